@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin layer over Meson and Ninja. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build/cardea
+
+# The distribution's packages serve its own Python, which need not be the first one in PATH.
+PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import pytest, cryptography' 2>/dev/null && break; done; echo $$p)
+PYTEST = $(PYTHON) -m pytest --no-header
+FUZZ_SECONDS ?= 60
+# One target only: make fuzz FUZZ=hello
+FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+C_FILES = $(shell find src cmd tests bench -name '*.[ch]' 2>/dev/null | sort)
+TIDY_FILES = $(filter src/%.c cmd/%.c,$(C_FILES))
+
+# $(call build,DIR,TARGETS,MESON OPTIONS,AWS-LC VARIANT,COMPILER): sets DIR up where it is not yet, or where AWS-LC has
+# moved, and builds TARGETS. The lock lets several makes share a checkout.
+define build
+	@for tool in cc meson ninja pkg-config; do \
+	  command -v $$tool >/dev/null || { echo "make: no $$tool here: run scripts/deps build" >&2; exit 1; }; done; \
+	mkdir -p $(1); exec 9>$(1)/.lock; flock 9; \
+	awslc=$$(scripts/aws-lc --variant $(or $(4),plain)); \
+	if [ ! -f $(1)/build.ninja ]; then $(if $(5),CC=$(5)) meson setup $(1) -Dawslc=$$awslc $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
+	elif [ "$$(cat $(1)/.awslc 2>/dev/null)" != "$$awslc" ]; then meson setup --reconfigure $(1) -Dawslc=$$awslc >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
+	echo "$$awslc" >$(1)/.awslc; \
+	ninja -C $(1) --quiet $(2) 9>&-
+endef
+
+# $(call check,DIR): unit tests and end-to-end tests of what was built in DIR. cmocka may have come after the set-up.
+define check
+	@if ! grep -q cmocka $(1)/build.ninja && pkg-config --exists cmocka; then flock $(1)/.lock meson setup --reconfigure $(1) >/dev/null; fi
+	flock $(1)/.lock meson test -C $(1) --quiet --print-errorlogs
+	CARDEA=$(CURDIR)/$(1)/cardea $(PYTEST) --junitxml=$(1)/e2e.xml tests/e2e
+endef
+
+.PHONY: build/cardea
+build/cardea: ## build the program (what plain `make` does)
+	$(call build,build,cardea)
+
+.PHONY: run
+run: ## install what building needs, build, and show cardea at work
+	@scripts/deps build
+	@$(MAKE) --no-print-directory build/cardea
+	@build/cardea quickstart
+
+.PHONY: test
+test: ## install what testing needs, build, run unit and end-to-end tests
+	@scripts/deps test
+	@$(MAKE) --no-print-directory build/cardea
+	$(call check,build)
+
+.PHONY: asan
+asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/deps test
+	$(call build,build-asan,all,-Db_sanitize=address$(comma)undefined)
+	$(call check,build-asan)
+
+.PHONY: tsan
+tsan: ## the same tests under ThreadSanitizer
+	@scripts/deps test
+	$(call build,build-tsan,all,-Db_sanitize=thread,tsan)
+	$(call check,build-tsan)
+
+.PHONY: soak
+soak: build/cardea ## long tests: leaks, descriptors, churn
+	CARDEA=$(CURDIR)/build/cardea $(PYTEST) tests/soak
+
+.PHONY: bench
+bench: ## install the peers, measure cardea beside them
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory build/cardea
+	@bench/run
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; FUZZ=NAME for one
+	@scripts/deps fuzz
+	$(call build,build-fuzz,all,-Dfuzz=true -Db_lundef=false -Db_sanitize=address$(comma)undefined,,clang)
+	@for name in $(FUZZ); do \
+	  echo "fuzz_$$name: $(FUZZ_SECONDS) s"; mkdir -p build-fuzz/corpus/$$name; \
+	  seeds=tests/fuzz/corpus/$$name; [ -d $$seeds ] || seeds=; \
+	  build-fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 -verbosity=0 \
+	    -artifact_prefix=build-fuzz/$$name- build-fuzz/corpus/$$name $$seeds; \
+	done
+
+.PHONY: fmt
+fmt: ## format the sources
+	@clang-format -i $(C_FILES)
+
+.PHONY: lint
+lint: ## format, layers, clang-tidy, and the figures of the tree
+	@scripts/deps lint
+	@$(MAKE) --no-print-directory layers format-check tidy
+	@tools/measure
+
+.PHONY: layers
+layers: ## folders include only downward
+	@scripts/check-layers
+
+.PHONY: format-check
+format-check:
+	@clang-format --dry-run -Werror $(C_FILES)
+
+.PHONY: tidy
+tidy:
+	$(call build,build,cardea)
+	@printf '%s\n' $(TIDY_FILES) | xargs -P "$$(nproc)" -n 1 clang-tidy -p build --quiet --extra-arg=-Wno-unknown-warning-option
+
+.PHONY: install
+install: build/cardea ## install under the prefix Meson was given (default /usr/local); DESTDIR is honoured
+	@meson install -C build --no-rebuild --quiet
+
+.PHONY: clean
+clean: ## remove every build folder (the cache of AWS-LC stays)
+	@rm -rf build build-asan build-tsan build-fuzz
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z/-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+comma := ,

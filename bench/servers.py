@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers that are measured: how each is found, configured, started, read and ended."""
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # what each server may open
+START_SECONDS = 10
+
+TERMINATE = {"full", "echo", "resumed", "down", "up", "trips", "idle"}
+PASS = {"pass", "idle-pass"}
+HYBRID = {"hybrid"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One program. `fresh` and `tickets` fill the places of its configuration that differ between a server whose
+    clients do not come back and one whose clients resume."""
+    name: str
+    command: str                       # what follows the program; @CONF@ is its configuration file
+    conf: str
+    version: str                       # arguments that make it print its version
+    rows: frozenset
+    programs: tuple                    # the first that exists is taken
+    fresh: dict = field(default_factory=dict)
+    tickets: dict = field(default_factory=dict)
+    at_once: int = 0                   # where it cannot do as many connections at once as a row asks for
+    holds: int = 0                     # where it cannot hold as many
+
+    def program(self):
+        """The program's path, or None where this machine has none."""
+        found = (shutil.which(p, path="/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")) for p in self.programs)
+        return next((p for p in found if p), None)
+
+    def describe(self):
+        """Its version, in one line."""
+        out = subprocess.run([self.program(), *self.version.split()], capture_output=True, text=True,
+                             stdin=subprocess.DEVNULL, timeout=10)
+        lines = [line.strip() for line in (out.stdout + out.stderr).splitlines()]
+        facts = [line for line in lines if re.search(r"version|OpenSSL \d|AWS-LC \d|^hitch|^sslh|^stunnel|^cardea", line, re.I)]
+        words = re.findall(r"(?:HAProxy version|nginx/|stunnel|hitch|sslh-?\w*|cardea)[ /]*([\w.+~-]+)", " ".join(facts))
+        library = re.findall(r"(?:Running +(?:on|with)[ \w]*:? *|built with +)((?:OpenSSL|AWS-LC) [\d.]+)", "\n".join(facts))
+        return " ".join([words[0] if words else "?"] + (["on " + library[-1]] if library else []))
+
+
+def known_peers(haproxy_awslc=None):
+    """Every peer, in the order of the table's columns. `haproxy_awslc` is a HAProxy built on AWS-LC, if there is one."""
+    haproxy = dict(conf="haproxy.cfg", command="-q -db -f @CONF@", version="-vv",
+                   fresh={"HAPROXY_BIND": "no-tls-tickets"}, tickets={"HAPROXY_BIND": ""})
+    return [
+        Peer("cardea", "serve -c @CONF@", "cardea.yaml", "version", frozenset(TERMINATE | PASS | HYBRID),
+             (os.environ.get("CARDEA") or str(ROOT / "build/cardea"),),
+             {"CARDEA_TICKETS": "false"}, {"CARDEA_TICKETS": "true"}),
+        Peer("haproxy", rows=frozenset(TERMINATE | PASS), programs=("haproxy",), **haproxy),
+        Peer("haproxy-awslc", rows=frozenset(TERMINATE | PASS | HYBRID), programs=(haproxy_awslc or "none",), **haproxy),
+        Peer("nginx", "-c @CONF@", "nginx.conf", "-V", frozenset(TERMINATE | PASS), ("nginx",),
+             {"NGINX_SSL": "ssl_session_tickets off; ssl_session_cache off;"},
+             {"NGINX_SSL": "ssl_session_tickets on; ssl_session_cache none;"}),
+        Peer("stunnel", "@CONF@", "stunnel.conf", "-version", frozenset(TERMINATE), ("stunnel4", "stunnel"),
+             {"STUNNEL_SSL": "sessionResume = no\noptions = NO_TICKET"},
+             {"STUNNEL_SSL": f"sessionResume = yes\nticketKeySecret = {'ab' * 16}\nticketMacSecret = {'cd' * 16}"}),
+        Peer("hitch", "--config=@CONF@", "hitch.conf", "--version", frozenset(TERMINATE), ("hitch",)),
+        # Its 1.20 mixes up connections that come and go at once, and select() holds no descriptor above 1,023.
+        Peer("sslh", "-F@CONF@", "sslh.cfg", "-V", frozenset(PASS), ("sslh-select",), at_once=1, holds=400),
+    ]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def pinned(cpu):
+    """To be called in a child before exec: the processor it shall keep to, and as many descriptors as it may have."""
+    def prepare():
+        os.sched_setaffinity(0, {cpu})
+        resource.setrlimit(resource.RLIMIT_NOFILE, (NOFILE, NOFILE))
+    return prepare
+
+
+def most_connections():
+    """How many connections every server can hold here: two descriptors each, and some for itself (stunnel allows
+    itself 125 connections for each 256 descriptors, the others a few more)."""
+    return NOFILE * 120 // 256
+
+
+class Server:
+    """A running server with its own folder and ports."""
+
+    def __init__(self, peer, variant, folder, cpu, backend_port, certificate):
+        self.peer, self.folder = peer, Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.tls_port, self.pass_port = free_port(), free_port()
+        if peer.name == "cardea":
+            self.pass_port = self.tls_port
+        values = {"TLS": self.tls_port, "PASS": self.pass_port, "BACKEND": backend_port, "DIR": self.folder,
+                  "NOFILE": NOFILE, "CONNECTIONS": most_connections(),
+                  "CERT": certificate / "cert.pem", "KEY": certificate / "key.pem", "PEM": certificate / "both.pem",
+                  **getattr(peer, variant)}
+        conf = self.folder / peer.conf
+        conf.write_text(fill((BENCH / "conf" / peer.conf).read_text(), values))
+        command = [peer.program(), *fill(peer.command, {**values, "CONF": conf}).split()]
+        self.log = open(self.folder / "output.log", "wb")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        preexec_fn=pinned(cpu))
+        self.wait_until_it_listens()
+
+    def wait_until_it_listens(self):
+        port = self.tls_port if self.peer.rows & TERMINATE else self.pass_port
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    time.sleep(0.2)
+                    return
+            time.sleep(0.05)
+        self.stop()
+        said = (self.folder / "output.log").read_text(errors="replace").strip()
+        raise RuntimeError(f"{self.peer.name} does not start: {said[-800:]}")
+
+    def processes(self):
+        """The server's process and all below it."""
+        children = {}
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                stat = read(f"/proc/{entry}/stat")
+                if stat:
+                    children.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+        found = [self.process.pid]
+        for pid in found:
+            found += children.get(pid, [])
+        return found
+
+    def cpu_ns(self):
+        """Processor time of all its processes and threads, also those that have ended, in nanoseconds."""
+        total, tick = 0, 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        for pid in self.processes():
+            try:
+                # The CPU-time clock of another process, clock_getcpuclockid(3): exact, and it covers ended threads.
+                total += time.clock_gettime_ns(~pid << 3 | 2)
+                fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
+                total += (int(fields[13]) + int(fields[14])) * tick  # children that have ended
+            except (OSError, IndexError):
+                continue
+        return total
+
+    def memory_bytes(self):
+        """Memory of its own (heap, stacks, shared anonymous) over all its processes; shared pages count once."""
+        total = 0
+        for pid in self.processes():
+            for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+    def stop(self):
+        pids = self.processes()
+        for sig, patience in ((signal.SIGTERM, 2), (signal.SIGKILL, 5)):
+            for pid in pids:
+                try:
+                    os.kill(pid, sig)
+                except ProcessLookupError:
+                    pass
+            try:
+                self.process.wait(patience)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self.log.close()
+
+
+def fill(text, values):
+    return re.sub(r"@([A-Z_]+)@", lambda m: str(values[m.group(1)]), text)
+
+
+def read(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return ""

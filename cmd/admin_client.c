@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/admin_client.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "admin/server.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "net/socket.h"
+
+#define ANSWER_MAX (256 << 20)
+#define PIECE 65536
+
+/* A question under way. */
+struct asking {
+    const char *socket;
+    int fd;
+    int64_t deadline; /* monotonic */
+    int64_t timeout;
+};
+
+static int no_door(const char *socket, int code, struct err *err)
+{
+    if (code == ENOENT || code == ECONNREFUSED)
+        return err_set(err, "no door is running at %s: start one with `cardea serve -c FILE`, or name its admin socket "
+                            "with --socket", socket);
+    if (code == EACCES || code == EPERM)
+        return err_set(err, "%s: permission denied: only the user who runs the door may ask it", socket);
+    return err_errno(err, code, "cannot reach the door at %s", socket);
+}
+
+/* Wait until the socket is ready for `events`. */
+static int await(const struct asking *a, short events, struct err *err)
+{
+    struct pollfd p = {.fd = a->fd, .events = events};
+    int64_t left = a->deadline - clock_monotonic();
+    int n = left <= 0 ? 0 : poll(&p, 1, (int)(left / NSEC_PER_MSEC) + 1);
+    if (n > 0 || (n < 0 && errno == EINTR))
+        return 0;
+    if (n < 0)
+        return err_errno(err, errno, "poll");
+    return err_set(err, "the door at %s did not answer within %lld seconds", a->socket,
+                   (long long)(a->timeout / NSEC_PER_SEC));
+}
+
+static int send_all(const struct asking *a, const char *text, size_t len, struct err *err)
+{
+    while (len > 0) {
+        ssize_t n = send(a->fd, text, len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return no_door(a->socket, errno, err);
+        if (n < 0 && await(a, POLLOUT, err) != 0)
+            return -1;
+        text += MAX(n, 0);
+        len -= (size_t)MAX(n, 0);
+    }
+    return 0;
+}
+
+/* The whole answer: the door closes after it. */
+static int receive_all(const struct asking *a, struct buf *ret, struct err *err)
+{
+    for (;;) {
+        if (!buf_reserve(ret, PIECE))
+            return err_set(err, "the answer of the door at %s is too long", a->socket);
+        ssize_t n = recv(a->fd, ret->data + ret->len, PIECE, 0);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return no_door(a->socket, errno, err);
+        if (n < 0 && await(a, POLLIN, err) != 0)
+            return -1;
+        ret->len += (size_t)MAX(n, 0);
+    }
+}
+
+/* Take the answer apart; the door's own are all of one form. */
+static int read_answer(const struct asking *a, struct buf *answer, json_t **ret, struct err *err)
+{
+    const char *text = buf_text(answer);
+    const char *body = text == NULL ? NULL : strstr(text, "\r\n\r\n");
+    unsigned status;
+    if (body == NULL || sscanf(text, "HTTP/1.1 %3u ", &status) != 1)
+        return err_set(err, "what listens at %s is no door", a->socket);
+    body += 4;
+    size_t len = answer->len - (size_t)(body - text);
+    *ret = json_loadb(body, len, 0, NULL);
+    if (json_is_object(*ret))
+        return (int)status;
+    json_decref(*ret);
+    *ret = NULL;
+    return err_set(err, "the door at %s answered %u: %.*s", a->socket, status, (int)MIN(strcspn(body, "\r\n"), (size_t)200),
+                   body);
+}
+
+static int ask(const struct asking *a, const char *method, const char *path, json_t **ret, struct err *err)
+{
+    struct buf request = {0}, answer = {.max = ANSWER_MAX};
+    CHECK(buf_printf(&request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path));
+    int status = send_all(a, (char *)request.data, request.len, err);
+    if (status == 0)
+        status = receive_all(a, &answer, err);
+    if (status == 0)
+        status = read_answer(a, &answer, ret, err);
+    buf_free(&request);
+    buf_free(&answer);
+    return status;
+}
+
+int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret, struct err *err)
+{
+    char space[ADMIN_SOCKET_MAX];
+    struct asking a = {.socket = socket != NULL ? socket : admin_default_socket(space),
+                       .deadline = clock_monotonic() + timeout,
+                       .timeout = timeout};
+    a.fd = socket_connect_unix(a.socket);
+    if (a.fd < 0)
+        return no_door(a.socket, errno, err);
+    int status = ask(&a, method, path, ret, err);
+    close(a.fd);
+    return status;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `serve --check`: would this configuration serve, and what would it do? */
+#ifndef CARDEA_CMD_CHECK_H
+#define CARDEA_CMD_CHECK_H
+
+#include "session/snapshot.h"
+
+/* Read everything the configuration names, open no port, print the routes in their order of precedence (or
+ * JSON), or the errors. Returns the exit status: 0 good, 1 not. */
+int check_config(const char *path, const struct front_binding *fronts, size_t fronts_len, bool json);
+
+/* Print on standard error what is not wrong but will be: certificates that have expired and the like. */
+void check_warn(const struct snapshot *snap);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea connect`: standard input and output, or local ports, through a door. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/connect_options.h"
+#include "link/fd_link.h"
+#include "net/acceptor.h"
+#include "net/socket.h"
+#include "tunnel/client.h"
+#include "tunnel/wire.h"
+
+/* A local port. */
+struct listener {
+    struct acceptor acceptor;
+    struct connect *connect;
+    const struct front_target *target; /* NULL: a route */
+};
+
+struct connect {
+    const struct connect_options *options;
+    struct loop *loop;
+    struct client_door *door;
+    struct watch signals;
+    struct listener *listeners;
+    size_t listening; /* how many of them are open */
+    bool stopping;
+    int status;
+};
+
+/* ---- standard input and output ---- */
+
+static void on_ended(void *owner, enum client_outcome outcome, const char *text)
+{
+    struct connect *c = owner;
+    c->status = outcome == CLIENT_DONE ? CMD_OK : cmd_failed("%s", text);
+    loop_stop(c->loop);
+}
+
+static int start_standard(struct connect *c, struct err *err)
+{
+    struct link *local = fd_link_pair(c->loop, STDIN_FILENO, STDOUT_FILENO, err);
+    if (local == NULL)
+        return -1;
+    const struct front_target *target = &c->options->target;
+    client_start(c->door, target->port != 0 ? target : NULL, local, on_ended, c);
+    return 0;
+}
+
+/* ---- local ports ---- */
+
+/* That a local client went away is no news; that its tunnel failed is. The port stays open. */
+static void on_forward_ended(void *owner, enum client_outcome outcome, const char *text)
+{
+    (void)owner;
+    if (outcome == CLIENT_FAILED)
+        cmd_failed("%s", text);
+}
+
+static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
+{
+    (void)peer;
+    struct listener *l = CONTAINER_OF(a, struct listener, acceptor);
+    struct connect *c = l->connect;
+    struct link *local = c->stopping ? NULL : fd_link_socket(c->loop, fd, false);
+    if (local != NULL)
+        client_start(c->door, l->target, local, on_forward_ended, c);
+    else
+        close(fd);
+}
+
+static void on_refused(struct acceptor *a, int error)
+{
+    (void)a;
+    struct err err;
+    err_errno(&err, error, "a local connection was let go");
+    cmd_failed("%s", err.text);
+}
+
+static int start_listener(struct connect *c, const struct forward *f, struct err *err)
+{
+    struct listener *l = &c->listeners[c->listening];
+    int fd = socket_listen_tcp(f->host, f->port, err);
+    if (fd < 0)
+        return -1;
+    l->connect = c;
+    l->target = f->target.port != 0 ? &f->target : NULL;
+    l->acceptor.accepted = on_accepted;
+    l->acceptor.refused = on_refused;
+    if (acceptor_start(&l->acceptor, c->loop, fd, err) != 0)
+        return -1;
+    c->listening++;
+    return 0;
+}
+
+static int start_listeners(struct connect *c, struct err *err)
+{
+    const struct connect_options *o = c->options;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) { /* a connection takes two */
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    c->listeners = calloc(o->forwards_len, sizeof(*c->listeners));
+    CHECK(c->listeners != NULL);
+    for (size_t i = 0; i < o->forwards_len; i++)
+        if (start_listener(c, &o->forwards[i], err) != 0)
+            return -1;
+    return 0;
+}
+
+/* ---- running ---- */
+
+/* Asked to end: that is how listening ends well; a connection on standard input and output is cut off by it. Nothing
+ * is said: ssh ends its ProxyCommand this way. */
+static void on_signal(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct connect *c = CONTAINER_OF(w, struct connect, signals);
+    c->status = c->options->forwards_len > 0 ? CMD_OK : CMD_FAILED;
+    loop_stop(c->loop);
+}
+
+/* Signals end us through the loop, so that a terminal gets its flags back. What whoever started us has us ignore
+ * (nohup, a shell's background job) stays ignored. */
+static int watch_signals(struct connect *c, struct err *err)
+{
+    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction now;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0 || loop_watch(c->loop, &c->signals, fd, EPOLLIN | EPOLLET, on_signal) != 0)
+        return err_errno(err, errno, "cannot watch signals");
+    return 0;
+}
+
+static int start(struct connect *c, struct err *err)
+{
+    const struct connect_options *o = c->options;
+    const char *const *value = o->settings.value;
+    struct client_settings settings = {
+        .door = value[SETTING_DOOR],
+        .cert = value[SETTING_CERT],
+        .key = value[SETTING_KEY],
+        .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
+        .name = o->sni != NULL ? o->sni : value[SETTING_NAME],
+        .alpn = o->sni != NULL ? o->alpn : WIRE_ALPN,
+        .timeout = o->timeout,
+    };
+    c->loop = loop_new(err);
+    if (c->loop == NULL || watch_signals(c, err) != 0)
+        return -1;
+    c->door = client_door_new(c->loop, &settings, err);
+    if (c->door == NULL)
+        return -1;
+    return o->forwards_len > 0 ? start_listeners(c, err) : start_standard(c, err);
+}
+
+static void finish(struct connect *c)
+{
+    c->stopping = true;
+    for (size_t i = 0; i < c->listening; i++)
+        acceptor_stop(&c->listeners[i].acceptor);
+    client_door_free(c->door);
+    if (c->signals.fd >= 0)
+        close(c->signals.fd);
+    c->signals.fd = -1;
+    if (c->loop != NULL) { /* a last round for what was put off to its end */
+        loop_stop(c->loop);
+        loop_run(c->loop, NULL);
+        loop_free(c->loop);
+    }
+    free(c->listeners);
+}
+
+static int run(const struct connect_options *o)
+{
+    struct connect c = {.options = o, .signals = {.fd = -1}, .status = CMD_FAILED};
+    struct err err = {0};
+    if (start(&c, &err) != 0 || loop_run(c.loop, &err) != 0)
+        c.status = cmd_failed("%s", err.text);
+    finish(&c);
+    return c.status;
+}
+
+/* Is what only we need there? */
+static int check_settings(const struct connect_settings *s)
+{
+    if (s->value[SETTING_DOOR] == NULL)
+        return cmd_misused("connect", "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
+                                      "into %s",
+                           s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
+    if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
+        return cmd_misused("connect", "a certificate and its key go together: %s is missing",
+                           s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");
+    return -1;
+}
+
+int cmd_connect(int argc, char **argv)
+{
+    struct connect_options o;
+    struct buf errors = {0};
+    int status = connect_options_read(&o, argc, argv);
+    if (status < 0 && connect_settings_complete(&o.settings, &errors) != 0) {
+        fputs(buf_text(&errors), stderr);
+        status = CMD_FAILED;
+    }
+    if (status < 0)
+        status = check_settings(&o.settings);
+    if (status < 0)
+        status = run(&o);
+    buf_free(&errors);
+    connect_options_free(&o);
+    return status;
+}

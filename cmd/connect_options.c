@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/connect_options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+
+#define TIMEOUT_DEFAULT (30 * NSEC_PER_SEC)
+#define TIMEOUT_MAX (24 * 3600 * NSEC_PER_SEC)
+
+/* Options without a letter; those of settings are OPTION_SETTING + enum connect_setting. */
+enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_SETTING };
+
+static const struct option options[] = {
+    {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
+    {"cert", required_argument, NULL, OPTION_SETTING + SETTING_CERT},
+    {"key", required_argument, NULL, OPTION_SETTING + SETTING_KEY},
+    {"ca", required_argument, NULL, OPTION_SETTING + SETTING_CA},
+    {"name", required_argument, NULL, OPTION_SETTING + SETTING_NAME},
+    {"sni", required_argument, NULL, OPTION_SNI},
+    {"alpn", required_argument, NULL, OPTION_ALPN},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"listen", required_argument, NULL, 'L'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+/* "500ms", "10s", "1m", "1h": more than nothing, at most a day. */
+static bool read_time(const char *text, int64_t *ret)
+{
+    static const struct {
+        const char *name;
+        int64_t worth;
+    } units[] = {{"ms", NSEC_PER_MSEC}, {"s", NSEC_PER_SEC}, {"m", 60 * NSEC_PER_SEC}, {"h", 3600 * NSEC_PER_SEC}};
+    char digits[16];
+    uint64_t n;
+    size_t len = strspn(text, "0123456789");
+    if (!str_copy(digits, sizeof(digits), text, len))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (strcmp(text + len, units[i].name) != 0)
+            continue;
+        *ret = str_u64(digits, (uint64_t)(TIMEOUT_MAX / units[i].worth), &n) ? (int64_t)n * units[i].worth : 0;
+        return *ret > 0;
+    }
+    return false;
+}
+
+/* One option. Returns -1, or an exit status. */
+static int take(struct connect_options *o, int option, const char **listens)
+{
+    switch (option) {
+    case 'L':
+        listens[o->forwards_len++] = optarg;
+        return -1;
+    case OPTION_SNI:
+        o->sni = optarg;
+        return -1;
+    case OPTION_ALPN:
+        o->alpn = optarg;
+        return -1;
+    case OPTION_TIMEOUT:
+        return read_time(optarg, &o->timeout)
+                   ? -1
+                   : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
+    case 'h':
+    case '?':
+        return cmd_usage("connect", option == 'h');
+    default:
+        CHECK(option >= OPTION_SETTING && option < OPTION_SETTING + SETTINGS);
+        o->settings.value[option - OPTION_SETTING] = optarg;
+        return -1;
+    }
+}
+
+/* Where standard input and output go. */
+static int read_target(struct connect_options *o, int argc, char **argv)
+{
+    struct err err;
+    bool wanted = o->sni == NULL && o->forwards_len == 0;
+    if (argc > (wanted ? 1 : 0))
+        return cmd_misused("connect", "'%s' is one argument too many", argv[argc - 1]);
+    if (!wanted)
+        return -1;
+    if (argc == 0)
+        return cmd_misused("connect", "where to? HOST:PORT is missing (or -L, or --sni)");
+    if (str_host_port(argv[0], strlen(argv[0]), o->target.host, &o->target.port, &err) != 0)
+        return cmd_misused("connect", "%s (expected HOST:PORT)", err.text);
+    return -1;
+}
+
+static int read_forwards(struct connect_options *o, const char *const *listens)
+{
+    struct err err;
+    o->forwards = calloc(o->forwards_len + 1, sizeof(*o->forwards));
+    CHECK(o->forwards != NULL);
+    for (size_t i = 0; i < o->forwards_len; i++)
+        if (forward_parse(listens[i], o->sni != NULL, &o->forwards[i], &err) != 0)
+            return cmd_misused("connect", "%s", err.text);
+    return -1;
+}
+
+int connect_options_read(struct connect_options *o, int argc, char **argv)
+{
+    const char **listens = calloc((size_t)argc, sizeof(*listens)); /* more than there can be */
+    CHECK(listens != NULL);
+    *o = (struct connect_options){.timeout = TIMEOUT_DEFAULT};
+    int status = -1;
+    for (int c; status < 0 && (c = getopt_long(argc, argv, "L:h", options, NULL)) != -1;)
+        status = take(o, c, listens);
+    if (status < 0 && o->alpn != NULL && o->sni == NULL)
+        status = cmd_misused("connect", "--alpn goes with --sni");
+    if (status < 0)
+        status = read_target(o, argc - optind, argv + optind);
+    if (status < 0)
+        status = read_forwards(o, listens);
+    free(listens);
+    return status;
+}
+
+void connect_options_free(struct connect_options *o)
+{
+    connect_settings_free(&o->settings);
+    free(o->forwards);
+}

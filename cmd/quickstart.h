@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of `cardea quickstart`: files that it makes, commands that it prints. */
+#ifndef CARDEA_CMD_QUICKSTART_H
+#define CARDEA_CMD_QUICKSTART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define QUICKSTART_CONFIG "cardea.yaml"
+
+/* DIR/NAME in a new string, the caller's. */
+char *quickstart_path(const char *dir, const char *name);
+
+/* Make the folder and everything in it that is not there yet: a CA, the door's certificate, a client's, and last the
+ * configuration, with the door on `port` (0: one that is free) and its web page on a port that is free. -1 with
+ * `err`. */
+int quickstart_write(const char *dir, uint16_t port, struct err *err);
+
+/* What the commands are about. */
+struct quickstart_place {
+    const char *dir;
+    uint16_t port;       /* the door's */
+    const char *welcome; /* HOST:PORT of the web page behind it */
+};
+
+/* Append the three commands to try, each indented and with a line feed. They use what this machine has: ssh and psql
+ * where the user can log in with them without being asked anything (this is tried, which may take some seconds), else
+ * curl and cardea itself. */
+void quickstart_commands(const struct quickstart_place *place, struct buf *ret);
+
+#endif

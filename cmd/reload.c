@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea reload`: the running door reads its configuration again. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/clean.h"
+#include "base/clock.h"
+#include "cmd/admin_client.h"
+#include "cmd/cmd.h"
+
+#define RELOAD_NS (60 * NSEC_PER_SEC)
+#define LINE_MAX_SHOWN 4096
+
+/* Tell people how it went. */
+static void tell(const json_t *answer)
+{
+    size_t i;
+    json_t *line;
+    char clean[LINE_MAX_SHOWN];
+    const char *notice = json_string_value(json_object_get(answer, "notice"));
+    json_array_foreach(json_object_get(answer, "errors"), i, line) {
+        str_clean(clean, sizeof(clean), json_is_string(line) ? json_string_value(line) : "");
+        fprintf(stderr, "%s\n", clean);
+    }
+    if (!json_is_true(json_object_get(answer, "ok")))
+        fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
+    if (notice != NULL)
+        fprintf(stderr, "cardea: %s\n", notice);
+}
+
+static int reload(const char *socket, bool json)
+{
+    json_t *answer;
+    struct err err;
+    int status = admin_ask(socket, "POST", "/reload", RELOAD_NS, &answer, &err);
+    if (status < 0)
+        return cmd_failed("%s", err.text);
+    if (json) {
+        json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+        putchar('\n');
+    } else {
+        tell(answer);
+    }
+    json_decref(answer);
+    return status == 200 ? CMD_OK : CMD_FAILED;
+}
+
+int cmd_reload(int argc, char **argv)
+{
+    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *socket = NULL;
+    bool json = false;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 's')
+            socket = optarg;
+        else if (c == 'j')
+            json = true;
+        else
+            return cmd_usage("reload", c == 'h');
+    }
+    return optind == argc ? reload(socket, json) : cmd_misused("reload", "unexpected argument: %s", argv[optind]);
+}

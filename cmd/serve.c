@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/serve.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "admin/server.h"
+#include "cmd/check.h"
+#include "cmd/cmd.h"
+#include "http/connect.h"
+#include "session/door.h"
+#include "tunnel/wire.h"
+
+static const struct front_binding fronts[] = {{WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}};
+
+/* A door that runs, and what the control thread needs around it. */
+struct serving {
+    struct loop *loop;
+    struct door *door;
+    struct admin *admin;
+    struct watch signals;
+    const struct serve_hooks *hooks;
+};
+
+static void print_lines(const char *text)
+{
+    if (text == NULL || *text == '\0')
+        return;
+    fprintf(stderr, "%s%s", text, text[strlen(text) - 1] == '\n' ? "" : "\n");
+}
+
+static void on_notice(void *arg, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "cardea: ");
+    print_lines(text);
+}
+
+static void on_reloaded(void *arg, bool ok, const char *errors)
+{
+    (void)arg;
+    if (ok) {
+        fprintf(stderr, "cardea: configuration reloaded\n");
+        return;
+    }
+    print_lines(errors);
+    fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
+}
+
+static void on_drained(void *arg)
+{
+    struct serving *s = arg;
+    loop_stop(s->loop);
+}
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct serving *s = CONTAINER_OF(w, struct serving, signals);
+    struct signalfd_siginfo info;
+    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP)
+            door_reload(s->door, on_reloaded, s);
+        else
+            door_drain(s->door, on_drained, s);
+    }
+}
+
+static int watch_signals(struct serving *s, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0 || loop_watch(s->loop, &s->signals, fd, EPOLLIN, on_signal) != 0)
+        return err_errno(err, errno, "cannot watch signals");
+    return 0;
+}
+
+/* Every connection takes two descriptors: take as many as the system lets us. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_door(struct serving *s, const char *path, struct buf *errors)
+{
+    struct config *config = config_load(path, errors);
+    if (config == NULL)
+        return -1;
+    s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
+    return s->door != NULL ? 0 : -1;
+}
+
+static int start(struct serving *s, const char *path)
+{
+    struct buf errors = {0};
+    struct err err = {0};
+    s->signals.fd = -1;
+    if (watch_signals(s, &err) != 0 || open_door(s, path, &errors) != 0) {
+        print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
+        buf_free(&errors);
+        return -1;
+    }
+    buf_free(&errors);
+    check_warn(door_snapshot(s->door));
+    door_set_notice(s->door, on_notice, s);
+    s->admin = admin_new(s->loop, s->door, &err);
+    if (s->admin == NULL || door_start(s->door, &err) != 0) {
+        fprintf(stderr, "cardea: %s\n", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+static void finish(struct serving *s)
+{
+    admin_free(s->admin);
+    door_free(s->door);
+    if (s->signals.fd >= 0)
+        close(s->signals.fd);
+    loop_free(s->loop);
+}
+
+int serve_run(const char *config_path, const struct serve_hooks *hooks)
+{
+    struct serving s = {.hooks = hooks};
+    struct err err;
+    raise_descriptor_limit();
+    s.loop = loop_new(&err);
+    if (s.loop == NULL) {
+        fprintf(stderr, "cardea: %s\n", err.text);
+        return 1;
+    }
+    int status = start(&s, config_path) == 0 ? 0 : 1;
+    if (status == 0) {
+        if (hooks != NULL && hooks->ready != NULL)
+            hooks->ready(hooks->arg, s.loop);
+        status = loop_run(s.loop, &err) == 0 ? 0 : 1;
+        if (hooks != NULL && hooks->stopping != NULL)
+            hooks->stopping(hooks->arg);
+    }
+    finish(&s);
+    return status;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'k'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *path = NULL;
+    bool check = false, json = false;
+    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        if (c == 'c')
+            path = optarg;
+        else if (c == 'k')
+            check = true;
+        else if (c == 'j')
+            json = true;
+        else
+            return cmd_usage("serve", c == 'h');
+    }
+    if (path == NULL || optind != argc)
+        return cmd_usage("serve", false);
+    if (check)
+        return check_config(path, fronts, ARRAY_LEN(fronts), json);
+    return serve_run(path, NULL);
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea status`: what the running door does, as tables or as its own JSON. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clean.h"
+#include "base/clock.h"
+#include "cmd/admin_client.h"
+#include "cmd/cmd.h"
+#include "cmd/table.h"
+
+#define STATUS_NS (10 * NSEC_PER_SEC)
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL && *text != '\0' ? text : "-";
+}
+
+static long long count_of(const json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+/* ---- figures ---- */
+
+#define AMOUNT_MAX 32
+
+/* Bytes as "17 B", "1.5 KiB". */
+static const char *amount(long long bytes, char text[AMOUNT_MAX])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double n = (double)bytes;
+    size_t unit = 0;
+    for (; n >= 1024 && unit < 5; unit++)
+        n /= 1024;
+    snprintf(text, AMOUNT_MAX, unit == 0 ? "%.0f %s" : "%.1f %s", n, units[unit]);
+    return text;
+}
+
+/* "3d 4h", "5m 12s": the two greatest units. */
+static const char *duration(double seconds, char text[AMOUNT_MAX])
+{
+    long long s = (long long)seconds;
+    if (s >= 86400)
+        snprintf(text, AMOUNT_MAX, "%lldd %lldh", s / 86400, s % 86400 / 3600);
+    else if (s >= 3600)
+        snprintf(text, AMOUNT_MAX, "%lldh %lldm", s / 3600, s % 3600 / 60);
+    else if (s >= 60)
+        snprintf(text, AMOUNT_MAX, "%lldm %llds", s / 60, s % 60);
+    else
+        snprintf(text, AMOUNT_MAX, "%llds", s);
+    return text;
+}
+
+/* Connections that ended in any other way than well. */
+static long long failures(const json_t *route)
+{
+    const char *reason;
+    json_t *n, *closed = json_object_get(route, "closed");
+    long long total = 0;
+    json_object_foreach(closed, reason, n)
+        if (strcmp(reason, "done") != 0)
+            total += (long long)json_integer_value(n);
+    return total;
+}
+
+/* ---- tables ---- */
+
+static void put_list(struct buf *b, const json_t *route, const char *key, const char *before)
+{
+    size_t i;
+    json_t *item, *list = json_object_get(route, key);
+    char more[64];
+    snprintf(more, sizeof(more), "%s_total", key);
+    json_array_foreach(list, i, item)
+        buf_printf(b, "%s%s", i == 0 ? before : ",", json_string_value(item));
+    if (json_object_get(route, more) != NULL)
+        buf_printf(b, ",... (%lld)", count_of(route, more));
+}
+
+/* What a connection must be like to come to this route. */
+static void add_match(struct table *t, const json_t *route)
+{
+    struct buf b = {0};
+    put_list(&b, route, "sni", "");
+    if (json_object_get(route, "sni_file") != NULL)
+        buf_printf(&b, "%s%s", b.len > 0 ? "," : "", text_of(route, "sni_file"));
+    put_list(&b, route, "alpn", " alpn:");
+    put_list(&b, route, "first_bytes", " first:");
+    put_list(&b, route, "listeners", " on:");
+    const char *text = b.len == 0 ? "any" : buf_text(&b);
+    table_add(t, "%s", text + (*text == ' '));
+    buf_free(&b);
+}
+
+static void add_counts(struct table *t, const json_t *route)
+{
+    char in[AMOUNT_MAX], out[AMOUNT_MAX];
+    table_add(t, "%lld", count_of(route, "connections"));
+    table_add(t, "%lld", count_of(route, "connections_total"));
+    table_add(t, "%lld", failures(route));
+    table_add(t, "%s", amount(count_of(route, "bytes_in_total"), in));
+    table_add(t, "%s", amount(count_of(route, "bytes_out_total"), out));
+}
+
+static void add_heading(struct table *t, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        table_add(t, "%s", *words);
+}
+
+static void show_routes(const json_t *status)
+{
+    static const char *const heading[] = {"ROUTE", "ACTION", "OPEN", "TOTAL", "FAILED", "IN", "OUT", "FOR", NULL};
+    struct table t = {.columns = 8};
+    size_t i;
+    json_t *route, *unrouted = json_object_get(status, "unrouted");
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "routes"), i, route) {
+        table_add(&t, "%s", text_of(route, "name"));
+        table_add(&t, "%s", text_of(route, "action"));
+        add_counts(&t, route);
+        add_match(&t, route);
+    }
+    table_add(&t, "-");
+    table_add(&t, "-");
+    add_counts(&t, unrouted);
+    table_add(&t, "ended before they had a route");
+    table_end(&t, stdout);
+}
+
+static void add_failures(struct table *t, const json_t *route, const char *name)
+{
+    const char *reason;
+    json_t *n;
+    json_object_foreach(json_object_get(route, "closed"), reason, n) {
+        if (strcmp(reason, "done") == 0)
+            continue;
+        table_add(t, "%s", reason);
+        table_add(t, "%lld", (long long)json_integer_value(n));
+        table_add(t, "%s", name);
+    }
+}
+
+static void show_failures(const json_t *status)
+{
+    static const char *const heading[] = {"FAILURE", "COUNT", "ROUTE", NULL};
+    struct table t = {.columns = 3};
+    size_t i;
+    json_t *route;
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "routes"), i, route)
+        add_failures(&t, route, text_of(route, "name"));
+    add_failures(&t, json_object_get(status, "unrouted"), "-");
+    table_end(&t, stdout);
+}
+
+static void show_listeners(const json_t *status)
+{
+    static const char *const heading[] = {"LISTENER", "ADDRESS", NULL};
+    struct table t = {.columns = 2};
+    size_t i;
+    json_t *listener;
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "listeners"), i, listener) {
+        table_add(&t, "%s", text_of(listener, "name"));
+        table_add(&t, "%s", text_of(listener, "address"));
+    }
+    table_end(&t, stdout);
+}
+
+static void show_backends(const json_t *status)
+{
+    static const char *const heading[] = {"BACKEND", "STATE", "OPEN", "ROUTE", NULL};
+    struct table t = {.columns = 4};
+    size_t i, k;
+    json_t *route, *backend;
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "routes"), i, route)
+        json_array_foreach(json_object_get(route, "backends"), k, backend) {
+            table_add(&t, "%s", text_of(backend, "to"));
+            table_add(&t, "%s", json_is_true(json_object_get(backend, "up")) ? "up" : "down");
+            table_add(&t, "%lld", count_of(backend, "connections"));
+            table_add(&t, "%s", text_of(route, "name"));
+        }
+    table_end(&t, stdout);
+}
+
+static void show_certificates(const json_t *status)
+{
+    static const char *const heading[] = {"CERTIFICATE", "GOOD UNTIL", "NAMES", NULL};
+    struct table t = {.columns = 3};
+    size_t i;
+    json_t *certificate;
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "certificates"), i, certificate) {
+        struct buf names = {0};
+        put_list(&names, certificate, "names", "");
+        table_add(&t, "%s", text_of(certificate, "name"));
+        table_add(&t, "%.10s", text_of(certificate, "not_after"));
+        table_add(&t, "%s", names.len > 0 ? buf_text(&names) : "-");
+        buf_free(&names);
+    }
+    table_end(&t, stdout);
+}
+
+static void show_sessions(const json_t *status)
+{
+    static const char *const heading[] = {"CONNECTION", "FROM", "STATE", "ROUTE", "AGE", "IN", "OUT", "WHO", "TO", NULL};
+    struct table t = {.columns = 9};
+    char age[AMOUNT_MAX], in[AMOUNT_MAX], out[AMOUNT_MAX];
+    size_t i;
+    json_t *session;
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "sessions"), i, session) {
+        const char *target = text_of(session, "target");
+        table_add(&t, "%s", text_of(session, "id"));
+        table_add(&t, "%s", text_of(session, "peer"));
+        table_add(&t, "%s", text_of(session, "state"));
+        table_add(&t, "%s", text_of(session, "route"));
+        table_add(&t, "%s", duration(json_number_value(json_object_get(session, "seconds")), age));
+        table_add(&t, "%s", amount(count_of(session, "in"), in));
+        table_add(&t, "%s", amount(count_of(session, "out"), out));
+        table_add(&t, "%s", text_of(session, "identity"));
+        table_add(&t, "%s", strcmp(target, "-") != 0 ? target : text_of(session, "sni"));
+    }
+    table_end(&t, stdout);
+}
+
+static void show(const json_t *status)
+{
+    char up[AMOUNT_MAX], file[4096];
+    str_clean(file, sizeof(file), text_of(status, "config"));
+    printf("cardea %s under %s, up %s, %lld open connection%s\n", text_of(status, "version"), file,
+           duration(json_number_value(json_object_get(status, "uptime")), up), count_of(status, "connections"),
+           count_of(status, "connections") == 1 ? "" : "s");
+    show_listeners(status);
+    show_routes(status);
+    show_failures(status);
+    show_backends(status);
+    show_certificates(status);
+    show_sessions(status);
+}
+
+/* ---- asking ---- */
+
+/* The object that `path` answers, or NULL with `err`. */
+static json_t *get(const char *socket, const char *path, struct err *err)
+{
+    json_t *object;
+    int code = admin_ask(socket, "GET", path, STATUS_NS, &object, err);
+    if (code == 200)
+        return object;
+    if (code >= 0) {
+        json_decref(object);
+        err_set(err, "the door answered %d to %s: is it another version?", code, path);
+    }
+    return NULL;
+}
+
+static int status_show(const char *socket, bool json, bool sessions)
+{
+    struct err err;
+    json_t *status = get(socket, "/status", &err);
+    json_t *more = sessions && status != NULL ? get(socket, "/sessions", &err) : NULL;
+    if (status == NULL || (sessions && more == NULL)) {
+        json_decref(status);
+        return cmd_failed("%s", err.text);
+    }
+    if (more != NULL)
+        json_object_update(status, more);
+    if (json) {
+        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+        putchar('\n');
+    } else {
+        show(status);
+    }
+    json_decref(more);
+    json_decref(status);
+    return CMD_OK;
+}
+
+int cmd_status(int argc, char **argv)
+{
+    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"sessions", no_argument, NULL, 'e'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *socket = NULL;
+    bool json = false, sessions = false;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 's')
+            socket = optarg;
+        else if (c == 'j')
+            json = true;
+        else if (c == 'e')
+            sessions = true;
+        else
+            return cmd_usage("status", c == 'h');
+    }
+    if (optind != argc)
+        return cmd_misused("status", "unexpected argument: %s", argv[optind]);
+    return status_show(socket, json, sessions);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between server.c, which opens the sockets, and the files of the resources. */
+#ifndef CARDEA_ADMIN_ADMIN_INTERNAL_H
+#define CARDEA_ADMIN_ADMIN_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "admin/responder.h"
+#include "admin/server.h"
+
+/* The `arg` of the responders. */
+struct admin {
+    uint32_t magic;
+    struct loop *loop;
+    struct door *door;
+    char *socket;  /* path */
+    dev_t device;  /* which file it is, so that no other door's is removed */
+    ino_t inode;
+    char *metrics; /* address as configured, or NULL */
+    struct responder *on_socket;
+    struct responder *on_port; /* NULL: no metrics port */
+};
+
+/* One per resource; see struct resource. */
+void admin_status(struct exchange *e, const struct request *request);
+void admin_sessions(struct exchange *e, const struct request *request);
+void admin_metrics(struct exchange *e, const struct request *request);
+void admin_reload(struct exchange *e, const struct request *request);
+
+/* Append a text as a JSON string; NULL becomes null. False when memory is out. */
+bool admin_json_text(struct buf *b, const char *text);
+
+/* Answer 200 with `body`, or 500 when `ok` is false: memory was out while it was made. */
+void admin_answer(struct exchange *e, bool ok, const char *type, struct buf *body);
+
+/* Would a new connection be sent there: no check and no failure of late speaks against it? */
+bool admin_backend_up(const struct backend *b);
+
+#endif

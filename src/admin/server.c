@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/admin_internal.h"
+#include "base/check.h"
+#include "base/str.h"
+#include "net/socket.h"
+
+#define ADMIN_MAGIC 0xad314001u
+
+static const struct resource on_socket[] = {
+    {"/status", "GET", admin_status},
+    {"/sessions", "GET", admin_sessions},
+    {"/metrics", "GET", admin_metrics},
+    {"/reload", "POST", admin_reload},
+};
+
+/* Strangers may come here: nothing that names a client, nothing that changes anything. */
+static const struct resource on_port[] = {
+    {"/metrics", "GET", admin_metrics},
+};
+
+/* ---- for the resources ---- */
+
+bool admin_json_text(struct buf *b, const char *text)
+{
+    return text == NULL ? buf_printf(b, "null") : str_json(b, text, strlen(text));
+}
+
+void admin_answer(struct exchange *e, bool ok, const char *type, struct buf *body)
+{
+    if (ok) {
+        exchange_answer(e, 200, type, body);
+        return;
+    }
+    buf_free(body);
+    exchange_refuse(e, 500, "out of memory");
+}
+
+/* ---- sockets ---- */
+
+const char *admin_default_socket(char text[ADMIN_SOCKET_MAX])
+{
+    const char *dir = getenv("XDG_RUNTIME_DIR");
+    /* An absolute path, says the XDG Base Directory Specification; anything else is ignored. */
+    if (dir != NULL && *dir == '/' && strlen(dir) + sizeof("/cardea.sock") <= ADMIN_SOCKET_MAX)
+        snprintf(text, ADMIN_SOCKET_MAX, "%s/cardea.sock", dir);
+    else
+        snprintf(text, ADMIN_SOCKET_MAX, "/run/cardea.sock");
+    return text;
+}
+
+static const struct config_admin *config_of(const struct admin *a)
+{
+    return &door_snapshot(a->door)->config->admin;
+}
+
+/* The socket that the configuration in force asks for. */
+static const char *socket_wanted(const struct admin *a, char space[ADMIN_SOCKET_MAX])
+{
+    const char *path = config_of(a)->socket.text;
+    return path != NULL ? path : admin_default_socket(space);
+}
+
+static int open_socket(struct admin *a, struct err *err)
+{
+    char space[ADMIN_SOCKET_MAX];
+    struct stat st;
+    const char *path = socket_wanted(a, space);
+    int fd = socket_listen_unix(path, 0600, err);
+    if (fd < 0)
+        return err_prefix(err, "the admin socket (admin.socket in %s)", door_snapshot(a->door)->config->file);
+    a->socket = strdup(path);
+    CHECK(a->socket != NULL);
+    if (stat(path, &st) == 0) {
+        a->device = st.st_dev;
+        a->inode = st.st_ino;
+    }
+    a->on_socket = responder_new(a->loop, fd, on_socket, ARRAY_LEN(on_socket), a, err);
+    return a->on_socket != NULL ? 0 : -1;
+}
+
+static int open_port(struct admin *a, struct err *err)
+{
+    const struct config_address *at = &config_of(a)->metrics;
+    struct err why;
+    if (at->text.text == NULL)
+        return 0;
+    int fd = socket_probe_tcp(at->host, at->port, &why) != 0 ? -1 : socket_listen_tcp(at->host, at->port, &why);
+    if (fd < 0)
+        return config_error(door_snapshot(a->door)->config, at->text.at, err, "admin.metrics: %s", why.text);
+    a->metrics = strdup(at->text.text);
+    CHECK(a->metrics != NULL);
+    a->on_port = responder_new(a->loop, fd, on_port, ARRAY_LEN(on_port), a, err);
+    return a->on_port != NULL ? 0 : -1;
+}
+
+struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
+{
+    struct admin *a = calloc(1, sizeof(*a));
+    CHECK(a != NULL);
+    a->magic = ADMIN_MAGIC;
+    a->loop = loop;
+    a->door = door;
+    if (open_socket(a, err) == 0 && open_port(a, err) == 0)
+        return a;
+    admin_free(a);
+    return NULL;
+}
+
+/* Unless another door has put its own there meanwhile. */
+static void remove_socket(const struct admin *a)
+{
+    struct stat st;
+    if (a->socket != NULL && stat(a->socket, &st) == 0 && st.st_dev == a->device && st.st_ino == a->inode)
+        unlink(a->socket);
+}
+
+void admin_free(struct admin *a)
+{
+    if (a == NULL)
+        return;
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    remove_socket(a); /* before it is closed: nobody finds a dead one */
+    responder_free(a->on_socket);
+    responder_free(a->on_port);
+    free(a->socket);
+    free(a->metrics);
+    a->magic = 0;
+    free(a);
+}
+
+const char *admin_outdated(const struct admin *a)
+{
+    char space[ADMIN_SOCKET_MAX];
+    const char *metrics = config_of(a)->metrics.text.text;
+    bool same_port = metrics == NULL || a->metrics == NULL ? metrics == a->metrics : strcmp(metrics, a->metrics) == 0;
+    if (same_port && strcmp(socket_wanted(a, space), a->socket) == 0)
+        return NULL;
+    return "admin.socket and admin.metrics stay what they were until the door is started anew";
+}

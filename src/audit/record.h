@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The line that every connection leaves behind: one JSON object. Fields: doc/internals/audit.md. */
+#ifndef CARDEA_AUDIT_RECORD_H
+#define CARDEA_AUDIT_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/reason.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+/* What happened to one connection. Texts that are NULL or empty and numbers that are negative are left out.
+ */
+struct audit_record {
+    int64_t time; /* wall clock at the end, nanoseconds */
+    uint64_t id;
+    const char *listener;
+    const char *peer;
+    const char *sni;
+    struct str alpn;
+    const char *route;
+    const char *action;
+    const char *version;
+    const char *group;
+    const char *cipher;
+    bool tls; /* `resumed` is known */
+    bool resumed;
+    const char *ja4;
+    const char *identity;
+    const char *target;
+    const char *rule; /* the policy row that denied */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    int64_t handshake_ns;
+    int64_t total_ns;
+    enum close_reason reason;
+    const char *detail; /* what exactly, where the reason leaves it open */
+};
+
+/* Append the line with its newline. False when memory is out. */
+bool audit_format(struct buf *out, const struct audit_record *r);
+
+/* 64 bits as 13 characters of lower-case base 32 (RFC 4648 alphabet), NUL-terminated. */
+#define AUDIT_ID_MAX 14
+const char *audit_id_text(uint64_t id, char text[AUDIT_ID_MAX]);
+
+#endif

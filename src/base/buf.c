@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+#define BUF_FIRST 256
+
+void buf_free(struct buf *b)
+{
+    free(b->data);
+    b->data = NULL;
+    b->len = b->cap = 0;
+}
+
+bool buf_reserve(struct buf *b, size_t n)
+{
+    CHECK(b->len <= b->cap);
+    if (b->cap - b->len >= n)
+        return true;
+    if (n > SIZE_MAX / 4 || b->len > SIZE_MAX / 4)
+        return false;
+    size_t want = b->len + n;
+    if (b->max != 0 && want > b->max)
+        return false;
+    size_t cap = MAX(b->cap * 2, MAX(want, (size_t)BUF_FIRST));
+    if (b->max != 0)
+        cap = MIN(cap, b->max);
+    uint8_t *data = realloc(b->data, cap);
+    if (data == NULL)
+        return false;
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+bool buf_append(struct buf *b, const void *data, size_t n)
+{
+    if (n == 0)
+        return true;
+    if (!buf_reserve(b, n))
+        return false;
+    memcpy(b->data + b->len, data, n);
+    b->len += n;
+    return true;
+}
+
+bool buf_printf(struct buf *b, const char *fmt, ...)
+{
+    for (;;) {
+        size_t room = b->cap - b->len;
+        va_list ap;
+        va_start(ap, fmt);
+        int n = vsnprintf(room > 0 ? (char *)b->data + b->len : NULL, room, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+            return false;
+        if ((size_t)n < room) {
+            b->len += (size_t)n;
+            return true;
+        }
+        if (!buf_reserve(b, (size_t)n + 1))
+            return false;
+    }
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    CHECK(n <= b->len);
+    b->len -= n;
+    if (b->len > 0)
+        memmove(b->data, b->data + n, b->len);
+}
+
+char *buf_text(struct buf *b)
+{
+    if (!buf_reserve(b, 1))
+        return NULL;
+    b->data[b->len] = '\0';
+    return (char *)b->data;
+}

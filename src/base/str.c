@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/str.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+bool str_is(struct str s, const char *text)
+{
+    return strlen(text) == s.len && memcmp(s.p, text, s.len) == 0;
+}
+
+bool str_copy(char *ret, size_t cap, const char *p, size_t len)
+{
+    CHECK(cap >= 1);
+    size_t n = MIN(len, cap - 1);
+    if (n > 0)
+        memcpy(ret, p, n);
+    ret[n] = '\0';
+    return n == len;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+void str_lower(char *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        p[i] = lower(p[i]);
+}
+
+/* Greedy with one point to come back to: linear in practice, never exponential. */
+static bool glob(const char *pattern, const char *text, bool nocase)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*text != '\0') {
+        if (*pattern == '*') {
+            star = pattern++;
+            resume = text;
+        } else if (*pattern == *text || (nocase && lower(*pattern) == lower(*text))) {
+            pattern++;
+            text++;
+        } else if (star != NULL) {
+            pattern = star + 1;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
+bool str_glob(const char *pattern, const char *text)
+{
+    return glob(pattern, text, false);
+}
+
+bool str_glob_nocase(const char *pattern, const char *text)
+{
+    return glob(pattern, text, true);
+}
+
+#define NEAREST_MAX 48
+
+/* Levenshtein distance of two short words. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t la = strlen(a), lb = strlen(b), row[NEAREST_MAX + 1];
+    if (la > NEAREST_MAX || lb > NEAREST_MAX)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t change = diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
+            diagonal = row[j];
+            row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[lb];
+}
+
+const char *str_nearest(const char *word, const char *const *candidates)
+{
+    const char *best = NULL;
+    size_t best_distance = strlen(word) / 2 + 1; /* farther than half the word is no help */
+    for (; *candidates != NULL; candidates++) {
+        size_t d = distance(word, *candidates);
+        if (d < best_distance) {
+            best_distance = d;
+            best = *candidates;
+        }
+    }
+    return best;
+}
+
+bool str_u64(const char *text, uint64_t max, uint64_t *ret)
+{
+    uint64_t v = 0;
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        uint64_t digit = (uint64_t)(*text - '0');
+        if (v > (UINT64_MAX - digit) / 10)
+            return false;
+        v = v * 10 + digit;
+    }
+    if (v > max)
+        return false;
+    *ret = v;
+    return true;
+}
+
+/* Length of the valid UTF-8 sequence at p, or 0 (RFC 3629, 4: no overlong forms, no surrogates). */
+static size_t utf8_sequence(const uint8_t *p, size_t left)
+{
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+bool str_json(struct buf *b, const char *p, size_t len)
+{
+    const uint8_t *s = (const uint8_t *)p;
+    bool ok = buf_append(b, "\"", 1);
+    for (size_t i = 0; i < len && ok;) {
+        size_t n = utf8_sequence(s + i, len - i);
+        if (n == 0)
+            ok = buf_append(b, "\xef\xbf\xbd", 3);
+        else if (s[i] == '"' || s[i] == '\\')
+            ok = buf_printf(b, "\\%c", s[i]);
+        else if (s[i] < 0x20 || s[i] == 0x7f)
+            ok = buf_printf(b, "\\u%04x", s[i]);
+        else
+            ok = buf_append(b, s + i, n);
+        i += MAX(n, (size_t)1);
+    }
+    return ok && buf_append(b, "\"", 1);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text helpers: bytes with a length, names in lower case, "did you mean", numbers, JSON escaping. */
+#ifndef CARDEA_BASE_STR_H
+#define CARDEA_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* Bytes that live elsewhere; not NUL-terminated. */
+struct str {
+    const char *p;
+    size_t len;
+};
+
+/* Compare bytes with a NUL-terminated text. */
+bool str_is(struct str s, const char *text);
+
+/* Copy at most cap-1 bytes and NUL-terminate; returns false when something was cut off. cap >= 1. */
+bool str_copy(char *ret, size_t cap, const char *p, size_t len);
+
+/* ASCII lower case in place (DNS names compare without case, RFC 4343). */
+void str_lower(char *p, size_t len);
+
+/* Match with `*` standing for any run of characters (also none). Case-sensitive. */
+bool str_glob(const char *pattern, const char *text);
+
+/* Same on bytes with lengths, without case: for DNS names. */
+bool str_glob_nocase(const char *pattern, const char *text);
+
+/* The candidate (of a NULL-terminated list) that is nearest to `word`, or NULL when none is near enough to
+ * suggest. */
+const char *str_nearest(const char *word, const char *const *candidates);
+
+/* Read a decimal number that fills the whole text; false when it is not one or is over `max`. */
+bool str_u64(const char *text, uint64_t max, uint64_t *ret);
+
+/* Append `p` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD (RFC 8259, 8.1). */
+bool str_json(struct buf *b, const char *p, size_t len);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A private certificate authority: makes roots, intermediates, server and client certificates, and CRLs. */
+#ifndef CARDEA_CA_CA_H
+#define CARDEA_CA_CA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* AWS-LC's X509 and EVP_PKEY. */
+struct x509_st;
+struct evp_pkey_st;
+
+/* A certificate with its private key, and the intermediates above it. Of a root, an intermediate or a leaf
+ * alike. */
+struct ca;
+
+enum ca_key_kind {
+    CA_KEY_P256, /* the default */
+    CA_KEY_P384,
+    CA_KEY_ED25519,
+    CA_KEY_RSA2048,
+    CA_KEY_RSA3072,
+    CA_KEY_MLDSA44,
+    CA_KEY_MLDSA65,
+    CA_KEY_MLDSA87,
+    CA_KEY_KINDS
+};
+
+enum ca_profile {
+    CA_PROFILE_SERVER,       /* digitalSignature, serverAuth */
+    CA_PROFILE_CLIENT,       /* digitalSignature, clientAuth */
+    CA_PROFILE_INTERMEDIATE, /* a CA that may issue leaves only (pathlen 0) */
+};
+
+/* What to put into a certificate. Zero-initialise and fill in what matters. */
+struct ca_request {
+    const char *name; /* CN of the subject; NULL: none (then a SAN is needed, and becomes critical) */
+    /* Subject alternative names: an IP address, something with "://" (URI), with "@" (email), else a DNS
+     * name, perhaps with "*." in front. */
+    const char *const *sans;
+    size_t sans_len;
+    const char *const *groups; /* an OU each */
+    size_t groups_len;
+    enum ca_key_kind key;
+    int64_t not_before; /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
+    int64_t lifetime;   /* seconds from now (or from not_before when that is given); must be > 0 */
+};
+
+/* Make a self-signed root (any depth below it). The caller owns the result; NULL with `err`. */
+struct ca *ca_create_root(const struct ca_request *request, struct err *err);
+
+/* Make a key and a certificate for it signed by `issuer`, which must be a root or an intermediate that is
+ * allowed to. The new certificate never outlives its issuer: its end is cut to the issuer's. The caller owns
+ * the result. */
+struct ca *ca_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
+                    struct err *err);
+
+/* Read one back from PEM files. The key file must not be open to other users. */
+struct ca *ca_load(const char *cert_path, const char *key_path, struct err *err);
+
+void ca_free(struct ca *ca);
+
+/* Write the key (mode 0600), then the chain without the root (mode 0644), each atomically. Neither file may
+ * exist yet: no key is ever overwritten, and no certificate is parted from its key. A root writes itself. */
+int ca_save(const struct ca *ca, const char *cert_path, const char *key_path, struct err *err);
+
+/* Append what ca_save() writes into the certificate file. False when memory is out. */
+bool ca_chain_pem(const struct ca *ca, struct buf *ret);
+
+#define CA_SERIAL_MAX 20 /* bytes, RFC 5280, 4.1.2.2 */
+
+struct ca_serial {
+    uint8_t bytes[CA_SERIAL_MAX]; /* big-endian */
+    size_t len;
+};
+
+/* The serial number of a certificate. */
+struct ca_serial ca_serial(const struct ca *ca);
+
+/* Append, in PEM, a CRL of `issuer` that revokes `serials`, made at `now` (seconds since 1970) and valid for
+ * `lifetime` seconds; `number` is its CRL number, which should grow. -1 with `err`. */
+int ca_make_crl(const struct ca *issuer, const struct ca_serial *serials, size_t count, uint64_t number,
+                int64_t now, int64_t lifetime, struct buf *ret, struct err *err);
+
+/* Borrowed views, for those who need the library's own objects. */
+struct x509_st *ca_x509(const struct ca *ca);
+struct evp_pkey_st *ca_private_key(const struct ca *ca);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cert/cert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/ec.h>
+#include <openssl/ec_key.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/nid.h>
+#include <openssl/pool.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "cert/pem.h"
+
+/* A cert on its way in: the parsed chain is needed for the checks only. */
+struct loading {
+    struct cert *cert;
+    X509 *chain[CERT_CHAIN_MAX];
+    size_t chain_len;
+};
+
+static const char *const kind_names[] = {
+    [CERT_KEY_P256] = "ECDSA P-256",  [CERT_KEY_P384] = "ECDSA P-384",  [CERT_KEY_ED25519] = "Ed25519",
+    [CERT_KEY_RSA] = "RSA",           [CERT_KEY_P521] = "ECDSA P-521",  [CERT_KEY_MLDSA44] = "ML-DSA-44",
+    [CERT_KEY_MLDSA65] = "ML-DSA-65", [CERT_KEY_MLDSA87] = "ML-DSA-87",
+};
+_Static_assert(ARRAY_LEN(kind_names) == CERT_KEY_KINDS, "a name for each kind");
+
+const char *cert_key_kind_name(enum cert_key_kind kind)
+{
+    CHECK((unsigned)kind < CERT_KEY_KINDS);
+    return kind_names[kind];
+}
+
+/* The chain
+ * ------------------------------------------------------------------------------------------------------ */
+
+static int add_block(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
+{
+    struct loading *l = arg;
+    if (!pem_is_certificate(type))
+        return 0;
+    if (l->chain_len == CERT_CHAIN_MAX)
+        return err_set(err, "more than %d certificates", CERT_CHAIN_MAX);
+    CRYPTO_BUFFER *buffer = CRYPTO_BUFFER_new(der, len, NULL);
+    if (buffer == NULL)
+        return err_set(err, "out of memory");
+    X509 *x = X509_parse_from_buffer(buffer);
+    if (x == NULL) {
+        CRYPTO_BUFFER_free(buffer);
+        return err_set(err, "certificate %zu cannot be read", l->chain_len + 1);
+    }
+    l->chain[l->chain_len++] = x;
+    l->cert->chain[l->cert->chain_len++] = buffer;
+    return 0;
+}
+
+static int read_chain(struct loading *l, const char *path, struct err *err)
+{
+    struct buf text = {0};
+    if (file_read(path, CERT_FILE_MAX, &text, NULL, err) < 0)
+        return -1;
+    int rc = pem_each(&text, add_block, l, err);
+    buf_free(&text);
+    if (rc < 0)
+        return err_prefix(err, "%s", path);
+    if (l->chain_len == 0)
+        return err_set(err, "%s: no certificate in PEM (expected -----BEGIN CERTIFICATE-----)", path);
+    return 0;
+}
+
+/* Each certificate must have been signed by the next one (RFC 8446, 4.4.2). */
+static int check_order(const struct loading *l, const char *path, struct err *err)
+{
+    for (size_t i = 0; i + 1 < l->chain_len; i++) {
+        EVP_PKEY *issuer_key = X509_get0_pubkey(l->chain[i + 1]);
+        char subject[PEM_NAME_MAX], issuer[PEM_NAME_MAX];
+        if (X509_check_issued(l->chain[i + 1], l->chain[i]) == X509_V_OK && issuer_key != NULL &&
+            X509_verify(l->chain[i], issuer_key) == 1)
+            continue;
+        return err_set(
+            err,
+            "%s: certificate %zu ('%s') was not issued by the one after it ('%s'); put the server's "
+            "own certificate first, then its issuer, and so on",
+            path, i + 1, pem_subject_text(l->chain[i], subject), pem_subject_text(l->chain[i + 1], issuer));
+    }
+    return 0;
+}
+
+/* The key
+ * -------------------------------------------------------------------------------------------------------- */
+
+static bool kind_of_ec(const EVP_PKEY *key, enum cert_key_kind *ret)
+{
+    switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key)))) {
+    case NID_X9_62_prime256v1:
+        *ret = CERT_KEY_P256;
+        return true;
+    case NID_secp384r1:
+        *ret = CERT_KEY_P384;
+        return true;
+    case NID_secp521r1:
+        *ret = CERT_KEY_P521;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool kind_of_mldsa(const EVP_PKEY *key, enum cert_key_kind *ret)
+{
+    switch (EVP_PKEY_pqdsa_get_type(key)) {
+    case NID_MLDSA44:
+        *ret = CERT_KEY_MLDSA44;
+        return true;
+    case NID_MLDSA65:
+        *ret = CERT_KEY_MLDSA65;
+        return true;
+    case NID_MLDSA87:
+        *ret = CERT_KEY_MLDSA87;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int find_kind(struct cert *cert, const char *path, struct err *err)
+{
+    bool known = false;
+    switch (EVP_PKEY_id(cert->key)) {
+    case EVP_PKEY_EC:
+        known = kind_of_ec(cert->key, &cert->kind);
+        break;
+    case EVP_PKEY_PQDSA:
+        known = kind_of_mldsa(cert->key, &cert->kind);
+        break;
+    case EVP_PKEY_ED25519:
+        cert->kind = CERT_KEY_ED25519;
+        known = true;
+        break;
+    case EVP_PKEY_RSA: /* RFC 9325, 4.5 */
+        if (EVP_PKEY_bits(cert->key) < 2048)
+            return err_set(err, "%s: an RSA key of %d bits; at least 2048 are needed", path,
+                           EVP_PKEY_bits(cert->key));
+        cert->kind = CERT_KEY_RSA;
+        known = true;
+        break;
+    default:
+        break;
+    }
+    if (!known)
+        return err_set(
+            err,
+            "%s: a kind of key that cannot sign for TLS; use ECDSA (P-256, P-384, P-521), Ed25519, "
+            "RSA or ML-DSA",
+            path);
+    return 0;
+}
+
+static int read_key(struct loading *l, const struct cert_files *files, struct err *err)
+{
+    l->cert->key = pem_read_key(files->key, err);
+    if (l->cert->key == NULL || find_kind(l->cert, files->key, err) < 0)
+        return -1;
+    if (X509_check_private_key(l->chain[0], l->cert->key) != 1) {
+        char subject[PEM_NAME_MAX];
+        return err_set(err, "%s: not the key of the first certificate in %s ('%s')", files->key,
+                       files->certificate, pem_subject_text(l->chain[0], subject));
+    }
+    if ((X509_get_key_usage(l->chain[0]) & X509v3_KU_DIGITAL_SIGNATURE) == 0)
+        return err_set(err, "%s: its keyUsage does not allow digitalSignature, which TLS needs",
+                       files->certificate);
+    return 0;
+}
+
+/* Names
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+bool cert_dns_name_ok(const char *p, size_t len)
+{
+    size_t i = len > 2 && p[0] == '*' && p[1] == '.' ? 2 : 0;
+    bool in_label = false;
+    if (len > CERT_NAME_MAX)
+        return false;
+    for (; i < len; i++) {
+        char c = p[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_';
+        if (!letter && !(c == '.' && in_label))
+            return false;
+        in_label = letter;
+    }
+    return in_label;
+}
+
+static int add_name(struct cert *cert, const char *p, size_t len, struct err *err)
+{
+    CHECK(cert->names != NULL);
+    char *name = strndup(p, len);
+    if (name == NULL)
+        return err_set(err, "out of memory");
+    str_lower(name, len);
+    cert->names[cert->names_len++] = name;
+    return 0;
+}
+
+static int take_given_names(struct cert *cert, const struct cert_files *files, struct err *err)
+{
+    cert->names = calloc(files->names_len, sizeof(*cert->names));
+    if (cert->names == NULL)
+        return err_set(err, "out of memory");
+    for (size_t i = 0; i < files->names_len; i++) {
+        const char *name = files->names[i];
+        if (!cert_dns_name_ok(name, strlen(name)))
+            return err_set(err, "%s: '%s' is not a DNS name (expected www.example.com or *.example.com)",
+                           files->certificate, name);
+        if (add_name(cert, name, strlen(name), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The DNS names of the SAN; one that no client could ask for is passed over. The CN does not count (RFC 9525,
+ * 2). */
+static int take_alternative_names(struct cert *cert, const X509 *leaf, struct err *err)
+{
+    GENERAL_NAMES *san = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    size_t count = san == NULL ? 0 : sk_GENERAL_NAME_num(san);
+    int rc = 0;
+    cert->names = calloc(count + 1, sizeof(*cert->names));
+    if (cert->names == NULL)
+        rc = err_set(err, "out of memory");
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(san, i);
+        if (name->type != GEN_DNS)
+            continue;
+        const char *p = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+        size_t len = (size_t)ASN1_STRING_length(name->d.dNSName);
+        if (cert_dns_name_ok(p, len))
+            rc = add_name(cert, p, len, err);
+    }
+    GENERAL_NAMES_free(san);
+    return rc;
+}
+
+static int describe(struct loading *l, const struct cert_files *files, struct err *err)
+{
+    struct cert *cert = l->cert;
+    cert->label = strdup(files->label != NULL ? files->label : files->certificate);
+    if (cert->label == NULL)
+        return err_set(err, "out of memory");
+    if (!ASN1_TIME_to_posix(X509_get0_notBefore(l->chain[0]), &cert->not_before) ||
+        !ASN1_TIME_to_posix(X509_get0_notAfter(l->chain[0]), &cert->not_after))
+        return err_set(err, "%s: its validity dates cannot be read", files->certificate);
+    return files->names_len > 0 ? take_given_names(cert, files, err)
+                                : take_alternative_names(cert, l->chain[0], err);
+}
+
+/* Life
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static struct cert *cert_new(void)
+{
+    struct cert *cert = calloc(1, sizeof(*cert));
+    if (cert == NULL)
+        return NULL;
+    cert->magic = CERT_MAGIC;
+    cert->refs = 1;
+    cert->chain = calloc(CERT_CHAIN_MAX, sizeof(CRYPTO_BUFFER *));
+    if (cert->chain == NULL) {
+        cert_unref(cert);
+        return NULL;
+    }
+    return cert;
+}
+
+struct cert *cert_load(const struct cert_files *files, struct err *err)
+{
+    CHECK(files->certificate != NULL && files->key != NULL);
+    struct loading l = {.cert = cert_new()};
+    if (l.cert == NULL) {
+        err_set(err, "out of memory");
+        return NULL;
+    }
+    if (read_chain(&l, files->certificate, err) < 0 || check_order(&l, files->certificate, err) < 0 ||
+        read_key(&l, files, err) < 0 || describe(&l, files, err) < 0) {
+        cert_unref(l.cert);
+        l.cert = NULL;
+    }
+    for (size_t i = 0; i < l.chain_len; i++)
+        X509_free(l.chain[i]);
+    ERR_clear_error();
+    return l.cert;
+}
+
+struct cert *cert_ref(struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    __atomic_add_fetch(&cert->refs, 1, __ATOMIC_RELAXED);
+    return cert;
+}
+
+void cert_unref(struct cert *cert)
+{
+    if (cert == NULL)
+        return;
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    if (__atomic_sub_fetch(&cert->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < cert->chain_len; i++)
+        CRYPTO_BUFFER_free(cert->chain[i]);
+    for (size_t i = 0; i < cert->names_len; i++)
+        free(cert->names[i]);
+    EVP_PKEY_free(cert->key);
+    free(cert->chain);
+    free(cert->names);
+    free(cert->label);
+    cert->magic = 0;
+    free(cert);
+}
+
+bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    char when[PEM_TIME_MAX];
+    if (now > cert->not_after)
+        err_set(ret_text, "certificate %s expired on %s", cert->label, pem_time_text(cert->not_after, when));
+    else if (now < cert->not_before)
+        err_set(ret_text, "certificate %s is not valid before %s", cert->label,
+                pem_time_text(cert->not_before, when));
+    else if (cert->names_len == 0)
+        err_set(ret_text, "certificate %s has no DNS names to be chosen by", cert->label);
+    else
+        return false;
+    return true;
+}

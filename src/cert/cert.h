@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One certificate of our own: a chain, its private key, and what we need to know to choose it. */
+#ifndef CARDEA_CERT_CERT_H
+#define CARDEA_CERT_CERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
+ * headers. */
+struct crypto_buffer_st;
+struct evp_pkey_st;
+
+/* Kinds of key that can sign a handshake, in the order in which we prefer them (cert_key_rows in store.c says
+ * why). */
+enum cert_key_kind {
+    CERT_KEY_P256,
+    CERT_KEY_P384,
+    CERT_KEY_ED25519,
+    CERT_KEY_RSA,
+    CERT_KEY_P521,
+    CERT_KEY_MLDSA44,
+    CERT_KEY_MLDSA65,
+    CERT_KEY_MLDSA87,
+    CERT_KEY_KINDS
+};
+
+/* Immutable once loaded, shared by reference count between stores and threads. */
+struct cert {
+    uint32_t magic;
+    uint32_t refs; /* atomic */
+    enum cert_key_kind kind;
+    struct crypto_buffer_st **chain; /* leaf first, as SSL_set_chain_and_key() takes it */
+    size_t chain_len;
+    struct evp_pkey_st *key;
+    char **names; /* lower case; "*.example.com" for a wildcard; may be empty */
+    size_t names_len;
+    char *label;        /* what the configuration calls it; default: the path of the certificate */
+    int64_t not_before; /* seconds since 1970; of the leaf */
+    int64_t not_after;
+};
+
+#define CERT_MAGIC 0xce47ce47u
+#define CERT_CHAIN_MAX 16           /* certificates in one file */
+#define CERT_FILE_MAX (1024 * 1024) /* bytes of one PEM file */
+#define CERT_NAME_MAX 253           /* bytes of a DNS name as text (RFC 1035, 2.3.4) */
+
+/* What to load. */
+struct cert_files {
+    const char *certificate;  /* path of the chain in PEM, leaf first */
+    const char *key;          /* path of the private key in PEM, unencrypted */
+    const char *label;        /* NULL: `certificate` */
+    const char *const *names; /* instead of the DNS names of the leaf's SAN; NULL and 0: those */
+    size_t names_len;
+};
+
+/* Read and check a chain with its key. Refused: a key file that other users may read or write, a key that is
+ * not the leaf's, a chain whose certificates do not each certify the one before, a key kind that cannot sign
+ * for TLS. An expired certificate is taken: see cert_warning(). The caller owns one reference; NULL with
+ * `err`, which names the file and says what to do. */
+struct cert *cert_load(const struct cert_files *files, struct err *err);
+
+struct cert *cert_ref(struct cert *cert);
+void cert_unref(struct cert *cert);
+
+/* Is something wrong with the certificate at `now` (seconds since 1970)? True, with the text, when it has
+ * expired, is not valid yet, or has no names to be chosen by. For the log and for `--check`. */
+bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);
+
+/* Is this a DNS name as certificates may hold it: labels of letters, digits, '-' and '_', perhaps "*." in
+ * front? */
+bool cert_dns_name_ok(const char *p, size_t len);
+
+/* "ECDSA P-256", "RSA", ... */
+const char *cert_key_kind_name(enum cert_key_kind kind);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cert/pem.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/mem.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "base/check.h"
+#include "base/file.h"
+
+#define KEY_FILE_MAX (256 * 1024)
+
+/* 1: a block was handled; 0: no more; -1: damaged, or `fn` failed. */
+static int next_block(BIO *bio, pem_block_fn *fn, void *arg, struct err *err)
+{
+    char *type = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long len = 0;
+    if (!PEM_read_bio(bio, &type, &header, &der, &len)) {
+        bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+        ERR_clear_error();
+        return end ? 0 : err_set(err, "a damaged PEM block");
+    }
+    int rc = fn(arg, type, der, (size_t)len, err);
+    OPENSSL_free(type);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    return rc < 0 ? -1 : 1;
+}
+
+int pem_each(const struct buf *text, pem_block_fn *fn, void *arg, struct err *err)
+{
+    CHECK(text->len <= INT_MAX);
+    BIO *bio = BIO_new_mem_buf(text->data, (ossl_ssize_t)text->len);
+    if (bio == NULL)
+        return err_set(err, "out of memory");
+    int rc;
+    do {
+        rc = next_block(bio, fn, arg, err);
+    } while (rc > 0);
+    BIO_free(bio);
+    return rc;
+}
+
+bool pem_is_certificate(const char *type)
+{
+    return strcmp(type, PEM_STRING_X509) == 0 || strcmp(type, PEM_STRING_X509_OLD) == 0;
+}
+
+/* Nobody is there to type a passphrase: remember that one was asked for. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    (void)rwflag;
+    if (size > 0)
+        buf[0] = '\0';
+    bool *ret_encrypted = arg;
+    *ret_encrypted = true;
+    return -1;
+}
+
+static EVP_PKEY *parse_key(const char *path, const struct buf *text, struct err *err)
+{
+    BIO *bio = BIO_new_mem_buf(text->data, (ossl_ssize_t)text->len);
+    bool encrypted = false;
+    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &encrypted);
+    BIO_free(bio);
+    ERR_clear_error();
+    if (key == NULL && encrypted)
+        err_set(err, "%s: the key is encrypted with a passphrase; decrypt it with: openssl pkey -in %s", path,
+                path);
+    else if (key == NULL)
+        err_set(err, "%s: no private key in PEM that can be read (expected -----BEGIN PRIVATE KEY-----)",
+                path);
+    return key;
+}
+
+EVP_PKEY *pem_read_key(const char *path, struct err *err)
+{
+    struct buf text = {0};
+    mode_t mode = 0;
+    EVP_PKEY *key = NULL;
+    if (file_read(path, KEY_FILE_MAX, &text, &mode, err) < 0)
+        return NULL;
+    if ((mode & 0007) != 0)
+        err_set(err, "%s: other users may use this private key (mode %04o); do: chmod 600 %s", path,
+                (unsigned)mode, path);
+    else
+        key = parse_key(path, &text, err);
+    OPENSSL_cleanse(text.data, text.cap);
+    buf_free(&text);
+    return key;
+}
+
+const char *pem_name_text(const X509_NAME *name, char text[PEM_NAME_MAX])
+{
+    text[0] = '\0';
+    if (X509_NAME_get_text_by_NID(name, NID_commonName, text, PEM_NAME_MAX) <= 0)
+        X509_NAME_oneline(name, text, PEM_NAME_MAX);
+    for (char *p = text; *p != '\0'; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            *p = '?';
+    return text[0] == '\0' ? "(no name)" : text;
+}
+
+const char *pem_subject_text(const X509 *cert, char text[PEM_NAME_MAX])
+{
+    return pem_name_text(X509_get_subject_name(cert), text);
+}
+
+const char *pem_time_text(int64_t seconds, char text[PEM_TIME_MAX])
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+    if (gmtime_r(&t, &tm) == NULL || strftime(text, PEM_TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(text, PEM_TIME_MAX, "an unknown time");
+    return text;
+}

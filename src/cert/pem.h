@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PEM files, and words about certificates that are safe to print. */
+#ifndef CARDEA_CERT_PEM_H
+#define CARDEA_CERT_PEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct x509_st;
+struct X509_name_st;
+struct evp_pkey_st;
+
+/* Called with each block of a PEM text: what stands after BEGIN, and its bytes. Less than 0 stops. */
+typedef int pem_block_fn(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err);
+
+/* Go through the blocks of a PEM text; text around them is skipped. -1 when a block is damaged or `fn` says
+ * so. */
+int pem_each(const struct buf *text, pem_block_fn *fn, void *arg, struct err *err);
+
+/* Is this block a certificate? */
+bool pem_is_certificate(const char *type);
+
+/* Read a private key (PEM, PKCS #8 or a traditional form, not encrypted) that nobody but its owner and group
+ * may read. The caller owns it; NULL with `err` naming the file. */
+struct evp_pkey_st *pem_read_key(const char *path, struct err *err);
+
+#define PEM_NAME_MAX 128
+#define PEM_TIME_MAX 32
+
+/* The CN, or else the whole name on one line, cut off and with all that is not printable ASCII replaced by
+ * '?'. */
+const char *pem_name_text(const struct X509_name_st *name, char text[PEM_NAME_MAX]);
+const char *pem_subject_text(const struct x509_st *cert, char text[PEM_NAME_MAX]);
+
+/* Seconds since 1970 as "2026-11-23T00:40:00Z". */
+const char *pem_time_text(int64_t seconds, char text[PEM_TIME_MAX]);
+
+#endif

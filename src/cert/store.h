@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Our certificates, and which of them to show to a client. Immutable once built: any thread may look up in
+ * it. */
+#ifndef CARDEA_CERT_STORE_H
+#define CARDEA_CERT_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "cert/cert.h"
+
+struct cert_store;
+
+/* A store of the given certificates, in the order of the configuration; it takes a reference of its own to
+ * each. The first one is what clients get that name nothing we know. NULL with `err` when `count` is 0 or
+ * memory is out. */
+struct cert_store *cert_store_build(struct cert *const *certs, size_t count, struct err *err);
+
+void cert_store_free(struct cert_store *store);
+
+/* The certificates in the order they were given. */
+size_t cert_store_count(const struct cert_store *store);
+const struct cert *cert_store_at(const struct cert_store *store, size_t i);
+
+/* What the client said that bears on the choice. */
+struct cert_query {
+    struct str sni;          /* len 0: none was sent. Case does not matter */
+    uint16_t version;        /* what will be negotiated: 0x0303 (TLS 1.2) or 0x0304 (TLS 1.3) */
+    const uint16_t *sigalgs; /* signature_algorithms as sent (RFC 8446, 4.2.3), host order */
+    size_t sigalgs_len;
+    const uint16_t *ciphers; /* cipher_suites as sent; looked at for TLS 1.2 only. NULL: unknown, any kind of
+                              * key is taken to be usable */
+    size_t ciphers_len;
+};
+
+/* The certificate for this client: of those with the exact name, then of those with a wildcard for it (one
+ * left-most label, RFC 9525, 6.3), the one whose kind of key comes first in our preference and that the
+ * client can verify. For a name we do not know, or none, the same among all that share the first
+ * certificate's first name. When the client can verify none, the most preferred of the best name is returned
+ * and the handshake fails with the right alert. Never NULL. Borrowed from the store. */
+const struct cert *cert_select(const struct cert_store *store, const struct cert_query *query);
+
+#endif

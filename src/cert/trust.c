@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cert/trust.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pool.h>
+#include <openssl/x509.h>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "cert/pem.h"
+#include "cert/trust_internal.h"
+
+/* Where distributions keep their bundle: Debian and Arch; Fedora and RHEL; openSUSE; Alpine. */
+static const char *const system_bundles[] = {
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+};
+
+/* Reading
+ * -------------------------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct trust *trust;
+    size_t found;
+};
+
+static int add_anchor(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
+{
+    struct reading *r = arg;
+    if (!pem_is_certificate(type))
+        return 0;
+    const uint8_t *end = der;
+    X509 *cert = d2i_X509(NULL, &end, (long)len);
+    if (cert == NULL || end != der + len) {
+        X509_free(cert);
+        return err_set(err, "certificate %zu cannot be read", r->found + 1);
+    }
+    /* Fills the certificate's cache of its extensions now, so that verifying threads only read it. */
+    (void)X509_check_ca(cert);
+    int rc = X509_STORE_add_cert(r->trust->store, cert) ? 0 : err_set(err, "out of memory");
+    X509_free(cert);
+    r->found++;
+    return rc;
+}
+
+static int add_crl(struct reading *r, const uint8_t *der, size_t len, struct err *err)
+{
+    const uint8_t *end = der;
+    X509_CRL *crl = d2i_X509_CRL(NULL, &end, (long)len);
+    if (crl == NULL || end != der + len) {
+        X509_CRL_free(crl);
+        return err_set(err, "CRL %zu cannot be read", r->found + 1);
+    }
+    int rc = X509_STORE_add_crl(r->trust->store, crl) ? 0 : err_set(err, "out of memory");
+    X509_CRL_free(crl);
+    r->found++;
+    return rc;
+}
+
+static int add_crl_block(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
+{
+    return strcmp(type, PEM_STRING_X509_CRL) == 0 ? add_crl(arg, der, len, err) : 0;
+}
+
+static const char *ca_path(const char *configured)
+{
+    if (strcmp(configured, "system") != 0)
+        return configured;
+    struct stat st;
+    for (size_t i = 0; i < ARRAY_LEN(system_bundles); i++)
+        if (stat(system_bundles[i], &st) == 0)
+            return system_bundles[i];
+    return NULL;
+}
+
+static int read_ca_file(struct trust *trust, const char *configured, struct err *err)
+{
+    struct reading r = {trust, 0};
+    struct buf text = {0};
+    const char *path = ca_path(configured);
+    if (path == NULL)
+        return err_set(
+            err,
+            "no bundle of CAs found on this system (looked for %s and the like); install the package "
+            "ca-certificates",
+            system_bundles[0]);
+    if (file_read(path, TRUST_FILE_MAX, &text, NULL, err) < 0)
+        return -1;
+    int rc = pem_each(&text, add_anchor, &r, err);
+    buf_free(&text);
+    if (rc < 0)
+        return err_prefix(err, "%s", path);
+    if (r.found == 0)
+        return err_set(err, "%s: no certificate in PEM (expected -----BEGIN CERTIFICATE-----)", path);
+    return 0;
+}
+
+/* The stamp is taken before the file is read: a change in between is then seen as one later. */
+static int read_crl_file(struct trust *trust, const char *path, struct trust_stamp *ret_stamp,
+                         struct err *err)
+{
+    struct reading r = {trust, 0};
+    struct buf text = {0};
+    *ret_stamp = trust_stamp_of(path);
+    if (file_read(path, TRUST_FILE_MAX, &text, NULL, err) < 0)
+        return -1;
+    /* DER begins with a SEQUENCE; PEM is text. */
+    int rc = text.len > 0 && text.data[0] == 0x30 ? add_crl(&r, text.data, text.len, err)
+                                                  : pem_each(&text, add_crl_block, &r, err);
+    buf_free(&text);
+    if (rc < 0)
+        return err_prefix(err, "%s", path);
+    if (r.found == 0)
+        return err_set(err, "%s: no CRL (expected -----BEGIN X509 CRL----- or DER)", path);
+    return 0;
+}
+
+struct trust_stamp trust_stamp_of(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return (struct trust_stamp){0};
+    return (struct trust_stamp){
+        .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_mtim};
+}
+
+/* Life
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Copy a list of paths; NULL-terminated. */
+static char **copy_paths(const char *const *paths, size_t count)
+{
+    char **copy = calloc(count + 1, sizeof(char *));
+    for (size_t i = 0; copy != NULL && i < count; i++) {
+        copy[i] = strdup(paths[i]);
+        if (copy[i] == NULL) {
+            for (size_t j = 0; j < i; j++)
+                free(copy[j]);
+            free(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+static struct trust *trust_new(const struct trust_files *files)
+{
+    struct trust *trust = calloc(1, sizeof(*trust));
+    if (trust == NULL)
+        return NULL;
+    trust->magic = TRUST_MAGIC;
+    trust->refs = 1;
+    trust->name = strdup(files->name);
+    trust->ca = copy_paths(files->ca, files->ca_len);
+    trust->ca_len = files->ca_len;
+    trust->crl = copy_paths(files->crl, files->crl_len);
+    trust->crl_len = files->crl_len;
+    trust->stamps = calloc(files->crl_len + 1, sizeof(*trust->stamps));
+    trust->store = X509_STORE_new();
+    if (trust->name == NULL || trust->ca == NULL || trust->crl == NULL || trust->stamps == NULL ||
+        trust->store == NULL) {
+        trust_unref(trust);
+        return NULL;
+    }
+    return trust;
+}
+
+/* Every certificate in the bundle is an anchor (PARTIAL_CHAIN), found before what the peer sends
+ * (TRUSTED_FIRST). */
+static void set_flags(struct trust *trust)
+{
+    unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST;
+    if (trust->crl_len > 0)
+        flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+    X509_STORE_set_flags(trust->store, flags);
+}
+
+struct trust *trust_load(const struct trust_files *files, struct err *err)
+{
+    CHECK(files->name != NULL);
+    struct trust *trust = trust_new(files);
+    if (trust == NULL) {
+        err_set(err, "out of memory");
+        return NULL;
+    }
+    int rc = files->ca_len > 0 ? 0 : err_set(err, "no CA files");
+    for (size_t i = 0; i < files->ca_len && rc == 0; i++)
+        rc = read_ca_file(trust, files->ca[i], err);
+    for (size_t i = 0; i < files->crl_len && rc == 0; i++)
+        rc = read_crl_file(trust, files->crl[i], &trust->stamps[i], err);
+    ERR_clear_error();
+    if (rc < 0) {
+        err_prefix(err, "trust bundle %s", files->name);
+        trust_unref(trust);
+        return NULL;
+    }
+    set_flags(trust);
+    return trust;
+}
+
+struct trust *trust_reload(const struct trust *trust, struct err *err)
+{
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    struct trust_files files = {.name = trust->name,
+                                .ca = (const char *const *)trust->ca,
+                                .ca_len = trust->ca_len,
+                                .crl = (const char *const *)trust->crl,
+                                .crl_len = trust->crl_len};
+    return trust_load(&files, err);
+}
+
+struct trust *trust_ref(struct trust *trust)
+{
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    __atomic_add_fetch(&trust->refs, 1, __ATOMIC_RELAXED);
+    return trust;
+}
+
+static void free_paths(char **paths, size_t count)
+{
+    for (size_t i = 0; paths != NULL && i < count; i++)
+        free(paths[i]);
+    free(paths);
+}
+
+void trust_unref(struct trust *trust)
+{
+    if (trust == NULL)
+        return;
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    if (__atomic_sub_fetch(&trust->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    X509_STORE_free(trust->store);
+    free_paths(trust->ca, trust->ca_len);
+    free_paths(trust->crl, trust->crl_len);
+    free(trust->stamps);
+    free(trust->name);
+    trust->magic = 0;
+    free(trust);
+}
+
+/* Facts
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+const char *trust_name(const struct trust *trust)
+{
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    return trust->name;
+}
+
+bool trust_stale(const struct trust *trust)
+{
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    for (size_t i = 0; i < trust->crl_len; i++) {
+        struct trust_stamp now = trust_stamp_of(trust->crl[i]), then = trust->stamps[i];
+        if (now.dev != then.dev || now.ino != then.ino || now.size != then.size ||
+            now.changed.tv_sec != then.changed.tv_sec || now.changed.tv_nsec != then.changed.tv_nsec)
+            return true;
+    }
+    return false;
+}
+
+/* Append the subject of one object of the store, if it is a certificate. */
+static bool append_subject(STACK_OF(CRYPTO_BUFFER) * names, const X509_OBJECT *object)
+{
+    X509 *cert = X509_OBJECT_get0_X509(object);
+    if (cert == NULL)
+        return true;
+    uint8_t *der = NULL;
+    int len = i2d_X509_NAME(X509_get_subject_name(cert), &der);
+    CRYPTO_BUFFER *name = len < 0 ? NULL : CRYPTO_BUFFER_new(der, (size_t)len, NULL);
+    OPENSSL_free(der);
+    if (name == NULL || !sk_CRYPTO_BUFFER_push(names, name)) {
+        CRYPTO_BUFFER_free(name);
+        return false;
+    }
+    return true;
+}
+
+STACK_OF(CRYPTO_BUFFER) * trust_ca_names(const struct trust *trust)
+{
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    STACK_OF(CRYPTO_BUFFER) *names = sk_CRYPTO_BUFFER_new_null();
+    const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(trust->store);
+    for (size_t i = 0; names != NULL && i < sk_X509_OBJECT_num(objects); i++) {
+        if (append_subject(names, sk_X509_OBJECT_value(objects, i)))
+            continue;
+        sk_CRYPTO_BUFFER_pop_free(names, CRYPTO_BUFFER_free);
+        names = NULL;
+    }
+    return names;
+}

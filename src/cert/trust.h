@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A trust bundle: certificates that we believe, CRLs, and the verdict on a peer's chain. Immutable and shared
+ * by reference count; any number of threads may verify with one bundle at once. */
+#ifndef CARDEA_CERT_TRUST_H
+#define CARDEA_CERT_TRUST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* AWS-LC's STACK_OF(CRYPTO_BUFFER), what SSL_get0_peer_certificates() returns. */
+struct stack_st_CRYPTO_BUFFER;
+
+struct trust;
+
+/* What to load. A `ca` of "system" stands for the distribution's own bundle. */
+struct trust_files {
+    const char *name; /* for error texts */
+    const char *const *ca;
+    size_t ca_len;
+    const char *const *crl;
+    size_t crl_len;
+};
+
+#define TRUST_FILE_MAX (32 * 1024 * 1024) /* bytes of one CA or CRL file */
+#define TRUST_CHAIN_MAX 16                /* certificates that a peer may send */
+
+/* Read the files. Each certificate in a CA file is an anchor of its own, intermediates too; one that is not a
+ * CA is trusted for itself only. CRLs are PEM (any number in a file) or DER. The caller owns one reference;
+ * NULL with `err` naming the file. */
+struct trust *trust_load(const struct trust_files *files, struct err *err);
+
+struct trust *trust_ref(struct trust *trust);
+void trust_unref(struct trust *trust);
+
+const char *trust_name(const struct trust *trust);
+
+/* Has a CRL file changed (device, inode, size, time) or gone since it was read? Cheap (one stat a file). */
+bool trust_stale(const struct trust *trust);
+
+/* The same files read again as a new bundle; NULL with `err` when they are not good, and then the old one
+ * should go on serving (its CRLs expire by themselves). */
+struct trust *trust_reload(const struct trust *trust, struct err *err);
+
+/* The subject names of the anchors in DER, to be sent to clients as certificate_authorities. The caller owns
+ * the stack (SSL_CTX_set0_client_CAs takes it over); NULL when memory is out. */
+struct stack_st_CRYPTO_BUFFER *trust_ca_names(const struct trust *trust);
+
+/* What the peer's certificate must be good for: its extendedKeyUsage, where it has one. */
+enum trust_purpose {
+    TRUST_CLIENT,
+    TRUST_SERVER,
+};
+
+/* Alerts that a verdict can carry (RFC 8446, 6.2). */
+enum trust_alert {
+    TRUST_ALERT_BAD_CERTIFICATE = 42,
+    TRUST_ALERT_UNSUPPORTED_CERTIFICATE = 43,
+    TRUST_ALERT_CERTIFICATE_REVOKED = 44,
+    TRUST_ALERT_CERTIFICATE_EXPIRED = 45,
+    TRUST_ALERT_CERTIFICATE_UNKNOWN = 46,
+    TRUST_ALERT_UNKNOWN_CA = 48,
+    TRUST_ALERT_INTERNAL_ERROR = 80,
+};
+
+/* Prove a peer's chain (leaf first, the rest in any order) at `now`, in seconds since 1970. `host`, when not
+ * NULL, is the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a
+ * wildcard is a whole left-most label). 0 when proven; -1 with the reason in `err` and the alert to send in
+ * `ret_alert` (may be NULL).
+ *
+ * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
+ * the chain is refused; certificates further up are checked against the CRL of their issuer where the bundle
+ * has one, and that one must be valid too. Anchors are not looked up in CRLs: the bundle is why we trust
+ * them. Refused as well: RSA keys under 2048 bits, and signatures with MD5 or SHA-1 below the anchor. */
+int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER *chain,
+                 enum trust_purpose purpose, const char *host, int64_t now, enum trust_alert *ret_alert,
+                 struct err *err);
+
+#endif

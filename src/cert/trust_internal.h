@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What trust.c (life) and verify.c (verdict) share. */
+#ifndef CARDEA_CERT_TRUST_INTERNAL_H
+#define CARDEA_CERT_TRUST_INTERNAL_H
+
+#include <sys/types.h>
+#include <time.h>
+
+#include <openssl/x509.h>
+
+#include "cert/trust.h"
+
+/* What tells one version of a file from the next. */
+struct trust_stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed;
+};
+
+struct trust {
+    uint32_t magic;
+    uint32_t refs; /* atomic */
+    char *name;
+    /* Never written to once trust_load() is done. Verifying threads share it: AWS-LC takes its (write) lock
+     * while it looks for an issuer or a CRL, not while it checks signatures. */
+    X509_STORE *store;
+    char **ca;
+    size_t ca_len;
+    char **crl;
+    size_t crl_len;
+    struct trust_stamp *stamps; /* one a CRL file */
+};
+
+#define TRUST_MAGIC 0x72057b0du
+
+/* All zero when the file cannot be looked at. */
+struct trust_stamp trust_stamp_of(const char *path);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "config/keys.h"
+#include "config/verify.h"
+
+#define TUNNEL_ALPN "cardea/1"
+
+/* Reading */
+
+/* Read a whole file of that schema; NULL when the report has errors. What is returned lives in the store
+ * (NULL: there was no memory for one). */
+static void *read_root(struct report *r, struct config_store *s, const struct schema *schema,
+                       const void *text, size_t len)
+{
+    const char *slash = strrchr(r->file, '/');
+    struct schema_reader rd = {.report = r, .store = s};
+    void *root = NULL;
+    if (s != NULL) {
+        rd.dir = store_text(s, r->file, slash == NULL ? 0 : (size_t)(slash - r->file) + 1);
+        root = store_alloc(s, 1, schema->size);
+    }
+    if (rd.dir == NULL || root == NULL) {
+        report_add(r, (struct config_pos){0, 0}, "out of memory");
+        return NULL;
+    }
+    const struct yaml_node *node = yaml_read(r, s, text, len);
+    if (node == NULL)
+        return NULL;
+    if (node->kind != YAML_SECTION) {
+        char quoted[QUOTE_MAX];
+        report_add(r, node->at, "found %s, expected keys such as '%s:'", yaml_describe(node, quoted),
+                   schema->keys[schema == &keys_config ? 1 : 0].name);
+        return NULL;
+    }
+    return schema_read(&rd, schema, node, root) < 0 ? NULL : root;
+}
+
+/* The text of a file, or NULL with a line in `errors`. */
+static int load(const char *path, struct buf *ret, struct buf *errors)
+{
+    struct err err;
+    if (file_read(path, YAML_SIZE_MAX, ret, NULL, &err) == 0)
+        return 0;
+    if (errors != NULL)
+        buf_printf(errors, "%s\n", err.text);
+    return -1;
+}
+
+/* Completing */
+
+static int one_text(struct config_store *s, const char *text, struct config_pos at, struct config_texts *ret)
+{
+    ret->v = store_alloc(s, 1, sizeof(*ret->v));
+    if (ret->v == NULL)
+        return -1;
+    ret->v[0] = (struct config_text){text, at};
+    ret->n = 1;
+    return 0;
+}
+
+/* The entries that are no prefixes. */
+static int exact_only(struct config_store *s, const struct config_texts *patterns, struct config_texts *ret)
+{
+    ret->v = store_alloc(s, patterns->n, sizeof(*ret->v));
+    if (ret->v == NULL)
+        return -1;
+    for (size_t i = 0; i < patterns->n; i++)
+        if (strchr(patterns->v[i].text, '*') == NULL)
+            ret->v[ret->n++] = patterns->v[i];
+    return 0;
+}
+
+static int complete_route(struct config *c, struct config_route *r)
+{
+    /* The schema has seen to it that there is exactly one. */
+    r->action = r->pass != NULL        ? CONFIG_PASS
+                : r->terminate != NULL ? CONFIG_TERMINATE
+                : r->tunnel != NULL    ? CONFIG_TUNNEL
+                                       : CONFIG_REJECT;
+    schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
+    schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
+    if (r->action == CONFIG_TUNNEL && r->alpn.n == 0)
+        return one_text(c->store, TUNNEL_ALPN, r->head.at, &r->alpn);
+    if (r->action == CONFIG_TERMINATE && r->terminate->alpn.n == 0)
+        return exact_only(c->store, &r->alpn, &r->terminate->alpn);
+    return 0;
+}
+
+/* Fill in what is said elsewhere in the file; -1 when memory is out. */
+static int complete(struct config *c)
+{
+    for (size_t i = 0; i < c->listeners.n; i++)
+        if (c->listeners.v[i].name.text == NULL)
+            c->listeners.v[i].name = c->listeners.v[i].address.text;
+    for (size_t i = 0; i < c->routes.n; i++)
+        if (complete_route(c, &c->routes.v[i]) < 0)
+            return -1;
+    return 0;
+}
+
+/* The whole */
+
+static bool finish_config(struct report *r, struct config_store *s, struct config *c)
+{
+    c->store = s;
+    c->file = store_text(s, r->file, strlen(r->file));
+    if (c->file == NULL || complete(c) < 0) {
+        report_add(r, (struct config_pos){0, 0}, "out of memory");
+        return false;
+    }
+    return config_verify(r, c) == 0;
+}
+
+struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+{
+    struct report r = {.file = name, .out = errors};
+    struct config_store *s = store_new();
+    struct config *c = read_root(&r, s, &keys_config, text, len);
+    bool good = c != NULL && finish_config(&r, s, c);
+    if (!good)
+        store_free(s);
+    report_finish(&r);
+    CHECK(good == (r.count == 0));
+    return good ? c : NULL;
+}
+
+struct config *config_load(const char *path, struct buf *errors)
+{
+    struct buf text = {0};
+    if (load(path, &text, errors) < 0)
+        return NULL;
+    struct config *c = config_parse(path, text.data, text.len, errors);
+    buf_free(&text);
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (c != NULL)
+        store_free(c->store);
+}
+
+struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+{
+    struct report r = {.file = name, .out = errors};
+    struct config_store *s = store_new();
+    struct client_config *c = read_root(&r, s, &keys_client, text, len);
+    if (c != NULL) {
+        c->store = s;
+        c->file = store_text(s, name, strlen(name));
+    }
+    if (c != NULL && c->file == NULL)
+        c = NULL;
+    if (c == NULL)
+        store_free(s);
+    report_finish(&r);
+    return c;
+}
+
+struct client_config *client_config_load(const char *path, struct buf *errors)
+{
+    struct buf text = {0};
+    if (load(path, &text, errors) < 0)
+        return NULL;
+    struct client_config *c = client_config_parse(path, text.data, text.len, errors);
+    buf_free(&text);
+    return c;
+}
+
+void client_config_free(struct client_config *c)
+{
+    if (c != NULL)
+        store_free(c->store);
+}
+
+/* For those who use it */
+
+int config_error(const struct config *c, struct config_pos at, struct err *err, const char *fmt, ...)
+{
+    struct err text;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text.text, sizeof(text.text), fmt, ap);
+    va_end(ap);
+    err_set(err, "%s", text.text);
+    if (at.line == 0)
+        return err_prefix(err, "%s", c->file);
+    return err_prefix(err, "%s:%u:%u", c->file, at.line, at.column);
+}
+
+const struct config_trust *config_trust_find(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->trust.n; i++)
+        if (strcmp(c->trust.v[i].name.text, name) == 0)
+            return &c->trust.v[i];
+    return NULL;
+}
+
+const struct config_route *config_route_find(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->routes.n; i++)
+        if (strcmp(c->routes.v[i].name.text, name) == 0)
+            return &c->routes.v[i];
+    return NULL;
+}
+
+static const char *name_of(const struct schema_name *names, int value)
+{
+    for (; names->name != NULL; names++)
+        if (names->value == value)
+            return names->name;
+    return NULL;
+}
+
+const char *config_alert_name(int code)
+{
+    return name_of(keys_alerts, code);
+}
+
+const char *config_group_name(int code)
+{
+    return name_of(keys_groups, code);
+}
+
+const char *config_action_name(enum config_action action)
+{
+    switch (action) {
+    case CONFIG_PASS:
+        return "pass";
+    case CONFIG_TERMINATE:
+        return "terminate";
+    case CONFIG_TUNNEL:
+        return "tunnel";
+    case CONFIG_REJECT:
+        return "reject";
+    }
+    return NULL;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the door is told to do: a YAML file becomes one frozen `struct config`. Every key is a row of
+ * tables/config.def; these structs are where the rows put their values.
+ *
+ * Durations are nanoseconds, sizes are bytes, positions count from 1. All memory belongs to the config and
+ * lives until config_free(). A config that was handed out is complete: defaults are filled in, what a route
+ * inherits is filled in, and every name it refers to exists. */
+#ifndef CARDEA_CONFIG_CONFIG_H
+#define CARDEA_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Where something stands in the file; line 0: it does not (a default). */
+struct config_pos {
+    uint32_t line;
+    uint32_t column;
+};
+
+/* Every section begins with this. `set` has bit i when row i of its table was given in the file. */
+struct config_head {
+    struct config_pos at;
+    uint64_t set;
+};
+
+/* One text and where it stands. `text` is NULL when the key was left out and has no default. Paths are
+ * already relative to the working directory (a relative one in the file was joined to the file's directory).
+ */
+struct config_text {
+    const char *text;
+    struct config_pos at;
+};
+
+struct config_texts {
+    struct config_text *v;
+    size_t n;
+};
+
+/* Values of an enum or code points, in the order of the file. */
+struct config_codes {
+    int *v;
+    size_t n;
+};
+
+/* HOST:PORT, [V6]:PORT, *:PORT, :PORT or unix:PATH. Syntax only: no name is looked up here. */
+struct config_address {
+    struct config_text text; /* as in the file; a relative unix: path is joined */
+    const char *host;        /* without brackets; "" is any address; NULL for unix */
+    const char *path;        /* of a unix socket, else NULL */
+    uint16_t port;
+};
+
+struct config_addresses {
+    struct config_address *v;
+    size_t n;
+};
+
+/* An address prefix; the bits after `prefix` are zero. A lone address has prefix 32 or 128. */
+struct config_network {
+    struct config_pos at;
+    int family;       /* AF_INET or AF_INET6 */
+    uint8_t addr[16]; /* network order; the first 4 bytes for AF_INET */
+    uint8_t prefix;
+};
+
+struct config_networks {
+    struct config_network *v;
+    size_t n;
+};
+
+/* proxy_protocol: a PROXY header is read from these peers, and is then mandatory. */
+struct config_proxy {
+    struct config_head head;
+    struct config_networks from;
+};
+
+struct config_listener {
+    struct config_head head;
+    struct config_text name; /* default: the text of its address */
+    struct config_address address;
+    struct config_proxy *proxy_protocol; /* NULL: never read */
+};
+
+struct config_listeners {
+    struct config_listener *v;
+    size_t n;
+};
+
+/* The wire values (RFC 8446, 4.2.1), so that they compare. */
+enum config_tls_version {
+    CONFIG_TLS_1_2 = 0x0303,
+    CONFIG_TLS_1_3 = 0x0304,
+};
+
+struct config_tls {
+    struct config_head head;
+    enum config_tls_version min_version;
+    enum config_tls_version max_version;
+    struct config_codes groups; /* IANA code points, most wanted first (tables/groups.def) */
+    bool tickets;
+    int64_t ticket_lifetime;
+};
+
+struct config_certificate {
+    struct config_head head;
+    struct config_text name;        /* label that routes use; NULL: none */
+    struct config_text certificate; /* PEM chain, leaf first */
+    struct config_text key;
+    struct config_texts names; /* lower case; instead of the SANs; n == 0: the SANs */
+};
+
+struct config_certificates {
+    struct config_certificate *v;
+    size_t n;
+};
+
+struct config_trust {
+    struct config_head head;
+    struct config_text name;
+    struct config_texts ca;
+    struct config_texts crl;
+};
+
+struct config_trusts {
+    struct config_trust *v;
+    size_t n;
+};
+
+/* Active probing of a backend. */
+struct config_health {
+    struct config_head head;
+    int64_t interval;
+    int64_t timeout;
+    size_t rise;
+    size_t fall;
+};
+
+#define CONFIG_TRUST_SYSTEM "system"
+
+/* How to speak TLS to a backend. */
+struct config_backend_tls {
+    struct config_head head;
+    struct config_text name;        /* what its certificate must name; NULL: the host of the address */
+    struct config_text trust;       /* a bundle's name, or CONFIG_TRUST_SYSTEM */
+    struct config_text certificate; /* ours, with key; NULL: none */
+    struct config_text key;
+    struct config_texts alpn;
+};
+
+enum config_send_proxy {
+    CONFIG_SEND_PROXY_NONE,
+    CONFIG_SEND_PROXY_V1,
+    CONFIG_SEND_PROXY_V2,
+};
+
+struct config_backend {
+    struct config_head head;
+    struct config_addresses to;
+    enum config_send_proxy send_proxy;
+    struct config_health *health; /* NULL: passive only */
+    struct config_texts
+        alpn; /* terminate: what the door selects from, in its order; filled in from the route */
+    struct config_backend_tls *tls; /* terminate: NULL: plain */
+};
+
+struct config_tunnel {
+    struct config_head head;
+};
+
+enum config_clients_mode {
+    CONFIG_CLIENTS_NONE, /* only where a route has no `clients` */
+    CONFIG_CLIENTS_OPTIONAL,
+    CONFIG_CLIENTS_REQUIRED,
+};
+
+struct config_clients {
+    struct config_head head;
+    enum config_clients_mode mode;
+    struct config_text trust;
+};
+
+/* Of one route. Timeouts that it leaves out are filled in from the door's. */
+struct config_route_limits {
+    struct config_head head;
+    size_t connections; /* 0: no cap of its own */
+    int64_t dial_timeout;
+    int64_t idle_timeout;
+    int64_t total_timeout;
+};
+
+enum config_first_bytes {
+    CONFIG_FIRST_SSH,
+    CONFIG_FIRST_HTTP,
+    CONFIG_FIRST_POSTGRES,
+};
+
+enum config_action {
+    CONFIG_PASS,
+    CONFIG_TERMINATE,
+    CONFIG_TUNNEL,
+    CONFIG_REJECT,
+};
+
+struct config_route {
+    struct config_head head;
+    struct config_text name;
+    struct config_texts listeners;   /* names; n == 0: all */
+    struct config_texts sni;         /* lower case; n == 0 and no sni_file: any */
+    struct config_text sni_file;     /* path; its lines are not read here */
+    struct config_texts alpn;        /* trailing `*`: prefix; n == 0: any; a tunnel's default is filled in */
+    struct config_codes first_bytes; /* enum config_first_bytes */
+    enum config_action action;       /* says which of the next four is meant */
+    struct config_backend *pass;
+    struct config_backend *terminate;
+    struct config_tunnel *tunnel;
+    int reject;                       /* alert code (RFC 8446, 6; tables/alerts.def) */
+    struct config_clients clients;    /* mode CONFIG_CLIENTS_NONE where left out */
+    struct config_texts certificates; /* labels; n == 0: all */
+    struct config_tls tls; /* complete, the door's where left out; head.set == 0: all of it is the door's */
+    struct config_route_limits limits;
+};
+
+struct config_routes {
+    struct config_route *v;
+    size_t n;
+};
+
+/* Whom a policy row speaks of: every key that is given must match; within a list any. `*` globs. */
+struct config_who {
+    struct config_head head;
+    struct config_texts name; /* the CN */
+    struct config_texts dns;
+    struct config_texts uri;
+    struct config_texts email;
+    struct config_texts issuer;
+    struct config_texts group;
+    bool any;
+};
+
+enum config_effect {
+    CONFIG_ALLOW,
+    CONFIG_DENY,
+};
+
+struct config_policy_row {
+    struct config_head head;
+    struct config_text name;
+    enum config_effect effect;
+    struct config_who who;
+    struct config_texts routes; /* names; n == 0: any */
+    struct config_texts
+        targets; /* as in the file, for policy_target_check(); n == 0: none (deny rows: all) */
+};
+
+struct config_policy {
+    struct config_policy_row *v;
+    size_t n;
+};
+
+struct config_limits {
+    struct config_head head;
+    size_t connections;
+    size_t per_source;
+    int64_t hello_timeout;
+    int64_t handshake_timeout;
+    int64_t dial_timeout;
+    int64_t idle_timeout;  /* 0: never */
+    int64_t total_timeout; /* 0: never */
+    int64_t drain_timeout;
+    size_t hello_size;
+    size_t reserved_fds;
+};
+
+struct config_audit {
+    struct config_head head;
+    struct config_text file; /* "-": standard output */
+};
+
+struct config_admin {
+    struct config_head head;
+    struct config_text socket;     /* path; NULL: the default place, which depends on the environment */
+    struct config_address metrics; /* text.text NULL: none */
+};
+
+struct config_store; /* the memory behind it */
+
+struct config {
+    struct config_head head;
+    const char *file; /* its name, as in error texts */
+    size_t workers;   /* 0: one per CPU */
+    struct config_listeners listeners;
+    struct config_tls tls;
+    struct config_certificates certificates;
+    struct config_trusts trust;
+    struct config_routes routes;
+    struct config_policy policy;
+    struct config_limits limits;
+    struct config_audit audit;
+    struct config_admin admin;
+    struct config_store *store;
+};
+
+/* The client's own file. Everything is optional. */
+struct client_config {
+    struct config_head head;
+    const char *file;
+    struct config_address door;
+    struct config_text cert;
+    struct config_text key;
+    struct config_text ca;
+    struct config_text name;
+    struct config_store *store;
+};
+
+/* Read, check and complete the file. On failure returns NULL and appends to `errors` (which may be NULL) what
+ * is wrong: at most 20 lines, each ending in a newline and beginning with `FILE:LINE:COLUMN: ` (`FILE: ` when
+ * the file cannot be read at all), and one more that counts the rest. The caller frees `errors` with
+ * buf_free(). */
+struct config *config_load(const char *path, struct buf *errors);
+
+/* The same from memory: `name` stands for the file in errors and its directory is what relative paths are
+ * joined to. */
+struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors);
+
+void config_free(struct config *c);
+
+struct client_config *client_config_load(const char *path, struct buf *errors);
+struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors);
+void client_config_free(struct client_config *c);
+
+/* For the stages after this one: set `FILE:LINE:COLUMN: ` and the text. Returns -1. */
+int config_error(const struct config *c, struct config_pos at, struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* By name; NULL when there is none. */
+const struct config_trust *config_trust_find(const struct config *c, const char *name);
+const struct config_route *config_route_find(const struct config *c, const char *name);
+
+/* The name of an action ("pass"), of an alert ("unrecognized_name") and of a group ("X25519"), or NULL. */
+const char *config_action_name(enum config_action action);
+const char *config_alert_name(int code);
+const char *config_group_name(int code);
+
+/* Append the KEYS part of the manual page cardea.yaml(5) in mdoc(7): every key, its type, default, bounds and
+ * an example, from the same rows that parse it. False when memory is out. */
+bool config_man(struct buf *b);
+
+#endif

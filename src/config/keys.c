@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/keys.h"
+
+#include "base/clock.h"
+#include "config/value.h"
+
+#define MINUTE (60 * NSEC_PER_SEC)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+/* Names that keys take. */
+
+const struct schema_name keys_alerts[] = {
+#define X(name, code) {#name, code},
+#include "tables/alerts.def"
+#undef X
+    {NULL, 0},
+};
+
+const struct schema_name keys_groups[] = {
+#define X(name, code, remark) {name, code},
+#include "tables/groups.def"
+#undef X
+    {NULL, 0},
+};
+
+static const struct schema_name tls_versions[] = {
+    {"1.2", CONFIG_TLS_1_2}, {"1.3", CONFIG_TLS_1_3}, {NULL, 0}};
+static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", CONFIG_DENY}, {NULL, 0}};
+static const struct schema_name proxy_versions[] = {
+    {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
+static const struct schema_name clients_modes[] = {
+    {"required", CONFIG_CLIENTS_REQUIRED}, {"optional", CONFIG_CLIENTS_OPTIONAL}, {NULL, 0}};
+static const struct schema_name first_bytes[] = {
+    {"ssh", CONFIG_FIRST_SSH}, {"http", CONFIG_FIRST_HTTP}, {"postgres", CONFIG_FIRST_POSTGRES}, {NULL, 0}};
+
+/* The vocabulary of the table. */
+
+#define NONE NULL
+#define REQUIRED SCHEMA_REQUIRED
+#define CHOICE SCHEMA_CHOICE
+#define INHERIT SCHEMA_INHERIT
+
+#define TEXT .type = &value_text
+#define NAME .type = &value_name
+#define PATH .type = &value_path
+#define OUTPUT .type = &value_output
+#define BOOL .type = &value_bool
+#define SNI .type = &value_sni
+#define HOST_PATTERN .type = &value_host_pattern
+#define HOST .type = &value_host
+#define ALPN .type = &value_alpn
+#define ALPN_PATTERN .type = &value_alpn_pattern
+#define LISTEN .type = &value_listen
+#define BACKEND .type = &value_backend
+#define DOOR .type = &value_door
+#define NETWORK .type = &value_network
+#define INTEGER(lo, hi) .type = &value_integer, .min = (lo), .max = (hi)
+#define SIZE(lo, hi) .type = &value_size, .min = (lo), .max = (hi)
+#define DURATION(lo, hi) .type = &value_duration, .min = (lo), .max = (hi)
+#define ENUM(list) .type = &value_enum, .names = (list)
+#define LIST(item) item, .list = true
+#define POINTER(rows) .section = &keys_##rows
+#define EMBED(rows) .section = &keys_##rows, .embedded = true
+#define LIST_OF(rows) .section = &keys_##rows, .list = true
+
+/* A section becomes a schema with its array of rows; its first and last row open and close the braces. */
+/* clang-format off */
+#define SECTION(rows, tag, what) \
+    const struct schema keys_##rows = {sizeof(struct tag), what, (const struct schema_key[]){
+#define KEY(tag, key, flag, kind, preset, text, sample) \
+    {.name = #key, .flags = (flag), .offset = offsetof(struct tag, key), \
+     .size = sizeof(((struct tag *)0)->key), .fallback = (preset), .help = text, .example = (sample), kind},
+#define END_SECTION {.name = NULL}}};
+#include "tables/config.def"

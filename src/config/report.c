@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/str.h"
+
+int report_add(struct report *r, struct config_pos at, const char *fmt, ...)
+{
+    if (++r->count > REPORT_MAX || r->out == NULL)
+        return -1;
+    char text[ERR_TEXT_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    /* Without memory for its text the error still counts. */
+    if (at.line == 0)
+        buf_printf(r->out, "%s: %s\n", r->file, text);
+    else
+        buf_printf(r->out, "%s:%u:%u: %s\n", r->file, at.line, at.column, text);
+    return -1;
+}
+
+void report_finish(struct report *r)
+{
+    if (r->count > REPORT_MAX && r->out != NULL)
+        buf_printf(r->out, "%s: and %u more\n", r->file, r->count - REPORT_MAX);
+}
+
+const char *report_quote(char quoted[QUOTE_MAX], const char *text)
+{
+    static const char cut[] = "...";
+    size_t n = 0, room = QUOTE_MAX - 2 - sizeof(cut), len = strlen(text);
+    bool all = len <= room;
+    /* Never in the middle of a character (RFC 3629, 3): go back over its continuation bytes. */
+    size_t keep = all ? len : room;
+    while (!all && keep > 0 && ((unsigned char)text[keep] & 0xc0) == 0x80)
+        keep--;
+    quoted[n++] = '\'';
+    for (size_t i = 0; i < keep; i++) {
+        unsigned char c = (unsigned char)text[i];
+        quoted[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    }
+    snprintf(quoted + n, QUOTE_MAX - n, "%s'", all ? "" : cut);
+    return quoted;
+}
+
+const char *report_hint(char *text, size_t cap, const char *word, const char *const *names)
+{
+    const char *near = str_nearest(word, names);
+    size_t n = strlen(text);
+    CHECK(n < cap);
+    if (near != NULL)
+        snprintf(text + n, cap - n, "; did you mean '%s'?", near);
+    return text;
+}

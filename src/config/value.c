@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Texts, numbers and names. What has to do with networks is in value_net.c. */
+#include "config/value.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+#define NAME_MAX_LEN 64
+#define TEXT_MAX_LEN 4095
+
+int value_refuse(const struct schema_value *v, struct err *err, const char *fmt, ...)
+{
+    char quoted[QUOTE_MAX], rest[ERR_TEXT_MAX - QUOTE_MAX - 16];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(rest, sizeof(rest), fmt, ap);
+    va_end(ap);
+    return err_set(err, "found %s, %s", report_quote(quoted, v->text), rest);
+}
+
+int value_put_text(const struct schema_value *v, const char *text, void *ret, struct err *err)
+{
+    if (text == NULL)
+        return err_set(err, "out of memory");
+    struct config_text t = {text, v->at};
+    memcpy(ret, &t, sizeof(t));
+    return 0;
+}
+
+/* Texts */
+
+static int read_text(const struct schema_value *v, void *ret, struct err *err)
+{
+    size_t len = strlen(v->text);
+    if (len == 0)
+        return err_set(err, "found an empty text; leave the key out, or fill it");
+    if (len > TEXT_MAX_LEN)
+        return value_refuse(v, err, "which is longer than %d bytes", TEXT_MAX_LEN);
+    for (size_t i = 0; i < len; i++)
+        if (iscntrl((unsigned char)v->text[i]))
+            return value_refuse(v, err, "which holds a control character");
+    return value_put_text(v, v->text, ret, err);
+}
+
+static int read_name(const struct schema_value *v, void *ret, struct err *err)
+{
+    size_t len = strlen(v->text);
+    bool ok = len > 0 && len <= NAME_MAX_LEN;
+    for (size_t i = 0; ok && i < len; i++)
+        ok = isascii((unsigned char)v->text[i]) &&
+             (isalnum((unsigned char)v->text[i]) || strchr("._-", v->text[i]) != NULL);
+    if (!ok)
+        return value_refuse(v, err, "expected a name: 1 to %d of the characters a-z A-Z 0-9 . _ -",
+                            NAME_MAX_LEN);
+    return value_put_text(v, v->text, ret, err);
+}
+
+const char *value_join(const struct schema_value *v, const char *path)
+{
+    size_t dir = *path == '/' ? 0 : strlen(v->dir), len = strlen(path);
+    char *joined = store_alloc(v->store, dir + len + 1, 1);
+    if (joined == NULL)
+        return NULL;
+    memcpy(joined, v->dir, dir);
+    memcpy(joined + dir, path, len);
+    return joined;
+}
+
+static int read_path(const struct schema_value *v, void *ret, struct err *err)
+{
+    if (read_text(v, ret, err) < 0)
+        return -1;
+    return value_put_text(v, value_join(v, v->text), ret, err);
+}
+
+static int read_output(const struct schema_value *v, void *ret, struct err *err)
+{
+    return strcmp(v->text, "-") == 0 ? read_text(v, ret, err) : read_path(v, ret, err);
+}
+
+static int read_bool(const struct schema_value *v, void *ret, struct err *err)
+{
+    bool yes = strcmp(v->text, "true") == 0;
+    if (!yes && strcmp(v->text, "false") != 0)
+        return value_refuse(v, err, "expected true or false");
+    memcpy(ret, &yes, sizeof(yes));
+    return 0;
+}
+
+static int read_enum(const struct schema_value *v, void *ret, struct err *err)
+{
+    char names[768] = "", hint[128] = "";
+    const char *list[64] = {NULL};
+    size_t n = 0, end = 0;
+    for (const struct schema_name *e = v->key->names; e->name != NULL; e++) {
+        if (strcmp(e->name, v->text) == 0) {
+            memcpy(ret, &e->value, sizeof(e->value));
+            return 0;
+        }
+        CHECK(n + 1 < ARRAY_LEN(list) && end < sizeof(names));
+        list[n++] = e->name;
+        end += (size_t)snprintf(names + end, sizeof(names) - end, "%s%s", n == 1 ? "" : ", ", e->name);
+    }
+    return value_refuse(v, err, "expected one of %s%s", names,
+                        report_hint(hint, sizeof(hint), v->text, list));
+}
+
+/* Numbers */
+
+struct unit {
+    const char *name;
+    int64_t worth;
+};
+
+/* From small to large; none of a kind that would be ambiguous (M, KB). */
+static const struct unit durations[] = {
+    {"ms", NSEC_PER_MSEC},      {"s", NSEC_PER_SEC},         {"m", 60 * NSEC_PER_SEC},
+    {"h", 3600 * NSEC_PER_SEC}, {"d", 86400 * NSEC_PER_SEC}, {NULL, 0},
+};
+static const struct unit sizes[] = {
+    {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0},
+};
+static const struct unit plain[] = {{"", 1}, {NULL, 0}};
+
+static const struct unit *units_of(const struct schema_type *type)
+{
+    return type == &value_duration ? durations : type == &value_size ? sizes : plain;
+}
+
+const char *value_show(const struct schema_type *type, int64_t number, char text[VALUE_NUMBER_MAX])
+{
+    const struct unit *best = units_of(type);
+    for (const struct unit *u = best; u->name != NULL; u++)
+        if (number % u->worth == 0)
+            best = u;
+    if (number == 0)
+        return "0";
+    snprintf(text, VALUE_NUMBER_MAX, "%lld%s", (long long)(number / best->worth), best->name);
+    return text;
+}
+
+/* Digits and a unit. A lone 0 needs none. */
+static bool parse_number(const char *text, const struct unit *units, int64_t *ret)
+{
+    char digits[20];
+    uint64_t n;
+    size_t len = strspn(text, "0123456789");
+    if (!str_copy(digits, sizeof(digits), text, len) || !str_u64(digits, INT64_MAX, &n))
+        return false;
+    for (const struct unit *u = units; u->name != NULL; u++) {
+        bool fits = strcmp(u->name, text + len) == 0 || strcmp(text, "0") == 0;
+        if (fits && !__builtin_mul_overflow((int64_t)n, u->worth, ret))
+            return true;
+    }
+    return false;
+}
+
+static int read_number(const struct schema_value *v, int64_t *ret, struct err *err)
+{
+    const struct schema_type *type = v->key->type;
+    char low[VALUE_NUMBER_MAX], high[VALUE_NUMBER_MAX];
+    const char *min = value_show(type, v->key->min, low), *max = value_show(type, v->key->max, high);
+    const char *form = type == &value_duration ? "a duration such as 250ms, 10s, 5m, 1h or 7d"
+                       : type == &value_size   ? "a size such as 64KiB, 1MiB or a number of bytes"
+                                               : "a whole number";
+    if (!parse_number(v->text, units_of(type), ret))
+        return value_refuse(v, err, "expected %s, from %s to %s", form, min, max);
+    if (*ret < v->key->min || *ret > v->key->max)
+        return value_refuse(v, err, "expected %s to %s", min, max);
+    return 0;
+}
+
+static int read_count(const struct schema_value *v, void *ret, struct err *err)
+{
+    int64_t n;
+    if (read_number(v, &n, err) < 0)
+        return -1;
+    CHECK(n >= 0);
+    size_t value = (size_t)n;
+    memcpy(ret, &value, sizeof(value));
+    return 0;
+}
+
+static int read_duration(const struct schema_value *v, void *ret, struct err *err)
+{
+    int64_t n;
+    if (read_number(v, &n, err) < 0)
+        return -1;
+    memcpy(ret, &n, sizeof(n));
+    return 0;
+}
+
+const struct schema_type value_text = {"text", sizeof(struct config_text), read_text};
+const struct schema_type value_name = {"name", sizeof(struct config_text), read_name};
+const struct schema_type value_path = {"path", sizeof(struct config_text), read_path};
+const struct schema_type value_output = {"path or -", sizeof(struct config_text), read_output};
+const struct schema_type value_bool = {"true or false", sizeof(bool), read_bool};
+const struct schema_type value_integer = {"number", sizeof(size_t), read_count};
+const struct schema_type value_size = {"size", sizeof(size_t), read_count};
+const struct schema_type value_duration = {"duration", sizeof(int64_t), read_duration};
+const struct schema_type value_enum = {"word", sizeof(int), read_enum};

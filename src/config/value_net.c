@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names, addresses and protocols. Syntax only: nothing is looked up. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/check.h"
+#include "base/hostport.h"
+#include "base/str.h"
+#include "config/value.h"
+
+#define DNS_NAME_MAX 253 /* RFC 1035, 2.3.4, as text */
+#define DNS_LABEL_MAX 63
+#define ALPN_MAX 255 /* RFC 7301, 3.1 */
+
+/* Names */
+
+/* What is wrong with a DNS name, or NULL. */
+static const char *dns_name_fault(const char *name)
+{
+    size_t label = 0, len = strlen(name);
+    if (len == 0 || len > DNS_NAME_MAX)
+        return len == 0 ? "the name is empty" : "the name is longer than 253 bytes";
+    for (size_t i = 0; i <= len; i++) {
+        unsigned char c = (unsigned char)name[i];
+        if (c == '.' || c == '\0') {
+            if (label == 0)
+                return c == '\0' ? "leave out the last dot" : "a label is empty";
+            if (label > DNS_LABEL_MAX)
+                return "a label is longer than 63 bytes";
+            label = 0;
+            continue;
+        }
+        if (c >= 0x80)
+            return "write it in its xn-- form";
+        if (c == '*')
+            return "'*' stands for whole labels at the beginning only: *.NAME or **.NAME";
+        if (!isalnum(c) && c != '-' && c != '_')
+            return "a name has letters, digits, '-', '_' and '.'";
+        label++;
+    }
+    return NULL;
+}
+
+static int put_lower(const struct schema_value *v, void *ret, struct err *err)
+{
+    char *copy = store_text(v->store, v->text, strlen(v->text));
+    if (copy != NULL)
+        str_lower(copy, strlen(copy));
+    return value_put_text(v, copy, ret, err);
+}
+
+static int read_sni(const struct schema_value *v, void *ret, struct err *err)
+{
+    const char *name = v->text;
+    struct in_addr v4;
+    if (strncmp(name, "**.", 3) == 0)
+        name += 3;
+    else if (strncmp(name, "*.", 2) == 0)
+        name += 2;
+    const char *fault = strcmp(name, "*") == 0 ? "for any name leave 'sni' out" : dns_name_fault(name);
+    if (fault == NULL && inet_pton(AF_INET, name, &v4) == 1)
+        fault = "a client that dials an address sends no server name; none matches it";
+    if (fault != NULL)
+        return value_refuse(v, err, "expected a server name, *.NAME, **.NAME or none: %s", fault);
+    return put_lower(v, ret, err);
+}
+
+static int read_host_pattern(const struct schema_value *v, void *ret, struct err *err)
+{
+    const char *name = strncmp(v->text, "*.", 2) == 0 ? v->text + 2 : v->text;
+    const char *fault = dns_name_fault(name);
+    if (fault != NULL)
+        return value_refuse(v, err, "expected a DNS name or *.NAME: %s", fault);
+    return put_lower(v, ret, err);
+}
+
+static int read_host(const struct schema_value *v, void *ret, struct err *err)
+{
+    struct in6_addr v6;
+    const char *fault = inet_pton(AF_INET6, v->text, &v6) == 1 ? NULL : dns_name_fault(v->text);
+    if (fault != NULL)
+        return value_refuse(v, err, "expected a DNS name or an IP address: %s", fault);
+    return put_lower(v, ret, err);
+}
+
+static int read_protocol(const struct schema_value *v, bool pattern, void *ret, struct err *err)
+{
+    size_t len = strlen(v->text);
+    const char *star = strchr(v->text, '*');
+    if (len == 0 || len > ALPN_MAX)
+        return value_refuse(v, err, "expected a protocol name of 1 to %d bytes", ALPN_MAX);
+    for (size_t i = 0; i < len; i++)
+        if (!isgraph((unsigned char)v->text[i]))
+            return value_refuse(v, err, "expected a protocol name such as h2: no spaces, ASCII only");
+    if (star != NULL && (!pattern || star[1] != '\0'))
+        return value_refuse(v, err, "expected a protocol name such as h2: %s",
+                            pattern ? "'*' can only be its last character" : "'*' cannot stand here");
+    return value_put_text(v, v->text, ret, err);
+}
+
+static int read_alpn(const struct schema_value *v, void *ret, struct err *err)
+{
+    return read_protocol(v, false, ret, err);
+}
+
+static int read_alpn_pattern(const struct schema_value *v, void *ret, struct err *err)
+{
+    return read_protocol(v, true, ret, err);
+}
+
+/* Addresses */
+
+/* HOST:PORT into `a`; `expected` goes into the error. a->host is NULL when memory is out. */
+static int parse_address(const struct schema_value *v, const char *text, const char *expected,
+                         struct config_address *a, struct err *err)
+{
+    char host[HOST_MAX];
+    struct err why;
+    if (str_host_port(text, strlen(text), host, &a->port, &why) < 0)
+        return value_refuse(v, err, "expected %s: %s", expected, why.text);
+    a->text = (struct config_text){v->text, v->at};
+    a->host = store_text(v->store, host, strlen(host));
+    return 0;
+}
+
+static int put_address(const struct config_address *a, void *ret, struct err *err)
+{
+    if (a->host == NULL && a->path == NULL)
+        return err_set(err, "out of memory");
+    memcpy(ret, a, sizeof(*a));
+    return 0;
+}
+
+static int read_listen(const struct schema_value *v, void *ret, struct err *err)
+{
+    static const char expected[] = "ADDRESS:PORT, [V6]:PORT, *:PORT or :PORT";
+    struct config_address a = {0};
+    char text[32];
+    size_t any = strncmp(v->text, "*:", 2) == 0 ? 1 : 0;
+    if (v->text[any] == ':') {
+        /* Every address: let the one parser see to the port. */
+        str_copy(text, sizeof(text), "0.0.0.0", 7);
+        if (!str_copy(text + 7, sizeof(text) - 7, v->text + any, strlen(v->text + any)))
+            return value_refuse(v, err, "expected %s", expected);
+        if (parse_address(v, text, expected, &a, err) < 0)
+            return -1;
+        a.host = "";
+        return put_address(&a, ret, err);
+    }
+    if (parse_address(v, v->text, expected, &a, err) < 0)
+        return -1;
+    struct in6_addr addr;
+    if (a.host != NULL && inet_pton(AF_INET, a.host, &addr) != 1 && inet_pton(AF_INET6, a.host, &addr) != 1)
+        return value_refuse(v, err, "expected %s: a listener has an IP address, not a name", expected);
+    return put_address(&a, ret, err);
+}
+
+static int read_door(const struct schema_value *v, void *ret, struct err *err)
+{
+    struct config_address a = {0};
+    if (parse_address(v, v->text, "HOST:PORT or [V6]:PORT", &a, err) < 0)
+        return -1;
+    return put_address(&a, ret, err);
+}
+
+static int read_backend(const struct schema_value *v, void *ret, struct err *err)
+{
+    static const char expected[] = "HOST:PORT, [V6]:PORT or unix:PATH";
+    struct config_address a = {.text = {v->text, v->at}};
+    if (strncmp(v->text, "unix:", 5) != 0)
+        return parse_address(v, v->text, expected, &a, err) < 0 ? -1 : put_address(&a, ret, err);
+    if (v->text[5] == '\0')
+        return value_refuse(v, err, "expected %s: there is no path", expected);
+    a.path = value_join(v, v->text + 5);
+    if (a.path != NULL && strlen(a.path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        return value_refuse(v, err, "expected %s: the path of a unix socket has at most %zu bytes", expected,
+                            sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+    return put_address(&a, ret, err);
+}
+
+/* Clears the bits behind the prefix; true when some were set. */
+static bool clear_host_bits(uint8_t *addr, size_t bytes, unsigned prefix)
+{
+    bool set = false;
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned keep = prefix > i * 8 ? MIN(prefix - (unsigned)i * 8, 8u) : 0;
+        uint8_t mask = (uint8_t)(0xff00u >> keep);
+        set |= (addr[i] & (uint8_t)~mask) != 0;
+        addr[i] &= mask;
+    }
+    return set;
+}
+
+static int read_network(const struct schema_value *v, void *ret, struct err *err)
+{
+    static const char expected[] = "an IP address or ADDRESS/BITS";
+    struct config_network n = {.at = v->at, .family = strchr(v->text, ':') != NULL ? AF_INET6 : AF_INET};
+    char text[INET6_ADDRSTRLEN], clean[INET6_ADDRSTRLEN];
+    const char *slash = strchr(v->text, '/');
+    size_t len = slash != NULL ? (size_t)(slash - v->text) : strlen(v->text);
+    uint64_t most = n.family == AF_INET ? 32 : 128, prefix = most;
+    if (!str_copy(text, sizeof(text), v->text, len) || inet_pton(n.family, text, n.addr) != 1)
+        return value_refuse(v, err, "expected %s", expected);
+    if (slash != NULL && !str_u64(slash + 1, most, &prefix))
+        return value_refuse(v, err, "expected %s with 0 to %u bits", expected, (unsigned)most);
+    n.prefix = (uint8_t)prefix;
+    if (clear_host_bits(n.addr, (size_t)most / 8, n.prefix))
+        return value_refuse(v, err, "expected %s: the network of that size is %s/%u", expected,
+                            inet_ntop(n.family, n.addr, clean, sizeof(clean)), n.prefix);
+    memcpy(ret, &n, sizeof(n));
+    return 0;
+}
+
+const struct schema_type value_sni = {"server name", sizeof(struct config_text), read_sni};
+const struct schema_type value_host_pattern = {"DNS name", sizeof(struct config_text), read_host_pattern};
+const struct schema_type value_host = {"host", sizeof(struct config_text), read_host};
+const struct schema_type value_alpn = {"protocol", sizeof(struct config_text), read_alpn};
+const struct schema_type value_alpn_pattern = {"protocol", sizeof(struct config_text), read_alpn_pattern};
+const struct schema_type value_listen = {"address", sizeof(struct config_address), read_listen};
+const struct schema_type value_backend = {"address", sizeof(struct config_address), read_backend};
+const struct schema_type value_door = {"address", sizeof(struct config_address), read_door};
+const struct schema_type value_network = {"network", sizeof(struct config_network), read_network};

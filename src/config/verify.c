@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/verify.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "config/keys.h"
+#include "config/schema.h"
+#include "config/store.h"
+
+/* The names of one kind of thing, sorted, and NULL at the end. */
+struct names {
+    const char **v;
+    size_t n;
+};
+
+struct verify {
+    struct report *report;
+    const struct config *c;
+    struct config_store *scratch;
+    struct names listeners, certificates, trusts, routes;
+};
+
+/* Add `LIST[INDEX].KEY: ` and the text; without a key `LIST[INDEX]: `. Returns -1. */
+__attribute__((format(printf, 6, 7))) static int wrong(struct verify *v, struct config_pos at,
+                                                       const char *list, size_t index, const char *key,
+                                                       const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX - 128];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return report_add(v->report, at, "%s[%zu]%s%s: %s", list, index, key != NULL ? "." : "",
+                      key != NULL ? key : "", text);
+}
+
+static struct config_pos first_pos(const struct config_texts *list)
+{
+    CHECK(list->n > 0);
+    return list->v[0].at;
+}
+
+/* Names */
+
+struct named {
+    const struct config_text *name;
+    size_t index;
+};
+
+static int compare_named(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+    int r = strcmp(x->name->text, y->name->text);
+    return r != 0 ? r : (x->index > y->index) - (x->index < y->index);
+}
+
+static int compare_name(const void *key, const void *item)
+{
+    return strcmp(key, *(const char *const *)item);
+}
+
+/* Sort the names of `n` structs of `size` bytes whose name stands at `offset`; none may be there twice. */
+static int collect(struct verify *v, const char *list, const void *items, size_t n, size_t size,
+                   size_t offset, struct names *ret)
+{
+    struct named *sorted = store_alloc(v->scratch, n, sizeof(*sorted));
+    ret->v = store_alloc(v->scratch, n + 1, sizeof(*ret->v));
+    if (sorted == NULL || ret->v == NULL)
+        return report_add(v->report, (struct config_pos){0, 0}, "out of memory");
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct config_text *name = (const void *)((const unsigned char *)items + i * size + offset);
+        if (name->text != NULL)
+            sorted[count++] = (struct named){name, i};
+    }
+    if (count > 0)
+        qsort(sorted, count, sizeof(*sorted), compare_named);
+    int r = 0;
+    for (size_t i = 0; i < count; i++) {
+        ret->v[ret->n++] = sorted[i].name->text;
+        if (i > 0 && strcmp(sorted[i - 1].name->text, sorted[i].name->text) == 0)
+            r = wrong(v, sorted[i].name->at, list, sorted[i].index, "name",
+                      "'%s' is the name of %s[%zu] already (line %u)", sorted[i].name->text, list,
+                      sorted[i - 1].index, sorted[i - 1].name->at.line);
+    }
+    return r;
+}
+
+#define COLLECT(v, field, type, ret)                                                                       \
+    collect(v, #field, (v)->c->field.v, (v)->c->field.n, sizeof(struct type), offsetof(struct type, name), \
+            ret)
+
+/* `what` is a listener, a route ...: is there one of that name? */
+static int refer(struct verify *v, const struct names *names, const char *what,
+                 const struct config_text *name, const char *list, size_t index, const char *key)
+{
+    char hint[160] = "", quoted[QUOTE_MAX];
+    if (names->n > 0 && bsearch(name->text, names->v, names->n, sizeof(*names->v), compare_name) != NULL)
+        return 0;
+    if (v->report->count < REPORT_MAX)
+        report_hint(hint, sizeof(hint), name->text, names->v);
+    return wrong(v, name->at, list, index, key, "there is no %s %s%s", what, report_quote(quoted, name->text),
+                 names->n == 0 ? "; the file names none" : hint);
+}
+
+static int refer_all(struct verify *v, const struct names *names, const char *what,
+                     const struct config_texts *refs, const char *list, size_t index, const char *key)
+{
+    int r = 0;
+    for (size_t i = 0; i < refs->n; i++)
+        r |= refer(v, names, what, &refs->v[i], list, index, key);
+    return r;
+}
+
+/* Routes */
+
+static bool ends_tls(const struct config_route *r)
+{
+    return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL;
+}
+
+/* Keys that speak of TLS which the door ends, on a route where it does not. */
+static int verify_no_tls(struct verify *v, const struct config_route *r, size_t i)
+{
+    static const char only[] = "only routes that terminate or tunnel have it; this one is a '%s' route";
+    const char *action = config_action_name(r->action);
+    int bad = 0;
+    if (r->clients.mode != CONFIG_CLIENTS_NONE)
+        bad = wrong(v, r->clients.head.at, "routes", i, "clients", only, action);
+    if (r->certificates.n > 0)
+        bad = wrong(v, first_pos(&r->certificates), "routes", i, "certificates", only, action);
+    if (r->tls.head.set != 0)
+        bad = wrong(v, r->tls.head.at, "routes", i, "tls", only, action);
+    return bad;
+}
+
+static int verify_tunnel(struct verify *v, const struct config_route *r, size_t i)
+{
+    int bad = 0;
+    if (r->clients.mode != CONFIG_CLIENTS_REQUIRED)
+        bad = wrong(v, r->clients.head.at.line != 0 ? r->clients.head.at : r->head.at, "routes", i, "clients",
+                    "a tunnel needs client certificates: {mode: required, trust: NAME}");
+    if (v->c->policy.n == 0)
+        bad = wrong(v, r->head.at, "routes", i, "tunnel",
+                    "nobody could use it: there is no policy; add a row that allows somebody some targets");
+    for (size_t k = 0; k < r->alpn.n; k++)
+        if (strcmp(r->alpn.v[k].text, "cardea/1") != 0 && strcmp(r->alpn.v[k].text, "http/1.1") != 0)
+            bad = wrong(v, r->alpn.v[k].at, "routes", i, "alpn",
+                        "a tunnel speaks cardea/1 and http/1.1 (for CONNECT), not '%s'", r->alpn.v[k].text);
+    return bad;
+}
+
+static int verify_backend_tls(struct verify *v, const struct config_backend_tls *t, size_t i)
+{
+    int bad = 0;
+    if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+    if ((t->certificate.text == NULL) != (t->key.text == NULL))
+        bad = wrong(v, t->head.at, "routes", i, "terminate.tls", "has '%s' but no '%s'; they go together",
+                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
+    return bad;
+}
+
+/* SSH and HTTP have no ClientHello: nothing can be ended, and there are no names to match. */
+static int verify_first_bytes(struct verify *v, const struct config_route *r, size_t i)
+{
+    const char *plain = NULL;
+    for (size_t k = 0; k < r->first_bytes.n; k++)
+        if (r->first_bytes.v[k] != CONFIG_FIRST_POSTGRES)
+            plain = r->first_bytes.v[k] == CONFIG_FIRST_SSH ? "ssh" : "http";
+    if (plain == NULL)
+        return 0;
+    if (r->action != CONFIG_PASS)
+        return wrong(v, r->head.at, "routes", i, "first_bytes",
+                     "'%s' is not TLS: it goes with 'pass' only, not '%s'", plain,
+                     config_action_name(r->action));
+    if (r->sni.n > 0 || r->sni_file.text != NULL || r->alpn.n > 0)
+        return wrong(v, r->head.at, "routes", i, "first_bytes",
+                     "'%s' is not TLS: it has no %s; leave that out, or make two routes", plain,
+                     r->alpn.n > 0 ? "alpn" : "sni");
+    return 0;
+}
+
+static int verify_versions(struct verify *v, const struct config_tls *tls, const char *where)
+{
+    if (tls->min_version <= tls->max_version)
+        return 0;
+    /* The wire value of version 1.N ends in N + 1. */
+    return report_add(v->report, tls->head.at, "%s: min_version 1.%d is above max_version 1.%d", where,
+                      (tls->min_version & 0xff) - 1, (tls->max_version & 0xff) - 1);
+}
+
+static int verify_groups(struct verify *v, const struct config_tls *tls, const char *where)
+{
+    for (size_t i = 0; i < tls->groups.n; i++)
+        for (size_t k = 0; k < i && k < 64; k++)
+            if (tls->groups.v[i] == tls->groups.v[k])
+                return report_add(v->report, tls->head.at, "%s.groups: '%s' is here twice", where,
+                                  config_group_name(tls->groups.v[i]));
+    return 0;
+}
+
+/* Only what the route says itself: what it inherits has been looked at. */
+static int verify_route_tls(struct verify *v, const struct config_route *r, size_t i)
+{
+    char where[48];
+    int bad = 0;
+    snprintf(where, sizeof(where), "routes[%zu].tls", i);
+    if (schema_given(&keys_route_tls, &r->tls, "min_version") ||
+        schema_given(&keys_route_tls, &r->tls, "max_version"))
+        bad = verify_versions(v, &r->tls, where);
+    if (schema_given(&keys_route_tls, &r->tls, "groups"))
+        bad |= verify_groups(v, &r->tls, where);
+    return bad;
+}
+
+static int verify_route(struct verify *v, const struct config_route *r, size_t i)
+{
+    int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
+    bad |= verify_first_bytes(v, r, i);
+    if (!ends_tls(r))
+        return bad | verify_no_tls(v, r, i);
+    bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
+    bad |= verify_route_tls(v, r, i);
+    if (v->c->certificates.n == 0)
+        bad = wrong(v, r->head.at, "routes", i, config_action_name(r->action),
+                    "needs a certificate: the file has no 'certificates'");
+    if (r->clients.mode != CONFIG_CLIENTS_NONE)
+        bad |= refer(v, &v->trusts, "trust", &r->clients.trust, "routes", i, "clients.trust");
+    if (r->action == CONFIG_TUNNEL)
+        bad |= verify_tunnel(v, r, i);
+    if (r->action == CONFIG_TERMINATE && r->terminate->tls != NULL)
+        bad |= verify_backend_tls(v, r->terminate->tls, i);
+    return bad;
+}
+
+/* Policy */
+
+static int verify_who(struct verify *v, const struct config_who *who, size_t i)
+{
+    bool others = who->name.n + who->dns.n + who->uri.n + who->email.n + who->issuer.n + who->group.n > 0;
+    if (schema_given(&keys_who, who, "any") && !who->any)
+        return wrong(v, who->head.at, "policy", i, "who.any",
+                     "can only be true; leave it out to name somebody");
+    if (who->any && others)
+        return wrong(v, who->head.at, "policy", i, "who",
+                     "'any' is everybody: no other key can stand beside it");
+    if (!who->any && !others)
+        return wrong(v, who->head.at, "policy", i, "who",
+                     "names nobody; give one of name, dns, uri, email, issuer, group, or any: true");
+    return 0;
+}
+
+/* Targets count on tunnels only: on a row for other routes they are a mistake. */
+static int verify_targets(struct verify *v, const struct config_policy_row *row, size_t i)
+{
+    if (row->targets.n == 0 || row->routes.n == 0)
+        return 0;
+    for (size_t k = 0; k < row->routes.n; k++) {
+        const struct config_route *r = config_route_find(v->c, row->routes.v[k].text);
+        if (r == NULL || r->action == CONFIG_TUNNEL)
+            return 0;
+    }
+    return wrong(v, first_pos(&row->targets), "policy", i, "targets",
+                 "only tunnels have targets, and none of the routes of this row is one");
+}
+
+static int verify_policy_row(struct verify *v, const struct config_policy_row *row, size_t i)
+{
+    int bad = refer_all(v, &v->routes, "route", &row->routes, "policy", i, "routes");
+    return bad | verify_who(v, &row->who, i) | verify_targets(v, row, i);
+}
+
+/* The whole */
+
+static int verify_trust_names(struct verify *v)
+{
+    int bad = 0;
+    for (size_t i = 0; i < v->c->trust.n; i++)
+        if (strcmp(v->c->trust.v[i].name.text, CONFIG_TRUST_SYSTEM) == 0)
+            bad = wrong(v, v->c->trust.v[i].name.at, "trust", i, "name",
+                        "'" CONFIG_TRUST_SYSTEM "' means the machine's own CAs; choose another name");
+    return bad;
+}
+
+static int verify_names(struct verify *v)
+{
+    struct names policy = {0};
+    int bad = COLLECT(v, listeners, config_listener, &v->listeners);
+    bad |= COLLECT(v, certificates, config_certificate, &v->certificates);
+    bad |= COLLECT(v, trust, config_trust, &v->trusts);
+    bad |= COLLECT(v, routes, config_route, &v->routes);
+    bad |= COLLECT(v, policy, config_policy_row, &policy);
+    return bad | verify_trust_names(v);
+}
+
+static int verify_all(struct verify *v)
+{
+    int bad = verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") | verify_names(v);
+    for (size_t i = 0; i < v->c->routes.n; i++)
+        bad |= verify_route(v, &v->c->routes.v[i], i);
+    for (size_t i = 0; i < v->c->policy.n; i++)
+        bad |= verify_policy_row(v, &v->c->policy.v[i], i);
+    return bad;
+}
+
+int config_verify(struct report *r, const struct config *c)
+{
+    struct verify v = {.report = r, .c = c, .scratch = store_new()};
+    if (v.scratch == NULL)
+        return report_add(r, (struct config_pos){0, 0}, "out of memory");
+    int bad = verify_all(&v);
+    store_free(v.scratch);
+    return bad;
+}

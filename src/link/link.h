@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A byte stream with an end on each side. Whoever holds a link does not know what carries it: TCP, a TLS
+ * connection on top of another link, standard input and output, memory in a test; later a QUIC stream or a
+ * stream to an agent. */
+#ifndef CARDEA_LINK_LINK_H
+#define CARDEA_LINK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/check.h"
+
+enum link_status {
+    LINK_OK,    /* progress was made */
+    LINK_AGAIN, /* nothing possible now; `wake` is called when it is worth trying again */
+    LINK_EOF,   /* read only: the peer has ended its direction, all its bytes have been read */
+    LINK_ERROR, /* the link is broken; link_error() says how; only close is left */
+};
+
+struct link;
+
+struct link_ops {
+    const char *name;
+    enum link_status (*open)(struct link *);
+    enum link_status (*read)(struct link *, void *buf, size_t cap, size_t *ret_n);
+    enum link_status (*write)(struct link *, const void *buf, size_t len, size_t *ret_n);
+    enum link_status (*shutdown)(struct link *);
+    void (*close)(struct link *, bool abort);
+    int (*splice_fd)(struct link *);
+};
+
+struct link {
+    const struct link_ops *ops;
+    void (*wake)(
+        struct link *); /* called when a call that answered AGAIN is worth trying again; may be NULL */
+    void *owner;        /* for `wake` */
+    const char *error;  /* static text, set with LINK_ERROR */
+    uint64_t bytes_read;
+    uint64_t bytes_written;
+};
+
+/* Go on with becoming usable: the connect of a TCP link, the handshake of a TLS link. LINK_OK once it is (and
+ * on every later call). A link that is born open answers LINK_OK at once. */
+static inline enum link_status link_open(struct link *l)
+{
+    return l->ops->open(l);
+}
+
+/* Read at most `cap` (> 0) bytes. LINK_OK: 1 to cap bytes in *ret_n. A short read does not mean that no more
+ * is there. */
+static inline enum link_status link_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    CHECK(cap > 0);
+    enum link_status s = l->ops->read(l, buf, cap, ret_n);
+    if (s == LINK_OK)
+        l->bytes_read += *ret_n;
+    return s;
+}
+
+/* Hand over bytes. LINK_OK: 1 to len bytes in *ret_n were taken; what was taken is delivered without further
+ * calls unless the link breaks. */
+static inline enum link_status link_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    CHECK(len > 0);
+    enum link_status s = l->ops->write(l, buf, len, ret_n);
+    if (s == LINK_OK)
+        l->bytes_written += *ret_n;
+    return s;
+}
+
+/* End our direction; the peer reads what was written and then EOF. Reading goes on. LINK_AGAIN: what was
+ * written must leave first; call again when woken. */
+static inline enum link_status link_shutdown(struct link *l)
+{
+    return l->ops->shutdown(l);
+}
+
+/* Close and free (NULL is allowed). With `abort` the peer sees an error (a reset) where the transport has
+ * one, so that it cannot take a cut-off stream for a whole one. The link must not be used afterwards; no
+ * `wake` comes any more. */
+static inline void link_close(struct link *l, bool abort)
+{
+    if (l != NULL)
+        l->ops->close(l, abort);
+}
+
+/* A descriptor whose bytes are exactly the link's bytes both ways, for splice(2); -1 when there is none. */
+static inline int link_splice_fd(struct link *l)
+{
+    return l->ops->splice_fd(l);
+}
+
+/* Why the link broke, as static text. */
+static inline const char *link_error(const struct link *l)
+{
+    return l->error != NULL ? l->error : "unknown error";
+}
+
+static inline void link_wake(struct link *l)
+{
+    if (l->wake != NULL)
+        l->wake(l);
+}
+
+static inline enum link_status link_fail(struct link *l, const char *why)
+{
+    if (l->error == NULL)
+        l->error = why;
+    return LINK_ERROR;
+}
+
+/* For links without a descriptor of their own. */
+static inline int link_no_splice_fd(struct link *l)
+{
+    (void)l;
+    return -1;
+}
+
+#endif

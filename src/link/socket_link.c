@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Edge-triggered: the link is told once of readiness and remembers it, so that no call is made to hear EAGAIN
+ * and no interest is ever changed. One epoll_ctl in a connection's life. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "link/fd_link.h"
+
+#define SOCKET_MAGIC 0x50c4e700u
+
+struct socket_link {
+    struct link link;
+    uint32_t magic;
+    int error;
+    struct watch watch;
+    struct loop *loop;
+    struct task task; /* wakes soon, frees at the end */
+    bool connecting;
+    bool readable;
+    bool writable;
+    bool ended; /* the peer's FIN (or an error) is in: read on until it shows */
+    bool shut;
+};
+
+static struct socket_link *socket_of(struct link *l)
+{
+    struct socket_link *s = CONTAINER_OF(l, struct socket_link, link);
+    CHECK_MAGIC(s, SOCKET_MAGIC);
+    return s;
+}
+
+static enum link_status broken(struct socket_link *s, int code)
+{
+    s->error = code;
+    switch (code) {
+    case ECONNREFUSED:
+        return link_fail(&s->link, "connection refused");
+    case ECONNRESET:
+    case EPIPE:
+        return link_fail(&s->link, "connection reset");
+    case ETIMEDOUT:
+        return link_fail(&s->link, "timed out");
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return link_fail(&s->link, "unreachable");
+    default:
+        return link_fail(&s->link, "socket error");
+    }
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+    struct socket_link *s = CONTAINER_OF(w, struct socket_link, watch);
+    CHECK_MAGIC(s, SOCKET_MAGIC);
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        s->ended = true;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        s->readable = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        s->writable = true;
+    link_wake(&s->link);
+}
+
+static enum link_status socket_open(struct link *l)
+{
+    struct socket_link *s = socket_of(l);
+    if (l->error != NULL)
+        return LINK_ERROR;
+    if (!s->connecting)
+        return LINK_OK;
+    if (!s->writable)
+        return LINK_AGAIN;
+    s->connecting = false;
+    if (!s->ended)
+        return LINK_OK;
+    int code = 0;
+    socklen_t len = sizeof(code);
+    getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &code, &len);
+    return code == 0 ? LINK_OK : broken(s, code);
+}
+
+static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    struct socket_link *s = socket_of(l);
+    if (!s->readable || s->connecting)
+        return l->error != NULL ? LINK_ERROR : LINK_AGAIN;
+    ssize_t n;
+    do
+        n = recv(s->watch.fd, buf, cap, 0);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        if ((size_t)n < cap && !s->ended)
+            s->readable = false; /* drained: the next byte makes a new edge */
+        *ret_n = (size_t)n;
+        return LINK_OK;
+    }
+    if (n == 0)
+        return LINK_EOF;
+    if (errno != EAGAIN)
+        return broken(s, errno);
+    s->readable = false;
+    return LINK_AGAIN;
+}
+
+static enum link_status socket_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    struct socket_link *s = socket_of(l);
+    CHECK(!s->shut);
+    if (!s->writable || s->connecting)
+        return l->error != NULL ? LINK_ERROR : LINK_AGAIN;
+    ssize_t n;
+    do
+        n = send(s->watch.fd, buf, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0) {
+        if ((size_t)n < len)
+            s->writable = false;
+        *ret_n = (size_t)n;
+        return LINK_OK;
+    }
+    if (errno != EAGAIN)
+        return broken(s, errno);
+    s->writable = false;
+    return LINK_AGAIN;
+}
+
+static enum link_status socket_shutdown(struct link *l)
+{
+    struct socket_link *s = socket_of(l);
+    if (s->connecting)
+        return LINK_AGAIN;
+    if (!s->shut) {
+        s->shut = true;
+        if (shutdown(s->watch.fd, SHUT_WR) != 0 && errno != ENOTCONN)
+            return broken(s, errno);
+    }
+    return LINK_OK;
+}
+
+static void socket_free(struct task *t)
+{
+    struct socket_link *s = CONTAINER_OF(t, struct socket_link, task);
+    s->magic = 0;
+    free(s);
+}
+
+static void socket_close(struct link *l, bool abort)
+{
+    struct socket_link *s = socket_of(l);
+    if (abort) {
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+    close(s->watch.fd);
+    s->watch.fd = -1;
+    l->wake = NULL;
+    s->task.run = socket_free; /* an event of this round may still name the watch */
+    loop_defer(s->loop, &s->task);
+}
+
+static int socket_splice_fd(struct link *l)
+{
+    struct socket_link *s = socket_of(l);
+    return s->connecting ? -1 : s->watch.fd;
+}
+
+static const struct link_ops socket_ops = {"socket",        socket_open,  socket_read,     socket_write,
+                                           socket_shutdown, socket_close, socket_splice_fd};
+
+struct link *fd_link_socket(struct loop *loop, int fd, bool connecting)
+{
+    struct socket_link *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return NULL;
+    s->link.ops = &socket_ops;
+    s->magic = SOCKET_MAGIC;
+    s->loop = loop;
+    s->connecting = connecting;
+    s->readable = s->writable = !connecting;
+    task_init(&s->task, socket_free);
+    if (loop_watch(loop, &s->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_ready) != 0) {
+        free(s);
+        return NULL;
+    }
+    return &s->link;
+}
+
+int fd_link_errno(const struct link *l)
+{
+    if (l->ops != &socket_ops)
+        return 0;
+    const struct socket_link *s = (const struct socket_link *)(const void *)l;
+    return s->error;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/acceptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define ACCEPTS_PER_ROUND 64
+#define DRAIN_MAX 8192 /* more than the backlog holds */
+#define RETRY_NS (100 * NSEC_PER_MSEC)
+
+/* No descriptor is left: free the reserved one, take the client with it, and let it go. */
+static void turn_away(struct acceptor *a, int error)
+{
+    if (a->reserve >= 0) {
+        close(a->reserve);
+        int fd = accept4(a->watch.fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            close(fd);
+        a->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    a->refused(a, error);
+}
+
+/* One connection; false when there is none, or none to be had for now. */
+static bool accept_one(struct acceptor *a)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    sa.ss_family = AF_UNSPEC;
+    int fd = accept4(a->watch.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        struct net_addr peer = net_addr_from(&sa);
+        a->accepted(a, fd, &peer);
+        return true;
+    }
+    switch (errno) {
+    case EAGAIN:
+        return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM: {
+        int error = errno;
+        turn_away(a, error);
+        acceptor_pause(a);
+        loop_set_timer(a->loop, &a->retry, loop_now(a->loop) + RETRY_NS);
+        return false;
+    }
+    default: /* the client has gone again (ECONNABORTED and the network errors of accept(2)) */
+        return true;
+    }
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct acceptor *a = CONTAINER_OF(w, struct acceptor, watch);
+    for (int i = 0; i < ACCEPTS_PER_ROUND && !a->paused; i++)
+        if (!accept_one(a))
+            break;
+}
+
+static void on_retry(struct timer *t)
+{
+    acceptor_resume(CONTAINER_OF(t, struct acceptor, retry));
+}
+
+int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *err)
+{
+    CHECK(a->accepted != NULL && a->refused != NULL);
+    a->loop = loop;
+    a->paused = false;
+    timer_init(&a->retry, on_retry);
+    a->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (loop_watch(loop, &a->watch, fd, EPOLLIN, on_ready) ==
+        0) /* level-triggered: it takes turns with the rest */
+        return 0;
+    err_errno(err, errno, "cannot watch a listener");
+    close(fd);
+    if (a->reserve >= 0)
+        close(a->reserve);
+    return -1;
+}
+
+void acceptor_pause(struct acceptor *a)
+{
+    if (!a->paused && a->watch.fd >= 0)
+        loop_rewatch(a->loop, &a->watch, 0);
+    a->paused = true;
+}
+
+void acceptor_resume(struct acceptor *a)
+{
+    wheel_cancel(&a->retry);
+    if (a->paused && a->watch.fd >= 0)
+        loop_rewatch(a->loop, &a->watch, EPOLLIN);
+    a->paused = false;
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+    wheel_cancel(&a->retry);
+    if (a->watch.fd < 0)
+        return;
+    a->paused = false;
+    for (int i = 0; i < DRAIN_MAX && !a->paused; i++)
+        if (!accept_one(a))
+            break;
+    wheel_cancel(&a->retry);
+    close(a->watch.fd);
+    a->watch.fd = -1;
+    if (a->reserve >= 0)
+        close(a->reserve);
+    a->reserve = -1;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accepts connections on a listening socket. When descriptors run out it lets clients go at once instead of
+ * spinning or leaving them to wait, and when told to pause it leaves them in the kernel's queue. */
+#ifndef CARDEA_NET_ACCEPTOR_H
+#define CARDEA_NET_ACCEPTOR_H
+
+#include "loop/loop.h"
+#include "net/addr.h"
+
+struct acceptor {
+    struct watch watch;
+    struct loop *loop;
+    int reserve; /* a descriptor to give up when there are none left */
+    bool paused;
+    struct timer retry;
+    /* A new connection; the callee owns fd. */
+    void (*accepted)(struct acceptor *, int fd, const struct net_addr *peer);
+    /* A client was let go because this process or the system has no descriptor or memory for it. */
+    void (*refused)(struct acceptor *, int error);
+};
+
+/* Begin to accept on `fd`, which the acceptor owns from then on. Set `accepted` and `refused` before. -1 with
+ * `err`. */
+int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *err);
+
+/* Stop taking connections until acceptor_resume(); they wait in the kernel's queue. */
+void acceptor_pause(struct acceptor *a);
+void acceptor_resume(struct acceptor *a);
+
+/* Take what is waiting, then close. */
+void acceptor_stop(struct acceptor *a);
+
+#endif

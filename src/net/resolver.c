@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/resolver.h"
+
+#include <ares.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+/* A socket of the DNS library's. It opens and closes them; we only watch. */
+struct dns_socket {
+    struct list node;
+    struct watch watch;
+    struct resolver *resolver;
+    struct task free_later;
+};
+
+struct resolver {
+    struct loop *loop;
+    ares_channel channel;
+    struct list sockets;
+    struct timer timeout;
+};
+
+struct resolve_query {
+    struct resolver *resolver;
+    resolve_done *done; /* NULL once cancelled */
+    void *arg;
+    uint16_t port;
+    bool returned; /* resolver_lookup() has returned, so the handle is known outside */
+    bool finished;
+};
+
+static void arm(struct resolver *r)
+{
+    struct timeval tv, *next = ares_timeout(r->channel, NULL, &tv);
+    if (next == NULL)
+        wheel_cancel(&r->timeout);
+    else
+        loop_set_timer(r->loop, &r->timeout,
+                       loop_now(r->loop) + next->tv_sec * NSEC_PER_SEC + next->tv_usec * NSEC_PER_USEC);
+}
+
+static void on_timeout(struct timer *t)
+{
+    struct resolver *r = CONTAINER_OF(t, struct resolver, timeout);
+    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    arm(r);
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+    struct dns_socket *s = CONTAINER_OF(w, struct dns_socket, watch);
+    struct resolver *r = s->resolver;
+    int fd = w->fd;
+    bool in = events & (EPOLLIN | EPOLLHUP | EPOLLERR), out = events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
+    ares_process_fd(r->channel, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
+    arm(r);
+}
+
+static void free_socket(struct task *t)
+{
+    free(CONTAINER_OF(t, struct dns_socket, free_later));
+}
+
+static struct dns_socket *find_socket(struct resolver *r, int fd)
+{
+    for (struct list *n = r->sockets.next; n != &r->sockets; n = n->next) {
+        struct dns_socket *s = CONTAINER_OF(n, struct dns_socket, node);
+        if (s->watch.fd == fd)
+            return s;
+    }
+    return NULL;
+}
+
+/* The library tells which of its sockets wait for what. */
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    struct resolver *r = arg;
+    struct dns_socket *s = find_socket(r, fd);
+    uint32_t events = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
+    if (s == NULL && events != 0) {
+        s = calloc(1, sizeof(*s));
+        CHECK(s != NULL);
+        s->resolver = r;
+        task_init(&s->free_later, free_socket);
+        list_insert(&r->sockets, &s->node);
+        if (loop_watch(r->loop, &s->watch, fd, events, on_ready) == 0)
+            return;
+        events = 0; /* unwatched, the query ends by its timeout */
+    }
+    if (s == NULL)
+        return;
+    if (events != 0) {
+        loop_rewatch(r->loop, &s->watch, events);
+        return;
+    }
+    loop_unwatch(r->loop, &s->watch);
+    list_remove(&s->node);
+    loop_defer(r->loop, &s->free_later);
+}
+
+struct resolver *resolver_new(struct loop *loop, struct err *err)
+{
+    struct resolver *r = calloc(1, sizeof(*r));
+    CHECK(r != NULL);
+    r->loop = loop;
+    list_init(&r->sockets);
+    timer_init(&r->timeout, on_timeout);
+    struct ares_options options = {
+        .sock_state_cb = on_socket_state, .sock_state_cb_data = r, .timeout = 2000, .tries = 2};
+    int code = ares_init_options(&r->channel, &options,
+                                 ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
+    if (code == ARES_SUCCESS)
+        return r;
+    err_set(err, "cannot set up name resolution: %s", ares_strerror(code));
+    free(r);
+    return NULL;
+}
+
+void resolver_free(struct resolver *r)
+{
+    if (r == NULL)
+        return;
+    ares_destroy(r->channel);
+    wheel_cancel(&r->timeout);
+    CHECK(list_empty(&r->sockets));
+    free(r);
+}
+
+static size_t collect(const struct ares_addrinfo *result, uint16_t port,
+                      struct net_addr addrs[RESOLVE_ADDRS_MAX])
+{
+    size_t n = 0;
+    for (const struct ares_addrinfo_node *node = result->nodes; node != NULL && n < RESOLVE_ADDRS_MAX;
+         node = node->ai_next) {
+        struct sockaddr_storage sa = {0};
+        memcpy(&sa, node->ai_addr, MIN((size_t)node->ai_addrlen, sizeof(sa)));
+        addrs[n] = net_addr_from(&sa);
+        if (addrs[n].family != AF_INET && addrs[n].family != AF_INET6)
+            continue;
+        addrs[n++].port = port;
+    }
+    return n;
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *result)
+{
+    (void)timeouts;
+    struct resolve_query *q = arg;
+    struct net_addr addrs[RESOLVE_ADDRS_MAX];
+    size_t n = result == NULL ? 0 : collect(result, q->port, addrs);
+    if (result != NULL)
+        ares_freeaddrinfo(result);
+    enum resolve_status outcome = RESOLVE_FAILED;
+    if (n > 0)
+        outcome = RESOLVE_OK;
+    else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA ||
+             status == ARES_EBADNAME)
+        outcome = RESOLVE_NO_SUCH_HOST;
+    q->finished = true;
+    if (q->done != NULL && status != ARES_EDESTRUCTION)
+        q->done(q->arg, outcome, addrs, n);
+    if (q->returned)
+        free(q);
+}
+
+struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint16_t port, resolve_done *done,
+                                      void *arg)
+{
+    struct net_addr literal;
+    if (net_addr_parse(host, port, &literal)) {
+        done(arg, RESOLVE_OK, &literal, 1);
+        return NULL;
+    }
+    struct resolve_query *q = calloc(1, sizeof(*q));
+    CHECK(q != NULL);
+    *q = (struct resolve_query){.resolver = r, .done = done, .arg = arg, .port = port};
+    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, q);
+    if (q->finished) {
+        free(q);
+        return NULL;
+    }
+    q->returned = true;
+    arm(r);
+    return q;
+}
+
+void resolve_cancel(struct resolve_query *q)
+{
+    if (q != NULL)
+        q->done = NULL;
+}

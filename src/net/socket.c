@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+static void set(int fd, int level, int name, int value)
+{
+    setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* The first usable address of host:port; "" is the wildcard. */
+static int passive_address(const char *host, uint16_t port, struct addrinfo **ret, struct err *err)
+{
+    char service[8];
+    snprintf(service, sizeof(service), "%u", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    int code = getaddrinfo(*host == '\0' ? NULL : host, service, &hints, ret);
+    if (code != 0)
+        return err_set(err, "cannot resolve %s: %s", host, gai_strerror(code));
+    return 0;
+}
+
+static int listen_on(const struct addrinfo *ai, bool share)
+{
+    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set(fd, SOL_SOCKET, SO_REUSEPORT, share);
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+    if (ai->ai_family == AF_INET6)
+        set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && (!share || listen(fd, SOCKET_BACKLOG) == 0))
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+static int listen_tcp(const char *host, uint16_t port, bool share, struct err *err)
+{
+    struct addrinfo *list;
+    if (passive_address(host, port, &list, err) != 0)
+        return -1;
+    int fd = -1;
+    for (int want = AF_INET6; fd < 0; want = AF_INET) { /* a dual-stack wildcard before an IPv4 one */
+        for (const struct addrinfo *ai = list; ai != NULL && fd < 0; ai = ai->ai_next)
+            if (ai->ai_family == want)
+                fd = listen_on(ai, share);
+        if (want == AF_INET)
+            break;
+    }
+    if (fd < 0) {
+        int code = errno;
+        err_errno(err, code, "cannot listen on %s port %u%s", *host == '\0' ? "any address" : host, port,
+                  code == EACCES       ? " (ports below 1024 need the right CAP_NET_BIND_SERVICE)"
+                  : code == EADDRINUSE ? " (another program has it)"
+                                       : "");
+    }
+    freeaddrinfo(list);
+    return fd;
+}
+
+int socket_listen_tcp(const char *host, uint16_t port, struct err *err)
+{
+    return listen_tcp(host, port, true, err);
+}
+
+int socket_probe_tcp(const char *host, uint16_t port, struct err *err)
+{
+    int fd = listen_tcp(host, port, false, err);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    return 0;
+}
+
+static int unix_address(const char *path, struct sockaddr_un *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof(ret->sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(ret->sun_path, path, strlen(path));
+    return 0;
+}
+
+int socket_connect_unix(const char *path)
+{
+    struct sockaddr_un sun;
+    if (unix_address(path, &sun) != 0)
+        return -1;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+int socket_listen_unix(const char *path, unsigned mode, struct err *err)
+{
+    struct sockaddr_un sun;
+    if (unix_address(path, &sun) != 0)
+        return err_errno(err, errno, "%s", path);
+    int probe = socket_connect_unix(path);
+    if (probe >= 0) {
+        close(probe);
+        return err_set(err, "%s: another program is listening there", path);
+    }
+    struct stat st;
+    if (errno == ECONNREFUSED && stat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_errno(err, errno, "%s", path);
+    fchmod(fd, mode); /* before bind: the file never exists with wider rights */
+    if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0 || chmod(path, mode) != 0 ||
+        listen(fd, SOCKET_BACKLOG) != 0) {
+        err_errno(err, errno, "cannot listen on %s", path);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int socket_connect_tcp(const struct net_addr *to, bool *ret_connecting)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = net_addr_to(to, &sa);
+    CHECK(len > 0);
+    int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    *ret_connecting = connect(fd, (struct sockaddr *)&sa, len) != 0;
+    if (!*ret_connecting || errno == EINPROGRESS)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+struct net_addr socket_local(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    getsockname(fd, (struct sockaddr *)&sa, &len);
+    return net_addr_from(&sa);
+}

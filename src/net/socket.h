@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making sockets: listening, connecting. All are non-blocking and close-on-exec. */
+#ifndef CARDEA_NET_SOCKET_H
+#define CARDEA_NET_SOCKET_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "net/addr.h"
+
+#define SOCKET_BACKLOG 4096
+
+/* Listen on host:port ("" is every address, IPv6 and IPv4 alike; names are resolved, blocking). Several
+ * sockets may listen on one address (SO_REUSEPORT): one for each worker. Accepted sockets inherit TCP_NODELAY
+ * and keep-alive. Returns the descriptor, or -1 with `err`. */
+int socket_listen_tcp(const char *host, uint16_t port, struct err *err);
+
+/* Is the address free to listen on? -1 with `err` when another program (also another one of ours, which would
+ * share it silently) listens there. */
+int socket_probe_tcp(const char *host, uint16_t port, struct err *err);
+
+/* Listen on a unix socket with the given permission bits; a stale socket file of a dead listener is replaced,
+ * a live one is refused. Returns the descriptor, or -1 with `err`. */
+int socket_listen_unix(const char *path, unsigned mode, struct err *err);
+
+/* Begin to connect. Returns the descriptor, with *ret_connecting saying whether the outcome is still open, or
+ * -1 with errno set. */
+int socket_connect_tcp(const struct net_addr *to, bool *ret_connecting);
+
+/* Connect to a unix socket. Returns the descriptor, or -1 with errno set (EAGAIN: its backlog is full). */
+int socket_connect_unix(const char *path);
+
+/* The port and address a socket is bound to. */
+struct net_addr socket_local(int fd);
+
+#endif

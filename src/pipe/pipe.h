@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joins two open links: what one reads the other writes, both ways at once, with back-pressure and
+ * half-close. It does not know what the links are. It holds bytes only while the far side can't take them. */
+#ifndef CARDEA_PIPE_PIPE_H
+#define CARDEA_PIPE_PIPE_H
+
+#include "link/link.h"
+
+/* Space that all pipes of a thread read into by turns; nothing stays in it between calls. */
+struct pipe_scratch {
+    uint8_t *data;
+    size_t size; /* at least PIPE_SCRATCH_MIN */
+};
+
+#define PIPE_SCRATCH_MIN 1024
+#define PIPE_SCRATCH_SIZE (96 * 1024)
+
+enum pipe_side { PIPE_A, PIPE_B };
+
+enum pipe_status {
+    PIPE_WAIT,   /* nothing possible until one of the links wakes */
+    PIPE_YIELD,  /* more is possible, but others should have a turn: call again soon */
+    PIPE_DONE,   /* both directions ended and delivered */
+    PIPE_FAILED, /* a link broke: pipe->failed says which one */
+};
+
+/* One direction. */
+struct pipe_half {
+    uint8_t *held; /* read but not yet taken by the far side; NULL when there is nothing */
+    size_t held_len;
+    size_t held_off;
+    bool ended; /* the source has given EOF */
+    bool shut;  /* ... and the far side has been told */
+};
+
+struct pipe {
+    struct link *link[2];
+    struct pipe_half half[2]; /* half[PIPE_A] carries from A to B */
+    enum pipe_side failed;
+};
+
+/* Join two links; the pipe does not own them. */
+void pipe_init(struct pipe *p, struct link *a, struct link *b);
+
+/* Give the pipe bytes that were read from side `from` before it was made; they go first. They are copied.
+ * Only before the first pipe_run(). */
+void pipe_prime(struct pipe *p, enum pipe_side from, const void *data, size_t len);
+
+/* Move what can be moved. */
+enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch);
+
+/* True when exactly one direction has ended. */
+bool pipe_half_closed(const struct pipe *p);
+
+/* Bytes held at the moment; for tests and for bounds. */
+size_t pipe_held(const struct pipe *p);
+
+/* Free what is held. The links stay. */
+void pipe_free(struct pipe *p);
+
+#endif

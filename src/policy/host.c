@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/host.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/str.h"
+
+#define LABEL_MAX 63
+
+static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+static struct policy_address from_v4(const struct in_addr *in)
+{
+    struct policy_address a;
+    memcpy(a.bytes, v4_prefix, sizeof(v4_prefix));
+    memcpy(a.bytes + sizeof(v4_prefix), in, sizeof(*in));
+    return a;
+}
+
+struct policy_address policy_address_of(const struct sockaddr *address)
+{
+    CHECK(address->sa_family == AF_INET || address->sa_family == AF_INET6);
+    /* Copied, because a caller's sockaddr need not be aligned for what is inside. */
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, address, sizeof(in));
+        return from_v4(&in.sin_addr);
+    }
+    struct sockaddr_in6 in6;
+    struct policy_address a;
+    memcpy(&in6, address, sizeof(in6));
+    memcpy(a.bytes, &in6.sin6_addr, sizeof(a.bytes));
+    return a;
+}
+
+bool policy_address_is_v4(const struct policy_address *a)
+{
+    return memcmp(a->bytes, v4_prefix, sizeof(v4_prefix)) == 0;
+}
+
+bool policy_address_is_unspecified(const struct policy_address *a)
+{
+    static const uint8_t zeros[16];
+    size_t from = policy_address_is_v4(a) ? sizeof(v4_prefix) : 0;
+    return memcmp(a->bytes + from, zeros, sizeof(zeros) - from) == 0;
+}
+
+int policy_address_parse(const char *text, struct policy_address *ret)
+{
+    struct in_addr in;
+    struct in6_addr in6;
+    if (inet_pton(AF_INET, text, &in) == 1) {
+        /* Leading zeros are octal to some readers: only what prints as it was written has one meaning. */
+        char again[INET_ADDRSTRLEN];
+        if (inet_ntop(AF_INET, &in, again, sizeof(again)) == NULL || strcmp(again, text) != 0)
+            return -1;
+        *ret = from_v4(&in);
+        return 0;
+    }
+    if (inet_pton(AF_INET6, text, &in6) != 1)
+        return -1;
+    memcpy(ret->bytes, &in6, sizeof(ret->bytes));
+    return 0;
+}
+
+void policy_address_text(const struct policy_address *a, char ret_text[POLICY_ADDRESS_MAX])
+{
+    bool v4 = policy_address_is_v4(a);
+    const char *text = inet_ntop(v4 ? AF_INET : AF_INET6, a->bytes + (v4 ? sizeof(v4_prefix) : 0), ret_text,
+                                 POLICY_ADDRESS_MAX);
+    CHECK(text != NULL);
+}
+
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* Is every label there, and made of what names are made of? The text is in lower case. */
+static bool is_name(const char *p)
+{
+    size_t label = 0;
+    for (; *p != '\0'; p++) {
+        if (*p == '.' ? label == 0 : !is_name_char(*p) || label == LABEL_MAX)
+            return false;
+        label = *p == '.' ? 0 : label + 1;
+    }
+    return label > 0;
+}
+
+/* Would a resolver take this for a number? Decimal, octal and hexadecimal are told by the last label alone,
+ * because no top-level domain begins with a digit and has only digits, or is 0x and hexadecimal digits. */
+static bool ends_in_number(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    const char *last = dot != NULL ? dot + 1 : name;
+    if (last[0] == '0' && last[1] == 'x')
+        return last[2 + strspn(last + 2, "0123456789abcdef")] == '\0';
+    return last[strspn(last, "0123456789")] == '\0';
+}
+
+static int parse_address(const char *shown, const char *text, struct policy_host *ret, struct err *err)
+{
+    if (policy_address_parse(text, &ret->address) != 0)
+        return err_set(err,
+                       "host \"%s\" looks like an address but is none in the usual form: expected 192.0.2.1 "
+                       "or 2001:db8::1, without zone",
+                       shown);
+    if (policy_address_is_unspecified(&ret->address))
+        return err_set(err, "host \"%s\" is the unspecified address, which no one can be reached at", shown);
+    ret->is_address = true;
+    policy_address_text(&ret->address, ret->name);
+    return 0;
+}
+
+/* What the peer sent, fit to be printed. */
+static void show(const char *text, size_t len, char *ret, size_t cap)
+{
+    str_copy(ret, cap, text, len);
+    for (; *ret != '\0'; ret++)
+        if (*ret < ' ' || *ret > '~')
+            *ret = '?';
+}
+
+int policy_host_parse(const char *text, size_t len, struct policy_host *ret, struct err *err)
+{
+    char shown[81], name[POLICY_HOST_MAX + 1];
+    *ret = (struct policy_host){.is_address = false};
+    show(text, len, shown, sizeof(shown));
+    if (len == 0)
+        return err_set(err, "the host is empty: expected a name or an address");
+    if (memchr(text, '\0', len) != NULL || !str_copy(name, sizeof(name), text, len))
+        return err_set(err, "host \"%s\" has a zero byte or more than 253 bytes", shown);
+    str_lower(name, len);
+    if (name[0] == '[') {
+        if (len < 2 || name[len - 1] != ']' || memchr(name, ':', len) == NULL)
+            return err_set(err, "host \"%s\": expected an IPv6 address in the brackets", shown);
+        name[len - 1] = '\0';
+        return parse_address(shown, name + 1, ret, err);
+    }
+    if (strchr(name, ':') != NULL)
+        return parse_address(shown, name, ret, err);
+    bool dot = name[len - 1] == '.';
+    if (dot)
+        name[len - 1] = '\0';
+    if (!is_name(name) || strlen(name) >= POLICY_HOST_MAX)
+        return err_set(err, "host \"%s\" is no DNS name: expected labels of 1 to 63 of a-z, 0-9, '-' and '_'",
+                       shown);
+    if (!ends_in_number(name)) {
+        str_copy(ret->name, sizeof(ret->name), name, strlen(name));
+        return 0;
+    }
+    /* The last dot comes back: "127.0.0.1." is no address in the usual form. */
+    if (dot)
+        name[len - 1] = '.';
+    return parse_address(shown, name, ret, err);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A host that a peer asks for, read so that what is checked is what is dialled.
+ *
+ * An address is a dotted quad without leading zeros or what RFC 4291, 2.2 allows for IPv6 (each has one
+ * reading only). Whatever ends in a number but is no dotted quad ("127.1", "0x7f.1", "0177.0.0.1",
+ * "2130706433", "127.0.0.1.") is refused, because resolvers take it for an address; so are zone ids and
+ * the unspecified addresses. Everything else must be a DNS name. */
+#ifndef CARDEA_POLICY_HOST_H
+#define CARDEA_POLICY_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+
+#define POLICY_HOST_MAX 254 /* bytes of a name with its NUL (RFC 1035, 2.3.4: 253 without a last dot) */
+
+/* 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+struct policy_address {
+    uint8_t bytes[16];
+};
+
+struct policy_host {
+    char name[POLICY_HOST_MAX]; /* resolve and dial this: lower case, no last dot, addresses in RFC 5952 form
+                                 */
+    bool is_address;
+    struct policy_address address; /* if is_address */
+};
+
+/* Read a host (not NUL-terminated, without port; an IPv6 address may stand in brackets). -1 with `err` when
+ * it is neither a name nor an address that policy can judge. */
+int policy_host_parse(const char *text, size_t len, struct policy_host *ret, struct err *err);
+
+/* The address inside an AF_INET or AF_INET6 socket address. */
+struct policy_address policy_address_of(const struct sockaddr *address);
+
+/* Read an address from its text alone, without brackets; a dotted quad only in its usual form. -1 when it is
+ * none. */
+int policy_address_parse(const char *text, struct policy_address *ret);
+
+#define POLICY_ADDRESS_MAX 46 /* bytes of an address as text, with its NUL */
+
+/* IPv4, mapped or not, as a dotted quad; IPv6 as RFC 5952 wants it. */
+void policy_address_text(const struct policy_address *a, char ret_text[POLICY_ADDRESS_MAX]);
+
+bool policy_address_is_v4(const struct policy_address *a);
+
+/* 0.0.0.0 or ::, also the first one mapped. */
+bool policy_address_is_unspecified(const struct policy_address *a);
+
+#endif

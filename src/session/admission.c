@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/admission.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+
+#define CELLS 65536
+#define ROWS 2
+
+struct admission {
+    struct hash_key key;
+    _Atomic size_t total;
+    _Atomic uint32_t cell[ROWS][CELLS];
+};
+
+struct admission *admission_new(void)
+{
+    struct admission *a = calloc(1, sizeof(*a));
+    CHECK(a != NULL);
+    a->key = hash_random_key();
+    return a;
+}
+
+void admission_free(struct admission *a)
+{
+    free(a);
+}
+
+/* A source's cells, one in each row, from independent halves of one hash. */
+static void cells_of(struct admission *a, const struct net_addr *peer, _Atomic uint32_t *ret[ROWS])
+{
+    size_t significant = peer->family == AF_INET6 ? 8 : 4;
+    uint64_t h = hash_bytes(&a->key, peer->ip, significant);
+    ret[0] = &a->cell[0][h % CELLS];
+    ret[1] = &a->cell[1][(h >> 32) % CELLS];
+}
+
+static bool has_source(const struct net_addr *peer)
+{
+    return peer->family == AF_INET || peer->family == AF_INET6;
+}
+
+static bool enter_source(struct admission *a, const struct net_addr *peer, size_t limit)
+{
+    _Atomic uint32_t *cell[ROWS];
+    if (!has_source(peer))
+        return true;
+    cells_of(a, peer, cell);
+    uint32_t before[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        before[i] = atomic_fetch_add_explicit(cell[i], 1, memory_order_relaxed);
+    if (MIN(before[0], before[1]) < limit)
+        return true;
+    for (int i = 0; i < ROWS; i++)
+        atomic_fetch_sub_explicit(cell[i], 1, memory_order_relaxed);
+    return false;
+}
+
+static void leave_source(struct admission *a, const struct net_addr *peer)
+{
+    _Atomic uint32_t *cell[ROWS];
+    if (!has_source(peer))
+        return;
+    cells_of(a, peer, cell);
+    for (int i = 0; i < ROWS; i++) {
+        uint32_t before = atomic_fetch_sub_explicit(cell[i], 1, memory_order_relaxed);
+        CHECK(before > 0);
+    }
+}
+
+enum admission_verdict admission_enter(struct admission *a, const struct net_addr *peer, size_t limit,
+                                       size_t limit_per_source)
+{
+    if (atomic_fetch_add_explicit(&a->total, 1, memory_order_relaxed) >= limit) {
+        atomic_fetch_sub_explicit(&a->total, 1, memory_order_relaxed);
+        return ADMIT_TOO_MANY;
+    }
+    if (enter_source(a, peer, limit_per_source))
+        return ADMIT_OK;
+    atomic_fetch_sub_explicit(&a->total, 1, memory_order_relaxed);
+    return ADMIT_TOO_MANY_OF_SOURCE;
+}
+
+bool admission_move(struct admission *a, const struct net_addr *from, const struct net_addr *to,
+                    size_t limit_per_source)
+{
+    leave_source(a, from);
+    return enter_source(a, to, limit_per_source);
+}
+
+void admission_leave(struct admission *a, const struct net_addr *peer)
+{
+    size_t before = atomic_fetch_sub_explicit(&a->total, 1, memory_order_relaxed);
+    CHECK(before > 0);
+    leave_source(a, peer);
+}
+
+size_t admission_total(const struct admission *a)
+{
+    return atomic_load_explicit(&a->total, memory_order_relaxed);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/door.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/socket.h"
+#include "session/crew.h"
+#include "session/health.h"
+#include "session/session.h"
+
+#define DOOR_MAGIC 0xd0040001u
+#define TICK_NS NSEC_PER_SEC
+
+struct door {
+    uint32_t magic;
+    struct loop *loop;
+    struct snapshot *snap;
+    struct snapshot_shared shared;
+    struct admission *admission;
+    struct sink_file audit;
+    struct crew crew;
+    struct resolver *resolver;
+    struct health *health;
+    struct timer tick;
+    door_notice *notice;
+    void *notice_arg;
+    int64_t started; /* monotonic; 0 before door_start() */
+    bool draining;
+    bool installing;
+    struct reload *next; /* asked for while another was being put in place */
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+/* A configuration on its way into the workers. */
+struct reload {
+    struct door *door;
+    struct reload *next;
+    struct snapshot *snap;
+    int *fds; /* workers * listeners; -1: keep */
+    door_reloaded *done;
+    void *arg;
+};
+
+static void notify(struct door *d, const char *text)
+{
+    if (d->notice != NULL)
+        d->notice(d->notice_arg, text);
+}
+
+/* ---- listeners ---- */
+
+static bool has_listener(const struct snapshot *snap, const char *key)
+{
+    for (size_t i = 0; snap != NULL && i < snap->config->listeners.n; i++)
+        if (strcmp(snap->config->listeners.v[i].address.text.text, key) == 0)
+            return true;
+    return false;
+}
+
+static void close_sockets(int *fds, size_t count)
+{
+    for (size_t i = 0; fds != NULL && i < count; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    free(fds);
+}
+
+static int bind_listener(const struct config_listener *l, int *fds, size_t stride, size_t workers,
+                         struct err *err)
+{
+    const struct config_address *a = &l->address;
+    if (a->path != NULL)
+        return err_set(err, "listeners take TCP addresses, found %s", a->text.text);
+    if (socket_probe_tcp(a->host, a->port, err) != 0)
+        return -1;
+    for (size_t w = 0; w < workers; w++) {
+        fds[w * stride] = socket_listen_tcp(a->host, a->port, err);
+        if (fds[w * stride] < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A socket per worker for each listener of `snap` that `now` does not have. NULL with a line in `errors`. */
+static int *bind_listeners(const struct snapshot *snap, const struct snapshot *now, size_t workers,
+                           struct buf *errors)
+{
+    const struct config *c = snap->config;
+    size_t n = c->listeners.n;
+    int *fds = malloc(n * workers * sizeof(int));
+    CHECK(fds != NULL);
+    for (size_t i = 0; i < n * workers; i++)
+        fds[i] = -1;
+    for (size_t i = 0; i < n; i++) {
+        struct err err, placed;
+        const struct config_listener *l = &c->listeners.v[i];
+        if (has_listener(now, l->address.text.text) || bind_listener(l, fds + i, n, workers, &err) == 0)
+            continue;
+        config_error(c, l->address.text.at, &placed, "%s", err.text);
+        buf_printf(errors, "%s\n", placed.text);
+        close_sockets(fds, n * workers);
+        return NULL;
+    }
+    return fds;
+}
+
+/* ---- putting a configuration in force ---- */
+
+static void install_in(struct worker *w, void *arg)
+{
+    struct reload *r = arg;
+    size_t n = r->snap->config->listeners.n;
+    struct worker_listener listeners[ROUTE_LISTENERS_MAX];
+    CHECK(n <= ARRAY_LEN(listeners));
+    for (size_t i = 0; i < n; i++)
+        listeners[i] = (struct worker_listener){r->snap->config->listeners.v[i].address.text.text,
+                                                r->fds[w->index * n + i]};
+    worker_install(w, r->snap, listeners, n);
+}
+
+static void begin_reload(struct reload *r);
+
+static void finish(struct reload *r, bool ok, const char *errors)
+{
+    struct door *d = r->door;
+    if (r->done != NULL)
+        r->done(r->arg, ok, errors);
+    free(r->fds);
+    free(r);
+    d->installing = false;
+    struct reload *next = d->next;
+    if (next != NULL) {
+        d->next = next->next;
+        begin_reload(next);
+    }
+}
+
+static void installed(void *arg)
+{
+    struct reload *r = arg;
+    struct door *d = r->door;
+    snapshot_unref(d->snap);
+    d->snap = r->snap;
+    backend_registry_sweep(&d->shared.backends);
+    health_install(d->health, d->snap);
+    finish(r, true, "");
+}
+
+/* The audit file may have been rotated away, or named anew. */
+static int reopen_audit(struct door *d, const struct snapshot *snap, struct buf *errors)
+{
+    struct err err, placed;
+    const struct config_audit *a = &snap->config->audit;
+    if (sink_file_reopen(&d->audit, a->file.text, &err) == 0)
+        return 0;
+    config_error(snap->config, a->file.at, &placed, "%s", err.text);
+    buf_printf(errors, "%s\n", placed.text);
+    return -1;
+}
+
+/* Everything that can fail comes first; then there is no way back, and none is needed. */
+static void begin_reload(struct reload *r)
+{
+    struct door *d = r->door;
+    struct buf errors = {0};
+    d->installing = true;
+    if (r->snap == NULL) {
+        struct config *c = config_load(d->snap->config->file, &errors);
+        r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
+    }
+    if (r->snap != NULL)
+        r->fds = bind_listeners(r->snap, d->snap, d->crew.count, &errors);
+    if (r->fds != NULL && reopen_audit(d, r->snap, &errors) != 0) {
+        close_sockets(r->fds, d->crew.count * r->snap->config->listeners.n);
+        r->fds = NULL;
+    }
+    if (r->fds == NULL) {
+        snapshot_unref(r->snap);
+        finish(r, false, buf_text(&errors));
+    } else {
+        crew_broadcast(&d->crew, d->loop, install_in, installed, r);
+    }
+    buf_free(&errors);
+}
+
+static void queue_reload(struct door *d, struct snapshot *snap, door_reloaded *done, void *arg)
+{
+    struct reload *r = calloc(1, sizeof(*r));
+    CHECK(r != NULL);
+    *r = (struct reload){.door = d, .snap = snap, .done = done, .arg = arg};
+    if (!d->installing) {
+        begin_reload(r);
+        return;
+    }
+    struct reload **end = &d->next;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = r;
+}
+
+void door_reload(struct door *d, door_reloaded *done, void *arg)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->draining)
+        done(arg, false, "the door is stopping\n");
+    else
+        queue_reload(d, NULL, done, arg);
+}
+
+/* ---- what happens by itself ---- */
+
+static void crl_reloaded(void *arg, bool ok, const char *errors)
+{
+    struct door *d = arg;
+    notify(d, ok ? "certificate revocation lists reloaded" : errors);
+}
+
+static void refresh_crls(struct door *d)
+{
+    if (d->installing || d->draining || !snapshot_stale(d->snap))
+        return;
+    struct buf errors = {0};
+    struct snapshot *fresh = snapshot_refresh(d->snap, &d->shared, &errors);
+    if (fresh != NULL)
+        queue_reload(d, fresh, crl_reloaded, d);
+    else
+        notify(d, buf_text(&errors));
+    buf_free(&errors);
+}
+
+static void rotate_tickets(struct door *d, int64_t now)
+{
+    for (struct list *n = d->shared.ticket_rings.next; n != &d->shared.ticket_rings; n = n->next) {
+        struct ticket_ring *ring = CONTAINER_OF(n, struct ticket_ring, node);
+        if (now < ring->rotate_at)
+            continue;
+        tickets_rotate(ring->tickets);
+        ring->rotate_at = now + tickets_lifetime(ring->tickets) / 2;
+    }
+}
+
+static void on_tick(struct timer *t)
+{
+    struct door *d = CONTAINER_OF(t, struct door, tick);
+    rotate_tickets(d, loop_now(d->loop));
+    refresh_crls(d);
+    loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + TICK_NS);
+}
+
+/* ---- beginning and end ---- */
+
+static struct door *new_door(struct loop *loop, const struct front_binding *fronts, size_t fronts_len,
+                             size_t workers)
+{
+    struct door *d = calloc(1, sizeof(*d));
+    CHECK(d != NULL);
+    d->magic = DOOR_MAGIC;
+    d->loop = loop;
+    d->audit.fd = -1;
+    d->admission = admission_new();
+    snapshot_shared_init(&d->shared, workers, fronts, fronts_len);
+    timer_init(&d->tick, on_tick);
+    return d;
+}
+
+static int make_workers(struct door *d, struct buf *errors)
+{
+    struct err err, placed;
+    const struct config *c = d->snap->config;
+    if (sink_file_open(&d->audit, c->audit.file.text, &err) != 0) {
+        config_error(c, c->audit.file.at, &placed, "%s", err.text);
+        buf_printf(errors, "%s\n", placed.text);
+        return -1;
+    }
+    d->resolver = resolver_new(d->loop, &err);
+    if (d->resolver == NULL ||
+        crew_init(&d->crew, d->shared.workers, d->admission, &d->shared, &d->audit, &err) != 0) {
+        buf_printf(errors, "%s\n", err.text);
+        return -1;
+    }
+    d->health = health_new(d->loop, d->resolver);
+    return 0;
+}
+
+/* The first configuration goes into workers that do not run yet. */
+static int first_install(struct door *d, struct buf *errors)
+{
+    struct reload first = {.door = d, .snap = d->snap};
+    first.fds = bind_listeners(d->snap, NULL, d->crew.count, errors);
+    if (first.fds == NULL)
+        return -1;
+    for (size_t i = 0; i < d->crew.count; i++)
+        install_in(&d->crew.worker[i], &first);
+    free(first.fds);
+    return 0;
+}
+
+static size_t worker_count(const struct config *c)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return c->workers > 0 ? c->workers : (size_t)MAX(cpus, 1L);
+}
+
+struct door *door_new(struct loop *loop, struct config *config, const struct front_binding *fronts,
+                      size_t fronts_len, struct buf *errors)
+{
+    struct door *d = new_door(loop, fronts, fronts_len, worker_count(config));
+    d->snap = snapshot_build(config, &d->shared, errors);
+    if (d->snap != NULL && make_workers(d, errors) == 0 && first_install(d, errors) == 0)
+        return d;
+    door_free(d);
+    return NULL;
+}
+
+void door_set_notice(struct door *d, door_notice *notice, void *arg)
+{
+    d->notice = notice;
+    d->notice_arg = arg;
+}
+
+int door_start(struct door *d, struct err *err)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (crew_start(&d->crew, d->loop, err) != 0)
+        return -1;
+    d->started = clock_monotonic();
+    health_install(d->health, d->snap);
+    loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + TICK_NS);
+    return 0;
+}
+
+static void drain_in(struct worker *w, void *arg)
+{
+    (void)arg;
+    worker_drain(w, loop_now(w->loop) + w->epoch->snap->config->limits.drain_timeout);
+}
+
+static void hurry_in(struct worker *w, void *arg)
+{
+    (void)arg;
+    worker_drain(w, 0);
+}
+
+static void all_stopped(void *arg)
+{
+    struct door *d = arg;
+    d->drained(d->drained_arg);
+}
+
+void door_drain(struct door *d, void (*done)(void *arg), void *arg)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->draining) {
+        crew_broadcast(&d->crew, d->loop, hurry_in, NULL, d);
+        return;
+    }
+    d->draining = true;
+    d->drained = done;
+    d->drained_arg = arg;
+    crew_when_stopped(&d->crew, all_stopped, d);
+    crew_broadcast(&d->crew, d->loop, drain_in, NULL, d);
+}
+
+void door_free(struct door *d)
+{
+    if (d == NULL)
+        return;
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    wheel_cancel(&d->tick);
+    health_free(d->health);
+    crew_free(&d->crew);
+    resolver_free(d->resolver);
+    snapshot_unref(d->snap);
+    if (d->audit.fd >= 0)
+        sink_file_close(&d->audit);
+    snapshot_shared_free(&d->shared);
+    admission_free(d->admission);
+    d->magic = 0;
+    free(d);
+}
+
+/* ---- for the admin API ---- */
+
+const struct snapshot *door_snapshot(const struct door *d)
+{
+    return d->snap;
+}
+
+size_t door_connections(const struct door *d)
+{
+    return admission_total(d->admission);
+}
+
+int64_t door_uptime(const struct door *d)
+{
+    return d->started == 0 ? 0 : clock_monotonic() - d->started;
+}
+
+static struct route_counters counters_of(const struct route_stats *stats)
+{
+    return (struct route_counters){.route = stats->name,
+                                   .block = (const struct counters *const *)stats->block,
+                                   .blocks = stats->blocks,
+                                   .active = atomic_load(&stats->live)};
+}
+
+struct route_counters door_route_counters(const struct door *d, size_t index)
+{
+    CHECK(index < d->snap->config->routes.n);
+    return counters_of(d->snap->routes[index].stats);
+}
+
+struct route_counters door_unrouted_counters(const struct door *d)
+{
+    return counters_of(d->snap->door);
+}
+
+/* A question to all workers about their sessions. */
+struct census {
+    size_t limit; /* of each worker, then of the whole */
+    size_t workers;
+    struct buf *part; /* one per worker: objects, each after a comma */
+    void (*done)(void *arg, const char *json, size_t len);
+    void *arg;
+};
+
+static void count_in(struct worker *w, void *arg)
+{
+    struct census *c = arg;
+    size_t n = 0;
+    for (struct list *node = w->sessions.next; node != &w->sessions && n < c->limit; node = node->next, n++) {
+        buf_append(&c->part[w->index], n > 0 ? ",\n" : "", n > 0 ? 2 : 0);
+        session_json(session_of_node(node), &c->part[w->index]);
+    }
+}
+
+static void counted(void *arg)
+{
+    struct census *c = arg;
+    struct buf all = {0};
+    buf_append(&all, "[", 1);
+    for (size_t i = 0; i < c->workers; i++) {
+        if (all.len > 1 && c->part[i].len > 0)
+            buf_append(&all, ",\n", 2);
+        buf_append(&all, c->part[i].data, c->part[i].len);
+        buf_free(&c->part[i]);
+    }
+    buf_append(&all, "]", 1);
+    c->done(c->arg, buf_text(&all), all.len);
+    buf_free(&all);
+    free(c->part);
+    free(c);
+}
+
+void door_sessions(struct door *d, size_t limit, void (*done)(void *arg, const char *json, size_t len),
+                   void *arg)
+{
+    struct census *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL);
+    *c = (struct census){.limit = (limit + d->crew.count - 1) / d->crew.count,
+                         .workers = d->crew.count,
+                         .part = calloc(d->crew.count, sizeof(struct buf)),
+                         .done = done,
+                         .arg = arg};
+    CHECK(c->part != NULL);
+    crew_broadcast(&d->crew, d->loop, count_in, counted, c);
+}

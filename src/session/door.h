@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole door: workers, the configuration in force, what outlives it. Lives on the control thread's loop,
+ * which also runs signals, health checks, ticket rotation, CRL watching and the admin API. */
+#ifndef CARDEA_SESSION_DOOR_H
+#define CARDEA_SESSION_DOOR_H
+
+#include "base/buf.h"
+#include "loop/loop.h"
+#include "session/snapshot.h"
+
+struct door;
+
+/* Things that happen by themselves and that somebody may want to read, as one line of text. */
+typedef void door_notice(void *arg, const char *text);
+
+/* Build workers for `config` (taken, also on failure) and bind its listeners. Nothing is accepted before
+ * door_start(). The loop is the control thread's. NULL with lines of errors appended to `errors`. */
+struct door *door_new(struct loop *loop, struct config *config, const struct front_binding *fronts,
+                      size_t fronts_len, struct buf *errors);
+
+/* Where notices go. */
+void door_set_notice(struct door *door, door_notice *notice, void *arg);
+
+/* Start the workers. -1 with `err`. */
+int door_start(struct door *door, struct err *err);
+
+/* Called once the new configuration is in force in every worker, or at once with `ok` false when it was
+ * refused; `errors` are lines of text (borrowed). */
+typedef void door_reloaded(void *arg, bool ok, const char *errors);
+
+/* Read the configuration file again and put it in force without touching live connections. A wrong one is
+ * refused whole and the old one stays. The audit file is opened anew. */
+void door_reload(struct door *door, door_reloaded *done, void *arg);
+
+/* Stop accepting, let connections end for as long as the configuration allows, then close the rest; `done` is
+ * called when all workers have stopped. A second call closes what is left at once. */
+void door_drain(struct door *door, void (*done)(void *arg), void *arg);
+
+/* Free everything; after `done` of door_drain(), or before door_start(). */
+void door_free(struct door *door);
+
+/* ---- for the admin API; control thread ---- */
+
+/* The configuration in force. */
+const struct snapshot *door_snapshot(const struct door *door);
+
+/* Connections now. */
+size_t door_connections(const struct door *door);
+
+/* Nanoseconds since door_start(). */
+int64_t door_uptime(const struct door *door);
+
+/* What a route has counted; `index` is its place in the configuration. The blocks are the door's. */
+struct route_counters door_route_counters(const struct door *door, size_t index);
+
+/* The same for connections that ended before they had a route; its `route` is "-". */
+struct route_counters door_unrouted_counters(const struct door *door);
+
+/* Collect a JSON array of at most `limit` sessions of all workers, then call `done` (on the control thread,
+ * later). The text is borrowed for the call. */
+void door_sessions(struct door *door, size_t limit, void (*done)(void *arg, const char *json, size_t len),
+                   void *arg);
+
+#endif

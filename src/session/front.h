@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A front is a protocol in which the client names its target inside the TLS connection: cardea/1
+ * (tunnel/wire.h) and HTTP CONNECT (http/connect.h). Pure: bytes in, target out; answer in, bytes out. The
+ * session owns sockets and time. */
+#ifndef CARDEA_SESSION_FRONT_H
+#define CARDEA_SESSION_FRONT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/hostport.h"
+
+enum front_outcome {
+#define OUTCOME(name, code, status, phrase, type, text) FRONT_##name,
+#include "tables/outcomes.def"
+#undef OUTCOME
+    FRONT_OUTCOMES
+};
+
+/* Where the client wants to go. */
+struct front_target {
+    char host[HOST_MAX]; /* canonical, see base/hostport.h: a name, or an address without brackets */
+    uint16_t port;
+    bool udp; /* datagrams instead of a byte stream */
+};
+
+enum front_result {
+    FRONT_MORE,   /* ask again when there are more bytes; never said once there are `max` of them */
+    FRONT_TARGET, /* target and used are set */
+    FRONT_BAD,    /* bad and err are set: answer with that outcome and that text, then close */
+};
+
+struct front_request {
+    struct front_target target;
+    size_t used;            /* bytes of the request; what follows them is payload for the target */
+    enum front_outcome bad; /* FRONT_BAD_HELLO or FRONT_BAD_METHOD */
+};
+
+/* What to tell the client. The texts are borrowed for the call. */
+struct front_answer {
+    enum front_outcome outcome;
+    const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
+    const char *text; /* for people, or NULL for the outcome's own */
+};
+
+struct front {
+    const char *name;
+    size_t max; /* most bytes of a request */
+
+    /* Read the request at the start of `data`: all bytes that came since the handshake, from the first on.
+     * Keeps no state, so the whole is given again each time; the result depends on the bytes, not on how they
+     * were split. */
+    enum front_result (*ask)(const uint8_t *data, size_t len, struct front_request *ret, struct err *err);
+
+    /* Append the answer for the client to `out`. False when it does not fit; nothing is appended then. After
+     * any outcome but FRONT_OK the connection closes. */
+    bool (*answer)(const struct front_answer *answer, struct buf *out);
+};
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From accept to a route: the PROXY header, the first bytes, the ClientHello. Bytes are read into the
+ * thread's scratch first; a hello that comes whole, as nearly all do, is parsed where it lies and nothing is
+ * allocated for it. */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "net/proxy_protocol.h"
+#include "session/session_internal.h"
+#include "tls/digest.h"
+
+#define READ_FIRST 4096 /* into the scratch; a classical hello has 250 to 600 bytes, a hybrid one 1,700 */
+#define READ_MORE 2048
+
+static bool in_scratch(const struct session *s)
+{
+    const struct setup *p = s->setup;
+    return p->view.len > 0 && p->bytes.len == 0;
+}
+
+void setup_keep(struct session *s)
+{
+    struct setup *p = s->setup;
+    if (!in_scratch(s))
+        return;
+    CHECK(buf_append(&p->bytes, p->view.p, p->view.len));
+    p->view.p = (const char *)p->bytes.data;
+}
+
+/* Read more bytes of the client's. LINK_ERROR also when it has ended. */
+static enum link_status read_more(struct session *s)
+{
+    struct setup *p = s->setup;
+    size_t n = 0;
+    enum link_status status;
+    setup_keep(s);
+    if (p->bytes.len == 0) {
+        uint8_t *scratch = s->worker->pipe_scratch.data;
+        status = link_read(s->down, scratch, READ_FIRST, &n);
+        if (status == LINK_OK)
+            p->view = (struct str){(const char *)scratch, n};
+        return status == LINK_EOF ? LINK_ERROR : status;
+    }
+    CHECK(buf_reserve(&p->bytes, READ_MORE));
+    status = link_read(s->down, p->bytes.data + p->bytes.len, READ_MORE, &n);
+    if (status == LINK_OK)
+        p->bytes.len += n;
+    p->view = (struct str){(const char *)p->bytes.data, p->bytes.len};
+    return status == LINK_EOF ? LINK_ERROR : status;
+}
+
+/* Take bytes off the front. */
+static void consume(struct session *s, size_t n)
+{
+    struct setup *p = s->setup;
+    CHECK(n <= p->view.len);
+    if (in_scratch(s)) {
+        p->view.p += n;
+        p->view.len -= n;
+        return;
+    }
+    buf_consume(&p->bytes, n);
+    p->view = (struct str){(const char *)p->bytes.data, p->bytes.len};
+}
+
+/* More bytes are needed: `here` again when some have come, wait when none are there. */
+static enum session_state need_more(struct session *s, enum session_state here, bool *ret_again)
+{
+    enum link_status status = read_more(s);
+    *ret_again = status == LINK_OK;
+    if (status != LINK_ERROR)
+        return here;
+    return session_end(s, s->down->error == NULL ? CLOSE_CLIENT_LEFT : CLOSE_CLIENT_RESET);
+}
+
+/* ---- NEW, PROXY ---- */
+
+static bool from_trusted_proxy(const struct session *s)
+{
+    const struct config_proxy *proxy = s->epoch->snap->config->listeners.v[s->listener].proxy_protocol;
+    for (size_t i = 0; proxy != NULL && i < proxy->from.n; i++) {
+        const struct config_network *net = &proxy->from.v[i];
+        if (net_addr_in(&s->peer, net->family, net->addr, net->prefix))
+            return true;
+    }
+    return false;
+}
+
+enum session_state step_new(struct session *s)
+{
+    s->setup->scan = hello_scan_start(session_limits(s)->hello_size);
+    return from_trusted_proxy(s) ? SESSION_PROXY : SESSION_PEEK;
+}
+
+static enum session_state take_proxy_header(struct session *s, const struct proxy_header *h)
+{
+    consume(s, h->len);
+    if (h->local || h->src.ss_family == AF_UNSPEC)
+        return SESSION_PEEK;
+    struct net_addr real = net_addr_from(&h->src);
+    bool admitted = admission_move(s->worker->admission, &s->peer, &real, session_limits(s)->per_source);
+    s->peer = real;
+    if (admitted)
+        return SESSION_PEEK;
+    s->uncounted = true;
+    return session_end(s, CLOSE_LIMIT_SOURCE);
+}
+
+enum session_state step_proxy(struct session *s)
+{
+    struct proxy_header h;
+    for (bool again = true; again;) {
+        const struct setup *p = s->setup;
+        switch (proxy_protocol_read((const uint8_t *)p->view.p, p->view.len, PROXY_V2_MAX, &h)) {
+        case PROXY_DONE:
+            return take_proxy_header(s, &h);
+        case PROXY_ABSENT:
+            session_detail(s, "this peer must begin with a PROXY header");
+            return session_end(s, CLOSE_PROXY_BAD);
+        case PROXY_BAD:
+            session_detail(s, proxy_reason_text(h.reason));
+            return session_end(s, CLOSE_PROXY_BAD);
+        case PROXY_MORE:
+            break;
+        }
+        enum session_state next = need_more(s, SESSION_PROXY, &again);
+        if (next != SESSION_PROXY)
+            return next;
+    }
+    return SESSION_PROXY;
+}
+
+/* ---- PEEK ---- */
+
+/* A fatal alert in the clear, in the record version that every client reads. */
+static enum session_state refuse_with_alert(struct session *s, uint8_t alert, enum close_reason reason)
+{
+    const uint8_t record[] = {21, 3, 3, 0, 2, 2, alert};
+    return session_farewell(s, record, sizeof(record), reason);
+}
+
+static enum session_state bad_hello(struct session *s)
+{
+    enum hello_reason reason = s->setup->scan.reason;
+    session_detail(s, hello_reason_text(reason));
+    return refuse_with_alert(s, hello_reason_alert(reason), CLOSE_HELLO_BAD);
+}
+
+/* PostgreSQL asks in the clear whether we speak TLS. Nothing may follow before our answer (CVE-2021-23222):
+ * what a man in the middle put there would otherwise pass for the client's. */
+static enum session_state postgres_request(struct session *s, enum first_bytes kind)
+{
+    size_t n;
+    if (!s->epoch->snap->wants_postgres || s->setup->kind == FIRST_BYTES_POSTGRES_TLS)
+        return session_end(s, CLOSE_NOT_TLS);
+    if (s->setup->view.len != FIRST_BYTES_POSTGRES_LENGTH) {
+        session_detail(s, "bytes between PostgreSQL's SSLRequest and its answer");
+        return session_end(s, CLOSE_NOT_TLS);
+    }
+    consume(s, FIRST_BYTES_POSTGRES_LENGTH);
+    bool tls = kind == FIRST_BYTES_POSTGRES_TLS;
+    if (link_write(s->down, tls ? "S" : "N", 1, &n) != LINK_OK)
+        return session_end(s, CLOSE_CLIENT_RESET);
+    if (tls)
+        s->setup->kind = FIRST_BYTES_POSTGRES_TLS;
+    return SESSION_PEEK;
+}
+
+/* Not TLS: is it something that a route asks for? SESSION_PEEK: look again (MORE is told by *ret_more). */
+static enum session_state peek_other(struct session *s, bool *ret_more)
+{
+    struct setup *p = s->setup;
+    enum first_bytes kind = first_bytes_read((const uint8_t *)p->view.p, p->view.len);
+    *ret_more = false;
+    switch (kind) {
+    case FIRST_BYTES_MORE:
+        *ret_more = true;
+        return SESSION_PEEK;
+    case FIRST_BYTES_POSTGRES_TLS:
+    case FIRST_BYTES_POSTGRES_GSS:
+        return postgres_request(s, kind);
+    case FIRST_BYTES_SSH:
+    case FIRST_BYTES_HTTP:
+        if (p->kind == FIRST_BYTES_POSTGRES_TLS)
+            return session_end(s, CLOSE_NOT_TLS);
+        p->kind = kind;
+        return SESSION_ROUTE;
+    default:
+        return session_end(s, CLOSE_NOT_TLS);
+    }
+}
+
+static enum hello_result scan_view(struct session *s)
+{
+    struct setup *p = s->setup;
+    return hello_scan(&p->scan, (const uint8_t *)p->view.p, p->view.len);
+}
+
+enum session_state step_peek(struct session *s)
+{
+    struct setup *p = s->setup;
+    for (bool again = true; again;) {
+        bool more = true;
+        enum session_state next = SESSION_PEEK;
+        switch (p->view.len == 0 ? HELLO_MORE : scan_view(s)) {
+        case HELLO_DONE:
+            if (p->kind != FIRST_BYTES_POSTGRES_TLS)
+                p->kind = FIRST_BYTES_TLS;
+            return SESSION_ROUTE;
+        case HELLO_BAD:
+            return bad_hello(s);
+        case HELLO_NOT_TLS:
+            next = peek_other(s, &more);
+            if (next == SESSION_PEEK && !more)
+                p->scan = hello_scan_start(session_limits(s)->hello_size);
+            break;
+        case HELLO_MORE:
+            break;
+        }
+        if (next == SESSION_PEEK && more)
+            next = need_more(s, SESSION_PEEK, &again);
+        if (next != SESSION_PEEK)
+            return next;
+    }
+    return SESSION_PEEK;
+}
+
+/* ---- ROUTE ---- */
+
+static void note_hello(struct setup *p, const struct hello *h, const struct route_match *match)
+{
+    struct cursor list = h->alpn;
+    struct str protocol = match->alpn;
+    p->alpn_matched = protocol.p != NULL;
+    if (p->alpn_matched || hello_next_protocol(&list, &protocol)) {
+        p->alpn_len = (uint8_t)protocol.len;
+        memcpy(p->alpn, protocol.p, protocol.len);
+    }
+    memcpy(p->sni, h->name, (size_t)h->name_len + 1);
+    ja4_compute(h, tls_sha256, p->ja4);
+}
+
+static struct route_match look_up(const struct session *s, const struct hello *h)
+{
+    struct route_query q = {.listener = s->listener, .kind = (uint8_t)s->setup->kind};
+    if (h != NULL) {
+        q.sni = (struct str){h->name, h->name_len};
+        q.alpn = h->alpn.p;
+        q.alpn_len = cursor_left(&h->alpn);
+    }
+    struct route_match match = route_find(s->epoch->snap->table, &q);
+    if (match.route != ROUTE_NONE || h == NULL || q.alpn_len > 0)
+        return match;
+    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
+     * HTTP/1.1. */
+    static const uint8_t http[] = "\x08http/1.1";
+    q.alpn = http;
+    q.alpn_len = sizeof(http) - 1;
+    match = route_find(s->epoch->snap->table, &q);
+    match.alpn = (struct str){0};
+    return match;
+}
+
+/* Count the connection under its route; false when the route is full. */
+static bool enter_route(struct session *s, uint32_t id)
+{
+    const struct route_runtime *r = &s->epoch->snap->routes[id];
+    size_t limit = r->config->limits.connections;
+    uint32_t before = atomic_fetch_add_explicit(&r->stats->live, 1, memory_order_relaxed);
+    s->route = r;
+    counter_add(&worker_counters(s->worker, r->stats)->n[COUNTER_CONNECTIONS], 1);
+    return limit == 0 || before < limit;
+}
+
+#define SIGALGS_MAX 64
+
+static size_t copy_u16(struct cursor list, uint16_t ret[SIGALGS_MAX])
+{
+    size_t n = 0;
+    while (n < SIGALGS_MAX && cursor_u16(&list, &ret[n]))
+        n++;
+    return n;
+}
+
+/* Put TLS on top of the client's link. The first handshake step runs while the bytes and the hello are at
+ * hand. */
+static enum session_state begin_tls(struct session *s, const struct hello *h)
+{
+    struct setup *p = s->setup;
+    uint16_t sigalgs[SIGALGS_MAX], ciphers[SIGALGS_MAX];
+    struct tls_client_hello client = {
+        .query = {.sni = {h->name, h->name_len},
+                  .version = MIN(h->version, (uint16_t)s->route->config->tls.max_version),
+                  .sigalgs = sigalgs,
+                  .sigalgs_len = copy_u16(h->signatures, sigalgs),
+                  .ciphers = ciphers,
+                  .ciphers_len = copy_u16(h->cipher_suites, ciphers)},
+        .early = p->view,
+        .alpn = {p->alpn, p->alpn_matched ? p->alpn_len : 0},
+    };
+    s->down = tls_server_accept(s->route->tls, &client, s->down, &s->worker->tls_scratch);
+    s->down->wake = session_wake_link;
+    s->down->owner = s;
+    link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
+    buf_free(&p->bytes);
+    p->view = (struct str){0};
+    return SESSION_HANDSHAKE;
+}
+
+static enum session_state take_route(struct session *s, const struct hello *h)
+{
+    const struct config_route *rc = s->route->config;
+    switch (rc->action) {
+    case CONFIG_PASS:
+        return SESSION_DIAL;
+    case CONFIG_REJECT:
+        if (h == NULL)
+            return session_end(s, CLOSE_REJECTED);
+        return refuse_with_alert(s, (uint8_t)rc->reject, CLOSE_REJECTED);
+    default:
+        CHECK(h != NULL);
+        return begin_tls(s, h);
+    }
+}
+
+static enum session_state route_with(struct session *s, const struct hello *h)
+{
+    struct route_match match = look_up(s, h);
+    s->routed = loop_now(s->worker->loop);
+    if (h != NULL)
+        note_hello(s->setup, h, &match);
+    if (match.route == ROUTE_NONE)
+        return h == NULL ? session_end(s, CLOSE_NO_ROUTE)
+                         : refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
+    if (!enter_route(s, match.route))
+        return session_end(s, CLOSE_LIMIT_ROUTE);
+    return take_route(s, h);
+}
+
+enum session_state step_route(struct session *s)
+{
+    struct setup *p = s->setup;
+    if (p->kind != FIRST_BYTES_TLS && p->kind != FIRST_BYTES_POSTGRES_TLS)
+        return route_with(s, NULL);
+    struct buf message = {0}; /* only for a hello in several records */
+    if (p->scan.records > 1)
+        CHECK(buf_reserve(&message, p->scan.message_len));
+    struct hello h;
+    p->scan.reason = hello_parse(hello_scan_message(&p->scan, (const uint8_t *)p->view.p, message.data),
+                                 p->scan.message_len, &h);
+    enum session_state next = p->scan.reason == HELLO_REASON_NONE ? route_with(s, &h) : bad_hello(s);
+    buf_free(&message);
+    return next;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reaching the backend or target: dial, greet, join the two ends. */
+#include <stdio.h>
+#include <string.h>
+
+#include "net/proxy_protocol.h"
+#include "net/socket.h"
+#include "session/session_internal.h"
+
+static const struct config_backend *backend_config(const struct session *s)
+{
+    const struct config_route *rc = s->route->config;
+    return rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
+}
+
+/* ---- answers ---- */
+
+enum session_state session_answer_no(struct session *s, const struct front_answer *answer,
+                                     enum close_reason reason)
+{
+    struct buf out = {0};
+    if (!s->setup->front->answer(answer, &out))
+        return session_end(s, reason);
+    enum session_state next = session_farewell(s, out.data, out.len, reason);
+    buf_free(&out);
+    return next;
+}
+
+/* Nothing could be reached. Who named a target is told; others see the connection close. */
+static enum session_state unreached(struct session *s, enum dial_status status)
+{
+    static const struct {
+        enum front_outcome outcome;
+        enum close_reason reason;
+    } rows[] = {[DIAL_WAIT] = {FRONT_TIMEOUT, CLOSE_DIAL_TIMEOUT},
+                [DIAL_NO_SUCH_HOST] = {FRONT_NO_SUCH_HOST, CLOSE_NO_SUCH_HOST},
+                [DIAL_REFUSED] = {FRONT_REFUSED, CLOSE_REFUSED},
+                [DIAL_UNREACHABLE] = {FRONT_UNREACHABLE, CLOSE_UNREACHABLE},
+                [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
+    if (s->setup->front == NULL)
+        return session_end(s, rows[status].reason);
+    struct front_answer answer = {.outcome = rows[status].outcome};
+    if (status == DIAL_FORBIDDEN) {
+        answer.rule = s->setup->rule;
+        answer.text = s->setup->detail;
+    }
+    return session_answer_no(s, &answer, rows[status].reason);
+}
+
+/* ---- DIAL ---- */
+
+/* The policy may have rules on addresses that a name alone could not settle. */
+static bool may_dial(void *owner, const struct net_addr *addr)
+{
+    struct session *s = owner;
+    struct sockaddr_storage sa;
+    net_addr_to(addr, &sa);
+    uint32_t id = (uint32_t)(s->route - s->epoch->snap->routes);
+    const struct front_target *t = &s->setup->request.target;
+    struct policy_verdict v = policy_reach_address(s->epoch->snap->policy, id, session_identity(s),
+                                                   &s->setup->host, (const struct sockaddr *)&sa, t->port);
+    if (v.effect == POLICY_ALLOW)
+        return true;
+    char action[NET_ADDR_TEXT_MAX + 8] = "reach ", text[POLICY_TEXT_MAX];
+    net_addr_format(addr, action + strlen(action));
+    s->setup->rule = v.rule != NULL ? v.rule : "no rule";
+    session_detail(s, policy_denial(&v, session_identity(s), action, text));
+    return false;
+}
+
+static void prepare(struct session *s)
+{
+    struct dial *d = &s->setup->dial;
+    d->loop = s->worker->loop;
+    d->resolver = s->worker->resolver;
+    d->wake = session_wake_dial;
+    d->owner = s;
+    d->allow = session_is_tunnel(s) ? may_dial : NULL;
+    s->setup->backend = -1;
+}
+
+/* Begin with the next backend; false when there is none left. */
+static bool next_backend(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct upstream *u = (struct upstream *)(uintptr_t)&s->route->upstream;
+    p->backend = upstream_pick(u, loop_now(s->worker->loop), p->tried);
+    if (p->backend < 0)
+        return false;
+    const struct backend *b = u->v[p->backend];
+    if (b->host == NULL)
+        dial_start_unix(&p->dial, backend_unix_path(b));
+    else
+        dial_start(&p->dial, b->host, b->port);
+    return true;
+}
+
+static bool begin(struct session *s)
+{
+    prepare(s);
+    if (!session_is_tunnel(s))
+        return next_backend(s);
+    dial_start(&s->setup->dial, s->setup->host.name, s->setup->request.target.port);
+    return true;
+}
+
+/* What was tried has failed: note it and try the next backend. False when there is nothing more to try. */
+static bool go_on(struct session *s)
+{
+    struct setup *p = s->setup;
+    if (p->backend < 0)
+        return false;
+    backend_failed(s->route->upstream.v[p->backend], loop_now(s->worker->loop));
+    p->tried |= UINT64_C(1) << p->backend;
+    dial_cancel(&p->dial);
+    return next_backend(s);
+}
+
+/* Share the time that the route gives among what is still to be tried. */
+static void share_deadline(struct session *s)
+{
+    struct setup *p = s->setup;
+    size_t left = dial_left(&p->dial);
+    if (p->backend >= 0)
+        left += s->route->upstream.n - 1 - (size_t)__builtin_popcountll(p->tried);
+    size_t attempt = (size_t)__builtin_popcountll(p->tried) * RESOLVE_ADDRS_MAX + p->dial.next + 1;
+    if (left == 0 || attempt == p->attempt)
+        return;
+    p->attempt = attempt;
+    session_deadline(s, s->route->config->limits.dial_timeout / (int64_t)left);
+}
+
+static enum session_state dialled(struct session *s)
+{
+    struct setup *p = s->setup;
+    s->up = dial_take(&p->dial);
+    s->up->wake = session_wake_link;
+    s->up->owner = s;
+    if (p->backend >= 0) {
+        s->backend = s->route->upstream.v[p->backend];
+        backend_opened(s->backend);
+    }
+    return SESSION_GREET;
+}
+
+enum session_state step_dial(struct session *s)
+{
+    struct setup *p = s->setup;
+    if (p->dial.loop == NULL && !begin(s))
+        return session_end(s, CLOSE_NO_BACKEND);
+    for (;;) {
+        enum dial_status status = dial_step(&p->dial);
+        if (status == DIAL_WAIT && p->expired) {
+            p->expired = false;
+            if (dial_left(&p->dial) > 1) {
+                dial_skip(&p->dial);
+                continue;
+            }
+        } else if (status == DIAL_WAIT) {
+            share_deadline(s);
+            return SESSION_DIAL;
+        }
+        if (status == DIAL_OK)
+            return dialled(s);
+        if (!go_on(s))
+            return unreached(s, status);
+    }
+}
+
+/* ---- GREET ---- */
+
+static bool send_proxy_header(struct session *s, enum config_send_proxy version)
+{
+    uint8_t out[PROXY_V1_MAX + 64];
+    struct sockaddr_storage src, dst;
+    int fd = link_splice_fd(tls_link_lower(s->down));
+    struct net_addr local = fd >= 0 ? socket_local(fd) : (struct net_addr){0};
+    bool known = net_addr_to(&s->peer, &src) > 0 && net_addr_to(&local, &dst) > 0;
+    const struct sockaddr_storage *from = known ? &src : NULL, *to = known ? &dst : NULL;
+    size_t len = version == CONFIG_SEND_PROXY_V1
+                     ? proxy_protocol_write_v1(out, sizeof(out), from, to)
+                     : proxy_protocol_write_v2(out, sizeof(out), from, to, NULL, 0);
+    size_t n = 0;
+    CHECK(len > 0);
+    return link_write(s->up, out, len, &n) == LINK_OK && n == len; /* a new socket takes this much at once */
+}
+
+/* A client that asked in PostgreSQL's way is passed to a backend that must be asked in the same way. */
+static const uint8_t postgres_ssl_request[8] = {0, 0, 0, 8, 4, 210, 22, 47};
+
+static bool asks_postgres(const struct session *s)
+{
+    return s->setup->kind == FIRST_BYTES_POSTGRES_TLS && s->route->config->action == CONFIG_PASS;
+}
+
+static bool send_greeting(struct session *s)
+{
+    const struct config_backend *cb = backend_config(s);
+    size_t n;
+    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE && !send_proxy_header(s, cb->send_proxy))
+        return false;
+    if (asks_postgres(s) &&
+        link_write(s->up, postgres_ssl_request, sizeof(postgres_ssl_request), &n) != LINK_OK)
+        return false;
+    if (s->route->backend_tls == NULL)
+        return true;
+    const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
+    s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
+    s->up->wake = session_wake_link;
+    s->up->owner = s;
+    return true;
+}
+
+static enum session_state backend_tls_failed(struct session *s)
+{
+    const char *why = tls_link_failure(s->up);
+    session_detail(s, *why != '\0' ? why : link_error(s->up));
+    return session_end(s, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+}
+
+enum session_state step_greet(struct session *s)
+{
+    struct setup *p = s->setup;
+    if (p->expired)
+        return session_end(s, CLOSE_DIAL_TIMEOUT);
+    if (session_is_tunnel(s))
+        return SESSION_JOIN;
+    if (!p->greeted && !send_greeting(s))
+        return session_end(s, CLOSE_BACKEND_RESET);
+    p->greeted = true;
+    enum link_status status = link_open(s->up);
+    if (status == LINK_OK && asks_postgres(s) && !p->answered) {
+        char yes = 0;
+        size_t n;
+        status = link_read(s->up, &yes, 1, &n);
+        p->answered = status == LINK_OK && yes == 'S';
+        if (status == LINK_OK && yes != 'S') {
+            session_detail(s, "the PostgreSQL backend does not speak TLS");
+            return session_end(s, CLOSE_BACKEND_TLS);
+        }
+    }
+    if (status == LINK_AGAIN)
+        return SESSION_GREET;
+    return status == LINK_OK ? SESSION_JOIN : backend_tls_failed(s);
+}
+
+/* ---- JOIN ---- */
+
+/* Say yes to a client that named a target. */
+static bool answer_yes(struct session *s)
+{
+    struct buf out = {0};
+    struct front_answer answer = {.outcome = FRONT_OK};
+    size_t n = 0;
+    bool ok = s->setup->front->answer(&answer, &out) &&
+              link_write(s->down, out.data, out.len, &n) == LINK_OK && n == out.len;
+    buf_free(&out);
+    return ok;
+}
+
+/* What the client sent before this moment goes first: straight to the far side, or as far as it takes it. */
+static bool send_early(struct session *s, const void *data, size_t len)
+{
+    size_t n = 0;
+    enum link_status status = len == 0 ? LINK_OK : link_write(s->up, data, len, &n);
+    if (status == LINK_ERROR)
+        return false;
+    pipe_prime(&s->pipe, PIPE_A, (const uint8_t *)data + n, len - n);
+    return true;
+}
+
+enum session_state step_join(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
+    if (p->front != NULL && !answer_yes(s))
+        return session_end(s, CLOSE_CLIENT_RESET);
+    if (p->front != NULL) { /* count what is carried, not what was said to get here */
+        s->down->bytes_read = early.len;
+        s->down->bytes_written = 0;
+    }
+    pipe_init(&s->pipe, s->down, s->up);
+    if (!send_early(s, early.p, early.len))
+        return session_end(s, CLOSE_BACKEND_RESET);
+    session_settle(s);
+    return SESSION_PIPE;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection from accept to its audit line: a table of steps (tables/states.def) and a small driver. */
+#ifndef CARDEA_SESSION_SESSION_H
+#define CARDEA_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "audit/reason.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "link/link.h"
+#include "net/addr.h"
+
+struct session;
+struct worker;
+
+/* Begin a session on a link that was accepted by listener `listener` (its index in the worker's
+ * configuration). The link is the session's from then on; so is the peer's place in the door's admission
+ * count. */
+void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer);
+
+/* A connection that was refused before it became a session: leave its audit line. */
+void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
+                     enum close_reason reason);
+
+/* End it now, for this reason. */
+void session_kill(struct session *s, enum close_reason reason);
+
+/* The session that is linked into its worker's list by this node. */
+struct session *session_of_node(struct list *node);
+
+/* Has it said what it wants, so that a route has taken it? */
+bool session_is_routed(const struct session *s);
+
+/* Append a JSON object that describes it, for status. False when memory is out. */
+bool session_json(const struct session *s, struct buf *out);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The session's inside, shared by its step files: peek.c (bytes before TLS), steps.c (the middle), session.c
+ * (the driver, deadlines, teardown, audit). */
+#ifndef CARDEA_SESSION_SESSION_INTERNAL_H
+#define CARDEA_SESSION_SESSION_INTERNAL_H
+
+#include "hello/first_bytes.h"
+#include "hello/hello.h"
+#include "hello/ja4.h"
+#include "hello/scan.h"
+#include "policy/host.h"
+#include "session/dial.h"
+#include "session/session.h"
+#include "session/worker.h"
+
+enum session_state {
+#define X(name, step, word, deadline, reason) SESSION_##name,
+#include "tables/states.def"
+#undef X
+    SESSION_CLOSED
+};
+
+/* What is needed until bytes flow; freed then. */
+struct setup {
+    /* Bytes read before anyone consumed them: in `bytes`, or, within the step that read them, still in the
+     * thread's scratch. setup_keep() brings them to safety. */
+    struct buf bytes;
+    struct str view;
+    struct hello_scan scan;
+    enum first_bytes kind;
+    bool expired;  /* the deadline of this state has passed */
+    bool greeted;  /* what the backend must hear first has been sent */
+    bool answered; /* ... and it has said yes */
+    char sni[HELLO_NAME_MAX + 3];
+    uint8_t alpn_len;
+    char alpn[255];    /* the protocol that routing settled on, or the client's first offer */
+    bool alpn_matched; /* ... the former */
+    char ja4[JA4_TEXT_MAX];
+    const struct front *front; /* tunnel: how the client names its target */
+    struct front_request request;
+    struct policy_host host; /* the request's, as the policy reads it */
+    struct dial dial;
+    int backend;    /* index of the backend being tried, or -1 */
+    uint64_t tried; /* backends that failed, a bit each */
+    size_t attempt; /* of addresses, to see when a new one begins */
+    const char *rule;
+    char detail[256]; /* what exactly went wrong */
+};
+
+/* Texts for the audit line, packed into one block once the set-up is freed. */
+enum note { NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
+
+struct session {
+    uint32_t magic;
+    enum session_state state;
+    enum close_reason reason;
+    uint32_t listener;
+    uint64_t id;
+    struct list node;
+    struct worker *worker;
+    struct epoch *epoch;
+    const struct route_runtime *route;
+    struct link *down; /* towards the client */
+    struct link *up;   /* towards the backend or target */
+    struct pipe pipe;
+    struct timer timer;
+    struct task again;
+    struct setup *setup;     /* NULL once bytes flow */
+    struct backend *backend; /* counted as open */
+    char *notes;             /* NOTES texts, each NUL-terminated; NULL while there is a set-up */
+    struct net_addr peer;
+    int64_t accepted; /* monotonic */
+    int64_t routed;   /* ClientHello complete */
+    int64_t opened;   /* handshake complete, or 0 */
+    int64_t active;   /* last time bytes may have moved */
+    bool running;     /* the driver is on the stack */
+    bool uncounted;   /* admitted in all, but under no source */
+};
+
+/* Alerts that the door itself sends (RFC 8446, 6). */
+#define ALERT_ACCESS_DENIED 49
+#define ALERT_UNRECOGNIZED_NAME 112
+
+#define SESSION_MAGIC 0x5e551040u
+
+/* ---- session.c ---- */
+
+/* Name the reason (the first one stands) and return SESSION_CLOSED, or from a step: `return
+ * session_end(...)`. */
+enum session_state session_end(struct session *s, enum close_reason reason);
+
+/* Keep what exactly went wrong for the audit line. */
+void session_detail(struct session *s, const char *text);
+
+/* Set-up is over: keep what the audit line needs in one small block and free the rest. */
+void session_settle(struct session *s);
+
+/* Step as far as it goes. */
+void session_run(struct session *s);
+
+/* Wake callbacks for links and dials that the session owns. */
+void session_wake_link(struct link *l);
+void session_wake_dial(void *owner);
+
+/* Set the deadline of the state that is being entered anew, `ns` from now. */
+void session_deadline(struct session *s, int64_t ns);
+
+static inline const struct config_limits *session_limits(const struct session *s)
+{
+    return &s->epoch->snap->config->limits;
+}
+
+/* ---- peek.c: NEW, PROXY, PEEK, ROUTE ---- */
+
+enum session_state step_new(struct session *s);
+enum session_state step_proxy(struct session *s);
+enum session_state step_peek(struct session *s);
+enum session_state step_route(struct session *s);
+
+/* Copy the view out of the thread's scratch. */
+void setup_keep(struct session *s);
+
+/* ---- steps.c: HANDSHAKE, AUTHORISE, ASK, PIPE, DRAIN ---- */
+
+enum session_state step_handshake(struct session *s);
+enum session_state step_authorise(struct session *s);
+enum session_state step_ask(struct session *s);
+enum session_state step_pipe(struct session *s);
+enum session_state step_drain(struct session *s);
+
+/* Send last bytes to the client (may be empty), end our direction and give it a moment to read them. */
+enum session_state session_farewell(struct session *s, const void *data, size_t len,
+                                    enum close_reason reason);
+
+/* The policy says no: the denial is kept for the audit line, and the client is told by its front or by an
+ * alert. `action` reads on from "lets NAME". */
+enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action);
+
+/* The peer's identity, or NULL. */
+const struct identity *session_identity(const struct session *s);
+
+/* ---- reach.c: DIAL, GREET, JOIN ---- */
+
+enum session_state step_dial(struct session *s);
+enum session_state step_greet(struct session *s);
+enum session_state step_join(struct session *s);
+
+/* Tell a client that named a target why it can't have it, in its own protocol; then farewell. */
+enum session_state session_answer_no(struct session *s, const struct front_answer *answer,
+                                     enum close_reason reason);
+
+/* Does the action lead through a target that the client names? */
+static inline bool session_is_tunnel(const struct session *s)
+{
+    return s->route->config->action == CONFIG_TUNNEL;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What outlives a configuration: counters, ticket keys, backends. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "session/shared.h"
+
+#define STATS_MAGIC 0x57a75000u
+
+void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const struct front_binding *fronts,
+                          size_t fronts_len)
+{
+    *shared = (struct snapshot_shared){.workers = workers, .fronts = fronts, .fronts_len = fronts_len};
+    backend_registry_init(&shared->backends);
+    list_init(&shared->stats);
+    list_init(&shared->ticket_rings);
+}
+
+static void stats_free(struct route_stats *stats)
+{
+    for (size_t i = 0; i < stats->blocks; i++)
+        free(stats->block[i]);
+    free(stats->block);
+    free(stats->name);
+    stats->magic = 0;
+    free(stats);
+}
+
+void snapshot_shared_free(struct snapshot_shared *shared)
+{
+    struct list *node;
+    while ((node = list_pop(&shared->stats)) != NULL)
+        stats_free(CONTAINER_OF(node, struct route_stats, node));
+    while ((node = list_pop(&shared->ticket_rings)) != NULL) {
+        struct ticket_ring *ring = CONTAINER_OF(node, struct ticket_ring, node);
+        tickets_free(ring->tickets);
+        free(ring);
+    }
+    backend_registry_sweep(&shared->backends);
+}
+
+struct route_stats *shared_stats(struct snapshot_shared *shared, const char *name)
+{
+    for (struct list *n = shared->stats.next; n != &shared->stats; n = n->next) {
+        struct route_stats *stats = CONTAINER_OF(n, struct route_stats, node);
+        CHECK_MAGIC(stats, STATS_MAGIC);
+        if (strcmp(stats->name, name) == 0)
+            return stats;
+    }
+    struct route_stats *stats = calloc(1, sizeof(*stats));
+    CHECK(stats != NULL);
+    stats->magic = STATS_MAGIC;
+    stats->name = strdup(name);
+    stats->blocks = shared->workers;
+    stats->block = calloc(shared->workers, sizeof(struct counters *));
+    CHECK(stats->name != NULL && stats->block != NULL);
+    for (size_t i = 0; i < shared->workers; i++) { /* a block's cache lines are its worker's alone */
+        stats->block[i] = aligned_alloc(64, (sizeof(struct counters) + 63) / 64 * 64);
+        CHECK(stats->block[i] != NULL);
+        memset(stats->block[i], 0, sizeof(struct counters));
+    }
+    list_insert(&shared->stats, &stats->node);
+    return stats;
+}
+
+struct tickets *shared_tickets(struct snapshot_shared *shared, int64_t lifetime)
+{
+    for (struct list *n = shared->ticket_rings.next; n != &shared->ticket_rings; n = n->next) {
+        struct ticket_ring *ring = CONTAINER_OF(n, struct ticket_ring, node);
+        if (tickets_lifetime(ring->tickets) == lifetime)
+            return ring->tickets;
+    }
+    struct ticket_ring *ring = calloc(1, sizeof(*ring));
+    CHECK(ring != NULL);
+    ring->tickets = tickets_new(lifetime);
+    ring->rotate_at = clock_monotonic() + lifetime / 2;
+    list_insert(&shared->ticket_rings, &ring->node);
+    return ring->tickets;
+}
+
+const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn)
+{
+    for (size_t i = 0; i < shared->fronts_len; i++)
+        if (str_is(alpn, shared->fronts[i].alpn))
+            return shared->fronts[i].front;
+    return NULL;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A configuration made ready to serve: frozen, shared by all workers, never changed. A reload makes a new
+ * one; sessions that began under the old one end under it. */
+#ifndef CARDEA_SESSION_SNAPSHOT_H
+#define CARDEA_SESSION_SNAPSHOT_H
+
+#include <stdatomic.h>
+
+#include "audit/counters.h"
+#include "cert/store.h"
+#include "cert/trust.h"
+#include "config/config.h"
+#include "policy/policy.h"
+#include "route/route.h"
+#include "session/front.h"
+#include "session/upstream.h"
+#include "tls/client.h"
+#include "tls/server.h"
+#include "tls/tickets.h"
+
+/* What has been counted under a route's name. Outlives reloads. */
+struct route_stats {
+    uint32_t magic;
+    struct list node; /* in the shared parts */
+    char *name;
+    struct counters **block; /* one per worker */
+    size_t blocks;
+    _Atomic uint32_t live; /* connections now, of all workers */
+};
+
+/* A front and the ALPN protocol that asks for it. */
+struct front_binding {
+    const char *alpn;
+    const struct front *front;
+};
+
+/* A ring of ticket keys; rings outlive reloads, so that tickets do. */
+struct ticket_ring {
+    struct list node;
+    struct tickets *tickets;
+    int64_t rotate_at; /* monotonic */
+};
+
+/* What snapshots share and what lives longer than they do. Belongs to the control thread. */
+struct snapshot_shared {
+    size_t workers;
+    const struct front_binding *fronts;
+    size_t fronts_len;
+    struct backend_registry backends;
+    struct list stats;        /* struct route_stats */
+    struct list ticket_rings; /* struct ticket_ring */
+};
+
+void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const struct front_binding *fronts,
+                          size_t fronts_len);
+void snapshot_shared_free(struct snapshot_shared *shared);
+
+/* A route made ready. */
+struct route_runtime {
+    const struct config_route *config;
+    struct route_stats *stats;
+    struct cert_store *store;       /* terminate, tunnel */
+    struct tls_server *tls;         /* terminate, tunnel */
+    struct upstream upstream;       /* pass, terminate */
+    struct tls_client *backend_tls; /* terminate to a TLS backend, or NULL */
+    bool ask_policy;                /* the route knows its clients: the policy decides */
+};
+
+/* A parsed configuration that several snapshots may share (a CRL changed, the file did not). */
+struct config_hold {
+    struct config *config;
+    _Atomic unsigned refs;
+};
+
+struct snapshot {
+    uint32_t magic;
+    _Atomic uint32_t refs;
+    struct config_hold *hold;
+    const struct config *config; /* hold->config */
+    struct route_table *table;
+    struct policy *policy;
+    struct trust **trust;         /* in the order of config->trust */
+    struct cert **certs;          /* in the order of config->certificates */
+    struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
+    struct route_stats *door;     /* connections that ended before they had a route */
+    struct trust *system_trust;   /* when some backend wants it */
+    bool wants_postgres;          /* some route takes PostgreSQL's SSLRequest */
+    size_t connection_limit; /* limits.connections, or what the descriptors suffice for if that is less */
+};
+
+/* Make `config` (taken, also on failure) ready. NULL with lines of errors appended to `errors`. */
+struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors);
+
+/* The same configuration with its trust bundles (CRLs) read anew. */
+struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
+                                  struct buf *errors);
+
+/* Has a CRL file changed? */
+bool snapshot_stale(const struct snapshot *snap);
+
+struct snapshot *snapshot_ref(struct snapshot *snap);
+
+/* From any thread; the last one frees. NULL is allowed. */
+void snapshot_unref(struct snapshot *snap);
+
+/* The front for a negotiated ALPN protocol, or NULL. */
+const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn);
+
+#endif

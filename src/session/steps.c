@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The middle and the end: handshake, policy, the request for a target, bytes both ways, last words. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/session_internal.h"
+
+const struct identity *session_identity(const struct session *s)
+{
+    struct tls_facts facts;
+    return tls_link_facts(s->down, &facts) ? facts.identity : NULL;
+}
+
+/* ---- last words ---- */
+
+enum session_state session_farewell(struct session *s, const void *data, size_t len, enum close_reason reason)
+{
+    size_t n;
+    session_end(s, reason);
+    if (len > 0 && link_write(s->down, data, len, &n) != LINK_OK)
+        return SESSION_CLOSED;
+    return SESSION_DRAIN;
+}
+
+/* Closing a socket with unread bytes resets it, and the reset can overtake our last words: so end our
+ * direction, then read and forget until the client has ended its own, or its time is over. */
+enum session_state step_drain(struct session *s)
+{
+    enum link_status status = link_shutdown(s->down);
+    const struct pipe_scratch *scratch = &s->worker->pipe_scratch;
+    size_t n;
+    if (status == LINK_ERROR)
+        return SESSION_CLOSED;
+    do
+        status = link_read(s->down, scratch->data, scratch->size, &n);
+    while (status == LINK_OK);
+    return status == LINK_AGAIN ? SESSION_DRAIN : SESSION_CLOSED;
+}
+
+/* ---- HANDSHAKE ---- */
+
+static enum session_state handshake_failed(struct session *s)
+{
+    const char *why = tls_link_failure(s->down);
+    session_detail(s, *why != '\0' ? why : link_error(s->down));
+    if (tls_link_no_certificate(s->down)) {
+        counter_add(&worker_counters(s->worker, s->route->stats)->n[COUNTER_NO_CERTIFICATE], 1);
+        return session_end(s, CLOSE_NO_CERTIFICATE);
+    }
+    return session_end(s, *why != '\0' ? CLOSE_BAD_CERTIFICATE : CLOSE_HANDSHAKE_FAILED);
+}
+
+static void count_handshake(struct session *s)
+{
+    struct counters *c = worker_counters(s->worker, s->route->stats);
+    struct tls_facts facts;
+    tls_link_facts(s->down, &facts);
+    counters_handshake(c, facts.version, facts.group, s->opened - s->routed);
+    counter_add(&c->n[COUNTER_RESUMED], facts.resumed);
+    if (facts.identity == NULL && s->route->ask_policy)
+        counter_add(&c->n[COUNTER_NO_CERTIFICATE], 1);
+}
+
+enum session_state step_handshake(struct session *s)
+{
+    switch (link_open(s->down)) {
+    case LINK_AGAIN:
+        return SESSION_HANDSHAKE;
+    case LINK_OK:
+        s->opened = loop_now(s->worker->loop);
+        count_handshake(s);
+        return SESSION_AUTHORISE;
+    default:
+        return handshake_failed(s);
+    }
+}
+
+/* ---- AUTHORISE, ASK ---- */
+
+static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action)
+{
+    char text[POLICY_TEXT_MAX];
+    s->setup->rule = v->rule != NULL ? v->rule : "no rule";
+    session_detail(s, policy_denial(v, session_identity(s), action, text));
+}
+
+enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action)
+{
+    explain_denial(s, v, action);
+    if (s->setup->front == NULL) {
+        tls_link_alert(s->down, ALERT_ACCESS_DENIED);
+        return session_farewell(s, NULL, 0, CLOSE_DENIED);
+    }
+    struct front_answer answer = {FRONT_DENIED, v->rule, s->setup->detail};
+    return session_answer_no(s, &answer, CLOSE_DENIED);
+}
+
+enum session_state step_authorise(struct session *s)
+{
+    const struct snapshot *snap = s->epoch->snap;
+    uint32_t id = (uint32_t)(s->route - snap->routes);
+    struct tls_facts facts;
+    tls_link_facts(s->down, &facts);
+    if (session_is_tunnel(s)) {
+        struct str http = {"http/1.1", 8}; /* what a client without ALPN is taken to speak */
+        s->setup->front = snapshot_front(s->worker->shared, facts.alpn.len > 0 ? facts.alpn : http);
+        if (s->setup->front == NULL) {
+            session_detail(s, "the negotiated ALPN has no way to name a target");
+            return session_end(s, CLOSE_BAD_REQUEST);
+        }
+        s->setup->bytes.max = s->setup->front->max;
+    }
+    if (s->route->ask_policy) {
+        struct policy_verdict v = session_is_tunnel(s) ? policy_use_tunnel(snap->policy, id, facts.identity)
+                                                       : policy_use_route(snap->policy, id, facts.identity);
+        if (v.effect != POLICY_ALLOW) {
+            struct buf action = {0};
+            buf_printf(&action, "use route %s", s->route->config->name.text);
+            enum session_state next = session_deny(s, &v, buf_text(&action));
+            buf_free(&action);
+            return next;
+        }
+    }
+    return session_is_tunnel(s) ? SESSION_ASK : SESSION_DIAL;
+}
+
+/* The client has named its target: may it go there? */
+static enum session_state judge_target(struct session *s)
+{
+    struct setup *p = s->setup;
+    const struct front_target *t = &p->request.target;
+    struct err err;
+    if (t->udp)
+        return session_answer_no(s,
+                                 &(struct front_answer){FRONT_BAD_HELLO, NULL, "udp targets are not served"},
+                                 CLOSE_BAD_REQUEST);
+    if (policy_host_parse(t->host, strlen(t->host), &p->host, &err) != 0) {
+        session_detail(s, err.text);
+        return session_answer_no(s, &(struct front_answer){FRONT_BAD_HELLO, NULL, p->detail},
+                                 CLOSE_BAD_REQUEST);
+    }
+    uint32_t id = (uint32_t)(s->route - s->epoch->snap->routes);
+    struct policy_verdict v =
+        policy_reach(s->epoch->snap->policy, id, session_identity(s), &p->host, t->port);
+    if (v.effect != POLICY_DENY)
+        return SESSION_DIAL;
+    struct buf action = {0};
+    buf_printf(&action, "reach ");
+    str_host_port_put(&action, t->host, t->port);
+    enum session_state next = session_deny(s, &v, buf_text(&action));
+    buf_free(&action);
+    return next;
+}
+
+/* Read a little more of the request. */
+static enum link_status read_request(struct session *s)
+{
+    struct buf *b = &s->setup->bytes;
+    size_t n = 0, room = MIN(b->max - b->len, (size_t)1024);
+    CHECK(room > 0 && buf_reserve(b, room));
+    enum link_status status = link_read(s->down, b->data + b->len, room, &n);
+    b->len += status == LINK_OK ? n : 0;
+    return status;
+}
+
+enum session_state step_ask(struct session *s)
+{
+    struct setup *p = s->setup;
+    for (;;) {
+        struct err err;
+        switch (p->front->ask(p->bytes.data, p->bytes.len, &p->request, &err)) {
+        case FRONT_TARGET:
+            buf_consume(&p->bytes, p->request.used);
+            return judge_target(s);
+        case FRONT_BAD:
+            session_detail(s, err.text);
+            return session_answer_no(s, &(struct front_answer){p->request.bad, NULL, err.text},
+                                     CLOSE_BAD_REQUEST);
+        case FRONT_MORE:
+            break;
+        }
+        enum link_status status = read_request(s);
+        if (status == LINK_AGAIN)
+            return SESSION_ASK;
+        if (status != LINK_OK)
+            return session_end(s, status == LINK_EOF ? CLOSE_CLIENT_LEFT : CLOSE_CLIENT_RESET);
+    }
+}
+
+/* ---- PIPE ---- */
+
+static enum session_state pipe_failed(struct session *s)
+{
+    enum pipe_side side = s->pipe.failed;
+    return session_end(s, side == PIPE_A ? CLOSE_CLIENT_RESET : CLOSE_BACKEND_RESET);
+}
+
+enum session_state step_pipe(struct session *s)
+{
+    struct tls_facts facts;
+    s->active = loop_now(s->worker->loop);
+    switch (pipe_run(&s->pipe, &s->worker->pipe_scratch)) {
+    case PIPE_WAIT:
+        return SESSION_PIPE;
+    case PIPE_YIELD:
+        loop_defer(s->worker->loop, &s->again);
+        return SESSION_PIPE;
+    case PIPE_DONE:
+        tls_link_facts(s->down, &facts);
+        return session_end(s, facts.truncated ? CLOSE_TRUNCATED : CLOSE_DONE);
+    default:
+        return pipe_failed(s);
+    }
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "link/fd_link.h"
+#include "session/session.h"
+
+#define WORKER_MAGIC 0x3084e400u
+
+/* ---- the configuration in force ---- */
+
+static struct epoch *epoch_new(struct snapshot *snap)
+{
+    struct epoch *e = calloc(1, sizeof(*e));
+    CHECK(e != NULL);
+    e->snap = snapshot_ref(snap);
+    e->holders = 1;
+    return e;
+}
+
+struct epoch *worker_hold(struct worker *w)
+{
+    w->epoch->holders++;
+    return w->epoch;
+}
+
+void worker_release(struct worker *w, struct epoch *e)
+{
+    (void)w;
+    CHECK(e->holders > 0);
+    if (--e->holders > 0)
+        return;
+    snapshot_unref(e->snap);
+    free(e);
+}
+
+/* ---- sessions ---- */
+
+void worker_joined(struct worker *w, struct list *node)
+{
+    list_insert(&w->sessions, node);
+    w->session_count++;
+}
+
+static void stop_when_empty(struct worker *w)
+{
+    if (w->draining && w->session_count == 0)
+        loop_stop(w->loop);
+}
+
+void worker_left(struct worker *w, struct list *node)
+{
+    list_remove(node);
+    CHECK(w->session_count > 0);
+    w->session_count--;
+    stop_when_empty(w);
+}
+
+static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
+{
+    struct port *port = CONTAINER_OF(a, struct port, acceptor);
+    struct worker *w = port->worker;
+    const struct snapshot *snap = w->epoch->snap;
+    enum admission_verdict verdict =
+        admission_enter(w->admission, peer, snap->connection_limit, snap->config->limits.per_source);
+    if (verdict != ADMIT_OK) {
+        close(fd);
+        session_refused(w, port->listener, peer,
+                        verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL : CLOSE_LIMIT_SOURCE);
+        return;
+    }
+    struct link *link = fd_link_socket(w->loop, fd, false);
+    if (link == NULL) {
+        close(fd);
+        admission_leave(w->admission, peer);
+        session_refused(w, port->listener, peer, CLOSE_NO_DESCRIPTOR);
+        return;
+    }
+    session_start(w, link, port->listener, peer);
+}
+
+static void on_refused(struct acceptor *a, int error)
+{
+    (void)error;
+    struct port *port = CONTAINER_OF(a, struct port, acceptor);
+    session_refused(port->worker, port->listener, NULL, CLOSE_NO_DESCRIPTOR);
+}
+
+/* ---- listeners ---- */
+
+static struct port *find_port(struct worker *w, const char *key)
+{
+    for (struct list *n = w->ports.next; n != &w->ports; n = n->next) {
+        struct port *port = CONTAINER_OF(n, struct port, node);
+        if (strcmp(port->key, key) == 0)
+            return port;
+    }
+    return NULL;
+}
+
+static void port_free(struct port *port)
+{
+    acceptor_stop(&port->acceptor);
+    list_remove(&port->node);
+    free(port->key);
+    free(port);
+}
+
+static struct port *port_new(struct worker *w, const struct worker_listener *l)
+{
+    struct port *port = calloc(1, sizeof(*port));
+    CHECK(port != NULL);
+    port->worker = w;
+    port->key = strdup(l->key);
+    CHECK(port->key != NULL);
+    port->acceptor.accepted = on_accepted;
+    port->acceptor.refused = on_refused;
+    list_insert(&w->ports, &port->node);
+    return port;
+}
+
+static void close_dropped(struct worker *w)
+{
+    for (struct list *n = w->ports.next, *next; n != &w->ports; n = next) {
+        next = n->next;
+        struct port *port = CONTAINER_OF(n, struct port, node);
+        if (!port->keep)
+            port_free(
+                port); /* clients that wait in its queue are still served, under the old configuration */
+        else
+            port->keep = false;
+    }
+}
+
+void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
+                    size_t count)
+{
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    struct epoch *before = w->epoch;
+    for (size_t i = 0; i < count; i++) {
+        struct port *port = find_port(w, listeners[i].key);
+        if (port != NULL)
+            port->keep = true;
+    }
+    close_dropped(w);
+    w->epoch = epoch_new(snap);
+    for (size_t i = 0; i < count; i++) {
+        struct port *port = find_port(w, listeners[i].key);
+        bool is_new = port == NULL;
+        if (is_new)
+            port = port_new(w, &listeners[i]);
+        port->listener = (uint32_t)i;
+        if (is_new && acceptor_start(&port->acceptor, w->loop, listeners[i].fd, NULL) != 0)
+            port_free(port);
+    }
+    if (before != NULL)
+        worker_release(w, before);
+}
+
+/* ---- life ---- */
+
+/* Close sessions: all, or only those that have no route yet. */
+static void close_sessions(struct worker *w, bool all)
+{
+    for (struct list *n = w->sessions.next, *next; n != &w->sessions; n = next) {
+        next = n->next;
+        struct session *s = session_of_node(n);
+        if (all || !session_is_routed(s))
+            session_kill(s, CLOSE_SHUTDOWN);
+    }
+}
+
+static void on_last_call(struct timer *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, last_call);
+    close_sessions(w, true);
+    stop_when_empty(w);
+}
+
+int worker_init(struct worker *w, unsigned index, struct admission *admission,
+                const struct snapshot_shared *shared, struct sink_file *audit, struct err *err)
+{
+    *w = (struct worker){.magic = WORKER_MAGIC, .index = index, .admission = admission, .shared = shared};
+    list_init(&w->ports);
+    list_init(&w->sessions);
+    timer_init(&w->last_call, on_last_call);
+    /* Ids are unique across workers and restarts: seconds, then a counter that a worker has to itself. */
+    w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | (uint64_t)index << 26;
+    w->loop = loop_new(err);
+    if (w->loop == NULL)
+        return -1;
+    w->resolver = resolver_new(w->loop, err);
+    if (w->resolver == NULL)
+        return -1;
+    w->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
+    CHECK(w->pipe_scratch.data != NULL);
+    tls_scratch_init(&w->tls_scratch);
+    sink_init(&w->sink, w->loop, audit);
+    return 0;
+}
+
+void worker_drain(struct worker *w, int64_t deadline)
+{
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    if (w->draining) { /* told again: sooner */
+        loop_set_timer(w->loop, &w->last_call, deadline);
+        return;
+    }
+    while (!list_empty(&w->ports))
+        port_free(CONTAINER_OF(w->ports.next, struct port, node));
+    w->draining = true;
+    close_sessions(w, false);
+    loop_set_timer(w->loop, &w->last_call, deadline);
+    stop_when_empty(w);
+}
+
+void worker_free(struct worker *w)
+{
+    if (w->magic != WORKER_MAGIC)
+        return;
+    while (!list_empty(&w->ports))
+        port_free(CONTAINER_OF(w->ports.next, struct port, node));
+    close_sessions(w, true);
+    sink_free(&w->sink);
+    resolver_free(w->resolver);
+    if (w->epoch != NULL)
+        worker_release(w, w->epoch);
+    tls_scratch_free(&w->tls_scratch);
+    free(w->pipe_scratch.data);
+    if (w->loop != NULL)
+        loop_free(w->loop);
+    w->magic = 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A thread that serves: its loop, its listeners, its sessions, and the scratch space they use by turns.
+ * Workers share nothing that needs a lock; control talks to them by messages. */
+#ifndef CARDEA_SESSION_WORKER_H
+#define CARDEA_SESSION_WORKER_H
+
+#include <pthread.h>
+
+#include "audit/sink.h"
+#include "loop/loop.h"
+#include "net/acceptor.h"
+#include "net/resolver.h"
+#include "pipe/pipe.h"
+#include "session/admission.h"
+#include "session/snapshot.h"
+#include "tls/tls_link.h"
+
+/* A worker's hold on a snapshot: counted without atomics, since only this thread counts. */
+struct epoch {
+    struct snapshot *snap;
+    size_t holders; /* sessions, and the worker itself while the epoch is current */
+};
+
+/* A listener of this worker. */
+struct port {
+    struct acceptor acceptor;
+    struct worker *worker;
+    struct list node;
+    char *key;         /* the address as configured: what it is known by across reloads */
+    uint32_t listener; /* index in the current configuration */
+    bool keep;         /* while a new configuration is put in place */
+};
+
+struct worker {
+    uint32_t magic;
+    unsigned index;
+    struct loop *loop;
+    pthread_t thread;
+    struct resolver *resolver;
+    struct pipe_scratch pipe_scratch;
+    struct tls_scratch tls_scratch;
+    struct sink sink;
+    struct epoch *epoch;
+    struct list ports;
+    struct list sessions;
+    size_t session_count;
+    uint64_t next_id;
+    struct admission *admission;          /* shared by all */
+    const struct snapshot_shared *shared; /* its fronts */
+    bool draining;
+    struct timer last_call; /* the end of draining */
+};
+
+/* A worker that has no configuration yet. -1 with `err`. */
+int worker_init(struct worker *w, unsigned index, struct admission *admission,
+                const struct snapshot_shared *shared, struct sink_file *audit, struct err *err);
+
+/* A listening socket for worker_install(): fd -1 means "go on with the one you have". */
+struct worker_listener {
+    const char *key;
+    int fd; /* taken */
+};
+
+/* Serve under `snap` (a reference is taken) from now on; `listeners` are those of its configuration, in
+ * order. In the worker's thread, or before it runs. */
+void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
+                    size_t count);
+
+/* Take no more connections and drop those that have not said yet what they want; when `deadline` passes
+ * (monotonic) close those that are left; once there are none, stop the loop. Told again, only the deadline
+ * changes. In the worker's thread. */
+void worker_drain(struct worker *w, int64_t deadline);
+
+/* After its thread has ended (or never began): free everything. */
+void worker_free(struct worker *w);
+
+/* The epoch for a new session; worker_release() when it ends. */
+struct epoch *worker_hold(struct worker *w);
+void worker_release(struct worker *w, struct epoch *e);
+
+/* A session began or ended. */
+void worker_joined(struct worker *w, struct list *node);
+void worker_left(struct worker *w, struct list *node);
+
+/* The counters of this worker for a route. */
+static inline struct counters *worker_counters(const struct worker *w, const struct route_stats *stats)
+{
+    return stats->block[w->index];
+}
+
+#endif

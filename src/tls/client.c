@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls/client.h"
+
+#include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "cert/cert.h"
+#include "tls/params.h"
+#include "tls/tls_internal.h"
+
+#define CLIENT_MAGIC 0x7c11e470u
+
+struct tls_client {
+    uint32_t magic;
+    SSL_CTX *ctx;
+    struct trust *trust;
+    struct cert *cert;
+};
+
+static int configure(struct tls_client *c, const struct tls_client_params *p, struct err *err)
+{
+    struct buf alpn = {0};
+    c->ctx = tls_params_ctx(p->min_version, p->max_version, p->groups, p->groups_len, err);
+    if (c->ctx == NULL || !tls_params_alpn(p->alpn, p->alpn_len, &alpn, err)) {
+        buf_free(&alpn);
+        return -1;
+    }
+    if (alpn.len > 0)
+        SSL_CTX_set_alpn_protos(c->ctx, alpn.data, (unsigned)alpn.len);
+    buf_free(&alpn);
+    SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, tls_link_verify);
+    if (c->cert != NULL &&
+        !SSL_CTX_set_chain_and_key(c->ctx, c->cert->chain, c->cert->chain_len, c->cert->key, NULL))
+        return err_set(err, "certificate %s: %s", c->cert->label, tls_reason());
+    return 0;
+}
+
+struct tls_client *tls_client_new(const struct tls_client_params *params, struct err *err)
+{
+    struct tls_client *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL && params->trust != NULL);
+    c->magic = CLIENT_MAGIC;
+    c->trust = trust_ref(params->trust);
+    c->cert = params->cert == NULL ? NULL : cert_ref(params->cert);
+    if (configure(c, params, err) == 0)
+        return c;
+    tls_client_free(c);
+    return NULL;
+}
+
+void tls_client_free(struct tls_client *client)
+{
+    if (client == NULL)
+        return;
+    CHECK_MAGIC(client, CLIENT_MAGIC);
+    SSL_CTX_free(client->ctx);
+    trust_unref(client->trust);
+    cert_unref(client->cert);
+    client->magic = 0;
+    free(client);
+}
+
+static bool is_address(const char *host)
+{
+    uint8_t ignored[16];
+    return inet_pton(AF_INET, host, ignored) == 1 || inet_pton(AF_INET6, host, ignored) == 1;
+}
+
+struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
+                                struct link *lower, struct tls_scratch *scratch)
+{
+    CHECK_MAGIC(client, CLIENT_MAGIC);
+    SSL *ssl = SSL_new(client->ctx);
+    CHECK(ssl != NULL);
+    SSL_set_connect_state(ssl);
+    const char *name = sni != NULL ? sni : host;
+    if (!is_address(name)) /* RFC 6066, 3: addresses are not sent */
+        SSL_set_tlsext_host_name(ssl, name);
+    struct link *l = tls_link_new(ssl, lower, scratch, client->trust, (struct str){0}, (struct str){0});
+    tls_link_expect_host(l, host);
+    return l;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What servers and clients have in common: versions, cipher suites, groups, ALPN in wire form. */
+#ifndef CARDEA_TLS_PARAMS_H
+#define CARDEA_TLS_PARAMS_H
+
+#include <openssl/ssl.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* A context with our cipher suites and the given versions and groups (IANA codepoints). NULL with `err`. */
+SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *groups, size_t groups_len,
+                        struct err *err);
+
+/* Append protocol names as a ProtocolNameList without its outer length (RFC 7301, 3.1). */
+bool tls_params_alpn(const char *const *names, size_t count, struct buf *ret, struct err *err);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls/server.h"
+
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "tls/params.h"
+#include "tls/tickets.h"
+#include "tls/tls_internal.h"
+
+#define SERVER_MAGIC 0x715e4e40u
+
+struct tls_server {
+    uint32_t magic;
+    const struct cert_store *store;
+    struct trust *trust;
+    struct buf alpn; /* wire form, in our order */
+    SSL_CTX **ctx;   /* one per certificate of the store, in its order */
+    size_t ctx_len;
+};
+
+/* The first of ours that the client offers; else what its route was chosen by. */
+static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len,
+                       void *arg)
+{
+    const struct tls_server *server = arg;
+    struct str choice = tls_link_alpn_choice(ssl);
+    uint8_t *selected;
+    if (server->alpn.len > 0 &&
+        SSL_select_next_proto(&selected, out_len, server->alpn.data, (unsigned)server->alpn.len, in,
+                              in_len) == OPENSSL_NPN_NEGOTIATED) {
+        *out = selected;
+        return SSL_TLSEXT_ERR_OK;
+    }
+    if (choice.len > 0) {
+        *out = (const uint8_t *)choice.p;
+        *out_len = (uint8_t)choice.len;
+        return SSL_TLSEXT_ERR_OK;
+    }
+    /* no_application_protocol (RFC 7301, 3.2) */
+    return server->alpn.len > 0 ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+}
+
+static void ask_for_clients(SSL_CTX *ctx, const struct tls_server_params *p)
+{
+    if (p->clients == TLS_CLIENTS_NONE)
+        return;
+    int mode = SSL_VERIFY_PEER | (p->clients == TLS_CLIENTS_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+    SSL_CTX_set_custom_verify(ctx, mode, tls_link_verify);
+    SSL_CTX_set_reverify_on_resume(ctx, 1); /* a ticket must not outlive a revocation */
+    SSL_CTX_set0_client_CAs(ctx, trust_ca_names(p->trust));
+}
+
+/* Tickets bind to the scope: one from a lax route must not open a strict one. */
+static void set_scope(SSL_CTX *ctx, const char *scope)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256((const uint8_t *)scope, strlen(scope), digest);
+    SSL_CTX_set_session_id_context(ctx, digest, sizeof(digest));
+}
+
+static SSL_CTX *ctx_new(struct tls_server *server, const struct cert *cert, const struct tls_server_params *p,
+                        struct err *err)
+{
+    SSL_CTX *ctx = tls_params_ctx(p->min_version, p->max_version, p->groups, p->groups_len, err);
+    if (ctx == NULL)
+        return NULL;
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    if (!SSL_CTX_set_chain_and_key(ctx, cert->chain, cert->chain_len, cert->key, NULL)) {
+        err_set(err, "certificate %s: %s", cert->label, tls_reason());
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, server);
+    ask_for_clients(ctx, p);
+    set_scope(ctx, p->scope);
+    if (p->tickets != NULL)
+        tickets_attach(p->tickets, ctx);
+    else
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    return ctx;
+}
+
+struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err)
+{
+    struct tls_server *server = calloc(1, sizeof(*server));
+    CHECK(server != NULL && params->store != NULL);
+    server->magic = SERVER_MAGIC;
+    server->store = params->store;
+    server->trust = params->trust == NULL ? NULL : trust_ref(params->trust);
+    server->ctx_len = cert_store_count(params->store);
+    server->ctx = calloc(server->ctx_len, sizeof(SSL_CTX *));
+    CHECK(server->ctx != NULL);
+    if (!tls_params_alpn(params->alpn, params->alpn_len, &server->alpn, err))
+        goto failed;
+    for (size_t i = 0; i < server->ctx_len; i++) {
+        server->ctx[i] = ctx_new(server, cert_store_at(params->store, i), params, err);
+        if (server->ctx[i] == NULL)
+            goto failed;
+    }
+    return server;
+failed:
+    tls_server_free(server);
+    return NULL;
+}
+
+void tls_server_free(struct tls_server *server)
+{
+    if (server == NULL)
+        return;
+    CHECK_MAGIC(server, SERVER_MAGIC);
+    for (size_t i = 0; i < server->ctx_len; i++)
+        SSL_CTX_free(server->ctx[i]);
+    free(server->ctx);
+    buf_free(&server->alpn);
+    trust_unref(server->trust);
+    server->magic = 0;
+    free(server);
+}
+
+static SSL_CTX *choose_ctx(const struct tls_server *server, const struct cert_query *query)
+{
+    if (server->ctx_len == 1)
+        return server->ctx[0];
+    const struct cert *cert = cert_select(server->store, query);
+    for (size_t i = 0; i < server->ctx_len; i++)
+        if (cert_store_at(server->store, i) == cert)
+            return server->ctx[i];
+    return server->ctx[0];
+}
+
+struct link *tls_server_accept(const struct tls_server *server, const struct tls_client_hello *hello,
+                               struct link *lower, struct tls_scratch *scratch)
+{
+    CHECK_MAGIC(server, SERVER_MAGIC);
+    SSL *ssl = SSL_new(choose_ctx(server, &hello->query));
+    CHECK(ssl != NULL);
+    SSL_set_accept_state(ssl);
+    return tls_link_new(ssl, lower, scratch, server->trust, hello->early, hello->alpn);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLS as a server: what a terminating route needs, made once per configuration and shared by all threads. */
+#ifndef CARDEA_TLS_SERVER_H
+#define CARDEA_TLS_SERVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "cert/store.h"
+#include "link/link.h"
+
+struct tickets;
+struct tls_scratch;
+struct tls_server;
+struct trust;
+
+enum tls_clients {
+    TLS_CLIENTS_NONE,     /* certificates are not asked for */
+    TLS_CLIENTS_OPTIONAL, /* asked for; one that is shown must prove good */
+    TLS_CLIENTS_REQUIRED,
+};
+
+struct tls_server_params {
+    uint16_t min_version; /* 0x0303 or 0x0304 */
+    uint16_t max_version;
+    const int *groups; /* IANA codepoints, most wanted first */
+    size_t groups_len;
+    const struct cert_store *store; /* at least one certificate; must outlive the server */
+    const char *const *alpn;        /* what to select from, in our order; none: ALPN is not answered */
+    size_t alpn_len;
+    enum tls_clients clients;
+    struct trust *trust;     /* for client certificates; a reference is taken */
+    struct tickets *tickets; /* NULL: no resumption; must outlive the server */
+    const char *scope; /* tickets are good only for servers of the same scope: name the route and its trust */
+};
+
+/* Make a server. NULL with `err` when the library refuses a certificate or group. */
+struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
+
+void tls_server_free(struct tls_server *server);
+
+/* Who is coming, from the ClientHello that was peeked at. */
+struct tls_client_hello {
+    struct cert_query query;
+    struct str early; /* every byte read so far, the whole ClientHello among them */
+    struct str
+        alpn; /* what its route was chosen by: answered when nothing of the server's own list is offered */
+};
+
+/* A server link on top of `lower` (taken over). Bytes that `hello` points to must live until the first
+ * link_open() has returned. Never NULL. */
+struct link *tls_server_accept(const struct tls_server *server, const struct tls_client_hello *hello,
+                               struct link *lower, struct tls_scratch *scratch);
+
+#endif

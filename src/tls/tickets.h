@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Session tickets without state (RFC 8446, 4.6.1; RFC 5077): the session is sealed under a key that only the
+ * door's workers know. Keys rotate; the one before still opens, so that a ticket lives as long as it was
+ * promised. */
+#ifndef CARDEA_TLS_TICKETS_H
+#define CARDEA_TLS_TICKETS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ssl_ctx_st;
+struct tickets;
+
+/* A ring of fresh random keys, shared by all contexts and threads. `lifetime` in nanoseconds is how long a
+ * ticket may resume; tickets_rotate() is due every half of it. */
+struct tickets *tickets_new(int64_t lifetime);
+
+void tickets_free(struct tickets *t);
+
+/* Begin to seal with a new key. From one thread (control); workers notice without locking. */
+void tickets_rotate(struct tickets *t);
+
+int64_t tickets_lifetime(const struct tickets *t);
+
+/* Let a server context issue and accept tickets of this ring, which must outlive it. */
+void tickets_attach(struct tickets *t, struct ssl_ctx_st *ctx);
+
+#endif

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The TLS library reads and writes through a BIO of ours. Its reads are served from a window: bytes read
+ * ahead from the lower link in one call, at most as many as the caller's buffer can take decrypted, so that
+ * the window is empty again when the call ends. Its writes gather in the thread's scratch and leave with one
+ * call of the lower link. What the lower link can't take stays in a spill of this connection's own, and
+ * writing waits for that. */
+#include "tls/tls_link.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "tls/tls_internal.h"
+
+#define TLS_LINK_MAGIC 0x715114c0u
+
+struct tls_link {
+    struct link link;
+    uint32_t magic;
+    SSL *ssl;
+    struct link *lower;
+    struct tls_scratch *scratch;
+    const struct trust *trust;
+    const uint8_t *in, *in_end;    /* the window */
+    size_t read_budget;            /* most bytes the window may still take from the lower link in this call */
+    enum link_status lower_status; /* why the window could not be filled */
+    struct buf stash;              /* window bytes that outlived a call: rare */
+    struct buf spill;              /* records that the lower link did not take yet */
+    struct identity *identity;
+    struct str alpn_choice;
+    char *host;
+    struct err *failure; /* only after a failure */
+    bool is_open;
+    bool truncated;
+    bool no_certificate;
+    bool close_sent;
+};
+
+static struct tls_link *tls_of(const struct link *l)
+{
+    struct tls_link *t = CONTAINER_OF((struct link *)(uintptr_t)l, struct tls_link, link);
+    CHECK_MAGIC(t, TLS_LINK_MAGIC);
+    return t;
+}
+
+/* ---- records out ---- */
+
+/* Send what has gathered in the scratch; the rest, if any, becomes the spill. */
+static enum link_status flush_scratch(struct tls_link *t)
+{
+    struct tls_scratch *s = t->scratch;
+    size_t done = 0;
+    enum link_status status = LINK_OK;
+    if (t->spill.len > 0)
+        status = LINK_AGAIN;
+    while (done < s->out_len && status == LINK_OK) {
+        size_t n = 0;
+        status = link_write(t->lower, s->out + done, s->out_len - done, &n);
+        done += status == LINK_OK ? n : 0;
+    }
+    if (status != LINK_ERROR && done < s->out_len)
+        CHECK(buf_append(&t->spill, s->out + done, s->out_len - done));
+    s->out_len = 0;
+    return status;
+}
+
+/* Send what was left over before. LINK_OK when nothing is left. */
+static enum link_status flush_spill(struct tls_link *t)
+{
+    enum link_status status = LINK_OK;
+    while (t->spill.len > 0 && status == LINK_OK) {
+        size_t n = 0;
+        status = link_write(t->lower, t->spill.data, t->spill.len, &n);
+        buf_consume(&t->spill, status == LINK_OK ? n : 0);
+    }
+    if (t->spill.len == 0)
+        buf_free(&t->spill);
+    return status;
+}
+
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    struct tls_link *t = BIO_get_data(bio);
+    struct tls_scratch *s = t->scratch;
+    size_t n = (size_t)len;
+    CHECK(len >= 0);
+    if (s->out_size - s->out_len < n && flush_scratch(t) == LINK_ERROR)
+        return -1;
+    if (s->out_size - s->out_len < n) { /* larger than the whole scratch: a huge certificate chain */
+        if (!buf_append(&t->spill, data, n))
+            return -1;
+        return len;
+    }
+    memcpy(s->out + s->out_len, data, n);
+    s->out_len += n;
+    return len;
+}
+
+/* ---- records in ---- */
+
+static void fill_window(struct tls_link *t)
+{
+    size_t want = MIN(t->read_budget, t->scratch->in_size), n = 0;
+    t->lower_status = LINK_AGAIN;
+    if (want == 0)
+        return;
+    t->lower_status = link_read(t->lower, t->scratch->in, want, &n);
+    if (t->lower_status != LINK_OK)
+        return;
+    t->read_budget -= n;
+    t->in = t->scratch->in;
+    t->in_end = t->in + n;
+}
+
+static int bio_read(BIO *bio, char *out, int len)
+{
+    struct tls_link *t = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (t->in == t->in_end)
+        fill_window(t);
+    if (t->in == t->in_end) {
+        if (t->lower_status == LINK_AGAIN)
+            BIO_set_retry_read(bio);
+        return t->lower_status == LINK_EOF ? 0 : -1;
+    }
+    size_t n = MIN((size_t)len, (size_t)(t->in_end - t->in));
+    memcpy(out, t->in, n);
+    t->in += n;
+    return (int)n;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long larg, void *parg)
+{
+    (void)bio;
+    (void)larg;
+    (void)parg;
+    return cmd == BIO_CTRL_FLUSH; /* flushing is ours, at the end of the call */
+}
+
+static BIO_METHOD *bio_method_make(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "cardea link");
+    CHECK(m != NULL);
+    CHECK(BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+          BIO_meth_set_ctrl(m, bio_ctrl));
+    return m;
+}
+
+static const BIO_METHOD *bio_method(void)
+{
+    static BIO_METHOD *_Atomic method; /* made by whoever comes first, kept for good */
+    BIO_METHOD *found = atomic_load(&method);
+    if (found != NULL)
+        return found;
+    BIO_METHOD *made = bio_method_make();
+    if (atomic_compare_exchange_strong(&method, &found, made))
+        return made;
+    BIO_meth_free(made);
+    return found;
+}
+
+/* ---- around every call of the library ---- */
+
+static void enter(struct tls_link *t, size_t read_budget)
+{
+    CHECK(t->scratch->out_len == 0);
+    ERR_clear_error();
+    t->read_budget = read_budget;
+    t->lower_status = LINK_AGAIN;
+    if (t->stash.len > 0) {
+        t->in = t->stash.data;
+        t->in_end = t->in + t->stash.len;
+    }
+}
+
+/* Send what the call wrote and keep what it left unread. */
+static enum link_status leave(struct tls_link *t)
+{
+    size_t left = (size_t)(t->in_end - t->in);
+    if (t->stash.len > 0 && t->in_end == t->stash.data + t->stash.len) {
+        buf_consume(&t->stash, t->stash.len - left);
+    } else if (t->stash.len > 0 || left > 0) {
+        buf_free(&t->stash);
+        CHECK(buf_append(&t->stash, t->in, left));
+    }
+    if (t->stash.len == 0)
+        buf_free(&t->stash);
+    t->in = t->in_end = NULL;
+    return t->scratch->out_len > 0 ? flush_scratch(t) : LINK_OK;
+}
+
+const char *tls_reason(void)
+{
+    uint32_t code = ERR_peek_error();
+    const char *text = code == 0 ? NULL : ERR_reason_error_string(code);
+    return text != NULL ? text : "TLS error";
+}
+
+static enum link_status tls_fail(struct tls_link *t, int ssl_error)
+{
+    if (t->lower->error != NULL)
+        return link_fail(&t->link, t->lower->error);
+    uint32_t code = ERR_peek_error();
+    if (code != 0 && ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+        t->no_certificate = true;
+    if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
+        return link_fail(&t->link, "closed during the handshake");
+    return link_fail(&t->link, tls_reason());
+}
+
+/* ---- the peer's certificate ---- */
+
+static void note_failure(struct tls_link *t, const struct err *err)
+{
+    if (t->failure == NULL)
+        t->failure = malloc(sizeof(*t->failure));
+    if (t->failure != NULL)
+        *t->failure = *err;
+}
+
+enum ssl_verify_result_t tls_link_verify(SSL *ssl, uint8_t *ret_alert)
+{
+    struct tls_link *t = SSL_get_app_data(ssl);
+    CHECK_MAGIC(t, TLS_LINK_MAGIC);
+    struct err err;
+    enum trust_alert alert = TRUST_ALERT_BAD_CERTIFICATE;
+    CHECK(t->trust != NULL);
+    enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
+    if (trust_verify(t->trust, SSL_get0_peer_certificates(ssl), purpose, t->host, time(NULL), &alert, &err) ==
+        0)
+        return ssl_verify_ok;
+    note_failure(t, &err);
+    *ret_alert = (uint8_t)alert;
+    return ssl_verify_invalid;
+}
+
+/* Who the peer is, once the library has accepted its chain (and on resumption has asked us to prove it
+ * again). */
+static int take_identity(struct tls_link *t)
+{
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
+    if (t->trust == NULL || chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0)
+        return 0;
+    const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
+    struct err err;
+    t->identity = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), &err);
+    if (t->identity != NULL)
+        return 0;
+    note_failure(t, &err);
+    return -1;
+}
+
+/* ---- link operations ---- */
+
+static enum link_status handshake_step(struct tls_link *t)
+{
+    enter(t, t->scratch->in_size);
+    int ret = SSL_do_handshake(t->ssl);
+    int ssl_error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ret);
+    enum link_status failed =
+        ssl_error != SSL_ERROR_NONE && ssl_error != SSL_ERROR_WANT_READ ? tls_fail(t, ssl_error) : LINK_OK;
+    bool unread = t->in != t->in_end;
+    if (leave(t) == LINK_ERROR)
+        return link_fail(&t->link, link_error(t->lower));
+    if (failed == LINK_ERROR)
+        return failed;
+    if (ret == 1)
+        return take_identity(t) == 0 ? LINK_OK : link_fail(&t->link, "unusable certificate");
+    CHECK(!unread);
+    return LINK_AGAIN;
+}
+
+static enum link_status tls_open(struct link *l)
+{
+    struct tls_link *t = tls_of(l);
+    if (t->is_open)
+        return LINK_OK;
+    if (l->error != NULL)
+        return LINK_ERROR;
+    enum link_status status = link_open(t->lower);
+    if (status == LINK_ERROR)
+        return link_fail(l, link_error(t->lower));
+    if (status == LINK_OK && t->spill.len > 0)
+        status = flush_spill(t);
+    if (status == LINK_OK)
+        status = handshake_step(t);
+    if (status != LINK_OK)
+        return status;
+    t->is_open = true;
+    return LINK_OK;
+}
+
+static enum link_status read_end(struct tls_link *t, int ssl_error)
+{
+    switch (ssl_error) {
+    case SSL_ERROR_WANT_READ:
+        return LINK_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return LINK_EOF;
+    case SSL_ERROR_SYSCALL:
+        if (t->lower_status == LINK_EOF && ERR_peek_error() == 0) {
+            t->truncated = true;
+            return LINK_EOF;
+        }
+        return tls_fail(t, ssl_error);
+    default:
+        return tls_fail(t, ssl_error);
+    }
+}
+
+static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    struct tls_link *t = tls_of(l);
+    if (l->error != NULL)
+        return LINK_ERROR;
+    enter(t, cap);
+    size_t n = 0;
+    enum link_status status = LINK_OK;
+    while (n < cap && status == LINK_OK) {
+        int ret = SSL_read(t->ssl, (uint8_t *)buf + n, (int)MIN(cap - n, (size_t)INT32_MAX));
+        if (ret > 0)
+            n += (size_t)ret;
+        else
+            status = read_end(t, SSL_get_error(t->ssl, ret));
+    }
+    leave(t); /* a KeyUpdate or an alert may have been written; if that fails, the next write says so */
+    if (n == 0)
+        return status;
+    if (status == LINK_ERROR)
+        l->error = NULL; /* deliver what came before; the next read meets the error again */
+    *ret_n = n;
+    return LINK_OK;
+}
+
+static enum link_status tls_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    struct tls_link *t = tls_of(l);
+    if (l->error != NULL)
+        return LINK_ERROR;
+    enum link_status status = flush_spill(t);
+    if (status != LINK_OK)
+        return status == LINK_AGAIN ? LINK_AGAIN : link_fail(l, link_error(t->lower));
+    enter(t, 0);
+    int n = SSL_write(t->ssl, buf, (int)MIN(len, t->scratch->out_size / 8 * 7));
+    if (n <= 0) {
+        tls_fail(t, SSL_get_error(t->ssl, n));
+        leave(t);
+        return LINK_ERROR;
+    }
+    if (leave(t) == LINK_ERROR)
+        return link_fail(l, link_error(t->lower));
+    *ret_n = (size_t)n;
+    return LINK_OK;
+}
+
+/* close_notify, which ends our direction only (RFC 8446, 6.1); then the same for the link below. */
+static enum link_status tls_shutdown(struct link *l)
+{
+    struct tls_link *t = tls_of(l);
+    if (l->error != NULL)
+        return LINK_ERROR;
+    if (!t->close_sent) {
+        enter(t, 0);
+        SSL_shutdown(t->ssl);
+        leave(t);
+        t->close_sent = true;
+    }
+    enum link_status status = flush_spill(t);
+    return status == LINK_OK ? link_shutdown(t->lower) : status;
+}
+
+static void tls_close(struct link *l, bool abort)
+{
+    struct tls_link *t = tls_of(l);
+    if (!abort && t->is_open && l->error == NULL && t->spill.len == 0)
+        tls_shutdown(l);
+    /* A cut-off TLS stream shows by its missing close_notify; a reset would only take delivered bytes back.
+     */
+    link_close(t->lower, false);
+    SSL_free(t->ssl);
+    buf_free(&t->stash);
+    buf_free(&t->spill);
+    identity_free(t->identity);
+    free(t->failure);
+    free(t->host);
+    t->magic = 0;
+    free(t);
+}
+
+static const struct link_ops tls_ops = {"TLS",        tls_open,  tls_read,         tls_write,
+                                        tls_shutdown, tls_close, link_no_splice_fd};
+
+static void lower_wake(struct link *lower)
+{
+    struct tls_link *t = lower->owner;
+    CHECK_MAGIC(t, TLS_LINK_MAGIC);
+    if (t->spill.len > 0 && t->is_open && flush_spill(t) == LINK_ERROR)
+        link_fail(&t->link, link_error(lower));
+    link_wake(&t->link);
+}
+
+struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scratch,
+                          const struct trust *trust, struct str early, struct str alpn)
+{
+    struct tls_link *t = calloc(1, sizeof(*t));
+    CHECK(t != NULL);
+    t->link.ops = &tls_ops;
+    t->magic = TLS_LINK_MAGIC;
+    t->ssl = ssl;
+    t->lower = lower;
+    t->scratch = scratch;
+    t->trust = trust;
+    t->alpn_choice = alpn;
+    t->in = (const uint8_t *)early.p;
+    t->in_end = t->in + early.len;
+    lower->owner = t;
+    lower->wake = lower_wake;
+    BIO *bio = BIO_new(bio_method());
+    CHECK(bio != NULL);
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_app_data(ssl, t);
+    SSL_set_shed_handshake_config(ssl, 1);
+    return &t->link;
+}
+
+void tls_link_expect_host(struct link *l, const char *host)
+{
+    struct tls_link *t = tls_of(l);
+    free(t->host);
+    t->host = strdup(host);
+    CHECK(t->host != NULL);
+}
+
+struct str tls_link_alpn_choice(SSL *ssl)
+{
+    const struct tls_link *t = SSL_get_app_data(ssl);
+    return t->alpn_choice;
+}
+
+/* ---- what others want to know ---- */
+
+bool tls_link_facts(const struct link *l, struct tls_facts *ret)
+{
+    *ret = (struct tls_facts){0};
+    if (l == NULL || l->ops != &tls_ops)
+        return false;
+    const struct tls_link *t = tls_of(l);
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+    const uint8_t *alpn;
+    unsigned alpn_len;
+    SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
+    ret->version = (uint16_t)SSL_version(t->ssl);
+    ret->group = SSL_get_group_id(t->ssl);
+    ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
+    ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
+    ret->resumed = SSL_session_reused(t->ssl);
+    ret->truncated = t->truncated;
+    ret->alpn = (struct str){(const char *)alpn, alpn_len};
+    ret->identity = t->identity;
+    return true;
+}
+
+const char *tls_link_failure(const struct link *l)
+{
+    if (l == NULL || l->ops != &tls_ops || tls_of(l)->failure == NULL)
+        return "";
+    return tls_of(l)->failure->text;
+}
+
+bool tls_link_no_certificate(const struct link *l)
+{
+    return l != NULL && l->ops == &tls_ops && tls_of(l)->no_certificate;
+}
+
+void tls_link_alert(struct link *l, uint8_t alert)
+{
+    if (l->ops != &tls_ops || l->error != NULL)
+        return;
+    struct tls_link *t = tls_of(l);
+    enter(t, 0);
+    SSL_send_fatal_alert(t->ssl, alert);
+    leave(t);
+    t->close_sent = true;
+}
+
+struct link *tls_link_lower(struct link *l)
+{
+    return l->ops == &tls_ops ? tls_of(l)->lower : l;
+}
+
+void tls_scratch_init(struct tls_scratch *s)
+{
+    *s = (struct tls_scratch){.in_size = TLS_SCRATCH_SIZE, .out_size = TLS_SCRATCH_SIZE};
+    s->in = malloc(s->in_size);
+    s->out = malloc(s->out_size);
+    CHECK(s->in != NULL && s->out != NULL);
+}
+
+void tls_scratch_free(struct tls_scratch *s)
+{
+    free(s->in);
+    free(s->out);
+    *s = (struct tls_scratch){0};
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection through a door. */
+#include "tunnel/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "tunnel/client_internal.h"
+
+#define CLIENT_MAGIC 0xc11e4700u
+#define ANSWER_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+
+enum client_state { CLIENT_DIAL, CLIENT_HANDSHAKE, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_PIPE, CLIENT_CLOSED };
+
+struct client {
+    uint32_t magic;
+    enum client_state state;
+    enum client_outcome outcome;
+    struct list node; /* of the door's clients */
+    struct client_door *door;
+    const struct front_target *target;
+    client_ended *ended;
+    void *owner;
+    struct link *local;
+    struct link *tls;
+    struct dial dial;
+    size_t tried;     /* addresses of the door that have had their timer set */
+    struct buf bytes; /* the hello that is still to be sent; then the answer as it comes in */
+    struct pipe pipe;
+    int64_t deadline;
+    struct timer timer;
+    struct task again; /* runs soon, frees at the end */
+    bool running;
+};
+
+static void client_run(struct client *c);
+
+/* ---- ending ---- */
+
+static enum client_state finish(struct client *c, enum client_outcome outcome)
+{
+    c->outcome = outcome;
+    return CLIENT_CLOSED;
+}
+
+static enum client_state failed(struct client *c)
+{
+    return finish(c, CLIENT_FAILED);
+}
+
+static void client_free(struct task *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, again);
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    c->magic = 0;
+    free(c);
+}
+
+/* Close everything. A stream that was cut off is reset, so that nobody takes it for a whole one. */
+static void teardown(struct client *c)
+{
+    bool cut = c->outcome != CLIENT_DONE;
+    wheel_cancel(&c->timer);
+    list_remove(&c->again.node);
+    list_remove(&c->node);
+    dial_cancel(&c->dial);
+    pipe_free(&c->pipe);
+    link_close(c->tls, cut);
+    link_close(c->local, cut && c->pipe.link[PIPE_A] != NULL);
+    c->tls = c->local = NULL;
+    buf_free(&c->bytes);
+    task_init(&c->again, client_free); /* a link that wakes in this round may still name us */
+    loop_defer(c->door->loop, &c->again);
+}
+
+/* ---- DIAL ---- */
+
+/* The time for setting up, shared out among the addresses of the door that are still to be tried. */
+static void arm(struct client *c)
+{
+    int64_t now = loop_now(c->door->loop), left = MAX(0, c->deadline - now);
+    size_t ways = c->state == CLIENT_DIAL ? MAX((size_t)1, dial_left(&c->dial)) : 1;
+    loop_set_timer(c->door->loop, &c->timer, now + left / (int64_t)ways);
+}
+
+static void on_wake(struct link *l)
+{
+    client_run(l->owner);
+}
+
+static void on_dial_wake(void *owner)
+{
+    client_run(owner);
+}
+
+static enum client_state dialled(struct client *c)
+{
+    struct client_door *d = c->door;
+    c->tls = tls_client_connect(d->tls, d->name, NULL, dial_take(&c->dial), &d->tls_scratch);
+    c->tls->wake = on_wake;
+    c->tls->owner = c;
+    loop_set_timer(d->loop, &c->timer, c->deadline);
+    return CLIENT_HANDSHAKE;
+}
+
+static enum client_state step_dial(struct client *c)
+{
+    if (c->dial.loop == NULL) {
+        c->dial = (struct dial){
+            .loop = c->door->loop, .resolver = c->door->resolver, .wake = on_dial_wake, .owner = c};
+        dial_start(&c->dial, c->door->host, c->door->port);
+        arm(c);
+    }
+    enum dial_status status = dial_step(&c->dial);
+    if (status == DIAL_OK)
+        return dialled(c);
+    if (status != DIAL_WAIT) {
+        client_text_dial(c->door, status, &c->door->text);
+        return failed(c);
+    }
+    if (c->dial.next != c->tried) {
+        c->tried = c->dial.next;
+        arm(c);
+    }
+    return CLIENT_DIAL;
+}
+
+/* ---- HANDSHAKE, HELLO, ANSWER ---- */
+
+static enum client_state tls_failed(struct client *c)
+{
+    client_text_tls(c->door, c->tls, c->state != CLIENT_HANDSHAKE, &c->door->text);
+    return failed(c);
+}
+
+/* Nothing is left to set up: bytes from now on. `early`: what came right behind the answer. */
+static enum client_state join(struct client *c, const uint8_t *early, size_t len)
+{
+    wheel_cancel(&c->timer);
+    pipe_init(&c->pipe, c->local, c->tls);
+    pipe_prime(&c->pipe, PIPE_B, early, len);
+    buf_free(&c->bytes);
+    return CLIENT_PIPE;
+}
+
+static enum client_state step_handshake(struct client *c)
+{
+    struct tls_facts facts;
+    enum link_status status = link_open(c->tls);
+    if (status == LINK_AGAIN)
+        return CLIENT_HANDSHAKE;
+    if (status != LINK_OK)
+        return tls_failed(c);
+    if (c->target == NULL)
+        return join(c, NULL, 0);
+    tls_link_facts(c->tls, &facts);
+    if (!str_is(facts.alpn, WIRE_ALPN)) {
+        err_set(&c->door->text, "%s at the door %s is no tunnel: is the name right (--name)?", c->door->name,
+                c->door->place);
+        return failed(c);
+    }
+    c->bytes.max = WIRE_MESSAGE_MAX + ANSWER_ROOM;
+    CHECK(wire_encode_hello(c->target, &c->bytes));
+    return CLIENT_HELLO;
+}
+
+static enum client_state step_hello(struct client *c)
+{
+    while (c->bytes.len > 0) {
+        size_t n = 0;
+        enum link_status status = link_write(c->tls, c->bytes.data, c->bytes.len, &n);
+        if (status == LINK_AGAIN)
+            return CLIENT_HELLO;
+        if (status != LINK_OK)
+            return tls_failed(c);
+        buf_consume(&c->bytes, n);
+    }
+    return CLIENT_ANSWER;
+}
+
+/* Read more of the answer, and what comes right behind it. */
+static enum link_status read_answer(struct client *c)
+{
+    struct buf *b = &c->bytes;
+    size_t n = 0;
+    CHECK(b->len < WIRE_MESSAGE_MAX && buf_reserve(b, ANSWER_ROOM));
+    enum link_status status = link_read(c->tls, b->data + b->len, ANSWER_ROOM, &n);
+    b->len += status == LINK_OK ? n : 0;
+    return status;
+}
+
+static enum client_state answered(struct client *c, const struct wire_answer *answer, size_t used)
+{
+    if (answer->outcome == FRONT_OK)
+        return join(c, c->bytes.data + used, c->bytes.len - used);
+    client_text_answer(c->target, answer, &c->door->text);
+    return failed(c);
+}
+
+static enum client_state step_answer(struct client *c)
+{
+    for (;;) {
+        struct wire_answer answer;
+        struct err *text = &c->door->text;
+        size_t used;
+        switch (wire_parse_answer(c->bytes.data, c->bytes.len, &answer, &used, text)) {
+        case WIRE_OK:
+            return answered(c, &answer, used);
+        case WIRE_BAD:
+            err_prefix(text, "the door's answer cannot be read");
+            return failed(c);
+        case WIRE_MORE:
+            break;
+        }
+        enum link_status status = read_answer(c);
+        if (status == LINK_AGAIN)
+            return CLIENT_ANSWER;
+        if (status == LINK_EOF) {
+            err_set(text, "the door %s closed the connection without an answer", c->door->place);
+            return failed(c);
+        }
+        if (status != LINK_OK)
+            return tls_failed(c);
+    }
+}
+
+/* ---- PIPE ---- */
+
+/* Did the door's side stop without saying that it was the end? What came may be half of something then. */
+static bool cut_off(const struct client *c)
+{
+    struct tls_facts facts;
+    return c->pipe.half[PIPE_B].shut && tls_link_facts(c->tls, &facts) && facts.truncated;
+}
+
+static enum client_state pipe_failed(struct client *c)
+{
+    if (c->pipe.failed == PIPE_B)
+        return tls_failed(c);
+    err_set(&c->door->text, "%s", link_error(c->local));
+    return finish(c, CLIENT_LOCAL);
+}
+
+static enum client_state step_pipe(struct client *c)
+{
+    enum pipe_status status = pipe_run(&c->pipe, &c->door->pipe_scratch);
+    if (status == PIPE_FAILED)
+        return pipe_failed(c);
+    if (cut_off(c)) {
+        err_set(&c->door->text, "the connection through the door %s was cut off: what came may not be all",
+                c->door->place);
+        return failed(c);
+    }
+    if (status == PIPE_DONE)
+        return finish(c, CLIENT_DONE);
+    if (status == PIPE_YIELD)
+        loop_defer(c->door->loop, &c->again);
+    return CLIENT_PIPE;
+}
+
+/* ---- the driver ---- */
+
+static enum client_state (*const steps[])(struct client *) = {
+    [CLIENT_DIAL] = step_dial,     [CLIENT_HANDSHAKE] = step_handshake, [CLIENT_HELLO] = step_hello,
+    [CLIENT_ANSWER] = step_answer, [CLIENT_PIPE] = step_pipe,
+};
+
+/* Close, then tell the owner: what it prints comes out of a terminal that is as it was before. */
+static void conclude(struct client *c)
+{
+    const char *text = c->outcome == CLIENT_DONE ? "" : c->door->text.text;
+    teardown(c);
+    c->ended(c->owner, c->outcome, text);
+}
+
+static void client_run(struct client *c)
+{
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (c->state == CLIENT_CLOSED)
+        return;
+    if (c->running) { /* woken by what a step did: look again when it is done */
+        loop_defer(c->door->loop, &c->again);
+        return;
+    }
+    c->running = true;
+    while (c->state != CLIENT_CLOSED) {
+        enum client_state next = steps[c->state](c);
+        if (next == c->state)
+            break;
+        c->state = next;
+    }
+    c->running = false;
+    if (c->state == CLIENT_CLOSED)
+        conclude(c);
+}
+
+static void on_again(struct task *t)
+{
+    client_run(CONTAINER_OF(t, struct client, again));
+}
+
+static void on_timer(struct timer *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, timer);
+    struct client_door *d = c->door;
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    CHECK(c->state < CLIENT_PIPE && !c->running);
+    if (c->state == CLIENT_DIAL && dial_left(&c->dial) > 1) {
+        dial_skip(&c->dial);
+        client_run(c);
+        return;
+    }
+    static const char *const late[] = {
+        [CLIENT_DIAL] = "did not answer: is the address right?",
+        [CLIENT_HANDSHAKE] = "did not complete the TLS handshake",
+        [CLIENT_HELLO] = "did not take our request",
+        [CLIENT_ANSWER] = "did not say whether the target can be reached",
+    };
+    err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s", (double)d->timeout / NSEC_PER_SEC,
+            d->place, late[c->state]);
+    c->state = failed(c);
+    conclude(c);
+}
+
+void client_drop(struct list *node)
+{
+    struct client *c = CONTAINER_OF(node, struct client, node);
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    CHECK(!c->running);
+    c->state = failed(c);
+    teardown(c);
+}
+
+void client_start(struct client_door *door, const struct front_target *target, struct link *local,
+                  client_ended *ended, void *owner)
+{
+    CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
+    struct client *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL);
+    c->magic = CLIENT_MAGIC;
+    c->state = CLIENT_DIAL;
+    c->door = door;
+    c->target = target;
+    c->ended = ended;
+    c->owner = owner;
+    c->local = local;
+    local->wake = on_wake;
+    local->owner = c;
+    c->deadline = loop_now(door->loop) + door->timeout;
+    timer_init(&c->timer, on_timer);
+    task_init(&c->again, on_again);
+    list_insert(&door->clients, &c->node);
+    loop_defer(door->loop, &c->again); /* so that `ended` is never told from within this call */
+}

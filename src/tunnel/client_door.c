@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings become something to connect with. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cert/cert.h"
+#include "cert/trust.h"
+#include "tunnel/client_internal.h"
+
+static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */, 0x0018 /* P-384 */};
+
+static char *copy(const char *text)
+{
+    char *own = text == NULL ? NULL : strdup(text);
+    CHECK(text == NULL || own != NULL);
+    return own;
+}
+
+static struct trust *load_trust(const char *ca, struct err *err)
+{
+    struct trust_files files = {.name = ca, .ca = &ca, .ca_len = 1};
+    return trust_load(&files, err);
+}
+
+/* Our certificate, where the settings name one. */
+static int load_cert(const struct client_settings *s, struct cert **ret, struct err *err)
+{
+    *ret = NULL;
+    if (s->cert == NULL)
+        return 0;
+    CHECK(s->key != NULL);
+    struct cert_files files = {.certificate = s->cert, .key = s->key};
+    *ret = cert_load(&files, err);
+    return *ret != NULL ? 0 : -1;
+}
+
+static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
+{
+    struct cert *cert;
+    if (load_cert(s, &cert, err) != 0)
+        return -1;
+    struct trust *trust = load_trust(s->ca, err);
+    if (trust != NULL) {
+        const char *alpn = s->alpn;
+        struct tls_client_params params = {
+            .min_version = 0x0303,
+            .max_version = 0x0304,
+            .groups = groups,
+            .groups_len = ARRAY_LEN(groups),
+            .trust = trust,
+            .cert = cert,
+            .alpn = &alpn,
+            .alpn_len = alpn != NULL ? 1 : 0,
+        };
+        d->has_cert = cert != NULL;
+        d->tls = tls_client_new(&params, err);
+    }
+    trust_unref(trust);
+    cert_unref(cert);
+    return d->tls != NULL ? 0 : -1;
+}
+
+static int set_up(struct client_door *d, const struct client_settings *s, struct err *err)
+{
+    if (str_host_port(s->door, strlen(s->door), d->host, &d->port, err) != 0)
+        return err_prefix(err, "door '%s'", s->door);
+    client_text_place(d->host, d->port, d->place);
+    d->name = copy(s->name != NULL ? s->name : d->host);
+    d->alpn = copy(s->alpn);
+    if (make_tls(d, s, err) != 0)
+        return -1;
+    d->resolver = resolver_new(d->loop, err);
+    return d->resolver != NULL ? 0 : -1;
+}
+
+struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings, struct err *err)
+{
+    CHECK(settings->door != NULL && settings->ca != NULL && settings->timeout > 0);
+    struct client_door *d = calloc(1, sizeof(*d));
+    CHECK(d != NULL);
+    d->magic = CLIENT_DOOR_MAGIC;
+    d->loop = loop;
+    d->timeout = settings->timeout;
+    list_init(&d->clients);
+    tls_scratch_init(&d->tls_scratch);
+    d->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
+    CHECK(d->pipe_scratch.data != NULL);
+    if (set_up(d, settings, err) == 0)
+        return d;
+    client_door_free(d);
+    return NULL;
+}
+
+void client_door_free(struct client_door *door)
+{
+    if (door == NULL)
+        return;
+    CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
+    struct list *node;
+    while ((node = list_pop(&door->clients)) != NULL)
+        client_drop(node);
+    resolver_free(door->resolver);
+    tls_client_free(door->tls);
+    tls_scratch_free(&door->tls_scratch);
+    free(door->pipe_scratch.data);
+    free(door->name);
+    free(door->alpn);
+    door->magic = 0;
+    free(door);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the client share. */
+#ifndef CARDEA_TUNNEL_CLIENT_INTERNAL_H
+#define CARDEA_TUNNEL_CLIENT_INTERNAL_H
+
+#include "base/hostport.h"
+#include "base/list.h"
+#include "pipe/pipe.h"
+#include "session/dial.h"
+#include "tls/client.h"
+#include "tls/tls_link.h"
+#include "tunnel/client.h"
+#include "tunnel/wire.h"
+
+#define CLIENT_DOOR_MAGIC 0xc11ed004u
+#define CLIENT_PLACE_MAX (HOST_MAX + 8) /* "[host]:port" */
+
+struct client_door {
+    uint32_t magic;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct tls_client *tls;
+    struct tls_scratch tls_scratch;
+    struct pipe_scratch pipe_scratch;
+    char host[HOST_MAX];
+    uint16_t port;
+    char place[CLIENT_PLACE_MAX]; /* host:port, for texts */
+    char *name;
+    char *alpn;
+    bool has_cert;
+    int64_t timeout;
+    struct list clients;
+    struct err text; /* of the connection that is just ending */
+};
+
+/* Let go of a connection without telling its owner. */
+void client_drop(struct list *node);
+
+/* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1. */
+
+/* The door could not be reached. */
+int client_text_dial(const struct client_door *door, enum dial_status status, struct err *ret);
+
+/* The TLS link broke: what we hold against the door's certificate, or what the door told us in an alert. `opened`: the
+ * handshake was over on our side (in TLS 1.3 the door judges our certificate after that). */
+int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret);
+
+/* The door said no. */
+int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret);
+
+/* "host:port" of a target. Returns `text`. */
+const char *client_text_place(const char *host, uint16_t port, char text[CLIENT_PLACE_MAX]);
+
+#endif

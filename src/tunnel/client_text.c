@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the user of a client reads when it does not work. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tunnel/client_internal.h"
+
+const char *client_text_place(const char *host, uint16_t port, char text[CLIENT_PLACE_MAX])
+{
+    struct buf b = {0};
+    CHECK(str_host_port_put(&b, host, port) && b.len < CLIENT_PLACE_MAX);
+    memcpy(text, b.data, b.len);
+    text[b.len] = '\0';
+    buf_free(&b);
+    return text;
+}
+
+int client_text_dial(const struct client_door *door, enum dial_status status, struct err *ret)
+{
+    switch (status) {
+    case DIAL_NO_SUCH_HOST:
+        return err_set(ret, "cannot find the door: no such host: %s", door->host);
+    case DIAL_REFUSED:
+        return err_set(ret, "the door %s refused the connection: is it running, and is that its port?", door->place);
+    default:
+        return err_set(ret, "the door %s cannot be reached: no network there, or no answer about its name",
+                       door->place);
+    }
+}
+
+/* ---- what the door told us in an alert ---- */
+
+/* By the end of the TLS library's word for it. The text reads on from "the door HOST:PORT ". */
+static const struct {
+    const char *word;
+    const char *text;
+} alerts[] = {
+    {"_CERTIFICATE_EXPIRED", "does not accept our certificate: it has expired, or is not valid yet"},
+    {"_CERTIFICATE_REVOKED", "does not accept our certificate: it has been revoked"},
+    {"_UNKNOWN_CA", "does not accept our certificate: it does not know the certification authority that issued it"},
+    {"_BAD_CERTIFICATE", "does not accept our certificate"},
+    {"_UNSUPPORTED_CERTIFICATE", "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
+    {"_CERTIFICATE_UNKNOWN", "does not accept our certificate: it cannot tell whether it was revoked"},
+    {"_ACCESS_DENIED", "says denied: its policy does not let us use this route"},
+    {"_PROTOCOL_VERSION", "speaks no version of TLS that we speak (1.2 and 1.3)"},
+    {"_INSUFFICIENT_SECURITY", "asks for stronger cryptography than we offer"},
+    {"_INTERNAL_ERROR", "has an error inside; its log may say more"},
+    {"WRONG_VERSION_NUMBER", "does not speak TLS: is that its port?"},
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* False when `word` is none of the alerts that we have more to say about. */
+static bool explain_alert(const struct client_door *door, const char *word, struct err *ret)
+{
+    if (ends_with(word, "_CERTIFICATE_REQUIRED")) {
+        err_set(ret, "the door %s wants a client certificate: %s", door->place,
+                door->has_cert ? "it found none of ours to its taste" : "give --cert and --key");
+        return true;
+    }
+    if (ends_with(word, "_UNRECOGNIZED_NAME")) {
+        err_set(ret, "the door %s knows nothing named %s: is the name right?", door->place, door->name);
+        return true;
+    }
+    if (ends_with(word, "_NO_APPLICATION_PROTOCOL")) {
+        err_set(ret, "the door %s has nothing named %s that speaks %s", door->place, door->name,
+                door->alpn != NULL ? door->alpn : "without ALPN");
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(alerts); i++) {
+        if (ends_with(word, alerts[i].word)) {
+            err_set(ret, "the door %s %s", door->place, alerts[i].text);
+            return true;
+        }
+    }
+    return false;
+}
+
+int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret)
+{
+    const char *why = tls_link_failure(tls), *word = link_error(tls);
+    if (*why != '\0')
+        return err_set(ret, "the door %s does not prove to be %s: %s", door->place, door->name, why);
+    if (explain_alert(door, word, ret))
+        return -1;
+    if (opened)
+        return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
+    return err_set(ret, "no TLS with the door %s as %s: %s%s", door->place, door->name, word,
+                   door->has_cert ? "" : " (does it want a client certificate? --cert, --key)");
+}
+
+/* ---- the door's answer ---- */
+
+int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
+{
+    char place[CLIENT_PLACE_MAX];
+    client_text_place(target->host, target->port, place);
+    const char *text = answer->text;
+    switch (answer->outcome) {
+    case FRONT_DENIED: {
+        bool named = answer->rule[0] == '\0' || strstr(text, answer->rule) != NULL;
+        bool placed = strstr(text, place) != NULL;
+        return err_set(ret, "denied: %s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
+                       named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")");
+    }
+    case FRONT_NO_SUCH_HOST:
+        return err_set(ret, "no such host: %s (the door does not find it)", target->host);
+    case FRONT_BAD_HELLO:
+    case FRONT_BAD_METHOD:
+        return err_set(ret, "the door refused the request: %s", text);
+    case FRONT_LIMIT:
+        return err_set(ret, "%s: try again later", text);
+    default:
+        return err_set(ret, "%s: %s", text, place);
+    }
+}

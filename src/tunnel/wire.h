@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hello of the tunnel protocol cardea/1: one message each way, then bytes. A message is its length (16
+ * bits, big-endian, 1 to 4096) and that many bytes of JSON (RFC 8259). doc/internals/tunnel-protocol.md
+ * describes it. */
+#ifndef CARDEA_TUNNEL_WIRE_H
+#define CARDEA_TUNNEL_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "session/front.h"
+
+#define WIRE_ALPN "cardea/1"
+#define WIRE_JSON_MAX 4096
+#define WIRE_MESSAGE_MAX (2 + WIRE_JSON_MAX)
+#define WIRE_RULE_MAX 256  /* with the NUL; a longer one is cut */
+#define WIRE_TEXT_MAX 1024 /* likewise */
+
+/* The door's side: reads a client's hello, writes the answer. */
+extern const struct front front_cardea;
+
+/* The client's side: append a hello for `target`. False when it does not fit; nothing is appended then. */
+bool wire_encode_hello(const struct front_target *target, struct buf *out);
+
+enum wire_result {
+    WIRE_MORE, /* the answer is not complete; never said once there are WIRE_MESSAGE_MAX bytes */
+    WIRE_OK,   /* an answer was read; look at its outcome */
+    WIRE_BAD,  /* what came is no answer; err says why */
+};
+
+struct wire_answer {
+    enum front_outcome
+        outcome;   /* FRONT_OK: bytes follow. A code that we do not know reads as FRONT_UNREACHABLE */
+    char code[32]; /* as sent; "ok" where the door said yes */
+    char rule[WIRE_RULE_MAX]; /* the policy row that denied, or "" */
+    char text[WIRE_TEXT_MAX]; /* for people, never empty; control characters are replaced: it may go to a
+                                 terminal */
+};
+
+/* The client's side: read the door's answer at the start of `data`. *ret_used bytes are the answer, the rest
+ * is payload. Like front.ask it keeps no state. */
+enum wire_result wire_parse_answer(const uint8_t *data, size_t len, struct wire_answer *ret, size_t *ret_used,
+                                   struct err *err);
+
+#endif

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An echo server as a process of its own, for many connections: echo_process.py PORT. Keeps half-closed connections
+open until everything is answered."""
+import asyncio
+import resource
+import sys
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+    def pause_writing(self):
+        self.transport.pause_reading()
+
+    def resume_writing(self):
+        self.transport.resume_reading()
+
+
+async def main(port):
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(main(int(sys.argv[1])))

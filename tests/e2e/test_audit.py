@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One JSON line for each connection, whatever became of it: the fields are there, and they are right."""
+import json
+import re
+import signal
+import socket
+import ssl
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+import tls
+from run import ms, wait_until
+
+
+@pytest.fixture(scope="module")
+def door(start_module_door, pki, banner, echo):
+    return start_module_door({
+        "certificates": [pki.server("www.test").row(), pki.server("door.test").row()],
+        "trust": [pki.trust()],
+        "limits": {"hello_timeout": ms(500), "dial_timeout": ms(500)},
+        "routes": [
+            {"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
+            {"name": "www", "sni": "www.test", "terminate": {"to": banner.to, "alpn": ["h2", "http/1.1"]}},
+            {"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
+            {"name": "away", "sni": "away.test", "reject": "access_denied"},
+            {"name": "dead", "sni": "dead.test", "pass": {"to": "127.0.0.1:1"}},
+        ],
+        "policy": [{"name": "no-smtp", "effect": "deny", "who": {"any": True}, "targets": ["*:25"]},
+                   {"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}],
+    })
+
+
+COMMON = {"time", "id", "listener", "peer", "in", "out", "total_ms", "reason"}
+HELLO = {"sni", "ja4"}
+TLS = {"version", "group", "cipher", "resumed", "handshake_ms"}
+
+
+def check(line, name, fields, **facts):
+    """Exactly these fields (`detail` is free), and these facts."""
+    assert line.keys() - {"detail"} == COMMON | fields, line
+    assert {key: line[key] for key in facts} == facts
+    assert line["peer"] == f"{name[0]}:{name[1]}" and line["listener"] == "main"
+    when = datetime.strptime(line["time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    assert abs(when.timestamp() - time.time()) < 60
+    assert line["total_ms"] >= line.get("handshake_ms", 0) >= 0
+    if "ja4" in line:
+        assert re.fullmatch(r"t[0-9a-z]{2}[di]\d{4}[0-9a-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}", line["ja4"])
+
+
+def test_pass(door):
+    """The first ALPN that the client offered; what passed is counted both ways."""
+    hello = tls.client_hello("pass.test", ["h2", "http/1.1"])
+    with door.dial() as sock:
+        sock.sendall(hello)
+        tls.read_exactly(sock, len(hello))
+        name = sock.getsockname()
+    check(door.audited_of(name), name, HELLO | {"alpn", "route", "action"}, sni="pass.test", alpn="h2", route="pass",
+          action="pass", reason="done", **{"in": len(hello), "out": len(hello)})
+
+
+@pytest.mark.parametrize("version, named", [(ssl.TLSVersion.TLSv1_2, "1.2"), (ssl.TLSVersion.TLSv1_3, "1.3")])
+def test_terminate(door, version, named):
+    """What was negotiated."""
+    ctx = tls.context(alpn=["http/1.1"], most=version)
+    with tls.connect(door, "www.test", ctx=ctx) as sock:
+        assert tls.read_line(sock) == "behind the door"
+        name, cipher = sock.getsockname(), sock.cipher()[0]
+        tls.finish(sock)
+    line = door.audited_of(name)
+    check(line, name, HELLO | TLS | {"alpn", "route", "action"}, sni="www.test", alpn="http/1.1", route="www",
+          action="terminate", version=named, group="X25519", resumed=False, reason="done", out=16)
+    if named == "1.3":
+        assert line["cipher"] == cipher
+    else:
+        assert line["cipher"].startswith("TLS_ECDHE_ECDSA_WITH_")
+
+
+def test_tunnel(door, pki, banner):
+    """Who, and where to."""
+    sock, said = tls.tunnel(door, "door.test", f"127.0.0.1:{banner.port}", pki.alice)
+    assert said["ok"] and tls.read_line(sock) == "behind the door"
+    name = sock.getsockname()
+    tls.finish(sock)
+    sock.close()
+    check(door.audited_of(name), name, HELLO | TLS | {"alpn", "route", "action", "identity", "target"},
+          alpn="cardea/1", route="tunnel", action="tunnel", identity="alice", target=f"127.0.0.1:{banner.port}",
+          reason="done")
+
+
+def test_denied(door, pki):
+    """The rule that denied."""
+    sock, said = tls.tunnel(door, "door.test", "127.0.0.1:25", pki.alice)
+    name = sock.getsockname()
+    sock.close()
+    assert (said["code"], said["rule"]) == ("denied", "no-smtp")
+    check(door.audited_of(name), name, HELLO | TLS | {"alpn", "route", "action", "identity", "target", "rule"},
+          identity="alice", target="127.0.0.1:25", rule="no-smtp", reason="denied")
+
+
+@pytest.mark.parametrize("target, code, reason", [
+    ("127.0.0.1:1", "refused", "refused"),
+    ("nosuch.invalid:80", "denied", "denied"),
+])
+def test_tunnel_that_fails(door, pki, target, code, reason):
+    """The answer's code and the line's reason agree; a name that nobody may reach is not even looked up."""
+    sock, said = tls.tunnel(door, "door.test", target, pki.alice)
+    name = sock.getsockname()
+    sock.close()
+    assert (said["ok"], said["code"]) == (False, code) and said["text"]
+    assert door.audited_of(name)["reason"] == reason
+
+
+@pytest.mark.parametrize("hello", [b"\0\0", b"\xff\xff", b"\0\x02{}", b"\0\x05nojso",
+                                   b"\0\x2e" + b'{"v":9,"target":"127.0.0.1:80","proto":"tcp"} '])
+def test_bad_tunnel_hello(door, pki, hello):
+    """What is no hello of cardea/1."""
+    sock, said = tls.tunnel(door, "door.test", "", pki.alice, hello=hello)
+    name = sock.getsockname()
+    sock.close()
+    assert (said["ok"], said["code"]) == (False, "bad_hello")
+    assert door.audited_of(name)["reason"] == "bad_request"
+
+
+def test_reject(door):
+    with door.dial() as sock:
+        sock.sendall(tls.client_hello("away.test"))
+        assert tls.alert_of(sock) == 49
+        name = sock.getsockname()
+    check(door.audited_of(name), name, HELLO | {"route", "action"}, route="away", action="reject", reason="rejected")
+
+
+def test_no_route(door):
+    with door.dial() as sock:
+        sock.sendall(tls.client_hello("unknown.test"))
+        tls.ended(sock)
+        name = sock.getsockname()
+    check(door.audited_of(name), name, HELLO, sni="unknown.test", reason="no_route")
+
+
+def test_backend_refuses(door):
+    with door.dial() as sock:
+        sock.sendall(tls.client_hello("dead.test"))
+        tls.ended(sock)
+        name = sock.getsockname()
+    line = door.audited_of(name)
+    assert line["route"] == "dead" and line["reason"] in ("refused", "no_backend"), line
+
+
+def test_nothing_was_said(door):
+    """A connection that never said anything has a line too."""
+    with door.dial() as sock:
+        name = sock.getsockname()
+    check(door.audited_of(name), name, set(), reason="client_left", **{"in": 0, "out": 0})
+
+
+def test_hostile_names_are_escaped(door):
+    """An SNI or ALPN of odd bytes breaks no line: each is still JSON."""
+    door.mark()
+    for protocol in ('"', "\\", "a\nb", "\x01", "\x7f"):
+        with door.dial() as sock:
+            sock.sendall(tls.client_hello("pass.test", [protocol]))
+            tls.read_exactly(sock, 10)
+    lines = door.audited(5, route="pass")
+    assert {line["alpn"] for line in lines} == {'"', "\\", "a\nb", "\x01", "\x7f"}
+
+
+def test_reset(start_door, pki, banner, echo):
+    """Who broke the connection: the client, or TLS that ended without close_notify."""
+    import struct
+    door = start_door({"certificates": [pki.server("www.test").row()],
+                       "routes": [{"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
+                                  {"name": "www", "sni": "www.test", "terminate": {"to": banner.to}}]})
+    sock = door.dial()
+    sock.sendall(tls.client_hello("pass.test"))
+    tls.read_exactly(sock, 10)
+    name = sock.getsockname()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    assert door.audited_of(name)["reason"] == "client_reset"
+    with tls.connect(door, "www.test") as sock:
+        assert tls.read_line(sock)
+        name = sock.getsockname()
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+    assert door.audited_of(name)["reason"] in ("truncated", "client_reset")
+
+
+def test_ids_are_unique(door):
+    """Every line has its own id."""
+    ids = [line["id"] for line in door.audit()]
+    assert len(set(ids)) == len(ids) > 5
+
+
+def test_rotation(start_door, echo):
+    """The file is moved away and SIGHUP sent: new lines go to a new file, none is lost."""
+    door = start_door({"routes": [{"name": "pass", "pass": {"to": echo.to}}]})
+
+    def one():
+        with door.dial() as sock:
+            sock.sendall(tls.client_hello("a.test"))
+            tls.read_exactly(sock, 10)
+    one()
+    door.audited()
+    old = door.audit_file.with_suffix(".1")
+    door.audit_file.rename(old)
+    door.process.send(signal.SIGHUP)
+    wait_until(door.audit_file.exists, "the new file")
+    one()
+    door.audited()
+    assert len(old.read_text().splitlines()) == len(door.audit_file.read_text().splitlines()) == 1
+
+
+def test_standard_output(start_door, echo):
+    """file: "-"."""
+    door = start_door({"routes": [{"name": "pass", "pass": {"to": echo.to}}], "audit": {"file": "-"}})
+    with door.dial() as sock:
+        sock.sendall(tls.client_hello("a.test"))
+        tls.read_exactly(sock, 10)
+    text = wait_until(lambda: door.process.out.read_text(), "the line")
+    assert json.loads(text)["route"] == "pass"

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the door tells about itself: `cardea status`, the admin socket, Prometheus metrics."""
+import http.client
+import json
+import os
+import stat
+
+import pytest
+
+import forms
+import tls
+from peers import curl
+from run import CARDEA, SLOW, free_port, run, wait_until
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory, pki, banner, echo):
+    from door import Door
+    metrics = free_port()
+    door = Door(tmp_path_factory.mktemp("door"), {})
+    door.configure({
+        "admin": {"socket": str(door.socket), "metrics": f"127.0.0.1:{metrics}"},
+        "certificates": [pki.server("www.test").row(), pki.server("door.test").row()],
+        "trust": [pki.trust()],
+        "routes": [
+            {"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
+            {"name": "www", "sni": "www.test", "terminate": {"to": banner.to}},
+            {"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
+            {"name": "away", "sni": "away.test", "reject": "access_denied"},
+        ],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}],
+    })
+    door.start()
+    door.metrics = metrics
+    yield door
+    door.stop()
+
+
+def scrape(door):
+    """The samples from the metrics port."""
+    connection = http.client.HTTPConnection("127.0.0.1", door.metrics, timeout=5 * SLOW)
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    assert answer.status == 200 and answer.getheader("Content-Type").startswith("text/plain"), text
+    return forms.parse_metrics(text)
+
+
+def some_traffic(door, pki, banner):
+    """Connections that end in different ways; how many."""
+    for _ in range(3):
+        with tls.connect(door, "www.test") as sock:
+            assert tls.read_line(sock) == "behind the door"
+            tls.finish(sock)
+    with door.dial() as sock:
+        hello = tls.client_hello("pass.test")
+        sock.sendall(hello)
+        tls.read_exactly(sock, len(hello))
+    sock, said = tls.tunnel(door, "door.test", f"127.0.0.1:{banner.port}", pki.alice)
+    assert said["ok"]
+    sock.close()
+    sock, said = tls.tunnel(door, "door.test", f"127.0.0.1:{banner.port}", pki.bob)
+    assert not said["ok"]
+    sock.close()
+    with door.dial() as sock:
+        sock.sendall(tls.client_hello("away.test"))
+        tls.ended(sock)
+    return 7
+
+
+def test_counters_add_up(door, pki, banner):
+    """Metrics, status and audit lines agree: connections, reasons, bytes."""
+    door.mark()
+    before = scrape(door)
+    lines = door.audited(some_traffic(door, pki, banner))
+    after = wait_until(lambda: (now := scrape(door)) and forms.metric(now, forms.METRIC_LIVE) == 0 and now,
+                       "no live connection")
+
+    def more(name, **labels):
+        return forms.metric(after, name, **labels) - forms.metric(before, name, **labels)
+    assert more(forms.METRIC_CONNECTIONS) == more(forms.METRIC_CLOSED) == len(lines) == 7
+    for route in ("www", "pass", "tunnel", "away"):
+        own = [line for line in lines if line["route"] == route]
+        assert more(forms.METRIC_CONNECTIONS, route=route) == len(own)
+        assert more(forms.METRIC_IN, route=route) == sum(line["in"] for line in own)
+        assert more(forms.METRIC_OUT, route=route) == sum(line["out"] for line in own)
+    assert more(forms.METRIC_CLOSED, route="www", reason="done") == 3
+    assert more(forms.METRIC_CLOSED, reason="denied") == 1
+    assert more(forms.METRIC_CLOSED, reason="rejected") == 1
+    status = door.status()
+    for route in ("www", "pass", "tunnel", "away"):
+        row = forms.named(status["routes"], route)
+        assert row["connections_total"] == forms.metric(after, forms.METRIC_CONNECTIONS, route=route)
+        assert row["bytes_in_total"] == forms.metric(after, forms.METRIC_IN, route=route)
+
+
+def test_histogram_is_cumulative(door, pki, banner):
+    """handshake_seconds: buckets grow, the last is the count, and handshakes are as many."""
+    some_traffic(door, pki, banner)
+    samples = scrape(door)
+    for route in ("www", "tunnel"):
+        buckets = [value for name, labels, value in samples
+                   if name == "cardea_handshake_seconds_bucket" and labels["route"] == route]
+        assert buckets == sorted(buckets) and buckets[-1] > 0
+        assert buckets[-1] == forms.metric(samples, "cardea_handshake_seconds_count", route=route)
+        assert buckets[-1] == forms.metric(samples, "cardea_handshakes_total", route=route)
+
+
+def test_live_connections(door):
+    """Open connections are counted while they are open, in status and in metrics."""
+    socks = [tls.connect(door, "www.test") for _ in range(4)]
+    for sock in socks:
+        assert tls.read_line(sock)
+    assert forms.live(door.status(), "www") == 4 and forms.live(door.status()) >= 4
+    assert forms.metric(scrape(door), forms.METRIC_LIVE, route="www") == 4
+    for sock in socks:
+        sock.close()
+    wait_until(lambda: forms.live(door.status(), "www") == 0, "no live connection")
+
+
+def test_status_for_people(door):
+    """Without --json: every route and listener by its name."""
+    done = door.cli("status")
+    assert done.returncode == 0
+    for word in (b"main", b"pass", b"www", b"tunnel", b"away"):
+        assert word in done.stdout, done.stdout.decode()
+
+
+def test_status_for_programs(door):
+    """--json is what GET /status answers."""
+    code, body = door.get("/status")
+    assert code == 200 and json.loads(body).keys() == door.status().keys()
+    assert "version" in door.status()
+
+
+def test_curl_on_the_admin_socket(door):
+    """The socket speaks HTTP: status, metrics, reload; the rest is 404 and 405."""
+    def ask(path, *words):
+        done = curl("--unix-socket", door.socket, "-w", "\n%{http_code}", *words, f"http://localhost{path}")
+        body, code = done.stdout.decode().rsplit("\n", 1)
+        return int(code), body
+    assert ask("/status")[0] == 200 and json.loads(ask("/status")[1])
+    code, text = ask("/metrics")
+    assert code == 200 and forms.parse_metrics(text)
+    assert ask("/reload", "-X", "POST")[0] == 200
+    assert ask("/nosuch")[0] == 404
+    assert ask("/reload")[0] == 405
+    assert ask("/status", "-X", "DELETE")[0] == 405
+
+
+def test_reload_that_fails_says_why(door):
+    """POST /reload with a wrong file: not 200, and the complaint with file, line and column."""
+    text = door.config_text()
+    door.configure("nonsense: 1\n")
+    try:
+        code, body = door.get("/reload", "POST")
+        assert code >= 400 and "door.yaml:1:1:" in body
+    finally:
+        door.configure(text)
+
+
+def test_metrics_port_has_metrics_only(door):
+    """Nobody reloads over the network."""
+    connection = http.client.HTTPConnection("127.0.0.1", door.metrics, timeout=5 * SLOW)
+    connection.request("POST", "/reload")
+    assert connection.getresponse().status in (404, 405)
+    connection.close()
+
+
+def test_socket_is_private(door):
+    """Only its owner may connect to the admin socket."""
+    assert stat.S_IMODE(os.stat(door.socket).st_mode) & 0o077 == 0
+
+
+def test_no_door(tmp_path):
+    """status and reload without a door: exit code 1, the socket is named."""
+    for verb in ("status", "reload"):
+        done = run(CARDEA, verb, "--socket", tmp_path / "nosuch.sock")
+        assert done.returncode == 1 and b"nosuch.sock" in done.stderr

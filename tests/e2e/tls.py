@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS clients: Python's ssl (OpenSSL underneath) and openssl s_client; ClientHellos as plain bytes."""
+import json
+import re
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+from run import SLOW
+
+
+def context(ca=None, cert=None, alpn=(), least=None, most=None):
+    """A client's context; without `ca` nothing is verified."""
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        ctx.load_verify_locations(ca)
+    else:
+        ctx.check_hostname = False
+        ctx.verify_mode = ssl.CERT_NONE
+    if cert:
+        ctx.load_cert_chain(cert.certificate, cert.key)
+    if alpn:
+        ctx.set_alpn_protocols(list(alpn))
+    if least:
+        ctx.minimum_version = least
+    if most:
+        ctx.maximum_version = most
+    return ctx
+
+
+def connect(door, sni, *, ca=None, cert=None, alpn=(), source=None, port=None, session=None, ctx=None):
+    """A finished handshake with the door."""
+    raw = door.dial(source=source, port=port)
+    try:
+        return (ctx or context(ca, cert, alpn)).wrap_socket(raw, server_hostname=sni, session=session)
+    except Exception:
+        raw.close()
+        raise
+
+
+def finish(sock):
+    """Say close_notify and wait for the other side's."""
+    try:
+        sock.unwrap()
+    except (ssl.SSLError, OSError):
+        pass
+
+
+def read_exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        more = sock.recv(min(65536, size - len(data)))
+        assert more, f"end after {len(data)} of {size} bytes: {data[-80:]!r}"
+        data += more
+    return data
+
+
+def read_line(sock):
+    """The other side's first line without its end; "" when it ends the connection instead."""
+    data = b""
+    try:
+        while not data.endswith(b"\n"):
+            more = sock.recv(1)
+            if not more:
+                return ""
+            data += more
+    except (ConnectionResetError, ssl.SSLError):
+        return ""
+    return data[:-1].decode()
+
+
+def read_all(sock):
+    """Everything until the other side's end. A reset counts as the end."""
+    data = b""
+    try:
+        while more := sock.recv(65536):
+            data += more
+    except (ConnectionResetError, ssl.SSLEOFError, BrokenPipeError):
+        pass
+    return data
+
+
+def ended(sock):
+    """True when the other side ends the connection within the socket's time-out; whatever it says first is skipped."""
+    try:
+        read_all(sock)
+    except TimeoutError:
+        return False
+    except ssl.SSLError:
+        pass
+    return True
+
+
+def alert_of(sock):
+    """The number of the plain TLS alert that the door sends, or None."""
+    data = read_all(sock)
+    while len(data) >= 7:
+        kind, size = data[0], struct.unpack("!H", data[3:5])[0]
+        if kind == 21 and size == 2:
+            return data[6]
+        data = data[5 + size:]
+    return None
+
+
+# ClientHellos as bytes --------------------------------------------------------------------------------------------
+
+def client_hello(sni, alpn=()):
+    """The first flight of a real client: one record."""
+    out = ssl.MemoryBIO()
+    side = context(alpn=alpn).wrap_bio(ssl.MemoryBIO(), out, server_hostname=sni)
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+def refragment(hello, size):
+    """The same handshake message in records of `size` bytes."""
+    header, message = hello[:3], hello[5:]
+    return b"".join(header + struct.pack("!H", len(message[i:i + size])) + message[i:i + size]
+                    for i in range(0, len(message), size))
+
+
+def split_hello(hello, parts=2):
+    """The message in `parts` records of about the same size."""
+    return refragment(hello, (len(hello) - 5 + parts - 1) // parts)
+
+
+# Half-close -------------------------------------------------------------------------------------------------------
+
+class HalfTls:
+    """TLS over a socket where close_notify can be sent and the other side still be read."""
+
+    def __init__(self, sock, ctx, sni):
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.side = ctx.wrap_bio(self.incoming, self.outgoing, server_hostname=sni)
+        self.step(self.side.do_handshake)
+
+    def step(self, function, *arguments):
+        while True:
+            try:
+                answer = function(*arguments)
+                self.flush()
+                return answer
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self.incoming.write(data)
+                else:
+                    self.incoming.write_eof()
+
+    def flush(self):
+        data = self.outgoing.read()
+        if data:
+            self.sock.sendall(data)
+
+    def send(self, data):
+        self.step(self.side.write, data)
+
+    def recv(self, size=65536):
+        """Bytes; b"" on the other side's close_notify; SSLEOFError on an end without one."""
+        try:
+            return self.step(self.side.read, size)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def close_notify(self):
+        try:
+            self.side.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        self.flush()
+
+
+# The tunnel protocol ----------------------------------------------------------------------------------------------
+
+def tunnel(door, sni, target, cert, *, ca=None, hello=None):
+    """(TLS socket, the door's answer) after a cardea/1 hello for `target`, or after the bytes `hello`."""
+    sock = connect(door, sni, ca=ca, cert=cert, alpn=["cardea/1"])
+    text = json.dumps({"v": 1, "target": target, "proto": "tcp"}).encode()
+    sock.sendall(struct.pack("!H", len(text)) + text if hello is None else hello)
+    size = struct.unpack("!H", read_exactly(sock, 2))[0]
+    return sock, json.loads(read_exactly(sock, size))
+
+
+# openssl s_client -------------------------------------------------------------------------------------------------
+
+class Said:
+    """What s_client printed, and the facts in it."""
+
+    def __init__(self, text, code):
+        self.text = text
+        self.code = code
+
+    def find(self, pattern):
+        match = re.search(pattern, self.text)
+        return match.group(1) if match else None
+
+    @property
+    def done(self):
+        """True when the handshake was done."""
+        return bool(re.search(r"(New|Reused), TLSv", self.text)) and "Cipher is (NONE)" not in self.text
+
+    version = property(lambda self: self.find(r"(?:New|Reused), (TLSv[0-9.]+)"))
+    cipher = property(lambda self: self.find(r"Cipher is (\S+)"))
+    reused = property(lambda self: "Reused, TLSv" in self.text)
+    group = property(lambda self: self.find(r"(?:Server Temp Key: |Negotiated TLS1.3 group: )([^\n]+)"))
+    alpn = property(lambda self: self.find(r"ALPN protocol: (\S+)"))
+    compression = property(lambda self: self.find(r"Compression: (\S+)"))
+    alert = property(lambda self: self.find(r"SSL alert number (\d+)"))
+
+
+def s_client(door, sni, *flags, until=None, then=b"", timeout=10.0, port=None):
+    """Run openssl s_client. It is left running until `until` (bytes: what the backend says) is printed; then `then`
+    is typed, and standard input ends. Without `until` it ends right after the handshake."""
+    name = ["-servername", sni] if sni else ["-noservername"]
+    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{port or door.port}", *name, *map(str, flags)]
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    text = bytearray()
+
+    def read():
+        while more := child.stdout.read1(65536):
+            text.extend(more)
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    end = time.monotonic() + timeout * SLOW
+    try:
+        while until is not None and until not in text and reader.is_alive() and time.monotonic() < end:
+            time.sleep(0.005)
+        try:
+            child.stdin.write(then)
+            child.stdin.flush()
+            if then:
+                time.sleep(0.3 * SLOW)
+            child.stdin.close()
+        except BrokenPipeError:
+            pass
+        code = child.wait(max(0.1, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        child.kill()
+        code = child.wait()
+    reader.join(5)
+    child.stdout.close()
+    return Said(text.decode(errors="replace"), code)

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tunnel/wire.h, both directions: what is taken is within bounds, does not depend on the split, and reads
+ * back as itself when it is written again. */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "tunnel/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void hello(const uint8_t *data, size_t len)
+{
+    struct front_request got, again;
+    struct err err = {""};
+    struct buf out = {0};
+    enum front_result r = front_cardea.ask(data, len, &got, &err);
+    if (r == FRONT_MORE) {
+        CHECK(len < front_cardea.max);
+    } else if (r == FRONT_BAD) {
+        CHECK(err.text[0] != '\0' && got.bad == FRONT_BAD_HELLO);
+        struct front_answer answer = {.outcome = got.bad, .text = err.text};
+        struct wire_answer heard;
+        size_t used;
+        CHECK(front_cardea.answer(&answer, &out) && out.len <= WIRE_MESSAGE_MAX);
+        CHECK(wire_parse_answer(out.data, out.len, &heard, &used, NULL) == WIRE_OK && used == out.len);
+    } else {
+        CHECK(got.used <= len && got.used <= front_cardea.max && got.target.port != 0);
+        CHECK(front_cardea.ask(data, got.used - 1, &again, NULL) == FRONT_MORE);
+        CHECK(wire_encode_hello(&got.target, &out));
+        CHECK(front_cardea.ask(out.data, out.len, &again, NULL) == FRONT_TARGET && again.used == out.len);
+        CHECK(strcmp(again.target.host, got.target.host) == 0 && again.target.port == got.target.port);
+        CHECK(again.target.udp == got.target.udp);
+    }
+    buf_free(&out);
+}
+
+static void answer(const uint8_t *data, size_t len)
+{
+    struct wire_answer got;
+    size_t used;
+    struct err err = {""};
+    enum wire_result r = wire_parse_answer(data, len, &got, &used, &err);
+    if (r == WIRE_MORE)
+        CHECK(len < WIRE_MESSAGE_MAX);
+    else if (r == WIRE_BAD)
+        CHECK(err.text[0] != '\0');
+    else
+        CHECK(used <= len && got.text[0] != '\0' && strpbrk(got.text, "\r\n\x1b") == NULL);
+}
+
+/* The JSON alone, framed here, so that the fuzzer need not get the length right. */
+static void framed(const uint8_t *data, size_t len)
+{
+    uint8_t message[WIRE_MESSAGE_MAX];
+    size_t n = MIN(len, (size_t)WIRE_JSON_MAX);
+    if (n == 0)
+        return;
+    message[0] = (uint8_t)(n >> 8);
+    message[1] = (uint8_t)n;
+    memcpy(message + 2, data, n);
+    hello(message, n + 2);
+    answer(message, n + 2);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    hello(data, len);
+    answer(data, len);
+    framed(data, len);
+    return 0;
+}

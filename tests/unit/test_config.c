@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration: good and broken files of tests/config, what a file becomes, and the manual page.
+ * CARDEA_UPDATE_GOLDEN=1 writes the expected errors and the page's keys anew instead of comparing them. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "config/config.h"
+
+#define FILES "tests/config/"
+#define PAGE "doc/man/cardea.yaml.5"
+
+static bool updating(void)
+{
+    return getenv("CARDEA_UPDATE_GOLDEN") != NULL;
+}
+
+static char *slurp(const char *path, struct buf *b)
+{
+    struct err err;
+    if (file_read(path, 1 << 24, b, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    return buf_text(b);
+}
+
+static void spew(const char *path, const char *text, size_t len)
+{
+    struct err err;
+    if (file_write_atomic(path, 0644, text, len, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* Run `each` on the .yaml files of a folder; returns how many there were. */
+static unsigned each_file(const char *folder, void (*each)(const char *path, const char *name))
+{
+    unsigned n = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        char path[512];
+        if (!str_glob("*.yaml", e->d_name))
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
+        each(path, e->d_name);
+        n++;
+    }
+    closedir(dir);
+    return n;
+}
+
+/* Under its own name without folders, as in its .expected file. */
+static struct config *parse_file(const char *path, const char *name, struct buf *errors)
+{
+    struct buf text = {0};
+    slurp(path, &text);
+    struct config *c = config_parse(name, text.data, text.len, errors);
+    buf_free(&text);
+    return c;
+}
+
+static void check_good(const char *path, const char *name)
+{
+    struct buf errors = {0};
+    struct config *c = parse_file(path, name, &errors);
+    if (c == NULL)
+        fail_msg("%s", buf_text(&errors));
+    assert_int_equal(errors.len, 0);
+    assert_string_equal(c->file, name);
+    config_free(c);
+    buf_free(&errors);
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    assert_true(each_file(FILES "good", check_good) >= 4);
+}
+
+static void check_broken(const char *path, const char *name)
+{
+    char expected_path[512];
+    struct buf errors = {0}, expected = {0};
+    struct config *c = parse_file(path, name, &errors);
+    assert_null(c);
+    assert_true(errors.len > 0);
+    snprintf(expected_path, sizeof(expected_path), "%.*s.expected", (int)strlen(path) - 5, path);
+    if (updating())
+        spew(expected_path, buf_text(&errors), errors.len);
+    assert_string_equal(buf_text(&errors), slurp(expected_path, &expected));
+    buf_free(&errors);
+    buf_free(&expected);
+    /* Whoever does not want the texts need not take them. */
+    assert_null(parse_file(path, name, NULL));
+}
+
+static void test_broken(void **state)
+{
+    (void)state;
+    assert_true(each_file(FILES "broken", check_broken) >= 40);
+}
+
+static struct config *everything(void)
+{
+    struct buf errors = {0};
+    struct config *c = config_load(FILES "good/everything.yaml", &errors);
+    if (c == NULL)
+        fail_msg("%s", buf_text(&errors));
+    return c;
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    struct config *c = everything();
+    assert_int_equal(c->workers, 2);
+    assert_int_equal(c->listeners.n, 2);
+    assert_string_equal(c->listeners.v[0].name.text, "main");
+    assert_string_equal(c->listeners.v[0].address.host, "::");
+    assert_int_equal(c->listeners.v[0].address.port, 443);
+    const struct config_networks *from = &c->listeners.v[0].proxy_protocol->from;
+    assert_int_equal(from->n, 2);
+    assert_int_equal(from->v[0].family, AF_INET);
+    assert_int_equal(from->v[0].prefix, 8);
+    assert_int_equal(from->v[0].addr[0], 10);
+    assert_int_equal(from->v[1].prefix, 128);
+    assert_string_equal(c->listeners.v[1].name.text, "*:8443");
+    assert_string_equal(c->listeners.v[1].address.host, "");
+    assert_null(c->listeners.v[1].proxy_protocol);
+    assert_string_equal(c->certificates.v[0].certificate.text, FILES "good/door.pem");
+    assert_string_equal(c->certificates.v[1].certificate.text, "/etc/cardea/app.pem");
+    assert_string_equal(c->certificates.v[1].names.v[0].text, "app.example.com");
+    assert_int_equal(c->trust.v[1].ca.n, 1);
+    assert_int_equal(c->limits.hello_size, 16 * 1024);
+    assert_true(c->limits.idle_timeout == 2 * 3600 * NSEC_PER_SEC);
+    assert_true(c->limits.total_timeout == 24 * 3600 * NSEC_PER_SEC);
+    assert_string_equal(c->audit.file.text, FILES "good/audit.jsonl");
+    assert_string_equal(c->admin.socket.text, FILES "good/cardea.sock");
+    assert_int_equal(c->admin.metrics.port, 9100);
+    config_free(c);
+}
+
+static const struct config_route *route(const struct config *c, const char *name)
+{
+    const struct config_route *r = config_route_find(c, name);
+    assert_non_null(r);
+    return r;
+}
+
+static void test_routes(void **state)
+{
+    (void)state;
+    struct config *c = everything();
+    const struct config_route *r = route(c, "web");
+    assert_int_equal(r->action, CONFIG_PASS);
+    assert_string_equal(r->sni.v[0].text, "www.example.com");
+    assert_string_equal(r->sni_file.text, FILES "good/names.txt");
+    assert_int_equal(r->pass->send_proxy, CONFIG_SEND_PROXY_V2);
+    assert_true(r->pass->health->timeout == 500 * NSEC_PER_MSEC);
+    assert_int_equal(r->clients.mode, CONFIG_CLIENTS_NONE);
+    r = route(c, "db");
+    assert_int_equal(r->first_bytes.v[0], CONFIG_FIRST_POSTGRES);
+    assert_string_equal(r->terminate->alpn.v[0].text, "postgresql");
+    assert_string_equal(r->terminate->tls->trust.text, CONFIG_TRUST_SYSTEM);
+    assert_null(r->terminate->tls->name.text);
+    assert_null(r->terminate->health);
+    r = route(c, "nobody");
+    assert_int_equal(r->action, CONFIG_REJECT);
+    assert_string_equal(config_alert_name(r->reject), "unrecognized_name");
+    assert_int_equal(route(c, "connect")->alpn.n, 2);
+    assert_null(config_route_find(c, "none"));
+    assert_non_null(config_trust_find(c, "inside"));
+    assert_null(config_trust_find(c, "system"));
+    config_free(c);
+}
+
+/* What a route leaves out it has from the door, or from its own other keys. */
+static void test_inherited(void **state)
+{
+    (void)state;
+    struct config *c = everything();
+    const struct config_route *r = route(c, "app");
+    assert_int_equal(r->tls.min_version, CONFIG_TLS_1_3);
+    assert_int_equal(r->tls.max_version, CONFIG_TLS_1_3);
+    assert_int_equal(r->tls.groups.n, 1);
+    assert_false(r->tls.tickets);
+    assert_int_equal(r->limits.connections, 5000);
+    assert_true(r->limits.idle_timeout == 600 * NSEC_PER_SEC);
+    assert_int_equal(r->terminate->alpn.n, 1);
+    assert_string_equal(r->terminate->alpn.v[0].text, "h2");
+    assert_string_equal(r->terminate->to.v[2].path, "/run/app.sock");
+    assert_null(r->terminate->to.v[2].host);
+    assert_string_equal(r->terminate->to.v[3].path, FILES "good/app.sock");
+    r = route(c, "tunnel");
+    assert_int_equal(r->tls.head.set, 0);
+    assert_int_equal(r->tls.groups.n, 4);
+    assert_true(r->tls.tickets);
+    assert_true(r->tls.ticket_lifetime == 6 * 3600 * NSEC_PER_SEC);
+    assert_int_equal(r->limits.connections, 0);
+    assert_true(r->limits.dial_timeout == 7 * NSEC_PER_SEC);
+    assert_true(r->limits.total_timeout == 24 * 3600 * NSEC_PER_SEC);
+    assert_int_equal(r->alpn.n, 1);
+    assert_string_equal(r->alpn.v[0].text, "cardea/1");
+    assert_string_equal(r->sni.v[0].text, "none");
+    config_free(c);
+}
+
+static void test_policy(void **state)
+{
+    (void)state;
+    struct config *c = everything();
+    assert_int_equal(c->policy.n, 3);
+    const struct config_policy_row *row = c->policy.v;
+    assert_int_equal(row[0].effect, CONFIG_ALLOW);
+    assert_string_equal(row[0].who.group.v[0].text, "ops");
+    assert_string_equal(row[0].who.issuer.v[0].text, "Staff CA");
+    assert_int_equal(row[0].targets.n, 4);
+    assert_string_equal(row[0].targets.v[1].text, "db.inside:5432-5440");
+    assert_int_equal(row[1].effect, CONFIG_DENY);
+    assert_int_equal(row[1].routes.n, 0);
+    assert_true(row[2].who.any);
+    config_free(c);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct buf errors = {0};
+    struct config *c = config_load(FILES "good/least.yaml", &errors);
+    assert_non_null(c);
+    assert_int_equal(c->workers, 0);
+    assert_int_equal(c->tls.min_version, CONFIG_TLS_1_2);
+    assert_int_equal(c->tls.max_version, CONFIG_TLS_1_3);
+    assert_int_equal(c->tls.groups.n, 4);
+    assert_string_equal(config_group_name(c->tls.groups.v[0]), "X25519MLKEM768");
+    assert_int_equal(c->tls.groups.v[3], 0x18);
+    assert_true(c->tls.tickets);
+    assert_true(c->tls.ticket_lifetime == 12 * 3600 * NSEC_PER_SEC);
+    assert_int_equal(c->limits.connections, 100000);
+    assert_int_equal(c->limits.per_source, 4096);
+    assert_true(c->limits.hello_timeout == 10 * NSEC_PER_SEC);
+    assert_true(c->limits.drain_timeout == 30 * NSEC_PER_SEC);
+    assert_true(c->limits.total_timeout == 0);
+    assert_int_equal(c->limits.hello_size, 65536);
+    assert_int_equal(c->limits.reserved_fds, 64);
+    assert_string_equal(c->audit.file.text, "-");
+    assert_null(c->admin.socket.text);
+    assert_null(c->admin.metrics.text.text);
+    config_free(c);
+}
+
+static void test_positions(void **state)
+{
+    (void)state;
+    struct config *c = everything();
+    struct err err;
+    const struct config_certificate *cert = &c->certificates.v[1];
+    assert_int_equal(config_error(c, cert->key.at, &err, "no key in %s", cert->key.text), -1);
+    assert_string_equal(err.text, FILES "good/everything.yaml:16:56: no key in " FILES "good/app.key");
+    config_error(c, c->routes.v[1].head.at, &err, "x");
+    assert_string_equal(err.text, FILES "good/everything.yaml:30:5: x");
+    config_error(c, c->policy.v[0].targets.v[0].at, &err, "x");
+    assert_string_equal(err.text, FILES "good/everything.yaml:63:15: x");
+    config_error(c, (struct config_pos){0, 0}, &err, "x");
+    assert_string_equal(err.text, FILES "good/everything.yaml: x");
+    config_free(c);
+}
+
+static void test_no_file(void **state)
+{
+    (void)state;
+    struct buf errors = {0};
+    assert_null(config_load("no/such.yaml", &errors));
+    assert_string_equal(buf_text(&errors), "no/such.yaml: No such file or directory\n");
+    assert_null(config_load("no/such.yaml", NULL));
+    buf_free(&errors);
+}
+
+/* Sizes that no file of tests/config should have. */
+static void test_huge(void **state)
+{
+    (void)state;
+    struct buf errors = {0};
+    size_t len = (16 << 20) + 1;
+    char *text = malloc(len);
+    assert_non_null(text);
+    memset(text, ' ', len);
+    assert_null(config_parse("x.yaml", text, len, &errors));
+    assert_string_equal(buf_text(&errors), "x.yaml: larger than 16 MiB\n");
+    buf_free(&errors);
+    memset(text, '[', 1 << 20);
+    assert_null(config_parse("x.yaml", text, 1 << 20, &errors));
+    assert_string_equal(buf_text(&errors), "x.yaml:1:17: more than 16 levels deep\n");
+    buf_free(&errors);
+    for (size_t i = 0; i < 3 << 20; i++)
+        text[i] = i < 4 ? "x: ["[i] : "a,"[i & 1];
+    assert_null(config_parse("x.yaml", text, 3 << 20, &errors));
+    assert_non_null(strstr(buf_text(&errors), "more than 1000000 values"));
+    buf_free(&errors);
+    free(text);
+}
+
+/* Ten thousand routes are read in well under a second, and names that occur twice are found among them. */
+static void test_many_routes(void **state)
+{
+    (void)state;
+    struct buf text = {0}, errors = {0};
+    buf_printf(&text, "listeners: [{address: ':443'}]\nroutes:\n");
+    for (unsigned i = 0; i < 10000; i++)
+        buf_printf(&text, "  - {name: r%u, sni: h%u.example, pass: {to: 'b%u.inside:443'}}\n", i, i, i);
+    struct config *c = config_parse("x.yaml", text.data, text.len, &errors);
+    assert_non_null(c);
+    assert_int_equal(c->routes.n, 10000);
+    config_free(c);
+    buf_printf(&text, "  - {name: r77, pass: {to: 'x:1'}}\n");
+    assert_null(config_parse("x.yaml", text.data, text.len, &errors));
+    assert_string_equal(
+        buf_text(&errors),
+        "x.yaml:10003:12: routes[10000].name: 'r77' is the name of routes[77] already (line 80)\n");
+    buf_free(&text);
+    buf_free(&errors);
+}
+
+static void test_client(void **state)
+{
+    (void)state;
+    static const char good[] =
+        "door: Door.example.com:443\ncert: me.pem\nkey: /k.pem\nca: ca.pem\nname: d.example\n";
+    struct buf errors = {0};
+    struct client_config *c = client_config_parse("home/config.yaml", good, sizeof(good) - 1, &errors);
+    assert_non_null(c);
+    assert_string_equal(c->door.host, "door.example.com");
+    assert_int_equal(c->door.port, 443);
+    assert_string_equal(c->cert.text, "home/me.pem");
+    assert_string_equal(c->key.text, "/k.pem");
+    assert_string_equal(c->name.text, "d.example");
+    client_config_free(c);
+    static const char bad[] = "door: example.com\ncret: me.pem\n";
+    assert_null(client_config_parse("c.yaml", bad, sizeof(bad) - 1, &errors));
+    assert_string_equal(
+        buf_text(&errors),
+        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, name)\n"
+        "c.yaml:1:7: door: found 'example.com', expected HOST:PORT or [V6]:PORT: there is no :PORT "
+        "after the host\n");
+    buf_free(&errors);
+    assert_null(client_config_load("no/such.yaml", &errors));
+    buf_free(&errors);
+}
+
+#define BEGIN ".\\\" Begin of what CARDEA_UPDATE_GOLDEN=1 test_config writes.\n"
+#define END ".\\\" End of it.\n"
+
+static void test_man(void **state)
+{
+    (void)state;
+    struct buf page = {0}, keys = {0}, fresh = {0};
+    char *text = slurp(PAGE, &page);
+    assert_true(config_man(&keys));
+    char *begin = strstr(text, BEGIN), *end = strstr(text, END);
+    assert_true(begin != NULL && end != NULL && begin < end);
+    begin += strlen(BEGIN);
+    assert_true(buf_append(&fresh, text, (size_t)(begin - text)) && buf_append(&fresh, keys.data, keys.len) &&
+                buf_printf(&fresh, "%s", end));
+    if (updating())
+        spew(PAGE, (char *)fresh.data, fresh.len);
+    else
+        assert_string_equal(buf_text(&fresh), text);
+    buf_free(&page);
+    buf_free(&keys);
+    buf_free(&fresh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),     cmocka_unit_test(test_broken),      cmocka_unit_test(test_values),
+        cmocka_unit_test(test_routes),   cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_huge),     cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
+        cmocka_unit_test(test_man),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policy: who may use which route and reach which target, and what must not get around a row. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "policy/policy.h"
+
+#define LIST_MAX 4
+
+/* A row as the tests write it. who: "group=ops|dev name=al*" or "any". */
+struct plan {
+    const char *name;
+    bool deny;
+    const char *who;
+    const char *targets[LIST_MAX];
+    uint32_t routes[LIST_MAX];
+    size_t route_count;
+};
+
+static size_t list_len(const char *const *list)
+{
+    size_t n = 0;
+    while (n < LIST_MAX && list[n] != NULL)
+        n++;
+    return n;
+}
+
+static enum identity_kind kind_of(const char *name)
+{
+    for (int k = 0; k < IDENTITY_KINDS; k++)
+        if (strcmp(identity_kind_name((enum identity_kind)k), name) == 0)
+            return (enum identity_kind)k;
+    fail_msg("no kind %s", name);
+    return IDENTITY_NAME;
+}
+
+struct who_space {
+    char text[128];
+    const char *patterns[LIST_MAX][LIST_MAX];
+    struct policy_who who[LIST_MAX];
+};
+
+static void read_who(const char *text, struct who_space *s, struct policy_row *row)
+{
+    snprintf(s->text, sizeof(s->text), "%s", text);
+    char *rest, *save = NULL;
+    for (char *word = strtok_r(s->text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(word, '=');
+        if (equals == NULL) {
+            row->who_any = true;
+            continue;
+        }
+        *equals = '\0';
+        size_t i = row->who_count++;
+        s->who[i] = (struct policy_who){kind_of(word), s->patterns[i], 0};
+        for (char *p = strtok_r(equals + 1, "|", &save); p != NULL; p = strtok_r(NULL, "|", &save))
+            s->patterns[i][s->who[i].count++] = p;
+    }
+    row->who = s->who;
+}
+
+static struct policy *build(const struct plan *plans, size_t count, struct err *err)
+{
+    static struct who_space spaces[16];
+    struct policy_row rows[16];
+    assert_true(count <= 16);
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = (struct policy_row){
+            .name = plans[i].name,
+            .deny = plans[i].deny,
+            .routes = plans[i].routes,
+            .route_count = plans[i].route_count,
+            .targets = plans[i].targets,
+            .target_count = list_len(plans[i].targets),
+        };
+        read_who(plans[i].who, spaces + i, rows + i);
+    }
+    return policy_build(rows, count, err);
+}
+
+static struct identity *alice(void)
+{
+    static const struct identity_fact facts[] = {
+        {IDENTITY_NAME, "alice"},
+        {IDENTITY_DNS, "Laptop.Staff.example"},
+        {IDENTITY_EMAIL, "alice@example.com"},
+        {IDENTITY_GROUP, "ops"},
+        {IDENTITY_GROUP, "db"},
+        {IDENTITY_URI, "spiffe://x/ops/alice"},
+        {IDENTITY_ISSUER, "Staff CA 1"},
+    };
+    return identity_make(facts, ARRAY_LEN(facts));
+}
+
+/* "allow RULE", "deny RULE", "deny -" (no rule) or "ask". */
+static void expect(const char *what, struct policy_verdict v, const char *expected)
+{
+    char text[128];
+    if (v.effect == POLICY_NEED_ADDRESS)
+        snprintf(text, sizeof(text), "ask");
+    else
+        snprintf(text, sizeof(text), "%s %s", v.effect == POLICY_ALLOW ? "allow" : "deny",
+                 v.rule != NULL ? v.rule : "-");
+    if (strcmp(text, expected) != 0)
+        fail_msg("%s: found \"%s\", expected \"%s\"", what, text, expected);
+}
+
+static struct policy_verdict reach(const struct policy *p, const struct identity *id, const char *host,
+                                   uint16_t port)
+{
+    struct policy_host h;
+    struct err err;
+    if (policy_host_parse(host, strlen(host), &h, &err) != 0)
+        fail_msg("%s: %s", host, err.text);
+    return policy_reach(p, 0, id, &h, port);
+}
+
+static struct policy_verdict reach_at(const struct policy *p, const struct identity *id, const char *host,
+                                      const char *address, uint16_t port)
+{
+    struct policy_host h;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    assert_int_equal(policy_host_parse(host, strlen(host), &h, NULL), 0);
+    if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
+        return policy_reach_address(p, 0, id, &h, (const struct sockaddr *)&in, port);
+    assert_int_equal(inet_pton(AF_INET6, address, &in6.sin6_addr), 1);
+    return policy_reach_address(p, 0, id, &h, (const struct sockaddr *)&in6, port);
+}
+
+static void test_who(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *who;
+        bool alice, nobody;
+    } cases[] = {
+        {"any", true, true},
+        {"name=alice", true, false},
+        {"name=Alice", false, false},
+        {"name=al*", true, false},
+        {"name=lice", false, false},
+        {"name=*", true, false},
+        {"group=ops", true, false},
+        {"group=op", false, false},
+        {"group=dev|db", true, false},
+        {"group=ops name=bob", false, false},
+        {"group=ops name=bob|alice", true, false},
+        {"any group=dev", false, false},
+        {"dns=*.staff.EXAMPLE", true, false},
+        {"dns=laptop", false, false},
+        {"email=*@example.com", true, false},
+        {"email=*@example.co", false, false},
+        {"uri=spiffe://x/*", true, false},
+        {"uri=spiffe://y/*", false, false},
+        {"issuer=Staff*", true, false},
+        /* A value of one kind is nothing to another. */
+        {"name=ops", false, false},
+        {"group=alice", false, false},
+    };
+    struct identity *id = alice();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct plan row = {"r", false, cases[i].who, {NULL}, {0}, 0};
+        struct err err;
+        struct policy *p = build(&row, 1, &err);
+        assert_non_null(p);
+        expect(cases[i].who, policy_use_route(p, 0, id), cases[i].alice ? "allow r" : "deny -");
+        expect(cases[i].who, policy_use_route(p, 0, NULL), cases[i].nobody ? "allow r" : "deny -");
+        policy_free(p);
+    }
+    identity_free(id);
+}
+
+static void test_use(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"no-mallory", true, "name=mallory", {NULL}, {0}, 0},
+        {"not-inside", true, "any", {"*.inside:*"}, {0}, 0},
+        {"ssh", false, "group=ops", {"*:22"}, {1}, 1},
+        {"web", false, "group=ops", {NULL}, {2, 3}, 2},
+        {"closed", true, "any", {NULL}, {4}, 1},
+        {"late", false, "any", {NULL}, {4}, 1},
+    };
+    struct err err;
+    struct policy *p = build(rows, ARRAY_LEN(rows), &err);
+    struct identity *id = alice();
+    static const struct identity_fact facts[] = {{IDENTITY_NAME, "mallory"}, {IDENTITY_GROUP, "ops"}};
+    struct identity *mallory = identity_make(facts, 2);
+    assert_non_null(p);
+    expect("tunnel", policy_use_tunnel(p, 1, id), "allow ssh");
+    expect("targets are for tunnels", policy_use_route(p, 1, id), "deny -");
+    expect("web", policy_use_route(p, 2, id), "allow web");
+    expect("web as tunnel", policy_use_tunnel(p, 3, id), "allow web");
+    expect("other", policy_use_route(p, 0, id), "deny -");
+    expect("closed", policy_use_route(p, 4, id), "deny closed");
+    expect("closed", policy_use_tunnel(p, 4, NULL), "deny closed");
+    expect("mallory", policy_use_tunnel(p, 1, mallory), "deny no-mallory");
+    expect("mallory", policy_use_route(p, 2, mallory), "deny no-mallory");
+    policy_free(p);
+    p = build(NULL, 0, &err);
+    expect("empty", policy_use_route(p, 0, id), "deny -");
+    expect("empty", reach(p, id, "a.b", 1), "deny -");
+    policy_free(p);
+    identity_free(id);
+    identity_free(mallory);
+}
+
+static void test_reach(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"no-secrets", true, "any", {"vault.inside:*", "192.168.7.0/24:*"}, {0}, 0},
+        {"ops",
+         false,
+         "group=ops",
+         {"*.inside:22", "db.inside:5432-5440", "10.0.0.0/8:*", "[fd00::]/8:22"},
+         {0},
+         1},
+        {"elsewhere", false, "group=ops", {"*:*"}, {9}, 1},
+        {"use-only", false, "group=ops", {NULL}, {0}, 0},
+        {"one", false, "any", {"192.168.0.0/16:443", "[::1]:1", "127.0.0.1:8-9"}, {0}, 0},
+    };
+    static const struct {
+        const char *host;
+        uint16_t port;
+        const char *verdict;
+    } cases[] = {
+        {"10.1.2.3", 1, "allow ops"},
+        {"10.1.2.3", 65535, "allow ops"},
+        {"11.1.2.3", 1, "deny -"},
+        {"::ffff:10.1.2.3", 1, "allow ops"},
+        {"[::ffff:a01:203]", 1, "allow ops"},
+        {"FD12::1", 22, "allow ops"},
+        {"fd12::1", 23, "deny -"},
+        {"fe80::1", 22, "deny -"},
+        {"192.168.7.9", 443, "deny no-secrets"},
+        {"::FFFF:192.168.7.9", 443, "deny no-secrets"},
+        {"192.168.6.9", 443, "allow one"},
+        {"192.168.6.9", 444, "deny -"},
+        {"VAULT.inside.", 22, "deny no-secrets"},
+        {"::1", 1, "allow one"},
+        {"127.0.0.1", 7, "deny -"},
+        {"127.0.0.1", 8, "allow one"},
+        {"127.0.0.1", 9, "allow one"},
+        {"127.0.0.1", 10, "deny -"},
+        {"127.0.0.2", 8, "deny -"},
+        /* Names, before their addresses are known. */
+        {"a.inside", 22, "ask"}, /* unless it leads to 192.168.7.0/24 */
+        {"db.inside", 5436, "ask"},
+        {"inside", 7777, "ask"}, /* if it leads to 10.0.0.0/8 */
+    };
+    struct err err;
+    struct policy *p = build(rows, ARRAY_LEN(rows), &err);
+    struct identity *id = alice();
+    assert_non_null(p);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        expect(cases[i].host, reach(p, id, cases[i].host, cases[i].port), cases[i].verdict);
+    expect("name", reach_at(p, id, "a.inside", "8.8.8.8", 22), "allow ops");
+    expect("name", reach_at(p, id, "a.b.inside", "::ffff:192.168.7.1", 22), "deny no-secrets");
+    expect("name", reach_at(p, id, "a.inside", "192.168.7.1", 22), "deny no-secrets");
+    expect("name", reach_at(p, id, "elsewhere.example", "10.9.9.9", 80), "allow ops");
+    expect("name", reach_at(p, id, "elsewhere.example", "9.9.9.9", 80), "deny -");
+    expect("name", reach_at(p, id, "vault.inside", "10.9.9.9", 80), "deny no-secrets");
+    expect("name", reach_at(p, NULL, "elsewhere.example", "10.9.9.9", 80), "deny -");
+    expect("name", reach_at(p, NULL, "elsewhere.example", "192.168.1.1", 443), "allow one");
+    policy_free(p);
+    identity_free(id);
+}
+
+/* When a name must be resolved, and when the answer is known before: nobody has names resolved that he may
+ * not reach, and no address gets around a deny row. */
+static void test_need_address(void **state)
+{
+    (void)state;
+    static const struct {
+        struct plan rows[3];
+        const char *first; /* policy_reach(x.example:80) */
+        const char *at_10; /* policy_reach_address(10.1.1.1) */
+        const char *at_8;  /* policy_reach_address(8.8.8.8) */
+    } cases[] = {
+        {{{"a", false, "any", {"x.example:80"}, {0}, 0}}, "allow a", "allow a", "allow a"},
+        {{{"a", false, "any", {"x.example:81"}, {0}, 0}}, "deny -", "deny -", "deny -"},
+        {{{"a", false, "any", {"10.0.0.0/8:80"}, {0}, 0}}, "ask", "allow a", "deny -"},
+        {{{"a", false, "any", {"10.0.0.0/8:81"}, {0}, 0}}, "deny -", "deny -", "deny -"},
+        {{{"a", true, "any", {"10.0.0.0/8:*"}, {0}, 0}}, "deny -", "deny a", "deny -"},
+        {{{"a", true, "any", {"10.0.0.0/8:*"}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
+         "ask",
+         "deny a",
+         "allow b"},
+        {{{"a", false, "any", {"*:*"}, {0}, 0}, {"b", true, "any", {"10.0.0.0/8:*"}, {0}, 0}},
+         "allow a",
+         "allow a",
+         "allow a"},
+        {{{"a", false, "any", {"10.0.0.0/8:*"}, {0}, 0}, {"b", true, "any", {NULL}, {0}, 0}},
+         "ask",
+         "allow a",
+         "deny b"},
+        {{{"a", false, "any", {"10.0.0.0/8:*"}, {0}, 0}, {"b", false, "any", {"*:80"}, {0}, 0}},
+         "allow b",
+         "allow a",
+         "allow b"},
+        {{{"a", true, "any", {"10.0.0.0/8:*"}, {0}, 0}, {"b", true, "any", {"*.example:*"}, {0}, 0}},
+         "deny b",
+         "deny a",
+         "deny b"},
+        {{{"a", true, "any", {"10.0.0.0/8:81"}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
+         "allow b",
+         "allow b",
+         "allow b"},
+        {{{"a", true, "any", {"10.0.0.0/8:*"}, {0}, 0},
+          {"b", false, "any", {"0.0.0.0/0:*"}, {0}, 0},
+          {"c", true, "any", {NULL}, {0}, 0}},
+         "ask",
+         "deny a",
+         "allow b"},
+        /* Rows for others do not count. */
+        {{{"a", true, "group=dev", {"10.0.0.0/8:*"}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
+         "allow b",
+         "allow b",
+         "allow b"},
+        {{{"a", true, "any", {"10.0.0.0/8:*"}, {5}, 1}, {"b", false, "any", {"*:*"}, {0}, 0}},
+         "allow b",
+         "allow b",
+         "allow b"},
+        /* A deny row without targets is for all of them; an allow row without targets for none. */
+        {{{"a", true, "any", {NULL}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
+         "deny a",
+         "deny a",
+         "deny a"},
+        {{{"a", false, "any", {NULL}, {0}, 0}}, "deny -", "deny -", "deny -"},
+        {{{"a", true, "any", {"[::]/0:*"}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
+         "ask",
+         "allow b",
+         "allow b"},
+    };
+    struct identity *id = alice();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t count = 0;
+        while (count < 3 && cases[i].rows[count].name != NULL)
+            count++;
+        struct err err;
+        struct policy *p = build(cases[i].rows, count, &err);
+        char what[16];
+        snprintf(what, sizeof(what), "case %zu", i);
+        expect(what, reach(p, id, "x.example", 80), cases[i].first);
+        expect(what, reach_at(p, id, "x.example", "10.1.1.1", 80), cases[i].at_10);
+        expect(what, reach_at(p, id, "x.example", "::ffff:10.1.1.1", 80), cases[i].at_10);
+        expect(what, reach_at(p, id, "x.example", "8.8.8.8", 80), cases[i].at_8);
+        expect(what, reach_at(p, id, "x.example", "0.0.0.0", 80), "deny -");
+        expect(what, reach_at(p, id, "x.example", "::", 80), "deny -");
+        expect(what, reach_at(p, id, "x.example", "::ffff:0.0.0.0", 80), "deny -");
+        policy_free(p);
+    }
+    identity_free(id);
+}
+
+static void test_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *name; /* NULL: refused */
+        bool is_address;
+    } cases[] = {
+        {"DB.Inside", "db.inside", false},
+        {"db.inside.", "db.inside", false},
+        {"localhost", "localhost", false},
+        {"_srv.a-b.x1", "_srv.a-b.x1", false},
+        {"1.example", "1.example", false},
+        {"0x7f.example", "0x7f.example", false},
+        {"0xg", "0xg", false},
+        {"127.0.0.1", "127.0.0.1", true},
+        {"::1", "::1", true},
+        {"[::1]", "::1", true},
+        {"2001:DB8:0:0::1", "2001:db8::1", true},
+        {"::ffff:127.0.0.1", "127.0.0.1", true},
+        {"::FFFF:7F00:1", "127.0.0.1", true},
+        {"0:0:0:0:0:ffff:7f00:0001", "127.0.0.1", true},
+        {"127.1", NULL, false},
+        {"127.0.1", NULL, false},
+        {"127.0.0.1.", NULL, false},
+        {"127.0.0.01", NULL, false},
+        {"0177.0.0.1", NULL, false},
+        {"0x7f.1", NULL, false},
+        {"0X7F.0x0.0x0.0x1", NULL, false},
+        {"a.0x1", NULL, false},
+        {"a.0x", NULL, false},
+        {"0x7f000001", NULL, false},
+        {"0x7f000001.", NULL, false},
+        {"2130706433", NULL, false},
+        {"1.2.3.4.5", NULL, false},
+        {"256.0.0.1", NULL, false},
+        {"example.1", NULL, false},
+        {"0", NULL, false},
+        {"0.0.0.0", NULL, false},
+        {"::", NULL, false},
+        {"[::]", NULL, false},
+        {"::ffff:0.0.0.0", NULL, false},
+        {"::ffff:127.1", NULL, false},
+        {"fe80::1%eth0", NULL, false},
+        {"fe80::1%25eth0", NULL, false},
+        {"[127.0.0.1]", NULL, false},
+        {"[::1", NULL, false},
+        {"[]", NULL, false},
+        {"[", NULL, false},
+        {"[db.inside]", NULL, false},
+        {"::1]", NULL, false},
+        {"127.0.0.1 x", NULL, false},
+        {" 127.0.0.1", NULL, false},
+        {"127.0.0.1\n", NULL, false},
+        {"127\xe3\x80\x82"
+         "0.0.1",
+         NULL, false},
+        {"a..b", NULL, false},
+        {".a", NULL, false},
+        {"a..", NULL, false},
+        {".", NULL, false},
+        {"", NULL, false},
+        {"*.inside", NULL, false},
+        {"a/b", NULL, false},
+        {"a@b", NULL, false},
+        {"db.inside:22", NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct policy_host h;
+        struct err err = {""};
+        int rc = policy_host_parse(cases[i].text, strlen(cases[i].text), &h, &err);
+        if ((rc == 0) != (cases[i].name != NULL) || (rc != 0 && err.text[0] == '\0'))
+            fail_msg("\"%s\": %d \"%s\"", cases[i].text, rc, err.text);
+        for (const char *c = err.text; *c != '\0'; c++)
+            assert_true(*c >= ' ' && *c <= '~');
+        if (rc == 0) {
+            assert_string_equal(h.name, cases[i].name);
+            assert_int_equal(h.is_address, cases[i].is_address);
+        }
+    }
+    struct policy_host h;
+    struct err err;
+    assert_int_equal(policy_host_parse("a\0.inside", 9, &h, &err), -1);
+    char name[300];
+    for (size_t i = 0; i < sizeof(name); i++)
+        name[i] = i % 50 == 49 ? '.' : 'a';
+    assert_int_equal(policy_host_parse(name, 253, &h, &err), 0);
+    assert_int_equal(policy_host_parse(name, 254, &h, &err), -1);
+    assert_int_equal(policy_host_parse(name, 300, &h, &err), -1);
+    name[253] = '.';
+    assert_int_equal(policy_host_parse(name, 254, &h, &err), 0);
+    assert_int_equal(strlen(h.name), 253);
+    memset(name, 'a', sizeof(name));
+    assert_int_equal(policy_host_parse(name, 63, &h, &err), 0);
+    assert_int_equal(policy_host_parse(name, 64, &h, &err), -1);
+}
+
+static void test_targets(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "*:*",           "*:443",          "*.inside:22",     "db.inside:5432-5440",
+        "DB.inside.:22", "db*.x:1-65535",  "10.0.0.0/8:*",    "10.1.2.3:22",
+        "0.0.0.0/0:*",   "10.1.2.3/32:22", "[::1]:22",        "[fd00::]/8:22",
+        "[fd00::/8]:22", "[::]/0:*",       "localhost:80-80", "**.inside:22",
+        "*-db.inside:1",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct err err;
+        if (policy_target_check(good[i], &err) != 0)
+            fail_msg("%s: %s", good[i], err.text);
+    }
+    static const struct {
+        const char *text, *error;
+    } bad[] = {
+        {"", "no port"},
+        {"db.inside", "no port"},
+        {"db.inside:", "port \"\""},
+        {":22", "no host"},
+        {"db.inside:0", "port \"0\""},
+        {"db.inside:65536", "port \"65536\""},
+        {"db.inside:ssh", "port \"ssh\""},
+        {"db.inside:1-", "port \"\""},
+        {"db.inside:-1", "port \"\""},
+        {"db.inside:9-8", "lower one first"},
+        {"db.inside:1-2-3", "port \"2-3\""},
+        {"fd00::/8:22", "in brackets"},
+        {"::1", "in brackets"},
+        {"[fd00::1:22", "without ']'"},
+        {"[fd00::1]x:22", "after ']'"},
+        {"[fd00::1]", "no port"},
+        {"[db.inside]:22", "expected an address"},
+        {"[10.0.0.1]:22", "IPv4 in brackets"},
+        {"[::ffff:10.0.0.0]/104:22", "IPv4 in brackets"},
+        {"10.0.0.0/33:22", "/0 to /32"},
+        {"10.0.0.0/:22", "/0 to /32"},
+        {"10.0.0.0/-1:22", "/0 to /32"},
+        {"10.0.0.0/8/8:22", "/0 to /32"},
+        {"[fd00::]/129:22", "/0 to /128"},
+        {"10.1.0.0/8:22", "expected 10.0.0.0/8"},
+        {"[fd00::1]/8:22", "expected fd00::/8"},
+        {"db.inside/8:22", "expected an address"},
+        {"*/8:22", "expected an address"},
+        {"*.*:22", "part of an address"},
+        {"10.*:22", "part of an address"},
+        {"10.0.0.*:22", "part of an address"},
+        {"127.1:22", "part of an address"},
+        {"010.0.0.1:22", "part of an address"},
+        {"2130706433:22", "part of an address"},
+        {"0x7f.1:22", "expected a DNS name"},
+        {"a..b:22", "expected a DNS name"},
+        {"a b:22", "expected a DNS name"},
+        {"[]:22", "no host"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct err err = {""};
+        if (policy_target_check(bad[i].text, &err) == 0 || strstr(err.text, bad[i].error) == NULL)
+            fail_msg("\"%s\": \"%s\" does not say \"%s\"", bad[i].text, err.text, bad[i].error);
+    }
+}
+
+static void test_build_errors(void **state)
+{
+    (void)state;
+    static const char *const none[1];
+    struct policy_who who = {IDENTITY_GROUP, none, 0};
+    struct policy_row row = {.name = "ops"};
+    struct err err;
+    assert_null(policy_build(&row, 1, &err));
+    assert_string_equal(err.text,
+                        "policy row ops: who is empty, so the row would match nobody: expected a key such as "
+                        "group, or any: true");
+    row.who = &who;
+    row.who_count = 1;
+    assert_null(policy_build(&row, 1, &err));
+    assert_non_null(strstr(err.text, "who: group is an empty list"));
+    struct plan plans[] = {{"a", false, "any", {"x:1"}, {0}, 0},
+                           {"b", false, "group=g", {"y:1", "z"}, {0}, 0}};
+    assert_null(build(plans, 2, &err));
+    assert_non_null(strstr(err.text, "policy row b: target \"z\": found no port"));
+}
+
+static void test_denial(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"closed", true, "any", {"vault.inside:*"}, {0}, 0},
+        {"use", false, "group=ops", {NULL}, {0}, 0},
+        {"web", false, "group=ops", {"*.web:443"}, {0}, 0},
+        {"ops", false, "group=ops", {"*.inside:22"}, {0}, 0},
+    };
+    struct err err;
+    char text[POLICY_TEXT_MAX];
+    struct policy *p = build(rows, ARRAY_LEN(rows), &err);
+    struct identity *id = alice();
+    struct policy_verdict v = reach(p, id, "db.inside", 5432);
+    assert_string_equal(policy_denial(&v, id, "reach db.inside:5432", text),
+                        "no rule lets alice reach db.inside:5432 (rule ops allows *.inside:22)");
+    v = reach(p, id, "elsewhere", 22);
+    assert_string_equal(v.near_target, "*.inside:22");
+    v = reach(p, id, "vault.inside", 22);
+    assert_string_equal(policy_denial(&v, id, "reach vault.inside:22", text),
+                        "rule closed does not let alice reach vault.inside:22");
+    v = reach(p, NULL, "db.inside", 22);
+    assert_string_equal(policy_denial(&v, NULL, "reach db.inside:22", text),
+                        "no rule lets a client without a certificate reach db.inside:22");
+    policy_free(p);
+    p = build(rows + 1, 1, &err);
+    v = reach(p, id, "db.inside", 22);
+    assert_string_equal(policy_denial(&v, id, "reach db.inside:22", text),
+                        "no rule lets alice reach db.inside:22 (rule use has no targets)");
+    policy_free(p);
+    identity_free(id);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who),          cmocka_unit_test(test_use),    cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_need_address), cmocka_unit_test(test_hosts),  cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_build_errors), cmocka_unit_test(test_denial),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

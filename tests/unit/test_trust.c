@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pki.h"
+
+#include <pthread.h>
+
+#include "cert/trust.h"
+
+static struct ca *root, *middle, *other;
+
+static int make_roots(void **state)
+{
+    (void)state;
+    root = pki_root("Staff Root");
+    other = pki_root("Other Root");
+    middle = pki_issue(root, CA_PROFILE_INTERMEDIATE, (struct ca_request){.name = "Staff Middle"});
+    pki_save(root, "root");
+    pki_save(other, "other");
+    pki_save(middle, "middle");
+    return 0;
+}
+
+static int drop_roots(void **state)
+{
+    ca_free(root);
+    ca_free(other);
+    ca_free(middle);
+    return pki_remove(state);
+}
+
+static struct trust *load(const char *ca, const char *crl)
+{
+    struct err err = {{0}};
+    const char *ca_path = strcmp(ca, "system") == 0 ? ca : pki_path(ca),
+               *crl_path = crl ? pki_path(crl) : NULL;
+    struct trust *trust = trust_load(
+        &(struct trust_files){
+            .name = "staff", .ca = &ca_path, .ca_len = 1, .crl = &crl_path, .crl_len = crl != NULL},
+        &err);
+    if (trust == NULL)
+        fail_msg("%s", err.text);
+    return trust;
+}
+
+static void write_crl(const char *name, const struct ca *issuer, const struct ca *revoked, int64_t from,
+                      int64_t lifetime)
+{
+    struct err err;
+    struct buf pem = {0};
+    struct ca_serial serial = {.len = 0};
+    if (revoked != NULL)
+        serial = ca_serial(revoked);
+    assert_int_equal(ca_make_crl(issuer, &serial, revoked != NULL, 1, from, lifetime, &pem, &err), 0);
+    pki_write(name, pem.data, pem.len);
+    buf_free(&pem);
+}
+
+/* Verify and compare; `expected` NULL: must be proven. Takes the stack over. */
+static void expect_at(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack, enum trust_purpose purpose,
+                      const char *host, int64_t now, enum trust_alert alert, const char *expected)
+{
+    struct err err = {{0}};
+    enum trust_alert got = 0;
+    int rc = trust_verify(trust, stack, purpose, host, now, &got, &err);
+    pki_stack_free(stack);
+    if (expected == NULL && rc != 0)
+        fail_msg("refused: %s", err.text);
+    if (expected != NULL && rc != -1)
+        fail_msg("proven, expected: %s", expected);
+    if (expected != NULL && strstr(err.text, expected) == NULL)
+        fail_msg("expected '%s' in: %s", expected, err.text);
+    assert_int_equal(got, alert);
+}
+
+static void expect(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack, enum trust_purpose purpose,
+                   const char *host, enum trust_alert alert, const char *expected)
+{
+    expect_at(trust, stack, purpose, host, time(NULL), alert, expected);
+}
+
+static void test_chains(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL), *only_middle = load("middle.pem", NULL);
+    struct ca *leaf = pki_client(root, "ada"), *deep = pki_client(middle, "bob"),
+              *alien = pki_client(other, "eve");
+    X509 *m = ca_x509(middle), *r = ca_x509(root), *o = ca_x509(other);
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(deep), m, NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(deep), o, r, m, NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(deep), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+           "issuer 'Staff Middle' of certificate 'bob' is not in trust bundle staff");
+    expect(trust, pki_stack(ca_x509(alien), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+           "issuer 'Other Root'");
+    expect(trust, pki_stack(ca_x509(alien), o, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+           "certificate 'Other Root' is self-signed and not in trust bundle staff");
+    /* The proven leaf is the first one: a good certificate behind it proves nothing. */
+    expect(trust, pki_stack(ca_x509(alien), ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL,
+           TRUST_ALERT_UNKNOWN_CA, "eve");
+    /* An intermediate in the bundle is an anchor. */
+    expect(only_middle, pki_stack(ca_x509(deep), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(only_middle, pki_stack(ca_x509(deep), m, r, NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(only_middle, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+           "Staff Root");
+    expect(trust, pki_stack(NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE, "no certificate");
+    expect(trust, pki_stack(m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, NULL), TRUST_CLIENT, NULL,
+           TRUST_ALERT_BAD_CERTIFICATE, "17 certificates");
+    STACK_OF(CRYPTO_BUFFER) *junk = pki_stack(NULL);
+    sk_CRYPTO_BUFFER_push(junk, CRYPTO_BUFFER_new((const uint8_t *)"junk", 4, NULL));
+    expect(trust, junk, TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
+           "certificate 1 that was sent cannot be read");
+    ca_free(alien);
+    ca_free(deep);
+    ca_free(leaf);
+    trust_unref(only_middle);
+    trust_unref(trust);
+}
+
+static void test_dates_and_purpose(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    int64_t now = time(NULL);
+    struct ca *old =
+        pki_issue(root, CA_PROFILE_CLIENT,
+                  (struct ca_request){.name = "old", .not_before = 1700000000, .lifetime = 86400});
+    struct ca *leaf = pki_client(root, "ada"), *server = pki_server(root, "a.example");
+    expect(trust, pki_stack(ca_x509(old), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_EXPIRED,
+           "certificate 'old' has expired on 2023-11-15T22:13:20Z");
+    expect_at(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, now + 2 * PKI_YEAR,
+              TRUST_ALERT_CERTIFICATE_EXPIRED, "certificate 'ada' has expired on ");
+    expect_at(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, now + 20 * PKI_YEAR,
+              TRUST_ALERT_CERTIFICATE_EXPIRED, "has expired on ");
+    struct ca *later =
+        pki_issue(root, CA_PROFILE_CLIENT,
+                  (struct ca_request){.name = "later", .not_before = now + 3600, .lifetime = 86400});
+    expect(trust, pki_stack(ca_x509(later), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_EXPIRED,
+           "certificate 'later' is not valid before ");
+    expect(trust, pki_stack(ca_x509(server), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNSUPPORTED_CERTIFICATE,
+           "may not be used to prove a client");
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_SERVER, NULL, TRUST_ALERT_UNSUPPORTED_CERTIFICATE,
+           "may not be used to prove a server");
+    ca_free(later);
+    ca_free(server);
+    ca_free(leaf);
+    ca_free(old);
+    trust_unref(trust);
+}
+
+static void test_host_names(void **state)
+{
+    (void)state;
+    static const char *const sans[] = {"a.example", "*.wild.example", "192.0.2.7", "2001:db8::7"};
+    static const struct {
+        const char *host;
+        bool good;
+    } hosts[] = {
+        {"a.example", true},
+        {"A.Example", true},
+        {"a.example.", true},
+        {"b.example", false},
+        {"x.wild.example", true},
+        {"x.y.wild.example", false},
+        {"wild.example", false},
+        {"xwild.example", false},
+        {"192.0.2.7", true},
+        {"192.0.2.8", false},
+        {"2001:db8:0::7", true},
+        {"2001:db8::8", false},
+        {"common.example", false},
+        {"*.wild.example", false},
+        {"", false},
+        {".", false},
+        {".wild.example", false},
+    };
+    struct trust *trust = load("root.pem", NULL);
+    struct ca *server = pki_issue(root, CA_PROFILE_SERVER,
+                                  (struct ca_request){.name = "common.example", .sans = sans, .sans_len = 4});
+    struct ca *no_dns =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.name = "common.example", .sans = sans + 2, .sans_len = 1});
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        STACK_OF(CRYPTO_BUFFER) *stack = pki_stack(ca_x509(server), NULL);
+        int rc = trust_verify(trust, stack, TRUST_SERVER, hosts[i].host, time(NULL), NULL, NULL);
+        pki_stack_free(stack);
+        if ((rc == 0) != hosts[i].good)
+            fail_msg("'%s': %d", hosts[i].host, rc);
+    }
+    expect(trust, pki_stack(ca_x509(server), NULL), TRUST_SERVER, "b.example", TRUST_ALERT_BAD_CERTIFICATE,
+           "certificate 'common.example' is not for b.example");
+    /* The CN is never looked at, not even when there is no DNS name. */
+    expect(trust, pki_stack(ca_x509(no_dns), NULL), TRUST_SERVER, "common.example",
+           TRUST_ALERT_BAD_CERTIFICATE, "is not for common.example");
+    ca_free(no_dns);
+    ca_free(server);
+    trust_unref(trust);
+}
+
+/* Certificates that no good CA makes
+ * ----------------------------------------------------------------------------- */
+
+static void names_host(X509 *cert, const char *dns)
+{
+    pki_san(cert, GEN_DNS, dns, strlen(dns));
+}
+
+static void make_nul_name(X509 *cert)
+{
+    pki_san(cert, GEN_DNS, "a.example\0.evil.example", 23);
+}
+
+static void make_nul_cn(X509 *cert)
+{
+    pki_subject(cert, NID_commonName, V_ASN1_UTF8STRING, "a.example\0.evil", 15);
+}
+
+static void make_bare_star(X509 *cert)
+{
+    names_host(cert, "*");
+}
+
+static void make_star_tld(X509 *cert)
+{
+    names_host(cert, "*.example");
+}
+
+static void make_inner_star(X509 *cert)
+{
+    names_host(cert, "a.*");
+}
+
+static void make_partial_star(X509 *cert)
+{
+    names_host(cert, "a*.example");
+}
+
+static void make_two_stars(X509 *cert)
+{
+    names_host(cert, "*.*.example");
+}
+
+static void make_critical(X509 *cert)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj("1.3.6.1.4.1.99999.1", 1);
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    assert_true(ASN1_STRING_set(value, "\x05\0", 2));
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_OBJ(NULL, oid, 1, value);
+    assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(value);
+    ASN1_OBJECT_free(oid);
+    names_host(cert, "a.example");
+}
+
+static void make_good(X509 *cert)
+{
+    names_host(cert, "a.example");
+}
+
+static void make_no_signature_usage(X509 *cert)
+{
+    names_host(cert, "a.example");
+    pki_extension(cert, NID_key_usage, "critical,cRLSign");
+}
+
+static void make_code_signing(X509 *cert)
+{
+    names_host(cert, "a.example");
+    pki_extension(cert, NID_ext_key_usage, "codeSigning");
+}
+
+static const struct {
+    const char *what;
+    void (*make)(X509 *cert);
+    enum trust_alert alert;
+    const char *expected; /* NULL: proven */
+} odd_leaves[] = {
+    {"plain", make_good, 0, NULL},
+    {"SAN with NUL", make_nul_name, TRUST_ALERT_BAD_CERTIFICATE, ""},
+    {"CN with NUL", make_nul_cn, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
+    {"bare star", make_bare_star, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
+    {"star for a top-level domain", make_star_tld, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
+    {"star not left-most", make_inner_star, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
+    {"star within a label", make_partial_star, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
+    {"two stars", make_two_stars, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
+    {"unknown critical extension", make_critical, TRUST_ALERT_BAD_CERTIFICATE, "critical extension"},
+    {"keyUsage without signature", make_no_signature_usage, TRUST_ALERT_UNSUPPORTED_CERTIFICATE, "keyUsage"},
+    {"only code signing", make_code_signing, TRUST_ALERT_UNSUPPORTED_CERTIFICATE, "extendedKeyUsage"},
+};
+
+static void test_odd_leaves(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    for (size_t i = 0; i < ARRAY_LEN(odd_leaves); i++) {
+        print_message("  %s\n", odd_leaves[i].what);
+        X509 *cert = pki_blank(root, ca_private_key(other));
+        odd_leaves[i].make(cert);
+        pki_sign(cert, root);
+        expect(trust, pki_stack(cert, NULL), TRUST_SERVER, "a.example", odd_leaves[i].alert,
+               odd_leaves[i].expected);
+        X509_free(cert);
+    }
+    trust_unref(trust);
+}
+
+/* A leaf "eve" signed by a certificate that `issuer` gave to somebody, made by `make`. */
+static void expect_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
+                         enum trust_alert alert, const char *expected)
+{
+    struct ca *thief = pki_client(other, "Thief"); /* for its key */
+    X509 *between = pki_blank(root, ca_private_key(thief)), *leaf = pki_blank(root, ca_private_key(other));
+    pki_subject(between, NID_commonName, MBSTRING_ASC, "Between", 7);
+    make(between);
+    pki_sign(between, root);
+    assert_true(X509_set_issuer_name(leaf, X509_get_subject_name(between)));
+    names_host(leaf, dns);
+    pki_subject(leaf, NID_commonName, MBSTRING_ASC, "eve", 3);
+    assert_true(X509_sign(leaf, ca_private_key(thief), EVP_sha256()) > 0);
+    expect(trust, pki_stack(leaf, between, NULL), TRUST_CLIENT, NULL, alert, expected);
+    X509_free(leaf);
+    X509_free(between);
+    ca_free(thief);
+}
+
+static void make_leaf_like(X509 *cert)
+{
+    pki_extension(cert, NID_basic_constraints, "critical,CA:FALSE");
+}
+
+static void make_version1(X509 *cert)
+{
+    assert_true(X509_set_version(cert, X509_VERSION_1));
+}
+
+static void make_nothing(X509 *cert)
+{
+    (void)cert;
+}
+
+static void make_ca(X509 *cert)
+{
+    pki_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
+}
+
+static void make_ca_no_sign(X509 *cert)
+{
+    make_ca(cert);
+    pki_extension(cert, NID_key_usage, "critical,digitalSignature");
+}
+
+static void make_ca_server_only(X509 *cert)
+{
+    make_ca(cert);
+    pki_extension(cert, NID_ext_key_usage, "serverAuth");
+}
+
+static void make_constrained(X509 *cert)
+{
+    make_ca(cert);
+    pki_extension(cert, NID_name_constraints, "critical,permitted;DNS:good.example");
+}
+
+static void make_excluding(X509 *cert)
+{
+    make_ca(cert);
+    pki_extension(cert, NID_name_constraints, "critical,excluded;DNS:bad.example");
+}
+
+static void test_not_a_ca(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    const enum trust_alert unknown_ca = TRUST_ALERT_UNKNOWN_CA, bad = TRUST_ALERT_BAD_CERTIFICATE;
+    expect_below(trust, make_ca, "x.example", 0, NULL);
+    expect_below(trust, make_leaf_like, "x.example", unknown_ca, "'Between' signed another but is not a CA");
+    expect_below(trust, make_version1, "x.example", unknown_ca, "is not a CA");
+    expect_below(trust, make_nothing, "x.example", unknown_ca, "is not a CA");
+    expect_below(trust, make_ca_no_sign, "x.example", unknown_ca, "");
+    expect_below(trust, make_ca_server_only, "x.example", TRUST_ALERT_UNSUPPORTED_CERTIFICATE, "'Between'");
+    expect_below(trust, make_constrained, "www.good.example", 0, NULL);
+    expect_below(trust, make_constrained, "www.bad.example", bad, "permitted subtree violation");
+    expect_below(trust, make_excluding, "www.bad.example", bad, "excluded subtree violation");
+    expect_below(trust, make_excluding, "www.good.example", 0, NULL);
+    trust_unref(trust);
+}
+
+static void test_impostors(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    struct ca *fake = pki_root("Staff Root"); /* the same name, another key */
+    struct ca *eve = pki_client(fake, "ada");
+    expect(trust, pki_stack(ca_x509(eve), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA, "");
+    expect(trust, pki_stack(ca_x509(eve), ca_x509(fake), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+           "is self-signed and not in trust bundle");
+    expect(trust, pki_stack(ca_x509(fake), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA, "self-signed");
+    /* Without key identifiers only the signature tells them apart. */
+    X509 *cert = pki_blank(root, ca_private_key(fake));
+    pki_subject(cert, NID_commonName, MBSTRING_ASC, "ada", 3);
+    pki_sign(cert, fake);
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
+           "certificate 'ada' was not signed by the key of its issuer");
+    X509_free(cert);
+    /* A good certificate with one bit of its signature turned. */
+    struct ca *good = pki_client(root, "ada");
+    uint8_t *der = NULL;
+    size_t len = (size_t)i2d_X509(ca_x509(good), &der);
+    der[len - 1] ^= 1;
+    STACK_OF(CRYPTO_BUFFER) *turned = pki_stack(NULL);
+    sk_CRYPTO_BUFFER_push(turned, CRYPTO_BUFFER_new(der, len, NULL));
+    expect(trust, turned, TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE, "was not signed by");
+    OPENSSL_free(der);
+    ca_free(good);
+    ca_free(eve);
+    ca_free(fake);
+    trust_unref(trust);
+}
+
+static void test_weak(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    X509 *cert = pki_blank(root, ca_private_key(other));
+    pki_subject(cert, NID_commonName, MBSTRING_ASC, "sha1", 4);
+    assert_true(X509_sign(cert, ca_private_key(root), EVP_sha1()) > 0);
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
+           "signed with SHA-1");
+    X509_free(cert);
+    assert_non_null(
+        pki_openssl("req -x509 -newkey rsa:1024 -nodes -keyout weak.key -out weak.pem -subj /CN=weak"));
+    struct trust *weak = load("weak.pem", NULL);
+    BIO *bio = BIO_new_file(pki_path("weak.pem"), "r");
+    X509 *weak_cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    assert_non_null(weak_cert);
+    expect(weak, pki_stack(weak_cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
+           "only 1024 bits");
+    X509_free(weak_cert);
+    BIO_free(bio);
+    trust_unref(weak);
+    trust_unref(trust);
+}
+
+/* One certificate, not a CA, in the bundle: trusted for itself, and for nothing else. */
+static void test_pinned(void **state)
+{
+    (void)state;
+    struct ca *leaf = pki_client(other, "pinned"), *sibling = pki_client(other, "sibling");
+    pki_save(leaf, "pinned");
+    struct trust *trust = load("pinned.pem", NULL);
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(leaf), ca_x509(other), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(sibling), ca_x509(other), NULL), TRUST_CLIENT, NULL,
+           TRUST_ALERT_UNKNOWN_CA, "");
+    ca_free(sibling);
+    ca_free(leaf);
+    trust_unref(trust);
+}
+
+/* Revocation
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void test_revoked(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    const enum trust_alert unknown = TRUST_ALERT_CERTIFICATE_UNKNOWN;
+    struct ca *good = pki_client(root, "good"), *bad = pki_client(root, "bad"),
+              *deep = pki_client(middle, "deep");
+    write_crl("root.crl", root, bad, now - 60, 3600);
+    write_crl("middle.crl", middle, NULL, now - 60, 3600);
+    struct trust *trust = load("root.pem", "root.crl");
+    expect(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    char when[64];
+    strftime(when, sizeof(when), "certificate 'bad' was revoked on %Y-%m-%dT", gmtime(&(time_t){now - 60}));
+    expect(trust, pki_stack(ca_x509(bad), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED, when);
+    /* Expired, or not valid yet: closed. */
+    expect_at(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, now + 7200, unknown,
+              "has only a CRL that has expired");
+    expect_at(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, now - 120, unknown,
+              "has only a CRL that is not valid yet");
+    /* The leaf's issuer has no CRL in the bundle: closed, although the root has one. */
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, unknown,
+           "issuer 'Staff Middle' of certificate 'deep' has no CRL");
+    trust_unref(trust);
+    /* It has one; the root has none, which is no matter. */
+    trust = load("root.pem", "middle.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(trust);
+    /* An intermediate in the bundle is the anchor: its own CRL is enough. */
+    trust = load("middle.pem", "middle.crl");
+    expect(trust, pki_stack(ca_x509(deep), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(trust);
+    /* Both, and the intermediate is revoked. */
+    write_crl("both.crl", root, middle, now - 60, 3600);
+    assert_non_null(pki_openssl("version; cat middle.crl >> both.crl"));
+    trust = load("root.pem", "both.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL,
+           TRUST_ALERT_CERTIFICATE_REVOKED, "certificate 'Staff Middle' was revoked");
+    trust_unref(trust);
+    ca_free(deep);
+    ca_free(bad);
+    ca_free(good);
+}
+
+/* A CRL with the right name that another key has signed must not count, whichever way. */
+static void test_forged_crl(void **state)
+{
+    (void)state;
+    struct ca *fake = pki_root("Staff Root"), *good = pki_client(root, "good");
+    write_crl("fake.crl", fake, NULL, time(NULL) - 60, 3600);
+    struct trust *trust = load("root.pem", "fake.crl");
+    expect(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_UNKNOWN, "CRL");
+    trust_unref(trust);
+    ca_free(good);
+    ca_free(fake);
+}
+
+static void test_reload(void **state)
+{
+    (void)state;
+    struct err err;
+    int64_t now = time(NULL);
+    struct ca *leaf = pki_client(root, "leaf");
+    write_crl("live.crl", root, NULL, now - 60, 3600);
+    struct trust *trust = load("root.pem", "live.crl");
+    assert_false(trust_stale(trust));
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    write_crl("live.crl", root, leaf, now - 30, 3600);
+    assert_true(trust_stale(trust));
+    struct trust *next = trust_reload(trust, &err);
+    assert_non_null(next);
+    assert_false(trust_stale(next));
+    expect(next, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
+           "revoked");
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    /* DER is read as well. */
+    assert_non_null(pki_openssl("crl -in live.crl -outform DER -out live.der && mv live.der live.crl"));
+    struct trust *der = trust_reload(next, &err);
+    assert_non_null(der);
+    expect(der, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
+           "revoked");
+    trust_unref(der);
+    pki_write("live.crl", "nonsense", 8);
+    assert_true(trust_stale(next));
+    assert_null(trust_reload(next, &err));
+    assert_non_null(strstr(err.text, "trust bundle staff: /"));
+    assert_non_null(strstr(err.text, "live.crl: no CRL"));
+    unlink(pki_path("live.crl"));
+    assert_true(trust_stale(next));
+    trust_unref(trust_ref(next));
+    trust_unref(next);
+    trust_unref(trust);
+    ca_free(leaf);
+}
+
+static void test_bundle_files(void **state)
+{
+    (void)state;
+    struct err err;
+    const char *path = pki_path("none.pem");
+    struct trust_files files = {.name = "staff", .ca = &path, .ca_len = 1};
+    assert_null(trust_load(&files, &err));
+    assert_non_null(strstr(err.text, "none.pem: No such file"));
+    files.ca_len = 0;
+    assert_null(trust_load(&files, &err));
+    pki_write("empty.pem", "", 0);
+    path = pki_path("empty.pem");
+    files.ca_len = 1;
+    assert_null(trust_load(&files, &err));
+    assert_non_null(strstr(err.text, "no certificate in PEM"));
+    assert_non_null(pki_openssl("version; cat root.pem other.pem > two.pem"));
+    struct trust *trust = load("two.pem", NULL);
+    assert_string_equal(trust_name(trust), "staff");
+    STACK_OF(CRYPTO_BUFFER) *names = trust_ca_names(trust);
+    assert_int_equal(sk_CRYPTO_BUFFER_num(names), 2);
+    pki_stack_free(names);
+    trust_unref(trust);
+    trust_unref(NULL);
+}
+
+static void test_system(void **state)
+{
+    (void)state;
+    if (access("/etc/ssl/certs/ca-certificates.crt", R_OK) != 0)
+        skip();
+    struct trust *trust = load("system", NULL);
+    struct ca *leaf = pki_server(root, "a.example");
+    STACK_OF(CRYPTO_BUFFER) *names = trust_ca_names(trust);
+    assert_true(sk_CRYPTO_BUFFER_num(names) > 20);
+    pki_stack_free(names);
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_SERVER, "a.example", TRUST_ALERT_UNKNOWN_CA,
+           "Staff Root");
+    ca_free(leaf);
+    trust_unref(trust);
+}
+
+/* Many threads, one bundle
+ * ---------------------------------------------------------------------------------------- */
+
+struct racer {
+    struct trust *trust;
+    X509 *good, *bad;
+    int wrong;
+};
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+    for (int i = 0; i < 200; i++) {
+        STACK_OF(CRYPTO_BUFFER) *good = pki_stack(r->good, NULL), *bad = pki_stack(r->bad, NULL);
+        r->wrong += trust_verify(r->trust, good, TRUST_CLIENT, NULL, time(NULL), NULL, NULL) != 0;
+        r->wrong += trust_verify(r->trust, bad, TRUST_CLIENT, NULL, time(NULL), NULL, NULL) == 0;
+        pki_stack_free(good);
+        pki_stack_free(bad);
+    }
+    trust_unref(r->trust);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    struct ca *good = pki_client(root, "good"), *bad = pki_client(root, "bad");
+    write_crl("race.crl", root, bad, time(NULL) - 60, 3600);
+    struct trust *trust = load("root.pem", "race.crl");
+    pthread_t threads[4];
+    struct racer racers[4];
+    for (size_t i = 0; i < 4; i++) {
+        racers[i] = (struct racer){trust_ref(trust), ca_x509(good), ca_x509(bad), 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    trust_unref(trust);
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(racers[i].wrong, 0);
+    }
+    ca_free(bad);
+    ca_free(good);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chains),     cmocka_unit_test(test_dates_and_purpose),
+        cmocka_unit_test(test_host_names), cmocka_unit_test(test_odd_leaves),
+        cmocka_unit_test(test_not_a_ca),   cmocka_unit_test(test_impostors),
+        cmocka_unit_test(test_weak),       cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_revoked),    cmocka_unit_test(test_forged_crl),
+        cmocka_unit_test(test_reload),     cmocka_unit_test(test_bundle_files),
+        cmocka_unit_test(test_system),     cmocka_unit_test(test_threads),
+    };
+    return cmocka_run_group_tests_name("trust", tests, make_roots, drop_roots);
+}

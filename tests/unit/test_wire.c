@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tunnel/wire.h: hello and answer of cardea/1. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "tunnel/wire.h"
+
+/* A message of this JSON; the caller frees it. */
+static struct buf message(const char *json, size_t len)
+{
+    struct buf b = {0};
+    uint8_t head[2] = {(uint8_t)(len >> 8), (uint8_t)len};
+    assert_true(buf_append(&b, head, 2) && buf_append(&b, json, len));
+    return b;
+}
+
+/* Ask on an exact heap copy, so that a sanitizer sees a read past the end. */
+static enum front_result ask(const uint8_t *data, size_t len, struct front_request *ret, struct err *err)
+{
+    uint8_t *copy = malloc(len > 0 ? len : 1);
+    assert_non_null(copy);
+    if (len > 0)
+        memcpy(copy, data, len);
+    enum front_result r = front_cardea.ask(copy, len, ret, err);
+    free(copy);
+    return r;
+}
+
+static enum front_result ask_json(const char *json, size_t len, struct front_request *ret, struct err *err)
+{
+    struct buf b = message(json, len);
+    enum front_result r = ask(b.data, b.len, ret, err);
+    if (r == FRONT_TARGET)
+        assert_int_equal(ret->used, b.len);
+    buf_free(&b);
+    return r;
+}
+
+static void test_hello_good(void **state)
+{
+    static const struct {
+        const char *json, *host;
+        uint16_t port;
+        bool udp;
+    } rows[] = {
+        {"{\"v\":1,\"target\":\"db.inside:5432\",\"proto\":\"tcp\"}", "db.inside", 5432, false},
+        {"{\"v\":1,\"target\":\"db.inside:5432\"}", "db.inside", 5432, false},
+        {"{\"v\":1,\"target\":\"db.inside:53\",\"proto\":\"udp\"}", "db.inside", 53, true},
+        {" { \"proto\" : \"tcp\" , \"target\" : \"[::1]:22\" , \"v\" : 1 } ", "::1", 22, false},
+        {"{\"v\":1,\"target\":\"a:1\",\"later\":{\"v\":2,\"x\":[1,null,true]}}", "a", 1, false},
+        {"{\"v\":1,\"target\":\"\\u0061.B:1\"}", "a.b", 1, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct front_request got;
+        struct err err = {""};
+        if (ask_json(rows[i].json, strlen(rows[i].json), &got, &err) != FRONT_TARGET)
+            fail_msg("%s: %s", rows[i].json, err.text);
+        assert_string_equal(got.target.host, rows[i].host);
+        assert_int_equal(got.target.port, rows[i].port);
+        assert_int_equal(got.target.udp, rows[i].udp);
+    }
+}
+
+static void test_hello_bad(void **state)
+{
+    static const struct {
+        const char *json, *why;
+    } rows[] = {
+        {"x", "not valid JSON"},
+        {"{}", "missing"},
+        {"[]", "not an object"},
+        {"1", "not valid JSON"},
+        {"\"v\"", "not valid JSON"},
+        {"null", "not valid JSON"},
+        {"{\"v\":1,\"target\":\"a:1\"", "not valid JSON"},
+        {"{\"v\":1,\"target\":\"a:1\"}}", "not valid JSON"},
+        {"{\"v\":1,\"target\":\"a:1\"}{}", "not valid JSON"},
+        {"{\"v\":1,\"target\":\"a:1\",}", "not valid JSON"},
+        {"{'v':1,'target':'a:1'}", "not valid JSON"},
+        {"{\"v\":1,\"target\":\"a:1\",\"target\":\"b:1\"}", "twice"},
+        {"{\"v\":1,\"target\":\"a:1\",\"\\u0074arget\":\"b:1\"}", "twice"},
+        {"{\"v\":1,\"target\":\"a:1\",\"x\":{\"y\":1,\"y\":2}}", "twice"},
+        {"{\"v\":1,\"target\":\"a\\u0000.ok:1\"}", "NUL"},
+        {"{\"v\":1,\"target\":\"a:1\",\"x\\u0000\":1}", "NUL"},
+        {"{\"v\":1,\"target\":\"\xff:1\"}", "not valid JSON"},
+        {"{\"v\":2,\"target\":\"a:1\"}", "version 2 of the tunnel protocol is not known here"},
+        {"{\"v\":0,\"target\":\"a:1\"}", "version 0"},
+        {"{\"v\":-1,\"whatever\":1}", "version -1"},
+        {"{\"v\":\"1\",\"target\":\"a:1\"}", "not an integer"},
+        {"{\"v\":1.0,\"target\":\"a:1\"}", "not an integer"},
+        {"{\"v\":true,\"target\":\"a:1\"}", "not an integer"},
+        {"{\"v\":99999999999999999999,\"target\":\"a:1\"}", "not valid JSON"},
+        {"{\"target\":\"a:1\"}", "missing"},
+        {"{\"v\":1}", "\"target\" is missing"},
+        {"{\"v\":1,\"target\":null}", "not a string"},
+        {"{\"v\":1,\"target\":[\"a:1\"]}", "not a string"},
+        {"{\"v\":1,\"target\":\"a:1\",\"proto\":1}", "not a string"},
+        {"{\"v\":1,\"target\":\"a:1\",\"proto\":\"TCP\"}", "neither"},
+        {"{\"v\":1,\"target\":\"a:1\",\"proto\":\"\"}", "neither"},
+        {"{\"v\":1,\"target\":\"\"}", "HOST:PORT"},
+        {"{\"v\":1,\"target\":\"a\"}", "HOST:PORT"},
+        {"{\"v\":1,\"target\":\"127.1:22\"}", "HOST:PORT"},
+        {"{\"v\":1,\"target\":\"a b:22\"}", "HOST:PORT"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct front_request got;
+        struct err err = {""};
+        if (ask_json(rows[i].json, strlen(rows[i].json), &got, &err) != FRONT_BAD)
+            fail_msg("taken: %s", rows[i].json);
+        if (strstr(err.text, rows[i].why) == NULL)
+            fail_msg("%s: said '%s', not '%s'", rows[i].json, err.text, rows[i].why);
+        assert_int_equal(got.bad, FRONT_BAD_HELLO);
+    }
+}
+
+static void test_hello_raw_nul(void **state)
+{
+    static const char in_string[] = "{\"v\":1,\"target\":\"a\0b:1\"}";
+    static const char after[] = "{\"v\":1,\"target\":\"a:1\"}\0";
+    (void)state;
+    struct front_request got;
+    assert_int_equal(ask_json(in_string, sizeof(in_string) - 1, &got, NULL), FRONT_BAD);
+    assert_int_equal(ask_json(after, sizeof(after) - 1, &got, NULL), FRONT_BAD);
+}
+
+static void test_hello_length(void **state)
+{
+    static const uint8_t zero[] = {0, 0}, over[] = {0x10, 0x01}, http[] = "GET / HTTP/1.1\r\n",
+                         tls[] = {0x16, 3, 1};
+    (void)state;
+    struct front_request got;
+    struct err err = {""};
+    assert_int_equal(ask(zero, 1, &got, &err), FRONT_MORE);
+    assert_int_equal(ask(zero, 2, &got, &err), FRONT_BAD);
+    assert_int_equal(ask(over, 2, &got, &err), FRONT_BAD);
+    assert_int_equal(ask(http, 4, &got, &err), FRONT_BAD);
+    assert_int_equal(ask(tls, 2, &got, &err), FRONT_BAD);
+    assert_non_null(strstr(err.text, "cardea/1"));
+
+    /* The longest that is taken, padded with spaces; and an over-long host in it. */
+    char json[WIRE_JSON_MAX];
+    static const char hello[] = "{\"v\":1,\"target\":\"a:1\"}";
+    memset(json, ' ', sizeof(json));
+    memcpy(json, hello, sizeof(hello) - 1);
+    assert_int_equal(ask_json(json, sizeof(json), &got, &err), FRONT_TARGET);
+    assert_int_equal(got.used, front_cardea.max);
+    int n = snprintf(json, sizeof(json), "{\"v\":1,\"target\":\"%0254d:1\"}", 0);
+    assert_int_equal(ask_json(json, (size_t)n, &got, &err), FRONT_BAD);
+    n = snprintf(json, sizeof(json), "{\"v\":1,\"target\":\"%04000d:1\"}", 0);
+    assert_int_equal(ask_json(json, (size_t)n, &got, &err), FRONT_BAD);
+    assert_non_null(strstr(err.text, "253"));
+
+    /* As deep as the length allows. */
+    memset(json, '[', sizeof(json));
+    assert_int_equal(ask_json(json, sizeof(json), &got, &err), FRONT_BAD);
+}
+
+/* Whatever the split: MORE for every prefix, and payload behind the hello is let be. */
+static void test_hello_splits(void **state)
+{
+    (void)state;
+    static const struct front_target target = {.host = "fd00::1", .port = 22};
+    struct buf b = {0};
+    struct front_request got;
+    assert_true(wire_encode_hello(&target, &b));
+    size_t hello = b.len;
+    for (size_t n = 0; n < hello; n++)
+        assert_int_equal(ask(b.data, n, &got, NULL), FRONT_MORE);
+    assert_true(buf_append(&b, "SSH-2.0-x\r\n\0\1", 13));
+    for (size_t n = hello; n <= b.len; n++) {
+        assert_int_equal(ask(b.data, n, &got, NULL), FRONT_TARGET);
+        assert_int_equal(got.used, hello);
+        assert_string_equal(got.target.host, "fd00::1");
+    }
+    buf_free(&b);
+}
+
+static void test_hello_bytes(void **state)
+{
+    (void)state;
+    static const struct front_target target = {.host = "db.inside", .port = 22, .udp = true};
+    struct buf b = {0}, small = {.max = 20};
+    assert_true(wire_encode_hello(&target, &b));
+    assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\"}");
+    assert_int_equal(b.data[0], 0);
+    assert_int_equal(b.data[1], b.len - 2);
+    assert_false(wire_encode_hello(&target, &small));
+    assert_int_equal(small.len, 0);
+    buf_free(&b);
+    buf_free(&small);
+}
+
+/* ---- answers ---- */
+
+static void test_answer_bytes(void **state)
+{
+    static const struct {
+        struct front_answer answer;
+        const char *json;
+    } rows[] = {
+        {{FRONT_OK, NULL, NULL}, "{\"v\":1,\"ok\":true}"},
+        {{FRONT_OK, "ops", "x"}, "{\"v\":1,\"ok\":true}"},
+        {{FRONT_DENIED, "ops", "no"},
+         "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":\"ops\",\"text\":\"no\"}"},
+        {{FRONT_DENIED, NULL, NULL},
+         "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"the policy does not allow it\"}"},
+        {{FRONT_REFUSED, "ops", "a\"b\n"},
+         "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\\"b?\"}"},
+        {{FRONT_BAD_METHOD, NULL, "x"}, "{\"v\":1,\"ok\":false,\"code\":\"bad_hello\",\"text\":\"x\"}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf b = {0};
+        assert_true(buf_append(&b, "before", 6) && front_cardea.answer(&rows[i].answer, &b));
+        assert_string_equal(buf_text(&b) + 8, rows[i].json);
+        assert_int_equal(b.data[6] << 8 | b.data[7], b.len - 8);
+        buf_free(&b);
+    }
+}
+
+/* Every outcome comes back as itself, at every split, with payload behind it. */
+static void test_answer_splits(void **state)
+{
+    (void)state;
+    for (unsigned o = 0; o < FRONT_OUTCOMES; o++) {
+        struct front_answer answer = {.outcome = (enum front_outcome)o, .rule = "ops", .text = "because"};
+        struct buf b = {0};
+        struct wire_answer got;
+        size_t used;
+        assert_true(front_cardea.answer(&answer, &b));
+        size_t len = b.len;
+        for (size_t n = 0; n < len; n++)
+            assert_int_equal(wire_parse_answer(b.data, n, &got, &used, NULL), WIRE_MORE);
+        assert_true(buf_append(&b, "payload", 7));
+        assert_int_equal(wire_parse_answer(b.data, b.len, &got, &used, NULL), WIRE_OK);
+        assert_int_equal(used, len);
+        assert_int_equal(got.outcome, o == FRONT_BAD_METHOD ? FRONT_BAD_HELLO : o);
+        assert_string_equal(got.rule, o == FRONT_DENIED ? "ops" : "");
+        if (o != FRONT_OK)
+            assert_string_equal(got.text, "because");
+        buf_free(&b);
+    }
+}
+
+/* The worst that rule and text can be still makes a message that is short enough. */
+static void test_answer_longest(void **state)
+{
+    static const char bytes[] = {'\xff', '"', '\x01', '\x7f', 'a'};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
+        char text[6000];
+        memset(text, bytes[i], sizeof(text) - 1);
+        text[sizeof(text) - 1] = '\0';
+        struct front_answer answer = {FRONT_DENIED, text, text};
+        struct buf b = {0}, small = {.max = 100};
+        struct wire_answer got;
+        size_t used;
+        assert_true(front_cardea.answer(&answer, &b));
+        assert_true(b.len <= WIRE_MESSAGE_MAX);
+        assert_int_equal(wire_parse_answer(b.data, b.len, &got, &used, NULL), WIRE_OK);
+        assert_true(strlen(got.rule) > 200 && strlen(got.text) > 900);
+        assert_false(front_cardea.answer(&answer, &small));
+        assert_int_equal(small.len, 0);
+        buf_free(&b);
+        buf_free(&small);
+    }
+}
+
+static void test_answer_read(void **state)
+{
+    static const struct {
+        const char *json;
+        enum wire_result result;
+        enum front_outcome outcome;
+        const char *code, *text;
+    } rows[] = {
+        {"{\"v\":1,\"ok\":true,\"later\":[]}", WIRE_OK, FRONT_OK, "ok", "connected"},
+        {"{\"v\":1,\"ok\":true,\"code\":\"denied\"}", WIRE_OK, FRONT_OK, "ok", "connected"},
+        {"{\"v\":1,\"ok\":false,\"code\":\"denied\"}", WIRE_OK, FRONT_DENIED, "denied",
+         "the policy does not allow it"},
+        {"{\"v\":1,\"ok\":false,\"code\":\"ok\",\"text\":\"\"}", WIRE_OK, FRONT_UNREACHABLE, "ok",
+         "the target cannot be reached"},
+        {"{\"v\":1,\"ok\":false,\"code\":\"from_tomorrow\",\"text\":\"\\u001b[31mred\"}", WIRE_OK,
+         FRONT_UNREACHABLE, "from_tomorrow", "?[31mred"},
+        {"{\"v\":1}", WIRE_BAD, FRONT_OK, NULL, "\"ok\" is missing"},
+        {"{\"v\":1,\"ok\":1}", WIRE_BAD, FRONT_OK, NULL, "neither"},
+        {"{\"v\":1,\"ok\":false}", WIRE_BAD, FRONT_OK, NULL, "\"code\" is missing"},
+        {"{\"v\":1,\"ok\":false,\"code\":1}", WIRE_BAD, FRONT_OK, NULL, "not a string"},
+        {"{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":[]}", WIRE_BAD, FRONT_OK, NULL, "not a string"},
+        {"{\"v\":1,\"ok\":true,\"ok\":false}", WIRE_BAD, FRONT_OK, NULL, "twice"},
+        {"{\"v\":3,\"ok\":true}", WIRE_BAD, FRONT_OK, NULL, "version 3"},
+        {"[true]", WIRE_BAD, FRONT_OK, NULL, "not an object"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf b = message(rows[i].json, strlen(rows[i].json));
+        struct wire_answer got;
+        struct err err = {""};
+        size_t used;
+        assert_int_equal(wire_parse_answer(b.data, b.len, &got, &used, &err), rows[i].result);
+        if (rows[i].result == WIRE_OK) {
+            assert_int_equal(got.outcome, rows[i].outcome);
+            assert_string_equal(got.code, rows[i].code);
+            assert_string_equal(got.text, rows[i].text);
+        } else if (strstr(err.text, rows[i].text) == NULL) {
+            fail_msg("%s: said '%s'", rows[i].json, err.text);
+        }
+        buf_free(&b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hello_good),     cmocka_unit_test(test_hello_bad),
+        cmocka_unit_test(test_hello_raw_nul),  cmocka_unit_test(test_hello_length),
+        cmocka_unit_test(test_hello_splits),   cmocka_unit_test(test_hello_bytes),
+        cmocka_unit_test(test_answer_bytes),   cmocka_unit_test(test_answer_splits),
+        cmocka_unit_test(test_answer_longest), cmocka_unit_test(test_answer_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
