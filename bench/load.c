@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -349,6 +350,7 @@ int main(int argc, char **argv)
     l.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (!l.slots || !l.latencies || l.epoll < 0)
         conn_fail("start");
+    signal(SIGPIPE, SIG_IGN);             /* AWS-LC writes to sockets that may be closed */
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* messages leave on time */
     prepare(&l);
     puts("ready");

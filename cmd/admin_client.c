@@ -27,8 +27,11 @@ struct asking {
 static int no_door(const char *socket, int code, struct err *err)
 {
     if (code == ENOENT || code == ECONNREFUSED)
-        return err_set(err, "no door is running at %s: start one with `cardea serve -c FILE`, or name its admin socket "
-                            "with --socket", socket);
+        return err_set(
+            err,
+            "no door is running at %s: start one with `cardea serve -c FILE`, or name its admin socket "
+            "with --socket",
+            socket);
     if (code == EACCES || code == EPERM)
         return err_set(err, "%s: permission denied: only the user who runs the door may ask it", socket);
     return err_errno(err, code, "cannot reach the door at %s", socket);
@@ -94,14 +97,15 @@ static int read_answer(const struct asking *a, struct buf *answer, json_t **ret,
         return (int)status;
     json_decref(*ret);
     *ret = NULL;
-    return err_set(err, "the door at %s answered %u: %.*s", a->socket, status, (int)MIN(strcspn(body, "\r\n"), (size_t)200),
-                   body);
+    return err_set(err, "the door at %s answered %u: %.*s", a->socket, status,
+                   (int)MIN(strcspn(body, "\r\n"), (size_t)200), body);
 }
 
 static int ask(const struct asking *a, const char *method, const char *path, json_t **ret, struct err *err)
 {
     struct buf request = {0}, answer = {.max = ANSWER_MAX};
-    CHECK(buf_printf(&request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path));
+    CHECK(
+        buf_printf(&request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path));
     int status = send_all(a, (char *)request.data, request.len, err);
     if (status == 0)
         status = receive_all(a, &answer, err);
@@ -112,7 +116,8 @@ static int ask(const struct asking *a, const char *method, const char *path, jso
     return status;
 }
 
-int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret, struct err *err)
+int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret,
+              struct err *err)
 {
     char space[ADMIN_SOCKET_MAX];
     struct asking a = {.socket = socket != NULL ? socket : admin_default_socket(space),

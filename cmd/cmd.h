@@ -10,14 +10,14 @@
 #define CMD_FAILED 1
 #define CMD_USAGE 2
 
-/* A verb gets what follows `cardea`; argv[0] reads "cardea VERB", for the messages of getopt_long(). It returns the
- * exit status. */
+/* A verb gets what follows `cardea`; argv[0] reads "cardea VERB", for the messages of getopt_long(). It
+ * returns the exit status. */
 #define VERB(name, function, summary, synopsis, options) int function(int argc, char **argv);
 #include "tables/verbs.def"
 #undef VERB
 
-/* Tell how a verb is used: on standard output, with its options, when the user asked (returns CMD_OK); else in short
- * on standard error (returns CMD_USAGE). */
+/* Tell how a verb is used: on standard output, with its options, when the user asked (returns CMD_OK); else
+ * in short on standard error (returns CMD_USAGE). */
 int cmd_usage(const char *verb, bool asked);
 
 /* Print "cardea VERB: " and the text on standard error, and how the verb is used. Returns CMD_USAGE. */

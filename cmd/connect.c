@@ -86,7 +86,7 @@ static void on_refused(struct acceptor *a, int error)
 static int start_listener(struct connect *c, const struct forward *f, struct err *err)
 {
     struct listener *l = &c->listeners[c->listening];
-    int fd = socket_listen_tcp(f->host, f->port, err);
+    int fd = socket_listen_tcp(f->host, f->port, false, err);
     if (fd < 0)
         return -1;
     l->connect = c;
@@ -117,8 +117,8 @@ static int start_listeners(struct connect *c, struct err *err)
 
 /* ---- running ---- */
 
-/* Asked to end: that is how listening ends well; a connection on standard input and output is cut off by it. Nothing
- * is said: ssh ends its ProxyCommand this way. */
+/* Asked to end: that is how listening ends well; a connection on standard input and output is cut off by it.
+ * Nothing is said: ssh ends its ProxyCommand this way. */
 static void on_signal(struct watch *w, uint32_t events)
 {
     (void)events;
@@ -127,8 +127,8 @@ static void on_signal(struct watch *w, uint32_t events)
     loop_stop(c->loop);
 }
 
-/* Signals end us through the loop, so that a terminal gets its flags back. What whoever started us has us ignore
- * (nohup, a shell's background job) stays ignored. */
+/* Signals end us through the loop, so that a terminal gets its flags back. What whoever started us has us
+ * ignore (nohup, a shell's background job) stays ignored. */
 static int watch_signals(struct connect *c, struct err *err)
 {
     static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
@@ -198,8 +198,9 @@ static int run(const struct connect_options *o)
 static int check_settings(const struct connect_settings *s)
 {
     if (s->value[SETTING_DOOR] == NULL)
-        return cmd_misused("connect", "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
-                                      "into %s",
+        return cmd_misused("connect",
+                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
+                           "into %s",
                            s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
     if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
         return cmd_misused("connect", "a certificate and its key go together: %s is missing",

@@ -25,7 +25,6 @@ static const struct option options[] = {
     {"sni", required_argument, NULL, OPTION_SNI},
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-    {"listen", required_argument, NULL, 'L'},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -36,7 +35,8 @@ static bool read_time(const char *text, int64_t *ret)
     static const struct {
         const char *name;
         int64_t worth;
-    } units[] = {{"ms", NSEC_PER_MSEC}, {"s", NSEC_PER_SEC}, {"m", 60 * NSEC_PER_SEC}, {"h", 3600 * NSEC_PER_SEC}};
+    } units[] = {
+        {"ms", NSEC_PER_MSEC}, {"s", NSEC_PER_SEC}, {"m", 60 * NSEC_PER_SEC}, {"h", 3600 * NSEC_PER_SEC}};
     char digits[16];
     uint64_t n;
     size_t len = strspn(text, "0123456789");
@@ -45,7 +45,8 @@ static bool read_time(const char *text, int64_t *ret)
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
         if (strcmp(text + len, units[i].name) != 0)
             continue;
-        *ret = str_u64(digits, (uint64_t)(TIMEOUT_MAX / units[i].worth), &n) ? (int64_t)n * units[i].worth : 0;
+        *ret =
+            str_u64(digits, (uint64_t)(TIMEOUT_MAX / units[i].worth), &n) ? (int64_t)n * units[i].worth : 0;
         return *ret > 0;
     }
     return false;

@@ -19,8 +19,8 @@ struct connect_options {
     struct front_target target; /* for standard input and output; port 0: a route */
 };
 
-/* Read them. Returns -1 to go on, or an exit status when that was all: help was asked for, or there is a mistake (told
- * on standard error). */
+/* Read them. Returns -1 to go on, or an exit status when that was all: help was asked for, or there is a
+ * mistake (told on standard error). */
 int connect_options_read(struct connect_options *o, int argc, char **argv);
 
 void connect_options_free(struct connect_options *o);

@@ -20,14 +20,16 @@ static const char *variable(const char *name)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-/* $XDG_CONFIG_HOME/cardea/config.yaml; that variable stands for ~/.config where it is not set. NULL: no home. */
+/* $XDG_CONFIG_HOME/cardea/config.yaml; that variable stands for ~/.config where it is not set. NULL: no home.
+ */
 static char *file_path(void)
 {
     struct buf b = {0};
     const char *config = variable("XDG_CONFIG_HOME"), *home = variable("HOME");
     if (config == NULL && home == NULL)
         return NULL;
-    CHECK(buf_printf(&b, "%s%s/cardea/config.yaml", config != NULL ? config : home, config != NULL ? "" : "/.config"));
+    CHECK(buf_printf(&b, "%s%s/cardea/config.yaml", config != NULL ? config : home,
+                     config != NULL ? "" : "/.config"));
     return buf_text(&b);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where `cardea connect` has its settings from: flags beat the environment, the environment beats the file. */
+/* Where `cardea connect` has its settings from: flags beat the environment, the environment beats the file.
+ */
 #ifndef CARDEA_CMD_CONNECT_SETTINGS_H
 #define CARDEA_CMD_CONNECT_SETTINGS_H
 
@@ -13,7 +14,8 @@ struct connect_settings {
     struct client_config *file;  /* owns the values that came from it */
 };
 
-/* Fill in what the flags left NULL. Returns 0, or -1 with lines in `errors` when the file is there but not right. */
+/* Fill in what the flags left NULL. Returns 0, or -1 with lines in `errors` when the file is there but not
+ * right. */
 int connect_settings_complete(struct connect_settings *s, struct buf *errors);
 
 void connect_settings_free(struct connect_settings *s);

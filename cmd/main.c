@@ -131,7 +131,8 @@ static const char *verb_of(const char *word)
     return strcmp(word, "--version") == 0 ? "version" : word;
 }
 
-/* Whoever started us may have closed 0, 1 or 2; a socket that took such a number would be read or printed to. */
+/* Whoever started us may have closed 0, 1 or 2; a socket that took such a number would be read or printed to.
+ */
 static void fill_standard_descriptors(void)
 {
     int fd;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cardea quickstart`: a door to try, with keys, certificates and a configuration of its own, in one command. */
+/* `cardea quickstart`: a door to try, with keys, certificates and a configuration of its own, in one command.
+ */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,6 @@
 #include "cmd/serve.h"
 #include "config/config.h"
 #include "net/socket.h"
-
-#define WEB_ROUTE "web"
 
 struct quickstart {
     struct quickstart_place place;
@@ -34,7 +33,8 @@ static void serve_welcome(struct exchange *e, const struct request *request)
 {
     struct buf body = {0};
     (void)request;
-    CHECK(buf_printf(&body, "Welcome. TLS ended at the door; this page came from a plain web server behind it.\n"));
+    CHECK(buf_printf(&body,
+                     "Welcome. TLS ended at the door; this page came from a plain web server behind it.\n"));
     exchange_answer(e, 200, TYPE_TEXT, &body);
 }
 
@@ -43,8 +43,9 @@ static const struct resource pages[] = {{"/", "GET", serve_welcome}};
 /* The backend of the route "web", as the configuration has it now: the user may have put a real one there. */
 static const struct config_address *web_backend(const struct config *c)
 {
-    const struct config_route *r = config_route_find(c, WEB_ROUTE);
-    return r != NULL && r->action == CONFIG_TERMINATE && r->terminate->to.n > 0 ? &r->terminate->to.v[0] : NULL;
+    const struct config_route *r = config_route_find(c, QUICKSTART_WEB);
+    return r != NULL && r->action == CONFIG_TERMINATE && r->terminate->to.n > 0 ? &r->terminate->to.v[0]
+                                                                                : NULL;
 }
 
 /* Serve the page when its place is on this machine and nobody serves there. */
@@ -53,12 +54,15 @@ static int open_welcome(struct quickstart *q, struct err *err)
     const struct config_address *a = web_backend(q->config);
     q->welcome_fd = -1;
     if (a == NULL || a->host == NULL)
-        return err_set(err, "%s has no route named " WEB_ROUTE " that terminates to HOST:PORT, which quickstart shows: "
-                            "use cardea serve -c %s", q->config_path, q->config_path);
+        return err_set(err,
+                       "%s has no route named " QUICKSTART_WEB
+                       " that terminates to HOST:PORT, which quickstart shows: "
+                       "use cardea serve -c %s",
+                       q->config_path, q->config_path);
     CHECK(str_host_port_put(&q->welcome, a->host, a->port));
     q->place.welcome = buf_text(&q->welcome);
     if (strcmp(a->host, "127.0.0.1") == 0 && socket_probe_tcp(a->host, a->port, NULL) == 0)
-        q->welcome_fd = socket_listen_tcp(a->host, a->port, NULL);
+        q->welcome_fd = socket_listen_tcp(a->host, a->port, false, NULL);
     return 0;
 }
 
@@ -94,8 +98,8 @@ static int read_port(struct quickstart *q, uint16_t asked, struct err *err)
     q->place.port = q->config->listeners.v[0].address.port;
     if (asked == 0 || asked == q->place.port)
         return 0;
-    return err_set(err, "%s says port %u, and is not changed: edit it, or choose another folder", q->config_path,
-                   q->place.port);
+    return err_set(err, "%s says port %u, and is not changed: edit it, or choose another folder",
+                   q->config_path, q->place.port);
 }
 
 static int load(struct quickstart *q)

@@ -10,13 +10,14 @@
 #include "base/err.h"
 
 #define QUICKSTART_CONFIG "cardea.yaml"
+#define QUICKSTART_WEB "web" /* its route to the web page */
 
 /* DIR/NAME in a new string, the caller's. */
 char *quickstart_path(const char *dir, const char *name);
 
-/* Make the folder and everything in it that is not there yet: a CA, the door's certificate, a client's, and last the
- * configuration, with the door on `port` (0: one that is free) and its web page on a port that is free. -1 with
- * `err`. */
+/* Make the folder and everything in it that is not there yet: a CA, the door's certificate, a client's, and
+ * last the configuration, with the door on `port` (0: one that is free) and its web page on a port that is
+ * free. -1 with `err`. */
 int quickstart_write(const char *dir, uint16_t port, struct err *err);
 
 /* What the commands are about. */
@@ -26,9 +27,9 @@ struct quickstart_place {
     const char *welcome; /* HOST:PORT of the web page behind it */
 };
 
-/* Append the three commands to try, each indented and with a line feed. They use what this machine has: ssh and psql
- * where the user can log in with them without being asked anything (this is tried, which may take some seconds), else
- * curl and cardea itself. */
+/* Append the three commands to try, each indented and with a line feed. They use what this machine has: ssh
+ * and psql where the user can log in with them without being asked anything (this is tried, which may take
+ * some seconds), else curl and cardea itself. */
 void quickstart_commands(const struct quickstart_place *place, struct buf *ret);
 
 #endif

@@ -109,12 +109,16 @@ static bool works(char *const argv[])
     return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* Can the user log in to this machine without being asked anything? Also through a tunnel, then: to ssh it is the same
- * host. */
+/* Can the user log in to this machine without being asked anything? Also through a tunnel, then: to ssh it is
+ * the same host. */
 static bool ssh_works(void)
 {
-    char *const argv[] = {(char[]){"ssh"},       (char[]){"-oBatchMode=yes"}, (char[]){"-oConnectTimeout=3"},
-                          (char[]){"localhost"}, (char[]){"true"},            NULL};
+    char *const argv[] = {(char[]){"ssh"},
+                          (char[]){"-oBatchMode=yes"},
+                          (char[]){"-oConnectTimeout=3"},
+                          (char[]){"localhost"},
+                          (char[]){"true"},
+                          NULL};
     return works(argv);
 }
 
@@ -215,7 +219,8 @@ static void put_psql(struct buf *b, const struct quickstart_place *place)
 {
     struct buf info = {0};
     char *ca = quickstart_path(place->dir, "ca.pem");
-    buf_printf(&info, "host=localhost port=%u dbname=postgres sslmode=verify-full sslrootcert='", place->port);
+    buf_printf(&info, "host=localhost port=%u dbname=postgres sslmode=verify-full sslrootcert='",
+               place->port);
     for (const char *p = ca; *p != '\0'; p++) {
         buf_append(&info, "\\", *p == '\'' || *p == '\\');
         buf_append(&info, p, 1);

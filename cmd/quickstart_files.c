@@ -94,8 +94,10 @@ static int issue_door(const struct ca *ca, const char *dir, struct err *err)
     if (gethostname(host, sizeof(host) - 1) != 0 || strcmp(host, "localhost") == 0 ||
         !cert_dns_name_ok(host, strlen(host)))
         host[0] = '\0';
-    struct ca_request request = {
-        .name = "localhost", .sans = sans, .sans_len = ARRAY_LEN(sans) - (*host == '\0'), .lifetime = 365 * DAY};
+    struct ca_request request = {.name = "localhost",
+                                 .sans = sans,
+                                 .sans_len = ARRAY_LEN(sans) - (*host == '\0'),
+                                 .lifetime = 365 * DAY};
     return issue(ca, dir, "door", CA_PROFILE_SERVER, &request, err);
 }
 
@@ -123,12 +125,12 @@ static int write_certificates(const char *dir, struct err *err)
 
 /* To be filled in: the door's port, twice; the port of the web page. */
 static const char config_text[] =
-    "# Made by `cardea quickstart`: one port, and three services behind it. Change what you like; a running door\n"
-    "# takes it with `cardea reload --socket` and the path of the admin socket below. cardea.yaml(5) explains every\n"
-    "# key; `cardea serve --check -c` and the path of this file say what is wrong with it, and which route is tried\n"
-    "# first.\n"
+    "# Made by `cardea quickstart`: one port, and three services behind it. Change what you like;\n"
+    "# a running door takes it with `cardea reload --socket` and the path of the admin socket below.\n"
+    "# cardea.yaml(5) explains every key. `cardea serve --check -c` and the path of this file say\n"
+    "# what is wrong with it, and in which order its routes are tried.\n"
     "\n"
-    "# The one port. It is open to this machine only; \"[::]:%u\" would open it to all others.\n"
+    "# The one port. Only this machine reaches it; \"[::]:%u\" would open it to all others.\n"
     "listeners:\n"
     "  - name: main\n"
     "    address: \"127.0.0.1:%u\"\n"
@@ -137,26 +139,29 @@ static const char config_text[] =
     "certificates:\n"
     "  - {certificate: door.pem, key: door.key}\n"
     "\n"
-    "# Whose certificates prove who a client is. client.pem is one of them: your login name, in the group " GROUP ".\n"
+    "# Whose certificates prove who a client is. client.pem is one of them: it has your login name,\n"
+    "# and the group " GROUP ".\n"
     "trust:\n"
     "  - {name: ours, ca: ca.pem}\n"
     "\n"
-    "# What becomes of a connection. Of the routes that match, the most specific one wins, wherever it stands.\n"
+    "# What becomes of a connection. Of the routes that match, the most specific one wins, wherever\n"
+    "# it stands.\n"
     "routes:\n"
-    "  # 1. A web page, for those who ask for the server name localhost. TLS ends at the door; behind it is plain\n"
-    "  #    HTTP. `cardea quickstart` itself serves that page; put your own web server's address here.\n"
-    "  - name: web\n"
+    "  # 1. A web page, for those who ask for the server name localhost. TLS ends at the door; behind\n"
+    "  #    it is plain HTTP. `cardea quickstart` itself serves the page; put the address of your own\n"
+    "  #    web server here.\n"
+    "  - name: " QUICKSTART_WEB "\n"
     "    sni: localhost\n"
     "    terminate: {to: \"127.0.0.1:%u\", alpn: http/1.1}\n"
     "\n"
-    "  # 2. PostgreSQL, if it runs on this machine. Its clients do not begin with TLS, but the door knows how they\n"
-    "  #    do begin.\n"
+    "  # 2. PostgreSQL, if it runs on this machine. Its clients do not begin with TLS, but the door\n"
+    "  #    knows how they do begin.\n"
     "  - name: postgres\n"
     "    first_bytes: postgres\n"
     "    terminate: {to: \"127.0.0.1:5432\"}\n"
     "\n"
-    "  # 3. A tunnel: the client shows a certificate and names the place that it wants to reach. `cardea connect`\n"
-    "  #    speaks cardea/1, and every program that knows HTTPS proxies speaks http/1.1.\n"
+    "  # 3. A tunnel: the client shows a certificate and names the place that it wants to reach.\n"
+    "  #    `cardea connect` speaks cardea/1; programs that know HTTPS proxies speak http/1.1.\n"
     "  - name: tunnel\n"
     "    alpn: [cardea/1, http/1.1]\n"
     "    tunnel: {}\n"
@@ -172,7 +177,7 @@ static const char config_text[] =
     "# One line of JSON for each connection; \"-\" is the terminal.\n"
     "audit: {file: \"-\"}\n"
     "\n"
-    "# Where `cardea status` and `cardea reload` find the door: give it to them with --socket.\n"
+    "# Where `cardea status` and `cardea reload` find the door: tell them with --socket.\n"
     "admin: {socket: cardea.sock}\n";
 
 /* A port of 127.0.0.1 that nobody has: `wanted` (unless 0) if that is so of it, else any. 0 with `err`. */
@@ -180,7 +185,7 @@ static uint16_t free_port(uint16_t wanted, struct err *err)
 {
     if (wanted != 0 && socket_probe_tcp("127.0.0.1", wanted, err) == 0)
         return wanted;
-    int fd = socket_listen_tcp("127.0.0.1", 0, err);
+    int fd = socket_listen_tcp("127.0.0.1", 0, false, err);
     if (fd < 0)
         return 0;
     uint16_t port = socket_local(fd).port;

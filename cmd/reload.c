@@ -19,7 +19,8 @@ static void tell(const json_t *answer)
     json_t *line;
     char clean[LINE_MAX_SHOWN];
     const char *notice = json_string_value(json_object_get(answer, "notice"));
-    json_array_foreach(json_object_get(answer, "errors"), i, line) {
+    json_array_foreach(json_object_get(answer, "errors"), i, line)
+    {
         str_clean(clean, sizeof(clean), json_is_string(line) ? json_string_value(line) : "");
         fprintf(stderr, "%s\n", clean);
     }
@@ -62,5 +63,6 @@ int cmd_reload(int argc, char **argv)
         else
             return cmd_usage("reload", c == 'h');
     }
-    return optind == argc ? reload(socket, json) : cmd_misused("reload", "unexpected argument: %s", argv[optind]);
+    return optind == argc ? reload(socket, json)
+                          : cmd_misused("reload", "unexpected argument: %s", argv[optind]);
 }

@@ -13,6 +13,7 @@
 #include "cmd/table.h"
 
 #define STATUS_NS (10 * NSEC_PER_SEC)
+#define LIST_SHOWN 4 /* items of a list in a table */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -62,24 +63,26 @@ static long long failures(const json_t *route)
     const char *reason;
     json_t *n, *closed = json_object_get(route, "closed");
     long long total = 0;
-    json_object_foreach(closed, reason, n)
-        if (strcmp(reason, "done") != 0)
-            total += (long long)json_integer_value(n);
+    json_object_foreach(closed, reason, n) if (strcmp(reason, "done") != 0) total +=
+        (long long)json_integer_value(n);
     return total;
 }
 
 /* ---- tables ---- */
 
+/* The first few of a list, and how many there are. The door gives the first few as well, and a count in
+ * KEY_total. */
 static void put_list(struct buf *b, const json_t *route, const char *key, const char *before)
 {
-    size_t i;
-    json_t *item, *list = json_object_get(route, key);
-    char more[64];
-    snprintf(more, sizeof(more), "%s_total", key);
-    json_array_foreach(list, i, item)
-        buf_printf(b, "%s%s", i == 0 ? before : ",", json_string_value(item));
-    if (json_object_get(route, more) != NULL)
-        buf_printf(b, ",... (%lld)", count_of(route, more));
+    json_t *list = json_object_get(route, key);
+    char total_key[64];
+    size_t n = json_array_size(list);
+    for (size_t i = 0; i < n && i < LIST_SHOWN; i++)
+        buf_printf(b, "%s%s", i == 0 ? before : ",", json_string_value(json_array_get(list, i)));
+    snprintf(total_key, sizeof(total_key), "%s_total", key);
+    long long total = json_object_get(route, total_key) != NULL ? count_of(route, total_key) : (long long)n;
+    if (total > LIST_SHOWN)
+        buf_printf(b, ",... (%lld)", total);
 }
 
 /* What a connection must be like to come to this route. */
@@ -115,12 +118,14 @@ static void add_heading(struct table *t, const char *const *words)
 
 static void show_routes(const json_t *status)
 {
-    static const char *const heading[] = {"ROUTE", "ACTION", "OPEN", "TOTAL", "FAILED", "IN", "OUT", "FOR", NULL};
+    static const char *const heading[] = {"ROUTE", "ACTION", "OPEN", "TOTAL", "FAILED",
+                                          "IN",    "OUT",    "FOR",  NULL};
     struct table t = {.columns = 8};
     size_t i;
     json_t *route, *unrouted = json_object_get(status, "unrouted");
     add_heading(&t, heading);
-    json_array_foreach(json_object_get(status, "routes"), i, route) {
+    json_array_foreach(json_object_get(status, "routes"), i, route)
+    {
         table_add(&t, "%s", text_of(route, "name"));
         table_add(&t, "%s", text_of(route, "action"));
         add_counts(&t, route);
@@ -137,7 +142,8 @@ static void add_failures(struct table *t, const json_t *route, const char *name)
 {
     const char *reason;
     json_t *n;
-    json_object_foreach(json_object_get(route, "closed"), reason, n) {
+    json_object_foreach(json_object_get(route, "closed"), reason, n)
+    {
         if (strcmp(reason, "done") == 0)
             continue;
         table_add(t, "%s", reason);
@@ -166,7 +172,8 @@ static void show_listeners(const json_t *status)
     size_t i;
     json_t *listener;
     add_heading(&t, heading);
-    json_array_foreach(json_object_get(status, "listeners"), i, listener) {
+    json_array_foreach(json_object_get(status, "listeners"), i, listener)
+    {
         table_add(&t, "%s", text_of(listener, "name"));
         table_add(&t, "%s", text_of(listener, "address"));
     }
@@ -181,12 +188,13 @@ static void show_backends(const json_t *status)
     json_t *route, *backend;
     add_heading(&t, heading);
     json_array_foreach(json_object_get(status, "routes"), i, route)
-        json_array_foreach(json_object_get(route, "backends"), k, backend) {
-            table_add(&t, "%s", text_of(backend, "to"));
-            table_add(&t, "%s", json_is_true(json_object_get(backend, "up")) ? "up" : "down");
-            table_add(&t, "%lld", count_of(backend, "connections"));
-            table_add(&t, "%s", text_of(route, "name"));
-        }
+        json_array_foreach(json_object_get(route, "backends"), k, backend)
+    {
+        table_add(&t, "%s", text_of(backend, "to"));
+        table_add(&t, "%s", json_is_true(json_object_get(backend, "up")) ? "up" : "down");
+        table_add(&t, "%lld", count_of(backend, "connections"));
+        table_add(&t, "%s", text_of(route, "name"));
+    }
     table_end(&t, stdout);
 }
 
@@ -197,7 +205,8 @@ static void show_certificates(const json_t *status)
     size_t i;
     json_t *certificate;
     add_heading(&t, heading);
-    json_array_foreach(json_object_get(status, "certificates"), i, certificate) {
+    json_array_foreach(json_object_get(status, "certificates"), i, certificate)
+    {
         struct buf names = {0};
         put_list(&names, certificate, "names", "");
         table_add(&t, "%s", text_of(certificate, "name"));
@@ -210,13 +219,15 @@ static void show_certificates(const json_t *status)
 
 static void show_sessions(const json_t *status)
 {
-    static const char *const heading[] = {"CONNECTION", "FROM", "STATE", "ROUTE", "AGE", "IN", "OUT", "WHO", "TO", NULL};
+    static const char *const heading[] = {"CONNECTION", "FROM", "STATE", "ROUTE", "AGE",
+                                          "IN",         "OUT",  "WHO",   "TO",    NULL};
     struct table t = {.columns = 9};
     char age[AMOUNT_MAX], in[AMOUNT_MAX], out[AMOUNT_MAX];
     size_t i;
     json_t *session;
     add_heading(&t, heading);
-    json_array_foreach(json_object_get(status, "sessions"), i, session) {
+    json_array_foreach(json_object_get(status, "sessions"), i, session)
+    {
         const char *target = text_of(session, "target");
         table_add(&t, "%s", text_of(session, "id"));
         table_add(&t, "%s", text_of(session, "peer"));
@@ -236,8 +247,8 @@ static void show(const json_t *status)
     char up[AMOUNT_MAX], file[4096];
     str_clean(file, sizeof(file), text_of(status, "config"));
     printf("cardea %s under %s, up %s, %lld open connection%s\n", text_of(status, "version"), file,
-           duration(json_number_value(json_object_get(status, "uptime")), up), count_of(status, "connections"),
-           count_of(status, "connections") == 1 ? "" : "s");
+           duration(json_number_value(json_object_get(status, "uptime")), up),
+           count_of(status, "connections"), count_of(status, "connections") == 1 ? "" : "s");
     show_listeners(status);
     show_routes(status);
     show_failures(status);

@@ -12,7 +12,8 @@ struct table {
     char **cell;
 };
 
-/* Add the next cell, from left to right, row by row; the first row is the heading. Control characters are replaced. */
+/* Add the next cell, from left to right, row by row; the first row is the heading. Control characters are
+ * replaced. */
 void table_add(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Print what was added when there is more than a heading, with an empty line before, and free it. */

@@ -13,8 +13,8 @@ struct admin {
     uint32_t magic;
     struct loop *loop;
     struct door *door;
-    char *socket;  /* path */
-    dev_t device;  /* which file it is, so that no other door's is removed */
+    char *socket; /* path */
+    dev_t device; /* which file it is, so that no other door's is removed */
     ino_t inode;
     char *metrics; /* address as configured, or NULL */
     struct responder *on_socket;

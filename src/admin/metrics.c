@@ -58,8 +58,9 @@ static bool put_backends(struct buf *b, const struct snapshot *snap, const char 
         for (size_t k = 0; k < u->n && ok; k++) {
             if (is_repeated(u, k))
                 continue;
-            ok = buf_printf(b, "cardea_%s{route=\"%s\",backend=", name, snap->config->routes.v[i].name.text) &&
-                 put_label(b, u->v[k]->key) && buf_printf(b, "} %u\n", figure(u->v[k]));
+            ok =
+                buf_printf(b, "cardea_%s{route=\"%s\",backend=", name, snap->config->routes.v[i].name.text) &&
+                put_label(b, u->v[k]->key) && buf_printf(b, "} %u\n", figure(u->v[k]));
         }
     }
     return ok;
@@ -96,6 +97,7 @@ void admin_metrics(struct exchange *e, const struct request *request)
     (void)request;
     bool ok = put_door(&body, a->door) && put_routes(&body, a->door) &&
               put_backends(&body, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
-              put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes", figure_live);
+              put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes",
+                           figure_live);
     admin_answer(e, ok, TYPE_METRICS, &body);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /reload: answers once the new configuration is in force, {"ok":true}, perhaps with a "notice"; or, with status
- * 422, when it was refused: {"ok":false,"errors":[...]}, a text a line, which name file, line and column. */
+/* POST /reload: answers once the new configuration is in force, {"ok":true}, perhaps with a "notice"; or,
+ * with status 422, when it was refused: {"ok":false,"errors":[...]}, a text a line, which name file, line and
+ * column. */
 #include <string.h>
 
 #include "admin/admin_internal.h"

@@ -27,7 +27,8 @@ static bool split(struct str *s, const char *sep, struct str *ret_head)
     return true;
 }
 
-/* Are all bytes of the line allowed there? Lone CR, lone LF and NUL are what smuggling is made of (RFC 9112, 2.2). */
+/* Are all bytes of the line allowed there? Lone CR, lone LF and NUL are what smuggling is made of (RFC
+ * 9112, 2.2). */
 static bool is_line(struct str line)
 {
     for (size_t i = 0; i < line.len; i++) {
@@ -59,8 +60,10 @@ static bool is_target(struct str s)
     return s.len > 0 && s.p[0] == '/';
 }
 
-/* `GET /path?query HTTP/1.1`, single spaces. HTTP/1.0 is taken too: it differs only in that Host may be absent. */
-static enum request_status request_line(struct str line, struct request *ret, bool *ret_host_needed, struct err *err)
+/* `GET /path?query HTTP/1.1`, single spaces. HTTP/1.0 is taken too: it differs only in that Host may be
+ * absent. */
+static enum request_status request_line(struct str line, struct request *ret, bool *ret_host_needed,
+                                        struct err *err)
 {
     struct str method, target, path;
     if (!split(&line, " ", &method) || !split(&line, " ", &target) || !is_token(method))
@@ -104,7 +107,8 @@ static bool name_is(struct str name, const char *lower)
     return name.len == strlen(lower) && strncasecmp(name.p, lower, name.len) == 0;
 }
 
-static enum request_status field_line(struct str line, struct fields *seen, struct request *ret, struct err *err)
+static enum request_status field_line(struct str line, struct fields *seen, struct request *ret,
+                                      struct err *err)
 {
     struct str name;
     if (++seen->count > REQUEST_FIELDS_MAX)
@@ -163,7 +167,8 @@ bool request_number(const struct request *r, const char *key, uint64_t max, uint
     *ret = otherwise;
     if (r->query[0] == '\0')
         return true;
-    if (strncmp(r->query, key, n) == 0 && r->query[n] == '=' && str_u64(r->query + n + 1, max, ret) && *ret > 0)
+    if (strncmp(r->query, key, n) == 0 && r->query[n] == '=' && str_u64(r->query + n + 1, max, ret) &&
+        *ret > 0)
         return true;
     err_set(err, "the query must be %s=N with N from 1 to %llu", key, (unsigned long long)max);
     return false;

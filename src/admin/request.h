@@ -25,13 +25,13 @@ enum request_status {
     REQUEST_BAD, /* ret->bad and err are set */
 };
 
-/* Read the request at the start of `data`: all bytes since the connection began. The result depends on the bytes, not
- * on how they were split. Refused: what two readers could understand differently, and any content (no page takes
- * one). */
+/* Read the request at the start of `data`: all bytes since the connection began. The result depends on the
+ * bytes, not on how they were split. Refused: what two readers could understand differently, and any content
+ * (no page takes one). */
 enum request_status request_read(const uint8_t *data, size_t len, struct request *ret, struct err *err);
 
-/* The number that the query gives for `key` ("limit=5"), or `otherwise` when it does not. False, with `err`, when it is
- * no number from 1 to `max`, or when the query has any other key. */
+/* The number that the query gives for `key` ("limit=5"), or `otherwise` when it does not. False, with `err`,
+ * when it is no number from 1 to `max`, or when the query has any other key. */
 bool request_number(const struct request *r, const char *key, uint64_t max, uint64_t otherwise, uint64_t *ret,
                     struct err *err);
 

@@ -25,7 +25,8 @@ enum visit_state {
     VISIT_READING,
     VISIT_WAITING, /* for exchange_answer() */
     VISIT_WRITING,
-    VISIT_LINGERING, /* for the client to close: closing first with bytes unread would destroy the answer on its way */
+    VISIT_LINGERING, /* for the client to close: closing first with bytes unread would destroy the answer on
+                        its way */
     VISIT_CLOSED,
 };
 
@@ -97,11 +98,12 @@ static void visit_deadline(struct visit *v, int64_t ns)
 }
 
 /* Put the answer into `out`; `allow` is what a 405 must tell (RFC 9110, 15.5.6), or NULL. */
-static void begin_answer(struct visit *v, unsigned status, const char *type, const char *allow, struct buf *body)
+static void begin_answer(struct visit *v, unsigned status, const char *type, const char *allow,
+                         struct buf *body)
 {
     CHECK(v->state == VISIT_READING || v->state == VISIT_WAITING);
-    bool ok = buf_printf(&v->out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status, phrase(status),
-                         type, body->len);
+    bool ok = buf_printf(&v->out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
+                         phrase(status), type, body->len);
     if (allow != NULL)
         ok = ok && buf_printf(&v->out, "Allow: %s\r\n", allow);
     ok = ok && buf_printf(&v->out, "Cache-Control: no-store\r\nConnection: close\r\n\r\n");
@@ -255,8 +257,6 @@ static void visit_close(struct visit *v)
         v->exchange->visit = NULL;
     list_remove(&v->node);
     r->count--;
-    if (!r->closing)
-        acceptor_resume(&r->acceptor);
 }
 
 static void visit_run(struct visit *v)
@@ -273,10 +273,14 @@ static void visit_run(struct visit *v)
     loop_defer(v->responder->loop, &v->last);
 }
 
+/* The calls themselves tell what is ready; only while nothing is read or written the events must tell that
+ * the client is gone. One that has merely ended its side still waits for its answer. */
 static void on_ready(struct watch *w, uint32_t events)
 {
-    (void)events; /* the calls themselves tell */
-    visit_run(CONTAINER_OF(w, struct visit, watch));
+    struct visit *v = CONTAINER_OF(w, struct visit, watch);
+    if (v->state == VISIT_WAITING && (events & (EPOLLHUP | EPOLLERR)))
+        v->state = VISIT_CLOSED;
+    visit_run(v);
 }
 
 static void on_deadline(struct timer *t)
@@ -289,12 +293,32 @@ static void on_deadline(struct timer *t)
     visit_run(v);
 }
 
+/* Is there room for one more? The oldest of those that have said nothing yet, or have all they came for, goes
+ * first; so nobody keeps others out by holding connections open. No room: that many answers are being made.
+ */
+static bool make_room(struct responder *r)
+{
+    if (r->count < RESPONDER_CONNECTIONS_MAX)
+        return true;
+    for (struct list *n = r->visits.next; n != &r->visits; n = n->next) {
+        struct visit *v = CONTAINER_OF(n, struct visit, node);
+        if (v->state != VISIT_READING && v->state != VISIT_LINGERING)
+            continue;
+        CHECK(!v->running);
+        v->state = VISIT_CLOSED;
+        visit_run(v);
+        return true;
+    }
+    return false;
+}
+
 static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
     (void)peer;
     struct responder *r = CONTAINER_OF(a, struct responder, acceptor);
-    struct visit *v = r->closing ? NULL : calloc(1, sizeof(*v));
-    if (v == NULL || loop_watch(r->loop, &v->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_ready) != 0) {
+    struct visit *v = r->closing || !make_room(r) ? NULL : calloc(1, sizeof(*v));
+    if (v == NULL ||
+        loop_watch(r->loop, &v->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_ready) != 0) {
         close(fd);
         free(v);
         return;
@@ -304,22 +328,23 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
     timer_init(&v->deadline, on_deadline);
     task_init(&v->last, visit_free);
     list_insert(&r->visits, &v->node);
+    r->count++;
     visit_deadline(v, READ_NS);
-    if (++r->count == RESPONDER_CONNECTIONS_MAX)
-        acceptor_pause(a);
+    visit_run(v); /* the request is often there already */
 }
 
 static void on_refused(struct acceptor *a, int error)
 {
-    /* No descriptor: the client sees its connection closed and asks again. The audit lines tell of the shortage. */
+    /* No descriptor: the client sees its connection closed and asks again. The audit lines tell of the
+     * shortage. */
     (void)a;
     (void)error;
 }
 
 /* ---- what others see ---- */
 
-struct responder *responder_new(struct loop *loop, int fd, const struct resource *resources, size_t count, void *arg,
-                                struct err *err)
+struct responder *responder_new(struct loop *loop, int fd, const struct resource *resources, size_t count,
+                                void *arg, struct err *err)
 {
     struct responder *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);

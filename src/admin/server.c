@@ -92,7 +92,8 @@ static int open_port(struct admin *a, struct err *err)
     struct err why;
     if (at->text.text == NULL)
         return 0;
-    int fd = socket_probe_tcp(at->host, at->port, &why) != 0 ? -1 : socket_listen_tcp(at->host, at->port, &why);
+    int fd =
+        socket_listen_tcp(at->host, at->port, false, &why);
     if (fd < 0)
         return config_error(door_snapshot(a->door)->config, at->text.at, err, "admin.metrics: %s", why.text);
     a->metrics = strdup(at->text.text);
@@ -140,7 +141,8 @@ const char *admin_outdated(const struct admin *a)
 {
     char space[ADMIN_SOCKET_MAX];
     const char *metrics = config_of(a)->metrics.text.text;
-    bool same_port = metrics == NULL || a->metrics == NULL ? metrics == a->metrics : strcmp(metrics, a->metrics) == 0;
+    bool same_port =
+        metrics == NULL || a->metrics == NULL ? metrics == a->metrics : strcmp(metrics, a->metrics) == 0;
     if (same_port && strcmp(socket_wanted(a, space), a->socket) == 0)
         return NULL;
     return "admin.socket and admin.metrics stay what they were until the door is started anew";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the running door tells about itself and lets itself be told, over HTTP: on a unix socket that only its owner may
- * open (GET /status, GET /sessions, GET /metrics, POST /reload), and, where the configuration says so, GET /metrics on a
- * TCP port. */
+/* What the running door tells about itself and lets itself be told, over HTTP: on a unix socket that only its
+ * owner may open (GET /status, GET /sessions, GET /metrics, POST /reload), and, where the configuration says
+ * so, GET /metrics on a TCP port. */
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
 
@@ -13,20 +13,20 @@
 
 struct admin;
 
-/* Where the socket is when nobody says otherwise: $XDG_RUNTIME_DIR/cardea.sock, else /run/cardea.sock. For both ends.
- * Returns `text`. */
+/* Where the socket is when nobody says otherwise: $XDG_RUNTIME_DIR/cardea.sock, else /run/cardea.sock. For
+ * both ends. Returns `text`. */
 const char *admin_default_socket(char text[ADMIN_SOCKET_MAX]);
 
-/* Open the door's admin socket and metrics port, as its configuration says; the loop is the control thread's. NULL with
- * `err`. */
+/* Open the door's admin socket and metrics port, as its configuration says; the loop is the control thread's.
+ * NULL with `err`. */
 struct admin *admin_new(struct loop *loop, struct door *door, struct err *err);
 
-/* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may have
- * stopped. NULL is allowed. */
+/* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may
+ * have stopped. NULL is allowed. */
 void admin_free(struct admin *admin);
 
-/* The socket and the port stay those of the start. After a reload: a line that says that the configuration in force
- * wants others and how it gets them, or NULL. Static text. */
+/* The socket and the port stay those of the start. After a reload: a line that says that the configuration in
+ * force wants others and how it gets them, or NULL. Static text. */
 const char *admin_outdated(const struct admin *admin);
 
 #endif

@@ -9,7 +9,8 @@ static void collected(void *arg, const char *json, size_t len)
 {
     struct exchange *e = arg;
     struct buf body = {0};
-    bool ok = buf_printf(&body, "{\"sessions\":") && buf_append(&body, json, len) && buf_append(&body, "}\n", 2);
+    bool ok =
+        buf_printf(&body, "{\"sessions\":") && buf_append(&body, json, len) && buf_append(&body, "}\n", 2);
     admin_answer(e, ok, TYPE_JSON, &body);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /status: what the door does, as one JSON object. Names, addresses and counts; no key, no path of one, nobody's
- * identity. */
+/* GET /status: what the door does, as one JSON object. Names, addresses and counts; no key, no path of one,
+ * nobody's identity. */
 #include <string.h>
 
 #include "admin/admin_internal.h"
@@ -56,7 +56,8 @@ static bool put_backends(struct buf *b, const struct upstream *u)
     return ok && buf_append(b, "]", 1);
 }
 
-/* The counters as further keys of the object that is being written, which has at least one key and no end yet. */
+/* The counters as further keys of the object that is being written, which has at least one key and no end
+ * yet. */
 static bool put_counters(struct buf *b, const struct route_counters *counters)
 {
     size_t at = b->len;
@@ -124,11 +125,12 @@ void admin_status(struct exchange *e, const struct request *request)
     struct route_counters unrouted = door_unrouted_counters(a->door);
     struct buf body = {0};
     (void)request;
-    bool ok = buf_append(&body, "{", 1) && put_text(&body, "version", CARDEA_VERSION) && buf_append(&body, ",", 1) &&
-              put_text(&body, "config", snap->config->file) && put_seconds(&body, "uptime", door_uptime(a->door)) &&
+    bool ok = buf_append(&body, "{", 1) && put_text(&body, "version", CARDEA_VERSION) &&
+              buf_append(&body, ",", 1) && put_text(&body, "config", snap->config->file) &&
+              put_seconds(&body, "uptime", door_uptime(a->door)) &&
               buf_printf(&body, ",\"connections\":%zu", door_connections(a->door)) &&
               put_listeners(&body, &snap->config->listeners) && put_certificates(&body, snap) &&
-              put_routes(&body, a->door) && buf_printf(&body, ",\n\"unrouted\":") && counters_json(&body, &unrouted) &&
-              buf_append(&body, "}\n", 2);
+              put_routes(&body, a->door) && buf_printf(&body, ",\n\"unrouted\":") &&
+              counters_json(&body, &unrouted) && buf_append(&body, "}\n", 2);
     admin_answer(e, ok, TYPE_JSON, &body);
 }

@@ -11,7 +11,7 @@
 #include "loop/loop.h"
 
 #define SINK_GATHER_BYTES (32 * 1024)           /* written at once when this much has gathered, */
-#define SINK_GATHER_NS (INT64_C(100) * 1000000) /* or after this long */
+#define SINK_GATHER_NS (INT64_C(5) * 1000000) /* or after this long */
 
 /* The file that all workers share. The lock keeps their writes whole where the kernel does not (pipes); it is
  * taken once for a batch of lines. */

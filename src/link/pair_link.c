@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "link/fd_link.h"
@@ -103,6 +104,8 @@ static void end_restore(struct loop *loop, struct end *e)
 static enum link_status pair_shutdown(struct link *l)
 {
     struct pair_link *p = pair_of(l);
+    if (!p->out_closed)
+        shutdown(p->out.fd, SHUT_WR); /* both may be one socket, as OpenSSH gives its ProxyCommand */
     if (!p->out_closed && p->out.fd != p->in.fd) {
         end_restore(p->loop, &p->out);
         close(p->out.fd);

@@ -66,9 +66,23 @@ struct loop *loop_new(struct err *err)
     return loop;
 }
 
+static void run_tasks(struct loop *loop)
+{
+    struct list batch;
+    list_init(&batch);
+    list_splice(&batch, &loop->tasks); /* what these put off again waits for the next round */
+    struct list *node;
+    while ((node = list_pop(&batch)) != NULL) {
+        struct task *t = CONTAINER_OF(node, struct task, node);
+        t->run(t);
+    }
+}
+
 void loop_free(struct loop *loop)
 {
     CHECK_MAGIC(loop, LOOP_MAGIC);
+    while (!list_empty(&loop->tasks)) /* what was put off is mostly freeing */
+        run_tasks(loop);
     if (loop->wakeup.fd >= 0)
         close(loop->wakeup.fd);
     if (loop->epoll >= 0)
@@ -156,18 +170,6 @@ static int sleep_ms(struct loop *loop)
         return -1;
     int64_t ms = (next - clock_monotonic() + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
     return (int)MAX(0, MIN(ms, INT64_C(60000)));
-}
-
-static void run_tasks(struct loop *loop)
-{
-    struct list batch;
-    list_init(&batch);
-    list_splice(&batch, &loop->tasks); /* what these put off again waits for the next round */
-    struct list *node;
-    while ((node = list_pop(&batch)) != NULL) {
-        struct task *t = CONTAINER_OF(node, struct task, node);
-        t->run(t);
-    }
 }
 
 int loop_run(struct loop *loop, struct err *err)

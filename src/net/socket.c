@@ -43,7 +43,7 @@ static int listen_on(const struct addrinfo *ai, bool share)
     set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
     if (ai->ai_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && (!share || listen(fd, SOCKET_BACKLOG) == 0))
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, SOCKET_BACKLOG) == 0)
         return fd;
     int saved = errno;
     close(fd);
@@ -51,7 +51,7 @@ static int listen_on(const struct addrinfo *ai, bool share)
     return -1;
 }
 
-static int listen_tcp(const char *host, uint16_t port, bool share, struct err *err)
+int socket_listen_tcp(const char *host, uint16_t port, bool share, struct err *err)
 {
     struct addrinfo *list;
     if (passive_address(host, port, &list, err) != 0)
@@ -66,23 +66,20 @@ static int listen_tcp(const char *host, uint16_t port, bool share, struct err *e
     }
     if (fd < 0) {
         int code = errno;
-        err_errno(err, code, "cannot listen on %s port %u%s", *host == '\0' ? "any address" : host, port,
-                  code == EACCES       ? " (ports below 1024 need the right CAP_NET_BIND_SERVICE)"
-                  : code == EADDRINUSE ? " (another program has it)"
-                                       : "");
+        const char *hint = code == EACCES       ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                           : code == EADDRINUSE ? " (another program has it)"
+                                                : "";
+        bool v6 = strchr(host, ':') != NULL;
+        err_errno(err, code, "cannot listen on %s%s%s:%u%s", v6 ? "[" : "", *host == '\0' ? "*" : host, v6 ? "]" : "",
+                  port, hint);
     }
     freeaddrinfo(list);
     return fd;
 }
 
-int socket_listen_tcp(const char *host, uint16_t port, struct err *err)
-{
-    return listen_tcp(host, port, true, err);
-}
-
 int socket_probe_tcp(const char *host, uint16_t port, struct err *err)
 {
-    int fd = listen_tcp(host, port, false, err);
+    int fd = socket_listen_tcp(host, port, false, err);
     if (fd < 0)
         return -1;
     close(fd);

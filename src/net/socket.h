@@ -13,7 +13,7 @@
 /* Listen on host:port ("" is every address, IPv6 and IPv4 alike; names are resolved, blocking). Several
  * sockets may listen on one address (SO_REUSEPORT): one for each worker. Accepted sockets inherit TCP_NODELAY
  * and keep-alive. Returns the descriptor, or -1 with `err`. */
-int socket_listen_tcp(const char *host, uint16_t port, struct err *err);
+int socket_listen_tcp(const char *host, uint16_t port, bool share, struct err *err);
 
 /* Is the address free to listen on? -1 with `err` when another program (also another one of ours, which would
  * share it silently) listens there. */

@@ -79,7 +79,7 @@ static int bind_listener(const struct config_listener *l, int *fds, size_t strid
     if (socket_probe_tcp(a->host, a->port, err) != 0)
         return -1;
     for (size_t w = 0; w < workers; w++) {
-        fds[w * stride] = socket_listen_tcp(a->host, a->port, err);
+        fds[w * stride] = socket_listen_tcp(a->host, a->port, true, err);
         if (fds[w * stride] < 0)
             return -1;
     }

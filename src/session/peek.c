@@ -282,6 +282,13 @@ static size_t copy_u16(struct cursor list, uint16_t ret[SIGALGS_MAX])
     return n;
 }
 
+/* The version that will be negotiated; a client below our floor fails in the handshake, whatever we show it. */
+static uint16_t likely_version(const struct hello *h, const struct config_tls *tls)
+{
+    uint16_t version = MIN(h->version, (uint16_t)tls->max_version);
+    return MAX(version, (uint16_t)CONFIG_TLS_1_2);
+}
+
 /* Put TLS on top of the client's link. The first handshake step runs while the bytes and the hello are at
  * hand. */
 static enum session_state begin_tls(struct session *s, const struct hello *h)
@@ -290,7 +297,7 @@ static enum session_state begin_tls(struct session *s, const struct hello *h)
     uint16_t sigalgs[SIGALGS_MAX], ciphers[SIGALGS_MAX];
     struct tls_client_hello client = {
         .query = {.sni = {h->name, h->name_len},
-                  .version = MIN(h->version, (uint16_t)s->route->config->tls.max_version),
+                  .version = likely_version(h, &s->route->config->tls),
                   .sigalgs = sigalgs,
                   .sigalgs_len = copy_u16(h->signatures, sigalgs),
                   .ciphers = ciphers,

@@ -113,7 +113,8 @@ enum session_state step_authorise(struct session *s)
     if (s->route->ask_policy) {
         struct policy_verdict v = session_is_tunnel(s) ? policy_use_tunnel(snap->policy, id, facts.identity)
                                                        : policy_use_route(snap->policy, id, facts.identity);
-        if (v.effect != POLICY_ALLOW) {
+        bool settled_later = session_is_tunnel(s) && v.rule == NULL; /* the target will name the rule, or the nearest */
+        if (v.effect != POLICY_ALLOW && !settled_later) {
             struct buf action = {0};
             buf_printf(&action, "use route %s", s->route->config->name.text);
             enum session_state next = session_deny(s, &v, buf_text(&action));
@@ -191,13 +192,15 @@ enum session_state step_ask(struct session *s)
 
 static enum session_state pipe_failed(struct session *s)
 {
-    enum pipe_side side = s->pipe.failed;
-    return session_end(s, side == PIPE_A ? CLOSE_CLIENT_RESET : CLOSE_BACKEND_RESET);
+    struct tls_facts facts;
+    if (s->pipe.failed == PIPE_B)
+        return session_end(s, CLOSE_BACKEND_RESET);
+    tls_link_facts(s->down, &facts);
+    return session_end(s, facts.truncated ? CLOSE_TRUNCATED : CLOSE_CLIENT_RESET);
 }
 
 enum session_state step_pipe(struct session *s)
 {
-    struct tls_facts facts;
     s->active = loop_now(s->worker->loop);
     switch (pipe_run(&s->pipe, &s->worker->pipe_scratch)) {
     case PIPE_WAIT:
@@ -206,8 +209,7 @@ enum session_state step_pipe(struct session *s)
         loop_defer(s->worker->loop, &s->again);
         return SESSION_PIPE;
     case PIPE_DONE:
-        tls_link_facts(s->down, &facts);
-        return session_end(s, facts.truncated ? CLOSE_TRUNCATED : CLOSE_DONE);
+        return session_end(s, CLOSE_DONE);
     default:
         return pipe_failed(s);
     }

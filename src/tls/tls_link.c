@@ -304,7 +304,7 @@ static enum link_status read_end(struct tls_link *t, int ssl_error)
     case SSL_ERROR_SYSCALL:
         if (t->lower_status == LINK_EOF && ERR_peek_error() == 0) {
             t->truncated = true;
-            return LINK_EOF;
+            return link_fail(&t->link, "ended without close_notify");
         }
         return tls_fail(t, ssl_error);
     default:
@@ -326,6 +326,10 @@ static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *
             n += (size_t)ret;
         else
             status = read_end(t, SSL_get_error(t->ssl, ret));
+        if (status == LINK_AGAIN && n == 0 && t->read_budget == 0) { /* a record longer than the caller's space */
+            t->read_budget = cap;
+            status = LINK_OK;
+        }
     }
     leave(t); /* a KeyUpdate or an alert may have been written; if that fails, the next write says so */
     if (n == 0)

@@ -317,8 +317,8 @@ static void on_timer(struct timer *t)
         [CLIENT_HELLO] = "did not take our request",
         [CLIENT_ANSWER] = "did not say whether the target can be reached",
     };
-    err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s", (double)d->timeout / NSEC_PER_SEC,
-            d->place, late[c->state]);
+    err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s",
+            (double)d->timeout / NSEC_PER_SEC, d->place, late[c->state]);
     c->state = failed(c);
     conclude(c);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client's side of a tunnel: `cardea connect`. A client_door is what all connections through one door have in
- * common; each connection is a small machine on the loop that goes DIAL HANDSHAKE HELLO ANSWER PIPE CLOSED. */
+/* The client's side of a tunnel: `cardea connect`. A client_door is what all connections through one door
+ * have in common; each connection is a small machine on the loop that goes DIAL HANDSHAKE HELLO ANSWER PIPE
+ * CLOSED. */
 #ifndef CARDEA_TUNNEL_CLIENT_H
 #define CARDEA_TUNNEL_CLIENT_H
 
@@ -24,12 +25,14 @@ struct client_settings {
     int64_t timeout;  /* nanoseconds for a connection to be set up, from the dial to the door's answer */
 };
 
-/* Load the files and make ready to connect; nothing is dialled yet. NULL with `err`, which names the setting or file
- * at fault. */
-struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings, struct err *err);
+/* Load the files and make ready to connect; nothing is dialled yet. NULL with `err`, which names the setting
+ * or file at fault. */
+struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings,
+                                    struct err *err);
 
-/* Drop the connections that are left, without telling their owners. What their links put off is freed by the loop's
- * next round, so the loop must run (or be stopped and run) once more before loop_free(). NULL is allowed. */
+/* Drop the connections that are left, without telling their owners. What their links put off is freed by the
+ * loop's next round, so the loop must run (or be stopped and run) once more before loop_free(). NULL is
+ * allowed. */
 void client_door_free(struct client_door *door);
 
 enum client_outcome {
@@ -38,12 +41,13 @@ enum client_outcome {
     CLIENT_FAILED, /* the door, its answer, or the connection to it */
 };
 
-/* Told once, when everything of the connection is closed; never from within client_start(). `text`: what went wrong
- * and what to do, for people; "" with CLIENT_DONE. It is borrowed for the call. The door must not be freed from here. */
+/* Told once, when everything of the connection is closed; never from within client_start(). `text`: what went
+ * wrong and what to do, for people; "" with CLIENT_DONE. It is borrowed for the call. The door must not be
+ * freed from here. */
 typedef void client_ended(void *owner, enum client_outcome outcome, const char *text);
 
-/* Connect `local` (taken over) through the door: to `target`, which the door is asked for; or, when that is NULL, to
- * the route that name and ALPN choose. `target` must live as long as the door. */
+/* Connect `local` (taken over) through the door: to `target`, which the door is asked for; or, when that is
+ * NULL, to the route that name and ALPN choose. `target` must live as long as the door. */
 void client_start(struct client_door *door, const struct front_target *target, struct link *local,
                   client_ended *ended, void *owner);
 

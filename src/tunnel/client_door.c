@@ -7,7 +7,8 @@
 #include "cert/trust.h"
 #include "tunnel/client_internal.h"
 
-static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */, 0x0018 /* P-384 */};
+static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
+                             0x0018 /* P-384 */};
 
 static char *copy(const char *text)
 {
@@ -73,7 +74,8 @@ static int set_up(struct client_door *d, const struct client_settings *s, struct
     return d->resolver != NULL ? 0 : -1;
 }
 
-struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings, struct err *err)
+struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings,
+                                    struct err *err)
 {
     CHECK(settings->door != NULL && settings->ca != NULL && settings->timeout > 0);
     struct client_door *d = calloc(1, sizeof(*d));

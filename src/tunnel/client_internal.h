@@ -36,13 +36,14 @@ struct client_door {
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);
 
-/* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1. */
+/* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1.
+ */
 
 /* The door could not be reached. */
 int client_text_dial(const struct client_door *door, enum dial_status status, struct err *ret);
 
-/* The TLS link broke: what we hold against the door's certificate, or what the door told us in an alert. `opened`: the
- * handshake was over on our side (in TLS 1.3 the door judges our certificate after that). */
+/* The TLS link broke: what we hold against the door's certificate, or what the door told us in an alert.
+ * `opened`: the handshake was over on our side (in TLS 1.3 the door judges our certificate after that). */
 int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret);
 
 /* The door said no. */

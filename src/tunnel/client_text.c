@@ -21,7 +21,8 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
     case DIAL_NO_SUCH_HOST:
         return err_set(ret, "cannot find the door: no such host: %s", door->host);
     case DIAL_REFUSED:
-        return err_set(ret, "the door %s refused the connection: is it running, and is that its port?", door->place);
+        return err_set(ret, "the door %s refused the connection: is it running, and is that its port?",
+                       door->place);
     default:
         return err_set(ret, "the door %s cannot be reached: no network there, or no answer about its name",
                        door->place);
@@ -37,9 +38,11 @@ static const struct {
 } alerts[] = {
     {"_CERTIFICATE_EXPIRED", "does not accept our certificate: it has expired, or is not valid yet"},
     {"_CERTIFICATE_REVOKED", "does not accept our certificate: it has been revoked"},
-    {"_UNKNOWN_CA", "does not accept our certificate: it does not know the certification authority that issued it"},
+    {"_UNKNOWN_CA",
+     "does not accept our certificate: it does not know the certification authority that issued it"},
     {"_BAD_CERTIFICATE", "does not accept our certificate"},
-    {"_UNSUPPORTED_CERTIFICATE", "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
+    {"_UNSUPPORTED_CERTIFICATE",
+     "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
     {"_CERTIFICATE_UNKNOWN", "does not accept our certificate: it cannot tell whether it was revoked"},
     {"_ACCESS_DENIED", "says denied: its policy does not let us use this route"},
     {"_PROTOCOL_VERSION", "speaks no version of TLS that we speak (1.2 and 1.3)"},
@@ -59,7 +62,7 @@ static bool explain_alert(const struct client_door *door, const char *word, stru
 {
     if (ends_with(word, "_CERTIFICATE_REQUIRED")) {
         err_set(ret, "the door %s wants a client certificate: %s", door->place,
-                door->has_cert ? "it found none of ours to its taste" : "give --cert and --key");
+                door->has_cert ? "it did not take ours" : "give --cert and --key");
         return true;
     }
     if (ends_with(word, "_UNRECOGNIZED_NAME")) {

@@ -8,7 +8,8 @@
 
 #define FIELDS_MAX 4
 
-/* Split at the colons that stand in no brackets. Returns how many fields there are; only FIELDS_MAX are kept. */
+/* Split at the colons that stand in no brackets. Returns how many fields there are; only FIELDS_MAX are kept.
+ */
 static size_t split(const char *text, struct str fields[FIELDS_MAX])
 {
     size_t n = 0;
@@ -31,7 +32,8 @@ static int read_port(struct str field, uint16_t *ret, struct err *err)
 {
     char digits[8];
     uint64_t port;
-    if (!str_copy(digits, sizeof(digits), field.p, field.len) || !str_u64(digits, UINT16_MAX, &port) || port == 0)
+    if (!str_copy(digits, sizeof(digits), field.p, field.len) || !str_u64(digits, UINT16_MAX, &port) ||
+        port == 0)
         return err_set(err, "'%.*s' is not a port (1 to 65535)", (int)MIN(field.len, (size_t)64), field.p);
     *ret = (uint16_t)port;
     return 0;

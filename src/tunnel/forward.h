@@ -15,8 +15,8 @@ struct forward {
 
 #define FORWARD_DEFAULT_HOST "127.0.0.1"
 
-/* Read [ADDR:]PORT:HOST:PORT, or with `to_route` [ADDR:]PORT; IPv6 addresses stand in brackets, ADDR `*` is every
- * address. Returns 0, or -1 with `err`. */
+/* Read [ADDR:]PORT:HOST:PORT, or with `to_route` [ADDR:]PORT; IPv6 addresses stand in brackets, ADDR `*` is
+ * every address. Returns 0, or -1 with `err`. */
 int forward_parse(const char *text, bool to_route, struct forward *ret, struct err *err);
 
 #endif

@@ -101,7 +101,8 @@ def answer(door, pki, request):
     (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 5000 + b"\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
     (b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
-])
+], ids=["no port", "port too large", "no host", "bare line feeds", "transfer-encoding", "nonsense", "too many fields",
+        "get", "get absolute"])
 def test_bad_requests(door, pki, request_bytes, status):
     """What is not a CONNECT that has one reading only is refused, with a page that says so, and audited."""
     door.mark()

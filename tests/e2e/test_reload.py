@@ -139,6 +139,7 @@ def test_new_certificate_in_the_same_file(start_door, pki, many, one, tmp_path):
     def put(cert):
         for path, source in zip(files, (cert.certificate, cert.key)):
             path.write_bytes(open(source, "rb").read())
+            path.chmod(0o600)
     base = {**config(pki, many, one), "certificates": [{"certificate": str(files[0]), "key": str(files[1])}]}
     put(pki.ca.issue("www.test", dns=["www.test"], label="reload-1"))
     door = start_door(base)

@@ -45,4 +45,4 @@ def test_the_web_gets_no_tunnel(door, pki):
     """A tunnel hello under the web's ALPN is just bytes to the web server."""
     with tls.connect(door, "one.test", alpn=["http/1.1"]) as sock:
         sock.sendall(b"\0\x02{}\r\n\r\n")
-        assert tls.read_all(sock).startswith(b"<html>")
+        assert b"<html>" in tls.read_all(sock)

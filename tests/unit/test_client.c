@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the client makes of its arguments and of the door's answers. The connection itself is tested end to
+ * end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "tunnel/client_internal.h"
+#include "tunnel/forward.h"
+
+static void forwards_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool to_route;
+        const char *host;
+        uint16_t port;
+        const char *target;
+        uint16_t target_port;
+    } rows[] = {
+        {"5432:db.inside:5432", false, "127.0.0.1", 5432, "db.inside", 5432},
+        {"127.0.0.2:1:DB.inside.:2", false, "127.0.0.2", 1, "db.inside", 2},
+        {"[::1]:1:[fd00::1]:22", false, "::1", 1, "fd00::1", 22},
+        {"1:[fd00::1]:22", false, "127.0.0.1", 1, "fd00::1", 22},
+        {"*:65535:h:1", false, "", 65535, "h", 1},
+        {"1143", true, "127.0.0.1", 1143, "", 0},
+        {"[::]:1143", true, "::", 1143, "", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct forward f;
+        struct err err;
+        assert_int_equal(forward_parse(rows[i].text, rows[i].to_route, &f, &err), 0);
+        assert_string_equal(f.host, rows[i].host);
+        assert_int_equal(f.port, rows[i].port);
+        assert_string_equal(f.target.host, rows[i].target);
+        assert_int_equal(f.target.port, rows[i].target_port);
+    }
+}
+
+static void wrong_forwards_are_refused(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {
+        "",     "22",   "1:2",   "a:b:c:d:e", "0:h:1",      "65536:h:1", "x:h:1",  ":1:h:1",   "[]:1:h:1",
+        "1:h:", "1::2", "1:h:0", "[1",        "[::1:1:h:1", "1:[::1:22", "1:h:1:", "1:[::1]:x"};
+    static const char *const routes[] = {"", "0", "a", "1:2:3", ":1", "[::1]", "1:"};
+    struct forward f;
+    struct err err;
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+        assert_int_equal(forward_parse(targets[i], false, &f, &err), -1);
+        assert_memory_equal(err.text, "-L ", 3);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        assert_int_equal(forward_parse(routes[i], true, &f, &err), -1);
+}
+
+/* The rule and the target are in the text once, whether the door's own words have them or not. */
+static void answers_become_texts(void **state)
+{
+    (void)state;
+    static const struct front_target target = {.host = "db.inside", .port = 5432};
+    static const struct {
+        enum front_outcome outcome;
+        const char *rule, *said, *text;
+    } rows[] = {
+        {FRONT_DENIED, "", "no rule lets alice reach db.inside:5432 (rule ops allows *:22)",
+         "denied: no rule lets alice reach db.inside:5432 (rule ops allows *:22)"},
+        {FRONT_DENIED, "ops", "the policy does not allow it",
+         "denied: the policy does not allow it: db.inside:5432 (rule ops)"},
+        {FRONT_NO_SUCH_HOST, "", "no such host", "no such host: db.inside (the door does not find it)"},
+        {FRONT_REFUSED, "", "the target refused the connection",
+         "the target refused the connection: db.inside:5432"},
+        {FRONT_BAD_HELLO, "", "too long", "the door refused the request: too long"},
+        {FRONT_LIMIT, "", "a limit of the door is reached",
+         "a limit of the door is reached: try again later"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wire_answer answer = {.outcome = rows[i].outcome};
+        struct err err;
+        strcpy(answer.rule, rows[i].rule);
+        strcpy(answer.text, rows[i].said);
+        assert_int_equal(client_text_answer(&target, &answer, &err), -1);
+        assert_string_equal(err.text, rows[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forwards_are_read),
+        cmocka_unit_test(wrong_forwards_are_refused),
+        cmocka_unit_test(answers_become_texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
