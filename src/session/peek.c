@@ -98,6 +98,7 @@ static enum session_state take_proxy_header(struct session *s, const struct prox
     if (h->local || h->src.ss_family == AF_UNSPEC)
         return SESSION_PEEK;
     struct net_addr real = net_addr_from(&h->src);
+    s->setup->local = net_addr_from(&h->dst);
     bool admitted = admission_move(s->worker->admission, &s->peer, &real, session_limits(s)->per_source);
     s->peer = real;
     if (admitted)
@@ -337,8 +338,7 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     if (h != NULL)
         note_hello(s->setup, h, &match);
     if (match.route == ROUTE_NONE)
-        return h == NULL ? session_end(s, CLOSE_NO_ROUTE)
-                         : refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
+        return h == NULL ? session_end(s, CLOSE_NOT_TLS) : refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
     if (!enter_route(s, match.route))
         return session_end(s, CLOSE_LIMIT_ROUTE);
     return take_route(s, h);

@@ -174,7 +174,9 @@ static bool send_proxy_header(struct session *s, enum config_send_proxy version)
     uint8_t out[PROXY_V1_MAX + 64];
     struct sockaddr_storage src, dst;
     int fd = link_splice_fd(tls_link_lower(s->down));
-    struct net_addr local = fd >= 0 ? socket_local(fd) : (struct net_addr){0};
+    struct net_addr local = s->setup->local;
+    if (local.family == AF_UNSPEC && fd >= 0)
+        local = socket_local(fd);
     bool known = net_addr_to(&s->peer, &src) > 0 && net_addr_to(&local, &dst) > 0;
     const struct sockaddr_storage *from = known ? &src : NULL, *to = known ? &dst : NULL;
     size_t len = version == CONFIG_SEND_PROXY_V1

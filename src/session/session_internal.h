@@ -44,6 +44,7 @@ struct setup {
     uint64_t tried; /* backends that failed, a bit each */
     size_t attempt; /* of addresses, to see when a new one begins */
     const char *rule;
+    struct net_addr local; /* the address that the client connected to, when a proxy in front told */
     char detail[256]; /* what exactly went wrong */
 };
 

@@ -50,7 +50,6 @@ static void ask_for_clients(SSL_CTX *ctx, const struct tls_server_params *p)
         return;
     int mode = SSL_VERIFY_PEER | (p->clients == TLS_CLIENTS_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
     SSL_CTX_set_custom_verify(ctx, mode, tls_link_verify);
-    SSL_CTX_set_reverify_on_resume(ctx, 1); /* a ticket must not outlive a revocation */
     SSL_CTX_set0_client_CAs(ctx, trust_ca_names(p->trust));
 }
 

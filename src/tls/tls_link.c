@@ -222,35 +222,44 @@ static void note_failure(struct tls_link *t, const struct err *err)
         *t->failure = *err;
 }
 
+/* Judge the peer's chain by the link's trust. */
+static int prove(struct tls_link *t, uint8_t *ret_alert)
+{
+    struct err err;
+    enum trust_alert alert = TRUST_ALERT_BAD_CERTIFICATE;
+    enum trust_purpose purpose = SSL_is_server(t->ssl) ? TRUST_CLIENT : TRUST_SERVER;
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
+    CHECK(t->trust != NULL);
+    if (trust_verify(t->trust, chain, purpose, t->host, time(NULL), &alert, &err) == 0)
+        return 0;
+    note_failure(t, &err);
+    *ret_alert = (uint8_t)alert;
+    return -1;
+}
+
 enum ssl_verify_result_t tls_link_verify(SSL *ssl, uint8_t *ret_alert)
 {
     struct tls_link *t = SSL_get_app_data(ssl);
     CHECK_MAGIC(t, TLS_LINK_MAGIC);
-    struct err err;
-    enum trust_alert alert = TRUST_ALERT_BAD_CERTIFICATE;
-    CHECK(t->trust != NULL);
-    enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
-    if (trust_verify(t->trust, SSL_get0_peer_certificates(ssl), purpose, t->host, time(NULL), &alert, &err) ==
-        0)
-        return ssl_verify_ok;
-    note_failure(t, &err);
-    *ret_alert = (uint8_t)alert;
-    return ssl_verify_invalid;
+    return prove(t, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
 }
 
-/* Who the peer is, once the library has accepted its chain (and on resumption has asked us to prove it
- * again). */
-static int take_identity(struct tls_link *t)
+/* Who the peer is. The library has had its chain proven, but not on resumption: a ticket must not outlive a revocation, so
+ * then it is done here. */
+static int take_identity(struct tls_link *t, uint8_t *ret_alert)
 {
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
     if (t->trust == NULL || chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0)
         return 0;
+    if (SSL_session_reused(t->ssl) && prove(t, ret_alert) != 0)
+        return -1;
     const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
     struct err err;
     t->identity = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), &err);
     if (t->identity != NULL)
         return 0;
     note_failure(t, &err);
+    *ret_alert = SSL_AD_BAD_CERTIFICATE;
     return -1;
 }
 
@@ -258,20 +267,20 @@ static int take_identity(struct tls_link *t)
 
 static enum link_status handshake_step(struct tls_link *t)
 {
+    uint8_t alert = 0;
     enter(t, t->scratch->in_size);
     int ret = SSL_do_handshake(t->ssl);
     int ssl_error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ret);
-    enum link_status failed =
-        ssl_error != SSL_ERROR_NONE && ssl_error != SSL_ERROR_WANT_READ ? tls_fail(t, ssl_error) : LINK_OK;
-    bool unread = t->in != t->in_end;
+    enum link_status status = ssl_error == SSL_ERROR_WANT_READ ? LINK_AGAIN : LINK_OK;
+    if (ret == 1 && take_identity(t, &alert) != 0) {
+        SSL_send_fatal_alert(t->ssl, alert);
+        status = link_fail(&t->link, "certificate refused");
+    } else if (status == LINK_OK && ret != 1) {
+        status = tls_fail(t, ssl_error);
+    }
     if (leave(t) == LINK_ERROR)
         return link_fail(&t->link, link_error(t->lower));
-    if (failed == LINK_ERROR)
-        return failed;
-    if (ret == 1)
-        return take_identity(t) == 0 ? LINK_OK : link_fail(&t->link, "unusable certificate");
-    CHECK(!unread);
-    return LINK_AGAIN;
+    return status;
 }
 
 static enum link_status tls_open(struct link *l)

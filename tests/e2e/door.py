@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from pathlib import Path
 
 import run
@@ -155,8 +156,13 @@ class Door:
         return [json.loads(line) for line in whole.splitlines()]
 
     def mark(self):
-        """Lines before this moment are no longer looked at by audited()."""
-        self.marked = len(self.audit())
+        """Lines of connections that have ended are no longer looked at by audited(). A connection's line comes a moment
+        after its client has seen the end: wait until no more come."""
+        lines = -1
+        while lines != len(self.audit()):
+            lines = len(self.audit())
+            time.sleep(0.05 * SLOW)
+        self.marked = lines
 
     def audited(self, count=1, timeout=5.0, **facts):
         """The first `count` lines since the mark that have all these facts (one: the line itself). Waits for them."""

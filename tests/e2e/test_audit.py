@@ -101,7 +101,7 @@ def test_denied(door, pki):
 
 @pytest.mark.parametrize("target, code, reason", [
     ("127.0.0.1:1", "refused", "refused"),
-    ("nosuch.invalid:80", "denied", "denied"),
+    ("nosuch.invalid:80", "no_such_host", "no_such_host"),
 ])
 def test_tunnel_that_fails(door, pki, target, code, reason):
     """The answer's code and the line's reason agree; a name that nobody may reach is not even looked up."""

@@ -27,10 +27,26 @@ def test_broken(path):
     assert done.returncode == 1 and done.stdout == b""
 
 
+def furnish(path, folder, pki):
+    """A copy of the configuration in a folder that has the files it names."""
+    for cert, key in (("door.pem", "door.key"), ("app.pem", "app.key"), ("c.pem", "k.pem")):
+        made = pki.server(cert.removesuffix(".pem") + ".test")
+        for name, source in ((cert, made.certificate), (key, made.key)):
+            (folder / name).write_bytes(open(source, "rb").read())
+            (folder / name).chmod(0o600)
+    for name in ("ca.pem", "staff-ca.pem", "inside.pem"):
+        (folder / name).write_bytes(open(pki.ca.file, "rb").read())
+    pki.ca.crl(folder / "staff.crl")
+    (folder / "names.txt").write_text("one.example\ntwo.example\n")
+    copy = folder / path.name
+    copy.write_text(path.read_text().replace("/etc/cardea/", ""))
+    return copy
+
+
 @pytest.mark.parametrize("path", GOOD, ids=[path.stem for path in GOOD])
-def test_good(path):
+def test_good(path, tmp_path, pki):
     """Exit code 0."""
-    done = check(path)
+    done = check(furnish(path, tmp_path, pki))
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
 
