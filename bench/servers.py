@@ -38,22 +38,21 @@ class Peer:
 
     def program(self):
         """The program's path, or None where this machine has none."""
-        found = (shutil.which(p, path="/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")) for p in self.programs)
-        return next((p for p in found if p), None)
+        path = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
+        return next((found for found in (shutil.which(p, path=path) for p in self.programs) if found), None)
 
     def describe(self):
         """Its version, in one line."""
         out = subprocess.run([self.program(), *self.version.split()], capture_output=True, text=True,
                              stdin=subprocess.DEVNULL, timeout=10)
-        lines = [line.strip() for line in (out.stdout + out.stderr).splitlines()]
-        facts = [line for line in lines if re.search(r"version|OpenSSL \d|AWS-LC \d|^hitch|^sslh|^stunnel|^cardea", line, re.I)]
-        words = re.findall(r"(?:HAProxy version|nginx/|stunnel|hitch|sslh-?\w*|cardea)[ /]*([\w.+~-]+)", " ".join(facts))
-        library = re.findall(r"(?:Running +(?:on|with)[ \w]*:? *|built with +)((?:OpenSSL|AWS-LC) [\d.]+)", "\n".join(facts))
-        return " ".join([words[0] if words else "?"] + (["on " + library[-1]] if library else []))
+        text = out.stdout + out.stderr
+        version = re.search(r"(?:HAProxy version |nginx/|stunnel |hitch |sslh-\w+ |cardea )(\d[\w.+~-]*)", text)
+        library = re.findall(r"(?:Running +(?:on|with)[ \w]*:? *|built with +)((?:OpenSSL|AWS-LC) [\d.]+)", text)
+        return " ".join([version[1] if version else "?"] + (["on " + library[-1]] if library else []))
 
 
 def known_peers(haproxy_awslc=None):
-    """Every peer, in the order of the table's columns. `haproxy_awslc` is a HAProxy built on AWS-LC, if there is one."""
+    """Every peer, in the order of the table's columns. `haproxy_awslc`: a HAProxy built on AWS-LC, if there is one."""
     haproxy = dict(conf="haproxy.cfg", command="-q -db -f @CONF@", version="-vv",
                    fresh={"HAPROXY_BIND": "no-tls-tickets"}, tickets={"HAPROXY_BIND": ""})
     return [
@@ -61,7 +60,8 @@ def known_peers(haproxy_awslc=None):
              (os.environ.get("CARDEA") or str(ROOT / "build/cardea"),),
              {"CARDEA_TICKETS": "false"}, {"CARDEA_TICKETS": "true"}),
         Peer("haproxy", rows=frozenset(TERMINATE | PASS), programs=("haproxy",), **haproxy),
-        Peer("haproxy-awslc", rows=frozenset(TERMINATE | PASS | HYBRID), programs=(haproxy_awslc or "none",), **haproxy),
+        Peer("haproxy-awslc", rows=frozenset(TERMINATE | PASS | HYBRID), programs=(haproxy_awslc or "none",),
+             **haproxy),
         Peer("nginx", "-c @CONF@", "nginx.conf", "-V", frozenset(TERMINATE | PASS), ("nginx",),
              {"NGINX_SSL": "ssl_session_tickets off; ssl_session_cache off;"},
              {"NGINX_SSL": "ssl_session_tickets on; ssl_session_cache none;"}),

@@ -45,9 +45,11 @@ static void on_notice(void *arg, const char *text)
 
 static void on_reloaded(void *arg, bool ok, const char *errors)
 {
-    (void)arg;
+    struct serving *s = arg;
     if (ok) {
         fprintf(stderr, "cardea: configuration reloaded\n");
+        if (admin_outdated(s->admin) != NULL)
+            fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
         return;
     }
     print_lines(errors);
@@ -151,6 +153,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
         if (hooks != NULL && hooks->ready != NULL)
             hooks->ready(hooks->arg, s.loop);
         status = loop_run(s.loop, &err) == 0 ? 0 : 1;
+        loop_deliver(s.loop); /* answers that workers gave while they stopped */
         if (hooks != NULL && hooks->stopping != NULL)
             hooks->stopping(hooks->arg);
     }

@@ -92,8 +92,7 @@ static int open_port(struct admin *a, struct err *err)
     struct err why;
     if (at->text.text == NULL)
         return 0;
-    int fd =
-        socket_listen_tcp(at->host, at->port, false, &why);
+    int fd = socket_listen_tcp(at->host, at->port, false, &why);
     if (fd < 0)
         return config_error(door_snapshot(a->door)->config, at->text.at, err, "admin.metrics: %s", why.text);
     a->metrics = strdup(at->text.text);

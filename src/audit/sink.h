@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "loop/loop.h"
 
-#define SINK_GATHER_BYTES (32 * 1024)           /* written at once when this much has gathered, */
+#define SINK_GATHER_BYTES (32 * 1024)         /* written at once when this much has gathered, */
 #define SINK_GATHER_NS (INT64_C(5) * 1000000) /* or after this long */
 
 /* The file that all workers share. The lock keeps their writes whole where the kernel does not (pipes); it is

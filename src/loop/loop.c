@@ -24,12 +24,8 @@ struct loop {
     atomic_bool stopping;
 };
 
-static void take_messages(struct watch *w, uint32_t events)
+void loop_deliver(struct loop *loop)
 {
-    (void)events;
-    struct loop *loop = CONTAINER_OF(w, struct loop, wakeup);
-    uint64_t ignored;
-    (void)!read(w->fd, &ignored, sizeof(ignored));
     struct message *newest = atomic_exchange(&loop->inbox, NULL), *oldest = NULL;
     while (newest != NULL) { /* turn the pile over: messages run in the order they were posted */
         struct message *next = newest->next;
@@ -44,6 +40,14 @@ static void take_messages(struct watch *w, uint32_t events)
     }
 }
 
+static void on_wakeup(struct watch *w, uint32_t events)
+{
+    (void)events;
+    uint64_t ignored;
+    (void)!read(w->fd, &ignored, sizeof(ignored));
+    loop_deliver(CONTAINER_OF(w, struct loop, wakeup));
+}
+
 struct loop *loop_new(struct err *err)
 {
     struct loop *loop = calloc(1, sizeof(*loop));
@@ -55,7 +59,7 @@ struct loop *loop_new(struct err *err)
     list_init(&loop->tasks);
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (loop->epoll < 0 || fd < 0 || loop_watch(loop, &loop->wakeup, fd, EPOLLIN, take_messages) != 0) {
+    if (loop->epoll < 0 || fd < 0 || loop_watch(loop, &loop->wakeup, fd, EPOLLIN, on_wakeup) != 0) {
         err_errno(err, errno, "cannot make an event loop");
         if (fd >= 0)
             close(fd);

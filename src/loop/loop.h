@@ -66,4 +66,8 @@ void loop_defer(struct loop *loop, struct task *t);
 /* Run `m->run` in the loop's thread soon. From any thread. */
 void loop_post(struct loop *loop, struct message *m);
 
+/* Run what was posted and has not run yet: for after loop_run() has returned, when nobody else uses the loop.
+ */
+void loop_deliver(struct loop *loop);
+
 #endif

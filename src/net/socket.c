@@ -70,8 +70,8 @@ int socket_listen_tcp(const char *host, uint16_t port, bool share, struct err *e
                            : code == EADDRINUSE ? " (another program has it)"
                                                 : "";
         bool v6 = strchr(host, ':') != NULL;
-        err_errno(err, code, "cannot listen on %s%s%s:%u%s", v6 ? "[" : "", *host == '\0' ? "*" : host, v6 ? "]" : "",
-                  port, hint);
+        err_errno(err, code, "cannot listen on %s%s%s:%u%s", v6 ? "[" : "", *host == '\0' ? "*" : host,
+                  v6 ? "]" : "", port, hint);
     }
     freeaddrinfo(list);
     return fd;

@@ -11,6 +11,7 @@ struct parting {
     struct message message;
     struct crew *crew;
     struct worker *worker;
+    bool gone; /* its thread has been joined: what is posted to it must be delivered for it */
 };
 
 /* One thing told to all, and the way it takes: control -> worker -> control. */
@@ -59,6 +60,8 @@ void crew_broadcast(struct crew *crew, struct loop *control, void (*run)(struct 
     for (size_t i = 0; i < crew->count; i++) {
         b->errand[i] = (struct errand){.message.run = arrived, .all = b, .worker = &crew->worker[i]};
         loop_post(crew->worker[i].loop, &b->errand[i].message);
+        if (crew->parting[i].gone)
+            loop_deliver(crew->worker[i].loop);
     }
 }
 
@@ -80,6 +83,8 @@ static void on_parting(struct message *m)
     struct parting *p = CONTAINER_OF(m, struct parting, message);
     struct crew *crew = p->crew;
     pthread_join(p->worker->thread, NULL);
+    p->gone = true;
+    loop_deliver(p->worker->loop);
     CHECK(crew->running > 0);
     if (--crew->running == 0 && crew->stopped != NULL)
         crew->stopped(crew->stopped_arg);

@@ -283,7 +283,8 @@ static size_t copy_u16(struct cursor list, uint16_t ret[SIGALGS_MAX])
     return n;
 }
 
-/* The version that will be negotiated; a client below our floor fails in the handshake, whatever we show it. */
+/* The version that will be negotiated; a client below our floor fails in the handshake, whatever we show it.
+ */
 static uint16_t likely_version(const struct hello *h, const struct config_tls *tls)
 {
     uint16_t version = MIN(h->version, (uint16_t)tls->max_version);
@@ -338,7 +339,8 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     if (h != NULL)
         note_hello(s->setup, h, &match);
     if (match.route == ROUTE_NONE)
-        return h == NULL ? session_end(s, CLOSE_NOT_TLS) : refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
+        return h == NULL ? session_end(s, CLOSE_NOT_TLS)
+                         : refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
     if (!enter_route(s, match.route))
         return session_end(s, CLOSE_LIMIT_ROUTE);
     return take_route(s, h);

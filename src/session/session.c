@@ -366,8 +366,7 @@ static void session_free(struct task *t)
 /* Did the session end so that the far side may take what it got for the whole? */
 static bool is_clean(enum close_reason reason)
 {
-    return reason == CLOSE_DONE || reason == CLOSE_REJECTED ||
-           reason == CLOSE_DENIED;
+    return reason == CLOSE_DONE || reason == CLOSE_REJECTED || reason == CLOSE_DENIED;
 }
 
 static void teardown(struct session *s)

@@ -45,7 +45,7 @@ struct setup {
     size_t attempt; /* of addresses, to see when a new one begins */
     const char *rule;
     struct net_addr local; /* the address that the client connected to, when a proxy in front told */
-    char detail[256]; /* what exactly went wrong */
+    char detail[256];      /* what exactly went wrong */
 };
 
 /* Texts for the audit line, packed into one block once the set-up is freed. */

@@ -113,7 +113,8 @@ enum session_state step_authorise(struct session *s)
     if (s->route->ask_policy) {
         struct policy_verdict v = session_is_tunnel(s) ? policy_use_tunnel(snap->policy, id, facts.identity)
                                                        : policy_use_route(snap->policy, id, facts.identity);
-        bool settled_later = session_is_tunnel(s) && v.rule == NULL; /* the target will name the rule, or the nearest */
+        bool settled_later =
+            session_is_tunnel(s) && v.rule == NULL; /* the target will name the rule, or the nearest */
         if (v.effect != POLICY_ALLOW && !settled_later) {
             struct buf action = {0};
             buf_printf(&action, "use route %s", s->route->config->name.text);

@@ -103,12 +103,18 @@ static struct port *find_port(struct worker *w, const char *key)
     return NULL;
 }
 
+static void port_done(struct task *t)
+{
+    struct port *port = CONTAINER_OF(t, struct port, free_later);
+    free(port->key);
+    free(port);
+}
+
 static void port_free(struct port *port)
 {
     acceptor_stop(&port->acceptor);
     list_remove(&port->node);
-    free(port->key);
-    free(port);
+    loop_defer(port->worker->loop, &port->free_later);
 }
 
 static struct port *port_new(struct worker *w, const struct worker_listener *l)
@@ -118,6 +124,8 @@ static struct port *port_new(struct worker *w, const struct worker_listener *l)
     port->worker = w;
     port->key = strdup(l->key);
     CHECK(port->key != NULL);
+    task_init(&port->free_later, port_done);
+    port->acceptor.watch.fd = -1;
     port->acceptor.accepted = on_accepted;
     port->acceptor.refused = on_refused;
     list_insert(&w->ports, &port->node);
@@ -142,6 +150,12 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
 {
     CHECK_MAGIC(w, WORKER_MAGIC);
     struct epoch *before = w->epoch;
+    if (w->draining) {
+        for (size_t i = 0; i < count; i++)
+            if (listeners[i].fd >= 0)
+                close(listeners[i].fd);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         struct port *port = find_port(w, listeners[i].key);
         if (port != NULL)

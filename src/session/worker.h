@@ -26,9 +26,10 @@ struct port {
     struct acceptor acceptor;
     struct worker *worker;
     struct list node;
-    char *key;         /* the address as configured: what it is known by across reloads */
-    uint32_t listener; /* index in the current configuration */
-    bool keep;         /* while a new configuration is put in place */
+    char *key;              /* the address as configured: what it is known by across reloads */
+    uint32_t listener;      /* index in the current configuration */
+    bool keep;              /* while a new configuration is put in place */
+    struct task free_later; /* an event of this round may still name the acceptor */
 };
 
 struct worker {

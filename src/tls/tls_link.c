@@ -244,8 +244,8 @@ enum ssl_verify_result_t tls_link_verify(SSL *ssl, uint8_t *ret_alert)
     return prove(t, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
 }
 
-/* Who the peer is. The library has had its chain proven, but not on resumption: a ticket must not outlive a revocation, so
- * then it is done here. */
+/* Who the peer is. The library has had its chain proven, but not on resumption: a ticket must not outlive a
+ * revocation, so then it is done here. */
 static int take_identity(struct tls_link *t, uint8_t *ret_alert)
 {
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
@@ -335,7 +335,8 @@ static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *
             n += (size_t)ret;
         else
             status = read_end(t, SSL_get_error(t->ssl, ret));
-        if (status == LINK_AGAIN && n == 0 && t->read_budget == 0) { /* a record longer than the caller's space */
+        if (status == LINK_AGAIN && n == 0 &&
+            t->read_budget == 0) { /* a record longer than the caller's space */
             t->read_budget = cap;
             status = LINK_OK;
         }
