@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 const char *audit_id_text(uint64_t id, char text[AUDIT_ID_MAX])
@@ -26,24 +27,41 @@ static bool word(struct buf *out, const char *key, const char *p)
     return p == NULL || text(out, key, p, strlen(p));
 }
 
+#define PUT(out, literal) buf_append(out, literal, sizeof(literal) - 1)
+
+/* A duration in milliseconds with three decimals. */
+static bool millis(struct buf *out, int64_t ns)
+{
+    uint64_t us = (uint64_t)MAX(ns, 0) / NSEC_PER_USEC;
+    char fraction[4] = {'.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10), (char)('0' + us % 10)};
+    return str_put_u64(out, us / 1000) && buf_append(out, fraction, sizeof(fraction));
+}
+
+static bool negotiated(struct buf *out, const struct audit_record *r)
+{
+    return word(out, "version", r->version) && word(out, "group", r->group) && word(out, "cipher", r->cipher) &&
+           (!r->tls || (r->resumed ? PUT(out, ",\"resumed\":true") : PUT(out, ",\"resumed\":false")));
+}
+
+static bool amounts(struct buf *out, const struct audit_record *r)
+{
+    bool ok = PUT(out, ",\"in\":") && str_put_u64(out, r->bytes_in) && PUT(out, ",\"out\":") &&
+              str_put_u64(out, r->bytes_out);
+    if (r->handshake_ns >= 0)
+        ok = ok && PUT(out, ",\"handshake_ms\":") && millis(out, r->handshake_ns);
+    return ok && PUT(out, ",\"total_ms\":") && millis(out, r->total_ns);
+}
+
 bool audit_format(struct buf *out, const struct audit_record *r)
 {
     char when[CLOCK_TEXT_MAX], id[AUDIT_ID_MAX];
-    bool ok = buf_printf(out, "{\"time\":\"%s\",\"id\":\"%s\"", clock_format(r->time, when),
-                         audit_id_text(r->id, id)) &&
-              word(out, "listener", r->listener) && word(out, "peer", r->peer) && word(out, "sni", r->sni) &&
-              text(out, "alpn", r->alpn.p, r->alpn.len) && word(out, "route", r->route) &&
-              word(out, "action", r->action) && word(out, "version", r->version) &&
-              word(out, "group", r->group) && word(out, "cipher", r->cipher);
-    if (r->tls)
-        ok = ok && buf_printf(out, ",\"resumed\":%s", r->resumed ? "true" : "false");
-    ok = ok && word(out, "ja4", r->ja4) && word(out, "identity", r->identity) &&
-         word(out, "target", r->target) && word(out, "rule", r->rule) &&
-         buf_printf(out, ",\"in\":%llu,\"out\":%llu", (unsigned long long)r->bytes_in,
-                    (unsigned long long)r->bytes_out);
-    if (r->handshake_ns >= 0)
-        ok = ok && buf_printf(out, ",\"handshake_ms\":%.3f", (double)r->handshake_ns / NSEC_PER_MSEC);
-    return ok && buf_printf(out, ",\"total_ms\":%.3f", (double)r->total_ns / NSEC_PER_MSEC) &&
-           word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
-           buf_append(out, "}\n", 2);
+    clock_format(r->time, when);
+    return PUT(out, "{\"time\":\"") && buf_append(out, when, strlen(when)) && PUT(out, "\",\"id\":\"") &&
+           buf_append(out, audit_id_text(r->id, id), AUDIT_ID_MAX - 1) && PUT(out, "\"") &&
+           word(out, "listener", r->listener) && word(out, "peer", r->peer) && word(out, "sni", r->sni) &&
+           text(out, "alpn", r->alpn.p, r->alpn.len) && word(out, "route", r->route) &&
+           word(out, "action", r->action) && negotiated(out, r) && word(out, "ja4", r->ja4) &&
+           word(out, "identity", r->identity) && word(out, "target", r->target) && word(out, "rule", r->rule) &&
+           amounts(out, r) && word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
+           PUT(out, "}\n");
 }

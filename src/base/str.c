@@ -119,6 +119,16 @@ bool str_u64(const char *text, uint64_t max, uint64_t *ret)
     return true;
 }
 
+bool str_put_u64(struct buf *b, uint64_t v)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do
+        digits[--at] = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    return buf_append(b, digits + at, sizeof(digits) - at);
+}
+
 /* Length of the valid UTF-8 sequence at p, or 0 (RFC 3629, 4: no overlong forms, no surrogates). */
 static size_t utf8_sequence(const uint8_t *p, size_t left)
 {
@@ -134,21 +144,41 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
     return n;
 }
 
+/* Bytes from `p` on that stand for themselves in a JSON string. */
+static size_t plain_run(const uint8_t *p, size_t left)
+{
+    size_t n = 0;
+    while (n < left && p[n] >= 0x20 && p[n] < 0x7f && p[n] != '"' && p[n] != '\\')
+        n++;
+    return n;
+}
+
+/* One character that does not, and how many bytes it took. */
+static bool json_escape(struct buf *b, const uint8_t *p, size_t left, size_t *ret_taken)
+{
+    size_t n = utf8_sequence(p, left);
+    *ret_taken = MAX(n, (size_t)1);
+    if (n == 0)
+        return buf_append(b, "\xef\xbf\xbd", 3);
+    if (*p == '"' || *p == '\\')
+        return buf_printf(b, "\\%c", *p);
+    if (*p < 0x20 || *p == 0x7f)
+        return buf_printf(b, "\\u%04x", *p);
+    return buf_append(b, p, n);
+}
+
 bool str_json(struct buf *b, const char *p, size_t len)
 {
     const uint8_t *s = (const uint8_t *)p;
     bool ok = buf_append(b, "\"", 1);
     for (size_t i = 0; i < len && ok;) {
-        size_t n = utf8_sequence(s + i, len - i);
-        if (n == 0)
-            ok = buf_append(b, "\xef\xbf\xbd", 3);
-        else if (s[i] == '"' || s[i] == '\\')
-            ok = buf_printf(b, "\\%c", s[i]);
-        else if (s[i] < 0x20 || s[i] == 0x7f)
-            ok = buf_printf(b, "\\u%04x", s[i]);
-        else
-            ok = buf_append(b, s + i, n);
-        i += MAX(n, (size_t)1);
+        size_t n = plain_run(s + i, len - i);
+        ok = buf_append(b, s + i, n);
+        i += n;
+        if (i < len && ok) {
+            ok = json_escape(b, s + i, len - i, &n);
+            i += n;
+        }
     }
     return ok && buf_append(b, "\"", 1);
 }

@@ -25,7 +25,7 @@ struct link_ops {
     enum link_status (*open)(struct link *);
     enum link_status (*read)(struct link *, void *buf, size_t cap, size_t *ret_n);
     enum link_status (*write)(struct link *, const void *buf, size_t len, size_t *ret_n);
-    enum link_status (*shutdown)(struct link *);
+    enum link_status (*shutdown)(struct link *, bool closing);
     void (*close)(struct link *, bool abort);
     int (*splice_fd)(struct link *);
 };
@@ -36,6 +36,7 @@ struct link {
         struct link *); /* called when a call that answered AGAIN is worth trying again; may be NULL */
     void *owner;        /* for `wake` */
     const char *error;  /* static text, set with LINK_ERROR */
+    bool more; /* a hint for writes: see link_more() */
     uint64_t bytes_read;
     uint64_t bytes_written;
 };
@@ -73,7 +74,14 @@ static inline enum link_status link_write(struct link *l, const void *buf, size_
  * written must leave first; call again when woken. */
 static inline enum link_status link_shutdown(struct link *l)
 {
-    return l->ops->shutdown(l);
+    return l->ops->shutdown(l, false);
+}
+
+/* The same for a link that will be closed (not aborted) as soon as this answers LINK_OK: what closing ends by itself is
+ * left to it. */
+static inline enum link_status link_finish(struct link *l)
+{
+    return l->ops->shutdown(l, true);
 }
 
 /* Close and free (NULL is allowed). With `abort` the peer sees an error (a reset) where the transport has
@@ -89,6 +97,13 @@ static inline void link_close(struct link *l, bool abort)
 static inline int link_splice_fd(struct link *l)
 {
     return l->ops->splice_fd(l);
+}
+
+/* Say that what is written from now on will be followed at once by more bytes or by the end, so that small pieces may
+ * travel together; or that it will not. */
+static inline void link_more(struct link *l, bool more)
+{
+    l->more = more;
 }
 
 /* Why the link broke, as static text. */

@@ -62,8 +62,9 @@ static enum link_status mem_write(struct link *l, const void *buf, size_t len, s
     return LINK_OK;
 }
 
-static enum link_status mem_shutdown(struct link *l)
+static enum link_status mem_shutdown(struct link *l, bool closing)
 {
+    (void)closing;
     struct mem_link *m = mem_of(l);
     if (!m->shut && m->peer != NULL) {
         m->peer->ended = true;

@@ -101,8 +101,9 @@ static void end_restore(struct loop *loop, struct end *e)
     e->old_flags = -1;
 }
 
-static enum link_status pair_shutdown(struct link *l)
+static enum link_status pair_shutdown(struct link *l, bool closing)
 {
+    (void)closing; /* close leaves the descriptors to the process */
     struct pair_link *p = pair_of(l);
     if (!p->out_closed)
         shutdown(p->out.fd, SHUT_WR); /* both may be one socket, as OpenSSH gives its ProxyCommand */

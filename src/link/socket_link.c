@@ -55,13 +55,16 @@ static void on_ready(struct watch *w, uint32_t events)
 {
     struct socket_link *s = CONTAINER_OF(w, struct socket_link, watch);
     CHECK_MAGIC(s, SOCKET_MAGIC);
+    bool before_readable = s->readable, before_writable = s->writable, before_ended = s->ended;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         s->ended = true;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         s->readable = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         s->writable = true;
-    link_wake(&s->link);
+    /* Every new socket is reported as writable once; whoever knows that already has nothing to do. */
+    if (s->readable != before_readable || s->writable != before_writable || s->ended != before_ended)
+        link_wake(&s->link);
 }
 
 static enum link_status socket_open(struct link *l)
@@ -113,7 +116,7 @@ static enum link_status socket_write(struct link *l, const void *buf, size_t len
         return l->error != NULL ? LINK_ERROR : LINK_AGAIN;
     ssize_t n;
     do
-        n = send(s->watch.fd, buf, len, MSG_NOSIGNAL);
+        n = send(s->watch.fd, buf, len, MSG_NOSIGNAL | (l->more ? MSG_MORE : 0));
     while (n < 0 && errno == EINTR);
     if (n >= 0) {
         if ((size_t)n < len)
@@ -127,12 +130,12 @@ static enum link_status socket_write(struct link *l, const void *buf, size_t len
     return LINK_AGAIN;
 }
 
-static enum link_status socket_shutdown(struct link *l)
+static enum link_status socket_shutdown(struct link *l, bool closing)
 {
     struct socket_link *s = socket_of(l);
     if (s->connecting)
         return LINK_AGAIN;
-    if (!s->shut) {
+    if (!s->shut && !closing) {
         s->shut = true;
         if (shutdown(s->watch.fd, SHUT_WR) != 0 && errno != ENOTCONN)
             return broken(s, errno);

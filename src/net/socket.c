@@ -140,7 +140,7 @@ int socket_listen_unix(const char *path, unsigned mode, struct err *err)
     return fd;
 }
 
-int socket_connect_tcp(const struct net_addr *to, bool *ret_connecting)
+int socket_connect_tcp(const struct net_addr *to, bool speaks_first, bool *ret_connecting)
 {
     struct sockaddr_storage sa;
     socklen_t len = net_addr_to(to, &sa);
@@ -149,6 +149,8 @@ int socket_connect_tcp(const struct net_addr *to, bool *ret_connecting)
     if (fd < 0)
         return -1;
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (speaks_first)
+        set(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
     *ret_connecting = connect(fd, (struct sockaddr *)&sa, len) != 0;
     if (!*ret_connecting || errno == EINPROGRESS)
         return fd;

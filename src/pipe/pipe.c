@@ -88,8 +88,8 @@ static enum half_status move(struct pipe_half *h, struct link *from, struct link
     return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
 }
 
-/* One direction, as far as it goes. */
-static enum half_status run_half(struct pipe_half *h, struct link *from, struct link *to,
+/* One direction, as far as it goes. `last`: the other one is over, so the links will be closed after this one. */
+static enum half_status run_half(struct pipe_half *h, bool last, struct link *from, struct link *to,
                                  const struct pipe_scratch *scratch)
 {
     for (int round = 0; round < ROUNDS; round++) {
@@ -97,7 +97,7 @@ static enum half_status run_half(struct pipe_half *h, struct link *from, struct 
             return HALF_SHUT;
         enum link_status status = deliver_held(h, to);
         if (status == LINK_OK && h->ended) {
-            status = link_shutdown(to);
+            status = last ? link_finish(to) : link_shutdown(to);
             h->shut = status == LINK_OK;
             continue;
         }
@@ -115,7 +115,7 @@ enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch)
     CHECK(scratch->size >= PIPE_SCRATCH_MIN);
     bool again = false;
     for (int side = PIPE_A; side <= PIPE_B; side++) {
-        enum half_status status = run_half(&p->half[side], p->link[side], p->link[!side], scratch);
+        enum half_status status = run_half(&p->half[side], p->half[!side].shut, p->link[side], p->link[!side], scratch);
         if (status == HALF_READ_FAILED || status == HALF_WRITE_FAILED) {
             p->failed = (enum pipe_side)(status == HALF_READ_FAILED ? side : !side);
             return PIPE_FAILED;

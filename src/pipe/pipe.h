@@ -20,7 +20,7 @@ enum pipe_side { PIPE_A, PIPE_B };
 enum pipe_status {
     PIPE_WAIT,   /* nothing possible until one of the links wakes */
     PIPE_YIELD,  /* more is possible, but others should have a turn: call again soon */
-    PIPE_DONE,   /* both directions ended and delivered */
+    PIPE_DONE,   /* both directions ended and delivered; closing the links (not aborting) tells the last side */
     PIPE_FAILED, /* a link broke: pipe->failed says which one */
 };
 

@@ -88,7 +88,7 @@ enum dial_status dial_step(struct dial *d)
         if (d->next == d->count)
             break;
         bool connecting = false;
-        int fd = socket_connect_tcp(&d->addrs[d->next++], &connecting);
+        int fd = socket_connect_tcp(&d->addrs[d->next++], d->speaks_first, &connecting);
         adopt(d, fd, connecting);
     }
     d->stepping = false;

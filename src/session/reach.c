@@ -76,6 +76,7 @@ static void prepare(struct session *s)
     d->wake = session_wake_dial;
     d->owner = s;
     d->allow = session_is_tunnel(s) ? may_dial : NULL;
+    d->speaks_first = s->route->config->action == CONFIG_PASS || s->route->backend_tls != NULL;
     s->setup->backend = -1;
 }
 

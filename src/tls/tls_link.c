@@ -34,6 +34,7 @@ struct tls_link {
     struct str alpn_choice;
     char *host;
     struct err *failure; /* only after a failure */
+    bool started; /* the handshake has had its first call */
     bool is_open;
     bool truncated;
     bool no_certificate;
@@ -269,6 +270,11 @@ static enum link_status handshake_step(struct tls_link *t)
 {
     uint8_t alert = 0;
     enter(t, t->scratch->in_size);
+    if (t->started && t->in == t->in_end)
+        fill_window(t);
+    if (t->started && t->in == t->in_end && t->lower_status == LINK_AGAIN)
+        return LINK_AGAIN; /* nothing has come: spare the library the trouble */
+    t->started = true;
     int ret = SSL_do_handshake(t->ssl);
     int ssl_error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ret);
     enum link_status status = ssl_error == SSL_ERROR_WANT_READ ? LINK_AGAIN : LINK_OK;
@@ -372,26 +378,30 @@ static enum link_status tls_write(struct link *l, const void *buf, size_t len, s
 }
 
 /* close_notify, which ends our direction only (RFC 8446, 6.1); then the same for the link below. */
-static enum link_status tls_shutdown(struct link *l)
+static enum link_status tls_shutdown(struct link *l, bool closing)
 {
     struct tls_link *t = tls_of(l);
     if (l->error != NULL)
         return LINK_ERROR;
     if (!t->close_sent) {
+        link_more(t->lower, true); /* close_notify and FIN in one packet */
         enter(t, 0);
         SSL_shutdown(t->ssl);
         leave(t);
+        link_more(t->lower, false);
         t->close_sent = true;
     }
     enum link_status status = flush_spill(t);
-    return status == LINK_OK ? link_shutdown(t->lower) : status;
+    if (status != LINK_OK)
+        return status;
+    return closing ? link_finish(t->lower) : link_shutdown(t->lower);
 }
 
 static void tls_close(struct link *l, bool abort)
 {
     struct tls_link *t = tls_of(l);
     if (!abort && t->is_open && l->error == NULL && t->spill.len == 0)
-        tls_shutdown(l);
+        tls_shutdown(l, true);
     /* A cut-off TLS stream shows by its missing close_notify; a reset would only take delivered bytes back.
      */
     link_close(t->lower, false);
