@@ -61,7 +61,7 @@ bool audit_format(struct buf *out, const struct audit_record *r)
            word(out, "listener", r->listener) && word(out, "peer", r->peer) && word(out, "sni", r->sni) &&
            text(out, "alpn", r->alpn.p, r->alpn.len) && word(out, "route", r->route) &&
            word(out, "action", r->action) && negotiated(out, r) && word(out, "ja4", r->ja4) &&
-           word(out, "identity", r->identity) && word(out, "target", r->target) && word(out, "rule", r->rule) &&
+           word(out, "identity", r->identity) && word(out, "target", r->target) && word(out, "backend", r->backend) && word(out, "rule", r->rule) &&
            amounts(out, r) && word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
            PUT(out, "}\n");
 }

@@ -29,6 +29,7 @@ struct audit_record {
     const char *ja4;
     const char *identity;
     const char *target;
+    const char *backend; /* the one that was used, or tried last */
     const char *rule; /* the policy row that denied */
     uint64_t bytes_in;
     uint64_t bytes_out;

@@ -34,7 +34,7 @@ static uint32_t alpn_rank(const struct route_table *t, const struct rule *r, con
                           struct str *ret_alpn)
 {
     *ret_alpn = (struct str){NULL, 0};
-    if (r->alpn_count == 0)
+    if (r->alpn_count == 0 || q->any_alpn)
         return RANK_ANY;
     CHECK(r->alpn_first + r->alpn_count <= t->alpn_count);
     struct cursor list = cursor_of(q->alpn, q->alpn_len), name;

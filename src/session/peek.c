@@ -241,7 +241,7 @@ static void note_hello(struct setup *p, const struct hello *h, const struct rout
     ja4_compute(h, tls_sha256, p->ja4);
 }
 
-static struct route_match look_up(const struct session *s, const struct hello *h)
+static struct route_query query_of(const struct session *s, const struct hello *h)
 {
     struct route_query q = {.listener = s->listener, .kind = (uint8_t)s->setup->kind};
     if (h != NULL) {
@@ -249,17 +249,37 @@ static struct route_match look_up(const struct session *s, const struct hello *h
         q.alpn = h->alpn.p;
         q.alpn_len = cursor_left(&h->alpn);
     }
+    return q;
+}
+
+static struct route_match look_up(const struct session *s, const struct hello *h)
+{
+    static const uint8_t http[] = "\x08http/1.1";
+    struct route_query q = query_of(s, h);
     struct route_match match = route_find(s->epoch->snap->table, &q);
     if (match.route != ROUTE_NONE || h == NULL || q.alpn_len > 0)
         return match;
-    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
-     * HTTP/1.1. */
-    static const uint8_t http[] = "\x08http/1.1";
+    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for HTTP/1.1. */
     q.alpn = http;
     q.alpn_len = sizeof(http) - 1;
     match = route_find(s->epoch->snap->table, &q);
     match.alpn = (struct str){0};
     return match;
+}
+
+/* Nothing matched: is it the name, or only the protocol? (RFC 7301, 3.2; RFC 6066, 3) */
+static enum session_state no_route(struct session *s, const struct hello *h)
+{
+    struct route_query q = query_of(s, h);
+    q.any_alpn = true;
+    if (h == NULL)
+        return session_end(s, CLOSE_NOT_TLS);
+    if (route_find(s->epoch->snap->table, &q).route == ROUTE_NONE) {
+        session_detail(s, h->name_len > 0 ? "no route has this name" : "no route takes a client without SNI");
+        return refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
+    }
+    session_detail(s, "the name has routes, but none that takes this ALPN");
+    return refuse_with_alert(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
 }
 
 /* Count the connection under its route; false when the route is full. */
@@ -339,8 +359,7 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     if (h != NULL)
         note_hello(s->setup, h, &match);
     if (match.route == ROUTE_NONE)
-        return h == NULL ? session_end(s, CLOSE_NOT_TLS)
-                         : refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
+        return no_route(s, h);
     if (!enter_route(s, match.route))
         return session_end(s, CLOSE_LIMIT_ROUTE);
     return take_route(s, h);

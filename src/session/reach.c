@@ -63,7 +63,7 @@ static bool may_dial(void *owner, const struct net_addr *addr)
         return true;
     char action[NET_ADDR_TEXT_MAX + 8] = "reach ", text[POLICY_TEXT_MAX];
     net_addr_format(addr, action + strlen(action));
-    s->setup->rule = v.rule != NULL ? v.rule : "no rule";
+    s->setup->rule = v.rule;
     session_detail(s, policy_denial(&v, session_identity(s), action, text));
     return false;
 }
@@ -88,7 +88,7 @@ static bool next_backend(struct session *s)
     p->backend = upstream_pick(u, loop_now(s->worker->loop), p->tried);
     if (p->backend < 0)
         return false;
-    const struct backend *b = u->v[p->backend];
+    const struct backend *b = s->last = u->v[p->backend];
     if (b->host == NULL)
         dial_start_unix(&p->dial, backend_unix_path(b));
     else

@@ -259,6 +259,7 @@ static void write_audit(struct session *s)
         .route = s->route == NULL ? NULL : s->route->config->name.text,
         .action = s->route == NULL ? NULL : config_action_name(s->route->config->action),
         .ja4 = note(s, NOTE_JA4),
+        .backend = s->last == NULL ? NULL : s->last->key,
         .bytes_in = s->down->bytes_read,
         .bytes_out = s->down->bytes_written,
         .handshake_ns = -1,

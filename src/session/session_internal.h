@@ -67,7 +67,8 @@ struct session {
     struct timer timer;
     struct task again;
     struct setup *setup;     /* NULL once bytes flow */
-    struct backend *backend; /* counted as open */
+    const struct backend *last; /* tried last, or in use */
+    struct backend *backend;    /* counted as open */
     char *notes;             /* NOTES texts, each NUL-terminated; NULL while there is a set-up */
     struct net_addr peer;
     int64_t accepted; /* monotonic */
@@ -81,6 +82,7 @@ struct session {
 /* Alerts that the door itself sends (RFC 8446, 6). */
 #define ALERT_ACCESS_DENIED 49
 #define ALERT_UNRECOGNIZED_NAME 112
+#define ALERT_NO_APPLICATION_PROTOCOL 120
 
 #define SESSION_MAGIC 0x5e551040u
 

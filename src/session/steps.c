@@ -80,7 +80,7 @@ enum session_state step_handshake(struct session *s)
 static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action)
 {
     char text[POLICY_TEXT_MAX];
-    s->setup->rule = v->rule != NULL ? v->rule : "no rule";
+    s->setup->rule = v->rule;
     session_detail(s, policy_denial(v, session_identity(s), action, text));
 }
 

@@ -56,7 +56,7 @@ def test_pass(door):
         sock.sendall(hello)
         tls.read_exactly(sock, len(hello))
         name = sock.getsockname()
-    check(door.audited_of(name), name, HELLO | {"alpn", "route", "action"}, sni="pass.test", alpn="h2", route="pass",
+    check(door.audited_of(name), name, HELLO | {"alpn", "route", "action", "backend"}, sni="pass.test", alpn="h2", route="pass",
           action="pass", reason="done", **{"in": len(hello), "out": len(hello)})
 
 
@@ -69,7 +69,7 @@ def test_terminate(door, version, named):
         name, cipher = sock.getsockname(), sock.cipher()[0]
         tls.finish(sock)
     line = door.audited_of(name)
-    check(line, name, HELLO | TLS | {"alpn", "route", "action"}, sni="www.test", alpn="http/1.1", route="www",
+    check(line, name, HELLO | TLS | {"alpn", "route", "action", "backend"}, sni="www.test", alpn="http/1.1", route="www",
           action="terminate", version=named, group="X25519", resumed=False, reason="done", out=16)
     if named == "1.3":
         assert line["cipher"] == cipher
