@@ -19,7 +19,7 @@ define build
 	@for tool in cc meson ninja pkg-config; do \
 	  command -v $$tool >/dev/null || { echo "make: no $$tool here: run scripts/deps build" >&2; exit 1; }; done; \
 	mkdir -p $(1); exec 9>$(1)/.lock; flock 9; \
-	awslc=$$(scripts/aws-lc --variant $(or $(4),plain)); \
+	awslc=$$(scripts/aws-lc --variant $(or $(4),plain) $(if $(AWSLC_KNOWN),--known $(1)/.awslc)); \
 	if [ ! -f $(1)/build.ninja ]; then $(if $(5),CC=$(5)) meson setup $(1) -Dawslc=$$awslc $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
 	elif [ "$$(cat $(1)/.awslc 2>/dev/null)" != "$$awslc" ]; then meson setup --reconfigure $(1) -Dawslc=$$awslc >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
 	echo "$$awslc" >$(1)/.awslc; \
@@ -106,6 +106,8 @@ tidy:
 	@printf '%s\n' $(TIDY_FILES) | xargs -P "$$(nproc)" -n 1 clang-tidy -p build --quiet --extra-arg=-Wno-unknown-warning-option
 
 .PHONY: install
+# Whoever installs (root, often) may have another cache: what the build folder was set up with is good enough.
+install: AWSLC_KNOWN = yes
 install: build/cardea ## install under the prefix Meson was given (default /usr/local); DESTDIR is honoured
 	@meson install -C build --no-rebuild --quiet
 

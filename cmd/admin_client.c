@@ -24,14 +24,18 @@ struct asking {
     int64_t timeout;
 };
 
+#define NO_DOOR_ADVICE ": start one with `cardea serve -c FILE`, or name its admin socket with --socket"
+
+/* Does this errno value of connect() mean that nobody is there? */
+static bool is_absent(int code)
+{
+    return code == ENOENT || code == ECONNREFUSED;
+}
+
 static int no_door(const char *socket, int code, struct err *err)
 {
-    if (code == ENOENT || code == ECONNREFUSED)
-        return err_set(
-            err,
-            "no door is running at %s: start one with `cardea serve -c FILE`, or name its admin socket "
-            "with --socket",
-            socket);
+    if (is_absent(code))
+        return err_set(err, "no door is running at %s" NO_DOOR_ADVICE, socket);
     if (code == EACCES || code == EPERM)
         return err_set(err, "%s: permission denied: only the user who runs the door may ask it", socket);
     return err_errno(err, code, "cannot reach the door at %s", socket);
@@ -116,16 +120,38 @@ static int ask(const struct asking *a, const char *method, const char *path, jso
     return status;
 }
 
+/* Connect where a door may be when nobody says where: the user's place, then the system's. */
+static int find_door(struct asking *a, char space[ADMIN_SOCKET_MAX], struct err *err)
+{
+    a->socket = admin_default_socket(space);
+    a->fd = socket_connect_unix(a->socket);
+    if (a->fd >= 0)
+        return 0;
+    if (!is_absent(errno) || strcmp(a->socket, ADMIN_SYSTEM_SOCKET) == 0)
+        return no_door(a->socket, errno, err);
+    a->socket = ADMIN_SYSTEM_SOCKET;
+    a->fd = socket_connect_unix(a->socket);
+    if (a->fd >= 0)
+        return 0;
+    if (!is_absent(errno))
+        return no_door(a->socket, errno, err);
+    return err_set(err, "no door is running at %s or %s" NO_DOOR_ADVICE, space, ADMIN_SYSTEM_SOCKET);
+}
+
+static int find_door_at(struct asking *a, const char *socket, struct err *err)
+{
+    a->socket = socket;
+    a->fd = socket_connect_unix(socket);
+    return a->fd >= 0 ? 0 : no_door(socket, errno, err);
+}
+
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret,
               struct err *err)
 {
     char space[ADMIN_SOCKET_MAX];
-    struct asking a = {.socket = socket != NULL ? socket : admin_default_socket(space),
-                       .deadline = clock_monotonic() + timeout,
-                       .timeout = timeout};
-    a.fd = socket_connect_unix(a.socket);
-    if (a.fd < 0)
-        return no_door(a.socket, errno, err);
+    struct asking a = {.deadline = clock_monotonic() + timeout, .timeout = timeout};
+    if ((socket != NULL ? find_door_at(&a, socket, err) : find_door(&a, space, err)) != 0)
+        return -1;
     int status = ask(&a, method, path, ret, err);
     close(a.fd);
     return status;

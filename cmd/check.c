@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "admin/tell.h"
 #include "base/str.h"
-#include "cert/cert.h"
 
 /* The routes as they are being printed. */
 struct listing {
@@ -52,40 +51,60 @@ static const char *clients_word(const struct config_route *rc)
     return words[rc->clients.mode];
 }
 
-static void print_row(void *arg, const struct route_row *row)
+/* What a connection must speak. */
+static void put_protocols(struct buf *b, const char *alpn, const struct config_codes *first)
 {
-    struct listing *l = arg;
+    if (first->n == 0 || strcmp(alpn, "any") != 0)
+        buf_printf(b, "%s%s", alpn, first->n > 0 ? " " : "");
+    for (size_t i = 0; i < first->n; i++)
+        buf_printf(b, "%s%s", i == 0 ? "first:" : ",", tell_first_bytes_word(first->v[i]));
+}
+
+static void row_json(struct listing *l, const struct route_row *row, const char *listeners, const char *goal)
+{
     const struct config_route *rc = &l->config->routes.v[row->route];
-    struct buf sni = {0}, goal = {0}, listeners = {0};
+    buf_printf(&l->out, "%s\n  {\"order\":%zu", l->rows > 1 ? "," : "", l->rows);
+    put_json(&l->out, "route", row->name);
+    put_json(&l->out, "sni", row->sni);
+    buf_printf(&l->out, ",\"more_names\":%zu", row->more);
+    put_json(&l->out, "alpn", row->alpn);
+    buf_printf(&l->out, ",\"first_bytes\":");
+    tell_first_bytes(&l->out, &rc->first_bytes);
+    put_json(&l->out, "listeners", listeners);
+    put_json(&l->out, "clients", clients_word(rc));
+    put_json(&l->out, "action", config_action_name(rc->action));
+    put_json(&l->out, "to", goal);
+    buf_printf(&l->out, "}");
+}
+
+static void row_text(struct listing *l, const struct route_row *row, const char *listeners, const char *goal)
+{
+    const struct config_route *rc = &l->config->routes.v[row->route];
+    struct buf sni = {0}, protocols = {0};
     buf_printf(&sni, "%s", row->sni);
     if (row->more > 0)
         buf_printf(&sni, " (+%zu)", row->more);
+    put_protocols(&protocols, row->alpn, &rc->first_bytes);
+    buf_printf(&l->out, "%5zu  %-16s %-30s %-18s %-12s %-9s %-9s %s\n", l->rows, row->name, buf_text(&sni),
+               buf_text(&protocols), listeners, clients_word(rc), config_action_name(rc->action), goal);
+    buf_free(&sni);
+    buf_free(&protocols);
+}
+
+static void put_row(void *arg, const struct route_row *row)
+{
+    struct listing *l = arg;
+    const struct config_route *rc = &l->config->routes.v[row->route];
+    struct buf goal = {0}, listeners = {0};
     put_goal(&goal, rc);
     put_listeners(&listeners, rc);
-    const char *action = config_action_name(rc->action);
-    if (l->json) {
-        buf_printf(&l->out, "%s\n  {\"order\":%zu", l->rows > 0 ? "," : "", l->rows + 1);
-        put_json(&l->out, "route", row->name);
-        put_json(&l->out, "sni", row->sni);
-        buf_printf(&l->out, ",\"more_names\":%zu", row->more);
-        put_json(&l->out, "alpn", row->alpn);
-        put_json(&l->out, "listeners", buf_text(&listeners));
-        put_json(&l->out, "clients", clients_word(rc));
-        put_json(&l->out, "action", action);
-        put_json(&l->out, "to", buf_text(&goal));
-        buf_printf(&l->out, "}");
-    } else {
-        buf_printf(&l->out, "%5zu  %-16s %-30s %-18s %-12s %-9s %-9s %s\n", l->rows + 1, row->name,
-                   buf_text(&sni), row->alpn, buf_text(&listeners), clients_word(rc), action,
-                   buf_text(&goal));
-    }
     l->rows++;
-    buf_free(&sni);
+    (l->json ? row_json : row_text)(l, row, buf_text(&listeners), buf_text(&goal));
     buf_free(&goal);
     buf_free(&listeners);
 }
 
-static int print_routes(const struct snapshot *snap, bool json)
+static int print_routes(const struct snapshot *snap, const char *warnings, bool json)
 {
     struct listing l = {.config = snap->config, .json = json};
     if (json)
@@ -93,43 +112,58 @@ static int print_routes(const struct snapshot *snap, bool json)
     else
         buf_printf(&l.out, "%5s  %-16s %-30s %-18s %-12s %-9s %-9s %s\n", "order", "route", "sni", "alpn",
                    "listeners", "clients", "action", "to");
-    int ret = route_explain(snap->table, print_row, &l);
-    if (json)
-        buf_printf(&l.out, "\n]}\n");
+    int ret = route_explain(snap->table, put_row, &l);
+    if (json) {
+        buf_printf(&l.out, "\n],\n\"warnings\":");
+        tell_lines(&l.out, warnings);
+        buf_printf(&l.out, "}\n");
+    }
     if (ret == 0 && buf_text(&l.out) != NULL)
         fputs(buf_text(&l.out), stdout);
     buf_free(&l.out);
     return ret == 0 ? 0 : 1;
 }
 
+static void print_errors(const char *errors, bool json)
+{
+    struct buf out = {0};
+    if (!json) {
+        fputs(errors, stderr);
+        return;
+    }
+    buf_printf(&out, "{\"errors\":");
+    tell_lines(&out, errors);
+    printf("%s}\n", buf_text(&out));
+    buf_free(&out);
+}
+
 void check_warn(const struct snapshot *snap)
 {
-    struct err text;
-    for (size_t i = 0; i < snap->config->certificates.n; i++)
-        if (cert_warning(snap->certs[i], time(NULL), &text)) {
-            struct err placed;
-            config_error(snap->config, snap->config->certificates.v[i].certificate.at, &placed, "warning: %s",
-                         text.text);
-            fprintf(stderr, "%s\n", placed.text);
-        }
+    struct buf warnings = {0};
+    tell_warnings(&warnings, snap, false);
+    fputs(buf_text(&warnings), stderr);
+    buf_free(&warnings);
 }
 
 int check_config(const char *path, const struct front_binding *fronts, size_t fronts_len, bool json)
 {
-    struct buf errors = {0};
+    struct buf errors = {0}, warnings = {0};
     struct snapshot_shared shared;
     snapshot_shared_init(&shared, 1, fronts, fronts_len);
     struct config *config = config_load(path, &errors);
     struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);
     int status = 1;
     if (snap != NULL) {
-        check_warn(snap);
-        status = print_routes(snap, json);
+        tell_warnings(&warnings, snap, true);
+        if (!json)
+            fputs(buf_text(&warnings), stderr);
+        status = print_routes(snap, buf_text(&warnings), json);
     } else {
-        fputs(buf_text(&errors), stderr);
+        print_errors(buf_text(&errors), json);
     }
     snapshot_unref(snap);
     snapshot_shared_free(&shared);
     buf_free(&errors);
+    buf_free(&warnings);
     return status;
 }

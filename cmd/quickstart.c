@@ -112,13 +112,25 @@ static int load(struct quickstart *q)
     return q->config == NULL ? -1 : 0;
 }
 
+/* The configuration stays as it is, so its port may have been taken since it was made. */
+static int check_port(const struct quickstart *q, struct err *err)
+{
+    const struct config_address *a = &q->config->listeners.v[0].address;
+    struct err why;
+    if (socket_probe_tcp(a->host, a->port, &why) == 0)
+        return 0;
+    return config_error(q->config, a->text.at, err,
+                        "%s: stop what uses it, or change the port in %s, or choose another folder", why.text,
+                        q->config_path);
+}
+
 static int serve(struct quickstart *q, uint16_t port)
 {
     const struct serve_hooks hooks = {.ready = on_ready, .stopping = on_stopping, .arg = q};
     struct err err;
     if (load(q) != 0)
         return CMD_FAILED;
-    if (read_port(q, port, &err) != 0 || open_welcome(q, &err) != 0)
+    if (read_port(q, port, &err) != 0 || check_port(q, &err) != 0 || open_welcome(q, &err) != 0)
         return cmd_failed("%s", err.text);
     quickstart_commands(&q->place, &q->commands);
     return serve_run(q->config_path, &hooks);

@@ -12,18 +12,24 @@
 #define RELOAD_NS (60 * NSEC_PER_SEC)
 #define LINE_MAX_SHOWN 4096
 
-/* Tell people how it went. */
-static void tell(const json_t *answer)
+static void print_lines(const json_t *lines)
 {
     size_t i;
     json_t *line;
     char clean[LINE_MAX_SHOWN];
-    const char *notice = json_string_value(json_object_get(answer, "notice"));
-    json_array_foreach(json_object_get(answer, "errors"), i, line)
+    json_array_foreach(lines, i, line)
     {
         str_clean(clean, sizeof(clean), json_is_string(line) ? json_string_value(line) : "");
         fprintf(stderr, "%s\n", clean);
     }
+}
+
+/* Tell people how it went. */
+static void tell(const json_t *answer)
+{
+    const char *notice = json_string_value(json_object_get(answer, "notice"));
+    print_lines(json_object_get(answer, "errors"));
+    print_lines(json_object_get(answer, "warnings"));
     if (!json_is_true(json_object_get(answer, "ok")))
         fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
     if (notice != NULL)

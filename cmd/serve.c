@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "admin/server.h"
+#include "base/clock.h"
 #include "cmd/check.h"
 #include "cmd/cmd.h"
 #include "http/connect.h"
@@ -27,6 +28,7 @@ struct serving {
     struct admin *admin;
     struct watch signals;
     const struct serve_hooks *hooks;
+    bool stopping;
 };
 
 static void print_lines(const char *text)
@@ -47,6 +49,7 @@ static void on_reloaded(void *arg, bool ok, const char *errors)
 {
     struct serving *s = arg;
     if (ok) {
+        check_warn(door_snapshot(s->door));
         fprintf(stderr, "cardea: configuration reloaded\n");
         if (admin_outdated(s->admin) != NULL)
             fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
@@ -54,6 +57,17 @@ static void on_reloaded(void *arg, bool ok, const char *errors)
     }
     print_lines(errors);
     fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
+}
+
+/* The first time; tell what the wait is for, if there is one. */
+static void tell_stopping(struct serving *s)
+{
+    size_t n = door_connections(s->door);
+    int64_t most = door_snapshot(s->door)->config->limits.drain_timeout;
+    if (!s->stopping && n > 0)
+        fprintf(stderr, "cardea: stopping: %zu connection%s open, up to %.10gs; once more to end now\n", n,
+                n == 1 ? "" : "s", (double)most / NSEC_PER_SEC);
+    s->stopping = true;
 }
 
 static void on_drained(void *arg)
@@ -68,10 +82,12 @@ static void on_signal(struct watch *w, uint32_t events)
     struct serving *s = CONTAINER_OF(w, struct serving, signals);
     struct signalfd_siginfo info;
     while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP)
+        if (info.ssi_signo == SIGHUP) {
             door_reload(s->door, on_reloaded, s);
-        else
+        } else {
+            tell_stopping(s);
             door_drain(s->door, on_drained, s);
+        }
     }
 }
 
@@ -126,6 +142,7 @@ static int start(struct serving *s, const char *path)
         fprintf(stderr, "cardea: %s\n", err.text);
         return -1;
     }
+    admin_set_reloaded(s->admin, on_reloaded, s);
     return 0;
 }
 
@@ -182,6 +199,8 @@ int cmd_serve(int argc, char **argv)
     }
     if (path == NULL || optind != argc)
         return cmd_usage("serve", false);
+    if (json && !check)
+        return cmd_misused("serve", "--json goes with --check");
     if (check)
         return check_config(path, fronts, ARRAY_LEN(fronts), json);
     return serve_run(path, NULL);

@@ -14,6 +14,7 @@
 
 #define STATUS_NS (10 * NSEC_PER_SEC)
 #define LIST_SHOWN 4 /* items of a list in a table */
+#define DIGITS 15    /* of a fraction in JSON: as many as a double keeps, so that 0.1 stays 0.1 */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -57,14 +58,17 @@ static const char *duration(double seconds, char text[AMOUNT_MAX])
     return text;
 }
 
-/* Connections that ended in any other way than well. */
-static long long failures(const json_t *route)
+/* Connections that have ended; unless `all`, in any other way than well. */
+static long long ended(const json_t *route, bool all)
 {
     const char *reason;
-    json_t *n, *closed = json_object_get(route, "closed");
+    json_t *n;
     long long total = 0;
-    json_object_foreach(closed, reason, n) if (strcmp(reason, "done") != 0) total +=
-        (long long)json_integer_value(n);
+    json_object_foreach(json_object_get(route, "closed"), reason, n)
+    {
+        if (all || strcmp(reason, "done") != 0)
+            total += (long long)json_integer_value(n);
+    }
     return total;
 }
 
@@ -100,12 +104,12 @@ static void add_match(struct table *t, const json_t *route)
     buf_free(&b);
 }
 
-static void add_counts(struct table *t, const json_t *route)
+static void add_counts(struct table *t, const json_t *route, long long total)
 {
     char in[AMOUNT_MAX], out[AMOUNT_MAX];
     table_add(t, "%lld", count_of(route, "connections"));
-    table_add(t, "%lld", count_of(route, "connections_total"));
-    table_add(t, "%lld", failures(route));
+    table_add(t, "%lld", total);
+    table_add(t, "%lld", ended(route, false));
     table_add(t, "%s", amount(count_of(route, "bytes_in_total"), in));
     table_add(t, "%s", amount(count_of(route, "bytes_out_total"), out));
 }
@@ -128,12 +132,12 @@ static void show_routes(const json_t *status)
     {
         table_add(&t, "%s", text_of(route, "name"));
         table_add(&t, "%s", text_of(route, "action"));
-        add_counts(&t, route);
+        add_counts(&t, route, count_of(route, "connections_total"));
         add_match(&t, route);
     }
     table_add(&t, "-");
     table_add(&t, "-");
-    add_counts(&t, unrouted);
+    add_counts(&t, unrouted, ended(unrouted, true)); /* they are counted when they end */
     table_add(&t, "ended before they had a route");
     table_end(&t, stdout);
 }
@@ -210,7 +214,8 @@ static void show_certificates(const json_t *status)
         struct buf names = {0};
         put_list(&names, certificate, "names", "");
         table_add(&t, "%s", text_of(certificate, "name"));
-        table_add(&t, "%.10s", text_of(certificate, "not_after"));
+        table_add(&t, "%.10s%s", text_of(certificate, "not_after"),
+                  json_is_true(json_object_get(certificate, "expired")) ? " EXPIRED" : "");
         table_add(&t, "%s", names.len > 0 ? buf_text(&names) : "-");
         buf_free(&names);
     }
@@ -285,7 +290,7 @@ static int status_show(const char *socket, bool json, bool sessions)
     if (more != NULL)
         json_object_update(status, more);
     if (json) {
-        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS));
         putchar('\n');
     } else {
         show(status);

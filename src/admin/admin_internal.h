@@ -8,6 +8,8 @@
 #include "admin/responder.h"
 #include "admin/server.h"
 
+#define ADMIN_MAGIC 0xad314001u
+
 /* The `arg` of the responders. */
 struct admin {
     uint32_t magic;
@@ -19,6 +21,8 @@ struct admin {
     char *metrics; /* address as configured, or NULL */
     struct responder *on_socket;
     struct responder *on_port; /* NULL: no metrics port */
+    door_reloaded *on_reload;  /* may be NULL */
+    void *on_reload_arg;
 };
 
 /* One per resource; see struct resource. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /metrics: Prometheus text exposition format 0.0.4. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "admin/admin_internal.h"
 #include "base/check.h"
@@ -66,6 +67,26 @@ static bool put_backends(struct buf *b, const struct snapshot *snap, const char 
     return ok;
 }
 
+static bool is_repeated_label(const struct snapshot *snap, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(snap->certs[k]->label, snap->certs[i]->label) == 0)
+            return true;
+    return false;
+}
+
+static bool put_certificates(struct buf *b, const struct snapshot *snap)
+{
+    bool ok = gauge(b, "certificate_not_after_seconds", "When the certificate expires, since 1970");
+    for (size_t i = 0; i < snap->config->certificates.n && ok; i++) {
+        const struct cert *cert = snap->certs[i];
+        ok = is_repeated_label(snap, i) ||
+             (buf_printf(b, "cardea_certificate_not_after_seconds{certificate=") &&
+              put_label(b, cert->label) && buf_printf(b, "} %lld\n", (long long)cert->not_after));
+    }
+    return ok;
+}
+
 static unsigned figure_up(const struct backend *backend)
 {
     return admin_backend_up(backend);
@@ -98,6 +119,7 @@ void admin_metrics(struct exchange *e, const struct request *request)
     bool ok = put_door(&body, a->door) && put_routes(&body, a->door) &&
               put_backends(&body, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
               put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes",
-                           figure_live);
+                           figure_live) &&
+              put_certificates(&body, snap);
     admin_answer(e, ok, TYPE_METRICS, &body);
 }

@@ -1,53 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /reload: answers once the new configuration is in force, {"ok":true}, perhaps with a "notice"; or,
- * with status 422, when it was refused: {"ok":false,"errors":[...]}, a text a line, which name file, line and
- * column. */
-#include <string.h>
+/* POST /reload: answers once the new configuration is in force, {"ok":true,"warnings":[...]}, perhaps with a
+ * "notice"; or, with status 422, when it was refused: {"ok":false,"errors":[...]}. Errors and warnings are
+ * texts that name file, line and column. */
+#include <stdlib.h>
 
 #include "admin/admin_internal.h"
-#include "base/str.h"
+#include "admin/tell.h"
+#include "base/check.h"
 
-/* Append the lines of `text` as JSON strings with commas between. */
-static bool put_lines(struct buf *b, const char *text)
+/* A reload on its way. Whoever asked for it may have gone. */
+struct asked {
+    struct admin *admin;
+    struct exchange *exchange;
+};
+
+static bool put_good(struct buf *body, const struct admin *a)
 {
-    const char *comma = "";
-    bool ok = true;
-    while (*text != '\0' && ok) {
-        size_t n = strcspn(text, "\n");
-        if (n > 0) {
-            ok = buf_printf(b, "%s", comma) && str_json(b, text, n);
-            comma = ",";
-        }
-        text += n + (text[n] == '\n');
+    const char *notice = admin_outdated(a);
+    struct buf warnings = {0};
+    bool made = tell_warnings(&warnings, door_snapshot(a->door), false) &&
+                buf_printf(body, "{\"ok\":true,\"warnings\":") && tell_lines(body, buf_text(&warnings));
+    if (notice != NULL)
+        made = made && buf_printf(body, ",\"notice\":") && admin_json_text(body, notice);
+    buf_free(&warnings);
+    return made && buf_append(body, "}\n", 2);
+}
+
+static void answer(struct exchange *e, const struct admin *a, bool ok, const char *errors)
+{
+    struct buf body = {0};
+    if (ok) {
+        bool made = put_good(&body, a);
+        admin_answer(e, made, TYPE_JSON, &body);
+    } else if (buf_printf(&body, "{\"ok\":false,\"errors\":") && tell_lines(&body, errors) &&
+               buf_append(&body, "}\n", 2)) {
+        exchange_answer(e, 422, TYPE_JSON, &body);
+    } else {
+        admin_answer(e, false, TYPE_JSON, &body);
     }
-    return ok;
 }
 
 static void reloaded(void *arg, bool ok, const char *errors)
 {
-    struct exchange *e = arg;
-    struct admin *a = exchange_arg(e);
-    struct buf body = {0};
-    if (!ok) {
-        bool made = buf_printf(&body, "{\"ok\":false,\"errors\":[") && put_lines(&body, errors) &&
-                    buf_printf(&body, "]}\n");
-        if (made)
-            exchange_answer(e, 422, TYPE_JSON, &body);
-        else
-            admin_answer(e, false, TYPE_JSON, &body);
-        return;
-    }
-    const char *notice = a == NULL ? NULL : admin_outdated(a);
-    bool made = buf_printf(&body, "{\"ok\":true");
-    if (notice != NULL)
-        made = made && buf_printf(&body, ",\"notice\":") && admin_json_text(&body, notice);
-    made = made && buf_printf(&body, "}\n");
-    admin_answer(e, made, TYPE_JSON, &body);
+    struct asked *asked = arg;
+    struct admin *a = asked->admin;
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    if (a->on_reload != NULL)
+        a->on_reload(a->on_reload_arg, ok, errors);
+    answer(asked->exchange, a, ok, errors);
+    free(asked);
 }
 
 void admin_reload(struct exchange *e, const struct request *request)
 {
-    struct admin *a = exchange_arg(e);
+    struct asked *asked = malloc(sizeof(*asked));
+    CHECK(asked != NULL);
     (void)request;
-    door_reload(a->door, reloaded, e);
+    *asked = (struct asked){exchange_arg(e), e};
+    door_reload(asked->admin->door, reloaded, asked);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The head of an HTTP/1.1 request to one of the door's own pages (RFC 9112): small, strict and pure. */
+/* The head of an HTTP/1.1 request to one of the door's own pages (http/head.h, RFC 9112): strict and pure. */
 #ifndef CARDEA_ADMIN_REQUEST_H
 #define CARDEA_ADMIN_REQUEST_H
 
@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "http/head.h"
 
-#define REQUEST_HEAD_MAX 8192 /* bytes, with the empty line */
-#define REQUEST_FIELDS_MAX 100
+#define REQUEST_HEAD_MAX HEAD_MAX /* bytes, with the empty line */
+#define REQUEST_FIELDS_MAX HEAD_FIELDS_MAX
 
 struct request {
     char method[16];

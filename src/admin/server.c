@@ -12,8 +12,6 @@
 #include "base/str.h"
 #include "net/socket.h"
 
-#define ADMIN_MAGIC 0xad314001u
-
 static const struct resource on_socket[] = {
     {"/status", "GET", admin_status},
     {"/sessions", "GET", admin_sessions},
@@ -52,7 +50,7 @@ const char *admin_default_socket(char text[ADMIN_SOCKET_MAX])
     if (dir != NULL && *dir == '/' && strlen(dir) + sizeof("/cardea.sock") <= ADMIN_SOCKET_MAX)
         snprintf(text, ADMIN_SOCKET_MAX, "%s/cardea.sock", dir);
     else
-        snprintf(text, ADMIN_SOCKET_MAX, "/run/cardea.sock");
+        snprintf(text, ADMIN_SOCKET_MAX, "%s", ADMIN_SYSTEM_SOCKET);
     return text;
 }
 
@@ -68,14 +66,25 @@ static const char *socket_wanted(const struct admin *a, char space[ADMIN_SOCKET_
     return path != NULL ? path : admin_default_socket(space);
 }
 
+/* Tell whose choice the place was, and how to choose another. */
+static int no_socket(const struct admin *a, const char *why, struct err *err)
+{
+    const struct config_text *at = &config_of(a)->socket;
+    const struct config *c = door_snapshot(a->door)->config;
+    if (at->text != NULL)
+        return config_error(c, at->at, err, "admin.socket: %s", why);
+    return err_set(err, "the admin socket: %s; set admin.socket in the configuration (%s)", why, c->file);
+}
+
 static int open_socket(struct admin *a, struct err *err)
 {
     char space[ADMIN_SOCKET_MAX];
+    struct err why;
     struct stat st;
     const char *path = socket_wanted(a, space);
-    int fd = socket_listen_unix(path, 0600, err);
+    int fd = socket_listen_unix(path, 0600, &why);
     if (fd < 0)
-        return err_prefix(err, "the admin socket (admin.socket in %s)", door_snapshot(a->door)->config->file);
+        return no_socket(a, why.text, err);
     a->socket = strdup(path);
     CHECK(a->socket != NULL);
     if (stat(path, &st) == 0) {
@@ -112,6 +121,13 @@ struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
         return a;
     admin_free(a);
     return NULL;
+}
+
+void admin_set_reloaded(struct admin *a, door_reloaded *reloaded, void *arg)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->on_reload = reloaded;
+    a->on_reload_arg = arg;
 }
 
 /* Unless another door has put its own there meanwhile. */

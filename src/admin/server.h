@@ -13,13 +13,19 @@
 
 struct admin;
 
-/* Where the socket is when nobody says otherwise: $XDG_RUNTIME_DIR/cardea.sock, else /run/cardea.sock. For
- * both ends. Returns `text`. */
+#define ADMIN_SYSTEM_SOCKET "/run/cardea.sock"
+
+/* Where a door has its socket when nobody says otherwise: $XDG_RUNTIME_DIR/cardea.sock, else
+ * ADMIN_SYSTEM_SOCKET. Those who look for a door try both, in this order. Returns `text`. */
 const char *admin_default_socket(char text[ADMIN_SOCKET_MAX]);
 
 /* Open the door's admin socket and metrics port, as its configuration says; the loop is the control thread's.
  * NULL with `err`. */
 struct admin *admin_new(struct loop *loop, struct door *door, struct err *err);
+
+/* Let somebody else know how each reload went that the admin API was asked for; called before the asker gets
+ * his answer. */
+void admin_set_reloaded(struct admin *admin, door_reloaded *reloaded, void *arg);
 
 /* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may
  * have stopped. NULL is allowed. */

@@ -2,8 +2,10 @@
 /* GET /status: what the door does, as one JSON object. Names, addresses and counts; no key, no path of one,
  * nobody's identity. */
 #include <string.h>
+#include <time.h>
 
 #include "admin/admin_internal.h"
+#include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
 
@@ -27,16 +29,6 @@ static bool put_texts(struct buf *b, const char *key, const struct config_texts 
         ok = buf_append(b, ",", i > 0) && admin_json_text(b, texts->v[i].text);
     ok = ok && buf_append(b, "]", 1);
     return texts->n <= TEXTS_SHOWN ? ok : ok && buf_printf(b, ",\"%s_total\":%zu", key, texts->n);
-}
-
-static bool put_first_bytes(struct buf *b, const struct config_codes *codes)
-{
-    static const char *const words[] = {
-        [CONFIG_FIRST_SSH] = "ssh", [CONFIG_FIRST_HTTP] = "http", [CONFIG_FIRST_POSTGRES] = "postgres"};
-    bool ok = buf_printf(b, ",\"first_bytes\":[");
-    for (size_t i = 0; i < codes->n; i++)
-        ok = ok && buf_printf(b, "%s\"%s\"", i > 0 ? "," : "", words[codes->v[i]]);
-    return ok && buf_append(b, "]", 1);
 }
 
 bool admin_backend_up(const struct backend *b)
@@ -79,8 +71,9 @@ static bool put_route(struct buf *b, const struct door *door, size_t i)
     ok = ok && put_texts(b, "listeners", &route->listeners) && put_texts(b, "sni", &route->sni);
     if (route->sni_file.text != NULL)
         ok = ok && buf_append(b, ",", 1) && put_text(b, "sni_file", route->sni_file.text);
-    return ok && put_texts(b, "alpn", &route->alpn) && put_first_bytes(b, &route->first_bytes) &&
-           put_backends(b, &snap->routes[i].upstream) && put_counters(b, &counters);
+    return ok && put_texts(b, "alpn", &route->alpn) && buf_printf(b, ",\"first_bytes\":") &&
+           tell_first_bytes(b, &route->first_bytes) && put_backends(b, &snap->routes[i].upstream) &&
+           put_counters(b, &counters);
 }
 
 static bool put_routes(struct buf *b, const struct door *door)
@@ -110,7 +103,9 @@ static bool put_certificates(struct buf *b, const struct snapshot *snap)
         const struct cert *cert = snap->certs[i];
         int64_t end = MIN(cert->not_after, INT64_MAX / NSEC_PER_SEC); /* some end in 9999 */
         ok = buf_printf(b, "%s{", i > 0 ? "," : "") && put_text(b, "name", cert->label) &&
-             buf_printf(b, ",\"not_after\":\"%s\",\"names\":[", clock_format(end * NSEC_PER_SEC, when));
+             buf_printf(b, ",\"not_after\":\"%s\",\"expired\":%s,\"names\":[",
+                        clock_format(end * NSEC_PER_SEC, when),
+                        cert->not_after < time(NULL) ? "true" : "false");
         for (size_t k = 0; k < cert->names_len && k < TEXTS_SHOWN && ok; k++)
             ok = buf_append(b, ",", k > 0) && admin_json_text(b, cert->names[k]);
         ok = ok && buf_append(b, "]}", 2);

@@ -22,6 +22,11 @@ static bool text(struct buf *out, const char *key, const char *p, size_t len)
            str_json(out, p, len);
 }
 
+static bool field(struct buf *out, const char *key, struct str value)
+{
+    return text(out, key, value.p, value.len);
+}
+
 static bool word(struct buf *out, const char *key, const char *p)
 {
     return p == NULL || text(out, key, p, strlen(p));
@@ -39,7 +44,8 @@ static bool millis(struct buf *out, int64_t ns)
 
 static bool negotiated(struct buf *out, const struct audit_record *r)
 {
-    return word(out, "version", r->version) && word(out, "group", r->group) && word(out, "cipher", r->cipher) &&
+    return word(out, "version", r->version) && word(out, "group", r->group) &&
+           word(out, "cipher", r->cipher) &&
            (!r->tls || (r->resumed ? PUT(out, ",\"resumed\":true") : PUT(out, ",\"resumed\":false")));
 }
 
@@ -58,10 +64,11 @@ bool audit_format(struct buf *out, const struct audit_record *r)
     clock_format(r->time, when);
     return PUT(out, "{\"time\":\"") && buf_append(out, when, strlen(when)) && PUT(out, "\",\"id\":\"") &&
            buf_append(out, audit_id_text(r->id, id), AUDIT_ID_MAX - 1) && PUT(out, "\"") &&
-           word(out, "listener", r->listener) && word(out, "peer", r->peer) && word(out, "sni", r->sni) &&
-           text(out, "alpn", r->alpn.p, r->alpn.len) && word(out, "route", r->route) &&
-           word(out, "action", r->action) && negotiated(out, r) && word(out, "ja4", r->ja4) &&
-           word(out, "identity", r->identity) && word(out, "target", r->target) && word(out, "backend", r->backend) && word(out, "rule", r->rule) &&
-           amounts(out, r) && word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
+           word(out, "listener", r->listener) && word(out, "peer", r->peer) && field(out, "sni", r->sni) &&
+           field(out, "alpn", r->alpn) && word(out, "route", r->route) && word(out, "action", r->action) &&
+           negotiated(out, r) && field(out, "ja4", r->ja4) && word(out, "identity", r->identity) &&
+           field(out, "target", r->target) && word(out, "backend", r->backend) &&
+           word(out, "rule", r->rule) && amounts(out, r) &&
+           word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
            PUT(out, "}\n");
 }

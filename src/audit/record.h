@@ -17,7 +17,7 @@ struct audit_record {
     uint64_t id;
     const char *listener;
     const char *peer;
-    const char *sni;
+    struct str sni;
     struct str alpn;
     const char *route;
     const char *action;
@@ -26,11 +26,11 @@ struct audit_record {
     const char *cipher;
     bool tls; /* `resumed` is known */
     bool resumed;
-    const char *ja4;
+    struct str ja4;
     const char *identity;
-    const char *target;
+    struct str target;
     const char *backend; /* the one that was used, or tried last */
-    const char *rule; /* the policy row that denied */
+    const char *rule;    /* the policy row that denied */
     uint64_t bytes_in;
     uint64_t bytes_out;
     int64_t handshake_ns;

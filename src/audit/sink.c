@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -15,10 +18,18 @@ static int open_path(const char *path, struct err *err)
     return fd >= 0 ? fd : err_errno(err, errno, "cannot open the audit file %s", path);
 }
 
+static bool is_regular(int fd)
+{
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int sink_file_open(struct sink_file *f, const char *path, struct err *err)
 {
     pthread_mutex_init(&f->lock, NULL);
+    f->lost = 0;
     f->fd = open_path(path, err);
+    f->regular = is_regular(f->fd);
     return f->fd >= 0 ? 0 : -1;
 }
 
@@ -30,6 +41,7 @@ int sink_file_reopen(struct sink_file *f, const char *path, struct err *err)
     pthread_mutex_lock(&f->lock);
     close(f->fd);
     f->fd = fd;
+    f->regular = is_regular(fd);
     pthread_mutex_unlock(&f->lock);
     return 0;
 }
@@ -66,30 +78,58 @@ void sink_commit(struct sink *s)
         loop_set_timer(s->loop, &s->flush, loop_now(s->loop) + SINK_GATHER_NS);
 }
 
-static void count_lost(struct sink *s, size_t from)
+/* Bytes to write with one call: all of them to a regular file, which always takes them; to anything else
+ * whole lines of at most PIPE_BUF, which it takes at once or not at all. 0: a line longer than that. */
+static size_t portion(const struct sink_file *f, const uint8_t *data, size_t len)
 {
-    for (size_t i = from; i < s->lines.len; i++)
-        s->lost += s->lines.data[i] == '\n';
+    if (f->regular || len <= PIPE_BUF)
+        return len;
+    const uint8_t *end = memrchr(data, '\n', PIPE_BUF);
+    return end == NULL ? 0 : (size_t)(end - data) + 1;
+}
+
+/* A reader that is slow or gone must not stop the door: what can't be written now is lost, and counted. */
+static bool takes_more(const struct sink_file *f)
+{
+    struct pollfd p = {.fd = f->fd, .events = POLLOUT};
+    return f->regular || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0);
+}
+
+static size_t write_lines(struct sink_file *f, const uint8_t *data, size_t len)
+{
+    size_t done = 0;
+    while (done < len && takes_more(f)) {
+        size_t n = portion(f, data + done, len - done);
+        ssize_t written = n == 0 ? 0 : write(f->fd, data + done, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        done += (size_t)written;
+    }
+    return done;
 }
 
 void sink_flush(struct sink *s)
 {
+    struct sink_file *f = s->file;
     wheel_cancel(&s->flush);
     if (s->lines.len == 0)
         return;
-    size_t done = 0;
-    pthread_mutex_lock(&s->file->lock);
-    while (done < s->lines.len) {
-        ssize_t n = write(s->file->fd, s->lines.data + done, s->lines.len - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) /* a full disk or a reader that is gone must not stop the door */
-            break;
-        done += (size_t)n;
-    }
-    pthread_mutex_unlock(&s->file->lock);
-    count_lost(s, done);
+    pthread_mutex_lock(&f->lock);
+    size_t done = write_lines(f, s->lines.data, s->lines.len);
+    for (size_t i = done; i < s->lines.len; i++)
+        f->lost += s->lines.data[i] == '\n';
+    pthread_mutex_unlock(&f->lock);
     s->lines.len = 0;
+}
+
+uint64_t sink_file_lost(struct sink_file *f)
+{
+    pthread_mutex_lock(&f->lock);
+    uint64_t lost = f->lost;
+    pthread_mutex_unlock(&f->lock);
+    return lost;
 }
 
 void sink_free(struct sink *s)

@@ -5,6 +5,8 @@
 #define CARDEA_AUDIT_SINK_H
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -18,6 +20,8 @@
 struct sink_file {
     pthread_mutex_t lock;
     int fd;
+    bool regular;  /* takes every write at once */
+    uint64_t lost; /* lines that could not be written */
 };
 
 /* One per worker. */
@@ -26,7 +30,6 @@ struct sink {
     struct sink_file *file;
     struct buf lines;
     struct timer flush;
-    uint64_t lost; /* lines that could not be written */
 };
 
 /* Open the file ("-": standard output). -1 with `err`. */
@@ -35,6 +38,9 @@ int sink_file_open(struct sink_file *f, const char *path, struct err *err);
 /* Open the path anew (it was rotated away) or another path; on failure the old file stays and -1 is returned.
  */
 int sink_file_reopen(struct sink_file *f, const char *path, struct err *err);
+
+/* Lines lost so far, because the reader was slow or gone or the disk full. From any thread. */
+uint64_t sink_file_lost(struct sink_file *f);
 
 void sink_file_close(struct sink_file *f);
 

@@ -85,6 +85,8 @@ struct config_listener {
     struct config_proxy *proxy_protocol; /* NULL: never read */
 };
 
+#define CONFIG_LISTENERS_MAX 256
+
 struct config_listeners {
     struct config_listener *v;
     size_t n;

@@ -154,14 +154,20 @@ static int verify_tunnel(struct verify *v, const struct config_route *r, size_t 
     return bad;
 }
 
-static int verify_backend_tls(struct verify *v, const struct config_backend_tls *t, size_t i)
+static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
 {
+    const struct config_backend_tls *t = r->terminate->tls;
     int bad = 0;
     if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
         bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
     if ((t->certificate.text == NULL) != (t->key.text == NULL))
         bad = wrong(v, t->head.at, "routes", i, "terminate.tls", "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
+    for (size_t k = 0; k < r->terminate->to.n && t->name.text == NULL; k++)
+        if (r->terminate->to.v[k].path != NULL)
+            bad = wrong(v, t->head.at, "routes", i, "terminate.tls",
+                        "needs a 'name': the backend %s has no host whose certificate could be checked",
+                        r->terminate->to.v[k].text.text);
     return bad;
 }
 
@@ -234,7 +240,7 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
     if (r->action == CONFIG_TUNNEL)
         bad |= verify_tunnel(v, r, i);
     if (r->action == CONFIG_TERMINATE && r->terminate->tls != NULL)
-        bad |= verify_backend_tls(v, r->terminate->tls, i);
+        bad |= verify_backend_tls(v, r, i);
     return bad;
 }
 
@@ -298,9 +304,27 @@ static int verify_names(struct verify *v)
     return bad | verify_trust_names(v);
 }
 
+/* What routes can number, and each address only once, whatever its name. */
+static int verify_listeners(struct verify *v)
+{
+    const struct config_listeners *l = &v->c->listeners;
+    int bad = 0;
+    if (l->n > CONFIG_LISTENERS_MAX)
+        return wrong(v, l->v[CONFIG_LISTENERS_MAX].head.at, "listeners", CONFIG_LISTENERS_MAX, NULL,
+                     "found %zu listeners, expected at most %d", l->n, CONFIG_LISTENERS_MAX);
+    for (size_t i = 1; i < l->n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(l->v[i].address.text.text, l->v[k].address.text.text) == 0 &&
+                strcmp(l->v[i].name.text, l->v[k].name.text) != 0)
+                bad = wrong(v, l->v[i].address.text.at, "listeners", i, "address",
+                            "listener %s has %s already", l->v[k].name.text, l->v[i].address.text.text);
+    return bad;
+}
+
 static int verify_all(struct verify *v)
 {
-    int bad = verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") | verify_names(v);
+    int bad = verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") | verify_names(v) |
+              verify_listeners(v);
     for (size_t i = 0; i < v->c->routes.n; i++)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
+#include "base/str.h"
 
 enum link_status {
     LINK_OK,    /* progress was made */
@@ -18,7 +19,23 @@ enum link_status {
     LINK_ERROR, /* the link is broken; link_error() says how; only close is left */
 };
 
+struct identity;
 struct link;
+
+/* What a link knows of its peer; for the audit line, policy and routing. Valid once the link is open. */
+struct link_peer {
+    uint16_t version;       /* of TLS: 0x0304 */
+    uint16_t group;         /* IANA codepoint, 0 when none was used */
+    const char *group_name; /* static */
+    const char *cipher;     /* IANA name, static */
+    bool resumed;
+    bool truncated;      /* the peer's stream broke off: it ended without saying so */
+    bool no_certificate; /* the link failed because the peer showed no certificate */
+    struct str alpn;     /* lives as long as the link */
+    const struct identity
+        *identity;       /* proven; NULL when the peer showed nothing. Lives as long as the link */
+    const char *failure; /* why the peer was not believed, in full; "" otherwise */
+};
 
 struct link_ops {
     const char *name;
@@ -28,6 +45,10 @@ struct link_ops {
     enum link_status (*shutdown)(struct link *, bool closing);
     void (*close)(struct link *, bool abort);
     int (*splice_fd)(struct link *);
+    /* The rest may be NULL: a transport that proves nothing, says nothing, stands on nothing. */
+    void (*peer)(const struct link *, struct link_peer *ret);
+    void (*refuse)(struct link *, uint8_t alert);
+    struct link *(*below)(struct link *);
 };
 
 struct link {
@@ -36,7 +57,7 @@ struct link {
         struct link *); /* called when a call that answered AGAIN is worth trying again; may be NULL */
     void *owner;        /* for `wake` */
     const char *error;  /* static text, set with LINK_ERROR */
-    bool more; /* a hint for writes: see link_more() */
+    bool more;          /* a hint for writes: see link_more() */
     uint64_t bytes_read;
     uint64_t bytes_written;
 };
@@ -77,8 +98,8 @@ static inline enum link_status link_shutdown(struct link *l)
     return l->ops->shutdown(l, false);
 }
 
-/* The same for a link that will be closed (not aborted) as soon as this answers LINK_OK: what closing ends by itself is
- * left to it. */
+/* The same for a link that will be closed (not aborted) as soon as this answers LINK_OK: what closing ends by
+ * itself is left to it. */
 static inline enum link_status link_finish(struct link *l)
 {
     return l->ops->shutdown(l, true);
@@ -99,11 +120,37 @@ static inline int link_splice_fd(struct link *l)
     return l->ops->splice_fd(l);
 }
 
-/* Say that what is written from now on will be followed at once by more bytes or by the end, so that small pieces may
- * travel together; or that it will not. */
+/* Say that what is written from now on will be followed at once by more bytes or by the end, so that small
+ * pieces may travel together; or that it will not. */
 static inline void link_more(struct link *l, bool more)
 {
     l->more = more;
+}
+
+/* What is known of the peer; false (and *ret zeroed, `failure` empty) for a transport that proves nothing. */
+static inline bool link_peer(const struct link *l, struct link_peer *ret)
+{
+    *ret = (struct link_peer){.failure = ""};
+    if (l->ops->peer == NULL)
+        return false;
+    l->ops->peer(l, ret);
+    return true;
+}
+
+/* Tell the peer that it is turned away, with an alert of RFC 8446, 6, where the transport has alerts. Nothing
+ * can be written afterwards; link_shutdown() goes on as ever. */
+static inline void link_refuse(struct link *l, uint8_t alert)
+{
+    if (l->ops->refuse != NULL)
+        l->ops->refuse(l, alert);
+}
+
+/* The lowest link that this one stands on; itself when it stands on none. */
+static inline struct link *link_bottom(struct link *l)
+{
+    while (l->ops->below != NULL)
+        l = l->ops->below(l);
+    return l;
 }
 
 /* Why the link broke, as static text. */

@@ -90,8 +90,15 @@ static void mem_close(struct link *l, bool abort)
     link_wake(&peer->link);
 }
 
-static const struct link_ops mem_ops = {"memory",     mem_open,  mem_read,         mem_write,
-                                        mem_shutdown, mem_close, link_no_splice_fd};
+static const struct link_ops mem_ops = {
+    .name = "memory",
+    .open = mem_open,
+    .read = mem_read,
+    .write = mem_write,
+    .shutdown = mem_shutdown,
+    .close = mem_close,
+    .splice_fd = link_no_splice_fd,
+};
 
 static struct mem_link *mem_new(size_t capacity)
 {

@@ -62,16 +62,19 @@ static enum link_status pair_read(struct link *l, void *buf, size_t cap, size_t 
     struct pair_link *p = pair_of(l);
     if (!p->in.ready)
         return LINK_AGAIN;
-    ssize_t n = read(p->in.fd, buf, cap);
+    ssize_t n;
+    do
+        n = read(p->in.fd, buf, cap);
+    while (n < 0 && errno == EINTR);
     if (n > 0) {
         *ret_n = (size_t)n;
         return LINK_OK;
     }
     if (n == 0)
         return LINK_EOF;
-    if (errno != EAGAIN && errno != EINTR)
+    if (errno != EAGAIN)
         return link_fail(l, "cannot read standard input");
-    p->in.ready = p->in.always_ready || errno == EINTR;
+    p->in.ready = p->in.always_ready;
     return LINK_AGAIN;
 }
 
@@ -82,14 +85,17 @@ static enum link_status pair_write(struct link *l, const void *buf, size_t len, 
         return link_fail(l, "standard output is closed");
     if (!p->out.ready)
         return LINK_AGAIN;
-    ssize_t n = write(p->out.fd, buf, len);
+    ssize_t n;
+    do
+        n = write(p->out.fd, buf, len);
+    while (n < 0 && errno == EINTR);
     if (n >= 0) {
         *ret_n = (size_t)n;
         return LINK_OK;
     }
-    if (errno != EAGAIN && errno != EINTR)
+    if (errno != EAGAIN)
         return link_fail(l, "cannot write standard output");
-    p->out.ready = p->out.always_ready || errno == EINTR;
+    p->out.ready = p->out.always_ready;
     return LINK_AGAIN;
 }
 
@@ -131,13 +137,15 @@ static void pair_close(struct link *l, bool abort)
     loop_defer(p->loop, &p->free_later);
 }
 
-static const struct link_ops pair_ops = {"standard input and output",
-                                         pair_open,
-                                         pair_read,
-                                         pair_write,
-                                         pair_shutdown,
-                                         pair_close,
-                                         link_no_splice_fd};
+static const struct link_ops pair_ops = {
+    .name = "standard input and output",
+    .open = pair_open,
+    .read = pair_read,
+    .write = pair_write,
+    .shutdown = pair_shutdown,
+    .close = pair_close,
+    .splice_fd = link_no_splice_fd,
+};
 
 static int end_init(struct end *e, struct loop *loop, int fd, uint32_t events,
                     void (*ready)(struct watch *, uint32_t), struct err *err)

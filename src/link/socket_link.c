@@ -88,8 +88,10 @@ static enum link_status socket_open(struct link *l)
 static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct socket_link *s = socket_of(l);
+    if (l->error != NULL) /* the kernel tells an error once, then EOF */
+        return LINK_ERROR;
     if (!s->readable || s->connecting)
-        return l->error != NULL ? LINK_ERROR : LINK_AGAIN;
+        return LINK_AGAIN;
     ssize_t n;
     do
         n = recv(s->watch.fd, buf, cap, 0);
@@ -112,8 +114,10 @@ static enum link_status socket_write(struct link *l, const void *buf, size_t len
 {
     struct socket_link *s = socket_of(l);
     CHECK(!s->shut);
+    if (l->error != NULL)
+        return LINK_ERROR;
     if (!s->writable || s->connecting)
-        return l->error != NULL ? LINK_ERROR : LINK_AGAIN;
+        return LINK_AGAIN;
     ssize_t n;
     do
         n = send(s->watch.fd, buf, len, MSG_NOSIGNAL | (l->more ? MSG_MORE : 0));
@@ -170,8 +174,15 @@ static int socket_splice_fd(struct link *l)
     return s->connecting ? -1 : s->watch.fd;
 }
 
-static const struct link_ops socket_ops = {"socket",        socket_open,  socket_read,     socket_write,
-                                           socket_shutdown, socket_close, socket_splice_fd};
+static const struct link_ops socket_ops = {
+    .name = "socket",
+    .open = socket_open,
+    .read = socket_read,
+    .write = socket_write,
+    .shutdown = socket_shutdown,
+    .close = socket_close,
+    .splice_fd = socket_splice_fd,
+};
 
 struct link *fd_link_socket(struct loop *loop, int fd, bool connecting)
 {

@@ -15,6 +15,8 @@
 /* No descriptor is left: free the reserved one, take the client with it, and let it go. */
 static void turn_away(struct acceptor *a, int error)
 {
+    if (a->reserve < 0)
+        a->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (a->reserve >= 0) {
         close(a->reserve);
         int fd = accept4(a->watch.fd, NULL, NULL, SOCK_CLOEXEC);
@@ -50,8 +52,22 @@ static bool accept_one(struct acceptor *a)
         loop_set_timer(a->loop, &a->retry, loop_now(a->loop) + RETRY_NS);
         return false;
     }
-    default: /* the client has gone again (ECONNABORTED and the network errors of accept(2)) */
+    case ECONNABORTED: /* the client has gone again, or one of the network errors that accept(2) passes on */
+    case EINTR:
+    case EPERM:
+    case EPROTO:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
         return true;
+    default:
+        acceptor_pause(a);
+        loop_set_timer(a->loop, &a->retry, loop_now(a->loop) + RETRY_NS);
+        return false;
     }
 }
 

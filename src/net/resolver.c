@@ -110,10 +110,14 @@ struct resolver *resolver_new(struct loop *loop, struct err *err)
     r->loop = loop;
     list_init(&r->sockets);
     timer_init(&r->timeout, on_timeout);
-    struct ares_options options = {
-        .sock_state_cb = on_socket_state, .sock_state_cb_data = r, .timeout = 2000, .tries = 2};
-    int code = ares_init_options(&r->channel, &options,
-                                 ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
+    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH, /* the name that policy saw, and no other */
+
+                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb_data = r,
+                                   .timeout = 2000,
+                                   .tries = 2};
+    int code = ares_init_options(
+        &r->channel, &options, ARES_OPT_FLAGS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
     if (code == ARES_SUCCESS)
         return r;
     err_set(err, "cannot set up name resolution: %s", ares_strerror(code));

@@ -23,9 +23,9 @@ int socket_probe_tcp(const char *host, uint16_t port, struct err *err);
  * a live one is refused. Returns the descriptor, or -1 with `err`. */
 int socket_listen_unix(const char *path, unsigned mode, struct err *err);
 
-/* Begin to connect. With `speaks_first` we send as soon as the connection stands, so the last acknowledgement of
- * the handshake may travel with that. Returns the descriptor, with *ret_connecting saying whether the outcome is still open, or
- * -1 with errno set. */
+/* Begin to connect. With `speaks_first` we send as soon as the connection stands, so the last acknowledgement
+ * of the handshake may travel with that. Returns the descriptor, with *ret_connecting saying whether the
+ * outcome is still open, or -1 with errno set. */
 int socket_connect_tcp(const struct net_addr *to, bool speaks_first, bool *ret_connecting);
 
 /* Connect to a unix socket. Returns the descriptor, or -1 with errno set (EAGAIN: its backlog is full). */

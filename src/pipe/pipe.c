@@ -7,6 +7,12 @@
 /* How many buffers a pipe moves one way before others have a turn. */
 #define ROUNDS 8
 
+/* The first read of a flow, and what is read from it while the far side is slow. */
+#define APPETITE_MIN (16 * 1024)
+
+/* How many turns a side has for its last words once it can't be written to. */
+#define LAST_WORDS_TURNS 8
+
 enum half_status { HALF_WAIT, HALF_YIELD, HALF_SHUT, HALF_READ_FAILED, HALF_WRITE_FAILED };
 
 void pipe_init(struct pipe *p, struct link *a, struct link *b)
@@ -64,12 +70,23 @@ static enum link_status deliver_held(struct pipe_half *h, struct link *to)
     return status;
 }
 
+/* How much to read next: more while the far side takes all of it, little once it does not, since what it does
+ * not take must be held. */
+static void adapt(struct pipe_half *h, size_t read, bool all_taken, size_t most)
+{
+    if (!all_taken)
+        h->appetite = APPETITE_MIN;
+    else if (read == h->appetite)
+        h->appetite = MIN(h->appetite * 2, most);
+}
+
 /* Read once and pass on. */
 static enum half_status move(struct pipe_half *h, struct link *from, struct link *to,
                              const struct pipe_scratch *scratch)
 {
     size_t n = 0, taken;
-    switch (link_read(from, scratch->data, scratch->size, &n)) {
+    h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), scratch->size);
+    switch (link_read(from, scratch->data, h->appetite, &n)) {
     case LINK_OK:
         break;
     case LINK_AGAIN:
@@ -83,31 +100,57 @@ static enum half_status move(struct pipe_half *h, struct link *from, struct link
     enum link_status status = write_all(to, scratch->data, n, &taken);
     if (status == LINK_ERROR)
         return HALF_WRITE_FAILED;
+    adapt(h, n, taken == n, scratch->size);
     if (taken < n)
         hold(h, scratch->data + taken, n - taken);
     return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
 }
 
-/* One direction, as far as it goes. `last`: the other one is over, so the links will be closed after this one. */
-static enum half_status run_half(struct pipe_half *h, bool last, struct link *from, struct link *to,
-                                 const struct pipe_scratch *scratch)
+static enum half_status waits_or_fails(enum link_status status)
 {
+    return status == LINK_AGAIN ? HALF_WAIT : HALF_WRITE_FAILED;
+}
+
+/* The source has ended and all is delivered: tell the far side. `last`: the other direction is over, so the
+ * links will be closed after this. */
+static enum half_status end_half(struct pipe_half *h, bool last, struct link *to)
+{
+    enum link_status status = last ? link_finish(to) : link_shutdown(to);
+    if (status != LINK_OK)
+        return waits_or_fails(status);
+    h->shut = true;
+    return HALF_SHUT;
+}
+
+/* One direction, as far as it goes. */
+static enum half_status run_half(struct pipe *p, int side, const struct pipe_scratch *scratch)
+{
+    struct pipe_half *h = &p->half[side];
+    struct link *from = p->link[side], *to = p->link[!side];
     for (int round = 0; round < ROUNDS; round++) {
         if (h->shut)
             return HALF_SHUT;
         enum link_status status = deliver_held(h, to);
-        if (status == LINK_OK && h->ended) {
-            status = last ? link_finish(to) : link_shutdown(to);
-            h->shut = status == LINK_OK;
-            continue;
-        }
         if (status != LINK_OK)
-            return status == LINK_AGAIN ? HALF_WAIT : HALF_WRITE_FAILED;
+            return waits_or_fails(status);
+        if (h->ended)
+            return end_half(h, p->half[!side].shut, to);
         enum half_status moved = move(h, from, to, scratch);
         if (moved != HALF_YIELD)
             return moved;
     }
-    return h->shut ? HALF_SHUT : HALF_YIELD;
+    return HALF_YIELD;
+}
+
+/* A side can't be written to any more. It may have answered before it went (a refusal in the middle of an
+ * upload): carry over what it said, then give up. */
+static enum pipe_status write_failed(struct pipe *p, int side, const struct pipe_scratch *scratch)
+{
+    for (int turn = 0; turn < LAST_WORDS_TURNS; turn++)
+        if (run_half(p, side, scratch) != HALF_YIELD)
+            break;
+    p->failed = (enum pipe_side)side;
+    return PIPE_FAILED;
 }
 
 enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch)
@@ -115,9 +158,11 @@ enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch)
     CHECK(scratch->size >= PIPE_SCRATCH_MIN);
     bool again = false;
     for (int side = PIPE_A; side <= PIPE_B; side++) {
-        enum half_status status = run_half(&p->half[side], p->half[!side].shut, p->link[side], p->link[!side], scratch);
-        if (status == HALF_READ_FAILED || status == HALF_WRITE_FAILED) {
-            p->failed = (enum pipe_side)(status == HALF_READ_FAILED ? side : !side);
+        enum half_status status = run_half(p, side, scratch);
+        if (status == HALF_WRITE_FAILED)
+            return write_failed(p, !side, scratch);
+        if (status == HALF_READ_FAILED) {
+            p->failed = (enum pipe_side)side;
             return PIPE_FAILED;
         }
         again = again || status == HALF_YIELD;

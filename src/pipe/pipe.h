@@ -18,9 +18,9 @@ struct pipe_scratch {
 enum pipe_side { PIPE_A, PIPE_B };
 
 enum pipe_status {
-    PIPE_WAIT,   /* nothing possible until one of the links wakes */
-    PIPE_YIELD,  /* more is possible, but others should have a turn: call again soon */
-    PIPE_DONE,   /* both directions ended and delivered; closing the links (not aborting) tells the last side */
+    PIPE_WAIT,  /* nothing possible until one of the links wakes */
+    PIPE_YIELD, /* more is possible, but others should have a turn: call again soon */
+    PIPE_DONE, /* both directions ended and delivered; closing the links (not aborting) tells the last side */
     PIPE_FAILED, /* a link broke: pipe->failed says which one */
 };
 
@@ -29,8 +29,9 @@ struct pipe_half {
     uint8_t *held; /* read but not yet taken by the far side; NULL when there is nothing */
     size_t held_len;
     size_t held_off;
-    bool ended; /* the source has given EOF */
-    bool shut;  /* ... and the far side has been told */
+    size_t appetite; /* how much to read next */
+    bool ended;      /* the source has given EOF */
+    bool shut;       /* ... and the far side has been told */
 };
 
 struct pipe {

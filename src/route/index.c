@@ -25,8 +25,8 @@ static uint32_t filter_of(uint32_t tag)
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* Zeroed memory that is read at random places: on huge pages where it is large, since of an access to far memory half
- * is finding the page. */
+/* Zeroed memory that is read at random places: on huge pages where it is large, since of an access to far
+ * memory half is finding the page. */
 static void *random_access_alloc(size_t size)
 {
     if (size < HUGE_PAGE)

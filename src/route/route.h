@@ -78,7 +78,7 @@ struct route_query {
      * of length of the whole list. No bytes: the client sent none. */
     const uint8_t *alpn;
     size_t alpn_len;
-    bool any_alpn; /* take every rule\'s ALPN to hold: is it only the protocol that stands in the way? */
+    bool any_alpn; /* take every rule's ALPN to hold: is it only the protocol that stands in the way? */
 };
 
 struct route_match {

@@ -113,7 +113,13 @@ int crew_start(struct crew *crew, struct loop *control, struct err *err)
         crew->running += code == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code == 0 ? 0 : err_errno(err, code, "cannot start a worker thread");
+    if (code == 0)
+        return 0;
+    for (; crew->running > 0; crew->running--) { /* all or none */
+        loop_stop(crew->worker[crew->running - 1].loop);
+        pthread_join(crew->worker[crew->running - 1].thread, NULL);
+    }
+    return err_errno(err, code, "cannot start a worker thread");
 }
 
 void crew_when_stopped(struct crew *crew, void (*stopped)(void *arg), void *arg)

@@ -49,6 +49,8 @@ void dial_start(struct dial *d, const char *host, uint16_t port)
 /* What a failed connect means to whoever asked. */
 static enum dial_status failure_of(int code)
 {
+    if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM)
+        return DIAL_NO_DESCRIPTOR;
     return code == ECONNREFUSED || code == ENOENT ? DIAL_REFUSED : DIAL_UNREACHABLE;
 }
 

@@ -13,7 +13,8 @@ enum dial_status {
     DIAL_NO_SUCH_HOST,
     DIAL_REFUSED,
     DIAL_UNREACHABLE,
-    DIAL_FORBIDDEN, /* there are addresses, but `allow` liked none of them */
+    DIAL_NO_DESCRIPTOR, /* this process or system has none left; says nothing about the target */
+    DIAL_FORBIDDEN,     /* there are addresses, but `allow` liked none of them */
 };
 
 struct dial {

@@ -2,6 +2,7 @@
 #include "session/door.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 
 #define DOOR_MAGIC 0xd0040001u
 #define TICK_NS NSEC_PER_SEC
+#define CRL_RETRY_NS (60 * NSEC_PER_SEC)
+#define STOPPING "the door is stopping\n"
 
 struct door {
     uint32_t magic;
@@ -32,6 +35,9 @@ struct door {
     bool draining;
     bool installing;
     struct reload *next; /* asked for while another was being put in place */
+    struct task next_reload;
+    uint64_t lost_reported; /* audit lines */
+    int64_t crl_retry_at;   /* a CRL file that cannot be read is not tried again before */
     void (*drained)(void *arg);
     void *drained_arg;
 };
@@ -115,7 +121,7 @@ static void install_in(struct worker *w, void *arg)
 {
     struct reload *r = arg;
     size_t n = r->snap->config->listeners.n;
-    struct worker_listener listeners[ROUTE_LISTENERS_MAX];
+    struct worker_listener listeners[CONFIG_LISTENERS_MAX];
     CHECK(n <= ARRAY_LEN(listeners));
     for (size_t i = 0; i < n; i++)
         listeners[i] = (struct worker_listener){r->snap->config->listeners.v[i].address.text.text,
@@ -125,19 +131,37 @@ static void install_in(struct worker *w, void *arg)
 
 static void begin_reload(struct reload *r);
 
-static void finish(struct reload *r, bool ok, const char *errors)
+static void done_with(struct reload *r, bool ok, const char *errors)
 {
-    struct door *d = r->door;
     if (r->done != NULL)
         r->done(r->arg, ok, errors);
     free(r->fds);
     free(r);
-    d->installing = false;
+}
+
+/* Not from within the one that has just ended: a long queue of bad ones must not become a deep stack. */
+static void begin_next(struct task *t)
+{
+    struct door *d = CONTAINER_OF(t, struct door, next_reload);
     struct reload *next = d->next;
-    if (next != NULL) {
-        d->next = next->next;
+    if (next == NULL || d->installing)
+        return;
+    d->next = next->next;
+    if (!d->draining) {
         begin_reload(next);
+        return;
     }
+    snapshot_unref(next->snap);
+    done_with(next, false, STOPPING);
+    loop_defer(d->loop, &d->next_reload);
+}
+
+static void finish(struct reload *r, bool ok, const char *errors)
+{
+    struct door *d = r->door;
+    done_with(r, ok, errors);
+    d->installing = false;
+    loop_defer(d->loop, &d->next_reload);
 }
 
 static void installed(void *arg)
@@ -207,7 +231,7 @@ void door_reload(struct door *d, door_reloaded *done, void *arg)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
     if (d->draining)
-        done(arg, false, "the door is stopping\n");
+        done(arg, false, STOPPING);
     else
         queue_reload(d, NULL, done, arg);
 }
@@ -222,7 +246,8 @@ static void crl_reloaded(void *arg, bool ok, const char *errors)
 
 static void refresh_crls(struct door *d)
 {
-    if (d->installing || d->draining || !snapshot_stale(d->snap))
+    int64_t now = loop_now(d->loop);
+    if (d->installing || d->draining || now < d->crl_retry_at || !snapshot_stale(d->snap))
         return;
     struct buf errors = {0};
     struct snapshot *fresh = snapshot_refresh(d->snap, &d->shared, &errors);
@@ -230,6 +255,7 @@ static void refresh_crls(struct door *d)
         queue_reload(d, fresh, crl_reloaded, d);
     else
         notify(d, buf_text(&errors));
+    d->crl_retry_at = fresh != NULL ? 0 : now + CRL_RETRY_NS;
     buf_free(&errors);
 }
 
@@ -244,11 +270,25 @@ static void rotate_tickets(struct door *d, int64_t now)
     }
 }
 
+static void report_lost_lines(struct door *d)
+{
+    uint64_t lost = sink_file_lost(&d->audit);
+    char text[96];
+    if (lost == d->lost_reported)
+        return;
+    snprintf(text, sizeof(text),
+             "%llu audit lines could not be written so far: the reader is slow, or the disk full",
+             (unsigned long long)lost);
+    d->lost_reported = lost;
+    notify(d, text);
+}
+
 static void on_tick(struct timer *t)
 {
     struct door *d = CONTAINER_OF(t, struct door, tick);
     rotate_tickets(d, loop_now(d->loop));
     refresh_crls(d);
+    report_lost_lines(d);
     loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + TICK_NS);
 }
 
@@ -265,6 +305,7 @@ static struct door *new_door(struct loop *loop, const struct front_binding *fron
     d->admission = admission_new();
     snapshot_shared_init(&d->shared, workers, fronts, fronts_len);
     timer_init(&d->tick, on_tick);
+    task_init(&d->next_reload, begin_next);
     return d;
 }
 
@@ -385,6 +426,11 @@ void door_free(struct door *d)
 }
 
 /* ---- for the admin API ---- */
+
+uint64_t door_audit_lost(struct door *d)
+{
+    return sink_file_lost(&d->audit);
+}
 
 const struct snapshot *door_snapshot(const struct door *d)
 {

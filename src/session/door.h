@@ -47,6 +47,9 @@ const struct snapshot *door_snapshot(const struct door *door);
 /* Connections now. */
 size_t door_connections(const struct door *door);
 
+/* Audit lines that could not be written. */
+uint64_t door_audit_lost(struct door *door);
+
 /* Nanoseconds since door_start(). */
 int64_t door_uptime(const struct door *door);
 

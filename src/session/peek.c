@@ -151,7 +151,6 @@ static enum session_state bad_hello(struct session *s)
  * what a man in the middle put there would otherwise pass for the client's. */
 static enum session_state postgres_request(struct session *s, enum first_bytes kind)
 {
-    size_t n;
     if (!s->epoch->snap->wants_postgres || s->setup->kind == FIRST_BYTES_POSTGRES_TLS)
         return session_end(s, CLOSE_NOT_TLS);
     if (s->setup->view.len != FIRST_BYTES_POSTGRES_LENGTH) {
@@ -160,8 +159,7 @@ static enum session_state postgres_request(struct session *s, enum first_bytes k
     }
     consume(s, FIRST_BYTES_POSTGRES_LENGTH);
     bool tls = kind == FIRST_BYTES_POSTGRES_TLS;
-    if (link_write(s->down, tls ? "S" : "N", 1, &n) != LINK_OK)
-        return session_end(s, CLOSE_CLIENT_RESET);
+    session_say(s, s->down, tls ? "S" : "N", 1);
     if (tls)
         s->setup->kind = FIRST_BYTES_POSTGRES_TLS;
     return SESSION_PEEK;
@@ -259,7 +257,8 @@ static struct route_match look_up(const struct session *s, const struct hello *h
     struct route_match match = route_find(s->epoch->snap->table, &q);
     if (match.route != ROUTE_NONE || h == NULL || q.alpn_len > 0)
         return match;
-    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for HTTP/1.1. */
+    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
+     * HTTP/1.1. */
     q.alpn = http;
     q.alpn_len = sizeof(http) - 1;
     match = route_find(s->epoch->snap->table, &q);
@@ -361,7 +360,8 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     if (match.route == ROUTE_NONE)
         return no_route(s, h);
     if (!enter_route(s, match.route))
-        return session_end(s, CLOSE_LIMIT_ROUTE);
+        return h == NULL ? session_end(s, CLOSE_LIMIT_ROUTE)
+                         : refuse_with_alert(s, ALERT_INTERNAL_ERROR, CLOSE_LIMIT_ROUTE);
     return take_route(s, h);
 }
 

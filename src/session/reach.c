@@ -36,6 +36,7 @@ static enum session_state unreached(struct session *s, enum dial_status status)
                 [DIAL_NO_SUCH_HOST] = {FRONT_NO_SUCH_HOST, CLOSE_NO_SUCH_HOST},
                 [DIAL_REFUSED] = {FRONT_REFUSED, CLOSE_REFUSED},
                 [DIAL_UNREACHABLE] = {FRONT_UNREACHABLE, CLOSE_UNREACHABLE},
+                [DIAL_NO_DESCRIPTOR] = {FRONT_LIMIT, CLOSE_NO_DESCRIPTOR},
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
     if (s->setup->front == NULL)
         return session_end(s, rows[status].reason);
@@ -55,7 +56,7 @@ static bool may_dial(void *owner, const struct net_addr *addr)
     struct session *s = owner;
     struct sockaddr_storage sa;
     net_addr_to(addr, &sa);
-    uint32_t id = (uint32_t)(s->route - s->epoch->snap->routes);
+    uint32_t id = session_route_id(s);
     const struct front_target *t = &s->setup->request.target;
     struct policy_verdict v = policy_reach_address(s->epoch->snap->policy, id, session_identity(s),
                                                    &s->setup->host, (const struct sockaddr *)&sa, t->port);
@@ -147,8 +148,10 @@ static enum session_state dialled(struct session *s)
 enum session_state step_dial(struct session *s)
 {
     struct setup *p = s->setup;
-    if (p->dial.loop == NULL && !begin(s))
+    if (p->dial.loop == NULL && !begin(s)) {
+        session_detail(s, "every backend of the route is down");
         return session_end(s, CLOSE_NO_BACKEND);
+    }
     for (;;) {
         enum dial_status status = dial_step(&p->dial);
         if (status == DIAL_WAIT && p->expired) {
@@ -163,18 +166,18 @@ enum session_state step_dial(struct session *s)
         }
         if (status == DIAL_OK)
             return dialled(s);
-        if (!go_on(s))
+        if (status == DIAL_NO_DESCRIPTOR || !go_on(s))
             return unreached(s, status);
     }
 }
 
 /* ---- GREET ---- */
 
-static bool send_proxy_header(struct session *s, enum config_send_proxy version)
+static void say_proxy_header(struct session *s, enum config_send_proxy version)
 {
     uint8_t out[PROXY_V1_MAX + 64];
     struct sockaddr_storage src, dst;
-    int fd = link_splice_fd(tls_link_lower(s->down));
+    int fd = link_splice_fd(link_bottom(s->down));
     struct net_addr local = s->setup->local;
     if (local.family == AF_UNSPEC && fd >= 0)
         local = socket_local(fd);
@@ -183,9 +186,8 @@ static bool send_proxy_header(struct session *s, enum config_send_proxy version)
     size_t len = version == CONFIG_SEND_PROXY_V1
                      ? proxy_protocol_write_v1(out, sizeof(out), from, to)
                      : proxy_protocol_write_v2(out, sizeof(out), from, to, NULL, 0);
-    size_t n = 0;
     CHECK(len > 0);
-    return link_write(s->up, out, len, &n) == LINK_OK && n == len; /* a new socket takes this much at once */
+    session_say(s, s->up, out, len);
 }
 
 /* A client that asked in PostgreSQL's way is passed to a backend that must be asked in the same way. */
@@ -196,55 +198,91 @@ static bool asks_postgres(const struct session *s)
     return s->setup->kind == FIRST_BYTES_POSTGRES_TLS && s->route->config->action == CONFIG_PASS;
 }
 
-static bool send_greeting(struct session *s)
+/* What the backend must hear in the clear, before TLS or the client's own bytes. */
+static void say_greeting(struct session *s)
 {
     const struct config_backend *cb = backend_config(s);
-    size_t n;
-    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE && !send_proxy_header(s, cb->send_proxy))
-        return false;
-    if (asks_postgres(s) &&
-        link_write(s->up, postgres_ssl_request, sizeof(postgres_ssl_request), &n) != LINK_OK)
-        return false;
-    if (s->route->backend_tls == NULL)
-        return true;
+    link_more(s->up, true); /* the client's bytes, or a ClientHello, follow at once */
+    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE)
+        say_proxy_header(s, cb->send_proxy);
+    link_more(s->up, false);
+    if (asks_postgres(s))
+        session_say(s, s->up, postgres_ssl_request, sizeof(postgres_ssl_request));
+}
+
+static void begin_backend_tls(struct session *s)
+{
+    const struct config_backend *cb = backend_config(s);
     const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
     s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
     s->up->wake = session_wake_link;
     s->up->owner = s;
-    return true;
 }
 
-static enum session_state backend_tls_failed(struct session *s)
+/* This backend took the connection but is no good: leave it and try another. */
+static enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
 {
-    const char *why = tls_link_failure(s->up);
-    session_detail(s, *why != '\0' ? why : link_error(s->up));
-    return session_end(s, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+    struct setup *p = s->setup;
+    session_detail(s, why);
+    link_close(s->up, true);
+    s->up = NULL;
+    backend_release(s->backend);
+    s->backend = NULL;
+    buf_free(&p->say_up);
+    p->greeted = p->answered = p->expired = false;
+    return go_on(s) ? SESSION_DIAL : session_end(s, reason);
+}
+
+static enum session_state greet_broken(struct session *s)
+{
+    struct link_peer peer;
+    link_peer(s->up, &peer);
+    const char *why = *peer.failure != '\0' ? peer.failure : link_error(s->up);
+    return greet_failed(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+}
+
+/* PostgreSQL answers its SSLRequest with one byte. */
+static enum session_state read_postgres_answer(struct session *s)
+{
+    char yes = 0;
+    size_t n;
+    switch (link_read(s->up, &yes, 1, &n)) {
+    case LINK_OK:
+        s->setup->answered = yes == 'S';
+        return yes == 'S' ? SESSION_JOIN
+                          : greet_failed(s, "the PostgreSQL backend does not speak TLS", CLOSE_BACKEND_TLS);
+    case LINK_AGAIN:
+        return SESSION_GREET;
+    case LINK_EOF:
+        return greet_failed(s, "the PostgreSQL backend closed", CLOSE_BACKEND_RESET);
+    default:
+        return greet_broken(s);
+    }
 }
 
 enum session_state step_greet(struct session *s)
 {
     struct setup *p = s->setup;
-    if (p->expired)
-        return session_end(s, CLOSE_DIAL_TIMEOUT);
     if (session_is_tunnel(s))
         return SESSION_JOIN;
-    if (!p->greeted && !send_greeting(s))
-        return session_end(s, CLOSE_BACKEND_RESET);
-    p->greeted = true;
-    enum link_status status = link_open(s->up);
-    if (status == LINK_OK && asks_postgres(s) && !p->answered) {
-        char yes = 0;
-        size_t n;
-        status = link_read(s->up, &yes, 1, &n);
-        p->answered = status == LINK_OK && yes == 'S';
-        if (status == LINK_OK && yes != 'S') {
-            session_detail(s, "the PostgreSQL backend does not speak TLS");
-            return session_end(s, CLOSE_BACKEND_TLS);
-        }
+    if (p->expired)
+        return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
+    if (!p->greeted) {
+        say_greeting(s);
+        p->greeted = true;
+        if (p->say_up.len > 0)
+            return SESSION_GREET; /* the driver calls again when it is out */
     }
+    if (s->route->backend_tls != NULL && !p->answered) {
+        begin_backend_tls(s);
+        p->answered = true;
+    }
+    enum link_status status = link_open(s->up);
     if (status == LINK_AGAIN)
         return SESSION_GREET;
-    return status == LINK_OK ? SESSION_JOIN : backend_tls_failed(s);
+    if (status != LINK_OK)
+        return greet_broken(s);
+    return asks_postgres(s) && !p->answered ? read_postgres_answer(s) : SESSION_JOIN;
 }
 
 /* ---- JOIN ---- */
@@ -254,9 +292,9 @@ static bool answer_yes(struct session *s)
 {
     struct buf out = {0};
     struct front_answer answer = {.outcome = FRONT_OK};
-    size_t n = 0;
-    bool ok = s->setup->front->answer(&answer, &out) &&
-              link_write(s->down, out.data, out.len, &n) == LINK_OK && n == out.len;
+    bool ok = s->setup->front->answer(&answer, &out);
+    if (ok)
+        session_say(s, s->down, out.data, out.len);
     buf_free(&out);
     return ok;
 }
@@ -283,6 +321,7 @@ enum session_state step_join(struct session *s)
         s->down->bytes_written = 0;
     }
     pipe_init(&s->pipe, s->down, s->up);
+    pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);
     if (!send_early(s, early.p, early.len))
         return session_end(s, CLOSE_BACKEND_RESET);
     session_settle(s);

@@ -10,7 +10,14 @@
 
 #define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
 
-enum deadline { DEADLINE_HELLO, DEADLINE_HANDSHAKE, DEADLINE_DIAL, DEADLINE_IDLE, DEADLINE_LINGER };
+enum deadline {
+    DEADLINE_HELLO,
+    DEADLINE_HANDSHAKE,
+    DEADLINE_DIAL,
+    DEADLINE_GREET,
+    DEADLINE_IDLE,
+    DEADLINE_LINGER
+};
 
 static const struct {
     enum session_state (*step)(struct session *);
@@ -33,13 +40,30 @@ void session_deadline(struct session *s, int64_t ns)
         wheel_cancel(&s->timer);
 }
 
+/* How long a piping session may be silent: less once one side has ended. 0: for ever. */
+static int64_t silence_limit(const struct session *s)
+{
+    int64_t idle = s->route->config->limits.idle_timeout, drain = session_limits(s)->drain_timeout;
+    if (!pipe_half_closed(&s->pipe) || drain == 0)
+        return idle;
+    return idle == 0 ? drain : MIN(idle, drain);
+}
+
 /* When a piping session should be looked at next: its idle or total limit, whichever is nearer. 0: never. */
 static int64_t pipe_limit(const struct session *s)
 {
-    const struct config_route_limits *l = &s->route->config->limits;
-    int64_t idle = l->idle_timeout > 0 ? s->active + l->idle_timeout : INT64_MAX;
-    int64_t total = l->total_timeout > 0 ? s->accepted + l->total_timeout : INT64_MAX;
+    int64_t silence = silence_limit(s), age = s->route->config->limits.total_timeout;
+    int64_t idle = silence > 0 ? s->active + silence : INT64_MAX;
+    int64_t total = age > 0 ? s->accepted + age : INT64_MAX;
     return MIN(idle, total) == INT64_MAX ? 0 : MIN(idle, total);
+}
+
+void session_arm_pipe(struct session *s)
+{
+    if (pipe_limit(s) > 0)
+        loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
+    else
+        wheel_cancel(&s->timer);
 }
 
 /* A state was entered: what bounds it? States that share a kind of deadline share one run of it. */
@@ -57,6 +81,7 @@ static void arm(struct session *s, enum deadline before)
         session_deadline(s, l->handshake_timeout);
         break;
     case DEADLINE_DIAL:
+    case DEADLINE_GREET:
         session_deadline(s, s->route->config->limits.dial_timeout);
         break;
     case DEADLINE_LINGER:
@@ -64,10 +89,7 @@ static void arm(struct session *s, enum deadline before)
         break;
     case DEADLINE_IDLE:
         s->active = loop_now(s->worker->loop);
-        if (pipe_limit(s) > 0)
-            loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
-        else
-            wheel_cancel(&s->timer);
+        session_arm_pipe(s);
         break;
     }
 }
@@ -90,7 +112,8 @@ static void on_timer(struct timer *t)
     CHECK_MAGIC(s, SESSION_MAGIC);
     if (s->state == SESSION_PIPE) {
         pipe_expired(s);
-    } else if (s->setup != NULL && states[s->state].deadline == DEADLINE_DIAL) {
+    } else if (s->setup != NULL &&
+               (states[s->state].deadline == DEADLINE_DIAL || states[s->state].deadline == DEADLINE_GREET)) {
         s->setup->expired = true; /* there may be another address, and the client is owed an answer */
         session_run(s);
     } else {
@@ -102,6 +125,38 @@ static void on_timer(struct timer *t)
 
 static void teardown(struct session *s);
 
+void session_say(struct session *s, struct link *to, const void *data, size_t len)
+{
+    struct buf *later = to == s->down ? &s->setup->say_down : &s->setup->say_up;
+    size_t n = 0;
+    if (later->len == 0 && len > 0 && link_write(to, data, len, &n) != LINK_OK)
+        n = 0; /* not now, or never: the driver finds out */
+    CHECK(buf_append(later, (const char *)data + n, len - n));
+}
+
+/* Send what is left to say. False when the step must wait for that, or the session has ended over it. */
+static bool said_all(struct session *s, struct link *to, struct buf *later, enum close_reason broken)
+{
+    enum link_status status = LINK_OK;
+    while (later->len > 0 && status == LINK_OK) {
+        size_t n = 0;
+        status = link_write(to, later->data, later->len, &n);
+        buf_consume(later, status == LINK_OK ? n : 0);
+    }
+    if (status == LINK_ERROR) {
+        session_end(s, broken);
+        s->state = SESSION_CLOSED;
+    }
+    return status == LINK_OK;
+}
+
+static bool may_step(struct session *s)
+{
+    struct setup *p = s->setup;
+    return p == NULL || (said_all(s, s->down, &p->say_down, CLOSE_CLIENT_RESET) &&
+                         said_all(s, s->up, &p->say_up, CLOSE_BACKEND_RESET));
+}
+
 void session_run(struct session *s)
 {
     CHECK_MAGIC(s, SESSION_MAGIC);
@@ -110,7 +165,7 @@ void session_run(struct session *s)
         return;
     }
     s->running = true;
-    while (s->state != SESSION_CLOSED) {
+    while (s->state != SESSION_CLOSED && may_step(s)) {
         enum session_state next = states[s->state].step(s);
         if (next == s->state)
             break;
@@ -136,9 +191,12 @@ void session_wake_link(struct link *l)
     session_run(l->owner);
 }
 
+/* Not at once: a dial may be woken from within another session's step (the resolver answers several queries
+ * when one of its sockets fails), and that step may have bytes in the thread's scratch. */
 void session_wake_dial(void *owner)
 {
-    session_run(owner);
+    struct session *s = owner;
+    loop_defer(s->worker->loop, &s->again);
 }
 
 enum session_state session_end(struct session *s, enum close_reason reason)
@@ -186,7 +244,7 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
     s->worker = w;
     s->epoch = worker_hold(w);
     s->listener = listener;
-    s->id = w->next_id++;
+    s->id = worker_next_id(w);
     s->peer = *peer;
     s->setup = setup;
     s->accepted = s->active = loop_now(w->loop);
@@ -202,26 +260,23 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
 
 /* ---- what is told about it ---- */
 
-static const char *note(const struct session *s, enum note which)
+static struct str text_of(const char *text)
 {
-    const struct setup *p = s->setup;
-    if (p != NULL)
-        return which == NOTE_SNI   ? p->sni
-               : which == NOTE_JA4 ? p->ja4
-                                   : ""; /* the others have lengths or numbers: see fill_record() */
-    const char *at = s->notes;
-    for (int i = 0; i < (int)which; i++)
-        at += strlen(at) + 1;
-    return at;
+    return (struct str){text, strlen(text)};
 }
 
-/* "host:port" of the target, in `text`; empty when there is none. */
-static const char *target_text(const struct session *s, struct buf *text)
+static struct str note(const struct session *s, enum note which)
 {
-    const struct front_target *t = &s->setup->request.target;
-    if (t->port != 0)
-        str_host_port_put(text, t->host, t->port);
-    return buf_text(text);
+    const struct setup *p = s->setup;
+    size_t at = 0;
+    if (p != NULL)
+        return which == NOTE_SNI    ? text_of(p->sni)
+               : which == NOTE_JA4  ? text_of(p->ja4)
+               : which == NOTE_ALPN ? (struct str){p->alpn, p->alpn_len}
+                                    : text_of(p->target);
+    for (int i = 0; i < (int)which; i++)
+        at += s->note_len[i];
+    return (struct str){s->notes + at, s->note_len[which]};
 }
 
 static const char *version_name(uint16_t version)
@@ -231,16 +286,16 @@ static const char *version_name(uint16_t version)
 
 static void record_tls(const struct session *s, struct audit_record *r)
 {
-    struct tls_facts facts;
-    if (!tls_link_facts(s->down, &facts) || s->opened == 0)
+    struct link_peer peer;
+    if (!link_peer(s->down, &peer) || s->opened == 0)
         return;
     r->tls = true;
-    r->version = version_name(facts.version);
-    r->group = facts.group_name;
-    r->cipher = facts.cipher;
-    r->resumed = facts.resumed;
-    r->alpn = facts.alpn;
-    r->identity = facts.identity == NULL ? NULL : identity_label(facts.identity);
+    r->version = version_name(peer.version);
+    r->group = peer.group_name;
+    r->cipher = peer.cipher;
+    r->resumed = peer.resumed;
+    r->alpn = peer.alpn;
+    r->identity = peer.identity == NULL ? NULL : identity_label(peer.identity);
     r->handshake_ns = s->opened - s->routed;
 }
 
@@ -249,36 +304,29 @@ static void write_audit(struct session *s)
     struct worker *w = s->worker;
     const struct config *c = s->epoch->snap->config;
     char peer[NET_ADDR_TEXT_MAX];
-    struct buf target = {0};
     struct audit_record r = {
         .time = clock_wall(),
         .id = s->id,
         .listener = c->listeners.v[s->listener].name.text,
         .peer = net_addr_format(&s->peer, peer),
         .sni = note(s, NOTE_SNI),
+        .alpn = note(s, NOTE_ALPN),
         .route = s->route == NULL ? NULL : s->route->config->name.text,
         .action = s->route == NULL ? NULL : config_action_name(s->route->config->action),
         .ja4 = note(s, NOTE_JA4),
+        .target = note(s, NOTE_TARGET),
         .backend = s->last == NULL ? NULL : s->last->key,
+        .rule = s->setup == NULL ? NULL : s->setup->rule,
         .bytes_in = s->down->bytes_read,
         .bytes_out = s->down->bytes_written,
         .handshake_ns = -1,
         .total_ns = loop_now(w->loop) - s->accepted,
         .reason = s->reason,
+        .detail = s->setup == NULL ? NULL : s->setup->detail,
     };
-    if (s->setup != NULL) {
-        r.alpn = (struct str){s->setup->alpn, s->setup->alpn_len};
-        r.target = target_text(s, &target);
-        r.rule = s->setup->rule;
-        r.detail = s->setup->detail;
-    } else {
-        r.alpn = (struct str){note(s, NOTE_ALPN), strlen(note(s, NOTE_ALPN))};
-        r.target = note(s, NOTE_TARGET);
-    }
     record_tls(s, &r);
     audit_format(sink_lines(&w->sink), &r);
     sink_commit(&w->sink);
-    buf_free(&target);
 }
 
 void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
@@ -288,7 +336,7 @@ void session_refused(struct worker *w, uint32_t listener, const struct net_addr 
     struct snapshot *snap = w->epoch->snap;
     struct audit_record r = {
         .time = clock_wall(),
-        .id = w->next_id++,
+        .id = worker_next_id(w),
         .listener = snap->config->listeners.v[listener].name.text,
         .peer = peer == NULL ? NULL : net_addr_format(peer, text),
         .handshake_ns = -1,
@@ -311,21 +359,22 @@ static void count(struct session *s)
         atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);
 }
 
+static bool json_text(struct buf *out, const char *key, struct str text)
+{
+    return buf_printf(out, ",\"%s\":", key) && str_json(out, text.p, text.len);
+}
+
 bool session_json(const struct session *s, struct buf *out)
 {
-    char id[AUDIT_ID_MAX], peer[NET_ADDR_TEXT_MAX];
-    struct tls_facts facts;
-    tls_link_facts(s->down, &facts);
-    bool ok = buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"route\":",
-                         audit_id_text(s->id, id), net_addr_format(&s->peer, peer), states[s->state].word);
+    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
+    struct link_peer peer;
+    link_peer(s->down, &peer);
     const char *route = s->route == NULL ? "" : s->route->config->name.text;
-    const char *sni = note(s, NOTE_SNI), *target = note(s, NOTE_TARGET);
-    const char *identity = facts.identity == NULL ? "" : identity_label(facts.identity);
-    ok = ok && str_json(out, route, strlen(route)) && buf_printf(out, ",\"sni\":") &&
-         str_json(out, sni, strlen(sni)) && buf_printf(out, ",\"identity\":") &&
-         str_json(out, identity, strlen(identity)) && buf_printf(out, ",\"target\":") &&
-         str_json(out, target, strlen(target));
-    return ok &&
+    const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
+    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\"", audit_id_text(s->id, id),
+                      net_addr_format(&s->peer, from), states[s->state].word) &&
+           json_text(out, "route", text_of(route)) && json_text(out, "sni", note(s, NOTE_SNI)) &&
+           json_text(out, "identity", text_of(identity)) && json_text(out, "target", note(s, NOTE_TARGET)) &&
            buf_printf(out, ",\"in\":%llu,\"out\":%llu,\"seconds\":%.3f}",
                       (unsigned long long)s->down->bytes_read, (unsigned long long)s->down->bytes_written,
                       (double)(loop_now(s->worker->loop) - s->accepted) / NSEC_PER_SEC);
@@ -339,21 +388,22 @@ static void setup_free(struct session *s)
         return;
     dial_cancel(&s->setup->dial);
     buf_free(&s->setup->bytes);
+    buf_free(&s->setup->say_down);
+    buf_free(&s->setup->say_up);
     free(s->setup);
     s->setup = NULL;
 }
 
 void session_settle(struct session *s)
 {
-    struct setup *p = s->setup;
-    struct buf notes = {0}, target = {0};
-    const char *text = target_text(s, &target);
-    CHECK(p != NULL && buf_append(&notes, p->sni, strlen(p->sni) + 1) &&
-          buf_append(&notes, p->alpn, p->alpn_len) && buf_append(&notes, "", 1) &&
-          buf_append(&notes, p->ja4, strlen(p->ja4) + 1) && buf_append(&notes, text, strlen(text) + 1));
-    s->notes = realloc(notes.data, notes.len);
-    CHECK(s->notes != NULL);
-    buf_free(&target);
+    struct buf notes = {0};
+    for (int i = 0; i < NOTES; i++) {
+        struct str text = note(s, (enum note)i);
+        s->note_len[i] = (uint16_t)text.len;
+        CHECK(buf_append(&notes, text.p, text.len));
+    }
+    s->notes = notes.len == 0 ? NULL : realloc(notes.data, notes.len);
+    CHECK(s->notes != NULL || notes.len == 0);
     setup_free(s);
 }
 

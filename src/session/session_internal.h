@@ -26,6 +26,11 @@ struct setup {
      * thread's scratch. setup_keep() brings them to safety. */
     struct buf bytes;
     struct str view;
+    /* What we have to say before bytes flow, where the link did not take it at once; the driver sends it
+     * before the next step. */
+    struct buf say_down;
+    struct buf say_up;
+    size_t discarded; /* bytes thrown away after our last words */
     struct hello_scan scan;
     enum first_bytes kind;
     bool expired;  /* the deadline of this state has passed */
@@ -38,7 +43,8 @@ struct setup {
     char ja4[JA4_TEXT_MAX];
     const struct front *front; /* tunnel: how the client names its target */
     struct front_request request;
-    struct policy_host host; /* the request's, as the policy reads it */
+    char target[HOST_MAX + 8]; /* host:port as asked for */
+    struct policy_host host;   /* the request's, as the policy reads it */
     struct dial dial;
     int backend;    /* index of the backend being tried, or -1 */
     uint64_t tried; /* backends that failed, a bit each */
@@ -48,7 +54,7 @@ struct setup {
     char detail[256];      /* what exactly went wrong */
 };
 
-/* Texts for the audit line, packed into one block once the set-up is freed. */
+/* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
 enum note { NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
 
 struct session {
@@ -66,10 +72,11 @@ struct session {
     struct pipe pipe;
     struct timer timer;
     struct task again;
-    struct setup *setup;     /* NULL once bytes flow */
+    struct setup *setup;        /* NULL once bytes flow */
     const struct backend *last; /* tried last, or in use */
     struct backend *backend;    /* counted as open */
-    char *notes;             /* NOTES texts, each NUL-terminated; NULL while there is a set-up */
+    char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
+    uint16_t note_len[NOTES];
     struct net_addr peer;
     int64_t accepted; /* monotonic */
     int64_t routed;   /* ClientHello complete */
@@ -81,6 +88,7 @@ struct session {
 
 /* Alerts that the door itself sends (RFC 8446, 6). */
 #define ALERT_ACCESS_DENIED 49
+#define ALERT_INTERNAL_ERROR 80
 #define ALERT_UNRECOGNIZED_NAME 112
 #define ALERT_NO_APPLICATION_PROTOCOL 120
 
@@ -98,6 +106,15 @@ void session_detail(struct session *s, const char *text);
 /* Set-up is over: keep what the audit line needs in one small block and free the rest. */
 void session_settle(struct session *s);
 
+/* Say something on one of the session's links: at once as far as it goes, the rest before the next step. */
+void session_say(struct session *s, struct link *to, const void *data, size_t len);
+
+/* The index of its route in the configuration. */
+static inline uint32_t session_route_id(const struct session *s)
+{
+    return (uint32_t)(s->route - s->epoch->snap->routes);
+}
+
 /* Step as far as it goes. */
 void session_run(struct session *s);
 
@@ -107,6 +124,9 @@ void session_wake_dial(void *owner);
 
 /* Set the deadline of the state that is being entered anew, `ns` from now. */
 void session_deadline(struct session *s, int64_t ns);
+
+/* Bytes flow: set the timer for the nearer of the silence and age limits. */
+void session_arm_pipe(struct session *s);
 
 static inline const struct config_limits *session_limits(const struct session *s)
 {

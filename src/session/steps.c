@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The middle and the end: handshake, policy, the request for a target, bytes both ways, last words. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,57 +8,84 @@
 
 const struct identity *session_identity(const struct session *s)
 {
-    struct tls_facts facts;
-    return tls_link_facts(s->down, &facts) ? facts.identity : NULL;
+    struct link_peer peer;
+    link_peer(s->down, &peer);
+    return peer.identity;
 }
 
 /* ---- last words ---- */
 
+/* How much of a client's bytes is thrown away, and in one turn, while it reads our last words. */
+#define DISCARD_MAX (1024 * 1024)
+#define DISCARD_READS 8
+
 enum session_state session_farewell(struct session *s, const void *data, size_t len, enum close_reason reason)
 {
-    size_t n;
     session_end(s, reason);
-    if (len > 0 && link_write(s->down, data, len, &n) != LINK_OK)
-        return SESSION_CLOSED;
+    session_say(s, s->down, data, len);
     return SESSION_DRAIN;
+}
+
+/* Read and forget. LINK_OK: there is more, later. */
+static enum link_status discard(struct session *s)
+{
+    /* From below TLS: nobody wants to know what it says, so nothing is decrypted. */
+    struct link *from = link_bottom(s->down);
+    const struct pipe_scratch *scratch = &s->worker->pipe_scratch;
+    enum link_status status = LINK_OK;
+    for (int i = 0; i < DISCARD_READS && status == LINK_OK; i++) {
+        size_t n = 0;
+        status = link_read(from, scratch->data, scratch->size, &n);
+        s->setup->discarded += status == LINK_OK ? n : 0;
+    }
+    return s->setup->discarded > DISCARD_MAX ? LINK_ERROR : status;
 }
 
 /* Closing a socket with unread bytes resets it, and the reset can overtake our last words: so end our
  * direction, then read and forget until the client has ended its own, or its time is over. */
 enum session_state step_drain(struct session *s)
 {
-    enum link_status status = link_shutdown(s->down);
-    const struct pipe_scratch *scratch = &s->worker->pipe_scratch;
-    size_t n;
-    if (status == LINK_ERROR)
+    enum link_status said = link_shutdown(s->down);
+    if (said == LINK_ERROR)
         return SESSION_CLOSED;
-    do
-        status = link_read(s->down, scratch->data, scratch->size, &n);
-    while (status == LINK_OK);
-    return status == LINK_AGAIN ? SESSION_DRAIN : SESSION_CLOSED;
+    switch (discard(s)) {
+    case LINK_OK:
+        loop_defer(s->worker->loop, &s->again);
+        return SESSION_DRAIN;
+    case LINK_AGAIN:
+        return SESSION_DRAIN;
+    case LINK_EOF:
+        return said == LINK_OK ? SESSION_CLOSED : SESSION_DRAIN;
+    default:
+        return SESSION_CLOSED;
+    }
 }
 
 /* ---- HANDSHAKE ---- */
 
 static enum session_state handshake_failed(struct session *s)
 {
-    const char *why = tls_link_failure(s->down);
-    session_detail(s, *why != '\0' ? why : link_error(s->down));
-    if (tls_link_no_certificate(s->down)) {
+    struct link_peer peer;
+    link_peer(s->down, &peer);
+    session_detail(s, *peer.failure != '\0' ? peer.failure : link_error(s->down));
+    enum close_reason reason = CLOSE_HANDSHAKE_FAILED;
+    if (peer.no_certificate) {
         counter_add(&worker_counters(s->worker, s->route->stats)->n[COUNTER_NO_CERTIFICATE], 1);
-        return session_end(s, CLOSE_NO_CERTIFICATE);
+        reason = CLOSE_NO_CERTIFICATE;
+    } else if (*peer.failure != '\0') {
+        reason = CLOSE_BAD_CERTIFICATE;
     }
-    return session_end(s, *why != '\0' ? CLOSE_BAD_CERTIFICATE : CLOSE_HANDSHAKE_FAILED);
+    return session_farewell(s, NULL, 0, reason); /* the alert is on its way: let it arrive */
 }
 
 static void count_handshake(struct session *s)
 {
     struct counters *c = worker_counters(s->worker, s->route->stats);
-    struct tls_facts facts;
-    tls_link_facts(s->down, &facts);
-    counters_handshake(c, facts.version, facts.group, s->opened - s->routed);
-    counter_add(&c->n[COUNTER_RESUMED], facts.resumed);
-    if (facts.identity == NULL && s->route->ask_policy)
+    struct link_peer peer;
+    link_peer(s->down, &peer);
+    counters_handshake(c, peer.version, peer.group, s->opened - s->routed);
+    counter_add(&c->n[COUNTER_RESUMED], peer.resumed);
+    if (peer.identity == NULL && s->route->ask_policy)
         counter_add(&c->n[COUNTER_NO_CERTIFICATE], 1);
 }
 
@@ -88,7 +116,7 @@ enum session_state session_deny(struct session *s, const struct policy_verdict *
 {
     explain_denial(s, v, action);
     if (s->setup->front == NULL) {
-        tls_link_alert(s->down, ALERT_ACCESS_DENIED);
+        link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
     }
     struct front_answer answer = {FRONT_DENIED, v->rule, s->setup->detail};
@@ -98,12 +126,12 @@ enum session_state session_deny(struct session *s, const struct policy_verdict *
 enum session_state step_authorise(struct session *s)
 {
     const struct snapshot *snap = s->epoch->snap;
-    uint32_t id = (uint32_t)(s->route - snap->routes);
-    struct tls_facts facts;
-    tls_link_facts(s->down, &facts);
+    uint32_t id = session_route_id(s);
+    struct link_peer peer;
+    link_peer(s->down, &peer);
     if (session_is_tunnel(s)) {
         struct str http = {"http/1.1", 8}; /* what a client without ALPN is taken to speak */
-        s->setup->front = snapshot_front(s->worker->shared, facts.alpn.len > 0 ? facts.alpn : http);
+        s->setup->front = snapshot_front(s->worker->shared, peer.alpn.len > 0 ? peer.alpn : http);
         if (s->setup->front == NULL) {
             session_detail(s, "the negotiated ALPN has no way to name a target");
             return session_end(s, CLOSE_BAD_REQUEST);
@@ -111,8 +139,8 @@ enum session_state step_authorise(struct session *s)
         s->setup->bytes.max = s->setup->front->max;
     }
     if (s->route->ask_policy) {
-        struct policy_verdict v = session_is_tunnel(s) ? policy_use_tunnel(snap->policy, id, facts.identity)
-                                                       : policy_use_route(snap->policy, id, facts.identity);
+        struct policy_verdict v = session_is_tunnel(s) ? policy_use_tunnel(snap->policy, id, peer.identity)
+                                                       : policy_use_route(snap->policy, id, peer.identity);
         bool settled_later =
             session_is_tunnel(s) && v.rule == NULL; /* the target will name the rule, or the nearest */
         if (v.effect != POLICY_ALLOW && !settled_later) {
@@ -126,12 +154,21 @@ enum session_state step_authorise(struct session *s)
     return session_is_tunnel(s) ? SESSION_ASK : SESSION_DIAL;
 }
 
+static void note_target(struct setup *p, const struct front_target *t)
+{
+    struct buf text = {0};
+    CHECK(str_host_port_put(&text, t->host, t->port));
+    str_copy(p->target, sizeof(p->target), (const char *)text.data, text.len);
+    buf_free(&text);
+}
+
 /* The client has named its target: may it go there? */
 static enum session_state judge_target(struct session *s)
 {
     struct setup *p = s->setup;
     const struct front_target *t = &p->request.target;
     struct err err;
+    note_target(p, t);
     if (t->udp)
         return session_answer_no(s,
                                  &(struct front_answer){FRONT_BAD_HELLO, NULL, "udp targets are not served"},
@@ -141,17 +178,14 @@ static enum session_state judge_target(struct session *s)
         return session_answer_no(s, &(struct front_answer){FRONT_BAD_HELLO, NULL, p->detail},
                                  CLOSE_BAD_REQUEST);
     }
-    uint32_t id = (uint32_t)(s->route - s->epoch->snap->routes);
+    uint32_t id = session_route_id(s);
     struct policy_verdict v =
         policy_reach(s->epoch->snap->policy, id, session_identity(s), &p->host, t->port);
     if (v.effect != POLICY_DENY)
         return SESSION_DIAL;
-    struct buf action = {0};
-    buf_printf(&action, "reach ");
-    str_host_port_put(&action, t->host, t->port);
-    enum session_state next = session_deny(s, &v, buf_text(&action));
-    buf_free(&action);
-    return next;
+    char action[sizeof(p->target) + 8];
+    snprintf(action, sizeof(action), "reach %s", p->target);
+    return session_deny(s, &v, action);
 }
 
 /* Read a little more of the request. */
@@ -193,17 +227,28 @@ enum session_state step_ask(struct session *s)
 
 static enum session_state pipe_failed(struct session *s)
 {
-    struct tls_facts facts;
+    struct link_peer peer;
     if (s->pipe.failed == PIPE_B)
         return session_end(s, CLOSE_BACKEND_RESET);
-    tls_link_facts(s->down, &facts);
-    return session_end(s, facts.truncated ? CLOSE_TRUNCATED : CLOSE_CLIENT_RESET);
+    link_peer(s->down, &peer);
+    return session_end(s, peer.truncated ? CLOSE_TRUNCATED : CLOSE_CLIENT_RESET);
+}
+
+static uint64_t bytes_moved(const struct session *s)
+{
+    return s->down->bytes_read + s->down->bytes_written + s->up->bytes_read + s->up->bytes_written;
 }
 
 enum session_state step_pipe(struct session *s)
 {
-    s->active = loop_now(s->worker->loop);
-    switch (pipe_run(&s->pipe, &s->worker->pipe_scratch)) {
+    uint64_t before = bytes_moved(s);
+    bool was_half_closed = pipe_half_closed(&s->pipe);
+    enum pipe_status status = pipe_run(&s->pipe, &s->worker->pipe_scratch);
+    if (bytes_moved(s) != before)
+        s->active = loop_now(s->worker->loop);
+    if (pipe_half_closed(&s->pipe) && !was_half_closed)
+        session_arm_pipe(s);
+    switch (status) {
     case PIPE_WAIT:
         return SESSION_PIPE;
     case PIPE_YIELD:

@@ -23,6 +23,13 @@ static struct epoch *epoch_new(struct snapshot *snap)
     return e;
 }
 
+uint64_t worker_next_id(struct worker *w)
+{
+    uint64_t id = w->next_id;
+    w->next_id += w->shared->workers;
+    return id;
+}
+
 struct epoch *worker_hold(struct worker *w)
 {
     w->epoch->holders++;
@@ -203,9 +210,10 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
     list_init(&w->ports);
     list_init(&w->sessions);
     timer_init(&w->last_call, on_last_call);
-    /* Ids are unique across workers and restarts: seconds, then a counter that a worker has to itself. */
-    w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | (uint64_t)index << 26;
+    /* Ids are unique across workers and restarts: the second of the start, then every count-th number. */
+    w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index;
     w->loop = loop_new(err);
+    sink_init(&w->sink, w->loop, audit);
     if (w->loop == NULL)
         return -1;
     w->resolver = resolver_new(w->loop, err);
@@ -214,7 +222,6 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
     w->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
     CHECK(w->pipe_scratch.data != NULL);
     tls_scratch_init(&w->tls_scratch);
-    sink_init(&w->sink, w->loop, audit);
     return 0;
 }
 

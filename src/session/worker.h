@@ -75,6 +75,9 @@ void worker_drain(struct worker *w, int64_t deadline);
 /* After its thread has ended (or never began): free everything. */
 void worker_free(struct worker *w);
 
+/* An id that no other connection has or had. */
+uint64_t worker_next_id(struct worker *w);
+
 /* The epoch for a new session; worker_release() when it ends. */
 struct epoch *worker_hold(struct worker *w);
 void worker_release(struct worker *w, struct epoch *e);

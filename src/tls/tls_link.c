@@ -14,7 +14,16 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "cert/identity.h"
 #include "tls/tls_internal.h"
+
+/* How often a handshake step fills the scratch: more than the library's bound on a certificate chain needs.
+ */
+#define HANDSHAKE_TURNS 4
+
+/* A peer that sends more than this without a byte of data (tickets, KeyUpdates) only wants to keep us busy.
+ */
+#define FRUITLESS_MAX (256 * 1024)
 
 #define TLS_LINK_MAGIC 0x715114c0u
 
@@ -26,6 +35,7 @@ struct tls_link {
     struct tls_scratch *scratch;
     const struct trust *trust;
     const uint8_t *in, *in_end;    /* the window */
+    size_t fruitless;              /* bytes read since the peer last sent data: tickets, KeyUpdates */
     size_t read_budget;            /* most bytes the window may still take from the lower link in this call */
     enum link_status lower_status; /* why the window could not be filled */
     struct buf stash;              /* window bytes that outlived a call: rare */
@@ -34,7 +44,7 @@ struct tls_link {
     struct str alpn_choice;
     char *host;
     struct err *failure; /* only after a failure */
-    bool started; /* the handshake has had its first call */
+    bool started;        /* the handshake has had its first call */
     bool is_open;
     bool truncated;
     bool no_certificate;
@@ -113,6 +123,7 @@ static void fill_window(struct tls_link *t)
     if (t->lower_status != LINK_OK)
         return;
     t->read_budget -= n;
+    t->fruitless += n;
     t->in = t->scratch->in;
     t->in_end = t->in + n;
 }
@@ -275,8 +286,14 @@ static enum link_status handshake_step(struct tls_link *t)
     if (t->started && t->in == t->in_end && t->lower_status == LINK_AGAIN)
         return LINK_AGAIN; /* nothing has come: spare the library the trouble */
     t->started = true;
-    int ret = SSL_do_handshake(t->ssl);
-    int ssl_error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ret);
+    int ret = 0, ssl_error = SSL_ERROR_WANT_READ;
+    for (int turn = 0; turn < HANDSHAKE_TURNS && ssl_error == SSL_ERROR_WANT_READ; turn++) {
+        ret = SSL_do_handshake(t->ssl);
+        ssl_error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, ret);
+        if (t->read_budget > 0)
+            break;
+        t->read_budget = t->scratch->in_size; /* a flight larger than the scratch: more of it may be there */
+    }
     enum link_status status = ssl_error == SSL_ERROR_WANT_READ ? LINK_AGAIN : LINK_OK;
     if (ret == 1 && take_identity(t, &alert) != 0) {
         SSL_send_fatal_alert(t->ssl, alert);
@@ -301,6 +318,8 @@ static enum link_status tls_open(struct link *l)
         return link_fail(l, link_error(t->lower));
     if (status == LINK_OK && t->spill.len > 0)
         status = flush_spill(t);
+    if (status == LINK_ERROR)
+        return link_fail(l, link_error(t->lower));
     if (status == LINK_OK)
         status = handshake_step(t);
     if (status != LINK_OK)
@@ -337,9 +356,10 @@ static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *
     enum link_status status = LINK_OK;
     while (n < cap && status == LINK_OK) {
         int ret = SSL_read(t->ssl, (uint8_t *)buf + n, (int)MIN(cap - n, (size_t)INT32_MAX));
-        if (ret > 0)
+        if (ret > 0) {
             n += (size_t)ret;
-        else
+            t->fruitless = 0;
+        } else
             status = read_end(t, SSL_get_error(t->ssl, ret));
         if (status == LINK_AGAIN && n == 0 &&
             t->read_budget == 0) { /* a record longer than the caller's space */
@@ -350,9 +370,7 @@ static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *
     leave(t); /* a KeyUpdate or an alert may have been written; if that fails, the next write says so */
     if (n == 0)
         return status;
-    if (status == LINK_ERROR)
-        l->error = NULL; /* deliver what came before; the next read meets the error again */
-    *ret_n = n;
+    *ret_n = n; /* after an error too: what came before it is good, and the next read tells */
     return LINK_OK;
 }
 
@@ -382,7 +400,7 @@ static enum link_status tls_shutdown(struct link *l, bool closing)
 {
     struct tls_link *t = tls_of(l);
     if (l->error != NULL)
-        return LINK_ERROR;
+        t->close_sent = true; /* after a failure an alert has said all there is to say */
     if (!t->close_sent) {
         link_more(t->lower, true); /* close_notify and FIN in one packet */
         enter(t, 0);
@@ -392,6 +410,8 @@ static enum link_status tls_shutdown(struct link *l, bool closing)
         t->close_sent = true;
     }
     enum link_status status = flush_spill(t);
+    if (status == LINK_ERROR)
+        return link_fail(l, link_error(t->lower));
     if (status != LINK_OK)
         return status;
     return closing ? link_finish(t->lower) : link_shutdown(t->lower);
@@ -415,14 +435,61 @@ static void tls_close(struct link *l, bool abort)
     free(t);
 }
 
-static const struct link_ops tls_ops = {"TLS",        tls_open,  tls_read,         tls_write,
-                                        tls_shutdown, tls_close, link_no_splice_fd};
+/* ---- what others want to know ---- */
+
+static void tls_peer(const struct link *l, struct link_peer *ret)
+{
+    const struct tls_link *t = tls_of(l);
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+    const uint8_t *alpn;
+    unsigned alpn_len;
+    SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
+    ret->version = (uint16_t)SSL_version(t->ssl);
+    ret->group = SSL_get_group_id(t->ssl);
+    ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
+    ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
+    ret->resumed = SSL_session_reused(t->ssl);
+    ret->truncated = t->truncated;
+    ret->no_certificate = t->no_certificate;
+    ret->alpn = (struct str){(const char *)alpn, alpn_len};
+    ret->identity = t->identity;
+    ret->failure = t->failure == NULL ? "" : t->failure->text;
+}
+
+static void tls_refuse(struct link *l, uint8_t alert)
+{
+    struct tls_link *t = tls_of(l);
+    if (l->error != NULL)
+        return;
+    enter(t, 0);
+    SSL_send_fatal_alert(t->ssl, alert);
+    leave(t);
+    t->close_sent = true;
+}
+
+static struct link *tls_below(struct link *l)
+{
+    return tls_of(l)->lower;
+}
+
+static const struct link_ops tls_ops = {
+    .name = "TLS",
+    .open = tls_open,
+    .read = tls_read,
+    .write = tls_write,
+    .shutdown = tls_shutdown,
+    .close = tls_close,
+    .splice_fd = link_no_splice_fd,
+    .peer = tls_peer,
+    .refuse = tls_refuse,
+    .below = tls_below,
+};
 
 static void lower_wake(struct link *lower)
 {
     struct tls_link *t = lower->owner;
     CHECK_MAGIC(t, TLS_LINK_MAGIC);
-    if (t->spill.len > 0 && t->is_open && flush_spill(t) == LINK_ERROR)
+    if (t->spill.len > 0 && (t->is_open || t->link.error != NULL) && flush_spill(t) == LINK_ERROR)
         link_fail(&t->link, link_error(lower));
     link_wake(&t->link);
 }
@@ -465,57 +532,6 @@ struct str tls_link_alpn_choice(SSL *ssl)
 {
     const struct tls_link *t = SSL_get_app_data(ssl);
     return t->alpn_choice;
-}
-
-/* ---- what others want to know ---- */
-
-bool tls_link_facts(const struct link *l, struct tls_facts *ret)
-{
-    *ret = (struct tls_facts){0};
-    if (l == NULL || l->ops != &tls_ops)
-        return false;
-    const struct tls_link *t = tls_of(l);
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
-    const uint8_t *alpn;
-    unsigned alpn_len;
-    SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
-    ret->version = (uint16_t)SSL_version(t->ssl);
-    ret->group = SSL_get_group_id(t->ssl);
-    ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
-    ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
-    ret->resumed = SSL_session_reused(t->ssl);
-    ret->truncated = t->truncated;
-    ret->alpn = (struct str){(const char *)alpn, alpn_len};
-    ret->identity = t->identity;
-    return true;
-}
-
-const char *tls_link_failure(const struct link *l)
-{
-    if (l == NULL || l->ops != &tls_ops || tls_of(l)->failure == NULL)
-        return "";
-    return tls_of(l)->failure->text;
-}
-
-bool tls_link_no_certificate(const struct link *l)
-{
-    return l != NULL && l->ops == &tls_ops && tls_of(l)->no_certificate;
-}
-
-void tls_link_alert(struct link *l, uint8_t alert)
-{
-    if (l->ops != &tls_ops || l->error != NULL)
-        return;
-    struct tls_link *t = tls_of(l);
-    enter(t, 0);
-    SSL_send_fatal_alert(t->ssl, alert);
-    leave(t);
-    t->close_sent = true;
-}
-
-struct link *tls_link_lower(struct link *l)
-{
-    return l->ops == &tls_ops ? tls_of(l)->lower : l;
 }
 
 void tls_scratch_init(struct tls_scratch *s)

@@ -8,9 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-#include "base/str.h"
-#include "cert/identity.h"
 #include "link/link.h"
 
 /* Space that all TLS links of a thread use by turns. Nothing stays in it between calls. */
@@ -27,33 +24,5 @@ struct tls_scratch {
 
 void tls_scratch_init(struct tls_scratch *s);
 void tls_scratch_free(struct tls_scratch *s);
-
-/* What was negotiated and proven; for the audit line, policy and routing. Valid once the link is open. */
-struct tls_facts {
-    uint16_t version;       /* 0x0304 */
-    uint16_t group;         /* IANA codepoint, 0 when none was used */
-    const char *group_name; /* static */
-    const char *cipher;     /* IANA name, static */
-    bool resumed;
-    bool truncated;                  /* the peer ended without close_notify */
-    struct str alpn;                 /* lives as long as the link */
-    const struct identity *identity; /* of the peer; NULL when it showed no certificate */
-};
-
-/* Facts of a TLS link; false (and *ret zeroed) when `l` is not one. */
-bool tls_link_facts(const struct link *l, struct tls_facts *ret);
-
-/* Why verification or the handshake failed, in full; "" when it did not. */
-const char *tls_link_failure(const struct link *l);
-
-/* Send a fatal alert (RFC 8446, 6.2) on an open TLS link; nothing can be written afterwards. Nothing on other
- * links. */
-void tls_link_alert(struct link *l, uint8_t alert);
-
-/* True when the failure was the peer's lack of a certificate that we demand. */
-bool tls_link_no_certificate(const struct link *l);
-
-/* The link below, for what TLS does not know (an errno). */
-struct link *tls_link_lower(struct link *l);
 
 #endif

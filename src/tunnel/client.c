@@ -146,7 +146,7 @@ static enum client_state join(struct client *c, const uint8_t *early, size_t len
 
 static enum client_state step_handshake(struct client *c)
 {
-    struct tls_facts facts;
+    struct link_peer peer;
     enum link_status status = link_open(c->tls);
     if (status == LINK_AGAIN)
         return CLIENT_HANDSHAKE;
@@ -154,8 +154,8 @@ static enum client_state step_handshake(struct client *c)
         return tls_failed(c);
     if (c->target == NULL)
         return join(c, NULL, 0);
-    tls_link_facts(c->tls, &facts);
-    if (!str_is(facts.alpn, WIRE_ALPN)) {
+    link_peer(c->tls, &peer);
+    if (!str_is(peer.alpn, WIRE_ALPN)) {
         err_set(&c->door->text, "%s at the door %s is no tunnel: is the name right (--name)?", c->door->name,
                 c->door->place);
         return failed(c);
@@ -230,8 +230,8 @@ static enum client_state step_answer(struct client *c)
 /* Did the door's side stop without saying that it was the end? What came may be half of something then. */
 static bool cut_off(const struct client *c)
 {
-    struct tls_facts facts;
-    return c->pipe.half[PIPE_B].shut && tls_link_facts(c->tls, &facts) && facts.truncated;
+    struct link_peer peer;
+    return c->pipe.half[PIPE_B].shut && link_peer(c->tls, &peer) && peer.truncated;
 }
 
 static enum client_state pipe_failed(struct client *c)

@@ -85,7 +85,9 @@ static bool explain_alert(const struct client_door *door, const char *word, stru
 
 int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret)
 {
-    const char *why = tls_link_failure(tls), *word = link_error(tls);
+    struct link_peer peer;
+    link_peer(tls, &peer);
+    const char *why = peer.failure, *word = link_error(tls);
     if (*why != '\0')
         return err_set(ret, "the door %s does not prove to be %s: %s", door->place, door->name, why);
     if (explain_alert(door, word, ret))

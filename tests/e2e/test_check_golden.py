@@ -30,7 +30,7 @@ def test_broken(path):
 def furnish(path, folder, pki):
     """A copy of the configuration in a folder that has the files it names."""
     for cert, key in (("door.pem", "door.key"), ("app.pem", "app.key"), ("c.pem", "k.pem")):
-        made = pki.server(cert.removesuffix(".pem") + ".test")
+        made = pki.server(cert.removesuffix(".pem") + ".test", "proxy.example.com", "db.example.com")
         for name, source in ((cert, made.certificate), (key, made.key)):
             (folder / name).write_bytes(open(source, "rb").read())
             (folder / name).chmod(0o600)
@@ -45,7 +45,7 @@ def furnish(path, folder, pki):
 
 @pytest.mark.parametrize("path", GOOD, ids=[path.stem for path in GOOD])
 def test_good(path, tmp_path, pki):
-    """Exit code 0."""
+    """Exit code 0, and nothing to warn of."""
     done = check(furnish(path, tmp_path, pki))
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
@@ -94,6 +94,76 @@ def test_json(routes):
     done = check(routes, "--json")
     assert done.returncode == 0, done.stderr.decode()
     assert [row["route"] for row in json.loads(done.stdout)["routes"]] == ORDER
+
+
+WARNED = """
+listeners: [{address: "127.0.0.1:4433"}]
+certificates:
+  - {certificate: good.pem, key: good.key}
+  - {certificate: old.pem, key: old.key}
+routes:
+  - name: app
+    sni: [app.test, "x.wide.test", "other.test", "*.wide.test", "*.none.test"]
+    alpn: [h2, http/1.1]
+    terminate: {to: "127.0.0.1:1"}
+  - {name: pass, sni: elsewhere.test, pass: {to: "127.0.0.1:1"}}
+  - {name: ssh, first_bytes: ssh, pass: {to: "127.0.0.1:22"}}
+"""
+WARNINGS = [
+    "door.yaml:5:19: warning: certificate old.pem expired on ",
+    "door.yaml:8:36: warning: no certificate names other.test (route app)",
+    "door.yaml:8:65: warning: no certificate names *.none.test (route app)",
+    "door.yaml:9:12: warning: h2 works only if the backend speaks HTTP/2 in the clear (route app)",
+]
+
+
+@pytest.fixture
+def warned(tmp_path, pki):
+    """A configuration that is taken, but hardly meant."""
+    old = pki.ca.issue("old.test", dns=["old.test"], start=-7200, end=-3600, label="check-old")
+    for name, made in (("good", pki.server("app.test", "*.wide.test")), ("old", old)):
+        for source, suffix in ((made.certificate, "pem"), (made.key, "key")):
+            (tmp_path / f"{name}.{suffix}").write_bytes(open(source, "rb").read())
+            (tmp_path / f"{name}.{suffix}").chmod(0o600)
+    path = tmp_path / "door.yaml"
+    path.write_text(WARNED)
+    return path
+
+
+def test_warnings(warned):
+    """What is not wrong but will hardly be meant: a line each on standard error, and still exit code 0."""
+    done = check(warned)
+    assert done.returncode == 0
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == len(WARNINGS), lines
+    for line, expected in zip(lines, WARNINGS):
+        assert line.startswith(expected)
+
+
+def test_first_bytes_are_shown(warned):
+    """A route for what is not TLS says for what."""
+    line, = [line for line in check(warned).stdout.decode().splitlines() if " ssh " in line]
+    assert "first:ssh" in line
+    rows = json.loads(check(warned, "--json").stdout)["routes"]
+    assert {row["route"]: row["first_bytes"] for row in rows} == {"app": [], "pass": [], "ssh": ["ssh"]}
+
+
+def test_json_has_it_all(warned):
+    """With --json warnings and errors are in the object, and standard error is empty."""
+    done = check(warned, "--json")
+    assert done.returncode == 0 and done.stderr == b""
+    assert len(json.loads(done.stdout)["warnings"]) == len(WARNINGS)
+    warned.write_text(WARNED.replace("first_bytes: ssh", "first_bites: ssh"))
+    done = check(warned, "--json")
+    assert done.returncode == 1 and done.stderr == b""
+    error, = json.loads(done.stdout)["errors"]
+    assert error.startswith("door.yaml:12:") and "first_bites" in error
+
+
+def test_json_goes_with_check(routes):
+    """serve --json without --check means nothing."""
+    done = run(CARDEA, "serve", "--json", "-c", routes)
+    assert done.returncode == 2 and b"--check" in done.stderr
 
 
 def test_nothing_is_opened(routes):

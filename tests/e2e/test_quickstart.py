@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures import clean_env
-from run import CARDEA, SLOW, Process, assert_no_sanitizer_output, wait_until
+from run import CARDEA, SLOW, Process, assert_no_sanitizer_output, run, wait_until
 
 
 class Quickstart:
@@ -96,3 +96,15 @@ def test_second_run_uses_the_directory_again(tmp_path):
         assert second.run(commands[0]).returncode == 0
     finally:
         second.stop()
+
+
+def test_a_port_that_is_taken_meanwhile(tmp_path):
+    """The second run does not change the configuration: it says which file the port stands in."""
+    first = Quickstart(tmp_path / "door", tmp_path, "holder")
+    try:
+        done = run(CARDEA, "quickstart", tmp_path / "door")
+        assert done.returncode == 1
+        path = configuration(tmp_path / "door")
+        assert re.search(rf"{path}:\d+:\d+: .*in use.*change the port in {path}", done.stderr.decode()), done.stderr
+    finally:
+        first.stop()

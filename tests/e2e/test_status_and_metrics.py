@@ -3,6 +3,8 @@
 import http.client
 import json
 import os
+import re
+import signal
 import stat
 
 import pytest
@@ -178,3 +180,85 @@ def test_no_door(tmp_path):
     for verb in ("status", "reload"):
         done = run(CARDEA, verb, "--socket", tmp_path / "nosuch.sock")
         assert done.returncode == 1 and b"nosuch.sock" in done.stderr
+
+
+def test_no_door_anywhere(tmp_path):
+    """Without --socket both places are tried and named."""
+    for verb in ("status", "reload"):
+        done = run(CARDEA, verb, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)})
+        assert done.returncode == 1
+        assert str(tmp_path / "cardea.sock").encode() in done.stderr and b"/run/cardea.sock" in done.stderr
+
+
+def test_no_place_for_the_socket(tmp_path):
+    """A door that cannot have its socket where it is by default says what to do."""
+    path = tmp_path / "door.yaml"
+    path.write_text(f"listeners: [{{address: '127.0.0.1:{free_port()}'}}]\n"
+                    "routes: [{name: a, pass: {to: '127.0.0.1:1'}}]\n")
+    done = run(CARDEA, "serve", "-c", path, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "nosuch")})
+    assert done.returncode == 1
+    assert b"set admin.socket in the configuration" in done.stderr and b"door.yaml" in done.stderr
+
+
+def test_unrouted_connections_are_counted(door):
+    """Those that end without a route are in the TOTAL of their row."""
+    def total():
+        line, = [line for line in door.cli("status").stdout.decode().splitlines() if "before they had a route" in line]
+        return int(line.split()[3])
+    before = total()
+    with door.dial() as sock:
+        sock.sendall(b"neither TLS nor anything else\r\n\r\n")
+        tls.ended(sock)
+    wait_until(lambda: total() == before + 1, "it to be counted")
+
+
+def test_uptime_is_short(door):
+    """Milliseconds will do."""
+    text = door.cli("status", "--json").stdout.decode()
+    assert re.search(r'"uptime": \d+(\.\d{1,3})?,', text), text
+
+
+def test_certificates(start_door, pki, banner):
+    """When each expires, and that one has."""
+    old = pki.ca.issue("old.test", dns=["old.test"], start=-7200, end=-3600, label="status-old")
+    rows = [{**pki.server("www.test").row(), "name": "good"}, {**old.row(), "name": "old"}]
+    door = start_door({"certificates": rows,
+                       "routes": [{"name": "www", "sni": "www.test", "terminate": {"to": banner.to}}]})
+    assert [row["expired"] for row in door.status()["certificates"]] == [False, True]
+    marked = [line for line in door.cli("status").stdout.decode().splitlines() if "EXPIRED" in line]
+    assert len(marked) == 1 and marked[0].startswith("old ")
+    samples = forms.parse_metrics(door.get("/metrics")[1])
+    good, bad = (forms.metric(samples, "cardea_certificate_not_after_seconds", certificate=name)
+                 for name in ("good", "old"))
+    assert bad > 1.7e9 and 7 * 86400 <= good - bad <= 8 * 86400
+
+
+def test_reload_is_told_on_both_sides(start_door, pki, banner):
+    """Who asks gets the warnings; the door's standard error has a line for each reload, good or bad."""
+    config = {"certificates": [pki.server("www.test").row()],
+              "routes": [{"name": "www", "sni": "www.test", "terminate": {"to": banner.to}}]}
+    door = start_door(config)
+    config["routes"][0]["sni"] = "other.test"
+    door.configure(config)
+    done = door.cli("reload")
+    assert done.returncode == 0 and b"warning: no certificate names other.test (route www)" in done.stderr
+    said = door.process.output()
+    assert "cardea: configuration reloaded" in said and "warning: no certificate names other.test" in said
+    assert json.loads(door.cli("reload", "--json").stdout)["warnings"]
+    door.configure("nonsense: 1\n")
+    assert door.cli("reload").returncode == 1
+    assert "door.yaml:1:1:" in door.process.output() and "was not reloaded" in door.process.output()
+
+
+def test_the_drain_is_told(start_door, banner, pki):
+    """What a stopping door waits for, and how to make it stop waiting."""
+    door = start_door({"certificates": [pki.server("www.test").row()], "limits": {"drain_timeout": "30s"},
+                       "routes": [{"name": "www", "sni": "www.test", "terminate": {"to": banner.to}}]})
+    with tls.connect(door, "www.test") as sock:
+        assert tls.read_line(sock)
+        door.process.send(signal.SIGTERM)
+        wait_until(lambda: "cardea: stopping: 1 connection open, up to 30s; once more to end now"
+                   in door.process.output(), door.process.output)
+        door.process.send(signal.SIGTERM)
+        assert door.process.wait() == 0
+    assert door.process.output().count("stopping:") == 1

@@ -86,7 +86,11 @@ static struct route_match find(const struct route_table *t, const char *sni, con
 {
     static uint8_t bytes[256];
     size_t len = wire(alpn, bytes);
-    struct route_query q = {listener, kind, {sni, sni != NULL ? strlen(sni) : 0}, bytes, len};
+    struct route_query q = {.listener = listener,
+                            .kind = kind,
+                            .sni = {sni, sni != NULL ? strlen(sni) : 0},
+                            .alpn = bytes,
+                            .alpn_len = len};
     return route_find(t, &q);
 }
 

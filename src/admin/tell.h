@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the admin API and `serve --check` both tell of a configuration. */
+#ifndef CARDEA_ADMIN_TELL_H
+#define CARDEA_ADMIN_TELL_H
+
+#include "base/buf.h"
+#include "session/snapshot.h"
+
+/* Append what is not wrong but will hardly be meant, a line each, `FILE:LINE:COLUMN: warning: ...`: a
+ * certificate that is not valid now or names nothing, a server name of a route that no certificate of it
+ * names. With `hints` also what only the user can judge. False when memory is out. */
+bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints);
+
+/* Append a JSON array of the lines of `text` (NULL: none). False when memory is out. */
+bool tell_lines(struct buf *b, const char *text);
+
+/* The word for a kind of first bytes, as in the configuration: "ssh". */
+const char *tell_first_bytes_word(enum config_first_bytes what);
+
+/* Append a JSON array of these words. False when memory is out. */
+bool tell_first_bytes(struct buf *b, const struct config_codes *codes);
+
+#endif
