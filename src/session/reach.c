@@ -89,7 +89,9 @@ static bool next_backend(struct session *s)
     p->backend = upstream_pick(u, loop_now(s->worker->loop), p->tried);
     if (p->backend < 0)
         return false;
-    const struct backend *b = s->last = u->v[p->backend];
+    struct backend *b = u->v[p->backend];
+    s->last = s->backend = b;
+    backend_acquire(b);
     if (b->host == NULL)
         dial_start_unix(&p->dial, backend_unix_path(b));
     else
@@ -112,7 +114,9 @@ static bool go_on(struct session *s)
     struct setup *p = s->setup;
     if (p->backend < 0)
         return false;
-    backend_failed(s->route->upstream.v[p->backend], loop_now(s->worker->loop));
+    backend_failed(s->backend, loop_now(s->worker->loop));
+    backend_release(s->backend);
+    s->backend = NULL;
     p->tried |= UINT64_C(1) << p->backend;
     dial_cancel(&p->dial);
     return next_backend(s);
@@ -138,10 +142,8 @@ static enum session_state dialled(struct session *s)
     s->up = dial_take(&p->dial);
     s->up->wake = session_wake_link;
     s->up->owner = s;
-    if (p->backend >= 0) {
-        s->backend = s->route->upstream.v[p->backend];
-        backend_opened(s->backend);
-    }
+    if (s->backend != NULL)
+        backend_succeeded(s->backend);
     return SESSION_GREET;
 }
 
@@ -226,8 +228,6 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     session_detail(s, why);
     link_close(s->up, true);
     s->up = NULL;
-    backend_release(s->backend);
-    s->backend = NULL;
     buf_free(&p->say_up);
     p->greeted = p->answered = p->expired = false;
     return go_on(s) ? SESSION_DIAL : session_end(s, reason);

@@ -97,9 +97,13 @@ int upstream_pick(struct upstream *u, int64_t now, uint64_t tried)
     return best;
 }
 
-void backend_opened(struct backend *b)
+void backend_acquire(struct backend *b)
 {
     atomic_fetch_add_explicit(&b->live, 1, memory_order_relaxed);
+}
+
+void backend_succeeded(struct backend *b)
+{
     if (atomic_load_explicit(&b->avoid_until, memory_order_relaxed) != 0)
         atomic_store_explicit(&b->avoid_until, 0, memory_order_relaxed);
 }

@@ -57,9 +57,13 @@ struct upstream {
  * connections; when all those are being avoided, the least avoided. -1 when none is left. */
 int upstream_pick(struct upstream *u, int64_t now, uint64_t tried);
 
-/* A connection to it was opened (count it until backend_release()), or failed. */
-void backend_opened(struct backend *b);
-void backend_failed(struct backend *b, int64_t now);
+/* It was picked: it counts as one more connection from now on, until backend_release(), so that others who pick meanwhile
+ * see it. */
+void backend_acquire(struct backend *b);
 void backend_release(struct backend *b);
+
+/* It took the connection, or did not: then it is avoided for a while. */
+void backend_succeeded(struct backend *b);
+void backend_failed(struct backend *b, int64_t now);
 
 #endif
