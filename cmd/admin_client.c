@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "net/socket.h"
 
 #define ANSWER_MAX (256 << 20)
+#define VERSION "HTTP/1.1 "
 #define PIECE 65536
 
 /* A question under way. */
@@ -86,14 +88,19 @@ static int receive_all(const struct asking *a, struct buf *ret, struct err *err)
     }
 }
 
+static bool is_status(const char *text)
+{
+    return strspn(text, "0123456789") == 3 && text[3] == ' ';
+}
+
 /* Take the answer apart; the door's own are all of one form. */
 static int read_answer(const struct asking *a, struct buf *answer, json_t **ret, struct err *err)
 {
     const char *text = buf_text(answer);
     const char *body = text == NULL ? NULL : strstr(text, "\r\n\r\n");
-    unsigned status;
-    if (body == NULL || sscanf(text, "HTTP/1.1 %3u ", &status) != 1)
+    if (body == NULL || strncmp(text, VERSION, strlen(VERSION)) != 0 || !is_status(text + strlen(VERSION)))
         return err_set(err, "what listens at %s is no door", a->socket);
+    unsigned long status = strtoul(text + strlen(VERSION), NULL, 10);
     body += 4;
     size_t len = answer->len - (size_t)(body - text);
     *ret = json_loadb(body, len, 0, NULL);
@@ -101,7 +108,7 @@ static int read_answer(const struct asking *a, struct buf *answer, json_t **ret,
         return (int)status;
     json_decref(*ret);
     *ret = NULL;
-    return err_set(err, "the door at %s answered %u: %.*s", a->socket, status,
+    return err_set(err, "the door at %s answered %lu: %.*s", a->socket, status,
                    (int)MIN(strcspn(body, "\r\n"), (size_t)200), body);
 }
 

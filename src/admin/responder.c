@@ -368,8 +368,9 @@ void responder_free(struct responder *r)
     CHECK_MAGIC(r, RESPONDER_MAGIC);
     r->closing = true;
     acceptor_stop(&r->acceptor);
-    while (!list_empty(&r->visits)) {
-        struct visit *v = CONTAINER_OF(r->visits.next, struct visit, node);
+    for (struct list *n = r->visits.next, *next; n != &r->visits; n = next) {
+        next = n->next;
+        struct visit *v = CONTAINER_OF(n, struct visit, node);
         CHECK(!v->running);
         visit_close(v);
         visit_free(&v->last);

@@ -21,7 +21,7 @@ struct parts {
 /* Cut HOST:PORTS, HOST/BITS:PORTS, [HOST]:PORTS, [HOST]/BITS:PORTS or [HOST/BITS]:PORTS. */
 static int cut(char *text, struct parts *ret, struct err *err)
 {
-    *ret = (struct parts){.host = text, .brackets = text[0] == '['};
+    *ret = (struct parts){.host = text, .ports = text, .brackets = text[0] == '['};
     char *after = text;
     if (ret->brackets) {
         ret->host = text + 1;

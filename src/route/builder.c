@@ -395,9 +395,9 @@ static int finish(struct route_builder *b, struct err *err)
         return -1;
     if (write_sets_of(b, &b->exact, err) != 0 || write_sets_of(b, &b->wild, err) != 0)
         return -1;
-    if (!index_build(&t->exact, &b->exact) || !index_build(&t->wild, &b->wild))
-        return err_set(err, "out of memory for %u server names", b->exact.count);
-    return 0;
+    if (!index_build(&t->wild, &b->wild))
+        return err_set(err, "out of memory for %u patterns of server names", b->wild.count);
+    return digests_build(&t->exact, &b->exact, err);
 }
 
 struct route_table *route_builder_finish(struct route_builder *b, struct err *err)

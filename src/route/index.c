@@ -3,15 +3,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 
 /* A record: one byte of the hash, kind, length, value in four bytes, name. */
 enum { AT_TAG, AT_KIND, AT_LEN, AT_VALUE, AT_NAME = AT_VALUE + 4 };
 
-#define NAMES_PER_BUCKET 4 /* on average: two or three cache lines that stand together */
-#define CACHE_LINE 64
+#define NAMES_PER_BUCKET 4 /* on average */
 
 static uint32_t bucket_of(const struct name_index *x, uint32_t tag)
 {
@@ -21,23 +19,6 @@ static uint32_t bucket_of(const struct name_index *x, uint32_t tag)
 static uint32_t filter_of(uint32_t tag)
 {
     return UINT32_C(1) << (tag & 31) | UINT32_C(1) << (tag >> 5 & 31);
-}
-
-#define HUGE_PAGE ((size_t)2 << 20)
-
-/* Zeroed memory that is read at random places: on huge pages where it is large, since of an access to far
- * memory half is finding the page. */
-static void *random_access_alloc(size_t size)
-{
-    if (size < HUGE_PAGE)
-        return calloc(1, size);
-    size_t whole = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    void *p = aligned_alloc(HUGE_PAGE, whole);
-    if (p == NULL)
-        return NULL;
-    madvise(p, whole, MADV_HUGEPAGE); /* a wish: without it everything works, only slower */
-    memset(p, 0, whole);
-    return p;
 }
 
 /* Set each bucket's start to where it ends; writing the records from the last to the first then moves it to
@@ -60,7 +41,7 @@ static bool measure(struct name_index *x, const struct names *n)
     for (uint32_t b = 1; b <= x->bucket_count; b++)
         x->buckets[b].start += x->buckets[b - 1].start;
     CHECK(x->buckets[x->bucket_count].start == total);
-    x->records = random_access_alloc(MAX(total, (size_t)1));
+    x->records = malloc(MAX(total, (size_t)1));
     return x->records != NULL;
 }
 
@@ -91,7 +72,7 @@ bool index_build(struct name_index *x, const struct names *n)
 {
     *x = (struct name_index){
         .key = n->key, .count = n->count, .bucket_count = n->count / NAMES_PER_BUCKET + 1};
-    x->buckets = random_access_alloc(((size_t)x->bucket_count + 1) * sizeof(*x->buckets));
+    x->buckets = calloc((size_t)x->bucket_count + 1, sizeof(*x->buckets));
     if (x->buckets == NULL || !measure(x, n)) {
         index_free(x);
         return false;
@@ -118,8 +99,6 @@ uint32_t index_get(const struct name_index *x, enum name_kind kind, const char *
         return 0;
     CHECK(b[0].start <= b[1].start && b[1].start <= x->buckets[x->bucket_count].start);
     const uint8_t *at = x->records + b[0].start, *end = x->records + b[1].start;
-    for (const uint8_t *line = at + CACHE_LINE; line < end; line += CACHE_LINE)
-        __builtin_prefetch(line);
     for (; at < end; at += AT_NAME + at[AT_LEN]) {
         if (at[AT_TAG] != (uint8_t)tag || at[AT_LEN] != len || at[AT_KIND] != kind)
             continue;

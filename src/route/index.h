@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The finished map from names to sets, packed for lookups. A small array of buckets, which stays in the
- * cache, says where the few names with the same hash stand one after the other, and which hashes these have.
- * So however many names there are, finding one costs a single access to far memory, and finding that it is
- * not there mostly none. Private to route/. */
+/* The finished map from name patterns to sets, packed for lookups. An array of buckets says where the few patterns with
+ * the same hash stand one after the other, and which hashes these have, so that finding that one is not there costs
+ * next to nothing. Private to route/. */
 #ifndef CARDEA_ROUTE_INDEX_H
 #define CARDEA_ROUTE_INDEX_H
 

@@ -113,7 +113,7 @@ static struct route_match find_by_name(const struct route_table *t, struct str s
         sni.len--;
     if (sni.len == 0 || sni.len > NAME_MAX_LEN)
         return match;
-    uint32_t set = index_get(&t->exact, NAME_EXACT, sni.p, sni.len);
+    uint32_t set = digests_get(&t->exact, sni.p, sni.len);
     if (set != 0)
         match = pick(t, set, q);
     return match.route != ROUTE_NONE ? match : find_by_pattern(t, sni, q);
@@ -134,7 +134,7 @@ void route_table_free(struct route_table *t)
     if (t == NULL)
         return;
     CHECK_MAGIC(t, ROUTE_TABLE_MAGIC);
-    index_free(&t->exact);
+    digests_free(&t->exact);
     index_free(&t->wild);
     for (uint32_t i = 0; i < t->rule_count; i++) {
         free(t->rules[i].name);
@@ -157,6 +157,6 @@ size_t route_table_names(const struct route_table *t)
 size_t route_table_bytes(const struct route_table *t)
 {
     CHECK_MAGIC(t, ROUTE_TABLE_MAGIC);
-    return sizeof(*t) + index_bytes(&t->exact) + index_bytes(&t->wild) + t->sets_cap * sizeof(*t->sets) +
+    return sizeof(*t) + digests_bytes(&t->exact) + index_bytes(&t->wild) + t->sets_cap * sizeof(*t->sets) +
            t->rule_cap * sizeof(*t->rules) + t->alpn_cap * sizeof(*t->alpn) + t->alpn_text.cap;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "route/digests.h"
 #include "route/index.h"
 #include "route/route.h"
 
@@ -43,7 +44,7 @@ struct depths {
 struct route_table {
     uint32_t magic;
     /* Names and patterns apart, so that the few patterns stay in the cache among a million names. */
-    struct name_index exact;
+    struct digests exact;
     struct name_index wild;
     struct depths one;
     struct depths many;

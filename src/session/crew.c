@@ -54,6 +54,7 @@ static void arrived(struct message *m)
 void crew_broadcast(struct crew *crew, struct loop *control, void (*run)(struct worker *, void *arg),
                     void (*done)(void *arg), void *arg)
 {
+    CHECK(crew->count > 0); /* the last to return frees it */
     struct broadcast *b = calloc(1, sizeof(*b) + crew->count * sizeof(struct errand));
     CHECK(b != NULL);
     *b = (struct broadcast){.control = control, .run = run, .done = done, .arg = arg, .pending = crew->count};

@@ -199,7 +199,7 @@ static void begin_reload(struct reload *r)
     }
     if (r->snap != NULL)
         r->fds = bind_listeners(r->snap, d->snap, d->crew.count, &errors);
-    if (r->fds != NULL && reopen_audit(d, r->snap, &errors) != 0) {
+    if (r->snap != NULL && r->fds != NULL && reopen_audit(d, r->snap, &errors) != 0) {
         close_sockets(r->fds, d->crew.count * r->snap->config->listeners.n);
         r->fds = NULL;
     }

@@ -92,6 +92,14 @@ static void probe_free(struct probe *p)
     free(p);
 }
 
+static void probes_free(struct health *h)
+{
+    for (struct list *n = h->probes.next, *next; n != &h->probes; n = next) {
+        next = n->next;
+        probe_free(CONTAINER_OF(n, struct probe, node));
+    }
+}
+
 static void probe_add(struct health *h, struct backend *b, const struct config_health *c)
 {
     struct probe *p = calloc(1, sizeof(*p));
@@ -119,8 +127,7 @@ static bool has_probe(struct health *h, const struct backend *b)
 
 void health_install(struct health *h, struct snapshot *snap)
 {
-    while (!list_empty(&h->probes))
-        probe_free(CONTAINER_OF(h->probes.next, struct probe, node));
+    probes_free(h);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         const struct config_route *rc = &snap->config->routes.v[i];
         const struct config_backend *cb = rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
@@ -138,7 +145,6 @@ void health_free(struct health *h)
 {
     if (h == NULL)
         return;
-    while (!list_empty(&h->probes))
-        probe_free(CONTAINER_OF(h->probes.next, struct probe, node));
+    probes_free(h);
     free(h);
 }

@@ -57,8 +57,8 @@ struct upstream {
  * connections; when all those are being avoided, the least avoided. -1 when none is left. */
 int upstream_pick(struct upstream *u, int64_t now, uint64_t tried);
 
-/* It was picked: it counts as one more connection from now on, until backend_release(), so that others who pick meanwhile
- * see it. */
+/* It was picked: it counts as one more connection from now on, until backend_release(), so that others who
+ * pick meanwhile see it. */
 void backend_acquire(struct backend *b);
 void backend_release(struct backend *b);
 

@@ -13,8 +13,9 @@
 
 #define SERVER_MAGIC 0x715e4e40u
 
-/* The library lets the client's order decide between the cipher suites of TLS 1.3. For clients that name AES-256 first but
- * know AES-128 as well, as OpenSSL's do, there is a context without it: SHA-384 costs a tenth of a handshake. */
+/* The library lets the client's order decide between the cipher suites of TLS 1.3. For clients that name
+ * AES-256 first but know AES-128 as well, as OpenSSL's do, there is a context without it: SHA-384 costs a
+ * tenth of a handshake. */
 struct cert_ctx {
     SSL_CTX *full;
     SSL_CTX *lean;
@@ -24,7 +25,7 @@ struct tls_server {
     uint32_t magic;
     const struct cert_store *store;
     struct trust *trust;
-    struct buf alpn; /* wire form, in our order */
+    struct buf alpn;      /* wire form, in our order */
     struct cert_ctx *ctx; /* per certificate of the store, in its order */
     size_t ctx_len;
 };
@@ -90,7 +91,8 @@ static SSL_CTX *ctx_new(struct tls_server *server, const struct cert *cert, cons
     return ctx;
 }
 
-static int cert_ctx_make(struct tls_server *server, size_t i, const struct tls_server_params *p, struct err *err)
+static int cert_ctx_make(struct tls_server *server, size_t i, const struct tls_server_params *p,
+                         struct err *err)
 {
     const struct cert *cert = cert_store_at(p->store, i);
     struct cert_ctx *c = &server->ctx[i];
