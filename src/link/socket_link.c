@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Edge-triggered: the link is told once of readiness and remembers it, so that no call is made to hear EAGAIN
- * and no interest is ever changed. One epoll_ctl in a connection's life. */
+ * and no interest is ever changed. One epoll_ctl in a connection's life.
+ *
+ * `readable` goes off with EAGAIN, and with a short read while the peer has not ended: the kernel then has
+ * nothing left, and the next byte makes a new edge. Once `ended` is set no edge comes any more (FIN and RST
+ * make their one), so reading goes on until it has shown the end or the error. `writable` goes off with
+ * EAGAIN and with a short write; the kernel makes an edge when there is room again. Both are on at first,
+ * since what came before the watch began makes no edge to rely on. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A round: the kernel's events, then timers that have come due, then the tasks that were put off. The order
+ * is a promise. An event carries a pointer to a watch, and a batch of events may name the same object twice;
+ * so whoever has a watch frees itself in a task, when the batch is used up. Tasks that tasks put off wait for
+ * the next round, so that a task that always puts itself off again cannot starve the sockets. */
 #include "loop/loop.h"
 
 #include <errno.h>

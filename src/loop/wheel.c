@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Level 0 has a slot for each of the next 64 ticks, level 1 for each of the next 64 spans of 64 ticks, and so
+ * on. When the tick counter enters a new span, that span's slot is emptied into the level below (cascade). A
+ * slot is chosen by the bits of the absolute tick, not by distance: a timer exactly 64 spans ahead falls into
+ * the slot of the present span, which has been emptied already and comes up again exactly then. */
 #include "loop/wheel.h"
 
 #include "base/check.h"

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A source has one cell in each of two rows. Its count is the lower of the two: each cell counts the source
+ * and whoever shares the cell, so neither can be too low, and the lower one is too high only by those who
+ * share both. */
 #include "session/admission.h"
 
 #include <stdatomic.h>

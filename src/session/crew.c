@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Messages at shutdown: a worker may end its loop with messages in its inbox. Once its thread has been joined
+ * the control thread delivers them in its place, so that every broadcast is answered exactly once, however
+ * late. */
 #include "session/crew.h"
 
 #include <signal.h>

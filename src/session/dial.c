@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Addresses are tried one after the other, in the resolver's order; the owner shares its time among those
+ * that are left (dial_left) and skips one whose share is used up. Of several failures the last one is told:
+ * it is the one that a person who tries again by hand would see. */
 #include "session/dial.h"
 
 #include <errno.h>

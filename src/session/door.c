@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A reload has a point of no return. Before it everything that can fail is done: the file is parsed,
+ * certificates are read, tables built, sockets bound, the audit file opened; a failure there drops the new
+ * and leaves the old untouched. After it the new snapshot is only handed to each worker by message, which
+ * cannot fail. Sessions keep the snapshot that they began under (through their worker's epoch), and the last
+ * of them frees it, in whichever thread that is. */
 #include "session/door.h"
 
 #include <errno.h>

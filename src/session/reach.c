@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reaching the backend or target: dial, greet, join the two ends. */
+/* Reaching the backend or target: dial, greet, join the two ends.
+ *
+ * How time is shared: a route's dial_timeout covers all that is left to try. With 10 s, two backends and two
+ * addresses each, the first address gets 10 s / 3 (its sibling and the other backend count one each), and so
+ * on; GREET then has dial_timeout anew, for a backend that took the connection has shown that it is there. */
 #include <stdio.h>
 #include <string.h>
 

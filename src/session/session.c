@@ -1,5 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver, deadlines, and the one teardown that every session goes through. */
+/* The driver, deadlines, and the one teardown that every session goes through.
+ *
+ * Who may call session_run(): wake callbacks of the session's own links, its timer, its task. A step may
+ * itself cause a wake (a write into a link that answers at once): `running` is set then, and the driver looks
+ * again at the end of the round instead of recursing. What a wake from elsewhere must not do is run a session
+ * from within another one's step, since that one may have bytes in the thread's scratch: hence
+ * session_wake_dial().
+ *
+ * Who owns what: `down` from the start, `up` from the moment the dial has succeeded (before that the dial
+ * owns it), `setup` until bytes flow, a place in admission from accept to teardown, a place on the route from
+ * ROUTE and on the backend from the moment it was picked. teardown() gives each back exactly once, writes the
+ * line, and puts freeing off to the end of the round, because an event that was already fetched may still
+ * name a link of ours. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Relaxed atomics suffice: the counts and times only guide a choice, nothing is published through them, and a
+ * choice made on a figure that is a moment old is as good. */
 #include "session/upstream.h"
 
 #include <stdlib.h>

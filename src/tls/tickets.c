@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Workers read the key set through one atomic pointer and take no lock. The control thread replaces the set;
+ * the replaced one stays until the rotation after next, hours later, when no worker can still be inside it.
+ */
 #include "tls/tickets.h"
 
 #include <openssl/aead.h>

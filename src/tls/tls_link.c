@@ -3,7 +3,15 @@
  * ahead from the lower link in one call, at most as many as the caller's buffer can take decrypted, so that
  * the window is empty again when the call ends. Its writes gather in the thread's scratch and leave with one
  * call of the lower link. What the lower link can't take stays in a spill of this connection's own, and
- * writing waits for that. */
+ * writing waits for that.
+ *
+ * Bounds. Window: the caller's space, at most TLS_SCRATCH_SIZE. Stash: what a call left in the window, when
+ * the caller's space was used up first. Spill: the records of one call of tls_write(), which takes no more
+ * plaintext than fits the scratch sealed. All three are empty on an idle connection. Two TLS links, one on
+ * top of the other, must not share a scratch: the upper one's call would run within the lower one's.
+ *
+ * Bytes given as `early` are read from where they lie, by the first link_open(); it always consumes them,
+ * since the library reads until its BIO is empty. */
 #include "tls/tls_link.h"
 
 #include <openssl/bio.h>
