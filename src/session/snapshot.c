@@ -377,13 +377,16 @@ static void build_policy(struct build *b)
 
 /* ---- all of it ---- */
 
-/* A connection takes two descriptors, and some stay in reserve for files, reloads and the admin API. */
-static size_t connection_limit(const struct config_limits *l)
+/* A connection takes two descriptors. Some the door holds as long as it runs: each worker has two, and two for
+ * each listener. Some stay in reserve for files, reloads and the admin API. */
+static size_t connection_limit(const struct config *c, size_t workers)
 {
+    const struct config_limits *l = &c->limits;
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
         return l->connections;
-    size_t usable = files.rlim_cur > l->reserved_fds ? (files.rlim_cur - l->reserved_fds) / 2 : 1;
+    size_t kept = STANDING_FDS + workers * 2 * (1 + c->listeners.n) + l->reserved_fds;
+    size_t usable = files.rlim_cur > kept ? (files.rlim_cur - kept) / 2 : 1;
     return MIN(l->connections, MAX(usable, (size_t)1));
 }
 
@@ -397,7 +400,7 @@ static struct snapshot *build(struct config_hold *hold, struct snapshot_shared *
     snap->config = hold->config;
     snap->routes = calloc(snap->config->routes.n + 1, sizeof(struct route_runtime));
     CHECK(snap->routes != NULL);
-    snap->connection_limit = connection_limit(&snap->config->limits);
+    snap->connection_limit = connection_limit(snap->config, shared->workers);
     struct build b = {.snap = snap, .shared = shared, .errors = errors};
     snap->door = shared_stats(shared, DOOR_STATS);
     load_trust(&b);

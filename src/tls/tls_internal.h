@@ -27,7 +27,10 @@ enum ssl_verify_result_t tls_link_verify(SSL *ssl, uint8_t *ret_alert);
 /* What was passed to tls_link_new() as `alpn`. */
 struct str tls_link_alpn_choice(SSL *ssl);
 
-/* The library's words for what went wrong last, as static text. */
+/* What went wrong last, in words, as static text (tables/tls_failures.def, tables/alerts.def). */
 const char *tls_reason(void);
+
+/* The fatal alert that the peer sent, if that is what went wrong last; else 0. */
+uint8_t tls_peer_alert(void);
 
 #endif

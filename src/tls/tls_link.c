@@ -56,6 +56,7 @@ struct tls_link {
     bool is_open;
     bool truncated;
     bool no_certificate;
+    uint8_t alert; /* that the peer sent */
     bool close_sent;
 };
 
@@ -213,13 +214,6 @@ static enum link_status leave(struct tls_link *t)
     return t->scratch->out_len > 0 ? flush_scratch(t) : LINK_OK;
 }
 
-const char *tls_reason(void)
-{
-    uint32_t code = ERR_peek_error();
-    const char *text = code == 0 ? NULL : ERR_reason_error_string(code);
-    return text != NULL ? text : "TLS error";
-}
-
 static enum link_status tls_fail(struct tls_link *t, int ssl_error)
 {
     if (t->lower->error != NULL)
@@ -227,6 +221,7 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
     uint32_t code = ERR_peek_error();
     if (code != 0 && ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
         t->no_certificate = true;
+    t->alert = tls_peer_alert();
     if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
         return link_fail(&t->link, "closed during the handshake");
     return link_fail(&t->link, tls_reason());
@@ -459,6 +454,7 @@ static void tls_peer(const struct link *l, struct link_peer *ret)
     ret->resumed = SSL_session_reused(t->ssl);
     ret->truncated = t->truncated;
     ret->no_certificate = t->no_certificate;
+    ret->alert = t->alert;
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = t->identity;
     ret->failure = t->failure == NULL ? "" : t->failure->text;

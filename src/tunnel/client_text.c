@@ -31,55 +31,50 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
 
 /* ---- what the door told us in an alert ---- */
 
-/* By the end of the TLS library's word for it. The text reads on from "the door HOST:PORT ". */
+/* The text reads on from "the door HOST:PORT ". */
 static const struct {
-    const char *word;
+    uint8_t alert; /* tables/alerts.def */
     const char *text;
 } alerts[] = {
-    {"_CERTIFICATE_EXPIRED", "does not accept our certificate: it has expired, or is not valid yet"},
-    {"_CERTIFICATE_REVOKED", "does not accept our certificate: it has been revoked"},
-    {"_UNKNOWN_CA",
-     "does not accept our certificate: it does not know the certification authority that issued it"},
-    {"_BAD_CERTIFICATE", "does not accept our certificate"},
-    {"_UNSUPPORTED_CERTIFICATE",
-     "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
-    {"_CERTIFICATE_UNKNOWN", "does not accept our certificate: it cannot tell whether it was revoked"},
-    {"_ACCESS_DENIED", "says denied: its policy does not let us use this route"},
-    {"_PROTOCOL_VERSION", "speaks no version of TLS that we speak (1.2 and 1.3)"},
-    {"_INSUFFICIENT_SECURITY", "asks for stronger cryptography than we offer"},
-    {"_INTERNAL_ERROR", "has an error inside; its log may say more"},
-    {"WRONG_VERSION_NUMBER", "does not speak TLS: is that its port?"},
+    {45, "does not accept our certificate: it has expired, or is not valid yet"},
+    {44, "does not accept our certificate: it has been revoked"},
+    {48, "does not accept our certificate: it does not know the certification authority that issued it"},
+    {42, "does not accept our certificate"},
+    {43, "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
+    {46, "does not accept our certificate: it cannot tell whether it was revoked"},
+    {49, "says denied: its policy does not let us use this route"},
+    {70, "speaks no version of TLS that we speak (1.2 and 1.3)"},
+    {71, "asks for stronger cryptography than we offer"},
+    {80, "has an error inside, or holds as many connections as it may; its log may say more"},
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
+#define ALERT_UNRECOGNIZED_NAME 112
+#define ALERT_CERTIFICATE_REQUIRED 116
+#define ALERT_NO_APPLICATION_PROTOCOL 120
 
-/* False when `word` is none of the alerts that we have more to say about. */
-static bool explain_alert(const struct client_door *door, const char *word, struct err *ret)
+/* False when it is none of the alerts that we have more to say about. */
+static bool explain_alert(const struct client_door *door, uint8_t alert, struct err *ret)
 {
-    if (ends_with(word, "_CERTIFICATE_REQUIRED")) {
+    switch (alert) {
+    case ALERT_CERTIFICATE_REQUIRED:
         err_set(ret, "the door %s wants a client certificate: %s", door->place,
                 door->has_cert ? "it did not take ours" : "give --cert and --key");
         return true;
-    }
-    if (ends_with(word, "_UNRECOGNIZED_NAME")) {
+    case ALERT_UNRECOGNIZED_NAME:
         err_set(ret, "the door %s knows nothing named %s: is the name right?", door->place, door->name);
         return true;
-    }
-    if (ends_with(word, "_NO_APPLICATION_PROTOCOL")) {
+    case ALERT_NO_APPLICATION_PROTOCOL:
         err_set(ret, "the door %s has nothing named %s that speaks %s", door->place, door->name,
                 door->alpn != NULL ? door->alpn : "without ALPN");
         return true;
+    default:
+        break;
     }
-    for (size_t i = 0; i < ARRAY_LEN(alerts); i++) {
-        if (ends_with(word, alerts[i].word)) {
+    for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
+        if (alert == alerts[i].alert) {
             err_set(ret, "the door %s %s", door->place, alerts[i].text);
             return true;
         }
-    }
     return false;
 }
 
@@ -90,8 +85,10 @@ int client_text_tls(const struct client_door *door, const struct link *tls, bool
     const char *why = peer.failure, *word = link_error(tls);
     if (*why != '\0')
         return err_set(ret, "the door %s does not prove to be %s: %s", door->place, door->name, why);
-    if (explain_alert(door, word, ret))
+    if (explain_alert(door, peer.alert, ret))
         return -1;
+    if (strcmp(word, "not TLS") == 0 || strcmp(word, "HTTP without TLS") == 0) /* tables/tls_failures.def */
+        return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
     return err_set(ret, "no TLS with the door %s as %s: %s%s", door->place, door->name, word,

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits: connections in all, by source and by route; idle and total time; descriptors."""
+import json
 import socket
 import time
 
 import pytest
 
+import forms
 import tls
 from run import SLOW, ms, wait_until
 
@@ -77,8 +79,10 @@ def test_connections_per_route(start_door, echo):
 
 def test_connections_that_say_nothing_count(start_door, echo):
     """Holding connections without a ClientHello does not get round the limit, and hello_timeout frees them."""
-    door = start_door(config(echo, {"per_source": 5, "hello_timeout": ms(500)}))
+    door = start_door(config(echo, {"per_source": 5, "hello_timeout": ms(1000)}))
     silent = [door.dial() for _ in range(5)]
+    # A worker may take the next one before another has taken these.
+    wait_until(lambda: forms.live(json.loads(door.get("/status")[1])) == 5, "the silent ones to be counted")
     assert served(door) is None
     wait_until(lambda: (sock := served(door)) and (sock.close() or True), "room again")
     close(silent)

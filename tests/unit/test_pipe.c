@@ -252,6 +252,155 @@ static void long_random_sequences(void **state)
     }
 }
 
+/* ---- links that are slow to end, or break ---- */
+
+/* Answers what it is told to; counts how often it was asked to end its direction. */
+struct stub {
+    struct link link;
+    enum link_status read, write, shutdown;
+    const char *words; /* read first */
+    int shutdowns;
+};
+
+static struct stub *stub_of(struct link *l)
+{
+    return CONTAINER_OF(l, struct stub, link);
+}
+
+static enum link_status stub_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    struct stub *s = stub_of(l);
+    size_t n = s->words == NULL ? 0 : MIN(strlen(s->words), cap);
+    if (n == 0)
+        return s->read;
+    memcpy(buf, s->words, n);
+    s->words += n;
+    *ret_n = n;
+    return LINK_OK;
+}
+
+static enum link_status stub_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    (void)buf;
+    *ret_n = len;
+    return stub_of(l)->write;
+}
+
+static enum link_status stub_shutdown(struct link *l, bool closing)
+{
+    (void)closing;
+    stub_of(l)->shutdowns++;
+    return stub_of(l)->shutdown;
+}
+
+static const struct link_ops stub_ops = {
+    .name = "stub", .read = stub_read, .write = stub_write, .shutdown = stub_shutdown};
+
+static void setup_stub(struct fixture *f, struct stub *s, int side)
+{
+    setup(f, 1000);
+    s->link.ops = &stub_ops;
+    pipe_free(&f->pipe);
+    pipe_init(&f->pipe, side == 0 ? &s->link : f->inner[0], side == 1 ? &s->link : f->inner[1]);
+}
+
+/* A client that reads no more, so that close_notify can't leave: the pipe sleeps until it is woken. */
+static void an_end_that_must_wait_is_waited_for(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct fixture f;
+        struct stub s = {.read = LINK_AGAIN, .write = LINK_OK, .shutdown = LINK_AGAIN};
+        setup_stub(&f, &s, side);
+        assert_true(send_some(&f, !side, 100));
+        link_shutdown(f.outer[!side]);
+        assert_int_equal(run(&f), PIPE_WAIT);
+        for (int i = 1; i <= 5; i++) { /* one question for each wake */
+            assert_int_equal(s.shutdowns, i);
+            assert_true(pipe_half_closed(&f.pipe));
+            assert_int_equal(pipe_run(&f.pipe, &f.scratch), PIPE_WAIT);
+        }
+        s.shutdown = LINK_OK;
+        assert_int_equal(pipe_run(&f.pipe, &f.scratch), PIPE_WAIT);
+        assert_int_equal(s.shutdowns, 7);
+        s.read = LINK_EOF;
+        assert_int_equal(run(&f), PIPE_DONE);
+        assert_int_equal(s.shutdowns, 7);
+        teardown(&f);
+    }
+}
+
+static void both_have_ended_and_one_end_must_wait(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct fixture f;
+        struct stub s = {.read = LINK_EOF, .write = LINK_OK, .shutdown = LINK_AGAIN};
+        setup_stub(&f, &s, side);
+        link_shutdown(f.outer[!side]);
+        assert_int_equal(run(&f), PIPE_WAIT);
+        assert_int_equal(pipe_run(&f.pipe, &f.scratch), PIPE_WAIT);
+        s.shutdown = LINK_OK;
+        assert_int_equal(run(&f), PIPE_DONE);
+        teardown(&f);
+    }
+}
+
+static void an_end_that_fails_fails_the_pipe(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct fixture f;
+        struct stub s = {.read = LINK_AGAIN, .write = LINK_OK, .shutdown = LINK_ERROR};
+        setup_stub(&f, &s, side);
+        link_shutdown(f.outer[!side]);
+        assert_int_equal(run(&f), PIPE_FAILED);
+        assert_int_equal(f.pipe.failed, side);
+        teardown(&f);
+    }
+}
+
+/* A backend that refuses an upload answers, then takes no more bytes: its answer still arrives. */
+static void last_words_of_a_side_that_takes_no_more_are_carried_over(void **state)
+{
+    static const enum link_status ends[] = {LINK_EOF, LINK_ERROR, LINK_AGAIN};
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(ends); i++) {
+        int side = (int)i % 2;
+        struct fixture f;
+        struct stub s = {.read = ends[i / 2], .write = LINK_ERROR, .shutdown = LINK_ERROR, .words = "413 too large"};
+        setup_stub(&f, &s, side);
+        assert_true(send_some(&f, !side, 700));
+        assert_int_equal(run(&f), PIPE_FAILED);
+        assert_int_equal(f.pipe.failed, side);
+        char said[32] = "";
+        size_t n = 0;
+        assert_int_equal(link_read(f.outer[!side], said, sizeof(said), &n), LINK_OK);
+        assert_string_equal(said, "413 too large");
+        teardown(&f);
+    }
+}
+
+/* Last words have an end, even where they have none. */
+static void last_words_are_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct stub s = {.read = LINK_AGAIN, .write = LINK_ERROR, .shutdown = LINK_ERROR};
+    static char words[16 * 1024 * 1024];
+    memset(words, 'x', sizeof(words) - 1);
+    s.words = words;
+    setup_stub(&f, &s, 1);
+    link_close(f.outer[0], false);
+    link_close(f.inner[0], false);
+    mem_link_pair(sizeof(words), &f.outer[0], &f.inner[0]);
+    f.pipe.link[0] = f.inner[0];
+    assert_true(send_some(&f, 0, 10));
+    assert_int_equal(run(&f), PIPE_FAILED);
+    assert_in_range(mem_link_waiting(f.outer[0]), 1, 1024 * 1024);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +408,11 @@ int main(void)
         cmocka_unit_test(holds_no_more_than_it_read_and_stops_reading),
         cmocka_unit_test(primed_bytes_go_first),
         cmocka_unit_test(a_broken_side_is_named),
+        cmocka_unit_test(an_end_that_must_wait_is_waited_for),
+        cmocka_unit_test(both_have_ended_and_one_end_must_wait),
+        cmocka_unit_test(an_end_that_fails_fails_the_pipe),
+        cmocka_unit_test(last_words_of_a_side_that_takes_no_more_are_carried_over),
+        cmocka_unit_test(last_words_are_bounded),
         cmocka_unit_test(every_interleaving_of_six_actions),
         cmocka_unit_test(long_random_sequences),
     };

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/check.h"
+#include "tls/tls_internal.h"
+
+static const struct {
+    int reason;
+    const char *text;
+} ours[] = {
+#define X(reason, text) {reason, text},
+#include "tables/tls_failures.def"
+#undef X
+};
+
+static const struct {
+    int alert;
+    const char *text;
+} theirs[] = {
+#define X(name, code) {code, "the peer sent the alert " #name},
+#include "tables/alerts.def"
+#undef X
+};
+
+uint8_t tls_peer_alert(void)
+{
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    bool is_alert = reason >= SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + UINT8_MAX;
+    return is_alert ? (uint8_t)(reason - SSL_AD_REASON_OFFSET) : 0;
+}
+
+const char *tls_reason(void)
+{
+    uint32_t code = ERR_peek_error();
+    int reason = ERR_GET_REASON(code);
+    for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
+        if (reason == SSL_AD_REASON_OFFSET + theirs[i].alert)
+            return theirs[i].text;
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        if (reason == ours[i].reason)
+            return ours[i].text;
+    const char *text = code == 0 ? NULL : ERR_reason_error_string(code);
+    return text != NULL ? text : "TLS error";
+}

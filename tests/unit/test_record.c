@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit line: one JSON object on one line, whatever bytes a stranger puts into its texts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "audit/record.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+static const struct audit_record LEAST = {.handshake_ns = -1, .total_ns = 0, .reason = CLOSE_DONE};
+
+/* The line without its newline; there is no other one in it. Freed with free(). */
+static char *line(const struct audit_record *r)
+{
+    struct buf out = {0};
+    assert_true(audit_format(&out, r));
+    assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1);
+    assert_null(memchr(out.data, '\0', out.len));
+    out.data[out.len - 1] = '\0';
+    return (char *)out.data;
+}
+
+static void assert_line(const struct audit_record *r, const char *expected)
+{
+    char *text = line(r);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static json_t *parsed(const struct audit_record *r)
+{
+    json_error_t error;
+    char *text = line(r);
+    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (object == NULL)
+        fail_msg("%s\n%s", error.text, text);
+    free(text);
+    return object;
+}
+
+static struct str str_of(const char *text)
+{
+    return (struct str){text, strlen(text)};
+}
+
+static void what_is_not_known_is_left_out(void **state)
+{
+    (void)state;
+    assert_line(&LEAST, "{\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":\"aaaaaaaaaaaaa\",\"in\":0,\"out\":0,"
+                        "\"total_ms\":0.000,\"reason\":\"done\"}");
+    struct audit_record r = LEAST; /* empty is not known either */
+    r.listener = r.peer = r.route = r.identity = r.rule = r.detail = "";
+    r.sni = r.alpn = r.ja4 = r.target = str_of("");
+    assert_line(&r, "{\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":\"aaaaaaaaaaaaa\",\"in\":0,\"out\":0,"
+                    "\"total_ms\":0.000,\"reason\":\"done\"}");
+}
+
+static void everything(void **state)
+{
+    (void)state;
+    struct audit_record r = {
+        .time = 1795394400 * NSEC_PER_SEC + 123456789,
+        .id = 33,
+        .listener = "main",
+        .peer = "192.0.2.1:5678",
+        .sni = str_of("www.test"),
+        .alpn = str_of("h2"),
+        .route = "www",
+        .action = "terminate",
+        .version = "1.3",
+        .group = "X25519",
+        .cipher = "TLS_AES_128_GCM_SHA256",
+        .tls = true,
+        .resumed = true,
+        .ja4 = str_of("t13d"),
+        .identity = "alice",
+        .target = str_of("db.inside:5432"),
+        .backend = "127.0.0.1:80",
+        .rule = "ops",
+        .bytes_in = UINT64_MAX,
+        .bytes_out = 1,
+        .handshake_ns = 1234567,
+        .total_ns = 61 * NSEC_PER_SEC,
+        .reason = CLOSE_DENIED,
+        .detail = "why",
+    };
+    assert_line(&r, "{\"time\":\"2026-11-23T00:40:00.123Z\",\"id\":\"aaaaaaaaaaabb\",\"listener\":\"main\","
+                    "\"peer\":\"192.0.2.1:5678\",\"sni\":\"www.test\",\"alpn\":\"h2\",\"route\":\"www\","
+                    "\"action\":\"terminate\",\"version\":\"1.3\",\"group\":\"X25519\","
+                    "\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"resumed\":true,\"ja4\":\"t13d\","
+                    "\"identity\":\"alice\",\"target\":\"db.inside:5432\",\"backend\":\"127.0.0.1:80\","
+                    "\"rule\":\"ops\",\"in\":18446744073709551615,\"out\":1,\"handshake_ms\":1.234,"
+                    "\"total_ms\":61000.000,\"reason\":\"denied\",\"detail\":\"why\"}");
+}
+
+static void durations_have_three_decimals(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ns;
+        const char *text;
+    } rows[] = {
+        {0, "\"total_ms\":0.000,"},
+        {999, "\"total_ms\":0.000,"},
+        {1000, "\"total_ms\":0.001,"},
+        {999999, "\"total_ms\":0.999,"},
+        {NSEC_PER_MSEC, "\"total_ms\":1.000,"},
+        {10 * NSEC_PER_MSEC + 10000, "\"total_ms\":10.010,"},
+        {365 * 86400 * NSEC_PER_SEC, "\"total_ms\":31536000000.000,"},
+        {-1, "\"total_ms\":0.000,"},
+        {INT64_MIN, "\"total_ms\":0.000,"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct audit_record r = LEAST;
+        r.total_ns = rows[i].ns;
+        char *text = line(&r);
+        assert_non_null(strstr(text, rows[i].text));
+        assert_null(strstr(text, "handshake_ms"));
+        free(text);
+    }
+    struct audit_record r = LEAST;
+    r.handshake_ns = 0;
+    char *text = line(&r);
+    assert_non_null(strstr(text, "\"handshake_ms\":0.000,"));
+    free(text);
+}
+
+static void ids_keep_all_bits(void **state)
+{
+    (void)state;
+    char text[AUDIT_ID_MAX];
+    assert_string_equal(audit_id_text(0, text), "aaaaaaaaaaaaa");
+    assert_string_equal(audit_id_text(31, text), "aaaaaaaaaaaa7");
+    assert_string_equal(audit_id_text(UINT64_MAX, text), "p777777777777");
+}
+
+static void escapes(void **state)
+{
+    (void)state;
+    struct audit_record r = LEAST;
+    r.alpn = (struct str){"a\"b\\c\nd\0e\x7f", 11};
+    char *text = line(&r);
+    assert_null(strpbrk(text, "\n\r\t"));
+    assert_non_null(strstr(text, "a\\\"b\\\\c\\nd\\u0000e"));
+    free(text);
+    json_t *object = parsed(&r);
+    json_t *alpn = json_object_get(object, "alpn");
+    assert_int_equal(json_string_length(alpn), r.alpn.len);
+    assert_memory_equal(json_string_value(alpn), r.alpn.p, r.alpn.len);
+    json_decref(object);
+}
+
+/* A field cannot get out of its quotes: what is in the line is what was put in, key by key. */
+static void no_field_forges_another(void **state)
+{
+    (void)state;
+    static const char hostile[] = "x\",\"identity\":\"root\",\"reason\":\"done\"}\n{\"y\":\"";
+    struct audit_record r = LEAST;
+    r.sni = r.alpn = r.target = str_of(hostile);
+    r.detail = hostile;
+    json_t *object = parsed(&r);
+    assert_null(json_object_get(object, "identity"));
+    assert_int_equal(json_object_size(object), 6 + 4);
+    assert_string_equal(json_string_value(json_object_get(object, "sni")), hostile);
+    assert_string_equal(json_string_value(json_object_get(object, "detail")), hostile);
+    json_decref(object);
+}
+
+/* Every byte, every pair of bytes, and long runs of what is not UTF-8. */
+static void any_bytes_make_a_line(void **state)
+{
+    (void)state;
+    for (unsigned code = 0; code < 0x10000; code += code < 0x8000 ? 7 : 1) {
+        char bytes[4] = {(char)(code >> 8), (char)code, 'z', (char)(code >> 8)};
+        struct audit_record r = LEAST;
+        r.alpn = (struct str){bytes, 1 + code % 4};
+        json_decref(parsed(&r));
+    }
+    char run[255];
+    for (int byte = 0; byte < 256; byte++) {
+        struct audit_record r = LEAST;
+        memset(run, byte, sizeof(run));
+        r.alpn = (struct str){run, sizeof(run)};
+        json_decref(parsed(&r));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_known_is_left_out),
+        cmocka_unit_test(everything),
+        cmocka_unit_test(durations_have_three_decimals),
+        cmocka_unit_test(ids_keep_all_bits),
+        cmocka_unit_test(escapes),
+        cmocka_unit_test(no_field_forges_another),
+        cmocka_unit_test(any_bytes_make_a_line),
+    };
+    return cmocka_run_group_tests_name("record", tests, NULL, NULL);
+}
