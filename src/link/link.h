@@ -30,8 +30,8 @@ struct link_peer {
     const char *cipher;     /* IANA name, static */
     bool resumed;
     bool truncated;      /* the peer's stream broke off: it ended without saying so */
-    bool no_certificate;             /* the link failed because the peer showed no certificate */
-    uint8_t alert;                   /* the link failed because the peer sent this alert (RFC 8446, 6); else 0 */
+    bool no_certificate; /* the link failed because the peer showed no certificate */
+    uint8_t alert;       /* the link failed because the peer sent this alert (RFC 8446, 6); else 0 */
     struct str alpn;     /* lives as long as the link */
     const struct identity
         *identity;       /* proven; NULL when the peer showed nothing. Lives as long as the link */

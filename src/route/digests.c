@@ -12,8 +12,8 @@
 
 _Static_assert(sizeof(struct digest_bucket) == CACHE_LINE, "a bucket is one cache line");
 
-/* Zeroed memory that is read at random places: on huge pages where it is large, since of an access to far memory half is
- * finding the page. */
+/* Zeroed memory that is read at random places: on huge pages where it is large, since of an access to far
+ * memory half is finding the page. */
 static void *random_access_alloc(size_t size)
 {
     size_t unit = size < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE;
@@ -39,7 +39,9 @@ static int put(struct digests *d, uint64_t digest, uint32_t value, struct err *e
         struct digest_bucket *bucket = &d->buckets[b];
         for (int i = 0; i < DIGESTS_PER_BUCKET; i++) {
             if (bucket->value[i] != 0 && bucket->digest[i] == digest)
-                return err_set(err, "two server names have the same hash, by a chance of one in ten million: load again");
+                return err_set(
+                    err,
+                    "two server names have the same hash, by a chance of one in ten million: load again");
             if (bucket->value[i] != 0)
                 continue;
             bucket->digest[i] = digest;

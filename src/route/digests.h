@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The finished map from exact names to sets. Of each name it keeps 64 bits of a keyed hash instead of the text: so a
- * name takes about 17 bytes however long it is, and finding one costs a single access to far memory. A stranger's name
- * passes for one of a million of ours with a chance of one in 10^13, and he cannot search for such a name without the
- * key, which is fresh for every table. Private to route/. */
+/* The finished map from exact names to sets. Of each name it keeps 64 bits of a keyed hash instead of the
+ * text: so a name takes about 17 bytes however long it is, and finding one costs a single access to far
+ * memory. A stranger's name passes for one of a million of ours with a chance of one in 10^13, and he cannot
+ * search for such a name without the key, which is fresh for every table. Private to route/. */
 #ifndef CARDEA_ROUTE_DIGESTS_H
 #define CARDEA_ROUTE_DIGESTS_H
 
@@ -29,8 +29,8 @@ struct digests {
     struct digest_bucket *buckets;
 };
 
-/* Pack all names with their values. -1 with `err` when memory is out, or when two names have the same hash: then
- * loading again, under another key, helps (once in some ten million loads of a million names). */
+/* Pack all names with their values. -1 with `err` when memory is out, or when two names have the same hash:
+ * then loading again, under another key, helps (once in some ten million loads of a million names). */
 int digests_build(struct digests *d, const struct names *n, struct err *err);
 
 void digests_free(struct digests *d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The finished map from name patterns to sets, packed for lookups. An array of buckets says where the few patterns with
- * the same hash stand one after the other, and which hashes these have, so that finding that one is not there costs
- * next to nothing. Private to route/. */
+/* The finished map from name patterns to sets, packed for lookups. An array of buckets says where the few
+ * patterns with the same hash stand one after the other, and which hashes these have, so that finding that
+ * one is not there costs next to nothing. Private to route/. */
 #ifndef CARDEA_ROUTE_INDEX_H
 #define CARDEA_ROUTE_INDEX_H
 

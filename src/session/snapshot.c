@@ -13,6 +13,7 @@
 #include "session/shared.h"
 
 #define SNAPSHOT_MAGIC 0x54a95807u
+#define STANDING_FDS 10 /* of the control thread: standard ones, loop, signals, audit, admin listener */
 #define SNI_FILE_MAX ((size_t)1 << 30)
 #define DOOR_STATS "-"
 
@@ -377,8 +378,8 @@ static void build_policy(struct build *b)
 
 /* ---- all of it ---- */
 
-/* A connection takes two descriptors. Some the door holds as long as it runs: each worker has two, and two for
- * each listener. Some stay in reserve for files, reloads and the admin API. */
+/* A connection takes two descriptors. Some the door holds as long as it runs: each worker has two, and two
+ * for each listener. Some stay in reserve for files, reloads and the admin API. */
 static size_t connection_limit(const struct config *c, size_t workers)
 {
     const struct config_limits *l = &c->limits;

@@ -138,15 +138,15 @@ def test_half_closed_connections_do_not_stay(start_door, banner):
         assert time.monotonic() - start < 3 * SLOW
 
 
-def test_descriptors_run_out(start_door, echo):
-    """More clients than descriptors: those that are held are served, the door does not spin, and there is room
-    afterwards."""
-    door = start_door({**config(echo, {"reserved_fds": 16, "hello_timeout": "60s"})}, nofile=128)
+@pytest.mark.parametrize("reserved", [0, 32])
+def test_descriptors_run_out(start_door, echo, reserved):
+    """More clients than descriptors: one that is held is served, the door does not spin, and there is room afterwards.
+    With descriptors in reserve the door still says how it is."""
+    door = start_door({**config(echo, {"reserved_fds": reserved, "hello_timeout": "60s"})}, nofile=128)
+    held, = hold(door, 1)
     socks = []
     for _ in range(200):
-        sock = socket.socket()
-        sock.settimeout(10 * SLOW)
-        sock.connect(("127.0.0.1", door.port))
+        sock = door.dial()
         try:
             sock.sendall(HELLO)
         except OSError:
@@ -157,9 +157,11 @@ def test_descriptors_run_out(start_door, echo):
     time.sleep(2)
     used = door.process.cpu_seconds() - before
     assert used < 0.4 * SLOW, f"{used:.2f} s of CPU time in 2 s"
-    assert tls.read_exactly(socks[0], len(HELLO)) == HELLO
-    assert door.status()
-    close(socks)
+    held.sendall(b"x")
+    assert tls.read_exactly(held, 1) == b"x"
+    if reserved:
+        assert 10 < forms.live(door.status()) < 64
+    close([held, *socks])
     wait_until(lambda: (sock := served(door)) and (sock.close() or True), "room again", 20)
 
 

@@ -118,7 +118,8 @@ static void a_connection_moves_to_its_true_source(void **state)
     assert_false(admission_move(a, &proxy, &client, 2));
     assert_int_equal(admission_total(a), 3);
     assert_int_equal(admission_enter(a, &client, MANY, 2), ADMIT_TOO_MANY_OF_SOURCE);
-    assert_int_equal(admission_enter(a, &proxy, MANY, 1), ADMIT_OK); /* it did not stay with the proxy either */
+    assert_int_equal(admission_enter(a, &proxy, MANY, 1),
+                     ADMIT_OK); /* it did not stay with the proxy either */
     admission_leave(a, &nobody);
     admission_leave(a, &client);
     admission_leave(a, &client);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The event loop: what is freed in a round is not touched in it, messages come in order, put-off work runs once, timers
- * are not early. */
+/* The event loop: what is freed in a round is not touched in it, messages come in order, put-off work runs
+ * once, timers are not early. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -100,7 +100,8 @@ static void an_owner_that_ends_in_a_round_is_not_woken_in_it(void **state)
             *o[i] = (struct owner){.loop = loop, .woken = &woken, .freed = &freed};
             task_init(&o[i]->task, free_owner);
             assert_int_equal(
-                loop_watch(loop, &o[i]->watch, eventfd(1, EFD_NONBLOCK), EPOLLIN | EPOLLET, on_owner_ready), 0);
+                loop_watch(loop, &o[i]->watch, eventfd(1, EFD_NONBLOCK), EPOLLIN | EPOLLET, on_owner_ready),
+                0);
         }
         o[0]->other = o[1];
         o[1]->other = o[0];

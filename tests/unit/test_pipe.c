@@ -368,7 +368,8 @@ static void last_words_of_a_side_that_takes_no_more_are_carried_over(void **stat
     for (size_t i = 0; i < 2 * ARRAY_LEN(ends); i++) {
         int side = (int)i % 2;
         struct fixture f;
-        struct stub s = {.read = ends[i / 2], .write = LINK_ERROR, .shutdown = LINK_ERROR, .words = "413 too large"};
+        struct stub s = {
+            .read = ends[i / 2], .write = LINK_ERROR, .shutdown = LINK_ERROR, .words = "413 too large"};
         setup_stub(&f, &s, side);
         assert_true(send_some(&f, !side, 700));
         assert_int_equal(run(&f), PIPE_FAILED);

@@ -55,14 +55,14 @@ static void the_fewest_connections_win(void **state)
     struct fixture f;
     setup(&f, 3);
     for (int i = 0; i < 30; i++)
-        backend_opened(f.v[upstream_pick(&f.u, NOW, 0)]);
+        backend_acquire(f.v[upstream_pick(&f.u, NOW, 0)]);
     for (int i = 0; i < 3; i++)
         assert_int_equal(f.v[i]->live, 10);
     for (int i = 0; i < 4; i++)
         backend_release(f.v[1]);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(upstream_pick(&f.u, NOW, 0), 1);
-        backend_opened(f.v[1]);
+        backend_acquire(f.v[1]);
     }
     teardown(&f);
 }
@@ -73,13 +73,13 @@ static void one_that_failed_is_left_alone_for_a_while(void **state)
     struct fixture f;
     setup(&f, 2);
     for (int i = 0; i < 100; i++)
-        backend_opened(f.v[0]); /* busy, but it works */
+        backend_acquire(f.v[0]); /* busy, but it works */
     backend_failed(f.v[1], NOW);
     for (int i = 0; i < 4; i++)
         assert_int_equal(upstream_pick(&f.u, NOW + UPSTREAM_RETRY_NS - 1, 0), 0);
     assert_int_equal(upstream_pick(&f.u, NOW + UPSTREAM_RETRY_NS, 0), 1);
     backend_failed(f.v[1], NOW);
-    backend_opened(f.v[1]); /* one got through after all */
+    backend_succeeded(f.v[1]); /* one got through after all */
     assert_int_equal(upstream_pick(&f.u, NOW, 0), 1);
     teardown(&f);
 }
@@ -150,7 +150,7 @@ static void the_registry_keeps_one_of_each(void **state)
     assert_ptr_not_equal(a, b);
     assert_null(backend_unix_path(a));
     assert_string_equal(backend_unix_path(b), "/run/b");
-    backend_opened(a);
+    backend_acquire(a);
     backend_unref(a);
     backend_unref(b);
     backend_unref(NULL);
