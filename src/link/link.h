@@ -59,6 +59,7 @@ struct link {
     void *owner;        /* for `wake` */
     const char *error;  /* static text, set with LINK_ERROR */
     bool more;          /* a hint for writes: see link_more() */
+    bool keep_written;  /* a hint for closing: see link_cut() */
     uint64_t bytes_read;
     uint64_t bytes_written;
 };
@@ -113,6 +114,16 @@ static inline void link_close(struct link *l, bool abort)
 {
     if (l != NULL)
         l->ops->close(l, abort);
+}
+
+/* As link_close() with `abort`, but nothing that was written is taken back for it: where a reset would do
+ * that, the end is a plain one. For the side that was told something before the other side broke. */
+static inline void link_cut(struct link *l)
+{
+    if (l == NULL)
+        return;
+    l->keep_written = true;
+    l->ops->close(l, true);
 }
 
 /* A descriptor whose bytes are exactly the link's bytes both ways, for splice(2); -1 when there is none. */

@@ -8,8 +8,10 @@
  * EAGAIN and with a short write; the kernel makes an edge when there is room again. Both are on at first,
  * since what came before the watch began makes no edge to rely on. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,7 +29,8 @@ struct socket_link {
     bool connecting;
     bool readable;
     bool writable;
-    bool ended; /* the peer's FIN (or an error) is in: read on until it shows */
+    bool unwritable; /* a write failed; what the peer said before that may still be here to read */
+    bool ended;      /* the peer's FIN (or an error) is in: read on until it shows */
     bool shut;
 };
 
@@ -94,7 +97,7 @@ static enum link_status socket_open(struct link *l)
 static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct socket_link *s = socket_of(l);
-    if (l->error != NULL) /* the kernel tells an error once, then EOF */
+    if (l->error != NULL && !s->unwritable)
         return LINK_ERROR;
     if (!s->readable || s->connecting)
         return LINK_AGAIN;
@@ -108,10 +111,12 @@ static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_
         *ret_n = (size_t)n;
         return LINK_OK;
     }
-    if (n == 0)
-        return LINK_EOF;
-    if (errno != EAGAIN)
+    if (n == 0) /* the kernel tells an error once, then EOF */
+        return l->error != NULL ? LINK_ERROR : LINK_EOF;
+    if (errno != EAGAIN) {
+        s->unwritable = false;
         return broken(s, errno);
+    }
     s->readable = false;
     return LINK_AGAIN;
 }
@@ -134,8 +139,10 @@ static enum link_status socket_write(struct link *l, const void *buf, size_t len
         *ret_n = (size_t)n;
         return LINK_OK;
     }
-    if (errno != EAGAIN)
+    if (errno != EAGAIN) {
+        s->unwritable = s->readable = true; /* its event may be behind this one */
         return broken(s, errno);
+    }
     s->writable = false;
     return LINK_AGAIN;
 }
@@ -163,7 +170,10 @@ static void socket_free(struct task *t)
 static void socket_close(struct link *l, bool abort)
 {
     struct socket_link *s = socket_of(l);
-    if (abort) {
+    int unsent = 0;
+    if (abort && l->keep_written)
+        ioctl(s->watch.fd, SIOCOUTQ, &unsent);
+    if (abort && unsent == 0) {
         struct linger reset = {.l_onoff = 1, .l_linger = 0};
         setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }

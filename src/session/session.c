@@ -442,7 +442,10 @@ static void teardown(struct session *s)
     count(s);
     pipe_free(&s->pipe);
     link_close(s->up, !is_clean(s->reason));
-    link_close(s->down, s->route != NULL && s->up != NULL && !is_clean(s->reason));
+    if (s->up != NULL && !is_clean(s->reason))
+        link_cut(s->down); /* it may have been told something before the far side broke */
+    else
+        link_close(s->down, false);
     s->up = s->down = NULL;
     if (s->backend != NULL)
         backend_release(s->backend);

@@ -54,6 +54,7 @@ struct tls_link {
     struct err *failure; /* only after a failure */
     bool started;        /* the handshake has had its first call */
     bool is_open;
+    bool unwritable; /* the link below takes no more; what it has brought may still be read */
     bool truncated;
     bool no_certificate;
     uint8_t alert; /* that the peer sent */
@@ -352,7 +353,7 @@ static enum link_status read_end(struct tls_link *t, int ssl_error)
 static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct tls_link *t = tls_of(l);
-    if (l->error != NULL)
+    if (l->error != NULL && !t->unwritable)
         return LINK_ERROR;
     enter(t, cap);
     size_t n = 0;
@@ -362,8 +363,11 @@ static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *
         if (ret > 0) {
             n += (size_t)ret;
             t->fruitless = 0;
-        } else
+        } else {
             status = read_end(t, SSL_get_error(t->ssl, ret));
+        }
+        if (status == LINK_AGAIN && t->fruitless > FRUITLESS_MAX)
+            status = link_fail(l, "records without data");
         if (status == LINK_AGAIN && n == 0 &&
             t->read_budget == 0) { /* a record longer than the caller's space */
             t->read_budget = cap;
@@ -377,6 +381,13 @@ static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *
     return LINK_OK;
 }
 
+/* Only writing is over: see what the peer said before it went. */
+static enum link_status cannot_write(struct tls_link *t)
+{
+    t->unwritable = true;
+    return link_fail(&t->link, link_error(t->lower));
+}
+
 static enum link_status tls_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
 {
     struct tls_link *t = tls_of(l);
@@ -384,16 +395,16 @@ static enum link_status tls_write(struct link *l, const void *buf, size_t len, s
         return LINK_ERROR;
     enum link_status status = flush_spill(t);
     if (status != LINK_OK)
-        return status == LINK_AGAIN ? LINK_AGAIN : link_fail(l, link_error(t->lower));
+        return status == LINK_AGAIN ? LINK_AGAIN : cannot_write(t);
     enter(t, 0);
     int n = SSL_write(t->ssl, buf, (int)MIN(len, t->scratch->out_size / 8 * 7));
     if (n <= 0) {
-        tls_fail(t, SSL_get_error(t->ssl, n));
-        leave(t);
-        return LINK_ERROR;
+        int ssl_error = SSL_get_error(t->ssl, n);
+        bool below = leave(t) == LINK_ERROR || t->lower->error != NULL;
+        return below ? cannot_write(t) : tls_fail(t, ssl_error);
     }
     if (leave(t) == LINK_ERROR)
-        return link_fail(l, link_error(t->lower));
+        return cannot_write(t);
     *ret_n = (size_t)n;
     return LINK_OK;
 }
@@ -494,7 +505,7 @@ static void lower_wake(struct link *lower)
     struct tls_link *t = lower->owner;
     CHECK_MAGIC(t, TLS_LINK_MAGIC);
     if (t->spill.len > 0 && (t->is_open || t->link.error != NULL) && flush_spill(t) == LINK_ERROR)
-        link_fail(&t->link, link_error(lower));
+        cannot_write(t);
     link_wake(&t->link);
 }
 

@@ -55,7 +55,7 @@ def test_least_connections(start_door, pki, three):
         if said == "two":
             tls.finish(sock)
             sock.close()
-    wait_until(lambda: not three[1].open, "backend two to be empty")
+    wait_until(lambda: forms.backend(door.status(), "a", three[1].to)["connections"] == 0, "backend two to be empty")
     more = [word(door) for _ in range(9)]
     assert [said for _, said in more] == ["two"] * 9
     for sock, _ in held + more:
