@@ -8,7 +8,7 @@ import pytest
 
 import peers
 import tls
-from run import free_port
+from run import SLOW, free_port
 
 LOOPBACKS = ["127.0.0.1", "127.255.255.254", "::1"]
 
@@ -115,7 +115,7 @@ def test_policy_holds_whatever_it_is_called(door, pki, inside, ask):
 def test_no_other_spelling_is_taken(door, pki, inside, ask, sni):
     """One reading only: refused as malformed, even where the policy would let the client reach this machine."""
     before = inside.count
-    for host in REFUSED:
+    for host in REFUSED[::1 if SLOW == 1 else 3]:  # a sample where everything is slow
         ok, said, _, name = ask(door, pki, sni, f"{host}:{inside.port}")
         assert not ok and said in ("bad_hello", "400"), (host, said)
         assert door.audited_of(name)["reason"] == "bad_request", host
