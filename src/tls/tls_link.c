@@ -514,6 +514,7 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
 {
     struct tls_link *t = calloc(1, sizeof(*t));
     CHECK(t != NULL);
+    CHECK(lower->ops != &tls_ops || tls_of(lower)->scratch != scratch); /* see the top */
     t->link.ops = &tls_ops;
     t->magic = TLS_LINK_MAGIC;
     t->ssl = ssl;
