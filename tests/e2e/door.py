@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A door of the test's own: `cardea serve` with a generated configuration, in its own directory, on free ports."""
+import errno
 import http.client
+import itertools
 import json
 import os
 import resource
@@ -11,6 +13,9 @@ from pathlib import Path
 
 import run
 from run import CARDEA, SLOW, Process, assert_no_sanitizer_output, free_port, ms, wait_until
+
+# Ports for connections to doors, above those that free_port() gives and below those that the kernel chooses.
+source_ports = itertools.cycle(range(22000, 32000))
 
 # Short, so that what runs into them does so soon; a test overrides what it is about.
 LIMITS = {"hello_timeout": "5s", "handshake_timeout": "5s", "dial_timeout": "2s", "drain_timeout": "2s"}
@@ -138,11 +143,21 @@ class Door:
         return f"127.0.0.1:{self.port}"
 
     def dial(self, port=None, source=None, timeout=10.0):
-        """A TCP connection to the door."""
-        sock = socket.create_connection(("127.0.0.1", port or self.port), timeout * SLOW,
-                                        (source, 0) if source else None)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
+        """A TCP connection to the door. Its local address is one that no other connection of the test run has had, so
+        that audited_of() finds the right line: the kernel gives the port of a connection that has ended to the next."""
+        for attempt in range(10000):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(timeout * SLOW)
+            try:
+                sock.bind((source or "127.0.0.1", next(source_ports)))
+                sock.connect(("127.0.0.1", port or self.port))
+                return sock
+            except OSError as error:
+                sock.close()
+                if attempt == 9999 or error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                    raise
 
     # Audit --------------------------------------------------------------------------------------------------------
 
