@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "cert/cert.h"
+#include "cert/trust.h"
 #include "tls/params.h"
 #include "tls/tls_internal.h"
 
@@ -31,7 +32,7 @@ static int configure(struct tls_client *c, const struct tls_client_params *p, st
     if (alpn.len > 0)
         SSL_CTX_set_alpn_protos(c->ctx, alpn.data, (unsigned)alpn.len);
     buf_free(&alpn);
-    SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, tls_link_verify);
+    SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, tls_proof_verify);
     if (c->cert != NULL &&
         !SSL_CTX_set_chain_and_key(c->ctx, c->cert->chain, c->cert->chain_len, c->cert->key, NULL))
         return err_set(err, "certificate %s: %s", c->cert->label, tls_reason());
@@ -79,7 +80,7 @@ struct link *tls_client_connect(const struct tls_client *client, const char *hos
     const char *name = sni != NULL ? sni : host;
     if (!is_address(name)) /* RFC 6066, 3: addresses are not sent */
         SSL_set_tlsext_host_name(ssl, name);
-    struct link *l = tls_link_new(ssl, lower, scratch, client->trust, (struct str){0}, (struct str){0});
-    tls_link_expect_host(l, host);
-    return l;
+    struct tls_proof proof = {.trust = client->trust, .host = strdup(host)};
+    CHECK(proof.host != NULL);
+    return tls_link_new(ssl, lower, scratch, &proof, (struct str){0});
 }

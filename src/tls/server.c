@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "cert/trust.h"
 #include "tls/params.h"
 #include "tls/tickets.h"
 #include "tls/tls_internal.h"
@@ -35,7 +36,7 @@ static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const ui
                        void *arg)
 {
     const struct tls_server *server = arg;
-    struct str choice = tls_link_alpn_choice(ssl);
+    struct str choice = tls_proof_of(ssl)->alpn_choice;
     uint8_t *selected;
     if (server->alpn.len > 0 &&
         SSL_select_next_proto(&selected, out_len, server->alpn.data, (unsigned)server->alpn.len, in,
@@ -57,7 +58,7 @@ static void ask_for_clients(SSL_CTX *ctx, const struct tls_server_params *p)
     if (p->clients == TLS_CLIENTS_NONE)
         return;
     int mode = SSL_VERIFY_PEER | (p->clients == TLS_CLIENTS_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
-    SSL_CTX_set_custom_verify(ctx, mode, tls_link_verify);
+    SSL_CTX_set_custom_verify(ctx, mode, tls_proof_verify);
     SSL_CTX_set0_client_CAs(ctx, trust_ca_names(p->trust));
 }
 
@@ -178,5 +179,6 @@ struct link *tls_server_accept(const struct tls_server *server, const struct tls
     SSL *ssl = SSL_new(choose_ctx(server, &hello->query));
     CHECK(ssl != NULL);
     SSL_set_accept_state(ssl);
-    return tls_link_new(ssl, lower, scratch, server->trust, hello->early, hello->alpn);
+    struct tls_proof proof = {.trust = server->trust, .alpn_choice = hello->alpn};
+    return tls_link_new(ssl, lower, scratch, &proof, hello->early);
 }

@@ -6,26 +6,14 @@
 
 #include <openssl/ssl.h>
 
-#include "cert/trust.h"
+#include "tls/proof.h"
 #include "tls/tls_link.h"
 
-struct tls_link;
-
-/* A link that runs `ssl` (taken) on top of `lower` (taken too). `trust` judges the peer's certificate, NULL
- * when none is asked for; it must outlive the link. `early` are bytes already read from `lower`; they must
- * live until the first link_open() has returned. `alpn` (may be empty) is what the server answers with; it
- * lives as long as `early`. */
+/* A link that runs `ssl` (taken) on top of `lower` (taken too). `proof` is what it must prove and be shown
+ * (taken over with what it owns). `early` are bytes already read from `lower`; they must live until the first
+ * link_open() has returned. */
 struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scratch,
-                          const struct trust *trust, struct str early, struct str alpn);
-
-/* The name or address that the peer's certificate must hold. Copied. */
-void tls_link_expect_host(struct link *l, const char *host);
-
-/* For SSL_CTX_set_custom_verify: proves the peer's chain against the link's trust, for this link's role. */
-enum ssl_verify_result_t tls_link_verify(SSL *ssl, uint8_t *ret_alert);
-
-/* What was passed to tls_link_new() as `alpn`. */
-struct str tls_link_alpn_choice(SSL *ssl);
+                          const struct tls_proof *proof, struct str early);
 
 /* What went wrong last, in words, as static text (tables/tls_failures.def, tables/alerts.def). */
 const char *tls_reason(void);

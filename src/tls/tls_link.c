@@ -19,10 +19,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
-#include "cert/identity.h"
 #include "tls/tls_internal.h"
 
 /* How often a handshake step fills the scratch: more than the library's bound on a certificate chain needs.
@@ -41,18 +39,14 @@ struct tls_link {
     SSL *ssl;
     struct link *lower;
     struct tls_scratch *scratch;
-    const struct trust *trust;
     const uint8_t *in, *in_end;    /* the window */
     size_t fruitless;              /* bytes read since the peer last sent data: tickets, KeyUpdates */
     size_t read_budget;            /* most bytes the window may still take from the lower link in this call */
     enum link_status lower_status; /* why the window could not be filled */
     struct buf stash;              /* window bytes that outlived a call: rare */
     struct buf spill;              /* records that the lower link did not take yet */
-    struct identity *identity;
-    struct str alpn_choice;
-    char *host;
-    struct err *failure; /* only after a failure */
-    bool started;        /* the handshake has had its first call */
+    struct tls_proof proof;
+    bool started; /* the handshake has had its first call */
     bool is_open;
     bool unwritable; /* the link below takes no more; what it has brought may still be read */
     bool truncated;
@@ -228,57 +222,6 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
     return link_fail(&t->link, tls_reason());
 }
 
-/* ---- the peer's certificate ---- */
-
-static void note_failure(struct tls_link *t, const struct err *err)
-{
-    if (t->failure == NULL)
-        t->failure = malloc(sizeof(*t->failure));
-    if (t->failure != NULL)
-        *t->failure = *err;
-}
-
-/* Judge the peer's chain by the link's trust. */
-static int prove(struct tls_link *t, uint8_t *ret_alert)
-{
-    struct err err;
-    enum trust_alert alert = TRUST_ALERT_BAD_CERTIFICATE;
-    enum trust_purpose purpose = SSL_is_server(t->ssl) ? TRUST_CLIENT : TRUST_SERVER;
-    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
-    CHECK(t->trust != NULL);
-    if (trust_verify(t->trust, chain, purpose, t->host, time(NULL), &alert, &err) == 0)
-        return 0;
-    note_failure(t, &err);
-    *ret_alert = (uint8_t)alert;
-    return -1;
-}
-
-enum ssl_verify_result_t tls_link_verify(SSL *ssl, uint8_t *ret_alert)
-{
-    struct tls_link *t = SSL_get_app_data(ssl);
-    CHECK_MAGIC(t, TLS_LINK_MAGIC);
-    return prove(t, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
-}
-
-/* Who the peer is. The library has had its chain proven, but not on resumption: a ticket must not outlive a
- * revocation, so then it is done here. */
-static int take_identity(struct tls_link *t, uint8_t *ret_alert)
-{
-    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(t->ssl);
-    if (t->trust == NULL || chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0)
-        return 0;
-    if (SSL_session_reused(t->ssl) && prove(t, ret_alert) != 0)
-        return -1;
-    const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
-    struct err err;
-    t->identity = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), &err);
-    if (t->identity != NULL)
-        return 0;
-    note_failure(t, &err);
-    *ret_alert = SSL_AD_BAD_CERTIFICATE;
-    return -1;
-}
-
 /* ---- link operations ---- */
 
 static enum link_status handshake_step(struct tls_link *t)
@@ -299,7 +242,7 @@ static enum link_status handshake_step(struct tls_link *t)
         t->read_budget = t->scratch->in_size; /* a flight larger than the scratch: more of it may be there */
     }
     enum link_status status = ssl_error == SSL_ERROR_WANT_READ ? LINK_AGAIN : LINK_OK;
-    if (ret == 1 && take_identity(t, &alert) != 0) {
+    if (ret == 1 && tls_proof_complete(&t->proof, t->ssl, &alert) != 0) {
         SSL_send_fatal_alert(t->ssl, alert);
         status = link_fail(&t->link, "certificate refused");
     } else if (status == LINK_OK && ret != 1) {
@@ -442,9 +385,7 @@ static void tls_close(struct link *l, bool abort)
     SSL_free(t->ssl);
     buf_free(&t->stash);
     buf_free(&t->spill);
-    identity_free(t->identity);
-    free(t->failure);
-    free(t->host);
+    tls_proof_free(&t->proof);
     t->magic = 0;
     free(t);
 }
@@ -454,21 +395,10 @@ static void tls_close(struct link *l, bool abort)
 static void tls_peer(const struct link *l, struct link_peer *ret)
 {
     const struct tls_link *t = tls_of(l);
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
-    const uint8_t *alpn;
-    unsigned alpn_len;
-    SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
-    ret->version = (uint16_t)SSL_version(t->ssl);
-    ret->group = SSL_get_group_id(t->ssl);
-    ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
-    ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
-    ret->resumed = SSL_session_reused(t->ssl);
+    tls_proof_peer(&t->proof, t->ssl, ret);
     ret->truncated = t->truncated;
     ret->no_certificate = t->no_certificate;
     ret->alert = t->alert;
-    ret->alpn = (struct str){(const char *)alpn, alpn_len};
-    ret->identity = t->identity;
-    ret->failure = t->failure == NULL ? "" : t->failure->text;
 }
 
 static void tls_refuse(struct link *l, uint8_t alert)
@@ -510,7 +440,7 @@ static void lower_wake(struct link *lower)
 }
 
 struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scratch,
-                          const struct trust *trust, struct str early, struct str alpn)
+                          const struct tls_proof *proof, struct str early)
 {
     struct tls_link *t = calloc(1, sizeof(*t));
     CHECK(t != NULL);
@@ -520,8 +450,7 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
     t->ssl = ssl;
     t->lower = lower;
     t->scratch = scratch;
-    t->trust = trust;
-    t->alpn_choice = alpn;
+    t->proof = *proof;
     t->in = (const uint8_t *)early.p;
     t->in_end = t->in + early.len;
     lower->owner = t;
@@ -531,23 +460,9 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
     BIO_set_data(bio, t);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
-    SSL_set_app_data(ssl, t);
+    tls_proof_attach(&t->proof, ssl);
     SSL_set_shed_handshake_config(ssl, 1);
     return &t->link;
-}
-
-void tls_link_expect_host(struct link *l, const char *host)
-{
-    struct tls_link *t = tls_of(l);
-    free(t->host);
-    t->host = strdup(host);
-    CHECK(t->host != NULL);
-}
-
-struct str tls_link_alpn_choice(SSL *ssl)
-{
-    const struct tls_link *t = SSL_get_app_data(ssl);
-    return t->alpn_choice;
 }
 
 void tls_scratch_init(struct tls_scratch *s)

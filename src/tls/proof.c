@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tls/proof.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "cert/identity.h"
+#include "cert/trust.h"
+
+/* A connection over QUIC keeps its library's pointer in SSL_set_app_data(), so ours has a place of its own,
+ * the first that anybody asks for. */
+#define EX_INDEX_UNKNOWN (-1)
+
+static int ex_index(void)
+{
+    static _Atomic int index = EX_INDEX_UNKNOWN;
+    int found = index;
+    if (found != EX_INDEX_UNKNOWN)
+        return found;
+    int made = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    CHECK(made >= 0);
+    /* Of two threads that come first, one has made a place that nobody uses. */
+    return __atomic_compare_exchange_n(&index, &found, made, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+               ? made
+               : found;
+}
+
+void tls_proof_attach(struct tls_proof *proof, SSL *ssl)
+{
+    CHECK(SSL_set_ex_data(ssl, ex_index(), proof));
+}
+
+struct tls_proof *tls_proof_of(const SSL *ssl)
+{
+    struct tls_proof *proof = SSL_get_ex_data(ssl, ex_index());
+    CHECK(proof != NULL);
+    return proof;
+}
+
+static void note_failure(struct tls_proof *proof, const struct err *err)
+{
+    if (proof->failure == NULL)
+        proof->failure = malloc(sizeof(*proof->failure));
+    if (proof->failure != NULL)
+        *proof->failure = *err;
+}
+
+/* Judge the peer's chain by the connection's trust. */
+static int prove(struct tls_proof *proof, const SSL *ssl, uint8_t *ret_alert)
+{
+    struct err err;
+    enum trust_alert alert = TRUST_ALERT_BAD_CERTIFICATE;
+    enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    CHECK(proof->trust != NULL);
+    if (trust_verify(proof->trust, chain, purpose, proof->host, time(NULL), &alert, &err) == 0)
+        return 0;
+    note_failure(proof, &err);
+    *ret_alert = (uint8_t)alert;
+    return -1;
+}
+
+enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert)
+{
+    return prove(tls_proof_of(ssl), ssl, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
+}
+
+int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
+{
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    if (proof->trust == NULL || chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0)
+        return 0;
+    if (SSL_session_reused(ssl) && prove(proof, ssl, ret_alert) != 0)
+        return -1;
+    const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
+    struct err err;
+    proof->identity = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), &err);
+    if (proof->identity != NULL)
+        return 0;
+    note_failure(proof, &err);
+    *ret_alert = SSL_AD_BAD_CERTIFICATE;
+    return -1;
+}
+
+void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    const uint8_t *alpn;
+    unsigned alpn_len;
+    SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
+    ret->version = (uint16_t)SSL_version(ssl);
+    ret->group = SSL_get_group_id(ssl);
+    ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
+    ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
+    ret->resumed = SSL_session_reused(ssl);
+    ret->alpn = (struct str){(const char *)alpn, alpn_len};
+    ret->identity = proof->identity;
+    ret->failure = proof->failure == NULL ? "" : proof->failure->text;
+}
+
+void tls_proof_free(struct tls_proof *proof)
+{
+    identity_free(proof->identity);
+    free(proof->failure);
+    free(proof->host);
+    *proof = (struct tls_proof){0};
+}

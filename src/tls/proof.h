@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two ends of one TLS connection prove to each other, whatever carries its records: a TLS link, or
+ * a QUIC connection. It hangs on the SSL object, where the callbacks of the library find it. */
+#ifndef CARDEA_TLS_PROOF_H
+#define CARDEA_TLS_PROOF_H
+
+#include <openssl/ssl.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "link/link.h"
+
+struct identity;
+struct trust;
+
+struct tls_proof {
+    const struct trust *trust; /* judges the peer's chain; NULL: no certificate is asked for. Borrowed */
+    char *host;                /* what the peer's certificate must name; NULL: anything. Owned */
+    struct str alpn_choice;    /* server: answered when nothing of its own list is offered. Borrowed until
+                                  the ClientHello has been taken */
+    struct identity *identity; /* the peer's, once proven. Owned */
+    struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
+};
+
+/* Hang the proof (zeroed but for what the caller has set) on a connection; it must live as long as `ssl`. */
+void tls_proof_attach(struct tls_proof *proof, SSL *ssl);
+
+/* The proof that hangs on a connection. */
+struct tls_proof *tls_proof_of(const SSL *ssl);
+
+/* For SSL_CTX_set_custom_verify: judges the peer's chain, for the role it has. */
+enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert);
+
+/* The handshake is complete: take the peer's identity. A chain that a ticket remembers is proven again, since
+ * a ticket must not outlive a revocation. -1 with the alert to send when the peer is not believed. */
+int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert);
+
+/* The part of link_peer() that TLS knows. */
+void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret);
+
+/* Free what the proof owns. */
+void tls_proof_free(struct tls_proof *proof);
+
+#endif
