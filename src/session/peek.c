@@ -7,7 +7,6 @@
 
 #include "net/proxy_protocol.h"
 #include "session/session_internal.h"
-#include "tls/digest.h"
 
 #define READ_FIRST 4096 /* into the scratch; a classical hello has 250 to 600 bytes, a hybrid one 1,700 */
 #define READ_MORE 2048
@@ -226,54 +225,12 @@ enum session_state step_peek(struct session *s)
 
 /* ---- ROUTE ---- */
 
-static void note_hello(struct setup *p, const struct hello *h, const struct route_match *match)
-{
-    struct cursor list = h->alpn;
-    struct str protocol = match->alpn;
-    p->alpn_matched = protocol.p != NULL;
-    if (p->alpn_matched || hello_next_protocol(&list, &protocol)) {
-        p->alpn_len = (uint8_t)protocol.len;
-        memcpy(p->alpn, protocol.p, protocol.len);
-    }
-    memcpy(p->sni, h->name, (size_t)h->name_len + 1);
-    ja4_compute(h, tls_sha256, p->ja4);
-}
-
-static struct route_query query_of(const struct session *s, const struct hello *h)
-{
-    struct route_query q = {.listener = s->listener, .kind = (uint8_t)s->setup->kind};
-    if (h != NULL) {
-        q.sni = (struct str){h->name, h->name_len};
-        q.alpn = h->alpn.p;
-        q.alpn_len = cursor_left(&h->alpn);
-    }
-    return q;
-}
-
-static struct route_match look_up(const struct session *s, const struct hello *h)
-{
-    static const uint8_t http[] = "\x08http/1.1";
-    struct route_query q = query_of(s, h);
-    struct route_match match = route_find(s->epoch->snap->table, &q);
-    if (match.route != ROUTE_NONE || h == NULL || q.alpn_len > 0)
-        return match;
-    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
-     * HTTP/1.1. */
-    q.alpn = http;
-    q.alpn_len = sizeof(http) - 1;
-    match = route_find(s->epoch->snap->table, &q);
-    match.alpn = (struct str){0};
-    return match;
-}
-
 /* Nothing matched: is it the name, or only the protocol? (RFC 7301, 3.2; RFC 6066, 3) */
 static enum session_state no_route(struct session *s, const struct hello *h)
 {
-    struct route_query q = query_of(s, h);
-    q.any_alpn = true;
     if (h == NULL)
         return session_end(s, CLOSE_NOT_TLS);
-    if (route_find(s->epoch->snap->table, &q).route == ROUTE_NONE) {
+    if (!routing_knows_name(s->epoch->snap, s->listener, s->setup->kind, h)) {
         session_detail(s, h->name_len > 0 ? "no route has this name" : "no route takes a client without SNI");
         return refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
     }
@@ -292,41 +249,15 @@ static bool enter_route(struct session *s, uint32_t id)
     return limit == 0 || before < limit;
 }
 
-#define SIGALGS_MAX 64
-
-static size_t copy_u16(struct cursor list, uint16_t ret[SIGALGS_MAX])
-{
-    size_t n = 0;
-    while (n < SIGALGS_MAX && cursor_u16(&list, &ret[n]))
-        n++;
-    return n;
-}
-
-/* The version that will be negotiated; a client below our floor fails in the handshake, whatever we show it.
- */
-static uint16_t likely_version(const struct hello *h, const struct config_tls *tls)
-{
-    uint16_t version = MIN(h->version, (uint16_t)tls->max_version);
-    return MAX(version, (uint16_t)CONFIG_TLS_1_2);
-}
-
 /* Put TLS on top of the client's link. The first handshake step runs while the bytes and the hello are at
  * hand. */
 static enum session_state begin_tls(struct session *s, const struct hello *h)
 {
     struct setup *p = s->setup;
-    uint16_t sigalgs[SIGALGS_MAX], ciphers[SIGALGS_MAX];
-    struct tls_client_hello client = {
-        .query = {.sni = {h->name, h->name_len},
-                  .version = likely_version(h, &s->route->config->tls),
-                  .sigalgs = sigalgs,
-                  .sigalgs_len = copy_u16(h->signatures, sigalgs),
-                  .ciphers = ciphers,
-                  .ciphers_len = copy_u16(h->cipher_suites, ciphers)},
-        .early = p->view,
-        .alpn = {p->alpn, p->alpn_matched ? p->alpn_len : 0},
-    };
-    s->down = tls_server_accept(s->route->tls, &client, s->down, &s->worker->tls_scratch);
+    struct routing_client client;
+    routing_client(h, &p->hello, &s->route->config->tls, &client);
+    client.hello.early = p->view;
+    s->down = tls_server_accept(s->route->tls, &client.hello, s->down, &s->worker->tls_scratch);
     s->down->wake = session_wake_link;
     s->down->owner = s;
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
@@ -353,10 +284,10 @@ static enum session_state take_route(struct session *s, const struct hello *h)
 
 static enum session_state route_with(struct session *s, const struct hello *h)
 {
-    struct route_match match = look_up(s, h);
+    struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
     s->routed = loop_now(s->worker->loop);
     if (h != NULL)
-        note_hello(s->setup, h, &match);
+        routing_note(h, &match, &s->setup->hello);
     if (match.route == ROUTE_NONE)
         return no_route(s, h);
     if (!enter_route(s, match.route))

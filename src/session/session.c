@@ -282,9 +282,9 @@ static struct str note(const struct session *s, enum note which)
     const struct setup *p = s->setup;
     size_t at = 0;
     if (p != NULL)
-        return which == NOTE_SNI    ? text_of(p->sni)
-               : which == NOTE_JA4  ? text_of(p->ja4)
-               : which == NOTE_ALPN ? (struct str){p->alpn, p->alpn_len}
+        return which == NOTE_SNI    ? text_of(p->hello.sni)
+               : which == NOTE_JA4  ? text_of(p->hello.ja4)
+               : which == NOTE_ALPN ? (struct str){p->hello.alpn, p->hello.alpn_len}
                                     : text_of(p->target);
     for (int i = 0; i < (int)which; i++)
         at += s->note_len[i];

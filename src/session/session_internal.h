@@ -4,12 +4,10 @@
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
-#include "hello/first_bytes.h"
-#include "hello/hello.h"
-#include "hello/ja4.h"
 #include "hello/scan.h"
 #include "policy/host.h"
 #include "session/dial.h"
+#include "session/routing.h"
 #include "session/session.h"
 #include "session/worker.h"
 
@@ -36,11 +34,7 @@ struct setup {
     bool expired;  /* the deadline of this state has passed */
     bool greeted;  /* what the backend must hear first has been sent */
     bool answered; /* ... and it has said yes */
-    char sni[HELLO_NAME_MAX + 3];
-    uint8_t alpn_len;
-    char alpn[255];    /* the protocol that routing settled on, or the client's first offer */
-    bool alpn_matched; /* ... the former */
-    char ja4[JA4_TEXT_MAX];
+    struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
     struct front_request request;
     char target[HOST_MAX + 8]; /* host:port as asked for */

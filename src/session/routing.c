@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/routing.h"
+
+#include <string.h>
+
+#include "config/config.h"
+#include "tls/digest.h"
+
+static struct route_query query_of(uint32_t listener, enum first_bytes kind, const struct hello *h)
+{
+    struct route_query q = {.listener = listener, .kind = (uint8_t)kind};
+    if (h != NULL) {
+        q.sni = (struct str){h->name, h->name_len};
+        q.alpn = h->alpn.p;
+        q.alpn_len = cursor_left(&h->alpn);
+    }
+    return q;
+}
+
+struct route_match routing_find(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                                const struct hello *h)
+{
+    static const uint8_t http[] = "\x08http/1.1";
+    struct route_query q = query_of(listener, kind, h);
+    struct route_match match = route_find(snap->table, &q);
+    if (match.route != ROUTE_NONE || h == NULL || q.alpn_len > 0)
+        return match;
+    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
+     * HTTP/1.1. */
+    q.alpn = http;
+    q.alpn_len = sizeof(http) - 1;
+    match = route_find(snap->table, &q);
+    match.alpn = (struct str){0};
+    return match;
+}
+
+bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                        const struct hello *h)
+{
+    struct route_query q = query_of(listener, kind, h);
+    q.any_alpn = true;
+    return route_find(snap->table, &q).route != ROUTE_NONE;
+}
+
+void routing_note(const struct hello *h, const struct route_match *match, struct hello_note *ret)
+{
+    struct cursor list = h->alpn;
+    struct str protocol = match->alpn;
+    ret->alpn_matched = protocol.p != NULL;
+    if (ret->alpn_matched || hello_next_protocol(&list, &protocol)) {
+        ret->alpn_len = (uint8_t)protocol.len;
+        memcpy(ret->alpn, protocol.p, protocol.len);
+    }
+    memcpy(ret->sni, h->name, (size_t)h->name_len + 1);
+    ja4_compute(h, tls_sha256, ret->ja4);
+}
+
+static size_t copy_u16(struct cursor list, uint16_t ret[ROUTING_LIST_MAX])
+{
+    size_t n = 0;
+    while (n < ROUTING_LIST_MAX && cursor_u16(&list, &ret[n]))
+        n++;
+    return n;
+}
+
+/* The version that will be negotiated; a client below our floor fails in the handshake, whatever we show it.
+ */
+static uint16_t likely_version(const struct hello *h, const struct config_tls *tls)
+{
+    uint16_t version = MIN(h->version, (uint16_t)tls->max_version);
+    return MAX(version, (uint16_t)CONFIG_TLS_1_2);
+}
+
+void routing_client(const struct hello *h, const struct hello_note *note, const struct config_tls *tls,
+                    struct routing_client *ret)
+{
+    ret->hello = (struct tls_client_hello){
+        .query = {.sni = {h->name, h->name_len},
+                  .version = likely_version(h, tls),
+                  .sigalgs = ret->sigalgs,
+                  .sigalgs_len = copy_u16(h->signatures, ret->sigalgs),
+                  .ciphers = ret->ciphers,
+                  .ciphers_len = copy_u16(h->cipher_suites, ret->ciphers)},
+        .alpn = {note->alpn, note->alpn_matched ? note->alpn_len : 0},
+    };
+}

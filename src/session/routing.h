@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a ClientHello to a route, and from the route to TLS: the same for a hello that came in TCP and one
+ * that came in QUIC. */
+#ifndef CARDEA_SESSION_ROUTING_H
+#define CARDEA_SESSION_ROUTING_H
+
+#include "hello/first_bytes.h"
+#include "hello/hello.h"
+#include "hello/ja4.h"
+#include "route/route.h"
+#include "session/snapshot.h"
+#include "tls/server.h"
+
+/* What is kept of a ClientHello: for the audit line, and for ALPN. */
+struct hello_note {
+    char sni[HELLO_NAME_MAX + 3];
+    uint8_t alpn_len;
+    char alpn[255];    /* the protocol that routing settled on, or the client's first offer */
+    bool alpn_matched; /* ... the former */
+    char ja4[JA4_TEXT_MAX];
+};
+
+/* The route for a client of that listener whose first bytes are of that kind; `h` is NULL when they were no
+ * ClientHello. */
+struct route_match routing_find(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                                const struct hello *h);
+
+/* Nothing was found: would another ALPN have been taken under the same name? */
+bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                        const struct hello *h);
+
+/* Keep what is needed of the hello. */
+void routing_note(const struct hello *h, const struct route_match *match, struct hello_note *ret);
+
+#define ROUTING_LIST_MAX 64
+
+/* A hello in the form that a TLS server takes. It points into `hello`, `note` and itself. */
+struct routing_client {
+    uint16_t sigalgs[ROUTING_LIST_MAX];
+    uint16_t ciphers[ROUTING_LIST_MAX];
+    struct tls_client_hello hello;
+};
+
+/* Fill *ret for a server with these versions; `early` is left empty. */
+void routing_client(const struct hello *h, const struct hello_note *note, const struct config_tls *tls,
+                    struct routing_client *ret);
+
+#endif
