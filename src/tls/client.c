@@ -70,8 +70,8 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, ignored) == 1 || inet_pton(AF_INET6, host, ignored) == 1;
 }
 
-struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
-                                struct link *lower, struct tls_scratch *scratch)
+SSL *tls_client_ssl(const struct tls_client *client, const char *host, const char *sni,
+                    struct tls_proof *ret_proof)
 {
     CHECK_MAGIC(client, CLIENT_MAGIC);
     SSL *ssl = SSL_new(client->ctx);
@@ -80,7 +80,15 @@ struct link *tls_client_connect(const struct tls_client *client, const char *hos
     const char *name = sni != NULL ? sni : host;
     if (!is_address(name)) /* RFC 6066, 3: addresses are not sent */
         SSL_set_tlsext_host_name(ssl, name);
-    struct tls_proof proof = {.trust = client->trust, .host = strdup(host)};
-    CHECK(proof.host != NULL);
+    *ret_proof = (struct tls_proof){.trust = client->trust, .host = strdup(host)};
+    CHECK(ret_proof->host != NULL);
+    return ssl;
+}
+
+struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
+                                struct link *lower, struct tls_scratch *scratch)
+{
+    struct tls_proof proof;
+    SSL *ssl = tls_client_ssl(client, host, sni, &proof);
     return tls_link_new(ssl, lower, scratch, &proof, (struct str){0});
 }

@@ -30,13 +30,21 @@ uint8_t tls_peer_alert(void)
     return is_alert ? (uint8_t)(reason - SSL_AD_REASON_OFFSET) : 0;
 }
 
+const char *tls_alert_text(uint8_t alert)
+{
+    for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
+        if (alert == theirs[i].alert)
+            return theirs[i].text;
+    return NULL;
+}
+
 const char *tls_reason(void)
 {
     uint32_t code = ERR_peek_error();
     int reason = ERR_GET_REASON(code);
-    for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
-        if (reason == SSL_AD_REASON_OFFSET + theirs[i].alert)
-            return theirs[i].text;
+    const char *alert = tls_peer_alert() != 0 ? tls_alert_text(tls_peer_alert()) : NULL;
+    if (alert != NULL)
+        return alert;
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         if (reason == ours[i].reason)
             return ours[i].text;

@@ -172,13 +172,21 @@ static SSL_CTX *choose_ctx(const struct tls_server *server, const struct cert_qu
     return query->version >= TLS1_3_VERSION && wants_lean(query) ? chosen->lean : chosen->full;
 }
 
-struct link *tls_server_accept(const struct tls_server *server, const struct tls_client_hello *hello,
-                               struct link *lower, struct tls_scratch *scratch)
+SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hello *hello,
+                    struct tls_proof *ret_proof)
 {
     CHECK_MAGIC(server, SERVER_MAGIC);
     SSL *ssl = SSL_new(choose_ctx(server, &hello->query));
     CHECK(ssl != NULL);
     SSL_set_accept_state(ssl);
-    struct tls_proof proof = {.trust = server->trust, .alpn_choice = hello->alpn};
+    *ret_proof = (struct tls_proof){.trust = server->trust, .alpn_choice = hello->alpn};
+    return ssl;
+}
+
+struct link *tls_server_accept(const struct tls_server *server, const struct tls_client_hello *hello,
+                               struct link *lower, struct tls_scratch *scratch)
+{
+    struct tls_proof proof;
+    SSL *ssl = tls_server_ssl(server, hello, &proof);
     return tls_link_new(ssl, lower, scratch, &proof, hello->early);
 }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLS inside QUIC (RFC 9001): the handshake without records. Made by a TLS server or client, driven by
+ * src/quic/. */
+#ifndef CARDEA_TLS_QUIC_H
+#define CARDEA_TLS_QUIC_H
+
+#include "link/link.h"
+
+struct ssl_st;
+struct tls_client;
+struct tls_client_hello;
+struct tls_quic;
+struct tls_server;
+
+/* The server's side of a connection whose ClientHello is `hello` (`early` is not looked at). The certificate,
+ * the trust and the ALPN are those of a TLS link; what `hello` points to must live until the ClientHello has
+ * been given to the library. Never NULL. The caller owns it. */
+struct tls_quic *tls_server_quic(const struct tls_server *server, const struct tls_client_hello *hello);
+
+/* The client's side; see tls_client_connect(). */
+struct tls_quic *tls_client_quic(const struct tls_client *client, const char *host, const char *sni);
+
+/* Another owner; of one thread all of them. */
+struct tls_quic *tls_quic_ref(struct tls_quic *t);
+
+/* NULL is allowed. */
+void tls_quic_unref(struct tls_quic *t);
+
+/* The library's object. SSL_set_app_data() is the driver's to use. */
+struct ssl_st *tls_quic_ssl(const struct tls_quic *t);
+
+/* The handshake is complete: take the peer's identity. -1 with the alert to close with when the peer is not
+ * believed. */
+int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert);
+
+/* Why the handshake failed, in words; ask before the library is called for anything else. `alert`: what the
+ * peer closed with, or 0. The text lives as long as `t` (which may be NULL: no TLS was ever there). */
+const char *tls_quic_failure(const struct tls_quic *t, uint8_t alert);
+
+/* What is known of the peer; see link_peer(). */
+void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret);
+
+#endif
