@@ -10,13 +10,14 @@
 #include <stdint.h>
 
 #include "base/cursor.h"
+#include "base/hostname.h"
 #include "base/str.h"
 #include "hello/reason.h"
 
 /* Real clients send about 20; beyond this a hello is refused. */
 #define HELLO_EXTENSIONS_MAX 128
 
-#define HELLO_NAME_MAX 253 /* a DNS name in text, without the trailing dot (RFC 1035) */
+#define HELLO_NAME_MAX HOSTNAME_MAX /* bytes of the name, without its last dot */
 
 enum hello_group {
     HELLO_GROUP_P256 = 0x0017,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/client.h"
 
-#include <arpa/inet.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/hostname.h"
 #include "cert/cert.h"
 #include "tls/params.h"
 #include "tls/tls_internal.h"
@@ -63,12 +63,6 @@ void tls_client_free(struct tls_client *client)
     free(client);
 }
 
-static bool is_address(const char *host)
-{
-    uint8_t ignored[16];
-    return inet_pton(AF_INET, host, ignored) == 1 || inet_pton(AF_INET6, host, ignored) == 1;
-}
-
 struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
                                 struct link *lower, struct tls_scratch *scratch)
 {
@@ -77,7 +71,8 @@ struct link *tls_client_connect(const struct tls_client *client, const char *hos
     CHECK(ssl != NULL);
     SSL_set_connect_state(ssl);
     const char *name = sni != NULL ? sni : host;
-    if (!is_address(name)) /* RFC 6066, 3: addresses are not sent */
+    uint8_t ignored[16];
+    if (hostname_address(name, ignored) == 0) /* RFC 6066, 3: addresses are not sent */
         SSL_set_tlsext_host_name(ssl, name);
     struct link *l = tls_link_new(ssl, lower, scratch, client->trust, (struct str){0}, (struct str){0});
     tls_link_expect_host(l, host);
