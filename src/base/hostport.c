@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/hostname.h"
 #include "base/str.h"

@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/err.h"
+
+struct buf;
 
 #define HOST_MAX 256 /* a name (base/hostname.h) or an address, with its NUL */
 

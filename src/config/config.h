@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
-#include "base/err.h"
+struct buf;
+struct err;
 
 /* Where something stands in the file; line 0: it does not (a default). */
 struct config_pos {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/str.h"
 
 #define NAME_MAX_LEN 64

@@ -9,6 +9,9 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "loop/loop.h"
 
 /* A socket of the DNS library's. It opens and closes them; we only watch. */
 struct dns_socket {

@@ -6,12 +6,12 @@
 
 #include <stddef.h>
 
-#include "base/err.h"
-#include "loop/loop.h"
 #include "net/addr.h"
 
 #define RESOLVE_ADDRS_MAX 8
 
+struct err;
+struct loop;
 struct resolver;
 struct resolve_query;
 

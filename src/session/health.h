@@ -4,6 +4,7 @@
 #ifndef CARDEA_SESSION_HEALTH_H
 #define CARDEA_SESSION_HEALTH_H
 
+#include "loop/loop.h"
 #include "net/resolver.h"
 #include "session/snapshot.h"
 

@@ -15,8 +15,9 @@
 #include "session/front.h"
 #include "session/upstream.h"
 #include "tls/client.h"
-#include "tls/server.h"
 #include "tls/tickets.h"
+
+struct tls_server;
 
 /* What has been counted under a route's name. Outlives reloads. */
 struct route_stats {

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "link/link.h"
 
 struct cert;
+struct link;
 struct tls_client;
 struct tls_scratch;
 struct trust;

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "cert/store.h"
-#include "link/link.h"
 
+struct link;
 struct tickets;
 struct tls_scratch;
 struct tls_server;
