@@ -62,6 +62,7 @@ struct cert_files {
  * `err`, which names the file and says what to do. */
 struct cert *cert_load(const struct cert_files *files, struct err *err);
 
+/* References may be taken and given back in any thread; the last one frees. */
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The peer must always prove itself: there is no way to make a client without a trust bundle. */
 #include "tls/client.h"
 
 #include <openssl/ssl.h>
