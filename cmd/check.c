@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "admin/tell.h"
+#include "base/buf.h"
 #include "base/str.h"
+#include "session/snapshot.h"
 
 /* The routes as they are being printed. */
 struct listing {

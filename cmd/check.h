@@ -3,7 +3,11 @@
 #ifndef CARDEA_CMD_CHECK_H
 #define CARDEA_CMD_CHECK_H
 
-#include "session/snapshot.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+struct front_binding;
+struct snapshot;
 
 /* Read everything the configuration names, open no port, print the routes in their order of precedence (or
  * JSON), or the errors; on standard error what check_warn() finds, and hints. With `json` all of it goes to

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/str.h"
+#include "base/unit.h"
 #include "cmd/cmd.h"
 
 #define TIMEOUT_DEFAULT (30 * NSEC_PER_SEC)
@@ -32,24 +32,7 @@ static const struct option options[] = {
 /* "500ms", "10s", "1m", "1h": more than nothing, at most a day. */
 static bool read_time(const char *text, int64_t *ret)
 {
-    static const struct {
-        const char *name;
-        int64_t worth;
-    } units[] = {
-        {"ms", NSEC_PER_MSEC}, {"s", NSEC_PER_SEC}, {"m", 60 * NSEC_PER_SEC}, {"h", 3600 * NSEC_PER_SEC}};
-    char digits[16];
-    uint64_t n;
-    size_t len = strspn(text, "0123456789");
-    if (!str_copy(digits, sizeof(digits), text, len))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        if (strcmp(text + len, units[i].name) != 0)
-            continue;
-        *ret =
-            str_u64(digits, (uint64_t)(TIMEOUT_MAX / units[i].worth), &n) ? (int64_t)n * units[i].worth : 0;
-        return *ret > 0;
-    }
-    return false;
+    return unit_parse(text, unit_durations, ret) && *ret > 0 && *ret <= TIMEOUT_MAX;
 }
 
 /* One option. Returns -1, or an exit status. */

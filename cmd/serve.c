@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "admin/server.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "cmd/check.h"
 #include "cmd/cmd.h"
 #include "http/connect.h"
 #include "session/door.h"
+#include "session/snapshot.h"
 #include "tunnel/wire.h"
 
 static const struct front_binding fronts[] = {{WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}};

@@ -8,6 +8,8 @@
 #include "admin/responder.h"
 #include "admin/server.h"
 
+struct backend;
+
 #define ADMIN_MAGIC 0xad314001u
 
 /* The `arg` of the responders. */

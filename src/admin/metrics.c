@@ -6,6 +6,7 @@
 #include "admin/admin_internal.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "session/snapshot.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 

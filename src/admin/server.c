@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "net/socket.h"
+#include "session/snapshot.h"
 
 static const struct resource on_socket[] = {
     {"/status", "GET", admin_status},

@@ -5,8 +5,6 @@
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
 
-#include "base/err.h"
-#include "loop/loop.h"
 #include "session/door.h"
 
 #define ADMIN_SOCKET_MAX 108 /* bytes of a unix socket's path with its NUL (sun_path) */

@@ -8,6 +8,7 @@
 #include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "session/snapshot.h"
 
 #define TEXTS_SHOWN 16 /* names of a list; a route may have a million */
 

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/str.h"
+#include "session/snapshot.h"
 
 #define WARNINGS_MAX 20 /* of one configuration; the rest is counted */
 

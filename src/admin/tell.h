@@ -3,8 +3,12 @@
 #ifndef CARDEA_ADMIN_TELL_H
 #define CARDEA_ADMIN_TELL_H
 
-#include "base/buf.h"
-#include "session/snapshot.h"
+#include <stdbool.h>
+
+#include "config/config.h"
+
+struct buf;
+struct snapshot;
 
 /* Append what is not wrong but will hardly be meant, a line each, `FILE:LINE:COLUMN: warning: ...`: a
  * certificate that is not valid now or names nothing, a server name of a route that no certificate of it

@@ -42,8 +42,10 @@ int sink_file_reopen(struct sink_file *f, const char *path, struct err *err);
 /* Lines lost so far, because the reader was slow or gone or the disk full. From any thread. */
 uint64_t sink_file_lost(struct sink_file *f);
 
+/* After the last sink_free(). */
 void sink_file_close(struct sink_file *f);
 
+/* Both must outlive the sink. */
 void sink_init(struct sink *s, struct loop *loop, struct sink_file *file);
 
 /* Where to append a line; call sink_commit() afterwards. */
@@ -55,6 +57,7 @@ void sink_commit(struct sink *s);
 /* Write what has gathered. */
 void sink_flush(struct sink *s);
 
+/* Writes what has gathered first. */
 void sink_free(struct sink *s);
 
 #endif

@@ -14,6 +14,7 @@ struct cursor {
     const uint8_t *end;
 };
 
+/* The bytes are borrowed. `data` may be NULL when `len` is 0. */
 static inline struct cursor cursor_of(const void *data, size_t len)
 {
     const uint8_t *p = data;
@@ -35,6 +36,7 @@ static inline bool cursor_bytes(struct cursor *c, size_t n, const uint8_t **ret_
     return true;
 }
 
+/* False, and nothing skipped, when fewer are left. */
 static inline bool cursor_skip(struct cursor *c, size_t n)
 {
     const uint8_t *ignored;

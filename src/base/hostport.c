@@ -5,33 +5,17 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
+#include "base/hostname.h"
 #include "base/str.h"
-
-#define NAME_MAX_LEN 253 /* RFC 1035, 2.3.4, as text */
-#define LABEL_MAX 63
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-' || c == '_';
-}
 
 static int parse_port(const char *p, size_t len, uint16_t *ret, struct err *err)
 {
     uint32_t v = 0;
     bool ok = len >= 1 && len <= 5 && p[0] != '0';
     for (size_t i = 0; ok && i < len; i++) {
-        ok = is_digit(p[i]);
+        ok = p[i] >= '0' && p[i] <= '9';
         v = v * 10 + (uint32_t)(p[i] - '0');
     }
     if (!ok || v > UINT16_MAX)
@@ -58,62 +42,32 @@ static int parse_v6(const char *p, size_t len, char ret[HOST_MAX], struct err *e
     return 0;
 }
 
-/* Would a generous resolver take a name that ends in this label for an IPv4 address? */
-static bool label_is_number(const char *p, size_t len)
+static int refuse_name(enum hostname_fault fault, struct err *err)
 {
-    size_t i = 0;
-    if (len >= 2 && p[0] == '0' && p[1] == 'x') {
-        for (i = 2; i < len && is_hex(p[i]);)
-            i++;
-    } else {
-        while (i < len && is_digit(p[i]))
-            i++;
+    switch (fault) {
+    case HOSTNAME_EMPTY:
+        return err_set(err, "there is no host");
+    case HOSTNAME_CHARACTER:
+        return err_set(err, "a host name has letters, digits, '-', '_' and '.'; IPv6 stands in brackets");
+    case HOSTNAME_NUMBER:
+        return err_set(err, "a host that ends in a number is an IPv4 address of four numbers");
+    default:
+        return err_set(err, "no host name: %s", hostname_fault_text(fault));
     }
-    return i == len;
-}
-
-/* Labels of 1 to 63 permitted characters with single dots between them; gives the last one. */
-static int check_labels(const char *name, size_t *ret_last, struct err *err)
-{
-    size_t start = 0;
-    for (size_t i = 0;; i++) {
-        if (name[i] != '.' && name[i] != '\0') {
-            if (!is_name_char(name[i]))
-                return err_set(err,
-                               "a host name has letters, digits, '-', '_' and '.'; IPv6 stands in brackets");
-            continue;
-        }
-        if (i == start || i - start > LABEL_MAX)
-            return err_set(err, "a label of the host name is %s",
-                           i == start ? "empty" : "longer than 63 bytes");
-        if (name[i] == '\0')
-            break;
-        start = i + 1;
-    }
-    *ret_last = start;
-    return 0;
 }
 
 static int parse_name(const char *p, size_t len, char ret[HOST_MAX], struct err *err)
 {
     if (len > 0 && p[len - 1] == '.')
         len--;
-    if (len == 0)
-        return err_set(err, "there is no host");
-    if (len > NAME_MAX_LEN)
-        return err_set(err, "the host name is longer than %d bytes", NAME_MAX_LEN);
-    if (memchr(p, '\0', len) != NULL)
-        return err_set(err, "the host name has a NUL in it");
-    char name[NAME_MAX_LEN + 1];
-    size_t last = 0;
-    str_copy(name, sizeof(name), p, len);
-    str_lower(name, len);
-    if (check_labels(name, &last, err) < 0)
-        return -1;
-    struct in_addr addr;
-    if (label_is_number(name + last, len - last) && inet_pton(AF_INET, name, &addr) != 1)
-        return err_set(err, "a host that ends in a number is an IPv4 address of four numbers");
-    memcpy(ret, name, len + 1);
+    enum hostname_fault fault = hostname_check(p, len);
+    if (fault != HOSTNAME_OK && fault != HOSTNAME_NUMBER)
+        return refuse_name(fault, err);
+    uint8_t ignored[16];
+    str_copy(ret, HOST_MAX, p, len);
+    str_lower(ret, len);
+    if (fault == HOSTNAME_NUMBER && hostname_address(ret, ignored) == 0)
+        return refuse_name(fault, err);
     return 0;
 }
 

@@ -8,17 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 
-#define HOST_MAX 256 /* a name of 253 bytes (RFC 1035, 2.3.4), or an address; with its NUL */
+struct buf;
+
+#define HOST_MAX 256 /* a name (base/hostname.h) or an address, with its NUL */
 
 /* Read `name:port`, `1.2.3.4:port` or `[v6]:port`; the port is 1 to 65535 without leading zeros. Returns 0,
  * or -1 with `err` set and nothing written. `p` need not be NUL-terminated. ret_host, NUL-terminated: names
  * in lower case without the final dot; IPv6 without brackets in the form of RFC 5952; IPv4 inside IPv6
- * (::ffff:1.2.3.4) as the IPv4 address that it reaches. Refused: zone ids, empty or over-long labels,
- * anything but letters, digits, `-`, `_` and `.`, and a last label that is a number unless the whole is a
- * dotted quad (127.1 and 0x7f000001 are addresses to some resolvers). */
+ * (::ffff:1.2.3.4) as the IPv4 address that it reaches. Refused: zone ids, and what hostname_check() does not
+ * take for a name, unless it is a dotted quad. */
 int str_host_port(const char *p, size_t len, char ret_host[HOST_MAX], uint16_t *ret_port, struct err *err);
 
 /* Append host:port with brackets where the host is IPv6. False when it does not fit. */

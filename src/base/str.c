@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 bool str_is(struct str s, const char *text)
 {
@@ -129,21 +131,6 @@ bool str_put_u64(struct buf *b, uint64_t v)
     return buf_append(b, digits + at, sizeof(digits) - at);
 }
 
-/* Length of the valid UTF-8 sequence at p, or 0 (RFC 3629, 4: no overlong forms, no surrogates). */
-static size_t utf8_sequence(const uint8_t *p, size_t left)
-{
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* Bytes from `p` on that stand for themselves in a JSON string. */
 static size_t plain_run(const uint8_t *p, size_t left)
 {
@@ -156,7 +143,7 @@ static size_t plain_run(const uint8_t *p, size_t left)
 /* One character that does not, and how many bytes it took. */
 static bool json_escape(struct buf *b, const uint8_t *p, size_t left, size_t *ret_taken)
 {
-    size_t n = utf8_sequence(p, left);
+    size_t n = utf8_length(p, left);
     *ret_taken = MAX(n, (size_t)1);
     if (n == 0)
         return buf_append(b, "\xef\xbf\xbd", 3);

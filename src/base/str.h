@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
+struct buf;
 
 /* Bytes that live elsewhere; not NUL-terminated. */
 struct str {

@@ -86,7 +86,7 @@ struct ca_serial ca_serial(const struct ca *ca);
 int ca_make_crl(const struct ca *issuer, const struct ca_serial *serials, size_t count, uint64_t number,
                 int64_t now, int64_t lifetime, struct buf *ret, struct err *err);
 
-/* Borrowed views, for those who need the library's own objects. */
+/* Borrowed views, for those who need the library's own objects; they live as long as the CA. */
 struct x509_st *ca_x509(const struct ca *ca);
 struct evp_pkey_st *ca_private_key(const struct ca *ca);
 

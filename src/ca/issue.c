@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys and certificates (RFC 5280). */
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hostname.h"
 #include "ca/ca_internal.h"
 #include "cert/cert.h"
 
@@ -127,7 +127,7 @@ static bool is_printable_ascii(const char *text)
 /* What kind of SAN a text is, by its looks; -1 when it is none. */
 static int san_type(const char *text, uint8_t ret_ip[16], size_t *ret_ip_len)
 {
-    *ret_ip_len = inet_pton(AF_INET, text, ret_ip) == 1 ? 4 : inet_pton(AF_INET6, text, ret_ip) == 1 ? 16 : 0;
+    *ret_ip_len = hostname_address(text, ret_ip);
     if (*ret_ip_len > 0)
         return GEN_IPADD;
     if (!is_printable_ascii(text))

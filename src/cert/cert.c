@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/hostname.h"
 #include "base/str.h"
 #include "cert/pem.h"
 
@@ -185,19 +186,9 @@ static int read_key(struct loading *l, const struct cert_files *files, struct er
 
 bool cert_dns_name_ok(const char *p, size_t len)
 {
-    size_t i = len > 2 && p[0] == '*' && p[1] == '.' ? 2 : 0;
-    bool in_label = false;
-    if (len > CERT_NAME_MAX)
-        return false;
-    for (; i < len; i++) {
-        char c = p[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_';
-        if (!letter && !(c == '.' && in_label))
-            return false;
-        in_label = letter;
-    }
-    return in_label;
+    size_t star = len > 2 && p[0] == '*' && p[1] == '.' ? 2 : 0;
+    enum hostname_fault fault = hostname_check(p + star, len - star);
+    return len <= HOSTNAME_MAX && (fault == HOSTNAME_OK || fault == HOSTNAME_NUMBER);
 }
 
 static int add_name(struct cert *cert, const char *p, size_t len, struct err *err)

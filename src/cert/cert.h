@@ -46,7 +46,6 @@ struct cert {
 #define CERT_MAGIC 0xce47ce47u
 #define CERT_CHAIN_MAX 16           /* certificates in one file */
 #define CERT_FILE_MAX (1024 * 1024) /* bytes of one PEM file */
-#define CERT_NAME_MAX 253           /* bytes of a DNS name as text (RFC 1035, 2.3.4) */
 
 /* What to load. */
 struct cert_files {
@@ -63,6 +62,7 @@ struct cert_files {
  * `err`, which names the file and says what to do. */
 struct cert *cert_load(const struct cert_files *files, struct err *err);
 
+/* References may be taken and given back in any thread; the last one frees. */
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 
@@ -70,8 +70,9 @@ void cert_unref(struct cert *cert);
  * expired, is not valid yet, or has no names to be chosen by. For the log and for `--check`. */
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);
 
-/* Is this a DNS name as certificates may hold it: labels of letters, digits, '-' and '_', perhaps "*." in
- * front? */
+/* Is this a DNS name as certificates may hold it: what hostname_check() takes, perhaps with "*." in front?
+ * One that ends in a number is let be: no client asks for it, and a certificate may list more than is asked
+ * for. */
 bool cert_dns_name_ok(const char *p, size_t len);
 
 /* "ECDSA P-256", "RSA", ... */

@@ -12,6 +12,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/str.h"
 

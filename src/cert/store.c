@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/hostname.h"
 
 #define STORE_MAGIC 0x5704e5e7u
 #define TLS12 0x0303
@@ -256,9 +257,9 @@ static const struct cert *pick(const struct cert_store *store, struct run run, c
 /* The runs for a name, best first: exact, then the wildcard for its parent. Returns how many there are. */
 static size_t runs_for(const struct cert_store *store, struct str sni, struct run ret[2])
 {
-    char name[CERT_NAME_MAX + 1];
+    char name[HOSTNAME_MAX + 1];
     size_t n = 0;
-    if (sni.len == 0 || sni.len > CERT_NAME_MAX)
+    if (sni.len == 0 || sni.len > HOSTNAME_MAX)
         return 0;
     memcpy(name, sni.p, sni.len);
     str_lower(name, sni.len);

@@ -32,9 +32,11 @@ struct trust_files {
  * NULL with `err` naming the file. */
 struct trust *trust_load(const struct trust_files *files, struct err *err);
 
+/* References may be taken and given back in any thread; the last one frees. */
 struct trust *trust_ref(struct trust *trust);
 void trust_unref(struct trust *trust);
 
+/* What trust_files called it. */
 const char *trust_name(const struct trust *trust);
 
 /* Has a CRL file changed (device, inode, size, time) or gone since it was read? Cheap (one stat a file). */

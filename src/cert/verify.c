@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verdict on a peer's chain: AWS-LC's path validation (RFC 5280, 6), our policy on CRLs and weak keys,
  * and words for what was wrong. */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -11,10 +10,9 @@
 #include <openssl/x509v3.h>
 
 #include "base/check.h"
+#include "base/hostname.h"
 #include "cert/pem.h"
 #include "cert/trust_internal.h"
-
-#define HOST_MAX 256
 
 /* One verification under way, and where it tells what it found. */
 struct verdict {
@@ -209,15 +207,13 @@ static int check_strength(struct verdict *v, X509_STORE_CTX *ctx)
 /* Ask for a name (RFC 9525) or an address. False when `host` is neither. */
 static bool set_host(X509_VERIFY_PARAM *param, const char *host)
 {
-    unsigned char ip[16];
-    size_t len = strlen(host);
-    if (inet_pton(AF_INET, host, ip) == 1)
-        return X509_VERIFY_PARAM_set1_ip(param, ip, 4);
-    if (inet_pton(AF_INET6, host, ip) == 1)
-        return X509_VERIFY_PARAM_set1_ip(param, ip, 16);
+    uint8_t ip[16];
+    size_t len = strlen(host), ip_len = hostname_address(host, ip);
+    if (ip_len > 0)
+        return X509_VERIFY_PARAM_set1_ip(param, ip, ip_len);
     if (len > 1 && host[len - 1] == '.') /* "example.com." is the same name, fully qualified */
         len--;
-    if (len == 0 || len >= HOST_MAX || host[0] == '.' || host[0] == '*')
+    if (len == 0 || len > HOSTNAME_MAX || host[0] == '.' || host[0] == '*')
         return false;
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
                                                X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

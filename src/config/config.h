@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
-#include "base/err.h"
+struct buf;
+struct err;
 
 /* Where something stands in the file; line 0: it does not (a default). */
 struct config_pos {
@@ -328,8 +328,10 @@ struct config *config_load(const char *path, struct buf *errors);
  * joined to. */
 struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors);
 
+/* NULL is allowed. */
 void config_free(struct config *c);
 
+/* The same for the client's file. */
 struct client_config *client_config_load(const char *path, struct buf *errors);
 struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors);
 void client_config_free(struct client_config *c);

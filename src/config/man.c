@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "config/keys.h"
 #include "config/value.h"
 
@@ -36,7 +37,7 @@ static bool put_names(struct buf *b, const struct schema_name *names)
 
 static bool put_range(struct buf *b, const struct schema_key *k)
 {
-    char low[VALUE_NUMBER_MAX], high[VALUE_NUMBER_MAX];
+    char low[UNIT_TEXT_MAX], high[UNIT_TEXT_MAX];
     return buf_printf(b, "From %s to %s.\n", value_show(k->type, k->min, low),
                       value_show(k->type, k->max, high));
 }

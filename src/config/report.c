@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/str.h"
 
 int report_add(struct report *r, struct config_pos at, const char *fmt, ...)

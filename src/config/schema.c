@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/err.h"
 
 /* What a list field looks like, whatever its items are. */
 struct any_list {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
+#include "base/err.h"
 #include "base/str.h"
 
 #define NAME_MAX_LEN 64
@@ -113,63 +113,25 @@ static int read_enum(const struct schema_value *v, void *ret, struct err *err)
 
 /* Numbers */
 
-struct unit {
-    const char *name;
-    int64_t worth;
-};
-
-/* From small to large; none of a kind that would be ambiguous (M, KB). */
-static const struct unit durations[] = {
-    {"ms", NSEC_PER_MSEC},      {"s", NSEC_PER_SEC},         {"m", 60 * NSEC_PER_SEC},
-    {"h", 3600 * NSEC_PER_SEC}, {"d", 86400 * NSEC_PER_SEC}, {NULL, 0},
-};
-static const struct unit sizes[] = {
-    {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0},
-};
-static const struct unit plain[] = {{"", 1}, {NULL, 0}};
-
 static const struct unit *units_of(const struct schema_type *type)
 {
-    return type == &value_duration ? durations : type == &value_size ? sizes : plain;
+    return type == &value_duration ? unit_durations : type == &value_size ? unit_sizes : unit_plain;
 }
 
-const char *value_show(const struct schema_type *type, int64_t number, char text[VALUE_NUMBER_MAX])
+const char *value_show(const struct schema_type *type, int64_t number, char text[UNIT_TEXT_MAX])
 {
-    const struct unit *best = units_of(type);
-    for (const struct unit *u = best; u->name != NULL; u++)
-        if (number % u->worth == 0)
-            best = u;
-    if (number == 0)
-        return "0";
-    snprintf(text, VALUE_NUMBER_MAX, "%lld%s", (long long)(number / best->worth), best->name);
-    return text;
-}
-
-/* Digits and a unit. A lone 0 needs none. */
-static bool parse_number(const char *text, const struct unit *units, int64_t *ret)
-{
-    char digits[20];
-    uint64_t n;
-    size_t len = strspn(text, "0123456789");
-    if (!str_copy(digits, sizeof(digits), text, len) || !str_u64(digits, INT64_MAX, &n))
-        return false;
-    for (const struct unit *u = units; u->name != NULL; u++) {
-        bool fits = strcmp(u->name, text + len) == 0 || strcmp(text, "0") == 0;
-        if (fits && !__builtin_mul_overflow((int64_t)n, u->worth, ret))
-            return true;
-    }
-    return false;
+    return unit_format(number, units_of(type), text);
 }
 
 static int read_number(const struct schema_value *v, int64_t *ret, struct err *err)
 {
     const struct schema_type *type = v->key->type;
-    char low[VALUE_NUMBER_MAX], high[VALUE_NUMBER_MAX];
+    char low[UNIT_TEXT_MAX], high[UNIT_TEXT_MAX];
     const char *min = value_show(type, v->key->min, low), *max = value_show(type, v->key->max, high);
     const char *form = type == &value_duration ? "a duration such as 250ms, 10s, 5m, 1h or 7d"
                        : type == &value_size   ? "a size such as 64KiB, 1MiB or a number of bytes"
                                                : "a whole number";
-    if (!parse_number(v->text, units_of(type), ret))
+    if (!unit_parse(v->text, units_of(type), ret))
         return value_refuse(v, err, "expected %s, from %s to %s", form, min, max);
     if (*ret < v->key->min || *ret > v->key->max)
         return value_refuse(v, err, "expected %s to %s", min, max);

@@ -3,6 +3,7 @@
 #ifndef CARDEA_CONFIG_VALUE_H
 #define CARDEA_CONFIG_VALUE_H
 
+#include "base/unit.h"
 #include "config/schema.h"
 
 extern const struct schema_type value_text;     /* config_text */
@@ -26,10 +27,8 @@ extern const struct schema_type value_backend; /* config_address: HOST:PORT or u
 extern const struct schema_type value_door;    /* config_address: HOST:PORT */
 extern const struct schema_type value_network; /* config_network: ADDRESS or ADDRESS/BITS */
 
-#define VALUE_NUMBER_MAX 32
-
 /* A number of that type as one would write it: "64KiB", "12h". */
-const char *value_show(const struct schema_type *type, int64_t number, char text[VALUE_NUMBER_MAX]);
+const char *value_show(const struct schema_type *type, int64_t number, char text[UNIT_TEXT_MAX]);
 
 /* "found 'TEXT', " and the rest. Returns -1. */
 int value_refuse(const struct schema_value *v, struct err *err, const char *fmt, ...)

@@ -6,41 +6,29 @@
 #include <sys/un.h>
 
 #include "base/check.h"
+#include "base/hostname.h"
 #include "base/hostport.h"
 #include "base/str.h"
 #include "config/value.h"
 
-#define DNS_NAME_MAX 253 /* RFC 1035, 2.3.4, as text */
-#define DNS_LABEL_MAX 63
 #define ALPN_MAX 255 /* RFC 7301, 3.1 */
 
 /* Names */
 
-/* What is wrong with a DNS name, or NULL. */
-static const char *dns_name_fault(const char *name)
+/* What is wrong with a DNS name, or NULL; the usual mistakes first, in words of their own. Whether it may end
+ * in a number is for the key to say. */
+static const char *name_fault(const char *name)
 {
-    size_t label = 0, len = strlen(name);
-    if (len == 0 || len > DNS_NAME_MAX)
-        return len == 0 ? "the name is empty" : "the name is longer than 253 bytes";
-    for (size_t i = 0; i <= len; i++) {
-        unsigned char c = (unsigned char)name[i];
-        if (c == '.' || c == '\0') {
-            if (label == 0)
-                return c == '\0' ? "leave out the last dot" : "a label is empty";
-            if (label > DNS_LABEL_MAX)
-                return "a label is longer than 63 bytes";
-            label = 0;
-            continue;
-        }
-        if (c >= 0x80)
+    size_t len = strlen(name);
+    if (strchr(name, '*') != NULL)
+        return "'*' stands for whole labels at the beginning only: *.NAME or **.NAME";
+    for (size_t i = 0; i < len; i++)
+        if (!isascii((unsigned char)name[i]))
             return "write it in its xn-- form";
-        if (c == '*')
-            return "'*' stands for whole labels at the beginning only: *.NAME or **.NAME";
-        if (!isalnum(c) && c != '-' && c != '_')
-            return "a name has letters, digits, '-', '_' and '.'";
-        label++;
-    }
-    return NULL;
+    if (len > 0 && name[len - 1] == '.')
+        return "leave out the last dot";
+    enum hostname_fault fault = hostname_check(name, len);
+    return fault == HOSTNAME_OK || fault == HOSTNAME_NUMBER ? NULL : hostname_fault_text(fault);
 }
 
 static int put_lower(const struct schema_value *v, void *ret, struct err *err)
@@ -54,13 +42,12 @@ static int put_lower(const struct schema_value *v, void *ret, struct err *err)
 static int read_sni(const struct schema_value *v, void *ret, struct err *err)
 {
     const char *name = v->text;
-    struct in_addr v4;
     if (strncmp(name, "**.", 3) == 0)
         name += 3;
     else if (strncmp(name, "*.", 2) == 0)
         name += 2;
-    const char *fault = strcmp(name, "*") == 0 ? "for any name leave 'sni' out" : dns_name_fault(name);
-    if (fault == NULL && inet_pton(AF_INET, name, &v4) == 1)
+    const char *fault = strcmp(name, "*") == 0 ? "for any name leave 'sni' out" : name_fault(name);
+    if (fault == NULL && hostname_check(name, strlen(name)) == HOSTNAME_NUMBER)
         fault = "a client that dials an address sends no server name; none matches it";
     if (fault != NULL)
         return value_refuse(v, err, "expected a server name, *.NAME, **.NAME or none: %s", fault);
@@ -70,7 +57,7 @@ static int read_sni(const struct schema_value *v, void *ret, struct err *err)
 static int read_host_pattern(const struct schema_value *v, void *ret, struct err *err)
 {
     const char *name = strncmp(v->text, "*.", 2) == 0 ? v->text + 2 : v->text;
-    const char *fault = dns_name_fault(name);
+    const char *fault = name_fault(name);
     if (fault != NULL)
         return value_refuse(v, err, "expected a DNS name or *.NAME: %s", fault);
     return put_lower(v, ret, err);
@@ -78,8 +65,8 @@ static int read_host_pattern(const struct schema_value *v, void *ret, struct err
 
 static int read_host(const struct schema_value *v, void *ret, struct err *err)
 {
-    struct in6_addr v6;
-    const char *fault = inet_pton(AF_INET6, v->text, &v6) == 1 ? NULL : dns_name_fault(v->text);
+    uint8_t ignored[16];
+    const char *fault = hostname_address(v->text, ignored) > 0 ? NULL : name_fault(v->text);
     if (fault != NULL)
         return value_refuse(v, err, "expected a DNS name or an IP address: %s", fault);
     return put_lower(v, ret, err);
@@ -151,8 +138,8 @@ static int read_listen(const struct schema_value *v, void *ret, struct err *err)
     }
     if (parse_address(v, v->text, expected, &a, err) < 0)
         return -1;
-    struct in6_addr addr;
-    if (a.host != NULL && inet_pton(AF_INET, a.host, &addr) != 1 && inet_pton(AF_INET6, a.host, &addr) != 1)
+    uint8_t ignored[16];
+    if (a.host != NULL && hostname_address(a.host, ignored) == 0)
         return value_refuse(v, err, "expected %s: a listener has an IP address, not a name", expected);
     return put_address(&a, ret, err);
 }

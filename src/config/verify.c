@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 /* A section or list that is still open. */
 struct frame {
@@ -327,30 +329,6 @@ static int read_text(struct reader *rd, const char *text, size_t len)
         fy_parser_destroy(parser);
     fy_diag_destroy(diag);
     return r;
-}
-
-/* Bytes of the character at p, or 0 when they are not UTF-8 (RFC 3629, 4: nothing overlong, no surrogates).
- */
-static size_t utf8_length(const char *p, size_t left)
-{
-    unsigned char c = (unsigned char)p[0], second_min = 0x80, second_max = 0xbf;
-    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-    if (n > left)
-        return 0;
-    if (c == 0xe0)
-        second_min = 0xa0;
-    else if (c == 0xf0)
-        second_min = 0x90;
-    else if (c == 0xed)
-        second_max = 0x9f;
-    else if (c == 0xf4)
-        second_max = 0x8f;
-    for (size_t i = 1; i < n; i++) {
-        unsigned char next = (unsigned char)p[i];
-        if (next < (i == 1 ? second_min : 0x80) || next > (i == 1 ? second_max : 0xbf))
-            return 0;
-    }
-    return n;
 }
 
 /* Only UTF-8 and no control characters but tab and line ends (YAML 1.2, 5.1). */

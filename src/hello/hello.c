@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* One pass over the message. Every read goes through a cursor, whose end is the end of the vector it is in,
+ * so no length of the client's reaches beyond the message. Lists are checked whole when they are met and kept
+ * as cursors: whoever walks one later need not look for faults any more.
+ *
+ * Time is linear in the message, but for the search for types sent twice, which HELLO_EXTENSIONS_MAX bounds.
+ */
 #include "hello/hello.h"
 
 #include "base/check.h"

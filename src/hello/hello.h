@@ -10,13 +10,14 @@
 #include <stdint.h>
 
 #include "base/cursor.h"
+#include "base/hostname.h"
 #include "base/str.h"
 #include "hello/reason.h"
 
 /* Real clients send about 20; beyond this a hello is refused. */
 #define HELLO_EXTENSIONS_MAX 128
 
-#define HELLO_NAME_MAX 253 /* a DNS name in text, without the trailing dot (RFC 1035) */
+#define HELLO_NAME_MAX HOSTNAME_MAX /* bytes of the name, without its last dot */
 
 enum hello_group {
     HELLO_GROUP_P256 = 0x0017,
@@ -70,7 +71,9 @@ struct hello {
  * who answers can judge. */
 enum hello_reason hello_parse(const uint8_t *message, size_t len, struct hello *ret);
 
-/* Take the next item off a copy of one of the lists above; false at the end. */
+/* Take the next item off a copy of one of the lists above; false at the end. What it gives lies in the
+ * message: an extension's body, a protocol's name (RFC 7301, 3.1), a key share's group and key (RFC
+ * 8446, 4.2.8). */
 bool hello_next_extension(struct cursor *list, uint16_t *ret_type, struct cursor *ret_body);
 bool hello_next_protocol(struct cursor *list, struct str *ret_protocol);
 bool hello_next_key_share(struct cursor *list, uint16_t *ret_group, struct cursor *ret_key);

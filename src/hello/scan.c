@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What is found here must be what the TLS library finds later in the same bytes, or a client could be routed
+ * by one name and served another. So whatever could be read in two ways is refused: an empty record, another
+ * record type in between, bytes behind the message in its last record.
+ *
+ * The state moves on by whole records. `need` says how many bytes the next step wants, so a client that sends
+ * byte by byte costs a comparison each, and no header is looked at more than a few times. `max` is compared
+ * with what is asked for, not with what has come: a length that can never be met is refused at once. */
 #include "hello/scan.h"
 
 #include <string.h>

@@ -171,12 +171,14 @@ static inline const char *link_error(const struct link *l)
     return l->error != NULL ? l->error : "unknown error";
 }
 
+/* For links: tell the owner. He may do anything with the link, also close it: touch it no more afterwards. */
 static inline void link_wake(struct link *l)
 {
     if (l->wake != NULL)
         l->wake(l);
 }
 
+/* For links: break, for a reason in static text. The first reason stays. */
 static inline enum link_status link_fail(struct link *l, const char *why)
 {
     if (l->error == NULL)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A wake is the last thing that a call does: whoever is woken runs at once and may read, write or close his
+ * end. A link that was closed leaves its peer with what had been written and then the end; or an error at
+ * once, when it aborted. */
 #include "link/mem_link.h"
 
 #include <stdlib.h>

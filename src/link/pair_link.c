@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Standard input and output as one link. A regular file can't be watched (epoll says EPERM); it is always
- * ready. */
+ * ready.
+ *
+ * O_NONBLOCK belongs to the open file, which other programs on the same terminal share: it is put back when
+ * the link is closed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -33,7 +33,11 @@ struct message {
     void (*run)(struct message *);
 };
 
+/* NULL with `err` when the kernel gives no descriptor. */
 struct loop *loop_new(struct err *err);
+
+/* Runs the tasks that were put off, since most of them free something; no event and no timer comes any more.
+ * Whoever has a watch closes its descriptor before. */
 void loop_free(struct loop *loop);
 
 /* Run until loop_stop(). Returns 0, or -1 with `err` set when the kernel refuses to wait. */
@@ -56,8 +60,11 @@ void loop_unwatch(struct loop *loop, struct watch *w);
 /* Change the events of interest. Returns 0, or -1 with errno set. */
 int loop_rewatch(struct loop *loop, struct watch *w, uint32_t events);
 
+/* Set or move a timer to the monotonic time `when`, in nanoseconds: see wheel_set(). wheel_cancel() takes it
+ * out. */
 void loop_set_timer(struct loop *loop, struct timer *t, int64_t when);
 
+/* Before the first loop_defer(). To take a task back, remove its `node` from the list. */
 void task_init(struct task *t, void (*run)(struct task *));
 
 /* Run the task at the end of the round; putting it off twice runs it once. */

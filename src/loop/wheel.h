@@ -27,6 +27,7 @@ struct wheel {
     struct list due;
 };
 
+/* An unset timer. */
 void timer_init(struct timer *t, void (*fire)(struct timer *));
 
 /* True while the timer waits to fire. */
@@ -35,6 +36,7 @@ static inline bool timer_is_set(const struct timer *t)
     return !list_empty(&t->node);
 }
 
+/* An empty wheel at the monotonic time `now`, in nanoseconds. */
 void wheel_init(struct wheel *w, int64_t now);
 
 /* Set (or move) a timer to fire at the monotonic time `when`; a time that has passed fires at the next tick.

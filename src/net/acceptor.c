@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Listeners are watched level-triggered: what is left in the queue after ACCEPTS_PER_ROUND makes an event in
+ * the next round, so a flood of new connections takes turns with those that are being served.
+ *
+ * A process without descriptors cannot accept, and the kernel would report the listener ready for ever. The
+ * reserved descriptor lets one client be taken and closed, which sees an end instead of silence; then the
+ * listener pauses for RETRY_NS. A client that has gone again costs nothing but its turn. */
 #include "net/acceptor.h"
 
 #include <errno.h>

@@ -13,7 +13,7 @@ struct acceptor {
     int reserve; /* a descriptor to give up when there are none left */
     bool paused;
     struct timer retry;
-    /* A new connection; the callee owns fd. */
+    /* A new connection; the callee owns fd. It may pause the acceptor, but not stop it. */
     void (*accepted)(struct acceptor *, int fd, const struct net_addr *peer);
     /* A client was let go because this process or the system has no descriptor or memory for it. */
     void (*refused)(struct acceptor *, int error);
@@ -25,9 +25,12 @@ int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *er
 
 /* Stop taking connections until acceptor_resume(); they wait in the kernel's queue. */
 void acceptor_pause(struct acceptor *a);
+
+/* Go on; harmless when it is not paused. */
 void acceptor_resume(struct acceptor *a);
 
-/* Take what is waiting, then close. */
+/* Take what is waiting (`accepted` is called for it), then close. Harmless when it is stopped already. The
+ * acceptor may be freed at the end of the round. */
 void acceptor_stop(struct acceptor *a);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hostname.h"
+
 struct net_addr net_addr_from(const struct sockaddr_storage *sa)
 {
     struct net_addr a = {.family = sa->ss_family};
@@ -60,11 +62,9 @@ const char *net_addr_format(const struct net_addr *a, char text[NET_ADDR_TEXT_MA
 bool net_addr_parse(const char *host, uint16_t port, struct net_addr *ret)
 {
     *ret = (struct net_addr){.port = port};
-    if (inet_pton(AF_INET, host, ret->ip) == 1)
-        ret->family = AF_INET;
-    else if (inet_pton(AF_INET6, host, ret->ip) == 1)
-        ret->family = AF_INET6;
-    return ret->family != AF_UNSPEC;
+    size_t len = hostname_address(host, ret->ip);
+    ret->family = len == 4 ? AF_INET : len == 16 ? AF_INET6 : AF_UNSPEC;
+    return len > 0;
 }
 
 bool net_addr_in(const struct net_addr *a, int family, const uint8_t *network, uint8_t prefix)

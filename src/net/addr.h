@@ -18,6 +18,7 @@ struct net_addr {
 
 #define NET_ADDR_TEXT_MAX 64
 
+/* Of any family; one without an address leaves only the family. */
 struct net_addr net_addr_from(const struct sockaddr_storage *sa);
 
 /* Fill a sockaddr and return its length; 0 for families without an address. */

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The DNS library opens, reads and closes its own sockets; we only watch them, level-triggered, as it tells
+ * us to. Nothing here waits for the network; what the library reads at once are small files of the system.
+ *
+ * A query cannot be taken back from the library. A cancelled one only forgets whom to call, and is freed when
+ * its answer or its timeout comes. The answer may also come from within the call that asks: then there is no
+ * handle to give out, and resolver_lookup() frees the query itself (`returned`, `finished`). */
 #include "net/resolver.h"
 
 #include <ares.h>
@@ -9,6 +15,9 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "loop/loop.h"
 
 /* A socket of the DNS library's. It opens and closes them; we only watch. */
 struct dns_socket {

@@ -6,12 +6,12 @@
 
 #include <stddef.h>
 
-#include "base/err.h"
-#include "loop/loop.h"
 #include "net/addr.h"
 
 #define RESOLVE_ADDRS_MAX 8
 
+struct err;
+struct loop;
 struct resolver;
 struct resolve_query;
 
@@ -25,13 +25,16 @@ enum resolve_status {
  * hand. */
 typedef void resolve_done(void *arg, enum resolve_status status, const struct net_addr *addrs, size_t count);
 
+/* Reads the system's configuration. NULL with `err`. */
 struct resolver *resolver_new(struct loop *loop, struct err *err);
 
-/* Cancels what is still asked. */
+/* Cancels what is still asked: no `done` is called, and the handles are gone. NULL is allowed. The loop must
+ * still be there. */
 void resolver_free(struct resolver *r);
 
-/* Look up a name or literal; the addresses carry `port`. Returns a handle to cancel with, or NULL when `done`
- * has been called already. */
+/* Look up a name or literal; the addresses carry `port`. The name is asked for as it stands: no search domain
+ * is added, since policy has judged this name and no other. Returns a handle to cancel with, or NULL when
+ * `done` has been called already. */
 struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint16_t port, resolve_done *done,
                                       void *arg);
 

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Back-pressure is one rule: a half that holds bytes does not read. So what a pipe holds one way is never
+ * more than one read, `appetite`, of which the far side took only a part, or what it was primed with; and a
+ * writer whose reader is slow fills the kernel's buffers and waits there.
+ *
+ * The scratch belongs to all pipes of the thread: bytes stay in it only from a read to the write that
+ * follows. Hence a pipe must not be run from within a link's call (a link in memory wakes at once): who is
+ * woken runs it afterwards.
+ *
+ * Per half, in this order: the source has ended, what is held is delivered, the far side is told (`shut`). */
 #include "pipe/pipe.h"
 
 #include <stdlib.h>

@@ -8,15 +8,13 @@
 #include "base/check.h"
 #include "base/str.h"
 
-#define LABEL_MAX 63
-
 static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-static struct policy_address from_v4(const struct in_addr *in)
+static struct policy_address from_v4(const void *ip)
 {
     struct policy_address a;
     memcpy(a.bytes, v4_prefix, sizeof(v4_prefix));
-    memcpy(a.bytes + sizeof(v4_prefix), in, sizeof(*in));
+    memcpy(a.bytes + sizeof(v4_prefix), ip, 4);
     return a;
 }
 
@@ -50,19 +48,14 @@ bool policy_address_is_unspecified(const struct policy_address *a)
 
 int policy_address_parse(const char *text, struct policy_address *ret)
 {
-    struct in_addr in;
-    struct in6_addr in6;
-    if (inet_pton(AF_INET, text, &in) == 1) {
-        /* Leading zeros are octal to some readers: only what prints as it was written has one meaning. */
-        char again[INET_ADDRSTRLEN];
-        if (inet_ntop(AF_INET, &in, again, sizeof(again)) == NULL || strcmp(again, text) != 0)
-            return -1;
-        *ret = from_v4(&in);
-        return 0;
-    }
-    if (inet_pton(AF_INET6, text, &in6) != 1)
+    uint8_t ip[16];
+    size_t len = hostname_address(text, ip);
+    if (len == 0)
         return -1;
-    memcpy(ret->bytes, &in6, sizeof(ret->bytes));
+    if (len == sizeof(ret->bytes))
+        memcpy(ret->bytes, ip, sizeof(ret->bytes));
+    else
+        *ret = from_v4(ip);
     return 0;
 }
 
@@ -72,34 +65,6 @@ void policy_address_text(const struct policy_address *a, char ret_text[POLICY_AD
     const char *text = inet_ntop(v4 ? AF_INET : AF_INET6, a->bytes + (v4 ? sizeof(v4_prefix) : 0), ret_text,
                                  POLICY_ADDRESS_MAX);
     CHECK(text != NULL);
-}
-
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
-/* Is every label there, and made of what names are made of? The text is in lower case. */
-static bool is_name(const char *p)
-{
-    size_t label = 0;
-    for (; *p != '\0'; p++) {
-        if (*p == '.' ? label == 0 : !is_name_char(*p) || label == LABEL_MAX)
-            return false;
-        label = *p == '.' ? 0 : label + 1;
-    }
-    return label > 0;
-}
-
-/* Would a resolver take this for a number? Decimal, octal and hexadecimal are told by the last label alone,
- * because no top-level domain begins with a digit and has only digits, or is 0x and hexadecimal digits. */
-static bool ends_in_number(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    const char *last = dot != NULL ? dot + 1 : name;
-    if (last[0] == '0' && last[1] == 'x')
-        return last[2 + strspn(last + 2, "0123456789abcdef")] == '\0';
-    return last[strspn(last, "0123456789")] == '\0';
 }
 
 static int parse_address(const char *shown, const char *text, struct policy_host *ret, struct err *err)
@@ -143,18 +108,15 @@ int policy_host_parse(const char *text, size_t len, struct policy_host *ret, str
     }
     if (strchr(name, ':') != NULL)
         return parse_address(shown, name, ret, err);
-    bool dot = name[len - 1] == '.';
-    if (dot)
-        name[len - 1] = '\0';
-    if (!is_name(name) || strlen(name) >= POLICY_HOST_MAX)
+    size_t n = len - (name[len - 1] == '.');
+    switch (hostname_check(name, n)) {
+    case HOSTNAME_OK:
+        str_copy(ret->name, sizeof(ret->name), name, n);
+        return 0;
+    case HOSTNAME_NUMBER: /* with its last dot: "127.0.0.1." is no address in the usual form */
+        return parse_address(shown, name, ret, err);
+    default:
         return err_set(err, "host \"%s\" is no DNS name: expected labels of 1 to 63 of a-z, 0-9, '-' and '_'",
                        shown);
-    if (!ends_in_number(name)) {
-        str_copy(ret->name, sizeof(ret->name), name, strlen(name));
-        return 0;
     }
-    /* The last dot comes back: "127.0.0.1." is no address in the usual form. */
-    if (dot)
-        name[len - 1] = '.';
-    return parse_address(shown, name, ret, err);
 }

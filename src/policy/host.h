@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host that a peer asks for, read so that what is checked is what is dialled.
- *
- * An address is a dotted quad without leading zeros or what RFC 4291, 2.2 allows for IPv6 (each has one
- * reading only). Whatever ends in a number but is no dotted quad ("127.1", "0x7f.1", "0177.0.0.1",
- * "2130706433", "127.0.0.1.") is refused, because resolvers take it for an address; so are zone ids and
- * the unspecified addresses. Everything else must be a DNS name. */
+/* A host that a peer asks for, read so that what is checked is what is dialled: a name or an address as
+ * base/hostname.h has them. What only looks like a name ("127.1", "0x7f.1", "2130706433") is refused, because
+ * resolvers take it for an address. Beyond what base/hostport.h refuses, so are the unspecified addresses,
+ * which reach this machine, and "127.0.0.1.", which is no address and must not become one here. */
 #ifndef CARDEA_POLICY_HOST_H
 #define CARDEA_POLICY_HOST_H
 
@@ -14,8 +12,9 @@
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "base/hostname.h"
 
-#define POLICY_HOST_MAX 254 /* bytes of a name with its NUL (RFC 1035, 2.3.4: 253 without a last dot) */
+#define POLICY_HOST_MAX (HOSTNAME_MAX + 1) /* bytes of a name with its NUL */
 
 /* 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 struct policy_address {

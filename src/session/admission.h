@@ -12,7 +12,9 @@
 
 struct admission;
 
+/* Counts of nothing, under a fresh key. Never NULL. */
 struct admission *admission_new(void);
+
 void admission_free(struct admission *a);
 
 enum admission_verdict { ADMIT_OK, ADMIT_TOO_MANY, ADMIT_TOO_MANY_OF_SOURCE };

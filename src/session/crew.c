@@ -8,6 +8,9 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/err.h"
+#include "loop/loop.h"
+#include "session/worker.h"
 
 /* A worker's word that its loop has ended. */
 struct parting {

@@ -3,7 +3,15 @@
 #ifndef CARDEA_SESSION_CREW_H
 #define CARDEA_SESSION_CREW_H
 
-#include "session/worker.h"
+#include <stddef.h>
+
+struct admission;
+struct err;
+struct loop;
+struct parting;
+struct sink_file;
+struct snapshot_shared;
+struct worker;
 
 struct crew {
     struct worker *worker;

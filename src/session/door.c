@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "loop/loop.h"
 #include "net/socket.h"
 #include "session/crew.h"
 #include "session/health.h"
 #include "session/session.h"
+#include "session/worker.h"
 
 #define DOOR_MAGIC 0xd0040001u
 #define TICK_NS NSEC_PER_SEC

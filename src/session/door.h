@@ -4,11 +4,18 @@
 #ifndef CARDEA_SESSION_DOOR_H
 #define CARDEA_SESSION_DOOR_H
 
-#include "base/buf.h"
-#include "loop/loop.h"
-#include "session/snapshot.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
+struct buf;
+struct config;
 struct door;
+struct err;
+struct front_binding;
+struct loop;
+struct route_counters;
+struct snapshot;
 
 /* Things that happen by themselves and that somebody may want to read, as one line of text. */
 typedef void door_notice(void *arg, const char *text);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A probe is one backend's timer and dial: the timer is the timeout while it dials and the interval while it
+ * rests. It takes a connection and closes it, no more. The workers only ever read `down`, so no order is
+ * needed between them and us. Backends outlive a reload and so does what is known of them, but not the run of
+ * outcomes against it. */
 #include "session/health.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "config/config.h"
 #include "tls/digest.h"
 

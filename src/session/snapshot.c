@@ -7,10 +7,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "hello/first_bytes.h"
 #include "session/shared.h"
+#include "tls/server.h"
 
 #define SNAPSHOT_MAGIC 0x54a95807u
 #define STANDING_FDS 10 /* of the control thread: standard ones, loop, signals, audit, admin listener */

@@ -15,8 +15,9 @@
 #include "session/front.h"
 #include "session/upstream.h"
 #include "tls/client.h"
-#include "tls/server.h"
 #include "tls/tickets.h"
+
+struct tls_server;
 
 /* What has been counted under a route's name. Outlives reloads. */
 struct route_stats {
@@ -51,8 +52,11 @@ struct snapshot_shared {
     struct list ticket_rings; /* struct ticket_ring */
 };
 
+/* For `workers` workers. `fronts` is borrowed and must outlive it. */
 void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const struct front_binding *fronts,
                           size_t fronts_len);
+
+/* After the last snapshot: counters, ticket keys and backends go. */
 void snapshot_shared_free(struct snapshot_shared *shared);
 
 /* A route made ready. */
@@ -98,6 +102,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
 /* Has a CRL file changed? */
 bool snapshot_stale(const struct snapshot *snap);
 
+/* One reference more, from any thread. */
 struct snapshot *snapshot_ref(struct snapshot *snap);
 
 /* From any thread; the last one frees. NULL is allowed. */

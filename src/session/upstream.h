@@ -39,6 +39,8 @@ void backend_registry_init(struct backend_registry *r);
  */
 struct backend *backend_get(struct backend_registry *r, const char *key, const char *host, uint16_t port);
 
+/* From any thread; NULL is allowed. Frees nothing: that is left to backend_registry_sweep(), since the list
+ * is the control thread's. */
 void backend_unref(struct backend *b);
 
 /* Free those that nobody refers to any more. */

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A session keeps the configuration that it began under through an epoch. Only this thread counts an epoch's
+ * holders, so a connection costs no atomic operation on a line that all workers share; the snapshot's own
+ * count moves once for each worker and reload.
+ *
+ * A listener that a new configuration drops is emptied before the new epoch is put in place: whoever waits in
+ * its queue gets the configuration under which he dialled. */
 #include "session/worker.h"
 
 #include <stdlib.h>

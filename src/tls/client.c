@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The peer must always prove itself: there is no way to make a client without a trust bundle. */
 #include "tls/client.h"
 
-#include <arpa/inet.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/hostname.h"
 #include "cert/cert.h"
 #include "cert/trust.h"
 #include "tls/params.h"
@@ -64,12 +65,6 @@ void tls_client_free(struct tls_client *client)
     free(client);
 }
 
-static bool is_address(const char *host)
-{
-    uint8_t ignored[16];
-    return inet_pton(AF_INET, host, ignored) == 1 || inet_pton(AF_INET6, host, ignored) == 1;
-}
-
 SSL *tls_client_ssl(const struct tls_client *client, const char *host, const char *sni,
                     struct tls_proof *ret_proof)
 {
@@ -78,7 +73,8 @@ SSL *tls_client_ssl(const struct tls_client *client, const char *host, const cha
     CHECK(ssl != NULL);
     SSL_set_connect_state(ssl);
     const char *name = sni != NULL ? sni : host;
-    if (!is_address(name)) /* RFC 6066, 3: addresses are not sent */
+    uint8_t ignored[16];
+    if (hostname_address(name, ignored) == 0) /* RFC 6066, 3: addresses are not sent */
         SSL_set_tlsext_host_name(ssl, name);
     *ret_proof = (struct tls_proof){.trust = client->trust, .host = strdup(host)};
     CHECK(ret_proof->host != NULL);

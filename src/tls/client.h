@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "link/link.h"
 
 struct cert;
+struct link;
 struct tls_client;
 struct tls_scratch;
 struct trust;
@@ -28,6 +28,7 @@ struct tls_client_params {
 /* Make a client, to be shared by all threads. NULL with `err` when the library refuses something. */
 struct tls_client *tls_client_new(const struct tls_client_params *params, struct err *err);
 
+/* After its last link. NULL is allowed. */
 void tls_client_free(struct tls_client *client);
 
 /* A client link on top of `lower` (taken over). `host`: the name or address that the peer must prove; it is

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The library tells what went wrong through a queue of the thread's own. tls_link.c empties it before each
+ * call, so its first entry belongs to the call that has just failed. */
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 

@@ -8,11 +8,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* A context with our cipher suites and the given versions and groups (IANA codepoints). NULL with `err`. */
+/* A context with our cipher suites and signature algorithms (RFC 9325, 4.2) and the given versions and groups
+ * (IANA codepoints; none: the library's). No session is cached in it. NULL with `err`. */
 SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *groups, size_t groups_len,
                         struct err *err);
 
-/* Append protocol names as a ProtocolNameList without its outer length (RFC 7301, 3.1). */
+/* Append protocol names as a ProtocolNameList without its outer length (RFC 7301, 3.1). False with `err` when
+ * one has not 1 to 255 bytes. */
 bool tls_params_alpn(const char *const *names, size_t count, struct buf *ret, struct err *err);
 
 #endif

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The ClientHello has been read before TLS begins, so the context, with its certificate, is chosen up front
+ * and no callback of the library's decides it. There is one context for each certificate, made when the
+ * configuration is loaded and only read afterwards, by all workers. */
 #include "tls/server.h"
 
 #include <openssl/sha.h>

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "cert/store.h"
-#include "link/link.h"
 
+struct link;
 struct tickets;
 struct tls_scratch;
 struct tls_server;
@@ -39,6 +39,7 @@ struct tls_server_params {
 /* Make a server. NULL with `err` when the library refuses a certificate or group. */
 struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
 
+/* After its last link. NULL is allowed. */
 void tls_server_free(struct tls_server *server);
 
 /* Who is coming, from the ClientHello that was peeked at. */

@@ -20,6 +20,7 @@ void tickets_free(struct tickets *t);
 /* Begin to seal with a new key. From one thread (control); workers notice without locking. */
 void tickets_rotate(struct tickets *t);
 
+/* What was passed to tickets_new(). */
 int64_t tickets_lifetime(const struct tickets *t);
 
 /* Let a server context issue and accept tickets of this ring, which must outlive it. */

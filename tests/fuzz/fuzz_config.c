@@ -2,6 +2,7 @@
 /* Any bytes as a configuration file: no crash, no leak, and an error text whenever it is refused. */
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "config/config.h"
 

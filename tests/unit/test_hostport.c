@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/hostport.h"
