@@ -221,7 +221,7 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
         return -1;
     w->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
     CHECK(w->pipe_scratch.data != NULL);
-    tls_scratch_init(&w->tls_scratch);
+    tls_scratch_init(&w->tls_scratch, w->loop);
     return 0;
 }
 
