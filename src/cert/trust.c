@@ -52,16 +52,17 @@ static int add_anchor(void *arg, const char *type, const uint8_t *der, size_t le
 
 static int add_crl(struct reading *r, const uint8_t *der, size_t len, struct err *err)
 {
-    const uint8_t *end = der;
-    X509_CRL *crl = d2i_X509_CRL(NULL, &end, (long)len);
-    if (crl == NULL || end != der + len) {
-        X509_CRL_free(crl);
-        return err_set(err, "CRL %zu cannot be read", r->found + 1);
-    }
-    int rc = X509_STORE_add_crl(r->trust->store, crl) ? 0 : err_set(err, "out of memory");
-    X509_CRL_free(crl);
+    struct trust *trust = r->trust;
+    struct crl **more = reallocarray(trust->crls, trust->crls_len + 1, sizeof(struct crl *));
+    if (more == NULL)
+        return err_set(err, "out of memory");
+    trust->crls = more;
+    more[trust->crls_len] = crl_read(der, len, err);
+    if (more[trust->crls_len] == NULL)
+        return err_prefix(err, "CRL %zu", r->found + 1);
+    trust->crls_len++;
     r->found++;
-    return rc;
+    return 0;
 }
 
 static int add_crl_block(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
@@ -173,14 +174,18 @@ static struct trust *trust_new(const struct trust_files *files)
     return trust;
 }
 
-/* Every certificate in the bundle is an anchor (PARTIAL_CHAIN), found before what the peer sends
- * (TRUSTED_FIRST). */
-static void set_flags(struct trust *trust)
+/* Check the CRLs whose issuers are in the bundle now rather than at the first client. What comes of it is
+ * kept with the CRL, and one that nobody here has signed is no error: its issuer may be an intermediate that
+ * peers send. */
+static void prove_crls(struct trust *trust)
 {
-    unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST;
-    if (trust->crl_len > 0)
-        flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
-    X509_STORE_set_flags(trust->store, flags);
+    const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(trust->store);
+    for (size_t i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        for (size_t k = 0; cert != NULL && k < trust->crls_len; k++)
+            if (crl_is_from(trust->crls[k], cert))
+                (void)crl_is_signed_by(trust->crls[k], cert);
+    }
 }
 
 struct trust *trust_load(const struct trust_files *files, struct err *err)
@@ -196,13 +201,16 @@ struct trust *trust_load(const struct trust_files *files, struct err *err)
         rc = read_ca_file(trust, files->ca[i], err);
     for (size_t i = 0; i < files->crl_len && rc == 0; i++)
         rc = read_crl_file(trust, files->crl[i], &trust->stamps[i], err);
+    if (rc == 0)
+        prove_crls(trust);
     ERR_clear_error();
     if (rc < 0) {
         err_prefix(err, "trust bundle %s", files->name);
         trust_unref(trust);
         return NULL;
     }
-    set_flags(trust);
+    /* Every certificate in the bundle is an anchor, found before what the peer sends. */
+    X509_STORE_set_flags(trust->store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
     return trust;
 }
 
@@ -239,6 +247,9 @@ void trust_unref(struct trust *trust)
     if (__atomic_sub_fetch(&trust->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     X509_STORE_free(trust->store);
+    for (size_t i = 0; i < trust->crls_len; i++)
+        crl_free(trust->crls[i]);
+    free(trust->crls);
     free_paths(trust->ca, trust->ca_len);
     free_paths(trust->crl, trust->crl_len);
     free(trust->stamps);

@@ -8,6 +8,7 @@
 
 #include <openssl/x509.h>
 
+#include "cert/crl.h"
 #include "cert/trust.h"
 
 /* What tells one version of a file from the next. */
@@ -23,8 +24,10 @@ struct trust {
     uint32_t refs; /* atomic */
     char *name;
     /* Never written to once trust_load() is done. Verifying threads share it: AWS-LC takes its (write) lock
-     * while it looks for an issuer or a CRL, not while it checks signatures. */
+     * while it looks for an issuer, not while it checks signatures. */
     X509_STORE *store;
+    struct crl **crls; /* of all CRL files */
+    size_t crls_len;
     char **ca;
     size_t ca_len;
     char **crl;

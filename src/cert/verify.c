@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verdict on a peer's chain: AWS-LC's path validation (RFC 5280, 6), our policy on CRLs and weak keys,
- * and words for what was wrong. */
+/* The verdict on a peer's chain: AWS-LC's path validation (RFC 5280, 6.1), then CRLs and weak keys by our own
+ * rules, and words for what was wrong. */
 #include <string.h>
 
 #include <openssl/err.h>
@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/hostname.h"
+#include "cert/crl.h"
 #include "cert/pem.h"
 #include "cert/trust_internal.h"
 
@@ -25,60 +26,6 @@ struct verdict {
 
 /* Record a refusal; returns -1. */
 #define REFUSE(verdict, code, ...) ((verdict)->alert = (code), err_set((verdict)->err, __VA_ARGS__))
-
-/* CRL policy
- * ----------------------------------------------------------------------------------------------------- */
-
-static void describe_revoked(struct verdict *v, X509_STORE_CTX *ctx, const char *subject)
-{
-    X509_REVOKED *entry = NULL;
-    X509_CRL *crl = X509_STORE_CTX_get0_current_crl(ctx);
-    int64_t when = 0;
-    char text[PEM_TIME_MAX];
-    if (crl != NULL && X509_CRL_get0_by_cert(crl, &entry, X509_STORE_CTX_get_current_cert(ctx)) &&
-        ASN1_TIME_to_posix(X509_REVOKED_get0_revocationDate(entry), &when))
-        REFUSE(v, TRUST_ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked on %s", subject,
-               pem_time_text(when, text));
-    else
-        REFUSE(v, TRUST_ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked", subject);
-}
-
-/* Has an anchor a CRL to answer to? No: we trust it because the bundle says so, not because somebody signed
- * it. */
-static bool is_anchor(X509_STORE_CTX *ctx)
-{
-    int depth = X509_STORE_CTX_get_error_depth(ctx);
-    return depth > 0 && (size_t)depth + 1 == sk_X509_num(X509_STORE_CTX_get0_chain(ctx));
-}
-
-/* Called by AWS-LC for each certificate and each problem; 1 goes on. A CRL may be missing for all but the
- * leaf's issuer. The revoked one's date is only to be had from here. */
-static int on_problem(int ok, X509_STORE_CTX *ctx)
-{
-    struct verdict *v = X509_STORE_CTX_get_app_data(ctx);
-    if (ok)
-        return 1;
-    char subject[PEM_NAME_MAX];
-    switch (X509_STORE_CTX_get_error(ctx)) {
-    case X509_V_ERR_UNABLE_TO_GET_CRL:
-        return X509_STORE_CTX_get_error_depth(ctx) > 0;
-    case X509_V_ERR_CRL_HAS_EXPIRED:
-    case X509_V_ERR_CRL_NOT_YET_VALID:
-    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
-    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
-    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
-    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
-    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
-        return is_anchor(ctx);
-    case X509_V_ERR_CERT_REVOKED:
-        if (is_anchor(ctx))
-            return 1;
-        describe_revoked(v, ctx, pem_subject_text(X509_STORE_CTX_get_current_cert(ctx), subject));
-        return 0;
-    default:
-        return 0;
-    }
-}
 
 /* Words
  * ----------------------------------------------------------------------------------------------------------
@@ -109,23 +56,6 @@ static int refuse_issuer(struct verdict *v, const X509 *cert, const char *subjec
                   issuer, subject, v->trust->name);
 }
 
-/* Problems with a CRL: the certificate may be good, but we cannot know. */
-static int refuse_crl(struct verdict *v, int code, const X509 *cert, const char *subject)
-{
-    char issuer[PEM_NAME_MAX];
-    const char *what = code == X509_V_ERR_UNABLE_TO_GET_CRL       ? "has no CRL"
-                       : code == X509_V_ERR_CRL_HAS_EXPIRED       ? "has only a CRL that has expired"
-                       : code == X509_V_ERR_CRL_NOT_YET_VALID     ? "has only a CRL that is not valid yet"
-                       : code == X509_V_ERR_CRL_SIGNATURE_FAILURE ? "has a CRL that it did not sign"
-                                                                  : "has a CRL that cannot be used";
-    if (cert != NULL)
-        pem_name_text(X509_get_issuer_name(cert), issuer);
-    return REFUSE(v, TRUST_ALERT_CERTIFICATE_UNKNOWN,
-                  "issuer '%s' of certificate '%s' %s in trust bundle %s, so it may be revoked (%s)",
-                  cert != NULL ? issuer : "?", subject, what, v->trust->name,
-                  X509_verify_cert_error_string(code));
-}
-
 static int explain(struct verdict *v, X509_STORE_CTX *ctx)
 {
     int code = X509_STORE_CTX_get_error(ctx);
@@ -147,8 +77,6 @@ static int explain(struct verdict *v, X509_STORE_CTX *ctx)
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
         return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE,
                       "certificate '%s' was not signed by the key of its issuer", subject);
-    case X509_V_ERR_CERT_REVOKED:
-        return -1; /* described when it was found */
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE,
@@ -160,15 +88,6 @@ static int explain(struct verdict *v, X509_STORE_CTX *ctx)
                       v->purpose == TRUST_CLIENT ? "client" : "server");
     case X509_V_ERR_INVALID_CA:
         return REFUSE(v, TRUST_ALERT_UNKNOWN_CA, "certificate '%s' signed another but is not a CA", subject);
-    case X509_V_ERR_UNABLE_TO_GET_CRL:
-    case X509_V_ERR_CRL_HAS_EXPIRED:
-    case X509_V_ERR_CRL_NOT_YET_VALID:
-    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
-    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
-    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
-    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
-    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
-        return refuse_crl(v, code, cert, subject);
     case X509_V_ERR_OUT_OF_MEM:
         return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
     default:
@@ -204,6 +123,91 @@ static int check_strength(struct verdict *v, X509_STORE_CTX *ctx)
     return 0;
 }
 
+/* Revocation
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Why a CRL does not help; goes on "issuer 'X' of certificate 'Y' ". */
+static const char *const crl_faults[] = {
+    [CRL_NONE] = "has no CRL",
+    [CRL_UNREADABLE] = "has only a CRL with extensions or dates that cannot be read",
+    [CRL_UNKNOWN_CRITICAL] = "has only a CRL with a critical extension that is not known here",
+    [CRL_DELTA] = "has only a delta CRL",
+    [CRL_INDIRECT] = "has only an indirect CRL",
+    [CRL_SOME_REASONS] = "has only a CRL for some of the reasons to revoke",
+    [CRL_OTHER_SCOPE] = "has only a CRL for other certificates (issuing distribution point)",
+    [CRL_EXPIRED] = "has only a CRL that has expired",
+    [CRL_NOT_YET_VALID] = "has only a CRL that is not valid yet",
+    [CRL_MAY_NOT_SIGN] = "has only a CRL that it may not sign (keyUsage)",
+    [CRL_NOT_SIGNED] = "has only a CRL that it did not sign",
+};
+
+static int refuse_crl(struct verdict *v, const X509 *cert, enum crl_fault fault)
+{
+    char issuer[PEM_NAME_MAX], subject[PEM_NAME_MAX];
+    CHECK(fault < CRL_GOOD);
+    pem_name_text(X509_get_issuer_name(cert), issuer);
+    return REFUSE(v, TRUST_ALERT_CERTIFICATE_UNKNOWN,
+                  "issuer '%s' of certificate '%s' %s in trust bundle %s, so it may be revoked", issuer,
+                  pem_subject_text(cert, subject), crl_faults[fault], v->trust->name);
+}
+
+static int refuse_revoked(struct verdict *v, const X509 *cert, int64_t when)
+{
+    char subject[PEM_NAME_MAX], text[PEM_TIME_MAX];
+    pem_subject_text(cert, subject);
+    if (when == CRL_NO_DATE)
+        return REFUSE(v, TRUST_ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked", subject);
+    return REFUSE(v, TRUST_ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked on %s", subject,
+                  pem_time_text(when, text));
+}
+
+/* The newest CRL that tells about `cert`, or NULL with the reason. The issuer itself comes first; another key
+ * of its name counts, where it stands above in the same chain, when the issuer has no CRL at all. */
+static const struct crl *find_crl(const struct trust *trust, const STACK_OF(X509) * chain, size_t at,
+                                  int64_t now, enum crl_fault *ret_fault)
+{
+    X509 *cert = sk_X509_value(chain, at);
+    const struct crl *best = NULL;
+    size_t n = sk_X509_num(chain);
+    *ret_fault = CRL_NONE;
+    for (size_t i = MIN(at + 1, n - 1); i < n && *ret_fault == CRL_NONE; i++) {
+        X509 *issuer = sk_X509_value(chain, i);
+        if (X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) != 0)
+            continue;
+        for (size_t k = 0; k < trust->crls_len; k++) {
+            struct crl *crl = trust->crls[k];
+            if (!crl_is_from(crl, issuer))
+                continue;
+            enum crl_fault fault = crl_judge(crl, cert, issuer, now);
+            if (fault == CRL_GOOD && (best == NULL || crl_is_newer(crl, best)))
+                best = crl;
+            *ret_fault = MAX(*ret_fault, fault);
+        }
+    }
+    return best;
+}
+
+/* RFC 5280, 6.3, on a chain that is proven. A CRL may be missing for all but the leaf's issuer. Has an anchor
+ * a CRL to answer to? No: we trust it because the bundle says so, not because somebody signed it. */
+static int check_revocation(struct verdict *v, X509_STORE_CTX *ctx, int64_t now)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    size_t n = sk_X509_num(chain);
+    if (v->trust->crl_len == 0)
+        return 0;
+    for (size_t i = 0; i == 0 || i + 1 < n; i++) {
+        const X509 *cert = sk_X509_value(chain, i);
+        enum crl_fault fault;
+        int64_t when;
+        const struct crl *crl = find_crl(v->trust, chain, i, now, &fault);
+        if (crl == NULL && (i == 0 || fault != CRL_NONE))
+            return refuse_crl(v, cert, fault);
+        if (crl != NULL && crl_has(crl, cert, &when))
+            return refuse_revoked(v, cert, when);
+    }
+    return 0;
+}
+
 /* Ask for a name (RFC 9525) or an address. False when `host` is neither. */
 static bool set_host(X509_VERIFY_PARAM *param, const char *host)
 {
@@ -224,17 +228,16 @@ static int run(struct verdict *v, X509_STORE_CTX *ctx, int64_t now)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
     int purpose = v->purpose == TRUST_CLIENT ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
-    if (!X509_STORE_CTX_set_purpose(ctx, purpose) || !X509_STORE_CTX_set_app_data(ctx, v))
+    if (!X509_STORE_CTX_set_purpose(ctx, purpose))
         return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
     if (v->host != NULL && !set_host(param, v->host))
         return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR,
                       "'%s' is not a name that a certificate can be checked for", v->host);
     X509_VERIFY_PARAM_set_depth(param, TRUST_CHAIN_MAX);
     X509_STORE_CTX_set_time_posix(ctx, 0, now);
-    X509_STORE_CTX_set_verify_cb(ctx, on_problem);
     if (X509_verify_cert(ctx) != 1)
         return explain(v, ctx);
-    return check_strength(v, ctx);
+    return check_strength(v, ctx) == 0 ? check_revocation(v, ctx, now) : -1;
 }
 
 static int verify_parsed(struct verdict *v, X509 *leaf, STACK_OF(X509) * others, int64_t now)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event loop: one per thread. Edge-triggered readiness of descriptors, deadlines, work put off to the end
  * of the round, and messages from other threads. Everything but loop_post() and loop_stop() belongs to the
- * loop's thread. */
+ * loop's thread, and loop_watch() where it says otherwise. */
 #ifndef CARDEA_LOOP_LOOP_H
 #define CARDEA_LOOP_LOOP_H
 
@@ -50,7 +50,9 @@ void loop_stop(struct loop *loop);
 int64_t loop_now(const struct loop *loop);
 
 /* Watch a descriptor, edge-triggered unless `events` lacks EPOLLET. Returns 0, or -1 with errno set. Closing
- * the descriptor ends the watch; set fd to -1 then, so that an event already fetched is dropped. */
+ * the descriptor ends the watch; set fd to -1 then, so that an event already fetched is dropped. With no
+ * events (loop_rewatch() names them later) it may be called in another thread, which then posts the watch
+ * over. */
 int loop_watch(struct loop *loop, struct watch *w, int fd, uint32_t events,
                void (*ready)(struct watch *, uint32_t));
 

@@ -91,21 +91,27 @@ static void on_retry(struct timer *t)
     acceptor_resume(CONTAINER_OF(t, struct acceptor, retry));
 }
 
-int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *err)
+int acceptor_prepare(struct acceptor *a, struct loop *loop, int fd, struct err *err)
 {
     CHECK(a->accepted != NULL && a->refused != NULL);
     a->loop = loop;
-    a->paused = false;
+    a->paused = true;
     timer_init(&a->retry, on_retry);
     a->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (loop_watch(loop, &a->watch, fd, EPOLLIN, on_ready) ==
-        0) /* level-triggered: it takes turns with the rest */
+    if (loop_watch(loop, &a->watch, fd, 0, on_ready) == 0)
         return 0;
     err_errno(err, errno, "cannot watch a listener");
-    close(fd);
-    if (a->reserve >= 0)
-        close(a->reserve);
+    a->watch.fd = fd;
+    acceptor_abandon(a);
     return -1;
+}
+
+int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *err)
+{
+    if (acceptor_prepare(a, loop, fd, err) != 0)
+        return -1;
+    acceptor_resume(a);
+    return 0;
 }
 
 void acceptor_pause(struct acceptor *a)
@@ -119,7 +125,7 @@ void acceptor_resume(struct acceptor *a)
 {
     wheel_cancel(&a->retry);
     if (a->paused && a->watch.fd >= 0)
-        loop_rewatch(a->loop, &a->watch, EPOLLIN);
+        loop_rewatch(a->loop, &a->watch, EPOLLIN); /* level-triggered: it takes turns with the rest */
     a->paused = false;
 }
 
@@ -133,6 +139,11 @@ void acceptor_stop(struct acceptor *a)
         if (!accept_one(a))
             break;
     wheel_cancel(&a->retry);
+    acceptor_abandon(a);
+}
+
+void acceptor_abandon(struct acceptor *a)
+{
     close(a->watch.fd);
     a->watch.fd = -1;
     if (a->reserve >= 0)

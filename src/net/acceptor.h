@@ -19,8 +19,12 @@ struct acceptor {
     void (*refused)(struct acceptor *, int error);
 };
 
-/* Begin to accept on `fd`, which the acceptor owns from then on. Set `accepted` and `refused` before. -1 with
- * `err`. */
+/* Take over `fd` (also on failure, when it is closed), but accept nothing before acceptor_resume(): all that
+ * can fail is done here, and it may be called in another thread than the loop's. Set `accepted` and `refused`
+ * before. -1 with `err`. */
+int acceptor_prepare(struct acceptor *a, struct loop *loop, int fd, struct err *err);
+
+/* The same, and begin to accept. */
 int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *err);
 
 /* Stop taking connections until acceptor_resume(); they wait in the kernel's queue. */
@@ -32,5 +36,8 @@ void acceptor_resume(struct acceptor *a);
 /* Take what is waiting (`accepted` is called for it), then close. Harmless when it is stopped already. The
  * acceptor may be freed at the end of the round. */
 void acceptor_stop(struct acceptor *a);
+
+/* Close one that was prepared and never resumed; in any thread. */
+void acceptor_abandon(struct acceptor *a);
 
 #endif

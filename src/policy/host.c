@@ -46,6 +46,47 @@ bool policy_address_is_unspecified(const struct policy_address *a)
     return memcmp(a->bytes + from, zeros, sizeof(zeros) - from) == 0;
 }
 
+/* Where forms of IPv6 addresses hold IPv4. */
+static const struct embedding {
+    uint8_t prefix[12];
+    uint8_t prefix_len; /* bytes */
+    uint8_t at[4];
+    uint8_t flip; /* each byte is XORed with this */
+} embeddings[] = {
+    {{0x00, 0x64, 0xff, 0x9b}, 12, {12, 13, 14, 15}, 0},
+    /* 64:ff9b:1::/48 is for prefixes of one's own choice in it; RFC 6052, 2.2 has a layout for each length.
+     */
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 6, {6, 7, 9, 10}, 0},
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 6, {7, 9, 10, 11}, 0},
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 6, {9, 10, 11, 12}, 0},
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 6, {12, 13, 14, 15}, 0},
+    {{0x20, 0x02}, 2, {2, 3, 4, 5}, 0},
+    {{0x20, 0x01, 0x00, 0x00}, 4, {4, 5, 6, 7}, 0},
+    {{0x20, 0x01, 0x00, 0x00}, 4, {12, 13, 14, 15}, 0xff},
+    {{0}, 12, {12, 13, 14, 15}, 0},
+};
+
+size_t policy_address_embedded(const struct policy_address *a, struct policy_address ret[POLICY_EMBEDDED_MAX])
+{
+    static const struct policy_address loopback = {{[15] = 1}};
+    size_t n = 0;
+    if (memcmp(a, &loopback, sizeof(loopback)) == 0 || policy_address_is_unspecified(a))
+        return 0;
+    for (size_t i = 0; i < ARRAY_LEN(embeddings); i++) {
+        const struct embedding *e = &embeddings[i];
+        if (memcmp(a->bytes, e->prefix, e->prefix_len) != 0)
+            continue;
+        struct in_addr in;
+        uint8_t bytes[4];
+        for (size_t k = 0; k < sizeof(bytes); k++)
+            bytes[k] = a->bytes[e->at[k]] ^ e->flip;
+        memcpy(&in, bytes, sizeof(in));
+        CHECK(n < POLICY_EMBEDDED_MAX);
+        ret[n++] = from_v4(&in);
+    }
+    return n;
+}
+
 int policy_address_parse(const char *text, struct policy_address *ret)
 {
     uint8_t ip[16];

@@ -204,7 +204,7 @@ static enum target_match row_match(const struct row *r, const struct question *q
     enum target_match best = r->deny && r->target_count == 0 ? TARGET_YES : TARGET_NO;
     for (size_t i = 0; i < r->target_count && best != TARGET_YES; i++)
         if (target_match_port(r->targets + i, q->port))
-            best = MAX(best, target_match_host(r->targets + i, q->host, q->address));
+            best = MAX(best, target_match_host(r->targets + i, q->host, q->address, r->deny));
     return best;
 }
 
@@ -220,9 +220,9 @@ static void consider_near(const struct row *r, const struct question *q, int *be
     }
     for (size_t i = 0; i < r->target_count; i++) {
         const struct target *t = r->targets + i;
-        int nearness = target_match_host(t, q->host, q->address) == TARGET_YES ? 3
-                       : target_match_port(t, q->port)                         ? 2
-                                                                               : 1;
+        int nearness = target_match_host(t, q->host, q->address, false) == TARGET_YES ? 3
+                       : target_match_port(t, q->port)                                ? 2
+                                                                                      : 1;
         if (nearness > *best) {
             *best = nearness;
             v->near_rule = r->name;

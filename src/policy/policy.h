@@ -15,8 +15,10 @@
  * policy_reach_address() about each address (after ALLOW too: see below) and dials only those that it allows.
  *
  * Addresses are compared as numbers; IPv4-mapped IPv6 ones (::ffff:0:0/96) are IPv4 throughout, so [::]/0
- * does not match them. The unspecified addresses 0.0.0.0 and :: are never allowed: they would connect to this
- * machine itself. */
+ * does not match them. A deny row for a network of IPv4 holds as well against IPv6 addresses that a
+ * translator or tunnel would lead there (NAT64, 6to4, Teredo: policy_address_embedded()); an allow row does
+ * not, since whether such a path exists, and where it ends, is for the network to say. The unspecified
+ * addresses 0.0.0.0 and :: are never allowed: they would connect to this machine itself. */
 #ifndef CARDEA_POLICY_POLICY_H
 #define CARDEA_POLICY_POLICY_H
 

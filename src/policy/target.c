@@ -205,8 +205,18 @@ static bool net_has(const struct target *t, const struct policy_address *a)
     return rest == 0 || ((a->bytes[whole] ^ t->base.bytes[whole]) >> (8 - rest)) == 0;
 }
 
+static bool net_has_embedded(const struct target *t, const struct policy_address *a)
+{
+    struct policy_address inside[POLICY_EMBEDDED_MAX];
+    size_t n = policy_address_embedded(a, inside);
+    for (size_t i = 0; i < n; i++)
+        if (net_has(t, &inside[i]))
+            return true;
+    return false;
+}
+
 enum target_match target_match_host(const struct target *t, const struct policy_host *host,
-                                    const struct policy_address *address)
+                                    const struct policy_address *address, bool deny)
 {
     CHECK(!host->is_address || address != NULL);
     switch (t->kind) {
@@ -220,5 +230,5 @@ enum target_match target_match_host(const struct target *t, const struct policy_
     CHECK(t->kind == TARGET_NET);
     if (address == NULL)
         return TARGET_MAYBE;
-    return net_has(t, address) ? TARGET_YES : TARGET_NO;
+    return net_has(t, address) || (deny && net_has_embedded(t, address)) ? TARGET_YES : TARGET_NO;
 }

@@ -36,9 +36,10 @@ enum target_match {
     TARGET_YES,
 };
 
-/* Does it hold for this host, going by `address` (NULL: not known yet)? The port is not looked at. */
+/* Does it hold for this host, going by `address` (NULL: not known yet)? The port is not looked at. Of a row
+ * that denies (`deny`), a network of IPv4 holds the IPv6 addresses too that lead into it by translation. */
 enum target_match target_match_host(const struct target *t, const struct policy_host *host,
-                                    const struct policy_address *address);
+                                    const struct policy_address *address, bool deny);
 
 static inline bool target_match_port(const struct target *t, uint16_t port)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A reload has a point of no return. Before it everything that can fail is done: the file is parsed,
- * certificates are read, tables built, sockets bound, the audit file opened; a failure there drops the new
- * and leaves the old untouched. After it the new snapshot is only handed to each worker by message, which
- * cannot fail. Sessions keep the snapshot that they began under (through their worker's epoch), and the last
- * of them frees it, in whichever thread that is. */
+ * certificates are read, tables built, sockets bound and watched, the audit file opened; a failure there
+ * drops the new and leaves the old untouched. After it the new snapshot is only handed to each worker by
+ * message, which cannot fail. Sessions keep the snapshot that they began under (through their worker's
+ * epoch), and the last of them frees it, in whichever thread that is. */
 #include "session/door.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ struct reload {
     struct door *door;
     struct reload *next;
     struct snapshot *snap;
-    int *fds; /* workers * listeners; -1: keep */
+    struct port **ports; /* workers * listeners; NULL: keep */
     door_reloaded *done;
     void *arg;
 };
@@ -75,51 +75,53 @@ static bool has_listener(const struct snapshot *snap, const char *key)
     return false;
 }
 
-static void close_sockets(int *fds, size_t count)
+static void drop_ports(struct port **ports, size_t count)
 {
-    for (size_t i = 0; fds != NULL && i < count; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    free(fds);
+    for (size_t i = 0; i < count; i++)
+        worker_port_drop(ports[i]);
+    free(ports);
 }
 
-static int bind_listener(const struct config_listener *l, int *fds, size_t stride, size_t workers,
-                         struct err *err)
+/* A socket for each worker, `stride` apart in `ports`. */
+static int bind_listener(struct crew *crew, const struct config_listener *l, struct port **ports,
+                         size_t stride, struct err *err)
 {
     const struct config_address *a = &l->address;
     if (a->path != NULL)
         return err_set(err, "listeners take TCP addresses, found %s", a->text.text);
     if (socket_probe_tcp(a->host, a->port, err) != 0)
         return -1;
-    for (size_t w = 0; w < workers; w++) {
-        fds[w * stride] = socket_listen_tcp(a->host, a->port, true, err);
-        if (fds[w * stride] < 0)
+    for (size_t w = 0; w < crew->count; w++) {
+        int fd = socket_listen_tcp(a->host, a->port, true, err);
+        if (fd < 0)
             return -1;
+        ports[w * stride] = worker_port_new(&crew->worker[w], a->text.text, fd, err);
+        if (ports[w * stride] == NULL)
+            return err_prefix(err, "%s", a->text.text);
     }
     return 0;
 }
 
-/* A socket per worker for each listener of `snap` that `now` does not have. NULL with a line in `errors`. */
-static int *bind_listeners(const struct snapshot *snap, const struct snapshot *now, size_t workers,
-                           struct buf *errors)
+/* What each worker needs for each listener of `snap` that `now` does not have. NULL with a line in `errors`.
+ */
+static struct port **bind_listeners(struct crew *crew, const struct snapshot *snap,
+                                    const struct snapshot *now, struct buf *errors)
 {
     const struct config *c = snap->config;
     size_t n = c->listeners.n;
-    int *fds = malloc(n * workers * sizeof(int));
-    CHECK(fds != NULL);
-    for (size_t i = 0; i < n * workers; i++)
-        fds[i] = -1;
+    struct port **ports = calloc(n * crew->count, sizeof(struct port *));
+    CHECK(ports != NULL);
     for (size_t i = 0; i < n; i++) {
         struct err err, placed;
         const struct config_listener *l = &c->listeners.v[i];
-        if (has_listener(now, l->address.text.text) || bind_listener(l, fds + i, n, workers, &err) == 0)
+        if (has_listener(now, l->address.text.text) || bind_listener(crew, l, ports + i, n, &err) == 0)
             continue;
         config_error(c, l->address.text.at, &placed, "%s", err.text);
         buf_printf(errors, "%s\n", placed.text);
-        close_sockets(fds, n * workers);
+        drop_ports(ports, n * crew->count);
         return NULL;
     }
-    return fds;
+    return ports;
 }
 
 /* ---- putting a configuration in force ---- */
@@ -132,7 +134,7 @@ static void install_in(struct worker *w, void *arg)
     CHECK(n <= ARRAY_LEN(listeners));
     for (size_t i = 0; i < n; i++)
         listeners[i] = (struct worker_listener){r->snap->config->listeners.v[i].address.text.text,
-                                                r->fds[w->index * n + i]};
+                                                r->ports[w->index * n + i]};
     worker_install(w, r->snap, listeners, n);
 }
 
@@ -142,7 +144,7 @@ static void done_with(struct reload *r, bool ok, const char *errors)
 {
     if (r->done != NULL)
         r->done(r->arg, ok, errors);
-    free(r->fds);
+    free(r->ports);
     free(r);
 }
 
@@ -205,12 +207,12 @@ static void begin_reload(struct reload *r)
         r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     }
     if (r->snap != NULL)
-        r->fds = bind_listeners(r->snap, d->snap, d->crew.count, &errors);
-    if (r->snap != NULL && r->fds != NULL && reopen_audit(d, r->snap, &errors) != 0) {
-        close_sockets(r->fds, d->crew.count * r->snap->config->listeners.n);
-        r->fds = NULL;
+        r->ports = bind_listeners(&d->crew, r->snap, d->snap, &errors);
+    if (r->snap != NULL && r->ports != NULL && reopen_audit(d, r->snap, &errors) != 0) {
+        drop_ports(r->ports, d->crew.count * r->snap->config->listeners.n);
+        r->ports = NULL;
     }
-    if (r->fds == NULL) {
+    if (r->ports == NULL) {
         snapshot_unref(r->snap);
         finish(r, false, buf_text(&errors));
     } else {
@@ -339,12 +341,12 @@ static int make_workers(struct door *d, struct buf *errors)
 static int first_install(struct door *d, struct buf *errors)
 {
     struct reload first = {.door = d, .snap = d->snap};
-    first.fds = bind_listeners(d->snap, NULL, d->crew.count, errors);
-    if (first.fds == NULL)
+    first.ports = bind_listeners(&d->crew, d->snap, NULL, errors);
+    if (first.ports == NULL)
         return -1;
     for (size_t i = 0; i < d->crew.count; i++)
         install_in(&d->crew.worker[i], &first);
-    free(first.fds);
+    free(first.ports);
     return 0;
 }
 

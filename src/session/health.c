@@ -7,17 +7,20 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "session/dial.h"
+
+/* The first outcomes of all are there after this long, or after their interval where that is less. */
+#define FIRST_NS NSEC_PER_SEC
 
 /* The watch on one backend. */
 struct probe {
     struct list node;
     struct health *health;
-    struct backend *backend; /* a reference */
-    int64_t interval;
-    int64_t timeout;
-    size_t rise, fall;
-    size_t run; /* outcomes in a row that speak against the present state */
+    struct backend *backend;  /* a reference */
+    struct config_health how; /* a copy */
+    int64_t due;              /* when the next check after this one begins */
+    size_t run;               /* outcomes in a row that speak against the present state */
     struct timer timer;
     struct dial dial;
     bool dialling;
@@ -46,11 +49,13 @@ static void outcome(struct probe *p, bool good)
     p->dialling = false;
     dial_cancel(&p->dial);
     p->run = good == down ? p->run + 1 : 0;
-    if (p->run >= (down ? p->rise : p->fall)) {
+    if (p->run >= (down ? p->how.rise : p->how.fall)) {
         atomic_store(&p->backend->down, !down);
         p->run = 0;
     }
-    loop_set_timer(p->health->loop, &p->timer, loop_now(p->health->loop) + p->interval);
+    while (p->due <= loop_now(p->health->loop))
+        p->due += p->how.interval;
+    loop_set_timer(p->health->loop, &p->timer, p->due);
 }
 
 static void step(struct probe *p)
@@ -70,7 +75,7 @@ static void on_wake(void *owner)
 static void begin(struct probe *p)
 {
     p->dialling = true;
-    loop_set_timer(p->health->loop, &p->timer, loop_now(p->health->loop) + p->timeout);
+    loop_set_timer(p->health->loop, &p->timer, loop_now(p->health->loop) + p->how.timeout);
     if (p->backend->host == NULL)
         dial_start_unix(&p->dial, backend_unix_path(p->backend));
     else
@@ -96,59 +101,109 @@ static void probe_free(struct probe *p)
     free(p);
 }
 
-static void probes_free(struct health *h)
+static void probes_free(struct list *probes)
 {
-    for (struct list *n = h->probes.next, *next; n != &h->probes; n = next) {
+    for (struct list *n = probes->next, *next; n != probes; n = next) {
         next = n->next;
         probe_free(CONTAINER_OF(n, struct probe, node));
     }
 }
 
-static void probe_add(struct health *h, struct backend *b, const struct config_health *c)
+static struct probe *probe_new(struct health *h, struct backend *b, const struct config_health *how)
 {
     struct probe *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);
     p->health = h;
     p->backend = b;
     atomic_fetch_add(&b->refs, 1);
-    p->interval = c->interval;
-    p->timeout = c->timeout;
-    p->rise = c->rise;
-    p->fall = c->fall;
+    p->how = *how;
     p->dial = (struct dial){.loop = h->loop, .resolver = h->resolver, .wake = on_wake, .owner = p};
     timer_init(&p->timer, on_timer);
-    list_insert(&h->probes, &p->node);
-    begin(p);
+    list_init(&p->node);
+    return p;
 }
 
-static bool has_probe(struct health *h, const struct backend *b)
+static struct probe *find_probe(const struct list *probes, const struct backend *b)
 {
-    for (struct list *n = h->probes.next; n != &h->probes; n = n->next)
+    for (struct list *n = probes->next; n != probes; n = n->next)
         if (CONTAINER_OF(n, struct probe, node)->backend == b)
-            return true;
-    return false;
+            return CONTAINER_OF(n, struct probe, node);
+    return NULL;
+}
+
+static bool same_check(const struct config_health *a, const struct config_health *b)
+{
+    return a->interval == b->interval && a->timeout == b->timeout && a->rise == b->rise && a->fall == b->fall;
+}
+
+/* See to it that a backend is checked: by the probe it has in `before` if that checks in the same way, which
+ * then goes on undisturbed; else by one in `fresh`. */
+static void check_backend(struct health *h, struct backend *b, const struct config_health *how,
+                          const struct list *before, struct list *fresh)
+{
+    if (find_probe(&h->probes, b) != NULL || find_probe(fresh, b) != NULL)
+        return;
+    struct probe *p = find_probe(before, b);
+    if (p == NULL || !same_check(&p->how, how)) {
+        list_insert(fresh, &probe_new(h, b, how)->node);
+        return;
+    }
+    list_remove(&p->node);
+    list_insert(&h->probes, &p->node);
+}
+
+/* Not all at once: their first checks are spread over FIRST_NS, the later ones over the interval. */
+static void begin_fresh(struct health *h, struct list *fresh)
+{
+    int64_t now = loop_now(h->loop), count = 0, i = 0;
+    for (struct list *n = fresh->next; n != fresh; n = n->next)
+        count++;
+    for (struct list *n = fresh->next; n != fresh; n = n->next, i++) {
+        struct probe *p = CONTAINER_OF(n, struct probe, node);
+        p->due = now + p->how.interval / count * (i + 1);
+        loop_set_timer(h->loop, &p->timer, now + MIN(p->how.interval, FIRST_NS) / count * i);
+    }
+    list_splice(&h->probes, fresh);
+}
+
+static const struct config_backend *backends_of(const struct snapshot *snap, size_t route)
+{
+    const struct config_route *rc = &snap->config->routes.v[route];
+    return rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
+}
+
+/* Those that nobody checks (any more) are not down. */
+static void forget_unchecked(const struct health *h, const struct snapshot *snap)
+{
+    for (size_t i = 0; i < snap->config->routes.n; i++) {
+        const struct upstream *u = &snap->routes[i].upstream;
+        for (size_t k = 0; k < u->n; k++)
+            if (find_probe(&h->probes, u->v[k]) == NULL)
+                atomic_store(&u->v[k]->down, false);
+    }
 }
 
 void health_install(struct health *h, struct snapshot *snap)
 {
-    probes_free(h);
+    struct list before, fresh;
+    list_init(&before);
+    list_init(&fresh);
+    list_splice(&before, &h->probes);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
-        const struct config_route *rc = &snap->config->routes.v[i];
-        const struct config_backend *cb = rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
         const struct upstream *u = &snap->routes[i].upstream;
-        for (size_t k = 0; k < u->n; k++) {
-            if (cb->health == NULL && !has_probe(h, u->v[k]))
-                atomic_store(&u->v[k]->down, false); /* nobody checks it any more */
-            else if (cb->health != NULL && !has_probe(h, u->v[k]))
-                probe_add(h, u->v[k], cb->health);
-        }
+        for (size_t k = 0; k < u->n; k++)
+            if (backends_of(snap, i)->health != NULL)
+                check_backend(h, u->v[k], backends_of(snap, i)->health, &before, &fresh);
     }
+    begin_fresh(h, &fresh);
+    forget_unchecked(h, snap);
+    probes_free(&before);
 }
 
 void health_free(struct health *h)
 {
     if (h == NULL)
         return;
-    probes_free(h);
+    probes_free(&h->probes);
     free(h);
 }

@@ -13,8 +13,10 @@ struct health;
 /* Without any backend yet. Both must outlive it. Never NULL. */
 struct health *health_new(struct loop *loop, struct resolver *resolver);
 
-/* Check the backends of this configuration from now on, and no others. What is known of a backend that stays
- * is kept. */
+/* Check the backends of this configuration from now on, and no others. A backend that stays keeps its state,
+ * and, where it is checked as before, the rhythm and the outcomes counted so far. The others are not checked
+ * all at once: each for the first time within a second (or the interval, if that is less), later ones spread
+ * over the interval. */
 void health_install(struct health *h, struct snapshot *snap);
 
 /* NULL is allowed. */

@@ -130,19 +130,30 @@ static void port_free(struct port *port)
     loop_defer(port->worker->loop, &port->free_later);
 }
 
-static struct port *port_new(struct worker *w, const struct worker_listener *l)
+struct port *worker_port_new(struct worker *w, const char *key, int fd, struct err *err)
 {
     struct port *port = calloc(1, sizeof(*port));
     CHECK(port != NULL);
     port->worker = w;
-    port->key = strdup(l->key);
+    port->key = strdup(key);
     CHECK(port->key != NULL);
+    list_init(&port->node);
     task_init(&port->free_later, port_done);
-    port->acceptor.watch.fd = -1;
     port->acceptor.accepted = on_accepted;
     port->acceptor.refused = on_refused;
-    list_insert(&w->ports, &port->node);
-    return port;
+    if (acceptor_prepare(&port->acceptor, w->loop, fd, err) == 0)
+        return port;
+    port_done(&port->free_later);
+    return NULL;
+}
+
+void worker_port_drop(struct port *port)
+{
+    if (port == NULL)
+        return;
+    CHECK(list_empty(&port->node));
+    acceptor_abandon(&port->acceptor);
+    port_done(&port->free_later);
 }
 
 static void close_dropped(struct worker *w)
@@ -165,8 +176,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     struct epoch *before = w->epoch;
     if (w->draining) {
         for (size_t i = 0; i < count; i++)
-            if (listeners[i].fd >= 0)
-                close(listeners[i].fd);
+            worker_port_drop(listeners[i].fresh);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -177,13 +187,15 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     close_dropped(w);
     w->epoch = epoch_new(snap);
     for (size_t i = 0; i < count; i++) {
-        struct port *port = find_port(w, listeners[i].key);
-        bool is_new = port == NULL;
-        if (is_new)
-            port = port_new(w, &listeners[i]);
+        struct port *port = listeners[i].fresh;
+        if (port != NULL)
+            list_insert(&w->ports, &port->node);
+        else
+            port = find_port(w, listeners[i].key);
+        CHECK(port != NULL && port->worker == w);
         port->listener = (uint32_t)i;
-        if (is_new && acceptor_start(&port->acceptor, w->loop, listeners[i].fd, NULL) != 0)
-            port_free(port);
+        if (listeners[i].fresh != NULL)
+            acceptor_resume(&port->acceptor);
     }
     if (before != NULL)
         worker_release(w, before);
@@ -227,7 +239,7 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
         return -1;
     w->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
     CHECK(w->pipe_scratch.data != NULL);
-    tls_scratch_init(&w->tls_scratch);
+    tls_scratch_init(&w->tls_scratch, w->loop);
     return 0;
 }
 

@@ -56,14 +56,21 @@ struct worker {
 int worker_init(struct worker *w, unsigned index, struct admission *admission,
                 const struct snapshot_shared *shared, struct sink_file *audit, struct err *err);
 
-/* A listening socket for worker_install(): fd -1 means "go on with the one you have". */
+/* Make a listener of this worker out of a listening socket (taken, also on failure) without accepting yet:
+ * for worker_install(), or else worker_port_drop(). `key` is copied. In any thread. NULL with `err`. */
+struct port *worker_port_new(struct worker *w, const char *key, int fd, struct err *err);
+
+/* Close one that was not installed; NULL is allowed. In any thread. */
+void worker_port_drop(struct port *port);
+
+/* A listener for worker_install(): `fresh` (taken) is NULL where the worker goes on with the one it has. */
 struct worker_listener {
     const char *key;
-    int fd; /* taken */
+    struct port *fresh;
 };
 
 /* Serve under `snap` (a reference is taken) from now on; `listeners` are those of its configuration, in
- * order. In the worker's thread, or before it runs. */
+ * order. Nothing of it can fail. In the worker's thread, or before it runs. */
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
                     size_t count);
 

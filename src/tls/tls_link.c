@@ -10,6 +10,10 @@
  * plaintext than fits the scratch sealed. All three are empty on an idle connection. Two TLS links, one on
  * top of the other, must not share a scratch: the upper one's call would run within the lower one's.
  *
+ * Turns. What costs a peer little and us much is a record without data: a KeyUpdate of 27 bytes makes us
+ * derive keys. So a call takes only a few of them, then answers LINK_AGAIN and wakes the owner at the end of
+ * the loop's round.
+ *
  * Bytes given as `early` are read from where they lie, by the first link_open(); it always consumes them,
  * since the library reads until its BIO is empty. */
 #include "tls/tls_link.h"
@@ -27,9 +31,18 @@
  */
 #define HANDSHAKE_TURNS 4
 
-/* A peer that sends more than this without a byte of data (tickets, KeyUpdates) only wants to keep us busy.
- */
-#define FRUITLESS_MAX (256 * 1024)
+/* The library asks the BIO for a record in two pieces: its header, then all of the rest. */
+#define RECORD_PIECES 2
+
+/* Records without data (tickets, KeyUpdates, empty ones) that are worked off in one call of tls_read(); then
+ * others have a turn. Fewer than the library takes in a row before it gives up (32). */
+#define FRUITLESS_TURN 16
+
+/* A peer that is this many records without data ahead of those with data only wants to keep us busy. */
+#define FRUITLESS_MAX 1024
+
+/* The longest record with its header (RFC 8446, 5.2; RFC 5246, 6.2.3). */
+#define RECORD_MAX (5 + 16384 + 2048)
 
 #define TLS_LINK_MAGIC 0x715114c0u
 
@@ -39,8 +52,11 @@ struct tls_link {
     SSL *ssl;
     struct link *lower;
     struct tls_scratch *scratch;
-    const uint8_t *in, *in_end;    /* the window */
-    size_t fruitless;              /* bytes read since the peer last sent data: tickets, KeyUpdates */
+    const uint8_t *in, *in_end; /* the window */
+    size_t turn;                /* pieces of records that this call may still take */
+    size_t fruitless;           /* pieces of records that brought no data, less what data has made up for */
+    bool resting;               /* this call has done enough; `go_on` wakes the owner for the next */
+    struct task go_on;
     size_t read_budget;            /* most bytes the window may still take from the lower link in this call */
     enum link_status lower_status; /* why the window could not be filled */
     struct buf stash;              /* window bytes that outlived a call: rare */
@@ -127,7 +143,6 @@ static void fill_window(struct tls_link *t)
     if (t->lower_status != LINK_OK)
         return;
     t->read_budget -= n;
-    t->fruitless += n;
     t->in = t->scratch->in;
     t->in_end = t->in + n;
 }
@@ -136,6 +151,11 @@ static int bio_read(BIO *bio, char *out, int len)
 {
     struct tls_link *t = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    if (t->turn == 0) {
+        t->resting = true;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     if (t->in == t->in_end)
         fill_window(t);
     if (t->in == t->in_end) {
@@ -146,6 +166,10 @@ static int bio_read(BIO *bio, char *out, int len)
     size_t n = MIN((size_t)len, (size_t)(t->in_end - t->in));
     memcpy(out, t->in, n);
     t->in += n;
+    if (n == (size_t)len) {
+        t->turn--;
+        t->fruitless++;
+    }
     return (int)n;
 }
 
@@ -186,6 +210,8 @@ static void enter(struct tls_link *t, size_t read_budget)
     CHECK(t->scratch->out_len == 0);
     ERR_clear_error();
     t->read_budget = read_budget;
+    t->turn = SIZE_MAX;
+    t->resting = false;
     t->lower_status = LINK_AGAIN;
     if (t->stash.len > 0) {
         t->in = t->stash.data;
@@ -272,6 +298,7 @@ static enum link_status tls_open(struct link *l)
     if (status != LINK_OK)
         return status;
     t->is_open = true;
+    t->fruitless = 0;
     return LINK_OK;
 }
 
@@ -293,31 +320,43 @@ static enum link_status read_end(struct tls_link *t, int ssl_error)
     }
 }
 
+/* A record has brought data: it counts for nothing, and makes up for one without. */
+static void bear_fruit(struct tls_link *t)
+{
+    t->turn = MIN(t->turn + RECORD_PIECES, (size_t)FRUITLESS_TURN * RECORD_PIECES);
+    t->fruitless -= MIN(t->fruitless, (size_t)2 * RECORD_PIECES);
+}
+
 static enum link_status tls_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct tls_link *t = tls_of(l);
     if (l->error != NULL && !t->unwritable)
         return LINK_ERROR;
     enter(t, cap);
-    size_t n = 0;
+    t->turn = (size_t)FRUITLESS_TURN * RECORD_PIECES;
+    size_t n = 0, extra = cap < RECORD_MAX ? RECORD_MAX : 0; /* a record longer than the caller's space */
     enum link_status status = LINK_OK;
     while (n < cap && status == LINK_OK) {
         int ret = SSL_read(t->ssl, (uint8_t *)buf + n, (int)MIN(cap - n, (size_t)INT32_MAX));
         if (ret > 0) {
             n += (size_t)ret;
-            t->fruitless = 0;
+            bear_fruit(t);
         } else {
             status = read_end(t, SSL_get_error(t->ssl, ret));
         }
-        if (status == LINK_AGAIN && t->fruitless > FRUITLESS_MAX)
+        if (t->fruitless > (size_t)FRUITLESS_MAX * RECORD_PIECES &&
+            (status == LINK_OK || status == LINK_AGAIN))
             status = link_fail(l, "records without data");
-        if (status == LINK_AGAIN && n == 0 &&
-            t->read_budget == 0) { /* a record longer than the caller's space */
-            t->read_budget = cap;
-            status = LINK_OK;
+        if (status == LINK_AGAIN && n == 0 && t->read_budget == 0 && !t->resting) {
+            t->resting = extra == 0;
+            t->read_budget = extra;
+            status = extra > 0 ? LINK_OK : LINK_AGAIN;
+            extra = 0;
         }
     }
     leave(t); /* a KeyUpdate or an alert may have been written; if that fails, the next write says so */
+    if (n == 0 && status == LINK_AGAIN && t->resting)
+        loop_defer(t->scratch->loop, &t->go_on); /* nothing from below need come for that */
     if (n == 0)
         return status;
     *ret_n = n; /* after an error too: what came before it is good, and the next read tells */
@@ -382,6 +421,7 @@ static void tls_close(struct link *l, bool abort)
     /* A cut-off TLS stream shows by its missing close_notify; a reset would only take delivered bytes back.
      */
     link_close(t->lower, false);
+    list_remove(&t->go_on.node);
     SSL_free(t->ssl);
     buf_free(&t->stash);
     buf_free(&t->spill);
@@ -439,6 +479,13 @@ static void lower_wake(struct link *lower)
     link_wake(&t->link);
 }
 
+static void on_go_on(struct task *task)
+{
+    struct tls_link *t = CONTAINER_OF(task, struct tls_link, go_on);
+    CHECK_MAGIC(t, TLS_LINK_MAGIC);
+    link_wake(&t->link);
+}
+
 struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scratch,
                           const struct tls_proof *proof, struct str early)
 {
@@ -453,6 +500,7 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
     t->proof = *proof;
     t->in = (const uint8_t *)early.p;
     t->in_end = t->in + early.len;
+    task_init(&t->go_on, on_go_on);
     lower->owner = t;
     lower->wake = lower_wake;
     BIO *bio = BIO_new(bio_method());
@@ -465,9 +513,9 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
     return &t->link;
 }
 
-void tls_scratch_init(struct tls_scratch *s)
+void tls_scratch_init(struct tls_scratch *s, struct loop *loop)
 {
-    *s = (struct tls_scratch){.in_size = TLS_SCRATCH_SIZE, .out_size = TLS_SCRATCH_SIZE};
+    *s = (struct tls_scratch){.loop = loop, .in_size = TLS_SCRATCH_SIZE, .out_size = TLS_SCRATCH_SIZE};
     s->in = malloc(s->in_size);
     s->out = malloc(s->out_size);
     CHECK(s->in != NULL && s->out != NULL);

@@ -9,10 +9,12 @@
 #include <stdint.h>
 
 #include "link/link.h"
+#include "loop/loop.h"
 
 /* Space that all TLS links of a thread use by turns. Nothing stays in it between calls. */
 struct tls_scratch {
-    uint8_t *in; /* ciphertext as read from the lower link */
+    struct loop *loop; /* the thread's: where a link goes on that has had its turn */
+    uint8_t *in;       /* ciphertext as read from the lower link */
     size_t in_size;
     uint8_t *out; /* records sealed in this call, to be sent at its end */
     size_t out_size;
@@ -22,7 +24,7 @@ struct tls_scratch {
 /* Longer than a burst of four full records and their overhead. */
 #define TLS_SCRATCH_SIZE (96 * 1024)
 
-void tls_scratch_init(struct tls_scratch *s);
+void tls_scratch_init(struct tls_scratch *s, struct loop *loop);
 void tls_scratch_free(struct tls_scratch *s);
 
 #endif

@@ -84,7 +84,7 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
     d->loop = loop;
     d->timeout = settings->timeout;
     list_init(&d->clients);
-    tls_scratch_init(&d->tls_scratch);
+    tls_scratch_init(&d->tls_scratch, d->loop);
     d->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
     CHECK(d->pipe_scratch.data != NULL);
     if (set_up(d, settings, err) == 0)

@@ -2,6 +2,7 @@
 """Several backends behind one route: where connections go, what happens when some or all are down, and how the door
 speaks to them (plain, TLS, mTLS, unix socket)."""
 import collections
+import time
 
 import pytest
 
@@ -9,7 +10,7 @@ import forms
 import peers
 import tls
 from peers import curl_door
-from run import free_port, ms, wait_until
+from run import SLOW, free_port, ms, wait_until
 
 
 @pytest.fixture
@@ -93,6 +94,50 @@ def test_health_checks(start_door, pki, three):
     three[1].start()
     wait_until(lambda: up() == [True, True, True], up)
     assert set(words(door, 12)) == {"one", "two", "three"}
+
+
+@pytest.fixture
+def clocks():
+    """Ten backends that note when somebody comes."""
+    came = [[] for _ in range(10)]
+    servers = [peers.Server(lambda sock, times=times: times.append(time.monotonic())) for times in came]
+    yield [server.to for server in servers], came
+    for server in servers:
+        server.stop()
+
+
+def test_health_checks_are_spread(start_door, pki, clocks):
+    """Not all at once after a start: the first ones over a second, the next ones over the interval."""
+    to, came = clocks
+    start_door(config(pki, to, health={"interval": ms(3000), "timeout": ms(100)}))
+    wait_until(lambda: all(len(times) >= 2 for times in came), lambda: came, 15)
+    for which, least, most in ((0, 0.7, 1.5), (1, 2.2, 4.0)):
+        times = sorted(each[which] for each in came)
+        assert least * SLOW < times[-1] - times[0] < most * SLOW
+        assert max(b - a for a, b in zip(times, times[1:])) < most / 2 * SLOW
+
+
+def test_health_checks_go_on_through_reloads(start_door, pki, three, clocks):
+    """A reload neither begins them anew nor forgets what has been counted."""
+    to, came = clocks
+    more = {"certificates": [pki.server("a.test").row()], "routes": [
+        {"name": "a", "terminate": {"to": [server.to for server in three],
+                                    "health": {"interval": ms(200), "timeout": ms(100), "fall": 5}}},
+        {"name": "b", "sni": "b.test", "terminate": {"to": to, "health": {"interval": ms(60000)}}}]}
+    door = start_door(more)
+    wait_until(lambda: all(came), "the first checks")
+    three[1].stop()
+    end = time.monotonic() + 10 * SLOW
+    while forms.backend(door.status(), "a", three[1].to)["up"]:
+        assert time.monotonic() < end, "five failures in a row are never counted"
+        door.reload()
+    for _ in range(3):
+        door.reload()
+        assert not forms.backend(door.status(), "a", three[1].to)["up"]
+    assert [len(times) for times in came] == [1] * 10
+    more["routes"][0]["terminate"].pop("health")
+    door.reload(more)
+    assert forms.backend(door.status(), "a", three[1].to)["up"]
 
 
 def test_all_down(start_door, pki, three):

@@ -28,6 +28,7 @@ def door(start_module_door, pki, banner, echo):
         "routes": [
             {"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
             {"name": "www", "sni": "www.test", "terminate": {"to": banner.to}},
+            {"name": "echo", "sni": "echo.test", "terminate": {"to": echo.to}},
             {"name": "staff", "sni": "staff.test", "terminate": {"to": banner.to},
              "clients": {"mode": "required", "trust": "staff"}},
             {"name": "denied", "sni": "denied.test", "terminate": {"to": banner.to},
@@ -152,6 +153,50 @@ def test_others_are_served_during_floods(door):
         for thread in threads:
             thread.join(10)
     assert worst < 0.5 * SLOW
+
+
+# Records without data ---------------------------------------------------------------------------------------------
+
+def key_updates(raw, count):
+    return b"".join(raw.key_update() for _ in range(count))
+
+
+def empty(raw, count):
+    return b"".join(raw.data(b"") for _ in range(count))
+
+
+# The TLS library gives up at 33 in a row.
+ROW = 30
+
+
+@pytest.mark.parametrize("fruitless", [key_updates, empty])
+def test_records_without_data_between_data(door, tmp_path, fruitless):
+    """More of them at once than the door works off in one turn: it goes on by itself, although nothing more comes."""
+    raw = tls.RawTls(door, "echo.test", tmp_path / "keylog")
+    with raw.sock:
+        for size in (1, 15, 16, 17, ROW):
+            raw.send(b"".join(fruitless(raw, size) + raw.data(bytes([65 + i])) for i in range(8)))
+            assert tls.read_exactly(raw.sock, 8) == b"ABCDEFGH"
+        raw.send(fruitless(raw, ROW))  # the last of them go unanswered
+    assert door.audited_of(raw.name)["in"] == 5 * 8
+
+
+@pytest.mark.parametrize("fruitless", [key_updates, empty])
+def test_records_without_data_end_at_some_time(door, tmp_path, fruitless):
+    """A byte now and then does not make up for them."""
+    raw = tls.RawTls(door, "echo.test", tmp_path / "keylog")
+    with raw.sock:
+        raw.send(b"".join(fruitless(raw, ROW) + raw.data(b"x") for _ in range(60)))
+        assert tls.ended(raw.sock)
+    line = door.audited_of(raw.name)
+    assert line["reason"] == "client_reset" and 30 < line["in"] < 40, line
+
+
+def test_key_update_at_every_record_is_served(door, tmp_path):
+    raw = tls.RawTls(door, "echo.test", tmp_path / "keylog")
+    with raw.sock:
+        raw.send(b"".join(raw.key_update() + raw.data(b"x") for _ in range(3000)))
+        assert tls.read_exactly(raw.sock, 3000) == b"x" * 3000
 
 
 # Last words -------------------------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS clients: Python's ssl (OpenSSL underneath) and openssl s_client; ClientHellos as plain bytes."""
+import hmac
 import json
 import re
+import socket
 import ssl
 import struct
 import subprocess
 import threading
 import time
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from run import SLOW
 
@@ -247,3 +251,52 @@ def s_client(door, sni, *flags, until=None, then=b"", timeout=10.0, port=None):
     reader.join(5)
     child.stdout.close()
     return Said(text.decode(errors="replace"), code)
+
+
+# Records that no TLS library sends ----------------------------------------------------------------------------------
+
+class RawTls:
+    """A client whose handshake is done and who from then on seals its records itself (RFC 8446, 5.2): those that a
+    library would not send, as many as wanted."""
+
+    DATA, HANDSHAKE = b"\x17", b"\x16"
+    KEY_UPDATE = b"\x18\0\0\x01\0"
+
+    def __init__(self, door, sni, keylog):
+        ctx = context(least=ssl.TLSVersion.TLSv1_3)
+        ctx.keylog_filename = str(keylog)
+        self.sock = connect(door, sni, ctx=ctx)
+        self.name = self.sock.getsockname()
+        suite, _, bits = self.sock.cipher()
+        assert "GCM" in suite
+        self.hash, self.key_size = suite.rsplit("_", 1)[1].lower(), bits // 8
+        self.take(next(bytes.fromhex(line.split()[2]) for line in keylog.read_text(encoding="ascii").splitlines()
+                       if line.startswith("CLIENT_TRAFFIC_SECRET_0 ")))
+
+    def expand(self, label, size):
+        """HKDF-Expand-Label without a context, of at most one block (RFC 8446, 7.1)."""
+        label = b"tls13 " + label
+        info = struct.pack("!HB", size, len(label)) + label + b"\0\x01"
+        return hmac.digest(self.secret, info, self.hash)[:size]
+
+    def take(self, secret):
+        self.secret, self.sequence = secret, 0
+        self.aead, self.iv = AESGCM(self.expand(b"key", self.key_size)), int.from_bytes(self.expand(b"iv", 12), "big")
+
+    def record(self, kind, content):
+        header = b"\x17\x03\x03" + struct.pack("!H", len(content) + 17)
+        nonce = (self.iv ^ self.sequence).to_bytes(12, "big")
+        self.sequence += 1
+        return header + self.aead.encrypt(nonce, content + kind, header)
+
+    def data(self, content):
+        return self.record(self.DATA, content)
+
+    def key_update(self):
+        record = self.record(self.HANDSHAKE, self.KEY_UPDATE)
+        self.take(self.expand(b"traffic upd", len(self.secret)))
+        return record
+
+    def send(self, records):
+        """Below the TLS of the socket, which knows nothing of it."""
+        socket.socket.sendall(self.sock, records)

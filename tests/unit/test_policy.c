@@ -366,6 +366,72 @@ static void test_need_address(void **state)
     identity_free(id);
 }
 
+/* IPv6 addresses that a translator or tunnel leads to 10.1.2.3: a deny row for 10.0.0.0/8 holds against them,
+ * an allow row does not open them. */
+static void test_embedded(void **state)
+{
+    (void)state;
+    static const struct plan denies[] = {
+        {"no-10", true, "any", {"10.0.0.0/8:*"}, {0}, 0},
+        {"rest", false, "any", {"*:*"}, {0}, 0},
+    };
+    static const struct plan allows[] = {
+        {"no-one", true, "any", {"10.1.0.0/16:99"}, {0}, 0},
+        {"only-10", false, "any", {"10.0.0.0/8:*"}, {0}, 0},
+        {"all-v4", false, "any", {"0.0.0.0/0:*"}, {0}, 0},
+    };
+    static const struct {
+        const char *address;
+        bool leads_there;
+    } cases[] = {
+        {"64:ff9b::a01:203", true},
+        {"64:ff9b::10.1.2.3", true},
+        {"64:ff9b::b01:203", false},
+        {"64:ff9b:0:0:0:1:a01:203", false},   /* not in the /96 */
+        {"64:ff9b:1:a01:2:300::", true},      /* /48: bytes 6, 7, 9, 10 */
+        {"64:ff9b:1:770a:1:203::", true},     /* /56: bytes 7, 9, 10, 11 */
+        {"64:ff9b:1:7777:a:102:300::", true}, /* /64: bytes 9 to 12 */
+        {"64:ff9b:1:7777::a01:203", true},    /* /96 */
+        {"64:ff9b:1:7777:77:7777:7777:7777", false},
+        {"64:ff9b:2::a01:203", false},
+        {"2002:a01:203::1", true},
+        {"2002:b01:203::a01:203", false},
+        {"2003:a01:203::1", false},
+        {"2001:0:808:808:0:0:f5fe:fdfc", true},  /* Teredo: the client, inverted */
+        {"2001:0:a01:203:0:0:f7f7:f7f7", true},  /* ... its server */
+        {"2001:0:808:808:0:0:a01:203", false},   /* ... a client at 245.254.253.252 */
+        {"2001:1:a01:203:0:0:f5fe:fdfc", false}, /* not Teredo */
+        {"::10.1.2.3", true},
+        {"::1", false},
+        {"2001:db8::a01:203", false},
+    };
+    struct err err;
+    struct policy *deny = build(denies, ARRAY_LEN(denies), &err),
+                  *allow = build(allows, ARRAY_LEN(allows), &err);
+    assert_non_null(deny);
+    assert_non_null(allow);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *address = cases[i].address, *denied = cases[i].leads_there ? "deny no-10" : "allow rest";
+        expect(address, reach(deny, NULL, address, 80), denied);
+        expect(address, reach_at(deny, NULL, "x.example", address, 80), denied);
+        expect(address, reach(allow, NULL, address, 80), "deny -");
+        expect(address, reach_at(allow, NULL, "x.example", address, 80), "deny -");
+        expect(address, reach_at(allow, NULL, "x.example", address, 99),
+               cases[i].leads_there ? "deny no-one" : "deny -");
+    }
+    /* All of IPv4 does not take this machine's own ::1 along. */
+    static const struct plan v4[] = {{"no-v4", true, "any", {"0.0.0.0/0:*"}, {0}, 0},
+                                     {"rest", false, "any", {"*:*"}, {0}, 0}};
+    struct policy *no_v4 = build(v4, ARRAY_LEN(v4), &err);
+    assert_non_null(no_v4);
+    expect("::1", reach(no_v4, NULL, "::1", 80), "allow rest");
+    expect("6to4", reach(no_v4, NULL, "2002::1", 80), "deny no-v4");
+    expect("IPv4", reach(no_v4, NULL, "10.1.2.3", 80), "deny no-v4");
+    policy_free(no_v4);
+    policy_free(allow);
+    policy_free(deny);
+}
+
 static void test_hosts(void **state)
 {
     (void)state;
@@ -583,9 +649,11 @@ static void test_denial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who),          cmocka_unit_test(test_use),    cmocka_unit_test(test_reach),
-        cmocka_unit_test(test_need_address), cmocka_unit_test(test_hosts),  cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_build_errors), cmocka_unit_test(test_denial),
+        cmocka_unit_test(test_who),      cmocka_unit_test(test_use),
+        cmocka_unit_test(test_reach),    cmocka_unit_test(test_need_address),
+        cmocka_unit_test(test_embedded), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_targets),  cmocka_unit_test(test_build_errors),
+        cmocka_unit_test(test_denial),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -516,6 +516,332 @@ static void test_forged_crl(void **state)
     ca_free(fake);
 }
 
+/* CRLs of every kind
+ * --------------------------------------------------------------------------------------------- */
+
+/* A CRL of `issuer`, made by hand: valid for an hour, `make` (may be NULL) adds what is odd about it.
+ * Appended to the file. */
+static void write_odd_crl(const char *name, const struct ca *issuer, void (*make)(X509_CRL *crl),
+                          int64_t from)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *begin = ASN1_TIME_set_posix(NULL, from), *end = ASN1_TIME_set_posix(NULL, from + 3600);
+    assert_true(X509_CRL_set_version(crl, X509_CRL_VERSION_2));
+    assert_true(X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca_x509(issuer))));
+    assert_true(X509_CRL_set1_lastUpdate(crl, begin) && X509_CRL_set1_nextUpdate(crl, end));
+    if (make != NULL)
+        make(crl);
+    assert_true(X509_CRL_sign(crl, ca_private_key(issuer), EVP_sha256()) > 0);
+    BIO *bio = BIO_new_file(pki_path(name), "a");
+    assert_true(PEM_write_bio_X509_CRL(bio, crl));
+    BIO_free(bio);
+    X509_CRL_free(crl);
+    ASN1_TIME_free(begin);
+    ASN1_TIME_free(end);
+}
+
+static void add_entry(X509_CRL *crl, const char *hex, int nid, bool critical)
+{
+    X509_REVOKED *entry = X509_REVOKED_new();
+    BIGNUM *number = NULL;
+    assert_true(BN_hex2bn(&number, hex) > 0);
+    ASN1_INTEGER *serial = BN_to_ASN1_INTEGER(number, NULL);
+    ASN1_TIME *when = ASN1_TIME_set_posix(NULL, 1700000000);
+    assert_true(X509_REVOKED_set_serialNumber(entry, serial) && X509_REVOKED_set_revocationDate(entry, when));
+    if (nid != NID_undef) {
+        ASN1_ENUMERATED *reason = ASN1_ENUMERATED_new();
+        assert_true(ASN1_ENUMERATED_set(reason, 1));
+        uint8_t *der = NULL;
+        int len = i2d_ASN1_ENUMERATED(reason, &der);
+        ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+        assert_true(ASN1_STRING_set(value, der, len));
+        X509_EXTENSION *extension = X509_EXTENSION_create_by_NID(NULL, nid, critical, value);
+        assert_true(X509_REVOKED_add_ext(entry, extension, -1));
+        X509_EXTENSION_free(extension);
+        ASN1_OCTET_STRING_free(value);
+        OPENSSL_free(der);
+        ASN1_ENUMERATED_free(reason);
+    }
+    assert_true(X509_CRL_add0_revoked(crl, entry));
+    ASN1_TIME_free(when);
+    ASN1_INTEGER_free(serial);
+    BN_free(number);
+}
+
+static void add_raw(X509_CRL *crl, int nid, bool critical, const void *der, size_t len)
+{
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    assert_true(ASN1_STRING_set(value, der, (ossl_ssize_t)len));
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_NID(NULL, nid, critical, value);
+    assert_true(X509_CRL_add_ext(crl, extension, -1));
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(value);
+}
+
+static void revoke_4711(X509_CRL *crl)
+{
+    add_entry(crl, "1267", NID_crl_reason, false); /* the serial of pki_blank() */
+}
+
+static void revoke_critical_reason(X509_CRL *crl)
+{
+    add_entry(crl, "1267", NID_crl_reason, true);
+}
+
+/* What is near to 4711 without being it, and the shapes that serials have. */
+static void revoke_neighbours(X509_CRL *crl)
+{
+    static const char *const serials[] = {"1266",   "1268", "-1267",
+                                          "126700", "00",   "-01",
+                                          "67",     "12",   "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF1267"};
+    for (size_t i = 0; i < ARRAY_LEN(serials); i++)
+        add_entry(crl, serials[i], NID_undef, false);
+}
+
+static void revoke_neighbours_and_4711(X509_CRL *crl)
+{
+    revoke_neighbours(crl);
+    revoke_4711(crl);
+    revoke_neighbours(crl);
+}
+
+static void be_delta(X509_CRL *crl)
+{
+    add_raw(crl, NID_delta_crl, true, "\x02\x01\x01", 3);
+}
+
+static void be_lenient_delta(X509_CRL *crl)
+{
+    add_raw(crl, NID_delta_crl, false, "\x02\x01\x01", 3);
+}
+
+static void be_critical(X509_CRL *crl)
+{
+    add_raw(crl, NID_crl_number, true, "\x02\x01\x01", 3);
+}
+
+static void have_critical_entry(X509_CRL *crl)
+{
+    add_entry(crl, "99", NID_invalidity_date, true);
+}
+
+static void have_entry_of_another_issuer(X509_CRL *crl)
+{
+    add_entry(crl, "99", NID_certificate_issuer, true);
+}
+
+static void have_bad_authority(X509_CRL *crl)
+{
+    add_raw(crl, NID_authority_key_identifier, false, "\x05", 1);
+}
+
+static void have_two_scopes(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x00", 2);
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x00", 2);
+}
+
+/* IssuingDistributionPoint: [1] users, [2] CAs, [3] reasons, [4] indirect, [5] attribute certificates. */
+static void for_users(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x03\x81\x01\xff", 5);
+}
+
+static void for_cas(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x03\x82\x01\xff", 5);
+}
+
+static void for_users_and_cas(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x06\x81\x01\xff\x82\x01\xff", 8);
+}
+
+static void for_reasons(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x04\x83\x02\x06\x40", 6);
+}
+
+static void be_indirect(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x03\x84\x01\xff", 5);
+}
+
+static void for_attributes(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x03\x85\x01\xff", 5);
+}
+
+/* distributionPoint with a fullName of one URI, "http:a" or "http:b". */
+static void for_point_a(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x0c\xa0\x0a\xa0\x08\x86\x06http:a", 14);
+}
+
+static void for_point_b(X509_CRL *crl)
+{
+    add_raw(crl, NID_issuing_distribution_point, true, "\x30\x0c\xa0\x0a\xa0\x08\x86\x06http:b", 14);
+}
+
+#define NOT_TOLD TRUST_ALERT_CERTIFICATE_UNKNOWN
+
+static const struct {
+    const char *what;
+    void (*make)(X509_CRL *crl);
+    enum trust_alert alert;
+    const char *expected; /* NULL: proven */
+} odd_crls[] = {
+    {"empty", NULL, 0, NULL},
+    {"revoked", revoke_4711, TRUST_ALERT_CERTIFICATE_REVOKED, "'odd' was revoked on 2023-11-14T22:13:20Z"},
+    {"critical reason", revoke_critical_reason, TRUST_ALERT_CERTIFICATE_REVOKED, "was revoked"},
+    {"serials nearby", revoke_neighbours, 0, NULL},
+    {"among serials nearby", revoke_neighbours_and_4711, TRUST_ALERT_CERTIFICATE_REVOKED, "was revoked"},
+    {"delta", be_delta, NOT_TOLD, "has only a delta CRL"},
+    {"delta, not critical", be_lenient_delta, NOT_TOLD, "has only a delta CRL"},
+    {"unknown critical", be_critical, NOT_TOLD, "critical extension that is not known"},
+    {"unknown critical of an entry", have_critical_entry, NOT_TOLD, "critical extension that is not known"},
+    {"entry of another issuer", have_entry_of_another_issuer, NOT_TOLD, "indirect CRL"},
+    {"users", for_users, 0, NULL},
+    {"CAs", for_cas, NOT_TOLD, "CRL for other certificates"},
+    {"users and CAs", for_users_and_cas, NOT_TOLD, "cannot be read"},
+    {"some reasons", for_reasons, NOT_TOLD, "some of the reasons"},
+    {"indirect", be_indirect, NOT_TOLD, "indirect CRL"},
+    {"attribute certificates", for_attributes, NOT_TOLD, "CRL for other certificates"},
+    {"its distribution point", for_point_a, 0, NULL},
+    {"another distribution point", for_point_b, NOT_TOLD, "CRL for other certificates"},
+};
+
+/* A certificate with the serial 4711 and the distribution point http:a. */
+static X509 *make_odd_leaf(const struct ca *issuer)
+{
+    X509 *cert = pki_blank(issuer, ca_private_key(other));
+    pki_subject(cert, NID_commonName, MBSTRING_ASC, "odd", 3);
+    pki_extension(cert, NID_crl_distribution_points, "URI:http:a");
+    pki_sign(cert, issuer);
+    return cert;
+}
+
+static void test_odd_crls(void **state)
+{
+    (void)state;
+    X509 *cert = make_odd_leaf(root);
+    for (size_t i = 0; i < ARRAY_LEN(odd_crls); i++) {
+        print_message("  %s\n", odd_crls[i].what);
+        unlink(pki_path("odd.crl"));
+        write_odd_crl("odd.crl", root, odd_crls[i].make, time(NULL) - 60);
+        struct trust *trust = load("root.pem", "odd.crl");
+        for (int turn = 0; turn < 2; turn++)
+            expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, odd_crls[i].alert, odd_crls[i].expected);
+        trust_unref(trust);
+        /* Beside one that is good it does not count. */
+        if (odd_crls[i].alert == NOT_TOLD) {
+            write_odd_crl("odd.crl", root, NULL, time(NULL) - 3000);
+            trust = load("root.pem", "odd.crl");
+            expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, 0, NULL);
+            trust_unref(trust);
+        }
+    }
+    X509_free(cert);
+}
+
+/* One that the library itself does not read is an error of the file. */
+static void test_damaged_crl(void **state)
+{
+    (void)state;
+    void (*const makes[])(X509_CRL * crl) = {have_bad_authority, have_two_scopes};
+    for (size_t i = 0; i < ARRAY_LEN(makes); i++) {
+        struct err err = {{0}};
+        unlink(pki_path("damaged.crl"));
+        write_odd_crl("damaged.crl", root, NULL, time(NULL) - 60);
+        write_odd_crl("damaged.crl", root, makes[i], time(NULL) - 60);
+        const char *ca = pki_path("root.pem"), *crl = pki_path("damaged.crl");
+        assert_null(trust_load(
+            &(struct trust_files){.name = "staff", .ca = &ca, .ca_len = 1, .crl = &crl, .crl_len = 1}, &err));
+        assert_non_null(strstr(err.text, "damaged.crl: CRL 2: it is damaged, or no CRL"));
+    }
+}
+
+/* Of several CRLs the newest decides, wherever it stands in the file. */
+static void test_newest_crl(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    X509 *cert = make_odd_leaf(root);
+    for (int first = 0; first < 2; first++) {
+        unlink(pki_path("several.crl"));
+        write_odd_crl("several.crl", root, first ? revoke_4711 : NULL, now - (first ? 60 : 120));
+        write_odd_crl("several.crl", root, first ? NULL : revoke_4711, now - (first ? 120 : 60));
+        write_odd_crl("several.crl", root, NULL, now + 600); /* newer still, but not yet */
+        struct trust *trust = load("root.pem", "several.crl");
+        expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
+               "was revoked");
+        expect_at(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, now - 90, 0, NULL);
+        trust_unref(trust);
+    }
+    X509_free(cert);
+}
+
+/* The issuer of a CRL need not be in the bundle: what peers send proves it, then and only then. */
+static void test_crl_of_sent_issuer(void **state)
+{
+    (void)state;
+    struct ca *fake = pki_issue(root, CA_PROFILE_INTERMEDIATE, (struct ca_request){.name = "Staff Middle"}),
+              *one = pki_client(middle, "one"), *two = pki_client(fake, "two");
+    write_odd_crl("sent.crl", middle, NULL, time(NULL) - 60);
+    struct trust *trust = load("root.pem", "sent.crl");
+    for (int turn = 0; turn < 3; turn++) {
+        /* Its name and its CA are right, but it is not the one who signed. */
+        expect(trust, pki_stack(ca_x509(two), ca_x509(fake), NULL), TRUST_CLIENT, NULL, NOT_TOLD,
+               "has only a CRL that it did not sign");
+        expect(trust, pki_stack(ca_x509(one), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    }
+    trust_unref(trust);
+    ca_free(two);
+    ca_free(one);
+    ca_free(fake);
+}
+
+static void make_ca_no_crl_sign(X509 *cert)
+{
+    make_ca(cert);
+    pki_extension(cert, NID_key_usage, "critical,keyCertSign");
+}
+
+static void test_crl_without_key_usage(void **state)
+{
+    (void)state;
+    X509 *between = pki_blank(root, ca_private_key(middle)), *leaf = pki_blank(root, ca_private_key(other));
+    pki_subject(between, NID_commonName, MBSTRING_ASC, "Staff Middle", 12);
+    make_ca_no_crl_sign(between);
+    pki_sign(between, root);
+    assert_true(X509_set_issuer_name(leaf, X509_get_subject_name(between)));
+    assert_true(X509_sign(leaf, ca_private_key(middle), EVP_sha256()) > 0);
+    write_odd_crl("usage.crl", middle, NULL, time(NULL) - 60);
+    struct trust *trust = load("root.pem", "usage.crl");
+    expect(trust, pki_stack(leaf, between, NULL), TRUST_CLIENT, NULL, NOT_TOLD, "may not sign (keyUsage)");
+    trust_unref(trust);
+    X509_free(leaf);
+    X509_free(between);
+}
+
+/* Further up a CRL may be missing, but one that is there must be good. */
+static void test_crl_further_up(void **state)
+{
+    (void)state;
+    struct ca *deep = pki_client(middle, "deep");
+    write_odd_crl("up.crl", middle, NULL, time(NULL) - 60);
+    write_odd_crl("up.crl", root, for_users, time(NULL) - 60);
+    struct trust *trust = load("root.pem", "up.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, NOT_TOLD,
+           "issuer 'Staff Root' of certificate 'Staff Middle' has only a CRL for other certificates");
+    trust_unref(trust);
+    write_odd_crl("up.crl", root, for_cas, time(NULL) - 60);
+    trust = load("root.pem", "up.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(trust);
+    ca_free(deep);
+}
+
 static void test_reload(void **state)
 {
     (void)state;
@@ -642,13 +968,26 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chains),     cmocka_unit_test(test_dates_and_purpose),
-        cmocka_unit_test(test_host_names), cmocka_unit_test(test_odd_leaves),
-        cmocka_unit_test(test_not_a_ca),   cmocka_unit_test(test_impostors),
-        cmocka_unit_test(test_weak),       cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_revoked),    cmocka_unit_test(test_forged_crl),
-        cmocka_unit_test(test_reload),     cmocka_unit_test(test_bundle_files),
-        cmocka_unit_test(test_system),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_dates_and_purpose),
+        cmocka_unit_test(test_host_names),
+        cmocka_unit_test(test_odd_leaves),
+        cmocka_unit_test(test_not_a_ca),
+        cmocka_unit_test(test_impostors),
+        cmocka_unit_test(test_weak),
+        cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_forged_crl),
+        cmocka_unit_test(test_odd_crls),
+        cmocka_unit_test(test_damaged_crl),
+        cmocka_unit_test(test_newest_crl),
+        cmocka_unit_test(test_crl_of_sent_issuer),
+        cmocka_unit_test(test_crl_without_key_usage),
+        cmocka_unit_test(test_crl_further_up),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_bundle_files),
+        cmocka_unit_test(test_system),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests_name("trust", tests, make_roots, drop_roots);
 }

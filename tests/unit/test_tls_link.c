@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's TLS link against the TLS library itself, over a link in memory: how much of what costs the
+ * peer little is worked off in one call. */
+#include "pki.h"
+
+#include <openssl/ssl.h>
+
+#include "link/mem_link.h"
+#include "tls/tls_internal.h"
+
+#define ROOM (1024 * 1024)
+
+/* A client of the plain library, and the link that serves it. */
+struct duo {
+    SSL *client;
+    BIO *to_client, *from_client;
+    struct link *wire; /* the client's end */
+    struct link *server;
+    struct tls_scratch scratch;
+    int woken;
+};
+
+static void on_wake(struct link *l)
+{
+    struct duo *d = l->owner;
+    d->woken++;
+}
+
+/* Carry what the client has written and what the link has answered. */
+static void carry(struct duo *d)
+{
+    uint8_t bytes[16384];
+    size_t n = 0;
+    int got;
+    while ((got = BIO_read(d->from_client, bytes, sizeof(bytes))) > 0) {
+        assert_int_equal(link_write(d->wire, bytes, (size_t)got, &n), LINK_OK);
+        assert_int_equal(n, got);
+    }
+    while (link_read(d->wire, bytes, sizeof(bytes), &n) == LINK_OK)
+        assert_int_equal(BIO_write(d->to_client, bytes, (int)n), n);
+}
+
+static SSL *new_ssl(const struct ca *server, uint16_t version)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    assert_true(SSL_CTX_set_min_proto_version(ctx, version) && SSL_CTX_set_max_proto_version(ctx, version));
+    if (server != NULL)
+        assert_true(SSL_CTX_use_certificate(ctx, ca_x509(server)) &&
+                    SSL_CTX_use_PrivateKey(ctx, ca_private_key(server)));
+    SSL *ssl = SSL_new(ctx);
+    SSL_CTX_free(ctx);
+    if (server != NULL)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+static void shake_hands(struct duo *d, struct loop *loop)
+{
+    struct ca *root = pki_root("Root"), *server = pki_server(root, "a.example");
+    struct link *lower;
+    *d = (struct duo){.client = new_ssl(NULL, TLS1_3_VERSION)};
+    mem_link_pair(ROOM, &d->wire, &lower);
+    tls_scratch_init(&d->scratch, loop);
+    d->server = tls_link_new(new_ssl(server, TLS1_3_VERSION), lower, &d->scratch, &(struct tls_proof){0},
+                             (struct str){0});
+    d->server->owner = d;
+    d->to_client = BIO_new(BIO_s_mem());
+    d->from_client = BIO_new(BIO_s_mem());
+    BIO_set_mem_eof_return(d->to_client, -1);
+    SSL_set_bio(d->client, d->to_client, d->from_client);
+    enum link_status status = LINK_AGAIN;
+    for (int turn = 0; turn < 10 && status != LINK_OK; turn++) {
+        SSL_do_handshake(d->client);
+        carry(d);
+        status = link_open(d->server);
+        assert_int_not_equal(status, LINK_ERROR);
+        carry(d);
+    }
+    assert_int_equal(status, LINK_OK);
+    d->server->wake = on_wake;
+    ca_free(server);
+    ca_free(root);
+}
+
+static void part(struct duo *d)
+{
+    link_close(d->server, false);
+    link_close(d->wire, false);
+    SSL_free(d->client);
+    tls_scratch_free(&d->scratch);
+}
+
+static struct loop *new_loop(void)
+{
+    struct err err;
+    struct loop *loop = loop_new(&err);
+    assert_non_null(loop);
+    return loop;
+}
+
+/* All of what the client sent as data, in pieces; the most that one call brought. */
+static size_t read_all(struct duo *d, size_t cap, size_t expected)
+{
+    static uint8_t bytes[TLS_SCRATCH_SIZE];
+    size_t most = 0, n = 0;
+    while (expected > 0) {
+        assert_int_equal(link_read(d->server, bytes, cap, &n), LINK_OK);
+        most = MAX(most, n);
+        assert_true(n <= expected);
+        expected -= n;
+    }
+    assert_int_equal(link_read(d->server, bytes, cap, &n), LINK_AGAIN);
+    return most;
+}
+
+/* Small records with data are read as many as there are. */
+static void test_many_small_records(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    struct duo d;
+    shake_hands(&d, loop);
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(SSL_write(d.client, "x", 1), 1);
+    carry(&d);
+    assert_int_equal(read_all(&d, TLS_SCRATCH_SIZE, 2000), 2000);
+    part(&d);
+    loop_free(loop);
+}
+
+/* A KeyUpdate before each of them: a few in one call. */
+static void test_many_key_updates(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    struct duo d;
+    shake_hands(&d, loop);
+    for (int i = 0; i < 2000; i++) {
+        assert_true(SSL_key_update(d.client, SSL_KEY_UPDATE_NOT_REQUESTED));
+        assert_int_equal(SSL_write(d.client, "x", 1), 1);
+    }
+    carry(&d);
+    assert_in_range(read_all(&d, TLS_SCRATCH_SIZE, 2000), 1, 16);
+    part(&d);
+    loop_free(loop);
+}
+
+/* A record that is far longer than the caller's space is read all the same, and without a wake. */
+static void test_small_space(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    static const uint8_t zeros[16384];
+    static const size_t caps[] = {1, 5, 22, 4096, 16384, TLS_SCRATCH_SIZE};
+    for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
+        struct duo d;
+        shake_hands(&d, loop);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(SSL_write(d.client, zeros, sizeof(zeros)), sizeof(zeros));
+        carry(&d);
+        d.woken = 0;
+        read_all(&d, caps[i], 3 * sizeof(zeros));
+        assert_int_equal(d.woken, 0);
+        part(&d);
+    }
+    loop_free(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_small_records),
+        cmocka_unit_test(test_many_key_updates),
+        cmocka_unit_test(test_small_space),
+    };
+    return cmocka_run_group_tests_name("tls_link", tests, NULL, pki_remove);
+}
