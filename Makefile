@@ -13,16 +13,19 @@ FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES = $(shell find src cmd tests bench -name '*.[ch]' 2>/dev/null | sort)
 TIDY_FILES = $(filter src/%.c cmd/%.c,$(C_FILES))
 
-# $(call build,DIR,TARGETS,MESON OPTIONS,AWS-LC VARIANT,COMPILER): sets DIR up where it is not yet, or where AWS-LC has
-# moved, and builds TARGETS. The lock lets several makes share a checkout.
+# $(call build,DIR,TARGETS,MESON OPTIONS,VARIANT OF AWS-LC AND NGTCP2,COMPILER): sets DIR up where it is not yet, or where
+# one of the two has moved, and builds TARGETS. The lock lets several makes share a checkout.
 define build
 	@for tool in cc meson ninja pkg-config; do \
 	  command -v $$tool >/dev/null || { echo "make: no $$tool here: run scripts/deps build" >&2; exit 1; }; done; \
 	mkdir -p $(1); exec 9>$(1)/.lock; flock 9; \
-	awslc=$$(scripts/aws-lc --variant $(or $(4),plain) $(if $(AWSLC_KNOWN),--known $(1)/.awslc)); \
-	if [ ! -f $(1)/build.ninja ]; then $(if $(5),CC=$(5)) meson setup $(1) -Dawslc=$$awslc $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
-	elif [ "$$(cat $(1)/.awslc 2>/dev/null)" != "$$awslc" ]; then meson setup --reconfigure $(1) -Dawslc=$$awslc >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
-	echo "$$awslc" >$(1)/.awslc; \
+	wanted="--variant $(or $(4),plain) $(if $(PREFIXES_KNOWN),--known $(1)/.prefixes)"; \
+	awslc=$$(scripts/aws-lc $$wanted); \
+	ngtcp2=$$(scripts/ngtcp2 --awslc "$$awslc" $$wanted); \
+	prefixes="-Dawslc=$$awslc -Dngtcp2=$$ngtcp2"; \
+	if [ ! -f $(1)/build.ninja ]; then $(if $(5),CC=$(5)) meson setup $(1) $$prefixes $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
+	elif ! printf '%s\n' "$$awslc" "$$ngtcp2" | cmp -s - $(1)/.prefixes; then meson setup --reconfigure $(1) $$prefixes >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
+	printf '%s\n' "$$awslc" "$$ngtcp2" >$(1)/.prefixes; \
 	ninja -C $(1) --quiet $(2) 9>&-
 endef
 
@@ -107,12 +110,12 @@ tidy:
 
 .PHONY: install
 # Whoever installs (root, often) may have another cache: what the build folder was set up with is good enough.
-install: AWSLC_KNOWN = yes
+install: PREFIXES_KNOWN = yes
 install: build/cardea ## install under the prefix Meson was given (default /usr/local); DESTDIR is honoured
 	@meson install -C build --no-rebuild --quiet
 
 .PHONY: clean
-clean: ## remove every build folder (the cache of AWS-LC stays)
+clean: ## remove every build folder (the cache of libraries stays)
 	@rm -rf build build-asan build-tsan build-fuzz
 
 .PHONY: help
