@@ -156,6 +156,7 @@ static int start(struct connect *c, struct err *err)
         .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
         .name = o->sni != NULL ? o->sni : value[SETTING_NAME],
         .alpn = o->sni != NULL ? o->alpn : WIRE_ALPN,
+        .transport = o->transport,
         .timeout = o->timeout,
     };
     c->loop = loop_new(err);

@@ -14,7 +14,7 @@
 #define TIMEOUT_MAX (24 * 3600 * NSEC_PER_SEC)
 
 /* Options without a letter; those of settings are OPTION_SETTING + enum connect_setting. */
-enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_SETTING };
+enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_TRANSPORT, OPTION_SETTING };
 
 static const struct option options[] = {
     {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
@@ -25,6 +25,7 @@ static const struct option options[] = {
     {"sni", required_argument, NULL, OPTION_SNI},
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -33,6 +34,17 @@ static const struct option options[] = {
 static bool read_time(const char *text, int64_t *ret)
 {
     return unit_parse(text, unit_durations, ret) && *ret > 0 && *ret <= TIMEOUT_MAX;
+}
+
+static bool read_transport(const char *text, enum client_transport *ret)
+{
+    static const char *const names[] = {[CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum client_transport)i;
+            return true;
+        }
+    return false;
 }
 
 /* One option. Returns -1, or an exit status. */
@@ -52,6 +64,10 @@ static int take(struct connect_options *o, int option, const char **listens)
         return read_time(optarg, &o->timeout)
                    ? -1
                    : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
+    case OPTION_TRANSPORT:
+        return read_transport(optarg, &o->transport)
+                   ? -1
+                   : cmd_misused("connect", "--transport %s: expected auto, quic or tcp", optarg);
     case 'h':
     case '?':
         return cmd_usage("connect", option == 'h');
@@ -99,6 +115,10 @@ int connect_options_read(struct connect_options *o, int argc, char **argv)
         status = take(o, c, listens);
     if (status < 0 && o->alpn != NULL && o->sni == NULL)
         status = cmd_misused("connect", "--alpn goes with --sni");
+    if (status < 0 && o->transport == CLIENT_QUIC && o->sni != NULL)
+        status =
+            cmd_misused("connect", "--transport quic carries tunnels only: routes that --sni chooses are "
+                                   "reached over TCP");
     if (status < 0)
         status = read_target(o, argc - optind, argv + optind);
     if (status < 0)

@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 #include "cmd/connect_settings.h"
+#include "tunnel/client.h"
 #include "tunnel/forward.h"
 
 struct connect_options {
     struct connect_settings settings; /* what the flags say; connect_settings_complete() adds the rest */
     const char *sni;                  /* a route instead of a target; NULL: a target */
     const char *alpn;
+    enum client_transport transport;
     int64_t timeout; /* nanoseconds */
     struct forward *forwards;
     size_t forwards_len;        /* 0: standard input and output */

@@ -53,9 +53,19 @@ static bool amounts(struct buf *out, const struct audit_record *r)
 {
     bool ok = PUT(out, ",\"in\":") && str_put_u64(out, r->bytes_in) && PUT(out, ",\"out\":") &&
               str_put_u64(out, r->bytes_out);
+    if (r->carries)
+        ok = ok && PUT(out, ",\"streams\":") && str_put_u64(out, r->streams);
     if (r->handshake_ns >= 0)
         ok = ok && PUT(out, ",\"handshake_ms\":") && millis(out, r->handshake_ns);
     return ok && PUT(out, ",\"total_ms\":") && millis(out, r->total_ns);
+}
+
+/* How it came: over TCP nothing is said. */
+static bool carriage(struct buf *out, const struct audit_record *r)
+{
+    char id[AUDIT_ID_MAX];
+    return word(out, "transport", r->transport) &&
+           (r->carrier == 0 || word(out, "carrier", audit_id_text(r->carrier, id)));
 }
 
 bool audit_format(struct buf *out, const struct audit_record *r)
@@ -64,11 +74,11 @@ bool audit_format(struct buf *out, const struct audit_record *r)
     clock_format(r->time, when);
     return PUT(out, "{\"time\":\"") && buf_append(out, when, strlen(when)) && PUT(out, "\",\"id\":\"") &&
            buf_append(out, audit_id_text(r->id, id), AUDIT_ID_MAX - 1) && PUT(out, "\"") &&
-           word(out, "listener", r->listener) && word(out, "peer", r->peer) && field(out, "sni", r->sni) &&
-           field(out, "alpn", r->alpn) && word(out, "route", r->route) && word(out, "action", r->action) &&
-           negotiated(out, r) && field(out, "ja4", r->ja4) && word(out, "identity", r->identity) &&
-           field(out, "target", r->target) && word(out, "backend", r->backend) &&
-           word(out, "rule", r->rule) && amounts(out, r) &&
+           word(out, "listener", r->listener) && carriage(out, r) && word(out, "peer", r->peer) &&
+           field(out, "sni", r->sni) && field(out, "alpn", r->alpn) && word(out, "route", r->route) &&
+           word(out, "action", r->action) && negotiated(out, r) && field(out, "ja4", r->ja4) &&
+           word(out, "identity", r->identity) && field(out, "target", r->target) &&
+           word(out, "backend", r->backend) && word(out, "rule", r->rule) && amounts(out, r) &&
            word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
            PUT(out, "}\n");
 }

@@ -16,6 +16,8 @@ struct audit_record {
     int64_t time; /* wall clock at the end, nanoseconds */
     uint64_t id;
     const char *listener;
+    const char *transport; /* NULL: TCP */
+    uint64_t carrier;      /* the id of the connection that this is a stream of, or 0 */
     const char *peer;
     struct str sni;
     struct str alpn;
@@ -33,6 +35,8 @@ struct audit_record {
     const char *rule;    /* the policy row that denied */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    bool carries;     /* `streams` is known */
+    uint64_t streams; /* that a carrier has had */
     int64_t handshake_ns;
     int64_t total_ns;
     enum close_reason reason;

@@ -82,6 +82,7 @@ struct config_listener {
     struct config_head head;
     struct config_text name; /* default: the text of its address */
     struct config_address address;
+    bool quic;                           /* UDP too, where there is a tunnel */
     struct config_proxy *proxy_protocol; /* NULL: never read */
 };
 
@@ -277,6 +278,22 @@ struct config_limits {
     size_t reserved_fds;
 };
 
+enum config_congestion {
+    CONFIG_CUBIC,
+    CONFIG_BBR,
+};
+
+struct config_quic {
+    struct config_head head;
+    enum config_congestion congestion;
+    int64_t idle_timeout;
+    size_t streams;
+    size_t stream_window;
+    size_t window;
+    size_t send_buffer;
+    size_t retry_above;
+};
+
 struct config_audit {
     struct config_head head;
     struct config_text file; /* "-": standard output */
@@ -301,6 +318,7 @@ struct config {
     struct config_routes routes;
     struct config_policy policy;
     struct config_limits limits;
+    struct config_quic quic;
     struct config_audit audit;
     struct config_admin admin;
     struct config_store *store;

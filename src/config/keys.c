@@ -27,6 +27,7 @@ const struct schema_name keys_groups[] = {
 static const struct schema_name tls_versions[] = {
     {"1.2", CONFIG_TLS_1_2}, {"1.3", CONFIG_TLS_1_3}, {NULL, 0}};
 static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", CONFIG_DENY}, {NULL, 0}};
+static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr", CONFIG_BBR}, {0}};
 static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
 static const struct schema_name clients_modes[] = {

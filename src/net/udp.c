@@ -182,7 +182,7 @@ static void read_control(struct msghdr *m, struct udp_packets *p)
     }
 }
 
-size_t udp_receive(const struct udp_socket *s, struct udp_inbox *inbox, const struct udp_packets **ret)
+int udp_receive(const struct udp_socket *s, struct udp_inbox *inbox, const struct udp_packets **ret)
 {
     for (size_t i = 0; i < INBOX_PACKETS; i++)
         inbox->messages[i].msg_hdr = (struct msghdr){.msg_name = &inbox->from[i],
@@ -206,7 +206,7 @@ size_t udp_receive(const struct udp_socket *s, struct udp_inbox *inbox, const st
         read_control(&inbox->messages[i].msg_hdr, p);
     }
     *ret = inbox->packets;
-    return n < 0 ? 0 : (size_t)n;
+    return n >= 0 ? n : errno == ECONNREFUSED ? -1 : 0;
 }
 
 /* ---- sending ---- */

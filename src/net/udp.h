@@ -55,8 +55,9 @@ struct udp_inbox *udp_inbox_new(void);
 void udp_inbox_free(struct udp_inbox *inbox);
 
 /* Receive what is there, as much as the inbox holds. Returns how many entries of *ret are filled (they live
- * until the next call), 0 when nothing is there. */
-size_t udp_receive(const struct udp_socket *s, struct udp_inbox *inbox, const struct udp_packets **ret);
+ * until the next call), 0 when nothing is there, -1 when the network says that nobody listens where a
+ * connected socket sends to (ICMP port unreachable). */
+int udp_receive(const struct udp_socket *s, struct udp_inbox *inbox, const struct udp_packets **ret);
 
 enum udp_status {
     UDP_SENT,  /* or dropped, as a network would */

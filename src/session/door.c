@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "loop/loop.h"
 #include "net/socket.h"
+#include "net/udp.h"
+#include "session/carrier.h"
 #include "session/crew.h"
 #include "session/health.h"
 #include "session/session.h"
@@ -54,7 +56,7 @@ struct reload {
     struct door *door;
     struct reload *next;
     struct snapshot *snap;
-    struct port **ports; /* workers * listeners; NULL: keep */
+    struct worker_listener *listeners; /* of the first worker, then of the second, ... */
     door_reloaded *done;
     void *arg;
 };
@@ -67,61 +69,101 @@ static void notify(struct door *d, const char *text)
 
 /* ---- listeners ---- */
 
-static bool has_listener(const struct snapshot *snap, const char *key)
+/* Is that address served already, in TCP or in UDP? */
+static bool has_listener(const struct snapshot *snap, const char *key, bool udp)
 {
     for (size_t i = 0; snap != NULL && i < snap->config->listeners.n; i++)
         if (strcmp(snap->config->listeners.v[i].address.text.text, key) == 0)
-            return true;
+            return !udp || snapshot_listens_udp(snap, i);
     return false;
 }
 
-static void drop_ports(struct port **ports, size_t count)
+static void drop_listeners(struct worker_listener *listeners, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        worker_port_drop(ports[i]);
-    free(ports);
+    for (size_t i = 0; listeners != NULL && i < count; i++) {
+        worker_port_drop(listeners[i].fresh);
+        carrier_port_drop(listeners[i].fresh_udp);
+    }
+    free(listeners);
 }
 
-/* A socket for each worker, `stride` apart in `ports`. */
-static int bind_listener(struct crew *crew, const struct config_listener *l, struct port **ports,
-                         size_t stride, struct err *err)
+/* A socket for each worker; theirs are `stride` apart. */
+static int bind_tcp(struct crew *crew, const struct config_address *a, struct worker_listener *listeners,
+                    size_t stride, struct err *err)
 {
-    const struct config_address *a = &l->address;
-    if (a->path != NULL)
-        return err_set(err, "listeners take TCP addresses, found %s", a->text.text);
     if (socket_probe_tcp(a->host, a->port, err) != 0)
         return -1;
     for (size_t w = 0; w < crew->count; w++) {
         int fd = socket_listen_tcp(a->host, a->port, true, err);
         if (fd < 0)
             return -1;
-        ports[w * stride] = worker_port_new(&crew->worker[w], a->text.text, fd, err);
-        if (ports[w * stride] == NULL)
+        listeners[w * stride].fresh = worker_port_new(&crew->worker[w], a->text.text, fd, err);
+        if (listeners[w * stride].fresh == NULL)
             return err_prefix(err, "%s", a->text.text);
     }
     return 0;
 }
 
+/* The same in UDP. The kernel hands packets to the worker that their connection id names; where it cannot do
+ * that, those of a connection that has moved may go astray. */
+static int bind_udp(struct crew *crew, const struct config_address *a, struct worker_listener *listeners,
+                    size_t stride, struct err *err)
+{
+    int probe = udp_listen(a->host, a->port, false, err);
+    if (probe < 0)
+        return -1;
+    close(probe);
+    for (size_t w = 0; w < crew->count; w++) {
+        int fd = udp_listen(a->host, a->port, true, err);
+        if (fd < 0)
+            return -1;
+        if (w + 1 == crew->count && crew->count > 1)
+            udp_steer(fd, (unsigned)crew->count);
+        listeners[w * stride].fresh_udp = carrier_port_new(&crew->worker[w], a->text.text, fd, err);
+        if (listeners[w * stride].fresh_udp == NULL)
+            return err_prefix(err, "%s", a->text.text);
+    }
+    return 0;
+}
+
+static int bind_listener(struct crew *crew, const struct snapshot *snap, const struct snapshot *now, size_t i,
+                         struct worker_listener *listeners, struct err *err)
+{
+    const struct config_address *a = &snap->config->listeners.v[i].address;
+    size_t stride = snap->config->listeners.n;
+    bool udp = snapshot_listens_udp(snap, i);
+    if (a->path != NULL)
+        return err_set(err, "listeners take IP addresses, found %s", a->text.text);
+    for (size_t w = 0; w < crew->count; w++) {
+        listeners[w * stride + i].key = a->text.text;
+        listeners[w * stride + i].udp = udp;
+    }
+    if (!has_listener(now, a->text.text, false) && bind_tcp(crew, a, listeners + i, stride, err) != 0)
+        return -1;
+    if (udp && !has_listener(now, a->text.text, true) && bind_udp(crew, a, listeners + i, stride, err) != 0)
+        return -1;
+    return 0;
+}
+
 /* What each worker needs for each listener of `snap` that `now` does not have. NULL with a line in `errors`.
  */
-static struct port **bind_listeners(struct crew *crew, const struct snapshot *snap,
-                                    const struct snapshot *now, struct buf *errors)
+static struct worker_listener *bind_listeners(struct crew *crew, const struct snapshot *snap,
+                                              const struct snapshot *now, struct buf *errors)
 {
     const struct config *c = snap->config;
     size_t n = c->listeners.n;
-    struct port **ports = calloc(n * crew->count, sizeof(struct port *));
-    CHECK(ports != NULL);
+    struct worker_listener *listeners = calloc(n * crew->count, sizeof(*listeners));
+    CHECK(listeners != NULL);
     for (size_t i = 0; i < n; i++) {
         struct err err, placed;
-        const struct config_listener *l = &c->listeners.v[i];
-        if (has_listener(now, l->address.text.text) || bind_listener(crew, l, ports + i, n, &err) == 0)
+        if (bind_listener(crew, snap, now, i, listeners, &err) == 0)
             continue;
-        config_error(c, l->address.text.at, &placed, "%s", err.text);
+        config_error(c, c->listeners.v[i].address.text.at, &placed, "%s", err.text);
         buf_printf(errors, "%s\n", placed.text);
-        drop_ports(ports, n * crew->count);
+        drop_listeners(listeners, n * crew->count);
         return NULL;
     }
-    return ports;
+    return listeners;
 }
 
 /* ---- putting a configuration in force ---- */
@@ -130,12 +172,7 @@ static void install_in(struct worker *w, void *arg)
 {
     struct reload *r = arg;
     size_t n = r->snap->config->listeners.n;
-    struct worker_listener listeners[CONFIG_LISTENERS_MAX];
-    CHECK(n <= ARRAY_LEN(listeners));
-    for (size_t i = 0; i < n; i++)
-        listeners[i] = (struct worker_listener){r->snap->config->listeners.v[i].address.text.text,
-                                                r->ports[w->index * n + i]};
-    worker_install(w, r->snap, listeners, n);
+    worker_install(w, r->snap, r->listeners + w->index * n, n);
 }
 
 static void begin_reload(struct reload *r);
@@ -144,7 +181,7 @@ static void done_with(struct reload *r, bool ok, const char *errors)
 {
     if (r->done != NULL)
         r->done(r->arg, ok, errors);
-    free(r->ports);
+    free(r->listeners);
     free(r);
 }
 
@@ -207,12 +244,12 @@ static void begin_reload(struct reload *r)
         r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     }
     if (r->snap != NULL)
-        r->ports = bind_listeners(&d->crew, r->snap, d->snap, &errors);
-    if (r->snap != NULL && r->ports != NULL && reopen_audit(d, r->snap, &errors) != 0) {
-        drop_ports(r->ports, d->crew.count * r->snap->config->listeners.n);
-        r->ports = NULL;
+        r->listeners = bind_listeners(&d->crew, r->snap, d->snap, &errors);
+    if (r->snap != NULL && r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0) {
+        drop_listeners(r->listeners, d->crew.count * r->snap->config->listeners.n);
+        r->listeners = NULL;
     }
-    if (r->ports == NULL) {
+    if (r->listeners == NULL) {
         snapshot_unref(r->snap);
         finish(r, false, buf_text(&errors));
     } else {
@@ -341,12 +378,12 @@ static int make_workers(struct door *d, struct buf *errors)
 static int first_install(struct door *d, struct buf *errors)
 {
     struct reload first = {.door = d, .snap = d->snap};
-    first.ports = bind_listeners(&d->crew, d->snap, NULL, errors);
-    if (first.ports == NULL)
+    first.listeners = bind_listeners(&d->crew, d->snap, NULL, errors);
+    if (first.listeners == NULL)
         return -1;
     for (size_t i = 0; i < d->crew.count; i++)
         install_in(&d->crew.worker[i], &first);
-    free(first.ports);
+    free(first.listeners);
     return 0;
 }
 

@@ -238,17 +238,6 @@ static enum session_state no_route(struct session *s, const struct hello *h)
     return refuse_with_alert(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
 }
 
-/* Count the connection under its route; false when the route is full. */
-static bool enter_route(struct session *s, uint32_t id)
-{
-    const struct route_runtime *r = &s->epoch->snap->routes[id];
-    size_t limit = r->config->limits.connections;
-    uint32_t before = atomic_fetch_add_explicit(&r->stats->live, 1, memory_order_relaxed);
-    s->route = r;
-    counter_add(&worker_counters(s->worker, r->stats)->n[COUNTER_CONNECTIONS], 1);
-    return limit == 0 || before < limit;
-}
-
 /* Put TLS on top of the client's link. The first handshake step runs while the bytes and the hello are at
  * hand. */
 static enum session_state begin_tls(struct session *s, const struct hello *h)
@@ -290,7 +279,7 @@ static enum session_state route_with(struct session *s, const struct hello *h)
         routing_note(h, &match, &s->setup->hello);
     if (match.route == ROUTE_NONE)
         return no_route(s, h);
-    if (!enter_route(s, match.route))
+    if (!session_enter_route(s, &s->epoch->snap->routes[match.route]))
         return h == NULL ? session_end(s, CLOSE_LIMIT_ROUTE)
                          : refuse_with_alert(s, ALERT_INTERNAL_ERROR, CLOSE_LIMIT_ROUTE);
     return take_route(s, h);

@@ -247,14 +247,24 @@ bool session_is_routed(const struct session *s)
 
 /* ---- beginning ---- */
 
-void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer)
+bool session_enter_route(struct session *s, const struct route_runtime *route)
+{
+    size_t limit = route->config->limits.connections;
+    uint32_t before = atomic_fetch_add_explicit(&route->stats->live, 1, memory_order_relaxed);
+    s->route = route;
+    counter_add(&worker_counters(s->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
+    return limit == 0 || before < limit;
+}
+
+static struct session *session_new(struct worker *w, struct epoch *epoch, struct link *link,
+                                   uint32_t listener, const struct net_addr *peer)
 {
     struct session *s = calloc(1, sizeof(*s));
     struct setup *setup = calloc(1, sizeof(*setup));
     CHECK(s != NULL && setup != NULL);
     s->magic = SESSION_MAGIC;
     s->worker = w;
-    s->epoch = worker_hold(w);
+    s->epoch = worker_hold(w, epoch);
     s->listener = listener;
     s->id = worker_next_id(w);
     s->peer = *peer;
@@ -266,8 +276,41 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
     timer_init(&s->timer, on_timer);
     task_init(&s->again, on_again);
     worker_joined(w, &s->node);
+    return s;
+}
+
+void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer)
+{
+    struct session *s = session_new(w, w->epoch, link, listener, peer);
     session_deadline(s, session_limits(s)->hello_timeout);
     session_run(s);
+}
+
+void session_start_stream(struct worker *w, struct link *link, const struct session_origin *o)
+{
+    const struct snapshot *snap = o->epoch->snap;
+    enum admission_verdict verdict =
+        admission_enter(w->admission, o->peer, snap->connection_limit, snap->config->limits.per_source);
+    if (verdict != ADMIT_OK || w->draining) {
+        link_close(link, true);
+        if (verdict == ADMIT_OK)
+            admission_leave(w->admission, o->peer);
+        session_refused(w, o->listener, o->peer,
+                        verdict == ADMIT_OK         ? CLOSE_SHUTDOWN
+                        : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
+                                                    : CLOSE_LIMIT_SOURCE);
+        return;
+    }
+    struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
+    s->carrier = o->carrier;
+    s->setup->hello = *o->hello;
+    s->routed = s->opened = s->accepted;
+    s->state = SESSION_AUTHORISE;
+    session_deadline(s, session_limits(s)->handshake_timeout);
+    if (session_enter_route(s, o->route))
+        session_run(s);
+    else
+        session_kill(s, CLOSE_LIMIT_ROUTE);
 }
 
 /* ---- what is told about it ---- */
@@ -320,6 +363,8 @@ static void write_audit(struct session *s)
         .time = clock_wall(),
         .id = s->id,
         .listener = c->listeners.v[s->listener].name.text,
+        .transport = s->carrier != 0 ? "quic" : NULL,
+        .carrier = s->carrier,
         .peer = net_addr_format(&s->peer, peer),
         .sni = note(s, NOTE_SNI),
         .alpn = note(s, NOTE_ALPN),

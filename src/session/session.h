@@ -13,6 +13,9 @@
 #include "link/link.h"
 #include "net/addr.h"
 
+struct epoch;
+struct hello_note;
+struct route_runtime;
 struct session;
 struct worker;
 
@@ -20,6 +23,21 @@ struct worker;
  * configuration). The link is the session's from then on; so is the peer's place in the door's admission
  * count. */
 void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer);
+
+/* How a session begins on a stream of a connection whose ClientHello has chosen a route and whose handshake
+ * is complete. What it points to is needed during the call only. */
+struct session_origin {
+    uint32_t listener;
+    const struct net_addr *peer; /* whom the stream is counted for */
+    struct epoch *epoch;         /* a hold is taken */
+    const struct route_runtime *route;
+    const struct hello_note *hello;
+    uint64_t carrier; /* the connection's id */
+};
+
+/* Begin a session on a stream; the link is the session's from then on. What the limits do not allow is turned
+ * away with an audit line. */
+void session_start_stream(struct worker *w, struct link *link, const struct session_origin *origin);
 
 /* A connection that was refused before it became a session: leave its audit line. */
 void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,

@@ -57,6 +57,7 @@ struct session {
     enum close_reason reason;
     uint32_t listener;
     uint64_t id;
+    uint64_t carrier; /* of a stream: its connection's id; else 0 */
     struct list node;
     struct worker *worker;
     struct epoch *epoch;
@@ -108,6 +109,9 @@ static inline uint32_t session_route_id(const struct session *s)
 {
     return (uint32_t)(s->route - s->epoch->snap->routes);
 }
+
+/* Count the session under a route, which is its own from then on; false when the route is full. */
+bool session_enter_route(struct session *s, const struct route_runtime *route);
 
 /* Step as far as it goes. */
 void session_run(struct session *s);

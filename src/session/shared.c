@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "quic/quic.h"
 #include "session/shared.h"
 
 #define STATS_MAGIC 0x57a75000u
@@ -16,6 +17,9 @@ void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const 
     backend_registry_init(&shared->backends);
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);
+    shared->quic_secrets = malloc(sizeof(*shared->quic_secrets));
+    CHECK(shared->quic_secrets != NULL);
+    quic_secrets_make(shared->quic_secrets);
 }
 
 static void stats_free(struct route_stats *stats)
@@ -86,4 +90,11 @@ const struct front *snapshot_front(const struct snapshot_shared *shared, struct 
         if (str_is(alpn, shared->fronts[i].alpn))
             return shared->fronts[i].front;
     return NULL;
+}
+
+bool snapshot_carries(const struct snapshot_shared *shared, const struct route_runtime *route,
+                      struct str alpn)
+{
+    const struct front *front = alpn.p == NULL ? NULL : snapshot_front(shared, alpn);
+    return route->config->action == CONFIG_TUNNEL && front != NULL && front->over_quic;
 }

@@ -486,3 +486,13 @@ void snapshot_unref(struct snapshot *snap)
     snap->magic = 0;
     free(snap);
 }
+
+bool snapshot_listens_udp(const struct snapshot *snap, size_t listener)
+{
+    const struct config *c = snap->config;
+    CHECK(listener < c->listeners.n);
+    for (size_t i = 0; i < c->routes.n && c->listeners.v[listener].quic; i++)
+        if (c->routes.v[i].action == CONFIG_TUNNEL)
+            return true;
+    return false;
+}

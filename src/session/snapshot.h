@@ -17,6 +17,7 @@
 #include "tls/client.h"
 #include "tls/tickets.h"
 
+struct quic_secrets;
 struct tls_server;
 
 /* What has been counted under a route's name. Outlives reloads. */
@@ -50,6 +51,7 @@ struct snapshot_shared {
     struct backend_registry backends;
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
+    struct quic_secrets *quic_secrets;
 };
 
 /* For `workers` workers. `fronts` is borrowed and must outlive it. */
@@ -110,5 +112,12 @@ void snapshot_unref(struct snapshot *snap);
 
 /* The front for a negotiated ALPN protocol, or NULL. */
 const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn);
+
+/* Can streams of QUIC reach this route when it was chosen by that ALPN protocol? */
+bool snapshot_carries(const struct snapshot_shared *shared, const struct route_runtime *route,
+                      struct str alpn);
+
+/* Has this listener a use for QUIC? */
+bool snapshot_listens_udp(const struct snapshot *snap, size_t listener);
 
 #endif

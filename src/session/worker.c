@@ -14,6 +14,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "link/fd_link.h"
+#include "quic/quic.h"
+#include "session/carrier.h"
 #include "session/session.h"
 
 #define WORKER_MAGIC 0x3084e400u
@@ -36,10 +38,11 @@ uint64_t worker_next_id(struct worker *w)
     return id;
 }
 
-struct epoch *worker_hold(struct worker *w)
+struct epoch *worker_hold(struct worker *w, struct epoch *e)
 {
-    w->epoch->holders++;
-    return w->epoch;
+    (void)w;
+    e->holders++;
+    return e;
 }
 
 void worker_release(struct worker *w, struct epoch *e)
@@ -169,6 +172,12 @@ static void close_dropped(struct worker *w)
     }
 }
 
+static void drop_listener(const struct worker_listener *l)
+{
+    worker_port_drop(l->fresh);
+    carrier_port_drop(l->fresh_udp);
+}
+
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
                     size_t count)
 {
@@ -176,7 +185,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     struct epoch *before = w->epoch;
     if (w->draining) {
         for (size_t i = 0; i < count; i++)
-            worker_port_drop(listeners[i].fresh);
+            drop_listener(&listeners[i]);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -197,6 +206,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
         if (listeners[i].fresh != NULL)
             acceptor_resume(&port->acceptor);
     }
+    carrier_install(w, listeners, count);
     if (before != NULL)
         worker_release(w, before);
 }
@@ -226,6 +236,7 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
 {
     *w = (struct worker){.magic = WORKER_MAGIC, .index = index, .admission = admission, .shared = shared};
     list_init(&w->ports);
+    list_init(&w->carrier_ports);
     list_init(&w->sessions);
     timer_init(&w->last_call, on_last_call);
     /* Ids are unique across workers and restarts: the second of the start, then every count-th number. */
@@ -240,6 +251,7 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
     w->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
     CHECK(w->pipe_scratch.data != NULL);
     tls_scratch_init(&w->tls_scratch, w->loop);
+    w->quic_scratch = quic_scratch_new();
     return 0;
 }
 
@@ -253,6 +265,7 @@ void worker_drain(struct worker *w, int64_t deadline)
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     w->draining = true;
+    carrier_drain(w);
     close_sessions(w, false);
     loop_set_timer(w->loop, &w->last_call, deadline);
     stop_when_empty(w);
@@ -265,11 +278,13 @@ void worker_free(struct worker *w)
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_sessions(w, true);
+    carrier_close(w);
     sink_free(&w->sink);
     resolver_free(w->resolver);
     if (w->epoch != NULL)
         worker_release(w, w->epoch);
     tls_scratch_free(&w->tls_scratch);
+    quic_scratch_free(w->quic_scratch);
     free(w->pipe_scratch.data);
     if (w->loop != NULL)
         loop_free(w->loop);

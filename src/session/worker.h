@@ -32,6 +32,8 @@ struct port {
     struct task free_later; /* an event of this round may still name the acceptor */
 };
 
+struct quic_scratch;
+
 struct worker {
     uint32_t magic;
     unsigned index;
@@ -40,9 +42,11 @@ struct worker {
     struct resolver *resolver;
     struct pipe_scratch pipe_scratch;
     struct tls_scratch tls_scratch;
+    struct quic_scratch *quic_scratch;
     struct sink sink;
     struct epoch *epoch;
     struct list ports;
+    struct list carrier_ports; /* UDP */
     struct list sessions;
     size_t session_count;
     uint64_t next_id;
@@ -67,6 +71,8 @@ void worker_port_drop(struct port *port);
 struct worker_listener {
     const char *key;
     struct port *fresh;
+    struct carrier_port *fresh_udp; /* the same for UDP */
+    bool udp;                       /* QUIC is served there */
 };
 
 /* Serve under `snap` (a reference is taken) from now on; `listeners` are those of its configuration, in
@@ -85,8 +91,9 @@ void worker_free(struct worker *w);
 /* An id that no other connection has or had. */
 uint64_t worker_next_id(struct worker *w);
 
-/* The epoch for a new session; worker_release() when it ends. */
-struct epoch *worker_hold(struct worker *w);
+/* A hold on an epoch, the present one or another that is held, for a new session; worker_release() when it
+ * ends. */
+struct epoch *worker_hold(struct worker *w, struct epoch *e);
 void worker_release(struct worker *w, struct epoch *e);
 
 /* A session began or ended. */

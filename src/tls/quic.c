@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/quic.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 
 #include "tls/client.h"
@@ -11,6 +12,8 @@ struct tls_quic {
     size_t refs;
     SSL *ssl;
     struct tls_proof proof;
+    uint8_t alert; /* that the peer closed with, or 0 */
+    bool no_certificate;
 };
 
 static struct tls_quic *tls_quic_new(SSL *ssl, const struct tls_proof *proof)
@@ -65,15 +68,26 @@ int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert)
     return tls_proof_complete(&t->proof, t->ssl, ret_alert);
 }
 
-const char *tls_quic_failure(const struct tls_quic *t, uint8_t alert)
+void tls_quic_alerted(struct tls_quic *t, uint8_t alert)
 {
-    const char *said = alert == 0 ? NULL : tls_alert_text(alert);
-    if (alert != 0)
-        return said != NULL ? said : "the peer sent an alert";
-    return t != NULL && t->proof.failure != NULL ? t->proof.failure->text : tls_reason();
+    t->alert = alert;
+}
+
+const char *tls_quic_failure(struct tls_quic *t)
+{
+    if (t == NULL)
+        return "the ClientHello was refused";
+    if (t->alert != 0) {
+        const char *text = tls_alert_text(t->alert);
+        return text != NULL ? text : "the peer sent an alert";
+    }
+    t->no_certificate = ERR_GET_REASON(ERR_peek_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+    return t->proof.failure != NULL ? t->proof.failure->text : tls_reason();
 }
 
 void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret)
 {
     tls_proof_peer(&t->proof, t->ssl, ret);
+    ret->alert = t->alert;
+    ret->no_certificate = t->no_certificate;
 }

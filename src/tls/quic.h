@@ -33,9 +33,12 @@ struct ssl_st *tls_quic_ssl(const struct tls_quic *t);
  * believed. */
 int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert);
 
-/* Why the handshake failed, in words; ask before the library is called for anything else. `alert`: what the
- * peer closed with, or 0. The text lives as long as `t` (which may be NULL: no TLS was ever there). */
-const char *tls_quic_failure(const struct tls_quic *t, uint8_t alert);
+/* Why the handshake failed, in words; ask before the library is called for anything else. The text lives as
+ * long as `t` (which may be NULL: no TLS was ever there). */
+const char *tls_quic_failure(struct tls_quic *t);
+
+/* The peer has closed the connection with this alert. */
+void tls_quic_alerted(struct tls_quic *t, uint8_t alert);
 
 /* What is known of the peer; see link_peer(). */
 void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret);

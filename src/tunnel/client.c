@@ -11,7 +11,7 @@
 #define CLIENT_MAGIC 0xc11e4700u
 #define ANSWER_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
 
-enum client_state { CLIENT_DIAL, CLIENT_HANDSHAKE, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_PIPE, CLIENT_CLOSED };
+enum client_state { CLIENT_REACH, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_PIPE, CLIENT_CLOSED };
 
 struct client {
     uint32_t magic;
@@ -23,12 +23,10 @@ struct client {
     client_ended *ended;
     void *owner;
     struct link *local;
-    struct link *tls;
-    struct dial dial;
-    size_t tried;     /* addresses of the door that have had their timer set */
+    struct link *far; /* towards the door */
+    struct way way;
     struct buf bytes; /* the hello that is still to be sent; then the answer as it comes in */
     struct pipe pipe;
-    int64_t deadline;
     struct timer timer;
     struct task again; /* runs soon, frees at the end */
     bool running;
@@ -64,24 +62,14 @@ static void teardown(struct client *c)
     wheel_cancel(&c->timer);
     list_remove(&c->again.node);
     list_remove(&c->node);
-    dial_cancel(&c->dial);
+    way_cancel(&c->way);
     pipe_free(&c->pipe);
-    link_close(c->tls, cut);
+    link_close(c->far, cut);
     link_close(c->local, cut && c->pipe.link[PIPE_A] != NULL);
-    c->tls = c->local = NULL;
+    c->far = c->local = NULL;
     buf_free(&c->bytes);
     task_init(&c->again, client_free); /* a link that wakes in this round may still name us */
     loop_defer(c->door->loop, &c->again);
-}
-
-/* ---- DIAL ---- */
-
-/* The time for setting up, shared out among the addresses of the door that are still to be tried. */
-static void arm(struct client *c)
-{
-    int64_t now = loop_now(c->door->loop), left = MAX(0, c->deadline - now);
-    size_t ways = c->state == CLIENT_DIAL ? MAX((size_t)1, dial_left(&c->dial)) : 1;
-    loop_set_timer(c->door->loop, &c->timer, now + left / (int64_t)ways);
 }
 
 static void on_wake(struct link *l)
@@ -89,48 +77,16 @@ static void on_wake(struct link *l)
     client_run(l->owner);
 }
 
-static void on_dial_wake(void *owner)
+static void on_way_wake(void *owner)
 {
     client_run(owner);
 }
 
-static enum client_state dialled(struct client *c)
-{
-    struct client_door *d = c->door;
-    c->tls = tls_client_connect(d->tls, d->name, NULL, dial_take(&c->dial), &d->tls_scratch);
-    c->tls->wake = on_wake;
-    c->tls->owner = c;
-    loop_set_timer(d->loop, &c->timer, c->deadline);
-    return CLIENT_HANDSHAKE;
-}
+/* ---- REACH, HELLO, ANSWER ---- */
 
-static enum client_state step_dial(struct client *c)
+static enum client_state far_failed(struct client *c)
 {
-    if (c->dial.loop == NULL) {
-        c->dial = (struct dial){
-            .loop = c->door->loop, .resolver = c->door->resolver, .wake = on_dial_wake, .owner = c};
-        dial_start(&c->dial, c->door->host, c->door->port);
-        arm(c);
-    }
-    enum dial_status status = dial_step(&c->dial);
-    if (status == DIAL_OK)
-        return dialled(c);
-    if (status != DIAL_WAIT) {
-        client_text_dial(c->door, status, &c->door->text);
-        return failed(c);
-    }
-    if (c->dial.next != c->tried) {
-        c->tried = c->dial.next;
-        arm(c);
-    }
-    return CLIENT_DIAL;
-}
-
-/* ---- HANDSHAKE, HELLO, ANSWER ---- */
-
-static enum client_state tls_failed(struct client *c)
-{
-    client_text_tls(c->door, c->tls, c->state != CLIENT_HANDSHAKE, &c->door->text);
+    client_text_tls(c->door, c->far, true, &c->door->text);
     return failed(c);
 }
 
@@ -138,23 +94,26 @@ static enum client_state tls_failed(struct client *c)
 static enum client_state join(struct client *c, const uint8_t *early, size_t len)
 {
     wheel_cancel(&c->timer);
-    pipe_init(&c->pipe, c->local, c->tls);
+    pipe_init(&c->pipe, c->local, c->far);
     pipe_prime(&c->pipe, PIPE_B, early, len);
     buf_free(&c->bytes);
     return CLIENT_PIPE;
 }
 
-static enum client_state step_handshake(struct client *c)
+static enum client_state step_reach(struct client *c)
 {
     struct link_peer peer;
-    enum link_status status = link_open(c->tls);
-    if (status == LINK_AGAIN)
-        return CLIENT_HANDSHAKE;
-    if (status != LINK_OK)
-        return tls_failed(c);
+    enum way_status status = way_step(&c->way);
+    if (status == WAY_WAIT)
+        return CLIENT_REACH;
+    if (status != WAY_OK)
+        return failed(c);
+    c->far = way_take(&c->way);
+    c->far->wake = on_wake;
+    c->far->owner = c;
     if (c->target == NULL)
         return join(c, NULL, 0);
-    link_peer(c->tls, &peer);
+    link_peer(c->far, &peer);
     if (!str_is(peer.alpn, WIRE_ALPN)) {
         err_set(&c->door->text, "%s at the door %s is no tunnel: is the name right (--name)?", c->door->name,
                 c->door->place);
@@ -169,11 +128,11 @@ static enum client_state step_hello(struct client *c)
 {
     while (c->bytes.len > 0) {
         size_t n = 0;
-        enum link_status status = link_write(c->tls, c->bytes.data, c->bytes.len, &n);
+        enum link_status status = link_write(c->far, c->bytes.data, c->bytes.len, &n);
         if (status == LINK_AGAIN)
             return CLIENT_HELLO;
         if (status != LINK_OK)
-            return tls_failed(c);
+            return far_failed(c);
         buf_consume(&c->bytes, n);
     }
     return CLIENT_ANSWER;
@@ -185,7 +144,7 @@ static enum link_status read_answer(struct client *c)
     struct buf *b = &c->bytes;
     size_t n = 0;
     CHECK(b->len < WIRE_MESSAGE_MAX && buf_reserve(b, ANSWER_ROOM));
-    enum link_status status = link_read(c->tls, b->data + b->len, ANSWER_ROOM, &n);
+    enum link_status status = link_read(c->far, b->data + b->len, ANSWER_ROOM, &n);
     b->len += status == LINK_OK ? n : 0;
     return status;
 }
@@ -221,7 +180,7 @@ static enum client_state step_answer(struct client *c)
             return failed(c);
         }
         if (status != LINK_OK)
-            return tls_failed(c);
+            return far_failed(c);
     }
 }
 
@@ -231,13 +190,13 @@ static enum client_state step_answer(struct client *c)
 static bool cut_off(const struct client *c)
 {
     struct link_peer peer;
-    return c->pipe.half[PIPE_B].shut && link_peer(c->tls, &peer) && peer.truncated;
+    return c->pipe.half[PIPE_B].shut && link_peer(c->far, &peer) && peer.truncated;
 }
 
 static enum client_state pipe_failed(struct client *c)
 {
     if (c->pipe.failed == PIPE_B)
-        return tls_failed(c);
+        return far_failed(c);
     err_set(&c->door->text, "%s", link_error(c->local));
     return finish(c, CLIENT_LOCAL);
 }
@@ -262,8 +221,10 @@ static enum client_state step_pipe(struct client *c)
 /* ---- the driver ---- */
 
 static enum client_state (*const steps[])(struct client *) = {
-    [CLIENT_DIAL] = step_dial,     [CLIENT_HANDSHAKE] = step_handshake, [CLIENT_HELLO] = step_hello,
-    [CLIENT_ANSWER] = step_answer, [CLIENT_PIPE] = step_pipe,
+    [CLIENT_REACH] = step_reach,
+    [CLIENT_HELLO] = step_hello,
+    [CLIENT_ANSWER] = step_answer,
+    [CLIENT_PIPE] = step_pipe,
 };
 
 /* Close, then tell the owner: what it prints comes out of a terminal that is as it was before. */
@@ -306,19 +267,14 @@ static void on_timer(struct timer *t)
     struct client_door *d = c->door;
     CHECK_MAGIC(c, CLIENT_MAGIC);
     CHECK(c->state < CLIENT_PIPE && !c->running);
-    if (c->state == CLIENT_DIAL && dial_left(&c->dial) > 1) {
-        dial_skip(&c->dial);
-        client_run(c);
-        return;
-    }
     static const char *const late[] = {
-        [CLIENT_DIAL] = "did not answer: is the address right?",
-        [CLIENT_HANDSHAKE] = "did not complete the TLS handshake",
+        [CLIENT_REACH] = NULL,
         [CLIENT_HELLO] = "did not take our request",
         [CLIENT_ANSWER] = "did not say whether the target can be reached",
     };
+    const char *what = c->state == CLIENT_REACH ? way_late(&c->way) : late[c->state];
     err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s",
-            (double)d->timeout / NSEC_PER_SEC, d->place, late[c->state]);
+            (double)d->timeout / NSEC_PER_SEC, d->place, what);
     c->state = failed(c);
     conclude(c);
 }
@@ -339,7 +295,7 @@ void client_start(struct client_door *door, const struct front_target *target, s
     struct client *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);
     c->magic = CLIENT_MAGIC;
-    c->state = CLIENT_DIAL;
+    c->state = CLIENT_REACH;
     c->door = door;
     c->target = target;
     c->ended = ended;
@@ -347,8 +303,11 @@ void client_start(struct client_door *door, const struct front_target *target, s
     c->local = local;
     local->wake = on_wake;
     local->owner = c;
-    c->deadline = loop_now(door->loop) + door->timeout;
+    c->way = (struct way){.door = door, .wake = on_way_wake, .owner = c};
     timer_init(&c->timer, on_timer);
+    int64_t deadline = loop_now(door->loop) + door->timeout;
+    loop_set_timer(door->loop, &c->timer, deadline);
+    way_start(&c->way, deadline);
     task_init(&c->again, on_again);
     list_insert(&door->clients, &c->node);
     loop_defer(door->loop, &c->again); /* so that `ended` is never told from within this call */

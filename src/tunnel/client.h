@@ -14,6 +14,14 @@
 
 struct client_door;
 
+/* What carries the connections. Routes that name and ALPN choose are reached over TCP, whatever is said
+ * here. */
+enum client_transport {
+    CLIENT_AUTO, /* QUIC where it works, TCP else */
+    CLIENT_QUIC,
+    CLIENT_TCP,
+};
+
 /* How to reach a door, and as whom. The texts are needed during client_door_new() only. */
 struct client_settings {
     const char *door; /* HOST:PORT */
@@ -22,7 +30,8 @@ struct client_settings {
     const char *ca;   /* who may vouch for the door (path of a PEM file, or "system") */
     const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
     const char *alpn; /* the one protocol to offer; NULL: none */
-    int64_t timeout;  /* nanoseconds for a connection to be set up, from the dial to the door's answer */
+    enum client_transport transport;
+    int64_t timeout; /* nanoseconds for a connection to be set up, from the dial to the door's answer */
 };
 
 /* Load the files and make ready to connect; nothing is dialled yet. NULL with `err`, which names the setting

@@ -5,6 +5,7 @@
 
 #include "cert/cert.h"
 #include "cert/trust.h"
+#include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 
 static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
@@ -71,7 +72,14 @@ static int set_up(struct client_door *d, const struct client_settings *s, struct
     if (make_tls(d, s, err) != 0)
         return -1;
     d->resolver = resolver_new(d->loop, err);
-    return d->resolver != NULL ? 0 : -1;
+    if (d->resolver == NULL)
+        return -1;
+    d->transport = s->transport;
+    if (d->transport != CLIENT_TCP && s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0)
+        d->carrier = carrier_new(d);
+    else
+        d->transport = CLIENT_TCP;
+    return 0;
 }
 
 struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings,
@@ -101,6 +109,7 @@ void client_door_free(struct client_door *door)
     struct list *node;
     while ((node = list_pop(&door->clients)) != NULL)
         client_drop(node);
+    carrier_free(door->carrier);
     resolver_free(door->resolver);
     tls_client_free(door->tls);
     tls_scratch_free(&door->tls_scratch);

@@ -10,6 +10,7 @@
 #include "tls/client.h"
 #include "tls/tls_link.h"
 #include "tunnel/client.h"
+#include "tunnel/way.h"
 #include "tunnel/wire.h"
 
 #define CLIENT_DOOR_MAGIC 0xc11ed004u
@@ -29,6 +30,8 @@ struct client_door {
     char *alpn;
     bool has_cert;
     int64_t timeout;
+    enum client_transport transport;
+    struct carrier *carrier; /* NULL: over TCP only */
     struct list clients;
     struct err text; /* of the connection that is just ending */
 };
@@ -45,6 +48,10 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
 /* The TLS link broke: what we hold against the door's certificate, or what the door told us in an alert.
  * `opened`: the handshake was over on our side (in TLS 1.3 the door judges our certificate after that). */
 int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret);
+
+/* The same from what is known of the peer; `word` is the transport's own. */
+int client_text_peer(const struct client_door *door, const struct link_peer *peer, const char *word,
+                     bool opened, struct err *ret);
 
 /* The door said no. */
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret);

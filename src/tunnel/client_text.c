@@ -82,10 +82,16 @@ int client_text_tls(const struct client_door *door, const struct link *tls, bool
 {
     struct link_peer peer;
     link_peer(tls, &peer);
-    const char *why = peer.failure, *word = link_error(tls);
+    return client_text_peer(door, &peer, link_error(tls), opened, ret);
+}
+
+int client_text_peer(const struct client_door *door, const struct link_peer *peer, const char *word,
+                     bool opened, struct err *ret)
+{
+    const char *why = peer->failure;
     if (*why != '\0')
         return err_set(ret, "the door %s does not prove to be %s: %s", door->place, door->name, why);
-    if (explain_alert(door, peer.alert, ret))
+    if (explain_alert(door, peer->alert, ret))
         return -1;
     if (strcmp(word, "not TLS") == 0 || strcmp(word, "HTTP without TLS") == 0) /* tables/tls_failures.def */
         return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);

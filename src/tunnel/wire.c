@@ -201,6 +201,7 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
 const struct front front_cardea = {
     .name = WIRE_ALPN,
     .max = WIRE_MESSAGE_MAX,
+    .over_quic = true,
     .ask = ask,
     .answer = encode_answer,
 };

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a connection. Packets and timers drive the library; what comes of it is told to the owner in
+ * conn_after_batch(), when the library is off the stack. Everything that has something to send touches the
+ * connection, and one flush at the end of the round sends for all.
+ *
+ * An end is told to the owner at once; the connection itself stays for three probe timeouts, to answer late
+ * packets of a peer that has not heard of it (RFC 9000, 10.2), holding one packet and no streams. */
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "quic/quic_internal.h"
+#include "tls/quic.h"
+
+/* ---- end ---- */
+
+static void forget_ids(struct quic_conn *c)
+{
+    ngtcp2_cid ids[32];
+    size_t n = ngtcp2_conn_get_scid2(c->lib, NULL);
+    CHECK(n <= ARRAY_LEN(ids));
+    ngtcp2_conn_get_scid2(c->lib, ids);
+    for (size_t i = 0; i < n; i++)
+        cids_remove(&c->endpoint->cids, &ids[i], c);
+    const ngtcp2_cid *first = ngtcp2_conn_get_client_initial_dcid2(c->lib);
+    cids_remove(&c->endpoint->cids, first, c);
+}
+
+static void conn_free(struct task *t)
+{
+    struct quic_conn *c = CONTAINER_OF(t, struct quic_conn, flush);
+    CHECK(c->state == CONN_DEAD);
+    c->magic = 0;
+    free(c);
+}
+
+/* Nothing is left to say: gone at the end of the round. */
+static void bury(struct quic_conn *c)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    c->state = CONN_DEAD;
+    forget_ids(c);
+    wheel_cancel(&c->timer);
+    list_remove(&c->flush.node);
+    list_remove(&c->received);
+    list_remove(&c->node);
+    ngtcp2_conn_del(c->lib);
+    tls_quic_unref(c->tls);
+    buf_free(&c->hello);
+    buf_free(&c->unsent);
+    buf_free(&c->goodbye);
+    buf_free(&c->datagram);
+    queue_free(&c->datagrams_in);
+    queue_free(&c->datagrams_out);
+    task_init(&c->flush, conn_free);
+    loop_defer(c->endpoint->loop, &c->flush);
+}
+
+static void uncount(struct quic_conn *c)
+{
+    if (c->counted)
+        c->endpoint->opening--;
+    c->counted = false;
+}
+
+static void tell_closed(struct quic_conn *c, enum quic_end end, const char *text)
+{
+    void *owner = c->owner;
+    uncount(c);
+    c->owner = NULL;
+    for (struct list *n; (n = list_pop(&c->fresh)) != NULL;) /* nobody has heard of them */
+        CONTAINER_OF(n, struct quic_stream, woken)->abandoned = true;
+    for (struct list *n; (n = c->streams.next) != &c->streams;)
+        stream_orphan(CONTAINER_OF(n, struct quic_stream, node));
+    if (owner != NULL)
+        c->events->closed(owner, end, text);
+}
+
+/* Say goodbye, and be ready to say it again. */
+static void write_goodbye(struct quic_conn *c, const ngtcp2_ccerr *error)
+{
+    ngtcp2_path_storage path;
+    ngtcp2_pkt_info info = {0};
+    ngtcp2_path_storage_zero(&path);
+    CHECK(buf_reserve(&c->goodbye, NGTCP2_MAX_UDP_PAYLOAD_SIZE));
+    ngtcp2_ssize n = ngtcp2_conn_write_connection_close(c->lib, &path.path, &info, c->goodbye.data,
+                                                        NGTCP2_MAX_UDP_PAYLOAD_SIZE, error,
+                                                        (ngtcp2_tstamp)clock_monotonic());
+    c->goodbye.len = n > 0 ? (size_t)n : 0;
+}
+
+static void repeat_goodbye(struct quic_conn *c)
+{
+    const ngtcp2_path *path = ngtcp2_conn_get_path2(c->lib);
+    struct sockaddr_storage local = {0}, peer = {0};
+    size_t taken;
+    memcpy(&local, path->local.addr, path->local.addrlen);
+    memcpy(&peer, path->remote.addr, path->remote.addrlen);
+    struct udp_packets p = {.data = c->goodbye.data,
+                            .len = c->goodbye.len,
+                            .segment = c->goodbye.len,
+                            .from = net_addr_from(&local),
+                            .to = net_addr_from(&peer)};
+    if (p.len > 0)
+        udp_send(&endpoint_socket(c->endpoint, &p.from)->udp, &p, &taken);
+}
+
+/* Stay for a while without streams. */
+static void linger(struct quic_conn *c, enum conn_state state)
+{
+    c->state = state;
+    list_remove(&c->flush.node);
+    loop_set_timer(c->endpoint->loop, &c->timer,
+                   clock_monotonic() + 3 * (int64_t)ngtcp2_conn_get_pto2(c->lib));
+}
+
+void conn_finish(struct quic_conn *c, const ngtcp2_ccerr *error, enum quic_end end, const char *text)
+{
+    if (c->state > CONN_OPEN)
+        return;
+    write_goodbye(c, error);
+    repeat_goodbye(c);
+    if (c->goodbye.len > 0)
+        linger(c, CONN_CLOSING);
+    tell_closed(c, end, text);
+    if (c->goodbye.len == 0)
+        bury(c);
+}
+
+static void drop(struct quic_conn *c, enum quic_end end, const char *text)
+{
+    tell_closed(c, end, text);
+    bury(c);
+}
+
+void conn_unanswered(struct quic_conn *c)
+{
+    if (c->state == CONN_OPENING && ngtcp2_conn_get_handshake_completed2(c->lib) == 0)
+        drop(c, QUIC_END_TRANSPORT, "nobody listens there");
+}
+
+void conn_end_now(struct quic_conn *c)
+{
+    ngtcp2_ccerr error;
+    ngtcp2_ccerr_default(&error);
+    conn_finish(c, &error, QUIC_END_LOCAL, "the endpoint is closing");
+    bury(c);
+}
+
+/* What the peer closed with. */
+static void peer_closed(struct quic_conn *c)
+{
+    const ngtcp2_ccerr *error = ngtcp2_conn_get_ccerr2(c->lib);
+    bool tls = error->type == NGTCP2_CCERR_TYPE_TRANSPORT &&
+               (error->error_code & ~UINT64_C(0xff)) == NGTCP2_CRYPTO_ERROR;
+    enum quic_end end = tls ? QUIC_END_TLS : c->was_reset ? QUIC_END_RESET : QUIC_END_PEER;
+    if (tls && c->tls != NULL)
+        tls_quic_alerted(c->tls, (uint8_t)error->error_code);
+    linger(c, CONN_DRAINING);
+    tell_closed(c, end,
+                tls            ? tls_quic_failure(c->tls)
+                : c->was_reset ? "the peer no longer knows the connection"
+                               : "closed by the peer");
+}
+
+void conn_fail(struct quic_conn *c, int library_error)
+{
+    ngtcp2_ccerr error;
+    ngtcp2_ccerr_default(&error);
+    if (c->state > CONN_OPEN)
+        return;
+    switch (library_error) {
+    case NGTCP2_ERR_DRAINING:
+        peer_closed(c);
+        return;
+    case NGTCP2_ERR_IDLE_CLOSE:
+        drop(c, QUIC_END_IDLE, "nothing was heard for too long");
+        return;
+    case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
+        drop(c, QUIC_END_TIMEOUT, "the handshake took too long");
+        return;
+    case NGTCP2_ERR_DROP_CONN:
+    case NGTCP2_ERR_RETRY:
+        drop(c, QUIC_END_PROTOCOL, "not the beginning of a connection");
+        return;
+    case NGTCP2_ERR_CRYPTO:
+        ngtcp2_ccerr_set_tls_alert(&error, c->alert != 0 ? c->alert : 80, NULL, 0);
+        conn_finish(c, &error, QUIC_END_TLS, tls_quic_failure(c->tls));
+        return;
+    default:
+        ngtcp2_ccerr_set_liberr(&error, library_error, NULL, 0);
+        conn_finish(c, &error, QUIC_END_PROTOCOL, ngtcp2_strerror(library_error));
+    }
+}
+
+/* ---- going on ---- */
+
+void conn_arm(struct quic_conn *c)
+{
+    ngtcp2_tstamp when = ngtcp2_conn_get_expiry2(c->lib);
+    if (when == UINT64_MAX)
+        wheel_cancel(&c->timer);
+    else
+        loop_set_timer(c->endpoint->loop, &c->timer, (int64_t)MIN(when, (ngtcp2_tstamp)INT64_MAX));
+}
+
+/* Send for all that has asked so far. */
+static void go_on(struct quic_conn *c)
+{
+    list_remove(&c->flush.node);
+    conn_flush(c);
+    if (c->state > CONN_OPEN)
+        return;
+    conn_arm(c);
+    if (!list_empty(&c->woken))
+        conn_touch(c);
+}
+
+static void on_flush(struct task *t)
+{
+    struct quic_conn *c = CONTAINER_OF(t, struct quic_conn, flush);
+    CHECK_MAGIC(c, CONN_MAGIC);
+    conn_after_batch(c);
+}
+
+void conn_touch(struct quic_conn *c)
+{
+    if (c->state <= CONN_OPEN)
+        loop_defer(c->endpoint->loop, &c->flush);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct quic_conn *c = CONTAINER_OF(t, struct quic_conn, timer);
+    CHECK_MAGIC(c, CONN_MAGIC);
+    if (c->state > CONN_OPEN) {
+        bury(c);
+        return;
+    }
+    c->inside = true;
+    int error = ngtcp2_conn_handle_expiry(c->lib, (ngtcp2_tstamp)clock_monotonic());
+    c->inside = false;
+    if (error != 0)
+        conn_fail(c, error);
+    else
+        conn_after_batch(c);
+}
+
+void conn_receive(struct quic_conn *c, const struct udp_packets *p, const uint8_t *data, size_t len)
+{
+    struct sockaddr_storage local, peer;
+    ngtcp2_path path = {.local = library_addr(&p->to, &local), .remote = library_addr(&p->from, &peer)};
+    ngtcp2_pkt_info info = {.ecn = p->ecn};
+    if (c->state == CONN_CLOSING) {
+        c->asked++;
+        if ((c->asked & (c->asked - 1)) == 0)
+            repeat_goodbye(c); /* ever more rarely: the first, second, fourth, eighth time */
+    }
+    if (c->state > CONN_OPEN)
+        return;
+    c->inside = true;
+    int error = ngtcp2_conn_read_pkt(c->lib, &path, &info, data, len, (ngtcp2_tstamp)clock_monotonic());
+    c->inside = false;
+    if (error != 0)
+        conn_fail(c, error);
+    else if (list_empty(&c->received))
+        list_insert(&c->endpoint->received, &c->received);
+}
+
+static void hand_out_streams(struct quic_conn *c)
+{
+    struct list *n;
+    while (c->owner != NULL && (n = list_pop(&c->fresh)) != NULL)
+        c->events->stream(c->owner, &CONTAINER_OF(n, struct quic_stream, woken)->link);
+}
+
+static void wake_streams(struct quic_conn *c)
+{
+    struct list batch, *n;
+    list_init(&batch);
+    list_splice(&batch, &c->woken); /* who is woken again meanwhile waits for the next round */
+    while ((n = list_pop(&batch)) != NULL)
+        link_wake(&CONTAINER_OF(n, struct quic_stream, woken)->link);
+}
+
+/* Any of these calls may close the connection. */
+static void tell_owner(struct quic_conn *c)
+{
+    if (c->opened && c->state == CONN_OPENING) {
+        c->state = CONN_OPEN;
+        uncount(c);
+        if (c->owner != NULL)
+            c->events->opened(c->owner);
+    }
+    if (c->state == CONN_OPEN)
+        hand_out_streams(c);
+    if (c->state == CONN_OPEN)
+        datagrams_deliver(c);
+    wake_streams(c);
+    if (c->state == CONN_OPEN && c->streams_left && c->owner != NULL && c->events->streams_left != NULL) {
+        c->streams_left = false;
+        c->events->streams_left(c->owner);
+    }
+}
+
+void conn_after_batch(struct quic_conn *c)
+{
+    tell_owner(c);
+    if (c->state <= CONN_OPEN)
+        go_on(c);
+}
+
+/* ---- beginning ---- */
+
+static struct quic_conn *conn_new(struct quic_endpoint *e, const struct quic_events *events)
+{
+    struct quic_conn *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL);
+    c->magic = CONN_MAGIC;
+    c->endpoint = e;
+    c->events = events;
+    c->hello.max = e->settings.hello_size;
+    list_init(&c->received);
+    list_init(&c->streams);
+    list_init(&c->ready);
+    list_init(&c->woken);
+    list_init(&c->fresh);
+    timer_init(&c->timer, on_timer);
+    task_init(&c->flush, on_flush);
+    list_insert(&e->conns, &c->node);
+    return c;
+}
+
+/* One that has no library object yet. */
+static void discard(struct quic_conn *c)
+{
+    list_remove(&c->node);
+    c->magic = 0;
+    free(c);
+}
+
+struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head, const ngtcp2_cid *original,
+                              const struct udp_packets *p)
+{
+    struct sockaddr_storage local, peer;
+    ngtcp2_path path = {.local = library_addr(&p->to, &local), .remote = library_addr(&p->from, &peer)};
+    struct quic_conn *c = conn_new(e, e->server.events);
+    ngtcp2_settings settings;
+    ngtcp2_transport_params params;
+    ngtcp2_cid own;
+    c->owner = e->server.incoming(e->server.arg, c, &p->from);
+    if (c->owner == NULL) {
+        discard(c);
+        return NULL;
+    }
+    library_settings(&e->settings, c->events->datagram != NULL, &settings, &params);
+    library_make_cid(e, &own, QUIC_CID_LEN);
+    params.original_dcid = original != NULL ? *original : head->dcid;
+    params.original_dcid_present = 1;
+    params.retry_scid_present = original != NULL;
+    if (original != NULL) {
+        params.retry_scid = head->dcid;
+        settings.token = head->token;
+        settings.tokenlen = head->tokenlen;
+        settings.token_type = NGTCP2_TOKEN_TYPE_RETRY;
+    }
+    params.stateless_reset_token_present = 1;
+    CHECK(ngtcp2_crypto_generate_stateless_reset_token(params.stateless_reset_token, e->secrets->reset,
+                                                       sizeof(e->secrets->reset), &own) == 0);
+    CHECK(ngtcp2_conn_server_new(&c->lib, &head->scid, &own, &path, head->version, &library_server, &settings,
+                                 &params, NULL, c) == 0);
+    cids_put(&e->cids, &own, c);
+    cids_put(&e->cids, &head->dcid, c);
+    c->counted = true;
+    e->opening++;
+    return c;
+}
+
+struct quic_conn *quic_connect(struct quic_endpoint *e, const struct net_addr *to, struct tls_quic *tls,
+                               const struct quic_events *events, void *owner)
+{
+    struct quic_conn *c = conn_new(e, events);
+    struct quic_socket *s = CONTAINER_OF(e->sockets.prev, struct quic_socket, node);
+    struct sockaddr_storage local, peer;
+    ngtcp2_path path = {.local = library_addr(&s->udp.local, &local), .remote = library_addr(to, &peer)};
+    ngtcp2_settings settings;
+    ngtcp2_transport_params params;
+    ngtcp2_cid own, theirs;
+    library_settings(&e->settings, events->datagram != NULL, &settings, &params);
+    library_make_cid(e, &own, QUIC_CID_LEN);
+    library_make_cid(e, &theirs, NGTCP2_MIN_INITIAL_DCIDLEN + 8);
+    CHECK(ngtcp2_conn_client_new(&c->lib, &theirs, &own, &path, NGTCP2_PROTO_VER_V1, &library_client,
+                                 &settings, &params, NULL, c) == 0);
+    cids_put(&e->cids, &own, c);
+    c->owner = owner;
+    c->tls = tls;
+    library_attach(c);
+    if (e->settings.keep_alive > 0)
+        ngtcp2_conn_set_keep_alive_timeout(c->lib, (ngtcp2_duration)e->settings.keep_alive);
+    conn_touch(c);
+    return c;
+}
+
+/* ---- what the owner does ---- */
+
+void quic_conn_peer(const struct quic_conn *c, struct link_peer *ret)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    *ret = (struct link_peer){.failure = ""};
+    if (c->tls != NULL)
+        tls_quic_peer(c->tls, ret);
+}
+
+struct link *quic_conn_open_stream(struct quic_conn *c)
+{
+    int64_t id;
+    CHECK_MAGIC(c, CONN_MAGIC);
+    if (c->state != CONN_OPEN || ngtcp2_conn_open_bidi_stream(c->lib, &id, NULL) != 0)
+        return NULL;
+    struct quic_stream *s = stream_new(c, id);
+    ngtcp2_conn_set_stream_user_data(c->lib, id, s);
+    return &s->link;
+}
+
+bool quic_conn_migrate(struct quic_conn *c, int fd)
+{
+    struct sockaddr_storage local, peer;
+    const ngtcp2_path *now = ngtcp2_conn_get_path2(c->lib);
+    CHECK_MAGIC(c, CONN_MAGIC);
+    struct quic_socket *s = endpoint_add_socket(c->endpoint, fd, EPOLLIN);
+    if (s == NULL)
+        return false;
+    memset(&peer, 0, sizeof(peer));
+    memcpy(&peer, now->remote.addr, now->remote.addrlen);
+    ngtcp2_path path = {.local = library_addr(&s->udp.local, &local),
+                        .remote = {(ngtcp2_sockaddr *)&peer, now->remote.addrlen}};
+    if (c->state != CONN_OPEN ||
+        ngtcp2_conn_initiate_immediate_migration(c->lib, &path, (ngtcp2_tstamp)clock_monotonic()) != 0)
+        return false;
+    buf_free(&c->unsent);
+    conn_touch(c);
+    return true;
+}
+
+void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret)
+{
+    const ngtcp2_path *path = ngtcp2_conn_get_path2(c->lib);
+    struct sockaddr_storage local = {0}, peer = {0};
+    ngtcp2_conn_info info;
+    CHECK_MAGIC(c, CONN_MAGIC);
+    memcpy(&local, path->local.addr, path->local.addrlen);
+    memcpy(&peer, path->remote.addr, path->remote.addrlen);
+    ngtcp2_conn_get_conn_info2(c->lib, &info);
+    *ret = (struct quic_path_facts){.local = net_addr_from(&local),
+                                    .peer = net_addr_from(&peer),
+                                    .rtt = (int64_t)info.smoothed_rtt,
+                                    .congestion_window = info.cwnd,
+                                    .bytes_lost = info.bytes_lost,
+                                    .streams = c->stream_count};
+}
+
+void quic_conn_close(struct quic_conn *c, uint64_t code)
+{
+    ngtcp2_ccerr error;
+    CHECK_MAGIC(c, CONN_MAGIC);
+    CHECK(!c->inside);
+    c->owner = NULL;
+    ngtcp2_ccerr_set_application_error(&error, code, NULL, 0);
+    conn_finish(c, &error, QUIC_END_LOCAL, "");
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packets out: streams take turns, a packet is filled from as many of them as it holds, and packets of equal
+ * length leave with one call.
+ *
+ * Pacing (RFC 9002, 7.7). The library says when the next packet may go; our timers are a tick apart. So one
+ * flush may send what the congestion controller's rate lets go within a tick, and then waits for its time. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "quic/quic_internal.h"
+
+/* Most bytes of one flush, so that others have a turn. */
+#define TURN_MAX (1024 * 1024)
+
+/* ---- one packet ---- */
+
+struct packet {
+    uint8_t *out;
+    size_t cap;
+    ngtcp2_path *path;
+    ngtcp2_pkt_info *info;
+    ngtcp2_tstamp now;
+};
+
+/* A datagram that waits goes before the streams; one that no packet can hold any more is dropped. *ret_more:
+ * the packet has room for more, or there is nothing to send of this kind. */
+static ngtcp2_ssize write_datagram(struct quic_conn *c, const struct packet *p, bool *ret_more)
+{
+    int accepted = 0;
+    *ret_more = true;
+    if (!datagram_fetch(c) || ngtcp2_conn_get_cwnd_left2(c->lib) < p->cap)
+        return 0;
+    ngtcp2_vec vec = {c->datagram.data, c->datagram.len};
+    ngtcp2_ssize n = ngtcp2_conn_writev_datagram(c->lib, p->path, p->info, p->out, p->cap, &accepted,
+                                                 NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec, 1, p->now);
+    if (accepted || n == NGTCP2_ERR_INVALID_ARGUMENT)
+        buf_free(&c->datagram);
+    *ret_more = n == NGTCP2_ERR_WRITE_MORE || n == NGTCP2_ERR_INVALID_ARGUMENT;
+    return *ret_more ? 0 : n;
+}
+
+static void wrote(struct quic_stream *s, ngtcp2_ssize taken, bool fin)
+{
+    if (taken < 0)
+        return;
+    queue_mark(&s->out, (size_t)taken);
+    s->fin_sent = s->fin_sent || (fin && s->out.marked == s->out.len);
+}
+
+/* Nothing more of it for now: until credit comes, or more is written. */
+static bool is_idle(const struct quic_stream *s)
+{
+    return s->out.marked == s->out.len && (!s->fin || s->fin_sent);
+}
+
+/* Fill the packet from one stream, or with what the library itself has to say. *ret_more: the packet has room
+ * for another. */
+static ngtcp2_ssize write_stream(struct quic_conn *c, struct quic_stream *s, const struct packet *p,
+                                 bool *ret_more)
+{
+    struct queue_span spans[8];
+    ngtcp2_vec vec[ARRAY_LEN(spans)];
+    size_t count = queue_unmarked(&s->out, spans, ARRAY_LEN(spans)), len = 0;
+    for (size_t i = 0; i < count; i++) {
+        vec[i] = (ngtcp2_vec){(uint8_t *)(uintptr_t)spans[i].p, spans[i].len};
+        len += spans[i].len;
+    }
+    bool fin = s->fin && s->out.marked + len == s->out.len;
+    ngtcp2_ssize taken = -1;
+    ngtcp2_ssize n = ngtcp2_conn_writev_stream(
+        c->lib, p->path, p->info, p->out, p->cap, &taken,
+        NGTCP2_WRITE_STREAM_FLAG_MORE | (fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0u), s->id, vec, count, p->now);
+    wrote(s, taken, fin);
+    *ret_more = n == NGTCP2_ERR_WRITE_MORE || n == NGTCP2_ERR_STREAM_DATA_BLOCKED ||
+                n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND;
+    bool stuck = *ret_more && n != NGTCP2_ERR_WRITE_MORE;
+    if (stuck || is_idle(s))
+        list_remove(&s->ready);
+    return *ret_more ? 0 : n;
+}
+
+static ngtcp2_ssize write_rest(struct quic_conn *c, const struct packet *p)
+{
+    return ngtcp2_conn_writev_stream(c->lib, p->path, p->info, p->out, p->cap, NULL, 0, -1, NULL, 0, p->now);
+}
+
+/* For the library's ngtcp2_conn_write_aggregate_pkt2(): one packet, 0 when there is nothing to say. */
+static ngtcp2_ssize write_packet(ngtcp2_conn *lib, ngtcp2_path *path, ngtcp2_pkt_info *info, uint8_t *out,
+                                 size_t cap, ngtcp2_tstamp now, void *user)
+{
+    struct quic_conn *c = user;
+    struct packet p = {out, cap, path, info, now};
+    bool more = true;
+    ngtcp2_ssize n = write_datagram(c, &p, &more);
+    if (!more)
+        return n;
+    while (!list_empty(&c->ready) && ngtcp2_conn_get_max_data_left2(lib) > 0) {
+        struct quic_stream *s = CONTAINER_OF(c->ready.next, struct quic_stream, ready);
+        if (is_idle(s)) { /* credit came, but there is nothing to use it for */
+            list_remove(&s->ready);
+            continue;
+        }
+        n = write_stream(c, s, &p, &more);
+        if (!more) {
+            if (!list_empty(&s->ready)) { /* the next packet begins with another one */
+                list_remove(&s->ready);
+                list_insert(&c->ready, &s->ready);
+            }
+            return n;
+        }
+    }
+    return write_rest(c, &p);
+}
+
+/* ---- sending ---- */
+
+/* Hand packets to the socket; what it does not take is kept. False then. */
+static bool send_out(struct quic_conn *c, const struct udp_packets *p)
+{
+    struct quic_socket *s = endpoint_socket(c->endpoint, &p->from);
+    size_t taken = 0;
+    if (s->writable && udp_send(&s->udp, p, &taken) == UDP_SENT)
+        return true;
+    endpoint_socket_full(s);
+    CHECK(buf_append(&c->unsent, p->data + taken, p->len - taken));
+    c->unsent_head = *p;
+    return false;
+}
+
+static bool send_unsent(struct quic_conn *c)
+{
+    struct udp_packets p = c->unsent_head;
+    size_t taken = 0;
+    if (c->unsent.len == 0)
+        return true;
+    p.data = c->unsent.data;
+    p.len = c->unsent.len;
+    struct quic_socket *s = endpoint_socket(c->endpoint, &p.from);
+    if (!s->writable)
+        return false;
+    if (udp_send(&s->udp, &p, &taken) == UDP_AGAIN) {
+        endpoint_socket_full(s);
+        buf_consume(&c->unsent, taken);
+        return false;
+    }
+    buf_free(&c->unsent);
+    return true;
+}
+
+/* How much may go in this flush. */
+static size_t allowance(const struct quic_conn *c)
+{
+    ngtcp2_conn_info info;
+    ngtcp2_conn_get_conn_info2(c->lib, &info);
+    uint64_t tick = info.smoothed_rtt == 0 || info.cwnd > UINT64_MAX / WHEEL_TICK_NS / 4
+                        ? TURN_MAX
+                        : info.cwnd * 5 / 4 * (uint64_t)WHEEL_TICK_NS / info.smoothed_rtt;
+    return (size_t)MAX((uint64_t)ngtcp2_conn_get_send_quantum2(c->lib), MIN(tick, (uint64_t)TURN_MAX));
+}
+
+static struct net_addr address_of(const ngtcp2_addr *a)
+{
+    struct sockaddr_storage sa = {0};
+    memcpy(&sa, a->addr, a->addrlen);
+    return net_addr_from(&sa);
+}
+
+void conn_flush(struct quic_conn *c)
+{
+    if (c->state > CONN_OPEN || !send_unsent(c))
+        return;
+    ngtcp2_tstamp now = (ngtcp2_tstamp)clock_monotonic();
+    size_t most = allowance(c), sent = 0;
+    bool sending = true;
+    while (sending && sent < most) {
+        ngtcp2_path_storage path;
+        ngtcp2_pkt_info info = {0};
+        size_t segment = 0;
+        ngtcp2_path_storage_zero(&path);
+        c->inside = true;
+        ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(
+            c->lib, &path.path, &info, c->endpoint->scratch->out, sizeof(c->endpoint->scratch->out), &segment,
+            write_packet, 0, now);
+        c->inside = false;
+        if (n < 0)
+            conn_fail(c, (int)n);
+        if (n <= 0)
+            break;
+        struct udp_packets p = {.data = c->endpoint->scratch->out,
+                                .len = (size_t)n,
+                                .segment = segment,
+                                .from = address_of(&path.path.local),
+                                .to = address_of(&path.path.remote),
+                                .ecn = (uint8_t)info.ecn};
+        sending = send_out(c, &p);
+        sent += (size_t)n;
+    }
+    if (c->state <= CONN_OPEN)
+        ngtcp2_conn_update_pkt_tx_time(c->lib, now);
+}

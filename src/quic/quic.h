@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QUIC (RFC 9000, 9001, 9002, 9221, 9369) on ngtcp2, which only this folder knows. An endpoint is a UDP
+ * socket and the connections on it; a connection carries streams, each of them a link, and datagrams.
+ *
+ * Who owns a connection is told what happens to it through `struct quic_events`, never from within a call of
+ * his own, and never with the library on the stack: he may do with the connection whatever he likes then. */
+#ifndef CARDEA_QUIC_QUIC_H
+#define CARDEA_QUIC_QUIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "link/link.h"
+#include "loop/loop.h"
+#include "net/addr.h"
+#include "net/udp.h"
+
+struct quic_conn;
+struct quic_endpoint;
+struct tls_quic;
+
+enum quic_congestion { QUIC_CUBIC, QUIC_BBR };
+
+/* How connections behave; durations in nanoseconds, sizes in bytes. */
+struct quic_settings {
+    enum quic_congestion congestion;
+    int64_t idle_timeout;      /* of silence, after which a connection is dropped without a word */
+    int64_t keep_alive;        /* a PING after that much silence; 0: none */
+    int64_t handshake_timeout; /* from the first packet to the end of the handshake */
+    uint64_t streams;          /* that the peer may have open at once */
+    uint64_t stream_window;    /* first credit for what a stream brings; it grows to eight times that */
+    uint64_t window;           /* the same for all streams of a connection */
+    size_t send_buffer;        /* what a stream holds of bytes that are not acknowledged yet */
+    size_t hello_size;         /* server: the longest ClientHello */
+    size_t retry_above;        /* server: so many unfinished handshakes, and new clients must show that
+                                  their address is theirs (RFC 9000, 8.1.2) */
+};
+
+/* Secrets that all endpoints of a process share, so that any of them may answer for another. */
+struct quic_secrets {
+    uint8_t reset[32]; /* stateless reset tokens come from this (RFC 9000, 10.3) */
+    uint8_t token[32]; /* Retry and address validation tokens are sealed under this */
+};
+
+/* Fresh ones, from the random source. */
+void quic_secrets_make(struct quic_secrets *ret);
+
+/* Why a connection ended. */
+enum quic_end {
+    QUIC_END_LOCAL,     /* we closed it */
+    QUIC_END_PEER,      /* the peer closed it */
+    QUIC_END_IDLE,      /* nothing was heard for too long */
+    QUIC_END_TIMEOUT,   /* the handshake took too long */
+    QUIC_END_TLS,       /* the handshake failed, here or there */
+    QUIC_END_RESET,     /* the peer no longer knows it (stateless reset) */
+    QUIC_END_PROTOCOL,  /* the peer broke the rules */
+    QUIC_END_TRANSPORT, /* the network does not carry UDP there */
+};
+
+struct quic_events {
+    /* Server: the whole ClientHello is here (a handshake message with its header). Answer with TLS for it, or
+     * NULL with the alert to refuse it with. */
+    struct tls_quic *(*hello)(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert);
+    /* The handshake is complete and the peer's identity proven. */
+    void (*opened)(void *owner);
+    /* The peer has opened a stream; the link is the owner's. */
+    void (*stream)(void *owner, struct link *link);
+    /* Client: streams can be opened again after quic_conn_open_stream() had answered NULL. May be NULL. */
+    void (*streams_left)(void *owner);
+    /* A datagram came (RFC 9221). May be NULL: then none are offered. The bytes live during the call. */
+    void (*datagram)(void *owner, const uint8_t *data, size_t len);
+    /* It is over: its streams have failed, and the connection must not be used any more. `text`: why, for
+     * people; it lives during the call. */
+    void (*closed)(void *owner, enum quic_end end, const char *text);
+};
+
+/* ---- endpoints ---- */
+
+/* Space that the endpoints of a thread use by turns. */
+struct quic_scratch;
+
+struct quic_scratch *quic_scratch_new(void);
+void quic_scratch_free(struct quic_scratch *s);
+
+struct quic_server {
+    /* A stranger's first packet: the owner of the connection to be, or NULL to drop the packet. */
+    void *(*incoming)(void *arg, struct quic_conn *conn, const struct net_addr *peer);
+    const struct quic_events *events; /* for those owners */
+    void *arg;
+    unsigned index; /* which of `count` endpoints that share an address this is: its connection ids say so,
+                       see udp_steer() */
+    unsigned count;
+};
+
+/* A server's endpoint on a bound socket (taken over, also on failure); `server` is copied. It receives
+ * nothing before quic_endpoint_serve(), so another thread than the loop's may make it, or drop it again. NULL
+ * with `err`. */
+struct quic_endpoint *quic_endpoint_new(struct loop *loop, int fd, const struct quic_server *server,
+                                        const struct quic_secrets *secrets, struct quic_scratch *scratch,
+                                        struct err *err);
+
+/* Free one that has not served yet; NULL is allowed. */
+void quic_endpoint_drop(struct quic_endpoint *e);
+
+/* Serve from now on; or go on with other settings (copied) for connections that begin from now on. */
+void quic_endpoint_serve(struct quic_endpoint *e, const struct quic_settings *settings);
+
+/* A client's endpoint on a socket that udp_connect() made (taken over, also on failure): for quic_connect().
+ * NULL with `err`. */
+struct quic_endpoint *quic_endpoint_client(struct loop *loop, int fd, const struct quic_settings *settings,
+                                           const struct quic_secrets *secrets, struct quic_scratch *scratch,
+                                           struct err *err);
+
+/* Take no new connections. */
+void quic_endpoint_refuse(struct quic_endpoint *e);
+
+/* Close what is left of its connections (their owners are told) and free it at the end of the round. NULL is
+ * allowed. */
+void quic_endpoint_free(struct quic_endpoint *e);
+
+/* ---- connections ---- */
+
+/* Connect to `to`. `tls` is taken over. Events come later, never from within this call. Never NULL. */
+struct quic_conn *quic_connect(struct quic_endpoint *e, const struct net_addr *to, struct tls_quic *tls,
+                               const struct quic_events *events, void *owner);
+
+/* What is known of the peer, as link_peer() tells it. */
+void quic_conn_peer(const struct quic_conn *c, struct link_peer *ret);
+
+/* A new stream, or NULL while the peer allows no more. */
+struct link *quic_conn_open_stream(struct quic_conn *c);
+
+/* Send a datagram. False when it is longer than the path carries now, or the queue is full. */
+bool quic_conn_send_datagram(struct quic_conn *c, const uint8_t *data, size_t len);
+
+/* The longest datagram that can be sent now; 0: the peer takes none. */
+size_t quic_conn_datagram_max(const struct quic_conn *c);
+
+/* Go on from another socket (bound and connected by the caller, taken over): our address has changed
+ * (RFC 9000, 9). False when the connection cannot migrate now. */
+bool quic_conn_migrate(struct quic_conn *c, int fd);
+
+struct quic_path_facts {
+    struct net_addr local;
+    struct net_addr peer;
+    int64_t rtt; /* smoothed, in nanoseconds */
+    uint64_t congestion_window;
+    uint64_t bytes_lost;
+    size_t streams;
+};
+
+void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
+
+/* Close it with an application error code; streams fail. The owner hears nothing of it any more. */
+void quic_conn_close(struct quic_conn *c, uint64_t code);
+
+#endif

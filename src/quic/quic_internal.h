@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the files of this folder: endpoint.c (sockets, who gets which packet), accept.c (strangers), conn.c
+ * (the life of a connection), library.c (what the library calls), flush.c (packets out), stream.c (links). */
+#ifndef CARDEA_QUIC_QUIC_INTERNAL_H
+#define CARDEA_QUIC_QUIC_INTERNAL_H
+
+#include <ngtcp2/ngtcp2.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "quic/queue.h"
+#include "quic/quic.h"
+
+/* Our own connection ids have this many bytes. The first one says which endpoint of those that share an
+ * address made it; the rest is random. */
+#define QUIC_CID_LEN 12
+
+/* ---- connection ids (cids.c) ---- */
+
+struct cid_entry {
+    struct cid_entry *next;
+    struct quic_conn *conn;
+    ngtcp2_cid cid;
+};
+
+struct cid_table {
+    struct hash_key key;
+    struct cid_entry **slots;
+    size_t slot_count; /* a power of two */
+    size_t count;
+};
+
+void cids_init(struct cid_table *t);
+void cids_free(struct cid_table *t);
+void cids_put(struct cid_table *t, const ngtcp2_cid *cid, struct quic_conn *conn);
+void cids_remove(struct cid_table *t, const ngtcp2_cid *cid, const struct quic_conn *conn);
+/* Whose it is, or NULL. */
+struct quic_conn *cids_get(const struct cid_table *t, const uint8_t *cid, size_t len);
+
+/* ---- sockets (endpoint.c) ---- */
+
+struct quic_scratch {
+    struct udp_inbox *inbox;
+    uint8_t out[UDP_SEND_MAX]; /* packets being written */
+};
+
+/* A socket; a client that migrates has another one than before. */
+struct quic_socket {
+    struct udp_socket udp;
+    struct watch watch;
+    struct quic_endpoint *endpoint;
+    struct list node;
+    struct task free_later;
+    bool writable;
+};
+
+struct quic_endpoint {
+    uint32_t magic;
+    struct loop *loop;
+    struct quic_server server;
+    bool serves;
+    bool refusing; /* takes no new connections */
+    struct quic_settings settings;
+    const struct quic_secrets *secrets;
+    struct quic_scratch *scratch;
+    struct cid_table cids;
+    struct list sockets;
+    struct list conns;
+    struct list received; /* connections that packets of this batch were for */
+    size_t opening;       /* server: handshakes that are not finished */
+    struct task free_later;
+};
+
+struct quic_socket *endpoint_add_socket(struct quic_endpoint *e, int fd, uint32_t events);
+/* The socket that has this address; the newest when none has. */
+struct quic_socket *endpoint_socket(struct quic_endpoint *e, const struct net_addr *local);
+
+/* The socket takes no more: wait until it does. */
+void endpoint_socket_full(struct quic_socket *s);
+
+/* A packet for nobody that we know (accept.c): a new connection, an answer without one, or nothing. */
+void endpoint_stranger(struct quic_socket *s, const struct udp_packets *p, const ngtcp2_version_cid *vc);
+/* Its version is none of ours: say which are. */
+void endpoint_other_version(struct quic_socket *s, const struct udp_packets *p, const ngtcp2_version_cid *vc);
+
+/* ---- connections (conn.c) ---- */
+
+enum conn_state {
+    CONN_OPENING,
+    CONN_OPEN,
+    CONN_CLOSING,  /* we have said that it is over, and say it again when asked (RFC 9000, 10.2.1) */
+    CONN_DRAINING, /* the peer has said it: we keep silent (10.2.2) */
+    CONN_DEAD,
+};
+
+struct quic_conn {
+    uint32_t magic;
+    enum conn_state state;
+    ngtcp2_conn *lib;
+    struct quic_endpoint *endpoint;
+    const struct quic_events *events;
+    void *owner;          /* NULL once he has been told that it is over, or has closed it */
+    struct tls_quic *tls; /* server: NULL until the ClientHello is whole */
+    struct buf hello;     /* server: until then */
+    struct list node;     /* of the endpoint */
+    struct list received; /* in the endpoint's list while a batch of packets is worked off */
+    struct list streams;  /* all of them */
+    struct list ready;    /* those with something to send */
+    struct list woken;    /* those whose owner should look */
+    struct list fresh;    /* opened by the peer, not handed out yet */
+    size_t stream_count;
+    struct queue datagrams_out; /* each after its length */
+    struct queue datagrams_in;  /* the same, for the owner */
+    struct buf datagram;        /* the next to be sent */
+    size_t datagram_max;        /* as the peer allows */
+    struct timer timer;
+    struct task flush;
+    struct net_addr local; /* of the path that packets in hand are for */
+    struct buf unsent;     /* packets that the socket did not take */
+    struct udp_packets unsent_head;
+    struct buf goodbye; /* CONN_CLOSING: the packet to repeat */
+    unsigned asked;     /* ... and how often we were asked for it */
+    uint8_t alert;      /* that the handshake failed with, here */
+    bool was_reset;     /* the peer has forgotten the connection */
+    bool opened;        /* to be told to the owner */
+    bool streams_left;  /* likewise */
+    bool counted;       /* among the endpoint's unfinished handshakes */
+    bool inside;        /* the library is on the stack */
+};
+
+#define CONN_MAGIC 0x9071c001u
+
+/* A server's connection for a client's first packet. `original` is the id that the client first wrote to when
+ * a Retry came between, else NULL. NULL when nobody wants it. */
+struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head, const ngtcp2_cid *original,
+                              const struct udp_packets *p);
+
+/* A packet for it. What follows from it happens in conn_after_batch(). */
+void conn_receive(struct quic_conn *c, const struct udp_packets *p, const uint8_t *data, size_t len);
+
+/* The batch is over: wake owners, tell events, send. */
+void conn_after_batch(struct quic_conn *c);
+
+/* Something is to be sent, or a timer to be set: soon, once for all that asks in this round. */
+void conn_touch(struct quic_conn *c);
+
+/* It is over for this reason; the rest follows in conn_after_batch() or the next flush. */
+void conn_fail(struct quic_conn *c, int library_error);
+void conn_finish(struct quic_conn *c, const ngtcp2_ccerr *error, enum quic_end end, const char *text);
+
+/* The network says that nobody is there. */
+void conn_unanswered(struct quic_conn *c);
+
+/* Say goodbye and be gone. */
+void conn_end_now(struct quic_conn *c);
+
+/* Set the timer by what the library waits for. */
+void conn_arm(struct quic_conn *c);
+
+/* Write what can be written (flush.c). */
+void conn_flush(struct quic_conn *c);
+
+/* ---- what the library calls (library.c) ---- */
+
+extern const ngtcp2_callbacks library_server;
+extern const ngtcp2_callbacks library_client;
+
+/* Let the library's TLS half drive this connection. */
+void library_attach(struct quic_conn *c);
+
+void library_settings(const struct quic_settings *s, bool wants_datagrams, ngtcp2_settings *ret,
+                      ngtcp2_transport_params *ret_params);
+
+/* A connection id of our own. */
+void library_make_cid(const struct quic_endpoint *e, ngtcp2_cid *ret, size_t len);
+
+/* ---- datagrams (datagram.c) ---- */
+
+void datagram_received(struct quic_conn *c, const uint8_t *data, size_t len);
+/* Have the next one to be sent in `datagram`; false when there is none. */
+bool datagram_fetch(struct quic_conn *c);
+/* Tell the owner of those that came. */
+void datagrams_deliver(struct quic_conn *c);
+
+/* ---- streams (stream.c) ---- */
+
+struct quic_stream {
+    struct link link;
+    uint32_t magic;
+    struct quic_conn *conn; /* NULL once the connection is over */
+    struct tls_quic *tls;   /* the connection's: who the peer is is known to the end */
+    int64_t id;
+    struct list node;
+    struct list ready;
+    struct list woken;
+    struct queue in;
+    struct queue out;
+    bool in_ended; /* the peer's FIN is in */
+    bool fin;      /* ours is to be sent */
+    bool fin_sent;
+    bool blocked;   /* the owner waits for room to write */
+    bool starved;   /* the owner waits for something to read */
+    bool abandoned; /* the owner has closed the link */
+    bool gone;      /* the library has forgotten the stream */
+    bool refused;   /* the peer takes no more of ours */
+    size_t credit;  /* taken by the owner, not yet given back to the peer */
+};
+
+struct quic_stream *stream_new(struct quic_conn *c, int64_t id);
+void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin);
+void stream_acked(struct quic_stream *s, size_t len);
+/* The peer broke its direction off (RESET_STREAM). */
+void stream_reset(struct quic_stream *s);
+/* The peer wants nothing more of ours (STOP_SENDING). */
+void stream_refused(struct quic_stream *s);
+/* The library is done with it. */
+void stream_gone(struct quic_stream *s);
+/* Its connection is over. */
+void stream_orphan(struct quic_stream *s);
+/* The stream has something to send. */
+void stream_ready(struct quic_stream *s);
+
+static inline ngtcp2_addr library_addr(const struct net_addr *a, struct sockaddr_storage *space)
+{
+    socklen_t len = net_addr_to(a, space);
+    return (ngtcp2_addr){.addr = (ngtcp2_sockaddr *)space, .addrlen = len};
+}
+
+#endif

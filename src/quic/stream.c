@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stream as a link. What comes waits in `in` until the owner reads it; reading gives the peer credit for
+ * more (RFC 9000, 4), so a slow reader stops its writer. What is written waits in `out` until it is
+ * acknowledged; there is room for `send_buffer` bytes.
+ *
+ * A stream has two masters: its owner, who holds the link, and the library. It is freed when both are done
+ * with it; a link that was closed in order goes on delivering what was written to it. */
+#include <stdlib.h>
+
+#include "quic/quic_internal.h"
+#include "tls/quic.h"
+
+#define STREAM_MAGIC 0x9075e4a0u
+
+/* With this error code a stream is reset: RFC 9000 leaves its meaning to the application, ours has one. */
+#define STREAM_CUT 1
+
+/* Credit goes back in pieces of at least this size: one frame for many reads. */
+#define CREDIT_MIN (16 * 1024)
+
+static struct quic_stream *stream_of(const struct link *l)
+{
+    struct quic_stream *s = CONTAINER_OF((struct link *)(uintptr_t)l, struct quic_stream, link);
+    CHECK_MAGIC(s, STREAM_MAGIC);
+    return s;
+}
+
+static void stream_free(struct quic_stream *s)
+{
+    list_remove(&s->node);
+    list_remove(&s->ready);
+    list_remove(&s->woken);
+    queue_free(&s->in);
+    queue_free(&s->out);
+    tls_quic_unref(s->tls);
+    s->magic = 0;
+    free(s);
+}
+
+/* Freed when neither master is left. */
+static void let_go(struct quic_stream *s)
+{
+    if (s->abandoned && (s->gone || s->conn == NULL))
+        stream_free(s);
+}
+
+/* The owner should look, once the library is off the stack. */
+static void wake_later(struct quic_stream *s)
+{
+    if (s->abandoned || s->conn == NULL || !list_empty(&s->woken))
+        return;
+    list_insert(&s->conn->woken, &s->woken);
+    conn_touch(s->conn);
+}
+
+void stream_ready(struct quic_stream *s)
+{
+    if (s->conn == NULL || s->gone)
+        return;
+    if (list_empty(&s->ready))
+        list_insert(&s->conn->ready, &s->ready);
+    conn_touch(s->conn);
+}
+
+/* ---- from the library ---- */
+
+void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin)
+{
+    bool was_starved = s->starved;
+    if (s->abandoned) {
+        s->credit += len;
+        return;
+    }
+    queue_put(&s->in, data, len);
+    s->in_ended = s->in_ended || fin;
+    s->starved = false;
+    if (was_starved)
+        wake_later(s);
+}
+
+void stream_acked(struct quic_stream *s, size_t len)
+{
+    queue_drop(&s->out, len);
+    if (!s->blocked || s->out.len > s->conn->endpoint->settings.send_buffer / 2)
+        return;
+    s->blocked = false;
+    wake_later(s);
+}
+
+void stream_reset(struct quic_stream *s)
+{
+    if (!s->in_ended)
+        link_fail(&s->link, "connection reset");
+    wake_later(s);
+}
+
+/* Only writing is over: what the peer has said may still be read. */
+void stream_refused(struct quic_stream *s)
+{
+    s->refused = !s->fin;
+    wake_later(s);
+}
+
+void stream_gone(struct quic_stream *s)
+{
+    s->gone = true;
+    queue_free(&s->out);
+    list_remove(&s->ready);
+    if (s->conn != NULL)
+        s->conn->stream_count--;
+    let_go(s);
+}
+
+void stream_orphan(struct quic_stream *s)
+{
+    list_remove(&s->node);
+    list_remove(&s->ready);
+    list_remove(&s->woken);
+    queue_free(&s->out);
+    s->conn = NULL;
+    if (!s->in_ended || !s->fin_sent)
+        link_fail(&s->link, "connection lost");
+    if (s->abandoned)
+        stream_free(s);
+    else
+        link_wake(&s->link);
+}
+
+/* ---- the link ---- */
+
+static enum link_status stream_open(struct link *l)
+{
+    return stream_of(l)->link.error != NULL ? LINK_ERROR : LINK_OK;
+}
+
+static void give_credit(struct quic_stream *s, size_t n)
+{
+    if (s->conn == NULL)
+        return;
+    s->credit += n;
+    if (s->credit < CREDIT_MIN && s->in.len > 0)
+        return;
+    ngtcp2_conn_extend_max_offset(s->conn->lib, s->credit);
+    if (!s->gone && !s->in_ended)
+        ngtcp2_conn_extend_max_stream_offset(s->conn->lib, s->id, s->credit);
+    s->credit = 0;
+    conn_touch(s->conn);
+}
+
+static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    struct quic_stream *s = stream_of(l);
+    size_t n = queue_take(&s->in, buf, cap);
+    if (n > 0) {
+        give_credit(s, n);
+        *ret_n = n;
+        return LINK_OK;
+    }
+    if (s->in_ended)
+        return LINK_EOF;
+    if (l->error != NULL)
+        return LINK_ERROR;
+    s->starved = true;
+    return LINK_AGAIN;
+}
+
+static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    struct quic_stream *s = stream_of(l);
+    CHECK(!s->fin);
+    if (l->error != NULL || s->refused || s->conn == NULL || s->gone)
+        return link_fail(l, "connection reset");
+    size_t most = s->conn->endpoint->settings.send_buffer;
+    if (s->out.len >= most) {
+        s->blocked = true;
+        return LINK_AGAIN;
+    }
+    *ret_n = MIN(len, most - s->out.len);
+    queue_put(&s->out, buf, *ret_n);
+    stream_ready(s);
+    return LINK_OK;
+}
+
+static enum link_status stream_shutdown(struct link *l, bool closing)
+{
+    struct quic_stream *s = stream_of(l);
+    (void)closing;
+    if (!s->fin && l->error == NULL) {
+        s->fin = true;
+        stream_ready(s);
+    }
+    return LINK_OK;
+}
+
+/* The owner is done. In order: what was written is still delivered, and what the peer sends from now on is
+ * not wanted. With `abort`: both directions break. */
+static void stream_close(struct link *l, bool abort)
+{
+    struct quic_stream *s = stream_of(l);
+    s->abandoned = true;
+    l->wake = NULL;
+    list_remove(&s->woken);
+    if (s->conn == NULL || s->gone) {
+        stream_free(s);
+        return;
+    }
+    bool plain = !abort || (l->keep_written && s->out.len > 0);
+    if (plain)
+        stream_shutdown(l, true);
+    size_t unread = s->in.len + s->credit;
+    queue_free(&s->in);
+    s->credit = 0;
+    if (unread > 0)
+        ngtcp2_conn_extend_max_offset(s->conn->lib, unread);
+    if (!plain)
+        ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, STREAM_CUT);
+    else if (!s->in_ended)
+        ngtcp2_conn_shutdown_stream_read(s->conn->lib, 0, s->id, STREAM_CUT);
+    conn_touch(s->conn);
+}
+
+static void stream_peer(const struct link *l, struct link_peer *ret)
+{
+    tls_quic_peer(stream_of(l)->tls, ret);
+}
+
+static const struct link_ops stream_ops = {
+    .name = "QUIC stream",
+    .open = stream_open,
+    .read = stream_read,
+    .write = stream_write,
+    .shutdown = stream_shutdown,
+    .close = stream_close,
+    .splice_fd = link_no_splice_fd,
+    .peer = stream_peer,
+};
+
+struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
+{
+    struct quic_stream *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    s->link.ops = &stream_ops;
+    s->magic = STREAM_MAGIC;
+    s->conn = c;
+    s->tls = tls_quic_ref(c->tls);
+    s->id = id;
+    s->starved = true;
+    list_init(&s->ready);
+    list_init(&s->woken);
+    list_insert(&c->streams, &s->node);
+    c->stream_count++;
+    return s;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A carrier's life: a stranger's first packet is admitted like a TCP connection; the ClientHello chooses a
+ * route in the same way; then streams come and go. What it is told comes from src/quic/, never from within a
+ * call of its own. It leaves an audit line of its own; so does each of its streams, which names it. */
+#include "session/carrier.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/record.h"
+#include "base/clock.h"
+#include "quic/quic.h"
+#include "session/routing.h"
+#include "session/session.h"
+#include "session/worker.h"
+#include "tls/quic.h"
+
+#define CARRIER_MAGIC 0xca441e40u
+#define PORT_MAGIC 0xca440904u
+
+#define ALERT_DECODE_ERROR 50
+#define ALERT_UNRECOGNIZED_NAME 112
+#define ALERT_NO_APPLICATION_PROTOCOL 120
+
+struct carrier_port {
+    uint32_t magic;
+    struct worker *worker;
+    struct quic_endpoint *endpoint;
+    struct list node; /* of the worker */
+    char *key;        /* the address as configured: what it is known by across reloads */
+    uint32_t listener;
+    size_t carriers;
+    bool retired;
+    struct task free_later;
+};
+
+struct carrier {
+    uint32_t magic;
+    struct worker *worker;
+    struct carrier_port *port;
+    struct quic_conn *conn;
+    struct epoch *epoch;
+    const struct route_runtime *route;
+    uint32_t listener;
+    uint64_t id;
+    struct net_addr peer; /* as it was when it was admitted: there it is counted */
+    struct hello_note hello;
+    int64_t began; /* monotonic */
+    int64_t opened;
+    uint64_t streams; /* so far */
+    enum close_reason reason;
+};
+
+/* ---- who comes ---- */
+
+static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
+{
+    struct carrier_port *port = arg;
+    struct worker *w = port->worker;
+    const struct snapshot *snap = w->epoch->snap;
+    enum admission_verdict verdict = w->draining ? ADMIT_TOO_MANY
+                                                 : admission_enter(w->admission, peer, snap->connection_limit,
+                                                                   snap->config->limits.per_source);
+    if (verdict != ADMIT_OK) {
+        session_refused(w, port->listener, peer,
+                        verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL : CLOSE_LIMIT_SOURCE);
+        return NULL;
+    }
+    struct carrier *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL);
+    *c = (struct carrier){.magic = CARRIER_MAGIC,
+                          .worker = w,
+                          .port = port,
+                          .conn = conn,
+                          .epoch = worker_hold(w, w->epoch),
+                          .listener = port->listener,
+                          .id = worker_next_id(w),
+                          .peer = *peer,
+                          .began = loop_now(w->loop)};
+    port->carriers++;
+    return c;
+}
+
+static struct tls_quic *refuse(struct carrier *c, enum close_reason reason, uint8_t alert, uint8_t *ret_alert)
+{
+    c->reason = reason;
+    *ret_alert = alert;
+    return NULL;
+}
+
+static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+{
+    struct carrier *c = owner;
+    const struct snapshot *snap = c->epoch->snap;
+    struct hello h;
+    struct routing_client client;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
+        return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
+    struct route_match match = routing_find(snap, c->listener, FIRST_BYTES_TLS, &h);
+    routing_note(&h, &match, &c->hello);
+    const struct route_runtime *route = match.route == ROUTE_NONE ? NULL : &snap->routes[match.route];
+    bool known = route != NULL || routing_knows_name(snap, c->listener, FIRST_BYTES_TLS, &h);
+    if (route == NULL || !snapshot_carries(c->worker->shared, route, match.alpn))
+        return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME,
+                      ret_alert);
+    c->route = route;
+    counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
+    routing_client(&h, &c->hello, &route->config->tls, &client);
+    return tls_server_quic(route->tls, &client.hello);
+}
+
+static void on_opened(void *owner)
+{
+    struct carrier *c = owner;
+    struct link_peer peer;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    c->opened = loop_now(c->worker->loop);
+    quic_conn_peer(c->conn, &peer);
+    struct counters *counters = worker_counters(c->worker, c->route->stats);
+    counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
+    counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
+}
+
+/* The peer may have moved since; its streams are counted where it was admitted. */
+static void on_stream(void *owner, struct link *link)
+{
+    struct carrier *c = owner;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    struct session_origin origin = {.listener = c->listener,
+                                    .peer = &c->peer,
+                                    .epoch = c->epoch,
+                                    .route = c->route,
+                                    .hello = &c->hello,
+                                    .carrier = c->id};
+    c->streams++;
+    session_start_stream(c->worker, link, &origin);
+}
+
+/* ---- the end ---- */
+
+static enum close_reason reason_of(const struct carrier *c, enum quic_end end, const struct link_peer *peer)
+{
+    if (c->reason != CLOSE_DONE)
+        return c->reason;
+    switch (end) {
+    case QUIC_END_TLS:
+        return peer->no_certificate     ? CLOSE_NO_CERTIFICATE
+               : *peer->failure != '\0' ? CLOSE_BAD_CERTIFICATE
+                                        : CLOSE_HANDSHAKE_FAILED;
+    case QUIC_END_IDLE:
+        return c->opened == 0 ? CLOSE_HANDSHAKE_TIMEOUT : CLOSE_IDLE_TIMEOUT;
+    case QUIC_END_TIMEOUT:
+        return CLOSE_HANDSHAKE_TIMEOUT;
+    case QUIC_END_LOCAL:
+        return CLOSE_SHUTDOWN;
+    case QUIC_END_PEER:
+        return c->opened == 0 ? CLOSE_CLIENT_LEFT : CLOSE_DONE;
+    default:
+        return CLOSE_CLIENT_RESET;
+    }
+}
+
+static void write_audit(const struct carrier *c, const struct link_peer *peer, enum close_reason reason,
+                        const char *text)
+{
+    struct worker *w = c->worker;
+    char from[NET_ADDR_TEXT_MAX];
+    bool open = c->opened != 0;
+    struct audit_record r = {
+        .time = clock_wall(),
+        .id = c->id,
+        .listener = c->epoch->snap->config->listeners.v[c->listener].name.text,
+        .transport = "quic",
+        .peer = net_addr_format(&c->peer, from),
+        .sni = {c->hello.sni, strlen(c->hello.sni)},
+        .alpn = {c->hello.alpn, c->hello.alpn_len},
+        .route = c->route == NULL ? NULL : c->route->config->name.text,
+        .action = "carrier",
+        .ja4 = {c->hello.ja4, strlen(c->hello.ja4)},
+        .carries = true,
+        .streams = c->streams,
+        .handshake_ns = open ? c->opened - c->began : -1,
+        .total_ns = loop_now(w->loop) - c->began,
+        .reason = reason,
+        .detail = reason == CLOSE_DONE ? NULL : text,
+    };
+    if (open) {
+        r.tls = true;
+        r.version = "1.3";
+        r.group = peer->group_name;
+        r.cipher = peer->cipher;
+        r.resumed = peer->resumed;
+        r.identity = peer->identity == NULL ? NULL : identity_label(peer->identity);
+    }
+    audit_format(sink_lines(&w->sink), &r);
+    sink_commit(&w->sink);
+}
+
+static void port_free(struct carrier_port *port);
+
+static void port_leave(struct carrier_port *port)
+{
+    CHECK(port->carriers > 0);
+    if (--port->carriers == 0 && port->retired)
+        port_free(port);
+}
+
+static void on_closed(void *owner, enum quic_end end, const char *text)
+{
+    struct carrier *c = owner;
+    struct worker *w = c->worker;
+    struct link_peer peer;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    quic_conn_peer(c->conn, &peer);
+    enum close_reason reason = reason_of(c, end, &peer);
+    write_audit(c, &peer, reason, text);
+    struct route_stats *stats = c->route != NULL ? c->route->stats : c->epoch->snap->door;
+    struct counters *counters = worker_counters(w, stats);
+    counter_add(&counters->reason[reason], 1);
+    if (reason == CLOSE_NO_CERTIFICATE)
+        counter_add(&counters->n[COUNTER_NO_CERTIFICATE], 1);
+    admission_leave(w->admission, &c->peer);
+    worker_release(w, c->epoch);
+    port_leave(c->port);
+    c->magic = 0;
+    free(c);
+}
+
+static const struct quic_events events = {
+    .hello = on_hello, .opened = on_opened, .stream = on_stream, .closed = on_closed};
+
+/* ---- listeners ---- */
+
+static struct quic_settings settings_of(const struct config *c)
+{
+    return (struct quic_settings){
+        .congestion = c->quic.congestion == CONFIG_BBR ? QUIC_BBR : QUIC_CUBIC,
+        .idle_timeout = c->quic.idle_timeout,
+        .handshake_timeout = c->limits.handshake_timeout,
+        .streams = c->quic.streams,
+        .stream_window = c->quic.stream_window,
+        .window = c->quic.window,
+        .send_buffer = c->quic.send_buffer,
+        .hello_size = c->limits.hello_size,
+        .retry_above = c->quic.retry_above,
+    };
+}
+
+static void port_done(struct task *t)
+{
+    struct carrier_port *port = CONTAINER_OF(t, struct carrier_port, free_later);
+    port->magic = 0;
+    free(port->key);
+    free(port);
+}
+
+struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd, struct err *err)
+{
+    struct carrier_port *port = calloc(1, sizeof(*port));
+    CHECK(port != NULL);
+    *port = (struct carrier_port){.magic = PORT_MAGIC, .worker = w, .key = strdup(key)};
+    CHECK(port->key != NULL);
+    list_init(&port->node);
+    task_init(&port->free_later, port_done);
+    struct quic_server server = {.incoming = on_incoming,
+                                 .events = &events,
+                                 .arg = port,
+                                 .index = w->index,
+                                 .count = (unsigned)w->shared->workers};
+    port->endpoint = quic_endpoint_new(w->loop, fd, &server, w->shared->quic_secrets, w->quic_scratch, err);
+    if (port->endpoint != NULL)
+        return port;
+    port_done(&port->free_later);
+    return NULL;
+}
+
+void carrier_port_drop(struct carrier_port *port)
+{
+    if (port == NULL)
+        return;
+    CHECK_MAGIC(port, PORT_MAGIC);
+    CHECK(list_empty(&port->node));
+    quic_endpoint_drop(port->endpoint);
+    port_done(&port->free_later);
+}
+
+static void port_serve(struct carrier_port *port, uint32_t listener)
+{
+    struct worker *w = port->worker;
+    struct quic_settings settings = settings_of(w->epoch->snap->config);
+    CHECK_MAGIC(port, PORT_MAGIC);
+    if (list_empty(&port->node))
+        list_insert(&w->carrier_ports, &port->node);
+    port->listener = listener;
+    quic_endpoint_serve(port->endpoint, &settings);
+}
+
+static void port_free(struct carrier_port *port)
+{
+    CHECK_MAGIC(port, PORT_MAGIC);
+    port->retired = false; /* the carriers that end now are not to end it once more */
+    list_remove(&port->node);
+    quic_endpoint_free(port->endpoint);
+    loop_defer(port->worker->loop, &port->free_later);
+}
+
+/* No new clients; closed with the last of its carriers. */
+static void port_retire(struct carrier_port *port)
+{
+    if (port->carriers == 0) {
+        port_free(port);
+        return;
+    }
+    port->retired = true;
+    quic_endpoint_refuse(port->endpoint);
+}
+
+static const struct worker_listener *find_listener(const struct worker_listener *listeners, size_t count,
+                                                   const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (listeners[i].udp && listeners[i].fresh_udp == NULL && strcmp(listeners[i].key, key) == 0)
+            return &listeners[i];
+    return NULL;
+}
+
+void carrier_install(struct worker *w, const struct worker_listener *listeners, size_t count)
+{
+    for (struct list *n = w->carrier_ports.next, *next; n != &w->carrier_ports; n = next) {
+        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+        const struct worker_listener *l = port->retired ? NULL : find_listener(listeners, count, port->key);
+        next = n->next;
+        if (l != NULL)
+            port_serve(port, (uint32_t)(l - listeners));
+        else if (!port->retired)
+            port_retire(port);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (listeners[i].fresh_udp != NULL)
+            port_serve(listeners[i].fresh_udp, (uint32_t)i);
+}
+
+void carrier_drain(struct worker *w)
+{
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
+        quic_endpoint_refuse(CONTAINER_OF(n, struct carrier_port, node)->endpoint);
+}
+
+void carrier_close(struct worker *w)
+{
+    while (!list_empty(&w->carrier_ports))
+        port_free(CONTAINER_OF(w->carrier_ports.next, struct carrier_port, node));
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QUIC at the door: a carrier is one client's QUIC connection; each of its streams is a session that begins
+ * where TLS is done already. Carriers live and die on the worker whose socket their packets reach. */
+#ifndef CARDEA_SESSION_CARRIER_H
+#define CARDEA_SESSION_CARRIER_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct carrier_port;
+struct worker;
+struct worker_listener;
+
+/* Make a UDP listener of this worker out of a bound socket (taken, also on failure), without receiving yet:
+ * for carrier_install(), or else carrier_port_drop(). `key` is copied. In any thread. NULL with `err`. */
+struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd, struct err *err);
+
+/* Close one that does not serve; NULL is allowed. In any thread, before the worker has seen it. */
+void carrier_port_drop(struct carrier_port *port);
+
+/* The worker has a new configuration: serve at its listeners that have QUIC, and nowhere else. In the
+ * worker's thread, like all that follows. */
+void carrier_install(struct worker *w, const struct worker_listener *listeners, size_t count);
+
+/* Take no new clients anywhere. */
+void carrier_drain(struct worker *w);
+
+/* Close all listeners and carriers now. */
+void carrier_close(struct worker *w);
+
+#endif

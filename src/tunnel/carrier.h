@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's QUIC connection to a door: one for all that goes through that door. It is made when it is
+ * first wanted, kept alive while anything uses it, and made anew when it is wanted again. When this machine's
+ * addresses or routes change it moves to the new path at once (RFC 9000, 9). */
+#ifndef CARDEA_TUNNEL_CARRIER_H
+#define CARDEA_TUNNEL_CARRIER_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "link/link.h"
+
+struct carrier;
+struct client_door;
+struct way;
+
+/* For a door (borrowed); nothing is sent yet. Never NULL. */
+struct carrier *carrier_new(struct client_door *door);
+
+/* Close it; ways that wait are not told. NULL is allowed. */
+void carrier_free(struct carrier *c);
+
+/* Somebody wants it: connect, if it is not open or opening. */
+void carrier_want(struct carrier *c);
+
+/* Is there hope, or was it in vain lately? */
+bool carrier_is_likely(const struct carrier *c);
+
+bool carrier_is_open(const struct carrier *c);
+
+/* Is it open, or will it be told whether it is? */
+bool carrier_is_under_way(const struct carrier *c);
+
+/* A stream; or NULL, and while it is under way way_carrier_changed() is called when there is news. */
+struct link *carrier_open_stream(struct carrier *c, struct way *w);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/way.h"
+
+#include "base/clock.h"
+#include "tunnel/carrier.h"
+#include "tunnel/client_internal.h"
+
+#define HEAD_START_NS (250 * NSEC_PER_MSEC)
+#define LAST_CHANCE_NS (2 * NSEC_PER_SEC) /* that QUIC has when TCP has failed */
+
+static void wake(struct way *w)
+{
+    if (!w->stepping)
+        w->wake(w->owner);
+}
+
+static void on_dial_wake(void *owner)
+{
+    wake(owner);
+}
+
+static void on_link_wake(struct link *l)
+{
+    wake(l->owner);
+}
+
+/* ---- TCP ---- */
+
+/* The time that is left, shared out among the addresses that are still to be tried. */
+static void arm(struct way *w)
+{
+    struct loop *loop = w->door->loop;
+    int64_t now = loop_now(loop), left = MAX(0, w->deadline - now);
+    size_t ways = MAX((size_t)1, dial_left(&w->dial));
+    w->tried = w->dial.next;
+    if (ways > 1) /* the last one has all that is left: its end is the owner's */
+        loop_set_timer(loop, &w->timer, now + left / (int64_t)ways);
+    else
+        wheel_cancel(&w->timer);
+}
+
+static void begin_tcp(struct way *w)
+{
+    struct client_door *d = w->door;
+    w->dial = (struct dial){.loop = d->loop, .resolver = d->resolver, .wake = on_dial_wake, .owner = w};
+    dial_start(&w->dial, d->host, d->port);
+    arm(w);
+}
+
+static enum way_status tcp_failed(struct way *w)
+{
+    struct loop *loop = w->door->loop;
+    w->wants_tcp = false;
+    w->tcp_text = w->door->text;
+    wheel_cancel(&w->timer);
+    if (w->wants_quic)
+        loop_set_timer(loop, &w->timer, loop_now(loop) + LAST_CHANCE_NS);
+    return WAY_FAILED;
+}
+
+static enum way_status step_dial(struct way *w)
+{
+    struct client_door *d = w->door;
+    enum dial_status status = dial_step(&w->dial);
+    if (status == DIAL_WAIT) {
+        if (w->dial.next != w->tried)
+            arm(w);
+        return WAY_WAIT;
+    }
+    if (status != DIAL_OK) {
+        client_text_dial(d, status, &d->text);
+        return tcp_failed(w);
+    }
+    wheel_cancel(&w->timer);
+    w->tls = tls_client_connect(d->tls, d->name, NULL, dial_take(&w->dial), &d->tls_scratch);
+    w->tls->wake = on_link_wake;
+    w->tls->owner = w;
+    return WAY_OK;
+}
+
+static enum way_status step_tcp(struct way *w)
+{
+    if (w->dial.loop == NULL)
+        return WAY_WAIT; /* QUIC has its head start */
+    if (w->tls == NULL) {
+        enum way_status status = step_dial(w);
+        if (status != WAY_OK)
+            return status;
+    }
+    switch (link_open(w->tls)) {
+    case LINK_OK:
+        return WAY_OK;
+    case LINK_AGAIN:
+        return WAY_WAIT;
+    default:
+        client_text_tls(w->door, w->tls, false, &w->door->text);
+        link_close(w->tls, true);
+        w->tls = NULL;
+        return tcp_failed(w);
+    }
+}
+
+/* ---- QUIC ---- */
+
+static enum way_status step_quic(struct way *w)
+{
+    if (w->stream != NULL)
+        return WAY_OK;
+    w->stream = carrier_open_stream(w->door->carrier, w);
+    if (w->stream != NULL)
+        return WAY_OK;
+    if (carrier_is_under_way(w->door->carrier))
+        return WAY_WAIT;
+    w->wants_quic = false;
+    if (w->wants_tcp && w->dial.loop == NULL)
+        begin_tcp(w);
+    return WAY_FAILED;
+}
+
+void way_carrier_changed(struct way *w)
+{
+    wake(w);
+}
+
+/* ---- both ---- */
+
+static void on_timer(struct timer *t)
+{
+    struct way *w = CONTAINER_OF(t, struct way, timer);
+    if (w->dial.loop == NULL)
+        begin_tcp(w);
+    else if (!w->wants_tcp)
+        w->wants_quic = false;
+    else if (dial_left(&w->dial) > 1)
+        dial_skip(&w->dial);
+    wake(w);
+}
+
+void way_start(struct way *w, int64_t deadline)
+{
+    struct client_door *d = w->door;
+    *w = (struct way){.door = d, .wake = w->wake, .owner = w->owner, .deadline = deadline};
+    list_init(&w->waiting);
+    timer_init(&w->timer, on_timer);
+    w->wants_tcp = d->transport != CLIENT_QUIC;
+    w->wants_quic = d->carrier != NULL && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
+    w->stepping = true;
+    if (w->wants_quic && w->wants_tcp && !carrier_is_open(d->carrier))
+        loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + HEAD_START_NS);
+    else if (!w->wants_quic)
+        begin_tcp(w);
+    if (w->wants_quic)
+        carrier_want(d->carrier);
+    w->stepping = false;
+}
+
+enum way_status way_step(struct way *w)
+{
+    enum way_status quic = WAY_FAILED, tcp = WAY_FAILED;
+    w->stepping = true;
+    if (w->wants_quic)
+        quic = step_quic(w);
+    if (quic != WAY_OK && w->wants_tcp)
+        tcp = step_tcp(w);
+    w->stepping = false;
+    if (quic == WAY_OK || tcp == WAY_OK)
+        return WAY_OK;
+    if (w->wants_quic || w->wants_tcp)
+        return WAY_WAIT;
+    if (w->tcp_text.text[0] != '\0')
+        w->door->text = w->tcp_text;
+    return WAY_FAILED;
+}
+
+struct link *way_take(struct way *w)
+{
+    struct link *l = w->stream != NULL ? w->stream : w->tls;
+    CHECK(l != NULL);
+    if (l == w->tls)
+        w->tls = NULL;
+    w->stream = NULL;
+    l->wake = NULL;
+    l->owner = NULL;
+    way_cancel(w);
+    return l;
+}
+
+const char *way_late(const struct way *w)
+{
+    return w->tls == NULL ? "did not answer: is the address right?" : "did not complete the TLS handshake";
+}
+
+void way_cancel(struct way *w)
+{
+    if (w->door == NULL)
+        return;
+    wheel_cancel(&w->timer);
+    list_remove(&w->waiting);
+    dial_cancel(&w->dial);
+    link_close(w->tls, true);
+    link_close(w->stream, true);
+    w->tls = w->stream = NULL;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How one connection through a door comes about: over TCP with a handshake of its own, or as a stream on the
+ * QUIC connection that all connections of a client_door share. A machine to be stepped, like dial.h.
+ *
+ * With TRANSPORT_AUTO both are raced: QUIC has a short head start, and the first that is ready wins. A
+ * network that lets no UDP through costs the head start once; after that TCP goes first for a while. */
+#ifndef CARDEA_TUNNEL_WAY_H
+#define CARDEA_TUNNEL_WAY_H
+
+#include "link/link.h"
+#include "loop/loop.h"
+#include "session/dial.h"
+
+struct client_door;
+
+enum way_status {
+    WAY_WAIT,
+    WAY_OK,     /* way_take() has the link, with the handshake complete */
+    WAY_FAILED, /* the door's text says why */
+};
+
+struct way {
+    struct client_door *door;
+    void (*wake)(void *owner); /* step again; not called from within way_start() or way_step() */
+    void *owner;
+    /* private */
+    struct dial dial;
+    struct link *tls;    /* over TCP, in its handshake */
+    struct link *stream; /* over QUIC */
+    struct list waiting; /* for the carrier */
+    struct timer timer;  /* the head start, then the time of one address */
+    size_t tried;        /* addresses of the door that have had their timer set */
+    int64_t deadline;
+    struct err tcp_text; /* why TCP failed: it is told when both have */
+    bool wants_quic;
+    bool wants_tcp;
+    bool stepping;
+};
+
+/* Begin, with `deadline` (monotonic) to share among the addresses of the door. Set the fields above "private"
+ * before; the rest is initialised here. */
+void way_start(struct way *w, int64_t deadline);
+
+enum way_status way_step(struct way *w);
+
+/* The link, open; its `wake` and `owner` are the caller's to set. */
+struct link *way_take(struct way *w);
+
+/* What was being waited for, to read on from "the door HOST:PORT ". */
+const char *way_late(const struct way *w);
+
+/* Drop whatever is under way. Harmless after way_take() and on a zeroed struct. */
+void way_cancel(struct way *w);
+
+/* The carrier is ready, or will not be: for the carrier to tell. */
+void way_carrier_changed(struct way *w);
+
+#endif

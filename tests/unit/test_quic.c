@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two endpoints in one loop, over loopback. */
+#include "tests/unit/pki.h"
+
+#include "base/clock.h"
+#include "cert/cert.h"
+#include "cert/identity.h"
+#include "cert/store.h"
+#include "cert/trust.h"
+#include "hello/hello.h"
+#include "quic/quic.h"
+#include "tls/client.h"
+#include "tls/quic.h"
+#include "tls/server.h"
+
+static const struct quic_settings settings = {
+    .idle_timeout = 5 * NSEC_PER_SEC,
+    .handshake_timeout = 2 * NSEC_PER_SEC,
+    .streams = 10,
+    .stream_window = 64 * 1024,
+    .window = 256 * 1024,
+    .send_buffer = 128 * 1024,
+    .hello_size = 64 * 1024,
+    .retry_above = 100,
+};
+
+static const int groups[] = {HELLO_GROUP_X25519MLKEM768, HELLO_GROUP_X25519};
+
+/* One end of one connection, and of at most one stream on it. */
+struct end {
+    struct world *world;
+    struct quic_conn *conn;
+    struct link *link;
+    bool opened;
+    bool closed;
+    enum quic_end how;
+    char text[256];
+    char peer[64];
+    size_t to_send; /* of the pattern */
+    size_t sent;
+    size_t got;
+    bool ended; /* EOF was read */
+    bool broken;
+    bool echo;
+    struct buf back; /* echo: not written yet */
+    size_t datagrams;
+};
+
+struct world {
+    struct loop *loop;
+    struct quic_scratch *scratch;
+    struct quic_secrets secrets;
+    struct cert *certs[2];
+    struct cert_store *store;
+    struct trust *trust;
+    struct tls_server *tls_server;
+    struct tls_client *tls_client, *tls_nobody;
+    struct quic_endpoint *server, *client;
+    struct net_addr address;
+    struct end s, c;
+    uint8_t refuse; /* the server refuses hellos with this alert */
+    struct timer limit;
+    bool late;
+};
+
+/* ---- an end ---- */
+
+static uint8_t pattern(size_t i)
+{
+    return (uint8_t)(i * 31 + i / 251);
+}
+
+static void send_more(struct end *e)
+{
+    while (e->sent < e->to_send) {
+        uint8_t bytes[5000];
+        size_t n = MIN(sizeof(bytes), e->to_send - e->sent), taken;
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = pattern(e->sent + i);
+        if (link_write(e->link, bytes, n, &taken) != LINK_OK)
+            return;
+        e->sent += taken;
+    }
+    if (e->to_send > 0)
+        link_shutdown(e->link);
+}
+
+static bool send_back(struct end *e)
+{
+    while (e->back.len > 0) {
+        size_t taken;
+        if (link_write(e->link, e->back.data, e->back.len, &taken) != LINK_OK)
+            return false;
+        buf_consume(&e->back, taken);
+    }
+    if (e->ended)
+        link_shutdown(e->link);
+    return true;
+}
+
+static void read_more(struct end *e)
+{
+    while (!e->ended && (!e->echo || send_back(e))) {
+        uint8_t bytes[7000];
+        size_t n;
+        enum link_status status = link_read(e->link, bytes, sizeof(bytes), &n);
+        if (status == LINK_AGAIN)
+            return;
+        if (status == LINK_ERROR) {
+            e->broken = true;
+            return;
+        }
+        if (status == LINK_EOF) {
+            e->ended = true;
+            break;
+        }
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(bytes[i], pattern(e->got + i));
+        e->got += n;
+        if (e->echo)
+            assert_true(buf_append(&e->back, bytes, n));
+    }
+    if (e->echo)
+        send_back(e);
+}
+
+static void on_wake(struct link *l)
+{
+    struct end *e = l->owner;
+    if (e->link == NULL)
+        return;
+    send_more(e);
+    read_more(e);
+    if (e == &e->world->c && (e->ended || e->broken))
+        loop_stop(e->world->loop);
+}
+
+static void take_link(struct end *e, struct link *l)
+{
+    e->link = l;
+    l->owner = e;
+    l->wake = on_wake;
+    on_wake(l);
+}
+
+static void on_opened(void *owner)
+{
+    struct end *e = owner;
+    struct link_peer peer;
+    quic_conn_peer(e->conn, &peer);
+    e->opened = true;
+    if (peer.identity != NULL)
+        snprintf(e->peer, sizeof(e->peer), "%s", identity_label(peer.identity));
+    if (e == &e->world->c)
+        loop_stop(e->world->loop);
+}
+
+static void on_stream(void *owner, struct link *link)
+{
+    struct end *e = owner;
+    assert_null(e->link);
+    e->echo = true;
+    take_link(e, link);
+}
+
+static void on_datagram(void *owner, const uint8_t *data, size_t len)
+{
+    struct end *e = owner;
+    e->datagrams++;
+    if (e == &e->world->s)
+        assert_true(quic_conn_send_datagram(e->conn, data, len));
+    else
+        loop_stop(e->world->loop);
+}
+
+static void on_closed(void *owner, enum quic_end end, const char *text)
+{
+    struct end *e = owner;
+    e->closed = true;
+    e->how = end;
+    snprintf(e->text, sizeof(e->text), "%s", text);
+    if (e == &e->world->c)
+        loop_stop(e->world->loop);
+}
+
+static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+{
+    const struct end *e = owner;
+    struct hello h;
+    static const uint16_t algorithms[] = {0x0403};
+    assert_int_equal(hello_parse(message, len, &h), HELLO_REASON_NONE);
+    struct tls_client_hello hello = {.query = {.version = 0x0304, .sigalgs = algorithms, .sigalgs_len = 1}};
+    *ret_alert = e->world->refuse;
+    return e->world->refuse != 0 ? NULL : tls_server_quic(e->world->tls_server, &hello);
+}
+
+static const struct quic_events server_events = {.hello = on_hello,
+                                                 .opened = on_opened,
+                                                 .stream = on_stream,
+                                                 .datagram = on_datagram,
+                                                 .closed = on_closed};
+static const struct quic_events client_events = {
+    .opened = on_opened, .stream = on_stream, .datagram = on_datagram, .closed = on_closed};
+
+static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
+{
+    struct world *w = arg;
+    assert_int_equal(peer->family, AF_INET);
+    w->s = (struct end){.world = w, .conn = conn};
+    return &w->s;
+}
+
+/* ---- the world ---- */
+
+static void on_limit(struct timer *t)
+{
+    struct world *w = CONTAINER_OF(t, struct world, limit);
+    w->late = true;
+    loop_stop(w->loop);
+}
+
+/* Until the client's end stops the loop; fails after ten seconds. */
+static void run(struct world *w)
+{
+    struct err err;
+    loop_set_timer(w->loop, &w->limit, clock_monotonic() + 10 * NSEC_PER_SEC);
+    assert_int_equal(loop_run(w->loop, &err), 0);
+    wheel_cancel(&w->limit);
+    assert_false(w->late);
+}
+
+/* A while, so that what is on its way arrives. */
+static void run_for(struct world *w, int64_t ns)
+{
+    struct err err;
+    loop_set_timer(w->loop, &w->limit, clock_monotonic() + ns);
+    while (!w->late)
+        assert_int_equal(loop_run(w->loop, &err), 0);
+    w->late = false;
+}
+
+static struct cert *load(const char *name)
+{
+    struct err err;
+    char cert[64], key[64];
+    snprintf(cert, sizeof(cert), "%s.pem", name);
+    snprintf(key, sizeof(key), "%s.key", name);
+    struct cert *c =
+        cert_load(&(struct cert_files){.certificate = pki_path(cert), .key = pki_path(key)}, &err);
+    assert_non_null(c);
+    return c;
+}
+
+static void make_tls(struct world *w)
+{
+    struct err err;
+    static const char *const alpn[] = {"cardea/1"};
+    struct ca *root = pki_root("root"), *server = pki_server(root, "door.test"),
+              *client = pki_client(root, "alice");
+    pki_save(root, "root");
+    pki_save(server, "server");
+    pki_save(client, "client");
+    ca_free(server);
+    ca_free(client);
+    ca_free(root);
+    const char *ca = pki_path("root.pem");
+    w->trust = trust_load(&(struct trust_files){.name = "root", .ca = &ca, .ca_len = 1}, &err);
+    assert_non_null(w->trust);
+    w->certs[0] = load("server");
+    w->certs[1] = load("client");
+    w->store = cert_store_build(w->certs, 1, &err);
+    assert_non_null(w->store);
+    w->tls_server = tls_server_new(&(struct tls_server_params){.min_version = 0x0303,
+                                                               .max_version = 0x0304,
+                                                               .groups = groups,
+                                                               .groups_len = ARRAY_LEN(groups),
+                                                               .store = w->store,
+                                                               .alpn = alpn,
+                                                               .alpn_len = 1,
+                                                               .clients = TLS_CLIENTS_REQUIRED,
+                                                               .trust = w->trust,
+                                                               .scope = "test"},
+                                   &err);
+    assert_non_null(w->tls_server);
+    struct tls_client_params params = {.min_version = 0x0303,
+                                       .max_version = 0x0304,
+                                       .groups = groups,
+                                       .groups_len = ARRAY_LEN(groups),
+                                       .trust = w->trust,
+                                       .cert = w->certs[1],
+                                       .alpn = alpn,
+                                       .alpn_len = 1};
+    w->tls_client = tls_client_new(&params, &err);
+    params.cert = NULL;
+    w->tls_nobody = tls_client_new(&params, &err);
+    assert_true(w->tls_client != NULL && w->tls_nobody != NULL);
+}
+
+static void make_endpoints(struct world *w)
+{
+    struct err err = {{0}};
+    struct quic_server server = {
+        .incoming = on_incoming, .events = &server_events, .arg = w, .index = 1, .count = 3};
+    int fd = udp_listen("127.0.0.1", 0, false, &err);
+    assert_true(fd >= 0);
+    w->address = udp_socket_of(fd).local;
+    w->server = quic_endpoint_new(w->loop, fd, &server, &w->secrets, w->scratch, &err);
+    assert_non_null(w->server);
+    quic_endpoint_serve(w->server, &settings);
+    fd = udp_connect(&w->address);
+    assert_true(fd >= 0);
+    w->client = quic_endpoint_client(w->loop, fd, &settings, &w->secrets, w->scratch, &err);
+    assert_non_null(w->client);
+}
+
+static int set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct err err;
+    w->loop = loop_new(&err);
+    w->scratch = quic_scratch_new();
+    quic_secrets_make(&w->secrets);
+    timer_init(&w->limit, on_limit);
+    make_tls(w);
+    make_endpoints(w);
+    w->c.world = w->s.world = w;
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    struct end *ends[] = {&w->s, &w->c};
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct link *l = ends[i]->link;
+        ends[i]->link = NULL;
+        link_close(l, false);
+        buf_free(&ends[i]->back);
+    }
+    quic_endpoint_free(w->client);
+    quic_endpoint_free(w->server);
+    loop_stop(w->loop);
+    loop_run(w->loop, NULL);
+    loop_free(w->loop);
+    quic_scratch_free(w->scratch);
+    tls_client_free(w->tls_client);
+    tls_client_free(w->tls_nobody);
+    tls_server_free(w->tls_server);
+    cert_store_free(w->store);
+    trust_unref(w->trust);
+    cert_unref(w->certs[0]);
+    cert_unref(w->certs[1]);
+    free(w);
+    return 0;
+}
+
+static void connect_with(struct world *w, struct tls_client *tls, const char *host)
+{
+    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(tls, host, NULL), &client_events, &w->c);
+    run(w);
+}
+
+static void make_connection(struct world *w)
+{
+    connect_with(w, w->tls_client, "door.test");
+    if (!w->c.opened)
+        fail_msg("%s", w->c.text);
+}
+
+/* ---- tests ---- */
+
+static void both_ends_know_each_other(void **state)
+{
+    struct world *w = *state;
+    struct link_peer peer;
+    make_connection(w);
+    run_for(w, 20 * NSEC_PER_MSEC);
+    assert_true(w->s.opened);
+    assert_string_equal(w->s.peer, "alice");
+    quic_conn_peer(w->s.conn, &peer);
+    assert_int_equal(peer.version, 0x0304);
+    assert_int_equal(peer.group, HELLO_GROUP_X25519MLKEM768);
+    assert_true(str_is(peer.alpn, "cardea/1"));
+}
+
+static void a_stream_carries_bytes_and_both_ends(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    w->c.to_send = 20 * 1000 * 1000 + 7;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    run(w);
+    assert_true(w->c.ended && !w->c.broken);
+    assert_int_equal(w->c.got, w->c.to_send);
+    assert_true(w->s.ended);
+}
+
+static void a_reset_is_an_error_on_the_other_side(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    w->c.to_send = 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    run_for(w, 50 * NSEC_PER_MSEC);
+    assert_non_null(w->s.link);
+    struct link *l = w->s.link;
+    w->s.link = NULL;
+    w->c.ended = false;
+    link_close(l, true);
+    run_for(w, 50 * NSEC_PER_MSEC);
+    assert_true(w->c.broken || w->c.got == 1000);
+}
+
+static void a_client_without_a_certificate_is_refused(void **state)
+{
+    struct world *w = *state;
+    connect_with(w, w->tls_nobody, "door.test");
+    if (!w->c.closed)
+        run(w);
+    assert_int_equal(w->c.how, QUIC_END_TLS);
+    assert_string_equal(w->c.text, "the peer sent the alert certificate_required");
+    assert_false(w->s.opened);
+    assert_int_equal(w->s.how, QUIC_END_TLS);
+}
+
+static void a_server_of_another_name_is_refused(void **state)
+{
+    struct world *w = *state;
+    connect_with(w, w->tls_client, "other.test");
+    assert_false(w->c.opened);
+    assert_int_equal(w->c.how, QUIC_END_TLS);
+    assert_non_null(strstr(w->c.text, "other.test"));
+}
+
+static void a_refused_hello_is_told_with_its_alert(void **state)
+{
+    struct world *w = *state;
+    w->refuse = 112;
+    connect_with(w, w->tls_client, "door.test");
+    assert_int_equal(w->c.how, QUIC_END_TLS);
+    assert_string_equal(w->c.text, "the peer sent the alert unrecognized_name");
+}
+
+static void a_retry_is_answered(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings wary = settings;
+    wary.retry_above = 0;
+    quic_endpoint_serve(w->server, &wary);
+    make_connection(w);
+}
+
+static void datagrams_go_both_ways(void **state)
+{
+    struct world *w = *state;
+    uint8_t data[2000] = {1, 2, 3};
+    make_connection(w);
+    size_t most = quic_conn_datagram_max(w->c.conn);
+    assert_in_range(most, 1100, 1500);
+    assert_false(quic_conn_send_datagram(w->c.conn, data, sizeof(data)));
+    assert_true(quic_conn_send_datagram(w->c.conn, data, most));
+    run(w);
+    assert_int_equal(w->s.datagrams, 1);
+    assert_int_equal(w->c.datagrams, 1);
+}
+
+static void the_peer_hears_of_a_close(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    run_for(w, 20 * NSEC_PER_MSEC);
+    quic_conn_close(w->s.conn, 0);
+    if (!w->c.closed)
+        run(w);
+    assert_int_equal(w->c.how, QUIC_END_PEER);
+    assert_true(w->c.broken);
+}
+
+static void streams_beyond_the_limit_wait(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    struct link *links[11];
+    for (size_t i = 0; i < 10; i++) {
+        links[i] = quic_conn_open_stream(w->c.conn);
+        assert_non_null(links[i]);
+    }
+    assert_null(quic_conn_open_stream(w->c.conn));
+    for (size_t i = 0; i < 10; i++)
+        link_close(links[i], true);
+}
+
+static void a_connection_survives_another_address(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    w->c.to_send = 5 * 1000 * 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    run_for(w, 5 * NSEC_PER_MSEC);
+    int fd = udp_connect(&w->address);
+    assert_true(fd >= 0);
+    assert_true(quic_conn_migrate(w->c.conn, fd));
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+    struct quic_path_facts facts;
+    quic_conn_facts(w->s.conn, &facts);
+    assert_int_equal(facts.peer.port, udp_socket_of(fd).local.port);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(both_ends_know_each_other),
+        TEST(a_stream_carries_bytes_and_both_ends),
+        TEST(a_reset_is_an_error_on_the_other_side),
+        TEST(a_client_without_a_certificate_is_refused),
+        TEST(a_server_of_another_name_is_refused),
+        TEST(a_refused_hello_is_told_with_its_alert),
+        TEST(a_retry_is_answered),
+        TEST(datagrams_go_both_ways),
+        TEST(the_peer_hears_of_a_close),
+        TEST(streams_beyond_the_limit_wait),
+        TEST(a_connection_survives_another_address),
+    };
+    return cmocka_run_group_tests(tests, NULL, pki_remove);
+}
