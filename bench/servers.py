@@ -27,8 +27,8 @@ class Peer:
     clients do not come back and one whose clients resume."""
     name: str
     command: str                       # what follows the program; @CONF@ is its configuration file
-    conf: str
-    version: str                       # arguments that make it print its version
+    conf: str                          # its template in bench/conf/, "" where its arguments say all
+    version: str                       # arguments that make it print its version, "" where it has none
     rows: frozenset
     programs: tuple                    # the first that exists is taken
     fresh: dict = field(default_factory=dict)
@@ -71,6 +71,10 @@ def known_peers(haproxy_awslc=None):
         Peer("hitch", "--config=@CONF@", "hitch.conf", "--version", frozenset(TERMINATE), ("hitch",)),
         # Its 1.20 mixes up connections that come and go at once, and select() holds no descriptor above 1,023.
         Peer("sslh", "-F@CONF@", "sslh.cfg", "-V", frozenset(PASS), ("sslh-select",), at_once=1, holds=400),
+        # No peer: what the kernel and AWS-LC cost by themselves (bench/floor.c).
+        Peer("floor", "@TLS@ @PASS@ @BACKEND@ @CERT@ @KEY@ @FLOOR_TICKETS@", "", "",
+             frozenset(TERMINATE | PASS | HYBRID), (str(ROOT / "build/bench/floor"),),
+             {"FLOOR_TICKETS": "0"}, {"FLOOR_TICKETS": "1"}),
     ]
 
 
@@ -107,9 +111,10 @@ class Server:
                   "NOFILE": NOFILE, "CONNECTIONS": most_connections(),
                   "CERT": certificate / "cert.pem", "KEY": certificate / "key.pem", "PEM": certificate / "both.pem",
                   **getattr(peer, variant)}
-        conf = self.folder / peer.conf
-        conf.write_text(fill((BENCH / "conf" / peer.conf).read_text(), values))
-        command = [peer.program(), *fill(peer.command, {**values, "CONF": conf}).split()]
+        if peer.conf:
+            values["CONF"] = self.folder / peer.conf
+            values["CONF"].write_text(fill((BENCH / "conf" / peer.conf).read_text(), values))
+        command = [peer.program(), *fill(peer.command, values).split()]
         self.log = open(self.folder / "output.log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         preexec_fn=pinned(cpu))
