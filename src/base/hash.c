@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hash.h"
 
-#include <string.h>
 #include <sys/random.h>
 
 #include "base/check.h"
+#include "base/word.h"
 
 #define ROTL(x, b) ((x) << (b) | (x) >> (64 - (b)))
 
@@ -30,17 +30,15 @@ uint64_t hash_bytes(const struct hash_key *key, const void *data, size_t len)
 {
     struct sip s = {key->k0 ^ 0x736f6d6570736575ULL, key->k1 ^ 0x646f72616e646f6dULL,
                     key->k0 ^ 0x6c7967656e657261ULL, key->k1 ^ 0x7465646279746573ULL};
-    const uint8_t *p = data;
     uint64_t m;
-    for (size_t left = len; left >= 8; left -= 8, p += 8) {
-        memcpy(&m, p, 8);
+    size_t at = 0;
+    for (; len - at >= 8; at += 8) {
+        m = word_at(data, len, at);
         s.v3 ^= m;
         sip_round(&s);
         s.v0 ^= m;
     }
-    m = (uint64_t)len << 56;
-    for (size_t i = 0; i < (len & 7); i++)
-        m |= (uint64_t)p[i] << (8 * i);
+    m = (uint64_t)len << 56 | word_at(data, len, at);
     s.v3 ^= m;
     sip_round(&s);
     s.v0 ^= m;

@@ -33,6 +33,12 @@ static uint32_t bucket_of(const struct digests *d, uint64_t digest)
     return (uint32_t)(((digest >> 32) * d->bucket_count) >> 32);
 }
 
+/* The bit that says in a full bucket that this digest may stand in one after it. */
+static uint32_t spill_of(uint64_t digest)
+{
+    return UINT32_C(1) << (digest & 31);
+}
+
 static int put(struct digests *d, uint64_t digest, uint32_t value, struct err *err)
 {
     for (uint32_t b = bucket_of(d, digest);; b = b + 1 == d->bucket_count ? 0 : b + 1) {
@@ -48,7 +54,7 @@ static int put(struct digests *d, uint64_t digest, uint32_t value, struct err *e
             bucket->value[i] = value;
             return 0;
         }
-        bucket->spilled = 1;
+        bucket->spilled |= spill_of(digest);
     }
 }
 
@@ -81,18 +87,25 @@ void digests_free(struct digests *d)
     *d = (struct digests){.key = d->key};
 }
 
-uint32_t digests_get(const struct digests *d, const char *name, size_t len)
+uint64_t digests_seek(const struct digests *d, const char *name, size_t len)
 {
     CHECK(len >= 1 && len <= NAME_MAX_LEN);
+    uint64_t digest = hash_bytes(&d->key, name, len);
+    if (d->count != 0)
+        __builtin_prefetch(&d->buckets[bucket_of(d, digest)]);
+    return digest;
+}
+
+uint32_t digests_get(const struct digests *d, uint64_t digest)
+{
     if (d->count == 0)
         return 0;
-    uint64_t digest = hash_bytes(&d->key, name, len);
     for (uint32_t b = bucket_of(d, digest);; b = b + 1 == d->bucket_count ? 0 : b + 1) {
         const struct digest_bucket *bucket = &d->buckets[b];
         for (int i = 0; i < DIGESTS_PER_BUCKET; i++)
             if (bucket->digest[i] == digest && bucket->value[i] != 0)
                 return bucket->value[i];
-        if (bucket->spilled == 0)
+        if ((bucket->spilled & spill_of(digest)) == 0)
             return 0;
     }
 }

@@ -19,7 +19,9 @@
 struct digest_bucket {
     uint64_t digest[DIGESTS_PER_BUCKET];
     uint32_t value[DIGESTS_PER_BUCKET]; /* 0: free; the used ones come first */
-    uint32_t spilled;                   /* some that belong here stand in the buckets after it */
+    /* A bit for each digest that found this bucket full and stands in one after it: of a name that is not in
+     * the table nearly always the first bucket tells. */
+    uint32_t spilled;
 };
 
 struct digests {
@@ -35,8 +37,12 @@ int digests_build(struct digests *d, const struct names *n, struct err *err);
 
 void digests_free(struct digests *d);
 
-/* The value of this name (in lower case, no last dot), or 0. */
-uint32_t digests_get(const struct digests *d, const char *name, size_t len);
+/* What stands for this name (in lower case, no last dot; at most NAME_MAX_LEN bytes). Its bucket begins to
+ * come from far memory: what the caller does before digests_get() is done in the time that this takes. */
+uint64_t digests_seek(const struct digests *d, const char *name, size_t len);
+
+/* The value of the name that this stands for, or 0. */
+uint32_t digests_get(const struct digests *d, uint64_t digest);
 
 /* Bytes of heap. */
 size_t digests_bytes(const struct digests *d);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "base/word.h"
 
 #define HEADER_LEN 2 /* kind and length before each name in the arena */
 #define SLOTS_MIN 8
@@ -175,19 +176,32 @@ int name_clean(const char *p, size_t len, char ret_name[NAME_MAX_LEN + 1], size_
     return 0;
 }
 
+/* The highest bit of each byte that is a dot. No byte carries into the next one. */
+static uint64_t dots_in(uint64_t word)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7f, dots = 0x2e2e2e2e2e2e2e2e;
+    uint64_t x = word ^ dots;
+    return ~(((x & low) + low) | x | low);
+}
+
 size_t name_labels(const char *p, size_t len, uint8_t ret_starts[NAME_MAX_LABELS])
 {
     if (len == 0 || len > NAME_MAX_LEN)
         return 0;
     size_t count = 0, start = 0;
-    for (size_t i = 0; i <= len; i++) {
-        if (i < len && p[i] != '.')
-            continue;
-        if (i == start)
-            return 0;
-        CHECK(count < NAME_MAX_LABELS);
-        ret_starts[count++] = (uint8_t)start;
-        start = i + 1;
+    for (size_t at = 0; at < len; at += 8) {
+        for (uint64_t dots = dots_in(word_at((const uint8_t *)p, len, at)); dots != 0; dots &= dots - 1) {
+            size_t dot = at + (size_t)__builtin_ctzll(dots) / 8;
+            if (dot == start)
+                return 0;
+            CHECK(count < NAME_MAX_LABELS);
+            ret_starts[count++] = (uint8_t)start;
+            start = dot + 1;
+        }
     }
+    if (start == len)
+        return 0;
+    CHECK(count < NAME_MAX_LABELS);
+    ret_starts[count++] = (uint8_t)start;
     return count;
 }

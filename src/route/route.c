@@ -84,39 +84,47 @@ static struct route_match pick(const struct route_table *t, uint32_t set, const 
     return match;
 }
 
-/* The patterns that hold a name of this many labels, from the narrowest to the widest, until one's rules
- * hold. */
-static struct route_match find_by_pattern(const struct route_table *t, struct str sni,
-                                          const struct route_query *q)
-{
-    struct route_match match = {.route = ROUTE_NONE};
+/* A name, and where its labels begin; no labels where it is none that a pattern can hold. */
+struct split {
+    struct str name;
     uint8_t starts[NAME_MAX_LABELS];
-    size_t labels = name_labels(sni.p, sni.len, starts);
-    if (labels > 1 && depths_have(&t->one, labels - 1)) {
-        uint32_t set = index_get(&t->wild, NAME_ONE, sni.p + starts[1], sni.len - starts[1]);
-        match = pick(t, set, q);
-    }
-    for (size_t i = 1; i < labels && match.route == ROUTE_NONE; i++) {
-        if (!depths_have(&t->many, labels - i))
-            continue;
-        uint32_t set = index_get(&t->wild, NAME_MANY, sni.p + starts[i], sni.len - starts[i]);
-        match = pick(t, set, q);
-    }
-    return match;
+    size_t labels;
+};
+
+/* The set of the pattern of this kind that holds the name by all but its first `skip` labels. */
+static uint32_t pattern_set(const struct route_table *t, const struct split *s, enum name_kind kind,
+                            size_t skip)
+{
+    if (skip >= s->labels || !depths_have(kind == NAME_ONE ? &t->one : &t->many, s->labels - skip))
+        return 0;
+    size_t start = s->starts[skip];
+    return index_get(&t->wild, kind, s->name.p + start, s->name.len - start);
 }
 
+/* From the narrowest pattern to the widest, until one's rules hold. The set of the narrowest is found before
+ * the name's own is looked at: its bucket is far away, and the time until it is here is the longest part of a
+ * lookup. */
 static struct route_match find_by_name(const struct route_table *t, struct str sni,
                                        const struct route_query *q)
 {
-    struct route_match match = {.route = ROUTE_NONE};
+    struct split s; /* not cleared: the starts are many, and name_labels() sets those that count */
+    s.name = sni;
     if (sni.p[sni.len - 1] == '.')
-        sni.len--;
-    if (sni.len == 0 || sni.len > NAME_MAX_LEN)
-        return match;
-    uint32_t set = digests_get(&t->exact, sni.p, sni.len);
-    if (set != 0)
-        match = pick(t, set, q);
-    return match.route != ROUTE_NONE ? match : find_by_pattern(t, sni, q);
+        s.name.len--;
+    if (s.name.len == 0 || s.name.len > NAME_MAX_LEN)
+        return (struct route_match){.route = ROUTE_NONE};
+    uint64_t digest = digests_seek(&t->exact, s.name.p, s.name.len);
+    s.labels = name_labels(s.name.p, s.name.len, s.starts);
+    uint32_t one = pattern_set(t, &s, NAME_ONE, 1);
+    struct route_match match = pick(t, digests_get(&t->exact, digest), q);
+    if (match.route == ROUTE_NONE)
+        match = pick(t, one, q);
+    for (size_t skip = 1; skip < s.labels && match.route == ROUTE_NONE; skip++) {
+        uint32_t set = pattern_set(t, &s, NAME_MANY, skip);
+        if (set != 0)
+            match = pick(t, set, q);
+    }
+    return match;
 }
 
 struct route_match route_find(const struct route_table *t, const struct route_query *q)

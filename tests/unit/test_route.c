@@ -13,9 +13,20 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "route/names.h"
 #include "route/route.h"
 
 static const struct hash_key key = {1, 2};
+
+static uint64_t seed = 0x9e3779b97f4a7c15u;
+
+static uint32_t below(uint32_t n)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)(seed >> 32) % n;
+}
 
 #define LIST_MAX 4
 
@@ -220,6 +231,115 @@ static void test_hostile_queries(void **state)
     memset(crowd, 'x', sizeof(crowd));
     q.alpn_len = 3;
     assert_int_equal(route_find(t, &q).route, ROUTE_NONE);
+    route_table_free(t);
+}
+
+/* Labels, found byte by byte. */
+static size_t plain_labels(const char *p, size_t len, uint8_t *starts)
+{
+    size_t count = 0, start = 0;
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && p[i] != '.')
+            continue;
+        if (i == start)
+            return 0;
+        starts[count++] = (uint8_t)start;
+        start = i + 1;
+    }
+    return count;
+}
+
+static void expect_labels(const char *text, size_t len)
+{
+    /* On the heap, so that a read outside the name is seen. */
+    char *name = malloc(MAX(len, (size_t)1));
+    assert_non_null(name);
+    memcpy(name, text, len);
+    uint8_t starts[NAME_MAX_LABELS], expected[256];
+    size_t count = len <= NAME_MAX_LEN ? plain_labels(name, len, expected) : 0;
+    assert_int_equal(name_labels(name, len, starts), count);
+    assert_memory_equal(starts, expected, count);
+    free(name);
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    /* Bytes that differ from a dot by one bit, or by the highest one, are none. */
+    static const char bytes[] = "a-/,\xae\xff\x01*nN";
+    char text[256] = "";
+    for (size_t len = 0; len <= 255; len++) {
+        for (size_t i = 0; i < len; i++)
+            text[i] = bytes[i % (sizeof(bytes) - 1)];
+        expect_labels(text, len);
+        for (size_t at = 0; at < len; at++) {
+            char was = text[at];
+            text[at] = '.';
+            expect_labels(text, len);
+            text[at] = was;
+        }
+        for (size_t i = 0; i < len; i++)
+            text[i] = i % 2 == 0 ? 'a' : '.';
+        expect_labels(text, len);
+        memset(text, '.', len);
+        expect_labels(text, len);
+    }
+    for (int round = 0; round < 20000; round++) {
+        size_t len = below(256);
+        uint32_t dots = 2 + below(30);
+        for (size_t i = 0; i < len; i++)
+            text[i] = below(dots) == 0 ? '.' : 'a';
+        expect_labels(text, len);
+    }
+}
+
+/* "a.a.a" and so on, `labels` of them, the first one `first` bytes long; returns the length. */
+static size_t deep_name(char text[512], size_t first, size_t labels)
+{
+    memset(text, 'a', first);
+    for (size_t i = 1; i < labels; i++)
+        memcpy(text + first + 2 * (i - 1), ".a", 2);
+    text[first + 2 * (labels - 1)] = '\0';
+    return first + 2 * (labels - 1);
+}
+
+static void test_deep_names(void **state)
+{
+    (void)state;
+    char deepest[512], text[512], one[514];
+    assert_int_equal(deep_name(deepest, 1, 127), NAME_MAX_LEN);
+    deep_name(text, 1, 19);
+    snprintf(one, sizeof(one), "*.%s", text);
+    const struct plan plans[] = {
+        {"exact", {deepest}, {"h2"}, {0}, 0, 0},
+        {"one", {one}, {"h2"}, {0}, 0, 0},
+        {"many", {"**.a.a", "**.a.a.a.a.a"}, {NULL}, {0}, 0, 0},
+    };
+    struct err err;
+    struct route_table *t = build(plans, ARRAY_LEN(plans), &err);
+    assert_non_null(t);
+    expect(t, deepest, "h2", 0);
+    expect(t, deepest, "", 2);
+    for (size_t labels = 1; labels <= 127; labels++)
+        for (int dot = 0; dot <= 1; dot++) {
+            size_t len = deep_name(text, 1, labels);
+            strcpy(text + len, dot != 0 ? "." : "");
+            expect(t, text, "", labels > 2 ? 2 : ROUTE_NONE);
+            expect(t, text, "h2", labels == 127 ? 0 : labels == 20 ? 1 : labels > 2 ? 2 : ROUTE_NONE);
+            /* An empty label at the beginning, or at the end. */
+            text[0] = '.';
+            expect(t, text, "h2", ROUTE_NONE);
+            deep_name(text, 1, labels);
+            strcpy(text + len, "..");
+            expect(t, text, "h2", ROUTE_NONE);
+        }
+    /* 253 bytes are a name, with a dot behind them too; 254 and 255 are none. */
+    for (size_t first = 1; first <= 3; first++) {
+        size_t len = deep_name(text, first, 127);
+        expect(t, text, "", len == NAME_MAX_LEN ? 2 : ROUTE_NONE);
+        strcpy(text + len, ".");
+        expect(t, text, "", len == NAME_MAX_LEN ? 2 : ROUTE_NONE);
+    }
     route_table_free(t);
 }
 
@@ -441,16 +561,6 @@ static const char *const all_entries[] = {"h2", "x", "h*", "h2*", "*", "h2c"};
 static const char *const all_protocols[] = {"h", "h2", "h2c", "h2d", "x", "y"};
 enum { LISTENERS = 3, KINDS = 2, LISTS = 1 + 6 + 36 };
 
-static uint64_t seed = 0x9e3779b97f4a7c15u;
-
-static uint32_t below(uint32_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)(seed >> 32) % n;
-}
-
 static void random_plan(struct plan *p)
 {
     *p = (struct plan){.name = "random", .kinds = 1 + below(3)};
@@ -609,6 +719,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),      cmocka_unit_test(test_alpn_listener_kind),
+        cmocka_unit_test(test_labels),     cmocka_unit_test(test_deep_names),
         cmocka_unit_test(test_bad_rules),  cmocka_unit_test(test_hostile_queries),
         cmocka_unit_test(test_ties),       cmocka_unit_test(test_names_file),
         cmocka_unit_test(test_many_names), cmocka_unit_test(test_explain),
