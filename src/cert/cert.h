@@ -66,6 +66,10 @@ struct cert *cert_load(const struct cert_files *files, struct err *err);
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 
+/* A secret that whoever has the private key can make again, and nobody else: HKDF (RFC 5869) of the key with
+ * `label` as info. False when the key cannot be read out. */
+bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32]);
+
 /* Is something wrong with the certificate at `now` (seconds since 1970)? True, with the text, when it has
  * expired, is not valid yet, or has no names to be chosen by. For the log and for `--check`. */
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);

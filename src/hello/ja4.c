@@ -131,9 +131,10 @@ static void write_count(struct writer *w, size_t count)
 }
 
 /* Part a: what a human reads off it. `extensions` counts all of them. */
-static void write_summary(struct writer *w, const struct hello *h, size_t ciphers, size_t extensions)
+static void write_summary(struct writer *w, const struct hello *h, enum ja4_transport transport,
+                          size_t ciphers, size_t extensions)
 {
-    writer_bytes(w, "t", 1);
+    writer_uint(w, 1, (uint64_t)transport);
     writer_bytes(w, version_text(h), 2);
     writer_bytes(w, h->name_kind != HELLO_NAME_NONE ? "d" : "i", 1);
     write_count(w, ciphers);
@@ -183,7 +184,8 @@ static void extension_types(const struct hello *h, struct values *ret, size_t *r
     *ret_count = told + ret->count;
 }
 
-bool ja4_compute(const struct hello *h, ja4_sha256 *sha256, char ret[JA4_TEXT_MAX])
+bool ja4_compute(const struct hello *h, enum ja4_transport transport, ja4_sha256 *sha256,
+                 char ret[JA4_TEXT_MAX])
 {
     _Static_assert(HELLO_EXTENSIONS_MAX <= JA4_LIST_MAX, "every extension has room");
     struct values ciphers, extensions, signatures;
@@ -194,7 +196,7 @@ bool ja4_compute(const struct hello *h, ja4_sha256 *sha256, char ret[JA4_TEXT_MA
     extension_types(h, &extensions, &extension_count);
 
     struct writer w = writer_of(ret, JA4_TEXT_MAX);
-    write_summary(&w, h, ciphers.count, extension_count);
+    write_summary(&w, h, transport, ciphers.count, extension_count);
     writer_bytes(&w, "_", 1);
     write_cipher_hash(&w, &ciphers, sha256);
     writer_bytes(&w, "_", 1);

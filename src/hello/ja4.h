@@ -15,12 +15,16 @@
 /* More cipher suites or signature algorithms than this have no fingerprint: IANA has registered fewer. */
 #define JA4_LIST_MAX 512
 
+/* The letter that a fingerprint begins with. */
+enum ja4_transport { JA4_TCP = 't', JA4_QUIC = 'q' };
+
 /* SHA-256 of `len` bytes; hello/ stays free of the TLS library that brings one. */
 typedef void ja4_sha256(const void *data, size_t len, uint8_t ret_digest[32]);
 
-/* Write the fingerprint of a hello that came over TCP, NUL-terminated. `h` must still have its message.
- * False, and an empty text, when a list is longer than JA4_LIST_MAX. Costs two hashes: ask for it only where
- * it is used. */
-bool ja4_compute(const struct hello *h, ja4_sha256 *sha256, char ret[JA4_TEXT_MAX]);
+/* Write the fingerprint of a hello that came over `transport`, NUL-terminated. `h` must still have its
+ * message. False, and an empty text, when a list is longer than JA4_LIST_MAX. Costs two hashes: ask for it
+ * only where it is used. */
+bool ja4_compute(const struct hello *h, enum ja4_transport transport, ja4_sha256 *sha256,
+                 char ret[JA4_TEXT_MAX]);
 
 #endif

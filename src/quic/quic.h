@@ -44,7 +44,8 @@ struct quic_secrets {
     uint8_t token[32]; /* Retry and address validation tokens are sealed under this */
 };
 
-/* Fresh ones, from the random source. */
+/* Fresh ones, from the random source. A door that is to be known again after a restart replaces `reset` by
+ * one that stays the same. */
 void quic_secrets_make(struct quic_secrets *ret);
 
 /* Why a connection ended. */

@@ -99,7 +99,7 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
         return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
     struct route_match match = routing_find(snap, c->listener, FIRST_BYTES_TLS, &h);
-    routing_note(&h, &match, &c->hello);
+    routing_note(&h, &match, JA4_QUIC, &c->hello);
     const struct route_runtime *route = match.route == ROUTE_NONE ? NULL : &snap->routes[match.route];
     bool known = route != NULL || routing_knows_name(snap, c->listener, FIRST_BYTES_TLS, &h);
     if (route == NULL || !snapshot_carries(c->worker->shared, route, match.alpn))

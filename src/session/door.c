@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cert/cert.h"
 #include "loop/loop.h"
 #include "net/socket.h"
 #include "net/udp.h"
+#include "quic/quic.h"
 #include "session/carrier.h"
 #include "session/crew.h"
 #include "session/health.h"
@@ -398,6 +400,8 @@ struct door *door_new(struct loop *loop, struct config *config, const struct fro
 {
     struct door *d = new_door(loop, fronts, fronts_len, worker_count(config));
     d->snap = snapshot_build(config, &d->shared, errors);
+    if (d->snap != NULL && d->snap->config->certificates.n > 0)
+        cert_secret(d->snap->certs[0], "cardea quic stateless reset", d->shared.quic_secrets->reset);
     if (d->snap != NULL && make_workers(d, errors) == 0 && first_install(d, errors) == 0)
         return d;
     door_free(d);

@@ -276,7 +276,7 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
     s->routed = loop_now(s->worker->loop);
     if (h != NULL)
-        routing_note(h, &match, &s->setup->hello);
+        routing_note(h, &match, JA4_TCP, &s->setup->hello);
     if (match.route == ROUTE_NONE)
         return no_route(s, h);
     if (!session_enter_route(s, &s->epoch->snap->routes[match.route]))

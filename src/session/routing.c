@@ -43,7 +43,8 @@ bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum fir
     return route_find(snap->table, &q).route != ROUTE_NONE;
 }
 
-void routing_note(const struct hello *h, const struct route_match *match, struct hello_note *ret)
+void routing_note(const struct hello *h, const struct route_match *match, enum ja4_transport transport,
+                  struct hello_note *ret)
 {
     struct cursor list = h->alpn;
     struct str protocol = match->alpn;
@@ -53,7 +54,7 @@ void routing_note(const struct hello *h, const struct route_match *match, struct
         memcpy(ret->alpn, protocol.p, protocol.len);
     }
     memcpy(ret->sni, h->name, (size_t)h->name_len + 1);
-    ja4_compute(h, tls_sha256, ret->ja4);
+    ja4_compute(h, transport, tls_sha256, ret->ja4);
 }
 
 static size_t copy_u16(struct cursor list, uint16_t ret[ROUTING_LIST_MAX])

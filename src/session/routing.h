@@ -30,7 +30,8 @@ bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum fir
                         const struct hello *h);
 
 /* Keep what is needed of the hello. */
-void routing_note(const struct hello *h, const struct route_match *match, struct hello_note *ret);
+void routing_note(const struct hello *h, const struct route_match *match, enum ja4_transport transport,
+                  struct hello_note *ret);
 
 #define ROUTING_LIST_MAX 64
 

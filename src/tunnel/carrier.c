@@ -153,7 +153,8 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     if (was_open) {
         drop_connection(c);
         c->state = CARRIER_IDLE;
-        tell_waiting(c);
+        if (!list_empty(&c->waiting)) /* streams that noticed, and ask again */
+            carrier_want(c);
     } else if (end == QUIC_END_TLS) {
         fail(c); /* another address of the same door would say the same */
     } else {
@@ -220,11 +221,6 @@ bool carrier_is_likely(const struct carrier *c)
 bool carrier_is_under_way(const struct carrier *c)
 {
     return c->state != CARRIER_IDLE;
-}
-
-bool carrier_is_open(const struct carrier *c)
-{
-    return c->state == CARRIER_OPEN;
 }
 
 struct link *carrier_open_stream(struct carrier *c, struct way *w)

@@ -26,8 +26,6 @@ void carrier_want(struct carrier *c);
 /* Is there hope, or was it in vain lately? */
 bool carrier_is_likely(const struct carrier *c);
 
-bool carrier_is_open(const struct carrier *c);
-
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
 

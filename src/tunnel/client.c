@@ -29,6 +29,9 @@ struct client {
     struct pipe pipe;
     struct timer timer;
     struct task again; /* runs soon, frees at the end */
+    int64_t deadline;
+    bool shared;      /* `far` is a stream of a connection that others use too */
+    bool asked_again; /* ... and one such has failed us already */
     bool running;
 };
 
@@ -108,6 +111,7 @@ static enum client_state step_reach(struct client *c)
         return CLIENT_REACH;
     if (status != WAY_OK)
         return failed(c);
+    c->shared = way_is_shared(&c->way);
     c->far = way_take(&c->way);
     c->far->wake = on_wake;
     c->far->owner = c;
@@ -124,6 +128,20 @@ static enum client_state step_reach(struct client *c)
     return CLIENT_HELLO;
 }
 
+/* The connection that all share may have been lost long ago, and we are the first to notice: the door has
+ * said nothing yet, so nothing is lost by asking once more, on another one. */
+static enum client_state ask_failed(struct client *c)
+{
+    if (!c->shared || c->asked_again)
+        return far_failed(c);
+    c->asked_again = true;
+    link_close(c->far, true);
+    c->far = NULL;
+    buf_free(&c->bytes);
+    way_start(&c->way, c->deadline);
+    return CLIENT_REACH;
+}
+
 static enum client_state step_hello(struct client *c)
 {
     while (c->bytes.len > 0) {
@@ -132,7 +150,7 @@ static enum client_state step_hello(struct client *c)
         if (status == LINK_AGAIN)
             return CLIENT_HELLO;
         if (status != LINK_OK)
-            return far_failed(c);
+            return ask_failed(c);
         buf_consume(&c->bytes, n);
     }
     return CLIENT_ANSWER;
@@ -180,7 +198,7 @@ static enum client_state step_answer(struct client *c)
             return failed(c);
         }
         if (status != LINK_OK)
-            return far_failed(c);
+            return ask_failed(c);
     }
 }
 
@@ -305,9 +323,9 @@ void client_start(struct client_door *door, const struct front_target *target, s
     local->owner = c;
     c->way = (struct way){.door = door, .wake = on_way_wake, .owner = c};
     timer_init(&c->timer, on_timer);
-    int64_t deadline = loop_now(door->loop) + door->timeout;
-    loop_set_timer(door->loop, &c->timer, deadline);
-    way_start(&c->way, deadline);
+    c->deadline = loop_now(door->loop) + door->timeout;
+    loop_set_timer(door->loop, &c->timer, c->deadline);
+    way_start(&c->way, c->deadline);
     task_init(&c->again, on_again);
     list_insert(&door->clients, &c->node);
     loop_defer(door->loop, &c->again); /* so that `ended` is never told from within this call */

@@ -145,7 +145,7 @@ void way_start(struct way *w, int64_t deadline)
     w->wants_tcp = d->transport != CLIENT_QUIC;
     w->wants_quic = d->carrier != NULL && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
-    if (w->wants_quic && w->wants_tcp && !carrier_is_open(d->carrier))
+    if (w->wants_quic && w->wants_tcp)
         loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + HEAD_START_NS);
     else if (!w->wants_quic)
         begin_tcp(w);
@@ -170,6 +170,11 @@ enum way_status way_step(struct way *w)
     if (w->tcp_text.text[0] != '\0')
         w->door->text = w->tcp_text;
     return WAY_FAILED;
+}
+
+bool way_is_shared(const struct way *w)
+{
+    return w->stream != NULL;
 }
 
 struct link *way_take(struct way *w)

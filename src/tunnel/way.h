@@ -43,6 +43,9 @@ void way_start(struct way *w, int64_t deadline);
 
 enum way_status way_step(struct way *w);
 
+/* WAY_OK: is it a stream of the connection that all share? */
+bool way_is_shared(const struct way *w);
+
 /* The link, open; its `wake` and `owner` are the caller's to set. */
 struct link *way_take(struct way *w);
 

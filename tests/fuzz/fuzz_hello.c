@@ -48,7 +48,7 @@ static void check_hello(const struct hello *h, const uint8_t *message, size_t le
     CHECK(cursor_left(&list) == 0);
 
     char ja4[JA4_TEXT_MAX];
-    if (ja4_compute(h, not_sha256, ja4))
+    if (ja4_compute(h, JA4_TCP, not_sha256, ja4))
         CHECK(strlen(ja4) == JA4_TEXT_MAX - 1 && ja4[10] == '_' && ja4[23] == '_');
     else
         CHECK(ja4[0] == '\0');

@@ -23,7 +23,7 @@ static void assert_ja4(const struct buf *message, const char *expected)
     struct hello h;
     char text[JA4_TEXT_MAX];
     assert_int_equal(hello_parse(message->data, message->len, &h), HELLO_REASON_NONE);
-    assert_true(ja4_compute(&h, sha256, text));
+    assert_true(ja4_compute(&h, JA4_TCP, sha256, text));
     assert_string_equal(text, expected);
 }
 
@@ -136,11 +136,11 @@ static void test_long_lists(void **state)
     struct hello h;
     char text[JA4_TEXT_MAX];
     assert_int_equal(hello_parse(message.data, message.len, &h), HELLO_REASON_NONE);
-    assert_false(ja4_compute(&h, sha256, text));
+    assert_false(ja4_compute(&h, JA4_TCP, sha256, text));
     assert_string_equal(text, "");
     /* One fewer is counted as 99. */
     h.cipher_suites.p += 2;
-    assert_true(ja4_compute(&h, sha256, text));
+    assert_true(ja4_compute(&h, JA4_TCP, sha256, text));
     assert_memory_equal(text, "t12i990000_", 11);
     buf_free(&message);
 }
