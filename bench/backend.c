@@ -92,7 +92,7 @@ static ssize_t take(const struct backend *b, struct client *c, const unsigned ch
         n = n < c->left ? n : (size_t)c->left;
         c->left -= n;
         if (c->left == 0)
-            c->stage = ECHO;
+            c->stage = FIRST;
         return c->left == 0 && !reply(c, b->pattern, WIRE_FLIGHT) ? -1 : (ssize_t)n;
     case ECHO:
         return reply(c, bytes, n) ? (ssize_t)n : -1;

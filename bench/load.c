@@ -39,6 +39,8 @@ static const struct mode modes[] = {
     {.name = "pass", .prepare = "oec", .work = "oec"},
     {.name = "down", .prepare = "o", .work = "s", .tls = true},
     {.name = "up", .prepare = "o", .work = "d", .tls = true},
+    {.name = "down-pass", .prepare = "o", .work = "s"},
+    {.name = "up-pass", .prepare = "o", .work = "d"},
     {.name = "paced", .prepare = "oe", .work = "e", .tls = true, .paced = true},
     {.name = "idle", .prepare = "", .work = "oe", .tls = true},
     {.name = "idle-pass", .prepare = "", .work = "oe"},
@@ -46,7 +48,7 @@ static const struct mode modes[] = {
 
 struct options {
     const struct mode *mode;
-    uint64_t count; /* connections made; paced: messages; down, up: taken from --connections */
+    uint64_t count; /* connections made; paced: messages; bulk: taken from --connections */
     uint64_t connections, rate;
 };
 

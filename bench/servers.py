@@ -17,7 +17,7 @@ NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # what each server may o
 START_SECONDS = 10
 
 TERMINATE = {"full", "echo", "resumed", "down", "up", "trips", "idle"}
-PASS = {"pass", "idle-pass"}
+PASS = {"pass", "down-pass", "up-pass", "idle-pass"}
 HYBRID = {"hybrid"}
 
 

@@ -12,8 +12,8 @@ enum {
     WIRE_ECHO = 'E',   /* send everything back, this byte too */
     WIRE_SOURCE = 'S', /* a u64 (big-endian) follows: send that many bytes of the pattern */
     WIRE_SINK = 'D',   /* a u64 follows: swallow that many bytes, then answer with one WIRE_SINK */
-    WIRE_HELLO =
-        0x16, /* a ClientHello, passed through: answer with WIRE_FLIGHT bytes of the pattern, then echo */
+    WIRE_HELLO = 0x16, /* a ClientHello, passed through: answer with WIRE_FLIGHT bytes of the pattern, then
+                          take orders */
 };
 
 enum {

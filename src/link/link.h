@@ -45,8 +45,11 @@ struct link_ops {
     enum link_status (*write)(struct link *, const void *buf, size_t len, size_t *ret_n);
     enum link_status (*shutdown)(struct link *, bool closing);
     void (*close)(struct link *, bool abort);
-    int (*splice_fd)(struct link *);
-    /* The rest may be NULL: a transport that proves nothing, says nothing, stands on nothing. */
+    /* The rest may be NULL: a transport whose bytes are not those of a descriptor, that proves nothing, says
+     * nothing, stands on nothing. */
+    enum link_status (*splice_read)(struct link *, int kernel_pipe, size_t cap, size_t *ret_n);
+    enum link_status (*splice_write)(struct link *, int kernel_pipe, size_t len, size_t *ret_n);
+    int (*socket)(const struct link *);
     void (*peer)(const struct link *, struct link_peer *ret);
     void (*refuse)(struct link *, uint8_t alert);
     struct link *(*below)(struct link *);
@@ -93,6 +96,35 @@ static inline enum link_status link_write(struct link *l, const void *buf, size_
     return s;
 }
 
+/* As link_read(), but into the write end of a pipe(7) that is empty: the bytes never leave the kernel
+ * (splice(2)). LINK_AGAIN: nothing that can be moved so; whether there is anything at all link_read() must
+ * say, and without that no wake may come. Only where link_splices(). */
+static inline enum link_status link_splice_read(struct link *l, int kernel_pipe, size_t cap, size_t *ret_n)
+{
+    CHECK(cap > 0);
+    enum link_status s = l->ops->splice_read(l, kernel_pipe, cap, ret_n);
+    if (s == LINK_OK)
+        l->bytes_read += *ret_n;
+    return s;
+}
+
+/* As link_write(), but of the first `len` bytes in a pipe(7), from its read end; it holds as many. What was
+ * not taken stays in it. Only where link_splices(). */
+static inline enum link_status link_splice_write(struct link *l, int kernel_pipe, size_t len, size_t *ret_n)
+{
+    CHECK(len > 0);
+    enum link_status s = l->ops->splice_write(l, kernel_pipe, len, ret_n);
+    if (s == LINK_OK)
+        l->bytes_written += *ret_n;
+    return s;
+}
+
+/* True when the link's bytes can be moved inside the kernel. */
+static inline bool link_splices(const struct link *l)
+{
+    return l->ops->splice_read != NULL && l->ops->splice_write != NULL;
+}
+
 /* End our direction; the peer reads what was written and then EOF. Reading goes on. LINK_AGAIN: what was
  * written must leave first; call again when woken. */
 static inline enum link_status link_shutdown(struct link *l)
@@ -126,10 +158,10 @@ static inline void link_cut(struct link *l)
     l->ops->close(l, true);
 }
 
-/* A descriptor whose bytes are exactly the link's bytes both ways, for splice(2); -1 when there is none. */
-static inline int link_splice_fd(struct link *l)
+/* The socket that carries the link, to ask for its addresses; -1 when there is none. */
+static inline int link_socket(const struct link *l)
 {
-    return l->ops->splice_fd(l);
+    return l->ops->socket == NULL ? -1 : l->ops->socket(l);
 }
 
 /* Say that what is written from now on will be followed at once by more bytes or by the end, so that small
@@ -184,13 +216,6 @@ static inline enum link_status link_fail(struct link *l, const char *why)
     if (l->error == NULL)
         l->error = why;
     return LINK_ERROR;
-}
-
-/* For links without a descriptor of their own. */
-static inline int link_no_splice_fd(struct link *l)
-{
-    (void)l;
-    return -1;
 }
 
 #endif

@@ -100,7 +100,6 @@ static const struct link_ops mem_ops = {
     .write = mem_write,
     .shutdown = mem_shutdown,
     .close = mem_close,
-    .splice_fd = link_no_splice_fd,
 };
 
 static struct mem_link *mem_new(size_t capacity)

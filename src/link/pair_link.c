@@ -147,7 +147,6 @@ static const struct link_ops pair_ops = {
     .write = pair_write,
     .shutdown = pair_shutdown,
     .close = pair_close,
-    .splice_fd = link_no_splice_fd,
 };
 
 static int end_init(struct end *e, struct loop *loop, int fd, uint32_t events,

@@ -8,6 +8,7 @@
  * EAGAIN and with a short write; the kernel makes an edge when there is room again. Both are on at first,
  * since what came before the watch began makes no edge to rely on. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,25 +95,19 @@ static enum link_status socket_open(struct link *l)
     return code == 0 ? LINK_OK : broken(s, code);
 }
 
-static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+/* May it be read from now? LINK_OK, or what to answer instead. */
+static enum link_status may_read(const struct socket_link *s)
 {
-    struct socket_link *s = socket_of(l);
-    if (l->error != NULL && !s->unwritable)
+    if (s->link.error != NULL && !s->unwritable)
         return LINK_ERROR;
-    if (!s->readable || s->connecting)
-        return LINK_AGAIN;
-    ssize_t n;
-    do
-        n = recv(s->watch.fd, buf, cap, 0);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) {
-        if ((size_t)n < cap && !s->ended)
-            s->readable = false; /* drained: the next byte makes a new edge */
-        *ret_n = (size_t)n;
-        return LINK_OK;
-    }
+    return s->readable && !s->connecting ? LINK_OK : LINK_AGAIN;
+}
+
+/* A read gave no bytes: n is 0, or -1 with errno. */
+static enum link_status read_nothing(struct socket_link *s, ssize_t n)
+{
     if (n == 0) /* the kernel tells an error once, then EOF */
-        return l->error != NULL ? LINK_ERROR : LINK_EOF;
+        return s->link.error != NULL ? LINK_ERROR : LINK_EOF;
     if (errno != EAGAIN) {
         s->unwritable = false;
         return broken(s, errno);
@@ -121,30 +116,97 @@ static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_
     return LINK_AGAIN;
 }
 
-static enum link_status socket_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+static enum link_status socket_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct socket_link *s = socket_of(l);
-    CHECK(!s->shut);
-    if (l->error != NULL)
-        return LINK_ERROR;
-    if (!s->writable || s->connecting)
-        return LINK_AGAIN;
+    enum link_status may = may_read(s);
+    if (may != LINK_OK)
+        return may;
     ssize_t n;
     do
-        n = send(s->watch.fd, buf, len, MSG_NOSIGNAL | (l->more ? MSG_MORE : 0));
+        n = recv(s->watch.fd, buf, cap, 0);
     while (n < 0 && errno == EINTR);
-    if (n >= 0) {
-        if ((size_t)n < len)
-            s->writable = false;
-        *ret_n = (size_t)n;
-        return LINK_OK;
-    }
+    if (n <= 0)
+        return read_nothing(s, n);
+    if ((size_t)n < cap && !s->ended)
+        s->readable = false; /* drained: the next byte makes a new edge */
+    *ret_n = (size_t)n;
+    return LINK_OK;
+}
+
+/* It stays readable, whatever comes of it. A short read shows nothing, since the pipe has room for so many
+ * pieces, not bytes; and EAGAIN is also what splice(2) says before a byte of urgent data, which recv(2)
+ * passes over. */
+static enum link_status socket_splice_read(struct link *l, int kernel_pipe, size_t cap, size_t *ret_n)
+{
+    struct socket_link *s = socket_of(l);
+    enum link_status may = may_read(s);
+    if (may != LINK_OK)
+        return may;
+    ssize_t n;
+    do
+        n = splice(s->watch.fd, NULL, kernel_pipe, NULL, cap, SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return LINK_AGAIN;
+    if (n <= 0)
+        return read_nothing(s, n);
+    *ret_n = (size_t)n;
+    return LINK_OK;
+}
+
+static enum link_status may_write(const struct socket_link *s)
+{
+    CHECK(!s->shut);
+    if (s->link.error != NULL)
+        return LINK_ERROR;
+    return s->writable && !s->connecting ? LINK_OK : LINK_AGAIN;
+}
+
+/* A write took nothing: errno says why. */
+static enum link_status write_nothing(struct socket_link *s)
+{
     if (errno != EAGAIN) {
         s->unwritable = s->readable = true; /* its event may be behind this one */
         return broken(s, errno);
     }
     s->writable = false;
     return LINK_AGAIN;
+}
+
+static enum link_status socket_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    struct socket_link *s = socket_of(l);
+    enum link_status may = may_write(s);
+    if (may != LINK_OK)
+        return may;
+    ssize_t n;
+    do
+        n = send(s->watch.fd, buf, len, MSG_NOSIGNAL | (l->more ? MSG_MORE : 0));
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return write_nothing(s);
+    if ((size_t)n < len)
+        s->writable = false;
+    *ret_n = (size_t)n;
+    return LINK_OK;
+}
+
+static enum link_status socket_splice_write(struct link *l, int kernel_pipe, size_t len, size_t *ret_n)
+{
+    struct socket_link *s = socket_of(l);
+    enum link_status may = may_write(s);
+    if (may != LINK_OK)
+        return may;
+    unsigned flags = SPLICE_F_NONBLOCK | (l->more ? SPLICE_F_MORE : 0);
+    ssize_t n;
+    do
+        n = splice(kernel_pipe, NULL, s->watch.fd, NULL, len, flags);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return write_nothing(s);
+    *ret_n = (size_t)n;
+    return LINK_OK;
 }
 
 static enum link_status socket_shutdown(struct link *l, bool closing)
@@ -184,10 +246,10 @@ static void socket_close(struct link *l, bool abort)
     loop_defer(s->loop, &s->task);
 }
 
-static int socket_splice_fd(struct link *l)
+static int socket_socket(const struct link *l)
 {
-    struct socket_link *s = socket_of(l);
-    return s->connecting ? -1 : s->watch.fd;
+    const struct socket_link *s = (const struct socket_link *)(const void *)l;
+    return s->watch.fd;
 }
 
 static const struct link_ops socket_ops = {
@@ -197,7 +259,9 @@ static const struct link_ops socket_ops = {
     .write = socket_write,
     .shutdown = socket_shutdown,
     .close = socket_close,
-    .splice_fd = socket_splice_fd,
+    .splice_read = socket_splice_read,
+    .splice_write = socket_splice_write,
+    .socket = socket_socket,
 };
 
 struct link *fd_link_socket(struct loop *loop, int fd, bool connecting)

@@ -10,14 +10,23 @@
  * Per half, in this order: the source has ended, what is held is delivered, the far side is told (`shut`). */
 #include "pipe/pipe.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* How many buffers a pipe moves one way before others have a turn. */
+/* How many reads a pipe passes on one way before others have a turn. Ending it sooner for large ones makes
+ * splicing a fifth dearer. */
 #define ROUNDS 8
 
 /* The first read of a flow, and what is read from it while the far side is slow. */
 #define APPETITE_MIN (16 * 1024)
+
+/* The most that is spliced at once: what the far side does not take must be held. */
+#define SPLICE_MOST (512 * 1024)
+
+/* A flow that gives less at once is no longer bulk. */
+#define SPLICE_LEAST (32 * 1024)
 
 /* How many turns a side has for its last words once it can't be written to. */
 #define LAST_WORDS_TURNS 8
@@ -79,40 +88,97 @@ static enum link_status deliver_held(struct pipe_half *h, struct link *to)
     return status;
 }
 
-/* How much to read next: more while the far side takes all of it, little once it does not, since what it does
- * not take must be held. */
-static void adapt(struct pipe_half *h, size_t read, bool all_taken, size_t most)
+/* As write_all(), of what is in the kernel's pipe. */
+static enum link_status splice_all(struct link *to, int kernel_pipe, size_t len, size_t *ret_taken)
 {
-    if (!all_taken)
+    enum link_status status = LINK_OK;
+    *ret_taken = 0;
+    while (*ret_taken < len && status == LINK_OK) {
+        size_t n = 0;
+        status = link_splice_write(to, kernel_pipe, len - *ret_taken, &n);
+        *ret_taken += status == LINK_OK ? n : 0;
+    }
+    return status;
+}
+
+/* Hold what is left in the kernel's pipe: the next flow needs it empty. */
+static void hold_spliced(struct pipe_half *h, int kernel_pipe, size_t len)
+{
+    CHECK(h->held == NULL);
+    h->held = malloc(len);
+    CHECK(h->held != NULL);
+    while (h->held_len < len) {
+        ssize_t n = read(kernel_pipe, h->held + h->held_len, len - h->held_len);
+        CHECK(n > 0 || errno == EINTR);
+        h->held_len += n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* How much to read next: more while there is much and the far side takes all of it, little once it does not,
+ * since what it does not take must be held. */
+static void adapt(struct pipe_half *h, bool goes_well, bool was_much, size_t most)
+{
+    if (!goes_well)
         h->appetite = APPETITE_MIN;
-    else if (read == h->appetite)
+    else if (was_much)
         h->appetite = MIN(h->appetite * 2, most);
 }
 
+static enum half_status stopped(struct pipe_half *h, enum link_status status)
+{
+    if (status == LINK_AGAIN)
+        return HALF_WAIT;
+    h->ended = status == LINK_EOF;
+    return h->ended ? HALF_YIELD : HALF_READ_FAILED;
+}
+
 /* Read once and pass on. */
-static enum half_status move(struct pipe_half *h, struct link *from, struct link *to,
-                             const struct pipe_scratch *scratch)
+static enum half_status copy(struct pipe_half *h, struct link *from, struct link *to,
+                             const struct pipe_scratch *scratch, size_t most)
 {
     size_t n = 0, taken;
-    h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), scratch->size);
-    switch (link_read(from, scratch->data, h->appetite, &n)) {
-    case LINK_OK:
-        break;
-    case LINK_AGAIN:
-        return HALF_WAIT;
-    case LINK_EOF:
-        h->ended = true;
-        return HALF_YIELD;
-    default:
-        return HALF_READ_FAILED;
-    }
-    enum link_status status = write_all(to, scratch->data, n, &taken);
+    enum link_status status = link_read(from, scratch->data, MIN(h->appetite, scratch->size), &n);
+    if (status != LINK_OK)
+        return stopped(h, status);
+    status = write_all(to, scratch->data, n, &taken);
     if (status == LINK_ERROR)
         return HALF_WRITE_FAILED;
-    adapt(h, n, taken == n, scratch->size);
+    adapt(h, taken == n, n == h->appetite, most);
     if (taken < n)
         hold(h, scratch->data + taken, n - taken);
     return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
+}
+
+/* The same inside the kernel, whose pipe may be full with fewer bytes than it was to take. */
+static enum half_status splice_over(struct pipe_half *h, struct link *from, struct link *to,
+                                    const struct pipe_scratch *scratch)
+{
+    size_t n = 0, taken;
+    enum link_status status = link_splice_read(from, scratch->kernel_pipe[1], h->appetite, &n);
+    if (status == LINK_AGAIN)
+        return copy(h, from, to, scratch, SPLICE_MOST);
+    if (status != LINK_OK)
+        return stopped(h, status);
+    status = splice_all(to, scratch->kernel_pipe[0], n, &taken);
+    if (taken < n)
+        hold_spliced(h, scratch->kernel_pipe[0], n - taken);
+    if (status == LINK_ERROR)
+        return HALF_WRITE_FAILED;
+    adapt(h, taken == n && n >= SPLICE_LEAST, n >= h->appetite / 2, SPLICE_MOST);
+    return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
+}
+
+/* Bulk is what would more than fill the scratch: the far side has taken several times as much as was asked
+ * for, each time the double. Less is as cheap to copy. */
+static enum half_status move(struct pipe_half *h, struct link *from, struct link *to,
+                             const struct pipe_scratch *scratch)
+{
+    bool splices = scratch->kernel_pipe[0] >= 0 && link_splices(from) && link_splices(to);
+    size_t most = splices ? SPLICE_MOST : scratch->size;
+    h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), most);
+    if (h->appetite > scratch->size)
+        return splice_over(h, from, to, scratch);
+    return copy(h, from, to, scratch, most);
 }
 
 static enum half_status waits_or_fails(enum link_status status)

@@ -9,11 +9,17 @@
 /* Space that all pipes of a thread read into by turns; nothing stays in it between calls. */
 struct pipe_scratch {
     uint8_t *data;
-    size_t size; /* at least PIPE_SCRATCH_MIN */
+    size_t size;        /* at least PIPE_SCRATCH_MIN */
+    int kernel_pipe[2]; /* a pipe(7), for bulk that need not leave the kernel; -1 where there is none */
 };
 
 #define PIPE_SCRATCH_MIN 1024
-#define PIPE_SCRATCH_SIZE (96 * 1024)
+
+/* Make the scratch. With `splices` it gets its pipe(7) too, if the system lets us have one that is large
+ * enough to be worth it; else all bytes are copied. SIGPIPE must be ignored then: splice(2) can't be told not
+ * to send it. */
+void pipe_scratch_init(struct pipe_scratch *scratch, bool splices);
+void pipe_scratch_free(struct pipe_scratch *scratch);
 
 enum pipe_side { PIPE_A, PIPE_B };
 

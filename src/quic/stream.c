@@ -231,7 +231,6 @@ static const struct link_ops stream_ops = {
     .write = stream_write,
     .shutdown = stream_shutdown,
     .close = stream_close,
-    .splice_fd = link_no_splice_fd,
     .peer = stream_peer,
 };
 

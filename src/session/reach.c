@@ -183,7 +183,7 @@ static void say_proxy_header(struct session *s, enum config_send_proxy version)
 {
     uint8_t out[PROXY_V1_MAX + 64];
     struct sockaddr_storage src, dst;
-    int fd = link_splice_fd(link_bottom(s->down));
+    int fd = link_socket(link_bottom(s->down));
     struct net_addr local = s->setup->local;
     if (local.family == AF_UNSPEC && fd >= 0)
         local = socket_local(fd);

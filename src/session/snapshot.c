@@ -380,15 +380,16 @@ static void build_policy(struct build *b)
 
 /* ---- all of it ---- */
 
-/* A connection takes two descriptors. Some the door holds as long as it runs: each worker has two, and two
- * for each listener. Some stay in reserve for files, reloads and the admin API. */
+/* A connection takes two descriptors. Some the door holds as long as it runs: each worker has four (its
+ * loop's and those of its scratch), and two for each listener. Some stay in reserve for files, reloads and
+ * the admin API. */
 static size_t connection_limit(const struct config *c, size_t workers)
 {
     const struct config_limits *l = &c->limits;
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
         return l->connections;
-    size_t kept = STANDING_FDS + workers * 2 * (1 + c->listeners.n) + l->reserved_fds;
+    size_t kept = STANDING_FDS + workers * 2 * (2 + c->listeners.n) + l->reserved_fds;
     size_t usable = files.rlim_cur > kept ? (files.rlim_cur - kept) / 2 : 1;
     return MIN(l->connections, MAX(usable, (size_t)1));
 }

@@ -239,19 +239,18 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
     list_init(&w->carrier_ports);
     list_init(&w->sessions);
     timer_init(&w->last_call, on_last_call);
+    pipe_scratch_init(&w->pipe_scratch, true);
     /* Ids are unique across workers and restarts: the second of the start, then every count-th number. */
     w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index;
     w->loop = loop_new(err);
+    tls_scratch_init(&w->tls_scratch, w->loop);
+    w->quic_scratch = quic_scratch_new();
     sink_init(&w->sink, w->loop, audit);
     if (w->loop == NULL)
         return -1;
     w->resolver = resolver_new(w->loop, err);
     if (w->resolver == NULL)
         return -1;
-    w->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
-    CHECK(w->pipe_scratch.data != NULL);
-    tls_scratch_init(&w->tls_scratch, w->loop);
-    w->quic_scratch = quic_scratch_new();
     return 0;
 }
 
@@ -285,7 +284,7 @@ void worker_free(struct worker *w)
         worker_release(w, w->epoch);
     tls_scratch_free(&w->tls_scratch);
     quic_scratch_free(w->quic_scratch);
-    free(w->pipe_scratch.data);
+    pipe_scratch_free(&w->pipe_scratch);
     if (w->loop != NULL)
         loop_free(w->loop);
     w->magic = 0;

@@ -464,7 +464,6 @@ static const struct link_ops tls_ops = {
     .write = tls_write,
     .shutdown = tls_shutdown,
     .close = tls_close,
-    .splice_fd = link_no_splice_fd,
     .peer = tls_peer,
     .refuse = tls_refuse,
     .below = tls_below,

@@ -93,8 +93,7 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
     d->timeout = settings->timeout;
     list_init(&d->clients);
     tls_scratch_init(&d->tls_scratch, d->loop);
-    d->pipe_scratch = (struct pipe_scratch){malloc(PIPE_SCRATCH_SIZE), PIPE_SCRATCH_SIZE};
-    CHECK(d->pipe_scratch.data != NULL);
+    pipe_scratch_init(&d->pipe_scratch, false); /* one side is TLS: nothing to splice */
     if (set_up(d, settings, err) == 0)
         return d;
     client_door_free(d);
@@ -113,7 +112,7 @@ void client_door_free(struct client_door *door)
     resolver_free(door->resolver);
     tls_client_free(door->tls);
     tls_scratch_free(&door->tls_scratch);
-    free(door->pipe_scratch.data);
+    pipe_scratch_free(&door->pipe_scratch);
     free(door->name);
     free(door->alpn);
     door->magic = 0;

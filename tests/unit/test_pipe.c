@@ -32,7 +32,7 @@ static void setup(struct fixture *f, size_t capacity)
     memset(f, 0, sizeof(*f));
     mem_link_pair(capacity, &f->outer[0], &f->inner[0]);
     mem_link_pair(capacity, &f->outer[1], &f->inner[1]);
-    f->scratch = (struct pipe_scratch){f->memory, sizeof(f->memory)};
+    f->scratch = (struct pipe_scratch){f->memory, sizeof(f->memory), {-1, -1}};
     pipe_init(&f->pipe, f->inner[0], f->inner[1]);
 }
 
