@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reaching the backend or target: dial, greet, join the two ends.
  *
- * How time is shared: a route's dial_timeout covers all that is left to try. With 10 s, two backends and two
- * addresses each, the first address gets 10 s / 3 (its sibling and the other backend count one each), and so
- * on; GREET then has dial_timeout anew, for a backend that took the connection has shown that it is there. */
+ * How time is shared: a route's dial_timeout covers all that is left to try, from the first name that is looked
+ * up to the last backend's greeting. With 10 s, two backends and two addresses each, the first address gets
+ * 10 s / 3 (its sibling and the other backend count one each), the next a half of what is left then, and so
+ * on. */
 #include <stdio.h>
 #include <string.h>
 
@@ -126,18 +127,36 @@ static bool go_on(struct session *s)
     return next_backend(s);
 }
 
-/* Share the time that the route gives among what is still to be tried. */
-static void share_deadline(struct session *s)
+/* What is still to be tried, the present one included: addresses of this backend (one, while its name is being
+ * looked up), and other backends. */
+static size_t left_to_try(const struct session *s)
 {
-    struct setup *p = s->setup;
-    size_t left = dial_left(&p->dial);
+    const struct setup *p = s->setup;
+    size_t left = MAX(dial_left(&p->dial), (size_t)1);
     if (p->backend >= 0)
         left += s->route->upstream.n - 1 - (size_t)__builtin_popcountll(p->tried);
-    size_t attempt = (size_t)__builtin_popcountll(p->tried) * RESOLVE_ADDRS_MAX + p->dial.next + 1;
-    if (left == 0 || attempt == p->attempt)
+    return left;
+}
+
+void session_share_deadline(struct session *s)
+{
+    struct setup *p = s->setup;
+    int64_t now = loop_now(s->worker->loop);
+    if (p->reach_by == 0)
+        p->reach_by = now + s->route->config->limits.dial_timeout;
+    int64_t share = MAX(p->reach_by - now, 0) / (int64_t)left_to_try(s);
+    session_deadline(s, MAX(share, 1)); /* 0 would be: no deadline */
+}
+
+/* A new name, address or backend is being tried: it has a share of its own. */
+static void share_anew(struct session *s)
+{
+    struct setup *p = s->setup;
+    size_t attempt = (size_t)__builtin_popcountll(p->tried) * (RESOLVE_ADDRS_MAX + 1) + p->dial.next + 1;
+    if (attempt == p->attempt)
         return;
     p->attempt = attempt;
-    session_deadline(s, s->route->config->limits.dial_timeout / (int64_t)left);
+    session_share_deadline(s);
 }
 
 static enum session_state dialled(struct session *s)
@@ -167,7 +186,7 @@ enum session_state step_dial(struct session *s)
                 continue;
             }
         } else if (status == DIAL_WAIT) {
-            share_deadline(s);
+            share_anew(s);
             return SESSION_DIAL;
         }
         if (status == DIAL_OK)

@@ -94,7 +94,7 @@ static void arm(struct session *s, enum deadline before)
         break;
     case DEADLINE_DIAL:
     case DEADLINE_GREET:
-        session_deadline(s, s->route->config->limits.dial_timeout);
+        session_share_deadline(s);
         break;
     case DEADLINE_LINGER:
         session_deadline(s, LINGER_NS);

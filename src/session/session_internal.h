@@ -42,7 +42,8 @@ struct setup {
     struct dial dial;
     int backend;    /* index of the backend being tried, or -1 */
     uint64_t tried; /* backends that failed, a bit each */
-    size_t attempt; /* of addresses, to see when a new one begins */
+    size_t attempt;    /* of names, addresses and backends, to see when a new one begins */
+    int64_t reach_by;  /* when everything that can be tried must have been; 0 before DIAL */
     const char *rule;
     struct net_addr local; /* the address that the client connected to, when a proxy in front told */
     char detail[256];      /* what exactly went wrong */
@@ -122,6 +123,9 @@ void session_wake_dial(void *owner);
 
 /* Set the deadline of the state that is being entered anew, `ns` from now. */
 void session_deadline(struct session *s, int64_t ns);
+
+/* Set the timer for what is being tried in DIAL or GREET: its share of the time that is left for all. */
+void session_share_deadline(struct session *s);
 
 /* Bytes flow: set the timer for the nearer of the silence and age limits. */
 void session_arm_pipe(struct session *s);
