@@ -49,6 +49,7 @@ struct link_ops {
      * nothing, stands on nothing. */
     enum link_status (*splice_read)(struct link *, int kernel_pipe, size_t cap, size_t *ret_n);
     enum link_status (*splice_write)(struct link *, int kernel_pipe, size_t len, size_t *ret_n);
+    size_t (*splice_room)(const struct link *);
     int (*socket)(const struct link *);
     void (*peer)(const struct link *, struct link_peer *ret);
     void (*refuse)(struct link *, uint8_t alert);
@@ -122,7 +123,13 @@ static inline enum link_status link_splice_write(struct link *l, int kernel_pipe
 /* True when the link's bytes can be moved inside the kernel. */
 static inline bool link_splices(const struct link *l)
 {
-    return l->ops->splice_read != NULL && l->ops->splice_write != NULL;
+    return l->ops->splice_read != NULL;
+}
+
+/* About how many bytes could be written now; 0 when it is not known. Only where link_splices(). */
+static inline size_t link_splice_room(const struct link *l)
+{
+    return l->ops->splice_room(l);
 }
 
 /* End our direction; the peer reads what was written and then EOF. Reading goes on. LINK_AGAIN: what was

@@ -9,6 +9,7 @@
  * since what came before the watch began makes no edge to rely on. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,19 @@ static enum link_status socket_splice_write(struct link *l, int kernel_pipe, siz
     return LINK_OK;
 }
 
+/* TCP counts what it has queued, unix sockets what they have handed over; each with what it takes to keep it,
+ * which for small segments is as much again. */
+static size_t socket_splice_room(const struct link *l)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t len = sizeof(memory);
+    if (getsockopt(l->ops->socket(l), SOL_SOCKET, SO_MEMINFO, memory, &len) != 0)
+        return 0;
+    uint32_t used = MAX(memory[SK_MEMINFO_WMEM_QUEUED], memory[SK_MEMINFO_WMEM_ALLOC]);
+    uint32_t all = memory[SK_MEMINFO_SNDBUF];
+    return all > used ? (all - used) / 2 : 0;
+}
+
 static enum link_status socket_shutdown(struct link *l, bool closing)
 {
     struct socket_link *s = socket_of(l);
@@ -261,6 +275,7 @@ static const struct link_ops socket_ops = {
     .close = socket_close,
     .splice_read = socket_splice_read,
     .splice_write = socket_splice_write,
+    .splice_room = socket_splice_room,
     .socket = socket_socket,
 };
 

@@ -22,7 +22,7 @@
 /* The first read of a flow, and what is read from it while the far side is slow. */
 #define APPETITE_MIN (16 * 1024)
 
-/* The most that is spliced at once: what the far side does not take must be held. */
+/* The most that is spliced at once. */
 #define SPLICE_MOST (512 * 1024)
 
 /* A flow that gives less at once is no longer bulk. */
@@ -116,12 +116,12 @@ static void hold_spliced(struct pipe_half *h, int kernel_pipe, size_t len)
 
 /* How much to read next: more while there is much and the far side takes all of it, little once it does not,
  * since what it does not take must be held. */
-static void adapt(struct pipe_half *h, bool goes_well, bool was_much, size_t most)
+static void adapt(struct pipe_half *h, bool goes_well, bool was_much)
 {
     if (!goes_well)
         h->appetite = APPETITE_MIN;
     else if (was_much)
-        h->appetite = MIN(h->appetite * 2, most);
+        h->appetite *= 2;
 }
 
 static enum half_status stopped(struct pipe_half *h, enum link_status status)
@@ -132,31 +132,31 @@ static enum half_status stopped(struct pipe_half *h, enum link_status status)
     return h->ended ? HALF_YIELD : HALF_READ_FAILED;
 }
 
-/* Read once and pass on. */
+/* Read once, at most `cap` bytes, and pass on. */
 static enum half_status copy(struct pipe_half *h, struct link *from, struct link *to,
-                             const struct pipe_scratch *scratch, size_t most)
+                             const struct pipe_scratch *scratch, size_t cap)
 {
     size_t n = 0, taken;
-    enum link_status status = link_read(from, scratch->data, MIN(h->appetite, scratch->size), &n);
+    enum link_status status = link_read(from, scratch->data, MIN(cap, scratch->size), &n);
     if (status != LINK_OK)
         return stopped(h, status);
     status = write_all(to, scratch->data, n, &taken);
     if (status == LINK_ERROR)
         return HALF_WRITE_FAILED;
-    adapt(h, taken == n, n == h->appetite, most);
+    adapt(h, taken == n, n == h->appetite);
     if (taken < n)
         hold(h, scratch->data + taken, n - taken);
     return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
 }
 
-/* The same inside the kernel, whose pipe may be full with fewer bytes than it was to take. */
+/* The same inside the kernel, whose pipe may be full with fewer bytes. */
 static enum half_status splice_over(struct pipe_half *h, struct link *from, struct link *to,
-                                    const struct pipe_scratch *scratch)
+                                    const struct pipe_scratch *scratch, size_t cap)
 {
     size_t n = 0, taken;
-    enum link_status status = link_splice_read(from, scratch->kernel_pipe[1], h->appetite, &n);
+    enum link_status status = link_splice_read(from, scratch->kernel_pipe[1], cap, &n);
     if (status == LINK_AGAIN)
-        return copy(h, from, to, scratch, SPLICE_MOST);
+        return copy(h, from, to, scratch, APPETITE_MIN);
     if (status != LINK_OK)
         return stopped(h, status);
     status = splice_all(to, scratch->kernel_pipe[0], n, &taken);
@@ -164,21 +164,22 @@ static enum half_status splice_over(struct pipe_half *h, struct link *from, stru
         hold_spliced(h, scratch->kernel_pipe[0], n - taken);
     if (status == LINK_ERROR)
         return HALF_WRITE_FAILED;
-    adapt(h, taken == n && n >= SPLICE_LEAST, n >= h->appetite / 2, SPLICE_MOST);
+    adapt(h, taken == n && n >= SPLICE_LEAST, n >= cap / 2);
     return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
 }
 
 /* Bulk is what would more than fill the scratch: the far side has taken several times as much as was asked
- * for, each time the double. Less is as cheap to copy. */
+ * for, each time the double. Less is as cheap to copy. It is asked what it has room for, since a side that
+ * never reads also takes all at first. */
 static enum half_status move(struct pipe_half *h, struct link *from, struct link *to,
                              const struct pipe_scratch *scratch)
 {
     bool splices = scratch->kernel_pipe[0] >= 0 && link_splices(from) && link_splices(to);
     size_t most = splices ? SPLICE_MOST : scratch->size;
-    h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), most);
-    if (h->appetite > scratch->size)
-        return splice_over(h, from, to, scratch);
-    return copy(h, from, to, scratch, most);
+    size_t cap = h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), most);
+    if (cap > scratch->size)
+        cap = MIN(cap, MAX(link_splice_room(to), (size_t)APPETITE_MIN));
+    return cap > scratch->size ? splice_over(h, from, to, scratch, cap) : copy(h, from, to, scratch, cap);
 }
 
 static enum half_status waits_or_fails(enum link_status status)

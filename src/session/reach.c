@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reaching the backend or target: dial, greet, join the two ends.
  *
- * How time is shared: a route's dial_timeout covers all that is left to try, from the first name that is looked
- * up to the last backend's greeting. With 10 s, two backends and two addresses each, the first address gets
- * 10 s / 3 (its sibling and the other backend count one each), the next a half of what is left then, and so
- * on. */
+ * How time is shared: a route's dial_timeout covers all that is left to try, from the first name that is
+ * looked up to the last backend's greeting. With 10 s, two backends and two addresses each, the first address
+ * gets 10 s / 3 (its sibling and the other backend count one each), the next a half of what is left then, and
+ * so on. */
 #include <stdio.h>
 #include <string.h>
 
@@ -127,14 +127,15 @@ static bool go_on(struct session *s)
     return next_backend(s);
 }
 
-/* What is still to be tried, the present one included: addresses of this backend (one, while its name is being
- * looked up), and other backends. */
+/* What is still to be tried, the present one included: addresses of this backend (one, while its name is
+ * being looked up), and other backends. */
 static size_t left_to_try(const struct session *s)
 {
     const struct setup *p = s->setup;
-    size_t left = MAX(dial_left(&p->dial), (size_t)1);
-    if (p->backend >= 0)
-        left += s->route->upstream.n - 1 - (size_t)__builtin_popcountll(p->tried);
+    size_t left = MAX(dial_left(&p->dial), (size_t)1), tried = (size_t)__builtin_popcountll(p->tried);
+    bool begun = p->dial.loop != NULL;
+    if (begun && p->backend >= 0 && s->route->upstream.n > tried)
+        left += s->route->upstream.n - 1 - tried;
     return left;
 }
 

@@ -379,7 +379,7 @@ static void write_audit(struct session *s)
         .handshake_ns = -1,
         .total_ns = loop_now(w->loop) - s->accepted,
         .reason = s->reason,
-        .detail = s->setup == NULL ? NULL : s->setup->detail,
+        .detail = s->setup == NULL ? s->broken : s->setup->detail,
     };
     record_tls(s, &r);
     audit_format(sink_lines(&w->sink), &r);

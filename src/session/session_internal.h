@@ -69,6 +69,7 @@ struct session {
     struct timer timer;
     struct task again;
     struct setup *setup;        /* NULL once bytes flow */
+    const char *broken;         /* how a link broke while bytes flowed; static text, NULL before */
     const struct backend *last; /* tried last, or in use */
     struct backend *backend;    /* counted as open */
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */

@@ -228,6 +228,7 @@ enum session_state step_ask(struct session *s)
 static enum session_state pipe_failed(struct session *s)
 {
     struct link_peer peer;
+    s->broken = link_error(s->pipe.link[s->pipe.failed]);
     if (s->pipe.failed == PIPE_B)
         return session_end(s, CLOSE_BACKEND_RESET);
     link_peer(s->down, &peer);

@@ -47,6 +47,8 @@ const char *tls_reason(void)
     const char *alert = tls_peer_alert() != 0 ? tls_alert_text(tls_peer_alert()) : NULL;
     if (alert != NULL)
         return alert;
+    if (ERR_GET_LIB(code) == ERR_LIB_CIPHER)
+        return "a record was damaged or forged";
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         if (reason == ours[i].reason)
             return ours[i].text;

@@ -219,3 +219,20 @@ def test_standard_output(start_door, echo):
         tls.read_exactly(sock, 10)
     text = wait_until(lambda: door.process.out.read_text(), "the line")
     assert json.loads(text)["route"] == "pass"
+
+
+def test_a_broken_stream_says_how(door):
+    """After bytes have flowed too: a record that does not open, and a reset, are told apart."""
+    for broken, detail in ((b"\x17\x03\x03\x00\x20" + b"x" * 32, "damaged"), (None, "reset")):
+        sock = door.dial()
+        half = tls.HalfTls(sock, tls.context(), "www.test")
+        assert half.recv()
+        if broken:
+            sock.sendall(broken)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        name = sock.getsockname()
+        sock.close()
+        line = door.audited_of(name)
+        assert line["reason"] == "client_reset"
+        assert detail in line["detail"].lower().replace("_", " ").replace("-", " ")

@@ -82,7 +82,7 @@ static void setup(struct fixture *f, void (*make_pair)(int[2]))
     }
     pipe_scratch_init(&f->scratch, true);
     assert_true(f->scratch.kernel_pipe[0] >= 0);
-    f->scratch.size = 4096;
+    f->scratch.size = PIPE_SCRATCH_MIN;
     pipe_init(&f->pipe, f->inner[0], f->inner[1]);
 }
 
