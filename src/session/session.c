@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/record.h"
 #include "base/clock.h"
 #include "session/session_internal.h"
 
@@ -41,6 +40,11 @@ static const struct {
 #include "tables/states.def"
 #undef X
 };
+
+const char *session_state_word(enum session_state state)
+{
+    return states[state].word;
+}
 
 /* ---- deadlines ---- */
 
@@ -313,130 +317,6 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
         session_kill(s, CLOSE_LIMIT_ROUTE);
 }
 
-/* ---- what is told about it ---- */
-
-static struct str text_of(const char *text)
-{
-    return (struct str){text, strlen(text)};
-}
-
-static struct str note(const struct session *s, enum note which)
-{
-    const struct setup *p = s->setup;
-    size_t at = 0;
-    if (p != NULL)
-        return which == NOTE_SNI    ? text_of(p->hello.sni)
-               : which == NOTE_JA4  ? text_of(p->hello.ja4)
-               : which == NOTE_ALPN ? (struct str){p->hello.alpn, p->hello.alpn_len}
-                                    : text_of(p->target);
-    for (int i = 0; i < (int)which; i++)
-        at += s->note_len[i];
-    return (struct str){s->notes + at, s->note_len[which]};
-}
-
-static const char *version_name(uint16_t version)
-{
-    return version == 0x0304 ? "1.3" : version == 0x0303 ? "1.2" : NULL;
-}
-
-static void record_tls(const struct session *s, struct audit_record *r)
-{
-    struct link_peer peer;
-    if (!link_peer(s->down, &peer) || s->opened == 0)
-        return;
-    r->tls = true;
-    r->version = version_name(peer.version);
-    r->group = peer.group_name;
-    r->cipher = peer.cipher;
-    r->resumed = peer.resumed;
-    r->alpn = peer.alpn;
-    r->identity = peer.identity == NULL ? NULL : identity_label(peer.identity);
-    r->handshake_ns = s->opened - s->routed;
-}
-
-static void write_audit(struct session *s)
-{
-    struct worker *w = s->worker;
-    const struct config *c = s->epoch->snap->config;
-    char peer[NET_ADDR_TEXT_MAX];
-    struct audit_record r = {
-        .time = clock_wall(),
-        .id = s->id,
-        .listener = c->listeners.v[s->listener].name.text,
-        .transport = s->carrier != 0 ? "quic" : NULL,
-        .carrier = s->carrier,
-        .peer = net_addr_format(&s->peer, peer),
-        .sni = note(s, NOTE_SNI),
-        .alpn = note(s, NOTE_ALPN),
-        .route = s->route == NULL ? NULL : s->route->config->name.text,
-        .action = s->route == NULL ? NULL : config_action_name(s->route->config->action),
-        .ja4 = note(s, NOTE_JA4),
-        .target = note(s, NOTE_TARGET),
-        .backend = s->last == NULL ? NULL : s->last->key,
-        .rule = s->setup == NULL ? NULL : s->setup->rule,
-        .bytes_in = s->down->bytes_read,
-        .bytes_out = s->down->bytes_written,
-        .handshake_ns = -1,
-        .total_ns = loop_now(w->loop) - s->accepted,
-        .reason = s->reason,
-        .detail = s->setup == NULL ? s->broken : s->setup->detail,
-    };
-    record_tls(s, &r);
-    audit_format(sink_lines(&w->sink), &r);
-    sink_commit(&w->sink);
-}
-
-void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
-                     enum close_reason reason)
-{
-    char text[NET_ADDR_TEXT_MAX];
-    struct snapshot *snap = w->epoch->snap;
-    struct audit_record r = {
-        .time = clock_wall(),
-        .id = worker_next_id(w),
-        .listener = snap->config->listeners.v[listener].name.text,
-        .peer = peer == NULL ? NULL : net_addr_format(peer, text),
-        .handshake_ns = -1,
-        .reason = reason,
-    };
-    counter_add(&worker_counters(w, snap->door)->reason[reason], 1);
-    audit_format(sink_lines(&w->sink), &r);
-    sink_commit(&w->sink);
-}
-
-static void count(struct session *s)
-{
-    struct route_stats *stats = s->route != NULL ? s->route->stats : s->epoch->snap->door;
-    struct counters *c = worker_counters(s->worker, stats);
-    counter_add(&c->reason[s->reason], 1);
-    counter_add(&c->n[COUNTER_BYTES_IN], s->down->bytes_read);
-    counter_add(&c->n[COUNTER_BYTES_OUT], s->down->bytes_written);
-    counter_add(&c->n[COUNTER_SECONDS_NS], (uint64_t)(loop_now(s->worker->loop) - s->accepted));
-    if (s->route != NULL)
-        atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);
-}
-
-static bool json_text(struct buf *out, const char *key, struct str text)
-{
-    return buf_printf(out, ",\"%s\":", key) && str_json(out, text.p, text.len);
-}
-
-bool session_json(const struct session *s, struct buf *out)
-{
-    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
-    struct link_peer peer;
-    link_peer(s->down, &peer);
-    const char *route = s->route == NULL ? "" : s->route->config->name.text;
-    const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
-    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\"", audit_id_text(s->id, id),
-                      net_addr_format(&s->peer, from), states[s->state].word) &&
-           json_text(out, "route", text_of(route)) && json_text(out, "sni", note(s, NOTE_SNI)) &&
-           json_text(out, "identity", text_of(identity)) && json_text(out, "target", note(s, NOTE_TARGET)) &&
-           buf_printf(out, ",\"in\":%llu,\"out\":%llu,\"seconds\":%.3f}",
-                      (unsigned long long)s->down->bytes_read, (unsigned long long)s->down->bytes_written,
-                      (double)(loop_now(s->worker->loop) - s->accepted) / NSEC_PER_SEC);
-}
-
 /* ---- the end ---- */
 
 static void setup_free(struct session *s)
@@ -455,7 +335,7 @@ void session_settle(struct session *s)
 {
     struct buf notes = {0};
     for (int i = 0; i < NOTES; i++) {
-        struct str text = note(s, (enum note)i);
+        struct str text = session_note(s, (enum note)i);
         s->note_len[i] = (uint16_t)text.len;
         CHECK(buf_append(&notes, text.p, text.len));
     }
@@ -483,8 +363,8 @@ static void teardown(struct session *s)
     CHECK(s->state == SESSION_CLOSED);
     wheel_cancel(&s->timer);
     list_remove(&s->again.node);
-    write_audit(s);
-    count(s);
+    session_write_audit(s);
+    session_count(s);
     pipe_free(&s->pipe);
     link_close(s->up, !is_clean(s->reason));
     if (s->up != NULL && !is_clean(s->reason))

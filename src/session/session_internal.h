@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The session's inside, shared by its step files: peek.c (bytes before TLS), steps.c (the middle), session.c
- * (the driver, deadlines, teardown, audit). */
+/* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
+ * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
+ * reach.c (towards the backend or target), carry.c (bytes both ways, last words). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -40,10 +41,10 @@ struct setup {
     char target[HOST_MAX + 8]; /* host:port as asked for */
     struct policy_host host;   /* the request's, as the policy reads it */
     struct dial dial;
-    int backend;    /* index of the backend being tried, or -1 */
-    uint64_t tried; /* backends that failed, a bit each */
-    size_t attempt;    /* of names, addresses and backends, to see when a new one begins */
-    int64_t reach_by;  /* when everything that can be tried must have been; 0 before DIAL */
+    int backend;      /* index of the backend being tried, or -1 */
+    uint64_t tried;   /* backends that failed, a bit each */
+    size_t attempt;   /* of names, addresses and backends, to see when a new one begins */
+    int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
     const char *rule;
     struct net_addr local; /* the address that the client connected to, when a proxy in front told */
     char detail[256];      /* what exactly went wrong */
@@ -115,6 +116,9 @@ static inline uint32_t session_route_id(const struct session *s)
 /* Count the session under a route, which is its own from then on; false when the route is full. */
 bool session_enter_route(struct session *s, const struct route_runtime *route);
 
+/* The word for a state, as status shows it. */
+const char *session_state_word(enum session_state state);
+
 /* Step as far as it goes. */
 void session_run(struct session *s);
 
@@ -136,6 +140,15 @@ static inline const struct config_limits *session_limits(const struct session *s
     return &s->epoch->snap->config->limits;
 }
 
+/* ---- report.c ---- */
+
+/* A text for the audit line; borrowed. */
+struct str session_note(const struct session *s, enum note which);
+
+/* At the end: leave the audit line, add to the counters. */
+void session_write_audit(struct session *s);
+void session_count(struct session *s);
+
 /* ---- peek.c: NEW, PROXY, PEEK, ROUTE ---- */
 
 enum session_state step_new(struct session *s);
@@ -146,7 +159,7 @@ enum session_state step_route(struct session *s);
 /* Copy the view out of the thread's scratch. */
 void setup_keep(struct session *s);
 
-/* ---- steps.c: HANDSHAKE, AUTHORISE, ASK, PIPE, DRAIN ---- */
+/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: PIPE, DRAIN ---- */
 
 enum session_state step_handshake(struct session *s);
 enum session_state step_authorise(struct session *s);

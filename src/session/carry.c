@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes both ways, and the last words to a client that gets none. */
+#include "session/session_internal.h"
+
+/* ---- PIPE ---- */
+
+static enum session_state pipe_failed(struct session *s)
+{
+    struct link_peer peer;
+    s->broken = link_error(s->pipe.link[s->pipe.failed]);
+    if (s->pipe.failed == PIPE_B)
+        return session_end(s, CLOSE_BACKEND_RESET);
+    link_peer(s->down, &peer);
+    return session_end(s, peer.truncated ? CLOSE_TRUNCATED : CLOSE_CLIENT_RESET);
+}
+
+static uint64_t bytes_moved(const struct session *s)
+{
+    return s->down->bytes_read + s->down->bytes_written + s->up->bytes_read + s->up->bytes_written;
+}
+
+enum session_state step_pipe(struct session *s)
+{
+    uint64_t before = bytes_moved(s);
+    bool was_half_closed = pipe_half_closed(&s->pipe);
+    enum pipe_status status = pipe_run(&s->pipe, &s->worker->pipe_scratch);
+    if (bytes_moved(s) != before)
+        s->active = loop_now(s->worker->loop);
+    if (pipe_half_closed(&s->pipe) && !was_half_closed)
+        session_arm_pipe(s);
+    switch (status) {
+    case PIPE_WAIT:
+        return SESSION_PIPE;
+    case PIPE_YIELD:
+        loop_defer(s->worker->loop, &s->again);
+        return SESSION_PIPE;
+    case PIPE_DONE:
+        return session_end(s, CLOSE_DONE);
+    default:
+        return pipe_failed(s);
+    }
+}
+
+/* ---- DRAIN: last words ---- */
+
+/* How much of a client's bytes is thrown away, and in one turn, while it reads our last words. */
+#define DISCARD_MAX (1024 * 1024)
+#define DISCARD_READS 8
+
+enum session_state session_farewell(struct session *s, const void *data, size_t len, enum close_reason reason)
+{
+    session_end(s, reason);
+    session_say(s, s->down, data, len);
+    return SESSION_DRAIN;
+}
+
+/* Read and forget. LINK_OK: there is more, later. */
+static enum link_status discard(struct session *s)
+{
+    /* From below TLS: nobody wants to know what it says, so nothing is decrypted. */
+    struct link *from = link_bottom(s->down);
+    const struct pipe_scratch *scratch = &s->worker->pipe_scratch;
+    enum link_status status = LINK_OK;
+    for (int i = 0; i < DISCARD_READS && status == LINK_OK; i++) {
+        size_t n = 0;
+        status = link_read(from, scratch->data, scratch->size, &n);
+        s->setup->discarded += status == LINK_OK ? n : 0;
+    }
+    return s->setup->discarded > DISCARD_MAX ? LINK_ERROR : status;
+}
+
+/* Closing a socket with unread bytes resets it, and the reset can overtake our last words: so end our
+ * direction, then read and forget until the client has ended its own, or its time is over. */
+enum session_state step_drain(struct session *s)
+{
+    enum link_status said = link_shutdown(s->down);
+    if (said == LINK_ERROR)
+        return SESSION_CLOSED;
+    switch (discard(s)) {
+    case LINK_OK:
+        loop_defer(s->worker->loop, &s->again);
+        return SESSION_DRAIN;
+    case LINK_AGAIN:
+        return SESSION_DRAIN;
+    case LINK_EOF:
+        return said == LINK_OK ? SESSION_CLOSED : SESSION_DRAIN;
+    default:
+        return SESSION_CLOSED;
+    }
+}

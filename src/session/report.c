@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told about a session: the audit line, the counters, its row in the status. */
+#include <string.h>
+
+#include "audit/record.h"
+#include "base/clock.h"
+#include "session/session_internal.h"
+
+static struct str text_of(const char *text)
+{
+    return (struct str){text, strlen(text)};
+}
+
+struct str session_note(const struct session *s, enum note which)
+{
+    const struct setup *p = s->setup;
+    size_t at = 0;
+    if (p != NULL)
+        return which == NOTE_SNI    ? text_of(p->hello.sni)
+               : which == NOTE_JA4  ? text_of(p->hello.ja4)
+               : which == NOTE_ALPN ? (struct str){p->hello.alpn, p->hello.alpn_len}
+                                    : text_of(p->target);
+    for (int i = 0; i < (int)which; i++)
+        at += s->note_len[i];
+    return (struct str){s->notes + at, s->note_len[which]};
+}
+
+static const char *version_name(uint16_t version)
+{
+    return version == 0x0304 ? "1.3" : version == 0x0303 ? "1.2" : NULL;
+}
+
+static void record_tls(const struct session *s, struct audit_record *r)
+{
+    struct link_peer peer;
+    if (!link_peer(s->down, &peer) || s->opened == 0)
+        return;
+    r->tls = true;
+    r->version = version_name(peer.version);
+    r->group = peer.group_name;
+    r->cipher = peer.cipher;
+    r->resumed = peer.resumed;
+    r->alpn = peer.alpn;
+    r->identity = peer.identity == NULL ? NULL : identity_label(peer.identity);
+    r->handshake_ns = s->opened - s->routed;
+}
+
+void session_write_audit(struct session *s)
+{
+    struct worker *w = s->worker;
+    const struct config *c = s->epoch->snap->config;
+    char peer[NET_ADDR_TEXT_MAX];
+    struct audit_record r = {
+        .time = clock_wall(),
+        .id = s->id,
+        .listener = c->listeners.v[s->listener].name.text,
+        .transport = s->carrier != 0 ? "quic" : NULL,
+        .carrier = s->carrier,
+        .peer = net_addr_format(&s->peer, peer),
+        .sni = session_note(s, NOTE_SNI),
+        .alpn = session_note(s, NOTE_ALPN),
+        .route = s->route == NULL ? NULL : s->route->config->name.text,
+        .action = s->route == NULL ? NULL : config_action_name(s->route->config->action),
+        .ja4 = session_note(s, NOTE_JA4),
+        .target = session_note(s, NOTE_TARGET),
+        .backend = s->last == NULL ? NULL : s->last->key,
+        .rule = s->setup == NULL ? NULL : s->setup->rule,
+        .bytes_in = s->down->bytes_read,
+        .bytes_out = s->down->bytes_written,
+        .handshake_ns = -1,
+        .total_ns = loop_now(w->loop) - s->accepted,
+        .reason = s->reason,
+        .detail = s->setup == NULL ? s->broken : s->setup->detail,
+    };
+    record_tls(s, &r);
+    audit_format(sink_lines(&w->sink), &r);
+    sink_commit(&w->sink);
+}
+
+void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
+                     enum close_reason reason)
+{
+    char text[NET_ADDR_TEXT_MAX];
+    struct snapshot *snap = w->epoch->snap;
+    struct audit_record r = {
+        .time = clock_wall(),
+        .id = worker_next_id(w),
+        .listener = snap->config->listeners.v[listener].name.text,
+        .peer = peer == NULL ? NULL : net_addr_format(peer, text),
+        .handshake_ns = -1,
+        .reason = reason,
+    };
+    counter_add(&worker_counters(w, snap->door)->reason[reason], 1);
+    audit_format(sink_lines(&w->sink), &r);
+    sink_commit(&w->sink);
+}
+
+void session_count(struct session *s)
+{
+    struct route_stats *stats = s->route != NULL ? s->route->stats : s->epoch->snap->door;
+    struct counters *c = worker_counters(s->worker, stats);
+    counter_add(&c->reason[s->reason], 1);
+    counter_add(&c->n[COUNTER_BYTES_IN], s->down->bytes_read);
+    counter_add(&c->n[COUNTER_BYTES_OUT], s->down->bytes_written);
+    counter_add(&c->n[COUNTER_SECONDS_NS], (uint64_t)(loop_now(s->worker->loop) - s->accepted));
+    if (s->route != NULL)
+        atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);
+}
+
+static bool json_text(struct buf *out, const char *key, struct str text)
+{
+    return buf_printf(out, ",\"%s\":", key) && str_json(out, text.p, text.len);
+}
+
+bool session_json(const struct session *s, struct buf *out)
+{
+    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
+    struct link_peer peer;
+    link_peer(s->down, &peer);
+    const char *route = s->route == NULL ? "" : s->route->config->name.text;
+    const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
+    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\"", audit_id_text(s->id, id),
+                      net_addr_format(&s->peer, from), session_state_word(s->state)) &&
+           json_text(out, "route", text_of(route)) && json_text(out, "sni", session_note(s, NOTE_SNI)) &&
+           json_text(out, "identity", text_of(identity)) &&
+           json_text(out, "target", session_note(s, NOTE_TARGET)) &&
+           buf_printf(out, ",\"in\":%llu,\"out\":%llu,\"seconds\":%.3f}",
+                      (unsigned long long)s->down->bytes_read, (unsigned long long)s->down->bytes_written,
+                      (double)(loop_now(s->worker->loop) - s->accepted) / NSEC_PER_SEC);
+}
