@@ -17,12 +17,13 @@
 
 static void forget_ids(struct quic_conn *c)
 {
-    ngtcp2_cid ids[32];
     size_t n = ngtcp2_conn_get_scid2(c->lib, NULL);
-    CHECK(n <= ARRAY_LEN(ids));
+    ngtcp2_cid *ids = calloc(n + 1, sizeof(*ids));
+    CHECK(ids != NULL);
     ngtcp2_conn_get_scid2(c->lib, ids);
     for (size_t i = 0; i < n; i++)
         cids_remove(&c->endpoint->cids, &ids[i], c);
+    free(ids);
     const ngtcp2_cid *first = ngtcp2_conn_get_client_initial_dcid2(c->lib);
     cids_remove(&c->endpoint->cids, first, c);
 }

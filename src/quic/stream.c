@@ -67,8 +67,8 @@ void stream_ready(struct quic_stream *s)
 void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin)
 {
     bool was_starved = s->starved;
-    if (s->abandoned) {
-        s->credit += len;
+    if (s->abandoned) { /* nobody reads it, and the other streams need the room */
+        ngtcp2_conn_extend_max_offset(s->conn->lib, len);
         return;
     }
     queue_put(&s->in, data, len);
@@ -192,6 +192,18 @@ static enum link_status stream_shutdown(struct link *l, bool closing)
     return LINK_OK;
 }
 
+/* What nobody will read leaves its room to the other streams. */
+static void give_up_unread(struct quic_stream *s)
+{
+    size_t unread = s->in.len + s->credit;
+    queue_free(&s->in);
+    s->credit = 0;
+    if (s->conn == NULL || unread == 0)
+        return;
+    ngtcp2_conn_extend_max_offset(s->conn->lib, unread);
+    conn_touch(s->conn);
+}
+
 /* The owner is done. In order: what was written is still delivered, and what the peer sends from now on is
  * not wanted. With `abort`: both directions break. */
 static void stream_close(struct link *l, bool abort)
@@ -200,6 +212,7 @@ static void stream_close(struct link *l, bool abort)
     s->abandoned = true;
     l->wake = NULL;
     list_remove(&s->woken);
+    give_up_unread(s);
     if (s->conn == NULL || s->gone) {
         stream_free(s);
         return;
@@ -207,11 +220,6 @@ static void stream_close(struct link *l, bool abort)
     bool plain = !abort || (l->keep_written && s->out.len > 0);
     if (plain)
         stream_shutdown(l, true);
-    size_t unread = s->in.len + s->credit;
-    queue_free(&s->in);
-    s->credit = 0;
-    if (unread > 0)
-        ngtcp2_conn_extend_max_offset(s->conn->lib, unread);
     if (!plain)
         ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, STREAM_CUT);
     else if (!s->in_ended)

@@ -58,6 +58,7 @@ struct world {
     struct quic_endpoint *server, *client;
     struct net_addr address;
     struct end s, c;
+    bool mute;      /* the server reads nothing */
     uint8_t refuse; /* the server refuses hellos with this alert */
     struct timer limit;
     bool late;
@@ -159,8 +160,11 @@ static void on_stream(void *owner, struct link *link)
 {
     struct end *e = owner;
     assert_null(e->link);
-    e->echo = true;
-    take_link(e, link);
+    e->echo = !e->world->mute;
+    if (e->echo)
+        take_link(e, link);
+    else
+        e->link = link;
 }
 
 static void on_datagram(void *owner, const uint8_t *data, size_t len)
@@ -478,6 +482,37 @@ static void the_peer_hears_of_a_close(void **state)
     assert_true(w->c.broken);
 }
 
+/* Each of them brings as much as a stream may; together they would use up the connection's window. */
+static void broken_streams_do_not_use_up_the_window(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    for (int i = 0; i < 12; i++) {
+        w->s.link = NULL;
+        w->c.ended = w->c.broken = false;
+        w->c.sent = w->c.got = 0;
+        w->c.to_send = 60 * 1000;
+        w->mute = true;
+        take_link(&w->c, quic_conn_open_stream(w->c.conn));
+        run_for(w, 20 * NSEC_PER_MSEC);
+        assert_non_null(w->s.link);
+        link_close(w->s.link, i % 2 == 0);
+        w->s.link = NULL;
+        link_close(w->c.link, true);
+        w->c.link = NULL;
+        run_for(w, 10 * NSEC_PER_MSEC);
+    }
+    w->mute = false;
+    w->c.to_send = 300 * 1000;
+    w->c.sent = w->c.got = 0;
+    w->c.ended = w->c.broken = false;
+    w->s = (struct end){.world = w, .conn = w->s.conn};
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+}
+
 static void streams_beyond_the_limit_wait(void **state)
 {
     struct world *w = *state;
@@ -524,6 +559,7 @@ int main(void)
         TEST(a_retry_is_answered),
         TEST(datagrams_go_both_ways),
         TEST(the_peer_hears_of_a_close),
+        TEST(broken_streams_do_not_use_up_the_window),
         TEST(streams_beyond_the_limit_wait),
         TEST(a_connection_survives_another_address),
     };
