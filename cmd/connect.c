@@ -8,19 +8,25 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
 #include "link/fd_link.h"
 #include "net/acceptor.h"
 #include "net/socket.h"
+#include "net/udp.h"
 #include "tunnel/client.h"
+#include "tunnel/udp_port.h"
 #include "tunnel/wire.h"
+
+#define UDP_IDLE_NS (60 * NSEC_PER_SEC) /* of silence, after which a flow has ended */
 
 /* A local port. */
 struct listener {
     struct acceptor acceptor;
     struct connect *connect;
     const struct front_target *target; /* NULL: a route */
+    struct udp_port *udp;              /* instead of the acceptor */
 };
 
 struct connect {
@@ -83,9 +89,30 @@ static void on_refused(struct acceptor *a, int error)
     cmd_failed("%s", err.text);
 }
 
+/* Datagrams come with no connection that could fail, so what failed is said here. */
+static void on_flow_failed(void *owner, const char *text)
+{
+    (void)owner;
+    cmd_failed("%s", text);
+}
+
+static int start_udp(struct connect *c, struct listener *l, const struct forward *f, struct err *err)
+{
+    int fd = udp_listen(f->host, f->port, false, err);
+    if (fd < 0)
+        return -1;
+    l->udp = udp_port_new(c->loop, fd, c->door, &f->target, UDP_IDLE_NS, on_flow_failed, c, err);
+    if (l->udp == NULL)
+        return -1;
+    c->listening++;
+    return 0;
+}
+
 static int start_listener(struct connect *c, const struct forward *f, struct err *err)
 {
     struct listener *l = &c->listeners[c->listening];
+    if (f->target.udp)
+        return start_udp(c, l, f, err);
     int fd = socket_listen_tcp(f->host, f->port, false, err);
     if (fd < 0)
         return -1;
@@ -171,8 +198,12 @@ static int start(struct connect *c, struct err *err)
 static void finish(struct connect *c)
 {
     c->stopping = true;
-    for (size_t i = 0; i < c->listening; i++)
-        acceptor_stop(&c->listeners[i].acceptor);
+    for (size_t i = 0; i < c->listening; i++) {
+        if (c->listeners[i].udp != NULL)
+            udp_port_close(c->listeners[i].udp);
+        else
+            acceptor_stop(&c->listeners[i].acceptor);
+    }
     client_door_free(c->door);
     if (c->signals.fd >= 0)
         close(c->signals.fd);

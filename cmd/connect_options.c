@@ -14,7 +14,7 @@
 #define TIMEOUT_MAX (24 * 3600 * NSEC_PER_SEC)
 
 /* Options without a letter; those of settings are OPTION_SETTING + enum connect_setting. */
-enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_TRANSPORT, OPTION_SETTING };
+enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_TRANSPORT, OPTION_UDP, OPTION_SETTING };
 
 static const struct option options[] = {
     {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
@@ -26,6 +26,7 @@ static const struct option options[] = {
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"transport", required_argument, NULL, OPTION_TRANSPORT},
+    {"udp", no_argument, NULL, OPTION_UDP},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -64,6 +65,9 @@ static int take(struct connect_options *o, int option, const char **listens)
         return read_time(optarg, &o->timeout)
                    ? -1
                    : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
+    case OPTION_UDP:
+        o->udp = true;
+        return -1;
     case OPTION_TRANSPORT:
         return read_transport(optarg, &o->transport)
                    ? -1
@@ -102,6 +106,8 @@ static int read_forwards(struct connect_options *o, const char *const *listens)
     for (size_t i = 0; i < o->forwards_len; i++)
         if (forward_parse(listens[i], o->sni != NULL, &o->forwards[i], &err) != 0)
             return cmd_misused("connect", "%s", err.text);
+    for (size_t i = 0; i < o->forwards_len; i++)
+        o->forwards[i].target.udp = o->udp;
     return -1;
 }
 
@@ -119,6 +125,8 @@ int connect_options_read(struct connect_options *o, int argc, char **argv)
         status =
             cmd_misused("connect", "--transport quic carries tunnels only: routes that --sni chooses are "
                                    "reached over TCP");
+    if (status < 0 && o->udp && (o->forwards_len == 0 || o->sni != NULL))
+        status = cmd_misused("connect", "--udp goes with -L [ADDR:]PORT:HOST:PORT");
     if (status < 0)
         status = read_target(o, argc - optind, argv + optind);
     if (status < 0)

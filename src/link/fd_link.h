@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links on descriptors: stream sockets (TCP and unix), and a pair such as standard input and output. */
+/* Links on descriptors: stream sockets (TCP and unix), UDP, and a pair such as standard input and output. */
 #ifndef CARDEA_LINK_FD_LINK_H
 #define CARDEA_LINK_FD_LINK_H
 
@@ -16,6 +16,10 @@ struct link *fd_link_socket(struct loop *loop, int fd, bool connecting);
  * are made non-blocking where they can be, put back as they were at close, and not closed. Ending our
  * direction closes `out` when it is not the same as `in`. */
 struct link *fd_link_pair(struct loop *loop, int in, int out, struct err *err);
+
+/* A link on a connected, non-blocking UDP socket, which it owns from then on: its bytes are frames
+ * (frames.h). NULL with errno set (and fd not taken) when it can't be watched. */
+struct link *fd_link_udp(struct loop *loop, int fd);
 
 /* errno of a socket link that broke, or 0. For answers such as "refused" and "unreachable". */
 int fd_link_errno(const struct link *l);

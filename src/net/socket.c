@@ -160,6 +160,20 @@ int socket_connect_tcp(const struct net_addr *to, bool speaks_first, bool *ret_c
     return -1;
 }
 
+int socket_connect_udp(const struct net_addr *to)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = net_addr_to(to, &sa);
+    CHECK(len > 0);
+    int fd = socket(to->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, len) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
 struct net_addr socket_local(int fd)
 {
     struct sockaddr_storage sa = {0};

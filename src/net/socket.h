@@ -28,6 +28,9 @@ int socket_listen_unix(const char *path, unsigned mode, struct err *err);
  * outcome is still open, or -1 with errno set. */
 int socket_connect_tcp(const struct net_addr *to, bool speaks_first, bool *ret_connecting);
 
+/* A UDP socket that sends to `to` and takes only what comes from there. -1 with errno set. */
+int socket_connect_udp(const struct net_addr *to);
+
 /* Connect to a unix socket. Returns the descriptor, or -1 with errno set (EAGAIN: its backlog is full). */
 int socket_connect_unix(const char *path);
 

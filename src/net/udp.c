@@ -58,7 +58,6 @@ static int bind_to(const struct addrinfo *ai, bool share)
     int fd = socket(ai->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    set_options(fd, ai->ai_family);
     set(fd, SOL_SOCKET, SO_REUSEPORT, share);
     if (ai->ai_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
@@ -98,7 +97,6 @@ int udp_connect(const struct net_addr *to)
     int fd = socket(to->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    set_options(fd, to->family);
     if (connect(fd, (const struct sockaddr *)&sa, len) == 0)
         return fd;
     int saved = errno;
@@ -128,6 +126,7 @@ struct udp_socket udp_socket_of(int fd)
     s.gso = getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &len) == 0;
     len = sizeof(s.family);
     CHECK(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &s.family, &len) == 0);
+    set_options(fd, s.family);
     return s;
 }
 

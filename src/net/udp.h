@@ -15,8 +15,7 @@
 #define UDP_SEND_MAX 65000
 
 /* A socket bound to host:port ("" is every address, IPv6 and IPv4 alike), non-blocking and close-on-exec.
- * With `share` several sockets have the address (SO_REUSEPORT). Fragmentation is forbidden, as path MTU
- * discovery wants it (RFC 9000, 14). -1 with `err`. */
+ * With `share` several sockets have the address (SO_REUSEPORT). -1 with `err`. */
 int udp_listen(const char *host, uint16_t port, bool share, struct err *err);
 
 /* A socket bound to any port of an address of this machine (family AF_INET or AF_INET6, all zero: let the
@@ -31,6 +30,8 @@ struct udp_socket {
     bool gso;              /* the kernel splits what is sent into segments */
 };
 
+/* Make a bound socket one that is used with the calls below: packets come in batches and with their
+ * addresses, and fragmentation is forbidden, as path MTU discovery wants it (RFC 9000, 14). */
 struct udp_socket udp_socket_of(int fd);
 
 /* Let the kernel choose among `count` sockets that share one address by what a packet says: the first byte of

@@ -26,6 +26,7 @@ struct policy_host {
                                  */
     bool is_address;
     struct policy_address address; /* if is_address */
+    bool udp;                      /* datagrams are meant; set by the caller */
 };
 
 /* Read a host (not NUL-terminated, without port; an IPv6 address may stand in brackets). -1 with `err` when

@@ -63,8 +63,9 @@ struct policy *policy_build(const struct policy_row *rows, size_t count, struct 
 /* NULL is fine. */
 void policy_free(struct policy *p);
 
-/* Is this a valid entry of `targets`? HOST:PORTS where HOST is a name, a name with `*` (any run of
- * characters, dots included), `*`, ADDRESS, ADDRESS/BITS, [V6] or [V6]/BITS, and PORTS is PORT, FROM-TO or
+/* Is this a valid entry of `targets`? HOST:PORTS, or udp:HOST:PORTS for datagrams, where HOST is a name, a
+ * name with `*` (any run of characters, dots included), `*`, ADDRESS, ADDRESS/BITS, [V6] or [V6]/BITS, and
+ * PORTS is PORT, FROM-TO or
  * `*`. -1 with a text that says what was found and what was expected: for the configuration, which knows file
  * and line. */
 int policy_target_check(const char *text, struct err *err);

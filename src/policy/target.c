@@ -146,9 +146,14 @@ static int parse_name(const struct parts *parts, struct target *ret, struct err 
     return ret->pattern != NULL ? 0 : err_set(err, "out of memory");
 }
 
+#define UDP_PREFIX "udp:"
+
 static int parse_parts(char *text, struct target *ret, struct err *err)
 {
     struct parts parts;
+    ret->udp = strncmp(text, UDP_PREFIX, strlen(UDP_PREFIX)) == 0;
+    if (ret->udp)
+        text += strlen(UDP_PREFIX);
     if (cut(text, &parts, err) != 0 || parse_ports(parts.ports, ret, err) != 0)
         return -1;
     if (parts.host[0] == '\0')
@@ -219,6 +224,8 @@ enum target_match target_match_host(const struct target *t, const struct policy_
                                     const struct policy_address *address, bool deny)
 {
     CHECK(!host->is_address || address != NULL);
+    if (t->udp != host->udp && (t->udp || !deny))
+        return TARGET_NO;
     switch (t->kind) {
     case TARGET_ANY:
         return TARGET_YES;

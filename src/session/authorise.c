@@ -109,7 +109,7 @@ enum session_state step_authorise(struct session *s)
 static void note_target(struct setup *p, const struct front_target *t)
 {
     struct buf text = {0};
-    CHECK(str_host_port_put(&text, t->host, t->port));
+    CHECK(buf_printf(&text, "%s", t->udp ? "udp:" : "") && str_host_port_put(&text, t->host, t->port));
     str_copy(p->target, sizeof(p->target), (const char *)text.data, text.len);
     buf_free(&text);
 }
@@ -121,15 +121,12 @@ static enum session_state judge_target(struct session *s)
     const struct front_target *t = &p->request.target;
     struct err err;
     note_target(p, t);
-    if (t->udp)
-        return session_answer_no(s,
-                                 &(struct front_answer){FRONT_BAD_HELLO, NULL, "udp targets are not served"},
-                                 CLOSE_BAD_REQUEST);
     if (policy_host_parse(t->host, strlen(t->host), &p->host, &err) != 0) {
         session_detail(s, err.text);
         return session_answer_no(s, &(struct front_answer){FRONT_BAD_HELLO, NULL, p->detail},
                                  CLOSE_BAD_REQUEST);
     }
+    p->host.udp = t->udp;
     uint32_t id = session_route_id(s);
     struct policy_verdict v =
         policy_reach(s->epoch->snap->policy, id, session_identity(s), &p->host, t->port);

@@ -59,7 +59,8 @@ static enum dial_status failure_of(int code)
 
 static void adopt(struct dial *d, int fd, bool connecting)
 {
-    d->link = fd < 0 ? NULL : fd_link_socket(d->loop, fd, connecting);
+    if (fd >= 0)
+        d->link = d->datagrams ? fd_link_udp(d->loop, fd) : fd_link_socket(d->loop, fd, connecting);
     if (d->link == NULL) {
         d->failure = failure_of(errno);
         if (fd >= 0)
@@ -93,7 +94,8 @@ enum dial_status dial_step(struct dial *d)
         if (d->next == d->count)
             break;
         bool connecting = false;
-        int fd = socket_connect_tcp(&d->addrs[d->next++], d->speaks_first, &connecting);
+        const struct net_addr *to = &d->addrs[d->next++];
+        int fd = d->datagrams ? socket_connect_udp(to) : socket_connect_tcp(to, d->speaks_first, &connecting);
         adopt(d, fd, connecting);
     }
     d->stepping = false;

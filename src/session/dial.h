@@ -23,6 +23,7 @@ struct dial {
     void (*wake)(void *owner); /* step again; not called from within dial_start() or dial_step() */
     bool (*allow)(void *owner, const struct net_addr *); /* may this address be dialled? NULL: any */
     void *owner;
+    bool datagrams;    /* over UDP: the first address that may be dialled is taken to answer */
     bool speaks_first; /* we send at once when the connection stands: a hint, see socket_connect_tcp() */
     /* private */
     struct net_addr addrs[RESOLVE_ADDRS_MAX];

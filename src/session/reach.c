@@ -82,6 +82,7 @@ static void prepare(struct session *s)
     d->wake = session_wake_dial;
     d->owner = s;
     d->allow = session_is_tunnel(s) ? may_dial : NULL;
+    d->datagrams = session_is_tunnel(s) && s->setup->request.target.udp;
     d->speaks_first = s->route->config->action == CONFIG_PASS || s->route->backend_tls != NULL;
     s->setup->backend = -1;
 }
@@ -348,6 +349,7 @@ enum session_state step_join(struct session *s)
     pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);
     if (!send_early(s, early.p, early.len))
         return session_end(s, CLOSE_BACKEND_RESET);
+    s->datagrams = p->dial.datagrams;
     session_settle(s);
     return SESSION_PIPE;
 }

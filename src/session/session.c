@@ -60,6 +60,8 @@ void session_deadline(struct session *s, int64_t ns)
 static int64_t silence_limit(const struct session *s)
 {
     int64_t idle = s->route->config->limits.idle_timeout, drain = session_limits(s)->drain_timeout;
+    if (s->datagrams && (idle == 0 || session_limits(s)->udp_idle_timeout < idle))
+        idle = session_limits(s)->udp_idle_timeout;
     if (!pipe_half_closed(&s->pipe) || drain == 0)
         return idle;
     return idle == 0 ? drain : MIN(idle, drain);

@@ -38,8 +38,8 @@ struct setup {
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
     struct front_request request;
-    char target[HOST_MAX + 8]; /* host:port as asked for */
-    struct policy_host host;   /* the request's, as the policy reads it */
+    char target[HOST_MAX + 12]; /* host:port as asked for; udp:host:port */
+    struct policy_host host;    /* the request's, as the policy reads it */
     struct dial dial;
     int backend;      /* index of the backend being tried, or -1 */
     uint64_t tried;   /* backends that failed, a bit each */
@@ -81,6 +81,7 @@ struct session {
     int64_t opened;   /* handshake complete, or 0 */
     int64_t active;   /* last time bytes may have moved */
     bool running;     /* the driver is on the stack */
+    bool datagrams;   /* towards a target over UDP */
     bool uncounted;   /* admitted in all, but under no source */
 };
 

@@ -528,15 +528,47 @@ static void test_hosts(void **state)
     assert_int_equal(policy_host_parse(name, 64, &h, &err), -1);
 }
 
+/* Rows that allow speak of byte streams, or of datagrams; rows that deny without saying which speak of both.
+ */
+static void test_datagrams(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"no", true, "any", {"vault.inside:*", "udp:db.inside:*"}, {0}, 0},
+        {"ops", false, "any", {"*.inside:*", "udp:*.inside:53"}, {0}, 0},
+    };
+    static const struct {
+        const char *host;
+        uint16_t port;
+        bool udp;
+        enum policy_effect effect;
+    } asks[] = {
+        {"a.inside", 53, false, POLICY_ALLOW},    {"a.inside", 53, true, POLICY_ALLOW},
+        {"a.inside", 22, false, POLICY_ALLOW},    {"a.inside", 22, true, POLICY_DENY},
+        {"vault.inside", 53, false, POLICY_DENY}, {"vault.inside", 53, true, POLICY_DENY},
+        {"db.inside", 53, false, POLICY_ALLOW},   {"db.inside", 53, true, POLICY_DENY},
+    };
+    struct err err;
+    struct policy *p = build(rows, ARRAY_LEN(rows), &err);
+    assert_non_null(p);
+    for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
+        struct policy_host h;
+        assert_int_equal(policy_host_parse(asks[i].host, strlen(asks[i].host), &h, &err), 0);
+        h.udp = asks[i].udp;
+        assert_int_equal(policy_reach(p, 0, NULL, &h, asks[i].port).effect, asks[i].effect);
+    }
+    policy_free(p);
+}
+
 static void test_targets(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        "*:*",           "*:443",          "*.inside:22",     "db.inside:5432-5440",
-        "DB.inside.:22", "db*.x:1-65535",  "10.0.0.0/8:*",    "10.1.2.3:22",
-        "0.0.0.0/0:*",   "10.1.2.3/32:22", "[::1]:22",        "[fd00::]/8:22",
-        "[fd00::/8]:22", "[::]/0:*",       "localhost:80-80", "**.inside:22",
-        "*-db.inside:1",
+        "*:*",           "*:443",          "*.inside:22",      "db.inside:5432-5440",
+        "DB.inside.:22", "db*.x:1-65535",  "10.0.0.0/8:*",     "10.1.2.3:22",
+        "0.0.0.0/0:*",   "10.1.2.3/32:22", "[::1]:22",         "[fd00::]/8:22",
+        "[fd00::/8]:22", "[::]/0:*",       "localhost:80-80",  "**.inside:22",
+        "*-db.inside:1", "udp:*:*",        "udp:ns.inside:53", "udp:[fd00::]/8:53",
     };
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct err err;
@@ -649,11 +681,11 @@ static void test_denial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who),      cmocka_unit_test(test_use),
-        cmocka_unit_test(test_reach),    cmocka_unit_test(test_need_address),
-        cmocka_unit_test(test_embedded), cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_targets),  cmocka_unit_test(test_build_errors),
-        cmocka_unit_test(test_denial),
+        cmocka_unit_test(test_who),          cmocka_unit_test(test_use),
+        cmocka_unit_test(test_reach),        cmocka_unit_test(test_need_address),
+        cmocka_unit_test(test_embedded),     cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_datagrams),    cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_build_errors), cmocka_unit_test(test_denial),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A local UDP port that leads through the door: what comes from one source address is a flow, which goes
+ * through the door on its own and ends when it has been silent for a while. */
+#ifndef CARDEA_TUNNEL_UDP_PORT_H
+#define CARDEA_TUNNEL_UDP_PORT_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "loop/loop.h"
+#include "session/front.h"
+
+struct client_door;
+struct udp_port;
+
+/* Called when a flow failed; `text` says why, and lives during the call. */
+typedef void udp_port_failed(void *owner, const char *text);
+
+/* Lead what comes on the bound socket `fd` (taken, also on failure) to `target` (which must live as long as
+ * the port). `idle`: nanoseconds of silence that end a flow. NULL with `err`. */
+struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *door,
+                              const struct front_target *target, int64_t idle, udp_port_failed *failed,
+                              void *owner, struct err *err);
+
+/* Take no more datagrams; flows end with the door's connections. The port is freed with the last of them.
+ * NULL is allowed. */
+void udp_port_close(struct udp_port *p);
+
+#endif

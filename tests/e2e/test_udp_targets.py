@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cardea connect --udp -L: datagrams to a target over UDP, one by one and whole, over QUIC and over TCP; the policy
+names such targets by themselves."""
+import signal
+import socket
+import threading
+
+import pytest
+
+from fixtures import clean_env, connect_words
+from run import SLOW, Process, free_port, ms, wait_until
+
+
+class UdpEcho:
+    """Sends every datagram back to where it came from."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.sources = set()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                data, source = self.sock.recvfrom(65536)
+                self.sources.add(source)
+                self.sock.sendto(data, source)
+            except OSError:
+                return
+
+
+@pytest.fixture(scope="module")
+def echo_udp():
+    server = UdpEcho()
+    yield server
+    server.sock.close()
+
+
+@pytest.fixture(scope="module")
+def door(start_module_door, pki, echo_udp):
+    return start_module_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "limits": {"udp_idle_timeout": ms(1500)},
+        "routes": [{"name": "tunnel", "sni": "door.test", "alpn": ["cardea/1", "http/1.1"], "tunnel": {},
+                    "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "no", "effect": "deny", "who": {"any": True}, "targets": ["127.0.0.3:*"]},
+                   {"name": "ops", "who": {"group": "ops"},
+                    "targets": ["127.0.0.0/8:*", f"udp:127.0.0.1:{echo_udp.port}", "udp:127.0.0.3:*"]}]})
+
+
+@pytest.fixture(params=["quic", "tcp"])
+def transport(request):
+    return request.param
+
+
+@pytest.fixture
+def lead(door, pki, tmp_path, transport):
+    """Starts `cardea connect --udp -L` towards a target; a socket that is connected to the local port."""
+    started = []
+
+    def start(target):
+        port = free_port()
+        process = Process([*connect_words(door, pki.alice, pki.ca.file), "--transport", transport, "--udp",
+                           "-L", f"{port}:{target}"], tmp_path, "connect", env=clean_env(tmp_path))
+        started.append(process)
+
+        def bound():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    return False
+                except OSError:
+                    return True
+        wait_until(bound, "the local port")
+        return port, process
+    yield start
+    for process in started:
+        assert process.stop(signal.SIGTERM, timeout=10) == 0
+
+
+def client(port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(5 * SLOW)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
+def test_datagrams_stay_whole(lead, echo_udp, door):
+    """Of every size, empty ones too: none is joined with another, none is cut."""
+    port, _ = lead(f"127.0.0.1:{echo_udp.port}")
+    with client(port) as sock:
+        for size in (1, 0, 2, 512, 1350, 1350, 9000, 60000, 3):
+            data = bytes(i * 7 % 256 for i in range(size))
+            sock.send(data)
+            assert sock.recv(65536) == data
+
+
+def test_each_source_has_a_flow(lead, echo_udp, door):
+    """The target sees a source for each of ours, and answers find their way back."""
+    port, _ = lead(f"127.0.0.1:{echo_udp.port}")
+    before = len(echo_udp.sources)
+    socks = [client(port) for _ in range(5)]
+    for i, sock in enumerate(socks):
+        sock.send(b"I am %d" % i)
+    for i, sock in enumerate(socks):
+        assert sock.recv(100) == b"I am %d" % i
+        sock.close()
+    assert len(echo_udp.sources) == before + 5
+
+
+def test_the_line_names_the_target(lead, echo_udp, door, transport):
+    """A flow that is silent ends, and its line says that the target was one over UDP."""
+    door.mark()
+    port, _ = lead(f"127.0.0.1:{echo_udp.port}")
+    with client(port) as sock:
+        sock.send(b"hello")
+        assert sock.recv(100) == b"hello"
+    line = door.audited(action="tunnel", target=f"udp:127.0.0.1:{echo_udp.port}", timeout=20)
+    assert line["reason"] == "idle_timeout" and line["identity"] == "alice"
+    assert line.get("transport") == ("quic" if transport == "quic" else None)
+    assert line["in"] == line["out"] == 7  # five bytes after their length
+
+
+@pytest.mark.parametrize("host,rule", [("127.0.0.2", None), ("127.0.0.3", "no")])
+def test_rows_for_byte_streams_allow_no_datagrams(lead, echo_udp, door, host, rule):
+    """127.0.0.0/8:* lets TCP through, not UDP; a row that denies without saying which denies both."""
+    door.mark()
+    port, process = lead(f"{host}:{echo_udp.port}")
+    with client(port) as sock:
+        sock.send(b"hello")
+        line = door.audited(action="tunnel", reason="denied", target=f"udp:{host}:{echo_udp.port}")
+    assert line.get("rule") == rule
+    wait_until(lambda: "denied" in process.output(), process.output)
