@@ -271,7 +271,7 @@ struct config_limits {
     int64_t hello_timeout;
     int64_t handshake_timeout;
     int64_t dial_timeout;
-    int64_t idle_timeout;  /* 0: never */
+    int64_t idle_timeout; /* 0: never */
     int64_t udp_idle_timeout;
     int64_t total_timeout; /* 0: never */
     int64_t drain_timeout;
