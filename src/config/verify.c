@@ -276,10 +276,26 @@ static int verify_targets(struct verify *v, const struct config_policy_row *row,
                  "only tunnels have targets, and none of the routes of this row is one");
 }
 
+/* A row that denies where nobody is asked who he is would only look like a lock. */
+static int verify_denial(struct verify *v, const struct config_policy_row *row, size_t i)
+{
+    int bad = 0;
+    for (size_t k = 0; k < row->routes.n && row->effect == CONFIG_DENY; k++) {
+        const struct config_text *name = &row->routes.v[k];
+        const struct config_route *r = config_route_find(v->c, name->text);
+        if (r != NULL && r->clients.mode == CONFIG_CLIENTS_NONE)
+            bad = wrong(
+                v, name->at, "policy", i, "routes",
+                "the policy is not asked on route %s, which has no 'clients': this row would deny nobody",
+                name->text);
+    }
+    return bad;
+}
+
 static int verify_policy_row(struct verify *v, const struct config_policy_row *row, size_t i)
 {
     int bad = refer_all(v, &v->routes, "route", &row->routes, "policy", i, "routes");
-    return bad | verify_who(v, &row->who, i) | verify_targets(v, row, i);
+    return bad | verify_who(v, &row->who, i) | verify_targets(v, row, i) | verify_denial(v, row, i);
 }
 
 /* The whole */

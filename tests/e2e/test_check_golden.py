@@ -140,6 +140,49 @@ def test_warnings(warned):
         assert line.startswith(expected)
 
 
+POLICY = """
+listeners: [{address: "127.0.0.1:4433"}]
+certificates: [{certificate: good.pem, key: good.key}]
+trust: [{name: staff, ca: ca.pem}]
+routes:
+  - {name: open, sni: app.test, alpn: open, terminate: {to: "127.0.0.1:1"}}
+  - {name: shut, sni: app.test, terminate: {to: "127.0.0.1:1"}, clients: {mode: required, trust: staff}}
+  - {name: tunnel, sni: app.test, alpn: cardea/1, tunnel: {}, clients: {mode: required, trust: staff}}
+policy:
+  - {name: no-mallory, effect: deny, who: {name: mallory}}
+  - {name: staff, who: {any: true}, routes: [open, tunnel]}
+"""
+UNASKED = """
+listeners: [{address: "127.0.0.1:4433"}]
+routes: [{name: web, pass: {to: "127.0.0.1:1"}}]
+policy: [{name: no-mallory, effect: deny, who: {name: mallory}}]
+"""
+
+
+@pytest.mark.parametrize("text, expected", [
+    (POLICY, ["7:74: warning: nobody can use route shut: no row of the policy allows anybody to",
+              "8:72: warning: nobody can use route tunnel: no row of the policy allows anybody a target there",
+              "10:5: warning: rule no-mallory does not deny anybody route open, which has no 'clients'",
+              "11:46: warning: the policy is not asked on route open, which has no 'clients': it is open to all",
+              "11:52: warning: rule staff has no targets: it opens nothing on route tunnel, a tunnel"]),
+    (POLICY.replace("routes: [open, tunnel]", "targets: '*.test:1'"),
+     ["7:74: warning: nobody can use route shut: no row of the policy allows anybody to",
+      "10:5: warning: rule no-mallory does not deny anybody route open, which has no 'clients'"]),
+    (UNASKED, ["4:10: warning: rule no-mallory counts for nothing: no route has 'clients'"]),
+], ids=["without-targets", "targets-only", "unasked"])
+def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
+    """Rows that count for nothing, and routes that no row opens."""
+    made = pki.server("app.test")
+    for name, source in (("good.pem", made.certificate), ("good.key", made.key), ("ca.pem", pki.ca.file)):
+        (tmp_path / name).write_bytes(open(source, "rb").read())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "door.yaml"
+    path.write_text(text)
+    done = check(path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr.decode().splitlines() == [f"door.yaml:{line}" for line in expected]
+
+
 def test_first_bytes_are_shown(warned):
     """A route for what is not TLS says for what."""
     line, = [line for line in check(warned).stdout.decode().splitlines() if " ssh " in line]
