@@ -97,8 +97,8 @@ static int complete_route(struct config *c, struct config_route *r)
 static int complete(struct config *c)
 {
     for (size_t i = 0; i < c->listeners.n; i++)
-        if (c->listeners.v[i].name.text == NULL)
-            c->listeners.v[i].name = c->listeners.v[i].address.text;
+        if (c->listeners.v[i].name.text == NULL) /* it stands nowhere */
+            c->listeners.v[i].name.text = c->listeners.v[i].address.text.text;
     for (size_t i = 0; i < c->routes.n; i++)
         if (complete_route(c, &c->routes.v[i]) < 0)
             return -1;

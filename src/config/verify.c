@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/hostname.h"
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
@@ -83,7 +84,8 @@ static int collect(struct verify *v, const char *list, const void *items, size_t
     int r = 0;
     for (size_t i = 0; i < count; i++) {
         ret->v[ret->n++] = sorted[i].name->text;
-        if (i > 0 && strcmp(sorted[i - 1].name->text, sorted[i].name->text) == 0)
+        if (i > 0 && sorted[i].name->at.line != 0 &&
+            strcmp(sorted[i - 1].name->text, sorted[i].name->text) == 0)
             r = wrong(v, sorted[i].name->at, list, sorted[i].index, "name",
                       "'%s' is the name of %s[%zu] already (line %u)", sorted[i].name->text, list,
                       sorted[i - 1].index, sorted[i - 1].name->at.line);
@@ -321,6 +323,41 @@ static int verify_names(struct verify *v)
     return bad | verify_trust_names(v);
 }
 
+/* The bytes of a listener's IP address, IPv4 as mapped into IPv6; false: it is every address, IPv4 and IPv6.
+ */
+static bool one_address(const char *host, uint8_t ret[16])
+{
+    static const uint8_t every[16] = {0}, mapped[12] = {[10] = 0xff, [11] = 0xff};
+    uint8_t addr[16];
+    size_t n = hostname_address(host, addr);
+    memcpy(ret, mapped, sizeof(mapped));
+    memcpy(n == 4 ? ret + 12 : ret, addr, n);
+    return n > 0 && memcmp(ret, every, 16) != 0;
+}
+
+/* Is the first of the two every address of the family that the second is of? */
+static bool covers(const char *host, const char *other)
+{
+    static const uint8_t every4[16] = {[10] = 0xff, [11] = 0xff};
+    uint8_t a[16], b[16];
+    if (!one_address(host, a))
+        return true;
+    return one_address(other, b) && memcmp(a, b, memcmp(a, every4, 16) == 0 ? 12 : 16) == 0;
+}
+
+static int verify_pair(struct verify *v, size_t first, size_t i)
+{
+    const struct config_listener *other = &v->c->listeners.v[first], *l = &v->c->listeners.v[i];
+    const struct config_address *a = &l->address, *b = &other->address;
+    if (a->port != b->port || (!covers(a->host, b->host) && !covers(b->host, a->host)))
+        return 0;
+    return wrong(v, a->text.at, "listeners", i, "address",
+                 strcmp(a->text.text, b->text.text) == 0
+                     ? "listeners[%zu] has %s already (line %u)"
+                     : "overlaps with listeners[%zu], which has %s (line %u): a connection can be only one's",
+                 first, b->text.text, b->text.at.line);
+}
+
 /* What routes can number, and each address only once, whatever its name. */
 static int verify_listeners(struct verify *v)
 {
@@ -331,10 +368,7 @@ static int verify_listeners(struct verify *v)
                      "found %zu listeners, expected at most %d", l->n, CONFIG_LISTENERS_MAX);
     for (size_t i = 1; i < l->n; i++)
         for (size_t k = 0; k < i; k++)
-            if (strcmp(l->v[i].address.text.text, l->v[k].address.text.text) == 0 &&
-                strcmp(l->v[i].name.text, l->v[k].name.text) != 0)
-                bad = wrong(v, l->v[i].address.text.at, "listeners", i, "address",
-                            "listener %s has %s already", l->v[k].name.text, l->v[i].address.text.text);
+            bad |= verify_pair(v, k, i);
     return bad;
 }
 
