@@ -120,8 +120,10 @@ static void raise_descriptor_limit(void)
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     struct config *config = config_load(path, errors);
-    if (config == NULL)
+    if (config == NULL) {
+        snapshot_survey(path, errors);
         return -1;
+    }
     s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
     return s->door != NULL ? 0 : -1;
 }

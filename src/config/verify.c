@@ -17,12 +17,14 @@
 struct names {
     const char **v;
     size_t n;
+    bool unsure; /* some could not be read: one that is not here may yet exist */
 };
 
 struct verify {
     struct report *report;
     const struct config *c;
     struct config_store *scratch;
+    bool partial; /* the file has errors, so values may be missing */
     struct names listeners, certificates, trusts, routes;
 };
 
@@ -79,6 +81,7 @@ static int collect(struct verify *v, const char *list, const void *items, size_t
         if (name->text != NULL)
             sorted[count++] = (struct named){name, i};
     }
+    ret->unsure = v->partial && (n == 0 || count < n);
     if (count > 0)
         qsort(sorted, count, sizeof(*sorted), compare_named);
     int r = 0;
@@ -102,6 +105,8 @@ static int refer(struct verify *v, const struct names *names, const char *what,
                  const struct config_text *name, const char *list, size_t index, const char *key)
 {
     char hint[160] = "", quoted[QUOTE_MAX];
+    if (name->text == NULL || names->unsure)
+        return 0;
     if (names->n > 0 && bsearch(name->text, names->v, names->n, sizeof(*names->v), compare_name) != NULL)
         return 0;
     if (v->report->count < REPORT_MAX)
@@ -306,7 +311,8 @@ static int verify_trust_names(struct verify *v)
 {
     int bad = 0;
     for (size_t i = 0; i < v->c->trust.n; i++)
-        if (strcmp(v->c->trust.v[i].name.text, CONFIG_TRUST_SYSTEM) == 0)
+        if (v->c->trust.v[i].name.text != NULL &&
+            strcmp(v->c->trust.v[i].name.text, CONFIG_TRUST_SYSTEM) == 0)
             bad = wrong(v, v->c->trust.v[i].name.at, "trust", i, "name",
                         "'" CONFIG_TRUST_SYSTEM "' means the machine's own CAs; choose another name");
     return bad;
@@ -349,7 +355,8 @@ static int verify_pair(struct verify *v, size_t first, size_t i)
 {
     const struct config_listener *other = &v->c->listeners.v[first], *l = &v->c->listeners.v[i];
     const struct config_address *a = &l->address, *b = &other->address;
-    if (a->port != b->port || (!covers(a->host, b->host) && !covers(b->host, a->host)))
+    if (a->host == NULL || b->host == NULL || a->port != b->port ||
+        (!covers(a->host, b->host) && !covers(b->host, a->host)))
         return 0;
     return wrong(v, a->text.at, "listeners", i, "address",
                  strcmp(a->text.text, b->text.text) == 0
@@ -381,6 +388,33 @@ static int verify_all(struct verify *v)
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
     return bad;
+}
+
+/* All names that a route may refer to, whatever its action is. */
+static void refer_route(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_backend_tls *t = r->terminate != NULL ? r->terminate->tls : NULL;
+    refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
+    refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
+    refer(v, &v->trusts, "trust", &r->clients.trust, "routes", i, "clients.trust");
+    if (t != NULL && t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
+        refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+}
+
+void config_verify_names(struct report *r, const struct config *c)
+{
+    struct verify v = {.report = r, .c = c, .scratch = store_new(), .partial = true};
+    if (v.scratch == NULL) {
+        report_add(r, (struct config_pos){0, 0}, "out of memory");
+        return;
+    }
+    verify_names(&v);
+    verify_listeners(&v);
+    for (size_t i = 0; i < c->routes.n; i++)
+        refer_route(&v, &c->routes.v[i], i);
+    for (size_t i = 0; i < c->policy.n; i++)
+        refer_all(&v, &v.routes, "route", &c->policy.v[i].routes, "policy", i, "routes");
+    store_free(v.scratch);
 }
 
 int config_verify(struct report *r, const struct config *c)

@@ -240,7 +240,10 @@ static void begin_reload(struct reload *r)
     struct buf errors = {0};
     d->installing = true;
     if (r->snap == NULL) {
-        struct config *c = config_load(d->snap->config->file, &errors);
+        const char *path = d->snap->config->file;
+        struct config *c = config_load(path, &errors);
+        if (c == NULL)
+            snapshot_survey(path, &errors);
         r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     }
     if (r->snap != NULL)
