@@ -512,7 +512,9 @@ struct route_counters door_route_counters(const struct door *d, size_t index)
 
 struct route_counters door_unrouted_counters(const struct door *d)
 {
-    return counters_of(d->snap->door);
+    struct route_counters counters = counters_of(d->snap->door);
+    counters.unrouted = true;
+    return counters;
 }
 
 /* A question to all workers about their sessions. */

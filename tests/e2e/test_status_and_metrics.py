@@ -210,6 +210,9 @@ def test_unrouted_connections_are_counted(door):
         sock.sendall(b"neither TLS nor anything else\r\n\r\n")
         tls.ended(sock)
     wait_until(lambda: total() == before + 1, "it to be counted")
+    unrouted = door.status()["unrouted"]
+    assert unrouted["connections_total"] == sum(unrouted["closed"].values()) == total()
+    assert forms.metric(scrape(door), "cardea_connections_total", route="-") == total()
 
 
 def test_uptime_is_short(door):
