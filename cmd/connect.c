@@ -83,6 +83,18 @@ static void on_refused(struct acceptor *a, int error)
     cmd_failed("%s", err.text);
 }
 
+static void tell_listening(const struct connect *c, const struct forward *f)
+{
+    struct buf b = {0};
+    CHECK(str_host_port_put(&b, *f->host == '\0' ? "*" : f->host, f->port) && buf_printf(&b, " for "));
+    if (f->target.port != 0)
+        CHECK(str_host_port_put(&b, f->target.host, f->target.port));
+    else
+        CHECK(buf_printf(&b, "%s", c->options->sni));
+    fprintf(stderr, "cardea: listening on %s\n", buf_text(&b));
+    buf_free(&b);
+}
+
 static int start_listener(struct connect *c, const struct forward *f, struct err *err)
 {
     struct listener *l = &c->listeners[c->listening];
@@ -96,6 +108,7 @@ static int start_listener(struct connect *c, const struct forward *f, struct err
     if (acceptor_start(&l->acceptor, c->loop, fd, err) != 0)
         return -1;
     c->listening++;
+    tell_listening(c, f);
     return 0;
 }
 

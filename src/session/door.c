@@ -491,6 +491,11 @@ size_t door_connections(const struct door *d)
     return admission_total(d->admission);
 }
 
+bool door_has_its_workers(const struct door *d)
+{
+    return worker_count(d->snap->config) == d->crew.count;
+}
+
 int64_t door_uptime(const struct door *d)
 {
     return d->started == 0 ? 0 : clock_monotonic() - d->started;
