@@ -184,6 +184,13 @@ static void show_listeners(const json_t *status)
     table_end(&t, stdout);
 }
 
+static const char *backend_state(const json_t *backend)
+{
+    if (!json_is_true(json_object_get(backend, "up")))
+        return "down";
+    return json_is_false(json_object_get(backend, "tried")) ? "untried" : "up";
+}
+
 static void show_backends(const json_t *status)
 {
     static const char *const heading[] = {"BACKEND", "STATE", "OPEN", "ROUTE", NULL};
@@ -195,7 +202,7 @@ static void show_backends(const json_t *status)
         json_array_foreach(json_object_get(route, "backends"), k, backend)
     {
         table_add(&t, "%s", text_of(backend, "to"));
-        table_add(&t, "%s", json_is_true(json_object_get(backend, "up")) ? "up" : "down");
+        table_add(&t, "%s", backend_state(backend));
         table_add(&t, "%lld", count_of(backend, "connections"));
         table_add(&t, "%s", text_of(route, "name"));
     }
