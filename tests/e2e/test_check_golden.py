@@ -225,8 +225,10 @@ def test_missing_file(tmp_path):
 
 
 def test_no_file():
-    """Usage."""
-    assert run(CARDEA, "serve", "--check").returncode == 2
+    """Usage, and what is missing."""
+    for words in (["serve"], ["serve", "--check"], ["serve", "door.yaml"]):
+        done = run(CARDEA, *words)
+        assert done.returncode == 2 and b"-c" in done.stderr.splitlines()[0]
 
 
 def test_a_wrong_configuration_does_not_start(routes):
