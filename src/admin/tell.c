@@ -132,9 +132,8 @@ static void warn_of_named(struct telling *t, const struct config_policy_row *row
         const struct config_text *name = &row->routes.v[i];
         const struct config_route *rc = config_route_find(t->snap->config, name->text);
         if (rc->clients.mode == CONFIG_CLIENTS_NONE)
-            warn(t, name->at,
-                 "the policy is not asked on route %s, which has no 'clients': it is open to all",
-                 name->text);
+            warn(t, name->at, "the policy is not asked on route %s, which has no 'clients'%s", name->text,
+                 rc->action == CONFIG_REJECT ? "" : ": it is open to all");
         else if (rc->action == CONFIG_TUNNEL && row->targets.n == 0)
             warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, a tunnel",
                  row->name.text, name->text);
