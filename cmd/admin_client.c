@@ -26,7 +26,8 @@ struct asking {
     int64_t timeout;
 };
 
-#define NO_DOOR_ADVICE ": start one with `cardea serve -c FILE`, or name its admin socket with --socket"
+#define NO_DOOR_ADVICE \
+    ": start one with `cardea serve -c FILE`, or name its admin socket with --socket or CARDEA_SOCKET"
 
 /* Does this errno value of connect() mean that nobody is there? */
 static bool is_absent(int code)
@@ -156,6 +157,9 @@ int admin_ask(const char *socket, const char *method, const char *path, int64_t 
               struct err *err)
 {
     char space[ADMIN_SOCKET_MAX];
+    const char *variable = getenv("CARDEA_SOCKET");
+    if (socket == NULL && variable != NULL && *variable != '\0')
+        socket = variable;
     struct asking a = {.deadline = clock_monotonic() + timeout, .timeout = timeout};
     if ((socket != NULL ? find_door_at(&a, socket, err) : find_door(&a, space, err)) != 0)
         return -1;

@@ -10,9 +10,9 @@
 
 struct json_t; /* jansson's */
 
-/* Send `method` `path` to the door behind `socket` (NULL: the first of the default ones that answers) and
- * wait for at most `timeout` nanoseconds. The status of the answer, with its JSON object in *ret (the
- * caller's, json_decref()); or -1 with `err`, which names the socket and says what to do. */
+/* Send `method` `path` to the door behind `socket` (NULL: $CARDEA_SOCKET, else the first of the default ones
+ * that answers) and wait for at most `timeout` nanoseconds. The status of the answer, with its JSON object in
+ * *ret (the caller's, json_decref()); or -1 with `err`, which names the socket and says what to do. */
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, struct json_t **ret,
               struct err *err);
 

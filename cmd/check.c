@@ -153,9 +153,12 @@ int check_config(const char *path, const struct front_binding *fronts, size_t fr
     struct snapshot_shared shared;
     snapshot_shared_init(&shared, 1, fronts, fronts_len);
     struct config *config = config_load(path, &errors);
+    bool good = config != NULL && snapshot_check_audit(config, &errors) == 0;
     struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);
     int status = 1;
-    if (snap != NULL) {
+    if (config == NULL)
+        snapshot_survey(path, &errors);
+    if (snap != NULL && good) {
         tell_warnings(&warnings, snap, true);
         if (!json)
             fputs(buf_text(&warnings), stderr);

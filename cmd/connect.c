@@ -89,6 +89,19 @@ static void on_refused(struct acceptor *a, int error)
     cmd_failed("%s", err.text);
 }
 
+static void tell_listening(const struct connect *c, const struct forward *f)
+{
+    struct buf b = {0};
+    CHECK(str_host_port_put(&b, *f->host == '\0' ? "*" : f->host, f->port) &&
+          buf_printf(&b, "%s for ", f->target.udp ? " (UDP)" : ""));
+    if (f->target.port != 0)
+        CHECK(str_host_port_put(&b, f->target.host, f->target.port));
+    else
+        CHECK(buf_printf(&b, "%s", c->options->sni));
+    fprintf(stderr, "cardea: listening on %s\n", buf_text(&b));
+    buf_free(&b);
+}
+
 /* Datagrams come with no connection that could fail, so what failed is said here. */
 static void on_flow_failed(void *owner, const char *text)
 {
@@ -105,6 +118,7 @@ static int start_udp(struct connect *c, struct listener *l, const struct forward
     if (l->udp == NULL)
         return -1;
     c->listening++;
+    tell_listening(c, f);
     return 0;
 }
 
@@ -123,6 +137,7 @@ static int start_listener(struct connect *c, const struct forward *f, struct err
     if (acceptor_start(&l->acceptor, c->loop, fd, err) != 0)
         return -1;
     c->listening++;
+    tell_listening(c, f);
     return 0;
 }
 

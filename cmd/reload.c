@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clean.h"
 #include "base/clock.h"
@@ -32,6 +33,8 @@ static void tell(const json_t *answer)
     print_lines(json_object_get(answer, "warnings"));
     if (!json_is_true(json_object_get(answer, "ok")))
         fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
+    else if (isatty(STDOUT_FILENO))
+        printf("cardea: configuration reloaded\n");
     if (notice != NULL)
         fprintf(stderr, "cardea: %s\n", notice);
 }

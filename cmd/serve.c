@@ -120,8 +120,10 @@ static void raise_descriptor_limit(void)
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     struct config *config = config_load(path, errors);
-    if (config == NULL)
+    if (config == NULL) {
+        snapshot_survey(path, errors);
         return -1;
+    }
     s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
     return s->door != NULL ? 0 : -1;
 }
@@ -157,6 +159,34 @@ static void finish(struct serving *s)
     loop_free(s->loop);
 }
 
+/* Routes that take connections of this listener. */
+static size_t routes_on(const struct config *c, const char *listener)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->routes.n; i++) {
+        const struct config_texts *on = &c->routes.v[i].listeners;
+        size_t k = 0;
+        while (k < on->n && strcmp(on->v[k].text, listener) != 0)
+            k++;
+        n += on->n == 0 || k < on->n;
+    }
+    return n;
+}
+
+/* What was opened: a line for each listener; the last one tells where the door is asked. */
+static void tell_started(const struct serving *s)
+{
+    const struct snapshot *snap = door_snapshot(s->door);
+    const struct config_listeners *l = &snap->config->listeners;
+    for (size_t i = 0; i < l->n; i++) {
+        size_t n = routes_on(snap->config, l->v[i].name.text);
+        bool last = i + 1 == l->n;
+        fprintf(stderr, "cardea: serving %zu route%s on %s (%s)%s%s\n", n, n == 1 ? "" : "s",
+                l->v[i].address.text.text, snapshot_listens_udp(snap, i) ? "TCP, UDP" : "TCP",
+                last ? "; status at " : "", last ? admin_socket(s->admin) : "");
+    }
+}
+
 int serve_run(const char *config_path, const struct serve_hooks *hooks)
 {
     struct serving s = {.hooks = hooks};
@@ -169,7 +199,9 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
     }
     int status = start(&s, config_path) == 0 ? 0 : 1;
     if (status == 0) {
-        if (hooks != NULL && hooks->ready != NULL)
+        if (hooks == NULL)
+            tell_started(&s);
+        else if (hooks->ready != NULL)
             hooks->ready(hooks->arg, s.loop);
         status = loop_run(s.loop, &err) == 0 ? 0 : 1;
         loop_deliver(s.loop); /* answers that workers gave while they stopped */
@@ -199,8 +231,11 @@ int cmd_serve(int argc, char **argv)
         else
             return cmd_usage("serve", c == 'h');
     }
-    if (path == NULL || optind != argc)
-        return cmd_usage("serve", false);
+    if (optind != argc)
+        return cmd_misused("serve", "unexpected argument: %s%s", argv[optind],
+                           path == NULL ? " (a configuration is named with -c)" : "");
+    if (path == NULL)
+        return cmd_misused("serve", "which configuration? -c FILE is missing");
     if (json && !check)
         return cmd_misused("serve", "--json goes with --check");
     if (check)

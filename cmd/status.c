@@ -58,15 +58,15 @@ static const char *duration(double seconds, char text[AMOUNT_MAX])
     return text;
 }
 
-/* Connections that have ended; unless `all`, in any other way than well. */
-static long long ended(const json_t *route, bool all)
+/* Connections that have ended in any other way than well. */
+static long long failed(const json_t *route)
 {
     const char *reason;
     json_t *n;
     long long total = 0;
     json_object_foreach(json_object_get(route, "closed"), reason, n)
     {
-        if (all || strcmp(reason, "done") != 0)
+        if (strcmp(reason, "done") != 0)
             total += (long long)json_integer_value(n);
     }
     return total;
@@ -104,12 +104,12 @@ static void add_match(struct table *t, const json_t *route)
     buf_free(&b);
 }
 
-static void add_counts(struct table *t, const json_t *route, long long total)
+static void add_counts(struct table *t, const json_t *route)
 {
     char in[AMOUNT_MAX], out[AMOUNT_MAX];
     table_add(t, "%lld", count_of(route, "connections"));
-    table_add(t, "%lld", total);
-    table_add(t, "%lld", ended(route, false));
+    table_add(t, "%lld", count_of(route, "connections_total"));
+    table_add(t, "%lld", failed(route));
     table_add(t, "%s", amount(count_of(route, "bytes_in_total"), in));
     table_add(t, "%s", amount(count_of(route, "bytes_out_total"), out));
 }
@@ -132,12 +132,12 @@ static void show_routes(const json_t *status)
     {
         table_add(&t, "%s", text_of(route, "name"));
         table_add(&t, "%s", text_of(route, "action"));
-        add_counts(&t, route, count_of(route, "connections_total"));
+        add_counts(&t, route);
         add_match(&t, route);
     }
     table_add(&t, "-");
     table_add(&t, "-");
-    add_counts(&t, unrouted, ended(unrouted, true)); /* they are counted when they end */
+    add_counts(&t, unrouted);
     table_add(&t, "ended before they had a route");
     table_end(&t, stdout);
 }
@@ -184,6 +184,13 @@ static void show_listeners(const json_t *status)
     table_end(&t, stdout);
 }
 
+static const char *backend_state(const json_t *backend)
+{
+    if (!json_is_true(json_object_get(backend, "up")))
+        return "down";
+    return json_is_false(json_object_get(backend, "tried")) ? "untried" : "up";
+}
+
 static void show_backends(const json_t *status)
 {
     static const char *const heading[] = {"BACKEND", "STATE", "OPEN", "ROUTE", NULL};
@@ -195,7 +202,7 @@ static void show_backends(const json_t *status)
         json_array_foreach(json_object_get(route, "backends"), k, backend)
     {
         table_add(&t, "%s", text_of(backend, "to"));
-        table_add(&t, "%s", json_is_true(json_object_get(backend, "up")) ? "up" : "down");
+        table_add(&t, "%s", backend_state(backend));
         table_add(&t, "%lld", count_of(backend, "connections"));
         table_add(&t, "%s", text_of(route, "name"));
     }
@@ -244,6 +251,9 @@ static void show_sessions(const json_t *status)
         table_add(&t, "%s", text_of(session, "identity"));
         table_add(&t, "%s", strcmp(target, "-") != 0 ? target : text_of(session, "sni"));
     }
+    if (t.count == t.columns) /* that there are none is an answer, too */
+        for (i = 0; i < t.columns; i++)
+            table_add(&t, "%s", i == 0 ? "none" : "-");
     table_end(&t, stdout);
 }
 
@@ -259,7 +269,8 @@ static void show(const json_t *status)
     show_failures(status);
     show_backends(status);
     show_certificates(status);
-    show_sessions(status);
+    if (json_object_get(status, "sessions") != NULL)
+        show_sessions(status);
 }
 
 /* ---- asking ---- */

@@ -153,13 +153,21 @@ void admin_free(struct admin *a)
     free(a);
 }
 
+const char *admin_socket(const struct admin *a)
+{
+    return a->socket;
+}
+
 const char *admin_outdated(const struct admin *a)
 {
     char space[ADMIN_SOCKET_MAX];
     const char *metrics = config_of(a)->metrics.text.text;
     bool same_port =
         metrics == NULL || a->metrics == NULL ? metrics == a->metrics : strcmp(metrics, a->metrics) == 0;
-    if (same_port && strcmp(socket_wanted(a, space), a->socket) == 0)
-        return NULL;
-    return "admin.socket and admin.metrics stay what they were until the door is started anew";
+    static const char *const texts[2][2] = {
+        {NULL, "workers stay what they were until the door is started anew"},
+        {"admin.socket and admin.metrics stay what they were until the door is started anew",
+         "workers, admin.socket and admin.metrics stay what they were until the door is started anew"}};
+    return texts[!same_port || strcmp(socket_wanted(a, space), a->socket) != 0]
+                [!door_has_its_workers(a->door)];
 }

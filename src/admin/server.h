@@ -29,8 +29,11 @@ void admin_set_reloaded(struct admin *admin, door_reloaded *reloaded, void *arg)
  * have stopped. NULL is allowed. */
 void admin_free(struct admin *admin);
 
-/* The socket and the port stay those of the start. After a reload: a line that says that the configuration in
- * force wants others and how it gets them, or NULL. Static text. */
+/* Where the socket is. */
+const char *admin_socket(const struct admin *admin);
+
+/* The socket, the port and the workers stay those of the start. After a reload: a line that says that the
+ * configuration in force wants others and how it gets them, or NULL. Static text. */
 const char *admin_outdated(const struct admin *admin);
 
 #endif

@@ -43,8 +43,9 @@ static bool put_backends(struct buf *b, const struct upstream *u)
     for (size_t i = 0; i < u->n && ok; i++) {
         const struct backend *backend = u->v[i];
         ok = buf_printf(b, "%s{", i > 0 ? "," : "") && put_text(b, "to", backend->key) &&
-             buf_printf(b, ",\"up\":%s,\"connections\":%u}", admin_backend_up(backend) ? "true" : "false",
-                        atomic_load(&backend->live));
+             buf_printf(b, ",\"up\":%s,\"tried\":%s,\"connections\":%u}",
+                        admin_backend_up(backend) ? "true" : "false",
+                        atomic_load(&backend->tried) ? "true" : "false", atomic_load(&backend->live));
     }
     return ok && buf_append(b, "]", 1);
 }

@@ -97,6 +97,103 @@ static void hint_at_h2(struct telling *t, const struct config_route *rc)
                  "h2 works only if the backend speaks HTTP/2 in the clear (route %s)", rc->name.text);
 }
 
+/* ---- the policy ---- */
+
+/* Does the row speak of that route, by name or because it names none? */
+static bool row_is_for(const struct config_policy_row *row, const char *route)
+{
+    for (size_t i = 0; i < row->routes.n; i++)
+        if (strcmp(row->routes.v[i].text, route) == 0)
+            return true;
+    return row->routes.n == 0;
+}
+
+/* The policy is asked on this route, and no row of it could ever say yes. */
+static void warn_of_closed(struct telling *t, const struct config_route *rc)
+{
+    const struct config_policy *p = &t->snap->config->policy;
+    bool tunnel = rc->action == CONFIG_TUNNEL;
+    if (rc->clients.mode == CONFIG_CLIENTS_NONE)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->v[i].effect == CONFIG_ALLOW && (p->v[i].targets.n > 0) == tunnel &&
+            row_is_for(&p->v[i], rc->name.text))
+            return;
+    warn(t, rc->clients.head.at, "nobody can use route %s: no row of the policy allows anybody %s",
+         rc->name.text, tunnel ? "a target there" : "to");
+}
+
+/* A row may name a route on which it counts for nothing. One that denies was an error already. */
+static void warn_of_named(struct telling *t, const struct config_policy_row *row)
+{
+    if (row->effect == CONFIG_DENY)
+        return;
+    for (size_t i = 0; i < row->routes.n; i++) {
+        const struct config_text *name = &row->routes.v[i];
+        const struct config_route *rc = config_route_find(t->snap->config, name->text);
+        if (rc->clients.mode == CONFIG_CLIENTS_NONE)
+            warn(t, name->at, "the policy is not asked on route %s, which has no 'clients'%s", name->text,
+                 rc->action == CONFIG_REJECT ? "" : ": it is open to all");
+        else if (rc->action == CONFIG_TUNNEL && row->targets.n == 0)
+            warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, a tunnel",
+                 row->name.text, name->text);
+    }
+}
+
+/* Routes that ask who their clients are: tunnels, or others. */
+static bool has_asking(const struct config *c, bool tunnels)
+{
+    for (size_t i = 0; i < c->routes.n; i++)
+        if (c->routes.v[i].clients.mode != CONFIG_CLIENTS_NONE &&
+            (c->routes.v[i].action == CONFIG_TUNNEL) == tunnels)
+            return true;
+    return false;
+}
+
+/* A row for every route, in a file where that comes to nothing. */
+static void warn_of_unnamed(struct telling *t, const struct config_policy_row *row)
+{
+    const struct config *c = t->snap->config;
+    bool tunnels = has_asking(c, true), others = has_asking(c, false);
+    if (row->routes.n > 0)
+        return;
+    if (!tunnels && !others)
+        warn(t, row->head.at, "rule %s counts for nothing: no route has 'clients'", row->name.text);
+    else if (!others && row->targets.n == 0 && row->effect == CONFIG_ALLOW)
+        warn(t, row->head.at,
+             "rule %s has no targets, and all routes with 'clients' are tunnels: it opens nothing",
+             row->name.text);
+    else if (!tunnels && row->targets.n > 0)
+        warn(t, row->head.at, "rule %s has targets, and no route is a tunnel: it counts for nothing",
+             row->name.text);
+}
+
+/* A row that denies on every route, and yet not where nobody is asked who he is. */
+static void hint_at_denial(struct telling *t, const struct config_policy_row *row)
+{
+    const struct config *c = t->snap->config;
+    if (row->effect != CONFIG_DENY || row->routes.n > 0 || row->targets.n > 0 ||
+        (!has_asking(c, true) && !has_asking(c, false)))
+        return;
+    for (size_t i = 0; i < c->routes.n; i++)
+        if (c->routes.v[i].action == CONFIG_TERMINATE && c->routes.v[i].clients.mode == CONFIG_CLIENTS_NONE)
+            warn(t, row->head.at, "rule %s does not deny anybody route %s, which has no 'clients'",
+                 row->name.text, c->routes.v[i].name.text);
+}
+
+static void warn_of_policy(struct telling *t, bool hints)
+{
+    const struct config *c = t->snap->config;
+    for (size_t i = 0; i < c->routes.n; i++)
+        warn_of_closed(t, &c->routes.v[i]);
+    for (size_t i = 0; i < c->policy.n; i++) {
+        warn_of_named(t, &c->policy.v[i]);
+        warn_of_unnamed(t, &c->policy.v[i]);
+        if (hints)
+            hint_at_denial(t, &c->policy.v[i]);
+    }
+}
+
 bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
 {
     struct telling t = {.out = b, .snap = snap, .ok = true};
@@ -106,6 +203,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
         if (hints)
             hint_at_h2(&t, snap->routes[i].config);
     }
+    warn_of_policy(&t, hints);
     if (t.count > WARNINGS_MAX)
         t.ok = t.ok && buf_printf(b, "%s: %zu more warnings are not shown\n", snap->config->file,
                                   t.count - WARNINGS_MAX);

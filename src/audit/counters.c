@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit/counters.h"
 
-#include <stdbool.h>
-
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
@@ -69,6 +67,17 @@ static uint64_t sum(const struct route_counters *r, size_t offset)
 #define SUM(r, field) sum(r, offsetof(struct counters, field))
 #define SUM_AT(r, field, i) sum(r, offsetof(struct counters, field) + (i) * sizeof(uint64_t))
 
+/* One of the plain counters. */
+static uint64_t figure(const struct route_counters *r, size_t c)
+{
+    if (!r->unrouted || c != COUNTER_CONNECTIONS)
+        return SUM_AT(r, n, c);
+    uint64_t total = 0;
+    for (size_t k = 0; k < CLOSE_REASONS; k++)
+        total += SUM_AT(r, reason, k);
+    return total;
+}
+
 static bool heading(struct buf *out, const char *name, const char *type, const char *help)
 {
     return buf_printf(out, "# HELP cardea_%s %s.\n# TYPE cardea_%s %s\n", name, help, name, type);
@@ -90,7 +99,7 @@ static bool plain_counters(struct buf *out, const struct route_counters *r, size
     for (size_t c = 0; c < COUNTERS; c++) {
         ok = ok && heading(out, rows[c].word, "counter", rows[c].help);
         for (size_t i = 0; i < count; i++)
-            ok = ok && sample(out, rows[c].word, r[i].route, NULL, NULL, SUM_AT(&r[i], n, c));
+            ok = ok && sample(out, rows[c].word, r[i].route, NULL, NULL, figure(&r[i], c));
     }
     ok = ok && heading(out, "connections", "gauge", "Connections open now");
     for (size_t i = 0; i < count; i++)
@@ -154,7 +163,7 @@ bool counters_json(struct buf *out, const struct route_counters *r)
 {
     bool ok = buf_printf(out, "{\"connections\":%llu", (unsigned long long)r->active);
     for (size_t c = 0; c < COUNTERS; c++)
-        ok = ok && buf_printf(out, ",\"%s\":%llu", rows[c].word, (unsigned long long)SUM_AT(r, n, c));
+        ok = ok && buf_printf(out, ",\"%s\":%llu", rows[c].word, (unsigned long long)figure(r, c));
     ok = ok && buf_printf(out, ",\"closed\":{");
     const char *comma = "";
     for (size_t k = 0; k < CLOSE_REASONS; k++) {

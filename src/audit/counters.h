@@ -3,6 +3,7 @@
 #ifndef CARDEA_AUDIT_COUNTERS_H
 #define CARDEA_AUDIT_COUNTERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,7 @@ struct route_counters {
     const struct counters *const *block;
     size_t blocks;
     uint64_t active; /* connections now */
+    bool unrouted;   /* they have no route: they are counted when they end */
 };
 
 /* Append Prometheus text exposition format 0.0.4 for all routes. False when memory is out. */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 
 static int open_path(const char *path, struct err *err)
@@ -16,6 +17,28 @@ static int open_path(const char *path, struct err *err)
     int fd = strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
                                     : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     return fd >= 0 ? fd : err_errno(err, errno, "cannot open the audit file %s", path);
+}
+
+int sink_file_check(const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+    if (strcmp(path, "-") == 0)
+        return 0;
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode) || faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
+            return err_errno(err, S_ISDIR(st.st_mode) ? EISDIR : errno, "cannot open the audit file %s",
+                             path);
+        return 0;
+    }
+    struct buf folder = {0};
+    CHECK(buf_append(&folder, path, slash == NULL ? 0 : (size_t)(slash - path)) &&
+          buf_append(&folder, slash == NULL ? "." : "/", 1));
+    int ret = faccessat(AT_FDCWD, buf_text(&folder), W_OK | X_OK, AT_EACCESS);
+    if (ret != 0)
+        err_errno(err, errno, "cannot make the audit file %s", path);
+    buf_free(&folder);
+    return ret;
 }
 
 static bool is_regular(int fd)

@@ -32,6 +32,9 @@ struct sink {
     struct timer flush;
 };
 
+/* Could the file be opened? Nothing is created or opened. -1 with `err`, which names it. */
+int sink_file_check(const char *path, struct err *err);
+
 /* Open the file ("-": standard output). -1 with `err`. */
 int sink_file_open(struct sink_file *f, const char *path, struct err *err);
 

@@ -88,12 +88,24 @@ static size_t distance(const char *a, const char *b)
     return row[lb];
 }
 
+/* Does `word` keep the first letter of the other and some of the rest, in order, as "grp" does of "group"? */
+static bool is_abbreviation(const char *word, const char *of)
+{
+    if (strlen(word) < 3 || lower(*word) != lower(*of))
+        return false;
+    for (; *of != '\0' && *word != '\0'; of++)
+        word += lower(*word) == lower(*of);
+    return *word == '\0';
+}
+
 const char *str_nearest(const char *word, const char *const *candidates)
 {
     const char *best = NULL;
     size_t best_distance = strlen(word) / 2 + 1; /* farther than half the word is no help */
     for (; *candidates != NULL; candidates++) {
         size_t d = distance(word, *candidates);
+        if (d > 1 && is_abbreviation(word, *candidates))
+            d = 1;
         if (d < best_distance) {
             best_distance = d;
             best = *candidates;

@@ -30,8 +30,8 @@ bool str_glob(const char *pattern, const char *text);
 /* Same on bytes with lengths, without case: for DNS names. */
 bool str_glob_nocase(const char *pattern, const char *text);
 
-/* The candidate (of a NULL-terminated list) that is nearest to `word`, or NULL when none is near enough to
- * suggest. */
+/* The candidate (of a NULL-terminated list) that is nearest to `word` or that it abbreviates, or NULL when
+ * none is near enough to suggest. */
 const char *str_nearest(const char *word, const char *const *candidates);
 
 /* Read a decimal number that fills the whole text; false when it is not one or is over `max`. */

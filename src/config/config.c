@@ -14,8 +14,9 @@
 
 /* Reading */
 
-/* Read a whole file of that schema; NULL when the report has errors. What is returned lives in the store
- * (NULL: there was no memory for one). */
+/* Read a file of that schema, as far as it can be: with errors in the report some values are missing. NULL
+ * when there is nothing to go on with. What is returned lives in the store (NULL: there was no memory for
+ * one). */
 static void *read_root(struct report *r, struct config_store *s, const struct schema *schema,
                        const void *text, size_t len)
 {
@@ -39,7 +40,8 @@ static void *read_root(struct report *r, struct config_store *s, const struct sc
                    schema->keys[schema == &keys_config ? 1 : 0].name);
         return NULL;
     }
-    return schema_read(&rd, schema, node, root) < 0 ? NULL : root;
+    schema_read(&rd, schema, node, root);
+    return root;
 }
 
 /* The text of a file, or NULL with a line in `errors`. */
@@ -97,8 +99,8 @@ static int complete_route(struct config *c, struct config_route *r)
 static int complete(struct config *c)
 {
     for (size_t i = 0; i < c->listeners.n; i++)
-        if (c->listeners.v[i].name.text == NULL)
-            c->listeners.v[i].name = c->listeners.v[i].address.text;
+        if (c->listeners.v[i].name.text == NULL) /* it stands nowhere */
+            c->listeners.v[i].name.text = c->listeners.v[i].address.text.text;
     for (size_t i = 0; i < c->routes.n; i++)
         if (complete_route(c, &c->routes.v[i]) < 0)
             return -1;
@@ -110,6 +112,10 @@ static int complete(struct config *c)
 static bool finish_config(struct report *r, struct config_store *s, struct config *c)
 {
     c->store = s;
+    if (r->count > 0) {
+        config_verify_names(r, c);
+        return false;
+    }
     c->file = store_text(s, r->file, strlen(r->file));
     if (c->file == NULL || complete(c) < 0) {
         report_add(r, (struct config_pos){0, 0}, "out of memory");
@@ -141,6 +147,25 @@ struct config *config_load(const char *path, struct buf *errors)
     return c;
 }
 
+struct config *config_survey(const char *path)
+{
+    struct buf text = {0};
+    if (load(path, &text, NULL) < 0)
+        return NULL;
+    struct report r = {.file = path};
+    struct config_store *s = store_new();
+    struct config *c = read_root(&r, s, &keys_config, text.data, text.len);
+    buf_free(&text);
+    if (c != NULL) {
+        c->store = s;
+        c->file = store_text(s, path, strlen(path));
+    }
+    if (c != NULL && c->file != NULL)
+        return c;
+    store_free(s);
+    return NULL;
+}
+
 void config_free(struct config *c)
 {
     if (c != NULL)
@@ -156,7 +181,7 @@ struct client_config *client_config_parse(const char *name, const void *text, si
         c->store = s;
         c->file = store_text(s, name, strlen(name));
     }
-    if (c != NULL && c->file == NULL)
+    if (c != NULL && (c->file == NULL || r.count > 0))
         c = NULL;
     if (c == NULL)
         store_free(s);

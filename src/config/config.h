@@ -347,6 +347,11 @@ struct config *config_load(const char *path, struct buf *errors);
  * joined to. */
 struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors);
 
+/* What can be read of a file that config_load() has refused, to look for more that is wrong; nothing to serve
+ * under: texts may be NULL and lists empty where there are errors, nothing is completed, and names may refer
+ * to nothing. NULL when it is not even a section. */
+struct config *config_survey(const char *path);
+
 /* NULL is allowed. */
 void config_free(struct config *c);
 

@@ -136,6 +136,9 @@ static int read_listen(const struct schema_value *v, void *ret, struct err *err)
         a.host = "";
         return put_address(&a, ret, err);
     }
+    uint64_t port;
+    if (str_u64(v->text, UINT16_MAX, &port) && port > 0)
+        return value_refuse(v, err, "expected %s: for every address write \":%s\"", expected, v->text);
     if (parse_address(v, v->text, expected, &a, err) < 0)
         return -1;
     uint8_t ignored[16];

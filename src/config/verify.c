@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/hostname.h"
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
@@ -16,12 +17,14 @@
 struct names {
     const char **v;
     size_t n;
+    bool unsure; /* some could not be read: one that is not here may yet exist */
 };
 
 struct verify {
     struct report *report;
     const struct config *c;
     struct config_store *scratch;
+    bool partial; /* the file has errors, so values may be missing */
     struct names listeners, certificates, trusts, routes;
 };
 
@@ -78,12 +81,14 @@ static int collect(struct verify *v, const char *list, const void *items, size_t
         if (name->text != NULL)
             sorted[count++] = (struct named){name, i};
     }
+    ret->unsure = v->partial && (n == 0 || count < n);
     if (count > 0)
         qsort(sorted, count, sizeof(*sorted), compare_named);
     int r = 0;
     for (size_t i = 0; i < count; i++) {
         ret->v[ret->n++] = sorted[i].name->text;
-        if (i > 0 && strcmp(sorted[i - 1].name->text, sorted[i].name->text) == 0)
+        if (i > 0 && sorted[i].name->at.line != 0 &&
+            strcmp(sorted[i - 1].name->text, sorted[i].name->text) == 0)
             r = wrong(v, sorted[i].name->at, list, sorted[i].index, "name",
                       "'%s' is the name of %s[%zu] already (line %u)", sorted[i].name->text, list,
                       sorted[i - 1].index, sorted[i - 1].name->at.line);
@@ -100,6 +105,8 @@ static int refer(struct verify *v, const struct names *names, const char *what,
                  const struct config_text *name, const char *list, size_t index, const char *key)
 {
     char hint[160] = "", quoted[QUOTE_MAX];
+    if (name->text == NULL || names->unsure)
+        return 0;
     if (names->n > 0 && bsearch(name->text, names->v, names->n, sizeof(*names->v), compare_name) != NULL)
         return 0;
     if (v->report->count < REPORT_MAX)
@@ -276,10 +283,26 @@ static int verify_targets(struct verify *v, const struct config_policy_row *row,
                  "only tunnels have targets, and none of the routes of this row is one");
 }
 
+/* A row that denies where nobody is asked who he is would only look like a lock. */
+static int verify_denial(struct verify *v, const struct config_policy_row *row, size_t i)
+{
+    int bad = 0;
+    for (size_t k = 0; k < row->routes.n && row->effect == CONFIG_DENY; k++) {
+        const struct config_text *name = &row->routes.v[k];
+        const struct config_route *r = config_route_find(v->c, name->text);
+        if (r != NULL && r->clients.mode == CONFIG_CLIENTS_NONE)
+            bad = wrong(
+                v, name->at, "policy", i, "routes",
+                "the policy is not asked on route %s, which has no 'clients': this row would deny nobody",
+                name->text);
+    }
+    return bad;
+}
+
 static int verify_policy_row(struct verify *v, const struct config_policy_row *row, size_t i)
 {
     int bad = refer_all(v, &v->routes, "route", &row->routes, "policy", i, "routes");
-    return bad | verify_who(v, &row->who, i) | verify_targets(v, row, i);
+    return bad | verify_who(v, &row->who, i) | verify_targets(v, row, i) | verify_denial(v, row, i);
 }
 
 /* The whole */
@@ -288,7 +311,8 @@ static int verify_trust_names(struct verify *v)
 {
     int bad = 0;
     for (size_t i = 0; i < v->c->trust.n; i++)
-        if (strcmp(v->c->trust.v[i].name.text, CONFIG_TRUST_SYSTEM) == 0)
+        if (v->c->trust.v[i].name.text != NULL &&
+            strcmp(v->c->trust.v[i].name.text, CONFIG_TRUST_SYSTEM) == 0)
             bad = wrong(v, v->c->trust.v[i].name.at, "trust", i, "name",
                         "'" CONFIG_TRUST_SYSTEM "' means the machine's own CAs; choose another name");
     return bad;
@@ -305,6 +329,42 @@ static int verify_names(struct verify *v)
     return bad | verify_trust_names(v);
 }
 
+/* The bytes of a listener's IP address, IPv4 as mapped into IPv6; false: it is every address, IPv4 and IPv6.
+ */
+static bool one_address(const char *host, uint8_t ret[16])
+{
+    static const uint8_t every[16] = {0}, mapped[12] = {[10] = 0xff, [11] = 0xff};
+    uint8_t addr[16];
+    size_t n = hostname_address(host, addr);
+    memcpy(ret, mapped, sizeof(mapped));
+    memcpy(n == 4 ? ret + 12 : ret, addr, n);
+    return n > 0 && memcmp(ret, every, 16) != 0;
+}
+
+/* Is the first of the two every address of the family that the second is of? */
+static bool covers(const char *host, const char *other)
+{
+    static const uint8_t every4[16] = {[10] = 0xff, [11] = 0xff};
+    uint8_t a[16], b[16];
+    if (!one_address(host, a))
+        return true;
+    return one_address(other, b) && memcmp(a, b, memcmp(a, every4, 16) == 0 ? 12 : 16) == 0;
+}
+
+static int verify_pair(struct verify *v, size_t first, size_t i)
+{
+    const struct config_listener *other = &v->c->listeners.v[first], *l = &v->c->listeners.v[i];
+    const struct config_address *a = &l->address, *b = &other->address;
+    if (a->host == NULL || b->host == NULL || a->port != b->port ||
+        (!covers(a->host, b->host) && !covers(b->host, a->host)))
+        return 0;
+    return wrong(v, a->text.at, "listeners", i, "address",
+                 strcmp(a->text.text, b->text.text) == 0
+                     ? "listeners[%zu] has %s already (line %u)"
+                     : "overlaps with listeners[%zu], which has %s (line %u): a connection can be only one's",
+                 first, b->text.text, b->text.at.line);
+}
+
 /* What routes can number, and each address only once, whatever its name. */
 static int verify_listeners(struct verify *v)
 {
@@ -315,10 +375,7 @@ static int verify_listeners(struct verify *v)
                      "found %zu listeners, expected at most %d", l->n, CONFIG_LISTENERS_MAX);
     for (size_t i = 1; i < l->n; i++)
         for (size_t k = 0; k < i; k++)
-            if (strcmp(l->v[i].address.text.text, l->v[k].address.text.text) == 0 &&
-                strcmp(l->v[i].name.text, l->v[k].name.text) != 0)
-                bad = wrong(v, l->v[i].address.text.at, "listeners", i, "address",
-                            "listener %s has %s already", l->v[k].name.text, l->v[i].address.text.text);
+            bad |= verify_pair(v, k, i);
     return bad;
 }
 
@@ -331,6 +388,33 @@ static int verify_all(struct verify *v)
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
     return bad;
+}
+
+/* All names that a route may refer to, whatever its action is. */
+static void refer_route(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_backend_tls *t = r->terminate != NULL ? r->terminate->tls : NULL;
+    refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
+    refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
+    refer(v, &v->trusts, "trust", &r->clients.trust, "routes", i, "clients.trust");
+    if (t != NULL && t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
+        refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+}
+
+void config_verify_names(struct report *r, const struct config *c)
+{
+    struct verify v = {.report = r, .c = c, .scratch = store_new(), .partial = true};
+    if (v.scratch == NULL) {
+        report_add(r, (struct config_pos){0, 0}, "out of memory");
+        return;
+    }
+    verify_names(&v);
+    verify_listeners(&v);
+    for (size_t i = 0; i < c->routes.n; i++)
+        refer_route(&v, &c->routes.v[i], i);
+    for (size_t i = 0; i < c->policy.n; i++)
+        refer_all(&v, &v.routes, "route", &c->policy.v[i].routes, "policy", i, "routes");
+    store_free(v.scratch);
 }
 
 int config_verify(struct report *r, const struct config *c)

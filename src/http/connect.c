@@ -16,7 +16,8 @@ static bool is_connect(const struct head *h, struct front_request *ret, struct e
 {
     if (!str_is(h->method, "CONNECT")) {
         ret->bad = FRONT_BAD_METHOD;
-        err_set(err, "only CONNECT is served here: this door is a proxy, not a web server");
+        err_set(err,
+                "only CONNECT is served here: this door is a proxy, not a web server (curl: --proxytunnel)");
         return false;
     }
     ret->target.udp = false;

@@ -242,7 +242,10 @@ static void begin_reload(struct reload *r)
     struct buf errors = {0};
     d->installing = true;
     if (r->snap == NULL) {
-        struct config *c = config_load(d->snap->config->file, &errors);
+        const char *path = d->snap->config->file;
+        struct config *c = config_load(path, &errors);
+        if (c == NULL)
+            snapshot_survey(path, &errors);
         r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     }
     if (r->snap != NULL)
@@ -492,6 +495,11 @@ size_t door_connections(const struct door *d)
     return admission_total(d->admission);
 }
 
+bool door_has_its_workers(const struct door *d)
+{
+    return worker_count(d->snap->config) == d->crew.count;
+}
+
 int64_t door_uptime(const struct door *d)
 {
     return d->started == 0 ? 0 : clock_monotonic() - d->started;
@@ -513,7 +521,9 @@ struct route_counters door_route_counters(const struct door *d, size_t index)
 
 struct route_counters door_unrouted_counters(const struct door *d)
 {
-    return counters_of(d->snap->door);
+    struct route_counters counters = counters_of(d->snap->door);
+    counters.unrouted = true;
+    return counters;
 }
 
 /* A question to all workers about their sessions. */

@@ -57,6 +57,9 @@ size_t door_connections(const struct door *door);
 /* Audit lines that could not be written. */
 uint64_t door_audit_lost(struct door *door);
 
+/* Are the workers as many as the configuration in force wants? Their number is taken at the start only. */
+bool door_has_its_workers(const struct door *d);
+
 /* Nanoseconds since door_start(). */
 int64_t door_uptime(const struct door *door);
 

@@ -46,6 +46,7 @@ struct health *health_new(struct loop *loop, struct resolver *resolver)
 static void outcome(struct probe *p, bool good)
 {
     bool down = atomic_load(&p->backend->down);
+    backend_tried(p->backend);
     p->dialling = false;
     dial_cancel(&p->dial);
     p->run = good == down ? p->run + 1 : 0;

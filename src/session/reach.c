@@ -67,8 +67,9 @@ static bool may_dial(void *owner, const struct net_addr *addr)
                                                    &s->setup->host, (const struct sockaddr *)&sa, t->port);
     if (v.effect == POLICY_ALLOW)
         return true;
-    char action[NET_ADDR_TEXT_MAX + 8] = "reach ", text[POLICY_TEXT_MAX];
-    net_addr_format(addr, action + strlen(action));
+    char place[NET_ADDR_TEXT_MAX], action[sizeof(s->setup->target) + NET_ADDR_TEXT_MAX + 12],
+        text[POLICY_TEXT_MAX];
+    snprintf(action, sizeof(action), "reach %s (%s)", s->setup->target, net_addr_format(addr, place));
     s->setup->rule = v.rule;
     session_detail(s, policy_denial(&v, session_identity(s), action, text));
     return false;

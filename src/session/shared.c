@@ -44,6 +44,8 @@ void snapshot_shared_free(struct snapshot_shared *shared)
         free(ring);
     }
     backend_registry_sweep(&shared->backends);
+    explicit_bzero(shared->quic_secrets, sizeof(*shared->quic_secrets));
+    free(shared->quic_secrets);
 }
 
 struct route_stats *shared_stats(struct snapshot_shared *shared, const char *name)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "audit/sink.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -52,6 +53,15 @@ static void report(struct build *b, struct config_pos at, const struct err *why)
 
 /* ---- certificates and trust ---- */
 
+/* Has each of them a text? Where the file has errors some may have none. */
+static bool are_read(const struct config_texts *texts)
+{
+    for (size_t i = 0; i < texts->n; i++)
+        if (texts->v[i].text == NULL)
+            return false;
+    return true;
+}
+
 static void load_trust(struct build *b)
 {
     const struct config *c = b->snap->config;
@@ -59,6 +69,8 @@ static void load_trust(struct build *b)
     CHECK(b->snap->trust != NULL);
     for (size_t i = 0; i < c->trust.n; i++) {
         const struct config_trust *t = &c->trust.v[i];
+        if (t->name.text == NULL || t->ca.n == 0 || !are_read(&t->ca) || !are_read(&t->crl))
+            continue;
         struct trust_files files = {t->name.text, texts_of(&t->ca), t->ca.n, texts_of(&t->crl), t->crl.n};
         struct err err;
         b->snap->trust[i] = trust_load(&files, &err);
@@ -94,6 +106,8 @@ static void load_certs(struct build *b)
     CHECK(b->snap->certs != NULL);
     for (size_t i = 0; i < c->certificates.n; i++) {
         const struct config_certificate *cc = &c->certificates.v[i];
+        if (cc->certificate.text == NULL || cc->key.text == NULL || !are_read(&cc->names))
+            continue;
         struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, texts_of(&cc->names),
                                    cc->names.n};
         struct err err;
@@ -167,16 +181,23 @@ static void make_server(struct build *b, struct route_runtime *r)
     buf_free(&scope);
 }
 
+/* What the door shows to a backend; NULL: nothing. */
+static struct cert *load_backend_cert(struct build *b, const struct config_backend_tls *t)
+{
+    struct err err;
+    if (t->certificate.text == NULL || t->key.text == NULL)
+        return NULL;
+    struct cert_files files = {.certificate = t->certificate.text, .key = t->key.text};
+    struct cert *cert = cert_load(&files, &err);
+    if (cert == NULL)
+        report(b, t->certificate.at, &err);
+    return cert;
+}
+
 static void make_backend_tls(struct build *b, struct route_runtime *r, const struct config_backend_tls *t)
 {
     struct err err;
-    struct cert *cert = NULL;
-    if (t->certificate.text != NULL) {
-        struct cert_files files = {.certificate = t->certificate.text, .key = t->key.text};
-        cert = cert_load(&files, &err);
-        if (cert == NULL)
-            report(b, t->certificate.at, &err);
-    }
+    struct cert *cert = load_backend_cert(b, t);
     struct trust *trust = trust_named(b, &t->trust);
     const struct config_tls *tls = &r->config->tls;
     struct tls_client_params params = {.min_version = CONFIG_TLS_1_2,
@@ -359,6 +380,14 @@ static void row_done(struct policy_row *row)
     texts_done(row->targets);
 }
 
+static void check_targets(struct build *b, const struct config_policy_row *pc)
+{
+    struct err err;
+    for (size_t i = 0; i < pc->targets.n; i++)
+        if (pc->targets.v[i].text != NULL && policy_target_check(pc->targets.v[i].text, &err) != 0)
+            report(b, pc->targets.v[i].at, &err);
+}
+
 static void build_policy(struct build *b)
 {
     const struct config_policy *p = &b->snap->config->policy;
@@ -367,9 +396,7 @@ static void build_policy(struct build *b)
     struct err err;
     for (size_t i = 0; i < p->n; i++) {
         fill_row(b->snap->config, &p->v[i], &rows[i]);
-        for (size_t k = 0; k < p->v[i].targets.n; k++)
-            if (policy_target_check(p->v[i].targets.v[k].text, &err) != 0)
-                report(b, p->v[i].targets.v[k].at, &err);
+        check_targets(b, &p->v[i]);
     }
     if (!b->failed && (b->snap->policy = policy_build(rows, p->n, &err)) == NULL)
         report(b, p->n > 0 ? p->v[0].head.at : b->snap->config->head.at, &err);
@@ -433,6 +460,51 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
 {
     atomic_fetch_add(&old->hold->refs, 1);
     return build(old->hold, shared, errors);
+}
+
+static void survey_route(struct build *b, const struct config_route *rc)
+{
+    struct buf text = {0};
+    struct err err;
+    if (rc->sni_file.text != NULL && file_read(rc->sni_file.text, SNI_FILE_MAX, &text, NULL, &err) != 0)
+        report(b, rc->sni_file.at, &err);
+    buf_free(&text);
+    if (rc->terminate != NULL && rc->terminate->tls != NULL)
+        cert_unref(load_backend_cert(b, rc->terminate->tls));
+}
+
+int snapshot_check_audit(const struct config *c, struct buf *errors)
+{
+    struct err err, placed;
+    if (sink_file_check(c->audit.file.text, &err) == 0)
+        return 0;
+    config_error(c, c->audit.file.at, &placed, "audit.file: %s", err.text);
+    buf_printf(errors, "%s\n", placed.text);
+    return -1;
+}
+
+void snapshot_survey(const char *path, struct buf *errors)
+{
+    struct config *c = config_survey(path);
+    if (c == NULL)
+        return;
+    struct snapshot snap = {.config = c};
+    struct build b = {.snap = &snap, .errors = errors};
+    load_trust(&b);
+    load_certs(&b);
+    for (size_t i = 0; i < c->routes.n; i++)
+        survey_route(&b, &c->routes.v[i]);
+    for (size_t i = 0; i < c->policy.n; i++)
+        check_targets(&b, &c->policy.v[i]);
+    if (c->audit.file.text != NULL)
+        snapshot_check_audit(c, errors);
+    for (size_t i = 0; i < c->trust.n; i++)
+        trust_unref(snap.trust[i]);
+    for (size_t i = 0; i < c->certificates.n; i++)
+        cert_unref(snap.certs[i]);
+    free(snap.trust);
+    free(snap.certs);
+    config_free(c);
 }
 
 bool snapshot_stale(const struct snapshot *snap)

@@ -97,6 +97,13 @@ struct snapshot {
 /* Make `config` (taken, also on failure) ready. NULL with lines of errors appended to `errors`. */
 struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors);
 
+/* Could the audit file be opened, which a start does? It is not made. -1 after a line in `errors`. */
+int snapshot_check_audit(const struct config *c, struct buf *errors);
+
+/* config_load() has refused the file: append what is wrong with the files that it names, and with its
+ * targets, as far as it can be read, so that one run shows it all. */
+void snapshot_survey(const char *path, struct buf *errors);
+
 /* The same configuration with its trust bundles (CRLs) read anew. */
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
                                   struct buf *errors);

@@ -102,6 +102,13 @@ int upstream_pick(struct upstream *u, int64_t now, uint64_t tried)
 void backend_acquire(struct backend *b)
 {
     atomic_fetch_add_explicit(&b->live, 1, memory_order_relaxed);
+    backend_tried(b);
+}
+
+void backend_tried(struct backend *b)
+{
+    if (!atomic_load_explicit(&b->tried, memory_order_relaxed))
+        atomic_store_explicit(&b->tried, true, memory_order_relaxed);
 }
 
 void backend_succeeded(struct backend *b)

@@ -25,6 +25,7 @@ struct backend {
     uint16_t port;
     _Atomic uint32_t live;       /* connections now, of all workers */
     _Atomic bool down;           /* by active checks */
+    _Atomic bool tried;          /* by a connection or a check: before, nobody knows whether it is up */
     _Atomic int64_t avoid_until; /* by failures in passing */
 };
 
@@ -63,6 +64,9 @@ int upstream_pick(struct upstream *u, int64_t now, uint64_t tried);
  * pick meanwhile see it. */
 void backend_acquire(struct backend *b);
 void backend_release(struct backend *b);
+
+/* There was an attempt to reach it. */
+void backend_tried(struct backend *b);
 
 /* It took the connection, or did not: then it is avoided for a while. */
 void backend_succeeded(struct backend *b);

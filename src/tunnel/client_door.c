@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cert/cert.h"
 #include "cert/trust.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
@@ -38,8 +37,7 @@ static int load_cert(const struct client_settings *s, struct cert **ret, struct 
 
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
-    struct cert *cert;
-    if (load_cert(s, &cert, err) != 0)
+    if (load_cert(s, &d->cert, err) != 0)
         return -1;
     struct trust *trust = load_trust(s->ca, err);
     if (trust != NULL) {
@@ -50,15 +48,13 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
             .groups = groups,
             .groups_len = ARRAY_LEN(groups),
             .trust = trust,
-            .cert = cert,
+            .cert = d->cert,
             .alpn = &alpn,
             .alpn_len = alpn != NULL ? 1 : 0,
         };
-        d->has_cert = cert != NULL;
         d->tls = tls_client_new(&params, err);
     }
     trust_unref(trust);
-    cert_unref(cert);
     return d->tls != NULL ? 0 : -1;
 }
 
@@ -67,6 +63,8 @@ static int set_up(struct client_door *d, const struct client_settings *s, struct
     if (str_host_port(s->door, strlen(s->door), d->host, &d->port, err) != 0)
         return err_prefix(err, "door '%s'", s->door);
     client_text_place(d->host, d->port, d->place);
+    d->named = s->name != NULL;
+    d->system_ca = strcmp(s->ca, "system") == 0;
     d->name = copy(s->name != NULL ? s->name : d->host);
     d->alpn = copy(s->alpn);
     if (make_tls(d, s, err) != 0)
@@ -111,6 +109,7 @@ void client_door_free(struct client_door *door)
     carrier_free(door->carrier);
     resolver_free(door->resolver);
     tls_client_free(door->tls);
+    cert_unref(door->cert);
     tls_scratch_free(&door->tls_scratch);
     pipe_scratch_free(&door->pipe_scratch);
     free(door->name);

@@ -5,6 +5,7 @@
 
 #include "base/hostport.h"
 #include "base/list.h"
+#include "cert/cert.h"
 #include "pipe/pipe.h"
 #include "session/dial.h"
 #include "tls/client.h"
@@ -28,7 +29,9 @@ struct client_door {
     char place[CLIENT_PLACE_MAX]; /* host:port, for texts */
     char *name;
     char *alpn;
-    bool has_cert;
+    struct cert *cert; /* ours, or NULL */
+    bool named;        /* the name was given, not taken from the host */
+    bool system_ca;
     int64_t timeout;
     enum client_transport transport;
     struct carrier *carrier; /* NULL: over TCP only */

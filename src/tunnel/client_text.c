@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the user of a client reads when it does not work. */
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "tunnel/client_internal.h"
@@ -48,9 +49,23 @@ static const struct {
     {80, "has an error inside, or holds as many connections as it may; its log may say more"},
 };
 
+#define ALERT_CERTIFICATE_EXPIRED 45
 #define ALERT_UNRECOGNIZED_NAME 112
 #define ALERT_CERTIFICATE_REQUIRED 116
 #define ALERT_NO_APPLICATION_PROTOCOL 120
+
+/* We hold the file, so we can tell which it is and what its dates are. False when they are good: then it is
+ * another certificate of the chain, or a clock. */
+static bool explain_expired(const struct client_door *door, struct err *ret)
+{
+    const struct cert *cert = door->cert;
+    int64_t now = time(NULL);
+    struct err why;
+    if (cert == NULL || (cert->not_before <= now && now <= cert->not_after) || !cert_warning(cert, now, &why))
+        return false;
+    err_set(ret, "the door %s does not accept our certificate: %s", door->place, why.text);
+    return true;
+}
 
 /* False when it is none of the alerts that we have more to say about. */
 static bool explain_alert(const struct client_door *door, uint8_t alert, struct err *ret)
@@ -58,15 +73,20 @@ static bool explain_alert(const struct client_door *door, uint8_t alert, struct 
     switch (alert) {
     case ALERT_CERTIFICATE_REQUIRED:
         err_set(ret, "the door %s wants a client certificate: %s", door->place,
-                door->has_cert ? "it did not take ours" : "give --cert and --key");
+                door->cert != NULL ? "it did not take ours" : "give --cert and --key");
         return true;
     case ALERT_UNRECOGNIZED_NAME:
-        err_set(ret, "the door %s knows nothing named %s: is the name right?", door->place, door->name);
+        err_set(ret, "the door %s knows nothing named %s: is the name right?%s", door->place, door->name,
+                door->named ? "" : " --name gives the one in its certificate");
         return true;
     case ALERT_NO_APPLICATION_PROTOCOL:
         err_set(ret, "the door %s has nothing named %s that speaks %s", door->place, door->name,
                 door->alpn != NULL ? door->alpn : "without ALPN");
         return true;
+    case ALERT_CERTIFICATE_EXPIRED:
+        if (explain_expired(door, ret))
+            return true;
+        break;
     default:
         break;
     }
@@ -76,6 +96,16 @@ static bool explain_alert(const struct client_door *door, uint8_t alert, struct 
             return true;
         }
     return false;
+}
+
+/* What most likely helps, by the words of cert/verify.c. */
+static const char *unproven_hint(const struct client_door *door, const char *why)
+{
+    if (door->system_ca && strstr(why, "not in trust bundle") != NULL)
+        return "; if a CA of your own issued it, name that with --ca";
+    if (!door->named && strstr(why, "is not for") != NULL)
+        return "; --name gives the name in its certificate";
+    return "";
 }
 
 int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret)
@@ -90,7 +120,8 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
 {
     const char *why = peer->failure;
     if (*why != '\0')
-        return err_set(ret, "the door %s does not prove to be %s: %s", door->place, door->name, why);
+        return err_set(ret, "the door %s does not prove to be %s: %s%s", door->place, door->name, why,
+                       unproven_hint(door, why));
     if (explain_alert(door, peer->alert, ret))
         return -1;
     if (strcmp(word, "not TLS") == 0 || strcmp(word, "HTTP without TLS") == 0) /* tables/tls_failures.def */
@@ -98,7 +129,7 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
     return err_set(ret, "no TLS with the door %s as %s: %s%s", door->place, door->name, word,
-                   door->has_cert ? "" : " (does it want a client certificate? --cert, --key)");
+                   door->cert != NULL ? "" : " (does it want a client certificate? --cert, --key)");
 }
 
 /* ---- the door's answer ---- */

@@ -18,9 +18,9 @@ def check(path, *flags):
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=[path.stem for path in BROKEN])
-def test_broken(path):
-    """Exit code 1 and exactly the expected text on standard error."""
-    done = check(path)
+def test_broken(path, tmp_path, pki):
+    """Exit code 1 and exactly the expected text on standard error; the files that it names are good."""
+    done = check(furnish(path, tmp_path, pki))
     expected = next(name for name in (path.with_suffix(".expected"), path.with_name(path.name + ".expected"))
                     if name.exists()).read_text()
     assert done.stderr.decode() == expected
@@ -29,7 +29,8 @@ def test_broken(path):
 
 def furnish(path, folder, pki):
     """A copy of the configuration in a folder that has the files it names."""
-    for cert, key in (("door.pem", "door.key"), ("app.pem", "app.key"), ("c.pem", "k.pem")):
+    for cert, key in (("door.pem", "door.key"), ("app.pem", "app.key"), ("c.pem", "k.pem"), ("c.pem", "c.key"),
+                      ("a.pem", "a.key"), ("a", "b")):
         made = pki.server(cert.removesuffix(".pem") + ".test", "proxy.example.com", "db.example.com")
         for name, source in ((cert, made.certificate), (key, made.key)):
             (folder / name).write_bytes(open(source, "rb").read())
@@ -39,7 +40,7 @@ def furnish(path, folder, pki):
     pki.ca.crl(folder / "staff.crl")
     (folder / "names.txt").write_text("one.example\ntwo.example\n")
     copy = folder / path.name
-    copy.write_text(path.read_text().replace("/etc/cardea/", ""))
+    copy.write_bytes(path.read_bytes().replace(b"/etc/cardea/", b""))
     return copy
 
 
@@ -140,6 +141,49 @@ def test_warnings(warned):
         assert line.startswith(expected)
 
 
+POLICY = """
+listeners: [{address: "127.0.0.1:4433"}]
+certificates: [{certificate: good.pem, key: good.key}]
+trust: [{name: staff, ca: ca.pem}]
+routes:
+  - {name: open, sni: app.test, alpn: open, terminate: {to: "127.0.0.1:1"}}
+  - {name: shut, sni: app.test, terminate: {to: "127.0.0.1:1"}, clients: {mode: required, trust: staff}}
+  - {name: tunnel, sni: app.test, alpn: cardea/1, tunnel: {}, clients: {mode: required, trust: staff}}
+policy:
+  - {name: no-mallory, effect: deny, who: {name: mallory}}
+  - {name: staff, who: {any: true}, routes: [open, tunnel]}
+"""
+UNASKED = """
+listeners: [{address: "127.0.0.1:4433"}]
+routes: [{name: web, pass: {to: "127.0.0.1:1"}}]
+policy: [{name: no-mallory, effect: deny, who: {name: mallory}}]
+"""
+
+
+@pytest.mark.parametrize("text, expected", [
+    (POLICY, ["7:74: warning: nobody can use route shut: no row of the policy allows anybody to",
+              "8:72: warning: nobody can use route tunnel: no row of the policy allows anybody a target there",
+              "10:5: warning: rule no-mallory does not deny anybody route open, which has no 'clients'",
+              "11:46: warning: the policy is not asked on route open, which has no 'clients': it is open to all",
+              "11:52: warning: rule staff has no targets: it opens nothing on route tunnel, a tunnel"]),
+    (POLICY.replace("routes: [open, tunnel]", "targets: '*.test:1'"),
+     ["7:74: warning: nobody can use route shut: no row of the policy allows anybody to",
+      "10:5: warning: rule no-mallory does not deny anybody route open, which has no 'clients'"]),
+    (UNASKED, ["4:10: warning: rule no-mallory counts for nothing: no route has 'clients'"]),
+], ids=["without-targets", "targets-only", "unasked"])
+def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
+    """Rows that count for nothing, and routes that no row opens."""
+    made = pki.server("app.test")
+    for name, source in (("good.pem", made.certificate), ("good.key", made.key), ("ca.pem", pki.ca.file)):
+        (tmp_path / name).write_bytes(open(source, "rb").read())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "door.yaml"
+    path.write_text(text)
+    done = check(path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr.decode().splitlines() == [f"door.yaml:{line}" for line in expected]
+
+
 def test_first_bytes_are_shown(warned):
     """A route for what is not TLS says for what."""
     line, = [line for line in check(warned).stdout.decode().splitlines() if " ssh " in line]
@@ -181,8 +225,10 @@ def test_missing_file(tmp_path):
 
 
 def test_no_file():
-    """Usage."""
-    assert run(CARDEA, "serve", "--check").returncode == 2
+    """Usage, and what is missing."""
+    for words in (["serve"], ["serve", "--check"], ["serve", "door.yaml"]):
+        done = run(CARDEA, *words)
+        assert done.returncode == 2 and b"-c" in done.stderr.splitlines()[0]
 
 
 def test_a_wrong_configuration_does_not_start(routes):
@@ -190,6 +236,46 @@ def test_a_wrong_configuration_does_not_start(routes):
     routes.write_text(ROUTES.replace("sni: www", "snj: www"))
     checked, served = check(routes), run(CARDEA, "serve", "-c", routes.name, cwd=routes.parent)
     assert served.returncode == 1 and served.stderr == checked.stderr and b"snj" in served.stderr
+
+
+def test_all_at_once(tmp_path):
+    """One run tells of values, names, files, targets and the audit file; what follows from another error is not told."""
+    path = tmp_path / "door.yaml"
+    path.write_text("""
+workers: many
+listeners: [{name: main, address: "127.0.0.1:4433"}, {name: too, address: "[::]:4433"}]
+certificates: [{name: own, certificate: none.pem, key: none.key}]
+trust: [{name: staff, ca: none-ca.pem}, {name: "no name", ca: none-too.pem}]
+routes:
+  - {name: web, listeners: mian, certificates: onw, terminate: {to: "127.0.0.1:1"}, clients: {trust: not-known}}
+  - {name: ssh, sni_file: none.txt, pass: {to: nowhere}}
+policy: [{name: all, who: {any: true}, routes: wbe, targets: "no:thing"}]
+audit: {file: no/such/folder/audit.jsonl}
+""")
+    done = check(path)
+    lines = [line.split(": ", 1) for line in done.stderr.decode().splitlines()]
+    assert done.returncode == 1
+    assert sorted(int(at.split(":")[1]) for at, _ in lines) == [2, 3, 4, 5, 5, 7, 7, 7, 8, 8, 9, 9, 10], lines
+    text = done.stderr.decode()
+    for word in ("'main'", "'onw'", "'wbe'", "none.pem", "none-ca.pem", "none.txt", "no/such/folder", "'many'", "overlaps",
+                 "clients.mode", "no name", "nowhere", "no:thing"):
+        assert word in text, text
+    assert "not-known" not in text and not (tmp_path / "no").exists()
+    served = run(CARDEA, "serve", "-c", path.name, cwd=path.parent)
+    assert served.returncode == 1 and served.stderr == done.stderr
+
+
+@pytest.mark.parametrize("file, reason", [
+    ("audit.jsonl", None), ("-", None), ("none/audit.jsonl", "No such file"), (".", "Is a directory"),
+])
+def test_audit_file(routes, file, reason):
+    """Can it be opened at the start? The check does not make it."""
+    routes.write_text(ROUTES + f"audit: {{file: {file!r}}}\n")
+    done = check(routes)
+    assert not (routes.parent / "audit.jsonl").exists()
+    assert done.returncode == (0 if reason is None else 1)
+    if reason:
+        assert done.stderr.decode().startswith("door.yaml:") and reason in done.stderr.decode()
 
 
 def test_key_that_does_not_fit(tmp_path, pki):

@@ -61,6 +61,17 @@ def test_several(listen, banner, echo):
         dial(two)
 
 
+def test_it_is_told(listen):
+    """Standard error has a line for each port, and where it leads."""
+    ports = [free_port() for _ in range(3)]
+    process = listen("-L", f"{ports[0]}:db.test:5432", "-L", f"*:{ports[1]}:[::1]:22", ports=ports[:2])
+    wait_until(lambda: process.err.read_text() == f"cardea: listening on 127.0.0.1:{ports[0]} for db.test:5432\n"
+               f"cardea: listening on *:{ports[1]} for [::1]:22\n", process.output)
+    process = listen("--sni", "app.test", "-L", str(ports[2]), ports=ports[2:])
+    wait_until(lambda: process.err.read_text() == f"cardea: listening on 127.0.0.1:{ports[2]} for app.test\n",
+               process.output)
+
+
 def test_only_this_machine_by_default(listen, banner):
     """Without an address -L listens on the loopback only."""
     port = free_port()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `cardea connect` tells its user when it does not work, and with which exit code."""
+import re
+
 import pytest
 
 import peers
@@ -56,6 +58,17 @@ def test_denied_by_no_rule(door, connect, pki):
     failed(connect(door, "127.0.0.1:22", cert=pki.bob), "denied", "no rule", "127.0.0.1:22")
 
 
+def test_denied_by_address(start_door, pki, connect):
+    """What was asked for and the address that it has stand together, once."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "not-here", "effect": "deny", "who": {"any": True}, "targets": ["127.0.0.0/8:*", "[::1]:*"]},
+                   {"name": "all", "who": {"any": True}, "targets": ["localhost:*"]}]})
+    said = connect(door, "localhost:22").stderr.decode()
+    assert re.fullmatch(r"cardea: denied: rule not-here does not let alice reach localhost:22 \(\S+:22\)\n", said), said
+
+
 def test_no_such_host(door, connect):
     failed(connect(door, "nosuch.invalid:22"), "no such host", "nosuch.invalid")
 
@@ -84,6 +97,21 @@ def test_door_is_not_trusted(door, connect, pki):
     failed(connect(door, "127.0.0.1:22", ca=pki.stranger.file), "certificate")
 
 
+def test_a_private_ca_without_ca(door, connect):
+    """The system's CAs do not know the door's: --ca is the way."""
+    failed(connect(door, "127.0.0.1:22", ca=None), "certificate", "--ca")
+
+
+def test_an_address_as_door(start_door, pki, banner, connect):
+    """The certificate has a name and no address: --name is the way. So it is where the door wants a name."""
+    own = pki.ca.issue("door.test", dns=["door.test"], label="messages-no-address")
+    start = {"certificates": [own.row()], "trust": [pki.trust()],
+             "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.1:*"]}]}
+    tunnel = {"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}
+    for more in ({}, {"sni": "door.test"}):
+        failed(connect(start_door({**start, "routes": [{**tunnel, **more}]}), "127.0.0.1:22", name=None), "--name")
+
+
 def test_door_has_another_name(door, connect, pki):
     """The CA is right, the name is not: a door without SNI for it does not answer, one with another name is refused."""
     failed(connect(door, "127.0.0.1:22", name="elsewhere.test"))
@@ -102,7 +130,7 @@ def test_our_certificate_is_not_accepted(door, connect, pki, who):
 
 def test_expired(door, connect, pki):
     old = pki.staff.client("old", label="messages-old", start=-7200, end=-3600)
-    failed(connect(door, "127.0.0.1:22", cert=old), "expired")
+    failed(connect(door, "127.0.0.1:22", cert=old), "expired on", old.certificate)
 
 
 @pytest.mark.parametrize("words", [

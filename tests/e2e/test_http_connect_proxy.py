@@ -56,6 +56,12 @@ def test_https_target(door, pki, nginx):
     assert done.stdout.startswith(b"tls HTTP/2.0 localhost"), done.stderr.decode()
 
 
+def test_curl_without_proxytunnel(door, pki, web):
+    """curl asks a proxy for http:// URLs with GET: 405, and how to make it use CONNECT."""
+    done = through(door, pki, f"http://localhost:{web.port}/page", "--no-proxytunnel")
+    assert b"only CONNECT" in done.stdout and b"--proxytunnel" in done.stdout, done.stderr.decode()
+
+
 def test_denied_names_the_rule(door, pki, web):
     """403; the rule stands in the body and in the audit line."""
     door.mark()

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 
 import pytest
 
@@ -210,6 +211,9 @@ def test_unrouted_connections_are_counted(door):
         sock.sendall(b"neither TLS nor anything else\r\n\r\n")
         tls.ended(sock)
     wait_until(lambda: total() == before + 1, "it to be counted")
+    unrouted = door.status()["unrouted"]
+    assert unrouted["connections_total"] == sum(unrouted["closed"].values()) == total()
+    assert forms.metric(scrape(door), "cardea_connections_total", route="-") == total()
 
 
 def test_uptime_is_short(door):
@@ -248,6 +252,75 @@ def test_reload_is_told_on_both_sides(start_door, pki, banner):
     door.configure("nonsense: 1\n")
     assert door.cli("reload").returncode == 1
     assert "door.yaml:1:1:" in door.process.output() and "was not reloaded" in door.process.output()
+
+
+def test_what_is_taken_at_the_start_only(start_door, echo):
+    """A reload that changes the workers or the admin API says that they stay, to who asks and on standard error."""
+    config = {"routes": [{"name": "a", "pass": {"to": echo.to}}]}
+    door = start_door(config)
+    assert b"anew" not in door.cli("reload").stderr
+    for more, what in (({"workers": 3}, "workers"), ({"workers": 3, "admin": {}}, "workers, admin.socket and admin.metrics")):
+        door.configure({**config, **more})
+        done = door.cli("reload")
+        expected = f"cardea: {what} stay what they were until the door is started anew\n"
+        assert done.returncode == 0 and done.stderr.decode() == expected
+        assert expected in door.process.output()
+
+
+def test_the_start_is_told(start_door, pki, echo):
+    """A line for each listener: how many routes it has, in what it is open, and where the door is asked."""
+    ports = [free_port(), free_port()]
+    door = start_door({
+        "listeners": [{"name": "one", "address": f"127.0.0.1:{ports[0]}"},
+                      {"name": "two", "address": f"127.0.0.1:{ports[1]}", "quic": False}],
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "a", "listeners": "one", "pass": {"to": echo.to}},
+                   {"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.1:1"]}]})
+    assert door.process.err.read_text() == (
+        f"cardea: serving 2 routes on 127.0.0.1:{ports[0]} (TCP, UDP)\n"
+        f"cardea: serving 1 route on 127.0.0.1:{ports[1]} (TCP); status at {door.socket}\n")
+
+
+def test_reload_on_a_terminal(door):
+    """People are told that it worked; scripts need not be."""
+    main, other = os.openpty()
+    subprocess.run([CARDEA, "reload", "--socket", door.socket], stdout=other, check=True, timeout=10 * SLOW)
+    os.close(other)
+    assert os.read(main, 100) == b"cardea: configuration reloaded\r\n"
+    os.close(main)
+    assert door.cli("reload").stdout == b""
+
+
+def test_socket_from_the_environment(door, tmp_path):
+    """CARDEA_SOCKET stands for --socket, which beats it."""
+    env = {**os.environ, "CARDEA_SOCKET": str(door.socket)}
+    assert run(CARDEA, "status", env=env).returncode == 0
+    done = run(CARDEA, "status", "--socket", tmp_path / "nosuch.sock", env=env)
+    assert done.returncode == 1 and b"nosuch.sock" in done.stderr
+
+
+def test_no_sessions(door):
+    """--sessions says so; without it nothing is said of sessions."""
+    lines = door.cli("status", "--sessions").stdout.decode().splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("CONNECTION"))
+    assert lines[at + 1].startswith("none")
+    assert b"CONNECTION" not in door.cli("status").stdout
+
+
+def test_untried_backends(start_door, echo):
+    """Nobody knows yet whether a backend is up to which nobody has connected."""
+    door = start_door({"routes": [{"name": "a", "pass": {"to": echo.to}}]})
+
+    def state():
+        line, = [line for line in door.cli("status").stdout.decode().splitlines() if line.startswith(f"{echo.to} ")]
+        return line.split()[1]
+    assert state() == "untried"
+    with door.dial() as sock:
+        hello = tls.client_hello("pass.test")
+        sock.sendall(hello)
+        tls.read_exactly(sock, len(hello))
+        assert state() == "up"
 
 
 def test_the_drain_is_told(start_door, banner, pki):

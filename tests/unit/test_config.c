@@ -272,7 +272,7 @@ static void test_positions(void **state)
     config_error(c, c->routes.v[1].head.at, &err, "x");
     assert_string_equal(err.text, FILES "good/everything.yaml:30:5: x");
     config_error(c, c->policy.v[0].targets.v[0].at, &err, "x");
-    assert_string_equal(err.text, FILES "good/everything.yaml:63:15: x");
+    assert_string_equal(err.text, FILES "good/everything.yaml:64:15: x");
     config_error(c, (struct config_pos){0, 0}, &err, "x");
     assert_string_equal(err.text, FILES "good/everything.yaml: x");
     config_free(c);

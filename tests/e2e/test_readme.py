@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What README.md shows works as it stands there: the certificates, the configuration, a way through the door."""
+import re
+import subprocess
+
+import pytest
+
+from fixtures import clean_env
+from run import CARDEA, ROOT, SLOW, run
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with what the openssl commands make, and the configuration."""
+    folder = tmp_path_factory.mktemp("readme")
+    commands = re.findall(r"^    (openssl (?:.*\\\n)*.*)$", README, re.MULTILINE)
+    assert len(commands) == 6
+    for command in commands:
+        subprocess.run(["bash", "-c", command], cwd=folder, check=True, capture_output=True, timeout=20 * SLOW)
+    yaml, = (text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "listeners:" in text)
+    (folder / "door.yaml").write_text(yaml)
+    return folder
+
+
+def test_configuration(folder):
+    """It checks, with nothing to warn of."""
+    done = run(CARDEA, "serve", "-c", "door.yaml", "--check", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_certificates(folder, start_door, banner, tmp_path):
+    """Both CAs are good for what they are made for: alice comes through the door."""
+    door = start_door({
+        "certificates": [{"certificate": str(folder / "door.pem"), "key": str(folder / "door.key")}],
+        "trust": [{"name": "staff", "ca": str(folder / "staff-ca.pem")}],
+        "routes": [{"name": "tunnel", "sni": "door.example.com", "tunnel": {},
+                    "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": [f"127.0.0.1:{banner.port}"]}]})
+    done = run(CARDEA, "connect", "--door", door.address, "--name", "door.example.com", "--ca", folder / "door-ca.pem",
+               "--cert", folder / "alice.pem", "--key", folder / "alice.key", f"127.0.0.1:{banner.port}", input=b"x\n",
+               env=clean_env(tmp_path))
+    assert done.stdout == b"behind the door\nx\n", done.stderr.decode()
