@@ -195,13 +195,7 @@ static void begin_next(struct task *t)
     if (next == NULL || d->installing)
         return;
     d->next = next->next;
-    if (!d->draining) {
-        begin_reload(next);
-        return;
-    }
-    snapshot_unref(next->snap);
-    done_with(next, false, STOPPING);
-    loop_defer(d->loop, &d->next_reload);
+    begin_reload(next);
 }
 
 static void finish(struct reload *r, bool ok, const char *errors)
@@ -209,7 +203,20 @@ static void finish(struct reload *r, bool ok, const char *errors)
     struct door *d = r->door;
     done_with(r, ok, errors);
     d->installing = false;
-    loop_defer(d->loop, &d->next_reload);
+    if (d->next != NULL)
+        loop_defer(d->loop, &d->next_reload);
+}
+
+/* Whoever waits in the queue hears so now, while there is somebody to tell. The one that is being put in
+ * place goes on: the workers answer it even while they stop. */
+static void refuse_waiting(struct door *d)
+{
+    struct reload *r;
+    while ((r = d->next) != NULL) {
+        d->next = r->next;
+        snapshot_unref(r->snap);
+        done_with(r, false, STOPPING);
+    }
 }
 
 static void installed(void *arg)
@@ -453,6 +460,7 @@ void door_drain(struct door *d, void (*done)(void *arg), void *arg)
     d->draining = true;
     d->drained = done;
     d->drained_arg = arg;
+    refuse_waiting(d);
     crew_when_stopped(&d->crew, all_stopped, d);
     crew_broadcast(&d->crew, d->loop, drain_in, NULL, d);
 }
@@ -462,6 +470,8 @@ void door_free(struct door *d)
     if (d == NULL)
         return;
     CHECK_MAGIC(d, DOOR_MAGIC);
+    CHECK(d->next == NULL && !d->installing);
+    list_remove(&d->next_reload.node);
     wheel_cancel(&d->tick);
     health_free(d->health);
     crew_free(&d->crew);
