@@ -314,13 +314,25 @@ static void refresh_crls(struct door *d)
     buf_free(&errors);
 }
 
+static void pass_by(struct worker *w, void *arg)
+{
+    (void)w;
+    (void)arg;
+}
+
+static void forget_keys(void *arg)
+{
+    ticket_keys_free(arg);
+}
+
+/* A worker that handles a message is not within TLS: once all have, nobody is left who reads the old keys. */
 static void rotate_tickets(struct door *d, int64_t now)
 {
     for (struct list *n = d->shared.ticket_rings.next; n != &d->shared.ticket_rings; n = n->next) {
         struct ticket_ring *ring = CONTAINER_OF(n, struct ticket_ring, node);
         if (now < ring->rotate_at)
             continue;
-        tickets_rotate(ring->tickets);
+        crew_broadcast(&d->crew, d->loop, pass_by, forget_keys, tickets_rotate(ring->tickets));
         ring->rotate_at = now + tickets_lifetime(ring->tickets) / 2;
     }
 }
