@@ -204,6 +204,7 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
     r->upstream.v = calloc(cb->to.n, sizeof(struct backend *));
     CHECK(r->upstream.v != NULL);
     r->upstream.n = cb->to.n;
+    r->upstream.turn = &r->stats->turn;
     for (size_t i = 0; i < cb->to.n; i++) {
         const struct config_address *a = &cb->to.v[i];
         r->upstream.v[i] = backend_get(&b->shared->backends, a->text.text, a->host, a->port);

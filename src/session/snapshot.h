@@ -28,6 +28,7 @@ struct route_stats {
     struct counters **block; /* one per worker */
     size_t blocks;
     _Atomic uint32_t live; /* connections now, of all workers */
+    _Atomic uint32_t turn; /* whose it is among backends that are equally good */
 };
 
 /* A front and the ALPN protocol that asks for it. */
