@@ -80,6 +80,10 @@ struct worker_listener {
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
                     size_t count);
 
+/* Serve under `snap` (a reference is taken) from now on, whose configuration is the one in force. In the
+ * worker's thread. */
+void worker_refresh(struct worker *w, struct snapshot *snap);
+
 /* Take no more connections and drop those that have not said yet what they want; when `deadline` passes
  * (monotonic) close those that are left; once there are none, stop the loop. Told again, only the deadline
  * changes. In the worker's thread. */
