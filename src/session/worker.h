@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread that serves: its loop, its listeners, its sessions, and the scratch space they use by turns.
- * Workers share nothing that needs a lock; control talks to them by messages. */
+/* A thread that serves: its loop, its listeners, its sessions, and the scratch space they use by turns. A
+ * connection touches nothing of another worker's; the little that workers share, atomics and three short
+ * locks, is listed in ARCHITECTURE.md under Threads. Control talks to them by messages. */
 #ifndef CARDEA_SESSION_WORKER_H
 #define CARDEA_SESSION_WORKER_H
 
