@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "session/snapshot.h"
+#include "session/survey.h"
 
 /* The routes as they are being printed. */
 struct listing {
@@ -153,11 +154,11 @@ int check_config(const char *path, const struct front_binding *fronts, size_t fr
     struct snapshot_shared shared;
     snapshot_shared_init(&shared, 1, fronts, fronts_len);
     struct config *config = config_load(path, &errors);
-    bool good = config != NULL && snapshot_check_audit(config, &errors) == 0;
+    bool good = config != NULL && survey_audit(config, &errors) == 0;
     struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);
     int status = 1;
     if (config == NULL)
-        snapshot_survey(path, &errors);
+        survey_file(path, &errors);
     if (snap != NULL && good) {
         tell_warnings(&warnings, snap, true);
         if (!json)

@@ -19,6 +19,7 @@
 #include "http/connect.h"
 #include "session/door.h"
 #include "session/snapshot.h"
+#include "session/survey.h"
 #include "tunnel/wire.h"
 
 static const struct front_binding fronts[] = {{WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}};
@@ -121,7 +122,7 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     struct config *config = config_load(path, errors);
     if (config == NULL) {
-        snapshot_survey(path, errors);
+        survey_file(path, errors);
         return -1;
     }
     s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);

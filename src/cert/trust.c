@@ -152,22 +152,22 @@ static char **copy_paths(const char *const *paths, size_t count)
     return copy;
 }
 
-static struct trust *trust_new(const struct trust_files *files)
+/* Without anchors but those in `store` (taken, also on failure). */
+static struct trust *trust_new(const char *name, const char *const *crl, size_t crl_len, X509_STORE *store)
 {
     struct trust *trust = calloc(1, sizeof(*trust));
-    if (trust == NULL)
+    if (trust == NULL) {
+        X509_STORE_free(store);
         return NULL;
+    }
     trust->magic = TRUST_MAGIC;
     trust->refs = 1;
-    trust->name = strdup(files->name);
-    trust->ca = copy_paths(files->ca, files->ca_len);
-    trust->ca_len = files->ca_len;
-    trust->crl = copy_paths(files->crl, files->crl_len);
-    trust->crl_len = files->crl_len;
-    trust->stamps = calloc(files->crl_len + 1, sizeof(*trust->stamps));
-    trust->store = X509_STORE_new();
-    if (trust->name == NULL || trust->ca == NULL || trust->crl == NULL || trust->stamps == NULL ||
-        trust->store == NULL) {
+    trust->name = strdup(name);
+    trust->crl = copy_paths(crl, crl_len);
+    trust->crl_len = crl_len;
+    trust->stamps = calloc(crl_len + 1, sizeof(*trust->stamps));
+    trust->store = store;
+    if (trust->name == NULL || trust->crl == NULL || trust->stamps == NULL || trust->store == NULL) {
         trust_unref(trust);
         return NULL;
     }
@@ -188,41 +188,53 @@ static void prove_crls(struct trust *trust)
     }
 }
 
+static int read_crl_files(struct trust *trust, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < trust->crl_len && rc == 0; i++)
+        rc = read_crl_file(trust, trust->crl[i], &trust->stamps[i], err);
+    if (rc == 0)
+        prove_crls(trust);
+    return rc;
+}
+
+/* The bundle when reading went well, else NULL and nothing left of it. */
+static struct trust *read_or_drop(struct trust *trust, int rc, struct err *err)
+{
+    ERR_clear_error();
+    if (rc == 0)
+        return trust;
+    err_prefix(err, "trust bundle %s", trust->name);
+    trust_unref(trust);
+    return NULL;
+}
+
 struct trust *trust_load(const struct trust_files *files, struct err *err)
 {
     CHECK(files->name != NULL);
-    struct trust *trust = trust_new(files);
+    struct trust *trust = trust_new(files->name, files->crl, files->crl_len, X509_STORE_new());
     if (trust == NULL) {
         err_set(err, "out of memory");
         return NULL;
     }
+    /* Every certificate in the bundle is an anchor, found before what the peer sends. */
+    X509_STORE_set_flags(trust->store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
     int rc = files->ca_len > 0 ? 0 : err_set(err, "no CA files");
     for (size_t i = 0; i < files->ca_len && rc == 0; i++)
         rc = read_ca_file(trust, files->ca[i], err);
-    for (size_t i = 0; i < files->crl_len && rc == 0; i++)
-        rc = read_crl_file(trust, files->crl[i], &trust->stamps[i], err);
-    if (rc == 0)
-        prove_crls(trust);
-    ERR_clear_error();
-    if (rc < 0) {
-        err_prefix(err, "trust bundle %s", files->name);
-        trust_unref(trust);
-        return NULL;
-    }
-    /* Every certificate in the bundle is an anchor, found before what the peer sends. */
-    X509_STORE_set_flags(trust->store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
-    return trust;
+    return read_or_drop(trust, rc == 0 ? read_crl_files(trust, err) : rc, err);
 }
 
-struct trust *trust_reload(const struct trust *trust, struct err *err)
+struct trust *trust_reload(const struct trust *old, struct err *err)
 {
-    CHECK_MAGIC(trust, TRUST_MAGIC);
-    struct trust_files files = {.name = trust->name,
-                                .ca = (const char *const *)trust->ca,
-                                .ca_len = trust->ca_len,
-                                .crl = (const char *const *)trust->crl,
-                                .crl_len = trust->crl_len};
-    return trust_load(&files, err);
+    CHECK_MAGIC(old, TRUST_MAGIC);
+    CHECK(X509_STORE_up_ref(old->store));
+    struct trust *trust = trust_new(old->name, (const char *const *)old->crl, old->crl_len, old->store);
+    if (trust == NULL) {
+        err_set(err, "out of memory");
+        return NULL;
+    }
+    return read_or_drop(trust, read_crl_files(trust, err), err);
 }
 
 struct trust *trust_ref(struct trust *trust)
@@ -250,7 +262,6 @@ void trust_unref(struct trust *trust)
     for (size_t i = 0; i < trust->crls_len; i++)
         crl_free(trust->crls[i]);
     free(trust->crls);
-    free_paths(trust->ca, trust->ca_len);
     free_paths(trust->crl, trust->crl_len);
     free(trust->stamps);
     free(trust->name);

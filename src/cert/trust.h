@@ -42,9 +42,10 @@ const char *trust_name(const struct trust *trust);
 /* Has a CRL file changed (device, inode, size, time) or gone since it was read? Cheap (one stat a file). */
 bool trust_stale(const struct trust *trust);
 
-/* The same files read again as a new bundle; NULL with `err` when they are not good, and then the old one
- * should go on serving (its CRLs expire by themselves). */
-struct trust *trust_reload(const struct trust *trust, struct err *err);
+/* A new bundle of the same anchors with the CRL files read again; the CA files are not looked at. NULL with
+ * `err` when a CRL file is not good, and then the old one should go on serving (its CRLs expire by
+ * themselves). */
+struct trust *trust_reload(const struct trust *old, struct err *err);
 
 /* The subject names of the anchors in DER, to be sent to clients as certificate_authorities. The caller owns
  * the stack (SSL_CTX_set0_client_CAs takes it over); NULL when memory is out. */

@@ -23,13 +23,12 @@ struct trust {
     uint32_t magic;
     uint32_t refs; /* atomic */
     char *name;
-    /* Never written to once trust_load() is done. Verifying threads share it: AWS-LC takes its (write) lock
-     * while it looks for an issuer, not while it checks signatures. */
+    /* Never written to once trust_load() is done; shared with what trust_reload() made of it. Verifying
+     * threads share it: AWS-LC takes its (write) lock while it looks for an issuer, not while it checks
+     * signatures. */
     X509_STORE *store;
     struct crl **crls; /* of all CRL files */
     size_t crls_len;
-    char **ca;
-    size_t ca_len;
     char **crl;
     size_t crl_len;
     struct trust_stamp *stamps; /* one a CRL file */

@@ -22,6 +22,7 @@
 #include "session/crew.h"
 #include "session/health.h"
 #include "session/session.h"
+#include "session/survey.h"
 #include "session/worker.h"
 
 #define DOOR_MAGIC 0xd0040001u
@@ -48,17 +49,18 @@ struct door {
     struct reload *next; /* asked for while another was being put in place */
     struct task next_reload;
     uint64_t lost_reported; /* audit lines */
-    int64_t crl_retry_at;   /* a CRL file that cannot be read is not tried again before */
+    size_t unread_crls;     /* trust bundles whose changed CRL files could not be read */
+    int64_t crl_retry_at;   /* ... and are not tried again before, unless another changes */
     void (*drained)(void *arg);
     void *drained_arg;
 };
 
-/* A configuration on its way into the workers. */
+/* A configuration on its way into the workers: read from the file, or the one in force with other CRLs. */
 struct reload {
     struct door *door;
     struct reload *next;
-    struct snapshot *snap;
-    struct worker_listener *listeners; /* of the first worker, then of the second, ... */
+    struct snapshot *snap;             /* NULL while it waits for its turn */
+    struct worker_listener *listeners; /* of the first worker, then of the second, ...; NULL when they stay */
     door_reloaded *done;
     void *arg;
 };
@@ -170,6 +172,12 @@ static struct worker_listener *bind_listeners(struct crew *crew, const struct sn
 
 /* ---- putting a configuration in force ---- */
 
+static void refresh_in(struct worker *w, void *arg)
+{
+    struct reload *r = arg;
+    worker_refresh(w, r->snap);
+}
+
 static void install_in(struct worker *w, void *arg)
 {
     struct reload *r = arg;
@@ -195,13 +203,7 @@ static void begin_next(struct task *t)
     if (next == NULL || d->installing)
         return;
     d->next = next->next;
-    if (!d->draining) {
-        begin_reload(next);
-        return;
-    }
-    snapshot_unref(next->snap);
-    done_with(next, false, STOPPING);
-    loop_defer(d->loop, &d->next_reload);
+    begin_reload(next);
 }
 
 static void finish(struct reload *r, bool ok, const char *errors)
@@ -209,18 +211,38 @@ static void finish(struct reload *r, bool ok, const char *errors)
     struct door *d = r->door;
     done_with(r, ok, errors);
     d->installing = false;
-    loop_defer(d->loop, &d->next_reload);
+    if (d->next != NULL)
+        loop_defer(d->loop, &d->next_reload);
+}
+
+/* Whoever waits in the queue hears so now, while there is somebody to tell. The one that is being put in
+ * place goes on: the workers answer it even while they stop. */
+static void refuse_waiting(struct door *d)
+{
+    struct reload *r;
+    while ((r = d->next) != NULL) {
+        d->next = r->next;
+        done_with(r, false, STOPPING);
+    }
+}
+
+static void in_force(void *arg)
+{
+    struct reload *r = arg;
+    struct door *d = r->door;
+    snapshot_unref(d->snap);
+    d->snap = r->snap;
+    finish(r, true, "");
 }
 
 static void installed(void *arg)
 {
     struct reload *r = arg;
     struct door *d = r->door;
-    snapshot_unref(d->snap);
-    d->snap = r->snap;
+    health_install(d->health, r->snap);
+    d->unread_crls = 0;
+    in_force(r);
     backend_registry_sweep(&d->shared.backends);
-    health_install(d->health, d->snap);
-    finish(r, true, "");
 }
 
 /* The audit file may have been rotated away, or named anew. */
@@ -241,13 +263,11 @@ static void begin_reload(struct reload *r)
     struct door *d = r->door;
     struct buf errors = {0};
     d->installing = true;
-    if (r->snap == NULL) {
-        const char *path = d->snap->config->file;
-        struct config *c = config_load(path, &errors);
-        if (c == NULL)
-            snapshot_survey(path, &errors);
-        r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
-    }
+    const char *path = d->snap->config->file;
+    struct config *c = config_load(path, &errors);
+    if (c == NULL)
+        survey_file(path, &errors);
+    r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     if (r->snap != NULL)
         r->listeners = bind_listeners(&d->crew, r->snap, d->snap, &errors);
     if (r->snap != NULL && r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0) {
@@ -263,60 +283,87 @@ static void begin_reload(struct reload *r)
     buf_free(&errors);
 }
 
-static void queue_reload(struct door *d, struct snapshot *snap, door_reloaded *done, void *arg)
+static struct reload *new_reload(struct door *d, door_reloaded *done, void *arg)
 {
     struct reload *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
-    *r = (struct reload){.door = d, .snap = snap, .done = done, .arg = arg};
-    if (!d->installing) {
-        begin_reload(r);
-        return;
-    }
-    struct reload **end = &d->next;
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = r;
+    *r = (struct reload){.door = d, .done = done, .arg = arg};
+    return r;
 }
 
 void door_reload(struct door *d, door_reloaded *done, void *arg)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
-    if (d->draining)
+    if (d->draining) {
         done(arg, false, STOPPING);
-    else
-        queue_reload(d, NULL, done, arg);
+        return;
+    }
+    struct reload *r = new_reload(d, done, arg), **end = &d->next;
+    if (!d->installing && d->next == NULL) {
+        begin_reload(r);
+        return;
+    }
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = r;
 }
 
 /* ---- what happens by itself ---- */
 
-static void crl_reloaded(void *arg, bool ok, const char *errors)
+static void crls_in_force(void *arg, bool ok, const char *errors)
 {
-    struct door *d = arg;
-    notify(d, ok ? "certificate revocation lists reloaded" : errors);
+    (void)ok;
+    (void)errors;
+    notify(arg, "certificate revocation lists reloaded");
 }
 
+/* Listeners and the audit file are none of its business: they stay as they are. */
 static void refresh_crls(struct door *d)
 {
     int64_t now = loop_now(d->loop);
-    if (d->installing || d->draining || now < d->crl_retry_at || !snapshot_stale(d->snap))
+    if (d->installing || d->draining)
+        return;
+    size_t stale = snapshot_stale(d->snap);
+    if (stale == d->unread_crls && now < d->crl_retry_at)
+        return;
+    d->unread_crls = 0;
+    if (stale == 0)
         return;
     struct buf errors = {0};
-    struct snapshot *fresh = snapshot_refresh(d->snap, &d->shared, &errors);
-    if (fresh != NULL)
-        queue_reload(d, fresh, crl_reloaded, d);
-    else
+    struct snapshot *fresh = snapshot_refresh(d->snap, &d->shared, &errors, &d->unread_crls);
+    d->crl_retry_at = now + CRL_RETRY_NS;
+    if (errors.len > 0)
         notify(d, buf_text(&errors));
-    d->crl_retry_at = fresh != NULL ? 0 : now + CRL_RETRY_NS;
     buf_free(&errors);
+    if (fresh == NULL) {
+        d->unread_crls = stale;
+        return;
+    }
+    struct reload *r = new_reload(d, crls_in_force, d);
+    r->snap = fresh;
+    d->installing = true;
+    crew_broadcast(&d->crew, d->loop, refresh_in, in_force, r);
 }
 
+static void pass_by(struct worker *w, void *arg)
+{
+    (void)w;
+    (void)arg;
+}
+
+static void forget_keys(void *arg)
+{
+    ticket_keys_free(arg);
+}
+
+/* A worker that handles a message is not within TLS: once all have, nobody is left who reads the old keys. */
 static void rotate_tickets(struct door *d, int64_t now)
 {
     for (struct list *n = d->shared.ticket_rings.next; n != &d->shared.ticket_rings; n = n->next) {
         struct ticket_ring *ring = CONTAINER_OF(n, struct ticket_ring, node);
         if (now < ring->rotate_at)
             continue;
-        tickets_rotate(ring->tickets);
+        crew_broadcast(&d->crew, d->loop, pass_by, forget_keys, tickets_rotate(ring->tickets));
         ring->rotate_at = now + tickets_lifetime(ring->tickets) / 2;
     }
 }
@@ -456,6 +503,7 @@ void door_drain(struct door *d, void (*done)(void *arg), void *arg)
     d->draining = true;
     d->drained = done;
     d->drained_arg = arg;
+    refuse_waiting(d);
     crew_when_stopped(&d->crew, all_stopped, d);
     crew_broadcast(&d->crew, d->loop, drain_in, NULL, d);
 }
@@ -465,6 +513,8 @@ void door_free(struct door *d)
     if (d == NULL)
         return;
     CHECK_MAGIC(d, DOOR_MAGIC);
+    CHECK(d->next == NULL && !d->installing);
+    list_remove(&d->next_reload.node);
     wheel_cancel(&d->tick);
     health_free(d->health);
     crew_free(&d->crew);

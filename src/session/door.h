@@ -40,10 +40,12 @@ typedef void door_reloaded(void *arg, bool ok, const char *errors);
 void door_reload(struct door *door, door_reloaded *done, void *arg);
 
 /* Stop accepting, let connections end for as long as the configuration allows, then close the rest; `done` is
- * called when all workers have stopped. A second call closes what is left at once. */
+ * called when all workers have stopped. Reloads that wait for their turn are refused at once; the answer of
+ * one that is under way may come after `done`, with what the loop then still has to deliver. A second call
+ * closes what is left at once. */
 void door_drain(struct door *door, void (*done)(void *arg), void *arg);
 
-/* Free everything; after `done` of door_drain(), or before door_start(). */
+/* Free everything; after `done` of door_drain() and a last loop_deliver(), or before door_start(). */
 void door_free(struct door *door);
 
 /* ---- for the admin API; control thread ---- */

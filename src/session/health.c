@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A probe is one backend's timer and dial: the timer is the timeout while it dials and the interval while it
- * rests. It takes a connection and closes it, no more. The workers only ever read `down`, so no order is
- * needed between them and us. Backends outlive a reload and so does what is known of them, but not the run of
- * outcomes against it. */
+ * rests. It takes a connection and closes it, no more. What only tells of ourselves (no descriptor is left,
+ * no name server answers) is no outcome: it neither counts nor ends a run. The workers only ever read `down`,
+ * so no order is needed between them and us. Backends outlive a reload and so does what is known of them, but
+ * not the run of outcomes against it. */
 #include "session/health.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct probe {
     struct timer timer;
     struct dial dial;
     bool dialling;
+    bool found; /* this check knows an address to dial */
 };
 
 struct health {
@@ -42,30 +44,53 @@ struct health *health_new(struct loop *loop, struct resolver *resolver)
     return h;
 }
 
-/* One outcome; enough of them in a row turn the state over. */
+/* Enough outcomes in a row turn the state over. */
 static void outcome(struct probe *p, bool good)
 {
     bool down = atomic_load(&p->backend->down);
     backend_tried(p->backend);
-    p->dialling = false;
-    dial_cancel(&p->dial);
     p->run = good == down ? p->run + 1 : 0;
     if (p->run >= (down ? p->how.rise : p->how.fall)) {
         atomic_store(&p->backend->down, !down);
         p->run = 0;
     }
+}
+
+/* This check is over; rest until the next. */
+static void rest(struct probe *p)
+{
+    p->dialling = false;
+    dial_cancel(&p->dial);
     while (p->due <= loop_now(p->health->loop))
         p->due += p->how.interval;
     loop_set_timer(p->health->loop, &p->timer, p->due);
 }
 
+static bool found_address(void *owner, const struct net_addr *addr)
+{
+    struct probe *p = owner;
+    (void)addr;
+    p->found = true;
+    return true;
+}
+
+/* Does that failure tell of the backend? Without an address it does only when a name server says that there
+ * is none. */
+static bool blames_backend(const struct probe *p, enum dial_status status)
+{
+    return status != DIAL_NO_DESCRIPTOR && (p->found || status == DIAL_NO_SUCH_HOST);
+}
+
 static void step(struct probe *p)
 {
     enum dial_status status = dial_step(&p->dial);
+    if (status == DIAL_WAIT)
+        return;
     if (status == DIAL_OK)
         link_close(dial_take(&p->dial), false);
-    if (status != DIAL_WAIT)
+    if (status == DIAL_OK || blames_backend(p, status))
         outcome(p, status == DIAL_OK);
+    rest(p);
 }
 
 static void on_wake(void *owner)
@@ -76,6 +101,7 @@ static void on_wake(void *owner)
 static void begin(struct probe *p)
 {
     p->dialling = true;
+    p->found = p->backend->host == NULL;
     loop_set_timer(p->health->loop, &p->timer, loop_now(p->health->loop) + p->how.timeout);
     if (p->backend->host == NULL)
         dial_start_unix(&p->dial, backend_unix_path(p->backend));
@@ -87,10 +113,13 @@ static void begin(struct probe *p)
 static void on_timer(struct timer *t)
 {
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
-    if (p->dialling)
-        outcome(p, false);
-    else
+    if (!p->dialling) {
         begin(p);
+        return;
+    }
+    if (blames_backend(p, DIAL_UNREACHABLE))
+        outcome(p, false);
+    rest(p);
 }
 
 static void probe_free(struct probe *p)
@@ -118,7 +147,8 @@ static struct probe *probe_new(struct health *h, struct backend *b, const struct
     p->backend = b;
     atomic_fetch_add(&b->refs, 1);
     p->how = *how;
-    p->dial = (struct dial){.loop = h->loop, .resolver = h->resolver, .wake = on_wake, .owner = p};
+    p->dial = (struct dial){
+        .loop = h->loop, .resolver = h->resolver, .wake = on_wake, .allow = found_address, .owner = p};
     timer_init(&p->timer, on_timer);
     list_init(&p->node);
     return p;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Active health checks: a backend that does not take a connection `fall` times in a row is down, one that
- * does `rise` times is up again. Runs on the control thread's loop. */
+ * does `rise` times is up again. A check that fails for a reason of ours (no descriptor left, no answer from
+ * a name server) changes nothing. Runs on the control thread's loop. */
 #ifndef CARDEA_SESSION_HEALTH_H
 #define CARDEA_SESSION_HEALTH_H
 

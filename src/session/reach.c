@@ -92,7 +92,7 @@ static void prepare(struct session *s)
 static bool next_backend(struct session *s)
 {
     struct setup *p = s->setup;
-    struct upstream *u = (struct upstream *)(uintptr_t)&s->route->upstream;
+    const struct upstream *u = &s->route->upstream;
     p->backend = upstream_pick(u, loop_now(s->worker->loop), p->tried);
     if (p->backend < 0)
         return false;

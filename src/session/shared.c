@@ -34,7 +34,6 @@ static void stats_free(struct route_stats *stats)
 
 void snapshot_shared_free(struct snapshot_shared *shared)
 {
-    free(shared->quic_secrets);
     struct list *node;
     while ((node = list_pop(&shared->stats)) != NULL)
         stats_free(CONTAINER_OF(node, struct route_stats, node));

@@ -1,24 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a parsed configuration to what serves: files are read, contexts made, tables built. All errors are
- * gathered, each with its place in the file. */
+ * gathered, each with its place in the file.
+ *
+ * A snapshot is put together from counted parts: the plan (session/plan.h), the door's certificates, and the
+ * trust bundles. TLS contexts depend on all of them and are made for each snapshot. So a snapshot may differ
+ * from the one before in one part only and share the others, files and all. */
 #include "session/snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#include "audit/sink.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/file.h"
-#include "hello/first_bytes.h"
+#include "session/plan.h"
 #include "session/shared.h"
 #include "tls/server.h"
 
 #define SNAPSHOT_MAGIC 0x54a95807u
 #define STANDING_FDS 10 /* of the control thread: standard ones, loop, signals, audit, admin listener */
-#define SNI_FILE_MAX ((size_t)1 << 30)
 #define DOOR_STATS "-"
+
+/* The door's own certificates as they were when they were read; snapshots share them. */
+struct own_certs {
+    _Atomic uint32_t refs;
+    struct cert **v; /* in the order of config->certificates */
+    size_t n;
+    struct route_certs {
+        struct cert_store *store; /* terminate, tunnel */
+        struct cert *backend;     /* shown to a TLS backend, or NULL */
+    } * route;                    /* in the order of config->routes */
+    size_t routes;
+};
 
 /* The making of one snapshot. */
 struct build {
@@ -26,59 +39,44 @@ struct build {
     struct snapshot_shared *shared;
     struct buf *errors;
     bool failed;
+    size_t fresh, unread; /* trust bundles of a refresh */
 };
-
-static const char *const *texts_of(const struct config_texts *texts)
-{
-    const char **v = calloc(texts->n + 1, sizeof(char *));
-    CHECK(v != NULL);
-    for (size_t i = 0; i < texts->n; i++)
-        v[i] = texts->v[i].text;
-    return v;
-}
-
-static void texts_done(const char *const *v)
-{
-    free((void *)(uintptr_t)v);
-}
 
 static void report(struct build *b, struct config_pos at, const struct err *why)
 {
-    struct err err;
-    config_error(b->snap->config, at, &err, "%s", why->text);
-    if (b->errors != NULL)
-        buf_printf(b->errors, "%s\n", err.text);
+    plan_complain(b->snap->plan, at, why, b->errors);
     b->failed = true;
 }
 
 /* ---- certificates and trust ---- */
 
-/* Has each of them a text? Where the file has errors some may have none. */
-static bool are_read(const struct config_texts *texts)
-{
-    for (size_t i = 0; i < texts->n; i++)
-        if (texts->v[i].text == NULL)
-            return false;
-    return true;
-}
-
 static void load_trust(struct build *b)
 {
     const struct config *c = b->snap->config;
-    b->snap->trust = calloc(c->trust.n + 1, sizeof(struct trust *));
-    CHECK(b->snap->trust != NULL);
     for (size_t i = 0; i < c->trust.n; i++) {
         const struct config_trust *t = &c->trust.v[i];
-        if (t->name.text == NULL || t->ca.n == 0 || !are_read(&t->ca) || !are_read(&t->crl))
-            continue;
-        struct trust_files files = {t->name.text, texts_of(&t->ca), t->ca.n, texts_of(&t->crl), t->crl.n};
+        struct trust_files files = {t->name.text, plan_texts(&t->ca), t->ca.n, plan_texts(&t->crl), t->crl.n};
         struct err err;
         b->snap->trust[i] = trust_load(&files, &err);
         if (b->snap->trust[i] == NULL)
             report(b, t->head.at, &err);
-        texts_done(files.ca);
-        texts_done(files.crl);
+        plan_texts_done(files.ca);
+        plan_texts_done(files.crl);
     }
+}
+
+/* A bundle that has not changed is shared. One that cannot be read again is complained of and stays too: its
+ * CRLs expire by themselves. */
+static void renew_trust(struct build *b, const struct snapshot *old, size_t i)
+{
+    struct err err;
+    bool stale = trust_stale(old->trust[i]);
+    struct trust *fresh = stale ? trust_reload(old->trust[i], &err) : NULL;
+    if (stale && fresh == NULL)
+        plan_complain(old->plan, old->config->trust.v[i].head.at, &err, b->errors);
+    b->snap->trust[i] = fresh != NULL ? fresh : trust_ref(old->trust[i]);
+    b->fresh += fresh != NULL;
+    b->unread += stale && fresh == NULL;
 }
 
 static struct trust *trust_named(struct build *b, const struct config_text *name)
@@ -102,19 +100,15 @@ static struct trust *trust_named(struct build *b, const struct config_text *name
 static void load_certs(struct build *b)
 {
     const struct config *c = b->snap->config;
-    b->snap->certs = calloc(c->certificates.n + 1, sizeof(struct cert *));
-    CHECK(b->snap->certs != NULL);
     for (size_t i = 0; i < c->certificates.n; i++) {
         const struct config_certificate *cc = &c->certificates.v[i];
-        if (cc->certificate.text == NULL || cc->key.text == NULL || !are_read(&cc->names))
-            continue;
-        struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, texts_of(&cc->names),
+        struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, plan_texts(&cc->names),
                                    cc->names.n};
         struct err err;
-        b->snap->certs[i] = cert_load(&files, &err);
-        if (b->snap->certs[i] == NULL)
+        b->snap->own->v[i] = cert_load(&files, &err);
+        if (b->snap->own->v[i] == NULL)
             report(b, cc->certificate.at, &err);
-        texts_done(files.names);
+        plan_texts_done(files.names);
     }
 }
 
@@ -144,6 +138,29 @@ static struct cert_store *store_for(struct build *b, const struct config_route *
     return store;
 }
 
+/* What the door shows to the backends of this route, or NULL. */
+static struct cert *backend_cert(struct build *b, const struct config_route *rc)
+{
+    const struct config_backend_tls *t = rc->terminate == NULL ? NULL : rc->terminate->tls;
+    if (t == NULL || t->certificate.text == NULL)
+        return NULL;
+    struct err err;
+    struct cert_files files = {.certificate = t->certificate.text, .key = t->key.text};
+    struct cert *cert = cert_load(&files, &err);
+    if (cert == NULL)
+        report(b, t->certificate.at, &err);
+    return cert;
+}
+
+static void load_route_certs(struct build *b, size_t i)
+{
+    const struct config_route *rc = &b->snap->config->routes.v[i];
+    struct route_certs *rs = &b->snap->own->route[i];
+    if (rc->action == CONFIG_TERMINATE || rc->action == CONFIG_TUNNEL)
+        rs->store = store_for(b, rc);
+    rs->backend = backend_cert(b, rc);
+}
+
 /* ---- routes ---- */
 
 static void make_server(struct build *b, struct route_runtime *r)
@@ -152,7 +169,7 @@ static void make_server(struct build *b, struct route_runtime *r)
     static const enum tls_clients modes[] = {[CONFIG_CLIENTS_NONE] = TLS_CLIENTS_NONE,
                                              [CONFIG_CLIENTS_OPTIONAL] = TLS_CLIENTS_OPTIONAL,
                                              [CONFIG_CLIENTS_REQUIRED] = TLS_CLIENTS_REQUIRED};
-    r->store = store_for(b, rc);
+    r->store = b->snap->own->route[rc - b->snap->config->routes.v].store;
     struct trust *trust = rc->clients.mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
     if (r->store == NULL || b->failed)
         return;
@@ -166,7 +183,7 @@ static void make_server(struct build *b, struct route_runtime *r)
         .groups = rc->tls.groups.v,
         .groups_len = rc->tls.groups.n,
         .store = r->store,
-        .alpn = texts_of(alpn),
+        .alpn = plan_texts(alpn),
         .alpn_len = alpn->n,
         .clients = modes[rc->clients.mode],
         .trust = trust,
@@ -177,27 +194,13 @@ static void make_server(struct build *b, struct route_runtime *r)
     r->tls = tls_server_new(&params, &err);
     if (r->tls == NULL)
         report(b, rc->head.at, &err);
-    texts_done(params.alpn);
+    plan_texts_done(params.alpn);
     buf_free(&scope);
-}
-
-/* What the door shows to a backend; NULL: nothing. */
-static struct cert *load_backend_cert(struct build *b, const struct config_backend_tls *t)
-{
-    struct err err;
-    if (t->certificate.text == NULL || t->key.text == NULL)
-        return NULL;
-    struct cert_files files = {.certificate = t->certificate.text, .key = t->key.text};
-    struct cert *cert = cert_load(&files, &err);
-    if (cert == NULL)
-        report(b, t->certificate.at, &err);
-    return cert;
 }
 
 static void make_backend_tls(struct build *b, struct route_runtime *r, const struct config_backend_tls *t)
 {
     struct err err;
-    struct cert *cert = load_backend_cert(b, t);
     struct trust *trust = trust_named(b, &t->trust);
     const struct config_tls *tls = &r->config->tls;
     struct tls_client_params params = {.min_version = CONFIG_TLS_1_2,
@@ -205,13 +208,13 @@ static void make_backend_tls(struct build *b, struct route_runtime *r, const str
                                        .groups = tls->groups.v,
                                        .groups_len = tls->groups.n,
                                        .trust = trust,
-                                       .cert = cert,
-                                       .alpn = texts_of(&t->alpn),
+                                       .cert =
+                                           b->snap->own->route[r->config - b->snap->config->routes.v].backend,
+                                       .alpn = plan_texts(&t->alpn),
                                        .alpn_len = t->alpn.n};
     if (!b->failed && (r->backend_tls = tls_client_new(&params, &err)) == NULL)
         report(b, t->head.at, &err);
-    texts_done(params.alpn);
-    cert_unref(cert);
+    plan_texts_done(params.alpn);
 }
 
 static void make_upstream(struct build *b, struct route_runtime *r, const struct config_backend *cb)
@@ -225,6 +228,7 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
     r->upstream.v = calloc(cb->to.n, sizeof(struct backend *));
     CHECK(r->upstream.v != NULL);
     r->upstream.n = cb->to.n;
+    r->upstream.turn = &r->stats->turn;
     for (size_t i = 0; i < cb->to.n; i++) {
         const struct config_address *a = &cb->to.v[i];
         r->upstream.v[i] = backend_get(&b->shared->backends, a->text.text, a->host, a->port);
@@ -248,163 +252,6 @@ static void make_route(struct build *b, size_t i)
         make_upstream(b, r, rc->terminate);
 }
 
-/* ---- the lookup table ---- */
-
-static uint32_t kinds_of(const struct config_route *rc)
-{
-    static const uint32_t kind[] = {[CONFIG_FIRST_SSH] = 1u << FIRST_BYTES_SSH,
-                                    [CONFIG_FIRST_HTTP] = 1u << FIRST_BYTES_HTTP,
-                                    [CONFIG_FIRST_POSTGRES] = 1u << FIRST_BYTES_POSTGRES_TLS};
-    uint32_t kinds = rc->first_bytes.n == 0 ? 1u << FIRST_BYTES_TLS : 0;
-    for (size_t i = 0; i < rc->first_bytes.n; i++)
-        kinds |= kind[rc->first_bytes.v[i]];
-    return kinds;
-}
-
-static size_t listeners_of(const struct config *c, const struct config_route *rc, uint32_t *ret)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < rc->listeners.n; i++)
-        for (size_t k = 0; k < c->listeners.n; k++)
-            if (strcmp(rc->listeners.v[i].text, c->listeners.v[k].name.text) == 0)
-                ret[n++] = (uint32_t)k;
-    return n;
-}
-
-static int add_names_file(struct route_builder *builder, const struct config_route *rc, struct err *err)
-{
-    struct buf text = {0};
-    if (rc->sni_file.text == NULL)
-        return 0;
-    if (file_read(rc->sni_file.text, SNI_FILE_MAX, &text, NULL, err) != 0)
-        return -1;
-    int ret = route_builder_names(builder, (const char *)text.data, text.len, err);
-    if (ret != 0)
-        err_prefix(err, "%s", rc->sni_file.text);
-    buf_free(&text);
-    return ret;
-}
-
-static int add_rule(struct build *b, struct route_builder *builder, size_t i, struct err *err)
-{
-    const struct config *c = b->snap->config;
-    const struct config_route *rc = &c->routes.v[i];
-    uint32_t *listeners = calloc(c->listeners.n + rc->listeners.n + 1, sizeof(uint32_t));
-    CHECK(listeners != NULL);
-    struct route_rule rule = {
-        .id = (uint32_t)i,
-        .name = rc->name.text,
-        .listeners = listeners,
-        .listener_count = listeners_of(c, rc, listeners),
-        .kinds = kinds_of(rc),
-        .any_sni = rc->sni.n == 0 && rc->sni_file.text == NULL,
-        .sni = texts_of(&rc->sni),
-        .sni_count = rc->sni.n,
-        .alpn = texts_of(&rc->alpn),
-        .alpn_count = rc->alpn.n,
-    };
-    b->snap->wants_postgres |= (rule.kinds & 1u << FIRST_BYTES_POSTGRES_TLS) != 0;
-    int ret = route_builder_add(builder, &rule, err);
-    if (ret == 0)
-        ret = add_names_file(builder, rc, err);
-    free(listeners);
-    texts_done(rule.sni);
-    texts_done(rule.alpn);
-    return ret;
-}
-
-static void build_table(struct build *b)
-{
-    const struct config *c = b->snap->config;
-    struct hash_key key = hash_random_key();
-    struct route_builder *builder = route_builder_new(&key);
-    CHECK(builder != NULL);
-    struct err err;
-    for (size_t i = 0; i < c->routes.n; i++)
-        if (add_rule(b, builder, i, &err) != 0) {
-            const struct config_route *rc = &c->routes.v[i];
-            report(b, rc->sni_file.text != NULL ? rc->sni_file.at : rc->head.at, &err);
-            route_builder_free(builder);
-            return;
-        }
-    b->snap->table = route_builder_finish(builder, &err);
-    if (b->snap->table == NULL)
-        report(b, c->routes.n > 0 ? c->routes.v[0].head.at : c->head.at, &err);
-}
-
-/* ---- policy ---- */
-
-static size_t who_of(const struct config_who *w, struct policy_who ret[IDENTITY_KINDS])
-{
-    const struct {
-        enum identity_kind kind;
-        const struct config_texts *texts;
-    } keys[] = {{IDENTITY_NAME, &w->name},   {IDENTITY_DNS, &w->dns},       {IDENTITY_URI, &w->uri},
-                {IDENTITY_EMAIL, &w->email}, {IDENTITY_ISSUER, &w->issuer}, {IDENTITY_GROUP, &w->group}};
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        if (keys[i].texts->n > 0)
-            ret[n++] = (struct policy_who){keys[i].kind, texts_of(keys[i].texts), keys[i].texts->n};
-    return n;
-}
-
-static void fill_row(const struct config *c, const struct config_policy_row *pc, struct policy_row *row)
-{
-    struct policy_who *who = calloc(IDENTITY_KINDS, sizeof(*who));
-    uint32_t *routes = calloc(pc->routes.n + 1, sizeof(uint32_t));
-    const char **targets = calloc(pc->targets.n + 1, sizeof(char *));
-    CHECK(who != NULL && routes != NULL && targets != NULL);
-    for (size_t i = 0; i < pc->routes.n; i++)
-        routes[i] = (uint32_t)(config_route_find(c, pc->routes.v[i].text) - c->routes.v);
-    for (size_t i = 0; i < pc->targets.n; i++)
-        targets[i] = pc->targets.v[i].text;
-    *row = (struct policy_row){
-        .name = pc->name.text,
-        .deny = pc->effect == CONFIG_DENY,
-        .who_any = pc->who.any,
-        .who = who,
-        .who_count = who_of(&pc->who, who),
-        .routes = routes,
-        .route_count = pc->routes.n,
-        .targets = targets,
-        .target_count = pc->targets.n,
-    };
-}
-
-static void row_done(struct policy_row *row)
-{
-    for (size_t i = 0; i < row->who_count; i++)
-        texts_done(row->who[i].patterns);
-    free((void *)(uintptr_t)row->who);
-    free((void *)(uintptr_t)row->routes);
-    texts_done(row->targets);
-}
-
-static void check_targets(struct build *b, const struct config_policy_row *pc)
-{
-    struct err err;
-    for (size_t i = 0; i < pc->targets.n; i++)
-        if (pc->targets.v[i].text != NULL && policy_target_check(pc->targets.v[i].text, &err) != 0)
-            report(b, pc->targets.v[i].at, &err);
-}
-
-static void build_policy(struct build *b)
-{
-    const struct config_policy *p = &b->snap->config->policy;
-    struct policy_row *rows = calloc(p->n + 1, sizeof(*rows));
-    CHECK(rows != NULL);
-    struct err err;
-    for (size_t i = 0; i < p->n; i++) {
-        fill_row(b->snap->config, &p->v[i], &rows[i]);
-        check_targets(b, &p->v[i]);
-    }
-    if (!b->failed && (b->snap->policy = policy_build(rows, p->n, &err)) == NULL)
-        report(b, p->n > 0 ? p->v[0].head.at : b->snap->config->head.at, &err);
-    for (size_t i = 0; i < p->n; i++)
-        row_done(&rows[i]);
-    free(rows);
-}
-
 /* ---- all of it ---- */
 
 /* A connection takes two descriptors. Some the door holds as long as it runs: each worker has four (its
@@ -421,98 +268,111 @@ static size_t connection_limit(const struct config *c, size_t workers)
     return MIN(l->connections, MAX(usable, (size_t)1));
 }
 
-static struct snapshot *build(struct config_hold *hold, struct snapshot_shared *shared, struct buf *errors)
+static struct own_certs *own_certs_new(const struct config *c)
+{
+    struct own_certs *own = calloc(1, sizeof(*own));
+    CHECK(own != NULL);
+    atomic_store(&own->refs, 1);
+    own->n = c->certificates.n;
+    own->v = calloc(own->n + 1, sizeof(struct cert *));
+    own->routes = c->routes.n;
+    own->route = calloc(own->routes + 1, sizeof(struct route_certs));
+    CHECK(own->v != NULL && own->route != NULL);
+    return own;
+}
+
+static struct own_certs *own_certs_ref(struct own_certs *own)
+{
+    atomic_fetch_add(&own->refs, 1);
+    return own;
+}
+
+static void own_certs_unref(struct own_certs *own)
+{
+    if (atomic_fetch_sub(&own->refs, 1) > 1)
+        return;
+    for (size_t i = 0; i < own->routes; i++) {
+        cert_store_free(own->route[i].store);
+        cert_unref(own->route[i].backend);
+    }
+    for (size_t i = 0; i < own->n; i++)
+        cert_unref(own->v[i]);
+    free(own->route);
+    free(own->v);
+    free(own);
+}
+
+/* Of these parts (references taken over), with neither trust nor routes yet. */
+static struct snapshot *snapshot_new(struct plan *plan, struct own_certs *own, struct snapshot_shared *shared)
 {
     struct snapshot *snap = calloc(1, sizeof(*snap));
     CHECK(snap != NULL);
     snap->magic = SNAPSHOT_MAGIC;
     atomic_store(&snap->refs, 1);
-    snap->hold = hold;
-    snap->config = hold->config;
+    snap->plan = plan;
+    snap->config = plan->config;
+    snap->own = own;
+    snap->certs = own->v;
+    snap->trust = calloc(snap->config->trust.n + 1, sizeof(struct trust *));
     snap->routes = calloc(snap->config->routes.n + 1, sizeof(struct route_runtime));
-    CHECK(snap->routes != NULL);
-    snap->connection_limit = connection_limit(snap->config, shared->workers);
-    struct build b = {.snap = snap, .shared = shared, .errors = errors};
+    CHECK(snap->trust != NULL && snap->routes != NULL);
     snap->door = shared_stats(shared, DOOR_STATS);
-    load_trust(&b);
-    load_certs(&b);
-    for (size_t i = 0; i < snap->config->routes.n; i++)
-        make_route(&b, i);
-    build_table(&b);
-    build_policy(&b);
-    if (!b.failed)
-        return snap;
-    snapshot_unref(snap);
-    return NULL;
+    return snap;
+}
+
+/* The end of making one: ready, or gone when something failed. */
+static struct snapshot *snapshot_finish(struct build *b)
+{
+    struct snapshot *snap = b->snap;
+    if (b->failed) {
+        snapshot_unref(snap);
+        return NULL;
+    }
+    snap->table = snap->plan->table;
+    snap->policy = snap->plan->policy;
+    snap->wants_postgres = snap->plan->wants_postgres;
+    snap->connection_limit = connection_limit(snap->config, b->shared->workers);
+    return snap;
 }
 
 struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors)
 {
-    struct config_hold *hold = calloc(1, sizeof(*hold));
-    CHECK(hold != NULL);
-    hold->config = config;
-    atomic_store(&hold->refs, 1);
-    return build(hold, shared, errors);
+    struct build b = {.snap = snapshot_new(plan_new(config), own_certs_new(config), shared),
+                      .shared = shared,
+                      .errors = errors};
+    load_trust(&b);
+    load_certs(&b);
+    for (size_t i = 0; i < config->routes.n; i++) {
+        load_route_certs(&b, i);
+        make_route(&b, i);
+    }
+    b.failed |= plan_make(b.snap->plan, errors) != 0;
+    return snapshot_finish(&b);
 }
 
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
-                                  struct buf *errors)
+                                  struct buf *errors, size_t *ret_unread)
 {
-    atomic_fetch_add(&old->hold->refs, 1);
-    return build(old->hold, shared, errors);
+    CHECK_MAGIC(old, SNAPSHOT_MAGIC);
+    struct build b = {.snap = snapshot_new(plan_ref(old->plan), own_certs_ref(old->own), shared),
+                      .shared = shared,
+                      .errors = errors};
+    for (size_t i = 0; i < old->config->trust.n; i++)
+        renew_trust(&b, old, i);
+    b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
+    *ret_unread = b.unread;
+    b.failed = b.fresh == 0;
+    for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
+        make_route(&b, i);
+    return snapshot_finish(&b);
 }
 
-static void survey_route(struct build *b, const struct config_route *rc)
+size_t snapshot_stale(const struct snapshot *snap)
 {
-    struct buf text = {0};
-    struct err err;
-    if (rc->sni_file.text != NULL && file_read(rc->sni_file.text, SNI_FILE_MAX, &text, NULL, &err) != 0)
-        report(b, rc->sni_file.at, &err);
-    buf_free(&text);
-    if (rc->terminate != NULL && rc->terminate->tls != NULL)
-        cert_unref(load_backend_cert(b, rc->terminate->tls));
-}
-
-int snapshot_check_audit(const struct config *c, struct buf *errors)
-{
-    struct err err, placed;
-    if (sink_file_check(c->audit.file.text, &err) == 0)
-        return 0;
-    config_error(c, c->audit.file.at, &placed, "audit.file: %s", err.text);
-    buf_printf(errors, "%s\n", placed.text);
-    return -1;
-}
-
-void snapshot_survey(const char *path, struct buf *errors)
-{
-    struct config *c = config_survey(path);
-    if (c == NULL)
-        return;
-    struct snapshot snap = {.config = c};
-    struct build b = {.snap = &snap, .errors = errors};
-    load_trust(&b);
-    load_certs(&b);
-    for (size_t i = 0; i < c->routes.n; i++)
-        survey_route(&b, &c->routes.v[i]);
-    for (size_t i = 0; i < c->policy.n; i++)
-        check_targets(&b, &c->policy.v[i]);
-    if (c->audit.file.text != NULL)
-        snapshot_check_audit(c, errors);
-    for (size_t i = 0; i < c->trust.n; i++)
-        trust_unref(snap.trust[i]);
-    for (size_t i = 0; i < c->certificates.n; i++)
-        cert_unref(snap.certs[i]);
-    free(snap.trust);
-    free(snap.certs);
-    config_free(c);
-}
-
-bool snapshot_stale(const struct snapshot *snap)
-{
+    size_t n = 0;
     for (size_t i = 0; i < snap->config->trust.n; i++)
-        if (trust_stale(snap->trust[i]))
-            return true;
-    return false;
+        n += trust_stale(snap->trust[i]);
+    return n;
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snap)
@@ -526,7 +386,6 @@ static void route_done(struct route_runtime *r)
 {
     tls_server_free(r->tls);
     tls_client_free(r->backend_tls);
-    cert_store_free(r->store);
     for (size_t i = 0; i < r->upstream.n; i++)
         backend_unref(r->upstream.v[i]);
     free(r->upstream.v);
@@ -542,20 +401,13 @@ void snapshot_unref(struct snapshot *snap)
     const struct config *c = snap->config;
     for (size_t i = 0; i < c->routes.n; i++)
         route_done(&snap->routes[i]);
-    for (size_t i = 0; i < c->certificates.n; i++)
-        cert_unref(snap->certs[i]);
     for (size_t i = 0; i < c->trust.n; i++)
         trust_unref(snap->trust[i]);
     trust_unref(snap->system_trust);
-    policy_free(snap->policy);
-    route_table_free(snap->table);
     free(snap->routes);
-    free(snap->certs);
     free(snap->trust);
-    if (atomic_fetch_sub(&snap->hold->refs, 1) == 1) {
-        config_free(snap->hold->config);
-        free(snap->hold);
-    }
+    own_certs_unref(snap->own);
+    plan_unref(snap->plan);
     snap->magic = 0;
     free(snap);
 }

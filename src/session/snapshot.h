@@ -17,6 +17,8 @@
 #include "tls/client.h"
 #include "tls/tickets.h"
 
+struct own_certs;
+struct plan;
 struct quic_secrets;
 struct tls_server;
 
@@ -28,6 +30,7 @@ struct route_stats {
     struct counters **block; /* one per worker */
     size_t blocks;
     _Atomic uint32_t live; /* connections now, of all workers */
+    _Atomic uint32_t turn; /* whose it is among backends that are equally good */
 };
 
 /* A front and the ALPN protocol that asks for it. */
@@ -65,51 +68,44 @@ void snapshot_shared_free(struct snapshot_shared *shared);
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
-    struct cert_store *store;       /* terminate, tunnel */
+    const struct cert_store *store; /* terminate, tunnel; borrowed from the snapshot's certificates */
     struct tls_server *tls;         /* terminate, tunnel */
     struct upstream upstream;       /* pass, terminate */
     struct tls_client *backend_tls; /* terminate to a TLS backend, or NULL */
     bool ask_policy;                /* the route knows its clients: the policy decides */
 };
 
-/* A parsed configuration that several snapshots may share (a CRL changed, the file did not). */
-struct config_hold {
-    struct config *config;
-    _Atomic unsigned refs;
-};
-
 struct snapshot {
     uint32_t magic;
     _Atomic uint32_t refs;
-    struct config_hold *hold;
-    const struct config *config; /* hold->config */
-    struct route_table *table;
-    struct policy *policy;
-    struct trust **trust;         /* in the order of config->trust */
-    struct cert **certs;          /* in the order of config->certificates */
+    /* Parts that it may share with others, a reference to each. */
+    struct plan *plan;
+    struct own_certs *own;
+    struct trust **trust;       /* in the order of config->trust */
+    struct trust *system_trust; /* when some backend wants it */
+    /* What is in them, borrowed. */
+    const struct config *config;
+    const struct route_table *table;
+    const struct policy *policy;
+    struct cert *const *certs; /* in the order of config->certificates */
+    bool wants_postgres;       /* some route takes PostgreSQL's SSLRequest */
+    /* Its own. */
     struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
     struct route_stats *door;     /* connections that ended before they had a route */
-    struct trust *system_trust;   /* when some backend wants it */
-    bool wants_postgres;          /* some route takes PostgreSQL's SSLRequest */
     size_t connection_limit; /* limits.connections, or what the descriptors suffice for if that is less */
 };
 
 /* Make `config` (taken, also on failure) ready. NULL with lines of errors appended to `errors`. */
 struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors);
 
-/* Could the audit file be opened, which a start does? It is not made. -1 after a line in `errors`. */
-int snapshot_check_audit(const struct config *c, struct buf *errors);
-
-/* config_load() has refused the file: append what is wrong with the files that it names, and with its
- * targets, as far as it can be read, so that one run shows it all. */
-void snapshot_survey(const char *path, struct buf *errors);
-
-/* The same configuration with its trust bundles (CRLs) read anew. */
+/* The same, but for the trust bundles whose CRL files have changed: those are read anew. No other file is
+ * looked at. A bundle that cannot be read stays as it was, with a line appended to `errors`; *ret_unread says
+ * how many. NULL when none could be read. */
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
-                                  struct buf *errors);
+                                  struct buf *errors, size_t *ret_unread);
 
-/* Has a CRL file changed? */
-bool snapshot_stale(const struct snapshot *snap);
+/* How many trust bundles have CRL files that changed since they were read? */
+size_t snapshot_stale(const struct snapshot *snap);
 
 /* One reference more, from any thread. */
 struct snapshot *snapshot_ref(struct snapshot *snap);

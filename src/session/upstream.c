@@ -84,10 +84,10 @@ static bool better(const struct backend *a, const struct backend *b, int64_t now
            atomic_load_explicit(&b->live, memory_order_relaxed);
 }
 
-int upstream_pick(struct upstream *u, int64_t now, uint64_t tried)
+int upstream_pick(const struct upstream *u, int64_t now, uint64_t tried)
 {
     CHECK(u->n <= UPSTREAM_BACKENDS_MAX);
-    uint32_t start = u->n > 1 ? atomic_fetch_add_explicit(&u->turn, 1, memory_order_relaxed) : 0;
+    uint32_t start = u->n > 1 ? atomic_fetch_add_explicit(u->turn, 1, memory_order_relaxed) : 0;
     int best = -1;
     for (size_t k = 0; k < u->n; k++) {
         size_t i = (start + k) % u->n;

@@ -53,12 +53,12 @@ const char *backend_unix_path(const struct backend *b);
 struct upstream {
     struct backend **v;
     size_t n;
-    _Atomic uint32_t turn; /* breaks ties */
+    _Atomic uint32_t *turn; /* breaks ties; counted beside the snapshot, which never changes */
 };
 
 /* The backend to try at `now`: of those that are up and not in `tried` (a bit each), the one with the fewest
  * connections; when all those are being avoided, the least avoided. -1 when none is left. */
-int upstream_pick(struct upstream *u, int64_t now, uint64_t tried);
+int upstream_pick(const struct upstream *u, int64_t now, uint64_t tried);
 
 /* It was picked: it counts as one more connection from now on, until backend_release(), so that others who
  * pick meanwhile see it. */

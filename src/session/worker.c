@@ -211,6 +211,15 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
         worker_release(w, before);
 }
 
+void worker_refresh(struct worker *w, struct snapshot *snap)
+{
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    struct epoch *before = w->epoch;
+    CHECK(before != NULL && before->snap->config == snap->config);
+    w->epoch = epoch_new(snap);
+    worker_release(w, before);
+}
+
 /* ---- life ---- */
 
 /* Close sessions: all, or only those that have no route yet. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread that serves: its loop, its listeners, its sessions, and the scratch space they use by turns.
- * Workers share nothing that needs a lock; control talks to them by messages. */
+/* A thread that serves: its loop, its listeners, its sessions, and the scratch space they use by turns. A
+ * connection touches nothing of another worker's; the little that workers share, atomics and three short
+ * locks, is listed in ARCHITECTURE.md under Threads. Control talks to them by messages. */
 #ifndef CARDEA_SESSION_WORKER_H
 #define CARDEA_SESSION_WORKER_H
 
@@ -79,6 +80,10 @@ struct worker_listener {
  * order. Nothing of it can fail. In the worker's thread, or before it runs. */
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
                     size_t count);
+
+/* Serve under `snap` (a reference is taken) from now on, whose configuration is the one in force. In the
+ * worker's thread. */
+void worker_refresh(struct worker *w, struct snapshot *snap);
 
 /* Take no more connections and drop those that have not said yet what they want; when `deadline` passes
  * (monotonic) close those that are left; once there are none, stop the loop. Told again, only the deadline

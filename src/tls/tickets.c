@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Workers read the key set through one atomic pointer and take no lock. The control thread replaces the set;
- * the replaced one stays until the rotation after next, hours later, when no worker can still be inside it.
- */
+/* Workers read the key set through one atomic pointer and take no lock. They look it up anew for each ticket
+ * and never keep it from one event of their loop to the next. The control thread replaces the set, and
+ * whoever called for that frees the replaced one when every worker has been through its loop since: only then
+ * can none be inside it. */
 #include "tls/tickets.h"
 
 #include <openssl/aead.h>
@@ -19,7 +20,7 @@
 #define NONCE_LEN 12
 #define TAG_LEN 16
 #define KEY_LEN 32
-#define KEYS 3 /* the newest seals; lifetime / (lifetime / 2) older ones still open */
+#define KEYS 3 /* the newest seals for half a lifetime; then it still opens for a whole one */
 
 struct ticket_key {
     uint8_t name[NAME_LEN];
@@ -27,16 +28,15 @@ struct ticket_key {
     uint8_t secret[KEY_LEN];
 };
 
-/* Immutable once published. A replaced set is freed two rotations later, when no reader can be left in it. */
-struct key_set {
-    struct key_set *older;
+/* Immutable once published. */
+struct ticket_keys {
     struct ticket_key key[KEYS];
 };
 
 struct tickets {
     uint32_t magic;
     int64_t lifetime;
-    _Atomic(struct key_set *) keys;
+    _Atomic(struct ticket_keys *) keys;
 };
 
 #define TICKETS_MAGIC 0x71c4e700u
@@ -49,9 +49,9 @@ static void key_load(struct ticket_key *k, const uint8_t name[NAME_LEN], const u
     CHECK(k->aead != NULL);
 }
 
-static struct key_set *key_set_new(const struct key_set *before)
+static struct ticket_keys *keys_new(const struct ticket_keys *before)
 {
-    struct key_set *set = calloc(1, sizeof(*set));
+    struct ticket_keys *set = calloc(1, sizeof(*set));
     CHECK(set != NULL);
     uint8_t name[NAME_LEN], secret[KEY_LEN];
     RAND_bytes(name, sizeof(name));
@@ -64,14 +64,14 @@ static struct key_set *key_set_new(const struct key_set *before)
     return set;
 }
 
-static void key_set_free(struct key_set *set)
+void ticket_keys_free(struct ticket_keys *keys)
 {
-    if (set == NULL)
+    if (keys == NULL)
         return;
     for (int i = 0; i < KEYS; i++)
-        EVP_AEAD_CTX_free(set->key[i].aead);
-    OPENSSL_cleanse(set, sizeof(*set));
-    free(set);
+        EVP_AEAD_CTX_free(keys->key[i].aead);
+    OPENSSL_cleanse(keys, sizeof(*keys));
+    free(keys);
 }
 
 struct tickets *tickets_new(int64_t lifetime)
@@ -80,7 +80,7 @@ struct tickets *tickets_new(int64_t lifetime)
     CHECK(t != NULL && lifetime > 0);
     t->magic = TICKETS_MAGIC;
     t->lifetime = lifetime;
-    atomic_store(&t->keys, key_set_new(NULL));
+    atomic_store(&t->keys, keys_new(NULL));
     return t;
 }
 
@@ -89,24 +89,17 @@ void tickets_free(struct tickets *t)
     if (t == NULL)
         return;
     CHECK_MAGIC(t, TICKETS_MAGIC);
-    struct key_set *set = atomic_load(&t->keys);
-    while (set != NULL) {
-        struct key_set *older = set->older;
-        key_set_free(set);
-        set = older;
-    }
+    ticket_keys_free(atomic_load(&t->keys));
     t->magic = 0;
     free(t);
 }
 
-void tickets_rotate(struct tickets *t)
+struct ticket_keys *tickets_rotate(struct tickets *t)
 {
     CHECK_MAGIC(t, TICKETS_MAGIC);
-    struct key_set *before = atomic_load(&t->keys), *set = key_set_new(before);
-    set->older = before;
-    atomic_store(&t->keys, set);
-    key_set_free(before->older);
-    before->older = NULL;
+    struct ticket_keys *before = atomic_load(&t->keys);
+    atomic_store(&t->keys, keys_new(before));
+    return before;
 }
 
 int64_t tickets_lifetime(const struct tickets *t)
@@ -126,7 +119,7 @@ static int ring_index(void)
     return index;
 }
 
-static const struct key_set *keys_of(SSL *ssl)
+static const struct ticket_keys *keys_of(SSL *ssl)
 {
     const struct tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ring_index());
     CHECK_MAGIC(t, TICKETS_MAGIC);
@@ -160,7 +153,7 @@ static int ticket_seal(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out_l
 static enum ssl_ticket_aead_result_t ticket_open(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out_len,
                                                  const uint8_t *in, size_t in_len)
 {
-    const struct key_set *set = keys_of(ssl);
+    const struct ticket_keys *set = keys_of(ssl);
     if (in_len < NAME_LEN + NONCE_LEN + TAG_LEN)
         return ssl_ticket_aead_ignore_ticket;
     const uint8_t *nonce = in + NAME_LEN, *sealed = nonce + NONCE_LEN;

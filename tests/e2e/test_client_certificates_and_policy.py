@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may come in: client certificates required and optional, what is refused of them, and policy by identity."""
+import shutil
 import ssl
 
 import pytest
@@ -187,6 +188,42 @@ def test_revocation_list_is_reread(start_door, pki, banner, tmp_path):
     except (ssl.SSLError, ConnectionResetError):
         resumed_in = False
     assert not resumed_in, "a revoked certificate came in by resumption"
+
+
+def test_revocation_needs_no_other_file(start_door, pki, banner, tmp_path):
+    """While certificate, CA file, list of names and audit file are half-written or out of reach, and another bundle's list is
+    broken, a revocation takes effect all the same. Nothing else does: what was changed waits for a reload."""
+    ca, spare = pki_module.CA(tmp_path / "ca", "Staff"), pki_module.CA(tmp_path / "spare", "Spare")
+    carol, dave = ca.client("carol"), ca.client("dave")
+    crl, spare_crl = ca.crl(tmp_path / "staff.crl"), spare.crl(tmp_path / "spare.crl")
+    server, anchor = pki.server("a.test"), tmp_path / "anchor.pem"
+    files = {"certificate": tmp_path / "a.pem", "key": tmp_path / "a.key"}
+    for path, source in zip((*files.values(), anchor), (server.certificate, server.key, ca.file)):
+        shutil.copy(source, path)
+        path.chmod(0o600)
+    names, folder = tmp_path / "names", tmp_path / "audit"
+    names.write_text("listed.test\n")
+    folder.mkdir()
+    config = one_route(pki, banner, {"name": "staff", "ca": [str(anchor)], "crl": [crl]})
+    config["certificates"] = [{key: str(path) for key, path in files.items()}]
+    config["trust"].append({"name": "spare", "ca": [spare.file], "crl": [spare_crl]})
+    config["routes"].append({"name": "listed", "sni_file": str(names), "pass": {"to": banner.to}})
+    config["audit"] = {"file": str(folder / "audit.jsonl")}
+    door = start_door(config)
+    assert comes_in(door, "a.test", carol) and comes_in(door, "a.test", dave)
+    for path in (*files.values(), anchor, names):
+        path.write_text("half a f\x00le")
+    folder.rename(tmp_path / "moved")
+    with open(spare_crl, "w", encoding="ascii") as file:
+        file.write("half")
+    wait_until(lambda: "spare.crl: no CRL" in door.process.output(), door.process.output)
+    for who in (carol, dave):
+        assert comes_in(door, "a.test", who)
+        ca.revoke(who)
+        ca.crl(crl)
+        wait_until(lambda who=who: not comes_in(door, "a.test", who), "the new list to be in force", 10, 0.1)
+    assert door.process.output().count("revocation lists reloaded") == 2
+    assert door.get("/reload", "POST")[0] == 422
 
 
 def test_revoked_alert(start_door, pki, banner, tmp_path):

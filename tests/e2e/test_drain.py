@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGTERM: nobody new is let in, who is in may finish for drain_timeout, and the door ends with 0."""
 import signal
+import socket
 import time
 
 import pytest
@@ -113,3 +114,24 @@ def test_a_stale_socket_is_no_obstacle(door):
     assert door.socket.exists()
     door.start()
     assert door.status()
+
+
+@pytest.mark.parametrize("wait", [0, 1, 3, 6, 10])
+def test_reloads_in_the_queue_are_refused(door, wait):
+    """Forty are asked for and the door is told to stop amid them: it stops cleanly, whoever is answered hears that it
+    was done or that the door is stopping."""
+    asking = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+    for sock in asking:
+        sock.settimeout(10 * SLOW)
+        sock.connect(str(door.socket))
+    for sock in asking:
+        sock.sendall(b"POST /reload HTTP/1.1\r\nHost: door\r\n\r\n")
+    time.sleep(wait / 1000)
+    door.stop()
+    for sock in asking:
+        with sock:
+            try:
+                answer = sock.recv(4096)
+            except ConnectionResetError:
+                continue
+            assert not answer or b'"ok":true' in answer or b"the door is stopping" in answer, answer

@@ -61,7 +61,7 @@ def test_scp_both_directions(proxied, sshd, tmp_path, door):
         door.mark()
         done = run("scp", *proxied, f"{sshd.user}@localhost:{there}", back, timeout=90, env=clean_env(tmp_path))
         assert done.returncode == 0, done.stderr.decode()
-        assert door.audited(action="tunnel")["out"] > SIZE
+        assert door.audited(action="tunnel", target=f"localhost:{sshd.port}")["out"] > SIZE
         assert digest(source) == digest(there) == digest(back)
     finally:
         for path in (source, there, back):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TLS the door speaks, seen by openssl s_client: versions, ciphers, groups, tickets, closing."""
+import concurrent.futures
 import socket
 import ssl
 import struct
@@ -191,6 +192,25 @@ def test_ticket_lifetime(start_door, pki, banner, tmp_path):
     time.sleep(float(ms(2000)[:-2]) / 1000 * 1.6)
     last = tls.s_client(door, "a.test", "-sess_in", session, until=BANNER)
     assert last.done and not last.reused, last.text
+
+
+def test_keys_change_under_load(start_door, pki, banner):
+    """With the shortest lifetime the keys change every second, while handshakes on every worker seal and open tickets."""
+    door = start_door({"certificates": [pki.server("a.test").row()], "tls": {"ticket_lifetime": "1s"},
+                       "routes": [{"name": "a", "terminate": {"to": banner.to}}]})
+    end = time.monotonic() + 3.5
+
+    def visit(version):
+        ctx, session, resumed = tls.context(most=version), None, 0
+        while time.monotonic() < end:
+            with tls.connect(door, "a.test", ctx=ctx, session=session) as sock:
+                assert tls.read_line(sock) == "behind the door"
+                resumed += sock.session_reused
+                session = sock.session
+        return resumed
+    versions = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3] * 4
+    with concurrent.futures.ThreadPoolExecutor(len(versions)) as pool:
+        assert all(count > 0 for count in pool.map(visit, versions))
 
 
 # Closing ----------------------------------------------------------------------------------------------------------

@@ -849,9 +849,11 @@ static void test_reload(void **state)
     int64_t now = time(NULL);
     struct ca *leaf = pki_client(root, "leaf");
     write_crl("live.crl", root, NULL, now - 60, 3600);
-    struct trust *trust = load("root.pem", "live.crl");
+    pki_save(root, "anchor");
+    struct trust *trust = load("anchor.pem", "live.crl");
     assert_false(trust_stale(trust));
     expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    pki_write("anchor.pem", "half", 4); /* is not looked at */
     write_crl("live.crl", root, leaf, now - 30, 3600);
     assert_true(trust_stale(trust));
     struct trust *next = trust_reload(trust, &err);

@@ -18,6 +18,7 @@ struct fixture {
     struct backend_registry registry;
     struct backend *v[UPSTREAM_BACKENDS_MAX];
     struct upstream u;
+    _Atomic uint32_t turn;
 };
 
 static void setup(struct fixture *f, size_t n)
@@ -28,7 +29,8 @@ static void setup(struct fixture *f, size_t n)
         snprintf(key, sizeof(key), "b%zu.inside:80", i);
         f->v[i] = backend_get(&f->registry, key, "b.inside", 80);
     }
-    f->u = (struct upstream){.v = f->v, .n = n};
+    atomic_init(&f->turn, 0);
+    f->u = (struct upstream){.v = f->v, .n = n, .turn = &f->turn};
 }
 
 static void teardown(struct fixture *f)

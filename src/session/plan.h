@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of a snapshot that the configuration makes by itself: the file as read, who goes where, who may.
+ * It stays as it is until a reload, whatever becomes of certificates and CRLs meanwhile, so snapshots share
+ * it. */
+#ifndef CARDEA_SESSION_PLAN_H
+#define CARDEA_SESSION_PLAN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "config/config.h"
+
+struct policy;
+struct route_table;
+
+/* Bytes of one file of server names. */
+#define PLAN_SNI_FILE_MAX ((size_t)1 << 30)
+
+struct plan {
+    uint32_t magic;
+    _Atomic uint32_t refs;
+    struct config *config;
+    struct route_table *table;
+    struct policy *policy;
+    bool wants_postgres; /* some route takes PostgreSQL's SSLRequest */
+};
+
+/* Of `config` (taken), nothing made yet. One reference for the caller. */
+struct plan *plan_new(struct config *config);
+
+/* Read the files of names and build table and policy. -1 with lines of errors appended to `errors`. Before it
+ * is shared. */
+int plan_make(struct plan *plan, struct buf *errors);
+
+/* References may be taken and given back in any thread; the last one frees. */
+struct plan *plan_ref(struct plan *plan);
+void plan_unref(struct plan *plan);
+
+/* Append a line about something at that place of the file; `errors` may be NULL. */
+void plan_complain(const struct plan *plan, struct config_pos at, const struct err *why, struct buf *errors);
+
+/* Texts of the configuration (borrowed) as the array that others take, with plan_texts_done() to free it. */
+const char *const *plan_texts(const struct config_texts *texts);
+void plan_texts_done(const char *const *v);
+
+#endif
