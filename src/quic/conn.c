@@ -23,8 +23,8 @@ static void forget_ids(struct quic_conn *c)
     ngtcp2_conn_get_scid2(c->lib, ids);
     for (size_t i = 0; i < n; i++)
         cids_remove(&c->endpoint->cids, &ids[i], c);
-    const ngtcp2_cid *first = ngtcp2_conn_get_client_initial_dcid2(c->lib);
-    cids_remove(&c->endpoint->cids, first, c);
+    /* Not as the library has it: that one knows it only once the packet has proved to be good. */
+    cids_remove(&c->endpoint->cids, &c->first, c);
 }
 
 static void conn_free(struct task *t)
@@ -371,8 +371,9 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
                                                        sizeof(e->secrets->reset), &own) == 0);
     CHECK(ngtcp2_conn_server_new(&c->lib, &head->scid, &own, &path, head->version, &library_server, &settings,
                                  &params, NULL, c) == 0);
+    c->first = head->dcid;
     cids_put(&e->cids, &own, c);
-    cids_put(&e->cids, &head->dcid, c);
+    cids_put(&e->cids, &c->first, c);
     c->counted = true;
     e->opening++;
     return c;

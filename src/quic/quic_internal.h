@@ -103,6 +103,7 @@ struct quic_conn {
     void *owner;          /* NULL once he has been told that it is over, or has closed it */
     struct tls_quic *tls; /* server: NULL until the ClientHello is whole */
     struct buf hello;     /* server: until then */
+    ngtcp2_cid first;     /* server: the id that the client's first packet was for, which it chose */
     struct list node;     /* of the endpoint */
     struct list received; /* in the endpoint's list while a batch of packets is worked off */
     struct list streams;  /* all of them */
