@@ -199,7 +199,8 @@ def test_version_negotiation(door, udp):
     versions = [r.number(4) for _ in range(r.left() // 4)]
     assert 1 in versions and 0x1a2a3a4a not in versions and r.left() == 0
     udp.send(quic.initial(a_hello(), b"abcdefgh", b"12345678", version=0x1a2a3a4a, size=0)[:1100])
-    udp.send(quic.long_head(0, bytes(8), b"12345678", 0) + struct.pack("!II", 1, 2) + bytes(1200))
+    for size in (8, 12, 20):
+        udp.send(quic.long_head(0, bytes(size), b"12345678", 0) + struct.pack("!II", 1, 2) + bytes(1200))
     assert answers(udp) == []
 
 
