@@ -4,10 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/bytestring.h>
+#include <openssl/digest.h>
 #include <openssl/ec.h>
 #include <openssl/ec_key.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hkdf.h>
+#include <openssl/mem.h>
 #include <openssl/nid.h>
 #include <openssl/pool.h>
 #include <openssl/x509.h>
@@ -332,4 +336,16 @@ bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text)
     else
         return false;
     return true;
+}
+
+void cert_secret(const struct cert *cert, const char *label, uint8_t ret[32])
+{
+    CBB cbb;
+    uint8_t *key;
+    size_t len;
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    CHECK(CBB_init(&cbb, 256) && EVP_marshal_private_key(&cbb, cert->key) && CBB_finish(&cbb, &key, &len));
+    CHECK(HKDF(ret, 32, EVP_sha256(), key, len, NULL, 0, (const uint8_t *)label, strlen(label)));
+    OPENSSL_cleanse(key, len);
+    OPENSSL_free(key);
 }

@@ -75,6 +75,9 @@ bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);
  * for. */
 bool cert_dns_name_ok(const char *p, size_t len);
 
+/* A secret that only who holds the private key can know: the same every time, another for each label. */
+void cert_secret(const struct cert *cert, const char *label, uint8_t ret[32]);
+
 /* "ECDSA P-256", "RSA", ... */
 const char *cert_key_kind_name(enum cert_key_kind kind);
 

@@ -4,6 +4,7 @@ strangers, and everybody else is served."""
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import time
@@ -333,6 +334,29 @@ def test_more_bytes_than_allowed(start_door, pki, counter):
             client.write(0, b"far ahead")
             client.until(lambda: False, "the door to close the connection")
     assert (closed.value.code, closed.value.application) == (3, False)
+
+
+# The door is gone -------------------------------------------------------------------------------------------------
+
+def test_door_dies_and_comes_back(start_door, pki, echo, start_connect):
+    """After kill -9 and a new start at the same port the same `cardea connect` works again soon."""
+    door = start_door(config(pki))
+    port = free_port()
+    start_connect(door, "--transport", "quic", "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+
+    def works():
+        try:
+            with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as sock:
+                sock.sendall(b"x")
+                sock.settimeout(2 * SLOW)
+                return sock.recv(1) == b"x"
+        except OSError:
+            return False
+    assert works()
+    door.process.send(signal.SIGKILL)
+    door.process.wait()
+    door.start()
+    wait_until(works, "tunnels to work again", 10)
 
 
 def test_stateless_reset(door, udp, pki, connect, banner):
