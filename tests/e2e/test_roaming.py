@@ -164,6 +164,7 @@ def roaming(namespaces, start_door, pki, tmp_path):
     door = start_door(config(pki, listeners=[{"name": "main", "address": f"{namespaces.DOOR}:{port}"}]), prefix=there)
     echo = Process([*there, sys.executable, HERE / "echo_process.py", echo_port], tmp_path, "echo")
     wait_until(lambda: listens_there(namespaces, echo_port), "the echo to listen")
+    door.echo_port = echo_port
     started = []
 
     def start():
@@ -231,3 +232,33 @@ def test_there_and_back(namespaces, roaming):
             namespaces.arrive(there)
             time.sleep(0.7)
     transfer(roaming, move)
+
+
+def test_quic_is_tried_again_on_another_network(namespaces, roaming, pki, tmp_path):
+    """Where UDP is not allowed TCP stands in; on another network the same `cardea connect` goes back to QUIC."""
+    door, _ = roaming
+    there = namespaces.within(namespaces.client)
+    port = free_port()
+    namespaces.arrive(1)
+    try:
+        ip("-n", namespaces.client, "rule", "add", "pref", 1, "ipproto", "udp", "prohibit")
+    except AssertionError as error:
+        pytest.skip(f"no routing rules by protocol here: {error}")
+    words = connect_words(door.config["listeners"][0]["address"], pki.alice, pki.ca.file)
+    process = Process([*there, *words, "-L", f"{port}:127.0.0.1:{door.echo_port}"], tmp_path, "connect",
+                      env=clean_env(tmp_path))
+
+    def transport():
+        door.mark()
+        done = run(*there, "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo x >&3 && head -n 1 <&3")
+        return done.returncode == 0 and done.stdout == b"x\n" and door.audited(action="tunnel").get("transport", "tcp")
+    try:
+        wait_until(lambda: transport() == "tcp", "a tunnel over TCP")
+        ip("-n", namespaces.client, "rule", "del", "pref", 1)
+        assert transport() == "tcp", "what has failed a moment ago is not tried each time"
+        namespaces.leave(1)
+        namespaces.arrive(2)
+        wait_until(lambda: transport() == "quic", "a tunnel over QUIC")
+    finally:
+        process.stop()
+    assert_no_sanitizer_output(process.output())
