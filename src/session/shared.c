@@ -43,6 +43,8 @@ void snapshot_shared_free(struct snapshot_shared *shared)
         free(ring);
     }
     backend_registry_sweep(&shared->backends);
+    free(shared->quic_secrets);
+    shared->quic_secrets = NULL;
 }
 
 struct route_stats *shared_stats(struct snapshot_shared *shared, const char *name)
