@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/proof.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -21,9 +22,7 @@ static int ex_index(void)
     int made = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     CHECK(made >= 0);
     /* Of two threads that come first, one has made a place that nobody uses. */
-    return __atomic_compare_exchange_n(&index, &found, made, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
-               ? made
-               : found;
+    return atomic_compare_exchange_strong(&index, &found, made) ? made : found;
 }
 
 void tls_proof_attach(struct tls_proof *proof, SSL *ssl)
