@@ -29,7 +29,7 @@ static const struct quic_settings settings = {.idle_timeout = NSEC_PER_SEC,
 struct world {
     struct loop *loop;
     struct quic_endpoint *endpoint;
-    struct timer stop;
+    struct task stop;
     struct {
         int fd;
         size_t sent;
@@ -71,7 +71,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
 
 static const struct quic_events events = {.hello = on_hello, .opened = on_opened, .closed = on_closed};
 
-static void on_stop(struct timer *t)
+static void on_stop(struct task *t)
 {
     loop_stop(CONTAINER_OF(t, struct world, stop)->loop);
 }
@@ -80,7 +80,7 @@ static void on_stop(struct timer *t)
 static void work(struct world *w)
 {
     struct err err;
-    loop_set_timer(w->loop, &w->stop, clock_monotonic());
+    loop_defer(w->loop, &w->stop);
     CHECK(loop_run(w->loop, &err) == 0);
 }
 
@@ -104,7 +104,7 @@ static void make(struct world *w, const struct quic_secrets *secrets, struct qui
         .incoming = on_incoming, .events = &events, .arg = w, .index = 0, .count = 1};
     w->loop = loop_new(&err);
     CHECK(w->loop != NULL);
-    timer_init(&w->stop, on_stop);
+    task_init(&w->stop, on_stop);
     int fd = udp_listen("127.0.0.1", 0, false, &err);
     CHECK(fd >= 0);
     struct net_addr address = udp_socket_of(fd).local;
