@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include <openssl/bytestring.h>
+#include <openssl/digest.h>
 #include <openssl/ec.h>
 #include <openssl/ec_key.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hkdf.h>
+#include <openssl/mem.h>
 #include <openssl/nid.h>
 #include <openssl/pool.h>
 #include <openssl/x509.h>

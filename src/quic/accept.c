@@ -9,6 +9,7 @@
 #include "quic/quic_internal.h"
 
 #define TOKEN_LIFETIME (10 * NGTCP2_SECONDS)
+#define LONG_HEADER 0x80
 #define RESET_MIN 43 /* a stateless reset is shorter than what it answers to, and not shorter than this */
 
 static void answer(struct quic_socket *s, const struct udp_packets *p, uint8_t *data, ngtcp2_ssize len)
@@ -85,7 +86,7 @@ void endpoint_stranger(struct quic_socket *s, const struct udp_packets *p, const
     ngtcp2_pkt_hd head;
     ngtcp2_cid original;
     if (ngtcp2_accept(&head, p->data, p->len) != 0) {
-        if (vc->version == 0) /* a short header */
+        if ((p->data[0] & LONG_HEADER) == 0)
             reset(s, p, vc);
         return;
     }

@@ -24,8 +24,8 @@ static void forget_ids(struct quic_conn *c)
     for (size_t i = 0; i < n; i++)
         cids_remove(&c->endpoint->cids, &ids[i], c);
     free(ids);
-    const ngtcp2_cid *first = ngtcp2_conn_get_client_initial_dcid2(c->lib);
-    cids_remove(&c->endpoint->cids, first, c);
+    /* Not as the library has it: that one knows it only once the packet has proved to be good. */
+    cids_remove(&c->endpoint->cids, &c->first, c);
 }
 
 static void conn_free(struct task *t)
@@ -372,8 +372,9 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
                                                        sizeof(e->secrets->reset), &own) == 0);
     CHECK(ngtcp2_conn_server_new(&c->lib, &head->scid, &own, &path, head->version, &library_server, &settings,
                                  &params, NULL, c) == 0);
+    c->first = head->dcid;
     cids_put(&e->cids, &own, c);
-    cids_put(&e->cids, &head->dcid, c);
+    cids_put(&e->cids, &c->first, c);
     c->counted = true;
     e->opening++;
     return c;
@@ -438,8 +439,11 @@ bool quic_conn_migrate(struct quic_conn *c, int fd)
     ngtcp2_path path = {.local = library_addr(&s->udp.local, &local),
                         .remote = {(ngtcp2_sockaddr *)&peer, now->remote.addrlen}};
     if (c->state != CONN_OPEN ||
-        ngtcp2_conn_initiate_immediate_migration(c->lib, &path, (ngtcp2_tstamp)clock_monotonic()) != 0)
+        ngtcp2_conn_initiate_immediate_migration(c->lib, &path, (ngtcp2_tstamp)clock_monotonic()) != 0) {
+        endpoint_remove_socket(s);
         return false;
+    }
+    endpoint_keep_two(c->endpoint);
     buf_free(&c->unsent);
     conn_touch(c);
     return true;

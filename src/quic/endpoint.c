@@ -155,13 +155,19 @@ static void socket_done(struct task *t)
     free(CONTAINER_OF(t, struct quic_socket, free_later));
 }
 
-static void socket_remove(struct quic_socket *s)
+void endpoint_remove_socket(struct quic_socket *s)
 {
     list_remove(&s->node);
     close(s->watch.fd);
     s->watch.fd = -1;
     task_init(&s->free_later, socket_done);
     loop_defer(s->endpoint->loop, &s->free_later);
+}
+
+void endpoint_keep_two(struct quic_endpoint *e)
+{
+    while (e->sockets.next->next != e->sockets.prev && e->sockets.next != e->sockets.prev)
+        endpoint_remove_socket(CONTAINER_OF(e->sockets.next, struct quic_socket, node));
 }
 
 struct quic_socket *endpoint_socket(struct quic_endpoint *e, const struct net_addr *local)
@@ -263,7 +269,7 @@ void quic_endpoint_free(struct quic_endpoint *e)
     while (!list_empty(&e->conns))
         conn_end_now(CONTAINER_OF(e->conns.next, struct quic_conn, node));
     while (!list_empty(&e->sockets))
-        socket_remove(CONTAINER_OF(e->sockets.next, struct quic_socket, node));
+        endpoint_remove_socket(CONTAINER_OF(e->sockets.next, struct quic_socket, node));
     task_init(&e->free_later, endpoint_done);
     loop_defer(e->loop, &e->free_later);
 }

@@ -73,6 +73,11 @@ struct quic_endpoint {
 };
 
 struct quic_socket *endpoint_add_socket(struct quic_endpoint *e, int fd, uint32_t events);
+/* After a migration: of the sockets only the newest, and the one before it, for what is still on its way
+ * there. */
+void endpoint_keep_two(struct quic_endpoint *e);
+/* Close it; it is freed at the end of the round. */
+void endpoint_remove_socket(struct quic_socket *s);
 /* The socket that has this address; the newest when none has. */
 struct quic_socket *endpoint_socket(struct quic_endpoint *e, const struct net_addr *local);
 
@@ -103,6 +108,7 @@ struct quic_conn {
     void *owner;          /* NULL once he has been told that it is over, or has closed it */
     struct tls_quic *tls; /* server: NULL until the ClientHello is whole */
     struct buf hello;     /* server: until then */
+    ngtcp2_cid first;     /* server: the id that the client's first packet was for, which it chose */
     struct list node;     /* of the endpoint */
     struct list received; /* in the endpoint's list while a batch of packets is worked off */
     struct list streams;  /* all of them */

@@ -439,6 +439,15 @@ static int first_install(struct door *d, struct buf *errors)
     return 0;
 }
 
+/* Clients of the door that ran here before are to understand that their connections are gone: what such
+ * packets are answered with is proven by a secret that outlives us (RFC 9000, 10.3.2). */
+static void keep_reset_secret(struct door *d)
+{
+    const struct snapshot *snap = d->snap;
+    if (snap->config->certificates.n > 0)
+        cert_secret(snap->certs[0], "cardea quic stateless reset", d->shared.quic_secrets->reset);
+}
+
 static size_t worker_count(const struct config *c)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -450,10 +459,10 @@ struct door *door_new(struct loop *loop, struct config *config, const struct fro
 {
     struct door *d = new_door(loop, fronts, fronts_len, worker_count(config));
     d->snap = snapshot_build(config, &d->shared, errors);
-    if (d->snap != NULL && d->snap->config->certificates.n > 0)
-        cert_secret(d->snap->certs[0], "cardea quic stateless reset", d->shared.quic_secrets->reset);
-    if (d->snap != NULL && make_workers(d, errors) == 0 && first_install(d, errors) == 0)
+    if (d->snap != NULL && make_workers(d, errors) == 0 && first_install(d, errors) == 0) {
+        keep_reset_secret(d);
         return d;
+    }
     door_free(d);
     return NULL;
 }

@@ -167,11 +167,13 @@ static const struct quic_events events = {
 
 /* ---- moving ---- */
 
-/* Something about our addresses or routes has changed: would we reach the door from another address now? */
+/* Something about our addresses or routes has changed: would we reach the door from another address now? If
+ * UDP did not get through before, it may from there. */
 static void on_change(struct route_watch *watch)
 {
     struct carrier *c = CONTAINER_OF(watch, struct carrier, watch);
     struct quic_path_facts facts;
+    c->likely_from = 0;
     if (c->state != CARRIER_OPEN)
         return;
     quic_conn_facts(c->conn, &facts);

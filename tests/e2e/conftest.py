@@ -5,7 +5,8 @@
     CARDEA=build-asan/cardea CARDEA_SLOW=4 ...     another build; waits are so many times longer
 
 run.py: processes, ports, waits. door.py: a door of one's own. pki.py: certificates. peers.py: what stands behind the
-door. tls.py: clients. chatter.py: many live connections. forms.py: words of the door that tests look for.
+door. tls.py, quic.py: clients. chatter.py: many live connections. relay.py: a bad network for UDP. forms.py: words of the
+door that tests look for.
 """
 from fixtures import *  # noqa: F401,F403 (pytest finds fixtures by name)
 from fixtures import pytest_report_header  # noqa: F401

@@ -47,15 +47,17 @@ class UnixHttp(http.client.HTTPConnection):
 
 
 class Door:
-    """`config` is the configuration without listeners, audit and admin where the defaults will do."""
+    """`config` is the configuration without listeners, audit and admin where the defaults will do. `prefix`: words that
+    its command line begins with."""
 
-    def __init__(self, directory, config, *, nofile=None, env=None):
+    def __init__(self, directory, config, *, nofile=None, env=None, prefix=()):
         self.directory = Path(directory)
         self.port = free_port()
         self.socket = self.directory / "admin.sock"
         self.audit_file = self.directory / "audit.jsonl"
         self.config_file = self.directory / "door.yaml"
         self.nofile = nofile
+        self.prefix = prefix
         self.env = {**os.environ, **(env or {})}
         self.marked = 0
         self.process = None
@@ -84,7 +86,7 @@ class Door:
         def limit_files():
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile or hard, hard if not self.nofile else self.nofile))
-        self.process = Process([CARDEA, "serve", "-c", self.config_file], self.directory, "serve",
+        self.process = Process([*self.prefix, CARDEA, "serve", "-c", self.config_file], self.directory, "serve",
                                cwd=self.directory, env=self.env, preexec_fn=limit_files)
         wait_until(self.ready, "the door to be ready", 10)
         return self

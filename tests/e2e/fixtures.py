@@ -8,7 +8,7 @@ import pytest
 import peers
 from door import Door
 from pki import Pki
-from run import CARDEA, SANITIZER, SLOW, run
+from run import CARDEA, SANITIZER, SLOW, Process, assert_no_sanitizer_output, run, wait_listening
 
 
 def pytest_report_header(config):
@@ -114,6 +114,26 @@ def connect(pki, tmp_path):
     def call(door, *words, cert=pki.alice, ca=pki.ca.file, name="door.test", **options):
         return run(*connect_words(door, cert, ca, name), *words, env=clean_env(tmp_path), **options)
     return call
+
+
+@pytest.fixture
+def start_connect(pki, tmp_path):
+    """start_connect(door, *words, ports=) starts `cardea connect` as alice with -L among the words, and waits for its
+    ports. Ended after the test: cleanly, or the test fails."""
+    started = []
+
+    def start(door, *words, ports):
+        process = Process([*connect_words(door, pki.alice, pki.ca.file), *words], tmp_path, f"connect{len(started)}",
+                          env=clean_env(tmp_path))
+        started.append(process)
+        for port in ports:
+            wait_listening(port, process)
+        return process
+    yield start
+    for process in started:
+        code = process.stop()
+        assert code in (0, -15), f"exit code {code}: {process.output()}"
+        assert_no_sanitizer_output(process.output())
 
 
 def connect_words(door, cert, ca, name="door.test"):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cardea connect -L`: local ports that lead through the door; `--sni` chooses a route instead of a target."""
+import functools
 import socket
 
 import pytest
 
 import tls
 from fixtures import clean_env, connect_words
-from run import CARDEA, Process, SLOW, assert_no_sanitizer_output, free_port, run, wait_listening, wait_until
+from run import CARDEA, SLOW, free_port, run, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +27,9 @@ def door(start_module_door, pki, banner, echo, counter, nginx):
 
 
 @pytest.fixture
-def listen(door, pki, tmp_path):
-    """listen("-L", ...) starts `cardea connect` and waits for its ports (the last number before HOST:PORT)."""
-    started = []
-
-    def start(*words, ports):
-        process = Process([*connect_words(door, pki.alice, pki.ca.file), *words], tmp_path, f"connect{len(started)}",
-                          env=clean_env(tmp_path))
-        started.append(process)
-        for port in ports:
-            wait_listening(port, process)
-        return process
-    yield start
-    for process in started:
-        code = process.stop()
-        assert code in (0, -15), f"exit code {code}: {process.output()}"
-        assert_no_sanitizer_output(process.output())
+def listen(door, start_connect):
+    """listen("-L", ..., ports=) starts `cardea connect` (the port is the last number before HOST:PORT)."""
+    return functools.partial(start_connect, door)
 
 
 def dial(port, host="127.0.0.1"):

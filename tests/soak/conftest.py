@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Soak tests: minutes of mixed traffic. They use the helpers of the end-to-end tests.
+"""Soak tests: minutes of mixed traffic, gigabytes over a bad network. They use the helpers of the end-to-end tests.
 
     /usr/bin/python3 -m pytest tests/soak          (make soak)
     CARDEA_SOAK=600 ...                            seconds of churn, default 150

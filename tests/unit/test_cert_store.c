@@ -97,6 +97,26 @@ static void test_kinds(void **state)
     assert_string_equal(cert_key_kind_name(CERT_KEY_MLDSA65), "ML-DSA-65");
 }
 
+/* Of every kind of key: the same each time, another for another label, another for another key. */
+static void test_secrets(void **state)
+{
+    (void)state;
+    static const enum ca_key_kind kinds[] = {CA_KEY_P256,    CA_KEY_P384,    CA_KEY_ED25519, CA_KEY_RSA2048,
+                                             CA_KEY_MLDSA44, CA_KEY_MLDSA65, CA_KEY_MLDSA87};
+    uint8_t before[32] = {0}, one[32], again[32], other[32];
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct cert *cert = make1("secret", kinds[i], "a.example");
+        cert_secret(cert, "one", one);
+        cert_secret(cert, "one", again);
+        cert_secret(cert, "other", other);
+        assert_memory_equal(one, again, sizeof(one));
+        assert_memory_not_equal(one, other, sizeof(one));
+        assert_memory_not_equal(one, before, sizeof(one));
+        memcpy(before, one, sizeof(one));
+        cert_unref(cert);
+    }
+}
+
 static void test_given_names(void **state)
 {
     (void)state;
@@ -360,11 +380,11 @@ static void test_many_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_given_names), cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_other_forms), cmocka_unit_test(test_chain_order),
-        cmocka_unit_test(test_select),      cmocka_unit_test(test_no_names),
-        cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_load),          cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_secrets),       cmocka_unit_test(test_given_names),
+        cmocka_unit_test(test_refused_files), cmocka_unit_test(test_other_forms),
+        cmocka_unit_test(test_chain_order),   cmocka_unit_test(test_select),
+        cmocka_unit_test(test_no_names),      cmocka_unit_test(test_many_names),
     };
     return cmocka_run_group_tests_name("cert_store", tests, make_root, drop_root);
 }

@@ -541,6 +541,12 @@ static void a_connection_survives_another_address(void **state)
     struct quic_path_facts facts;
     quic_conn_facts(w->s.conn, &facts);
     assert_int_equal(facts.peer.port, udp_socket_of(fd).local.port);
+    for (int i = 0; i < 5; i++) { /* sockets of old do not pile up */
+        int next = udp_connect(&w->address);
+        assert_in_range(next, 0, fd + 2);
+        assert_true(quic_conn_migrate(w->c.conn, next));
+        run_for(w, 20 * NSEC_PER_MSEC);
+    }
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

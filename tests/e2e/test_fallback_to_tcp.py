@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--transport auto` where UDP does not get through: TCP stands in, soon and without a word; and QUIC comes back."""
+import socket
+import time
+
+import pytest
+
+import tls
+from relay import Relay
+from run import SLOW, free_port, wait_until
+
+# Well under the 10 s after which QUIC gives up by itself: who waited for that would take longer.
+SOON = 8
+
+
+@pytest.fixture
+def two_ports(start_door, pki):
+    """A door with TCP alone at its port, and everything at `door.quic_port`: what becomes of UDP to the first one is
+    up to the test."""
+    port, quic_port = free_port(), free_port()
+    door = start_door({
+        "certificates": [pki.server("door.test").row()],
+        "trust": [pki.trust()],
+        "listeners": [{"name": "tcp-only", "address": f"127.0.0.1:{port}", "quic": False},
+                      {"name": "both", "address": f"127.0.0.1:{quic_port}"}],
+        "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}],
+    })
+    door.port, door.quic_port = port, quic_port
+    return door
+
+
+@pytest.fixture
+def relay(two_ports):
+    with Relay(two_ports.quic_port, port=two_ports.port) as relay:
+        yield relay
+
+
+def test_works_through_the_relay(two_ports, relay, connect, banner):
+    """With UDP let through it is QUIC: the tests below see what they think they see."""
+    assert connect(two_ports, f"127.0.0.1:{banner.port}").returncode == 0
+    assert two_ports.audited(action="tunnel")["transport"] == "quic"
+    assert relay.passed > 0
+
+
+def test_udp_is_swallowed(two_ports, relay, connect, banner):
+    """Nothing comes back: TCP after a short head start. Nobody waits for QUIC's own time-outs."""
+    relay.deaf = True
+    start = time.monotonic()
+    done = connect(two_ports, f"127.0.0.1:{banner.port}", input=b"x\n")
+    assert time.monotonic() - start < SOON
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"behind the door\nx\n", b"")
+    assert "transport" not in two_ports.audited(action="tunnel")
+    assert relay.lost > 0 and relay.passed == 0
+
+
+def test_nobody_listens_in_udp(two_ports, connect, banner):
+    """The machine says so (ICMP): TCP at once, and who insists on QUIC is told at once."""
+    done = connect(two_ports, f"127.0.0.1:{banner.port}", input=b"x\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"behind the door\nx\n", b"")
+    assert "transport" not in two_ports.audited(action="tunnel")
+    start = time.monotonic()
+    done = connect(two_ports, "--transport", "quic", f"127.0.0.1:{banner.port}")
+    assert time.monotonic() - start < SOON
+    assert done.returncode == 1 and b"nobody listens there" in done.stderr, done.stderr.decode()
+
+
+def test_swallowed_and_no_tcp_either(connect):
+    """Neither answers: the message is TCP's, which says more."""
+    port = free_port()
+    with Relay(free_port(), port=port) as relay:
+        relay.deaf = True
+        done = connect(f"127.0.0.1:{port}", "127.0.0.1:22")
+    assert done.returncode == 1 and b"refused the connection" in done.stderr, done.stderr.decode()
+
+
+def test_quic_comes_back(two_ports, relay, start_connect, echo):
+    """UDP begins to get through while `cardea connect` runs: tunnels made from then on go over QUIC; those made before
+    stay where they are."""
+    port = free_port()
+    relay.deaf = True
+    start_connect(two_ports, "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+
+    def transport():
+        two_ports.mark()
+        with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as sock:
+            sock.sendall(b"x")
+            assert tls.read_exactly(sock, 1) == b"x"
+        return two_ports.audited(action="tunnel").get("transport")
+
+    with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as before:
+        before.sendall(b"x")
+        assert tls.read_exactly(before, 1) == b"x"
+        assert transport() is None
+        relay.deaf = False
+        wait_until(lambda: transport() == "quic", "a tunnel over QUIC", 15, step=0.2)
+        before.sendall(b"y")
+        assert tls.read_exactly(before, 1) == b"y"
+
+
+def test_udp_is_blocked_later(two_ports, relay, start_connect, connect, banner):
+    """A network that has carried QUIC and does not any more: the next `cardea connect` works over TCP."""
+    assert connect(two_ports, f"127.0.0.1:{banner.port}").returncode == 0
+    assert two_ports.audited(action="tunnel")["transport"] == "quic"
+    relay.deaf = True
+    two_ports.mark()
+    assert connect(two_ports, f"127.0.0.1:{banner.port}").returncode == 0
+    assert "transport" not in two_ports.audited(action="tunnel")
