@@ -300,10 +300,15 @@ static bool names_certificate(const AUTHORITY_KEYID *authority, X509 *issuer)
     return true;
 }
 
-bool crl_is_from(const struct crl *crl, X509 *issuer)
+bool crl_names(const struct crl *crl, const X509 *issuer)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);
-    if (X509_NAME_cmp(crl->issuer, X509_get_subject_name(issuer)) != 0)
+    return X509_NAME_cmp(crl->issuer, X509_get_subject_name(issuer)) == 0;
+}
+
+bool crl_is_from(const struct crl *crl, X509 *issuer)
+{
+    if (!crl_names(crl, issuer))
         return false;
     if (crl->authority == NULL)
         return true;
@@ -418,6 +423,8 @@ static bool covers(const struct crl *crl, X509 *cert)
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);
+    if (!crl_is_from(crl, issuer))
+        return CRL_OTHER_KEY;
     if (crl->flaw != CRL_GOOD)
         return crl->flaw;
     if (!covers(crl, cert))

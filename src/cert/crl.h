@@ -17,7 +17,8 @@ struct crl;
 
 /* Why a CRL does not tell whether a certificate is revoked; the later ones are nearer to telling it. */
 enum crl_fault {
-    CRL_NONE, /* there is no CRL */
+    CRL_NONE,      /* there is no CRL */
+    CRL_OTHER_KEY, /* it is from another key of the issuer's name */
     CRL_UNREADABLE,
     CRL_UNKNOWN_CRITICAL,
     CRL_DELTA,
@@ -39,6 +40,9 @@ struct crl *crl_read(const uint8_t *der, size_t len, struct err *err);
 /* NULL is allowed. */
 void crl_free(struct crl *crl);
 
+/* Does the CRL name this issuer, be it with this key or another? */
+bool crl_names(const struct crl *crl, const X509 *issuer);
+
 /* Does the CRL say that it is from this issuer: by name, and by the identifier of its key where it has one?
  */
 bool crl_is_from(const struct crl *crl, X509 *issuer);
@@ -47,7 +51,7 @@ bool crl_is_from(const struct crl *crl, X509 *issuer);
  * that did not. */
 bool crl_is_signed_by(struct crl *crl, X509 *issuer);
 
-/* Can the CRL, which is from `issuer`, tell at `now` whether `cert` is revoked? CRL_GOOD, or why not.
+/* Can the CRL, which names `issuer`, tell at `now` whether `cert` is revoked? CRL_GOOD, or why not.
  * `issuer` must be proven. */
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now);
 

@@ -74,8 +74,9 @@ enum trust_alert {
  * `ret_alert` (may be NULL).
  *
  * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
- * the chain is refused; certificates further up are checked against the CRL of their issuer where the bundle
- * has one, and that one must be valid too. Of several the newest valid one decides;
+ * the chain is refused; certificates further up are checked where the bundle has a CRL of their issuer's
+ * name, and then one must be valid and by the issuer's key too; an issuer further up of whose name there is
+ * none is not asked. Of several the newest valid one decides;
  * whoever is listed in any other that the issuer has signed is revoked all the same, unless that one is older
  * (by thisUpdate, then CRLNumber): an expired one, one not valid yet, and those not taken count here. Anchors
  * are not looked up in CRLs: the bundle is why we trust them. Not taken are delta and indirect CRLs, those

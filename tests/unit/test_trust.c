@@ -972,6 +972,22 @@ static void test_crl_further_up(void **state)
     expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, NOT_TOLD,
            "issuer 'Staff Root' of certificate 'Staff Middle' has only a CRL for other certificates");
     trust_unref(trust);
+    /* Nor may it be one of another key of the root's name (which a rolled key leaves). */
+    struct ca *rolled = pki_root("Staff Root");
+    pki_save(rolled, "rolled");
+    write_crl("rolled.crl", rolled, middle, time(NULL) - 60, 3600);
+    assert_non_null(pki_openssl("version; cat root.pem rolled.pem > roots.pem"));
+    write_odd_crl("rolled.crl", middle, NULL, time(NULL) - 60);
+    trust = load("roots.pem", "rolled.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, NOT_TOLD,
+           "certificate 'Staff Middle' has only a CRL of another key of its name");
+    trust_unref(trust);
+    /* Each key has its own: the other one's does not count, whatever it lists. */
+    write_odd_crl("rolled.crl", root, NULL, time(NULL) - 60);
+    trust = load("roots.pem", "rolled.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(trust);
+    ca_free(rolled);
     write_odd_crl("up.crl", root, for_cas, time(NULL) - 60);
     trust = load("root.pem", "up.crl");
     expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
