@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/record.h"
 #include "base/buf.h"
 #include "base/check.h"
 
@@ -101,14 +102,17 @@ void sink_commit(struct sink *s)
         loop_set_timer(s->loop, &s->flush, loop_now(s->loop) + SINK_GATHER_NS);
 }
 
+_Static_assert(AUDIT_LINE_MAX <= PIPE_BUF, "a line fits");
+
 /* Bytes to write with one call: all of them to a regular file, which always takes them; to anything else
- * whole lines of at most PIPE_BUF, which it takes at once or not at all. 0: a line longer than that. */
+ * whole lines of at most PIPE_BUF, which it takes at once or not at all. */
 static size_t portion(const struct sink_file *f, const uint8_t *data, size_t len)
 {
     if (f->regular || len <= PIPE_BUF)
         return len;
     const uint8_t *end = memrchr(data, '\n', PIPE_BUF);
-    return end == NULL ? 0 : (size_t)(end - data) + 1;
+    CHECK(end != NULL);
+    return (size_t)(end - data) + 1;
 }
 
 /* A reader that is slow or gone must not stop the door: what can't be written now is lost, and counted. */
@@ -123,7 +127,7 @@ static size_t write_lines(struct sink_file *f, const uint8_t *data, size_t len)
     size_t done = 0;
     while (done < len && takes_more(f)) {
         size_t n = portion(f, data + done, len - done);
-        ssize_t written = n == 0 ? 0 : write(f->fd, data + done, n);
+        ssize_t written = write(f->fd, data + done, n);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)

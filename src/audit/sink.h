@@ -51,7 +51,7 @@ void sink_file_close(struct sink_file *f);
 /* Both must outlive the sink. */
 void sink_init(struct sink *s, struct loop *loop, struct sink_file *file);
 
-/* Where to append a line; call sink_commit() afterwards. */
+/* Where to append a line of at most AUDIT_LINE_MAX bytes; call sink_commit() afterwards. */
 struct buf *sink_lines(struct sink *s);
 
 /* A whole line was appended: write now or soon. */
