@@ -52,6 +52,7 @@ int sink_file_open(struct sink_file *f, const char *path, struct err *err)
 {
     pthread_mutex_init(&f->lock, NULL);
     f->lost = 0;
+    f->torn = false;
     f->fd = open_path(path, err);
     f->regular = is_regular(f->fd);
     return f->fd >= 0 ? 0 : -1;
@@ -66,6 +67,7 @@ int sink_file_reopen(struct sink_file *f, const char *path, struct err *err)
     close(f->fd);
     f->fd = fd;
     f->regular = is_regular(fd);
+    f->torn = false;
     pthread_mutex_unlock(&f->lock);
     return 0;
 }
@@ -122,9 +124,20 @@ static bool takes_more(const struct sink_file *f)
     return f->regular || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0);
 }
 
+/* End the line that was torn, so that the next one does not go on it. (To take it back would be neater, but
+ * others may append to the file, and one that is append-only does not allow it.) */
+static bool mend(struct sink_file *f)
+{
+    if (f->torn && takes_more(f))
+        f->torn = write(f->fd, "\n", 1) != 1;
+    return !f->torn;
+}
+
 static size_t write_lines(struct sink_file *f, const uint8_t *data, size_t len)
 {
     size_t done = 0;
+    if (!mend(f))
+        return 0;
     while (done < len && takes_more(f)) {
         size_t n = portion(f, data + done, len - done);
         ssize_t written = write(f->fd, data + done, n);
@@ -134,6 +147,7 @@ static size_t write_lines(struct sink_file *f, const uint8_t *data, size_t len)
             break;
         done += (size_t)written;
     }
+    f->torn = done > 0 && data[done - 1] != '\n';
     return done;
 }
 

@@ -21,6 +21,7 @@ struct sink_file {
     pthread_mutex_t lock;
     int fd;
     bool regular;  /* takes every write at once */
+    bool torn;     /* ends in the middle of a line, for which there was no room */
     uint64_t lost; /* lines that could not be written */
 };
 
