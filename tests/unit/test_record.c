@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +158,46 @@ static void escapes(void **state)
     json_decref(object);
 }
 
+/* What a terminal or an editor would obey is not in the file as such, and nothing of it is lost. */
+static void invisible_characters_are_escaped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *shown;
+    } rows[] = {
+        {"\xc2\x80", "\\u0080"},
+        {"\xc2\x9b"
+         "2J",
+         "\\u009b2J"},
+        {"\xc2\x9f", "\\u009f"},
+        {"\xc2\xa0", "\xc2\xa0"},
+        {"\xe2\x80\xa7", "\xe2\x80\xa7"},
+        {"\xe2\x80\xa8", "\\u2028"},
+        {"\xe2\x80\xae"
+         "gnp.exe",
+         "\\u202egnp.exe"},
+        {"\xe2\x80\xaf", "\xe2\x80\xaf"},
+        {"\xe2\x81\xa5", "\xe2\x81\xa5"},
+        {"\xe2\x81\xa6", "\\u2066"},
+        {"\xe2\x81\xa9", "\\u2069"},
+        {"\xe2\x81\xaa", "\xe2\x81\xaa"},
+        {"\xf0\x90\x80\xa8", "\xf0\x90\x80\xa8"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct audit_record r = LEAST;
+        char expected[64];
+        r.alpn = str_of(rows[i].bytes);
+        snprintf(expected, sizeof(expected), "\"alpn\":\"%s\"", rows[i].shown);
+        char *text = line(&r);
+        if (strstr(text, expected) == NULL)
+            fail_msg("expected %s in %s", expected, text);
+        free(text);
+        json_t *object = parsed(&r);
+        assert_string_equal(json_string_value(json_object_get(object, "alpn")), rows[i].bytes);
+        json_decref(object);
+    }
+}
+
 /* A field cannot get out of its quotes: what is in the line is what was put in, key by key. */
 static void no_field_forges_another(void **state)
 {
@@ -262,6 +303,7 @@ int main(void)
         cmocka_unit_test(durations_have_three_decimals),
         cmocka_unit_test(ids_keep_all_bits),
         cmocka_unit_test(escapes),
+        cmocka_unit_test(invisible_characters_are_escaped),
         cmocka_unit_test(no_field_forges_another),
         cmocka_unit_test(any_bytes_make_a_line),
         cmocka_unit_test(no_line_is_too_long),
