@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 const char *audit_id_text(uint64_t id, char text[AUDIT_ID_MAX])
 {
@@ -68,7 +69,7 @@ static bool carriage(struct buf *out, const struct audit_record *r)
            (r->carrier == 0 || word(out, "carrier", audit_id_text(r->carrier, id)));
 }
 
-bool audit_format(struct buf *out, const struct audit_record *r)
+static bool format(struct buf *out, const struct audit_record *r)
 {
     char when[CLOCK_TEXT_MAX], id[AUDIT_ID_MAX];
     clock_format(r->time, when);
@@ -81,4 +82,74 @@ bool audit_format(struct buf *out, const struct audit_record *r)
            word(out, "backend", r->backend) && word(out, "rule", r->rule) && amounts(out, r) &&
            word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
            PUT(out, "}\n");
+}
+
+/* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of
+ * the line takes less than 1 KiB. */
+#define LONG_TEXTS 10
+#define CUT_TEXT 256
+#define ELLIPSIS "\xe2\x80\xa6"
+_Static_assert(LONG_TEXTS *(CUT_TEXT + sizeof(ELLIPSIS)) + 1024 < AUDIT_LINE_MAX, "it fits then");
+
+struct cutter {
+    char space[LONG_TEXTS][CUT_TEXT + sizeof(ELLIPSIS)];
+    size_t used;
+};
+
+/* Bytes that a character of `n` bytes (0: not UTF-8) takes in JSON, at most. */
+static size_t json_cost(uint8_t first, size_t n)
+{
+    if (first < 0x20 || first == 0x7f)
+        return 6;
+    if (first < 0x80)
+        return first == '"' || first == '\\' ? 2 : 1;
+    return MAX(n, (size_t)1) * 3;
+}
+
+static struct str cut(struct cutter *c, struct str value)
+{
+    size_t n = 0, cost = 0;
+    while (value.p != NULL && n < value.len) {
+        size_t taken = utf8_length(value.p + n, value.len - n);
+        cost += json_cost((uint8_t)value.p[n], taken);
+        if (cost > CUT_TEXT)
+            break;
+        n += MAX(taken, (size_t)1);
+    }
+    if (n == value.len)
+        return value;
+    CHECK(c->used < LONG_TEXTS);
+    char *space = c->space[c->used++];
+    memcpy(space, value.p, n);
+    memcpy(space + n, ELLIPSIS, sizeof(ELLIPSIS));
+    return (struct str){space, n + sizeof(ELLIPSIS) - 1};
+}
+
+static const char *cut_word(struct cutter *c, const char *value)
+{
+    return value == NULL ? NULL : cut(c, (struct str){value, strlen(value)}).p;
+}
+
+bool audit_format(struct buf *out, const struct audit_record *r)
+{
+    size_t from = out->len;
+    if (!format(out, r))
+        return false;
+    if (out->len - from <= AUDIT_LINE_MAX)
+        return true;
+    struct cutter c;
+    struct audit_record less = *r;
+    c.used = 0;
+    less.listener = cut_word(&c, r->listener);
+    less.peer = cut_word(&c, r->peer);
+    less.sni = cut(&c, r->sni);
+    less.alpn = cut(&c, r->alpn);
+    less.route = cut_word(&c, r->route);
+    less.identity = cut_word(&c, r->identity);
+    less.target = cut(&c, r->target);
+    less.backend = cut_word(&c, r->backend);
+    less.rule = cut_word(&c, r->rule);
+    less.detail = cut_word(&c, r->detail);
+    out->len = from;
+    return format(out, &less);
 }

@@ -43,7 +43,11 @@ struct audit_record {
     const char *detail; /* what exactly, where the reason leaves it open */
 };
 
-/* Append the line with its newline. False when memory is out. */
+/* Bytes of the longest line, its newline among them: what a pipe takes whole or not at all. */
+#define AUDIT_LINE_MAX 4096
+
+/* Append the line with its newline. Texts are cut, which ends them with an ellipsis, where the line would be
+ * too long otherwise. False when memory is out. */
 bool audit_format(struct buf *out, const struct audit_record *r);
 
 /* 64 bits as 13 characters of lower-case base 32 (RFC 4648 alphabet), NUL-terminated. */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/record.h"
 #include "base/buf.h"
 #include "base/check.h"
 
@@ -51,6 +52,7 @@ int sink_file_open(struct sink_file *f, const char *path, struct err *err)
 {
     pthread_mutex_init(&f->lock, NULL);
     f->lost = 0;
+    f->torn = false;
     f->fd = open_path(path, err);
     f->regular = is_regular(f->fd);
     return f->fd >= 0 ? 0 : -1;
@@ -65,6 +67,7 @@ int sink_file_reopen(struct sink_file *f, const char *path, struct err *err)
     close(f->fd);
     f->fd = fd;
     f->regular = is_regular(fd);
+    f->torn = false;
     pthread_mutex_unlock(&f->lock);
     return 0;
 }
@@ -101,14 +104,17 @@ void sink_commit(struct sink *s)
         loop_set_timer(s->loop, &s->flush, loop_now(s->loop) + SINK_GATHER_NS);
 }
 
+_Static_assert(AUDIT_LINE_MAX <= PIPE_BUF, "a line fits");
+
 /* Bytes to write with one call: all of them to a regular file, which always takes them; to anything else
- * whole lines of at most PIPE_BUF, which it takes at once or not at all. 0: a line longer than that. */
+ * whole lines of at most PIPE_BUF, which it takes at once or not at all. */
 static size_t portion(const struct sink_file *f, const uint8_t *data, size_t len)
 {
     if (f->regular || len <= PIPE_BUF)
         return len;
     const uint8_t *end = memrchr(data, '\n', PIPE_BUF);
-    return end == NULL ? 0 : (size_t)(end - data) + 1;
+    CHECK(end != NULL);
+    return (size_t)(end - data) + 1;
 }
 
 /* A reader that is slow or gone must not stop the door: what can't be written now is lost, and counted. */
@@ -118,18 +124,30 @@ static bool takes_more(const struct sink_file *f)
     return f->regular || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0);
 }
 
+/* End the line that was torn, so that the next one does not go on it. (To take it back would be neater, but
+ * others may append to the file, and one that is append-only does not allow it.) */
+static bool mend(struct sink_file *f)
+{
+    if (f->torn && takes_more(f))
+        f->torn = write(f->fd, "\n", 1) != 1;
+    return !f->torn;
+}
+
 static size_t write_lines(struct sink_file *f, const uint8_t *data, size_t len)
 {
     size_t done = 0;
+    if (!mend(f))
+        return 0;
     while (done < len && takes_more(f)) {
         size_t n = portion(f, data + done, len - done);
-        ssize_t written = n == 0 ? 0 : write(f->fd, data + done, n);
+        ssize_t written = write(f->fd, data + done, n);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
             break;
         done += (size_t)written;
     }
+    f->torn = done > 0 && data[done - 1] != '\n';
     return done;
 }
 

@@ -21,6 +21,7 @@ struct sink_file {
     pthread_mutex_t lock;
     int fd;
     bool regular;  /* takes every write at once */
+    bool torn;     /* ends in the middle of a line, for which there was no room */
     uint64_t lost; /* lines that could not be written */
 };
 
@@ -51,7 +52,7 @@ void sink_file_close(struct sink_file *f);
 /* Both must outlive the sink. */
 void sink_init(struct sink *s, struct loop *loop, struct sink_file *file);
 
-/* Where to append a line; call sink_commit() afterwards. */
+/* Where to append a line of at most AUDIT_LINE_MAX bytes; call sink_commit() afterwards. */
 struct buf *sink_lines(struct sink *s);
 
 /* A whole line was appended: write now or soon. */

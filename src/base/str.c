@@ -152,6 +152,20 @@ static size_t plain_run(const uint8_t *p, size_t left)
     return n;
 }
 
+/* A character of several bytes that terminals and editors obey rather than show: C1 controls, line and
+ * paragraph separators, and what turns the direction of text. Returns its code point, or 0 for any other. */
+static unsigned invisible(const uint8_t *p, size_t n)
+{
+    unsigned code = 0;
+    if (n == 2)
+        code = (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
+    else if (n == 3)
+        code = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    bool found = (code >= 0x80 && code <= 0x9f) || (code >= 0x2028 && code <= 0x202e) ||
+                 (code >= 0x2066 && code <= 0x2069);
+    return found ? code : 0;
+}
+
 /* One character that does not, and how many bytes it took. */
 static bool json_escape(struct buf *b, const uint8_t *p, size_t left, size_t *ret_taken)
 {
@@ -163,6 +177,9 @@ static bool json_escape(struct buf *b, const uint8_t *p, size_t left, size_t *re
         return buf_printf(b, "\\%c", *p);
     if (*p < 0x20 || *p == 0x7f)
         return buf_printf(b, "\\u%04x", *p);
+    unsigned code = invisible(p, n);
+    if (code != 0)
+        return buf_printf(b, "\\u%04x", code);
     return buf_append(b, p, n);
 }
 

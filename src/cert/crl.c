@@ -40,16 +40,17 @@ struct crl {
     X509_NAME *issuer;
     AUTHORITY_KEYID *authority; /* NULL: it does not say which key */
     ISSUING_DIST_POINT *scope;  /* NULL: all certificates of the issuer */
-    int64_t this_update;
-    int64_t next_update;   /* INT64_MAX: it does not say */
-    enum crl_fault flaw;   /* CRL_GOOD: none */
-    struct entry *entries; /* sorted by serial */
+    int64_t this_update;        /* INT64_MAX: it cannot be read */
+    int64_t next_update;        /* INT64_MAX: it does not say */
+    ASN1_INTEGER *number;       /* CRLNumber; NULL: it does not say */
+    enum crl_fault flaw;        /* CRL_GOOD: none */
+    struct entry *entries;      /* sorted by serial */
     size_t count;
     uint8_t *serials;
     _Atomic bool proven; /* `signer` is known and does not change any more */
     struct key_hash signer;
     pthread_mutex_t lock; /* on what follows, and on becoming proven */
-    X509_CRL *unproven;   /* NULL once proven, and of a flawed one */
+    X509_CRL *unproven;   /* NULL once proven */
     struct key_hash strangers[STRANGERS];
     size_t stranger_count;
 };
@@ -91,9 +92,33 @@ static int compare_entries(const void *a, const void *b, void *crl)
     return compare_serials(entry_serial(crl, a), entry_serial(crl, b));
 }
 
+/* How many entries are about certificates of the CRL's own issuer: from the first certificateIssuer on they
+ * are about another's (RFC 5280, 5.3.3). Attribute certificates have serials of their own. */
+static size_t count_own(const struct crl *crl, const STACK_OF(X509_REVOKED) * revoked)
+{
+    size_t n = 0, count = revoked == NULL ? 0 : sk_X509_REVOKED_num(revoked);
+    if (crl->scope != NULL && crl->scope->onlyattr > 0)
+        return 0;
+    while (n < count &&
+           X509_REVOKED_get_ext_by_NID(sk_X509_REVOKED_value(revoked, n), NID_certificate_issuer, -1) < 0)
+        n++;
+    return n;
+}
+
+/* An entry of a delta CRL that takes an older one back (RFC 5280, 5.3.1: removeFromCRL). */
+static bool takes_back(const struct crl *crl, const X509_REVOKED *entry)
+{
+    if (crl->flaw != CRL_DELTA)
+        return false;
+    ASN1_ENUMERATED *reason = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, NULL, NULL);
+    bool found = reason != NULL && ASN1_ENUMERATED_get(reason) == CRL_REASON_REMOVE_FROM_CRL;
+    ASN1_ENUMERATED_free(reason);
+    return found;
+}
+
 static int index_entries(struct crl *crl, const STACK_OF(X509_REVOKED) * revoked, struct err *err)
 {
-    size_t count = revoked == NULL ? 0 : sk_X509_REVOKED_num(revoked), size = 0;
+    size_t count = count_own(crl, revoked), size = 0;
     for (size_t i = 0; i < count; i++)
         size += serial_of(X509_REVOKED_get0_serialNumber(sk_X509_REVOKED_value(revoked, i))).len;
     crl->entries = calloc(count + 1, sizeof(*crl->entries));
@@ -101,10 +126,13 @@ static int index_entries(struct crl *crl, const STACK_OF(X509_REVOKED) * revoked
     if (crl->entries == NULL || crl->serials == NULL)
         return err_set(err, "out of memory");
     CHECK(size <= INT32_MAX); /* a file is far smaller */
-    for (uint32_t at = 0; crl->count < count; crl->count++) {
-        const X509_REVOKED *from = sk_X509_REVOKED_value(revoked, crl->count);
+    uint32_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        const X509_REVOKED *from = sk_X509_REVOKED_value(revoked, i);
+        if (takes_back(crl, from))
+            continue;
         struct serial s = serial_of(X509_REVOKED_get0_serialNumber(from));
-        struct entry *e = &crl->entries[crl->count];
+        struct entry *e = &crl->entries[crl->count++];
         *e = (struct entry){
             .when = CRL_NO_DATE, .at = at, .len = (uint32_t)s.len & INT32_MAX, .negative = s.negative};
         if (!ASN1_TIME_to_posix(X509_REVOKED_get0_revocationDate(from), &e->when))
@@ -187,15 +215,18 @@ static enum crl_fault scope_flaw(const ISSUING_DIST_POINT *scope)
 static enum crl_fault find_flaw(struct crl *crl, X509_CRL *from)
 {
     int authority = -1, scope = -1;
+    const ASN1_TIME *until = X509_CRL_get0_nextUpdate(from);
+    crl->next_update = INT64_MAX;
+    bool since_known = ASN1_TIME_to_posix(X509_CRL_get0_lastUpdate(from), &crl->this_update) != 0;
+    if (!since_known)
+        crl->this_update = INT64_MAX;
+    crl->number = X509_CRL_get_ext_d2i(from, NID_crl_number, NULL, NULL);
     crl->authority = X509_CRL_get_ext_d2i(from, NID_authority_key_identifier, &authority, NULL);
     crl->scope = X509_CRL_get_ext_d2i(from, NID_issuing_distribution_point, &scope, NULL);
     /* Below -1: there more than once; 0 or 1 and nothing found: not to be read. */
     if ((crl->authority == NULL && authority != -1) || (crl->scope == NULL && scope != -1))
         return CRL_UNREADABLE;
-    const ASN1_TIME *until = X509_CRL_get0_nextUpdate(from);
-    crl->next_update = INT64_MAX;
-    if (!ASN1_TIME_to_posix(X509_CRL_get0_lastUpdate(from), &crl->this_update) ||
-        (until != NULL && !ASN1_TIME_to_posix(until, &crl->next_update)))
+    if (!since_known || (until != NULL && !ASN1_TIME_to_posix(until, &crl->next_update)))
         return CRL_UNREADABLE;
     if (X509_CRL_get_ext_by_NID(from, NID_delta_crl, -1) >= 0)
         return CRL_DELTA;
@@ -226,10 +257,7 @@ struct crl *crl_read(const uint8_t *der, size_t len, struct err *err)
         return NULL;
     }
     crl->flaw = find_flaw(crl, from);
-    if (crl->flaw != CRL_GOOD) { /* it is never asked: keep nothing of it */
-        X509_CRL_free(from);
-        crl->unproven = NULL;
-    } else if (index_entries(crl, X509_CRL_get_REVOKED(from), err) < 0) {
+    if (index_entries(crl, X509_CRL_get_REVOKED(from), err) < 0) {
         crl_free(crl);
         return NULL;
     }
@@ -242,6 +270,7 @@ void crl_free(struct crl *crl)
         return;
     CHECK_MAGIC(crl, CRL_MAGIC);
     X509_NAME_free(crl->issuer);
+    ASN1_INTEGER_free(crl->number);
     AUTHORITY_KEYID_free(crl->authority);
     ISSUING_DIST_POINT_free(crl->scope);
     X509_CRL_free(crl->unproven);
@@ -271,10 +300,15 @@ static bool names_certificate(const AUTHORITY_KEYID *authority, X509 *issuer)
     return true;
 }
 
-bool crl_is_from(const struct crl *crl, X509 *issuer)
+bool crl_names(const struct crl *crl, const X509 *issuer)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);
-    if (X509_NAME_cmp(crl->issuer, X509_get_subject_name(issuer)) != 0)
+    return X509_NAME_cmp(crl->issuer, X509_get_subject_name(issuer)) == 0;
+}
+
+bool crl_is_from(const struct crl *crl, X509 *issuer)
+{
+    if (!crl_names(crl, issuer))
         return false;
     if (crl->authority == NULL)
         return true;
@@ -389,6 +423,8 @@ static bool covers(const struct crl *crl, X509 *cert)
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);
+    if (!crl_is_from(crl, issuer))
+        return CRL_OTHER_KEY;
     if (crl->flaw != CRL_GOOD)
         return crl->flaw;
     if (!covers(crl, cert))
@@ -402,7 +438,11 @@ enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now)
     return crl_is_signed_by(crl, issuer) ? CRL_GOOD : CRL_NOT_SIGNED;
 }
 
-bool crl_is_newer(const struct crl *crl, const struct crl *other)
+/* CRLs of different scopes are numbered apart (RFC 5280, 5.2.3). */
+bool crl_is_older(const struct crl *crl, const struct crl *other)
 {
-    return crl->this_update > other->this_update;
+    if (crl->this_update != other->this_update)
+        return crl->this_update < other->this_update;
+    return crl->number != NULL && other->number != NULL && crl->scope == NULL && other->scope == NULL &&
+           ASN1_INTEGER_cmp(crl->number, other->number) < 0;
 }

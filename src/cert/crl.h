@@ -17,7 +17,8 @@ struct crl;
 
 /* Why a CRL does not tell whether a certificate is revoked; the later ones are nearer to telling it. */
 enum crl_fault {
-    CRL_NONE, /* there is no CRL */
+    CRL_NONE,      /* there is no CRL */
+    CRL_OTHER_KEY, /* it is from another key of the issuer's name */
     CRL_UNREADABLE,
     CRL_UNKNOWN_CRITICAL,
     CRL_DELTA,
@@ -32,11 +33,15 @@ enum crl_fault {
 };
 
 /* Read a CRL from DER. One of a kind that we do not take (delta, indirect, with a critical extension that is
- * not known here) is read all the same, and never good. NULL with `err`. Freed with crl_free(). */
+ * not known here) is read all the same. It is never good, but whom it lists can be asked. NULL with `err`.
+ * Freed with crl_free(). */
 struct crl *crl_read(const uint8_t *der, size_t len, struct err *err);
 
 /* NULL is allowed. */
 void crl_free(struct crl *crl);
+
+/* Does the CRL name this issuer, be it with this key or another? */
+bool crl_names(const struct crl *crl, const X509 *issuer);
 
 /* Does the CRL say that it is from this issuer: by name, and by the identifier of its key where it has one?
  */
@@ -46,16 +51,17 @@ bool crl_is_from(const struct crl *crl, X509 *issuer);
  * that did not. */
 bool crl_is_signed_by(struct crl *crl, X509 *issuer);
 
-/* Can the CRL, which is from `issuer`, tell at `now` whether `cert` is revoked? CRL_GOOD, or why not.
+/* Can the CRL, which names `issuer`, tell at `now` whether `cert` is revoked? CRL_GOOD, or why not.
  * `issuer` must be proven. */
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now);
 
-/* Was it issued later than another? */
-bool crl_is_newer(const struct crl *crl, const struct crl *other);
+/* Was it issued before another, by thisUpdate, and by CRLNumber if that is the same? False when that cannot
+ * be told. */
+bool crl_is_older(const struct crl *crl, const struct crl *other);
 
 #define CRL_NO_DATE INT64_MIN
 
-/* Is the certificate of its issuer on the list? Then since when, or CRL_NO_DATE. */
+/* Is the certificate of its issuer on the list, be the CRL good or not? Then since when, or CRL_NO_DATE. */
 bool crl_has(const struct crl *crl, const X509 *cert, int64_t *ret_when);
 
 #endif

@@ -43,6 +43,12 @@ const char *identity_kind_name(enum identity_kind kind)
     return kind_names[kind];
 }
 
+/* C0, DEL, and C1, which in UTF-8 is a byte 0xc2 and one below 0xa0. */
+static bool is_control(const unsigned char *p, size_t left)
+{
+    return p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && left > 1 && p[1] < 0xa0);
+}
+
 /* Add one fact. An empty value says nothing and is left out. */
 static int gather(struct gathering *g, enum identity_kind kind, const char *p, size_t len, struct err *err)
 {
@@ -51,7 +57,7 @@ static int gather(struct gathering *g, enum identity_kind kind, const char *p, s
     if (memchr(p, '\0', len) != NULL)
         return err_set(err, "the certificate has a NUL byte inside a name (%s)", identity_kind_name(kind));
     for (size_t i = 0; i < len; i++)
-        if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+        if (is_control((const unsigned char *)p + i, len - i))
             return err_set(err, "the certificate has a control character inside a name (%s)",
                            identity_kind_name(kind));
     if (g->count == IDENTITY_FACTS_MAX)

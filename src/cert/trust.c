@@ -129,7 +129,7 @@ struct trust_stamp trust_stamp_of(const char *path)
     if (stat(path, &st) < 0)
         return (struct trust_stamp){0};
     return (struct trust_stamp){
-        .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .changed = st.st_mtim};
+        .dev = st.st_dev, .ino = st.st_ino, .size = st.st_size, .written = st.st_mtim, .changed = st.st_ctim};
 }
 
 /* Life
@@ -279,13 +279,18 @@ const char *trust_name(const struct trust *trust)
     return trust->name;
 }
 
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 bool trust_stale(const struct trust *trust)
 {
     CHECK_MAGIC(trust, TRUST_MAGIC);
     for (size_t i = 0; i < trust->crl_len; i++) {
         struct trust_stamp now = trust_stamp_of(trust->crl[i]), then = trust->stamps[i];
         if (now.dev != then.dev || now.ino != then.ino || now.size != then.size ||
-            now.changed.tv_sec != then.changed.tv_sec || now.changed.tv_nsec != then.changed.tv_nsec)
+            !same_time(now.written, then.written) || !same_time(now.changed, then.changed))
             return true;
     }
     return false;

@@ -39,7 +39,7 @@ void trust_unref(struct trust *trust);
 /* What trust_files called it. */
 const char *trust_name(const struct trust *trust);
 
-/* Has a CRL file changed (device, inode, size, time) or gone since it was read? Cheap (one stat a file). */
+/* Has a CRL file changed (device, inode, size, times) or gone since it was read? Cheap (one stat a file). */
 bool trust_stale(const struct trust *trust);
 
 /* A new bundle of the same anchors with the CRL files read again; the CA files are not looked at. NULL with
@@ -74,11 +74,14 @@ enum trust_alert {
  * `ret_alert` (may be NULL).
  *
  * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
- * the chain is refused; certificates further up are checked against the CRL of their issuer where the bundle
- * has one, and that one must be valid too. Of several the newest valid one decides. Anchors are not looked up
- * in CRLs: the bundle is why we trust them. Not taken are delta and indirect CRLs, those for some reasons
- * only, and those with a critical extension that is not known. Refused as well: RSA keys under 2048 bits, and
- * signatures with MD5 or SHA-1 below the anchor. */
+ * the chain is refused; certificates further up are checked where the bundle has a CRL of their issuer's
+ * name, and then one must be valid and by the issuer's key too; an issuer further up of whose name there is
+ * none is not asked. Of several the newest valid one decides;
+ * whoever is listed in any other that the issuer has signed is revoked all the same, unless that one is older
+ * (by thisUpdate, then CRLNumber): an expired one, one not valid yet, and those not taken count here. Anchors
+ * are not looked up in CRLs: the bundle is why we trust them. Not taken are delta and indirect CRLs, those
+ * for some reasons only, and those with a critical extension that is not known. Refused as well: RSA keys
+ * under 2048 bits, and signatures with MD5 or SHA-1 below the anchor. */
 int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER *chain,
                  enum trust_purpose purpose, const char *host, int64_t now, enum trust_alert *ret_alert,
                  struct err *err);

@@ -16,7 +16,8 @@ struct trust_stamp {
     dev_t dev;
     ino_t ino;
     off_t size;
-    struct timespec changed;
+    struct timespec written;
+    struct timespec changed; /* tells a rewrite in place that has set `written` back */
 };
 
 struct trust {

@@ -129,6 +129,7 @@ static int check_strength(struct verdict *v, X509_STORE_CTX *ctx)
 /* Why a CRL does not help; goes on "issuer 'X' of certificate 'Y' ". */
 static const char *const crl_faults[] = {
     [CRL_NONE] = "has no CRL",
+    [CRL_OTHER_KEY] = "has only a CRL of another key of its name",
     [CRL_UNREADABLE] = "has only a CRL with extensions or dates that cannot be read",
     [CRL_UNKNOWN_CRITICAL] = "has only a CRL with a critical extension that is not known here",
     [CRL_DELTA] = "has only a delta CRL",
@@ -162,7 +163,7 @@ static int refuse_revoked(struct verdict *v, const X509 *cert, int64_t when)
 }
 
 /* The newest CRL that tells about `cert`, or NULL with the reason. The issuer itself comes first; another key
- * of its name counts, where it stands above in the same chain, when the issuer has no CRL at all. */
+ * of its name counts, where it stands above in the same chain, when the issuer has no CRL of its own. */
 static const struct crl *find_crl(const struct trust *trust, const STACK_OF(X509) * chain, size_t at,
                                   int64_t now, enum crl_fault *ret_fault)
 {
@@ -170,16 +171,16 @@ static const struct crl *find_crl(const struct trust *trust, const STACK_OF(X509
     const struct crl *best = NULL;
     size_t n = sk_X509_num(chain);
     *ret_fault = CRL_NONE;
-    for (size_t i = MIN(at + 1, n - 1); i < n && *ret_fault == CRL_NONE; i++) {
+    for (size_t i = MIN(at + 1, n - 1); i < n && *ret_fault <= CRL_OTHER_KEY; i++) {
         X509 *issuer = sk_X509_value(chain, i);
         if (X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) != 0)
             continue;
         for (size_t k = 0; k < trust->crls_len; k++) {
             struct crl *crl = trust->crls[k];
-            if (!crl_is_from(crl, issuer))
+            if (!crl_names(crl, issuer))
                 continue;
             enum crl_fault fault = crl_judge(crl, cert, issuer, now);
-            if (fault == CRL_GOOD && (best == NULL || crl_is_newer(crl, best)))
+            if (fault == CRL_GOOD && (best == NULL || crl_is_older(best, crl)))
                 best = crl;
             *ret_fault = MAX(*ret_fault, fault);
         }
@@ -187,7 +188,29 @@ static const struct crl *find_crl(const struct trust *trust, const STACK_OF(X509
     return best;
 }
 
-/* RFC 5280, 6.3, on a chain that is proven. A CRL may be missing for all but the leaf's issuer. Has an anchor
+/* Does the issuer say anywhere that `cert` is revoked? A CRL that cannot clear it (expired, not valid yet, of
+ * a kind that we do not take) can still accuse it, unless the best one is newer. */
+static bool is_listed(const struct trust *trust, const STACK_OF(X509) * chain, size_t at,
+                      const struct crl *best, int64_t *ret_when)
+{
+    X509 *cert = sk_X509_value(chain, at);
+    size_t n = sk_X509_num(chain);
+    for (size_t k = 0; k < trust->crls_len; k++) {
+        struct crl *crl = trust->crls[k];
+        if (!crl_has(crl, cert, ret_when) || (best != NULL && crl_is_older(crl, best)))
+            continue;
+        for (size_t i = MIN(at + 1, n - 1); i < n; i++) {
+            X509 *issuer = sk_X509_value(chain, i);
+            if (X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) == 0 &&
+                crl_is_from(crl, issuer) && crl_is_signed_by(crl, issuer))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* RFC 5280, 6.3, on a chain that is proven. No CRL at all of its issuer's name
+ * may be there for all but the leaf. Has an anchor
  * a CRL to answer to? No: we trust it because the bundle says so, not because somebody signed it. */
 static int check_revocation(struct verdict *v, X509_STORE_CTX *ctx, int64_t now)
 {
@@ -200,10 +223,10 @@ static int check_revocation(struct verdict *v, X509_STORE_CTX *ctx, int64_t now)
         enum crl_fault fault;
         int64_t when;
         const struct crl *crl = find_crl(v->trust, chain, i, now, &fault);
+        if (is_listed(v->trust, chain, i, crl, &when))
+            return refuse_revoked(v, cert, when);
         if (crl == NULL && (i == 0 || fault != CRL_NONE))
             return refuse_crl(v, cert, fault);
-        if (crl != NULL && crl_has(crl, cert, &when))
-            return refuse_revoked(v, cert, when);
     }
     return 0;
 }

@@ -19,6 +19,14 @@
 #include "base/list.h"
 #include "loop/loop.h"
 
+/* From 1.31 on the library keeps answers in a cache without bound unless it is told for how long
+ * (qcache_max_ttl). It is told 0: clients choose the names, so they would choose its size. */
+#ifdef ARES_OPT_QUERY_CACHE
+#define NO_CACHE ARES_OPT_QUERY_CACHE
+#else
+#define NO_CACHE 0
+#endif
+
 /* A socket of the DNS library's. It opens and closes them; we only watch. */
 struct dns_socket {
     struct list node;
@@ -125,8 +133,9 @@ struct resolver *resolver_new(struct loop *loop, struct err *err)
                                    .sock_state_cb_data = r,
                                    .timeout = 2000,
                                    .tries = 2};
-    int code = ares_init_options(
-        &r->channel, &options, ARES_OPT_FLAGS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
+    int code = ares_init_options(&r->channel, &options,
+                                 ARES_OPT_FLAGS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
+                                     ARES_OPT_TRIES | NO_CACHE);
     if (code == ARES_SUCCESS)
         return r;
     err_set(err, "cannot set up name resolution: %s", ares_strerror(code));

@@ -51,8 +51,8 @@ bool policy_address_is_v4(const struct policy_address *a);
 
 /* The IPv4 addresses that packets to an IPv6 address may end at, because a translator or tunnel takes them
  * from its bits: NAT64 (RFC 6052 and 8215), 6to4 (RFC 3056), Teredo (RFC 4380; its server as well),
- * IPv4-compatible (RFC 4291, 2.5.5.1). Several where the form has several readings. Returns how many; none
- * for IPv4. */
+ * IPv4-translated (RFC 2765, 2.1), IPv4-compatible (RFC 4291, 2.5.5.1). Several where the form has several
+ * readings. Returns how many; none for IPv4. */
 size_t policy_address_embedded(const struct policy_address *a,
                                struct policy_address ret[POLICY_EMBEDDED_MAX]);
 

@@ -51,6 +51,10 @@ static bool set_groups(SSL_CTX *ctx, const int *groups, size_t count, struct err
     return ok;
 }
 
+/* Of the peer's Certificate message, which the library gathers whole before it proves anything. Chains with
+ * ML-DSA-87 take some 15 KiB. */
+#define CERTIFICATE_MAX ((size_t)32 * 1024)
+
 SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *groups, size_t groups_len,
                         struct err *err)
 {
@@ -58,6 +62,7 @@ SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *g
     CHECK(ctx != NULL);
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_max_cert_list(ctx, CERTIFICATE_MAX);
     if (!SSL_CTX_set_min_proto_version(ctx, min_version) ||
         !SSL_CTX_set_max_proto_version(ctx, max_version) ||
         !SSL_CTX_set_strict_cipher_list(ctx, TLS12_CIPHERS) ||

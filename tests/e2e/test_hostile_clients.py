@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that attack once they are past their ClientHello, or lie in it: the audit line stays true, each is let go in
 time, and the others are served meanwhile."""
+import contextlib
 import json
 import socket
 import ssl
@@ -366,6 +367,27 @@ def test_chain_of_many_certificates(door, pki, tmp_path):
         assert time.monotonic() - start < SLOW
     with tls.connect(door, "staff.test", cert=pki.alice) as sock:
         assert tls.read_line(sock) == "behind the door"
+
+
+def test_long_certificate_message_is_refused(door, pki, tmp_path):
+    """Nobody makes the door gather more than 32 KiB of certificates before they are proven."""
+    path = tmp_path / "long.pem"
+    with open(pki.alice.certificate, encoding="ascii") as leaf:
+        text = leaf.read()
+    one = len(ssl.PEM_cert_to_DER_cert(text))
+    fits, exceeds = 31 * 1024 // (one + 5), 32 * 1024 // one + 1
+    for count, reason, detail in ((fits, "bad_certificate", f"{fits} certificates were sent"),
+                                  (exceeds, "handshake_failed", "a handshake message is too long")):
+        path.write_text(text * count)
+        ctx = tls.context()
+        ctx.load_cert_chain(path, pki.alice.key)
+        sock = tls.connect(door, "staff.test", ctx=ctx)
+        name = sock.getsockname()
+        with contextlib.suppress(OSError):
+            assert tls.read_line(sock) == ""
+        sock.close()
+        line = door.audited_of(name)
+        assert line["reason"] == reason and detail in line["detail"], line
 
 
 def test_clients_that_reset_at_every_moment(door):

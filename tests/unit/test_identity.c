@@ -65,6 +65,13 @@ static const struct hostile hostile[] = {
     {"CN in UTF-16", NID_commonName, V_ASN1_BMPSTRING, BYTES("\0a\1A"), "name=aŁ;"},
     {"CN with newline", NID_commonName, V_ASN1_UTF8STRING, BYTES("a\nb"),
      "! the certificate has a control character"},
+    {"CN with C1 control", NID_commonName, V_ASN1_UTF8STRING,
+     BYTES("a\xc2\x9b"
+           "2J"),
+     "! the certificate has a control character"},
+    {"CN in Latin-1 with C1 control", NID_commonName, V_ASN1_T61STRING, BYTES("a\x85"),
+     "! the certificate has a control character"},
+    {"CN with no-break space", NID_commonName, V_ASN1_UTF8STRING, BYTES("a\xc2\xa0z"), "name=a\xc2\xa0z;"},
     {"empty CN", NID_commonName, V_ASN1_UTF8STRING, "", 0, "issuer=Hostile"},
     {"CN in Latin-1", NID_commonName, V_ASN1_T61STRING, BYTES("caf\xe9"), "name=café;"},
     {"OU with NUL", NID_organizationalUnitName, V_ASN1_UTF8STRING, BYTES("ops\0"),

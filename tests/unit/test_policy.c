@@ -401,6 +401,9 @@ static void test_embedded(void **state)
         {"2001:0:a01:203:0:0:f7f7:f7f7", true},  /* ... its server */
         {"2001:0:808:808:0:0:a01:203", false},   /* ... a client at 245.254.253.252 */
         {"2001:1:a01:203:0:0:f5fe:fdfc", false}, /* not Teredo */
+        {"::ffff:0:10.1.2.3", true},
+        {"::ffff:0:11.1.2.3", false},
+        {"::ffff:1:10.1.2.3", false},
         {"::10.1.2.3", true},
         {"::1", false},
         {"2001:db8::a01:203", false},

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +158,46 @@ static void escapes(void **state)
     json_decref(object);
 }
 
+/* What a terminal or an editor would obey is not in the file as such, and nothing of it is lost. */
+static void invisible_characters_are_escaped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *shown;
+    } rows[] = {
+        {"\xc2\x80", "\\u0080"},
+        {"\xc2\x9b"
+         "2J",
+         "\\u009b2J"},
+        {"\xc2\x9f", "\\u009f"},
+        {"\xc2\xa0", "\xc2\xa0"},
+        {"\xe2\x80\xa7", "\xe2\x80\xa7"},
+        {"\xe2\x80\xa8", "\\u2028"},
+        {"\xe2\x80\xae"
+         "gnp.exe",
+         "\\u202egnp.exe"},
+        {"\xe2\x80\xaf", "\xe2\x80\xaf"},
+        {"\xe2\x81\xa5", "\xe2\x81\xa5"},
+        {"\xe2\x81\xa6", "\\u2066"},
+        {"\xe2\x81\xa9", "\\u2069"},
+        {"\xe2\x81\xaa", "\xe2\x81\xaa"},
+        {"\xf0\x90\x80\xa8", "\xf0\x90\x80\xa8"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct audit_record r = LEAST;
+        char expected[64];
+        r.alpn = str_of(rows[i].bytes);
+        snprintf(expected, sizeof(expected), "\"alpn\":\"%s\"", rows[i].shown);
+        char *text = line(&r);
+        if (strstr(text, expected) == NULL)
+            fail_msg("expected %s in %s", expected, text);
+        free(text);
+        json_t *object = parsed(&r);
+        assert_string_equal(json_string_value(json_object_get(object, "alpn")), rows[i].bytes);
+        json_decref(object);
+    }
+}
+
 /* A field cannot get out of its quotes: what is in the line is what was put in, key by key. */
 static void no_field_forges_another(void **state)
 {
@@ -192,6 +233,68 @@ static void any_bytes_make_a_line(void **state)
     }
 }
 
+/* A line fits into what a pipe takes whole, whatever a certificate or a client puts into it. */
+static void no_line_is_too_long(void **state)
+{
+    (void)state;
+    static const char *const fills[] = {
+        "x", "\"", "\x1f", "\xff", "\xc3\xa9", "\xe2\x80\xae", "\xf0\x9f\x90\xb1"};
+    static char text[16 * 1024];
+    for (size_t i = 0; i < ARRAY_LEN(fills); i++) {
+        size_t n = strlen(fills[i]), len = 0;
+        for (; len + n < sizeof(text); len += n)
+            memcpy(text + len, fills[i], n);
+        text[len] = '\0';
+        struct audit_record r = {.time = INT64_MAX,
+                                 .id = UINT64_MAX,
+                                 .transport = "quic",
+                                 .carrier = UINT64_MAX,
+                                 .listener = text,
+                                 .peer = text,
+                                 .sni = str_of(text),
+                                 .alpn = str_of(text),
+                                 .route = text,
+                                 .action = "terminate",
+                                 .version = "1.3",
+                                 .group = "SecP384R1MLKEM1024",
+                                 .cipher = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+                                 .tls = true,
+                                 .ja4 = str_of("t13d1516h2_8daaf6152771_02713d6af862"),
+                                 .identity = text,
+                                 .target = str_of(text),
+                                 .backend = text,
+                                 .rule = text,
+                                 .bytes_in = INT64_MAX,
+                                 .bytes_out = INT64_MAX,
+                                 .carries = true,
+                                 .streams = INT64_MAX,
+                                 .handshake_ns = INT64_MAX,
+                                 .total_ns = INT64_MAX,
+                                 .reason = CLOSE_DENIED,
+                                 .detail = text};
+        char *whole = line(&r);
+        assert_in_range(strlen(whole), 500, AUDIT_LINE_MAX - 1);
+        free(whole);
+        json_decref(parsed(&r));
+    }
+    /* What is short stays as it is, and what is cut shows it. */
+    struct audit_record r = LEAST;
+    memset(text, 'x', sizeof(text) - 1);
+    r.sni = str_of("door.example");
+    r.identity = text;
+    json_t *object = parsed(&r);
+    assert_string_equal(json_string_value(json_object_get(object, "sni")), "door.example");
+    const char *identity = json_string_value(json_object_get(object, "identity"));
+    assert_int_equal(strspn(identity, "x"), 256);
+    assert_string_equal(identity + 256, "\xe2\x80\xa6");
+    json_decref(object);
+    /* As long as may be: not cut. */
+    text[3000] = '\0';
+    object = parsed(&r);
+    assert_string_equal(json_string_value(json_object_get(object, "identity")), text);
+    json_decref(object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,8 +303,10 @@ int main(void)
         cmocka_unit_test(durations_have_three_decimals),
         cmocka_unit_test(ids_keep_all_bits),
         cmocka_unit_test(escapes),
+        cmocka_unit_test(invisible_characters_are_escaped),
         cmocka_unit_test(no_field_forges_another),
         cmocka_unit_test(any_bytes_make_a_line),
+        cmocka_unit_test(no_line_is_too_long),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }

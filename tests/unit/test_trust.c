@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pki.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "cert/trust.h"
 
@@ -540,7 +542,7 @@ static void write_odd_crl(const char *name, const struct ca *issuer, void (*make
     ASN1_TIME_free(end);
 }
 
-static void add_entry(X509_CRL *crl, const char *hex, int nid, bool critical)
+static void add_entry(X509_CRL *crl, const char *hex, int nid, bool critical, long reason_code)
 {
     X509_REVOKED *entry = X509_REVOKED_new();
     BIGNUM *number = NULL;
@@ -550,7 +552,7 @@ static void add_entry(X509_CRL *crl, const char *hex, int nid, bool critical)
     assert_true(X509_REVOKED_set_serialNumber(entry, serial) && X509_REVOKED_set_revocationDate(entry, when));
     if (nid != NID_undef) {
         ASN1_ENUMERATED *reason = ASN1_ENUMERATED_new();
-        assert_true(ASN1_ENUMERATED_set(reason, 1));
+        assert_true(ASN1_ENUMERATED_set(reason, reason_code));
         uint8_t *der = NULL;
         int len = i2d_ASN1_ENUMERATED(reason, &der);
         ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
@@ -580,12 +582,12 @@ static void add_raw(X509_CRL *crl, int nid, bool critical, const void *der, size
 
 static void revoke_4711(X509_CRL *crl)
 {
-    add_entry(crl, "1267", NID_crl_reason, false); /* the serial of pki_blank() */
+    add_entry(crl, "1267", NID_crl_reason, false, CRL_REASON_KEY_COMPROMISE); /* the serial of pki_blank() */
 }
 
 static void revoke_critical_reason(X509_CRL *crl)
 {
-    add_entry(crl, "1267", NID_crl_reason, true);
+    add_entry(crl, "1267", NID_crl_reason, true, CRL_REASON_KEY_COMPROMISE);
 }
 
 /* What is near to 4711 without being it, and the shapes that serials have. */
@@ -595,7 +597,7 @@ static void revoke_neighbours(X509_CRL *crl)
                                           "126700", "00",   "-01",
                                           "67",     "12",   "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF1267"};
     for (size_t i = 0; i < ARRAY_LEN(serials); i++)
-        add_entry(crl, serials[i], NID_undef, false);
+        add_entry(crl, serials[i], NID_undef, false, CRL_REASON_KEY_COMPROMISE);
 }
 
 static void revoke_neighbours_and_4711(X509_CRL *crl)
@@ -622,12 +624,12 @@ static void be_critical(X509_CRL *crl)
 
 static void have_critical_entry(X509_CRL *crl)
 {
-    add_entry(crl, "99", NID_invalidity_date, true);
+    add_entry(crl, "99", NID_invalidity_date, true, CRL_REASON_KEY_COMPROMISE);
 }
 
 static void have_entry_of_another_issuer(X509_CRL *crl)
 {
-    add_entry(crl, "99", NID_certificate_issuer, true);
+    add_entry(crl, "99", NID_certificate_issuer, true, CRL_REASON_KEY_COMPROMISE);
 }
 
 static void have_bad_authority(X509_CRL *crl)
@@ -775,9 +777,144 @@ static void test_newest_crl(void **state)
         struct trust *trust = load("root.pem", "several.crl");
         expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
                "was revoked");
-        expect_at(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, now - 90, 0, NULL);
         trust_unref(trust);
     }
+    X509_free(cert);
+}
+
+static void be_number_1(X509_CRL *crl)
+{
+    add_raw(crl, NID_crl_number, false, "\x02\x01\x01", 3);
+}
+
+static void be_number_2(X509_CRL *crl)
+{
+    add_raw(crl, NID_crl_number, false, "\x02\x01\x02", 3);
+}
+
+static void revoke_as_1(X509_CRL *crl)
+{
+    be_number_1(crl);
+    revoke_4711(crl);
+}
+
+static void revoke_as_2(X509_CRL *crl)
+{
+    be_number_2(crl);
+    revoke_4711(crl);
+}
+
+static void revoke_in_delta(X509_CRL *crl)
+{
+    be_delta(crl);
+    revoke_4711(crl);
+}
+
+static void take_back_in_delta(X509_CRL *crl)
+{
+    be_delta(crl);
+    add_entry(crl, "1267", NID_crl_reason, false, CRL_REASON_REMOVE_FROM_CRL);
+}
+
+static void revoke_and_be_critical(X509_CRL *crl)
+{
+    be_critical(crl);
+    revoke_4711(crl);
+}
+
+static void revoke_for_reasons(X509_CRL *crl)
+{
+    for_reasons(crl);
+    revoke_4711(crl);
+}
+
+static void revoke_for_attributes(X509_CRL *crl)
+{
+    for_attributes(crl);
+    revoke_4711(crl);
+}
+
+static void revoke_before_another_issuer(X509_CRL *crl)
+{
+    revoke_4711(crl);
+    have_entry_of_another_issuer(crl);
+}
+
+static void revoke_of_another_issuer(X509_CRL *crl)
+{
+    have_entry_of_another_issuer(crl);
+    revoke_4711(crl);
+}
+
+/* Two CRLs of one issuer, in either order in the file: when they were issued, in seconds from now (each lasts
+ * an hour), and what is odd about them. The first one is good. */
+static const struct {
+    const char *what;
+    int64_t good_from;
+    void (*good)(X509_CRL *crl);
+    int64_t other_from;
+    void (*other)(X509_CRL *crl);
+    bool revoked;
+} crl_pairs[] = {
+    {"older lists", -60, NULL, -120, revoke_4711, false},
+    {"newer lists", -120, NULL, -60, revoke_4711, true},
+    {"same time, next number lists", -60, be_number_1, -60, revoke_as_2, true},
+    {"same time, number before lists", -60, be_number_2, -60, revoke_as_1, false},
+    {"same time, no number lists", -60, be_number_2, -60, revoke_4711, true},
+    {"same time, lists beside no number", -60, NULL, -60, revoke_as_1, true},
+    {"not valid yet, lists", -60, NULL, 600, revoke_4711, true},
+    {"delta lists", -120, NULL, -60, revoke_in_delta, true},
+    {"older delta lists", -60, NULL, -120, revoke_in_delta, false},
+    {"delta takes back", -60, revoke_4711, -30, take_back_in_delta, true},
+    {"delta takes back what was not there", -60, NULL, -30, take_back_in_delta, false},
+    {"unknown critical lists", -120, NULL, -60, revoke_and_be_critical, true},
+    {"some reasons list", -120, NULL, -60, revoke_for_reasons, true},
+    {"attribute certificates list", -120, NULL, -60, revoke_for_attributes, false},
+    {"indirect lists its own", -120, NULL, -60, revoke_before_another_issuer, true},
+    {"indirect lists another's", -120, NULL, -60, revoke_of_another_issuer, false},
+};
+
+/* A CRL that cannot clear anybody can still accuse. */
+static void test_any_crl_revokes(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    X509 *cert = make_odd_leaf(root);
+    for (size_t i = 0; i < 2 * ARRAY_LEN(crl_pairs); i++) {
+        size_t k = i / 2;
+        print_message("  %s\n", crl_pairs[k].what);
+        unlink(pki_path("pair.crl"));
+        if (i % 2 != 0)
+            write_odd_crl("pair.crl", root, crl_pairs[k].other, now + crl_pairs[k].other_from);
+        write_odd_crl("pair.crl", root, crl_pairs[k].good, now + crl_pairs[k].good_from);
+        if (i % 2 == 0)
+            write_odd_crl("pair.crl", root, crl_pairs[k].other, now + crl_pairs[k].other_from);
+        struct trust *trust = load("root.pem", "pair.crl");
+        expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL,
+               crl_pairs[k].revoked ? TRUST_ALERT_CERTIFICATE_REVOKED : 0,
+               crl_pairs[k].revoked ? "was revoked" : NULL);
+        trust_unref(trust);
+    }
+    X509_free(cert);
+}
+
+/* The newest one has expired and lists; one issued before it lasts longer and does not. */
+static void test_expired_crl_revokes(void **state)
+{
+    (void)state;
+    int64_t now = time(NULL);
+    X509 *cert = make_odd_leaf(root);
+    struct ca *fake = pki_root("Staff Root");
+    write_crl("expired.crl", root, NULL, now - 7200, 10000);
+    write_odd_crl("expired.crl", fake, revoke_4711, now - 4000); /* not the issuer's: accuses nobody */
+    struct trust *trust = load("root.pem", "expired.crl");
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(trust);
+    write_odd_crl("expired.crl", root, revoke_4711, now - 4000);
+    trust = load("root.pem", "expired.crl");
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED, "was revoked");
+    trust_unref(trust);
+    ca_free(fake);
     X509_free(cert);
 }
 
@@ -835,6 +972,22 @@ static void test_crl_further_up(void **state)
     expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, NOT_TOLD,
            "issuer 'Staff Root' of certificate 'Staff Middle' has only a CRL for other certificates");
     trust_unref(trust);
+    /* Nor may it be one of another key of the root's name (which a rolled key leaves). */
+    struct ca *rolled = pki_root("Staff Root");
+    pki_save(rolled, "rolled");
+    write_crl("rolled.crl", rolled, middle, time(NULL) - 60, 3600);
+    assert_non_null(pki_openssl("version; cat root.pem rolled.pem > roots.pem"));
+    write_odd_crl("rolled.crl", middle, NULL, time(NULL) - 60);
+    trust = load("roots.pem", "rolled.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, NOT_TOLD,
+           "certificate 'Staff Middle' has only a CRL of another key of its name");
+    trust_unref(trust);
+    /* Each key has its own: the other one's does not count, whatever it lists. */
+    write_odd_crl("rolled.crl", root, NULL, time(NULL) - 60);
+    trust = load("roots.pem", "rolled.crl");
+    expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(trust);
+    ca_free(rolled);
     write_odd_crl("up.crl", root, for_cas, time(NULL) - 60);
     trust = load("root.pem", "up.crl");
     expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
@@ -857,6 +1010,16 @@ static void test_reload(void **state)
     write_crl("live.crl", root, leaf, now - 30, 3600);
     assert_true(trust_stale(trust));
     struct trust *next = trust_reload(trust, &err);
+    assert_non_null(next);
+    /* Rewritten in place with its size and its time of writing as they were. */
+    struct stat before;
+    assert_int_equal(stat(pki_path("live.crl"), &before), 0);
+    usleep(20000); /* the kernel's clock for files has ticked */
+    const struct timespec times[2] = {before.st_atim, before.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, pki_path("live.crl"), times, 0), 0);
+    assert_true(trust_stale(next));
+    trust_unref(next);
+    next = trust_reload(trust, &err);
     assert_non_null(next);
     assert_false(trust_stale(next));
     expect(next, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
@@ -983,6 +1146,8 @@ int main(void)
         cmocka_unit_test(test_odd_crls),
         cmocka_unit_test(test_damaged_crl),
         cmocka_unit_test(test_newest_crl),
+        cmocka_unit_test(test_any_crl_revokes),
+        cmocka_unit_test(test_expired_crl_revokes),
         cmocka_unit_test(test_crl_of_sent_issuer),
         cmocka_unit_test(test_crl_without_key_usage),
         cmocka_unit_test(test_crl_further_up),
