@@ -67,7 +67,7 @@ static void explain_denial(struct session *s, const struct policy_verdict *v, co
 enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action)
 {
     explain_denial(s, v, action);
-    if (s->setup->front == NULL) {
+    if (s->setup->front == NULL || s->setup->front->reside != NULL) {
         link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
     }
@@ -75,35 +75,56 @@ enum session_state session_deny(struct session *s, const struct policy_verdict *
     return session_answer_no(s, &answer, CLOSE_DENIED);
 }
 
+/* The front that the client has chosen by ALPN. */
+static bool choose_front(struct session *s, const struct link_peer *peer)
+{
+    struct setup *p = s->setup;
+    struct str http = {"http/1.1", 8}; /* what a client without ALPN is taken to speak */
+    if (p->front == NULL)
+        p->front = snapshot_front(s->worker->shared, peer->alpn.len > 0 ? peer->alpn : http);
+    if (p->front != NULL)
+        p->bytes.max = p->front->max;
+    return p->front != NULL;
+}
+
+static enum session_state refuse_route(struct session *s, const struct policy_verdict *v)
+{
+    struct buf action = {0};
+    buf_printf(&action, "use route %s", s->route->config->name.text);
+    enum session_state next = session_deny(s, v, buf_text(&action));
+    buf_free(&action);
+    return next;
+}
+
+static enum session_state let_in(struct session *s)
+{
+    const struct front *front = s->setup->front;
+    if (front == NULL || front->reside == NULL)
+        return front == NULL ? SESSION_DIAL : SESSION_ASK;
+    struct session_origin origin = session_origin(s);
+    struct str early = {(const char *)s->setup->bytes.data, s->setup->bytes.len};
+    return session_house(s, front->reside(s->worker, s->down, &origin, early));
+}
+
 enum session_state step_authorise(struct session *s)
 {
     const struct snapshot *snap = s->epoch->snap;
     uint32_t id = session_route_id(s);
+    bool tunnel = session_is_tunnel(s);
     struct link_peer peer;
     link_peer(s->down, &peer);
-    if (session_is_tunnel(s)) {
-        struct str http = {"http/1.1", 8}; /* what a client without ALPN is taken to speak */
-        s->setup->front = snapshot_front(s->worker->shared, peer.alpn.len > 0 ? peer.alpn : http);
-        if (s->setup->front == NULL) {
-            session_detail(s, "the negotiated ALPN has no way to name a target");
-            return session_end(s, CLOSE_BAD_REQUEST);
-        }
-        s->setup->bytes.max = s->setup->front->max;
+    if (tunnel && !choose_front(s, &peer)) {
+        session_detail(s, "the negotiated ALPN has no way to name a target");
+        return session_end(s, CLOSE_BAD_REQUEST);
     }
     if (s->route->ask_policy) {
-        struct policy_verdict v = session_is_tunnel(s) ? policy_use_tunnel(snap->policy, id, peer.identity)
-                                                       : policy_use_route(snap->policy, id, peer.identity);
-        bool settled_later =
-            session_is_tunnel(s) && v.rule == NULL; /* the target will name the rule, or the nearest */
-        if (v.effect != POLICY_ALLOW && !settled_later) {
-            struct buf action = {0};
-            buf_printf(&action, "use route %s", s->route->config->name.text);
-            enum session_state next = session_deny(s, &v, buf_text(&action));
-            buf_free(&action);
-            return next;
-        }
+        struct policy_verdict v = tunnel ? policy_use_tunnel(snap->policy, id, peer.identity)
+                                         : policy_use_route(snap->policy, id, peer.identity);
+        bool settled_later = tunnel && v.rule == NULL; /* the target will name the rule, or the nearest */
+        if (v.effect != POLICY_ALLOW && !settled_later)
+            return refuse_route(s, &v);
     }
-    return session_is_tunnel(s) ? SESSION_ASK : SESSION_DIAL;
+    return let_in(s);
 }
 
 static void note_target(struct setup *p, const struct front_target *t)
@@ -151,6 +172,8 @@ static enum link_status read_request(struct session *s)
 enum session_state step_ask(struct session *s)
 {
     struct setup *p = s->setup;
+    if (p->request.target.host[0] != '\0')
+        return judge_target(s);
     for (;;) {
         struct err err;
         switch (p->front->ask(p->bytes.data, p->bytes.len, &p->request, &err)) {

@@ -133,7 +133,8 @@ static void on_stream(void *owner, struct link *link)
                                     .epoch = c->epoch,
                                     .route = c->route,
                                     .hello = &c->hello,
-                                    .carrier = c->id};
+                                    .carrier = c->id,
+                                    .transport = "quic"};
     c->streams++;
     session_start_stream(c->worker, link, &origin);
 }

@@ -1,6 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes both ways, and the last words to a client that gets none. */
+/* Bytes both ways, what stays in their stead, and the last words to a client that gets none. */
 #include "session/session_internal.h"
+
+/* ---- RESIDE ---- */
+
+struct session_origin session_origin(const struct session *s)
+{
+    return (struct session_origin){
+        .listener = s->listener,
+        .peer = &s->peer,
+        .epoch = s->epoch,
+        .route = s->route,
+        .hello = &s->setup->hello,
+        .carrier = s->id,
+    };
+}
+
+enum session_state session_house(struct session *s, struct resident *r)
+{
+    s->resident = r;
+    r->landlord = s;
+    session_settle(s);
+    return SESSION_RESIDE;
+}
+
+enum session_state step_reside(struct session *s)
+{
+    struct resident_end end = {CLOSE_DONE, NULL};
+    if (s->resident->ops->run(s->resident, &end))
+        return SESSION_RESIDE;
+    s->broken = end.detail;
+    return session_end(s, end.reason);
+}
 
 /* ---- PIPE ---- */
 

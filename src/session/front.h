@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/hostport.h"
+#include "base/str.h"
 
 enum front_outcome {
 #define OUTCOME(name, code, status, phrase, type, text) FRONT_##name,
@@ -46,6 +47,11 @@ struct front_answer {
     const char *text; /* for people, or NULL for the outcome's own */
 };
 
+struct link;
+struct resident;
+struct session_origin;
+struct worker;
+
 struct front {
     const char *name;
     size_t max;     /* most bytes of a request */
@@ -59,6 +65,15 @@ struct front {
     /* Append the answer for the client to `out`. False when it does not fit; nothing is appended then. After
      * any outcome but FRONT_OK the connection closes. */
     bool (*answer)(const struct front_answer *answer, struct buf *out);
+
+    /* Instead of `answer`, where what is told is no bytes of the client's stream: tell it by the link itself.
+     * May be NULL. */
+    void (*tell)(struct link *down, const struct front_answer *answer);
+
+    /* Instead of `ask` and `answer`, where the protocol carries many requests: what serves it from now on,
+     * see resident.h; `early` (borrowed) has been read from the link already. May be NULL. */
+    struct resident *(*reside)(struct worker *w, struct link *link, const struct session_origin *origin,
+                               struct str early);
 };
 
 #endif

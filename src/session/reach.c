@@ -24,7 +24,10 @@ enum session_state session_answer_no(struct session *s, const struct front_answe
                                      enum close_reason reason)
 {
     struct buf out = {0};
-    if (!s->setup->front->answer(answer, &out))
+    const struct front *front = s->setup->front;
+    if (front->tell != NULL)
+        front->tell(s->down, answer);
+    else if (!front->answer(answer, &out))
         return session_end(s, reason);
     enum session_state next = session_farewell(s, out.data, out.len, reason);
     buf_free(&out);
@@ -318,7 +321,12 @@ static bool answer_yes(struct session *s)
 {
     struct buf out = {0};
     struct front_answer answer = {.outcome = FRONT_OK};
-    bool ok = s->setup->front->answer(&answer, &out);
+    const struct front *front = s->setup->front;
+    if (front->tell != NULL) {
+        front->tell(s->down, &answer);
+        return true;
+    }
+    bool ok = front->answer(&answer, &out);
     if (ok)
         session_say(s, s->down, out.data, out.len);
     buf_free(&out);

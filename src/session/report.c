@@ -45,6 +45,13 @@ static void record_tls(const struct session *s, struct audit_record *r)
     r->handshake_ns = s->opened - s->routed;
 }
 
+static const char *action_of(const struct session *s)
+{
+    if (s->resident != NULL)
+        return s->resident->ops->action;
+    return s->route == NULL ? NULL : config_action_name(s->route->config->action);
+}
+
 void session_write_audit(struct session *s)
 {
     struct worker *w = s->worker;
@@ -54,13 +61,13 @@ void session_write_audit(struct session *s)
         .time = clock_wall(),
         .id = s->id,
         .listener = c->listeners.v[s->listener].name.text,
-        .transport = s->carrier != 0 ? "quic" : NULL,
+        .transport = s->transport,
         .carrier = s->carrier,
         .peer = net_addr_format(&s->peer, peer),
         .sni = session_note(s, NOTE_SNI),
         .alpn = session_note(s, NOTE_ALPN),
         .route = s->route == NULL ? NULL : s->route->config->name.text,
-        .action = s->route == NULL ? NULL : config_action_name(s->route->config->action),
+        .action = action_of(s),
         .ja4 = session_note(s, NOTE_JA4),
         .target = session_note(s, NOTE_TARGET),
         .backend = s->last == NULL ? NULL : s->last->key,
@@ -72,6 +79,10 @@ void session_write_audit(struct session *s)
         .reason = s->reason,
         .detail = s->setup == NULL ? s->broken : s->setup->detail,
     };
+    if (s->resident != NULL && s->resident->ops->carries) {
+        r.carries = true;
+        r.streams = s->resident->streams;
+    }
     record_tls(s, &r);
     audit_format(sink_lines(&w->sink), &r);
     sink_commit(&w->sink);

@@ -22,6 +22,7 @@
 #define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
 
 enum deadline {
+    DEADLINE_NONE,
     DEADLINE_HELLO,
     DEADLINE_HANDSHAKE,
     DEADLINE_DIAL,
@@ -92,6 +93,9 @@ static void arm(struct session *s, enum deadline before)
         return;
     const struct config_limits *l = session_limits(s);
     switch (kind) {
+    case DEADLINE_NONE:
+        session_deadline(s, 0);
+        break;
     case DEADLINE_HELLO:
         session_deadline(s, l->hello_timeout);
         break;
@@ -246,6 +250,17 @@ struct session *session_of_node(struct list *node)
     return s;
 }
 
+void session_drain(struct session *s)
+{
+    if (s->resident != NULL)
+        s->resident->ops->drain(s->resident);
+}
+
+void resident_wake(struct resident *r)
+{
+    loop_defer(r->landlord->worker->loop, &r->landlord->again);
+}
+
 bool session_is_routed(const struct session *s)
 {
     return s->route != NULL;
@@ -309,7 +324,11 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
     }
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
     s->carrier = o->carrier;
+    s->transport = o->transport;
     s->setup->hello = *o->hello;
+    s->setup->front = o->front;
+    if (o->request != NULL)
+        s->setup->request = *o->request;
     s->routed = s->opened = s->accepted;
     s->state = SESSION_AUTHORISE;
     session_deadline(s, session_limits(s)->handshake_timeout);
@@ -367,6 +386,8 @@ static void teardown(struct session *s)
     list_remove(&s->again.node);
     session_write_audit(s);
     session_count(s);
+    if (s->resident != NULL)
+        s->resident->ops->close(s->resident);
     pipe_free(&s->pipe);
     link_close(s->up, !is_clean(s->reason));
     if (s->up != NULL && !is_clean(s->reason))

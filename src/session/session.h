@@ -14,6 +14,8 @@
 #include "net/addr.h"
 
 struct epoch;
+struct front;
+struct front_request;
 struct hello_note;
 struct route_runtime;
 struct session;
@@ -25,19 +27,26 @@ struct worker;
 void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer);
 
 /* How a session begins on a stream of a connection whose ClientHello has chosen a route and whose handshake
- * is complete. What it points to is needed during the call only. */
+ * is complete. What it points to is needed during the call only, but for `transport` and `front`. */
 struct session_origin {
     uint32_t listener;
     const struct net_addr *peer; /* whom the stream is counted for */
     struct epoch *epoch;         /* a hold is taken */
     const struct route_runtime *route;
     const struct hello_note *hello;
-    uint64_t carrier; /* the connection's id */
+    uint64_t carrier;      /* the connection's id */
+    const char *transport; /* what carries the stream, for the audit line; static */
+    /* Where what it wants is known already: no request is read from the stream then. */
+    const struct front *front;
+    const struct front_request *request;
 };
 
 /* Begin a session on a stream; the link is the session's from then on. What the limits do not allow is turned
  * away with an audit line. */
 void session_start_stream(struct worker *w, struct link *link, const struct session_origin *origin);
+
+/* The door is stopping: tell who stays for his own sake. */
+void session_drain(struct session *s);
 
 /* A connection that was refused before it became a session: leave its audit line. */
 void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,

@@ -8,6 +8,7 @@
 #include "hello/scan.h"
 #include "policy/host.h"
 #include "session/dial.h"
+#include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/worker.h"
@@ -59,7 +60,8 @@ struct session {
     enum close_reason reason;
     uint32_t listener;
     uint64_t id;
-    uint64_t carrier; /* of a stream: its connection's id; else 0 */
+    uint64_t carrier;      /* of a stream: its connection's id; else 0 */
+    const char *transport; /* what carries it, static; NULL: TCP */
     struct list node;
     struct worker *worker;
     struct epoch *epoch;
@@ -67,6 +69,7 @@ struct session {
     struct link *down; /* towards the client */
     struct link *up;   /* towards the backend or target */
     struct pipe pipe;
+    struct resident *resident; /* in RESIDE; else NULL */
     struct timer timer;
     struct task again;
     struct setup *setup;        /* NULL once bytes flow */
@@ -160,11 +163,12 @@ enum session_state step_route(struct session *s);
 /* Copy the view out of the thread's scratch. */
 void setup_keep(struct session *s);
 
-/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: PIPE, DRAIN ---- */
+/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN ---- */
 
 enum session_state step_handshake(struct session *s);
 enum session_state step_authorise(struct session *s);
 enum session_state step_ask(struct session *s);
+enum session_state step_reside(struct session *s);
 enum session_state step_pipe(struct session *s);
 enum session_state step_drain(struct session *s);
 
@@ -175,6 +179,12 @@ enum session_state session_farewell(struct session *s, const void *data, size_t 
 /* The policy says no: the denial is kept for the audit line, and the client is told by its front or by an
  * alert. `action` reads on from "lets NAME". */
 enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action);
+
+/* What its streams have in common with the session, for a resident of it. */
+struct session_origin session_origin(const struct session *s);
+
+/* Set-up is over, and `r` (taken) lives on the client's link from now on. */
+enum session_state session_house(struct session *s, struct resident *r);
 
 /* The peer's identity, or NULL. */
 const struct identity *session_identity(const struct session *s);

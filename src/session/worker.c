@@ -222,13 +222,21 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
 
 /* ---- life ---- */
 
-/* Close sessions: all, or only those that have no route yet. */
-static void close_sessions(struct worker *w, bool all)
+static void close_all(struct worker *w)
+{
+    while (!list_empty(&w->sessions)) /* one that ends may end others */
+        session_kill(session_of_node(w->sessions.next), CLOSE_SHUTDOWN);
+}
+
+/* Those that have no route yet end, the others may finish. */
+static void say_last_call(struct worker *w)
 {
     for (struct list *n = w->sessions.next, *next; n != &w->sessions; n = next) {
         next = n->next;
         struct session *s = session_of_node(n);
-        if (all || !session_is_routed(s))
+        if (session_is_routed(s))
+            session_drain(s);
+        else
             session_kill(s, CLOSE_SHUTDOWN);
     }
 }
@@ -236,7 +244,7 @@ static void close_sessions(struct worker *w, bool all)
 static void on_last_call(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, last_call);
-    close_sessions(w, true);
+    close_all(w);
     stop_when_empty(w);
 }
 
@@ -274,7 +282,7 @@ void worker_drain(struct worker *w, int64_t deadline)
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     w->draining = true;
     carrier_drain(w);
-    close_sessions(w, false);
+    say_last_call(w);
     loop_set_timer(w->loop, &w->last_call, deadline);
     stop_when_empty(w);
 }
@@ -285,7 +293,7 @@ void worker_free(struct worker *w)
         return;
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
-    close_sessions(w, true);
+    close_all(w);
     carrier_close(w);
     sink_free(&w->sink);
     resolver_free(w->resolver);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stays on a client's connection for its own sake, instead of bytes to one target: a protocol that
+ * carries many streams, each of which becomes a session (HTTP/2), or an agent's offer. The session that let
+ * it in remains its landlord: it owns the link, is counted and leaves the audit line; the resident reads and
+ * writes. */
+#ifndef CARDEA_SESSION_RESIDENT_H
+#define CARDEA_SESSION_RESIDENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/reason.h"
+#include "base/str.h"
+#include "link/link.h"
+
+struct resident;
+struct session;
+struct session_origin;
+struct worker;
+
+/* How it ended. */
+struct resident_end {
+    enum close_reason reason;
+    const char *detail; /* static, or lives as long as the resident; NULL: the reason says all */
+};
+
+struct resident_ops {
+    const char *action; /* the word for the audit line */
+    bool carries;       /* its streams are told in the audit line */
+    /* Bytes have come, or can go, or resident_wake() was called: go as far as possible. False: it is over. */
+    bool (*run)(struct resident *r, struct resident_end *ret);
+    /* The door is stopping: tell the peer, if there is a way. */
+    void (*drain)(struct resident *r);
+    /* Free it, with all that it started; its link must not be used any more. */
+    void (*close)(struct resident *r);
+};
+
+/* Embed it. */
+struct resident {
+    const struct resident_ops *ops;
+    struct session *landlord; /* set by the session */
+    uint64_t streams;         /* started so far */
+};
+
+/* For a resident: run it soon. */
+void resident_wake(struct resident *r);
+
+#endif
