@@ -147,7 +147,7 @@ static enum session_state judge_target(struct session *s)
         return session_answer_no(s, &(struct front_answer){FRONT_BAD_HELLO, NULL, p->detail},
                                  CLOSE_BAD_REQUEST);
     }
-    p->host.udp = t->udp;
+    p->host.space = t->udp ? POLICY_UDP : POLICY_TCP;
     uint32_t id = session_route_id(s);
     struct policy_verdict v =
         policy_reach(s->epoch->snap->policy, id, session_identity(s), &p->host, t->port);
