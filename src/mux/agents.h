@@ -18,7 +18,6 @@ struct agents; /* a worker's view */
 struct agents_hub;
 struct errand;
 struct front;
-struct net_addr;
 struct pipe_scratch;
 
 #define AGENT_LABEL_MAX 256
@@ -45,9 +44,9 @@ void agents_free(struct agents *view);
 struct agent_ops {
     /* A visitor wants a link to the agent: answer with errand_give() or errand_fail(), now or later. */
     void (*wanted)(void *owner, struct errand *e);
-    /* A connection that the agent was granted an id for (agent_grant) has come; the link, and the place in
-     * the admission that `peer` holds, are the owner's. */
-    void (*brought)(void *owner, struct link *link, const struct net_addr *peer);
+    /* A connection that the agent was granted an id for (agent_grant) has come; the link is the owner's.
+     * NULL: it got lost on the way. */
+    void (*brought)(void *owner, struct link *link);
     /* Another offer of the name has come or gone. */
     void (*changed)(void *owner);
 };
@@ -83,9 +82,8 @@ bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFE
 struct agent *agents_redeem(struct agents *view, const char *id,
                             const uint8_t fingerprint[AGENT_FINGERPRINT]);
 
-/* Send the connection home (link_moves() must hold). The link is taken over, and so is the place that `peer`
- * has in the admission. */
-void agents_bring(struct agents *view, struct agent *a, struct link *link, const struct net_addr *peer);
+/* Send the connection home (link_moves() must hold); the link is taken over. */
+void agents_bring(struct agents *view, struct agent *a, struct link *link);
 
 /* ---- visitors: on any worker ---- */
 

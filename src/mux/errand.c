@@ -179,7 +179,6 @@ struct bringing {
     struct agents *home;
     struct agent *agent;
     struct link *link;
-    struct net_addr peer;
 };
 
 static void on_brought(struct message *m)
@@ -191,7 +190,7 @@ static void on_brought(struct message *m)
         b->link = NULL;
     }
     if (!a->withdrawn)
-        a->terms.ops->brought(a->terms.owner, b->link, &b->peer);
+        a->terms.ops->brought(a->terms.owner, b->link);
     agent_unref(a);
     free(b);
 }
@@ -204,11 +203,11 @@ static void set_out(struct task *t)
     loop_post(b->home->home.loop, &b->message);
 }
 
-void agents_bring(struct agents *v, struct agent *a, struct link *link, const struct net_addr *peer)
+void agents_bring(struct agents *v, struct agent *a, struct link *link)
 {
     struct bringing *b = calloc(1, sizeof(*b));
     CHECK(b != NULL && link_moves(link));
-    *b = (struct bringing){.home = v->hub->view[a->home], .agent = agent_ref(a), .link = link, .peer = *peer};
+    *b = (struct bringing){.home = v->hub->view[a->home], .agent = agent_ref(a), .link = link};
     link->wake = NULL;
     task_init(&b->task, set_out);
     loop_defer(v->home.loop, &b->task);

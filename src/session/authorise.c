@@ -71,7 +71,7 @@ enum session_state session_deny(struct session *s, const struct policy_verdict *
         link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
     }
-    struct front_answer answer = {FRONT_DENIED, v->rule, s->setup->detail};
+    struct front_answer answer = {.outcome = FRONT_DENIED, .rule = v->rule, .text = s->setup->detail};
     return session_answer_no(s, &answer, CLOSE_DENIED);
 }
 
@@ -135,18 +135,23 @@ static void note_target(struct setup *p, const struct front_target *t)
     buf_free(&text);
 }
 
+static enum session_state refuse_request(struct session *s, enum front_outcome outcome, const char *text)
+{
+    session_detail(s, text);
+    return session_answer_no(s, &(struct front_answer){.outcome = outcome, .text = text}, CLOSE_BAD_REQUEST);
+}
+
 /* The client has named its target: may it go there? */
 static enum session_state judge_target(struct session *s)
 {
     struct setup *p = s->setup;
     const struct front_target *t = &p->request.target;
     struct err err;
+    if (t->offered)
+        return refuse_request(s, FRONT_BAD_HELLO, "agents are not taken here");
     note_target(p, t);
-    if (policy_host_parse(t->host, strlen(t->host), &p->host, &err) != 0) {
-        session_detail(s, err.text);
-        return session_answer_no(s, &(struct front_answer){FRONT_BAD_HELLO, NULL, p->detail},
-                                 CLOSE_BAD_REQUEST);
-    }
+    if (policy_host_parse(t->host, strlen(t->host), &p->host, &err) != 0)
+        return refuse_request(s, FRONT_BAD_HELLO, err.text);
     p->host.space = t->udp ? POLICY_UDP : POLICY_TCP;
     uint32_t id = session_route_id(s);
     struct policy_verdict v =
@@ -180,10 +185,11 @@ enum session_state step_ask(struct session *s)
         case FRONT_TARGET:
             buf_consume(&p->bytes, p->request.used);
             return judge_target(s);
+        case FRONT_OFFER:
+        case FRONT_SPARE:
+            return refuse_request(s, FRONT_BAD_HELLO, "agents are not taken here");
         case FRONT_BAD:
-            session_detail(s, err.text);
-            return session_answer_no(s, &(struct front_answer){p->request.bad, NULL, err.text},
-                                     CLOSE_BAD_REQUEST);
+            return refuse_request(s, p->request.bad, err.text);
         case FRONT_MORE:
             break;
         }

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/hostport.h"
 #include "base/str.h"
+#include "mux/offer.h"
 
 enum front_outcome {
 #define OUTCOME(name, code, status, phrase, type, text) FRONT_##name,
@@ -25,17 +26,22 @@ enum front_outcome {
 struct front_target {
     char host[HOST_MAX]; /* canonical, see base/hostport.h: a name, or an address without brackets */
     uint16_t port;
-    bool udp; /* datagrams instead of a byte stream */
+    bool udp;     /* datagrams instead of a byte stream */
+    bool offered; /* a name that an agent offers: port is 0 */
 };
 
 enum front_result {
     FRONT_MORE,   /* ask again when there are more bytes; never said once there are `max` of them */
     FRONT_TARGET, /* target and used are set */
+    FRONT_OFFER,  /* an agent offers a service: offer and used are set */
+    FRONT_SPARE,  /* an agent brings a connection for a visitor: spare and used are set */
     FRONT_BAD,    /* bad and err are set: answer with that outcome and that text, then close */
 };
 
 struct front_request {
     struct front_target target;
+    struct offer offer;
+    char spare[OFFER_ID_TEXT];
     size_t used;            /* bytes of the request; what follows them is payload for the target */
     enum front_outcome bad; /* FRONT_BAD_HELLO or FRONT_BAD_METHOD */
 };
@@ -45,6 +51,7 @@ struct front_answer {
     enum front_outcome outcome;
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
+    bool tls;         /* with FRONT_OK: the far end of the stream speaks TLS */
 };
 
 struct link;

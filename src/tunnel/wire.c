@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tunnel/wire.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/clean.h"
-#include "base/cursor.h"
 #include "base/str.h"
-
-#define WIRE_VERSION 1
 
 static const char *const codes[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, text) code,
@@ -25,43 +21,47 @@ static const char *const texts[FRONT_OUTCOMES] = {
 
 /* ---- writing ---- */
 
-/* Leave room for the length of a message; *ret_at is where. */
-static bool message_begin(struct buf *out, size_t *ret_at)
-{
-    *ret_at = out->len;
-    return buf_append(out, "\0\0", 2);
-}
+static const char *const kinds[] = {
+    [OFFER_PRIVATE] = "private",
+    [OFFER_PUBLIC] = "public",
+    [OFFER_END_TO_END] = "end-to-end",
+};
 
-/* Fill in the length; or take the message back where it did not fit. */
-static bool message_end(struct buf *out, size_t at, bool ok)
+static const char *proto_of(const struct front_target *target)
 {
-    if (!ok) {
-        out->len = at;
-        return false;
-    }
-    size_t len = out->len - at - 2;
-    CHECK(len > 0 && len <= WIRE_JSON_MAX);
-    struct writer w = writer_of(out->data + at, 2);
-    writer_uint(&w, 2, len);
-    return true;
+    return target->offered ? "name" : target->udp ? "udp" : "tcp";
 }
 
 bool wire_encode_hello(const struct front_target *target, struct buf *out)
 {
     CHECK(strnlen(target->host, HOST_MAX) < HOST_MAX);
-    struct buf name = {0};
+    struct buf place = {0};
     size_t at;
-    bool ok = message_begin(out, &at) && str_host_port_put(&name, target->host, target->port) &&
-              buf_printf(out, "{\"v\":%d,\"target\":", WIRE_VERSION) &&
-              str_json(out, (const char *)name.data, name.len) &&
-              buf_printf(out, ",\"proto\":\"%s\"}", target->udp ? "udp" : "tcp");
-    buf_free(&name);
+    bool ok = target->offered ? buf_printf(&place, "%s", target->host)
+                              : str_host_port_put(&place, target->host, target->port);
+    const char *text = ok ? buf_text(&place) : NULL;
+    ok = message_begin(out, &at) && text != NULL && message_put_string(out, "target", text) &&
+         message_put_string(out, "proto", proto_of(target));
+    buf_free(&place);
     return message_end(out, at, ok);
 }
 
-static bool put_string(struct buf *out, const char *key, const char *value)
+bool wire_encode_offer(const struct offer *offer, struct buf *out)
 {
-    return buf_printf(out, ",\"%s\":", key) && str_json(out, value, strlen(value));
+    CHECK(strnlen(offer->name, HOST_MAX) < HOST_MAX && (size_t)offer->kind < ARRAY_LEN(kinds));
+    size_t at;
+    bool ok = message_begin(out, &at) && message_put_string(out, "offer", offer->name) &&
+              message_put_string(out, "kind", kinds[offer->kind]) &&
+              message_put_string(out, "proto", offer->udp ? "udp" : "tcp") &&
+              (offer->port == 0 || buf_printf(out, ",\"port\":%u", offer->port));
+    return message_end(out, at, ok);
+}
+
+bool wire_encode_spare(const char *id, struct buf *out)
+{
+    size_t at;
+    bool ok = message_begin(out, &at) && message_put_string(out, "spare", id);
+    return message_end(out, at, ok);
 }
 
 static bool encode_answer(const struct front_answer *answer, struct buf *out)
@@ -75,115 +75,98 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
     str_clean(text, sizeof(text), answer->text != NULL ? answer->text : texts[answer->outcome]);
 
     size_t at;
-    bool ok = message_begin(out, &at) &&
-              buf_printf(out, "{\"v\":%d,\"ok\":%s", WIRE_VERSION, yes ? "true" : "false");
+    bool ok = message_begin(out, &at) && buf_printf(out, ",\"ok\":%s", yes ? "true" : "false");
     if (!yes)
-        ok = ok && put_string(out, "code", codes[answer->outcome]) &&
-             (rule[0] == '\0' || put_string(out, "rule", rule)) && put_string(out, "text", text);
-    ok = ok && buf_append(out, "}", 1);
+        ok = ok && message_put_string(out, "code", codes[answer->outcome]) &&
+             (rule[0] == '\0' || message_put_string(out, "rule", rule)) &&
+             message_put_string(out, "text", text);
+    else if (answer->tls)
+        ok = ok && buf_printf(out, ",\"tls\":true");
     return message_end(out, at, ok);
 }
 
 /* ---- reading ---- */
 
-/* Find the JSON of the message at the start of `data`. */
-static enum wire_result message_find(const uint8_t *data, size_t len, struct cursor *ret, size_t *ret_used,
-                                     struct err *err)
+static int read_target(const char *target, const char *proto, struct front_target *ret, struct err *err)
 {
-    struct cursor c = cursor_of(data, len);
-    uint16_t n;
-    const uint8_t *json;
-    if (!cursor_u16(&c, &n))
-        return WIRE_MORE;
-    if (n == 0 || n > WIRE_JSON_MAX) {
-        err_set(err, "a message of %u bytes; it has 1 to %d (is the other side speaking %s?)", n,
-                WIRE_JSON_MAX, WIRE_ALPN);
-        return WIRE_BAD;
-    }
-    if (!cursor_bytes(&c, n, &json))
-        return WIRE_MORE;
-    *ret = cursor_of(json, n);
-    *ret_used = 2 + (size_t)n;
-    return WIRE_OK;
-}
-
-/* The errors quote nothing of what was sent: it could be long, secret, or meant for a terminal. */
-static void explain_json(const json_error_t *why, struct err *err)
-{
-    switch (json_error_code(why)) {
-    case json_error_duplicate_key:
-        err_set(err, "a key stands twice in the JSON (byte %d)", why->position);
-        break;
-    case json_error_null_character:
-    case json_error_null_byte_in_key:
-        err_set(err, "a NUL in a string of the JSON (byte %d)", why->position);
-        break;
-    case json_error_out_of_memory:
-        err_set(err, "out of memory");
-        break;
-    default:
-        err_set(err, "not valid JSON (byte %d)", why->position);
-        break;
-    }
-}
-
-/* The JSON object of a message, of a version that we speak; NULL with `err` set. Keys that we do not know are
- * let be, so that later versions may add some. The caller gives it to json_decref(). */
-static json_t *message_load(const struct cursor *json, struct err *err)
-{
-    json_error_t why;
-    json_t *o = json_loadb((const char *)json->p, cursor_left(json), JSON_REJECT_DUPLICATES, &why);
-    if (o == NULL) {
-        explain_json(&why, err);
-        return NULL;
-    }
-    const json_t *v = json_object_get(o, "v");
-    if (!json_is_object(o))
-        err_set(err, "the JSON is not an object");
-    else if (v == NULL)
-        err_set(err, "\"v\", the version, is missing");
-    else if (!json_is_integer(v))
-        err_set(err, "\"v\", the version, is not an integer");
-    else if (json_integer_value(v) != WIRE_VERSION)
-        err_set(err, "version %lld of the tunnel protocol is not known here; this side speaks version %d",
-                (long long)json_integer_value(v), WIRE_VERSION);
-    else
-        return o;
-    json_decref(o);
-    return NULL;
-}
-
-/* A string that may be absent (then *ret is NULL); -1 where it is something else. The text is borrowed from
- * `o`. */
-static int get_string(const json_t *o, const char *key, const char **ret, struct err *err)
-{
-    const json_t *value = json_object_get(o, key);
-    *ret = json_string_value(value);
-    if (value != NULL && *ret == NULL)
-        return err_set(err, "\"%s\" is not a string", key);
-    return 0;
-}
-
-static int read_target(const json_t *o, struct front_target *ret, struct err *err)
-{
-    const char *target, *proto;
-    if (get_string(o, "target", &target, err) < 0 || get_string(o, "proto", &proto, err) < 0)
-        return -1;
-    if (target == NULL)
-        return err_set(err, "\"target\" is missing");
-    ret->udp = proto != NULL && strcmp(proto, "udp") == 0;
-    if (proto != NULL && !ret->udp && strcmp(proto, "tcp") != 0)
-        return err_set(err, "\"proto\" is neither \"tcp\" nor \"udp\"");
+    *ret = (struct front_target){
+        .udp = proto != NULL && strcmp(proto, "udp") == 0,
+        .offered = proto != NULL && strcmp(proto, "name") == 0,
+    };
+    if (proto != NULL && !ret->udp && !ret->offered && strcmp(proto, "tcp") != 0)
+        return err_set(err, "\"proto\" is neither \"tcp\", \"udp\" nor \"name\"");
+    if (ret->offered)
+        return message_name("target", target, ret->host, err);
     if (str_host_port(target, strlen(target), ret->host, &ret->port, err) < 0)
         return err_prefix(err, "\"target\" is not HOST:PORT");
     return 0;
 }
 
+static int read_kind(const char *kind, enum offer_kind *ret, struct err *err)
+{
+    *ret = OFFER_PRIVATE;
+    if (kind == NULL)
+        return 0;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kind, kinds[i]) == 0) {
+            *ret = (enum offer_kind)i;
+            return 0;
+        }
+    return err_set(err, "\"kind\" is neither \"private\", \"public\" nor \"end-to-end\"");
+}
+
+static int read_offer(const json_t *o, const char *name, const char *proto, struct offer *ret,
+                      struct err *err)
+{
+    const char *kind;
+    const json_t *port = json_object_get(o, "port");
+    *ret = (struct offer){.udp = proto != NULL && strcmp(proto, "udp") == 0};
+    if (message_name("offer", name, ret->name, err) < 0 || message_string(o, "kind", &kind, err) < 0 ||
+        read_kind(kind, &ret->kind, err) < 0)
+        return -1;
+    if (proto != NULL && !ret->udp && strcmp(proto, "tcp") != 0)
+        return err_set(err, "\"proto\" is neither \"tcp\" nor \"udp\"");
+    if (port != NULL) {
+        json_int_t n = json_integer_value(port);
+        if (!json_is_integer(port) || n < 1 || n > UINT16_MAX)
+            return err_set(err, "\"port\" is not a number from 1 to 65535");
+        if (ret->kind != OFFER_PUBLIC)
+            return err_set(err, "\"port\" goes with \"kind\" \"public\" only");
+        ret->port = (uint16_t)n;
+    }
+    if (ret->udp && ret->port == 0)
+        return err_set(err, "\"proto\" \"udp\" needs a \"port\"");
+    return 0;
+}
+
+/* The one thing that a hello asks for. */
+static int read_request(const json_t *o, struct front_request *ret, enum front_result *ret_what,
+                        struct err *err)
+{
+    const char *target, *offer, *spare, *proto;
+    if (message_string(o, "target", &target, err) < 0 || message_string(o, "offer", &offer, err) < 0 ||
+        message_string(o, "spare", &spare, err) < 0 || message_string(o, "proto", &proto, err) < 0)
+        return -1;
+    int asked = (target != NULL) + (offer != NULL) + (spare != NULL);
+    if (asked == 0)
+        return err_set(err, "\"target\" is missing, and neither \"offer\" nor \"spare\" is there");
+    if (asked > 1)
+        return err_set(err, "more than one of \"target\", \"offer\" and \"spare\"");
+    if (spare != NULL) {
+        *ret_what = FRONT_SPARE;
+        return message_id("spare", spare, ret->spare, err);
+    }
+    *ret_what = offer != NULL ? FRONT_OFFER : FRONT_TARGET;
+    return offer != NULL ? read_offer(o, offer, proto, &ret->offer, err)
+                         : read_target(target, proto, &ret->target, err);
+}
+
 static enum front_result ask(const uint8_t *data, size_t len, struct front_request *ret, struct err *err)
 {
-    struct cursor json;
+    json_t *o;
+    enum front_result what = FRONT_MORE;
     ret->bad = FRONT_BAD_HELLO;
-    switch (message_find(data, len, &json, &ret->used, err)) {
+    switch (message_read(data, len, &o, &ret->used, err)) {
     case WIRE_MORE:
         return FRONT_MORE;
     case WIRE_BAD:
@@ -191,11 +174,9 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
     case WIRE_OK:
         break;
     }
-    CHECK(ret->used <= len && ret->used <= WIRE_MESSAGE_MAX);
-    json_t *o = message_load(&json, err);
-    int r = o != NULL ? read_target(o, &ret->target, err) : -1;
+    int r = read_request(o, ret, &what, err);
     json_decref(o);
-    return r < 0 ? FRONT_BAD : FRONT_TARGET;
+    return r < 0 ? FRONT_BAD : what;
 }
 
 const struct front front_cardea = {
@@ -216,18 +197,21 @@ static enum front_outcome outcome_of(const char *code)
 
 static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err)
 {
-    const json_t *ok = json_object_get(o, "ok");
+    bool ok, there;
     const char *code, *rule, *text;
-    if (!json_is_boolean(ok))
-        return err_set(err, "\"ok\" is %s", ok == NULL ? "missing" : "neither true nor false");
-    if (get_string(o, "code", &code, err) < 0 || get_string(o, "rule", &rule, err) < 0 ||
-        get_string(o, "text", &text, err) < 0)
+    *ret = (struct wire_answer){0};
+    if (message_bool(o, "ok", &there, &ok, err) < 0)
         return -1;
-    if (json_is_true(ok))
+    if (!there)
+        return err_set(err, "\"ok\" is missing");
+    if (message_string(o, "code", &code, err) < 0 || message_string(o, "rule", &rule, err) < 0 ||
+        message_string(o, "text", &text, err) < 0 || message_bool(o, "tls", &there, &ret->tls, err) < 0)
+        return -1;
+    if (ok)
         code = codes[FRONT_OK];
     else if (code == NULL)
         return err_set(err, "\"code\" is missing");
-    ret->outcome = json_is_true(ok) ? FRONT_OK : outcome_of(code);
+    ret->outcome = ok ? FRONT_OK : outcome_of(code);
     if (text == NULL || text[0] == '\0')
         text = texts[ret->outcome];
     str_clean(ret->code, sizeof(ret->code), code);
@@ -239,13 +223,11 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
 enum wire_result wire_parse_answer(const uint8_t *data, size_t len, struct wire_answer *ret, size_t *ret_used,
                                    struct err *err)
 {
-    struct cursor json;
-    enum wire_result found = message_find(data, len, &json, ret_used, err);
-    if (found != WIRE_OK)
-        return found;
-    CHECK(*ret_used <= len && *ret_used <= WIRE_MESSAGE_MAX);
-    json_t *o = message_load(&json, err);
-    int r = o != NULL ? read_answer(o, ret, err) : -1;
+    json_t *o;
+    enum wire_result r = message_read(data, len, &o, ret_used, err);
+    if (r != WIRE_OK)
+        return r;
+    r = read_answer(o, ret, err) < 0 ? WIRE_BAD : WIRE_OK;
     json_decref(o);
-    return r < 0 ? WIRE_BAD : WIRE_OK;
+    return r;
 }

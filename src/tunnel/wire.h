@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hello of the tunnel protocol cardea/1: one message each way, then bytes. A message is its length (16
- * bits, big-endian, 1 to 4096) and that many bytes of JSON (RFC 8259). doc/internals/tunnel-protocol.md
- * describes it. */
+/* The hello of the tunnel protocol cardea/1: one message each way (message.h), then bytes, or what
+ * agent_wire.h reads. doc/internals/tunnel-protocol.md describes it. */
 #ifndef CARDEA_TUNNEL_WIRE_H
 #define CARDEA_TUNNEL_WIRE_H
 
@@ -12,10 +11,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "session/front.h"
+#include "tunnel/message.h"
 
-#define WIRE_ALPN "cardea/1"
-#define WIRE_JSON_MAX 4096
-#define WIRE_MESSAGE_MAX (2 + WIRE_JSON_MAX)
 #define WIRE_RULE_MAX 256  /* with the NUL; a longer one is cut */
 #define WIRE_TEXT_MAX 1024 /* likewise */
 
@@ -25,11 +22,10 @@ extern const struct front front_cardea;
 /* The client's side: append a hello for `target`. False when it does not fit; nothing is appended then. */
 bool wire_encode_hello(const struct front_target *target, struct buf *out);
 
-enum wire_result {
-    WIRE_MORE, /* the answer is not complete; never said once there are WIRE_MESSAGE_MAX bytes */
-    WIRE_OK,   /* an answer was read; look at its outcome */
-    WIRE_BAD,  /* what came is no answer; err says why */
-};
+/* An agent's side: append a hello that offers a service, or one that brings a connection under an id. False
+ * when it does not fit; nothing is appended then. */
+bool wire_encode_offer(const struct offer *offer, struct buf *out);
+bool wire_encode_spare(const char *id, struct buf *out);
 
 struct wire_answer {
     enum front_outcome
@@ -38,6 +34,7 @@ struct wire_answer {
     char rule[WIRE_RULE_MAX]; /* the policy row that denied, or "" */
     char text[WIRE_TEXT_MAX]; /* for people, never empty; control characters are replaced: it may go to a
                                  terminal */
+    bool tls;                 /* with FRONT_OK: the far end of the stream speaks TLS */
 };
 
 /* The client's side: read the door's answer at the start of `data`. *ret_used bytes are the answer, the rest

@@ -10,6 +10,28 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+static bool put_again(const struct front_request *got, enum front_result what, struct buf *out)
+{
+    return what == FRONT_OFFER   ? wire_encode_offer(&got->offer, out)
+           : what == FRONT_SPARE ? wire_encode_spare(got->spare, out)
+                                 : wire_encode_hello(&got->target, out);
+}
+
+static void check_same(const struct front_request *a, const struct front_request *b, enum front_result what)
+{
+    if (what == FRONT_TARGET) {
+        CHECK((a->target.port == 0) == a->target.offered && b->target.offered == a->target.offered);
+        CHECK(strcmp(b->target.host, a->target.host) == 0 && b->target.port == a->target.port);
+        CHECK(b->target.udp == a->target.udp);
+    } else if (what == FRONT_OFFER) {
+        CHECK(a->offer.port == 0 || a->offer.kind == OFFER_PUBLIC);
+        CHECK(strcmp(b->offer.name, a->offer.name) == 0 && b->offer.kind == a->offer.kind);
+        CHECK(b->offer.udp == a->offer.udp && b->offer.port == a->offer.port);
+    } else {
+        CHECK(a->spare[0] != '\0' && strcmp(a->spare, b->spare) == 0);
+    }
+}
+
 static void hello(const uint8_t *data, size_t len)
 {
     struct front_request got, again;
@@ -26,12 +48,11 @@ static void hello(const uint8_t *data, size_t len)
         CHECK(front_cardea.answer(&answer, &out) && out.len <= WIRE_MESSAGE_MAX);
         CHECK(wire_parse_answer(out.data, out.len, &heard, &used, NULL) == WIRE_OK && used == out.len);
     } else {
-        CHECK(got.used <= len && got.used <= front_cardea.max && got.target.port != 0);
+        CHECK(got.used <= len && got.used <= front_cardea.max);
         CHECK(front_cardea.ask(data, got.used - 1, &again, NULL) == FRONT_MORE);
-        CHECK(wire_encode_hello(&got.target, &out));
-        CHECK(front_cardea.ask(out.data, out.len, &again, NULL) == FRONT_TARGET && again.used == out.len);
-        CHECK(strcmp(again.target.host, got.target.host) == 0 && again.target.port == got.target.port);
-        CHECK(again.target.udp == got.target.udp);
+        CHECK(put_again(&got, r, &out));
+        CHECK(front_cardea.ask(out.data, out.len, &again, NULL) == r && again.used == out.len);
+        check_same(&got, &again, r);
     }
     buf_free(&out);
 }

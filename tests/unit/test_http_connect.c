@@ -253,6 +253,7 @@ static void test_answer_rows(void **state)
         {FRONT_UNREACHABLE, "HTTP/1.1 502 Bad Gateway\r\n", "error=destination_ip_unroutable;"},
         {FRONT_BAD_HELLO, "HTTP/1.1 400 Bad Request\r\n", "error=http_request_error;"},
         {FRONT_BAD_METHOD, "HTTP/1.1 405 Method Not Allowed\r\n", "\r\nAllow: CONNECT\r\n"},
+        {FRONT_CONFLICT, "HTTP/1.1 409 Conflict\r\n", "error=http_request_denied;"},
         {FRONT_LIMIT, "HTTP/1.1 503 Service Unavailable\r\n", "error=connection_limit_reached;"},
     };
     (void)state;

@@ -106,6 +106,39 @@ static void test_hello_bad(void **state)
         {"{\"v\":1,\"target\":\"a:1\",\"proto\":1}", "not a string"},
         {"{\"v\":1,\"target\":\"a:1\",\"proto\":\"TCP\"}", "neither"},
         {"{\"v\":1,\"target\":\"a:1\",\"proto\":\"\"}", "neither"},
+        {"{\"v\":1,\"target\":\"a:1\",\"proto\":\"name\"}", "\"target\" is not a name"},
+        {"{\"v\":1,\"target\":\"10.0.0.1\",\"proto\":\"name\"}", "\"target\" is not a name"},
+        {"{\"v\":1,\"target\":\"\",\"proto\":\"name\"}", "\"target\" is not a name"},
+        {"{\"v\":1,\"target\":\"*.app\",\"proto\":\"name\"}", "\"target\" is not a name"},
+        {"{\"v\":1,\"target\":\"a:1\",\"offer\":\"a\"}", "more than one"},
+        {"{\"v\":1,\"spare\":\"a\",\"offer\":\"a\"}", "more than one"},
+        {"{\"v\":1,\"target\":\"a:1\",\"spare\":\"a\"}", "more than one"},
+        {"{\"v\":1,\"target\":\"a:1\",\"offer\":null}", "\"offer\" is not a string"},
+        {"{\"v\":1,\"spare\":1}", "\"spare\" is not a string"},
+        {"{\"v\":1,\"spare\":\"\"}", "holds no id"},
+        {"{\"v\":1,\"spare\":\"a+b/\"}", "holds no id"},
+        {"{\"v\":1,\"spare\":\"a=\"}", "holds no id"},
+        {"{\"v\":1,\"spare\":\"0123456789012345678901234567890123456789\"}", "holds no id"},
+        {"{\"v\":1,\"offer\":\"\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\".\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\"a..b\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\"a:1\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\"*.example.com\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\"127.0.0.1\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\"::1\"}", "\"offer\" is not a name"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"Public\"}", "\"kind\" is neither"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":1}", "not a string"},
+        {"{\"v\":1,\"offer\":\"a\",\"proto\":\"name\"}", "neither"},
+        {"{\"v\":1,\"offer\":\"a\",\"proto\":\"udp\"}", "needs a \"port\""},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"proto\":\"udp\"}", "needs a \"port\""},
+        {"{\"v\":1,\"offer\":\"a\",\"port\":1}", "goes with"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"end-to-end\",\"port\":1}", "goes with"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":0}", "1 to 65535"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":-1}", "1 to 65535"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":65536}", "1 to 65535"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":\"1\"}", "1 to 65535"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":1.0}", "1 to 65535"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":null}", "1 to 65535"},
         {"{\"v\":1,\"target\":\"\"}", "HOST:PORT"},
         {"{\"v\":1,\"target\":\"a\"}", "HOST:PORT"},
         {"{\"v\":1,\"target\":\"127.1:22\"}", "HOST:PORT"},
@@ -200,6 +233,76 @@ static void test_hello_bytes(void **state)
     buf_free(&small);
 }
 
+/* ---- agents: offers and spare connections ---- */
+
+static void test_offer_good(void **state)
+{
+    static const struct {
+        const char *json, *name;
+        enum offer_kind kind;
+        bool udp;
+        uint16_t port;
+    } rows[] = {
+        {"{\"v\":1,\"offer\":\"App.Example.com.\"}", "app.example.com", OFFER_PRIVATE, false, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"private\",\"proto\":\"tcp\"}", "a", OFFER_PRIVATE, false, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\"}", "a", OFFER_PUBLIC, false, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"end-to-end\",\"later\":1}", "a", OFFER_END_TO_END, false, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":65535}", "a", OFFER_PUBLIC, false, 65535},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":53,\"proto\":\"udp\"}", "a", OFFER_PUBLIC,
+         true, 53},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct front_request got;
+        struct err err = {""};
+        if (ask_json(rows[i].json, strlen(rows[i].json), &got, &err) != FRONT_OFFER)
+            fail_msg("%s: %s", rows[i].json, err.text);
+        assert_string_equal(got.offer.name, rows[i].name);
+        assert_int_equal(got.offer.kind, rows[i].kind);
+        assert_int_equal(got.offer.udp, rows[i].udp);
+        assert_int_equal(got.offer.port, rows[i].port);
+    }
+}
+
+/* What the agent writes is what the door reads, at every split. */
+static void check_request(const struct buf *b, enum front_result want, struct front_request *ret)
+{
+    for (size_t n = 0; n < b->len; n++)
+        assert_int_equal(ask(b->data, n, ret, NULL), FRONT_MORE);
+    assert_int_equal(ask(b->data, b->len, ret, NULL), want);
+    assert_int_equal(ret->used, b->len);
+}
+
+static void test_agent_hello_bytes(void **state)
+{
+    (void)state;
+    static const struct offer offer = {
+        .name = "game.example.com", .kind = OFFER_PUBLIC, .udp = true, .port = 27015};
+    static const struct front_target target = {.host = "app.example.com", .offered = true};
+    struct front_request got;
+    struct buf b = {0}, small = {.max = 20};
+    assert_true(wire_encode_offer(&offer, &b));
+    check_request(&b, FRONT_OFFER, &got);
+    assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"offer\":\"game.example.com\",\"kind\":\"public\","
+                                          "\"proto\":\"udp\",\"port\":27015}");
+    assert_int_equal(got.offer.port, 27015);
+    b.len = 0;
+    assert_true(wire_encode_spare("a-Z_9", &b));
+    check_request(&b, FRONT_SPARE, &got);
+    assert_string_equal(got.spare, "a-Z_9");
+    b.len = 0;
+    assert_true(wire_encode_hello(&target, &b));
+    check_request(&b, FRONT_TARGET, &got);
+    assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"app.example.com\",\"proto\":\"name\"}");
+    assert_true(got.target.offered && got.target.port == 0 && !got.target.udp);
+    assert_string_equal(got.target.host, "app.example.com");
+
+    assert_false(wire_encode_offer(&offer, &small) || wire_encode_spare("0123456789", &small));
+    assert_int_equal(small.len, 0);
+    buf_free(&b);
+    buf_free(&small);
+}
+
 /* ---- answers ---- */
 
 static void test_answer_bytes(void **state)
@@ -208,15 +311,17 @@ static void test_answer_bytes(void **state)
         struct front_answer answer;
         const char *json;
     } rows[] = {
-        {{FRONT_OK, NULL, NULL}, "{\"v\":1,\"ok\":true}"},
-        {{FRONT_OK, "ops", "x"}, "{\"v\":1,\"ok\":true}"},
-        {{FRONT_DENIED, "ops", "no"},
+        {{FRONT_OK, NULL, NULL, false}, "{\"v\":1,\"ok\":true}"},
+        {{FRONT_OK, "ops", "x", false}, "{\"v\":1,\"ok\":true}"},
+        {{FRONT_OK, NULL, NULL, true}, "{\"v\":1,\"ok\":true,\"tls\":true}"},
+        {{FRONT_DENIED, "ops", "no", true},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":\"ops\",\"text\":\"no\"}"},
-        {{FRONT_DENIED, NULL, NULL},
+        {{FRONT_DENIED, NULL, NULL, false},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"the policy does not allow it\"}"},
-        {{FRONT_REFUSED, "ops", "a\"b\n"},
+        {{FRONT_REFUSED, "ops", "a\"b\n", false},
          "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\\"b?\"}"},
-        {{FRONT_BAD_METHOD, NULL, "x"}, "{\"v\":1,\"ok\":false,\"code\":\"bad_hello\",\"text\":\"x\"}"},
+        {{FRONT_BAD_METHOD, NULL, "x", false},
+         "{\"v\":1,\"ok\":false,\"code\":\"bad_hello\",\"text\":\"x\"}"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -233,7 +338,8 @@ static void test_answer_splits(void **state)
 {
     (void)state;
     for (unsigned o = 0; o < FRONT_OUTCOMES; o++) {
-        struct front_answer answer = {.outcome = (enum front_outcome)o, .rule = "ops", .text = "because"};
+        struct front_answer answer = {
+            .outcome = (enum front_outcome)o, .rule = "ops", .text = "because", .tls = true};
         struct buf b = {0};
         struct wire_answer got;
         size_t used;
@@ -246,6 +352,7 @@ static void test_answer_splits(void **state)
         assert_int_equal(used, len);
         assert_int_equal(got.outcome, o == FRONT_BAD_METHOD ? FRONT_BAD_HELLO : o);
         assert_string_equal(got.rule, o == FRONT_DENIED ? "ops" : "");
+        assert_int_equal(got.tls, o == FRONT_OK);
         if (o != FRONT_OK)
             assert_string_equal(got.text, "because");
         buf_free(&b);
@@ -261,7 +368,7 @@ static void test_answer_longest(void **state)
         char text[6000];
         memset(text, bytes[i], sizeof(text) - 1);
         text[sizeof(text) - 1] = '\0';
-        struct front_answer answer = {FRONT_DENIED, text, text};
+        struct front_answer answer = {.outcome = FRONT_DENIED, .rule = text, .text = text};
         struct buf b = {0}, small = {.max = 100};
         struct wire_answer got;
         size_t used;
@@ -297,6 +404,9 @@ static void test_answer_read(void **state)
         {"{\"v\":1,\"ok\":false}", WIRE_BAD, FRONT_OK, NULL, "\"code\" is missing"},
         {"{\"v\":1,\"ok\":false,\"code\":1}", WIRE_BAD, FRONT_OK, NULL, "not a string"},
         {"{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":[]}", WIRE_BAD, FRONT_OK, NULL, "not a string"},
+        {"{\"v\":1,\"ok\":false,\"code\":\"conflict\",\"text\":\"taken\"}", WIRE_OK, FRONT_CONFLICT,
+         "conflict", "taken"},
+        {"{\"v\":1,\"ok\":true,\"tls\":1}", WIRE_BAD, FRONT_OK, NULL, "\"tls\" is neither"},
         {"{\"v\":1,\"ok\":true,\"ok\":false}", WIRE_BAD, FRONT_OK, NULL, "twice"},
         {"{\"v\":3,\"ok\":true}", WIRE_BAD, FRONT_OK, NULL, "version 3"},
         {"[true]", WIRE_BAD, FRONT_OK, NULL, "not an object"},
@@ -327,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_hello_splits),   cmocka_unit_test(test_hello_bytes),
         cmocka_unit_test(test_answer_bytes),   cmocka_unit_test(test_answer_splits),
         cmocka_unit_test(test_answer_longest), cmocka_unit_test(test_answer_read),
+        cmocka_unit_test(test_offer_good),     cmocka_unit_test(test_agent_hello_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

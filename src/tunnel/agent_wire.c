@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/agent_wire.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clean.h"
+
+/* ---- the control stream ---- */
+
+static bool put_spares(const struct wire_control *control, struct buf *out)
+{
+    CHECK(control->spares <= OFFER_IDS_MAX);
+    bool ok = buf_printf(out, ",\"spares\":[");
+    for (size_t i = 0; ok && i < control->spares; i++)
+        ok = buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", control->spare[i]);
+    return ok && buf_append(out, "]", 1);
+}
+
+bool wire_encode_control(const struct wire_control *control, struct buf *out)
+{
+    size_t at;
+    bool ok = message_begin(out, &at);
+    if (control->says_ready)
+        ok = ok && buf_printf(out, ",\"ready\":%s", control->ready ? "true" : "false");
+    if (control->drain)
+        ok = ok && buf_printf(out, ",\"drain\":true");
+    if (control->spares > 0)
+        ok = ok && put_spares(control, out);
+    return message_end(out, at, ok);
+}
+
+static int read_spares(const json_t *spares, struct wire_control *ret, struct err *err)
+{
+    if (!json_is_array(spares))
+        return err_set(err, "\"spares\" is not a list");
+    size_t n = json_array_size(spares);
+    if (n > OFFER_IDS_MAX)
+        return err_set(err, "\"spares\" holds %zu ids; at most %d are taken", n, OFFER_IDS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const char *id = json_string_value(json_array_get(spares, i));
+        if (id == NULL)
+            return err_set(err, "\"spares\" holds something that is not a string");
+        if (message_id("spares", id, ret->spare[i], err) < 0)
+            return -1;
+    }
+    ret->spares = n;
+    return 0;
+}
+
+static int read_control(const json_t *o, struct wire_control *ret, struct err *err)
+{
+    bool there;
+    *ret = (struct wire_control){0};
+    if (message_bool(o, "ready", &ret->says_ready, &ret->ready, err) < 0 ||
+        message_bool(o, "drain", &there, &ret->drain, err) < 0)
+        return -1;
+    const json_t *spares = json_object_get(o, "spares");
+    return spares != NULL ? read_spares(spares, ret, err) : 0;
+}
+
+enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire_control *ret,
+                                    size_t *ret_used, struct err *err)
+{
+    json_t *o;
+    enum wire_result r = message_read(data, len, &o, ret_used, err);
+    if (r != WIRE_OK)
+        return r;
+    r = read_control(o, ret, err) < 0 ? WIRE_BAD : WIRE_OK;
+    json_decref(o);
+    return r;
+}
+
+/* ---- a visitor's stream ---- */
+
+static bool put_known(struct buf *out, const char *key, const char *text)
+{
+    /* Cleaned, no byte of it takes more than three in JSON, so the message cannot outgrow WIRE_JSON_MAX. */
+    char clean[WIRE_IDENTITY_MAX];
+    str_clean(clean, sizeof(clean), text);
+    return clean[0] == '\0' || message_put_string(out, key, clean);
+}
+
+static bool put_addr(struct buf *out, const char *key, const struct net_addr *addr)
+{
+    char text[NET_ADDR_TEXT_MAX];
+    if (addr->family != AF_INET && addr->family != AF_INET6)
+        return true;
+    return message_put_string(out, key, net_addr_format(addr, text));
+}
+
+bool wire_encode_visit(const struct wire_visit *visit, struct buf *out)
+{
+    CHECK(strnlen(visit->name, HOST_MAX) < HOST_MAX);
+    size_t at;
+    bool ok = message_begin(out, &at) && message_put_string(out, "visit", visit->name) &&
+              put_addr(out, "peer", &visit->peer) && put_addr(out, "local", &visit->local) &&
+              put_known(out, "identity", visit->identity) && put_known(out, "sni", visit->sni) &&
+              put_known(out, "alpn", visit->alpn) &&
+              message_put_string(out, "proto", visit->udp ? "udp" : "tcp");
+    return message_end(out, at, ok);
+}
+
+static int read_addr(const json_t *o, const char *key, struct net_addr *ret, struct err *err)
+{
+    const char *text;
+    char host[HOST_MAX];
+    uint16_t port;
+    if (message_string(o, key, &text, err) < 0)
+        return -1;
+    if (text == NULL)
+        return 0;
+    if (str_host_port(text, strlen(text), host, &port, err) < 0)
+        return err_prefix(err, "\"%s\" is not ADDRESS:PORT", key);
+    if (!net_addr_parse(host, port, ret))
+        return err_set(err, "\"%s\" is not ADDRESS:PORT: there is a name", key);
+    return 0;
+}
+
+static int read_text(const json_t *o, const char *key, char *ret, size_t cap, struct err *err)
+{
+    const char *text;
+    if (message_string(o, key, &text, err) < 0)
+        return -1;
+    str_clean(ret, cap, text != NULL ? text : "");
+    return 0;
+}
+
+static int read_visit(const json_t *o, struct wire_visit *ret, struct err *err)
+{
+    const char *name, *proto;
+    *ret = (struct wire_visit){0};
+    if (message_string(o, "visit", &name, err) < 0 || message_string(o, "proto", &proto, err) < 0)
+        return -1;
+    if (name == NULL)
+        return err_set(err, "\"visit\" is missing");
+    ret->udp = proto != NULL && strcmp(proto, "udp") == 0;
+    if (proto != NULL && !ret->udp && strcmp(proto, "tcp") != 0)
+        return err_set(err, "\"proto\" is neither \"tcp\" nor \"udp\"");
+    if (message_name("visit", name, ret->name, err) < 0 || read_addr(o, "peer", &ret->peer, err) < 0 ||
+        read_addr(o, "local", &ret->local, err) < 0 ||
+        read_text(o, "identity", ret->identity, sizeof(ret->identity), err) < 0 ||
+        read_text(o, "sni", ret->sni, sizeof(ret->sni), err) < 0)
+        return -1;
+    return read_text(o, "alpn", ret->alpn, sizeof(ret->alpn), err);
+}
+
+enum wire_result wire_parse_visit(const uint8_t *data, size_t len, struct wire_visit *ret, size_t *ret_used,
+                                  struct err *err)
+{
+    json_t *o;
+    enum wire_result r = message_read(data, len, &o, ret_used, err);
+    if (r != WIRE_OK)
+        return r;
+    r = read_visit(o, ret, err) < 0 ? WIRE_BAD : WIRE_OK;
+    json_decref(o);
+    return r;
+}

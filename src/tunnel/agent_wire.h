@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an agent and the door say to each other after the hello (doc/internals/tunnel-protocol.md, "Agents"):
+ * on the control stream of an offer, and at the start of each visitor's stream. Pure. */
+#ifndef CARDEA_TUNNEL_AGENT_WIRE_H
+#define CARDEA_TUNNEL_AGENT_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/hostport.h"
+#include "mux/offer.h"
+#include "net/addr.h"
+#include "tunnel/message.h"
+
+/* A message on the control stream, of either side. All zero is the sign of life. */
+struct wire_control {
+    bool says_ready; /* agent: `ready` holds */
+    bool ready;
+    bool drain;    /* door: offer anew, on another connection */
+    size_t spares; /* door: bring a connection under each of these */
+    char spare[OFFER_IDS_MAX][OFFER_ID_TEXT];
+};
+
+/* Append it. False when it does not fit; nothing is appended then. */
+bool wire_encode_control(const struct wire_control *control, struct buf *out);
+
+/* Read the message at the start of `data`; *ret_used bytes are it, and the next may follow. Keeps no state:
+ * the result depends on the bytes, not on how they were split. */
+enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire_control *ret,
+                                    size_t *ret_used, struct err *err);
+
+#define WIRE_IDENTITY_MAX 256 /* with the NUL; a longer one is cut */
+#define WIRE_ALPN_MAX 256     /* likewise */
+
+/* A visitor, as the door announces it to the agent. Texts that are not known are "". */
+struct wire_visit {
+    char name[HOST_MAX];              /* of the offer; canonical */
+    struct net_addr peer, local;      /* the visitor's connection; AF_UNSPEC where not known */
+    char identity[WIRE_IDENTITY_MAX]; /* the texts hold no control characters: they may go to a terminal */
+    char sni[HOST_MAX];
+    char alpn[WIRE_ALPN_MAX];
+    bool udp; /* datagrams follow, each after its length (link/frames.h) */
+};
+
+/* As above. */
+bool wire_encode_visit(const struct wire_visit *visit, struct buf *out);
+enum wire_result wire_parse_visit(const uint8_t *data, size_t len, struct wire_visit *ret, size_t *ret_used,
+                                  struct err *err);
+
+#endif
