@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where `cardea connect` has its settings from: flags beat the environment, the environment beats the file.
+/* Where `cardea connect` and `cardea expose` have their settings from: flags beat the environment, the
+ * environment beats the file.
  */
 #ifndef CARDEA_CMD_CONNECT_SETTINGS_H
 #define CARDEA_CMD_CONNECT_SETTINGS_H
@@ -17,6 +18,10 @@ struct connect_settings {
 /* Fill in what the flags left NULL. Returns 0, or -1 with lines in `errors` when the file is there but not
  * right. */
 int connect_settings_complete(struct connect_settings *s, struct buf *errors);
+
+/* Is everything there that is needed to reach a door? Returns -1, or an exit status after telling on standard
+ * error what is missing. */
+int connect_settings_check(const struct connect_settings *s, const char *verb);
 
 void connect_settings_free(struct connect_settings *s);
 

@@ -206,6 +206,39 @@ void client_config_free(struct client_config *c)
         store_free(c->store);
 }
 
+struct expose_config *expose_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+{
+    struct report r = {.file = name, .out = errors};
+    struct config_store *s = store_new();
+    struct expose_config *c = read_root(&r, s, &keys_expose_file, text, len);
+    if (c != NULL) {
+        c->store = s;
+        c->file = store_text(s, name, strlen(name));
+    }
+    if (c != NULL && (c->file == NULL || r.count > 0))
+        c = NULL;
+    if (c == NULL)
+        store_free(s);
+    report_finish(&r);
+    return c;
+}
+
+struct expose_config *expose_config_load(const char *path, struct buf *errors)
+{
+    struct buf text = {0};
+    if (load(path, &text, errors) < 0)
+        return NULL;
+    struct expose_config *c = expose_config_parse(path, text.data, text.len, errors);
+    buf_free(&text);
+    return c;
+}
+
+void expose_config_free(struct expose_config *c)
+{
+    if (c != NULL)
+        store_free(c->store);
+}
+
 /* For those who use it */
 
 int config_error(const struct config *c, struct config_pos at, struct err *err, const char *fmt, ...)

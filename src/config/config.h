@@ -351,6 +351,49 @@ struct client_config {
     struct config_store *store;
 };
 
+enum config_offer_proto {
+    CONFIG_OFFER_TCP,
+    CONFIG_OFFER_UDP,
+};
+
+/* A service that an agent offers at a door. What goes with what is checked by `cardea expose`. */
+struct config_service {
+    struct config_head head;
+    struct config_text name;
+    struct config_address to;
+    int kind;    /* enum offer_kind */
+    size_t port; /* 0: visitors come by name */
+    enum config_offer_proto proto;
+    enum config_send_proxy proxy;
+    int64_t health; /* 0: not probed */
+    int64_t dial_timeout;
+    size_t connections;
+    size_t bandwidth;               /* bytes per second; 0: no bound */
+    struct config_text certificate; /* end-to-end */
+    struct config_text key;
+    struct config_text clients;
+    struct config_texts allow;
+    bool anyone;
+};
+
+struct config_services {
+    struct config_service *v;
+    size_t n;
+};
+
+/* The agent's file. How to reach the door may be told elsewhere. */
+struct expose_config {
+    struct config_head head;
+    const char *file;
+    struct config_address door;
+    struct config_text cert;
+    struct config_text key;
+    struct config_text ca;
+    struct config_text name;
+    struct config_services services;
+    struct config_store *store;
+};
+
 /* Read, check and complete the file. On failure returns NULL and appends to `errors` (which may be NULL) what
  * is wrong: at most 20 lines, each ending in a newline and beginning with `FILE:LINE:COLUMN: ` (`FILE: ` when
  * the file cannot be read at all), and one more that counts the rest. The caller frees `errors` with
@@ -373,6 +416,11 @@ void config_free(struct config *c);
 struct client_config *client_config_load(const char *path, struct buf *errors);
 struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors);
 void client_config_free(struct client_config *c);
+
+/* The same for the agent's file. */
+struct expose_config *expose_config_load(const char *path, struct buf *errors);
+struct expose_config *expose_config_parse(const char *name, const void *text, size_t len, struct buf *errors);
+void expose_config_free(struct expose_config *c);
 
 /* For the stages after this one: set `FILE:LINE:COLUMN: ` and the text. Returns -1. */
 int config_error(const struct config *c, struct config_pos at, struct err *err, const char *fmt, ...)

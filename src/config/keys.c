@@ -30,6 +30,10 @@ static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", C
 static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr", CONFIG_BBR}, {0}};
 static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
+static const struct schema_name offer_kinds[] = {
+    {"private", 0 /* enum offer_kind */}, {"public", 1}, {"end-to-end", 2}, {NULL, 0}};
+static const struct schema_name offer_protos[] = {
+    {"tcp", CONFIG_OFFER_TCP}, {"udp", CONFIG_OFFER_UDP}, {NULL, 0}};
 static const struct schema_name clients_modes[] = {
     {"required", CONFIG_CLIENTS_REQUIRED}, {"optional", CONFIG_CLIENTS_OPTIONAL}, {NULL, 0}};
 static const struct schema_name first_bytes[] = {

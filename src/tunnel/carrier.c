@@ -32,6 +32,7 @@ struct carrier {
     struct list waiting; /* struct way */
     int64_t likely_from; /* monotonic */
     struct route_watch watch;
+    struct list node; /* of those that were left */
 };
 
 static const struct quic_settings settings = {
@@ -39,7 +40,7 @@ static const struct quic_settings settings = {
     .idle_timeout = 45 * NSEC_PER_SEC,
     .keep_alive = 15 * NSEC_PER_SEC,
     .handshake_timeout = 10 * NSEC_PER_SEC,
-    .streams = 100,
+    .streams = 1024, /* visitors of what an agent offers */
     .stream_window = 256 * 1024,
     .window = 1024 * 1024,
     .send_buffer = 1024 * 1024,
@@ -130,8 +131,11 @@ static void on_opened(void *owner)
 
 static void on_stream(void *owner, struct link *link)
 {
-    (void)owner;
-    link_close(link, true); /* the door opens none */
+    const struct client_door *d = ((struct carrier *)owner)->door;
+    if (d->visitor != NULL)
+        d->visitor(d->visitor_owner, link);
+    else
+        link_close(link, true);
 }
 
 static void on_streams_left(void *owner)
@@ -150,7 +154,9 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         client_text_peer(c->door, &peer, text, false, &c->door->text);
     else if (!was_open)
         err_set(&c->door->text, "the door %s does not answer over QUIC: %s", c->door->place, text);
-    if (was_open) {
+    if (!list_empty(&c->node)) {
+        carrier_free(c);
+    } else if (was_open) {
         drop_connection(c);
         c->state = CARRIER_IDLE;
         if (!list_empty(&c->waiting)) /* streams that noticed, and ask again */
@@ -197,6 +203,7 @@ struct carrier *carrier_new(struct client_door *door)
     c->scratch = quic_scratch_new();
     quic_secrets_make(&c->secrets);
     list_init(&c->waiting);
+    list_init(&c->node);
     c->watch.changed = on_change;
     route_watch_start(&c->watch, door->loop);
     return c;
@@ -209,10 +216,27 @@ void carrier_free(struct carrier *c)
     resolve_cancel(c->query);
     while (list_pop(&c->waiting) != NULL)
         ;
+    list_remove(&c->node);
     drop_connection(c);
     route_watch_stop(&c->watch);
     quic_scratch_free(c->scratch);
     free(c);
+}
+
+void carrier_leave(struct carrier *c, struct list *left)
+{
+    tell_waiting(c); /* they ask the one that takes its place */
+    if (c->state == CARRIER_OPEN)
+        list_insert(left, &c->node);
+    else
+        carrier_free(c);
+}
+
+void carrier_free_all(struct list *left)
+{
+    struct list *n;
+    while ((n = list_pop(left)) != NULL)
+        carrier_free(CONTAINER_OF(n, struct carrier, node));
 }
 
 bool carrier_is_likely(const struct carrier *c)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/list.h"
 #include "link/link.h"
 
 struct carrier;
@@ -19,6 +20,12 @@ struct carrier *carrier_new(struct client_door *door);
 
 /* Close it; ways that wait are not told. NULL is allowed. */
 void carrier_free(struct carrier *c);
+
+/* Take no new streams, and free it when the door closes it; until then it is in the list `left`. */
+void carrier_leave(struct carrier *c, struct list *left);
+
+/* Free those that were left. */
+void carrier_free_all(struct list *left);
 
 /* Somebody wants it: connect, if it is not open or opening. */
 void carrier_want(struct carrier *c);

@@ -90,12 +90,31 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
     d->loop = loop;
     d->timeout = settings->timeout;
     list_init(&d->clients);
+    list_init(&d->left);
     tls_scratch_init(&d->tls_scratch, d->loop);
     pipe_scratch_init(&d->pipe_scratch, false); /* one side is TLS: nothing to splice */
     if (set_up(d, settings, err) == 0)
         return d;
     client_door_free(d);
     return NULL;
+}
+
+void client_door_visitors(struct client_door *door, void (*visitor)(void *owner, struct link *stream),
+                          void *owner)
+{
+    door->visitor = visitor;
+    door->visitor_owner = owner;
+}
+
+void client_door_renew(struct client_door *door, unsigned turn)
+{
+    if (door->carrier == NULL || turn != door->carrier_turn)
+        return;
+    struct carrier *old = door->carrier;
+    door->carrier = carrier_new(door);
+    door->carrier_turn++;
+    carrier_want(door->carrier);
+    carrier_leave(old, &door->left);
 }
 
 void client_door_free(struct client_door *door)
@@ -107,6 +126,7 @@ void client_door_free(struct client_door *door)
     while ((node = list_pop(&door->clients)) != NULL)
         client_drop(node);
     carrier_free(door->carrier);
+    carrier_free_all(&door->left);
     resolver_free(door->resolver);
     tls_client_free(door->tls);
     cert_unref(door->cert);

@@ -34,10 +34,22 @@ struct client_door {
     bool system_ca;
     int64_t timeout;
     enum client_transport transport;
-    struct carrier *carrier; /* NULL: over TCP only */
+    struct carrier *carrier;                           /* NULL: over TCP only */
+    struct list left;                                  /* carriers before it, which end by themselves */
+    unsigned carrier_turn;                             /* how often it was replaced */
+    void (*visitor)(void *owner, struct link *stream); /* the door has opened one; NULL: it may not */
+    void *visitor_owner;
     struct list clients;
     struct err text; /* of the connection that is just ending */
 };
+
+/* Whom to give the streams that the door opens; `visitor` NULL: nobody, they are closed. */
+void client_door_visitors(struct client_door *door, void (*visitor)(void *owner, struct link *stream),
+                          void *owner);
+
+/* Go on with a new QUIC connection, if `turn` is that of the one in use; the streams of the old one go on
+ * until the door closes it. */
+void client_door_renew(struct client_door *door, unsigned turn);
 
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);

@@ -139,11 +139,13 @@ static void on_timer(struct timer *t)
 void way_start(struct way *w, int64_t deadline)
 {
     struct client_door *d = w->door;
-    *w = (struct way){.door = d, .wake = w->wake, .owner = w->owner, .deadline = deadline};
+    *w = (struct way){
+        .door = d, .wake = w->wake, .owner = w->owner, .tcp_only = w->tcp_only, .deadline = deadline};
     list_init(&w->waiting);
     timer_init(&w->timer, on_timer);
-    w->wants_tcp = d->transport != CLIENT_QUIC;
-    w->wants_quic = d->carrier != NULL && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
+    w->wants_tcp = d->transport != CLIENT_QUIC || w->tcp_only;
+    w->wants_quic =
+        d->carrier != NULL && !w->tcp_only && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
     if (w->wants_quic && w->wants_tcp)
         loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + HEAD_START_NS);

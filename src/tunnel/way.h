@@ -23,6 +23,7 @@ struct way {
     struct client_door *door;
     void (*wake)(void *owner); /* step again; not called from within way_start() or way_step() */
     void *owner;
+    bool tcp_only; /* a connection of its own, whatever the door's transport */
     /* private */
     struct dial dial;
     struct link *tls;    /* over TCP, in its handshake */

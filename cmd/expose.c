@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea expose`: services of this machine, offered at a door. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cmd/cmd.h"
+#include "cmd/expose_options.h"
+#include "tunnel/agent_wire.h"
+
+struct expose {
+    const struct expose_options *options;
+    struct loop *loop;
+    struct client_door *door;
+    struct agent *agent;
+    struct watch signals;
+    char **last; /* what was said of each offer last, so that it is said once */
+    size_t refused;
+    bool stopping;
+    int status;
+};
+
+static const char *const kinds[] = {
+    [OFFER_PRIVATE] = "private", [OFFER_PUBLIC] = "public", [OFFER_END_TO_END] = "end-to-end"};
+
+/* ---- telling ---- */
+
+static void put(struct buf *b, const char *key, const char *value)
+{
+    if (*value != '\0')
+        CHECK(buf_printf(b, ",\"%s\":", key) && str_json(b, value, strlen(value)));
+}
+
+static struct buf json_begin(const char *event, const struct agent_service *service)
+{
+    char time[CLOCK_TEXT_MAX];
+    struct buf b = {0};
+    CHECK(buf_printf(&b, "{\"time\":\"%s\",\"event\":\"%s\"", clock_format(clock_wall(), time), event));
+    put(&b, "name", service->offer.name);
+    return b;
+}
+
+static void json_end(struct buf *b)
+{
+    CHECK(buf_printf(b, "}\n"));
+    fwrite(b->data, 1, b->len, stdout);
+    fflush(stdout);
+    buf_free(b);
+}
+
+static void print_news_json(const struct expose *e, const struct agent_news *n)
+{
+    static const char *const events[] = {
+        [AGENT_STANDS] = "offering", [AGENT_LOST] = "lost", [AGENT_REFUSED] = "refused"};
+    struct buf b = json_begin(events[n->event], n->service);
+    put(&b, "kind", kinds[n->service->offer.kind]);
+    put(&b, "door", e->options->settings.value[SETTING_DOOR]);
+    if (n->event == AGENT_STANDS)
+        put(&b, "transport", n->quic ? "quic" : "tcp");
+    put(&b, "text", n->text);
+    if (n->event == AGENT_LOST)
+        CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
+    json_end(&b);
+}
+
+static size_t index_of(const struct expose *e, const struct agent_service *service)
+{
+    for (size_t i = 0; i < e->options->exposures_len; i++)
+        if (strcmp(e->options->exposures[i].service.offer.name, service->offer.name) == 0 &&
+            e->options->exposures[i].service.offer.port == service->offer.port)
+            return i;
+    return 0;
+}
+
+static void print_news(struct expose *e, const struct agent_news *n)
+{
+    const char *name = n->service->offer.name, *door = e->options->settings.value[SETTING_DOOR];
+    char **last = &e->last[index_of(e, n->service)];
+    if (n->event == AGENT_LOST && *last != NULL && strcmp(*last, n->text) == 0)
+        return; /* it does not work still */
+    free(*last);
+    *last = n->event == AGENT_STANDS ? NULL : strdup(n->text);
+    if (n->event == AGENT_STANDS)
+        fprintf(stderr, "cardea: offering %s (%s) at %s over %s\n", name, kinds[n->service->offer.kind], door,
+                n->quic ? "QUIC" : "TCP");
+    else if (n->event == AGENT_LOST)
+        fprintf(stderr, "cardea: %s is not offered: %s; trying again\n", name, n->text);
+    else
+        cmd_failed("%s", n->text);
+}
+
+static void on_news(void *owner, const struct agent_news *n)
+{
+    struct expose *e = owner;
+    if (e->options->json)
+        print_news_json(e, n);
+    print_news(e, n);
+    if (n->event != AGENT_REFUSED || ++e->refused < e->options->exposures_len)
+        return;
+    e->status = CMD_FAILED; /* nothing is left to offer */
+    loop_stop(e->loop);
+}
+
+static void print_visited_json(const struct agent_visited *v)
+{
+    char text[NET_ADDR_TEXT_MAX];
+    struct buf b = json_begin("visit", v->service);
+    if (v->about->peer.family != AF_UNSPEC)
+        put(&b, "peer", net_addr_format(&v->about->peer, text));
+    put(&b, "identity", v->identity);
+    put(&b, "reason", v->reason);
+    CHECK(buf_printf(&b, ",\"to_service\":%llu,\"from_service\":%llu,\"duration\":%.3f",
+                     (unsigned long long)v->to_service, (unsigned long long)v->from_service,
+                     (double)v->duration / NSEC_PER_SEC));
+    json_end(&b);
+}
+
+static void on_visited(void *owner, const struct agent_visited *v)
+{
+    const struct expose *e = owner;
+    char peer[NET_ADDR_TEXT_MAX];
+    if (e->options->json)
+        print_visited_json(v);
+    if (!e->options->verbose)
+        return;
+    fprintf(stderr, "cardea: %s: visit of %s%s%s: %s, %llu bytes to it, %llu from it, %.3g s\n",
+            v->service->offer.name, net_addr_format(&v->about->peer, peer),
+            *v->identity != '\0' ? " as " : "", v->identity, v->reason, (unsigned long long)v->to_service,
+            (unsigned long long)v->from_service, (double)v->duration / NSEC_PER_SEC);
+}
+
+static void on_stopped(void *owner)
+{
+    struct expose *e = owner;
+    loop_stop(e->loop);
+}
+
+static const struct agent_events events = {.news = on_news, .visited = on_visited, .stopped = on_stopped};
+
+/* ---- running ---- */
+
+/* Once: take no more visitors and let those who are there finish; again: end. */
+static void on_signal(struct watch *w, uint32_t ready)
+{
+    struct expose *e = CONTAINER_OF(w, struct expose, signals);
+    struct signalfd_siginfo info;
+    (void)ready;
+    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (e->stopping)
+            loop_stop(e->loop);
+        else
+            agent_stop(e->agent, e->options->grace);
+        e->stopping = true;
+    }
+}
+
+/* What whoever started us has us ignore (nohup, a shell's background job) stays ignored. */
+static int watch_signals(struct expose *e, struct err *err)
+{
+    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction now;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0 || loop_watch(e->loop, &e->signals, fd, EPOLLIN, on_signal) != 0)
+        return err_errno(err, errno, "cannot watch signals");
+    return 0;
+}
+
+/* A visitor takes two descriptors. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int load_tls(const struct expose_options *o, struct agent_tls **tls, struct agent_service *services,
+                    struct err *err)
+{
+    for (size_t i = 0; i < o->exposures_len; i++) {
+        services[i] = o->exposures[i].service;
+        if (services[i].offer.kind != OFFER_END_TO_END)
+            continue;
+        tls[i] = agent_tls_new(&o->exposures[i].tls, err);
+        if (tls[i] == NULL)
+            return err_prefix(err, "%s", services[i].offer.name);
+        services[i].tls = tls[i];
+    }
+    return 0;
+}
+
+static int start(struct expose *e, const struct agent_service *services, struct err *err)
+{
+    const struct expose_options *o = e->options;
+    const char *const *value = o->settings.value;
+    struct client_settings settings = {
+        .door = value[SETTING_DOOR],
+        .cert = value[SETTING_CERT],
+        .key = value[SETTING_KEY],
+        .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
+        .name = value[SETTING_NAME],
+        .alpn = WIRE_ALPN,
+        .transport = o->transport,
+        .timeout = o->timeout,
+    };
+    e->loop = loop_new(err);
+    if (e->loop == NULL || watch_signals(e, err) != 0)
+        return -1;
+    e->door = client_door_new(e->loop, &settings, err);
+    if (e->door == NULL)
+        return -1;
+    raise_descriptor_limit();
+    e->agent = agent_new(e->loop, e->door, services, o->exposures_len, o->retry, &events, e);
+    return 0;
+}
+
+static void finish(struct expose *e)
+{
+    agent_free(e->agent);
+    client_door_free(e->door);
+    if (e->signals.fd >= 0)
+        close(e->signals.fd);
+    e->signals.fd = -1;
+    if (e->loop == NULL)
+        return;
+    loop_stop(e->loop); /* a last round for what was put off to its end */
+    loop_run(e->loop, NULL);
+    loop_free(e->loop);
+}
+
+static int run(const struct expose_options *o)
+{
+    struct expose e = {.options = o, .signals = {.fd = -1}, .status = CMD_OK};
+    struct agent_service *services = calloc(o->exposures_len, sizeof(*services));
+    struct agent_tls **tls = calloc(o->exposures_len, sizeof(*tls));
+    e.last = calloc(o->exposures_len, sizeof(*e.last));
+    CHECK(services != NULL && tls != NULL && e.last != NULL);
+    struct err err = {0};
+    if (load_tls(o, tls, services, &err) != 0 || start(&e, services, &err) != 0 ||
+        loop_run(e.loop, &err) != 0)
+        e.status = cmd_failed("%s", err.text);
+    finish(&e);
+    for (size_t i = 0; i < o->exposures_len; i++) {
+        agent_tls_free(tls[i]);
+        free(e.last[i]);
+    }
+    free(e.last);
+    free(tls);
+    free(services);
+    return e.status;
+}
+
+int cmd_expose(int argc, char **argv)
+{
+    struct expose_options o;
+    struct buf errors = {0};
+    int status = expose_options_read(&o, argc, argv);
+    if (status < 0 && connect_settings_complete(&o.settings, &errors) != 0) {
+        fputs(buf_text(&errors), stderr);
+        status = CMD_FAILED;
+    }
+    if (status < 0)
+        status = connect_settings_check(&o.settings, "expose");
+    if (status < 0)
+        status = run(&o);
+    buf_free(&errors);
+    expose_options_free(&o);
+    return status;
+}

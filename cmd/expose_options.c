@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/expose_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hostname.h"
+#include "base/str.h"
+#include "base/unit.h"
+#include "cmd/cmd.h"
+
+#define TIMEOUT_DEFAULT (30 * NSEC_PER_SEC)
+#define GRACE_DEFAULT (30 * NSEC_PER_SEC)
+#define TIME_MAX (24 * 3600 * NSEC_PER_SEC)
+#define DIAL_TIMEOUT_DEFAULT (10 * NSEC_PER_SEC)
+#define CONNECTIONS_DEFAULT 256
+#define CONNECTIONS_MAX 1000
+#define BANDWIDTH_LEAST 1024
+
+enum {
+    OPTION_TO = 256,
+    OPTION_PRIVATE,
+    OPTION_PUBLIC,
+    OPTION_END_TO_END,
+    OPTION_PORT,
+    OPTION_UDP,
+    OPTION_PROXY,
+    OPTION_HEALTH,
+    OPTION_DIAL_TIMEOUT,
+    OPTION_CONNECTIONS,
+    OPTION_BANDWIDTH,
+    OPTION_SERVICE_CERT,
+    OPTION_SERVICE_KEY,
+    OPTION_CLIENTS,
+    OPTION_ALLOW,
+    OPTION_ANYONE,
+    OPTION_TRANSPORT,
+    OPTION_TIMEOUT,
+    OPTION_GRACE,
+    OPTION_RETRY,
+    OPTION_JSON,
+    OPTION_SETTING, /* + enum connect_setting */
+};
+
+static const struct option options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"to", required_argument, NULL, OPTION_TO},
+    {"private", no_argument, NULL, OPTION_PRIVATE},
+    {"public", no_argument, NULL, OPTION_PUBLIC},
+    {"end-to-end", no_argument, NULL, OPTION_END_TO_END},
+    {"port", required_argument, NULL, OPTION_PORT},
+    {"udp", no_argument, NULL, OPTION_UDP},
+    {"proxy", required_argument, NULL, OPTION_PROXY},
+    {"health", required_argument, NULL, OPTION_HEALTH},
+    {"dial-timeout", required_argument, NULL, OPTION_DIAL_TIMEOUT},
+    {"connections", required_argument, NULL, OPTION_CONNECTIONS},
+    {"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
+    {"service-cert", required_argument, NULL, OPTION_SERVICE_CERT},
+    {"service-key", required_argument, NULL, OPTION_SERVICE_KEY},
+    {"clients", required_argument, NULL, OPTION_CLIENTS},
+    {"allow", required_argument, NULL, OPTION_ALLOW},
+    {"anyone", no_argument, NULL, OPTION_ANYONE},
+    {"transport", required_argument, NULL, OPTION_TRANSPORT},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"grace", required_argument, NULL, OPTION_GRACE},
+    {"retry", no_argument, NULL, OPTION_RETRY},
+    {"verbose", no_argument, NULL, 'v'},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
+    {"cert", required_argument, NULL, OPTION_SETTING + SETTING_CERT},
+    {"key", required_argument, NULL, OPTION_SETTING + SETTING_KEY},
+    {"ca", required_argument, NULL, OPTION_SETTING + SETTING_CA},
+    {"name", required_argument, NULL, OPTION_SETTING + SETTING_NAME},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+/* ---- values ---- */
+
+static int wrong(const char *option, const char *expected)
+{
+    return cmd_misused("expose", "--%s %s: expected %s", option, optarg, expected);
+}
+
+static int take_time(const char *option, int64_t least, int64_t *ret)
+{
+    if (unit_parse(optarg, unit_durations, ret) && *ret >= least && *ret <= TIME_MAX)
+        return -1;
+    return wrong(option, "a time such as 500ms, 10s or 1m");
+}
+
+static int take_count(const char *option, uint64_t most, uint64_t *ret)
+{
+    char expected[64];
+    if (str_u64(optarg, most, ret) && *ret > 0)
+        return -1;
+    snprintf(expected, sizeof(expected), "a number from 1 to %llu", (unsigned long long)most);
+    return wrong(option, expected);
+}
+
+/* One of the names, NULL at their end. */
+static int take_word(const char *option, const char *const *names, const char *expected, int *ret)
+{
+    for (int i = 0; names[i] != NULL; i++)
+        if (strcmp(optarg, names[i]) == 0) {
+            *ret = i;
+            return -1;
+        }
+    return wrong(option, expected);
+}
+
+/* HOST:PORT or unix:PATH. */
+static int take_to(struct expose_options *o)
+{
+    struct agent_service *s = &o->exposures[0].service;
+    struct err err;
+    if (strncmp(optarg, "unix:", 5) == 0 && optarg[5] != '\0') {
+        s->path = optarg + 5;
+        return -1;
+    }
+    if (str_host_port(optarg, strlen(optarg), o->host, &s->port, &err) != 0)
+        return cmd_misused("expose", "--to %s: %s (expected HOST:PORT or unix:PATH)", optarg, err.text);
+    s->host = o->host;
+    return -1;
+}
+
+/* ---- options ---- */
+
+/* Of the one service that the command line tells of. Returns -1, or an exit status. */
+static int take_service(struct expose_options *o, int option)
+{
+    static const char *const versions[] = {"v1", "v2", NULL};
+    struct exposure *e = &o->exposures[0];
+    struct agent_service *s = &e->service;
+    uint64_t count = 0;
+    int word = 0, status;
+    switch (option) {
+    case OPTION_TO:
+        return take_to(o);
+    case OPTION_PRIVATE:
+    case OPTION_PUBLIC:
+    case OPTION_END_TO_END:
+        s->offer.kind = option == OPTION_PRIVATE  ? OFFER_PRIVATE
+                        : option == OPTION_PUBLIC ? OFFER_PUBLIC
+                                                  : OFFER_END_TO_END;
+        return -1;
+    case OPTION_PORT:
+        status = take_count("port", UINT16_MAX, &count);
+        s->offer.port = (uint16_t)count;
+        return status;
+    case OPTION_UDP:
+        s->offer.udp = true;
+        return -1;
+    case OPTION_PROXY:
+        status = take_word("proxy", versions, "v1 or v2", &word);
+        s->proxy = word == 0 ? AGENT_PROXY_V1 : AGENT_PROXY_V2;
+        return status;
+    case OPTION_HEALTH:
+        return take_time("health", 100 * NSEC_PER_MSEC, &s->health);
+    case OPTION_DIAL_TIMEOUT:
+        return take_time("dial-timeout", 10 * NSEC_PER_MSEC, &s->dial_timeout);
+    case OPTION_CONNECTIONS:
+        status = take_count("connections", CONNECTIONS_MAX, &count);
+        s->connections = (size_t)count;
+        return status;
+    case OPTION_BANDWIDTH:
+        return unit_parse(optarg, unit_sizes, &s->bandwidth) && s->bandwidth >= BANDWIDTH_LEAST
+                   ? -1
+                   : wrong("bandwidth", "bytes per second such as 64KiB or 4MiB, at least 1KiB");
+    case OPTION_SERVICE_CERT:
+        e->tls.cert = optarg;
+        return -1;
+    case OPTION_SERVICE_KEY:
+        e->tls.key = optarg;
+        return -1;
+    case OPTION_CLIENTS:
+        e->tls.clients = optarg;
+        return -1;
+    case OPTION_ALLOW:
+        o->allow[e->tls.allow_len++] = optarg;
+        return -1;
+    default:
+        CHECK(option == OPTION_ANYONE);
+        e->anyone = true;
+        return -1;
+    }
+}
+
+static int take(struct expose_options *o, int option, const char **path)
+{
+    static const char *const transports[] = {
+        [CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp", NULL};
+    int word = 0, status;
+    switch (option) {
+    case 'c':
+        *path = optarg;
+        return -1;
+    case 'v':
+        o->verbose = true;
+        return -1;
+    case OPTION_JSON:
+        o->json = true;
+        return -1;
+    case OPTION_RETRY:
+        o->retry = true;
+        return -1;
+    case OPTION_TIMEOUT:
+        return take_time("timeout", 1, &o->timeout);
+    case OPTION_GRACE:
+        return take_time("grace", 0, &o->grace);
+    case OPTION_TRANSPORT:
+        status = take_word("transport", transports, "auto, quic or tcp", &word);
+        o->transport = (enum client_transport)word;
+        return status;
+    case 'h':
+    case '?':
+        return cmd_usage("expose", option == 'h');
+    default:
+        if (option < OPTION_SETTING)
+            return take_service(o, option);
+        CHECK(option < OPTION_SETTING + SETTINGS);
+        o->settings.value[option - OPTION_SETTING] = optarg;
+        return -1;
+    }
+}
+
+/* ---- the service that a file or the command line tells of ---- */
+
+/* What does not go together; NULL: nothing. */
+static const char *mismatch(const struct exposure *e)
+{
+    const struct agent_service *s = &e->service;
+    bool sealed = s->offer.kind == OFFER_END_TO_END;
+    if (s->host == NULL && s->path == NULL)
+        return "where is the service? --to HOST:PORT is missing";
+    if (s->offer.port != 0 && s->offer.kind != OFFER_PUBLIC)
+        return "a port of the door goes with a public offer only";
+    if (s->offer.udp && s->offer.port == 0)
+        return "an offer over UDP needs a port of the door";
+    if (s->offer.udp && (s->proxy != AGENT_PROXY_NONE || s->health > 0 || s->path != NULL))
+        return "an offer over UDP has no PROXY header, no health probe and no unix socket";
+    if (!sealed && (e->tls.cert != NULL || e->tls.key != NULL || e->tls.clients != NULL ||
+                    e->tls.allow_len > 0 || e->anyone))
+        return "a certificate for visitors, and who they may be, go with an offer end-to-end only: of others "
+               "the door ends the TLS";
+    if (!sealed)
+        return NULL;
+    if (e->tls.cert == NULL || e->tls.key == NULL)
+        return "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
+               "--service-key)";
+    if ((e->tls.clients != NULL) == e->anyone)
+        return "who may visit an offer end-to-end? Either whom CA certificates vouch for (--clients), or "
+               "anyone "
+               "(--anyone)";
+    if (e->anyone && e->tls.allow_len > 0)
+        return "whom to allow can only be told of visitors who show a certificate (--clients)";
+    return NULL;
+}
+
+static int put_name(const char *text, char ret[HOST_MAX], struct err *err)
+{
+    size_t len = strlen(text);
+    if (len > 0 && text[len - 1] == '.')
+        len--;
+    enum hostname_fault fault = hostname_check(text, len);
+    if (fault != HOSTNAME_OK)
+        return err_set(err, "'%s' is no name to offer a service under: %s", text, hostname_fault_text(fault));
+    str_copy(ret, HOST_MAX, text, len);
+    str_lower(ret, len);
+    return 0;
+}
+
+static int read_operands(struct expose_options *o, int argc, char **argv)
+{
+    struct exposure *e = &o->exposures[0];
+    struct err err;
+    if (argc == 0)
+        return cmd_misused("expose", "under which name? NAME is missing (or -c FILE)");
+    if (argc > 1)
+        return cmd_misused("expose", "'%s' is one argument too many", argv[argc - 1]);
+    if (put_name(argv[0], e->service.offer.name, &err) != 0)
+        return cmd_misused("expose", "%s", err.text);
+    e->tls.allow = o->allow;
+    const char *what = mismatch(e);
+    return what == NULL ? -1 : cmd_misused("expose", "%s", what);
+}
+
+/* ---- the file ---- */
+
+static const char **texts_of(const struct config_texts *t)
+{
+    const char **v = calloc(t->n + 1, sizeof(*v));
+    CHECK(v != NULL);
+    for (size_t i = 0; i < t->n; i++)
+        v[i] = t->v[i].text;
+    return v;
+}
+
+static int read_service(const struct config_service *c, struct exposure *e, struct err *err)
+{
+    static const enum agent_proxy proxies[] = {[CONFIG_SEND_PROXY_NONE] = AGENT_PROXY_NONE,
+                                               [CONFIG_SEND_PROXY_V1] = AGENT_PROXY_V1,
+                                               [CONFIG_SEND_PROXY_V2] = AGENT_PROXY_V2};
+    *e = (struct exposure){
+        .service = {.offer = {.kind = (enum offer_kind)c->kind,
+                              .udp = c->proto == CONFIG_OFFER_UDP,
+                              .port = (uint16_t)c->port},
+                    .host = c->to.host,
+                    .port = c->to.port,
+                    .path = c->to.path,
+                    .proxy = proxies[c->proxy],
+                    .dial_timeout = c->dial_timeout,
+                    .health = c->health,
+                    .connections = c->connections,
+                    .bandwidth = (int64_t)c->bandwidth},
+        .tls = {.cert = c->certificate.text, .key = c->key.text, .clients = c->clients.text},
+        .anyone = c->anyone,
+        .at = c->head.at,
+    };
+    e->tls.allow = texts_of(&c->allow);
+    e->tls.allow_len = c->allow.n;
+    if (put_name(c->name.text, e->service.offer.name, err) != 0)
+        return -1;
+    const char *what = mismatch(e);
+    return what == NULL ? 0 : err_set(err, "%s", what);
+}
+
+static void fill(struct expose_options *o, enum connect_setting which, const char *value)
+{
+    if (o->settings.value[which] == NULL)
+        o->settings.value[which] = value;
+}
+
+static int read_file(struct expose_options *o, const char *path)
+{
+    struct buf errors = {0};
+    struct err err;
+    o->file = expose_config_load(path, &errors);
+    if (o->file == NULL) {
+        fputs(buf_text(&errors), stderr);
+        buf_free(&errors);
+        return CMD_FAILED;
+    }
+    const struct expose_config *f = o->file;
+    fill(o, SETTING_DOOR, f->door.text.text);
+    fill(o, SETTING_CERT, f->cert.text);
+    fill(o, SETTING_KEY, f->key.text);
+    fill(o, SETTING_CA, f->ca.text);
+    fill(o, SETTING_NAME, f->name.text);
+    free(o->exposures);
+    o->exposures = calloc(f->services.n, sizeof(*o->exposures));
+    CHECK(o->exposures != NULL);
+    for (o->exposures_len = 0; o->exposures_len < f->services.n;) {
+        size_t i = o->exposures_len++;
+        const struct config_service *c = &f->services.v[i];
+        if (read_service(c, &o->exposures[i], &err) != 0) {
+            fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", f->file, c->head.at.line, c->head.at.column, i,
+                    err.text);
+            return CMD_FAILED;
+        }
+    }
+    return -1;
+}
+
+/* ---- all ---- */
+
+int expose_options_read(struct expose_options *o, int argc, char **argv)
+{
+    const char *path = NULL;
+    bool alone = false; /* something that only the command line's own service has */
+    *o = (struct expose_options){.timeout = TIMEOUT_DEFAULT, .grace = GRACE_DEFAULT, .exposures_len = 1};
+    o->exposures = calloc(1, sizeof(*o->exposures));
+    o->allow = calloc((size_t)argc, sizeof(*o->allow)); /* more than there can be */
+    CHECK(o->exposures != NULL && o->allow != NULL);
+    o->exposures[0].service.dial_timeout = DIAL_TIMEOUT_DEFAULT;
+    o->exposures[0].service.connections = CONNECTIONS_DEFAULT;
+    int status = -1;
+    for (int c; status < 0 && (c = getopt_long(argc, argv, "c:vh", options, NULL)) != -1;) {
+        alone = alone || (c >= OPTION_TO && c <= OPTION_ANYONE);
+        status = take(o, c, &path);
+    }
+    if (status < 0 && path != NULL && (alone || optind < argc))
+        status = cmd_misused("expose",
+                             "with -c the file names the services: neither NAME nor options of a service "
+                             "go with it");
+    if (status >= 0)
+        return status;
+    return path != NULL ? read_file(o, path) : read_operands(o, argc - optind, argv + optind);
+}
+
+void expose_options_free(struct expose_options *o)
+{
+    for (size_t i = 0; o->file != NULL && i < o->exposures_len; i++)
+        free((void *)(uintptr_t)o->exposures[i].tls.allow);
+    free(o->exposures);
+    free(o->allow);
+    expose_config_free(o->file);
+    connect_settings_free(&o->settings);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `cardea expose` is told: by its command line, and with -c by a file. */
+#ifndef CARDEA_CMD_EXPOSE_OPTIONS_H
+#define CARDEA_CMD_EXPOSE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hostport.h"
+#include "cmd/connect_settings.h"
+#include "config/config.h"
+#include "tunnel/agent.h"
+#include "tunnel/agent_tls.h"
+#include "tunnel/client.h"
+
+/* A service, and what the agent's own end of its TLS is made of. */
+struct exposure {
+    struct agent_service service;
+    struct agent_tls_files tls;
+    bool anyone;
+    struct config_pos at; /* in the file; line 0: from the command line */
+};
+
+struct expose_options {
+    struct connect_settings settings; /* what flags and the agent's file say, then the rest */
+    struct expose_config *file;       /* -c; NULL: one service, of the command line */
+    struct exposure *exposures;
+    size_t exposures_len;
+    enum client_transport transport;
+    int64_t timeout; /* nanoseconds */
+    int64_t grace;
+    bool retry;
+    bool verbose;
+    bool json;
+    /* private: what the exposure of the command line refers to */
+    char host[HOST_MAX];
+    const char **allow;
+};
+
+/* Read them, the file too. Returns -1 to go on, or an exit status when that was all: help was asked for, or
+ * there is a mistake (told on standard error). */
+int expose_options_read(struct expose_options *o, int argc, char **argv);
+
+void expose_options_free(struct expose_options *o);
+
+#endif

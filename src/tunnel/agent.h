@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent: it keeps services on offer at a door and leads visitors to them
+ * (doc/internals/tunnel-protocol.md, "Agents"). An offer that is lost is made again, after a growing, random
+ * wait; visitors that are there go on. */
+#ifndef CARDEA_TUNNEL_AGENT_H
+#define CARDEA_TUNNEL_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loop/loop.h"
+#include "mux/offer.h"
+#include "net/addr.h"
+
+struct agent;
+struct agent_tls;
+struct client_door;
+struct wire_visit;
+
+enum agent_proxy { AGENT_PROXY_NONE, AGENT_PROXY_V1, AGENT_PROXY_V2 };
+
+/* What is offered, and where it really is. The texts must live as long as the agent. */
+struct agent_service {
+    struct offer offer;
+    const char *host; /* the service here, over UDP where the offer is; or a unix socket: `path` */
+    uint16_t port;
+    const char *path;
+    enum agent_proxy proxy;      /* tell the service who visits; not over UDP */
+    const struct agent_tls *tls; /* with OFFER_END_TO_END: ends the visitors' TLS */
+    int64_t dial_timeout;        /* nanoseconds */
+    int64_t health;              /* between two probes of the service; 0: it is not probed */
+    size_t connections;          /* visitors at once */
+    int64_t bandwidth;           /* bytes per second of all visitors, both ways together; 0: no bound */
+};
+
+enum agent_event {
+    AGENT_STANDS,  /* the door has taken the offer */
+    AGENT_LOST,    /* it does not stand, or not any more; it is tried again after `wait` */
+    AGENT_REFUSED, /* the door said no, and it is not tried again */
+};
+
+struct agent_news {
+    enum agent_event event;
+    const struct agent_service *service;
+    const char *text; /* for people: why; "" with AGENT_STANDS */
+    bool quic;        /* AGENT_STANDS: over QUIC */
+    int64_t wait;     /* AGENT_LOST: nanoseconds */
+};
+
+/* A visitor who has left, or was not let in. */
+struct agent_visited {
+    const struct agent_service *service;
+    const struct wire_visit *about;
+    const char *identity; /* as the door says or, end-to-end, as proven to us; "" */
+    const char *reason;   /* "done", or what went wrong */
+    uint64_t to_service;  /* bytes */
+    uint64_t from_service;
+    int64_t duration; /* nanoseconds */
+};
+
+/* All texts live during the call. The agent must not be freed from within one. */
+struct agent_events {
+    void (*news)(void *owner, const struct agent_news *news);
+    void (*visited)(void *owner, const struct agent_visited *visited);
+    void (*stopped)(void *owner); /* after agent_stop(): nobody visits any more */
+};
+
+/* Begin to offer `count` services (copied) at a door (borrowed; its timeout bounds each connection to it).
+ * `retry`: a denied offer is tried again too. Never NULL. */
+struct agent *agent_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
+                        size_t count, bool retry, const struct agent_events *events, void *owner);
+
+/* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now.
+ */
+void agent_stop(struct agent *a, int64_t grace);
+
+/* Close everything at once. The door must still be there. NULL is allowed. */
+void agent_free(struct agent *a);
+
+#endif

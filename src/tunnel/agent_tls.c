@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/agent_tls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cert/identity.h"
+#include "cert/store.h"
+#include "cert/trust.h"
+#include "tls/server.h"
+
+struct pattern {
+    enum identity_kind kind;
+    char *text;
+};
+
+struct agent_tls {
+    struct cert_store *store;
+    struct trust *trust; /* NULL: visitors are not asked */
+    struct tls_server *server;
+    struct pattern *allow;
+    size_t allow_len;
+};
+
+static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
+                             0x0018 /* P-384 */};
+
+static int read_pattern(const char *text, struct pattern *ret, struct err *err)
+{
+    const char *equals = strchr(text, '=');
+    ret->kind = IDENTITY_NAME;
+    if (equals != NULL) {
+        int kind = 0;
+        while (kind < IDENTITY_KINDS &&
+               (strlen(identity_kind_name((enum identity_kind)kind)) != (size_t)(equals - text) ||
+                strncmp(identity_kind_name((enum identity_kind)kind), text, (size_t)(equals - text)) != 0))
+            kind++;
+        if (kind == IDENTITY_KINDS)
+            return err_set(
+                err, "whom to allow: '%s': expected name, dns, uri, email, issuer or group before '='", text);
+        ret->kind = (enum identity_kind)kind;
+    }
+    ret->text = strdup(equals != NULL ? equals + 1 : text);
+    CHECK(ret->text != NULL);
+    return 0;
+}
+
+static int load(struct agent_tls *t, const struct agent_tls_files *f, struct err *err)
+{
+    struct cert_files files = {.certificate = f->cert, .key = f->key};
+    struct cert *cert = cert_load(&files, err);
+    if (cert == NULL)
+        return -1;
+    t->store = cert_store_build(&cert, 1, err);
+    cert_unref(cert);
+    if (t->store == NULL)
+        return -1;
+    if (f->clients != NULL) {
+        struct trust_files trust = {.name = f->clients, .ca = &f->clients, .ca_len = 1};
+        t->trust = trust_load(&trust, err);
+        if (t->trust == NULL)
+            return -1;
+    }
+    t->allow = calloc(f->allow_len + 1, sizeof(*t->allow));
+    CHECK(t->allow != NULL);
+    for (size_t i = 0; i < f->allow_len; i++, t->allow_len++)
+        if (read_pattern(f->allow[i], &t->allow[i], err) < 0)
+            return -1;
+    struct tls_server_params params = {
+        .min_version = 0x0303,
+        .max_version = 0x0304,
+        .groups = groups,
+        .groups_len = ARRAY_LEN(groups),
+        .store = t->store,
+        .clients = t->trust != NULL ? TLS_CLIENTS_REQUIRED : TLS_CLIENTS_NONE,
+        .trust = t->trust,
+        .scope = "agent",
+    };
+    t->server = tls_server_new(&params, err);
+    return t->server != NULL ? 0 : -1;
+}
+
+struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err *err)
+{
+    CHECK(files->cert != NULL && files->key != NULL);
+    struct agent_tls *t = calloc(1, sizeof(*t));
+    CHECK(t != NULL);
+    if (load(t, files, err) == 0)
+        return t;
+    agent_tls_free(t);
+    return NULL;
+}
+
+void agent_tls_free(struct agent_tls *t)
+{
+    if (t == NULL)
+        return;
+    tls_server_free(t->server);
+    cert_store_free(t->store);
+    trust_unref(t->trust);
+    for (size_t i = 0; i < t->allow_len; i++)
+        free(t->allow[i].text);
+    free(t->allow);
+    free(t);
+}
+
+struct link *agent_tls_accept(const struct agent_tls *t, struct link *lower, struct str early,
+                              struct tls_scratch *scratch)
+{
+    /* There is one certificate, so nothing of the ClientHello need be known to choose it. */
+    struct tls_client_hello hello = {.early = early};
+    return tls_server_accept(t->server, &hello, lower, scratch);
+}
+
+bool agent_tls_allows(const struct agent_tls *t, const struct identity *visitor)
+{
+    if (t->trust == NULL)
+        return true;
+    if (visitor == NULL)
+        return false;
+    if (t->allow_len == 0)
+        return true;
+    for (size_t i = 0; i < t->allow_len; i++)
+        for (uint32_t f = 0; f < visitor->count; f++)
+            if (visitor->facts[f].kind == t->allow[i].kind &&
+                str_glob(t->allow[i].text, visitor->facts[f].value))
+                return true;
+    return false;
+}
