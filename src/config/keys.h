@@ -5,8 +5,8 @@
 
 #include "config/schema.h"
 
-extern const struct schema keys_config; /* struct config */
-extern const struct schema keys_client; /* struct client_config */
+extern const struct schema keys_config;      /* struct config */
+extern const struct schema keys_client;      /* struct client_config */
 extern const struct schema keys_expose_file; /* struct expose_config */
 
 /* Parts of it that are completed from one another. */

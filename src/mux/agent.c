@@ -30,7 +30,7 @@ static struct rate *rate_for(struct rate *shared, uint64_t bandwidth)
     return r;
 }
 
-struct agent *agent_new(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared)
+struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared)
 {
     struct agent *a = calloc(1, sizeof(*a));
     CHECK(a != NULL);

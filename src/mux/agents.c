@@ -305,7 +305,7 @@ struct agent *agents_offer(struct agents *v, const struct agent_terms *terms)
     struct agent *fellow = first_of(find_name(v, terms->offer.name));
     if (fellow != NULL && !agree(&fellow->terms.offer, &terms->offer))
         return NULL;
-    struct agent *a = agent_new(terms, v->next_id, v->index, fellow == NULL ? NULL : fellow->rate);
+    struct agent *a = agent_make(terms, v->next_id, v->index, fellow == NULL ? NULL : fellow->rate);
     v->next_id += v->hub->workers;
     tell_all(v, a, NEWS_OFFERED);
     return a;
