@@ -8,7 +8,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
 #include "link/fd_link.h"
@@ -16,10 +15,9 @@
 #include "net/socket.h"
 #include "net/udp.h"
 #include "tunnel/client.h"
+#include "tunnel/flows.h"
 #include "tunnel/udp_port.h"
 #include "tunnel/wire.h"
-
-#define UDP_IDLE_NS (60 * NSEC_PER_SEC) /* of silence, after which a flow has ended */
 
 /* A local port. */
 struct listener {
@@ -55,7 +53,7 @@ static int start_standard(struct connect *c, struct err *err)
     if (local == NULL)
         return -1;
     const struct front_target *target = &c->options->target;
-    client_start(c->door, target->port != 0 ? target : NULL, local, on_ended, c);
+    client_start(c->door, target->port != 0 ? target : NULL, local, NULL, on_ended, c);
     return 0;
 }
 
@@ -76,7 +74,7 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
     struct connect *c = l->connect;
     struct link *local = c->stopping ? NULL : fd_link_socket(c->loop, fd, false);
     if (local != NULL)
-        client_start(c->door, l->target, local, on_forward_ended, c);
+        client_start(c->door, l->target, local, NULL, on_forward_ended, c);
     else
         close(fd);
 }
@@ -114,7 +112,7 @@ static int start_udp(struct connect *c, struct listener *l, const struct forward
     int fd = udp_listen(f->host, f->port, false, err);
     if (fd < 0)
         return -1;
-    l->udp = udp_port_new(c->loop, fd, c->door, &f->target, UDP_IDLE_NS, on_flow_failed, c, err);
+    l->udp = udp_port_new(c->loop, fd, c->door, &f->target, FLOWS_IDLE_NS, on_flow_failed, c, err);
     if (l->udp == NULL)
         return -1;
     c->listening++;
