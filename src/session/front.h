@@ -14,7 +14,7 @@
 #include "base/hostport.h"
 
 enum front_outcome {
-#define OUTCOME(name, code, status, phrase, type, text) FRONT_##name,
+#define OUTCOME(name, code, status, phrase, type, socks, text) FRONT_##name,
 #include "tables/outcomes.def"
 #undef OUTCOME
     FRONT_OUTCOMES
