@@ -289,6 +289,25 @@ Subsystem sftp internal-sftp
         self.process.stop()
 
 
+class Dns:
+    """dnsmasq, which knows app.inside and a name with much text, and asks nobody else."""
+
+    ADDRESS = "10.1.2.3"
+    TEXT = "x" * 200
+
+    def __init__(self, directory):
+        self.port = free_port()
+        texts = [f"--txt-record=big.inside,{i}{self.TEXT}" for i in range(5)]
+        self.process = Process([shutil.which("dnsmasq") or "/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
+                                "--pid-file=", "--log-facility=-", f"--user={getpass.getuser()}", f"--port={self.port}",
+                                "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts",
+                                f"--host-record=app.inside,{self.ADDRESS}", *texts], directory, "dnsmasq")
+        wait_listening(self.port, self.process)
+
+    def stop(self):
+        self.process.stop()
+
+
 class Postgres:
     """A PostgreSQL cluster without TLS of its own, database and user `door`, password `knock`."""
 

@@ -39,7 +39,7 @@ def silent():
 
 
 @pytest.fixture(scope="module")
-def door(start_module_door, pki, echo_udp):
+def door(start_module_door, pki, echo_udp, dns):
     return start_module_door({
         "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
         "limits": {"udp_idle_timeout": ms(1500)},
@@ -48,7 +48,8 @@ def door(start_module_door, pki, echo_udp):
         "policy": [{"name": "no", "effect": "deny", "who": {"any": True}, "targets": ["127.0.0.3:*"]},
                    {"name": "ops", "who": {"group": "ops"},
                     "targets": ["127.0.0.0/8:*", "localhost:*", "[::1]:*", "nowhere.invalid:*",
-                                f"udp:127.0.0.1:{echo_udp.port}", f"udp:localhost:{echo_udp.port}"]}]})
+                                f"udp:127.0.0.1:{echo_udp.port}", f"udp:localhost:{echo_udp.port}",
+                                f"udp:localhost:{dns.port}"]}]})
 
 
 @pytest.fixture(params=["quic", "tcp"])
@@ -319,3 +320,13 @@ def test_flows_of_an_association_are_bounded(tcp_socks, echo_udp):
         assert tcp_socks.process.output().count("more than 256") == 1
         a.send(mine, b"still here")
         assert a.receive(mine) == b"still here"
+
+
+def test_a_dns_server(socks, dns):
+    """A query by hand to a real server, named to the door as localhost."""
+    query = struct.pack("!6H", 0x4242, 0x0100, 1, 0, 0, 0) + b"\3app\6inside\0" + struct.pack("!2H", 1, 1)
+    address = named("localhost", dns.port)
+    with Association(socks) as a:
+        a.send(address, query)
+        answer = a.receive(address)
+    assert answer[:2] == query[:2] and answer.endswith(socket.inet_aton(dns.ADDRESS))
