@@ -269,20 +269,6 @@ static int run(const struct connect_options *o)
     return c.status;
 }
 
-/* Is what only we need there? */
-static int check_settings(const struct connect_settings *s)
-{
-    if (s->value[SETTING_DOOR] == NULL)
-        return cmd_misused("connect",
-                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
-                           "into %s",
-                           s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
-    if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
-        return cmd_misused("connect", "a certificate and its key go together: %s is missing",
-                           s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");
-    return -1;
-}
-
 int cmd_connect(int argc, char **argv)
 {
     struct connect_options o;
@@ -293,7 +279,7 @@ int cmd_connect(int argc, char **argv)
         status = CMD_FAILED;
     }
     if (status < 0)
-        status = check_settings(&o.settings);
+        status = connect_settings_check(&o.settings, "connect");
     if (status < 0)
         status = run(&o);
     buf_free(&errors);

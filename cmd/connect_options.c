@@ -25,11 +25,7 @@ enum {
 };
 
 static const struct option options[] = {
-    {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
-    {"cert", required_argument, NULL, OPTION_SETTING + SETTING_CERT},
-    {"key", required_argument, NULL, OPTION_SETTING + SETTING_KEY},
-    {"ca", required_argument, NULL, OPTION_SETTING + SETTING_CA},
-    {"name", required_argument, NULL, OPTION_SETTING + SETTING_NAME},
+    CONNECT_SETTINGS_FLAGS(OPTION_SETTING),
     {"sni", required_argument, NULL, OPTION_SNI},
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cmd/cmd.h"
 #include "config/config.h"
 
 static const char *const variables[SETTINGS] = {
@@ -39,6 +40,12 @@ static void fill(struct connect_settings *s, enum connect_setting which, const c
         s->value[which] = value;
 }
 
+static void fill_from_file(struct connect_settings *s, enum connect_setting which, const char *value)
+{
+    s->from_file[which] = s->value[which] == NULL && value != NULL;
+    fill(s, which, value);
+}
+
 int connect_settings_complete(struct connect_settings *s, struct buf *errors)
 {
     for (int i = 0; i < SETTINGS; i++)
@@ -49,12 +56,25 @@ int connect_settings_complete(struct connect_settings *s, struct buf *errors)
     s->file = client_config_load(s->path, errors);
     if (s->file == NULL)
         return -1;
-    fill(s, SETTING_DOOR, s->file->door.text.text);
-    fill(s, SETTING_CERT, s->file->cert.text);
-    fill(s, SETTING_KEY, s->file->key.text);
-    fill(s, SETTING_CA, s->file->ca.text);
-    fill(s, SETTING_NAME, s->file->name.text);
+    fill_from_file(s, SETTING_DOOR, s->file->door.text.text);
+    fill_from_file(s, SETTING_CERT, s->file->cert.text);
+    fill_from_file(s, SETTING_KEY, s->file->key.text);
+    fill_from_file(s, SETTING_CA, s->file->ca.text);
+    fill_from_file(s, SETTING_NAME, s->file->name.text);
     return 0;
+}
+
+int connect_settings_check(const struct connect_settings *s, const char *verb)
+{
+    if (s->value[SETTING_DOOR] == NULL)
+        return cmd_misused(verb,
+                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
+                           "into %s",
+                           s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
+    if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
+        return cmd_misused(verb, "a certificate and its key go together: %s is missing",
+                           s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");
+    return -1;
 }
 
 void connect_settings_free(struct connect_settings *s)
