@@ -8,7 +8,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
 #include "link/fd_link.h"
@@ -16,10 +15,10 @@
 #include "net/socket.h"
 #include "net/udp.h"
 #include "tunnel/client.h"
+#include "tunnel/flows.h"
+#include "tunnel/socks_server.h"
 #include "tunnel/udp_port.h"
 #include "tunnel/wire.h"
-
-#define UDP_IDLE_NS (60 * NSEC_PER_SEC) /* of silence, after which a flow has ended */
 
 /* A local port. */
 struct listener {
@@ -27,6 +26,7 @@ struct listener {
     struct connect *connect;
     const struct front_target *target; /* NULL: a route */
     struct udp_port *udp;              /* instead of the acceptor */
+    struct socks_server *socks;        /* behind the acceptor; NULL: each connection is a tunnel */
 };
 
 struct connect {
@@ -55,7 +55,7 @@ static int start_standard(struct connect *c, struct err *err)
     if (local == NULL)
         return -1;
     const struct front_target *target = &c->options->target;
-    client_start(c->door, target->port != 0 ? target : NULL, local, on_ended, c);
+    client_start(c->door, target->port != 0 ? target : NULL, local, NULL, on_ended, c);
     return 0;
 }
 
@@ -71,12 +71,15 @@ static void on_forward_ended(void *owner, enum client_outcome outcome, const cha
 
 static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
-    (void)peer;
     struct listener *l = CONTAINER_OF(a, struct listener, acceptor);
     struct connect *c = l->connect;
+    if (l->socks != NULL && !c->stopping) {
+        socks_server_take(l->socks, fd, peer);
+        return;
+    }
     struct link *local = c->stopping ? NULL : fd_link_socket(c->loop, fd, false);
     if (local != NULL)
-        client_start(c->door, l->target, local, on_forward_ended, c);
+        client_start(c->door, l->target, local, NULL, on_forward_ended, c);
     else
         close(fd);
 }
@@ -94,7 +97,9 @@ static void tell_listening(const struct connect *c, const struct forward *f)
     struct buf b = {0};
     CHECK(str_host_port_put(&b, *f->host == '\0' ? "*" : f->host, f->port) &&
           buf_printf(&b, "%s for ", f->target.udp ? " (UDP)" : ""));
-    if (f->target.port != 0)
+    if (f->socks)
+        CHECK(buf_printf(&b, "SOCKS5"));
+    else if (f->target.port != 0)
         CHECK(str_host_port_put(&b, f->target.host, f->target.port));
     else
         CHECK(buf_printf(&b, "%s", c->options->sni));
@@ -102,7 +107,25 @@ static void tell_listening(const struct connect *c, const struct forward *f)
     buf_free(&b);
 }
 
-/* Datagrams come with no connection that could fail, so what failed is said here. */
+/* Without authentication whoever reaches the port is us to the door. */
+static void warn_of_strangers(const struct connect *c, const struct forward *f, int fd)
+{
+    char text[NET_ADDR_TEXT_MAX];
+    static const uint8_t v6_loopback[16] = {[15] = 1};
+    static const uint8_t v4_loopback[4] = {127};
+    struct net_addr here = socket_local(fd);
+    if (!f->socks || net_addr_in(&here, AF_INET, v4_loopback, 8) ||
+        net_addr_in(&here, AF_INET6, v6_loopback, 128))
+        return;
+    fprintf(stderr,
+            "cardea: warning: --socks %s is open to other machines, and asks nobody who he is: whoever can "
+            "connect to it goes through the door as %s\n",
+            net_addr_format(&here, text),
+            c->options->settings.value[SETTING_CERT] != NULL ? "the owner of your certificate" : "you");
+}
+
+/* Datagrams, and clients of a SOCKS server, come with no owner that could be told, so what failed is said
+ * here. */
 static void on_flow_failed(void *owner, const char *text)
 {
     (void)owner;
@@ -114,7 +137,7 @@ static int start_udp(struct connect *c, struct listener *l, const struct forward
     int fd = udp_listen(f->host, f->port, false, err);
     if (fd < 0)
         return -1;
-    l->udp = udp_port_new(c->loop, fd, c->door, &f->target, UDP_IDLE_NS, on_flow_failed, c, err);
+    l->udp = udp_port_new(c->loop, fd, c->door, &f->target, FLOWS_IDLE_NS, on_flow_failed, c, err);
     if (l->udp == NULL)
         return -1;
     c->listening++;
@@ -134,8 +157,11 @@ static int start_listener(struct connect *c, const struct forward *f, struct err
     l->target = f->target.port != 0 ? &f->target : NULL;
     l->acceptor.accepted = on_accepted;
     l->acceptor.refused = on_refused;
+    warn_of_strangers(c, f, fd);
     if (acceptor_start(&l->acceptor, c->loop, fd, err) != 0)
         return -1;
+    if (f->socks)
+        l->socks = socks_server_new(c->loop, c->door, on_flow_failed, c);
     c->listening++;
     tell_listening(c, f);
     return 0;
@@ -220,6 +246,8 @@ static void finish(struct connect *c)
             acceptor_stop(&c->listeners[i].acceptor);
     }
     client_door_free(c->door);
+    for (size_t i = 0; i < c->listening; i++)
+        socks_server_free(c->listeners[i].socks);
     if (c->signals.fd >= 0)
         close(c->signals.fd);
     c->signals.fd = -1;

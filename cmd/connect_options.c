@@ -14,19 +14,24 @@
 #define TIMEOUT_MAX (24 * 3600 * NSEC_PER_SEC)
 
 /* Options without a letter; those of settings are OPTION_SETTING + enum connect_setting. */
-enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_TRANSPORT, OPTION_UDP, OPTION_SETTING };
+enum {
+    OPTION_SNI = 256,
+    OPTION_ALPN,
+    OPTION_TIMEOUT,
+    OPTION_TRANSPORT,
+    OPTION_UDP,
+    OPTION_SOCKS,
+    OPTION_SETTING
+};
 
 static const struct option options[] = {
-    {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
-    {"cert", required_argument, NULL, OPTION_SETTING + SETTING_CERT},
-    {"key", required_argument, NULL, OPTION_SETTING + SETTING_KEY},
-    {"ca", required_argument, NULL, OPTION_SETTING + SETTING_CA},
-    {"name", required_argument, NULL, OPTION_SETTING + SETTING_NAME},
+    CONNECT_SETTINGS_FLAGS(OPTION_SETTING),
     {"sni", required_argument, NULL, OPTION_SNI},
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"udp", no_argument, NULL, OPTION_UDP},
+    {"socks", required_argument, NULL, OPTION_SOCKS},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -48,12 +53,19 @@ static bool read_transport(const char *text, enum client_transport *ret)
     return false;
 }
 
+/* What -L or --socks says, to be read once all options are known. */
+struct listen {
+    const char *text;
+    bool socks;
+};
+
 /* One option. Returns -1, or an exit status. */
-static int take(struct connect_options *o, int option, const char **listens)
+static int take(struct connect_options *o, int option, struct listen *listens)
 {
     switch (option) {
     case 'L':
-        listens[o->forwards_len++] = optarg;
+    case OPTION_SOCKS:
+        listens[o->forwards_len++] = (struct listen){optarg, option == OPTION_SOCKS};
         return -1;
     case OPTION_SNI:
         o->sni = optarg;
@@ -92,41 +104,58 @@ static int read_target(struct connect_options *o, int argc, char **argv)
     if (!wanted)
         return -1;
     if (argc == 0)
-        return cmd_misused("connect", "where to? HOST:PORT is missing (or -L, or --sni)");
+        return cmd_misused("connect", "where to? HOST:PORT is missing (or -L, --socks, or --sni)");
     if (str_host_port(argv[0], strlen(argv[0]), o->target.host, &o->target.port, &err) != 0)
         return cmd_misused("connect", "%s (expected HOST:PORT)", err.text);
     return -1;
 }
 
-static int read_forwards(struct connect_options *o, const char *const *listens)
+static int read_forwards(struct connect_options *o, const struct listen *listens)
 {
     struct err err;
     o->forwards = calloc(o->forwards_len + 1, sizeof(*o->forwards));
     CHECK(o->forwards != NULL);
-    for (size_t i = 0; i < o->forwards_len; i++)
-        if (forward_parse(listens[i], o->sni != NULL, &o->forwards[i], &err) != 0)
+    for (size_t i = 0; i < o->forwards_len; i++) {
+        struct forward *f = &o->forwards[i];
+        int r = listens[i].socks ? forward_parse_socks(listens[i].text, f, &err)
+                                 : forward_parse(listens[i].text, o->sni != NULL, f, &err);
+        if (r != 0)
             return cmd_misused("connect", "%s", err.text);
+        f->target.udp = o->udp && !f->socks;
+    }
+    return -1;
+}
+
+/* Options that do not go together. */
+static int check_pairs(const struct connect_options *o, const struct listen *listens)
+{
+    size_t socks = 0;
     for (size_t i = 0; i < o->forwards_len; i++)
-        o->forwards[i].target.udp = o->udp;
+        socks += listens[i].socks;
+    if (o->alpn != NULL && o->sni == NULL)
+        return cmd_misused("connect", "--alpn goes with --sni");
+    if (o->transport == CLIENT_QUIC && o->sni != NULL)
+        return cmd_misused("connect", "--transport quic carries tunnels only: routes that --sni chooses are "
+                                      "reached over TCP");
+    if (o->udp && (o->forwards_len == socks || o->sni != NULL))
+        return cmd_misused("connect", "--udp goes with -L [ADDR:]PORT:HOST:PORT");
+    if (socks > 0 && o->sni != NULL)
+        return cmd_misused("connect",
+                           "--socks asks the door for targets, and --sni for a route instead: they "
+                           "do not go together");
     return -1;
 }
 
 int connect_options_read(struct connect_options *o, int argc, char **argv)
 {
-    const char **listens = calloc((size_t)argc, sizeof(*listens)); /* more than there can be */
+    struct listen *listens = calloc((size_t)argc, sizeof(*listens)); /* more than there can be */
     CHECK(listens != NULL);
     *o = (struct connect_options){.timeout = TIMEOUT_DEFAULT};
     int status = -1;
     for (int c; status < 0 && (c = getopt_long(argc, argv, "L:h", options, NULL)) != -1;)
         status = take(o, c, listens);
-    if (status < 0 && o->alpn != NULL && o->sni == NULL)
-        status = cmd_misused("connect", "--alpn goes with --sni");
-    if (status < 0 && o->transport == CLIENT_QUIC && o->sni != NULL)
-        status =
-            cmd_misused("connect", "--transport quic carries tunnels only: routes that --sni chooses are "
-                                   "reached over TCP");
-    if (status < 0 && o->udp && (o->forwards_len == 0 || o->sni != NULL))
-        status = cmd_misused("connect", "--udp goes with -L [ADDR:]PORT:HOST:PORT");
+    if (status < 0)
+        status = check_pairs(o, listens);
     if (status < 0)
         status = read_target(o, argc - optind, argv + optind);
     if (status < 0)

@@ -40,6 +40,12 @@ static void fill(struct connect_settings *s, enum connect_setting which, const c
         s->value[which] = value;
 }
 
+static void fill_from_file(struct connect_settings *s, enum connect_setting which, const char *value)
+{
+    s->from_file[which] = s->value[which] == NULL && value != NULL;
+    fill(s, which, value);
+}
+
 int connect_settings_complete(struct connect_settings *s, struct buf *errors)
 {
     for (int i = 0; i < SETTINGS; i++)
@@ -50,11 +56,11 @@ int connect_settings_complete(struct connect_settings *s, struct buf *errors)
     s->file = client_config_load(s->path, errors);
     if (s->file == NULL)
         return -1;
-    fill(s, SETTING_DOOR, s->file->door.text.text);
-    fill(s, SETTING_CERT, s->file->cert.text);
-    fill(s, SETTING_KEY, s->file->key.text);
-    fill(s, SETTING_CA, s->file->ca.text);
-    fill(s, SETTING_NAME, s->file->name.text);
+    fill_from_file(s, SETTING_DOOR, s->file->door.text.text);
+    fill_from_file(s, SETTING_CERT, s->file->cert.text);
+    fill_from_file(s, SETTING_KEY, s->file->key.text);
+    fill_from_file(s, SETTING_CA, s->file->ca.text);
+    fill_from_file(s, SETTING_NAME, s->file->name.text);
     return 0;
 }
 

@@ -12,28 +12,12 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cmd/quickstart.h"
+#include "cmd/shell.h"
 
 #define TRIAL_NS (5 * NSEC_PER_SEC)
 #define NEXT_LINE " \\\n      "
 
 /* ---- words of a shell ---- */
-
-/* Append a word so that a shell reads it as it is. */
-static void put_word(struct buf *b, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-    if (*word != '\0' && strspn(word, plain) == strlen(word)) {
-        buf_printf(b, "%s", word);
-        return;
-    }
-    buf_append(b, "'", 1);
-    for (; *word != '\0'; word++) {
-        if (*word == '\'')
-            buf_append(b, "'\\'", 3); /* out, an escaped quote, and in again */
-        buf_append(b, word, 1);
-    }
-    buf_append(b, "'", 1);
-}
 
 /* Append the path of a file of the folder; one that could pass for an option begins with "./". */
 static void put_file(struct buf *b, const struct quickstart_place *place, const char *name)
@@ -41,7 +25,7 @@ static void put_file(struct buf *b, const struct quickstart_place *place, const 
     char *path = quickstart_path(place->dir, name);
     struct buf whole = {0};
     CHECK(buf_printf(&whole, "%s%s", *path == '-' ? "./" : "", path));
-    put_word(b, buf_text(&whole));
+    shell_put_word(b, buf_text(&whole));
     buf_free(&whole);
     free(path);
 }
@@ -73,11 +57,11 @@ static void put_self(struct buf *b)
     char *self = realpath("/proc/self/exe", NULL), *here = realpath(".", NULL);
     size_t n = here == NULL ? 0 : strlen(here);
     if (self == NULL || is_in_path(self))
-        put_word(b, "cardea");
+        shell_put_word(b, "cardea");
     else if (n > 1 && strncmp(self, here, n) == 0 && self[n] == '/' && strchr(self + n + 1, '/') != NULL)
-        put_word(b, self + n + 1);
+        shell_put_word(b, self + n + 1);
     else
-        put_word(b, self);
+        shell_put_word(b, self);
     free(self);
     free(here);
 }
@@ -208,7 +192,7 @@ static void put_ssh(struct buf *b, const struct quickstart_place *place)
     }
     buf_printf(&option, " %%h:%%p");
     buf_printf(b, "  ssh -o" NEXT_LINE);
-    put_word(b, buf_text(&option));
+    shell_put_word(b, buf_text(&option));
     buf_printf(b, NEXT_LINE "localhost uname -a\n");
     buf_free(&command);
     buf_free(&option);
@@ -227,7 +211,7 @@ static void put_psql(struct buf *b, const struct quickstart_place *place)
     }
     buf_append(&info, "'", 1);
     buf_printf(b, "  psql -c 'select version()'" NEXT_LINE);
-    put_word(b, buf_text(&info));
+    shell_put_word(b, buf_text(&info));
     buf_append(b, "\n", 1);
     free(ca);
     buf_free(&info);

@@ -51,7 +51,7 @@ static const struct row {
     const char *type; /* of RFC 9209, 2.3 */
     const char *text;
 } rows[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, text) {status, phrase, type, text},
+#define OUTCOME(name, code, status, phrase, type, socks, text) {status, phrase, type, text},
 #include "tables/outcomes.def"
 #undef OUTCOME
 };

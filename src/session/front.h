@@ -17,7 +17,7 @@
 #include "net/addr.h"
 
 enum front_outcome {
-#define OUTCOME(name, code, status, phrase, type, text) FRONT_##name,
+#define OUTCOME(name, code, status, phrase, type, socks, text) FRONT_##name,
 #include "tables/outcomes.def"
 #undef OUTCOME
     FRONT_OUTCOMES

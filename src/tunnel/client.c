@@ -19,7 +19,9 @@ struct client {
     enum client_outcome outcome;
     struct list node; /* of the door's clients */
     struct client_door *door;
-    const struct front_target *target;
+    struct front_target target; /* port 0: a route */
+    client_answered *answered;  /* NULL: nobody asked to be told, or told already */
+    enum front_outcome answer;  /* the door's; FRONT_OUTCOMES before */
     client_ended *ended;
     void *owner;
     struct link *local;
@@ -96,7 +98,11 @@ static enum client_state far_failed(struct client *c)
 /* Nothing is left to set up: bytes from now on. `early`: what came right behind the answer. */
 static enum client_state join(struct client *c, const uint8_t *early, size_t len)
 {
+    client_answered *tell = c->answered;
     wheel_cancel(&c->timer);
+    c->answered = NULL;
+    if (tell != NULL)
+        tell(c->owner, FRONT_OK, c->local);
     pipe_init(&c->pipe, c->local, c->far);
     pipe_prime(&c->pipe, PIPE_B, early, len);
     buf_free(&c->bytes);
@@ -115,7 +121,7 @@ static enum client_state step_reach(struct client *c)
     c->far = way_take(&c->way);
     c->far->wake = on_wake;
     c->far->owner = c;
-    if (c->target == NULL)
+    if (c->target.port == 0)
         return join(c, NULL, 0);
     link_peer(c->far, &peer);
     if (!str_is(peer.alpn, WIRE_ALPN)) {
@@ -124,7 +130,7 @@ static enum client_state step_reach(struct client *c)
         return failed(c);
     }
     c->bytes.max = WIRE_MESSAGE_MAX + ANSWER_ROOM;
-    CHECK(wire_encode_hello(c->target, &c->bytes));
+    CHECK(wire_encode_hello(&c->target, &c->bytes));
     return CLIENT_HELLO;
 }
 
@@ -167,11 +173,12 @@ static enum link_status read_answer(struct client *c)
     return status;
 }
 
-static enum client_state answered(struct client *c, const struct wire_answer *answer, size_t used)
+static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
     if (answer->outcome == FRONT_OK)
         return join(c, c->bytes.data + used, c->bytes.len - used);
-    client_text_answer(c->target, answer, &c->door->text);
+    c->answer = answer->outcome;
+    client_text_answer(&c->target, answer, &c->door->text);
     return failed(c);
 }
 
@@ -183,7 +190,7 @@ static enum client_state step_answer(struct client *c)
         size_t used;
         switch (wire_parse_answer(c->bytes.data, c->bytes.len, &answer, &used, text)) {
         case WIRE_OK:
-            return answered(c, &answer, used);
+            return heard(c, &answer, used);
         case WIRE_BAD:
             err_prefix(text, "the door's answer cannot be read");
             return failed(c);
@@ -245,10 +252,23 @@ static enum client_state (*const steps[])(struct client *) = {
     [CLIENT_PIPE] = step_pipe,
 };
 
+/* The tunnel does not stand: who asked to be told gets his link back. */
+static void give_back(struct client *c)
+{
+    struct link *local = c->local;
+    if (c->answered == NULL)
+        return;
+    c->local = NULL;
+    local->wake = NULL;
+    local->owner = NULL;
+    c->answered(c->owner, c->answer, local);
+}
+
 /* Close, then tell the owner: what it prints comes out of a terminal that is as it was before. */
 static void conclude(struct client *c)
 {
     const char *text = c->outcome == CLIENT_DONE ? "" : c->door->text.text;
+    give_back(c);
     teardown(c);
     c->ended(c->owner, c->outcome, text);
 }
@@ -307,7 +327,7 @@ void client_drop(struct list *node)
 }
 
 void client_start(struct client_door *door, const struct front_target *target, struct link *local,
-                  client_ended *ended, void *owner)
+                  client_answered *answered, client_ended *ended, void *owner)
 {
     CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
     struct client *c = calloc(1, sizeof(*c));
@@ -315,7 +335,10 @@ void client_start(struct client_door *door, const struct front_target *target, s
     c->magic = CLIENT_MAGIC;
     c->state = CLIENT_REACH;
     c->door = door;
-    c->target = target;
+    if (target != NULL)
+        c->target = *target;
+    c->answered = answered;
+    c->answer = FRONT_OUTCOMES;
     c->ended = ended;
     c->owner = owner;
     c->local = local;

@@ -50,14 +50,20 @@ enum client_outcome {
     CLIENT_FAILED, /* the door, its answer, or the connection to it */
 };
 
+/* Told once, before a byte has flowed and never from within client_start(), where the owner wants to know.
+ * FRONT_OK: the tunnel stands; what the owner writes to `local` now is what its other end reads first. Else
+ * it does not stand, `outcome` is the door's answer (FRONT_OUTCOMES: there was none), and `local` is the
+ * owner's again, as it was. client_ended follows in either case. */
+typedef void client_answered(void *owner, enum front_outcome outcome, struct link *local);
+
 /* Told once, when everything of the connection is closed; never from within client_start(). `text`: what went
  * wrong and what to do, for people; "" with CLIENT_DONE. It is borrowed for the call. The door must not be
  * freed from here. */
 typedef void client_ended(void *owner, enum client_outcome outcome, const char *text);
 
 /* Connect `local` (taken over) through the door: to `target`, which the door is asked for; or, when that is
- * NULL, to the route that name and ALPN choose. `target` must live as long as the door. */
+ * NULL, to the route that name and ALPN choose. `answered` may be NULL. */
 void client_start(struct client_door *door, const struct front_target *target, struct link *local,
-                  client_ended *ended, void *owner);
+                  client_answered *answered, client_ended *ended, void *owner);
 
 #endif

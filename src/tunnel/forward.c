@@ -53,20 +53,40 @@ static int read_host(struct str field, char ret[HOST_MAX], struct err *err)
     return 0;
 }
 
+/* The listening side, of `n` fields of which the last `want` follow an address. */
+static int read_place(const struct str *fields, size_t n, size_t want, struct forward *ret, struct err *err)
+{
+    *ret = (struct forward){.host = FORWARD_DEFAULT_HOST};
+    return (n > want && read_host(fields[0], ret->host, err) != 0) ||
+                   read_port(fields[n - want], &ret->port, err) != 0
+               ? -1
+               : 0;
+}
+
 int forward_parse(const char *text, bool to_route, struct forward *ret, struct err *err)
 {
     struct str f[FIELDS_MAX];
     size_t n = split(text, f), want = to_route ? 1 : 3;
-    *ret = (struct forward){.host = FORWARD_DEFAULT_HOST};
     if (n != want && n != want + 1)
         return err_set(err, "-L %s: expected %s", text, to_route ? "[ADDR:]PORT" : "[ADDR:]PORT:HOST:PORT");
-    struct str *port = &f[n - want];
-    if ((n > want && read_host(f[0], ret->host, err) != 0) || read_port(*port, &ret->port, err) != 0)
+    if (read_place(f, n, want, ret, err) != 0)
         return err_prefix(err, "-L %s", text);
     if (to_route)
         return 0;
-    const char *target = port[1].p;
+    const char *target = f[n - want + 1].p;
     if (str_host_port(target, strlen(target), ret->target.host, &ret->target.port, err) != 0)
         return err_prefix(err, "-L %s", text);
+    return 0;
+}
+
+int forward_parse_socks(const char *text, struct forward *ret, struct err *err)
+{
+    struct str f[FIELDS_MAX];
+    size_t n = split(text, f);
+    if (n > 2)
+        return err_set(err, "--socks %s: expected [ADDR:]PORT", text);
+    if (read_place(f, n, 1, ret, err) != 0)
+        return err_prefix(err, "--socks %s", text);
+    ret->socks = true;
     return 0;
 }

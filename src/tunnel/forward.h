@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A local port that leads through the door, as `-L` says it. Pure. */
+/* A local port that leads through the door, as `-L` and `--socks` say it. Pure. */
 #ifndef CARDEA_TUNNEL_FORWARD_H
 #define CARDEA_TUNNEL_FORWARD_H
 
@@ -11,6 +11,7 @@ struct forward {
     char host[HOST_MAX]; /* where to listen, without brackets; "" is every address */
     uint16_t port;
     struct front_target target; /* port 0: none was asked for */
+    bool socks;                 /* its clients say where to, in SOCKS5 */
 };
 
 #define FORWARD_DEFAULT_HOST "127.0.0.1"
@@ -18,5 +19,8 @@ struct forward {
 /* Read [ADDR:]PORT:HOST:PORT, or with `to_route` [ADDR:]PORT; IPv6 addresses stand in brackets, ADDR `*` is
  * every address. Returns 0, or -1 with `err`. */
 int forward_parse(const char *text, bool to_route, struct forward *ret, struct err *err);
+
+/* Read [ADDR:]PORT, where a SOCKS server is to listen. Returns 0, or -1 with `err`. */
+int forward_parse_socks(const char *text, struct forward *ret, struct err *err);
 
 #endif

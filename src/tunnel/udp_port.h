@@ -22,8 +22,7 @@ struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *doo
                               const struct front_target *target, int64_t idle, udp_port_failed *failed,
                               void *owner, struct err *err);
 
-/* Take no more datagrams; flows end with the door's connections. The port is freed with the last of them.
- * NULL is allowed. */
+/* Take no more datagrams, and end the flows. The loop frees the port in its next round. NULL is allowed. */
 void udp_port_close(struct udp_port *p);
 
 #endif

@@ -9,13 +9,13 @@
 #include "tunnel/offer.h"
 
 static const char *const codes[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, text) code,
+#define OUTCOME(name, code, status, phrase, type, socks, text) code,
 #include "tables/outcomes.def"
 #undef OUTCOME
 };
 
 static const char *const texts[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, text) text,
+#define OUTCOME(name, code, status, phrase, type, socks, text) text,
 #include "tables/outcomes.def"
 #undef OUTCOME
 };

@@ -74,6 +74,13 @@ def sshd(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def dns(tmp_path_factory):
+    server = peers.Dns(tmp_path_factory.mktemp("dns"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def postgres():
     server = peers.Postgres()
     yield server

@@ -138,6 +138,32 @@ def web(word):
     return handler
 
 
+class UdpEcho:
+    """Sends every datagram back to where it came from; `sources` are those that it has seen."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.sources = set()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                data, source = self.sock.recvfrom(65536)
+                self.sources.add(source)
+                self.sock.sendto(data, source)
+            except OSError:
+                return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+
 class FullBacklog:
     """A listening port that never answers: its queue is full, so the kernel drops what comes."""
 
@@ -258,6 +284,25 @@ Subsystem sftp internal-sftp
                  "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
                  "-o", "LogLevel=ERROR"]
         return words + (["-o", f"ProxyCommand={proxy_command}"] if proxy_command else [])
+
+    def stop(self):
+        self.process.stop()
+
+
+class Dns:
+    """dnsmasq, which knows app.inside and a name with much text, and asks nobody else."""
+
+    ADDRESS = "10.1.2.3"
+    TEXT = "x" * 200
+
+    def __init__(self, directory):
+        self.port = free_port()
+        texts = [f"--txt-record=big.inside,{i}{self.TEXT}" for i in range(5)]
+        self.process = Process([shutil.which("dnsmasq") or "/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
+                                "--pid-file=", "--log-facility=-", f"--user={getpass.getuser()}", f"--port={self.port}",
+                                "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts",
+                                f"--host-record=app.inside,{self.ADDRESS}", *texts], directory, "dnsmasq")
+        wait_listening(self.port, self.process)
 
     def stop(self):
         self.process.stop()

@@ -2,44 +2,26 @@
 """cardea connect --udp -L: datagrams to a target over UDP, one by one and whole, over QUIC and over TCP; the policy
 names such targets by themselves."""
 import signal
+import os
 import socket
 import threading
+import time
 
 import pytest
 
 from fixtures import clean_env, connect_words
-from run import SLOW, Process, free_port, ms, wait_until
-
-
-class UdpEcho:
-    """Sends every datagram back to where it came from."""
-
-    def __init__(self):
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
-        self.sources = set()
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                data, source = self.sock.recvfrom(65536)
-                self.sources.add(source)
-                self.sock.sendto(data, source)
-            except OSError:
-                return
+from peers import UdpEcho
+from run import SLOW, Process, free_port, ms, run, wait_until
 
 
 @pytest.fixture(scope="module")
 def echo_udp():
-    server = UdpEcho()
-    yield server
-    server.sock.close()
+    with UdpEcho() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def door(start_module_door, pki, echo_udp):
+def door(start_module_door, pki, echo_udp, dns):
     return start_module_door({
         "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
         "limits": {"udp_idle_timeout": ms(1500)},
@@ -47,7 +29,8 @@ def door(start_module_door, pki, echo_udp):
                     "clients": {"mode": "required", "trust": "staff"}}],
         "policy": [{"name": "no", "effect": "deny", "who": {"any": True}, "targets": ["127.0.0.3:*"]},
                    {"name": "ops", "who": {"group": "ops"},
-                    "targets": ["127.0.0.0/8:*", f"udp:127.0.0.1:{echo_udp.port}", "udp:127.0.0.3:*"]}]})
+                    "targets": ["127.0.0.0/8:*", f"udp:127.0.0.1:{echo_udp.port}", f"udp:localhost:{dns.port}",
+                                "udp:127.0.0.3:*"]}]})
 
 
 @pytest.fixture(params=["quic", "tcp"])
@@ -133,3 +116,41 @@ def test_rows_for_byte_streams_allow_no_datagrams(lead, echo_udp, door, host, ru
         line = door.audited(action="tunnel", reason="denied", target=f"udp:{host}:{echo_udp.port}")
     assert line.get("rule") == rule
     wait_until(lambda: "denied" in process.output(), process.output)
+
+
+def test_dig(lead, dns):
+    """dig asks a real DNS server; also for an answer that is longer than 512 bytes."""
+    port, _ = lead(f"localhost:{dns.port}")
+
+    def dig(*words):
+        return run("dig", "+tries=1", f"+time={round(5 * SLOW)}", "+short", "+ignore", "@127.0.0.1", "-p", port, *words).stdout
+    assert dig("app.inside", "A").decode().split() == [dns.ADDRESS]
+    texts = dig("+bufsize=4096", "big.inside", "TXT").decode().split()
+    assert sorted(texts) == sorted(f'"{i}{dns.TEXT}"' for i in range(5))
+
+
+def test_a_tunnel_in_the_tunnel(lead, echo_udp):
+    """What WireGuard does: 1,350-byte datagrams at a modest pace, both ways at once. None is lost or changed."""
+    port, _ = lead(f"127.0.0.1:{echo_udp.port}")
+    count, size, pace = 3000, 1350, 0.0005 * SLOW
+    sent = [number.to_bytes(4, "big") + os.urandom(size - 4) for number in range(count)]
+    got = {}
+    with client(port) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+
+        def receive():
+            while len(got) < count:
+                try:
+                    data = sock.recv(65536)
+                except TimeoutError:
+                    return
+                got[int.from_bytes(data[:4], "big")] = data
+        reader = threading.Thread(target=receive)
+        reader.start()
+        start = time.monotonic()
+        for number, data in enumerate(sent):
+            sock.send(data)
+            time.sleep(max(0, start + number * pace - time.monotonic()))
+        reader.join()
+    assert len(got) == count, f"{count - len(got)} of {count} are lost"
+    assert all(got[number] == data for number, data in enumerate(sent))

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A flow is a link: its bytes are frames (link/frames.h), read are the datagrams to be sent, written those
+ * that come back. The door's side of the same is link/udp_link.c. */
+#include "tunnel/flows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "link/frames.h"
+#include "tunnel/client.h"
+
+#define BUCKETS 256
+#define WAITING_MAX (256 * 1024) /* bytes of a flow that the door has not taken yet: more is dropped */
+
+#define FLOW_MAGIC 0xf1040d90u
+
+struct flows {
+    struct flows_settings of;
+    struct hash_key key;
+    struct list bucket[BUCKETS];
+    size_t count;
+    bool closed;
+    struct task free_later;
+};
+
+struct flow {
+    struct link link;
+    uint32_t magic;
+    struct flows *flows;
+    struct list node; /* of its bucket */
+    struct buf waiting;
+    struct buf partial;
+    struct timer silence;
+    bool ended; /* silent for too long, or shut by the other side */
+    size_t key_len;
+    uint8_t key[];
+};
+
+static struct flow *flow_of(struct link *l)
+{
+    struct flow *f = CONTAINER_OF(l, struct flow, link);
+    CHECK_MAGIC(f, FLOW_MAGIC);
+    return f;
+}
+
+static void flows_free(struct task *t)
+{
+    free(CONTAINER_OF(t, struct flows, free_later));
+}
+
+static void free_if_done(struct flows *fs)
+{
+    if (fs->closed && fs->count == 0) /* the last one may still be on its way out */
+        loop_defer(fs->of.loop, &fs->free_later);
+}
+
+/* ---- a flow ---- */
+
+static void heard(struct flow *f)
+{
+    const struct flows_settings *of = &f->flows->of;
+    loop_set_timer(of->loop, &f->silence, loop_now(of->loop) + of->idle);
+}
+
+static void on_silence(struct timer *t)
+{
+    struct flow *f = CONTAINER_OF(t, struct flow, silence);
+    f->ended = true;
+    link_wake(&f->link);
+}
+
+static enum link_status flow_open(struct link *l)
+{
+    (void)l;
+    return LINK_OK;
+}
+
+static enum link_status flow_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    struct flow *f = flow_of(l);
+    *ret_n = frames_move(&f->waiting, buf, cap);
+    return *ret_n > 0 ? LINK_OK : f->ended ? LINK_EOF : LINK_AGAIN;
+}
+
+static void give_back(void *arg, const uint8_t *data, size_t len)
+{
+    const struct flow *f = arg;
+    const struct flows *fs = f->flows;
+    if (!fs->closed)
+        fs->of.back(fs->of.owner, f->key, f->key_len, data, len);
+}
+
+static enum link_status flow_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    struct flow *f = flow_of(l);
+    frames_feed(&f->partial, buf, len, give_back, f);
+    if (!f->flows->closed)
+        heard(f);
+    *ret_n = len;
+    return LINK_OK;
+}
+
+static enum link_status flow_shutdown(struct link *l, bool closing)
+{
+    (void)closing;
+    flow_of(l)->ended = true;
+    return LINK_OK;
+}
+
+static void flow_close(struct link *l, bool abort)
+{
+    struct flow *f = flow_of(l);
+    struct flows *fs = f->flows;
+    (void)abort;
+    wheel_cancel(&f->silence);
+    list_remove(&f->node);
+    buf_free(&f->waiting);
+    buf_free(&f->partial);
+    f->magic = 0;
+    free(f);
+    fs->count--;
+    free_if_done(fs);
+}
+
+static const struct link_ops flow_ops = {
+    .name = "UDP flow",
+    .open = flow_open,
+    .read = flow_read,
+    .write = flow_write,
+    .shutdown = flow_shutdown,
+    .close = flow_close,
+};
+
+/* The flow itself is gone by now, and with a flow that was the last, all of them will be. */
+static void on_ended(void *owner, enum client_outcome outcome, const char *text)
+{
+    const struct flows *fs = owner;
+    if (outcome == CLIENT_FAILED && !fs->closed)
+        fs->of.failed(fs->of.owner, text);
+}
+
+/* ---- all of them ---- */
+
+static struct list *bucket_of(struct flows *fs, const void *key, size_t key_len)
+{
+    return &fs->bucket[hash_bytes(&fs->key, key, key_len) % BUCKETS];
+}
+
+static struct flow *find(struct flows *fs, const void *key, size_t key_len)
+{
+    struct list *bucket = bucket_of(fs, key, key_len);
+    for (struct list *n = bucket->next; n != bucket; n = n->next) {
+        struct flow *f = CONTAINER_OF(n, struct flow, node);
+        if (!f->ended && f->key_len == key_len && memcmp(f->key, key, key_len) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+/* The first datagram waits in the flow before the client begins to read it. */
+static struct flow *begin(struct flows *fs, const void *key, size_t key_len,
+                          const struct front_target *target)
+{
+    if (fs->count >= fs->of.max)
+        return NULL;
+    struct flow *f = calloc(1, sizeof(*f) + key_len);
+    CHECK(f != NULL && target->udp);
+    f->link.ops = &flow_ops;
+    f->magic = FLOW_MAGIC;
+    f->flows = fs;
+    f->key_len = key_len;
+    memcpy(f->key, key, key_len);
+    timer_init(&f->silence, on_silence);
+    list_insert(bucket_of(fs, key, key_len), &f->node);
+    fs->count++;
+    client_start(fs->of.door, target, &f->link, NULL, on_ended, fs);
+    return f;
+}
+
+struct flows *flows_new(const struct flows_settings *settings)
+{
+    struct flows *fs = calloc(1, sizeof(*fs));
+    CHECK(fs != NULL);
+    fs->of = *settings;
+    fs->key = hash_random_key();
+    for (size_t i = 0; i < BUCKETS; i++)
+        list_init(&fs->bucket[i]);
+    task_init(&fs->free_later, flows_free);
+    return fs;
+}
+
+bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct front_target *target,
+                const uint8_t *data, size_t len)
+{
+    CHECK(!fs->closed);
+    struct flow *f = find(fs, key, key_len);
+    if (f == NULL)
+        f = begin(fs, key, key_len, target);
+    if (f == NULL)
+        return false;
+    bool was_empty = f->waiting.len == 0;
+    frames_put(&f->waiting, data, len, WAITING_MAX);
+    heard(f);
+    if (was_empty)
+        link_wake(&f->link);
+    return true;
+}
+
+void flows_close(struct flows *fs)
+{
+    if (fs == NULL)
+        return;
+    fs->closed = true;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct list *n = fs->bucket[i].next; n != &fs->bucket[i]; n = n->next)
+            /* soon, not now: ending takes flows out of the list */
+            loop_set_timer(fs->of.loop, &CONTAINER_OF(n, struct flow, node)->silence, 0);
+    free_if_done(fs);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows of datagrams through a door, by whatever tells one from another: the source for a local port
+ * (udp_port.h), the destination for a SOCKS client (socks_relay.h). Each goes through the door on its own and
+ * ends when it has been silent for a while. */
+#ifndef CARDEA_TUNNEL_FLOWS_H
+#define CARDEA_TUNNEL_FLOWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "loop/loop.h"
+#include "session/front.h"
+
+#define FLOWS_IDLE_NS (60 * NSEC_PER_SEC) /* what users take for `idle` */
+
+struct client_door;
+struct flows;
+
+/* The calls come only until flows_close(). */
+struct flows_settings {
+    struct loop *loop;
+    struct client_door *door;
+    int64_t idle; /* nanoseconds of silence that end a flow */
+    size_t max;   /* flows at a time */
+    /* A datagram came back on the flow of this key. */
+    void (*back)(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len);
+    /* A flow failed; `text` says why, and lives during the call. */
+    void (*failed)(void *owner, const char *text);
+    void *owner;
+};
+
+struct flows *flows_new(const struct flows_settings *settings);
+
+/* Send a datagram on the flow of this key, which is begun towards `target` where there is none. What the door
+ * does not take in time is lost, as on a network. False, and nothing is sent, when that would be one flow too
+ * many. */
+bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct front_target *target,
+                const uint8_t *data, size_t len);
+
+/* End all flows. It is freed with the last of them, or with client_door_free(). NULL is allowed. */
+void flows_close(struct flows *fs);
+
+#endif
