@@ -221,6 +221,7 @@ static enum offer_state move(struct agent_offer *o)
         client_door_renew(d, o->carrier);
     drop_connection(o);
     begin(o);
+    loop_defer(o->agent->loop, &o->again);
     return OFFER_REACH;
 }
 
