@@ -79,14 +79,15 @@ static bool format(struct buf *out, const struct audit_record *r)
            field(out, "sni", r->sni) && field(out, "alpn", r->alpn) && word(out, "route", r->route) &&
            word(out, "action", r->action) && negotiated(out, r) && field(out, "ja4", r->ja4) &&
            word(out, "identity", r->identity) && field(out, "target", r->target) &&
-           word(out, "backend", r->backend) && word(out, "rule", r->rule) && amounts(out, r) &&
+           word(out, "backend", r->backend) && word(out, "agent", r->agent) && word(out, "offer", r->offer) &&
+           word(out, "rule", r->rule) && amounts(out, r) &&
            word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
            PUT(out, "}\n");
 }
 
 /* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of
  * the line takes less than 1 KiB. */
-#define LONG_TEXTS 10
+#define LONG_TEXTS 11
 #define CUT_TEXT 256
 #define ELLIPSIS "\xe2\x80\xa6"
 _Static_assert(LONG_TEXTS *(CUT_TEXT + sizeof(ELLIPSIS)) + 1024 < AUDIT_LINE_MAX, "it fits then");
@@ -148,6 +149,7 @@ bool audit_format(struct buf *out, const struct audit_record *r)
     less.identity = cut_word(&c, r->identity);
     less.target = cut(&c, r->target);
     less.backend = cut_word(&c, r->backend);
+    less.agent = cut_word(&c, r->agent);
     less.rule = cut_word(&c, r->rule);
     less.detail = cut_word(&c, r->detail);
     out->len = from;

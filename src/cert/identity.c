@@ -9,6 +9,7 @@
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -264,4 +265,16 @@ const char *identity_label(const struct identity *id)
             if (id->facts[i].kind == order[k])
                 return id->facts[i].value;
     return "unnamed";
+}
+
+void identity_digest(const struct identity *id, uint8_t ret[IDENTITY_DIGEST])
+{
+    SHA256_CTX sum;
+    SHA256_Init(&sum);
+    for (uint32_t i = 0; i < id->count; i++) {
+        uint8_t kind = (uint8_t)id->facts[i].kind;
+        SHA256_Update(&sum, &kind, 1);
+        SHA256_Update(&sum, id->facts[i].value, strlen(id->facts[i].value) + 1);
+    }
+    SHA256_Final(ret, &sum);
 }

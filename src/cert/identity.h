@@ -39,6 +39,10 @@ struct identity {
  * `err` set when it cannot be read, has embedded NULs in a name, or has too many names. */
 struct identity *identity_from_der(const uint8_t *der, size_t len, struct err *err);
 
+/* A digest of all that an identity says: the same for two certificates that prove the same. */
+#define IDENTITY_DIGEST 32
+void identity_digest(const struct identity *id, uint8_t ret[IDENTITY_DIGEST]);
+
 /* An identity made of given facts (they are copied). For tests and for identities that come by other proofs.
  */
 struct identity *identity_make(const struct identity_fact *facts, size_t count);

@@ -85,6 +85,7 @@ static int complete_route(struct config *c, struct config_route *r)
     r->action = r->pass != NULL        ? CONFIG_PASS
                 : r->terminate != NULL ? CONFIG_TERMINATE
                 : r->tunnel != NULL    ? CONFIG_TUNNEL
+                : r->expose != NULL    ? CONFIG_EXPOSE
                                        : CONFIG_REJECT;
     schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
     schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
@@ -209,7 +210,7 @@ struct expose_config *expose_config_parse(const char *name, const void *text, si
 {
     struct report r = {.file = name, .out = errors};
     struct config_store *s = store_new();
-    struct expose_config *c = read_root(&r, s, &keys_expose, text, len);
+    struct expose_config *c = read_root(&r, s, &keys_expose_file, text, len);
     if (c != NULL) {
         c->store = s;
         c->file = store_text(s, name, strlen(name));
@@ -296,6 +297,8 @@ const char *config_action_name(enum config_action action)
         return "terminate";
     case CONFIG_TUNNEL:
         return "tunnel";
+    case CONFIG_EXPOSE:
+        return "expose";
     case CONFIG_REJECT:
         return "reject";
     }

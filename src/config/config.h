@@ -170,6 +170,10 @@ struct config_backend {
     struct config_backend_tls *tls; /* terminate: NULL: plain */
 };
 
+struct config_expose {
+    struct config_head head;
+};
+
 struct config_tunnel {
     struct config_head head;
 };
@@ -205,6 +209,7 @@ enum config_action {
     CONFIG_PASS,
     CONFIG_TERMINATE,
     CONFIG_TUNNEL,
+    CONFIG_EXPOSE,
     CONFIG_REJECT,
 };
 
@@ -216,10 +221,11 @@ struct config_route {
     struct config_text sni_file;     /* path; its lines are not read here */
     struct config_texts alpn;        /* trailing `*`: prefix; n == 0: any; a tunnel's default is filled in */
     struct config_codes first_bytes; /* enum config_first_bytes */
-    enum config_action action;       /* says which of the next four is meant */
+    enum config_action action;       /* says which of the next five is meant */
     struct config_backend *pass;
     struct config_backend *terminate;
     struct config_tunnel *tunnel;
+    struct config_expose *expose;
     int reject;                       /* alert code (RFC 8446, 6; tables/alerts.def) */
     struct config_clients clients;    /* mode CONFIG_CLIENTS_NONE where left out */
     struct config_texts certificates; /* labels; n == 0: all */
@@ -295,6 +301,13 @@ struct config_quic {
     size_t retry_above;
 };
 
+struct config_agents {
+    struct config_head head;
+    int64_t grace;
+    size_t connections; /* for each name; 0: no limit */
+    size_t bandwidth;   /* bytes a second for each name; 0: no limit */
+};
+
 struct config_audit {
     struct config_head head;
     struct config_text file; /* "-": standard output */
@@ -320,6 +333,7 @@ struct config {
     struct config_policy policy;
     struct config_limits limits;
     struct config_quic quic;
+    struct config_agents agents;
     struct config_audit audit;
     struct config_admin admin;
     struct config_store *store;

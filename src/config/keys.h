@@ -5,9 +5,9 @@
 
 #include "config/schema.h"
 
-extern const struct schema keys_config; /* struct config */
-extern const struct schema keys_client; /* struct client_config */
-extern const struct schema keys_expose; /* struct expose_config */
+extern const struct schema keys_config;      /* struct config */
+extern const struct schema keys_client;      /* struct client_config */
+extern const struct schema keys_expose_file; /* struct expose_config */
 
 /* Parts of it that are completed from one another. */
 extern const struct schema keys_tls;

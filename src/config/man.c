@@ -96,5 +96,5 @@ bool config_man(struct buf *b)
 {
     return buf_printf(b, ".Sh KEYS\n") && put_section(b, &keys_config, "") &&
            buf_printf(b, ".Sh KEYS OF THE CLIENT'S FILE\n") && put_section(b, &keys_client, "") &&
-           buf_printf(b, ".Sh KEYS OF THE AGENT'S FILE\n") && put_section(b, &keys_expose, "");
+           buf_printf(b, ".Sh KEYS OF THE AGENT'S FILE\n") && put_section(b, &keys_expose_file, "");
 }

@@ -128,13 +128,14 @@ static int refer_all(struct verify *v, const struct names *names, const char *wh
 
 static bool ends_tls(const struct config_route *r)
 {
-    return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL;
+    return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL || r->action == CONFIG_EXPOSE;
 }
 
 /* Keys that speak of TLS which the door ends, on a route where it does not. */
 static int verify_no_tls(struct verify *v, const struct config_route *r, size_t i)
 {
-    static const char only[] = "only routes that terminate or tunnel have it; this one is a '%s' route";
+    static const char only[] =
+        "only routes that terminate, tunnel or expose have it; this one is a '%s' route";
     const char *action = config_action_name(r->action);
     int bad = 0;
     if (r->clients.mode != CONFIG_CLIENTS_NONE)
@@ -160,6 +161,18 @@ static int verify_tunnel(struct verify *v, const struct config_route *r, size_t 
             bad = wrong(v, r->alpn.v[k].at, "routes", i, "alpn",
                         "a tunnel speaks cardea/1 and http/1.1 (for CONNECT), not '%s'", r->alpn.v[k].text);
     return bad;
+}
+
+/* Agents register at a tunnel, and only where the policy lets them. */
+static int verify_expose(struct verify *v, const struct config_route *r, size_t i)
+{
+    bool tunnel = false;
+    for (size_t k = 0; k < v->c->routes.n; k++)
+        tunnel |= v->c->routes.v[k].action == CONFIG_TUNNEL;
+    if (!tunnel)
+        return wrong(v, r->head.at, "routes", i, "expose",
+                     "no agent could offer anything: there is no route with 'tunnel', where agents come in");
+    return 0;
 }
 
 static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
@@ -247,6 +260,8 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
         bad |= refer(v, &v->trusts, "trust", &r->clients.trust, "routes", i, "clients.trust");
     if (r->action == CONFIG_TUNNEL)
         bad |= verify_tunnel(v, r, i);
+    if (r->action == CONFIG_EXPOSE)
+        bad |= verify_expose(v, r, i);
     if (r->action == CONFIG_TERMINATE && r->terminate->tls != NULL)
         bad |= verify_backend_tls(v, r, i);
     return bad;
@@ -276,11 +291,12 @@ static int verify_targets(struct verify *v, const struct config_policy_row *row,
         return 0;
     for (size_t k = 0; k < row->routes.n; k++) {
         const struct config_route *r = config_route_find(v->c, row->routes.v[k].text);
-        if (r == NULL || r->action == CONFIG_TUNNEL)
+        if (r == NULL || r->action == CONFIG_TUNNEL || r->action == CONFIG_EXPOSE)
             return 0;
     }
-    return wrong(v, first_pos(&row->targets), "policy", i, "targets",
-                 "only tunnels have targets, and none of the routes of this row is one");
+    return wrong(
+        v, first_pos(&row->targets), "policy", i, "targets",
+        "only tunnels and what agents expose have targets, and none of the routes of this row is such");
 }
 
 /* A row that denies where nobody is asked who he is would only look like a lock. */

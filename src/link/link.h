@@ -38,6 +38,13 @@ struct link_peer {
     const char *failure; /* why the peer was not believed, in full; "" otherwise */
 };
 
+/* Where a link lives: what it takes from its thread. */
+struct loop;
+struct link_home {
+    struct loop *loop;
+    void *tls; /* struct tls_scratch: space that TLS links use by turns */
+};
+
 struct link_ops {
     const char *name;
     enum link_status (*open)(struct link *);
@@ -54,6 +61,9 @@ struct link_ops {
     void (*peer)(const struct link *, struct link_peer *ret);
     void (*refuse)(struct link *, uint8_t alert);
     struct link *(*below)(struct link *);
+    struct link *(*branch)(struct link *);
+    void (*leave)(struct link *);
+    bool (*enter)(struct link *, const struct link_home *home);
 };
 
 struct link {
@@ -202,6 +212,41 @@ static inline struct link *link_bottom(struct link *l)
     while (l->ops->below != NULL)
         l = l->ops->below(l);
     return l;
+}
+
+/* Another stream of the connection that carries this one, opened by us; NULL when there is none to be had.
+ * The caller owns it. */
+static inline struct link *link_branch(struct link *l)
+{
+    return l->ops->branch == NULL ? NULL : l->ops->branch(l);
+}
+
+static inline bool link_branches(const struct link *l)
+{
+    return l->ops->branch != NULL;
+}
+
+/* Can it be taken to another thread? It and all that it stands on must agree. */
+static inline bool link_moves(struct link *l)
+{
+    while (l->ops->leave != NULL && l->ops->below != NULL)
+        l = l->ops->below(l);
+    return l->ops->leave != NULL;
+}
+
+/* Take an open link out of its thread: from a task at the end of the loop's round, when no event can name it
+ * any more, and between calls of it. Only where link_moves(). */
+static inline void link_leave(struct link *l)
+{
+    l->wake = NULL;
+    l->ops->leave(l);
+}
+
+/* Go on with it in the calling thread, which `home` describes. False when it cannot be watched there: only
+ * close is left. What has come meanwhile is there to be read. */
+static inline bool link_enter(struct link *l, const struct link_home *home)
+{
+    return l->ops->enter(l, home);
 }
 
 /* Why the link broke, as static text. */

@@ -260,6 +260,26 @@ static void socket_close(struct link *l, bool abort)
     loop_defer(s->loop, &s->task);
 }
 
+static void socket_leave(struct link *l)
+{
+    struct socket_link *s = socket_of(l);
+    int fd = s->watch.fd;
+    loop_unwatch(s->loop, &s->watch);
+    s->watch.fd = fd;
+}
+
+static bool socket_enter(struct link *l, const struct link_home *home)
+{
+    struct socket_link *s = socket_of(l);
+    int fd = s->watch.fd;
+    s->loop = home->loop;
+    s->readable = s->writable = true; /* what was missed makes no edge */
+    if (loop_watch(s->loop, &s->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_ready) == 0)
+        return true;
+    s->watch.fd = fd;
+    return false;
+}
+
 static int socket_socket(const struct link *l)
 {
     const struct socket_link *s = (const struct socket_link *)(const void *)l;
@@ -277,6 +297,8 @@ static const struct link_ops socket_ops = {
     .splice_write = socket_splice_write,
     .splice_room = socket_splice_room,
     .socket = socket_socket,
+    .leave = socket_leave,
+    .enter = socket_enter,
 };
 
 struct link *fd_link_socket(struct loop *loop, int fd, bool connecting)

@@ -21,6 +21,12 @@ struct offer {
     uint16_t port; /* of the door, for visitors, with OFFER_PUBLIC; 0: they come by name */
 };
 
+/* "private", "public" or "end-to-end". */
+static inline const char *offer_kind_word(enum offer_kind kind)
+{
+    return kind == OFFER_PRIVATE ? "private" : kind == OFFER_PUBLIC ? "public" : "end-to-end";
+}
+
 /* A one-use id, under which an agent brings a connection for a visitor: base64url without padding. */
 #define OFFER_ID_TEXT 40
 

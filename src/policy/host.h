@@ -16,6 +16,15 @@
 
 #define POLICY_HOST_MAX (HOSTNAME_MAX + 1) /* bytes of a name with its NUL */
 
+/* What is asked for at a host, or of a name: each has targets of its own. */
+enum policy_space {
+    POLICY_TCP,    /* HOST:PORTS */
+    POLICY_UDP,    /* udp:HOST:PORTS */
+    POLICY_NAME,   /* name:NAME: to visit what an agent offers under the name; no port (0) */
+    POLICY_OFFER,  /* offer:NAME: to offer it, in private or end-to-end; no port (0) */
+    POLICY_PUBLIC, /* public:NAME: to offer it to everybody; public:NAME:PORTS: at a port of the door */
+};
+
 /* 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 struct policy_address {
     uint8_t bytes[16];
@@ -26,7 +35,7 @@ struct policy_host {
                                  */
     bool is_address;
     struct policy_address address; /* if is_address */
-    bool udp;                      /* datagrams are meant; set by the caller */
+    enum policy_space space;       /* what is asked for there; set by the caller */
 };
 
 /* Read a host (not NUL-terminated, without port; an IPv6 address may stand in brackets). -1 with `err` when

@@ -139,6 +139,8 @@ static int check_pattern(const char *pattern, struct err *err)
 static int parse_name(const struct parts *parts, struct target *ret, struct err *err)
 {
     ret->kind = TARGET_NAME;
+    if (parts->host[0] == '\0')
+        return err_set(err, "found no name: expected one, or *");
     if (check_pattern(parts->host, err) != 0)
         return -1;
     size_t len = strlen(parts->host);
@@ -146,14 +148,48 @@ static int parse_name(const struct parts *parts, struct target *ret, struct err 
     return ret->pattern != NULL ? 0 : err_set(err, "out of memory");
 }
 
-#define UDP_PREFIX "udp:"
+/* Cut the word in front off that says what the target is for. */
+static char *cut_space(char *text, enum policy_space *ret)
+{
+    static const struct {
+        const char *word;
+        enum policy_space space;
+    } rows[] = {
+        {"udp:", POLICY_UDP}, {"name:", POLICY_NAME}, {"offer:", POLICY_OFFER}, {"public:", POLICY_PUBLIC}};
+    *ret = POLICY_TCP;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t len = strlen(rows[i].word);
+        if (strncmp(text, rows[i].word, len) != 0)
+            continue;
+        *ret = rows[i].space;
+        return text + len;
+    }
+    return text;
+}
+
+/* NAME, with ports of the door only where the space has some. */
+static int parse_offered(char *text, struct target *ret, struct err *err)
+{
+    char *colon = strrchr(text, ':');
+    if (colon != NULL && ret->space != POLICY_PUBLIC)
+        return err_set(err, "found a port: expected a name alone; what agents offer is reached by name");
+    if (colon != NULL && parse_ports(colon + 1, ret, err) != 0)
+        return -1;
+    if (colon != NULL)
+        *colon = '\0';
+    if (strcmp(text, "*") == 0) {
+        ret->kind = TARGET_ANY;
+        return 0;
+    }
+    return parse_name(&(struct parts){.host = text}, ret, err);
+}
 
 static int parse_parts(char *text, struct target *ret, struct err *err)
 {
     struct parts parts;
-    ret->udp = strncmp(text, UDP_PREFIX, strlen(UDP_PREFIX)) == 0;
-    if (ret->udp)
-        text += strlen(UDP_PREFIX);
+    text = cut_space(text, &ret->space);
+    if (ret->space != POLICY_TCP && ret->space != POLICY_UDP)
+        return parse_offered(text, ret, err);
     if (cut(text, &parts, err) != 0 || parse_ports(parts.ports, ret, err) != 0)
         return -1;
     if (parts.host[0] == '\0')
@@ -224,7 +260,8 @@ enum target_match target_match_host(const struct target *t, const struct policy_
                                     const struct policy_address *address, bool deny)
 {
     CHECK(!host->is_address || address != NULL);
-    if (t->udp != host->udp && (t->udp || !deny))
+    bool both = deny && t->space == POLICY_TCP && host->space == POLICY_UDP;
+    if (t->space != host->space && !both)
         return TARGET_NO;
     switch (t->kind) {
     case TARGET_ANY:

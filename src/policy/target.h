@@ -18,8 +18,8 @@ enum target_kind {
 struct target {
     char *text; /* as configured */
     enum target_kind kind;
-    bool udp;      /* "udp:": for datagrams; else for byte streams, and of a row that denies for both */
-    char *pattern; /* TARGET_NAME */
+    enum policy_space space;    /* of a row that denies, POLICY_TCP is for datagrams too */
+    char *pattern;              /* TARGET_NAME */
     struct policy_address base; /* TARGET_NET */
     uint8_t bits;               /* of the base's 16 bytes: an IPv4 prefix has 96 more */
     uint16_t port_first;

@@ -232,6 +232,12 @@ static void stream_peer(const struct link *l, struct link_peer *ret)
     tls_quic_peer(stream_of(l)->tls, ret);
 }
 
+static struct link *stream_branch(struct link *l)
+{
+    struct quic_stream *s = stream_of(l);
+    return s->conn == NULL ? NULL : quic_conn_open_stream(s->conn);
+}
+
 static const struct link_ops stream_ops = {
     .name = "QUIC stream",
     .open = stream_open,
@@ -240,6 +246,7 @@ static const struct link_ops stream_ops = {
     .shutdown = stream_shutdown,
     .close = stream_close,
     .peer = stream_peer,
+    .branch = stream_branch,
 };
 
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id)

@@ -67,7 +67,7 @@ static void explain_denial(struct session *s, const struct policy_verdict *v, co
 enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action)
 {
     explain_denial(s, v, action);
-    if (s->setup->front == NULL || s->setup->front->reside != NULL) {
+    if (s->setup->front == NULL || (s->setup->front->ask == NULL && s->setup->front->tell == NULL)) {
         link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
     }
@@ -99,11 +99,64 @@ static enum session_state refuse_route(struct session *s, const struct policy_ve
 static enum session_state let_in(struct session *s)
 {
     const struct front *front = s->setup->front;
-    if (front == NULL || front->reside == NULL)
-        return front == NULL ? SESSION_DIAL : SESSION_ASK;
+    if (front == NULL)
+        return SESSION_DIAL;
+    if (front->ask != NULL || s->setup->request.target.host[0] != '\0')
+        return SESSION_ASK;
     struct session_origin origin = session_origin(s);
     struct str early = {(const char *)s->setup->bytes.data, s->setup->bytes.len};
-    return session_house(s, front->reside(s->worker, s->down, &origin, early));
+    struct err err;
+    struct resident *r = front->reside(s->worker, s->down, &origin, early, &err);
+    CHECK(r != NULL);
+    return session_house(s, r);
+}
+
+static void note_target(struct setup *p, const char *space, const char *host, uint16_t port)
+{
+    struct buf text = {0};
+    CHECK(buf_printf(&text, "%s", space) &&
+          (port != 0 ? str_host_port_put(&text, host, port) : buf_printf(&text, "%s", host)));
+    str_copy(p->target, sizeof(p->target), (const char *)text.data, text.len);
+    buf_free(&text);
+}
+
+static enum session_state refuse_request(struct session *s, enum front_outcome outcome, const char *text)
+{
+    session_detail(s, text);
+    return session_answer_no(s, &(struct front_answer){.outcome = outcome, .text = text}, CLOSE_BAD_REQUEST);
+}
+
+/* May it have that? `word` reads on from "lets NAME". True: go on; else *ret_next says no. */
+static bool is_allowed(struct session *s, const char *host, enum policy_space space, uint16_t port,
+                       const char *word, enum session_state *ret_next)
+{
+    struct setup *p = s->setup;
+    struct err err;
+    if (policy_host_parse(host, strlen(host), &p->host, &err) != 0) {
+        *ret_next = refuse_request(s, FRONT_BAD_HELLO, err.text);
+        return false;
+    }
+    p->host.space = space;
+    struct policy_verdict v =
+        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &p->host, port);
+    if (v.effect != POLICY_DENY)
+        return true;
+    char action[sizeof(p->target) + 24];
+    snprintf(action, sizeof(action), "%s %s", word, p->target);
+    *ret_next = session_deny(s, &v, action);
+    return false;
+}
+
+/* By server name. In public there is nobody to ask about; in private the policy speaks of the name. */
+static enum session_state judge_visit(struct session *s, const struct link_peer *peer)
+{
+    enum session_state next = SESSION_DIAL;
+    note_target(s->setup, "name:", s->setup->visit.name, 0);
+    if (s->setup->visit.kind == OFFER_PUBLIC)
+        return next;
+    CHECK(peer->identity != NULL);
+    is_allowed(s, s->setup->visit.name, POLICY_NAME, 0, "visit", &next);
+    return next;
 }
 
 enum session_state step_authorise(struct session *s)
@@ -117,6 +170,8 @@ enum session_state step_authorise(struct session *s)
         session_detail(s, "the negotiated ALPN has no way to name a target");
         return session_end(s, CLOSE_BAD_REQUEST);
     }
+    if (session_visits(s))
+        return judge_visit(s, &peer);
     if (s->route->ask_policy) {
         struct policy_verdict v = tunnel ? policy_use_tunnel(snap->policy, id, peer.identity)
                                          : policy_use_route(snap->policy, id, peer.identity);
@@ -127,40 +182,66 @@ enum session_state step_authorise(struct session *s)
     return let_in(s);
 }
 
-static void note_target(struct setup *p, const struct front_target *t)
-{
-    struct buf text = {0};
-    CHECK(buf_printf(&text, "%s", t->udp ? "udp:" : "") && str_host_port_put(&text, t->host, t->port));
-    str_copy(p->target, sizeof(p->target), (const char *)text.data, text.len);
-    buf_free(&text);
-}
-
-static enum session_state refuse_request(struct session *s, enum front_outcome outcome, const char *text)
-{
-    session_detail(s, text);
-    return session_answer_no(s, &(struct front_answer){.outcome = outcome, .text = text}, CLOSE_BAD_REQUEST);
-}
-
 /* The client has named its target: may it go there? */
 static enum session_state judge_target(struct session *s)
 {
+    const struct front_target *t = &s->setup->request.target;
+    enum session_state next = SESSION_DIAL;
+    enum policy_space space = t->offered ? POLICY_NAME : t->udp ? POLICY_UDP : POLICY_TCP;
+    note_target(s->setup, t->offered ? "name:" : t->udp ? "udp:" : "", t->host, t->port);
+    if (is_allowed(s, t->host, space, t->port, "reach", &next) && t->offered)
+        session_visit(s, t->host, VISIT_ANY_KIND);
+    return next;
+}
+
+/* ---- agents ---- */
+
+/* May this identity offer that name? Then the offer lives on the client's link. */
+static enum session_state judge_offer(struct session *s)
+{
     struct setup *p = s->setup;
-    const struct front_target *t = &p->request.target;
+    const struct offer *o = &p->request.offer;
+    enum session_state next = SESSION_ASK;
+    bool open = o->kind == OFFER_PUBLIC;
+    note_target(p, open ? "public:" : "offer:", o->name, o->port);
+    if (!is_allowed(s, o->name, open ? POLICY_PUBLIC : POLICY_OFFER, o->port, "offer", &next))
+        return next;
+    struct session_origin origin = session_origin(s);
+    struct str early = {(const char *)p->bytes.data, p->bytes.len};
     struct err err;
-    if (t->offered)
-        return refuse_request(s, FRONT_BAD_HELLO, "agents are not taken here");
-    note_target(p, t);
-    if (policy_host_parse(t->host, strlen(t->host), &p->host, &err) != 0)
-        return refuse_request(s, FRONT_BAD_HELLO, err.text);
-    p->host.udp = t->udp;
-    uint32_t id = session_route_id(s);
-    struct policy_verdict v =
-        policy_reach(s->epoch->snap->policy, id, session_identity(s), &p->host, t->port);
-    if (v.effect != POLICY_DENY)
-        return SESSION_DIAL;
-    char action[sizeof(p->target) + 8];
-    snprintf(action, sizeof(action), "reach %s", p->target);
-    return session_deny(s, &v, action);
+    origin.front = p->front;
+    origin.request = &p->request;
+    struct resident *r = p->front->reside(s->worker, s->down, &origin, early, &err);
+    if (r != NULL)
+        return session_house(s, r);
+    session_detail(s, err.text);
+    return session_answer_no(s, &(struct front_answer){.outcome = FRONT_CONFLICT, .text = err.text},
+                             CLOSE_BAD_REQUEST);
+}
+
+/* A connection that an agent brings for a visitor to come: it waits at the agent's home. */
+static enum session_state take_spare(struct session *s)
+{
+    uint8_t who[AGENT_FINGERPRINT];
+    struct setup *p = s->setup;
+    const struct identity *id = session_identity(s);
+    note_target(p, "spare", "", 0);
+    if (id != NULL && link_moves(s->down)) {
+        identity_digest(id, who);
+        s->spare_for = agents_redeem(s->worker->agents, p->request.spare, who);
+    }
+    if (s->spare_for == NULL) {
+        static const char text[] =
+            "the id is not good here: ids are for one connection, soon, of the agent that was given them";
+        session_detail(s, text);
+        return session_answer_no(s, &(struct front_answer){.outcome = FRONT_DENIED, .text = text},
+                                 CLOSE_DENIED);
+    }
+    struct buf out = {0};
+    CHECK(p->front->answer(&(struct front_answer){.outcome = FRONT_OK}, &out));
+    session_say(s, s->down, out.data, out.len);
+    buf_free(&out);
+    return session_end(s, CLOSE_DONE);
 }
 
 /* Read a little more of the request. */
@@ -186,8 +267,10 @@ enum session_state step_ask(struct session *s)
             buf_consume(&p->bytes, p->request.used);
             return judge_target(s);
         case FRONT_OFFER:
+            buf_consume(&p->bytes, p->request.used);
+            return judge_offer(s);
         case FRONT_SPARE:
-            return refuse_request(s, FRONT_BAD_HELLO, "agents are not taken here");
+            return take_spare(s);
         case FRONT_BAD:
             return refuse_request(s, p->request.bad, err.text);
         case FRONT_MORE:

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "loop/loop.h"
+#include "mux/agents.h"
 #include "session/worker.h"
 
 /* A worker's word that its loop has ended. */
@@ -79,8 +80,9 @@ int crew_init(struct crew *crew, size_t count, struct admission *admission,
     crew->parting = calloc(count, sizeof(struct parting));
     CHECK(crew->worker != NULL && crew->parting != NULL);
     crew->count = count;
+    crew->agents = agents_hub_new(count);
     for (size_t i = 0; i < count; i++)
-        if (worker_init(&crew->worker[i], (unsigned)i, admission, shared, audit, err) != 0)
+        if (worker_init(&crew->worker[i], (unsigned)i, crew->agents, admission, shared, audit, err) != 0)
             return -1;
     return 0;
 }
@@ -142,5 +144,6 @@ void crew_free(struct crew *crew)
         worker_free(&crew->worker[i]);
     free(crew->worker);
     free(crew->parting);
+    agents_hub_free(crew->agents);
     *crew = (struct crew){0};
 }

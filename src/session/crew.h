@@ -14,6 +14,7 @@ struct snapshot_shared;
 struct worker;
 
 struct crew {
+    struct agents_hub *agents;
     struct worker *worker;
     size_t count;
     size_t running;

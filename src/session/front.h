@@ -14,6 +14,7 @@
 #include "base/hostport.h"
 #include "base/str.h"
 #include "mux/offer.h"
+#include "net/addr.h"
 
 enum front_outcome {
 #define OUTCOME(name, code, status, phrase, type, text) FRONT_##name,
@@ -54,6 +55,24 @@ struct front_answer {
     bool tls;         /* with FRONT_OK: the far end of the stream speaks TLS */
 };
 
+/* A visitor, as an agent is told of him. */
+struct front_visit {
+    const char *name;            /* of the offer */
+    struct net_addr peer, local; /* the ends of his connection; AF_UNSPEC where not known */
+    const char *identity;        /* who he has proven to be, or NULL */
+    struct str sni, alpn;
+    bool udp;
+};
+
+#define FRONT_TEXT_MAX 256
+
+/* What the agent says to that. */
+struct front_greeted {
+    enum front_outcome outcome;
+    char text[FRONT_TEXT_MAX]; /* for people */
+    size_t used;               /* bytes of its answer; what follows comes from its service */
+};
+
 struct link;
 struct resident;
 struct session_origin;
@@ -77,10 +96,16 @@ struct front {
      * May be NULL. */
     void (*tell)(struct link *down, const struct front_answer *answer);
 
-    /* Instead of `ask` and `answer`, where the protocol carries many requests: what serves it from now on,
-     * see resident.h; `early` (borrowed) has been read from the link already. May be NULL. */
+    /* What serves the connection from now on, see resident.h: after FRONT_OFFER, or, where there is no `ask`
+     * because the protocol carries many requests, from the start. `early` (borrowed) has been read from the
+     * link already. NULL with `err` when an offer conflicts with others. May be NULL. */
     struct resident *(*reside)(struct worker *w, struct link *link, const struct session_origin *origin,
-                               struct str early);
+                               struct str early, struct err *err);
+
+    /* For agents, on a fresh link to one: append the message that announces a visitor to `out`; then read the
+     * answer at the start of `data`. FRONT_TARGET: it was read into *ret. May be NULL. */
+    bool (*greet)(const struct front_visit *visit, struct buf *out);
+    enum front_result (*greeted)(const uint8_t *data, size_t len, struct front_greeted *ret, struct err *err);
 };
 
 #endif

@@ -133,7 +133,7 @@ enum session_state step_proxy(struct session *s)
 /* ---- PEEK ---- */
 
 /* A fatal alert in the clear, in the record version that every client reads. */
-static enum session_state refuse_with_alert(struct session *s, uint8_t alert, enum close_reason reason)
+enum session_state session_refuse_hello(struct session *s, uint8_t alert, enum close_reason reason)
 {
     const uint8_t record[] = {21, 3, 3, 0, 2, 2, alert};
     return session_farewell(s, record, sizeof(record), reason);
@@ -143,7 +143,7 @@ static enum session_state bad_hello(struct session *s)
 {
     enum hello_reason reason = s->setup->scan.reason;
     session_detail(s, hello_reason_text(reason));
-    return refuse_with_alert(s, hello_reason_alert(reason), CLOSE_HELLO_BAD);
+    return session_refuse_hello(s, hello_reason_alert(reason), CLOSE_HELLO_BAD);
 }
 
 /* PostgreSQL asks in the clear whether we speak TLS. Nothing may follow before our answer (CVE-2021-23222):
@@ -232,21 +232,21 @@ static enum session_state no_route(struct session *s, const struct hello *h)
         return session_end(s, CLOSE_NOT_TLS);
     if (!routing_knows_name(s->epoch->snap, s->listener, s->setup->kind, h)) {
         session_detail(s, h->name_len > 0 ? "no route has this name" : "no route takes a client without SNI");
-        return refuse_with_alert(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
+        return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
     }
     session_detail(s, "the name has routes, but none that takes this ALPN");
-    return refuse_with_alert(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
+    return session_refuse_hello(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
 }
 
-/* Put TLS on top of the client's link. The first handshake step runs while the bytes and the hello are at
- * hand. */
-static enum session_state begin_tls(struct session *s, const struct hello *h)
+/* The first handshake step runs while the bytes and the hello are at hand. */
+enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
+                                     const struct hello *h)
 {
     struct setup *p = s->setup;
     struct routing_client client;
     routing_client(h, &p->hello, &s->route->config->tls, &client);
     client.hello.early = p->view;
-    s->down = tls_server_accept(s->route->tls, &client.hello, s->down, &s->worker->tls_scratch);
+    s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
     s->down->wake = session_wake_link;
     s->down->owner = s;
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
@@ -264,10 +264,14 @@ static enum session_state take_route(struct session *s, const struct hello *h)
     case CONFIG_REJECT:
         if (h == NULL)
             return session_end(s, CLOSE_REJECTED);
-        return refuse_with_alert(s, (uint8_t)rc->reject, CLOSE_REJECTED);
+        return session_refuse_hello(s, (uint8_t)rc->reject, CLOSE_REJECTED);
+    case CONFIG_EXPOSE:
+        CHECK(h != NULL);
+        session_visit(s, s->setup->hello.sni, VISIT_ANY_KIND);
+        return SESSION_MEET;
     default:
         CHECK(h != NULL);
-        return begin_tls(s, h);
+        return session_begin_tls(s, s->route->tls, h);
     }
 }
 
@@ -281,22 +285,28 @@ static enum session_state route_with(struct session *s, const struct hello *h)
         return no_route(s, h);
     if (!session_enter_route(s, &s->epoch->snap->routes[match.route]))
         return h == NULL ? session_end(s, CLOSE_LIMIT_ROUTE)
-                         : refuse_with_alert(s, ALERT_INTERNAL_ERROR, CLOSE_LIMIT_ROUTE);
+                         : session_refuse_hello(s, ALERT_INTERNAL_ERROR, CLOSE_LIMIT_ROUTE);
     return take_route(s, h);
 }
 
-enum session_state step_route(struct session *s)
+enum session_state session_with_hello(struct session *s,
+                                      enum session_state (*then)(struct session *, const struct hello *))
 {
     struct setup *p = s->setup;
-    if (p->kind != FIRST_BYTES_TLS && p->kind != FIRST_BYTES_POSTGRES_TLS)
-        return route_with(s, NULL);
     struct buf message = {0}; /* only for a hello in several records */
     if (p->scan.records > 1)
         CHECK(buf_reserve(&message, p->scan.message_len));
     struct hello h;
     p->scan.reason = hello_parse(hello_scan_message(&p->scan, (const uint8_t *)p->view.p, message.data),
                                  p->scan.message_len, &h);
-    enum session_state next = p->scan.reason == HELLO_REASON_NONE ? route_with(s, &h) : bad_hello(s);
+    enum session_state next = p->scan.reason == HELLO_REASON_NONE ? then(s, &h) : bad_hello(s);
     buf_free(&message);
     return next;
+}
+
+enum session_state step_route(struct session *s)
+{
+    enum first_bytes kind = s->setup->kind;
+    bool tls = kind == FIRST_BYTES_TLS || kind == FIRST_BYTES_POSTGRES_TLS;
+    return tls ? session_with_hello(s, route_with) : route_with(s, NULL);
 }

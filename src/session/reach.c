@@ -179,6 +179,8 @@ static enum session_state dialled(struct session *s)
 enum session_state step_dial(struct session *s)
 {
     struct setup *p = s->setup;
+    if (session_visits(s))
+        return visit_dial(s);
     if (p->dial.loop == NULL && !begin(s)) {
         session_detail(s, "every backend of the route is down");
         return session_end(s, CLOSE_NO_BACKEND);
@@ -292,6 +294,8 @@ static enum session_state read_postgres_answer(struct session *s)
 enum session_state step_greet(struct session *s)
 {
     struct setup *p = s->setup;
+    if (session_visits(s))
+        return visit_greet(s);
     if (session_is_tunnel(s))
         return SESSION_JOIN;
     if (p->expired)
@@ -321,6 +325,7 @@ static bool answer_yes(struct session *s)
 {
     struct buf out = {0};
     struct front_answer answer = {.outcome = FRONT_OK};
+    answer.tls = s->agent != NULL && agent_offer(s->agent)->kind == OFFER_END_TO_END;
     const struct front *front = s->setup->front;
     if (front->tell != NULL) {
         front->tell(s->down, &answer);
@@ -350,15 +355,19 @@ enum session_state step_join(struct session *s)
     struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
     if (p->front != NULL && !answer_yes(s))
         return session_end(s, CLOSE_CLIENT_RESET);
+    if (s->agent != NULL) /* count what is carried, not what was said to get here */
+        s->up->bytes_read = s->up->bytes_written = 0;
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;
     }
+    if (p->visit.answer.len > 0)
+        session_say(s, s->down, p->visit.answer.data, p->visit.answer.len);
     pipe_init(&s->pipe, s->down, s->up);
     pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);
     if (!send_early(s, early.p, early.len))
         return session_end(s, CLOSE_BACKEND_RESET);
-    s->datagrams = p->dial.datagrams;
+    s->datagrams = p->dial.datagrams || (s->agent != NULL && agent_offer(s->agent)->udp);
     session_settle(s);
     return SESSION_PIPE;
 }

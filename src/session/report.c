@@ -49,6 +49,8 @@ static const char *action_of(const struct session *s)
 {
     if (s->resident != NULL)
         return s->resident->ops->action;
+    if (s->spare_for != NULL)
+        return "spare";
     return s->route == NULL ? NULL : config_action_name(s->route->config->action);
 }
 
@@ -71,6 +73,8 @@ void session_write_audit(struct session *s)
         .ja4 = session_note(s, NOTE_JA4),
         .target = session_note(s, NOTE_TARGET),
         .backend = s->last == NULL ? NULL : s->last->key,
+        .agent = s->agent == NULL ? NULL : agent_identity(s->agent),
+        .offer = s->agent == NULL ? NULL : offer_kind_word(agent_offer(s->agent)->kind),
         .rule = s->setup == NULL ? NULL : s->setup->rule,
         .bytes_in = s->down->bytes_read,
         .bytes_out = s->down->bytes_written,

@@ -24,6 +24,7 @@
 enum deadline {
     DEADLINE_NONE,
     DEADLINE_HELLO,
+    DEADLINE_MEET,
     DEADLINE_HANDSHAKE,
     DEADLINE_DIAL,
     DEADLINE_GREET,
@@ -99,6 +100,9 @@ static void arm(struct session *s, enum deadline before)
     case DEADLINE_HELLO:
         session_deadline(s, l->hello_timeout);
         break;
+    case DEADLINE_MEET:
+        session_deadline(s, s->epoch->snap->config->agents.grace);
+        break;
     case DEADLINE_HANDSHAKE:
         session_deadline(s, l->handshake_timeout);
         break;
@@ -120,7 +124,9 @@ static void pipe_expired(struct session *s)
 {
     const struct config_route_limits *l = &s->route->config->limits;
     int64_t now = loop_now(s->worker->loop);
-    if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
+    if (s->paused != 0 && now >= s->paused)
+        session_run(s);
+    else if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
         session_kill(s, CLOSE_TOTAL_TIMEOUT);
     else if (now >= pipe_limit(s))
         session_kill(s, CLOSE_IDLE_TIMEOUT);
@@ -290,6 +296,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
     s->id = worker_next_id(w);
     s->peer = *peer;
     s->setup = setup;
+    list_init(&setup->visit.waiter.node);
     s->accepted = s->active = loop_now(w->loop);
     s->down = link;
     link->wake = session_wake_link;
@@ -307,21 +314,38 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
     session_run(s);
 }
 
-void session_start_stream(struct worker *w, struct link *link, const struct session_origin *o)
+/* May another connection of that origin begin? Else it is turned away with an audit line. */
+static bool admit(struct worker *w, struct link *link, const struct session_origin *o)
 {
     const struct snapshot *snap = o->epoch->snap;
     enum admission_verdict verdict =
         admission_enter(w->admission, o->peer, snap->connection_limit, snap->config->limits.per_source);
-    if (verdict != ADMIT_OK || w->draining) {
-        link_close(link, true);
-        if (verdict == ADMIT_OK)
-            admission_leave(w->admission, o->peer);
-        session_refused(w, o->listener, o->peer,
-                        verdict == ADMIT_OK         ? CLOSE_SHUTDOWN
-                        : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
-                                                    : CLOSE_LIMIT_SOURCE);
+    if (verdict == ADMIT_OK && !w->draining)
+        return true;
+    link_close(link, true);
+    if (verdict == ADMIT_OK)
+        admission_leave(w->admission, o->peer);
+    session_refused(w, o->listener, o->peer,
+                    verdict == ADMIT_OK         ? CLOSE_SHUTDOWN
+                    : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
+                                                : CLOSE_LIMIT_SOURCE);
+    return false;
+}
+
+/* Begin in that state, on the origin's route. */
+static void begin_at(struct session *s, enum session_state state, const struct route_runtime *route)
+{
+    s->state = state;
+    if (session_enter_route(s, route))
+        session_run(s);
+    else
+        session_kill(s, CLOSE_LIMIT_ROUTE);
+}
+
+void session_start_stream(struct worker *w, struct link *link, const struct session_origin *o)
+{
+    if (!admit(w, link, o))
         return;
-    }
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
     s->carrier = o->carrier;
     s->transport = o->transport;
@@ -330,12 +354,20 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
     if (o->request != NULL)
         s->setup->request = *o->request;
     s->routed = s->opened = s->accepted;
-    s->state = SESSION_AUTHORISE;
     session_deadline(s, session_limits(s)->handshake_timeout);
-    if (session_enter_route(s, o->route))
-        session_run(s);
-    else
-        session_kill(s, CLOSE_LIMIT_ROUTE);
+    begin_at(s, SESSION_AUTHORISE, o->route);
+}
+
+void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o,
+                         const char *name)
+{
+    if (!admit(w, link, o))
+        return;
+    struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
+    s->routed = s->accepted;
+    session_visit(s, name, OFFER_PUBLIC);
+    session_deadline(s, session_limits(s)->dial_timeout);
+    begin_at(s, SESSION_DIAL, o->route);
 }
 
 /* ---- the end ---- */
@@ -345,6 +377,7 @@ static void setup_free(struct session *s)
     if (s->setup == NULL)
         return;
     dial_cancel(&s->setup->dial);
+    visit_cancel(s);
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);
     buf_free(&s->setup->say_up);
@@ -390,13 +423,19 @@ static void teardown(struct session *s)
         s->resident->ops->close(s->resident);
     pipe_free(&s->pipe);
     link_close(s->up, !is_clean(s->reason));
-    if (s->up != NULL && !is_clean(s->reason))
+    if (s->spare_for != NULL)
+        agents_bring(w->agents, s->spare_for, s->down);
+    else if (s->up != NULL && !is_clean(s->reason))
         link_cut(s->down); /* it may have been told something before the far side broke */
     else
         link_close(s->down, false);
     s->up = s->down = NULL;
     if (s->backend != NULL)
         backend_release(s->backend);
+    if (s->agent != NULL)
+        agent_exit(s->agent);
+    agent_unref(s->agent);
+    agent_unref(s->spare_for);
     setup_free(s);
     free(s->notes);
     const struct net_addr nobody = {0};

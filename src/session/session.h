@@ -45,6 +45,12 @@ struct session_origin {
  * away with an audit line. */
 void session_start_stream(struct worker *w, struct link *link, const struct session_origin *origin);
 
+/* Begin a session on a link that came to a port of the door which an agent's offer has opened: it leads to
+ * whoever offers `name`. The link is the session's from then on. What the limits do not allow is turned away.
+ */
+void session_start_visit(struct worker *w, struct link *link, const struct session_origin *origin,
+                         const char *name);
+
 /* The door is stopping: tell who stays for his own sake. */
 void session_drain(struct session *s);
 

@@ -6,6 +6,7 @@
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
 #include "hello/scan.h"
+#include "mux/agents.h"
 #include "policy/host.h"
 #include "session/dial.h"
 #include "session/resident.h"
@@ -18,6 +19,21 @@ enum session_state {
 #include "tables/states.def"
 #undef X
     SESSION_CLOSED
+};
+
+/* On the way to an agent. */
+struct visit {
+    char name[HOST_MAX]; /* what is visited; "": no agent is */
+    int kind;            /* enum offer_kind: what the visitor was let in for; or VISIT_ANY_KIND */
+    struct agents_waiter waiter;
+    struct session *session; /* that waits */
+    struct errand *errand;
+    struct link *arrived; /* what the errand brought */
+    bool back;            /* it is back, with or without a link */
+    uint64_t tried[AGENTS_TRIED_MAX];
+    size_t tried_len;
+    struct buf answer;         /* the agent's, as it comes in */
+    struct front_greeted last; /* what the agent that was tried last said */
 };
 
 /* What is needed until bytes flow; freed then. */
@@ -46,6 +62,7 @@ struct setup {
     uint64_t tried;   /* backends that failed, a bit each */
     size_t attempt;   /* of names, addresses and backends, to see when a new one begins */
     int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
+    struct visit visit;
     const char *rule;
     struct net_addr local; /* the address that the client connected to, when a proxy in front told */
     char detail[256];      /* what exactly went wrong */
@@ -76,6 +93,8 @@ struct session {
     const char *broken;         /* how a link broke while bytes flowed; static text, NULL before */
     const struct backend *last; /* tried last, or in use */
     struct backend *backend;    /* counted as open */
+    struct agent *agent;        /* that is visited; a reference, counted as its visitor */
+    struct agent *spare_for;    /* the link goes to this one's home; a reference */
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
     uint16_t note_len[NOTES];
     struct net_addr peer;
@@ -83,6 +102,7 @@ struct session {
     int64_t routed;   /* ClientHello complete */
     int64_t opened;   /* handshake complete, or 0 */
     int64_t active;   /* last time bytes may have moved */
+    int64_t paused;   /* until when the name's bandwidth is used up; 0 */
     bool running;     /* the driver is on the stack */
     bool datagrams;   /* towards a target over UDP */
     bool uncounted;   /* admitted in all, but under no source */
@@ -162,6 +182,36 @@ enum session_state step_route(struct session *s);
 
 /* Copy the view out of the thread's scratch. */
 void setup_keep(struct session *s);
+
+/* What the client said in its hello, once more from the bytes that are still held. */
+enum session_state session_with_hello(struct session *s,
+                                      enum session_state (*then)(struct session *, const struct hello *));
+
+/* Turn a client away that has only said its ClientHello. */
+enum session_state session_refuse_hello(struct session *s, uint8_t alert, enum close_reason reason);
+
+/* Put TLS of `server` on top of the client's link. */
+enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
+                                     const struct hello *h);
+
+/* ---- visit.c: MEET, and DIAL and GREET towards an agent ---- */
+
+enum session_state step_meet(struct session *s);
+enum session_state visit_dial(struct session *s);
+enum session_state visit_greet(struct session *s);
+
+#define VISIT_ANY_KIND (-1)
+
+/* It goes to whoever offers `name`, in a kind of enum offer_kind or any. */
+void session_visit(struct session *s, const char *name, int kind);
+
+static inline bool session_visits(const struct session *s)
+{
+    return s->setup->visit.name[0] != '\0';
+}
+
+/* Drop what is under way. */
+void visit_cancel(struct session *s);
 
 /* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN ---- */
 

@@ -152,31 +152,37 @@ static struct cert *backend_cert(struct build *b, const struct config_route *rc)
     return cert;
 }
 
+static bool ends_tls(const struct config_route *rc)
+{
+    return rc->action == CONFIG_TERMINATE || rc->action == CONFIG_TUNNEL || rc->action == CONFIG_EXPOSE;
+}
+
 static void load_route_certs(struct build *b, size_t i)
 {
     const struct config_route *rc = &b->snap->config->routes.v[i];
     struct route_certs *rs = &b->snap->own->route[i];
-    if (rc->action == CONFIG_TERMINATE || rc->action == CONFIG_TUNNEL)
+    if (ends_tls(rc))
         rs->store = store_for(b, rc);
     rs->backend = backend_cert(b, rc);
 }
 
 /* ---- routes ---- */
 
-static void make_server(struct build *b, struct route_runtime *r)
+static struct tls_server *make_server(struct build *b, const struct route_runtime *r,
+                                      enum config_clients_mode mode)
 {
     const struct config_route *rc = r->config;
     static const enum tls_clients modes[] = {[CONFIG_CLIENTS_NONE] = TLS_CLIENTS_NONE,
                                              [CONFIG_CLIENTS_OPTIONAL] = TLS_CLIENTS_OPTIONAL,
                                              [CONFIG_CLIENTS_REQUIRED] = TLS_CLIENTS_REQUIRED};
-    r->store = b->snap->own->route[rc - b->snap->config->routes.v].store;
-    struct trust *trust = rc->clients.mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
+    struct trust *trust = mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
     if (r->store == NULL || b->failed)
-        return;
-    const struct config_texts none = {0}, *alpn = rc->terminate != NULL ? &rc->terminate->alpn : &none;
+        return NULL;
+    const struct config_texts none = {0}, *alpn = rc->terminate != NULL         ? &rc->terminate->alpn
+                                                  : rc->action == CONFIG_EXPOSE ? &rc->alpn
+                                                                                : &none;
     struct buf scope = {0};
-    CHECK(buf_printf(&scope, "%s %s %d", rc->name.text, trust == NULL ? "-" : trust_name(trust),
-                     rc->clients.mode));
+    CHECK(buf_printf(&scope, "%s %s %d", rc->name.text, trust == NULL ? "-" : trust_name(trust), mode));
     struct tls_server_params params = {
         .min_version = (uint16_t)rc->tls.min_version,
         .max_version = (uint16_t)rc->tls.max_version,
@@ -185,17 +191,29 @@ static void make_server(struct build *b, struct route_runtime *r)
         .store = r->store,
         .alpn = plan_texts(alpn),
         .alpn_len = alpn->n,
-        .clients = modes[rc->clients.mode],
+        .clients = modes[mode],
         .trust = trust,
         .tickets = rc->tls.tickets ? shared_tickets(b->shared, rc->tls.ticket_lifetime) : NULL,
         .scope = buf_text(&scope),
     };
     struct err err;
-    r->tls = tls_server_new(&params, &err);
-    if (r->tls == NULL)
+    struct tls_server *server = tls_server_new(&params, &err);
+    if (server == NULL)
         report(b, rc->head.at, &err);
     plan_texts_done(params.alpn);
     buf_free(&scope);
+    return server;
+}
+
+/* What agents expose is reached in private by those who prove who they are, in public by anybody. */
+static void make_servers(struct build *b, struct route_runtime *r)
+{
+    const struct config_route *rc = r->config;
+    r->store = b->snap->own->route[rc - b->snap->config->routes.v].store;
+    if (rc->action != CONFIG_EXPOSE || rc->clients.mode != CONFIG_CLIENTS_NONE)
+        r->tls = make_server(b, r, rc->action == CONFIG_EXPOSE ? CONFIG_CLIENTS_REQUIRED : rc->clients.mode);
+    if (rc->action == CONFIG_EXPOSE)
+        r->tls_open = make_server(b, r, CONFIG_CLIENTS_NONE);
 }
 
 static void make_backend_tls(struct build *b, struct route_runtime *r, const struct config_backend_tls *t)
@@ -244,8 +262,8 @@ static void make_route(struct build *b, size_t i)
     r->config = rc;
     r->stats = shared_stats(b->shared, rc->name.text);
     r->ask_policy = rc->clients.mode != CONFIG_CLIENTS_NONE;
-    if (rc->action == CONFIG_TERMINATE || rc->action == CONFIG_TUNNEL)
-        make_server(b, r);
+    if (ends_tls(rc))
+        make_servers(b, r);
     if (rc->action == CONFIG_PASS)
         make_upstream(b, r, rc->pass);
     if (rc->action == CONFIG_TERMINATE)
@@ -385,6 +403,7 @@ struct snapshot *snapshot_ref(struct snapshot *snap)
 static void route_done(struct route_runtime *r)
 {
     tls_server_free(r->tls);
+    tls_server_free(r->tls_open);
     tls_client_free(r->backend_tls);
     for (size_t i = 0; i < r->upstream.n; i++)
         backend_unref(r->upstream.v[i]);

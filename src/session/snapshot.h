@@ -68,8 +68,9 @@ void snapshot_shared_free(struct snapshot_shared *shared);
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
-    const struct cert_store *store; /* terminate, tunnel; borrowed from the snapshot's certificates */
-    struct tls_server *tls;         /* terminate, tunnel */
+    const struct cert_store *store; /* terminate, tunnel, expose; borrowed from the snapshot's certificates */
+    struct tls_server *tls;         /* terminate, tunnel, expose in private (NULL: it has no `clients`) */
+    struct tls_server *tls_open;    /* expose to everybody */
     struct upstream upstream;       /* pass, terminate */
     struct tls_client *backend_tls; /* terminate to a TLS backend, or NULL */
     bool ask_policy;                /* the route knows its clients: the policy decides */

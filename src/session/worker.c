@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "link/fd_link.h"
+#include "mux/agents.h"
 #include "quic/quic.h"
 #include "session/carrier.h"
 #include "session/session.h"
@@ -248,7 +249,7 @@ static void on_last_call(struct timer *t)
     stop_when_empty(w);
 }
 
-int worker_init(struct worker *w, unsigned index, struct admission *admission,
+int worker_init(struct worker *w, unsigned index, struct agents_hub *hub, struct admission *admission,
                 const struct snapshot_shared *shared, struct sink_file *audit, struct err *err)
 {
     *w = (struct worker){.magic = WORKER_MAGIC, .index = index, .admission = admission, .shared = shared};
@@ -265,6 +266,8 @@ int worker_init(struct worker *w, unsigned index, struct admission *admission,
     sink_init(&w->sink, w->loop, audit);
     if (w->loop == NULL)
         return -1;
+    struct link_home home = {.loop = w->loop, .tls = &w->tls_scratch};
+    w->agents = agents_new(hub, index, &home, &w->pipe_scratch);
     w->resolver = resolver_new(w->loop, err);
     if (w->resolver == NULL)
         return -1;
@@ -295,6 +298,9 @@ void worker_free(struct worker *w)
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_all(w);
     carrier_close(w);
+    if (w->loop != NULL)
+        loop_deliver(w->loop); /* others, which went before, may have told us something */
+    agents_free(w->agents);
     sink_free(&w->sink);
     resolver_free(w->resolver);
     if (w->epoch != NULL)

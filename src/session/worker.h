@@ -33,6 +33,8 @@ struct port {
     struct task free_later; /* an event of this round may still name the acceptor */
 };
 
+struct agents;
+struct agents_hub;
 struct quic_scratch;
 
 struct worker {
@@ -45,6 +47,7 @@ struct worker {
     struct tls_scratch tls_scratch;
     struct quic_scratch *quic_scratch;
     struct sink sink;
+    struct agents *agents; /* its view of what is offered */
     struct epoch *epoch;
     struct list ports;
     struct list carrier_ports; /* UDP */
@@ -58,7 +61,7 @@ struct worker {
 };
 
 /* A worker that has no configuration yet. -1 with `err`. */
-int worker_init(struct worker *w, unsigned index, struct admission *admission,
+int worker_init(struct worker *w, unsigned index, struct agents_hub *hub, struct admission *admission,
                 const struct snapshot_shared *shared, struct sink_file *audit, struct err *err);
 
 /* Make a listener of this worker out of a listening socket (taken, also on failure) without accepting yet:

@@ -457,6 +457,20 @@ static struct link *tls_below(struct link *l)
     return tls_of(l)->lower;
 }
 
+static void tls_leave(struct link *l)
+{
+    struct tls_link *t = tls_of(l);
+    list_remove(&t->go_on.node);
+    t->lower->ops->leave(t->lower);
+}
+
+static bool tls_enter(struct link *l, const struct link_home *home)
+{
+    struct tls_link *t = tls_of(l);
+    t->scratch = home->tls;
+    return link_enter(t->lower, home);
+}
+
 static const struct link_ops tls_ops = {
     .name = "TLS",
     .open = tls_open,
@@ -467,6 +481,8 @@ static const struct link_ops tls_ops = {
     .peer = tls_peer,
     .refuse = tls_refuse,
     .below = tls_below,
+    .leave = tls_leave,
+    .enter = tls_enter,
 };
 
 static void lower_wake(struct link *lower)

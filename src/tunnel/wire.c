@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/str.h"
+#include "tunnel/offer.h"
 
 static const char *const codes[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, text) code,
@@ -185,6 +186,9 @@ const struct front front_cardea = {
     .over_quic = true,
     .ask = ask,
     .answer = encode_answer,
+    .reside = offer_reside,
+    .greet = offer_greet,
+    .greeted = offer_greeted,
 };
 
 static enum front_outcome outcome_of(const char *code)

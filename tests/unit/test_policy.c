@@ -557,7 +557,7 @@ static void test_datagrams(void **state)
     for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
         struct policy_host h;
         assert_int_equal(policy_host_parse(asks[i].host, strlen(asks[i].host), &h, &err), 0);
-        h.udp = asks[i].udp;
+        h.space = asks[i].udp ? POLICY_UDP : POLICY_TCP;
         assert_int_equal(policy_reach(p, 0, NULL, &h, asks[i].port).effect, asks[i].effect);
     }
     policy_free(p);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mux/agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define AVOID_NS NSEC_PER_SEC
+#define BURST_NS (100 * NSEC_PER_MSEC) /* of bandwidth that may be used at once */
+
+/* An id: 8 bytes that name the agent, 1 the grant, 16 of secret; as text. */
+#define ID_BYTES 25
+
+/* ---- life ---- */
+
+static struct rate *rate_for(struct rate *shared, uint64_t bandwidth)
+{
+    struct rate *r = shared;
+    if (bandwidth == 0)
+        return NULL;
+    if (r == NULL) {
+        r = calloc(1, sizeof(*r));
+        CHECK(r != NULL);
+        r->bandwidth = bandwidth;
+    }
+    atomic_fetch_add(&r->refs, 1);
+    return r;
+}
+
+struct agent *agent_new(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared)
+{
+    struct agent *a = calloc(1, sizeof(*a));
+    CHECK(a != NULL);
+    a->magic = AGENT_MAGIC;
+    a->id = id;
+    a->home = home;
+    a->terms = *terms;
+    a->rate = rate_for(shared, terms->bandwidth);
+    atomic_store(&a->refs, 1);
+    atomic_store(&a->ready, true);
+    return a;
+}
+
+struct agent *agent_ref(struct agent *a)
+{
+    CHECK_MAGIC(a, AGENT_MAGIC);
+    atomic_fetch_add(&a->refs, 1);
+    return a;
+}
+
+void agent_unref(struct agent *a)
+{
+    if (a == NULL)
+        return;
+    CHECK_MAGIC(a, AGENT_MAGIC);
+    if (atomic_fetch_sub(&a->refs, 1) > 1)
+        return;
+    if (a->rate != NULL && atomic_fetch_sub(&a->rate->refs, 1) == 1)
+        free(a->rate);
+    a->magic = 0;
+    free(a);
+}
+
+/* ---- what is known of it ---- */
+
+uint64_t agent_id(const struct agent *a)
+{
+    return a->id;
+}
+
+const struct offer *agent_offer(const struct agent *a)
+{
+    return &a->terms.offer;
+}
+
+const char *agent_identity(const struct agent *a)
+{
+    return a->terms.identity;
+}
+
+const struct front *agent_front(const struct agent *a)
+{
+    return a->terms.front;
+}
+
+void agent_enter(struct agent *a)
+{
+    atomic_fetch_add_explicit(&a->visitors, 1, memory_order_relaxed);
+}
+
+void agent_exit(struct agent *a)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&a->visitors, 1, memory_order_relaxed);
+    CHECK(before > 0);
+}
+
+void agent_failed(struct agent *a, int64_t now)
+{
+    atomic_store_explicit(&a->avoid_until, now + AVOID_NS, memory_order_relaxed);
+}
+
+void agent_succeeded(struct agent *a)
+{
+    if (atomic_load_explicit(&a->avoid_until, memory_order_relaxed) != 0)
+        atomic_store_explicit(&a->avoid_until, 0, memory_order_relaxed);
+}
+
+/* Each byte takes its share of a second; what has been moved is paid for up to some time, and who is further
+ * ahead of the clock than a burst waits. */
+int64_t agent_charge(struct agent *a, int64_t now, uint64_t bytes)
+{
+    struct rate *r = a->rate;
+    if (r == NULL)
+        return 0;
+    int64_t cost = (int64_t)((double)bytes * (double)NSEC_PER_SEC / (double)r->bandwidth);
+    int64_t before = atomic_load(&r->paid_until), after;
+    do
+        after = MAX(before, now) + cost;
+    while (!atomic_compare_exchange_weak(&r->paid_until, &before, after));
+    return MAX(0, after - now - BURST_NS);
+}
+
+/* ---- ids ---- */
+
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* base64url without padding (RFC 4648, 5). */
+static void put_text(const uint8_t id[ID_BYTES], char ret[OFFER_ID_TEXT])
+{
+    unsigned bits = 0, have = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < ID_BYTES; i++) {
+        bits = bits << 8 | id[i];
+        for (have += 8; have >= 6; have -= 6)
+            ret[n++] = digits[bits >> (have - 6) & 63];
+    }
+    if (have > 0)
+        ret[n++] = digits[bits << (6 - have) & 63];
+    ret[n] = '\0';
+}
+
+static bool read_text(const char *text, uint8_t ret[ID_BYTES])
+{
+    unsigned bits = 0, have = 0;
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        const char *digit = strchr(digits, *text);
+        if (digit == NULL)
+            return false;
+        bits = bits << 6 | (unsigned)(digit - digits);
+        have += 6;
+        if (have < 8)
+            continue;
+        if (n == ID_BYTES)
+            return false;
+        have -= 8;
+        ret[n++] = (uint8_t)(bits >> have);
+    }
+    return n == ID_BYTES && have < 6 && (bits & ((1u << have) - 1)) == 0;
+}
+
+bool agent_read_id(const char *text, uint64_t *ret_agent, size_t *ret_slot, uint8_t ret_secret[16])
+{
+    uint8_t id[ID_BYTES];
+    if (!read_text(text, id) || id[8] >= OFFER_IDS_MAX)
+        return false;
+    memcpy(ret_agent, id, 8);
+    *ret_slot = id[8];
+    memcpy(ret_secret, id + 9, 16);
+    return true;
+}
+
+/* A grant that nobody has used, or nobody can use any more. */
+static struct grant *free_grant(struct agent *a, int64_t now)
+{
+    for (size_t i = 0; i < OFFER_IDS_MAX; i++) {
+        struct grant *g = &a->grant[i];
+        uint32_t out = GRANT_OUT;
+        if (atomic_load(&g->state) == GRANT_FREE)
+            return g;
+        if (atomic_load(&g->state) == GRANT_OUT && now >= g->expires &&
+            atomic_compare_exchange_strong(&g->state, &out, GRANT_FREE))
+            return g;
+    }
+    return NULL;
+}
+
+bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFER_ID_TEXT])
+{
+    uint8_t id[ID_BYTES];
+    struct grant *g = free_grant(a, now);
+    if (g == NULL)
+        return false;
+    CHECK(getrandom(g->secret, sizeof(g->secret), 0) == sizeof(g->secret));
+    g->expires = expires;
+    memcpy(id, &a->id, 8);
+    id[8] = (uint8_t)(g - a->grant);
+    memcpy(id + 9, g->secret, 16);
+    put_text(id, ret_id);
+    atomic_store(&g->state, GRANT_OUT);
+    return true;
+}
+
+static bool same_secret(const uint8_t *a, const uint8_t *b)
+{
+    uint8_t differs = 0;
+    for (size_t i = 0; i < 16; i++)
+        differs |= a[i] ^ b[i];
+    return differs == 0;
+}
+
+bool agent_take_grant(struct agent *a, size_t slot, const uint8_t secret[16], int64_t now)
+{
+    struct grant *g = &a->grant[slot];
+    uint32_t out = GRANT_OUT;
+    if (!atomic_compare_exchange_strong(&g->state, &out, GRANT_TAKEN))
+        return false;
+    bool good = now < g->expires && same_secret(g->secret, secret);
+    atomic_store(&g->state, good ? GRANT_FREE : GRANT_OUT);
+    return good;
+}

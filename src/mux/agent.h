@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One offer, as all workers share it. Private to mux/. */
+#ifndef CARDEA_MUX_AGENT_H
+#define CARDEA_MUX_AGENT_H
+
+#include <stdatomic.h>
+
+#include "mux/agents.h"
+
+/* A bandwidth that offers of one name share. */
+struct rate {
+    _Atomic uint32_t refs;
+    uint64_t bandwidth; /* bytes a second */
+    _Atomic int64_t paid_until;
+};
+
+enum grant_state { GRANT_FREE, GRANT_OUT, GRANT_TAKEN };
+
+/* A granted id. Home writes it while it is free; whoever takes it from OUT to TAKEN may read it. */
+struct grant {
+    _Atomic uint32_t state;
+    uint8_t secret[16];
+    int64_t expires;
+};
+
+struct agent {
+    uint32_t magic;
+    _Atomic uint32_t refs;
+    uint64_t id;
+    unsigned home;
+    struct agent_terms terms; /* `ops` and `owner` are home's */
+    struct rate *rate;        /* NULL: no limit */
+    _Atomic uint32_t visitors;
+    _Atomic bool ready;
+    _Atomic int64_t avoid_until;
+    bool withdrawn; /* home's */
+    struct grant grant[OFFER_IDS_MAX];
+};
+
+#define AGENT_MAGIC 0xa9e47000u
+
+struct agent *agent_new(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared);
+struct agent *agent_ref(struct agent *a);
+
+/* The number of the grant and the id of its agent in an id's text; false when it is no such text. */
+bool agent_read_id(const char *text, uint64_t *ret_agent, size_t *ret_slot, uint8_t ret_secret[16]);
+
+/* Use up a grant. */
+bool agent_take_grant(struct agent *a, size_t slot, const uint8_t secret[16], int64_t now);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who offers what. Each worker has a view of all offers and asks nobody: what one worker learns it tells the
+ * others by messages. An offer lives on the worker that its agent's connection came to, its home; a visitor
+ * on any worker finds the offer in his own view and sends an errand home for a link to the agent. */
+#ifndef CARDEA_MUX_AGENTS_H
+#define CARDEA_MUX_AGENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "link/link.h"
+#include "mux/offer.h"
+
+struct agent;  /* an offer that some agent holds; shared by all workers, counted */
+struct agents; /* a worker's view */
+struct agents_hub;
+struct errand;
+struct front;
+struct pipe_scratch;
+
+#define AGENT_LABEL_MAX 256
+#define AGENT_FINGERPRINT 32
+
+/* ---- views ---- */
+
+/* For so many workers. */
+struct agents_hub *agents_hub_new(size_t workers);
+
+/* After the last view. NULL is allowed. */
+void agents_hub_free(struct agents_hub *hub);
+
+/* The view of worker `index`, whose links live at `home` and whose pipes use `scratch`. Before any worker
+ * runs. */
+struct agents *agents_new(struct agents_hub *hub, unsigned index, const struct link_home *home,
+                          struct pipe_scratch *scratch);
+
+/* After the worker's last session and before its loop is freed. NULL is allowed. */
+void agents_free(struct agents *view);
+
+/* ---- offering: at home ---- */
+
+struct agent_ops {
+    /* A visitor wants a link to the agent: answer with errand_give() or errand_fail(), now or later. */
+    void (*wanted)(void *owner, struct errand *e);
+    /* A connection that the agent was granted an id for (agent_grant) has come; the link is the owner's.
+     * NULL: it got lost on the way. */
+    void (*brought)(void *owner, struct link *link);
+    /* Another offer of the name has come or gone. */
+    void (*changed)(void *owner);
+};
+
+struct agent_terms {
+    struct offer offer;
+    char identity[AGENT_LABEL_MAX];         /* who the agent has proven to be */
+    uint8_t fingerprint[AGENT_FINGERPRINT]; /* of its certificate: SHA-256 */
+    const struct front *front;              /* the protocol that visits are announced in */
+    uint64_t bandwidth;                     /* bytes a second under the name; 0: no limit */
+    const struct agent_ops *ops;
+    void *owner;
+};
+
+/* The offer holds from now on; a reference for the caller, who withdraws it. NULL: others offer the name in
+ * another kind, or at another port. */
+struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
+
+/* It no longer holds. The owner is called no more; its errands are the owner's to fail. */
+void agents_withdraw(struct agents *view, struct agent *a);
+
+/* Send visitors, or none for the time being. */
+void agents_set_ready(struct agents *view, struct agent *a, bool ready);
+
+/* Grant an id for one connection, good until `expires` (monotonic). False when all that there may be are out.
+ */
+bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFER_ID_TEXT]);
+
+/* ---- connections brought: on any worker ---- */
+
+/* The offer that this id was granted for, to an agent with this certificate; the id is used up. A reference
+ * for the caller. NULL: it is none, used, too old, or somebody else's. */
+struct agent *agents_redeem(struct agents *view, const char *id,
+                            const uint8_t fingerprint[AGENT_FINGERPRINT]);
+
+/* Send the connection home (link_moves() must hold); the link is taken over. */
+void agents_bring(struct agents *view, struct agent *a, struct link *link);
+
+/* ---- visitors: on any worker ---- */
+
+enum agents_presence {
+    AGENTS_NONE,
+    AGENTS_EXPECTED, /* none now; one was there lately, or the door has only just begun */
+    AGENTS_PRESENT,
+};
+
+/* Is there an offer of this name? *ret_kind is set when AGENTS_PRESENT. */
+enum agents_presence agents_find(struct agents *view, const char *name, int64_t grace,
+                                 enum offer_kind *ret_kind);
+
+/* Somebody who waits for an offer of a name; embed it. */
+struct agents_waiter {
+    struct list node;
+    void (*wake)(struct agents_waiter *);
+};
+
+/* Be woken (once, at the end of the round) when there is news of the name. list_remove(&w->node) takes it
+ * back. */
+void agents_wait(struct agents *view, const char *name, struct agents_waiter *w);
+
+#define AGENTS_TRIED_MAX 8
+
+/* The agent to try now: ready, not among the `tried` ids, with the fewest visitors; one that has just failed
+ * comes last. A reference for the caller. NULL: there is none. */
+struct agent *agents_pick(struct agents *view, const char *name, const uint64_t *tried, size_t tried_len);
+
+/* Visitors of all offers of a name. */
+size_t agents_visitors(struct agents *view, const char *name);
+
+/* Ask for a link to the agent. `arrived` is called once, later, with the link (the owner's from then on), or
+ * NULL when there is none to be had. */
+struct errand *agents_visit(struct agents *view, struct agent *a,
+                            void (*arrived)(void *owner, struct link *link), void *owner);
+
+/* Nobody waits for it any more. NULL is allowed. */
+void errand_cancel(struct errand *e);
+
+/* ---- errands: at home ---- */
+
+/* The link that a visitor gets; taken over. */
+void errand_give(struct errand *e, struct link *link);
+void errand_fail(struct errand *e);
+
+/* Has the visitor gone meanwhile? Then errand_fail() it. */
+bool errand_is_void(const struct errand *e);
+
+/* For the owner, to keep it in a list while it waits. */
+struct list *errand_node(struct errand *e);
+struct errand *errand_of_node(struct list *node);
+
+/* ---- what is known of an agent: on any worker ---- */
+
+void agent_unref(struct agent *a);
+uint64_t agent_id(const struct agent *a);
+const struct offer *agent_offer(const struct agent *a);
+const char *agent_identity(const struct agent *a);
+const struct front *agent_front(const struct agent *a);
+
+/* A visitor counts from agent_enter() to agent_exit(). */
+void agent_enter(struct agent *a);
+void agent_exit(struct agent *a);
+
+/* It did not serve a visitor: it is avoided for a second. Or it did. */
+void agent_failed(struct agent *a, int64_t now);
+void agent_succeeded(struct agent *a);
+
+/* Charge `bytes` to the name's bandwidth. Returns for how many nanoseconds nothing more should be moved. */
+int64_t agent_charge(struct agent *a, int64_t now, uint64_t bytes);
+
+#endif

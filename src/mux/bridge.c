@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two ends, each a link on one of a pair of unix sockets. Such a socket has no reset, so whoever breaks off
+ * says so in a flag that both ends share, before closing. The near end is joined to the link by a pump, a
+ * pipe that runs in the link's thread; the far end goes to the visitor. */
+#include "mux/bridge.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "link/fd_link.h"
+#include "pipe/pipe.h"
+
+#define BRIDGE_MAGIC 0xb41d9e00u
+#define END_MAGIC 0xb41d9ef0u
+
+/* What the ends share. */
+struct bridge {
+    uint32_t magic;
+    _Atomic uint32_t refs;
+    _Atomic bool cut[2]; /* that end broke off */
+    int far_fd;          /* until the far end is made */
+};
+
+static void unref(struct bridge *b)
+{
+    CHECK_MAGIC(b, BRIDGE_MAGIC);
+    if (atomic_fetch_sub(&b->refs, 1) > 1)
+        return;
+    b->magic = 0;
+    free(b);
+}
+
+/* ---- an end as a link ---- */
+
+enum side { NEAR, FAR };
+
+struct end {
+    struct link link;
+    uint32_t magic;
+    enum side side;
+    struct bridge *bridge;
+    struct link *socket;
+    struct loop *loop;
+    struct task free_later;
+};
+
+static struct end *end_of(const struct link *l)
+{
+    struct end *e = CONTAINER_OF((struct link *)(uintptr_t)l, struct end, link);
+    CHECK_MAGIC(e, END_MAGIC);
+    return e;
+}
+
+/* The other end has ended or broken: in order only where it did not say otherwise. */
+static enum link_status told(struct end *e, enum link_status status)
+{
+    bool cut = atomic_load(&e->bridge->cut[e->side == NEAR ? FAR : NEAR]);
+    if (status == LINK_ERROR || (status == LINK_EOF && cut))
+        return link_fail(&e->link, cut ? "connection reset" : link_error(e->socket));
+    return status;
+}
+
+static enum link_status end_open(struct link *l)
+{
+    return l->error == NULL ? LINK_OK : LINK_ERROR;
+}
+
+static enum link_status end_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
+{
+    struct end *e = end_of(l);
+    return told(e, link_read(e->socket, buf, cap, ret_n));
+}
+
+static enum link_status end_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
+{
+    struct end *e = end_of(l);
+    return told(e, link_write(e->socket, buf, len, ret_n));
+}
+
+static enum link_status end_shutdown(struct link *l, bool closing)
+{
+    struct end *e = end_of(l);
+    return told(e, closing ? link_finish(e->socket) : link_shutdown(e->socket));
+}
+
+static void end_free(struct task *t)
+{
+    struct end *e = CONTAINER_OF(t, struct end, free_later);
+    e->magic = 0;
+    free(e);
+}
+
+static void end_close(struct link *l, bool abort)
+{
+    struct end *e = end_of(l);
+    if (abort)
+        atomic_store(&e->bridge->cut[e->side], true);
+    link_close(e->socket, false);
+    unref(e->bridge);
+    l->wake = NULL;
+    loop_defer(e->loop, &e->free_later); /* its socket may still wake it in this round */
+}
+
+static void end_wake(struct link *socket)
+{
+    struct end *e = socket->owner;
+    CHECK_MAGIC(e, END_MAGIC);
+    link_wake(&e->link);
+}
+
+static const struct link_ops end_ops = {
+    .name = "bridge",
+    .open = end_open,
+    .read = end_read,
+    .write = end_write,
+    .shutdown = end_shutdown,
+    .close = end_close,
+};
+
+/* NULL when the socket cannot be watched; it is closed then. */
+static struct link *end_new(struct bridge *b, enum side side, int fd, struct loop *loop)
+{
+    struct link *socket = fd_link_socket(loop, fd, false);
+    if (socket == NULL) {
+        atomic_store(&b->cut[side], true);
+        close(fd);
+        unref(b);
+        return NULL;
+    }
+    struct end *e = calloc(1, sizeof(*e));
+    CHECK(e != NULL);
+    *e = (struct end){
+        .link.ops = &end_ops, .magic = END_MAGIC, .side = side, .bridge = b, .socket = socket, .loop = loop};
+    task_init(&e->free_later, end_free);
+    socket->wake = end_wake;
+    socket->owner = e;
+    return &e->link;
+}
+
+/* ---- the pump ---- */
+
+struct pump {
+    struct loop *loop;
+    struct link *link;
+    struct link *end;
+    struct pipe pipe;
+    struct pipe_scratch *scratch;
+    struct task task; /* runs soon, frees at the end */
+};
+
+static void pump_free(struct task *t)
+{
+    free(CONTAINER_OF(t, struct pump, task));
+}
+
+static void pump_end(struct pump *p, bool cut)
+{
+    pipe_free(&p->pipe);
+    list_remove(&p->task.node);
+    link_close(p->link, cut);
+    link_close(p->end, cut);
+    p->link = p->end = NULL;
+    task_init(&p->task, pump_free);
+    loop_defer(p->loop, &p->task);
+}
+
+static void pump_run(struct pump *p)
+{
+    if (p->link == NULL)
+        return;
+    switch (pipe_run(&p->pipe, p->scratch)) {
+    case PIPE_WAIT:
+        return;
+    case PIPE_YIELD:
+        loop_defer(p->loop, &p->task);
+        return;
+    case PIPE_DONE:
+        pump_end(p, false);
+        return;
+    case PIPE_FAILED:
+        pump_end(p, true);
+        return;
+    }
+}
+
+static void on_wake(struct link *l)
+{
+    pump_run(l->owner);
+}
+
+static void on_task(struct task *t)
+{
+    pump_run(CONTAINER_OF(t, struct pump, task));
+}
+
+static void pump_start(struct loop *loop, struct link *link, struct link *end, struct pipe_scratch *scratch)
+{
+    struct pump *p = calloc(1, sizeof(*p));
+    CHECK(p != NULL);
+    *p = (struct pump){.loop = loop, .link = link, .end = end, .scratch = scratch};
+    link->wake = end->wake = on_wake;
+    link->owner = end->owner = p;
+    pipe_init(&p->pipe, link, end);
+    task_init(&p->task, on_task);
+    loop_defer(loop, &p->task); /* what the link has brought already makes no wake */
+}
+
+/* ---- bridges ---- */
+
+struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scratch *scratch)
+{
+    int fd[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) != 0) {
+        link_close(link, true);
+        return NULL;
+    }
+    struct bridge *b = calloc(1, sizeof(*b));
+    CHECK(b != NULL);
+    b->magic = BRIDGE_MAGIC;
+    b->far_fd = fd[1];
+    atomic_store(&b->refs, 2);
+    struct link *end = end_new(b, NEAR, fd[0], loop);
+    if (end == NULL) {
+        link_close(link, true);
+        bridge_give_up(b);
+        return NULL;
+    }
+    pump_start(loop, link, end, scratch);
+    return b;
+}
+
+struct link *bridge_cross(struct bridge *b, struct loop *loop)
+{
+    return end_new(b, FAR, b->far_fd, loop);
+}
+
+void bridge_give_up(struct bridge *b)
+{
+    atomic_store(&b->cut[FAR], true);
+    close(b->far_fd);
+    unref(b);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A link that cannot leave its thread, reached from another one: through a pair of unix sockets, with a pipe
+ * at the link's end. Either side sees whether the other ended in order or broke. */
+#ifndef CARDEA_MUX_BRIDGE_H
+#define CARDEA_MUX_BRIDGE_H
+
+#include "link/link.h"
+#include "loop/loop.h"
+
+struct bridge;
+struct pipe_scratch;
+
+/* Build one from `link` (taken, also on failure), whose thread calls this. NULL when no descriptor is left.
+ */
+struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scratch *scratch);
+
+/* The far end, as a link in the thread of `loop`; once. NULL when it cannot be watched: the bridge is given
+ * up. */
+struct link *bridge_cross(struct bridge *b, struct loop *loop);
+
+/* Instead of bridge_cross(): nobody comes. In any thread. */
+void bridge_give_up(struct bridge *b);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's view of all offers, and how workers reach each other. Private to mux/. */
+#ifndef CARDEA_MUX_VIEW_H
+#define CARDEA_MUX_VIEW_H
+
+#include "base/hash.h"
+#include "loop/loop.h"
+#include "mux/agent.h"
+
+struct agents_hub {
+    size_t workers;
+    struct hash_key key;
+    struct agents *view[];
+};
+
+struct agents {
+    uint32_t magic;
+    struct agents_hub *hub;
+    unsigned index;
+    struct link_home home;
+    struct pipe_scratch *scratch;
+    struct list *names; /* buckets of struct name */
+    struct list *ids;   /* buckets of struct known */
+    size_t buckets;
+    size_t count;    /* of names */
+    int64_t started; /* monotonic */
+    uint64_t next_id;
+    struct list woken; /* waiters whose time has come */
+    struct task wake;
+};
+
+#endif
