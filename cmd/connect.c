@@ -55,7 +55,7 @@ static int start_standard(struct connect *c, struct err *err)
     if (local == NULL)
         return -1;
     const struct front_target *target = &c->options->target;
-    client_start(c->door, target->port != 0 ? target : NULL, local, NULL, on_ended, c);
+    client_start(c->door, target->host[0] != '\0' ? target : NULL, local, NULL, on_ended, c);
     return 0;
 }
 
@@ -102,7 +102,7 @@ static void tell_listening(const struct connect *c, const struct forward *f)
     else if (f->target.port != 0)
         CHECK(str_host_port_put(&b, f->target.host, f->target.port));
     else
-        CHECK(buf_printf(&b, "%s", c->options->sni));
+        CHECK(buf_printf(&b, "%s", f->target.offered ? f->target.host : c->options->sni));
     fprintf(stderr, "cardea: listening on %s\n", buf_text(&b));
     buf_free(&b);
 }
@@ -154,7 +154,7 @@ static int start_listener(struct connect *c, const struct forward *f, struct err
     if (fd < 0)
         return -1;
     l->connect = c;
-    l->target = f->target.port != 0 ? &f->target : NULL;
+    l->target = f->target.host[0] != '\0' ? &f->target : NULL;
     l->acceptor.accepted = on_accepted;
     l->acceptor.refused = on_refused;
     warn_of_strangers(c, f, fd);

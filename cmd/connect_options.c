@@ -104,7 +104,12 @@ static int read_target(struct connect_options *o, int argc, char **argv)
     if (!wanted)
         return -1;
     if (argc == 0)
-        return cmd_misused("connect", "where to? HOST:PORT is missing (or -L, --socks, or --sni)");
+        return cmd_misused("connect", "where to? HOST:PORT is missing (or NAME, -L, --socks, or --sni)");
+    o->target.offered = strchr(argv[0], ':') == NULL;
+    if (o->target.offered && str_host_name(argv[0], strlen(argv[0]), o->target.host, &err) != 0)
+        return cmd_misused("connect", "'%s' is neither HOST:PORT nor a NAME: %s", argv[0], err.text);
+    if (o->target.offered)
+        return -1;
     if (str_host_port(argv[0], strlen(argv[0]), o->target.host, &o->target.port, &err) != 0)
         return cmd_misused("connect", "%s (expected HOST:PORT)", err.text);
     return -1;

@@ -19,7 +19,7 @@ struct connect_options {
     int64_t timeout; /* nanoseconds */
     struct forward *forwards;
     size_t forwards_len;        /* 0: standard input and output */
-    struct front_target target; /* for standard input and output; port 0: a route */
+    struct front_target target; /* for standard input and output; host "": a route */
 };
 
 /* Read them. Returns -1 to go on, or an exit status when that was all: help was asked for, or there is a

@@ -18,7 +18,7 @@ struct expose {
     const struct expose_options *options;
     struct loop *loop;
     struct client_door *door;
-    struct agent *agent;
+    struct exposer *agent;
     struct watch signals;
     char **last; /* what was said of each offer last, so that it is said once */
     size_t refused;
@@ -155,7 +155,7 @@ static void on_signal(struct watch *w, uint32_t ready)
         if (e->stopping)
             loop_stop(e->loop);
         else
-            agent_stop(e->agent, e->options->grace);
+            exposer_stop(e->agent, e->options->grace);
         e->stopping = true;
     }
 }
@@ -223,13 +223,13 @@ static int start(struct expose *e, const struct agent_service *services, struct 
     if (e->door == NULL)
         return -1;
     raise_descriptor_limit();
-    e->agent = agent_new(e->loop, e->door, services, o->exposures_len, o->retry, &events, e);
+    e->agent = exposer_new(e->loop, e->door, services, o->exposures_len, o->retry, &events, e);
     return 0;
 }
 
 static void finish(struct expose *e)
 {
-    agent_free(e->agent);
+    exposer_free(e->agent);
     client_door_free(e->door);
     if (e->signals.fd >= 0)
         close(e->signals.fd);

@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/hostname.h"
 #include "base/str.h"
 #include "base/unit.h"
 #include "cmd/cmd.h"
@@ -263,14 +262,8 @@ static const char *mismatch(const struct exposure *e)
 
 static int put_name(const char *text, char ret[HOST_MAX], struct err *err)
 {
-    size_t len = strlen(text);
-    if (len > 0 && text[len - 1] == '.')
-        len--;
-    enum hostname_fault fault = hostname_check(text, len);
-    if (fault != HOSTNAME_OK)
-        return err_set(err, "'%s' is no name to offer a service under: %s", text, hostname_fault_text(fault));
-    str_copy(ret, HOST_MAX, text, len);
-    str_lower(ret, len);
+    if (str_host_name(text, strlen(text), ret, err) != 0)
+        return err_prefix(err, "'%s' is no name to offer a service under", text);
     return 0;
 }
 

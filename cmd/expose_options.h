@@ -9,9 +9,9 @@
 #include "base/hostport.h"
 #include "cmd/connect_settings.h"
 #include "config/config.h"
-#include "tunnel/agent.h"
 #include "tunnel/agent_tls.h"
 #include "tunnel/client.h"
+#include "tunnel/exposer.h"
 
 /* A service, and what the agent's own end of its TLS is made of. */
 struct exposure {

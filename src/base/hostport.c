@@ -102,6 +102,18 @@ int str_host_port(const char *p, size_t len, char ret_host[HOST_MAX], uint16_t *
     return 0;
 }
 
+int str_host_name(const char *p, size_t len, char ret_name[HOST_MAX], struct err *err)
+{
+    if (len > 0 && p[len - 1] == '.')
+        len--;
+    enum hostname_fault fault = hostname_check(p, len);
+    if (fault != HOSTNAME_OK)
+        return err_set(err, "%s", hostname_fault_text(fault));
+    str_copy(ret_name, HOST_MAX, p, len);
+    str_lower(ret_name, len);
+    return 0;
+}
+
 bool str_host_port_put(struct buf *b, const char *host, uint16_t port)
 {
     return buf_printf(b, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, port);

@@ -21,6 +21,10 @@ struct buf;
  * take for a name, unless it is a dotted quad. */
 int str_host_port(const char *p, size_t len, char ret_host[HOST_MAX], uint16_t *ret_port, struct err *err);
 
+/* Read a name alone, that is no address, in the same form: lower case, without the final dot. Returns 0, or
+ * -1 with `err` set to what is wrong with it, and nothing written. */
+int str_host_name(const char *p, size_t len, char ret_name[HOST_MAX], struct err *err);
+
 /* Append host:port with brackets where the host is IPv6. False when it does not fit. */
 bool str_host_port_put(struct buf *b, const char *host, uint16_t port);
 

@@ -32,7 +32,8 @@ struct carrier {
     struct list waiting; /* struct way */
     int64_t likely_from; /* monotonic */
     struct route_watch watch;
-    struct list node; /* of those that were left */
+    struct list node;       /* of those that were left */
+    struct task free_later; /* ... when the door has closed it */
 };
 
 static const struct quic_settings settings = {
@@ -155,7 +156,9 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     else if (!was_open)
         err_set(&c->door->text, "the door %s does not answer over QUIC: %s", c->door->place, text);
     if (!list_empty(&c->node)) {
-        carrier_free(c);
+        list_remove(&c->node);
+        drop_connection(c);
+        loop_defer(c->door->loop, &c->free_later); /* the endpoint is at work, in our scratch */
     } else if (was_open) {
         drop_connection(c);
         c->state = CARRIER_IDLE;
@@ -195,6 +198,11 @@ static void on_change(struct route_watch *watch)
 
 /* ---- life ---- */
 
+static void on_free(struct task *t)
+{
+    carrier_free(CONTAINER_OF(t, struct carrier, free_later));
+}
+
 struct carrier *carrier_new(struct client_door *door)
 {
     struct carrier *c = calloc(1, sizeof(*c));
@@ -204,6 +212,7 @@ struct carrier *carrier_new(struct client_door *door)
     quic_secrets_make(&c->secrets);
     list_init(&c->waiting);
     list_init(&c->node);
+    task_init(&c->free_later, on_free);
     c->watch.changed = on_change;
     route_watch_start(&c->watch, door->loop);
     return c;

@@ -11,7 +11,7 @@
 #define CLIENT_MAGIC 0xc11e4700u
 #define ANSWER_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
 
-enum client_state { CLIENT_REACH, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_PIPE, CLIENT_CLOSED };
+enum client_state { CLIENT_REACH, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_INNER, CLIENT_PIPE, CLIENT_CLOSED };
 
 struct client {
     uint32_t magic;
@@ -19,7 +19,7 @@ struct client {
     enum client_outcome outcome;
     struct list node; /* of the door's clients */
     struct client_door *door;
-    struct front_target target; /* port 0: a route */
+    struct front_target target; /* host "": a route */
     client_answered *answered;  /* NULL: nobody asked to be told, or told already */
     enum front_outcome answer;  /* the door's; FRONT_OUTCOMES before */
     client_ended *ended;
@@ -32,6 +32,7 @@ struct client {
     struct timer timer;
     struct task again; /* runs soon, frees at the end */
     int64_t deadline;
+    bool inner;       /* `far` is TLS with the service, on top of the stream */
     bool shared;      /* `far` is a stream of a connection that others use too */
     bool asked_again; /* ... and one such has failed us already */
     bool running;
@@ -91,7 +92,10 @@ static void on_way_wake(void *owner)
 
 static enum client_state far_failed(struct client *c)
 {
-    client_text_tls(c->door, c->far, true, &c->door->text);
+    if (c->inner)
+        client_text_inner(&c->target, c->far, &c->door->text);
+    else
+        client_text_tls(c->door, c->far, true, &c->door->text);
     return failed(c);
 }
 
@@ -121,7 +125,7 @@ static enum client_state step_reach(struct client *c)
     c->far = way_take(&c->way);
     c->far->wake = on_wake;
     c->far->owner = c;
-    if (c->target.port == 0)
+    if (c->target.host[0] == '\0')
         return join(c, NULL, 0);
     link_peer(c->far, &peer);
     if (!str_is(peer.alpn, WIRE_ALPN)) {
@@ -173,8 +177,38 @@ static enum link_status read_answer(struct client *c)
     return status;
 }
 
+/* The far end speaks TLS: it has to prove that it is what we asked for, whatever the door says. Nothing can
+ * have come from it yet, for it waits for our ClientHello. */
+static enum client_state begin_inner(struct client *c, size_t early)
+{
+    if (early > 0) {
+        err_set(&c->door->text, "the service %s does not speak TLS, as the door says it does",
+                c->target.host);
+        return failed(c);
+    }
+    c->inner = true;
+    c->far = tls_client_connect(c->door->inner, c->target.host, NULL, c->far, &c->door->inner_scratch);
+    c->far->wake = on_wake;
+    c->far->owner = c;
+    return CLIENT_INNER;
+}
+
+static enum client_state step_inner(struct client *c)
+{
+    switch (link_open(c->far)) {
+    case LINK_OK:
+        return join(c, NULL, 0);
+    case LINK_AGAIN:
+        return CLIENT_INNER;
+    default:
+        return far_failed(c);
+    }
+}
+
 static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
+    if (answer->outcome == FRONT_OK && answer->tls)
+        return begin_inner(c, c->bytes.len - used);
     if (answer->outcome == FRONT_OK)
         return join(c, c->bytes.data + used, c->bytes.len - used);
     c->answer = answer->outcome;
@@ -246,10 +280,8 @@ static enum client_state step_pipe(struct client *c)
 /* ---- the driver ---- */
 
 static enum client_state (*const steps[])(struct client *) = {
-    [CLIENT_REACH] = step_reach,
-    [CLIENT_HELLO] = step_hello,
-    [CLIENT_ANSWER] = step_answer,
-    [CLIENT_PIPE] = step_pipe,
+    [CLIENT_REACH] = step_reach, [CLIENT_HELLO] = step_hello, [CLIENT_ANSWER] = step_answer,
+    [CLIENT_INNER] = step_inner, [CLIENT_PIPE] = step_pipe,
 };
 
 /* The tunnel does not stand: who asked to be told gets his link back. */
@@ -309,6 +341,7 @@ static void on_timer(struct timer *t)
         [CLIENT_REACH] = NULL,
         [CLIENT_HELLO] = "did not take our request",
         [CLIENT_ANSWER] = "did not say whether the target can be reached",
+        [CLIENT_INNER] = "led to a service that did not complete the TLS handshake",
     };
     const char *what = c->state == CLIENT_REACH ? way_late(&c->way) : late[c->state];
     err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s",

@@ -53,9 +53,12 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
             .alpn_len = alpn != NULL ? 1 : 0,
         };
         d->tls = tls_client_new(&params, err);
+        params.alpn_len = 0;
+        if (d->tls != NULL)
+            d->inner = tls_client_new(&params, err);
     }
     trust_unref(trust);
-    return d->tls != NULL ? 0 : -1;
+    return d->inner != NULL ? 0 : -1;
 }
 
 static int set_up(struct client_door *d, const struct client_settings *s, struct err *err)
@@ -92,6 +95,7 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
     list_init(&d->clients);
     list_init(&d->left);
     tls_scratch_init(&d->tls_scratch, d->loop);
+    tls_scratch_init(&d->inner_scratch, d->loop);
     pipe_scratch_init(&d->pipe_scratch, false); /* one side is TLS: nothing to splice */
     if (set_up(d, settings, err) == 0)
         return d;
@@ -129,8 +133,10 @@ void client_door_free(struct client_door *door)
     carrier_free_all(&door->left);
     resolver_free(door->resolver);
     tls_client_free(door->tls);
+    tls_client_free(door->inner);
     cert_unref(door->cert);
     tls_scratch_free(&door->tls_scratch);
+    tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);
     free(door->name);
     free(door->alpn);

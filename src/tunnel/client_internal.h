@@ -22,7 +22,9 @@ struct client_door {
     struct loop *loop;
     struct resolver *resolver;
     struct tls_client *tls;
+    struct tls_client *inner; /* for TLS with the far end of a stream */
     struct tls_scratch tls_scratch;
+    struct tls_scratch inner_scratch; /* both may be at work at once */
     struct pipe_scratch pipe_scratch;
     char host[HOST_MAX];
     uint16_t port;
@@ -70,6 +72,9 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
 
 /* The door said no. */
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret);
+
+/* TLS with the service that a name led to broke. */
+int client_text_inner(const struct front_target *target, const struct link *tls, struct err *ret);
 
 /* "host:port" of a target. Returns `text`. */
 const char *client_text_place(const char *host, uint16_t port, char text[CLIENT_PLACE_MAX]);

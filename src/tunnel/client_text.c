@@ -50,6 +50,7 @@ static const struct {
 };
 
 #define ALERT_CERTIFICATE_EXPIRED 45
+#define ALERT_ACCESS_DENIED 49
 #define ALERT_UNRECOGNIZED_NAME 112
 #define ALERT_CERTIFICATE_REQUIRED 116
 #define ALERT_NO_APPLICATION_PROTOCOL 120
@@ -132,12 +133,31 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
                    door->cert != NULL ? "" : " (does it want a client certificate? --cert, --key)");
 }
 
+int client_text_inner(const struct front_target *target, const struct link *tls, struct err *ret)
+{
+    struct link_peer peer;
+    link_peer(tls, &peer);
+    if (*peer.failure != '\0')
+        return err_set(ret, "the service %s does not prove to be it: %s", target->host, peer.failure);
+    for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
+        if (peer.alert == alerts[i].alert && peer.alert == ALERT_ACCESS_DENIED)
+            return err_set(ret, "denied: the service %s does not let us in", target->host);
+        else if (peer.alert == alerts[i].alert)
+            return err_set(ret, "the service %s %s", target->host, alerts[i].text);
+    if (peer.alert == ALERT_CERTIFICATE_REQUIRED)
+        return err_set(ret, "the service %s wants a client certificate", target->host);
+    return err_set(ret, "the TLS connection to the service %s broke: %s", target->host, link_error(tls));
+}
+
 /* ---- the door's answer ---- */
 
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
 {
     char place[CLIENT_PLACE_MAX];
-    client_text_place(target->host, target->port, place);
+    if (target->offered)
+        str_copy(place, sizeof(place), target->host, strlen(target->host));
+    else
+        client_text_place(target->host, target->port, place);
     const char *text = answer->text;
     switch (answer->outcome) {
     case FRONT_DENIED: {

@@ -63,17 +63,38 @@ static int read_place(const struct str *fields, size_t n, size_t want, struct fo
                : 0;
 }
 
+static bool is_port(struct str field)
+{
+    uint16_t ignored;
+    return read_port(field, &ignored, NULL) == 0;
+}
+
+/* How many fields are not the address to listen on. With three of them the first may be one, but is a port
+ * where it can be: hosts are not called by a number. */
+static size_t fields_wanted(const struct str *f, size_t n, bool to_route)
+{
+    bool to_name = n == 2 || (n == 3 && !is_port(f[0]) && is_port(f[1]));
+    return to_route ? 1 : to_name ? 2 : 3;
+}
+
 int forward_parse(const char *text, bool to_route, struct forward *ret, struct err *err)
 {
     struct str f[FIELDS_MAX];
-    size_t n = split(text, f), want = to_route ? 1 : 3;
+    size_t n = split(text, f);
+    size_t want = fields_wanted(f, n, to_route);
     if (n != want && n != want + 1)
-        return err_set(err, "-L %s: expected %s", text, to_route ? "[ADDR:]PORT" : "[ADDR:]PORT:HOST:PORT");
+        return err_set(err, "-L %s: expected %s", text,
+                       to_route ? "[ADDR:]PORT" : "[ADDR:]PORT:HOST:PORT or [ADDR:]PORT:NAME");
     if (read_place(f, n, want, ret, err) != 0)
         return err_prefix(err, "-L %s", text);
     if (to_route)
         return 0;
     const char *target = f[n - want + 1].p;
+    ret->target.offered = want == 2;
+    if (want == 2 && str_host_name(target, strlen(target), ret->target.host, err) != 0)
+        return err_prefix(err, "-L %s: '%s' is not a name", text, target);
+    if (want == 2)
+        return 0;
     if (str_host_port(target, strlen(target), ret->target.host, &ret->target.port, err) != 0)
         return err_prefix(err, "-L %s", text);
     return 0;

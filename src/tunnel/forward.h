@@ -10,14 +10,14 @@
 struct forward {
     char host[HOST_MAX]; /* where to listen, without brackets; "" is every address */
     uint16_t port;
-    struct front_target target; /* port 0: none was asked for */
+    struct front_target target; /* host "": none was asked for */
     bool socks;                 /* its clients say where to, in SOCKS5 */
 };
 
 #define FORWARD_DEFAULT_HOST "127.0.0.1"
 
-/* Read [ADDR:]PORT:HOST:PORT, or with `to_route` [ADDR:]PORT; IPv6 addresses stand in brackets, ADDR `*` is
- * every address. Returns 0, or -1 with `err`. */
+/* Read [ADDR:]PORT:HOST:PORT, or [ADDR:]PORT:NAME for a name that an agent offers, or with `to_route`
+ * [ADDR:]PORT; IPv6 addresses stand in brackets, ADDR `*` is every address. Returns 0, or -1 with `err`. */
 int forward_parse(const char *text, bool to_route, struct forward *ret, struct err *err);
 
 /* Read [ADDR:]PORT, where a SOCKS server is to listen. Returns 0, or -1 with `err`. */

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
-#include "base/hostname.h"
 #include "base/str.h"
 
 #define WIRE_VERSION 1
@@ -139,14 +138,8 @@ int message_bool(const json_t *o, const char *key, bool *ret_there, bool *ret, s
 
 int message_name(const char *key, const char *text, char ret[HOST_MAX], struct err *err)
 {
-    size_t len = strlen(text);
-    if (len > 0 && text[len - 1] == '.')
-        len--;
-    enum hostname_fault fault = hostname_check(text, len);
-    if (fault != HOSTNAME_OK)
-        return err_set(err, "\"%s\" is not a name: %s", key, hostname_fault_text(fault));
-    str_copy(ret, HOST_MAX, text, len);
-    str_lower(ret, len);
+    if (str_host_name(text, strlen(text), ret, err) != 0)
+        return err_prefix(err, "\"%s\" is not a name", key);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The service of an offer is connected to now and then: the door sends nobody while it is down. */
 #include "base/clock.h"
-#include "tunnel/agent_internal.h"
+#include "tunnel/exposer_internal.h"
 
 static void conclude(struct probe *p, bool up)
 {

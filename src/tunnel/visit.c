@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "cert/identity.h"
 #include "net/proxy_protocol.h"
-#include "tunnel/agent_internal.h"
 #include "tunnel/agent_tls.h"
+#include "tunnel/exposer_internal.h"
 
 #define VISIT_MAGIC 0x7151700fu
 #define HANDSHAKE_NS (10 * NSEC_PER_SEC) /* for the visitor's message, and for the TLS of one end-to-end */
@@ -31,7 +31,7 @@ struct visit {
     uint32_t magic;
     enum visit_state state;
     struct list node;
-    struct agent *agent;
+    struct exposer *agent;
     struct agent_offer *offer; /* NULL: not known yet */
     char id[OFFER_ID_TEXT];    /* over TCP */
     struct way way;
@@ -75,7 +75,7 @@ static void visit_free(struct task *t)
 
 static void report(struct visit *v)
 {
-    struct agent *a = v->agent;
+    struct exposer *a = v->agent;
     struct agent_visited visited = {
         .service = &v->offer->service,
         .about = &v->about,
@@ -219,7 +219,7 @@ static enum visit_state refuse(struct visit *v, enum front_outcome outcome, cons
     return reply(v, outcome, text);
 }
 
-static struct agent_offer *find_offer(const struct agent *a, const char *name, bool udp)
+static struct agent_offer *find_offer(const struct exposer *a, const char *name, bool udp)
 {
     for (size_t i = 0; i < a->count; i++)
         if (strcmp(a->offers[i].service.offer.name, name) == 0 && a->offers[i].service.offer.udp == udp)
@@ -239,7 +239,7 @@ static enum visit_state dial_service(struct visit *v)
  * him, so the door is told yes at once. */
 static enum visit_state receive(struct visit *v)
 {
-    struct agent *a = v->agent;
+    struct exposer *a = v->agent;
     struct agent_offer *o = find_offer(a, v->about.name, v->about.udp);
     no_longer_spare(v);
     v->offer = o;
@@ -471,7 +471,7 @@ static void on_timer(struct timer *t)
     teardown(v);
 }
 
-static struct visit *visit_new(struct agent *a, struct agent_offer *o)
+static struct visit *visit_new(struct exposer *a, struct agent_offer *o)
 {
     struct visit *v = calloc(1, sizeof(*v));
     CHECK(v != NULL);
@@ -486,7 +486,7 @@ static struct visit *visit_new(struct agent *a, struct agent_offer *o)
     return v;
 }
 
-void visit_take(struct agent *a, struct link *far)
+void visit_take(struct exposer *a, struct link *far)
 {
     struct visit *v = visit_new(a, NULL);
     v->state = VISIT_WAIT;
@@ -497,7 +497,7 @@ void visit_take(struct agent *a, struct link *far)
 
 void visit_bring(struct agent_offer *o, const char *id)
 {
-    struct agent *a = o->agent;
+    struct exposer *a = o->agent;
     struct visit *v = visit_new(a, o);
     int64_t deadline = loop_now(a->loop) + a->door->timeout;
     v->waits = true;
@@ -508,7 +508,7 @@ void visit_bring(struct agent_offer *o, const char *id)
     way_start(&v->way, deadline);
 }
 
-void visit_drop(struct agent *a, const struct agent_offer *o)
+void visit_drop(struct exposer *a, const struct agent_offer *o)
 {
     for (struct list *n = a->visits.next, *next; n != &a->visits; n = next) {
         struct visit *v = CONTAINER_OF(n, struct visit, node);

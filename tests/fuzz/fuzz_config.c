@@ -18,6 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct client_config *client = client_config_parse("fuzz.yaml", data, len, &errors);
     CHECK((client == NULL) == (errors.len > 0));
     client_config_free(client);
+    errors.len = 0;
+    struct expose_config *expose = expose_config_parse("fuzz.yaml", data, len, &errors);
+    CHECK((expose == NULL) == (errors.len > 0));
+    expose_config_free(expose);
     buf_free(&errors);
     return 0;
 }

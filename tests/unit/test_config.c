@@ -359,6 +359,38 @@ static void test_client(void **state)
     buf_free(&errors);
 }
 
+static void test_expose(void **state)
+{
+    (void)state;
+    static const char good[] =
+        "door: d.example:443\ncert: a.pem\nkey: a.key\nservices:\n"
+        "  - {name: App.example, to: 127.0.0.1:80}\n"
+        "  - {name: g.example, to: \"unix:s.sock\", kind: end-to-end, proto: udp, port: 53,\n"
+        "     proxy: v2, health: 5s, connections: 16, bandwidth: 4MiB, clients: ca.pem,\n"
+        "     allow: [alice, group=ops]}\n";
+    struct buf errors = {0};
+    struct expose_config *c = expose_config_parse("home/e.yaml", good, sizeof(good) - 1, &errors);
+    assert_non_null(c);
+    assert_int_equal(c->services.n, 2);
+    const struct config_service *s = c->services.v;
+    assert_string_equal(s[0].name.text, "app.example");
+    assert_int_equal(s[0].to.port, 80);
+    assert_int_equal(s[0].connections, 256);
+    assert_true(s[0].kind == 0 && s[0].port == 0 && s[0].bandwidth == 0 && s[0].health == 0 && !s[0].anyone);
+    assert_string_equal(s[1].to.path, "home/s.sock");
+    assert_int_equal(s[1].bandwidth, 4 * 1024 * 1024);
+    assert_true(s[1].kind == 2 && s[1].proto == CONFIG_OFFER_UDP && s[1].proxy == CONFIG_SEND_PROXY_V2);
+    assert_string_equal(s[1].clients.text, "home/ca.pem");
+    assert_int_equal(s[1].allow.n, 2);
+    expose_config_free(c);
+    static const char bad[] = "door: d.example:443\nservices:\n  - {name: a, kind: open}\n";
+    assert_null(expose_config_parse("e.yaml", bad, sizeof(bad) - 1, &errors));
+    assert_non_null(
+        strstr(buf_text(&errors), "e.yaml:3:5: services[0].to: this key is required and missing"));
+    assert_non_null(strstr(buf_text(&errors), "services[0].kind: found 'open'"));
+    buf_free(&errors);
+}
+
 #define BEGIN ".\\\" Begin of what CARDEA_UPDATE_GOLDEN=1 test_config writes.\n"
 #define END ".\\\" End of it.\n"
 
@@ -389,7 +421,7 @@ int main(void)
         cmocka_unit_test(test_routes),   cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_huge),     cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
-        cmocka_unit_test(test_man),
+        cmocka_unit_test(test_expose),   cmocka_unit_test(test_man),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An offer is a small machine: IDLE REACH HELLO ANSWER STANDS, and back to IDLE when it is lost. */
-#include "tunnel/agent.h"
+#include "tunnel/exposer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "tunnel/agent_internal.h"
 #include "tunnel/carrier.h"
+#include "tunnel/exposer_internal.h"
 
 /* Over TCP each side says something at least so often, and gives the other up after so much silence. */
 #define SAY_NS (15 * NSEC_PER_SEC)
@@ -221,6 +221,7 @@ static enum offer_state move(struct agent_offer *o)
         client_door_renew(d, o->carrier);
     drop_connection(o);
     begin(o);
+    loop_defer(o->agent->loop, &o->again);
     return OFFER_REACH;
 }
 
@@ -351,7 +352,7 @@ static void on_visitor(void *owner, struct link *far)
     visit_take(owner, far);
 }
 
-static void offer_init(struct agent *a, struct agent_offer *o, const struct agent_service *service)
+static void offer_init(struct exposer *a, struct agent_offer *o, const struct agent_service *service)
 {
     CHECK(service->path != NULL || service->host != NULL);
     CHECK((service->offer.kind == OFFER_END_TO_END) == (service->tls != NULL));
@@ -362,13 +363,13 @@ static void offer_init(struct agent *a, struct agent_offer *o, const struct agen
     if (service->bandwidth > 0)
         throttle_init(&o->throttle, a->loop, service->bandwidth);
     begin(o);
-    loop_defer(a->loop, &o->again); /* so that nothing is told from within agent_new() */
+    loop_defer(a->loop, &o->again); /* so that nothing is told from within exposer_new() */
     probe_start(o);
 }
 
 static void on_stop_timer(struct timer *t)
 {
-    struct agent *a = CONTAINER_OF(t, struct agent, stop);
+    struct exposer *a = CONTAINER_OF(t, struct exposer, stop);
     int64_t now = loop_now(a->loop);
     if (a->visitors == 0 || now >= a->stop_by)
         a->events->stopped(a->owner);
@@ -376,13 +377,13 @@ static void on_stop_timer(struct timer *t)
         loop_set_timer(a->loop, t, MIN(now + STOP_LOOK_NS, a->stop_by));
 }
 
-struct agent *agent_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
-                        size_t count, bool retry, const struct agent_events *events, void *owner)
+struct exposer *exposer_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
+                            size_t count, bool retry, const struct agent_events *events, void *owner)
 {
     CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
-    struct agent *a = calloc(1, sizeof(*a));
+    struct exposer *a = calloc(1, sizeof(*a));
     CHECK(a != NULL);
-    *a = (struct agent){.loop = loop, .door = door, .events = events, .owner = owner, .retry = retry};
+    *a = (struct exposer){.loop = loop, .door = door, .events = events, .owner = owner, .retry = retry};
     list_init(&a->visits);
     tls_scratch_init(&a->inner, loop);
     timer_init(&a->stop, on_stop_timer);
@@ -394,7 +395,7 @@ struct agent *agent_new(struct loop *loop, struct client_door *door, const struc
     return a;
 }
 
-void agent_stop(struct agent *a, int64_t grace)
+void exposer_stop(struct exposer *a, int64_t grace)
 {
     int64_t now = loop_now(a->loop);
     if (a->stopping)
@@ -414,7 +415,7 @@ void agent_stop(struct agent *a, int64_t grace)
     loop_set_timer(a->loop, &a->stop, MIN(now + STOP_LOOK_NS, a->stop_by));
 }
 
-void agent_free(struct agent *a)
+void exposer_free(struct exposer *a)
 {
     if (a == NULL)
         return;

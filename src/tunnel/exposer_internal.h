@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the agent share. */
-#ifndef CARDEA_TUNNEL_AGENT_INTERNAL_H
-#define CARDEA_TUNNEL_AGENT_INTERNAL_H
+#ifndef CARDEA_TUNNEL_EXPOSER_INTERNAL_H
+#define CARDEA_TUNNEL_EXPOSER_INTERNAL_H
 
 #include "base/list.h"
 #include "link/link.h"
 #include "session/dial.h"
 #include "tls/tls_link.h"
-#include "tunnel/agent.h"
 #include "tunnel/agent_wire.h"
 #include "tunnel/backoff.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/exposer.h"
 #include "tunnel/throttle.h"
 #include "tunnel/way.h"
 
@@ -37,7 +37,7 @@ enum offer_state {
 
 struct agent_offer {
     enum offer_state state;
-    struct agent *agent;
+    struct exposer *agent;
     struct agent_service service;
     struct way way;
     struct link *control;
@@ -59,7 +59,7 @@ struct agent_offer {
     bool running;
 };
 
-struct agent {
+struct exposer {
     struct loop *loop;
     struct client_door *door;
     struct agent_offer *offers;
@@ -78,13 +78,13 @@ struct agent {
 /* ---- visit.c ---- */
 
 /* The door has opened a stream for a visitor. */
-void visit_take(struct agent *a, struct link *far);
+void visit_take(struct exposer *a, struct link *far);
 
 /* Bring a connection under this id. */
 void visit_bring(struct agent_offer *o, const char *id);
 
 /* Close the connections of an offer that wait for a visitor; or, with NULL, all visits of the agent. */
-void visit_drop(struct agent *a, const struct agent_offer *o);
+void visit_drop(struct exposer *a, const struct agent_offer *o);
 
 /* ---- probe.c ---- */
 
@@ -92,7 +92,7 @@ void visit_drop(struct agent *a, const struct agent_offer *o);
 void probe_start(struct agent_offer *o);
 void probe_stop(struct agent_offer *o);
 
-/* ---- agent.c ---- */
+/* ---- exposer.c ---- */
 
 /* Begin to dial the service of an offer. */
 void agent_dial(const struct agent_offer *o, struct dial *dial);

@@ -2,8 +2,8 @@
 /* The agent: it keeps services on offer at a door and leads visitors to them
  * (doc/internals/tunnel-protocol.md, "Agents"). An offer that is lost is made again, after a growing, random
  * wait; visitors that are there go on. */
-#ifndef CARDEA_TUNNEL_AGENT_H
-#define CARDEA_TUNNEL_AGENT_H
+#ifndef CARDEA_TUNNEL_EXPOSER_H
+#define CARDEA_TUNNEL_EXPOSER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "mux/offer.h"
 #include "net/addr.h"
 
-struct agent;
+struct exposer;
 struct agent_tls;
 struct client_door;
 struct wire_visit;
@@ -63,19 +63,19 @@ struct agent_visited {
 struct agent_events {
     void (*news)(void *owner, const struct agent_news *news);
     void (*visited)(void *owner, const struct agent_visited *visited);
-    void (*stopped)(void *owner); /* after agent_stop(): nobody visits any more */
+    void (*stopped)(void *owner); /* after exposer_stop(): nobody visits any more */
 };
 
 /* Begin to offer `count` services (copied) at a door (borrowed; its timeout bounds each connection to it).
  * `retry`: a denied offer is tried again too. Never NULL. */
-struct agent *agent_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
-                        size_t count, bool retry, const struct agent_events *events, void *owner);
+struct exposer *exposer_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
+                            size_t count, bool retry, const struct agent_events *events, void *owner);
 
 /* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now.
  */
-void agent_stop(struct agent *a, int64_t grace);
+void exposer_stop(struct exposer *a, int64_t grace);
 
 /* Close everything at once. The door must still be there. NULL is allowed. */
-void agent_free(struct agent *a);
+void exposer_free(struct exposer *a);
 
 #endif
