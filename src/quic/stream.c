@@ -30,6 +30,7 @@ static void stream_free(struct quic_stream *s)
     list_remove(&s->node);
     list_remove(&s->ready);
     list_remove(&s->woken);
+    datagrams_forget(s);
     queue_free(&s->in);
     queue_free(&s->out);
     tls_quic_unref(s->tls);
@@ -44,8 +45,7 @@ static void let_go(struct quic_stream *s)
         stream_free(s);
 }
 
-/* The owner should look, once the library is off the stack. */
-static void wake_later(struct quic_stream *s)
+void stream_wake_later(struct quic_stream *s)
 {
     if (s->abandoned || s->conn == NULL || !list_empty(&s->woken))
         return;
@@ -75,7 +75,7 @@ void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, boo
     s->in_ended = s->in_ended || fin;
     s->starved = false;
     if (was_starved)
-        wake_later(s);
+        stream_wake_later(s);
 }
 
 void stream_acked(struct quic_stream *s, size_t len)
@@ -84,21 +84,21 @@ void stream_acked(struct quic_stream *s, size_t len)
     if (!s->blocked || s->out.len > s->conn->endpoint->settings.send_buffer / 2)
         return;
     s->blocked = false;
-    wake_later(s);
+    stream_wake_later(s);
 }
 
 void stream_reset(struct quic_stream *s)
 {
     if (!s->in_ended)
         link_fail(&s->link, "connection reset");
-    wake_later(s);
+    stream_wake_later(s);
 }
 
 /* Only writing is over: what the peer has said may still be read. */
 void stream_refused(struct quic_stream *s)
 {
     s->refused = !s->fin;
-    wake_later(s);
+    stream_wake_later(s);
 }
 
 void stream_gone(struct quic_stream *s)
@@ -106,6 +106,7 @@ void stream_gone(struct quic_stream *s)
     s->gone = true;
     queue_free(&s->out);
     list_remove(&s->ready);
+    list_remove(&s->datagrams.turn);
     if (s->conn != NULL)
         s->conn->stream_count--;
     let_go(s);
@@ -116,6 +117,7 @@ void stream_orphan(struct quic_stream *s)
     list_remove(&s->node);
     list_remove(&s->ready);
     list_remove(&s->woken);
+    list_remove(&s->datagrams.turn);
     queue_free(&s->out);
     s->conn = NULL;
     if (!s->in_ended || !s->fin_sent)
@@ -213,6 +215,8 @@ static void stream_close(struct link *l, bool abort)
     l->wake = NULL;
     list_remove(&s->woken);
     give_up_unread(s);
+    if (abort)
+        datagrams_forget(s);
     if (s->conn == NULL || s->gone) {
         stream_free(s);
         return;
@@ -242,6 +246,11 @@ static const struct link_ops stream_ops = {
     .peer = stream_peer,
 };
 
+struct quic_stream *stream_find(const struct link *l)
+{
+    return l->ops == &stream_ops ? stream_of(l) : NULL;
+}
+
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
 {
     struct quic_stream *s = calloc(1, sizeof(*s));
@@ -254,6 +263,7 @@ struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
     s->starved = true;
     list_init(&s->ready);
     list_init(&s->woken);
+    list_init(&s->datagrams.turn);
     list_insert(&c->streams, &s->node);
     c->stream_count++;
     return s;

@@ -244,6 +244,7 @@ static struct quic_settings settings_of(const struct config *c)
         .stream_window = c->quic.stream_window,
         .window = c->quic.window,
         .send_buffer = c->quic.send_buffer,
+        .datagrams = true,
         .hello_size = c->limits.hello_size,
         .retry_above = c->quic.retry_above,
     };
