@@ -426,6 +426,25 @@ struct link *quic_conn_open_stream(struct quic_conn *c)
     return &s->link;
 }
 
+struct link *quic_conn_open_uni(struct quic_conn *c)
+{
+    int64_t id;
+    CHECK_MAGIC(c, CONN_MAGIC);
+    if (c->state != CONN_OPEN || ngtcp2_conn_open_uni_stream(c->lib, &id, NULL) != 0)
+        return NULL;
+    struct quic_stream *s = stream_new(c, id);
+    ngtcp2_conn_set_stream_user_data(c->lib, id, s);
+    return &s->link;
+}
+
+void quic_conn_allow_uni(struct quic_conn *c, uint64_t streams)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    ngtcp2_transport_params params = *ngtcp2_conn_get_local_transport_params2(c->lib);
+    params.initial_max_streams_uni = streams;
+    CHECK(ngtcp2_conn_set_local_transport_params(c->lib, &params) == 0);
+}
+
 bool quic_conn_migrate(struct quic_conn *c, int fd)
 {
     struct sockaddr_storage local, peer;

@@ -167,8 +167,12 @@ static int on_stream_close(ngtcp2_conn *lib, uint32_t flags, int64_t id, uint64_
     (void)user;
     if (stream != NULL)
         stream_gone(stream);
-    if (!ngtcp2_conn_is_local_stream2(lib, id))
+    if (ngtcp2_conn_is_local_stream2(lib, id))
+        return 0;
+    if (ngtcp2_is_bidi_stream(id))
         ngtcp2_conn_extend_max_streams_bidi(lib, 1);
+    else
+        ngtcp2_conn_extend_max_streams_uni(lib, 1);
     return 0;
 }
 
@@ -336,6 +340,7 @@ void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
     ret_params->initial_max_streams_bidi = s->streams;
     ret_params->initial_max_stream_data_bidi_local = s->stream_window;
     ret_params->initial_max_stream_data_bidi_remote = s->stream_window;
+    ret_params->initial_max_stream_data_uni = s->stream_window;
     ret_params->initial_max_data = s->window;
     ret_params->max_idle_timeout = (ngtcp2_duration)s->idle_timeout;
     ret_params->active_connection_id_limit = 7;

@@ -68,7 +68,8 @@ struct quic_events {
     struct tls_quic *(*hello)(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert);
     /* The handshake is complete and the peer's identity proven. */
     void (*opened)(void *owner);
-    /* The peer has opened a stream; the link is the owner's. */
+    /* The peer has opened a stream, in one direction only where quic_stream_is_uni() says so; the link is the
+     * owner's. */
     void (*stream)(void *owner, struct link *link);
     /* Client: streams can be opened again after quic_conn_open_stream() had answered NULL. May be NULL. */
     void (*streams_left)(void *owner);
@@ -136,6 +137,13 @@ void quic_conn_peer(const struct quic_conn *c, struct link_peer *ret);
 /* A new stream, or NULL while the peer allows no more. */
 struct link *quic_conn_open_stream(struct quic_conn *c);
 
+/* A new stream that only we write to (RFC 9000, 2.1), or NULL while the peer allows no more. */
+struct link *quic_conn_open_uni(struct quic_conn *c);
+
+/* Server, from within `hello` only: let the client have so many unidirectional streams open at once. Without
+ * that it may have none. */
+void quic_conn_allow_uni(struct quic_conn *c, uint64_t streams);
+
 /* Go on from another socket (bound and connected by the caller, taken over): our address has changed
  * (RFC 9000, 9). False when the connection cannot migrate now. */
 bool quic_conn_migrate(struct quic_conn *c, int fd);
@@ -191,6 +199,25 @@ struct quic_datagram_facts {
 
 /* What became of a stream's datagrams so far. */
 void quic_stream_datagram_facts(const struct link *l, struct quic_datagram_facts *ret);
+
+/* ---- what a protocol on top must know of its streams: only for links that are streams ---- */
+
+/* RFC 9000, 2.1. */
+int64_t quic_stream_id(const struct link *l);
+
+/* One direction only: a stream of the peer's is not to be written to, one of ours never brings anything. */
+static inline bool quic_stream_is_uni(const struct link *l)
+{
+    return (quic_stream_id(l) & 2) != 0;
+}
+
+/* How many bytes link_write() takes at once now: LINK_OK and at least 1 KiB, or as link_write() would answer.
+ */
+enum link_status quic_stream_room(struct link *l, size_t *ret);
+
+/* What the peer is told (RESET_STREAM, STOP_SENDING) when the link is closed before both directions have
+ * ended; 1 unless this says otherwise. */
+void quic_stream_set_code(struct link *l, uint64_t code);
 
 /* Close it with an application error code; streams fail. The owner hears nothing of it any more. */
 void quic_conn_close(struct quic_conn *c, uint64_t code);

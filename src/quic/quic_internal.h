@@ -229,6 +229,7 @@ struct quic_stream {
     bool gone;      /* the library has forgotten the stream */
     bool refused;   /* the peer takes no more of ours */
     size_t credit;  /* taken by the owner, not yet given back to the peer */
+    uint64_t code;  /* with which it is reset */
     struct datagrams datagrams;
 };
 

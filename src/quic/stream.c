@@ -18,6 +18,9 @@
 /* Credit goes back in pieces of at least this size: one frame for many reads. */
 #define CREDIT_MIN (16 * 1024)
 
+/* Less room than this is none: for who writes in units that must not be cut. */
+#define ROOM_MIN 1024
+
 static struct quic_stream *stream_of(const struct link *l)
 {
     struct quic_stream *s = CONTAINER_OF((struct link *)(uintptr_t)l, struct quic_stream, link);
@@ -166,11 +169,16 @@ static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_
     return LINK_AGAIN;
 }
 
+static bool is_writable(const struct quic_stream *s)
+{
+    return s->link.error == NULL && !s->refused && s->conn != NULL && !s->gone;
+}
+
 static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
 {
     struct quic_stream *s = stream_of(l);
     CHECK(!s->fin);
-    if (l->error != NULL || s->refused || s->conn == NULL || s->gone)
+    if (!is_writable(s))
         return link_fail(l, "connection reset");
     size_t most = s->conn->endpoint->settings.send_buffer;
     if (s->out.len >= most) {
@@ -225,9 +233,9 @@ static void stream_close(struct link *l, bool abort)
     if (plain)
         stream_shutdown(l, true);
     if (!plain)
-        ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, STREAM_CUT);
+        ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, s->code);
     else if (!s->in_ended)
-        ngtcp2_conn_shutdown_stream_read(s->conn->lib, 0, s->id, STREAM_CUT);
+        ngtcp2_conn_shutdown_stream_read(s->conn->lib, 0, s->id, s->code);
     conn_touch(s->conn);
 }
 
@@ -246,6 +254,27 @@ static const struct link_ops stream_ops = {
     .peer = stream_peer,
 };
 
+int64_t quic_stream_id(const struct link *l)
+{
+    return stream_of(l)->id;
+}
+
+void quic_stream_set_code(struct link *l, uint64_t code)
+{
+    stream_of(l)->code = code;
+}
+
+enum link_status quic_stream_room(struct link *l, size_t *ret)
+{
+    struct quic_stream *s = stream_of(l);
+    if (!is_writable(s))
+        return link_fail(l, "connection reset");
+    size_t most = s->conn->endpoint->settings.send_buffer;
+    s->blocked = s->out.len + ROOM_MIN > most;
+    *ret = s->blocked ? 0 : most - s->out.len;
+    return s->blocked ? LINK_AGAIN : LINK_OK;
+}
+
 struct quic_stream *stream_find(const struct link *l)
 {
     return l->ops == &stream_ops ? stream_of(l) : NULL;
@@ -260,7 +289,13 @@ struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
     s->conn = c;
     s->tls = tls_quic_ref(c->tls);
     s->id = id;
+    s->code = STREAM_CUT;
     s->starved = true;
+    if (!ngtcp2_is_bidi_stream(id)) { /* one of the two directions is over before it began */
+        bool ours = ngtcp2_conn_is_local_stream2(c->lib, id) != 0;
+        s->in_ended = ours;
+        s->fin = s->fin_sent = !ours;
+    }
     list_init(&s->ready);
     list_init(&s->woken);
     list_init(&s->datagrams.turn);

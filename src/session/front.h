@@ -50,6 +50,7 @@ struct front_answer {
 struct link;
 struct resident;
 struct session_origin;
+struct tenant_ops;
 struct worker;
 
 struct front {
@@ -74,6 +75,10 @@ struct front {
      * see resident.h; `early` (borrowed) has been read from the link already. May be NULL. */
     struct resident *(*reside)(struct worker *w, struct link *link, const struct session_origin *origin,
                                struct str early);
+
+    /* On QUIC, instead of a session for each stream: what serves a client's connection, see tenant.h. Then it
+     * is spoken on QUIC only. May be NULL. */
+    const struct tenant_ops *tenant;
 };
 
 #endif
