@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/connect.h"
 
-#include <string.h>
-
 #include "base/check.h"
-#include "base/clean.h"
 #include "base/str.h"
-
-#define SHOWN_MAX 1024 /* bytes of a text in an answer, with its NUL */
+#include "http/answer.h"
 
 /* ---- reading ---- */
 
@@ -45,74 +41,39 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
 
 /* ---- writing ---- */
 
-static const struct row {
-    unsigned status;
-    const char *phrase;
-    const char *type; /* of RFC 9209, 2.3 */
-    const char *text;
-} rows[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, text) {status, phrase, type, text},
-#include "tables/outcomes.def"
-#undef OUTCOME
-};
-
-/* Append a string of structured fields (RFC 9651, 3.3.3): printable ASCII in quotes. */
-static bool put_quoted(struct buf *out, const char *text)
+/* In the case that people are used to see in HTTP/1.1: Proxy-Status. */
+static bool put_name(struct buf *out, const char *name)
 {
-    bool ok = buf_append(out, "\"", 1);
-    for (; *text != '\0' && ok; text++) {
-        char c = *text;
-        if (c == '"' || c == '\\')
-            ok = buf_printf(out, "\\%c", c);
-        else
-            ok = buf_append(out, c >= 0x20 && c < 0x7f ? &c : "?", 1);
+    bool ok = true;
+    for (const char *p = name; *p != '\0' && ok; p++) {
+        bool first = p == name || p[-1] == '-';
+        char c = first && *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+        ok = buf_append(out, &c, 1);
     }
-    return ok && buf_append(out, "\"", 1);
+    return ok && buf_append(out, ": ", 2);
 }
 
-/* One line for people: what happened, and for a denial by which rule, where the text does not say so itself.
- */
-static bool put_text(struct buf *body, const struct front_answer *answer)
+/* An answer that is no yes ends the connection. */
+static bool put_answer(struct buf *out, const struct answer *a)
 {
-    char text[SHOWN_MAX], rule[SHOWN_MAX];
-    str_clean(text, sizeof(text), answer->text != NULL ? answer->text : rows[answer->outcome].text);
-    if (answer->outcome != FRONT_DENIED)
-        return buf_printf(body, "%s", text);
-    str_clean(rule, sizeof(rule), answer->rule != NULL ? answer->rule : "no rule");
-    if (strstr(text, rule) != NULL)
-        return buf_printf(body, "%s", text);
-    return buf_printf(body, "%s (%s%s)", text, answer->rule != NULL ? "rule " : "", rule);
-}
-
-/* Status line, fields and body of any outcome but FRONT_OK. No Date: cores have no clock (RFC 9110, 6.6.1
- * lets a recipient add it). */
-static bool put_refusal(struct buf *out, const struct row *row, const char *text)
-{
-    return buf_printf(out, "HTTP/1.1 %u %s\r\n", row->status, row->phrase) &&
-           buf_printf(out, "Proxy-Status: cardea; error=%s; details=", row->type) && put_quoted(out, text) &&
-           buf_printf(out, "\r\n%s", row->status == 405 ? "Allow: CONNECT\r\n" : "") &&
-           buf_printf(out, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n",
-                      strlen(text) + 1) &&
-           buf_printf(out, "Connection: close\r\n\r\n%s\n", text);
+    bool ok = buf_printf(out, "HTTP/1.1 %u %s\r\n", a->status, a->phrase);
+    for (size_t i = 0; i < a->n && ok; i++)
+        ok = put_name(out, a->fields[i].name) &&
+             buf_append(out, a->fields[i].value.p, a->fields[i].value.len) && buf_append(out, "\r\n", 2);
+    if (a->body.len > 0)
+        ok = ok && buf_printf(out, "Connection: close\r\n");
+    return ok && buf_append(out, "\r\n", 2) && buf_append(out, a->body.p, a->body.len);
 }
 
 static bool encode_answer(const struct front_answer *answer, struct buf *out)
 {
-    CHECK(answer->outcome < FRONT_OUTCOMES);
-    const struct row *row = &rows[answer->outcome];
+    struct answer a;
     size_t at = out->len;
-    bool ok;
-    if (answer->outcome == FRONT_OK) {
-        /* No Content-Length and no Transfer-Encoding: what follows is the tunnel (RFC 9110, 9.3.6). */
-        ok = buf_printf(out, "HTTP/1.1 %u %s\r\n\r\n", row->status, row->phrase);
-    } else {
-        struct buf body = {0};
-        const char *text = put_text(&body, answer) ? buf_text(&body) : NULL;
-        ok = text != NULL && put_refusal(out, row, text);
-        buf_free(&body);
-    }
+    answer_make(&a, answer, false);
+    bool ok = put_answer(out, &a);
     if (!ok)
         out->len = at;
+    answer_free(&a);
     return ok;
 }
 

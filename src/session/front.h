@@ -37,7 +37,7 @@ enum front_result {
 struct front_request {
     struct front_target target;
     size_t used;            /* bytes of the request; what follows them is payload for the target */
-    enum front_outcome bad; /* FRONT_BAD_HELLO or FRONT_BAD_METHOD */
+    enum front_outcome bad; /* FRONT_BAD_HELLO, _METHOD or _PROTOCOL */
 };
 
 /* What to tell the client. The texts are borrowed for the call. */
