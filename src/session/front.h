@@ -37,7 +37,7 @@ enum front_result {
 struct front_request {
     struct front_target target;
     size_t used;            /* bytes of the request; what follows them is payload for the target */
-    enum front_outcome bad; /* FRONT_BAD_HELLO or FRONT_BAD_METHOD */
+    enum front_outcome bad; /* FRONT_BAD_HELLO, _METHOD or _PROTOCOL */
 };
 
 /* What to tell the client. The texts are borrowed for the call. */
@@ -45,6 +45,7 @@ struct front_answer {
     enum front_outcome outcome;
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
+    bool udp;         /* with FRONT_OK: the target is one over UDP */
 };
 
 struct link;
@@ -70,6 +71,12 @@ struct front {
     /* Instead of `answer`, where what is told is no bytes of the client's stream: tell it by the link itself.
      * May be NULL. */
     void (*tell)(struct link *down, const struct front_answer *answer);
+
+    /* After a yes: the link that carries the session from then on, on top of `down` (taken), or `down`
+     * itself. `early` has been read from `down` already, `unsent` is what of the yes has not gone out yet;
+     * both are borrowed, and the new link has to take them over. May be NULL: it is always `down`. */
+    struct link *(*wrap)(struct link *down, const struct front_target *target, struct str early,
+                         struct str unsent);
 
     /* Instead of `ask` and `answer`, where the protocol carries many requests: what serves it from now on,
      * see resident.h; `early` (borrowed) has been read from the link already. May be NULL. */

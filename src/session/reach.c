@@ -320,7 +320,7 @@ enum session_state step_greet(struct session *s)
 static bool answer_yes(struct session *s)
 {
     struct buf out = {0};
-    struct front_answer answer = {.outcome = FRONT_OK};
+    struct front_answer answer = {.outcome = FRONT_OK, .udp = s->setup->request.target.udp};
     const struct front *front = s->setup->front;
     if (front->tell != NULL) {
         front->tell(s->down, &answer);
@@ -331,6 +331,23 @@ static bool answer_yes(struct session *s)
         session_say(s, s->down, out.data, out.len);
     buf_free(&out);
     return ok;
+}
+
+/* The front may carry the bytes in a way of its own: on a link that takes over what is on its way. */
+static void wrap_down(struct session *s, struct str *early)
+{
+    struct setup *p = s->setup;
+    if (p->front == NULL || p->front->wrap == NULL)
+        return;
+    struct str unsent = {(const char *)p->say_down.data, p->say_down.len};
+    struct link *link = p->front->wrap(s->down, &p->request.target, *early, unsent);
+    if (link == s->down)
+        return;
+    s->down = link;
+    link->wake = session_wake_link;
+    link->owner = s;
+    buf_free(&p->say_down);
+    *early = (struct str){NULL, 0};
 }
 
 /* What the client sent before this moment goes first: straight to the far side, or as far as it takes it. */
@@ -350,6 +367,7 @@ enum session_state step_join(struct session *s)
     struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
     if (p->front != NULL && !answer_yes(s))
         return session_end(s, CLOSE_CLIENT_RESET);
+    wrap_down(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;
