@@ -28,9 +28,9 @@ struct carrier_port {
     uint32_t magic;
     struct worker *worker;
     struct quic_endpoint *endpoint;
-    struct list node; /* of the worker */
+    struct list node;    /* of the worker */
     struct list tenants; /* its carriers that have one */
-    char *key;        /* the address as configured: what it is known by across reloads */
+    char *key;           /* the address as configured: what it is known by across reloads */
     uint32_t listener;
     size_t carriers;
     bool retired;
