@@ -71,7 +71,7 @@ enum session_state session_deny(struct session *s, const struct policy_verdict *
         link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
     }
-    struct front_answer answer = {FRONT_DENIED, v->rule, s->setup->detail};
+    struct front_answer answer = {.outcome = FRONT_DENIED, .rule = v->rule, .text = s->setup->detail};
     return session_answer_no(s, &answer, CLOSE_DENIED);
 }
 
@@ -123,7 +123,7 @@ static enum session_state judge_target(struct session *s)
     note_target(p, t);
     if (policy_host_parse(t->host, strlen(t->host), &p->host, &err) != 0) {
         session_detail(s, err.text);
-        return session_answer_no(s, &(struct front_answer){FRONT_BAD_HELLO, NULL, p->detail},
+        return session_answer_no(s, &(struct front_answer){.outcome = FRONT_BAD_HELLO, .text = p->detail},
                                  CLOSE_BAD_REQUEST);
     }
     p->host.udp = t->udp;
@@ -159,7 +159,7 @@ enum session_state step_ask(struct session *s)
             return judge_target(s);
         case FRONT_BAD:
             session_detail(s, err.text);
-            return session_answer_no(s, &(struct front_answer){p->request.bad, NULL, err.text},
+            return session_answer_no(s, &(struct front_answer){.outcome = p->request.bad, .text = err.text},
                                      CLOSE_BAD_REQUEST);
         case FRONT_MORE:
             break;

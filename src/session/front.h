@@ -35,6 +35,7 @@ enum front_result {
 
 struct front_request {
     struct front_target target;
+    bool datagrams;         /* the client takes datagrams of the stream (quic/flow_link.h) */
     size_t used;            /* bytes of the request; what follows them is payload for the target */
     enum front_outcome bad; /* FRONT_BAD_HELLO or FRONT_BAD_METHOD */
 };
@@ -44,6 +45,7 @@ struct front_answer {
     enum front_outcome outcome;
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
+    bool datagrams;   /* FRONT_OK: the door will send and take them; only where the client said so */
 };
 
 struct front {
