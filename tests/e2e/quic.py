@@ -144,7 +144,7 @@ def hello(sni, share, scid, alpn=b"cardea/1"):
     """A ClientHello for QUIC."""
     parameters = b"".join((parameter(0x01, 30000), parameter(0x04, 1 << 20), parameter(0x05, 1 << 18),
                            parameter(0x06, 1 << 18), parameter(0x07, 1 << 18), parameter(0x08, 10),
-                           parameter(0x09, 10), parameter(0x0f, scid)))
+                           parameter(0x09, 10), parameter(0x0f, scid), parameter(0x20, 65535)))
     extensions = b"".join((
         extension(0, vector(2, b"\0" + vector(2, sni.encode()))),
         extension(10, vector(2, b"\0\x1d")),
@@ -255,7 +255,7 @@ class Space:
 
 class Connection:
     """Connects to 127.0.0.1:`port` and completes the handshake. `streams`: what has come on each, `ended`: those that
-    the door has finished, `reset`: those that it has cut."""
+    the door has finished, `reset`: those that it has cut; `flows`: what came in DATAGRAM frames."""
 
     def __init__(self, port, sni, cert, timeout=10.0):
         self.timeout = timeout * SLOW
@@ -263,7 +263,7 @@ class Connection:
         self.sock.connect(("127.0.0.1", port))
         self.scid, self.dcid = os.urandom(8), os.urandom(8)
         self.spaces = [Space() for _ in range(3)]
-        self.streams, self.sent, self.ended, self.reset = {}, {}, set(), {}
+        self.streams, self.sent, self.ended, self.reset, self.flows = {}, {}, set(), {}, []
         self.most_streams = 0
         self.token, self.retried, self.done = b"", False, False
         self.tls = Tls(sni, self.scid, cert)
@@ -316,6 +316,10 @@ class Connection:
         offset = self.sent.get(stream, 0)
         self.sent[stream] = offset + len(data)
         self.send(ONE_RTT, bytes([0x0e | fin]) + varint(stream) + varint(offset) + varint(len(data)) + data)
+
+    def write_datagram(self, data):
+        """A DATAGRAM frame (RFC 9221)."""
+        self.send(ONE_RTT, b"\x31" + varint(len(data)) + data)
 
     # In
 
@@ -415,6 +419,8 @@ class Connection:
             raise Closed(code, kind == 0x1d, r.take(r.varint()).decode(errors="replace"))
         elif kind == 0x1e:
             self.done = True
+        elif kind in (0x30, 0x31):
+            self.flows.append(r.take(r.varint() if kind & 1 else r.left()))
         else:
             # PING; MAX_DATA and the BLOCKED frames; frames with an id and a number
             for _ in range({0x01: 0, 0x10: 1, 0x13: 1, 0x14: 1, 0x16: 1, 0x17: 1, 0x19: 1, 0x05: 2, 0x11: 2, 0x15: 2}[kind]):
@@ -438,9 +444,9 @@ class Connection:
                 self.send(HANDSHAKE, crypto_frame(said[at:at + 1000], at))
 
 
-def ask(target):
+def ask(target, **more):
     """The hello of a tunnel: doc/internals/tunnel-protocol.md."""
-    return vector(2, json.dumps({"v": 1, "target": target}).encode())
+    return vector(2, json.dumps({"v": 1, "target": target, **more}).encode())
 
 
 def answered(connection, stream):
