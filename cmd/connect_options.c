@@ -14,7 +14,15 @@
 #define TIMEOUT_MAX (24 * 3600 * NSEC_PER_SEC)
 
 /* Options without a letter; those of settings are OPTION_SETTING + enum connect_setting. */
-enum { OPTION_SNI = 256, OPTION_ALPN, OPTION_TIMEOUT, OPTION_TRANSPORT, OPTION_UDP, OPTION_SETTING };
+enum {
+    OPTION_SNI = 256,
+    OPTION_ALPN,
+    OPTION_TIMEOUT,
+    OPTION_TRANSPORT,
+    OPTION_UDP,
+    OPTION_VERBOSE,
+    OPTION_SETTING
+};
 
 static const struct option options[] = {
     {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
@@ -27,6 +35,7 @@ static const struct option options[] = {
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"udp", no_argument, NULL, OPTION_UDP},
+    {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -67,6 +76,9 @@ static int take(struct connect_options *o, int option, const char **listens)
                    : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
     case OPTION_UDP:
         o->udp = true;
+        return -1;
+    case OPTION_VERBOSE:
+        o->verbose = true;
         return -1;
     case OPTION_TRANSPORT:
         return read_transport(optarg, &o->transport)

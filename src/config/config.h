@@ -292,6 +292,7 @@ struct config_quic {
     size_t stream_window;
     size_t window;
     size_t send_buffer;
+    size_t connection_buffer;
     size_t retry_above;
 };
 

@@ -273,11 +273,12 @@ static void on_uni_wake(struct link *l)
     struct uni *u = l->owner;
     CHECK_MAGIC(u, UNI_MAGIC);
     struct h3_conn *c = u->conn;
+    size_t room;
     if (c->failed || c->quic == NULL)
         return;
     if ((u->id & 1) == 0) {
         uni_read(u);
-    } else if (l->error != NULL) {
+    } else if (quic_stream_room(l, &room) == LINK_ERROR) {
         h3_fail(c, NGHTTP3_H3_CLOSED_CRITICAL_STREAM, "the client refuses a stream that HTTP/3 needs");
     } else {
         nghttp3_conn_unblock_stream(c->lib, u->id);

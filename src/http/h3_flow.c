@@ -159,6 +159,11 @@ static void flow_peer(const struct link *l, struct link_peer *ret)
     link_peer(&flow_of(l)->stream->link, ret);
 }
 
+static struct link *flow_below(struct link *l)
+{
+    return &flow_of(l)->stream->link;
+}
+
 static const struct link_ops flow_ops = {
     .name = "UDP on HTTP/3",
     .open = flow_open,
@@ -167,6 +172,7 @@ static const struct link_ops flow_ops = {
     .shutdown = flow_shutdown,
     .close = flow_close,
     .peer = flow_peer,
+    .below = flow_below,
 };
 
 struct link *h3_flow_wrap(struct link *down, const struct front_target *target, struct str early,

@@ -19,6 +19,7 @@ static enum link_status stream_write(struct link *l, const void *buf, size_t len
 static enum link_status stream_shutdown(struct link *l, bool closing);
 static void stream_close(struct link *l, bool abort);
 static void stream_peer(const struct link *l, struct link_peer *ret);
+static struct link *stream_below(struct link *l);
 
 static const struct link_ops stream_ops = {
     .name = "HTTP/3 stream",
@@ -28,6 +29,7 @@ static const struct link_ops stream_ops = {
     .shutdown = stream_shutdown,
     .close = stream_close,
     .peer = stream_peer,
+    .below = stream_below,
 };
 
 struct h3_stream *h3_stream_of(const struct link *l)
@@ -256,19 +258,19 @@ static size_t put_varint(uint8_t *out, uint32_t n)
     return 4;
 }
 
-/* The stream has room for the whole frame, so neither write is a short one. */
 static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
 {
     struct h3_stream *s = h3_stream_of(l);
     uint8_t head[FRAME_HEAD_MAX] = {0x00};
-    size_t room, n;
+    size_t room;
     enum link_status status = l->error != NULL ? LINK_ERROR : quic_stream_room(s->raw, &room);
     if (status != LINK_OK)
         return status == LINK_ERROR ? link_fail(l, link_error(s->raw)) : status;
     len = MIN(MIN(len, room - FRAME_HEAD_MAX), (size_t)1 << 24);
     size_t head_len = 1 + put_varint(head + 1, (uint32_t)len);
-    CHECK(link_write(s->raw, head, head_len, &n) == LINK_OK && n == head_len);
-    CHECK(link_write(s->raw, buf, len, ret_n) == LINK_OK && *ret_n == len);
+    quic_stream_put(s->raw, head, head_len);
+    quic_stream_put(s->raw, buf, len);
+    *ret_n = len;
     return LINK_OK;
 }
 
@@ -293,4 +295,9 @@ static void stream_close(struct link *l, bool abort)
 static void stream_peer(const struct link *l, struct link_peer *ret)
 {
     link_peer(h3_stream_of(l)->raw, ret);
+}
+
+static struct link *stream_below(struct link *l)
+{
+    return h3_stream_of(l)->raw;
 }

@@ -34,6 +34,8 @@ struct quic_settings {
     uint64_t stream_window;    /* first credit for what a stream brings; it grows to eight times that */
     uint64_t window;           /* the same for all streams of a connection */
     size_t send_buffer;        /* what a stream holds of bytes that are not acknowledged yet */
+    size_t connection_buffer;  /* the same for all streams of a connection; when it is full, a small part of
+                                  `send_buffer` is left to each */
     bool datagrams;            /* offer the peer to take datagrams (RFC 9221); without it none are sent */
     size_t hello_size;         /* server: the longest ClientHello */
     size_t retry_above;        /* server: so many unfinished handshakes, and new clients must show that
@@ -214,6 +216,9 @@ static inline bool quic_stream_is_uni(const struct link *l)
 /* How many bytes link_write() takes at once now: LINK_OK and at least 1 KiB, or as link_write() would answer.
  */
 enum link_status quic_stream_room(struct link *l, size_t *ret);
+
+/* Write, all of it: within the room that quic_stream_room() has just told. */
+void quic_stream_put(struct link *l, const void *data, size_t len);
 
 /* What the peer is told (RESET_STREAM, STOP_SENDING) when the link is closed before both directions have
  * ended; 1 unless this says otherwise. */

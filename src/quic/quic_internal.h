@@ -117,6 +117,7 @@ struct quic_conn {
     struct list woken;    /* those whose owner should look */
     struct list fresh;    /* opened by the peer, not handed out yet */
     size_t stream_count;
+    size_t unacked;             /* bytes that all streams hold to be sent or acknowledged */
     struct list datagram_turns; /* streams with datagrams to send */
     unsigned datagram_row;      /* packets in a row that began with one */
     size_t datagrams_out;       /* bytes that wait at all streams */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stream as a link. What comes waits in `in` until the owner reads it; reading gives the peer credit for
  * more (RFC 9000, 4), so a slow reader stops its writer. What is written waits in `out` until it is
- * acknowledged; there is room for `send_buffer` bytes.
+ * acknowledged; there is room for `send_buffer` bytes, and for fewer while all streams together hold more
+ * than `connection_buffer`.
  *
  * A stream has two masters: its owner, who holds the link, and the library. It is freed when both are done
  * with it; a link that was closed in order goes on delivering what was written to it. */
@@ -18,14 +19,25 @@
 /* Credit goes back in pieces of at least this size: one frame for many reads. */
 #define CREDIT_MIN (16 * 1024)
 
+/* Left to a stream whatever the others hold. */
+#define ROOM_MIN ((size_t)32 * 1024)
+
 /* Less room than this is none: for who writes in units that must not be cut. */
-#define ROOM_MIN 1024
+#define UNIT_MIN 1024
 
 static struct quic_stream *stream_of(const struct link *l)
 {
     struct quic_stream *s = CONTAINER_OF((struct link *)(uintptr_t)l, struct quic_stream, link);
     CHECK_MAGIC(s, STREAM_MAGIC);
     return s;
+}
+
+/* Nothing of what was written will be sent any more. */
+static void forget_written(struct quic_stream *s)
+{
+    if (s->conn != NULL)
+        s->conn->unacked -= s->out.len;
+    queue_free(&s->out);
 }
 
 static void stream_free(struct quic_stream *s)
@@ -35,7 +47,7 @@ static void stream_free(struct quic_stream *s)
     list_remove(&s->woken);
     datagrams_forget(s);
     queue_free(&s->in);
-    queue_free(&s->out);
+    forget_written(s);
     tls_quic_unref(s->tls);
     s->magic = 0;
     free(s);
@@ -81,10 +93,20 @@ void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, boo
         stream_wake_later(s);
 }
 
+/* How much a stream may hold now. */
+static size_t room(const struct quic_stream *s)
+{
+    const struct quic_settings *settings = &s->conn->endpoint->settings;
+    bool full = s->conn->unacked >= settings->connection_buffer;
+    return full ? MIN(ROOM_MIN, settings->send_buffer) : settings->send_buffer;
+}
+
+/* A stream that waits holds something: when that is acknowledged it is asked again how much it may hold. */
 void stream_acked(struct quic_stream *s, size_t len)
 {
     queue_drop(&s->out, len);
-    if (!s->blocked || s->out.len > s->conn->endpoint->settings.send_buffer / 2)
+    s->conn->unacked -= len;
+    if (!s->blocked || s->out.len > room(s) / 2)
         return;
     s->blocked = false;
     stream_wake_later(s);
@@ -107,7 +129,7 @@ void stream_refused(struct quic_stream *s)
 void stream_gone(struct quic_stream *s)
 {
     s->gone = true;
-    queue_free(&s->out);
+    forget_written(s);
     list_remove(&s->ready);
     list_remove(&s->datagrams.turn);
     if (s->conn != NULL)
@@ -121,7 +143,7 @@ void stream_orphan(struct quic_stream *s)
     list_remove(&s->ready);
     list_remove(&s->woken);
     list_remove(&s->datagrams.turn);
-    queue_free(&s->out);
+    forget_written(s);
     s->conn = NULL;
     if (!s->in_ended || !s->fin_sent)
         link_fail(&s->link, "connection lost");
@@ -174,20 +196,26 @@ static bool is_writable(const struct quic_stream *s)
     return s->link.error == NULL && !s->refused && s->conn != NULL && !s->gone;
 }
 
+static void put(struct quic_stream *s, const void *data, size_t len)
+{
+    queue_put(&s->out, data, len);
+    s->conn->unacked += len;
+    stream_ready(s);
+}
+
 static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
 {
     struct quic_stream *s = stream_of(l);
     CHECK(!s->fin);
     if (!is_writable(s))
         return link_fail(l, "connection reset");
-    size_t most = s->conn->endpoint->settings.send_buffer;
+    size_t most = room(s);
     if (s->out.len >= most) {
         s->blocked = true;
         return LINK_AGAIN;
     }
     *ret_n = MIN(len, most - s->out.len);
-    queue_put(&s->out, buf, *ret_n);
-    stream_ready(s);
+    put(s, buf, *ret_n);
     return LINK_OK;
 }
 
@@ -269,10 +297,18 @@ enum link_status quic_stream_room(struct link *l, size_t *ret)
     struct quic_stream *s = stream_of(l);
     if (!is_writable(s))
         return link_fail(l, "connection reset");
-    size_t most = s->conn->endpoint->settings.send_buffer;
-    s->blocked = s->out.len + ROOM_MIN > most;
+    size_t most = room(s);
+    s->blocked = s->out.len + UNIT_MIN > most;
     *ret = s->blocked ? 0 : most - s->out.len;
     return s->blocked ? LINK_AGAIN : LINK_OK;
+}
+
+void quic_stream_put(struct link *l, const void *data, size_t len)
+{
+    struct quic_stream *s = stream_of(l);
+    CHECK(is_writable(s) && !s->fin);
+    put(s, data, len);
+    l->bytes_written += len;
 }
 
 struct quic_stream *stream_find(const struct link *l)

@@ -310,6 +310,7 @@ static struct quic_settings settings_of(const struct config *c)
         .stream_window = c->quic.stream_window,
         .window = c->quic.window,
         .send_buffer = c->quic.send_buffer,
+        .connection_buffer = c->quic.connection_buffer,
         .datagrams = true,
         .hello_size = c->limits.hello_size,
         .retry_above = c->quic.retry_above,

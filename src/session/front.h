@@ -36,6 +36,7 @@ enum front_result {
 
 struct front_request {
     struct front_target target;
+    bool datagrams;         /* the client takes datagrams of the stream (quic/flow_link.h) */
     size_t used;            /* bytes of the request; what follows them is payload for the target */
     enum front_outcome bad; /* FRONT_BAD_HELLO, _METHOD or _PROTOCOL */
 };
@@ -45,6 +46,7 @@ struct front_answer {
     enum front_outcome outcome;
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
+    bool datagrams;   /* FRONT_OK: the door will send and take them; only where the client said so */
     bool udp;         /* with FRONT_OK: the target is one over UDP */
 };
 

@@ -10,6 +10,8 @@
 
 #include "net/proxy_protocol.h"
 #include "net/socket.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
 #include "session/session_internal.h"
 
 static const struct config_backend *backend_config(const struct session *s)
@@ -317,11 +319,12 @@ enum session_state step_greet(struct session *s)
 /* ---- JOIN ---- */
 
 /* Say yes to a client that named a target. */
-static bool answer_yes(struct session *s)
+static bool answer_yes(struct session *s, bool datagrams)
 {
     struct buf out = {0};
-    struct front_answer answer = {.outcome = FRONT_OK, .udp = s->setup->request.target.udp};
     const struct front *front = s->setup->front;
+    struct front_answer answer = {
+        .outcome = FRONT_OK, .datagrams = datagrams, .udp = s->setup->request.target.udp};
     if (front->tell != NULL) {
         front->tell(s->down, &answer);
         return true;
@@ -361,13 +364,29 @@ static bool send_early(struct session *s, const void *data, size_t len)
     return true;
 }
 
+/* The stream becomes a flow of datagrams: what the client sent early, and what we have said and the stream
+ * has not taken yet, are the flow's from now on. */
+static void begin_flow(struct session *s, struct str *early)
+{
+    struct buf *said = &s->setup->say_down;
+    s->down = flow_link(s->down, *early, (struct str){(const char *)said->data, said->len});
+    s->down->wake = session_wake_link;
+    s->down->owner = s;
+    buf_free(said);
+    *early = (struct str){NULL, 0};
+}
+
 enum session_state step_join(struct session *s)
 {
     struct setup *p = s->setup;
     struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
-    if (p->front != NULL && !answer_yes(s))
+    bool flow = p->front != NULL && p->request.target.udp && p->request.datagrams &&
+                quic_stream_datagram_max(s->down) > 0;
+    if (p->front != NULL && !answer_yes(s, flow))
         return session_end(s, CLOSE_CLIENT_RESET);
     wrap_down(s, &early);
+    if (flow)
+        begin_flow(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;

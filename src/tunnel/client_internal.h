@@ -36,7 +36,8 @@ struct client_door {
     enum client_transport transport;
     struct carrier *carrier; /* NULL: over TCP only */
     struct list clients;
-    struct err text; /* of the connection that is just ending */
+    struct client_datagrams datagrams; /* of those that have ended */
+    struct err text;                   /* of the connection that is just ending */
 };
 
 /* Let go of a connection without telling its owner. */

@@ -46,7 +46,7 @@ static bool message_end(struct buf *out, size_t at, bool ok)
     return true;
 }
 
-bool wire_encode_hello(const struct front_target *target, struct buf *out)
+bool wire_encode_hello(const struct front_target *target, bool datagrams, struct buf *out)
 {
     CHECK(strnlen(target->host, HOST_MAX) < HOST_MAX);
     struct buf name = {0};
@@ -54,7 +54,8 @@ bool wire_encode_hello(const struct front_target *target, struct buf *out)
     bool ok = message_begin(out, &at) && str_host_port_put(&name, target->host, target->port) &&
               buf_printf(out, "{\"v\":%d,\"target\":", WIRE_VERSION) &&
               str_json(out, (const char *)name.data, name.len) &&
-              buf_printf(out, ",\"proto\":\"%s\"}", target->udp ? "udp" : "tcp");
+              buf_printf(out, ",\"proto\":\"%s\"%s}", target->udp ? "udp" : "tcp",
+                         datagrams ? ",\"datagrams\":true" : "");
     buf_free(&name);
     return message_end(out, at, ok);
 }
@@ -80,6 +81,8 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
     if (!yes)
         ok = ok && put_string(out, "code", codes[answer->outcome]) &&
              (rule[0] == '\0' || put_string(out, "rule", rule)) && put_string(out, "text", text);
+    else if (answer->datagrams)
+        ok = ok && buf_printf(out, ",\"datagrams\":true");
     ok = ok && buf_append(out, "}", 1);
     return message_end(out, at, ok);
 }
@@ -164,6 +167,16 @@ static int get_string(const json_t *o, const char *key, const char **ret, struct
     return 0;
 }
 
+/* A yes or no that may be absent, which is no; -1 where it is something else. */
+static int get_flag(const json_t *o, const char *key, bool *ret, struct err *err)
+{
+    const json_t *value = json_object_get(o, key);
+    *ret = json_is_true(value);
+    if (value != NULL && !json_is_boolean(value))
+        return err_set(err, "\"%s\" is neither true nor false", key);
+    return 0;
+}
+
 static int read_target(const json_t *o, struct front_target *ret, struct err *err)
 {
     const char *target, *proto;
@@ -194,6 +207,8 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
     CHECK(ret->used <= len && ret->used <= WIRE_MESSAGE_MAX);
     json_t *o = message_load(&json, err);
     int r = o != NULL ? read_target(o, &ret->target, err) : -1;
+    if (r == 0)
+        r = get_flag(o, "datagrams", &ret->datagrams, err);
     json_decref(o);
     return r < 0 ? FRONT_BAD : FRONT_TARGET;
 }
@@ -221,7 +236,7 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
     if (!json_is_boolean(ok))
         return err_set(err, "\"ok\" is %s", ok == NULL ? "missing" : "neither true nor false");
     if (get_string(o, "code", &code, err) < 0 || get_string(o, "rule", &rule, err) < 0 ||
-        get_string(o, "text", &text, err) < 0)
+        get_string(o, "text", &text, err) < 0 || get_flag(o, "datagrams", &ret->datagrams, err) < 0)
         return -1;
     if (json_is_true(ok))
         code = codes[FRONT_OK];

@@ -22,8 +22,9 @@
 /* The door's side: reads a client's hello, writes the answer. */
 extern const struct front front_cardea;
 
-/* The client's side: append a hello for `target`. False when it does not fit; nothing is appended then. */
-bool wire_encode_hello(const struct front_target *target, struct buf *out);
+/* The client's side: append a hello for `target`; `datagrams`: say that we take datagrams of the stream.
+ * False when it does not fit; nothing is appended then. */
+bool wire_encode_hello(const struct front_target *target, bool datagrams, struct buf *out);
 
 enum wire_result {
     WIRE_MORE, /* the answer is not complete; never said once there are WIRE_MESSAGE_MAX bytes */
@@ -33,8 +34,9 @@ enum wire_result {
 
 struct wire_answer {
     enum front_outcome
-        outcome;   /* FRONT_OK: bytes follow. A code that we do not know reads as FRONT_UNREACHABLE */
-    char code[32]; /* as sent; "ok" where the door said yes */
+        outcome;    /* FRONT_OK: bytes follow. A code that we do not know reads as FRONT_UNREACHABLE */
+    bool datagrams; /* FRONT_OK: the door sends and takes datagrams of the stream */
+    char code[32];  /* as sent; "ok" where the door said yes */
     char rule[WIRE_RULE_MAX]; /* the policy row that denied, or "" */
     char text[WIRE_TEXT_MAX]; /* for people, never empty; control characters are replaced: it may go to a
                                  terminal */

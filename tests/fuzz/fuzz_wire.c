@@ -28,10 +28,10 @@ static void hello(const uint8_t *data, size_t len)
     } else {
         CHECK(got.used <= len && got.used <= front_cardea.max && got.target.port != 0);
         CHECK(front_cardea.ask(data, got.used - 1, &again, NULL) == FRONT_MORE);
-        CHECK(wire_encode_hello(&got.target, &out));
+        CHECK(wire_encode_hello(&got.target, got.datagrams, &out));
         CHECK(front_cardea.ask(out.data, out.len, &again, NULL) == FRONT_TARGET && again.used == out.len);
         CHECK(strcmp(again.target.host, got.target.host) == 0 && again.target.port == got.target.port);
-        CHECK(again.target.udp == got.target.udp);
+        CHECK(again.target.udp == got.target.udp && again.datagrams == got.datagrams);
     }
     buf_free(&out);
 }

@@ -20,6 +20,7 @@ static const struct quic_settings settings = {
     .stream_window = 64 * 1024,
     .window = 256 * 1024,
     .send_buffer = 128 * 1024,
+    .connection_buffer = 512 * 1024,
     .datagrams = true,
     .hello_size = 64 * 1024,
     .retry_above = 100,
@@ -660,6 +661,57 @@ static void streams_beyond_the_limit_wait(void **state)
         link_close(links[i], true);
 }
 
+static size_t fill(struct link *l)
+{
+    static const uint8_t bytes[50 * 1000];
+    size_t held = 0, n;
+    while (link_write(l, bytes, sizeof(bytes), &n) == LINK_OK)
+        held += n;
+    return held;
+}
+
+/* Streams hold no more together than the connection may, and a small part each when it is full. What they
+ * held is free again when they are over. */
+static void a_connection_holds_so_much(void **state)
+{
+    struct world *w = *state;
+    struct link *links[9];
+    size_t held = 0;
+    make_connection(w);
+    w->mute = w->abort = true;
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        links[i] = quic_conn_open_stream(w->c.conn);
+        assert_non_null(links[i]);
+        size_t n = fill(links[i]);
+        assert_int_equal(n, i < 4 ? 128 * 1024 : 32 * 1024);
+        held += n;
+    }
+    assert_int_equal(held, (512 + 5 * 32) * 1024);
+    run_for(w, 100 * NSEC_PER_MSEC);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        link_close(links[i], true);
+    run_for(w, 50 * NSEC_PER_MSEC);
+    struct link *next = quic_conn_open_stream(w->c.conn);
+    assert_non_null(next);
+    assert_int_equal(fill(next), 128 * 1024);
+    link_close(next, true);
+}
+
+/* A stream that got a small part only is asked again and again, so it gets all of its bytes across. */
+static void a_stream_gets_on_although_the_connection_is_full(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings little = settings;
+    little.connection_buffer = 16384;
+    quic_endpoint_serve(w->server, &little);
+    make_connection(w);
+    w->c.to_send = 2 * 1000 * 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+}
+
 static void a_connection_survives_another_address(void **state)
 {
     struct world *w = *state;
@@ -705,6 +757,8 @@ int main(void)
         TEST(the_peer_hears_of_a_close),
         TEST(broken_streams_do_not_use_up_the_window),
         TEST(streams_beyond_the_limit_wait),
+        TEST(a_connection_holds_so_much),
+        TEST(a_stream_gets_on_although_the_connection_is_full),
         TEST(a_connection_survives_another_address),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);

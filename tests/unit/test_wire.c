@@ -172,7 +172,7 @@ static void test_hello_splits(void **state)
     static const struct front_target target = {.host = "fd00::1", .port = 22};
     struct buf b = {0};
     struct front_request got;
-    assert_true(wire_encode_hello(&target, &b));
+    assert_true(wire_encode_hello(&target, false, &b));
     size_t hello = b.len;
     for (size_t n = 0; n < hello; n++)
         assert_int_equal(ask(b.data, n, &got, NULL), FRONT_MORE);
@@ -190,11 +190,20 @@ static void test_hello_bytes(void **state)
     (void)state;
     static const struct front_target target = {.host = "db.inside", .port = 22, .udp = true};
     struct buf b = {0}, small = {.max = 20};
-    assert_true(wire_encode_hello(&target, &b));
+    assert_true(wire_encode_hello(&target, false, &b));
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\"}");
     assert_int_equal(b.data[0], 0);
     assert_int_equal(b.data[1], b.len - 2);
-    assert_false(wire_encode_hello(&target, &small));
+    struct front_request got;
+    assert_int_equal(ask(b.data, b.len, &got, NULL), FRONT_TARGET);
+    assert_false(got.datagrams);
+    b.len = 0;
+    assert_true(wire_encode_hello(&target, true, &b));
+    assert_string_equal(buf_text(&b) + 2,
+                        "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\",\"datagrams\":true}");
+    assert_int_equal(ask(b.data, b.len, &got, NULL), FRONT_TARGET);
+    assert_true(got.datagrams);
+    assert_false(wire_encode_hello(&target, false, &small));
     assert_int_equal(small.len, 0);
     buf_free(&b);
     buf_free(&small);
@@ -208,15 +217,17 @@ static void test_answer_bytes(void **state)
         struct front_answer answer;
         const char *json;
     } rows[] = {
-        {{FRONT_OK, NULL, NULL, false}, "{\"v\":1,\"ok\":true}"},
-        {{FRONT_OK, "ops", "x", false}, "{\"v\":1,\"ok\":true}"},
-        {{FRONT_DENIED, "ops", "no", false},
+        {{FRONT_OK, NULL, NULL, false, false}, "{\"v\":1,\"ok\":true}"},
+        {{FRONT_OK, "ops", "x", false, false}, "{\"v\":1,\"ok\":true}"},
+        {{FRONT_OK, NULL, NULL, true, false}, "{\"v\":1,\"ok\":true,\"datagrams\":true}"},
+        {{FRONT_DENIED, NULL, "x", true, false}, "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"x\"}"},
+        {{FRONT_DENIED, "ops", "no", false, false},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":\"ops\",\"text\":\"no\"}"},
-        {{FRONT_DENIED, NULL, NULL, false},
+        {{FRONT_DENIED, NULL, NULL, false, false},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"the policy does not allow it\"}"},
-        {{FRONT_REFUSED, "ops", "a\"b\n", false},
+        {{FRONT_REFUSED, "ops", "a\"b\n", false, false},
          "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\\"b?\"}"},
-        {{FRONT_BAD_METHOD, NULL, "x", false},
+        {{FRONT_BAD_METHOD, NULL, "x", false, false},
          "{\"v\":1,\"ok\":false,\"code\":\"bad_hello\",\"text\":\"x\"}"},
     };
     (void)state;
