@@ -10,14 +10,15 @@
 /* The two highest bits of the first byte say how many bytes there are: 1, 2, 4 or 8. */
 static bool read_varint(struct cursor *c, uint64_t *ret)
 {
+    static const struct {
+        size_t len;
+        uint64_t most;
+    } forms[] = {{1, 0x3f}, {2, 0x3fff}, {4, 0x3fffffff}, {8, VARINT_MAX}};
     struct cursor at = *c;
     uint8_t first;
-    if (!cursor_u8(&at, &first))
+    if (!cursor_u8(&at, &first) || !cursor_uint(c, forms[first >> 6].len, ret))
         return false;
-    size_t len = (size_t)1 << (first >> 6);
-    if (!cursor_uint(c, len, ret))
-        return false;
-    *ret &= UINT64_MAX >> (64 - 8 * len + 2);
+    *ret &= forms[first >> 6].most;
     return true;
 }
 
