@@ -296,6 +296,14 @@ struct config_quic {
     size_t retry_above;
 };
 
+struct config_http2 {
+    struct config_head head;
+    int64_t idle_timeout;
+    size_t streams;
+    size_t stream_window;
+    size_t window;
+};
+
 struct config_audit {
     struct config_head head;
     struct config_text file; /* "-": standard output */
@@ -321,6 +329,7 @@ struct config {
     struct config_policy policy;
     struct config_limits limits;
     struct config_quic quic;
+    struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
     struct config_store *store;

@@ -72,7 +72,7 @@ struct h3_stream {
     struct list node;        /* of the connection, until it is a session */
     struct timer timer;      /* the request must be whole by then */
     struct request *request; /* while it is being read */
-    const char *bad;         /* what is wrong with it; static */
+    char *why;               /* what is wrong with it; NULL: nothing */
     struct buf early;        /* body that came with the request */
     uint8_t *sink;           /* where the reader wants the body; NULL: in `early` */
     size_t sunk;             /* bytes of it */

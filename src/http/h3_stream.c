@@ -67,6 +67,7 @@ static void stream_free(struct h3_stream *s)
     wheel_cancel(&s->timer);
     list_remove(&s->node);
     free(s->request);
+    free(s->why);
     buf_free(&s->early);
     s->magic = 0;
     free(s);
@@ -99,8 +100,8 @@ static void begin_session(struct h3_stream *s)
 {
     struct front_request request;
     struct err err;
-    request_end(s->request, &request, &err);
-    s->bad = s->request->bad;
+    if (request_end(s->request, &request, &err) != FRONT_TARGET)
+        s->why = strdup(err.text);
     free(s->request);
     s->request = NULL;
     wheel_cancel(&s->timer);
@@ -194,8 +195,8 @@ void h3_stream_tell(struct link *down, const struct front_answer *from)
     nghttp3_data_reader reader = {no_content};
     if (c->failed)
         return;
-    if (s->bad != NULL)
-        said.text = s->bad;
+    if (s->why != NULL && said.outcome != FRONT_DENIED)
+        said.text = s->why;
     answer_make(&a, &said, from->udp);
     fields[0] = field(":status", (struct str){a.status_text, strlen(a.status_text)});
     for (size_t i = 0; i < a.n; i++)

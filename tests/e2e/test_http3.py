@@ -104,9 +104,9 @@ def test_many_streams(client, echo):
 
 
 def test_megabytes(client, echo):
-    """8 MiB there and back, by their checksum; flow control is that of QUIC."""
+    """2 MiB there and back, by their checksum; flow control is that of QUIC."""
     stream = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
-    data = os.urandom(8 << 20)
+    data = os.urandom(2 << 20)
     for at in range(0, len(data), 64000):
         client.say(stream, data[at:at + 64000])
         client.hears(stream, min(at + 64000, len(data)))
