@@ -377,10 +377,10 @@ static void on_close(struct tenant *t)
     struct h3_conn *c = conn_of(t);
     c->quic = NULL;
     list_remove(&c->leave.node);
-    while (!list_empty(&c->requests))
-        h3_stream_drop(CONTAINER_OF(c->requests.next, struct h3_stream, node), NGHTTP3_H3_REQUEST_REJECTED);
-    while (!list_empty(&c->unis))
-        uni_close(CONTAINER_OF(c->unis.next, struct uni, node), NGHTTP3_H3_NO_ERROR);
+    for (struct list *n; (n = list_pop(&c->requests)) != NULL;)
+        h3_stream_drop(CONTAINER_OF(n, struct h3_stream, node), NGHTTP3_H3_REQUEST_REJECTED);
+    for (struct list *n; (n = list_pop(&c->unis)) != NULL;)
+        uni_close(CONTAINER_OF(n, struct uni, node), NGHTTP3_H3_NO_ERROR);
     h3_unref(c);
 }
 

@@ -95,7 +95,7 @@ void h3_stream_drop(struct h3_stream *s, uint64_t code);
 struct h3_stream *h3_stream_of(const struct link *l);
 
 /* For a front: see front.h. */
-void h3_stream_tell(struct link *down, const struct front_answer *answer);
+void h3_stream_tell(struct link *down, const struct front_answer *from);
 
 /* ---- h3_flow.c ---- */
 
