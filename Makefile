@@ -13,8 +13,8 @@ FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES = $(shell find src cmd tests bench -name '*.[ch]' 2>/dev/null | sort)
 TIDY_FILES = $(filter src/%.c cmd/%.c,$(C_FILES))
 
-# $(call build,DIR,TARGETS,MESON OPTIONS,VARIANT OF AWS-LC AND NGTCP2,COMPILER): sets DIR up where it is not yet, or where
-# one of the two has moved, and builds TARGETS. The lock lets several makes share a checkout.
+# $(call build,DIR,TARGETS,MESON OPTIONS,VARIANT OF THE LIBRARIES,COMPILER): sets DIR up where it is not yet, or where
+# one of AWS-LC, ngtcp2 and nghttp3 has moved, and builds TARGETS. The lock lets several makes share a checkout.
 define build
 	@for tool in cc meson ninja pkg-config; do \
 	  command -v $$tool >/dev/null || { echo "make: no $$tool here: run scripts/deps build" >&2; exit 1; }; done; \
@@ -22,10 +22,11 @@ define build
 	wanted="--variant $(or $(4),plain) $(if $(PREFIXES_KNOWN),--known $(1)/.prefixes)"; \
 	awslc=$$(scripts/aws-lc $$wanted); \
 	ngtcp2=$$(scripts/ngtcp2 --awslc "$$awslc" $$wanted); \
-	prefixes="-Dawslc=$$awslc -Dngtcp2=$$ngtcp2"; \
+	nghttp3=$$(scripts/nghttp3 $$wanted); \
+	prefixes="-Dawslc=$$awslc -Dngtcp2=$$ngtcp2 -Dnghttp3=$$nghttp3"; \
 	if [ ! -f $(1)/build.ninja ]; then $(if $(5),CC=$(5)) meson setup $(1) $$prefixes $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
-	elif ! printf '%s\n' "$$awslc" "$$ngtcp2" | cmp -s - $(1)/.prefixes; then meson setup --reconfigure $(1) $$prefixes >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
-	printf '%s\n' "$$awslc" "$$ngtcp2" >$(1)/.prefixes; \
+	elif ! printf '%s\n' "$$awslc" "$$ngtcp2" "$$nghttp3" | cmp -s - $(1)/.prefixes; then meson setup --reconfigure $(1) $$prefixes >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
+	printf '%s\n' "$$awslc" "$$ngtcp2" "$$nghttp3" >$(1)/.prefixes; \
 	ninja -C $(1) --quiet $(2) 9>&-
 endef
 

@@ -236,9 +236,23 @@ static int start(struct connect *c, struct err *err)
     return o->forwards_len > 0 ? start_listeners(c, err) : start_standard(c, err);
 }
 
+static void tell_datagrams(const struct connect *c)
+{
+    struct client_datagrams d;
+    client_door_datagrams(c->door, &d);
+    fprintf(
+        stderr,
+        "cardea: datagrams over QUIC: %llu flows, %llu sent, %llu received, %llu dropped here, %llu lost on "
+        "the way to the door, the largest %zu bytes\n",
+        (unsigned long long)d.flows, (unsigned long long)d.sent, (unsigned long long)d.received,
+        (unsigned long long)d.dropped, (unsigned long long)d.lost, d.largest);
+}
+
 static void finish(struct connect *c)
 {
     c->stopping = true;
+    if (c->door != NULL && c->options->verbose && c->options->udp)
+        tell_datagrams(c);
     for (size_t i = 0; i < c->listening; i++) {
         if (c->listeners[i].udp != NULL)
             udp_port_close(c->listeners[i].udp);

@@ -21,6 +21,7 @@ enum {
     OPTION_TRANSPORT,
     OPTION_UDP,
     OPTION_SOCKS,
+    OPTION_VERBOSE,
     OPTION_SETTING
 };
 
@@ -32,6 +33,7 @@ static const struct option options[] = {
     {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"udp", no_argument, NULL, OPTION_UDP},
     {"socks", required_argument, NULL, OPTION_SOCKS},
+    {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -79,6 +81,9 @@ static int take(struct connect_options *o, int option, struct listen *listens)
                    : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
     case OPTION_UDP:
         o->udp = true;
+        return -1;
+    case OPTION_VERBOSE:
+        o->verbose = true;
         return -1;
     case OPTION_TRANSPORT:
         return read_transport(optarg, &o->transport)

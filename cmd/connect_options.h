@@ -14,7 +14,8 @@ struct connect_options {
     struct connect_settings settings; /* what the flags say; connect_settings_complete() adds the rest */
     const char *sni;                  /* a route instead of a target; NULL: a target */
     const char *alpn;
-    bool udp; /* -L leads datagrams, --socks does so as its clients ask */
+    bool udp;     /* -L leads datagrams, --socks does so as its clients ask */
+    bool verbose; /* tell at the end what became of them */
     enum client_transport transport;
     int64_t timeout; /* nanoseconds */
     struct forward *forwards;

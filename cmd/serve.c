@@ -17,12 +17,15 @@
 #include "cmd/check.h"
 #include "cmd/cmd.h"
 #include "http/connect.h"
+#include "http/h2.h"
+#include "http/h3.h"
 #include "session/door.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
 
-static const struct front_binding fronts[] = {{WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}};
+static const struct front_binding fronts[] = {
+    {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
 
 /* A door that runs, and what the control thread needs around it. */
 struct serving {

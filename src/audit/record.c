@@ -50,12 +50,28 @@ static bool negotiated(struct buf *out, const struct audit_record *r)
            (!r->tls || (r->resumed ? PUT(out, ",\"resumed\":true") : PUT(out, ",\"resumed\":false")));
 }
 
+static bool figure(struct buf *out, const char *key, uint64_t n)
+{
+    return buf_append(out, ",\"", 2) && buf_append(out, key, strlen(key)) && buf_append(out, "\":", 2) &&
+           str_put_u64(out, n);
+}
+
+static bool datagrams(struct buf *out, const struct audit_datagrams *d)
+{
+    return figure(out, "datagrams_in", d->in) && figure(out, "datagrams_out", d->out) &&
+           figure(out, "datagrams_dropped", d->dropped) &&
+           (d->lost < 0 || figure(out, "datagrams_lost", (uint64_t)d->lost)) &&
+           figure(out, "datagram_largest", d->largest);
+}
+
 static bool amounts(struct buf *out, const struct audit_record *r)
 {
     bool ok = PUT(out, ",\"in\":") && str_put_u64(out, r->bytes_in) && PUT(out, ",\"out\":") &&
               str_put_u64(out, r->bytes_out);
     if (r->carries)
         ok = ok && PUT(out, ",\"streams\":") && str_put_u64(out, r->streams);
+    if (r->datagrams != NULL)
+        ok = ok && datagrams(out, r->datagrams);
     if (r->handshake_ns >= 0)
         ok = ok && PUT(out, ",\"handshake_ms\":") && millis(out, r->handshake_ns);
     return ok && PUT(out, ",\"total_ms\":") && millis(out, r->total_ns);

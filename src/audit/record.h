@@ -10,6 +10,15 @@
 #include "base/buf.h"
 #include "base/str.h"
 
+/* What became of the datagrams of a flow. */
+struct audit_datagrams {
+    uint64_t in;      /* from the client, sent to the target */
+    uint64_t out;     /* from the target */
+    uint64_t dropped; /* by the door, either way */
+    int64_t lost;     /* on their way to the client, as far as is known; negative: nobody knows */
+    uint64_t largest; /* bytes of one */
+};
+
 /* What happened to one connection. Texts that are NULL or empty and numbers that are negative are left out.
  */
 struct audit_record {
@@ -37,8 +46,9 @@ struct audit_record {
     const char *rule;    /* the policy row that denied */
     uint64_t bytes_in;
     uint64_t bytes_out;
-    bool carries;     /* `streams` is known */
-    uint64_t streams; /* that a carrier has had */
+    bool carries;                            /* `streams` is known */
+    uint64_t streams;                        /* that a carrier has had */
+    const struct audit_datagrams *datagrams; /* NULL: it was no flow of datagrams */
     int64_t handshake_ns;
     int64_t total_ns;
     enum close_reason reason;

@@ -298,6 +298,7 @@ struct config_quic {
     size_t stream_window;
     size_t window;
     size_t send_buffer;
+    size_t connection_buffer;
     size_t retry_above;
 };
 
@@ -306,6 +307,14 @@ struct config_agents {
     int64_t grace;
     size_t connections; /* for each name; 0: no limit */
     size_t bandwidth;   /* bytes a second for each name; 0: no limit */
+};
+
+struct config_http2 {
+    struct config_head head;
+    int64_t idle_timeout;
+    size_t streams;
+    size_t stream_window;
+    size_t window;
 };
 
 struct config_audit {
@@ -334,6 +343,7 @@ struct config {
     struct config_limits limits;
     struct config_quic quic;
     struct config_agents agents;
+    struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
     struct config_store *store;

@@ -157,9 +157,11 @@ static int verify_tunnel(struct verify *v, const struct config_route *r, size_t 
         bad = wrong(v, r->head.at, "routes", i, "tunnel",
                     "nobody could use it: there is no policy; add a row that allows somebody some targets");
     for (size_t k = 0; k < r->alpn.n; k++)
-        if (strcmp(r->alpn.v[k].text, "cardea/1") != 0 && strcmp(r->alpn.v[k].text, "http/1.1") != 0)
+        if (strcmp(r->alpn.v[k].text, "cardea/1") != 0 && strcmp(r->alpn.v[k].text, "http/1.1") != 0 &&
+            strcmp(r->alpn.v[k].text, "h2") != 0 && strcmp(r->alpn.v[k].text, "h3") != 0)
             bad = wrong(v, r->alpn.v[k].at, "routes", i, "alpn",
-                        "a tunnel speaks cardea/1 and http/1.1 (for CONNECT), not '%s'", r->alpn.v[k].text);
+                        "a tunnel speaks cardea/1, and http/1.1, h2 and h3 (for CONNECT), not '%s'",
+                        r->alpn.v[k].text);
     return bad;
 }
 

@@ -2,18 +2,34 @@
 #include "http/connect.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/check.h"
-#include "base/clean.h"
 #include "base/str.h"
-
-#define SHOWN_MAX 1024 /* bytes of a text in an answer, with its NUL */
+#include "http/answer.h"
+#include "http/capsule_link.h"
+#include "http/masque.h"
 
 /* ---- reading ---- */
 
-/* Is the request line `CONNECT host:port HTTP/1.1` (RFC 9112, 3.2.3)? */
+/* The path of a target in origin-form or absolute-form (RFC 9112, 3.2); the authority is not looked at. */
+static struct str path_of(struct str target)
+{
+    static const char scheme[] = "https://";
+    size_t n = sizeof(scheme) - 1;
+    if (target.len < n || strncasecmp(target.p, scheme, n) != 0)
+        return target;
+    const char *slash = memchr(target.p + n, '/', target.len - n);
+    return slash == NULL ? (struct str){"/", 1}
+                         : (struct str){slash, (size_t)(target.p + target.len - slash)};
+}
+
+/* Is the request line `CONNECT host:port HTTP/1.1` (RFC 9112, 3.2.3), or one for UDP (RFC 9298, 3.2)? */
 static bool is_connect(const struct head *h, struct front_request *ret, struct err *err)
 {
+    struct str path = path_of(h->target);
+    if (str_is(h->method, "GET") && masque_is_udp_path(path))
+        return masque_udp_path(path, &ret->target, err) == 0;
     if (!str_is(h->method, "CONNECT")) {
         ret->bad = FRONT_BAD_METHOD;
         err_set(err,
@@ -24,6 +40,16 @@ static bool is_connect(const struct head *h, struct front_request *ret, struct e
     if (str_host_port(h->target.p, h->target.len, ret->target.host, &ret->target.port, err) == 0)
         return true;
     err_prefix(err, "the target of CONNECT is not HOST:PORT");
+    return false;
+}
+
+/* RFC 9298, 3.2. Capsule-Protocol need not be there: the protocol that is upgraded to says as much (RFC 9297,
+ * 3.4). */
+static bool is_upgraded(const struct head *h, const struct front_request *req, struct err *err)
+{
+    if (!req->target.udp || head_lists(h->upgrade, "connect-udp"))
+        return true;
+    err_set(err, "a request for UDP without 'Connection: Upgrade' and 'Upgrade: connect-udp'");
     return false;
 }
 
@@ -38,6 +64,8 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
         return FRONT_BAD;
     if (s == HEAD_READ)
         s = head_fields(&h, err);
+    if (s == HEAD_READ && !is_upgraded(&h, ret, err))
+        return FRONT_BAD;
     ret->used = head_used(&h);
     CHECK(ret->used <= len);
     return s == HEAD_READ ? FRONT_TARGET : s == HEAD_MORE ? FRONT_MORE : FRONT_BAD;
@@ -45,74 +73,54 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
 
 /* ---- writing ---- */
 
-static const struct row {
-    unsigned status;
-    const char *phrase;
-    const char *type; /* of RFC 9209, 2.3 */
-    const char *text;
-} rows[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, socks, text) {status, phrase, type, text},
-#include "tables/outcomes.def"
-#undef OUTCOME
-};
-
-/* Append a string of structured fields (RFC 9651, 3.3.3): printable ASCII in quotes. */
-static bool put_quoted(struct buf *out, const char *text)
+/* In the case that people are used to see in HTTP/1.1: Proxy-Status. */
+static bool put_name(struct buf *out, const char *name)
 {
-    bool ok = buf_append(out, "\"", 1);
-    for (; *text != '\0' && ok; text++) {
-        char c = *text;
-        if (c == '"' || c == '\\')
-            ok = buf_printf(out, "\\%c", c);
-        else
-            ok = buf_append(out, c >= 0x20 && c < 0x7f ? &c : "?", 1);
+    bool ok = true;
+    for (const char *p = name; *p != '\0' && ok; p++) {
+        bool first = p == name || p[-1] == '-';
+        char c = first && *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+        ok = buf_append(out, &c, 1);
     }
-    return ok && buf_append(out, "\"", 1);
+    return ok && buf_append(out, ": ", 2);
 }
 
-/* One line for people: what happened, and for a denial by which rule, where the text does not say so itself.
- */
-static bool put_text(struct buf *body, const struct front_answer *answer)
+static bool put_fields(struct buf *out, const struct answer *a)
 {
-    char text[SHOWN_MAX], rule[SHOWN_MAX];
-    str_clean(text, sizeof(text), answer->text != NULL ? answer->text : rows[answer->outcome].text);
-    if (answer->outcome != FRONT_DENIED)
-        return buf_printf(body, "%s", text);
-    str_clean(rule, sizeof(rule), answer->rule != NULL ? answer->rule : "no rule");
-    if (strstr(text, rule) != NULL)
-        return buf_printf(body, "%s", text);
-    return buf_printf(body, "%s (%s%s)", text, answer->rule != NULL ? "rule " : "", rule);
+    bool ok = true;
+    for (size_t i = 0; i < a->n && ok; i++)
+        ok = put_name(out, a->fields[i].name) &&
+             buf_append(out, a->fields[i].value.p, a->fields[i].value.len) && buf_append(out, "\r\n", 2);
+    return ok;
 }
 
-/* Status line, fields and body of any outcome but FRONT_OK. No Date: cores have no clock (RFC 9110, 6.6.1
- * lets a recipient add it). */
-static bool put_refusal(struct buf *out, const struct row *row, const char *text)
+/* An answer that is no yes ends the connection. */
+static bool put_answer(struct buf *out, const struct answer *a)
 {
-    return buf_printf(out, "HTTP/1.1 %u %s\r\n", row->status, row->phrase) &&
-           buf_printf(out, "Proxy-Status: cardea; error=%s; details=", row->type) && put_quoted(out, text) &&
-           buf_printf(out, "\r\n%s", row->status == 405 ? "Allow: CONNECT\r\n" : "") &&
-           buf_printf(out, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n",
-                      strlen(text) + 1) &&
-           buf_printf(out, "Connection: close\r\n\r\n%s\n", text);
+    bool ok = buf_printf(out, "HTTP/1.1 %u %s\r\n", a->status, a->phrase) && put_fields(out, a);
+    if (a->body.len > 0)
+        ok = ok && buf_printf(out, "Connection: close\r\n");
+    return ok && buf_append(out, "\r\n", 2) && buf_append(out, a->body.p, a->body.len);
+}
+
+/* RFC 9298, 3.3. */
+static bool put_switch(struct buf *out, const struct answer *a)
+{
+    return buf_printf(out, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                           "Upgrade: connect-udp\r\n") &&
+           put_fields(out, a) && buf_append(out, "\r\n", 2);
 }
 
 static bool encode_answer(const struct front_answer *answer, struct buf *out)
 {
-    CHECK(answer->outcome < FRONT_OUTCOMES);
-    const struct row *row = &rows[answer->outcome];
+    struct answer a;
     size_t at = out->len;
-    bool ok;
-    if (answer->outcome == FRONT_OK) {
-        /* No Content-Length and no Transfer-Encoding: what follows is the tunnel (RFC 9110, 9.3.6). */
-        ok = buf_printf(out, "HTTP/1.1 %u %s\r\n\r\n", row->status, row->phrase);
-    } else {
-        struct buf body = {0};
-        const char *text = put_text(&body, answer) ? buf_text(&body) : NULL;
-        ok = text != NULL && put_refusal(out, row, text);
-        buf_free(&body);
-    }
+    answer_make(&a, answer, answer->udp);
+    bool switches = answer->udp && answer->outcome == FRONT_OK;
+    bool ok = switches ? put_switch(out, &a) : put_answer(out, &a);
     if (!ok)
         out->len = at;
+    answer_free(&a);
     return ok;
 }
 
@@ -121,4 +129,5 @@ const struct front front_connect = {
     .max = CONNECT_HEAD_MAX,
     .ask = ask,
     .answer = encode_answer,
+    .wrap = capsule_link_wrap,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/1.1 CONNECT (RFC 9110, 9.3.6; RFC 9112) as a front. */
+/* HTTP/1.1 CONNECT (RFC 9110, 9.3.6; RFC 9112), and its sister for UDP, an upgrade to connect-udp (RFC 9298,
+ * 3.2), as a front. */
 #ifndef CARDEA_HTTP_CONNECT_H
 #define CARDEA_HTTP_CONNECT_H
 

@@ -11,6 +11,9 @@ struct fields {
     unsigned count;
     unsigned hosts;
     unsigned lengths;
+    unsigned upgrades;
+    bool connection; /* Connection lists upgrade */
+    struct str upgrade;
 };
 
 static enum head_status refuse(struct head *h, unsigned status, struct err *err, const char *why)
@@ -106,6 +109,15 @@ static struct str trim(struct str s)
     return s;
 }
 
+bool head_lists(struct str list, const char *token)
+{
+    struct str item;
+    while (head_split(&list, ',', &item))
+        if (name_is(trim(item), token))
+            return true;
+    return name_is(trim(list), token);
+}
+
 /* The value of Host is not used here; but it must look like one (RFC 9112, 3.2). */
 static bool is_host_value(struct str s)
 {
@@ -129,6 +141,12 @@ static enum head_status field_line(struct head *h, struct str line, struct field
     struct str value = trim(line);
     if (name_is(name, "host") && (++seen->hosts > 1 || !is_host_value(value)))
         return refuse(h, 400, err, seen->hosts > 1 ? "more than one Host" : "the value of Host is no host");
+    if (name_is(name, "upgrade") && ++seen->upgrades > 1)
+        return refuse(h, 400, err, "more than one Upgrade");
+    if (name_is(name, "upgrade"))
+        seen->upgrade = value;
+    if (name_is(name, "connection"))
+        seen->connection = seen->connection || head_lists(value, "upgrade");
     if (name_is(name, "transfer-encoding"))
         return refuse(h, 413, err, "no content is taken here, so no Transfer-Encoding");
     if (!name_is(name, "content-length"))
@@ -150,6 +168,8 @@ enum head_status head_fields(struct head *h, struct err *err)
             return s;
     if (s == HEAD_READ && h->host_needed && seen.hosts == 0)
         return refuse(h, 400, err, "there is no Host");
+    if (s == HEAD_READ && seen.connection && h->host_needed) /* HTTP/1.0 has no Upgrade */
+        h->upgrade = seen.upgrade;
     return s;
 }
 

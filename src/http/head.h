@@ -23,12 +23,13 @@ enum head_status {
 
 /* A head that is being read. */
 struct head {
-    struct cursor at;  /* what is not read yet */
-    const uint8_t *of; /* where the head begins */
-    struct str method; /* a token, borrowed from the bytes */
-    struct str target; /* as it was sent */
-    bool host_needed;  /* it is HTTP/1.1, not 1.0 */
-    unsigned bad;      /* the status to answer with */
+    struct cursor at;   /* what is not read yet */
+    const uint8_t *of;  /* where the head begins */
+    struct str method;  /* a token, borrowed from the bytes */
+    struct str target;  /* as it was sent */
+    bool host_needed;   /* it is HTTP/1.1, not 1.0 */
+    struct str upgrade; /* the value of Upgrade, where Connection names it (RFC 9110, 7.8); else empty */
+    unsigned bad;       /* the status to answer with */
 };
 
 /* Begin with `data`: all bytes since the connection began, or since the request did. What is read depends on
@@ -42,6 +43,9 @@ enum head_status head_request_line(struct head *h, struct err *err);
 /* Read the fields that follow it, to the empty line. Host must be there, once (RFC 9112, 3.2); any content is
  * refused. */
 enum head_status head_fields(struct head *h, struct err *err);
+
+/* Is `token` (in lower case) one of a list that commas part (RFC 9110, 5.6.1)? In any case. */
+bool head_lists(struct str list, const char *token);
 
 /* Bytes that have been read. */
 size_t head_used(const struct head *h);

@@ -24,6 +24,7 @@ struct udp_link {
     struct task free_later;
     struct buf waiting; /* datagrams that came, as bytes to be read */
     struct buf partial; /* the beginning of one that is being written */
+    struct fd_link_udp_counts counts;
     bool readable;
     bool shut;
 };
@@ -51,13 +52,20 @@ static enum link_status udp_open(struct link *l)
     return LINK_OK;
 }
 
+static void received(struct udp_link *u, const uint8_t *data, size_t len)
+{
+    u->counts.received++;
+    u->counts.largest = MAX(u->counts.largest, len);
+    u->counts.dropped += !frames_put(&u->waiting, data, len, WAITING_MAX);
+}
+
 static void receive(struct udp_link *u)
 {
     uint8_t data[FRAMES_DATAGRAM_MAX];
     for (int i = 0; i < BATCH && u->waiting.len == 0; i++) {
         ssize_t n = recv(u->watch.fd, data, sizeof(data), 0);
         if (n >= 0)
-            frames_put(&u->waiting, data, (size_t)n, WAITING_MAX);
+            received(u, data, (size_t)n);
         else if (errno == EAGAIN)
             u->readable = false;
         if (!u->readable)
@@ -82,8 +90,11 @@ static enum link_status udp_read(struct link *l, void *buf, size_t cap, size_t *
 
 static void send_one(void *arg, const uint8_t *data, size_t len)
 {
-    const struct udp_link *u = arg;
-    (void)!send(u->watch.fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct udp_link *u = arg;
+    bool sent = send(u->watch.fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+    u->counts.sent += sent;
+    u->counts.dropped += !sent;
+    u->counts.largest = MAX(u->counts.largest, len);
 }
 
 static enum link_status udp_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
@@ -130,6 +141,12 @@ static const struct link_ops udp_ops = {
     .shutdown = udp_shutdown,
     .close = udp_close,
 };
+
+void fd_link_udp_counts(const struct link *l, struct fd_link_udp_counts *ret)
+{
+    CHECK(l->ops == &udp_ops);
+    *ret = udp_of((struct link *)(uintptr_t)l)->counts;
+}
 
 struct link *fd_link_udp(struct loop *loop, int fd)
 {

@@ -52,9 +52,6 @@ static void bury(struct quic_conn *c)
     buf_free(&c->hello);
     buf_free(&c->unsent);
     buf_free(&c->goodbye);
-    buf_free(&c->datagram);
-    queue_free(&c->datagrams_in);
-    queue_free(&c->datagrams_out);
     task_init(&c->flush, conn_free);
     loop_defer(c->endpoint->loop, &c->flush);
 }
@@ -297,9 +294,11 @@ static void tell_owner(struct quic_conn *c)
     }
     if (c->state == CONN_OPEN)
         hand_out_streams(c);
-    if (c->state == CONN_OPEN)
-        datagrams_deliver(c);
     wake_streams(c);
+    if (c->state == CONN_OPEN && c->bad_datagram && c->owner != NULL && c->events->bad_datagram != NULL) {
+        c->bad_datagram = false;
+        c->events->bad_datagram(c->owner);
+    }
     if (c->state == CONN_OPEN && c->streams_left && c->owner != NULL && c->events->streams_left != NULL) {
         c->streams_left = false;
         c->events->streams_left(c->owner);
@@ -328,6 +327,7 @@ static struct quic_conn *conn_new(struct quic_endpoint *e, const struct quic_eve
     list_init(&c->ready);
     list_init(&c->woken);
     list_init(&c->fresh);
+    list_init(&c->datagram_turns);
     timer_init(&c->timer, on_timer);
     task_init(&c->flush, on_flush);
     list_insert(&e->conns, &c->node);
@@ -356,7 +356,7 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
         discard(c);
         return NULL;
     }
-    library_settings(&e->settings, c->events->datagram != NULL, &settings, &params);
+    library_settings(&e->settings, &settings, &params);
     library_make_cid(e, &own, QUIC_CID_LEN);
     params.original_dcid = original != NULL ? *original : head->dcid;
     params.original_dcid_present = 1;
@@ -390,7 +390,7 @@ struct quic_conn *quic_connect(struct quic_endpoint *e, const struct net_addr *t
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
     ngtcp2_cid own, theirs;
-    library_settings(&e->settings, events->datagram != NULL, &settings, &params);
+    library_settings(&e->settings, &settings, &params);
     library_make_cid(e, &own, QUIC_CID_LEN);
     library_make_cid(e, &theirs, NGTCP2_MIN_INITIAL_DCIDLEN + 8);
     CHECK(ngtcp2_conn_client_new(&c->lib, &theirs, &own, &path, NGTCP2_PROTO_VER_V1, &library_client,
@@ -424,6 +424,25 @@ struct link *quic_conn_open_stream(struct quic_conn *c)
     struct quic_stream *s = stream_new(c, id);
     ngtcp2_conn_set_stream_user_data(c->lib, id, s);
     return &s->link;
+}
+
+struct link *quic_conn_open_uni(struct quic_conn *c)
+{
+    int64_t id;
+    CHECK_MAGIC(c, CONN_MAGIC);
+    if (c->state != CONN_OPEN || ngtcp2_conn_open_uni_stream(c->lib, &id, NULL) != 0)
+        return NULL;
+    struct quic_stream *s = stream_new(c, id);
+    ngtcp2_conn_set_stream_user_data(c->lib, id, s);
+    return &s->link;
+}
+
+void quic_conn_allow_uni(struct quic_conn *c, uint64_t streams)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    ngtcp2_transport_params params = *ngtcp2_conn_get_local_transport_params2(c->lib);
+    params.initial_max_streams_uni = streams;
+    CHECK(ngtcp2_conn_set_local_transport_params(c->lib, &params) == 0);
 }
 
 bool quic_conn_migrate(struct quic_conn *c, int fd)

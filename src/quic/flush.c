@@ -22,21 +22,31 @@ struct packet {
     ngtcp2_tstamp now;
 };
 
-/* A datagram that waits goes before the streams; one that no packet can hold any more is dropped. *ret_more:
- * the packet has room for more, or there is nothing to send of this kind. */
-static ngtcp2_ssize write_datagram(struct quic_conn *c, const struct packet *p, bool *ret_more)
+/* Datagrams go before the streams, but not for ever. */
+#define DATAGRAM_ROW_MAX 4
+
+/* Fill the packet with datagrams. *ret_more: it has room for something else, or holds nothing yet. */
+static ngtcp2_ssize write_datagrams(struct quic_conn *c, const struct packet *p, bool *ret_more)
 {
-    int accepted = 0;
+    struct quic_stream *s;
     *ret_more = true;
-    if (!datagram_fetch(c) || ngtcp2_conn_get_cwnd_left2(c->lib) < p->cap)
-        return 0;
-    ngtcp2_vec vec = {c->datagram.data, c->datagram.len};
-    ngtcp2_ssize n = ngtcp2_conn_writev_datagram(c->lib, p->path, p->info, p->out, p->cap, &accepted,
-                                                 NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec, 1, p->now);
-    if (accepted || n == NGTCP2_ERR_INVALID_ARGUMENT)
-        buf_free(&c->datagram);
-    *ret_more = n == NGTCP2_ERR_WRITE_MORE || n == NGTCP2_ERR_INVALID_ARGUMENT;
-    return *ret_more ? 0 : n;
+    while (*ret_more && (s = datagram_next(c, p->cap)) != NULL) {
+        struct ring_piece pieces[RING_PIECES];
+        ngtcp2_vec vec[RING_PIECES];
+        size_t count = ring_pieces(&s->datagrams.out, pieces);
+        int accepted = 0;
+        for (size_t i = 0; i < count; i++)
+            vec[i] = (ngtcp2_vec){pieces[i].p, pieces[i].len};
+        ngtcp2_ssize n =
+            ngtcp2_conn_writev_datagram(c->lib, p->path, p->info, p->out, p->cap, &accepted,
+                                        NGTCP2_WRITE_DATAGRAM_FLAG_MORE, (uint64_t)s->id, vec, count, p->now);
+        if (accepted)
+            datagram_gone(c, s);
+        *ret_more = n == NGTCP2_ERR_WRITE_MORE;
+        if (!*ret_more)
+            return n;
+    }
+    return 0;
 }
 
 static void wrote(struct quic_stream *s, ngtcp2_ssize taken, bool fin)
@@ -90,8 +100,11 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *lib, ngtcp2_path *path, ngtcp2_pkt
 {
     struct quic_conn *c = user;
     struct packet p = {out, cap, path, info, now};
-    bool more = true;
-    ngtcp2_ssize n = write_datagram(c, &p, &more);
+    /* A datagram is not divided: it wants a whole packet of the congestion window. */
+    bool room = !list_empty(&c->datagram_turns) && ngtcp2_conn_get_cwnd_left2(lib) >= cap, more = true;
+    bool later = c->datagram_row >= DATAGRAM_ROW_MAX && !list_empty(&c->ready);
+    ngtcp2_ssize n = room && !later ? write_datagrams(c, &p, &more) : 0;
+    c->datagram_row = room && !later ? c->datagram_row + 1 : 0;
     if (!more)
         return n;
     while (!list_empty(&c->ready) && ngtcp2_conn_get_max_data_left2(lib) > 0) {
@@ -109,7 +122,8 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *lib, ngtcp2_path *path, ngtcp2_pkt
             return n;
         }
     }
-    return write_rest(c, &p);
+    n = room && later ? write_datagrams(c, &p, &more) : 0;
+    return more ? write_rest(c, &p) : n;
 }
 
 /* ---- sending ---- */

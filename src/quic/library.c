@@ -167,8 +167,12 @@ static int on_stream_close(ngtcp2_conn *lib, uint32_t flags, int64_t id, uint64_
     (void)user;
     if (stream != NULL)
         stream_gone(stream);
-    if (!ngtcp2_conn_is_local_stream2(lib, id))
+    if (ngtcp2_conn_is_local_stream2(lib, id))
+        return 0;
+    if (ngtcp2_is_bidi_stream(id))
         ngtcp2_conn_extend_max_streams_bidi(lib, 1);
+    else
+        ngtcp2_conn_extend_max_streams_uni(lib, 1);
     return 0;
 }
 
@@ -222,6 +226,20 @@ static int on_datagram(ngtcp2_conn *lib, uint32_t flags, const uint8_t *data, si
     (void)lib;
     (void)flags;
     datagram_received(c, data, len);
+    return 0;
+}
+
+static int on_datagram_acked(ngtcp2_conn *lib, uint64_t id, void *user)
+{
+    (void)lib;
+    datagram_acked(user, (int64_t)id);
+    return 0;
+}
+
+static int on_datagram_lost(ngtcp2_conn *lib, uint64_t id, void *user)
+{
+    (void)lib;
+    datagram_lost(user, (int64_t)id);
     return 0;
 }
 
@@ -288,7 +306,8 @@ static void on_random(uint8_t *out, size_t len, const ngtcp2_rand_ctx *ctx)
     .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb, .recv_datagram = on_datagram,     \
     .version_negotiation = ngtcp2_crypto_version_negotiation_cb, .get_new_connection_id2 = on_new_cid,       \
     .get_path_challenge_data2 = ngtcp2_crypto_get_path_challenge_data2_cb,                                   \
-    .recv_stop_sending = on_stop_sending, .recv_stateless_reset2 = on_reset
+    .recv_stop_sending = on_stop_sending, .recv_stateless_reset2 = on_reset,                                 \
+    .ack_datagram = on_datagram_acked, .lost_datagram = on_datagram_lost
 
 const ngtcp2_callbacks library_server = {
     COMMON,
@@ -303,7 +322,7 @@ const ngtcp2_callbacks library_client = {
 
 static const uint32_t versions[] = {NGTCP2_PROTO_VER_V1, NGTCP2_PROTO_VER_V2};
 
-void library_settings(const struct quic_settings *s, bool wants_datagrams, ngtcp2_settings *ret,
+void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
                       ngtcp2_transport_params *ret_params)
 {
     ngtcp2_settings_default(ret);
@@ -321,10 +340,11 @@ void library_settings(const struct quic_settings *s, bool wants_datagrams, ngtcp
     ret_params->initial_max_streams_bidi = s->streams;
     ret_params->initial_max_stream_data_bidi_local = s->stream_window;
     ret_params->initial_max_stream_data_bidi_remote = s->stream_window;
+    ret_params->initial_max_stream_data_uni = s->stream_window;
     ret_params->initial_max_data = s->window;
     ret_params->max_idle_timeout = (ngtcp2_duration)s->idle_timeout;
     ret_params->active_connection_id_limit = 7;
     ret_params->grease_quic_bit = 1;
-    if (wants_datagrams)
+    if (s->datagrams)
         ret_params->max_datagram_frame_size = UINT16_MAX;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* QUIC (RFC 9000, 9001, 9002, 9221, 9369) on ngtcp2, which only this folder knows. An endpoint is a UDP
- * socket and the connections on it; a connection carries streams, each of them a link, and datagrams.
+ * socket and the connections on it; a connection carries streams, each of them a link, and datagrams that
+ * belong to streams.
  *
  * Who owns a connection is told what happens to it through `struct quic_events`, never from within a call of
  * his own, and never with the library on the stack: he may do with the connection whatever he likes then. */
@@ -33,6 +34,9 @@ struct quic_settings {
     uint64_t stream_window;    /* first credit for what a stream brings; it grows to eight times that */
     uint64_t window;           /* the same for all streams of a connection */
     size_t send_buffer;        /* what a stream holds of bytes that are not acknowledged yet */
+    size_t connection_buffer;  /* the same for all streams of a connection; when it is full, a small part of
+                                  `send_buffer` is left to each */
+    bool datagrams;            /* offer the peer to take datagrams (RFC 9221); without it none are sent */
     size_t hello_size;         /* server: the longest ClientHello */
     size_t retry_above;        /* server: so many unfinished handshakes, and new clients must show that
                                   their address is theirs (RFC 9000, 8.1.2) */
@@ -66,12 +70,14 @@ struct quic_events {
     struct tls_quic *(*hello)(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert);
     /* The handshake is complete and the peer's identity proven. */
     void (*opened)(void *owner);
-    /* The peer has opened a stream; the link is the owner's. */
+    /* The peer has opened a stream, in one direction only where quic_stream_is_uni() says so; the link is the
+     * owner's. */
     void (*stream)(void *owner, struct link *link);
     /* Client: streams can be opened again after quic_conn_open_stream() had answered NULL. May be NULL. */
     void (*streams_left)(void *owner);
-    /* A datagram came (RFC 9221). May be NULL: then none are offered. The bytes live during the call. */
-    void (*datagram)(void *owner, const uint8_t *data, size_t len);
+    /* Datagrams came whose Quarter Stream ID cannot be read or is none of a stream: they were dropped. HTTP/3
+     * ends the connection over that (RFC 9297, 2.1). May be NULL. */
+    void (*bad_datagram)(void *owner);
     /* It is over: its streams have failed, and the connection must not be used any more. `text`: why, for
      * people; it lives during the call. */
     void (*closed)(void *owner, enum quic_end end, const char *text);
@@ -133,11 +139,12 @@ void quic_conn_peer(const struct quic_conn *c, struct link_peer *ret);
 /* A new stream, or NULL while the peer allows no more. */
 struct link *quic_conn_open_stream(struct quic_conn *c);
 
-/* Send a datagram. False when it is longer than the path carries now, or the queue is full. */
-bool quic_conn_send_datagram(struct quic_conn *c, const uint8_t *data, size_t len);
+/* A new stream that only we write to (RFC 9000, 2.1), or NULL while the peer allows no more. */
+struct link *quic_conn_open_uni(struct quic_conn *c);
 
-/* The longest datagram that can be sent now; 0: the peer takes none. */
-size_t quic_conn_datagram_max(const struct quic_conn *c);
+/* Server, from within `hello` only: let the client have so many unidirectional streams open at once. Without
+ * that it may have none. */
+void quic_conn_allow_uni(struct quic_conn *c, uint64_t streams);
 
 /* Go on from another socket (bound and connected by the caller, taken over): our address has changed
  * (RFC 9000, 9). False when the connection cannot migrate now. */
@@ -153,6 +160,69 @@ struct quic_path_facts {
 };
 
 void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
+
+/* ---- datagrams of a stream ----
+ *
+ * A datagram belongs to a stream that the client has opened. It travels in a DATAGRAM frame (RFC 9221) behind
+ * the Quarter Stream ID (RFC 9297, 2.1) and the Context ID 0 (RFC 9298, 4); both are put there and taken off
+ * here. What comes with another context, or for a stream that is not known, is dropped. Datagrams are lost,
+ * come twice, and overtake the stream's bytes and each other, as on any network. Queues are bounded, per
+ * stream and for all of a connection; a full one drops its oldest.
+ *
+ * The calls below take any link and treat one that is no stream like a stream without datagrams. */
+
+/* The longest payload that can be sent on a stream now; it changes with the path. 0: both ends do not agree
+ * on datagrams, the server has opened the stream, or the connection is over. */
+size_t quic_stream_datagram_max(const struct link *l);
+
+/* Send one (`len` may be 0; the bytes are copied). It goes out as congestion control and pacing allow, before
+ * the bytes of streams. False when it is longer than quic_stream_datagram_max(). */
+bool quic_stream_send_datagram(struct link *l, const void *payload, size_t len);
+
+/* The owner takes datagrams from now on: the link's `wake` is called for them too. Those that came before,
+ * a few kilobytes of them, have been kept. Only for a stream. */
+void quic_stream_take_datagrams(struct link *l);
+
+/* Is one there? *ret_len: its length. */
+bool quic_stream_datagram_waits(const struct link *l, size_t *ret_len);
+
+/* Take the one that waits: `out` has room for its length. */
+void quic_stream_read_datagram(struct link *l, void *out);
+
+struct quic_datagram_facts {
+    uint64_t sent;  /* handed over for sending, those among them that were dropped here */
+    uint64_t acked; /* packets that carried one and came through */
+    uint64_t lost;  /* ... and did not, as far as is known */
+    uint64_t received;
+    uint64_t dropped_out; /* before they left: the queue was full, or the path has become too narrow */
+    uint64_t dropped_in;  /* the owner did not take them in time, or they were of an unknown context */
+    size_t largest;       /* bytes of payload, in either direction */
+};
+
+/* What became of a stream's datagrams so far. */
+void quic_stream_datagram_facts(const struct link *l, struct quic_datagram_facts *ret);
+
+/* ---- what a protocol on top must know of its streams: only for links that are streams ---- */
+
+/* RFC 9000, 2.1. */
+int64_t quic_stream_id(const struct link *l);
+
+/* One direction only: a stream of the peer's is not to be written to, one of ours never brings anything. */
+static inline bool quic_stream_is_uni(const struct link *l)
+{
+    return (quic_stream_id(l) & 2) != 0;
+}
+
+/* How many bytes link_write() takes at once now: LINK_OK and at least 1 KiB, or as link_write() would answer.
+ */
+enum link_status quic_stream_room(struct link *l, size_t *ret);
+
+/* Write, all of it: within the room that quic_stream_room() has just told. */
+void quic_stream_put(struct link *l, const void *data, size_t len);
+
+/* What the peer is told (RESET_STREAM, STOP_SENDING) when the link is closed before both directions have
+ * ended; 1 unless this says otherwise. */
+void quic_stream_set_code(struct link *l, uint64_t code);
 
 /* Close it with an application error code; streams fail. The owner hears nothing of it any more. */
 void quic_conn_close(struct quic_conn *c, uint64_t code);

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "quic/queue.h"
 #include "quic/quic.h"
+#include "quic/ring.h"
 
 /* Our own connection ids have this many bytes. The first one says which endpoint of those that share an
  * address made it; the rest is random. */
@@ -116,10 +117,12 @@ struct quic_conn {
     struct list woken;    /* those whose owner should look */
     struct list fresh;    /* opened by the peer, not handed out yet */
     size_t stream_count;
-    struct queue datagrams_out; /* each after its length */
-    struct queue datagrams_in;  /* the same, for the owner */
-    struct buf datagram;        /* the next to be sent */
-    size_t datagram_max;        /* as the peer allows */
+    size_t unacked;             /* bytes that all streams hold to be sent or acknowledged */
+    struct list datagram_turns; /* streams with datagrams to send */
+    unsigned datagram_row;      /* packets in a row that began with one */
+    size_t datagrams_out;       /* bytes that wait at all streams */
+    size_t datagrams_in;        /* likewise, for the owners */
+    size_t datagram_max;        /* a whole frame, as the peer allows */
     struct timer timer;
     struct task flush;
     struct net_addr local; /* of the path that packets in hand are for */
@@ -131,6 +134,7 @@ struct quic_conn {
     bool was_reset;     /* the peer has forgotten the connection */
     bool opened;        /* to be told to the owner */
     bool streams_left;  /* likewise */
+    bool bad_datagram;  /* likewise */
     bool counted;       /* among the endpoint's unfinished handshakes */
     bool inside;        /* the library is on the stack */
 };
@@ -175,7 +179,7 @@ extern const ngtcp2_callbacks library_client;
 /* Let the library's TLS half drive this connection. */
 void library_attach(struct quic_conn *c);
 
-void library_settings(const struct quic_settings *s, bool wants_datagrams, ngtcp2_settings *ret,
+void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
                       ngtcp2_transport_params *ret_params);
 
 /* A connection id of our own. */
@@ -183,11 +187,26 @@ void library_make_cid(const struct quic_endpoint *e, ngtcp2_cid *ret, size_t len
 
 /* ---- datagrams (datagram.c) ---- */
 
+struct quic_stream;
+
+/* Those of a stream. */
+struct datagrams {
+    struct ring in;
+    struct ring out;  /* with their heads */
+    struct list turn; /* of the connection, while there is something in `out` */
+    bool taken;       /* the owner takes them */
+    struct quic_datagram_facts facts;
+};
+
 void datagram_received(struct quic_conn *c, const uint8_t *data, size_t len);
-/* Have the next one to be sent in `datagram`; false when there is none. */
-bool datagram_fetch(struct quic_conn *c);
-/* Tell the owner of those that came. */
-void datagrams_deliver(struct quic_conn *c);
+void datagram_acked(const struct quic_conn *c, int64_t stream);
+void datagram_lost(const struct quic_conn *c, int64_t stream);
+/* Whose turn it is to send one in a packet of this size; NULL: there is none. */
+struct quic_stream *datagram_next(struct quic_conn *c, size_t packet);
+/* The oldest of the stream's has been sent: the next stream's turn. */
+void datagram_gone(struct quic_conn *c, struct quic_stream *s);
+/* Drop those that wait, in both directions. */
+void datagrams_forget(struct quic_stream *s);
 
 /* ---- streams (stream.c) ---- */
 
@@ -211,7 +230,14 @@ struct quic_stream {
     bool gone;      /* the library has forgotten the stream */
     bool refused;   /* the peer takes no more of ours */
     size_t credit;  /* taken by the owner, not yet given back to the peer */
+    uint64_t code;  /* with which it is reset */
+    struct datagrams datagrams;
 };
+
+/* The stream that a link is; NULL when it is another kind of link. */
+struct quic_stream *stream_find(const struct link *l);
+/* The owner should look, once the library is off the stack. */
+void stream_wake_later(struct quic_stream *s);
 
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id);
 void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stream as a link. What comes waits in `in` until the owner reads it; reading gives the peer credit for
  * more (RFC 9000, 4), so a slow reader stops its writer. What is written waits in `out` until it is
- * acknowledged; there is room for `send_buffer` bytes.
+ * acknowledged; there is room for `send_buffer` bytes, and for fewer while all streams together hold more
+ * than `connection_buffer`.
  *
  * A stream has two masters: its owner, who holds the link, and the library. It is freed when both are done
  * with it; a link that was closed in order goes on delivering what was written to it. */
@@ -18,6 +19,12 @@
 /* Credit goes back in pieces of at least this size: one frame for many reads. */
 #define CREDIT_MIN (16 * 1024)
 
+/* Left to a stream whatever the others hold. */
+#define ROOM_MIN ((size_t)32 * 1024)
+
+/* Less room than this is none: for who writes in units that must not be cut. */
+#define UNIT_MIN 1024
+
 static struct quic_stream *stream_of(const struct link *l)
 {
     struct quic_stream *s = CONTAINER_OF((struct link *)(uintptr_t)l, struct quic_stream, link);
@@ -25,13 +32,22 @@ static struct quic_stream *stream_of(const struct link *l)
     return s;
 }
 
+/* Nothing of what was written will be sent any more. */
+static void forget_written(struct quic_stream *s)
+{
+    if (s->conn != NULL)
+        s->conn->unacked -= s->out.len;
+    queue_free(&s->out);
+}
+
 static void stream_free(struct quic_stream *s)
 {
     list_remove(&s->node);
     list_remove(&s->ready);
     list_remove(&s->woken);
+    datagrams_forget(s);
     queue_free(&s->in);
-    queue_free(&s->out);
+    forget_written(s);
     tls_quic_unref(s->tls);
     s->magic = 0;
     free(s);
@@ -44,8 +60,7 @@ static void let_go(struct quic_stream *s)
         stream_free(s);
 }
 
-/* The owner should look, once the library is off the stack. */
-static void wake_later(struct quic_stream *s)
+void stream_wake_later(struct quic_stream *s)
 {
     if (s->abandoned || s->conn == NULL || !list_empty(&s->woken))
         return;
@@ -75,37 +90,48 @@ void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, boo
     s->in_ended = s->in_ended || fin;
     s->starved = false;
     if (was_starved)
-        wake_later(s);
+        stream_wake_later(s);
 }
 
+/* How much a stream may hold now. */
+static size_t room(const struct quic_stream *s)
+{
+    const struct quic_settings *settings = &s->conn->endpoint->settings;
+    bool full = s->conn->unacked >= settings->connection_buffer;
+    return full ? MIN(ROOM_MIN, settings->send_buffer) : settings->send_buffer;
+}
+
+/* A stream that waits holds something: when that is acknowledged it is asked again how much it may hold. */
 void stream_acked(struct quic_stream *s, size_t len)
 {
     queue_drop(&s->out, len);
-    if (!s->blocked || s->out.len > s->conn->endpoint->settings.send_buffer / 2)
+    s->conn->unacked -= len;
+    if (!s->blocked || s->out.len > room(s) / 2)
         return;
     s->blocked = false;
-    wake_later(s);
+    stream_wake_later(s);
 }
 
 void stream_reset(struct quic_stream *s)
 {
     if (!s->in_ended)
         link_fail(&s->link, "connection reset");
-    wake_later(s);
+    stream_wake_later(s);
 }
 
 /* Only writing is over: what the peer has said may still be read. */
 void stream_refused(struct quic_stream *s)
 {
     s->refused = !s->fin;
-    wake_later(s);
+    stream_wake_later(s);
 }
 
 void stream_gone(struct quic_stream *s)
 {
     s->gone = true;
-    queue_free(&s->out);
+    forget_written(s);
     list_remove(&s->ready);
+    list_remove(&s->datagrams.turn);
     if (s->conn != NULL)
         s->conn->stream_count--;
     let_go(s);
@@ -116,7 +142,8 @@ void stream_orphan(struct quic_stream *s)
     list_remove(&s->node);
     list_remove(&s->ready);
     list_remove(&s->woken);
-    queue_free(&s->out);
+    list_remove(&s->datagrams.turn);
+    forget_written(s);
     s->conn = NULL;
     if (!s->in_ended || !s->fin_sent)
         link_fail(&s->link, "connection lost");
@@ -164,20 +191,31 @@ static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_
     return LINK_AGAIN;
 }
 
+static bool is_writable(const struct quic_stream *s)
+{
+    return s->link.error == NULL && !s->refused && s->conn != NULL && !s->gone;
+}
+
+static void put(struct quic_stream *s, const void *data, size_t len)
+{
+    queue_put(&s->out, data, len);
+    s->conn->unacked += len;
+    stream_ready(s);
+}
+
 static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
 {
     struct quic_stream *s = stream_of(l);
     CHECK(!s->fin);
-    if (l->error != NULL || s->refused || s->conn == NULL || s->gone)
+    if (!is_writable(s))
         return link_fail(l, "connection reset");
-    size_t most = s->conn->endpoint->settings.send_buffer;
+    size_t most = room(s);
     if (s->out.len >= most) {
         s->blocked = true;
         return LINK_AGAIN;
     }
     *ret_n = MIN(len, most - s->out.len);
-    queue_put(&s->out, buf, *ret_n);
-    stream_ready(s);
+    put(s, buf, *ret_n);
     return LINK_OK;
 }
 
@@ -213,6 +251,8 @@ static void stream_close(struct link *l, bool abort)
     l->wake = NULL;
     list_remove(&s->woken);
     give_up_unread(s);
+    if (abort)
+        datagrams_forget(s);
     if (s->conn == NULL || s->gone) {
         stream_free(s);
         return;
@@ -221,9 +261,9 @@ static void stream_close(struct link *l, bool abort)
     if (plain)
         stream_shutdown(l, true);
     if (!plain)
-        ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, STREAM_CUT);
+        ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, s->code);
     else if (!s->in_ended)
-        ngtcp2_conn_shutdown_stream_read(s->conn->lib, 0, s->id, STREAM_CUT);
+        ngtcp2_conn_shutdown_stream_read(s->conn->lib, 0, s->id, s->code);
     conn_touch(s->conn);
 }
 
@@ -249,6 +289,40 @@ static const struct link_ops stream_ops = {
     .branch = stream_branch,
 };
 
+int64_t quic_stream_id(const struct link *l)
+{
+    return stream_of(l)->id;
+}
+
+void quic_stream_set_code(struct link *l, uint64_t code)
+{
+    stream_of(l)->code = code;
+}
+
+enum link_status quic_stream_room(struct link *l, size_t *ret)
+{
+    struct quic_stream *s = stream_of(l);
+    if (!is_writable(s))
+        return link_fail(l, "connection reset");
+    size_t most = room(s);
+    s->blocked = s->out.len + UNIT_MIN > most;
+    *ret = s->blocked ? 0 : most - s->out.len;
+    return s->blocked ? LINK_AGAIN : LINK_OK;
+}
+
+void quic_stream_put(struct link *l, const void *data, size_t len)
+{
+    struct quic_stream *s = stream_of(l);
+    CHECK(is_writable(s) && !s->fin);
+    put(s, data, len);
+    l->bytes_written += len;
+}
+
+struct quic_stream *stream_find(const struct link *l)
+{
+    return l->ops == &stream_ops ? stream_of(l) : NULL;
+}
+
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
 {
     struct quic_stream *s = calloc(1, sizeof(*s));
@@ -258,9 +332,16 @@ struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
     s->conn = c;
     s->tls = tls_quic_ref(c->tls);
     s->id = id;
+    s->code = STREAM_CUT;
     s->starved = true;
+    if (!ngtcp2_is_bidi_stream(id)) { /* one of the two directions is over before it began */
+        bool ours = ngtcp2_conn_is_local_stream2(c->lib, id) != 0;
+        s->in_ended = ours;
+        s->fin = s->fin_sent = !ours;
+    }
     list_init(&s->ready);
     list_init(&s->woken);
+    list_init(&s->datagrams.turn);
     list_insert(&c->streams, &s->node);
     c->stream_count++;
     return s;

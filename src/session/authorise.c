@@ -82,6 +82,8 @@ static bool choose_front(struct session *s, const struct link_peer *peer)
     struct str http = {"http/1.1", 8}; /* what a client without ALPN is taken to speak */
     if (p->front == NULL)
         p->front = snapshot_front(s->worker->shared, peer->alpn.len > 0 ? peer->alpn : http);
+    if (p->front != NULL && p->front->tenant != NULL && s->carrier == 0)
+        p->front = NULL; /* not on a stream of bytes */
     if (p->front != NULL)
         p->bytes.max = p->front->max;
     return p->front != NULL;
@@ -274,6 +276,7 @@ enum session_state step_ask(struct session *s)
         case FRONT_BAD:
             return refuse_request(s, p->request.bad, err.text);
         case FRONT_MORE:
+            p->request = (struct front_request){0}; /* what half a request says is nothing yet */
             break;
         }
         enum link_status status = read_request(s);

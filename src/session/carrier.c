@@ -13,6 +13,7 @@
 #include "quic/quic.h"
 #include "session/routing.h"
 #include "session/session.h"
+#include "session/tenant.h"
 #include "session/worker.h"
 #include "tls/quic.h"
 
@@ -27,8 +28,9 @@ struct carrier_port {
     uint32_t magic;
     struct worker *worker;
     struct quic_endpoint *endpoint;
-    struct list node; /* of the worker */
-    char *key;        /* the address as configured: what it is known by across reloads */
+    struct list node;    /* of the worker */
+    struct list tenants; /* its carriers that have one */
+    char *key;           /* the address as configured: what it is known by across reloads */
     uint32_t listener;
     size_t carriers;
     bool retired;
@@ -42,6 +44,9 @@ struct carrier {
     struct quic_conn *conn;
     struct epoch *epoch;
     const struct route_runtime *route;
+    const struct front *front;
+    struct tenant *tenant; /* of a front that has one, once the handshake is complete */
+    struct list node;      /* of the port */
     uint32_t listener;
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
@@ -78,6 +83,7 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
                           .id = worker_next_id(w),
                           .peer = *peer,
                           .began = loop_now(w->loop)};
+    list_init(&c->node);
     port->carriers++;
     return c;
 }
@@ -106,6 +112,9 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
         return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME,
                       ret_alert);
     c->route = route;
+    c->front = snapshot_front(c->worker->shared, match.alpn);
+    if (c->front->tenant != NULL)
+        quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
     counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
     routing_client(&h, &c->hello, &route->config->tls, &client);
     return tls_server_quic(route->tls, &client.hello);
@@ -121,22 +130,58 @@ static void on_opened(void *owner)
     struct counters *counters = worker_counters(c->worker, c->route->stats);
     counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
     counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
+    if (c->front->tenant == NULL)
+        return;
+    c->tenant = c->front->tenant->open(c->worker, c->conn, c->epoch->snap);
+    c->tenant->landlord = c;
+    list_insert(&c->port->tenants, &c->node);
+    if (c->worker->draining)
+        c->tenant->ops->drain(c->tenant);
+}
+
+static const char *transport_of(const struct carrier *c)
+{
+    return c->front != NULL && c->front->tenant != NULL ? c->front->tenant->transport : "quic";
 }
 
 /* The peer may have moved since; its streams are counted where it was admitted. */
-static void on_stream(void *owner, struct link *link)
+static void begin_session(struct carrier *c, struct link *link, const struct front_request *request)
 {
-    struct carrier *c = owner;
-    CHECK_MAGIC(c, CARRIER_MAGIC);
     struct session_origin origin = {.listener = c->listener,
                                     .peer = &c->peer,
                                     .epoch = c->epoch,
                                     .route = c->route,
                                     .hello = &c->hello,
                                     .carrier = c->id,
-                                    .transport = "quic"};
+                                    .transport = transport_of(c),
+                                    .front = request == NULL ? NULL : c->front,
+                                    .request = request};
     c->streams++;
     session_start_stream(c->worker, link, &origin);
+}
+
+static void on_stream(void *owner, struct link *link)
+{
+    struct carrier *c = owner;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->tenant != NULL)
+        c->tenant->ops->stream(c->tenant, link);
+    else
+        begin_session(c, link, NULL);
+}
+
+void tenant_begin_session(struct tenant *t, struct link *link, const struct front_request *request)
+{
+    CHECK_MAGIC(t->landlord, CARRIER_MAGIC);
+    begin_session(t->landlord, link, request);
+}
+
+static void on_bad_datagram(void *owner)
+{
+    struct carrier *c = owner;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->tenant != NULL)
+        c->tenant->ops->bad_datagram(c->tenant);
 }
 
 /* ---- the end ---- */
@@ -173,7 +218,7 @@ static void write_audit(const struct carrier *c, const struct link_peer *peer, e
         .time = clock_wall(),
         .id = c->id,
         .listener = c->epoch->snap->config->listeners.v[c->listener].name.text,
-        .transport = "quic",
+        .transport = transport_of(c),
         .peer = net_addr_format(&c->peer, from),
         .sni = {c->hello.sni, strlen(c->hello.sni)},
         .alpn = {c->hello.alpn, c->hello.alpn_len},
@@ -214,6 +259,10 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     struct worker *w = c->worker;
     struct link_peer peer;
     CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->tenant != NULL) {
+        c->tenant->landlord = NULL;
+        c->tenant->ops->close(c->tenant);
+    }
     quic_conn_peer(c->conn, &peer);
     enum close_reason reason = reason_of(c, end, &peer);
     write_audit(c, &peer, reason, text);
@@ -224,13 +273,30 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         counter_add(&counters->n[COUNTER_NO_CERTIFICATE], 1);
     admission_leave(w->admission, &c->peer);
     worker_release(w, c->epoch);
+    list_remove(&c->node);
     port_leave(c->port);
     c->magic = 0;
     free(c);
 }
 
-static const struct quic_events events = {
-    .hello = on_hello, .opened = on_opened, .stream = on_stream, .closed = on_closed};
+void tenant_leave(struct tenant *t, uint64_t code, const char *text)
+{
+    struct carrier *c = t->landlord;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    struct quic_conn *conn = c->conn;
+    struct carrier_port *port = c->port;
+    c->reason = CLOSE_BAD_REQUEST;
+    port->carriers++; /* the port stays until the connection, which needs its endpoint, is closed */
+    on_closed(c, QUIC_END_LOCAL, text);
+    quic_conn_close(conn, code);
+    port_leave(port);
+}
+
+static const struct quic_events events = {.hello = on_hello,
+                                          .opened = on_opened,
+                                          .stream = on_stream,
+                                          .bad_datagram = on_bad_datagram,
+                                          .closed = on_closed};
 
 /* ---- listeners ---- */
 
@@ -244,6 +310,8 @@ static struct quic_settings settings_of(const struct config *c)
         .stream_window = c->quic.stream_window,
         .window = c->quic.window,
         .send_buffer = c->quic.send_buffer,
+        .connection_buffer = c->quic.connection_buffer,
+        .datagrams = true,
         .hello_size = c->limits.hello_size,
         .retry_above = c->quic.retry_above,
     };
@@ -264,6 +332,7 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
     *port = (struct carrier_port){.magic = PORT_MAGIC, .worker = w, .key = strdup(key)};
     CHECK(port->key != NULL);
     list_init(&port->node);
+    list_init(&port->tenants);
     task_init(&port->free_later, port_done);
     struct quic_server server = {.incoming = on_incoming,
                                  .events = &events,
@@ -345,8 +414,14 @@ void carrier_install(struct worker *w, const struct worker_listener *listeners, 
 
 void carrier_drain(struct worker *w)
 {
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
-        quic_endpoint_refuse(CONTAINER_OF(n, struct carrier_port, node)->endpoint);
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
+        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+        quic_endpoint_refuse(port->endpoint);
+        for (struct list *o = port->tenants.next; o != &port->tenants; o = o->next) {
+            struct tenant *t = CONTAINER_OF(o, struct carrier, node)->tenant;
+            t->ops->drain(t);
+        }
+    }
 }
 
 void carrier_close(struct worker *w)

@@ -43,8 +43,9 @@ struct front_request {
     struct front_target target;
     struct offer offer;
     char spare[OFFER_ID_TEXT];
+    bool datagrams;         /* the client takes datagrams of the stream (quic/flow_link.h) */
     size_t used;            /* bytes of the request; what follows them is payload for the target */
-    enum front_outcome bad; /* FRONT_BAD_HELLO or FRONT_BAD_METHOD */
+    enum front_outcome bad; /* FRONT_BAD_HELLO, _METHOD or _PROTOCOL */
 };
 
 /* What to tell the client. The texts are borrowed for the call. */
@@ -53,6 +54,8 @@ struct front_answer {
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
     bool tls;         /* with FRONT_OK: the far end of the stream speaks TLS */
+    bool datagrams;   /* FRONT_OK: the door will send and take them; only where the client said so */
+    bool udp;         /* with FRONT_OK: the target is one over UDP */
 };
 
 /* A visitor, as an agent is told of him. */
@@ -76,6 +79,7 @@ struct front_greeted {
 struct link;
 struct resident;
 struct session_origin;
+struct tenant_ops;
 struct worker;
 
 struct front {
@@ -106,6 +110,16 @@ struct front {
      * answer at the start of `data`. FRONT_TARGET: it was read into *ret. May be NULL. */
     bool (*greet)(const struct front_visit *visit, struct buf *out);
     enum front_result (*greeted)(const uint8_t *data, size_t len, struct front_greeted *ret, struct err *err);
+
+    /* After a yes: the link that carries the session from then on, on top of `down` (taken), or `down`
+     * itself. `early` has been read from `down` already, `unsent` is what of the yes has not gone out yet;
+     * both are borrowed, and the new link has to take them over. May be NULL: it is always `down`. */
+    struct link *(*wrap)(struct link *down, const struct front_target *target, struct str early,
+                         struct str unsent);
+
+    /* On QUIC, instead of a session for each stream: what serves a client's connection, see tenant.h. Then it
+     * is spoken on QUIC only. May be NULL. */
+    const struct tenant_ops *tenant;
 };
 
 #endif

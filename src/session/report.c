@@ -4,6 +4,9 @@
 
 #include "audit/record.h"
 #include "base/clock.h"
+#include "link/fd_link.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
 #include "session/session_internal.h"
 
 static struct str text_of(const char *text)
@@ -54,11 +57,29 @@ static const char *action_of(const struct session *s)
     return s->route == NULL ? NULL : config_action_name(s->route->config->action);
 }
 
+/* What is known of a flow's datagrams: the target's side counts all, the client's those that QUIC carried. */
+static struct audit_datagrams datagrams_of(const struct session *s)
+{
+    struct fd_link_udp_counts far;
+    struct quic_datagram_facts near;
+    const struct link *stream = link_bottom(s->down);
+    fd_link_udp_counts(s->up, &far);
+    quic_stream_datagram_facts(stream, &near);
+    return (struct audit_datagrams){
+        .in = far.sent,
+        .out = far.received,
+        .dropped = far.dropped + near.dropped_in + near.dropped_out + flow_link_dropped(s->down),
+        .lost = stream == s->down ? -1 : (int64_t)near.lost,
+        .largest = far.largest,
+    };
+}
+
 void session_write_audit(struct session *s)
 {
     struct worker *w = s->worker;
     const struct config *c = s->epoch->snap->config;
     char peer[NET_ADDR_TEXT_MAX];
+    struct audit_datagrams datagrams;
     struct audit_record r = {
         .time = clock_wall(),
         .id = s->id,
@@ -86,6 +107,10 @@ void session_write_audit(struct session *s)
     if (s->resident != NULL && s->resident->ops->carries) {
         r.carries = true;
         r.streams = s->resident->streams;
+    }
+    if (s->datagrams) {
+        datagrams = datagrams_of(s);
+        r.datagrams = &datagrams;
     }
     record_tls(s, &r);
     audit_format(sink_lines(&w->sink), &r);
@@ -117,6 +142,13 @@ void session_count(struct session *s)
     counter_add(&c->reason[s->reason], 1);
     counter_add(&c->n[COUNTER_BYTES_IN], s->down->bytes_read);
     counter_add(&c->n[COUNTER_BYTES_OUT], s->down->bytes_written);
+    if (s->datagrams) {
+        struct audit_datagrams d = datagrams_of(s);
+        counter_add(&c->n[COUNTER_DATAGRAMS_IN], d.in);
+        counter_add(&c->n[COUNTER_DATAGRAMS_OUT], d.out);
+        counter_add(&c->n[COUNTER_DATAGRAMS_DROPPED], d.dropped);
+        counter_add(&c->n[COUNTER_DATAGRAMS_LOST], (uint64_t)MAX(d.lost, 0));
+    }
     counter_add(&c->n[COUNTER_SECONDS_NS], (uint64_t)(loop_now(s->worker->loop) - s->accepted));
     if (s->route != NULL)
         atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);

@@ -45,6 +45,8 @@ static const struct quic_settings settings = {
     .stream_window = 256 * 1024,
     .window = 1024 * 1024,
     .send_buffer = 1024 * 1024,
+    .connection_buffer = 16 * 1024 * 1024,
+    .datagrams = true,
 };
 
 /* ---- who waits ---- */

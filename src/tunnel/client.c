@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
 #include "tunnel/client_internal.h"
 
 #define CLIENT_MAGIC 0xc11e4700u
@@ -34,6 +36,7 @@ struct client {
     int64_t deadline;
     bool inner;       /* `far` is TLS with the service, on top of the stream */
     bool shared;      /* `far` is a stream of a connection that others use too */
+    bool flow;        /* `far` is a flow of datagrams (quic/flow_link.h) */
     bool asked_again; /* ... and one such has failed us already */
     bool running;
 };
@@ -61,6 +64,30 @@ static void client_free(struct task *t)
     free(c);
 }
 
+/* ---- what is told ---- */
+
+static void add_datagrams(const struct client *c, struct client_datagrams *to)
+{
+    struct quic_datagram_facts f;
+    if (!c->flow || c->far == NULL)
+        return;
+    quic_stream_datagram_facts(link_bottom(c->far), &f);
+    to->flows++;
+    to->sent += f.sent;
+    to->received += f.received;
+    to->dropped += f.dropped_in + f.dropped_out + flow_link_dropped(c->far);
+    to->lost += f.lost;
+    to->largest = MAX(to->largest, f.largest);
+}
+
+void client_door_datagrams(const struct client_door *door, struct client_datagrams *ret)
+{
+    CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
+    *ret = door->datagrams;
+    for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
+        add_datagrams(CONTAINER_OF(n, struct client, node), ret);
+}
+
 /* Close everything. A stream that was cut off is reset, so that nobody takes it for a whole one. */
 static void teardown(struct client *c)
 {
@@ -70,6 +97,7 @@ static void teardown(struct client *c)
     list_remove(&c->node);
     way_cancel(&c->way);
     pipe_free(&c->pipe);
+    add_datagrams(c, &c->door->datagrams);
     link_close(c->far, cut);
     link_close(c->local, cut && c->pipe.link[PIPE_A] != NULL);
     c->far = c->local = NULL;
@@ -113,6 +141,16 @@ static enum client_state join(struct client *c, const uint8_t *early, size_t len
     return CLIENT_PIPE;
 }
 
+/* The door has said that it sends and takes datagrams: from now on, and not before, so do we. */
+static enum client_state join_flow(struct client *c, const uint8_t *early, size_t len)
+{
+    c->far = flow_link(c->far, (struct str){(const char *)early, len}, (struct str){NULL, 0});
+    c->far->wake = on_wake;
+    c->far->owner = c;
+    c->flow = true;
+    return join(c, NULL, 0);
+}
+
 static enum client_state step_reach(struct client *c)
 {
     struct link_peer peer;
@@ -134,7 +172,8 @@ static enum client_state step_reach(struct client *c)
         return failed(c);
     }
     c->bytes.max = WIRE_MESSAGE_MAX + ANSWER_ROOM;
-    CHECK(wire_encode_hello(&c->target, &c->bytes));
+    bool datagrams = c->target.udp && quic_stream_datagram_max(c->far) > 0;
+    CHECK(wire_encode_hello(&c->target, datagrams, &c->bytes));
     return CLIENT_HELLO;
 }
 
@@ -209,8 +248,13 @@ static enum client_state heard(struct client *c, const struct wire_answer *answe
 {
     if (answer->outcome == FRONT_OK && answer->tls)
         return begin_inner(c, c->bytes.len - used);
+    const uint8_t *early = c->bytes.data + used;
+    size_t len = c->bytes.len - used;
+    if (answer->outcome == FRONT_OK && answer->datagrams && c->target.udp &&
+        quic_stream_datagram_max(c->far) > 0)
+        return join_flow(c, early, len);
     if (answer->outcome == FRONT_OK)
-        return join(c, c->bytes.data + used, c->bytes.len - used);
+        return join(c, early, len);
     c->answer = answer->outcome;
     client_text_answer(&c->target, answer, &c->door->text);
     return failed(c);

@@ -44,6 +44,20 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
  * allowed. */
 void client_door_free(struct client_door *door);
 
+/* What became of the datagrams that went through a door over QUIC as such, of flows that are over and those
+ * that are not. Flows over TCP, and datagrams that were too long for the path, travel in streams and are not
+ * counted here. */
+struct client_datagrams {
+    uint64_t flows;
+    uint64_t sent;
+    uint64_t received;
+    uint64_t dropped; /* here, since somebody did not take them in time */
+    uint64_t lost;    /* on the way to the door, as far as is known */
+    size_t largest;
+};
+
+void client_door_datagrams(const struct client_door *door, struct client_datagrams *ret);
+
 enum client_outcome {
     CLIENT_DONE,   /* both directions have ended and are delivered */
     CLIENT_LOCAL,  /* the local side broke; nothing is wrong with door and target */

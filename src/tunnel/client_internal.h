@@ -42,7 +42,8 @@ struct client_door {
     void (*visitor)(void *owner, struct link *stream); /* the door has opened one; NULL: it may not */
     void *visitor_owner;
     struct list clients;
-    struct err text; /* of the connection that is just ending */
+    struct client_datagrams datagrams; /* of those that have ended */
+    struct err text;                   /* of the connection that is just ending */
 };
 
 /* Whom to give the streams that the door opens; `visitor` NULL: nobody, they are closed. */

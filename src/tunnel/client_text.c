@@ -170,6 +170,7 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
         return err_set(ret, "no such host: %s (the door does not find it)", target->host);
     case FRONT_BAD_HELLO:
     case FRONT_BAD_METHOD:
+    case FRONT_BAD_PROTOCOL:
         return err_set(ret, "the door refused the request: %s", text);
     case FRONT_LIMIT:
         return err_set(ret, "%s: try again later", text);

@@ -33,7 +33,7 @@ static const char *proto_of(const struct front_target *target)
     return target->offered ? "name" : target->udp ? "udp" : "tcp";
 }
 
-bool wire_encode_hello(const struct front_target *target, struct buf *out)
+bool wire_encode_hello(const struct front_target *target, bool datagrams, struct buf *out)
 {
     CHECK(strnlen(target->host, HOST_MAX) < HOST_MAX);
     struct buf place = {0};
@@ -42,7 +42,8 @@ bool wire_encode_hello(const struct front_target *target, struct buf *out)
                               : str_host_port_put(&place, target->host, target->port);
     const char *text = ok ? buf_text(&place) : NULL;
     ok = message_begin(out, &at) && text != NULL && message_put_string(out, "target", text) &&
-         message_put_string(out, "proto", proto_of(target));
+         message_put_string(out, "proto", proto_of(target)) &&
+         (!datagrams || buf_printf(out, ",\"datagrams\":true"));
     buf_free(&place);
     return message_end(out, at, ok);
 }
@@ -81,8 +82,8 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
         ok = ok && message_put_string(out, "code", codes[answer->outcome]) &&
              (rule[0] == '\0' || message_put_string(out, "rule", rule)) &&
              message_put_string(out, "text", text);
-    else if (answer->tls)
-        ok = ok && buf_printf(out, ",\"tls\":true");
+    else if (answer->tls || answer->datagrams)
+        ok = ok && buf_printf(out, ",\"%s\":true", answer->tls ? "tls" : "datagrams");
     return message_end(out, at, ok);
 }
 
@@ -175,7 +176,10 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
     case WIRE_OK:
         break;
     }
+    bool there;
     int r = read_request(o, ret, &what, err);
+    if (r == 0)
+        r = message_bool(o, "datagrams", &there, &ret->datagrams, err);
     json_decref(o);
     return r < 0 ? FRONT_BAD : what;
 }
@@ -209,7 +213,8 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
     if (!there)
         return err_set(err, "\"ok\" is missing");
     if (message_string(o, "code", &code, err) < 0 || message_string(o, "rule", &rule, err) < 0 ||
-        message_string(o, "text", &text, err) < 0 || message_bool(o, "tls", &there, &ret->tls, err) < 0)
+        message_string(o, "text", &text, err) < 0 || message_bool(o, "tls", &there, &ret->tls, err) < 0 ||
+        message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0)
         return -1;
     if (ok)
         code = codes[FRONT_OK];

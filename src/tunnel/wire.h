@@ -19,8 +19,9 @@
 /* The door's side: reads a client's hello, writes the answer. */
 extern const struct front front_cardea;
 
-/* The client's side: append a hello for `target`. False when it does not fit; nothing is appended then. */
-bool wire_encode_hello(const struct front_target *target, struct buf *out);
+/* The client's side: append a hello for `target`; `datagrams`: say that we take datagrams of the stream.
+ * False when it does not fit; nothing is appended then. */
+bool wire_encode_hello(const struct front_target *target, bool datagrams, struct buf *out);
 
 /* An agent's side: append a hello that offers a service, or one that brings a connection under an id. False
  * when it does not fit; nothing is appended then. */
@@ -29,8 +30,9 @@ bool wire_encode_spare(const char *id, struct buf *out);
 
 struct wire_answer {
     enum front_outcome
-        outcome;   /* FRONT_OK: bytes follow. A code that we do not know reads as FRONT_UNREACHABLE */
-    char code[32]; /* as sent; "ok" where the door said yes */
+        outcome;    /* FRONT_OK: bytes follow. A code that we do not know reads as FRONT_UNREACHABLE */
+    bool datagrams; /* FRONT_OK: the door sends and takes datagrams of the stream */
+    char code[32];  /* as sent; "ok" where the door said yes */
     char rule[WIRE_RULE_MAX]; /* the policy row that denied, or "" */
     char text[WIRE_TEXT_MAX]; /* for people, never empty; control characters are replaced: it may go to a
                                  terminal */

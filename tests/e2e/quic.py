@@ -71,6 +71,14 @@ def expand(secret, label, context=b"", size=32):
     return HKDFExpand(hashes.SHA256(), size, info).derive(secret)
 
 
+def whole_number(cut, bits, newest):
+    """A packet number of which the low bits were sent (RFC 9000, A.3)."""
+    number = (newest + 1) & -1 << bits | cut
+    if number + (1 << bits - 1) <= newest + 1:
+        return number + (1 << bits)
+    return number - (1 << bits) if number > newest + 1 + (1 << bits - 1) and number >= 1 << bits else number
+
+
 class Keys:
     """Packet protection of one direction at one level (RFC 9001, 5)."""
 
@@ -92,14 +100,14 @@ class Keys:
         first = head[0] ^ mask[0] & (0x0f if head[0] & 0x80 else 0x1f)
         return bytes([first]) + head[1:-4] + bytes(a ^ b for a, b in zip(head[-4:], mask[1:5])) + sealed
 
-    def open(self, packet, at):
-        """(packet number, payload) of a packet whose number is at `at`; numbers are taken to be short ones."""
+    def open(self, packet, at, newest=-1):
+        """(packet number, payload) of a packet whose number is at `at`; `newest` is the highest number so far."""
         mask = self.mask(packet[at + 4:at + 20])
         first = packet[0] ^ mask[0] & (0x0f if packet[0] & 0x80 else 0x1f)
         size = (first & 3) + 1
         number = bytes(a ^ b for a, b in zip(packet[at:at + size], mask[1:]))
         head = bytes([first]) + packet[1:at] + number
-        number = int.from_bytes(number, "big")
+        number = whole_number(int.from_bytes(number, "big"), 8 * size, newest)
         return number, self.aead.decrypt(self.nonce(number), packet[at + size:], head)
 
 
@@ -144,7 +152,7 @@ def hello(sni, share, scid, alpn=b"cardea/1"):
     """A ClientHello for QUIC."""
     parameters = b"".join((parameter(0x01, 30000), parameter(0x04, 1 << 20), parameter(0x05, 1 << 18),
                            parameter(0x06, 1 << 18), parameter(0x07, 1 << 18), parameter(0x08, 10),
-                           parameter(0x09, 10), parameter(0x0f, scid)))
+                           parameter(0x09, 10), parameter(0x0f, scid), parameter(0x20, 65535)))
     extensions = b"".join((
         extension(0, vector(2, b"\0" + vector(2, sni.encode()))),
         extension(10, vector(2, b"\0\x1d")),
@@ -163,11 +171,11 @@ def crypto_frame(data, offset=0):
 class Tls:
     """The client's side of a handshake; `cert` from pki.py (an EC key) or None. Does not ask who the door is."""
 
-    def __init__(self, sni, scid, cert):
+    def __init__(self, sni, scid, cert, alpn):
         self.cert = cert
         self.key = X25519PrivateKey.generate()
         share = self.key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        self.hello = hello(sni, share, scid)
+        self.hello = hello(sni, share, scid, alpn)
         self.transcript = self.hello
         self.asked = None
         self.secrets = {}       # level: (client's, server's)
@@ -255,18 +263,19 @@ class Space:
 
 class Connection:
     """Connects to 127.0.0.1:`port` and completes the handshake. `streams`: what has come on each, `ended`: those that
-    the door has finished, `reset`: those that it has cut."""
+    the door has finished, `reset`: those that it has cut; `flows`: what came in DATAGRAM frames."""
 
-    def __init__(self, port, sni, cert, timeout=10.0):
+    def __init__(self, port, sni, cert, timeout=10.0, alpn=b"cardea/1"):
         self.timeout = timeout * SLOW
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.connect(("127.0.0.1", port))
         self.scid, self.dcid = os.urandom(8), os.urandom(8)
         self.spaces = [Space() for _ in range(3)]
-        self.streams, self.sent, self.ended, self.reset = {}, {}, set(), {}
+        self.streams, self.sent, self.ended, self.reset, self.flows = {}, {}, set(), {}, []
+        self.stopped, self.credit, self.brought = {}, {}, 0
         self.most_streams = 0
         self.token, self.retried, self.done = b"", False, False
-        self.tls = Tls(sni, self.scid, cert)
+        self.tls = Tls(sni, self.scid, cert, alpn)
         self.spaces[INITIAL].mine, self.spaces[INITIAL].theirs = initial_keys(self.dcid)
         self.send(INITIAL, crypto_frame(self.tls.hello))
         self.until(lambda: self.done, "the handshake to be confirmed")
@@ -317,6 +326,22 @@ class Connection:
         self.sent[stream] = offset + len(data)
         self.send(ONE_RTT, bytes([0x0e | fin]) + varint(stream) + varint(offset) + varint(len(data)) + data)
 
+    def give_credit(self, level, stream, size):
+        """For what has come, in steps: MAX_DATA and MAX_STREAM_DATA."""
+        before, self.brought = self.brought, self.brought + size
+        if before >> 16 != self.brought >> 16:
+            self.send(level, b"\x10" + varint(self.brought + (1 << 20)) +
+                      (b"\x11" + varint(stream) + varint(len(self.streams[stream]) + (1 << 18))))
+
+    def cut(self, stream, code):
+        """RESET_STREAM, and STOP_SENDING where the door writes to the stream too."""
+        frames = b"\x04" + varint(stream) + varint(code) + varint(self.sent.get(stream, 0))
+        self.send(ONE_RTT, frames if stream & 2 else frames + b"\x05" + varint(stream) + varint(code))
+
+    def write_datagram(self, data):
+        """A DATAGRAM frame (RFC 9221)."""
+        self.send(ONE_RTT, b"\x31" + varint(len(data)) + data)
+
     # In
 
     def until(self, condition, what):
@@ -365,7 +390,7 @@ class Connection:
         if space.theirs is None:
             return  # its keys are not known yet, or no more
         try:
-            number, payload = space.theirs.open(data, at)
+            number, payload = space.theirs.open(data, at, max(space.seen, default=-1))
         except InvalidTag:
             return
         fresh = number not in space.seen
@@ -389,6 +414,12 @@ class Connection:
             stream, code = r.varint(), r.varint()
             r.varint()
             self.reset[stream] = code
+        elif kind == 0x05:
+            stream = r.varint()
+            self.stopped[stream] = r.varint()
+        elif kind == 0x11:
+            stream = r.varint()
+            self.credit[stream] = r.varint()
         elif kind == 0x06:
             offset, data = r.varint(), r.take(r.varint())
             self.crypto(level, offset, data)
@@ -399,6 +430,7 @@ class Connection:
             data = r.take(r.varint() if kind & 2 else r.left())
             assert offset == len(self.streams.setdefault(stream, b"")), "bytes came out of order"
             self.streams[stream] += data
+            self.give_credit(level, stream, len(data))
             if kind & 1:
                 self.ended.add(stream)
         elif kind == 0x12:
@@ -415,9 +447,11 @@ class Connection:
             raise Closed(code, kind == 0x1d, r.take(r.varint()).decode(errors="replace"))
         elif kind == 0x1e:
             self.done = True
+        elif kind in (0x30, 0x31):
+            self.flows.append(r.take(r.varint() if kind & 1 else r.left()))
         else:
             # PING; MAX_DATA and the BLOCKED frames; frames with an id and a number
-            for _ in range({0x01: 0, 0x10: 1, 0x13: 1, 0x14: 1, 0x16: 1, 0x17: 1, 0x19: 1, 0x05: 2, 0x11: 2, 0x15: 2}[kind]):
+            for _ in range({0x01: 0, 0x10: 1, 0x13: 1, 0x14: 1, 0x16: 1, 0x17: 1, 0x19: 1, 0x15: 2}[kind]):
                 r.varint()
 
     def crypto(self, level, offset, data):
@@ -438,9 +472,9 @@ class Connection:
                 self.send(HANDSHAKE, crypto_frame(said[at:at + 1000], at))
 
 
-def ask(target):
+def ask(target, **more):
     """The hello of a tunnel: doc/internals/tunnel-protocol.md."""
-    return vector(2, json.dumps({"v": 1, "target": target}).encode())
+    return vector(2, json.dumps({"v": 1, "target": target, **more}).encode())
 
 
 def answered(connection, stream):

@@ -23,6 +23,8 @@ static const struct quic_settings settings = {.idle_timeout = NSEC_PER_SEC,
                                               .stream_window = 16384,
                                               .window = 16384,
                                               .send_buffer = 16384,
+                                              .connection_buffer = 65536,
+                                              .datagrams = true,
                                               .hello_size = 4096,
                                               .retry_above = 4};
 

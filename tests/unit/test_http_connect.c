@@ -59,6 +59,35 @@ static void test_good(void **state)
     }
 }
 
+#define UDP_LINE "GET /.well-known/masque/udp/2001%3Adb8%3A%3A42/443/ HTTP/1.1\r\n"
+#define UPGRADE "Connection: Upgrade\r\nUpgrade: connect-udp\r\n"
+
+/* RFC 9298, 3.2. */
+static void test_udp(void **state)
+{
+    static const char *const rows[] = {
+        UDP_LINE HOST UPGRADE "Capsule-Protocol: ?1\r\n\r\n",
+        UDP_LINE HOST "connection: keep-alive , UPGRADE\r\nupgrade: h2c, Connect-UDP\r\n\r\n",
+        UDP_LINE HOST "Upgrade: connect-udp\r\nConnection: x\r\nConnection: upgrade\r\n\r\n",
+        "GET https://door.test/.well-known/masque/udp/2001%3adb8%3a%3a42/443/ HTTP/1.1\r\n" HOST UPGRADE
+        "\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct front_request got;
+        struct err err = {""};
+        size_t len = strlen(rows[i]);
+        for (size_t n = 0; n < len; n++)
+            assert_int_equal(ask(rows[i], n, &got, &err), FRONT_MORE);
+        if (ask(rows[i], len, &got, &err) != FRONT_TARGET)
+            fail_msg("%s: %s", rows[i], err.text);
+        assert_int_equal(got.used, len);
+        assert_string_equal(got.target.host, "2001:db8::42");
+        assert_int_equal(got.target.port, 443);
+        assert_true(got.target.udp);
+    }
+}
+
 static const struct bad {
     const char *head, *why;
     enum front_outcome outcome;
@@ -114,6 +143,18 @@ static const struct bad {
     {LINE HOST "X: a\vb\r\n\r\n", "control", FRONT_BAD_HELLO},
     {LINE HOST "X: a\x7f\r\n\r\n", "control", FRONT_BAD_HELLO},
     {"\x16\x03\x01", "control", FRONT_BAD_HELLO},
+    {UDP_LINE HOST "\r\n", "Upgrade", FRONT_BAD_HELLO},
+    {UDP_LINE HOST "Upgrade: connect-udp\r\n\r\n", "Upgrade", FRONT_BAD_HELLO},
+    {UDP_LINE HOST "Connection: Upgrade\r\n\r\n", "Upgrade", FRONT_BAD_HELLO},
+    {UDP_LINE HOST "Connection: Upgrade\r\nUpgrade: connect-udpx\r\n\r\n", "Upgrade", FRONT_BAD_HELLO},
+    {UDP_LINE HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "Upgrade", FRONT_BAD_HELLO},
+    {UDP_LINE HOST UPGRADE UPGRADE "\r\n", "more than one Upgrade", FRONT_BAD_HELLO},
+    {UDP_LINE UPGRADE "\r\n", "no Host", FRONT_BAD_HELLO},
+    {"GET /.well-known/masque/udp/a/1/ HTTP/1.0\r\n" HOST UPGRADE "\r\n", "Upgrade", FRONT_BAD_HELLO},
+    {"GET /.well-known/masque/udp/a/0/ HTTP/1.1\r\n" HOST UPGRADE "\r\n", "port", FRONT_BAD_HELLO},
+    {"GET /.well-known/masque/udp/a/1 HTTP/1.1\r\n" HOST UPGRADE "\r\n", "nothing more", FRONT_BAD_HELLO},
+    {"POST /.well-known/masque/udp/a/1/ HTTP/1.1\r\n" HOST UPGRADE "\r\n", "only CONNECT", FRONT_BAD_METHOD},
+    {"GET https://door.test HTTP/1.1\r\n" HOST UPGRADE "\r\n", "only CONNECT", FRONT_BAD_METHOD},
 };
 
 /* What is bad is bad however it comes: some prefix says so first, and every longer one agrees. */
@@ -215,6 +256,11 @@ static void test_answer_ok(void **state)
     assert_true(front_connect.answer(&answer, &b));
     assert_string_equal(buf_text(&b), "HTTP/1.1 200 Connection established\r\n\r\n");
     buf_free(&b);
+    answer.udp = true;
+    assert_true(front_connect.answer(&answer, &b));
+    assert_string_equal(buf_text(&b), "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                                      "Upgrade: connect-udp\r\nCapsule-Protocol: ?1\r\n\r\n");
+    buf_free(&b);
 }
 
 static void test_answer_denied(void **state)
@@ -276,11 +322,11 @@ static void test_answer_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_nul),         cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_size),        cmocka_unit_test(test_field_count),
-        cmocka_unit_test(test_answer_ok),   cmocka_unit_test(test_answer_denied),
-        cmocka_unit_test(test_answer_rows),
+        cmocka_unit_test(test_good),          cmocka_unit_test(test_udp),
+        cmocka_unit_test(test_bad),           cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_splits),        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_field_count),   cmocka_unit_test(test_answer_ok),
+        cmocka_unit_test(test_answer_denied), cmocka_unit_test(test_answer_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

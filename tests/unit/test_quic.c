@@ -20,6 +20,8 @@ static const struct quic_settings settings = {
     .stream_window = 64 * 1024,
     .window = 256 * 1024,
     .send_buffer = 128 * 1024,
+    .connection_buffer = 512 * 1024,
+    .datagrams = true,
     .hello_size = 64 * 1024,
     .retry_above = 100,
 };
@@ -42,8 +44,12 @@ struct end {
     bool ended; /* EOF was read */
     bool broken;
     bool echo;
-    struct buf back; /* echo: not written yet */
-    size_t datagrams;
+    struct buf back;  /* echo: not written yet */
+    size_t datagrams; /* that came */
+    size_t longest;
+    uint32_t last; /* the number of the last one */
+    bool idle;     /* leaves them where they are */
+    bool repeats;  /* sends each back */
 };
 
 struct world {
@@ -126,11 +132,28 @@ static void read_more(struct end *e)
         send_back(e);
 }
 
+/* The first four bytes of a datagram are its number; an empty one has none. */
+static void read_datagrams(struct end *e)
+{
+    static uint8_t data[65536];
+    size_t len;
+    while (!e->idle && quic_stream_datagram_waits(e->link, &len)) {
+        quic_stream_read_datagram(e->link, data);
+        e->datagrams++;
+        e->longest = MAX(e->longest, len);
+        if (len >= sizeof(e->last))
+            memcpy(&e->last, data, sizeof(e->last));
+        if (e->repeats)
+            quic_stream_send_datagram(e->link, data, len);
+    }
+}
+
 static void on_wake(struct link *l)
 {
     struct end *e = l->owner;
     if (e->link == NULL)
         return;
+    read_datagrams(e);
     send_more(e);
     read_more(e);
     if (e == &e->world->c && (e->ended || e->broken))
@@ -168,16 +191,6 @@ static void on_stream(void *owner, struct link *link)
         take_link(e, link);
 }
 
-static void on_datagram(void *owner, const uint8_t *data, size_t len)
-{
-    struct end *e = owner;
-    e->datagrams++;
-    if (e == &e->world->s)
-        assert_true(quic_conn_send_datagram(e->conn, data, len));
-    else
-        loop_stop(e->world->loop);
-}
-
 static void on_closed(void *owner, enum quic_end end, const char *text)
 {
     struct end *e = owner;
@@ -199,13 +212,10 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     return e->world->refuse != 0 ? NULL : tls_server_quic(e->world->tls_server, &hello);
 }
 
-static const struct quic_events server_events = {.hello = on_hello,
-                                                 .opened = on_opened,
-                                                 .stream = on_stream,
-                                                 .datagram = on_datagram,
-                                                 .closed = on_closed};
+static const struct quic_events server_events = {
+    .hello = on_hello, .opened = on_opened, .stream = on_stream, .closed = on_closed};
 static const struct quic_events client_events = {
-    .opened = on_opened, .stream = on_stream, .datagram = on_datagram, .closed = on_closed};
+    .opened = on_opened, .stream = on_stream, .closed = on_closed};
 
 static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
 {
@@ -456,18 +466,144 @@ static void a_retry_is_answered(void **state)
     make_connection(w);
 }
 
+/* A stream that both ends know, and take datagrams of. */
+static void make_flow(struct world *w)
+{
+    make_connection(w);
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    size_t n;
+    assert_int_equal(link_write(w->c.link, (uint8_t[]){pattern(0)}, 1, &n), LINK_OK);
+    run_for(w, 30 * NSEC_PER_MSEC);
+    assert_non_null(w->s.link);
+    quic_stream_take_datagrams(w->c.link);
+    quic_stream_take_datagrams(w->s.link);
+}
+
+static void send_numbered(struct end *e, uint32_t number, size_t len)
+{
+    uint8_t data[2000] = {0};
+    memcpy(data, &number, sizeof(number));
+    assert_true(quic_stream_send_datagram(e->link, data, len));
+}
+
 static void datagrams_go_both_ways(void **state)
 {
     struct world *w = *state;
     uint8_t data[2000] = {1, 2, 3};
-    make_connection(w);
-    size_t most = quic_conn_datagram_max(w->c.conn);
+    struct quic_datagram_facts facts;
+    make_flow(w);
+    size_t most = quic_stream_datagram_max(w->c.link);
     assert_in_range(most, 1100, 1500);
-    assert_false(quic_conn_send_datagram(w->c.conn, data, sizeof(data)));
-    assert_true(quic_conn_send_datagram(w->c.conn, data, most));
-    run(w);
-    assert_int_equal(w->s.datagrams, 1);
-    assert_int_equal(w->c.datagrams, 1);
+    w->s.repeats = true;
+    assert_false(quic_stream_send_datagram(w->c.link, data, most + 1));
+    assert_true(quic_stream_send_datagram(w->c.link, data, most));
+    assert_true(quic_stream_send_datagram(w->c.link, NULL, 0));
+    run_for(w, 60 * NSEC_PER_MSEC);
+    assert_int_equal(w->s.datagrams, 2);
+    assert_int_equal(w->c.datagrams, 2);
+    assert_int_equal(w->c.longest, most);
+    quic_stream_datagram_facts(w->c.link, &facts);
+    assert_int_equal(facts.sent, 2);
+    assert_int_equal(facts.acked, 2);
+    assert_int_equal(facts.received, 2);
+    assert_int_equal(facts.largest, most);
+    assert_int_equal(facts.lost + facts.dropped_in + facts.dropped_out, 0);
+}
+
+/* The path is found to carry more than the first packets could count on: 1,350 bytes in one packet. */
+static void a_wireguard_packet_fits_ethernet(void **state)
+{
+    struct world *w = *state;
+    make_flow(w);
+    for (int i = 0; i < 50 && quic_stream_datagram_max(w->c.link) < 1350; i++)
+        run_for(w, 20 * NSEC_PER_MSEC);
+    send_numbered(&w->c, 7, 1350);
+    run_for(w, 20 * NSEC_PER_MSEC);
+    assert_int_equal(w->s.last, 7);
+}
+
+static void datagrams_need_both_ends_and_a_stream_of_the_client(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings without = settings;
+    without.datagrams = false;
+    quic_endpoint_serve(w->server, &without);
+    make_connection(w);
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    assert_int_equal(quic_stream_datagram_max(w->c.link), 0);
+    assert_false(quic_stream_send_datagram(w->c.link, NULL, 0));
+    run_for(w, 20 * NSEC_PER_MSEC);
+    struct link *ours = quic_conn_open_stream(w->s.conn);
+    assert_non_null(ours);
+    assert_int_equal(quic_stream_datagram_max(ours), 0);
+    link_close(ours, true);
+}
+
+/* Of a flood that nobody takes the newest are kept, within a bound; and a few of those that came before the
+ * owner said that he takes them. */
+static void a_flood_drives_out_the_oldest(void **state)
+{
+    struct world *w = *state;
+    struct quic_datagram_facts facts;
+    make_flow(w);
+    w->s.idle = true;
+    for (uint32_t i = 0; i < 2000; i++)
+        send_numbered(&w->c, i, 1000);
+    quic_stream_datagram_facts(w->c.link, &facts);
+    assert_in_range(facts.dropped_out, 1800, 1900);
+    run_for(w, 200 * NSEC_PER_MSEC);
+    for (uint32_t i = 0; i < 400; i++) {
+        send_numbered(&w->c, 5000 + i, 1000);
+        if (i % 50 == 49)
+            run_for(w, 20 * NSEC_PER_MSEC);
+    }
+    run_for(w, 200 * NSEC_PER_MSEC);
+    quic_stream_datagram_facts(w->s.link, &facts);
+    assert_in_range(facts.received, 450, 550);
+    assert_in_range(facts.received - facts.dropped_in, 120, 131);
+    w->s.idle = false;
+    on_wake(w->s.link);
+    assert_int_equal(w->s.datagrams, facts.received - facts.dropped_in);
+    assert_int_equal(w->s.last, 5399);
+}
+
+static void a_few_early_datagrams_wait_for_their_owner(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    size_t n;
+    assert_int_equal(link_write(w->c.link, (uint8_t[]){pattern(0)}, 1, &n), LINK_OK);
+    run_for(w, 30 * NSEC_PER_MSEC);
+    w->s.idle = true;
+    for (uint32_t i = 0; i < 10; i++)
+        send_numbered(&w->c, i, 1000);
+    run_for(w, 50 * NSEC_PER_MSEC);
+    w->s.idle = false;
+    quic_stream_take_datagrams(w->s.link);
+    run_for(w, 20 * NSEC_PER_MSEC);
+    assert_int_equal(w->s.datagrams, 4); /* 4 KiB */
+    assert_int_equal(w->s.last, 9);
+}
+
+/* Bytes of a stream get their share although datagrams go first. */
+static void a_stream_gets_on_beside_a_flood(void **state)
+{
+    struct world *w = *state;
+    make_flow(w);
+    size_t sent = 1;
+    for (int i = 0; i < 400 && w->c.got < 200 * 1000; i++) {
+        for (uint32_t k = 0; k < 150; k++)
+            send_numbered(&w->c, k, 1000);
+        uint8_t bytes[1000];
+        size_t n = sizeof(bytes);
+        for (size_t k = 0; k < n; k++)
+            bytes[k] = pattern(sent + k);
+        assert_int_equal(link_write(w->c.link, bytes, n, &n), LINK_OK);
+        sent += n;
+        run_for(w, 2 * NSEC_PER_MSEC);
+    }
+    assert_true(w->c.got >= 200 * 1000);
 }
 
 static void the_peer_hears_of_a_close(void **state)
@@ -525,6 +661,57 @@ static void streams_beyond_the_limit_wait(void **state)
         link_close(links[i], true);
 }
 
+static size_t fill(struct link *l)
+{
+    static const uint8_t bytes[50 * 1000];
+    size_t held = 0, n;
+    while (link_write(l, bytes, sizeof(bytes), &n) == LINK_OK)
+        held += n;
+    return held;
+}
+
+/* Streams hold no more together than the connection may, and a small part each when it is full. What they
+ * held is free again when they are over. */
+static void a_connection_holds_so_much(void **state)
+{
+    struct world *w = *state;
+    struct link *links[9];
+    size_t held = 0;
+    make_connection(w);
+    w->mute = w->abort = true;
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        links[i] = quic_conn_open_stream(w->c.conn);
+        assert_non_null(links[i]);
+        size_t n = fill(links[i]);
+        assert_int_equal(n, i < 4 ? 128 * 1024 : 32 * 1024);
+        held += n;
+    }
+    assert_int_equal(held, (512 + 5 * 32) * 1024);
+    run_for(w, 100 * NSEC_PER_MSEC);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        link_close(links[i], true);
+    run_for(w, 50 * NSEC_PER_MSEC);
+    struct link *next = quic_conn_open_stream(w->c.conn);
+    assert_non_null(next);
+    assert_int_equal(fill(next), 128 * 1024);
+    link_close(next, true);
+}
+
+/* A stream that got a small part only is asked again and again, so it gets all of its bytes across. */
+static void a_stream_gets_on_although_the_connection_is_full(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings little = settings;
+    little.connection_buffer = 16384;
+    quic_endpoint_serve(w->server, &little);
+    make_connection(w);
+    w->c.to_send = 2 * 1000 * 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+}
+
 static void a_connection_survives_another_address(void **state)
 {
     struct world *w = *state;
@@ -562,9 +749,16 @@ int main(void)
         TEST(a_refused_hello_is_told_with_its_alert),
         TEST(a_retry_is_answered),
         TEST(datagrams_go_both_ways),
+        TEST(a_wireguard_packet_fits_ethernet),
+        TEST(datagrams_need_both_ends_and_a_stream_of_the_client),
+        TEST(a_flood_drives_out_the_oldest),
+        TEST(a_few_early_datagrams_wait_for_their_owner),
+        TEST(a_stream_gets_on_beside_a_flood),
         TEST(the_peer_hears_of_a_close),
         TEST(broken_streams_do_not_use_up_the_window),
         TEST(streams_beyond_the_limit_wait),
+        TEST(a_connection_holds_so_much),
+        TEST(a_stream_gets_on_although_the_connection_is_full),
         TEST(a_connection_survives_another_address),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);

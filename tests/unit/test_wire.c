@@ -205,7 +205,7 @@ static void test_hello_splits(void **state)
     static const struct front_target target = {.host = "fd00::1", .port = 22};
     struct buf b = {0};
     struct front_request got;
-    assert_true(wire_encode_hello(&target, &b));
+    assert_true(wire_encode_hello(&target, false, &b));
     size_t hello = b.len;
     for (size_t n = 0; n < hello; n++)
         assert_int_equal(ask(b.data, n, &got, NULL), FRONT_MORE);
@@ -223,11 +223,20 @@ static void test_hello_bytes(void **state)
     (void)state;
     static const struct front_target target = {.host = "db.inside", .port = 22, .udp = true};
     struct buf b = {0}, small = {.max = 20};
-    assert_true(wire_encode_hello(&target, &b));
+    assert_true(wire_encode_hello(&target, false, &b));
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\"}");
     assert_int_equal(b.data[0], 0);
     assert_int_equal(b.data[1], b.len - 2);
-    assert_false(wire_encode_hello(&target, &small));
+    struct front_request got;
+    assert_int_equal(ask(b.data, b.len, &got, NULL), FRONT_TARGET);
+    assert_false(got.datagrams);
+    b.len = 0;
+    assert_true(wire_encode_hello(&target, true, &b));
+    assert_string_equal(buf_text(&b) + 2,
+                        "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\",\"datagrams\":true}");
+    assert_int_equal(ask(b.data, b.len, &got, NULL), FRONT_TARGET);
+    assert_true(got.datagrams);
+    assert_false(wire_encode_hello(&target, false, &small));
     assert_int_equal(small.len, 0);
     buf_free(&b);
     buf_free(&small);
@@ -311,16 +320,20 @@ static void test_answer_bytes(void **state)
         struct front_answer answer;
         const char *json;
     } rows[] = {
-        {{FRONT_OK, NULL, NULL, false}, "{\"v\":1,\"ok\":true}"},
-        {{FRONT_OK, "ops", "x", false}, "{\"v\":1,\"ok\":true}"},
-        {{FRONT_OK, NULL, NULL, true}, "{\"v\":1,\"ok\":true,\"tls\":true}"},
-        {{FRONT_DENIED, "ops", "no", true},
+        {{.outcome = FRONT_OK}, "{\"v\":1,\"ok\":true}"},
+        {{.outcome = FRONT_OK, .rule = "ops", .text = "x"}, "{\"v\":1,\"ok\":true}"},
+        {{.outcome = FRONT_OK, .tls = true}, "{\"v\":1,\"ok\":true,\"tls\":true}"},
+        {{.outcome = FRONT_OK, .datagrams = true}, "{\"v\":1,\"ok\":true,\"datagrams\":true}"},
+        {{.outcome = FRONT_DENIED, .text = "x", .datagrams = true},
+         "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"x\"}"},
+        {{.outcome = FRONT_DENIED, .rule = "ops", .text = "no", .tls = true},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":\"ops\",\"text\":\"no\"}"},
-        {{FRONT_DENIED, NULL, NULL, false},
+        {{.outcome = FRONT_DENIED},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"the policy does not allow it\"}"},
-        {{FRONT_REFUSED, "ops", "a\"b\n", false},
-         "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\\"b?\"}"},
-        {{FRONT_BAD_METHOD, NULL, "x", false},
+        {{.outcome = FRONT_REFUSED, .rule = "ops", .text = "a\"b
+"},
+         "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\"b?\"}"},
+        {{.outcome = FRONT_BAD_METHOD, .text = "x"},
          "{\"v\":1,\"ok\":false,\"code\":\"bad_hello\",\"text\":\"x\"}"},
     };
     (void)state;
@@ -350,7 +363,8 @@ static void test_answer_splits(void **state)
         assert_true(buf_append(&b, "payload", 7));
         assert_int_equal(wire_parse_answer(b.data, b.len, &got, &used, NULL), WIRE_OK);
         assert_int_equal(used, len);
-        assert_int_equal(got.outcome, o == FRONT_BAD_METHOD ? FRONT_BAD_HELLO : o);
+        bool shared = o == FRONT_BAD_METHOD || o == FRONT_BAD_PROTOCOL; /* the code of FRONT_BAD_HELLO */
+        assert_int_equal(got.outcome, shared ? FRONT_BAD_HELLO : o);
         assert_string_equal(got.rule, o == FRONT_DENIED ? "ops" : "");
         assert_int_equal(got.tls, o == FRONT_OK);
         if (o != FRONT_OK)
