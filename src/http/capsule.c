@@ -17,8 +17,10 @@ enum stage {
 size_t capsule_varint(const uint8_t *p, size_t len, uint64_t *ret)
 {
     struct cursor c = cursor_of(p, len);
-    size_t n = len > 0 ? (size_t)1 << (p[0] >> 6) : 0;
-    if (len == 0 || !cursor_uint(&c, n, ret))
+    if (len == 0)
+        return 0;
+    size_t n = (size_t)1 << (p[0] >> 6); /* 1, 2, 4, 8: the length is in the two highest bits */
+    if (!cursor_uint(&c, n, ret))
         return 0;
     *ret &= UINT64_MAX >> (66 - 8 * n);
     return n;

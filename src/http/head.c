@@ -66,7 +66,7 @@ static bool is_token(struct str s)
 
 bool head_split(struct str *s, char sep, struct str *ret_before)
 {
-    const char *at = memchr(s->p, sep, s->len);
+    const char *at = s->len > 0 ? memchr(s->p, sep, s->len) : NULL;
     if (at == NULL)
         return false;
     *ret_before = (struct str){s->p, (size_t)(at - s->p)};

@@ -59,7 +59,7 @@ static int decode(struct str s, char *ret, size_t cap, size_t *ret_len, struct e
 static int read_target(struct str host, struct str port, struct front_target *ret, struct err *err)
 {
     char text[HOST_MAX + 16] = "[";
-    size_t host_len, port_len;
+    size_t host_len = 0, port_len = 0;
     if (decode(host, text + 1, HOST_MAX, &host_len, err) != 0)
         return -1;
     bool v6 = memchr(text + 1, ':', host_len) != NULL;

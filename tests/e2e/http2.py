@@ -160,7 +160,7 @@ class Raw:
     def __init__(self, door, cert, preface=PREFACE + frame(SETTINGS)):
         self.sock = tls.connect(door, "door.test", cert=cert, alpn=["h2"])
         self.sock.settimeout(10 * SLOW)
-        self.sock.sendall(preface)
+        self.send(preface)
 
     def __enter__(self):
         return self
