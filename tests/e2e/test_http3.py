@@ -4,12 +4,15 @@ policy and audit lines of all tunnels; and clients that break the protocol."""
 import hashlib
 import os
 import signal
+import socket
 import ssl
+import struct
 import time
 
 import pytest
 
 import h3
+import peers
 import quic
 from h3 import DATA, HEADERS, SETTINGS, capsule, frame
 from peers import UdpEcho
@@ -128,8 +131,22 @@ def test_a_reader_that_stops(door, client, echo):
     assert len(client.streams[slow]) <= 1 << 18
 
 
-def test_the_target_breaks(door, pki, client, banner):
-    """A client that cuts its stream is a line `client_reset`; it costs nobody else anything."""
+def test_a_broken_target(door, client):
+    """A target that resets is RESET_STREAM with H3_CONNECT_ERROR, so that no part is taken for the whole."""
+    def breaks(sock):
+        sock.recv(1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    door.mark()
+    with peers.Server(breaks) as server:
+        stream = client.ok(client.tcp(f"127.0.0.1:{server.port}"))
+        client.say(stream, b"x")
+        client.until(lambda: client.reset.get(stream) == 0x10f, "the stream to be reset")
+    door.audited(action="tunnel", reason="backend_reset")
+
+
+def test_a_client_that_cuts(door, client, banner):
+    """A stream that its client cuts is a line `client_reset`, and costs the others nothing."""
     door.mark()
     stream = client.ok(client.tcp(f"127.0.0.1:{banner.port}"))
     client.cut(stream, 0x10c)
