@@ -187,17 +187,15 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int load_tls(const struct expose_options *o, struct agent_tls **tls, struct agent_service *services,
-                    struct err *err)
+static int load_tls(const struct expose_options *o, struct agent_service *services, struct err *err)
 {
     for (size_t i = 0; i < o->exposures_len; i++) {
         services[i] = o->exposures[i].service;
         if (services[i].offer.kind != OFFER_END_TO_END)
             continue;
-        tls[i] = agent_tls_new(&o->exposures[i].tls, err);
-        if (tls[i] == NULL)
+        services[i].tls = agent_tls_new(&o->exposures[i].tls, err);
+        if (services[i].tls == NULL)
             return err_prefix(err, "%s", services[i].offer.name);
-        services[i].tls = tls[i];
     }
     return 0;
 }
@@ -245,20 +243,17 @@ static int run(const struct expose_options *o)
 {
     struct expose e = {.options = o, .signals = {.fd = -1}, .status = CMD_OK};
     struct agent_service *services = calloc(o->exposures_len, sizeof(*services));
-    struct agent_tls **tls = calloc(o->exposures_len, sizeof(*tls));
     e.last = calloc(o->exposures_len, sizeof(*e.last));
-    CHECK(services != NULL && tls != NULL && e.last != NULL);
+    CHECK(services != NULL && e.last != NULL);
     struct err err = {0};
-    if (load_tls(o, tls, services, &err) != 0 || start(&e, services, &err) != 0 ||
-        loop_run(e.loop, &err) != 0)
+    if (load_tls(o, services, &err) != 0 || start(&e, services, &err) != 0 || loop_run(e.loop, &err) != 0)
         e.status = cmd_failed("%s", err.text);
     finish(&e);
     for (size_t i = 0; i < o->exposures_len; i++) {
-        agent_tls_free(tls[i]);
+        agent_tls_free(services[i].tls);
         free(e.last[i]);
     }
     free(e.last);
-    free(tls);
     free(services);
     return e.status;
 }

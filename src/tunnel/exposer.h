@@ -26,12 +26,12 @@ struct agent_service {
     const char *host; /* the service here, over UDP where the offer is; or a unix socket: `path` */
     uint16_t port;
     const char *path;
-    enum agent_proxy proxy;      /* tell the service who visits; not over UDP */
-    const struct agent_tls *tls; /* with OFFER_END_TO_END: ends the visitors' TLS */
-    int64_t dial_timeout;        /* nanoseconds */
-    int64_t health;              /* between two probes of the service; 0: it is not probed */
-    size_t connections;          /* visitors at once */
-    int64_t bandwidth;           /* bytes per second of all visitors, both ways together; 0: no bound */
+    enum agent_proxy proxy; /* tell the service who visits; not over UDP */
+    struct agent_tls *tls;  /* with OFFER_END_TO_END: ends the visitors' TLS */
+    int64_t dial_timeout;   /* nanoseconds */
+    int64_t health;         /* between two probes of the service; 0: it is not probed */
+    size_t connections;     /* visitors at once */
+    int64_t bandwidth;      /* bytes per second of all visitors, both ways together; 0: no bound */
 };
 
 enum agent_event {

@@ -134,7 +134,7 @@ def test_expired(door, connect, pki):
 
 
 @pytest.mark.parametrize("words", [
-    [], ["nonsense"], ["host:notaport"], ["host:22", "more:22"], ["--nonsense", "host:22"], ["-L", "22"],
+    [], ["10.0.0.1"], ["no/name"], ["host:notaport"], ["host:22", "more:22"], ["--nonsense", "host:22"], ["-L", "22"],
     ["-L", "x:y:z:w:v"], ["--cert"],
 ])
 def test_usage(door, pki, tmp_path, words):
