@@ -300,7 +300,7 @@ static void test_agent_hello_bytes(void **state)
     check_request(&b, FRONT_SPARE, &got);
     assert_string_equal(got.spare, "a-Z_9");
     b.len = 0;
-    assert_true(wire_encode_hello(&target, &b));
+    assert_true(wire_encode_hello(&target, false, &b));
     check_request(&b, FRONT_TARGET, &got);
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"app.example.com\",\"proto\":\"name\"}");
     assert_true(got.target.offered && got.target.port == 0 && !got.target.udp);
@@ -330,9 +330,8 @@ static void test_answer_bytes(void **state)
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"rule\":\"ops\",\"text\":\"no\"}"},
         {{.outcome = FRONT_DENIED},
          "{\"v\":1,\"ok\":false,\"code\":\"denied\",\"text\":\"the policy does not allow it\"}"},
-        {{.outcome = FRONT_REFUSED, .rule = "ops", .text = "a\"b
-"},
-         "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\"b?\"}"},
+        {{.outcome = FRONT_REFUSED, .rule = "ops", .text = "a\"b\n"},
+         "{\"v\":1,\"ok\":false,\"code\":\"refused\",\"text\":\"a\\\"b?\"}"},
         {{.outcome = FRONT_BAD_METHOD, .text = "x"},
          "{\"v\":1,\"ok\":false,\"code\":\"bad_hello\",\"text\":\"x\"}"},
     };
