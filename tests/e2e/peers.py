@@ -434,23 +434,3 @@ def curl_door(door, url, *words, ca=None, **options):
     trusted = ["--cacert", ca] if ca else []
     return curl("--noproxy", "*", "--connect-to", f"{host.split(':')[0]}::127.0.0.1:{door.port}", *trusted, *words,
                 url, **options)
-
-
-class UdpEcho:
-    """Sends every datagram back to where it came from."""
-
-    def __init__(self):
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
-        self.sources = set()
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                data, source = self.sock.recvfrom(65536)
-                self.sources.add(source)
-                self.sock.sendto(data, source)
-            except OSError:
-                return

@@ -14,7 +14,7 @@ static bool put_again(const struct front_request *got, enum front_result what, s
 {
     return what == FRONT_OFFER   ? wire_encode_offer(&got->offer, out)
            : what == FRONT_SPARE ? wire_encode_spare(got->spare, out)
-                                 : wire_encode_hello(&got->target, out);
+                                 : wire_encode_hello(&got->target, got->datagrams, out);
 }
 
 static void check_same(const struct front_request *a, const struct front_request *b, enum front_result what)
