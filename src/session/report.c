@@ -57,6 +57,12 @@ static const char *action_of(const struct session *s)
     return s->route == NULL ? NULL : config_action_name(s->route->config->action);
 }
 
+/* Towards an agent they travel as bytes of a stream, uncounted. */
+static bool counts_datagrams(const struct session *s)
+{
+    return s->datagrams && s->agent == NULL;
+}
+
 /* What is known of a flow's datagrams: the target's side counts all, the client's those that QUIC carried. */
 static struct audit_datagrams datagrams_of(const struct session *s)
 {
@@ -108,7 +114,7 @@ void session_write_audit(struct session *s)
         r.carries = true;
         r.streams = s->resident->streams;
     }
-    if (s->datagrams) {
+    if (counts_datagrams(s)) {
         datagrams = datagrams_of(s);
         r.datagrams = &datagrams;
     }
@@ -142,7 +148,7 @@ void session_count(struct session *s)
     counter_add(&c->reason[s->reason], 1);
     counter_add(&c->n[COUNTER_BYTES_IN], s->down->bytes_read);
     counter_add(&c->n[COUNTER_BYTES_OUT], s->down->bytes_written);
-    if (s->datagrams) {
+    if (counts_datagrams(s)) {
         struct audit_datagrams d = datagrams_of(s);
         counter_add(&c->n[COUNTER_DATAGRAMS_IN], d.in);
         counter_add(&c->n[COUNTER_DATAGRAMS_OUT], d.out);

@@ -166,7 +166,7 @@ static struct flow *begin(struct flows *fs, const void *key, size_t key_len,
     if (fs->count >= fs->of.max)
         return NULL;
     struct flow *f = calloc(1, sizeof(*f) + key_len);
-    CHECK(f != NULL && target->udp);
+    CHECK(f != NULL);
     f->link.ops = &flow_ops;
     f->magic = FLOW_MAGIC;
     f->flows = fs;
@@ -175,6 +175,11 @@ static struct flow *begin(struct flows *fs, const void *key, size_t key_len,
     timer_init(&f->silence, on_silence);
     list_insert(bucket_of(fs, key, key_len), &f->node);
     fs->count++;
+    if (fs->of.door == NULL) {
+        fs->of.begin(fs->of.owner, key, key_len, &f->link);
+        return find(fs, key, key_len); /* it may have been turned away */
+    }
+    CHECK(target->udp);
     client_start(fs->of.door, target, &f->link, NULL, on_ended, fs);
     return f;
 }

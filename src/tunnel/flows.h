@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flows of datagrams through a door, by whatever tells one from another: the source for a local port
- * (udp_port.h), the destination for a SOCKS client (socks_relay.h). Each goes through the door on its own and
- * ends when it has been silent for a while. */
+/* Flows of datagrams, by whatever tells one from another: the source for a port (udp_port.h), the destination
+ * for a SOCKS client (socks_relay.h). Each goes its own way, through a door or wherever its beginner leads
+ * it, and ends when it has been silent for a while. */
 #ifndef CARDEA_TUNNEL_FLOWS_H
 #define CARDEA_TUNNEL_FLOWS_H
 
@@ -21,9 +21,11 @@ struct flows;
 /* The calls come only until flows_close(). */
 struct flows_settings {
     struct loop *loop;
-    struct client_door *door;
-    int64_t idle; /* nanoseconds of silence that end a flow */
-    size_t max;   /* flows at a time */
+    struct client_door *door; /* flows go through it; or NULL, and `begin` leads them */
+    int64_t idle;             /* nanoseconds of silence that end a flow */
+    size_t max;               /* flows at a time */
+    /* A new flow: its link (the callee's) reads what is sent on it and takes what comes back, as frames. */
+    void (*begin)(void *owner, const void *key, size_t key_len, struct link *link);
     /* A datagram came back on the flow of this key. */
     void (*back)(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len);
     /* A flow failed; `text` says why, and lives during the call. */
@@ -33,9 +35,9 @@ struct flows_settings {
 
 struct flows *flows_new(const struct flows_settings *settings);
 
-/* Send a datagram on the flow of this key, which is begun towards `target` where there is none. What the door
- * does not take in time is lost, as on a network. False, and nothing is sent, when that would be one flow too
- * many. */
+/* Send a datagram on the flow of this key, which is begun where there is none: through the door towards
+ * `target`, which is NULL without a door. What the door does not take in time is lost, as on a network.
+ * False, and nothing is sent, when that would be one flow too many. */
 bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct front_target *target,
                 const uint8_t *data, size_t len);
 

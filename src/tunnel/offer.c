@@ -12,11 +12,13 @@
 #include "mux/agents.h"
 #include "net/acceptor.h"
 #include "net/socket.h"
+#include "net/udp.h"
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "tunnel/agent_wire.h"
+#include "tunnel/udp_port.h"
 #include "tunnel/wire.h"
 
 #define OFFER_MAGIC 0x0ffe4000u
@@ -56,6 +58,7 @@ struct offer_life {
     size_t coming;       /* ids that are out, as far as we know */
     struct list waiting; /* errands that wait for a spare */
     struct offer_port *port;
+    struct udp_port *udp_port;
     struct timer timer;
     int64_t heard;
     bool over_streams;
@@ -198,8 +201,18 @@ static void port_free(struct task *t)
     free(CONTAINER_OF(t, struct offer_port, free_later));
 }
 
+static void flow_begun(void *owner, const struct net_addr *source, struct link *link)
+{
+    struct offer_life *o = owner;
+    struct session_origin origin = o->origin;
+    origin.peer = source;
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+}
+
 static void close_port(struct offer_life *o)
 {
+    udp_port_close(o->udp_port);
+    o->udp_port = NULL;
     if (o->port == NULL)
         return;
     acceptor_stop(&o->port->acceptor);
@@ -208,12 +221,22 @@ static void close_port(struct offer_life *o)
     o->port = NULL;
 }
 
+static int open_udp_port(struct offer_life *o, const char *host, uint16_t port, struct err *err)
+{
+    int64_t idle = o->origin.epoch->snap->config->limits.udp_idle_timeout;
+    int fd = udp_listen(host, port, false, err);
+    if (fd < 0)
+        return err_prefix(err, "port %u of the door", port);
+    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, idle, flow_begun, o, err);
+    return o->udp_port == NULL ? -1 : 0;
+}
+
 /* At the address of the listener that the agent came by. */
 static int open_port(struct offer_life *o, const struct offer *offer, struct err *err)
 {
     const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
     if (offer->udp)
-        return err_set(err, "ports for visitors over UDP are not served by this door");
+        return open_udp_port(o, l->address.host, offer->port, err);
     int fd = socket_listen_tcp(l->address.host, offer->port, false, err);
     if (fd < 0)
         return err_prefix(err, "port %u of the door", offer->port);
@@ -236,7 +259,7 @@ static void on_changed(void *owner)
     struct offer_life *o = owner;
     struct err ignored;
     const struct offer *offer = agent_offer(o->agent);
-    if (offer->port != 0 && o->port == NULL && !o->draining)
+    if (offer->port != 0 && o->port == NULL && o->udp_port == NULL && !o->draining)
         open_port(o, offer, &ignored);
 }
 

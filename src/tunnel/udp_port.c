@@ -20,6 +20,7 @@ struct udp_port {
     struct loop *loop;
     const struct front_target *target;
     udp_port_failed *failed;
+    udp_port_begin *begin;
     void *owner;
     struct flows *flows; /* by source */
     bool closed;
@@ -46,6 +47,13 @@ static void on_failed(void *owner, const char *text)
     p->failed(p->owner, text);
 }
 
+static void on_begin(void *owner, const void *key, size_t key_len, struct link *link)
+{
+    const struct udp_port *p = owner;
+    CHECK(key_len == sizeof(struct net_addr));
+    p->begin(p->owner, key, link);
+}
+
 static void on_ready(struct watch *w, uint32_t events)
 {
     struct udp_port *p = CONTAINER_OF(w, struct udp_port, watch);
@@ -63,13 +71,15 @@ static void on_ready(struct watch *w, uint32_t events)
     }
 }
 
-struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *door,
-                              const struct front_target *target, int64_t idle, udp_port_failed *failed,
-                              void *owner, struct err *err)
+/* Serve the bound socket; `kind` says what it is for. */
+static struct udp_port *serve(struct loop *loop, int fd, const struct udp_port *kind,
+                              struct client_door *door, int64_t idle, struct err *err)
 {
     struct udp_port *p = calloc(1, sizeof(*p));
-    CHECK(p != NULL && target->udp);
-    *p = (struct udp_port){.fd = fd, .loop = loop, .target = target, .failed = failed, .owner = owner};
+    CHECK(p != NULL);
+    *p = *kind;
+    p->fd = fd;
+    p->loop = loop;
     task_init(&p->free_later, port_free);
     if (loop_watch(loop, &p->watch, fd, EPOLLIN, on_ready) != 0) {
         err_errno(err, errno, "cannot watch a UDP socket");
@@ -81,10 +91,27 @@ struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *doo
                                                   .door = door,
                                                   .idle = idle,
                                                   .max = FLOWS_MAX,
+                                                  .begin = on_begin,
                                                   .back = send_back,
                                                   .failed = on_failed,
                                                   .owner = p});
     return p;
+}
+
+struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *door,
+                              const struct front_target *target, int64_t idle, udp_port_failed *failed,
+                              void *owner, struct err *err)
+{
+    CHECK(door != NULL && target->udp);
+    struct udp_port kind = {.target = target, .failed = failed, .owner = owner};
+    return serve(loop, fd, &kind, door, idle, err);
+}
+
+struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, udp_port_begin *begin,
+                                       void *owner, struct err *err)
+{
+    struct udp_port kind = {.begin = begin, .owner = owner};
+    return serve(loop, fd, &kind, NULL, idle, err);
 }
 
 void udp_port_close(struct udp_port *p)

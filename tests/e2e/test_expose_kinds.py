@@ -117,7 +117,6 @@ def test_public_port(door, expose, pki, ports, banner):
         assert sock.recv(100) == b"behind the door\n"
 
 
-@pytest.mark.xfail(strict=True, reason="the door does not serve ports for visitors over UDP yet")
 def test_public_udp_port(door, expose, pki, ports):
     service, port = udp_echo()
     expose("dns.apps.test", f"127.0.0.1:{port}", "--public", "--port", ports[1], "--udp")

@@ -188,7 +188,8 @@ static void test_answers(void **state)
     answer_make(&a, &(struct front_answer){.outcome = FRONT_OK}, true);
     assert_true(str_is(field(&a, "capsule-protocol"), "?1"));
     answer_free(&a);
-    answer_make(&a, &(struct front_answer){.outcome = FRONT_DENIED, .rule = "ops", .text = "no \"way\"\n"}, true);
+    answer_make(&a, &(struct front_answer){.outcome = FRONT_DENIED, .rule = "ops", .text = "no \"way\"\n"},
+                true);
     assert_string_equal(a.status_text, "403");
     assert_int_equal(field(&a, "capsule-protocol").len, 0);
     assert_true(str_is(field(&a, "proxy-status"),
