@@ -48,15 +48,8 @@ def lead(door, pki, tmp_path, transport):
         process = Process([*connect_words(door, pki.alice, pki.ca.file), "--transport", transport, "--udp",
                            "-L", f"{port}:{target}"], tmp_path, "connect", env=clean_env(tmp_path))
         started.append(process)
-
-        def bound():
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                try:
-                    probe.bind(("127.0.0.1", port))
-                    return False
-                except OSError:
-                    return True
-        wait_until(bound, "the local port")
+        # Trying to bind the port ourselves could keep the process from it.
+        wait_until(lambda: "listening on" in process.output(), process.output)
         return port, process
     yield start
     for process in started:
