@@ -272,7 +272,7 @@ class Connection:
         self.scid, self.dcid = os.urandom(8), os.urandom(8)
         self.spaces = [Space() for _ in range(3)]
         self.streams, self.sent, self.ended, self.reset, self.flows = {}, {}, set(), {}, []
-        self.stopped, self.credit, self.brought = {}, {}, 0
+        self.stopped, self.credit, self.brought, self.early, self.last = {}, {}, 0, {}, {}
         self.most_streams = 0
         self.token, self.retried, self.done = b"", False, False
         self.tls = Tls(sni, self.scid, cert, alpn)
@@ -428,11 +428,7 @@ class Connection:
         elif 0x08 <= kind <= 0x0f:
             stream, offset = r.varint(), r.varint() if kind & 4 else 0
             data = r.take(r.varint() if kind & 2 else r.left())
-            assert offset == len(self.streams.setdefault(stream, b"")), "bytes came out of order"
-            self.streams[stream] += data
-            self.give_credit(level, stream, len(data))
-            if kind & 1:
-                self.ended.add(stream)
+            self.stream_data(level, stream, offset, data, kind & 1)
         elif kind == 0x12:
             self.most_streams = r.varint()
         elif kind == 0x18:
@@ -453,6 +449,23 @@ class Connection:
             # PING; MAX_DATA and the BLOCKED frames; frames with an id and a number
             for _ in range({0x01: 0, 0x10: 1, 0x13: 1, 0x14: 1, 0x16: 1, 0x17: 1, 0x19: 1, 0x15: 2}[kind]):
                 r.varint()
+
+    def stream_data(self, level, stream, offset, data, fin):
+        """What came too early, for a packet that was lost, waits."""
+        early = self.early.setdefault(stream, {})
+        early[offset] = data
+        if fin:
+            self.last[stream] = offset + len(data)
+        whole = self.streams.setdefault(stream, b"")
+        for at in sorted(early):
+            if at > len(whole):
+                break
+            whole += early.pop(at)[len(whole) - at:]
+        fresh = len(whole) - len(self.streams[stream])
+        self.streams[stream] = whole
+        self.give_credit(level, stream, fresh)
+        if len(whole) == self.last.get(stream):
+            self.ended.add(stream)
 
     def crypto(self, level, offset, data):
         space = self.spaces[level]

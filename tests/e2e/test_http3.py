@@ -110,9 +110,9 @@ def test_megabytes(client, echo):
     """2 MiB there and back, by their checksum; flow control is that of QUIC."""
     stream = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
     data = os.urandom(2 << 20)
-    for at in range(0, len(data), 64000):
-        client.say(stream, data[at:at + 64000])
-        client.hears(stream, min(at + 64000, len(data)))
+    for at in range(0, len(data), 16000):
+        client.say(stream, data[at:at + 16000])
+        client.hears(stream, min(at + 16000, len(data)))
     client.write(stream, b"", fin=True)
     client.until(lambda: stream in client.ended, "the end")
     assert hashlib.sha256(client.parse(stream)).digest() == hashlib.sha256(data).digest()
