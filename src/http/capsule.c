@@ -16,13 +16,14 @@ enum stage {
 
 size_t capsule_varint(const uint8_t *p, size_t len, uint64_t *ret)
 {
+    static const uint64_t longest[] = {0x3f, 0x3fff, 0x3fffffff, 0x3fffffffffffffff};
     struct cursor c = cursor_of(p, len);
     if (len == 0)
         return 0;
     size_t n = (size_t)1 << (p[0] >> 6); /* 1, 2, 4, 8: the length is in the two highest bits */
     if (!cursor_uint(&c, n, ret))
         return 0;
-    *ret &= UINT64_MAX >> (66 - 8 * n);
+    *ret &= longest[p[0] >> 6];
     return n;
 }
 

@@ -201,10 +201,14 @@ void agents_free(struct agents *v)
         return;
     CHECK_MAGIC(v, VIEW_MAGIC);
     for (size_t i = 0; i < v->buckets; i++) {
-        while (!list_empty(&v->ids[i]))
-            forget(CONTAINER_OF(v->ids[i].next, struct known, of_id));
-        while (!list_empty(&v->names[i]))
-            name_free(v, CONTAINER_OF(v->names[i].next, struct name, node));
+        for (struct list *n = v->ids[i].next, *next; n != &v->ids[i]; n = next) {
+            next = n->next;
+            forget(CONTAINER_OF(n, struct known, of_id));
+        }
+        for (struct list *n = v->names[i].next, *next; n != &v->names[i]; n = next) {
+            next = n->next;
+            name_free(v, CONTAINER_OF(n, struct name, node));
+        }
     }
     list_remove(&v->wake.node);
     v->hub->view[v->index] = NULL;
@@ -380,9 +384,9 @@ static bool is_better(struct agent *a, struct agent *b, int64_t now)
            atomic_load_explicit(&b->visitors, memory_order_relaxed);
 }
 
-struct agent *agents_pick(struct agents *v, const char *text, const uint64_t *tried, size_t tried_len)
+struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tried, size_t tried_len)
 {
-    const struct name *n = find_name(v, text);
+    const struct name *n = find_name(v, name);
     struct agent *best = NULL;
     int64_t now = loop_now(v->home.loop);
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
@@ -396,9 +400,9 @@ struct agent *agents_pick(struct agents *v, const char *text, const uint64_t *tr
     return best == NULL ? NULL : agent_ref(best);
 }
 
-size_t agents_visitors(struct agents *v, const char *text)
+size_t agents_visitors(struct agents *v, const char *name)
 {
-    const struct name *n = find_name(v, text);
+    const struct name *n = find_name(v, name);
     size_t sum = 0;
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
          node = node->next)

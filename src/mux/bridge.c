@@ -119,16 +119,12 @@ static const struct link_ops end_ops = {
     .close = end_close,
 };
 
-/* NULL when the socket cannot be watched; it is closed then. */
+/* NULL, with nothing taken, when the socket cannot be watched. */
 static struct link *end_new(struct bridge *b, enum side side, int fd, struct loop *loop)
 {
     struct link *socket = fd_link_socket(loop, fd, false);
-    if (socket == NULL) {
-        atomic_store(&b->cut[side], true);
-        close(fd);
-        unref(b);
+    if (socket == NULL)
         return NULL;
-    }
     struct end *e = calloc(1, sizeof(*e));
     CHECK(e != NULL);
     *e = (struct end){
@@ -224,7 +220,9 @@ struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scra
     struct link *end = end_new(b, NEAR, fd[0], loop);
     if (end == NULL) {
         link_close(link, true);
-        bridge_give_up(b);
+        close(fd[0]);
+        close(fd[1]);
+        free(b);
         return NULL;
     }
     pump_start(loop, link, end, scratch);
@@ -233,7 +231,10 @@ struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scra
 
 struct link *bridge_cross(struct bridge *b, struct loop *loop)
 {
-    return end_new(b, FAR, b->far_fd, loop);
+    struct link *end = end_new(b, FAR, b->far_fd, loop);
+    if (end == NULL)
+        bridge_give_up(b);
+    return end;
 }
 
 void bridge_give_up(struct bridge *b)

@@ -359,8 +359,10 @@ static void offer_close(struct resident *r)
     agents_withdraw(o->worker->agents, o->agent);
     while ((n = list_pop(&o->waiting)) != NULL)
         errand_fail(errand_of_node(n));
-    while (!list_empty(&o->spares))
-        link_close(spare_take(CONTAINER_OF(o->spares.next, struct spare, node)), true);
+    for (struct list *s = o->spares.next, *next; s != &o->spares; s = next) {
+        next = s->next;
+        link_close(spare_take(CONTAINER_OF(s, struct spare, node)), true);
+    }
     buf_free(&o->in);
     buf_free(&o->out);
     free(o->hello);
