@@ -297,6 +297,22 @@ static void on_timer(struct timer *t)
     conclude(c);
 }
 
+/* Called from a timer of the loop, so no connection is within a step. */
+static void ask_elsewhere(struct client *c)
+{
+    bool waits = c->state == CLIENT_HELLO || c->state == CLIENT_ANSWER;
+    if (!waits || !c->shared || c->asked_again)
+        return;
+    c->state = ask_failed(c);
+    loop_defer(c->door->loop, &c->again);
+}
+
+void client_carrier_is_silent(struct client_door *door)
+{
+    for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
+        ask_elsewhere(CONTAINER_OF(n, struct client, node));
+}
+
 void client_drop(struct list *node)
 {
     struct client *c = CONTAINER_OF(node, struct client, node);

@@ -42,6 +42,9 @@ struct client_door {
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);
 
+/* The QUIC connection in use has fallen silent: who has no answer of the door yet asks another way. */
+void client_carrier_is_silent(struct client_door *door);
+
 /* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1.
  */
 

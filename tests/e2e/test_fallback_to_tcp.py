@@ -107,3 +107,60 @@ def test_udp_is_blocked_later(two_ports, relay, start_connect, connect, banner):
     two_ports.mark()
     assert connect(two_ports, f"127.0.0.1:{banner.port}").returncode == 0
     assert "transport" not in two_ports.audited(action="tunnel")
+
+
+# UDP that stops in mid-life ------------------------------------------------------------------------------------------
+
+def echoed(port, word=b"x"):
+    """One round through a local port; how long it took."""
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as sock:
+        sock.sendall(word)
+        assert tls.read_exactly(sock, len(word)) == word
+    return time.monotonic() - start
+
+
+def transport_of_next(door, port):
+    door.mark()
+    echoed(port)
+    return door.audited(action="tunnel").get("transport")
+
+
+def test_silence_in_mid_life(two_ports, relay, start_connect, echo):
+    """UDP is dropped under a QUIC connection in use: the next tunnel of the same process works within two seconds, over
+    TCP. The tunnel that was open waits; when UDP is back it goes on without a byte lost, and the same QUIC connection
+    carries new tunnels again."""
+    port = free_port()
+    start_connect(two_ports, "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC")
+    with socket.create_connection(("127.0.0.1", port), 60 * SLOW) as before:
+        before.sendall(b"x")
+        assert tls.read_exactly(before, 1) == b"x"
+        relay.deaf = True
+        two_ports.mark()
+        assert echoed(port) < 2 * SLOW
+        assert "transport" not in two_ports.audited(action="tunnel")
+        assert echoed(port) < 1 * SLOW, "the second one waits no more"
+        before.sendall(b"waits")
+        relay.deaf = False
+        assert tls.read_exactly(before, 5) == b"waits"
+        wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC again", 20, step=0.2)
+        before.sendall(b"y")
+        assert tls.read_exactly(before, 1) == b"y"
+    long, new = [two_ports.audited(action="tunnel", transport="quic", **facts) for facts in ({"in": 7}, {"in": 1})]
+    assert long["carrier"] == new["carrier"]
+
+
+def test_silence_and_quic_only(two_ports, relay, start_connect, echo):
+    """With --transport quic there is no other way than another QUIC connection: it is tried at once, and works when UDP
+    does again."""
+    port = free_port()
+    start_connect(two_ports, "--transport", "quic", "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    assert echoed(port)
+    relay.deaf = True
+    with socket.create_connection(("127.0.0.1", port), 60 * SLOW) as sock:
+        sock.sendall(b"x")
+        time.sleep(2)
+        relay.deaf = False
+        assert tls.read_exactly(sock, 1) == b"x"
+    assert echoed(port) < 2 * SLOW
