@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
+#include "cmd/share.h"
+#include "config/config.h"
 #include "link/fd_link.h"
 #include "net/acceptor.h"
 #include "net/socket.h"
@@ -32,6 +34,8 @@ struct listener {
 struct connect {
     const struct connect_options *options;
     struct loop *loop;
+    struct client_settings settings;
+    struct share_settings shared;
     struct client_door *door;
     struct watch signals;
     struct listener *listeners;
@@ -187,11 +191,54 @@ static int watch_signals(struct connect *c, struct err *err)
     return 0;
 }
 
+/* Standard input and output to a target: what ssh's ProxyCommand is. */
+static bool may_share(const struct connect_options *o)
+{
+    bool allowed = o->settings.file == NULL || o->settings.file->share;
+    return !o->no_share && allowed && o->forwards_len == 0 && o->target.port != 0;
+}
+
+/* Through a process that carries the connection, where there is one. 0 where there is none. */
+static int open_shared(struct connect *c, struct err *err)
+{
+    int fd = share_find(&c->shared);
+    if (fd < 0)
+        return 0;
+    c->door = client_door_shared(c->loop, &c->settings, fd, err);
+    return c->door != NULL ? 0 : -1;
+}
+
+/* With files that have been read and found good a process is started for them. */
+static int start_sharing(struct connect *c, struct err *err)
+{
+    int fd = share_find_or_start(&c->shared);
+    if (fd < 0)
+        return 0;
+    client_door_free(c->door);
+    c->door = client_door_shared(c->loop, &c->settings, fd, err);
+    return c->door != NULL ? 0 : -1;
+}
+
+static int open_door(struct connect *c, struct err *err)
+{
+    int64_t idle;
+    bool shares = may_share(c->options) && share_is_wanted(&idle) &&
+                  share_settings_make(&c->shared, &c->settings, idle, NULL) == 0;
+    if (shares && open_shared(c, err) != 0)
+        return -1;
+    if (c->door != NULL)
+        return 0;
+    c->door = client_door_new(c->loop, &c->settings, err);
+    if (c->door == NULL)
+        return -1;
+    return shares ? start_sharing(c, err) : 0;
+}
+
 static int start(struct connect *c, struct err *err)
 {
     const struct connect_options *o = c->options;
     const char *const *value = o->settings.value;
-    struct client_settings settings = {
+    c->settings = (struct client_settings){
         .door = value[SETTING_DOOR],
         .cert = value[SETTING_CERT],
         .key = value[SETTING_KEY],
@@ -202,10 +249,7 @@ static int start(struct connect *c, struct err *err)
         .timeout = o->timeout,
     };
     c->loop = loop_new(err);
-    if (c->loop == NULL || watch_signals(c, err) != 0)
-        return -1;
-    c->door = client_door_new(c->loop, &settings, err);
-    if (c->door == NULL)
+    if (c->loop == NULL || watch_signals(c, err) != 0 || open_door(c, err) != 0)
         return -1;
     return o->forwards_len > 0 ? start_listeners(c, err) : start_standard(c, err);
 }
@@ -228,6 +272,7 @@ static void finish(struct connect *c)
         loop_run(c->loop, NULL);
         loop_free(c->loop);
     }
+    share_settings_free(&c->shared);
     free(c->listeners);
 }
 
@@ -241,20 +286,6 @@ static int run(const struct connect_options *o)
     return c.status;
 }
 
-/* Is what only we need there? */
-static int check_settings(const struct connect_settings *s)
-{
-    if (s->value[SETTING_DOOR] == NULL)
-        return cmd_misused("connect",
-                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
-                           "into %s",
-                           s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
-    if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
-        return cmd_misused("connect", "a certificate and its key go together: %s is missing",
-                           s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");
-    return -1;
-}
-
 int cmd_connect(int argc, char **argv)
 {
     struct connect_options o;
@@ -265,7 +296,7 @@ int cmd_connect(int argc, char **argv)
         status = CMD_FAILED;
     }
     if (status < 0)
-        status = check_settings(&o.settings);
+        status = connect_settings_check("connect", &o.settings);
     if (status < 0)
         status = run(&o);
     buf_free(&errors);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cmd/cmd.h"
 #include "config/config.h"
 
 static const char *const variables[SETTINGS] = {
@@ -55,6 +56,19 @@ int connect_settings_complete(struct connect_settings *s, struct buf *errors)
     fill(s, SETTING_CA, s->file->ca.text);
     fill(s, SETTING_NAME, s->file->name.text);
     return 0;
+}
+
+int connect_settings_check(const char *verb, const struct connect_settings *s)
+{
+    if (s->value[SETTING_DOOR] == NULL)
+        return cmd_misused(verb,
+                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
+                           "into %s",
+                           s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
+    if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
+        return cmd_misused(verb, "a certificate and its key go together: %s is missing",
+                           s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");
+    return -1;
 }
 
 void connect_settings_free(struct connect_settings *s)

@@ -18,6 +18,10 @@ struct connect_settings {
  * right. */
 int connect_settings_complete(struct connect_settings *s, struct buf *errors);
 
+/* Is what only a client needs there? Returns -1 to go on, or an exit status when something is missing (told
+ * on standard error, for `verb`). */
+int connect_settings_check(const char *verb, const struct connect_settings *s);
+
 void connect_settings_free(struct connect_settings *s);
 
 #endif

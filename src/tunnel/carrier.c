@@ -79,7 +79,6 @@ static void drop_line(struct line *l)
 {
     if (l == NULL)
         return;
-    list_remove(&l->node);
     if (l->conn != NULL)
         quic_conn_close(l->conn, 0);
     quic_endpoint_free(l->endpoint);
@@ -210,8 +209,10 @@ static void look_at_silent(struct carrier *c)
         quic_conn_facts(l->conn, &facts);
         if (l->asked == 0 || facts.heard >= l->asked)
             take_back(c, l);
-        if (c->line != l && c->state == CARRIER_OPEN && facts.streams == 0)
+        if (c->line != l && c->state == CARRIER_OPEN && facts.streams == 0) {
+            list_remove(&l->node);
             drop_line(l);
+        }
     }
 }
 
@@ -277,6 +278,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     struct carrier *c = l->carrier;
     bool was_open = c->state == CARRIER_OPEN;
     if (l != c->line) { /* one that was set aside */
+        list_remove(&l->node);
         l->conn = NULL;
         drop_line(l);
         return;
@@ -352,8 +354,9 @@ void carrier_free(struct carrier *c)
         ;
     wheel_cancel(&c->look);
     drop_connection(c);
-    while (!list_empty(&c->silent))
-        drop_line(CONTAINER_OF(c->silent.next, struct line, node));
+    struct list *n;
+    while ((n = list_pop(&c->silent)) != NULL)
+        drop_line(CONTAINER_OF(n, struct line, node));
     route_watch_stop(&c->watch);
     quic_scratch_free(c->scratch);
     free(c);
@@ -377,4 +380,17 @@ struct link *carrier_open_stream(struct carrier *c, struct way *w)
     else if (list_empty(&w->waiting))
         list_insert(&c->waiting, &w->waiting);
     return l;
+}
+
+bool carrier_facts(const struct carrier *c, struct client_facts *ret)
+{
+    struct quic_path_facts path;
+    if (c->state != CARRIER_OPEN)
+        return false;
+    quic_conn_facts(c->line->conn, &path);
+    ret->local = path.local;
+    ret->peer = path.peer;
+    ret->rtt = path.rtt;
+    ret->since = c->line->opened_at;
+    return true;
 }

@@ -12,6 +12,7 @@
 
 struct carrier;
 struct client_door;
+struct client_facts;
 struct way;
 
 /* For a door (borrowed); nothing is sent yet. Never NULL. */
@@ -31,5 +32,8 @@ bool carrier_is_under_way(const struct carrier *c);
 
 /* A stream; or NULL, and while it is under way way_carrier_changed() is called when there is news. */
 struct link *carrier_open_stream(struct carrier *c, struct way *w);
+
+/* The path of the connection in use, and since when; false when there is none, and *ret is as it was. */
+bool carrier_facts(const struct carrier *c, struct client_facts *ret);
 
 #endif

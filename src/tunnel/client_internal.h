@@ -35,12 +35,18 @@ struct client_door {
     int64_t timeout;
     enum client_transport transport;
     struct carrier *carrier; /* NULL: over TCP only */
+    int shared_fd;           /* leads to a process that carries the connection, until it is used; else -1 */
+    const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
+    uint64_t bytes_in, bytes_out;        /* of connections that have ended */
     struct list clients;
     struct err text; /* of the connection that is just ending */
 };
 
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);
+
+/* Load what client_door_shared() has put off. Returns 0, or -1 with the door's text. */
+int client_door_complete(struct client_door *door);
 
 /* The QUIC connection in use has fallen silent: who has no answer of the door yet asks another way. */
 void client_carrier_is_silent(struct client_door *door);

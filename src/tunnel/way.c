@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/share_link.h"
 
 #define HEAD_START_NS (250 * NSEC_PER_MSEC)
 #define LAST_CHANCE_NS (2 * NSEC_PER_SEC) /* that QUIC has when TCP has failed */
@@ -136,12 +137,27 @@ static void on_timer(struct timer *t)
     wake(w);
 }
 
+/* Where another process carries connections for us there is nothing to wait for. */
+static struct link *take_near(struct client_door *d)
+{
+    int fd = d->shared_fd;
+    if (fd < 0)
+        return NULL;
+    d->shared_fd = -1;
+    struct link *l = share_link_new(d->loop, fd);
+    CHECK(l != NULL); /* the loop has refused a descriptor */
+    return l;
+}
+
 void way_start(struct way *w, int64_t deadline)
 {
     struct client_door *d = w->door;
     *w = (struct way){.door = d, .wake = w->wake, .owner = w->owner, .deadline = deadline};
     list_init(&w->waiting);
     timer_init(&w->timer, on_timer);
+    w->near = take_near(d);
+    if (w->near != NULL)
+        return;
     w->wants_tcp = d->transport != CLIENT_QUIC;
     w->wants_quic = d->carrier != NULL && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
@@ -157,6 +173,8 @@ void way_start(struct way *w, int64_t deadline)
 enum way_status way_step(struct way *w)
 {
     enum way_status quic = WAY_FAILED, tcp = WAY_FAILED;
+    if (w->near != NULL)
+        return WAY_OK;
     w->stepping = true;
     if (w->wants_quic)
         quic = step_quic(w);
@@ -177,13 +195,18 @@ bool way_is_shared(const struct way *w)
     return w->stream != NULL;
 }
 
+bool way_is_near(const struct way *w)
+{
+    return w->near != NULL;
+}
+
 struct link *way_take(struct way *w)
 {
-    struct link *l = w->stream != NULL ? w->stream : w->tls;
+    struct link *l = w->near != NULL ? w->near : w->stream != NULL ? w->stream : w->tls;
     CHECK(l != NULL);
     if (l == w->tls)
         w->tls = NULL;
-    w->stream = NULL;
+    w->stream = w->near = NULL;
     l->wake = NULL;
     l->owner = NULL;
     way_cancel(w);
@@ -204,5 +227,6 @@ void way_cancel(struct way *w)
     dial_cancel(&w->dial);
     link_close(w->tls, true);
     link_close(w->stream, true);
-    w->tls = w->stream = NULL;
+    link_close(w->near, true);
+    w->tls = w->stream = w->near = NULL;
 }
