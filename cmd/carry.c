@@ -86,6 +86,7 @@ static int start(struct carry *c, struct err *err)
         .name = value[SETTING_NAME],
         .alpn = WIRE_ALPN,
         .transport = c->transport,
+        .stays = true,
         .timeout = TIMEOUT_NS,
     };
     c->loop = loop_new(err);

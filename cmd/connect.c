@@ -246,6 +246,7 @@ static int start(struct connect *c, struct err *err)
         .name = o->sni != NULL ? o->sni : value[SETTING_NAME],
         .alpn = o->sni != NULL ? o->alpn : WIRE_ALPN,
         .transport = o->transport,
+        .stays = o->forwards_len > 0,
         .timeout = o->timeout,
     };
     c->loop = loop_new(err);

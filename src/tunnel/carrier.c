@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,9 +12,10 @@
 #include "quic/quic.h"
 #include "tls/quic.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/network_memory.h"
 #include "tunnel/way.h"
 
-/* After a failure TCP goes first for that long. */
+/* After a failure it is not tried again for that long. */
 #define RETRY_NS (60 * NSEC_PER_SEC)
 
 /* A stream that was opened that long ago, and nothing at all heard since: the network may have stopped to
@@ -21,6 +23,13 @@
 #define SILENCE_NS NSEC_PER_SEC
 #define SILENCE_RTTS 4 /* ... but where the path is long, so many round trips */
 #define LOOK_NS (250 * NSEC_PER_MSEC)
+
+/* What TCP waits for: in a network that nothing is known of, and in one that has carried QUIC. */
+#define HEAD_START_NS (250 * NSEC_PER_MSEC)
+#define HEAD_START_KNOWN_NS NSEC_PER_SEC
+
+/* A client that ends has learnt that UDP does not get through when it has had no answer for that long. */
+#define UNANSWERED_NS (750 * NSEC_PER_MSEC)
 
 enum carrier_state { CARRIER_IDLE, CARRIER_RESOLVING, CARRIER_CONNECTING, CARRIER_OPEN };
 
@@ -48,6 +57,10 @@ struct carrier {
     size_t next;
     struct list waiting; /* struct way */
     int64_t likely_from; /* monotonic */
+    int64_t try_from;    /* likewise: when it may be tried although it is not likely */
+    int64_t wanted_at;   /* likewise: the attempt that is under way */
+    uint64_t network;    /* network_memory.h; 0: nothing is remembered */
+    bool known_good;     /* ... of this network */
     struct route_watch watch;
 };
 
@@ -91,11 +104,42 @@ static void drop_connection(struct carrier *c)
     c->line = NULL;
 }
 
+/* That it opened, or that UDP did not get through: what the door itself says against us is neither. */
+static void remember(struct carrier *c, bool worked)
+{
+    c->known_good = worked;
+    if (c->network != 0)
+        network_memory_note(c->network, worked);
+}
+
+/* What is remembered of the network that we are in now. Only a choice needs it. */
+static void recall(struct carrier *c)
+{
+    struct network_list list;
+    int64_t seconds = 0;
+    if (c->door->transport != CLIENT_AUTO)
+        return;
+    c->network = network_key(c->door->place);
+    network_memory_load(&list);
+    enum network_word word = networks_ask(&list, c->network, time(NULL), &seconds);
+    c->known_good = word == NETWORK_WORKED;
+    c->likely_from = word == NETWORK_FAILED ? clock_monotonic() + seconds * NSEC_PER_SEC : 0;
+    c->try_from = 0;
+}
+
+/* Nobody waits for it for a while; who stays tries it without waiting. */
+static void give_up(struct carrier *c, int64_t now)
+{
+    c->state = CARRIER_IDLE;
+    c->likely_from = c->door->stays ? INT64_MAX : now + RETRY_NS;
+}
+
 static void fail(struct carrier *c)
 {
+    int64_t now = loop_now(c->door->loop);
     drop_connection(c);
-    c->state = CARRIER_IDLE;
-    c->likely_from = loop_now(c->door->loop) + RETRY_NS;
+    give_up(c, now);
+    c->try_from = now + RETRY_NS;
     tell_waiting(c);
 }
 
@@ -146,6 +190,7 @@ void carrier_want(struct carrier *c)
     if (c->state != CARRIER_IDLE)
         return;
     c->state = CARRIER_RESOLVING;
+    c->wanted_at = clock_monotonic();
     c->query = resolver_lookup(c->door->resolver, c->door->host, c->door->port, on_resolved, c);
 }
 
@@ -175,8 +220,7 @@ static void set_aside(struct carrier *c)
 {
     list_insert(&c->silent, &c->line->node);
     c->line = NULL;
-    c->state = CARRIER_IDLE;
-    c->likely_from = loop_now(c->door->loop) + RETRY_NS;
+    give_up(c, loop_now(c->door->loop));
     client_carrier_is_silent(c->door);
     if (!list_empty(&c->waiting)) /* who may go over QUIC only */
         carrier_want(c);
@@ -245,6 +289,7 @@ static void on_opened(void *owner)
     struct line *l = owner;
     struct carrier *c = l->carrier;
     l->opened_at = clock_wall();
+    remember(c, true);
     c->state = CARRIER_OPEN;
     c->likely_from = 0;
     tell_waiting(c);
@@ -284,6 +329,8 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         return;
     }
     explain_end(c, l, end, text);
+    if (!was_open && (end == QUIC_END_TIMEOUT || end == QUIC_END_IDLE || end == QUIC_END_TRANSPORT))
+        remember(c, false);
     l->conn = NULL;
     if (was_open) {
         drop_connection(c);
@@ -322,6 +369,7 @@ static void on_change(struct route_watch *watch)
 {
     struct carrier *c = CONTAINER_OF(watch, struct carrier, watch);
     c->likely_from = 0;
+    recall(c);
     if (c->state == CARRIER_OPEN)
         move(c->line);
     for (struct list *n = c->silent.next; n != &c->silent; n = n->next)
@@ -342,6 +390,7 @@ struct carrier *carrier_new(struct client_door *door)
     timer_init(&c->look, on_look);
     c->watch.changed = on_change;
     route_watch_start(&c->watch, door->loop);
+    recall(c);
     return c;
 }
 
@@ -349,6 +398,8 @@ void carrier_free(struct carrier *c)
 {
     if (c == NULL)
         return;
+    if (c->state == CARRIER_CONNECTING && clock_monotonic() - c->wanted_at >= UNANSWERED_NS)
+        remember(c, false); /* what TCP has stood in for */
     resolve_cancel(c->query);
     while (list_pop(&c->waiting) != NULL)
         ;
@@ -365,6 +416,17 @@ void carrier_free(struct carrier *c)
 bool carrier_is_likely(const struct carrier *c)
 {
     return c->state == CARRIER_OPEN || loop_now(c->door->loop) >= c->likely_from;
+}
+
+int64_t carrier_head_start(const struct carrier *c)
+{
+    return c->known_good ? HEAD_START_KNOWN_NS : HEAD_START_NS;
+}
+
+void carrier_try(struct carrier *c)
+{
+    if (loop_now(c->door->loop) >= c->try_from)
+        carrier_want(c);
 }
 
 bool carrier_is_under_way(const struct carrier *c)

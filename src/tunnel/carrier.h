@@ -27,6 +27,12 @@ void carrier_want(struct carrier *c);
 /* Is there hope, or was it in vain lately? */
 bool carrier_is_likely(const struct carrier *c);
 
+/* How long TCP waits for it: longer where it is known to work, not at all where it is not likely to. */
+int64_t carrier_head_start(const struct carrier *c);
+
+/* Nobody waits for it now, but many may later: try whether it works again, if that is due. */
+void carrier_try(struct carrier *c);
+
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
 

@@ -79,6 +79,7 @@ static int set_up_ways(struct client_door *d, const struct client_settings *s, s
     if (d->resolver == NULL)
         return -1;
     d->transport = s->transport;
+    d->stays = s->stays;
     if (d->transport != CLIENT_TCP && s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0)
         d->carrier = carrier_new(d);
     else

@@ -34,6 +34,7 @@ struct client_door {
     bool system_ca;
     int64_t timeout;
     enum client_transport transport;
+    bool stays;
     struct carrier *carrier; /* NULL: over TCP only */
     int shared_fd;           /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */

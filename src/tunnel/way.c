@@ -6,7 +6,6 @@
 #include "tunnel/client_internal.h"
 #include "tunnel/share_link.h"
 
-#define HEAD_START_NS (250 * NSEC_PER_MSEC)
 #define LAST_CHANCE_NS (2 * NSEC_PER_SEC) /* that QUIC has when TCP has failed */
 
 static void wake(struct way *w)
@@ -162,11 +161,13 @@ void way_start(struct way *w, int64_t deadline)
     w->wants_quic = d->carrier != NULL && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
     if (w->wants_quic && w->wants_tcp)
-        loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + HEAD_START_NS);
+        loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + carrier_head_start(d->carrier));
     else if (!w->wants_quic)
         begin_tcp(w);
     if (w->wants_quic)
         carrier_want(d->carrier);
+    else if (d->carrier != NULL && d->stays)
+        carrier_try(d->carrier);
     w->stepping = false;
 }
 

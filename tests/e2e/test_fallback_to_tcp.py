@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`--transport auto` where UDP does not get through: TCP stands in, soon and without a word; and QUIC comes back."""
 import socket
+import subprocess
 import time
 
 import pytest
 
 import tls
+from fixtures import clean_env, connect_words
 from relay import Relay
 from run import SLOW, free_port, wait_until
 
@@ -164,3 +166,61 @@ def test_silence_and_quic_only(two_ports, relay, start_connect, echo):
         relay.deaf = False
         assert tls.read_exactly(sock, 1) == b"x"
     assert echoed(port) < 2 * SLOW
+
+
+# What is remembered -------------------------------------------------------------------------------------------------
+
+def lasting(door, pki, home, target):
+    """A call that lasts for two seconds."""
+    call = subprocess.Popen([str(word) for word in [*connect_words(door, pki.alice, pki.ca.file), target]],
+                            env=clean_env(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(2 * SLOW)
+    out, err = call.communicate(b"x\n")
+    assert (call.returncode, out, err) == (0, b"behind the door\nx\n", b"")
+
+
+def test_what_failed_is_remembered(two_ports, relay, connect, pki, tmp_path, banner):
+    """UDP is swallowed: the next call in this network does not even try. A damaged file is no harm, it is learnt anew."""
+    target = f"127.0.0.1:{banner.port}"
+    memory = tmp_path / ".cache" / "cardea" / "networks"
+    relay.deaf = True
+    lasting(two_ports, pki, tmp_path, target)
+    assert memory.read_text().endswith(" 1\n") and memory.stat().st_mode & 0o777 == 0o600
+    tried = relay.lost
+    assert connect(two_ports, target).returncode == 0
+    assert relay.lost == tried
+    memory.write_bytes(b"nonsense\0\xff" * 100)
+    assert connect(two_ports, target).returncode == 0
+    assert relay.lost > tried
+    lasting(two_ports, pki, tmp_path, target)
+    assert memory.read_text().endswith(" 1\n")
+
+
+def test_what_worked_is_remembered(two_ports, relay, pki, tmp_path, banner):
+    lasting(two_ports, pki, tmp_path, f"127.0.0.1:{banner.port}")
+    assert (tmp_path / ".cache" / "cardea" / "networks").read_text().endswith(" 0\n")
+
+
+@pytest.mark.parametrize("what", ["file", "link", "none"])
+def test_nowhere_to_remember(two_ports, relay, connect, tmp_path, banner, what):
+    """A cache that cannot be written breaks no call."""
+    place = tmp_path / ".cache"
+    if what == "file":
+        place.touch()
+    elif what == "link":
+        place.symlink_to(tmp_path / "missing" / "too")
+    relay.deaf = True
+    done = connect(two_ports, f"127.0.0.1:{banner.port}", input=b"x\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"behind the door\nx\n", b"")
+
+
+def test_who_stays_tries_again(two_ports, relay, pki, tmp_path, start_connect, banner, echo):
+    """A process that stays tries QUIC beside TCP, also where it has failed lately, and takes it when it works."""
+    relay.deaf = True
+    lasting(two_ports, pki, tmp_path, f"127.0.0.1:{banner.port}")
+    relay.deaf = False
+    port = free_port()
+    start_connect(two_ports, "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    assert transport_of_next(two_ports, port) is None
+    wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC", 10, step=0.2)
+    assert (tmp_path / ".cache" / "cardea" / "networks").read_text().endswith(" 0\n")

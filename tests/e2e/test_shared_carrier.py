@@ -253,7 +253,9 @@ def test_a_reset_is_no_end(start_door, pki, sharing, transport):
             assert call.stdout.read(10) == b"half of it"
             out, err = call.communicate(b"x", timeout=20 * SLOW)
             said.append((call.returncode, out, err))
-    assert said[0][0] == 1 and said[0][2] and said[1] == said[0]
+    # Over TCP a reset may be seen as an end without close_notify: then the last word is another.
+    assert all((code, out) == (1, b"") and err.startswith(b"cardea: the connection to the door") for code, out, err in said)
+    assert transport == "tcp" or said[0] == said[1]
 
 
 def test_a_caller_that_is_killed_is_no_end(door, sharing):
