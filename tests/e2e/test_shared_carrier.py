@@ -106,8 +106,9 @@ def test_a_hundred_calls_are_one_connection(start_door, pki, sharing, banner, ss
         done = run("ssh", *sshd.options(proxy_command=command), "-o", f"Port={sshd.port}", f"{sshd.user}@localhost",
                    f"echo out; exit {number}", env=sharing.env)
         assert (done.returncode, done.stdout) == (number, b"out\n"), done.stderr
+    wait_until(lambda: [each["sessions"] for each in sharing.status()] == [0], "the last session to end")
     [carrier] = sharing.status()
-    assert (carrier["transport"], carrier["sessions"]) == ("quic", 0) and carrier["rtt_ms"] > 0
+    assert carrier["transport"] == "quic" and carrier["rtt_ms"] > 0 and carrier["local"] and carrier["since"]
     sharing.end()
     assert len(door.audited(100, action="tunnel", transport="quic", reason="done")) == 100
     assert door.audited(action="carrier")["streams"] == 100
