@@ -153,13 +153,34 @@ static int find_door_at(struct asking *a, const char *socket, struct err *err)
     return a->fd >= 0 ? 0 : no_door(socket, errno, err);
 }
 
+static const char *named(const char *socket)
+{
+    const char *variable = getenv("CARDEA_SOCKET");
+    return socket == NULL && variable != NULL && *variable != '\0' ? variable : socket;
+}
+
+static bool listens(const char *socket)
+{
+    int fd = socket_connect_unix(socket);
+    if (fd < 0)
+        return !is_absent(errno);
+    close(fd);
+    return true;
+}
+
+bool admin_is_there(const char *socket)
+{
+    char space[ADMIN_SOCKET_MAX];
+    socket = named(socket);
+    return socket != NULL ? listens(socket)
+                          : listens(admin_default_socket(space)) || listens(ADMIN_SYSTEM_SOCKET);
+}
+
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret,
               struct err *err)
 {
     char space[ADMIN_SOCKET_MAX];
-    const char *variable = getenv("CARDEA_SOCKET");
-    if (socket == NULL && variable != NULL && *variable != '\0')
-        socket = variable;
+    socket = named(socket);
     struct asking a = {.deadline = clock_monotonic() + timeout, .timeout = timeout};
     if ((socket != NULL ? find_door_at(&a, socket, err) : find_door(&a, space, err)) != 0)
         return -1;

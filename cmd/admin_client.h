@@ -3,6 +3,7 @@
 #ifndef CARDEA_CMD_ADMIN_CLIENT_H
 #define CARDEA_CMD_ADMIN_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -15,5 +16,8 @@ struct json_t; /* jansson's */
  * *ret (the caller's, json_decref()); or -1 with `err`, which names the socket and says what to do. */
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, struct json_t **ret,
               struct err *err);
+
+/* Is there a door to ask, as admin_ask() would look for it? True also for one that may not be asked. */
+bool admin_is_there(const char *socket);
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
+#include "cmd/share.h"
+#include "config/config.h"
 #include "link/fd_link.h"
 #include "net/acceptor.h"
 #include "net/socket.h"
@@ -32,6 +34,8 @@ struct listener {
 struct connect {
     const struct connect_options *options;
     struct loop *loop;
+    struct client_settings settings;
+    struct share_settings shared;
     struct client_door *door;
     struct watch signals;
     struct listener *listeners;
@@ -213,11 +217,54 @@ static int watch_signals(struct connect *c, struct err *err)
     return 0;
 }
 
+/* Standard input and output to a target: what ssh's ProxyCommand is. */
+static bool may_share(const struct connect_options *o)
+{
+    bool allowed = o->settings.file == NULL || o->settings.file->share;
+    return !o->no_share && allowed && o->forwards_len == 0 && o->target.host[0] != '\0';
+}
+
+/* Through a process that carries the connection, where there is one. 0 where there is none. */
+static int open_shared(struct connect *c, struct err *err)
+{
+    int fd = share_find(&c->shared);
+    if (fd < 0)
+        return 0;
+    c->door = client_door_shared(c->loop, &c->settings, fd, err);
+    return c->door != NULL ? 0 : -1;
+}
+
+/* With files that have been read and found good a process is started for them. */
+static int start_sharing(struct connect *c, struct err *err)
+{
+    int fd = share_find_or_start(&c->shared);
+    if (fd < 0)
+        return 0;
+    client_door_free(c->door);
+    c->door = client_door_shared(c->loop, &c->settings, fd, err);
+    return c->door != NULL ? 0 : -1;
+}
+
+static int open_door(struct connect *c, struct err *err)
+{
+    int64_t idle;
+    bool shares = may_share(c->options) && share_is_wanted(&idle) &&
+                  share_settings_make(&c->shared, &c->settings, idle, NULL) == 0;
+    if (shares && open_shared(c, err) != 0)
+        return -1;
+    if (c->door != NULL)
+        return 0;
+    c->door = client_door_new(c->loop, &c->settings, err);
+    if (c->door == NULL)
+        return -1;
+    return shares ? start_sharing(c, err) : 0;
+}
+
 static int start(struct connect *c, struct err *err)
 {
     const struct connect_options *o = c->options;
     const char *const *value = o->settings.value;
-    struct client_settings settings = {
+    c->settings = (struct client_settings){
         .door = value[SETTING_DOOR],
         .cert = value[SETTING_CERT],
         .key = value[SETTING_KEY],
@@ -225,13 +272,11 @@ static int start(struct connect *c, struct err *err)
         .name = o->sni != NULL ? o->sni : value[SETTING_NAME],
         .alpn = o->sni != NULL ? o->alpn : WIRE_ALPN,
         .transport = o->transport,
+        .stays = o->forwards_len > 0,
         .timeout = o->timeout,
     };
     c->loop = loop_new(err);
-    if (c->loop == NULL || watch_signals(c, err) != 0)
-        return -1;
-    c->door = client_door_new(c->loop, &settings, err);
-    if (c->door == NULL)
+    if (c->loop == NULL || watch_signals(c, err) != 0 || open_door(c, err) != 0)
         return -1;
     return o->forwards_len > 0 ? start_listeners(c, err) : start_standard(c, err);
 }
@@ -270,6 +315,7 @@ static void finish(struct connect *c)
         loop_run(c->loop, NULL);
         loop_free(c->loop);
     }
+    share_settings_free(&c->shared);
     free(c->listeners);
 }
 

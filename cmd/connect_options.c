@@ -22,7 +22,8 @@ enum {
     OPTION_UDP,
     OPTION_SOCKS,
     OPTION_VERBOSE,
-    OPTION_SETTING
+    OPTION_NO_SHARE,
+    OPTION_SETTING = CONNECT_OPTION_SETTING
 };
 
 static const struct option options[] = {
@@ -34,6 +35,7 @@ static const struct option options[] = {
     {"udp", no_argument, NULL, OPTION_UDP},
     {"socks", required_argument, NULL, OPTION_SOCKS},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
+    {"no-share", no_argument, NULL, OPTION_NO_SHARE},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -44,7 +46,7 @@ static bool read_time(const char *text, int64_t *ret)
     return unit_parse(text, unit_durations, ret) && *ret > 0 && *ret <= TIMEOUT_MAX;
 }
 
-static bool read_transport(const char *text, enum client_transport *ret)
+bool connect_read_transport(const char *text, enum client_transport *ret)
 {
     static const char *const names[] = {[CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -79,6 +81,9 @@ static int take(struct connect_options *o, int option, struct listen *listens)
         return read_time(optarg, &o->timeout)
                    ? -1
                    : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
+    case OPTION_NO_SHARE:
+        o->no_share = true;
+        return -1;
     case OPTION_UDP:
         o->udp = true;
         return -1;
@@ -86,7 +91,7 @@ static int take(struct connect_options *o, int option, struct listen *listens)
         o->verbose = true;
         return -1;
     case OPTION_TRANSPORT:
-        return read_transport(optarg, &o->transport)
+        return connect_read_transport(optarg, &o->transport)
                    ? -1
                    : cmd_misused("connect", "--transport %s: expected auto, quic or tcp", optarg);
     case 'h':

@@ -3,12 +3,14 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/clean.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
+#include "cmd/carriers.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
 
@@ -289,7 +291,26 @@ static json_t *get(const char *socket, const char *path, struct err *err)
     return NULL;
 }
 
-static int status_show(const char *socket, bool json, bool sessions)
+static void print(const json_t *object)
+{
+    json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS));
+    putchar('\n');
+}
+
+/* No door runs here, but carriers of `cardea connect` do. */
+static int show_carriers(const json_t *carriers, bool json)
+{
+    json_t *object = json_pack("{s:O}", "carriers", carriers);
+    if (json)
+        print(object);
+    else
+        carriers_show(carriers);
+    json_decref(object);
+    return CMD_OK;
+}
+
+/* The door, and below it the carriers, where there are any. */
+static int show_door(const char *socket, bool json, bool sessions, json_t *carriers)
 {
     struct err err;
     json_t *status = get(socket, "/status", &err);
@@ -300,15 +321,29 @@ static int status_show(const char *socket, bool json, bool sessions)
     }
     if (more != NULL)
         json_object_update(status, more);
+    if (carriers != NULL)
+        json_object_set(status, "carriers", carriers);
     if (json) {
-        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS));
-        putchar('\n');
+        print(status);
     } else {
         show(status);
+        carriers_show(carriers);
     }
     json_decref(more);
     json_decref(status);
     return CMD_OK;
+}
+
+/* Who names a socket asks a door; else what there is is shown, and nothing at all is an error. */
+static int status_show(const char *socket, bool json, bool sessions)
+{
+    const char *variable = getenv("CARDEA_SOCKET");
+    bool door_only = socket != NULL || (variable != NULL && *variable != '\0');
+    json_t *carriers = door_only ? NULL : carriers_ask();
+    bool alone = json_array_size(carriers) > 0 && !sessions && !admin_is_there(socket);
+    int status = alone ? show_carriers(carriers, json) : show_door(socket, json, sessions, carriers);
+    json_decref(carriers);
+    return status;
 }
 
 int cmd_status(int argc, char **argv)

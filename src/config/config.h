@@ -358,6 +358,7 @@ struct client_config {
     struct config_text key;
     struct config_text ca;
     struct config_text name;
+    bool share;
     struct config_store *store;
 };
 

@@ -261,6 +261,7 @@ void conn_receive(struct quic_conn *c, const struct udp_packets *p, const uint8_
     c->inside = true;
     int error = ngtcp2_conn_read_pkt(c->lib, &path, &info, data, len, (ngtcp2_tstamp)clock_monotonic());
     c->inside = false;
+    c->heard = clock_monotonic();
     if (error != 0)
         conn_fail(c, error);
     else if (list_empty(&c->received))
@@ -482,7 +483,8 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret)
                                     .rtt = (int64_t)info.smoothed_rtt,
                                     .congestion_window = info.cwnd,
                                     .bytes_lost = info.bytes_lost,
-                                    .streams = c->stream_count};
+                                    .streams = c->stream_count,
+                                    .heard = c->heard};
 }
 
 void quic_conn_close(struct quic_conn *c, uint64_t code)

@@ -157,6 +157,7 @@ struct quic_path_facts {
     uint64_t congestion_window;
     uint64_t bytes_lost;
     size_t streams;
+    int64_t heard; /* monotonic time of the last packet that came; 0: none yet */
 };
 
 void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);

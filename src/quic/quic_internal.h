@@ -126,6 +126,7 @@ struct quic_conn {
     struct timer timer;
     struct task flush;
     struct net_addr local; /* of the path that packets in hand are for */
+    int64_t heard;         /* when the last packet came */
     struct buf unsent;     /* packets that the socket did not take */
     struct udp_packets unsent_head;
     struct buf goodbye; /* CONN_CLOSING: the packet to repeat */

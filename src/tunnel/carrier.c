@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,26 +12,55 @@
 #include "quic/quic.h"
 #include "tls/quic.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/network_memory.h"
 #include "tunnel/way.h"
 
-/* After a failure TCP goes first for that long. */
+/* After a failure it is not tried again for that long. */
 #define RETRY_NS (60 * NSEC_PER_SEC)
 
+/* A stream that was opened that long ago, and nothing at all heard since: the network may have stopped to
+ * carry UDP. An answer that merely takes time is not that: what asks for it is acknowledged at once. */
+#define SILENCE_NS NSEC_PER_SEC
+#define SILENCE_RTTS 4 /* ... but where the path is long, so many round trips */
+#define LOOK_NS (250 * NSEC_PER_MSEC)
+
+/* What TCP waits for: in a network that nothing is known of, and in one that has carried QUIC. */
+#define HEAD_START_NS (250 * NSEC_PER_MSEC)
+#define HEAD_START_KNOWN_NS NSEC_PER_SEC
+
+/* A client that ends has learnt that UDP does not get through when it has had no answer for that long. */
+#define UNANSWERED_NS (750 * NSEC_PER_MSEC)
+
 enum carrier_state { CARRIER_IDLE, CARRIER_RESOLVING, CARRIER_CONNECTING, CARRIER_OPEN };
+
+/* One QUIC connection. A carrier has one in use, and those that fell silent under streams. */
+struct line {
+    struct carrier *carrier;
+    struct quic_endpoint *endpoint;
+    struct quic_conn *conn;
+    struct list node;  /* of `silent` */
+    int64_t asked;     /* when a stream was opened that nothing has been heard after; 0: none */
+    int64_t opened_at; /* wall clock */
+};
 
 struct carrier {
     enum carrier_state state;
     struct client_door *door;
     struct quic_scratch *scratch;
     struct quic_secrets secrets;
-    struct quic_endpoint *endpoint;
-    struct quic_conn *conn;
+    struct line *line;  /* in use or opening; NULL: none */
+    struct list silent; /* struct line: kept for their streams, and to be used again when they are heard */
+    struct timer look;  /* at who has fallen silent, and who is heard again */
     struct resolve_query *query;
     struct net_addr addrs[RESOLVE_ADDRS_MAX];
     size_t count;
     size_t next;
     struct list waiting; /* struct way */
     int64_t likely_from; /* monotonic */
+    int64_t try_from;    /* likewise: when it may be tried although it is not likely */
+    int64_t wanted_at;   /* likewise: the attempt that is under way */
+    uint64_t network;    /* network_memory.h; 0: nothing is remembered */
+    bool known_good;     /* ... of this network */
     struct route_watch watch;
     struct list node;       /* of those that were left */
     struct task free_later; /* ... when the door has closed it */
@@ -62,20 +92,58 @@ static void tell_waiting(struct carrier *c)
 
 /* ---- connecting ---- */
 
+static void drop_line(struct line *l)
+{
+    if (l == NULL)
+        return;
+    if (l->conn != NULL)
+        quic_conn_close(l->conn, 0);
+    quic_endpoint_free(l->endpoint);
+    free(l);
+}
+
 static void drop_connection(struct carrier *c)
 {
-    if (c->conn != NULL)
-        quic_conn_close(c->conn, 0);
-    c->conn = NULL;
-    quic_endpoint_free(c->endpoint);
-    c->endpoint = NULL;
+    drop_line(c->line);
+    c->line = NULL;
+}
+
+/* That it opened, or that UDP did not get through: what the door itself says against us is neither. */
+static void remember(struct carrier *c, bool worked)
+{
+    c->known_good = worked;
+    if (c->network != 0)
+        network_memory_note(c->network, worked);
+}
+
+/* What is remembered of the network that we are in now. Only a choice needs it. */
+static void recall(struct carrier *c)
+{
+    struct network_list list;
+    int64_t seconds = 0;
+    if (c->door->transport != CLIENT_AUTO)
+        return;
+    c->network = network_key(c->door->place);
+    network_memory_load(&list);
+    enum network_word word = networks_ask(&list, c->network, time(NULL), &seconds);
+    c->known_good = word == NETWORK_WORKED;
+    c->likely_from = word == NETWORK_FAILED ? clock_monotonic() + seconds * NSEC_PER_SEC : 0;
+    c->try_from = 0;
+}
+
+/* Nobody waits for it for a while; who stays tries it without waiting. */
+static void give_up(struct carrier *c, int64_t now)
+{
+    c->state = CARRIER_IDLE;
+    c->likely_from = c->door->stays ? INT64_MAX : now + RETRY_NS;
 }
 
 static void fail(struct carrier *c)
 {
+    int64_t now = loop_now(c->door->loop);
     drop_connection(c);
-    c->state = CARRIER_IDLE;
-    c->likely_from = loop_now(c->door->loop) + RETRY_NS;
+    give_up(c, now);
+    c->try_from = now + RETRY_NS;
     tell_waiting(c);
 }
 
@@ -91,11 +159,18 @@ static void connect_next(struct carrier *c)
         int fd = udp_connect(to);
         if (fd < 0)
             continue;
-        c->endpoint = quic_endpoint_client(d->loop, fd, &settings, &c->secrets, c->scratch, &d->text);
-        if (c->endpoint == NULL)
+        struct line *l = calloc(1, sizeof(*l));
+        CHECK(l != NULL);
+        l->carrier = c;
+        list_init(&l->node);
+        l->endpoint = quic_endpoint_client(d->loop, fd, &settings, &c->secrets, c->scratch, &d->text);
+        if (l->endpoint == NULL) {
+            free(l);
             continue;
+        }
+        l->conn = quic_connect(l->endpoint, to, tls_client_quic(d->tls, d->name, NULL), &events, l);
+        c->line = l;
         c->state = CARRIER_CONNECTING;
-        c->conn = quic_connect(c->endpoint, to, tls_client_quic(d->tls, d->name, NULL), &events, c);
         return;
     }
     fail(c);
@@ -119,14 +194,112 @@ void carrier_want(struct carrier *c)
     if (c->state != CARRIER_IDLE)
         return;
     c->state = CARRIER_RESOLVING;
+    c->wanted_at = clock_monotonic();
     c->query = resolver_lookup(c->door->resolver, c->door->host, c->door->port, on_resolved, c);
+}
+
+/* ---- silence ---- */
+
+static int64_t heard(const struct line *l, int64_t *ret_rtt)
+{
+    struct quic_path_facts facts;
+    quic_conn_facts(l->conn, &facts);
+    *ret_rtt = facts.rtt;
+    return facts.heard;
+}
+
+/* Has a stream been opened, and nothing been heard for longer than it takes? */
+static bool is_silent(struct line *l, int64_t now)
+{
+    int64_t rtt;
+    if (l->asked == 0)
+        return false;
+    if (heard(l, &rtt) >= l->asked)
+        l->asked = 0;
+    return l->asked != 0 && now - l->asked >= MAX(SILENCE_NS, SILENCE_RTTS * rtt);
+}
+
+/* Set the line in use aside: new tunnels find another way, its streams wait for it. */
+static void set_aside(struct carrier *c)
+{
+    list_insert(&c->silent, &c->line->node);
+    c->line = NULL;
+    give_up(c, loop_now(c->door->loop));
+    client_carrier_is_silent(c->door);
+    if (!list_empty(&c->waiting)) /* who may go over QUIC only */
+        carrier_want(c);
+}
+
+static void stop_connecting(struct carrier *c)
+{
+    resolve_cancel(c->query);
+    c->query = NULL;
+    drop_connection(c);
+    c->state = CARRIER_IDLE;
+}
+
+/* One of those set aside is heard again: it is the one to use, where there is none. */
+static void take_back(struct carrier *c, struct line *l)
+{
+    l->asked = 0;
+    c->likely_from = 0;
+    if (c->state == CARRIER_OPEN)
+        return;
+    stop_connecting(c);
+    list_remove(&l->node);
+    c->line = l;
+    c->state = CARRIER_OPEN;
+    tell_waiting(c);
+}
+
+/* Those that have nothing to wait for any more, once another one is in use, go. */
+static void look_at_silent(struct carrier *c)
+{
+    struct list *n = c->silent.next;
+    while (n != &c->silent) {
+        struct line *l = CONTAINER_OF(n, struct line, node);
+        struct quic_path_facts facts;
+        n = n->next;
+        quic_conn_facts(l->conn, &facts);
+        if (l->asked == 0 || facts.heard >= l->asked)
+            take_back(c, l);
+        if (c->line != l && c->state == CARRIER_OPEN && facts.streams == 0) {
+            list_remove(&l->node);
+            drop_line(l);
+        }
+    }
+}
+
+static void on_look(struct timer *t)
+{
+    struct carrier *c = CONTAINER_OF(t, struct carrier, look);
+    int64_t now = clock_monotonic();
+    if (c->state == CARRIER_OPEN && is_silent(c->line, now))
+        set_aside(c);
+    look_at_silent(c);
+    if (!list_empty(&c->silent) || (c->state == CARRIER_OPEN && c->line->asked != 0))
+        loop_set_timer(c->door->loop, &c->look, now + LOOK_NS);
+}
+
+/* A stream is being opened, so something will be asked of the door. */
+static void expect_answer(struct carrier *c)
+{
+    int64_t now = clock_monotonic();
+    is_silent(c->line, now); /* forgets what was answered meanwhile */
+    if (c->line->asked == 0)
+        c->line->asked = now;
+    if (!timer_is_set(&c->look))
+        loop_set_timer(c->door->loop, &c->look, now + LOOK_NS);
 }
 
 /* ---- what the connection says ---- */
 
 static void on_opened(void *owner)
 {
-    struct carrier *c = owner;
+    struct line *l = owner;
+    struct carrier *c = l->carrier;
+    l->opened_at = clock_wall();
+    remember(c, true);
     c->state = CARRIER_OPEN;
     c->likely_from = 0;
     tell_waiting(c);
@@ -134,7 +307,7 @@ static void on_opened(void *owner)
 
 static void on_stream(void *owner, struct link *link)
 {
-    const struct client_door *d = ((struct carrier *)owner)->door;
+    const struct client_door *d = ((struct line *)owner)->carrier->door;
     if (d->visitor != NULL)
         d->visitor(d->visitor_owner, link);
     else
@@ -143,27 +316,49 @@ static void on_stream(void *owner, struct link *link)
 
 static void on_streams_left(void *owner)
 {
-    tell_waiting(owner);
+    struct line *l = owner;
+    tell_waiting(l->carrier);
+}
+
+static void explain_end(struct carrier *c, const struct line *l, enum quic_end end, const char *text)
+{
+    struct link_peer peer;
+    quic_conn_peer(l->conn, &peer);
+    if (end == QUIC_END_TLS)
+        client_text_peer(c->door, &peer, text, false, &c->door->text);
+    else if (c->state != CARRIER_OPEN)
+        err_set(&c->door->text, "the door %s does not answer over QUIC: %s", c->door->place, text);
+}
+
+/* One that was left, and has nothing any more. */
+static void free_when_over(struct carrier *c)
+{
+    if (list_empty(&c->node) || c->line != NULL || !list_empty(&c->silent))
+        return;
+    list_remove(&c->node);
+    loop_defer(c->door->loop, &c->free_later); /* an endpoint is at work, in our scratch */
 }
 
 static void on_closed(void *owner, enum quic_end end, const char *text)
 {
-    struct carrier *c = owner;
-    struct link_peer peer;
+    struct line *l = owner;
+    struct carrier *c = l->carrier;
     bool was_open = c->state == CARRIER_OPEN;
-    quic_conn_peer(c->conn, &peer);
-    c->conn = NULL;
-    if (end == QUIC_END_TLS)
-        client_text_peer(c->door, &peer, text, false, &c->door->text);
-    else if (!was_open)
-        err_set(&c->door->text, "the door %s does not answer over QUIC: %s", c->door->place, text);
-    if (!list_empty(&c->node)) {
-        list_remove(&c->node);
-        drop_connection(c);
-        loop_defer(c->door->loop, &c->free_later); /* the endpoint is at work, in our scratch */
-    } else if (was_open) {
+    if (l != c->line) { /* one that was set aside */
+        list_remove(&l->node);
+        l->conn = NULL;
+        drop_line(l);
+        free_when_over(c);
+        return;
+    }
+    explain_end(c, l, end, text);
+    if (!was_open && (end == QUIC_END_TIMEOUT || end == QUIC_END_IDLE || end == QUIC_END_TRANSPORT))
+        remember(c, false);
+    l->conn = NULL;
+    if (was_open) {
         drop_connection(c);
         c->state = CARRIER_IDLE;
+        free_when_over(c);
         if (!list_empty(&c->waiting)) /* streams that noticed, and ask again */
             carrier_want(c);
     } else if (end == QUIC_END_TLS) {
@@ -178,16 +373,10 @@ static const struct quic_events events = {
 
 /* ---- moving ---- */
 
-/* Something about our addresses or routes has changed: would we reach the door from another address now? If
- * UDP did not get through before, it may from there. */
-static void on_change(struct route_watch *watch)
+static void move(struct line *l)
 {
-    struct carrier *c = CONTAINER_OF(watch, struct carrier, watch);
     struct quic_path_facts facts;
-    c->likely_from = 0;
-    if (c->state != CARRIER_OPEN)
-        return;
-    quic_conn_facts(c->conn, &facts);
+    quic_conn_facts(l->conn, &facts);
     int fd = udp_connect(&facts.peer);
     if (fd < 0)
         return; /* no way at all: the next change may bring one */
@@ -195,7 +384,20 @@ static void on_change(struct route_watch *watch)
     if (memcmp(local.ip, facts.local.ip, sizeof(local.ip)) == 0 && local.family == facts.local.family)
         close(fd);
     else
-        quic_conn_migrate(c->conn, fd);
+        quic_conn_migrate(l->conn, fd);
+}
+
+/* Something about our addresses or routes has changed: would we reach the door from another address now? If
+ * UDP did not get through before, it may from there. */
+static void on_change(struct route_watch *watch)
+{
+    struct carrier *c = CONTAINER_OF(watch, struct carrier, watch);
+    c->likely_from = 0;
+    recall(c);
+    if (c->state == CARRIER_OPEN)
+        move(c->line);
+    for (struct list *n = c->silent.next; n != &c->silent; n = n->next)
+        move(CONTAINER_OF(n, struct line, node));
 }
 
 /* ---- life ---- */
@@ -213,10 +415,13 @@ struct carrier *carrier_new(struct client_door *door)
     c->scratch = quic_scratch_new();
     quic_secrets_make(&c->secrets);
     list_init(&c->waiting);
+    list_init(&c->silent);
     list_init(&c->node);
+    timer_init(&c->look, on_look);
     task_init(&c->free_later, on_free);
     c->watch.changed = on_change;
     route_watch_start(&c->watch, door->loop);
+    recall(c);
     return c;
 }
 
@@ -224,11 +429,18 @@ void carrier_free(struct carrier *c)
 {
     if (c == NULL)
         return;
+    if (c->state == CARRIER_CONNECTING && clock_monotonic() - c->wanted_at >= UNANSWERED_NS)
+        remember(c, false); /* what TCP has stood in for */
     resolve_cancel(c->query);
     while (list_pop(&c->waiting) != NULL)
         ;
     list_remove(&c->node);
+    list_remove(&c->free_later.node);
+    wheel_cancel(&c->look);
     drop_connection(c);
+    struct list *n;
+    while ((n = list_pop(&c->silent)) != NULL)
+        drop_line(CONTAINER_OF(n, struct line, node));
     route_watch_stop(&c->watch);
     quic_scratch_free(c->scratch);
     free(c);
@@ -237,10 +449,14 @@ void carrier_free(struct carrier *c)
 void carrier_leave(struct carrier *c, struct list *left)
 {
     tell_waiting(c); /* they ask the one that takes its place */
-    if (c->state == CARRIER_OPEN)
-        list_insert(left, &c->node);
-    else
+    if (c->state != CARRIER_OPEN && list_empty(&c->silent)) {
         carrier_free(c);
+        return;
+    }
+    if (c->state != CARRIER_OPEN)
+        stop_connecting(c);
+    wheel_cancel(&c->look); /* nothing is asked of it any more */
+    list_insert(left, &c->node);
 }
 
 void carrier_free_all(struct list *left)
@@ -255,6 +471,17 @@ bool carrier_is_likely(const struct carrier *c)
     return c->state == CARRIER_OPEN || loop_now(c->door->loop) >= c->likely_from;
 }
 
+int64_t carrier_head_start(const struct carrier *c)
+{
+    return c->known_good ? HEAD_START_KNOWN_NS : HEAD_START_NS;
+}
+
+void carrier_try(struct carrier *c)
+{
+    if (loop_now(c->door->loop) >= c->try_from)
+        carrier_want(c);
+}
+
 bool carrier_is_under_way(const struct carrier *c)
 {
     return c->state != CARRIER_IDLE;
@@ -262,8 +489,23 @@ bool carrier_is_under_way(const struct carrier *c)
 
 struct link *carrier_open_stream(struct carrier *c, struct way *w)
 {
-    struct link *l = c->state == CARRIER_OPEN ? quic_conn_open_stream(c->conn) : NULL;
-    if (l == NULL && list_empty(&w->waiting))
+    struct link *l = c->state == CARRIER_OPEN ? quic_conn_open_stream(c->line->conn) : NULL;
+    if (l != NULL)
+        expect_answer(c);
+    else if (list_empty(&w->waiting))
         list_insert(&c->waiting, &w->waiting);
     return l;
+}
+
+bool carrier_facts(const struct carrier *c, struct client_facts *ret)
+{
+    struct quic_path_facts path;
+    if (c->state != CARRIER_OPEN)
+        return false;
+    quic_conn_facts(c->line->conn, &path);
+    ret->local = path.local;
+    ret->peer = path.peer;
+    ret->rtt = path.rtt;
+    ret->since = c->line->opened_at;
+    return true;
 }

@@ -13,6 +13,7 @@
 
 struct carrier;
 struct client_door;
+struct client_facts;
 struct way;
 
 /* For a door (borrowed); nothing is sent yet. Never NULL. */
@@ -33,10 +34,19 @@ void carrier_want(struct carrier *c);
 /* Is there hope, or was it in vain lately? */
 bool carrier_is_likely(const struct carrier *c);
 
+/* How long TCP waits for it: longer where it is known to work, not at all where it is not likely to. */
+int64_t carrier_head_start(const struct carrier *c);
+
+/* Nobody waits for it now, but many may later: try whether it works again, if that is due. */
+void carrier_try(struct carrier *c);
+
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
 
 /* A stream; or NULL, and while it is under way way_carrier_changed() is called when there is news. */
 struct link *carrier_open_stream(struct carrier *c, struct way *w);
+
+/* The path of the connection in use, and since when; false when there is none, and *ret is as it was. */
+bool carrier_facts(const struct carrier *c, struct client_facts *ret);
 
 #endif

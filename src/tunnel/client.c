@@ -2,16 +2,23 @@
 /* One connection through a door. */
 #include "tunnel/client.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "net/socket.h"
 #include "quic/flow_link.h"
 #include "quic/quic.h"
+#include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/share_link.h"
+#include "tunnel/share_request.h"
 
 #define CLIENT_MAGIC 0xc11e4700u
-#define ANSWER_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+#define NEAR_GRACE_NS NSEC_PER_SEC /* so that who carries the connection says first that time is over */
+#define ANSWER_ROOM 17408          /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
 
 enum client_state { CLIENT_REACH, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_INNER, CLIENT_PIPE, CLIENT_CLOSED };
 
@@ -22,7 +29,6 @@ struct client {
     struct list node; /* of the door's clients */
     struct client_door *door;
     struct front_target target; /* host "": a route */
-    client_answered *answered;  /* NULL: nobody asked to be told, or told already */
     enum front_outcome answer;  /* the door's; FRONT_OUTCOMES before */
     client_ended *ended;
     void *owner;
@@ -34,7 +40,10 @@ struct client {
     struct timer timer;
     struct task again; /* runs soon, frees at the end */
     int64_t deadline;
-    bool inner;       /* `far` is TLS with the service, on top of the stream */
+    struct client_terms terms;
+    struct link *near; /* within `far`: to a process of this user's that carries the connection; NULL: none */
+    bool tls;          /* the service at the far end speaks TLS */
+    bool inner;        /* `far` is TLS with it, on top of the stream */
     bool shared;      /* `far` is a stream of a connection that others use too */
     bool flow;        /* `far` is a flow of datagrams (quic/flow_link.h) */
     bool asked_again; /* ... and one such has failed us already */
@@ -98,6 +107,10 @@ static void teardown(struct client *c)
     way_cancel(&c->way);
     pipe_free(&c->pipe);
     add_datagrams(c, &c->door->datagrams);
+    if (c->far != NULL) {
+        c->door->bytes_in += c->far->bytes_read;
+        c->door->bytes_out += c->far->bytes_written;
+    }
     link_close(c->far, cut);
     link_close(c->local, cut && c->pipe.link[PIPE_A] != NULL);
     c->far = c->local = NULL;
@@ -118,8 +131,24 @@ static void on_way_wake(void *owner)
 
 /* ---- REACH, HELLO, ANSWER ---- */
 
+/* What the process that carries the connection says is what we would have said in its place. */
+static enum client_state near_failed(struct client *c)
+{
+    const char *text = share_link_text(c->near);
+    if (text != NULL)
+        err_set(&c->door->text, "%s", text);
+    else
+        err_set(&c->door->text,
+                "the connection through the door %s was cut off: the process that carried it (cardea carry) "
+                "has ended",
+                c->door->place);
+    return failed(c);
+}
+
 static enum client_state far_failed(struct client *c)
 {
+    if (c->near != NULL && (!c->inner || c->near->error != NULL))
+        return near_failed(c);
     if (c->inner)
         client_text_inner(&c->target, c->far, &c->door->text);
     else
@@ -130,11 +159,13 @@ static enum client_state far_failed(struct client *c)
 /* Nothing is left to set up: bytes from now on. `early`: what came right behind the answer. */
 static enum client_state join(struct client *c, const uint8_t *early, size_t len)
 {
-    client_answered *tell = c->answered;
+    client_answered *tell = c->terms.answered;
     wheel_cancel(&c->timer);
-    c->answered = NULL;
+    c->terms.answered = NULL;
     if (tell != NULL)
         tell(c->owner, FRONT_OK, c->local);
+    if (c->terms.joined != NULL)
+        c->terms.joined(c->local, c->tls);
     pipe_init(&c->pipe, c->local, c->far);
     pipe_prime(&c->pipe, PIPE_B, early, len);
     buf_free(&c->bytes);
@@ -160,27 +191,57 @@ static enum client_state step_reach(struct client *c)
     if (status != WAY_OK)
         return failed(c);
     c->shared = way_is_shared(&c->way);
+    bool near = way_is_near(&c->way);
     c->far = way_take(&c->way);
+    c->near = near ? c->far : NULL;
     c->far->wake = on_wake;
     c->far->owner = c;
     if (c->target.host[0] == '\0')
         return join(c, NULL, 0);
+    c->bytes.max = WIRE_MESSAGE_MAX + ANSWER_ROOM;
+    if (near) {
+        CHECK(share_encode_hello(&c->target, c->terms.timeout, &c->bytes));
+        return CLIENT_HELLO;
+    }
     link_peer(c->far, &peer);
     if (!str_is(peer.alpn, WIRE_ALPN)) {
         err_set(&c->door->text, "%s at the door %s is no tunnel: is the name right (--name)?", c->door->name,
                 c->door->place);
         return failed(c);
     }
-    c->bytes.max = WIRE_MESSAGE_MAX + ANSWER_ROOM;
     bool datagrams = c->target.udp && quic_stream_datagram_max(c->far) > 0;
     CHECK(wire_encode_hello(&c->target, datagrams, &c->bytes));
     return CLIENT_HELLO;
+}
+
+static void set_deadline(struct client *c, int64_t grace)
+{
+    c->deadline = loop_now(c->door->loop) + c->terms.timeout;
+    loop_set_timer(c->door->loop, &c->timer, c->deadline + grace);
+}
+
+/* Nobody carries it for us after all, unless we were told why it cannot be. */
+static enum client_state go_alone(struct client *c)
+{
+    if (share_link_text(c->near) != NULL)
+        return near_failed(c);
+    c->near = NULL;
+    link_close(c->far, true);
+    c->far = NULL;
+    buf_free(&c->bytes);
+    if (client_door_complete(c->door) != 0)
+        return failed(c);
+    set_deadline(c, 0);
+    way_start(&c->way, c->deadline);
+    return CLIENT_REACH;
 }
 
 /* The connection that all share may have been lost long ago, and we are the first to notice: the door has
  * said nothing yet, so nothing is lost by asking once more, on another one. */
 static enum client_state ask_failed(struct client *c)
 {
+    if (c->near != NULL)
+        return go_alone(c);
     if (!c->shared || c->asked_again)
         return far_failed(c);
     c->asked_again = true;
@@ -225,6 +286,8 @@ static enum client_state begin_inner(struct client *c, size_t early)
                 c->target.host);
         return failed(c);
     }
+    if (client_door_load_tls(c->door) != 0)
+        return failed(c);
     c->inner = true;
     c->far = tls_client_connect(c->door->inner, c->target.host, NULL, c->far, &c->door->inner_scratch);
     c->far->wake = on_wake;
@@ -246,7 +309,8 @@ static enum client_state step_inner(struct client *c)
 
 static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
-    if (answer->outcome == FRONT_OK && answer->tls)
+    c->tls = answer->outcome == FRONT_OK && answer->tls;
+    if (c->tls && c->terms.joined == NULL)
         return begin_inner(c, c->bytes.len - used);
     const uint8_t *early = c->bytes.data + used;
     size_t len = c->bytes.len - used;
@@ -270,6 +334,8 @@ static enum client_state step_answer(struct client *c)
         case WIRE_OK:
             return heard(c, &answer, used);
         case WIRE_BAD:
+            if (c->near != NULL)
+                return go_alone(c);
             err_prefix(text, "the door's answer cannot be read");
             return failed(c);
         case WIRE_MORE:
@@ -278,7 +344,7 @@ static enum client_state step_answer(struct client *c)
         enum link_status status = read_answer(c);
         if (status == LINK_AGAIN)
             return CLIENT_ANSWER;
-        if (status == LINK_EOF) {
+        if (status == LINK_EOF && c->near == NULL) {
             err_set(text, "the door %s closed the connection without an answer", c->door->place);
             return failed(c);
         }
@@ -332,18 +398,20 @@ static enum client_state (*const steps[])(struct client *) = {
 static void give_back(struct client *c)
 {
     struct link *local = c->local;
-    if (c->answered == NULL)
+    if (c->terms.answered == NULL)
         return;
     c->local = NULL;
     local->wake = NULL;
     local->owner = NULL;
-    c->answered(c->owner, c->answer, local);
+    c->terms.answered(c->owner, c->answer, local);
 }
 
 /* Close, then tell the owner: what it prints comes out of a terminal that is as it was before. */
 static void conclude(struct client *c)
 {
     const char *text = c->outcome == CLIENT_DONE ? "" : c->door->text.text;
+    if (c->outcome == CLIENT_FAILED && c->terms.failing != NULL)
+        c->terms.failing(c->local, text);
     give_back(c);
     teardown(c);
     c->ended(c->owner, c->outcome, text);
@@ -389,9 +457,25 @@ static void on_timer(struct timer *t)
     };
     const char *what = c->state == CLIENT_REACH ? way_late(&c->way) : late[c->state];
     err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s",
-            (double)d->timeout / NSEC_PER_SEC, d->place, what);
+            (double)c->terms.timeout / NSEC_PER_SEC, d->place, what);
     c->state = failed(c);
     conclude(c);
+}
+
+/* Called from a timer of the loop, so no connection is within a step. */
+static void ask_elsewhere(struct client *c)
+{
+    bool waits = c->state == CLIENT_HELLO || c->state == CLIENT_ANSWER;
+    if (!waits || !c->shared || c->asked_again)
+        return;
+    c->state = ask_failed(c);
+    loop_defer(c->door->loop, &c->again);
+}
+
+void client_carrier_is_silent(struct client_door *door)
+{
+    for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
+        ask_elsewhere(CONTAINER_OF(n, struct client, node));
 }
 
 void client_drop(struct list *node)
@@ -403,8 +487,8 @@ void client_drop(struct list *node)
     teardown(c);
 }
 
-void client_start(struct client_door *door, const struct front_target *target, struct link *local,
-                  client_answered *answered, client_ended *ended, void *owner)
+void client_start_on(struct client_door *door, const struct front_target *target, struct link *local,
+                     const struct client_terms *terms, client_ended *ended, void *owner)
 {
     CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
     struct client *c = calloc(1, sizeof(*c));
@@ -414,7 +498,7 @@ void client_start(struct client_door *door, const struct front_target *target, s
     c->door = door;
     if (target != NULL)
         c->target = *target;
-    c->answered = answered;
+    c->terms = *terms;
     c->answer = FRONT_OUTCOMES;
     c->ended = ended;
     c->owner = owner;
@@ -423,10 +507,50 @@ void client_start(struct client_door *door, const struct front_target *target, s
     local->owner = c;
     c->way = (struct way){.door = door, .wake = on_way_wake, .owner = c};
     timer_init(&c->timer, on_timer);
-    c->deadline = loop_now(door->loop) + door->timeout;
-    loop_set_timer(door->loop, &c->timer, c->deadline);
+    set_deadline(c, door->shared_fd >= 0 ? NEAR_GRACE_NS : 0);
     way_start(&c->way, c->deadline);
     task_init(&c->again, on_again);
     list_insert(&door->clients, &c->node);
     loop_defer(door->loop, &c->again); /* so that `ended` is never told from within this call */
+}
+
+void client_start(struct client_door *door, const struct front_target *target, struct link *local,
+                  client_answered *answered, client_ended *ended, void *owner)
+{
+    struct client_terms terms = {.timeout = door->timeout, .answered = answered};
+    client_start_on(door, target, local, &terms, ended, owner);
+}
+
+/* ---- what is known ---- */
+
+/* The path of a session over TCP: the kernel has measured it. */
+static void tcp_path(const struct client *c, struct client_facts *ret)
+{
+    struct tcp_info info = {0};
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof(info), peer_len = sizeof(peer);
+    int fd = link_socket(link_bottom(c->far));
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
+        return;
+    ret->local = socket_local(fd);
+    ret->peer = net_addr_from(&peer);
+    ret->rtt = (int64_t)info.tcpi_rtt * NSEC_PER_USEC;
+}
+
+void client_door_facts(const struct client_door *door, struct client_facts *ret)
+{
+    *ret = (struct client_facts){.in = door->bytes_in, .out = door->bytes_out};
+    ret->quic = door->carrier != NULL && carrier_facts(door->carrier, ret);
+    for (struct list *n = door->clients.next; n != &door->clients; n = n->next) {
+        const struct client *c = CONTAINER_OF(n, struct client, node);
+        ret->sessions++;
+        if (c->far == NULL)
+            continue;
+        ret->streams += c->shared;
+        ret->in += c->far->bytes_read;
+        ret->out += c->far->bytes_written;
+        if (!ret->quic && !c->shared && ret->peer.family == AF_UNSPEC)
+            tcp_path(c, ret);
+    }
 }

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "link/link.h"
 #include "loop/loop.h"
+#include "net/addr.h"
 #include "session/front.h"
 
 struct client_door;
@@ -31,6 +32,7 @@ struct client_settings {
     const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
     const char *alpn; /* the one protocol to offer; NULL: none */
     enum client_transport transport;
+    bool stays;      /* many connections over a long time: what did not work is worth being tried again */
     int64_t timeout; /* nanoseconds for a connection to be set up, from the dial to the door's answer */
 };
 
@@ -38,6 +40,27 @@ struct client_settings {
  * or file at fault. */
 struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings,
                                     struct err *err);
+
+/* The same for one connection that another process of this user's carries: `fd` is a socket connected to it
+ * (taken over). No file is loaded unless that process goes away before the door has answered; then all is
+ * done as by client_door_new(), so the settings must live as long as the door. Never NULL where the address
+ * of the door can be read, else NULL with `err`. */
+struct client_door *client_door_shared(struct loop *loop, const struct client_settings *settings, int fd,
+                                       struct err *err);
+
+/* What is known of what goes through a door now. Of times 0 is not known, of addresses AF_UNSPEC. */
+struct client_facts {
+    bool quic; /* the facts of the path are those of the QUIC connection; else of a TCP connection */
+    struct net_addr local;
+    struct net_addr peer;
+    int64_t rtt;      /* smoothed, nanoseconds */
+    int64_t since;    /* wall clock, when that connection was made */
+    size_t sessions;  /* connections through the door */
+    size_t streams;   /* those of them that are streams of the QUIC connection */
+    uint64_t in, out; /* bytes from and to the door, of all sessions so far */
+};
+
+void client_door_facts(const struct client_door *door, struct client_facts *ret);
 
 /* Drop the connections that are left, without telling their owners. What their links put off is freed by the
  * loop's next round, so the loop must run (or be stopped and run) once more before loop_free(). NULL is
@@ -79,5 +102,19 @@ typedef void client_ended(void *owner, enum client_outcome outcome, const char *
  * NULL, to the route that name and ALPN choose. `answered` may be NULL. */
 void client_start(struct client_door *door, const struct front_target *target, struct link *local,
                   client_answered *answered, client_ended *ended, void *owner);
+
+/* How a connection is to be made. What is NULL is not called. */
+struct client_terms {
+    int64_t timeout; /* instead of the door's */
+    client_answered *answered;
+    /* For a local side that hears in its own words what becomes of it: the tunnel stands, and `local` has not
+     * been read or written. `tls`: the service at its far end speaks TLS, which is left to the local side. */
+    void (*joined)(struct link *local, bool tls);
+    void (*failing)(struct link *local, const char *text); /* it is closed with an error next */
+};
+
+/* As client_start(); the terms are copied. */
+void client_start_on(struct client_door *door, const struct front_target *target, struct link *local,
+                     const struct client_terms *terms, client_ended *ended, void *owner);
 
 #endif

@@ -2,6 +2,7 @@
 /* Settings become something to connect with. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cert/trust.h"
 #include "tunnel/carrier.h"
@@ -61,7 +62,7 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
     return d->inner != NULL ? 0 : -1;
 }
 
-static int set_up(struct client_door *d, const struct client_settings *s, struct err *err)
+static int set_up_names(struct client_door *d, const struct client_settings *s, struct err *err)
 {
     if (str_host_port(s->door, strlen(s->door), d->host, &d->port, err) != 0)
         return err_prefix(err, "door '%s'", s->door);
@@ -70,12 +71,18 @@ static int set_up(struct client_door *d, const struct client_settings *s, struct
     d->system_ca = strcmp(s->ca, "system") == 0;
     d->name = copy(s->name != NULL ? s->name : d->host);
     d->alpn = copy(s->alpn);
-    if (make_tls(d, s, err) != 0)
+    return 0;
+}
+
+static int set_up_ways(struct client_door *d, const struct client_settings *s, struct err *err)
+{
+    if (d->inner == NULL && make_tls(d, s, err) != 0)
         return -1;
     d->resolver = resolver_new(d->loop, err);
     if (d->resolver == NULL)
         return -1;
     d->transport = s->transport;
+    d->stays = s->stays;
     if (d->transport != CLIENT_TCP && s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0)
         d->carrier = carrier_new(d);
     else
@@ -83,7 +90,8 @@ static int set_up(struct client_door *d, const struct client_settings *s, struct
     return 0;
 }
 
-struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings,
+/* One that knows where it leads, and no more. */
+static struct client_door *door_new(struct loop *loop, const struct client_settings *settings,
                                     struct err *err)
 {
     CHECK(settings->door != NULL && settings->ca != NULL && settings->timeout > 0);
@@ -92,15 +100,51 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
     d->magic = CLIENT_DOOR_MAGIC;
     d->loop = loop;
     d->timeout = settings->timeout;
+    d->shared_fd = -1;
     list_init(&d->clients);
     list_init(&d->left);
     tls_scratch_init(&d->tls_scratch, d->loop);
     tls_scratch_init(&d->inner_scratch, d->loop);
     pipe_scratch_init(&d->pipe_scratch, false); /* one side is TLS: nothing to splice */
-    if (set_up(d, settings, err) == 0)
+    if (set_up_names(d, settings, err) == 0)
         return d;
     client_door_free(d);
     return NULL;
+}
+
+struct client_door *client_door_new(struct loop *loop, const struct client_settings *settings,
+                                    struct err *err)
+{
+    struct client_door *d = door_new(loop, settings, err);
+    if (d == NULL || set_up_ways(d, settings, err) == 0)
+        return d;
+    client_door_free(d);
+    return NULL;
+}
+
+struct client_door *client_door_shared(struct loop *loop, const struct client_settings *settings, int fd,
+                                       struct err *err)
+{
+    struct client_door *d = door_new(loop, settings, err);
+    if (d == NULL) {
+        close(fd);
+        return NULL;
+    }
+    d->shared_fd = fd;
+    d->later = settings;
+    return d;
+}
+
+int client_door_complete(struct client_door *door)
+{
+    const struct client_settings *s = door->later;
+    door->later = NULL;
+    return s == NULL ? 0 : set_up_ways(door, s, &door->text);
+}
+
+int client_door_load_tls(struct client_door *door)
+{
+    return door->inner != NULL ? 0 : make_tls(door, door->later, &door->text);
 }
 
 void client_door_visitors(struct client_door *door, void (*visitor)(void *owner, struct link *stream),
@@ -131,6 +175,8 @@ void client_door_free(struct client_door *door)
         client_drop(node);
     carrier_free(door->carrier);
     carrier_free_all(&door->left);
+    if (door->shared_fd >= 0)
+        close(door->shared_fd);
     resolver_free(door->resolver);
     tls_client_free(door->tls);
     tls_client_free(door->inner);

@@ -36,11 +36,15 @@ struct client_door {
     bool system_ca;
     int64_t timeout;
     enum client_transport transport;
+    bool stays;
     struct carrier *carrier;                           /* NULL: over TCP only */
     struct list left;                                  /* carriers before it, which end by themselves */
     unsigned carrier_turn;                             /* how often it was replaced */
     void (*visitor)(void *owner, struct link *stream); /* the door has opened one; NULL: it may not */
     void *visitor_owner;
+    int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
+    const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
+    uint64_t bytes_in, bytes_out;        /* of connections that have ended */
     struct list clients;
     struct client_datagrams datagrams; /* of those that have ended */
     struct err text;                   /* of the connection that is just ending */
@@ -56,6 +60,15 @@ void client_door_renew(struct client_door *door, unsigned turn);
 
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);
+
+/* Load what client_door_shared() has put off. Returns 0, or -1 with the door's text. */
+int client_door_complete(struct client_door *door);
+
+/* Of that only what TLS with the service at the far end needs. Returns 0, or -1 with the door's text. */
+int client_door_load_tls(struct client_door *door);
+
+/* The QUIC connection in use has fallen silent: who has no answer of the door yet asks another way. */
+void client_carrier_is_silent(struct client_door *door);
 
 /* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1.
  */

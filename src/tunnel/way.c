@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/share_link.h"
 
-#define HEAD_START_NS (250 * NSEC_PER_MSEC)
 #define LAST_CHANCE_NS (2 * NSEC_PER_SEC) /* that QUIC has when TCP has failed */
 
 static void wake(struct way *w)
@@ -136,6 +136,18 @@ static void on_timer(struct timer *t)
     wake(w);
 }
 
+/* Where another process carries connections for us there is nothing to wait for. */
+static struct link *take_near(struct client_door *d)
+{
+    int fd = d->shared_fd;
+    if (fd < 0)
+        return NULL;
+    d->shared_fd = -1;
+    struct link *l = share_link_new(d->loop, fd);
+    CHECK(l != NULL); /* the loop has refused a descriptor */
+    return l;
+}
+
 void way_start(struct way *w, int64_t deadline)
 {
     struct client_door *d = w->door;
@@ -143,22 +155,29 @@ void way_start(struct way *w, int64_t deadline)
         .door = d, .wake = w->wake, .owner = w->owner, .tcp_only = w->tcp_only, .deadline = deadline};
     list_init(&w->waiting);
     timer_init(&w->timer, on_timer);
+    w->near = w->tcp_only ? NULL : take_near(d);
+    if (w->near != NULL)
+        return;
     w->wants_tcp = d->transport != CLIENT_QUIC || w->tcp_only;
     w->wants_quic =
         d->carrier != NULL && !w->tcp_only && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
     if (w->wants_quic && w->wants_tcp)
-        loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + HEAD_START_NS);
+        loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + carrier_head_start(d->carrier));
     else if (!w->wants_quic)
         begin_tcp(w);
     if (w->wants_quic)
         carrier_want(d->carrier);
+    else if (d->carrier != NULL && d->stays && !w->tcp_only)
+        carrier_try(d->carrier);
     w->stepping = false;
 }
 
 enum way_status way_step(struct way *w)
 {
     enum way_status quic = WAY_FAILED, tcp = WAY_FAILED;
+    if (w->near != NULL)
+        return WAY_OK;
     w->stepping = true;
     if (w->wants_quic)
         quic = step_quic(w);
@@ -179,13 +198,18 @@ bool way_is_shared(const struct way *w)
     return w->stream != NULL;
 }
 
+bool way_is_near(const struct way *w)
+{
+    return w->near != NULL;
+}
+
 struct link *way_take(struct way *w)
 {
-    struct link *l = w->stream != NULL ? w->stream : w->tls;
+    struct link *l = w->near != NULL ? w->near : w->stream != NULL ? w->stream : w->tls;
     CHECK(l != NULL);
     if (l == w->tls)
         w->tls = NULL;
-    w->stream = NULL;
+    w->stream = w->near = NULL;
     l->wake = NULL;
     l->owner = NULL;
     way_cancel(w);
@@ -206,5 +230,6 @@ void way_cancel(struct way *w)
     dial_cancel(&w->dial);
     link_close(w->tls, true);
     link_close(w->stream, true);
-    w->tls = w->stream = NULL;
+    link_close(w->near, true);
+    w->tls = w->stream = w->near = NULL;
 }

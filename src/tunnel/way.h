@@ -28,6 +28,7 @@ struct way {
     struct dial dial;
     struct link *tls;    /* over TCP, in its handshake */
     struct link *stream; /* over QUIC */
+    struct link *near;   /* to a process of this user's that carries the connection */
     struct list waiting; /* for the carrier */
     struct timer timer;  /* the head start, then the time of one address */
     size_t tried;        /* addresses of the door that have had their timer set */
@@ -46,6 +47,10 @@ enum way_status way_step(struct way *w);
 
 /* WAY_OK: is it a stream of the connection that all share? */
 bool way_is_shared(const struct way *w);
+
+/* WAY_OK: does it lead to a process of this user's that carries it? What is spoken there is
+ * tunnel/share_request.h. */
+bool way_is_near(const struct way *w);
 
 /* The link, open; its `wake` and `owner` are the caller's to set. */
 struct link *way_take(struct way *w);

@@ -156,4 +156,5 @@ def connect_words(door, cert, ca, name="door.test"):
 def clean_env(home, **more):
     """An environment without the caller's CARDEA_* and configuration; a sanitizer's options are kept."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("CARDEA_")}
-    return {**kept, "HOME": str(home), "XDG_CONFIG_HOME": str(home) + "/.config", **more}
+    return {**kept, "HOME": str(home), "XDG_CONFIG_HOME": str(home) + "/.config",
+            "XDG_CACHE_HOME": str(home) + "/.cache", "XDG_RUNTIME_DIR": str(home), "CARDEA_SHARE": "0", **more}

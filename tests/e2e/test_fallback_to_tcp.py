@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`--transport auto` where UDP does not get through: TCP stands in, soon and without a word; and QUIC comes back."""
 import socket
+import subprocess
 import time
 
 import pytest
 
 import tls
+from fixtures import clean_env, connect_words
 from relay import Relay
 from run import SLOW, free_port, wait_until
 
@@ -107,3 +109,118 @@ def test_udp_is_blocked_later(two_ports, relay, start_connect, connect, banner):
     two_ports.mark()
     assert connect(two_ports, f"127.0.0.1:{banner.port}").returncode == 0
     assert "transport" not in two_ports.audited(action="tunnel")
+
+
+# UDP that stops in mid-life ------------------------------------------------------------------------------------------
+
+def echoed(port, word=b"x"):
+    """One round through a local port; how long it took."""
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 10 * SLOW) as sock:
+        sock.sendall(word)
+        assert tls.read_exactly(sock, len(word)) == word
+    return time.monotonic() - start
+
+
+def transport_of_next(door, port):
+    door.mark()
+    echoed(port)
+    return door.audited(action="tunnel").get("transport")
+
+
+def test_silence_in_mid_life(two_ports, relay, start_connect, echo):
+    """UDP is dropped under a QUIC connection in use: the next tunnel of the same process works within two seconds, over
+    TCP. The tunnel that was open waits; when UDP is back it goes on without a byte lost, and the same QUIC connection
+    carries new tunnels again."""
+    port = free_port()
+    start_connect(two_ports, "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC")
+    with socket.create_connection(("127.0.0.1", port), 60 * SLOW) as before:
+        before.sendall(b"x")
+        assert tls.read_exactly(before, 1) == b"x"
+        relay.deaf = True
+        two_ports.mark()
+        assert echoed(port) < 2 * SLOW
+        assert "transport" not in two_ports.audited(action="tunnel")
+        assert echoed(port) < 1 * SLOW, "the second one waits no more"
+        before.sendall(b"waits")
+        relay.deaf = False
+        assert tls.read_exactly(before, 5) == b"waits"
+        wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC again", 20, step=0.2)
+        before.sendall(b"y")
+        assert tls.read_exactly(before, 1) == b"y"
+    long, new = [two_ports.audited(action="tunnel", transport="quic", **facts) for facts in ({"in": 7}, {"in": 1})]
+    assert long["carrier"] == new["carrier"]
+
+
+def test_silence_and_quic_only(two_ports, relay, start_connect, echo):
+    """With --transport quic there is no other way than another QUIC connection: it is tried at once, and works when UDP
+    does again."""
+    port = free_port()
+    start_connect(two_ports, "--transport", "quic", "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    assert echoed(port)
+    relay.deaf = True
+    with socket.create_connection(("127.0.0.1", port), 60 * SLOW) as sock:
+        sock.sendall(b"x")
+        time.sleep(2)
+        relay.deaf = False
+        assert tls.read_exactly(sock, 1) == b"x"
+    assert echoed(port) < 2 * SLOW
+
+
+# What is remembered -------------------------------------------------------------------------------------------------
+
+def lasting(door, pki, home, target):
+    """A call that lasts for two seconds."""
+    call = subprocess.Popen([str(word) for word in [*connect_words(door, pki.alice, pki.ca.file), target]],
+                            env=clean_env(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(2 * SLOW)
+    out, err = call.communicate(b"x\n")
+    assert (call.returncode, out, err) == (0, b"behind the door\nx\n", b"")
+
+
+def test_what_failed_is_remembered(two_ports, relay, connect, pki, tmp_path, banner):
+    """UDP is swallowed: the next call in this network does not even try. A damaged file is no harm, it is learnt anew."""
+    target = f"127.0.0.1:{banner.port}"
+    memory = tmp_path / ".cache" / "cardea" / "networks"
+    relay.deaf = True
+    lasting(two_ports, pki, tmp_path, target)
+    assert memory.read_text().endswith(" 1\n") and memory.stat().st_mode & 0o777 == 0o600
+    tried = relay.lost
+    assert connect(two_ports, target).returncode == 0
+    assert relay.lost == tried
+    memory.write_bytes(b"nonsense\0\xff" * 100)
+    assert connect(two_ports, target).returncode == 0
+    assert relay.lost > tried
+    lasting(two_ports, pki, tmp_path, target)
+    assert memory.read_text().endswith(" 1\n")
+
+
+def test_what_worked_is_remembered(two_ports, relay, pki, tmp_path, banner):
+    lasting(two_ports, pki, tmp_path, f"127.0.0.1:{banner.port}")
+    assert (tmp_path / ".cache" / "cardea" / "networks").read_text().endswith(" 0\n")
+
+
+@pytest.mark.parametrize("what", ["file", "link", "none"])
+def test_nowhere_to_remember(two_ports, relay, connect, tmp_path, banner, what):
+    """A cache that cannot be written breaks no call."""
+    place = tmp_path / ".cache"
+    if what == "file":
+        place.touch()
+    elif what == "link":
+        place.symlink_to(tmp_path / "missing" / "too")
+    relay.deaf = True
+    done = connect(two_ports, f"127.0.0.1:{banner.port}", input=b"x\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"behind the door\nx\n", b"")
+
+
+def test_who_stays_tries_again(two_ports, relay, pki, tmp_path, start_connect, banner, echo):
+    """A process that stays tries QUIC beside TCP, also where it has failed lately, and takes it when it works."""
+    relay.deaf = True
+    lasting(two_ports, pki, tmp_path, f"127.0.0.1:{banner.port}")
+    relay.deaf = False
+    port = free_port()
+    start_connect(two_ports, "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    assert transport_of_next(two_ports, port) is None
+    wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC", 10, step=0.2)
+    assert (tmp_path / ".cache" / "cardea" / "networks").read_text().endswith(" 0\n")

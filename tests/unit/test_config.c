@@ -346,12 +346,17 @@ static void test_client(void **state)
     assert_string_equal(c->cert.text, "home/me.pem");
     assert_string_equal(c->key.text, "/k.pem");
     assert_string_equal(c->name.text, "d.example");
+    assert_true(c->share);
+    client_config_free(c);
+    c = client_config_parse("c.yaml", "share: false\n", 13, &errors);
+    assert_non_null(c);
+    assert_false(c->share);
     client_config_free(c);
     static const char bad[] = "door: example.com\ncret: me.pem\n";
     assert_null(client_config_parse("c.yaml", bad, sizeof(bad) - 1, &errors));
     assert_string_equal(
         buf_text(&errors),
-        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, name)\n"
+        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, name, share)\n"
         "c.yaml:1:7: door: found 'example.com', expected HOST:PORT or [V6]:PORT: there is no :PORT "
         "after the host\n");
     buf_free(&errors);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea carry`: what the `cardea connect` of one user share. They start it themselves; a user's service may
+ * run it instead. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/unit.h"
+#include "cmd/cmd.h"
+#include "cmd/connect_options.h"
+#include "cmd/share.h"
+#include "tunnel/share.h"
+#include "tunnel/wire.h"
+
+#define LAST_NS (200 * NSEC_PER_MSEC)  /* for callers that found the socket just before it went */
+#define TIMEOUT_NS (30 * NSEC_PER_SEC) /* callers bring their own */
+
+struct carry {
+    struct share_settings settings;
+    struct connect_settings connect;
+    enum client_transport transport;
+    int64_t idle;
+    int listen_fd; /* from who started us; else -1 */
+    struct loop *loop;
+    struct share *share;
+    struct watch signals;
+    struct timer last;
+    struct stat socket;
+};
+
+static void on_signal(struct watch *w, uint32_t events)
+{
+    (void)events;
+    loop_stop(CONTAINER_OF(w, struct carry, signals)->loop);
+}
+
+/* Unless another one has put its own there meanwhile. */
+static void remove_socket(const struct carry *c)
+{
+    struct stat now;
+    if (stat(c->settings.path, &now) == 0 && now.st_dev == c->socket.st_dev && now.st_ino == c->socket.st_ino)
+        unlink(c->settings.path);
+}
+
+static void on_last(struct timer *t)
+{
+    struct carry *c = CONTAINER_OF(t, struct carry, last);
+    if (share_is_unused(c->share))
+        loop_stop(c->loop);
+}
+
+/* New callers find the socket no more and start another process; those that have found it are served. */
+static void on_unused(void *owner)
+{
+    struct carry *c = owner;
+    remove_socket(c);
+    loop_set_timer(c->loop, &c->last, loop_now(c->loop) + LAST_NS);
+}
+
+static int watch_signals(struct carry *c, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0 || loop_watch(c->loop, &c->signals, fd, EPOLLIN | EPOLLET, on_signal) != 0)
+        return err_set(err, "cannot watch signals");
+    return 0;
+}
+
+static int start(struct carry *c, struct err *err)
+{
+    const char *const *value = c->connect.value;
+    struct client_settings client = {
+        .door = value[SETTING_DOOR],
+        .cert = value[SETTING_CERT],
+        .key = value[SETTING_KEY],
+        .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
+        .name = value[SETTING_NAME],
+        .alpn = WIRE_ALPN,
+        .transport = c->transport,
+        .stays = true,
+        .timeout = TIMEOUT_NS,
+    };
+    c->loop = loop_new(err);
+    if (c->loop == NULL || watch_signals(c, err) != 0 ||
+        share_settings_make(&c->settings, &client, c->idle, err) != 0)
+        return -1;
+    int fd = c->listen_fd >= 0 ? c->listen_fd : share_listen(&c->settings, err);
+    if (fd < 0)
+        return -1;
+    stat(c->settings.path, &c->socket);
+    c->share = share_new(c->loop, fd, &c->settings.client, c->idle, on_unused, c, err);
+    return c->share != NULL ? 0 : -1;
+}
+
+static void finish(struct carry *c)
+{
+    if (c->share != NULL)
+        remove_socket(c);
+    wheel_cancel(&c->last);
+    share_free(c->share);
+    if (c->signals.fd >= 0)
+        close(c->signals.fd);
+    c->signals.fd = -1;
+    if (c->loop != NULL) { /* a last round for what was put off to its end */
+        loop_stop(c->loop);
+        loop_run(c->loop, NULL);
+        loop_free(c->loop);
+    }
+    share_settings_free(&c->settings);
+}
+
+static int run(struct carry *c)
+{
+    struct err err = {0};
+    int status = CMD_OK;
+    timer_init(&c->last, on_last);
+    if (start(c, &err) != 0 || loop_run(c->loop, &err) != 0)
+        status = cmd_failed("%s", err.text);
+    finish(c);
+    return status;
+}
+
+/* One option. Returns -1, or an exit status. */
+static int take(struct carry *c, int option)
+{
+    uint64_t fd;
+    switch (option) {
+    case 'f':
+        if (!str_u64(optarg, 1024, &fd))
+            return cmd_misused("carry", "--listen-fd %s: expected the number of a descriptor", optarg);
+        c->listen_fd = (int)fd;
+        return -1;
+    case 'i':
+        if (unit_parse(optarg, unit_durations, &c->idle) && c->idle > 0)
+            return -1;
+        return cmd_misused("carry", "--idle %s: expected a time such as 30s or 10m", optarg);
+    case 't':
+        return connect_read_transport(optarg, &c->transport)
+                   ? -1
+                   : cmd_misused("carry", "--transport %s: expected auto, quic or tcp", optarg);
+    case 'h':
+    case '?':
+        return cmd_usage("carry", option == 'h');
+    default:
+        c->connect.value[option - CONNECT_OPTION_SETTING] = optarg;
+        return -1;
+    }
+}
+
+int cmd_carry(int argc, char **argv)
+{
+    static const struct option options[] = {
+        CONNECT_SETTINGS_FLAGS(CONNECT_OPTION_SETTING),
+        {"transport", required_argument, NULL, 't'},
+        {"idle", required_argument, NULL, 'i'},
+        {"listen-fd", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct carry c = {.idle = SHARE_IDLE_NS, .listen_fd = -1, .signals = {.fd = -1}};
+    struct buf errors = {0};
+    int status = -1;
+    for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+        status = take(&c, o);
+    if (status < 0 && optind != argc)
+        status = cmd_misused("carry", "'%s' is one argument too many", argv[argc - 1]);
+    /* Who started us has settled what holds: what is not said is not there. */
+    if (status < 0 && c.listen_fd < 0 && connect_settings_complete(&c.connect, &errors) != 0) {
+        fputs(buf_text(&errors), stderr);
+        status = CMD_FAILED;
+    }
+    if (status < 0)
+        status = connect_settings_check(&c.connect, "carry");
+    if (status < 0)
+        status = run(&c);
+    buf_free(&errors);
+    connect_settings_free(&c.connect);
+    return status;
+}

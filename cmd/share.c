@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/unit.h"
+#include "net/socket.h"
+
+#define LISTEN_FD 3 /* where a started process finds its socket */
+
+bool share_is_wanted(int64_t *ret_idle)
+{
+    static const char *const off[] = {"0", "no", "off", "false"};
+    const char *said = getenv("CARDEA_SHARE");
+    *ret_idle = SHARE_IDLE_NS;
+    if (said == NULL)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(off); i++)
+        if (strcmp(said, off[i]) == 0)
+            return false;
+    if (!unit_parse(said, unit_durations, ret_idle) || *ret_idle <= 0)
+        *ret_idle = SHARE_IDLE_NS;
+    return true;
+}
+
+/* A copy of a path that holds wherever one is; NULL stays NULL. */
+static char *absolute(const char *path)
+{
+    char here[4096];
+    struct buf b = {0};
+    if (path == NULL)
+        return NULL;
+    if (*path == '/' || getcwd(here, sizeof(here)) == NULL)
+        CHECK(buf_printf(&b, "%s", path));
+    else
+        CHECK(buf_printf(&b, "%s/%s", here, path));
+    return buf_text(&b);
+}
+
+int share_settings_make(struct share_settings *ret, const struct client_settings *client, int64_t idle,
+                        struct err *err)
+{
+    bool system_ca = strcmp(client->ca, "system") == 0;
+    *ret = (struct share_settings){.client = *client, .idle = idle};
+    ret->client.cert = ret->cert = absolute(client->cert);
+    ret->client.key = ret->key = absolute(client->key);
+    ret->ca = system_ca ? NULL : absolute(client->ca);
+    ret->client.ca = system_ca ? client->ca : ret->ca;
+    return share_place(&ret->client, ret->path, err);
+}
+
+void share_settings_free(struct share_settings *s)
+{
+    free(s->cert);
+    free(s->key);
+    free(s->ca);
+}
+
+int share_find(const struct share_settings *s)
+{
+    return share_place_connect(s->path);
+}
+
+int share_listen(const struct share_settings *s, struct err *err)
+{
+    int lock = share_place_lock(s->path);
+    if (lock < 0)
+        return err_errno(err, errno, "%s.lock", s->path);
+    int fd = socket_listen_unix(s->path, 0600, err);
+    close(lock);
+    return fd;
+}
+
+/* ---- starting ---- */
+
+static void put_option(char **argv, size_t *n, const char *flag, const char *value)
+{
+    if (value == NULL)
+        return;
+    argv[(*n)++] = (char *)(uintptr_t)flag;
+    argv[(*n)++] = (char *)(uintptr_t)value;
+}
+
+/* In the new process: of what we have it gets the socket and nothing else. */
+_Noreturn static void become(const struct share_settings *s, int listener)
+{
+    static const char *const transports[] = {
+        [CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
+    char idle[32];
+    char *argv[24] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
+    size_t n = 2;
+    sigset_t none;
+    int null = open("/dev/null", O_RDWR);
+    snprintf(idle, sizeof(idle), "%lldms", (long long)(s->idle / NSEC_PER_MSEC));
+    put_option(argv, &n, "--listen-fd", "3");
+    put_option(argv, &n, "--door", s->client.door);
+    put_option(argv, &n, "--name", s->client.name);
+    put_option(argv, &n, "--cert", s->client.cert);
+    put_option(argv, &n, "--key", s->client.key);
+    put_option(argv, &n, "--ca", s->client.ca);
+    put_option(argv, &n, "--transport", transports[s->client.transport]);
+    put_option(argv, &n, "--idle", idle);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGHUP, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2 &&
+        dup2(listener, LISTEN_FD) == LISTEN_FD && close_range(LISTEN_FD + 1, ~0U, 0) == 0 && chdir("/") == 0)
+        execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+/* A process of a session of its own, and no child of ours. */
+static void start(const struct share_settings *s, int listener)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        setsid();
+        if (fork() == 0)
+            become(s, listener);
+        _exit(0);
+    }
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* The listening socket is made here, so that there is something to connect to at once; should the new process
+ * fail, what waits there is closed and its owner goes alone. */
+static int find_or_start_alone(const struct share_settings *s)
+{
+    int fd = share_find(s);
+    if (fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED))
+        return fd;
+    int listener = socket_listen_unix(s->path, 0600, NULL);
+    if (listener < 0)
+        return -1;
+    int apart = listener == LISTEN_FD ? fcntl(listener, F_DUPFD_CLOEXEC, LISTEN_FD + 1) : listener;
+    fd = share_find(s);
+    if (fd >= 0 && apart >= 0)
+        start(s, apart);
+    close(listener);
+    if (apart != listener && apart >= 0)
+        close(apart);
+    return fd;
+}
+
+int share_find_or_start(const struct share_settings *s)
+{
+    int lock = share_place_lock(s->path);
+    if (lock < 0)
+        return -1;
+    int fd = find_or_start_alone(s);
+    close(lock);
+    return fd;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process that carries the connections of one user to one door: `cardea carry`. Each caller on its unix
+ * socket is a connection through the door (client.h); all share what leads there. When a certificate, key or
+ * CA file has changed, new connections are made with the new one, those that are open go on as they are. */
+#ifndef CARDEA_TUNNEL_SHARE_H
+#define CARDEA_TUNNEL_SHARE_H
+
+#include "tunnel/client.h"
+
+struct share;
+
+/* Serve on the listening unix socket `fd` (taken over, also on failure). `settings` (with absolute paths)
+ * must live as long as the share. `unused` is called once when nobody has used it for `idle` nanoseconds.
+ * NULL with `err`. */
+struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings, int64_t idle,
+                        void (*unused)(void *owner), void *owner, struct err *err);
+
+/* Cut off what is open; the loop must run once more before loop_free(). NULL is allowed. */
+void share_free(struct share *s);
+
+/* Is nobody using it at the moment? */
+bool share_is_unused(const struct share *s);
+
+#endif
