@@ -15,6 +15,8 @@
 #include "base/str.h"
 #include "net/socket.h"
 
+#define FOLDER_BELOW "/cardea"
+#define FILE_BELOW FOLDER_BELOW "/networks"
 #define FIRST_LINE "cardea networks 1\n"
 #define FAILED_SECONDS 600
 #define FAILED_SECONDS_MAX 3600
@@ -167,24 +169,15 @@ uint64_t network_key(const char *door)
 
 /* ---- the file ---- */
 
-/* $XDG_CACHE_HOME/cardea/networks, ~/.cache/cardea/networks; false: there is no place. With `make` the
- * folders are made. */
-static bool path_of(bool make, char ret[4096])
+/* $XDG_CACHE_HOME, ~/.cache; then `below`. False: there is no place. */
+static bool path_of(const char *below, char ret[4096])
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     bool own = cache != NULL && *cache == '/';
     if (!own && (home == NULL || *home != '/'))
         return false;
-    int n = snprintf(ret, 4096, "%s%s", own ? cache : home, own ? "" : "/.cache");
-    if (n < 0 || n > 4000)
-        return false;
-    if (make)
-        mkdir(ret, 0700);
-    strcat(ret, "/cardea");
-    if (make)
-        mkdir(ret, 0700);
-    strcat(ret, "/networks");
-    return true;
+    int n = snprintf(ret, 4096, "%s%s%s", own ? cache : home, own ? "" : "/.cache", below);
+    return n > 0 && n < 4096;
 }
 
 void network_memory_load(struct network_list *ret)
@@ -192,7 +185,7 @@ void network_memory_load(struct network_list *ret)
     char path[4096];
     struct buf text = {0};
     ret->count = 0;
-    if (path_of(false, path) && file_read(path, NETWORKS_FILE_MAX, &text, NULL, NULL) == 0)
+    if (path_of(FILE_BELOW, path) && file_read(path, NETWORKS_FILE_MAX, &text, NULL, NULL) == 0)
         networks_read(text.data, text.len, ret);
     buf_free(&text);
 }
@@ -203,7 +196,13 @@ void network_memory_note(uint64_t key, bool worked)
     struct network_list list;
     struct buf text = {0};
     network_memory_load(&list);
-    if (networks_note(&list, key, worked, time(NULL)) && path_of(true, path) && networks_write(&list, &text))
+    if (!networks_note(&list, key, worked, time(NULL)))
+        return;
+    if (path_of("", path))
+        mkdir(path, 0700);
+    if (path_of(FOLDER_BELOW, path))
+        mkdir(path, 0700);
+    if (path_of(FILE_BELOW, path) && networks_write(&list, &text))
         file_write_atomic(path, 0600, text.data, text.len, NULL);
     buf_free(&text);
 }

@@ -31,7 +31,7 @@ struct stamp {
 struct lane {
     struct client_door *door;
     struct stamp stamps[FILES];
-    struct list node; /* of the share; the last one is in use */
+    struct list node; /* of the share */
     size_t visits;
 };
 
@@ -39,7 +39,8 @@ struct share {
     struct loop *loop;
     const struct client_settings *settings;
     struct acceptor acceptor;
-    struct list lanes;
+    struct lane *lane; /* in use */
+    struct list lanes; /* that one, and those that callers are still on */
     struct list visits;
     struct timer idle;
     struct task tidy; /* drops lanes that nobody uses any more */
@@ -84,11 +85,6 @@ static void take_stamps(const struct client_settings *s, struct stamp stamps[FIL
     }
 }
 
-static struct lane *lane_in_use(const struct share *s)
-{
-    return list_empty(&s->lanes) ? NULL : CONTAINER_OF(s->lanes.prev, struct lane, node);
-}
-
 static void lane_free(struct lane *l)
 {
     client_door_free(l->door);
@@ -99,7 +95,7 @@ static void lane_free(struct lane *l)
 static struct lane *lane_now(struct share *s, struct err *err)
 {
     struct stamp stamps[FILES];
-    struct lane *l = lane_in_use(s);
+    struct lane *l = s->lane;
     take_stamps(s->settings, stamps);
     if (l != NULL && memcmp(l->stamps, stamps, sizeof(stamps)) == 0)
         return l;
@@ -111,6 +107,7 @@ static struct lane *lane_now(struct share *s, struct err *err)
     l->door = door;
     memcpy(l->stamps, stamps, sizeof(stamps));
     list_insert(&s->lanes, &l->node);
+    s->lane = l;
     loop_defer(s->loop, &s->tidy);
     return l;
 }
@@ -119,10 +116,10 @@ static void on_tidy(struct task *t)
 {
     struct share *s = CONTAINER_OF(t, struct share, tidy);
     struct list *n = s->lanes.next;
-    while (n != s->lanes.prev && n != &s->lanes) {
+    while (n != &s->lanes) {
         struct lane *l = CONTAINER_OF(n, struct lane, node);
         n = n->next;
-        if (l->visits > 0)
+        if (l == s->lane || l->visits > 0)
             continue;
         list_remove(&l->node);
         lane_free(l);
@@ -210,7 +207,7 @@ static json_t *when(int64_t wall)
 static json_t *describe(const struct share *s)
 {
     static const char *const transports[] = {"auto", "quic", "tcp"};
-    const struct lane *l = lane_in_use(s);
+    const struct lane *l = s->lane;
     struct client_facts f = {0};
     client_door_facts(l->door, &f);
     const char *carried = f.quic ? "quic" : f.peer.family != AF_UNSPEC ? "tcp" : NULL;
