@@ -186,6 +186,7 @@ def test_what_failed_is_remembered(two_ports, relay, connect, pki, tmp_path, ban
     relay.deaf = True
     lasting(two_ports, pki, tmp_path, target)
     assert memory.read_text().endswith(" 1\n") and memory.stat().st_mode & 0o777 == 0o600
+    time.sleep(0.3 * SLOW)  # the relay has seen the last of that one's packets
     tried = relay.lost
     assert connect(two_ports, target).returncode == 0
     assert relay.lost == tried
