@@ -228,6 +228,7 @@ struct quic_stream {
     bool blocked;   /* the owner waits for room to write */
     bool starved;   /* the owner waits for something to read */
     bool abandoned; /* the owner has closed the link */
+    bool cut_later; /* reset, once all that was written has arrived */
     bool gone;      /* the library has forgotten the stream */
     bool refused;   /* the peer takes no more of ours */
     size_t credit;  /* taken by the owner, not yet given back to the peer */

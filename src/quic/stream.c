@@ -106,6 +106,8 @@ void stream_acked(struct quic_stream *s, size_t len)
 {
     queue_drop(&s->out, len);
     s->conn->unacked -= len;
+    if (s->cut_later && s->out.len == 0)
+        ngtcp2_conn_shutdown_stream_write(s->conn->lib, 0, s->id, s->code);
     if (!s->blocked || s->out.len > room(s) / 2)
         return;
     s->blocked = false;
@@ -257,10 +259,11 @@ static void stream_close(struct link *l, bool abort)
         stream_free(s);
         return;
     }
-    bool plain = !abort || (l->keep_written && s->out.len > 0);
-    if (plain)
+    bool deliver = !abort || (l->keep_written && s->out.len > 0);
+    s->cut_later = abort && deliver && !s->fin;
+    if (!abort)
         stream_shutdown(l, true);
-    if (!plain)
+    if (!deliver)
         ngtcp2_conn_shutdown_stream(s->conn->lib, 0, s->id, s->code);
     else if (!s->in_ended)
         ngtcp2_conn_shutdown_stream_read(s->conn->lib, 0, s->id, s->code);

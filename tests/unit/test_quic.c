@@ -66,6 +66,7 @@ struct world {
     struct end s, c;
     bool mute;      /* the server closes streams at once */
     bool abort;     /* ... as broken */
+    size_t part;    /* ... after it has said so much, which is not taken back */
     uint8_t refuse; /* the server refuses hellos with this alert */
     struct timer limit;
     bool late;
@@ -185,7 +186,15 @@ static void on_stream(void *owner, struct link *link)
     struct end *e = owner;
     assert_null(e->link);
     e->echo = true;
-    if (e->world->mute)
+    if (e->world->part > 0) {
+        uint8_t bytes[5000];
+        size_t n;
+        for (size_t i = 0; i < e->world->part; i++)
+            bytes[i] = pattern(i);
+        assert_int_equal(link_write(link, bytes, e->world->part, &n), LINK_OK);
+        assert_int_equal(n, e->world->part);
+        link_cut(link);
+    } else if (e->world->mute)
         link_close(link, e->world->abort);
     else
         take_link(e, link);
@@ -670,6 +679,20 @@ static size_t fill(struct link *l)
     return held;
 }
 
+/* What is cut off after it has said something has that delivered, and does not look like a whole one. */
+static void what_is_cut_is_no_end(void **state)
+{
+    struct world *w = *state;
+    make_connection(w);
+    w->part = 5000;
+    w->c.to_send = 1;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    run(w);
+    assert_int_equal(w->c.got, 5000);
+    assert_true(w->c.broken);
+    assert_false(w->c.ended);
+}
+
 /* Streams hold no more together than the connection may, and a small part each when it is full. What they
  * held is free again when they are over. */
 static void a_connection_holds_so_much(void **state)
@@ -758,6 +781,7 @@ int main(void)
         TEST(broken_streams_do_not_use_up_the_window),
         TEST(streams_beyond_the_limit_wait),
         TEST(a_connection_holds_so_much),
+        TEST(what_is_cut_is_no_end),
         TEST(a_stream_gets_on_although_the_connection_is_full),
         TEST(a_connection_survives_another_address),
     };
