@@ -44,9 +44,9 @@ struct client {
     struct link *near; /* within `far`: to a process of this user's that carries the connection; NULL: none */
     bool tls;          /* the service at the far end speaks TLS */
     bool inner;        /* `far` is TLS with it, on top of the stream */
-    bool shared;      /* `far` is a stream of a connection that others use too */
-    bool flow;        /* `far` is a flow of datagrams (quic/flow_link.h) */
-    bool asked_again; /* ... and one such has failed us already */
+    bool shared;       /* `far` is a stream of a connection that others use too */
+    bool flow;         /* `far` is a flow of datagrams (quic/flow_link.h) */
+    bool asked_again;  /* ... and one such has failed us already */
     bool running;
 };
 
