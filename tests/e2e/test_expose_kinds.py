@@ -89,10 +89,10 @@ def test_private(door, expose, pki, web):
     assert curl(door, pki, "web.apps.test", pki.mallory).returncode != 0
 
 
-def test_visits_that_the_policy_denies(door, expose, pki, web):
+def test_visits_that_the_policy_denies(door, expose, pki, web, tmp_path):
     expose("secret.apps.test", web.to)
     assert curl(door, pki, "secret.apps.test", pki.alice).returncode != 0
-    done = run(*connect_words(door, pki.alice, pki.ca.file), "secret.apps.test")
+    done = run(*connect_words(door, pki.alice, pki.ca.file), "secret.apps.test", env=clean_env(tmp_path))
     assert done.returncode == 1 and "no-secrets" in done.stderr.decode(), done.stderr.decode()
 
 

@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import peers
+from agents import Agent, pack, udp_echo
 from fixtures import clean_env, connect_words
 from run import CARDEA, SLOW, free_port, ms, run, wait_until
 
@@ -91,6 +93,17 @@ def sharing(start_sharing):
 @pytest.fixture(scope="module")
 def door(start_module_door, pki):
     return start_module_door(config(pki))
+
+
+def frame(data):
+    return b"\0" + len(data).to_bytes(3, "big") + data
+
+
+def frames(sock):
+    """The frames that come on a carrier's socket until it ends: (kind, bytes)."""
+    stream = sock.makefile("rb")
+    while head := stream.read(4):
+        yield head[0], stream.read(int.from_bytes(head[1:], "big"))
 
 
 # What is saved ----------------------------------------------------------------------------------------------------
@@ -451,3 +464,109 @@ def test_udp_stops_in_mid_life(start_door, pki, sharing, banner):
         assert carried() is None
         relay.deaf = False
         wait_until(lambda: carried() == "quic", "QUIC again", 20, step=0.2)
+
+
+# Targets of other kinds -------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def door_for_agents(start_module_door, pki):
+    return start_module_door({
+        "certificates": [pki.server("door.test").row(), pki.server("*.apps.test").row()],
+        "trust": [pki.trust()],
+        "routes": [
+            {"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
+            {"name": "apps", "sni": "*.apps.test", "expose": {}, "clients": {"mode": "optional", "trust": "staff"}},
+        ],
+        "policy": [
+            {"name": "ops", "who": {"group": "ops"},
+             "targets": ["offer:*.apps.test", "name:*.apps.test", "udp:127.0.0.0/8:*"]},
+        ],
+    })
+
+
+@pytest.fixture
+def expose(door_for_agents, pki, tmp_path):
+    started = []
+
+    def begin(name, to, *words):
+        started.append(Agent(tmp_path, door_for_agents.address, pki, name, "--to", to, "--grace", "0s", "--verbose",
+                             *words))
+        started[-1].says("offering")
+        return started[-1]
+    yield begin
+    for agent in started:
+        agent.end()
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_a_name_in_private(door_for_agents, sharing, expose, banner, transport):
+    expose("web.apps.test", banner.to)
+    for _ in range(2):
+        done = sharing.connect(door_for_agents, "--transport", transport, "web.apps.test", input=b"x\n")
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"behind the door\nx\n", b"")
+    assert len(sharing.pids()) == 1
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_a_name_end_to_end(door_for_agents, pki, sharing, expose, banner, transport):
+    """The call, not the carrier, makes TLS with the service: it demands the certificate of whom it asked for, and is
+    known to the service by its own."""
+    cert = pki.server("sealed.apps.test")
+    agent = expose("sealed.apps.test", banner.to, "--end-to-end", "--service-cert", cert.certificate, "--service-key",
+                   cert.key, "--clients", pki.staff.file)
+    for _ in range(2):
+        done = sharing.connect(door_for_agents, "--transport", transport, "sealed.apps.test", input=b"x\n")
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"behind the door\nx\n", b"")
+    agent.says("as alice")
+    assert len(sharing.pids()) == 1
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_a_name_that_another_service_answers(door_for_agents, pki, sharing, expose, banner, transport):
+    """What the call says is what it says without a carrier."""
+    cert = pki.server("other.test")
+    expose("sealed.apps.test", banner.to, "--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key,
+           "--anyone")
+    said = []
+    for more in (["--no-share"], [], []):
+        done = sharing.connect(door_for_agents, "--transport", transport, *more, "sealed.apps.test", input=b"x\n")
+        said.append((done.returncode, done.stdout, done.stderr))
+    assert said[0] == said[1] == said[2] and said[0][:2] == (1, b"") and b"does not prove" in said[0][2], said
+    assert len(sharing.pids()) == 1
+
+
+def test_the_carrier_is_killed_below_tls(door_for_agents, pki, sharing, expose, echo):
+    cert = pki.server("sealed.apps.test")
+    expose("sealed.apps.test", echo.to, "--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key,
+           "--anyone")
+    call = sharing.start(door_for_agents, "sealed.apps.test")
+    call.stdin.write(b"x")
+    call.stdin.flush()
+    assert call.stdout.read(1) == b"x"
+    os.kill(sharing.pids()[0], signal.SIGKILL)
+    out, err = call.communicate(timeout=20 * SLOW)
+    assert (call.returncode, out) == (1, b"") and b"(cardea carry) has ended" in err, err
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_datagrams_are_frames_on_the_socket(door_for_agents, sharing, expose, banner, transport):
+    """Whatever they are on the way to the door: the socket carries a stream."""
+    service, port = udp_echo()
+    expose("web.apps.test", banner.to)
+    sharing.connect(door_for_agents, "--transport", transport, "web.apps.test", input=b"")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10 * SLOW)
+        sock.connect(str(sharing.sockets()[0]))
+        hello = pack({"v": 1, "target": f"127.0.0.1:{port}", "proto": "udp", "timeout_ms": 10000})
+        datagram = struct.pack(">H", 1200) + bytes(1200)
+        sock.sendall(frame(hello))
+        came = frames(sock)
+        assert next(came) == (0, b"\0\x11" + b'{"v":1,"ok":true}')
+        sock.sendall(frame(datagram))
+        data = b""
+        while len(data) < len(datagram):
+            kind, more = next(came)
+            assert kind == 0, more
+            data += more
+        assert data == datagram
+    service.close()

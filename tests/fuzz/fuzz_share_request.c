@@ -30,6 +30,7 @@ static void request(const uint8_t *data, size_t len)
     CHECK(share_parse(out.data, out.len, &again, &used_again, NULL) == FRONT_TARGET && used_again == out.len);
     CHECK(again.status == got.status && again.timeout == got.timeout);
     CHECK(strcmp(again.target.host, got.target.host) == 0 && again.target.port == got.target.port);
+    CHECK(again.target.udp == got.target.udp && again.target.offered == got.target.offered);
     buf_free(&out);
 }
 

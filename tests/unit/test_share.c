@@ -18,25 +18,33 @@
 
 /* ---- requests ---- */
 
-static const struct front_target target = {.host = "db.inside", .port = 5432};
+static const struct front_target targets[] = {
+    {.host = "db.inside", .port = 5432},
+    {.host = "dns.inside", .port = 53, .udp = true},
+    {.host = "web.apps.test", .offered = true},
+};
 
 static void requests_read_back(void **state)
 {
     (void)state;
     static const int64_t times[] = {1, NSEC_PER_MSEC, 700 * NSEC_PER_MSEC, 24 * 3600 * NSEC_PER_SEC};
-    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(times) * ARRAY_LEN(targets); i++) {
+        const struct front_target *target = &targets[i % ARRAY_LEN(targets)];
+        int64_t time = times[i / ARRAY_LEN(targets)];
         struct buf b = {0};
         struct share_request got;
         size_t used;
-        assert_true(share_encode_hello(&target, times[i], &b));
+        assert_true(share_encode_hello(target, time, &b));
         for (size_t cut = 0; cut < b.len; cut++)
             assert_int_equal(share_parse(b.data, cut, &got, &used, NULL), FRONT_MORE);
         assert_int_equal(share_parse(b.data, b.len, &got, &used, NULL), FRONT_TARGET);
         assert_int_equal(used, b.len);
         assert_false(got.status);
-        assert_string_equal(got.target.host, target.host);
-        assert_int_equal(got.target.port, target.port);
-        assert_int_equal(got.timeout, MAX(times[i], NSEC_PER_MSEC));
+        assert_string_equal(got.target.host, target->host);
+        assert_int_equal(got.target.port, target->port);
+        assert_int_equal(got.target.udp, target->udp);
+        assert_int_equal(got.target.offered, target->offered);
+        assert_int_equal(got.timeout, MAX(time, NSEC_PER_MSEC));
         buf_free(&b);
     }
 }
@@ -72,6 +80,9 @@ static void wrong_requests_are_refused(void **state)
         "{\"v\":1,\"target\":\"h:1\",\"timeout_ms\":1,\"timeout_ms\":1}",
         "{\"v\":2,\"target\":\"h:1\",\"timeout_ms\":1}",
         "{\"v\":1,\"target\":\"h:0\",\"timeout_ms\":1}",
+        "{\"v\":1,\"target\":\"a:1\",\"proto\":\"name\",\"timeout_ms\":1}",
+        "{\"v\":1,\"offer\":\"web.apps.test\",\"timeout_ms\":1}",
+        "{\"v\":1,\"spare\":\"00112233445566778899aabbccddeeff\",\"timeout_ms\":1}",
         "{\"v\":1,\"status\":false}",
         "{\"v\":1,\"status\":true,\"x\":1}",
         "{\"v\":1,\"status\":true} ",
