@@ -112,7 +112,7 @@ static bool row_is_for(const struct config_policy_row *row, const char *route)
 static void warn_of_closed(struct telling *t, const struct config_route *rc)
 {
     const struct config_policy *p = &t->snap->config->policy;
-    bool tunnel = rc->action == CONFIG_TUNNEL;
+    bool tunnel = rc->action == CONFIG_TUNNEL || rc->action == CONFIG_EXPOSE;
     if (rc->clients.mode == CONFIG_CLIENTS_NONE)
         return;
     for (size_t i = 0; i < p->n; i++)
