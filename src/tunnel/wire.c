@@ -167,7 +167,7 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
 {
     json_t *o;
     enum front_result what = FRONT_MORE;
-    ret->bad = FRONT_BAD_HELLO;
+    *ret = (struct front_request){.bad = FRONT_BAD_HELLO};
     switch (message_read(data, len, &o, &ret->used, err)) {
     case WIRE_MORE:
         return FRONT_MORE;
