@@ -117,22 +117,22 @@ def test_what_is_lost_holds_up_nothing(flow, door):
     there.sock.setblocking(False)
     for number in range(count):
         there.sock.send(number.to_bytes(4, "big") + bytes(WIREGUARD - 4))
-        time.sleep(0.001)
+        time.sleep(0.001 * SLOW)
         receive_numbers(there.sock, got)
     there.sock.settimeout(0.5 * SLOW)
     receive_numbers(there.sock, got)
     relay.loss = 0.0
     lost = set(range(count)) - set(got)
     assert len(got) == len(set(got)), "one came twice"
-    assert 0.04 * count < len(lost) < 0.25 * count
     assert max(got) > min(lost), "later ones came although earlier ones never did"
     told = there.told()
-    line = door.audited(action="tunnel", timeout=20)
-    assert line["datagram_largest"] == told["largest"] == WIREGUARD
+    line = door.audited(action="tunnel", datagram_largest=WIREGUARD, timeout=20)
+    assert told["largest"] == WIREGUARD
     there_lost = told["sent"] - line["datagrams_in"]        # between the client and the target
     back_lost = line["datagrams_out"] - told["received"]
     dropped = told["dropped"] + line["datagrams_dropped"]
-    assert len(lost) <= there_lost + back_lost + 3 and dropped < 0.1 * count
+    assert 0.04 * count < len(lost) < 0.25 * count + dropped
+    assert len(lost) <= there_lost + back_lost + 3 and dropped < 0.1 * SLOW * count
     # What the acknowledgements tell is late by a round trip and may count one for lost that came after all.
     known, real = told["lost"] + line["datagrams_lost"], there_lost + back_lost - dropped
     assert abs(known - real) < 10 + 0.3 * real, (told, line)
@@ -164,8 +164,7 @@ def test_what_does_not_fit_goes_in_the_stream(flow, door, mtu):
         assert there.ask(bytes(i % 251 for i in range(size)), 5), f"{size} bytes"
     told = there.told()
     assert told["largest"] == (WIREGUARD if mtu == 1500 else 1000)
-    line = door.audited(action="tunnel", timeout=20)
-    assert line["datagram_largest"] == 60000
+    line = door.audited(action="tunnel", datagram_largest=60000, timeout=20)  # another test's flow may end late
     assert line["datagrams_in"] == line["datagrams_out"] > told["sent"]
 
 
