@@ -12,7 +12,8 @@
 #define VIEW_MAGIC 0xa9e471e3u
 #define BUCKETS_MIN 64
 #define FORGET_NS (3600 * NSEC_PER_SEC) /* no grace is longer */
-#define NAMES_SWEPT 16 /* buckets looked at for names that are forgotten, with each new name */
+#define BUCKETS_SWEPT 16
+#define NAMES_KEPT 100000
 
 /* A name that is offered, was lately, or is waited for. */
 struct name {
@@ -95,9 +96,13 @@ static struct name *find_name(const struct agents *v, const char *text)
     return NULL;
 }
 
-static bool is_forgotten(const struct name *n, int64_t now)
+/* Nobody is there, and nobody would wait for it any more. Where names come and go in great numbers, those
+ * that have gone are forgotten at once. */
+static bool is_forgotten(const struct agents *v, const struct name *n, int64_t now)
 {
-    return list_empty(&n->agents) && list_empty(&n->waiters) && now >= n->gone_at + FORGET_NS;
+    if (!list_empty(&n->agents) || !list_empty(&n->waiters))
+        return false;
+    return n->gone_at == 0 || now >= n->gone_at + FORGET_NS || v->count > NAMES_KEPT;
 }
 
 static void name_free(struct agents *v, struct name *n)
@@ -107,16 +112,16 @@ static void name_free(struct agents *v, struct name *n)
     free(n);
 }
 
-/* Forget some of the names that nobody will ask for again. */
+/* Forget some of the names that nobody will ask for again: with each new one a few buckets, all in turn. */
 static void sweep(struct agents *v)
 {
     int64_t now = loop_now(v->home.loop);
-    for (size_t k = 0; k < NAMES_SWEPT; k++) {
-        struct list *b = &v->names[(v->count * NAMES_SWEPT + k) & (v->buckets - 1)];
+    for (size_t k = 0; k < BUCKETS_SWEPT; k++) {
+        struct list *b = &v->names[v->swept++ & (v->buckets - 1)];
         for (struct list *n = b->next, *next; n != b; n = next) {
             struct name *name = CONTAINER_OF(n, struct name, node);
             next = n->next;
-            if (is_forgotten(name, now))
+            if (is_forgotten(v, name, now))
                 name_free(v, name);
         }
     }
@@ -200,16 +205,16 @@ void agents_free(struct agents *v)
     if (v == NULL)
         return;
     CHECK_MAGIC(v, VIEW_MAGIC);
-    for (size_t i = 0; i < v->buckets; i++) {
+    for (size_t i = 0; i < v->buckets; i++)
         for (struct list *n = v->ids[i].next, *next; n != &v->ids[i]; n = next) {
             next = n->next;
             forget(CONTAINER_OF(n, struct known, of_id));
         }
+    for (size_t i = 0; i < v->buckets; i++) /* none has agents any more, in whatever bucket they were */
         for (struct list *n = v->names[i].next, *next; n != &v->names[i]; n = next) {
             next = n->next;
             name_free(v, CONTAINER_OF(n, struct name, node));
         }
-    }
     list_remove(&v->wake.node);
     v->hub->view[v->index] = NULL;
     free(v->names);
@@ -357,7 +362,8 @@ enum agents_presence agents_find(struct agents *v, const char *name, int64_t gra
         return AGENTS_PRESENT;
     }
     bool lately = n != NULL && n->gone_at > 0 && now < n->gone_at + grace;
-    return lately || now < v->started + grace ? AGENTS_EXPECTED : AGENTS_NONE;
+    bool begun = grace > 0 && now < v->started + grace;
+    return lately || begun ? AGENTS_EXPECTED : AGENTS_NONE;
 }
 
 void agents_wait(struct agents *v, const char *name, struct agents_waiter *w)
@@ -409,4 +415,9 @@ size_t agents_visitors(struct agents *v, const char *name)
         sum += atomic_load_explicit(&CONTAINER_OF(node, struct known, of_name)->agent->visitors,
                                     memory_order_relaxed);
     return sum;
+}
+
+size_t agents_names(const struct agents *v)
+{
+    return v->count;
 }

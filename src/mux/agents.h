@@ -116,6 +116,9 @@ struct agent *agents_pick(struct agents *view, const char *name, const uint64_t 
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
 
+/* How many names this view keeps: offered, waited for, or remembered; for tests. */
+size_t agents_names(const struct agents *view);
+
 /* Ask for a link to the agent. `arrived` is called once, later, with the link (the owner's from then on), or
  * NULL when there is none to be had. */
 struct errand *agents_visit(struct agents *view, struct agent *a,

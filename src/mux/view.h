@@ -23,6 +23,7 @@ struct agents {
     struct list *ids;   /* buckets of struct known */
     size_t buckets;
     size_t count;    /* of names */
+    size_t swept;    /* the bucket that is looked at next for names to forget */
     int64_t started; /* monotonic */
     uint64_t next_id;
     struct list woken; /* waiters whose time has come */

@@ -193,7 +193,8 @@ enum session_state visit_dial(struct session *s)
 
 /* ---- GREET ---- */
 
-static void announce(struct session *s)
+/* False when what is to be said of the visitor does not fit a message. */
+static bool announce(struct session *s)
 {
     struct buf out = {0};
     int fd = link_socket(link_bottom(s->down));
@@ -211,9 +212,11 @@ static void announce(struct session *s)
         .alpn = peer.alpn,
         .udp = agent_offer(s->agent)->udp,
     };
-    CHECK(agent_front(s->agent)->greet(&visit, &out));
-    session_say(s, s->up, out.data, out.len);
+    bool fits = agent_front(s->agent)->greet(&visit, &out);
+    if (fits)
+        session_say(s, s->up, out.data, out.len);
     buf_free(&out);
+    return fits;
 }
 
 /* This agent cannot serve: leave it and try another. */
@@ -257,7 +260,8 @@ enum session_state visit_greet(struct session *s)
     if (s->setup->expired)
         return unserved(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
     if (!s->setup->greeted) {
-        announce(s);
+        if (!announce(s))
+            return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
         s->setup->greeted = true;
         return s->setup->say_up.len > 0 ? SESSION_GREET : visit_greet(s);
     }

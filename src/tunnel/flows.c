@@ -12,7 +12,6 @@
 #include "tunnel/client.h"
 
 #define BUCKETS 256
-#define WAITING_MAX (256 * 1024) /* bytes of a flow that the door has not taken yet: more is dropped */
 
 #define FLOW_MAGIC 0xf1040d90u
 
@@ -206,7 +205,7 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
     if (f == NULL)
         return false;
     bool was_empty = f->waiting.len == 0;
-    frames_put(&f->waiting, data, len, WAITING_MAX);
+    frames_put(&f->waiting, data, len, fs->of.waits);
     heard(f);
     if (was_empty)
         link_wake(&f->link);

@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "session/front.h"
 
+#define FLOWS_WAITS ((size_t)256 * 1024)  /* what users take for `waits` where only they begin flows */
 #define FLOWS_IDLE_NS (60 * NSEC_PER_SEC) /* what users take for `idle` */
 
 struct client_door;
@@ -24,6 +25,7 @@ struct flows_settings {
     struct client_door *door; /* flows go through it; or NULL, and `begin` leads them */
     int64_t idle;             /* nanoseconds of silence that end a flow */
     size_t max;               /* flows at a time */
+    size_t waits;             /* bytes of a flow that are not taken yet: more is dropped */
     /* A new flow: its link (the callee's) reads what is sent on it and takes what comes back, as frames. */
     void (*begin)(void *owner, const void *key, size_t key_len, struct link *link);
     /* A datagram came back on the flow of this key. */

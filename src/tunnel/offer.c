@@ -26,7 +26,10 @@
 #define SILENCE_NS (15 * NSEC_PER_SEC) /* then we give a sign of life, over TCP */
 #define DEAD_NS (45 * NSEC_PER_SEC)    /* of silence, after which the agent is gone */
 #define ID_LIFE_NS (60 * NSEC_PER_SEC)
-#define SPARES_KEPT 2 /* connections that wait for visitors */
+#define READ_TURN 16               /* reads of a control stream before others have a turn */
+#define UNSENT_MAX (64 * 1024)     /* bytes that an agent may leave unread */
+#define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
+#define SPARES_KEPT 2              /* connections that wait for visitors */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
 /* A connection that waits for a visitor. */
@@ -183,6 +186,7 @@ static void port_accepted(struct acceptor *a, int fd, const struct net_addr *pee
     struct link *link = fd_link_socket(o->worker->loop, fd, false);
     if (link == NULL) {
         close(fd);
+        session_refused(o->worker, o->origin.listener, peer, CLOSE_NO_DESCRIPTOR);
         return;
     }
     struct session_origin origin = o->origin;
@@ -192,8 +196,9 @@ static void port_accepted(struct acceptor *a, int fd, const struct net_addr *pee
 
 static void port_refused(struct acceptor *a, int error)
 {
-    (void)a;
-    (void)error; /* no descriptor: the visitor stays in the queue, or hears that it is full */
+    const struct offer_life *o = CONTAINER_OF(a, struct offer_port, acceptor)->offer;
+    (void)error;
+    session_refused(o->worker, o->origin.listener, NULL, CLOSE_NO_DESCRIPTOR);
 }
 
 static void port_free(struct task *t)
@@ -227,7 +232,7 @@ static int open_udp_port(struct offer_life *o, const char *host, uint16_t port, 
     int fd = udp_listen(host, port, false, err);
     if (fd < 0)
         return err_prefix(err, "port %u of the door", port);
-    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, idle, flow_begun, o, err);
+    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, idle, FLOW_WAITS_MAX, flow_begun, o, err);
     return o->udp_port == NULL ? -1 : 0;
 }
 
@@ -300,8 +305,12 @@ static bool hear(struct offer_life *o, struct resident_end *ret)
 
 static bool read_all(struct offer_life *o, struct resident_end *ret)
 {
-    for (;;) {
+    for (int turn = 0;; turn++) {
         size_t n = 0;
+        if (turn == READ_TURN) {
+            resident_wake(&o->resident);
+            break;
+        }
         CHECK(buf_reserve(&o->in, READ_ROOM));
         enum link_status status = link_read(o->link, o->in.data + o->in.len, READ_ROOM, &n);
         if (status == LINK_AGAIN)
@@ -324,6 +333,8 @@ static bool write_all(struct offer_life *o, struct resident_end *ret)
     while (o->out.len > 0) {
         size_t n = 0;
         enum link_status status = link_write(o->link, o->out.data, o->out.len, &n);
+        if (status == LINK_AGAIN && o->out.len > UNSENT_MAX)
+            return finish(o, ret, CLOSE_CLIENT_RESET, "the agent does not read its control stream");
         if (status == LINK_AGAIN)
             return true;
         if (status == LINK_ERROR)

@@ -73,7 +73,7 @@ static void on_ready(struct watch *w, uint32_t events)
 
 /* Serve the bound socket; `kind` says what it is for. */
 static struct udp_port *serve(struct loop *loop, int fd, const struct udp_port *kind,
-                              struct client_door *door, int64_t idle, struct err *err)
+                              struct client_door *door, int64_t idle, size_t waits, struct err *err)
 {
     struct udp_port *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);
@@ -91,6 +91,7 @@ static struct udp_port *serve(struct loop *loop, int fd, const struct udp_port *
                                                   .door = door,
                                                   .idle = idle,
                                                   .max = FLOWS_MAX,
+                                                  .waits = waits,
                                                   .begin = on_begin,
                                                   .back = send_back,
                                                   .failed = on_failed,
@@ -104,14 +105,14 @@ struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *doo
 {
     CHECK(door != NULL && target->udp);
     struct udp_port kind = {.target = target, .failed = failed, .owner = owner};
-    return serve(loop, fd, &kind, door, idle, err);
+    return serve(loop, fd, &kind, door, idle, FLOWS_WAITS, err);
 }
 
-struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, udp_port_begin *begin,
-                                       void *owner, struct err *err)
+struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, size_t waits,
+                                       udp_port_begin *begin, void *owner, struct err *err)
 {
     struct udp_port kind = {.begin = begin, .owner = owner};
-    return serve(loop, fd, &kind, NULL, idle, err);
+    return serve(loop, fd, &kind, NULL, idle, waits, err);
 }
 
 void udp_port_close(struct udp_port *p)

@@ -23,11 +23,11 @@ struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *doo
                               const struct front_target *target, int64_t idle, udp_port_failed *failed,
                               void *owner, struct err *err);
 
-/* The same for visitors of a name at a port of the door: `begin` is given the link of each new flow, and the
- * address that it comes from. */
+/* The same for visitors of a name at a port of the door: at most `waits` bytes of a flow wait to be taken;
+ * `begin` is given the link of each new flow, and the address that it comes from. */
 typedef void udp_port_begin(void *owner, const struct net_addr *source, struct link *link);
-struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, udp_port_begin *begin,
-                                       void *owner, struct err *err);
+struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, size_t waits,
+                                       udp_port_begin *begin, void *owner, struct err *err);
 
 /* Take no more datagrams, and end the flows. The loop frees the port in its next round. NULL is allowed. */
 void udp_port_close(struct udp_port *p);

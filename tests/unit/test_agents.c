@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What agents offer, as one worker and as two see it: names, ids, errands. */
+#include "mux/agents.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "link/mem_link.h"
+#include "loop/loop.h"
+#include "pipe/pipe.h"
+
+#define GRACE (10 * NSEC_PER_SEC)
+
+struct world {
+    struct loop *loop; /* of both views: messages and tasks run in turn */
+    struct agents_hub *hub;
+    struct agents *view[2];
+    struct pipe_scratch scratch;
+    struct errand *wanted;
+    size_t changes;
+    struct link *arrived;
+    bool back;
+    size_t woken;
+    struct timer stop;
+};
+
+static void on_wanted(void *owner, struct errand *e)
+{
+    ((struct world *)owner)->wanted = e;
+}
+
+static void on_brought(void *owner, struct link *link)
+{
+    (void)owner;
+    link_close(link, true);
+}
+
+static void on_changed(void *owner)
+{
+    ((struct world *)owner)->changes++;
+}
+
+static void on_arrived(void *owner, struct link *link)
+{
+    struct world *w = owner;
+    w->arrived = link;
+    w->back = true;
+}
+
+static const struct agent_ops ops = {.wanted = on_wanted, .brought = on_brought, .changed = on_changed};
+
+static void on_stop(struct timer *t)
+{
+    loop_stop(CONTAINER_OF(t, struct world, stop)->loop);
+}
+
+/* Let everything that was posted or put off happen. */
+static void settle(struct world *w)
+{
+    struct err err;
+    loop_set_timer(w->loop, &w->stop, clock_monotonic() + 10 * NSEC_PER_MSEC);
+    assert_int_equal(loop_run(w->loop, &err), 0);
+}
+
+static int set_up(void **state)
+{
+    static struct world w;
+    struct err err;
+    w = (struct world){0};
+    w.loop = loop_new(&err);
+    assert_non_null(w.loop);
+    timer_init(&w.stop, on_stop);
+    pipe_scratch_init(&w.scratch, false);
+    w.hub = agents_hub_new(2);
+    struct link_home home = {.loop = w.loop};
+    for (unsigned i = 0; i < 2; i++)
+        w.view[i] = agents_new(w.hub, i, &home, &w.scratch);
+    *state = &w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    settle(w);
+    agents_free(w->view[0]);
+    agents_free(w->view[1]);
+    agents_hub_free(w->hub);
+    pipe_scratch_free(&w->scratch);
+    loop_free(w->loop);
+    return 0;
+}
+
+static struct agent *offer(struct world *w, unsigned at, const char *name, enum offer_kind kind)
+{
+    struct agent_terms terms = {.offer = {.kind = kind}, .ops = &ops, .owner = w, .fingerprint = {7}};
+    snprintf(terms.offer.name, sizeof(terms.offer.name), "%s", name);
+    return agents_offer(w->view[at], &terms);
+}
+
+/* What one worker learns the other knows soon; what goes is expected for a while. */
+static void views_agree(void **state)
+{
+    struct world *w = *state;
+    enum offer_kind kind = OFFER_PRIVATE;
+    struct agent *a = offer(w, 0, "app.test", OFFER_PUBLIC);
+    assert_non_null(a);
+    assert_int_equal(agents_find(w->view[0], "app.test", 0, &kind), AGENTS_PRESENT);
+    assert_int_equal(agents_find(w->view[1], "app.test", 0, &kind), AGENTS_NONE);
+    settle(w);
+    assert_int_equal(agents_find(w->view[1], "app.test", 0, &kind), AGENTS_PRESENT);
+    assert_int_equal(kind, OFFER_PUBLIC);
+    agents_withdraw(w->view[0], a);
+    settle(w);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(agents_find(w->view[i], "app.test", GRACE, &kind), AGENTS_EXPECTED);
+        assert_int_equal(agents_find(w->view[i], "app.test", 0, &kind), AGENTS_NONE);
+        assert_null(agents_pick(w->view[i], "app.test", NULL, 0));
+    }
+}
+
+/* A name has one kind at a time; others of the kind may join, and the one with the fewest visitors is taken.
+ */
+static void offers_of_a_name(void **state)
+{
+    struct world *w = *state;
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
+    settle(w);
+    assert_null(offer(w, 1, "app.test", OFFER_PUBLIC));
+    struct agent *b = offer(w, 1, "app.test", OFFER_PRIVATE);
+    settle(w);
+    assert_true(w->changes > 0);
+    agent_enter(a);
+    struct agent *picked = agents_pick(w->view[0], "app.test", NULL, 0);
+    assert_ptr_equal(picked, b);
+    agent_unref(picked);
+    uint64_t tried = agent_id(b);
+    picked = agents_pick(w->view[0], "app.test", &tried, 1);
+    assert_ptr_equal(picked, a);
+    agent_unref(picked);
+    assert_int_equal(agents_visitors(w->view[1], "app.test"), 1);
+    agents_set_ready(w->view[1], b, false);
+    picked = agents_pick(w->view[0], "app.test", NULL, 0);
+    assert_ptr_equal(picked, a);
+    agent_unref(picked);
+    agent_exit(a);
+    agents_withdraw(w->view[0], a);
+    agents_withdraw(w->view[1], b);
+}
+
+/* An id is good once, for a while, for the one whom it was given to, at any worker. */
+static void ids_are_good_once(void **state)
+{
+    struct world *w = *state;
+    static const uint8_t owner[AGENT_FINGERPRINT] = {7}, thief[AGENT_FINGERPRINT] = {8};
+    static const char *const bad[] = {"",
+                                      "A",
+                                      "AAAA",
+                                      "not an id",
+                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                                      "____________________________________"};
+    char id[OFFER_ID_TEXT], late[OFFER_ID_TEXT], wrong[OFFER_ID_TEXT];
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
+    settle(w);
+    int64_t now = loop_now(w->loop);
+    assert_true(agent_grant(a, now, now + GRACE, id));
+    assert_true(agent_grant(a, now, now - 1, late));
+    memcpy(wrong, id, sizeof(id));
+    wrong[20] = wrong[20] == 'A' ? 'B' : 'A';
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_null(agents_redeem(w->view[1], bad[i], owner));
+    assert_null(agents_redeem(w->view[1], wrong, owner));
+    assert_null(agents_redeem(w->view[1], id, thief));
+    assert_null(agents_redeem(w->view[1], late, owner));
+    struct agent *got = agents_redeem(w->view[1], id, owner);
+    assert_ptr_equal(got, a);
+    agent_unref(got);
+    assert_null(agents_redeem(w->view[1], id, owner));
+    assert_null(agents_redeem(w->view[0], id, owner));
+    agents_withdraw(w->view[0], a);
+}
+
+/* No more ids are out at a time than there is room for; those that nobody used in time make room. */
+static void ids_have_a_bound(void **state)
+{
+    struct world *w = *state;
+    char id[OFFER_ID_TEXT];
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
+    for (int i = 0; i < OFFER_IDS_MAX; i++)
+        assert_true(agent_grant(a, 0, 100, id));
+    assert_false(agent_grant(a, 99, 200, id));
+    assert_true(agent_grant(a, 100, 200, id));
+    agents_withdraw(w->view[0], a);
+}
+
+/* A visitor on another worker gets his link; its bytes and its breaking off come across. */
+static void an_errand_comes_back(void **state)
+{
+    struct world *w = *state;
+    struct link *near, *far;
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
+    settle(w);
+    agents_visit(w->view[1], a, on_arrived, w);
+    settle(w);
+    assert_non_null(w->wanted);
+    mem_link_pair(4096, &near, &far);
+    errand_give(w->wanted, near);
+    settle(w);
+    assert_true(w->back);
+    assert_non_null(w->arrived);
+    size_t n;
+    char bytes[8];
+    assert_int_equal(link_write(w->arrived, "hello", 5, &n), LINK_OK);
+    settle(w);
+    assert_int_equal(link_read(far, bytes, sizeof(bytes), &n), LINK_OK);
+    assert_memory_equal(bytes, "hello", 5);
+    link_close(far, true);
+    settle(w);
+    assert_int_equal(link_read(w->arrived, bytes, sizeof(bytes), &n), LINK_ERROR);
+    link_close(w->arrived, true);
+    agents_withdraw(w->view[0], a);
+}
+
+/* A visitor who has gone, and an agent who has: nobody is called, nothing is left. */
+static void errands_in_vain(void **state)
+{
+    struct world *w = *state;
+    struct link *near, *far;
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
+    settle(w);
+    struct errand *e = agents_visit(w->view[1], a, on_arrived, w);
+    settle(w);
+    errand_cancel(e);
+    mem_link_pair(4096, &near, &far);
+    errand_give(w->wanted, near);
+    settle(w);
+    assert_false(w->back);
+    link_close(far, true);
+    w->wanted = NULL;
+    agents_visit(w->view[1], a, on_arrived, w);
+    agents_withdraw(w->view[0], a);
+    settle(w);
+    assert_null(w->wanted);
+    assert_true(w->back);
+    assert_null(w->arrived);
+}
+
+static void on_woken(struct agents_waiter *waiter)
+{
+    (void)waiter;
+}
+
+/* Names that come and go in any number are not kept. */
+static void names_are_forgotten(void **state)
+{
+    struct world *w = *state;
+    char name[32];
+    struct agents_waiter waiter = {.wake = on_woken};
+    for (int i = 0; i < 300000; i++) {
+        snprintf(name, sizeof(name), "n%d.test", i);
+        agents_wait(w->view[0], name, &waiter);
+        list_remove(&waiter.node);
+    }
+    assert_true(agents_names(w->view[0]) < 10000);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(views_agree),          TEST(offers_of_a_name), TEST(ids_are_good_once),   TEST(ids_have_a_bound),
+        TEST(an_errand_comes_back), TEST(errands_in_vain),  TEST(names_are_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
