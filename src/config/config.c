@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -173,31 +174,57 @@ void config_free(struct config *c)
         store_free(c->store);
 }
 
-struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+/* The small files: of the client, of the agent. They need no completing. */
+
+struct small_file {
+    const struct schema *schema;
+    size_t file, store; /* where in the struct its `file` and its `store` are */
+};
+
+#define SMALL_FILE(keys, type)                                                                         \
+    {                                                                                                  \
+        .schema = &(keys), .file = offsetof(struct type, file), .store = offsetof(struct type, store), \
+    }
+
+static const struct small_file client_file = SMALL_FILE(keys_client, client_config);
+static const struct small_file expose_file = SMALL_FILE(keys_expose_file, expose_config);
+
+static void *parse_small(const struct small_file *kind, const char *name, const void *text, size_t len,
+                         struct buf *errors)
 {
     struct report r = {.file = name, .out = errors};
     struct config_store *s = store_new();
-    struct client_config *c = read_root(&r, s, &keys_client, text, len);
-    if (c != NULL) {
-        c->store = s;
-        c->file = store_text(s, name, strlen(name));
-    }
-    if (c != NULL && (c->file == NULL || r.count > 0))
-        c = NULL;
-    if (c == NULL)
+    unsigned char *c = read_root(&r, s, kind->schema, text, len);
+    const char *file = c == NULL ? NULL : store_text(s, name, strlen(name));
+    if (file == NULL || r.count > 0) {
         store_free(s);
+        c = NULL;
+    } else {
+        memcpy(c + kind->file, &file, sizeof(file));
+        memcpy(c + kind->store, &s, sizeof(s));
+    }
     report_finish(&r);
     return c;
 }
 
-struct client_config *client_config_load(const char *path, struct buf *errors)
+static void *load_small(const struct small_file *kind, const char *path, struct buf *errors)
 {
     struct buf text = {0};
     if (load(path, &text, errors) < 0)
         return NULL;
-    struct client_config *c = client_config_parse(path, text.data, text.len, errors);
+    void *c = parse_small(kind, path, text.data, text.len, errors);
     buf_free(&text);
     return c;
+}
+
+struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+{
+    return parse_small(&client_file, name, text, len, errors);
+}
+
+struct client_config *client_config_load(const char *path, struct buf *errors)
+{
+    return load_small(&client_file, path, errors);
 }
 
 void client_config_free(struct client_config *c)
@@ -208,29 +235,12 @@ void client_config_free(struct client_config *c)
 
 struct expose_config *expose_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
 {
-    struct report r = {.file = name, .out = errors};
-    struct config_store *s = store_new();
-    struct expose_config *c = read_root(&r, s, &keys_expose_file, text, len);
-    if (c != NULL) {
-        c->store = s;
-        c->file = store_text(s, name, strlen(name));
-    }
-    if (c != NULL && (c->file == NULL || r.count > 0))
-        c = NULL;
-    if (c == NULL)
-        store_free(s);
-    report_finish(&r);
-    return c;
+    return parse_small(&expose_file, name, text, len, errors);
 }
 
 struct expose_config *expose_config_load(const char *path, struct buf *errors)
 {
-    struct buf text = {0};
-    if (load(path, &text, errors) < 0)
-        return NULL;
-    struct expose_config *c = expose_config_parse(path, text.data, text.len, errors);
-    buf_free(&text);
-    return c;
+    return load_small(&expose_file, path, errors);
 }
 
 void expose_config_free(struct expose_config *c)

@@ -204,6 +204,14 @@ bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFE
     return true;
 }
 
+size_t agent_grants_out(const struct agent *a, int64_t now)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < OFFER_IDS_MAX; i++)
+        n += atomic_load(&a->grant[i].state) == GRANT_OUT && now < a->grant[i].expires;
+    return n;
+}
+
 static bool same_secret(const uint8_t *a, const uint8_t *b)
 {
     uint8_t differs = 0;

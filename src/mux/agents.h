@@ -75,6 +75,9 @@ void agents_set_ready(struct agents *view, struct agent *a, bool ready);
  */
 bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFER_ID_TEXT]);
 
+/* How many ids are out that may still be used. */
+size_t agent_grants_out(const struct agent *a, int64_t now);
+
 /* ---- connections brought: on any worker ---- */
 
 /* The offer that this id was granted for, to an agent with this certificate; the id is used up. A reference

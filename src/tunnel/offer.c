@@ -58,7 +58,6 @@ struct offer_life {
     struct buf in, out;
     struct list spares; /* struct spare */
     size_t spare_count;
-    size_t coming;       /* ids that are out, as far as we know */
     struct list waiting; /* errands that wait for a spare */
     struct offer_port *port;
     struct udp_port *udp_port;
@@ -66,6 +65,7 @@ struct offer_life {
     int64_t heard;
     bool over_streams;
     bool draining;
+    bool begun;   /* the first spares have been asked for */
     char *detail; /* how it ended */
 };
 
@@ -89,31 +89,45 @@ static void say(struct offer_life *o, const struct wire_control *control)
     resident_wake(&o->resident);
 }
 
+/* ---- connections for visitors over TCP ---- */
+
+/* The visitor who waits longest; those who have gone are let go. NULL: nobody waits. */
+static struct errand *first_waiting(struct offer_life *o)
+{
+    for (struct list *n = o->waiting.next, *next; n != &o->waiting; n = next) {
+        struct errand *e = errand_of_node(n);
+        next = n->next;
+        if (!errand_is_void(e))
+            return e;
+        errand_fail(e);
+    }
+    return NULL;
+}
+
+/* Have as many ready or coming as are kept, and one for each visitor that waits. An id that is not used in
+ * time is replaced. */
+static void ask_for_spares(struct offer_life *o)
+{
+    struct wire_control control = {0};
+    size_t wanted = SPARES_KEPT, have = o->spare_count + agent_grants_out(o->agent, now_of(o));
+    if (o->over_streams || o->draining)
+        return;
+    if (first_waiting(o) != NULL)
+        for (struct list *n = o->waiting.next; n != &o->waiting; n = n->next)
+            wanted += !errand_is_void(errand_of_node(n));
+    for (; have < wanted && control.spares < OFFER_IDS_MAX; have++, control.spares++)
+        if (!agent_grant(o->agent, now_of(o), now_of(o) + ID_LIFE_NS, control.spare[control.spares]))
+            break;
+    if (control.spares > 0)
+        say(o, &control);
+}
+
 static void on_timer(struct timer *t)
 {
     struct offer_life *o = CONTAINER_OF(t, struct offer_life, timer);
     say(o, &(struct wire_control){0});
+    ask_for_spares(o); /* for ids that nobody has used in time */
     loop_set_timer(o->worker->loop, &o->timer, now_of(o) + SILENCE_NS);
-}
-
-/* ---- connections for visitors over TCP ---- */
-
-/* Have as many ready or coming as are kept, and one for each visitor that waits. */
-static void ask_for_spares(struct offer_life *o)
-{
-    struct wire_control control = {0};
-    size_t wanted = SPARES_KEPT;
-    for (struct list *n = o->waiting.next; n != &o->waiting; n = n->next)
-        wanted++;
-    if (o->over_streams || o->draining)
-        return;
-    while (o->spare_count + o->coming < wanted && control.spares < OFFER_IDS_MAX &&
-           agent_grant(o->agent, now_of(o), now_of(o) + ID_LIFE_NS, control.spare[control.spares])) {
-        control.spares++;
-        o->coming++;
-    }
-    if (control.spares > 0)
-        say(o, &control);
 }
 
 static struct link *spare_take(struct spare *s)
@@ -142,10 +156,9 @@ static void on_brought(void *owner, struct link *link)
 {
     struct offer_life *o = owner;
     CHECK_MAGIC(o, OFFER_MAGIC);
-    o->coming -= o->coming > 0;
-    struct list *waiting = link == NULL ? NULL : list_pop(&o->waiting);
+    struct errand *waiting = link == NULL ? NULL : first_waiting(o);
     if (waiting != NULL) {
-        errand_give(errand_of_node(waiting), link);
+        errand_give(waiting, link);
     } else if (link != NULL) {
         struct spare *s = calloc(1, sizeof(*s));
         CHECK(s != NULL);
@@ -350,6 +363,9 @@ static bool offer_run(struct resident *r, struct resident_end *ret)
     struct offer_life *o = offer_of(r);
     if (!o->over_streams && now_of(o) >= o->heard + DEAD_NS)
         return finish(o, ret, CLOSE_IDLE_TIMEOUT, "nothing was heard from the agent");
+    if (!o->begun)
+        ask_for_spares(o);
+    o->begun = true;
     return read_all(o, ret) && write_all(o, ret);
 }
 

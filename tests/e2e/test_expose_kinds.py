@@ -172,6 +172,14 @@ def test_local_port(door, expose, pki, banner, tmp_path):
     client.stop()
 
 
+def test_connections_are_ready(door, expose, pki, web):
+    """Over TCP the door has connections to the agent before any visitor has come."""
+    door.mark()
+    agent = expose("ready.apps.test", web.to)
+    if "over TCP" in agent.output():
+        door.audited(2, action="spare", timeout=10)
+
+
 def test_restart_of_the_door(door, expose, pki, web):
     """The offer is back within seconds."""
     agent = expose("back.apps.test", web.to)

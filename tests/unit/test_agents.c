@@ -194,6 +194,8 @@ static void ids_have_a_bound(void **state)
     for (int i = 0; i < OFFER_IDS_MAX; i++)
         assert_true(agent_grant(a, 0, 100, id));
     assert_false(agent_grant(a, 99, 200, id));
+    assert_int_equal(agent_grants_out(a, 99), OFFER_IDS_MAX);
+    assert_int_equal(agent_grants_out(a, 100), 0);
     assert_true(agent_grant(a, 100, 200, id));
     agents_withdraw(w->view[0], a);
 }
