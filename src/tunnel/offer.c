@@ -29,6 +29,7 @@
 #define READ_TURN 16               /* reads of a control stream before others have a turn */
 #define UNSENT_MAX (64 * 1024)     /* bytes that an agent may leave unread */
 #define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
+#define WAITING_MAX 1024           /* visitors who wait for a connection of the agent */
 #define SPARES_KEPT 2              /* connections that wait for visitors */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
@@ -59,6 +60,7 @@ struct offer_life {
     struct list spares; /* struct spare */
     size_t spare_count;
     struct list waiting; /* errands that wait for a spare */
+    size_t waiting_count;
     struct offer_port *port;
     struct udp_port *udp_port;
     struct timer timer;
@@ -99,6 +101,7 @@ static struct errand *first_waiting(struct offer_life *o)
         next = n->next;
         if (!errand_is_void(e))
             return e;
+        o->waiting_count--;
         errand_fail(e);
     }
     return NULL;
@@ -109,12 +112,10 @@ static struct errand *first_waiting(struct offer_life *o)
 static void ask_for_spares(struct offer_life *o)
 {
     struct wire_control control = {0};
-    size_t wanted = SPARES_KEPT, have = o->spare_count + agent_grants_out(o->agent, now_of(o));
+    size_t wanted = SPARES_KEPT + MIN(o->waiting_count, (size_t)OFFER_IDS_MAX),
+           have = o->spare_count + agent_grants_out(o->agent, now_of(o));
     if (o->over_streams || o->draining)
         return;
-    if (first_waiting(o) != NULL)
-        for (struct list *n = o->waiting.next; n != &o->waiting; n = n->next)
-            wanted += !errand_is_void(errand_of_node(n));
     for (; have < wanted && control.spares < OFFER_IDS_MAX; have++, control.spares++)
         if (!agent_grant(o->agent, now_of(o), now_of(o) + ID_LIFE_NS, control.spare[control.spares]))
             break;
@@ -158,6 +159,7 @@ static void on_brought(void *owner, struct link *link)
     CHECK_MAGIC(o, OFFER_MAGIC);
     struct errand *waiting = link == NULL ? NULL : first_waiting(o);
     if (waiting != NULL) {
+        o->waiting_count--;
         errand_give(waiting, link);
     } else if (link != NULL) {
         struct spare *s = calloc(1, sizeof(*s));
@@ -174,6 +176,19 @@ static void on_brought(void *owner, struct link *link)
 
 /* ---- visitors ---- */
 
+/* Room for one more? Those at the front who have gone make some. */
+static bool may_wait(struct offer_life *o)
+{
+    first_waiting(o);
+    return o->waiting_count < WAITING_MAX;
+}
+
+static void add_waiting(struct offer_life *o, struct errand *e)
+{
+    list_insert(&o->waiting, errand_node(e));
+    o->waiting_count++;
+}
+
 static void on_wanted(void *owner, struct errand *e)
 {
     struct offer_life *o = owner;
@@ -184,10 +199,10 @@ static void on_wanted(void *owner, struct errand *e)
     o->resident.streams++;
     if (link != NULL)
         errand_give(e, link);
-    else if (o->over_streams)
+    else if (o->over_streams || !may_wait(o))
         errand_fail(e);
     else
-        list_insert(&o->waiting, errand_node(e));
+        add_waiting(o, e);
     ask_for_spares(o);
 }
 
@@ -452,27 +467,27 @@ static struct agent *make_known(struct offer_life *o, const struct session_origi
     return agents_offer(o->worker->agents, &terms);
 }
 
-/* The first who offers a name at a port opens it; the others stand by. */
-static int take_port(struct offer_life *o, const struct offer *offer, struct err *err)
+/* Make the offer known, and open its port: in this order, for whoever is in the port's queue is led to the
+ * agent. The first who offers a name at a port opens it; the others stand by. */
+static int begin(struct offer_life *o, const struct session_origin *origin, struct err *err)
 {
+    const struct offer *offer = &origin->request->offer;
     enum offer_kind kind;
-    if (offer->port == 0 || open_port(o, offer, err) == 0)
+    bool others = agents_find(o->worker->agents, offer->name, 0, &kind) == AGENTS_PRESENT;
+    o->agent = make_known(o, origin, offer);
+    if (o->agent == NULL)
+        return err_set(err, "another agent offers %s in another kind, or at another port", offer->name);
+    if (offer->port == 0 || open_port(o, offer, err) == 0 || others)
         return 0;
-    return agents_find(o->worker->agents, offer->name, 0, &kind) == AGENTS_PRESENT ? 0 : -1;
+    agents_withdraw(o->worker->agents, o->agent);
+    return -1;
 }
 
 struct resident *offer_reside(struct worker *w, struct link *link, const struct session_origin *origin,
                               struct str early, struct err *err)
 {
-    const struct offer *offer = &origin->request->offer;
     struct offer_life *o = offer_new(w, link, origin, early);
-    bool good = take_port(o, offer, err) == 0;
-    if (good && (o->agent = make_known(o, origin, offer)) == NULL) {
-        err_set(err, "another agent offers %s in another kind, or at another port", offer->name);
-        good = false;
-    }
-    if (!good) {
-        close_port(o);
+    if (begin(o, origin, err) != 0) {
         buf_free(&o->in);
         free(o->hello);
         free(o);

@@ -172,6 +172,36 @@ def test_local_port(door, expose, pki, banner, tmp_path):
     client.stop()
 
 
+def test_conflict_while_visitors_knock(door, expose, pki, ports, web):
+    """An offer that conflicts with another never leads those anywhere who are at its port already."""
+    expose("taken.apps.test", web.to)
+    for number in range(6):
+        knocking = []
+        agent = expose("taken.apps.test", web.to, "--public", "--port", ports[0], stands=False)
+        while agent.poll() is None and "another agent offers" not in agent.output():
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", ports[0]))
+            knocking.append(sock)
+        agent.stop(9)
+        for sock in knocking:
+            sock.close()
+    done = curl(door, pki, "taken.apps.test", pki.bob)
+    assert done.stdout == b"hello\n", done.stderr.decode()
+
+
+def test_visitors_who_have_gone(door, expose, pki, web):
+    """Those who leave before they are served hold nothing up for the next."""
+    expose("gone.apps.test", web.to, "--public")
+    for _ in range(300):
+        with socket.create_connection(("127.0.0.1", door.port)) as sock:
+            ctx = ssl.create_default_context(cafile=pki.ca.file)
+            with ctx.wrap_socket(sock, server_hostname="gone.apps.test"):
+                pass
+    done = curl(door, pki, "gone.apps.test")
+    assert done.stdout == b"hello\n", done.stderr.decode()
+
+
 def test_connections_are_ready(door, expose, pki, web):
     """Over TCP the door has connections to the agent before any visitor has come."""
     door.mark()
