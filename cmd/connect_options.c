@@ -137,6 +137,11 @@ static int read_forwards(struct connect_options *o, const struct listen *listens
         if (r != 0)
             return cmd_misused("connect", "%s", err.text);
         f->target.udp = o->udp && !f->socks;
+        if (f->target.udp && f->target.offered)
+            return cmd_misused("connect",
+                               "%s is a name that an agent offers, and --udp cannot lead there: it leads to "
+                               "HOST:PORT; what is offered over UDP is reached at its port of the door",
+                               f->target.host);
     }
     return -1;
 }

@@ -366,6 +366,7 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
     s->routed = s->accepted;
     session_visit(s, name, OFFER_PUBLIC);
+    s->setup->visit.at_port = true;
     session_deadline(s, session_limits(s)->dial_timeout);
     begin_at(s, SESSION_DIAL, o->route);
 }

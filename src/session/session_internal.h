@@ -29,6 +29,7 @@ struct visit {
     struct session *session; /* that waits */
     struct errand *errand;
     struct link *arrived; /* what the errand brought */
+    bool at_port;         /* he came to a port of the door, over what the offer is for */
     bool back;            /* it is back, with or without a link */
     uint64_t tried[AGENTS_TRIED_MAX];
     size_t tried_len;

@@ -147,6 +147,12 @@ static enum session_state find_agent(struct session *s)
     if (limit > 0 && agents_visitors(view_of(s), v->name) >= limit)
         return unserved(s, FRONT_LIMIT, "the name has as many visitors as it may");
     s->agent = pick(s);
+    if (s->agent != NULL && agent_offer(s->agent)->udp && !v->at_port) {
+        agent_unref(s->agent);
+        s->agent = NULL;
+        return unserved(s, FRONT_REFUSED,
+                        "this is offered over UDP: it is reached at its port of the door only");
+    }
     if (s->agent != NULL) {
         agent_enter(s->agent);
         v->errand = agents_visit(view_of(s), s->agent, on_arrived, s);

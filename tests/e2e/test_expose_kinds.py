@@ -117,13 +117,21 @@ def test_public_port(door, expose, pki, ports, banner):
         assert sock.recv(100) == b"behind the door\n"
 
 
-def test_public_udp_port(door, expose, pki, ports):
+def test_public_udp_port(door, expose, pki, ports, tmp_path):
     service, port = udp_echo()
     expose("dns.apps.test", f"127.0.0.1:{port}", "--public", "--port", ports[1], "--udp")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(5 * SLOW)
         sock.sendto(bytes(1350), ("127.0.0.1", ports[1]))
         assert sock.recv(65536) == bytes(1350)
+    by_name = curl(door, pki, "dns.apps.test")
+    assert by_name.returncode != 0
+    assert "offered over UDP" in door.audited(sni="dns.apps.test")["detail"]
+    done = run(*connect_words(door, pki.alice, pki.ca.file), "dns.apps.test", env=clean_env(tmp_path))
+    assert done.returncode == 1 and b"offered over UDP" in done.stderr, done.stderr.decode()
+    done = run(*connect_words(door, pki.alice, pki.ca.file), "--udp", "-L",
+               f"{free_port()}:dns.apps.test", env=clean_env(tmp_path))
+    assert done.returncode == 2 and b"--udp cannot lead there" in done.stderr, done.stderr.decode()
     service.close()
 
 
