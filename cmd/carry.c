@@ -2,10 +2,8 @@
 /* `cardea carry`: what the `cardea connect` of one user share. They start it themselves; a user's service may
  * run it instead. */
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include "base/unit.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
+#include "cmd/process.h"
 #include "cmd/share.h"
 #include "tunnel/share.h"
 #include "tunnel/wire.h"
@@ -28,15 +27,15 @@ struct carry {
     int listen_fd; /* from who started us; else -1 */
     struct loop *loop;
     struct share *share;
-    struct watch signals;
+    struct signals signals;
     struct timer last;
     struct stat socket;
 };
 
-static void on_signal(struct watch *w, uint32_t events)
+static void on_signal(struct signals *s, int number)
 {
-    (void)events;
-    loop_stop(CONTAINER_OF(w, struct carry, signals)->loop);
+    (void)number;
+    loop_stop(CONTAINER_OF(s, struct carry, signals)->loop);
 }
 
 /* Unless another one has put its own there meanwhile. */
@@ -62,19 +61,6 @@ static void on_unused(void *owner)
     loop_set_timer(c->loop, &c->last, loop_now(c->loop) + LAST_NS);
 }
 
-static int watch_signals(struct carry *c, struct err *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0 || loop_watch(c->loop, &c->signals, fd, EPOLLIN | EPOLLET, on_signal) != 0)
-        return err_set(err, "cannot watch signals");
-    return 0;
-}
-
 static int start(struct carry *c, struct err *err)
 {
     const char *const *value = c->connect.value;
@@ -90,7 +76,7 @@ static int start(struct carry *c, struct err *err)
         .timeout = TIMEOUT_NS,
     };
     c->loop = loop_new(err);
-    if (c->loop == NULL || watch_signals(c, err) != 0 ||
+    if (c->loop == NULL || signals_watch(&c->signals, c->loop, 0, on_signal, err) != 0 ||
         share_settings_make(&c->settings, &client, c->idle, err) != 0)
         return -1;
     int fd = c->listen_fd >= 0 ? c->listen_fd : share_listen(&c->settings, err);
@@ -107,14 +93,8 @@ static void finish(struct carry *c)
         remove_socket(c);
     wheel_cancel(&c->last);
     share_free(c->share);
-    if (c->signals.fd >= 0)
-        close(c->signals.fd);
-    c->signals.fd = -1;
-    if (c->loop != NULL) { /* a last round for what was put off to its end */
-        loop_stop(c->loop);
-        loop_run(c->loop, NULL);
-        loop_free(c->loop);
-    }
+    signals_unwatch(&c->signals);
+    loop_free(c->loop);
     share_settings_free(&c->settings);
 }
 
@@ -166,7 +146,7 @@ int cmd_carry(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct carry c = {.idle = SHARE_IDLE_NS, .listen_fd = -1, .signals = {.fd = -1}};
+    struct carry c = {.idle = SHARE_IDLE_NS, .listen_fd = -1, .signals = SIGNALS_NONE};
     struct buf errors = {0};
     int status = -1;
     for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)

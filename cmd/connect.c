@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `cardea connect`: standard input and output, or local ports, through a door. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
+#include "cmd/process.h"
 #include "cmd/share.h"
 #include "config/config.h"
 #include "link/fd_link.h"
@@ -37,7 +35,7 @@ struct connect {
     struct client_settings settings;
     struct share_settings shared;
     struct client_door *door;
-    struct watch signals;
+    struct signals signals;
     struct listener *listeners;
     size_t listening; /* how many of them are open */
     bool stopping;
@@ -174,11 +172,7 @@ static int start_listener(struct connect *c, const struct forward *f, struct err
 static int start_listeners(struct connect *c, struct err *err)
 {
     const struct connect_options *o = c->options;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) { /* a connection takes two */
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    process_raise_descriptors();
     c->listeners = calloc(o->forwards_len, sizeof(*c->listeners));
     CHECK(c->listeners != NULL);
     for (size_t i = 0; i < o->forwards_len; i++)
@@ -191,30 +185,18 @@ static int start_listeners(struct connect *c, struct err *err)
 
 /* Asked to end: that is how listening ends well; a connection on standard input and output is cut off by it.
  * Nothing is said: ssh ends its ProxyCommand this way. */
-static void on_signal(struct watch *w, uint32_t events)
+static void on_signal(struct signals *s, int number)
 {
-    (void)events;
-    struct connect *c = CONTAINER_OF(w, struct connect, signals);
+    struct connect *c = CONTAINER_OF(s, struct connect, signals);
+    (void)number;
     c->status = c->options->forwards_len > 0 ? CMD_OK : CMD_FAILED;
     loop_stop(c->loop);
 }
 
-/* Signals end us through the loop, so that a terminal gets its flags back. What whoever started us has us
- * ignore (nohup, a shell's background job) stays ignored. */
+/* Signals end us through the loop, so that a terminal gets its flags back. */
 static int watch_signals(struct connect *c, struct err *err)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
-    struct sigaction now;
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
-            sigaddset(&set, numbers[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0 || loop_watch(c->loop, &c->signals, fd, EPOLLIN | EPOLLET, on_signal) != 0)
-        return err_errno(err, errno, "cannot watch signals");
-    return 0;
+    return signals_watch(&c->signals, c->loop, SIGNALS_HANGUP | SIGNALS_INHERIT, on_signal, err);
 }
 
 /* Standard input and output to a target: what ssh's ProxyCommand is. */
@@ -307,21 +289,15 @@ static void finish(struct connect *c)
     client_door_free(c->door);
     for (size_t i = 0; i < c->listening; i++)
         socks_server_free(c->listeners[i].socks);
-    if (c->signals.fd >= 0)
-        close(c->signals.fd);
-    c->signals.fd = -1;
-    if (c->loop != NULL) { /* a last round for what was put off to its end */
-        loop_stop(c->loop);
-        loop_run(c->loop, NULL);
-        loop_free(c->loop);
-    }
+    signals_unwatch(&c->signals);
+    loop_free(c->loop);
     share_settings_free(&c->shared);
     free(c->listeners);
 }
 
 static int run(const struct connect_options *o)
 {
-    struct connect c = {.options = o, .signals = {.fd = -1}, .status = CMD_FAILED};
+    struct connect c = {.options = o, .signals = SIGNALS_NONE, .status = CMD_FAILED};
     struct err err = {0};
     if (start(&c, &err) != 0 || loop_run(c.loop, &err) != 0)
         c.status = cmd_failed("%s", err.text);

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `cardea expose`: services of this machine, offered at a door. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/expose_options.h"
+#include "cmd/process.h"
 #include "tunnel/agent_wire.h"
 
 struct expose {
@@ -19,7 +15,7 @@ struct expose {
     struct loop *loop;
     struct client_door *door;
     struct exposer *agent;
-    struct watch signals;
+    struct signals signals;
     char **last; /* what was said of each offer last, so that it is said once */
     size_t refused;
     bool stopping;
@@ -146,45 +142,20 @@ static const struct agent_events events = {.news = on_news, .visited = on_visite
 /* ---- running ---- */
 
 /* Once: take no more visitors and let those who are there finish; again: end. */
-static void on_signal(struct watch *w, uint32_t ready)
+static void on_signal(struct signals *s, int number)
 {
-    struct expose *e = CONTAINER_OF(w, struct expose, signals);
-    struct signalfd_siginfo info;
-    (void)ready;
-    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (e->stopping)
-            loop_stop(e->loop);
-        else
-            exposer_stop(e->agent, e->options->grace);
-        e->stopping = true;
-    }
+    struct expose *e = CONTAINER_OF(s, struct expose, signals);
+    (void)number;
+    if (e->stopping)
+        loop_stop(e->loop);
+    else
+        exposer_stop(e->agent, e->options->grace);
+    e->stopping = true;
 }
 
-/* What whoever started us has us ignore (nohup, a shell's background job) stays ignored. */
 static int watch_signals(struct expose *e, struct err *err)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
-    struct sigaction now;
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
-            sigaddset(&set, numbers[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0 || loop_watch(e->loop, &e->signals, fd, EPOLLIN, on_signal) != 0)
-        return err_errno(err, errno, "cannot watch signals");
-    return 0;
-}
-
-/* A visitor takes two descriptors. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    return signals_watch(&e->signals, e->loop, SIGNALS_HANGUP | SIGNALS_INHERIT, on_signal, err);
 }
 
 static int load_tls(const struct expose_options *o, struct agent_service *services, struct err *err)
@@ -220,7 +191,7 @@ static int start(struct expose *e, const struct agent_service *services, struct 
     e->door = client_door_new(e->loop, &settings, err);
     if (e->door == NULL)
         return -1;
-    raise_descriptor_limit();
+    process_raise_descriptors();
     e->agent = exposer_new(e->loop, e->door, services, o->exposures_len, o->retry, &events, e);
     return 0;
 }
@@ -229,19 +200,13 @@ static void finish(struct expose *e)
 {
     exposer_free(e->agent);
     client_door_free(e->door);
-    if (e->signals.fd >= 0)
-        close(e->signals.fd);
-    e->signals.fd = -1;
-    if (e->loop == NULL)
-        return;
-    loop_stop(e->loop); /* a last round for what was put off to its end */
-    loop_run(e->loop, NULL);
+    signals_unwatch(&e->signals);
     loop_free(e->loop);
 }
 
 static int run(const struct expose_options *o)
 {
-    struct expose e = {.options = o, .signals = {.fd = -1}, .status = CMD_OK};
+    struct expose e = {.options = o, .signals = SIGNALS_NONE, .status = CMD_OK};
     struct agent_service *services = calloc(o->exposures_len, sizeof(*services));
     e.last = calloc(o->exposures_len, sizeof(*e.last));
     CHECK(services != NULL && e.last != NULL);

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/serve.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "admin/server.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "cmd/check.h"
 #include "cmd/cmd.h"
+#include "cmd/process.h"
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
@@ -32,7 +29,7 @@ struct serving {
     struct loop *loop;
     struct door *door;
     struct admin *admin;
-    struct watch signals;
+    struct signals signals;
     const struct serve_hooks *hooks;
     bool stopping;
 };
@@ -82,43 +79,15 @@ static void on_drained(void *arg)
     loop_stop(s->loop);
 }
 
-static void on_signal(struct watch *w, uint32_t events)
+static void on_signal(struct signals *signals, int number)
 {
-    (void)events;
-    struct serving *s = CONTAINER_OF(w, struct serving, signals);
-    struct signalfd_siginfo info;
-    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP) {
-            door_reload(s->door, on_reloaded, s);
-        } else {
-            tell_stopping(s);
-            door_drain(s->door, on_drained, s);
-        }
+    struct serving *s = CONTAINER_OF(signals, struct serving, signals);
+    if (number == SIGHUP) {
+        door_reload(s->door, on_reloaded, s);
+    } else {
+        tell_stopping(s);
+        door_drain(s->door, on_drained, s);
     }
-}
-
-static int watch_signals(struct serving *s, struct err *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0 || loop_watch(s->loop, &s->signals, fd, EPOLLIN, on_signal) != 0)
-        return err_errno(err, errno, "cannot watch signals");
-    return 0;
-}
-
-/* Every connection takes two descriptors: take as many as the system lets us. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int open_door(struct serving *s, const char *path, struct buf *errors)
@@ -136,8 +105,8 @@ static int start(struct serving *s, const char *path)
 {
     struct buf errors = {0};
     struct err err = {0};
-    s->signals.fd = -1;
-    if (watch_signals(s, &err) != 0 || open_door(s, path, &errors) != 0) {
+    if (signals_watch(&s->signals, s->loop, SIGNALS_HANGUP, on_signal, &err) != 0 ||
+        open_door(s, path, &errors) != 0) {
         print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
         buf_free(&errors);
         return -1;
@@ -158,8 +127,7 @@ static void finish(struct serving *s)
 {
     admin_free(s->admin);
     door_free(s->door);
-    if (s->signals.fd >= 0)
-        close(s->signals.fd);
+    signals_unwatch(&s->signals);
     loop_free(s->loop);
 }
 
@@ -193,9 +161,9 @@ static void tell_started(const struct serving *s)
 
 int serve_run(const char *config_path, const struct serve_hooks *hooks)
 {
-    struct serving s = {.hooks = hooks};
+    struct serving s = {.hooks = hooks, .signals = SIGNALS_NONE};
     struct err err;
-    raise_descriptor_limit();
+    process_raise_descriptors();
     s.loop = loop_new(&err);
     if (s.loop == NULL) {
         fprintf(stderr, "cardea: %s\n", err.text);

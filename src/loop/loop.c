@@ -88,6 +88,8 @@ static void run_tasks(struct loop *loop)
 
 void loop_free(struct loop *loop)
 {
+    if (loop == NULL)
+        return;
     CHECK_MAGIC(loop, LOOP_MAGIC);
     while (!list_empty(&loop->tasks)) /* what was put off is mostly freeing */
         run_tasks(loop);

@@ -37,7 +37,7 @@ struct message {
 struct loop *loop_new(struct err *err);
 
 /* Runs the tasks that were put off, since most of them free something; no event and no timer comes any more.
- * Whoever has a watch closes its descriptor before. */
+ * Whoever has a watch closes its descriptor before. NULL is allowed. */
 void loop_free(struct loop *loop);
 
 /* Run until loop_stop(). Returns 0, or -1 with `err` set when the kernel refuses to wait. */

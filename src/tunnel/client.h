@@ -63,8 +63,7 @@ struct client_facts {
 void client_door_facts(const struct client_door *door, struct client_facts *ret);
 
 /* Drop the connections that are left, without telling their owners. What their links put off is freed by the
- * loop's next round, so the loop must run (or be stopped and run) once more before loop_free(). NULL is
- * allowed. */
+ * loop's next round, or by loop_free(). NULL is allowed. */
 void client_door_free(struct client_door *door);
 
 /* What became of the datagrams that went through a door over QUIC as such, of flows that are over and those

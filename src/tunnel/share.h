@@ -15,7 +15,7 @@ struct share;
 struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings, int64_t idle,
                         void (*unused)(void *owner), void *owner, struct err *err);
 
-/* Cut off what is open; the loop must run once more before loop_free(). NULL is allowed. */
+/* Cut off what is open; the loop frees the rest in its next round, or in loop_free(). NULL is allowed. */
 void share_free(struct share *s);
 
 /* Is nobody using it at the moment? */

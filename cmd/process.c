@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+static void on_readable(struct watch *w, uint32_t events)
+{
+    struct signals *s = CONTAINER_OF(w, struct signals, watch);
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        s->told(s, (int)info.ssi_signo);
+}
+
+static void add(sigset_t *set, int number, int which)
+{
+    struct sigaction now;
+    if ((which & SIGNALS_INHERIT) && (sigaction(number, NULL, &now) != 0 || now.sa_handler == SIG_IGN))
+        return;
+    sigaddset(set, number);
+}
+
+int signals_watch(struct signals *s, struct loop *loop, int which,
+                  void (*told)(struct signals *s, int number), struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    add(&set, SIGINT, which);
+    add(&set, SIGTERM, which);
+    if (which & SIGNALS_HANGUP)
+        add(&set, SIGHUP, which);
+    s->told = told;
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, errno, "cannot watch signals");
+    if (loop_watch(loop, &s->watch, fd, EPOLLIN, on_readable) == 0)
+        return 0;
+    err_errno(err, errno, "cannot watch signals");
+    close(fd);
+    return -1;
+}
+
+void signals_unwatch(struct signals *s)
+{
+    if (s->watch.fd >= 0)
+        close(s->watch.fd);
+    s->watch.fd = -1;
+}
+
+void process_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
