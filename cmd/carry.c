@@ -10,11 +10,10 @@
 #include "base/clock.h"
 #include "base/unit.h"
 #include "cmd/cmd.h"
-#include "cmd/connect_options.h"
+#include "cmd/connect_settings.h"
 #include "cmd/process.h"
 #include "cmd/share.h"
 #include "tunnel/share.h"
-#include "tunnel/wire.h"
 
 #define LAST_NS (200 * NSEC_PER_MSEC)  /* for callers that found the socket just before it went */
 #define TIMEOUT_NS (30 * NSEC_PER_SEC) /* callers bring their own */
@@ -22,7 +21,6 @@
 struct carry {
     struct share_settings settings;
     struct connect_settings connect;
-    enum client_transport transport;
     int64_t idle;
     int listen_fd; /* from who started us; else -1 */
     struct loop *loop;
@@ -63,18 +61,9 @@ static void on_unused(void *owner)
 
 static int start(struct carry *c, struct err *err)
 {
-    const char *const *value = c->connect.value;
-    struct client_settings client = {
-        .door = value[SETTING_DOOR],
-        .cert = value[SETTING_CERT],
-        .key = value[SETTING_KEY],
-        .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
-        .name = value[SETTING_NAME],
-        .alpn = WIRE_ALPN,
-        .transport = c->transport,
-        .stays = true,
-        .timeout = TIMEOUT_NS,
-    };
+    struct client_settings client = connect_settings_client(&c->connect);
+    client.stays = true;
+    client.timeout = TIMEOUT_NS;
     c->loop = loop_new(err);
     if (c->loop == NULL || signals_watch(&c->signals, c->loop, 0, on_signal, err) != 0 ||
         share_settings_make(&c->settings, &client, c->idle, err) != 0)
@@ -123,46 +112,36 @@ static int take(struct carry *c, int option)
         if (unit_parse(optarg, unit_durations, &c->idle) && c->idle > 0)
             return -1;
         return cmd_misused("carry", "--idle %s: expected a time such as 30s or 10m", optarg);
-    case 't':
-        return connect_read_transport(optarg, &c->transport)
-                   ? -1
-                   : cmd_misused("carry", "--transport %s: expected auto, quic or tcp", optarg);
     case 'h':
     case '?':
         return cmd_usage("carry", option == 'h');
     default:
-        c->connect.value[option - CONNECT_OPTION_SETTING] = optarg;
-        return -1;
+        return connect_settings_take(&c->connect, option, "carry");
     }
 }
 
 int cmd_carry(int argc, char **argv)
 {
     static const struct option options[] = {
-        CONNECT_SETTINGS_FLAGS(CONNECT_OPTION_SETTING),
-        {"transport", required_argument, NULL, 't'},
+        CONNECT_SETTING_FLAGS,
+        CONNECT_TRANSPORT_FLAG,
         {"idle", required_argument, NULL, 'i'},
         {"listen-fd", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
     struct carry c = {.idle = SHARE_IDLE_NS, .listen_fd = -1, .signals = SIGNALS_NONE};
-    struct buf errors = {0};
     int status = -1;
     for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)
         status = take(&c, o);
     if (status < 0 && optind != argc)
         status = cmd_misused("carry", "'%s' is one argument too many", argv[argc - 1]);
     /* Who started us has settled what holds: what is not said is not there. */
-    if (status < 0 && c.listen_fd < 0 && connect_settings_complete(&c.connect, &errors) != 0) {
-        fputs(buf_text(&errors), stderr);
-        status = CMD_FAILED;
-    }
     if (status < 0)
-        status = connect_settings_check(&c.connect, "carry");
+        status = c.listen_fd < 0 ? connect_settings_complete(&c.connect, "carry")
+                                 : connect_settings_check(&c.connect, "carry");
     if (status < 0)
         status = run(&c);
-    buf_free(&errors);
     connect_settings_free(&c.connect);
     return status;
 }

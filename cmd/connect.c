@@ -18,7 +18,6 @@
 #include "tunnel/flows.h"
 #include "tunnel/socks_server.h"
 #include "tunnel/udp_port.h"
-#include "tunnel/wire.h"
 
 /* A local port. */
 struct listener {
@@ -245,18 +244,13 @@ static int open_door(struct connect *c, struct err *err)
 static int start(struct connect *c, struct err *err)
 {
     const struct connect_options *o = c->options;
-    const char *const *value = o->settings.value;
-    c->settings = (struct client_settings){
-        .door = value[SETTING_DOOR],
-        .cert = value[SETTING_CERT],
-        .key = value[SETTING_KEY],
-        .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
-        .name = o->sni != NULL ? o->sni : value[SETTING_NAME],
-        .alpn = o->sni != NULL ? o->alpn : WIRE_ALPN,
-        .transport = o->transport,
-        .stays = o->forwards_len > 0,
-        .timeout = o->timeout,
-    };
+    c->settings = connect_settings_client(&o->settings);
+    c->settings.stays = o->forwards_len > 0;
+    c->settings.timeout = o->timeout;
+    if (o->sni != NULL) {
+        c->settings.name = o->sni;
+        c->settings.alpn = o->alpn;
+    }
     c->loop = loop_new(err);
     if (c->loop == NULL || watch_signals(c, err) != 0 || open_door(c, err) != 0)
         return -1;
@@ -308,17 +302,11 @@ static int run(const struct connect_options *o)
 int cmd_connect(int argc, char **argv)
 {
     struct connect_options o;
-    struct buf errors = {0};
     int status = connect_options_read(&o, argc, argv);
-    if (status < 0 && connect_settings_complete(&o.settings, &errors) != 0) {
-        fputs(buf_text(&errors), stderr);
-        status = CMD_FAILED;
-    }
     if (status < 0)
-        status = connect_settings_check(&o.settings, "connect");
+        status = connect_settings_complete(&o.settings, "connect");
     if (status < 0)
         status = run(&o);
-    buf_free(&errors);
     connect_options_free(&o);
     return status;
 }

@@ -13,25 +13,23 @@
 #define TIMEOUT_DEFAULT (30 * NSEC_PER_SEC)
 #define TIMEOUT_MAX (24 * 3600 * NSEC_PER_SEC)
 
-/* Options without a letter; those of settings are OPTION_SETTING + enum connect_setting. */
+/* Options without a letter. */
 enum {
     OPTION_SNI = 256,
     OPTION_ALPN,
     OPTION_TIMEOUT,
-    OPTION_TRANSPORT,
     OPTION_UDP,
     OPTION_SOCKS,
     OPTION_VERBOSE,
     OPTION_NO_SHARE,
-    OPTION_SETTING = CONNECT_OPTION_SETTING
 };
 
 static const struct option options[] = {
-    CONNECT_SETTINGS_FLAGS(OPTION_SETTING),
+    CONNECT_SETTING_FLAGS,
+    CONNECT_TRANSPORT_FLAG,
     {"sni", required_argument, NULL, OPTION_SNI},
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-    {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"udp", no_argument, NULL, OPTION_UDP},
     {"socks", required_argument, NULL, OPTION_SOCKS},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
@@ -44,17 +42,6 @@ static const struct option options[] = {
 static bool read_time(const char *text, int64_t *ret)
 {
     return unit_parse(text, unit_durations, ret) && *ret > 0 && *ret <= TIMEOUT_MAX;
-}
-
-bool connect_read_transport(const char *text, enum client_transport *ret)
-{
-    static const char *const names[] = {[CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (strcmp(text, names[i]) == 0) {
-            *ret = (enum client_transport)i;
-            return true;
-        }
-    return false;
 }
 
 /* What -L or --socks says, to be read once all options are known. */
@@ -90,17 +77,11 @@ static int take(struct connect_options *o, int option, struct listen *listens)
     case OPTION_VERBOSE:
         o->verbose = true;
         return -1;
-    case OPTION_TRANSPORT:
-        return connect_read_transport(optarg, &o->transport)
-                   ? -1
-                   : cmd_misused("connect", "--transport %s: expected auto, quic or tcp", optarg);
     case 'h':
     case '?':
         return cmd_usage("connect", option == 'h');
     default:
-        CHECK(option >= OPTION_SETTING && option < OPTION_SETTING + SETTINGS);
-        o->settings.value[option - OPTION_SETTING] = optarg;
-        return -1;
+        return connect_settings_take(&o->settings, option, "connect");
     }
 }
 
@@ -154,7 +135,7 @@ static int check_pairs(const struct connect_options *o, const struct listen *lis
         socks += listens[i].socks;
     if (o->alpn != NULL && o->sni == NULL)
         return cmd_misused("connect", "--alpn goes with --sni");
-    if (o->transport == CLIENT_QUIC && o->sni != NULL)
+    if (o->settings.transport == CLIENT_QUIC && o->sni != NULL)
         return cmd_misused("connect", "--transport quic carries tunnels only: routes that --sni chooses are "
                                       "reached over TCP");
     if (o->udp && (o->forwards_len == socks || o->sni != NULL))

@@ -10,17 +10,13 @@
 #include "tunnel/client.h"
 #include "tunnel/forward.h"
 
-/* The option of a setting is this plus its enum connect_setting. */
-#define CONNECT_OPTION_SETTING 512
-
 struct connect_options {
     struct connect_settings settings; /* what the flags say; connect_settings_complete() adds the rest */
     const char *sni;                  /* a route instead of a target; NULL: a target */
     const char *alpn;
-    bool udp;      /* -L leads datagrams, --socks does so as its clients ask */
-    bool verbose;  /* tell at the end what became of them */
-    bool no_share; /* by itself, whatever the environment and the file say */
-    enum client_transport transport;
+    bool udp;        /* -L leads datagrams, --socks does so as its clients ask */
+    bool verbose;    /* tell at the end what became of them */
+    bool no_share;   /* by itself, whatever the environment and the file say */
     int64_t timeout; /* nanoseconds */
     struct forward *forwards;
     size_t forwards_len;        /* 0: standard input and output */
@@ -30,9 +26,6 @@ struct connect_options {
 /* Read them. Returns -1 to go on, or an exit status when that was all: help was asked for, or there is a
  * mistake (told on standard error). */
 int connect_options_read(struct connect_options *o, int argc, char **argv);
-
-/* "auto", "quic" or "tcp"; false for anything else. */
-bool connect_read_transport(const char *text, enum client_transport *ret);
 
 void connect_options_free(struct connect_options *o);
 

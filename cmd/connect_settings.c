@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/connect_settings.h"
 
+#include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,11 +10,41 @@
 #include "base/check.h"
 #include "cmd/cmd.h"
 #include "config/config.h"
+#include "tunnel/wire.h"
 
-static const char *const variables[SETTINGS] = {
-    [SETTING_DOOR] = "CARDEA_DOOR", [SETTING_CERT] = "CARDEA_CERT", [SETTING_KEY] = "CARDEA_KEY",
-    [SETTING_CA] = "CARDEA_CA",     [SETTING_NAME] = "CARDEA_NAME",
-};
+#define VARIABLE(NAME, flag) [SETTING_##NAME] = "CARDEA_" #NAME
+static const char *const variables[SETTINGS] = {CONNECT_SETTINGS(VARIABLE)};
+
+#define FLAG(NAME, flag) [SETTING_##NAME] = "--" #flag
+static const char *const flags[SETTINGS] = {CONNECT_SETTINGS(FLAG)};
+
+static const char *const transports[] = {
+    [CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
+
+const char *connect_setting_flag(enum connect_setting which)
+{
+    return flags[which];
+}
+
+const char *connect_transport_word(enum client_transport transport)
+{
+    return transports[transport];
+}
+
+int connect_settings_take(struct connect_settings *s, int option, const char *verb)
+{
+    CHECK(option >= CONNECT_OPTION_SETTING && option <= CONNECT_OPTION_TRANSPORT);
+    if (option != CONNECT_OPTION_TRANSPORT) {
+        s->value[option - CONNECT_OPTION_SETTING] = optarg;
+        return -1;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(transports); i++)
+        if (strcmp(optarg, transports[i]) == 0) {
+            s->transport = (enum client_transport)i;
+            return -1;
+        }
+    return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+}
 
 /* A variable that is set to nothing counts as not set. */
 static const char *variable(const char *name)
@@ -34,7 +66,7 @@ static char *file_path(void)
     return buf_text(&b);
 }
 
-static void fill(struct connect_settings *s, enum connect_setting which, const char *value)
+void connect_settings_fill(struct connect_settings *s, enum connect_setting which, const char *value)
 {
     if (s->value[which] == NULL)
         s->value[which] = value;
@@ -43,25 +75,36 @@ static void fill(struct connect_settings *s, enum connect_setting which, const c
 static void fill_from_file(struct connect_settings *s, enum connect_setting which, const char *value)
 {
     s->from_file[which] = s->value[which] == NULL && value != NULL;
-    fill(s, which, value);
+    connect_settings_fill(s, which, value);
 }
 
-int connect_settings_complete(struct connect_settings *s, struct buf *errors)
+/* Returns -1 to go on, or an exit status. */
+static int read_file(struct connect_settings *s)
 {
-    for (int i = 0; i < SETTINGS; i++)
-        fill(s, (enum connect_setting)i, variable(variables[i]));
+    struct buf errors = {0};
     s->path = file_path();
     if (s->path == NULL || access(s->path, F_OK) != 0)
-        return 0;
-    s->file = client_config_load(s->path, errors);
-    if (s->file == NULL)
         return -1;
+    s->file = client_config_load(s->path, &errors);
+    if (s->file == NULL)
+        fputs(buf_text(&errors), stderr);
+    buf_free(&errors);
+    if (s->file == NULL)
+        return CMD_FAILED;
     fill_from_file(s, SETTING_DOOR, s->file->door.text.text);
     fill_from_file(s, SETTING_CERT, s->file->cert.text);
     fill_from_file(s, SETTING_KEY, s->file->key.text);
     fill_from_file(s, SETTING_CA, s->file->ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
-    return 0;
+    return -1;
+}
+
+int connect_settings_complete(struct connect_settings *s, const char *verb)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        connect_settings_fill(s, (enum connect_setting)i, variable(variables[i]));
+    int status = read_file(s);
+    return status < 0 ? connect_settings_check(s, verb) : status;
 }
 
 int connect_settings_check(const struct connect_settings *s, const char *verb)
@@ -75,6 +118,19 @@ int connect_settings_check(const struct connect_settings *s, const char *verb)
         return cmd_misused(verb, "a certificate and its key go together: %s is missing",
                            s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");
     return -1;
+}
+
+struct client_settings connect_settings_client(const struct connect_settings *s)
+{
+    return (struct client_settings){
+        .door = s->value[SETTING_DOOR],
+        .cert = s->value[SETTING_CERT],
+        .key = s->value[SETTING_KEY],
+        .ca = s->value[SETTING_CA] != NULL ? s->value[SETTING_CA] : "system",
+        .name = s->value[SETTING_NAME],
+        .alpn = WIRE_ALPN,
+        .transport = s->transport,
+    };
 }
 
 void connect_settings_free(struct connect_settings *s)

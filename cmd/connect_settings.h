@@ -8,33 +8,61 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "tunnel/client.h"
 
-enum connect_setting { SETTING_DOOR, SETTING_CERT, SETTING_KEY, SETTING_CA, SETTING_NAME, SETTINGS };
+/* Each has a flag (--door) and a variable (CARDEA_DOOR). */
+#define CONNECT_SETTINGS(ROW) ROW(DOOR, door), ROW(CERT, cert), ROW(KEY, key), ROW(CA, ca), ROW(NAME, name)
 
-/* Rows of getopt_long()'s table for their flags: each option is `first` + its enum connect_setting. */
-#define CONNECT_SETTINGS_FLAGS(first)                              \
-    {"door", required_argument, NULL, (first) + SETTING_DOOR},     \
-        {"cert", required_argument, NULL, (first) + SETTING_CERT}, \
-        {"key", required_argument, NULL, (first) + SETTING_KEY},   \
-        {"ca", required_argument, NULL, (first) + SETTING_CA},     \
-    {                                                              \
-        "name", required_argument, NULL, (first) + SETTING_NAME    \
+#define CONNECT_SETTING_NUMBER(NAME, flag) SETTING_##NAME
+enum connect_setting { CONNECT_SETTINGS(CONNECT_SETTING_NUMBER), SETTINGS };
+
+/* What getopt_long() answers for the flag of a setting: this plus its enum connect_setting; one more is
+ * --transport. */
+#define CONNECT_OPTION_SETTING 512
+#define CONNECT_OPTION_TRANSPORT (CONNECT_OPTION_SETTING + SETTINGS)
+
+/* Rows of getopt_long()'s table. */
+#define CONNECT_SETTING_FLAG(NAME, flag)                                                            \
+    {                                                                                               \
+        .name = #flag, .has_arg = required_argument, .val = CONNECT_OPTION_SETTING + SETTING_##NAME \
+    }
+#define CONNECT_SETTING_FLAGS CONNECT_SETTINGS(CONNECT_SETTING_FLAG)
+#define CONNECT_TRANSPORT_FLAG                                                             \
+    {                                                                                      \
+        .name = "transport", .has_arg = required_argument, .val = CONNECT_OPTION_TRANSPORT \
     }
 
 struct connect_settings {
     const char *value[SETTINGS]; /* NULL: nobody says */
     bool from_file[SETTINGS];
+    enum client_transport transport;
     char *path;                 /* of the file; NULL: there is no place for it */
     struct client_config *file; /* owns the values that came from it */
 };
 
-/* Fill in what the flags left NULL. Returns 0, or -1 with lines in `errors` when the file is there but not
- * right. */
-int connect_settings_complete(struct connect_settings *s, struct buf *errors);
+/* Take optarg as what one of the flags above says. Returns -1 to go on, or an exit status, told as a misuse
+ * of `verb`. */
+int connect_settings_take(struct connect_settings *s, int option, const char *verb);
 
-/* Is what a door is reached with there, once they are complete? Returns -1 to go on, or an exit status, with
- * what is missing told as a misuse of `verb`. */
+/* "--door" */
+const char *connect_setting_flag(enum connect_setting which);
+
+/* "auto", "quic" or "tcp" */
+const char *connect_transport_word(enum client_transport transport);
+
+/* What nobody has said yet; NULL says nothing. */
+void connect_settings_fill(struct connect_settings *s, enum connect_setting which, const char *value);
+
+/* Fill in what the flags left NULL from the environment and the file, and check the result as
+ * connect_settings_check() does. Returns -1 to go on, or an exit status, with what is wrong told. */
+int connect_settings_complete(struct connect_settings *s, const char *verb);
+
+/* Is what a door is reached with there? Returns -1 to go on, or an exit status, with what is missing told as
+ * a misuse of `verb`. */
 int connect_settings_check(const struct connect_settings *s, const char *verb);
+
+/* The same for the tunnel's client, which the caller completes. The texts stay borrowed. */
+struct client_settings connect_settings_client(const struct connect_settings *s);
 
 void connect_settings_free(struct connect_settings *s);
 

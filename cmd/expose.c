@@ -174,17 +174,8 @@ static int load_tls(const struct expose_options *o, struct agent_service *servic
 static int start(struct expose *e, const struct agent_service *services, struct err *err)
 {
     const struct expose_options *o = e->options;
-    const char *const *value = o->settings.value;
-    struct client_settings settings = {
-        .door = value[SETTING_DOOR],
-        .cert = value[SETTING_CERT],
-        .key = value[SETTING_KEY],
-        .ca = value[SETTING_CA] != NULL ? value[SETTING_CA] : "system",
-        .name = value[SETTING_NAME],
-        .alpn = WIRE_ALPN,
-        .transport = o->transport,
-        .timeout = o->timeout,
-    };
+    struct client_settings settings = connect_settings_client(&o->settings);
+    settings.timeout = o->timeout;
     e->loop = loop_new(err);
     if (e->loop == NULL || watch_signals(e, err) != 0)
         return -1;
@@ -226,17 +217,11 @@ static int run(const struct expose_options *o)
 int cmd_expose(int argc, char **argv)
 {
     struct expose_options o;
-    struct buf errors = {0};
     int status = expose_options_read(&o, argc, argv);
-    if (status < 0 && connect_settings_complete(&o.settings, &errors) != 0) {
-        fputs(buf_text(&errors), stderr);
-        status = CMD_FAILED;
-    }
     if (status < 0)
-        status = connect_settings_check(&o.settings, "expose");
+        status = connect_settings_complete(&o.settings, "expose");
     if (status < 0)
         status = run(&o);
-    buf_free(&errors);
     expose_options_free(&o);
     return status;
 }

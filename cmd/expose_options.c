@@ -37,12 +37,10 @@ enum {
     OPTION_CLIENTS,
     OPTION_ALLOW,
     OPTION_ANYONE,
-    OPTION_TRANSPORT,
     OPTION_TIMEOUT,
     OPTION_GRACE,
     OPTION_RETRY,
     OPTION_JSON,
-    OPTION_SETTING, /* + enum connect_setting */
 };
 
 static const struct option options[] = {
@@ -63,17 +61,13 @@ static const struct option options[] = {
     {"clients", required_argument, NULL, OPTION_CLIENTS},
     {"allow", required_argument, NULL, OPTION_ALLOW},
     {"anyone", no_argument, NULL, OPTION_ANYONE},
-    {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"retry", no_argument, NULL, OPTION_RETRY},
     {"verbose", no_argument, NULL, 'v'},
     {"json", no_argument, NULL, OPTION_JSON},
-    {"door", required_argument, NULL, OPTION_SETTING + SETTING_DOOR},
-    {"cert", required_argument, NULL, OPTION_SETTING + SETTING_CERT},
-    {"key", required_argument, NULL, OPTION_SETTING + SETTING_KEY},
-    {"ca", required_argument, NULL, OPTION_SETTING + SETTING_CA},
-    {"name", required_argument, NULL, OPTION_SETTING + SETTING_NAME},
+    CONNECT_SETTING_FLAGS,
+    CONNECT_TRANSPORT_FLAG,
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -191,9 +185,6 @@ static int take_service(struct expose_options *o, int option)
 
 static int take(struct expose_options *o, int option, const char **path)
 {
-    static const char *const transports[] = {
-        [CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp", NULL};
-    int word = 0, status;
     switch (option) {
     case 'c':
         *path = optarg;
@@ -211,19 +202,12 @@ static int take(struct expose_options *o, int option, const char **path)
         return take_time("timeout", 1, &o->timeout);
     case OPTION_GRACE:
         return take_time("grace", 0, &o->grace);
-    case OPTION_TRANSPORT:
-        status = take_word("transport", transports, "auto, quic or tcp", &word);
-        o->transport = (enum client_transport)word;
-        return status;
     case 'h':
     case '?':
         return cmd_usage("expose", option == 'h');
     default:
-        if (option < OPTION_SETTING)
-            return take_service(o, option);
-        CHECK(option < OPTION_SETTING + SETTINGS);
-        o->settings.value[option - OPTION_SETTING] = optarg;
-        return -1;
+        return option < CONNECT_OPTION_SETTING ? take_service(o, option)
+                                               : connect_settings_take(&o->settings, option, "expose");
     }
 }
 
@@ -312,7 +296,6 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
                     .bandwidth = (int64_t)c->bandwidth},
         .tls = {.cert = c->certificate.text, .key = c->key.text, .clients = c->clients.text},
         .anyone = c->anyone,
-        .at = c->head.at,
     };
     e->tls.allow = texts_of(&c->allow);
     e->tls.allow_len = c->allow.n;
@@ -320,12 +303,6 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
         return -1;
     const char *what = mismatch(e);
     return what == NULL ? 0 : err_set(err, "%s", what);
-}
-
-static void fill(struct expose_options *o, enum connect_setting which, const char *value)
-{
-    if (o->settings.value[which] == NULL)
-        o->settings.value[which] = value;
 }
 
 static int read_file(struct expose_options *o, const char *path)
@@ -339,11 +316,11 @@ static int read_file(struct expose_options *o, const char *path)
         return CMD_FAILED;
     }
     const struct expose_config *f = o->file;
-    fill(o, SETTING_DOOR, f->door.text.text);
-    fill(o, SETTING_CERT, f->cert.text);
-    fill(o, SETTING_KEY, f->key.text);
-    fill(o, SETTING_CA, f->ca.text);
-    fill(o, SETTING_NAME, f->name.text);
+    connect_settings_fill(&o->settings, SETTING_DOOR, f->door.text.text);
+    connect_settings_fill(&o->settings, SETTING_CERT, f->cert.text);
+    connect_settings_fill(&o->settings, SETTING_KEY, f->key.text);
+    connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
+    connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     free(o->exposures);
     o->exposures = calloc(f->services.n, sizeof(*o->exposures));
     CHECK(o->exposures != NULL);

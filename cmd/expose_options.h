@@ -18,7 +18,6 @@ struct exposure {
     struct agent_service service;
     struct agent_tls_files tls;
     bool anyone;
-    struct config_pos at; /* in the file; line 0: from the command line */
 };
 
 struct expose_options {
@@ -26,7 +25,6 @@ struct expose_options {
     struct expose_config *file;       /* -c; NULL: one service, of the command line */
     struct exposure *exposures;
     size_t exposures_len;
-    enum client_transport transport;
     int64_t timeout; /* nanoseconds */
     int64_t grace;
     bool retry;

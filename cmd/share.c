@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/unit.h"
+#include "cmd/connect_settings.h"
 #include "net/socket.h"
 
 #define LISTEN_FD 3 /* where a started process finds its socket */
@@ -95,8 +96,6 @@ static void put_option(char **argv, size_t *n, const char *flag, const char *val
 /* In the new process: of what we have it gets the socket and nothing else. */
 _Noreturn static void become(const struct share_settings *s, int listener)
 {
-    static const char *const transports[] = {
-        [CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
     char idle[32];
     char *argv[24] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
     size_t n = 2;
@@ -109,7 +108,7 @@ _Noreturn static void become(const struct share_settings *s, int listener)
     put_option(argv, &n, "--cert", s->client.cert);
     put_option(argv, &n, "--key", s->client.key);
     put_option(argv, &n, "--ca", s->client.ca);
-    put_option(argv, &n, "--transport", transports[s->client.transport]);
+    put_option(argv, &n, "--transport", connect_transport_word(s->client.transport));
     put_option(argv, &n, "--idle", idle);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -14,18 +14,10 @@
 
 #define DEFAULT_PATTERN "*.inside"
 
-enum { OPTION_SETTING = 256 };
-
 static const struct option options[] = {
-    CONNECT_SETTINGS_FLAGS(OPTION_SETTING),
+    CONNECT_SETTING_FLAGS,
     {"help", no_argument, NULL, 'h'},
     {0},
-};
-
-/* As CONNECT_SETTINGS_FLAGS() has them, for the command that we print. */
-static const char *const flags[SETTINGS] = {
-    [SETTING_DOOR] = "--door", [SETTING_CERT] = "--cert", [SETTING_KEY] = "--key",
-    [SETTING_CA] = "--ca",     [SETTING_NAME] = "--name",
 };
 
 static bool is_file(enum connect_setting which, const char *value)
@@ -68,11 +60,11 @@ static int put_setting(struct buf *command, enum connect_setting which, const ch
 {
     struct buf path = {0};
     int status = CMD_OK;
-    buf_printf(command, " %s ", flags[which]);
+    buf_printf(command, " %s ", connect_setting_flag(which));
     if (!is_file(which, value))
         return put_word(command, value);
     if (put_absolute(&path, value) != 0 || access(buf_text(&path), R_OK) != 0)
-        status = cmd_failed("%s: cannot read %s", flags[which], value);
+        status = cmd_failed("%s: cannot read %s", connect_setting_flag(which), value);
     else
         status = put_word(command, buf_text(&path));
     buf_free(&path);
@@ -138,25 +130,16 @@ static int run(const struct connect_settings *s, char *const *patterns, int n)
 int cmd_ssh_config(int argc, char **argv)
 {
     struct connect_settings s = {0};
-    struct buf errors = {0};
     int status = -1;
-    for (int c; status < 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (c >= OPTION_SETTING)
-            s.value[c - OPTION_SETTING] = optarg;
-        else
-            status = cmd_usage("ssh-config", c == 'h');
-    }
+    for (int c; status < 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+        status = c >= CONNECT_OPTION_SETTING ? connect_settings_take(&s, c, "ssh-config")
+                                             : cmd_usage("ssh-config", c == 'h');
     if (status < 0)
         status = check_patterns(argv + optind, argc - optind);
-    if (status < 0 && connect_settings_complete(&s, &errors) != 0) {
-        fputs(buf_text(&errors), stderr);
-        status = CMD_FAILED;
-    }
     if (status < 0)
-        status = connect_settings_check(&s, "ssh-config");
+        status = connect_settings_complete(&s, "ssh-config");
     if (status < 0)
         status = run(&s, argv + optind, argc - optind);
-    buf_free(&errors);
     connect_settings_free(&s);
     return status;
 }
