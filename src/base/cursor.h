@@ -74,6 +74,21 @@ static inline bool cursor_u16(struct cursor *c, uint16_t *ret)
     return true;
 }
 
+#define VARINT_MAX ((UINT64_C(1) << 62) - 1)
+
+/* Read a variable-length integer (RFC 9000, 16): the two highest bits of its first byte say whether it takes
+ * 1, 2, 4 or 8. */
+static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
+{
+    if (cursor_left(c) == 0)
+        return false;
+    size_t n = (size_t)1 << (*c->p >> 6);
+    if (!cursor_uint(c, n, ret))
+        return false;
+    *ret &= VARINT_MAX >> (64 - 8 * n);
+    return true;
+}
+
 /* Read a vector whose length prefix is `n` bytes wide (RFC 8446, 3.4) as a cursor of its own. */
 static inline bool cursor_vector(struct cursor *c, size_t n, struct cursor *ret)
 {
@@ -118,6 +133,16 @@ static inline void writer_uint(struct writer *w, size_t n, uint64_t v)
     for (size_t i = 0; i < n; i++)
         be[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
     writer_bytes(w, be, n);
+}
+
+/* Write a variable-length integer (RFC 9000, 16) in as few bytes as it needs; one above VARINT_MAX does not
+ * fit. */
+static inline void writer_varint(struct writer *w, uint64_t v)
+{
+    unsigned power = v < 1u << 6 ? 0 : v < 1u << 14 ? 1 : v < 1u << 30 ? 2 : 3;
+    size_t n = (size_t)1 << power;
+    w->full = w->full || v > VARINT_MAX;
+    writer_uint(w, n, v | (uint64_t)power << (8 * n - 2));
 }
 
 #endif

@@ -14,19 +14,6 @@ enum stage {
     STAGE_SKIP,
 };
 
-size_t capsule_varint(const uint8_t *p, size_t len, uint64_t *ret)
-{
-    static const uint64_t longest[] = {0x3f, 0x3fff, 0x3fffffff, 0x3fffffffffffffff};
-    struct cursor c = cursor_of(p, len);
-    if (len == 0)
-        return 0;
-    size_t n = (size_t)1 << (p[0] >> 6); /* 1, 2, 4, 8: the length is in the two highest bits */
-    if (!cursor_uint(&c, n, ret))
-        return 0;
-    *ret &= longest[p[0] >> 6];
-    return n;
-}
-
 static void enter(struct capsule_reader *r, enum stage stage)
 {
     r->stage = (uint8_t)stage;
@@ -48,8 +35,8 @@ static const char *take_head(struct capsule_reader *r, uint8_t byte)
     uint64_t type, length;
     CHECK(r->head_len < 16);
     r->head[r->head_len++] = byte;
-    size_t n = capsule_varint(r->head, r->head_len, &type);
-    if (n == 0 || capsule_varint(r->head + n, r->head_len - n, &length) == 0)
+    struct cursor c = cursor_of(r->head, r->head_len);
+    if (!cursor_varint(&c, &type) || !cursor_varint(&c, &length))
         return NULL;
     r->left = length;
     enter(r, type == TYPE_DATAGRAM ? STAGE_CONTEXT : STAGE_SKIP);
@@ -67,7 +54,8 @@ static const char *take_context(struct capsule_reader *r, uint8_t byte,
     CHECK(r->head_len < 8);
     r->head[r->head_len++] = byte;
     r->left--;
-    if (capsule_varint(r->head, r->head_len, &context) == 0)
+    struct cursor c = cursor_of(r->head, r->head_len);
+    if (!cursor_varint(&c, &context))
         return r->left > 0 ? NULL : "a datagram without a context id";
     enter(r, context == CONTEXT_UDP ? STAGE_PAYLOAD : STAGE_SKIP);
     if (context == CONTEXT_UDP && r->left > CAPSULE_UDP_MAX)
@@ -129,18 +117,13 @@ void capsule_reader_free(struct capsule_reader *r)
 
 bool capsule_put(struct buf *out, const void *payload, size_t len)
 {
-    uint8_t head[6] = {TYPE_DATAGRAM};
-    struct writer w = writer_of(head + 1, sizeof(head) - 1);
-    uint64_t value = len + 1; /* with the context id */
+    uint8_t head[CAPSULE_HEAD_MAX];
+    struct writer w = writer_of(head, sizeof(head));
     if (len > CAPSULE_UDP_MAX)
         return true;
-    if (value < 64)
-        writer_uint(&w, 1, value);
-    else if (value < 16384)
-        writer_uint(&w, 2, value | 0x4000);
-    else
-        writer_uint(&w, 4, value | 0x80000000);
-    writer_uint(&w, 1, CONTEXT_UDP);
+    writer_varint(&w, TYPE_DATAGRAM);
+    writer_varint(&w, len + 1); /* with the context id */
+    writer_varint(&w, CONTEXT_UDP);
     CHECK(!w.full);
     size_t n = (size_t)(w.p - head);
     if (!buf_reserve(out, n + len))

@@ -40,8 +40,4 @@ void capsule_reader_free(struct capsule_reader *r);
  * nothing is appended then. */
 bool capsule_put(struct buf *out, const void *payload, size_t len);
 
-/* Read a variable-length integer (RFC 9000, 16) at `p`: returns the bytes that it takes, 0 when it is not
- * whole. */
-size_t capsule_varint(const uint8_t *p, size_t len, uint64_t *ret);
-
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cursor.h"
 #include "http/answer.h"
 #include "http/h3_internal.h"
 #include "session/worker.h"
@@ -11,7 +12,8 @@
 #define STREAM_MAGIC 0x435741e3u
 
 #define REQUEST_PIECE 2048 /* bytes that are read of a request at once */
-#define FRAME_HEAD_MAX 9   /* type DATA and a length (RFC 9114, 7.1) */
+#define FRAME_DATA 0x00    /* RFC 9114, 7.2.1 */
+#define FRAME_HEAD_MAX 9   /* type and length (7.1) */
 
 static enum link_status stream_open(struct link *l);
 static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_t *ret_n);
@@ -240,36 +242,19 @@ static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_
     return status == LINK_ERROR ? link_fail(l, s->raw->error != NULL ? s->raw->error : "not HTTP/3") : status;
 }
 
-/* RFC 9000, 16. */
-static size_t put_varint(uint8_t *out, uint32_t n)
-{
-    if (n < 64) {
-        out[0] = (uint8_t)n;
-        return 1;
-    }
-    if (n < 16384) {
-        out[0] = (uint8_t)(0x40 | n >> 8);
-        out[1] = (uint8_t)n;
-        return 2;
-    }
-    out[0] = (uint8_t)(0x80 | n >> 24);
-    out[1] = (uint8_t)(n >> 16);
-    out[2] = (uint8_t)(n >> 8);
-    out[3] = (uint8_t)n;
-    return 4;
-}
-
 static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
 {
     struct h3_stream *s = h3_stream_of(l);
-    uint8_t head[FRAME_HEAD_MAX] = {0x00};
+    uint8_t head[FRAME_HEAD_MAX];
+    struct writer w = writer_of(head, sizeof(head));
     size_t room;
     enum link_status status = l->error != NULL ? LINK_ERROR : quic_stream_room(s->raw, &room);
     if (status != LINK_OK)
         return status == LINK_ERROR ? link_fail(l, link_error(s->raw)) : status;
     len = MIN(MIN(len, room - FRAME_HEAD_MAX), (size_t)1 << 24);
-    size_t head_len = 1 + put_varint(head + 1, (uint32_t)len);
-    quic_stream_put(s->raw, head, head_len);
+    writer_varint(&w, FRAME_DATA);
+    writer_varint(&w, len);
+    quic_stream_put(s->raw, head, (size_t)(w.p - head));
     quic_stream_put(s->raw, buf, len);
     *ret_n = len;
     return LINK_OK;
