@@ -5,9 +5,9 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "base/queue.h"
 #include "http/request.h"
 #include "loop/loop.h"
-#include "quic/queue.h"
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"

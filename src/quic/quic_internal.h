@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/list.h"
-#include "quic/queue.h"
+#include "base/queue.h"
 #include "quic/quic.h"
 #include "quic/ring.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "quic/queue.h"
+#include "base/queue.h"
 
 #include <stdlib.h>
 #include <string.h>

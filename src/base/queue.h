@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes in blocks that never move: what a stream has received and nobody has read yet, and what it has sent
- * and nobody has acknowledged yet (the library keeps pointers to those until then). Empty, it holds nothing.
+ * and nobody has acknowledged yet (whoever sends may keep pointers to those until then). Empty, it holds
+ * nothing.
  */
-#ifndef CARDEA_QUIC_QUEUE_H
-#define CARDEA_QUIC_QUEUE_H
+#ifndef CARDEA_BASE_QUEUE_H
+#define CARDEA_BASE_QUEUE_H
 
 #include <stddef.h>
 #include <stdint.h>
