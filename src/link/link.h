@@ -19,6 +19,7 @@ enum link_status {
     LINK_ERROR, /* the link is broken; link_error() says how; only close is left */
 };
 
+struct buf;
 struct identity;
 struct link;
 
@@ -106,6 +107,10 @@ static inline enum link_status link_write(struct link *l, const void *buf, size_
         l->bytes_written += *ret_n;
     return s;
 }
+
+/* Write what a buffer holds, as far as the link takes it; that is dropped from the front. LINK_OK: all of it
+ * has gone, and the buffer holds no memory. */
+enum link_status link_write_buf(struct link *l, struct buf *b);
 
 /* As link_read(), but into the write end of a pipe(7) that is empty: the bytes never leave the kernel
  * (splice(2)). LINK_AGAIN: nothing that can be moved so; whether there is anything at all link_read() must

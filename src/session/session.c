@@ -165,12 +165,7 @@ void session_say(struct session *s, struct link *to, const void *data, size_t le
 /* Send what is left to say. False when the step must wait for that, or the session has ended over it. */
 static bool said_all(struct session *s, struct link *to, struct buf *later, enum close_reason broken)
 {
-    enum link_status status = LINK_OK;
-    while (later->len > 0 && status == LINK_OK) {
-        size_t n = 0;
-        status = link_write(to, later->data, later->len, &n);
-        buf_consume(later, status == LINK_OK ? n : 0);
-    }
+    enum link_status status = link_write_buf(to, later);
     if (status == LINK_ERROR) {
         session_end(s, broken);
         s->state = SESSION_CLOSED;

@@ -99,20 +99,6 @@ static enum link_status flush_scratch(struct tls_link *t)
     return status;
 }
 
-/* Send what was left over before. LINK_OK when nothing is left. */
-static enum link_status flush_spill(struct tls_link *t)
-{
-    enum link_status status = LINK_OK;
-    while (t->spill.len > 0 && status == LINK_OK) {
-        size_t n = 0;
-        status = link_write(t->lower, t->spill.data, t->spill.len, &n);
-        buf_consume(&t->spill, status == LINK_OK ? n : 0);
-    }
-    if (t->spill.len == 0)
-        buf_free(&t->spill);
-    return status;
-}
-
 static int bio_write(BIO *bio, const char *data, int len)
 {
     struct tls_link *t = BIO_get_data(bio);
@@ -290,7 +276,7 @@ static enum link_status tls_open(struct link *l)
     if (status == LINK_ERROR)
         return link_fail(l, link_error(t->lower));
     if (status == LINK_OK && t->spill.len > 0)
-        status = flush_spill(t);
+        status = link_write_buf(t->lower, &t->spill);
     if (status == LINK_ERROR)
         return link_fail(l, link_error(t->lower));
     if (status == LINK_OK)
@@ -375,7 +361,7 @@ static enum link_status tls_write(struct link *l, const void *buf, size_t len, s
     struct tls_link *t = tls_of(l);
     if (l->error != NULL)
         return LINK_ERROR;
-    enum link_status status = flush_spill(t);
+    enum link_status status = link_write_buf(t->lower, &t->spill);
     if (status != LINK_OK)
         return status == LINK_AGAIN ? LINK_AGAIN : cannot_write(t);
     enter(t, 0);
@@ -405,7 +391,7 @@ static enum link_status tls_shutdown(struct link *l, bool closing)
         link_more(t->lower, false);
         t->close_sent = true;
     }
-    enum link_status status = flush_spill(t);
+    enum link_status status = link_write_buf(t->lower, &t->spill);
     if (status == LINK_ERROR)
         return link_fail(l, link_error(t->lower));
     if (status != LINK_OK)
@@ -489,7 +475,8 @@ static void lower_wake(struct link *lower)
 {
     struct tls_link *t = lower->owner;
     CHECK_MAGIC(t, TLS_LINK_MAGIC);
-    if (t->spill.len > 0 && (t->is_open || t->link.error != NULL) && flush_spill(t) == LINK_ERROR)
+    if (t->spill.len > 0 && (t->is_open || t->link.error != NULL) &&
+        link_write_buf(t->lower, &t->spill) == LINK_ERROR)
         cannot_write(t);
     link_wake(&t->link);
 }

@@ -254,16 +254,10 @@ static enum client_state ask_failed(struct client *c)
 
 static enum client_state step_hello(struct client *c)
 {
-    while (c->bytes.len > 0) {
-        size_t n = 0;
-        enum link_status status = link_write(c->far, c->bytes.data, c->bytes.len, &n);
-        if (status == LINK_AGAIN)
-            return CLIENT_HELLO;
-        if (status != LINK_OK)
-            return ask_failed(c);
-        buf_consume(&c->bytes, n);
-    }
-    return CLIENT_ANSWER;
+    enum link_status status = link_write_buf(c->far, &c->bytes);
+    if (status == LINK_AGAIN)
+        return CLIENT_HELLO;
+    return status == LINK_OK ? CLIENT_ANSWER : ask_failed(c);
 }
 
 /* Read more of the answer, and what comes right behind it. */

@@ -112,22 +112,9 @@ static enum offer_state step_reach(struct agent_offer *o)
     return OFFER_HELLO;
 }
 
-/* LINK_OK once nothing is left to be sent. */
-static enum link_status flush(struct agent_offer *o)
-{
-    enum link_status status = LINK_OK;
-    while (o->out.len > 0 && status == LINK_OK) {
-        size_t n = 0;
-        status = link_write(o->control, o->out.data, o->out.len, &n);
-        if (status == LINK_OK)
-            buf_consume(&o->out, n);
-    }
-    return status;
-}
-
 static enum offer_state step_hello(struct agent_offer *o)
 {
-    enum link_status status = flush(o);
+    enum link_status status = link_write_buf(o->control, &o->out);
     if (status == LINK_AGAIN)
         return OFFER_HELLO;
     return status == LINK_OK ? OFFER_ANSWER : far_failed(o);
@@ -253,7 +240,7 @@ static enum offer_state step_stands(struct agent_offer *o)
         }
         if (drain && !o->agent->stopping)
             return move(o);
-        if (flush(o) == LINK_ERROR)
+        if (link_write_buf(o->control, &o->out) == LINK_ERROR)
             return far_failed(o);
         enum link_status status = read_more(o);
         if (status == LINK_AGAIN)

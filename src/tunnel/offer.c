@@ -358,18 +358,11 @@ static bool read_all(struct offer_life *o, struct resident_end *ret)
 
 static bool write_all(struct offer_life *o, struct resident_end *ret)
 {
-    while (o->out.len > 0) {
-        size_t n = 0;
-        enum link_status status = link_write(o->link, o->out.data, o->out.len, &n);
-        if (status == LINK_AGAIN && o->out.len > UNSENT_MAX)
-            return finish(o, ret, CLOSE_CLIENT_RESET, "the agent does not read its control stream");
-        if (status == LINK_AGAIN)
-            return true;
-        if (status == LINK_ERROR)
-            return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
-        buf_consume(&o->out, n);
-    }
-    buf_free(&o->out);
+    enum link_status status = link_write_buf(o->link, &o->out);
+    if (status == LINK_AGAIN && o->out.len > UNSENT_MAX)
+        return finish(o, ret, CLOSE_CLIENT_RESET, "the agent does not read its control stream");
+    if (status == LINK_ERROR)
+        return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
     return true;
 }
 

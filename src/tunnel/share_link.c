@@ -152,20 +152,6 @@ static enum link_status share_read(struct link *l, void *buf, size_t cap, size_t
     return status == LINK_OK ? LINK_ERROR : stopped(s, status);
 }
 
-/* Let the socket have what it takes of what waits. */
-static enum link_status flush(struct share_link *s)
-{
-    while (s->out.len > 0) {
-        size_t n = 0;
-        enum link_status status = link_write(s->lower, s->out.data, s->out.len, &n);
-        if (status != LINK_OK)
-            return status;
-        buf_consume(&s->out, n);
-    }
-    buf_free(&s->out); /* an idle connection holds no buffer */
-    return LINK_OK;
-}
-
 /* A whole frame; what the socket does not take waits. */
 static enum link_status write_frame(struct share_link *s, enum share_kind kind, const void *data, size_t len)
 {
@@ -191,7 +177,7 @@ static enum link_status share_write(struct link *l, const void *buf, size_t len,
     CHECK(!s->end_sent);
     if (l->error != NULL)
         return LINK_ERROR;
-    enum link_status status = flush(s);
+    enum link_status status = link_write_buf(s->lower, &s->out);
     if (status == LINK_OK) {
         *ret_n = MIN(len, (size_t)SHARE_DATA_MAX);
         status = write_frame(s, SHARE_DATA, buf, *ret_n);
@@ -205,12 +191,12 @@ static enum link_status share_shutdown(struct link *l, bool closing)
     (void)closing;
     if (l->error != NULL)
         return LINK_ERROR;
-    enum link_status status = flush(s);
+    enum link_status status = link_write_buf(s->lower, &s->out);
     if (status == LINK_OK && !s->end_sent) {
         s->end_sent = true;
         status = write_frame(s, SHARE_END, NULL, 0);
         if (status == LINK_OK)
-            status = flush(s);
+            status = link_write_buf(s->lower, &s->out);
     }
     return status == LINK_ERROR ? broken(s) : status;
 }
@@ -220,7 +206,7 @@ static void share_close(struct link *l, bool abort)
     struct share_link *s = share_of(l);
     if (!abort && l->error == NULL)
         share_shutdown(l, true);
-    flush(s);
+    link_write_buf(s->lower, &s->out);
     link_close(s->lower, abort);
     buf_free(&s->out);
     buf_free(&s->text);
@@ -248,7 +234,7 @@ static void on_lower_wake(struct link *lower)
 {
     struct share_link *s = lower->owner;
     CHECK_MAGIC(s, SHARE_MAGIC);
-    flush(s);
+    link_write_buf(s->lower, &s->out);
     link_wake(&s->link);
 }
 

@@ -155,21 +155,9 @@ static enum visit_state step_reach(struct visit *v)
     return VISIT_HELLO;
 }
 
-static enum link_status flush(struct visit *v)
-{
-    enum link_status status = LINK_OK;
-    while (v->out.len > 0 && status == LINK_OK) {
-        size_t n = 0;
-        status = link_write(v->far, v->out.data, v->out.len, &n);
-        if (status == LINK_OK)
-            buf_consume(&v->out, n);
-    }
-    return status;
-}
-
 static enum visit_state step_hello(struct visit *v)
 {
-    enum link_status status = flush(v);
+    enum link_status status = link_write_buf(v->far, &v->out);
     if (status == LINK_AGAIN)
         return VISIT_HELLO;
     return status == LINK_OK ? VISIT_ANSWER : finish(v, "the door left", true);
@@ -360,7 +348,7 @@ static enum visit_state begin_tls(struct visit *v)
 
 static enum visit_state step_reply(struct visit *v)
 {
-    enum link_status status = flush(v);
+    enum link_status status = link_write_buf(v->far, &v->out);
     if (status == LINK_AGAIN)
         return VISIT_REPLY;
     if (status != LINK_OK)
