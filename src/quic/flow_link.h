@@ -14,7 +14,4 @@
  * Writing never waits: what cannot leave in time is lost, as on a network. The flow ends with the stream. */
 struct link *flow_link(struct link *stream, struct str came, struct str unsent);
 
-/* What the flow itself did not take: for a stream that is full. */
-uint64_t flow_link_dropped(const struct link *flow);
-
 #endif

@@ -4,8 +4,8 @@
 
 #include "audit/record.h"
 #include "base/clock.h"
+#include "link/datagram_link.h"
 #include "link/fd_link.h"
-#include "quic/flow_link.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
 
@@ -74,7 +74,7 @@ static struct audit_datagrams datagrams_of(const struct session *s)
     return (struct audit_datagrams){
         .in = far.sent,
         .out = far.received,
-        .dropped = far.dropped + near.dropped_in + near.dropped_out + flow_link_dropped(s->down),
+        .dropped = far.dropped + near.dropped_in + near.dropped_out + datagram_link_dropped(s->down),
         .lost = stream == s->down ? -1 : (int64_t)near.lost,
         .largest = far.largest,
     };

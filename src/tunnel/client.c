@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "link/datagram_link.h"
 #include "net/socket.h"
 #include "quic/flow_link.h"
 #include "quic/quic.h"
@@ -84,7 +85,7 @@ static void add_datagrams(const struct client *c, struct client_datagrams *to)
     to->flows++;
     to->sent += f.sent;
     to->received += f.received;
-    to->dropped += f.dropped_in + f.dropped_out + flow_link_dropped(c->far);
+    to->dropped += f.dropped_in + f.dropped_out + datagram_link_dropped(c->far);
     to->lost += f.lost;
     to->largest = MAX(to->largest, f.largest);
 }
