@@ -58,8 +58,8 @@ struct link *capsule_link_new(struct link *down, struct str early, struct str un
     return capsule_link_in(&capsule_form, down, early, unsent);
 }
 
-struct link *capsule_link_wrap(struct link *down, const struct front_target *target, struct str early,
+struct link *capsule_link_wrap(struct link *down, const struct front_request *request, struct str early,
                                struct str unsent)
 {
-    return target->udp ? capsule_link_new(down, early, unsent) : down;
+    return request->target.udp ? capsule_link_new(down, early, unsent) : down;
 }

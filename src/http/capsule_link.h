@@ -14,7 +14,7 @@
 struct link *capsule_link_new(struct link *down, struct str early, struct str unsent);
 
 /* The same as the `wrap` of a front: where the target is one over UDP. */
-struct link *capsule_link_wrap(struct link *down, const struct front_target *target, struct str early,
+struct link *capsule_link_wrap(struct link *down, const struct front_request *request, struct str early,
                                struct str unsent);
 
 /* The same in a form of its own, whose calls for the stream are these. */

@@ -37,11 +37,11 @@ static const struct datagram_form form = {
     .send = send_beside,
 };
 
-struct link *h3_flow_wrap(struct link *down, const struct front_target *target, struct str early,
+struct link *h3_flow_wrap(struct link *down, const struct front_request *request, struct str early,
                           struct str unsent)
 {
     CHECK(early.len == 0 && unsent.len == 0); /* a stream of HTTP/3 keeps what comes early itself */
-    if (!target->udp)
+    if (!request->target.udp)
         return down;
     struct link *flow = capsule_link_in(&form, down, early, unsent);
     quic_stream_take_datagrams(h3_stream_of(down)->raw);

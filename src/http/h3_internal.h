@@ -100,7 +100,7 @@ void h3_stream_tell(struct link *down, const struct front_answer *from);
 /* ---- h3_flow.c ---- */
 
 /* For a front: see front.h. */
-struct link *h3_flow_wrap(struct link *down, const struct front_target *target, struct str early,
+struct link *h3_flow_wrap(struct link *down, const struct front_request *request, struct str early,
                           struct str unsent);
 
 #endif

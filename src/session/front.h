@@ -112,9 +112,10 @@ struct front {
     enum front_result (*greeted)(const uint8_t *data, size_t len, struct front_greeted *ret, struct err *err);
 
     /* After a yes: the link that carries the session from then on, on top of `down` (taken), or `down`
-     * itself. `early` has been read from `down` already, `unsent` is what of the yes has not gone out yet;
-     * both are borrowed, and the new link has to take them over. May be NULL: it is always `down`. */
-    struct link *(*wrap)(struct link *down, const struct front_target *target, struct str early,
+     * itself. `request` is what `ask` read; its `datagrams` says whether the stream will have any. `early`
+     * has been read from `down` already, `unsent` is what of the yes has not gone out yet; both are borrowed,
+     * and the new link has to take them over. May be NULL: it is always `down`. */
+    struct link *(*wrap)(struct link *down, const struct front_request *request, struct str early,
                          struct str unsent);
 
     /* On QUIC, instead of a session for each stream: what serves a client's connection, see tenant.h. Then it

@@ -10,7 +10,6 @@
 
 #include "net/proxy_protocol.h"
 #include "net/socket.h"
-#include "quic/flow_link.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
 
@@ -323,13 +322,13 @@ enum session_state step_greet(struct session *s)
 /* ---- JOIN ---- */
 
 /* Say yes to a client that named a target. */
-static bool answer_yes(struct session *s, bool datagrams)
+static bool answer_yes(struct session *s)
 {
     struct buf out = {0};
     const struct front *front = s->setup->front;
     struct front_answer answer = {
         .outcome = FRONT_OK,
-        .datagrams = datagrams,
+        .datagrams = s->setup->request.datagrams,
         .udp = s->setup->request.target.udp,
         .tls = s->agent != NULL && agent_offer(s->agent)->kind == OFFER_END_TO_END,
     };
@@ -351,7 +350,7 @@ static void wrap_down(struct session *s, struct str *early)
     if (p->front == NULL || p->front->wrap == NULL)
         return;
     struct str unsent = {(const char *)p->say_down.data, p->say_down.len};
-    struct link *link = p->front->wrap(s->down, &p->request.target, *early, unsent);
+    struct link *link = p->front->wrap(s->down, &p->request, *early, unsent);
     if (link == s->down)
         return;
     s->down = link;
@@ -372,31 +371,17 @@ static bool send_early(struct session *s, const void *data, size_t len)
     return true;
 }
 
-/* The stream becomes a flow of datagrams: what the client sent early, and what we have said and the stream
- * has not taken yet, are the flow's from now on. */
-static void begin_flow(struct session *s, struct str *early)
-{
-    struct buf *said = &s->setup->say_down;
-    s->down = flow_link(s->down, *early, (struct str){(const char *)said->data, said->len});
-    s->down->wake = session_wake_link;
-    s->down->owner = s;
-    buf_free(said);
-    *early = (struct str){NULL, 0};
-}
-
 enum session_state step_join(struct session *s)
 {
     struct setup *p = s->setup;
     struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
-    bool flow = p->front != NULL && p->request.target.udp && p->request.datagrams &&
-                quic_stream_datagram_max(s->down) > 0;
-    if (p->front != NULL && !answer_yes(s, flow))
+    p->request.datagrams =
+        p->request.datagrams && p->request.target.udp && quic_stream_datagram_max(s->down) > 0;
+    if (p->front != NULL && !answer_yes(s))
         return session_end(s, CLOSE_CLIENT_RESET);
     if (s->agent != NULL) /* count what is carried, not what was said to get here */
         s->up->bytes_read = s->up->bytes_written = 0;
     wrap_down(s, &early);
-    if (flow)
-        begin_flow(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/str.h"
+#include "quic/flow_link.h"
 #include "tunnel/offer.h"
 
 static const char *const codes[FRONT_OUTCOMES] = {
@@ -184,6 +185,13 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
     return r < 0 ? FRONT_BAD : what;
 }
 
+/* The stream becomes a flow of datagrams, where there are any. */
+static struct link *wrap(struct link *down, const struct front_request *request, struct str early,
+                         struct str unsent)
+{
+    return request->datagrams ? flow_link(down, early, unsent) : down;
+}
+
 const struct front front_cardea = {
     .name = WIRE_ALPN,
     .max = WIRE_MESSAGE_MAX,
@@ -193,6 +201,7 @@ const struct front front_cardea = {
     .reside = offer_reside,
     .greet = offer_greet,
     .greeted = offer_greeted,
+    .wrap = wrap,
 };
 
 static enum front_outcome outcome_of(const char *code)
