@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/alert.h"
 #include "base/err.h"
 
 /* AWS-LC's STACK_OF(CRYPTO_BUFFER), what SSL_get0_peer_certificates() returns. */
@@ -57,17 +58,6 @@ enum trust_purpose {
     TRUST_SERVER,
 };
 
-/* Alerts that a verdict can carry (RFC 8446, 6.2). */
-enum trust_alert {
-    TRUST_ALERT_BAD_CERTIFICATE = 42,
-    TRUST_ALERT_UNSUPPORTED_CERTIFICATE = 43,
-    TRUST_ALERT_CERTIFICATE_REVOKED = 44,
-    TRUST_ALERT_CERTIFICATE_EXPIRED = 45,
-    TRUST_ALERT_CERTIFICATE_UNKNOWN = 46,
-    TRUST_ALERT_UNKNOWN_CA = 48,
-    TRUST_ALERT_INTERNAL_ERROR = 80,
-};
-
 /* Prove a peer's chain (leaf first, the rest in any order) at `now`, in seconds since 1970. `host`, when not
  * NULL, is the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a
  * wildcard is a whole left-most label). 0 when proven; -1 with the reason in `err` and the alert to send in
@@ -83,7 +73,7 @@ enum trust_alert {
  * for some reasons only, and those with a critical extension that is not known. Refused as well: RSA keys
  * under 2048 bits, and signatures with MD5 or SHA-1 below the anchor. */
 int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER *chain,
-                 enum trust_purpose purpose, const char *host, int64_t now, enum trust_alert *ret_alert,
+                 enum trust_purpose purpose, const char *host, int64_t now, enum alert *ret_alert,
                  struct err *err);
 
 #endif

@@ -20,7 +20,7 @@ struct verdict {
     const struct trust *trust;
     const char *host;
     enum trust_purpose purpose;
-    enum trust_alert alert;
+    enum alert alert;
     struct err *err;
 };
 
@@ -36,11 +36,10 @@ static int refuse_dates(struct verdict *v, const X509 *cert, const char *subject
     int64_t when = 0;
     char text[PEM_TIME_MAX];
     if (!ASN1_TIME_to_posix(expired ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert), &when))
-        return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE, "certificate '%s' has dates that cannot be read",
-                      subject);
+        return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' has dates that cannot be read", subject);
     /* Not valid yet has no alert of its own; expired is what peers send (RFC 8446: "has expired or is not
      * currently valid"). */
-    return REFUSE(v, TRUST_ALERT_CERTIFICATE_EXPIRED, "certificate '%s' %s %s", subject,
+    return REFUSE(v, ALERT_CERTIFICATE_EXPIRED, "certificate '%s' %s %s", subject,
                   expired ? "has expired on" : "is not valid before", pem_time_text(when, text));
 }
 
@@ -49,9 +48,9 @@ static int refuse_issuer(struct verdict *v, const X509 *cert, const char *subjec
     char issuer[PEM_NAME_MAX];
     pem_name_text(X509_get_issuer_name(cert), issuer);
     if (X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0)
-        return REFUSE(v, TRUST_ALERT_UNKNOWN_CA, "certificate '%s' is self-signed and not in trust bundle %s",
+        return REFUSE(v, ALERT_UNKNOWN_CA, "certificate '%s' is self-signed and not in trust bundle %s",
                       subject, v->trust->name);
-    return REFUSE(v, TRUST_ALERT_UNKNOWN_CA,
+    return REFUSE(v, ALERT_UNKNOWN_CA,
                   "issuer '%s' of certificate '%s' is not in trust bundle %s, nor was it sent with the chain",
                   issuer, subject, v->trust->name);
 }
@@ -75,23 +74,23 @@ static int explain(struct verdict *v, X509_STORE_CTX *ctx)
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
         return refuse_issuer(v, cert, subject);
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE,
-                      "certificate '%s' was not signed by the key of its issuer", subject);
+        return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' was not signed by the key of its issuer",
+                      subject);
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE,
+        return REFUSE(v, ALERT_BAD_CERTIFICATE,
                       "certificate '%s' is not for %s (none of its subject alternative names is)", subject,
                       v->host);
     case X509_V_ERR_INVALID_PURPOSE:
-        return REFUSE(v, TRUST_ALERT_UNSUPPORTED_CERTIFICATE,
+        return REFUSE(v, ALERT_UNSUPPORTED_CERTIFICATE,
                       "certificate '%s' may not be used to prove a %s (extendedKeyUsage, keyUsage)", subject,
                       v->purpose == TRUST_CLIENT ? "client" : "server");
     case X509_V_ERR_INVALID_CA:
-        return REFUSE(v, TRUST_ALERT_UNKNOWN_CA, "certificate '%s' signed another but is not a CA", subject);
+        return REFUSE(v, ALERT_UNKNOWN_CA, "certificate '%s' signed another but is not a CA", subject);
     case X509_V_ERR_OUT_OF_MEM:
-        return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
+        return REFUSE(v, ALERT_INTERNAL_ERROR, "out of memory");
     default:
-        return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE, "certificate '%s': %s", subject,
+        return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s': %s", subject,
                       X509_verify_cert_error_string(code));
     }
 }
@@ -113,11 +112,10 @@ static int check_strength(struct verdict *v, X509_STORE_CTX *ctx)
         int digest = NID_undef;
         (void)OBJ_find_sigid_algs(X509_get_signature_nid(cert), &digest, NULL);
         if (key != NULL && EVP_PKEY_id(key) == EVP_PKEY_RSA && EVP_PKEY_bits(key) < 2048)
-            return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE, "certificate '%s' has an RSA key of only %d bits",
+            return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' has an RSA key of only %d bits",
                           pem_subject_text(cert, subject), EVP_PKEY_bits(key));
         if (i + 1 < n && (digest == NID_md5 || digest == NID_sha1))
-            return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE,
-                          "certificate '%s' is signed with %s, which can be forged",
+            return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' is signed with %s, which can be forged",
                           pem_subject_text(cert, subject), digest == NID_md5 ? "MD5" : "SHA-1");
     }
     return 0;
@@ -147,7 +145,7 @@ static int refuse_crl(struct verdict *v, const X509 *cert, enum crl_fault fault)
     char issuer[PEM_NAME_MAX], subject[PEM_NAME_MAX];
     CHECK(fault < CRL_GOOD);
     pem_name_text(X509_get_issuer_name(cert), issuer);
-    return REFUSE(v, TRUST_ALERT_CERTIFICATE_UNKNOWN,
+    return REFUSE(v, ALERT_CERTIFICATE_UNKNOWN,
                   "issuer '%s' of certificate '%s' %s in trust bundle %s, so it may be revoked", issuer,
                   pem_subject_text(cert, subject), crl_faults[fault], v->trust->name);
 }
@@ -157,8 +155,8 @@ static int refuse_revoked(struct verdict *v, const X509 *cert, int64_t when)
     char subject[PEM_NAME_MAX], text[PEM_TIME_MAX];
     pem_subject_text(cert, subject);
     if (when == CRL_NO_DATE)
-        return REFUSE(v, TRUST_ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked", subject);
-    return REFUSE(v, TRUST_ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked on %s", subject,
+        return REFUSE(v, ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked", subject);
+    return REFUSE(v, ALERT_CERTIFICATE_REVOKED, "certificate '%s' was revoked on %s", subject,
                   pem_time_text(when, text));
 }
 
@@ -252,10 +250,10 @@ static int run(struct verdict *v, X509_STORE_CTX *ctx, int64_t now)
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
     int purpose = v->purpose == TRUST_CLIENT ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
     if (!X509_STORE_CTX_set_purpose(ctx, purpose))
-        return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
+        return REFUSE(v, ALERT_INTERNAL_ERROR, "out of memory");
     if (v->host != NULL && !set_host(param, v->host))
-        return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR,
-                      "'%s' is not a name that a certificate can be checked for", v->host);
+        return REFUSE(v, ALERT_INTERNAL_ERROR, "'%s' is not a name that a certificate can be checked for",
+                      v->host);
     X509_VERIFY_PARAM_set_depth(param, TRUST_CHAIN_MAX);
     X509_STORE_CTX_set_time_posix(ctx, 0, now);
     if (X509_verify_cert(ctx) != 1)
@@ -268,7 +266,7 @@ static int verify_parsed(struct verdict *v, X509 *leaf, STACK_OF(X509) * others,
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int rc;
     if (ctx == NULL || !X509_STORE_CTX_init(ctx, v->trust->store, leaf, others))
-        rc = REFUSE(v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
+        rc = REFUSE(v, ALERT_INTERNAL_ERROR, "out of memory");
     else
         rc = run(v, ctx, now);
     X509_STORE_CTX_free(ctx);
@@ -280,33 +278,32 @@ static int parse_chain(struct verdict *v, const STACK_OF(CRYPTO_BUFFER) * chain,
 {
     size_t n = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
     if (n == 0)
-        return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE, "no certificate was sent");
+        return REFUSE(v, ALERT_BAD_CERTIFICATE, "no certificate was sent");
     if (n > TRUST_CHAIN_MAX)
-        return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE, "%zu certificates were sent; at most %d are looked at",
-                      n, TRUST_CHAIN_MAX);
+        return REFUSE(v, ALERT_BAD_CERTIFICATE, "%zu certificates were sent; at most %d are looked at", n,
+                      TRUST_CHAIN_MAX);
     for (size_t i = 0; i < n; i++) {
         X509 *cert = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(chain, i));
         if (cert == NULL)
-            return REFUSE(v, TRUST_ALERT_BAD_CERTIFICATE, "certificate %zu that was sent cannot be read",
-                          i + 1);
+            return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate %zu that was sent cannot be read", i + 1);
         if (!sk_X509_push(ret, cert)) {
             X509_free(cert);
-            return REFUSE(v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
+            return REFUSE(v, ALERT_INTERNAL_ERROR, "out of memory");
         }
     }
     return 0;
 }
 
 int trust_verify(const struct trust *trust, const STACK_OF(CRYPTO_BUFFER) * chain, enum trust_purpose purpose,
-                 const char *host, int64_t now, enum trust_alert *ret_alert, struct err *err)
+                 const char *host, int64_t now, enum alert *ret_alert, struct err *err)
 {
     CHECK_MAGIC(trust, TRUST_MAGIC);
     CHECK(purpose == TRUST_CLIENT || purpose == TRUST_SERVER);
-    struct verdict v = {trust, host, purpose, TRUST_ALERT_BAD_CERTIFICATE, err};
+    struct verdict v = {trust, host, purpose, ALERT_BAD_CERTIFICATE, err};
     STACK_OF(X509) *certs = sk_X509_new_null();
     int rc;
     if (certs == NULL) {
-        rc = REFUSE(&v, TRUST_ALERT_INTERNAL_ERROR, "out of memory");
+        rc = REFUSE(&v, ALERT_INTERNAL_ERROR, "out of memory");
     } else {
         rc = parse_chain(&v, chain, certs);
         if (rc == 0)

@@ -11,7 +11,7 @@
 /* Names that keys take. */
 
 const struct schema_name keys_alerts[] = {
-#define X(name, code) {#name, code},
+#define X(NAME, name, code) {#name, code},
 #include "tables/alerts.def"
 #undef X
     {NULL, 0},

@@ -20,12 +20,6 @@ static const struct row {
 #undef OUTCOME
 };
 
-const char *answer_text(enum front_outcome outcome)
-{
-    CHECK(outcome < FRONT_OUTCOMES);
-    return rows[outcome].text;
-}
-
 /* Append a string of structured fields (RFC 9651, 3.3.3): printable ASCII in quotes. */
 static void put_quoted(struct buf *out, const char *text)
 {
@@ -92,6 +86,14 @@ void answer_make(struct answer *ret, const struct front_answer *from, bool udp)
         refuse(ret, from, row);
     else if (udp)
         add(ret, "capsule-protocol", text_of("?1"));
+}
+
+enum front_result answer_bad(const uint8_t *data, size_t len, struct front_request *ret, struct err *err)
+{
+    (void)data, (void)len;
+    CHECK(ret->bad < FRONT_OUTCOMES);
+    err_set(err, "%s", rows[ret->bad].text);
+    return FRONT_BAD;
 }
 
 void answer_free(struct answer *a)

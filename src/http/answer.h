@@ -37,7 +37,8 @@ void answer_make(struct answer *ret, const struct front_answer *from, bool udp);
 
 void answer_free(struct answer *a);
 
-/* The outcome's text for people, as far as the outcome alone can tell; static. */
-const char *answer_text(enum front_outcome outcome);
+/* The `ask` of a front whose requests are read before their sessions begin: asked only where the request is
+ * no good, and then `ret` has said so from the start. */
+enum front_result answer_bad(const uint8_t *data, size_t len, struct front_request *ret, struct err *err);
 
 #endif

@@ -344,7 +344,7 @@ static bool has_work(const struct h2_conn *c)
     return !list_empty(&c->begun) || !list_empty(&c->woken);
 }
 
-/* Is it over, and why? */
+/* Is it over? Notices where that has come about by itself; `end` says why then. */
 static bool is_over(struct h2_conn *c)
 {
     if (c->failed)

@@ -275,14 +275,6 @@ struct h2_stream *h2_stream_new(struct h2_conn *c, int32_t id)
 
 /* ---- the front ---- */
 
-/* Asked only where the request is no good, and then `ret` has said so from the start. */
-static enum front_result ask(const uint8_t *data, size_t len, struct front_request *ret, struct err *err)
-{
-    (void)data, (void)len;
-    err_set(err, "%s", answer_text(ret->bad));
-    return FRONT_BAD;
-}
-
 static nghttp2_nv field(const char *name, struct str value)
 {
     return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
@@ -317,7 +309,7 @@ static void tell(struct link *down, const struct front_answer *answer)
 const struct front h2_stream_front = {
     .name = "h2-stream",
     .max = REQUEST_LIST_MAX,
-    .ask = ask,
+    .ask = answer_bad,
     .tell = tell,
     .wrap = capsule_link_wrap,
 };

@@ -110,7 +110,8 @@ static int on_fields_end(nghttp3_conn *lib, int64_t id, int fin, void *user, voi
     return 0;
 }
 
-/* RFC 9114, 4.4: behind a CONNECT there are only DATA frames. */
+/* Behind a CONNECT there are only DATA frames (RFC 9114, 4.4). Requests of other methods, which may have
+ * trailers (4.1), are all refused here, and are treated alike. */
 static int on_trailers(nghttp3_conn *lib, int64_t id, void *user, void *stream)
 {
     (void)lib;
@@ -394,19 +395,10 @@ static const struct tenant_ops tenant_ops = {
     .close = on_close,
 };
 
-/* The request has been read before the session began, and was none that can be served. */
-static enum front_result say_why(const uint8_t *data, size_t len, struct front_request *ret, struct err *err)
-{
-    (void)data;
-    (void)len;
-    err_set(err, "%s", answer_text(ret->bad));
-    return FRONT_BAD;
-}
-
 const struct front front_h3 = {
     .name = "HTTP/3",
     .over_quic = true,
-    .ask = say_why,
+    .ask = answer_bad,
     .tell = h3_stream_tell,
     .wrap = h3_flow_wrap,
     .tenant = &tenant_ops,

@@ -15,25 +15,6 @@
 #define FRAME_DATA 0x00    /* RFC 9114, 7.2.1 */
 #define FRAME_HEAD_MAX 9   /* type and length (7.1) */
 
-static enum link_status stream_open(struct link *l);
-static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_t *ret_n);
-static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n);
-static enum link_status stream_shutdown(struct link *l, bool closing);
-static void stream_close(struct link *l, bool abort);
-static void stream_peer(const struct link *l, struct link_peer *ret);
-static struct link *stream_below(struct link *l);
-
-static const struct link_ops stream_ops = {
-    .name = "HTTP/3 stream",
-    .open = stream_open,
-    .read = stream_read,
-    .write = stream_write,
-    .shutdown = stream_shutdown,
-    .close = stream_close,
-    .peer = stream_peer,
-    .below = stream_below,
-};
-
 struct h3_stream *h3_stream_of(const struct link *l)
 {
     struct h3_stream *s = CONTAINER_OF((struct link *)(uintptr_t)l, struct h3_stream, link);
@@ -141,29 +122,6 @@ static void on_late(struct timer *t)
     struct h3_stream *s = CONTAINER_OF(t, struct h3_stream, timer);
     CHECK_MAGIC(s, STREAM_MAGIC);
     h3_stream_drop(s, NGHTTP3_H3_REQUEST_REJECTED);
-}
-
-void h3_stream_new(struct h3_conn *c, struct link *raw)
-{
-    struct h3_stream *s = calloc(1, sizeof(*s));
-    struct request *request = calloc(1, sizeof(*request));
-    CHECK(s != NULL && request != NULL);
-    s->link.ops = &stream_ops;
-    s->magic = STREAM_MAGIC;
-    s->conn = c;
-    s->raw = raw;
-    s->id = quic_stream_id(raw);
-    s->request = request;
-    s->code = NGHTTP3_H3_REQUEST_REJECTED;
-    request_begin(request);
-    timer_init(&s->timer, on_late);
-    loop_set_timer(c->worker->loop, &s->timer, loop_now(c->worker->loop) + c->handshake_timeout);
-    list_insert(&c->requests, &s->node);
-    c->refs++;
-    c->unwanted = false;
-    raw->wake = on_raw_wake;
-    raw->owner = s;
-    read_request(s);
 }
 
 /* ---- the answer ---- */
@@ -286,4 +244,38 @@ static void stream_peer(const struct link *l, struct link_peer *ret)
 static struct link *stream_below(struct link *l)
 {
     return h3_stream_of(l)->raw;
+}
+
+static const struct link_ops stream_ops = {
+    .name = "HTTP/3 stream",
+    .open = stream_open,
+    .read = stream_read,
+    .write = stream_write,
+    .shutdown = stream_shutdown,
+    .close = stream_close,
+    .peer = stream_peer,
+    .below = stream_below,
+};
+
+void h3_stream_new(struct h3_conn *c, struct link *raw)
+{
+    struct h3_stream *s = calloc(1, sizeof(*s));
+    struct request *request = calloc(1, sizeof(*request));
+    CHECK(s != NULL && request != NULL);
+    s->link.ops = &stream_ops;
+    s->magic = STREAM_MAGIC;
+    s->conn = c;
+    s->raw = raw;
+    s->id = quic_stream_id(raw);
+    s->request = request;
+    s->code = NGHTTP3_H3_REQUEST_REJECTED;
+    request_begin(request);
+    timer_init(&s->timer, on_late);
+    loop_set_timer(c->worker->loop, &s->timer, loop_now(c->worker->loop) + c->handshake_timeout);
+    list_insert(&c->requests, &s->node);
+    c->refs++;
+    c->unwanted = false;
+    raw->wake = on_raw_wake;
+    raw->owner = s;
+    read_request(s);
 }

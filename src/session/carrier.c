@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "audit/record.h"
+#include "base/alert.h"
 #include "base/clock.h"
 #include "quic/quic.h"
 #include "session/routing.h"
@@ -19,10 +20,6 @@
 
 #define CARRIER_MAGIC 0xca441e40u
 #define PORT_MAGIC 0xca440904u
-
-#define ALERT_DECODE_ERROR 50
-#define ALERT_UNRECOGNIZED_NAME 112
-#define ALERT_NO_APPLICATION_PROTOCOL 120
 
 struct carrier_port {
     uint32_t magic;

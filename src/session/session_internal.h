@@ -5,6 +5,7 @@
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
+#include "base/alert.h"
 #include "hello/scan.h"
 #include "mux/agents.h"
 #include "policy/host.h"
@@ -108,12 +109,6 @@ struct session {
     bool datagrams;   /* towards a target over UDP */
     bool uncounted;   /* admitted in all, but under no source */
 };
-
-/* Alerts that the door itself sends (RFC 8446, 6). */
-#define ALERT_ACCESS_DENIED 49
-#define ALERT_INTERNAL_ERROR 80
-#define ALERT_UNRECOGNIZED_NAME 112
-#define ALERT_NO_APPLICATION_PROTOCOL 120
 
 #define SESSION_MAGIC 0x5e551040u
 

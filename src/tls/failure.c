@@ -20,7 +20,7 @@ static const struct {
     int alert;
     const char *text;
 } theirs[] = {
-#define X(name, code) {code, "the peer sent the alert " #name},
+#define X(NAME, name, code) {code, "the peer sent the alert " #name},
 #include "tables/alerts.def"
 #undef X
 };

@@ -49,7 +49,7 @@ static void note_failure(struct tls_proof *proof, const struct err *err)
 static int prove(struct tls_proof *proof, const SSL *ssl, uint8_t *ret_alert)
 {
     struct err err;
-    enum trust_alert alert = TRUST_ALERT_BAD_CERTIFICATE;
+    enum alert alert = ALERT_BAD_CERTIFICATE;
     enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
     CHECK(proof->trust != NULL);

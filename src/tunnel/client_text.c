@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/alert.h"
 #include "base/check.h"
 #include "tunnel/client_internal.h"
 
@@ -48,12 +49,6 @@ static const struct {
     {71, "asks for stronger cryptography than we offer"},
     {80, "has an error inside, or holds as many connections as it may; its log may say more"},
 };
-
-#define ALERT_CERTIFICATE_EXPIRED 45
-#define ALERT_ACCESS_DENIED 49
-#define ALERT_UNRECOGNIZED_NAME 112
-#define ALERT_CERTIFICATE_REQUIRED 116
-#define ALERT_NO_APPLICATION_PROTOCOL 120
 
 /* We hold the file, so we can tell which it is and what its dates are. False when they are good: then it is
  * another certificate of the chain, or a clock. */

@@ -88,7 +88,7 @@ void visit_drop(struct exposer *a, const struct agent_offer *o);
 
 /* ---- probe.c ---- */
 
-/* `changed` is told through agent_offer_ready(). */
+/* Where the service is to be probed; agent_offer_ready() hears of each change between up and down. */
 void probe_start(struct agent_offer *o);
 void probe_stop(struct agent_offer *o);
 

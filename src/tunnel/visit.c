@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alert.h"
 #include "base/clean.h"
 #include "base/clock.h"
 #include "cert/identity.h"
@@ -371,8 +372,6 @@ static enum visit_state tls_failed(struct visit *v)
                                           : "no TLS with the visitor",
                   false);
 }
-
-#define ALERT_ACCESS_DENIED 49
 
 static enum visit_state step_tls(struct visit *v)
 {

@@ -58,10 +58,10 @@ static void write_crl(const char *name, const struct ca *issuer, const struct ca
 
 /* Verify and compare; `expected` NULL: must be proven. Takes the stack over. */
 static void expect_at(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack, enum trust_purpose purpose,
-                      const char *host, int64_t now, enum trust_alert alert, const char *expected)
+                      const char *host, int64_t now, enum alert alert, const char *expected)
 {
     struct err err = {{0}};
-    enum trust_alert got = 0;
+    enum alert got = 0;
     int rc = trust_verify(trust, stack, purpose, host, now, &got, &err);
     pki_stack_free(stack);
     if (expected == NULL && rc != 0)
@@ -74,7 +74,7 @@ static void expect_at(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack
 }
 
 static void expect(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack, enum trust_purpose purpose,
-                   const char *host, enum trust_alert alert, const char *expected)
+                   const char *host, enum alert alert, const char *expected)
 {
     expect_at(trust, stack, purpose, host, time(NULL), alert, expected);
 }
@@ -90,26 +90,26 @@ static void test_chains(void **state)
     expect(trust, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, 0, NULL);
     expect(trust, pki_stack(ca_x509(deep), m, NULL), TRUST_CLIENT, NULL, 0, NULL);
     expect(trust, pki_stack(ca_x509(deep), o, r, m, NULL), TRUST_CLIENT, NULL, 0, NULL);
-    expect(trust, pki_stack(ca_x509(deep), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+    expect(trust, pki_stack(ca_x509(deep), NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "issuer 'Staff Middle' of certificate 'bob' is not in trust bundle staff");
-    expect(trust, pki_stack(ca_x509(alien), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+    expect(trust, pki_stack(ca_x509(alien), NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "issuer 'Other Root'");
-    expect(trust, pki_stack(ca_x509(alien), o, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+    expect(trust, pki_stack(ca_x509(alien), o, NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "certificate 'Other Root' is self-signed and not in trust bundle staff");
     /* The proven leaf is the first one: a good certificate behind it proves nothing. */
-    expect(trust, pki_stack(ca_x509(alien), ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL,
-           TRUST_ALERT_UNKNOWN_CA, "eve");
+    expect(trust, pki_stack(ca_x509(alien), ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
+           "eve");
     /* An intermediate in the bundle is an anchor. */
     expect(only_middle, pki_stack(ca_x509(deep), NULL), TRUST_CLIENT, NULL, 0, NULL);
     expect(only_middle, pki_stack(ca_x509(deep), m, r, NULL), TRUST_CLIENT, NULL, 0, NULL);
-    expect(only_middle, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+    expect(only_middle, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "Staff Root");
-    expect(trust, pki_stack(NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE, "no certificate");
+    expect(trust, pki_stack(NULL), TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "no certificate");
     expect(trust, pki_stack(m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, NULL), TRUST_CLIENT, NULL,
-           TRUST_ALERT_BAD_CERTIFICATE, "17 certificates");
+           ALERT_BAD_CERTIFICATE, "17 certificates");
     STACK_OF(CRYPTO_BUFFER) *junk = pki_stack(NULL);
     sk_CRYPTO_BUFFER_push(junk, CRYPTO_BUFFER_new((const uint8_t *)"junk", 4, NULL));
-    expect(trust, junk, TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
+    expect(trust, junk, TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE,
            "certificate 1 that was sent cannot be read");
     ca_free(alien);
     ca_free(deep);
@@ -127,20 +127,20 @@ static void test_dates_and_purpose(void **state)
         pki_issue(root, CA_PROFILE_CLIENT,
                   (struct ca_request){.name = "old", .not_before = 1700000000, .lifetime = 86400});
     struct ca *leaf = pki_client(root, "ada"), *server = pki_server(root, "a.example");
-    expect(trust, pki_stack(ca_x509(old), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_EXPIRED,
+    expect(trust, pki_stack(ca_x509(old), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_EXPIRED,
            "certificate 'old' has expired on 2023-11-15T22:13:20Z");
     expect_at(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, now + 2 * PKI_YEAR,
-              TRUST_ALERT_CERTIFICATE_EXPIRED, "certificate 'ada' has expired on ");
+              ALERT_CERTIFICATE_EXPIRED, "certificate 'ada' has expired on ");
     expect_at(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, now + 20 * PKI_YEAR,
-              TRUST_ALERT_CERTIFICATE_EXPIRED, "has expired on ");
+              ALERT_CERTIFICATE_EXPIRED, "has expired on ");
     struct ca *later =
         pki_issue(root, CA_PROFILE_CLIENT,
                   (struct ca_request){.name = "later", .not_before = now + 3600, .lifetime = 86400});
-    expect(trust, pki_stack(ca_x509(later), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_EXPIRED,
+    expect(trust, pki_stack(ca_x509(later), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_EXPIRED,
            "certificate 'later' is not valid before ");
-    expect(trust, pki_stack(ca_x509(server), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNSUPPORTED_CERTIFICATE,
+    expect(trust, pki_stack(ca_x509(server), NULL), TRUST_CLIENT, NULL, ALERT_UNSUPPORTED_CERTIFICATE,
            "may not be used to prove a client");
-    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_SERVER, NULL, TRUST_ALERT_UNSUPPORTED_CERTIFICATE,
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_SERVER, NULL, ALERT_UNSUPPORTED_CERTIFICATE,
            "may not be used to prove a server");
     ca_free(later);
     ca_free(server);
@@ -188,11 +188,11 @@ static void test_host_names(void **state)
         if ((rc == 0) != hosts[i].good)
             fail_msg("'%s': %d", hosts[i].host, rc);
     }
-    expect(trust, pki_stack(ca_x509(server), NULL), TRUST_SERVER, "b.example", TRUST_ALERT_BAD_CERTIFICATE,
+    expect(trust, pki_stack(ca_x509(server), NULL), TRUST_SERVER, "b.example", ALERT_BAD_CERTIFICATE,
            "certificate 'common.example' is not for b.example");
     /* The CN is never looked at, not even when there is no DNS name. */
-    expect(trust, pki_stack(ca_x509(no_dns), NULL), TRUST_SERVER, "common.example",
-           TRUST_ALERT_BAD_CERTIFICATE, "is not for common.example");
+    expect(trust, pki_stack(ca_x509(no_dns), NULL), TRUST_SERVER, "common.example", ALERT_BAD_CERTIFICATE,
+           "is not for common.example");
     ca_free(no_dns);
     ca_free(server);
     trust_unref(trust);
@@ -274,20 +274,20 @@ static void make_code_signing(X509 *cert)
 static const struct {
     const char *what;
     void (*make)(X509 *cert);
-    enum trust_alert alert;
+    enum alert alert;
     const char *expected; /* NULL: proven */
 } odd_leaves[] = {
     {"plain", make_good, 0, NULL},
-    {"SAN with NUL", make_nul_name, TRUST_ALERT_BAD_CERTIFICATE, ""},
-    {"CN with NUL", make_nul_cn, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
-    {"bare star", make_bare_star, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
-    {"star for a top-level domain", make_star_tld, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
-    {"star not left-most", make_inner_star, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
-    {"star within a label", make_partial_star, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
-    {"two stars", make_two_stars, TRUST_ALERT_BAD_CERTIFICATE, "is not for"},
-    {"unknown critical extension", make_critical, TRUST_ALERT_BAD_CERTIFICATE, "critical extension"},
-    {"keyUsage without signature", make_no_signature_usage, TRUST_ALERT_UNSUPPORTED_CERTIFICATE, "keyUsage"},
-    {"only code signing", make_code_signing, TRUST_ALERT_UNSUPPORTED_CERTIFICATE, "extendedKeyUsage"},
+    {"SAN with NUL", make_nul_name, ALERT_BAD_CERTIFICATE, ""},
+    {"CN with NUL", make_nul_cn, ALERT_BAD_CERTIFICATE, "is not for"},
+    {"bare star", make_bare_star, ALERT_BAD_CERTIFICATE, "is not for"},
+    {"star for a top-level domain", make_star_tld, ALERT_BAD_CERTIFICATE, "is not for"},
+    {"star not left-most", make_inner_star, ALERT_BAD_CERTIFICATE, "is not for"},
+    {"star within a label", make_partial_star, ALERT_BAD_CERTIFICATE, "is not for"},
+    {"two stars", make_two_stars, ALERT_BAD_CERTIFICATE, "is not for"},
+    {"unknown critical extension", make_critical, ALERT_BAD_CERTIFICATE, "critical extension"},
+    {"keyUsage without signature", make_no_signature_usage, ALERT_UNSUPPORTED_CERTIFICATE, "keyUsage"},
+    {"only code signing", make_code_signing, ALERT_UNSUPPORTED_CERTIFICATE, "extendedKeyUsage"},
 };
 
 static void test_odd_leaves(void **state)
@@ -308,7 +308,7 @@ static void test_odd_leaves(void **state)
 
 /* A leaf "eve" signed by a certificate that `issuer` gave to somebody, made by `make`. */
 static void expect_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
-                         enum trust_alert alert, const char *expected)
+                         enum alert alert, const char *expected)
 {
     struct ca *thief = pki_client(other, "Thief"); /* for its key */
     X509 *between = pki_blank(root, ca_private_key(thief)), *leaf = pki_blank(root, ca_private_key(other));
@@ -373,13 +373,13 @@ static void test_not_a_ca(void **state)
 {
     (void)state;
     struct trust *trust = load("root.pem", NULL);
-    const enum trust_alert unknown_ca = TRUST_ALERT_UNKNOWN_CA, bad = TRUST_ALERT_BAD_CERTIFICATE;
+    const enum alert unknown_ca = ALERT_UNKNOWN_CA, bad = ALERT_BAD_CERTIFICATE;
     expect_below(trust, make_ca, "x.example", 0, NULL);
     expect_below(trust, make_leaf_like, "x.example", unknown_ca, "'Between' signed another but is not a CA");
     expect_below(trust, make_version1, "x.example", unknown_ca, "is not a CA");
     expect_below(trust, make_nothing, "x.example", unknown_ca, "is not a CA");
     expect_below(trust, make_ca_no_sign, "x.example", unknown_ca, "");
-    expect_below(trust, make_ca_server_only, "x.example", TRUST_ALERT_UNSUPPORTED_CERTIFICATE, "'Between'");
+    expect_below(trust, make_ca_server_only, "x.example", ALERT_UNSUPPORTED_CERTIFICATE, "'Between'");
     expect_below(trust, make_constrained, "www.good.example", 0, NULL);
     expect_below(trust, make_constrained, "www.bad.example", bad, "permitted subtree violation");
     expect_below(trust, make_excluding, "www.bad.example", bad, "excluded subtree violation");
@@ -393,15 +393,15 @@ static void test_impostors(void **state)
     struct trust *trust = load("root.pem", NULL);
     struct ca *fake = pki_root("Staff Root"); /* the same name, another key */
     struct ca *eve = pki_client(fake, "ada");
-    expect(trust, pki_stack(ca_x509(eve), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA, "");
-    expect(trust, pki_stack(ca_x509(eve), ca_x509(fake), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA,
+    expect(trust, pki_stack(ca_x509(eve), NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA, "");
+    expect(trust, pki_stack(ca_x509(eve), ca_x509(fake), NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "is self-signed and not in trust bundle");
-    expect(trust, pki_stack(ca_x509(fake), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_UNKNOWN_CA, "self-signed");
+    expect(trust, pki_stack(ca_x509(fake), NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA, "self-signed");
     /* Without key identifiers only the signature tells them apart. */
     X509 *cert = pki_blank(root, ca_private_key(fake));
     pki_subject(cert, NID_commonName, MBSTRING_ASC, "ada", 3);
     pki_sign(cert, fake);
-    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE,
            "certificate 'ada' was not signed by the key of its issuer");
     X509_free(cert);
     /* A good certificate with one bit of its signature turned. */
@@ -411,7 +411,7 @@ static void test_impostors(void **state)
     der[len - 1] ^= 1;
     STACK_OF(CRYPTO_BUFFER) *turned = pki_stack(NULL);
     sk_CRYPTO_BUFFER_push(turned, CRYPTO_BUFFER_new(der, len, NULL));
-    expect(trust, turned, TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE, "was not signed by");
+    expect(trust, turned, TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "was not signed by");
     OPENSSL_free(der);
     ca_free(good);
     ca_free(eve);
@@ -426,8 +426,7 @@ static void test_weak(void **state)
     X509 *cert = pki_blank(root, ca_private_key(other));
     pki_subject(cert, NID_commonName, MBSTRING_ASC, "sha1", 4);
     assert_true(X509_sign(cert, ca_private_key(root), EVP_sha1()) > 0);
-    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
-           "signed with SHA-1");
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "signed with SHA-1");
     X509_free(cert);
     assert_non_null(
         pki_openssl("req -x509 -newkey rsa:1024 -nodes -keyout weak.key -out weak.pem -subj /CN=weak"));
@@ -435,8 +434,7 @@ static void test_weak(void **state)
     BIO *bio = BIO_new_file(pki_path("weak.pem"), "r");
     X509 *weak_cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     assert_non_null(weak_cert);
-    expect(weak, pki_stack(weak_cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_BAD_CERTIFICATE,
-           "only 1024 bits");
+    expect(weak, pki_stack(weak_cert, NULL), TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "only 1024 bits");
     X509_free(weak_cert);
     BIO_free(bio);
     trust_unref(weak);
@@ -452,8 +450,8 @@ static void test_pinned(void **state)
     struct trust *trust = load("pinned.pem", NULL);
     expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
     expect(trust, pki_stack(ca_x509(leaf), ca_x509(other), NULL), TRUST_CLIENT, NULL, 0, NULL);
-    expect(trust, pki_stack(ca_x509(sibling), ca_x509(other), NULL), TRUST_CLIENT, NULL,
-           TRUST_ALERT_UNKNOWN_CA, "");
+    expect(trust, pki_stack(ca_x509(sibling), ca_x509(other), NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
+           "");
     ca_free(sibling);
     ca_free(leaf);
     trust_unref(trust);
@@ -466,7 +464,7 @@ static void test_revoked(void **state)
 {
     (void)state;
     int64_t now = time(NULL);
-    const enum trust_alert unknown = TRUST_ALERT_CERTIFICATE_UNKNOWN;
+    const enum alert unknown = ALERT_CERTIFICATE_UNKNOWN;
     struct ca *good = pki_client(root, "good"), *bad = pki_client(root, "bad"),
               *deep = pki_client(middle, "deep");
     write_crl("root.crl", root, bad, now - 60, 3600);
@@ -475,7 +473,7 @@ static void test_revoked(void **state)
     expect(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, 0, NULL);
     char when[64];
     strftime(when, sizeof(when), "certificate 'bad' was revoked on %Y-%m-%dT", gmtime(&(time_t){now - 60}));
-    expect(trust, pki_stack(ca_x509(bad), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED, when);
+    expect(trust, pki_stack(ca_x509(bad), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED, when);
     /* Expired, or not valid yet: closed. */
     expect_at(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, now + 7200, unknown,
               "has only a CRL that has expired");
@@ -498,7 +496,7 @@ static void test_revoked(void **state)
     assert_non_null(pki_openssl("version; cat middle.crl >> both.crl"));
     trust = load("root.pem", "both.crl");
     expect(trust, pki_stack(ca_x509(deep), ca_x509(middle), NULL), TRUST_CLIENT, NULL,
-           TRUST_ALERT_CERTIFICATE_REVOKED, "certificate 'Staff Middle' was revoked");
+           ALERT_CERTIFICATE_REVOKED, "certificate 'Staff Middle' was revoked");
     trust_unref(trust);
     ca_free(deep);
     ca_free(bad);
@@ -512,7 +510,7 @@ static void test_forged_crl(void **state)
     struct ca *fake = pki_root("Staff Root"), *good = pki_client(root, "good");
     write_crl("fake.crl", fake, NULL, time(NULL) - 60, 3600);
     struct trust *trust = load("root.pem", "fake.crl");
-    expect(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_UNKNOWN, "CRL");
+    expect(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_UNKNOWN, "CRL");
     trust_unref(trust);
     ca_free(good);
     ca_free(fake);
@@ -685,19 +683,19 @@ static void for_point_b(X509_CRL *crl)
     add_raw(crl, NID_issuing_distribution_point, true, "\x30\x0c\xa0\x0a\xa0\x08\x86\x06http:b", 14);
 }
 
-#define NOT_TOLD TRUST_ALERT_CERTIFICATE_UNKNOWN
+#define NOT_TOLD ALERT_CERTIFICATE_UNKNOWN
 
 static const struct {
     const char *what;
     void (*make)(X509_CRL *crl);
-    enum trust_alert alert;
+    enum alert alert;
     const char *expected; /* NULL: proven */
 } odd_crls[] = {
     {"empty", NULL, 0, NULL},
-    {"revoked", revoke_4711, TRUST_ALERT_CERTIFICATE_REVOKED, "'odd' was revoked on 2023-11-14T22:13:20Z"},
-    {"critical reason", revoke_critical_reason, TRUST_ALERT_CERTIFICATE_REVOKED, "was revoked"},
+    {"revoked", revoke_4711, ALERT_CERTIFICATE_REVOKED, "'odd' was revoked on 2023-11-14T22:13:20Z"},
+    {"critical reason", revoke_critical_reason, ALERT_CERTIFICATE_REVOKED, "was revoked"},
     {"serials nearby", revoke_neighbours, 0, NULL},
-    {"among serials nearby", revoke_neighbours_and_4711, TRUST_ALERT_CERTIFICATE_REVOKED, "was revoked"},
+    {"among serials nearby", revoke_neighbours_and_4711, ALERT_CERTIFICATE_REVOKED, "was revoked"},
     {"delta", be_delta, NOT_TOLD, "has only a delta CRL"},
     {"delta, not critical", be_lenient_delta, NOT_TOLD, "has only a delta CRL"},
     {"unknown critical", be_critical, NOT_TOLD, "critical extension that is not known"},
@@ -775,8 +773,7 @@ static void test_newest_crl(void **state)
         write_odd_crl("several.crl", root, first ? NULL : revoke_4711, now - (first ? 120 : 60));
         write_odd_crl("several.crl", root, NULL, now + 600); /* newer still, but not yet */
         struct trust *trust = load("root.pem", "several.crl");
-        expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
-               "was revoked");
+        expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED, "was revoked");
         trust_unref(trust);
     }
     X509_free(cert);
@@ -891,7 +888,7 @@ static void test_any_crl_revokes(void **state)
             write_odd_crl("pair.crl", root, crl_pairs[k].other, now + crl_pairs[k].other_from);
         struct trust *trust = load("root.pem", "pair.crl");
         expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL,
-               crl_pairs[k].revoked ? TRUST_ALERT_CERTIFICATE_REVOKED : 0,
+               crl_pairs[k].revoked ? ALERT_CERTIFICATE_REVOKED : 0,
                crl_pairs[k].revoked ? "was revoked" : NULL);
         trust_unref(trust);
     }
@@ -912,7 +909,7 @@ static void test_expired_crl_revokes(void **state)
     trust_unref(trust);
     write_odd_crl("expired.crl", root, revoke_4711, now - 4000);
     trust = load("root.pem", "expired.crl");
-    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED, "was revoked");
+    expect(trust, pki_stack(cert, NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED, "was revoked");
     trust_unref(trust);
     ca_free(fake);
     X509_free(cert);
@@ -1022,15 +1019,13 @@ static void test_reload(void **state)
     next = trust_reload(trust, &err);
     assert_non_null(next);
     assert_false(trust_stale(next));
-    expect(next, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
-           "revoked");
+    expect(next, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED, "revoked");
     expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, 0, NULL);
     /* DER is read as well. */
     assert_non_null(pki_openssl("crl -in live.crl -outform DER -out live.der && mv live.der live.crl"));
     struct trust *der = trust_reload(next, &err);
     assert_non_null(der);
-    expect(der, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, TRUST_ALERT_CERTIFICATE_REVOKED,
-           "revoked");
+    expect(der, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED, "revoked");
     trust_unref(der);
     pki_write("live.crl", "nonsense", 8);
     assert_true(trust_stale(next));
@@ -1080,8 +1075,7 @@ static void test_system(void **state)
     STACK_OF(CRYPTO_BUFFER) *names = trust_ca_names(trust);
     assert_true(sk_CRYPTO_BUFFER_num(names) > 20);
     pki_stack_free(names);
-    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_SERVER, "a.example", TRUST_ALERT_UNKNOWN_CA,
-           "Staff Root");
+    expect(trust, pki_stack(ca_x509(leaf), NULL), TRUST_SERVER, "a.example", ALERT_UNKNOWN_CA, "Staff Root");
     ca_free(leaf);
     trust_unref(trust);
 }
