@@ -16,6 +16,8 @@
 
 #define INBOX_PACKETS 16
 #define INBOX_BYTES 65536 /* of one entry: what UDP_GRO may put together */
+#define DATAGRAM_MAX 65535
+#define EACH_MAX 64 /* plain datagrams taken before others have a turn */
 #define SOCKET_BUFFER (2 * 1024 * 1024)
 
 /* Room for an address (in_pktinfo, in6_pktinfo), ECN and the segment size. */
@@ -116,6 +118,22 @@ bool udp_steer(int fd, unsigned count)
     };
     struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) == 0;
+}
+
+void udp_each(int fd, bool (*each)(void *arg, const struct net_addr *from, const uint8_t *data, size_t len),
+              void *arg)
+{
+    uint8_t data[DATAGRAM_MAX];
+    for (int i = 0; i < EACH_MAX; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t from_len = sizeof(from);
+        ssize_t n = recvfrom(fd, data, sizeof(data), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        struct net_addr source = net_addr_from(&from);
+        if (n >= 0 && !each(arg, &source, data, (size_t)n))
+            return;
+    }
 }
 
 struct udp_socket udp_socket_of(int fd)

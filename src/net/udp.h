@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Datagrams in batches: many are received with one call (recvmmsg, UDP_GRO) and many are sent with one
- * (UDP_SEGMENT), each with both of its addresses and its ECN mark. What the kernel lacks is done without. */
+ * (UDP_SEGMENT), each with both of its addresses and its ECN mark. What the kernel lacks is done without. And
+ * plain ones, where there are few. */
 #ifndef CARDEA_NET_UDP_H
 #define CARDEA_NET_UDP_H
 
@@ -21,6 +22,11 @@ int udp_listen(const char *host, uint16_t port, bool share, struct err *err);
 /* A socket bound to any port of an address of this machine (family AF_INET or AF_INET6, all zero: let the
  * kernel choose by the route to `to`), and connected to `to`. -1 with errno set. */
 int udp_connect(const struct net_addr *to);
+
+/* Take what has come at a bound socket, datagram by datagram, but only so many that others have a turn.
+ * `each` answers false when it wants no more: where it has closed the socket, above all. */
+void udp_each(int fd, bool (*each)(void *arg, const struct net_addr *from, const uint8_t *data, size_t len),
+              void *arg);
 
 /* A bound socket and what sending over it depends on. */
 struct udp_socket {

@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "link/frames.h"
 #include "net/socket.h"
+#include "net/udp.h"
 #include "tunnel/socks.h"
 
 #define FLOWS_MAX 256
-#define BATCH 64 /* datagrams taken before others have a turn */
 
 struct socks_relay {
     struct watch watch;
@@ -62,33 +61,24 @@ static bool is_client(struct socks_relay *r, const struct net_addr *source)
     return true;
 }
 
-static void take(struct socks_relay *r, const struct net_addr *source, const uint8_t *data, size_t len)
+static bool take(void *arg, const struct net_addr *source, const uint8_t *data, size_t len)
 {
+    struct socks_relay *r = arg;
     struct socks_datagram d;
     if (!socks_parse_datagram(data, len, &d) || !is_client(r, source))
-        return;
+        return true;
     if (flows_send(r->flows, d.address, d.address_len, &d.target, d.data, d.len) || r->told_full)
-        return;
+        return true;
     r->told_full = true;
     r->failed(r->owner, "a SOCKS client sends to more than 256 places over UDP at a time: further ones are "
                         "dropped");
+    return true;
 }
 
 static void on_ready(struct watch *w, uint32_t events)
 {
-    struct socks_relay *r = CONTAINER_OF(w, struct socks_relay, watch);
-    uint8_t data[FRAMES_DATAGRAM_MAX];
     (void)events;
-    for (int i = 0; i < BATCH; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t from_len = sizeof(from);
-        ssize_t n = recvfrom(w->fd, data, sizeof(data), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        struct net_addr source = net_addr_from(&from);
-        if (n >= 0)
-            take(r, &source, data, (size_t)n);
-    }
+    udp_each(w->fd, take, CONTAINER_OF(w, struct socks_relay, watch));
 }
 
 static int bind_any_port(const struct net_addr *here)

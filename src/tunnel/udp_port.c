@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "link/frames.h"
 #include "net/addr.h"
+#include "net/udp.h"
 #include "tunnel/flows.h"
 
 #define FLOWS_MAX 4096
-#define BATCH 64 /* datagrams taken before others have a turn */
 
 struct udp_port {
     struct watch watch;
@@ -54,21 +53,17 @@ static void on_begin(void *owner, const void *key, size_t key_len, struct link *
     p->begin(p->owner, key, link);
 }
 
+static bool take(void *arg, const struct net_addr *source, const uint8_t *data, size_t len)
+{
+    const struct udp_port *p = arg;
+    flows_send(p->flows, source, sizeof(*source), p->target, data, len);
+    return !p->closed;
+}
+
 static void on_ready(struct watch *w, uint32_t events)
 {
-    struct udp_port *p = CONTAINER_OF(w, struct udp_port, watch);
-    uint8_t data[FRAMES_DATAGRAM_MAX];
     (void)events;
-    for (int i = 0; i < BATCH && !p->closed; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t from_len = sizeof(from);
-        ssize_t n = recvfrom(w->fd, data, sizeof(data), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        struct net_addr source = net_addr_from(&from);
-        if (n >= 0)
-            flows_send(p->flows, &source, sizeof(source), p->target, data, (size_t)n);
-    }
+    udp_each(w->fd, take, CONTAINER_OF(w, struct udp_port, watch));
 }
 
 /* Serve the bound socket; `kind` says what it is for. */
