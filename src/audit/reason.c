@@ -3,10 +3,8 @@
 
 #include "base/check.h"
 
-static const struct {
-    const char *word, *text;
-} reasons[CLOSE_REASONS] = {
-#define X(name, word, text) {word, text},
+static const char *const words[CLOSE_REASONS] = {
+#define X(name, word, text) word,
 #include "tables/close_reasons.def"
 #undef X
 };
@@ -14,11 +12,5 @@ static const struct {
 const char *close_reason_word(enum close_reason reason)
 {
     CHECK(reason < CLOSE_REASONS);
-    return reasons[reason].word;
-}
-
-const char *close_reason_text(enum close_reason reason)
-{
-    CHECK(reason < CLOSE_REASONS);
-    return reasons[reason].text;
+    return words[reason];
 }

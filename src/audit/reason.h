@@ -13,7 +13,4 @@ enum close_reason {
 /* The word for audit lines and metrics ("hello_timeout"). */
 const char *close_reason_word(enum close_reason reason);
 
-/* What it means, for people. */
-const char *close_reason_text(enum close_reason reason);
-
 #endif

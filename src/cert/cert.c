@@ -30,19 +30,6 @@ struct loading {
     size_t chain_len;
 };
 
-static const char *const kind_names[] = {
-    [CERT_KEY_P256] = "ECDSA P-256",  [CERT_KEY_P384] = "ECDSA P-384",  [CERT_KEY_ED25519] = "Ed25519",
-    [CERT_KEY_RSA] = "RSA",           [CERT_KEY_P521] = "ECDSA P-521",  [CERT_KEY_MLDSA44] = "ML-DSA-44",
-    [CERT_KEY_MLDSA65] = "ML-DSA-65", [CERT_KEY_MLDSA87] = "ML-DSA-87",
-};
-_Static_assert(ARRAY_LEN(kind_names) == CERT_KEY_KINDS, "a name for each kind");
-
-const char *cert_key_kind_name(enum cert_key_kind kind)
-{
-    CHECK((unsigned)kind < CERT_KEY_KINDS);
-    return kind_names[kind];
-}
-
 /* The chain
  * ------------------------------------------------------------------------------------------------------ */
 

@@ -79,7 +79,4 @@ bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);
  * for. */
 bool cert_dns_name_ok(const char *p, size_t len);
 
-/* "ECDSA P-256", "RSA", ... */
-const char *cert_key_kind_name(enum cert_key_kind kind);
-
 #endif

@@ -65,16 +65,6 @@ bool hello_has_u16(struct cursor list, uint16_t value)
     return false;
 }
 
-bool hello_has_protocol(const struct hello *h, const char *protocol)
-{
-    struct cursor list = h->alpn;
-    struct str s;
-    while (hello_next_protocol(&list, &s))
-        if (str_is(s, protocol))
-            return true;
-    return false;
-}
-
 /* Extensions ----------------------------------------------------------------------------------------- */
 
 /* A body that is one non-empty vector of u16, its length in `prefix` bytes. */

@@ -81,9 +81,6 @@ bool hello_next_key_share(struct cursor *list, uint16_t *ret_group, struct curso
 /* Whether a list of u16 (cipher_suites, versions, groups, signatures) has `value`. */
 bool hello_has_u16(struct cursor list, uint16_t value);
 
-/* Whether the client offers the ALPN `protocol`. */
-bool hello_has_protocol(const struct hello *h, const char *protocol);
-
 /* RFC 8701: 0x0a0a, 0x1a1a, ... 0xfafa. */
 static inline bool hello_is_grease(uint16_t v)
 {

@@ -121,15 +121,6 @@ void mem_link_pair(size_t capacity, struct link **ret_a, struct link **ret_b)
     *ret_b = &b->link;
 }
 
-void mem_link_set_capacity(struct link *l, size_t capacity)
-{
-    struct mem_link *m = mem_of(l);
-    bool raised = capacity > m->capacity;
-    m->capacity = capacity;
-    if (raised)
-        link_wake(l);
-}
-
 size_t mem_link_waiting(const struct link *l)
 {
     return ((const struct mem_link *)(const void *)l)->in.len;

@@ -10,9 +10,6 @@
 /* Make a pair whose buffers hold `capacity` bytes each way. */
 void mem_link_pair(size_t capacity, struct link **ret_a, struct link **ret_b);
 
-/* Change how many bytes may wait on their way from `l` to its peer; raising it wakes the writer. */
-void mem_link_set_capacity(struct link *l, size_t capacity);
-
 /* Bytes that `l` could read now. */
 size_t mem_link_waiting(const struct link *l);
 

@@ -539,11 +539,6 @@ void door_free(struct door *d)
 
 /* ---- for the admin API ---- */
 
-uint64_t door_audit_lost(struct door *d)
-{
-    return sink_file_lost(&d->audit);
-}
-
 const struct snapshot *door_snapshot(const struct door *d)
 {
     return d->snap;

@@ -56,9 +56,6 @@ const struct snapshot *door_snapshot(const struct door *door);
 /* Connections now. */
 size_t door_connections(const struct door *door);
 
-/* Audit lines that could not be written. */
-uint64_t door_audit_lost(struct door *door);
-
 /* Are the workers as many as the configuration in force wants? Their number is taken at the start only. */
 bool door_has_its_workers(const struct door *d);
 
