@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "base/unit.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_settings.h"

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/hostname.h"
 #include "base/str.h"
 

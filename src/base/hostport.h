@@ -8,9 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-
 struct buf;
+struct err;
 
 #define HOST_MAX 256 /* a name (base/hostname.h) or an address, with its NUL */
 

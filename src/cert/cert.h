@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-
 /* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
  * headers. */
 struct crypto_buffer_st;
 struct evp_pkey_st;
+
+struct err;
 
 /* Kinds of key that can sign a handshake, in the order in which we prefer them (cert_key_rows in store.c says
  * why). */

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/hostname.h"
 #include "base/hostport.h"
 #include "base/str.h"

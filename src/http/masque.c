@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/hostport.h"
 #include "http/head.h"
+#include "session/front.h"
 
 #define PREFIX_LEN (sizeof(MASQUE_UDP_PREFIX) - 1)
 

@@ -6,9 +6,10 @@
 
 #include <stdbool.h>
 
-#include "base/err.h"
 #include "base/str.h"
-#include "session/front.h"
+
+struct err;
+struct front_target;
 
 #define MASQUE_UDP_PREFIX "/.well-known/masque/udp/"
 #define MASQUE_PATH_MAX 1024 /* bytes of a path; a longest name, every byte percent-encoded, has 801 */

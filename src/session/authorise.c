@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 const struct identity *session_identity(const struct session *s)
 {

@@ -12,6 +12,7 @@
 #include "base/alert.h"
 #include "base/clock.h"
 #include "quic/quic.h"
+#include "session/front.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/tenant.h"

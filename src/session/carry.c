@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes both ways, what stays in their stead, and the last words to a client that gets none. */
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 /* ---- RESIDE ---- */
 

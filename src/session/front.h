@@ -15,13 +15,7 @@
 #include "base/str.h"
 #include "mux/offer.h"
 #include "net/addr.h"
-
-enum front_outcome {
-#define OUTCOME(name, code, status, phrase, type, socks, text) FRONT_##name,
-#include "tables/outcomes.def"
-#undef OUTCOME
-    FRONT_OUTCOMES
-};
+#include "session/outcome.h"
 
 /* Where the client wants to go. */
 struct front_target {

@@ -7,6 +7,7 @@
 
 #include "net/proxy_protocol.h"
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 #define READ_FIRST 4096 /* into the scratch; a classical hello has 250 to 600 bytes, a hybrid one 1,700 */
 #define READ_MORE 2048

@@ -12,6 +12,7 @@
 #include "net/socket.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 static const struct config_backend *backend_config(const struct session *s)
 {

@@ -8,6 +8,7 @@
 #include "link/fd_link.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 static struct str text_of(const char *text)
 {

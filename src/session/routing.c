@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "config/config.h"
+#include "session/snapshot.h"
 #include "tls/digest.h"
 
 static struct route_query query_of(uint32_t listener, enum first_bytes kind, const struct hello *h)

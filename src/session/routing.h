@@ -8,8 +8,10 @@
 #include "hello/hello.h"
 #include "hello/ja4.h"
 #include "route/route.h"
-#include "session/snapshot.h"
 #include "tls/server.h"
+
+struct config_tls;
+struct snapshot;
 
 /* What is kept of a ClientHello: for the audit line, and for ALPN. */
 struct hello_note {

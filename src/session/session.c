@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 #define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
 
@@ -152,6 +153,16 @@ static void on_timer(struct timer *t)
 /* ---- the driver ---- */
 
 static void teardown(struct session *s);
+
+uint32_t session_route_id(const struct session *s)
+{
+    return (uint32_t)(s->route - s->epoch->snap->routes);
+}
+
+const struct config_limits *session_limits(const struct session *s)
+{
+    return &s->epoch->snap->config->limits;
+}
 
 void session_say(struct session *s, struct link *to, const void *data, size_t len)
 {

@@ -7,13 +7,16 @@
 
 #include "base/alert.h"
 #include "hello/scan.h"
+#include "loop/loop.h"
 #include "mux/agents.h"
+#include "pipe/pipe.h"
 #include "policy/host.h"
 #include "session/dial.h"
+#include "session/front.h"
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
-#include "session/worker.h"
+#include "session/snapshot.h"
 
 enum session_state {
 #define X(name, step, word, deadline, reason) SESSION_##name,
@@ -128,10 +131,7 @@ void session_settle(struct session *s);
 void session_say(struct session *s, struct link *to, const void *data, size_t len);
 
 /* The index of its route in the configuration. */
-static inline uint32_t session_route_id(const struct session *s)
-{
-    return (uint32_t)(s->route - s->epoch->snap->routes);
-}
+uint32_t session_route_id(const struct session *s);
 
 /* Count the session under a route, which is its own from then on; false when the route is full. */
 bool session_enter_route(struct session *s, const struct route_runtime *route);
@@ -155,10 +155,7 @@ void session_share_deadline(struct session *s);
 /* Bytes flow: set the timer for the nearer of the silence and age limits. */
 void session_arm_pipe(struct session *s);
 
-static inline const struct config_limits *session_limits(const struct session *s)
-{
-    return &s->epoch->snap->config->limits;
-}
+const struct config_limits *session_limits(const struct session *s);
 
 /* ---- report.c ---- */
 

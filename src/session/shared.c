@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "quic/quic.h"
+#include "session/front.h"
 #include "session/shared.h"
 
 #define STATS_MAGIC 0x57a75000u

@@ -12,11 +12,11 @@
 #include "config/config.h"
 #include "policy/policy.h"
 #include "route/route.h"
-#include "session/front.h"
 #include "session/upstream.h"
 #include "tls/client.h"
 #include "tls/tickets.h"
 
+struct front;
 struct own_certs;
 struct plan;
 struct quic_secrets;

@@ -7,6 +7,7 @@
 
 #include "net/socket.h"
 #include "session/session_internal.h"
+#include "session/worker.h"
 
 #define ANSWER_ROOM 1024
 

@@ -5,15 +5,18 @@
 #ifndef CARDEA_TUNNEL_CLIENT_H
 #define CARDEA_TUNNEL_CLIENT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-#include "link/link.h"
-#include "loop/loop.h"
 #include "net/addr.h"
-#include "session/front.h"
+#include "session/outcome.h"
 
 struct client_door;
+struct err;
+struct front_target;
+struct link;
+struct loop;
 
 /* What carries the connections. Routes that name and ALPN choose are reached over TCP, whatever is said
  * here. */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "tunnel/carrier.h"
+#include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
 
 /* Over TCP each side says something at least so often, and gives the other up after so much silence. */

@@ -9,7 +9,6 @@
 #include "tls/tls_link.h"
 #include "tunnel/agent_wire.h"
 #include "tunnel/backoff.h"
-#include "tunnel/client_internal.h"
 #include "tunnel/exposer.h"
 #include "tunnel/throttle.h"
 #include "tunnel/way.h"

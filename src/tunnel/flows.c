@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "link/frames.h"
+#include "link/link.h"
 #include "tunnel/client.h"
 
 #define BUCKETS 256

@@ -10,6 +10,7 @@
 #include "cert/identity.h"
 #include "net/proxy_protocol.h"
 #include "tunnel/agent_tls.h"
+#include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
 
 #define VISIT_MAGIC 0x7151700fu

@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "http/masque.h"
+#include "session/front.h"
 
 #define P MASQUE_UDP_PREFIX
 
