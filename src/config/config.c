@@ -201,7 +201,7 @@ static void *parse_small(const struct small_file *kind, const char *name, const 
         c = NULL;
     } else {
         memcpy(c + kind->file, &file, sizeof(file));
-        memcpy(c + kind->store, &s, sizeof(s));
+        memcpy(c + kind->store, &s, sizeof(s)); /* NOLINT(bugprone-sizeof-expression): the pointer is meant */
     }
     report_finish(&r);
     return c;
