@@ -110,6 +110,8 @@ static int on_crypto(ngtcp2_conn *lib, ngtcp2_encryption_level level, uint64_t o
     (void)offset;
     if (c->tls == NULL)
         return take_hello(c, data, len);
+    if (tls_quic_ssl(c->tls) == NULL)
+        return refuse(c, SSL_AD_UNEXPECTED_MESSAGE);
     return ngtcp2_crypto_read_write_crypto_data(lib, level, data, len) == 0 ? 0 : NGTCP2_ERR_CRYPTO;
 }
 
@@ -120,6 +122,7 @@ static int on_handshake_completed(ngtcp2_conn *lib, void *user)
     uint8_t alert = 0;
     if (tls_quic_complete(c->tls, &alert) != 0)
         return refuse(c, alert);
+    ngtcp2_conn_set_tls_native_handle(c->lib, tls_quic_ssl(c->tls));
     c->opened = true;
     c->datagram_max = (size_t)MIN(peer->max_datagram_frame_size, (uint64_t)UINT16_MAX);
     return 0;

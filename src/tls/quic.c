@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tls/client.h"
 #include "tls/server.h"
@@ -10,9 +11,10 @@
 
 struct tls_quic {
     size_t refs;
-    SSL *ssl;
+    SSL *ssl; /* NULL once it has nothing more to say */
     struct tls_proof proof;
-    uint8_t alert; /* that the peer closed with, or 0 */
+    struct link_peer known; /* when there is no `ssl` to ask; its ALPN is owned */
+    uint8_t alert;          /* that the peer closed with, or 0 */
     bool no_certificate;
 };
 
@@ -55,6 +57,7 @@ void tls_quic_unref(struct tls_quic *t)
         return;
     SSL_free(t->ssl);
     tls_proof_free(&t->proof);
+    free((char *)(uintptr_t)t->known.alpn.p);
     free(t);
 }
 
@@ -63,9 +66,25 @@ SSL *tls_quic_ssl(const struct tls_quic *t)
     return t->ssl;
 }
 
+/* A client's tickets are still to come. A server is told nothing more in TLS: QUIC changes keys by itself and
+ * has no other message after the handshake (RFC 9001, 4.4 and 6). */
+static void let_go_of_ssl(struct tls_quic *t)
+{
+    tls_proof_peer(&t->proof, t->ssl, &t->known);
+    char *alpn = strndup(t->known.alpn.p, t->known.alpn.len);
+    CHECK(alpn != NULL);
+    t->known.alpn.p = alpn;
+    SSL_free(t->ssl);
+    t->ssl = NULL;
+}
+
 int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert)
 {
-    return tls_proof_complete(&t->proof, t->ssl, ret_alert);
+    if (tls_proof_complete(&t->proof, t->ssl, ret_alert) != 0)
+        return -1;
+    if (SSL_is_server(t->ssl))
+        let_go_of_ssl(t);
+    return 0;
 }
 
 void tls_quic_alerted(struct tls_quic *t, uint8_t alert)
@@ -87,7 +106,10 @@ const char *tls_quic_failure(struct tls_quic *t)
 
 void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret)
 {
-    tls_proof_peer(&t->proof, t->ssl, ret);
+    if (t->ssl != NULL)
+        tls_proof_peer(&t->proof, t->ssl, ret);
+    else
+        *ret = t->known;
     ret->alert = t->alert;
     ret->no_certificate = t->no_certificate;
 }

@@ -26,11 +26,11 @@ struct tls_quic *tls_quic_ref(struct tls_quic *t);
 /* NULL is allowed. */
 void tls_quic_unref(struct tls_quic *t);
 
-/* The library's object. SSL_set_app_data() is the driver's to use. */
+/* The library's object; NULL when TLS has no more to say. SSL_set_app_data() is the driver's to use. */
 struct ssl_st *tls_quic_ssl(const struct tls_quic *t);
 
-/* The handshake is complete: take the peer's identity. -1 with the alert to close with when the peer is not
- * believed. */
+/* The handshake is complete: take the peer's identity, and on a server let go of the library's object. -1
+ * with the alert to close with when the peer is not believed. */
 int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert);
 
 /* Why the handshake failed, in words; ask before the library is called for anything else. The text lives as
