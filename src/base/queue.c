@@ -87,12 +87,15 @@ size_t queue_take(struct queue *q, void *out, size_t cap)
     return done;
 }
 
-size_t queue_unmarked(const struct queue *q, struct queue_span *spans, size_t cap)
+size_t queue_unmarked(const struct queue *q, size_t most, struct queue_span *spans, size_t cap)
 {
     size_t n = 0, off = q->mark_off;
-    for (const struct queue_block *b = q->mark; b != NULL && n < cap; b = b->next, off = 0)
-        if (off < b->len)
-            spans[n++] = (struct queue_span){b->bytes + off, b->len - off};
+    for (const struct queue_block *b = q->mark; b != NULL && n < cap && most > 0; b = b->next, off = 0) {
+        size_t here = MIN(b->len - off, most);
+        if (here > 0)
+            spans[n++] = (struct queue_span){b->bytes + off, here};
+        most -= here;
+    }
     return n;
 }
 

@@ -35,8 +35,8 @@ size_t queue_take(struct queue *q, void *out, size_t cap);
 /* Drop `n` bytes (n <= marked, or there is no mark in use) from the front. */
 void queue_drop(struct queue *q, size_t n);
 
-/* The bytes behind the mark, in at most `cap` pieces; returns how many. */
-size_t queue_unmarked(const struct queue *q, struct queue_span *spans, size_t cap);
+/* The first `most` bytes behind the mark, in at most `cap` pieces; returns how many. */
+size_t queue_unmarked(const struct queue *q, size_t most, struct queue_span *spans, size_t cap);
 
 /* Move the mark on by `n` bytes. */
 void queue_mark(struct queue *q, size_t n);

@@ -70,7 +70,7 @@ static ngtcp2_ssize write_stream(struct quic_conn *c, struct quic_stream *s, con
 {
     struct queue_span spans[8];
     ngtcp2_vec vec[ARRAY_LEN(spans)];
-    size_t count = queue_unmarked(&s->out, spans, ARRAY_LEN(spans)), len = 0;
+    size_t count = queue_unmarked(&s->out, p->cap, spans, ARRAY_LEN(spans)), len = 0;
     for (size_t i = 0; i < count; i++) {
         vec[i] = (ngtcp2_vec){(uint8_t *)(uintptr_t)spans[i].p, spans[i].len};
         len += spans[i].len;
