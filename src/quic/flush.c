@@ -53,7 +53,7 @@ static void wrote(struct quic_stream *s, ngtcp2_ssize taken, bool fin)
 {
     if (taken < 0)
         return;
-    queue_mark(&s->out, (size_t)taken);
+    stream_sent(s, (size_t)taken);
     s->fin_sent = s->fin_sent || (fin && s->out.marked == s->out.len);
 }
 

@@ -118,6 +118,7 @@ struct quic_conn {
     struct list fresh;    /* opened by the peer, not handed out yet */
     size_t stream_count;
     size_t unacked;             /* bytes that all streams hold to be sent or acknowledged */
+    size_t pending;             /* those of them that have not been sent yet */
     struct list datagram_turns; /* streams with datagrams to send */
     unsigned datagram_row;      /* packets in a row that began with one */
     size_t datagrams_out;       /* bytes that wait at all streams */
@@ -244,6 +245,7 @@ void stream_wake_later(struct quic_stream *s);
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id);
 void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin);
 void stream_acked(struct quic_stream *s, size_t len);
+void stream_sent(struct quic_stream *s, size_t len);
 /* The peer broke its direction off (RESET_STREAM). */
 void stream_reset(struct quic_stream *s);
 /* The peer wants nothing more of ours (STOP_SENDING). */

@@ -2,7 +2,8 @@
 /* A stream as a link. What comes waits in `in` until the owner reads it; reading gives the peer credit for
  * more (RFC 9000, 4), so a slow reader stops its writer. What is written waits in `out` until it is
  * acknowledged; there is room for `send_buffer` bytes, and for fewer while all streams together hold more
- * than `connection_buffer`.
+ * than `connection_buffer`, or have more to send than keeps the connection busy: what waits longer than that
+ * only leaves the processor's cache.
  *
  * A stream has two masters: its owner, who holds the link, and the library. It is freed when both are done
  * with it; a link that was closed in order goes on delivering what was written to it. */
@@ -22,6 +23,9 @@
 /* Left to a stream whatever the others hold. */
 #define ROOM_MIN ((size_t)32 * 1024)
 
+/* More than this waits to be sent: a stream adds to it only what is left to it anyway. */
+#define UNSENT_ENOUGH ((size_t)512 * 1024)
+
 /* Less room than this is none: for who writes in units that must not be cut. */
 #define UNIT_MIN 1024
 
@@ -32,11 +36,18 @@ static struct quic_stream *stream_of(const struct link *l)
     return s;
 }
 
+static size_t unsent(const struct quic_stream *s)
+{
+    return s->out.len - s->out.marked;
+}
+
 /* Nothing of what was written will be sent any more. */
 static void forget_written(struct quic_stream *s)
 {
-    if (s->conn != NULL)
+    if (s->conn != NULL) {
         s->conn->unacked -= s->out.len;
+        s->conn->pending -= unsent(s);
+    }
     queue_free(&s->out);
 }
 
@@ -93,12 +104,37 @@ void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, boo
         stream_wake_later(s);
 }
 
-/* How much a stream may hold now. */
-static size_t room(const struct quic_stream *s)
+struct room {
+    size_t held;   /* at most: not acknowledged yet */
+    size_t unsent; /* likewise: of that */
+};
+
+/* A stream has its own bounds until all together hold much; then it has the least that keeps it going. */
+static struct room room_of(const struct quic_stream *s)
 {
-    const struct quic_settings *settings = &s->conn->endpoint->settings;
-    bool full = s->conn->unacked >= settings->connection_buffer;
-    return full ? MIN(ROOM_MIN, settings->send_buffer) : settings->send_buffer;
+    const struct quic_conn *c = s->conn;
+    size_t own = c->endpoint->settings.send_buffer, least = MIN(ROOM_MIN, own);
+    return (struct room){
+        .held = c->unacked >= c->endpoint->settings.connection_buffer ? least : own,
+        .unsent = c->pending >= UNSENT_ENOUGH ? least : own,
+    };
+}
+
+/* How much more a stream may be given now. */
+static size_t room_left(const struct quic_stream *s)
+{
+    struct room r = room_of(s);
+    return r.held > s->out.len && r.unsent > unsent(s) ? MIN(r.held - s->out.len, r.unsent - unsent(s)) : 0;
+}
+
+/* Who waits is woken when there is room for more than a little. */
+static void offer_room(struct quic_stream *s)
+{
+    struct room r = room_of(s);
+    if (!s->blocked || s->out.len > r.held / 2 || unsent(s) > r.unsent / 2)
+        return;
+    s->blocked = false;
+    stream_wake_later(s);
 }
 
 /* A stream that waits holds something: when that is acknowledged it is asked again how much it may hold. */
@@ -108,10 +144,14 @@ void stream_acked(struct quic_stream *s, size_t len)
     s->conn->unacked -= len;
     if (s->cut_later && s->out.len == 0)
         ngtcp2_conn_shutdown_stream_write(s->conn->lib, 0, s->id, s->code);
-    if (!s->blocked || s->out.len > room(s) / 2)
-        return;
-    s->blocked = false;
-    stream_wake_later(s);
+    offer_room(s);
+}
+
+void stream_sent(struct quic_stream *s, size_t len)
+{
+    queue_mark(&s->out, len);
+    s->conn->pending -= len;
+    offer_room(s);
 }
 
 void stream_reset(struct quic_stream *s)
@@ -202,6 +242,7 @@ static void put(struct quic_stream *s, const void *data, size_t len)
 {
     queue_put(&s->out, data, len);
     s->conn->unacked += len;
+    s->conn->pending += len;
     stream_ready(s);
 }
 
@@ -211,12 +252,12 @@ static enum link_status stream_write(struct link *l, const void *buf, size_t len
     CHECK(!s->fin);
     if (!is_writable(s))
         return link_fail(l, "connection reset");
-    size_t most = room(s);
-    if (s->out.len >= most) {
+    size_t most = room_left(s);
+    if (most == 0) {
         s->blocked = true;
         return LINK_AGAIN;
     }
-    *ret_n = MIN(len, most - s->out.len);
+    *ret_n = MIN(len, most);
     put(s, buf, *ret_n);
     return LINK_OK;
 }
@@ -307,9 +348,9 @@ enum link_status quic_stream_room(struct link *l, size_t *ret)
     struct quic_stream *s = stream_of(l);
     if (!is_writable(s))
         return link_fail(l, "connection reset");
-    size_t most = room(s);
-    s->blocked = s->out.len + UNIT_MIN > most;
-    *ret = s->blocked ? 0 : most - s->out.len;
+    size_t most = room_left(s);
+    s->blocked = most < UNIT_MIN;
+    *ret = s->blocked ? 0 : most;
     return s->blocked ? LINK_AGAIN : LINK_OK;
 }
 
