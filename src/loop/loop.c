@@ -86,6 +86,14 @@ static void run_tasks(struct loop *loop)
     }
 }
 
+bool loop_settle(struct loop *loop)
+{
+    bool busy = atomic_load(&loop->inbox) != NULL || !list_empty(&loop->tasks);
+    loop_deliver(loop);
+    run_tasks(loop);
+    return busy;
+}
+
 void loop_free(struct loop *loop)
 {
     CHECK_MAGIC(loop, LOOP_MAGIC);

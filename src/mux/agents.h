@@ -36,8 +36,18 @@ void agents_hub_free(struct agents_hub *hub);
 struct agents *agents_new(struct agents_hub *hub, unsigned index, const struct link_home *home,
                           struct pipe_scratch *scratch);
 
-/* After the worker's last session and before its loop is freed. NULL is allowed. */
+/* After the last session of every worker, once their messages have been delivered, and before the loop is
+ * freed. NULL is allowed. */
 void agents_free(struct agents *view);
+
+/* Does this worker carry bytes for visitors who are on others? It does so without a session. */
+bool agents_busy(const struct agents *view);
+
+/* Call `quiet` each time when it no longer does. */
+void agents_when_quiet(struct agents *view, void (*quiet)(void *arg), void *arg);
+
+/* Break off what it carries for others; `quiet` is not called. */
+void agents_break_off(struct agents *view);
 
 /* ---- offering: at home ---- */
 

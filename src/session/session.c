@@ -260,6 +260,7 @@ void session_drain(struct session *s)
 {
     if (s->resident != NULL)
         s->resident->ops->drain(s->resident);
+    visit_drain(s);
 }
 
 void resident_wake(struct resident *r)

@@ -211,6 +211,9 @@ static inline bool session_visits(const struct session *s)
     return s->setup->visit.name[0] != '\0';
 }
 
+/* The door is stopping: a visitor who waits for an agent to come waits no longer. */
+void visit_drain(struct session *s);
+
 /* Drop what is under way. */
 void visit_cancel(struct session *s);
 
