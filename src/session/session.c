@@ -162,8 +162,8 @@ void session_say(struct session *s, struct link *to, const void *data, size_t le
     CHECK(buf_append(later, (const char *)data + n, len - n));
 }
 
-/* Send what is left to say. False when the step must wait for that, or the session has ended over it. */
-static bool said_all(struct session *s, struct link *to, struct buf *later, enum close_reason broken)
+/* Send what is left to say. */
+static enum link_status say_rest(struct link *to, struct buf *later)
 {
     enum link_status status = LINK_OK;
     while (later->len > 0 && status == LINK_OK) {
@@ -171,18 +171,25 @@ static bool said_all(struct session *s, struct link *to, struct buf *later, enum
         status = link_write(to, later->data, later->len, &n);
         buf_consume(later, status == LINK_OK ? n : 0);
     }
-    if (status == LINK_ERROR) {
-        session_end(s, broken);
-        s->state = SESSION_CLOSED;
-    }
-    return status == LINK_OK;
+    return status;
 }
 
+/* False when the step must wait until all is said, or the session has ended over it. A far side that breaks
+ * meanwhile, or does not listen in time, is no end: what it was to hear is our own greeting, and the step
+ * goes on from there. */
 static bool may_step(struct session *s)
 {
     struct setup *p = s->setup;
-    return p == NULL || (said_all(s, s->down, &p->say_down, CLOSE_CLIENT_RESET) &&
-                         said_all(s, s->up, &p->say_up, CLOSE_BACKEND_RESET));
+    enum link_status status = p == NULL ? LINK_OK : say_rest(s->down, &p->say_down);
+    if (status == LINK_ERROR) {
+        session_end(s, CLOSE_CLIENT_RESET);
+        s->state = SESSION_CLOSED;
+    }
+    if (status != LINK_OK || s->state != SESSION_GREET)
+        return status == LINK_OK;
+    status = say_rest(s->up, &p->say_up);
+    p->unheard = status == LINK_ERROR;
+    return status != LINK_AGAIN || p->expired;
 }
 
 void session_run(struct session *s)

@@ -52,6 +52,7 @@ struct setup {
     enum first_bytes kind;
     bool expired;  /* the deadline of this state has passed */
     bool greeted;  /* what the backend must hear first has been sent */
+    bool unheard;  /* ... or could not be: it broke off meanwhile */
     bool answered; /* ... and it has said yes */
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */

@@ -259,7 +259,7 @@ static enum session_state not_served(struct session *s, enum front_outcome outco
     s->up = NULL;
     buf_free(&s->setup->say_up);
     buf_free(&v->answer);
-    s->setup->greeted = false;
+    s->setup->greeted = s->setup->unheard = false;
     leave_agent(s);
     return SESSION_DIAL;
 }
@@ -284,9 +284,12 @@ static enum link_status read_answer(struct session *s)
 
 enum session_state visit_greet(struct session *s)
 {
+    static const char gone[] = "the agent went away before it had answered";
     struct visit *v = &s->setup->visit;
     if (s->setup->expired)
         return unserved(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
+    if (s->setup->unheard)
+        return not_served(s, FRONT_UNREACHABLE, gone);
     if (!s->setup->greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
@@ -309,6 +312,6 @@ enum session_state visit_greet(struct session *s)
         if (status == LINK_AGAIN)
             return SESSION_GREET;
         if (status != LINK_OK)
-            return not_served(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
+            return not_served(s, FRONT_UNREACHABLE, gone);
     }
 }
