@@ -169,7 +169,12 @@ void agent_exit(struct agent *a);
 void agent_failed(struct agent *a, int64_t now);
 void agent_succeeded(struct agent *a);
 
-/* Charge `bytes` to the name's bandwidth. Returns for how many nanoseconds nothing more should be moved. */
-int64_t agent_charge(struct agent *a, int64_t now, uint64_t bytes);
+/* How much one visitor may move in one turn without overdrawing the name's bandwidth, at least 1 KiB;
+ * SIZE_MAX where there is no limit. When it is used up: for how many nanoseconds nothing may be moved, else
+ * 0. */
+int64_t agent_allow(const struct agent *a, int64_t now, size_t *ret_bytes);
+
+/* Charge what was moved to it. */
+void agent_charge(struct agent *a, int64_t now, uint64_t bytes);
 
 #endif

@@ -78,10 +78,14 @@ static int64_t pipe_limit(const struct session *s)
     return MIN(idle, total) == INT64_MAX ? 0 : MIN(idle, total);
 }
 
+/* Who is paused goes on then, unless a limit is nearer. */
 void session_arm_pipe(struct session *s)
 {
-    if (pipe_limit(s) > 0)
-        loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
+    int64_t next = pipe_limit(s);
+    if (s->paused > 0 && (next == 0 || s->paused < next))
+        next = s->paused;
+    if (next > 0)
+        loop_set_timer(s->worker->loop, &s->timer, next);
     else
         wheel_cancel(&s->timer);
 }
@@ -123,15 +127,15 @@ static void arm(struct session *s, enum deadline before)
 static void pipe_expired(struct session *s)
 {
     const struct config_route_limits *l = &s->route->config->limits;
-    int64_t now = loop_now(s->worker->loop);
-    if (s->paused != 0 && now >= s->paused)
-        session_run(s);
-    else if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
+    int64_t now = loop_now(s->worker->loop), limit = pipe_limit(s);
+    if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
         session_kill(s, CLOSE_TOTAL_TIMEOUT);
-    else if (now >= pipe_limit(s))
+    else if (limit > 0 && now >= limit)
         session_kill(s, CLOSE_IDLE_TIMEOUT);
+    else if (s->paused > 0 && now >= s->paused)
+        session_run(s);
     else
-        loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
+        session_arm_pipe(s);
 }
 
 static void on_timer(struct timer *t)
