@@ -11,6 +11,7 @@
 #include "audit/record.h"
 #include "base/clock.h"
 #include "quic/quic.h"
+#include "session/astray.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/tenant.h"
@@ -317,6 +318,24 @@ static struct quic_settings settings_of(const struct config *c)
     };
 }
 
+static void on_astray(void *arg, unsigned owner, const struct udp_packets *packet)
+{
+    struct carrier_port *port = arg;
+    CHECK_MAGIC(port, PORT_MAGIC);
+    astray_send(port->worker, owner, port->key, packet);
+}
+
+void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet)
+{
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
+        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+        if (strcmp(port->key, key) != 0)
+            continue;
+        quic_endpoint_take(port->endpoint, packet);
+        return;
+    }
+}
+
 static void port_done(struct task *t)
 {
     struct carrier_port *port = CONTAINER_OF(t, struct carrier_port, free_later);
@@ -335,6 +354,7 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
     list_init(&port->tenants);
     task_init(&port->free_later, port_done);
     struct quic_server server = {.incoming = on_incoming,
+                                 .astray = on_astray,
                                  .events = &events,
                                  .arg = port,
                                  .index = w->index,

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "net/udp.h"
 
 struct carrier_port;
 struct worker;
@@ -22,6 +23,10 @@ void carrier_port_drop(struct carrier_port *port);
 /* The worker has a new configuration: serve at its listeners that have QUIC, and nowhere else. In the
  * worker's thread, like all that follows. */
 void carrier_install(struct worker *w, const struct worker_listener *listeners, size_t count);
+
+/* A packet has come to another worker's listener of this key (session/astray.h). Dropped when we have none.
+ */
+void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet);
 
 /* Take no new clients anywhere. */
 void carrier_drain(struct worker *w);

@@ -109,7 +109,7 @@ static int bind_tcp(struct crew *crew, const struct config_address *a, struct wo
 }
 
 /* The same in UDP. The kernel hands packets to the worker that their connection id names; where it cannot do
- * that, those of a connection that has moved may go astray. */
+ * that, workers do it among themselves (astray.h). */
 static int bind_udp(struct crew *crew, const struct config_address *a, struct worker_listener *listeners,
                     size_t stride, struct err *err)
 {
@@ -542,6 +542,12 @@ void door_free(struct door *d)
 uint64_t door_audit_lost(struct door *d)
 {
     return sink_file_lost(&d->audit);
+}
+
+uint64_t door_packets_astray(const struct door *d, uint64_t *ret_dropped)
+{
+    *ret_dropped = atomic_load(&d->crew.fellows->astray_dropped);
+    return atomic_load(&d->crew.fellows->astray);
 }
 
 const struct snapshot *door_snapshot(const struct door *d)

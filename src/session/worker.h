@@ -41,7 +41,9 @@ struct quic_scratch;
 struct fellows {
     struct worker *worker; /* all of them, in order */
     size_t count;
-    _Atomic size_t busy; /* those that a stop has to wait for */
+    _Atomic size_t busy;             /* those that a stop has to wait for */
+    _Atomic uint64_t astray;         /* packets that came to another than theirs (astray.h), so far */
+    _Atomic uint64_t astray_dropped; /* of these, since too many waited */
 };
 
 struct worker {
@@ -57,7 +59,8 @@ struct worker {
     struct agents *agents; /* its view of what is offered */
     struct epoch *epoch;
     struct list ports;
-    struct list carrier_ports; /* UDP */
+    struct list carrier_ports;   /* UDP */
+    _Atomic size_t astray_bytes; /* of packets that others have handed to us, and we have not seen yet */
     struct list sessions;
     size_t session_count;
     uint64_t next_id;

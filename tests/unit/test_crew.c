@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "link/mem_link.h"
 #include "mux/agents.h"
+#include "session/astray.h"
 #include "session/worker.h"
 
 struct world {
@@ -210,6 +211,27 @@ static void a_bridge_is_work(void **state)
     assert_true(w->stopped);
 }
 
+/* ---- packets for another ---- */
+
+/* So many wait at a worker that does not come to them; the rest is dropped and counted. */
+static void astray_packets_have_a_bound(void **state)
+{
+    struct world *w = *state;
+    static uint8_t data[1200];
+    struct udp_packets packet = {.data = data, .len = sizeof(data), .segment = sizeof(data)};
+    struct fellows *f = w->crew.fellows;
+    for (size_t sent = 0; sent < ASTRAY_MAX + 10 * sizeof(data); sent += sizeof(data))
+        astray_send(&w->crew.worker[0], 1, "127.0.0.1:443", &packet);
+    assert_in_range(w->crew.worker[1].astray_bytes, ASTRAY_MAX - sizeof(data), ASTRAY_MAX);
+    assert_in_range(f->astray_dropped, 9, 11);
+    while (worker_settle(&w->crew.worker[1]))
+        ;
+    assert_int_equal(w->crew.worker[1].astray_bytes, 0);
+    uint64_t dropped = f->astray_dropped;
+    astray_send(&w->crew.worker[0], 1, "127.0.0.1:443", &packet); /* on its way when the crew is freed */
+    assert_int_equal(f->astray_dropped, dropped);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -217,6 +239,7 @@ int main(void)
         TEST(what_was_told_arrives),
         TEST(a_bridge_at_the_end),
         TEST(a_bridge_is_work),
+        TEST(astray_packets_have_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
