@@ -265,6 +265,7 @@ void quic_endpoint_serve(struct quic_endpoint *e, const struct quic_settings *se
     CHECK_MAGIC(e, ENDPOINT_MAGIC);
     struct quic_socket *s = CONTAINER_OF(e->sockets.next, struct quic_socket, node);
     e->settings = *settings;
+    e->refusing = false;
     CHECK(loop_rewatch(e->loop, &s->watch, s->writable ? EPOLLIN : EPOLLIN | EPOLLOUT) == 0);
 }
 

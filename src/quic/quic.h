@@ -115,7 +115,8 @@ struct quic_endpoint *quic_endpoint_new(struct loop *loop, int fd, const struct 
 /* Free one that has not served yet; NULL is allowed. */
 void quic_endpoint_drop(struct quic_endpoint *e);
 
-/* Serve from now on; or go on with other settings (copied) for connections that begin from now on. */
+/* Serve from now on, again after quic_endpoint_refuse(); or go on with other settings (copied) for
+ * connections that begin from now on. */
 void quic_endpoint_serve(struct quic_endpoint *e, const struct quic_settings *settings);
 
 /* A packet of this endpoint's that has come to another one (quic_server.astray): as if it had come here. */

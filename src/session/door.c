@@ -114,9 +114,10 @@ static int bind_udp(struct crew *crew, const struct config_address *a, struct wo
                     size_t stride, struct err *err)
 {
     int probe = udp_listen(a->host, a->port, false, err);
-    if (probe < 0)
+    if (probe < 0 && atomic_load(&crew->fellows->retired) == 0) /* else it may be ourselves who have it */
         return -1;
-    close(probe);
+    if (probe >= 0)
+        close(probe);
     for (size_t w = 0; w < crew->count; w++) {
         int fd = udp_listen(a->host, a->port, true, err);
         if (fd < 0)

@@ -42,6 +42,7 @@ struct fellows {
     struct worker *worker; /* all of them, in order */
     size_t count;
     _Atomic size_t busy;             /* those that a stop has to wait for */
+    _Atomic size_t retired;          /* UDP listeners that are kept for their connections only */
     _Atomic uint64_t astray;         /* packets that came to another than theirs (astray.h), so far */
     _Atomic uint64_t astray_dropped; /* of these, since too many waited */
 };
