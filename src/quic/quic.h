@@ -131,6 +131,10 @@ struct quic_endpoint *quic_endpoint_client(struct loop *loop, int fd, const stru
 /* Take no new connections. */
 void quic_endpoint_refuse(struct quic_endpoint *e);
 
+/* Is something on its way that was written to streams before they were closed? It would be lost if the
+ * connections were closed now. */
+bool quic_endpoint_busy(const struct quic_endpoint *e);
+
 /* Close what is left of its connections (their owners are told) and free it at the end of the round. NULL is
  * allowed. */
 void quic_endpoint_free(struct quic_endpoint *e);

@@ -470,6 +470,14 @@ void carrier_drain(struct worker *w)
     }
 }
 
+bool carrier_busy(const struct worker *w)
+{
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
+        if (quic_endpoint_busy(CONTAINER_OF(n, struct carrier_port, node)->endpoint))
+            return true;
+    return false;
+}
+
 void carrier_close(struct worker *w)
 {
     while (!list_empty(&w->carrier_ports))

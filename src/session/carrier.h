@@ -31,6 +31,9 @@ void carrier_take(struct worker *w, const char *key, const struct udp_packets *p
 /* Take no new clients anywhere. */
 void carrier_drain(struct worker *w);
 
+/* Is something on its way that streams were given before they ended? */
+bool carrier_busy(const struct worker *w);
+
 /* Close all listeners and carriers now. */
 void carrier_close(struct worker *w);
 

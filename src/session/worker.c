@@ -64,16 +64,28 @@ void worker_joined(struct worker *w, struct list *node)
     w->session_count++;
 }
 
+/* How often it is looked whether what ended sessions have said has arrived. */
+#define LAST_WORDS_NS (20 * NSEC_PER_MSEC)
+
 /* Nothing begins any more, so whoever is empty once stays so. */
 static void stop_when_empty(struct worker *w)
 {
     if (!w->draining || w->empty || w->session_count > 0 || agents_busy(w->agents))
         return;
+    if (!w->called && carrier_busy(w)) {
+        loop_set_timer(w->loop, &w->last_words, loop_now(w->loop) + LAST_WORDS_NS);
+        return;
+    }
     w->empty = true;
     if (atomic_fetch_sub(&w->fellows->busy, 1) > 1)
         return;
     for (size_t i = 0; i < w->fellows->count; i++)
         loop_stop(w->fellows->worker[i].loop);
+}
+
+static void on_last_words(struct timer *t)
+{
+    stop_when_empty(CONTAINER_OF(t, struct worker, last_words));
 }
 
 static void on_quiet(void *arg)
@@ -278,6 +290,7 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
     list_init(&w->carrier_ports);
     list_init(&w->sessions);
     timer_init(&w->last_call, on_last_call);
+    timer_init(&w->last_words, on_last_words);
     pipe_scratch_init(&w->pipe_scratch, true);
     /* Ids are unique across workers and restarts: the second of the start, then every count-th number. */
     w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index;

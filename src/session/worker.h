@@ -69,9 +69,10 @@ struct worker {
     const struct snapshot_shared *shared; /* its fronts */
     struct fellows *fellows;
     bool draining;
-    bool empty;             /* draining, and nothing is left */
-    bool called;            /* ... or its time is over: sessions have been closed */
-    struct timer last_call; /* the end of draining */
+    bool empty;              /* draining, and nothing is left */
+    bool called;             /* ... or its time is over: sessions have been closed */
+    struct timer last_call;  /* the end of draining */
+    struct timer last_words; /* looks whether what was said has arrived */
 };
 
 /* A worker that has no configuration yet. -1 with `err`. */

@@ -14,6 +14,7 @@ import forms
 import peers
 import tls
 from fixtures import clean_env, connect_words
+from relay import Relay
 from run import SLOW, free_port, ms, run, wait_until
 
 SIZE = 50 * 1024 * 1024
@@ -270,6 +271,24 @@ def test_drain(start_door, pki, banner, echo, connect, start_connect):
     assert time.monotonic() - start < 15 * SLOW, "it waited for drain_timeout though nobody was left"
     assert door.audited(action="tunnel")["reason"] == "done"
     assert door.audited(action="carrier")["reason"] == "shutdown"
+
+
+def test_what_was_said_arrives(start_door, pki, banner, start_connect):
+    """The last stream ends while the network still carries what the target has said: the door waits for that."""
+    size = 3 * 1024 * 1024
+    door = start_door(config(pki, banner, limits={"drain_timeout": ms(20000)}))
+    port = free_port()
+    with peers.Server(lambda sock: sock.sendall(bytes(size))) as server, \
+            Relay(door.port, overtaken=1.0, late=0.1) as relay:
+        start_connect(f"127.0.0.1:{relay.port}", "--transport", "quic", "-L", f"{port}:127.0.0.1:{server.port}",
+                      ports=[port])
+        with dial(port) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            assert tls.read_exactly(sock, 1) == bytes(1)
+            door.process.send(signal.SIGTERM)
+            assert len(tls.read_all(sock)) == size - 1
+        assert door.process.wait() == 0
+    assert door.audited(action="tunnel")["reason"] == "done"
 
 
 def test_the_drain_has_an_end(start_door, pki, banner, echo, start_connect):
