@@ -184,7 +184,9 @@ static enum link_status say_rest(struct link *to, struct buf *later)
 static bool may_step(struct session *s)
 {
     struct setup *p = s->setup;
-    enum link_status status = p == NULL ? LINK_OK : say_rest(s->down, &p->say_down);
+    if (p == NULL)
+        return true;
+    enum link_status status = say_rest(s->down, &p->say_down);
     if (status == LINK_ERROR) {
         session_end(s, CLOSE_CLIENT_RESET);
         s->state = SESSION_CLOSED;

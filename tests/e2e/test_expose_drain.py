@@ -10,7 +10,7 @@ import time
 import pytest
 
 import tls
-from agents import Agent
+from agents import Agent, Stream
 from fixtures import clean_env, connect_words
 from run import SLOW, ms, wait_until
 
@@ -23,7 +23,7 @@ def door(start_door, pki):
         "certificates": [pki.server("door.test").row(), pki.server("*.apps.test").row()],
         "trust": [pki.trust()],
         "agents": {"grace": "60s"},
-        "limits": {"drain_timeout": ms(20000)},
+        "limits": {"drain_timeout": ms(20000), "dial_timeout": ms(20000)},
         "routes": [
             {"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
             {"name": "apps", "sni": "*.apps.test", "expose": {}, "clients": {"mode": "optional", "trust": "staff"}},
@@ -93,6 +93,24 @@ def test_the_drain_of_visitors_has_an_end(door, pki, echo, tmp_path):
     lines = [line for line in door.audit() if line.get("sni") == "echo.apps.test"]
     assert [line["reason"] for line in lines] == ["shutdown"] * VISITORS
     agent.end()
+
+
+def test_nobody_waits_for_a_connection_of_an_agent(door, pki):
+    """An agent over TCP that brings none, and a door that takes none any more: the visitor hears so at once."""
+    with tls.connect(door, "door.test", cert=pki.alice, alpn=["cardea/1"]) as sock:
+        control = Stream(sock)
+        control.say(offer="echo.apps.test", kind="public")
+        assert control.message()["ok"]
+        visitor = tls.connect(door, "echo.apps.test")
+        wait_until(lambda: "dial" in {s["state"] for s in sessions(door)}, "the visitor to wait")
+        start = time.monotonic()
+        door.process.send(signal.SIGTERM)
+        assert tls.ended(visitor)
+        visitor.close()
+    assert door.process.wait() == 0
+    assert time.monotonic() - start < 5 * SLOW
+    line = door.audited(sni="echo.apps.test")
+    assert (line["reason"], line["detail"]) == ("no_agent", "the agent could not be reached")
 
 
 def test_nobody_waits_for_an_agent(door, pki, tmp_path):
