@@ -78,7 +78,8 @@ def test_visitors_finish_on_every_worker(door, pki, echo, tmp_path, transport):
 
 def test_the_drain_of_visitors_has_an_end(door, pki, echo, tmp_path):
     """Told twice, the door ends them all, on every worker, with a reason."""
-    agent = Agent(tmp_path, door.address, pki, "echo.apps.test", "--to", echo.to, "--public", "--verbose")
+    agent = Agent(tmp_path, door.address, pki, "echo.apps.test", "--to", echo.to, "--public", "--transport", "quic",
+                  "--verbose")
     agent.says("over QUIC")
     visitors = [tls.connect(door, "echo.apps.test") for _ in range(VISITORS)]
     for sock in visitors:
