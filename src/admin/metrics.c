@@ -15,6 +15,21 @@ static bool gauge(struct buf *b, const char *name, const char *help)
     return buf_printf(b, "# HELP cardea_%s %s.\n# TYPE cardea_%s gauge\n", name, help, name);
 }
 
+static bool counter(struct buf *b, const char *name, const char *help, uint64_t value)
+{
+    return buf_printf(b, "# HELP cardea_%s %s.\n# TYPE cardea_%s counter\ncardea_%s %llu\n", name, help, name,
+                      name, (unsigned long long)value);
+}
+
+static bool put_astray(struct buf *b, const struct door *door)
+{
+    uint64_t dropped, all = door_packets_astray(door, &dropped);
+    return counter(b, "quic_packets_astray_total",
+                   "Packets that workers handed on to the one whose connection they are for", all) &&
+           counter(b, "quic_packets_astray_dropped_total", "Of these, dropped since too many waited",
+                   dropped);
+}
+
 static bool put_door(struct buf *b, const struct door *door)
 {
     return gauge(b, "up", "Whether the door serves") && buf_printf(b, "cardea_up 1\n") &&
@@ -117,7 +132,7 @@ void admin_metrics(struct exchange *e, const struct request *request)
     const struct snapshot *snap = door_snapshot(a->door);
     struct buf body = {0};
     (void)request;
-    bool ok = put_door(&body, a->door) && put_routes(&body, a->door) &&
+    bool ok = put_door(&body, a->door) && put_astray(&body, a->door) && put_routes(&body, a->door) &&
               put_backends(&body, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
               put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes",
                            figure_live) &&

@@ -17,14 +17,12 @@
 
 #define H2_MAGIC 0x42c04440u
 
-#define READS 4               /* records in one turn, so that others have one */
-#define ROUNDS 8              /* of waking and sending in one turn */
-#define RECORD (16 * 1024)    /* bytes of one read */
-#define OUT_MAX (64 * 1024)   /* bytes that are made before the connection has taken those before */
-#define QUEUE_MAX 4096        /* frames that wait for a client that does not read */
-#define CONTINUATIONS_MAX 16  /* of a header block; REQUEST_LIST_MAX fits into one frame */
-#define PATIENCE 1000         /* frames that cost us more than the client, at once */
-#define PATIENCE_A_SECOND 33u /* ... and in the long run */
+#define READS 4              /* records in one turn, so that others have one */
+#define ROUNDS 8             /* of waking and sending in one turn */
+#define RECORD (16 * 1024)   /* bytes of one read */
+#define OUT_MAX (64 * 1024)  /* bytes that are made before the connection has taken those before */
+#define QUEUE_MAX 4096       /* frames that wait for a client that does not read */
+#define CONTINUATIONS_MAX 16 /* of a header block; REQUEST_LIST_MAX fits into one frame */
 
 static struct h2_conn *conn_of(struct resident *r)
 {
@@ -70,19 +68,12 @@ static int fail_calmly(struct h2_conn *c, const char *detail)
     return fail(c, CLOSE_BAD_REQUEST, detail);
 }
 
-/* A frame that costs us more than the client, such as a reset (CVE-2023-44487): some are all right. */
+/* A frame that costs us more than the client. */
 static int bear(struct h2_conn *c)
 {
-    int64_t now = loop_now(c->worker->loop);
-    uint64_t more = (uint64_t)(now - c->patient_at) * PATIENCE_A_SECOND / NSEC_PER_SEC;
-    if (more > 0) {
-        c->patience = (unsigned)MIN(c->patience + more, (uint64_t)PATIENCE);
-        c->patient_at = now;
-    }
-    if (c->patience == 0)
-        return fail_calmly(c, "too many resets and frames without a meaning");
-    c->patience--;
-    return 0;
+    if (patience_bear(&c->patience, loop_now(c->worker->loop)))
+        return 0;
+    return fail_calmly(c, "too many resets and frames without a meaning");
 }
 
 /* ---- from the library ---- */
@@ -457,9 +448,8 @@ static struct resident *reside(struct worker *w, struct link *link, const struct
                           .link = link,
                           .patron = patron_of(link),
                           .origin = *origin,
-                          .hello = *origin->hello,
-                          .patience = PATIENCE,
-                          .patient_at = loop_now(w->loop)};
+                          .hello = *origin->hello};
+    patience_init(&c->patience, loop_now(w->loop));
     c->origin.hello = &c->hello;
     c->origin.transport = H2_ALPN;
     c->origin.front = &h2_stream_front;

@@ -6,6 +6,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/queue.h"
+#include "http/patience.h"
 #include "http/request.h"
 #include "loop/loop.h"
 #include "session/resident.h"
@@ -44,8 +45,7 @@ struct h2_conn {
     struct request *request; /* that is being read: header blocks do not interleave (RFC 9113, 4.3) */
     size_t block_size;       /* bytes of the fields of this header block */
     unsigned continuations;  /* frames of it */
-    unsigned patience;       /* for frames that cost us more than the client, see bear() */
-    int64_t patient_at;      /* when it was filled up last */
+    struct patience patience;
 };
 
 struct h2_stream {

@@ -78,6 +78,12 @@ void h3_forget(struct h3_conn *c, int64_t stream)
     h3_pump(c, NULL);
 }
 
+void h3_bear(struct h3_conn *c)
+{
+    if (c->quic != NULL && !patience_bear(&c->patience, loop_now(c->worker->loop)))
+        h3_fail(c, NGHTTP3_H3_EXCESSIVE_LOAD, "too many resets and requests that never come");
+}
+
 /* ---- what nghttp3 calls ---- */
 
 static struct str text_of(nghttp3_rcbuf *b)
@@ -327,6 +333,7 @@ static struct tenant *on_open(struct worker *w, struct quic_conn *quic, const st
                           .refs = 1,
                           .handshake_timeout = snap->config->limits.handshake_timeout,
                           .streams = snap->config->quic.streams};
+    patience_init(&c->patience, loop_now(w->loop));
     list_init(&c->unis);
     list_init(&c->requests);
     task_init(&c->leave, on_leave);

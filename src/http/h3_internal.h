@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/h3.h"
+#include "http/patience.h"
 #include "http/request.h"
 #include "link/link.h"
 #include "loop/loop.h"
@@ -40,6 +41,7 @@ struct h3_conn {
     struct h3_stream *reading; /* whose bytes nghttp3 has in hand */
     bool unwanted;             /* nghttp3 wants nothing more of the stream in hand */
     bool datagrams;            /* the client takes HTTP datagrams */
+    struct patience patience;  /* for requests that the client takes back, or that are never whole */
     bool failed;               /* the client has broken the protocol: nghttp3 must not be called any more */
     uint64_t streams;          /* of requests that are closed, and that may be open */
     uint64_t code;             /* with which it is closed */
@@ -58,6 +60,10 @@ void h3_fail(struct h3_conn *c, uint64_t code, const char *why);
 
 /* A request's stream is closed: nghttp3 forgets it. */
 void h3_forget(struct h3_conn *c, int64_t stream);
+
+/* A request was broken off by the client, or never was whole: the connection fails when there are too many.
+ */
+void h3_bear(struct h3_conn *c);
 
 void h3_unref(struct h3_conn *c);
 

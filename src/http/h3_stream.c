@@ -228,10 +228,13 @@ static void stream_close(struct link *l, bool abort)
 {
     struct h3_stream *s = h3_stream_of(l);
     struct h3_conn *c = s->conn;
+    bool broken = s->raw->error != NULL || s->request != NULL;
     quic_stream_set_code(s->raw, abort ? s->code : NGHTTP3_H3_NO_ERROR);
     s->raw->keep_written = l->keep_written;
     link_close(s->raw, abort);
     h3_forget(c, s->id);
+    if (broken)
+        h3_bear(c);
     stream_free(s);
     h3_unref(c);
 }

@@ -86,6 +86,14 @@ static void run_tasks(struct loop *loop)
     }
 }
 
+bool loop_settle(struct loop *loop)
+{
+    bool busy = atomic_load(&loop->inbox) != NULL || !list_empty(&loop->tasks);
+    loop_deliver(loop);
+    run_tasks(loop);
+    return busy;
+}
+
 void loop_free(struct loop *loop)
 {
     if (loop == NULL)
@@ -156,12 +164,15 @@ static void wake(struct loop *loop)
     (void)!write(loop->wakeup.fd, &one, sizeof(one));
 }
 
+/* Whoever finds the inbox empty wakes the loop, for all that is posted until it looks. */
 void loop_post(struct loop *loop, struct message *m)
 {
-    m->next = atomic_load(&loop->inbox);
-    while (!atomic_compare_exchange_weak(&loop->inbox, &m->next, m))
-        ;
-    wake(loop);
+    struct message *before = atomic_load(&loop->inbox);
+    do
+        m->next = before;
+    while (!atomic_compare_exchange_weak(&loop->inbox, &before, m));
+    if (before == NULL)
+        wake(loop);
 }
 
 void loop_stop(struct loop *loop)

@@ -79,4 +79,7 @@ void loop_post(struct loop *loop, struct message *m);
  */
 void loop_deliver(struct loop *loop);
 
+/* The same, and what has been put off by loop_defer(), each once. False when there was nothing. */
+bool loop_settle(struct loop *loop);
+
 #endif

@@ -180,10 +180,10 @@ struct agents *agents_new(struct agents_hub *hub, unsigned index, const struct l
                          .hub = hub,
                          .index = index,
                          .home = *home,
-                         .scratch = scratch,
                          .buckets = BUCKETS_MIN,
                          .started = clock_monotonic(),
                          .next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index};
+    bridge_site_init(&v->site, home->loop, scratch);
     v->names = buckets_new(v->buckets);
     v->ids = buckets_new(v->buckets);
     list_init(&v->woken);
@@ -205,6 +205,7 @@ void agents_free(struct agents *v)
     if (v == NULL)
         return;
     CHECK_MAGIC(v, VIEW_MAGIC);
+    bridge_site_clear(&v->site);
     for (size_t i = 0; i < v->buckets; i++)
         for (struct list *n = v->ids[i].next, *next; n != &v->ids[i]; n = next) {
             next = n->next;
@@ -221,6 +222,22 @@ void agents_free(struct agents *v)
     free(v->ids);
     v->magic = 0;
     free(v);
+}
+
+void agents_when_quiet(struct agents *v, void (*quiet)(void *arg), void *arg)
+{
+    v->site.quiet = quiet;
+    v->site.arg = arg;
+}
+
+bool agents_busy(const struct agents *v)
+{
+    return !list_empty(&v->site.pumps);
+}
+
+void agents_break_off(struct agents *v)
+{
+    bridge_site_clear(&v->site);
 }
 
 /* ---- notices ---- */

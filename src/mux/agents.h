@@ -36,8 +36,18 @@ void agents_hub_free(struct agents_hub *hub);
 struct agents *agents_new(struct agents_hub *hub, unsigned index, const struct link_home *home,
                           struct pipe_scratch *scratch);
 
-/* After the worker's last session and before its loop is freed. NULL is allowed. */
+/* After the last session of every worker, once their messages have been delivered, and before the loop is
+ * freed. NULL is allowed. */
 void agents_free(struct agents *view);
+
+/* Does this worker carry bytes for visitors who are on others? It does so without a session. */
+bool agents_busy(const struct agents *view);
+
+/* Call `quiet` each time when it no longer does. */
+void agents_when_quiet(struct agents *view, void (*quiet)(void *arg), void *arg);
+
+/* Break off what it carries for others; `quiet` is not called. */
+void agents_break_off(struct agents *view);
 
 /* ---- offering: at home ---- */
 
@@ -159,7 +169,12 @@ void agent_exit(struct agent *a);
 void agent_failed(struct agent *a, int64_t now);
 void agent_succeeded(struct agent *a);
 
-/* Charge `bytes` to the name's bandwidth. Returns for how many nanoseconds nothing more should be moved. */
-int64_t agent_charge(struct agent *a, int64_t now, uint64_t bytes);
+/* How much one visitor may move in one turn without overdrawing the name's bandwidth, at least 1 KiB;
+ * SIZE_MAX where there is no limit. When it is used up: for how many nanoseconds nothing may be moved, else
+ * 0. */
+int64_t agent_allow(const struct agent *a, int64_t now, size_t *ret_bytes);
+
+/* Charge what was moved to it. */
+void agent_charge(struct agent *a, int64_t now, uint64_t bytes);
 
 #endif

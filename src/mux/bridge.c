@@ -138,11 +138,11 @@ static struct link *end_new(struct bridge *b, enum side side, int fd, struct loo
 /* ---- the pump ---- */
 
 struct pump {
-    struct loop *loop;
+    struct bridge_site *site;
+    struct list node; /* of the site */
     struct link *link;
     struct link *end;
     struct pipe pipe;
-    struct pipe_scratch *scratch;
     struct task task; /* runs soon, frees at the end */
 };
 
@@ -155,28 +155,37 @@ static void pump_end(struct pump *p, bool cut)
 {
     pipe_free(&p->pipe);
     list_remove(&p->task.node);
+    list_remove(&p->node);
     link_close(p->link, cut);
     link_close(p->end, cut);
     p->link = p->end = NULL;
     task_init(&p->task, pump_free);
-    loop_defer(p->loop, &p->task);
+    loop_defer(p->site->loop, &p->task);
+}
+
+static void pump_over(struct pump *p, bool cut)
+{
+    struct bridge_site *site = p->site;
+    pump_end(p, cut);
+    if (list_empty(&site->pumps) && site->quiet != NULL)
+        site->quiet(site->arg);
 }
 
 static void pump_run(struct pump *p)
 {
     if (p->link == NULL)
         return;
-    switch (pipe_run(&p->pipe, p->scratch)) {
+    switch (pipe_run(&p->pipe, p->site->scratch)) {
     case PIPE_WAIT:
         return;
     case PIPE_YIELD:
-        loop_defer(p->loop, &p->task);
+        loop_defer(p->site->loop, &p->task);
         return;
     case PIPE_DONE:
-        pump_end(p, false);
+        pump_over(p, false);
         return;
     case PIPE_FAILED:
-        pump_end(p, true);
+        pump_over(p, true);
         return;
     }
 }
@@ -191,21 +200,34 @@ static void on_task(struct task *t)
     pump_run(CONTAINER_OF(t, struct pump, task));
 }
 
-static void pump_start(struct loop *loop, struct link *link, struct link *end, struct pipe_scratch *scratch)
+static void pump_start(struct bridge_site *site, struct link *link, struct link *end)
 {
     struct pump *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);
-    *p = (struct pump){.loop = loop, .link = link, .end = end, .scratch = scratch};
+    *p = (struct pump){.site = site, .link = link, .end = end};
+    list_insert(&site->pumps, &p->node);
     link->wake = end->wake = on_wake;
     link->owner = end->owner = p;
     pipe_init(&p->pipe, link, end);
     task_init(&p->task, on_task);
-    loop_defer(loop, &p->task); /* what the link has brought already makes no wake */
+    loop_defer(site->loop, &p->task); /* what the link has brought already makes no wake */
 }
 
 /* ---- bridges ---- */
 
-struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scratch *scratch)
+void bridge_site_init(struct bridge_site *site, struct loop *loop, struct pipe_scratch *scratch)
+{
+    *site = (struct bridge_site){.loop = loop, .scratch = scratch};
+    list_init(&site->pumps);
+}
+
+void bridge_site_clear(struct bridge_site *site)
+{
+    while (!list_empty(&site->pumps))
+        pump_end(CONTAINER_OF(site->pumps.next, struct pump, node), true);
+}
+
+struct bridge *bridge_new(struct bridge_site *site, struct link *link)
 {
     int fd[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) != 0) {
@@ -217,7 +239,7 @@ struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scra
     b->magic = BRIDGE_MAGIC;
     b->far_fd = fd[1];
     atomic_store(&b->refs, 2);
-    struct link *end = end_new(b, NEAR, fd[0], loop);
+    struct link *end = end_new(b, NEAR, fd[0], site->loop);
     if (end == NULL) {
         link_close(link, true);
         close(fd[0]);
@@ -225,7 +247,7 @@ struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scra
         free(b);
         return NULL;
     }
-    pump_start(loop, link, end, scratch);
+    pump_start(site, link, end);
     return b;
 }
 

@@ -10,9 +10,22 @@
 struct bridge;
 struct pipe_scratch;
 
-/* Build one from `link` (taken, also on failure), whose thread calls this. NULL when no descriptor is left.
- */
-struct bridge *bridge_new(struct loop *loop, struct link *link, struct pipe_scratch *scratch);
+/* Where bridges are built: a thread, and the pipes that run in it for them. */
+struct bridge_site {
+    struct loop *loop;
+    struct pipe_scratch *scratch;
+    struct list pumps;        /* pipes that run */
+    void (*quiet)(void *arg); /* the last of them has ended; may be NULL */
+    void *arg;
+};
+
+void bridge_site_init(struct bridge_site *site, struct loop *loop, struct pipe_scratch *scratch);
+
+/* Break off what still runs there; `quiet` is not called. */
+void bridge_site_clear(struct bridge_site *site);
+
+/* Build one from `link` (taken, also on failure), in the site's thread. NULL when no descriptor is left. */
+struct bridge *bridge_new(struct bridge_site *site, struct link *link);
 
 /* The far end, as a link in the thread of `loop`; once. NULL when it cannot be watched: the bridge is given
  * up. */

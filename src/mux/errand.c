@@ -94,7 +94,7 @@ void errand_give(struct errand *e, struct link *link)
         task_init(&e->task, take_along);
         loop_defer(e->home->home.loop, &e->task);
     } else {
-        e->bridge = bridge_new(e->home->home.loop, link, e->home->scratch);
+        e->bridge = bridge_new(&e->home->site, link);
         send_back(e);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "loop/loop.h"
 #include "mux/agent.h"
+#include "mux/bridge.h"
 
 struct agents_hub {
     size_t workers;
@@ -18,7 +19,7 @@ struct agents {
     struct agents_hub *hub;
     unsigned index;
     struct link_home home;
-    struct pipe_scratch *scratch;
+    struct bridge_site site;
     struct list *names; /* buckets of struct name */
     struct list *ids;   /* buckets of struct known */
     size_t buckets;

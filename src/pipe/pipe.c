@@ -168,15 +168,18 @@ static enum half_status splice_over(struct pipe_half *h, struct link *from, stru
     return status == LINK_OK ? HALF_YIELD : HALF_WAIT;
 }
 
-/* Bulk is what would more than fill the scratch: the far side has taken several times as much as was asked
+/* Read once, at most `most` bytes, and pass on.
+ *
+ * Bulk is what would more than fill the scratch: the far side has taken several times as much as was asked
  * for, each time the double. Less is as cheap to copy. It is asked what it has room for, since a side that
  * never reads also takes all at first. */
 static enum half_status move(struct pipe_half *h, struct link *from, struct link *to,
-                             const struct pipe_scratch *scratch)
+                             const struct pipe_scratch *scratch, size_t most)
 {
     bool splices = scratch->kernel_pipe[0] >= 0 && link_splices(from) && link_splices(to);
-    size_t most = splices ? SPLICE_MOST : scratch->size;
-    size_t cap = h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), most);
+    size_t room = splices ? SPLICE_MOST : scratch->size;
+    size_t cap = h->appetite = MIN(MAX(h->appetite, (size_t)APPETITE_MIN), room);
+    cap = MIN(cap, most);
     if (cap > scratch->size)
         cap = MIN(cap, MAX(link_splice_room(to), (size_t)APPETITE_MIN));
     return cap > scratch->size ? splice_over(h, from, to, scratch, cap) : copy(h, from, to, scratch, cap);
@@ -198,8 +201,8 @@ static enum half_status end_half(struct pipe_half *h, bool last, struct link *to
     return HALF_SHUT;
 }
 
-/* One direction, as far as it goes. */
-static enum half_status run_half(struct pipe *p, int side, const struct pipe_scratch *scratch)
+/* One direction, as far as it goes; what it reads is taken off `left`. */
+static enum half_status run_half(struct pipe *p, int side, const struct pipe_scratch *scratch, size_t *left)
 {
     struct pipe_half *h = &p->half[side];
     struct link *from = p->link[side], *to = p->link[!side];
@@ -211,7 +214,11 @@ static enum half_status run_half(struct pipe *p, int side, const struct pipe_scr
             return waits_or_fails(status);
         if (h->ended)
             return end_half(h, p->half[!side].shut, to);
-        enum half_status moved = move(h, from, to, scratch);
+        if (*left == 0)
+            return HALF_YIELD;
+        uint64_t before = from->bytes_read;
+        enum half_status moved = move(h, from, to, scratch, *left);
+        *left -= MIN(*left, (size_t)(from->bytes_read - before));
         if (moved != HALF_YIELD)
             return moved;
     }
@@ -222,8 +229,9 @@ static enum half_status run_half(struct pipe *p, int side, const struct pipe_scr
  * upload): carry over what it said, then give up. */
 static enum pipe_status write_failed(struct pipe *p, int side, const struct pipe_scratch *scratch)
 {
+    size_t left = SIZE_MAX;
     for (int turn = 0; turn < LAST_WORDS_TURNS; turn++)
-        if (run_half(p, side, scratch) != HALF_YIELD)
+        if (run_half(p, side, scratch, &left) != HALF_YIELD)
             break;
     p->failed = (enum pipe_side)side;
     return PIPE_FAILED;
@@ -231,10 +239,16 @@ static enum pipe_status write_failed(struct pipe *p, int side, const struct pipe
 
 enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch)
 {
-    CHECK(scratch->size >= PIPE_SCRATCH_MIN);
+    return pipe_run_within(p, scratch, SIZE_MAX);
+}
+
+enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scratch, size_t most)
+{
+    CHECK(scratch->size >= PIPE_SCRATCH_MIN && most > 0);
+    size_t left = most;
     bool again = false;
     for (int side = PIPE_A; side <= PIPE_B; side++) {
-        enum half_status status = run_half(p, side, scratch);
+        enum half_status status = run_half(p, side, scratch, &left);
         if (status == HALF_WRITE_FAILED)
             return write_failed(p, !side, scratch);
         if (status == HALF_READ_FAILED) {

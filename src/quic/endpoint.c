@@ -41,24 +41,38 @@ static void for_all(struct quic_endpoint *e, const struct udp_packets *p)
     }
 }
 
+/* Whose is a packet with this id, of all endpoints at the address? The first byte says so, also of an id that
+ * a client has chosen: as udp_steer() has the kernel do it. */
+static bool is_astray(const struct quic_endpoint *e, const ngtcp2_version_cid *vc, unsigned *ret_owner)
+{
+    if (e->server.astray == NULL || e->server.count < 2 || vc->dcidlen == 0)
+        return false;
+    *ret_owner = vc->dcid[0] % e->server.count;
+    return *ret_owner != e->server.index;
+}
+
 static void one_packet(struct quic_socket *s, const struct udp_packets *p)
 {
+    struct quic_endpoint *e = s->endpoint;
+    unsigned owner;
     ngtcp2_version_cid vc;
     int error = ngtcp2_pkt_decode_version_cid(&vc, p->data, p->len, QUIC_CID_LEN);
     if (error == NGTCP2_ERR_VERSION_NEGOTIATION) {
-        if (s->endpoint->serves && !s->endpoint->refusing)
+        if (e->serves && !e->refusing)
             endpoint_other_version(s, p, &vc);
         return;
     }
     if (error != 0)
         return;
-    struct quic_conn *c = cids_get(&s->endpoint->cids, vc.dcid, vc.dcidlen);
+    struct quic_conn *c = cids_get(&e->cids, vc.dcid, vc.dcidlen);
     if (c != NULL)
         conn_receive(c, p, p->data, p->len);
-    else if (s->endpoint->serves)
+    else if (is_astray(e, &vc, &owner))
+        e->server.astray(e->server.arg, owner, p);
+    else if (e->serves)
         endpoint_stranger(s, p, &vc);
     else /* a stateless reset has an id of nobody's: its connection knows it by its end (RFC 9000, 10.3.1) */
-        for_all(s->endpoint, p);
+        for_all(e, p);
 }
 
 static void split(struct quic_socket *s, const struct udp_packets *p)
@@ -101,6 +115,13 @@ static void on_readable(struct quic_socket *s)
         if (n <= 0)
             return;
     }
+}
+
+void quic_endpoint_take(struct quic_endpoint *e, const struct udp_packets *packet)
+{
+    CHECK_MAGIC(e, ENDPOINT_MAGIC);
+    one_packet(CONTAINER_OF(e->sockets.next, struct quic_socket, node), packet);
+    work_off(e);
 }
 
 void endpoint_socket_full(struct quic_socket *s)
@@ -244,6 +265,7 @@ void quic_endpoint_serve(struct quic_endpoint *e, const struct quic_settings *se
     CHECK_MAGIC(e, ENDPOINT_MAGIC);
     struct quic_socket *s = CONTAINER_OF(e->sockets.next, struct quic_socket, node);
     e->settings = *settings;
+    e->refusing = false;
     CHECK(loop_rewatch(e->loop, &s->watch, s->writable ? EPOLLIN : EPOLLIN | EPOLLOUT) == 0);
 }
 
@@ -251,6 +273,27 @@ void quic_endpoint_refuse(struct quic_endpoint *e)
 {
     CHECK_MAGIC(e, ENDPOINT_MAGIC);
     e->refusing = true;
+}
+
+static bool has_last_words(const struct quic_conn *c)
+{
+    for (struct list *n = c->streams.next; n != &c->streams; n = n->next) {
+        const struct quic_stream *s = CONTAINER_OF(n, struct quic_stream, node);
+        if (s->abandoned && !s->gone)
+            return true;
+    }
+    return false;
+}
+
+bool quic_endpoint_busy(const struct quic_endpoint *e)
+{
+    CHECK_MAGIC(e, ENDPOINT_MAGIC);
+    for (struct list *n = e->conns.next; n != &e->conns; n = n->next) {
+        const struct quic_conn *c = CONTAINER_OF(n, struct quic_conn, node);
+        if (c->state == CONN_OPEN && has_last_words(c))
+            return true;
+    }
+    return false;
 }
 
 static void endpoint_done(struct task *t)

@@ -94,6 +94,10 @@ void quic_scratch_free(struct quic_scratch *s);
 struct quic_server {
     /* A stranger's first packet: the owner of the connection to be, or NULL to drop the packet. */
     void *(*incoming)(void *arg, struct quic_conn *conn, const struct net_addr *peer);
+    /* A packet for another of the endpoints that share the address, `owner` is its index: the kernel has not
+     * steered it there, or has put it together with packets of ours. It lives during the call. NULL: whatever
+     * comes is ours. */
+    void (*astray)(void *arg, unsigned owner, const struct udp_packets *packet);
     const struct quic_events *events; /* for those owners */
     void *arg;
     unsigned index; /* which of `count` endpoints that share an address this is: its connection ids say so,
@@ -111,8 +115,12 @@ struct quic_endpoint *quic_endpoint_new(struct loop *loop, int fd, const struct 
 /* Free one that has not served yet; NULL is allowed. */
 void quic_endpoint_drop(struct quic_endpoint *e);
 
-/* Serve from now on; or go on with other settings (copied) for connections that begin from now on. */
+/* Serve from now on, again after quic_endpoint_refuse(); or go on with other settings (copied) for
+ * connections that begin from now on. */
 void quic_endpoint_serve(struct quic_endpoint *e, const struct quic_settings *settings);
+
+/* A packet of this endpoint's that has come to another one (quic_server.astray): as if it had come here. */
+void quic_endpoint_take(struct quic_endpoint *e, const struct udp_packets *packet);
 
 /* A client's endpoint on a socket that udp_connect() made (taken over, also on failure): for quic_connect().
  * NULL with `err`. */
@@ -122,6 +130,10 @@ struct quic_endpoint *quic_endpoint_client(struct loop *loop, int fd, const stru
 
 /* Take no new connections. */
 void quic_endpoint_refuse(struct quic_endpoint *e);
+
+/* Is something on its way that was written to streams before they were closed? It would be lost if the
+ * connections were closed now. */
+bool quic_endpoint_busy(const struct quic_endpoint *e);
 
 /* Close what is left of its connections (their owners are told) and free it at the end of the round. NULL is
  * allowed. */

@@ -12,6 +12,7 @@
 #include "base/alert.h"
 #include "base/clock.h"
 #include "quic/quic.h"
+#include "session/astray.h"
 #include "session/front.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -315,6 +316,13 @@ static struct quic_settings settings_of(const struct config *c)
     };
 }
 
+static void on_astray(void *arg, unsigned owner, const struct udp_packets *packet)
+{
+    struct carrier_port *port = arg;
+    CHECK_MAGIC(port, PORT_MAGIC);
+    astray_send(port->worker, owner, port->key, packet);
+}
+
 static void port_done(struct task *t)
 {
     struct carrier_port *port = CONTAINER_OF(t, struct carrier_port, free_later);
@@ -333,6 +341,7 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
     list_init(&port->tenants);
     task_init(&port->free_later, port_done);
     struct quic_server server = {.incoming = on_incoming,
+                                 .astray = on_astray,
                                  .events = &events,
                                  .arg = port,
                                  .index = w->index,
@@ -365,10 +374,17 @@ static void port_serve(struct carrier_port *port, uint32_t listener)
     quic_endpoint_serve(port->endpoint, &settings);
 }
 
+static void set_retired(struct carrier_port *port, bool retired)
+{
+    if (retired != port->retired)
+        atomic_fetch_add(&port->worker->fellows->retired, retired ? 1 : (size_t)-1);
+    port->retired = retired;
+}
+
 static void port_free(struct carrier_port *port)
 {
     CHECK_MAGIC(port, PORT_MAGIC);
-    port->retired = false; /* the carriers that end now are not to end it once more */
+    set_retired(port, false); /* the carriers that end now are not to end it once more */
     list_remove(&port->node);
     quic_endpoint_free(port->endpoint);
     loop_defer(port->worker->loop, &port->free_later);
@@ -381,8 +397,31 @@ static void port_retire(struct carrier_port *port)
         port_free(port);
         return;
     }
-    port->retired = true;
+    set_retired(port, true);
     quic_endpoint_refuse(port->endpoint);
+}
+
+static struct carrier_port *find_port(struct worker *w, const char *key)
+{
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
+        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+        if (strcmp(port->key, key) == 0)
+            return port;
+    }
+    return NULL;
+}
+
+/* One that is here for its carriers only goes on in place of the fresh one, so that all packets for the
+ * address still come to one place. */
+static void port_begin(struct carrier_port *fresh, uint32_t listener)
+{
+    struct carrier_port *here = find_port(fresh->worker, fresh->key);
+    if (here != NULL) {
+        CHECK(here->retired);
+        port_free(fresh);
+        set_retired(here, false);
+    }
+    port_serve(here != NULL ? here : fresh, listener);
 }
 
 static const struct worker_listener *find_listener(const struct worker_listener *listeners, size_t count,
@@ -407,7 +446,14 @@ void carrier_install(struct worker *w, const struct worker_listener *listeners, 
     }
     for (size_t i = 0; i < count; i++)
         if (listeners[i].fresh_udp != NULL)
-            port_serve(listeners[i].fresh_udp, (uint32_t)i);
+            port_begin(listeners[i].fresh_udp, (uint32_t)i);
+}
+
+void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet)
+{
+    struct carrier_port *port = find_port(w, key);
+    if (port != NULL)
+        quic_endpoint_take(port->endpoint, packet);
 }
 
 void carrier_drain(struct worker *w)
@@ -420,6 +466,14 @@ void carrier_drain(struct worker *w)
             t->ops->drain(t);
         }
     }
+}
+
+bool carrier_busy(const struct worker *w)
+{
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
+        if (quic_endpoint_busy(CONTAINER_OF(n, struct carrier_port, node)->endpoint))
+            return true;
+    return false;
 }
 
 void carrier_close(struct worker *w)

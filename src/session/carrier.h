@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "net/udp.h"
 
 struct carrier_port;
 struct worker;
@@ -23,8 +24,15 @@ void carrier_port_drop(struct carrier_port *port);
  * worker's thread, like all that follows. */
 void carrier_install(struct worker *w, const struct worker_listener *listeners, size_t count);
 
+/* A packet has come to another worker's listener of this key (session/astray.h). Dropped when we have none.
+ */
+void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet);
+
 /* Take no new clients anywhere. */
 void carrier_drain(struct worker *w);
+
+/* Is something on its way that streams were given before they ended? */
+bool carrier_busy(const struct worker *w);
 
 /* Close all listeners and carriers now. */
 void carrier_close(struct worker *w);

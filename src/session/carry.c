@@ -51,40 +51,38 @@ static uint64_t bytes_moved(const struct session *s)
     return s->down->bytes_read + s->down->bytes_written + s->up->bytes_read + s->up->bytes_written;
 }
 
-/* Charge what was moved to the bandwidth of the name that is visited. */
-static void charge(struct session *s, uint64_t bytes)
+/* How much may be moved in this turn: of a name that is visited what its bandwidth allows. 0: it is used up,
+ * and the timer goes on with it. */
+static size_t allowance(struct session *s)
 {
-    int64_t now = loop_now(s->worker->loop), wait = agent_charge(s->agent, now, bytes);
+    int64_t now = loop_now(s->worker->loop);
+    size_t most = SIZE_MAX;
+    if (s->agent == NULL)
+        return most;
+    if (now < s->paused)
+        return 0;
+    int64_t wait = agent_allow(s->agent, now, &most), before = s->paused;
     s->paused = wait > 0 ? now + wait : 0;
-    if (s->paused != 0)
-        loop_set_timer(s->worker->loop, &s->timer, s->paused);
-}
-
-/* Is the bandwidth used up for now? The timer goes on with it, and then minds the silence again. */
-static bool is_paused(struct session *s)
-{
-    if (s->paused == 0)
-        return false;
-    if (loop_now(s->worker->loop) < s->paused)
-        return true;
-    s->paused = 0;
-    session_arm_pipe(s);
-    return false;
+    if (s->paused != before)
+        session_arm_pipe(s);
+    return wait > 0 ? 0 : most;
 }
 
 enum session_state step_pipe(struct session *s)
 {
-    if (is_paused(s))
+    size_t most = allowance(s);
+    if (most == 0)
         return SESSION_PIPE;
     uint64_t before = bytes_moved(s);
     bool was_half_closed = pipe_half_closed(&s->pipe);
-    enum pipe_status status = pipe_run(&s->pipe, &s->worker->pipe_scratch);
-    if (bytes_moved(s) != before)
+    enum pipe_status status = pipe_run_within(&s->pipe, &s->worker->pipe_scratch, most);
+    uint64_t moved = bytes_moved(s) - before;
+    if (moved > 0)
         s->active = loop_now(s->worker->loop);
     if (pipe_half_closed(&s->pipe) && !was_half_closed)
         session_arm_pipe(s);
-    if (s->agent != NULL && (status == PIPE_WAIT || status == PIPE_YIELD))
-        charge(s, (bytes_moved(s) - before) / 2);
+    if (moved > 0 && s->agent != NULL)
+        agent_charge(s->agent, s->active, moved / 2);
     switch (status) {
     case PIPE_WAIT:
         return SESSION_PIPE;

@@ -78,11 +78,14 @@ int crew_init(struct crew *crew, size_t count, struct admission *admission,
 {
     crew->worker = calloc(count, sizeof(struct worker));
     crew->parting = calloc(count, sizeof(struct parting));
-    CHECK(crew->worker != NULL && crew->parting != NULL);
+    crew->fellows = calloc(1, sizeof(struct fellows));
+    CHECK(crew->worker != NULL && crew->parting != NULL && crew->fellows != NULL);
     crew->count = count;
+    *crew->fellows = (struct fellows){.worker = crew->worker, .count = count, .busy = count};
     crew->agents = agents_hub_new(count);
     for (size_t i = 0; i < count; i++)
-        if (worker_init(&crew->worker[i], (unsigned)i, crew->agents, admission, shared, audit, err) != 0)
+        if (worker_init(&crew->worker[i], (unsigned)i, crew->fellows, crew->agents, admission, shared, audit,
+                        err) != 0)
             return -1;
     return 0;
 }
@@ -137,11 +140,27 @@ void crew_when_stopped(struct crew *crew, void (*stopped)(void *arg), void *arg)
     crew->stopped_arg = arg;
 }
 
+/* Messages cross: what one worker is told may have it tell another something. None may go while any has
+ * something to say. */
+static void settle(struct crew *crew)
+{
+    bool busy = true;
+    while (busy) {
+        busy = false;
+        for (size_t i = 0; i < crew->count; i++)
+            busy = worker_settle(&crew->worker[i]) || busy;
+    }
+}
+
 void crew_free(struct crew *crew)
 {
     CHECK(crew->running == 0);
     for (size_t i = 0; i < crew->count; i++)
+        worker_close(&crew->worker[i]);
+    settle(crew);
+    for (size_t i = 0; i < crew->count; i++)
         worker_free(&crew->worker[i]);
+    free(crew->fellows);
     free(crew->worker);
     free(crew->parting);
     agents_hub_free(crew->agents);

@@ -7,6 +7,7 @@
 
 struct admission;
 struct err;
+struct fellows;
 struct loop;
 struct parting;
 struct sink_file;
@@ -17,6 +18,7 @@ struct crew {
     struct agents_hub *agents;
     struct worker *worker;
     size_t count;
+    struct fellows *fellows;
     size_t running;
     struct loop *control;
     void (*stopped)(void *arg);

@@ -109,14 +109,15 @@ static int bind_tcp(struct crew *crew, const struct config_address *a, struct wo
 }
 
 /* The same in UDP. The kernel hands packets to the worker that their connection id names; where it cannot do
- * that, those of a connection that has moved may go astray. */
+ * that, workers do it among themselves (astray.h). */
 static int bind_udp(struct crew *crew, const struct config_address *a, struct worker_listener *listeners,
                     size_t stride, struct err *err)
 {
     int probe = udp_listen(a->host, a->port, false, err);
-    if (probe < 0)
+    if (probe < 0 && atomic_load(&crew->fellows->retired) == 0) /* else it may be ourselves who have it */
         return -1;
-    close(probe);
+    if (probe >= 0)
+        close(probe);
     for (size_t w = 0; w < crew->count; w++) {
         int fd = udp_listen(a->host, a->port, true, err);
         if (fd < 0)
@@ -538,6 +539,12 @@ void door_free(struct door *d)
 }
 
 /* ---- for the admin API ---- */
+
+uint64_t door_packets_astray(const struct door *d, uint64_t *ret_dropped)
+{
+    *ret_dropped = atomic_load(&d->crew.fellows->astray_dropped);
+    return atomic_load(&d->crew.fellows->astray);
+}
 
 const struct snapshot *door_snapshot(const struct door *d)
 {

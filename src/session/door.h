@@ -56,6 +56,10 @@ const struct snapshot *door_snapshot(const struct door *door);
 /* Connections now. */
 size_t door_connections(const struct door *door);
 
+/* Packets of QUIC that workers have handed to each other so far, and how many of them were dropped since too
+ * many waited. */
+uint64_t door_packets_astray(const struct door *door, uint64_t *ret_dropped);
+
 /* Are the workers as many as the configuration in force wants? Their number is taken at the start only. */
 bool door_has_its_workers(const struct door *d);
 

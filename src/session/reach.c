@@ -262,7 +262,7 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     link_close(s->up, true);
     s->up = NULL;
     buf_free(&p->say_up);
-    p->greeted = p->answered = p->expired = false;
+    p->greeted = p->answered = p->expired = p->unheard = false;
     return go_on(s) ? SESSION_DIAL : session_end(s, reason);
 }
 
@@ -300,6 +300,8 @@ enum session_state step_greet(struct session *s)
         return visit_greet(s);
     if (session_is_tunnel(s))
         return SESSION_JOIN;
+    if (p->unheard)
+        return greet_broken(s);
     if (p->expired)
         return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
     if (!p->greeted) {

@@ -79,10 +79,14 @@ static int64_t pipe_limit(const struct session *s)
     return MIN(idle, total) == INT64_MAX ? 0 : MIN(idle, total);
 }
 
+/* Who is paused goes on then, unless a limit is nearer. */
 void session_arm_pipe(struct session *s)
 {
-    if (pipe_limit(s) > 0)
-        loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
+    int64_t next = pipe_limit(s);
+    if (s->paused > 0 && (next == 0 || s->paused < next))
+        next = s->paused;
+    if (next > 0)
+        loop_set_timer(s->worker->loop, &s->timer, next);
     else
         wheel_cancel(&s->timer);
 }
@@ -124,15 +128,15 @@ static void arm(struct session *s, enum deadline before)
 static void pipe_expired(struct session *s)
 {
     const struct config_route_limits *l = &s->route->config->limits;
-    int64_t now = loop_now(s->worker->loop);
-    if (s->paused != 0 && now >= s->paused)
-        session_run(s);
-    else if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
+    int64_t now = loop_now(s->worker->loop), limit = pipe_limit(s);
+    if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
         session_kill(s, CLOSE_TOTAL_TIMEOUT);
-    else if (now >= pipe_limit(s))
+    else if (limit > 0 && now >= limit)
         session_kill(s, CLOSE_IDLE_TIMEOUT);
+    else if (s->paused > 0 && now >= s->paused)
+        session_run(s);
     else
-        loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
+        session_arm_pipe(s);
 }
 
 static void on_timer(struct timer *t)
@@ -173,22 +177,30 @@ void session_say(struct session *s, struct link *to, const void *data, size_t le
     CHECK(buf_append(later, (const char *)data + n, len - n));
 }
 
-/* Send what is left to say. False when the step must wait for that, or the session has ended over it. */
-static bool said_all(struct session *s, struct link *to, struct buf *later, enum close_reason broken)
+/* Send what is left to say. */
+static enum link_status say_rest(struct link *to, struct buf *later)
 {
-    enum link_status status = link_write_buf(to, later);
-    if (status == LINK_ERROR) {
-        session_end(s, broken);
-        s->state = SESSION_CLOSED;
-    }
-    return status == LINK_OK;
+    return link_write_buf(to, later);
 }
 
+/* False when the step must wait until all is said, or the session has ended over it. A far side that breaks
+ * meanwhile, or does not listen in time, is no end: what it was to hear is our own greeting, and the step
+ * goes on from there. */
 static bool may_step(struct session *s)
 {
     struct setup *p = s->setup;
-    return p == NULL || (said_all(s, s->down, &p->say_down, CLOSE_CLIENT_RESET) &&
-                         said_all(s, s->up, &p->say_up, CLOSE_BACKEND_RESET));
+    if (p == NULL)
+        return true;
+    enum link_status status = say_rest(s->down, &p->say_down);
+    if (status == LINK_ERROR) {
+        session_end(s, CLOSE_CLIENT_RESET);
+        s->state = SESSION_CLOSED;
+    }
+    if (status != LINK_OK || s->state != SESSION_GREET)
+        return status == LINK_OK;
+    status = say_rest(s->up, &p->say_up);
+    p->unheard = status == LINK_ERROR;
+    return status != LINK_AGAIN || p->expired;
 }
 
 void session_run(struct session *s)
@@ -266,6 +278,7 @@ void session_drain(struct session *s)
 {
     if (s->resident != NULL)
         s->resident->ops->drain(s->resident);
+    visit_drain(s);
 }
 
 void resident_wake(struct resident *r)

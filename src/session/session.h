@@ -51,7 +51,7 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *origin,
                          const char *name);
 
-/* The door is stopping: tell who stays for his own sake. */
+/* The door is stopping: tell who stays for his own sake, or waits for somebody who will not come. */
 void session_drain(struct session *s);
 
 /* A connection that was refused before it became a session: leave its audit line. */

@@ -56,6 +56,7 @@ struct setup {
     enum first_bytes kind;
     bool expired;  /* the deadline of this state has passed */
     bool greeted;  /* what the backend must hear first has been sent */
+    bool unheard;  /* ... or could not be: it broke off meanwhile */
     bool answered; /* ... and it has said yes */
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
@@ -202,6 +203,9 @@ static inline bool session_visits(const struct session *s)
 {
     return s->setup->visit.name[0] != '\0';
 }
+
+/* The door is stopping: a visitor who waits for an agent to come waits no longer. */
+void visit_drain(struct session *s);
 
 /* Drop what is under way. */
 void visit_cancel(struct session *s);

@@ -55,6 +55,15 @@ static void wait_for_news(struct session *s)
         agents_wait(view_of(s), v->name, &v->waiter);
 }
 
+/* A door that stops is not one that agents come back to. */
+static const char door_stops[] = "the door stops";
+
+void visit_drain(struct session *s)
+{
+    if (s->setup != NULL && !list_empty(&s->setup->visit.waiter.node))
+        loop_defer(s->worker->loop, &s->again);
+}
+
 /* ---- MEET: a visitor by server name ---- */
 
 static enum session_state nobody(struct session *s)
@@ -72,6 +81,10 @@ static enum session_state meet_with(struct session *s, const struct hello *h)
     case AGENTS_NONE:
         return nobody(s);
     case AGENTS_EXPECTED:
+        if (s->worker->draining) {
+            session_detail(s, door_stops);
+            return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_SHUTDOWN);
+        }
         wait_for_news(s);
         return SESSION_MEET;
     case AGENTS_PRESENT:
@@ -117,14 +130,21 @@ static void leave_agent(struct session *s)
     v->back = false;
 }
 
-/* Nobody is left to try. Who named the target is told. */
-static enum session_state unserved(struct session *s, enum front_outcome outcome, const char *text)
+/* The visit ends here. Who named the target is told. */
+static enum session_state end_visit(struct session *s, enum front_outcome outcome, const char *text,
+                                    enum close_reason reason)
 {
     session_detail(s, text);
     if (s->setup->front == NULL)
-        return session_end(s, CLOSE_NO_AGENT);
+        return session_end(s, reason);
     struct front_answer answer = {.outcome = outcome, .text = text};
-    return session_answer_no(s, &answer, CLOSE_NO_AGENT);
+    return session_answer_no(s, &answer, reason);
+}
+
+/* Nobody is left to try. */
+static enum session_state unserved(struct session *s, enum front_outcome outcome, const char *text)
+{
+    return end_visit(s, outcome, text, CLOSE_NO_AGENT);
 }
 
 /* Offers of a name can change: whom a visitor was let in to is the kind that he is led to. */
@@ -163,6 +183,8 @@ static enum session_state find_agent(struct session *s)
         return unserved(s, v->last.outcome, v->last.text);
     if (agents_find(view_of(s), v->name, grace_of(s), &kind) == AGENTS_NONE)
         return unserved(s, FRONT_NO_SUCH_HOST, "no agent offers this name");
+    if (s->worker->draining)
+        return end_visit(s, FRONT_UNREACHABLE, door_stops, CLOSE_SHUTDOWN);
     wait_for_news(s);
     return SESSION_DIAL;
 }
@@ -238,7 +260,7 @@ static enum session_state not_served(struct session *s, enum front_outcome outco
     s->up = NULL;
     buf_free(&s->setup->say_up);
     buf_free(&v->answer);
-    s->setup->greeted = false;
+    s->setup->greeted = s->setup->unheard = false;
     leave_agent(s);
     return SESSION_DIAL;
 }
@@ -263,9 +285,12 @@ static enum link_status read_answer(struct session *s)
 
 enum session_state visit_greet(struct session *s)
 {
+    static const char gone[] = "the agent went away before it had answered";
     struct visit *v = &s->setup->visit;
     if (s->setup->expired)
         return unserved(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
+    if (s->setup->unheard)
+        return not_served(s, FRONT_UNREACHABLE, gone);
     if (!s->setup->greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
@@ -288,6 +313,6 @@ enum session_state visit_greet(struct session *s)
         if (status == LINK_AGAIN)
             return SESSION_GREET;
         if (status != LINK_OK)
-            return not_served(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
+            return not_served(s, FRONT_UNREACHABLE, gone);
     }
 }

@@ -64,10 +64,33 @@ void worker_joined(struct worker *w, struct list *node)
     w->session_count++;
 }
 
+/* How often it is looked whether what ended sessions have said has arrived. */
+#define LAST_WORDS_NS (20 * NSEC_PER_MSEC)
+
+/* Nothing begins any more, so whoever is empty once stays so. */
 static void stop_when_empty(struct worker *w)
 {
-    if (w->draining && w->session_count == 0)
-        loop_stop(w->loop);
+    if (!w->draining || w->empty || w->session_count > 0 || agents_busy(w->agents))
+        return;
+    if (!w->called && carrier_busy(w)) {
+        loop_set_timer(w->loop, &w->last_words, loop_now(w->loop) + LAST_WORDS_NS);
+        return;
+    }
+    w->empty = true;
+    if (atomic_fetch_sub(&w->fellows->busy, 1) > 1)
+        return;
+    for (size_t i = 0; i < w->fellows->count; i++)
+        loop_stop(w->fellows->worker[i].loop);
+}
+
+static void on_last_words(struct timer *t)
+{
+    stop_when_empty(CONTAINER_OF(t, struct worker, last_words));
+}
+
+static void on_quiet(void *arg)
+{
+    stop_when_empty(arg);
 }
 
 void worker_left(struct worker *w, struct list *node)
@@ -223,6 +246,9 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
 
 /* ---- life ---- */
 
+/* How long what others send us may take to come over, once their sessions have been closed. */
+#define CROSSING_NS NSEC_PER_SEC
+
 static void close_all(struct worker *w)
 {
     while (!list_empty(&w->sessions)) /* one that ends may end others */
@@ -246,17 +272,25 @@ static void on_last_call(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, last_call);
     close_all(w);
+    if (w->called)
+        agents_break_off(w->agents);
+    else if (agents_busy(w->agents))
+        loop_set_timer(w->loop, &w->last_call, loop_now(w->loop) + CROSSING_NS);
+    w->called = true;
     stop_when_empty(w);
 }
 
-int worker_init(struct worker *w, unsigned index, struct agents_hub *hub, struct admission *admission,
-                const struct snapshot_shared *shared, struct sink_file *audit, struct err *err)
+int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struct agents_hub *hub,
+                struct admission *admission, const struct snapshot_shared *shared, struct sink_file *audit,
+                struct err *err)
 {
-    *w = (struct worker){.magic = WORKER_MAGIC, .index = index, .admission = admission, .shared = shared};
+    *w = (struct worker){
+        .magic = WORKER_MAGIC, .index = index, .fellows = fellows, .admission = admission, .shared = shared};
     list_init(&w->ports);
     list_init(&w->carrier_ports);
     list_init(&w->sessions);
     timer_init(&w->last_call, on_last_call);
+    timer_init(&w->last_words, on_last_words);
     pipe_scratch_init(&w->pipe_scratch, true);
     /* Ids are unique across workers and restarts: the second of the start, then every count-th number. */
     w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index;
@@ -268,6 +302,7 @@ int worker_init(struct worker *w, unsigned index, struct agents_hub *hub, struct
         return -1;
     struct link_home home = {.loop = w->loop, .tls = &w->tls_scratch};
     w->agents = agents_new(hub, index, &home, &w->pipe_scratch);
+    agents_when_quiet(w->agents, on_quiet, w);
     w->resolver = resolver_new(w->loop, err);
     if (w->resolver == NULL)
         return -1;
@@ -290,16 +325,26 @@ void worker_drain(struct worker *w, int64_t deadline)
     stop_when_empty(w);
 }
 
-void worker_free(struct worker *w)
+void worker_close(struct worker *w)
 {
-    if (w->magic != WORKER_MAGIC)
+    if (w->magic != WORKER_MAGIC || w->loop == NULL)
         return;
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_all(w);
     carrier_close(w);
-    if (w->loop != NULL)
-        loop_deliver(w->loop); /* others, which went before, may have told us something */
+    agents_break_off(w->agents);
+}
+
+bool worker_settle(struct worker *w)
+{
+    return w->magic == WORKER_MAGIC && w->loop != NULL && loop_settle(w->loop);
+}
+
+void worker_free(struct worker *w)
+{
+    if (w->magic != WORKER_MAGIC)
+        return;
     agents_free(w->agents);
     sink_free(&w->sink);
     resolver_free(w->resolver);

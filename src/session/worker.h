@@ -37,6 +37,16 @@ struct agents;
 struct agents_hub;
 struct quic_scratch;
 
+/* What the workers of a crew know of each other. */
+struct fellows {
+    struct worker *worker; /* all of them, in order */
+    size_t count;
+    _Atomic size_t busy;             /* those that a stop has to wait for */
+    _Atomic size_t retired;          /* UDP listeners that are kept for their connections only */
+    _Atomic uint64_t astray;         /* packets that came to another than theirs (astray.h), so far */
+    _Atomic uint64_t astray_dropped; /* of these, since too many waited */
+};
+
 struct worker {
     uint32_t magic;
     unsigned index;
@@ -50,19 +60,25 @@ struct worker {
     struct agents *agents; /* its view of what is offered */
     struct epoch *epoch;
     struct list ports;
-    struct list carrier_ports; /* UDP */
+    struct list carrier_ports;   /* UDP */
+    _Atomic size_t astray_bytes; /* of packets that others have handed to us, and we have not seen yet */
     struct list sessions;
     size_t session_count;
     uint64_t next_id;
     struct admission *admission;          /* shared by all */
     const struct snapshot_shared *shared; /* its fronts */
+    struct fellows *fellows;
     bool draining;
-    struct timer last_call; /* the end of draining */
+    bool empty;              /* draining, and nothing is left */
+    bool called;             /* ... or its time is over: sessions have been closed */
+    struct timer last_call;  /* the end of draining */
+    struct timer last_words; /* looks whether what was said has arrived */
 };
 
 /* A worker that has no configuration yet. -1 with `err`. */
-int worker_init(struct worker *w, unsigned index, struct agents_hub *hub, struct admission *admission,
-                const struct snapshot_shared *shared, struct sink_file *audit, struct err *err);
+int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struct agents_hub *hub,
+                struct admission *admission, const struct snapshot_shared *shared, struct sink_file *audit,
+                struct err *err);
 
 /* Make a listener of this worker out of a listening socket (taken, also on failure) without accepting yet:
  * for worker_install(), or else worker_port_drop(). `key` is copied. In any thread. NULL with `err`. */
@@ -89,11 +105,19 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
 void worker_refresh(struct worker *w, struct snapshot *snap);
 
 /* Take no more connections and drop those that have not said yet what they want; when `deadline` passes
- * (monotonic) close those that are left; once there are none, stop the loop. Told again, only the deadline
- * changes. In the worker's thread. */
+ * (monotonic) close those that are left. Once no worker has any, and none carries bytes for another, all stop
+ * their loops: until then each has to answer the others. Told again, only the deadline changes. In the
+ * worker's thread. */
 void worker_drain(struct worker *w, int64_t deadline);
 
-/* After its thread has ended (or never began): free everything. */
+/* After its thread has ended (or never began): close all that it has. What others have told it, or it them,
+ * may still be on its way: worker_settle() for all until none has anything left to do, then free. */
+void worker_close(struct worker *w);
+
+/* Do what has been posted and put off. False when there was nothing. */
+bool worker_settle(struct worker *w);
+
+/* After worker_close(): free everything. */
 void worker_free(struct worker *w);
 
 /* An id that no other connection has or had. */

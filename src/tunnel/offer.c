@@ -199,7 +199,7 @@ static void on_wanted(void *owner, struct errand *e)
     o->resident.streams++;
     if (link != NULL)
         errand_give(e, link);
-    else if (o->over_streams || !may_wait(o))
+    else if (o->over_streams || o->draining || !may_wait(o))
         errand_fail(e);
     else
         add_waiting(o, e);
@@ -377,23 +377,31 @@ static bool offer_run(struct resident *r, struct resident_end *ret)
     return read_all(o, ret) && write_all(o, ret);
 }
 
+/* Nobody can be led to the agent any more: no connection of it will come. */
+static void fail_waiting(struct offer_life *o)
+{
+    struct list *n;
+    while ((n = list_pop(&o->waiting)) != NULL)
+        errand_fail(errand_of_node(n));
+    o->waiting_count = 0;
+}
+
 static void offer_drain(struct resident *r)
 {
     struct offer_life *o = offer_of(r);
     o->draining = true;
     close_port(o);
+    fail_waiting(o);
     say(o, &(struct wire_control){.drain = true});
 }
 
 static void offer_close(struct resident *r)
 {
     struct offer_life *o = offer_of(r);
-    struct list *n;
     wheel_cancel(&o->timer);
     close_port(o);
     agents_withdraw(o->worker->agents, o->agent);
-    while ((n = list_pop(&o->waiting)) != NULL)
-        errand_fail(errand_of_node(n));
+    fail_waiting(o);
     for (struct list *s = o->spares.next, *next; s != &o->spares; s = next) {
         next = s->next;
         link_close(spare_take(CONTAINER_OF(s, struct spare, node)), true);

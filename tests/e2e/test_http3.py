@@ -289,7 +289,7 @@ def test_a_capsule_that_is_cut_off(door, client, echo_udp):
 H3_FRAME_UNEXPECTED, H3_FRAME_ERROR, H3_CLOSED_CRITICAL, H3_ID_ERROR = 0x105, 0x106, 0x104, 0x108
 H3_SETTINGS_ERROR, H3_MISSING_SETTINGS, H3_STREAM_CREATION, H3_MESSAGE_ERROR = 0x109, 0x10a, 0x103, 0x10e
 QPACK_DECOMPRESSION, QPACK_ENCODER, QPACK_DECODER = 0x200, 0x201, 0x202
-DATAGRAM_ERROR = 0x33
+DATAGRAM_ERROR, EXCESSIVE_LOAD = 0x33, 0x107
 
 
 @pytest.mark.parametrize("stream, data, fin, code", [
@@ -397,17 +397,51 @@ def test_half_requests(start_door, pki, echo_udp, echo):
         client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
 
 
-def test_a_flood_of_resets(door, pki, echo):
-    """Requests that are taken back at once; the door goes on, for this client and for others."""
+def take_back(client, echo, count):
+    """Requests that are taken back at once."""
+    for _ in range(count // 20):
+        streams = [client.tcp(f"127.0.0.1:{echo.port}") for _ in range(20)]
+        for stream in streams:
+            client.cut(stream, 0x10c)
+        client.until(lambda streams=streams: set(streams) <= set(client.reset), "the door to let go of them")
+
+
+def test_some_resets(door, pki, echo):
+    """The door goes on, for this client and for others."""
     with h3.Client(door.port, pki.alice) as client:
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
-            for _ in range(20):
-                client.cut(client.tcp(f"127.0.0.1:{echo.port}"), 0x10c)
-            target = client.next // 4 + 60
-            client.until(lambda target=target: client.most_streams == 0 or client.most_streams >= target - 40, "streams")
+        take_back(client, echo, 600)
+        client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
         serves(door, pki, echo)
     wait_until(lambda: door.get("/sessions")[1].count("h3") == 0, "the end of all sessions")
+
+
+def test_a_flood_of_resets(door, pki, echo):
+    """CVE-2023-44487: whoever goes on with it is sent away, and others are served."""
+    door.mark()
+    with h3.Client(door.port, pki.alice) as client:
+        with pytest.raises(quic.Closed) as closed:
+            take_back(client, echo, 20000)
+        assert closed.value.application and closed.value.code == EXCESSIVE_LOAD, closed.value
+        serves(door, pki, echo)
+    line = door.audited(action="carrier")
+    assert line["reason"] == "bad_request" and line["streams"] <= 1500 and "too many resets" in line["detail"], line
+    wait_until(lambda: door.get("/sessions")[1].count("h3") == 0, "the end of all sessions")
+
+
+def test_a_flood_of_half_requests(door, pki, echo):
+    """Taken back before they are whole: there is the same bound."""
+    door.mark()
+    with h3.Client(door.port, pki.alice) as client:
+        with pytest.raises(quic.Closed) as closed:
+            for _ in range(1000):
+                streams = [client.stream() for _ in range(20)]
+                for stream in streams:
+                    client.write(stream, frame(HEADERS, bytes(500))[:2])
+                    client.cut(stream, 0x10c)
+                client.until(lambda streams=streams: set(streams) <= set(client.reset), "the door to let go of them")
+        assert closed.value.application and closed.value.code == EXCESSIVE_LOAD, closed.value
+        serves(door, pki, echo)
+    assert door.audited(action="carrier", reason="bad_request").get("streams", 0) == 0
 
 
 # Beside it --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import forms
 import peers
 import tls
 from fixtures import clean_env, connect_words
+from relay import Relay
 from run import SLOW, free_port, ms, run, wait_until
 
 SIZE = 50 * 1024 * 1024
@@ -233,11 +234,11 @@ def test_client_is_killed(door, start_connect, echo):
 # The door ---------------------------------------------------------------------------------------------------------
 
 def test_reload_keeps_streams(start_door, pki, banner, echo, connect, start_connect):
-    """Reloads, even one that takes QUIC away from the listener, leave what is open alone; new clients find it gone. It
-    can come back once the last of the old ones has left."""
+    """Reloads, even one that takes QUIC away from the listener, leave what is open alone; new clients find it gone, and
+    served again when it comes back, also while the old ones are still there."""
     door = start_door(config(pki, banner))
     port = free_port()
-    process = start_connect(door, "--transport", "quic", "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
+    start_connect(door, "--transport", "quic", "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
     with dial(port) as sock:
         assert says(sock, b"before")
         for _ in range(5):
@@ -249,10 +250,9 @@ def test_reload_keeps_streams(start_door, pki, banner, echo, connect, start_conn
         done = connect(door, "--transport", "quic", "--timeout", ms(500), f"127.0.0.1:{banner.port}")
         assert done.returncode == 1
         assert says(sock, b"still")
-    process.stop()
-    door.configure(config(pki, banner, listeners=[listener]))
-    wait_until(lambda: door.cli("reload").returncode == 0, "the port to be free again")
-    assert connect(door, "--transport", "quic", f"127.0.0.1:{banner.port}").returncode == 0
+        door.reload(config(pki, banner, listeners=[listener]))
+        assert connect(door, "--transport", "quic", f"127.0.0.1:{banner.port}").returncode == 0
+        assert says(sock, b"and again")
 
 
 def test_drain(start_door, pki, banner, echo, connect, start_connect):
@@ -271,6 +271,24 @@ def test_drain(start_door, pki, banner, echo, connect, start_connect):
     assert time.monotonic() - start < 15 * SLOW, "it waited for drain_timeout though nobody was left"
     assert door.audited(action="tunnel")["reason"] == "done"
     assert door.audited(action="carrier")["reason"] == "shutdown"
+
+
+def test_what_was_said_arrives(start_door, pki, banner, start_connect):
+    """The last stream ends while the network still carries what the target has said: the door waits for that."""
+    size = 3 * 1024 * 1024
+    door = start_door(config(pki, banner, limits={"drain_timeout": ms(20000)}))
+    port = free_port()
+    with peers.Server(lambda sock: sock.sendall(bytes(size))) as server, \
+            Relay(door.port, overtaken=1.0, late=0.1) as relay:
+        start_connect(f"127.0.0.1:{relay.port}", "--transport", "quic", "-L", f"{port}:127.0.0.1:{server.port}",
+                      ports=[port])
+        with dial(port) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            assert tls.read_exactly(sock, 1) == bytes(1)
+            door.process.send(signal.SIGTERM)
+            assert len(tls.read_all(sock)) == size - 1
+        assert door.process.wait() == 0
+    assert door.audited(action="tunnel")["reason"] == "done"
 
 
 def test_the_drain_has_an_end(start_door, pki, banner, echo, start_connect):

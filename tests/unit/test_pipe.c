@@ -92,6 +92,30 @@ static enum pipe_status run(struct fixture *f)
     return status;
 }
 
+/* A turn that may read so much, in both directions together, reads no more; what is left goes later. */
+static void a_turn_may_be_bounded(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, 1000);
+    assert_true(send_some(&f, 0, 700));
+    assert_true(send_some(&f, 1, 300));
+    assert_int_equal(pipe_run_within(&f.pipe, &f.scratch, 500), PIPE_YIELD);
+    receive(&f, 1, SCRATCH);
+    receive(&f, 0, SCRATCH);
+    assert_int_equal(f.got[1] + f.got[0], 500);
+    assert_int_equal(pipe_run_within(&f.pipe, &f.scratch, 400), PIPE_YIELD);
+    receive(&f, 1, SCRATCH);
+    receive(&f, 0, SCRATCH);
+    assert_int_equal(f.got[1] + f.got[0], 900);
+    assert_int_equal(run(&f), PIPE_WAIT);
+    receive(&f, 1, SCRATCH);
+    receive(&f, 0, SCRATCH);
+    assert_int_equal(f.got[1], 700);
+    assert_int_equal(f.got[0], 300);
+    teardown(&f);
+}
+
 static void carries_both_ways_and_keeps_half_close(void **state)
 {
     (void)state;
@@ -405,6 +429,7 @@ static void last_words_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_turn_may_be_bounded),
         cmocka_unit_test(carries_both_ways_and_keeps_half_close),
         cmocka_unit_test(holds_no_more_than_it_read_and_stops_reading),
         cmocka_unit_test(primed_bytes_go_first),

@@ -64,10 +64,12 @@ struct world {
     struct quic_endpoint *server, *client;
     struct net_addr address;
     struct end s, c;
-    bool mute;      /* the server closes streams at once */
-    bool abort;     /* ... as broken */
-    size_t part;    /* ... after it has said so much, which is not taken back */
-    uint8_t refuse; /* the server refuses hellos with this alert */
+    bool mute;                       /* the server closes streams at once */
+    bool abort;                      /* ... as broken */
+    size_t part;                     /* ... after it has said so much, which is not taken back */
+    uint8_t refuse;                  /* the server refuses hellos with this alert */
+    struct quic_endpoint *others[3]; /* that share its address, by index; they listen elsewhere */
+    size_t handed_on;
     struct timer limit;
     bool late;
 };
@@ -320,6 +322,15 @@ static void make_tls(struct world *w)
     assert_true(w->tls_client != NULL && w->tls_nobody != NULL);
 }
 
+static void make_client(struct world *w)
+{
+    struct err err;
+    int fd = udp_connect(&w->address);
+    assert_true(fd >= 0);
+    w->client = quic_endpoint_client(w->loop, fd, &settings, &w->secrets, w->scratch, &err);
+    assert_non_null(w->client);
+}
+
 static void make_endpoints(struct world *w)
 {
     struct err err = {{0}};
@@ -331,10 +342,7 @@ static void make_endpoints(struct world *w)
     w->server = quic_endpoint_new(w->loop, fd, &server, &w->secrets, w->scratch, &err);
     assert_non_null(w->server);
     quic_endpoint_serve(w->server, &settings);
-    fd = udp_connect(&w->address);
-    assert_true(fd >= 0);
-    w->client = quic_endpoint_client(w->loop, fd, &settings, &w->secrets, w->scratch, &err);
-    assert_non_null(w->client);
+    make_client(w);
 }
 
 static int set_up(void **state)
@@ -759,6 +767,60 @@ static void a_connection_survives_another_address(void **state)
     }
 }
 
+/* What comes for another of the endpoints at the address is handed on to it. */
+static void on_astray(void *arg, unsigned owner, const struct udp_packets *packet)
+{
+    struct world *w = arg;
+    w->handed_on++;
+    assert_non_null(w->others[owner]);
+    quic_endpoint_take(w->others[owner], packet);
+}
+
+static struct quic_endpoint *make_server(struct world *w, unsigned index, uint16_t port)
+{
+    struct err err;
+    struct quic_server server = {.incoming = on_incoming,
+                                 .astray = on_astray,
+                                 .events = &server_events,
+                                 .arg = w,
+                                 .index = index,
+                                 .count = ARRAY_LEN(w->others)};
+    int fd = udp_listen("127.0.0.1", port, true, &err);
+    assert_true(fd >= 0);
+    if (port == 0)
+        w->address = udp_socket_of(fd).local;
+    struct quic_endpoint *e = quic_endpoint_new(w->loop, fd, &server, &w->secrets, w->scratch, &err);
+    assert_non_null(e);
+    quic_endpoint_serve(e, &settings);
+    return e;
+}
+
+/* Without steering the kernel gives packets to any of the sockets, and after a change of address to another
+ * one: each connection goes on at one endpoint. */
+static void packets_find_their_endpoint(void **state)
+{
+    struct world *w = *state;
+    for (unsigned i = 0; i < ARRAY_LEN(w->others); i++)
+        w->others[i] = make_server(w, i, i == 0 ? 0 : w->address.port);
+    quic_endpoint_free(w->client);
+    make_client(w);
+    make_connection(w);
+    w->c.to_send = 20 * 1000 * 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    for (int i = 0; i < 8 && !w->c.ended; i++) {
+        run_for(w, 5 * NSEC_PER_MSEC);
+        quic_conn_migrate(w->c.conn, udp_connect(&w->address));
+    }
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+    assert_true(w->handed_on > 0);
+    quic_endpoint_free(w->client); /* the other end first, which is one of theirs */
+    w->client = NULL;
+    for (unsigned i = 0; i < ARRAY_LEN(w->others); i++)
+        quic_endpoint_free(w->others[i]);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -784,6 +846,7 @@ int main(void)
         TEST(what_is_cut_is_no_end),
         TEST(a_stream_gets_on_although_the_connection_is_full),
         TEST(a_connection_survives_another_address),
+        TEST(packets_find_their_endpoint),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }
