@@ -57,16 +57,18 @@ enum session_state step_handshake(struct session *s)
 
 /* ---- AUTHORISE, ASK ---- */
 
-static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action)
+static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action,
+                           const char *missing)
 {
     char text[POLICY_TEXT_MAX];
     s->setup->rule = v->rule;
-    session_detail(s, policy_denial(v, session_identity(s), action, text));
+    session_detail(s, policy_denial(v, session_identity(s), action, missing, text));
 }
 
-enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action)
+enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action,
+                                const char *missing)
 {
-    explain_denial(s, v, action);
+    explain_denial(s, v, action, missing);
     if (s->setup->front == NULL || (s->setup->front->ask == NULL && s->setup->front->tell == NULL)) {
         link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
@@ -93,7 +95,7 @@ static enum session_state refuse_route(struct session *s, const struct policy_ve
 {
     struct buf action = {0};
     buf_printf(&action, "use route %s", s->route->config->name.text);
-    enum session_state next = session_deny(s, v, buf_text(&action));
+    enum session_state next = session_deny(s, v, buf_text(&action), NULL);
     buf_free(&action);
     return next;
 }
@@ -128,9 +130,24 @@ static enum session_state refuse_request(struct session *s, enum front_outcome o
     return session_answer_no(s, &(struct front_answer){.outcome = outcome, .text = text}, CLOSE_BAD_REQUEST);
 }
 
-/* May it have that? `word` reads on from "lets NAME". True: go on; else *ret_next says no. */
+/* No: with the words that lead to the row that would allow it. */
+static enum session_state refuse_target(struct session *s, const struct policy_verdict *v)
+{
+    struct setup *p = s->setup;
+    bool offers = p->host.space == POLICY_OFFER || p->host.space == POLICY_PUBLIC;
+    char action[POLICY_TEXT_MAX];
+    if (p->host.space == POLICY_TCP || p->host.space == POLICY_UDP) {
+        snprintf(action, sizeof(action), "reach %s", p->target);
+        return session_deny(s, v, action, NULL);
+    }
+    snprintf(action, sizeof(action), "%s %s%s on route %s", offers ? "offer" : "visit", p->host.name,
+             p->host.space == POLICY_PUBLIC ? " to everybody" : "", s->route->config->name.text);
+    return session_deny(s, v, action, p->target);
+}
+
+/* May it have that? True: go on; else *ret_next says no. */
 static bool is_allowed(struct session *s, const char *host, enum policy_space space, uint16_t port,
-                       const char *word, enum session_state *ret_next)
+                       enum session_state *ret_next)
 {
     struct setup *p = s->setup;
     struct err err;
@@ -143,9 +160,7 @@ static bool is_allowed(struct session *s, const char *host, enum policy_space sp
         policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &p->host, port);
     if (v.effect != POLICY_DENY)
         return true;
-    char action[sizeof(p->target) + 24];
-    snprintf(action, sizeof(action), "%s %s", word, p->target);
-    *ret_next = session_deny(s, &v, action);
+    *ret_next = refuse_target(s, &v);
     return false;
 }
 
@@ -157,7 +172,7 @@ static enum session_state judge_visit(struct session *s, const struct link_peer 
     if (s->setup->visit.kind == OFFER_PUBLIC)
         return next;
     CHECK(peer->identity != NULL);
-    is_allowed(s, s->setup->visit.name, POLICY_NAME, 0, "visit", &next);
+    is_allowed(s, s->setup->visit.name, POLICY_NAME, 0, &next);
     return next;
 }
 
@@ -191,7 +206,7 @@ static enum session_state judge_target(struct session *s)
     enum session_state next = SESSION_DIAL;
     enum policy_space space = t->offered ? POLICY_NAME : t->udp ? POLICY_UDP : POLICY_TCP;
     note_target(s->setup, t->offered ? "name:" : t->udp ? "udp:" : "", t->host, t->port);
-    if (is_allowed(s, t->host, space, t->port, "reach", &next) && t->offered)
+    if (is_allowed(s, t->host, space, t->port, &next) && t->offered)
         session_visit(s, t->host, VISIT_ANY_KIND);
     return next;
 }
@@ -206,7 +221,7 @@ static enum session_state judge_offer(struct session *s)
     enum session_state next = SESSION_ASK;
     bool open = o->kind == OFFER_PUBLIC;
     note_target(p, open ? "public:" : "offer:", o->name, o->port);
-    if (!is_allowed(s, o->name, open ? POLICY_PUBLIC : POLICY_OFFER, o->port, "offer", &next))
+    if (!is_allowed(s, o->name, open ? POLICY_PUBLIC : POLICY_OFFER, o->port, &next))
         return next;
     struct session_origin origin = session_origin(s);
     struct str early = {(const char *)p->bytes.data, p->bytes.len};

@@ -228,8 +228,9 @@ enum session_state session_farewell(struct session *s, const void *data, size_t 
                                     enum close_reason reason);
 
 /* The policy says no: the denial is kept for the audit line, and the client is told by its front or by an
- * alert. `action` reads on from "lets NAME". */
-enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action);
+ * alert. `action` and `missing` are those of policy_denial(). */
+enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action,
+                                const char *missing);
 
 /* What its streams have in common with the session, for a resident of it. */
 struct session_origin session_origin(const struct session *s);
