@@ -31,9 +31,13 @@ struct agent {
     struct agent_terms terms; /* `ops` and `owner` are home's */
     struct rate *rate;        /* NULL: no limit */
     _Atomic uint32_t visitors;
+    _Atomic uint64_t visits;
+    _Atomic uint64_t bytes_in, bytes_out;
     _Atomic bool ready;
+    _Atomic uint32_t down; /* how; 0: it is not */
     _Atomic int64_t avoid_until;
-    bool withdrawn; /* home's */
+    bool withdrawn;         /* home's */
+    enum agents_leave left; /* how it went; set before anybody is told of it */
     struct grant grant[OFFER_IDS_MAX];
 };
 

@@ -53,9 +53,11 @@ struct front_answer {
     enum front_outcome outcome;
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
-    bool tls;         /* with FRONT_OK: the far end of the stream speaks TLS */
-    bool datagrams;   /* FRONT_OK: the door will send and take them; only where the client said so */
-    bool udp;         /* with FRONT_OK: the target is one over UDP */
+    const char
+        *warning;   /* with FRONT_OK: what is taken, but hardly meant; or NULL. Not every front says it */
+    bool tls;       /* with FRONT_OK: the far end of the stream speaks TLS */
+    bool datagrams; /* FRONT_OK: the door will send and take them; only where the client said so */
+    bool udp;       /* with FRONT_OK: the target is one over UDP */
 };
 
 /* A visitor, as an agent is told of him. */

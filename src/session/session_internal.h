@@ -30,7 +30,8 @@ struct visit {
     struct errand *errand;
     struct link *arrived; /* what the errand brought */
     bool at_port;         /* he came to a port of the door, over what the offer is for */
-    bool back;            /* it is back, with or without a link */
+    bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
+    bool back;      /* it is back, with or without a link */
     uint64_t tried[AGENTS_TRIED_MAX];
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */
@@ -65,8 +66,8 @@ struct setup {
     int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
     struct visit visit;
     const char *rule;
-    struct net_addr local; /* the address that the client connected to, when a proxy in front told */
-    char detail[256];      /* what exactly went wrong */
+    struct net_addr local;        /* the address that the client connected to, when a proxy in front told */
+    char detail[POLICY_TEXT_MAX]; /* what exactly went wrong */
 };
 
 /* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
@@ -137,6 +138,9 @@ static inline uint32_t session_route_id(const struct session *s)
 {
     return (uint32_t)(s->route - s->epoch->snap->routes);
 }
+
+/* A visitor of `kind` of a name who was let in for everybody's sake finds it offered to some: no. */
+enum session_state session_refuse_visit(struct session *s);
 
 /* Count the session under a route, which is its own from then on; false when the route is full. */
 bool session_enter_route(struct session *s, const struct route_runtime *route);

@@ -84,6 +84,10 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
              message_put_string(out, "text", text);
     else if (answer->tls || answer->datagrams)
         ok = ok && buf_printf(out, ",\"%s\":true", answer->tls ? "tls" : "datagrams");
+    if (yes && answer->warning != NULL) {
+        str_clean(text, sizeof(text), answer->warning);
+        ok = ok && message_put_string(out, "warning", text);
+    }
     return message_end(out, at, ok);
 }
 
@@ -195,7 +199,13 @@ const struct front front_cardea = {
     .greeted = offer_greeted,
 };
 
-static enum front_outcome outcome_of(const char *code)
+const char *wire_code(enum front_outcome outcome)
+{
+    CHECK(outcome < FRONT_OUTCOMES);
+    return codes[outcome];
+}
+
+enum front_outcome wire_outcome(const char *code)
 {
     for (unsigned i = FRONT_OK + 1; i < FRONT_OUTCOMES; i++)
         if (strcmp(codes[i], code) == 0)
@@ -206,7 +216,7 @@ static enum front_outcome outcome_of(const char *code)
 static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err)
 {
     bool ok, there;
-    const char *code, *rule, *text;
+    const char *code, *rule, *text, *warning;
     *ret = (struct wire_answer){0};
     if (message_bool(o, "ok", &there, &ok, err) < 0)
         return -1;
@@ -214,18 +224,20 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
         return err_set(err, "\"ok\" is missing");
     if (message_string(o, "code", &code, err) < 0 || message_string(o, "rule", &rule, err) < 0 ||
         message_string(o, "text", &text, err) < 0 || message_bool(o, "tls", &there, &ret->tls, err) < 0 ||
-        message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0)
+        message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0 ||
+        message_string(o, "warning", &warning, err) < 0)
         return -1;
     if (ok)
         code = codes[FRONT_OK];
     else if (code == NULL)
         return err_set(err, "\"code\" is missing");
-    ret->outcome = ok ? FRONT_OK : outcome_of(code);
+    ret->outcome = ok ? FRONT_OK : wire_outcome(code);
     if (text == NULL || text[0] == '\0')
         text = texts[ret->outcome];
     str_clean(ret->code, sizeof(ret->code), code);
     str_clean(ret->rule, sizeof(ret->rule), rule != NULL ? rule : "");
     str_clean(ret->text, sizeof(ret->text), text);
+    str_clean(ret->warning, sizeof(ret->warning), ok && warning != NULL ? warning : "");
     return 0;
 }
 
