@@ -44,7 +44,6 @@ struct agent {
 #define AGENT_MAGIC 0xa9e47000u
 
 struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared);
-struct agent *agent_ref(struct agent *a);
 
 /* The number of the grant and the id of its agent in an id's text; false when it is no such text. */
 bool agent_read_id(const char *text, uint64_t *ret_agent, size_t *ret_slot, uint8_t ret_secret[16]);

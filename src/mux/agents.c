@@ -405,8 +405,7 @@ struct agent *agents_down(struct agents *v, const char *name, unsigned *ret_down
 }
 
 /* The first for which `fits` holds, or NULL. */
-static struct agent *find_agent(const struct agents *v, bool (*fits)(void *arg, const struct agent *a),
-                                void *arg)
+static struct agent *find_agent(const struct agents *v, bool (*fits)(void *arg, struct agent *a), void *arg)
 {
     for (size_t i = 0; i < v->buckets; i++)
         for (struct list *n = v->ids[i].next; n != &v->ids[i]; n = n->next) {
@@ -423,7 +422,7 @@ struct port_sought {
     const char *other_than;
 };
 
-static bool is_at_port(void *arg, const struct agent *a)
+static bool is_at_port(void *arg, struct agent *a)
 {
     const struct port_sought *want = arg;
     return a->terms.offer.port == want->port && a->terms.offer.udp == want->udp &&
@@ -439,11 +438,11 @@ struct agent *agents_at_port(struct agents *v, uint16_t port, bool udp, const ch
 
 struct telling {
     const struct agents *view;
-    void (*each)(void *arg, const struct agent *a);
+    void (*each)(void *arg, struct agent *a);
     void *arg;
 };
 
-static bool tell_of(void *arg, const struct agent *a)
+static bool tell_of(void *arg, struct agent *a)
 {
     const struct telling *t = arg;
     if (a->home == t->view->index)
@@ -451,7 +450,7 @@ static bool tell_of(void *arg, const struct agent *a)
     return false;
 }
 
-void agents_each(struct agents *v, void (*each)(void *arg, const struct agent *a), void *arg)
+void agents_each(struct agents *v, void (*each)(void *arg, struct agent *a), void *arg)
 {
     find_agent(v, tell_of, &(struct telling){v, each, arg});
 }

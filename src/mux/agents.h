@@ -141,8 +141,8 @@ void agents_wait(struct agents *view, const char *name, struct agents_waiter *w)
  * comes last. A reference for the caller. NULL: there is none. */
 struct agent *agents_pick(struct agents *view, const char *name, const uint64_t *tried, size_t tried_len);
 
-/* Call `each` with every offer whose home is here. */
-void agents_each(struct agents *view, void (*each)(void *arg, const struct agent *a), void *arg);
+/* Call `each` with every offer whose home is here; a reference makes it last. */
+void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), void *arg);
 
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
@@ -173,6 +173,8 @@ struct errand *errand_of_node(struct list *node);
 
 /* ---- what is known of an agent: on any worker ---- */
 
+/* References are counted, from any thread. NULL is allowed to be given up. */
+struct agent *agent_ref(struct agent *a);
 void agent_unref(struct agent *a);
 uint64_t agent_id(const struct agent *a);
 const struct offer *agent_offer(const struct agent *a);

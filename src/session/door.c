@@ -642,3 +642,8 @@ void door_sessions(struct door *d, size_t limit, void (*done)(void *arg, const c
     CHECK(c->part != NULL);
     crew_broadcast(&d->crew, d->loop, count_in, counted, c);
 }
+
+void door_offers(struct door *d, offers_told *done, void *arg)
+{
+    offers_ask(&d->crew, d->loop, done, arg);
+}

@@ -23,6 +23,9 @@ enum front_outcome {
     FRONT_OUTCOMES
 };
 
+/* What an outcome is called on the wire: "refused". */
+const char *front_code(enum front_outcome outcome);
+
 /* Where the client wants to go. */
 struct front_target {
     char host[HOST_MAX]; /* canonical, see base/hostport.h: a name, or an address without brackets */

@@ -157,15 +157,10 @@ static enum session_state unmet(struct session *s, enum front_outcome outcome)
 
 static enum session_state service_is_down(struct session *s, const struct agent *a, unsigned down)
 {
-    static const char *const how[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, socks, text) code,
-#include "tables/outcomes.def"
-#undef OUTCOME
-    };
     struct err text;
     CHECK(down > FRONT_OK && down < FRONT_OUTCOMES);
     err_set(&text, "the service behind %s is down (health check of agent %s: %s)", s->setup->visit.name,
-            agent_identity(a), how[down]);
+            agent_identity(a), front_code((enum front_outcome)down));
     return give_up(s, (enum front_outcome)down, text.text, CLOSE_SERVICE_DOWN);
 }
 

@@ -35,7 +35,7 @@ bool wire_encode_control(const struct wire_control *control, struct buf *out)
     if (control->drain)
         ok = ok && buf_printf(out, ",\"drain\":true");
     if (control->down != FRONT_OK)
-        ok = ok && message_put_string(out, "down", wire_code(control->down));
+        ok = ok && message_put_string(out, "down", front_code(control->down));
     if (control->withdrawn[0] != '\0')
         ok = ok && put_known(out, "withdrawn", control->withdrawn);
     if (control->spares > 0)

@@ -8,12 +8,6 @@
 #include "base/str.h"
 #include "tunnel/offer.h"
 
-static const char *const codes[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, socks, text) code,
-#include "tables/outcomes.def"
-#undef OUTCOME
-};
-
 static const char *const texts[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, socks, text) text,
 #include "tables/outcomes.def"
@@ -79,7 +73,7 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
     size_t at;
     bool ok = message_begin(out, &at) && buf_printf(out, ",\"ok\":%s", yes ? "true" : "false");
     if (!yes)
-        ok = ok && message_put_string(out, "code", codes[answer->outcome]) &&
+        ok = ok && message_put_string(out, "code", front_code(answer->outcome)) &&
              (rule[0] == '\0' || message_put_string(out, "rule", rule)) &&
              message_put_string(out, "text", text);
     else if (answer->tls || answer->datagrams)
@@ -199,16 +193,10 @@ const struct front front_cardea = {
     .greeted = offer_greeted,
 };
 
-const char *wire_code(enum front_outcome outcome)
-{
-    CHECK(outcome < FRONT_OUTCOMES);
-    return codes[outcome];
-}
-
 enum front_outcome wire_outcome(const char *code)
 {
     for (unsigned i = FRONT_OK + 1; i < FRONT_OUTCOMES; i++)
-        if (strcmp(codes[i], code) == 0)
+        if (strcmp(front_code((enum front_outcome)i), code) == 0)
             return (enum front_outcome)i;
     return FRONT_UNREACHABLE;
 }
@@ -228,7 +216,7 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
         message_string(o, "warning", &warning, err) < 0)
         return -1;
     if (ok)
-        code = codes[FRONT_OK];
+        code = front_code(FRONT_OK);
     else if (code == NULL)
         return err_set(err, "\"code\" is missing");
     ret->outcome = ok ? FRONT_OK : wire_outcome(code);

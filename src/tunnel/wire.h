@@ -28,9 +28,7 @@ bool wire_encode_hello(const struct front_target *target, bool datagrams, struct
 bool wire_encode_offer(const struct offer *offer, struct buf *out);
 bool wire_encode_spare(const char *id, struct buf *out);
 
-/* What an outcome is called on the wire, and the outcome of such a word; one that we do not know is
- * FRONT_UNREACHABLE. */
-const char *wire_code(enum front_outcome outcome);
+/* The outcome that is called so on the wire; FRONT_UNREACHABLE for a word that we do not know. */
 enum front_outcome wire_outcome(const char *code);
 
 struct wire_answer {

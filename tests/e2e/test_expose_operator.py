@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import forms
 import peers
 from agents import Agent
 from fixtures import clean_env, connect_words
@@ -279,3 +280,43 @@ def test_ports_that_the_door_has(door, expose, pki, echo, tmp_path):
     agent = expose("fourth.apps.test", echo.to, "--public", "--port", taken.getsockname()[1], says="trying again")
     assert "another program has it" in agent.output()
     taken.close()
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_status_of_offers(door, expose, pki, echo, transport):
+    """The table of offers, in JSON and in the metrics: who offers what from where, since when, with how many visitors."""
+    port, closed = free_port(), free_port()
+    for _ in range(2):
+        expose("game.apps.test", echo.to, "--public", "--port", port, transport=transport)
+    expose("down.apps.test", f"127.0.0.1:{closed}", "--health", "100ms", transport=transport)
+
+    def offers():
+        return door.status()["offers"]
+    wait_until(lambda: offers()[0]["state"] == "down", offers)
+    with socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW) as visitor:
+        visitor.sendall(b"hello")
+        assert visitor.recv(100) == b"hello"
+        down, *games = offers()
+        assert [row["name"] for row in games] == ["game.apps.test"] * 2
+        assert down["name"] == "down.apps.test" and down["down"] == "refused" and "port" not in down
+        for row in games:
+            assert (row["kind"], row["proto"], row["port"], row["agent"], row["transport"], row["state"]) == \
+                ("public", "tcp", port, "alice", transport, "up")
+            assert row["peer"].startswith("127.0.0.1:") and row["since"].startswith("20")
+        assert sorted(row["visitors"] for row in games) == [0, 1]
+        metrics = forms.parse_metrics(door.get("/metrics")[1])
+        for figure, value in (("agents", 2), ("agents_up", 2), ("visitors", 1)):
+            assert (f"cardea_offer_{figure}", {"name": "game.apps.test"}, value) in metrics
+        assert ("cardea_offer_agents_up", {"name": "down.apps.test"}, 0) in metrics
+    door.audited(agent="alice", reason="done")
+    assert sum(row["visitors_total"] for row in offers()) == 1
+    assert sum(row["bytes_in_total"] for row in offers()) == sum(row["bytes_out_total"] for row in offers()) == 5
+    lines = [line.split() for line in door.cli("status").stdout.decode().splitlines()]
+    assert ["OFFER", "KIND", "PORT", "STATE", "AGENT", "FROM", "OVER", "SINCE", "OPEN", "TOTAL", "IN", "OUT"] in lines
+    assert any(line[:4] == ["game.apps.test", "public", f"{port}/tcp", "up"] for line in lines)
+    assert any(line[:6] == ["down.apps.test", "private", "-", "down:", "refused", "alice"] for line in lines)
+
+
+def test_status_without_offers(door):
+    assert door.status()["offers"] == []
+    assert "OFFER" not in door.cli("status").stdout.decode()

@@ -319,7 +319,7 @@ static void ways_to_go(void **state)
     }
 }
 
-static void count_offer(void *arg, const struct agent *a)
+static void count_offer(void *arg, struct agent *a)
 {
     size_t *n = arg;
     struct agent_facts facts = agent_facts(a);
