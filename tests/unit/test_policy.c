@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/str.h"
 #include "policy/policy.h"
 
 #define LIST_MAX 4
@@ -687,6 +688,39 @@ static void test_denial(void **state)
     identity_free(id);
 }
 
+/* Is there a name that both patterns hold? */
+static void test_patterns_meet(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool meet;
+    } cases[] = {
+        {"", "", true},          {"", "*", true},
+        {"", "a", false},        {"a", "A", true},
+        {"a", "b", false},       {"*", "*", true},
+        {"*.x", "a.x", true},    {"*.x", "a.y", false},
+        {"a*c", "*bc", true},    {"a*c", "*b", false},
+        {"a*", "*b", true},      {"*.test", "app.*", true},
+        {"**.x", "a.b.x", true}, {"*ab*", "*ba*", true},
+        {"x.*.y", "x.y", false}, {"a*b*c", "abc", true},
+        {"aa", "a", false},      {"a*a", "a", false},
+        {"*a", "b*", true},      {"app.test", "app.test*", true},
+    };
+    char longer[300];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (str_globs_meet(cases[i].a, cases[i].b) != cases[i].meet ||
+            str_globs_meet(cases[i].b, cases[i].a) != cases[i].meet)
+            fail_msg("%s and %s", cases[i].a, cases[i].b);
+    memset(longer, 'a', sizeof(longer));
+    longer[255] = '\0';
+    assert_true(str_globs_meet(longer, longer));
+    assert_false(str_globs_meet(longer, "b*"));
+    longer[255] = 'a';
+    longer[299] = '\0';
+    assert_true(str_globs_meet(longer, "b") && str_globs_meet("b", longer));
+}
+
 /* A denial about what agents offer names the entry that is missing, and no entry about something else. */
 static void test_denial_of_offers(void **state)
 {
@@ -744,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_build_errors),
         cmocka_unit_test(test_denial),
         cmocka_unit_test(test_denial_of_offers),
+        cmocka_unit_test(test_patterns_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
