@@ -60,7 +60,7 @@ static void print_news_json(const struct expose *e, const struct agent_news *n)
     put(&b, "door", e->options->settings.value[SETTING_DOOR]);
     if (n->event == AGENT_STANDS)
         put(&b, "transport", n->quic ? "quic" : "tcp");
-    put(&b, "text", n->text);
+    put(&b, n->event == AGENT_STANDS ? "warning" : "text", n->text);
     if (n->event == AGENT_LOST)
         CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
     json_end(&b);
@@ -86,9 +86,11 @@ static void print_news(struct expose *e, const struct agent_news *n)
     if (n->event == AGENT_STANDS)
         fprintf(stderr, "cardea: offering %s (%s) at %s over %s\n", name, kinds[n->service->offer.kind], door,
                 n->quic ? "QUIC" : "TCP");
-    else if (n->event == AGENT_LOST)
+    if (n->event == AGENT_STANDS && *n->text != '\0')
+        fprintf(stderr, "cardea: warning: %s: %s\n", name, n->text);
+    if (n->event == AGENT_LOST)
         fprintf(stderr, "cardea: %s is not offered: %s; trying again\n", name, n->text);
-    else
+    else if (n->event == AGENT_REFUSED)
         cmd_failed("%s", n->text);
 }
 
@@ -100,8 +102,8 @@ static void on_news(void *owner, const struct agent_news *n)
     print_news(e, n);
     if (n->event != AGENT_REFUSED || ++e->refused < e->options->exposures_len)
         return;
-    e->status = CMD_FAILED; /* nothing is left to offer */
-    loop_stop(e->loop);
+    e->status = CMD_FAILED; /* nothing is left to offer: those who visit still may finish */
+    exposer_stop(e->agent, AGENT_NO_HURRY);
 }
 
 static void print_visited_json(const struct agent_visited *v)

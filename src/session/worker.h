@@ -47,6 +47,13 @@ struct fellows {
     _Atomic uint64_t astray_dropped; /* of these, since too many waited */
 };
 
+/* Where a worker's notices go: to a function in the thread of that loop. */
+struct worker_ear {
+    struct loop *loop;
+    void (*hear)(void *arg, const char *text);
+    void *arg;
+};
+
 struct worker {
     uint32_t magic;
     unsigned index;
@@ -73,6 +80,9 @@ struct worker {
     bool called;             /* ... or its time is over: sessions have been closed */
     struct timer last_call;  /* the end of draining */
     struct timer last_words; /* looks whether what was said has arrived */
+    struct worker_ear ear;
+    int64_t notices_since; /* so many notices have gone out since then, or were left out */
+    size_t notices;
 };
 
 /* A worker that has no configuration yet. -1 with `err`. */
@@ -131,6 +141,10 @@ void worker_release(struct worker *w, struct epoch *e);
 /* A session began or ended. */
 void worker_joined(struct worker *w, struct list *node);
 void worker_left(struct worker *w, struct list *node);
+
+/* Tell the door's operator, in one line. Agents cause notices: of more than a few a minute the rest is left
+ * out, and counted. */
+void worker_notice(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The counters of this worker for a route. */
 static inline struct counters *worker_counters(const struct worker *w, const struct route_stats *stats)

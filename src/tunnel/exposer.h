@@ -43,7 +43,7 @@ enum agent_event {
 struct agent_news {
     enum agent_event event;
     const struct agent_service *service;
-    const char *text; /* for people: why; "" with AGENT_STANDS */
+    const char *text; /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
     bool quic;        /* AGENT_STANDS: over QUIC */
     int64_t wait;     /* AGENT_LOST: nanoseconds */
 };
@@ -71,8 +71,9 @@ struct agent_events {
 struct exposer *exposer_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
                             size_t count, bool retry, const struct agent_events *events, void *owner);
 
-/* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now.
- */
+/* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now
+ * (0 or more; AGENT_NO_HURRY: however long it takes). Said again it can only be made sooner. */
+#define AGENT_NO_HURRY (INT64_MAX / 2)
 void exposer_stop(struct exposer *a, int64_t grace);
 
 /* Close everything at once. The door must still be there. NULL is allowed. */

@@ -22,7 +22,7 @@ struct probe {
     struct dial dial;
     struct timer timer;
     bool dialling;
-    bool down;
+    enum front_outcome down; /* how; FRONT_OK: it is not */
 };
 
 enum offer_state {

@@ -3,13 +3,13 @@
 #include "base/clock.h"
 #include "tunnel/exposer_internal.h"
 
-static void conclude(struct probe *p, bool up)
+static void conclude(struct probe *p, enum front_outcome down)
 {
     struct agent_offer *o = p->offer;
-    bool was_down = p->down;
+    enum front_outcome was_down = p->down;
     dial_cancel(&p->dial);
     p->dialling = false;
-    p->down = !up;
+    p->down = down;
     loop_set_timer(o->agent->loop, &p->timer, loop_now(o->agent->loop) + o->service.health);
     if (p->down != was_down)
         agent_offer_ready(o);
@@ -18,11 +18,21 @@ static void conclude(struct probe *p, bool up)
 static void step(struct probe *p)
 {
     enum dial_status status = dial_step(&p->dial);
-    if (status == DIAL_WAIT)
+    switch (status) {
+    case DIAL_WAIT:
         return;
-    if (status == DIAL_OK)
+    case DIAL_OK:
         link_close(dial_take(&p->dial), false);
-    conclude(p, status == DIAL_OK || status == DIAL_NO_DESCRIPTOR); /* that says nothing about the service */
+        conclude(p, FRONT_OK);
+        return;
+    case DIAL_NO_DESCRIPTOR: /* that says nothing about the service */
+        conclude(p, FRONT_OK);
+        return;
+    default:
+        conclude(p, status == DIAL_REFUSED        ? FRONT_REFUSED
+                    : status == DIAL_NO_SUCH_HOST ? FRONT_NO_SUCH_HOST
+                                                  : FRONT_UNREACHABLE);
+    }
 }
 
 static void on_wake(void *owner)
@@ -44,7 +54,7 @@ static void on_timer(struct timer *t)
 {
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
     if (p->dialling)
-        conclude(p, false);
+        conclude(p, FRONT_TIMEOUT);
     else
         begin(p);
 }

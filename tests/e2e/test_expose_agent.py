@@ -196,11 +196,34 @@ def test_health(start, fake):
     port = free_port()
     agent = start("app.test", "--to", f"127.0.0.1:{port}", "--health", "100ms")
     _, control = fake.offer()
-    assert control.message() == {"v": 1, "ready": False}
+    assert control.message() == {"v": 1, "ready": False, "down": "refused"}
     server = peers.Server(lambda sock: None, port=port)
     assert control.message() == {"v": 1, "ready": True}
     server.stop()
-    assert control.message() == {"v": 1, "ready": False}
+    assert control.message() == {"v": 1, "ready": False, "down": "refused"}
+    agent.end()
+
+
+def test_withdrawn(start, fake, echo):
+    """The door withdraws the offer: its reason is told, the visitor goes on, and then the agent ends with 1."""
+    agent = start("app.test", "--to", echo.to)
+    _, control = fake.offer()
+    stream, _ = visited(fake, control)
+    control.say(withdrawn="no rule lets alice offer app.test")
+    agent.says("has withdrawn the offer of app.test: no rule lets alice offer app.test")
+    stream.sock.sendall(b"still here")
+    assert stream.read(10) == b"still here"
+    assert agent.poll() is None
+    stream.sock.unwrap().close()
+    assert agent.wait() == 1
+
+
+def test_warning(start, fake):
+    """The door takes the offer, and says what it thinks of it."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    fake.offer(ok=True, warning="no route of the door leads to app.test")
+    agent.says("cardea: warning: app.test: no route of the door leads to app.test")
+    assert agent.events("offering")[0]["warning"] == "no route of the door leads to app.test"
     agent.end()
 
 

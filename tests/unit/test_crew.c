@@ -148,7 +148,7 @@ static void withdraw_and_drain(struct worker *me, void *arg)
 {
     struct world *w = arg;
     if (me->index == 1)
-        agents_withdraw(me->agents, w->agent);
+        agents_withdraw(me->agents, w->agent, AGENTS_LOST);
     worker_drain(me, clock_monotonic() + 3600 * NSEC_PER_SEC);
 }
 

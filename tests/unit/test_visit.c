@@ -12,6 +12,7 @@
 #include "link/mem_link.h"
 #include "mux/agents.h"
 #include "session/crew.h"
+#include "session/front.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/worker.h"
@@ -125,7 +126,7 @@ static int tear_down(void **state)
     struct world *w = *state;
     for (size_t i = 0; i < ARRAY_LEN(w->player); i++)
         if (w->player[i].agent != NULL)
-            agents_withdraw(w->worker->agents, w->player[i].agent);
+            agents_withdraw(w->worker->agents, w->player[i].agent, AGENTS_LOST);
     crew_free(&w->crew);
     for (size_t i = 0; i < ARRAY_LEN(w->player); i++)
         link_close(w->player[i].far, false);
