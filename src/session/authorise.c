@@ -59,9 +59,14 @@ enum session_state step_handshake(struct session *s)
 
 static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action)
 {
-    char text[POLICY_TEXT_MAX];
+    char text[POLICY_TEXT_MAX], both[POLICY_TEXT_MAX + HOST_MAX + 32];
+    const char *denial = policy_denial(v, session_identity(s), action, text);
     s->setup->rule = v->rule;
-    session_detail(s, policy_denial(v, session_identity(s), action, text));
+    if (s->setup->visit.missed) {
+        snprintf(both, sizeof(both), "no agent offers %s, and %s", s->setup->request.target.host, denial);
+        denial = both;
+    }
+    session_detail(s, denial);
 }
 
 enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action)
@@ -128,7 +133,8 @@ static enum session_state refuse_request(struct session *s, enum front_outcome o
     return session_answer_no(s, &(struct front_answer){.outcome = outcome, .text = text}, CLOSE_BAD_REQUEST);
 }
 
-/* May it have that? `word` reads on from "lets NAME". True: go on; else *ret_next says no. */
+/* May it have that, or else what an agent offers under a host's name? `word` reads on from "lets NAME". True:
+ * go on; else *ret_next says no. */
 static bool is_allowed(struct session *s, const char *host, enum policy_space space, uint16_t port,
                        const char *word, enum session_state *ret_next)
 {
@@ -141,7 +147,7 @@ static bool is_allowed(struct session *s, const char *host, enum policy_space sp
     p->host.space = space;
     struct policy_verdict v =
         policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &p->host, port);
-    if (v.effect != POLICY_DENY)
+    if (v.effect != POLICY_DENY || (space == POLICY_TCP && session_turn_to_offer(s)))
         return true;
     char action[sizeof(p->target) + 24];
     snprintf(action, sizeof(action), "%s %s", word, p->target);

@@ -151,6 +151,17 @@ int client_text_inner(const struct front_target *target, const struct link *tls,
 
 /* ---- the door's answer ---- */
 
+/* Where the door has more to say than the outcome's own words, it says that no agent offers it either. */
+static int no_such_host(const struct front_target *target, const char *text, struct err *ret)
+{
+    if (target->offered)
+        return err_set(ret,
+                       "no agent offers %s at the door; for a host behind the door say the port too: %s:PORT",
+                       target->host, target->host);
+    return err_set(ret, "no such host: %s (the door does not find it%s)", target->host,
+                   strstr(text, "agent") != NULL ? ", and no agent offers it" : "");
+}
+
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
 {
     char place[CLIENT_PLACE_MAX];
@@ -167,7 +178,7 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
                        named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")");
     }
     case FRONT_NO_SUCH_HOST:
-        return err_set(ret, "no such host: %s (the door does not find it)", target->host);
+        return no_such_host(target, text, ret);
     case FRONT_BAD_HELLO:
     case FRONT_BAD_METHOD:
     case FRONT_BAD_PROTOCOL:
