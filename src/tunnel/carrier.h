@@ -43,6 +43,9 @@ void carrier_try(struct carrier *c);
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
 
+/* The last connection that was tried or open: has the door turned us away, see client_is_refused()? */
+bool carrier_was_refused(const struct carrier *c);
+
 /* A stream; or NULL, and while it is under way way_carrier_changed() is called when there is news. */
 struct link *carrier_open_stream(struct carrier *c, struct way *w);
 

@@ -84,6 +84,10 @@ int client_text_tls(const struct client_door *door, const struct link *tls, bool
 int client_text_peer(const struct client_door *door, const struct link_peer *peer, const char *word,
                      bool opened, struct err *ret);
 
+/* Has the door turned us away by an alert that says what it holds against us (no certificate, or not this
+ * one; this name; its policy)? The same will come of another try. */
+bool client_is_refused(const struct link_peer *peer);
+
 /* The door said no. */
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret);
 

@@ -99,6 +99,21 @@ static bool explain_alert(const struct client_door *door, uint8_t alert, struct 
     return false;
 }
 
+bool client_is_refused(const struct link_peer *peer)
+{
+    static const uint8_t refusals[] = {ALERT_CERTIFICATE_REQUIRED,
+                                       ALERT_UNRECOGNIZED_NAME,
+                                       ALERT_NO_APPLICATION_PROTOCOL,
+                                       ALERT_CERTIFICATE_EXPIRED,
+                                       ALERT_ACCESS_DENIED,
+                                       42,
+                                       43,
+                                       44,
+                                       46,
+                                       48};
+    return *peer->failure == '\0' && memchr(refusals, peer->alert, sizeof(refusals)) != NULL;
+}
+
 /* What most likely helps, by the words of cert/verify.c. */
 static const char *unproven_hint(const struct client_door *door, const char *why)
 {

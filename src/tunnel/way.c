@@ -80,6 +80,7 @@ static enum way_status step_dial(struct way *w)
 
 static enum way_status step_tcp(struct way *w)
 {
+    struct link_peer peer;
     if (w->dial.loop == NULL)
         return WAY_WAIT; /* QUIC has its head start */
     if (w->tls == NULL) {
@@ -93,6 +94,8 @@ static enum way_status step_tcp(struct way *w)
     case LINK_AGAIN:
         return WAY_WAIT;
     default:
+        link_peer(w->tls, &peer);
+        w->refused = w->refused || client_is_refused(&peer);
         client_text_tls(w->door, w->tls, false, &w->door->text);
         link_close(w->tls, true);
         w->tls = NULL;
@@ -112,6 +115,7 @@ static enum way_status step_quic(struct way *w)
     if (carrier_is_under_way(w->door->carrier))
         return WAY_WAIT;
     w->wants_quic = false;
+    w->refused = w->refused || carrier_was_refused(w->door->carrier);
     if (w->wants_tcp && w->dial.loop == NULL)
         begin_tcp(w);
     return WAY_FAILED;

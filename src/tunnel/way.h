@@ -24,6 +24,7 @@ struct way {
     void (*wake)(void *owner); /* step again; not called from within way_start() or way_step() */
     void *owner;
     bool tcp_only; /* a connection of its own, whatever the door's transport */
+    bool refused;  /* set with WAY_FAILED: the door has turned us away, see client_is_refused() */
     /* private */
     struct dial dial;
     struct link *tls;    /* over TCP, in its handshake */

@@ -10,7 +10,7 @@ import pytest
 import peers
 from agents import Agent, udp_echo
 from fixtures import clean_env, connect_words
-from run import SLOW, free_port, run, wait_until
+from run import CARDEA, SLOW, free_port, run, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,21 @@ def test_offers_that_the_policy_denies(expose, pki, web):
     assert agent.wait() == 1 and "denied" in agent.output() and "no rule" in agent.output(), agent.output()
     agent = expose("web.elsewhere.test", web.to, stands=False)
     assert agent.wait() == 1 and "web.elsewhere.test" in agent.output(), agent.output()
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp", "auto"])
+@pytest.mark.parametrize("who, text", [(None, "wants a client certificate: give --cert and --key"),
+                                       ("mallory", "does not know the certification authority"),
+                                       ("unknown name", "knows nothing named elsewhere.test")])
+def test_agents_that_the_door_does_not_know(door, pki, tmp_path, transport, who, text):
+    """They end, with what to do."""
+    words = ["--door", door.address, "--ca", pki.ca.file, "--transport", transport,
+             "--name", "elsewhere.test" if who == "unknown name" else "door.test"]
+    if who is not None:
+        cert = pki.mallory if who == "mallory" else pki.alice
+        words += ["--cert", cert.certificate, "--key", cert.key]
+    done = run(CARDEA, "expose", *words, "web.apps.test", "--to", "127.0.0.1:1", env=clean_env(tmp_path))
+    assert done.returncode == 1 and text in done.stderr.decode(), done.stderr.decode()
 
 
 def test_public_port(door, expose, pki, ports, banner):
