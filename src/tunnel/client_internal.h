@@ -45,6 +45,7 @@ struct client_door {
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
     uint64_t bytes_in, bytes_out;        /* of connections that have ended */
+    bool has_answered;                   /* the door, a hello of ours: it can be reached */
     struct list clients;
     struct client_datagrams datagrams; /* of those that have ended */
     struct err text;                   /* of the connection that is just ending */
