@@ -479,6 +479,12 @@ int64_t carrier_head_start(const struct carrier *c)
     return c->known_good ? HEAD_START_KNOWN_NS : HEAD_START_NS;
 }
 
+bool carrier_is_heard(const struct carrier *c)
+{
+    int64_t rtt;
+    return c->state == CARRIER_CONNECTING && heard(c->line, &rtt) != 0;
+}
+
 void carrier_try(struct carrier *c)
 {
     if (loop_now(c->door->loop) >= c->try_from)

@@ -37,6 +37,9 @@ bool carrier_is_likely(const struct carrier *c);
 /* How long TCP waits for it: longer where it is known to work, not at all where it is not likely to. */
 int64_t carrier_head_start(const struct carrier *c);
 
+/* It is under way, and the door has answered something: UDP gets through, however slowly. */
+bool carrier_is_heard(const struct carrier *c);
+
 /* Nobody waits for it now, but many may later: try whether it works again, if that is due. */
 void carrier_try(struct carrier *c);
 

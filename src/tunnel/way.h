@@ -37,6 +37,7 @@ struct way {
     struct err tcp_text; /* why TCP failed: it is told when both have */
     bool wants_quic;
     bool wants_tcp;
+    bool patient; /* the head start was made longer */
     bool stepping;
 };
 
