@@ -20,6 +20,7 @@ struct expose {
     struct client_door *door;
     struct exposer *agent;
     struct watch signals;
+    bool no_hangup; /* a terminal that goes away is nothing to us */
     bool stopping;
     int status;
 };
@@ -68,7 +69,7 @@ static void print_news_json(const struct expose *e, const struct agent_news *n)
     put(&b, "door", e->options->settings.value[SETTING_DOOR]);
     if (n->event == AGENT_STANDS)
         put(&b, "transport", n->quic ? "quic" : "tcp");
-    put(&b, "text", n->text);
+    put(&b, n->event == AGENT_STANDS ? "warning" : "text", n->text);
     if (n->event == AGENT_LOST)
         CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
     if (n->event == AGENT_DOWN)
@@ -102,6 +103,8 @@ static void print_news(const struct expose *e, const struct agent_news *n)
     switch (n->event) {
     case AGENT_STANDS:
         print_offering(name, &n->service->offer, door, n->quic);
+        if (*n->text != '\0')
+            fprintf(stderr, "cardea: warning: %s: %s\n", name, n->text);
         break;
     case AGENT_LOST:
         if (!n->again)
@@ -130,8 +133,8 @@ static void on_news(void *owner, const struct agent_news *n)
     print_news(e, n);
     if (n->event != AGENT_REFUSED || exposer_offers(e->agent))
         return;
-    e->status = CMD_FAILED; /* nothing is left to offer */
-    loop_stop(e->loop);
+    e->status = CMD_FAILED; /* nothing is left to offer: those who visit still may finish */
+    exposer_stop(e->agent, AGENT_NO_HURRY);
 }
 
 static void print_visited_json(const struct agent_visited *v)
@@ -272,6 +275,8 @@ static void on_signal(struct watch *w, uint32_t ready)
                 reload(e);
             continue;
         }
+        if (info.ssi_signo == SIGHUP && e->no_hangup)
+            continue;
         if (e->stopping)
             loop_stop(e->loop);
         else
@@ -280,16 +285,21 @@ static void on_signal(struct watch *w, uint32_t ready)
     }
 }
 
-/* What whoever started us has us ignore (nohup, a shell's background job) stays ignored. */
+/* What whoever started us has us ignore (nohup, a shell's background job) stays ignored, but for a SIGHUP
+ * about the file. */
 static int watch_signals(struct expose *e, struct err *err)
 {
     static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
     struct sigaction now;
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        bool ignored = sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+        bool about_file = numbers[i] == SIGHUP && e->options->path != NULL;
+        if (!ignored || about_file)
             sigaddset(&set, numbers[i]);
+        e->no_hangup = e->no_hangup || (ignored && numbers[i] == SIGHUP);
+    }
     sigprocmask(SIG_BLOCK, &set, NULL);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0 || loop_watch(e->loop, &e->signals, fd, EPOLLIN, on_signal) != 0)

@@ -211,6 +211,41 @@ static void show_backends(const json_t *status)
     table_end(&t, stdout);
 }
 
+static void add_offer(struct table *t, const json_t *offer)
+{
+    char in[AMOUNT_MAX], out[AMOUNT_MAX];
+    const char *down = json_string_value(json_object_get(offer, "down"));
+    table_add(t, "%s", text_of(offer, "name"));
+    table_add(t, "%s", text_of(offer, "kind"));
+    if (json_object_get(offer, "port") == NULL)
+        table_add(t, "-");
+    else
+        table_add(t, "%lld/%s", count_of(offer, "port"), text_of(offer, "proto"));
+    table_add(t, "%s%s%s", text_of(offer, "state"), down != NULL ? ": " : "", down != NULL ? down : "");
+    table_add(t, "%s", text_of(offer, "agent"));
+    table_add(t, "%s", text_of(offer, "peer"));
+    table_add(t, "%s", text_of(offer, "transport"));
+    table_add(t, "%.19sZ", text_of(offer, "since"));
+    table_add(t, "%lld", count_of(offer, "visitors"));
+    table_add(t, "%lld", count_of(offer, "visitors_total"));
+    table_add(t, "%s", amount(count_of(offer, "bytes_in_total"), in));
+    table_add(t, "%s", amount(count_of(offer, "bytes_out_total"), out));
+}
+
+static void show_offers(const json_t *status)
+{
+    static const char *const heading[] = {"OFFER", "KIND", "PORT",  "STATE", "AGENT", "FROM", "OVER",
+                                          "SINCE", "OPEN", "TOTAL", "IN",    "OUT",   NULL};
+    struct table t = {.columns = 12};
+    size_t i;
+    json_t *offer;
+    add_heading(&t, heading);
+    json_array_foreach(json_object_get(status, "offers"), i, offer) add_offer(&t, offer);
+    table_end(&t, stdout);
+    if (json_object_get(status, "offers_total") != NULL)
+        printf("%lld offers in all\n", count_of(status, "offers_total"));
+}
+
 static void show_certificates(const json_t *status)
 {
     static const char *const heading[] = {"CERTIFICATE", "GOOD UNTIL", "NAMES", NULL};
@@ -270,6 +305,7 @@ static void show(const json_t *status)
     show_routes(status);
     show_failures(status);
     show_backends(status);
+    show_offers(status);
     show_certificates(status);
     if (json_object_get(status, "sessions") != NULL)
         show_sessions(status);

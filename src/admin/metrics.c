@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admin/admin_internal.h"
+#include "admin/offers.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "session/snapshot.h"
@@ -111,16 +112,27 @@ static bool put_routes(struct buf *b, const struct door *door)
     return ok;
 }
 
-void admin_metrics(struct exchange *e, const struct request *request)
+static void answer(void *arg, struct agent *const *offers, size_t count)
 {
+    struct exchange *e = arg;
     const struct admin *a = exchange_arg(e);
+    if (a == NULL) {
+        exchange_refuse(e, 503, "nobody waits for this any more");
+        return;
+    }
     const struct snapshot *snap = door_snapshot(a->door);
     struct buf body = {0};
-    (void)request;
     bool ok = put_door(&body, a->door) && put_routes(&body, a->door) &&
               put_backends(&body, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
               put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes",
                            figure_live) &&
-              put_certificates(&body, snap);
+              offers_prometheus(&body, offers, count) && put_certificates(&body, snap);
     admin_answer(e, ok, TYPE_METRICS, &body);
+}
+
+void admin_metrics(struct exchange *e, const struct request *request)
+{
+    const struct admin *a = exchange_arg(e);
+    (void)request;
+    door_offers(a->door, answer, e);
 }

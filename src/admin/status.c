@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /status: what the door does, as one JSON object. Names, addresses and counts; no key, no path of one,
- * nobody's identity. */
+ * and nobody's identity but those of agents. */
 #include <string.h>
 #include <time.h>
 
 #include "admin/admin_internal.h"
+#include "admin/offers.h"
 #include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -115,19 +116,31 @@ static bool put_certificates(struct buf *b, const struct snapshot *snap)
     return ok && buf_append(b, "]", 1);
 }
 
-void admin_status(struct exchange *e, const struct request *request)
+static void answer(void *arg, struct agent *const *offers, size_t count)
 {
+    struct exchange *e = arg;
     const struct admin *a = exchange_arg(e);
+    if (a == NULL) {
+        exchange_refuse(e, 503, "nobody waits for this any more");
+        return;
+    }
     const struct snapshot *snap = door_snapshot(a->door);
     struct route_counters unrouted = door_unrouted_counters(a->door);
     struct buf body = {0};
-    (void)request;
     bool ok = buf_append(&body, "{", 1) && put_text(&body, "version", CARDEA_VERSION) &&
               buf_append(&body, ",", 1) && put_text(&body, "config", snap->config->file) &&
               put_seconds(&body, "uptime", door_uptime(a->door)) &&
               buf_printf(&body, ",\"connections\":%zu", door_connections(a->door)) &&
               put_listeners(&body, &snap->config->listeners) && put_certificates(&body, snap) &&
               put_routes(&body, a->door) && buf_printf(&body, ",\n\"unrouted\":") &&
-              counters_json(&body, &unrouted) && buf_append(&body, "}\n", 2);
+              counters_json(&body, &unrouted) && offers_json(&body, offers, count) &&
+              buf_append(&body, "}\n", 2);
     admin_answer(e, ok, TYPE_JSON, &body);
+}
+
+void admin_status(struct exchange *e, const struct request *request)
+{
+    const struct admin *a = exchange_arg(e);
+    (void)request;
+    door_offers(a->door, answer, e);
 }

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/str.h"
+#include "policy/policy.h"
 #include "session/snapshot.h"
 
 #define WARNINGS_MAX 20 /* of one configuration; the rest is counted */
@@ -112,8 +113,8 @@ static bool row_is_for(const struct config_policy_row *row, const char *route)
 static void warn_of_closed(struct telling *t, const struct config_route *rc)
 {
     const struct config_policy *p = &t->snap->config->policy;
-    bool tunnel = rc->action == CONFIG_TUNNEL || rc->action == CONFIG_EXPOSE;
-    if (rc->clients.mode == CONFIG_CLIENTS_NONE)
+    bool tunnel = rc->action == CONFIG_TUNNEL;
+    if (rc->clients.mode == CONFIG_CLIENTS_NONE || rc->action == CONFIG_EXPOSE)
         return;
     for (size_t i = 0; i < p->n; i++)
         if (p->v[i].effect == CONFIG_ALLOW && (p->v[i].targets.n > 0) == tunnel &&
@@ -121,6 +122,69 @@ static void warn_of_closed(struct telling *t, const struct config_route *rc)
             return;
     warn(t, rc->clients.head.at, "nobody can use route %s: no row of the policy allows anybody %s",
          rc->name.text, tunnel ? "a target there" : "to");
+}
+
+#define SNI_COMPARED 1000 /* names of a route; one with more is taken to hold any */
+
+/* Could that entry of `targets`, for agents or their visitors, speak of a name that the route leads to? */
+static bool may_be_name_of(const char *entry, const struct config_route *rc)
+{
+    char name[HOSTNAME_MAX + 16];
+    enum policy_space space;
+    const char *text = policy_target_of(entry, &space);
+    if (rc->sni.n == 0 || rc->sni_file.text != NULL || rc->sni.n > SNI_COMPARED)
+        return true;
+    str_copy(name, sizeof(name), text, MIN(strcspn(text, ":"), sizeof(name) - 1));
+    for (size_t i = 0; i < rc->sni.n; i++)
+        if (str_globs_meet(rc->sni.v[i].text, name))
+            return true;
+    return false;
+}
+
+/* An allow row has a target of that kind for a name of the route. */
+static bool row_has(const struct config_policy_row *row, enum policy_space space,
+                    const struct config_route *rc)
+{
+    enum policy_space is;
+    for (size_t i = 0; i < row->targets.n && row->effect == CONFIG_ALLOW; i++) {
+        policy_target_of(row->targets.v[i].text, &is);
+        if (is == space && may_be_name_of(row->targets.v[i].text, rc))
+            return true;
+    }
+    return false;
+}
+
+/* The row counts on some tunnel route: there agents come in. */
+static bool row_is_for_tunnels(const struct config *c, const struct config_policy_row *row)
+{
+    for (size_t i = 0; i < c->routes.n; i++)
+        if (c->routes.v[i].action == CONFIG_TUNNEL && row_is_for(row, c->routes.v[i].name.text))
+            return true;
+    return false;
+}
+
+/* A route that leads to agents: may any agent offer something there, and may anybody visit it? */
+static void warn_of_unoffered(struct telling *t, const struct config_route *rc)
+{
+    const struct config *c = t->snap->config;
+    bool offered = false, to_some = false, visited = false;
+    for (size_t i = 0; i < c->policy.n; i++) {
+        const struct config_policy_row *row = &c->policy.v[i];
+        bool tunnels = row_is_for_tunnels(c, row);
+        to_some |= tunnels && row_has(row, POLICY_OFFER, rc);
+        offered |= tunnels && (row_has(row, POLICY_OFFER, rc) || row_has(row, POLICY_PUBLIC, rc));
+        visited |= row_is_for(row, rc->name.text) && row_has(row, POLICY_NAME, rc);
+    }
+    if (!offered)
+        warn(t, rc->expose->head.at,
+             "no agent can offer what route %s leads to: no row of the policy allows, on a tunnel route, a "
+             "target 'offer:NAME' or 'public:NAME' with a name of it",
+             rc->name.text);
+    else if (to_some && !visited && rc->clients.mode != CONFIG_CLIENTS_NONE)
+        warn(t, rc->expose->head.at,
+             "nobody can visit what is offered in private on route %s: no row of the policy allows a target "
+             "'name:NAME' with a name of it there",
+             rc->name.text);
 }
 
 /* A row may name a route on which it counts for nothing. One that denies was an error already. */
@@ -133,9 +197,12 @@ static void warn_of_named(struct telling *t, const struct config_policy_row *row
         const struct config_route *rc = config_route_find(t->snap->config, name->text);
         if (rc->clients.mode == CONFIG_CLIENTS_NONE)
             warn(t, name->at, "the policy is not asked on route %s, which has no 'clients'%s", name->text,
-                 rc->action == CONFIG_REJECT ? "" : ": it is open to all");
+                 rc->action == CONFIG_REJECT || rc->action == CONFIG_EXPOSE ? "" : ": it is open to all");
         else if (rc->action == CONFIG_TUNNEL && row->targets.n == 0)
             warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, a tunnel",
+                 row->name.text, name->text);
+        else if (rc->action == CONFIG_EXPOSE && row->targets.n == 0)
+            warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, which leads to agents",
                  row->name.text, name->text);
     }
 }
@@ -184,8 +251,11 @@ static void hint_at_denial(struct telling *t, const struct config_policy_row *ro
 static void warn_of_policy(struct telling *t, bool hints)
 {
     const struct config *c = t->snap->config;
-    for (size_t i = 0; i < c->routes.n; i++)
+    for (size_t i = 0; i < c->routes.n; i++) {
         warn_of_closed(t, &c->routes.v[i]);
+        if (c->routes.v[i].action == CONFIG_EXPOSE)
+            warn_of_unoffered(t, &c->routes.v[i]);
+    }
     for (size_t i = 0; i < c->policy.n; i++) {
         warn_of_named(t, &c->policy.v[i]);
         warn_of_unnamed(t, &c->policy.v[i]);

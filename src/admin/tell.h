@@ -12,8 +12,8 @@ struct snapshot;
 
 /* Append what is not wrong but will hardly be meant, a line each, `FILE:LINE:COLUMN: warning: ...`: a
  * certificate that is not valid now or names nothing, a server name of a route that no certificate of it
- * names, a route that no row of the policy opens to anybody, a row that counts for nothing. With `hints` also
- * what only the user can judge. False when memory is out. */
+ * names, a route that no row of the policy opens to anybody or to any agent, a row that counts for nothing.
+ * With `hints` also what only the user can judge. False when memory is out. */
 bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints);
 
 /* Append a JSON array of the lines of `text` (NULL: none). False when memory is out. */

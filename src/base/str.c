@@ -66,6 +66,30 @@ bool str_glob_nocase(const char *pattern, const char *text)
     return glob(pattern, text, true);
 }
 
+#define MEET_MAX 255
+
+/* may[j]: what has been read of `a` and j bytes of `b` match a common text. A star stands for nothing, or for
+ * one more byte of the other pattern. */
+bool str_globs_meet(const char *a, const char *b)
+{
+    size_t len = strnlen(b, MEET_MAX + 1);
+    bool may[MEET_MAX + 1] = {true};
+    if (len > MEET_MAX || strnlen(a, MEET_MAX + 1) > MEET_MAX)
+        return true;
+    for (size_t j = 0; j < len && b[j] == '*'; j++)
+        may[j + 1] = true;
+    for (; *a != '\0'; a++) {
+        bool before = may[0];
+        may[0] = before && *a == '*';
+        for (size_t j = 0; j < len; j++) {
+            bool above = may[j + 1], both = before && lower(*a) == lower(b[j]);
+            may[j + 1] = both || (*a == '*' && (above || may[j])) || (b[j] == '*' && (above || may[j]));
+            before = above;
+        }
+    }
+    return may[len];
+}
+
 #define NEAREST_MAX 48
 
 /* Levenshtein distance of two short words. */

@@ -30,6 +30,9 @@ bool str_glob(const char *pattern, const char *text);
 /* Same on bytes with lengths, without case: for DNS names. */
 bool str_glob_nocase(const char *pattern, const char *text);
 
+/* Is there a text that both patterns match, without case? Patterns of more than 255 bytes always meet. */
+bool str_globs_meet(const char *a, const char *b);
+
 /* The candidate (of a NULL-terminated list) that is nearest to `word` or that it abbreviates, or NULL when
  * none is near enough to suggest. */
 const char *str_nearest(const char *word, const char *const *candidates);

@@ -86,6 +86,34 @@ const struct front *agent_front(const struct agent *a)
     return a->terms.front;
 }
 
+unsigned agent_is_down(const struct agent *a)
+{
+    return atomic_load_explicit(&a->down, memory_order_relaxed);
+}
+
+struct agent_facts agent_facts(const struct agent *a)
+{
+    return (struct agent_facts){
+        .offer = &a->terms.offer,
+        .identity = a->terms.identity,
+        .peer = &a->terms.peer,
+        .transport = a->terms.transport,
+        .since = a->terms.since,
+        .ready = atomic_load_explicit(&a->ready, memory_order_relaxed),
+        .down = agent_is_down(a),
+        .visitors = atomic_load_explicit(&a->visitors, memory_order_relaxed),
+        .visits = atomic_load_explicit(&a->visits, memory_order_relaxed),
+        .bytes_in = atomic_load_explicit(&a->bytes_in, memory_order_relaxed),
+        .bytes_out = atomic_load_explicit(&a->bytes_out, memory_order_relaxed),
+    };
+}
+
+void agent_visited(struct agent *a, uint64_t bytes_in, uint64_t bytes_out)
+{
+    atomic_fetch_add_explicit(&a->bytes_in, bytes_in, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->bytes_out, bytes_out, memory_order_relaxed);
+}
+
 void agent_enter(struct agent *a)
 {
     atomic_fetch_add_explicit(&a->visitors, 1, memory_order_relaxed);
@@ -104,6 +132,7 @@ void agent_failed(struct agent *a, int64_t now)
 
 void agent_succeeded(struct agent *a)
 {
+    atomic_fetch_add_explicit(&a->visits, 1, memory_order_relaxed);
     if (atomic_load_explicit(&a->avoid_until, memory_order_relaxed) != 0)
         atomic_store_explicit(&a->avoid_until, 0, memory_order_relaxed);
 }

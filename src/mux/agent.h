@@ -31,16 +31,19 @@ struct agent {
     struct agent_terms terms; /* `ops` and `owner` are home's */
     struct rate *rate;        /* NULL: no limit */
     _Atomic uint32_t visitors;
+    _Atomic uint64_t visits;
+    _Atomic uint64_t bytes_in, bytes_out;
     _Atomic bool ready;
+    _Atomic uint32_t down; /* how; 0: it is not */
     _Atomic int64_t avoid_until;
-    bool withdrawn; /* home's */
+    bool withdrawn;         /* home's */
+    enum agents_leave left; /* how it went; set before anybody is told of it */
     struct grant grant[OFFER_IDS_MAX];
 };
 
 #define AGENT_MAGIC 0xa9e47000u
 
 struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared);
-struct agent *agent_ref(struct agent *a);
 
 /* The number of the grant and the id of its agent in an id's text; false when it is no such text. */
 bool agent_read_id(const char *text, uint64_t *ret_agent, size_t *ret_slot, uint8_t ret_secret[16]);

@@ -20,7 +20,8 @@ struct name {
     struct list node;   /* of its bucket */
     struct list agents; /* struct known */
     struct list waiters;
-    int64_t gone_at; /* the last agent left; 0: never one */
+    int64_t gone_at;        /* the last agent left; 0: never one */
+    enum agents_leave left; /* ... in this way */
     char text[];
 };
 
@@ -265,8 +266,9 @@ static void learn(struct agents *v, struct agent *a, enum news news)
     } else if (news == NEWS_WITHDRAWN && k != NULL) {
         forget(k);
         n->gone_at = loop_now(v->home.loop);
+        n->left = a->left;
     }
-    if (news != NEWS_WITHDRAWN)
+    if (news != NEWS_WITHDRAWN || a->left == AGENTS_BARRED)
         wake_waiters(v, n);
     if (news != NEWS_READY)
         tell_fellows(v, n, a);
@@ -320,11 +322,12 @@ struct agent *agents_offer(struct agents *v, const struct agent_terms *terms)
     return a;
 }
 
-void agents_withdraw(struct agents *v, struct agent *a)
+void agents_withdraw(struct agents *v, struct agent *a, enum agents_leave how)
 {
     CHECK_MAGIC(v, VIEW_MAGIC);
     CHECK(a->home == v->index && !a->withdrawn);
     a->withdrawn = true;
+    a->left = how;
     atomic_store(&a->ready, false);
     tell_all(v, a, NEWS_WITHDRAWN);
     agent_unref(a);
@@ -335,6 +338,13 @@ void agents_set_ready(struct agents *v, struct agent *a, bool ready)
     if (atomic_exchange(&a->ready, ready) == ready || !ready)
         return;
     tell_all(v, a, NEWS_READY);
+}
+
+/* Who waits for the agent hears of both: he goes in, or is told that it is down. */
+void agents_set_down(struct agents *v, struct agent *a, unsigned down)
+{
+    if (atomic_exchange(&a->down, down) != down)
+        tell_all(v, a, NEWS_READY);
 }
 
 struct agent *agents_redeem(struct agents *v, const char *id, const uint8_t fingerprint[AGENT_FINGERPRINT])
@@ -361,9 +371,88 @@ enum agents_presence agents_find(struct agents *v, const char *name, int64_t gra
         *ret_kind = a->terms.offer.kind;
         return AGENTS_PRESENT;
     }
+    if (n != NULL && n->gone_at > 0 && n->left == AGENTS_BARRED)
+        return AGENTS_NONE;
     bool lately = n != NULL && n->gone_at > 0 && now < n->gone_at + grace;
     bool begun = grace > 0 && now < v->started + grace;
     return lately || begun ? AGENTS_EXPECTED : AGENTS_NONE;
+}
+
+enum agents_leave agents_left(struct agents *v, const char *name)
+{
+    const struct name *n = find_name(v, name);
+    return n == NULL ? AGENTS_NEVER : n->left;
+}
+
+struct agent *agents_first(struct agents *v, const char *name)
+{
+    struct agent *a = first_of(find_name(v, name));
+    return a == NULL ? NULL : agent_ref(a);
+}
+
+struct agent *agents_down(struct agents *v, const char *name, unsigned *ret_down)
+{
+    const struct name *n = find_name(v, name);
+    struct agent *found = NULL;
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next) {
+        found = CONTAINER_OF(node, struct known, of_name)->agent;
+        *ret_down = agent_is_down(found);
+        if (*ret_down == 0)
+            return NULL;
+    }
+    return found == NULL ? NULL : agent_ref(found);
+}
+
+/* The first for which `fits` holds, or NULL. */
+static struct agent *find_agent(const struct agents *v, bool (*fits)(void *arg, struct agent *a), void *arg)
+{
+    for (size_t i = 0; i < v->buckets; i++)
+        for (struct list *n = v->ids[i].next; n != &v->ids[i]; n = n->next) {
+            struct agent *a = CONTAINER_OF(n, struct known, of_id)->agent;
+            if (fits(arg, a))
+                return a;
+        }
+    return NULL;
+}
+
+struct port_sought {
+    uint16_t port;
+    bool udp;
+    const char *other_than;
+};
+
+static bool is_at_port(void *arg, struct agent *a)
+{
+    const struct port_sought *want = arg;
+    return a->terms.offer.port == want->port && a->terms.offer.udp == want->udp &&
+           strcmp(a->terms.offer.name, want->other_than) != 0;
+}
+
+struct agent *agents_at_port(struct agents *v, uint16_t port, bool udp, const char *other_than)
+{
+    struct port_sought want = {port, udp, other_than};
+    struct agent *a = find_agent(v, is_at_port, &want);
+    return a == NULL ? NULL : agent_ref(a);
+}
+
+struct telling {
+    const struct agents *view;
+    void (*each)(void *arg, struct agent *a);
+    void *arg;
+};
+
+static bool tell_of(void *arg, struct agent *a)
+{
+    const struct telling *t = arg;
+    if (a->home == t->view->index)
+        t->each(t->arg, a);
+    return false;
+}
+
+void agents_each(struct agents *v, void (*each)(void *arg, struct agent *a), void *arg)
+{
+    find_agent(v, tell_of, &(struct telling){v, each, arg});
 }
 
 void agents_wait(struct agents *v, const char *name, struct agents_waiter *w)
@@ -398,7 +487,8 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
          node = node->next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
-        if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || is_among(a->id, tried, tried_len))
+        if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || agent_is_down(a) != 0 ||
+            is_among(a->id, tried, tried_len))
             continue;
         if (best == NULL || is_better(a, best, now))
             best = a;

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "link/link.h"
 #include "mux/offer.h"
+#include "net/addr.h"
 
 struct agent;  /* an offer that some agent holds; shared by all workers, counted */
 struct agents; /* a worker's view */
@@ -55,6 +56,9 @@ struct agent_terms {
     struct offer offer;
     char identity[AGENT_LABEL_MAX];         /* who the agent has proven to be */
     uint8_t fingerprint[AGENT_FINGERPRINT]; /* of its certificate: SHA-256 */
+    struct net_addr peer;                   /* where it came from when it offered */
+    const char *transport;                  /* what carries the offer; static, NULL: TCP */
+    int64_t since;                          /* wall clock */
     const struct front *front;              /* the protocol that visits are announced in */
     uint64_t bandwidth;                     /* bytes a second under the name; 0: no limit */
     const struct agent_ops *ops;
@@ -65,11 +69,19 @@ struct agent_terms {
  * another kind, or at another port. */
 struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
 
-/* It no longer holds. The owner is called no more; its errands are the owner's to fail. */
-void agents_withdraw(struct agents *view, struct agent *a);
+/* Why an offer ends: the agent's connection broke, it was told to stop, or it may not offer this any more.
+ * Visitors wait for one that was lost or stopped, and for no other. */
+enum agents_leave { AGENTS_NEVER, AGENTS_LOST, AGENTS_STOPPED, AGENTS_BARRED };
 
-/* Send visitors, or none for the time being. */
+/* It no longer holds. The owner is called no more; its errands are the owner's to fail. */
+void agents_withdraw(struct agents *view, struct agent *a, enum agents_leave how);
+
+/* Send visitors, or none for the time being: the agent stops. */
 void agents_set_ready(struct agents *view, struct agent *a, bool ready);
+
+/* The agent's health check finds the service down: send it no visitors. `down` says how, in numbers of the
+ * owner's own; 0: it is up again. */
+void agents_set_down(struct agents *view, struct agent *a, unsigned down);
 
 /* Grant an id for one connection, good until `expires` (monotonic). False when all that there may be are out.
  */
@@ -100,6 +112,19 @@ enum agents_presence {
 enum agents_presence agents_find(struct agents *view, const char *name, int64_t grace,
                                  enum offer_kind *ret_kind);
 
+/* How the last agent that offered the name went; NEVER: none did, as far as is remembered. */
+enum agents_leave agents_left(struct agents *view, const char *name);
+
+/* An agent that offers the name, whichever; a reference for the caller. NULL: there is none. */
+struct agent *agents_first(struct agents *view, const char *name);
+
+/* The same, but one whose service is down, and how; NULL too where that of another is not. */
+struct agent *agents_down(struct agents *view, const char *name, unsigned *ret_down);
+
+/* An agent whose offer, of another name, is at that port of the door; a reference for the caller. NULL: none
+ * is. */
+struct agent *agents_at_port(struct agents *view, uint16_t port, bool udp, const char *other_than);
+
 /* Somebody who waits for an offer of a name; embed it. */
 struct agents_waiter {
     struct list node;
@@ -115,6 +140,9 @@ void agents_wait(struct agents *view, const char *name, struct agents_waiter *w)
 /* The agent to try now: ready, not among the `tried` ids, with the fewest visitors; one that has just failed
  * comes last. A reference for the caller. NULL: there is none. */
 struct agent *agents_pick(struct agents *view, const char *name, const uint64_t *tried, size_t tried_len);
+
+/* Call `each` with every offer whose home is here; a reference makes it last. */
+void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), void *arg);
 
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
@@ -145,15 +173,40 @@ struct errand *errand_of_node(struct list *node);
 
 /* ---- what is known of an agent: on any worker ---- */
 
+/* References are counted, from any thread. NULL is allowed to be given up. */
+struct agent *agent_ref(struct agent *a);
 void agent_unref(struct agent *a);
 uint64_t agent_id(const struct agent *a);
 const struct offer *agent_offer(const struct agent *a);
 const char *agent_identity(const struct agent *a);
 const struct front *agent_front(const struct agent *a);
 
+/* Why it takes no visitors, as agents_set_down() has it; 0: the service is not known to be down. */
+unsigned agent_is_down(const struct agent *a);
+
+/* What is told of an offer; the texts live as long as the agent. */
+struct agent_facts {
+    const struct offer *offer;
+    const char *identity;
+    const struct net_addr *peer;
+    const char *transport; /* NULL: TCP */
+    int64_t since;         /* wall clock */
+    bool ready;
+    unsigned down;
+    uint32_t visitors;  /* now */
+    uint64_t visits;    /* that the agent has taken, of all time */
+    uint64_t bytes_in;  /* from visitors who have left */
+    uint64_t bytes_out; /* to them */
+};
+
+struct agent_facts agent_facts(const struct agent *a);
+
 /* A visitor counts from agent_enter() to agent_exit(). */
 void agent_enter(struct agent *a);
 void agent_exit(struct agent *a);
+
+/* One whom the agent had taken has left: so many bytes came from him and went to him. */
+void agent_visited(struct agent *a, uint64_t bytes_in, uint64_t bytes_out);
 
 /* It did not serve a visitor: it is avoided for a second. Or it did. */
 void agent_failed(struct agent *a, int64_t now);

@@ -214,12 +214,14 @@ static void consider_near(const struct row *r, const struct question *q, int *be
 {
     if (r->deny)
         return;
-    if (*best < 0) {
+    if (*best < 0 && r->target_count == 0) {
         *best = 0;
         v->near_rule = r->name;
     }
     for (size_t i = 0; i < r->target_count; i++) {
         const struct target *t = r->targets + i;
+        if (t->space != q->host->space)
+            continue;
         int nearness = target_match_host(t, q->host, q->address, false) == TARGET_YES ? 3
                        : target_match_port(t, q->port)                                ? 2
                                                                                       : 1;
@@ -286,19 +288,23 @@ struct policy_verdict policy_reach_address(const struct policy *p, uint32_t rout
 }
 
 const char *policy_denial(const struct policy_verdict *v, const struct identity *id, const char *action,
-                          char text[POLICY_TEXT_MAX])
+                          const char *missing, char text[POLICY_TEXT_MAX])
 {
     CHECK(v->effect == POLICY_DENY);
     const char *who = id != NULL ? identity_label(id) : "a client without a certificate";
-    if (v->rule != NULL)
+    char would[POLICY_TEXT_MAX] = "", near[POLICY_TEXT_MAX] = "";
+    if (v->rule != NULL) {
         snprintf(text, POLICY_TEXT_MAX, "rule %s does not let %s %s", v->rule, who, action);
-    else if (v->near_target != NULL)
-        snprintf(text, POLICY_TEXT_MAX, "no rule lets %s %s (rule %s allows %s)", who, action, v->near_rule,
-                 v->near_target);
+        return text;
+    }
+    if (missing != NULL)
+        snprintf(would, sizeof(would), ": a row for %s with the target %s would", who, missing);
+    if (v->near_target != NULL)
+        snprintf(near, sizeof(near), " (rule %s allows %s)", v->near_rule, v->near_target);
     else if (v->near_rule != NULL)
-        snprintf(text, POLICY_TEXT_MAX, "no rule lets %s %s (rule %s has no targets)", who, action,
-                 v->near_rule);
-    else
-        snprintf(text, POLICY_TEXT_MAX, "no rule lets %s %s", who, action);
+        snprintf(near, sizeof(near), " (rule %s has no targets)", v->near_rule);
+    int n = snprintf(text, POLICY_TEXT_MAX, "no rule lets %s %s%s", who, action, would);
+    if (n > 0 && n < POLICY_TEXT_MAX)
+        snprintf(text + n, (size_t)(POLICY_TEXT_MAX - n), "%s", near);
     return text;
 }

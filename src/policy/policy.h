@@ -70,6 +70,10 @@ void policy_free(struct policy *p);
  * configuration, which knows file and line. */
 int policy_target_check(const char *text, struct err *err);
 
+/* What such an entry is for, and what follows the word for that: of "name:app.test" POLICY_NAME and
+ * "app.test". */
+const char *policy_target_of(const char *text, enum policy_space *ret);
+
 /* Asking */
 
 enum policy_effect {
@@ -83,7 +87,8 @@ struct policy_verdict {
     enum policy_effect effect;
     const char *rule; /* name of the row that decided; NULL: no row did ("no rule"), or NEED_ADDRESS */
     /* For a denial by no rule: an allow row that matched all but the target, and the entry of its targets
-     * that came nearest. NULL: there is no such row; it has no targets. */
+     * that came nearest; only entries that speak of the same thing (enum policy_space) do. NULL: there is no
+     * such row; it has no targets. */
     const char *near_rule;
     const char *near_target;
 };
@@ -110,9 +115,11 @@ struct policy_verdict policy_reach_address(const struct policy *p, uint32_t rout
 #define POLICY_TEXT_MAX 512
 
 /* One sentence about a denial, for the peer and the log. `action` reads on from "lets NAME": "reach
- * db.inside:5432" or "use route ssh". Returns `text`. Example: "no rule lets alice reach db.inside:5432 (rule
- * ops allows *.inside:22)". */
+ * db.inside:5432" or "use route ssh". `missing` (may be NULL) is the entry of `targets` that would allow it,
+ * for when no row decided and the action does not read like one. Returns `text`. Examples: "no rule lets
+ * alice reach db.inside:5432 (rule ops allows *.inside:22)"; "no rule lets alice offer app.test: a row for
+ * alice with the target offer:app.test would (rule ops allows offer:*.inside)". */
 const char *policy_denial(const struct policy_verdict *v, const struct identity *id, const char *action,
-                          char text[POLICY_TEXT_MAX]);
+                          const char *missing, char text[POLICY_TEXT_MAX]);
 
 #endif

@@ -148,23 +148,38 @@ static int parse_name(const struct parts *parts, struct target *ret, struct err 
     return ret->pattern != NULL ? 0 : err_set(err, "out of memory");
 }
 
-/* Cut the word in front off that says what the target is for. */
-static char *cut_space(char *text, enum policy_space *ret)
+/* Words in front that say what a target is for. */
+static const char *const words[] = {[POLICY_TCP] = "",
+                                    [POLICY_UDP] = "udp:",
+                                    [POLICY_NAME] = "name:",
+                                    [POLICY_OFFER] = "offer:",
+                                    [POLICY_PUBLIC] = "public:"};
+
+const char *policy_target_of(const char *text, enum policy_space *ret)
 {
-    static const struct {
-        const char *word;
-        enum policy_space space;
-    } rows[] = {
-        {"udp:", POLICY_UDP}, {"name:", POLICY_NAME}, {"offer:", POLICY_OFFER}, {"public:", POLICY_PUBLIC}};
     *ret = POLICY_TCP;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        size_t len = strlen(rows[i].word);
-        if (strncmp(text, rows[i].word, len) != 0)
+    for (size_t i = POLICY_TCP + 1; i < ARRAY_LEN(words); i++) {
+        size_t len = strlen(words[i]);
+        if (strncmp(text, words[i], len) != 0)
             continue;
-        *ret = rows[i].space;
+        *ret = (enum policy_space)i;
         return text + len;
     }
     return text;
+}
+
+/* "nam:app.test" has a word in front that is none of ours, and no ports behind it. */
+static int check_word(const char *text, struct err *err)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    const char *rest = text + len + 1;
+    if (len == 0 || text[len] != ':' || *rest == '\0' || *rest == ':' ||
+        rest[strspn(rest, "0123456789-*")] == '\0')
+        return 0;
+    return err_set(err,
+                   "unknown kind '%.*s:'; known: name:, offer:, public:, udp:; in HOST:PORTS found port "
+                   "\"%.80s\": expected 1 to 65535, FROM-TO or *",
+                   (int)MIN(len, (size_t)40), text, rest);
 }
 
 /* NAME, with ports of the door only where the space has some. */
@@ -187,9 +202,11 @@ static int parse_offered(char *text, struct target *ret, struct err *err)
 static int parse_parts(char *text, struct target *ret, struct err *err)
 {
     struct parts parts;
-    text = cut_space(text, &ret->space);
+    text += policy_target_of(text, &ret->space) - text;
     if (ret->space != POLICY_TCP && ret->space != POLICY_UDP)
         return parse_offered(text, ret, err);
+    if (ret->space == POLICY_TCP && check_word(text, err) != 0)
+        return -1;
     if (cut(text, &parts, err) != 0 || parse_ports(parts.ports, ret, err) != 0)
         return -1;
     if (parts.host[0] == '\0')

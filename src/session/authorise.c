@@ -57,10 +57,11 @@ enum session_state step_handshake(struct session *s)
 
 /* ---- AUTHORISE, ASK ---- */
 
-static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action)
+static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action,
+                           const char *missing)
 {
     char text[POLICY_TEXT_MAX], both[POLICY_TEXT_MAX + HOST_MAX + 32];
-    const char *denial = policy_denial(v, session_identity(s), action, text);
+    const char *denial = policy_denial(v, session_identity(s), action, missing, text);
     s->setup->rule = v->rule;
     if (s->setup->visit.missed) {
         snprintf(both, sizeof(both), "no agent offers %s, and %s", s->setup->request.target.host, denial);
@@ -69,9 +70,10 @@ static void explain_denial(struct session *s, const struct policy_verdict *v, co
     session_detail(s, denial);
 }
 
-enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action)
+enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action,
+                                const char *missing)
 {
-    explain_denial(s, v, action);
+    explain_denial(s, v, action, missing);
     if (s->setup->front == NULL || (s->setup->front->ask == NULL && s->setup->front->tell == NULL)) {
         link_refuse(s->down, ALERT_ACCESS_DENIED);
         return session_farewell(s, NULL, 0, CLOSE_DENIED);
@@ -98,7 +100,7 @@ static enum session_state refuse_route(struct session *s, const struct policy_ve
 {
     struct buf action = {0};
     buf_printf(&action, "use route %s", s->route->config->name.text);
-    enum session_state next = session_deny(s, v, buf_text(&action));
+    enum session_state next = session_deny(s, v, buf_text(&action), NULL);
     buf_free(&action);
     return next;
 }
@@ -133,26 +135,78 @@ static enum session_state refuse_request(struct session *s, enum front_outcome o
     return session_answer_no(s, &(struct front_answer){.outcome = outcome, .text = text}, CLOSE_BAD_REQUEST);
 }
 
-/* May it have that, or else what an agent offers under a host's name? `word` reads on from "lets NAME". True:
- * go on; else *ret_next says no. */
-static bool is_allowed(struct session *s, const char *host, enum policy_space space, uint16_t port,
-                       const char *word, enum session_state *ret_next)
+/* No: with the words that lead to the row that would allow it. */
+static enum session_state refuse_target(struct session *s, const struct policy_verdict *v)
 {
     struct setup *p = s->setup;
+    char action[POLICY_TEXT_MAX];
+    if (p->host.space == POLICY_NAME) {
+        snprintf(action, sizeof(action), "visit %s on route %s", p->host.name, s->route->config->name.text);
+        return session_deny(s, v, action, p->target);
+    }
+    snprintf(action, sizeof(action), "reach %s", p->target);
+    return session_deny(s, v, action, NULL);
+}
+
+/* What does the policy say? False when the host is none that it can judge. */
+static bool judge(struct session *s, const char *host, enum policy_space space, uint16_t port,
+                  struct policy_verdict *ret, struct err *err)
+{
+    struct setup *p = s->setup;
+    if (policy_host_parse(host, strlen(host), &p->host, err) != 0)
+        return false;
+    p->host.space = space;
+    *ret = policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &p->host, port);
+    return true;
+}
+
+/* May it have that, or else what an agent offers under a host's name? True: go on; else *ret_next says no. */
+static bool is_allowed(struct session *s, const char *host, enum policy_space space, uint16_t port,
+                       enum session_state *ret_next)
+{
     struct err err;
-    if (policy_host_parse(host, strlen(host), &p->host, &err) != 0) {
+    struct policy_verdict v;
+    if (!judge(s, host, space, port, &v, &err)) {
         *ret_next = refuse_request(s, FRONT_BAD_HELLO, err.text);
         return false;
     }
-    p->host.space = space;
-    struct policy_verdict v =
-        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &p->host, port);
     if (v.effect != POLICY_DENY || (space == POLICY_TCP && session_turn_to_offer(s)))
         return true;
-    char action[sizeof(p->target) + 24];
-    snprintf(action, sizeof(action), "%s %s", word, p->target);
-    *ret_next = session_deny(s, &v, action);
+    *ret_next = refuse_target(s, &v);
     return false;
+}
+
+/* What is offered to everybody is open to whoever the tunnel admits; of anything else the policy speaks. A
+ * name that nobody offers just now may come back in either way. */
+static enum session_state judge_name(struct session *s)
+{
+    struct setup *p = s->setup;
+    enum session_state next = SESSION_DIAL;
+    enum offer_kind kind = OFFER_PRIVATE;
+    int64_t grace = s->epoch->snap->config->agents.grace;
+    session_visit(s, p->request.target.host, OFFER_PUBLIC);
+    enum agents_presence there = agents_find(s->worker->agents, p->visit.name, grace, &kind);
+    if (there == AGENTS_PRESENT && kind == OFFER_PUBLIC)
+        return next;
+    struct err err;
+    struct policy_verdict v;
+    if (!judge(s, p->request.target.host, POLICY_NAME, 0, &v, &err))
+        return refuse_request(s, FRONT_BAD_HELLO, err.text);
+    if (v.effect != POLICY_DENY)
+        p->visit.kind = VISIT_ANY_KIND;
+    else if (there == AGENTS_EXPECTED)
+        p->visit.uninvited = true;
+    else
+        return refuse_target(s, &v);
+    return next;
+}
+
+enum session_state session_refuse_visit(struct session *s)
+{
+    enum session_state next = SESSION_CLOSED;
+    bool allowed = is_allowed(s, s->setup->visit.name, POLICY_NAME, 0, &next);
+    CHECK(!allowed); /* by the same policy as before */
+    return next;
 }
 
 /* By server name. In public there is nobody to ask about; in private the policy speaks of the name. */
@@ -163,7 +217,7 @@ static enum session_state judge_visit(struct session *s, const struct link_peer 
     if (s->setup->visit.kind == OFFER_PUBLIC)
         return next;
     CHECK(peer->identity != NULL);
-    is_allowed(s, s->setup->visit.name, POLICY_NAME, 0, "visit", &next);
+    is_allowed(s, s->setup->visit.name, POLICY_NAME, 0, &next);
     return next;
 }
 
@@ -195,28 +249,77 @@ static enum session_state judge_target(struct session *s)
 {
     const struct front_target *t = &s->setup->request.target;
     enum session_state next = SESSION_DIAL;
-    enum policy_space space = t->offered ? POLICY_NAME : t->udp ? POLICY_UDP : POLICY_TCP;
     note_target(s->setup, t->offered ? "name:" : t->udp ? "udp:" : "", t->host, t->port);
-    if (is_allowed(s, t->host, space, t->port, "reach", &next) && t->offered)
-        session_visit(s, t->host, VISIT_ANY_KIND);
+    if (t->offered)
+        return judge_name(s);
+    is_allowed(s, t->host, t->udp ? POLICY_UDP : POLICY_TCP, t->port, &next);
     return next;
 }
 
 /* ---- agents ---- */
+
+/* What the row that allows an offer says. */
+static void offer_target(const struct offer *o, char *ret, size_t cap)
+{
+    const char *word = o->kind == OFFER_PUBLIC ? "public:" : "offer:";
+    if (o->port != 0)
+        snprintf(ret, cap, "%s%s:%u", word, o->name, o->port);
+    else
+        snprintf(ret, cap, "%s%s", word, o->name);
+}
+
+bool session_may_offer(const struct session *s, const struct offer *o, struct session_denial *ret)
+{
+    const struct snapshot *snap = s->worker->epoch->snap;
+    const char *name = s->route->config->name.text;
+    const struct config_route *rc = config_route_find(snap->config, name);
+    struct policy_host host;
+    struct err err;
+    char action[POLICY_TEXT_MAX], target[HOST_MAX + 16];
+    *ret = (struct session_denial){.rule = NULL};
+    if (rc == NULL || rc->action != CONFIG_TUNNEL) {
+        snprintf(ret->text, sizeof(ret->text), "the door has no tunnel route %s any more", name);
+        return false;
+    }
+    CHECK(policy_host_parse(o->name, strlen(o->name), &host, &err) == 0);
+    host.space = o->kind == OFFER_PUBLIC ? POLICY_PUBLIC : POLICY_OFFER;
+    uint32_t id = (uint32_t)(rc - snap->config->routes.v);
+    struct policy_verdict v = policy_reach(snap->policy, id, session_identity(s), &host, o->port);
+    if (v.effect != POLICY_DENY)
+        return true;
+    offer_target(o, target, sizeof(target));
+    snprintf(action, sizeof(action), "offer %s%s on route %s", o->name,
+             o->kind == OFFER_PUBLIC ? " to everybody" : "", name);
+    policy_denial(&v, session_identity(s), action, target, ret->text);
+    ret->rule = v.rule;
+    return false;
+}
+
+static enum session_state refuse_offer(struct session *s, const struct session_denial *denial)
+{
+    if (s->worker->epoch == s->epoch) /* else the row may be gone before the line about it is written */
+        s->setup->rule = denial->rule;
+    session_detail(s, denial->text);
+    struct front_answer answer = {.outcome = FRONT_DENIED, .rule = denial->rule, .text = denial->text};
+    return session_answer_no(s, &answer, CLOSE_DENIED);
+}
 
 /* May this identity offer that name? Then the offer lives on the client's link. */
 static enum session_state judge_offer(struct session *s)
 {
     struct setup *p = s->setup;
     const struct offer *o = &p->request.offer;
-    enum session_state next = SESSION_ASK;
-    bool open = o->kind == OFFER_PUBLIC;
-    note_target(p, open ? "public:" : "offer:", o->name, o->port);
-    if (!is_allowed(s, o->name, open ? POLICY_PUBLIC : POLICY_OFFER, o->port, "offer", &next))
-        return next;
+    struct session_denial denial;
+    struct err bad;
+    offer_target(o, p->target, sizeof(p->target));
+    if (policy_host_parse(o->name, strlen(o->name), &p->host, &bad) != 0)
+        return refuse_request(s, FRONT_BAD_HELLO, bad.text);
+    if (!session_may_offer(s, o, &denial))
+        return refuse_offer(s, &denial);
     struct session_origin origin = session_origin(s);
     struct str early = {(const char *)p->bytes.data, p->bytes.len};
     struct err err;
+    origin.transport = s->transport;
     origin.front = p->front;
     origin.request = &p->request;
     struct resident *r = p->front->reside(s->worker, s->down, &origin, early, &err);

@@ -473,9 +473,16 @@ void door_set_notice(struct door *d, door_notice *notice, void *arg)
     d->notice_arg = arg;
 }
 
+static void hear(void *arg, const char *text)
+{
+    notify(arg, text);
+}
+
 int door_start(struct door *d, struct err *err)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
+    for (size_t i = 0; i < d->crew.count; i++)
+        d->crew.worker[i].ear = (struct worker_ear){d->loop, hear, d};
     if (crew_start(&d->crew, d->loop, err) != 0)
         return -1;
     d->started = clock_monotonic();
@@ -634,4 +641,9 @@ void door_sessions(struct door *d, size_t limit, void (*done)(void *arg, const c
                          .arg = arg};
     CHECK(c->part != NULL);
     crew_broadcast(&d->crew, d->loop, count_in, counted, c);
+}
+
+void door_offers(struct door *d, offers_told *done, void *arg)
+{
+    offers_ask(&d->crew, d->loop, done, arg);
 }

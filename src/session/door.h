@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "session/offers.h"
+
 struct buf;
 struct config;
 struct door;
@@ -75,5 +77,8 @@ struct route_counters door_unrouted_counters(const struct door *door);
  * later). The text is borrowed for the call. */
 void door_sessions(struct door *door, size_t limit, void (*done)(void *arg, const char *json, size_t len),
                    void *arg);
+
+/* Collect what agents offer, then call `done` (on the control thread, later). */
+void door_offers(struct door *door, offers_told *done, void *arg);
 
 #endif

@@ -23,6 +23,9 @@ enum front_outcome {
     FRONT_OUTCOMES
 };
 
+/* What an outcome is called on the wire: "refused". */
+const char *front_code(enum front_outcome outcome);
+
 /* Where the client wants to go. */
 struct front_target {
     char host[HOST_MAX]; /* canonical, see base/hostport.h: a name, or an address without brackets */
@@ -53,9 +56,11 @@ struct front_answer {
     enum front_outcome outcome;
     const char *rule; /* the policy row that decided, or NULL; said only with FRONT_DENIED */
     const char *text; /* for people, or NULL for the outcome's own */
-    bool tls;         /* with FRONT_OK: the far end of the stream speaks TLS */
-    bool datagrams;   /* FRONT_OK: the door will send and take them; only where the client said so */
-    bool udp;         /* with FRONT_OK: the target is one over UDP */
+    const char
+        *warning;   /* with FRONT_OK: what is taken, but hardly meant; or NULL. Not every front says it */
+    bool tls;       /* with FRONT_OK: the far end of the stream speaks TLS */
+    bool datagrams; /* FRONT_OK: the door will send and take them; only where the client said so */
+    bool udp;       /* with FRONT_OK: the target is one over UDP */
 };
 
 /* A visitor, as an agent is told of him. */

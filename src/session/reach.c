@@ -82,7 +82,7 @@ static bool may_dial(void *owner, const struct net_addr *addr)
         text[POLICY_TEXT_MAX];
     snprintf(action, sizeof(action), "reach %s (%s)", s->setup->target, net_addr_format(addr, place));
     s->setup->rule = v.rule;
-    session_detail(s, policy_denial(&v, session_identity(s), action, text));
+    session_detail(s, policy_denial(&v, session_identity(s), action, NULL, text));
     return false;
 }
 

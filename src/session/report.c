@@ -155,6 +155,8 @@ void session_count(struct session *s)
         counter_add(&c->n[COUNTER_DATAGRAMS_DROPPED], d.dropped);
         counter_add(&c->n[COUNTER_DATAGRAMS_LOST], (uint64_t)MAX(d.lost, 0));
     }
+    if (s->agent != NULL && s->setup == NULL)
+        agent_visited(s->agent, s->down->bytes_read, s->down->bytes_written);
     counter_add(&c->n[COUNTER_SECONDS_NS], (uint64_t)(loop_now(s->worker->loop) - s->accepted));
     if (s->route != NULL)
         atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);

@@ -43,6 +43,21 @@ bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum fir
     return route_find(snap->table, &q).route != ROUTE_NONE;
 }
 
+uint32_t routing_of_name(const struct snapshot *snap, const char *name)
+{
+    uint32_t found = ROUTE_NONE;
+    struct route_query q = {.kind = FIRST_BYTES_TLS, .sni = {name, strlen(name)}};
+    for (q.listener = 0; q.listener < snap->config->listeners.n; q.listener++)
+        for (int any = 0; any < 2; any++) {
+            q.any_alpn = any;
+            uint32_t route = route_find(snap->table, &q).route;
+            if (route != ROUTE_NONE && snap->routes[route].config->action == CONFIG_EXPOSE)
+                return route;
+            found = route != ROUTE_NONE ? route : found;
+        }
+    return found;
+}
+
 void routing_note(const struct hello *h, const struct route_match *match, enum ja4_transport transport,
                   struct hello_note *ret)
 {

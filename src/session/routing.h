@@ -29,6 +29,10 @@ struct route_match routing_find(const struct snapshot *snap, uint32_t listener, 
 bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
                         const struct hello *h);
 
+/* The route that takes TLS clients who ask for that name: one that leads to agents, where some listener or
+ * protocol has one; else any. ROUTE_NONE: there is none. */
+uint32_t routing_of_name(const struct snapshot *snap, const char *name);
+
 /* Keep what is needed of the hello. */
 void routing_note(const struct hello *h, const struct route_match *match, enum ja4_transport transport,
                   struct hello_note *ret);

@@ -134,15 +134,20 @@ static void pipe_expired(struct session *s)
         loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
 }
 
+/* Does the step itself end what took too long, so that the client hears why? */
+static bool is_owed_an_answer(enum deadline kind)
+{
+    return kind == DEADLINE_MEET || kind == DEADLINE_DIAL || kind == DEADLINE_GREET;
+}
+
 static void on_timer(struct timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, timer);
     CHECK_MAGIC(s, SESSION_MAGIC);
     if (s->state == SESSION_PIPE) {
         pipe_expired(s);
-    } else if (s->setup != NULL &&
-               (states[s->state].deadline == DEADLINE_DIAL || states[s->state].deadline == DEADLINE_GREET)) {
-        s->setup->expired = true; /* there may be another address, and the client is owed an answer */
+    } else if (s->setup != NULL && is_owed_an_answer(states[s->state].deadline)) {
+        s->setup->expired = true; /* there may be another address */
         session_run(s);
     } else {
         session_kill(s, states[s->state].late);
@@ -237,7 +242,8 @@ enum session_state session_end(struct session *s, enum close_reason reason)
 void session_detail(struct session *s, const char *text)
 {
     if (s->setup != NULL && s->setup->detail[0] == '\0')
-        str_copy(s->setup->detail, sizeof(s->setup->detail), text, strlen(text));
+        str_copy(s->setup->detail, sizeof(s->setup->detail), text,
+                 strnlen(text, sizeof(s->setup->detail) - 1));
 }
 
 void session_kill(struct session *s, enum close_reason reason)
@@ -260,6 +266,12 @@ void session_drain(struct session *s)
 {
     if (s->resident != NULL)
         s->resident->ops->drain(s->resident);
+}
+
+void session_review(struct session *s)
+{
+    if (s->resident != NULL && s->resident->ops->review != NULL)
+        s->resident->ops->review(s->resident);
 }
 
 void resident_wake(struct resident *r)

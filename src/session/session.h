@@ -54,6 +54,21 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
 /* The door is stopping: tell who stays for his own sake. */
 void session_drain(struct session *s);
 
+/* Its worker has a new configuration in force: what an agent offers is asked about anew. */
+void session_review(struct session *s);
+
+struct offer;
+
+/* Why an offer is not allowed. */
+struct session_denial {
+    char text[512];   /* for people */
+    const char *rule; /* the policy row that decided, or NULL; lives as long as the worker's configuration */
+};
+
+/* May the client of this session, on a tunnel route, offer that? Its worker's configuration decides, not the
+ * one that the session began under: an offer may stand for as long as its agent likes. False with `ret`. */
+bool session_may_offer(const struct session *s, const struct offer *offer, struct session_denial *ret);
+
 /* A connection that was refused before it became a session: leave its audit line. */
 void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
                      enum close_reason reason);

@@ -30,8 +30,9 @@ struct visit {
     struct errand *errand;
     struct link *arrived; /* what the errand brought */
     bool at_port;         /* he came to a port of the door, over what the offer is for */
-    bool back;            /* it is back, with or without a link */
     bool missed;          /* what was asked for as a host he may visit, but nobody offers it */
+    bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
+    bool back;      /* it is back, with or without a link */
     uint64_t tried[AGENTS_TRIED_MAX];
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */
@@ -66,8 +67,8 @@ struct setup {
     int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
     struct visit visit;
     const char *rule;
-    struct net_addr local; /* the address that the client connected to, when a proxy in front told */
-    char detail[256];      /* what exactly went wrong */
+    struct net_addr local;        /* the address that the client connected to, when a proxy in front told */
+    char detail[POLICY_TEXT_MAX]; /* what exactly went wrong */
 };
 
 /* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
@@ -138,6 +139,9 @@ static inline uint32_t session_route_id(const struct session *s)
 {
     return (uint32_t)(s->route - s->epoch->snap->routes);
 }
+
+/* A visitor of `kind` of a name who was let in for everybody's sake finds it offered to some: no. */
+enum session_state session_refuse_visit(struct session *s);
 
 /* Count the session under a route, which is its own from then on; false when the route is full. */
 bool session_enter_route(struct session *s, const struct route_runtime *route);
@@ -234,8 +238,9 @@ enum session_state session_farewell(struct session *s, const void *data, size_t 
                                     enum close_reason reason);
 
 /* The policy says no: the denial is kept for the audit line, and the client is told by its front or by an
- * alert. `action` reads on from "lets NAME". */
-enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action);
+ * alert. `action` and `missing` are those of policy_denial(). */
+enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action,
+                                const char *missing);
 
 /* What its streams have in common with the session, for a resident of it. */
 struct session_origin session_origin(const struct session *s);

@@ -39,10 +39,13 @@ bool session_turn_to_offer(struct session *s)
     if (!session_is_tunnel(s) || t->udp || t->offered || name.is_address)
         return false;
     name.space = POLICY_NAME;
-    if (policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &name, 0).effect !=
-        POLICY_ALLOW)
+    enum agents_presence there = agents_find(view_of(s), t->host, grace_of(s), &kind);
+    bool open = there == AGENTS_PRESENT && kind == OFFER_PUBLIC;
+    if (!open &&
+        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &name, 0).effect !=
+            POLICY_ALLOW)
         return false;
-    p->visit.missed = agents_find(view_of(s), t->host, grace_of(s), &kind) == AGENTS_NONE;
+    p->visit.missed = there == AGENTS_NONE;
     if (p->visit.missed)
         return false;
     t->offered = true;
@@ -50,7 +53,7 @@ bool session_turn_to_offer(struct session *s)
     p->rule = NULL; /* what was said of the host */
     p->detail[0] = '\0';
     snprintf(p->target, sizeof(p->target), "name:%s", t->host);
-    session_visit(s, t->host, VISIT_ANY_KIND);
+    session_visit(s, t->host, open ? OFFER_PUBLIC : VISIT_ANY_KIND);
     return true;
 }
 
@@ -81,16 +84,32 @@ static void wait_for_news(struct session *s)
 
 /* ---- MEET: a visitor by server name ---- */
 
+/* Why nobody is there, and how the last one went. */
+static const char *absence(const struct session *s)
+{
+    static const char *const texts[] = {
+        [AGENTS_NEVER] = "no agent offers this name",
+        [AGENTS_LOST] = "the agent that offered this name was lost, and none came back in time",
+        [AGENTS_STOPPED] = "the agent that offered this name was stopped, and none came back in time",
+        [AGENTS_BARRED] = "no agent offers this name: the policy does not allow the one that did any more",
+    };
+    enum offer_kind kind;
+    const char *name = s->setup->visit.name;
+    if (agents_find(view_of(s), name, 0, &kind) == AGENTS_PRESENT)
+        return "the agent that offers this name stops, and no other came in time";
+    return texts[agents_left(view_of(s), name)];
+}
+
 static enum session_state nobody(struct session *s)
 {
-    session_detail(s, "no agent offers this name");
+    session_detail(s, absence(s));
     return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_AGENT);
 }
 
 static enum session_state meet_with(struct session *s, const struct hello *h)
 {
     enum offer_kind kind = OFFER_PRIVATE;
-    if (s->setup->visit.name[0] == '\0')
+    if (s->setup->visit.name[0] == '\0' || s->setup->expired)
         return nobody(s);
     switch (agents_find(view_of(s), s->setup->visit.name, grace_of(s), &kind)) {
     case AGENTS_NONE:
@@ -141,14 +160,57 @@ static void leave_agent(struct session *s)
     v->back = false;
 }
 
-/* Nobody is left to try. Who named the target is told. */
-static enum session_state unserved(struct session *s, enum front_outcome outcome, const char *text)
+/* It ends here, for that reason. Who named the target is told. */
+static enum session_state give_up(struct session *s, enum front_outcome outcome, const char *text,
+                                  enum close_reason reason)
 {
     session_detail(s, text);
     if (s->setup->front == NULL)
-        return session_end(s, CLOSE_NO_AGENT);
+        return session_end(s, reason);
     struct front_answer answer = {.outcome = outcome, .text = text};
-    return session_answer_no(s, &answer, CLOSE_NO_AGENT);
+    return session_answer_no(s, &answer, reason);
+}
+
+/* Nobody is left to try. */
+static enum session_state unserved(struct session *s, enum front_outcome outcome, const char *text)
+{
+    return give_up(s, outcome, text, CLOSE_NO_AGENT);
+}
+
+/* Nobody is there. Whom the policy had not let in for any other than a public offer is told that. */
+static enum session_state unmet(struct session *s, enum front_outcome outcome)
+{
+    return s->setup->visit.uninvited ? session_refuse_visit(s) : unserved(s, outcome, absence(s));
+}
+
+static enum session_state service_is_down(struct session *s, const struct agent *a, unsigned down)
+{
+    struct err text;
+    CHECK(down > FRONT_OK && down < FRONT_OUTCOMES);
+    err_set(&text, "the service behind %s is down (health check of agent %s: %s)", s->setup->visit.name,
+            agent_identity(a), front_code((enum front_outcome)down));
+    return give_up(s, (enum front_outcome)down, text.text, CLOSE_SERVICE_DOWN);
+}
+
+/* No agent takes visitors now: wait for one, unless that would be in vain. */
+static enum session_state await_agent(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    enum offer_kind kind;
+    enum agents_presence there = agents_find(view_of(s), v->name, grace_of(s), &kind);
+    if (there == AGENTS_NONE)
+        return unmet(s, FRONT_NO_SUCH_HOST);
+    if (there == AGENTS_PRESENT && v->uninvited && kind != OFFER_PUBLIC)
+        return session_refuse_visit(s);
+    unsigned down;
+    struct agent *a = agents_down(view_of(s), v->name, &down);
+    if (a != NULL) {
+        enum session_state next = service_is_down(s, a, down);
+        agent_unref(a);
+        return next;
+    }
+    wait_for_news(s);
+    return SESSION_DIAL;
 }
 
 /* Offers of a name can change: whom a visitor was let in to is the kind that he is led to. */
@@ -167,7 +229,6 @@ static struct agent *pick(struct session *s)
 static enum session_state find_agent(struct session *s)
 {
     struct visit *v = &s->setup->visit;
-    enum offer_kind kind;
     size_t limit = s->epoch->snap->config->agents.connections;
     if (limit > 0 && agents_visitors(view_of(s), v->name) >= limit)
         return unserved(s, FRONT_LIMIT, "the name has as many visitors as it may");
@@ -185,10 +246,7 @@ static enum session_state find_agent(struct session *s)
     }
     if (v->tried_len > 0)
         return unserved(s, v->last.outcome, v->last.text);
-    if (agents_find(view_of(s), v->name, grace_of(s), &kind) == AGENTS_NONE)
-        return unserved(s, FRONT_NO_SUCH_HOST, "no agent offers this name");
-    wait_for_news(s);
-    return SESSION_DIAL;
+    return await_agent(s);
 }
 
 static enum session_state no_link(struct session *s)
@@ -206,9 +264,8 @@ enum session_state visit_dial(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     if (s->setup->expired)
-        return unserved(s, FRONT_TIMEOUT,
-                        s->agent == NULL ? "no agent that offers this name came back in time"
-                                         : "the agent did not answer in time");
+        return s->agent == NULL ? unmet(s, FRONT_TIMEOUT)
+                                : unserved(s, FRONT_TIMEOUT, "the agent did not answer in time");
     if (s->agent == NULL)
         return find_agent(s);
     if (!v->back)

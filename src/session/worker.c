@@ -7,6 +7,8 @@
  * its queue gets the configuration under which he dialled. */
 #include "session/worker.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,6 +56,55 @@ void worker_release(struct worker *w, struct epoch *e)
         return;
     snapshot_unref(e->snap);
     free(e);
+}
+
+/* ---- notices ---- */
+
+#define NOTICES_MAX 30 /* in NOTICES_NS */
+#define NOTICES_NS (60 * NSEC_PER_SEC)
+
+struct notice {
+    struct message message;
+    struct worker_ear ear;
+    struct err text;
+};
+
+static void on_notice(struct message *m)
+{
+    struct notice *n = CONTAINER_OF(m, struct notice, message);
+    n->ear.hear(n->ear.arg, n->text.text);
+    free(n);
+}
+
+static void post_notice(struct worker *w, const struct err *text)
+{
+    struct notice *n = calloc(1, sizeof(*n));
+    CHECK(n != NULL);
+    *n = (struct notice){.message.run = on_notice, .ear = w->ear, .text = *text};
+    loop_post(w->ear.loop, &n->message);
+}
+
+void worker_notice(struct worker *w, const char *fmt, ...)
+{
+    struct err text;
+    va_list ap;
+    int64_t now = loop_now(w->loop);
+    if (w->ear.loop == NULL)
+        return;
+    if (now >= w->notices_since + NOTICES_NS) {
+        if (w->notices > NOTICES_MAX) {
+            err_set(&text, "%zu more notices about offers were left out", w->notices - NOTICES_MAX);
+            post_notice(w, &text);
+        }
+        w->notices_since = now;
+        w->notices = 0;
+    }
+    if (++w->notices > NOTICES_MAX)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text.text, sizeof(text.text), fmt, ap);
+    va_end(ap);
+    post_notice(w, &text);
 }
 
 /* ---- sessions ---- */
@@ -179,6 +230,12 @@ static void drop_listener(const struct worker_listener *l)
     carrier_port_drop(l->fresh_udp);
 }
 
+static void review_all(struct worker *w)
+{
+    for (struct list *n = w->sessions.next; n != &w->sessions; n = n->next)
+        session_review(session_of_node(n)); /* none ends within */
+}
+
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
                     size_t count)
 {
@@ -208,6 +265,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
             acceptor_resume(&port->acceptor);
     }
     carrier_install(w, listeners, count);
+    review_all(w);
     if (before != NULL)
         worker_release(w, before);
 }

@@ -37,6 +37,13 @@ struct agents;
 struct agents_hub;
 struct quic_scratch;
 
+/* Where a worker's notices go: to a function in the thread of that loop. */
+struct worker_ear {
+    struct loop *loop;
+    void (*hear)(void *arg, const char *text);
+    void *arg;
+};
+
 struct worker {
     uint32_t magic;
     unsigned index;
@@ -58,6 +65,9 @@ struct worker {
     const struct snapshot_shared *shared; /* its fronts */
     bool draining;
     struct timer last_call; /* the end of draining */
+    struct worker_ear ear;
+    int64_t notices_since; /* so many notices have gone out since then, or were left out */
+    size_t notices;
 };
 
 /* A worker that has no configuration yet. -1 with `err`. */
@@ -107,6 +117,10 @@ void worker_release(struct worker *w, struct epoch *e);
 /* A session began or ended. */
 void worker_joined(struct worker *w, struct list *node);
 void worker_left(struct worker *w, struct list *node);
+
+/* Tell the door's operator, in one line. Agents cause notices: of more than a few a minute the rest is left
+ * out, and counted. */
+void worker_notice(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The counters of this worker for a route. */
 static inline struct counters *worker_counters(const struct worker *w, const struct route_stats *stats)

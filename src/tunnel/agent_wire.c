@@ -5,8 +5,17 @@
 
 #include "base/check.h"
 #include "base/clean.h"
+#include "tunnel/wire.h"
 
 /* ---- the control stream ---- */
+
+/* Cleaned, no byte of it takes more than three in JSON, so the message cannot outgrow WIRE_JSON_MAX. */
+static bool put_known(struct buf *out, const char *key, const char *text)
+{
+    char clean[MAX(WIRE_IDENTITY_MAX, WIRE_WITHDRAWN_MAX)];
+    str_clean(clean, sizeof(clean), text);
+    return clean[0] == '\0' || message_put_string(out, key, clean);
+}
 
 static bool put_spares(const struct wire_control *control, struct buf *out)
 {
@@ -25,6 +34,10 @@ bool wire_encode_control(const struct wire_control *control, struct buf *out)
         ok = ok && buf_printf(out, ",\"ready\":%s", control->ready ? "true" : "false");
     if (control->drain)
         ok = ok && buf_printf(out, ",\"drain\":true");
+    if (control->down != FRONT_OK)
+        ok = ok && message_put_string(out, "down", front_code(control->down));
+    if (control->withdrawn[0] != '\0')
+        ok = ok && put_known(out, "withdrawn", control->withdrawn);
     if (control->spares > 0)
         ok = ok && put_spares(control, out);
     return message_end(out, at, ok);
@@ -48,13 +61,21 @@ static int read_spares(const json_t *spares, struct wire_control *ret, struct er
     return 0;
 }
 
+/* "withdrawn" says something even where its text is empty. */
 static int read_control(const json_t *o, struct wire_control *ret, struct err *err)
 {
     bool there;
+    const char *down, *withdrawn;
     *ret = (struct wire_control){0};
     if (message_bool(o, "ready", &ret->says_ready, &ret->ready, err) < 0 ||
-        message_bool(o, "drain", &there, &ret->drain, err) < 0)
+        message_bool(o, "drain", &there, &ret->drain, err) < 0 || message_string(o, "down", &down, err) < 0 ||
+        message_string(o, "withdrawn", &withdrawn, err) < 0)
         return -1;
+    if (ret->says_ready && !ret->ready && down != NULL)
+        ret->down = wire_outcome(down);
+    if (withdrawn != NULL)
+        str_clean(ret->withdrawn, sizeof(ret->withdrawn),
+                  withdrawn[0] != '\0' ? withdrawn : "it may not be offered any more");
     const json_t *spares = json_object_get(o, "spares");
     return spares != NULL ? read_spares(spares, ret, err) : 0;
 }
@@ -72,14 +93,6 @@ enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire
 }
 
 /* ---- a visitor's stream ---- */
-
-static bool put_known(struct buf *out, const char *key, const char *text)
-{
-    /* Cleaned, no byte of it takes more than three in JSON, so the message cannot outgrow WIRE_JSON_MAX. */
-    char clean[WIRE_IDENTITY_MAX];
-    str_clean(clean, sizeof(clean), text);
-    return clean[0] == '\0' || message_put_string(out, key, clean);
-}
 
 static bool put_addr(struct buf *out, const char *key, const struct net_addr *addr)
 {

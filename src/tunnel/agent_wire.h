@@ -13,14 +13,21 @@
 #include "base/hostport.h"
 #include "mux/offer.h"
 #include "net/addr.h"
+#include "session/front.h"
 #include "tunnel/message.h"
+
+#define WIRE_WITHDRAWN_MAX 512 /* with the NUL; a longer text is cut */
 
 /* A message on the control stream, of either side. All zero is the sign of life. */
 struct wire_control {
     bool says_ready; /* agent: `ready` holds */
     bool ready;
-    bool drain;    /* door: offer anew, on another connection */
-    size_t spares; /* door: bring a connection under each of these */
+    enum front_outcome down; /* agent, not ready: its health check finds the service down, in this way;
+                                FRONT_OK: that is not why */
+    bool drain;              /* door: offer anew, on another connection */
+    char withdrawn[WIRE_WITHDRAWN_MAX]; /* door: the offer is over, and why, for people; "": it is not.
+                                           Cleaned: it may go to a terminal */
+    size_t spares;                      /* door: bring a connection under each of these */
     char spare[OFFER_IDS_MAX][OFFER_ID_TEXT];
 };
 

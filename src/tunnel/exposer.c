@@ -30,11 +30,6 @@ void agent_offer_tell(struct agent_offer *o, const struct agent_news *news)
     o->agent->events->news(o->agent->owner, &whole);
 }
 
-static void tell(struct agent_offer *o, enum agent_event event)
-{
-    agent_offer_tell(o, &(struct agent_news){.event = event, .text = "", .quic = o->shared});
-}
-
 static void tell_lost(struct agent_offer *o, const char *text, int64_t wait)
 {
     struct agent_news news = {.event = AGENT_LOST, .text = text, .wait = wait};
@@ -184,7 +179,7 @@ static enum link_status read_more(struct agent_offer *o)
     return status;
 }
 
-static enum offer_state stand(struct agent_offer *o)
+static enum offer_state stand(struct agent_offer *o, const char *warning)
 {
     struct loop *loop = o->agent->loop;
     o->stood = o->heard = o->said = loop_now(loop);
@@ -194,7 +189,7 @@ static enum offer_state stand(struct agent_offer *o)
     o->has_stood = true;
     free(o->complaint);
     o->complaint = NULL;
-    tell(o, AGENT_STANDS);
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
 
@@ -223,7 +218,7 @@ static enum offer_state step_answer(struct agent_offer *o)
         }
         if (r == WIRE_OK) {
             buf_consume(&o->in, used);
-            return answer.outcome == FRONT_OK ? stand(o) : refused(o, &answer);
+            return answer.outcome == FRONT_OK ? stand(o, answer.warning) : refused(o, &answer);
         }
         enum link_status status = read_more(o);
         if (status == LINK_AGAIN)
@@ -245,12 +240,20 @@ static void say(struct agent_offer *o, const struct wire_control *control)
         o->said = loop_now(o->agent->loop);
 }
 
+/* One that stops says no more of its service: it will be back, or not, whatever that does. */
+static void say_ready(struct agent_offer *o)
+{
+    bool stopping = o->agent->stopping;
+    say(o, &(struct wire_control){.says_ready = true,
+                                  .ready = o->probe.down == FRONT_OK && !stopping,
+                                  .down = stopping ? FRONT_OK : o->probe.down});
+}
+
 void agent_offer_ready(struct agent_offer *o)
 {
-    struct wire_control control = {.says_ready = true, .ready = !o->probe.down && !o->agent->stopping};
     if (o->state != OFFER_STANDS)
         return;
-    say(o, &control);
+    say_ready(o);
     offer_run(o);
 }
 
@@ -266,8 +269,27 @@ static enum offer_state move(struct agent_offer *o)
     return OFFER_REACH;
 }
 
+/* The door's policy does not allow the offer any more. Whoever visits already may stay. */
+static enum offer_state withdrawn(struct agent_offer *o)
+{
+    struct err text = o->agent->door->text;
+    if (o->agent->retry || o->agent->stopping)
+        return try_later(o, text.text);
+    drop_connection(o);
+    visit_drop(o->agent, o);
+    o->state = OFFER_REFUSED; /* who is told may stop the whole */
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text.text});
+    return OFFER_REFUSED;
+}
+
+/* What the door has said that ends the state. */
+struct orders {
+    bool drain;
+    bool withdrawn; /* the door's text says why */
+};
+
 /* Take what is complete. False when the door says something that cannot be read. */
-static bool obey(struct agent_offer *o, bool *ret_drain, struct err *err)
+static bool obey(struct agent_offer *o, struct orders *ret, struct err *err)
 {
     for (;;) {
         struct wire_control control;
@@ -277,7 +299,13 @@ static bool obey(struct agent_offer *o, bool *ret_drain, struct err *err)
             return r == WIRE_MORE;
         buf_consume(&o->in, used);
         o->heard = loop_now(o->agent->loop);
-        *ret_drain = *ret_drain || control.drain;
+        ret->drain = ret->drain || control.drain;
+        if (control.withdrawn[0] != '\0') {
+            ret->withdrawn = true;
+            err_set(err, "the door %s has withdrawn the offer of %s: %s", o->agent->door->place,
+                    o->service.offer.name, control.withdrawn);
+            return true;
+        }
         for (size_t i = 0; i < control.spares && o->spares < AGENT_SPARES_MAX; i++)
             visit_bring(o, control.spare[i]);
     }
@@ -287,12 +315,14 @@ static enum offer_state step_stands(struct agent_offer *o)
 {
     struct err *text = &o->agent->door->text;
     for (;;) {
-        bool drain = false;
-        if (!obey(o, &drain, text)) {
+        struct orders orders = {0};
+        if (!obey(o, &orders, text)) {
             err_prefix(text, "what the door %s says cannot be read", o->agent->door->place);
             return try_later(o, text->text);
         }
-        if (drain && !o->agent->stopping)
+        if (orders.withdrawn)
+            return withdrawn(o);
+        if (orders.drain && !o->agent->stopping)
             return move(o);
         if (flush(o) == LINK_ERROR)
             return far_failed(o);
@@ -330,8 +360,8 @@ static void offer_run(struct agent_offer *o)
         if (next == o->state)
             break;
         o->state = next;
-        if (stood && (o->probe.down || o->agent->stopping))
-            say(o, &(struct wire_control){.says_ready = true});
+        if (stood && (o->probe.down != FRONT_OK || o->agent->stopping))
+            say_ready(o);
     }
     o->running = false;
 }
@@ -451,10 +481,14 @@ static void withdraw(struct agent_offer *o)
 {
     o->gone = true;
     probe_stop(o);
+    if (o->state == OFFER_STANDS) { /* that it is meant so; where the link does not take it, it is lost */
+        say(o, &(struct wire_control){.says_ready = true});
+        flush(o);
+    }
     drop_connection(o);
     o->state = OFFER_REFUSED;
     visit_drop(o->agent, o);
-    tell(o, AGENT_WITHDRAWN);
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_WITHDRAWN, .text = ""});
     loop_defer(o->agent->loop, &o->again);
 }
 
@@ -552,8 +586,10 @@ struct exposer *exposer_new(struct loop *loop, struct client_door *door, const s
 void exposer_stop(struct exposer *a, int64_t grace)
 {
     int64_t now = loop_now(a->loop);
-    if (a->stopping)
+    if (a->stopping) {
+        a->stop_by = MIN(a->stop_by, now + grace);
         return;
+    }
     a->stopping = true;
     a->stop_by = now + grace;
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {

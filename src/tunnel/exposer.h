@@ -46,7 +46,7 @@ enum agent_event {
 struct agent_news {
     enum agent_event event;
     const struct agent_service *service;
-    const char *text;   /* for people: why; "" where there is nothing to say */
+    const char *text;   /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
     bool quic;          /* AGENT_STANDS: over QUIC */
     bool again;         /* AGENT_LOST: the same was told last */
     int64_t wait;       /* AGENT_LOST: nanoseconds */
@@ -85,8 +85,9 @@ void exposer_update(struct exposer *a, const struct agent_service *services, siz
 /* Is there an offer that stands, or is tried? */
 bool exposer_offers(const struct exposer *a);
 
-/* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now.
- */
+/* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now
+ * (0 or more; AGENT_NO_HURRY: however long it takes). Said again it can only be made sooner. */
+#define AGENT_NO_HURRY (INT64_MAX / 2)
 void exposer_stop(struct exposer *a, int64_t grace);
 
 /* Close everything at once. The door must still be there. NULL is allowed. */

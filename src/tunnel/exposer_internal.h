@@ -23,10 +23,10 @@ struct probe {
     struct dial dial;
     struct timer timer;
     bool dialling;
-    bool down;
-    bool told_down;     /* AGENT_DOWN was the last that was told of it */
-    int64_t told;       /* when, monotonic; 0: never */
-    size_t turned_away; /* visitors since then */
+    enum front_outcome down; /* how; FRONT_OK: it is not */
+    bool told_down;          /* AGENT_DOWN was the last that was told of it */
+    int64_t told;            /* when, monotonic; 0: never */
+    size_t turned_away;      /* visitors since then */
 };
 
 enum offer_state {

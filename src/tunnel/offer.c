@@ -18,6 +18,7 @@
 #include "session/session.h"
 #include "session/worker.h"
 #include "tunnel/agent_wire.h"
+#include "tunnel/offer_advice.h"
 #include "tunnel/udp_port.h"
 #include "tunnel/wire.h"
 
@@ -26,11 +27,12 @@
 #define SILENCE_NS (15 * NSEC_PER_SEC) /* then we give a sign of life, over TCP */
 #define DEAD_NS (45 * NSEC_PER_SEC)    /* of silence, after which the agent is gone */
 #define ID_LIFE_NS (60 * NSEC_PER_SEC)
-#define READ_TURN 16               /* reads of a control stream before others have a turn */
-#define UNSENT_MAX (64 * 1024)     /* bytes that an agent may leave unread */
-#define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
-#define WAITING_MAX 1024           /* visitors who wait for a connection of the agent */
-#define SPARES_KEPT 2              /* connections that wait for visitors */
+#define READ_TURN 16                  /* reads of a control stream before others have a turn */
+#define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
+#define FLOW_WAITS_MAX (16 * 1024)    /* bytes of a flow that wait for the agent; strangers begin flows */
+#define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
+#define WAITING_MAX 1024              /* visitors who wait for a connection of the agent */
+#define SPARES_KEPT 2                 /* connections that wait for visitors */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
 /* A connection that waits for a visitor. */
@@ -51,8 +53,8 @@ struct offer_life {
     struct resident resident;
     uint32_t magic;
     struct worker *worker;
-    struct link *link; /* the control stream */
-    struct agent *agent;
+    struct link *link;            /* the control stream */
+    struct agent *agent;          /* NULL once it is withdrawn */
     struct session_origin origin; /* for visitors at the port; the epoch is the landlord's hold */
     struct net_addr peer;
     struct hello_note *hello;
@@ -68,6 +70,8 @@ struct offer_life {
     bool over_streams;
     bool draining;
     bool begun;   /* the first spares have been asked for */
+    bool stops;   /* the agent has said so */
+    bool late;    /* it does not take leave */
     char *detail; /* how it ended */
 };
 
@@ -112,10 +116,10 @@ static struct errand *first_waiting(struct offer_life *o)
 static void ask_for_spares(struct offer_life *o)
 {
     struct wire_control control = {0};
+    if (o->over_streams || o->draining || o->agent == NULL)
+        return;
     size_t wanted = SPARES_KEPT + MIN(o->waiting_count, (size_t)OFFER_IDS_MAX),
            have = o->spare_count + agent_grants_out(o->agent, now_of(o));
-    if (o->over_streams || o->draining)
-        return;
     for (; have < wanted && control.spares < OFFER_IDS_MAX; have++, control.spares++)
         if (!agent_grant(o->agent, now_of(o), now_of(o) + ID_LIFE_NS, control.spare[control.spares]))
             break;
@@ -126,6 +130,11 @@ static void ask_for_spares(struct offer_life *o)
 static void on_timer(struct timer *t)
 {
     struct offer_life *o = CONTAINER_OF(t, struct offer_life, timer);
+    o->late = o->agent == NULL;
+    if (o->late) {
+        resident_wake(&o->resident);
+        return;
+    }
     say(o, &(struct wire_control){0});
     ask_for_spares(o); /* for ids that nobody has used in time */
     loop_set_timer(o->worker->loop, &o->timer, now_of(o) + SILENCE_NS);
@@ -309,6 +318,14 @@ static bool finish(struct offer_life *o, struct resident_end *ret, enum close_re
     return false;
 }
 
+/* Not ready: the service is down, or else the agent stops. */
+static void hear_ready(struct offer_life *o, const struct wire_control *control)
+{
+    o->stops = !control->ready && control->down == FRONT_OK;
+    agents_set_ready(o->worker->agents, o->agent, !o->stops);
+    agents_set_down(o->worker->agents, o->agent, control->ready ? FRONT_OK : control->down);
+}
+
 /* Work off the messages that are complete. */
 static bool hear(struct offer_life *o, struct resident_end *ret)
 {
@@ -327,7 +344,7 @@ static bool hear(struct offer_life *o, struct resident_end *ret)
         buf_consume(&o->in, used);
         o->heard = now_of(o);
         if (control.says_ready)
-            agents_set_ready(o->worker->agents, o->agent, control.ready);
+            hear_ready(o, &control);
     }
 }
 
@@ -373,9 +390,75 @@ static bool write_all(struct offer_life *o, struct resident_end *ret)
     return true;
 }
 
+/* ---- the end of an offer ---- */
+
+static void put(char *to, size_t cap, const char *p, size_t len)
+{
+    if (!str_copy(to, cap, p, len))
+        str_copy(to, cap, p, cap - 1);
+}
+
+/* It leads nobody to the agent any more. */
+static void take_back(struct offer_life *o, enum agents_leave how)
+{
+    struct list *n;
+    close_port(o);
+    agents_withdraw(o->worker->agents, o->agent, how);
+    o->agent = NULL;
+    while ((n = list_pop(&o->waiting)) != NULL)
+        errand_fail(errand_of_node(n));
+    o->waiting_count = 0;
+    for (struct list *s = o->spares.next, *next; s != &o->spares; s = next) {
+        next = s->next;
+        link_close(spare_take(CONTAINER_OF(s, struct spare, node)), true);
+    }
+}
+
+/* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
+ * connection does. */
+static void offer_review(struct resident *r)
+{
+    struct offer_life *o = offer_of(r);
+    struct session_denial denial;
+    if (o->agent == NULL || o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+        return;
+    struct wire_control control = {0};
+    worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
+                  agent_identity(o->agent), denial.text);
+    put(control.withdrawn, sizeof(control.withdrawn), denial.text, strlen(denial.text));
+    take_back(o, AGENTS_BARRED);
+    free(o->detail);
+    o->detail = strdup(denial.text);
+    say(o, &control);
+    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + GOODBYE_NS);
+}
+
+/* The agent is to read why; closing with its bytes unread could overtake that. */
+static bool take_leave(struct offer_life *o, struct resident_end *ret)
+{
+    enum link_status status = LINK_OK;
+    uint8_t ignored[256];
+    size_t n;
+    *ret = (struct resident_end){CLOSE_DENIED, o->detail};
+    while (o->out.len > 0 && status == LINK_OK) {
+        status = link_write(o->link, o->out.data, o->out.len, &n);
+        buf_consume(&o->out, status == LINK_OK ? n : 0);
+    }
+    if (o->out.len == 0)
+        status = link_shutdown(o->link);
+    if (o->late || status == LINK_ERROR)
+        return false;
+    do
+        status = link_read(o->link, ignored, sizeof(ignored), &n);
+    while (status == LINK_OK);
+    return status == LINK_AGAIN;
+}
+
 static bool offer_run(struct resident *r, struct resident_end *ret)
 {
     struct offer_life *o = offer_of(r);
+    if (o->agent == NULL)
+        return take_leave(o, ret);
     if (!o->over_streams && now_of(o) >= o->heard + DEAD_NS)
         return finish(o, ret, CLOSE_IDLE_TIMEOUT, "nothing was heard from the agent");
     if (!o->begun)
@@ -388,6 +471,8 @@ static void offer_drain(struct resident *r)
 {
     struct offer_life *o = offer_of(r);
     o->draining = true;
+    if (o->agent == NULL)
+        return;
     close_port(o);
     say(o, &(struct wire_control){.drain = true});
 }
@@ -395,16 +480,9 @@ static void offer_drain(struct resident *r)
 static void offer_close(struct resident *r)
 {
     struct offer_life *o = offer_of(r);
-    struct list *n;
     wheel_cancel(&o->timer);
-    close_port(o);
-    agents_withdraw(o->worker->agents, o->agent);
-    while ((n = list_pop(&o->waiting)) != NULL)
-        errand_fail(errand_of_node(n));
-    for (struct list *s = o->spares.next, *next; s != &o->spares; s = next) {
-        next = s->next;
-        link_close(spare_take(CONTAINER_OF(s, struct spare, node)), true);
-    }
+    if (o->agent != NULL)
+        take_back(o, o->stops ? AGENTS_STOPPED : AGENTS_LOST);
     buf_free(&o->in);
     buf_free(&o->out);
     free(o->hello);
@@ -413,8 +491,12 @@ static void offer_close(struct resident *r)
     free(o);
 }
 
-static const struct resident_ops offer_ops = {
-    .action = "offer", .carries = true, .run = offer_run, .drain = offer_drain, .close = offer_close};
+static const struct resident_ops offer_ops = {.action = "offer",
+                                              .carries = true,
+                                              .run = offer_run,
+                                              .drain = offer_drain,
+                                              .review = offer_review,
+                                              .close = offer_close};
 
 /* ---- beginning ---- */
 
@@ -447,13 +529,23 @@ static struct offer_life *offer_new(struct worker *w, struct link *link, const s
 /* Say yes, before anything else is said on the control stream. */
 static void accept_offer(struct offer_life *o, const struct front *front)
 {
-    CHECK(front->answer(&(struct front_answer){.outcome = FRONT_OK}, &o->out));
+    struct err warning;
+    struct front_answer answer = {.outcome = FRONT_OK};
+    if (offer_warning(o->worker->epoch->snap, agent_offer(o->agent), &warning)) {
+        answer.warning = warning.text;
+        worker_notice(o->worker, "%s offers %s, but %s", agent_identity(o->agent),
+                      agent_offer(o->agent)->name, warning.text);
+    }
+    CHECK(front->answer(&answer, &o->out));
 }
 
 static struct agent *make_known(struct offer_life *o, const struct session_origin *origin,
                                 const struct offer *offer)
 {
     struct agent_terms terms = {.offer = *offer,
+                                .peer = *origin->peer,
+                                .transport = origin->transport,
+                                .since = clock_wall(),
                                 .front = origin->front,
                                 .bandwidth = origin->epoch->snap->config->agents.bandwidth,
                                 .ops = &agent_ops,
@@ -475,11 +567,14 @@ static int begin(struct offer_life *o, const struct session_origin *origin, stru
     enum offer_kind kind;
     bool others = agents_find(o->worker->agents, offer->name, 0, &kind) == AGENTS_PRESENT;
     o->agent = make_known(o, origin, offer);
-    if (o->agent == NULL)
-        return err_set(err, "another agent offers %s in another kind, or at another port", offer->name);
+    if (o->agent == NULL) {
+        offer_rival(o->worker->agents, offer, err);
+        return -1;
+    }
     if (offer->port == 0 || open_port(o, offer, err) == 0 || others)
         return 0;
-    agents_withdraw(o->worker->agents, o->agent);
+    offer_port_is_ours(o->worker->epoch->snap, o->worker->agents, offer, err);
+    agents_withdraw(o->worker->agents, o->agent, AGENTS_LOST);
     return -1;
 }
 
@@ -500,12 +595,6 @@ struct resident *offer_reside(struct worker *w, struct link *link, const struct 
 }
 
 /* ---- what is said to the agent of a visitor ---- */
-
-static void put(char *to, size_t cap, const char *p, size_t len)
-{
-    if (!str_copy(to, cap, p, len))
-        str_copy(to, cap, p, cap - 1);
-}
 
 bool offer_greet(const struct front_visit *visit, struct buf *out)
 {

@@ -56,7 +56,7 @@ static void tell_up(struct agent_offer *o)
 
 void probe_visitor_served(struct agent_offer *o)
 {
-    if (!o->probe.down) /* else the probe will tell */
+    if (o->probe.down == FRONT_OK) /* else the probe will tell */
         tell_up(o);
 }
 
@@ -70,17 +70,34 @@ void probe_visitor_failed(struct agent_offer *o, enum dial_status status)
 
 /* ---- probing ---- */
 
+static enum front_outcome outcome_of(enum dial_status status)
+{
+    switch (status) {
+    case DIAL_OK:
+    case DIAL_NO_DESCRIPTOR: /* that says nothing about the service */
+        return FRONT_OK;
+    case DIAL_WAIT:
+        return FRONT_TIMEOUT;
+    case DIAL_REFUSED:
+        return FRONT_REFUSED;
+    case DIAL_NO_SUCH_HOST:
+        return FRONT_NO_SUCH_HOST;
+    default:
+        return FRONT_UNREACHABLE;
+    }
+}
+
 static void conclude(struct probe *p, enum dial_status status)
 {
     struct agent_offer *o = p->offer;
-    bool was_down = p->down;
+    enum front_outcome was_down = p->down;
     dial_cancel(&p->dial);
     p->dialling = false;
-    p->down = status != DIAL_OK && status != DIAL_NO_DESCRIPTOR; /* that says nothing about the service */
+    p->down = outcome_of(status);
     loop_set_timer(o->agent->loop, &p->timer, loop_now(o->agent->loop) + o->service.health);
     if (p->down == was_down)
         return;
-    if (p->down)
+    if (p->down != FRONT_OK)
         tell_down(o, status, 0);
     else
         tell_up(o);

@@ -8,12 +8,6 @@
 #include "base/str.h"
 #include "tunnel/offer.h"
 
-static const char *const codes[FRONT_OUTCOMES] = {
-#define OUTCOME(name, code, status, phrase, type, socks, text) code,
-#include "tables/outcomes.def"
-#undef OUTCOME
-};
-
 static const char *const texts[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, socks, text) text,
 #include "tables/outcomes.def"
@@ -79,11 +73,15 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
     size_t at;
     bool ok = message_begin(out, &at) && buf_printf(out, ",\"ok\":%s", yes ? "true" : "false");
     if (!yes)
-        ok = ok && message_put_string(out, "code", codes[answer->outcome]) &&
+        ok = ok && message_put_string(out, "code", front_code(answer->outcome)) &&
              (rule[0] == '\0' || message_put_string(out, "rule", rule)) &&
              message_put_string(out, "text", text);
     else if (answer->tls || answer->datagrams)
         ok = ok && buf_printf(out, ",\"%s\":true", answer->tls ? "tls" : "datagrams");
+    if (yes && answer->warning != NULL) {
+        str_clean(text, sizeof(text), answer->warning);
+        ok = ok && message_put_string(out, "warning", text);
+    }
     return message_end(out, at, ok);
 }
 
@@ -195,10 +193,10 @@ const struct front front_cardea = {
     .greeted = offer_greeted,
 };
 
-static enum front_outcome outcome_of(const char *code)
+enum front_outcome wire_outcome(const char *code)
 {
     for (unsigned i = FRONT_OK + 1; i < FRONT_OUTCOMES; i++)
-        if (strcmp(codes[i], code) == 0)
+        if (strcmp(front_code((enum front_outcome)i), code) == 0)
             return (enum front_outcome)i;
     return FRONT_UNREACHABLE;
 }
@@ -206,7 +204,7 @@ static enum front_outcome outcome_of(const char *code)
 static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err)
 {
     bool ok, there;
-    const char *code, *rule, *text;
+    const char *code, *rule, *text, *warning;
     *ret = (struct wire_answer){0};
     if (message_bool(o, "ok", &there, &ok, err) < 0)
         return -1;
@@ -214,18 +212,20 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
         return err_set(err, "\"ok\" is missing");
     if (message_string(o, "code", &code, err) < 0 || message_string(o, "rule", &rule, err) < 0 ||
         message_string(o, "text", &text, err) < 0 || message_bool(o, "tls", &there, &ret->tls, err) < 0 ||
-        message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0)
+        message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0 ||
+        message_string(o, "warning", &warning, err) < 0)
         return -1;
     if (ok)
-        code = codes[FRONT_OK];
+        code = front_code(FRONT_OK);
     else if (code == NULL)
         return err_set(err, "\"code\" is missing");
-    ret->outcome = ok ? FRONT_OK : outcome_of(code);
+    ret->outcome = ok ? FRONT_OK : wire_outcome(code);
     if (text == NULL || text[0] == '\0')
         text = texts[ret->outcome];
     str_clean(ret->code, sizeof(ret->code), code);
     str_clean(ret->rule, sizeof(ret->rule), rule != NULL ? rule : "");
     str_clean(ret->text, sizeof(ret->text), text);
+    str_clean(ret->warning, sizeof(ret->warning), ok && warning != NULL ? warning : "");
     return 0;
 }
 

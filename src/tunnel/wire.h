@@ -28,6 +28,9 @@ bool wire_encode_hello(const struct front_target *target, bool datagrams, struct
 bool wire_encode_offer(const struct offer *offer, struct buf *out);
 bool wire_encode_spare(const char *id, struct buf *out);
 
+/* The outcome that is called so on the wire; FRONT_UNREACHABLE for a word that we do not know. */
+enum front_outcome wire_outcome(const char *code);
+
 struct wire_answer {
     enum front_outcome
         outcome;    /* FRONT_OK: bytes follow. A code that we do not know reads as FRONT_UNREACHABLE */
@@ -37,6 +40,8 @@ struct wire_answer {
     char text[WIRE_TEXT_MAX]; /* for people, never empty; control characters are replaced: it may go to a
                                  terminal */
     bool tls;                 /* with FRONT_OK: the far end of the stream speaks TLS */
+    char
+        warning[WIRE_TEXT_MAX]; /* with FRONT_OK: what will hardly be meant, for people; or "". Cleaned too */
 };
 
 /* The client's side: read the door's answer at the start of `data`. *ret_used bytes are the answer, the rest

@@ -126,6 +126,12 @@ class Door:
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
+    def get_json(self, path):
+        """The body of an answer of the admin socket, read."""
+        code, body = self.get(path)
+        assert code == 200, body
+        return json.loads(body)
+
     def get(self, path, method="GET"):
         """(status code, body) from the admin socket."""
         http_connection = UnixHttp(self.socket, 5 * SLOW)

@@ -153,6 +153,21 @@ policy:
   - {name: no-mallory, effect: deny, who: {name: mallory}}
   - {name: staff, who: {any: true}, routes: [open, tunnel]}
 """
+EXPOSED = """
+listeners: [{address: "127.0.0.1:4433"}]
+certificates: [{certificate: good.pem, key: good.key}]
+trust: [{name: staff, ca: ca.pem}]
+routes:
+  - {name: tunnel, sni: app.test, tunnel: {}, clients: {mode: required, trust: staff}}
+  - name: apps
+    sni: ["*.apps.test", b.test]
+    expose: {}
+  - {name: shut, sni: "*.shut.test", expose: {}, clients: {mode: required, trust: staff}}
+policy:
+  - {name: agents, who: {any: true}, routes: tunnel, targets: ["offer:x.shut.test", "offer:a.b.test"]}
+  - {name: misplaced, who: {any: true}, routes: shut, targets: ["public:*.apps.test"]}
+  - {name: visitors, who: {any: true}, targets: ["name:*.apps.test"]}
+"""
 UNASKED = """
 listeners: [{address: "127.0.0.1:4433"}]
 routes: [{name: web, pass: {to: "127.0.0.1:1"}}]
@@ -169,11 +184,16 @@ policy: [{name: no-mallory, effect: deny, who: {name: mallory}}]
     (POLICY.replace("routes: [open, tunnel]", "targets: '*.test:1'"),
      ["7:74: warning: nobody can use route shut: no row of the policy allows anybody to",
       "10:5: warning: rule no-mallory does not deny anybody route open, which has no 'clients'"]),
+    (EXPOSED, ["9:13: warning: no agent can offer what route apps leads to: no row of the policy allows, on a tunnel "
+               "route, a target 'offer:NAME' or 'public:NAME' with a name of it",
+               "10:46: warning: nobody can visit what is offered in private on route shut: no row of the policy allows "
+               "a target 'name:NAME' with a name of it there"]),
+    (EXPOSED.replace("offer:a.b.test", "public:x.apps.*:80").replace("name:*.apps.test", "name:*"), []),
     (UNASKED, ["4:10: warning: rule no-mallory counts for nothing: no route has 'clients'"]),
-], ids=["without-targets", "targets-only", "unasked"])
+], ids=["without-targets", "targets-only", "exposed", "exposed-well", "unasked"])
 def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
     """Rows that count for nothing, and routes that no row opens."""
-    made = pki.server("app.test")
+    made = pki.server("app.test", "*.apps.test", "b.test", "*.shut.test")
     for name, source in (("good.pem", made.certificate), ("good.key", made.key), ("ca.pem", pki.ca.file)):
         (tmp_path / name).write_bytes(open(source, "rb").read())
         (tmp_path / name).chmod(0o600)
@@ -182,6 +202,16 @@ def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
     done = check(path)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr.decode().splitlines() == [f"door.yaml:{line}" for line in expected]
+
+
+def test_kind_of_target_that_is_none(tmp_path, pki):
+    """A word in front of a target that is none of those that there are, with its place in the file."""
+    path = tmp_path / "door.yaml"
+    path.write_text(EXPOSED.replace("name:*.apps.test", "nam:*.apps.test"))
+    done = check(path)
+    assert done.returncode == 1
+    assert "door.yaml:14:50: target " in done.stderr.decode()
+    assert "unknown kind 'nam:'; known: name:, offer:, public:" in done.stderr.decode()
 
 
 def test_first_bytes_are_shown(warned):

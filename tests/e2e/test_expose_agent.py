@@ -209,11 +209,34 @@ def test_health(start, fake):
     port = free_port()
     agent = start("app.test", "--to", f"127.0.0.1:{port}", "--health", "100ms")
     _, control = fake.offer()
-    assert control.message() == {"v": 1, "ready": False}
+    assert control.message() == {"v": 1, "ready": False, "down": "refused"}
     server = peers.Server(lambda sock: None, port=port)
     assert control.message() == {"v": 1, "ready": True}
     server.stop()
-    assert control.message() == {"v": 1, "ready": False}
+    assert control.message() == {"v": 1, "ready": False, "down": "refused"}
+    agent.end()
+
+
+def test_withdrawn(start, fake, echo):
+    """The door withdraws the offer: its reason is told, the visitor goes on, and then the agent ends with 1."""
+    agent = start("app.test", "--to", echo.to)
+    _, control = fake.offer()
+    stream, _ = visited(fake, control)
+    control.say(withdrawn="no rule lets alice offer app.test")
+    agent.says("has withdrawn the offer of app.test: no rule lets alice offer app.test")
+    stream.sock.sendall(b"still here")
+    assert stream.read(10) == b"still here"
+    assert agent.poll() is None
+    stream.sock.unwrap().close()
+    assert agent.wait() == 1
+
+
+def test_warning(start, fake):
+    """The door takes the offer, and says what it thinks of it."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    fake.offer(ok=True, warning="no route of the door leads to app.test")
+    agent.says("cardea: warning: app.test: no route of the door leads to app.test")
+    assert agent.events("offering")[0]["warning"] == "no route of the door leads to app.test"
     agent.end()
 
 
@@ -519,6 +542,22 @@ def test_reload_takes_what_was_refused_and_new_certificates(start, fake, echo, p
     agent.end()
 
 
+def test_reload_where_hangups_are_ignored(start, fake, echo, tmp_path):
+    """Under nohup the file is read again all the same."""
+    path = tmp_path / "e.yaml"
+    write(path, fake, f"name: app.test, to: '{echo.to}'")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        agent = start("-c", path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    fake.offer()
+    agent.send(signal.SIGHUP)
+    agent.says("is read again: 1 service\n")
+    agent.end()
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="hangups are ignored here")
 def test_hangup_without_a_file(start, fake):
     """There is nothing to read again: it ends, as when its terminal goes away."""
     agent = start("app.test", "--to", "127.0.0.1:1")

@@ -26,6 +26,8 @@ static void control(const uint8_t *data, size_t len)
     CHECK(wire_encode_control(&got, &out) && out.len <= WIRE_MESSAGE_MAX);
     CHECK(wire_parse_control(out.data, out.len, &again, &used, NULL) == WIRE_OK && used == out.len);
     CHECK(again.says_ready == got.says_ready && again.ready == got.ready && again.drain == got.drain);
+    CHECK(again.down == got.down && (got.down == FRONT_OK || (got.says_ready && !got.ready)));
+    CHECK(strpbrk(got.withdrawn, "\r\n\x1b") == NULL && strcmp(again.withdrawn, got.withdrawn) == 0);
     CHECK(again.spares == got.spares && memcmp(again.spare, got.spare, sizeof(got.spare)) == 0);
     buf_free(&out);
 }

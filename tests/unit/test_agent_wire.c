@@ -69,7 +69,9 @@ static void test_control(void **state)
         {{0}, "{\"v\":1}"},
         {{.says_ready = true}, "{\"v\":1,\"ready\":false}"},
         {{.says_ready = true, .ready = true}, "{\"v\":1,\"ready\":true}"},
+        {{.says_ready = true, .down = FRONT_TIMEOUT}, "{\"v\":1,\"ready\":false,\"down\":\"timeout\"}"},
         {{.drain = true}, "{\"v\":1,\"drain\":true}"},
+        {{.withdrawn = "no \"rule\""}, "{\"v\":1,\"withdrawn\":\"no \\\"rule\\\"\"}"},
         {{.spares = 2, .spare = {"aB-_9", "x"}}, "{\"v\":1,\"spares\":[\"aB-_9\",\"x\"]}"},
     };
     (void)state;
@@ -84,6 +86,8 @@ static void test_control(void **state)
         assert_int_equal(got.control.says_ready, rows[i].control.says_ready);
         assert_int_equal(got.control.ready, rows[i].control.ready);
         assert_int_equal(got.control.drain, rows[i].control.drain);
+        assert_int_equal(got.control.down, rows[i].control.down);
+        assert_string_equal(got.control.withdrawn, rows[i].control.withdrawn);
         buf_free(&b);
     }
 }
@@ -92,11 +96,13 @@ static void test_control(void **state)
 static void test_control_longest(void **state)
 {
     (void)state;
-    struct wire_control control = {.says_ready = true, .drain = true, .spares = OFFER_IDS_MAX};
+    struct wire_control control = {
+        .says_ready = true, .down = FRONT_NO_SUCH_HOST, .drain = true, .spares = OFFER_IDS_MAX};
     struct buf b = {0}, small = {.max = 100};
     union got got;
     for (size_t i = 0; i < OFFER_IDS_MAX; i++)
         memset(control.spare[i], 'a' + (int)i, OFFER_ID_TEXT - 1);
+    memset(control.withdrawn, '\xff', sizeof(control.withdrawn) - 1);
     assert_true(wire_encode_control(&control, &b));
     check_splits(false, &b, &got);
     assert_memory_equal(&got.control.spare, &control.spare, sizeof(control.spare));
@@ -172,6 +178,8 @@ static void test_hostile(void **state)
         {false, "{\"v\":1,\"ready\":null}", "\"ready\" is neither"},
         {false, "{\"v\":1,\"ready\":true,\"ready\":false}", "twice"},
         {false, "{\"v\":1,\"drain\":\"yes\"}", "\"drain\" is neither"},
+        {false, "{\"v\":1,\"ready\":false,\"down\":true}", "\"down\" is not a string"},
+        {false, "{\"v\":1,\"withdrawn\":true}", "\"withdrawn\" is not a string"},
         {false, "{\"v\":1,\"spares\":\"a\"}", "not a list"},
         {false, "{\"v\":1,\"spares\":[1]}", "not a string"},
         {false, "{\"v\":1,\"spares\":[\"a\",[]]}", "not a string"},
@@ -215,6 +223,16 @@ static void test_ignored(void **state)
     union got got;
     assert_int_equal(parse_json(false, "{\"v\":1,\"later\":[{}],\"drain\":false}", &got, NULL), WIRE_OK);
     assert_false(got.control.drain || got.control.says_ready || got.control.spares > 0);
+    assert_string_equal(got.control.withdrawn, "");
+    /* What is down is not ready; ways to be down that are not known count as one. */
+    assert_int_equal(parse_json(false, "{\"v\":1,\"ready\":true,\"down\":\"refused\"}", &got, NULL), WIRE_OK);
+    assert_int_equal(got.control.down, FRONT_OK);
+    assert_int_equal(parse_json(false, "{\"v\":1,\"ready\":false,\"down\":\"ok\"}", &got, NULL), WIRE_OK);
+    assert_int_equal(got.control.down, FRONT_UNREACHABLE);
+    assert_int_equal(parse_json(false, "{\"v\":1,\"withdrawn\":\"\"}", &got, NULL), WIRE_OK);
+    assert_string_equal(got.control.withdrawn, "it may not be offered any more");
+    assert_int_equal(parse_json(false, "{\"v\":1,\"withdrawn\":\"\\u001b[2J\"}", &got, NULL), WIRE_OK);
+    assert_string_equal(got.control.withdrawn, "?[2J");
     assert_int_equal(
         parse_json(true, "{\"v\":1,\"visit\":\"A.b.\",\"later\":1,\"identity\":\"\\u001b[2J\"}", &got, NULL),
         WIRE_OK);

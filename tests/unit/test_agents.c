@@ -115,7 +115,7 @@ static void views_agree(void **state)
     settle(w);
     assert_int_equal(agents_find(w->view[1], "app.test", 0, &kind), AGENTS_PRESENT);
     assert_int_equal(kind, OFFER_PUBLIC);
-    agents_withdraw(w->view[0], a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
     settle(w);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(agents_find(w->view[i], "app.test", GRACE, &kind), AGENTS_EXPECTED);
@@ -149,8 +149,8 @@ static void offers_of_a_name(void **state)
     assert_ptr_equal(picked, a);
     agent_unref(picked);
     agent_exit(a);
-    agents_withdraw(w->view[0], a);
-    agents_withdraw(w->view[1], b);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
+    agents_withdraw(w->view[1], b, AGENTS_LOST);
 }
 
 /* An id is good once, for a while, for the one whom it was given to, at any worker. */
@@ -182,7 +182,7 @@ static void ids_are_good_once(void **state)
     agent_unref(got);
     assert_null(agents_redeem(w->view[1], id, owner));
     assert_null(agents_redeem(w->view[0], id, owner));
-    agents_withdraw(w->view[0], a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
 }
 
 /* No more ids are out at a time than there is room for; those that nobody used in time make room. */
@@ -197,7 +197,7 @@ static void ids_have_a_bound(void **state)
     assert_int_equal(agent_grants_out(a, 99), OFFER_IDS_MAX);
     assert_int_equal(agent_grants_out(a, 100), 0);
     assert_true(agent_grant(a, 100, 200, id));
-    agents_withdraw(w->view[0], a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
 }
 
 /* A visitor on another worker gets his link; its bytes and its breaking off come across. */
@@ -225,7 +225,7 @@ static void an_errand_comes_back(void **state)
     settle(w);
     assert_int_equal(link_read(w->arrived, bytes, sizeof(bytes), &n), LINK_ERROR);
     link_close(w->arrived, true);
-    agents_withdraw(w->view[0], a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
 }
 
 /* A visitor who has gone, and an agent who has: nobody is called, nothing is left. */
@@ -245,7 +245,7 @@ static void errands_in_vain(void **state)
     link_close(far, true);
     w->wanted = NULL;
     agents_visit(w->view[1], a, on_arrived, w);
-    agents_withdraw(w->view[0], a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
     settle(w);
     assert_null(w->wanted);
     assert_true(w->back);
@@ -271,12 +271,99 @@ static void names_are_forgotten(void **state)
     assert_true(agents_names(w->view[0]) < 10000);
 }
 
+/* Whose service is down gets no visitors; and is told of, where no other agent's is up. */
+static void a_service_is_down(void **state)
+{
+    struct world *w = *state;
+    unsigned down = 0;
+    struct agents_waiter waiter = {.wake = on_woken};
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE), *b = offer(w, 0, "app.test", OFFER_PRIVATE);
+    settle(w);
+    assert_null(agents_down(w->view[1], "app.test", &down));
+    assert_null(agents_down(w->view[1], "other.test", &down));
+    agents_set_down(w->view[0], a, 3);
+    struct agent *got = agents_pick(w->view[1], "app.test", NULL, 0);
+    assert_ptr_equal(got, b);
+    agent_unref(got);
+    assert_null(agents_down(w->view[1], "app.test", &down));
+    agents_wait(w->view[1], "app.test", &waiter);
+    agents_set_down(w->view[0], b, 4);
+    settle(w);
+    assert_true(list_empty(&waiter.node)); /* who waits hears of it */
+    assert_null(agents_pick(w->view[1], "app.test", NULL, 0));
+    got = agents_down(w->view[1], "app.test", &down);
+    assert_non_null(got);
+    assert_int_equal(down, got == a ? 3 : 4);
+    agent_unref(got);
+    agents_set_down(w->view[0], a, 0);
+    got = agents_pick(w->view[1], "app.test", NULL, 0);
+    assert_ptr_equal(got, a);
+    agent_unref(got);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
+    agents_withdraw(w->view[0], b, AGENTS_LOST);
+}
+
+/* How an agent went is remembered; for one that may not offer the name any more nobody waits. */
+static void ways_to_go(void **state)
+{
+    struct world *w = *state;
+    static const enum agents_leave ways[] = {AGENTS_STOPPED, AGENTS_BARRED, AGENTS_LOST};
+    enum offer_kind kind;
+    assert_int_equal(agents_left(w->view[1], "app.test"), AGENTS_NEVER);
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        agents_withdraw(w->view[0], offer(w, 0, "app.test", OFFER_PRIVATE), ways[i]);
+        settle(w);
+        assert_int_equal(agents_left(w->view[1], "app.test"), ways[i]);
+        assert_int_equal(agents_find(w->view[1], "app.test", GRACE, &kind),
+                         ways[i] == AGENTS_BARRED ? AGENTS_NONE : AGENTS_EXPECTED);
+    }
+}
+
+static void count_offer(void *arg, struct agent *a)
+{
+    size_t *n = arg;
+    struct agent_facts facts = agent_facts(a);
+    assert_string_equal(facts.offer->name, "game.test");
+    assert_true(facts.ready && facts.down == 0 && facts.visits == 1 && facts.visitors == 1);
+    assert_int_equal(facts.bytes_in, 10);
+    assert_int_equal(facts.bytes_out, 20);
+    ++*n;
+}
+
+/* Who has a port, and what is told of offers: each once, by its home. */
+static void what_is_told(void **state)
+{
+    struct world *w = *state;
+    struct agent_terms terms = {
+        .offer = {.name = "game.test", .kind = OFFER_PUBLIC, .port = 27015}, .ops = &ops, .owner = w};
+    struct agent *a = agents_offer(w->view[0], &terms);
+    size_t told[2] = {0};
+    settle(w);
+    assert_null(agents_at_port(w->view[1], 27015, false, "game.test"));
+    assert_null(agents_at_port(w->view[1], 27015, true, "app.test"));
+    assert_null(agents_at_port(w->view[1], 27016, false, "app.test"));
+    struct agent *got = agents_at_port(w->view[1], 27015, false, "app.test");
+    assert_ptr_equal(got, a);
+    agent_unref(got);
+    agent_enter(a);
+    agent_succeeded(a);
+    agent_visited(a, 10, 20);
+    for (int i = 0; i < 2; i++)
+        agents_each(w->view[i], count_offer, &told[i]);
+    assert_int_equal(told[0], 1);
+    assert_int_equal(told[1], 0);
+    agent_exit(a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(views_agree),          TEST(offers_of_a_name), TEST(ids_are_good_once),   TEST(ids_have_a_bound),
-        TEST(an_errand_comes_back), TEST(errands_in_vain),  TEST(names_are_forgotten),
+        TEST(views_agree),         TEST(offers_of_a_name),     TEST(ids_are_good_once),
+        TEST(ids_have_a_bound),    TEST(an_errand_comes_back), TEST(errands_in_vain),
+        TEST(names_are_forgotten), TEST(a_service_is_down),    TEST(ways_to_go),
+        TEST(what_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/str.h"
 #include "policy/policy.h"
 
 #define LIST_MAX 4
@@ -619,6 +620,12 @@ static void test_targets(void **state)
         {"a..b:22", "expected a DNS name"},
         {"a b:22", "expected a DNS name"},
         {"[]:22", "no host"},
+        {"nam:app.test", "unknown kind 'nam:'; known: name:, offer:, public:"},
+        {"Name:app.test", "unknown kind 'Name:'"},
+        {"publik:*.test:80", "unknown kind 'publik:'"},
+        {"localhost:ssh", "port \"ssh\""},
+        {"name:app.test:22", "found a port"},
+        {"public:app.test:http", "port \"http\""},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct err err = {""};
@@ -662,33 +669,116 @@ static void test_denial(void **state)
     struct policy *p = build(rows, ARRAY_LEN(rows), &err);
     struct identity *id = alice();
     struct policy_verdict v = reach(p, id, "db.inside", 5432);
-    assert_string_equal(policy_denial(&v, id, "reach db.inside:5432", text),
+    assert_string_equal(policy_denial(&v, id, "reach db.inside:5432", NULL, text),
                         "no rule lets alice reach db.inside:5432 (rule ops allows *.inside:22)");
     v = reach(p, id, "elsewhere", 22);
     assert_string_equal(v.near_target, "*.inside:22");
     v = reach(p, id, "vault.inside", 22);
-    assert_string_equal(policy_denial(&v, id, "reach vault.inside:22", text),
+    assert_string_equal(policy_denial(&v, id, "reach vault.inside:22", NULL, text),
                         "rule closed does not let alice reach vault.inside:22");
     v = reach(p, NULL, "db.inside", 22);
-    assert_string_equal(policy_denial(&v, NULL, "reach db.inside:22", text),
+    assert_string_equal(policy_denial(&v, NULL, "reach db.inside:22", NULL, text),
                         "no rule lets a client without a certificate reach db.inside:22");
     policy_free(p);
     p = build(rows + 1, 1, &err);
     v = reach(p, id, "db.inside", 22);
-    assert_string_equal(policy_denial(&v, id, "reach db.inside:22", text),
+    assert_string_equal(policy_denial(&v, id, "reach db.inside:22", NULL, text),
                         "no rule lets alice reach db.inside:22 (rule use has no targets)");
     policy_free(p);
     identity_free(id);
 }
 
+/* Is there a name that both patterns hold? */
+static void test_patterns_meet(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool meet;
+    } cases[] = {
+        {"", "", true},          {"", "*", true},
+        {"", "a", false},        {"a", "A", true},
+        {"a", "b", false},       {"*", "*", true},
+        {"*.x", "a.x", true},    {"*.x", "a.y", false},
+        {"a*c", "*bc", true},    {"a*c", "*b", false},
+        {"a*", "*b", true},      {"*.test", "app.*", true},
+        {"**.x", "a.b.x", true}, {"*ab*", "*ba*", true},
+        {"x.*.y", "x.y", false}, {"a*b*c", "abc", true},
+        {"aa", "a", false},      {"a*a", "a", false},
+        {"*a", "b*", true},      {"app.test", "app.test*", true},
+    };
+    char longer[300];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (str_globs_meet(cases[i].a, cases[i].b) != cases[i].meet ||
+            str_globs_meet(cases[i].b, cases[i].a) != cases[i].meet)
+            fail_msg("%s and %s", cases[i].a, cases[i].b);
+    memset(longer, 'a', sizeof(longer));
+    longer[255] = '\0';
+    assert_true(str_globs_meet(longer, longer));
+    assert_false(str_globs_meet(longer, "b*"));
+    longer[255] = 'a';
+    longer[299] = '\0';
+    assert_true(str_globs_meet(longer, "b") && str_globs_meet("b", longer));
+}
+
+/* A denial about what agents offer names the entry that is missing, and no entry about something else. */
+static void test_denial_of_offers(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"agents", false, "group=ops", {"offer:*.test", "public:*.test", "name:*"}, {0}, 0},
+        {"games", false, "group=ops", {"public:game.test:100-200"}, {0}, 0},
+    };
+    static const struct {
+        const char *name;
+        enum policy_space space;
+        uint16_t port;
+        const char *missing, *near;
+    } cases[] = {
+        {"app.inside", POLICY_OFFER, 0, "offer:app.inside", "rule agents allows offer:*.test"},
+        {"app.inside", POLICY_PUBLIC, 0, "public:app.inside", "rule agents allows public:*.test"},
+        {"game.test", POLICY_PUBLIC, 300, "public:game.test:300", "rule agents allows public:*.test"},
+        {"app.inside", POLICY_TCP, 22, NULL, "no rule lets alice do it"},
+    };
+    struct err err;
+    char text[POLICY_TEXT_MAX], would[64] = "";
+    struct policy *p = build(rows, ARRAY_LEN(rows), &err);
+    struct identity *id = alice();
+    assert_non_null(p);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct policy_host h;
+        assert_int_equal(policy_host_parse(cases[i].name, strlen(cases[i].name), &h, &err), 0);
+        h.space = cases[i].space;
+        struct policy_verdict v = policy_reach(p, 0, id, &h, cases[i].port);
+        assert_int_equal(v.effect, POLICY_DENY);
+        policy_denial(&v, id, "do it", cases[i].missing, text);
+        if (cases[i].missing != NULL)
+            snprintf(would, sizeof(would), "with the target %s would", cases[i].missing);
+        if (strstr(text, would) == NULL || strstr(text, cases[i].near) == NULL)
+            fail_msg("case %zu: %s", i, text);
+        if (cases[i].missing == NULL)
+            assert_string_equal(text, cases[i].near);
+        would[0] = '\0';
+    }
+    identity_free(id);
+    policy_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who),          cmocka_unit_test(test_use),
-        cmocka_unit_test(test_reach),        cmocka_unit_test(test_need_address),
-        cmocka_unit_test(test_embedded),     cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_datagrams),    cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_build_errors), cmocka_unit_test(test_denial),
+        cmocka_unit_test(test_who),
+        cmocka_unit_test(test_use),
+        cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_need_address),
+        cmocka_unit_test(test_embedded),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_build_errors),
+        cmocka_unit_test(test_denial),
+        cmocka_unit_test(test_denial_of_offers),
+        cmocka_unit_test(test_patterns_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
