@@ -20,6 +20,7 @@ struct expose {
     struct client_door *door;
     struct exposer *agent;
     struct watch signals;
+    bool no_hangup; /* a terminal that goes away is nothing to us */
     bool stopping;
     int status;
 };
@@ -272,6 +273,8 @@ static void on_signal(struct watch *w, uint32_t ready)
                 reload(e);
             continue;
         }
+        if (info.ssi_signo == SIGHUP && e->no_hangup)
+            continue;
         if (e->stopping)
             loop_stop(e->loop);
         else
@@ -280,16 +283,21 @@ static void on_signal(struct watch *w, uint32_t ready)
     }
 }
 
-/* What whoever started us has us ignore (nohup, a shell's background job) stays ignored. */
+/* What whoever started us has us ignore (nohup, a shell's background job) stays ignored, but for a SIGHUP
+ * about the file. */
 static int watch_signals(struct expose *e, struct err *err)
 {
     static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
     struct sigaction now;
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        bool ignored = sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+        bool about_file = numbers[i] == SIGHUP && e->options->path != NULL;
+        if (!ignored || about_file)
             sigaddset(&set, numbers[i]);
+        e->no_hangup = e->no_hangup || (ignored && numbers[i] == SIGHUP);
+    }
     sigprocmask(SIG_BLOCK, &set, NULL);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0 || loop_watch(e->loop, &e->signals, fd, EPOLLIN, on_signal) != 0)

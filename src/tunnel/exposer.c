@@ -451,6 +451,10 @@ static void withdraw(struct agent_offer *o)
 {
     o->gone = true;
     probe_stop(o);
+    if (o->state == OFFER_STANDS) { /* that it is meant so; where the link does not take it, it is lost */
+        say(o, &(struct wire_control){.says_ready = true});
+        flush(o);
+    }
     drop_connection(o);
     o->state = OFFER_REFUSED;
     visit_drop(o->agent, o);

@@ -519,6 +519,22 @@ def test_reload_takes_what_was_refused_and_new_certificates(start, fake, echo, p
     agent.end()
 
 
+def test_reload_where_hangups_are_ignored(start, fake, echo, tmp_path):
+    """Under nohup the file is read again all the same."""
+    path = tmp_path / "e.yaml"
+    write(path, fake, f"name: app.test, to: '{echo.to}'")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        agent = start("-c", path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    fake.offer()
+    agent.send(signal.SIGHUP)
+    agent.says("is read again: 1 service\n")
+    agent.end()
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="hangups are ignored here")
 def test_hangup_without_a_file(start, fake):
     """There is nothing to read again: it ends, as when its terminal goes away."""
     agent = start("app.test", "--to", "127.0.0.1:1")
