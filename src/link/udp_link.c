@@ -21,7 +21,7 @@ struct udp_link {
     uint32_t magic;
     struct watch watch;
     struct loop *loop;
-    struct task free_later;
+    struct task later;  /* tells of the end; then, once closed, frees */
     struct buf waiting; /* datagrams that came, as bytes to be read */
     struct buf partial; /* the beginning of one that is being written */
     struct fd_link_udp_counts counts;
@@ -106,17 +106,25 @@ static enum link_status udp_write(struct link *l, const void *buf, size_t len, s
     return LINK_OK;
 }
 
+static void tell_end(struct task *t)
+{
+    link_wake(&CONTAINER_OF(t, struct udp_link, later)->link);
+}
+
+/* Who has read nothing so far is to read the end. */
 static enum link_status udp_shutdown(struct link *l, bool closing)
 {
     struct udp_link *u = udp_of(l);
     (void)closing;
+    if (!u->shut)
+        loop_defer(u->loop, &u->later);
     u->shut = true;
     return LINK_OK;
 }
 
 static void udp_free(struct task *t)
 {
-    struct udp_link *u = CONTAINER_OF(t, struct udp_link, free_later);
+    struct udp_link *u = CONTAINER_OF(t, struct udp_link, later);
     u->magic = 0;
     free(u);
 }
@@ -130,7 +138,9 @@ static void udp_close(struct link *l, bool abort)
     l->wake = NULL;
     buf_free(&u->waiting);
     buf_free(&u->partial);
-    loop_defer(u->loop, &u->free_later); /* an event of this round may still name the watch */
+    list_remove(&u->later.node);
+    task_init(&u->later, udp_free);
+    loop_defer(u->loop, &u->later); /* an event of this round may still name the watch */
 }
 
 static const struct link_ops udp_ops = {
@@ -157,7 +167,7 @@ struct link *fd_link_udp(struct loop *loop, int fd)
     u->magic = UDP_LINK_MAGIC;
     u->loop = loop;
     u->readable = true;
-    task_init(&u->free_later, udp_free);
+    task_init(&u->later, tell_end);
     if (loop_watch(loop, &u->watch, fd, EPOLLIN | EPOLLET, on_ready) == 0)
         return &u->link;
     free(u);

@@ -8,7 +8,7 @@ import pytest
 
 import forms
 import peers
-from agents import Agent
+from agents import Agent, udp_echo
 from fixtures import clean_env, connect_words
 from run import SLOW, Process, free_port, run, wait_until
 
@@ -320,3 +320,22 @@ def test_status_of_offers(door, expose, pki, echo, transport):
 def test_status_without_offers(door):
     assert door.status()["offers"] == []
     assert "OFFER" not in door.cli("status").stdout.decode()
+
+
+def test_udp_port_ends_with_its_row(door, expose, pki):
+    """The port closes, and with it the flows of visitors there."""
+    service, to = udp_echo()
+    port = free_port()
+    agent = expose("dns.apps.test", f"127.0.0.1:{to}", "--public", "--port", port, "--udp")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5 * SLOW)
+        sock.sendto(b"hello", ("127.0.0.1", port))
+        assert sock.recv(100) == b"hello"
+        door.reload(configuration(pki, ["offer:*"]))
+        agent.says("has withdrawn the offer of dns.apps.test")
+        sock.connect(("127.0.0.1", port))
+        with pytest.raises(ConnectionRefusedError):
+            sock.send(b"again")
+            sock.recv(100)
+    assert agent.wait() == 1
+    service.close()
