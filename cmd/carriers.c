@@ -117,10 +117,22 @@ static void add_count(struct table *t, const json_t *o, const char *key)
     table_add(t, "%lld", (long long)json_integer_value(json_object_get(o, key)));
 }
 
+/* What carries it, and where that is a choice of its own what was asked for: the same door may be reached in
+ * several ways. */
+static void add_transport(struct table *t, const json_t *o)
+{
+    const char *over = text_of(o, "transport"), *wanted = text_of(o, "wanted");
+    bool reached = json_is_true(json_object_get(o, "reached"));
+    if (strcmp(over, wanted) == 0)
+        table_add(t, "%s", over);
+    else
+        table_add(t, "%s (%s%s)", over, wanted, reached ? "" : ", not reached yet");
+}
+
 void carriers_show(const json_t *carriers)
 {
-    static const char *const heading[] = {"carrier to", "as", "over", "path", "rtt",
-                                          "sessions",   "in", "out",  "since"};
+    static const char *const heading[] = {"carrier to", "named",    "as", "by CA", "over", "path",
+                                          "rtt",        "sessions", "in", "out",   "since"};
     struct table t = {.columns = ARRAY_LEN(heading)};
     size_t i;
     json_t *o;
@@ -131,8 +143,10 @@ void carriers_show(const json_t *carriers)
         const json_t *rtt = json_object_get(o, "rtt_ms");
         bool has_path = json_is_string(json_object_get(o, "peer"));
         table_add(&t, "%s", text_of(o, "door"));
+        table_add(&t, "%s", text_of(o, "name"));
         table_add(&t, "%s", text_of(o, "identity"));
-        table_add(&t, "%s", text_of(o, "transport"));
+        table_add(&t, "%s", text_of(o, "ca"));
+        add_transport(&t, o);
         table_add(&t, "%s%s%s", text_of(o, "local"), has_path ? " > " : "",
                   has_path ? text_of(o, "peer") : "");
         if (json_is_real(rtt))

@@ -18,6 +18,7 @@
 #include "tunnel/share.h"
 
 #define LAST_NS (200 * NSEC_PER_MSEC)  /* for callers that found the socket just before it went */
+#define VAIN_NS (5 * NSEC_PER_SEC)     /* that a process stays which no door has answered */
 #define TIMEOUT_NS (30 * NSEC_PER_SEC) /* callers bring their own */
 
 struct carry {
@@ -74,7 +75,10 @@ static int start(struct carry *c, struct err *err)
     if (fd < 0)
         return -1;
     stat(c->settings.path, &c->socket);
-    c->share = share_new(c->loop, fd, &c->settings.client, c->idle, on_unused, c, err);
+    struct share_life life = {.idle = c->idle, .vain = c->idle, .unused = on_unused, .owner = c};
+    if (c->listen_fd >= 0) /* a call has started us; a service of the user's stays for others */
+        life.vain = VAIN_NS;
+    c->share = share_new(c->loop, fd, &c->settings.client, &life, err);
     return c->share != NULL ? 0 : -1;
 }
 

@@ -123,6 +123,20 @@ static int take_to(struct expose_options *o)
 
 /* ---- options ---- */
 
+static int take_kind(struct expose_options *o, int option)
+{
+    struct offer *offer = &o->exposures[0].service.offer;
+    enum offer_kind kind = option == OPTION_PRIVATE  ? OFFER_PRIVATE
+                           : option == OPTION_PUBLIC ? OFFER_PUBLIC
+                                                     : OFFER_END_TO_END;
+    if (o->kind_given && offer->kind != kind)
+        return cmd_misused("expose", "--%s and --%s: an offer is of one kind, choose one",
+                           offer_kind_word(offer->kind), offer_kind_word(kind));
+    o->kind_given = true;
+    offer->kind = kind;
+    return -1;
+}
+
 /* Of the one service that the command line tells of. Returns -1, or an exit status. */
 static int take_service(struct expose_options *o, int option)
 {
@@ -137,10 +151,7 @@ static int take_service(struct expose_options *o, int option)
     case OPTION_PRIVATE:
     case OPTION_PUBLIC:
     case OPTION_END_TO_END:
-        s->offer.kind = option == OPTION_PRIVATE  ? OFFER_PRIVATE
-                        : option == OPTION_PUBLIC ? OFFER_PUBLIC
-                                                  : OFFER_END_TO_END;
-        return -1;
+        return take_kind(o, option);
     case OPTION_PORT:
         status = take_count("port", UINT16_MAX, &count);
         s->offer.port = (uint16_t)count;
@@ -183,11 +194,11 @@ static int take_service(struct expose_options *o, int option)
     }
 }
 
-static int take(struct expose_options *o, int option, const char **path)
+static int take(struct expose_options *o, int option)
 {
     switch (option) {
     case 'c':
-        *path = optarg;
+        o->path = optarg;
         return -1;
     case 'v':
         o->verbose = true;
@@ -246,8 +257,12 @@ static const char *mismatch(const struct exposure *e)
 
 static int put_name(const char *text, char ret[HOST_MAX], struct err *err)
 {
-    if (str_host_name(text, strlen(text), ret, err) != 0)
-        return err_prefix(err, "'%s' is no name to offer a service under", text);
+    struct err what;
+    if (str_host_name(text, strlen(text), ret, &what) != 0)
+        return err_set(err,
+                       "'%s' is no name to offer a service under: expected a DNS name such as "
+                       "app.example.com: %s",
+                       text, what.text);
     return 0;
 }
 
@@ -296,6 +311,7 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
                     .bandwidth = (int64_t)c->bandwidth},
         .tls = {.cert = c->certificate.text, .key = c->key.text, .clients = c->clients.text},
         .anyone = c->anyone,
+        .at = c->head.at,
     };
     e->tls.allow = texts_of(&c->allow);
     e->tls.allow_len = c->allow.n;
@@ -305,11 +321,42 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
     return what == NULL ? 0 : err_set(err, "%s", what);
 }
 
-static int read_file(struct expose_options *o, const char *path)
+/* At the door they would be two agents, and only one of them would be found here. */
+static int check_names(const struct expose_options *o, size_t i, struct err *err)
+{
+    const struct exposure *e = &o->exposures[i];
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(o->exposures[k].service.offer.name, e->service.offer.name) == 0)
+            return err_set(err, "%s is offered already, by services[%zu] in line %u: a name stands once",
+                           e->service.offer.name, k, o->exposures[k].at.line);
+    return 0;
+}
+
+static int read_services(struct expose_options *o)
+{
+    const struct expose_config *f = o->file;
+    struct err err;
+    o->exposures = calloc(f->services.n, sizeof(*o->exposures));
+    CHECK(o->exposures != NULL);
+    for (o->exposures_len = 0; o->exposures_len < f->services.n;) {
+        size_t i = o->exposures_len++;
+        const struct config_service *c = &f->services.v[i];
+        if (read_service(c, &o->exposures[i], &err) != 0 || check_names(o, i, &err) != 0) {
+            fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", f->file, c->head.at.line, c->head.at.column, i,
+                    err.text);
+            return CMD_FAILED;
+        }
+    }
+    return -1;
+}
+
+static int read_file(struct expose_options *o)
 {
     struct buf errors = {0};
-    struct err err;
-    o->file = expose_config_load(path, &errors);
+    free(o->exposures);
+    o->exposures = NULL;
+    o->exposures_len = 0;
+    o->file = expose_config_load(o->path, &errors);
     if (o->file == NULL) {
         fputs(buf_text(&errors), stderr);
         buf_free(&errors);
@@ -321,26 +368,19 @@ static int read_file(struct expose_options *o, const char *path)
     connect_settings_fill(&o->settings, SETTING_KEY, f->key.text);
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
-    free(o->exposures);
-    o->exposures = calloc(f->services.n, sizeof(*o->exposures));
-    CHECK(o->exposures != NULL);
-    for (o->exposures_len = 0; o->exposures_len < f->services.n;) {
-        size_t i = o->exposures_len++;
-        const struct config_service *c = &f->services.v[i];
-        if (read_service(c, &o->exposures[i], &err) != 0) {
-            fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", f->file, c->head.at.line, c->head.at.column, i,
-                    err.text);
-            return CMD_FAILED;
-        }
-    }
-    return -1;
+    return read_services(o);
+}
+
+bool expose_options_reread(const struct expose_options *o, struct expose_options *ret)
+{
+    *ret = (struct expose_options){.path = o->path};
+    return read_file(ret) < 0;
 }
 
 /* ---- all ---- */
 
 int expose_options_read(struct expose_options *o, int argc, char **argv)
 {
-    const char *path = NULL;
     bool alone = false; /* something that only the command line's own service has */
     *o = (struct expose_options){.timeout = TIMEOUT_DEFAULT, .grace = GRACE_DEFAULT, .exposures_len = 1};
     o->exposures = calloc(1, sizeof(*o->exposures));
@@ -351,15 +391,15 @@ int expose_options_read(struct expose_options *o, int argc, char **argv)
     int status = -1;
     for (int c; status < 0 && (c = getopt_long(argc, argv, "c:vh", options, NULL)) != -1;) {
         alone = alone || (c >= OPTION_TO && c <= OPTION_ANYONE);
-        status = take(o, c, &path);
+        status = take(o, c);
     }
-    if (status < 0 && path != NULL && (alone || optind < argc))
+    if (status < 0 && o->path != NULL && (alone || optind < argc))
         status = cmd_misused("expose",
                              "with -c the file names the services: neither NAME nor options of a service "
                              "go with it");
     if (status >= 0)
         return status;
-    return path != NULL ? read_file(o, path) : read_operands(o, argc - optind, argv + optind);
+    return o->path != NULL ? read_file(o) : read_operands(o, argc - optind, argv + optind);
 }
 
 void expose_options_free(struct expose_options *o)

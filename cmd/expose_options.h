@@ -18,6 +18,7 @@ struct exposure {
     struct agent_service service;
     struct agent_tls_files tls;
     bool anyone;
+    struct config_pos at; /* in the file; line 0: from the command line */
 };
 
 struct expose_options {
@@ -30,7 +31,9 @@ struct expose_options {
     bool retry;
     bool verbose;
     bool json;
+    const char *path; /* of the file, as given; NULL: none */
     /* private: what the exposure of the command line refers to */
+    bool kind_given;
     char host[HOST_MAX];
     const char **allow;
 };
@@ -38,6 +41,10 @@ struct expose_options {
 /* Read them, the file too. Returns -1 to go on, or an exit status when that was all: help was asked for, or
  * there is a mistake (told on standard error). */
 int expose_options_read(struct expose_options *o, int argc, char **argv);
+
+/* Read the file again: *ret has its services and settings, and nothing of the command line; it is to be freed
+ * in either case. False when something is wrong (told on standard error). */
+bool expose_options_reread(const struct expose_options *o, struct expose_options *ret);
 
 void expose_options_free(struct expose_options *o);
 

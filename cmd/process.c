@@ -14,16 +14,23 @@ static void on_readable(struct watch *w, uint32_t events)
     struct signals *s = CONTAINER_OF(w, struct signals, watch);
     struct signalfd_siginfo info;
     (void)events;
-    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        s->told(s, (int)info.ssi_signo);
+    while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        bool terminal = s->reload && info.ssi_signo == SIGHUP && info.ssi_code == SI_KERNEL;
+        if (!terminal || !s->no_hangup)
+            s->told(s, terminal ? SIGTERM : (int)info.ssi_signo);
+    }
+}
+
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) != 0 || now.sa_handler == SIG_IGN;
 }
 
 static void add(sigset_t *set, int number, int which)
 {
-    struct sigaction now;
-    if ((which & SIGNALS_INHERIT) && (sigaction(number, NULL, &now) != 0 || now.sa_handler == SIG_IGN))
-        return;
-    sigaddset(set, number);
+    if (!(which & SIGNALS_INHERIT) || !is_ignored(number))
+        sigaddset(set, number);
 }
 
 int signals_watch(struct signals *s, struct loop *loop, int which,
@@ -35,7 +42,11 @@ int signals_watch(struct signals *s, struct loop *loop, int which,
     add(&set, SIGTERM, which);
     if (which & SIGNALS_HANGUP)
         add(&set, SIGHUP, which);
+    if (which & SIGNALS_RELOAD)
+        sigaddset(&set, SIGHUP);
     s->told = told;
+    s->reload = (which & SIGNALS_RELOAD) != 0;
+    s->no_hangup = (which & SIGNALS_INHERIT) && is_ignored(SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)

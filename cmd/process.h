@@ -10,10 +10,14 @@
 #define SIGNALS_HANGUP 1 /* SIGHUP as well; */
 /* but none that whoever started us has us ignore (nohup, a shell's background job): those stay ignored. */
 #define SIGNALS_INHERIT 2
+/* SIGHUP always, to read a file again; that of a terminal that goes away is told as a SIGTERM, if at all. */
+#define SIGNALS_RELOAD 4
 
 struct signals {
     void (*told)(struct signals *s, int number); /* once for each that came */
-    struct watch watch;                          /* private */
+    struct watch watch;                          /* private, as what follows */
+    bool reload;
+    bool no_hangup; /* a terminal that goes away is nothing to us */
 };
 
 #define SIGNALS_NONE         \

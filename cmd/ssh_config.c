@@ -107,7 +107,8 @@ static void print(const struct connect_settings *s, const struct buf *command, c
            s->value[SETTING_DOOR], n > 0 ? " ..." : "");
     if (n == 0)
         printf("# Host: instead of " DEFAULT_PATTERN " name the hosts that the door's policy lets you reach\n"
-               "# (a row with targets such as \"" DEFAULT_PATTERN ":22\").\n");
+               "# (a row with targets such as \"" DEFAULT_PATTERN ":22\"), and names that agents offer\n"
+               "# (\"name:*.apps.example.com\"; the port is ignored for those).\n");
     printf("Host");
     for (int i = 0; i < n; i++)
         printf(" %s", patterns[i]);

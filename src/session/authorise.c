@@ -61,9 +61,14 @@ enum session_state step_handshake(struct session *s)
 static void explain_denial(struct session *s, const struct policy_verdict *v, const char *action,
                            const char *missing)
 {
-    char text[POLICY_TEXT_MAX];
+    char text[POLICY_TEXT_MAX], both[POLICY_TEXT_MAX + HOST_MAX + 32];
+    const char *denial = policy_denial(v, session_identity(s), action, missing, text);
     s->setup->rule = v->rule;
-    session_detail(s, policy_denial(v, session_identity(s), action, missing, text));
+    if (s->setup->visit.missed) {
+        snprintf(both, sizeof(both), "no agent offers %s, and %s", s->setup->request.target.host, denial);
+        denial = both;
+    }
+    session_detail(s, denial);
 }
 
 enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action,
@@ -156,7 +161,7 @@ static bool judge(struct session *s, const char *host, enum policy_space space, 
     return true;
 }
 
-/* May it have that? True: go on; else *ret_next says no. */
+/* May it have that, or else what an agent offers under a host's name? True: go on; else *ret_next says no. */
 static bool is_allowed(struct session *s, const char *host, enum policy_space space, uint16_t port,
                        enum session_state *ret_next)
 {
@@ -166,7 +171,7 @@ static bool is_allowed(struct session *s, const char *host, enum policy_space sp
         *ret_next = refuse_request(s, FRONT_BAD_HELLO, err.text);
         return false;
     }
-    if (v.effect != POLICY_DENY)
+    if (v.effect != POLICY_DENY || (space == POLICY_TCP && session_turn_to_offer(s)))
         return true;
     *ret_next = refuse_target(s, &v);
     return false;

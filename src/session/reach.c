@@ -50,7 +50,13 @@ static enum session_state unreached(struct session *s, enum dial_status status)
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
     if (s->setup->front == NULL)
         return session_end(s, rows[status].reason);
+    if ((status == DIAL_NO_SUCH_HOST || status == DIAL_FORBIDDEN) && session_turn_to_offer(s)) {
+        dial_cancel(&s->setup->dial);
+        return visit_dial(s);
+    }
     struct front_answer answer = {.outcome = rows[status].outcome};
+    if (status == DIAL_NO_SUCH_HOST && s->setup->visit.missed)
+        answer.text = "no such host, and no agent offers the name";
     if (status == DIAL_FORBIDDEN) {
         answer.rule = s->setup->rule;
         answer.text = s->setup->detail;

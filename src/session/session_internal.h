@@ -34,6 +34,7 @@ struct visit {
     struct errand *errand;
     struct link *arrived; /* what the errand brought */
     bool at_port;         /* he came to a port of the door, over what the offer is for */
+    bool missed;          /* what was asked for as a host he may visit, but nobody offers it */
     bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
     bool back;      /* it is back, with or without a link */
     uint64_t tried[AGENTS_TRIED_MAX];
@@ -202,6 +203,11 @@ enum session_state visit_greet(struct session *s);
 
 /* It goes to whoever offers `name`, in a kind of enum offer_kind or any. */
 void session_visit(struct session *s, const char *name, int kind);
+
+/* A client has asked for a host that is not there, or not for it: where it may visit that name and an agent
+ * offers it, lead it there instead, whatever the port. A host that can be reached stays the host. False:
+ * nothing of the kind; visit.missed says whether only the agent is missing. */
+bool session_turn_to_offer(struct session *s);
 
 static inline bool session_visits(const struct session *s)
 {

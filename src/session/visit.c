@@ -3,6 +3,7 @@
  * the visitor and answers once its service has taken him. One that cannot serve is left for the next. Where
  * nobody offers the name just now, but somebody did lately, the visitor waits. */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "net/socket.h"
@@ -28,6 +29,33 @@ void session_visit(struct session *s, const char *name, int kind)
     v->kind = kind;
     for (size_t i = 0; i + 1 < sizeof(v->name) && name[i] != '\0'; i++)
         v->name[i] = (char)tolower((unsigned char)name[i]);
+}
+
+bool session_turn_to_offer(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct front_target *t = &p->request.target;
+    struct policy_host name = p->host;
+    enum offer_kind kind;
+    if (!session_is_tunnel(s) || t->udp || t->offered || name.is_address)
+        return false;
+    name.space = POLICY_NAME;
+    enum agents_presence there = agents_find(view_of(s), t->host, grace_of(s), &kind);
+    bool open = there == AGENTS_PRESENT && kind == OFFER_PUBLIC;
+    if (!open &&
+        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &name, 0).effect !=
+            POLICY_ALLOW)
+        return false;
+    p->visit.missed = there == AGENTS_NONE;
+    if (p->visit.missed)
+        return false;
+    t->offered = true;
+    t->port = 0;
+    p->rule = NULL; /* what was said of the host */
+    p->detail[0] = '\0';
+    snprintf(p->target, sizeof(p->target), "name:%s", t->host);
+    session_visit(s, t->host, open ? OFFER_PUBLIC : VISIT_ANY_KIND);
+    return true;
 }
 
 void visit_cancel(struct session *s)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "cert/identity.h"
 #include "cert/store.h"
@@ -16,6 +17,7 @@ struct pattern {
 };
 
 struct agent_tls {
+    size_t refs;
     struct cert_store *store;
     struct trust *trust; /* NULL: visitors are not asked */
     struct tls_server *server;
@@ -86,15 +88,23 @@ struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err 
     CHECK(files->cert != NULL && files->key != NULL);
     struct agent_tls *t = calloc(1, sizeof(*t));
     CHECK(t != NULL);
+    t->refs = 1;
     if (load(t, files, err) == 0)
         return t;
-    agent_tls_free(t);
+    agent_tls_unref(t);
     return NULL;
 }
 
-void agent_tls_free(struct agent_tls *t)
+struct agent_tls *agent_tls_ref(struct agent_tls *t)
 {
-    if (t == NULL)
+    if (t != NULL)
+        t->refs++;
+    return t;
+}
+
+void agent_tls_unref(struct agent_tls *t)
+{
+    if (t == NULL || --t->refs > 0)
         return;
     tls_server_free(t->server);
     cert_store_free(t->store);
@@ -103,6 +113,29 @@ void agent_tls_free(struct agent_tls *t)
         free(t->allow[i].text);
     free(t->allow);
     free(t);
+}
+
+/* Exactly, or by a wildcard for its first label (RFC 9525, 6.3). */
+static bool is_for(const char *pattern, const char *name)
+{
+    const char *rest = strchr(name, '.');
+    return strcmp(pattern, name) == 0 ||
+           (strncmp(pattern, "*.", 2) == 0 && rest != NULL && strcmp(pattern + 1, rest) == 0);
+}
+
+bool agent_tls_warning(const struct agent_tls *t, const char *name, int64_t now, struct err *ret_text)
+{
+    const struct cert *c = cert_store_at(t->store, 0);
+    struct buf names = {0};
+    for (size_t i = 0; i < c->names_len; i++)
+        if (is_for(c->names[i], name))
+            return cert_warning(c, now, ret_text);
+    for (size_t i = 0; i < c->names_len; i++)
+        buf_printf(&names, "%s%s", i > 0 ? ", " : "", c->names[i]);
+    err_set(ret_text, "%s is for %s, not for %s: visitors who ask for that name will refuse it", c->label,
+            names.len > 0 ? buf_text(&names) : "no name at all", name);
+    buf_free(&names);
+    return true;
 }
 
 struct link *agent_tls_accept(const struct agent_tls *t, struct link *lower, struct str early,

@@ -3,7 +3,9 @@
 #ifndef CARDEA_TUNNEL_AGENT_TLS_H
 #define CARDEA_TUNNEL_AGENT_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -23,11 +25,16 @@ struct agent_tls_files {
     size_t allow_len;
 };
 
-/* NULL with `err`, which names the file or pattern. */
+/* NULL with `err`, which names the file or pattern. The caller owns one reference. */
 struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err *err);
 
-/* After its last link. NULL is allowed. */
-void agent_tls_free(struct agent_tls *t);
+/* Of one thread only. Who has links keeps a reference as long as they live. NULL is allowed. */
+struct agent_tls *agent_tls_ref(struct agent_tls *t);
+void agent_tls_unref(struct agent_tls *t);
+
+/* Will visitors who ask for `name` refuse the certificate, at `now` (seconds since 1970)? True, with the
+ * text, when it is for other names, has expired, or is not valid yet. */
+bool agent_tls_warning(const struct agent_tls *t, const char *name, int64_t now, struct err *ret_text);
 
 /* End a visitor's TLS on top of `lower` (taken over); `early`, borrowed until the first link_open() has
  * returned, was read from it already. Never NULL. */

@@ -61,6 +61,7 @@ struct carrier {
     int64_t wanted_at;   /* likewise: the attempt that is under way */
     uint64_t network;    /* network_memory.h; 0: nothing is remembered */
     bool known_good;     /* ... of this network */
+    bool refused;        /* by the door, the last connection */
     struct route_watch watch;
     struct list node;       /* of those that were left */
     struct task free_later; /* ... when the door has closed it */
@@ -194,6 +195,7 @@ void carrier_want(struct carrier *c)
     if (c->state != CARRIER_IDLE)
         return;
     c->state = CARRIER_RESOLVING;
+    c->refused = false;
     c->wanted_at = clock_monotonic();
     c->query = resolver_lookup(c->door->resolver, c->door->host, c->door->port, on_resolved, c);
 }
@@ -324,6 +326,7 @@ static void explain_end(struct carrier *c, const struct line *l, enum quic_end e
 {
     struct link_peer peer;
     quic_conn_peer(l->conn, &peer);
+    c->refused = end == QUIC_END_TLS && client_is_refused(&peer);
     if (end == QUIC_END_TLS)
         client_text_peer(c->door, &peer, text, false, &c->door->text);
     else if (c->state != CARRIER_OPEN)
@@ -476,6 +479,12 @@ int64_t carrier_head_start(const struct carrier *c)
     return c->known_good ? HEAD_START_KNOWN_NS : HEAD_START_NS;
 }
 
+bool carrier_is_heard(const struct carrier *c)
+{
+    int64_t rtt;
+    return c->state == CARRIER_CONNECTING && heard(c->line, &rtt) != 0;
+}
+
 void carrier_try(struct carrier *c)
 {
     if (loop_now(c->door->loop) >= c->try_from)
@@ -485,6 +494,11 @@ void carrier_try(struct carrier *c)
 bool carrier_is_under_way(const struct carrier *c)
 {
     return c->state != CARRIER_IDLE;
+}
+
+bool carrier_was_refused(const struct carrier *c)
+{
+    return c->refused;
 }
 
 struct link *carrier_open_stream(struct carrier *c, struct way *w)

@@ -37,11 +37,17 @@ bool carrier_is_likely(const struct carrier *c);
 /* How long TCP waits for it: longer where it is known to work, not at all where it is not likely to. */
 int64_t carrier_head_start(const struct carrier *c);
 
+/* It is under way, and the door has answered something: UDP gets through, however slowly. */
+bool carrier_is_heard(const struct carrier *c);
+
 /* Nobody waits for it now, but many may later: try whether it works again, if that is due. */
 void carrier_try(struct carrier *c);
 
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
+
+/* The last connection that was tried or open: has the door turned us away, see client_is_refused()? */
+bool carrier_was_refused(const struct carrier *c);
 
 /* A stream; or NULL, and while it is under way way_carrier_changed() is called when there is news. */
 struct link *carrier_open_stream(struct carrier *c, struct way *w);

@@ -304,6 +304,7 @@ static enum client_state step_inner(struct client *c)
 
 static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
+    c->door->has_answered = true;
     c->tls = answer->outcome == FRONT_OK && answer->tls;
     if (c->tls && c->terms.joined == NULL)
         return begin_inner(c, c->bytes.len - used);
@@ -535,7 +536,7 @@ static void tcp_path(const struct client *c, struct client_facts *ret)
 
 void client_door_facts(const struct client_door *door, struct client_facts *ret)
 {
-    *ret = (struct client_facts){.in = door->bytes_in, .out = door->bytes_out};
+    *ret = (struct client_facts){.reached = door->has_answered, .in = door->bytes_in, .out = door->bytes_out};
     ret->quic = door->carrier != NULL && carrier_facts(door->carrier, ret);
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next) {
         const struct client *c = CONTAINER_OF(n, struct client, node);

@@ -53,7 +53,8 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
 
 /* What is known of what goes through a door now. Of times 0 is not known, of addresses AF_UNSPEC. */
 struct client_facts {
-    bool quic; /* the facts of the path are those of the QUIC connection; else of a TCP connection */
+    bool reached; /* the door has answered once, whatever it said */
+    bool quic;    /* the facts of the path are those of the QUIC connection; else of a TCP connection */
     struct net_addr local;
     struct net_addr peer;
     int64_t rtt;      /* smoothed, nanoseconds */

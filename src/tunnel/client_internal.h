@@ -45,6 +45,7 @@ struct client_door {
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
     uint64_t bytes_in, bytes_out;        /* of connections that have ended */
+    bool has_answered;                   /* the door, a hello of ours: it can be reached */
     struct list clients;
     struct client_datagrams datagrams; /* of those that have ended */
     struct err text;                   /* of the connection that is just ending */
@@ -83,6 +84,10 @@ int client_text_tls(const struct client_door *door, const struct link *tls, bool
 /* The same from what is known of the peer; `word` is the transport's own. */
 int client_text_peer(const struct client_door *door, const struct link_peer *peer, const char *word,
                      bool opened, struct err *ret);
+
+/* Has the door turned us away by an alert that says what it holds against us (no certificate, or not this
+ * one; this name; its policy)? The same will come of another try. */
+bool client_is_refused(const struct link_peer *peer);
 
 /* The door said no. */
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret);

@@ -94,6 +94,21 @@ static bool explain_alert(const struct client_door *door, uint8_t alert, struct 
     return false;
 }
 
+bool client_is_refused(const struct link_peer *peer)
+{
+    static const uint8_t refusals[] = {ALERT_CERTIFICATE_REQUIRED,
+                                       ALERT_UNRECOGNIZED_NAME,
+                                       ALERT_NO_APPLICATION_PROTOCOL,
+                                       ALERT_CERTIFICATE_EXPIRED,
+                                       ALERT_ACCESS_DENIED,
+                                       42,
+                                       43,
+                                       44,
+                                       46,
+                                       48};
+    return *peer->failure == '\0' && memchr(refusals, peer->alert, sizeof(refusals)) != NULL;
+}
+
 /* What most likely helps, by the words of cert/verify.c. */
 static const char *unproven_hint(const struct client_door *door, const char *why)
 {
@@ -146,6 +161,17 @@ int client_text_inner(const struct front_target *target, const struct link *tls,
 
 /* ---- the door's answer ---- */
 
+/* Where the door has more to say than the outcome's own words, it says that no agent offers it either. */
+static int no_such_host(const struct front_target *target, const char *text, struct err *ret)
+{
+    if (target->offered)
+        return err_set(ret,
+                       "no agent offers %s at the door; for a host behind the door say the port too: %s:PORT",
+                       target->host, target->host);
+    return err_set(ret, "no such host: %s (the door does not find it%s)", target->host,
+                   strstr(text, "agent") != NULL ? ", and no agent offers it" : "");
+}
+
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
 {
     char place[CLIENT_PLACE_MAX];
@@ -162,7 +188,7 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
                        named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")");
     }
     case FRONT_NO_SUCH_HOST:
-        return err_set(ret, "no such host: %s (the door does not find it)", target->host);
+        return no_such_host(target, text, ret);
     case FRONT_BAD_HELLO:
     case FRONT_BAD_METHOD:
     case FRONT_BAD_PROTOCOL:

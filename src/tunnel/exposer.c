@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "tunnel/agent_tls.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
@@ -23,11 +24,22 @@
 
 /* ---- telling ---- */
 
-static void tell(struct agent_offer *o, enum agent_event event, const char *text, int64_t wait)
+void agent_offer_tell(struct agent_offer *o, const struct agent_news *news)
 {
-    struct agent_news news = {
-        .event = event, .service = &o->service, .text = text, .quic = o->shared, .wait = wait};
-    o->agent->events->news(o->agent->owner, &news);
+    struct agent_news whole = *news;
+    whole.service = &o->service;
+    o->agent->events->news(o->agent->owner, &whole);
+}
+
+static void tell_lost(struct agent_offer *o, const char *text, int64_t wait)
+{
+    struct agent_news news = {.event = AGENT_LOST, .text = text, .wait = wait};
+    news.again = o->complaint != NULL && strcmp(o->complaint, text) == 0;
+    if (!news.again) {
+        free(o->complaint);
+        o->complaint = strdup(text);
+    }
+    agent_offer_tell(o, &news);
 }
 
 /* ---- losing ---- */
@@ -42,7 +54,10 @@ static void drop_connection(struct agent_offer *o)
     buf_free(&o->out);
 }
 
-static enum offer_state try_later(struct agent_offer *o, const char *text)
+/* What makes the next try worthwhile is that somebody changes something. */
+#define REFUSED_FACTOR 4
+
+static enum offer_state try_after(struct agent_offer *o, const char *text, int64_t factor)
 {
     struct loop *loop = o->agent->loop;
     if (o->state == OFFER_STANDS && loop_now(loop) - o->stood >= STOOD_WELL_NS)
@@ -51,21 +66,43 @@ static enum offer_state try_later(struct agent_offer *o, const char *text)
     visit_drop(o->agent, o); /* the ids were given for the offer that is gone */
     if (o->agent->stopping)
         return OFFER_REFUSED;
-    int64_t wait = backoff_next(&o->backoff, hash_random_key().k0);
+    int64_t wait = factor * backoff_next(&o->backoff, hash_random_key().k0);
     loop_set_timer(loop, &o->timer, loop_now(loop) + wait);
-    tell(o, AGENT_LOST, text, wait);
+    tell_lost(o, text, wait);
     return OFFER_IDLE;
+}
+
+static enum offer_state try_later(struct agent_offer *o, const char *text)
+{
+    return try_after(o, text, 1);
+}
+
+/* The door does not want the offer, and will not by itself. At the first try whoever has started us is there
+ * to read it; an offer that has stood is one that somebody relies on, and whoever has changed the door's mind
+ * may change it back. */
+static enum offer_state turned_down(struct agent_offer *o, const char *text)
+{
+    if (o->agent->retry || o->has_stood)
+        return try_after(o, text, REFUSED_FACTOR);
+    drop_connection(o);
+    o->state = OFFER_REFUSED;
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text});
+    return OFFER_REFUSED;
 }
 
 static enum offer_state far_failed(struct agent_offer *o)
 {
-    client_text_tls(o->agent->door, o->control, true, &o->agent->door->text);
-    return try_later(o, o->agent->door->text.text);
+    struct err *text = &o->agent->door->text;
+    struct link_peer peer;
+    link_peer(o->control, &peer);
+    client_text_tls(o->agent->door, o->control, true, text);
+    return client_is_refused(&peer) ? turned_down(o, text->text) : try_later(o, text->text);
 }
 
 /* ---- REACH, HELLO, ANSWER ---- */
 
 static void offer_run(struct agent_offer *o);
+static void offer_free(struct agent_offer *o);
 
 static void on_link_wake(struct link *l)
 {
@@ -95,7 +132,7 @@ static enum offer_state step_reach(struct agent_offer *o)
     if (status == WAY_WAIT)
         return OFFER_REACH;
     if (status != WAY_OK)
-        return try_later(o, d->text.text);
+        return o->way.refused ? turned_down(o, d->text.text) : try_later(o, d->text.text);
     o->shared = way_is_shared(&o->way);
     o->carrier = d->carrier_turn;
     o->control = way_take(&o->way);
@@ -105,7 +142,7 @@ static enum offer_state step_reach(struct agent_offer *o)
     if (!str_is(peer.alpn, WIRE_ALPN)) {
         err_set(&d->text, "%s at the door %s takes no agents: is the name right (--name)?", d->name,
                 d->place);
-        return try_later(o, d->text.text);
+        return turned_down(o, d->text.text);
     }
     o->in.max = WIRE_MESSAGE_MAX + AGENT_ROOM;
     o->out.max = OUT_MAX;
@@ -137,7 +174,10 @@ static enum offer_state stand(struct agent_offer *o, const char *warning)
     wheel_cancel(&o->timer);
     if (!o->shared) /* QUIC has signs of life of its own */
         loop_set_timer(loop, &o->timer, loop_now(loop) + SAY_NS);
-    tell(o, AGENT_STANDS, warning, 0);
+    o->has_stood = true;
+    free(o->complaint);
+    o->complaint = NULL;
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
 
@@ -149,12 +189,8 @@ static enum offer_state refused(struct agent_offer *o, const struct wire_answer 
     err_set(&text, "the door %s refuses to offer %s: %s: %s%s%s%s", o->agent->door->place,
             o->service.offer.name, answer->code, answer->text, named ? "" : " (rule ",
             named ? "" : answer->rule, named ? "" : ")");
-    bool final = (answer->outcome == FRONT_DENIED || answer->outcome == FRONT_BAD_HELLO) && !o->agent->retry;
-    if (!final)
-        return try_later(o, text.text);
-    drop_connection(o);
-    tell(o, AGENT_REFUSED, text.text, 0);
-    return OFFER_REFUSED;
+    return answer->outcome == FRONT_DENIED || answer->outcome == FRONT_BAD_HELLO ? turned_down(o, text.text)
+                                                                                 : try_later(o, text.text);
 }
 
 static enum offer_state step_answer(struct agent_offer *o)
@@ -230,7 +266,7 @@ static enum offer_state withdrawn(struct agent_offer *o)
     drop_connection(o);
     visit_drop(o->agent, o);
     o->state = OFFER_REFUSED; /* who is told may stop the whole */
-    tell(o, AGENT_REFUSED, text.text, 0);
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text.text});
     return OFFER_REFUSED;
 }
 
@@ -320,7 +356,11 @@ static void offer_run(struct agent_offer *o)
 
 static void on_again(struct task *t)
 {
-    offer_run(CONTAINER_OF(t, struct agent_offer, again));
+    struct agent_offer *o = CONTAINER_OF(t, struct agent_offer, again);
+    if (!o->gone)
+        offer_run(o);
+    else if (o->visitors == 0)
+        offer_free(o);
 }
 
 /* STANDS, over TCP: is the door still there, and does it know that we are? */
@@ -375,20 +415,134 @@ static void on_visitor(void *owner, struct link *far)
     visit_take(owner, far);
 }
 
-static void offer_init(struct exposer *a, struct agent_offer *o, const struct agent_service *service)
+static char *copy(const char *text)
 {
-    CHECK(service->path != NULL || service->host != NULL);
+    char *own = text == NULL ? NULL : strdup(text);
+    CHECK(text == NULL || own != NULL);
+    return own;
+}
+
+static void offer_add(struct exposer *a, const struct agent_service *service)
+{
+    struct agent_offer *o = calloc(1, sizeof(*o));
+    CHECK(o != NULL && (service->path != NULL || service->host != NULL));
     CHECK((service->offer.kind == OFFER_END_TO_END) == (service->tls != NULL));
     *o = (struct agent_offer){.agent = a, .service = *service};
+    o->service.host = copy(service->host);
+    o->service.path = copy(service->path);
+    o->service.tls = agent_tls_ref(service->tls);
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);
     task_init(&o->again, on_again);
+    list_insert(&a->offers, &o->node);
     if (service->bandwidth > 0)
         throttle_init(&o->throttle, a->loop, service->bandwidth);
     begin(o);
     loop_defer(a->loop, &o->again); /* so that nothing is told from within exposer_new() */
     probe_start(o);
 }
+
+/* After its last visitor. */
+static void offer_free(struct agent_offer *o)
+{
+    probe_stop(o);
+    drop_connection(o);
+    list_remove(&o->again.node);
+    list_remove(&o->node);
+    throttle_end(&o->throttle);
+    agent_tls_unref(o->service.tls);
+    free((void *)(uintptr_t)o->service.host);
+    free((void *)(uintptr_t)o->service.path);
+    free(o->complaint);
+    free(o);
+}
+
+void agent_offer_left(struct agent_offer *o)
+{
+    o->visitors--;
+    if (o->gone)
+        loop_defer(o->agent->loop, &o->again);
+}
+
+/* Take it back. Its visitors stay, as those do whose control stream is lost. */
+static void withdraw(struct agent_offer *o)
+{
+    o->gone = true;
+    probe_stop(o);
+    if (o->state == OFFER_STANDS) { /* that it is meant so; where the link does not take it, it is lost */
+        say(o, &(struct wire_control){.says_ready = true});
+        link_write_buf(o->control, &o->out);
+    }
+    drop_connection(o);
+    o->state = OFFER_REFUSED;
+    visit_drop(o->agent, o);
+    agent_offer_tell(o, &(struct agent_news){.event = AGENT_WITHDRAWN, .text = ""});
+    loop_defer(o->agent->loop, &o->again);
+}
+
+/* ---- another list of services ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_service(const struct agent_service *a, const struct agent_service *b)
+{
+    return strcmp(a->offer.name, b->offer.name) == 0 && a->offer.kind == b->offer.kind &&
+           a->offer.udp == b->offer.udp && a->offer.port == b->offer.port && same_text(a->host, b->host) &&
+           a->port == b->port && same_text(a->path, b->path) && a->proxy == b->proxy &&
+           a->dial_timeout == b->dial_timeout && a->health == b->health && a->connections == b->connections &&
+           a->bandwidth == b->bandwidth;
+}
+
+/* It goes on as it is: with a certificate that may be another, and what was refused is worth another try. */
+static void go_on(struct agent_offer *o, struct agent_tls *tls)
+{
+    agent_tls_ref(tls);
+    agent_tls_unref(o->service.tls);
+    o->service.tls = tls;
+    if (o->state != OFFER_REFUSED)
+        return;
+    begin(o);
+    loop_defer(o->agent->loop, &o->again);
+}
+
+void exposer_update(struct exposer *a, const struct agent_service *services, size_t count)
+{
+    bool *known = calloc(count + 1, sizeof(*known));
+    CHECK(known != NULL);
+    if (a->stopping)
+        count = 0;
+    for (struct list *n = a->offers.next; n != &a->offers && !a->stopping; n = n->next) {
+        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
+        size_t i = 0;
+        while (!o->gone && i < count && (known[i] || !same_service(&o->service, &services[i])))
+            i++;
+        if (o->gone)
+            continue;
+        if (i == count) {
+            withdraw(o);
+            continue;
+        }
+        known[i] = true;
+        go_on(o, services[i].tls);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!known[i])
+            offer_add(a, &services[i]);
+    free(known);
+}
+
+bool exposer_offers(const struct exposer *a)
+{
+    for (struct list *n = a->offers.next; n != &a->offers; n = n->next)
+        if (CONTAINER_OF(n, struct agent_offer, node)->state != OFFER_REFUSED)
+            return true;
+    return false;
+}
+
+/* ---- life ---- */
 
 static void on_stop_timer(struct timer *t)
 {
@@ -407,14 +561,13 @@ struct exposer *exposer_new(struct loop *loop, struct client_door *door, const s
     struct exposer *a = calloc(1, sizeof(*a));
     CHECK(a != NULL);
     *a = (struct exposer){.loop = loop, .door = door, .events = events, .owner = owner, .retry = retry};
+    list_init(&a->offers);
     list_init(&a->visits);
     tls_scratch_init(&a->inner, loop);
     timer_init(&a->stop, on_stop_timer);
     client_door_visitors(door, on_visitor, a);
-    a->offers = calloc(count, sizeof(*a->offers));
-    CHECK(a->offers != NULL);
-    for (; a->count < count; a->count++)
-        offer_init(a, &a->offers[a->count], &services[a->count]);
+    for (size_t i = 0; i < count; i++)
+        offer_add(a, &services[i]);
     return a;
 }
 
@@ -427,8 +580,8 @@ void exposer_stop(struct exposer *a, int64_t grace)
     }
     a->stopping = true;
     a->stop_by = now + grace;
-    for (size_t i = 0; i < a->count; i++) {
-        struct agent_offer *o = &a->offers[i];
+    for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {
+        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
         if (o->state == OFFER_STANDS)
             agent_offer_ready(o);
         else
@@ -447,14 +600,10 @@ void exposer_free(struct exposer *a)
     client_door_visitors(a->door, NULL, NULL);
     visit_drop(a, NULL);
     wheel_cancel(&a->stop);
-    for (size_t i = 0; i < a->count; i++) {
-        struct agent_offer *o = &a->offers[i];
-        probe_stop(o);
-        drop_connection(o);
-        list_remove(&o->again.node);
-        throttle_end(&o->throttle);
+    for (struct list *n = a->offers.next, *next; n != &a->offers; n = next) {
+        next = n->next;
+        offer_free(CONTAINER_OF(n, struct agent_offer, node));
     }
     tls_scratch_free(&a->inner);
-    free(a->offers);
     free(a);
 }

@@ -20,7 +20,7 @@ struct wire_visit;
 
 enum agent_proxy { AGENT_PROXY_NONE, AGENT_PROXY_V1, AGENT_PROXY_V2 };
 
-/* What is offered, and where it really is. The texts must live as long as the agent. */
+/* What is offered, and where it really is. The agent copies the texts and holds a reference to `tls`. */
 struct agent_service {
     struct offer offer;
     const char *host; /* the service here, over UDP where the offer is; or a unix socket: `path` */
@@ -35,17 +35,22 @@ struct agent_service {
 };
 
 enum agent_event {
-    AGENT_STANDS,  /* the door has taken the offer */
-    AGENT_LOST,    /* it does not stand, or not any more; it is tried again after `wait` */
-    AGENT_REFUSED, /* the door said no, and it is not tried again */
+    AGENT_STANDS,    /* the door has taken the offer */
+    AGENT_LOST,      /* it does not stand, or not any more; it is tried again after `wait` */
+    AGENT_REFUSED,   /* the door said no, and it is not tried again */
+    AGENT_WITHDRAWN, /* exposer_update() has taken it back */
+    AGENT_DOWN, /* the service cannot be connected to; while that goes on it is told once a minute at most */
+    AGENT_UP,   /* after AGENT_DOWN: it can */
 };
 
 struct agent_news {
     enum agent_event event;
     const struct agent_service *service;
-    const char *text; /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
-    bool quic;        /* AGENT_STANDS: over QUIC */
-    int64_t wait;     /* AGENT_LOST: nanoseconds */
+    const char *text;   /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
+    bool quic;          /* AGENT_STANDS: over QUIC */
+    bool again;         /* AGENT_LOST: the same was told last */
+    int64_t wait;       /* AGENT_LOST: nanoseconds */
+    size_t turned_away; /* AGENT_DOWN: visitors, since it was last told */
 };
 
 /* A visitor who has left, or was not let in. */
@@ -66,10 +71,19 @@ struct agent_events {
     void (*stopped)(void *owner); /* after exposer_stop(): nobody visits any more */
 };
 
-/* Begin to offer `count` services (copied) at a door (borrowed; its timeout bounds each connection to it).
- * `retry`: a denied offer is tried again too. Never NULL. */
+/* Begin to offer `count` services at a door (borrowed; its timeout bounds each connection to it). An offer
+ * that the door refuses for what only somebody can change (policy, certificate) is not tried again, unless it
+ * has stood before, or with `retry`. Never NULL. */
 struct exposer *exposer_new(struct loop *loop, struct client_door *door, const struct agent_service *services,
                             size_t count, bool retry, const struct agent_events *events, void *owner);
+
+/* Offer these from now on. What is as it was stands untouched, but for its `tls`, which new visitors get; one
+ * that was refused is tried again. What is not among them any more, or changed, is withdrawn; visitors who
+ * are there stay. */
+void exposer_update(struct exposer *a, const struct agent_service *services, size_t count);
+
+/* Is there an offer that stands, or is tried? */
+bool exposer_offers(const struct exposer *a);
 
 /* Ask for no more visitors, and tell `stopped` when the last has left, at most `grace` nanoseconds from now
  * (0 or more; AGENT_NO_HURRY: however long it takes). Said again it can only be made sooner. */

@@ -16,13 +16,16 @@
 #define AGENT_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
 #define AGENT_SPARES_MAX (2 * OFFER_IDS_MAX)
 
-/* Does the service answer? Asked again and again where that is wanted. */
+/* Does the service answer? Asked again and again where that is wanted; else visitors show it. */
 struct probe {
     struct agent_offer *offer;
     struct dial dial;
     struct timer timer;
     bool dialling;
     enum front_outcome down; /* how; FRONT_OK: it is not */
+    bool told_down;          /* AGENT_DOWN was the last that was told of it */
+    int64_t told;            /* when, monotonic; 0: never */
+    size_t turned_away;      /* visitors since then */
 };
 
 enum offer_state {
@@ -36,8 +39,9 @@ enum offer_state {
 
 struct agent_offer {
     enum offer_state state;
+    struct list node; /* of the agent's offers */
     struct exposer *agent;
-    struct agent_service service;
+    struct agent_service service; /* the texts are ours */
     struct way way;
     struct link *control;
     bool shared;      /* the control stream is one of the QUIC connection's */
@@ -54,15 +58,17 @@ struct agent_offer {
     struct probe probe;
     struct throttle throttle;
     size_t visitors;
-    size_t spares; /* connections that wait, or will, for a visitor */
+    size_t spares;   /* connections that wait, or will, for a visitor */
+    char *complaint; /* what was told last of why it does not stand; NULL: nothing since it stood */
+    bool has_stood;
+    bool gone; /* withdrawn: it is freed when its last visitor has left */
     bool running;
 };
 
 struct exposer {
     struct loop *loop;
     struct client_door *door;
-    struct agent_offer *offers;
-    size_t count;
+    struct list offers;
     struct list visits;
     size_t visitors;
     struct tls_scratch inner; /* of TLS inside the door's TLS: both may be at work at once */
@@ -91,6 +97,10 @@ void visit_drop(struct exposer *a, const struct agent_offer *o);
 void probe_start(struct agent_offer *o);
 void probe_stop(struct agent_offer *o);
 
+/* A visitor's connection to the service has come about, or not (DIAL_WAIT: not in time). */
+void probe_visitor_served(struct agent_offer *o);
+void probe_visitor_failed(struct agent_offer *o, enum dial_status status);
+
 /* ---- exposer.c ---- */
 
 /* Begin to dial the service of an offer. */
@@ -98,5 +108,11 @@ void agent_dial(const struct agent_offer *o, struct dial *dial);
 
 /* Tell the door whether the service wants visitors. */
 void agent_offer_ready(struct agent_offer *o);
+
+/* Tell the owner. */
+void agent_offer_tell(struct agent_offer *o, const struct agent_news *news);
+
+/* A visitor has left, and nothing of him refers to the offer any more. */
+void agent_offer_left(struct agent_offer *o);
 
 #endif

@@ -45,6 +45,9 @@ struct share {
     struct timer idle;
     struct task tidy; /* drops lanes that nobody uses any more */
     int64_t idle_ns;
+    int64_t vain_ns; /* the same before a door has been reached */
+    int64_t idle_by; /* monotonic: when it has been unused for long enough, if nothing more is carried */
+    bool reached;    /* a door, by some lane */
     int64_t started; /* wall clock */
     void (*unused)(void *owner);
     void *owner;
@@ -127,6 +130,23 @@ static void on_tidy(struct task *t)
 
 /* ---- visits ---- */
 
+/* From now on: somebody was here. */
+static void postpone_end(struct share *s)
+{
+    s->idle_by = loop_now(s->loop) + (s->reached ? s->idle_ns : MIN(s->vain_ns, s->idle_ns));
+}
+
+static void leave_lane(struct lane *l, struct share *s)
+{
+    struct client_facts facts;
+    client_door_facts(l->door, &facts);
+    s->reached = s->reached || facts.reached || facts.quic;
+    l->visits--;
+    loop_defer(s->loop, &s->tidy);
+    postpone_end(s);
+}
+
+/* Who only asks about us does not make us stay. */
 static void visit_end(struct visit *v)
 {
     struct share *s = v->share;
@@ -134,14 +154,12 @@ static void visit_end(struct visit *v)
     wheel_cancel(&v->timer);
     list_remove(&v->node);
     buf_free(&v->request);
-    if (v->lane != NULL) {
-        v->lane->visits--;
-        loop_defer(s->loop, &s->tidy);
-    }
+    if (v->lane != NULL)
+        leave_lane(v->lane, s);
     v->magic = 0;
     free(v);
     if (list_empty(&s->visits))
-        loop_set_timer(s->loop, &s->idle, loop_now(s->loop) + s->idle_ns);
+        loop_set_timer(s->loop, &s->idle, MAX(s->idle_by, loop_now(s->loop)));
 }
 
 /* Over before anything was carried. `text`: why, or NULL. */
@@ -217,6 +235,8 @@ static json_t *describe(const struct share *s)
     json_object_set_new(o, "name", json_string(l->door->name));
     json_object_set_new(o, "identity",
                         s->settings->cert == NULL ? json_null() : json_string(s->settings->cert));
+    json_object_set_new(o, "ca", json_string(s->settings->ca));
+    json_object_set_new(o, "reached", json_boolean(s->reached || f.reached || f.quic));
     json_object_set_new(o, "wanted", json_string(transports[s->settings->transport]));
     json_object_set_new(o, "transport", carried == NULL ? json_null() : json_string(carried));
     json_object_set_new(o, "local", address(&f.local));
@@ -326,13 +346,17 @@ static void on_idle(struct timer *t)
 
 /* ---- life ---- */
 
-struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings, int64_t idle,
-                        void (*unused)(void *owner), void *owner, struct err *err)
+struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings,
+                        const struct share_life *life, struct err *err)
 {
     struct share *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
-    *s =
-        (struct share){.loop = loop, .settings = settings, .idle_ns = idle, .unused = unused, .owner = owner};
+    *s = (struct share){.loop = loop,
+                        .settings = settings,
+                        .idle_ns = life->idle,
+                        .vain_ns = life->vain,
+                        .unused = life->unused,
+                        .owner = life->owner};
     s->started = clock_wall();
     list_init(&s->lanes);
     list_init(&s->visits);
@@ -350,7 +374,8 @@ struct share *share_new(struct loop *loop, int fd, const struct client_settings 
         share_free(s);
         return NULL;
     }
-    loop_set_timer(loop, &s->idle, loop_now(loop) + idle);
+    postpone_end(s);
+    loop_set_timer(loop, &s->idle, s->idle_by);
     return s;
 }
 

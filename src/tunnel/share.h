@@ -9,11 +9,18 @@
 
 struct share;
 
+/* How long it is of use. */
+struct share_life {
+    int64_t idle;                /* nanoseconds without a caller */
+    int64_t vain;                /* the same as long as no door has been reached: nobody misses it then */
+    void (*unused)(void *owner); /* called once that is over */
+    void *owner;
+};
+
 /* Serve on the listening unix socket `fd` (taken over, also on failure). `settings` (with absolute paths)
- * must live as long as the share. `unused` is called once when nobody has used it for `idle` nanoseconds.
- * NULL with `err`. */
-struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings, int64_t idle,
-                        void (*unused)(void *owner), void *owner, struct err *err);
+ * must live as long as the share. NULL with `err`. */
+struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings,
+                        const struct share_life *life, struct err *err);
 
 /* Cut off what is open; the loop frees the rest in its next round, or in loop_free(). NULL is allowed. */
 void share_free(struct share *s);

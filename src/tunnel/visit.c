@@ -40,7 +40,8 @@ struct visit {
     struct link *far; /* the visitor */
     struct link *local;
     struct dial dial;
-    struct buf bytes; /* as they come in; what is behind a message goes to the service */
+    struct agent_tls *tls; /* the offer's, as it was when he came */
+    struct buf bytes;      /* as they come in; what is behind a message goes to the service */
     struct buf out;
     struct wire_visit about;
     struct pipe pipe;
@@ -87,7 +88,6 @@ static void report(struct visit *v)
         .from_service = v->local != NULL ? v->local->bytes_read : 0,
         .duration = loop_now(a->loop) - v->began,
     };
-    v->offer->visitors--;
     a->visitors--;
     a->events->visited(a->owner, &visited);
 }
@@ -115,8 +115,11 @@ static void teardown(struct visit *v)
     link_close(v->far, v->cut);
     link_close(v->local, v->cut);
     v->far = v->local = NULL;
+    agent_tls_unref(v->tls);
     buf_free(&v->bytes);
     buf_free(&v->out);
+    if (v->visits)
+        agent_offer_left(v->offer);
     task_init(&v->again, visit_free); /* a link that wakes in this round may still name us */
     loop_defer(v->agent->loop, &v->again);
 }
@@ -211,9 +214,11 @@ static enum visit_state refuse(struct visit *v, enum front_outcome outcome, cons
 
 static struct agent_offer *find_offer(const struct exposer *a, const char *name, bool udp)
 {
-    for (size_t i = 0; i < a->count; i++)
-        if (strcmp(a->offers[i].service.offer.name, name) == 0 && a->offers[i].service.offer.udp == udp)
-            return &a->offers[i];
+    for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {
+        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
+        if (!o->gone && strcmp(o->service.offer.name, name) == 0 && o->service.offer.udp == udp)
+            return o;
+    }
     return NULL;
 }
 
@@ -244,7 +249,8 @@ static enum visit_state receive(struct visit *v)
         return refuse(v, FRONT_LIMIT, "the agent stops");
     if (o->visitors > o->service.connections)
         return refuse(v, FRONT_LIMIT, "the agent has as many visitors as it takes");
-    if (o->service.tls != NULL)
+    v->tls = agent_tls_ref(o->service.tls);
+    if (v->tls != NULL)
         return reply(v, FRONT_OK, NULL);
     return dial_service(v);
 }
@@ -280,7 +286,8 @@ static enum visit_state unreached(struct visit *v, enum dial_status status)
         [DIAL_NO_DESCRIPTOR] = {FRONT_LIMIT, "the agent has no file descriptor left"},
     };
     CHECK((size_t)status < ARRAY_LEN(rows) && rows[status].text != NULL);
-    if (v->offer->service.tls != NULL) /* the door has its yes */
+    probe_visitor_failed(v->offer, status);
+    if (v->tls != NULL) /* the door has its yes */
         return finish(v, rows[status].text, true);
     return refuse(v, rows[status].outcome, rows[status].text);
 }
@@ -312,7 +319,7 @@ static enum visit_state join(struct visit *v)
         len = proxy_header(v, header, sizeof(header));
     CHECK(buf_append(&first, header, len) && buf_append(&first, v->bytes.data, v->bytes.len));
     wheel_cancel(&v->timer);
-    if (v->offer->throttle.loop != NULL && v->offer->service.tls == NULL) {
+    if (v->offer->throttle.loop != NULL && v->tls == NULL) {
         v->far = throttle_link(&v->offer->throttle, v->far);
         adopt(v, v->far);
     }
@@ -332,7 +339,8 @@ static enum visit_state step_dial(struct visit *v)
         return unreached(v, status);
     v->local = dial_take(&v->dial);
     adopt(v, v->local);
-    return v->offer->service.tls != NULL ? join(v) : reply(v, FRONT_OK, NULL);
+    probe_visitor_served(v->offer);
+    return v->tls != NULL ? join(v) : reply(v, FRONT_OK, NULL);
 }
 
 /* ---- REPLY, TLS ---- */
@@ -343,7 +351,7 @@ static enum visit_state begin_tls(struct visit *v)
     set_timer(v, HANDSHAKE_NS);
     if (v->offer->throttle.loop != NULL)
         v->far = throttle_link(&v->offer->throttle, v->far);
-    v->far = agent_tls_accept(v->offer->service.tls, v->far, early, &v->agent->inner);
+    v->far = agent_tls_accept(v->tls, v->far, early, &v->agent->inner);
     adopt(v, v->far);
     return VISIT_TLS;
 }
@@ -359,7 +367,7 @@ static enum visit_state step_reply(struct visit *v)
         link_finish(v->far);
         return finish(v, v->reason, false);
     }
-    return v->offer->service.tls != NULL ? begin_tls(v) : join(v);
+    return v->tls != NULL ? begin_tls(v) : join(v);
 }
 
 static enum visit_state tls_failed(struct visit *v)
@@ -386,7 +394,7 @@ static enum visit_state step_tls(struct visit *v)
     link_peer(v->far, &peer);
     if (peer.identity != NULL)
         str_clean(v->identity, sizeof(v->identity), identity_label(peer.identity));
-    if (!agent_tls_allows(v->offer->service.tls, peer.identity)) {
+    if (!agent_tls_allows(v->tls, peer.identity)) {
         link_refuse(v->far, ALERT_ACCESS_DENIED);
         link_finish(v->far);
         return finish(v, "denied", false);
@@ -448,7 +456,9 @@ static void on_again(struct task *t)
 static void on_timer(struct timer *t)
 {
     struct visit *v = CONTAINER_OF(t, struct visit, timer);
-    if (v->state == VISIT_DIAL && v->offer->service.tls == NULL) {
+    if (v->state == VISIT_DIAL)
+        probe_visitor_failed(v->offer, DIAL_WAIT);
+    if (v->state == VISIT_DIAL && v->tls == NULL) {
         dial_cancel(&v->dial);
         v->state = refuse(v, FRONT_TIMEOUT, "the service did not answer the agent in time");
         set_timer(v, HANDSHAKE_NS);

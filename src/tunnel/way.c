@@ -6,6 +6,7 @@
 #include "tunnel/client_internal.h"
 #include "tunnel/share_link.h"
 
+#define PATIENCE_NS NSEC_PER_SEC          /* that TCP waits once more where the door is heard over QUIC */
 #define LAST_CHANCE_NS (2 * NSEC_PER_SEC) /* that QUIC has when TCP has failed */
 
 static void wake(struct way *w)
@@ -80,6 +81,7 @@ static enum way_status step_dial(struct way *w)
 
 static enum way_status step_tcp(struct way *w)
 {
+    struct link_peer peer;
     if (w->dial.loop == NULL)
         return WAY_WAIT; /* QUIC has its head start */
     if (w->tls == NULL) {
@@ -93,6 +95,8 @@ static enum way_status step_tcp(struct way *w)
     case LINK_AGAIN:
         return WAY_WAIT;
     default:
+        link_peer(w->tls, &peer);
+        w->refused = w->refused || client_is_refused(&peer);
         client_text_tls(w->door, w->tls, false, &w->door->text);
         link_close(w->tls, true);
         w->tls = NULL;
@@ -112,6 +116,7 @@ static enum way_status step_quic(struct way *w)
     if (carrier_is_under_way(w->door->carrier))
         return WAY_WAIT;
     w->wants_quic = false;
+    w->refused = w->refused || carrier_was_refused(w->door->carrier);
     if (w->wants_tcp && w->dial.loop == NULL)
         begin_tcp(w);
     return WAY_FAILED;
@@ -124,10 +129,21 @@ void way_carrier_changed(struct way *w)
 
 /* ---- both ---- */
 
+/* QUIC is on its way and only slow: a connection over TCP beside it would most likely be one that the door
+ * sees begin and break off. */
+static void be_patient(struct way *w)
+{
+    struct loop *loop = w->door->loop;
+    w->patient = true;
+    loop_set_timer(loop, &w->timer, loop_now(loop) + PATIENCE_NS);
+}
+
 static void on_timer(struct timer *t)
 {
     struct way *w = CONTAINER_OF(t, struct way, timer);
-    if (w->dial.loop == NULL)
+    if (w->dial.loop == NULL && !w->patient && carrier_is_heard(w->door->carrier))
+        be_patient(w);
+    else if (w->dial.loop == NULL)
         begin_tcp(w);
     else if (!w->wants_tcp)
         w->wants_quic = false;

@@ -24,6 +24,7 @@ struct way {
     void (*wake)(void *owner); /* step again; not called from within way_start() or way_step() */
     void *owner;
     bool tcp_only; /* a connection of its own, whatever the door's transport */
+    bool refused;  /* set with WAY_FAILED: the door has turned us away, see client_is_refused() */
     /* private */
     struct dial dial;
     struct link *tls;    /* over TCP, in its handshake */
@@ -36,6 +37,7 @@ struct way {
     struct err tcp_text; /* why TCP failed: it is told when both have */
     bool wants_quic;
     bool wants_tcp;
+    bool patient; /* the head start was made longer */
     bool stepping;
 };
 

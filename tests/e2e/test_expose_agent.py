@@ -66,7 +66,8 @@ def visited(fake, control, **more):
 def test_offer(start, fake, words, hello):
     agent = start("App.test.", "--to", "127.0.0.1:1", *words)
     assert fake.offer()[0] == {"v": 1, "offer": "app.test", **hello}
-    agent.says(f"offering app.test ({hello['kind']}) at {fake.address} over TCP")
+    port = f", for visitors at {hello['proto'].upper()} port {hello['port']} of the door" if "port" in hello else ""
+    agent.says(f"offering app.test ({hello['kind']}) at {fake.address} over TCP{port}\n")
     agent.end()
 
 
@@ -76,6 +77,18 @@ def test_denied(start, fake):
     fake.offer(ok=False, code="denied", rule="agents", text="the policy does not allow it")
     assert agent.wait() == 1
     assert "refuses to offer app.test: denied: the policy does not allow it (rule agents)" in agent.output()
+
+
+def test_denied_after_it_has_stood(start, fake):
+    """Somebody relies on it, and what the door's operator has changed he may change back: it is tried again."""
+    agent = start("app.test", "--to", "127.0.0.1:1")
+    _, control = fake.offer()
+    control.sock.unwrap().close()
+    fake.offer(ok=False, code="denied", text="not any more")
+    agent.says("app.test is not offered: the door")
+    fake.offer()
+    wait_until(lambda: agent.output().count("offering app.test") == 2, "the offer to stand again")
+    agent.end()
 
 
 @pytest.mark.parametrize("words, code", [(["--retry"], "denied"), ([], "conflict")])
@@ -224,6 +237,43 @@ def test_warning(start, fake):
     fake.offer(ok=True, warning="no route of the door leads to app.test")
     agent.says("cardea: warning: app.test: no route of the door leads to app.test")
     assert agent.events("offering")[0]["warning"] == "no route of the door leads to app.test"
+    agent.end()
+
+
+def test_health_is_told(start, fake):
+    """A line at each change, in text and in JSON."""
+    port = free_port()
+    agent = start("app.test", "--to", f"127.0.0.1:{port}", "--health", "100ms", "--json")
+    _, control = fake.offer()
+    place = f"cardea: app.test: the service 127.0.0.1:{port}"
+    agent.says(f"{place} refuses connections: is it running?; the door sends nobody until it answers\n")
+    with peers.Server(lambda sock: None, port=port):
+        agent.says(f"{place} answers again\n")
+        time.sleep(0.5)
+    wait_until(lambda: len(agent.events("down")) == 2, "it to go down again")
+    time.sleep(0.5)
+    assert agent.output().count(f"{place} refuses") == 2 and agent.output().count(f"{place} answers again") == 1
+    assert [event["name"] for event in agent.events("down") + agent.events("up")] == ["app.test"] * 3
+    assert agent.events("down")[0]["turned_away"] == 0
+    agent.end()
+
+
+def test_a_service_that_turns_visitors_away_is_told(start, fake):
+    """Once, not at each of them; and that it is back."""
+    port = free_port()
+    agent = start("app.test", "--to", f"127.0.0.1:{port}", "--json")
+    _, control = fake.offer()
+    for _ in range(3):
+        assert visited(fake, control)[1]["code"] == "refused"
+    with peers.Server(lambda sock: None, port=port):
+        assert visited(fake, control)[1]["ok"]
+        assert visited(fake, control)[1]["ok"]
+        agent.says("answers again")
+    assert visited(fake, control)[1]["code"] == "refused"  # too soon to be told again
+    time.sleep(0.3)
+    assert agent.output().count("refuses connections: is it running?; 1 visitor was turned away\n") == 1
+    assert agent.output().count("answers again\n") == 1
+    assert agent.events("down")[0]["turned_away"] == 1
     agent.end()
 
 
@@ -378,6 +428,143 @@ def test_end_to_end_turned_away(sealed, pki, echo, who, reason):
     agent.end()
 
 
+@pytest.mark.parametrize("names, warns", [(["app.test"], False), (["*.test"], False), (["other.test"], True),
+                                          (["*.app.test"], True)])
+def test_a_certificate_for_another_name(start, fake, pki, names, warns):
+    """Said at the start: visitors would refuse it."""
+    cert = pki.server(*names)
+    agent = start("app.test", "--to", "127.0.0.1:1", "--end-to-end", "--service-cert", cert.certificate, "--service-key",
+                  cert.key, "--anyone")
+    fake.offer()
+    agent.says("offering")
+    text = f"warning: app.test: {cert.certificate} is for {', '.join(names)}, not for app.test: visitors who ask"
+    assert (text in agent.output()) == warns, agent.output()
+    agent.end()
+
+
+# Reload -----------------------------------------------------------------------------------------------------------
+
+def write(path, fake, *services):
+    path.write_text(f"door: {fake.address}\nservices:\n" + "".join(f"  - {{{service}}}\n" for service in services))
+
+
+def offers(fake, *names):
+    """The control streams of offers, whatever their order, by name."""
+    found = dict((hello["offer"], stream) for hello, stream in (fake.offer() for _ in names))
+    assert sorted(found) == sorted(names)
+    return found
+
+
+def gone(control):
+    """The agent has closed it."""
+    with pytest.raises((EOFError, ssl.SSLError)):
+        while True:
+            control.message()
+
+
+def test_reload(start, fake, echo, tmp_path):
+    """New services are offered, those that are gone withdrawn, and what is as it was keeps its offer. Visitors stay, also
+    those of a service that is gone."""
+    path = tmp_path / "e.yaml"
+    write(path, fake, f"name: stays.test, to: '{echo.to}'", f"name: goes.test, to: '{echo.to}', bandwidth: 1MiB",
+          f"name: changes.test, to: '{echo.to}'")
+    agent = start("-c", path, "--json")
+    control = offers(fake, "stays.test", "goes.test", "changes.test")
+    visitors = {name: visited(fake, control[name], visit=name)[0] for name in control}
+    write(path, fake, f"name: stays.test, to: '{echo.to}'", f"name: new.test, to: '{echo.to}', kind: public",
+          f"name: changes.test, to: '{echo.to}', kind: public")
+    agent.send(signal.SIGHUP)
+    agent.says(f"{path} is read again: 3 services")
+    new = offers(fake, "new.test", "changes.test")
+    gone(control["goes.test"])
+    gone(control["changes.test"])
+    agent.says("goes.test is not offered any more")
+    for stream in visitors.values():
+        stream.sock.sendall(b"still here")
+        assert stream.read(10) == b"still here"
+    assert visited(fake, control["stays.test"], visit="stays.test")[1]["ok"]
+    assert visited(fake, new["changes.test"], visit="changes.test")[1]["ok"]
+    assert visited(fake, control["stays.test"], visit="goes.test")[1]["code"] == "denied"
+    for stream in visitors.values():
+        stream.sock.unwrap().close()
+    wait_until(lambda: len([event for event in agent.events("visit") if event["reason"] == "done"]) == 3, "them to leave")
+    assert sorted(event["name"] for event in agent.events("withdrawn")) == ["changes.test", "goes.test"]
+    assert sum(event["name"] == "stays.test" for event in agent.events("offering")) == 1
+    agent.end()
+
+
+def test_reload_of_a_bad_file(start, fake, echo, tmp_path):
+    """What is wrong is said with its place, and what was offered goes on; also where a certificate is not there."""
+    path = tmp_path / "e.yaml"
+    write(path, fake, f"name: app.test, to: '{echo.to}'")
+    agent = start("-c", path)
+    _, control = fake.offer()
+    write(path, fake, "name: app.test, too: 'a:1'")
+    agent.send(signal.SIGHUP)
+    agent.says("what was offered goes on as it was")
+    assert f"{path}:3:22: services[0].too: unknown key" in agent.output()
+    write(path, fake, f"name: app.test, to: '{echo.to}'", "name: b.test, to: 'a:1', kind: end-to-end, certificate: none.pem, "
+                                                          "key: none.key, anyone: true")
+    agent.send(signal.SIGHUP)
+    agent.says("none.")
+    assert visited(fake, control)[1]["ok"]
+    assert agent.output().count("offering") == 1
+    agent.end()
+
+
+def test_reload_takes_what_was_refused_and_new_certificates(start, fake, echo, pki, tmp_path):
+    path, cert = tmp_path / "e.yaml", pki.server("app.test")
+    write(path, fake, f"name: app.test, to: '{echo.to}', kind: end-to-end, certificate: {tmp_path}/own.pem, "
+                      f"key: {tmp_path}/own.key, anyone: true", f"name: late.test, to: '{echo.to}'")
+
+    def use(who):
+        for source, name in ((who.certificate, "own.pem"), (who.key, "own.key")):
+            with open(source, "rb") as file:
+                (tmp_path / name).write_bytes(file.read())
+            (tmp_path / name).chmod(0o600)
+    use(pki.server("wrong.test"))
+    agent = start("-c", path)
+    control = {}
+    for _ in range(2):
+        hello, stream = fake.offers.get(timeout=20 * SLOW)
+        control[hello["offer"]] = stream
+        stream.say(**({"ok": True} if hello["offer"] == "app.test" else {"ok": False, "code": "denied", "text": "no"}))
+    agent.says("refuses to offer late.test")
+    stream, _ = visited(fake, control["app.test"])
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Inner(stream, pki).echo(b"x")
+    use(cert)
+    agent.send(signal.SIGHUP)
+    hello, _ = fake.offer()
+    assert hello["offer"] == "late.test"
+    stream, _ = visited(fake, control["app.test"])
+    assert Inner(stream, pki).echo(b"x") == b"x"
+    agent.end()
+
+
+def test_reload_where_hangups_are_ignored(start, fake, echo, tmp_path):
+    """Under nohup the file is read again all the same."""
+    path = tmp_path / "e.yaml"
+    write(path, fake, f"name: app.test, to: '{echo.to}'")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        agent = start("-c", path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    fake.offer()
+    agent.send(signal.SIGHUP)
+    agent.says("is read again: 1 service\n")
+    agent.end()
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="hangups are ignored here")
+def test_hangup_without_a_file(start, fake):
+    """There is nothing to read again: it ends, as when its terminal goes away."""
+    agent = start("app.test", "--to", "127.0.0.1:1")
+    fake.offer()
+    agent.end(number=signal.SIGHUP)
+
+
 # Command line and file --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, text", [
@@ -394,6 +581,9 @@ def test_end_to_end_turned_away(sealed, pki, echo, who, reason):
     (["a.test", "--to", "a:1", "--anyone"], "end-to-end only"),
     (["a.test", "--to", "a:1", "--bandwidth", "fast"], "bytes per second"),
     (["-c", "f.yaml", "a.test"], "the file names the services"),
+    (["a.test", "--to", "a:1", "--public", "--private"], "--public and --private: an offer is of one kind, choose one"),
+    (["offer:a.test", "--to", "a:1"], "expected a DNS name such as app.example.com: a name has letters"),
+    (["a..test", "--to", "a:1"], "expected a DNS name such as app.example.com: a label is empty"),
 ])
 def test_misuse(tmp_path, words, text):
     done = run(CARDEA, "expose", "--door", "d:1", *words, env=clean_env(tmp_path))
@@ -425,9 +615,21 @@ def test_file_that_is_wrong(tmp_path):
     done = run(CARDEA, "expose", "-c", path, env=clean_env(tmp_path))
     assert done.returncode == 1
     assert done.stderr.decode() == f"{path}:3:5: services[0]: a port of the door goes with a public offer only\n"
+    path.write_text("door: d:1\nservices:\n  - {name: a.test, to: 'a:1'}\n  - {name: A.test, to: 'a:2', kind: public}\n")
+    done = run(CARDEA, "expose", "-c", path, env=clean_env(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.decode() == (f"{path}:4:5: services[1]: a.test is offered already, by services[0] in line 3: a name "
+                                    "stands once\n")
     path.write_text("door: d:1\nservices:\n  - {name: a.test, too: 'a:1'}\n")
     done = run(CARDEA, "expose", "-c", path, env=clean_env(tmp_path))
     assert done.returncode == 1 and f"{path}:3:20: services[0].too: unknown key" in done.stderr.decode()
+
+
+def test_no_identity(fake, pki, tmp_path):
+    """The door wants a certificate and there is none: that does not change by itself, so it ends."""
+    done = run(CARDEA, "expose", "--door", fake.address, "--ca", pki.ca.file, "--name", "door.test", "--transport", "tcp",
+               "app.test", "--to", "127.0.0.1:1", env=clean_env(tmp_path))
+    assert done.returncode == 1 and b"wants a client certificate: give --cert and --key" in done.stderr, done.stderr
 
 
 def test_no_door(start):

@@ -2,15 +2,17 @@
 """Services that `cardea expose` offers at a real door: private, public and end-to-end, over QUIC and over TCP; and
 what the policy denies."""
 import shlex
+import signal
 import socket
 import ssl
+import subprocess
 
 import pytest
 
 import peers
 from agents import Agent, udp_echo
 from fixtures import clean_env, connect_words
-from run import SLOW, free_port, run, wait_until
+from run import CARDEA, SLOW, free_port, run, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,55 @@ def test_offers_that_the_policy_denies(expose, pki, web):
     assert agent.wait() == 1 and "denied" in agent.output() and "no rule" in agent.output(), agent.output()
     agent = expose("web.elsewhere.test", web.to, stands=False)
     assert agent.wait() == 1 and "web.elsewhere.test" in agent.output(), agent.output()
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp", "auto"])
+@pytest.mark.parametrize("who, text", [(None, "wants a client certificate: give --cert and --key"),
+                                       ("mallory", "does not know the certification authority"),
+                                       ("unknown name", "knows nothing named elsewhere.test")])
+def test_agents_that_the_door_does_not_know(door, pki, tmp_path, transport, who, text):
+    """They end, with what to do."""
+    words = ["--door", door.address, "--ca", pki.ca.file, "--transport", transport,
+             "--name", "elsewhere.test" if who == "unknown name" else "door.test"]
+    if who is not None:
+        cert = pki.mallory if who == "mallory" else pki.alice
+        words += ["--cert", cert.certificate, "--key", cert.key]
+    done = run(CARDEA, "expose", *words, "web.apps.test", "--to", "127.0.0.1:1", env=clean_env(tmp_path))
+    assert done.returncode == 1 and text in done.stderr.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_reload(door, pki, echo, web, tmp_path, transport):
+    """SIGHUP: what is new can be visited, what is gone cannot, and a visitor of what is gone goes on."""
+    path = tmp_path / "services.yaml"
+
+    def write(**services):
+        path.write_text("services:\n" + "".join(f"  - {{name: {name}.apps.test, to: '{to}'}}\n"
+                                                for name, to in services.items()))
+
+    def connect(name, **more):
+        return run(*connect_words(door, pki.alice, pki.ca.file), "--no-share", f"{name}.apps.test",
+                   env=clean_env(tmp_path), **more)
+    write(stays=echo.to, goes=echo.to)
+    agent = Agent(tmp_path, door.address, pki, "-c", path, "--transport", transport, "--grace", "0s")
+    agent.says("offering stays.apps.test")
+    agent.says("offering goes.apps.test")
+    words = [*connect_words(door, pki.alice, pki.ca.file), "--no-share", "goes.apps.test"]
+    with subprocess.Popen([str(word) for word in words], env=clean_env(tmp_path), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as visitor:
+        visitor.stdin.write(b"x")
+        visitor.stdin.flush()
+        assert visitor.stdout.read(1) == b"x"
+        write(stays=echo.to, new=echo.to)
+        agent.send(signal.SIGHUP)
+        agent.says("offering new.apps.test")
+        assert connect("new", input=b"hello").stdout == b"hello"
+        assert connect("stays", input=b"hello").stdout == b"hello"
+        assert b"agent" in connect("goes").stderr
+        out, _ = visitor.communicate(b"y", timeout=10 * SLOW)
+    assert (visitor.returncode, out) == (0, b"y")
+    assert agent.output().count("offering stays.apps.test") == 1
+    agent.end()
 
 
 def test_public_port(door, expose, pki, ports, banner):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`--transport auto` where UDP does not get through: TCP stands in, soon and without a word; and QUIC comes back."""
+import json
 import socket
 import subprocess
 import time
@@ -109,6 +110,35 @@ def test_udp_is_blocked_later(two_ports, relay, start_connect, connect, banner):
     two_ports.mark()
     assert connect(two_ports, f"127.0.0.1:{banner.port}").returncode == 0
     assert "transport" not in two_ports.audited(action="tunnel")
+
+
+class SlowAfterFirst(Relay):
+    """The client's first two packets and the answer to them are quick, all others come late."""
+
+    def forward(self, sock, data, address):
+        self.overtaken = 1.0 if self.passed >= 3 else 0.0
+        super().forward(sock, data, address)
+
+
+def test_quic_that_is_heard_is_waited_for(start_door, pki, connect, banner):
+    """The door has answered over QUIC (a Retry), and the handshake takes longer than the head start: no connection over
+    TCP is begun that would lose, and leave a line in the audit log."""
+    port, quic_port = free_port(), free_port()
+    door = start_door({
+        "certificates": [pki.server("door.test").row()],
+        "trust": [pki.trust()],
+        "quic": {"retry_above": 0},
+        "listeners": [{"name": "tcp-only", "address": f"127.0.0.1:{port}", "quic": False},
+                      {"name": "both", "address": f"127.0.0.1:{quic_port}"}],
+        "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}],
+    })
+    door.port = port
+    with SlowAfterFirst(quic_port, port=port, late=0.2):
+        assert connect(door, f"127.0.0.1:{banner.port}").returncode == 0
+        door.audited(action="carrier")
+    lines = [json.loads(line) for line in door.audit_file.read_text().splitlines()]
+    assert [line["transport"] for line in lines] == ["quic", "quic"], lines
 
 
 # UDP that stops in mid-life ------------------------------------------------------------------------------------------

@@ -177,6 +177,34 @@ def test_ends_when_unused(door, start_sharing, banner):
     assert user.connect(door, f"127.0.0.1:{banner.port}").returncode == 0
 
 
+def test_ends_when_no_door_was_reached(pki, door, sharing, banner):
+    """Seconds after its last caller, also while somebody asks about it; one whose door has said no stays."""
+    def nowhere():
+        pass
+    nowhere.address = f"127.0.0.1:{free_port()}"
+    assert sharing.connect(nowhere, f"127.0.0.1:{banner.port}").returncode == 1
+    [carrier] = sharing.status()
+    assert (carrier["reached"], carrier["transport"]) == (False, None)
+    assert b"- (auto, not reached yet)" in run(CARDEA, "status", env=sharing.env).stdout
+    assert b"denied" in sharing.connect(door, "10.0.0.1:1").stderr
+    wait_until(lambda: [each["door"] for each in sharing.status()] == [door.address], "the one in vain to end", 20, step=0.5)
+    time.sleep(6)
+    assert len(sharing.status()) == 1
+
+
+def test_told_apart(door, pki, sharing, banner):
+    """Door, its name, certificate, CA and transport are shown."""
+    target = f"127.0.0.1:{banner.port}"
+    assert sharing.connect(door, target, "--transport", "tcp").returncode == 0
+    assert sharing.connect(door, target, "--transport", "quic", cert=pki.bob).returncode == 1
+    shown = [line.split() for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
+    assert shown[0][:5] == ["carrier", "to", "named", "as", "by"], shown
+    assert sorted(line[1:4] for line in shown[1:]) == sorted(
+        ["door.test", str(who.certificate), str(pki.ca.file)] for who in (pki.alice, pki.bob))
+    assert sorted(line[4] for line in shown[1:]) == ["-", "quic"]
+    assert {(each["ca"], each["name"]) for each in sharing.status()} == {(str(pki.ca.file), "door.test")}
+
+
 def test_in_the_foreground(door, sharing, banner, tmp_path):
     """A user's service runs it: calls find it, and a second one is refused."""
     words = sharing.words(door)

@@ -64,7 +64,8 @@ static void wrong_forwards_are_refused(void **state)
 static void answers_become_texts(void **state)
 {
     (void)state;
-    static const struct front_target target = {.host = "db.inside", .port = 5432};
+    static const struct front_target target = {.host = "db.inside", .port = 5432},
+                                     name = {.host = "app.test", .offered = true};
     static const struct {
         enum front_outcome outcome;
         const char *rule, *said, *text;
@@ -74,6 +75,8 @@ static void answers_become_texts(void **state)
         {FRONT_DENIED, "ops", "the policy does not allow it",
          "denied: the policy does not allow it: db.inside:5432 (rule ops)"},
         {FRONT_NO_SUCH_HOST, "", "no such host", "no such host: db.inside (the door does not find it)"},
+        {FRONT_NO_SUCH_HOST, "", "no such host, and no agent offers the name",
+         "no such host: db.inside (the door does not find it, and no agent offers it)"},
         {FRONT_REFUSED, "", "the target refused the connection",
          "the target refused the connection: db.inside:5432"},
         {FRONT_BAD_HELLO, "", "too long", "the door refused the request: too long"},
@@ -88,6 +91,11 @@ static void answers_become_texts(void **state)
         assert_int_equal(client_text_answer(&target, &answer, &err), -1);
         assert_string_equal(err.text, rows[i].text);
     }
+    struct wire_answer nobody = {.outcome = FRONT_NO_SUCH_HOST, .text = "no agent offers this name"};
+    struct err err;
+    assert_int_equal(client_text_answer(&name, &nobody, &err), -1);
+    assert_non_null(strstr(err.text, "no agent offers app.test at the door"));
+    assert_non_null(strstr(err.text, "app.test:PORT"));
 }
 
 int main(void)
