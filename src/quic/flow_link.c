@@ -19,6 +19,8 @@ struct flow {
     struct buf outgoing; /* the same, of what is being written */
     struct buf unsent;   /* for the stream */
     uint64_t dropped;
+    bool (*agrees)(struct str answer); /* asked about the first message that comes; NULL: not any more */
+    bool sends;                        /* datagrams may go out */
 };
 
 static struct flow *flow_of(const struct link *l)
@@ -40,7 +42,13 @@ static enum link_status flow_open(struct link *l)
 static void keep_frame(void *arg, const uint8_t *data, size_t len)
 {
     struct flow *f = arg;
+    bool (*agrees)(struct str) = f->agrees;
     CHECK(frames_put(&f->waiting, data, len, SIZE_MAX));
+    f->agrees = NULL;
+    if (agrees == NULL || !agrees((struct str){(const char *)f->waiting.data, f->waiting.len}))
+        return;
+    f->sends = true;
+    quic_stream_take_datagrams(f->stream);
 }
 
 /* One that waits, straight to where it is wanted if there is room. */
@@ -77,7 +85,8 @@ static enum link_status flow_read(struct link *l, void *buf, size_t cap, size_t 
     struct flow *f = flow_of(l);
     uint8_t *out = buf;
     size_t len, n = frames_move(&f->waiting, out, cap);
-    while (f->waiting.len == 0 && cap - n > FRAMES_HEAD && quic_stream_datagram_waits(f->stream, &len))
+    while (f->sends && f->waiting.len == 0 && cap - n > FRAMES_HEAD &&
+           quic_stream_datagram_waits(f->stream, &len))
         n += read_datagram(f, len, out + n, cap - n);
     enum link_status status = LINK_OK;
     while (n == 0 && status == LINK_OK) {
@@ -108,7 +117,7 @@ static enum link_status send_unsent(struct flow *f)
 static void send_frame(void *arg, const uint8_t *data, size_t len)
 {
     struct flow *f = arg;
-    if (quic_stream_send_datagram(f->stream, data, len))
+    if (f->sends && quic_stream_send_datagram(f->stream, data, len))
         return;
     if (!frames_put(&f->unsent, data, len, UNSENT_MAX))
         f->dropped++;
@@ -174,7 +183,7 @@ static const struct link_ops flow_ops = {
     .below = flow_below,
 };
 
-struct link *flow_link(struct link *stream, struct str came, struct str unsent)
+static struct flow *flow_new(struct link *stream)
 {
     struct flow *f = calloc(1, sizeof(*f));
     CHECK(f != NULL);
@@ -183,10 +192,24 @@ struct link *flow_link(struct link *stream, struct str came, struct str unsent)
     f->stream = stream;
     stream->wake = on_wake;
     stream->owner = &f->link;
+    return f;
+}
+
+struct link *flow_link(struct link *stream, struct str came, struct str unsent)
+{
+    struct flow *f = flow_new(stream);
+    f->sends = true;
     CHECK(unsent.len == 0 || buf_append(&f->unsent, unsent.p, unsent.len));
     if (came.len > 0)
         frames_feed(&f->coming, came.p, came.len, keep_frame, f);
     quic_stream_take_datagrams(stream);
+    return &f->link;
+}
+
+struct link *flow_link_greeting(struct link *stream, bool (*agrees)(struct str answer))
+{
+    struct flow *f = flow_new(stream);
+    f->agrees = agrees;
     return &f->link;
 }
 

@@ -14,6 +14,12 @@
  * Writing never waits: what cannot leave in time is lost, as on a network. The flow ends with the stream. */
 struct link *flow_link(struct link *stream, struct str came, struct str unsent);
 
+/* The same on a stream that is fresh, for the side that speaks first in messages that look like frames: each
+ * its length, then that many bytes. All travels in the stream until the peer's first message is here, which
+ * is read like any frame; `agrees` is asked about it, head included, and says whether datagrams go either way
+ * from then on. */
+struct link *flow_link_greeting(struct link *stream, bool (*agrees)(struct str answer));
+
 /* What the flow itself did not take: for a stream that is full. */
 uint64_t flow_link_dropped(const struct link *flow);
 

@@ -32,6 +32,7 @@ struct flow {
     struct buf waiting;
     struct buf partial;
     struct timer silence;
+    struct link_datagrams counts;
     bool ended; /* silent for too long, or shut by the other side */
     size_t key_len;
     uint8_t key[];
@@ -85,10 +86,13 @@ static enum link_status flow_read(struct link *l, void *buf, size_t cap, size_t 
 
 static void give_back(void *arg, const uint8_t *data, size_t len)
 {
-    const struct flow *f = arg;
+    struct flow *f = arg;
     const struct flows *fs = f->flows;
-    if (!fs->closed)
-        fs->of.back(fs->of.owner, f->key, f->key_len, data, len);
+    if (fs->closed)
+        return;
+    f->counts.sent++;
+    f->counts.largest = MAX(f->counts.largest, len);
+    fs->of.back(fs->of.owner, f->key, f->key_len, data, len);
 }
 
 static enum link_status flow_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
@@ -123,6 +127,11 @@ static void flow_close(struct link *l, bool abort)
     free_if_done(fs);
 }
 
+static void flow_datagrams(const struct link *l, struct link_datagrams *ret)
+{
+    *ret = flow_of((struct link *)(uintptr_t)l)->counts;
+}
+
 static const struct link_ops flow_ops = {
     .name = "UDP flow",
     .open = flow_open,
@@ -130,6 +139,7 @@ static const struct link_ops flow_ops = {
     .write = flow_write,
     .shutdown = flow_shutdown,
     .close = flow_close,
+    .datagrams = flow_datagrams,
 };
 
 /* The flow itself is gone by now, and with a flow that was the last, all of them will be. */
@@ -205,7 +215,9 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
     if (f == NULL)
         return false;
     bool was_empty = f->waiting.len == 0;
-    frames_put(&f->waiting, data, len, fs->of.waits);
+    f->counts.received++;
+    f->counts.largest = MAX(f->counts.largest, len);
+    f->counts.dropped += !frames_put(&f->waiting, data, len, fs->of.waits);
     heard(f);
     if (was_empty)
         link_wake(&f->link);

@@ -13,6 +13,8 @@
 #include "net/acceptor.h"
 #include "net/socket.h"
 #include "net/udp.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -176,6 +178,24 @@ static void on_brought(void *owner, struct link *link)
 
 /* ---- visitors ---- */
 
+static bool takes_datagrams(struct str answer)
+{
+    struct wire_answer a;
+    size_t used;
+    return wire_parse_answer((const uint8_t *)answer.p, answer.len, &a, &used, NULL) == WIRE_OK &&
+           a.datagrams;
+}
+
+/* A fresh stream of the agent's connection; NULL when there is none to be had. It becomes a flow here and not
+ * at the visitor, who may be on another worker, where it leads to him in frames. */
+static struct link *open_stream(const struct offer_life *o)
+{
+    struct link *link = link_branch(o->link);
+    if (link != NULL && agent_offer(o->agent)->udp && quic_stream_datagram_max(link) > 0)
+        return flow_link_greeting(link, takes_datagrams);
+    return link;
+}
+
 /* Room for one more? Those at the front who have gone make some. */
 static bool may_wait(struct offer_life *o)
 {
@@ -193,7 +213,7 @@ static void on_wanted(void *owner, struct errand *e)
 {
     struct offer_life *o = owner;
     CHECK_MAGIC(o, OFFER_MAGIC);
-    struct link *link = o->over_streams ? link_branch(o->link) : NULL;
+    struct link *link = o->over_streams ? open_stream(o) : NULL;
     if (!list_empty(&o->spares))
         link = spare_take(CONTAINER_OF(o->spares.next, struct spare, node));
     o->resident.streams++;
@@ -509,7 +529,8 @@ static void put(char *to, size_t cap, const char *p, size_t len)
 
 bool offer_greet(const struct front_visit *visit, struct buf *out)
 {
-    struct wire_visit v = {.peer = visit->peer, .local = visit->local, .udp = visit->udp};
+    struct wire_visit v = {
+        .peer = visit->peer, .local = visit->local, .udp = visit->udp, .datagrams = visit->udp};
     put(v.name, sizeof(v.name), visit->name, strlen(visit->name));
     put(v.identity, sizeof(v.identity), visit->identity == NULL ? "" : visit->identity,
         visit->identity == NULL ? 0 : strlen(visit->identity));

@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "cert/identity.h"
 #include "net/proxy_protocol.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
 #include "tunnel/agent_tls.h"
 #include "tunnel/exposer_internal.h"
 
@@ -49,6 +51,7 @@ struct visit {
     char identity[WIRE_IDENTITY_MAX];
     bool waits;   /* one of the offer's spares */
     bool visits;  /* there is a visitor: he counts, and is told of */
+    bool flow;    /* the visitor's stream carries datagrams as such */
     bool refused; /* the reply is a no */
     bool cut;     /* close as broken */
     bool running;
@@ -207,7 +210,9 @@ static enum visit_state step_answer(struct visit *v)
 
 static enum visit_state reply(struct visit *v, enum front_outcome outcome, const char *text)
 {
-    struct front_answer answer = {.outcome = outcome, .text = text};
+    v->flow =
+        outcome == FRONT_OK && v->about.udp && v->about.datagrams && quic_stream_datagram_max(v->far) > 0;
+    struct front_answer answer = {.outcome = outcome, .text = text, .datagrams = v->flow};
     CHECK(front_cardea.answer(&answer, &v->out));
     v->refused = outcome != FRONT_OK;
     return VISIT_REPLY;
@@ -320,6 +325,12 @@ static enum visit_state join(struct visit *v)
     size_t len = 0;
     if (v->offer->service.proxy != AGENT_PROXY_NONE && !v->offer->service.offer.udp)
         len = proxy_header(v, header, sizeof(header));
+    if (v->flow) {
+        v->far =
+            flow_link(v->far, (struct str){(const char *)v->bytes.data, v->bytes.len}, (struct str){NULL, 0});
+        adopt(v, v->far);
+        buf_free(&v->bytes);
+    }
     CHECK(buf_append(&first, header, len) && buf_append(&first, v->bytes.data, v->bytes.len));
     wheel_cancel(&v->timer);
     if (v->offer->throttle.loop != NULL && v->offer->service.tls == NULL) {
