@@ -107,6 +107,7 @@ struct session {
     bool running;     /* the driver is on the stack */
     bool datagrams;   /* towards a target over UDP */
     bool uncounted;   /* admitted in all, but under no source */
+    bool unproven;    /* likewise: anybody may have made up the peer's address */
 };
 
 /* Alerts that the door itself sends (RFC 8446, 6). */

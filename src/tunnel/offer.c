@@ -259,6 +259,7 @@ static void flow_begun(void *owner, const struct net_addr *source, struct link *
     struct offer_life *o = owner;
     struct session_origin origin = o->origin;
     origin.peer = source;
+    origin.unproven = true;
     session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
 }
 
@@ -276,11 +277,15 @@ static void close_port(struct offer_life *o)
 
 static int open_udp_port(struct offer_life *o, const char *host, uint16_t port, struct err *err)
 {
-    int64_t idle = o->origin.epoch->snap->config->limits.udp_idle_timeout;
+    const struct config *c = o->origin.epoch->snap->config;
+    const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
+                                               .flows = c->agents.flows,
+                                               .waits = FLOW_WAITS_MAX,
+                                               .factor = c->agents.answer_factor};
     int fd = udp_listen(host, port, false, err);
     if (fd < 0)
         return err_prefix(err, "port %u of the door", port);
-    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, idle, FLOW_WAITS_MAX, flow_begun, o, err);
+    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, &visitors, flow_begun, o, err);
     return o->udp_port == NULL ? -1 : 0;
 }
 
