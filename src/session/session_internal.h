@@ -31,6 +31,7 @@ struct visit {
     struct link *arrived; /* what the errand brought */
     bool at_port;         /* he came to a port of the door, over what the offer is for */
     bool back;            /* it is back, with or without a link */
+    unsigned dead;        /* connections that were ready and turned out dead */
     uint64_t tried[AGENTS_TRIED_MAX];
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */

@@ -6,8 +6,10 @@
 
 #include "base/clean.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "cert/identity.h"
 #include "net/proxy_protocol.h"
+#include "net/socket.h"
 #include "quic/flow_link.h"
 #include "quic/quic.h"
 #include "tunnel/agent_tls.h"
@@ -16,6 +18,10 @@
 #define VISIT_MAGIC 0x7151700fu
 #define HANDSHAKE_NS (10 * NSEC_PER_SEC) /* for the visitor's message, and for the TLS of one end-to-end */
 #define HEADER_MAX 1024
+
+/* A connection that nobody has needed for that long is replaced, each at a time of its own up to half as much
+ * later: what a middlebox thinks of it grows no better with age. */
+#define SPARE_AGE_NS (300 * NSEC_PER_SEC)
 
 enum visit_state {
     VISIT_REACH,
@@ -197,7 +203,8 @@ static enum visit_state step_answer(struct visit *v)
             return finish(v, "the door does not take the connection", true);
         if (r == WIRE_OK) {
             buf_consume(&v->bytes, used);
-            wheel_cancel(&v->timer);
+            socket_watch_peer(link_socket(link_bottom(v->far)));
+            set_timer(v, SPARE_AGE_NS + (int64_t)(hash_random_key().k0 % (SPARE_AGE_NS / 2)));
             return VISIT_WAIT;
         }
         enum link_status status = read_more(v);
@@ -246,6 +253,8 @@ static enum visit_state receive(struct visit *v)
 {
     struct exposer *a = v->agent;
     struct agent_offer *o = find_offer(a, v->about.name, v->about.udp);
+    if (v->waits)
+        socket_expect_ack(link_socket(link_bottom(v->far)), 0);
     no_longer_spare(v);
     v->offer = o;
     if (o == NULL)
@@ -478,7 +487,8 @@ static void on_timer(struct timer *t)
         visit_run(v);
         return;
     }
-    finish(v, v->state == VISIT_TLS ? "no TLS with the visitor in time" : "time is over", true);
+    bool aged = v->state == VISIT_WAIT && v->waits; /* the door asks for another one */
+    finish(v, v->state == VISIT_TLS ? "no TLS with the visitor in time" : "time is over", !aged);
     teardown(v);
 }
 
