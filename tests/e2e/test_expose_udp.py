@@ -212,3 +212,29 @@ def test_no_flood_for_who_has_not_asked(door, expose):
         assert len(sock.recv(65536)) == 2000
         line = line_of(door, sock)
     assert (line["datagrams_in"], line["datagrams_out"], line["datagrams_dropped"]) == (2, 2, 1)
+
+
+def test_several_agents(start_door, pki, tmp_path):
+    """Agents on other workers of the door than the one that the port belongs to are reached too, whatever the size."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()], "workers": 4,
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "agents", "who": {"group": "ops"}, "targets": ["public:*.apps.test:1-65535"]}]})
+    port = free_port()
+    with UdpEcho() as echo:
+        agents = [Agent(tmp_path, door.address, pki, "game.apps.test", "--to", f"127.0.0.1:{echo.port}", "--public",
+                        "--udp", "--port", port, "--transport", "quic", "--grace", "0s", "--verbose",
+                        name=f"expose-{number}") for number in range(5)]
+        for agent in agents:
+            agent.says("over QUIC")
+        crowd = senders(port, 20, bytes(WIREGUARD))
+        for sock in crowd:
+            assert sock.recv(65536) == bytes(WIREGUARD)
+            for size in (0, 1000, 20000):
+                assert ask(sock, bytes(size), 5), f"{size} bytes"
+        close_all(crowd)
+        for agent in agents:
+            agent.end()
+            assert "visit of" in agent.output(), "each has had visitors"
+    lines = door.audited(20, offer="public", timeout=20)
+    assert {line["datagrams_in"] for line in lines} == {4} == {line["datagrams_out"] for line in lines}
