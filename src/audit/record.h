@@ -12,10 +12,10 @@
 
 /* What became of the datagrams of a flow. */
 struct audit_datagrams {
-    uint64_t in;      /* from the client, sent to the target */
+    uint64_t in;      /* from the client, sent to the target; or all of a visitor's */
     uint64_t out;     /* from the target */
     uint64_t dropped; /* by the door, either way */
-    int64_t lost;     /* on their way to the client, as far as is known; negative: nobody knows */
+    int64_t lost;     /* on their way to the client or agent, as far as is known; negative: nobody knows */
     uint64_t largest; /* bytes of one */
 };
 

@@ -307,6 +307,8 @@ struct config_agents {
     int64_t grace;
     size_t connections; /* for each name; 0: no limit */
     size_t bandwidth;   /* bytes a second for each name; 0: no limit */
+    size_t flows;       /* at the UDP port of an offer */
+    size_t answer_factor;
 };
 
 struct config_http2 {

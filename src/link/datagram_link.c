@@ -76,13 +76,18 @@ static size_t receive(struct datagram_link *d, size_t len, uint8_t *out, size_t 
     return frames_move(&d->waiting, out, cap);
 }
 
+static bool waits(const struct datagram_link *d, size_t *ret_len)
+{
+    return d->form->waits != NULL && !d->stays_in_stream && d->form->waits(d->down, ret_len);
+}
+
 /* First the rest of what was begun, then datagrams, then the stream: a frame is never cut by another one. */
 static enum link_status datagrams_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct datagram_link *d = datagrams_of(l);
     uint8_t *out = buf;
     size_t len, n = frames_move(&d->waiting, out, cap);
-    while (d->form->waits != NULL && d->waiting.len == 0 && n < cap && d->form->waits(d->down, &len))
+    while (d->waiting.len == 0 && n < cap && waits(d, &len))
         n += receive(d, len, out + n, cap - n);
     enum link_status status = LINK_OK;
     while (n == 0 && status == LINK_OK) {
@@ -110,7 +115,7 @@ static void send_datagram(void *arg, const uint8_t *data, size_t len)
 {
     struct datagram_link *d = arg;
     const struct datagram_form *form = d->form;
-    if (form->send != NULL && form->send(d->down, data, len))
+    if (form->send != NULL && !d->stays_in_stream && form->send(d->down, data, len))
         return;
     if (!form->put(&d->unsent, data, len, form->send != NULL ? UNSENT_MAX : SIZE_MAX))
         d->dropped++;

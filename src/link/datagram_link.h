@@ -28,7 +28,7 @@ struct datagram_form {
     bool (*send)(struct link *down, const void *data, size_t len); /* false: it must go in the stream */
 };
 
-/* Embed it in what the form has besides; only datagram_link.c reads it. */
+/* Embed it in what the form has besides. */
 struct datagram_link {
     struct link link;
     uint32_t magic;
@@ -38,8 +38,9 @@ struct datagram_link {
     struct buf partial; /* the beginning of a frame that is being written */
     struct buf unsent;  /* for the stream */
     uint64_t dropped;
-    bool spoiled;  /* what came in the stream is wrong */
-    bool flushing; /* on the stack */
+    bool stays_in_stream; /* for now nothing goes or comes beside it; for the form to set, after init */
+    bool spoiled;         /* what came in the stream is wrong */
+    bool flushing;        /* on the stack */
     bool shut;
 };
 

@@ -21,16 +21,6 @@ struct link *fd_link_pair(struct loop *loop, int in, int out, struct err *err);
  * (frames.h). NULL with errno set (and fd not taken) when it can't be watched. */
 struct link *fd_link_udp(struct loop *loop, int fd);
 
-/* What went over a UDP socket's link. */
-struct fd_link_udp_counts {
-    uint64_t sent;
-    uint64_t received; /* those among them that were dropped here */
-    uint64_t dropped;  /* the kernel, or whoever reads the link, did not take them at once */
-    size_t largest;    /* bytes of one, in either direction */
-};
-
-void fd_link_udp_counts(const struct link *l, struct fd_link_udp_counts *ret);
-
 /* errno of a socket link that broke, or 0. For answers such as "refused" and "unreachable". */
 int fd_link_errno(const struct link *l);
 

@@ -39,6 +39,14 @@ struct link_peer {
     const char *failure; /* why the peer was not believed, in full; "" otherwise */
 };
 
+/* What became of the datagrams of a link whose bytes are frames (link/frames.h). */
+struct link_datagrams {
+    uint64_t sent;
+    uint64_t received; /* those among them that were dropped here */
+    uint64_t dropped;  /* nobody took them at once, or they were not to be sent on */
+    size_t largest;    /* bytes of one, in either direction */
+};
+
 /* Where a link lives: what it takes from its thread. */
 struct loop;
 struct link_home {
@@ -60,6 +68,7 @@ struct link_ops {
     size_t (*splice_room)(const struct link *);
     int (*socket)(const struct link *);
     void (*peer)(const struct link *, struct link_peer *ret);
+    void (*datagrams)(const struct link *, struct link_datagrams *ret);
     void (*refuse)(struct link *, uint8_t alert);
     struct link *(*below)(struct link *);
     struct link *(*branch)(struct link *);
@@ -200,6 +209,16 @@ static inline bool link_peer(const struct link *l, struct link_peer *ret)
     if (l->ops->peer == NULL)
         return false;
     l->ops->peer(l, ret);
+    return true;
+}
+
+/* What became of its datagrams; false (and *ret zeroed) for a link that does not count any. */
+static inline bool link_datagrams(const struct link *l, struct link_datagrams *ret)
+{
+    *ret = (struct link_datagrams){0};
+    if (l->ops->datagrams == NULL)
+        return false;
+    l->ops->datagrams(l, ret);
     return true;
 }
 

@@ -24,7 +24,7 @@ struct udp_link {
     struct task later;  /* tells of the end; then, once closed, frees */
     struct buf waiting; /* datagrams that came, as bytes to be read */
     struct buf partial; /* the beginning of one that is being written */
-    struct fd_link_udp_counts counts;
+    struct link_datagrams counts;
     bool readable;
     bool shut;
 };
@@ -143,6 +143,11 @@ static void udp_close(struct link *l, bool abort)
     loop_defer(u->loop, &u->later); /* an event of this round may still name the watch */
 }
 
+static void udp_datagrams(const struct link *l, struct link_datagrams *ret)
+{
+    *ret = udp_of((struct link *)(uintptr_t)l)->counts;
+}
+
 static const struct link_ops udp_ops = {
     .name = "UDP",
     .open = udp_open,
@@ -150,13 +155,8 @@ static const struct link_ops udp_ops = {
     .write = udp_write,
     .shutdown = udp_shutdown,
     .close = udp_close,
+    .datagrams = udp_datagrams,
 };
-
-void fd_link_udp_counts(const struct link *l, struct fd_link_udp_counts *ret)
-{
-    CHECK(l->ops == &udp_ops);
-    *ret = udp_of((struct link *)(uintptr_t)l)->counts;
-}
 
 struct link *fd_link_udp(struct loop *loop, int fd)
 {

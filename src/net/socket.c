@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
+
+#define PROBE_SECONDS 15 /* of silence, before a waiting peer is probed; NATs keep a mapping for minutes */
 
 static void set(int fd, int level, int name, int value)
 {
@@ -158,6 +161,19 @@ int socket_connect_tcp(const struct net_addr *to, bool speaks_first, bool *ret_c
     close(fd);
     errno = saved;
     return -1;
+}
+
+void socket_watch_peer(int fd)
+{
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_SECONDS);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_SECONDS);
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 3 * PROBE_SECONDS * 1000);
+}
+
+void socket_expect_ack(int fd, int64_t within)
+{
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(within / NSEC_PER_MSEC));
 }
 
 int socket_connect_udp(const struct net_addr *to)

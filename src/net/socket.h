@@ -28,6 +28,15 @@ int socket_listen_unix(const char *path, unsigned mode, struct err *err);
  * outcome is still open, or -1 with errno set. */
 int socket_connect_tcp(const struct net_addr *to, bool speaks_first, bool *ret_connecting);
 
+/* For a TCP connection that waits: probe a silent peer, often enough that a NAT on the way does not forget
+ * it, and break it when nothing comes back. Its bound ends with socket_expect_ack(fd, 0). */
+void socket_watch_peer(int fd);
+
+/* Break a TCP connection when what was written to it has not been acknowledged within so many nanoseconds; 0:
+ * as long as the system's default goes. With a bound a peer that takes nothing for that long breaks it too,
+ * so it is for what must be taken at once. -1, which is no socket, is allowed. */
+void socket_expect_ack(int fd, int64_t within);
+
 /* A UDP socket that sends to `to` and takes only what comes from there. -1 with errno set. */
 int socket_connect_udp(const struct net_addr *to);
 

@@ -10,7 +10,10 @@
 
 #define TOKEN_LIFETIME (10 * NGTCP2_SECONDS)
 #define LONG_HEADER 0x80
-#define RESET_MIN 43 /* a stateless reset is shorter than what it answers to, and not shorter than this */
+
+/* A stateless reset is shorter than what it answers to, and not shorter than this (RFC 9000, 10.3). A PING of
+ * a client that keeps its connection alive is short itself, and he is the one to be told. */
+#define RESET_MIN (NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN)
 
 static void answer(struct quic_socket *s, const struct udp_packets *p, uint8_t *data, ngtcp2_ssize len)
 {

@@ -9,7 +9,11 @@
 #define EARLY_MAX (4 * 1024)       /* the same, of one whose owner has not said yet that he takes them */
 #define TOGETHER_MAX (1024 * 1024) /* bytes of a connection, each way */
 
-#define CONTEXT_PAYLOAD 0 /* RFC 9298, 4 */
+/* RFC 9298, 4; and our own, of streams that the server has opened: a Quarter Stream ID cannot name them, so
+ * that of the client's stream before stands for them under another context. */
+#define CONTEXT_PAYLOAD 0
+#define CONTEXT_SERVERS 1
+#define SERVERS_BIT 1 /* of a stream's id (RFC 9000, 2.1) */
 
 /* ---- queues ---- */
 
@@ -57,13 +61,25 @@ void datagrams_forget(struct quic_stream *s)
 
 /* ---- from the library ---- */
 
+/* The stream that it belongs to. Where the server has opened none there, the context is one that nobody
+ * knows; it is counted for the client's. */
+static struct quic_stream *owner_of(struct quic_conn *c, struct datagram_head *head)
+{
+    struct quic_stream *s = NULL;
+    if (head->context == CONTEXT_SERVERS)
+        s = ngtcp2_conn_get_stream_user_data2(c->lib, head->stream | SERVERS_BIT);
+    if (s == NULL)
+        return ngtcp2_conn_get_stream_user_data2(c->lib, head->stream);
+    head->context = CONTEXT_PAYLOAD;
+    return s;
+}
+
 void datagram_received(struct quic_conn *c, const uint8_t *data, size_t len)
 {
-    struct datagram_head head;
+    struct datagram_head head = {0};
     enum datagram_head_result result = datagram_head_read(data, len, &head);
     c->bad_datagram = c->bad_datagram || result == DATAGRAM_HEAD_NO_STREAM;
-    struct quic_stream *s =
-        result == DATAGRAM_HEAD_NO_STREAM ? NULL : ngtcp2_conn_get_stream_user_data2(c->lib, head.stream);
+    struct quic_stream *s = result == DATAGRAM_HEAD_NO_STREAM ? NULL : owner_of(c, &head);
     if (s == NULL || s->abandoned)
         return;
     struct datagrams *d = &s->datagrams;
@@ -132,7 +148,14 @@ static bool carries(const struct quic_stream *s)
 {
     const struct quic_conn *c = s->conn;
     return c != NULL && !s->gone && c->state == CONN_OPEN && c->datagram_max > 3 &&
-           c->endpoint->settings.datagrams && s->id % 4 == 0;
+           c->endpoint->settings.datagrams && (s->id & 2) == 0;
+}
+
+static size_t write_head(const struct quic_stream *s, uint8_t out[DATAGRAM_HEAD_MAX])
+{
+    bool servers = (s->id & SERVERS_BIT) != 0;
+    return datagram_head_write(s->id & ~(int64_t)SERVERS_BIT, servers ? CONTEXT_SERVERS : CONTEXT_PAYLOAD,
+                               out);
 }
 
 size_t quic_stream_datagram_max(const struct link *l)
@@ -141,7 +164,7 @@ size_t quic_stream_datagram_max(const struct link *l)
     const struct quic_stream *s = stream_find(l);
     if (s == NULL || !carries(s))
         return 0;
-    size_t used = datagram_head_write(s->id, CONTEXT_PAYLOAD, head);
+    size_t used = write_head(s, head);
     size_t most = most_in_packet(s->conn, ngtcp2_conn_get_path_max_tx_udp_payload_size2(s->conn->lib));
     return most > used ? most - used : 0;
 }
@@ -153,7 +176,7 @@ bool quic_stream_send_datagram(struct link *l, const void *payload, size_t len)
     if (s == NULL || len > quic_stream_datagram_max(l) || !carries(s))
         return false;
     struct datagrams *d = &s->datagrams;
-    size_t head_len = datagram_head_write(s->id, CONTEXT_PAYLOAD, head);
+    size_t head_len = write_head(s, head);
     d->facts.sent++;
     d->facts.largest = MAX(d->facts.largest, len);
     d->facts.dropped_out +=
@@ -190,14 +213,15 @@ void quic_stream_read_datagram(struct link *l, void *out)
     dequeue(&s->datagrams.in, s->conn != NULL ? &s->conn->datagrams_in : &none, out);
 }
 
-void quic_stream_datagram_facts(const struct link *l, struct quic_datagram_facts *ret)
+bool quic_stream_datagram_facts(const struct link *l, struct quic_datagram_facts *ret)
 {
     const struct quic_stream *s = stream_find(l);
     *ret = (struct quic_datagram_facts){0};
     if (s == NULL)
-        return;
+        return false;
     *ret = s->datagrams.facts;
     /* What was taken for lost and acknowledged later was not lost. */
     uint64_t left = ret->sent - MIN(ret->sent, ret->acked + ret->dropped_out);
     ret->lost = MIN(ret->lost, left);
+    return true;
 }

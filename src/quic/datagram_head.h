@@ -10,9 +10,9 @@
 #define DATAGRAM_HEAD_MAX 16
 
 struct datagram_head {
-    int64_t stream; /* the whole id: of a bidirectional stream that the client opened */
-    uint64_t context;
-    size_t len; /* of the head: what follows is the payload */
+    int64_t stream;   /* the whole id: of a bidirectional stream that the client opened */
+    uint64_t context; /* with DATAGRAM_HEAD_OK */
+    size_t len;       /* of the head: what follows is the payload */
 };
 
 enum datagram_head_result {

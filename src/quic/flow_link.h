@@ -14,4 +14,10 @@
  * Writing never waits: what cannot leave in time is lost, as on a network. The flow ends with the stream. */
 struct link *flow_link(struct link *stream, struct str came, struct str unsent);
 
+/* The same on a stream that is fresh, for the side that speaks first in messages that look like frames: each
+ * its length, then that many bytes. All travels in the stream until the peer's first message is here, which
+ * is read like any frame; `agrees` is asked about it, head included, and says whether datagrams go either way
+ * from then on. */
+struct link *flow_link_greeting(struct link *stream, bool (*agrees)(struct str answer));
+
 #endif

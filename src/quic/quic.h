@@ -176,16 +176,16 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
 
 /* ---- datagrams of a stream ----
  *
- * A datagram belongs to a stream that the client has opened. It travels in a DATAGRAM frame (RFC 9221) behind
- * the Quarter Stream ID (RFC 9297, 2.1) and the Context ID 0 (RFC 9298, 4); both are put there and taken off
- * here. What comes with another context, or for a stream that is not known, is dropped. Datagrams are lost,
- * come twice, and overtake the stream's bytes and each other, as on any network. Queues are bounded, per
- * stream and for all of a connection; a full one drops its oldest.
+ * A datagram belongs to a stream of both directions. It travels in a DATAGRAM frame (RFC 9221) behind the
+ * Quarter Stream ID (RFC 9297, 2.1) and the Context ID 0 (RFC 9298, 4), or 1 where the server has opened the
+ * stream; both are put there and taken off here. What comes with another context, or for a stream that is not
+ * known, is dropped. Datagrams are lost, come twice, and overtake the stream's bytes and each other, as on
+ * any network. Queues are bounded, per stream and for all of a connection; a full one drops its oldest.
  *
  * The calls below take any link and treat one that is no stream like a stream without datagrams. */
 
 /* The longest payload that can be sent on a stream now; it changes with the path. 0: both ends do not agree
- * on datagrams, the server has opened the stream, or the connection is over. */
+ * on datagrams, the stream has one direction only, or the connection is over. */
 size_t quic_stream_datagram_max(const struct link *l);
 
 /* Send one (`len` may be 0; the bytes are copied). It goes out as congestion control and pacing allow, before
@@ -212,8 +212,8 @@ struct quic_datagram_facts {
     size_t largest;       /* bytes of payload, in either direction */
 };
 
-/* What became of a stream's datagrams so far. */
-void quic_stream_datagram_facts(const struct link *l, struct quic_datagram_facts *ret);
+/* What became of a stream's datagrams so far; false (and *ret zeroed) for a link that is no stream. */
+bool quic_stream_datagram_facts(const struct link *l, struct quic_datagram_facts *ret);
 
 /* ---- what a protocol on top must know of its streams: only for links that are streams ---- */
 

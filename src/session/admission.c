@@ -16,6 +16,7 @@
 struct admission {
     struct hash_key key;
     _Atomic size_t total;
+    _Atomic size_t unproven; /* those among them */
     _Atomic uint32_t cell[ROWS][CELLS];
 };
 
@@ -30,6 +31,21 @@ struct admission *admission_new(void)
 void admission_free(struct admission *a)
 {
     free(a);
+}
+
+/* A place among at most `limit`. */
+static bool take_place(_Atomic size_t *count, size_t limit)
+{
+    if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < limit)
+        return true;
+    atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+    return false;
+}
+
+static void give_place(_Atomic size_t *count)
+{
+    size_t before = atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+    CHECK(before > 0);
 }
 
 /* A source's cells, one in each row, from independent halves of one hash. */
@@ -77,13 +93,11 @@ static void leave_source(struct admission *a, const struct net_addr *peer)
 enum admission_verdict admission_enter(struct admission *a, const struct net_addr *peer, size_t limit,
                                        size_t limit_per_source)
 {
-    if (atomic_fetch_add_explicit(&a->total, 1, memory_order_relaxed) >= limit) {
-        atomic_fetch_sub_explicit(&a->total, 1, memory_order_relaxed);
+    if (!take_place(&a->total, limit))
         return ADMIT_TOO_MANY;
-    }
     if (enter_source(a, peer, limit_per_source))
         return ADMIT_OK;
-    atomic_fetch_sub_explicit(&a->total, 1, memory_order_relaxed);
+    give_place(&a->total);
     return ADMIT_TOO_MANY_OF_SOURCE;
 }
 
@@ -96,9 +110,24 @@ bool admission_move(struct admission *a, const struct net_addr *from, const stru
 
 void admission_leave(struct admission *a, const struct net_addr *peer)
 {
-    size_t before = atomic_fetch_sub_explicit(&a->total, 1, memory_order_relaxed);
-    CHECK(before > 0);
+    give_place(&a->total);
     leave_source(a, peer);
+}
+
+bool admission_enter_unproven(struct admission *a, size_t limit, size_t limit_unproven)
+{
+    if (!take_place(&a->unproven, limit_unproven))
+        return false;
+    if (take_place(&a->total, limit))
+        return true;
+    give_place(&a->unproven);
+    return false;
+}
+
+void admission_leave_unproven(struct admission *a)
+{
+    give_place(&a->unproven);
+    give_place(&a->total);
 }
 
 size_t admission_total(const struct admission *a)

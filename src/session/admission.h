@@ -33,6 +33,11 @@ bool admission_move(struct admission *a, const struct net_addr *from, const stru
 /* The connection has ended. `peer` as it was counted last; AF_UNSPEC when under no source. */
 void admission_leave(struct admission *a, const struct net_addr *peer);
 
+/* Count one whose peer may have made up its address: in all, but under no source. False, and nothing is
+ * counted, where that would be more than `limit` in all or more than `limit_unproven` of this kind. */
+bool admission_enter_unproven(struct admission *a, size_t limit, size_t limit_unproven);
+void admission_leave_unproven(struct admission *a);
+
 /* Connections now. */
 size_t admission_total(const struct admission *a);
 

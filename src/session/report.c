@@ -5,7 +5,6 @@
 #include "audit/record.h"
 #include "base/clock.h"
 #include "link/datagram_link.h"
-#include "link/fd_link.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -58,26 +57,23 @@ static const char *action_of(const struct session *s)
     return s->route == NULL ? NULL : config_action_name(s->route->config->action);
 }
 
-/* Towards an agent they travel as bytes of a stream, uncounted. */
-static bool counts_datagrams(const struct session *s)
-{
-    return s->datagrams && s->agent == NULL;
-}
-
-/* What is known of a flow's datagrams: the target's side counts all, the client's those that QUIC carried. */
+/* What is known of a flow's datagrams. One side is UDP, a target's socket or the port that a visitor came to,
+ * and counts all; of the other, the client's or the agent's, those are known that QUIC carried. */
 static struct audit_datagrams datagrams_of(const struct session *s)
 {
-    struct fd_link_udp_counts far;
-    struct quic_datagram_facts near;
-    const struct link *stream = link_bottom(s->down);
-    fd_link_udp_counts(s->up, &far);
-    quic_stream_datagram_facts(stream, &near);
+    bool visits = s->agent != NULL;
+    struct link *tunnel = visits ? s->up : s->down;
+    const struct link *stream = link_bottom(tunnel);
+    struct link_datagrams all;
+    struct quic_datagram_facts carried;
+    link_datagrams(visits ? s->down : s->up, &all);
+    bool known = quic_stream_datagram_facts(stream, &carried) && stream != tunnel;
     return (struct audit_datagrams){
-        .in = far.sent,
-        .out = far.received,
-        .dropped = far.dropped + near.dropped_in + near.dropped_out + datagram_link_dropped(s->down),
-        .lost = stream == s->down ? -1 : (int64_t)near.lost,
-        .largest = far.largest,
+        .in = visits ? all.received : all.sent,
+        .out = visits ? all.sent : all.received,
+        .dropped = all.dropped + carried.dropped_in + carried.dropped_out + datagram_link_dropped(tunnel),
+        .lost = known ? (int64_t)carried.lost : -1,
+        .largest = all.largest,
     };
 }
 
@@ -115,7 +111,7 @@ void session_write_audit(struct session *s)
         r.carries = true;
         r.streams = s->resident->streams;
     }
-    if (counts_datagrams(s)) {
+    if (s->datagrams) {
         datagrams = datagrams_of(s);
         r.datagrams = &datagrams;
     }
@@ -149,7 +145,7 @@ void session_count(struct session *s)
     counter_add(&c->reason[s->reason], 1);
     counter_add(&c->n[COUNTER_BYTES_IN], s->down->bytes_read);
     counter_add(&c->n[COUNTER_BYTES_OUT], s->down->bytes_written);
-    if (counts_datagrams(s)) {
+    if (s->datagrams) {
         struct audit_datagrams d = datagrams_of(s);
         counter_add(&c->n[COUNTER_DATAGRAMS_IN], d.in);
         counter_add(&c->n[COUNTER_DATAGRAMS_OUT], d.out);

@@ -345,9 +345,24 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
     session_run(s);
 }
 
+/* Each costs who makes up addresses one datagram, so they have a limit of their own, and those turned away no
+ * audit line. */
+static bool admit_unproven(struct worker *w, struct link *link, const struct session_origin *o)
+{
+    const struct snapshot *snap = o->epoch->snap;
+    size_t limit = snap->connection_limit;
+    if (!w->draining && admission_enter_unproven(w->admission, limit, MAX(limit / 2, (size_t)1)))
+        return true;
+    link_close(link, true);
+    counter_add(&worker_counters(w, snap->door)->reason[w->draining ? CLOSE_SHUTDOWN : CLOSE_LIMIT_TOTAL], 1);
+    return false;
+}
+
 /* May another connection of that origin begin? Else it is turned away with an audit line. */
 static bool admit(struct worker *w, struct link *link, const struct session_origin *o)
 {
+    if (o->unproven)
+        return admit_unproven(w, link, o);
     const struct snapshot *snap = o->epoch->snap;
     enum admission_verdict verdict =
         admission_enter(w->admission, o->peer, snap->connection_limit, snap->config->limits.per_source);
@@ -396,6 +411,7 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
     s->routed = s->accepted;
+    s->unproven = o->unproven;
     session_visit(s, name, OFFER_PUBLIC);
     s->setup->visit.at_port = true;
     session_deadline(s, session_limits(s)->dial_timeout);
@@ -471,7 +487,10 @@ static void teardown(struct session *s)
     setup_free(s);
     free(s->notes);
     const struct net_addr nobody = {0};
-    admission_leave(w->admission, s->uncounted ? &nobody : &s->peer);
+    if (s->unproven)
+        admission_leave_unproven(w->admission);
+    else
+        admission_leave(w->admission, s->uncounted ? &nobody : &s->peer);
     worker_left(w, &s->node);
     worker_release(w, s->epoch);
     task_init(&s->again, session_free); /* a link that wakes in this round may still name the session */

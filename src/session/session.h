@@ -34,6 +34,7 @@ struct session_origin {
     struct epoch *epoch;         /* a hold is taken */
     const struct route_runtime *route;
     const struct hello_note *hello;
+    bool unproven;         /* anybody may have made up the peer's address: it is not counted for it */
     uint64_t carrier;      /* the connection's id */
     const char *transport; /* what carries the stream, for the audit line; static */
     /* Where what it wants is known already: no request is read from the stream then. */

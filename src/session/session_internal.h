@@ -37,6 +37,7 @@ struct visit {
     bool missed;          /* what was asked for as a host he may visit, but nobody offers it */
     bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
     bool back;      /* it is back, with or without a link */
+    unsigned dead;  /* connections that were ready and turned out dead */
     uint64_t tried[AGENTS_TRIED_MAX];
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */
@@ -114,6 +115,7 @@ struct session {
     bool running;     /* the driver is on the stack */
     bool datagrams;   /* towards a target over UDP */
     bool uncounted;   /* admitted in all, but under no source */
+    bool unproven;    /* likewise: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u

@@ -6,11 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "net/socket.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
 #define ANSWER_ROOM 1024
+
+/* A connection that an agent had brought may have died unnoticed: the agent's machine has to acknowledge the
+ * message within that time, and this part of the dial_timeout, whatever its service takes to answer. So many
+ * of one visitor may be dead. */
+#define ACK_NS (2 * NSEC_PER_SEC)
+#define ACK_PART 4
+#define DEAD_MAX 4
 
 static struct agents *view_of(const struct session *s)
 {
@@ -162,11 +170,12 @@ static void on_arrived(void *owner, struct link *link)
     loop_defer(s->worker->loop, &s->again);
 }
 
-static void leave_agent(struct session *s)
+/* `again`: it may be picked once more. */
+static void leave_agent(struct session *s, bool again)
 {
     struct visit *v = &s->setup->visit;
     agent_exit(s->agent);
-    if (v->tried_len < AGENTS_TRIED_MAX)
+    if (!again && v->tried_len < AGENTS_TRIED_MAX)
         v->tried[v->tried_len++] = agent_id(s->agent);
     agent_unref(s->agent);
     s->agent = NULL;
@@ -269,7 +278,7 @@ static enum session_state no_link(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     agent_failed(s->agent, loop_now(s->worker->loop));
-    leave_agent(s);
+    leave_agent(s, false);
     v->last.outcome = FRONT_UNREACHABLE;
     static const char text[] = "the agent could not be reached";
     str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
@@ -292,6 +301,8 @@ enum session_state visit_dial(struct session *s)
     v->arrived = NULL;
     s->up->wake = session_wake_link;
     s->up->owner = s;
+    socket_expect_ack(link_socket(link_bottom(s->up)),
+                      MIN(ACK_NS, s->route->config->limits.dial_timeout / ACK_PART));
     return SESSION_GREET;
 }
 
@@ -323,27 +334,45 @@ static bool announce(struct session *s)
     return fits;
 }
 
-/* This agent cannot serve: leave it and try another. */
+/* Leave the agent and try another; or the same one `again`, where there is no other. */
+static enum session_state try_next(struct session *s, bool again)
+{
+    agent_failed(s->agent, loop_now(s->worker->loop));
+    link_close(s->up, true);
+    s->up = NULL;
+    buf_free(&s->setup->say_up);
+    buf_free(&s->setup->visit.answer);
+    s->setup->greeted = s->setup->unheard = false;
+    leave_agent(s, again);
+    return SESSION_DIAL;
+}
+
+/* This agent cannot serve. */
 static enum session_state not_served(struct session *s, enum front_outcome outcome, const char *text)
 {
     struct visit *v = &s->setup->visit;
     v->last.outcome = outcome;
     if (text != v->last.text)
         str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
-    agent_failed(s->agent, loop_now(s->worker->loop));
-    link_close(s->up, true);
-    s->up = NULL;
-    buf_free(&s->setup->say_up);
-    buf_free(&v->answer);
-    s->setup->greeted = s->setup->unheard = false;
-    leave_agent(s);
-    return SESSION_DIAL;
+    return try_next(s, false);
+}
+
+/* The link broke before there was an answer. Was it a connection that had waited, so was it that which died:
+ * the agent may have others that are alive. Nothing that the visitor has sent went into it. */
+static enum session_state went_away(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    bool waited = link_socket(link_bottom(s->up)) >= 0;
+    if (waited && v->answer.len == 0 && v->dead++ < DEAD_MAX)
+        return try_next(s, true);
+    return not_served(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
 }
 
 static enum session_state served(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     agent_succeeded(s->agent);
+    socket_expect_ack(link_socket(link_bottom(s->up)), 0);
     buf_consume(&v->answer, v->last.used); /* the rest comes from the service: JOIN passes it on */
     return SESSION_JOIN;
 }
@@ -360,12 +389,11 @@ static enum link_status read_answer(struct session *s)
 
 enum session_state visit_greet(struct session *s)
 {
-    static const char gone[] = "the agent went away before it had answered";
     struct visit *v = &s->setup->visit;
     if (s->setup->expired)
         return unserved(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
     if (s->setup->unheard)
-        return not_served(s, FRONT_UNREACHABLE, gone);
+        return went_away(s);
     if (!s->setup->greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
@@ -388,6 +416,6 @@ enum session_state visit_greet(struct session *s)
         if (status == LINK_AGAIN)
             return SESSION_GREET;
         if (status != LINK_OK)
-            return not_served(s, FRONT_UNREACHABLE, gone);
+            return went_away(s);
     }
 }

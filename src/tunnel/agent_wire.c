@@ -110,7 +110,8 @@ bool wire_encode_visit(const struct wire_visit *visit, struct buf *out)
               put_addr(out, "peer", &visit->peer) && put_addr(out, "local", &visit->local) &&
               put_known(out, "identity", visit->identity) && put_known(out, "sni", visit->sni) &&
               put_known(out, "alpn", visit->alpn) &&
-              message_put_string(out, "proto", visit->udp ? "udp" : "tcp");
+              message_put_string(out, "proto", visit->udp ? "udp" : "tcp") &&
+              (!visit->datagrams || buf_printf(out, ",\"datagrams\":true"));
     return message_end(out, at, ok);
 }
 
@@ -142,8 +143,10 @@ static int read_text(const json_t *o, const char *key, char *ret, size_t cap, st
 static int read_visit(const json_t *o, struct wire_visit *ret, struct err *err)
 {
     const char *name, *proto;
+    bool there;
     *ret = (struct wire_visit){0};
-    if (message_string(o, "visit", &name, err) < 0 || message_string(o, "proto", &proto, err) < 0)
+    if (message_string(o, "visit", &name, err) < 0 || message_string(o, "proto", &proto, err) < 0 ||
+        message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0)
         return -1;
     if (name == NULL)
         return err_set(err, "\"visit\" is missing");

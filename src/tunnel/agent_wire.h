@@ -49,7 +49,8 @@ struct wire_visit {
     char identity[WIRE_IDENTITY_MAX]; /* the texts hold no control characters: they may go to a terminal */
     char sni[HOST_MAX];
     char alpn[WIRE_ALPN_MAX];
-    bool udp; /* datagrams follow, each after its length (link/frames.h) */
+    bool udp;       /* datagrams follow, each after its length (link/frames.h) */
+    bool datagrams; /* with `udp`: the door takes datagrams of the stream, where it is one of QUIC */
 };
 
 /* As above. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "net/resolver.h"
 #include "net/route_watch.h"
 #include "quic/quic.h"
@@ -28,8 +29,14 @@
 #define HEAD_START_NS (250 * NSEC_PER_MSEC)
 #define HEAD_START_KNOWN_NS NSEC_PER_SEC
 
-/* A client that ends has learnt that UDP does not get through when it has had no answer for that long. */
+/* That UDP does not get through is learnt only where TCP did: a door that is down answers neither. QUIC has
+ * had its chance when it had no answer for so long after TCP had stood, and for this many times as long as it
+ * had tried before that: its packets are sent again at doubling intervals. */
 #define UNANSWERED_NS (750 * NSEC_PER_MSEC)
+#define UNANSWERED_FACTOR 2
+
+/* ... or when it was refused (ICMP) and TCP stood so soon after. */
+#define REFUSED_NS (2 * NSEC_PER_SEC)
 
 enum carrier_state { CARRIER_IDLE, CARRIER_RESOLVING, CARRIER_CONNECTING, CARRIER_OPEN };
 
@@ -59,6 +66,8 @@ struct carrier {
     int64_t likely_from; /* monotonic */
     int64_t try_from;    /* likewise: when it may be tried although it is not likely */
     int64_t wanted_at;   /* likewise: the attempt that is under way */
+    int64_t tcp_at;      /* likewise: when TCP stood first since that began */
+    int64_t vain_at;     /* likewise: when it ended in vain, and TCP may still show that it was UDP; 0 */
     uint64_t network;    /* network_memory.h; 0: nothing is remembered */
     bool known_good;     /* ... of this network */
     bool refused;        /* by the door, the last connection */
@@ -129,7 +138,7 @@ static void recall(struct carrier *c)
     enum network_word word = networks_ask(&list, c->network, time(NULL), &seconds);
     c->known_good = word == NETWORK_WORKED;
     c->likely_from = word == NETWORK_FAILED ? clock_monotonic() + seconds * NSEC_PER_SEC : 0;
-    c->try_from = 0;
+    c->try_from = c->vain_at = 0;
 }
 
 /* Nobody waits for it for a while; who stays tries it without waiting. */
@@ -139,13 +148,48 @@ static void give_up(struct carrier *c, int64_t now)
     c->likely_from = c->door->stays ? INT64_MAX : now + RETRY_NS;
 }
 
-static void fail(struct carrier *c)
+/* Would the door have answered by now if UDP got through? */
+static bool had_its_chance(const struct carrier *c, int64_t now)
 {
-    int64_t now = loop_now(c->door->loop);
-    drop_connection(c);
+    int64_t before = c->tcp_at - c->wanted_at;
+    return before >= 0 && now - c->tcp_at >= MAX(UNANSWERED_NS, UNANSWERED_FACTOR * before);
+}
+
+/* UDP does not get through, and TCP does. */
+static void blame_network(struct carrier *c, int64_t now)
+{
+    remember(c, false);
     give_up(c, now);
-    c->try_from = now + RETRY_NS;
+}
+
+enum failure {
+    FAILURE_SILENT, /* no answer, or a refusal: of the door or of the network */
+    FAILURE_TOLD,   /* the door has answered, or could not be asked */
+};
+
+/* Many clients may have lost a door at once: they do not all try again at once. */
+static void fail(struct carrier *c, enum failure how)
+{
+    int64_t now = clock_monotonic();
+    drop_connection(c);
+    c->state = CARRIER_IDLE;
+    c->try_from = now + RETRY_NS / 2 + (int64_t)(hash_random_key().k0 % RETRY_NS);
+    c->vain_at = how == FAILURE_SILENT ? now : 0;
+    if (how == FAILURE_TOLD)
+        give_up(c, now);
+    else if (had_its_chance(c, now))
+        blame_network(c, now);
     tell_waiting(c);
+}
+
+void carrier_tcp_stands(struct carrier *c)
+{
+    int64_t now = clock_monotonic();
+    if (c->tcp_at < c->wanted_at)
+        c->tcp_at = now;
+    if (c->state == CARRIER_IDLE && c->vain_at != 0 && now - c->vain_at < REFUSED_NS)
+        blame_network(c, now);
+    c->vain_at = 0;
 }
 
 static const struct quic_events events;
@@ -174,7 +218,7 @@ static void connect_next(struct carrier *c)
         c->state = CARRIER_CONNECTING;
         return;
     }
-    fail(c);
+    fail(c, c->count > 0 ? FAILURE_SILENT : FAILURE_TOLD);
 }
 
 static void on_resolved(void *arg, enum resolve_status status, const struct net_addr *addrs, size_t count)
@@ -355,8 +399,6 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         return;
     }
     explain_end(c, l, end, text);
-    if (!was_open && (end == QUIC_END_TIMEOUT || end == QUIC_END_IDLE || end == QUIC_END_TRANSPORT))
-        remember(c, false);
     l->conn = NULL;
     if (was_open) {
         drop_connection(c);
@@ -365,7 +407,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         if (!list_empty(&c->waiting)) /* streams that noticed, and ask again */
             carrier_want(c);
     } else if (end == QUIC_END_TLS) {
-        fail(c); /* another address of the same door would say the same */
+        fail(c, FAILURE_TOLD); /* another address of the same door would say the same */
     } else {
         connect_next(c);
     }
@@ -432,8 +474,8 @@ void carrier_free(struct carrier *c)
 {
     if (c == NULL)
         return;
-    if (c->state == CARRIER_CONNECTING && clock_monotonic() - c->wanted_at >= UNANSWERED_NS)
-        remember(c, false); /* what TCP has stood in for */
+    if (c->state == CARRIER_CONNECTING && had_its_chance(c, clock_monotonic()))
+        remember(c, false);
     resolve_cancel(c->query);
     while (list_pop(&c->waiting) != NULL)
         ;
@@ -489,6 +531,11 @@ void carrier_try(struct carrier *c)
 {
     if (loop_now(c->door->loop) >= c->try_from)
         carrier_want(c);
+}
+
+bool carrier_is_open(const struct carrier *c)
+{
+    return c->state == CARRIER_OPEN;
 }
 
 bool carrier_is_under_way(const struct carrier *c)

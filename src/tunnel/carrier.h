@@ -43,6 +43,13 @@ bool carrier_is_heard(const struct carrier *c);
 /* Nobody waits for it now, but many may later: try whether it works again, if that is due. */
 void carrier_try(struct carrier *c);
 
+/* A connection over TCP has completed its handshake with the door: where QUIC had no answer it is the network
+ * that lets no UDP through, and not the door that is down. */
+void carrier_tcp_stands(struct carrier *c);
+
+/* Streams can be opened now, as far as the door allows it. */
+bool carrier_is_open(const struct carrier *c);
+
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
 

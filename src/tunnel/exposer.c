@@ -19,6 +19,10 @@
 /* An offer that stood so long was no failure. */
 #define STOOD_WELL_NS (60 * NSEC_PER_SEC)
 
+/* How often an offer that stands over TCP looks whether QUIC is there: while it is tried, and else. */
+#define LOOK_NS NSEC_PER_SEC
+#define LOOK_RARELY_NS (15 * NSEC_PER_SEC)
+
 #define OUT_MAX (64 * 1024)
 #define STOP_LOOK_NS (100 * NSEC_PER_MSEC)
 
@@ -167,13 +171,22 @@ static enum link_status read_more(struct agent_offer *o)
     return status;
 }
 
+/* Over TCP: when to look for QUIC again. */
+static int64_t next_look(const struct agent_offer *o, int64_t now)
+{
+    const struct carrier *c = o->agent->door->carrier;
+    if (c == NULL)
+        return INT64_MAX;
+    return now + (carrier_is_under_way(c) ? LOOK_NS : LOOK_RARELY_NS);
+}
+
 static enum offer_state stand(struct agent_offer *o, const char *warning)
 {
     struct loop *loop = o->agent->loop;
     o->stood = o->heard = o->said = loop_now(loop);
     wheel_cancel(&o->timer);
     if (!o->shared) /* QUIC has signs of life of its own */
-        loop_set_timer(loop, &o->timer, loop_now(loop) + SAY_NS);
+        loop_set_timer(loop, &o->timer, MIN(o->said + SAY_NS, next_look(o, o->said)));
     o->has_stood = true;
     free(o->complaint);
     o->complaint = NULL;
@@ -363,11 +376,29 @@ static void on_again(struct task *t)
         offer_free(o);
 }
 
+/* An offer that stands over TCP although QUIC may be used: QUIC is tried from time to time. True: it is
+ * there, and the offer moves to it. What is open stays where it is. */
+static bool return_to_quic(struct agent_offer *o)
+{
+    struct carrier *c = o->agent->door->carrier;
+    if (c == NULL || o->agent->stopping)
+        return false;
+    if (!carrier_is_open(c)) {
+        carrier_try(c);
+        return false;
+    }
+    visit_drop(o->agent, o); /* what waits was brought for the offer over TCP */
+    o->state = move(o);
+    return true;
+}
+
 /* STANDS, over TCP: is the door still there, and does it know that we are? */
 static void keep_alive(struct agent_offer *o)
 {
     struct loop *loop = o->agent->loop;
     int64_t now = loop_now(loop);
+    if (return_to_quic(o))
+        return;
     if (now - o->heard >= SILENCE_NS) {
         err_set(&o->agent->door->text, "the door %s has been silent for %d s", o->agent->door->place,
                 (int)(SILENCE_NS / NSEC_PER_SEC));
@@ -376,7 +407,7 @@ static void keep_alive(struct agent_offer *o)
     }
     if (now - o->said >= SAY_NS)
         say(o, &(struct wire_control){0});
-    loop_set_timer(loop, &o->timer, MIN(o->said + SAY_NS, o->heard + SILENCE_NS));
+    loop_set_timer(loop, &o->timer, MIN(MIN(o->said + SAY_NS, o->heard + SILENCE_NS), next_look(o, now)));
     offer_run(o);
 }
 

@@ -16,11 +16,17 @@
 
 #define FLOW_MAGIC 0xf1040d90u
 
+#define WAITS_PROVEN ((size_t)128 * 1024) /* bytes that wait in a flow that is proven: at least so many */
+#define SETTLED_NS NSEC_PER_SEC           /* of silence, before an unproven flow gives its place away */
+#define ENDING_FACTOR 2                   /* times `max`: all flows, with those that are about to go */
+
 struct flows {
     struct flows_settings of;
     struct hash_key key;
     struct list bucket[BUCKETS];
+    struct list unproven; /* struct flow; whom nothing was heard from for longest comes first */
     size_t count;
+    size_t live; /* those among them that have not ended */
     bool closed;
     struct task free_later;
 };
@@ -29,10 +35,15 @@ struct flow {
     struct link link;
     uint32_t magic;
     struct flows *flows;
-    struct list node; /* of its bucket */
+    struct list node;     /* of its bucket */
+    struct list unproven; /* in this list while it is */
+    bool answered;
+    uint64_t credit; /* bytes that may be sent back while it is unproven */
+    int64_t heard;   /* when the last datagram came */
     struct buf waiting;
     struct buf partial;
     struct timer silence;
+    struct link_datagrams counts;
     bool ended; /* silent for too long, or shut by the other side */
     size_t key_len;
     uint8_t key[];
@@ -58,16 +69,30 @@ static void free_if_done(struct flows *fs)
 
 /* ---- a flow ---- */
 
-static void heard(struct flow *f)
+static bool is_proven(const struct flow *f)
+{
+    return list_empty(&f->unproven);
+}
+
+static void active(struct flow *f)
 {
     const struct flows_settings *of = &f->flows->of;
-    loop_set_timer(of->loop, &f->silence, loop_now(of->loop) + of->idle);
+    int64_t idle = is_proven(f) ? of->idle : MIN(of->idle, FLOWS_UNPROVEN_NS);
+    loop_set_timer(of->loop, &f->silence, loop_now(of->loop) + idle);
+}
+
+/* Nothing is taken or given any more; it goes when the other side has seen that. */
+static void end(struct flow *f)
+{
+    f->flows->live -= !f->ended;
+    f->ended = true;
+    list_remove(&f->unproven);
 }
 
 static void on_silence(struct timer *t)
 {
     struct flow *f = CONTAINER_OF(t, struct flow, silence);
-    f->ended = true;
+    end(f);
     link_wake(&f->link);
 }
 
@@ -86,10 +111,19 @@ static enum link_status flow_read(struct link *l, void *buf, size_t cap, size_t 
 
 static void give_back(void *arg, const uint8_t *data, size_t len)
 {
-    const struct flow *f = arg;
+    struct flow *f = arg;
     const struct flows *fs = f->flows;
-    if (!fs->closed)
-        fs->of.back(fs->of.owner, f->key, f->key_len, data, len);
+    bool bounded = !is_proven(f) && fs->of.factor > 0;
+    if (fs->closed)
+        return;
+    f->counts.largest = MAX(f->counts.largest, len);
+    if ((bounded && len > f->credit) || !fs->of.back(fs->of.owner, f->key, f->key_len, data, len)) {
+        f->counts.dropped++;
+        return;
+    }
+    f->counts.sent++;
+    f->credit -= bounded ? len : 0;
+    f->answered = true;
 }
 
 static enum link_status flow_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
@@ -97,7 +131,7 @@ static enum link_status flow_write(struct link *l, const void *buf, size_t len, 
     struct flow *f = flow_of(l);
     frames_feed(&f->partial, buf, len, give_back, f);
     if (!f->flows->closed)
-        heard(f);
+        active(f);
     *ret_n = len;
     return LINK_OK;
 }
@@ -105,7 +139,7 @@ static enum link_status flow_write(struct link *l, const void *buf, size_t len, 
 static enum link_status flow_shutdown(struct link *l, bool closing)
 {
     (void)closing;
-    flow_of(l)->ended = true;
+    end(flow_of(l));
     return LINK_OK;
 }
 
@@ -114,6 +148,7 @@ static void flow_close(struct link *l, bool abort)
     struct flow *f = flow_of(l);
     struct flows *fs = f->flows;
     (void)abort;
+    end(f);
     wheel_cancel(&f->silence);
     list_remove(&f->node);
     buf_free(&f->waiting);
@@ -124,6 +159,11 @@ static void flow_close(struct link *l, bool abort)
     free_if_done(fs);
 }
 
+static void flow_datagrams(const struct link *l, struct link_datagrams *ret)
+{
+    *ret = flow_of((struct link *)(uintptr_t)l)->counts;
+}
+
 static const struct link_ops flow_ops = {
     .name = "UDP flow",
     .open = flow_open,
@@ -131,6 +171,7 @@ static const struct link_ops flow_ops = {
     .write = flow_write,
     .shutdown = flow_shutdown,
     .close = flow_close,
+    .datagrams = flow_datagrams,
 };
 
 /* The flow itself is gone by now, and with a flow that was the last, all of them will be. */
@@ -159,11 +200,27 @@ static struct flow *find(struct flows *fs, const void *key, size_t key_len)
     return NULL;
 }
 
+/* Where all places are taken, an unproven flow that has been silent for a while goes: the one that was silent
+ * longest. So who sends under many addresses drives out his own, at a pace that is bounded. */
+static bool make_room(struct flows *fs)
+{
+    if (fs->live < fs->of.max)
+        return true;
+    if (list_empty(&fs->unproven) || fs->count >= ENDING_FACTOR * fs->of.max)
+        return false;
+    struct flow *f = CONTAINER_OF(fs->unproven.next, struct flow, unproven);
+    if (loop_now(fs->of.loop) - f->heard < SETTLED_NS)
+        return false;
+    end(f);
+    loop_set_timer(fs->of.loop, &f->silence, 0); /* wakes who reads it */
+    return true;
+}
+
 /* The first datagram waits in the flow before the client begins to read it. */
 static struct flow *begin(struct flows *fs, const void *key, size_t key_len,
                           const struct front_target *target)
 {
-    if (fs->count >= fs->of.max)
+    if (!make_room(fs))
         return NULL;
     struct flow *f = calloc(1, sizeof(*f) + key_len);
     CHECK(f != NULL);
@@ -173,8 +230,12 @@ static struct flow *begin(struct flows *fs, const void *key, size_t key_len,
     f->key_len = key_len;
     memcpy(f->key, key, key_len);
     timer_init(&f->silence, on_silence);
+    list_init(&f->unproven);
+    if (fs->of.strangers)
+        list_insert(&fs->unproven, &f->unproven);
     list_insert(bucket_of(fs, key, key_len), &f->node);
     fs->count++;
+    fs->live++;
     if (fs->of.door == NULL) {
         fs->of.begin(fs->of.owner, key, key_len, &f->link);
         return find(fs, key, key_len); /* it may have been turned away */
@@ -190,10 +251,27 @@ struct flows *flows_new(const struct flows_settings *settings)
     CHECK(fs != NULL);
     fs->of = *settings;
     fs->key = hash_random_key();
+    list_init(&fs->unproven);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&fs->bucket[i]);
     task_init(&fs->free_later, flows_free);
     return fs;
+}
+
+/* A datagram came on it. */
+static void heard(struct flow *f, size_t len)
+{
+    struct flows *fs = f->flows;
+    f->heard = loop_now(fs->of.loop);
+    f->counts.received++;
+    f->counts.largest = MAX(f->counts.largest, len);
+    f->credit += len * fs->of.factor;
+    if (!is_proven(f)) {
+        list_remove(&f->unproven);
+        if (!f->answered)
+            list_insert(&fs->unproven, &f->unproven);
+    }
+    active(f);
 }
 
 bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct front_target *target,
@@ -206,8 +284,9 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
     if (f == NULL)
         return false;
     bool was_empty = f->waiting.len == 0;
-    frames_put(&f->waiting, data, len, fs->of.waits);
-    heard(f);
+    heard(f, len);
+    size_t most = is_proven(f) ? MAX(fs->of.waits, WAITS_PROVEN) : fs->of.waits;
+    f->counts.dropped += !frames_put(&f->waiting, data, len, most);
     if (was_empty)
         link_wake(&f->link);
     return true;

@@ -15,6 +15,7 @@
 
 #define FLOWS_WAITS ((size_t)256 * 1024)  /* what users take for `waits` where only they begin flows */
 #define FLOWS_IDLE_NS (60 * NSEC_PER_SEC) /* what users take for `idle` */
+#define FLOWS_UNPROVEN_NS (30 * NSEC_PER_SEC)
 
 struct client_door;
 struct flows;
@@ -26,10 +27,16 @@ struct flows_settings {
     int64_t idle;             /* nanoseconds of silence that end a flow */
     size_t max;               /* flows at a time */
     size_t waits;             /* bytes of a flow that are not taken yet: more is dropped */
+    /* Anybody may begin flows, also under addresses that are not his. So a flow is unproven until a datagram
+     * comes on it after one went back: it holds no more than `waits`, ends after FLOWS_UNPROVEN_NS of silence
+     * at the latest, and gives its place to another one where all are taken. No more than `factor` times
+     * what came is sent back on it (RFC 9000, 8.1 has 3); 0: no bound. */
+    bool strangers;
+    size_t factor;
     /* A new flow: its link (the callee's) reads what is sent on it and takes what comes back, as frames. */
     void (*begin)(void *owner, const void *key, size_t key_len, struct link *link);
-    /* A datagram came back on the flow of this key. */
-    void (*back)(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len);
+    /* A datagram came back on the flow of this key. False: it was lost here. */
+    bool (*back)(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len);
     /* A flow failed; `text` says why, and lives during the call. */
     void (*failed)(void *owner, const char *text);
     void *owner;

@@ -13,6 +13,9 @@
 #include "net/acceptor.h"
 #include "net/socket.h"
 #include "net/udp.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
+#include "session/admission.h"
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -27,12 +30,14 @@
 #define SILENCE_NS (15 * NSEC_PER_SEC) /* then we give a sign of life, over TCP */
 #define DEAD_NS (45 * NSEC_PER_SEC)    /* of silence, after which the agent is gone */
 #define ID_LIFE_NS (60 * NSEC_PER_SEC)
+#define SOON_NS NSEC_PER_SEC          /* in which an agent brings a connection, where nothing is wrong */
 #define READ_TURN 16                  /* reads of a control stream before others have a turn */
 #define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
 #define FLOW_WAITS_MAX (16 * 1024)    /* bytes of a flow that wait for the agent; strangers begin flows */
 #define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
 #define WAITING_MAX 1024              /* visitors who wait for a connection of the agent */
 #define SPARES_KEPT 2                 /* connections that wait for visitors */
+#define CROWDED_PARTS 4               /* where three of four places at the door are taken none are kept */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
 /* A connection that waits for a visitor. */
@@ -95,6 +100,29 @@ static void say(struct offer_life *o, const struct wire_control *control)
     resident_wake(&o->resident);
 }
 
+/* ---- places ---- */
+
+/* What an offer holds beside its own connection, which may be for long, counts as connections do: the limit
+ * is there so that descriptors suffice. */
+static bool take_place(const struct offer_life *o)
+{
+    const struct net_addr nobody = {0};
+    size_t limit = o->origin.epoch->snap->connection_limit;
+    return admission_enter(o->worker->admission, &nobody, limit, SIZE_MAX) == ADMIT_OK;
+}
+
+static void give_place(const struct offer_life *o)
+{
+    const struct net_addr nobody = {0};
+    admission_leave(o->worker->admission, &nobody);
+}
+
+static bool is_crowded(const struct offer_life *o)
+{
+    size_t part = o->origin.epoch->snap->connection_limit / CROWDED_PARTS;
+    return admission_total(o->worker->admission) >= part * (CROWDED_PARTS - 1);
+}
+
 /* ---- connections for visitors over TCP ---- */
 
 /* The visitor who waits longest; those who have gone are let go. NULL: nobody waits. */
@@ -111,16 +139,28 @@ static struct errand *first_waiting(struct offer_life *o)
     return NULL;
 }
 
-/* Have as many ready or coming as are kept, and one for each visitor that waits. An id that is not used in
- * time is replaced. */
+/* How many ids are out that were granted so lately. */
+static size_t coming(const struct offer_life *o, int64_t lately)
+{
+    return agent_grants_out(o->agent, now_of(o) + ID_LIFE_NS - lately);
+}
+
+static size_t lacks(size_t wanted, size_t have)
+{
+    return wanted > have ? wanted - have : 0;
+}
+
+/* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
+ * him by now is no longer counted on. An id that is not used in time is replaced. */
 static void ask_for_spares(struct offer_life *o)
 {
     struct wire_control control = {0};
+    size_t kept = is_crowded(o) ? 0 : SPARES_KEPT, waiting = MIN(o->waiting_count, (size_t)OFFER_IDS_MAX);
     if (o->over_streams || o->draining || o->agent == NULL)
         return;
-    size_t wanted = SPARES_KEPT + MIN(o->waiting_count, (size_t)OFFER_IDS_MAX),
-           have = o->spare_count + agent_grants_out(o->agent, now_of(o));
-    for (; have < wanted && control.spares < OFFER_IDS_MAX; have++, control.spares++)
+    size_t more = MAX(lacks(kept + waiting, o->spare_count + coming(o, ID_LIFE_NS)),
+                      lacks(waiting, o->spare_count + coming(o, SOON_NS)));
+    for (; more > 0 && control.spares < OFFER_IDS_MAX; more--, control.spares++)
         if (!agent_grant(o->agent, now_of(o), now_of(o) + ID_LIFE_NS, control.spare[control.spares]))
             break;
     if (control.spares > 0)
@@ -137,12 +177,13 @@ static void on_timer(struct timer *t)
     }
     say(o, &(struct wire_control){0});
     ask_for_spares(o); /* for ids that nobody has used in time */
-    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + SILENCE_NS);
+    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + (o->waiting_count > 0 ? SOON_NS : SILENCE_NS));
 }
 
 static struct link *spare_take(struct spare *s)
 {
     struct link *link = s->link;
+    give_place(s->offer);
     list_remove(&s->node);
     s->offer->spare_count--;
     free(s);
@@ -170,10 +211,13 @@ static void on_brought(void *owner, struct link *link)
     if (waiting != NULL) {
         o->waiting_count--;
         errand_give(waiting, link);
+    } else if (link != NULL && (is_crowded(o) || !take_place(o))) {
+        link_close(link, false); /* many were asked for at once */
     } else if (link != NULL) {
         struct spare *s = calloc(1, sizeof(*s));
         CHECK(s != NULL);
         *s = (struct spare){.offer = o, .link = link};
+        socket_watch_peer(link_socket(link_bottom(link)));
         link->wake = on_spare_wake;
         link->owner = s;
         list_insert(&o->spares, &s->node);
@@ -185,6 +229,24 @@ static void on_brought(void *owner, struct link *link)
 
 /* ---- visitors ---- */
 
+static bool takes_datagrams(struct str answer)
+{
+    struct wire_answer a;
+    size_t used;
+    return wire_parse_answer((const uint8_t *)answer.p, answer.len, &a, &used, NULL) == WIRE_OK &&
+           a.datagrams;
+}
+
+/* A fresh stream of the agent's connection; NULL when there is none to be had. It becomes a flow here and not
+ * at the visitor, who may be on another worker, where it leads to him in frames. */
+static struct link *open_stream(const struct offer_life *o)
+{
+    struct link *link = link_branch(o->link);
+    if (link != NULL && agent_offer(o->agent)->udp && quic_stream_datagram_max(link) > 0)
+        return flow_link_greeting(link, takes_datagrams);
+    return link;
+}
+
 /* Room for one more? Those at the front who have gone make some. */
 static bool may_wait(struct offer_life *o)
 {
@@ -195,14 +257,15 @@ static bool may_wait(struct offer_life *o)
 static void add_waiting(struct offer_life *o, struct errand *e)
 {
     list_insert(&o->waiting, errand_node(e));
-    o->waiting_count++;
+    if (o->waiting_count++ == 0)
+        loop_set_timer(o->worker->loop, &o->timer, now_of(o) + SOON_NS);
 }
 
 static void on_wanted(void *owner, struct errand *e)
 {
     struct offer_life *o = owner;
     CHECK_MAGIC(o, OFFER_MAGIC);
-    struct link *link = o->over_streams ? link_branch(o->link) : NULL;
+    struct link *link = o->over_streams ? open_stream(o) : NULL;
     if (!list_empty(&o->spares))
         link = spare_take(CONTAINER_OF(o->spares.next, struct spare, node));
     o->resident.streams++;
@@ -248,11 +311,14 @@ static void flow_begun(void *owner, const struct net_addr *source, struct link *
     struct offer_life *o = owner;
     struct session_origin origin = o->origin;
     origin.peer = source;
+    origin.unproven = true;
     session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
 }
 
 static void close_port(struct offer_life *o)
 {
+    if (o->port != NULL || o->udp_port != NULL)
+        give_place(o);
     udp_port_close(o->udp_port);
     o->udp_port = NULL;
     if (o->port == NULL)
@@ -265,23 +331,23 @@ static void close_port(struct offer_life *o)
 
 static int open_udp_port(struct offer_life *o, const char *host, uint16_t port, struct err *err)
 {
-    int64_t idle = o->origin.epoch->snap->config->limits.udp_idle_timeout;
+    const struct config *c = o->origin.epoch->snap->config;
+    const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
+                                               .flows = c->agents.flows,
+                                               .waits = FLOW_WAITS_MAX,
+                                               .factor = c->agents.answer_factor};
     int fd = udp_listen(host, port, false, err);
     if (fd < 0)
         return err_prefix(err, "port %u of the door", port);
-    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, idle, FLOW_WAITS_MAX, flow_begun, o, err);
+    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, &visitors, flow_begun, o, err);
     return o->udp_port == NULL ? -1 : 0;
 }
 
-/* At the address of the listener that the agent came by. */
-static int open_port(struct offer_life *o, const struct offer *offer, struct err *err)
+static int open_tcp_port(struct offer_life *o, const char *host, uint16_t port, struct err *err)
 {
-    const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
-    if (offer->udp)
-        return open_udp_port(o, l->address.host, offer->port, err);
-    int fd = socket_listen_tcp(l->address.host, offer->port, false, err);
+    int fd = socket_listen_tcp(host, port, false, err);
     if (fd < 0)
-        return err_prefix(err, "port %u of the door", offer->port);
+        return err_prefix(err, "port %u of the door", port);
     struct offer_port *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);
     p->offer = o;
@@ -293,6 +359,19 @@ static int open_port(struct offer_life *o, const struct offer *offer, struct err
     }
     o->port = p;
     return 0;
+}
+
+/* At the address of the listener that the agent came by. */
+static int open_port(struct offer_life *o, const struct offer *offer, struct err *err)
+{
+    const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
+    if (!take_place(o))
+        return err_set(err, "port %u of the door: the door holds as many connections as it may", offer->port);
+    int result = offer->udp ? open_udp_port(o, l->address.host, offer->port, err)
+                            : open_tcp_port(o, l->address.host, offer->port, err);
+    if (result != 0)
+        give_place(o);
+    return result;
 }
 
 /* Whoever held the port may have gone: it is ours then. */
@@ -595,7 +674,8 @@ struct resident *offer_reside(struct worker *w, struct link *link, const struct 
 
 bool offer_greet(const struct front_visit *visit, struct buf *out)
 {
-    struct wire_visit v = {.peer = visit->peer, .local = visit->local, .udp = visit->udp};
+    struct wire_visit v = {
+        .peer = visit->peer, .local = visit->local, .udp = visit->udp, .datagrams = visit->udp};
     put(v.name, sizeof(v.name), visit->name, strlen(visit->name));
     put(v.identity, sizeof(v.identity), visit->identity == NULL ? "" : visit->identity,
         visit->identity == NULL ? 0 : strlen(visit->identity));

@@ -29,7 +29,7 @@ static void relay_free(struct task *t)
     free(CONTAINER_OF(t, struct socks_relay, free_later));
 }
 
-static void send_back(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len)
+static bool send_back(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len)
 {
     const struct socks_relay *r = owner;
     struct sockaddr_storage to;
@@ -39,7 +39,7 @@ static void send_back(void *owner, const void *key, size_t key_len, const uint8_
                              .msg_namelen = net_addr_to(&r->client, &to),
                              .msg_iov = parts,
                              .msg_iovlen = ARRAY_LEN(parts)};
-    (void)!sendmsg(r->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sendmsg(r->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 static void on_failed(void *owner, const char *text)

@@ -31,13 +31,13 @@ static void port_free(struct task *t)
     free(CONTAINER_OF(t, struct udp_port, free_later));
 }
 
-static void send_back(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len)
+static bool send_back(void *owner, const void *key, size_t key_len, const uint8_t *data, size_t len)
 {
     const struct udp_port *p = owner;
     struct sockaddr_storage to;
     CHECK(key_len == sizeof(struct net_addr));
     socklen_t to_len = net_addr_to(key, &to);
-    (void)!sendto(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, to_len);
+    return sendto(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, to_len) >= 0;
 }
 
 static void on_failed(void *owner, const char *text)
@@ -66,9 +66,9 @@ static void on_ready(struct watch *w, uint32_t events)
     udp_each(w->fd, take, CONTAINER_OF(w, struct udp_port, watch));
 }
 
-/* Serve the bound socket; `kind` says what it is for. */
+/* Serve the bound socket; `kind` says what it is for, `settings` what its flows are like. */
 static struct udp_port *serve(struct loop *loop, int fd, const struct udp_port *kind,
-                              struct client_door *door, int64_t idle, size_t waits, struct err *err)
+                              struct flows_settings *settings, struct err *err)
 {
     struct udp_port *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);
@@ -82,15 +82,12 @@ static struct udp_port *serve(struct loop *loop, int fd, const struct udp_port *
         free(p);
         return NULL;
     }
-    p->flows = flows_new(&(struct flows_settings){.loop = loop,
-                                                  .door = door,
-                                                  .idle = idle,
-                                                  .max = FLOWS_MAX,
-                                                  .waits = waits,
-                                                  .begin = on_begin,
-                                                  .back = send_back,
-                                                  .failed = on_failed,
-                                                  .owner = p});
+    settings->loop = loop;
+    settings->begin = on_begin;
+    settings->back = send_back;
+    settings->failed = on_failed;
+    settings->owner = p;
+    p->flows = flows_new(settings);
     return p;
 }
 
@@ -100,14 +97,20 @@ struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *doo
 {
     CHECK(door != NULL && target->udp);
     struct udp_port kind = {.target = target, .failed = failed, .owner = owner};
-    return serve(loop, fd, &kind, door, idle, FLOWS_WAITS, err);
+    struct flows_settings settings = {.door = door, .idle = idle, .max = FLOWS_MAX, .waits = FLOWS_WAITS};
+    return serve(loop, fd, &kind, &settings, err);
 }
 
-struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, size_t waits,
+struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, const struct udp_port_visitors *visitors,
                                        udp_port_begin *begin, void *owner, struct err *err)
 {
     struct udp_port kind = {.begin = begin, .owner = owner};
-    return serve(loop, fd, &kind, NULL, idle, waits, err);
+    struct flows_settings settings = {.idle = visitors->idle,
+                                      .max = visitors->flows,
+                                      .waits = visitors->waits,
+                                      .strangers = true,
+                                      .factor = visitors->factor};
+    return serve(loop, fd, &kind, &settings, err);
 }
 
 void udp_port_close(struct udp_port *p)

@@ -23,10 +23,17 @@ struct udp_port *udp_port_new(struct loop *loop, int fd, struct client_door *doo
                               const struct front_target *target, int64_t idle, udp_port_failed *failed,
                               void *owner, struct err *err);
 
-/* The same for visitors of a name at a port of the door: at most `waits` bytes of a flow wait to be taken;
- * `begin` is given the link of each new flow, and the address that it comes from. */
+/* What visitors of a name at a port of the door may do; their addresses are not proven (flows.h). */
+struct udp_port_visitors {
+    int64_t idle; /* as above */
+    size_t flows; /* at a time */
+    size_t waits; /* bytes of a flow that wait to be taken, while it is unproven */
+    size_t factor;
+};
+
+/* The same for them: `begin` is given the link of each new flow, and the address that it comes from. */
 typedef void udp_port_begin(void *owner, const struct net_addr *source, struct link *link);
-struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, int64_t idle, size_t waits,
+struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, const struct udp_port_visitors *visitors,
                                        udp_port_begin *begin, void *owner, struct err *err);
 
 /* Take no more datagrams, and end the flows. The loop frees the port in its next round. NULL is allowed. */

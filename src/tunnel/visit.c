@@ -7,8 +7,12 @@
 #include "base/alert.h"
 #include "base/clean.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "cert/identity.h"
 #include "net/proxy_protocol.h"
+#include "net/socket.h"
+#include "quic/flow_link.h"
+#include "quic/quic.h"
 #include "tunnel/agent_tls.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
@@ -16,6 +20,10 @@
 #define VISIT_MAGIC 0x7151700fu
 #define HANDSHAKE_NS (10 * NSEC_PER_SEC) /* for the visitor's message, and for the TLS of one end-to-end */
 #define HEADER_MAX 1024
+
+/* A connection that nobody has needed for that long is replaced, each at a time of its own up to half as much
+ * later: what a middlebox thinks of it grows no better with age. */
+#define SPARE_AGE_NS (300 * NSEC_PER_SEC)
 
 enum visit_state {
     VISIT_REACH,
@@ -52,6 +60,7 @@ struct visit {
     char identity[WIRE_IDENTITY_MAX];
     bool waits;   /* one of the offer's spares */
     bool visits;  /* there is a visitor: he counts, and is told of */
+    bool flow;    /* the visitor's stream carries datagrams as such */
     bool refused; /* the reply is a no */
     bool cut;     /* close as broken */
     bool running;
@@ -187,7 +196,8 @@ static enum visit_state step_answer(struct visit *v)
             return finish(v, "the door does not take the connection", true);
         if (r == WIRE_OK) {
             buf_consume(&v->bytes, used);
-            wheel_cancel(&v->timer);
+            socket_watch_peer(link_socket(link_bottom(v->far)));
+            set_timer(v, SPARE_AGE_NS + (int64_t)(hash_random_key().k0 % (SPARE_AGE_NS / 2)));
             return VISIT_WAIT;
         }
         enum link_status status = read_more(v);
@@ -200,7 +210,9 @@ static enum visit_state step_answer(struct visit *v)
 
 static enum visit_state reply(struct visit *v, enum front_outcome outcome, const char *text)
 {
-    struct front_answer answer = {.outcome = outcome, .text = text};
+    v->flow =
+        outcome == FRONT_OK && v->about.udp && v->about.datagrams && quic_stream_datagram_max(v->far) > 0;
+    struct front_answer answer = {.outcome = outcome, .text = text, .datagrams = v->flow};
     CHECK(front_cardea.answer(&answer, &v->out));
     v->refused = outcome != FRONT_OK;
     return VISIT_REPLY;
@@ -236,6 +248,8 @@ static enum visit_state receive(struct visit *v)
 {
     struct exposer *a = v->agent;
     struct agent_offer *o = find_offer(a, v->about.name, v->about.udp);
+    if (v->waits)
+        socket_expect_ack(link_socket(link_bottom(v->far)), 0);
     no_longer_spare(v);
     v->offer = o;
     if (o == NULL)
@@ -317,6 +331,12 @@ static enum visit_state join(struct visit *v)
     size_t len = 0;
     if (v->offer->service.proxy != AGENT_PROXY_NONE && !v->offer->service.offer.udp)
         len = proxy_header(v, header, sizeof(header));
+    if (v->flow) {
+        v->far =
+            flow_link(v->far, (struct str){(const char *)v->bytes.data, v->bytes.len}, (struct str){NULL, 0});
+        adopt(v, v->far);
+        buf_free(&v->bytes);
+    }
     CHECK(buf_append(&first, header, len) && buf_append(&first, v->bytes.data, v->bytes.len));
     wheel_cancel(&v->timer);
     if (v->offer->throttle.loop != NULL && v->tls == NULL) {
@@ -465,7 +485,8 @@ static void on_timer(struct timer *t)
         visit_run(v);
         return;
     }
-    finish(v, v->state == VISIT_TLS ? "no TLS with the visitor in time" : "time is over", true);
+    bool aged = v->state == VISIT_WAIT && v->waits; /* the door asks for another one */
+    finish(v, v->state == VISIT_TLS ? "no TLS with the visitor in time" : "time is over", !aged);
     teardown(v);
 }
 

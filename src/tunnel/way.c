@@ -91,6 +91,8 @@ static enum way_status step_tcp(struct way *w)
     }
     switch (link_open(w->tls)) {
     case LINK_OK:
+        if (w->door->carrier != NULL)
+            carrier_tcp_stands(w->door->carrier);
         return WAY_OK;
     case LINK_AGAIN:
         return WAY_WAIT;

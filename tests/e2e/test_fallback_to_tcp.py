@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`--transport auto` where UDP does not get through: TCP stands in, soon and without a word; and QUIC comes back."""
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 import tls
+from agents import Agent
 from fixtures import clean_env, connect_words
 from relay import Relay
 from run import SLOW, free_port, wait_until
@@ -27,7 +29,7 @@ def two_ports(start_door, pki):
         "listeners": [{"name": "tcp-only", "address": f"127.0.0.1:{port}", "quic": False},
                       {"name": "both", "address": f"127.0.0.1:{quic_port}"}],
         "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
-        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*", "offer:app.test", "name:app.test"]}],
     })
     door.port, door.quic_port = port, quic_port
     return door
@@ -255,3 +257,69 @@ def test_who_stays_tries_again(two_ports, relay, pki, tmp_path, start_connect, b
     assert transport_of_next(two_ports, port) is None
     wait_until(lambda: transport_of_next(two_ports, port) == "quic", "QUIC", 10, step=0.2)
     assert (tmp_path / ".cache" / "cardea" / "networks").read_text().endswith(" 0\n")
+
+
+# Agents, and doors that were down ------------------------------------------------------------------------------------
+
+@pytest.fixture
+def expose(two_ports, pki, tmp_path, banner):
+    """Start an agent of a service at `two_ports`."""
+    begun = []
+
+    def start():
+        agent = Agent(tmp_path, f"127.0.0.1:{two_ports.port}", pki, "app.test", "--to", banner.to, "--grace", "0s",
+                      "--verbose", name=f"expose-{len(begun)}")
+        begun.append(agent)
+        return agent
+    yield start
+    for agent in begun:
+        if agent.poll() is None:
+            agent.end()
+
+
+def last_stand(agent):
+    """How the offer was taken last: "QUIC", "TCP" or ""."""
+    lines = [line for line in agent.output().splitlines() if "offering app.test" in line]
+    return lines[-1].rpartition(" over ")[2] if lines else ""
+
+
+def test_an_agent_returns_to_quic(two_ports, relay, expose, connect):
+    """UDP begins to get through while an offer stands over TCP: the offer moves to QUIC by itself, and visitors are
+    served before, meanwhile and afterwards."""
+    relay.deaf = True
+    agent = expose()
+    agent.says("over TCP")
+
+    def visit():
+        done = connect(two_ports, "--transport", "tcp", "app.test")
+        assert (done.returncode, done.stdout) == (0, b"behind the door\n"), done.stderr.decode()
+    visit()
+    relay.deaf = False
+    end = time.monotonic() + 40 * SLOW
+    while last_stand(agent) != "QUIC":
+        assert time.monotonic() < end, agent.output()
+        visit()
+    visit()
+    assert agent.output().count("offering app.test") == 2
+
+
+def test_a_door_that_was_down_is_no_network_without_udp(two_ports, relay, expose, tmp_path):
+    """The door ends without a word and comes back after three seconds, in which the agent has tried it again and again:
+    it comes back over QUIC, and the network is not remembered as one that lets no UDP through."""
+    agent = expose()
+    wait_until(lambda: last_stand(agent) == "QUIC", agent.output, 40)
+    two_ports.process.stop(signal.SIGKILL)
+    two_ports.process = None
+    time.sleep(3)
+    two_ports.start()
+    wait_until(lambda: agent.output().count("offering app.test") >= 2, agent.output, 60)
+    wait_until(lambda: last_stand(agent) == "QUIC", agent.output, 40)
+    agent.end()
+    assert (tmp_path / ".cache" / "cardea" / "networks").read_text().endswith(" 0\n")
+
+
+def test_a_call_to_a_door_that_is_down_learns_nothing(connect, tmp_path):
+    """Neither QUIC nor TCP is answered: that says nothing about UDP."""
+    done = connect(f"127.0.0.1:{free_port()}", "127.0.0.1:22")
+    assert done.returncode == 1
+    assert not (tmp_path / ".cache" / "cardea" / "networks").exists()

@@ -50,6 +50,7 @@ static void visit(const uint8_t *data, size_t len)
     CHECK(wire_parse_visit(out.data, out.len, &again, &used, NULL) == WIRE_OK && used == out.len);
     CHECK(strcmp(again.name, got.name) == 0 && strcmp(again.identity, got.identity) == 0);
     CHECK(strcmp(again.sni, got.sni) == 0 && strcmp(again.alpn, got.alpn) == 0 && again.udp == got.udp);
+    CHECK(again.datagrams == got.datagrams);
     CHECK(memcmp(&again.peer, &got.peer, sizeof(got.peer)) == 0);
     CHECK(memcmp(&again.local, &got.local, sizeof(got.local)) == 0);
     buf_free(&out);

@@ -56,6 +56,29 @@ static void in_all(void **state)
     admission_free(a);
 }
 
+/* Whoever makes up addresses takes no place of those whose addresses they are, and not all the places there
+ * are. */
+static void unproven(void **state)
+{
+    (void)state;
+    struct admission *a = admission_new();
+    assert_true(admission_enter_unproven(a, 4, 2));
+    assert_true(admission_enter_unproven(a, 4, 2));
+    assert_false(admission_enter_unproven(a, 4, 2));
+    assert_int_equal(enter(a, "192.0.2.1", 4, 1), ADMIT_OK);
+    assert_int_equal(enter(a, "192.0.2.2", 4, 1), ADMIT_OK);
+    assert_int_equal(enter(a, "192.0.2.3", 4, 1), ADMIT_TOO_MANY);
+    admission_leave_unproven(a);
+    assert_false(admission_enter_unproven(a, 3, 2)); /* no place in all, and none is taken of its own */
+    assert_true(admission_enter_unproven(a, 4, 2));
+    admission_leave_unproven(a);
+    admission_leave_unproven(a);
+    leave(a, "192.0.2.1");
+    leave(a, "192.0.2.2");
+    assert_int_equal(admission_total(a), 0);
+    admission_free(a);
+}
+
 static void from_one_source(void **state)
 {
     (void)state;
@@ -175,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_all),
+        cmocka_unit_test(unproven),
         cmocka_unit_test(from_one_source),
         cmocka_unit_test(a_source_of_ipv6_is_its_64),
         cmocka_unit_test(who_has_no_address_has_no_source),

@@ -141,6 +141,14 @@ static void test_visit(void **state)
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"visit\":\"g\",\"proto\":\"udp\"}");
     check_splits(true, &b, &got);
     assert_true(got.visit.udp && got.visit.peer.family == AF_UNSPEC && got.visit.identity[0] == '\0');
+    assert_false(got.visit.datagrams);
+
+    b.len = 0;
+    bare.datagrams = true;
+    assert_true(wire_encode_visit(&bare, &b));
+    assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"visit\":\"g\",\"proto\":\"udp\",\"datagrams\":true}");
+    check_splits(true, &b, &got);
+    assert_true(got.visit.datagrams);
     buf_free(&b);
     buf_free(&small);
 }
@@ -192,6 +200,7 @@ static void test_hostile(void **state)
          "\"a\",\"a\",\"a\",\"a\",\"a\"]}",
          "17 ids"},
         {true, "{\"v\":1}", "\"visit\" is missing"},
+        {true, "{\"v\":1,\"visit\":\"a\",\"datagrams\":1}", "\"datagrams\" is"},
         {true, "{\"v\":1,\"visit\":1}", "not a string"},
         {true, "{\"v\":1,\"visit\":\"\"}", "not a name"},
         {true, "{\"v\":1,\"visit\":\"10.0.0.1\"}", "not a name"},

@@ -8,6 +8,7 @@
 #include "cert/store.h"
 #include "cert/trust.h"
 #include "hello/hello.h"
+#include "quic/flow_link.h"
 #include "quic/quic.h"
 #include "tls/client.h"
 #include "tls/quic.h"
@@ -64,6 +65,7 @@ struct world {
     struct quic_endpoint *server, *client;
     struct net_addr address;
     struct end s, c;
+    bool by_hand;                    /* streams that come are left to the test */
     bool mute;                       /* the server closes streams at once */
     bool abort;                      /* ... as broken */
     size_t part;                     /* ... after it has said so much, which is not taken back */
@@ -196,7 +198,9 @@ static void on_stream(void *owner, struct link *link)
         assert_int_equal(link_write(link, bytes, e->world->part, &n), LINK_OK);
         assert_int_equal(n, e->world->part);
         link_cut(link);
-    } else if (e->world->mute)
+    } else if (e->world->by_hand)
+        e->link = link;
+    else if (e->world->mute)
         link_close(link, e->world->abort);
     else
         take_link(e, link);
@@ -539,7 +543,7 @@ static void a_wireguard_packet_fits_ethernet(void **state)
     assert_int_equal(w->s.last, 7);
 }
 
-static void datagrams_need_both_ends_and_a_stream_of_the_client(void **state)
+static void datagrams_need_both_ends(void **state)
 {
     struct world *w = *state;
     struct quic_settings without = settings;
@@ -554,6 +558,101 @@ static void datagrams_need_both_ends_and_a_stream_of_the_client(void **state)
     assert_non_null(ours);
     assert_int_equal(quic_stream_datagram_max(ours), 0);
     link_close(ours, true);
+}
+
+/* A stream that the server has opened has datagrams of its own, also where the client has opened the one with
+ * the same Quarter Stream ID. */
+static void datagrams_of_a_stream_that_the_server_opened(void **state)
+{
+    struct world *w = *state;
+    struct quic_datagram_facts facts;
+    size_t n;
+    make_connection(w);
+    run_for(w, 20 * NSEC_PER_MSEC); /* the server has opened it too */
+    take_link(&w->s, quic_conn_open_stream(w->s.conn));
+    struct link *other = quic_conn_open_stream(w->c.conn);
+    assert_int_equal(quic_stream_id(other) / 4, quic_stream_id(w->s.link) / 4);
+    assert_int_equal(link_write(w->s.link, (uint8_t[]){pattern(0)}, 1, &n), LINK_OK);
+    run_for(w, 30 * NSEC_PER_MSEC);
+    assert_non_null(w->c.link);
+    quic_stream_take_datagrams(w->c.link);
+    quic_stream_take_datagrams(w->s.link);
+    w->c.repeats = true;
+    for (uint32_t i = 0; i < 5; i++)
+        send_numbered(&w->s, i, 1000);
+    run_for(w, 60 * NSEC_PER_MSEC);
+    assert_int_equal(w->c.datagrams, 5);
+    assert_int_equal(w->s.datagrams, 5);
+    assert_int_equal(w->s.last, 4);
+    quic_stream_datagram_facts(w->s.link, &facts);
+    assert_int_equal(facts.acked, 5);
+    quic_stream_datagram_facts(other, &facts);
+    assert_int_equal(facts.received + facts.dropped_in, 0);
+    link_close(other, true);
+}
+
+/* ---- a flow that begins with a greeting ---- */
+
+#define FRAME(text) "\0" text, sizeof(text)
+
+static bool is_yes(struct str answer)
+{
+    return answer.len == 3 && answer.p[2] == 'y';
+}
+
+static void write_frames(struct link *l, const char *bytes, size_t len)
+{
+    size_t n;
+    assert_int_equal(link_write(l, bytes, len, &n), LINK_OK);
+    assert_int_equal(n, len);
+}
+
+static void expect_frames(struct link *l, const char *bytes, size_t len)
+{
+    char got[100];
+    size_t all = 0, n;
+    while (all < len && link_read(l, got + all, sizeof(got) - all, &n) == LINK_OK)
+        all += n;
+    assert_int_equal(all, len);
+    assert_memory_equal(got, bytes, len);
+}
+
+/* The messages stay in the stream; what follows goes as datagrams if the answer says so. */
+static void check_greeting(struct world *w, const char *answer, bool datagrams)
+{
+    struct quic_datagram_facts facts;
+    w->by_hand = true;
+    make_connection(w);
+    run_for(w, 20 * NSEC_PER_MSEC);
+    struct link *flow = flow_link_greeting(quic_conn_open_stream(w->s.conn), is_yes);
+    write_frames(flow, FRAME("\5hello"));
+    run_for(w, 30 * NSEC_PER_MSEC);
+    assert_non_null(w->c.link);
+    expect_frames(w->c.link, FRAME("\5hello"));
+    write_frames(w->c.link, answer, 3);
+    if (datagrams)
+        assert_true(quic_stream_send_datagram(w->c.link, "early", 5));
+    run_for(w, 30 * NSEC_PER_MSEC);
+    expect_frames(flow, answer, 3);
+    write_frames(flow, FRAME("\3one"));
+    run_for(w, 30 * NSEC_PER_MSEC);
+    quic_stream_datagram_facts(w->c.link, &facts);
+    assert_int_equal(facts.received, datagrams ? 1 : 0);
+    if (datagrams)
+        expect_frames(flow, FRAME("\5early"));
+    else
+        expect_frames(w->c.link, FRAME("\3one"));
+    link_close(flow, false);
+}
+
+static void a_greeting_that_is_agreed_to(void **state)
+{
+    check_greeting(*state, "\0\1y", true);
+}
+
+static void a_greeting_that_is_not(void **state)
+{
+    check_greeting(*state, "\0\1n", false);
 }
 
 /* Of a flood that nobody takes the newest are kept, within a bound; and a few of those that came before the
@@ -835,7 +934,10 @@ int main(void)
         TEST(a_retry_is_answered),
         TEST(datagrams_go_both_ways),
         TEST(a_wireguard_packet_fits_ethernet),
-        TEST(datagrams_need_both_ends_and_a_stream_of_the_client),
+        TEST(datagrams_need_both_ends),
+        TEST(datagrams_of_a_stream_that_the_server_opened),
+        TEST(a_greeting_that_is_agreed_to),
+        TEST(a_greeting_that_is_not),
         TEST(a_flood_drives_out_the_oldest),
         TEST(a_few_early_datagrams_wait_for_their_owner),
         TEST(a_stream_gets_on_beside_a_flood),
