@@ -759,6 +759,21 @@ static void a_connection_survives_another_address(void **state)
     }
 }
 
+/* Its end that pings does so as often as the other's patience asks for, which it learns in the handshake. */
+static void an_idle_connection_is_kept_alive(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings impatient = settings, lively = settings;
+    impatient.idle_timeout = 600 * NSEC_PER_MSEC;
+    lively.keep_alive = 4 * NSEC_PER_SEC;
+    quic_endpoint_serve(w->server, &impatient);
+    quic_endpoint_serve(w->client, &lively);
+    make_connection(w);
+    run_for(w, 1500 * NSEC_PER_MSEC);
+    assert_false(w->s.closed);
+    assert_false(w->c.closed);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -784,6 +799,7 @@ int main(void)
         TEST(what_is_cut_is_no_end),
         TEST(a_stream_gets_on_although_the_connection_is_full),
         TEST(a_connection_survives_another_address),
+        TEST(an_idle_connection_is_kept_alive),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }
