@@ -33,7 +33,8 @@ struct agent {
     _Atomic uint32_t visitors;
     _Atomic bool ready;
     _Atomic int64_t avoid_until;
-    bool withdrawn; /* home's */
+    _Atomic uint32_t failures; /* in a row */
+    bool withdrawn;            /* home's */
     struct grant grant[OFFER_IDS_MAX];
 };
 

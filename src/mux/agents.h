@@ -155,7 +155,8 @@ const struct front *agent_front(const struct agent *a);
 void agent_enter(struct agent *a);
 void agent_exit(struct agent *a);
 
-/* It did not serve a visitor: it is avoided for a second. Or it did. */
+/* It did not serve a visitor: others are tried before it for a second, and twice as long each time that it
+ * fails again after that, up to 32 s. Or it did. */
 void agent_failed(struct agent *a, int64_t now);
 void agent_succeeded(struct agent *a);
 
