@@ -14,8 +14,9 @@
 #define SAY_NS (15 * NSEC_PER_SEC)
 #define SILENCE_NS (45 * NSEC_PER_SEC)
 
-/* An offer that stood so long was no failure. */
-#define STOOD_WELL_NS (60 * NSEC_PER_SEC)
+/* An offer that stood so long was no failure. Short, so that a door that is started several times within a
+ * minute has its agents back as soon as the first time. */
+#define STOOD_WELL_NS (5 * NSEC_PER_SEC)
 
 #define OUT_MAX (64 * 1024)
 #define STOP_LOOK_NS (100 * NSEC_PER_MSEC)
