@@ -10,7 +10,9 @@
 
 #define TOKEN_LIFETIME (10 * NGTCP2_SECONDS)
 #define LONG_HEADER 0x80
-#define RESET_MIN 43 /* a stateless reset is shorter than what it answers to, and not shorter than this */
+/* A stateless reset is shorter than what it answers to, so that two who have forgotten each other fall
+ * silent. The PING of an idle connection is short: it is answered too (RFC 9000, 10.3). */
+#define RESET_MIN (NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN)
 
 static void answer(struct quic_socket *s, const struct udp_packets *p, uint8_t *data, ngtcp2_ssize len)
 {
