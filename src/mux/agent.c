@@ -8,7 +8,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-#define AVOID_NS NSEC_PER_SEC
+#define AVOID_NS NSEC_PER_SEC /* after the first failure; each further one in a row doubles it */
+#define AVOID_DOUBLINGS 5
 #define BURST_NS (100 * NSEC_PER_MSEC) /* of bandwidth that may be used at once */
 #define LEAST_BYTES 1024               /* worth a turn */
 
@@ -128,14 +129,20 @@ void agent_exit(struct agent *a)
 
 void agent_failed(struct agent *a, int64_t now)
 {
-    atomic_store_explicit(&a->avoid_until, now + AVOID_NS, memory_order_relaxed);
+    if (atomic_load_explicit(&a->avoid_until, memory_order_relaxed) > now)
+        return; /* that of one who came before it was known */
+    uint32_t failures = atomic_fetch_add_explicit(&a->failures, 1, memory_order_relaxed);
+    atomic_store_explicit(&a->avoid_until, now + (AVOID_NS << MIN(failures, (uint32_t)AVOID_DOUBLINGS)),
+                          memory_order_relaxed);
 }
 
 void agent_succeeded(struct agent *a)
 {
     atomic_fetch_add_explicit(&a->visits, 1, memory_order_relaxed);
-    if (atomic_load_explicit(&a->avoid_until, memory_order_relaxed) != 0)
-        atomic_store_explicit(&a->avoid_until, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&a->avoid_until, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(&a->failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&a->avoid_until, 0, memory_order_relaxed);
 }
 
 /* Each byte takes its share of a second; what has been moved is paid for up to some time, and who is further

@@ -36,8 +36,9 @@ struct agent {
     _Atomic bool ready;
     _Atomic uint32_t down; /* how; 0: it is not */
     _Atomic int64_t avoid_until;
-    bool withdrawn;         /* home's */
-    enum agents_leave left; /* how it went; set before anybody is told of it */
+    _Atomic uint32_t failures; /* in a row */
+    bool withdrawn;            /* home's */
+    enum agents_leave left;    /* how it went; set before anybody is told of it */
     struct grant grant[OFFER_IDS_MAX];
 };
 

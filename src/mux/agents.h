@@ -218,7 +218,8 @@ void agent_exit(struct agent *a);
 /* One whom the agent had taken has left: so many bytes came from him and went to him. */
 void agent_visited(struct agent *a, uint64_t bytes_in, uint64_t bytes_out);
 
-/* It did not serve a visitor: it is avoided for a second. Or it did. */
+/* It did not serve a visitor: others are tried before it for a second, and twice as long each time that it
+ * fails again after that, up to 32 s. Or it did. */
 void agent_failed(struct agent *a, int64_t now);
 void agent_succeeded(struct agent *a);
 

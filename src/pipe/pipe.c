@@ -248,6 +248,7 @@ enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scra
     size_t left = most;
     bool again = false;
     for (int side = PIPE_A; side <= PIPE_B; side++) {
+        bool was_shut = p->half[side].shut;
         enum half_status status = run_half(p, side, scratch, &left);
         if (status == HALF_WRITE_FAILED)
             return write_failed(p, !side, scratch);
@@ -255,7 +256,9 @@ enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scra
             p->failed = (enum pipe_side)side;
             return PIPE_FAILED;
         }
-        again = again || status == HALF_YIELD;
+        /* A link that has no end of its own, such as a flow over UDP, ends with ours: it is not woken for
+         * that. */
+        again = again || status == HALF_YIELD || p->half[side].shut != was_shut;
     }
     if (p->half[PIPE_A].shut && p->half[PIPE_B].shut)
         return PIPE_DONE;

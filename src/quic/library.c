@@ -115,6 +115,15 @@ static int on_crypto(ngtcp2_conn *lib, ngtcp2_encryption_level level, uint64_t o
     return ngtcp2_crypto_read_write_crypto_data(lib, level, data, len) == 0 ? 0 : NGTCP2_ERR_CRYPTO;
 }
 
+/* The shorter idle timeout of the two ends holds for both (RFC 9000, 10.1): a third of it leaves room for a
+ * PING to be lost twice. */
+static void keep_alive(const struct quic_conn *c, const ngtcp2_transport_params *peer)
+{
+    int64_t after = c->endpoint->settings.keep_alive;
+    if (after > 0 && peer->max_idle_timeout > 0)
+        ngtcp2_conn_set_keep_alive_timeout(c->lib, MIN((ngtcp2_duration)after, peer->max_idle_timeout / 3));
+}
+
 static int on_handshake_completed(ngtcp2_conn *lib, void *user)
 {
     struct quic_conn *c = user;
@@ -123,6 +132,7 @@ static int on_handshake_completed(ngtcp2_conn *lib, void *user)
     if (tls_quic_complete(c->tls, &alert) != 0)
         return refuse(c, alert);
     ngtcp2_conn_set_tls_native_handle(c->lib, tls_quic_ssl(c->tls));
+    keep_alive(c, peer);
     c->opened = true;
     c->datagram_max = (size_t)MIN(peer->max_datagram_frame_size, (uint64_t)UINT16_MAX);
     return 0;

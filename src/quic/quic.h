@@ -28,7 +28,8 @@ enum quic_congestion { QUIC_CUBIC, QUIC_BBR };
 struct quic_settings {
     enum quic_congestion congestion;
     int64_t idle_timeout;      /* of silence, after which a connection is dropped without a word */
-    int64_t keep_alive;        /* a PING after that much silence; 0: none */
+    int64_t keep_alive;        /* a PING after that much silence, or sooner where the peer's idle timeout
+                                  asks for it; 0: none */
     int64_t handshake_timeout; /* from the first packet to the end of the handshake */
     uint64_t streams;          /* that the peer may have open at once */
     uint64_t stream_window;    /* first credit for what a stream brings; it grows to eight times that */

@@ -4,7 +4,7 @@
  * How time is shared: a route's dial_timeout covers all that is left to try, from the first name that is
  * looked up to the last backend's greeting. With 10 s, two backends and two addresses each, the first address
  * gets 10 s / 3 (its sibling and the other backend count one each), the next a half of what is left then, and
- * so on. */
+ * so on. An agent has a second while there is another, the last one all that is left. */
 #include <stdio.h>
 #include <string.h>
 
@@ -158,7 +158,7 @@ void session_share_deadline(struct session *s)
     int64_t now = loop_now(s->worker->loop);
     if (p->reach_by == 0)
         p->reach_by = now + s->route->config->limits.dial_timeout;
-    int64_t share = MAX(p->reach_by - now, 0) / (int64_t)left_to_try(s);
+    int64_t share = visit_share(s, MAX(p->reach_by - now, 0) / (int64_t)left_to_try(s));
     session_deadline(s, MAX(share, 1)); /* 0 would be: no deadline */
 }
 

@@ -201,6 +201,9 @@ enum session_state step_meet(struct session *s);
 enum session_state visit_dial(struct session *s);
 enum session_state visit_greet(struct session *s);
 
+/* Of the time that is left, as much as the agent that is being tried may have. */
+int64_t visit_share(const struct session *s, int64_t left);
+
 #define VISIT_ANY_KIND (-1)
 
 /* It goes to whoever offers `name`, in a kind of enum offer_kind or any. */

@@ -12,6 +12,7 @@
 #include "session/worker.h"
 
 #define ANSWER_ROOM 1024
+#define PATIENCE_NS NSEC_PER_SEC /* with an agent, while there is another */
 
 /* A connection that an agent had brought may have died unnoticed: the agent's machine has to acknowledge the
  * message within that time, and this part of the dial_timeout, whatever its service takes to answer. So many
@@ -249,6 +250,24 @@ static struct agent *pick(struct session *s)
     return NULL;
 }
 
+/* Is there another agent than the present one? */
+static bool others_are_left(const struct session *s)
+{
+    const struct visit *v = &s->setup->visit;
+    uint64_t tried[AGENTS_TRIED_MAX + 1];
+    memcpy(tried, v->tried, v->tried_len * sizeof(*tried));
+    tried[v->tried_len] = agent_id(s->agent);
+    struct agent *a = agents_pick(view_of(s), v->name, tried, v->tried_len + 1);
+    bool left = a != NULL && agent_offer(a)->kind == agent_offer(s->agent)->kind;
+    agent_unref(a);
+    return left && v->tried_len + 1 < AGENTS_TRIED_MAX;
+}
+
+int64_t visit_share(const struct session *s, int64_t left)
+{
+    return s->agent != NULL && others_are_left(s) ? MIN(left / 2, PATIENCE_NS) : left;
+}
+
 static enum session_state find_agent(struct session *s)
 {
     struct visit *v = &s->setup->visit;
@@ -265,6 +284,7 @@ static enum session_state find_agent(struct session *s)
     if (s->agent != NULL) {
         agent_enter(s->agent);
         v->errand = agents_visit(view_of(s), s->agent, on_arrived, s);
+        session_share_deadline(s);
         return SESSION_DIAL;
     }
     if (v->tried_len > 0)
@@ -274,29 +294,42 @@ static enum session_state find_agent(struct session *s)
     return await_agent(s);
 }
 
-static enum session_state no_link(struct session *s)
+static enum session_state no_link(struct session *s, enum front_outcome outcome, const char *text)
 {
     struct visit *v = &s->setup->visit;
+    if (!v->back)
+        errand_cancel(v->errand);
+    link_close(v->arrived, true);
+    v->arrived = NULL;
     agent_failed(s->agent, loop_now(s->worker->loop));
     leave_agent(s, false);
-    v->last.outcome = FRONT_UNREACHABLE;
-    static const char text[] = "the agent could not be reached";
+    v->last.outcome = outcome;
     str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
     return find_agent(s);
+}
+
+/* Time is over. An agent that has gone without a word is found out like this only: there may be another. */
+static bool may_go_on(struct session *s)
+{
+    bool left = s->agent != NULL && others_are_left(s);
+    s->setup->expired = !left;
+    return left;
 }
 
 enum session_state visit_dial(struct session *s)
 {
     struct visit *v = &s->setup->visit;
+    static const char late[] = "the agent did not answer in time";
+    if (s->setup->expired && may_go_on(s))
+        return no_link(s, FRONT_TIMEOUT, late);
     if (s->setup->expired)
-        return s->agent == NULL ? unmet(s, FRONT_TIMEOUT)
-                                : unserved(s, FRONT_TIMEOUT, "the agent did not answer in time");
+        return s->agent == NULL ? unmet(s, FRONT_TIMEOUT) : unserved(s, FRONT_TIMEOUT, late);
     if (s->agent == NULL)
         return find_agent(s);
     if (!v->back)
         return SESSION_DIAL;
     if (v->arrived == NULL)
-        return no_link(s);
+        return no_link(s, FRONT_UNREACHABLE, "the agent could not be reached");
     s->up = v->arrived;
     v->arrived = NULL;
     s->up->wake = session_wake_link;
@@ -390,8 +423,9 @@ static enum link_status read_answer(struct session *s)
 enum session_state visit_greet(struct session *s)
 {
     struct visit *v = &s->setup->visit;
+    static const char late[] = "the agent's service did not answer in time";
     if (s->setup->expired)
-        return unserved(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
+        return may_go_on(s) ? not_served(s, FRONT_TIMEOUT, late) : unserved(s, FRONT_TIMEOUT, late);
     if (s->setup->unheard)
         return went_away(s);
     if (!s->setup->greeted) {

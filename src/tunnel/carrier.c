@@ -76,6 +76,10 @@ struct carrier {
     struct task free_later; /* ... when the door has closed it */
 };
 
+/* That a door was killed and started again shows when it is next spoken to. Of an agent visitors are waiting
+ * then, for `agents.grace`, 10 s unless it is set. */
+#define AGENT_KEEP_ALIVE (6 * NSEC_PER_SEC)
+
 static const struct quic_settings settings = {
     .congestion = QUIC_CUBIC,
     .idle_timeout = 45 * NSEC_PER_SEC,
@@ -198,6 +202,9 @@ static const struct quic_events events;
 static void connect_next(struct carrier *c)
 {
     struct client_door *d = c->door;
+    struct quic_settings mine = settings;
+    if (d->visitor != NULL)
+        mine.keep_alive = AGENT_KEEP_ALIVE;
     drop_connection(c);
     while (c->next < c->count) {
         const struct net_addr *to = &c->addrs[c->next++];
@@ -208,7 +215,7 @@ static void connect_next(struct carrier *c)
         CHECK(l != NULL);
         l->carrier = c;
         list_init(&l->node);
-        l->endpoint = quic_endpoint_client(d->loop, fd, &settings, &c->secrets, c->scratch, &d->text);
+        l->endpoint = quic_endpoint_client(d->loop, fd, &mine, &c->secrets, c->scratch, &d->text);
         if (l->endpoint == NULL) {
             free(l);
             continue;

@@ -16,8 +16,9 @@
 #define SAY_NS (15 * NSEC_PER_SEC)
 #define SILENCE_NS (45 * NSEC_PER_SEC)
 
-/* An offer that stood so long was no failure. */
-#define STOOD_WELL_NS (60 * NSEC_PER_SEC)
+/* An offer that stood so long was no failure. Short, so that a door that is started several times within a
+ * minute has its agents back as soon as the first time. */
+#define STOOD_WELL_NS (5 * NSEC_PER_SEC)
 
 /* How often an offer that stands over TCP looks whether QUIC is there: while it is tried, and else. */
 #define LOOK_NS NSEC_PER_SEC

@@ -103,6 +103,20 @@ def test_tried_again(start, fake, words, code):
     agent.end()
 
 
+def test_an_offer_that_stood_is_back_soon(start, fake):
+    """However often it had failed before: the next wait is of the first length again."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    for _ in range(5):
+        fake.offer()[1].sock.close()
+    _, control = fake.offer()
+    time.sleep(6)
+    control.sock.close()
+    wait_until(lambda: len(agent.events("lost")) == 6, "the loss to be told")
+    waits = [event["retry_in"] for event in agent.events("lost")]
+    assert waits[-1] <= 0.25, waits
+    agent.end()
+
+
 def test_visitor(start, fake, echo):
     agent = start("app.test", "--to", echo.to, "--json", "--verbose")
     _, control = fake.offer()

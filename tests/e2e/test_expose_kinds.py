@@ -277,3 +277,19 @@ def test_restart_of_the_door(door, expose, pki, web):
     wait_until(lambda: agent.output().count("offering back.apps.test") == 2, lambda: agent.output(), 10)
     done = curl(door, pki, "back.apps.test", pki.bob)
     assert done.stdout == b"hello\n", done.stderr.decode()
+
+
+def test_the_door_was_killed(start_door, door, pki, tmp_path, web):
+    """The offer is back before visitors give up waiting (`agents.grace`), over QUIC as well, where an end that is not
+    told shows only by the door's answer to the next sign of life."""
+    other = start_door({key: value for key, value in door.config.items() if key not in ("listeners", "admin")})
+    agents = [Agent(tmp_path, other.address, pki, "back.apps.test", "--to", web.to, "--transport", way, "--grace", "0s",
+                    name=f"expose-{way}") for way in ("quic", "tcp")]
+    for agent in agents:
+        agent.says("offering back.apps.test")
+    other.process.send(signal.SIGKILL)
+    other.process.wait()
+    other.start()
+    for agent in agents:
+        wait_until(lambda: agent.output().count("offering back.apps.test") == 2, lambda: agent.output(), 9)
+        agent.end()

@@ -153,6 +153,36 @@ static void offers_of_a_name(void **state)
     agents_withdraw(w->view[1], b, AGENTS_LOST);
 }
 
+static bool picks(struct world *w, const struct agent *a)
+{
+    struct agent *picked = agents_pick(w->view[0], "app.test", NULL, 0);
+    agent_unref(picked);
+    return picked == a;
+}
+
+/* The other one is taken, the longer the more often it has failed; alone it is taken all the same. */
+static void one_that_fails_comes_last(void **state)
+{
+    struct world *w = *state;
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE), *b = offer(w, 0, "app.test", OFFER_PRIVATE);
+    int64_t now = clock_monotonic();
+    agent_enter(b);
+    assert_true(picks(w, a));
+    agent_failed(a, now);
+    assert_true(picks(w, b));
+    agent_succeeded(a);
+    assert_true(picks(w, a));
+    agent_failed(a, now - 2 * NSEC_PER_SEC);
+    assert_true(picks(w, a)); /* that was a second, and it is over */
+    agent_failed(a, now - NSEC_PER_SEC);
+    agent_failed(a, now - NSEC_PER_SEC); /* of the same time */
+    assert_true(picks(w, b));
+    agents_withdraw(w->view[0], b, AGENTS_LOST);
+    assert_true(picks(w, a));
+    agent_exit(b);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
+}
+
 /* An id is good once, for a while, for the one whom it was given to, at any worker. */
 static void ids_are_good_once(void **state)
 {
@@ -360,10 +390,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(views_agree),         TEST(offers_of_a_name),     TEST(ids_are_good_once),
-        TEST(ids_have_a_bound),    TEST(an_errand_comes_back), TEST(errands_in_vain),
-        TEST(names_are_forgotten), TEST(a_service_is_down),    TEST(ways_to_go),
-        TEST(what_is_told),
+        TEST(views_agree),       TEST(offers_of_a_name),    TEST(one_that_fails_comes_last),
+        TEST(ids_are_good_once), TEST(ids_have_a_bound),    TEST(an_errand_comes_back),
+        TEST(errands_in_vain),   TEST(names_are_forgotten), TEST(a_service_is_down),
+        TEST(ways_to_go),        TEST(what_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -920,6 +920,21 @@ static void packets_find_their_endpoint(void **state)
         quic_endpoint_free(w->others[i]);
 }
 
+/* Its end that pings does so as often as the other's patience asks for, which it learns in the handshake. */
+static void an_idle_connection_is_kept_alive(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings impatient = settings, lively = settings;
+    impatient.idle_timeout = 600 * NSEC_PER_MSEC;
+    lively.keep_alive = 4 * NSEC_PER_SEC;
+    quic_endpoint_serve(w->server, &impatient);
+    quic_endpoint_serve(w->client, &lively);
+    make_connection(w);
+    run_for(w, 1500 * NSEC_PER_MSEC);
+    assert_false(w->s.closed);
+    assert_false(w->c.closed);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -949,6 +964,7 @@ int main(void)
         TEST(a_stream_gets_on_although_the_connection_is_full),
         TEST(a_connection_survives_another_address),
         TEST(packets_find_their_endpoint),
+        TEST(an_idle_connection_is_kept_alive),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }
