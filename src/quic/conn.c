@@ -323,6 +323,7 @@ static struct quic_conn *conn_new(struct quic_endpoint *e, const struct quic_eve
     c->endpoint = e;
     c->events = events;
     c->hello.max = e->settings.hello_size;
+    c->packet_most = SIZE_MAX;
     list_init(&c->received);
     list_init(&c->streams);
     list_init(&c->ready);
