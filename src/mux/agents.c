@@ -390,6 +390,21 @@ static bool is_better(struct agent *a, struct agent *b, int64_t now)
            atomic_load_explicit(&b->visitors, memory_order_relaxed);
 }
 
+static bool is_to_try(struct agent *a, const uint64_t *tried, size_t tried_len)
+{
+    return atomic_load_explicit(&a->ready, memory_order_relaxed) && !is_among(a->id, tried, tried_len);
+}
+
+size_t agents_left(struct agents *v, const char *name, const uint64_t *tried, size_t tried_len)
+{
+    const struct name *n = find_name(v, name);
+    size_t left = 0;
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next)
+        left += is_to_try(CONTAINER_OF(node, struct known, of_name)->agent, tried, tried_len);
+    return left;
+}
+
 struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tried, size_t tried_len)
 {
     const struct name *n = find_name(v, name);
@@ -398,9 +413,7 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
          node = node->next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
-        if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || is_among(a->id, tried, tried_len))
-            continue;
-        if (best == NULL || is_better(a, best, now))
+        if (is_to_try(a, tried, tried_len) && (best == NULL || is_better(a, best, now)))
             best = a;
     }
     return best == NULL ? NULL : agent_ref(best);

@@ -116,6 +116,9 @@ void agents_wait(struct agents *view, const char *name, struct agents_waiter *w)
  * comes last. A reference for the caller. NULL: there is none. */
 struct agent *agents_pick(struct agents *view, const char *name, const uint64_t *tried, size_t tried_len);
 
+/* How many agents there are to try, by the same rules. */
+size_t agents_left(struct agents *view, const char *name, const uint64_t *tried, size_t tried_len);
+
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
 

@@ -162,6 +162,10 @@ struct quic_path_facts {
 
 void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
 
+/* The same of the connection that a stream is of. False when the link is no stream, or the connection is
+ * over. */
+bool quic_stream_path(const struct link *l, struct quic_path_facts *ret);
+
 /* ---- datagrams of a stream ----
  *
  * A datagram belongs to a stream that the client has opened. It travels in a DATAGRAM frame (RFC 9221) behind

@@ -326,6 +326,15 @@ struct quic_stream *stream_find(const struct link *l)
     return l->ops == &stream_ops ? stream_of(l) : NULL;
 }
 
+bool quic_stream_path(const struct link *l, struct quic_path_facts *ret)
+{
+    const struct quic_stream *s = stream_find(l);
+    if (s == NULL || s->conn == NULL)
+        return false;
+    quic_conn_facts(s->conn, ret);
+    return true;
+}
+
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
 {
     struct quic_stream *s = calloc(1, sizeof(*s));

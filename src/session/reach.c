@@ -139,6 +139,8 @@ static bool go_on(struct session *s)
 static size_t left_to_try(const struct session *s)
 {
     const struct setup *p = s->setup;
+    if (session_visits(s))
+        return visit_left(s);
     size_t left = MAX(dial_left(&p->dial), (size_t)1), tried = (size_t)__builtin_popcountll(p->tried);
     bool begun = p->dial.loop != NULL;
     if (begun && p->backend >= 0 && s->route->upstream.n > tried)

@@ -134,14 +134,19 @@ static void pipe_expired(struct session *s)
         loop_set_timer(s->worker->loop, &s->timer, pipe_limit(s));
 }
 
+/* Does the step itself know what to do when its time is over? */
+static bool has_answer(enum deadline kind)
+{
+    return kind == DEADLINE_MEET || kind == DEADLINE_DIAL || kind == DEADLINE_GREET;
+}
+
 static void on_timer(struct timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, timer);
     CHECK_MAGIC(s, SESSION_MAGIC);
     if (s->state == SESSION_PIPE) {
         pipe_expired(s);
-    } else if (s->setup != NULL &&
-               (states[s->state].deadline == DEADLINE_DIAL || states[s->state].deadline == DEADLINE_GREET)) {
+    } else if (s->setup != NULL && has_answer(states[s->state].deadline)) {
         s->setup->expired = true; /* there may be another address, and the client is owed an answer */
         session_run(s);
     } else {

@@ -200,6 +200,8 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
 enum session_state step_meet(struct session *s);
 enum session_state visit_dial(struct session *s);
 enum session_state visit_greet(struct session *s);
+/* How many agents are still to be tried, the present one among them: they share the time. */
+size_t visit_left(const struct session *s);
 
 #define VISIT_ANY_KIND (-1)
 

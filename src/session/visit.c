@@ -10,6 +10,9 @@
 
 #define ANSWER_ROOM 1024
 
+static const char no_agent[] = "no agent offers this name",
+                  not_back[] = "no agent that offers this name came back in time";
+
 static struct agents *view_of(const struct session *s)
 {
     return s->worker->agents;
@@ -56,9 +59,9 @@ static void wait_for_news(struct session *s)
 
 /* ---- MEET: a visitor by server name ---- */
 
-static enum session_state nobody(struct session *s)
+static enum session_state nobody(struct session *s, const char *text)
 {
-    session_detail(s, "no agent offers this name");
+    session_detail(s, text);
     return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_AGENT);
 }
 
@@ -66,16 +69,19 @@ static enum session_state meet_with(struct session *s, const struct hello *h)
 {
     enum offer_kind kind = OFFER_PRIVATE;
     if (s->setup->visit.name[0] == '\0')
-        return nobody(s);
+        return nobody(s, no_agent);
     switch (agents_find(view_of(s), s->setup->visit.name, grace_of(s), &kind)) {
     case AGENTS_NONE:
-        return nobody(s);
+        return nobody(s, s->setup->expired ? not_back : no_agent);
     case AGENTS_EXPECTED:
+        if (s->setup->expired)
+            return nobody(s, not_back);
         wait_for_news(s);
         return SESSION_MEET;
     case AGENTS_PRESENT:
         break;
     }
+    s->setup->expired = false;
     s->setup->visit.kind = (int)kind;
     if (kind == OFFER_END_TO_END)
         return SESSION_DIAL;
@@ -139,6 +145,13 @@ static struct agent *pick(struct session *s)
     return NULL;
 }
 
+/* The one that is being tried, and others after it. */
+size_t visit_left(const struct session *s)
+{
+    const struct visit *v = &s->setup->visit;
+    return MAX(agents_left(view_of(s), v->name, v->tried, v->tried_len), (size_t)1);
+}
+
 static enum session_state find_agent(struct session *s)
 {
     struct visit *v = &s->setup->visit;
@@ -156,40 +169,52 @@ static enum session_state find_agent(struct session *s)
     if (s->agent != NULL) {
         agent_enter(s->agent);
         v->errand = agents_visit(view_of(s), s->agent, on_arrived, s);
+        session_share_deadline(s);
         return SESSION_DIAL;
     }
     if (v->tried_len > 0)
         return unserved(s, v->last.outcome, v->last.text);
     if (agents_find(view_of(s), v->name, grace_of(s), &kind) == AGENTS_NONE)
-        return unserved(s, FRONT_NO_SUCH_HOST, "no agent offers this name");
+        return unserved(s, FRONT_NO_SUCH_HOST, no_agent);
     wait_for_news(s);
     return SESSION_DIAL;
 }
 
-static enum session_state no_link(struct session *s)
+static enum session_state no_link(struct session *s, enum front_outcome outcome, const char *text)
 {
     struct visit *v = &s->setup->visit;
     agent_failed(s->agent, loop_now(s->worker->loop));
     leave_agent(s);
-    v->last.outcome = FRONT_UNREACHABLE;
-    static const char text[] = "the agent could not be reached";
+    v->last.outcome = outcome;
     str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
     return find_agent(s);
+}
+
+/* This agent's share of the time is over. */
+static enum session_state dial_late(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    if (s->agent == NULL)
+        return unserved(s, FRONT_TIMEOUT, not_back);
+    s->setup->expired = false;
+    if (!v->back)
+        errand_cancel(v->errand);
+    link_close(v->arrived, true);
+    v->arrived = NULL;
+    return no_link(s, FRONT_TIMEOUT, "the agent did not answer in time");
 }
 
 enum session_state visit_dial(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     if (s->setup->expired)
-        return unserved(s, FRONT_TIMEOUT,
-                        s->agent == NULL ? "no agent that offers this name came back in time"
-                                         : "the agent did not answer in time");
+        return dial_late(s);
     if (s->agent == NULL)
         return find_agent(s);
     if (!v->back)
         return SESSION_DIAL;
     if (v->arrived == NULL)
-        return no_link(s);
+        return no_link(s, FRONT_UNREACHABLE, "the agent could not be reached");
     s->up = v->arrived;
     v->arrived = NULL;
     s->up->wake = session_wake_link;
@@ -263,8 +288,10 @@ static enum link_status read_answer(struct session *s)
 enum session_state visit_greet(struct session *s)
 {
     struct visit *v = &s->setup->visit;
-    if (s->setup->expired)
-        return unserved(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
+    if (s->setup->expired) {
+        s->setup->expired = false;
+        return not_served(s, FRONT_TIMEOUT, "the agent's service did not answer in time");
+    }
     if (!s->setup->greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");

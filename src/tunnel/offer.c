@@ -13,6 +13,7 @@
 #include "net/acceptor.h"
 #include "net/socket.h"
 #include "net/udp.h"
+#include "quic/quic.h"
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -31,6 +32,9 @@
 #define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
 #define WAITING_MAX 1024           /* visitors who wait for a connection of the agent */
 #define SPARES_KEPT 2              /* connections that wait for visitors */
+#define SILENCE_RTTS 4             /* round trips after a visitor over QUIC; at least a second, however: */
+#define SILENT_NS NSEC_PER_SEC     /* who has acknowledged nothing by then gets no more visitors */
+#define LOOK_NS (250 * NSEC_PER_MSEC)
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
 /* A connection that waits for a visitor. */
@@ -65,6 +69,10 @@ struct offer_life {
     struct udp_port *udp_port;
     struct timer timer;
     int64_t heard;
+    struct timer look; /* over QUIC: at whether the agent is heard */
+    int64_t told;      /* of a visitor, and nothing was heard from the agent since; 0: not so */
+    bool silent;       /* for so long that it is not ready, whatever it said */
+    bool ready;        /* what it said */
     bool over_streams;
     bool draining;
     bool begun;   /* the first spares have been asked for */
@@ -174,6 +182,39 @@ static void on_brought(void *owner, struct link *link)
     ask_for_spares(o);
 }
 
+/* ---- agents over QUIC that fall silent ---- */
+
+/* A packet that tells of a visitor is acknowledged at once. Where it is not, the agent may have been killed
+ * or its network have gone, which QUIC itself takes a minute to find out: nobody is sent there until it is
+ * heard again. */
+static void set_ready(struct offer_life *o)
+{
+    agents_set_ready(o->worker->agents, o->agent, o->ready && !o->silent);
+}
+
+static void on_look(struct timer *t)
+{
+    struct offer_life *o = CONTAINER_OF(t, struct offer_life, look);
+    struct quic_path_facts path;
+    if (!quic_stream_path(link_bottom(o->link), &path))
+        return;
+    bool heard = path.heard >= o->told;
+    int64_t silent_at = o->told + MAX(SILENT_NS, SILENCE_RTTS * path.rtt);
+    o->silent = !heard && now_of(o) >= silent_at;
+    o->told = heard ? 0 : o->told;
+    set_ready(o);
+    if (!heard)
+        loop_set_timer(o->worker->loop, &o->look, o->silent ? now_of(o) + LOOK_NS : silent_at);
+}
+
+static void listen_for_agent(struct offer_life *o)
+{
+    if (o->told != 0)
+        return;
+    o->told = clock_monotonic(); /* the round's time may be before the last packet's */
+    loop_set_timer(o->worker->loop, &o->look, o->told + SILENT_NS);
+}
+
 /* ---- visitors ---- */
 
 /* Room for one more? Those at the front who have gone make some. */
@@ -197,6 +238,8 @@ static void on_wanted(void *owner, struct errand *e)
     if (!list_empty(&o->spares))
         link = spare_take(CONTAINER_OF(o->spares.next, struct spare, node));
     o->resident.streams++;
+    if (link != NULL && o->over_streams)
+        listen_for_agent(o);
     if (link != NULL)
         errand_give(e, link);
     else if (o->over_streams || !may_wait(o))
@@ -326,8 +369,10 @@ static bool hear(struct offer_life *o, struct resident_end *ret)
         }
         buf_consume(&o->in, used);
         o->heard = now_of(o);
-        if (control.says_ready)
-            agents_set_ready(o->worker->agents, o->agent, control.ready);
+        if (control.says_ready) {
+            o->ready = control.ready;
+            set_ready(o);
+        }
     }
 }
 
@@ -397,6 +442,7 @@ static void offer_close(struct resident *r)
     struct offer_life *o = offer_of(r);
     struct list *n;
     wheel_cancel(&o->timer);
+    wheel_cancel(&o->look);
     close_port(o);
     agents_withdraw(o->worker->agents, o->agent);
     while ((n = list_pop(&o->waiting)) != NULL)
@@ -433,6 +479,7 @@ static struct offer_life *offer_new(struct worker *w, struct link *link, const s
                              .peer = *origin->peer,
                              .hello = hello,
                              .heard = loop_now(w->loop),
+                             .ready = true,
                              .over_streams = link_branches(link)};
     o->origin.hello = hello;
     o->origin.front = NULL;
@@ -440,6 +487,7 @@ static struct offer_life *offer_new(struct worker *w, struct link *link, const s
     list_init(&o->spares);
     list_init(&o->waiting);
     timer_init(&o->timer, on_timer);
+    timer_init(&o->look, on_look);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
 }

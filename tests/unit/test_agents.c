@@ -144,7 +144,11 @@ static void offers_of_a_name(void **state)
     assert_ptr_equal(picked, a);
     agent_unref(picked);
     assert_int_equal(agents_visitors(w->view[1], "app.test"), 1);
+    assert_int_equal(agents_left(w->view[0], "app.test", NULL, 0), 2);
+    assert_int_equal(agents_left(w->view[0], "app.test", &tried, 1), 1);
+    assert_int_equal(agents_left(w->view[0], "other.test", NULL, 0), 0);
     agents_set_ready(w->view[1], b, false);
+    assert_int_equal(agents_left(w->view[0], "app.test", NULL, 0), 1);
     picked = agents_pick(w->view[0], "app.test", NULL, 0);
     assert_ptr_equal(picked, a);
     agent_unref(picked);
