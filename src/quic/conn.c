@@ -494,6 +494,8 @@ void quic_conn_close(struct quic_conn *c, uint64_t code)
     CHECK_MAGIC(c, CONN_MAGIC);
     CHECK(!c->inside);
     c->owner = NULL;
+    if (code == 0)
+        conn_flush(c); /* the ends of streams that were closed just now */
     ngtcp2_ccerr_set_application_error(&error, code, NULL, 0);
     conn_finish(c, &error, QUIC_END_LOCAL, "");
 }

@@ -90,7 +90,8 @@ def stayed_as_they_were(door, agent):
     assert carrier["streams"] == 1
     assert agent.output().count(f"offering {NAME}") == 1 and "not offered" not in agent.output(), agent.output()
     agent.end()
-    assert door.audited(action="offer")["streams"] == 1
+    line = door.audited(action="offer")
+    assert (line["reason"], line["streams"]) == ("done", 1), line
 
 
 # Other addresses --------------------------------------------------------------------------------------------------
