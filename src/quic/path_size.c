@@ -5,8 +5,9 @@
 #include "base/clock.h"
 
 #define TIMEOUTS 3                        /* the first two, as each is twice the one before */
-#define WAIT_MIN_NS (200 * NSEC_PER_MSEC) /* less may be a busy machine */
-#define LOST_MIN 3                        /* long packets in a row */
+#define WAIT_MIN_NS (500 * NSEC_PER_MSEC) /* less may be a busy machine */
+#define LOOKS 3    /* a time-out apart: while we ourselves did not run we saw nothing */
+#define LOST_MIN 3 /* long packets in a row */
 #define PATIENCE_MIN (10 * NSEC_PER_SEC)
 #define PATIENCE_MAX (600 * NSEC_PER_SEC) /* RFC 8899, 5.1.1: PMTU_RAISE_TIMER */
 #define RELAPSE_NS (5 * NSEC_PER_SEC)     /* long packets that vanish so soon again: it is the path */
@@ -34,16 +35,29 @@ static int64_t lasts(int64_t *since, bool is_so, int64_t now)
     return is_so ? now - *since : 0;
 }
 
+static bool is_silent(struct path_size *p, const struct path_facts *f, int64_t wait)
+{
+    if (p->sample != f->sample)
+        p->silent_since = 0;
+    p->sample = f->sample;
+    int64_t so_long = lasts(&p->silent_since, f->in_flight > 0, f->now);
+    if (so_long == 0)
+        p->looks = 0;
+    else if (f->now - MAX(p->looked, p->silent_since) >= f->timeout)
+        p->looks++;
+    else
+        return false;
+    p->looked = f->now;
+    return so_long >= wait && p->looks >= LOOKS;
+}
+
 static bool long_ones_vanish(struct path_size *p, const struct path_facts *f)
 {
     int64_t wait = MAX(TIMEOUTS * f->timeout, WAIT_MIN_NS);
     if (p->arrived)
         suspect_nothing(p, f);
     uint64_t lost = f->lost - p->lost, bytes = f->lost_bytes - p->lost_bytes;
-    if (p->sample != f->sample)
-        p->silent_since = 0;
-    p->sample = f->sample;
-    bool silent = lasts(&p->silent_since, f->in_flight > 0, f->now) >= wait;
+    bool silent = is_silent(p, f, wait);
     bool losing = lost >= LOST_MIN && bytes > lost * PATH_SIZE_SHORT;
     return lasts(&p->lost_since, losing, f->now) >= wait || silent;
 }

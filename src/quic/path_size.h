@@ -19,7 +19,9 @@ struct path_size {
     int64_t patience;     /* how long they stay short; 0: they are long */
     int64_t last;         /* the patience before this one */
     int64_t silent_since; /* bytes are in flight, and nothing is acknowledged; 0: no */
-    int64_t lost_since;   /* long packets are lost, and none arrives; 0: no */
+    int64_t looked;       /* when that was seen to be so, and how often: */
+    unsigned looks;
+    int64_t lost_since; /* long packets are lost, and none arrives; 0: no */
     uint64_t lost, lost_bytes;
     uint64_t sample; /* of the round-trip time: a new one comes with each acknowledgement */
     bool arrived;    /* a long packet, since the last look */

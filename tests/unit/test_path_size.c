@@ -39,19 +39,45 @@ static void lose(struct path *p, unsigned packets, size_t bytes)
     p->facts.lost_bytes += packets * bytes;
 }
 
-/* Two time-outs go by, and none of what was sent is acknowledged. */
+/* Begin to be silent, with the first two time-outs. */
+static void fall_silent(struct path *p)
+{
+    p->facts.sample++;
+    assert_false(is_short(p, 0));
+    assert_false(is_short(p, p->facts.timeout));
+    assert_false(is_short(p, 2 * p->facts.timeout - 1));
+}
+
+/* Time-outs go by, and none of what was sent is acknowledged. */
 static void silence(void **state)
 {
     (void)state;
     struct path p = path();
-    assert_false(is_short(&p, 0));
-    assert_false(is_short(&p, 299 * MS));
+    p.facts.timeout = 200 * MS;
+    fall_silent(&p);
+    assert_false(is_short(&p, 199 * MS)); /* too soon after the last look */
     assert_true(is_short(&p, 1 * MS));
     p = path();
     p.facts.timeout = 1 * MS; /* a short path, and a machine that is busy */
+    fall_silent(&p);
+    assert_false(is_short(&p, 4 * MS));
+    assert_false(is_short(&p, 492 * MS));
+    assert_true(is_short(&p, 2 * MS));
+}
+
+/* We did not run: what has come meanwhile is not read yet. */
+static void nobody_looked(void **state)
+{
+    (void)state;
+    struct path p = path();
     assert_false(is_short(&p, 0));
-    assert_false(is_short(&p, 199 * MS));
-    assert_true(is_short(&p, 1 * MS));
+    assert_false(is_short(&p, 10 * SEC));
+    for (int i = 0; i < 100; i++)
+        assert_false(is_short(&p, 0));
+    p.facts.sample++;
+    assert_false(is_short(&p, 0));
+    fall_silent(&p);
+    assert_true(is_short(&p, 500 * MS));
 }
 
 static void no_silence(void **state)
@@ -66,8 +92,8 @@ static void no_silence(void **state)
     assert_false(is_short(&p, 10 * SEC));
     p.facts.in_flight = 100;
     assert_false(is_short(&p, 10 * SEC));
-    assert_false(is_short(&p, 299 * MS));
-    assert_true(is_short(&p, 1 * MS));
+    fall_silent(&p);
+    assert_true(is_short(&p, 500 * MS));
 }
 
 /* Short packets are acknowledged, and long ones are lost. */
@@ -77,7 +103,7 @@ static void only_long_ones_are_lost(void **state)
     struct path p = path();
     assert_false(is_short(&p, 0));
     bool was_short = false;
-    for (int i = 0; i < 5 && !was_short; i++) {
+    for (int i = 0; i < 6 && !was_short; i++) {
         path_size_arrived(&p.size, 40);
         p.facts.sample++;
         lose(&p, 1, 1452);
@@ -117,12 +143,12 @@ static void tried_again(void **state)
     (void)state;
     struct path p = path();
     int64_t patience = 10 * SEC;
-    is_short(&p, 0);
+    fall_silent(&p);
     assert_true(is_short(&p, 300 * MS));
     for (int i = 0; i < 12; i++) {
         assert_true(is_short(&p, patience - 1));
         assert_false(is_short(&p, 1));
-        assert_false(is_short(&p, 0));
+        fall_silent(&p);
         assert_true(is_short(&p, 300 * MS));
         patience = MIN(2 * patience, 600 * SEC);
     }
@@ -131,6 +157,7 @@ static void tried_again(void **state)
         p.facts.sample++;
         assert_false(is_short(&p, 100 * MS));
     }
+    fall_silent(&p);
     assert_true(is_short(&p, 300 * MS));
     assert_true(is_short(&p, 10 * SEC - 1));
     assert_false(is_short(&p, 1));
@@ -140,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silence),
+        cmocka_unit_test(nobody_looked),
         cmocka_unit_test(no_silence),
         cmocka_unit_test(only_long_ones_are_lost),
         cmocka_unit_test(losses_of_another_kind),
