@@ -323,6 +323,7 @@ static struct quic_conn *conn_new(struct quic_endpoint *e, const struct quic_eve
     c->endpoint = e;
     c->events = events;
     c->hello.max = e->settings.hello_size;
+    c->packet_most = SIZE_MAX;
     list_init(&c->received);
     list_init(&c->streams);
     list_init(&c->ready);
@@ -493,6 +494,8 @@ void quic_conn_close(struct quic_conn *c, uint64_t code)
     CHECK_MAGIC(c, CONN_MAGIC);
     CHECK(!c->inside);
     c->owner = NULL;
+    if (code == 0)
+        conn_flush(c); /* the ends of streams that were closed just now */
     ngtcp2_ccerr_set_application_error(&error, code, NULL, 0);
     conn_finish(c, &error, QUIC_END_LOCAL, "");
 }

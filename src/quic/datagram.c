@@ -96,16 +96,27 @@ void datagram_received(struct quic_conn *c, const uint8_t *data, size_t len)
         stream_wake_later(s);
 }
 
-void datagram_acked(const struct quic_conn *c, int64_t stream)
+uint64_t datagram_name(int64_t stream, size_t len)
 {
-    struct quic_stream *s = ngtcp2_conn_get_stream_user_data2(c->lib, stream);
+    return (uint64_t)stream | (len >= PATH_SIZE_LONG ? DATAGRAM_IS_LONG : 0);
+}
+
+static struct quic_stream *stream_of_name(const struct quic_conn *c, uint64_t name)
+{
+    return ngtcp2_conn_get_stream_user_data2(c->lib, (int64_t)(name & ~DATAGRAM_IS_LONG));
+}
+
+void datagram_acked(struct quic_conn *c, uint64_t name)
+{
+    struct quic_stream *s = stream_of_name(c, name);
+    path_size_arrived(&c->size, (name & DATAGRAM_IS_LONG) != 0 ? PATH_SIZE_LONG : 0);
     if (s != NULL)
         s->datagrams.facts.acked++;
 }
 
-void datagram_lost(const struct quic_conn *c, int64_t stream)
+void datagram_lost(const struct quic_conn *c, uint64_t name)
 {
-    struct quic_stream *s = ngtcp2_conn_get_stream_user_data2(c->lib, stream);
+    struct quic_stream *s = stream_of_name(c, name);
     if (s != NULL)
         s->datagrams.facts.lost++;
 }
@@ -165,7 +176,8 @@ size_t quic_stream_datagram_max(const struct link *l)
     if (s == NULL || !carries(s))
         return 0;
     size_t used = write_head(s, head);
-    size_t most = most_in_packet(s->conn, ngtcp2_conn_get_path_max_tx_udp_payload_size2(s->conn->lib));
+    size_t packet = MIN(ngtcp2_conn_get_path_max_tx_udp_payload_size2(s->conn->lib), s->conn->packet_most);
+    size_t most = most_in_packet(s->conn, packet);
     return most > used ? most - used : 0;
 }
 

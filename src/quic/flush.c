@@ -11,6 +11,7 @@
 
 /* Most bytes of one flush, so that others have a turn. */
 #define TURN_MAX (1024 * 1024)
+#define MAX_ACK_DELAY (25 * NGTCP2_MILLISECONDS) /* how long a peer may hold back an acknowledgement */
 
 /* ---- one packet ---- */
 
@@ -34,12 +35,13 @@ static ngtcp2_ssize write_datagrams(struct quic_conn *c, const struct packet *p,
         struct ring_piece pieces[RING_PIECES];
         ngtcp2_vec vec[RING_PIECES];
         size_t count = ring_pieces(&s->datagrams.out, pieces);
+        uint64_t name = datagram_name(s->id, ring_next(&s->datagrams.out));
         int accepted = 0;
         for (size_t i = 0; i < count; i++)
             vec[i] = (ngtcp2_vec){pieces[i].p, pieces[i].len};
         ngtcp2_ssize n =
             ngtcp2_conn_writev_datagram(c->lib, p->path, p->info, p->out, p->cap, &accepted,
-                                        NGTCP2_WRITE_DATAGRAM_FLAG_MORE, (uint64_t)s->id, vec, count, p->now);
+                                        NGTCP2_WRITE_DATAGRAM_FLAG_MORE, name, vec, count, p->now);
         if (accepted)
             datagram_gone(c, s);
         *ret_more = n == NGTCP2_ERR_WRITE_MORE;
@@ -99,6 +101,7 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *lib, ngtcp2_path *path, ngtcp2_pkt
                                  size_t cap, ngtcp2_tstamp now, void *user)
 {
     struct quic_conn *c = user;
+    cap = MIN(cap, c->packet_most);
     struct packet p = {out, cap, path, info, now};
     /* A datagram is not divided: it wants a whole packet of the congestion window. */
     bool room = !list_empty(&c->datagram_turns) && ngtcp2_conn_get_cwnd_left2(lib) >= cap, more = true;
@@ -161,14 +164,27 @@ static bool send_unsent(struct quic_conn *c)
     return true;
 }
 
-/* How much may go in this flush. */
-static size_t allowance(const struct quic_conn *c)
+/* ---- how much ---- */
+
+static size_t most_in_packet(struct quic_conn *c, const ngtcp2_conn_info *i, ngtcp2_tstamp now)
 {
-    ngtcp2_conn_info info;
-    ngtcp2_conn_get_conn_info2(c->lib, &info);
-    uint64_t tick = info.smoothed_rtt == 0 || info.cwnd > UINT64_MAX / WHEEL_TICK_NS / 4
+    struct path_facts facts = {
+        .now = (int64_t)now,
+        .timeout = (int64_t)(i->smoothed_rtt + MAX(4 * i->rttvar, NGTCP2_MILLISECONDS) + MAX_ACK_DELAY),
+        .sample = i->latest_rtt,
+        .in_flight = i->bytes_in_flight,
+        .lost = i->pkt_lost,
+        .lost_bytes = i->bytes_lost,
+    };
+    return c->state == CONN_OPEN ? path_size_most(&c->size, &facts) : SIZE_MAX;
+}
+
+/* How much may go in this flush. */
+static size_t allowance(const struct quic_conn *c, const ngtcp2_conn_info *info)
+{
+    uint64_t tick = info->smoothed_rtt == 0 || info->cwnd > UINT64_MAX / WHEEL_TICK_NS / 4
                         ? TURN_MAX
-                        : info.cwnd * 5 / 4 * (uint64_t)WHEEL_TICK_NS / info.smoothed_rtt;
+                        : info->cwnd * 5 / 4 * (uint64_t)WHEEL_TICK_NS / info->smoothed_rtt;
     return (size_t)MAX((uint64_t)ngtcp2_conn_get_send_quantum2(c->lib), MIN(tick, (uint64_t)TURN_MAX));
 }
 
@@ -184,8 +200,11 @@ void conn_flush(struct quic_conn *c)
     if (c->state > CONN_OPEN || !send_unsent(c))
         return;
     ngtcp2_tstamp now = (ngtcp2_tstamp)clock_monotonic();
-    size_t most = allowance(c), sent = 0;
+    ngtcp2_conn_info about;
+    ngtcp2_conn_get_conn_info2(c->lib, &about);
+    size_t most = allowance(c, &about), sent = 0;
     bool sending = true;
+    c->packet_most = most_in_packet(c, &about, now);
     while (sending && sent < most) {
         ngtcp2_path_storage path;
         ngtcp2_pkt_info info = {0};

@@ -163,10 +163,11 @@ static int on_stream_data(ngtcp2_conn *lib, uint32_t flags, int64_t id, uint64_t
 
 static int on_acked(ngtcp2_conn *lib, int64_t id, uint64_t offset, uint64_t len, void *user, void *stream)
 {
+    struct quic_conn *c = user;
     (void)lib;
     (void)id;
     (void)offset;
-    (void)user;
+    path_size_arrived(&c->size, (size_t)len);
     if (stream != NULL)
         stream_acked(stream, (size_t)len);
     return 0;
@@ -245,14 +246,14 @@ static int on_datagram(ngtcp2_conn *lib, uint32_t flags, const uint8_t *data, si
 static int on_datagram_acked(ngtcp2_conn *lib, uint64_t id, void *user)
 {
     (void)lib;
-    datagram_acked(user, (int64_t)id);
+    datagram_acked(user, id);
     return 0;
 }
 
 static int on_datagram_lost(ngtcp2_conn *lib, uint64_t id, void *user)
 {
     (void)lib;
-    datagram_lost(user, (int64_t)id);
+    datagram_lost(user, id);
     return 0;
 }
 

@@ -238,7 +238,8 @@ void quic_stream_put(struct link *l, const void *data, size_t len);
  * ended; 1 unless this says otherwise. */
 void quic_stream_set_code(struct link *l, uint64_t code);
 
-/* Close it with an application error code; streams fail. The owner hears nothing of it any more. */
+/* Close it with an application error code (0: none, and what can be sent at once still is); streams fail. The
+ * owner hears nothing of it any more. */
 void quic_conn_close(struct quic_conn *c, uint64_t code);
 
 #endif

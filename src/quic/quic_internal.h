@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/queue.h"
+#include "quic/path_size.h"
 #include "quic/quic.h"
 #include "quic/ring.h"
 
@@ -128,6 +129,8 @@ struct quic_conn {
     struct task flush;
     struct net_addr local; /* of the path that packets in hand are for */
     int64_t heard;         /* when the last packet came */
+    struct path_size size; /* whether the path still carries long packets */
+    size_t packet_most;    /* bytes that a packet may have, by that */
     struct buf unsent;     /* packets that the socket did not take */
     struct udp_packets unsent_head;
     struct buf goodbye; /* CONN_CLOSING: the packet to repeat */
@@ -201,8 +204,11 @@ struct datagrams {
 };
 
 void datagram_received(struct quic_conn *c, const uint8_t *data, size_t len);
-void datagram_acked(const struct quic_conn *c, int64_t stream);
-void datagram_lost(const struct quic_conn *c, int64_t stream);
+/* What the library calls a datagram: the stream that it was of, and whether it was a long one. */
+#define DATAGRAM_IS_LONG (UINT64_C(1) << 63)
+uint64_t datagram_name(int64_t stream, size_t len);
+void datagram_acked(struct quic_conn *c, uint64_t name);
+void datagram_lost(const struct quic_conn *c, uint64_t name);
 /* Whose turn it is to send one in a packet of this size; NULL: there is none. */
 struct quic_stream *datagram_next(struct quic_conn *c, size_t packet);
 /* The oldest of the stream's has been sent: the next stream's turn. */

@@ -81,11 +81,11 @@ class FakeDoor:
 
 
 class Agent(Process):
-    """A running `cardea expose`."""
+    """A running `cardea expose`. `within`: words that its command line begins with."""
 
-    def __init__(self, directory, door, pki, *words, name="expose", who=None):
+    def __init__(self, directory, door, pki, *words, name="expose", who=None, within=()):
         who = who or pki.alice
-        super().__init__([CARDEA, "expose", "--door", door, "--cert", who.certificate, "--key", who.key,
+        super().__init__([*within, CARDEA, "expose", "--door", door, "--cert", who.certificate, "--key", who.key,
                           "--ca", pki.ca.file, "--name", "door.test", *words], directory, name,
                          env=clean_env(directory))
 

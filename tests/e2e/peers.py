@@ -13,7 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from run import SLOW, Process, free_port, run, wait_listening, wait_until
+from run import SLOW, Process, free_port, listening, run, wait_listening, wait_until
 
 HERE = Path(__file__).resolve().parent
 
@@ -243,9 +243,10 @@ class EchoProcess:
 # Real servers -----------------------------------------------------------------------------------------------------
 
 class Sshd:
-    """OpenSSH's server for the user who runs the tests, with its own keys."""
+    """OpenSSH's server for the user who runs the tests, with its own keys. `within`: words that its command line begins
+    with; `listens(port)` tells that it listens there."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, within=(), listens=listening):
         self.directory = Path(directory)
         self.port = free_port()
         self.user = getpass.getuser()
@@ -275,8 +276,8 @@ Subsystem sftp internal-sftp
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         sshd = shutil.which("sshd") or "/usr/sbin/sshd"
-        self.process = Process([sshd, "-D", "-e", "-f", config], directory, "sshd")
-        wait_listening(self.port, self.process)
+        self.process = Process([*within, sshd, "-D", "-e", "-f", config], directory, "sshd")
+        wait_until(lambda: listens(self.port), lambda: f"sshd to listen: {self.process.output()}")
 
     def options(self, proxy_command=None):
         """Words for ssh and scp."""

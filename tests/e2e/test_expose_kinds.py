@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services that `cardea expose` offers at a real door: private, public and end-to-end, over QUIC and over TCP; and
 what the policy denies."""
+import os
 import shlex
 import signal
 import socket
@@ -53,6 +54,7 @@ def expose(request, door, pki, tmp_path):
         if stands:
             agent.says(f"over {request.param.upper()}")
         return agent
+    begin.transport = request.param
     yield begin
     for agent in started:
         if agent.poll() is None:
@@ -202,20 +204,32 @@ def test_end_to_end(door, expose, pki, web):
     assert curl(door, pki, "sealed.apps.test").returncode != 0
 
 
-@pytest.mark.parametrize("kind", ["private", "end-to-end"])
-def test_ssh(door, expose, pki, sshd, tmp_path, kind):
-    """ssh to a host behind an agent, by name: `cardea connect NAME` as its ProxyCommand."""
-    words = []
-    if kind == "end-to-end":
-        cert = pki.server("ssh.apps.test")
-        words = ["--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key, "--clients",
-                 pki.staff.file]
-    expose("ssh.apps.test", f"127.0.0.1:{sshd.port}", *words)
-    command = shlex.join(map(str, connect_words(door, pki.alice, pki.ca.file))) + " ssh.apps.test"
-    data = bytes(range(256)) * 4096
-    done = run("ssh", *sshd.options(proxy_command=command), f"{sshd.user}@ssh.apps.test", "cat", input=data,
-               env=clean_env(tmp_path))
+@pytest.mark.parametrize("kind", ["private", "public", "port", "end-to-end"])
+def test_ssh(door, expose, pki, sshd, tmp_path, kind, ports):
+    """ssh, scp and sftp to a host behind an agent, by name (`cardea connect NAME` as their ProxyCommand, over what the agent
+    came over) or at a port of the door."""
+    name = f"ssh-{kind}.apps.test"
+    cert = pki.server("*.apps.test")
+    words = {"private": [], "public": ["--public"], "port": ["--public", "--port", ports[0]],
+             "end-to-end": ["--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key, "--clients",
+                            pki.staff.file]}[kind]
+    expose(name, f"127.0.0.1:{sshd.port}", *words)
+    if kind == "port":
+        options, host = [*sshd.options(), "-o", f"Port={ports[0]}"], f"{sshd.user}@127.0.0.1"
+    else:
+        command = shlex.join(map(str, [*connect_words(door, pki.alice, pki.ca.file), "--transport", expose.transport, name]))
+        options, host = sshd.options(proxy_command=command), f"{sshd.user}@{name}"
+    env = clean_env(tmp_path)
+    data = os.urandom(1 << 20)
+    done = run("ssh", *options, host, "cat", input=data, env=env)
     assert done.stdout == data, done.stderr.decode()
+    source, there, back, again = (tmp_path / word for word in ("source", "there", "back", "again"))
+    source.write_bytes(data)
+    for copy in (["scp", *options, source, f"{host}:{there}"], ["scp", "-O", *options, f"{host}:{there}", back]):
+        done = run(*copy, env=env)
+        assert done.returncode == 0, done.stderr.decode()
+    done = run("sftp", "-b", "-", *options, host, input=f"get {there} {again}\n".encode(), env=env)
+    assert done.returncode == 0 and back.read_bytes() == again.read_bytes() == data, done.stderr.decode()
 
 
 def test_local_port(door, expose, pki, banner, tmp_path):

@@ -3,7 +3,6 @@
 or without its knowledge, behind a NAT. No byte is lost, and it stays one QUIC connection."""
 import contextlib
 import hashlib
-import itertools
 import os
 import socket
 import subprocess
@@ -15,12 +14,12 @@ import pytest
 
 import tls
 from fixtures import clean_env, connect_words
+from namespaces import Namespaces, listens
 from peers import HERE
 from relay import Relay
 from run import SLOW, Process, assert_no_sanitizer_output, free_port, run, wait_until
 
 SIZE = 8 * 1024 * 1024
-numbers = itertools.count()
 
 
 def config(pki, **more):
@@ -102,57 +101,10 @@ def test_silent_tunnel_behind_a_nat(start_door, pki, start_connect, echo):
 
 # Another address --------------------------------------------------------------------------------------------------
 
-def ip(*words):
-    done = subprocess.run(["ip", *map(str, words)], capture_output=True, check=False, timeout=30)
-    assert done.returncode == 0, f"ip {' '.join(map(str, words))}: {done.stderr.decode()}"
-
-
-class Namespaces:
-    """Two network namespaces joined by a cable: the door's, 10.77.0.1, reached by way of 10.77.1.1 and 10.77.2.1; and
-    the client's, who may have 10.77.1.2 and 10.77.2.2."""
-
-    DOOR = "10.77.0.1"
-
-    def __init__(self, stack):
-        stem = f"cardea-{os.getpid()}-{next(numbers)}"
-        self.door, self.client = f"{stem}-d", f"{stem}-c"
-        for name in (self.door, self.client):
-            try:
-                ip("netns", "add", name)
-            except (AssertionError, OSError) as error:
-                pytest.skip(f"network namespaces are not for us: {error}")
-            stack.callback(ip, "netns", "del", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", self.door, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", self.client)
-        for name in (self.door, self.client):
-            ip("-n", name, "link", "set", "cable", "up")
-        ip("-n", self.door, "address", "add", f"{self.DOOR}/32", "dev", "lo")
-        for net in (1, 2):
-            ip("-n", self.door, "address", "add", f"10.77.{net}.1/24", "dev", "cable")
-
-    @staticmethod
-    def within(name):
-        """Words before a command that is to run there."""
-        return ["ip", "netns", "exec", name]
-
-    def arrive(self, net):
-        ip("-n", self.client, "address", "add", f"10.77.{net}.2/24", "dev", "cable")
-        ip("-n", self.client, "route", "replace", self.DOOR, "via", f"10.77.{net}.1", "dev", "cable")
-
-    def leave(self, net):
-        ip("-n", self.client, "address", "del", f"10.77.{net}.2/24", "dev", "cable")
-
-
 @pytest.fixture
 def namespaces():
     with contextlib.ExitStack() as stack:
         yield Namespaces(stack)
-
-
-def listens_there(namespaces, port):
-    """Does something listen on the port in the door's namespace?"""
-    table = run(*namespaces.within(namespaces.door), "cat", "/proc/net/tcp").stdout.decode()
-    return f":{port:04X} 00000000:0000 0A" in table
 
 
 @pytest.fixture
@@ -160,17 +112,17 @@ def roaming(namespaces, start_door, pki, tmp_path):
     """(door, start): a door and an echo in the door's namespace; start() runs `cardea connect` to it in the client's,
     with pipes for standard input and output."""
     port, echo_port = free_port(), free_port()
-    there = namespaces.within(namespaces.door)
+    there = namespaces.door.within
     door = start_door(config(pki, listeners=[{"name": "main", "address": f"{namespaces.DOOR}:{port}"}]), prefix=there)
     echo = Process([*there, sys.executable, HERE / "echo_process.py", echo_port], tmp_path, "echo")
-    wait_until(lambda: listens_there(namespaces, echo_port), "the echo to listen")
+    wait_until(lambda: listens(there, echo_port), "the echo to listen")
     door.echo_port = echo_port
     started = []
 
     def start():
         words = connect_words(f"{namespaces.DOOR}:{port}", pki.alice, pki.ca.file)
         started.append(subprocess.Popen(
-            [*namespaces.within(namespaces.client), *map(str, words), "--transport", "quic", f"127.0.0.1:{echo_port}"],
+            [*namespaces.client.within, *map(str, words), "--transport", "quic", f"127.0.0.1:{echo_port}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=clean_env(tmp_path)))
         return started[-1]
     yield door, start
@@ -202,34 +154,34 @@ def transfer(roaming, between):
 
 def test_new_address_before_the_old_one_goes(namespaces, roaming):
     """As when a cable is plugged in: both networks for a moment, then only the new one."""
-    namespaces.arrive(1)
+    namespaces.client.arrive(1)
 
     def move():
-        namespaces.arrive(2)
+        namespaces.client.arrive(2)
         time.sleep(0.3)
-        namespaces.leave(1)
+        namespaces.client.leave(1)
     transfer(roaming, move)
 
 
 def test_old_address_goes_first(namespaces, roaming):
     """As when one leaves a wireless network: for a while there is none."""
-    namespaces.arrive(1)
+    namespaces.client.arrive(1)
 
     def move():
-        namespaces.leave(1)
+        namespaces.client.leave(1)
         time.sleep(0.5)
-        namespaces.arrive(2)
+        namespaces.client.arrive(2)
     transfer(roaming, move)
 
 
 def test_there_and_back(namespaces, roaming):
     """Twice: away and home again."""
-    namespaces.arrive(1)
+    namespaces.client.arrive(1)
 
     def move():
         for here, there in ((1, 2), (2, 1)):
-            namespaces.leave(here)
-            namespaces.arrive(there)
+            namespaces.client.leave(here)
+            namespaces.client.arrive(there)
             time.sleep(0.7)
     transfer(roaming, move)
 
@@ -237,11 +189,11 @@ def test_there_and_back(namespaces, roaming):
 def test_quic_is_tried_again_on_another_network(namespaces, roaming, pki, tmp_path):
     """Where UDP is not allowed TCP stands in; on another network the same `cardea connect` goes back to QUIC."""
     door, _ = roaming
-    there = namespaces.within(namespaces.client)
+    there = namespaces.client.within
     port = free_port()
-    namespaces.arrive(1)
+    namespaces.client.arrive(1)
     try:
-        ip("-n", namespaces.client, "rule", "add", "pref", 1, "ipproto", "udp", "prohibit")
+        namespaces.client.ip("rule", "add", "pref", 1, "ipproto", "udp", "prohibit")
     except AssertionError as error:
         pytest.skip(f"no routing rules by protocol here: {error}")
     words = connect_words(door.config["listeners"][0]["address"], pki.alice, pki.ca.file)
@@ -254,10 +206,10 @@ def test_quic_is_tried_again_on_another_network(namespaces, roaming, pki, tmp_pa
         return done.returncode == 0 and done.stdout == b"x\n" and door.audited(action="tunnel").get("transport", "tcp")
     try:
         wait_until(lambda: transport() == "tcp", "a tunnel over TCP")
-        ip("-n", namespaces.client, "rule", "del", "pref", 1)
+        namespaces.client.ip("rule", "del", "pref", 1)
         assert transport() == "tcp", "what has failed a moment ago is not tried each time"
-        namespaces.leave(1)
-        namespaces.arrive(2)
+        namespaces.client.leave(1)
+        namespaces.client.arrive(2)
         wait_until(lambda: transport() == "quic", "a tunnel over QUIC")
     finally:
         process.stop()
