@@ -80,12 +80,13 @@ static inline bool cursor_u16(struct cursor *c, uint16_t *ret)
  * 1, 2, 4 or 8. */
 static inline bool cursor_varint(struct cursor *c, uint64_t *ret)
 {
+    static const uint64_t longest[] = {0x3f, 0x3fff, 0x3fffffff, VARINT_MAX};
     if (cursor_left(c) == 0)
         return false;
-    size_t n = (size_t)1 << (*c->p >> 6);
-    if (!cursor_uint(c, n, ret))
+    unsigned power = *c->p >> 6;
+    if (!cursor_uint(c, (size_t)1 << power, ret))
         return false;
-    *ret &= VARINT_MAX >> (64 - 8 * n);
+    *ret &= longest[power];
     return true;
 }
 
