@@ -121,12 +121,12 @@ def cpu_ns_of(pid):
 class Program:
     """A running program, on one processor, with all the processes below it."""
 
-    def __init__(self, name, command, folder, cpu, nofile=NOFILE, **env):
+    def __init__(self, name, command, folder, cpu, nofile=NOFILE):
         self.name, self.folder = name, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = open(self.folder / f"{name}.log", "wb")
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log,
-                                        stderr=self.log, preexec_fn=pinned(cpu, nofile), env={**os.environ, **env})
+                                        stderr=self.log, preexec_fn=pinned(cpu, nofile))
 
     def wait_until(self, ready):
         """Until READY() is true; a program that ends before, or takes too long, is a RuntimeError with what it said."""

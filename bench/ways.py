@@ -84,8 +84,8 @@ class Way:
         self.far = Program("far-again", self.far.process.args, self.folder, self.bench.cpus[0], self.bench.nofile)
         self.far.wait_until(lambda: listens(self.port))
 
-    def start_near(self, *command, **env):
-        self.near = Program("near", command, self.folder, self.bench.cpus[1], **env)
+    def start_near(self, *command):
+        self.near = Program("near", command, self.folder, self.bench.cpus[1])
         self.near.wait_until(lambda: listens(self.entry, self.address))
         time.sleep(SETTLE_SECONDS)
 
@@ -119,10 +119,12 @@ class Cardea(Way):
     def version(cls):
         return subprocess.run([CARDEA, "version"], capture_output=True, text=True, check=True).stdout.split()[1]
 
-
     def crowd(self, count):
         """Agents, for Helper: see bench/crowd.c."""
-        return [Path(CARDEA).parent / "crowd", f"127.0.0.1:{self.port}", "bench.example", self.values["CERT"],
+        program = Path(CARDEA).parent / "crowd"
+        if not program.exists():
+            raise RuntimeError(f"no {program}: `make bench` builds it, or ninja -C {program.parent} crowd")
+        return [program, f"127.0.0.1:{self.port}", "bench.example", self.values["CERT"],
                 self.values["KEY"], self.transport, count]
 
 
