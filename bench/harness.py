@@ -197,7 +197,7 @@ def facts(bench):
 # What is shown --------------------------------------------------------------------------------------------------------
 
 def number(value):
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
 def shown(cell, base):
