@@ -70,10 +70,10 @@ soak: build/cardea ## long tests: leaks, descriptors, churn
 	CARDEA=$(CURDIR)/build/cardea $(PYTEST) tests/soak
 
 .PHONY: bench
-bench: ## install the peers, measure cardea beside them
+bench: ## install the peers, measure cardea beside them, write bench/RESULTS.md
 	@scripts/deps bench
-	@$(MAKE) --no-print-directory build/cardea
-	@bench/run
+	$(call build,build,cardea crowd)
+	@status=0; bench/run --write || status=1; bench/tunnel --write || status=1; exit $$status
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; FUZZ=NAME for one

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backend PORT: the application behind every server that is measured. One thread, level-triggered epoll, no
- * TLS. It says "ready" once it listens on 127.0.0.1:PORT and runs until it is killed. See wire.h for what it
- * does. */
+/* backend PORT [ADDRESS]: the application behind every server that is measured. One thread, level-triggered
+ * epoll, no TLS. It says "ready" once it listens on PORT of ADDRESS, else of 127.0.0.1, and runs until it is
+ * killed. See wire.h for what it does. */
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -168,10 +168,11 @@ static void accept_all(const struct backend *b)
         fail("accept");
 }
 
-static void open_listener(struct backend *b, uint16_t port)
+static void open_listener(struct backend *b, uint16_t port, const char *address)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
+        fail(address);
     b->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     b->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (b->listener < 0 || b->epoll < 0)
@@ -188,14 +189,14 @@ int main(int argc, char **argv)
 {
     static struct backend b;
     struct epoll_event events[EVENTS];
-    if (argc != 2) {
-        fputs("usage: backend PORT\n", stderr);
+    if (argc != 2 && argc != 3) {
+        fputs("usage: backend PORT [ADDRESS]\n", stderr);
         return 2;
     }
     b.pattern = wire_pattern();
     if (!b.pattern)
         fail("malloc");
-    open_listener(&b, (uint16_t)strtoul(argv[1], NULL, 10));
+    open_listener(&b, (uint16_t)strtoul(argv[1], NULL, 10), argc == 3 ? argv[2] : "127.0.0.1");
     puts("ready");
     fflush(stdout);
     for (;;) {

@@ -183,7 +183,8 @@ static void open_socket(struct conn *c)
         conn_fail("socket");
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (bind(c->fd, (struct sockaddr *)&from, sizeof(from)))
+    if (ntohl(c->target->address.sin_addr.s_addr) == INADDR_LOOPBACK &&
+        bind(c->fd, (struct sockaddr *)&from, sizeof(from)))
         conn_fail("bind");
     if (connect(c->fd, (const struct sockaddr *)&c->target->address, sizeof(c->target->address)))
         conn_fail("connect");

@@ -42,6 +42,7 @@ static const struct mode modes[] = {
     {.name = "down-pass", .prepare = "o", .work = "s"},
     {.name = "up-pass", .prepare = "o", .work = "d"},
     {.name = "paced", .prepare = "oe", .work = "e", .tls = true, .paced = true},
+    {.name = "paced-pass", .prepare = "oe", .work = "e", .paced = true},
     {.name = "idle", .prepare = "", .work = "oe", .tls = true},
     {.name = "idle-pass", .prepare = "", .work = "oe"},
 };
@@ -291,9 +292,11 @@ static const struct mode *find_mode(const char *name)
 static void read_options(struct load *l, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"mode", 1, NULL, 'm'},  {"port", 1, NULL, 'p'},        {"sni", 1, NULL, 's'},
-        {"group", 1, NULL, 'g'}, {"connections", 1, NULL, 'c'}, {"count", 1, NULL, 'n'},
-        {"rate", 1, NULL, 'r'},  {"bytes", 1, NULL, 'b'},       {0},
+        {"mode", 1, NULL, 'm'},        {"port", 1, NULL, 'p'},
+        {"sni", 1, NULL, 's'},         {"group", 1, NULL, 'g'},
+        {"connections", 1, NULL, 'c'}, {"count", 1, NULL, 'n'},
+        {"rate", 1, NULL, 'r'},        {"bytes", 1, NULL, 'b'},
+        {"address", 1, NULL, 'a'},     {0},
     };
     struct options *o = &l->options;
     struct target *t = &l->target;
@@ -309,6 +312,10 @@ static void read_options(struct load *l, int argc, char **argv)
             break;
         case 'p':
             t->address.sin_port = htons((uint16_t)number);
+            break;
+        case 'a':
+            if (inet_pton(AF_INET, optarg, &t->address.sin_addr) != 1)
+                conn_fail("--address: not an IPv4 address");
             break;
         case 's':
             t->sni = optarg;
@@ -334,7 +341,7 @@ static void read_options(struct load *l, int argc, char **argv)
     }
     if (!o->mode || !t->sni || !t->address.sin_port || !o->connections || !o->count || !o->rate) {
         fputs("usage: load --mode MODE --port N --sni NAME [--group NAME] [--connections N] [--count N]"
-              " [--rate N] [--bytes N]\n",
+              " [--rate N] [--bytes N] [--address IPV4]\n",
               stderr);
         exit(2);
     }

@@ -15,6 +15,7 @@ BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # what each server may open
 START_SECONDS = 10
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
 
 TERMINATE = {"full", "echo", "resumed", "down", "up", "trips", "idle"}
 PASS = {"pass", "down-pass", "up-pass", "idle-pass"}
@@ -38,8 +39,7 @@ class Peer:
 
     def program(self):
         """The program's path, or None where this machine has none."""
-        path = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
-        return next((found for found in (shutil.which(p, path=path) for p in self.programs) if found), None)
+        return next((found for found in (shutil.which(p, path=PATH) for p in self.programs) if found), None)
 
     def describe(self):
         """Its version, in one line."""
@@ -84,12 +84,22 @@ def free_port():
         return s.getsockname()[1]
 
 
-def pinned(cpu):
+def pinned(cpu, nofile=NOFILE):
     """To be called in a child before exec: the processor it shall keep to, and as many descriptors as it may have."""
     def prepare():
         os.sched_setaffinity(0, {cpu})
-        resource.setrlimit(resource.RLIMIT_NOFILE, (NOFILE, NOFILE))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
     return prepare
+
+
+def raise_nofile(wanted):
+    """Lets programs that are started from now on have so many descriptors, where we may. Returns how many they may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, max(hard, wanted)))
+    except (ValueError, OSError):
+        pass
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def most_connections():
@@ -98,45 +108,41 @@ def most_connections():
     return NOFILE * 120 // 256
 
 
-class Server:
-    """A running server with its own folder and ports."""
+def listens(port, address="127.0.0.1"):
+    with socket.socket() as s:
+        return s.connect_ex((address, port)) == 0
 
-    def __init__(self, peer, variant, folder, cpu, backend_port, certificate):
-        self.peer, self.folder = peer, Path(folder)
+
+def cpu_ns_of(pid):
+    """The CPU-time clock of another process, clock_getcpuclockid(3): exact, and it covers threads that have ended."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
+
+
+class Program:
+    """A running program, on one processor, with all the processes below it."""
+
+    def __init__(self, name, command, folder, cpu, nofile=NOFILE):
+        self.name, self.folder = name, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.tls_port, self.pass_port = free_port(), free_port()
-        if peer.name == "cardea":
-            self.pass_port = self.tls_port
-        values = {"TLS": self.tls_port, "PASS": self.pass_port, "BACKEND": backend_port, "DIR": self.folder,
-                  "NOFILE": NOFILE, "CONNECTIONS": most_connections(),
-                  "CERT": certificate / "cert.pem", "KEY": certificate / "key.pem", "PEM": certificate / "both.pem",
-                  **getattr(peer, variant)}
-        if peer.conf:
-            values["CONF"] = self.folder / peer.conf
-            values["CONF"].write_text(fill((BENCH / "conf" / peer.conf).read_text(), values))
-        command = [peer.program(), *fill(peer.command, values).split()]
-        self.log = open(self.folder / "output.log", "wb")
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        preexec_fn=pinned(cpu))
-        self.wait_until_it_listens()
+        self.log = open(self.folder / f"{name}.log", "wb")
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log, preexec_fn=pinned(cpu, nofile))
 
-    def wait_until_it_listens(self):
-        port = self.tls_port if self.peer.rows & TERMINATE else self.pass_port
+    def wait_until(self, ready):
+        """Until READY() is true; a program that ends before, or takes too long, is a RuntimeError with what it said."""
         end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            if self.process.poll() is not None:
-                break
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", port)) == 0:
-                    time.sleep(0.2)
-                    return
+        while time.monotonic() < end and self.process.poll() is None:
+            if ready():
+                return
             time.sleep(0.05)
         self.stop()
-        said = (self.folder / "output.log").read_text(errors="replace").strip()
-        raise RuntimeError(f"{self.peer.name} does not start: {said[-800:]}")
+        raise RuntimeError(f"{self.name} does not start: {self.said()[-800:]}")
+
+    def said(self):
+        return (self.folder / f"{self.name}.log").read_text(errors="replace").strip()
 
     def processes(self):
-        """The server's process and all below it."""
+        """Its process and all below it."""
         children = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -153,8 +159,7 @@ class Server:
         total, tick = 0, 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         for pid in self.processes():
             try:
-                # The CPU-time clock of another process, clock_getcpuclockid(3): exact, and it covers ended threads.
-                total += time.clock_gettime_ns(~pid << 3 | 2)
+                total += cpu_ns_of(pid)
                 fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
                 total += (int(fields[13]) + int(fields[14])) * tick  # children that have ended
             except (OSError, IndexError):
@@ -184,6 +189,28 @@ class Server:
             except subprocess.TimeoutExpired:
                 continue
         self.log.close()
+
+
+class Server(Program):
+    """A running server with its own folder and ports."""
+
+    def __init__(self, peer, variant, folder, cpu, backend_port, certificate):
+        self.peer, self.folder = peer, Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.tls_port, self.pass_port = free_port(), free_port()
+        if peer.name == "cardea":
+            self.pass_port = self.tls_port
+        values = {"TLS": self.tls_port, "PASS": self.pass_port, "BACKEND": backend_port, "DIR": self.folder,
+                  "NOFILE": NOFILE, "CONNECTIONS": most_connections(),
+                  "CERT": certificate / "cert.pem", "KEY": certificate / "key.pem", "PEM": certificate / "both.pem",
+                  **getattr(peer, variant)}
+        if peer.conf:
+            values["CONF"] = self.folder / peer.conf
+            values["CONF"].write_text(fill((BENCH / "conf" / peer.conf).read_text(), values))
+        command = [peer.program(), *fill(peer.command, values).split()]
+        super().__init__(peer.name, command, self.folder, cpu)
+        self.wait_until(lambda: listens(self.tls_port if peer.rows & TERMINATE else self.pass_port))
+        time.sleep(0.2)
 
 
 def fill(text, values):
