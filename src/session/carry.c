@@ -21,6 +21,8 @@ enum session_state session_house(struct session *s, struct resident *r)
 {
     s->resident = r;
     r->landlord = s;
+    if (s->worker->draining) /* it was on its way when the others were told */
+        r->ops->drain(r);
     session_settle(s);
     return SESSION_RESIDE;
 }
