@@ -67,6 +67,7 @@ static int start(struct carry *c, struct err *err)
     struct client_settings client = connect_settings_client(&c->connect);
     client.stays = true;
     client.timeout = TIMEOUT_NS;
+    process_keep_memory();
     c->loop = loop_new(err);
     if (c->loop == NULL || signals_watch(&c->signals, c->loop, 0, on_signal, err) != 0 ||
         share_settings_make(&c->settings, &client, c->idle, err) != 0)

@@ -251,6 +251,7 @@ static int start(struct connect *c, struct err *err)
         c->settings.name = o->sni;
         c->settings.alpn = o->alpn;
     }
+    process_keep_memory();
     c->loop = loop_new(err);
     if (c->loop == NULL || watch_signals(c, err) != 0 || open_door(c, err) != 0)
         return -1;

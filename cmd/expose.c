@@ -287,6 +287,7 @@ static int start(struct expose *e, const struct services *services, struct err *
     if (e->door == NULL)
         return -1;
     process_raise_descriptors();
+    process_keep_memory();
     e->agent = exposer_new(e->loop, e->door, services->v, services->n, o->retry, &events, e);
     return 0;
 }

@@ -164,6 +164,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
     struct serving s = {.hooks = hooks, .signals = SIGNALS_NONE};
     struct err err;
     process_raise_descriptors();
+    process_keep_memory();
     s.loop = loop_new(&err);
     if (s.loop == NULL) {
         fprintf(stderr, "cardea: %s\n", err.text);
