@@ -135,6 +135,7 @@ class CardeaTcp(Cardea):
 
 class Ssh(Way):
     name, programs = "ssh", ("ssh", "sshd", "ssh-keygen")
+    cipher = ()                   # what it takes by itself
 
     def __init__(self, *arguments):
         self.agents = []
@@ -148,7 +149,7 @@ class Ssh(Way):
 
     def words(self):
         return [found("ssh"), "-F", "none", "-N", "-i", self.folder / "user_key", "-p", self.reached,
-                "-c", "aes128-gcm@openssh.com", "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no",
+                *self.cipher, "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no",
                 "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ExitOnForwardFailure=yes"]
 
     def start(self):
@@ -177,6 +178,10 @@ class Ssh(Way):
     def version(cls):
         out = subprocess.run([found("ssh"), "-V"], capture_output=True, text=True)
         return out.stderr.strip().split(",")[0].removeprefix("OpenSSH_")
+
+
+class SshGcm(Ssh):
+    name, cipher = "ssh aes128-gcm", ("-c", "aes128-gcm@openssh.com")
 
 
 class SshTun(Ssh):
@@ -288,4 +293,4 @@ class Direct(Way):
         self.entry = self.application
 
 
-WAYS = [Cardea, CardeaTcp, Ssh, SshTun, HAProxy, Nginx, Ngtcp2, Direct]
+WAYS = [Cardea, CardeaTcp, Ssh, SshGcm, SshTun, HAProxy, Nginx, Ngtcp2, Direct]
