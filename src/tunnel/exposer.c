@@ -12,10 +12,6 @@
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
 
-/* Over TCP each side says something at least so often, and gives the other up after so much silence. */
-#define SAY_NS (15 * NSEC_PER_SEC)
-#define SILENCE_NS (45 * NSEC_PER_SEC)
-
 /* An offer that stood so long was no failure. Short, so that a door that is started several times within a
  * minute has its agents back as soon as the first time. */
 #define STOOD_WELL_NS (5 * NSEC_PER_SEC)
@@ -29,14 +25,14 @@
 
 /* ---- telling ---- */
 
-void agent_offer_tell(struct agent_offer *o, const struct agent_news *news)
+void exposer_offer_tell(struct exposer_offer *o, const struct agent_news *news)
 {
     struct agent_news whole = *news;
     whole.service = &o->service;
     o->agent->events->news(o->agent->owner, &whole);
 }
 
-static void tell_lost(struct agent_offer *o, const char *text, int64_t wait)
+static void tell_lost(struct exposer_offer *o, const char *text, int64_t wait)
 {
     struct agent_news news = {.event = AGENT_LOST, .text = text, .wait = wait};
     news.again = o->complaint != NULL && strcmp(o->complaint, text) == 0;
@@ -44,12 +40,12 @@ static void tell_lost(struct agent_offer *o, const char *text, int64_t wait)
         free(o->complaint);
         o->complaint = strdup(text);
     }
-    agent_offer_tell(o, &news);
+    exposer_offer_tell(o, &news);
 }
 
 /* ---- losing ---- */
 
-static void drop_connection(struct agent_offer *o)
+static void drop_connection(struct exposer_offer *o)
 {
     wheel_cancel(&o->timer);
     way_cancel(&o->way);
@@ -62,13 +58,13 @@ static void drop_connection(struct agent_offer *o)
 /* What makes the next try worthwhile is that somebody changes something. */
 #define REFUSED_FACTOR 4
 
-static enum offer_state try_after(struct agent_offer *o, const char *text, int64_t factor)
+static enum offer_state try_after(struct exposer_offer *o, const char *text, int64_t factor)
 {
     struct loop *loop = o->agent->loop;
     if (o->state == OFFER_STANDS && loop_now(loop) - o->stood >= STOOD_WELL_NS)
         backoff_reset(&o->backoff);
     drop_connection(o);
-    visit_drop(o->agent, o); /* the ids were given for the offer that is gone */
+    exposer_visit_drop(o->agent, o); /* the ids were given for the offer that is gone */
     if (o->agent->stopping)
         return OFFER_REFUSED;
     int64_t wait = factor * backoff_next(&o->backoff, hash_random_key().k0);
@@ -77,7 +73,7 @@ static enum offer_state try_after(struct agent_offer *o, const char *text, int64
     return OFFER_IDLE;
 }
 
-static enum offer_state try_later(struct agent_offer *o, const char *text)
+static enum offer_state try_later(struct exposer_offer *o, const char *text)
 {
     return try_after(o, text, 1);
 }
@@ -85,17 +81,17 @@ static enum offer_state try_later(struct agent_offer *o, const char *text)
 /* The door does not want the offer, and will not by itself. At the first try whoever has started us is there
  * to read it; an offer that has stood is one that somebody relies on, and whoever has changed the door's mind
  * may change it back. */
-static enum offer_state turned_down(struct agent_offer *o, const char *text)
+static enum offer_state turned_down(struct exposer_offer *o, const char *text)
 {
     if (o->agent->retry || o->has_stood)
         return try_after(o, text, REFUSED_FACTOR);
     drop_connection(o);
     o->state = OFFER_REFUSED;
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text});
+    exposer_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text});
     return OFFER_REFUSED;
 }
 
-static enum offer_state far_failed(struct agent_offer *o)
+static enum offer_state far_failed(struct exposer_offer *o)
 {
     struct err *text = &o->agent->door->text;
     struct link_peer peer;
@@ -106,8 +102,8 @@ static enum offer_state far_failed(struct agent_offer *o)
 
 /* ---- REACH, HELLO, ANSWER ---- */
 
-static void offer_run(struct agent_offer *o);
-static void offer_free(struct agent_offer *o);
+static void offer_run(struct exposer_offer *o);
+static void offer_free(struct exposer_offer *o);
 
 static void on_link_wake(struct link *l)
 {
@@ -119,7 +115,7 @@ static void on_way_wake(void *owner)
     offer_run(owner);
 }
 
-static void begin(struct agent_offer *o)
+static void begin(struct exposer_offer *o)
 {
     struct loop *loop = o->agent->loop;
     o->state = OFFER_REACH;
@@ -129,7 +125,7 @@ static void begin(struct agent_offer *o)
     way_start(&o->way, o->deadline);
 }
 
-static enum offer_state step_reach(struct agent_offer *o)
+static enum offer_state step_reach(struct exposer_offer *o)
 {
     struct client_door *d = o->agent->door;
     struct link_peer peer;
@@ -155,7 +151,7 @@ static enum offer_state step_reach(struct agent_offer *o)
     return OFFER_HELLO;
 }
 
-static enum offer_state step_hello(struct agent_offer *o)
+static enum offer_state step_hello(struct exposer_offer *o)
 {
     enum link_status status = link_write_buf(o->control, &o->out);
     if (status == LINK_AGAIN)
@@ -163,7 +159,7 @@ static enum offer_state step_hello(struct agent_offer *o)
     return status == LINK_OK ? OFFER_ANSWER : far_failed(o);
 }
 
-static enum link_status read_more(struct agent_offer *o)
+static enum link_status read_more(struct exposer_offer *o)
 {
     size_t n = 0;
     CHECK(o->in.len < WIRE_MESSAGE_MAX && buf_reserve(&o->in, AGENT_ROOM));
@@ -173,7 +169,7 @@ static enum link_status read_more(struct agent_offer *o)
 }
 
 /* Over TCP: when to look for QUIC again. */
-static int64_t next_look(const struct agent_offer *o, int64_t now)
+static int64_t next_look(const struct exposer_offer *o, int64_t now)
 {
     const struct carrier *c = o->agent->door->carrier;
     if (c == NULL)
@@ -181,22 +177,22 @@ static int64_t next_look(const struct agent_offer *o, int64_t now)
     return now + (carrier_is_under_way(c) ? LOOK_NS : LOOK_RARELY_NS);
 }
 
-static enum offer_state stand(struct agent_offer *o, const char *warning)
+static enum offer_state stand(struct exposer_offer *o, const char *warning)
 {
     struct loop *loop = o->agent->loop;
     o->stood = o->heard = o->said = loop_now(loop);
     wheel_cancel(&o->timer);
     if (!o->shared) /* QUIC has signs of life of its own */
-        loop_set_timer(loop, &o->timer, MIN(o->said + SAY_NS, next_look(o, o->said)));
+        loop_set_timer(loop, &o->timer, MIN(o->said + SIGN_OF_LIFE_NS, next_look(o, o->said)));
     o->has_stood = true;
     free(o->complaint);
     o->complaint = NULL;
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
+    exposer_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
 
 /* The door said no. Another agent's conflicting offer may go away; a policy does not change by asking. */
-static enum offer_state refused(struct agent_offer *o, const struct wire_answer *answer)
+static enum offer_state refused(struct exposer_offer *o, const struct wire_answer *answer)
 {
     struct err text;
     bool named = answer->rule[0] == '\0' || strstr(answer->text, answer->rule) != NULL;
@@ -207,7 +203,7 @@ static enum offer_state refused(struct agent_offer *o, const struct wire_answer 
                                                                                  : try_later(o, text.text);
 }
 
-static enum offer_state step_answer(struct agent_offer *o)
+static enum offer_state step_answer(struct exposer_offer *o)
 {
     struct err *text = &o->agent->door->text;
     for (;;) {
@@ -236,14 +232,14 @@ static enum offer_state step_answer(struct agent_offer *o)
 
 /* ---- STANDS ---- */
 
-static void say(struct agent_offer *o, const struct wire_control *control)
+static void say(struct exposer_offer *o, const struct wire_control *control)
 {
     if (wire_encode_control(control, &o->out))
         o->said = loop_now(o->agent->loop);
 }
 
 /* One that stops says no more of its service: it will be back, or not, whatever that does. */
-static void say_ready(struct agent_offer *o)
+static void say_ready(struct exposer_offer *o)
 {
     bool stopping = o->agent->stopping;
     say(o, &(struct wire_control){.says_ready = true,
@@ -251,7 +247,7 @@ static void say_ready(struct agent_offer *o)
                                   .down = stopping ? FRONT_OK : o->probe.down});
 }
 
-void agent_offer_ready(struct agent_offer *o)
+void exposer_offer_ready(struct exposer_offer *o)
 {
     if (o->state != OFFER_STANDS)
         return;
@@ -260,7 +256,7 @@ void agent_offer_ready(struct agent_offer *o)
 }
 
 /* The door stops: the offer moves to a new connection, and what is open stays where it is. */
-static enum offer_state move(struct agent_offer *o)
+static enum offer_state move(struct exposer_offer *o)
 {
     struct client_door *d = o->agent->door;
     if (o->shared)
@@ -272,15 +268,15 @@ static enum offer_state move(struct agent_offer *o)
 }
 
 /* The door's policy does not allow the offer any more. Whoever visits already may stay. */
-static enum offer_state withdrawn(struct agent_offer *o)
+static enum offer_state withdrawn(struct exposer_offer *o)
 {
     struct err text = o->agent->door->text;
     if (o->agent->retry || o->agent->stopping)
         return try_later(o, text.text);
     drop_connection(o);
-    visit_drop(o->agent, o);
+    exposer_visit_drop(o->agent, o);
     o->state = OFFER_REFUSED; /* who is told may stop the whole */
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text.text});
+    exposer_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text.text});
     return OFFER_REFUSED;
 }
 
@@ -291,7 +287,7 @@ struct orders {
 };
 
 /* Take what is complete. False when the door says something that cannot be read. */
-static bool obey(struct agent_offer *o, struct orders *ret, struct err *err)
+static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
 {
     for (;;) {
         struct wire_control control;
@@ -309,11 +305,11 @@ static bool obey(struct agent_offer *o, struct orders *ret, struct err *err)
             return true;
         }
         for (size_t i = 0; i < control.spares && o->spares < AGENT_SPARES_MAX; i++)
-            visit_bring(o, control.spare[i]);
+            exposer_visit_bring(o, control.spare[i]);
     }
 }
 
-static enum offer_state step_stands(struct agent_offer *o)
+static enum offer_state step_stands(struct exposer_offer *o)
 {
     struct err *text = &o->agent->door->text;
     for (;;) {
@@ -342,14 +338,14 @@ static enum offer_state step_stands(struct agent_offer *o)
 
 /* ---- the driver ---- */
 
-static enum offer_state (*const steps[])(struct agent_offer *) = {
+static enum offer_state (*const steps[])(struct exposer_offer *) = {
     [OFFER_REACH] = step_reach,
     [OFFER_HELLO] = step_hello,
     [OFFER_ANSWER] = step_answer,
     [OFFER_STANDS] = step_stands,
 };
 
-static void offer_run(struct agent_offer *o)
+static void offer_run(struct exposer_offer *o)
 {
     if (o->running) { /* woken by what a step did: look again when it is done */
         loop_defer(o->agent->loop, &o->again);
@@ -370,7 +366,7 @@ static void offer_run(struct agent_offer *o)
 
 static void on_again(struct task *t)
 {
-    struct agent_offer *o = CONTAINER_OF(t, struct agent_offer, again);
+    struct exposer_offer *o = CONTAINER_OF(t, struct exposer_offer, again);
     if (!o->gone)
         offer_run(o);
     else if (o->visitors == 0)
@@ -379,7 +375,7 @@ static void on_again(struct task *t)
 
 /* An offer that stands over TCP although QUIC may be used: QUIC is tried from time to time. True: it is
  * there, and the offer moves to it. What is open stays where it is. */
-static bool return_to_quic(struct agent_offer *o)
+static bool return_to_quic(struct exposer_offer *o)
 {
     struct carrier *c = o->agent->door->carrier;
     if (c == NULL || o->agent->stopping)
@@ -388,33 +384,34 @@ static bool return_to_quic(struct agent_offer *o)
         carrier_try(c);
         return false;
     }
-    visit_drop(o->agent, o); /* what waits was brought for the offer over TCP */
+    exposer_visit_drop(o->agent, o); /* what waits was brought for the offer over TCP */
     o->state = move(o);
     return true;
 }
 
 /* STANDS, over TCP: is the door still there, and does it know that we are? */
-static void keep_alive(struct agent_offer *o)
+static void keep_alive(struct exposer_offer *o)
 {
     struct loop *loop = o->agent->loop;
     int64_t now = loop_now(loop);
     if (return_to_quic(o))
         return;
-    if (now - o->heard >= SILENCE_NS) {
+    if (now - o->heard >= DOOR_SILENT_NS) {
         err_set(&o->agent->door->text, "the door %s has been silent for %d s", o->agent->door->place,
-                (int)(SILENCE_NS / NSEC_PER_SEC));
+                (int)(DOOR_SILENT_NS / NSEC_PER_SEC));
         o->state = try_later(o, o->agent->door->text.text);
         return;
     }
-    if (now - o->said >= SAY_NS)
+    if (now - o->said >= SIGN_OF_LIFE_NS)
         say(o, &(struct wire_control){0});
-    loop_set_timer(loop, &o->timer, MIN(MIN(o->said + SAY_NS, o->heard + SILENCE_NS), next_look(o, now)));
+    loop_set_timer(loop, &o->timer,
+                   MIN(MIN(o->said + SIGN_OF_LIFE_NS, o->heard + DOOR_SILENT_NS), next_look(o, now)));
     offer_run(o);
 }
 
 static void on_timer(struct timer *t)
 {
-    struct agent_offer *o = CONTAINER_OF(t, struct agent_offer, timer);
+    struct exposer_offer *o = CONTAINER_OF(t, struct exposer_offer, timer);
     struct client_door *d = o->agent->door;
     if (o->state == OFFER_STANDS) {
         keep_alive(o);
@@ -432,7 +429,7 @@ static void on_timer(struct timer *t)
 
 /* ---- the whole ---- */
 
-void agent_dial(const struct agent_offer *o, struct dial *dial)
+void exposer_dial(const struct exposer_offer *o, struct dial *dial)
 {
     dial->resolver = o->agent->door->resolver;
     dial->datagrams = o->service.offer.udp;
@@ -444,7 +441,7 @@ void agent_dial(const struct agent_offer *o, struct dial *dial)
 
 static void on_visitor(void *owner, struct link *far)
 {
-    visit_take(owner, far);
+    exposer_visit_take(owner, far);
 }
 
 static char *copy(const char *text)
@@ -456,10 +453,10 @@ static char *copy(const char *text)
 
 static void offer_add(struct exposer *a, const struct agent_service *service)
 {
-    struct agent_offer *o = calloc(1, sizeof(*o));
+    struct exposer_offer *o = calloc(1, sizeof(*o));
     CHECK(o != NULL && (service->path != NULL || service->host != NULL));
     CHECK((service->offer.kind == OFFER_END_TO_END) == (service->tls != NULL));
-    *o = (struct agent_offer){.agent = a, .service = *service};
+    *o = (struct exposer_offer){.agent = a, .service = *service};
     o->service.host = copy(service->host);
     o->service.path = copy(service->path);
     o->service.tls = agent_tls_ref(service->tls);
@@ -475,7 +472,7 @@ static void offer_add(struct exposer *a, const struct agent_service *service)
 }
 
 /* After its last visitor. */
-static void offer_free(struct agent_offer *o)
+static void offer_free(struct exposer_offer *o)
 {
     probe_stop(o);
     drop_connection(o);
@@ -489,7 +486,7 @@ static void offer_free(struct agent_offer *o)
     free(o);
 }
 
-void agent_offer_left(struct agent_offer *o)
+void exposer_offer_left(struct exposer_offer *o)
 {
     o->visitors--;
     if (o->gone)
@@ -497,7 +494,7 @@ void agent_offer_left(struct agent_offer *o)
 }
 
 /* Take it back. Its visitors stay, as those do whose control stream is lost. */
-static void withdraw(struct agent_offer *o)
+static void withdraw(struct exposer_offer *o)
 {
     o->gone = true;
     probe_stop(o);
@@ -507,8 +504,8 @@ static void withdraw(struct agent_offer *o)
     }
     drop_connection(o);
     o->state = OFFER_REFUSED;
-    visit_drop(o->agent, o);
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_WITHDRAWN, .text = ""});
+    exposer_visit_drop(o->agent, o);
+    exposer_offer_tell(o, &(struct agent_news){.event = AGENT_WITHDRAWN, .text = ""});
     loop_defer(o->agent->loop, &o->again);
 }
 
@@ -529,7 +526,7 @@ static bool same_service(const struct agent_service *a, const struct agent_servi
 }
 
 /* It goes on as it is: with a certificate that may be another, and what was refused is worth another try. */
-static void go_on(struct agent_offer *o, struct agent_tls *tls)
+static void go_on(struct exposer_offer *o, struct agent_tls *tls)
 {
     agent_tls_ref(tls);
     agent_tls_unref(o->service.tls);
@@ -547,7 +544,7 @@ void exposer_update(struct exposer *a, const struct agent_service *services, siz
     if (a->stopping)
         count = 0;
     for (struct list *n = a->offers.next; n != &a->offers && !a->stopping; n = n->next) {
-        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
+        struct exposer_offer *o = CONTAINER_OF(n, struct exposer_offer, node);
         size_t i = 0;
         while (!o->gone && i < count && (known[i] || !same_service(&o->service, &services[i])))
             i++;
@@ -569,7 +566,7 @@ void exposer_update(struct exposer *a, const struct agent_service *services, siz
 bool exposer_offers(const struct exposer *a)
 {
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next)
-        if (CONTAINER_OF(n, struct agent_offer, node)->state != OFFER_REFUSED)
+        if (CONTAINER_OF(n, struct exposer_offer, node)->state != OFFER_REFUSED)
             return true;
     return false;
 }
@@ -613,9 +610,9 @@ void exposer_stop(struct exposer *a, int64_t grace)
     a->stopping = true;
     a->stop_by = now + grace;
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {
-        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
+        struct exposer_offer *o = CONTAINER_OF(n, struct exposer_offer, node);
         if (o->state == OFFER_STANDS)
-            agent_offer_ready(o);
+            exposer_offer_ready(o);
         else
             drop_connection(o);
         if (o->state != OFFER_STANDS)
@@ -630,11 +627,11 @@ void exposer_free(struct exposer *a)
     if (a == NULL)
         return;
     client_door_visitors(a->door, NULL, NULL);
-    visit_drop(a, NULL);
+    exposer_visit_drop(a, NULL);
     wheel_cancel(&a->stop);
     for (struct list *n = a->offers.next, *next; n != &a->offers; n = next) {
         next = n->next;
-        offer_free(CONTAINER_OF(n, struct agent_offer, node));
+        offer_free(CONTAINER_OF(n, struct exposer_offer, node));
     }
     tls_scratch_free(&a->inner);
     free(a);

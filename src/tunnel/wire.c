@@ -7,7 +7,7 @@
 #include "base/clean.h"
 #include "base/str.h"
 #include "quic/flow_link.h"
-#include "tunnel/offer.h"
+#include "tunnel/door_offer.h"
 
 static const char *const texts[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, socks, text) text,
@@ -196,9 +196,9 @@ const struct front front_cardea = {
     .over_quic = true,
     .ask = ask,
     .answer = encode_answer,
-    .reside = offer_reside,
-    .greet = offer_greet,
-    .greeted = offer_greeted,
+    .reside = door_offer_reside,
+    .greet = door_offer_greet,
+    .greeted = door_offer_greeted,
     .wrap = wrap,
 };
 

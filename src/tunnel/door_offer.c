@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Over QUIC a visitor gets a fresh stream of the agent's connection. Over TCP he gets a connection that the
  * agent has brought ready; a few are kept, more are asked for while visitors wait. */
-#include "tunnel/offer.h"
+#include "tunnel/door_offer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +27,6 @@
 
 #define OFFER_MAGIC 0x0ffe4000u
 #define READ_ROOM 4096
-#define SILENCE_NS (15 * NSEC_PER_SEC) /* then we give a sign of life, over TCP */
-#define DEAD_NS (45 * NSEC_PER_SEC)    /* of silence, after which the agent is gone */
 #define ID_LIFE_NS (60 * NSEC_PER_SEC)
 #define SOON_NS NSEC_PER_SEC          /* in which an agent brings a connection, where nothing is wrong */
 #define READ_TURN 16                  /* reads of a control stream before others have a turn */
@@ -43,18 +41,18 @@
 /* A connection that waits for a visitor. */
 struct spare {
     struct list node;
-    struct offer_life *offer;
+    struct door_offer *offer;
     struct link *link;
 };
 
 /* A port of the door that leads to the name. */
-struct offer_port {
+struct door_offer_port {
     struct acceptor acceptor;
-    struct offer_life *offer;
+    struct door_offer *offer;
     struct task free_later;
 };
 
-struct offer_life {
+struct door_offer {
     struct resident resident;
     uint32_t magic;
     struct worker *worker;
@@ -68,7 +66,7 @@ struct offer_life {
     size_t spare_count;
     struct list waiting; /* errands that wait for a spare */
     size_t waiting_count;
-    struct offer_port *port;
+    struct door_offer_port *port;
     struct udp_port *udp_port;
     struct timer timer;
     int64_t heard;
@@ -80,21 +78,21 @@ struct offer_life {
     char *detail; /* how it ended */
 };
 
-static struct offer_life *offer_of(struct resident *r)
+static struct door_offer *offer_of(struct resident *r)
 {
-    struct offer_life *o = CONTAINER_OF(r, struct offer_life, resident);
+    struct door_offer *o = CONTAINER_OF(r, struct door_offer, resident);
     CHECK_MAGIC(o, OFFER_MAGIC);
     return o;
 }
 
-static int64_t now_of(const struct offer_life *o)
+static int64_t now_of(const struct door_offer *o)
 {
     return loop_now(o->worker->loop);
 }
 
 /* ---- what we say ---- */
 
-static void say(struct offer_life *o, const struct wire_control *control)
+static void say(struct door_offer *o, const struct wire_control *control)
 {
     CHECK(wire_encode_control(control, &o->out));
     resident_wake(&o->resident);
@@ -104,20 +102,20 @@ static void say(struct offer_life *o, const struct wire_control *control)
 
 /* What an offer holds beside its own connection, which may be for long, counts as connections do: the limit
  * is there so that descriptors suffice. */
-static bool take_place(const struct offer_life *o)
+static bool take_place(const struct door_offer *o)
 {
     const struct net_addr nobody = {0};
     size_t limit = o->origin.epoch->snap->connection_limit;
     return admission_enter(o->worker->admission, &nobody, limit, SIZE_MAX) == ADMIT_OK;
 }
 
-static void give_place(const struct offer_life *o)
+static void give_place(const struct door_offer *o)
 {
     const struct net_addr nobody = {0};
     admission_leave(o->worker->admission, &nobody);
 }
 
-static bool is_crowded(const struct offer_life *o)
+static bool is_crowded(const struct door_offer *o)
 {
     size_t part = o->origin.epoch->snap->connection_limit / CROWDED_PARTS;
     return admission_total(o->worker->admission) >= part * (CROWDED_PARTS - 1);
@@ -126,7 +124,7 @@ static bool is_crowded(const struct offer_life *o)
 /* ---- connections for visitors over TCP ---- */
 
 /* The visitor who waits longest; those who have gone are let go. NULL: nobody waits. */
-static struct errand *first_waiting(struct offer_life *o)
+static struct errand *first_waiting(struct door_offer *o)
 {
     for (struct list *n = o->waiting.next, *next; n != &o->waiting; n = next) {
         struct errand *e = errand_of_node(n);
@@ -140,7 +138,7 @@ static struct errand *first_waiting(struct offer_life *o)
 }
 
 /* How many ids are out that were granted so lately. */
-static size_t coming(const struct offer_life *o, int64_t lately)
+static size_t coming(const struct door_offer *o, int64_t lately)
 {
     return agent_grants_out(o->agent, now_of(o) + ID_LIFE_NS - lately);
 }
@@ -152,7 +150,7 @@ static size_t lacks(size_t wanted, size_t have)
 
 /* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
  * him by now is no longer counted on. An id that is not used in time is replaced. */
-static void ask_for_spares(struct offer_life *o)
+static void ask_for_spares(struct door_offer *o)
 {
     struct wire_control control = {0};
     size_t kept = is_crowded(o) ? 0 : SPARES_KEPT, waiting = MIN(o->waiting_count, (size_t)OFFER_IDS_MAX);
@@ -169,7 +167,7 @@ static void ask_for_spares(struct offer_life *o)
 
 static void on_timer(struct timer *t)
 {
-    struct offer_life *o = CONTAINER_OF(t, struct offer_life, timer);
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, timer);
     o->late = o->agent == NULL;
     if (o->late) {
         resident_wake(&o->resident);
@@ -177,7 +175,8 @@ static void on_timer(struct timer *t)
     }
     say(o, &(struct wire_control){0});
     ask_for_spares(o); /* for ids that nobody has used in time */
-    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + (o->waiting_count > 0 ? SOON_NS : SILENCE_NS));
+    loop_set_timer(o->worker->loop, &o->timer,
+                   now_of(o) + (o->waiting_count > 0 ? SOON_NS : SIGN_OF_LIFE_NS));
 }
 
 static struct link *spare_take(struct spare *s)
@@ -194,7 +193,7 @@ static struct link *spare_take(struct spare *s)
 static void on_spare_wake(struct link *l)
 {
     struct spare *s = l->owner;
-    struct offer_life *o = s->offer;
+    struct door_offer *o = s->offer;
     uint8_t byte;
     size_t n;
     if (link_read(l, &byte, 1, &n) == LINK_AGAIN)
@@ -205,7 +204,7 @@ static void on_spare_wake(struct link *l)
 
 static void on_brought(void *owner, struct link *link)
 {
-    struct offer_life *o = owner;
+    struct door_offer *o = owner;
     CHECK_MAGIC(o, OFFER_MAGIC);
     struct errand *waiting = link == NULL ? NULL : first_waiting(o);
     if (waiting != NULL) {
@@ -239,7 +238,7 @@ static bool takes_datagrams(struct str answer)
 
 /* A fresh stream of the agent's connection; NULL when there is none to be had. It becomes a flow here and not
  * at the visitor, who may be on another worker, where it leads to him in frames. */
-static struct link *open_stream(const struct offer_life *o)
+static struct link *open_stream(const struct door_offer *o)
 {
     struct link *link = link_branch(o->link);
     if (link != NULL && agent_offer(o->agent)->udp && quic_stream_datagram_max(link) > 0)
@@ -248,13 +247,13 @@ static struct link *open_stream(const struct offer_life *o)
 }
 
 /* Room for one more? Those at the front who have gone make some. */
-static bool may_wait(struct offer_life *o)
+static bool may_wait(struct door_offer *o)
 {
     first_waiting(o);
     return o->waiting_count < WAITING_MAX;
 }
 
-static void add_waiting(struct offer_life *o, struct errand *e)
+static void add_waiting(struct door_offer *o, struct errand *e)
 {
     list_insert(&o->waiting, errand_node(e));
     if (o->waiting_count++ == 0)
@@ -263,7 +262,7 @@ static void add_waiting(struct offer_life *o, struct errand *e)
 
 static void on_wanted(void *owner, struct errand *e)
 {
-    struct offer_life *o = owner;
+    struct door_offer *o = owner;
     CHECK_MAGIC(o, OFFER_MAGIC);
     struct link *link = o->over_streams ? open_stream(o) : NULL;
     if (!list_empty(&o->spares))
@@ -282,7 +281,7 @@ static void on_wanted(void *owner, struct errand *e)
 
 static void port_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
-    struct offer_life *o = CONTAINER_OF(a, struct offer_port, acceptor)->offer;
+    struct door_offer *o = CONTAINER_OF(a, struct door_offer_port, acceptor)->offer;
     struct link *link = fd_link_socket(o->worker->loop, fd, false);
     if (link == NULL) {
         close(fd);
@@ -296,26 +295,26 @@ static void port_accepted(struct acceptor *a, int fd, const struct net_addr *pee
 
 static void port_refused(struct acceptor *a, int error)
 {
-    const struct offer_life *o = CONTAINER_OF(a, struct offer_port, acceptor)->offer;
+    const struct door_offer *o = CONTAINER_OF(a, struct door_offer_port, acceptor)->offer;
     (void)error;
     session_refused(o->worker, o->origin.listener, NULL, CLOSE_NO_DESCRIPTOR);
 }
 
 static void port_free(struct task *t)
 {
-    free(CONTAINER_OF(t, struct offer_port, free_later));
+    free(CONTAINER_OF(t, struct door_offer_port, free_later));
 }
 
 static void flow_begun(void *owner, const struct net_addr *source, struct link *link)
 {
-    struct offer_life *o = owner;
+    struct door_offer *o = owner;
     struct session_origin origin = o->origin;
     origin.peer = source;
     origin.unproven = true;
     session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
 }
 
-static void close_port(struct offer_life *o)
+static void close_port(struct door_offer *o)
 {
     if (o->port != NULL || o->udp_port != NULL)
         give_place(o);
@@ -329,7 +328,7 @@ static void close_port(struct offer_life *o)
     o->port = NULL;
 }
 
-static int open_udp_port(struct offer_life *o, const char *host, uint16_t port, struct err *err)
+static int open_udp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
 {
     const struct config *c = o->origin.epoch->snap->config;
     const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
@@ -343,12 +342,12 @@ static int open_udp_port(struct offer_life *o, const char *host, uint16_t port, 
     return o->udp_port == NULL ? -1 : 0;
 }
 
-static int open_tcp_port(struct offer_life *o, const char *host, uint16_t port, struct err *err)
+static int open_tcp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
 {
     int fd = socket_listen_tcp(host, port, false, err);
     if (fd < 0)
         return err_prefix(err, "port %u of the door", port);
-    struct offer_port *p = calloc(1, sizeof(*p));
+    struct door_offer_port *p = calloc(1, sizeof(*p));
     CHECK(p != NULL);
     p->offer = o;
     p->acceptor.accepted = port_accepted;
@@ -362,7 +361,7 @@ static int open_tcp_port(struct offer_life *o, const char *host, uint16_t port, 
 }
 
 /* At the address of the listener that the agent came by. */
-static int open_port(struct offer_life *o, const struct offer *offer, struct err *err)
+static int open_port(struct door_offer *o, const struct offer *offer, struct err *err)
 {
     const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
     if (!take_place(o))
@@ -377,7 +376,7 @@ static int open_port(struct offer_life *o, const struct offer *offer, struct err
 /* Whoever held the port may have gone: it is ours then. */
 static void on_changed(void *owner)
 {
-    struct offer_life *o = owner;
+    struct door_offer *o = owner;
     struct err ignored;
     const struct offer *offer = agent_offer(o->agent);
     if (offer->port != 0 && o->port == NULL && o->udp_port == NULL && !o->draining)
@@ -388,7 +387,7 @@ static const struct agent_ops agent_ops = {.wanted = on_wanted, .brought = on_br
 
 /* ---- the control stream ---- */
 
-static bool finish(struct offer_life *o, struct resident_end *ret, enum close_reason reason,
+static bool finish(struct door_offer *o, struct resident_end *ret, enum close_reason reason,
                    const char *detail)
 {
     free(o->detail);
@@ -398,7 +397,7 @@ static bool finish(struct offer_life *o, struct resident_end *ret, enum close_re
 }
 
 /* Not ready: the service is down, or else the agent stops. */
-static void hear_ready(struct offer_life *o, const struct wire_control *control)
+static void hear_ready(struct door_offer *o, const struct wire_control *control)
 {
     o->stops = !control->ready && control->down == FRONT_OK;
     agents_set_ready(o->worker->agents, o->agent, !o->stops);
@@ -406,7 +405,7 @@ static void hear_ready(struct offer_life *o, const struct wire_control *control)
 }
 
 /* Work off the messages that are complete. */
-static bool hear(struct offer_life *o, struct resident_end *ret)
+static bool hear(struct door_offer *o, struct resident_end *ret)
 {
     for (;;) {
         struct wire_control control;
@@ -427,7 +426,7 @@ static bool hear(struct offer_life *o, struct resident_end *ret)
     }
 }
 
-static bool read_all(struct offer_life *o, struct resident_end *ret)
+static bool read_all(struct door_offer *o, struct resident_end *ret)
 {
     for (int turn = 0;; turn++) {
         size_t n = 0;
@@ -452,7 +451,7 @@ static bool read_all(struct offer_life *o, struct resident_end *ret)
     return true;
 }
 
-static bool write_all(struct offer_life *o, struct resident_end *ret)
+static bool write_all(struct door_offer *o, struct resident_end *ret)
 {
     enum link_status status = link_write_buf(o->link, &o->out);
     if (status == LINK_AGAIN && o->out.len > UNSENT_MAX)
@@ -471,7 +470,7 @@ static void put(char *to, size_t cap, const char *p, size_t len)
 }
 
 /* Nobody can be led to the agent any more: no connection of it will come. */
-static void fail_waiting(struct offer_life *o)
+static void fail_waiting(struct door_offer *o)
 {
     struct list *n;
     while ((n = list_pop(&o->waiting)) != NULL)
@@ -480,7 +479,7 @@ static void fail_waiting(struct offer_life *o)
 }
 
 /* It leads nobody to the agent any more. */
-static void take_back(struct offer_life *o, enum agents_leave how)
+static void take_back(struct door_offer *o, enum agents_leave how)
 {
     close_port(o);
     agents_withdraw(o->worker->agents, o->agent, how);
@@ -494,9 +493,9 @@ static void take_back(struct offer_life *o, enum agents_leave how)
 
 /* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
  * connection does. */
-static void offer_review(struct resident *r)
+static void door_offer_review(struct resident *r)
 {
-    struct offer_life *o = offer_of(r);
+    struct door_offer *o = offer_of(r);
     struct session_denial denial;
     if (o->agent == NULL || o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
         return;
@@ -512,7 +511,7 @@ static void offer_review(struct resident *r)
 }
 
 /* The agent is to read why; closing with its bytes unread could overtake that. */
-static bool take_leave(struct offer_life *o, struct resident_end *ret)
+static bool take_leave(struct door_offer *o, struct resident_end *ret)
 {
     enum link_status status = LINK_OK;
     uint8_t ignored[256];
@@ -529,12 +528,12 @@ static bool take_leave(struct offer_life *o, struct resident_end *ret)
     return status == LINK_AGAIN;
 }
 
-static bool offer_run(struct resident *r, struct resident_end *ret)
+static bool door_offer_run(struct resident *r, struct resident_end *ret)
 {
-    struct offer_life *o = offer_of(r);
+    struct door_offer *o = offer_of(r);
     if (o->agent == NULL)
         return take_leave(o, ret);
-    if (!o->over_streams && now_of(o) >= o->heard + DEAD_NS)
+    if (!o->over_streams && now_of(o) >= o->heard + AGENT_SILENT_NS)
         return finish(o, ret, CLOSE_IDLE_TIMEOUT, "nothing was heard from the agent");
     if (!o->begun)
         ask_for_spares(o);
@@ -542,9 +541,9 @@ static bool offer_run(struct resident *r, struct resident_end *ret)
     return read_all(o, ret) && write_all(o, ret);
 }
 
-static void offer_drain(struct resident *r)
+static void door_offer_drain(struct resident *r)
 {
-    struct offer_life *o = offer_of(r);
+    struct door_offer *o = offer_of(r);
     o->draining = true;
     if (o->agent == NULL)
         return;
@@ -553,9 +552,9 @@ static void offer_drain(struct resident *r)
     say(o, &(struct wire_control){.drain = true});
 }
 
-static void offer_close(struct resident *r)
+static void door_offer_close(struct resident *r)
 {
-    struct offer_life *o = offer_of(r);
+    struct door_offer *o = offer_of(r);
     wheel_cancel(&o->timer);
     if (o->agent != NULL)
         take_back(o, o->stops ? AGENTS_STOPPED : AGENTS_LOST);
@@ -567,23 +566,23 @@ static void offer_close(struct resident *r)
     free(o);
 }
 
-static const struct resident_ops offer_ops = {.action = "offer",
-                                              .carries = true,
-                                              .run = offer_run,
-                                              .drain = offer_drain,
-                                              .review = offer_review,
-                                              .close = offer_close};
+static const struct resident_ops door_offer_ops = {.action = "offer",
+                                                   .carries = true,
+                                                   .run = door_offer_run,
+                                                   .drain = door_offer_drain,
+                                                   .review = door_offer_review,
+                                                   .close = door_offer_close};
 
 /* ---- beginning ---- */
 
-static struct offer_life *offer_new(struct worker *w, struct link *link, const struct session_origin *origin,
-                                    struct str early)
+static struct door_offer *door_offer_new(struct worker *w, struct link *link,
+                                         const struct session_origin *origin, struct str early)
 {
-    struct offer_life *o = calloc(1, sizeof(*o));
+    struct door_offer *o = calloc(1, sizeof(*o));
     struct hello_note *hello = calloc(1, sizeof(*hello));
     CHECK(o != NULL && hello != NULL);
     *hello = *origin->hello;
-    *o = (struct offer_life){.resident.ops = &offer_ops,
+    *o = (struct door_offer){.resident.ops = &door_offer_ops,
                              .magic = OFFER_MAGIC,
                              .worker = w,
                              .link = link,
@@ -603,7 +602,7 @@ static struct offer_life *offer_new(struct worker *w, struct link *link, const s
 }
 
 /* Say yes, before anything else is said on the control stream. */
-static void accept_offer(struct offer_life *o, const struct front *front)
+static void accept_offer(struct door_offer *o, const struct front *front)
 {
     struct err warning;
     struct front_answer answer = {.outcome = FRONT_OK};
@@ -615,7 +614,7 @@ static void accept_offer(struct offer_life *o, const struct front *front)
     CHECK(front->answer(&answer, &o->out));
 }
 
-static struct agent *make_known(struct offer_life *o, const struct session_origin *origin,
+static struct agent *make_known(struct door_offer *o, const struct session_origin *origin,
                                 const struct offer *offer)
 {
     struct agent_terms terms = {.offer = *offer,
@@ -637,7 +636,7 @@ static struct agent *make_known(struct offer_life *o, const struct session_origi
 
 /* Make the offer known, and open its port: in this order, for whoever is in the port's queue is led to the
  * agent. The first who offers a name at a port opens it; the others stand by. */
-static int begin(struct offer_life *o, const struct session_origin *origin, struct err *err)
+static int begin(struct door_offer *o, const struct session_origin *origin, struct err *err)
 {
     const struct offer *offer = &origin->request->offer;
     enum offer_kind kind;
@@ -654,10 +653,10 @@ static int begin(struct offer_life *o, const struct session_origin *origin, stru
     return -1;
 }
 
-struct resident *offer_reside(struct worker *w, struct link *link, const struct session_origin *origin,
-                              struct str early, struct err *err)
+struct resident *door_offer_reside(struct worker *w, struct link *link, const struct session_origin *origin,
+                                   struct str early, struct err *err)
 {
-    struct offer_life *o = offer_new(w, link, origin, early);
+    struct door_offer *o = door_offer_new(w, link, origin, early);
     if (begin(o, origin, err) != 0) {
         buf_free(&o->in);
         free(o->hello);
@@ -666,13 +665,13 @@ struct resident *offer_reside(struct worker *w, struct link *link, const struct 
     }
     accept_offer(o, origin->front);
     if (!o->over_streams)
-        loop_set_timer(w->loop, &o->timer, now_of(o) + SILENCE_NS);
+        loop_set_timer(w->loop, &o->timer, now_of(o) + SIGN_OF_LIFE_NS);
     return &o->resident;
 }
 
 /* ---- what is said to the agent of a visitor ---- */
 
-bool offer_greet(const struct front_visit *visit, struct buf *out)
+bool door_offer_greet(const struct front_visit *visit, struct buf *out)
 {
     struct wire_visit v = {
         .peer = visit->peer, .local = visit->local, .udp = visit->udp, .datagrams = visit->udp};
@@ -684,7 +683,8 @@ bool offer_greet(const struct front_visit *visit, struct buf *out)
     return wire_encode_visit(&v, out);
 }
 
-enum front_result offer_greeted(const uint8_t *data, size_t len, struct front_greeted *ret, struct err *err)
+enum front_result door_offer_greeted(const uint8_t *data, size_t len, struct front_greeted *ret,
+                                     struct err *err)
 {
     struct wire_answer answer;
     switch (wire_parse_answer(data, len, &answer, &ret->used, err)) {
