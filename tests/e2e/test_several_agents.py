@@ -124,7 +124,7 @@ def test_drain_of_an_agent(door, agents):
 
 def test_killed_under_load(door, agents):
     """Visitors come without a pause while one of two agents is killed: each who comes from then on is served by the other,
-    over TCP at once. Over QUIC nothing tells of its end: some wait until it has been silent for a second, no more."""
+    over TCP at once. Over QUIC nothing tells of its end: who finds out, or later whether it is back, waits for a second."""
     agents.start(door, "stays")
     goes = agents.start(door, "goes")
     blind = 2 * SLOW if agents.transport == "quic" else 0.3 * SLOW
@@ -155,7 +155,9 @@ def test_killed_under_load(door, agents):
     assert not [each for each in failed if each[0] > killed], failed
     late = [(word, took) for began, word, took in served if began > killed + blind]
     assert {word for word, _ in late} == {"stays"}
-    assert max(took for _, took in late) < 1 * SLOW
+    times = sorted(took for _, took in late)
+    assert times[-1] < (2 if agents.transport == "quic" else 1) * SLOW
+    assert times[len(times) * 3 // 4] < 0.5 * SLOW, times
     for sock, word in staying:
         if word == "stays":
             assert still_there(sock)
@@ -254,7 +256,7 @@ def test_the_grace_ends(door, agents):
     with pytest.raises((ssl.SSLError, OSError)) as error:
         agents.visit(door)
     line = door.audited(sni=agents.name)
-    assert line["reason"] == "no_agent" and "no agent" in line.get("detail", ""), line
+    assert line["reason"] == "no_agent" and "none came back in time" in line.get("detail", ""), line
     assert "unrecognized" in str(error.value).lower(), error.value
     assert line["total_ms"] < GRACE * SLOW + 1000
     # From now on nobody has to wait.
