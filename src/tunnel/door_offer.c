@@ -1,98 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Over QUIC a visitor gets a fresh stream of the agent's connection. Over TCP he gets a connection that the
- * agent has brought ready; a few are kept, more are asked for while visitors wait. */
+/* An offer stands as long as its control stream does. */
 #include "tunnel/door_offer.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "link/fd_link.h"
-#include "mux/agents.h"
-#include "net/acceptor.h"
-#include "net/socket.h"
-#include "net/udp.h"
-#include "quic/flow_link.h"
-#include "quic/quic.h"
 #include "session/admission.h"
-#include "session/resident.h"
 #include "session/routing.h"
-#include "session/session.h"
 #include "session/worker.h"
-#include "tunnel/agent_wire.h"
+#include "tunnel/door_offer_internal.h"
 #include "tunnel/offer_advice.h"
-#include "tunnel/udp_port.h"
-#include "tunnel/wire.h"
 
-#define OFFER_MAGIC 0x0ffe4000u
 #define READ_ROOM 4096
-#define ID_LIFE_NS (60 * NSEC_PER_SEC)
-#define SOON_NS NSEC_PER_SEC          /* in which an agent brings a connection, where nothing is wrong */
 #define READ_TURN 16                  /* reads of a control stream before others have a turn */
 #define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
-#define FLOW_WAITS_MAX (16 * 1024)    /* bytes of a flow that wait for the agent; strangers begin flows */
 #define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
-#define WAITING_MAX 1024              /* visitors who wait for a connection of the agent */
-#define SPARES_KEPT 2                 /* connections that wait for visitors */
-#define CROWDED_PARTS 4               /* where three of four places at the door are taken none are kept */
+#define CROWDED_PARTS 4               /* three of four places at the door are taken */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
-
-/* A connection that waits for a visitor. */
-struct spare {
-    struct list node;
-    struct door_offer *offer;
-    struct link *link;
-};
-
-/* A port of the door that leads to the name. */
-struct door_offer_port {
-    struct acceptor acceptor;
-    struct door_offer *offer;
-    struct task free_later;
-};
-
-struct door_offer {
-    struct resident resident;
-    uint32_t magic;
-    struct worker *worker;
-    struct link *link;            /* the control stream */
-    struct agent *agent;          /* NULL once it is withdrawn */
-    struct session_origin origin; /* for visitors at the port; the epoch is the landlord's hold */
-    struct net_addr peer;
-    struct hello_note *hello;
-    struct buf in, out;
-    struct list spares; /* struct spare */
-    size_t spare_count;
-    struct list waiting; /* errands that wait for a spare */
-    size_t waiting_count;
-    struct door_offer_port *port;
-    struct udp_port *udp_port;
-    struct timer timer;
-    int64_t heard;
-    bool over_streams;
-    bool draining;
-    bool begun;   /* the first spares have been asked for */
-    bool stops;   /* the agent has said so */
-    bool late;    /* it does not take leave */
-    char *detail; /* how it ended */
-};
 
 static struct door_offer *offer_of(struct resident *r)
 {
     struct door_offer *o = CONTAINER_OF(r, struct door_offer, resident);
-    CHECK_MAGIC(o, OFFER_MAGIC);
+    CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
     return o;
 }
 
-static int64_t now_of(const struct door_offer *o)
+int64_t door_offer_now(const struct door_offer *o)
 {
     return loop_now(o->worker->loop);
 }
 
-/* ---- what we say ---- */
-
-static void say(struct door_offer *o, const struct wire_control *control)
+void door_offer_say(struct door_offer *o, const struct wire_control *control)
 {
     CHECK(wire_encode_control(control, &o->out));
     resident_wake(&o->resident);
@@ -100,290 +39,24 @@ static void say(struct door_offer *o, const struct wire_control *control)
 
 /* ---- places ---- */
 
-/* What an offer holds beside its own connection, which may be for long, counts as connections do: the limit
- * is there so that descriptors suffice. */
-static bool take_place(const struct door_offer *o)
+bool door_offer_take_place(const struct door_offer *o)
 {
     const struct net_addr nobody = {0};
     size_t limit = o->origin.epoch->snap->connection_limit;
     return admission_enter(o->worker->admission, &nobody, limit, SIZE_MAX) == ADMIT_OK;
 }
 
-static void give_place(const struct door_offer *o)
+void door_offer_give_place(const struct door_offer *o)
 {
     const struct net_addr nobody = {0};
     admission_leave(o->worker->admission, &nobody);
 }
 
-static bool is_crowded(const struct door_offer *o)
+bool door_offer_is_crowded(const struct door_offer *o)
 {
     size_t part = o->origin.epoch->snap->connection_limit / CROWDED_PARTS;
     return admission_total(o->worker->admission) >= part * (CROWDED_PARTS - 1);
 }
-
-/* ---- connections for visitors over TCP ---- */
-
-/* The visitor who waits longest; those who have gone are let go. NULL: nobody waits. */
-static struct errand *first_waiting(struct door_offer *o)
-{
-    for (struct list *n = o->waiting.next, *next; n != &o->waiting; n = next) {
-        struct errand *e = errand_of_node(n);
-        next = n->next;
-        if (!errand_is_void(e))
-            return e;
-        o->waiting_count--;
-        errand_fail(e);
-    }
-    return NULL;
-}
-
-/* How many ids are out that were granted so lately. */
-static size_t coming(const struct door_offer *o, int64_t lately)
-{
-    return agent_grants_out(o->agent, now_of(o) + ID_LIFE_NS - lately);
-}
-
-static size_t lacks(size_t wanted, size_t have)
-{
-    return wanted > have ? wanted - have : 0;
-}
-
-/* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
- * him by now is no longer counted on. An id that is not used in time is replaced. */
-static void ask_for_spares(struct door_offer *o)
-{
-    struct wire_control control = {0};
-    size_t kept = is_crowded(o) ? 0 : SPARES_KEPT, waiting = MIN(o->waiting_count, (size_t)OFFER_IDS_MAX);
-    if (o->over_streams || o->draining || o->agent == NULL)
-        return;
-    size_t more = MAX(lacks(kept + waiting, o->spare_count + coming(o, ID_LIFE_NS)),
-                      lacks(waiting, o->spare_count + coming(o, SOON_NS)));
-    for (; more > 0 && control.spares < OFFER_IDS_MAX; more--, control.spares++)
-        if (!agent_grant(o->agent, now_of(o), now_of(o) + ID_LIFE_NS, control.spare[control.spares]))
-            break;
-    if (control.spares > 0)
-        say(o, &control);
-}
-
-static void on_timer(struct timer *t)
-{
-    struct door_offer *o = CONTAINER_OF(t, struct door_offer, timer);
-    o->late = o->agent == NULL;
-    if (o->late) {
-        resident_wake(&o->resident);
-        return;
-    }
-    say(o, &(struct wire_control){0});
-    ask_for_spares(o); /* for ids that nobody has used in time */
-    loop_set_timer(o->worker->loop, &o->timer,
-                   now_of(o) + (o->waiting_count > 0 ? SOON_NS : SIGN_OF_LIFE_NS));
-}
-
-static struct link *spare_take(struct spare *s)
-{
-    struct link *link = s->link;
-    give_place(s->offer);
-    list_remove(&s->node);
-    s->offer->spare_count--;
-    free(s);
-    return link;
-}
-
-/* An agent says nothing before it is told of a visitor: a connection that wakes has ended. */
-static void on_spare_wake(struct link *l)
-{
-    struct spare *s = l->owner;
-    struct door_offer *o = s->offer;
-    uint8_t byte;
-    size_t n;
-    if (link_read(l, &byte, 1, &n) == LINK_AGAIN)
-        return;
-    link_close(spare_take(s), true);
-    ask_for_spares(o);
-}
-
-static void on_brought(void *owner, struct link *link)
-{
-    struct door_offer *o = owner;
-    CHECK_MAGIC(o, OFFER_MAGIC);
-    struct errand *waiting = link == NULL ? NULL : first_waiting(o);
-    if (waiting != NULL) {
-        o->waiting_count--;
-        errand_give(waiting, link);
-    } else if (link != NULL && (is_crowded(o) || !take_place(o))) {
-        link_close(link, false); /* many were asked for at once */
-    } else if (link != NULL) {
-        struct spare *s = calloc(1, sizeof(*s));
-        CHECK(s != NULL);
-        *s = (struct spare){.offer = o, .link = link};
-        socket_watch_peer(link_socket(link_bottom(link)));
-        link->wake = on_spare_wake;
-        link->owner = s;
-        list_insert(&o->spares, &s->node);
-        o->spare_count++;
-        on_spare_wake(link); /* what came while it was moved made no wake */
-    }
-    ask_for_spares(o);
-}
-
-/* ---- visitors ---- */
-
-static bool takes_datagrams(struct str answer)
-{
-    struct wire_answer a;
-    size_t used;
-    return wire_parse_answer((const uint8_t *)answer.p, answer.len, &a, &used, NULL) == WIRE_OK &&
-           a.datagrams;
-}
-
-/* A fresh stream of the agent's connection; NULL when there is none to be had. It becomes a flow here and not
- * at the visitor, who may be on another worker, where it leads to him in frames. */
-static struct link *open_stream(const struct door_offer *o)
-{
-    struct link *link = link_branch(o->link);
-    if (link != NULL && agent_offer(o->agent)->udp && quic_stream_datagram_max(link) > 0)
-        return flow_link_greeting(link, takes_datagrams);
-    return link;
-}
-
-/* Room for one more? Those at the front who have gone make some. */
-static bool may_wait(struct door_offer *o)
-{
-    first_waiting(o);
-    return o->waiting_count < WAITING_MAX;
-}
-
-static void add_waiting(struct door_offer *o, struct errand *e)
-{
-    list_insert(&o->waiting, errand_node(e));
-    if (o->waiting_count++ == 0)
-        loop_set_timer(o->worker->loop, &o->timer, now_of(o) + SOON_NS);
-}
-
-static void on_wanted(void *owner, struct errand *e)
-{
-    struct door_offer *o = owner;
-    CHECK_MAGIC(o, OFFER_MAGIC);
-    struct link *link = o->over_streams ? open_stream(o) : NULL;
-    if (!list_empty(&o->spares))
-        link = spare_take(CONTAINER_OF(o->spares.next, struct spare, node));
-    o->resident.streams++;
-    if (link != NULL)
-        errand_give(e, link);
-    else if (o->over_streams || o->draining || !may_wait(o))
-        errand_fail(e);
-    else
-        add_waiting(o, e);
-    ask_for_spares(o);
-}
-
-/* ---- a port of the door ---- */
-
-static void port_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
-{
-    struct door_offer *o = CONTAINER_OF(a, struct door_offer_port, acceptor)->offer;
-    struct link *link = fd_link_socket(o->worker->loop, fd, false);
-    if (link == NULL) {
-        close(fd);
-        session_refused(o->worker, o->origin.listener, peer, CLOSE_NO_DESCRIPTOR);
-        return;
-    }
-    struct session_origin origin = o->origin;
-    origin.peer = peer;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
-}
-
-static void port_refused(struct acceptor *a, int error)
-{
-    const struct door_offer *o = CONTAINER_OF(a, struct door_offer_port, acceptor)->offer;
-    (void)error;
-    session_refused(o->worker, o->origin.listener, NULL, CLOSE_NO_DESCRIPTOR);
-}
-
-static void port_free(struct task *t)
-{
-    free(CONTAINER_OF(t, struct door_offer_port, free_later));
-}
-
-static void flow_begun(void *owner, const struct net_addr *source, struct link *link)
-{
-    struct door_offer *o = owner;
-    struct session_origin origin = o->origin;
-    origin.peer = source;
-    origin.unproven = true;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
-}
-
-static void close_port(struct door_offer *o)
-{
-    if (o->port != NULL || o->udp_port != NULL)
-        give_place(o);
-    udp_port_close(o->udp_port);
-    o->udp_port = NULL;
-    if (o->port == NULL)
-        return;
-    acceptor_stop(&o->port->acceptor);
-    task_init(&o->port->free_later, port_free);
-    loop_defer(o->worker->loop, &o->port->free_later);
-    o->port = NULL;
-}
-
-static int open_udp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
-{
-    const struct config *c = o->origin.epoch->snap->config;
-    const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
-                                               .flows = c->agents.flows,
-                                               .waits = FLOW_WAITS_MAX,
-                                               .factor = c->agents.answer_factor};
-    int fd = udp_listen(host, port, false, err);
-    if (fd < 0)
-        return err_prefix(err, "port %u of the door", port);
-    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, &visitors, flow_begun, o, err);
-    return o->udp_port == NULL ? -1 : 0;
-}
-
-static int open_tcp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
-{
-    int fd = socket_listen_tcp(host, port, false, err);
-    if (fd < 0)
-        return err_prefix(err, "port %u of the door", port);
-    struct door_offer_port *p = calloc(1, sizeof(*p));
-    CHECK(p != NULL);
-    p->offer = o;
-    p->acceptor.accepted = port_accepted;
-    p->acceptor.refused = port_refused;
-    if (acceptor_start(&p->acceptor, o->worker->loop, fd, err) != 0) {
-        free(p);
-        return -1;
-    }
-    o->port = p;
-    return 0;
-}
-
-/* At the address of the listener that the agent came by. */
-static int open_port(struct door_offer *o, const struct offer *offer, struct err *err)
-{
-    const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
-    if (!take_place(o))
-        return err_set(err, "port %u of the door: the door holds as many connections as it may", offer->port);
-    int result = offer->udp ? open_udp_port(o, l->address.host, offer->port, err)
-                            : open_tcp_port(o, l->address.host, offer->port, err);
-    if (result != 0)
-        give_place(o);
-    return result;
-}
-
-/* Whoever held the port may have gone: it is ours then. */
-static void on_changed(void *owner)
-{
-    struct door_offer *o = owner;
-    struct err ignored;
-    const struct offer *offer = agent_offer(o->agent);
-    if (offer->port != 0 && o->port == NULL && o->udp_port == NULL && !o->draining)
-        open_port(o, offer, &ignored);
-}
-
-static const struct agent_ops agent_ops = {.wanted = on_wanted, .brought = on_brought, .changed = on_changed};
 
 /* ---- the control stream ---- */
 
@@ -420,7 +93,7 @@ static bool hear(struct door_offer *o, struct resident_end *ret)
             break;
         }
         buf_consume(&o->in, used);
-        o->heard = now_of(o);
+        o->heard = door_offer_now(o);
         if (control.says_ready)
             hear_ready(o, &control);
     }
@@ -463,32 +136,13 @@ static bool write_all(struct door_offer *o, struct resident_end *ret)
 
 /* ---- the end of an offer ---- */
 
-static void put(char *to, size_t cap, const char *p, size_t len)
-{
-    if (!str_copy(to, cap, p, len))
-        str_copy(to, cap, p, cap - 1);
-}
-
-/* Nobody can be led to the agent any more: no connection of it will come. */
-static void fail_waiting(struct door_offer *o)
-{
-    struct list *n;
-    while ((n = list_pop(&o->waiting)) != NULL)
-        errand_fail(errand_of_node(n));
-    o->waiting_count = 0;
-}
-
 /* It leads nobody to the agent any more. */
 static void take_back(struct door_offer *o, enum agents_leave how)
 {
-    close_port(o);
+    door_port_close(o);
     agents_withdraw(o->worker->agents, o->agent, how);
     o->agent = NULL;
-    fail_waiting(o);
-    for (struct list *s = o->spares.next, *next; s != &o->spares; s = next) {
-        next = s->next;
-        link_close(spare_take(CONTAINER_OF(s, struct spare, node)), true);
-    }
+    door_spares_close(o);
 }
 
 /* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
@@ -502,12 +156,13 @@ static void door_offer_review(struct resident *r)
     struct wire_control control = {0};
     worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
                   agent_identity(o->agent), denial.text);
-    put(control.withdrawn, sizeof(control.withdrawn), denial.text, strlen(denial.text));
+    str_copy(control.withdrawn, sizeof(control.withdrawn), denial.text,
+             strnlen(denial.text, sizeof(control.withdrawn) - 1));
     take_back(o, AGENTS_BARRED);
     free(o->detail);
     o->detail = strdup(denial.text);
-    say(o, &control);
-    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + GOODBYE_NS);
+    door_offer_say(o, &control);
+    loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + GOODBYE_NS);
 }
 
 /* The agent is to read why; closing with its bytes unread could overtake that. */
@@ -533,11 +188,11 @@ static bool door_offer_run(struct resident *r, struct resident_end *ret)
     struct door_offer *o = offer_of(r);
     if (o->agent == NULL)
         return take_leave(o, ret);
-    if (!o->over_streams && now_of(o) >= o->heard + AGENT_SILENT_NS)
+    if (!o->over_streams && door_offer_now(o) >= o->heard + AGENT_SILENT_NS)
         return finish(o, ret, CLOSE_IDLE_TIMEOUT, "nothing was heard from the agent");
-    if (!o->begun)
-        ask_for_spares(o);
-    o->begun = true;
+    if (!o->spares.begun)
+        door_spares_ask(o);
+    o->spares.begun = true;
     return read_all(o, ret) && write_all(o, ret);
 }
 
@@ -547,9 +202,9 @@ static void door_offer_drain(struct resident *r)
     o->draining = true;
     if (o->agent == NULL)
         return;
-    close_port(o);
-    fail_waiting(o);
-    say(o, &(struct wire_control){.drain = true});
+    door_port_close(o);
+    door_spares_fail_waiting(o);
+    door_offer_say(o, &(struct wire_control){.drain = true});
 }
 
 static void door_offer_close(struct resident *r)
@@ -575,6 +230,32 @@ static const struct resident_ops door_offer_ops = {.action = "offer",
 
 /* ---- beginning ---- */
 
+static void on_timer(struct timer *t)
+{
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, timer);
+    o->late = o->agent == NULL;
+    if (o->late) {
+        resident_wake(&o->resident);
+        return;
+    }
+    door_offer_say(o, &(struct wire_control){0});
+    door_spares_ask(o); /* for ids that nobody has used in time */
+    loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + MIN(SIGN_OF_LIFE_NS, door_spares_look(o)));
+}
+
+/* Whoever held the port may have gone: it is ours then. */
+static void on_changed(void *owner)
+{
+    struct door_offer *o = owner;
+    struct err ignored;
+    const struct offer *offer = agent_offer(o->agent);
+    if (offer->port != 0 && !door_port_is_open(o) && !o->draining)
+        door_port_open(o, offer, &ignored);
+}
+
+static const struct agent_ops agent_ops = {
+    .wanted = door_spares_wanted, .brought = door_spares_brought, .changed = on_changed};
+
 static struct door_offer *door_offer_new(struct worker *w, struct link *link,
                                          const struct session_origin *origin, struct str early)
 {
@@ -583,7 +264,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     CHECK(o != NULL && hello != NULL);
     *hello = *origin->hello;
     *o = (struct door_offer){.resident.ops = &door_offer_ops,
-                             .magic = OFFER_MAGIC,
+                             .magic = DOOR_OFFER_MAGIC,
                              .worker = w,
                              .link = link,
                              .origin = *origin,
@@ -594,8 +275,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.hello = hello;
     o->origin.front = NULL;
     o->origin.request = NULL;
-    list_init(&o->spares);
-    list_init(&o->waiting);
+    door_spares_init(&o->spares);
     timer_init(&o->timer, on_timer);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
@@ -646,7 +326,7 @@ static int begin(struct door_offer *o, const struct session_origin *origin, stru
         offer_rival(o->worker->agents, offer, err);
         return -1;
     }
-    if (offer->port == 0 || open_port(o, offer, err) == 0 || others)
+    if (offer->port == 0 || door_port_open(o, offer, err) == 0 || others)
         return 0;
     offer_port_is_ours(o->worker->epoch->snap, o->worker->agents, offer, err);
     agents_withdraw(o->worker->agents, o->agent, AGENTS_LOST);
@@ -665,38 +345,6 @@ struct resident *door_offer_reside(struct worker *w, struct link *link, const st
     }
     accept_offer(o, origin->front);
     if (!o->over_streams)
-        loop_set_timer(w->loop, &o->timer, now_of(o) + SIGN_OF_LIFE_NS);
+        loop_set_timer(w->loop, &o->timer, door_offer_now(o) + SIGN_OF_LIFE_NS);
     return &o->resident;
-}
-
-/* ---- what is said to the agent of a visitor ---- */
-
-bool door_offer_greet(const struct front_visit *visit, struct buf *out)
-{
-    struct wire_visit v = {
-        .peer = visit->peer, .local = visit->local, .udp = visit->udp, .datagrams = visit->udp};
-    put(v.name, sizeof(v.name), visit->name, strlen(visit->name));
-    put(v.identity, sizeof(v.identity), visit->identity == NULL ? "" : visit->identity,
-        visit->identity == NULL ? 0 : strlen(visit->identity));
-    put(v.sni, sizeof(v.sni), visit->sni.p == NULL ? "" : visit->sni.p, visit->sni.len);
-    put(v.alpn, sizeof(v.alpn), visit->alpn.p == NULL ? "" : visit->alpn.p, visit->alpn.len);
-    return wire_encode_visit(&v, out);
-}
-
-enum front_result door_offer_greeted(const uint8_t *data, size_t len, struct front_greeted *ret,
-                                     struct err *err)
-{
-    struct wire_answer answer;
-    switch (wire_parse_answer(data, len, &answer, &ret->used, err)) {
-    case WIRE_MORE:
-        return FRONT_MORE;
-    case WIRE_BAD:
-        err_prefix(err, "the agent's answer cannot be read");
-        return FRONT_BAD;
-    case WIRE_OK:
-        break;
-    }
-    ret->outcome = answer.outcome;
-    put(ret->text, sizeof(ret->text), answer.text, strlen(answer.text));
-    return FRONT_TARGET;
 }

@@ -7,6 +7,7 @@
 #include "base/clean.h"
 #include "base/str.h"
 #include "quic/flow_link.h"
+#include "tunnel/agent_wire.h"
 #include "tunnel/door_offer.h"
 
 static const char *const texts[FRONT_OUTCOMES] = {
@@ -193,8 +194,8 @@ const struct front front_cardea = {
     .ask = ask,
     .answer = encode_answer,
     .reside = door_offer_reside,
-    .greet = door_offer_greet,
-    .greeted = door_offer_greeted,
+    .greet = wire_greet_agent,
+    .greeted = wire_agent_greeted,
     .wrap = wrap,
 };
 
