@@ -101,10 +101,25 @@ void probe_stop(struct exposer_offer *o);
 void probe_visitor_served(struct exposer_offer *o);
 void probe_visitor_failed(struct exposer_offer *o, enum dial_status status);
 
-/* ---- exposer.c ---- */
+/* ---- exposer_offer.c ---- */
 
-/* Begin to dial the service of an offer. */
-void exposer_dial(const struct exposer_offer *o, struct dial *dial);
+/* Begin to offer the service; nothing is told from within. */
+void exposer_offer_add(struct exposer *a, const struct agent_service *service);
+
+/* It goes on as it is: with a certificate that may be another, and what was refused is worth another try. */
+void exposer_offer_go_on(struct exposer_offer *o, struct agent_tls *tls);
+
+/* Take it back. Its visitors stay, as those do whose control stream is lost; it is freed after the last. */
+void exposer_offer_withdraw(struct exposer_offer *o);
+
+/* The agent stops: ask for no more visitors. */
+void exposer_offer_stop(struct exposer_offer *o);
+
+/* After its last visitor. */
+void exposer_offer_free(struct exposer_offer *o);
+
+/* Begin to dial its service. */
+void exposer_offer_dial(const struct exposer_offer *o, struct dial *dial);
 
 /* Tell the door whether the service wants visitors. */
 void exposer_offer_ready(struct exposer_offer *o);

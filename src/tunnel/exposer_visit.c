@@ -238,7 +238,7 @@ static enum visit_state dial_service(struct exposer_visit *v)
 {
     v->dial = (struct dial){.loop = v->agent->loop, .wake = on_owner_wake, .owner = v};
     set_timer(v, v->offer->service.dial_timeout);
-    exposer_dial(v->offer, &v->dial);
+    exposer_offer_dial(v->offer, &v->dial);
     return VISIT_DIAL;
 }
 

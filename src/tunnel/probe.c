@@ -125,7 +125,7 @@ static void begin(struct probe *p)
     p->dial = (struct dial){.loop = o->agent->loop, .wake = on_wake, .owner = p};
     p->dialling = true;
     loop_set_timer(o->agent->loop, &p->timer, loop_now(o->agent->loop) + o->service.dial_timeout);
-    exposer_dial(o, &p->dial);
+    exposer_offer_dial(o, &p->dial);
     step(p);
 }
 
