@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "mux/agent.h"
 #include "mux/view.h"
 
 #define VIEW_MAGIC 0xa9e471e3u

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "mux/agent.h"
 
 #define BUCKETS_MIN 64
 #define FORGET_NS (3600 * NSEC_PER_SEC) /* no grace is longer */

@@ -7,7 +7,7 @@
 #define CARDEA_MUX_REGISTRY_H
 
 #include "base/hash.h"
-#include "mux/agent.h"
+#include "mux/agents.h"
 
 /* A name that is offered, was lately, or is waited for. */
 struct name {
