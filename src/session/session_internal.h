@@ -80,6 +80,15 @@ struct setup {
 /* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
 enum note { NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
 
+/* Monotonic. */
+struct session_times {
+    int64_t accepted;
+    int64_t routed; /* ClientHello complete */
+    int64_t opened; /* handshake complete, or 0 */
+    int64_t active; /* last time bytes may have moved */
+    int64_t paused; /* until when the name's bandwidth is used up; 0 */
+};
+
 struct session {
     uint32_t magic;
     enum session_state state;
@@ -107,15 +116,11 @@ struct session {
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
     uint16_t note_len[NOTES];
     struct net_addr peer;
-    int64_t accepted; /* monotonic */
-    int64_t routed;   /* ClientHello complete */
-    int64_t opened;   /* handshake complete, or 0 */
-    int64_t active;   /* last time bytes may have moved */
-    int64_t paused;   /* until when the name's bandwidth is used up; 0 */
-    bool running;     /* the driver is on the stack */
-    bool datagrams;   /* towards a target over UDP */
-    bool uncounted;   /* admitted in all, but under no source */
-    bool unproven;    /* likewise: anybody may have made up the peer's address */
+    struct session_times when;
+    bool running;   /* the driver is on the stack */
+    bool datagrams; /* towards a target over UDP */
+    bool uncounted; /* admitted in all, but under no source */
+    bool unproven;  /* likewise: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
