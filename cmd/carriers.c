@@ -106,12 +106,6 @@ json_t *carriers_ask(void)
 
 /* ---- as a table ---- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-    return text != NULL ? text : "-";
-}
-
 static void add_count(struct table *t, const json_t *o, const char *key)
 {
     table_add(t, "%lld", (long long)json_integer_value(json_object_get(o, key)));
@@ -121,7 +115,7 @@ static void add_count(struct table *t, const json_t *o, const char *key)
  * several ways. */
 static void add_transport(struct table *t, const json_t *o)
 {
-    const char *over = text_of(o, "transport"), *wanted = text_of(o, "wanted");
+    const char *over = table_text(o, "transport"), *wanted = table_text(o, "wanted");
     bool reached = json_is_true(json_object_get(o, "reached"));
     if (strcmp(over, wanted) == 0)
         table_add(t, "%s", over);
@@ -142,13 +136,13 @@ void carriers_show(const json_t *carriers)
     {
         const json_t *rtt = json_object_get(o, "rtt_ms");
         bool has_path = json_is_string(json_object_get(o, "peer"));
-        table_add(&t, "%s", text_of(o, "door"));
-        table_add(&t, "%s", text_of(o, "name"));
-        table_add(&t, "%s", text_of(o, "identity"));
-        table_add(&t, "%s", text_of(o, "ca"));
+        table_add(&t, "%s", table_text(o, "door"));
+        table_add(&t, "%s", table_text(o, "name"));
+        table_add(&t, "%s", table_text(o, "identity"));
+        table_add(&t, "%s", table_text(o, "ca"));
         add_transport(&t, o);
-        table_add(&t, "%s%s%s", text_of(o, "local"), has_path ? " > " : "",
-                  has_path ? text_of(o, "peer") : "");
+        table_add(&t, "%s%s%s", table_text(o, "local"), has_path ? " > " : "",
+                  has_path ? table_text(o, "peer") : "");
         if (json_is_real(rtt))
             table_add(&t, "%.1f ms", json_real_value(rtt));
         else
@@ -156,7 +150,7 @@ void carriers_show(const json_t *carriers)
         add_count(&t, o, "sessions");
         add_count(&t, o, "in");
         add_count(&t, o, "out");
-        table_add(&t, "%s", text_of(o, "since"));
+        table_add(&t, "%s", table_text(o, "since"));
     }
     table_end(&t, stdout);
 }

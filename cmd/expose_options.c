@@ -22,9 +22,9 @@
 
 enum {
     OPTION_TO = 256,
-    OPTION_PRIVATE,
-    OPTION_PUBLIC,
-    OPTION_END_TO_END,
+#define KIND(NAME, word) OPTION_##NAME,
+#include "tables/offer_kinds.def"
+#undef KIND
     OPTION_PORT,
     OPTION_UDP,
     OPTION_PROXY,
@@ -46,9 +46,9 @@ enum {
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'},
     {"to", required_argument, NULL, OPTION_TO},
-    {"private", no_argument, NULL, OPTION_PRIVATE},
-    {"public", no_argument, NULL, OPTION_PUBLIC},
-    {"end-to-end", no_argument, NULL, OPTION_END_TO_END},
+#define KIND(NAME, word) {word, no_argument, NULL, OPTION_##NAME},
+#include "tables/offer_kinds.def"
+#undef KIND
     {"port", required_argument, NULL, OPTION_PORT},
     {"udp", no_argument, NULL, OPTION_UDP},
     {"proxy", required_argument, NULL, OPTION_PROXY},
@@ -123,12 +123,9 @@ static int take_to(struct expose_options *o)
 
 /* ---- options ---- */
 
-static int take_kind(struct expose_options *o, int option)
+static int take_kind(struct expose_options *o, enum offer_kind kind)
 {
     struct offer *offer = &o->exposures[0].service.offer;
-    enum offer_kind kind = option == OPTION_PRIVATE  ? OFFER_PRIVATE
-                           : option == OPTION_PUBLIC ? OFFER_PUBLIC
-                                                     : OFFER_END_TO_END;
     if (o->kind_given && offer->kind != kind)
         return cmd_misused("expose", "--%s and --%s: an offer is of one kind, choose one",
                            offer_kind_word(offer->kind), offer_kind_word(kind));
@@ -148,10 +145,11 @@ static int take_service(struct expose_options *o, int option)
     switch (option) {
     case OPTION_TO:
         return take_to(o);
-    case OPTION_PRIVATE:
-    case OPTION_PUBLIC:
-    case OPTION_END_TO_END:
-        return take_kind(o, option);
+#define KIND(NAME, word) \
+    case OPTION_##NAME:  \
+        return take_kind(o, OFFER_##NAME);
+#include "tables/offer_kinds.def"
+#undef KIND
     case OPTION_PORT:
         status = take_count("port", UINT16_MAX, &count);
         s->offer.port = (uint16_t)count;

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "base/unit.h"
 #include "cmd/connect_settings.h"
@@ -38,14 +39,11 @@ bool share_is_wanted(int64_t *ret_idle)
 /* A copy of a path that holds wherever one is; NULL stays NULL. */
 static char *absolute(const char *path)
 {
-    char here[4096];
     struct buf b = {0};
     if (path == NULL)
         return NULL;
-    if (*path == '/' || getcwd(here, sizeof(here)) == NULL)
+    if (file_put_absolute(&b, path) != 0)
         CHECK(buf_printf(&b, "%s", path));
-    else
-        CHECK(buf_printf(&b, "%s/%s", here, path));
     return buf_text(&b);
 }
 

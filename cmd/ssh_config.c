@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_settings.h"
 #include "cmd/shell.h"
@@ -24,17 +25,6 @@ static bool is_file(enum connect_setting which, const char *value)
 {
     return which == SETTING_CERT || which == SETTING_KEY ||
            (which == SETTING_CA && strcmp(value, "system") != 0);
-}
-
-/* Append the absolute path, without following links: ssh is started anywhere, and a link may be there so that
- * what it names can change. */
-static int put_absolute(struct buf *b, const char *path)
-{
-    char here[PATH_MAX];
-    if (*path != '/' && getcwd(here, sizeof(here)) == NULL)
-        return -1;
-    CHECK(buf_printf(b, "%s%s%s", *path == '/' ? "" : here, *path == '/' ? "" : "/", path));
-    return 0;
 }
 
 /* Append a word of the command. ssh reads '%' as the beginning of something of its own, then gives the line
@@ -56,6 +46,7 @@ static int put_word(struct buf *command, const char *word)
     return CMD_OK;
 }
 
+/* ssh is started anywhere: paths are absolute. */
 static int put_setting(struct buf *command, enum connect_setting which, const char *value)
 {
     struct buf path = {0};
@@ -63,7 +54,7 @@ static int put_setting(struct buf *command, enum connect_setting which, const ch
     buf_printf(command, " %s ", connect_setting_flag(which));
     if (!is_file(which, value))
         return put_word(command, value);
-    if (put_absolute(&path, value) != 0 || access(buf_text(&path), R_OK) != 0)
+    if (file_put_absolute(&path, value) != 0 || access(buf_text(&path), R_OK) != 0)
         status = cmd_failed("%s: cannot read %s", connect_setting_flag(which), value);
     else
         status = put_word(command, buf_text(&path));

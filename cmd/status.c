@@ -18,12 +18,6 @@
 #define LIST_SHOWN 4 /* items of a list in a table */
 #define DIGITS 15    /* of a fraction in JSON: as many as a double keeps, so that 0.1 stays 0.1 */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL && *text != '\0' ? text : "-";
-}
-
 static long long count_of(const json_t *object, const char *key)
 {
     return (long long)json_integer_value(json_object_get(object, key));
@@ -97,7 +91,7 @@ static void add_match(struct table *t, const json_t *route)
     struct buf b = {0};
     put_list(&b, route, "sni", "");
     if (json_object_get(route, "sni_file") != NULL)
-        buf_printf(&b, "%s%s", b.len > 0 ? "," : "", text_of(route, "sni_file"));
+        buf_printf(&b, "%s%s", b.len > 0 ? "," : "", table_text(route, "sni_file"));
     put_list(&b, route, "alpn", " alpn:");
     put_list(&b, route, "first_bytes", " first:");
     put_list(&b, route, "listeners", " on:");
@@ -132,8 +126,8 @@ static void show_routes(const json_t *status)
     add_heading(&t, heading);
     json_array_foreach(json_object_get(status, "routes"), i, route)
     {
-        table_add(&t, "%s", text_of(route, "name"));
-        table_add(&t, "%s", text_of(route, "action"));
+        table_add(&t, "%s", table_text(route, "name"));
+        table_add(&t, "%s", table_text(route, "action"));
         add_counts(&t, route);
         add_match(&t, route);
     }
@@ -166,7 +160,7 @@ static void show_failures(const json_t *status)
     json_t *route;
     add_heading(&t, heading);
     json_array_foreach(json_object_get(status, "routes"), i, route)
-        add_failures(&t, route, text_of(route, "name"));
+        add_failures(&t, route, table_text(route, "name"));
     add_failures(&t, json_object_get(status, "unrouted"), "-");
     table_end(&t, stdout);
 }
@@ -180,8 +174,8 @@ static void show_listeners(const json_t *status)
     add_heading(&t, heading);
     json_array_foreach(json_object_get(status, "listeners"), i, listener)
     {
-        table_add(&t, "%s", text_of(listener, "name"));
-        table_add(&t, "%s", text_of(listener, "address"));
+        table_add(&t, "%s", table_text(listener, "name"));
+        table_add(&t, "%s", table_text(listener, "address"));
     }
     table_end(&t, stdout);
 }
@@ -203,10 +197,10 @@ static void show_backends(const json_t *status)
     json_array_foreach(json_object_get(status, "routes"), i, route)
         json_array_foreach(json_object_get(route, "backends"), k, backend)
     {
-        table_add(&t, "%s", text_of(backend, "to"));
+        table_add(&t, "%s", table_text(backend, "to"));
         table_add(&t, "%s", backend_state(backend));
         table_add(&t, "%lld", count_of(backend, "connections"));
-        table_add(&t, "%s", text_of(route, "name"));
+        table_add(&t, "%s", table_text(route, "name"));
     }
     table_end(&t, stdout);
 }
@@ -215,17 +209,17 @@ static void add_offer(struct table *t, const json_t *offer)
 {
     char in[AMOUNT_MAX], out[AMOUNT_MAX];
     const char *down = json_string_value(json_object_get(offer, "down"));
-    table_add(t, "%s", text_of(offer, "name"));
-    table_add(t, "%s", text_of(offer, "kind"));
+    table_add(t, "%s", table_text(offer, "name"));
+    table_add(t, "%s", table_text(offer, "kind"));
     if (json_object_get(offer, "port") == NULL)
         table_add(t, "-");
     else
-        table_add(t, "%lld/%s", count_of(offer, "port"), text_of(offer, "proto"));
-    table_add(t, "%s%s%s", text_of(offer, "state"), down != NULL ? ": " : "", down != NULL ? down : "");
-    table_add(t, "%s", text_of(offer, "agent"));
-    table_add(t, "%s", text_of(offer, "peer"));
-    table_add(t, "%s", text_of(offer, "transport"));
-    table_add(t, "%.19sZ", text_of(offer, "since"));
+        table_add(t, "%lld/%s", count_of(offer, "port"), table_text(offer, "proto"));
+    table_add(t, "%s%s%s", table_text(offer, "state"), down != NULL ? ": " : "", down != NULL ? down : "");
+    table_add(t, "%s", table_text(offer, "agent"));
+    table_add(t, "%s", table_text(offer, "peer"));
+    table_add(t, "%s", table_text(offer, "transport"));
+    table_add(t, "%.19sZ", table_text(offer, "since"));
     table_add(t, "%lld", count_of(offer, "visitors"));
     table_add(t, "%lld", count_of(offer, "visitors_total"));
     table_add(t, "%s", amount(count_of(offer, "bytes_in_total"), in));
@@ -257,8 +251,8 @@ static void show_certificates(const json_t *status)
     {
         struct buf names = {0};
         put_list(&names, certificate, "names", "");
-        table_add(&t, "%s", text_of(certificate, "name"));
-        table_add(&t, "%.10s%s", text_of(certificate, "not_after"),
+        table_add(&t, "%s", table_text(certificate, "name"));
+        table_add(&t, "%.10s%s", table_text(certificate, "not_after"),
                   json_is_true(json_object_get(certificate, "expired")) ? " EXPIRED" : "");
         table_add(&t, "%s", names.len > 0 ? buf_text(&names) : "-");
         buf_free(&names);
@@ -277,16 +271,16 @@ static void show_sessions(const json_t *status)
     add_heading(&t, heading);
     json_array_foreach(json_object_get(status, "sessions"), i, session)
     {
-        const char *target = text_of(session, "target");
-        table_add(&t, "%s", text_of(session, "id"));
-        table_add(&t, "%s", text_of(session, "peer"));
-        table_add(&t, "%s", text_of(session, "state"));
-        table_add(&t, "%s", text_of(session, "route"));
+        const char *target = table_text(session, "target");
+        table_add(&t, "%s", table_text(session, "id"));
+        table_add(&t, "%s", table_text(session, "peer"));
+        table_add(&t, "%s", table_text(session, "state"));
+        table_add(&t, "%s", table_text(session, "route"));
         table_add(&t, "%s", duration(json_number_value(json_object_get(session, "seconds")), age));
         table_add(&t, "%s", amount(count_of(session, "in"), in));
         table_add(&t, "%s", amount(count_of(session, "out"), out));
-        table_add(&t, "%s", text_of(session, "identity"));
-        table_add(&t, "%s", strcmp(target, "-") != 0 ? target : text_of(session, "sni"));
+        table_add(&t, "%s", table_text(session, "identity"));
+        table_add(&t, "%s", strcmp(target, "-") != 0 ? target : table_text(session, "sni"));
     }
     if (t.count == t.columns) /* that there are none is an answer, too */
         for (i = 0; i < t.columns; i++)
@@ -297,8 +291,8 @@ static void show_sessions(const json_t *status)
 static void show(const json_t *status)
 {
     char up[AMOUNT_MAX], file[4096];
-    str_clean(file, sizeof(file), text_of(status, "config"));
-    printf("cardea %s under %s, up %s, %lld open connection%s\n", text_of(status, "version"), file,
+    str_clean(file, sizeof(file), table_text(status, "config"));
+    printf("cardea %s under %s, up %s, %lld open connection%s\n", table_text(status, "version"), file,
            duration(json_number_value(json_object_get(status, "uptime")), up),
            count_of(status, "connections"), count_of(status, "connections") == 1 ? "" : "s");
     show_listeners(status);

@@ -37,6 +37,12 @@ static int width_of(const struct table *t, size_t column)
     return (int)width + GAP;
 }
 
+const char *table_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL && *text != '\0' ? text : "-";
+}
+
 void table_end(struct table *t, FILE *out)
 {
     CHECK(t->columns > 0 && t->count % t->columns == 0);

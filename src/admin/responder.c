@@ -13,7 +13,7 @@
 #include "net/acceptor.h"
 
 #define RESPONDER_MAGIC 0x4e590001u
-#define VISIT_MAGIC 0x4e590002u
+#define CONNECTION_MAGIC 0x4e590002u
 
 #define READ_NS (5 * NSEC_PER_SEC)
 #define WRITE_NS (30 * NSEC_PER_SEC)
@@ -21,18 +21,18 @@
 #define LINGER_MAX (1 << 20) /* bytes thrown away after the answer */
 
 /* A connection goes through these in order. */
-enum visit_state {
-    VISIT_READING,
-    VISIT_WAITING, /* for exchange_answer() */
-    VISIT_WRITING,
-    VISIT_LINGERING, /* for the client to close: closing first with bytes unread would destroy the answer on
-                        its way */
-    VISIT_CLOSED,
+enum connection_state {
+    CONNECTION_READING,
+    CONNECTION_WAITING, /* for exchange_answer() */
+    CONNECTION_WRITING,
+    CONNECTION_LINGERING, /* for the client to close: closing first with bytes unread would destroy the answer
+                        on its way */
+    CONNECTION_CLOSED,
 };
 
-struct visit {
+struct connection {
     uint32_t magic;
-    enum visit_state state;
+    enum connection_state state;
     struct responder *responder;
     struct list node;
     struct watch watch;
@@ -48,14 +48,14 @@ struct visit {
 };
 
 struct exchange {
-    struct visit *visit; /* NULL once nobody waits */
+    struct connection *connection; /* NULL once nobody waits */
 };
 
 struct responder {
     uint32_t magic;
     struct loop *loop;
     struct acceptor acceptor;
-    struct list visits;
+    struct list connections;
     size_t count;
     const struct resource *resources;
     size_t resource_count;
@@ -92,33 +92,33 @@ static const char *phrase(unsigned status)
     return "";
 }
 
-static void visit_deadline(struct visit *v, int64_t ns)
+static void connection_deadline(struct connection *c, int64_t ns)
 {
-    loop_set_timer(v->responder->loop, &v->deadline, loop_now(v->responder->loop) + ns);
+    loop_set_timer(c->responder->loop, &c->deadline, loop_now(c->responder->loop) + ns);
 }
 
 /* Put the answer into `out`; `allow` is what a 405 must tell (RFC 9110, 15.5.6), or NULL. */
-static void begin_answer(struct visit *v, unsigned status, const char *type, const char *allow,
+static void begin_answer(struct connection *c, unsigned status, const char *type, const char *allow,
                          struct buf *body)
 {
-    CHECK(v->state == VISIT_READING || v->state == VISIT_WAITING);
-    bool ok = buf_printf(&v->out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
+    CHECK(c->state == CONNECTION_READING || c->state == CONNECTION_WAITING);
+    bool ok = buf_printf(&c->out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
                          phrase(status), type, body->len);
     if (allow != NULL)
-        ok = ok && buf_printf(&v->out, "Allow: %s\r\n", allow);
-    ok = ok && buf_printf(&v->out, "Cache-Control: no-store\r\nConnection: close\r\n\r\n");
-    if (!v->headless)
-        ok = ok && buf_append(&v->out, body->data, body->len);
+        ok = ok && buf_printf(&c->out, "Allow: %s\r\n", allow);
+    ok = ok && buf_printf(&c->out, "Cache-Control: no-store\r\nConnection: close\r\n\r\n");
+    if (!c->headless)
+        ok = ok && buf_append(&c->out, body->data, body->len);
     buf_free(body);
-    v->state = ok ? VISIT_WRITING : VISIT_CLOSED;
-    visit_deadline(v, WRITE_NS);
+    c->state = ok ? CONNECTION_WRITING : CONNECTION_CLOSED;
+    connection_deadline(c, WRITE_NS);
 }
 
-static void refuse(struct visit *v, unsigned status, const char *allow, const char *text)
+static void refuse(struct connection *c, unsigned status, const char *allow, const char *text)
 {
     struct buf body = {0};
     CHECK(buf_printf(&body, "%s\n", text));
-    begin_answer(v, status, TYPE_TEXT, allow, &body);
+    begin_answer(c, status, TYPE_TEXT, allow, &body);
 }
 
 /* ---- the steps: false when there is nothing to do for now ---- */
@@ -131,103 +131,103 @@ static const struct resource *find(const struct responder *r, const char *path)
     return NULL;
 }
 
-static void serve(struct visit *v, const struct request *request)
+static void serve(struct connection *c, const struct request *request)
 {
-    const struct resource *to = find(v->responder, request->path);
-    v->headless = strcmp(request->method, "HEAD") == 0;
+    const struct resource *to = find(c->responder, request->path);
+    c->headless = strcmp(request->method, "HEAD") == 0;
     if (to == NULL) {
-        refuse(v, 404, NULL, "there is no such page");
+        refuse(c, 404, NULL, "there is no such page");
         return;
     }
     bool get = strcmp(to->method, "GET") == 0;
-    if (strcmp(to->method, request->method) != 0 && !(get && v->headless)) {
-        refuse(v, 405, get ? "GET, HEAD" : to->method, "this page does not take that method");
+    if (strcmp(to->method, request->method) != 0 && !(get && c->headless)) {
+        refuse(c, 405, get ? "GET, HEAD" : to->method, "this page does not take that method");
         return;
     }
     struct exchange *e = malloc(sizeof(*e));
     CHECK(e != NULL);
-    e->visit = v;
-    v->exchange = e;
-    v->state = VISIT_WAITING;
-    wheel_cancel(&v->deadline);
+    e->connection = c;
+    c->exchange = e;
+    c->state = CONNECTION_WAITING;
+    wheel_cancel(&c->deadline);
     to->serve(e, request);
 }
 
 /* Receive into `space`. What recv(2) says, with EINTR taken care of. */
-static ssize_t receive(struct visit *v, void *space, size_t cap)
+static ssize_t receive(struct connection *c, void *space, size_t cap)
 {
     ssize_t n;
     do
-        n = recv(v->watch.fd, space, cap, 0);
+        n = recv(c->watch.fd, space, cap, 0);
     while (n < 0 && errno == EINTR);
     return n;
 }
 
-static bool step_reading(struct visit *v)
+static bool step_reading(struct connection *c)
 {
     struct request request;
     struct err err;
-    CHECK(v->in.len < REQUEST_HEAD_MAX && buf_reserve(&v->in, REQUEST_HEAD_MAX - v->in.len));
-    ssize_t n = receive(v, v->in.data + v->in.len, REQUEST_HEAD_MAX - v->in.len);
+    CHECK(c->in.len < REQUEST_HEAD_MAX && buf_reserve(&c->in, REQUEST_HEAD_MAX - c->in.len));
+    ssize_t n = receive(c, c->in.data + c->in.len, REQUEST_HEAD_MAX - c->in.len);
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n <= 0) { /* it left without a request */
-        v->state = VISIT_CLOSED;
+        c->state = CONNECTION_CLOSED;
         return true;
     }
-    v->in.len += (size_t)n;
-    enum request_status s = request_read(v->in.data, v->in.len, &request, &err);
+    c->in.len += (size_t)n;
+    enum request_status s = request_read(c->in.data, c->in.len, &request, &err);
     if (s == REQUEST_MORE)
         return true;
     if (s == REQUEST_BAD)
-        refuse(v, request.bad, NULL, err.text);
+        refuse(c, request.bad, NULL, err.text);
     else
-        serve(v, &request);
+        serve(c, &request);
     return true;
 }
 
-static bool step_writing(struct visit *v)
+static bool step_writing(struct connection *c)
 {
-    while (v->sent < v->out.len) {
-        ssize_t n = send(v->watch.fd, v->out.data + v->sent, v->out.len - v->sent, MSG_NOSIGNAL);
+    while (c->sent < c->out.len) {
+        ssize_t n = send(c->watch.fd, c->out.data + c->sent, c->out.len - c->sent, MSG_NOSIGNAL);
         if (n >= 0) {
-            v->sent += (size_t)n;
+            c->sent += (size_t)n;
         } else if (errno == EAGAIN) {
             return false;
         } else if (errno != EINTR) {
-            v->state = VISIT_CLOSED;
+            c->state = CONNECTION_CLOSED;
             return true;
         }
     }
-    shutdown(v->watch.fd, SHUT_WR);
-    v->state = VISIT_LINGERING;
-    visit_deadline(v, LINGER_NS);
+    shutdown(c->watch.fd, SHUT_WR);
+    c->state = CONNECTION_LINGERING;
+    connection_deadline(c, LINGER_NS);
     return true;
 }
 
-static bool step_lingering(struct visit *v)
+static bool step_lingering(struct connection *c)
 {
     char ignored[4096];
-    ssize_t n = receive(v, ignored, sizeof(ignored));
+    ssize_t n = receive(c, ignored, sizeof(ignored));
     if (n < 0 && errno == EAGAIN)
         return false;
-    v->dropped += n > 0 ? (size_t)n : 0;
-    if (n <= 0 || v->dropped > LINGER_MAX)
-        v->state = VISIT_CLOSED;
+    c->dropped += n > 0 ? (size_t)n : 0;
+    if (n <= 0 || c->dropped > LINGER_MAX)
+        c->state = CONNECTION_CLOSED;
     return true;
 }
 
-static bool step(struct visit *v)
+static bool step(struct connection *c)
 {
-    switch (v->state) {
-    case VISIT_READING:
-        return step_reading(v);
-    case VISIT_WRITING:
-        return step_writing(v);
-    case VISIT_LINGERING:
-        return step_lingering(v);
-    case VISIT_WAITING:
-    case VISIT_CLOSED:
+    switch (c->state) {
+    case CONNECTION_READING:
+        return step_reading(c);
+    case CONNECTION_WRITING:
+        return step_writing(c);
+    case CONNECTION_LINGERING:
+        return step_lingering(c);
+    case CONNECTION_WAITING:
+    case CONNECTION_CLOSED:
         break;
     }
     return false;
@@ -235,62 +235,62 @@ static bool step(struct visit *v)
 
 /* ---- connections ---- */
 
-static void visit_free(struct task *t)
+static void connection_free(struct task *t)
 {
-    struct visit *v = CONTAINER_OF(t, struct visit, last);
-    CHECK_MAGIC(v, VISIT_MAGIC);
-    buf_free(&v->in);
-    buf_free(&v->out);
-    v->magic = 0;
-    free(v);
+    struct connection *c = CONTAINER_OF(t, struct connection, last);
+    CHECK_MAGIC(c, CONNECTION_MAGIC);
+    buf_free(&c->in);
+    buf_free(&c->out);
+    c->magic = 0;
+    free(c);
 }
 
 /* The one teardown; the memory goes with the task `last`. */
-static void visit_close(struct visit *v)
+static void connection_close(struct connection *c)
 {
-    struct responder *r = v->responder;
-    CHECK(v->watch.fd >= 0 && r->count > 0);
-    wheel_cancel(&v->deadline);
-    close(v->watch.fd);
-    v->watch.fd = -1;
-    if (v->exchange != NULL)
-        v->exchange->visit = NULL;
-    list_remove(&v->node);
+    struct responder *r = c->responder;
+    CHECK(c->watch.fd >= 0 && r->count > 0);
+    wheel_cancel(&c->deadline);
+    close(c->watch.fd);
+    c->watch.fd = -1;
+    if (c->exchange != NULL)
+        c->exchange->connection = NULL;
+    list_remove(&c->node);
     r->count--;
 }
 
-static void visit_run(struct visit *v)
+static void connection_run(struct connection *c)
 {
-    CHECK_MAGIC(v, VISIT_MAGIC);
-    CHECK(!v->running);
-    v->running = true;
-    while (step(v))
+    CHECK_MAGIC(c, CONNECTION_MAGIC);
+    CHECK(!c->running);
+    c->running = true;
+    while (step(c))
         ;
-    v->running = false;
-    if (v->state != VISIT_CLOSED)
+    c->running = false;
+    if (c->state != CONNECTION_CLOSED)
         return;
-    visit_close(v);
-    loop_defer(v->responder->loop, &v->last);
+    connection_close(c);
+    loop_defer(c->responder->loop, &c->last);
 }
 
 /* The calls themselves tell what is ready; only while nothing is read or written the events must tell that
  * the client is gone. One that has merely ended its side still waits for its answer. */
 static void on_ready(struct watch *w, uint32_t events)
 {
-    struct visit *v = CONTAINER_OF(w, struct visit, watch);
-    if (v->state == VISIT_WAITING && (events & (EPOLLHUP | EPOLLERR)))
-        v->state = VISIT_CLOSED;
-    visit_run(v);
+    struct connection *c = CONTAINER_OF(w, struct connection, watch);
+    if (c->state == CONNECTION_WAITING && (events & (EPOLLHUP | EPOLLERR)))
+        c->state = CONNECTION_CLOSED;
+    connection_run(c);
 }
 
 static void on_deadline(struct timer *t)
 {
-    struct visit *v = CONTAINER_OF(t, struct visit, deadline);
-    if (v->state == VISIT_READING)
-        refuse(v, 408, NULL, "the request did not come in time");
+    struct connection *c = CONTAINER_OF(t, struct connection, deadline);
+    if (c->state == CONNECTION_READING)
+        refuse(c, 408, NULL, "the request did not come in time");
     else
-        v->state = VISIT_CLOSED;
-    visit_run(v);
+        c->state = CONNECTION_CLOSED;
+    connection_run(c);
 }
 
 /* Is there room for one more? The oldest of those that have said nothing yet, or have all they came for, goes
@@ -300,13 +300,13 @@ static bool make_room(struct responder *r)
 {
     if (r->count < RESPONDER_CONNECTIONS_MAX)
         return true;
-    for (struct list *n = r->visits.next; n != &r->visits; n = n->next) {
-        struct visit *v = CONTAINER_OF(n, struct visit, node);
-        if (v->state != VISIT_READING && v->state != VISIT_LINGERING)
+    for (struct list *n = r->connections.next; n != &r->connections; n = n->next) {
+        struct connection *c = CONTAINER_OF(n, struct connection, node);
+        if (c->state != CONNECTION_READING && c->state != CONNECTION_LINGERING)
             continue;
-        CHECK(!v->running);
-        v->state = VISIT_CLOSED;
-        visit_run(v);
+        CHECK(!c->running);
+        c->state = CONNECTION_CLOSED;
+        connection_run(c);
         return true;
     }
     return false;
@@ -316,21 +316,21 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
     (void)peer;
     struct responder *r = CONTAINER_OF(a, struct responder, acceptor);
-    struct visit *v = r->closing || !make_room(r) ? NULL : calloc(1, sizeof(*v));
-    if (v == NULL ||
-        loop_watch(r->loop, &v->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_ready) != 0) {
+    struct connection *c = r->closing || !make_room(r) ? NULL : calloc(1, sizeof(*c));
+    if (c == NULL ||
+        loop_watch(r->loop, &c->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_ready) != 0) {
         close(fd);
-        free(v);
+        free(c);
         return;
     }
-    v->magic = VISIT_MAGIC;
-    v->responder = r;
-    timer_init(&v->deadline, on_deadline);
-    task_init(&v->last, visit_free);
-    list_insert(&r->visits, &v->node);
+    c->magic = CONNECTION_MAGIC;
+    c->responder = r;
+    timer_init(&c->deadline, on_deadline);
+    task_init(&c->last, connection_free);
+    list_insert(&r->connections, &c->node);
     r->count++;
-    visit_deadline(v, READ_NS);
-    visit_run(v); /* the request is often there already */
+    connection_deadline(c, READ_NS);
+    connection_run(c); /* the request is often there already */
 }
 
 static void on_refused(struct acceptor *a, int error)
@@ -354,7 +354,7 @@ struct responder *responder_new(struct loop *loop, int fd, const struct resource
                             .resource_count = count,
                             .arg = arg,
                             .acceptor = {.accepted = on_accepted, .refused = on_refused}};
-    list_init(&r->visits);
+    list_init(&r->connections);
     if (acceptor_start(&r->acceptor, loop, fd, err) == 0)
         return r;
     free(r);
@@ -368,12 +368,12 @@ void responder_free(struct responder *r)
     CHECK_MAGIC(r, RESPONDER_MAGIC);
     r->closing = true;
     acceptor_stop(&r->acceptor);
-    for (struct list *n = r->visits.next, *next; n != &r->visits; n = next) {
+    for (struct list *n = r->connections.next, *next; n != &r->connections; n = next) {
         next = n->next;
-        struct visit *v = CONTAINER_OF(n, struct visit, node);
-        CHECK(!v->running);
-        visit_close(v);
-        visit_free(&v->last);
+        struct connection *c = CONTAINER_OF(n, struct connection, node);
+        CHECK(!c->running);
+        connection_close(c);
+        connection_free(&c->last);
     }
     r->magic = 0;
     free(r);
@@ -381,22 +381,22 @@ void responder_free(struct responder *r)
 
 void *exchange_arg(const struct exchange *e)
 {
-    return e->visit == NULL ? NULL : e->visit->responder->arg;
+    return e->connection == NULL ? NULL : e->connection->responder->arg;
 }
 
 void exchange_answer(struct exchange *e, unsigned status, const char *type, struct buf *body)
 {
-    struct visit *v = e->visit;
+    struct connection *c = e->connection;
     free(e);
-    if (v == NULL) {
+    if (c == NULL) {
         buf_free(body);
         return;
     }
-    CHECK_MAGIC(v, VISIT_MAGIC);
-    v->exchange = NULL;
-    begin_answer(v, status, type, NULL, body);
-    if (!v->running)
-        visit_run(v);
+    CHECK_MAGIC(c, CONNECTION_MAGIC);
+    c->exchange = NULL;
+    begin_answer(c, status, type, NULL, body);
+    if (!c->running)
+        connection_run(c);
 }
 
 void exchange_refuse(struct exchange *e, unsigned status, const char *text)

@@ -148,3 +148,13 @@ int file_create_atomic(const char *path, mode_t mode, const void *data, size_t l
 {
     return write_file(path, mode, data, len, false, err);
 }
+
+int file_put_absolute(struct buf *out, const char *path)
+{
+    char here[PATH_MAX];
+    bool relative = *path != '/';
+    if (relative && getcwd(here, sizeof(here)) == NULL)
+        return -1;
+    CHECK(buf_printf(out, "%s%s%s", relative ? here : "", relative ? "/" : "", path));
+    return 0;
+}

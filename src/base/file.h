@@ -23,4 +23,8 @@ int file_write_atomic(const char *path, mode_t mode, const void *data, size_t le
 /* The same, but when something exists at `path` it stays as it is and this fails: for private keys. */
 int file_create_atomic(const char *path, mode_t mode, const void *data, size_t len, struct err *err);
 
+/* Append `path` as it holds wherever one is; links are not followed, so that what they name can change. -1
+ * with errno where it is not known where we are; nothing is appended then. */
+int file_put_absolute(struct buf *out, const char *path);
+
 #endif

@@ -2,6 +2,7 @@
 #include "config/keys.h"
 
 #include "base/clock.h"
+#include "base/offer_kind.h"
 #include "config/value.h"
 
 #define MINUTE (60 * NSEC_PER_SEC)
@@ -31,7 +32,11 @@ static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr"
 static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
 static const struct schema_name offer_kinds[] = {
-    {"private", 0 /* enum offer_kind */}, {"public", 1}, {"end-to-end", 2}, {NULL, 0}};
+#define KIND(NAME, word) {word, OFFER_##NAME},
+#include "tables/offer_kinds.def"
+#undef KIND
+    {NULL, 0},
+};
 static const struct schema_name offer_protos[] = {
     {"tcp", CONFIG_OFFER_TCP}, {"udp", CONFIG_OFFER_UDP}, {NULL, 0}};
 static const struct schema_name clients_modes[] = {

@@ -7,30 +7,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "mux/agent.h"
 #include "mux/view.h"
 
 #define VIEW_MAGIC 0xa9e471e3u
-#define BUCKETS_MIN 64
-#define FORGET_NS (3600 * NSEC_PER_SEC) /* no grace is longer */
-#define BUCKETS_SWEPT 16
-#define NAMES_KEPT 100000
-
-/* A name that is offered, was lately, or is waited for. */
-struct name {
-    struct list node;   /* of its bucket */
-    struct list agents; /* struct known */
-    struct list waiters;
-    int64_t gone_at;        /* the last agent left; 0: never one */
-    enum agents_leave left; /* ... in this way */
-    char text[];
-};
-
-/* An offer that this view knows. */
-struct known {
-    struct agent *agent;
-    struct list of_name;
-    struct list of_id;
-};
 
 /* ---- hub ---- */
 
@@ -46,116 +26,6 @@ struct agents_hub *agents_hub_new(size_t workers)
 void agents_hub_free(struct agents_hub *hub)
 {
     free(hub);
-}
-
-/* ---- tables ---- */
-
-static struct list *buckets_new(size_t n)
-{
-    struct list *b = calloc(n, sizeof(*b));
-    CHECK(b != NULL);
-    for (size_t i = 0; i < n; i++)
-        list_init(&b[i]);
-    return b;
-}
-
-static struct list *name_bucket(const struct agents *v, struct list *table, size_t n, const char *text)
-{
-    return &table[hash_bytes(&v->hub->key, text, strlen(text)) & (n - 1)];
-}
-
-static struct list *id_bucket(const struct agents *v, struct list *table, size_t n, uint64_t id)
-{
-    return &table[hash_bytes(&v->hub->key, &id, sizeof(id)) & (n - 1)];
-}
-
-static void grow(struct agents *v)
-{
-    size_t n = v->buckets * 2;
-    struct list *names = buckets_new(n), *ids = buckets_new(n), *node;
-    for (size_t i = 0; i < v->buckets; i++) {
-        while ((node = list_pop(&v->names[i])) != NULL)
-            list_insert(name_bucket(v, names, n, CONTAINER_OF(node, struct name, node)->text), node);
-        while ((node = list_pop(&v->ids[i])) != NULL)
-            list_insert(id_bucket(v, ids, n, CONTAINER_OF(node, struct known, of_id)->agent->id), node);
-    }
-    free(v->names);
-    free(v->ids);
-    v->names = names;
-    v->ids = ids;
-    v->buckets = n;
-}
-
-static struct name *find_name(const struct agents *v, const char *text)
-{
-    struct list *b = name_bucket(v, v->names, v->buckets, text);
-    for (struct list *n = b->next; n != b; n = n->next) {
-        struct name *name = CONTAINER_OF(n, struct name, node);
-        if (strcmp(name->text, text) == 0)
-            return name;
-    }
-    return NULL;
-}
-
-/* Nobody is there, and nobody would wait for it any more. Where names come and go in great numbers, those
- * that have gone are forgotten at once. */
-static bool is_forgotten(const struct agents *v, const struct name *n, int64_t now)
-{
-    if (!list_empty(&n->agents) || !list_empty(&n->waiters))
-        return false;
-    return n->gone_at == 0 || now >= n->gone_at + FORGET_NS || v->count > NAMES_KEPT;
-}
-
-static void name_free(struct agents *v, struct name *n)
-{
-    list_remove(&n->node);
-    v->count--;
-    free(n);
-}
-
-/* Forget some of the names that nobody will ask for again: with each new one a few buckets, all in turn. */
-static void sweep(struct agents *v)
-{
-    int64_t now = loop_now(v->home.loop);
-    for (size_t k = 0; k < BUCKETS_SWEPT; k++) {
-        struct list *b = &v->names[v->swept++ & (v->buckets - 1)];
-        for (struct list *n = b->next, *next; n != b; n = next) {
-            struct name *name = CONTAINER_OF(n, struct name, node);
-            next = n->next;
-            if (is_forgotten(v, name, now))
-                name_free(v, name);
-        }
-    }
-}
-
-static struct name *get_name(struct agents *v, const char *text)
-{
-    struct name *n = find_name(v, text);
-    if (n != NULL)
-        return n;
-    sweep(v);
-    if (v->count >= v->buckets)
-        grow(v);
-    size_t len = strlen(text);
-    n = calloc(1, sizeof(*n) + len + 1);
-    CHECK(n != NULL);
-    memcpy(n->text, text, len);
-    list_init(&n->agents);
-    list_init(&n->waiters);
-    list_insert(name_bucket(v, v->names, v->buckets, text), &n->node);
-    v->count++;
-    return n;
-}
-
-static struct known *find_id(const struct agents *v, uint64_t id)
-{
-    struct list *b = id_bucket(v, v->ids, v->buckets, id);
-    for (struct list *n = b->next; n != b; n = n->next) {
-        struct known *k = CONTAINER_OF(n, struct known, of_id);
-        if (k->agent->id == id)
-            return k;
-    }
-    return NULL;
 }
 
 /* ---- views ---- */
@@ -181,24 +51,14 @@ struct agents *agents_new(struct agents_hub *hub, unsigned index, const struct l
                          .hub = hub,
                          .index = index,
                          .home = *home,
-                         .buckets = BUCKETS_MIN,
                          .started = clock_monotonic(),
                          .next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index};
     bridge_site_init(&v->site, home->loop, scratch);
-    v->names = buckets_new(v->buckets);
-    v->ids = buckets_new(v->buckets);
+    registry_init(&v->known, &hub->key);
     list_init(&v->woken);
     task_init(&v->wake, run_woken);
     hub->view[index] = v;
     return v;
-}
-
-static void forget(struct known *k)
-{
-    list_remove(&k->of_name);
-    list_remove(&k->of_id);
-    agent_unref(k->agent);
-    free(k);
 }
 
 void agents_free(struct agents *v)
@@ -207,20 +67,9 @@ void agents_free(struct agents *v)
         return;
     CHECK_MAGIC(v, VIEW_MAGIC);
     bridge_site_clear(&v->site);
-    for (size_t i = 0; i < v->buckets; i++)
-        for (struct list *n = v->ids[i].next, *next; n != &v->ids[i]; n = next) {
-            next = n->next;
-            forget(CONTAINER_OF(n, struct known, of_id));
-        }
-    for (size_t i = 0; i < v->buckets; i++) /* none has agents any more, in whatever bucket they were */
-        for (struct list *n = v->names[i].next, *next; n != &v->names[i]; n = next) {
-            next = n->next;
-            name_free(v, CONTAINER_OF(n, struct name, node));
-        }
     list_remove(&v->wake.node);
     v->hub->view[v->index] = NULL;
-    free(v->names);
-    free(v->ids);
+    registry_free(&v->known);
     v->magic = 0;
     free(v);
 }
@@ -272,16 +121,12 @@ static void tell_fellows(struct agents *v, const struct name *n, const struct ag
 
 static void learn(struct agents *v, struct agent *a, enum news news)
 {
-    struct name *n = get_name(v, a->terms.offer.name);
-    struct known *k = find_id(v, a->id);
+    struct name *n = registry_get(&v->known, a->terms.offer.name, loop_now(v->home.loop));
+    struct known *k = registry_find_id(&v->known, a->id);
     if (news == NEWS_OFFERED) {
-        k = calloc(1, sizeof(*k));
-        CHECK(k != NULL);
-        k->agent = agent_ref(a);
-        list_insert(&n->agents, &k->of_name);
-        list_insert(id_bucket(v, v->ids, v->buckets, a->id), &k->of_id);
+        registry_add(&v->known, n, a);
     } else if (news == NEWS_WITHDRAWN && k != NULL) {
-        forget(k);
+        registry_forget(k);
         n->gone_at = loop_now(v->home.loop);
         n->left = a->left;
     }
@@ -330,7 +175,7 @@ static bool agree(const struct offer *a, const struct offer *b)
 struct agent *agents_offer(struct agents *v, const struct agent_terms *terms)
 {
     CHECK_MAGIC(v, VIEW_MAGIC);
-    struct agent *fellow = first_of(find_name(v, terms->offer.name));
+    struct agent *fellow = first_of(registry_find(&v->known, terms->offer.name));
     if (fellow != NULL && !agree(&fellow->terms.offer, &terms->offer))
         return NULL;
     struct agent *a = agent_make(terms, v->next_id, v->index, fellow == NULL ? NULL : fellow->rate);
@@ -371,7 +216,7 @@ struct agent *agents_redeem(struct agents *v, const char *id, const uint8_t fing
     uint8_t secret[16];
     if (!agent_read_id(id, &number, &slot, secret))
         return NULL;
-    struct known *k = find_id(v, number);
+    struct known *k = registry_find_id(&v->known, number);
     if (k == NULL || memcmp(k->agent->terms.fingerprint, fingerprint, AGENT_FINGERPRINT) != 0)
         return NULL;
     return agent_take_grant(k->agent, slot, secret, loop_now(v->home.loop)) ? agent_ref(k->agent) : NULL;
@@ -381,7 +226,7 @@ struct agent *agents_redeem(struct agents *v, const char *id, const uint8_t fing
 
 enum agents_presence agents_find(struct agents *v, const char *name, int64_t grace, enum offer_kind *ret_kind)
 {
-    const struct name *n = find_name(v, name);
+    const struct name *n = registry_find(&v->known, name);
     const struct agent *a = first_of(n);
     int64_t now = loop_now(v->home.loop);
     if (a != NULL) {
@@ -397,19 +242,19 @@ enum agents_presence agents_find(struct agents *v, const char *name, int64_t gra
 
 enum agents_leave agents_left(struct agents *v, const char *name)
 {
-    const struct name *n = find_name(v, name);
+    const struct name *n = registry_find(&v->known, name);
     return n == NULL ? AGENTS_NEVER : n->left;
 }
 
 struct agent *agents_first(struct agents *v, const char *name)
 {
-    struct agent *a = first_of(find_name(v, name));
+    struct agent *a = first_of(registry_find(&v->known, name));
     return a == NULL ? NULL : agent_ref(a);
 }
 
 struct agent *agents_down(struct agents *v, const char *name, unsigned *ret_down)
 {
-    const struct name *n = find_name(v, name);
+    const struct name *n = registry_find(&v->known, name);
     struct agent *found = NULL;
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
          node = node->next) {
@@ -419,18 +264,6 @@ struct agent *agents_down(struct agents *v, const char *name, unsigned *ret_down
             return NULL;
     }
     return found == NULL ? NULL : agent_ref(found);
-}
-
-/* The first for which `fits` holds, or NULL. */
-static struct agent *find_agent(const struct agents *v, bool (*fits)(void *arg, struct agent *a), void *arg)
-{
-    for (size_t i = 0; i < v->buckets; i++)
-        for (struct list *n = v->ids[i].next; n != &v->ids[i]; n = n->next) {
-            struct agent *a = CONTAINER_OF(n, struct known, of_id)->agent;
-            if (fits(arg, a))
-                return a;
-        }
-    return NULL;
 }
 
 struct port_sought {
@@ -449,7 +282,7 @@ static bool is_at_port(void *arg, struct agent *a)
 struct agent *agents_at_port(struct agents *v, uint16_t port, bool udp, const char *other_than)
 {
     struct port_sought want = {port, udp, other_than};
-    struct agent *a = find_agent(v, is_at_port, &want);
+    struct agent *a = registry_search(&v->known, is_at_port, &want);
     return a == NULL ? NULL : agent_ref(a);
 }
 
@@ -469,12 +302,12 @@ static bool tell_of(void *arg, struct agent *a)
 
 void agents_each(struct agents *v, void (*each)(void *arg, struct agent *a), void *arg)
 {
-    find_agent(v, tell_of, &(struct telling){v, each, arg});
+    registry_search(&v->known, tell_of, &(struct telling){v, each, arg});
 }
 
 void agents_wait(struct agents *v, const char *name, struct agents_waiter *w)
 {
-    list_insert(&get_name(v, name)->waiters, &w->node);
+    list_insert(&registry_get(&v->known, name, loop_now(v->home.loop))->waiters, &w->node);
 }
 
 static bool is_among(uint64_t id, const uint64_t *ids, size_t len)
@@ -498,7 +331,7 @@ static bool is_better(struct agent *a, struct agent *b, int64_t now)
 
 struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tried, size_t tried_len)
 {
-    const struct name *n = find_name(v, name);
+    const struct name *n = registry_find(&v->known, name);
     struct agent *best = NULL;
     int64_t now = loop_now(v->home.loop);
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
@@ -515,7 +348,7 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
 
 size_t agents_visitors(struct agents *v, const char *name)
 {
-    const struct name *n = find_name(v, name);
+    const struct name *n = registry_find(&v->known, name);
     size_t sum = 0;
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
          node = node->next)
@@ -526,5 +359,5 @@ size_t agents_visitors(struct agents *v, const char *name)
 
 size_t agents_names(const struct agents *v)
 {
-    return v->count;
+    return v->known.count;
 }

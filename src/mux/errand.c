@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "mux/agent.h"
 #include "mux/bridge.h"
 #include "mux/view.h"
 #include "net/addr.h"

@@ -5,8 +5,8 @@
 
 #include "base/hash.h"
 #include "loop/loop.h"
-#include "mux/agent.h"
 #include "mux/bridge.h"
+#include "mux/registry.h"
 
 struct agents_hub {
     size_t workers;
@@ -20,11 +20,7 @@ struct agents {
     unsigned index;
     struct link_home home;
     struct bridge_site site;
-    struct list *names; /* buckets of struct name */
-    struct list *ids;   /* buckets of struct known */
-    size_t buckets;
-    size_t count;    /* of names */
-    size_t swept;    /* the bucket that is looked at next for names to forget */
+    struct registry known;
     int64_t started; /* monotonic */
     uint64_t next_id;
     struct list woken; /* waiters whose time has come */

@@ -36,7 +36,7 @@ static void count_handshake(struct session *s)
     struct counters *c = worker_counters(s->worker, s->route->stats);
     struct link_peer peer;
     link_peer(s->down, &peer);
-    counters_handshake(c, peer.version, peer.group, s->opened - s->routed);
+    counters_handshake(c, peer.version, peer.group, s->when.opened - s->when.routed);
     counter_add(&c->n[COUNTER_RESUMED], peer.resumed);
     if (peer.identity == NULL && s->route->ask_policy)
         counter_add(&c->n[COUNTER_NO_CERTIFICATE], 1);
@@ -48,7 +48,7 @@ enum session_state step_handshake(struct session *s)
     case LINK_AGAIN:
         return SESSION_HANDSHAKE;
     case LINK_OK:
-        s->opened = loop_now(s->worker->loop);
+        s->when.opened = loop_now(s->worker->loop);
         count_handshake(s);
         return SESSION_AUTHORISE;
     default:

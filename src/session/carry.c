@@ -61,11 +61,11 @@ static size_t allowance(struct session *s)
     size_t most = SIZE_MAX;
     if (s->agent == NULL)
         return most;
-    if (now < s->paused)
+    if (now < s->when.paused)
         return 0;
-    int64_t wait = agent_allow(s->agent, now, &most), before = s->paused;
-    s->paused = wait > 0 ? now + wait : 0;
-    if (s->paused != before)
+    int64_t wait = agent_allow(s->agent, now, &most), before = s->when.paused;
+    s->when.paused = wait > 0 ? now + wait : 0;
+    if (s->when.paused != before)
         session_arm_pipe(s);
     return wait > 0 ? 0 : most;
 }
@@ -80,11 +80,11 @@ enum session_state step_pipe(struct session *s)
     enum pipe_status status = pipe_run_within(&s->pipe, &s->worker->pipe_scratch, most);
     uint64_t moved = bytes_moved(s) - before;
     if (moved > 0)
-        s->active = loop_now(s->worker->loop);
+        s->when.active = loop_now(s->worker->loop);
     if (pipe_half_closed(&s->pipe) && !was_half_closed)
         session_arm_pipe(s);
     if (moved > 0 && s->agent != NULL)
-        agent_charge(s->agent, s->active, moved / 2);
+        agent_charge(s->agent, s->when.active, moved / 2);
     switch (status) {
     case PIPE_WAIT:
         return SESSION_PIPE;

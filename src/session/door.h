@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "session/census.h"
 #include "session/offers.h"
 
 struct buf;
@@ -74,10 +75,8 @@ struct route_counters door_route_counters(const struct door *door, size_t index)
 /* The same for connections that ended before they had a route; its `route` is "-". */
 struct route_counters door_unrouted_counters(const struct door *door);
 
-/* Collect a JSON array of at most `limit` sessions of all workers, then call `done` (on the control thread,
- * later). The text is borrowed for the call. */
-void door_sessions(struct door *door, size_t limit, void (*done)(void *arg, const char *json, size_t len),
-                   void *arg);
+/* Collect at most `limit` sessions of all workers, then call `done` (on the control thread, later). */
+void door_sessions(struct door *door, size_t limit, census_told *done, void *arg);
 
 /* Collect what agents offer, then call `done` (on the control thread, later). */
 void door_offers(struct door *door, offers_told *done, void *arg);

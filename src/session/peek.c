@@ -279,7 +279,7 @@ static enum session_state take_route(struct session *s, const struct hello *h)
 static enum session_state route_with(struct session *s, const struct hello *h)
 {
     struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
-    s->routed = loop_now(s->worker->loop);
+    s->when.routed = loop_now(s->worker->loop);
     if (h != NULL)
         routing_note(h, &match, JA4_TCP, &s->setup->hello);
     if (match.route == ROUTE_NONE)

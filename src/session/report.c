@@ -36,7 +36,7 @@ static const char *version_name(uint16_t version)
 static void record_tls(const struct session *s, struct audit_record *r)
 {
     struct link_peer peer;
-    if (!link_peer(s->down, &peer) || s->opened == 0)
+    if (!link_peer(s->down, &peer) || s->when.opened == 0)
         return;
     r->tls = true;
     r->version = version_name(peer.version);
@@ -45,7 +45,7 @@ static void record_tls(const struct session *s, struct audit_record *r)
     r->resumed = peer.resumed;
     r->alpn = peer.alpn;
     r->identity = peer.identity == NULL ? NULL : identity_label(peer.identity);
-    r->handshake_ns = s->opened - s->routed;
+    r->handshake_ns = s->when.opened - s->when.routed;
 }
 
 static const char *action_of(const struct session *s)
@@ -103,7 +103,7 @@ void session_write_audit(struct session *s)
         .bytes_in = s->down->bytes_read,
         .bytes_out = s->down->bytes_written,
         .handshake_ns = -1,
-        .total_ns = loop_now(w->loop) - s->accepted,
+        .total_ns = loop_now(w->loop) - s->when.accepted,
         .reason = s->reason,
         .detail = s->setup == NULL ? s->broken : s->setup->detail,
     };
@@ -154,7 +154,7 @@ void session_count(struct session *s)
     }
     if (s->agent != NULL && s->setup == NULL)
         agent_visited(s->agent, s->down->bytes_read, s->down->bytes_written);
-    counter_add(&c->n[COUNTER_SECONDS_NS], (uint64_t)(loop_now(s->worker->loop) - s->accepted));
+    counter_add(&c->n[COUNTER_SECONDS_NS], (uint64_t)(loop_now(s->worker->loop) - s->when.accepted));
     if (s->route != NULL)
         atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);
 }
@@ -178,5 +178,5 @@ bool session_json(const struct session *s, struct buf *out)
            json_text(out, "target", session_note(s, NOTE_TARGET)) &&
            buf_printf(out, ",\"in\":%llu,\"out\":%llu,\"seconds\":%.3f}",
                       (unsigned long long)s->down->bytes_read, (unsigned long long)s->down->bytes_written,
-                      (double)(loop_now(s->worker->loop) - s->accepted) / NSEC_PER_SEC);
+                      (double)(loop_now(s->worker->loop) - s->when.accepted) / NSEC_PER_SEC);
 }

@@ -74,8 +74,8 @@ static int64_t silence_limit(const struct session *s)
 static int64_t pipe_limit(const struct session *s)
 {
     int64_t silence = silence_limit(s), age = s->route->config->limits.total_timeout;
-    int64_t idle = silence > 0 ? s->active + silence : INT64_MAX;
-    int64_t total = age > 0 ? s->accepted + age : INT64_MAX;
+    int64_t idle = silence > 0 ? s->when.active + silence : INT64_MAX;
+    int64_t total = age > 0 ? s->when.accepted + age : INT64_MAX;
     return MIN(idle, total) == INT64_MAX ? 0 : MIN(idle, total);
 }
 
@@ -83,8 +83,8 @@ static int64_t pipe_limit(const struct session *s)
 void session_arm_pipe(struct session *s)
 {
     int64_t next = pipe_limit(s);
-    if (s->paused > 0 && (next == 0 || s->paused < next))
-        next = s->paused;
+    if (s->when.paused > 0 && (next == 0 || s->when.paused < next))
+        next = s->when.paused;
     if (next > 0)
         loop_set_timer(s->worker->loop, &s->timer, next);
     else
@@ -119,7 +119,7 @@ static void arm(struct session *s, enum deadline before)
         session_deadline(s, LINGER_NS);
         break;
     case DEADLINE_IDLE:
-        s->active = loop_now(s->worker->loop);
+        s->when.active = loop_now(s->worker->loop);
         session_arm_pipe(s);
         break;
     }
@@ -129,11 +129,11 @@ static void pipe_expired(struct session *s)
 {
     const struct config_route_limits *l = &s->route->config->limits;
     int64_t now = loop_now(s->worker->loop), limit = pipe_limit(s);
-    if (l->total_timeout > 0 && now >= s->accepted + l->total_timeout)
+    if (l->total_timeout > 0 && now >= s->when.accepted + l->total_timeout)
         session_kill(s, CLOSE_TOTAL_TIMEOUT);
     else if (limit > 0 && now >= limit)
         session_kill(s, CLOSE_IDLE_TIMEOUT);
-    else if (s->paused > 0 && now >= s->paused)
+    else if (s->when.paused > 0 && now >= s->when.paused)
         session_run(s);
     else
         session_arm_pipe(s);
@@ -328,7 +328,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
     s->peer = *peer;
     s->setup = setup;
     list_init(&setup->visit.waiter.node);
-    s->accepted = s->active = loop_now(w->loop);
+    s->when.accepted = s->when.active = loop_now(w->loop);
     s->down = link;
     link->wake = session_wake_link;
     link->owner = s;
@@ -399,7 +399,7 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
     s->setup->front = o->front;
     if (o->request != NULL)
         s->setup->request = *o->request;
-    s->routed = s->opened = s->accepted;
+    s->when.routed = s->when.opened = s->when.accepted;
     session_deadline(s, session_limits(s)->handshake_timeout);
     begin_at(s, SESSION_AUTHORISE, o->route);
 }
@@ -410,7 +410,7 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
     if (!admit(w, link, o))
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
-    s->routed = s->accepted;
+    s->when.routed = s->when.accepted;
     s->unproven = o->unproven;
     session_visit(s, name, OFFER_PUBLIC);
     s->setup->visit.at_port = true;

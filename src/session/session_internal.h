@@ -38,7 +38,7 @@ struct visit {
     bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
     bool back;      /* it is back, with or without a link */
     unsigned dead;  /* connections that were ready and turned out dead */
-    uint64_t tried[AGENTS_TRIED_MAX];
+    uint64_t tried[AGENTS_TRIED_MAX]; /* the present one included */
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */
     struct front_greeted last; /* what the agent that was tried last said */
@@ -80,6 +80,15 @@ struct setup {
 /* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
 enum note { NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
 
+/* Monotonic. */
+struct session_times {
+    int64_t accepted;
+    int64_t routed; /* ClientHello complete */
+    int64_t opened; /* handshake complete, or 0 */
+    int64_t active; /* last time bytes may have moved */
+    int64_t paused; /* until when the name's bandwidth is used up; 0 */
+};
+
 struct session {
     uint32_t magic;
     enum session_state state;
@@ -107,15 +116,11 @@ struct session {
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
     uint16_t note_len[NOTES];
     struct net_addr peer;
-    int64_t accepted; /* monotonic */
-    int64_t routed;   /* ClientHello complete */
-    int64_t opened;   /* handshake complete, or 0 */
-    int64_t active;   /* last time bytes may have moved */
-    int64_t paused;   /* until when the name's bandwidth is used up; 0 */
-    bool running;     /* the driver is on the stack */
-    bool datagrams;   /* towards a target over UDP */
-    bool uncounted;   /* admitted in all, but under no source */
-    bool unproven;    /* likewise: anybody may have made up the peer's address */
+    struct session_times when;
+    bool running;   /* the driver is on the stack */
+    bool datagrams; /* towards a target over UDP */
+    bool uncounted; /* admitted in all, but under no source */
+    bool unproven;  /* likewise: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
@@ -195,14 +200,7 @@ enum session_state session_refuse_hello(struct session *s, uint8_t alert, enum c
 enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
                                      const struct hello *h);
 
-/* ---- visit.c: MEET, and DIAL and GREET towards an agent ---- */
-
-enum session_state step_meet(struct session *s);
-enum session_state visit_dial(struct session *s);
-enum session_state visit_greet(struct session *s);
-
-/* Of the time that is left, as much as the agent that is being tried may have. */
-int64_t visit_share(const struct session *s, int64_t left);
+/* ---- meet.c: MEET ---- */
 
 #define VISIT_ANY_KIND (-1)
 
@@ -219,8 +217,30 @@ static inline bool session_visits(const struct session *s)
     return s->setup->visit.name[0] != '\0';
 }
 
+enum session_state step_meet(struct session *s);
+
+/* Be run again when there is news of the name. */
+void visit_wait(struct session *s);
+
 /* The door is stopping: a visitor who waits for an agent to come waits no longer. */
 void visit_drain(struct session *s);
+
+/* A door that stops is not one that agents come back to. */
+#define VISIT_DOOR_STOPS "the door stops"
+
+/* How long a visitor waits for an agent that was there lately, in nanoseconds. */
+int64_t visit_grace(const struct session *s);
+
+/* Why nobody is there, and how the last one went. Static text. */
+const char *visit_absence(const struct session *s);
+
+/* ---- visit.c: DIAL and GREET towards an agent ---- */
+
+enum session_state visit_dial(struct session *s);
+enum session_state visit_greet(struct session *s);
+
+/* Of the time that is left, as much as the agent that is being tried may have. */
+int64_t visit_share(const struct session *s, int64_t left);
 
 /* Drop what is under way. */
 void visit_cancel(struct session *s);

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To an agent: who offers the name is looked up, an errand brings a link to one of them, the agent is told of
- * the visitor and answers once its service has taken him. One that cannot serve is left for the next. Where
- * nobody offers the name just now, but somebody did lately, the visitor waits. */
-#include <ctype.h>
-#include <stdio.h>
+/* A visitor on the way to an agent. In DIAL an errand brings a link to one that offers the name; in GREET the
+ * agent is told of the visitor, and answers once its service has taken him.
+ *
+ * How an agent that does not serve is left for another: each that is picked is an attempt. It fails when
+ * there is no link to be had, when the link breaks, when the answer is a no or cannot be read, and when its
+ * time is over. That is how an agent is found out that was killed and says nothing: while there is another to
+ * try an attempt may take half of what is left of dial_timeout, at most PATIENCE_NS; the last one has all
+ * that is left. Whatever made it fail,
+ *
+ * - all visitors prefer others to this agent for a while (agent_failed(), mux/agents.h),
+ * - this visitor does not come back to it, and goes on with the best of the others,
+ * - when none is left he is told what the last one has said.
+ *
+ * One failure is not the agent's. Over TCP the link is a connection that it has brought some time ago, and
+ * that may have died unnoticed since. So the machine at its other end has to acknowledge the announcement
+ * within ACK_NS, however long the service takes to answer; a connection that breaks before there is a byte of
+ * an answer counts as one that was dead, and the visitor may come back to the agent, which may have others
+ * that live. That is so DEAD_MAX times. Nothing of his own has gone into any of them: that waits for the yes.
+ */
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,59 +26,14 @@
 #include "session/worker.h"
 
 #define ANSWER_ROOM 1024
-#define PATIENCE_NS NSEC_PER_SEC /* with an agent, while there is another */
-
-/* A connection that an agent had brought may have died unnoticed: the agent's machine has to acknowledge the
- * message within that time, and this part of the dial_timeout, whatever its service takes to answer. So many
- * of one visitor may be dead. */
+#define PATIENCE_NS NSEC_PER_SEC
 #define ACK_NS (2 * NSEC_PER_SEC)
-#define ACK_PART 4
+#define ACK_PART 4 /* ... and this part of the dial_timeout at most */
 #define DEAD_MAX 4
 
 static struct agents *view_of(const struct session *s)
 {
     return s->worker->agents;
-}
-
-static int64_t grace_of(const struct session *s)
-{
-    return s->epoch->snap->config->agents.grace;
-}
-
-/* Names that agents offer are in lower case. */
-void session_visit(struct session *s, const char *name, int kind)
-{
-    struct visit *v = &s->setup->visit;
-    v->kind = kind;
-    for (size_t i = 0; i + 1 < sizeof(v->name) && name[i] != '\0'; i++)
-        v->name[i] = (char)tolower((unsigned char)name[i]);
-}
-
-bool session_turn_to_offer(struct session *s)
-{
-    struct setup *p = s->setup;
-    struct front_target *t = &p->request.target;
-    struct policy_host name = p->host;
-    enum offer_kind kind;
-    if (!session_is_tunnel(s) || t->udp || t->offered || name.is_address)
-        return false;
-    name.space = POLICY_NAME;
-    enum agents_presence there = agents_find(view_of(s), t->host, grace_of(s), &kind);
-    bool open = there == AGENTS_PRESENT && kind == OFFER_PUBLIC;
-    if (!open &&
-        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &name, 0).effect !=
-            POLICY_ALLOW)
-        return false;
-    p->visit.missed = there == AGENTS_NONE;
-    if (p->visit.missed)
-        return false;
-    t->offered = true;
-    t->port = 0;
-    p->rule = NULL; /* what was said of the host */
-    p->detail[0] = '\0';
-    snprintf(p->target, sizeof(p->target), "name:%s", t->host);
-    session_visit(s, t->host, open ? OFFER_PUBLIC : VISIT_ANY_KIND);
-    return true;
 }
 
 void visit_cancel(struct session *s)
@@ -77,112 +46,7 @@ void visit_cancel(struct session *s)
     buf_free(&v->answer);
 }
 
-static void on_news(struct agents_waiter *w)
-{
-    struct visit *v = CONTAINER_OF(w, struct visit, waiter);
-    session_run(v->session);
-}
-
-static void wait_for_news(struct session *s)
-{
-    struct visit *v = &s->setup->visit;
-    v->session = s;
-    v->waiter.wake = on_news;
-    if (list_empty(&v->waiter.node))
-        agents_wait(view_of(s), v->name, &v->waiter);
-}
-
-/* A door that stops is not one that agents come back to. */
-static const char door_stops[] = "the door stops";
-
-void visit_drain(struct session *s)
-{
-    if (s->setup != NULL && !list_empty(&s->setup->visit.waiter.node))
-        loop_defer(s->worker->loop, &s->again);
-}
-
-/* ---- MEET: a visitor by server name ---- */
-
-/* Why nobody is there, and how the last one went. */
-static const char *absence(const struct session *s)
-{
-    static const char *const texts[] = {
-        [AGENTS_NEVER] = "no agent offers this name",
-        [AGENTS_LOST] = "the agent that offered this name was lost, and none came back in time",
-        [AGENTS_STOPPED] = "the agent that offered this name was stopped, and none came back in time",
-        [AGENTS_BARRED] = "no agent offers this name: the policy does not allow the one that did any more",
-    };
-    enum offer_kind kind;
-    const char *name = s->setup->visit.name;
-    if (agents_find(view_of(s), name, 0, &kind) == AGENTS_PRESENT)
-        return "the agent that offers this name stops, and no other came in time";
-    return texts[agents_left(view_of(s), name)];
-}
-
-static enum session_state nobody(struct session *s)
-{
-    session_detail(s, absence(s));
-    return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_AGENT);
-}
-
-static enum session_state meet_with(struct session *s, const struct hello *h)
-{
-    enum offer_kind kind = OFFER_PRIVATE;
-    if (s->setup->visit.name[0] == '\0' || s->setup->expired)
-        return nobody(s);
-    switch (agents_find(view_of(s), s->setup->visit.name, grace_of(s), &kind)) {
-    case AGENTS_NONE:
-        return nobody(s);
-    case AGENTS_EXPECTED:
-        if (s->worker->draining) {
-            session_detail(s, door_stops);
-            return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_SHUTDOWN);
-        }
-        wait_for_news(s);
-        return SESSION_MEET;
-    case AGENTS_PRESENT:
-        break;
-    }
-    s->setup->visit.kind = (int)kind;
-    if (kind == OFFER_END_TO_END)
-        return SESSION_DIAL;
-    if (kind == OFFER_PUBLIC)
-        return session_begin_tls(s, s->route->tls_open, h);
-    if (s->route->tls != NULL)
-        return session_begin_tls(s, s->route->tls, h);
-    session_detail(s,
-                   "the name is offered in private, and the route has no 'clients' to tell who may visit it");
-    return session_refuse_hello(s, ALERT_ACCESS_DENIED, CLOSE_DENIED);
-}
-
-enum session_state step_meet(struct session *s)
-{
-    return session_with_hello(s, meet_with);
-}
-
-/* ---- DIAL ---- */
-
-static void on_arrived(void *owner, struct link *link)
-{
-    struct session *s = owner;
-    struct visit *v = &s->setup->visit;
-    v->arrived = link;
-    v->back = true;
-    loop_defer(s->worker->loop, &s->again);
-}
-
-/* `again`: it may be picked once more. */
-static void leave_agent(struct session *s, bool again)
-{
-    struct visit *v = &s->setup->visit;
-    agent_exit(s->agent);
-    if (!again && v->tried_len < AGENTS_TRIED_MAX)
-        v->tried[v->tried_len++] = agent_id(s->agent);
-    agent_unref(s->agent);
-    s->agent = NULL;
-    v->errand = NULL;
-    v->back = false;
-}
+/* ---- ending ---- */
 
 /* The visit ends here. Who named the target is told. */
 static enum session_state end_visit(struct session *s, enum front_outcome outcome, const char *text,
@@ -204,7 +68,7 @@ static enum session_state unserved(struct session *s, enum front_outcome outcome
 /* Nobody is there. Whom the policy had not let in for any other than a public offer is told that. */
 static enum session_state unmet(struct session *s, enum front_outcome outcome)
 {
-    return s->setup->visit.uninvited ? session_refuse_visit(s) : unserved(s, outcome, absence(s));
+    return s->setup->visit.uninvited ? session_refuse_visit(s) : unserved(s, outcome, visit_absence(s));
 }
 
 static enum session_state service_is_down(struct session *s, const struct agent *a, unsigned down)
@@ -221,7 +85,7 @@ static enum session_state await_agent(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     enum offer_kind kind;
-    enum agents_presence there = agents_find(view_of(s), v->name, grace_of(s), &kind);
+    enum agents_presence there = agents_find(view_of(s), v->name, visit_grace(s), &kind);
     if (there == AGENTS_NONE)
         return unmet(s, FRONT_NO_SUCH_HOST);
     if (there == AGENTS_PRESENT && v->uninvited && kind != OFFER_PUBLIC)
@@ -233,14 +97,26 @@ static enum session_state await_agent(struct session *s)
         agent_unref(a);
         return next;
     }
-    wait_for_news(s);
+    visit_wait(s);
     return SESSION_DIAL;
 }
 
-/* Offers of a name can change: whom a visitor was let in to is the kind that he is led to. */
-static struct agent *pick(struct session *s)
+/* ---- attempts ---- */
+
+static void on_arrived(void *owner, struct link *link)
 {
+    struct session *s = owner;
     struct visit *v = &s->setup->visit;
+    v->arrived = link;
+    v->back = true;
+    loop_defer(s->worker->loop, &s->again);
+}
+
+/* The agent to try now, or NULL. Offers of a name can change: whom a visitor was let in to is the kind that
+ * he is led to. */
+static struct agent *pick(const struct session *s)
+{
+    const struct visit *v = &s->setup->visit;
     if (v->tried_len == AGENTS_TRIED_MAX)
         return NULL;
     struct agent *a = agents_pick(view_of(s), v->name, v->tried, v->tried_len);
@@ -250,22 +126,33 @@ static struct agent *pick(struct session *s)
     return NULL;
 }
 
-/* Is there another agent than the present one? */
 static bool others_are_left(const struct session *s)
 {
-    const struct visit *v = &s->setup->visit;
-    uint64_t tried[AGENTS_TRIED_MAX + 1];
-    memcpy(tried, v->tried, v->tried_len * sizeof(*tried));
-    tried[v->tried_len] = agent_id(s->agent);
-    struct agent *a = agents_pick(view_of(s), v->name, tried, v->tried_len + 1);
-    bool left = a != NULL && agent_offer(a)->kind == agent_offer(s->agent)->kind;
+    struct agent *a = pick(s);
     agent_unref(a);
-    return left && v->tried_len + 1 < AGENTS_TRIED_MAX;
+    return a != NULL;
 }
 
 int64_t visit_share(const struct session *s, int64_t left)
 {
     return s->agent != NULL && others_are_left(s) ? MIN(left / 2, PATIENCE_NS) : left;
+}
+
+/* `a` is taken over. */
+static enum session_state attempt(struct session *s, struct agent *a)
+{
+    struct visit *v = &s->setup->visit;
+    if (agent_offer(a)->udp && !v->at_port) {
+        agent_unref(a);
+        return unserved(s, FRONT_REFUSED,
+                        "this is offered over UDP: it is reached at its port of the door only");
+    }
+    s->agent = a;
+    agent_enter(a);
+    v->tried[v->tried_len++] = agent_id(a);
+    v->errand = agents_visit(view_of(s), a, on_arrived, s);
+    session_share_deadline(s);
+    return SESSION_DIAL;
 }
 
 static enum session_state find_agent(struct session *s)
@@ -274,62 +161,79 @@ static enum session_state find_agent(struct session *s)
     size_t limit = s->epoch->snap->config->agents.connections;
     if (limit > 0 && agents_visitors(view_of(s), v->name) >= limit)
         return unserved(s, FRONT_LIMIT, "the name has as many visitors as it may");
-    s->agent = pick(s);
-    if (s->agent != NULL && agent_offer(s->agent)->udp && !v->at_port) {
-        agent_unref(s->agent);
-        s->agent = NULL;
-        return unserved(s, FRONT_REFUSED,
-                        "this is offered over UDP: it is reached at its port of the door only");
-    }
-    if (s->agent != NULL) {
-        agent_enter(s->agent);
-        v->errand = agents_visit(view_of(s), s->agent, on_arrived, s);
-        session_share_deadline(s);
-        return SESSION_DIAL;
-    }
+    struct agent *a = pick(s);
+    if (a != NULL)
+        return attempt(s, a);
     if (v->tried_len > 0)
         return unserved(s, v->last.outcome, v->last.text);
     if (s->worker->draining)
-        return end_visit(s, FRONT_UNREACHABLE, door_stops, CLOSE_SHUTDOWN);
+        return end_visit(s, FRONT_UNREACHABLE, VISIT_DOOR_STOPS, CLOSE_SHUTDOWN);
     return await_agent(s);
 }
 
-static enum session_state no_link(struct session *s, enum front_outcome outcome, const char *text)
+/* Let go of the agent and of all that was under way with it, and go on with the next. `back`: this one may be
+ * it. */
+static enum session_state next_attempt(struct session *s, bool back)
 {
-    struct visit *v = &s->setup->visit;
+    struct setup *p = s->setup;
+    struct visit *v = &p->visit;
+    agent_failed(s->agent, loop_now(s->worker->loop));
+    agent_exit(s->agent);
+    agent_unref(s->agent);
+    s->agent = NULL;
+    if (back)
+        v->tried_len--;
     if (!v->back)
         errand_cancel(v->errand);
     link_close(v->arrived, true);
-    v->arrived = NULL;
-    agent_failed(s->agent, loop_now(s->worker->loop));
-    leave_agent(s, false);
-    v->last.outcome = outcome;
-    str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
+    link_close(s->up, true);
+    v->arrived = s->up = NULL;
+    v->errand = NULL;
+    buf_free(&p->say_up);
+    buf_free(&v->answer);
+    v->back = p->greeted = p->unheard = p->expired = false;
     return find_agent(s);
 }
 
-/* Time is over. An agent that has gone without a word is found out like this only: there may be another. */
-static bool may_go_on(struct session *s)
+static enum session_state attempt_failed(struct session *s, enum front_outcome outcome, const char *text)
 {
-    bool left = s->agent != NULL && others_are_left(s);
-    s->setup->expired = !left;
-    return left;
+    struct visit *v = &s->setup->visit;
+    v->last.outcome = outcome;
+    if (text != v->last.text)
+        str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
+    return next_attempt(s, false);
 }
+
+static enum session_state out_of_time(struct session *s, const char *text)
+{
+    if (others_are_left(s))
+        return attempt_failed(s, FRONT_TIMEOUT, text);
+    agent_failed(s->agent, loop_now(s->worker->loop));
+    return unserved(s, FRONT_TIMEOUT, text);
+}
+
+static enum session_state link_broke(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    bool was_ready = link_socket(link_bottom(s->up)) >= 0;
+    if (was_ready && v->answer.len == 0 && v->dead++ < DEAD_MAX)
+        return next_attempt(s, true);
+    return attempt_failed(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
+}
+
+/* ---- DIAL ---- */
 
 enum session_state visit_dial(struct session *s)
 {
     struct visit *v = &s->setup->visit;
-    static const char late[] = "the agent did not answer in time";
-    if (s->setup->expired && may_go_on(s))
-        return no_link(s, FRONT_TIMEOUT, late);
-    if (s->setup->expired)
-        return s->agent == NULL ? unmet(s, FRONT_TIMEOUT) : unserved(s, FRONT_TIMEOUT, late);
     if (s->agent == NULL)
-        return find_agent(s);
+        return s->setup->expired ? unmet(s, FRONT_TIMEOUT) : find_agent(s);
+    if (s->setup->expired)
+        return out_of_time(s, "the agent did not answer in time");
     if (!v->back)
         return SESSION_DIAL;
     if (v->arrived == NULL)
-        return no_link(s, FRONT_UNREACHABLE, "the agent could not be reached");
+        return attempt_failed(s, FRONT_UNREACHABLE, "the agent could not be reached");
     s->up = v->arrived;
     v->arrived = NULL;
     s->up->wake = session_wake_link;
@@ -367,40 +271,6 @@ static bool announce(struct session *s)
     return fits;
 }
 
-/* Leave the agent and try another; or the same one `again`, where there is no other. */
-static enum session_state try_next(struct session *s, bool again)
-{
-    agent_failed(s->agent, loop_now(s->worker->loop));
-    link_close(s->up, true);
-    s->up = NULL;
-    buf_free(&s->setup->say_up);
-    buf_free(&s->setup->visit.answer);
-    s->setup->greeted = s->setup->unheard = false;
-    leave_agent(s, again);
-    return SESSION_DIAL;
-}
-
-/* This agent cannot serve. */
-static enum session_state not_served(struct session *s, enum front_outcome outcome, const char *text)
-{
-    struct visit *v = &s->setup->visit;
-    v->last.outcome = outcome;
-    if (text != v->last.text)
-        str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
-    return try_next(s, false);
-}
-
-/* The link broke before there was an answer. Was it a connection that had waited, so was it that which died:
- * the agent may have others that are alive. Nothing that the visitor has sent went into it. */
-static enum session_state went_away(struct session *s)
-{
-    struct visit *v = &s->setup->visit;
-    bool waited = link_socket(link_bottom(s->up)) >= 0;
-    if (waited && v->answer.len == 0 && v->dead++ < DEAD_MAX)
-        return try_next(s, true);
-    return not_served(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
-}
-
 static enum session_state served(struct session *s)
 {
     struct visit *v = &s->setup->visit;
@@ -423,11 +293,10 @@ static enum link_status read_answer(struct session *s)
 enum session_state visit_greet(struct session *s)
 {
     struct visit *v = &s->setup->visit;
-    static const char late[] = "the agent's service did not answer in time";
     if (s->setup->expired)
-        return may_go_on(s) ? not_served(s, FRONT_TIMEOUT, late) : unserved(s, FRONT_TIMEOUT, late);
+        return out_of_time(s, "the agent's service did not answer in time");
     if (s->setup->unheard)
-        return went_away(s);
+        return link_broke(s);
     if (!s->setup->greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
@@ -440,16 +309,16 @@ enum session_state visit_greet(struct session *s)
         case FRONT_MORE:
             break;
         case FRONT_BAD:
-            return not_served(s, FRONT_UNREACHABLE, err.text);
+            return attempt_failed(s, FRONT_UNREACHABLE, err.text);
         default:
             if (v->last.outcome == FRONT_OK)
                 return served(s);
-            return not_served(s, v->last.outcome, v->last.text);
+            return attempt_failed(s, v->last.outcome, v->last.text);
         }
         enum link_status status = read_answer(s);
         if (status == LINK_AGAIN)
             return SESSION_GREET;
         if (status != LINK_OK)
-            return went_away(s);
+            return link_broke(s);
     }
 }

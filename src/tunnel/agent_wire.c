@@ -172,3 +172,41 @@ enum wire_result wire_parse_visit(const uint8_t *data, size_t len, struct wire_v
     json_decref(o);
     return r;
 }
+
+/* ---- what is said to the agent of a visitor ---- */
+
+/* What does not fit is cut. */
+static void put_text(char *to, size_t cap, const char *p, size_t len)
+{
+    str_copy(to, cap, p, MIN(len, cap - 1));
+}
+
+bool wire_greet_agent(const struct front_visit *visit, struct buf *out)
+{
+    struct wire_visit v = {
+        .peer = visit->peer, .local = visit->local, .udp = visit->udp, .datagrams = visit->udp};
+    put_text(v.name, sizeof(v.name), visit->name, strlen(visit->name));
+    put_text(v.identity, sizeof(v.identity), visit->identity == NULL ? "" : visit->identity,
+             visit->identity == NULL ? 0 : strlen(visit->identity));
+    put_text(v.sni, sizeof(v.sni), visit->sni.p == NULL ? "" : visit->sni.p, visit->sni.len);
+    put_text(v.alpn, sizeof(v.alpn), visit->alpn.p == NULL ? "" : visit->alpn.p, visit->alpn.len);
+    return wire_encode_visit(&v, out);
+}
+
+enum front_result wire_agent_greeted(const uint8_t *data, size_t len, struct front_greeted *ret,
+                                     struct err *err)
+{
+    struct wire_answer answer;
+    switch (wire_parse_answer(data, len, &answer, &ret->used, err)) {
+    case WIRE_MORE:
+        return FRONT_MORE;
+    case WIRE_BAD:
+        err_prefix(err, "the agent's answer cannot be read");
+        return FRONT_BAD;
+    case WIRE_OK:
+        break;
+    }
+    ret->outcome = answer.outcome;
+    put_text(ret->text, sizeof(ret->text), answer.text, strlen(answer.text));
+    return FRONT_TARGET;
+}

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hostport.h"
 #include "mux/offer.h"
@@ -17,6 +18,12 @@
 #include "tunnel/message.h"
 
 #define WIRE_WITHDRAWN_MAX 512 /* with the NUL; a longer text is cut */
+
+/* Over TCP each side says something at least so often, and gives the other up after so much silence; QUIC has
+ * signs of life of its own. */
+#define SIGN_OF_LIFE_NS (15 * NSEC_PER_SEC)
+#define AGENT_SILENT_NS (45 * NSEC_PER_SEC) /* the door's patience */
+#define DOOR_SILENT_NS (45 * NSEC_PER_SEC)  /* the agent's */
 
 /* A message on the control stream, of either side. All zero is the sign of life. */
 struct wire_control {
@@ -57,5 +64,10 @@ struct wire_visit {
 bool wire_encode_visit(const struct wire_visit *visit, struct buf *out);
 enum wire_result wire_parse_visit(const uint8_t *data, size_t len, struct wire_visit *ret, size_t *ret_used,
                                   struct err *err);
+
+/* struct front: greet, greeted. */
+bool wire_greet_agent(const struct front_visit *visit, struct buf *out);
+enum front_result wire_agent_greeted(const uint8_t *data, size_t len, struct front_greeted *ret,
+                                     struct err *err);
 
 #endif

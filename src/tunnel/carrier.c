@@ -21,8 +21,8 @@
 
 /* A stream that was opened that long ago, and nothing at all heard since: the network may have stopped to
  * carry UDP. An answer that merely takes time is not that: what asks for it is acknowledged at once. */
-#define SILENCE_NS NSEC_PER_SEC
-#define SILENCE_RTTS 4 /* ... but where the path is long, so many round trips */
+#define PATH_SILENT_NS NSEC_PER_SEC
+#define PATH_SILENT_RTTS 4 /* ... but where the path is long, so many round trips */
 #define LOOK_NS (250 * NSEC_PER_MSEC)
 
 /* What TCP waits for: in a network that nothing is known of, and in one that has carried QUIC. */
@@ -269,7 +269,7 @@ static bool is_silent(struct line *l, int64_t now)
         return false;
     if (heard(l, &rtt) >= l->asked)
         l->asked = 0;
-    return l->asked != 0 && now - l->asked >= MAX(SILENCE_NS, SILENCE_RTTS * rtt);
+    return l->asked != 0 && now - l->asked >= MAX(PATH_SILENT_NS, PATH_SILENT_RTTS * rtt);
 }
 
 /* Set the line in use aside: new tunnels find another way, its streams wait for it. */

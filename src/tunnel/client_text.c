@@ -35,19 +35,22 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
 
 /* The text reads on from "the door HOST:PORT ". */
 static const struct {
-    uint8_t alert; /* tables/alerts.def */
+    enum alert alert;
     const char *text;
 } alerts[] = {
-    {45, "does not accept our certificate: it has expired, or is not valid yet"},
-    {44, "does not accept our certificate: it has been revoked"},
-    {48, "does not accept our certificate: it does not know the certification authority that issued it"},
-    {42, "does not accept our certificate"},
-    {43, "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
-    {46, "does not accept our certificate: it cannot tell whether it was revoked"},
-    {49, "says denied: its policy does not let us use this route"},
-    {70, "speaks no version of TLS that we speak (1.2 and 1.3)"},
-    {71, "asks for stronger cryptography than we offer"},
-    {80, "has an error inside, or holds as many connections as it may; its log may say more"},
+    {ALERT_CERTIFICATE_EXPIRED, "does not accept our certificate: it has expired, or is not valid yet"},
+    {ALERT_CERTIFICATE_REVOKED, "does not accept our certificate: it has been revoked"},
+    {ALERT_UNKNOWN_CA,
+     "does not accept our certificate: it does not know the certification authority that issued it"},
+    {ALERT_BAD_CERTIFICATE, "does not accept our certificate"},
+    {ALERT_UNSUPPORTED_CERTIFICATE,
+     "does not accept our certificate: it is not one for clients (extendedKeyUsage)"},
+    {ALERT_CERTIFICATE_UNKNOWN, "does not accept our certificate: it cannot tell whether it was revoked"},
+    {ALERT_ACCESS_DENIED, "says denied: its policy does not let us use this route"},
+    {ALERT_PROTOCOL_VERSION, "speaks no version of TLS that we speak (1.2 and 1.3)"},
+    {ALERT_INSUFFICIENT_SECURITY, "asks for stronger cryptography than we offer"},
+    {ALERT_INTERNAL_ERROR,
+     "has an error inside, or holds as many connections as it may; its log may say more"},
 };
 
 /* We hold the file, so we can tell which it is and what its dates are. False when they are good: then it is
@@ -96,16 +99,11 @@ static bool explain_alert(const struct client_door *door, uint8_t alert, struct 
 
 bool client_is_refused(const struct link_peer *peer)
 {
-    static const uint8_t refusals[] = {ALERT_CERTIFICATE_REQUIRED,
-                                       ALERT_UNRECOGNIZED_NAME,
-                                       ALERT_NO_APPLICATION_PROTOCOL,
-                                       ALERT_CERTIFICATE_EXPIRED,
-                                       ALERT_ACCESS_DENIED,
-                                       42,
-                                       43,
-                                       44,
-                                       46,
-                                       48};
+    static const uint8_t refusals[] = {ALERT_CERTIFICATE_REQUIRED,    ALERT_UNRECOGNIZED_NAME,
+                                       ALERT_NO_APPLICATION_PROTOCOL, ALERT_CERTIFICATE_EXPIRED,
+                                       ALERT_ACCESS_DENIED,           ALERT_BAD_CERTIFICATE,
+                                       ALERT_UNSUPPORTED_CERTIFICATE, ALERT_CERTIFICATE_REVOKED,
+                                       ALERT_CERTIFICATE_UNKNOWN,     ALERT_UNKNOWN_CA};
     return *peer->failure == '\0' && memchr(refusals, peer->alert, sizeof(refusals)) != NULL;
 }
 

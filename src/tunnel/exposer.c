@@ -1,518 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An offer is a small machine: IDLE REACH HELLO ANSWER STANDS, and back to IDLE when it is lost. */
 #include "tunnel/exposer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
-#include "tunnel/agent_tls.h"
-#include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
 
-/* Over TCP each side says something at least so often, and gives the other up after so much silence. */
-#define SAY_NS (15 * NSEC_PER_SEC)
-#define SILENCE_NS (45 * NSEC_PER_SEC)
-
-/* An offer that stood so long was no failure. Short, so that a door that is started several times within a
- * minute has its agents back as soon as the first time. */
-#define STOOD_WELL_NS (5 * NSEC_PER_SEC)
-
-/* How often an offer that stands over TCP looks whether QUIC is there: while it is tried, and else. */
-#define LOOK_NS NSEC_PER_SEC
-#define LOOK_RARELY_NS (15 * NSEC_PER_SEC)
-
-#define OUT_MAX (64 * 1024)
 #define STOP_LOOK_NS (100 * NSEC_PER_MSEC)
 
-/* ---- telling ---- */
-
-void agent_offer_tell(struct agent_offer *o, const struct agent_news *news)
-{
-    struct agent_news whole = *news;
-    whole.service = &o->service;
-    o->agent->events->news(o->agent->owner, &whole);
-}
-
-static void tell_lost(struct agent_offer *o, const char *text, int64_t wait)
-{
-    struct agent_news news = {.event = AGENT_LOST, .text = text, .wait = wait};
-    news.again = o->complaint != NULL && strcmp(o->complaint, text) == 0;
-    if (!news.again) {
-        free(o->complaint);
-        o->complaint = strdup(text);
-    }
-    agent_offer_tell(o, &news);
-}
-
-/* ---- losing ---- */
-
-static void drop_connection(struct agent_offer *o)
-{
-    wheel_cancel(&o->timer);
-    way_cancel(&o->way);
-    link_close(o->control, o->state != OFFER_STANDS);
-    o->control = NULL;
-    buf_free(&o->in);
-    buf_free(&o->out);
-}
-
-/* What makes the next try worthwhile is that somebody changes something. */
-#define REFUSED_FACTOR 4
-
-static enum offer_state try_after(struct agent_offer *o, const char *text, int64_t factor)
-{
-    struct loop *loop = o->agent->loop;
-    if (o->state == OFFER_STANDS && loop_now(loop) - o->stood >= STOOD_WELL_NS)
-        backoff_reset(&o->backoff);
-    drop_connection(o);
-    visit_drop(o->agent, o); /* the ids were given for the offer that is gone */
-    if (o->agent->stopping)
-        return OFFER_REFUSED;
-    int64_t wait = factor * backoff_next(&o->backoff, hash_random_key().k0);
-    loop_set_timer(loop, &o->timer, loop_now(loop) + wait);
-    tell_lost(o, text, wait);
-    return OFFER_IDLE;
-}
-
-static enum offer_state try_later(struct agent_offer *o, const char *text)
-{
-    return try_after(o, text, 1);
-}
-
-/* The door does not want the offer, and will not by itself. At the first try whoever has started us is there
- * to read it; an offer that has stood is one that somebody relies on, and whoever has changed the door's mind
- * may change it back. */
-static enum offer_state turned_down(struct agent_offer *o, const char *text)
-{
-    if (o->agent->retry || o->has_stood)
-        return try_after(o, text, REFUSED_FACTOR);
-    drop_connection(o);
-    o->state = OFFER_REFUSED;
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text});
-    return OFFER_REFUSED;
-}
-
-static enum offer_state far_failed(struct agent_offer *o)
-{
-    struct err *text = &o->agent->door->text;
-    struct link_peer peer;
-    link_peer(o->control, &peer);
-    client_text_tls(o->agent->door, o->control, true, text);
-    return client_is_refused(&peer) ? turned_down(o, text->text) : try_later(o, text->text);
-}
-
-/* ---- REACH, HELLO, ANSWER ---- */
-
-static void offer_run(struct agent_offer *o);
-static void offer_free(struct agent_offer *o);
-
-static void on_link_wake(struct link *l)
-{
-    offer_run(l->owner);
-}
-
-static void on_way_wake(void *owner)
-{
-    offer_run(owner);
-}
-
-static void begin(struct agent_offer *o)
-{
-    struct loop *loop = o->agent->loop;
-    o->state = OFFER_REACH;
-    o->deadline = loop_now(loop) + o->agent->door->timeout;
-    loop_set_timer(loop, &o->timer, o->deadline);
-    o->way.tcp_only = false;
-    way_start(&o->way, o->deadline);
-}
-
-static enum offer_state step_reach(struct agent_offer *o)
-{
-    struct client_door *d = o->agent->door;
-    struct link_peer peer;
-    enum way_status status = way_step(&o->way);
-    if (status == WAY_WAIT)
-        return OFFER_REACH;
-    if (status != WAY_OK)
-        return o->way.refused ? turned_down(o, d->text.text) : try_later(o, d->text.text);
-    o->shared = way_is_shared(&o->way);
-    o->carrier = d->carrier_turn;
-    o->control = way_take(&o->way);
-    o->control->wake = on_link_wake;
-    o->control->owner = o;
-    link_peer(o->control, &peer);
-    if (!str_is(peer.alpn, WIRE_ALPN)) {
-        err_set(&d->text, "%s at the door %s takes no agents: is the name right (--name)?", d->name,
-                d->place);
-        return turned_down(o, d->text.text);
-    }
-    o->in.max = WIRE_MESSAGE_MAX + AGENT_ROOM;
-    o->out.max = OUT_MAX;
-    CHECK(wire_encode_offer(&o->service.offer, &o->out));
-    return OFFER_HELLO;
-}
-
-static enum offer_state step_hello(struct agent_offer *o)
-{
-    enum link_status status = link_write_buf(o->control, &o->out);
-    if (status == LINK_AGAIN)
-        return OFFER_HELLO;
-    return status == LINK_OK ? OFFER_ANSWER : far_failed(o);
-}
-
-static enum link_status read_more(struct agent_offer *o)
-{
-    size_t n = 0;
-    CHECK(o->in.len < WIRE_MESSAGE_MAX && buf_reserve(&o->in, AGENT_ROOM));
-    enum link_status status = link_read(o->control, o->in.data + o->in.len, AGENT_ROOM, &n);
-    o->in.len += status == LINK_OK ? n : 0;
-    return status;
-}
-
-/* Over TCP: when to look for QUIC again. */
-static int64_t next_look(const struct agent_offer *o, int64_t now)
-{
-    const struct carrier *c = o->agent->door->carrier;
-    if (c == NULL)
-        return INT64_MAX;
-    return now + (carrier_is_under_way(c) ? LOOK_NS : LOOK_RARELY_NS);
-}
-
-static enum offer_state stand(struct agent_offer *o, const char *warning)
-{
-    struct loop *loop = o->agent->loop;
-    o->stood = o->heard = o->said = loop_now(loop);
-    wheel_cancel(&o->timer);
-    if (!o->shared) /* QUIC has signs of life of its own */
-        loop_set_timer(loop, &o->timer, MIN(o->said + SAY_NS, next_look(o, o->said)));
-    o->has_stood = true;
-    free(o->complaint);
-    o->complaint = NULL;
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
-    return OFFER_STANDS;
-}
-
-/* The door said no. Another agent's conflicting offer may go away; a policy does not change by asking. */
-static enum offer_state refused(struct agent_offer *o, const struct wire_answer *answer)
-{
-    struct err text;
-    bool named = answer->rule[0] == '\0' || strstr(answer->text, answer->rule) != NULL;
-    err_set(&text, "the door %s refuses to offer %s: %s: %s%s%s%s", o->agent->door->place,
-            o->service.offer.name, answer->code, answer->text, named ? "" : " (rule ",
-            named ? "" : answer->rule, named ? "" : ")");
-    return answer->outcome == FRONT_DENIED || answer->outcome == FRONT_BAD_HELLO ? turned_down(o, text.text)
-                                                                                 : try_later(o, text.text);
-}
-
-static enum offer_state step_answer(struct agent_offer *o)
-{
-    struct err *text = &o->agent->door->text;
-    for (;;) {
-        struct wire_answer answer;
-        size_t used;
-        enum wire_result r = wire_parse_answer(o->in.data, o->in.len, &answer, &used, text);
-        if (r == WIRE_BAD) {
-            err_prefix(text, "the door's answer cannot be read");
-            return try_later(o, text->text);
-        }
-        if (r == WIRE_OK) {
-            buf_consume(&o->in, used);
-            return answer.outcome == FRONT_OK ? stand(o, answer.warning) : refused(o, &answer);
-        }
-        enum link_status status = read_more(o);
-        if (status == LINK_AGAIN)
-            return OFFER_ANSWER;
-        if (status == LINK_EOF) {
-            err_set(text, "the door %s closed the connection without an answer", o->agent->door->place);
-            return try_later(o, text->text);
-        }
-        if (status != LINK_OK)
-            return far_failed(o);
-    }
-}
-
-/* ---- STANDS ---- */
-
-static void say(struct agent_offer *o, const struct wire_control *control)
-{
-    if (wire_encode_control(control, &o->out))
-        o->said = loop_now(o->agent->loop);
-}
-
-/* One that stops says no more of its service: it will be back, or not, whatever that does. */
-static void say_ready(struct agent_offer *o)
-{
-    bool stopping = o->agent->stopping;
-    say(o, &(struct wire_control){.says_ready = true,
-                                  .ready = o->probe.down == FRONT_OK && !stopping,
-                                  .down = stopping ? FRONT_OK : o->probe.down});
-}
-
-void agent_offer_ready(struct agent_offer *o)
-{
-    if (o->state != OFFER_STANDS)
-        return;
-    say_ready(o);
-    offer_run(o);
-}
-
-/* The door stops: the offer moves to a new connection, and what is open stays where it is. */
-static enum offer_state move(struct agent_offer *o)
-{
-    struct client_door *d = o->agent->door;
-    if (o->shared)
-        client_door_renew(d, o->carrier);
-    drop_connection(o);
-    begin(o);
-    loop_defer(o->agent->loop, &o->again);
-    return OFFER_REACH;
-}
-
-/* The door's policy does not allow the offer any more. Whoever visits already may stay. */
-static enum offer_state withdrawn(struct agent_offer *o)
-{
-    struct err text = o->agent->door->text;
-    if (o->agent->retry || o->agent->stopping)
-        return try_later(o, text.text);
-    drop_connection(o);
-    visit_drop(o->agent, o);
-    o->state = OFFER_REFUSED; /* who is told may stop the whole */
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text.text});
-    return OFFER_REFUSED;
-}
-
-/* What the door has said that ends the state. */
-struct orders {
-    bool drain;
-    bool withdrawn; /* the door's text says why */
-};
-
-/* Take what is complete. False when the door says something that cannot be read. */
-static bool obey(struct agent_offer *o, struct orders *ret, struct err *err)
-{
-    for (;;) {
-        struct wire_control control;
-        size_t used;
-        enum wire_result r = wire_parse_control(o->in.data, o->in.len, &control, &used, err);
-        if (r != WIRE_OK)
-            return r == WIRE_MORE;
-        buf_consume(&o->in, used);
-        o->heard = loop_now(o->agent->loop);
-        ret->drain = ret->drain || control.drain;
-        if (control.withdrawn[0] != '\0') {
-            ret->withdrawn = true;
-            err_set(err, "the door %s has withdrawn the offer of %s: %s", o->agent->door->place,
-                    o->service.offer.name, control.withdrawn);
-            return true;
-        }
-        for (size_t i = 0; i < control.spares && o->spares < AGENT_SPARES_MAX; i++)
-            visit_bring(o, control.spare[i]);
-    }
-}
-
-static enum offer_state step_stands(struct agent_offer *o)
-{
-    struct err *text = &o->agent->door->text;
-    for (;;) {
-        struct orders orders = {0};
-        if (!obey(o, &orders, text)) {
-            err_prefix(text, "what the door %s says cannot be read", o->agent->door->place);
-            return try_later(o, text->text);
-        }
-        if (orders.withdrawn)
-            return withdrawn(o);
-        if (orders.drain && !o->agent->stopping)
-            return move(o);
-        if (link_write_buf(o->control, &o->out) == LINK_ERROR)
-            return far_failed(o);
-        enum link_status status = read_more(o);
-        if (status == LINK_AGAIN)
-            return OFFER_STANDS;
-        if (status == LINK_EOF) {
-            err_set(text, "the door %s has closed the connection", o->agent->door->place);
-            return try_later(o, text->text);
-        }
-        if (status != LINK_OK)
-            return far_failed(o);
-    }
-}
-
-/* ---- the driver ---- */
-
-static enum offer_state (*const steps[])(struct agent_offer *) = {
-    [OFFER_REACH] = step_reach,
-    [OFFER_HELLO] = step_hello,
-    [OFFER_ANSWER] = step_answer,
-    [OFFER_STANDS] = step_stands,
-};
-
-static void offer_run(struct agent_offer *o)
-{
-    if (o->running) { /* woken by what a step did: look again when it is done */
-        loop_defer(o->agent->loop, &o->again);
-        return;
-    }
-    o->running = true;
-    while (o->state != OFFER_IDLE && o->state != OFFER_REFUSED) {
-        enum offer_state next = steps[o->state](o);
-        bool stood = o->state != OFFER_STANDS && next == OFFER_STANDS;
-        if (next == o->state)
-            break;
-        o->state = next;
-        if (stood && (o->probe.down != FRONT_OK || o->agent->stopping))
-            say_ready(o);
-    }
-    o->running = false;
-}
-
-static void on_again(struct task *t)
-{
-    struct agent_offer *o = CONTAINER_OF(t, struct agent_offer, again);
-    if (!o->gone)
-        offer_run(o);
-    else if (o->visitors == 0)
-        offer_free(o);
-}
-
-/* An offer that stands over TCP although QUIC may be used: QUIC is tried from time to time. True: it is
- * there, and the offer moves to it. What is open stays where it is. */
-static bool return_to_quic(struct agent_offer *o)
-{
-    struct carrier *c = o->agent->door->carrier;
-    if (c == NULL || o->agent->stopping)
-        return false;
-    if (!carrier_is_open(c)) {
-        carrier_try(c);
-        return false;
-    }
-    visit_drop(o->agent, o); /* what waits was brought for the offer over TCP */
-    o->state = move(o);
-    return true;
-}
-
-/* STANDS, over TCP: is the door still there, and does it know that we are? */
-static void keep_alive(struct agent_offer *o)
-{
-    struct loop *loop = o->agent->loop;
-    int64_t now = loop_now(loop);
-    if (return_to_quic(o))
-        return;
-    if (now - o->heard >= SILENCE_NS) {
-        err_set(&o->agent->door->text, "the door %s has been silent for %d s", o->agent->door->place,
-                (int)(SILENCE_NS / NSEC_PER_SEC));
-        o->state = try_later(o, o->agent->door->text.text);
-        return;
-    }
-    if (now - o->said >= SAY_NS)
-        say(o, &(struct wire_control){0});
-    loop_set_timer(loop, &o->timer, MIN(MIN(o->said + SAY_NS, o->heard + SILENCE_NS), next_look(o, now)));
-    offer_run(o);
-}
-
-static void on_timer(struct timer *t)
-{
-    struct agent_offer *o = CONTAINER_OF(t, struct agent_offer, timer);
-    struct client_door *d = o->agent->door;
-    if (o->state == OFFER_STANDS) {
-        keep_alive(o);
-        return;
-    }
-    if (o->state == OFFER_IDLE) {
-        begin(o);
-        loop_defer(o->agent->loop, &o->again);
-        return;
-    }
-    err_set(&d->text, "after %.3g s the door %s %s", (double)d->timeout / NSEC_PER_SEC, d->place,
-            o->state == OFFER_REACH ? way_late(&o->way) : "did not say whether it takes the offer");
-    o->state = try_later(o, d->text.text);
-}
-
-/* ---- the whole ---- */
-
-void agent_dial(const struct agent_offer *o, struct dial *dial)
-{
-    dial->resolver = o->agent->door->resolver;
-    dial->datagrams = o->service.offer.udp;
-    if (o->service.path != NULL)
-        dial_start_unix(dial, o->service.path);
-    else
-        dial_start(dial, o->service.host, o->service.port);
-}
-
-static void on_visitor(void *owner, struct link *far)
-{
-    visit_take(owner, far);
-}
-
-static char *copy(const char *text)
-{
-    char *own = text == NULL ? NULL : strdup(text);
-    CHECK(text == NULL || own != NULL);
-    return own;
-}
-
-static void offer_add(struct exposer *a, const struct agent_service *service)
-{
-    struct agent_offer *o = calloc(1, sizeof(*o));
-    CHECK(o != NULL && (service->path != NULL || service->host != NULL));
-    CHECK((service->offer.kind == OFFER_END_TO_END) == (service->tls != NULL));
-    *o = (struct agent_offer){.agent = a, .service = *service};
-    o->service.host = copy(service->host);
-    o->service.path = copy(service->path);
-    o->service.tls = agent_tls_ref(service->tls);
-    o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
-    timer_init(&o->timer, on_timer);
-    task_init(&o->again, on_again);
-    list_insert(&a->offers, &o->node);
-    if (service->bandwidth > 0)
-        throttle_init(&o->throttle, a->loop, service->bandwidth);
-    begin(o);
-    loop_defer(a->loop, &o->again); /* so that nothing is told from within exposer_new() */
-    probe_start(o);
-}
-
-/* After its last visitor. */
-static void offer_free(struct agent_offer *o)
-{
-    probe_stop(o);
-    drop_connection(o);
-    list_remove(&o->again.node);
-    list_remove(&o->node);
-    throttle_end(&o->throttle);
-    agent_tls_unref(o->service.tls);
-    free((void *)(uintptr_t)o->service.host);
-    free((void *)(uintptr_t)o->service.path);
-    free(o->complaint);
-    free(o);
-}
-
-void agent_offer_left(struct agent_offer *o)
-{
-    o->visitors--;
-    if (o->gone)
-        loop_defer(o->agent->loop, &o->again);
-}
-
-/* Take it back. Its visitors stay, as those do whose control stream is lost. */
-static void withdraw(struct agent_offer *o)
-{
-    o->gone = true;
-    probe_stop(o);
-    if (o->state == OFFER_STANDS) { /* that it is meant so; where the link does not take it, it is lost */
-        say(o, &(struct wire_control){.says_ready = true});
-        link_write_buf(o->control, &o->out);
-    }
-    drop_connection(o);
-    o->state = OFFER_REFUSED;
-    visit_drop(o->agent, o);
-    agent_offer_tell(o, &(struct agent_news){.event = AGENT_WITHDRAWN, .text = ""});
-    loop_defer(o->agent->loop, &o->again);
-}
-
-/* ---- another list of services ---- */
+/* ---- the list of services ---- */
 
 static bool same_text(const char *a, const char *b)
 {
@@ -528,18 +26,6 @@ static bool same_service(const struct agent_service *a, const struct agent_servi
            a->bandwidth == b->bandwidth;
 }
 
-/* It goes on as it is: with a certificate that may be another, and what was refused is worth another try. */
-static void go_on(struct agent_offer *o, struct agent_tls *tls)
-{
-    agent_tls_ref(tls);
-    agent_tls_unref(o->service.tls);
-    o->service.tls = tls;
-    if (o->state != OFFER_REFUSED)
-        return;
-    begin(o);
-    loop_defer(o->agent->loop, &o->again);
-}
-
 void exposer_update(struct exposer *a, const struct agent_service *services, size_t count)
 {
     bool *known = calloc(count + 1, sizeof(*known));
@@ -547,34 +33,39 @@ void exposer_update(struct exposer *a, const struct agent_service *services, siz
     if (a->stopping)
         count = 0;
     for (struct list *n = a->offers.next; n != &a->offers && !a->stopping; n = n->next) {
-        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
+        struct exposer_offer *o = CONTAINER_OF(n, struct exposer_offer, node);
         size_t i = 0;
         while (!o->gone && i < count && (known[i] || !same_service(&o->service, &services[i])))
             i++;
         if (o->gone)
             continue;
         if (i == count) {
-            withdraw(o);
+            exposer_offer_withdraw(o);
             continue;
         }
         known[i] = true;
-        go_on(o, services[i].tls);
+        exposer_offer_go_on(o, services[i].tls);
     }
     for (size_t i = 0; i < count; i++)
         if (!known[i])
-            offer_add(a, &services[i]);
+            exposer_offer_add(a, &services[i]);
     free(known);
 }
 
 bool exposer_offers(const struct exposer *a)
 {
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next)
-        if (CONTAINER_OF(n, struct agent_offer, node)->state != OFFER_REFUSED)
+        if (CONTAINER_OF(n, struct exposer_offer, node)->state != OFFER_REFUSED)
             return true;
     return false;
 }
 
 /* ---- life ---- */
+
+static void on_visitor(void *owner, struct link *far)
+{
+    exposer_visit_take(owner, far);
+}
 
 static void on_stop_timer(struct timer *t)
 {
@@ -599,7 +90,7 @@ struct exposer *exposer_new(struct loop *loop, struct client_door *door, const s
     timer_init(&a->stop, on_stop_timer);
     client_door_visitors(door, on_visitor, a);
     for (size_t i = 0; i < count; i++)
-        offer_add(a, &services[i]);
+        exposer_offer_add(a, &services[i]);
     return a;
 }
 
@@ -612,15 +103,8 @@ void exposer_stop(struct exposer *a, int64_t grace)
     }
     a->stopping = true;
     a->stop_by = now + grace;
-    for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {
-        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
-        if (o->state == OFFER_STANDS)
-            agent_offer_ready(o);
-        else
-            drop_connection(o);
-        if (o->state != OFFER_STANDS)
-            o->state = OFFER_REFUSED;
-    }
+    for (struct list *n = a->offers.next; n != &a->offers; n = n->next)
+        exposer_offer_stop(CONTAINER_OF(n, struct exposer_offer, node));
     /* Not at once: who was sent before the door heard of it is on the way. */
     loop_set_timer(a->loop, &a->stop, MIN(now + STOP_LOOK_NS, a->stop_by));
 }
@@ -630,11 +114,11 @@ void exposer_free(struct exposer *a)
     if (a == NULL)
         return;
     client_door_visitors(a->door, NULL, NULL);
-    visit_drop(a, NULL);
+    exposer_visit_drop(a, NULL);
     wheel_cancel(&a->stop);
     for (struct list *n = a->offers.next, *next; n != &a->offers; n = next) {
         next = n->next;
-        offer_free(CONTAINER_OF(n, struct agent_offer, node));
+        exposer_offer_free(CONTAINER_OF(n, struct exposer_offer, node));
     }
     tls_scratch_free(&a->inner);
     free(a);

@@ -18,7 +18,7 @@
 
 /* Does the service answer? Asked again and again where that is wanted; else visitors show it. */
 struct probe {
-    struct agent_offer *offer;
+    struct exposer_offer *offer;
     struct dial dial;
     struct timer timer;
     bool dialling;
@@ -37,7 +37,7 @@ enum offer_state {
     OFFER_REFUSED,
 };
 
-struct agent_offer {
+struct exposer_offer {
     enum offer_state state;
     struct list node; /* of the agent's offers */
     struct exposer *agent;
@@ -80,39 +80,54 @@ struct exposer {
     bool retry;
 };
 
-/* ---- visit.c ---- */
+/* ---- exposer_visit.c ---- */
 
 /* The door has opened a stream for a visitor. */
-void visit_take(struct exposer *a, struct link *far);
+void exposer_visit_take(struct exposer *a, struct link *far);
 
 /* Bring a connection under this id. */
-void visit_bring(struct agent_offer *o, const char *id);
+void exposer_visit_bring(struct exposer_offer *o, const char *id);
 
 /* Close the connections of an offer that wait for a visitor; or, with NULL, all visits of the agent. */
-void visit_drop(struct exposer *a, const struct agent_offer *o);
+void exposer_visit_drop(struct exposer *a, const struct exposer_offer *o);
 
 /* ---- probe.c ---- */
 
-/* Where the service is to be probed; agent_offer_ready() hears of each change between up and down. */
-void probe_start(struct agent_offer *o);
-void probe_stop(struct agent_offer *o);
+/* Where the service is to be probed; exposer_offer_ready() hears of each change between up and down. */
+void probe_start(struct exposer_offer *o);
+void probe_stop(struct exposer_offer *o);
 
 /* A visitor's connection to the service has come about, or not (DIAL_WAIT: not in time). */
-void probe_visitor_served(struct agent_offer *o);
-void probe_visitor_failed(struct agent_offer *o, enum dial_status status);
+void probe_visitor_served(struct exposer_offer *o);
+void probe_visitor_failed(struct exposer_offer *o, enum dial_status status);
 
-/* ---- exposer.c ---- */
+/* ---- exposer_offer.c ---- */
 
-/* Begin to dial the service of an offer. */
-void agent_dial(const struct agent_offer *o, struct dial *dial);
+/* Begin to offer the service; nothing is told from within. */
+void exposer_offer_add(struct exposer *a, const struct agent_service *service);
+
+/* It goes on as it is: with a certificate that may be another, and what was refused is worth another try. */
+void exposer_offer_go_on(struct exposer_offer *o, struct agent_tls *tls);
+
+/* Take it back. Its visitors stay, as those do whose control stream is lost; it is freed after the last. */
+void exposer_offer_withdraw(struct exposer_offer *o);
+
+/* The agent stops: ask for no more visitors. */
+void exposer_offer_stop(struct exposer_offer *o);
+
+/* After its last visitor. */
+void exposer_offer_free(struct exposer_offer *o);
+
+/* Begin to dial its service. */
+void exposer_offer_dial(const struct exposer_offer *o, struct dial *dial);
 
 /* Tell the door whether the service wants visitors. */
-void agent_offer_ready(struct agent_offer *o);
+void exposer_offer_ready(struct exposer_offer *o);
 
 /* Tell the owner. */
-void agent_offer_tell(struct agent_offer *o, const struct agent_news *news);
+void exposer_offer_tell(struct exposer_offer *o, const struct agent_news *news);
 
 /* A visitor has left, and nothing of him refers to the offer any more. */
-void agent_offer_left(struct agent_offer *o);
+void exposer_offer_left(struct exposer_offer *o);
 
 #endif

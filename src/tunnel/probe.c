@@ -19,7 +19,7 @@ static void put_place(const struct agent_service *s, struct buf *b)
         CHECK(buf_printf(b, "the service ") && str_host_port_put(b, s->host, s->port));
 }
 
-static void tell(struct agent_offer *o, enum agent_event event, const char *what)
+static void tell(struct exposer_offer *o, enum agent_event event, const char *what)
 {
     struct probe *p = &o->probe;
     struct buf text = {0};
@@ -29,11 +29,11 @@ static void tell(struct agent_offer *o, enum agent_event event, const char *what
     p->told = loop_now(o->agent->loop);
     p->told_down = event == AGENT_DOWN;
     p->turned_away = 0;
-    agent_offer_tell(o, &news);
+    exposer_offer_tell(o, &news);
     buf_free(&text);
 }
 
-static void tell_down(struct agent_offer *o, enum dial_status status, int64_t calm)
+static void tell_down(struct exposer_offer *o, enum dial_status status, int64_t calm)
 {
     static const char *const words[] = {
         [DIAL_WAIT] = "does not answer in time",
@@ -48,19 +48,19 @@ static void tell_down(struct agent_offer *o, enum dial_status status, int64_t ca
         tell(o, AGENT_DOWN, words[status]);
 }
 
-static void tell_up(struct agent_offer *o)
+static void tell_up(struct exposer_offer *o)
 {
     if (o->probe.told_down)
         tell(o, AGENT_UP, "answers again");
 }
 
-void probe_visitor_served(struct agent_offer *o)
+void probe_visitor_served(struct exposer_offer *o)
 {
     if (o->probe.down == FRONT_OK) /* else the probe will tell */
         tell_up(o);
 }
 
-void probe_visitor_failed(struct agent_offer *o, enum dial_status status)
+void probe_visitor_failed(struct exposer_offer *o, enum dial_status status)
 {
     if (status == DIAL_NO_DESCRIPTOR)
         return; /* that says nothing about the service */
@@ -89,7 +89,7 @@ static enum front_outcome outcome_of(enum dial_status status)
 
 static void conclude(struct probe *p, enum dial_status status)
 {
-    struct agent_offer *o = p->offer;
+    struct exposer_offer *o = p->offer;
     enum front_outcome was_down = p->down;
     dial_cancel(&p->dial);
     p->dialling = false;
@@ -101,7 +101,7 @@ static void conclude(struct probe *p, enum dial_status status)
         tell_down(o, status, 0);
     else
         tell_up(o);
-    agent_offer_ready(o);
+    exposer_offer_ready(o);
 }
 
 static void step(struct probe *p)
@@ -121,11 +121,11 @@ static void on_wake(void *owner)
 
 static void begin(struct probe *p)
 {
-    struct agent_offer *o = p->offer;
+    struct exposer_offer *o = p->offer;
     p->dial = (struct dial){.loop = o->agent->loop, .wake = on_wake, .owner = p};
     p->dialling = true;
     loop_set_timer(o->agent->loop, &p->timer, loop_now(o->agent->loop) + o->service.dial_timeout);
-    agent_dial(o, &p->dial);
+    exposer_offer_dial(o, &p->dial);
     step(p);
 }
 
@@ -138,7 +138,7 @@ static void on_timer(struct timer *t)
         begin(p);
 }
 
-void probe_start(struct agent_offer *o)
+void probe_start(struct exposer_offer *o)
 {
     o->probe.offer = o;
     timer_init(&o->probe.timer, on_timer);
@@ -146,7 +146,7 @@ void probe_start(struct agent_offer *o)
         begin(&o->probe);
 }
 
-void probe_stop(struct agent_offer *o)
+void probe_stop(struct exposer_offer *o)
 {
     wheel_cancel(&o->probe.timer);
     if (o->probe.dialling)

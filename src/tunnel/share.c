@@ -14,7 +14,7 @@
 #include "tunnel/share_place.h"
 #include "tunnel/share_request.h"
 
-#define VISIT_MAGIC 0x51517000u
+#define CALLER_MAGIC 0x51517000u
 #define REQUEST_NS (10 * NSEC_PER_SEC) /* that a caller has for its request */
 
 /* What tells that a file is another one than before. */
@@ -32,7 +32,7 @@ struct lane {
     struct client_door *door;
     struct stamp stamps[FILES];
     struct list node; /* of the share */
-    size_t visits;
+    size_t callers;
 };
 
 struct share {
@@ -41,7 +41,7 @@ struct share {
     struct acceptor acceptor;
     struct lane *lane; /* in use */
     struct list lanes; /* that one, and those that callers are still on */
-    struct list visits;
+    struct list callers;
     struct timer idle;
     struct task tidy; /* drops lanes that nobody uses any more */
     int64_t idle_ns;
@@ -55,7 +55,7 @@ struct share {
 };
 
 /* A caller. */
-struct visit {
+struct caller {
     uint32_t magic;
     struct share *share;
     struct lane *lane;
@@ -67,7 +67,7 @@ struct visit {
 
 bool share_is_unused(const struct share *s)
 {
-    return list_empty(&s->visits);
+    return list_empty(&s->callers);
 }
 
 /* ---- lanes ---- */
@@ -121,14 +121,14 @@ static void on_tidy(struct task *t)
     while (n != &s->lanes) {
         struct lane *l = CONTAINER_OF(n, struct lane, node);
         n = n->next;
-        if (l == s->lane || l->visits > 0)
+        if (l == s->lane || l->callers > 0)
             continue;
         list_remove(&l->node);
         lane_free(l);
     }
 }
 
-/* ---- visits ---- */
+/* ---- callers ---- */
 
 /* From now on: somebody was here. */
 static void postpone_end(struct share *s)
@@ -141,41 +141,41 @@ static void leave_lane(struct lane *l, struct share *s)
     struct client_facts facts;
     client_door_facts(l->door, &facts);
     s->reached = s->reached || facts.reached || facts.quic;
-    l->visits--;
+    l->callers--;
     loop_defer(s->loop, &s->tidy);
     postpone_end(s);
 }
 
 /* Who only asks about us does not make us stay. */
-static void visit_end(struct visit *v)
+static void caller_end(struct caller *c)
 {
-    struct share *s = v->share;
-    CHECK_MAGIC(v, VISIT_MAGIC);
-    wheel_cancel(&v->timer);
-    list_remove(&v->node);
-    buf_free(&v->request);
-    if (v->lane != NULL)
-        leave_lane(v->lane, s);
-    v->magic = 0;
-    free(v);
-    if (list_empty(&s->visits))
+    struct share *s = c->share;
+    CHECK_MAGIC(c, CALLER_MAGIC);
+    wheel_cancel(&c->timer);
+    list_remove(&c->node);
+    buf_free(&c->request);
+    if (c->lane != NULL)
+        leave_lane(c->lane, s);
+    c->magic = 0;
+    free(c);
+    if (list_empty(&s->callers))
         loop_set_timer(s->loop, &s->idle, MAX(s->idle_by, loop_now(s->loop)));
 }
 
 /* Over before anything was carried. `text`: why, or NULL. */
-static void visit_refuse(struct visit *v, const char *text)
+static void caller_refuse(struct caller *c, const char *text)
 {
     if (text != NULL)
-        share_link_fail(v->link, text);
-    link_close(v->link, text != NULL);
-    visit_end(v);
+        share_link_fail(c->link, text);
+    link_close(c->link, text != NULL);
+    caller_end(c);
 }
 
 static void on_ended(void *owner, enum client_outcome outcome, const char *text)
 {
     (void)outcome;
     (void)text;
-    visit_end(owner);
+    caller_end(owner);
 }
 
 /* The answer of cardea/1 to the caller; it goes into an empty socket. */
@@ -189,21 +189,21 @@ static void on_joined(struct link *local, bool tls)
     buf_free(&b);
 }
 
-static void visit_carry(struct visit *v, const struct share_request *request)
+static void caller_carry(struct caller *c, const struct share_request *request)
 {
     struct client_terms terms = {
         .timeout = request->timeout, .joined = on_joined, .failing = share_link_fail};
     struct err err;
-    v->lane = lane_now(v->share, &err);
-    if (v->lane == NULL) {
-        visit_refuse(v, err.text);
+    c->lane = lane_now(c->share, &err);
+    if (c->lane == NULL) {
+        caller_refuse(c, err.text);
         return;
     }
-    struct link *local = v->link;
-    v->link = NULL;
-    v->lane->visits++;
-    buf_free(&v->request);
-    client_start_on(v->lane->door, &request->target, local, &terms, on_ended, v);
+    struct link *local = c->link;
+    c->link = NULL;
+    c->lane->callers++;
+    buf_free(&c->request);
+    client_start_on(c->lane->door, &request->target, local, &terms, on_ended, c);
 }
 
 /* ---- status ---- */
@@ -251,60 +251,60 @@ static json_t *describe(const struct share *s)
     return o;
 }
 
-static void visit_tell(struct visit *v)
+static void caller_tell(struct caller *c)
 {
-    json_t *o = describe(v->share);
+    json_t *o = describe(c->share);
     char *text = json_dumps(o, JSON_COMPACT);
     size_t n;
     CHECK(text != NULL && strlen(text) <= SHARE_DATA_MAX);
-    link_write(v->link, text, strlen(text), &n);
+    link_write(c->link, text, strlen(text), &n);
     free(text);
     json_decref(o);
-    visit_refuse(v, NULL);
+    caller_refuse(c, NULL);
 }
 
 /* ---- requests ---- */
 
 static void on_wake(struct link *l)
 {
-    struct visit *v = l->owner;
-    CHECK_MAGIC(v, VISIT_MAGIC);
+    struct caller *c = l->owner;
+    CHECK_MAGIC(c, CALLER_MAGIC);
     for (;;) {
         struct share_request request;
         struct err err;
         size_t n = 0, used;
-        if (!buf_reserve(&v->request, WIRE_MESSAGE_MAX)) {
-            visit_refuse(v, "a request that is too long");
+        if (!buf_reserve(&c->request, WIRE_MESSAGE_MAX)) {
+            caller_refuse(c, "a request that is too long");
             return;
         }
         /* No more than what is missing: what follows is the connection's. */
-        size_t most = v->request.len < 2
-                          ? 2 - v->request.len
-                          : 2 + ((size_t)v->request.data[0] << 8 | v->request.data[1]) - v->request.len;
+        size_t most = c->request.len < 2
+                          ? 2 - c->request.len
+                          : 2 + ((size_t)c->request.data[0] << 8 | c->request.data[1]) - c->request.len;
         enum link_status status =
-            link_read(l, v->request.data + v->request.len, MIN(most, (size_t)WIRE_MESSAGE_MAX), &n);
+            link_read(l, c->request.data + c->request.len, MIN(most, (size_t)WIRE_MESSAGE_MAX), &n);
         if (status == LINK_AGAIN)
             return;
-        v->request.len += status == LINK_OK ? n : 0;
+        c->request.len += status == LINK_OK ? n : 0;
         enum front_result result = status == LINK_OK
-                                       ? share_parse(v->request.data, v->request.len, &request, &used, &err)
+                                       ? share_parse(c->request.data, c->request.len, &request, &used, &err)
                                        : FRONT_BAD;
         if (result == FRONT_MORE)
             continue;
-        wheel_cancel(&v->timer);
+        wheel_cancel(&c->timer);
         if (result == FRONT_BAD)
-            visit_refuse(v, status == LINK_OK ? err.text : NULL);
+            caller_refuse(c, status == LINK_OK ? err.text : NULL);
         else if (request.status)
-            visit_tell(v);
+            caller_tell(c);
         else
-            visit_carry(v, &request);
+            caller_carry(c, &request);
         return;
     }
 }
 
 static void on_late(struct timer *t)
 {
-    visit_refuse(CONTAINER_OF(t, struct visit, timer), NULL);
+    caller_refuse(CONTAINER_OF(t, struct caller, timer), NULL);
 }
 
 static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
@@ -316,17 +316,17 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
         close(fd);
         return;
     }
-    struct visit *v = calloc(1, sizeof(*v));
-    CHECK(v != NULL);
-    v->magic = VISIT_MAGIC;
-    v->share = s;
-    v->link = link;
-    v->request.max = 2 * WIRE_MESSAGE_MAX;
-    list_insert(&s->visits, &v->node);
+    struct caller *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL);
+    c->magic = CALLER_MAGIC;
+    c->share = s;
+    c->link = link;
+    c->request.max = 2 * WIRE_MESSAGE_MAX;
+    list_insert(&s->callers, &c->node);
     wheel_cancel(&s->idle);
-    timer_init(&v->timer, on_late);
-    loop_set_timer(s->loop, &v->timer, loop_now(s->loop) + REQUEST_NS);
-    link->owner = v;
+    timer_init(&c->timer, on_late);
+    loop_set_timer(s->loop, &c->timer, loop_now(s->loop) + REQUEST_NS);
+    link->owner = c;
     link->wake = on_wake;
     on_wake(link);
 }
@@ -359,7 +359,7 @@ struct share *share_new(struct loop *loop, int fd, const struct client_settings 
                         .owner = life->owner};
     s->started = clock_wall();
     list_init(&s->lanes);
-    list_init(&s->visits);
+    list_init(&s->callers);
     timer_init(&s->idle, on_idle);
     task_init(&s->tidy, on_tidy);
     s->acceptor.accepted = on_accepted;
@@ -389,12 +389,12 @@ void share_free(struct share *s)
     struct list *n;
     while ((n = list_pop(&s->lanes)) != NULL)
         lane_free(CONTAINER_OF(n, struct lane, node));
-    while ((n = list_pop(&s->visits)) != NULL) {
-        struct visit *v = CONTAINER_OF(n, struct visit, node);
-        link_close(v->link, true);
-        wheel_cancel(&v->timer);
-        buf_free(&v->request);
-        free(v);
+    while ((n = list_pop(&s->callers)) != NULL) {
+        struct caller *c = CONTAINER_OF(n, struct caller, node);
+        link_close(c->link, true);
+        wheel_cancel(&c->timer);
+        buf_free(&c->request);
+        free(c);
     }
     list_remove(&s->tidy.node);
     wheel_cancel(&s->idle);

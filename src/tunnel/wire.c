@@ -7,7 +7,8 @@
 #include "base/clean.h"
 #include "base/str.h"
 #include "quic/flow_link.h"
-#include "tunnel/offer.h"
+#include "tunnel/agent_wire.h"
+#include "tunnel/door_offer.h"
 
 static const char *const texts[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, socks, text) text,
@@ -16,12 +17,6 @@ static const char *const texts[FRONT_OUTCOMES] = {
 };
 
 /* ---- writing ---- */
-
-static const char *const kinds[] = {
-    [OFFER_PRIVATE] = "private",
-    [OFFER_PUBLIC] = "public",
-    [OFFER_END_TO_END] = "end-to-end",
-};
 
 static const char *proto_of(const struct front_target *target)
 {
@@ -45,10 +40,10 @@ bool wire_encode_hello(const struct front_target *target, bool datagrams, struct
 
 bool wire_encode_offer(const struct offer *offer, struct buf *out)
 {
-    CHECK(strnlen(offer->name, HOST_MAX) < HOST_MAX && (size_t)offer->kind < ARRAY_LEN(kinds));
+    CHECK(strnlen(offer->name, HOST_MAX) < HOST_MAX && offer->kind < OFFER_KINDS);
     size_t at;
     bool ok = message_begin(out, &at) && message_put_string(out, "offer", offer->name) &&
-              message_put_string(out, "kind", kinds[offer->kind]) &&
+              message_put_string(out, "kind", offer_kind_word(offer->kind)) &&
               message_put_string(out, "proto", offer->udp ? "udp" : "tcp") &&
               (offer->port == 0 || buf_printf(out, ",\"port\":%u", offer->port));
     return message_end(out, at, ok);
@@ -108,12 +103,14 @@ static int read_kind(const char *kind, enum offer_kind *ret, struct err *err)
     *ret = OFFER_PRIVATE;
     if (kind == NULL)
         return 0;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        if (strcmp(kind, kinds[i]) == 0) {
-            *ret = (enum offer_kind)i;
+    for (*ret = 0; *ret < OFFER_KINDS; ++*ret)
+        if (strcmp(kind, offer_kind_word(*ret)) == 0)
             return 0;
-        }
-    return err_set(err, "\"kind\" is neither \"private\", \"public\" nor \"end-to-end\"");
+    return err_set(err, "\"kind\" is none of"
+#define KIND(NAME, word) " \"" word "\""
+#include "tables/offer_kinds.def"
+#undef KIND
+    );
 }
 
 static int read_offer(const json_t *o, const char *name, const char *proto, struct offer *ret,
@@ -196,9 +193,9 @@ const struct front front_cardea = {
     .over_quic = true,
     .ask = ask,
     .answer = encode_answer,
-    .reside = offer_reside,
-    .greet = offer_greet,
-    .greeted = offer_greeted,
+    .reside = door_offer_reside,
+    .greet = wire_greet_agent,
+    .greeted = wire_agent_greeted,
     .wrap = wrap,
 };
 

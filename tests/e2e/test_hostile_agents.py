@@ -278,7 +278,7 @@ def test_who_speaks_first(door, hand, pki):
     (pack({"v": 2, "ok": True}), "the agent's answer cannot be read"),
     (pack({"v": 1, "ok": "yes"}), "the agent's answer cannot be read"),
     (pack({"v": 1, "ok": False, "code": "denied", "text": "\x1b[31mred\n"}), "red"),
-    (b"", "the agent did not answer in time"),  # with another connection, that is
+    (b"", "the agent did not answer in time"),  # a dead connection is not a dead agent: it is asked for another, in vain
     (None, "the agent's service did not answer in time"),
 ])
 def test_answers_about_a_visitor(door, hand, pki, said, detail):

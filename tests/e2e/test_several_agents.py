@@ -124,7 +124,7 @@ def test_drain_of_an_agent(door, agents):
 
 def test_killed_under_load(door, agents):
     """Visitors come without a pause while one of two agents is killed: each who comes from then on is served by the other,
-    over TCP at once. Over QUIC nothing tells of its end: now and then one is led to it, and on after a second."""
+    over TCP at once. Over QUIC nothing tells of its end: who finds out, or later whether it is back, waits for a second."""
     agents.start(door, "stays")
     goes = agents.start(door, "goes")
     blind = 2 * SLOW if agents.transport == "quic" else 0.3 * SLOW
@@ -155,7 +155,9 @@ def test_killed_under_load(door, agents):
     assert not [each for each in failed if each[0] > killed], failed
     late = [(word, took) for began, word, took in served if began > killed + blind]
     assert {word for word, _ in late} == {"stays"}
-    assert max(took for _, took in late) < (2 * SLOW if agents.transport == "quic" else 1 * SLOW)
+    times = sorted(took for _, took in late)
+    assert times[-1] < (2 if agents.transport == "quic" else 1) * SLOW
+    assert times[len(times) * 3 // 4] < 0.5 * SLOW, times
     for sock, word in staying:
         if word == "stays":
             assert still_there(sock)

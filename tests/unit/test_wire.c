@@ -126,7 +126,7 @@ static void test_hello_bad(void **state)
         {"{\"v\":1,\"offer\":\"*.example.com\"}", "\"offer\" is not a name"},
         {"{\"v\":1,\"offer\":\"127.0.0.1\"}", "\"offer\" is not a name"},
         {"{\"v\":1,\"offer\":\"::1\"}", "\"offer\" is not a name"},
-        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"Public\"}", "\"kind\" is neither"},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"Public\"}", "\"kind\" is none of \"private\" \"public\" \"end-to-end\""},
         {"{\"v\":1,\"offer\":\"a\",\"kind\":1}", "not a string"},
         {"{\"v\":1,\"offer\":\"a\",\"proto\":\"name\"}", "neither"},
         {"{\"v\":1,\"offer\":\"a\",\"proto\":\"udp\"}", "needs a \"port\""},

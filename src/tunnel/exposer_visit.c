@@ -37,13 +37,13 @@ enum visit_state {
     VISIT_CLOSED,
 };
 
-struct visit {
+struct exposer_visit {
     uint32_t magic;
     enum visit_state state;
     struct list node;
     struct exposer *agent;
-    struct agent_offer *offer; /* NULL: not known yet */
-    char id[OFFER_ID_TEXT];    /* over TCP */
+    struct exposer_offer *offer; /* NULL: not known yet */
+    char id[OFFER_ID_TEXT];      /* over TCP */
     struct way way;
     struct link *far; /* the visitor */
     struct link *local;
@@ -66,11 +66,11 @@ struct visit {
     bool running;
 };
 
-static void visit_run(struct visit *v);
+static void visit_run(struct exposer_visit *v);
 
 /* ---- ending ---- */
 
-static enum visit_state finish(struct visit *v, const char *reason, bool cut)
+static enum visit_state finish(struct exposer_visit *v, const char *reason, bool cut)
 {
     v->reason = reason;
     v->cut = cut;
@@ -79,13 +79,13 @@ static enum visit_state finish(struct visit *v, const char *reason, bool cut)
 
 static void visit_free(struct task *t)
 {
-    struct visit *v = CONTAINER_OF(t, struct visit, again);
+    struct exposer_visit *v = CONTAINER_OF(t, struct exposer_visit, again);
     CHECK_MAGIC(v, VISIT_MAGIC);
     v->magic = 0;
     free(v);
 }
 
-static void report(struct visit *v)
+static void report(struct exposer_visit *v)
 {
     struct exposer *a = v->agent;
     struct agent_visited visited = {
@@ -101,14 +101,14 @@ static void report(struct visit *v)
     a->events->visited(a->owner, &visited);
 }
 
-static void no_longer_spare(struct visit *v)
+static void no_longer_spare(struct exposer_visit *v)
 {
     if (v->waits)
         v->offer->spares--;
     v->waits = false;
 }
 
-static void teardown(struct visit *v)
+static void teardown(struct exposer_visit *v)
 {
     v->state = VISIT_CLOSED;
     wheel_cancel(&v->timer);
@@ -128,7 +128,7 @@ static void teardown(struct visit *v)
     buf_free(&v->bytes);
     buf_free(&v->out);
     if (v->visits)
-        agent_offer_left(v->offer);
+        exposer_offer_left(v->offer);
     task_init(&v->again, visit_free); /* a link that wakes in this round may still name us */
     loop_defer(v->agent->loop, &v->again);
 }
@@ -145,18 +145,18 @@ static void on_owner_wake(void *owner)
     visit_run(owner);
 }
 
-static void adopt(struct visit *v, struct link *l)
+static void adopt(struct exposer_visit *v, struct link *l)
 {
     l->wake = on_wake;
     l->owner = v;
 }
 
-static void set_timer(struct visit *v, int64_t in)
+static void set_timer(struct exposer_visit *v, int64_t in)
 {
     loop_set_timer(v->agent->loop, &v->timer, loop_now(v->agent->loop) + in);
 }
 
-static enum visit_state step_reach(struct visit *v)
+static enum visit_state step_reach(struct exposer_visit *v)
 {
     enum way_status status = way_step(&v->way);
     if (status == WAY_WAIT)
@@ -169,7 +169,7 @@ static enum visit_state step_reach(struct visit *v)
     return VISIT_HELLO;
 }
 
-static enum visit_state step_hello(struct visit *v)
+static enum visit_state step_hello(struct exposer_visit *v)
 {
     enum link_status status = link_write_buf(v->far, &v->out);
     if (status == LINK_AGAIN)
@@ -177,7 +177,7 @@ static enum visit_state step_hello(struct visit *v)
     return status == LINK_OK ? VISIT_ANSWER : finish(v, "the door left", true);
 }
 
-static enum link_status read_more(struct visit *v)
+static enum link_status read_more(struct exposer_visit *v)
 {
     size_t n = 0;
     CHECK(v->bytes.len < WIRE_MESSAGE_MAX && buf_reserve(&v->bytes, AGENT_ROOM));
@@ -186,7 +186,7 @@ static enum link_status read_more(struct visit *v)
     return status;
 }
 
-static enum visit_state step_answer(struct visit *v)
+static enum visit_state step_answer(struct exposer_visit *v)
 {
     for (;;) {
         struct wire_answer answer;
@@ -208,7 +208,7 @@ static enum visit_state step_answer(struct visit *v)
 
 /* ---- WAIT, REPLY ---- */
 
-static enum visit_state reply(struct visit *v, enum front_outcome outcome, const char *text)
+static enum visit_state reply(struct exposer_visit *v, enum front_outcome outcome, const char *text)
 {
     v->flow =
         outcome == FRONT_OK && v->about.udp && v->about.datagrams && quic_stream_datagram_max(v->far) > 0;
@@ -218,36 +218,36 @@ static enum visit_state reply(struct visit *v, enum front_outcome outcome, const
     return VISIT_REPLY;
 }
 
-static enum visit_state refuse(struct visit *v, enum front_outcome outcome, const char *text)
+static enum visit_state refuse(struct exposer_visit *v, enum front_outcome outcome, const char *text)
 {
     v->reason = text;
     return reply(v, outcome, text);
 }
 
-static struct agent_offer *find_offer(const struct exposer *a, const char *name, bool udp)
+static struct exposer_offer *find_offer(const struct exposer *a, const char *name, bool udp)
 {
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {
-        struct agent_offer *o = CONTAINER_OF(n, struct agent_offer, node);
+        struct exposer_offer *o = CONTAINER_OF(n, struct exposer_offer, node);
         if (!o->gone && strcmp(o->service.offer.name, name) == 0 && o->service.offer.udp == udp)
             return o;
     }
     return NULL;
 }
 
-static enum visit_state dial_service(struct visit *v)
+static enum visit_state dial_service(struct exposer_visit *v)
 {
     v->dial = (struct dial){.loop = v->agent->loop, .wake = on_owner_wake, .owner = v};
     set_timer(v, v->offer->service.dial_timeout);
-    agent_dial(v->offer, &v->dial);
+    exposer_offer_dial(v->offer, &v->dial);
     return VISIT_DIAL;
 }
 
 /* The visitor is known: may he come in? End-to-end he has to prove himself to us before the service hears of
  * him, so the door is told yes at once. */
-static enum visit_state receive(struct visit *v)
+static enum visit_state receive(struct exposer_visit *v)
 {
     struct exposer *a = v->agent;
-    struct agent_offer *o = find_offer(a, v->about.name, v->about.udp);
+    struct exposer_offer *o = find_offer(a, v->about.name, v->about.udp);
     if (v->waits)
         socket_expect_ack(link_socket(link_bottom(v->far)), 0);
     no_longer_spare(v);
@@ -269,7 +269,7 @@ static enum visit_state receive(struct visit *v)
     return dial_service(v);
 }
 
-static enum visit_state step_wait(struct visit *v)
+static enum visit_state step_wait(struct exposer_visit *v)
 {
     for (;;) {
         size_t used;
@@ -288,7 +288,7 @@ static enum visit_state step_wait(struct visit *v)
 
 /* ---- DIAL ---- */
 
-static enum visit_state unreached(struct visit *v, enum dial_status status)
+static enum visit_state unreached(struct exposer_visit *v, enum dial_status status)
 {
     static const struct {
         enum front_outcome outcome;
@@ -306,7 +306,7 @@ static enum visit_state unreached(struct visit *v, enum dial_status status)
     return refuse(v, rows[status].outcome, rows[status].text);
 }
 
-static size_t proxy_header(const struct visit *v, uint8_t *out, size_t cap)
+static size_t proxy_header(const struct exposer_visit *v, uint8_t *out, size_t cap)
 {
     const struct wire_visit *about = &v->about;
     struct sockaddr_storage src, dst;
@@ -324,7 +324,7 @@ static size_t proxy_header(const struct visit *v, uint8_t *out, size_t cap)
 }
 
 /* Bytes from now on; the first for the service are the PROXY header and what came behind the message. */
-static enum visit_state join(struct visit *v)
+static enum visit_state join(struct exposer_visit *v)
 {
     struct buf first = {0};
     uint8_t header[HEADER_MAX];
@@ -350,7 +350,7 @@ static enum visit_state join(struct visit *v)
     return VISIT_PIPE;
 }
 
-static enum visit_state step_dial(struct visit *v)
+static enum visit_state step_dial(struct exposer_visit *v)
 {
     enum dial_status status = dial_step(&v->dial);
     if (status == DIAL_WAIT)
@@ -365,7 +365,7 @@ static enum visit_state step_dial(struct visit *v)
 
 /* ---- REPLY, TLS ---- */
 
-static enum visit_state begin_tls(struct visit *v)
+static enum visit_state begin_tls(struct exposer_visit *v)
 {
     struct str early = {(const char *)v->bytes.data, v->bytes.len};
     set_timer(v, HANDSHAKE_NS);
@@ -376,7 +376,7 @@ static enum visit_state begin_tls(struct visit *v)
     return VISIT_TLS;
 }
 
-static enum visit_state step_reply(struct visit *v)
+static enum visit_state step_reply(struct exposer_visit *v)
 {
     enum link_status status = link_write_buf(v->far, &v->out);
     if (status == LINK_AGAIN)
@@ -390,7 +390,7 @@ static enum visit_state step_reply(struct visit *v)
     return v->tls != NULL ? begin_tls(v) : join(v);
 }
 
-static enum visit_state tls_failed(struct visit *v)
+static enum visit_state tls_failed(struct exposer_visit *v)
 {
     struct link_peer peer;
     link_peer(v->far, &peer);
@@ -402,7 +402,7 @@ static enum visit_state tls_failed(struct visit *v)
                   false);
 }
 
-static enum visit_state step_tls(struct visit *v)
+static enum visit_state step_tls(struct exposer_visit *v)
 {
     struct link_peer peer;
     enum link_status status = link_open(v->far);
@@ -424,7 +424,7 @@ static enum visit_state step_tls(struct visit *v)
 
 /* ---- PIPE ---- */
 
-static enum visit_state step_pipe(struct visit *v)
+static enum visit_state step_pipe(struct exposer_visit *v)
 {
     struct link_peer peer;
     enum pipe_status status = pipe_run(&v->pipe, &v->agent->door->pipe_scratch);
@@ -441,13 +441,13 @@ static enum visit_state step_pipe(struct visit *v)
 
 /* ---- the driver ---- */
 
-static enum visit_state (*const steps[])(struct visit *) = {
+static enum visit_state (*const steps[])(struct exposer_visit *) = {
     [VISIT_REACH] = step_reach, [VISIT_HELLO] = step_hello, [VISIT_ANSWER] = step_answer,
     [VISIT_WAIT] = step_wait,   [VISIT_DIAL] = step_dial,   [VISIT_REPLY] = step_reply,
     [VISIT_TLS] = step_tls,     [VISIT_PIPE] = step_pipe,
 };
 
-static void visit_run(struct visit *v)
+static void visit_run(struct exposer_visit *v)
 {
     CHECK_MAGIC(v, VISIT_MAGIC);
     if (v->state == VISIT_CLOSED)
@@ -470,12 +470,12 @@ static void visit_run(struct visit *v)
 
 static void on_again(struct task *t)
 {
-    visit_run(CONTAINER_OF(t, struct visit, again));
+    visit_run(CONTAINER_OF(t, struct exposer_visit, again));
 }
 
 static void on_timer(struct timer *t)
 {
-    struct visit *v = CONTAINER_OF(t, struct visit, timer);
+    struct exposer_visit *v = CONTAINER_OF(t, struct exposer_visit, timer);
     if (v->state == VISIT_DIAL)
         probe_visitor_failed(v->offer, DIAL_WAIT);
     if (v->state == VISIT_DIAL && v->tls == NULL) {
@@ -490,9 +490,9 @@ static void on_timer(struct timer *t)
     teardown(v);
 }
 
-static struct visit *visit_new(struct exposer *a, struct agent_offer *o)
+static struct exposer_visit *visit_new(struct exposer *a, struct exposer_offer *o)
 {
-    struct visit *v = calloc(1, sizeof(*v));
+    struct exposer_visit *v = calloc(1, sizeof(*v));
     CHECK(v != NULL);
     v->magic = VISIT_MAGIC;
     v->agent = a;
@@ -505,19 +505,19 @@ static struct visit *visit_new(struct exposer *a, struct agent_offer *o)
     return v;
 }
 
-void visit_take(struct exposer *a, struct link *far)
+void exposer_visit_take(struct exposer *a, struct link *far)
 {
-    struct visit *v = visit_new(a, NULL);
+    struct exposer_visit *v = visit_new(a, NULL);
     v->state = VISIT_WAIT;
     v->far = far;
     adopt(v, far);
     set_timer(v, HANDSHAKE_NS);
 }
 
-void visit_bring(struct agent_offer *o, const char *id)
+void exposer_visit_bring(struct exposer_offer *o, const char *id)
 {
     struct exposer *a = o->agent;
-    struct visit *v = visit_new(a, o);
+    struct exposer_visit *v = visit_new(a, o);
     int64_t deadline = loop_now(a->loop) + a->door->timeout;
     v->waits = true;
     o->spares++;
@@ -527,10 +527,10 @@ void visit_bring(struct agent_offer *o, const char *id)
     way_start(&v->way, deadline);
 }
 
-void visit_drop(struct exposer *a, const struct agent_offer *o)
+void exposer_visit_drop(struct exposer *a, const struct exposer_offer *o)
 {
     for (struct list *n = a->visits.next, *next; n != &a->visits; n = next) {
-        struct visit *v = CONTAINER_OF(n, struct visit, node);
+        struct exposer_visit *v = CONTAINER_OF(n, struct exposer_visit, node);
         next = n->next;
         if (o != NULL && (v->offer != o || !v->waits))
             continue;

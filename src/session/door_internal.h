@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door's inside, shared by its files: door.c (beginning, end, what happens by itself), door_listeners.c,
+ * and door_reload.c (putting a configuration in force). */
+#ifndef CARDEA_SESSION_DOOR_INTERNAL_H
+#define CARDEA_SESSION_DOOR_INTERNAL_H
+
+#include "audit/sink.h"
+#include "session/crew.h"
+#include "session/door.h"
+#include "session/snapshot.h"
+
+struct reload;
+struct worker_listener;
+
+#define DOOR_MAGIC 0xd0040001u
+
+struct door {
+    uint32_t magic;
+    struct loop *loop;
+    struct snapshot *snap;
+    struct snapshot_shared shared;
+    struct admission *admission;
+    struct sink_file audit;
+    struct crew crew;
+    struct resolver *resolver;
+    struct health *health;
+    struct timer tick;
+    door_notice *notice;
+    void *notice_arg;
+    int64_t started; /* monotonic; 0 before door_start() */
+    bool draining;
+    bool installing;
+    struct reload *next; /* asked for while another was being put in place */
+    struct task next_reload;
+    uint64_t lost_reported; /* audit lines */
+    size_t unread_crls;     /* trust bundles whose changed CRL files could not be read */
+    int64_t crl_retry_at;   /* ... and are not tried again before, unless another changes */
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+/* Tell the owner. */
+void door_notify(struct door *d, const char *text);
+
+/* ---- door_listeners.c ---- */
+
+/* Bind and watch what each worker needs for each listener of `snap` that `now` (may be NULL) does not have:
+ * for the first worker, then for the second, ... NULL with a line in `errors`. */
+struct worker_listener *door_bind_listeners(struct crew *crew, const struct snapshot *snap,
+                                            const struct snapshot *now, struct buf *errors);
+
+/* Close what was bound but not given to workers. */
+void door_drop_listeners(struct worker_listener *listeners, size_t count);
+
+/* ---- door_reload.c ---- */
+
+void door_reload_init(struct door *d);
+
+/* The first configuration goes into workers that do not run yet. -1 with a line in `errors`. */
+int door_install_first(struct door *d, struct buf *errors);
+
+/* Whoever waits in the queue hears so now, while there is somebody to tell. The one that is being put in
+ * place goes on: the workers answer it even while they stop. */
+void door_refuse_reloads(struct door *d);
+
+/* Put changed CRL files in force. Listeners and the audit file are none of its business: they stay as they
+ * are. */
+void door_refresh_crls(struct door *d);
+
+#endif

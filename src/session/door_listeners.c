@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets for the listeners of a configuration: one for each worker, bound before it is in force. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/socket.h"
+#include "net/udp.h"
+#include "session/carrier.h"
+#include "session/door_internal.h"
+#include "session/worker.h"
+
+/* Is that address served already, in TCP or in UDP? */
+static bool has_listener(const struct snapshot *snap, const char *key, bool udp)
+{
+    for (size_t i = 0; snap != NULL && i < snap->config->listeners.n; i++)
+        if (strcmp(snap->config->listeners.v[i].address.text.text, key) == 0)
+            return !udp || snapshot_listens_udp(snap, i);
+    return false;
+}
+
+void door_drop_listeners(struct worker_listener *listeners, size_t count)
+{
+    for (size_t i = 0; listeners != NULL && i < count; i++) {
+        worker_port_drop(listeners[i].fresh);
+        carrier_port_drop(listeners[i].fresh_udp);
+    }
+    free(listeners);
+}
+
+/* A socket for each worker; theirs are `stride` apart. */
+static int bind_tcp(struct crew *crew, const struct config_address *a, struct worker_listener *listeners,
+                    size_t stride, struct err *err)
+{
+    if (socket_probe_tcp(a->host, a->port, err) != 0)
+        return -1;
+    for (size_t w = 0; w < crew->count; w++) {
+        int fd = socket_listen_tcp(a->host, a->port, true, err);
+        if (fd < 0)
+            return -1;
+        listeners[w * stride].fresh = worker_port_new(&crew->worker[w], a->text.text, fd, err);
+        if (listeners[w * stride].fresh == NULL)
+            return err_prefix(err, "%s", a->text.text);
+    }
+    return 0;
+}
+
+/* The same in UDP. The kernel hands packets to the worker that their connection id names; where it cannot do
+ * that, workers do it among themselves (astray.h). */
+static int bind_udp(struct crew *crew, const struct config_address *a, struct worker_listener *listeners,
+                    size_t stride, struct err *err)
+{
+    int probe = udp_listen(a->host, a->port, false, err);
+    if (probe < 0 && atomic_load(&crew->fellows->retired) == 0) /* else it may be ourselves who have it */
+        return -1;
+    if (probe >= 0)
+        close(probe);
+    for (size_t w = 0; w < crew->count; w++) {
+        int fd = udp_listen(a->host, a->port, true, err);
+        if (fd < 0)
+            return -1;
+        if (w + 1 == crew->count && crew->count > 1)
+            udp_steer(fd, (unsigned)crew->count);
+        listeners[w * stride].fresh_udp = carrier_port_new(&crew->worker[w], a->text.text, fd, err);
+        if (listeners[w * stride].fresh_udp == NULL)
+            return err_prefix(err, "%s", a->text.text);
+    }
+    return 0;
+}
+
+static int bind_listener(struct crew *crew, const struct snapshot *snap, const struct snapshot *now, size_t i,
+                         struct worker_listener *listeners, struct err *err)
+{
+    const struct config_address *a = &snap->config->listeners.v[i].address;
+    size_t stride = snap->config->listeners.n;
+    bool udp = snapshot_listens_udp(snap, i);
+    if (a->path != NULL)
+        return err_set(err, "listeners take IP addresses, found %s", a->text.text);
+    for (size_t w = 0; w < crew->count; w++) {
+        listeners[w * stride + i].key = a->text.text;
+        listeners[w * stride + i].udp = udp;
+    }
+    if (!has_listener(now, a->text.text, false) && bind_tcp(crew, a, listeners + i, stride, err) != 0)
+        return -1;
+    if (udp && !has_listener(now, a->text.text, true) && bind_udp(crew, a, listeners + i, stride, err) != 0)
+        return -1;
+    return 0;
+}
+
+struct worker_listener *door_bind_listeners(struct crew *crew, const struct snapshot *snap,
+                                            const struct snapshot *now, struct buf *errors)
+{
+    const struct config *c = snap->config;
+    size_t n = c->listeners.n;
+    struct worker_listener *listeners = calloc(n * crew->count, sizeof(*listeners));
+    CHECK(listeners != NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct err err, placed;
+        if (bind_listener(crew, snap, now, i, listeners, &err) == 0)
+            continue;
+        config_error(c, c->listeners.v[i].address.text.at, &placed, "%s", err.text);
+        buf_printf(errors, "%s\n", placed.text);
+        door_drop_listeners(listeners, n * crew->count);
+        return NULL;
+    }
+    return listeners;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A reload has a point of no return. Before it everything that can fail is done: the file is parsed,
+ * certificates are read, tables built, sockets bound and watched, the audit file opened; a failure there
+ * drops the new and leaves the old untouched. After it the new snapshot is only handed to each worker by
+ * message, which cannot fail. Sessions keep the snapshot that they began under (through their worker's
+ * epoch), and the last of them frees it, in whichever thread that is. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "session/door_internal.h"
+#include "session/health.h"
+#include "session/survey.h"
+#include "session/worker.h"
+
+#define CRL_RETRY_NS (60 * NSEC_PER_SEC)
+#define STOPPING "the door is stopping\n"
+
+/* A configuration on its way into the workers: read from the file, or the one in force with other CRLs. */
+struct reload {
+    struct door *door;
+    struct reload *next;
+    struct snapshot *snap;             /* NULL while it waits for its turn */
+    struct worker_listener *listeners; /* of the first worker, then of the second, ...; NULL when they stay */
+    door_reloaded *done;
+    void *arg;
+};
+
+static void refresh_in(struct worker *w, void *arg)
+{
+    struct reload *r = arg;
+    worker_refresh(w, r->snap);
+}
+
+static void install_in(struct worker *w, void *arg)
+{
+    struct reload *r = arg;
+    size_t n = r->snap->config->listeners.n;
+    worker_install(w, r->snap, r->listeners + w->index * n, n);
+}
+
+static void begin_reload(struct reload *r);
+
+static void done_with(struct reload *r, bool ok, const char *errors)
+{
+    if (r->done != NULL)
+        r->done(r->arg, ok, errors);
+    free(r->listeners);
+    free(r);
+}
+
+/* Not from within the one that has just ended: a long queue of bad ones must not become a deep stack. */
+static void begin_next(struct task *t)
+{
+    struct door *d = CONTAINER_OF(t, struct door, next_reload);
+    struct reload *next = d->next;
+    if (next == NULL || d->installing)
+        return;
+    d->next = next->next;
+    begin_reload(next);
+}
+
+static void finish(struct reload *r, bool ok, const char *errors)
+{
+    struct door *d = r->door;
+    done_with(r, ok, errors);
+    d->installing = false;
+    if (d->next != NULL)
+        loop_defer(d->loop, &d->next_reload);
+}
+
+void door_refuse_reloads(struct door *d)
+{
+    struct reload *r;
+    while ((r = d->next) != NULL) {
+        d->next = r->next;
+        done_with(r, false, STOPPING);
+    }
+}
+
+static void in_force(void *arg)
+{
+    struct reload *r = arg;
+    struct door *d = r->door;
+    snapshot_unref(d->snap);
+    d->snap = r->snap;
+    finish(r, true, "");
+}
+
+static void installed(void *arg)
+{
+    struct reload *r = arg;
+    struct door *d = r->door;
+    health_install(d->health, r->snap);
+    d->unread_crls = 0;
+    in_force(r);
+    backend_registry_sweep(&d->shared.backends);
+}
+
+/* The audit file may have been rotated away, or named anew. */
+static int reopen_audit(struct door *d, const struct snapshot *snap, struct buf *errors)
+{
+    struct err err, placed;
+    const struct config_audit *a = &snap->config->audit;
+    if (sink_file_reopen(&d->audit, a->file.text, &err) == 0)
+        return 0;
+    config_error(snap->config, a->file.at, &placed, "%s", err.text);
+    buf_printf(errors, "%s\n", placed.text);
+    return -1;
+}
+
+/* Everything that can fail comes first; then there is no way back, and none is needed. */
+static void begin_reload(struct reload *r)
+{
+    struct door *d = r->door;
+    struct buf errors = {0};
+    d->installing = true;
+    const char *path = d->snap->config->file;
+    struct config *c = config_load(path, &errors);
+    if (c == NULL)
+        survey_file(path, &errors);
+    r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
+    if (r->snap != NULL)
+        r->listeners = door_bind_listeners(&d->crew, r->snap, d->snap, &errors);
+    if (r->snap != NULL && r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0) {
+        door_drop_listeners(r->listeners, d->crew.count * r->snap->config->listeners.n);
+        r->listeners = NULL;
+    }
+    if (r->listeners == NULL) {
+        snapshot_unref(r->snap);
+        finish(r, false, buf_text(&errors));
+    } else {
+        crew_broadcast(&d->crew, d->loop, install_in, installed, r);
+    }
+    buf_free(&errors);
+}
+
+static struct reload *new_reload(struct door *d, door_reloaded *done, void *arg)
+{
+    struct reload *r = calloc(1, sizeof(*r));
+    CHECK(r != NULL);
+    *r = (struct reload){.door = d, .done = done, .arg = arg};
+    return r;
+}
+
+void door_reload(struct door *d, door_reloaded *done, void *arg)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->draining) {
+        done(arg, false, STOPPING);
+        return;
+    }
+    struct reload *r = new_reload(d, done, arg), **end = &d->next;
+    if (!d->installing && d->next == NULL) {
+        begin_reload(r);
+        return;
+    }
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = r;
+}
+
+void door_reload_init(struct door *d)
+{
+    task_init(&d->next_reload, begin_next);
+}
+
+int door_install_first(struct door *d, struct buf *errors)
+{
+    struct reload first = {.door = d, .snap = d->snap};
+    first.listeners = door_bind_listeners(&d->crew, d->snap, NULL, errors);
+    if (first.listeners == NULL)
+        return -1;
+    for (size_t i = 0; i < d->crew.count; i++)
+        install_in(&d->crew.worker[i], &first);
+    free(first.listeners);
+    return 0;
+}
+
+/* ---- CRLs ---- */
+
+static void crls_in_force(void *arg, bool ok, const char *errors)
+{
+    (void)ok;
+    (void)errors;
+    door_notify(arg, "certificate revocation lists reloaded");
+}
+
+void door_refresh_crls(struct door *d)
+{
+    int64_t now = loop_now(d->loop);
+    if (d->installing || d->draining)
+        return;
+    size_t stale = snapshot_stale(d->snap);
+    if (stale == d->unread_crls && now < d->crl_retry_at)
+        return;
+    d->unread_crls = 0;
+    if (stale == 0)
+        return;
+    struct buf errors = {0};
+    struct snapshot *fresh = snapshot_refresh(d->snap, &d->shared, &errors, &d->unread_crls);
+    d->crl_retry_at = now + CRL_RETRY_NS;
+    if (errors.len > 0)
+        door_notify(d, buf_text(&errors));
+    buf_free(&errors);
+    if (fresh == NULL) {
+        d->unread_crls = stale;
+        return;
+    }
+    struct reload *r = new_reload(d, crls_in_force, d);
+    r->snap = fresh;
+    d->installing = true;
+    crew_broadcast(&d->crew, d->loop, refresh_in, in_force, r);
+}

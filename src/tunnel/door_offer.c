@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An offer stands as long as its control stream does. */
+#include "tunnel/door_offer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "session/admission.h"
+#include "session/routing.h"
+#include "session/worker.h"
+#include "tunnel/door_offer_internal.h"
+#include "tunnel/offer_advice.h"
+
+#define READ_ROOM 4096
+#define READ_TURN 16                  /* reads of a control stream before others have a turn */
+#define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
+#define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
+#define CROWDED_PARTS 4               /* three of four places at the door are taken */
+#define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
+
+static struct door_offer *offer_of(struct resident *r)
+{
+    struct door_offer *o = CONTAINER_OF(r, struct door_offer, resident);
+    CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
+    return o;
+}
+
+int64_t door_offer_now(const struct door_offer *o)
+{
+    return loop_now(o->worker->loop);
+}
+
+void door_offer_say(struct door_offer *o, const struct wire_control *control)
+{
+    CHECK(wire_encode_control(control, &o->out));
+    resident_wake(&o->resident);
+}
+
+/* ---- places ---- */
+
+bool door_offer_take_place(const struct door_offer *o)
+{
+    const struct net_addr nobody = {0};
+    size_t limit = o->origin.epoch->snap->connection_limit;
+    return admission_enter(o->worker->admission, &nobody, limit, SIZE_MAX) == ADMIT_OK;
+}
+
+void door_offer_give_place(const struct door_offer *o)
+{
+    const struct net_addr nobody = {0};
+    admission_leave(o->worker->admission, &nobody);
+}
+
+bool door_offer_is_crowded(const struct door_offer *o)
+{
+    size_t part = o->origin.epoch->snap->connection_limit / CROWDED_PARTS;
+    return admission_total(o->worker->admission) >= part * (CROWDED_PARTS - 1);
+}
+
+/* ---- the control stream ---- */
+
+static bool finish(struct door_offer *o, struct resident_end *ret, enum close_reason reason,
+                   const char *detail)
+{
+    free(o->detail);
+    o->detail = *detail == '\0' ? NULL : strdup(detail);
+    *ret = (struct resident_end){reason, o->detail};
+    return false;
+}
+
+/* Not ready: the service is down, or else the agent stops. */
+static void hear_ready(struct door_offer *o, const struct wire_control *control)
+{
+    o->stops = !control->ready && control->down == FRONT_OK;
+    agents_set_ready(o->worker->agents, o->agent, !o->stops);
+    agents_set_down(o->worker->agents, o->agent, control->ready ? FRONT_OK : control->down);
+}
+
+/* Work off the messages that are complete. */
+static bool hear(struct door_offer *o, struct resident_end *ret)
+{
+    for (;;) {
+        struct wire_control control;
+        struct err err;
+        size_t used;
+        switch (wire_parse_control(o->in.data, o->in.len, &control, &used, &err)) {
+        case WIRE_MORE:
+            return true;
+        case WIRE_BAD:
+            return finish(o, ret, CLOSE_BAD_REQUEST, err.text);
+        case WIRE_OK:
+            break;
+        }
+        buf_consume(&o->in, used);
+        o->heard = door_offer_now(o);
+        if (control.says_ready)
+            hear_ready(o, &control);
+    }
+}
+
+static bool read_all(struct door_offer *o, struct resident_end *ret)
+{
+    for (int turn = 0;; turn++) {
+        size_t n = 0;
+        if (turn == READ_TURN) {
+            resident_wake(&o->resident);
+            break;
+        }
+        CHECK(buf_reserve(&o->in, READ_ROOM));
+        enum link_status status = link_read(o->link, o->in.data + o->in.len, READ_ROOM, &n);
+        if (status == LINK_AGAIN)
+            break;
+        if (status == LINK_EOF)
+            return finish(o, ret, CLOSE_DONE, o->in.len > 0 ? CLOSED_TEXT : "");
+        if (status == LINK_ERROR)
+            return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
+        o->in.len += n;
+        if (!hear(o, ret))
+            return false;
+    }
+    if (o->in.len == 0)
+        buf_free(&o->in);
+    return true;
+}
+
+static bool write_all(struct door_offer *o, struct resident_end *ret)
+{
+    enum link_status status = link_write_buf(o->link, &o->out);
+    if (status == LINK_AGAIN && o->out.len > UNSENT_MAX)
+        return finish(o, ret, CLOSE_CLIENT_RESET, "the agent does not read its control stream");
+    if (status == LINK_ERROR)
+        return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
+    return true;
+}
+
+/* ---- the end of an offer ---- */
+
+/* It leads nobody to the agent any more. */
+static void take_back(struct door_offer *o, enum agents_leave how)
+{
+    door_port_close(o);
+    agents_withdraw(o->worker->agents, o->agent, how);
+    o->agent = NULL;
+    door_spares_close(o);
+}
+
+/* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
+ * connection does. */
+static void door_offer_review(struct resident *r)
+{
+    struct door_offer *o = offer_of(r);
+    struct session_denial denial;
+    if (o->agent == NULL || o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+        return;
+    struct wire_control control = {0};
+    worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
+                  agent_identity(o->agent), denial.text);
+    str_copy(control.withdrawn, sizeof(control.withdrawn), denial.text,
+             strnlen(denial.text, sizeof(control.withdrawn) - 1));
+    take_back(o, AGENTS_BARRED);
+    free(o->detail);
+    o->detail = strdup(denial.text);
+    door_offer_say(o, &control);
+    loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + GOODBYE_NS);
+}
+
+/* The agent is to read why; closing with its bytes unread could overtake that. */
+static bool take_leave(struct door_offer *o, struct resident_end *ret)
+{
+    enum link_status status = LINK_OK;
+    uint8_t ignored[256];
+    size_t n;
+    *ret = (struct resident_end){CLOSE_DENIED, o->detail};
+    status = link_write_buf(o->link, &o->out);
+    if (status == LINK_OK)
+        status = link_shutdown(o->link);
+    if (o->late || status == LINK_ERROR)
+        return false;
+    do
+        status = link_read(o->link, ignored, sizeof(ignored), &n);
+    while (status == LINK_OK);
+    return status == LINK_AGAIN;
+}
+
+static bool door_offer_run(struct resident *r, struct resident_end *ret)
+{
+    struct door_offer *o = offer_of(r);
+    if (o->agent == NULL)
+        return take_leave(o, ret);
+    if (!o->over_streams && door_offer_now(o) >= o->heard + AGENT_SILENT_NS)
+        return finish(o, ret, CLOSE_IDLE_TIMEOUT, "nothing was heard from the agent");
+    if (!o->spares.begun)
+        door_spares_ask(o);
+    o->spares.begun = true;
+    return read_all(o, ret) && write_all(o, ret);
+}
+
+static void door_offer_drain(struct resident *r)
+{
+    struct door_offer *o = offer_of(r);
+    o->draining = true;
+    if (o->agent == NULL)
+        return;
+    door_port_close(o);
+    door_spares_fail_waiting(o);
+    door_offer_say(o, &(struct wire_control){.drain = true});
+}
+
+static void door_offer_close(struct resident *r)
+{
+    struct door_offer *o = offer_of(r);
+    wheel_cancel(&o->timer);
+    if (o->agent != NULL)
+        take_back(o, o->stops ? AGENTS_STOPPED : AGENTS_LOST);
+    buf_free(&o->in);
+    buf_free(&o->out);
+    free(o->hello);
+    free(o->detail);
+    o->magic = 0;
+    free(o);
+}
+
+static const struct resident_ops door_offer_ops = {.action = "offer",
+                                                   .carries = true,
+                                                   .run = door_offer_run,
+                                                   .drain = door_offer_drain,
+                                                   .review = door_offer_review,
+                                                   .close = door_offer_close};
+
+/* ---- beginning ---- */
+
+static void on_timer(struct timer *t)
+{
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, timer);
+    o->late = o->agent == NULL;
+    if (o->late) {
+        resident_wake(&o->resident);
+        return;
+    }
+    door_offer_say(o, &(struct wire_control){0});
+    door_spares_ask(o); /* for ids that nobody has used in time */
+    loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + MIN(SIGN_OF_LIFE_NS, door_spares_look(o)));
+}
+
+/* Whoever held the port may have gone: it is ours then. */
+static void on_changed(void *owner)
+{
+    struct door_offer *o = owner;
+    struct err ignored;
+    const struct offer *offer = agent_offer(o->agent);
+    if (offer->port != 0 && !door_port_is_open(o) && !o->draining)
+        door_port_open(o, offer, &ignored);
+}
+
+static const struct agent_ops agent_ops = {
+    .wanted = door_spares_wanted, .brought = door_spares_brought, .changed = on_changed};
+
+static struct door_offer *door_offer_new(struct worker *w, struct link *link,
+                                         const struct session_origin *origin, struct str early)
+{
+    struct door_offer *o = calloc(1, sizeof(*o));
+    struct hello_note *hello = calloc(1, sizeof(*hello));
+    CHECK(o != NULL && hello != NULL);
+    *hello = *origin->hello;
+    *o = (struct door_offer){.resident.ops = &door_offer_ops,
+                             .magic = DOOR_OFFER_MAGIC,
+                             .worker = w,
+                             .link = link,
+                             .origin = *origin,
+                             .peer = *origin->peer,
+                             .hello = hello,
+                             .heard = loop_now(w->loop),
+                             .over_streams = link_branches(link)};
+    o->origin.hello = hello;
+    o->origin.front = NULL;
+    o->origin.request = NULL;
+    door_spares_init(&o->spares);
+    timer_init(&o->timer, on_timer);
+    CHECK(buf_append(&o->in, early.p, early.len));
+    return o;
+}
+
+/* Say yes, before anything else is said on the control stream. */
+static void accept_offer(struct door_offer *o, const struct front *front)
+{
+    struct err warning;
+    struct front_answer answer = {.outcome = FRONT_OK};
+    if (offer_warning(o->worker->epoch->snap, agent_offer(o->agent), &warning)) {
+        answer.warning = warning.text;
+        worker_notice(o->worker, "%s offers %s, but %s", agent_identity(o->agent),
+                      agent_offer(o->agent)->name, warning.text);
+    }
+    CHECK(front->answer(&answer, &o->out));
+}
+
+static struct agent *make_known(struct door_offer *o, const struct session_origin *origin,
+                                const struct offer *offer)
+{
+    struct agent_terms terms = {.offer = *offer,
+                                .peer = *origin->peer,
+                                .transport = origin->transport,
+                                .since = clock_wall(),
+                                .front = origin->front,
+                                .bandwidth = origin->epoch->snap->config->agents.bandwidth,
+                                .ops = &agent_ops,
+                                .owner = o};
+    struct link_peer peer;
+    link_peer(o->link, &peer);
+    CHECK(peer.identity != NULL); /* tunnels demand one */
+    const char *label = identity_label(peer.identity);
+    str_copy(terms.identity, sizeof(terms.identity), label, strlen(label));
+    identity_digest(peer.identity, terms.fingerprint);
+    return agents_offer(o->worker->agents, &terms);
+}
+
+/* Make the offer known, and open its port: in this order, for whoever is in the port's queue is led to the
+ * agent. The first who offers a name at a port opens it; the others stand by. */
+static int begin(struct door_offer *o, const struct session_origin *origin, struct err *err)
+{
+    const struct offer *offer = &origin->request->offer;
+    enum offer_kind kind;
+    bool others = agents_find(o->worker->agents, offer->name, 0, &kind) == AGENTS_PRESENT;
+    o->agent = make_known(o, origin, offer);
+    if (o->agent == NULL) {
+        offer_rival(o->worker->agents, offer, err);
+        return -1;
+    }
+    if (offer->port == 0 || door_port_open(o, offer, err) == 0 || others)
+        return 0;
+    offer_port_is_ours(o->worker->epoch->snap, o->worker->agents, offer, err);
+    agents_withdraw(o->worker->agents, o->agent, AGENTS_LOST);
+    return -1;
+}
+
+struct resident *door_offer_reside(struct worker *w, struct link *link, const struct session_origin *origin,
+                                   struct str early, struct err *err)
+{
+    struct door_offer *o = door_offer_new(w, link, origin, early);
+    if (begin(o, origin, err) != 0) {
+        buf_free(&o->in);
+        free(o->hello);
+        free(o);
+        return NULL;
+    }
+    accept_offer(o, origin->front);
+    if (!o->over_streams)
+        loop_set_timer(w->loop, &o->timer, door_offer_now(o) + SIGN_OF_LIFE_NS);
+    return &o->resident;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the door's side of an offer share: door_offer.c (the offer's life and its control
+ * stream), door_spares.c (the links that visitors get), door_port.c (a port of the door that leads to the
+ * name). */
+#ifndef CARDEA_TUNNEL_DOOR_OFFER_INTERNAL_H
+#define CARDEA_TUNNEL_DOOR_OFFER_INTERNAL_H
+
+#include "loop/loop.h"
+#include "mux/agents.h"
+#include "session/resident.h"
+#include "session/session.h"
+#include "tunnel/agent_wire.h"
+
+#define DOOR_OFFER_MAGIC 0x0ffe4000u
+
+struct door_port;
+struct hello_note;
+struct udp_port;
+struct worker;
+
+/* Over TCP: connections that wait for visitors, and visitors who wait for one. */
+struct door_spares {
+    struct list ready; /* struct spare */
+    size_t ready_count;
+    struct list waiting; /* errands */
+    size_t waiting_count;
+    bool begun; /* the first have been asked for */
+};
+
+struct door_offer {
+    struct resident resident;
+    uint32_t magic;
+    struct worker *worker;
+    struct link *link;            /* the control stream */
+    struct agent *agent;          /* NULL once it is withdrawn */
+    struct session_origin origin; /* for visitors at the port; the epoch is the landlord's hold */
+    struct net_addr peer;
+    struct hello_note *hello;
+    struct buf in, out;
+    struct door_spares spares;
+    struct door_port *port;
+    struct udp_port *udp_port;
+    struct timer timer;
+    int64_t heard;
+    bool over_streams; /* visitors get streams of the agent's connection */
+    bool draining;
+    bool stops;   /* the agent has said so */
+    bool late;    /* it does not take leave */
+    char *detail; /* how it ended */
+};
+
+/* ---- door_offer.c ---- */
+
+/* The time of its worker's loop. */
+int64_t door_offer_now(const struct door_offer *o);
+
+/* Say something to the agent, soon. */
+void door_offer_say(struct door_offer *o, const struct wire_control *control);
+
+/* What an offer holds beside its own connection, which may be for long, counts as connections do: the limit
+ * is there so that descriptors suffice. False: the door holds as many as it may. */
+bool door_offer_take_place(const struct door_offer *o);
+void door_offer_give_place(const struct door_offer *o);
+
+/* Are most places at the door taken? Then nothing is to wait here for visitors to come. */
+bool door_offer_is_crowded(const struct door_offer *o);
+
+/* ---- door_spares.c ---- */
+
+void door_spares_init(struct door_spares *s);
+
+/* struct agent_ops: wanted, brought. */
+void door_spares_wanted(void *owner, struct errand *e);
+void door_spares_brought(void *owner, struct link *link);
+
+/* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
+ * him by now is no longer counted on. An id that is not used in time is replaced. Over streams nothing is
+ * asked for. */
+void door_spares_ask(struct door_offer *o);
+
+/* When to ask again at the latest, in nanoseconds from now; INT64_MAX: nobody waits. */
+int64_t door_spares_look(const struct door_offer *o);
+
+/* Nobody can be led to the agent any more: no connection of it will come. */
+void door_spares_fail_waiting(struct door_offer *o);
+
+/* ... and close those that wait. */
+void door_spares_close(struct door_offer *o);
+
+/* ---- door_port.c ---- */
+
+/* Open the offer's port, at the address of the listener that the agent came by. -1 with `err`. */
+int door_port_open(struct door_offer *o, const struct offer *offer, struct err *err);
+
+static inline bool door_port_is_open(const struct door_offer *o)
+{
+    return o->port != NULL || o->udp_port != NULL;
+}
+
+void door_port_close(struct door_offer *o);
+
+#endif

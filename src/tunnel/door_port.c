@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who comes to the port is a visitor of the name, whatever he says. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "link/fd_link.h"
+#include "net/acceptor.h"
+#include "net/socket.h"
+#include "net/udp.h"
+#include "session/worker.h"
+#include "tunnel/door_offer_internal.h"
+#include "tunnel/udp_port.h"
+
+#define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
+
+/* Over TCP. */
+struct door_port {
+    struct acceptor acceptor;
+    struct door_offer *offer;
+    struct task free_later;
+};
+
+static void port_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
+{
+    struct door_offer *o = CONTAINER_OF(a, struct door_port, acceptor)->offer;
+    struct link *link = fd_link_socket(o->worker->loop, fd, false);
+    if (link == NULL) {
+        close(fd);
+        session_refused(o->worker, o->origin.listener, peer, CLOSE_NO_DESCRIPTOR);
+        return;
+    }
+    struct session_origin origin = o->origin;
+    origin.peer = peer;
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+}
+
+static void port_refused(struct acceptor *a, int error)
+{
+    const struct door_offer *o = CONTAINER_OF(a, struct door_port, acceptor)->offer;
+    (void)error;
+    session_refused(o->worker, o->origin.listener, NULL, CLOSE_NO_DESCRIPTOR);
+}
+
+static void port_free(struct task *t)
+{
+    free(CONTAINER_OF(t, struct door_port, free_later));
+}
+
+static void flow_begun(void *owner, const struct net_addr *source, struct link *link)
+{
+    struct door_offer *o = owner;
+    struct session_origin origin = o->origin;
+    origin.peer = source;
+    origin.unproven = true;
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+}
+
+void door_port_close(struct door_offer *o)
+{
+    if (door_port_is_open(o))
+        door_offer_give_place(o);
+    udp_port_close(o->udp_port);
+    o->udp_port = NULL;
+    if (o->port == NULL)
+        return;
+    acceptor_stop(&o->port->acceptor);
+    task_init(&o->port->free_later, port_free);
+    loop_defer(o->worker->loop, &o->port->free_later);
+    o->port = NULL;
+}
+
+static int open_udp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
+{
+    const struct config *c = o->origin.epoch->snap->config;
+    const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
+                                               .flows = c->agents.flows,
+                                               .waits = FLOW_WAITS_MAX,
+                                               .factor = c->agents.answer_factor};
+    int fd = udp_listen(host, port, false, err);
+    if (fd < 0)
+        return err_prefix(err, "port %u of the door", port);
+    o->udp_port = udp_port_for_visitors(o->worker->loop, fd, &visitors, flow_begun, o, err);
+    return o->udp_port == NULL ? -1 : 0;
+}
+
+static int open_tcp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
+{
+    int fd = socket_listen_tcp(host, port, false, err);
+    if (fd < 0)
+        return err_prefix(err, "port %u of the door", port);
+    struct door_port *p = calloc(1, sizeof(*p));
+    CHECK(p != NULL);
+    p->offer = o;
+    p->acceptor.accepted = port_accepted;
+    p->acceptor.refused = port_refused;
+    if (acceptor_start(&p->acceptor, o->worker->loop, fd, err) != 0) {
+        free(p);
+        return -1;
+    }
+    o->port = p;
+    return 0;
+}
+
+int door_port_open(struct door_offer *o, const struct offer *offer, struct err *err)
+{
+    const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
+    if (!door_offer_take_place(o))
+        return err_set(err, "port %u of the door: the door holds as many connections as it may", offer->port);
+    int result = offer->udp ? open_udp_port(o, l->address.host, offer->port, err)
+                            : open_tcp_port(o, l->address.host, offer->port, err);
+    if (result != 0)
+        door_offer_give_place(o);
+    return result;
+}
