@@ -254,7 +254,7 @@ def test_the_grace_ends(door, agents):
     with pytest.raises((ssl.SSLError, OSError)) as error:
         agents.visit(door)
     line = door.audited(sni=agents.name)
-    assert line["reason"] == "no_agent" and "no agent" in line.get("detail", ""), line
+    assert line["reason"] == "no_agent" and "none came back in time" in line.get("detail", ""), line
     assert "unrecognized" in str(error.value).lower(), error.value
     assert line["total_ms"] < GRACE * SLOW + 1000
     # From now on nobody has to wait.
