@@ -39,6 +39,12 @@ static bool set(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) == 0;
 }
 
+void udp_make_room(int fd)
+{
+    set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+    set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+}
+
 /* What packets tell beside their bytes, in both families, since an IPv6 socket may carry IPv4. */
 static void set_options(int fd, int family)
 {
@@ -51,8 +57,7 @@ static void set_options(int fd, int family)
         set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
     }
     set(fd, IPPROTO_UDP, UDP_GRO, 1);
-    set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-    set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+    udp_make_room(fd);
 }
 
 static int bind_to(const struct addrinfo *ai, bool share)
@@ -63,6 +68,7 @@ static int bind_to(const struct addrinfo *ai, bool share)
     set(fd, SOL_SOCKET, SO_REUSEPORT, share);
     if (ai->ai_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    udp_make_room(fd);
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0)
         return fd;
     int saved = errno;

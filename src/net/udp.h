@@ -15,8 +15,12 @@
 /* What one packet may hold, and what one send may hold in segments. */
 #define UDP_SEND_MAX 65000
 
-/* A socket bound to host:port ("" is every address, IPv6 and IPv4 alike), non-blocking and close-on-exec.
- * With `share` several sockets have the address (SO_REUSEPORT). -1 with `err`. */
+/* Ask the kernel for room for what comes while we have no turn, of many peers at once; it gives what it may
+ * (net.core.rmem_max). */
+void udp_make_room(int fd);
+
+/* A socket bound to host:port ("" is every address, IPv6 and IPv4 alike), non-blocking, close-on-exec, with
+ * room. With `share` several sockets have the address (SO_REUSEPORT). -1 with `err`. */
 int udp_listen(const char *host, uint16_t port, bool share, struct err *err);
 
 /* A socket bound to any port of an address of this machine (family AF_INET or AF_INET6, all zero: let the

@@ -245,12 +245,12 @@ enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch)
 enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scratch, size_t most)
 {
     CHECK(scratch->size >= PIPE_SCRATCH_MIN && most > 0);
-    size_t left = 0;
+    size_t left = most - most / 2; /* the second half is the other side's, and what the first one leaves */
     bool again = false;
     for (int side = PIPE_A; side <= PIPE_B; side++) {
-        left += side == PIPE_A ? most - most / 2 : most / 2; /* or the second would never have a turn */
         bool was_shut = p->half[side].shut;
         enum half_status status = run_half(p, side, scratch, &left);
+        left += side == PIPE_A ? most / 2 : 0;
         if (status == HALF_WRITE_FAILED)
             return write_failed(p, !side, scratch);
         if (status == HALF_READ_FAILED) {

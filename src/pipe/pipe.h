@@ -56,8 +56,9 @@ void pipe_prime(struct pipe *p, enum pipe_side from, const void *data, size_t le
 /* Move what can be moved. */
 enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch);
 
-/* The same, but read no more than `most` bytes (> 0), both directions together, and what comes from A no more
- * than half of them. PIPE_YIELD also when that was why it ended. */
+/* The same, but read no more than `most` bytes (> 0), both directions together, of which side A's are about
+ * half: what one sends does not keep what he is sent from coming. PIPE_YIELD also when that was why it ended.
+ */
 enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scratch, size_t most);
 
 /* True when exactly one direction has ended. */

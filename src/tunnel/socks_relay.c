@@ -88,7 +88,10 @@ static int bind_any_port(const struct net_addr *here)
     any.port = 0;
     socklen_t len = net_addr_to(&any, &sa);
     int fd = socket(any.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, len) == 0)
+    if (fd < 0)
+        return fd;
+    udp_make_room(fd);
+    if (bind(fd, (const struct sockaddr *)&sa, len) == 0)
         return fd;
     int saved = errno;
     close(fd);

@@ -11,6 +11,8 @@ ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 BUFFER = 256 * 1024 * 1024
+PIECE = 16 * 1024 * 1024
+SHADOW = 1 << 36        # mappings beyond that are a sanitizer's own notes about memory
 
 
 def filter_for(ports):
@@ -74,12 +76,12 @@ def in_memory(pid, secret):
         for row in maps:
             words = row.split()
             first, last = (int(word, 16) for word in words[0].split("-"))
-            if words[1][:2] != "rw" or words[-1].startswith("[v"):
+            if words[1][:2] != "rw" or words[-1].startswith("[v") or last - first > SHADOW:
                 continue
             memory.seek(first)
             data = b""
-            while more := memory.read(last - first - len(data)):
-                data += more
-            if secret in data:
-                return True
+            while more := memory.read(min(PIECE, last - memory.tell())):
+                data = data[-len(secret):] + more
+                if secret in data:
+                    return True
     return False

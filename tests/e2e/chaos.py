@@ -587,8 +587,9 @@ def all_back(world, bound=BACK):
     return took
 
 
-def settle(world):
-    """Until only what agents and clients keep is left; descriptors by process, and the door's connections."""
+def settle(world, quiet=IDLE + 3 * SLOW):
+    """Until only what agents and clients keep is left; descriptors by process, and the door's connections. That is when
+    for `quiet` seconds nothing has changed: by itself as long as a connection may be given up later."""
     def figures():
         files = {}
         for name, pid in world.processes().items():
@@ -597,7 +598,7 @@ def settle(world):
         return world.door.status()["connections"], files
     seen, since = figures(), time.monotonic()
     end = since + 60 * SLOW
-    while time.monotonic() - since < (IDLE + 3) * SLOW:     # as long as a connection may be given up later
+    while time.monotonic() - since < quiet:
         now = figures()
         if now != seen:
             seen, since = now, time.monotonic()
@@ -666,7 +667,7 @@ GROWTH = {None: 8 << 20, "address": 400 << 20, "thread": 400 << 20}[SANITIZER]
 def ride_out(world, dice, seconds):
     """A storm over everything, one over the agents only, and what must hold after them."""
     all_back(world)
-    before = settle(world)
+    before = settle(world, 3 * SLOW)    # nobody was killed yet; flows of datagrams end after two seconds
     storm = Storm(world, dice, seconds)
     print(storm.summary())
     storm.check()

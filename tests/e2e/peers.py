@@ -139,10 +139,12 @@ def web(word):
 
 
 class UdpEcho:
-    """Sends every datagram back to where it came from; `sources` are those that it has seen."""
+    """Sends every datagram back to where it came from; `sources` are those that it has seen. What comes while another
+    thread has the interpreter waits."""
 
     def __init__(self):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.sock.bind(("127.0.0.1", 0))
         self.port = self.sock.getsockname()[1]
         self.sources = set()

@@ -118,7 +118,7 @@ def test_nobody_waits_for_an_agent(door, pki, tmp_path):
     """Who waits for an agent when the door stops is told so at once: by server name an alert, by `connect` a text."""
     waiting = socket.create_connection(("127.0.0.1", door.port), timeout=10 * SLOW)
     waiting.sendall(tls.client_hello("late.apps.test"))
-    connect = subprocess.Popen([*connect_words(door, pki.alice, pki.ca.file), "late.apps.test"],
+    connect = subprocess.Popen([*connect_words(door, pki.alice, pki.ca.file), "--transport", "quic", "late.apps.test"],
                                env=clean_env(tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE)
     wait_until(lambda: {"meet", "dial"} <= {s["state"] for s in sessions(door)}, "both to wait")

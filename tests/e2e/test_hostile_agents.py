@@ -13,7 +13,7 @@ import pytest
 import quic
 import tls
 from agents import Stream, pack
-from run import SLOW, wait_until
+from run import SLOW, ms, wait_until
 
 NAME = "app.apps.test"
 
@@ -25,7 +25,7 @@ def door(start_module_door, pki):
         "certificates": [pki.server("door.test").row(), pki.server("*.apps.test").row()],
         "trust": [pki.trust()],
         "agents": {"grace": "0s"},
-        "limits": {"dial_timeout": "1s", "handshake_timeout": "1s"},
+        "limits": {"dial_timeout": ms(1000), "handshake_timeout": ms(1000)},
         "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": clients},
                    {"name": "apps", "sni": "*.apps.test", "expose": {}, "clients": {**clients, "mode": "optional"}}],
         "policy": [
@@ -278,24 +278,37 @@ def test_who_speaks_first(door, hand, pki):
     (pack({"v": 2, "ok": True}), "the agent's answer cannot be read"),
     (pack({"v": 1, "ok": "yes"}), "the agent's answer cannot be read"),
     (pack({"v": 1, "ok": False, "code": "denied", "text": "\x1b[31mred\n"}), "red"),
-    (b"", "the agent did not answer in time"),  # a dead connection is not a dead agent: it is asked for another, in vain
     (None, "the agent's service did not answer in time"),
 ])
 def test_answers_about_a_visitor(door, hand, pki, said, detail):
-    """Nonsense, an end, and silence: the visitor's connection ends, with a reason, and what is said of it is clean."""
+    """Nonsense and silence: the visitor's connection ends, with a reason, and what is said of it is clean."""
     agent = hand(kind="public")
     stream, _ = agent.bring()
     with tls.connect(door, NAME) as visitor:
         stream.message()
         if said is not None:
             stream.sock.sendall(said)
-            if not said:
-                stream.sock.close()
         visitor.settimeout(5 * SLOW)
         assert tls.ended(visitor)
         line = door.audited_of(visitor)
     assert line["reason"] == "no_agent" and detail in line["detail"], line
     assert all(c >= " " for c in line["detail"])
+
+
+def test_every_connection_is_broken(door, hand, pki):
+    """A connection that breaks may have died while it waited: the next is taken, but only so many for one visitor."""
+    agent = hand(kind="public")
+    agent.bring()
+    with tls.connect(door, NAME) as visitor:
+        for number in range(5):
+            if number > 0:
+                agent.bring()
+            agent.spares[-1].message()
+            agent.spares[-1].sock.close()
+        visitor.settimeout(5 * SLOW)
+        assert tls.ended(visitor)
+        line = door.audited_of(visitor)
+    assert (line["reason"], line["detail"]) == ("no_agent", "the agent went away before it had answered"), line
 
 
 # Names and control streams ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ static void check_same(const struct front_request *a, const struct front_request
     if (what == FRONT_TARGET) {
         CHECK((a->target.port == 0) == a->target.offered && b->target.offered == a->target.offered);
         CHECK(strcmp(b->target.host, a->target.host) == 0 && b->target.port == a->target.port);
-        CHECK(b->target.udp == a->target.udp);
+        CHECK(b->target.udp == a->target.udp && b->datagrams == a->datagrams);
     } else if (what == FRONT_OFFER) {
         CHECK(a->offer.port == 0 || a->offer.kind == OFFER_PUBLIC);
         CHECK(strcmp(b->offer.name, a->offer.name) == 0 && b->offer.kind == a->offer.kind);
@@ -57,6 +57,32 @@ static void hello(const uint8_t *data, size_t len)
     buf_free(&out);
 }
 
+static bool is_clean(const char *text)
+{
+    return strpbrk(text, "\r\n\x1b") == NULL;
+}
+
+/* What a door might have said in the same words. `datagrams` and `tls` do not go together: no flow speaks
+ * TLS. */
+static void answer_again(const struct wire_answer *got)
+{
+    struct front_answer answer = {.outcome = got->outcome,
+                                  .rule = got->rule,
+                                  .text = got->text,
+                                  .tls = got->tls,
+                                  .datagrams = got->datagrams,
+                                  .warning = got->warning[0] != '\0' ? got->warning : NULL};
+    struct wire_answer again;
+    struct buf out = {0};
+    size_t used;
+    CHECK(front_cardea.answer(&answer, &out) && out.len <= WIRE_MESSAGE_MAX);
+    CHECK(wire_parse_answer(out.data, out.len, &again, &used, NULL) == WIRE_OK && used == out.len);
+    CHECK(again.outcome == got->outcome && strcmp(again.warning, got->warning) == 0);
+    if (got->outcome == FRONT_OK)
+        CHECK(again.tls == got->tls && again.datagrams == (got->datagrams && !got->tls));
+    buf_free(&out);
+}
+
 static void answer(const uint8_t *data, size_t len)
 {
     struct wire_answer got;
@@ -67,8 +93,11 @@ static void answer(const uint8_t *data, size_t len)
         CHECK(len < WIRE_MESSAGE_MAX);
     else if (r == WIRE_BAD)
         CHECK(err.text[0] != '\0');
-    else
-        CHECK(used <= len && got.text[0] != '\0' && strpbrk(got.text, "\r\n\x1b") == NULL);
+    if (r != WIRE_OK)
+        return;
+    CHECK(used <= len && got.text[0] != '\0' && (got.warning[0] == '\0' || got.outcome == FRONT_OK));
+    CHECK(is_clean(got.text) && is_clean(got.code) && is_clean(got.rule) && is_clean(got.warning));
+    answer_again(&got);
 }
 
 /* The JSON alone, framed here, so that the fuzzer need not get the length right. */

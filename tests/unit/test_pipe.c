@@ -92,8 +92,8 @@ static enum pipe_status run(struct fixture *f)
     return status;
 }
 
-/* A turn that may read so much, in both directions together, reads no more, and neither direction takes all of
- * it; what is left goes later. */
+/* A turn that may read so much, in both directions together, reads no more, and of each about half where both
+ * have much; what is left goes later. */
 static void a_turn_may_be_bounded(void **state)
 {
     (void)state;

@@ -259,14 +259,17 @@ static void run(struct world *w)
     assert_false(w->late);
 }
 
-/* A while, so that what is on its way arrives. */
+/* A while, so that what is on its way arrives. In slices: what a busy machine takes from us is some of them,
+ * not all. */
 static void run_for(struct world *w, int64_t ns)
 {
     struct err err;
-    loop_set_timer(w->loop, &w->limit, clock_monotonic() + ns);
-    while (!w->late)
-        assert_int_equal(loop_run(w->loop, &err), 0);
-    w->late = false;
+    for (; ns > 0; ns -= WHEEL_TICK_NS) {
+        loop_set_timer(w->loop, &w->limit, clock_monotonic() + MIN(ns, WHEEL_TICK_NS));
+        while (!w->late)
+            assert_int_equal(loop_run(w->loop, &err), 0);
+        w->late = false;
+    }
 }
 
 static struct cert *load(const char *name)
@@ -655,6 +658,16 @@ static void a_greeting_that_is_not(void **state)
     check_greeting(*state, "\0\1n", false);
 }
 
+static void run_until_received(struct world *w, const struct end *e, size_t count)
+{
+    struct quic_datagram_facts facts = {0};
+    for (int i = 0; i < 1000 && facts.received < count; i++) {
+        run_for(w, 10 * NSEC_PER_MSEC);
+        quic_stream_datagram_facts(e->link, &facts);
+    }
+    assert_int_equal(facts.received, count);
+}
+
 /* Of a flood that nobody takes the newest are kept, within a bound; and a few of those that came before the
  * owner said that he takes them. */
 static void a_flood_drives_out_the_oldest(void **state)
@@ -667,15 +680,14 @@ static void a_flood_drives_out_the_oldest(void **state)
         send_numbered(&w->c, i, 1000);
     quic_stream_datagram_facts(w->c.link, &facts);
     assert_in_range(facts.dropped_out, 1800, 1900);
-    run_for(w, 200 * NSEC_PER_MSEC);
+    size_t kept = 2000 - facts.dropped_out;
+    run_until_received(w, &w->s, kept);
     for (uint32_t i = 0; i < 400; i++) {
         send_numbered(&w->c, 5000 + i, 1000);
         if (i % 50 == 49)
-            run_for(w, 20 * NSEC_PER_MSEC);
+            run_until_received(w, &w->s, kept + i + 1);
     }
-    run_for(w, 200 * NSEC_PER_MSEC);
     quic_stream_datagram_facts(w->s.link, &facts);
-    assert_in_range(facts.received, 450, 550);
     assert_in_range(facts.received - facts.dropped_in, 120, 131);
     w->s.idle = false;
     on_wake(w->s.link);
