@@ -276,6 +276,7 @@ struct config_limits {
     size_t per_source;
     int64_t hello_timeout;
     int64_t handshake_timeout;
+    int64_t ready_timeout; /* 0: handshake_timeout is all there is */
     int64_t dial_timeout;
     int64_t idle_timeout; /* 0: never */
     int64_t udp_idle_timeout;

@@ -2,9 +2,9 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <linux/tcp.h> /* also what netinet/tcp.h has of it, which cannot stand beside it */
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,6 +174,18 @@ void socket_watch_peer(int fd)
 void socket_expect_ack(int fd, int64_t within)
 {
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(within / NSEC_PER_MSEC));
+}
+
+bool socket_path(int fd, struct socket_path *ret)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    *ret = (struct socket_path){0};
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return false;
+    ret->rtt = (int64_t)info.tcpi_rtt * NSEC_PER_USEC;
+    ret->acked = info.tcpi_bytes_acked;
+    return true;
 }
 
 int socket_connect_udp(const struct net_addr *to)

@@ -37,6 +37,15 @@ void socket_watch_peer(int fd);
  * so it is for what must be taken at once. -1, which is no socket, is allowed. */
 void socket_expect_ack(int fd, int64_t within);
 
+/* What the kernel has measured of a TCP connection. */
+struct socket_path {
+    int64_t rtt;    /* smoothed, nanoseconds; 0: not known */
+    uint64_t acked; /* how much of ours has been acknowledged, in bytes */
+};
+
+/* False, and *ret zeroed, when it is none. */
+bool socket_path(int fd, struct socket_path *ret);
+
 /* A UDP socket that sends to `to` and takes only what comes from there. -1 with errno set. */
 int socket_connect_udp(const struct net_addr *to);
 

@@ -61,6 +61,11 @@ void pipe_prime(struct pipe *p, enum pipe_side from, const void *data, size_t le
         hold(&p->half[from], data, len);
 }
 
+void pipe_prime_end(struct pipe *p, enum pipe_side from)
+{
+    p->half[from].ended = true;
+}
+
 /* Write until all is taken or the link says otherwise; returns its last word. */
 static enum link_status write_all(struct link *to, const uint8_t *data, size_t len, size_t *ret_taken)
 {

@@ -53,6 +53,9 @@ void pipe_init(struct pipe *p, struct link *a, struct link *b);
  * Only before the first pipe_run(). */
 void pipe_prime(struct pipe *p, enum pipe_side from, const void *data, size_t len);
 
+/* Likewise: side `from` has been read to its end. */
+void pipe_prime_end(struct pipe *p, enum pipe_side from);
+
 /* Move what can be moved. */
 enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch);
 

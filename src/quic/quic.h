@@ -185,6 +185,10 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
  *
  * The calls below take any link and treat one that is no stream like a stream without datagrams. */
 
+/* Has the peer acknowledged anything that was written to the stream, or answered it? Then it may have read
+ * all of it. Of what is no stream nothing is known: true. */
+bool quic_stream_arrived(const struct link *l);
+
 /* The longest payload that can be sent on a stream now; it changes with the path. 0: both ends do not agree
  * on datagrams, the stream has one direction only, or the connection is over. */
 size_t quic_stream_datagram_max(const struct link *l);

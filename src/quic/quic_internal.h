@@ -238,6 +238,7 @@ struct quic_stream {
     bool cut_later; /* reset, once all that was written has arrived */
     bool gone;      /* the library has forgotten the stream */
     bool refused;   /* the peer takes no more of ours */
+    bool arrived;   /* something of ours has */
     size_t credit;  /* taken by the owner, not yet given back to the peer */
     uint64_t code;  /* with which it is reset */
     struct datagrams datagrams;

@@ -140,11 +140,18 @@ static void offer_room(struct quic_stream *s)
 /* A stream that waits holds something: when that is acknowledged it is asked again how much it may hold. */
 void stream_acked(struct quic_stream *s, size_t len)
 {
+    s->arrived = true;
     queue_drop(&s->out, len);
     s->conn->unacked -= len;
     if (s->cut_later && s->out.len == 0)
         ngtcp2_conn_shutdown_stream_write(s->conn->lib, 0, s->id, s->code);
     offer_room(s);
+}
+
+bool quic_stream_arrived(const struct link *l)
+{
+    const struct quic_stream *s = stream_find(l);
+    return s == NULL || s->arrived || s->in_ended || l->bytes_read > 0;
 }
 
 void stream_sent(struct quic_stream *s, size_t len)

@@ -356,6 +356,37 @@ static enum session_state take_spare(struct session *s)
     return session_end(s, CLOSE_DONE);
 }
 
+/* ---- connections that clients keep ready ---- */
+
+#define CROWDED_PARTS 4 /* where three of four places at the door are taken nobody keeps any */
+
+/* A client who has proven himself may have a connection ready before he knows what for: the next request on
+ * it needs no handshake. It is counted as any other. */
+static bool may_be_ready(const struct session *s)
+{
+    size_t limit = s->epoch->snap->connection_limit;
+    bool crowded = admission_total(s->worker->admission) > limit - limit / CROWDED_PARTS;
+    return s->carrier == 0 && s->setup->front->readied && s->setup->bytes.len == 0 &&
+           session_identity(s) != NULL && session_limits(s)->ready_timeout > 0 && !s->worker->draining &&
+           s->worker->epoch == s->epoch && !crowded;
+}
+
+static void await_request(struct session *s)
+{
+    if (s->setup->ready || !may_be_ready(s))
+        return;
+    s->setup->ready = true;
+    session_deadline(s, session_limits(s)->ready_timeout);
+}
+
+/* The whole of it must come as soon as if the handshake had only just begun. */
+static void request_has_begun(struct session *s)
+{
+    if (s->setup->ready)
+        session_deadline(s, session_limits(s)->handshake_timeout);
+    s->setup->ready = false;
+}
+
 /* Read a little more of the request. */
 static enum link_status read_request(struct session *s)
 {
@@ -363,7 +394,10 @@ static enum link_status read_request(struct session *s)
     size_t n = 0, room = MIN(b->max - b->len, (size_t)1024);
     CHECK(room > 0 && buf_reserve(b, room));
     enum link_status status = link_read(s->down, b->data + b->len, room, &n);
-    b->len += status == LINK_OK ? n : 0;
+    if (status == LINK_OK) {
+        b->len += n;
+        request_has_begun(s);
+    }
     return status;
 }
 
@@ -390,8 +424,12 @@ enum session_state step_ask(struct session *s)
             break;
         }
         enum link_status status = read_request(s);
-        if (status == LINK_AGAIN)
+        if (status == LINK_AGAIN) {
+            await_request(s);
             return SESSION_ASK;
+        }
+        if (status == LINK_EOF && p->ready)
+            return session_end(s, CLOSE_UNUSED);
         if (status != LINK_OK)
             return session_end(s, status == LINK_EOF ? CLOSE_CLIENT_LEFT : CLOSE_CLIENT_RESET);
     }

@@ -85,6 +85,7 @@ struct front {
     const char *name;
     size_t max;     /* most bytes of a request */
     bool over_quic; /* spoken on streams of QUIC too */
+    bool readied;   /* clients have TLS connections ready for requests to come */
 
     /* Read the request at the start of `data`: all bytes that came since the handshake, from the first on.
      * Keeps no state, so the whole is given again each time; the result depends on the bytes, not on how they

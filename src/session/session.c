@@ -155,7 +155,7 @@ static void on_timer(struct timer *t)
         s->setup->expired = true; /* there may be another address */
         session_run(s);
     } else {
-        session_kill(s, states[s->state].late);
+        session_kill(s, session_is_ready(s) ? CLOSE_UNUSED : states[s->state].late);
     }
 }
 
@@ -301,6 +301,14 @@ void resident_wake(struct resident *r)
 bool session_is_routed(const struct session *s)
 {
     return s->route != NULL;
+}
+
+bool session_end_ready(struct session *s)
+{
+    if (!session_is_ready(s))
+        return false;
+    session_kill(s, CLOSE_UNUSED);
+    return true;
 }
 
 /* ---- beginning ---- */
@@ -456,7 +464,8 @@ static void session_free(struct task *t)
 /* Did the session end so that the far side may take what it got for the whole? */
 static bool is_clean(enum close_reason reason)
 {
-    return reason == CLOSE_DONE || reason == CLOSE_REJECTED || reason == CLOSE_DENIED;
+    return reason == CLOSE_DONE || reason == CLOSE_REJECTED || reason == CLOSE_DENIED ||
+           reason == CLOSE_UNUSED;
 }
 
 static void teardown(struct session *s)

@@ -58,6 +58,10 @@ void session_drain(struct session *s);
 /* Its worker has a new configuration in force: what an agent offers is asked about anew. */
 void session_review(struct session *s);
 
+/* End it if it is a connection that its client keeps ready, and on which nothing of a request has come: what
+ * is asked on it later would be judged by the configuration that it began under. False: it is none. */
+bool session_end_ready(struct session *s);
+
 struct offer;
 
 /* Why an offer is not allowed. */

@@ -57,6 +57,7 @@ struct setup {
     size_t discarded; /* bytes thrown away after our last words */
     struct hello_scan scan;
     enum first_bytes kind;
+    bool ready;    /* in ASK: kept by the client for later, and nothing of a request has come */
     bool expired;  /* the deadline of this state has passed */
     bool greeted;  /* what the backend must hear first has been sent */
     bool unheard;  /* ... or could not be: it broke off meanwhile */
@@ -262,6 +263,12 @@ enum session_state session_farewell(struct session *s, const void *data, size_t 
  * alert. `action` and `missing` are those of policy_denial(). */
 enum session_state session_deny(struct session *s, const struct policy_verdict *v, const char *action,
                                 const char *missing);
+
+/* Is it a connection that its client keeps ready for a request to come? */
+static inline bool session_is_ready(const struct session *s)
+{
+    return s->setup != NULL && s->setup->ready;
+}
 
 /* What its streams have in common with the session, for a resident of it. */
 struct session_origin session_origin(const struct session *s);

@@ -253,6 +253,16 @@ static void drop_listener(const struct worker_listener *l)
     carrier_port_drop(l->fresh_udp);
 }
 
+/* No request to come is judged by a configuration, or a list of revocations, that is in force no more: the
+ * client makes new connections, and proves anew who he is. */
+static void end_ready(struct worker *w)
+{
+    for (struct list *n = w->sessions.next, *next; n != &w->sessions; n = next) {
+        next = n->next;
+        session_end_ready(session_of_node(n));
+    }
+}
+
 static void review_all(struct worker *w)
 {
     for (struct list *n = w->sessions.next; n != &w->sessions; n = n->next)
@@ -289,6 +299,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     }
     carrier_install(w, listeners, count);
     review_all(w);
+    end_ready(w);
     if (before != NULL)
         worker_release(w, before);
 }
@@ -299,6 +310,7 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
     struct epoch *before = w->epoch;
     CHECK(before != NULL && before->snap->config == snap->config);
     w->epoch = epoch_new(snap);
+    end_ready(w);
     worker_release(w, before);
 }
 
@@ -319,6 +331,8 @@ static void say_last_call(struct worker *w)
     for (struct list *n = w->sessions.next, *next; n != &w->sessions; n = next) {
         next = n->next;
         struct session *s = session_of_node(n);
+        if (session_end_ready(s))
+            continue;
         if (session_is_routed(s))
             session_drain(s);
         else

@@ -3,6 +3,7 @@
 #ifndef CARDEA_TLS_CLIENT_H
 #define CARDEA_TLS_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,8 @@ struct tls_client_params {
     struct cert *cert;       /* ours, shown when asked; NULL: none. A reference is taken */
     const char *const *alpn; /* offered, in order */
     size_t alpn_len;
+    bool resumes; /* keep the last tickets and resume with them (RFC 8446, 2.2). All links of
+                   * tls_client_connect() must lead to the same peer and live in one thread then */
 };
 
 /* Make a client, to be shared by all threads. NULL with `err` when the library refuses something. */

@@ -3,7 +3,6 @@
 #include "tunnel/client.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +15,15 @@
 #include "tunnel/client_internal.h"
 #include "tunnel/share_link.h"
 #include "tunnel/share_request.h"
+#include "tunnel/warm.h"
 
 #define CLIENT_MAGIC 0xc11e4700u
-#define NEAR_GRACE_NS NSEC_PER_SEC /* so that who carries the connection says first that time is over */
-#define ANSWER_ROOM 17408          /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+#define NEAR_GRACE_NS NSEC_PER_SEC    /* so that who carries the connection says first that time is over */
+#define FIRST_MAX ((size_t)16 * 1024) /* of the local side's bytes that are sent before the answer */
+#define FIRST_READ ((size_t)4 * 1024)
+#define ACK_NS NSEC_PER_SEC /* that a connection which has waited has to show that it is alive; or: */
+#define ACK_TRIPS 4         /* as many of its round trips, if that is longer */
+#define ANSWER_ROOM 17408   /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
 
 enum client_state { CLIENT_REACH, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_INNER, CLIENT_PIPE, CLIENT_CLOSED };
 
@@ -36,7 +40,10 @@ struct client {
     struct link *local;
     struct link *far; /* towards the door */
     struct way way;
-    struct buf bytes; /* the hello that is still to be sent; then the answer as it comes in */
+    struct buf bytes;  /* the hello that is still to be sent; then the answer as it comes in */
+    struct buf first;  /* what the local side has said before the answer: kept until that is there */
+    size_t first_sent; /* of it, right behind the hello */
+    uint64_t acked;    /* bytes of a connection that has waited, before the hello */
     struct pipe pipe;
     struct timer timer;
     struct task again; /* runs soon, frees at the end */
@@ -45,9 +52,14 @@ struct client {
     struct link *near; /* within `far`: to a process of this user's that carries the connection; NULL: none */
     bool tls;          /* the service at the far end speaks TLS */
     bool inner;        /* `far` is TLS with it, on top of the stream */
+    bool warm;         /* `far` had been waiting, see tunnel/warm.h */
     bool shared;       /* `far` is a stream of a connection that others use too */
     bool flow;         /* `far` is a flow of datagrams (quic/flow_link.h) */
     bool asked_again;  /* ... and one such has failed us already */
+    bool local_ended;  /* `first` is all that the local side has to say */
+    bool let_speak;    /* the local side has been told that it may */
+    bool unwritable;   /* `far` takes no more, but may have an answer */
+    bool silent;       /* nothing is to be said before the answer */
     bool running;
 };
 
@@ -116,6 +128,7 @@ static void teardown(struct client *c)
     link_close(c->local, cut && c->pipe.link[PIPE_A] != NULL);
     c->far = c->local = NULL;
     buf_free(&c->bytes);
+    buf_free(&c->first);
     task_init(&c->again, client_free); /* a link that wakes in this round may still name us */
     loop_defer(c->door->loop, &c->again);
 }
@@ -169,7 +182,11 @@ static enum client_state join(struct client *c, const uint8_t *early, size_t len
         c->terms.joined(c->local, c->tls);
     pipe_init(&c->pipe, c->local, c->far);
     pipe_prime(&c->pipe, PIPE_B, early, len);
+    pipe_prime(&c->pipe, PIPE_A, c->first.data + c->first_sent, c->first.len - c->first_sent);
+    if (c->local_ended)
+        pipe_prime_end(&c->pipe, PIPE_A);
     buf_free(&c->bytes);
+    buf_free(&c->first);
     return CLIENT_PIPE;
 }
 
@@ -183,6 +200,16 @@ static enum client_state join_flow(struct client *c, const uint8_t *early, size_
     return join(c, NULL, 0);
 }
 
+/* What lies between here and the door may have forgotten a connection that waited, and say nothing. */
+static void expect_sign_of_life(struct client *c)
+{
+    struct socket_path path;
+    int fd = link_socket(link_bottom(c->far));
+    socket_path(fd, &path);
+    c->acked = path.acked;
+    socket_expect_ack(fd, MAX(ACK_NS, ACK_TRIPS * path.rtt));
+}
+
 static enum client_state step_reach(struct client *c)
 {
     struct link_peer peer;
@@ -192,6 +219,7 @@ static enum client_state step_reach(struct client *c)
     if (status != WAY_OK)
         return failed(c);
     c->shared = way_is_shared(&c->way);
+    c->warm = way_is_warm(&c->way);
     bool near = way_is_near(&c->way);
     c->far = way_take(&c->way);
     c->near = near ? c->far : NULL;
@@ -199,6 +227,8 @@ static enum client_state step_reach(struct client *c)
     c->far->owner = c;
     if (c->target.host[0] == '\0')
         return join(c, NULL, 0);
+    if (c->warm)
+        expect_sign_of_life(c);
     c->bytes.max = WIRE_MESSAGE_MAX + ANSWER_ROOM;
     if (near) {
         CHECK(share_encode_hello(&c->target, c->terms.timeout, &c->bytes));
@@ -221,15 +251,22 @@ static void set_deadline(struct client *c, int64_t grace)
     loop_set_timer(c->door->loop, &c->timer, c->deadline + grace);
 }
 
+/* Leave the connection that was asked on; what the local side has said is kept for the next. */
+static void leave_far(struct client *c)
+{
+    link_close(c->far, true);
+    c->far = c->near = NULL;
+    c->first_sent = 0;
+    c->unwritable = false;
+    buf_free(&c->bytes);
+}
+
 /* Nobody carries it for us after all, unless we were told why it cannot be. */
 static enum client_state go_alone(struct client *c)
 {
     if (share_link_text(c->near) != NULL)
         return near_failed(c);
-    c->near = NULL;
-    link_close(c->far, true);
-    c->far = NULL;
-    buf_free(&c->bytes);
+    leave_far(c);
     if (client_door_complete(c->door) != 0)
         return failed(c);
     set_deadline(c, 0);
@@ -237,18 +274,48 @@ static enum client_state go_alone(struct client *c)
     return CLIENT_REACH;
 }
 
-/* The connection that all share may have been lost long ago, and we are the first to notice: the door has
- * said nothing yet, so nothing is lost by asking once more, on another one. */
+/* May the door have read what was sent on the connection? */
+static bool has_arrived(const struct client *c)
+{
+    struct socket_path path;
+    if (c->shared)
+        return quic_stream_arrived(link_bottom(c->far));
+    return !socket_path(link_socket(link_bottom(c->far)), &path) || path.acked != c->acked;
+}
+
+/* A connection that was there before us, to be shared or kept ready, may have been lost long ago without that
+ * anybody noticed. But what the local side has said must not reach the target twice. */
+static bool may_ask_again(const struct client *c)
+{
+    bool old = c->shared || c->warm;
+    return old && !c->asked_again && (c->first_sent == 0 || !has_arrived(c));
+}
+
+/* The door has said nothing yet, so nothing is lost by asking once more, on a connection that is made now. */
+static enum client_state ask_again(struct client *c)
+{
+    c->asked_again = true;
+    leave_far(c);
+    c->way.fresh = true;
+    way_start(&c->way, c->deadline);
+    return CLIENT_REACH;
+}
+
 static enum client_state ask_failed(struct client *c)
 {
     if (c->near != NULL)
+        return c->first_sent == 0 ? go_alone(c) : near_failed(c);
+    return may_ask_again(c) ? ask_again(c) : far_failed(c);
+}
+
+/* What was sent behind the hello was not meant for the eyes of the door, as it turns out: the target is a
+ * service of its own behind TLS. Such bytes are no good there either. */
+static enum client_state ask_silently(struct client *c)
+{
+    c->silent = true;
+    if (c->near != NULL)
         return go_alone(c);
-    if (!c->shared || c->asked_again)
-        return far_failed(c);
-    c->asked_again = true;
-    link_close(c->far, true);
-    c->far = NULL;
-    buf_free(&c->bytes);
+    leave_far(c);
     way_start(&c->way, c->deadline);
     return CLIENT_REACH;
 }
@@ -260,6 +327,56 @@ static enum client_state step_hello(struct client *c)
         return CLIENT_HELLO;
     return status == LINK_OK ? CLIENT_ANSWER : ask_failed(c);
 }
+
+/* ---- what the local side says before the answer ---- */
+
+/* Not where the local side waits for an answer itself, and not before it is known that the target is none
+ * whose bytes the door must not see. */
+static bool may_speak(const struct client *c)
+{
+    if (c->silent || c->unwritable || c->target.udp || c->terms.answered != NULL)
+        return false;
+    return c->near != NULL ? share_link_may_speak(c->near)
+                           : plain_targets_know(&c->door->plain, &c->target, loop_now(c->door->loop));
+}
+
+/* False when there is no more of it now; a link that is broken stays so, and the pipe will say it. */
+static bool hear_local(struct client *c)
+{
+    struct buf *b = &c->first;
+    size_t n = 0;
+    if (c->local_ended || b->len == FIRST_MAX)
+        return false;
+    CHECK(b->len < FIRST_MAX && buf_reserve(b, FIRST_READ));
+    enum link_status status = link_read(c->local, b->data + b->len, MIN(FIRST_READ, FIRST_MAX - b->len), &n);
+    c->local_ended = status == LINK_EOF;
+    b->len += n;
+    return status == LINK_OK;
+}
+
+/* Send what there is of it. False when the door's side takes no more: it may have said why. */
+static bool speak(struct client *c)
+{
+    if (!may_speak(c))
+        return true;
+    if (!c->let_speak && c->terms.speak != NULL)
+        c->terms.speak(c->local);
+    c->let_speak = true;
+    do {
+        while (c->first_sent < c->first.len) {
+            size_t n = 0;
+            enum link_status status =
+                link_write(c->far, c->first.data + c->first_sent, c->first.len - c->first_sent, &n);
+            c->first_sent += status == LINK_OK ? n : 0;
+            c->unwritable = status == LINK_ERROR;
+            if (status != LINK_OK)
+                return status == LINK_AGAIN;
+        }
+    } while (hear_local(c));
+    return true;
+}
+
+/* ---- the answer ---- */
 
 /* Read more of the answer, and what comes right behind it. */
 static enum link_status read_answer(struct client *c)
@@ -302,10 +419,27 @@ static enum client_state step_inner(struct client *c)
     }
 }
 
+/* What the answer teaches for those that come after us. */
+static void learn(struct client *c, bool ok)
+{
+    struct client_door *d = c->door;
+    d->has_answered = true;
+    if (c->near != NULL)
+        return;
+    if (ok && !c->target.udp)
+        plain_targets_note(&d->plain, &c->target, !c->tls, loop_now(d->loop));
+    if (ok && !c->shared && d->warm != NULL)
+        warm_want(d->warm);
+}
+
 static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
-    c->door->has_answered = true;
     c->tls = answer->outcome == FRONT_OK && answer->tls;
+    learn(c, answer->outcome == FRONT_OK);
+    if (c->warm)
+        socket_expect_ack(link_socket(link_bottom(c->far)), 0);
+    if (c->tls && c->terms.joined == NULL && c->first_sent > 0)
+        return ask_silently(c);
     if (c->tls && c->terms.joined == NULL)
         return begin_inner(c, c->bytes.len - used);
     const uint8_t *early = c->bytes.data + used;
@@ -331,15 +465,19 @@ static enum client_state step_answer(struct client *c)
             return heard(c, &answer, used);
         case WIRE_BAD:
             if (c->near != NULL)
-                return go_alone(c);
+                return ask_failed(c);
             err_prefix(text, "the door's answer cannot be read");
             return failed(c);
         case WIRE_MORE:
             break;
         }
         enum link_status status = read_answer(c);
-        if (status == LINK_AGAIN)
+        if (status == LINK_AGAIN && speak(c))
             return CLIENT_ANSWER;
+        if (status == LINK_AGAIN)
+            continue;
+        if (status == LINK_EOF && c->warm && !c->asked_again && c->bytes.len == 0)
+            return ask_again(c); /* the door was about to close it, and has not read the hello */
         if (status == LINK_EOF && c->near == NULL) {
             err_set(text, "the door %s closed the connection without an answer", c->door->place);
             return failed(c);
@@ -462,9 +600,9 @@ static void on_timer(struct timer *t)
 static void ask_elsewhere(struct client *c)
 {
     bool waits = c->state == CLIENT_HELLO || c->state == CLIENT_ANSWER;
-    if (!waits || !c->shared || c->asked_again)
+    if (!waits || !c->shared || !may_ask_again(c))
         return;
-    c->state = ask_failed(c);
+    c->state = ask_again(c);
     loop_defer(c->door->loop, &c->again);
 }
 
@@ -522,21 +660,21 @@ void client_start(struct client_door *door, const struct front_target *target, s
 /* The path of a session over TCP: the kernel has measured it. */
 static void tcp_path(const struct client *c, struct client_facts *ret)
 {
-    struct tcp_info info = {0};
+    struct socket_path path;
     struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof(info), peer_len = sizeof(peer);
+    socklen_t peer_len = sizeof(peer);
     int fd = link_socket(link_bottom(c->far));
-    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-        getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
+    if (!socket_path(fd, &path) || getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
         return;
     ret->local = socket_local(fd);
     ret->peer = net_addr_from(&peer);
-    ret->rtt = (int64_t)info.tcpi_rtt * NSEC_PER_USEC;
+    ret->rtt = path.rtt;
 }
 
 void client_door_facts(const struct client_door *door, struct client_facts *ret)
 {
     *ret = (struct client_facts){.reached = door->has_answered, .in = door->bytes_in, .out = door->bytes_out};
+    ret->ready = door->warm == NULL ? 0 : warm_ready(door->warm);
     ret->quic = door->carrier != NULL && carrier_facts(door->carrier, ret);
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next) {
         const struct client *c = CONTAINER_OF(n, struct client, node);

@@ -60,6 +60,7 @@ struct client_facts {
     int64_t rtt;      /* smoothed, nanoseconds */
     int64_t since;    /* wall clock, when that connection was made */
     size_t sessions;  /* connections through the door */
+    size_t ready;     /* connections over TCP that wait for one */
     size_t streams;   /* those of them that are streams of the QUIC connection */
     uint64_t in, out; /* bytes from and to the door, of all sessions so far */
 };
@@ -111,8 +112,10 @@ struct client_terms {
     int64_t timeout; /* instead of the door's */
     client_answered *answered;
     /* For a local side that hears in its own words what becomes of it: the tunnel stands, and `local` has not
-     * been read or written. `tls`: the service at its far end speaks TLS, which is left to the local side. */
+     * been written, nor read where `speak` has not been called. `tls`: the service at its far end speaks TLS,
+     * which is left to the local side. */
     void (*joined)(struct link *local, bool tls);
+    void (*speak)(struct link *local); /* what it has for the target may be read before the tunnel stands */
     void (*failing)(struct link *local, const char *text); /* it is closed with an error next */
 };
 

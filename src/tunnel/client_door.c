@@ -7,6 +7,7 @@
 #include "cert/trust.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
+#include "tunnel/warm.h"
 
 static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
                              0x0018 /* P-384 */};
@@ -52,9 +53,11 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
             .cert = d->cert,
             .alpn = &alpn,
             .alpn_len = alpn != NULL ? 1 : 0,
+            .resumes = s->stays,
         };
         d->tls = tls_client_new(&params, err);
         params.alpn_len = 0;
+        params.resumes = false; /* these lead to many services */
         if (d->tls != NULL)
             d->inner = tls_client_new(&params, err);
     }
@@ -83,10 +86,13 @@ static int set_up_ways(struct client_door *d, const struct client_settings *s, s
         return -1;
     d->transport = s->transport;
     d->stays = s->stays;
-    if (d->transport != CLIENT_TCP && s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0)
+    bool tunnels = s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0;
+    if (d->transport != CLIENT_TCP && tunnels)
         d->carrier = carrier_new(d);
     else
         d->transport = CLIENT_TCP;
+    if (tunnels && d->stays)
+        d->warm = warm_new(d);
     return 0;
 }
 
@@ -102,6 +108,7 @@ static struct client_door *door_new(struct loop *loop, const struct client_setti
     d->timeout = settings->timeout;
     d->shared_fd = -1;
     list_init(&d->clients);
+    plain_targets_init(&d->plain);
     list_init(&d->left);
     tls_scratch_init(&d->tls_scratch, d->loop);
     tls_scratch_init(&d->inner_scratch, d->loop);
@@ -173,6 +180,7 @@ void client_door_free(struct client_door *door)
     struct list *node;
     while ((node = list_pop(&door->clients)) != NULL)
         client_drop(node);
+    warm_free(door->warm);
     carrier_free(door->carrier);
     carrier_free_all(&door->left);
     if (door->shared_fd >= 0)

@@ -11,6 +11,7 @@
 #include "tls/client.h"
 #include "tls/tls_link.h"
 #include "tunnel/client.h"
+#include "tunnel/plain_targets.h"
 #include "tunnel/way.h"
 #include "tunnel/wire.h"
 
@@ -37,9 +38,11 @@ struct client_door {
     int64_t timeout;
     enum client_transport transport;
     bool stays;
-    struct carrier *carrier;                           /* NULL: over TCP only */
-    struct list left;                                  /* carriers before it, which end by themselves */
-    unsigned carrier_turn;                             /* how often it was replaced */
+    struct carrier *carrier;    /* NULL: over TCP only */
+    struct warm *warm;          /* connections over TCP that are ready; NULL: none are kept */
+    struct plain_targets plain; /* that are known to be no services behind TLS */
+    struct list left;           /* carriers before it, which end by themselves */
+    unsigned carrier_turn;      /* how often it was replaced */
     void (*visitor)(void *owner, struct link *stream); /* the door has opened one; NULL: it may not */
     void *visitor_owner;
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */

@@ -192,7 +192,11 @@ static void on_joined(struct link *local, bool tls)
 static void caller_carry(struct caller *c, const struct share_request *request)
 {
     struct client_terms terms = {
-        .timeout = request->timeout, .joined = on_joined, .failing = share_link_fail};
+        .timeout = request->timeout,
+        .speak = share_link_let_speak,
+        .joined = on_joined,
+        .failing = share_link_fail,
+    };
     struct err err;
     c->lane = lane_now(c->share, &err);
     if (c->lane == NULL) {
@@ -246,6 +250,7 @@ static json_t *describe(const struct share *s)
     json_object_set_new(o, "started", when(s->started));
     json_object_set_new(o, "sessions", json_integer((json_int_t)f.sessions));
     json_object_set_new(o, "streams", json_integer((json_int_t)f.streams));
+    json_object_set_new(o, "ready", json_integer((json_int_t)f.ready));
     json_object_set_new(o, "in", json_integer((json_int_t)f.in));
     json_object_set_new(o, "out", json_integer((json_int_t)f.out));
     return o;

@@ -20,6 +20,7 @@ struct share_link {
     size_t left;          /* bytes of it that are still to be read */
     bool ended;           /* the other side has ended its direction */
     bool end_sent;
+    bool may_speak;  /* the other side has said so */
     struct buf text; /* of a frame that says why */
     bool text_whole;
     char clean[ERR_TEXT_MAX];
@@ -34,6 +35,7 @@ static bool may_be(enum share_kind kind, size_t len)
     case SHARE_DATA:
         return len > 0 && len <= SHARE_DATA_MAX;
     case SHARE_END:
+    case SHARE_SPEAK:
         return len == 0;
     case SHARE_FAILED:
         return len > 0 && len <= SHARE_TEXT_MAX;
@@ -108,6 +110,7 @@ static enum link_status read_head(struct share_link *s)
     if (s->kind == SHARE_BAD)
         return link_fail(&s->link, "not a frame of cardea");
     s->ended = s->ended || s->kind == SHARE_END;
+    s->may_speak = s->may_speak || s->kind == SHARE_SPEAK;
     return LINK_OK;
 }
 
@@ -262,6 +265,19 @@ void share_link_fail(struct link *l, const char *text)
         return;
     write_frame(s, SHARE_FAILED, text, len);
     link_fail(l, "given up");
+}
+
+void share_link_let_speak(struct link *l)
+{
+    struct share_link *s = share_of(l);
+    if (l->error == NULL)
+        write_frame(s, SHARE_SPEAK, NULL, 0);
+}
+
+bool share_link_may_speak(const struct link *l)
+{
+    const struct share_link *s = (const struct share_link *)(const void *)l;
+    return s->may_speak;
 }
 
 /* Pass over what comes before the text: who asks for it takes no bytes any more. */

@@ -22,6 +22,7 @@ enum share_kind {
     SHARE_DATA,   /* 1 to SHARE_DATA_MAX bytes of the connection */
     SHARE_END,    /* 0 bytes: this direction ends */
     SHARE_FAILED, /* 1 to SHARE_TEXT_MAX bytes: why there is no more, for people */
+    SHARE_SPEAK,  /* 0 bytes: what is meant for the target may come before the answer */
     SHARE_BAD,    /* read only: this is no head of a frame */
 };
 
@@ -38,6 +39,12 @@ struct link *share_link_new(struct loop *loop, int fd);
 /* Tell the other side why it is over. Only link_close() with `abort` is left to do. What the socket does not
  * take at once is dropped, and the other side knows only that it was cut off. */
 void share_link_fail(struct link *l, const char *text);
+
+/* Tell the other side that what it has for the target may come now; before anything else is said. */
+void share_link_let_speak(struct link *l);
+
+/* Has the other side said so? Known as far as it has been read. */
+bool share_link_may_speak(const struct link *l);
 
 /* Why the other side says that it is over; NULL: it has not said. Control characters are replaced. */
 const char *share_link_text(struct link *l);

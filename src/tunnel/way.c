@@ -5,6 +5,7 @@
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/share_link.h"
+#include "tunnel/warm.h"
 
 #define PATIENCE_NS NSEC_PER_SEC          /* that TCP waits once more where the door is heard over QUIC */
 #define LAST_CHANCE_NS (2 * NSEC_PER_SEC) /* that QUIC has when TCP has failed */
@@ -43,6 +44,12 @@ static void arm(struct way *w)
 static void begin_tcp(struct way *w)
 {
     struct client_door *d = w->door;
+    w->tcp_begun = true;
+    if (d->warm != NULL && !w->tcp_only && !w->fresh)
+        w->tls = warm_take(d->warm);
+    w->warm = w->tls != NULL;
+    if (w->warm)
+        return;
     w->dial = (struct dial){.loop = d->loop, .resolver = d->resolver, .wake = on_dial_wake, .owner = w};
     dial_start(&w->dial, d->host, d->port);
     arm(w);
@@ -82,7 +89,7 @@ static enum way_status step_dial(struct way *w)
 static enum way_status step_tcp(struct way *w)
 {
     struct link_peer peer;
-    if (w->dial.loop == NULL)
+    if (!w->tcp_begun)
         return WAY_WAIT; /* QUIC has its head start */
     if (w->tls == NULL) {
         enum way_status status = step_dial(w);
@@ -91,7 +98,7 @@ static enum way_status step_tcp(struct way *w)
     }
     switch (link_open(w->tls)) {
     case LINK_OK:
-        if (w->door->carrier != NULL)
+        if (w->door->carrier != NULL && !w->warm)
             carrier_tcp_stands(w->door->carrier);
         return WAY_OK;
     case LINK_AGAIN:
@@ -119,7 +126,7 @@ static enum way_status step_quic(struct way *w)
         return WAY_WAIT;
     w->wants_quic = false;
     w->refused = w->refused || carrier_was_refused(w->door->carrier);
-    if (w->wants_tcp && w->dial.loop == NULL)
+    if (w->wants_tcp && !w->tcp_begun)
         begin_tcp(w);
     return WAY_FAILED;
 }
@@ -143,9 +150,9 @@ static void be_patient(struct way *w)
 static void on_timer(struct timer *t)
 {
     struct way *w = CONTAINER_OF(t, struct way, timer);
-    if (w->dial.loop == NULL && !w->patient && carrier_is_heard(w->door->carrier))
+    if (!w->tcp_begun && !w->patient && carrier_is_heard(w->door->carrier))
         be_patient(w);
-    else if (w->dial.loop == NULL)
+    else if (!w->tcp_begun)
         begin_tcp(w);
     else if (!w->wants_tcp)
         w->wants_quic = false;
@@ -169,8 +176,12 @@ static struct link *take_near(struct client_door *d)
 void way_start(struct way *w, int64_t deadline)
 {
     struct client_door *d = w->door;
-    *w = (struct way){
-        .door = d, .wake = w->wake, .owner = w->owner, .tcp_only = w->tcp_only, .deadline = deadline};
+    *w = (struct way){.door = d,
+                      .wake = w->wake,
+                      .owner = w->owner,
+                      .tcp_only = w->tcp_only,
+                      .fresh = w->fresh,
+                      .deadline = deadline};
     list_init(&w->waiting);
     timer_init(&w->timer, on_timer);
     w->near = w->tcp_only ? NULL : take_near(d);
@@ -214,6 +225,11 @@ enum way_status way_step(struct way *w)
 bool way_is_shared(const struct way *w)
 {
     return w->stream != NULL;
+}
+
+bool way_is_warm(const struct way *w)
+{
+    return w->near == NULL && w->stream == NULL && w->warm;
 }
 
 bool way_is_near(const struct way *w)

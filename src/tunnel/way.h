@@ -23,7 +23,8 @@ struct way {
     struct client_door *door;
     void (*wake)(void *owner); /* step again; not called from within way_start() or way_step() */
     void *owner;
-    bool tcp_only; /* a connection of its own, whatever the door's transport */
+    bool tcp_only; /* a connection of its own, made now, whatever the door's transport */
+    bool fresh;    /* no connection that has waited (tunnel/warm.h): the last one was dead */
     bool refused;  /* set with WAY_FAILED: the door has turned us away, see client_is_refused() */
     /* private */
     struct dial dial;
@@ -37,6 +38,8 @@ struct way {
     struct err tcp_text; /* why TCP failed: it is told when both have */
     bool wants_quic;
     bool wants_tcp;
+    bool tcp_begun;
+    bool warm;    /* `tls` had been waiting */
     bool patient; /* the head start was made longer */
     bool stepping;
 };
@@ -49,6 +52,9 @@ enum way_status way_step(struct way *w);
 
 /* WAY_OK: is it a stream of the connection that all share? */
 bool way_is_shared(const struct way *w);
+
+/* WAY_OK: is it a connection over TCP that has waited? It may have died unnoticed. */
+bool way_is_warm(const struct way *w);
 
 /* WAY_OK: does it lead to a process of this user's that carries it? What is spoken there is
  * tunnel/share_request.h. */

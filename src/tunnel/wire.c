@@ -191,6 +191,7 @@ const struct front front_cardea = {
     .name = WIRE_ALPN,
     .max = WIRE_MESSAGE_MAX,
     .over_quic = true,
+    .readied = true,
     .ask = ask,
     .answer = encode_answer,
     .reside = door_offer_reside,

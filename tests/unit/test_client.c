@@ -98,12 +98,44 @@ static void answers_become_texts(void **state)
     assert_non_null(strstr(err.text, "app.test:PORT"));
 }
 
+/* Bytes may go before the answer only to what has been answered for lately as no service behind TLS. */
+static void plain_targets_are_learnt(void **state)
+{
+    (void)state;
+    static const struct front_target db = {.host = "db.inside", .port = 5432},
+                                     other_port = {.host = "db.inside", .port = 5433},
+                                     offered = {.host = "db.inside", .offered = true},
+                                     v4 = {.host = "192.0.2.1", .port = 1},
+                                     v6 = {.host = "fd00::1", .port = 1};
+    struct plain_targets p;
+    plain_targets_init(&p);
+    assert_true(plain_targets_know(&p, &v4, 0));
+    assert_true(plain_targets_know(&p, &v6, 0));
+    assert_false(plain_targets_know(&p, &db, 0));
+    plain_targets_note(&p, &db, true, 5);
+    assert_true(plain_targets_know(&p, &db, 5));
+    assert_true(plain_targets_know(&p, &db, 4 + PLAIN_NS));
+    assert_false(plain_targets_know(&p, &db, 5 + PLAIN_NS));
+    assert_false(plain_targets_know(&p, &other_port, 5));
+    assert_false(plain_targets_know(&p, &offered, 5));
+    plain_targets_note(&p, &db, false, 6);
+    assert_false(plain_targets_know(&p, &db, 6));
+    plain_targets_note(&p, &offered, true, 6);
+    assert_true(plain_targets_know(&p, &offered, 6));
+    for (unsigned i = 0; i < 10000; i++) { /* a newer one takes an older one's place, and no more */
+        struct front_target many = {.host = "many.test", .port = (uint16_t)(i + 1)};
+        plain_targets_note(&p, &many, i % 2 == 0, 7);
+        assert_int_equal(plain_targets_know(&p, &many, 7), i % 2 == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forwards_are_read),
         cmocka_unit_test(wrong_forwards_are_refused),
         cmocka_unit_test(answers_become_texts),
+        cmocka_unit_test(plain_targets_are_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,6 +186,27 @@ static void primed_bytes_go_first(void **state)
     teardown(&f);
 }
 
+/* A side that was read to its end before: it is not asked again, a terminal would go on. */
+static void a_primed_end_comes_after_the_bytes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, 100);
+    uint8_t early[200];
+    for (size_t i = 0; i < sizeof(early); i++)
+        early[i] = byte_at(0, i);
+    pipe_prime(&f.pipe, PIPE_A, early, sizeof(early));
+    pipe_prime_end(&f.pipe, PIPE_A);
+    f.sent[0] = sizeof(early);
+    for (int i = 0; i < 100 && !f.eof[1]; i++) {
+        run(&f);
+        receive(&f, 1, 13);
+    }
+    assert_true(f.eof[1]);
+    assert_int_equal(f.got[1], 200);
+    teardown(&f);
+}
+
 static void a_broken_side_is_named(void **state)
 {
     (void)state;
@@ -455,6 +476,7 @@ int main(void)
         cmocka_unit_test(carries_both_ways_and_keeps_half_close),
         cmocka_unit_test(holds_no_more_than_it_read_and_stops_reading),
         cmocka_unit_test(primed_bytes_go_first),
+        cmocka_unit_test(a_primed_end_comes_after_the_bytes),
         cmocka_unit_test(a_broken_side_is_named),
         cmocka_unit_test(an_end_that_must_wait_is_waited_for),
         cmocka_unit_test(both_have_ended_and_one_end_must_wait),

@@ -114,7 +114,8 @@ static void heads_are_read(void **state)
         {{1, 0, 0, 0}, SHARE_END, 0},         {{1, 0, 0, 1}, SHARE_BAD, 0},
         {{2, 0, 0, 1}, SHARE_FAILED, 1},      {{2, 0, 3, 0xff}, SHARE_FAILED, SHARE_TEXT_MAX},
         {{2, 0, 0, 0}, SHARE_BAD, 0},         {{2, 0, 4, 0}, SHARE_BAD, 0},
-        {{3, 0, 0, 1}, SHARE_BAD, 0},         {{0xff, 0xff, 0xff, 0xff}, SHARE_BAD, 0},
+        {{3, 0, 0, 0}, SHARE_SPEAK, 0},       {{3, 0, 0, 1}, SHARE_BAD, 0},
+        {{4, 0, 0, 0}, SHARE_BAD, 0},         {{0xff, 0xff, 0xff, 0xff}, SHARE_BAD, 0},
         {{'H', 'T', 'T', 'P'}, SHARE_BAD, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -263,6 +264,27 @@ static void any_split_reads_the_same(void **state)
     }
 }
 
+/* It is no byte of the connection, wherever it comes. */
+static void leave_to_speak_is_told(void **state)
+{
+    (void)state;
+    uint8_t got[64];
+    size_t n;
+    struct pair p = pair_new(true);
+    assert_int_equal(link_read(p.b, got, sizeof(got), &n), LINK_AGAIN);
+    assert_false(share_link_may_speak(p.b));
+    share_link_let_speak(p.a);
+    go_round(&p);
+    assert_int_equal(link_read(p.b, got, sizeof(got), &n), LINK_AGAIN);
+    assert_true(share_link_may_speak(p.b));
+    assert_false(share_link_may_speak(p.a));
+    assert_int_equal(link_write(p.a, "answer", 6, &n), LINK_OK);
+    go_round(&p);
+    assert_int_equal(link_read(p.b, got, sizeof(got), &n), LINK_OK);
+    assert_int_equal(n, 6);
+    pair_free(&p);
+}
+
 /* Much more than the socket holds: it is taken bit by bit, and arrives in order. */
 static void a_slow_reader_stops_the_writer(void **state)
 {
@@ -292,6 +314,7 @@ int main(void)
         cmocka_unit_test(wrong_requests_are_refused), cmocka_unit_test(heads_are_read),
         cmocka_unit_test(ends_are_told_apart),        cmocka_unit_test(the_reason_is_told),
         cmocka_unit_test(any_split_reads_the_same),   cmocka_unit_test(a_slow_reader_stops_the_writer),
+        cmocka_unit_test(leave_to_speak_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
