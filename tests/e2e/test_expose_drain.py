@@ -12,7 +12,7 @@ import pytest
 import tls
 from agents import Agent, Stream
 from fixtures import clean_env, connect_words
-from run import SLOW, ms, wait_until
+from run import SLOW, listening, ms, wait_until
 
 VISITORS = 8
 
@@ -87,7 +87,7 @@ def test_the_drain_of_visitors_has_an_end(door, pki, echo, tmp_path):
         assert tls.read_exactly(sock, 5) == b"hello"
     start = time.monotonic()
     door.process.send(signal.SIGTERM)
-    time.sleep(0.2)
+    wait_until(lambda: not listening(door.port), "the door to have heard it")   # two signals at once are one
     door.process.send(signal.SIGTERM)
     assert door.process.wait() == 0
     assert time.monotonic() - start < 10 * SLOW
