@@ -21,6 +21,9 @@
 #define ACK_PART 4
 #define DEAD_MAX 4
 
+#define FIRST_MAX ((size_t)16 * 1024) /* of the visitor's bytes that go before the agent's answer */
+#define FIRST_READ ((size_t)4 * 1024)
+
 static struct agents *view_of(const struct session *s)
 {
     return s->worker->agents;
@@ -75,6 +78,7 @@ void visit_cancel(struct session *s)
         errand_cancel(v->errand);
     link_close(v->arrived, true);
     buf_free(&v->answer);
+    buf_free(&v->first);
 }
 
 static void on_news(struct agents_waiter *w)
@@ -308,10 +312,11 @@ static enum session_state no_link(struct session *s, enum front_outcome outcome,
     return find_agent(s);
 }
 
-/* Time is over. An agent that has gone without a word is found out like this only: there may be another. */
+/* Time is over. An agent that has gone without a word is found out like this only: there may be another. But
+ * what the visitor has said must not reach a service twice. */
 static bool may_go_on(struct session *s)
 {
-    bool left = s->agent != NULL && others_are_left(s);
+    bool left = s->agent != NULL && s->setup->visit.sent == 0 && others_are_left(s);
     s->setup->expired = !left;
     return left;
 }
@@ -367,6 +372,68 @@ static bool announce(struct session *s)
     return fits;
 }
 
+/* ---- what the visitor has said already ---- */
+
+/* It goes right behind the message about him, but only to an agent that has no other beside it: to the next
+ * one it could not be said again. */
+static void let_speak(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    struct setup *p = s->setup;
+    struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
+    struct socket_path path;
+    CHECK(buf_append(&v->first, early.p, early.len));
+    p->view = (struct str){NULL, 0};
+    buf_free(&p->bytes);
+    v->speaks = !agent_offer(s->agent)->udp && !others_are_left(s);
+    socket_path(link_socket(link_bottom(s->up)), &path);
+    v->acked = path.acked;
+}
+
+/* May the agent have read what was sent to it? */
+static bool has_arrived(const struct session *s)
+{
+    const struct visit *v = &s->setup->visit;
+    struct socket_path path;
+    return !socket_path(link_socket(link_bottom(s->up)), &path) || path.acked != v->acked;
+}
+
+/* False when there is no more of it now; a link that is broken stays so, and the pipe will say it. */
+static bool hear_visitor(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    size_t n = 0;
+    if (v->ended || v->first.len >= FIRST_MAX)
+        return false;
+    CHECK(buf_reserve(&v->first, FIRST_READ));
+    enum link_status status =
+        link_read(s->down, v->first.data + v->first.len, MIN(FIRST_READ, FIRST_MAX - v->first.len), &n);
+    v->ended = status == LINK_EOF;
+    v->first.len += n;
+    return status == LINK_OK;
+}
+
+/* Send what there is of it. False when the agent takes no more: it may have said why. */
+static bool speak(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    if (!v->speaks)
+        return true;
+    do {
+        while (v->sent < v->first.len) {
+            size_t n = 0;
+            enum link_status status = link_write(s->up, v->first.data + v->sent, v->first.len - v->sent, &n);
+            v->sent += status == LINK_OK ? n : 0;
+            v->speaks = status != LINK_ERROR;
+            if (status != LINK_OK)
+                return status == LINK_AGAIN;
+        }
+    } while (hear_visitor(s));
+    return true;
+}
+
+/* ---- the agent's answer ---- */
+
 /* Leave the agent and try another; or the same one `again`, where there is no other. */
 static enum session_state try_next(struct session *s, bool again)
 {
@@ -375,6 +442,7 @@ static enum session_state try_next(struct session *s, bool again)
     s->up = NULL;
     buf_free(&s->setup->say_up);
     buf_free(&s->setup->visit.answer);
+    s->setup->visit.sent = 0;
     s->setup->greeted = s->setup->unheard = false;
     leave_agent(s, again);
     return SESSION_DIAL;
@@ -391,11 +459,13 @@ static enum session_state not_served(struct session *s, enum front_outcome outco
 }
 
 /* The link broke before there was an answer. Was it a connection that had waited, so was it that which died:
- * the agent may have others that are alive. Nothing that the visitor has sent went into it. */
+ * the agent may have others that are alive. Nothing that the visitor has said has come out of it. */
 static enum session_state went_away(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     bool waited = link_socket(link_bottom(s->up)) >= 0;
+    if (v->sent > 0 && has_arrived(s))
+        return unserved(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
     if (waited && v->answer.len == 0 && v->dead++ < DEAD_MAX)
         return try_next(s, true);
     return not_served(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
@@ -432,6 +502,7 @@ enum session_state visit_greet(struct session *s)
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
         s->setup->greeted = true;
+        let_speak(s);
         return s->setup->say_up.len > 0 ? SESSION_GREET : visit_greet(s);
     }
     for (;;) {
@@ -447,9 +518,9 @@ enum session_state visit_greet(struct session *s)
             return not_served(s, v->last.outcome, v->last.text);
         }
         enum link_status status = read_answer(s);
-        if (status == LINK_AGAIN)
+        if (status == LINK_AGAIN && speak(s))
             return SESSION_GREET;
-        if (status != LINK_OK)
+        if (status != LINK_OK && status != LINK_AGAIN)
             return went_away(s);
     }
 }
