@@ -380,16 +380,26 @@ static bool send_early(struct session *s, const void *data, size_t len)
     return true;
 }
 
+/* What has come from the client that nobody has consumed. */
+static struct str early_bytes(const struct setup *p)
+{
+    if (p->visit.first.len > 0)
+        return (struct str){(const char *)p->visit.first.data, p->visit.first.len};
+    return p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
+}
+
 enum session_state step_join(struct session *s)
 {
     struct setup *p = s->setup;
-    struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
+    struct str early = early_bytes(p);
     p->request.datagrams =
         p->request.datagrams && p->request.target.udp && quic_stream_datagram_max(s->down) > 0;
     if (p->front != NULL && !answer_yes(s))
         return session_end(s, CLOSE_CLIENT_RESET);
-    if (s->agent != NULL) /* count what is carried, not what was said to get here */
-        s->up->bytes_read = s->up->bytes_written = 0;
+    if (s->agent != NULL) { /* count what is carried, not what was said to get here */
+        s->up->bytes_read = 0;
+        s->up->bytes_written = p->visit.sent;
+    }
     wrap_down(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
@@ -399,7 +409,10 @@ enum session_state step_join(struct session *s)
         session_say(s, s->down, p->visit.answer.data, p->visit.answer.len);
     pipe_init(&s->pipe, s->down, s->up);
     pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);
-    if (!send_early(s, early.p, early.len))
+    if (p->visit.ended)
+        pipe_prime_end(&s->pipe, PIPE_A);
+    size_t sent = MIN(p->visit.sent, early.len); /* an agent has had that already */
+    if (!send_early(s, early.p + sent, early.len - sent))
         return session_end(s, CLOSE_BACKEND_RESET);
     s->datagrams = p->dial.datagrams || (s->agent != NULL && agent_offer(s->agent)->udp);
     session_settle(s);

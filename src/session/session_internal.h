@@ -41,6 +41,11 @@ struct visit {
     uint64_t tried[AGENTS_TRIED_MAX]; /* the present one included */
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */
+    struct buf first;          /* what the visitor has said before the agent's answer: kept until then */
+    size_t sent;               /* of it, to the agent */
+    uint64_t acked;            /* bytes of the connection to it, before */
+    bool speaks;               /* the visitor is heard before the answer */
+    bool ended;                /* `first` is all that he says */
     struct front_greeted last; /* what the agent that was tried last said */
 };
 

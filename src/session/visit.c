@@ -16,7 +16,10 @@
  * that may have died unnoticed since. So the machine at its other end has to acknowledge the announcement
  * within ACK_NS, however long the service takes to answer; a connection that breaks before there is a byte of
  * an answer counts as one that was dead, and the visitor may come back to the agent, which may have others
- * that live. That is so DEAD_MAX times. Nothing of his own has gone into any of them: that waits for the yes.
+ * that live. That is so DEAD_MAX times.
+ *
+ * What the visitor has said by then goes right behind the announcement, but only where no other agent is
+ * there to be tried; and once it may have arrived there is no further attempt: no service hears it twice.
  */
 #include <string.h>
 
@@ -31,6 +34,9 @@
 #define ACK_PART 4 /* ... and this part of the dial_timeout at most */
 #define DEAD_MAX 4
 
+#define FIRST_MAX ((size_t)16 * 1024) /* of the visitor's bytes that go before the agent's answer */
+#define FIRST_READ ((size_t)4 * 1024)
+
 static struct agents *view_of(const struct session *s)
 {
     return s->worker->agents;
@@ -44,6 +50,7 @@ void visit_cancel(struct session *s)
         errand_cancel(v->errand);
     link_close(v->arrived, true);
     buf_free(&v->answer);
+    buf_free(&v->first);
 }
 
 /* ---- ending ---- */
@@ -190,6 +197,7 @@ static enum session_state next_attempt(struct session *s, bool back)
     v->arrived = s->up = NULL;
     v->errand = NULL;
     buf_free(&p->say_up);
+    v->sent = 0;
     buf_free(&v->answer);
     v->back = p->greeted = p->unheard = p->expired = false;
     return find_agent(s);
@@ -206,19 +214,30 @@ static enum session_state attempt_failed(struct session *s, enum front_outcome o
 
 static enum session_state out_of_time(struct session *s, const char *text)
 {
-    if (others_are_left(s))
+    if (s->setup->visit.sent == 0 && others_are_left(s))
         return attempt_failed(s, FRONT_TIMEOUT, text);
     agent_failed(s->agent, loop_now(s->worker->loop));
     return unserved(s, FRONT_TIMEOUT, text);
 }
 
+/* May the agent have read what was sent to it? */
+static bool has_arrived(const struct session *s)
+{
+    const struct visit *v = &s->setup->visit;
+    struct socket_path path;
+    return !socket_path(link_socket(link_bottom(s->up)), &path) || path.acked != v->acked;
+}
+
 static enum session_state link_broke(struct session *s)
 {
     struct visit *v = &s->setup->visit;
+    static const char text[] = "the agent went away before it had answered";
     bool was_ready = link_socket(link_bottom(s->up)) >= 0;
+    if (v->sent > 0 && has_arrived(s))
+        return unserved(s, FRONT_UNREACHABLE, text);
     if (was_ready && v->answer.len == 0 && v->dead++ < DEAD_MAX)
         return next_attempt(s, true);
-    return attempt_failed(s, FRONT_UNREACHABLE, "the agent went away before it had answered");
+    return attempt_failed(s, FRONT_UNREACHABLE, text);
 }
 
 /* ---- DIAL ---- */
@@ -271,6 +290,60 @@ static bool announce(struct session *s)
     return fits;
 }
 
+/* ---- what the visitor has said already ---- */
+
+/* It goes right behind the message about him, but only to an agent that has no other beside it: to the next
+ * one it could not be said again. */
+static void let_speak(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    struct setup *p = s->setup;
+    struct str early = p->view.len > 0 ? p->view : (struct str){(const char *)p->bytes.data, p->bytes.len};
+    struct socket_path path;
+    CHECK(buf_append(&v->first, early.p, early.len));
+    p->view = (struct str){NULL, 0};
+    buf_free(&p->bytes);
+    v->speaks = !agent_offer(s->agent)->udp && !others_are_left(s);
+    socket_path(link_socket(link_bottom(s->up)), &path);
+    v->acked = path.acked;
+}
+
+/* False when there is no more of it now; a link that is broken stays so, and the pipe will say it. */
+static bool hear_visitor(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    size_t n = 0;
+    if (v->ended || v->first.len >= FIRST_MAX)
+        return false;
+    CHECK(buf_reserve(&v->first, FIRST_READ));
+    enum link_status status =
+        link_read(s->down, v->first.data + v->first.len, MIN(FIRST_READ, FIRST_MAX - v->first.len), &n);
+    v->ended = status == LINK_EOF;
+    v->first.len += n;
+    return status == LINK_OK;
+}
+
+/* Send what there is of it. False when the agent takes no more: it may have said why. */
+static bool speak(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    if (!v->speaks)
+        return true;
+    do {
+        while (v->sent < v->first.len) {
+            size_t n = 0;
+            enum link_status status = link_write(s->up, v->first.data + v->sent, v->first.len - v->sent, &n);
+            v->sent += status == LINK_OK ? n : 0;
+            v->speaks = status != LINK_ERROR;
+            if (status != LINK_OK)
+                return status == LINK_AGAIN;
+        }
+    } while (hear_visitor(s));
+    return true;
+}
+
+/* ---- the agent's answer ---- */
+
 static enum session_state served(struct session *s)
 {
     struct visit *v = &s->setup->visit;
@@ -301,6 +374,7 @@ enum session_state visit_greet(struct session *s)
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
         s->setup->greeted = true;
+        let_speak(s);
         return s->setup->say_up.len > 0 ? SESSION_GREET : visit_greet(s);
     }
     for (;;) {
@@ -316,9 +390,9 @@ enum session_state visit_greet(struct session *s)
             return attempt_failed(s, v->last.outcome, v->last.text);
         }
         enum link_status status = read_answer(s);
-        if (status == LINK_AGAIN)
+        if (status == LINK_AGAIN && speak(s))
             return SESSION_GREET;
-        if (status != LINK_OK)
+        if (status != LINK_OK && status != LINK_AGAIN)
             return link_broke(s);
     }
 }

@@ -38,7 +38,9 @@ static void sessions_put(struct sessions *s, SSL_SESSION *fresh)
 {
     if (s->n == SESSIONS_MAX) {
         SSL_SESSION_free(s->v[0]);
-        memmove(&s->v[0], &s->v[1], --s->n * sizeof(s->v[0]));
+        s->n--;
+        for (size_t i = 0; i < s->n; i++)
+            s->v[i] = s->v[i + 1];
     }
     s->v[s->n++] = fresh;
 }

@@ -2,6 +2,7 @@
 """A session on a carrier that is there opens in one round trip, over QUIC and TCP, whoever speaks first: connections
 over TCP are kept ready, and what the client has to say goes right behind the hello. What that must not change."""
 import json
+import select
 import socket
 import ssl
 import statistics
@@ -12,7 +13,10 @@ import pytest
 
 import peers
 import tls
-from run import ROOT, SLOW, free_port, ms, wait_until
+from agents import Stream, pack
+from fixtures import clean_env
+from run import (CARDEA, ROOT, SLOW, Process, assert_no_sanitizer_output, free_port, ms, wait_listening,
+                 wait_until)
 
 sys.path.append(str(ROOT / "bench"))
 from delay import Delay  # noqa: E402
@@ -359,3 +363,91 @@ def test_broken_without_an_answer(fake, start_connect):
     assert call(port, b"two") == b""
     assert len(door.seen) == 2
     wait_until(lambda: "broke" in process.err.read_text(), "the reason to be told")
+
+
+# Towards agents ---------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def agents_door(start_door, pki):
+    targets = ["offer:*.apps.test", "public:*.apps.test", "public:*.apps.test:1-65535"]
+    return start_door(config(pki, workers=1, policy=[{"name": "agents", "who": {"group": "ops"}, "targets": targets}]))
+
+
+@pytest.fixture
+def expose(pki, tmp_path):
+    """expose(address, *words) starts an agent as alice; killed after the test."""
+    started = []
+
+    def start(address, *words):
+        started.append(Process([CARDEA, "expose", *words, "--door", address, "--name", "door.test", "--ca", pki.ca.file,
+                                "--cert", pki.alice.certificate, "--key", pki.alice.key], tmp_path,
+                               f"expose{len(started)}", env=clean_env(tmp_path)))
+        return started[-1]
+    yield start
+    for process in started:
+        process.stop(9)
+        assert_no_sanitizer_output(process.output())
+
+
+@pytest.mark.parametrize("first", ["server", "client"])
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_a_visit_opens_in_one(agents_door, expose, banner, echo, transport, first):
+    """Between door and agent: what the visitor says first goes right behind the message about him."""
+    port, target = free_port(), banner.port if first == "server" else echo.port
+    relay = Delay(agents_door.port, TRIP / 2)
+    try:
+        expose(f"127.0.0.1:{relay.port}", "app.apps.test", "--to", f"127.0.0.1:{target}", "--public", "--port", port,
+               "--transport", transport)
+        wait_listening(port)
+        words = b"" if first == "server" else b"hello"
+        times = []
+        for _ in range(4):
+            time.sleep(4 * TRIP)  # connections that were used are replaced
+            times.append(seconds(port, words))
+        assert TRIP <= statistics.median(times[1:]) < 1.7 * TRIP, times
+    finally:
+        relay.stop()
+
+
+def test_a_visitor_is_heard_once(agents_door, pki):
+    """The agent breaks off after it has had the first bytes, without an answer: no other connection gets them."""
+    port = free_port()
+    offer = {"v": 1, "offer": "app.apps.test", "kind": "public", "port": port}
+
+    def offered():
+        stream = Stream(tls.connect(agents_door, "door.test", ca=pki.ca.file, cert=pki.alice, alpn=["cardea/1"]))
+        stream.sock.sendall(pack(offer))
+        assert stream.message()["ok"]
+        return stream
+
+    def bring(control):
+        """The connections that the door asks for."""
+        brought = []
+        for spare in control.message()["spares"]:
+            brought.append(Stream(tls.connect(agents_door, "door.test", ca=pki.ca.file, cert=pki.alice, alpn=["cardea/1"])))
+            brought[-1].say(spare=spare)
+            assert brought[-1].message()["ok"]
+        return brought
+
+    control = offered()
+    spares = bring(control)
+    assert len(spares) >= 2
+    with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as visitor:
+        visitor.sendall(b"words")
+        visited = next_visit(spares)
+        assert visited.read(5) == b"words"
+        visited.sock.close()
+        try:
+            assert visitor.recv(1) == b""
+        except ConnectionResetError:
+            pass
+    assert "went away" in agents_door.audited(reason="no_agent")["detail"]
+    assert not any(select.select([each.sock for each in spares if each is not visited], [], [], 0.5 * SLOW)[0])
+
+
+def next_visit(spares):
+    """The one of them that gets a visitor."""
+    [sock, *_] = select.select([each.sock for each in spares], [], [], 20 * SLOW)[0]
+    stream = next(each for each in spares if each.sock is sock)
+    assert stream.message()["visit"] == "app.apps.test"
+    return stream
