@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes both ways, what stays in their stead, and the last words to a client that gets none. */
+#include "base/clock.h"
+#include "net/socket.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -133,6 +135,7 @@ enum session_state step_drain(struct session *s)
     enum link_status said = link_shutdown(s->down);
     if (said == LINK_ERROR)
         return SESSION_CLOSED;
+    s->told = said == LINK_OK;
     switch (discard(s)) {
     case LINK_OK:
         loop_defer(s->worker->loop, &s->again);
@@ -144,4 +147,17 @@ enum session_state step_drain(struct session *s)
     default:
         return SESSION_CLOSED;
     }
+}
+
+/* ---- LINGER: what was written arrives before the reset ---- */
+
+#define LOOK_NS (20 * NSEC_PER_MSEC)
+
+/* The kernel does not tell when the last byte has been acknowledged. */
+enum session_state step_linger(struct session *s)
+{
+    if (socket_unsent(link_socket(s->down)) == 0 || loop_now(s->worker->loop) >= s->linger_by)
+        return SESSION_CLOSED;
+    session_deadline(s, LOOK_NS);
+    return SESSION_LINGER;
 }

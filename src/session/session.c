@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "net/socket.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -151,6 +152,8 @@ static void on_timer(struct timer *t)
     CHECK_MAGIC(s, SESSION_MAGIC);
     if (s->state == SESSION_PIPE) {
         pipe_expired(s);
+    } else if (s->state == SESSION_LINGER) {
+        session_run(s);
     } else if (s->setup != NULL && is_owed_an_answer(states[s->state].deadline)) {
         s->setup->expired = true; /* there may be another address */
         session_run(s);
@@ -453,10 +456,53 @@ static void session_free(struct task *t)
     free(s);
 }
 
-/* Did the session end so that the far side may take what it got for the whole? */
-static bool is_clean(enum close_reason reason)
+/* May the client take what it got for all there is? So where both sides ended, and where it was told how it
+ * is: by its front, by an alert, by a resident. */
+static bool ends_in_order(const struct session *s)
 {
-    return reason == CLOSE_DONE || reason == CLOSE_REJECTED || reason == CLOSE_DENIED;
+    return s->told || s->resident != NULL || close_reason_alert(s->reason) == IN_ORDER;
+}
+
+/* A client without TLS that is to be reset, but has yet to get what was written to it before: a reset would
+ * take that back, and an end in order would hide that there was more. */
+static bool must_linger(const struct session *s)
+{
+    return !ends_in_order(s) && s->linger_by == 0 && link_bottom(s->down) == s->down &&
+           socket_unsent(link_socket(s->down)) > 0;
+}
+
+/* Tell of it, and give back all but the client's link and the session's place. */
+static void settle_accounts(struct session *s)
+{
+    session_write_audit(s);
+    session_count(s);
+    pipe_free(&s->pipe);
+    link_close(s->up, !ends_in_order(s));
+    s->up = NULL;
+    if (s->backend != NULL)
+        backend_release(s->backend);
+    if (s->agent != NULL)
+        agent_exit(s->agent);
+    agent_unref(s->agent);
+    s->backend = NULL;
+    s->agent = NULL;
+    setup_free(s);
+}
+
+static void close_down(struct session *s)
+{
+    if (s->resident != NULL)
+        s->resident->ops->close(s->resident);
+    if (s->spare_for != NULL) {
+        agents_bring(s->worker->agents, s->spare_for, s->down);
+    } else if (ends_in_order(s)) {
+        link_close(s->down, false);
+    } else {
+        link_refuse(s->down, close_reason_alert(s->reason));
+        s->linger_by > 0 ? link_close(s->down, true) : link_cut(s->down);
+    }
+    s->down = NULL;
+    agent_unref(s->spare_for);
 }
 
 static void teardown(struct session *s)
@@ -465,26 +511,15 @@ static void teardown(struct session *s)
     CHECK(s->state == SESSION_CLOSED);
     wheel_cancel(&s->timer);
     list_remove(&s->again.node);
-    session_write_audit(s);
-    session_count(s);
-    if (s->resident != NULL)
-        s->resident->ops->close(s->resident);
-    pipe_free(&s->pipe);
-    link_close(s->up, !is_clean(s->reason));
-    if (s->spare_for != NULL)
-        agents_bring(w->agents, s->spare_for, s->down);
-    else if (s->up != NULL && !is_clean(s->reason))
-        link_cut(s->down); /* it may have been told something before the far side broke */
-    else
-        link_close(s->down, false);
-    s->up = s->down = NULL;
-    if (s->backend != NULL)
-        backend_release(s->backend);
-    if (s->agent != NULL)
-        agent_exit(s->agent);
-    agent_unref(s->agent);
-    agent_unref(s->spare_for);
-    setup_free(s);
+    if (s->linger_by == 0)
+        settle_accounts(s);
+    if (must_linger(s)) {
+        s->linger_by = loop_now(w->loop) + LINGER_NS;
+        s->state = SESSION_LINGER;
+        session_run(s);
+        return;
+    }
+    close_down(s);
     free(s->notes);
     const struct net_addr nobody = {0};
     if (s->unproven)

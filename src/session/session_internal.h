@@ -107,15 +107,17 @@ struct session {
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
     uint16_t note_len[NOTES];
     struct net_addr peer;
-    int64_t accepted; /* monotonic */
-    int64_t routed;   /* ClientHello complete */
-    int64_t opened;   /* handshake complete, or 0 */
-    int64_t active;   /* last time bytes may have moved */
-    int64_t paused;   /* until when the name's bandwidth is used up; 0 */
-    bool running;     /* the driver is on the stack */
-    bool datagrams;   /* towards a target over UDP */
-    bool uncounted;   /* admitted in all, but under no source */
-    bool unproven;    /* likewise: anybody may have made up the peer's address */
+    int64_t accepted;  /* monotonic */
+    int64_t routed;    /* ClientHello complete */
+    int64_t opened;    /* handshake complete, or 0 */
+    int64_t active;    /* last time bytes may have moved */
+    int64_t paused;    /* until when the name's bandwidth is used up; 0 */
+    int64_t linger_by; /* in LINGER: when it ends at the latest; else 0 */
+    bool running;      /* the driver is on the stack */
+    bool told;         /* the client has heard how it ended */
+    bool datagrams;    /* towards a target over UDP */
+    bool uncounted;    /* admitted in all, but under no source */
+    bool unproven;     /* likewise: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
@@ -225,7 +227,7 @@ void visit_drain(struct session *s);
 /* Drop what is under way. */
 void visit_cancel(struct session *s);
 
-/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN ---- */
+/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN, LINGER ---- */
 
 enum session_state step_handshake(struct session *s);
 enum session_state step_authorise(struct session *s);
@@ -233,6 +235,7 @@ enum session_state step_ask(struct session *s);
 enum session_state step_reside(struct session *s);
 enum session_state step_pipe(struct session *s);
 enum session_state step_drain(struct session *s);
+enum session_state step_linger(struct session *s);
 
 /* Send last bytes to the client (may be empty), end our direction and give it a moment to read them. */
 enum session_state session_farewell(struct session *s, const void *data, size_t len,

@@ -121,7 +121,7 @@ static void teardown(struct visit *v)
         way_cancel(&v->way);
     dial_cancel(&v->dial);
     pipe_free(&v->pipe);
-    link_close(v->far, v->cut);
+    v->cut ? link_cut(v->far) : link_close(v->far, false); /* what the service said before comes first */
     link_close(v->local, v->cut);
     v->far = v->local = NULL;
     agent_tls_unref(v->tls);
