@@ -53,10 +53,16 @@ static struct end *end_of(const struct link *l)
     return e;
 }
 
+/* Has the other end broken off? */
+static bool is_cut(struct end *e)
+{
+    return atomic_load(&e->bridge->cut[e->side == NEAR ? FAR : NEAR]);
+}
+
 /* The other end has ended or broken: in order only where it did not say otherwise. */
 static enum link_status told(struct end *e, enum link_status status)
 {
-    bool cut = atomic_load(&e->bridge->cut[e->side == NEAR ? FAR : NEAR]);
+    bool cut = is_cut(e);
     if (status == LINK_ERROR || (status == LINK_EOF && cut))
         return link_fail(&e->link, cut ? "connection reset" : link_error(e->socket));
     return status;
@@ -107,6 +113,8 @@ static void end_wake(struct link *socket)
 {
     struct end *e = socket->owner;
     CHECK_MAGIC(e, END_MAGIC);
+    if (is_cut(e)) /* also for who has read the end, and looks no more */
+        link_fail(&e->link, "connection reset");
     link_wake(&e->link);
 }
 
@@ -177,6 +185,8 @@ static void pump_run(struct pump *p)
         return;
     switch (pipe_run(&p->pipe, p->site->scratch)) {
     case PIPE_WAIT:
+        if (pipe_has_lost(&p->pipe, PIPE_B)) /* the visitor has gone, and the agent has nothing to say */
+            pump_over(p, true);
         return;
     case PIPE_YIELD:
         loop_defer(p->site->loop, &p->task);

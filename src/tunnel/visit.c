@@ -434,6 +434,8 @@ static enum visit_state step_pipe(struct visit *v)
         return finish(v, "the visitor broke off", true);
     if (status == PIPE_DONE)
         return finish(v, "done", false);
+    if (status == PIPE_WAIT && pipe_has_lost(&v->pipe, PIPE_B)) /* the door has given him up */
+        return finish(v, "the visitor broke off", true);
     if (status == PIPE_YIELD)
         loop_defer(v->agent->loop, &v->again);
     return VISIT_PIPE;

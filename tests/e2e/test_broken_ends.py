@@ -256,11 +256,51 @@ def test_an_agent_is_killed_amid_a_stream_of_http2(door, pki, expose, pourer):
         assert stream.reset == 10 and not stream.ended
 
 
-def test_an_agent_is_killed_amid_a_stream_of_http3(door, pki, expose, breaker):
+def test_an_agent_is_killed_amid_a_stream_of_http3(door, pki, expose, echo):
     """RESET_STREAM with H3_CONNECT_ERROR."""
-    agent = expose("part.apps.test", breaker.to)
+    agent = expose("echo.apps.test", echo.to)
     with h3.Client(door.port, pki.alice) as client:
-        stream = client.ok(client.tcp("part.apps.test:80"))
-        client.hears(stream, len(PIECE))
+        stream = client.ok(client.tcp("echo.apps.test:80"))
+        client.say(stream, b"x")
+        client.hears(stream, 1)
         kill(agent)
-        client.until(lambda: client.reset.get(stream) == 0x10f, "the stream to be reset")
+        client.timeout, end = 0.1, time.monotonic() + 10 * SLOW
+        while stream not in client.reset and time.monotonic() < end:    # a client who says nothing is given up too
+            client.say(stream, b"x")
+            with contextlib.suppress(AssertionError):
+                client.until(lambda: stream in client.reset, "a reset")
+        assert client.reset.get(stream) == 0x10f
+
+
+# A service that does not hear the end ------------------------------------------------------------------------------
+
+def test_visits_of_a_service_that_ignores_the_end(door, pki, expose, ports):
+    """The visitors have gone, the service says nothing and closes nothing: the door gives them up after drain_timeout,
+    and then so does the agent."""
+    port, held, over = ports[expose.transport], [], threading.Event()
+    with peers.Server(lambda sock: (held.append(sock), over.wait(60 * SLOW))) as service:
+        expose("deaf.apps.test", service.to, "--public", "--port", port, "--connections", 4)
+        for _ in range(3):
+            for _ in range(2):
+                ctx = tls.context(pki.ca.file)
+                ctx.wrap_socket(door.dial(), server_hostname="deaf.apps.test").close()
+                door.dial(port=port).close()
+            wait_until(lambda: len(held) == 4 and all(gone(sock) for sock in held), "the agent to close", 15)
+            held.clear()
+        over.set()
+
+
+def gone(sock):
+    """Has the agent closed its connection, not only ended its direction?"""
+    with open("/proc/net/tcp") as table:
+        ends = "%s:%04X" % ("0100007F", sock.getpeername()[1]) if still(sock) else None
+        return ends is None or not any(row.split()[1] == ends and row.split()[3] in ("01", "04", "05", "08")
+                                       for row in table.readlines()[1:])
+
+
+def still(sock):
+    try:
+        sock.getpeername()
+        return True
+    except OSError:
+        return False
