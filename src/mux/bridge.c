@@ -166,6 +166,8 @@ static void pump_end(struct pump *p, bool cut)
     list_remove(&p->node);
     link_close(p->link, cut);
     link_close(p->end, cut);
+    if (p->site->release != NULL)
+        p->site->release(p->site->bank);
     p->link = p->end = NULL;
     task_init(&p->task, pump_free);
     loop_defer(p->site->loop, &p->task);
@@ -185,7 +187,7 @@ static void pump_run(struct pump *p)
         return;
     switch (pipe_run(&p->pipe, p->site->scratch)) {
     case PIPE_WAIT:
-        if (pipe_has_lost(&p->pipe, PIPE_B)) /* the visitor has gone, and the agent has nothing to say */
+        if (is_cut(end_of(p->end))) /* the visitor has gone; neither read nor write need say so */
             pump_over(p, true);
         return;
     case PIPE_YIELD:
@@ -237,7 +239,7 @@ void bridge_site_clear(struct bridge_site *site)
         pump_end(CONTAINER_OF(site->pumps.next, struct pump, node), true);
 }
 
-struct bridge *bridge_new(struct bridge_site *site, struct link *link)
+static struct bridge *build(struct bridge_site *site, struct link *link)
 {
     int fd[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) != 0) {
@@ -258,6 +260,18 @@ struct bridge *bridge_new(struct bridge_site *site, struct link *link)
         return NULL;
     }
     pump_start(site, link, end);
+    return b;
+}
+
+struct bridge *bridge_new(struct bridge_site *site, struct link *link)
+{
+    if (site->reserve != NULL && !site->reserve(site->bank)) {
+        link_close(link, true);
+        return NULL;
+    }
+    struct bridge *b = build(site, link);
+    if (b == NULL && site->release != NULL)
+        site->release(site->bank);
     return b;
 }
 

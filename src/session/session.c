@@ -306,6 +306,13 @@ bool session_is_routed(const struct session *s)
     return s->route != NULL;
 }
 
+void session_keep_descriptors(struct session *s, size_t n)
+{
+    CHECK(n <= s->descriptors);
+    admission_release(s->worker->admission, s->descriptors - n);
+    s->descriptors = n;
+}
+
 /* ---- beginning ---- */
 
 bool session_enter_route(struct session *s, const struct route_runtime *route)
@@ -344,6 +351,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
 void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer)
 {
     struct session *s = session_new(w, w->epoch, link, listener, peer);
+    s->descriptors = SESSION_FDS;
     session_deadline(s, session_limits(s)->hello_timeout);
     session_run(s);
 }
@@ -353,27 +361,31 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
 static bool admit_unproven(struct worker *w, struct link *link, const struct session_origin *o)
 {
     const struct snapshot *snap = o->epoch->snap;
-    size_t limit = snap->connection_limit;
-    if (!w->draining && admission_enter_unproven(w->admission, limit, MAX(limit / 2, (size_t)1)))
+    size_t limit = snap->config->limits.connections;
+    bool reserved = !w->draining && admission_reserve(w->admission, FAR_FDS, snap->descriptor_limit);
+    if (reserved && admission_enter_unproven(w->admission, limit, MAX(limit / 2, (size_t)1)))
         return true;
+    if (reserved)
+        admission_release(w->admission, FAR_FDS);
     link_close(link, true);
     counter_add(&worker_counters(w, snap->door)->reason[w->draining ? CLOSE_SHUTDOWN : CLOSE_LIMIT_TOTAL], 1);
     return false;
 }
 
 /* May another connection of that origin begin? Else it is turned away with an audit line. */
-static bool admit(struct worker *w, struct link *link, const struct session_origin *o)
+static bool admit(struct worker *w, struct link *link, const struct session_origin *o, size_t descriptors)
 {
     if (o->unproven)
         return admit_unproven(w, link, o);
     const struct snapshot *snap = o->epoch->snap;
-    enum admission_verdict verdict =
-        admission_enter(w->admission, o->peer, snap->connection_limit, snap->config->limits.per_source);
+    enum admission_verdict verdict = worker_admit(w, snap, o->peer, descriptors);
     if (verdict == ADMIT_OK && !w->draining)
         return true;
     link_close(link, true);
-    if (verdict == ADMIT_OK)
+    if (verdict == ADMIT_OK) {
         admission_leave(w->admission, o->peer);
+        admission_release(w->admission, descriptors);
+    }
     session_refused(w, o->listener, o->peer,
                     verdict == ADMIT_OK         ? CLOSE_SHUTDOWN
                     : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
@@ -393,9 +405,10 @@ static void begin_at(struct session *s, enum session_state state, const struct r
 
 void session_start_stream(struct worker *w, struct link *link, const struct session_origin *o)
 {
-    if (!admit(w, link, o))
+    if (!admit(w, link, o, FAR_FDS))
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
+    s->descriptors = FAR_FDS;
     s->carrier = o->carrier;
     s->transport = o->transport;
     s->setup->hello = *o->hello;
@@ -410,9 +423,11 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o,
                          const char *name)
 {
-    if (!admit(w, link, o))
+    size_t descriptors = o->unproven ? FAR_FDS : SESSION_FDS; /* flows over UDP share the port's socket */
+    if (!admit(w, link, o, descriptors))
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
+    s->descriptors = descriptors;
     s->routed = s->accepted;
     s->unproven = o->unproven;
     session_visit(s, name, OFFER_PUBLIC);
@@ -522,6 +537,7 @@ static void teardown(struct session *s)
     close_down(s);
     free(s->notes);
     const struct net_addr nobody = {0};
+    session_keep_descriptors(s, 0);
     if (s->unproven)
         admission_leave_unproven(w->admission);
     else

@@ -107,17 +107,18 @@ struct session {
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
     uint16_t note_len[NOTES];
     struct net_addr peer;
-    int64_t accepted;  /* monotonic */
-    int64_t routed;    /* ClientHello complete */
-    int64_t opened;    /* handshake complete, or 0 */
-    int64_t active;    /* last time bytes may have moved */
-    int64_t paused;    /* until when the name's bandwidth is used up; 0 */
-    int64_t linger_by; /* in LINGER: when it ends at the latest; else 0 */
-    bool running;      /* the driver is on the stack */
-    bool told;         /* the client has heard how it ended */
-    bool datagrams;    /* towards a target over UDP */
-    bool uncounted;    /* admitted in all, but under no source */
-    bool unproven;     /* likewise: anybody may have made up the peer's address */
+    int64_t accepted;   /* monotonic */
+    int64_t routed;     /* ClientHello complete */
+    int64_t opened;     /* handshake complete, or 0 */
+    int64_t active;     /* last time bytes may have moved */
+    int64_t paused;     /* until when the name's bandwidth is used up; 0 */
+    int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
+    size_t descriptors; /* that are set aside for it */
+    bool running;       /* the driver is on the stack */
+    bool told;          /* the client has heard how it ended */
+    bool datagrams;     /* towards a target over UDP */
+    bool uncounted;     /* admitted in all, but under no source */
+    bool unproven;      /* likewise: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
@@ -127,6 +128,9 @@ struct session {
 /* Name the reason (the first one stands) and return SESSION_CLOSED, or from a step: `return
  * session_end(...)`. */
 enum session_state session_end(struct session *s, enum close_reason reason);
+
+/* Of the descriptors that were set aside for it the session needs no more than these. */
+void session_keep_descriptors(struct session *s, size_t n);
 
 /* Keep what exactly went wrong for the audit line. */
 void session_detail(struct session *s, const char *text);

@@ -102,25 +102,28 @@ static void say(struct offer_life *o, const struct wire_control *control)
 
 /* ---- places ---- */
 
-/* What an offer holds beside its own connection, which may be for long, counts as connections do: the limit
- * is there so that descriptors suffice. */
+/* What an offer holds beside its own connection, which may be for long, counts as connections do, with a
+ * descriptor each. */
 static bool take_place(const struct offer_life *o)
 {
     const struct net_addr nobody = {0};
-    size_t limit = o->origin.epoch->snap->connection_limit;
-    return admission_enter(o->worker->admission, &nobody, limit, SIZE_MAX) == ADMIT_OK;
+    return worker_admit(o->worker, o->origin.epoch->snap, &nobody, 1) == ADMIT_OK;
 }
 
 static void give_place(const struct offer_life *o)
 {
     const struct net_addr nobody = {0};
     admission_leave(o->worker->admission, &nobody);
+    admission_release(o->worker->admission, 1);
 }
 
 static bool is_crowded(const struct offer_life *o)
 {
-    size_t part = o->origin.epoch->snap->connection_limit / CROWDED_PARTS;
-    return admission_total(o->worker->admission) >= part * (CROWDED_PARTS - 1);
+    const struct snapshot *snap = o->origin.epoch->snap;
+    const struct admission *a = o->worker->admission;
+    size_t places = snap->config->limits.connections / CROWDED_PARTS * (CROWDED_PARTS - 1);
+    size_t descriptors = snap->descriptor_limit / CROWDED_PARTS * (CROWDED_PARTS - 1);
+    return admission_total(a) >= places || admission_reserved(a) >= descriptors;
 }
 
 /* ---- connections for visitors over TCP ---- */
