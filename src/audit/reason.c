@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit/reason.h"
 
+#include "base/alert.h"
 #include "base/check.h"
 
 static const char *const words[CLOSE_REASONS] = {
-#define X(name, word, text) word,
+#define X(name, word, end, text) word,
 #include "tables/close_reasons.def"
 #undef X
 };
@@ -13,4 +14,15 @@ const char *close_reason_word(enum close_reason reason)
 {
     CHECK(reason < CLOSE_REASONS);
     return words[reason];
+}
+
+uint8_t close_reason_alert(enum close_reason reason)
+{
+    static const uint8_t alerts[CLOSE_REASONS] = {
+#define X(name, word, end, text) end,
+#include "tables/close_reasons.def"
+#undef X
+    };
+    CHECK(reason < CLOSE_REASONS);
+    return alerts[reason];
 }

@@ -3,12 +3,20 @@
 #ifndef CARDEA_AUDIT_REASON_H
 #define CARDEA_AUDIT_REASON_H
 
+#include <stdint.h>
+
 enum close_reason {
-#define X(name, word, text) CLOSE_##name,
+#define X(name, word, end, text) CLOSE_##name,
 #include "tables/close_reasons.def"
 #undef X
     CLOSE_REASONS
 };
+
+/* Of the client's end: it is one. Else an enum alert. */
+#define IN_ORDER 0
+
+/* How the client's end is to look that was told nothing else: IN_ORDER, or the alert that says otherwise. */
+uint8_t close_reason_alert(enum close_reason reason);
 
 /* The word for audit lines and metrics ("hello_timeout"). */
 const char *close_reason_word(enum close_reason reason);

@@ -126,6 +126,13 @@ void h2_stream_orphan(struct h2_stream *s)
         link_wake(&s->link);
 }
 
+static void reset(struct h2_stream *s, uint32_t code)
+{
+    queue_free(&s->out);
+    nghttp2_submit_rst_stream(s->conn->lib, NGHTTP2_FLAG_NONE, s->id, code);
+    h2_touch(s->conn);
+}
+
 /* What is sent next: bytes, the end, or nothing for now. */
 static ssize_t on_wanted(nghttp2_session *lib, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
                          nghttp2_data_source *source, void *arg)
@@ -140,10 +147,10 @@ static ssize_t on_wanted(nghttp2_session *lib, int32_t id, uint8_t *buf, size_t 
     }
     if (s->out.len == 0 && s->shut && !s->cut)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-    else if (n == 0 && s->cut)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM */
     else if (n == 0)
         s->deferred = true;
+    if (n == 0 && s->cut)
+        reset(s, NGHTTP2_CONNECT_ERROR);
     return n == 0 && s->deferred ? NGHTTP2_ERR_DEFERRED : (ssize_t)n;
 }
 
@@ -205,13 +212,6 @@ static enum link_status stream_shutdown(struct link *l, bool closing)
     if (s->conn != NULL && !s->gone)
         resume(s);
     return LINK_OK;
-}
-
-static void reset(struct h2_stream *s, uint32_t code)
-{
-    queue_free(&s->out);
-    nghttp2_submit_rst_stream(s->conn->lib, NGHTTP2_FLAG_NONE, s->id, code);
-    h2_touch(s->conn);
 }
 
 /* The owner is done. Unanswered: nothing has been done for it (RFC 9113, 8.7), for its bytes went nowhere.

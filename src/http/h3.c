@@ -116,14 +116,17 @@ static int on_fields_end(nghttp3_conn *lib, int64_t id, int fin, void *user, voi
     return 0;
 }
 
-/* Behind a CONNECT there are only DATA frames (RFC 9114, 4.4). Requests of other methods, which may have
- * trailers (4.1), are all refused here, and are treated alike. */
+/* Behind a CONNECT there are only DATA frames (RFC 9114, 4.4). Requests of other methods, which are all
+ * refused, may have trailers (4.1): nobody reads them. */
 static int on_trailers(nghttp3_conn *lib, int64_t id, void *user, void *stream)
 {
+    struct h3_conn *c = user;
     (void)lib;
     (void)id;
     (void)stream;
-    h3_fail(user, NGHTTP3_H3_FRAME_UNEXPECTED, "HEADERS behind a CONNECT");
+    if (!c->reading->connects)
+        return 0;
+    h3_fail(c, NGHTTP3_H3_FRAME_UNEXPECTED, "HEADERS behind a CONNECT");
     return NGHTTP3_ERR_CALLBACK_FAILURE;
 }
 

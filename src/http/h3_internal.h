@@ -84,6 +84,7 @@ struct h3_stream {
     size_t sunk;             /* bytes of it */
     uint64_t code;           /* with which it is cut */
     bool whole;              /* the request is */
+    bool connects;           /* its method is CONNECT */
     bool ended;              /* nghttp3 knows that no more comes */
 };
 

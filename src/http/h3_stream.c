@@ -26,6 +26,7 @@ struct h3_stream *h3_stream_of(const struct link *l)
 
 void h3_stream_field(struct h3_stream *s, struct str name, struct str value)
 {
+    s->connects = s->connects || (str_is(name, ":method") && str_is(value, "CONNECT"));
     if (s->request != NULL)
         request_field(s->request, name, value);
 }

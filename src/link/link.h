@@ -273,6 +273,14 @@ static inline bool link_enter(struct link *l, const struct link_home *home)
     return l->ops->enter(l, home);
 }
 
+/* Is it known to be broken, itself or what it stands on? */
+static inline bool link_is_broken(struct link *l)
+{
+    while (l->error == NULL && l->ops->below != NULL)
+        l = l->ops->below(l);
+    return l->error != NULL;
+}
+
 /* Why the link broke, as static text. */
 static inline const char *link_error(const struct link *l)
 {

@@ -33,6 +33,7 @@ struct socket_link {
     bool writable;
     bool unwritable; /* a write failed; what the peer said before that may still be here to read */
     bool ended;      /* the peer's FIN (or an error) is in: read on until it shows */
+    bool hung_up;    /* both directions are over */
     bool shut;
 };
 
@@ -62,10 +63,27 @@ static enum link_status broken(struct socket_link *s, int code)
     }
 }
 
+/* An error has come, which who has read the peer's end would not look for: it is kept, and what came before
+ * it may still be read. */
+static bool has_failed(struct socket_link *s)
+{
+    int code = 0;
+    socklen_t len = sizeof(code);
+    if (s->connecting || s->link.error != NULL)
+        return false;
+    getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &code, &len);
+    if (code == 0)
+        return false;
+    s->unwritable = true;
+    broken(s, code);
+    return true;
+}
+
 static void on_ready(struct watch *w, uint32_t events)
 {
     struct socket_link *s = CONTAINER_OF(w, struct socket_link, watch);
     CHECK_MAGIC(s, SOCKET_MAGIC);
+    bool failed = (events & EPOLLERR) && has_failed(s);
     bool before_readable = s->readable, before_writable = s->writable, before_ended = s->ended;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         s->ended = true;
@@ -74,7 +92,10 @@ static void on_ready(struct watch *w, uint32_t events)
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         s->writable = true;
     /* Every new socket is reported as writable once; whoever knows that already has nothing to do. */
-    if (s->readable != before_readable || s->writable != before_writable || s->ended != before_ended)
+    bool hangs_up = (events & EPOLLHUP) && !s->hung_up;
+    s->hung_up = s->hung_up || hangs_up;
+    if (failed || hangs_up || s->readable != before_readable || s->writable != before_writable ||
+        s->ended != before_ended)
         link_wake(&s->link);
 }
 

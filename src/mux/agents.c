@@ -74,6 +74,13 @@ void agents_free(struct agents *v)
     free(v);
 }
 
+void agents_count_descriptors(struct agents *v, bool (*reserve)(void *), void (*release)(void *), void *bank)
+{
+    v->site.reserve = reserve;
+    v->site.release = release;
+    v->site.bank = bank;
+}
+
 void agents_when_quiet(struct agents *v, void (*quiet)(void *arg), void *arg)
 {
     v->site.quiet = quiet;

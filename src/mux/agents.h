@@ -47,6 +47,11 @@ bool agents_busy(const struct agents *view);
 /* Call `quiet` each time when it no longer does. */
 void agents_when_quiet(struct agents *view, void (*quiet)(void *arg), void *arg);
 
+/* Ask `reserve` for each descriptor that is needed to carry something for others, and tell `release` when it
+ * is free again. */
+void agents_count_descriptors(struct agents *view, bool (*reserve)(void *), void (*release)(void *),
+                              void *bank);
+
 /* Break off what it carries for others; `quiet` is not called. */
 void agents_break_off(struct agents *view);
 

@@ -53,10 +53,16 @@ static struct end *end_of(const struct link *l)
     return e;
 }
 
+/* Has the other end broken off? */
+static bool is_cut(struct end *e)
+{
+    return atomic_load(&e->bridge->cut[e->side == NEAR ? FAR : NEAR]);
+}
+
 /* The other end has ended or broken: in order only where it did not say otherwise. */
 static enum link_status told(struct end *e, enum link_status status)
 {
-    bool cut = atomic_load(&e->bridge->cut[e->side == NEAR ? FAR : NEAR]);
+    bool cut = is_cut(e);
     if (status == LINK_ERROR || (status == LINK_EOF && cut))
         return link_fail(&e->link, cut ? "connection reset" : link_error(e->socket));
     return status;
@@ -107,6 +113,8 @@ static void end_wake(struct link *socket)
 {
     struct end *e = socket->owner;
     CHECK_MAGIC(e, END_MAGIC);
+    if (is_cut(e)) /* also for who has read the end, and looks no more */
+        link_fail(&e->link, "connection reset");
     link_wake(&e->link);
 }
 
@@ -158,6 +166,8 @@ static void pump_end(struct pump *p, bool cut)
     list_remove(&p->node);
     link_close(p->link, cut);
     link_close(p->end, cut);
+    if (p->site->release != NULL)
+        p->site->release(p->site->bank);
     p->link = p->end = NULL;
     task_init(&p->task, pump_free);
     loop_defer(p->site->loop, &p->task);
@@ -177,6 +187,8 @@ static void pump_run(struct pump *p)
         return;
     switch (pipe_run(&p->pipe, p->site->scratch)) {
     case PIPE_WAIT:
+        if (is_cut(end_of(p->end))) /* the visitor has gone; neither read nor write need say so */
+            pump_over(p, true);
         return;
     case PIPE_YIELD:
         loop_defer(p->site->loop, &p->task);
@@ -227,7 +239,7 @@ void bridge_site_clear(struct bridge_site *site)
         pump_end(CONTAINER_OF(site->pumps.next, struct pump, node), true);
 }
 
-struct bridge *bridge_new(struct bridge_site *site, struct link *link)
+static struct bridge *build(struct bridge_site *site, struct link *link)
 {
     int fd[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) != 0) {
@@ -248,6 +260,18 @@ struct bridge *bridge_new(struct bridge_site *site, struct link *link)
         return NULL;
     }
     pump_start(site, link, end);
+    return b;
+}
+
+struct bridge *bridge_new(struct bridge_site *site, struct link *link)
+{
+    if (site->reserve != NULL && !site->reserve(site->bank)) {
+        link_close(link, true);
+        return NULL;
+    }
+    struct bridge *b = build(site, link);
+    if (b == NULL && site->release != NULL)
+        site->release(site->bank);
     return b;
 }
 

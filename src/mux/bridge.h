@@ -17,6 +17,10 @@ struct bridge_site {
     struct list pumps;        /* pipes that run */
     void (*quiet)(void *arg); /* the last of them has ended; may be NULL */
     void *arg;
+    /* A bridge begins and takes a descriptor in this thread; or has ended. NULL: nobody counts them. */
+    bool (*reserve)(void *bank);
+    void (*release)(void *bank);
+    void *bank;
 };
 
 void bridge_site_init(struct bridge_site *site, struct loop *loop, struct pipe_scratch *scratch);

@@ -2,11 +2,13 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h> /* also what netinet/tcp.h has of it, which cannot stand beside it */
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -200,6 +202,12 @@ int socket_connect_udp(const struct net_addr *to)
     close(fd);
     errno = saved;
     return -1;
+}
+
+size_t socket_unsent(int fd)
+{
+    int unsent = 0;
+    return ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
 }
 
 struct net_addr socket_local(int fd)

@@ -52,6 +52,9 @@ int socket_connect_udp(const struct net_addr *to);
 /* Connect to a unix socket. Returns the descriptor, or -1 with errno set (EAGAIN: its backlog is full). */
 int socket_connect_unix(const char *path);
 
+/* How many bytes that were written to a socket its peer has not acknowledged yet; 0 for what is no socket. */
+size_t socket_unsent(int fd);
+
 /* The port and address a socket is bound to. */
 struct net_addr socket_local(int fd);
 

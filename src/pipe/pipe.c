@@ -276,6 +276,11 @@ bool pipe_half_closed(const struct pipe *p)
     return p->half[PIPE_A].ended != p->half[PIPE_B].ended;
 }
 
+bool pipe_has_lost(const struct pipe *p, enum pipe_side side)
+{
+    return p->half[side].ended && !p->half[!side].shut && link_is_broken(p->link[side]);
+}
+
 size_t pipe_held(const struct pipe *p)
 {
     size_t held = 0;

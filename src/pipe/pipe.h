@@ -67,6 +67,10 @@ enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scra
 /* True when exactly one direction has ended. */
 bool pipe_half_closed(const struct pipe *p);
 
+/* Has that side broken after it had ended its direction? Nobody reads from it any more, so pipe_run() finds
+ * out only when there is something to write to it; a link wakes its owner for it all the same. */
+bool pipe_has_lost(const struct pipe *p, enum pipe_side side);
+
 /* Bytes held at the moment; for tests and for bounds. */
 size_t pipe_held(const struct pipe *p);
 

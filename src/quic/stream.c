@@ -168,10 +168,13 @@ void stream_reset(struct quic_stream *s)
     stream_wake_later(s);
 }
 
-/* Only writing is over: what the peer has said may still be read. */
+/* Only writing is over: what the peer has said may still be read. Where that has ended the link is broken,
+ * for whoever has nothing to write to see. */
 void stream_refused(struct quic_stream *s)
 {
     s->refused = !s->fin;
+    if (s->refused && s->in_ended)
+        link_fail(&s->link, "connection reset");
     stream_wake_later(s);
 }
 

@@ -17,6 +17,7 @@ struct admission {
     struct hash_key key;
     _Atomic size_t total;
     _Atomic size_t unproven; /* those among them */
+    _Atomic size_t descriptors;
     _Atomic uint32_t cell[ROWS][CELLS];
 };
 
@@ -133,4 +134,26 @@ void admission_leave_unproven(struct admission *a)
 size_t admission_total(const struct admission *a)
 {
     return atomic_load_explicit(&a->total, memory_order_relaxed);
+}
+
+bool admission_reserve(struct admission *a, size_t descriptors, size_t limit)
+{
+    if (descriptors > limit)
+        return false;
+    size_t before = atomic_fetch_add_explicit(&a->descriptors, descriptors, memory_order_relaxed);
+    if (before <= limit - descriptors)
+        return true;
+    admission_release(a, descriptors);
+    return false;
+}
+
+void admission_release(struct admission *a, size_t descriptors)
+{
+    size_t before = atomic_fetch_sub_explicit(&a->descriptors, descriptors, memory_order_relaxed);
+    CHECK(before >= descriptors);
+}
+
+size_t admission_reserved(const struct admission *a)
+{
+    return atomic_load_explicit(&a->descriptors, memory_order_relaxed);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many connections there are, in all and per source address. Shared by all workers without locks and of
- * fixed size, whatever strangers do. */
+/* How many connections there are, in all and per source address, and the descriptors that they need. Shared
+ * by all workers without locks and of fixed size, whatever strangers do. */
 #ifndef CARDEA_SESSION_ADMISSION_H
 #define CARDEA_SESSION_ADMISSION_H
 
@@ -40,5 +40,13 @@ void admission_leave_unproven(struct admission *a);
 
 /* Connections now. */
 size_t admission_total(const struct admission *a);
+
+/* Set so many descriptors aside, before any of them is opened. False, and nothing is, where that would be
+ * more than `limit` in all. */
+bool admission_reserve(struct admission *a, size_t descriptors, size_t limit);
+void admission_release(struct admission *a, size_t descriptors);
+
+/* Descriptors that are set aside now. */
+size_t admission_reserved(const struct admission *a);
 
 #endif

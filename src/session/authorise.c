@@ -358,17 +358,13 @@ static enum session_state take_spare(struct session *s)
 
 /* ---- connections that clients keep ready ---- */
 
-#define CROWDED_PARTS 4 /* where three of four places at the door are taken nobody keeps any */
-
 /* A client who has proven himself may have a connection ready before he knows what for: the next request on
  * it needs no handshake. It is counted as any other. */
 static bool may_be_ready(const struct session *s)
 {
-    size_t limit = s->epoch->snap->connection_limit;
-    bool crowded = admission_total(s->worker->admission) > limit - limit / CROWDED_PARTS;
     return s->carrier == 0 && s->setup->front->readied && s->setup->bytes.len == 0 &&
            session_identity(s) != NULL && session_limits(s)->ready_timeout > 0 && !s->worker->draining &&
-           s->worker->epoch == s->epoch && !crowded;
+           s->worker->epoch == s->epoch && !worker_is_crowded(s->worker, s->epoch->snap);
 }
 
 static void await_request(struct session *s)

@@ -63,9 +63,8 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
     struct carrier_port *port = arg;
     struct worker *w = port->worker;
     const struct snapshot *snap = w->epoch->snap;
-    enum admission_verdict verdict = w->draining ? ADMIT_TOO_MANY
-                                                 : admission_enter(w->admission, peer, snap->connection_limit,
-                                                                   snap->config->limits.per_source);
+    enum admission_verdict verdict =
+        w->draining ? ADMIT_TOO_MANY : worker_admit(w, snap, peer, 0); /* it has no socket of its own */
     if (verdict != ADMIT_OK) {
         session_refused(w, port->listener, peer,
                         verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL : CLOSE_LIMIT_SOURCE);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes both ways, what stays in their stead, and the last words to a client that gets none. */
+#include "base/clock.h"
+#include "net/socket.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -20,6 +22,7 @@ struct session_origin session_origin(const struct session *s)
 enum session_state session_house(struct session *s, struct resident *r)
 {
     s->resident = r;
+    session_keep_descriptors(s, link_socket(link_bottom(s->down)) >= 0 ? 1 : 0);
     r->landlord = s;
     if (s->worker->draining) /* it was on its way when the others were told */
         r->ops->drain(r);
@@ -133,6 +136,7 @@ enum session_state step_drain(struct session *s)
     enum link_status said = link_shutdown(s->down);
     if (said == LINK_ERROR)
         return SESSION_CLOSED;
+    s->told = said == LINK_OK;
     switch (discard(s)) {
     case LINK_OK:
         loop_defer(s->worker->loop, &s->again);
@@ -144,4 +148,17 @@ enum session_state step_drain(struct session *s)
     default:
         return SESSION_CLOSED;
     }
+}
+
+/* ---- LINGER: what was written arrives before the reset ---- */
+
+#define LOOK_NS (20 * NSEC_PER_MSEC)
+
+/* The kernel does not tell when the last byte has been acknowledged. */
+enum session_state step_linger(struct session *s)
+{
+    if (socket_unsent(link_socket(s->down)) == 0 || loop_now(s->worker->loop) >= s->linger_by)
+        return SESSION_CLOSED;
+    session_deadline(s, LOOK_NS);
+    return SESSION_LINGER;
 }

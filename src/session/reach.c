@@ -415,6 +415,8 @@ enum session_state step_join(struct session *s)
     if (!send_early(s, early.p + sent, early.len - sent))
         return session_end(s, CLOSE_BACKEND_RESET);
     s->datagrams = p->dial.datagrams || (s->agent != NULL && agent_offer(s->agent)->udp);
+    if (link_branches(link_bottom(s->up))) /* a stream of the agent's connection */
+        session_keep_descriptors(s, s->descriptors - FAR_FDS);
     session_settle(s);
     return SESSION_PIPE;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "net/socket.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -151,6 +152,8 @@ static void on_timer(struct timer *t)
     CHECK_MAGIC(s, SESSION_MAGIC);
     if (s->state == SESSION_PIPE) {
         pipe_expired(s);
+    } else if (s->state == SESSION_LINGER) {
+        session_run(s);
     } else if (s->setup != NULL && is_owed_an_answer(states[s->state].deadline)) {
         s->setup->expired = true; /* there may be another address */
         session_run(s);
@@ -311,6 +314,13 @@ bool session_end_ready(struct session *s)
     return true;
 }
 
+void session_keep_descriptors(struct session *s, size_t n)
+{
+    CHECK(n <= s->descriptors);
+    admission_release(s->worker->admission, s->descriptors - n);
+    s->descriptors = n;
+}
+
 /* ---- beginning ---- */
 
 bool session_enter_route(struct session *s, const struct route_runtime *route)
@@ -349,6 +359,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
 void session_start(struct worker *w, struct link *link, uint32_t listener, const struct net_addr *peer)
 {
     struct session *s = session_new(w, w->epoch, link, listener, peer);
+    s->descriptors = SESSION_FDS;
     session_deadline(s, session_limits(s)->hello_timeout);
     session_run(s);
 }
@@ -358,27 +369,31 @@ void session_start(struct worker *w, struct link *link, uint32_t listener, const
 static bool admit_unproven(struct worker *w, struct link *link, const struct session_origin *o)
 {
     const struct snapshot *snap = o->epoch->snap;
-    size_t limit = snap->connection_limit;
-    if (!w->draining && admission_enter_unproven(w->admission, limit, MAX(limit / 2, (size_t)1)))
+    size_t limit = snap->config->limits.connections;
+    bool reserved = !w->draining && admission_reserve(w->admission, FAR_FDS, snap->descriptor_limit);
+    if (reserved && admission_enter_unproven(w->admission, limit, MAX(limit / 2, (size_t)1)))
         return true;
+    if (reserved)
+        admission_release(w->admission, FAR_FDS);
     link_close(link, true);
     counter_add(&worker_counters(w, snap->door)->reason[w->draining ? CLOSE_SHUTDOWN : CLOSE_LIMIT_TOTAL], 1);
     return false;
 }
 
 /* May another connection of that origin begin? Else it is turned away with an audit line. */
-static bool admit(struct worker *w, struct link *link, const struct session_origin *o)
+static bool admit(struct worker *w, struct link *link, const struct session_origin *o, size_t descriptors)
 {
     if (o->unproven)
         return admit_unproven(w, link, o);
     const struct snapshot *snap = o->epoch->snap;
-    enum admission_verdict verdict =
-        admission_enter(w->admission, o->peer, snap->connection_limit, snap->config->limits.per_source);
+    enum admission_verdict verdict = worker_admit(w, snap, o->peer, descriptors);
     if (verdict == ADMIT_OK && !w->draining)
         return true;
     link_close(link, true);
-    if (verdict == ADMIT_OK)
+    if (verdict == ADMIT_OK) {
         admission_leave(w->admission, o->peer);
+        admission_release(w->admission, descriptors);
+    }
     session_refused(w, o->listener, o->peer,
                     verdict == ADMIT_OK         ? CLOSE_SHUTDOWN
                     : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
@@ -398,9 +413,10 @@ static void begin_at(struct session *s, enum session_state state, const struct r
 
 void session_start_stream(struct worker *w, struct link *link, const struct session_origin *o)
 {
-    if (!admit(w, link, o))
+    if (!admit(w, link, o, FAR_FDS))
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
+    s->descriptors = FAR_FDS;
     s->carrier = o->carrier;
     s->transport = o->transport;
     s->setup->hello = *o->hello;
@@ -415,9 +431,11 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o,
                          const char *name)
 {
-    if (!admit(w, link, o))
+    size_t descriptors = o->unproven ? FAR_FDS : SESSION_FDS; /* flows over UDP share the port's socket */
+    if (!admit(w, link, o, descriptors))
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
+    s->descriptors = descriptors;
     s->when.routed = s->when.accepted;
     s->unproven = o->unproven;
     session_visit(s, name, OFFER_PUBLIC);
@@ -461,11 +479,53 @@ static void session_free(struct task *t)
     free(s);
 }
 
-/* Did the session end so that the far side may take what it got for the whole? */
-static bool is_clean(enum close_reason reason)
+/* May the client take what it got for all there is? So where both sides ended, and where it was told how it
+ * is: by its front, by an alert, by a resident. */
+static bool ends_in_order(const struct session *s)
 {
-    return reason == CLOSE_DONE || reason == CLOSE_REJECTED || reason == CLOSE_DENIED ||
-           reason == CLOSE_UNUSED;
+    return s->told || s->resident != NULL || close_reason_alert(s->reason) == IN_ORDER;
+}
+
+/* A client without TLS that is to be reset, but has yet to get what was written to it before: a reset would
+ * take that back, and an end in order would hide that there was more. */
+static bool must_linger(const struct session *s)
+{
+    return !ends_in_order(s) && s->linger_by == 0 && link_bottom(s->down) == s->down &&
+           socket_unsent(link_socket(s->down)) > 0;
+}
+
+/* Tell of it, and give back all but the client's link and the session's place. */
+static void settle_accounts(struct session *s)
+{
+    session_write_audit(s);
+    session_count(s);
+    pipe_free(&s->pipe);
+    link_close(s->up, !ends_in_order(s));
+    s->up = NULL;
+    if (s->backend != NULL)
+        backend_release(s->backend);
+    if (s->agent != NULL)
+        agent_exit(s->agent);
+    agent_unref(s->agent);
+    s->backend = NULL;
+    s->agent = NULL;
+    setup_free(s);
+}
+
+static void close_down(struct session *s)
+{
+    if (s->resident != NULL)
+        s->resident->ops->close(s->resident);
+    if (s->spare_for != NULL) {
+        agents_bring(s->worker->agents, s->spare_for, s->down);
+    } else if (ends_in_order(s)) {
+        link_close(s->down, false);
+    } else {
+        link_refuse(s->down, close_reason_alert(s->reason));
+        s->linger_by > 0 ? link_close(s->down, true) : link_cut(s->down);
+    }
+    s->down = NULL;
+    agent_unref(s->spare_for);
 }
 
 static void teardown(struct session *s)
@@ -474,28 +534,18 @@ static void teardown(struct session *s)
     CHECK(s->state == SESSION_CLOSED);
     wheel_cancel(&s->timer);
     list_remove(&s->again.node);
-    session_write_audit(s);
-    session_count(s);
-    if (s->resident != NULL)
-        s->resident->ops->close(s->resident);
-    pipe_free(&s->pipe);
-    link_close(s->up, !is_clean(s->reason));
-    if (s->spare_for != NULL)
-        agents_bring(w->agents, s->spare_for, s->down);
-    else if (s->up != NULL && !is_clean(s->reason))
-        link_cut(s->down); /* it may have been told something before the far side broke */
-    else
-        link_close(s->down, false);
-    s->up = s->down = NULL;
-    if (s->backend != NULL)
-        backend_release(s->backend);
-    if (s->agent != NULL)
-        agent_exit(s->agent);
-    agent_unref(s->agent);
-    agent_unref(s->spare_for);
-    setup_free(s);
+    if (s->linger_by == 0)
+        settle_accounts(s);
+    if (must_linger(s)) {
+        s->linger_by = loop_now(w->loop) + LINGER_NS;
+        s->state = SESSION_LINGER;
+        session_run(s);
+        return;
+    }
+    close_down(s);
     free(s->notes);
     const struct net_addr nobody = {0};
+    session_keep_descriptors(s, 0);
     if (s->unproven)
         admission_leave_unproven(w->admission);
     else

@@ -123,10 +123,13 @@ struct session {
     uint16_t note_len[NOTES];
     struct net_addr peer;
     struct session_times when;
-    bool running;   /* the driver is on the stack */
-    bool datagrams; /* towards a target over UDP */
-    bool uncounted; /* admitted in all, but under no source */
-    bool unproven;  /* likewise: anybody may have made up the peer's address */
+    int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
+    size_t descriptors; /* that are set aside for it */
+    bool running;       /* the driver is on the stack */
+    bool told;          /* the client has heard how it ended */
+    bool datagrams;     /* towards a target over UDP */
+    bool uncounted;     /* admitted in all, but under no source */
+    bool unproven;      /* likewise: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
@@ -136,6 +139,9 @@ struct session {
 /* Name the reason (the first one stands) and return SESSION_CLOSED, or from a step: `return
  * session_end(...)`. */
 enum session_state session_end(struct session *s, enum close_reason reason);
+
+/* Of the descriptors that were set aside for it the session needs no more than these. */
+void session_keep_descriptors(struct session *s, size_t n);
 
 /* Keep what exactly went wrong for the audit line. */
 void session_detail(struct session *s, const char *text);
@@ -251,7 +257,7 @@ int64_t visit_share(const struct session *s, int64_t left);
 /* Drop what is under way. */
 void visit_cancel(struct session *s);
 
-/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN ---- */
+/* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN, LINGER ---- */
 
 enum session_state step_handshake(struct session *s);
 enum session_state step_authorise(struct session *s);
@@ -259,6 +265,7 @@ enum session_state step_ask(struct session *s);
 enum session_state step_reside(struct session *s);
 enum session_state step_pipe(struct session *s);
 enum session_state step_drain(struct session *s);
+enum session_state step_linger(struct session *s);
 
 /* Send last bytes to the client (may be empty), end our direction and give it a moment to read them. */
 enum session_state session_farewell(struct session *s, const void *data, size_t len,

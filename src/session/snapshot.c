@@ -272,18 +272,16 @@ static void make_route(struct build *b, size_t i)
 
 /* ---- all of it ---- */
 
-/* A connection takes two descriptors. Some the door holds as long as it runs: each worker has four (its
- * loop's and those of its scratch), and two for each listener. Some stay in reserve for files, reloads and
- * the admin API. */
-static size_t connection_limit(const struct config *c, size_t workers)
+/* Some the door holds as long as it runs: each worker has four (its loop's and those of its scratch), and two
+ * for each listener. Some stay in reserve for files, reloads and the admin API. The rest is for connections,
+ * and suffices for one at least. */
+static size_t descriptor_limit(const struct config *c, size_t workers)
 {
-    const struct config_limits *l = &c->limits;
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
-        return l->connections;
-    size_t kept = STANDING_FDS + workers * 2 * (2 + c->listeners.n) + l->reserved_fds;
-    size_t usable = files.rlim_cur > kept ? (files.rlim_cur - kept) / 2 : 1;
-    return MIN(l->connections, MAX(usable, (size_t)1));
+        return SIZE_MAX;
+    size_t kept = STANDING_FDS + workers * 2 * (2 + c->listeners.n) + c->limits.reserved_fds;
+    return files.rlim_cur > kept + 2 ? files.rlim_cur - kept : 2;
 }
 
 static struct own_certs *own_certs_new(const struct config *c)
@@ -349,7 +347,7 @@ static struct snapshot *snapshot_finish(struct build *b)
     snap->table = snap->plan->table;
     snap->policy = snap->plan->policy;
     snap->wants_postgres = snap->plan->wants_postgres;
-    snap->connection_limit = connection_limit(snap->config, b->shared->workers);
+    snap->descriptor_limit = descriptor_limit(snap->config, b->shared->workers);
     return snap;
 }
 

@@ -93,7 +93,7 @@ struct snapshot {
     /* Its own. */
     struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
     struct route_stats *door;     /* connections that ended before they had a route */
-    size_t connection_limit; /* limits.connections, or what the descriptors suffice for if that is less */
+    size_t descriptor_limit;      /* for all that connections need: see worker_admit() */
 };
 
 /* Make `config` (taken, also on failure) ready. NULL with lines of errors appended to `errors`. */

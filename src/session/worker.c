@@ -22,6 +22,7 @@
 #include "session/session.h"
 
 #define WORKER_MAGIC 0x3084e400u
+#define CROWDED_PARTS 4 /* all but one of them are taken */
 
 /* ---- the configuration in force ---- */
 
@@ -152,13 +153,44 @@ void worker_left(struct worker *w, struct list *node)
     stop_when_empty(w);
 }
 
+enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
+                                    const struct net_addr *peer, size_t descriptors)
+{
+    const struct config_limits *l = &snap->config->limits;
+    if (!admission_reserve(w->admission, descriptors, snap->descriptor_limit))
+        return ADMIT_TOO_MANY;
+    enum admission_verdict verdict = admission_enter(w->admission, peer, l->connections, l->per_source);
+    if (verdict != ADMIT_OK)
+        admission_release(w->admission, descriptors);
+    return verdict;
+}
+
+bool worker_is_crowded(const struct worker *w, const struct snapshot *snap)
+{
+    size_t places = snap->config->limits.connections / CROWDED_PARTS * (CROWDED_PARTS - 1);
+    size_t descriptors = snap->descriptor_limit / CROWDED_PARTS * (CROWDED_PARTS - 1);
+    return admission_total(w->admission) >= places || admission_reserved(w->admission) >= descriptors;
+}
+
+/* A bridge has a descriptor at each end: the visitor's is the one that he would have towards a target. */
+static bool reserve_near_end(void *arg)
+{
+    struct worker *w = arg;
+    return admission_reserve(w->admission, 1, w->epoch->snap->descriptor_limit);
+}
+
+static void release_near_end(void *arg)
+{
+    const struct worker *w = arg;
+    admission_release(w->admission, 1);
+}
+
 static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
     struct port *port = CONTAINER_OF(a, struct port, acceptor);
     struct worker *w = port->worker;
     const struct snapshot *snap = w->epoch->snap;
-    enum admission_verdict verdict =
-        admission_enter(w->admission, peer, snap->connection_limit, snap->config->limits.per_source);
+    enum admission_verdict verdict = worker_admit(w, snap, peer, SESSION_FDS);
     if (verdict != ADMIT_OK) {
         close(fd);
         session_refused(w, port->listener, peer,
@@ -169,6 +201,7 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
     if (link == NULL) {
         close(fd);
         admission_leave(w->admission, peer);
+        admission_release(w->admission, SESSION_FDS);
         session_refused(w, port->listener, peer, CLOSE_NO_DESCRIPTOR);
         return;
     }
@@ -286,6 +319,8 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     }
     close_dropped(w);
     w->epoch = epoch_new(snap);
+    agents_count_descriptors(w->agents, reserve_near_end, release_near_end,
+                             w); /* it says how many there are */
     for (size_t i = 0; i < count; i++) {
         struct port *port = listeners[i].fresh;
         if (port != NULL)

@@ -152,4 +152,18 @@ static inline struct counters *worker_counters(const struct worker *w, const str
     return stats->block[w->index];
 }
 
+/* Descriptors that are set aside for a session on a socket: its own, and the one towards its target, backend
+ * or agent. One on a stream has the second only. */
+#define FAR_FDS ((size_t)1)
+#define SESSION_FDS (1 + FAR_FDS)
+
+/* Count a connection under the limits of `snap`, and set that many descriptors aside for it, so that none is
+ * missing later: ADMIT_TOO_MANY also where too few are left. The caller gives both back with
+ * admission_leave() and admission_release(). */
+enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
+                                    const struct net_addr *peer, size_t descriptors);
+
+/* Three of four places or descriptors are taken: nobody keeps any in advance then. */
+bool worker_is_crowded(const struct worker *w, const struct snapshot *snap);
+
 #endif

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alert.h"
 #include "base/buf.h"
 #include "tls/tls_internal.h"
 
@@ -67,8 +68,9 @@ struct tls_link {
     bool unwritable; /* the link below takes no more; what it has brought may still be read */
     bool truncated;
     bool no_certificate;
-    uint8_t alert; /* that the peer sent */
-    bool close_sent;
+    uint8_t alert;   /* that the peer sent */
+    bool close_sent; /* or an alert in its stead */
+    bool refused;    /* ... which was it */
 };
 
 static struct tls_link *tls_of(const struct link *l)
@@ -399,14 +401,31 @@ static enum link_status tls_shutdown(struct link *l, bool closing)
     return closing ? link_finish(t->lower) : link_shutdown(t->lower);
 }
 
+static void tls_refuse(struct link *l, uint8_t alert)
+{
+    struct tls_link *t = tls_of(l);
+    if (l->error != NULL || t->close_sent)
+        return;
+    enter(t, 0);
+    SSL_send_fatal_alert(t->ssl, alert);
+    leave(t);
+    t->close_sent = t->refused = true;
+}
+
 static void tls_close(struct link *l, bool abort)
 {
     struct tls_link *t = tls_of(l);
-    if (!abort && t->is_open && l->error == NULL && t->spill.len == 0)
+    bool ended = t->close_sent && !t->refused;
+    if (abort)
+        tls_refuse(l, ALERT_INTERNAL_ERROR);
+    else if (t->is_open && l->error == NULL && t->spill.len == 0)
         tls_shutdown(l, true);
-    /* A cut-off TLS stream shows by its missing close_notify; a reset would only take delivered bytes back.
-     */
-    link_close(t->lower, false);
+    /* A TLS stream that is cut off shows by its alert: a reset might take that back, and what came before.
+     * Only what is no socket, or has had its end already, can be cut all the same. */
+    if (abort && (ended || link_socket(t->lower) < 0))
+        link_cut(t->lower);
+    else
+        link_close(t->lower, false);
     list_remove(&t->go_on.node);
     SSL_free(t->ssl);
     buf_free(&t->stash);
@@ -425,17 +444,6 @@ static void tls_peer(const struct link *l, struct link_peer *ret)
     ret->truncated = t->truncated;
     ret->no_certificate = t->no_certificate;
     ret->alert = t->alert;
-}
-
-static void tls_refuse(struct link *l, uint8_t alert)
-{
-    struct tls_link *t = tls_of(l);
-    if (l->error != NULL)
-        return;
-    enter(t, 0);
-    SSL_send_fatal_alert(t->ssl, alert);
-    leave(t);
-    t->close_sent = true;
 }
 
 static struct link *tls_below(struct link *l)

@@ -496,8 +496,19 @@ static bool cut_off(const struct client *c)
     return c->pipe.half[PIPE_B].shut && link_peer(c->far, &peer) && peer.truncated;
 }
 
+static enum client_state say_cut_off(struct client *c)
+{
+    err_set(&c->door->text, "the connection through the door %s was cut off: what came may not be all",
+            c->door->place);
+    return failed(c);
+}
+
+/* Amid the bytes an alert says just that, and nothing about the door. */
 static enum client_state pipe_failed(struct client *c)
 {
+    struct link_peer peer;
+    if (c->pipe.failed == PIPE_B && link_peer(c->far, &peer) && peer.alert != 0)
+        return say_cut_off(c);
     if (c->pipe.failed == PIPE_B)
         return far_failed(c);
     err_set(&c->door->text, "%s", link_error(c->local));
@@ -509,11 +520,8 @@ static enum client_state step_pipe(struct client *c)
     enum pipe_status status = pipe_run(&c->pipe, &c->door->pipe_scratch);
     if (status == PIPE_FAILED)
         return pipe_failed(c);
-    if (cut_off(c)) {
-        err_set(&c->door->text, "the connection through the door %s was cut off: what came may not be all",
-                c->door->place);
-        return failed(c);
-    }
+    if (cut_off(c))
+        return say_cut_off(c);
     if (status == PIPE_DONE)
         return finish(c, CLIENT_DONE);
     if (status == PIPE_YIELD)

@@ -16,7 +16,6 @@
 #define READ_TURN 16                  /* reads of a control stream before others have a turn */
 #define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
 #define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
-#define CROWDED_PARTS 4               /* three of four places at the door are taken */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
 static struct door_offer *offer_of(struct resident *r)
@@ -42,20 +41,19 @@ void door_offer_say(struct door_offer *o, const struct wire_control *control)
 bool door_offer_take_place(const struct door_offer *o)
 {
     const struct net_addr nobody = {0};
-    size_t limit = o->origin.epoch->snap->connection_limit;
-    return admission_enter(o->worker->admission, &nobody, limit, SIZE_MAX) == ADMIT_OK;
+    return worker_admit(o->worker, o->origin.epoch->snap, &nobody, 1) == ADMIT_OK;
 }
 
 void door_offer_give_place(const struct door_offer *o)
 {
     const struct net_addr nobody = {0};
     admission_leave(o->worker->admission, &nobody);
+    admission_release(o->worker->admission, 1);
 }
 
 bool door_offer_is_crowded(const struct door_offer *o)
 {
-    size_t part = o->origin.epoch->snap->connection_limit / CROWDED_PARTS;
-    return admission_total(o->worker->admission) >= part * (CROWDED_PARTS - 1);
+    return worker_is_crowded(o->worker, o->origin.epoch->snap);
 }
 
 /* ---- the control stream ---- */

@@ -121,7 +121,7 @@ static void teardown(struct exposer_visit *v)
         way_cancel(&v->way);
     dial_cancel(&v->dial);
     pipe_free(&v->pipe);
-    link_close(v->far, v->cut);
+    v->cut ? link_cut(v->far) : link_close(v->far, false); /* what the service said before comes first */
     link_close(v->local, v->cut);
     v->far = v->local = NULL;
     agent_tls_unref(v->tls);
@@ -434,6 +434,8 @@ static enum visit_state step_pipe(struct exposer_visit *v)
         return finish(v, "the visitor broke off", true);
     if (status == PIPE_DONE)
         return finish(v, "done", false);
+    if (status == PIPE_WAIT && pipe_has_lost(&v->pipe, PIPE_B)) /* the door has given him up */
+        return finish(v, "the visitor broke off", true);
     if (status == PIPE_YIELD)
         loop_defer(v->agent->loop, &v->again);
     return VISIT_PIPE;

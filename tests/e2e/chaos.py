@@ -457,7 +457,7 @@ class Visitors:
             visit.outcome = f"wrong: {wrong}"
         except (OSError, EOFError) as error:
             visit.outcome = f"error: {type(error).__name__}"
-            visit.early = isinstance(error, Early) and visit.back > 0 and kind != "passed"
+            visit.early = isinstance(error, Early)
         visit.seconds = time.monotonic() - visit.began
         return visit
 

@@ -361,6 +361,20 @@ def test_frames_behind_the_request(client, echo):
     closes(client, H3_FRAME_UNEXPECTED)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_trailers_of_other_requests(door, client, echo, at_once):
+    """A POST may have trailers (RFC 9114, 4.1): it is told no, and the connection goes on."""
+    body = frame(DATA, b"hello") + frame(HEADERS, h3.fields([("x-sum", "y")]))
+    pairs = [(":method", "POST"), (":scheme", "https"), (":authority", "door.test"), (":path", "/")]
+    stream = client.request(pairs, more=body if at_once else b"", fin=at_once)
+    if not at_once:
+        client.write(stream, body, fin=True)
+    assert client.answer(stream)[":status"] == "405"
+    other = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
+    client.say(other, b"hello")
+    assert client.hears(other, 5) == b"hello"
+
+
 def test_unknown_streams_and_frames(client, echo):
     """Grease is no error (RFC 9114, 7.2.8 and 6.2.3)."""
     client.write(14, varint(0x21) + b"what")

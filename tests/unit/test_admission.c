@@ -194,9 +194,29 @@ static void threads_never_let_in_one_too_many(void **state)
     admission_free(shared);
 }
 
+static void descriptors_are_set_aside(void **state)
+{
+    (void)state;
+    struct admission *a = admission_new();
+    assert_true(admission_reserve(a, 2, 5));
+    assert_true(admission_reserve(a, 2, 5));
+    assert_false(admission_reserve(a, 2, 5));
+    assert_true(admission_reserve(a, 0, 4));
+    assert_true(admission_reserve(a, 1, 5));
+    assert_false(admission_reserve(a, 1, 4)); /* a reload may lower the limit */
+    assert_false(admission_reserve(a, SIZE_MAX, 5));
+    assert_int_equal(admission_reserved(a), 5);
+    admission_release(a, 3);
+    assert_true(admission_reserve(a, 2, 4));
+    admission_release(a, 4);
+    assert_int_equal(admission_reserved(a), 0);
+    admission_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(descriptors_are_set_aside),
         cmocka_unit_test(in_all),
         cmocka_unit_test(unproven),
         cmocka_unit_test(from_one_source),

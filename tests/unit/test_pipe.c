@@ -469,6 +469,23 @@ static void last_words_are_bounded(void **state)
     teardown(&f);
 }
 
+/* A side whose end has been read breaks, and the other one has nothing to write to it. */
+static void a_side_that_breaks_after_its_end_is_seen(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, 100);
+    assert_int_equal(link_shutdown(f.outer[0]), LINK_OK);
+    assert_int_equal(pipe_run(&f.pipe, &f.scratch), PIPE_YIELD);
+    assert_int_equal(pipe_run(&f.pipe, &f.scratch), PIPE_WAIT);
+    assert_true(pipe_half_closed(&f.pipe));
+    assert_false(pipe_has_lost(&f.pipe, PIPE_A));
+    link_fail(f.inner[0], "connection reset");
+    assert_true(pipe_has_lost(&f.pipe, PIPE_A));
+    assert_false(pipe_has_lost(&f.pipe, PIPE_B));
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +495,7 @@ int main(void)
         cmocka_unit_test(primed_bytes_go_first),
         cmocka_unit_test(a_primed_end_comes_after_the_bytes),
         cmocka_unit_test(a_broken_side_is_named),
+        cmocka_unit_test(a_side_that_breaks_after_its_end_is_seen),
         cmocka_unit_test(an_end_that_must_wait_is_waited_for),
         cmocka_unit_test(both_have_ended_and_one_end_must_wait),
         cmocka_unit_test(a_link_that_ends_with_our_direction),
