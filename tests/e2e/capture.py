@@ -11,7 +11,8 @@ ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 BUFFER = 256 * 1024 * 1024
-PIECE = 16 * 1024 * 1024
+PAGE = 4096
+PIECE = 4 * 1024 * 1024
 SHADOW = 1 << 36        # mappings beyond that are a sanitizer's own notes about memory
 
 
@@ -72,16 +73,30 @@ class Capture:
 
 def in_memory(pid, secret):
     """Is that anywhere in what the process can write to?"""
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+    with (open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory,
+          open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pages):
         for row in maps:
             words = row.split()
             first, last = (int(word, 16) for word in words[0].split("-"))
             if words[1][:2] != "rw" or words[-1].startswith("[v") or last - first > SHADOW:
                 continue
-            memory.seek(first)
             data = b""
-            while more := memory.read(min(PIECE, last - memory.tell())):
-                data = data[-len(secret):] + more
+            for at in range(first, last, PIECE):
+                size = min(PIECE, last - at)
+                pages.seek(at // PAGE * 8)
+                if not any(pages.read(size // PAGE * 8)):   # never touched, as most of what a sanitizer sets aside
+                    data = b""
+                    continue
+                memory.seek(at)
+                data = data[-len(secret):] + read_all(memory, size)
                 if secret in data:
                     return True
     return False
+
+
+def read_all(file, size):
+    """So many bytes, or fewer where they end."""
+    data = b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
