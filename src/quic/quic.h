@@ -32,8 +32,10 @@ struct quic_settings {
                                   asks for it; 0: none */
     int64_t handshake_timeout; /* from the first packet to the end of the handshake */
     uint64_t streams;          /* that the peer may have open at once */
-    uint64_t stream_window;    /* first credit for what a stream brings; it grows to eight times that */
-    uint64_t window;           /* the same for all streams of a connection */
+    uint64_t stream_window;    /* first credit for what a stream brings; it grows to 32 times that */
+    uint64_t window;           /* first credit for what is on its way on all streams; it grows to eight times
+                                  that, and so much is what the windows of streams grow by together: what
+                                  waits for owners is at most streams * stream_window + 8 * window */
     size_t send_buffer;        /* what a stream holds of bytes that are not acknowledged yet */
     size_t connection_buffer;  /* the same for all streams of a connection; when it is full, a small part of
                                   `send_buffer` is left to each */

@@ -763,6 +763,38 @@ static void broken_streams_do_not_use_up_the_window(void **state)
     assert_int_equal(w->c.got, w->c.to_send);
 }
 
+/* More of them than the connection's first window holds. Each waits with what its own window lets in. */
+static void streams_that_nobody_reads_do_not_stop_another(void **state)
+{
+    struct world *w = *state;
+    struct link *ours[6], *theirs[6];
+    static const uint8_t bytes[100 * 1000];
+    make_connection(w);
+    w->by_hand = true;
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        size_t n;
+        ours[i] = quic_conn_open_stream(w->c.conn);
+        assert_int_equal(link_write(ours[i], bytes, sizeof(bytes), &n), LINK_OK);
+        run_for(w, 20 * NSEC_PER_MSEC);
+        assert_non_null(theirs[i] = w->s.link);
+        w->s.link = NULL;
+    }
+    w->by_hand = false;
+    w->c.to_send = 1000 * 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        static uint8_t got[sizeof(bytes)];
+        size_t n;
+        assert_int_equal(link_read(theirs[i], got, sizeof(got), &n), LINK_OK);
+        assert_int_equal(n, settings.stream_window);
+        link_close(theirs[i], true);
+        link_close(ours[i], true);
+    }
+}
+
 static void streams_beyond_the_limit_wait(void **state)
 {
     struct world *w = *state;
@@ -958,6 +990,7 @@ int main(void)
         TEST(a_stream_gets_on_beside_a_flood),
         TEST(the_peer_hears_of_a_close),
         TEST(broken_streams_do_not_use_up_the_window),
+        TEST(streams_that_nobody_reads_do_not_stop_another),
         TEST(streams_beyond_the_limit_wait),
         TEST(a_connection_holds_so_much),
         TEST(what_is_cut_is_no_end),
