@@ -230,6 +230,7 @@ struct quic_endpoint *quic_endpoint_new(struct loop *loop, int fd, const struct 
                                         const struct quic_secrets *secrets, struct quic_scratch *scratch,
                                         struct err *err)
 {
+    CHECK(server->count <= QUIC_ENDPOINTS_MAX);
     struct quic_endpoint *e = endpoint_new(loop, fd, 0, secrets, scratch, err);
     if (e == NULL)
         return NULL;

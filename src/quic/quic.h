@@ -45,6 +45,9 @@ struct quic_settings {
                                   their address is theirs (RFC 9000, 8.1.2) */
 };
 
+/* So many endpoints at most share an address: a byte of a connection id says whose it is. */
+#define QUIC_ENDPOINTS_MAX 256
+
 /* Secrets that all endpoints of a process share, so that any of them may answer for another. */
 struct quic_secrets {
     uint8_t reset[32]; /* stateless reset tokens come from this (RFC 9000, 10.3) */
@@ -105,7 +108,7 @@ struct quic_server {
     void *arg;
     unsigned index; /* which of `count` endpoints that share an address this is: its connection ids say so,
                        see udp_steer() */
-    unsigned count;
+    unsigned count; /* QUIC_ENDPOINTS_MAX at most */
 };
 
 /* A server's endpoint on a bound socket (taken over, also on failure); `server` is copied. It receives
