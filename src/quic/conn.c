@@ -355,7 +355,7 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
     ngtcp2_cid own;
-    c->owner = e->server.incoming(e->server.arg, c, &p->from);
+    c->owner = e->server.incoming(e->server.arg, c, &p->from, original != NULL);
     if (c->owner == NULL) {
         discard(c);
         return NULL;

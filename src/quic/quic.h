@@ -98,8 +98,10 @@ struct quic_scratch *quic_scratch_new(void);
 void quic_scratch_free(struct quic_scratch *s);
 
 struct quic_server {
-    /* A stranger's first packet: the owner of the connection to be, or NULL to drop the packet. */
-    void *(*incoming)(void *arg, struct quic_conn *conn, const struct net_addr *peer);
+    /* A stranger's first packet: the owner of the connection to be, or NULL: no connection. Without `proven`
+     * anybody may have made up the peer's address until `opened`; a NULL has him prove it then, by a Retry
+     * (RFC 9000, 8.1.2), and come again. */
+    void *(*incoming)(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven);
     /* A packet for another of the endpoints that share the address, `owner` is its index: the kernel has not
      * steered it there, or has put it together with packets of ours. It lives during the call. NULL: whatever
      * comes is ours. */

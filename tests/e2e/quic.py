@@ -25,6 +25,7 @@ V1 = 1
 INITIAL, HANDSHAKE, ONE_RTT = range(3)
 LONG = {INITIAL: 0, HANDSHAKE: 2}
 RETRY = 3
+INVALID_TOKEN = 0x0b
 SALT = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
 SHA256_EMPTY = hashlib.sha256().digest()
 

@@ -65,6 +65,7 @@ struct world {
     struct quic_endpoint *server, *client;
     struct net_addr address;
     struct end s, c;
+    bool wary;                       /* the server wants to see the peer's address proven first */
     bool by_hand;                    /* streams that come are left to the test */
     bool mute;                       /* the server closes streams at once */
     bool abort;                      /* ... as broken */
@@ -232,10 +233,12 @@ static const struct quic_events server_events = {
 static const struct quic_events client_events = {
     .opened = on_opened, .stream = on_stream, .closed = on_closed};
 
-static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
+static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
 {
     struct world *w = arg;
     assert_int_equal(peer->family, AF_INET);
+    if (w->wary && !proven)
+        return NULL;
     w->s = (struct end){.world = w, .conn = conn};
     return &w->s;
 }
@@ -484,6 +487,14 @@ static void a_retry_is_answered(void **state)
     struct quic_settings wary = settings;
     wary.retry_above = 0;
     quic_endpoint_serve(w->server, &wary);
+    make_connection(w);
+}
+
+/* An owner who does not take a stranger at his word asks for a Retry. */
+static void who_has_proven_nothing_may_be_asked_to(void **state)
+{
+    struct world *w = *state;
+    w->wary = true;
     make_connection(w);
 }
 
@@ -979,6 +990,7 @@ int main(void)
         TEST(a_server_of_another_name_is_refused),
         TEST(a_refused_hello_is_told_with_its_alert),
         TEST(a_retry_is_answered),
+        TEST(who_has_proven_nothing_may_be_asked_to),
         TEST(datagrams_go_both_ways),
         TEST(a_wireguard_packet_fits_ethernet),
         TEST(datagrams_need_both_ends),
