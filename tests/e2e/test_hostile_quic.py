@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import peers
 import quic
 from run import SANITIZER, SLOW, free_port, ms, wait_until
 
@@ -67,6 +68,14 @@ def closed_with(packet, dcid):
     r = quic.Reader(quic.initial_keys(dcid)[1].open(packet, r.at)[1])
     assert r.varint() == 0x1c
     return r.varint()
+
+
+def endless(sock):
+    try:
+        while True:
+            sock.sendall(bytes(65536))
+    except OSError:
+        pass
 
 
 def a_hello(sni="door.test", share=bytes(range(1, 33)), scid=b"12345678"):
@@ -331,6 +340,19 @@ def test_streams_within_the_limit_wait(start_door, pki, start_connect, echo):
             assert sock.recv(10) == b"x"
             sock.close()
             waiting.remove(sock)
+
+
+def test_ends_need_no_credit(door, pki, echo):
+    """A client that gives the connection no more credit still hears which streams have ended (RFC 9000, 4.1)."""
+    with peers.Server(endless) as source, quic.Connection(door.port, "door.test", pki.alice) as client:
+        client.gives_credit = False
+        client.write(0, quic.ask(f"127.0.0.1:{echo.port}"))
+        assert quic.answered(client, 0)[0]["ok"]
+        for number in range(5):
+            client.write(4 + 4 * number, quic.ask(source.to))
+        client.until(lambda: client.brought == MiB, "all that the first credit lets through")
+        client.write(0, b"", fin=True)
+        client.until(lambda: 0 in client.ended, "the end of a stream")
 
 
 def test_streams_beyond_the_limit(start_door, pki, banner, connect):
