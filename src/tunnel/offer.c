@@ -35,6 +35,7 @@
 #define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
 #define FLOW_WAITS_MAX (16 * 1024)    /* bytes of a flow that wait for the agent; strangers begin flows */
 #define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
+#define REOPEN_NS (2 * NSEC_PER_SEC)  /* between tries to have a port that another one has */
 #define WAITING_MAX 1024              /* visitors who wait for a connection of the agent */
 #define SPARES_KEPT 2                 /* connections that wait for visitors */
 #define CROWDED_PARTS 4               /* where three of four places at the door are taken none are kept */
@@ -71,13 +72,15 @@ struct offer_life {
     struct offer_port *port;
     struct udp_port *udp_port;
     struct timer timer;
+    struct timer reopen; /* until the port can be had */
     int64_t heard;
     bool over_streams;
     bool draining;
-    bool begun;   /* the first spares have been asked for */
-    bool stops;   /* the agent has said so */
-    bool late;    /* it does not take leave */
-    char *detail; /* how it ended */
+    bool begun;    /* the first spares have been asked for */
+    bool stops;    /* the agent has said so */
+    bool late;     /* it does not take leave */
+    bool portless; /* the port could not be had */
+    char *detail;  /* how it ended */
 };
 
 static struct offer_life *offer_of(struct resident *r)
@@ -265,9 +268,11 @@ static void on_wanted(void *owner, struct errand *e)
 {
     struct offer_life *o = owner;
     CHECK_MAGIC(o, OFFER_MAGIC);
-    struct link *link = o->over_streams ? open_stream(o) : NULL;
+    struct link *link = NULL;
     if (!list_empty(&o->spares))
         link = spare_take(CONTAINER_OF(o->spares.next, struct spare, node));
+    else if (o->over_streams)
+        link = open_stream(o);
     o->resident.streams++;
     if (link != NULL)
         errand_give(e, link);
@@ -317,6 +322,7 @@ static void flow_begun(void *owner, const struct net_addr *source, struct link *
 
 static void close_port(struct offer_life *o)
 {
+    wheel_cancel(&o->reopen);
     if (o->port != NULL || o->udp_port != NULL)
         give_place(o);
     udp_port_close(o->udp_port);
@@ -374,14 +380,34 @@ static int open_port(struct offer_life *o, const struct offer *offer, struct err
     return result;
 }
 
-/* Whoever held the port may have gone: it is ours then. */
+/* Whoever held the port may have gone: it is ours then. Where it cannot be had it is tried again and again;
+ * that is worth a word where no other agent has it. */
+static void want_port(struct offer_life *o)
+{
+    struct err err;
+    const struct offer *offer = agent_offer(o->agent);
+    wheel_cancel(&o->reopen);
+    if (offer->port == 0 || o->port != NULL || o->udp_port != NULL || o->draining)
+        return;
+    bool failed = open_port(o, offer, &err) != 0;
+    if (failed && !o->portless && agents_count(o->worker->agents, offer->name) == 1)
+        worker_notice(o->worker, "the offer of %s by %s has no port now: %s; it is tried again every %d s",
+                      offer->name, agent_identity(o->agent), err.text, (int)(REOPEN_NS / NSEC_PER_SEC));
+    o->portless = failed;
+    if (failed)
+        loop_set_timer(o->worker->loop, &o->reopen, now_of(o) + REOPEN_NS);
+}
+
+static void on_reopen(struct timer *t)
+{
+    want_port(CONTAINER_OF(t, struct offer_life, reopen));
+}
+
 static void on_changed(void *owner)
 {
     struct offer_life *o = owner;
-    struct err ignored;
-    const struct offer *offer = agent_offer(o->agent);
-    if (offer->port != 0 && o->port == NULL && o->udp_port == NULL && !o->draining)
-        open_port(o, offer, &ignored);
+    CHECK_MAGIC(o, OFFER_MAGIC);
+    want_port(o);
 }
 
 static const struct agent_ops agent_ops = {.wanted = on_wanted, .brought = on_brought, .changed = on_changed};
@@ -523,10 +549,13 @@ static bool take_leave(struct offer_life *o, struct resident_end *ret)
         status = link_shutdown(o->link);
     if (o->late || status == LINK_ERROR)
         return false;
-    do
+    for (int turn = 0; turn < READ_TURN; turn++) {
         status = link_read(o->link, ignored, sizeof(ignored), &n);
-    while (status == LINK_OK);
-    return status == LINK_AGAIN;
+        if (status != LINK_OK)
+            return status == LINK_AGAIN;
+    }
+    resident_wake(&o->resident);
+    return true;
 }
 
 static bool offer_run(struct resident *r, struct resident_end *ret)
@@ -598,6 +627,7 @@ static struct offer_life *offer_new(struct worker *w, struct link *link, const s
     list_init(&o->spares);
     list_init(&o->waiting);
     timer_init(&o->timer, on_timer);
+    timer_init(&o->reopen, on_reopen);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
 }
