@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the library calls: nothing here calls an owner, since the library must not be entered again from
- * within itself. What owners should hear is noted, and told in conn_after_batch(). */
+/* What the library calls: nothing here calls an owner but for `hello`, since the library must not be entered
+ * again from within itself. What owners should hear is noted, and told in conn_after_batch(). */
 #include <ngtcp2/ngtcp2_crypto.h>
 #include <ngtcp2/ngtcp2_crypto_boringssl.h>
 #include <openssl/rand.h>

@@ -4,7 +4,8 @@
  * belong to streams.
  *
  * Who owns a connection is told what happens to it through `struct quic_events`, never from within a call of
- * his own, and never with the library on the stack: he may do with the connection whatever he likes then. */
+ * his own, and never with the library on the stack: he may do with the connection whatever he likes then.
+ * `hello` alone is asked in the midst of a packet, for the answer is wanted there. */
 #ifndef CARDEA_QUIC_QUIC_H
 #define CARDEA_QUIC_QUIC_H
 
