@@ -37,7 +37,7 @@ void h2_touch(struct h2_conn *c)
         resident_wake(&c->resident);
 }
 
-static const struct config_http2 *settings_of(const struct h2_conn *c)
+const struct config_http2 *h2_settings(const struct h2_conn *c)
 {
     return &c->origin.epoch->snap->config->http2;
 }
@@ -48,7 +48,7 @@ void h2_set_live(struct h2_conn *c, size_t live)
     if (live > 0)
         wheel_cancel(&c->idling);
     else
-        loop_set_timer(c->worker->loop, &c->idling, loop_now(c->worker->loop) + settings_of(c)->idle_timeout);
+        loop_set_timer(c->worker->loop, &c->idling, loop_now(c->worker->loop) + h2_settings(c)->idle_timeout);
     h2_touch(c);
 }
 
@@ -206,11 +206,11 @@ static nghttp2_session_callbacks *make_callbacks(void)
     return cb;
 }
 
-/* Credit is given by us (a window update for every byte that a stream's owner has read), and the settings
- * that a frame may hold and the acknowledgements that may wait are bounded. */
+/* Credit is given by us (the connection's for what comes, a stream's for what its owner has read), and the
+ * settings that a frame may hold and the acknowledgements that may wait are bounded. */
 static void make_session(struct h2_conn *c)
 {
-    const struct config_http2 *set = settings_of(c);
+    const struct config_http2 *set = h2_settings(c);
     nghttp2_session_callbacks *cb = make_callbacks();
     nghttp2_option *options = NULL;
     CHECK(nghttp2_option_new(&options) == 0);
@@ -228,6 +228,7 @@ static void make_session(struct h2_conn *c)
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     CHECK(nghttp2_submit_settings(c->lib, NGHTTP2_FLAG_NONE, entries, ARRAY_LEN(entries)) == 0);
+    c->growth_left = set->window;
     CHECK(nghttp2_session_set_local_window_size(c->lib, NGHTTP2_FLAG_NONE, 0, (int32_t)set->window) == 0);
 }
 
@@ -238,7 +239,7 @@ static bool feed(struct h2_conn *c, const void *data, size_t len)
     ssize_t n = len == 0 || c->failed ? 0 : nghttp2_session_mem_recv(c->lib, data, len);
     if (n < 0)
         fail(c, CLOSE_BAD_REQUEST, nghttp2_strerror((int)n));
-    if (nghttp2_session_get_outbound_queue_size(c->lib) > QUEUE_MAX + 2 * settings_of(c)->streams)
+    if (nghttp2_session_get_outbound_queue_size(c->lib) > QUEUE_MAX + 2 * h2_settings(c)->streams)
         fail_calmly(c, "the client does not read what it asks for");
     return !c->failed;
 }

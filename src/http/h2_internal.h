@@ -40,6 +40,7 @@ struct h2_conn {
     struct list begun;   /* whose request is whole: sessions to be */
     struct list woken;   /* whose owner should look */
     size_t live;         /* streams with an owner */
+    size_t growth_left;  /* bytes that the windows of all streams together may still grow by */
     struct buf out;      /* what the connection has not taken yet */
     struct timer idling;
     struct request *request; /* that is being read: header blocks do not interleave (RFC 9113, 4.3) */
@@ -57,6 +58,8 @@ struct h2_stream {
     struct list node;  /* of the connection */
     struct list begun; /* in a list of the connection, or alone */
     struct list woken;
+    size_t grown;     /* by which the window has grown */
+    size_t round;     /* bytes read since it last might have */
     struct queue in;  /* from the client, not read yet */
     struct queue out; /* to the client, not taken by the library yet */
     struct front_request request;
@@ -75,6 +78,8 @@ struct h2_stream {
 };
 
 /* ---- h2.c ---- */
+
+const struct config_http2 *h2_settings(const struct h2_conn *c);
 
 /* There is something to send, or somebody to wake. */
 void h2_touch(struct h2_conn *c);

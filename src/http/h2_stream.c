@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stream as a link. What comes waits in `in`, and only what its owner has read is given back to the client
- * as credit (RFC 9113, 5.2), so a slow reader stops its writer. What is written waits in `out`, at most
+ * as the stream's credit (RFC 9113, 5.2), so a slow reader stops its writer, and nobody else's: the
+ * connection's credit comes back as bytes arrive. What waits is bounded by the streams' windows: each has
+ * `stream_window`, and one that is read as fast as it comes grows, at the expense of what all may grow by
+ * together. What is written waits in `out`, at most
  * HELD_MAX bytes, until the client's windows let it go.
  *
  * A stream has two masters: its owner, who holds the link, and the library. It is freed when both are done
@@ -9,12 +12,14 @@
 #include <string.h>
 
 #include "cert/identity.h"
+#include "config/config.h"
 #include "http/answer.h"
 #include "http/capsule_link.h"
 #include "http/h2_internal.h"
 
 #define STREAM_MAGIC 0x4257ea40u
 #define HELD_MAX (64 * 1024)
+#define GROWTH 16 /* a stream's window grows to so many times its first size */
 
 static struct h2_stream *stream_of(const struct link *l)
 {
@@ -39,6 +44,8 @@ static void stream_free(struct h2_stream *s)
     list_remove(&s->woken);
     queue_free(&s->in);
     queue_free(&s->out);
+    if (s->conn != NULL)
+        s->conn->growth_left += s->grown;
     h2_patron_leave(s->patron);
     free(s->why);
     s->magic = 0;
@@ -54,15 +61,30 @@ static void wake_later(struct h2_stream *s)
     h2_touch(s->conn);
 }
 
-/* Bytes that are read, or never will be: credit for more. */
+/* The owner has read half of the window and all that is there: the client may have waited for credit. Twice
+ * the window, as far as its bound allows and half of what the others have left. */
+static void grow(struct h2_stream *s, size_t n)
+{
+    struct h2_conn *c = s->conn;
+    size_t first = h2_settings(c)->stream_window, window = first + s->grown;
+    s->round += n;
+    if (s->round < window / 2 || s->in.len > 0)
+        return;
+    size_t more = MIN(MIN(window, MIN(first * GROWTH, (size_t)INT32_MAX) - window), c->growth_left / 2);
+    s->round = 0;
+    s->grown += more;
+    c->growth_left -= more;
+    if (more > 0)
+        nghttp2_session_set_local_window_size(c->lib, NGHTTP2_FLAG_NONE, s->id, (int32_t)(window + more));
+}
+
+/* Bytes that are read: the client may send as many more on this stream. */
 static void give_credit(struct h2_stream *s, size_t n)
 {
-    if (s->conn == NULL || n == 0)
+    if (s->conn == NULL || s->gone || s->in_ended)
         return;
-    if (s->gone || s->in_ended || s->abandoned)
-        nghttp2_session_consume_connection(s->conn->lib, n);
-    else
-        nghttp2_session_consume(s->conn->lib, s->id, n);
+    nghttp2_session_consume_stream(s->conn->lib, s->id, n);
+    grow(s, n);
     h2_touch(s->conn);
 }
 
@@ -70,10 +92,9 @@ static void give_credit(struct h2_stream *s, size_t n)
 
 void h2_stream_received(struct h2_stream *s, const uint8_t *data, size_t len)
 {
-    if (s->abandoned) {
-        give_credit(s, len);
+    nghttp2_session_consume_connection(s->conn->lib, len);
+    if (s->abandoned)
         return;
-    }
     queue_put(&s->in, data, len);
     if (s->starved)
         wake_later(s);
@@ -105,7 +126,6 @@ void h2_stream_gone(struct h2_stream *s)
     s->gone = true;
     queue_free(&s->out);
     if (s->abandoned || !s->owned) {
-        give_credit(s, s->in.len);
         stream_free(s);
         return;
     }
@@ -222,7 +242,6 @@ static void stream_close(struct link *l, bool abort)
     l->wake = NULL;
     list_remove(&s->woken);
     s->abandoned = true;
-    give_credit(s, s->in.len);
     queue_free(&s->in);
     if (s->conn != NULL)
         h2_set_live(s->conn, s->conn->live - 1);

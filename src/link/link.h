@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A byte stream with an end on each side. Whoever holds a link does not know what carries it: TCP, a TLS
- * connection on top of another link, standard input and output, memory in a test; later a QUIC stream or a
- * stream to an agent. */
+ * connection on top of another link, standard input and output, a stream of QUIC or
+ * HTTP/2, memory in a test. */
 #ifndef CARDEA_LINK_LINK_H
 #define CARDEA_LINK_LINK_H
 

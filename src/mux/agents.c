@@ -353,6 +353,16 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
     return best == NULL ? NULL : agent_ref(best);
 }
 
+size_t agents_count(struct agents *v, const char *name)
+{
+    const struct name *n = registry_find(&v->known, name);
+    size_t count = 0;
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next)
+        count++;
+    return count;
+}
+
 size_t agents_visitors(struct agents *v, const char *name)
 {
     const struct name *n = registry_find(&v->known, name);

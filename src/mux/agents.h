@@ -159,6 +159,9 @@ struct agent *agents_pick(struct agents *view, const char *name, const uint64_t 
 /* Call `each` with every offer whose home is here; a reference makes it last. */
 void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), void *arg);
 
+/* Offers of a name. */
+size_t agents_count(struct agents *view, const char *name);
+
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
 

@@ -291,8 +291,8 @@ static socklen_t destination(const struct udp_socket *s, const struct net_addr *
     return net_addr_to(&mapped, ret);
 }
 
-static enum udp_status send_message(const struct udp_socket *s, const struct udp_packets *p, size_t off,
-                                    size_t len)
+/* The error, or 0. */
+static int send_message(const struct udp_socket *s, const struct udp_packets *p, size_t off, size_t len)
 {
     struct sockaddr_storage to;
     struct iovec vector = {p->data + off, len};
@@ -314,17 +314,20 @@ static enum udp_status send_message(const struct udp_socket *s, const struct udp
     do
         n = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
-    return n < 0 && (errno == EAGAIN || errno == ENOBUFS) ? UDP_AGAIN : UDP_SENT;
+    return n < 0 ? errno : 0;
 }
 
-enum udp_status udp_send(const struct udp_socket *s, const struct udp_packets *p, size_t *ret_taken)
+enum udp_status udp_send(struct udp_socket *s, const struct udp_packets *p, size_t *ret_taken)
 {
-    size_t step = s->gso ? p->len : p->segment;
     for (*ret_taken = 0; *ret_taken < p->len;) {
-        size_t len = MIN(step, p->len - *ret_taken);
-        if (send_message(s, p, *ret_taken, len) == UDP_AGAIN)
+        size_t step = s->gso ? p->len : p->segment, len = MIN(step, p->len - *ret_taken);
+        int error = send_message(s, p, *ret_taken, len);
+        if (error == EAGAIN || error == ENOBUFS)
             return UDP_AGAIN;
-        *ret_taken += len;
+        if (error == EIO && len > p->segment)
+            s->gso = false; /* the route cannot (IPsec, a device that computes no checksums): one by one */
+        else
+            *ret_taken += len;
     }
     return UDP_SENT;
 }

@@ -37,7 +37,7 @@ struct udp_socket {
     int fd;
     int family;
     struct net_addr local; /* what it is bound to; the port is that of every packet that comes */
-    bool gso;              /* the kernel splits what is sent into segments */
+    bool gso;              /* the kernel splits what is sent into segments, as far as we know */
 };
 
 /* Make a bound socket one that is used with the calls below: packets come in batches and with their
@@ -76,7 +76,7 @@ enum udp_status {
 };
 
 /* Send one packet, or several of `segment` bytes each but for the last. *ret_taken: how many bytes went
- * before UDP_AGAIN. */
-enum udp_status udp_send(const struct udp_socket *s, const struct udp_packets *packets, size_t *ret_taken);
+ * before UDP_AGAIN. Where the route turns out not to take segments, `gso` is given up. */
+enum udp_status udp_send(struct udp_socket *s, const struct udp_packets *packets, size_t *ret_taken);
 
 #endif

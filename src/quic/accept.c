@@ -72,6 +72,16 @@ static void retry(struct quic_socket *s, const struct udp_packets *p, const ngtc
                                          token, (size_t)n));
 }
 
+/* A Retry token that is not ours, or too old: the client takes no other one (RFC 9000, 8.1.3), so it had
+ * better begin anew at once. */
+static void bad_token(struct quic_socket *s, const struct udp_packets *p, const ngtcp2_pkt_hd *head)
+{
+    uint8_t out[256];
+    answer(s, p, out,
+           ngtcp2_crypto_write_connection_close(out, sizeof(out), head->version, &head->scid, &head->dcid,
+                                                NGTCP2_INVALID_TOKEN, NULL, 0));
+}
+
 /* Is the token one of ours, for this address? Then *ret is the id that the client wrote to first. */
 static bool token_is_good(const struct quic_endpoint *e, const struct udp_packets *p,
                           const ngtcp2_pkt_hd *head, ngtcp2_cid *ret)
@@ -96,13 +106,15 @@ void endpoint_stranger(struct quic_socket *s, const struct udp_packets *p, const
     if (e->refusing)
         return;
     bool retried = head.tokenlen > 0 && head.token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2;
-    if (retried && !token_is_good(e, p, &head, &original))
-        return;
-    if (!retried && e->opening >= e->settings.retry_above) {
-        retry(s, p, &head);
+    if (retried && !token_is_good(e, p, &head, &original)) {
+        bad_token(s, p, &head);
         return;
     }
-    struct quic_conn *c = conn_accept(e, &head, retried ? &original : NULL, p);
+    struct quic_conn *c = NULL;
+    if (retried || e->opening < e->settings.retry_above)
+        c = conn_accept(e, &head, retried ? &original : NULL, p);
     if (c != NULL)
         conn_receive(c, p, p->data, p->len);
+    else if (!retried)
+        retry(s, p, &head);
 }

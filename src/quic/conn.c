@@ -324,6 +324,8 @@ static struct quic_conn *conn_new(struct quic_endpoint *e, const struct quic_eve
     c->events = events;
     c->hello.max = e->settings.hello_size;
     c->packet_most = SIZE_MAX;
+    c->stream_window = e->settings.stream_window;
+    c->growth_left = e->settings.window * WINDOW_GROWTH;
     list_init(&c->received);
     list_init(&c->streams);
     list_init(&c->ready);
@@ -353,7 +355,7 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
     ngtcp2_cid own;
-    c->owner = e->server.incoming(e->server.arg, c, &p->from);
+    c->owner = e->server.incoming(e->server.arg, c, &p->from, original != NULL);
     if (c->owner == NULL) {
         discard(c);
         return NULL;

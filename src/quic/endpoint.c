@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "quic/quic_internal.h"
@@ -191,12 +192,21 @@ void endpoint_keep_two(struct quic_endpoint *e)
         endpoint_remove_socket(CONTAINER_OF(e->sockets.next, struct quic_socket, node));
 }
 
+/* A server's socket may have all addresses of the machine. */
+static bool has_address(const struct quic_socket *s, const struct net_addr *a)
+{
+    static const uint8_t all[16];
+    const struct net_addr *own = &s->udp.local;
+    return own->port == a->port &&
+           (memcmp(own->ip, all, sizeof(all)) == 0 || memcmp(own->ip, a->ip, sizeof(own->ip)) == 0);
+}
+
 struct quic_socket *endpoint_socket(struct quic_endpoint *e, const struct net_addr *local)
 {
     CHECK(!list_empty(&e->sockets));
     for (struct list *n = e->sockets.next; n != &e->sockets; n = n->next) {
         struct quic_socket *s = CONTAINER_OF(n, struct quic_socket, node);
-        if (s->udp.local.port == local->port)
+        if (has_address(s, local))
             return s;
     }
     return CONTAINER_OF(e->sockets.prev, struct quic_socket, node);
@@ -230,6 +240,7 @@ struct quic_endpoint *quic_endpoint_new(struct loop *loop, int fd, const struct 
                                         const struct quic_secrets *secrets, struct quic_scratch *scratch,
                                         struct err *err)
 {
+    CHECK(server->count <= QUIC_ENDPOINTS_MAX);
     struct quic_endpoint *e = endpoint_new(loop, fd, 0, secrets, scratch, err);
     if (e == NULL)
         return NULL;

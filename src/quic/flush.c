@@ -65,6 +65,21 @@ static bool is_idle(const struct quic_stream *s)
     return s->out.marked == s->out.len && (!s->fin || s->fin_sent);
 }
 
+/* Whose turn it is. Without credit of the connection there are still ends to be told: they need none. */
+static struct quic_stream *next_stream(struct quic_conn *c)
+{
+    bool credit = ngtcp2_conn_get_max_data_left2(c->lib) > 0;
+    for (struct list *n = c->ready.next, *next; n != &c->ready; n = next) {
+        struct quic_stream *s = CONTAINER_OF(n, struct quic_stream, ready);
+        next = n->next;
+        if (is_idle(s)) /* credit came, but there is nothing to use it for */
+            list_remove(&s->ready);
+        else if (credit || s->out.marked == s->out.len)
+            return s;
+    }
+    return NULL;
+}
+
 /* Fill the packet from one stream, or with what the library itself has to say. *ret_more: the packet has room
  * for another. */
 static ngtcp2_ssize write_stream(struct quic_conn *c, struct quic_stream *s, const struct packet *p,
@@ -110,12 +125,7 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *lib, ngtcp2_path *path, ngtcp2_pkt
     c->datagram_row = room && !later ? c->datagram_row + 1 : 0;
     if (!more)
         return n;
-    while (!list_empty(&c->ready) && ngtcp2_conn_get_max_data_left2(lib) > 0) {
-        struct quic_stream *s = CONTAINER_OF(c->ready.next, struct quic_stream, ready);
-        if (is_idle(s)) { /* credit came, but there is nothing to use it for */
-            list_remove(&s->ready);
-            continue;
-        }
+    for (struct quic_stream *s; (s = next_stream(c)) != NULL;) {
         n = write_stream(c, s, &p, &more);
         if (!more) {
             if (!list_empty(&s->ready)) { /* the next packet begins with another one */

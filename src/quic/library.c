@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the library calls: nothing here calls an owner, since the library must not be entered again from
- * within itself. What owners should hear is noted, and told in conn_after_batch(). */
+/* What the library calls: nothing here calls an owner but for `hello`, since the library must not be entered
+ * again from within itself. What owners should hear is noted, and told in conn_after_batch(). */
 #include <ngtcp2/ngtcp2_crypto.h>
 #include <ngtcp2/ngtcp2_crypto_boringssl.h>
 #include <openssl/rand.h>
@@ -11,7 +11,6 @@
 #include "tls/quic.h"
 
 #define INITIAL_RTT (100 * NGTCP2_MILLISECONDS)
-#define WINDOW_GROWTH 8
 
 /* ---- TLS ---- */
 
@@ -344,7 +343,7 @@ void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
     ret->initial_ts = (ngtcp2_tstamp)clock_monotonic();
     ret->initial_rtt = INITIAL_RTT;
     ret->handshake_timeout = (ngtcp2_duration)s->handshake_timeout;
-    ret->max_stream_window = s->stream_window * WINDOW_GROWTH;
+    ret->max_stream_window = 0; /* streams grow by our own rule, which bounds what all hold: stream.c */
     ret->max_window = s->window * WINDOW_GROWTH;
     ret->max_tx_udp_payload_size =
         1500 - 48; /* Ethernet, less IPv6 and UDP: path MTU discovery tries up to it */

@@ -4,7 +4,8 @@
  * belong to streams.
  *
  * Who owns a connection is told what happens to it through `struct quic_events`, never from within a call of
- * his own, and never with the library on the stack: he may do with the connection whatever he likes then. */
+ * his own, and never with the library on the stack: he may do with the connection whatever he likes then.
+ * `hello` alone is asked in the midst of a packet, for the answer is wanted there. */
 #ifndef CARDEA_QUIC_QUIC_H
 #define CARDEA_QUIC_QUIC_H
 
@@ -32,8 +33,10 @@ struct quic_settings {
                                   asks for it; 0: none */
     int64_t handshake_timeout; /* from the first packet to the end of the handshake */
     uint64_t streams;          /* that the peer may have open at once */
-    uint64_t stream_window;    /* first credit for what a stream brings; it grows to eight times that */
-    uint64_t window;           /* the same for all streams of a connection */
+    uint64_t stream_window;    /* first credit for what a stream brings; it grows to 32 times that */
+    uint64_t window;           /* first credit for what is on its way on all streams; it grows to eight times
+                                  that, and so much is what the windows of streams grow by together: what
+                                  waits for owners is at most streams * stream_window + 8 * window */
     size_t send_buffer;        /* what a stream holds of bytes that are not acknowledged yet */
     size_t connection_buffer;  /* the same for all streams of a connection; when it is full, a small part of
                                   `send_buffer` is left to each */
@@ -42,6 +45,9 @@ struct quic_settings {
     size_t retry_above;        /* server: so many unfinished handshakes, and new clients must show that
                                   their address is theirs (RFC 9000, 8.1.2) */
 };
+
+/* So many endpoints at most share an address: a byte of a connection id says whose it is. */
+#define QUIC_ENDPOINTS_MAX 256
 
 /* Secrets that all endpoints of a process share, so that any of them may answer for another. */
 struct quic_secrets {
@@ -93,8 +99,10 @@ struct quic_scratch *quic_scratch_new(void);
 void quic_scratch_free(struct quic_scratch *s);
 
 struct quic_server {
-    /* A stranger's first packet: the owner of the connection to be, or NULL to drop the packet. */
-    void *(*incoming)(void *arg, struct quic_conn *conn, const struct net_addr *peer);
+    /* A stranger's first packet: the owner of the connection to be, or NULL: no connection. Without `proven`
+     * anybody may have made up the peer's address until `opened`; a NULL has him prove it then, by a Retry
+     * (RFC 9000, 8.1.2), and come again. */
+    void *(*incoming)(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven);
     /* A packet for another of the endpoints that share the address, `owner` is its index: the kernel has not
      * steered it there, or has put it together with packets of ours. It lives during the call. NULL: whatever
      * comes is ours. */
@@ -103,7 +111,7 @@ struct quic_server {
     void *arg;
     unsigned index; /* which of `count` endpoints that share an address this is: its connection ids say so,
                        see udp_steer() */
-    unsigned count;
+    unsigned count; /* QUIC_ENDPOINTS_MAX at most */
 };
 
 /* A server's endpoint on a bound socket (taken over, also on failure); `server` is copied. It receives

@@ -18,6 +18,10 @@
  * address made it; the rest is random. */
 #define QUIC_CID_LEN 12
 
+/* Windows grow to so many times their first size. */
+#define STREAM_GROWTH 32
+#define WINDOW_GROWTH 8
+
 /* ---- connection ids (cids.c) ---- */
 
 struct cid_entry {
@@ -120,6 +124,8 @@ struct quic_conn {
     size_t stream_count;
     size_t unacked;             /* bytes that all streams hold to be sent or acknowledged */
     size_t pending;             /* those of them that have not been sent yet */
+    uint64_t stream_window;     /* of each stream at first */
+    uint64_t growth_left;       /* bytes that the windows of all streams together may still grow by */
     struct list datagram_turns; /* streams with datagrams to send */
     unsigned datagram_row;      /* packets in a row that began with one */
     size_t datagrams_out;       /* bytes that wait at all streams */
@@ -232,15 +238,18 @@ struct quic_stream {
     bool in_ended; /* the peer's FIN is in */
     bool fin;      /* ours is to be sent */
     bool fin_sent;
-    bool blocked;   /* the owner waits for room to write */
-    bool starved;   /* the owner waits for something to read */
-    bool abandoned; /* the owner has closed the link */
-    bool cut_later; /* reset, once all that was written has arrived */
-    bool gone;      /* the library has forgotten the stream */
-    bool refused;   /* the peer takes no more of ours */
-    bool arrived;   /* something of ours has */
-    size_t credit;  /* taken by the owner, not yet given back to the peer */
-    uint64_t code;  /* with which it is reset */
+    bool blocked;     /* the owner waits for room to write */
+    bool starved;     /* the owner waits for something to read */
+    bool abandoned;   /* the owner has closed the link */
+    bool cut_later;   /* reset, once all that was written has arrived */
+    bool gone;        /* the library has forgotten the stream */
+    bool refused;     /* the peer takes no more of ours */
+    bool arrived;     /* something of ours has */
+    uint64_t credit;  /* taken by the owner, not yet given back to the peer */
+    uint64_t grown;   /* by which the window has grown */
+    uint64_t round;   /* bytes taken since `round_at`: half a window makes a round */
+    int64_t round_at; /* monotonic */
+    uint64_t code;    /* with which it is reset */
     struct datagrams datagrams;
 };
 

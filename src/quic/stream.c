@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stream as a link. What comes waits in `in` until the owner reads it; reading gives the peer credit for
- * more (RFC 9000, 4), so a slow reader stops its writer. What is written waits in `out` until it is
- * acknowledged; there is room for `send_buffer` bytes, and for fewer while all streams together hold more
- * than `connection_buffer`, or have more to send than keeps the connection busy: what waits longer than that
- * only leaves the processor's cache.
+ * more on this stream (RFC 9000, 4.1), so a slow reader stops its writer, and nobody else's: the connection's
+ * credit comes back as bytes arrive. What waits is bounded by the streams' windows: each has `stream_window`,
+ * and a busy one grows, at the expense of what all may grow by together. What is written waits in `out` until
+ * it is acknowledged; there is room for `send_buffer` bytes, and for fewer while all streams together hold
+ * more than `connection_buffer`, or have more to send than keeps the connection busy: what waits longer than
+ * that only leaves the processor's cache.
  *
  * A stream has two masters: its owner, who holds the link, and the library. It is freed when both are done
  * with it; a link that was closed in order goes on delivering what was written to it. */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "quic/quic_internal.h"
 #include "tls/quic.h"
 
@@ -93,10 +96,9 @@ void stream_ready(struct quic_stream *s)
 void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin)
 {
     bool was_starved = s->starved;
-    if (s->abandoned) { /* nobody reads it, and the other streams need the room */
-        ngtcp2_conn_extend_max_offset(s->conn->lib, len);
+    ngtcp2_conn_extend_max_offset(s->conn->lib, len);
+    if (s->abandoned) /* nobody reads it */
         return;
-    }
     queue_put(&s->in, data, len);
     s->in_ended = s->in_ended || fin;
     s->starved = false;
@@ -212,16 +214,38 @@ static enum link_status stream_open(struct link *l)
     return stream_of(l)->link.error != NULL ? LINK_ERROR : LINK_OK;
 }
 
+/* How much the window may grow by, now that so much of it was read. A half within two round trips: the peer
+ * may have waited for credit. Then it doubles, as far as its bound allows and half of what the others have
+ * left. */
+static uint64_t grow(struct quic_stream *s, size_t n)
+{
+    struct quic_conn *c = s->conn;
+    uint64_t window = c->stream_window + s->grown;
+    s->round += n;
+    if (s->round < window / 2)
+        return 0;
+    ngtcp2_conn_info info;
+    int64_t now = clock_monotonic(), began = s->round_at;
+    ngtcp2_conn_get_conn_info2(c->lib, &info);
+    s->round = 0;
+    s->round_at = now;
+    if (now - began >= 2 * (int64_t)info.smoothed_rtt)
+        return 0;
+    uint64_t more = MIN(MIN(window, c->stream_window * STREAM_GROWTH - window), c->growth_left / 2);
+    s->grown += more;
+    c->growth_left -= more;
+    return more;
+}
+
+/* The owner has read so much. */
 static void give_credit(struct quic_stream *s, size_t n)
 {
-    if (s->conn == NULL)
+    if (s->conn == NULL || s->gone || s->in_ended)
         return;
-    s->credit += n;
+    s->credit += n + grow(s, n);
     if (s->credit < CREDIT_MIN && s->in.len > 0)
         return;
-    ngtcp2_conn_extend_max_offset(s->conn->lib, s->credit);
-    if (!s->gone && !s->in_ended)
-        ngtcp2_conn_extend_max_stream_offset(s->conn->lib, s->id, s->credit);
+    ngtcp2_conn_extend_max_stream_offset(s->conn->lib, s->id, s->credit);
     s->credit = 0;
     conn_touch(s->conn);
 }
@@ -283,16 +307,13 @@ static enum link_status stream_shutdown(struct link *l, bool closing)
     return LINK_OK;
 }
 
-/* What nobody will read leaves its room to the other streams. */
+/* Nobody reads it any more: others may grow instead. */
 static void give_up_unread(struct quic_stream *s)
 {
-    size_t unread = s->in.len + s->credit;
     queue_free(&s->in);
-    s->credit = 0;
-    if (s->conn == NULL || unread == 0)
-        return;
-    ngtcp2_conn_extend_max_offset(s->conn->lib, unread);
-    conn_touch(s->conn);
+    if (s->conn != NULL)
+        s->conn->growth_left += s->grown;
+    s->grown = 0;
 }
 
 /* The owner is done. In order: what was written is still delivered, and what the peer sends from now on is
@@ -388,6 +409,7 @@ struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
     s->id = id;
     s->code = STREAM_CUT;
     s->starved = true;
+    s->round_at = clock_monotonic();
     if (!ngtcp2_is_bidi_stream(id)) { /* one of the two directions is over before it began */
         bool ours = ngtcp2_conn_is_local_stream2(c->lib, id) != 0;
         s->in_ended = ours;

@@ -131,6 +131,12 @@ void admission_leave_unproven(struct admission *a)
     give_place(&a->total);
 }
 
+bool admission_prove(struct admission *a, const struct net_addr *peer, size_t limit_per_source)
+{
+    give_place(&a->unproven);
+    return enter_source(a, peer, limit_per_source);
+}
+
 size_t admission_total(const struct admission *a)
 {
     return atomic_load_explicit(&a->total, memory_order_relaxed);

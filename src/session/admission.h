@@ -38,6 +38,10 @@ void admission_leave(struct admission *a, const struct net_addr *peer);
 bool admission_enter_unproven(struct admission *a, size_t limit, size_t limit_unproven);
 void admission_leave_unproven(struct admission *a);
 
+/* Its address has turned out to be `peer`'s: from now on it is counted as if it had entered with that. False
+ * when that source is at its limit; the connection is then counted in all but under no source. */
+bool admission_prove(struct admission *a, const struct net_addr *peer, size_t limit_per_source);
+
 /* Connections now. */
 size_t admission_total(const struct admission *a);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A carrier's life: a stranger's first packet is admitted like a TCP connection; the ClientHello chooses a
- * route in the same way; then streams come and go. What it is told comes from src/quic/, never from within a
- * call of its own. It leaves an audit line of its own; so does each of its streams, which names it. */
+/* A carrier's life: a stranger's first packet is admitted like a TCP connection, under its source only once
+ * the address has proven to be the stranger's; the ClientHello chooses a route in the same way; then streams
+ * come and go. What it is told comes from src/quic/, never from within a call of its own. It leaves an audit
+ * line of its own; so does each of its streams, which names it. */
 #include "session/carrier.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "audit/record.h"
@@ -49,6 +51,7 @@ struct carrier {
     uint32_t listener;
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
+    enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;
     struct hello_note hello;
     int64_t began; /* monotonic */
     int64_t opened;
@@ -58,18 +61,38 @@ struct carrier {
 
 /* ---- who comes ---- */
 
-static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
+/* One whose address may be made up costs its maker a packet: it leaves no line, and takes no place of whoever
+ * has that address. */
+static bool admit_unproven(struct worker *w)
 {
-    struct carrier_port *port = arg;
+    const struct snapshot *snap = w->epoch->snap;
+    size_t limit = snap->config->limits.connections;
+    if (!w->draining && admission_enter_unproven(w->admission, limit, MAX(limit / 2, (size_t)1)))
+        return true;
+    counter_add(&worker_counters(w, snap->door)->reason[w->draining ? CLOSE_SHUTDOWN : CLOSE_LIMIT_TOTAL], 1);
+    return false;
+}
+
+static bool admit(struct carrier_port *port, const struct net_addr *peer)
+{
     struct worker *w = port->worker;
     const struct snapshot *snap = w->epoch->snap;
     enum admission_verdict verdict =
         w->draining ? ADMIT_TOO_MANY : worker_admit(w, snap, peer, 0); /* it has no socket of its own */
-    if (verdict != ADMIT_OK) {
+    if (verdict != ADMIT_OK)
         session_refused(w, port->listener, peer,
-                        verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL : CLOSE_LIMIT_SOURCE);
+                        w->draining                 ? CLOSE_SHUTDOWN
+                        : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
+                                                    : CLOSE_LIMIT_SOURCE);
+    return verdict == ADMIT_OK;
+}
+
+static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
+{
+    struct carrier_port *port = arg;
+    struct worker *w = port->worker;
+    if (!(proven ? admit(port, peer) : admit_unproven(w)))
         return NULL;
-    }
     struct carrier *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);
     *c = (struct carrier){.magic = CARRIER_MAGIC,
@@ -80,6 +103,7 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
                           .listener = port->listener,
                           .id = worker_next_id(w),
                           .peer = *peer,
+                          .place = proven ? COUNTED : UNPROVEN,
                           .began = loop_now(w->loop)};
     list_init(&c->node);
     port->carriers++;
@@ -118,11 +142,37 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     return tls_server_quic(route->tls, &client.hello);
 }
 
+static void finish(struct carrier *c, enum close_reason reason, uint64_t code, const char *text);
+
+/* The handshake has shown that the client is where it says (RFC 9000, 8.1). */
+static bool prove(struct carrier *c)
+{
+    if (c->place == UNPROVEN)
+        c->place = admission_prove(c->worker->admission, &c->peer, c->epoch->snap->config->limits.per_source)
+                       ? COUNTED
+                       : OF_NO_SOURCE;
+    return c->place == COUNTED;
+}
+
+static void leave_place(struct carrier *c)
+{
+    static const struct net_addr nowhere = {.family = AF_UNSPEC};
+    struct admission *a = c->worker->admission;
+    if (c->place == UNPROVEN)
+        admission_leave_unproven(a);
+    else
+        admission_leave(a, c->place == COUNTED ? &c->peer : &nowhere);
+}
+
 static void on_opened(void *owner)
 {
     struct carrier *c = owner;
     struct link_peer peer;
     CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (!prove(c)) {
+        finish(c, CLOSE_LIMIT_SOURCE, 1, "");
+        return;
+    }
     c->opened = loop_now(c->worker->loop);
     quic_conn_peer(c->conn, &peer);
     struct counters *counters = worker_counters(c->worker, c->route->stats);
@@ -269,7 +319,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     counter_add(&counters->reason[reason], 1);
     if (reason == CLOSE_NO_CERTIFICATE)
         counter_add(&counters->n[COUNTER_NO_CERTIFICATE], 1);
-    admission_leave(w->admission, &c->peer);
+    leave_place(c);
     worker_release(w, c->epoch);
     list_remove(&c->node);
     port_leave(c->port);
@@ -277,17 +327,21 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     free(c);
 }
 
-void tenant_leave(struct tenant *t, uint64_t code, const char *text)
+static void finish(struct carrier *c, enum close_reason reason, uint64_t code, const char *text)
 {
-    struct carrier *c = t->landlord;
-    CHECK_MAGIC(c, CARRIER_MAGIC);
     struct quic_conn *conn = c->conn;
     struct carrier_port *port = c->port;
-    c->reason = CLOSE_BAD_REQUEST;
+    c->reason = reason;
     port->carriers++; /* the port stays until the connection, which needs its endpoint, is closed */
     on_closed(c, QUIC_END_LOCAL, text);
     quic_conn_close(conn, code);
     port_leave(port);
+}
+
+void tenant_leave(struct tenant *t, uint64_t code, const char *text)
+{
+    CHECK_MAGIC(t->landlord, CARRIER_MAGIC);
+    finish(t->landlord, CLOSE_BAD_REQUEST, code, text);
 }
 
 static const struct quic_events events = {.hello = on_hello,

@@ -94,7 +94,8 @@ static void on_parting(struct message *m)
 {
     struct parting *p = CONTAINER_OF(m, struct parting, message);
     struct crew *crew = p->crew;
-    pthread_join(p->worker->thread, NULL);
+    if (!p->gone)
+        pthread_join(p->worker->thread, NULL);
     p->gone = true;
     loop_deliver(p->worker->loop);
     CHECK(crew->running > 0);
@@ -127,10 +128,13 @@ int crew_start(struct crew *crew, struct loop *control, struct err *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code == 0)
         return 0;
-    for (; crew->running > 0; crew->running--) { /* all or none */
-        loop_stop(crew->worker[crew->running - 1].loop);
-        pthread_join(crew->worker[crew->running - 1].thread, NULL);
+    for (size_t i = 0; i < crew->running; i++) { /* all or none */
+        loop_stop(crew->worker[i].loop);
+        pthread_join(crew->worker[i].thread, NULL);
+        crew->parting[i].gone = true;
     }
+    loop_deliver(control); /* their partings: nobody may find those later */
+    CHECK(crew->running == 0);
     return err_errno(err, code, "cannot start a worker thread");
 }
 

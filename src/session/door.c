@@ -116,7 +116,7 @@ static void keep_reset_secret(struct door *d)
 static size_t worker_count(const struct config *c)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return c->workers > 0 ? c->workers : (size_t)MAX(cpus, 1L);
+    return c->workers > 0 ? c->workers : (size_t)MIN(MAX(cpus, 1L), (long)QUIC_ENDPOINTS_MAX);
 }
 
 struct door *door_new(struct loop *loop, struct config *config, const struct front_binding *fronts,

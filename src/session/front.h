@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A front is a protocol in which the client names its target inside the TLS connection: cardea/1
- * (tunnel/wire.h) and HTTP CONNECT (http/connect.h). Pure: bytes in, target out; answer in, bytes out. The
- * session owns sockets and time. */
+ * (tunnel/wire.h) and HTTP CONNECT (http/connect.h). Reading and answering are
+ * pure: bytes in, target out; answer in, bytes out. The session owns sockets and time. A protocol that
+ * carries many requests keeps its state in a resident or a tenant, which it makes. */
 #ifndef CARDEA_SESSION_FRONT_H
 #define CARDEA_SESSION_FRONT_H
 

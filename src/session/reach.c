@@ -315,6 +315,8 @@ enum session_state step_greet(struct session *s)
         p->greeted = true;
         if (p->say_up.len > 0)
             return SESSION_GREET; /* the driver calls again when it is out */
+        if (p->unheard)
+            return greet_broken(s);
     }
     if (s->route->backend_tls != NULL && !p->answered) {
         begin_backend_tls(s);

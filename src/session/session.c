@@ -180,8 +180,13 @@ void session_say(struct session *s, struct link *to, const void *data, size_t le
 {
     struct buf *later = to == s->down ? &s->setup->say_down : &s->setup->say_up;
     size_t n = 0;
-    if (later->len == 0 && len > 0 && link_write(to, data, len, &n) != LINK_OK)
-        n = 0; /* not now, or never: the driver finds out */
+    enum link_status status = LINK_AGAIN;
+    if (later->len == 0 && len > 0 && (status = link_write(to, data, len, &n)) != LINK_OK)
+        n = 0; /* not now, or never: of the client the driver finds out */
+    if (status == LINK_ERROR && to == s->up) {
+        s->setup->unheard = true;
+        return;
+    }
     CHECK(buf_append(later, (const char *)data + n, len - n));
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
- * reach.c (towards the backend or target), carry.c (bytes both ways, last words). */
+ * reach.c (towards the backend or target), visit.c (towards an agent), carry.c (bytes both ways, last words).
+ */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's side of a tunnel: `cardea connect`. A client_door is what all connections through one door
- * have in common; each connection is a small machine on the loop that goes DIAL HANDSHAKE HELLO ANSWER PIPE
- * CLOSED. */
+ * have in common; each connection is a small machine on the loop that goes REACH HELLO ANSWER INNER (TLS
+ * within the tunnel, where the far end speaks it) PIPE CLOSED. */
 #ifndef CARDEA_TUNNEL_CLIENT_H
 #define CARDEA_TUNNEL_CLIENT_H
 

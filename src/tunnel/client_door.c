@@ -62,7 +62,13 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
             d->inner = tls_client_new(&params, err);
     }
     trust_unref(trust);
-    return d->inner != NULL ? 0 : -1;
+    if (d->inner != NULL)
+        return 0;
+    tls_client_free(d->tls); /* it may be tried again, with other files then */
+    cert_unref(d->cert);
+    d->tls = NULL;
+    d->cert = NULL;
+    return -1;
 }
 
 static int set_up_names(struct client_door *d, const struct client_settings *s, struct err *err)

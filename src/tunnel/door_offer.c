@@ -175,10 +175,13 @@ static bool take_leave(struct door_offer *o, struct resident_end *ret)
         status = link_shutdown(o->link);
     if (o->late || status == LINK_ERROR)
         return false;
-    do
+    for (int turn = 0; turn < READ_TURN; turn++) {
         status = link_read(o->link, ignored, sizeof(ignored), &n);
-    while (status == LINK_OK);
-    return status == LINK_AGAIN;
+        if (status != LINK_OK)
+            return status == LINK_AGAIN;
+    }
+    resident_wake(&o->resident);
+    return true;
 }
 
 static bool door_offer_run(struct resident *r, struct resident_end *ret)
@@ -245,10 +248,8 @@ static void on_timer(struct timer *t)
 static void on_changed(void *owner)
 {
     struct door_offer *o = owner;
-    struct err ignored;
-    const struct offer *offer = agent_offer(o->agent);
-    if (offer->port != 0 && !door_port_is_open(o) && !o->draining)
-        door_port_open(o, offer, &ignored);
+    CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
+    door_port_want(o);
 }
 
 static const struct agent_ops agent_ops = {
@@ -275,6 +276,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.request = NULL;
     door_spares_init(&o->spares);
     timer_init(&o->timer, on_timer);
+    door_port_init(o);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
 }

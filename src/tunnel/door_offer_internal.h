@@ -41,12 +41,14 @@ struct door_offer {
     struct door_port *port;
     struct udp_port *udp_port;
     struct timer timer;
+    struct timer reopen; /* until the port can be had */
     int64_t heard;
     bool over_streams; /* visitors get streams of the agent's connection */
     bool draining;
-    bool stops;   /* the agent has said so */
-    bool late;    /* it does not take leave */
-    char *detail; /* how it ended */
+    bool stops;    /* the agent has said so */
+    bool late;     /* it does not take leave */
+    bool portless; /* the port could not be had */
+    char *detail;  /* how it ended */
 };
 
 /* ---- door_offer.c ---- */
@@ -89,8 +91,13 @@ void door_spares_close(struct door_offer *o);
 
 /* ---- door_port.c ---- */
 
+void door_port_init(struct door_offer *o);
+
 /* Open the offer's port, at the address of the listener that the agent came by. -1 with `err`. */
 int door_port_open(struct door_offer *o, const struct offer *offer, struct err *err);
+
+/* Have the port, now or as soon as whoever has it lets go. */
+void door_port_want(struct door_offer *o);
 
 static inline bool door_port_is_open(const struct door_offer *o)
 {

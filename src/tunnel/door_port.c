@@ -11,7 +11,8 @@
 #include "tunnel/door_offer_internal.h"
 #include "tunnel/udp_port.h"
 
-#define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
+#define REOPEN_NS (2 * NSEC_PER_SEC) /* between tries to have a port that another one has */
+#define FLOW_WAITS_MAX (16 * 1024)   /* bytes of a flow that wait for the agent; strangers begin flows */
 
 /* Over TCP. */
 struct door_port {
@@ -57,6 +58,7 @@ static void flow_begun(void *owner, const struct net_addr *source, struct link *
 
 void door_port_close(struct door_offer *o)
 {
+    wheel_cancel(&o->reopen);
     if (door_port_is_open(o))
         door_offer_give_place(o);
     udp_port_close(o->udp_port);
@@ -111,4 +113,31 @@ int door_port_open(struct door_offer *o, const struct offer *offer, struct err *
     if (result != 0)
         door_offer_give_place(o);
     return result;
+}
+
+/* Where it cannot be had it is tried again and again; that is worth a word where no other agent has it. */
+void door_port_want(struct door_offer *o)
+{
+    struct err err;
+    const struct offer *offer = agent_offer(o->agent);
+    wheel_cancel(&o->reopen);
+    if (offer->port == 0 || door_port_is_open(o) || o->draining)
+        return;
+    bool failed = door_port_open(o, offer, &err) != 0;
+    if (failed && !o->portless && agents_count(o->worker->agents, offer->name) == 1)
+        worker_notice(o->worker, "the offer of %s by %s has no port now: %s; it is tried again every %d s",
+                      offer->name, agent_identity(o->agent), err.text, (int)(REOPEN_NS / NSEC_PER_SEC));
+    o->portless = failed;
+    if (failed)
+        loop_set_timer(o->worker->loop, &o->reopen, door_offer_now(o) + REOPEN_NS);
+}
+
+static void on_reopen(struct timer *t)
+{
+    door_port_want(CONTAINER_OF(t, struct door_offer, reopen));
+}
+
+void door_port_init(struct door_offer *o)
+{
+    timer_init(&o->reopen, on_reopen);
 }

@@ -165,9 +165,11 @@ void door_spares_wanted(void *owner, struct errand *e)
 {
     struct door_offer *o = owner;
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
-    struct link *link = o->over_streams ? open_stream(o) : NULL;
+    struct link *link = NULL;
     if (!list_empty(&o->spares.ready))
         link = spare_take(CONTAINER_OF(o->spares.ready.next, struct spare, node));
+    else if (o->over_streams)
+        link = open_stream(o);
     o->resident.streams++;
     if (link != NULL)
         errand_give(e, link);

@@ -12,7 +12,7 @@
 #include "link/link.h"
 #include "tunnel/client.h"
 
-#define BUCKETS 256
+#define BUCKETS_MIN 64 /* a power of two, as all that it grows to */
 
 #define FLOW_MAGIC 0xf1040d90u
 
@@ -23,7 +23,8 @@
 struct flows {
     struct flows_settings of;
     struct hash_key key;
-    struct list bucket[BUCKETS];
+    struct list *bucket;
+    size_t buckets;
     struct list unproven; /* struct flow; whom nothing was heard from for longest comes first */
     size_t count;
     size_t live; /* those among them that have not ended */
@@ -58,7 +59,9 @@ static struct flow *flow_of(struct link *l)
 
 static void flows_free(struct task *t)
 {
-    free(CONTAINER_OF(t, struct flows, free_later));
+    struct flows *fs = CONTAINER_OF(t, struct flows, free_later);
+    free(fs->bucket);
+    free(fs);
 }
 
 static void free_if_done(struct flows *fs)
@@ -186,7 +189,29 @@ static void on_ended(void *owner, enum client_outcome outcome, const char *text)
 
 static struct list *bucket_of(struct flows *fs, const void *key, size_t key_len)
 {
-    return &fs->bucket[hash_bytes(&fs->key, key, key_len) % BUCKETS];
+    return &fs->bucket[hash_bytes(&fs->key, key, key_len) & (fs->buckets - 1)];
+}
+
+static void make_buckets(struct flows *fs, size_t n)
+{
+    fs->bucket = calloc(n, sizeof(*fs->bucket));
+    CHECK(fs->bucket != NULL);
+    fs->buckets = n;
+    for (size_t i = 0; i < n; i++)
+        list_init(&fs->bucket[i]);
+}
+
+static void grow(struct flows *fs)
+{
+    struct list *old = fs->bucket, *node;
+    size_t n = fs->buckets;
+    make_buckets(fs, n * 2);
+    for (size_t i = 0; i < n; i++)
+        while ((node = list_pop(&old[i])) != NULL) {
+            struct flow *f = CONTAINER_OF(node, struct flow, node);
+            list_insert(bucket_of(fs, f->key, f->key_len), node);
+        }
+    free(old);
 }
 
 static struct flow *find(struct flows *fs, const void *key, size_t key_len)
@@ -233,6 +258,8 @@ static struct flow *begin(struct flows *fs, const void *key, size_t key_len,
     list_init(&f->unproven);
     if (fs->of.strangers)
         list_insert(&fs->unproven, &f->unproven);
+    if (fs->count == fs->buckets)
+        grow(fs);
     list_insert(bucket_of(fs, key, key_len), &f->node);
     fs->count++;
     fs->live++;
@@ -252,8 +279,7 @@ struct flows *flows_new(const struct flows_settings *settings)
     fs->of = *settings;
     fs->key = hash_random_key();
     list_init(&fs->unproven);
-    for (size_t i = 0; i < BUCKETS; i++)
-        list_init(&fs->bucket[i]);
+    make_buckets(fs, BUCKETS_MIN);
     task_init(&fs->free_later, flows_free);
     return fs;
 }
@@ -297,7 +323,7 @@ void flows_close(struct flows *fs)
     if (fs == NULL)
         return;
     fs->closed = true;
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < fs->buckets; i++)
         for (struct list *n = fs->bucket[i].next; n != &fs->bucket[i]; n = n->next)
             /* soon, not now: ending takes flows out of the list */
             loop_set_timer(fs->of.loop, &CONTAINER_OF(n, struct flow, node)->silence, 0);

@@ -25,6 +25,7 @@ V1 = 1
 INITIAL, HANDSHAKE, ONE_RTT = range(3)
 LONG = {INITIAL: 0, HANDSHAKE: 2}
 RETRY = 3
+INVALID_TOKEN = 0x0b
 SALT = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
 SHA256_EMPTY = hashlib.sha256().digest()
 
@@ -274,6 +275,7 @@ class Connection:
         self.streams, self.sent, self.ended, self.reset, self.flows = {}, {}, set(), {}, []
         self.stopped, self.credit, self.brought, self.early, self.last = {}, {}, 0, {}, {}
         self.most_streams = 0
+        self.gives_credit = True
         self.token, self.retried, self.done = b"", False, False
         self.tls = Tls(sni, self.scid, cert, alpn)
         self.spaces[INITIAL].mine, self.spaces[INITIAL].theirs = initial_keys(self.dcid)
@@ -329,7 +331,7 @@ class Connection:
     def give_credit(self, level, stream, size):
         """For what has come, in steps: MAX_DATA and MAX_STREAM_DATA."""
         before, self.brought = self.brought, self.brought + size
-        if before >> 16 != self.brought >> 16:
+        if self.gives_credit and before >> 16 != self.brought >> 16:
             self.send(level, b"\x10" + varint(self.brought + (1 << 20)) +
                       (b"\x11" + varint(stream) + varint(len(self.streams[stream]) + (1 << 18))))
 

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import peers
 import quic
 from run import SANITIZER, SLOW, free_port, ms, wait_until
 
@@ -54,6 +55,27 @@ def serves(door, connect, banner, name="door.test"):
     """A decent client gets its tunnel, over QUIC."""
     done = connect(door, "--transport", "quic", f"127.0.0.1:{banner.port}", name=name)
     assert (done.returncode, done.stdout) == (0, b"behind the door\n"), done.stderr.decode()
+
+
+def closed_with(packet, dcid):
+    """The code of CONNECTION_CLOSE in an Initial that answers one for `dcid`."""
+    r = quic.Reader(packet)
+    r.take(5)
+    r.take(r.number(1))
+    r.take(r.number(1))
+    r.take(r.varint())
+    r.varint()
+    r = quic.Reader(quic.initial_keys(dcid)[1].open(packet, r.at)[1])
+    assert r.varint() == 0x1c
+    return r.varint()
+
+
+def endless(sock):
+    try:
+        while True:
+            sock.sendall(bytes(65536))
+    except OSError:
+        pass
 
 
 def a_hello(sni="door.test", share=bytes(range(1, 33)), scid=b"12345678"):
@@ -243,7 +265,9 @@ def test_retry_when_asked(start_door, pki, connect, banner):
         forged = token[:-1] + bytes([token[-1] ^ 1])
         sock.send(quic.initial(a_hello(), scid, b"12345678", token=forged))
         other.send(quic.initial(a_hello(), scid, b"12345678", token=token))
-        assert answers(sock) == [] and answers(other) == [], "a token is for one address, and as it was made"
+        for each in (sock, other):  # a token is for one address, and as it was made
+            no, = answers(each)
+            assert len(no) < 200 and closed_with(no, scid) == quic.INVALID_TOKEN
         assert door.audit()[door.marked:] == []
         sock.send(quic.initial(a_hello(), scid, b"12345678", token=token))
         assert answers(sock)
@@ -275,6 +299,30 @@ def test_flood_of_initials(start_door, pki, connect, banner):
     serves(door, connect, banner)
 
 
+def test_made_up_addresses(start_door, pki, connect, banner):
+    """First packets under an address that may be another's take no place of it, and no line each where they find none;
+    who has shown that it is his is counted there."""
+    door = start_door(config(pki, limits={"per_source": 3, "connections": 40, "handshake_timeout": ms(2000)}))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", door.port))
+        half = quic.crypto_frame(quic.hello("door.test", bytes(range(1, 33)), b"12345678")[:100])
+        for _ in range(100):
+            sock.send(quic.initial(half, os.urandom(8), b"12345678"))
+        wait_until(lambda: door.status()["connections"] == 20, "the half of the connections")
+        serves(door, connect, banner)  # after a Retry
+        with door.dial() as plain:
+            assert plain.fileno() >= 0
+        assert [line for line in door.audit() if line["reason"].startswith("limit_")] == []
+    wait_until(lambda: door.status()["connections"] == 0, "the strangers to be gone")
+    clients = [quic.Connection(door.port, "door.test", pki.alice) for _ in range(3)]
+    with pytest.raises(quic.Closed):
+        with quic.Connection(door.port, "door.test", pki.alice) as client:
+            client.until(lambda: False, "the door to close the connection")
+    assert door.audited(reason="limit_per_source")["peer"].startswith("127.0.0.1:")
+    for client in clients:
+        client.close()
+
+
 # Streams ----------------------------------------------------------------------------------------------------------
 
 def test_streams_within_the_limit_wait(start_door, pki, start_connect, echo):
@@ -292,6 +340,19 @@ def test_streams_within_the_limit_wait(start_door, pki, start_connect, echo):
             assert sock.recv(10) == b"x"
             sock.close()
             waiting.remove(sock)
+
+
+def test_ends_need_no_credit(door, pki, echo):
+    """A client that gives the connection no more credit still hears which streams have ended (RFC 9000, 4.1)."""
+    with peers.Server(endless) as source, quic.Connection(door.port, "door.test", pki.alice) as client:
+        client.gives_credit = False
+        client.write(0, quic.ask(f"127.0.0.1:{echo.port}"))
+        assert quic.answered(client, 0)[0]["ok"]
+        for number in range(5):
+            client.write(4 + 4 * number, quic.ask(source.to))
+        client.until(lambda: client.brought == MiB, "all that the first credit lets through")
+        client.write(0, b"", fin=True)
+        client.until(lambda: 0 in client.ended, "the end of a stream")
 
 
 def test_streams_beyond_the_limit(start_door, pki, banner, connect):

@@ -106,10 +106,8 @@ def test_many_streams(client, echo, door):
     client.until(lambda: all(client.streams[n].ended for n in numbers))
 
 
-def test_a_slow_reader_stops_its_writer(client, door, echo, mute):
-    """A target that does not read: the stream's window fills up and stays so; another stream goes on."""
-    stuck = client.connect(f"127.0.0.1:{mute.port}")
-    client.answered(stuck)
+def fill(client, stuck):
+    """All that the door and the target's kernel take of a stream; how much that is."""
     sent, idle = 0, 0
     while idle < 3:
         room = min(client.h2.local_flow_control_window(stuck), client.h2.max_outbound_frame_size)
@@ -125,7 +123,15 @@ def test_a_slow_reader_stops_its_writer(client, door, echo, mute):
             except TimeoutError:
                 pass
             client.sock.settimeout(10 * SLOW)
-    assert 1 << 20 <= sent < 32 << 20
+    return sent
+
+
+def test_slow_readers_stop_their_writers(client, echo, mute):
+    """Targets that do not read: the streams' windows fill up and stay so; another stream goes on."""
+    for _ in range(8):
+        stuck = client.connect(f"127.0.0.1:{mute.port}")
+        client.answered(stuck)
+        assert 1 << 16 <= fill(client, stuck) < 32 << 20
     number = client.connect(f"127.0.0.1:{echo.port}")
     client.send(number, b"x" * 100000, end=True)
     client.until(lambda: client.streams[number].over)

@@ -40,11 +40,12 @@ struct world {
     size_t owners;
 };
 
-static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
+static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
 {
     struct world *w = arg;
     (void)conn;
     (void)peer;
+    (void)proven;
     w->owners++;
     return w;
 }

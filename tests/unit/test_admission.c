@@ -79,6 +79,27 @@ static void unproven(void **state)
     admission_free(a);
 }
 
+static void who_has_proven_its_address_counts_there(void **state)
+{
+    (void)state;
+    struct admission *a = admission_new();
+    const struct net_addr peer = addr("192.0.2.1", 1), nowhere = {.family = AF_UNSPEC};
+    for (int i = 0; i < 3; i++)
+        assert_true(admission_enter_unproven(a, MANY, 3));
+    assert_int_equal(enter(a, "192.0.2.1", MANY, 2), ADMIT_OK);
+    assert_true(admission_prove(a, &peer, 2));
+    assert_true(admission_enter_unproven(a, MANY, 3)); /* its place among the others is free */
+    assert_int_equal(enter(a, "192.0.2.1", MANY, 2), ADMIT_TOO_MANY_OF_SOURCE);
+    assert_false(admission_prove(a, &peer, 2));
+    admission_leave(a, &nowhere);
+    admission_leave_unproven(a);
+    admission_leave_unproven(a);
+    admission_leave(a, &peer);
+    admission_leave(a, &peer);
+    assert_int_equal(admission_total(a), 0);
+    admission_free(a);
+}
+
 static void from_one_source(void **state)
 {
     (void)state;
@@ -219,6 +240,7 @@ int main(void)
         cmocka_unit_test(descriptors_are_set_aside),
         cmocka_unit_test(in_all),
         cmocka_unit_test(unproven),
+        cmocka_unit_test(who_has_proven_its_address_counts_there),
         cmocka_unit_test(from_one_source),
         cmocka_unit_test(a_source_of_ipv6_is_its_64),
         cmocka_unit_test(who_has_no_address_has_no_source),

@@ -3,6 +3,9 @@
  * carries bytes for another. */
 #include "session/crew.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -15,6 +18,19 @@
 #include "mux/agents.h"
 #include "session/astray.h"
 #include "session/worker.h"
+
+static int threads_left = -1; /* -1: no end of them */
+
+/* In place of the C library's. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    if (threads_left == 0)
+        return EAGAIN;
+    threads_left -= threads_left > 0;
+    return real(thread, attr, run, arg);
+}
 
 struct world {
     struct loop *control;
@@ -240,14 +256,26 @@ static void astray_packets_have_a_bound(void **state)
     assert_int_equal(f->astray_dropped, dropped);
 }
 
+/* All workers or none; and of those that ran for a moment nobody hears later. */
+static void a_thread_that_cannot_be_had(void **state)
+{
+    struct world *w = *state;
+    struct err err;
+    threads_left = 1;
+    assert_int_equal(crew_start(&w->crew, w->control, &err), -1);
+    threads_left = -1;
+    assert_non_null(strstr(err.text, "cannot start a worker thread"));
+    loop_stop(w->control);
+    assert_int_equal(loop_run(w->control, NULL), 0);
+    assert_int_equal(w->crew.running, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(what_was_told_arrives),
-        TEST(a_bridge_at_the_end),
-        TEST(a_bridge_is_work),
-        TEST(astray_packets_have_a_bound),
+        TEST(what_was_told_arrives),       TEST(a_bridge_at_the_end),         TEST(a_bridge_is_work),
+        TEST(astray_packets_have_a_bound), TEST(a_thread_that_cannot_be_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 #include "tunnel/flows.h"
 
 #define MOST 4
-#define LINKS 64
+#define LINKS 256
 
 /* Who keeps the links of the flows, and what came back. */
 struct world {
@@ -77,19 +77,24 @@ static void run_for(int64_t ns)
     assert_int_equal(loop_run(world.loop, NULL), 0);
 }
 
-static void start(bool strangers, size_t factor)
+static void start_with(size_t most, bool strangers, size_t factor)
 {
     world = (struct world){.loop = loop_new(NULL)};
     assert_non_null(world.loop);
     timer_init(&world.stop, on_stop);
     world.flows = flows_new(&(struct flows_settings){.loop = world.loop,
                                                      .idle = 60 * NSEC_PER_SEC,
-                                                     .max = MOST,
+                                                     .max = most,
                                                      .waits = 1000,
                                                      .strangers = strangers,
                                                      .factor = factor,
                                                      .begin = begin,
                                                      .back = back});
+}
+
+static void start(bool strangers, size_t factor)
+{
+    start_with(MOST, strangers, factor);
 }
 
 static void finish(void)
@@ -230,9 +235,24 @@ static void what_waits_has_a_bound(void **state)
     finish();
 }
 
+/* Each is found again, before and after the table has grown. */
+static void many_flows(void **state)
+{
+    (void)state;
+    start_with(LINKS, false, 0);
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < LINKS; i++)
+            assert_true(sends((uint8_t)i, 10));
+    assert_int_equal(world.begun, LINKS);
+    for (size_t i = 0; i < LINKS; i++)
+        assert_int_equal(counts_of((uint8_t)i).received, 2);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_flows),
         cmocka_unit_test(a_new_flow_takes_the_place_of_an_unproven_one),
         cmocka_unit_test(flows_that_nobody_lets_go_have_a_bound),
         cmocka_unit_test(an_unproven_source_gets_no_flood),

@@ -65,6 +65,7 @@ struct world {
     struct quic_endpoint *server, *client;
     struct net_addr address;
     struct end s, c;
+    bool wary;                       /* the server wants to see the peer's address proven first */
     bool by_hand;                    /* streams that come are left to the test */
     bool mute;                       /* the server closes streams at once */
     bool abort;                      /* ... as broken */
@@ -232,10 +233,12 @@ static const struct quic_events server_events = {
 static const struct quic_events client_events = {
     .opened = on_opened, .stream = on_stream, .closed = on_closed};
 
-static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer)
+static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
 {
     struct world *w = arg;
     assert_int_equal(peer->family, AF_INET);
+    if (w->wary && !proven)
+        return NULL;
     w->s = (struct end){.world = w, .conn = conn};
     return &w->s;
 }
@@ -487,6 +490,14 @@ static void a_retry_is_answered(void **state)
     struct quic_settings wary = settings;
     wary.retry_above = 0;
     quic_endpoint_serve(w->server, &wary);
+    make_connection(w);
+}
+
+/* An owner who does not take a stranger at his word asks for a Retry. */
+static void who_has_proven_nothing_may_be_asked_to(void **state)
+{
+    struct world *w = *state;
+    w->wary = true;
     make_connection(w);
 }
 
@@ -775,6 +786,38 @@ static void broken_streams_do_not_use_up_the_window(void **state)
     assert_int_equal(w->c.got, w->c.to_send);
 }
 
+/* More of them than the connection's first window holds. Each waits with what its own window lets in. */
+static void streams_that_nobody_reads_do_not_stop_another(void **state)
+{
+    struct world *w = *state;
+    struct link *ours[6], *theirs[6];
+    static const uint8_t bytes[100 * 1000];
+    make_connection(w);
+    w->by_hand = true;
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        size_t n;
+        ours[i] = quic_conn_open_stream(w->c.conn);
+        assert_int_equal(link_write(ours[i], bytes, sizeof(bytes), &n), LINK_OK);
+        run_for(w, 20 * NSEC_PER_MSEC);
+        assert_non_null(theirs[i] = w->s.link);
+        w->s.link = NULL;
+    }
+    w->by_hand = false;
+    w->c.to_send = 1000 * 1000;
+    take_link(&w->c, quic_conn_open_stream(w->c.conn));
+    if (!w->c.ended)
+        run(w);
+    assert_int_equal(w->c.got, w->c.to_send);
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        static uint8_t got[sizeof(bytes)];
+        size_t n;
+        assert_int_equal(link_read(theirs[i], got, sizeof(got), &n), LINK_OK);
+        assert_int_equal(n, settings.stream_window);
+        link_close(theirs[i], true);
+        link_close(ours[i], true);
+    }
+}
+
 static void streams_beyond_the_limit_wait(void **state)
 {
     struct world *w = *state;
@@ -959,6 +1002,7 @@ int main(void)
         TEST(a_server_of_another_name_is_refused),
         TEST(a_refused_hello_is_told_with_its_alert),
         TEST(a_retry_is_answered),
+        TEST(who_has_proven_nothing_may_be_asked_to),
         TEST(datagrams_go_both_ways),
         TEST(a_wireguard_packet_fits_ethernet),
         TEST(datagrams_need_both_ends),
@@ -970,6 +1014,7 @@ int main(void)
         TEST(a_stream_gets_on_beside_a_flood),
         TEST(the_peer_hears_of_a_close),
         TEST(broken_streams_do_not_use_up_the_window),
+        TEST(streams_that_nobody_reads_do_not_stop_another),
         TEST(streams_beyond_the_limit_wait),
         TEST(a_connection_holds_so_much),
         TEST(what_is_cut_is_no_end),
