@@ -71,12 +71,14 @@ struct agent_terms {
     int64_t since;                          /* wall clock */
     const struct front *front;              /* the protocol that visits are announced in */
     uint64_t bandwidth;                     /* bytes a second under the name; 0: no limit */
+    int64_t grace;                          /* nanoseconds that a name offered end-to-end is kept so */
     const struct agent_ops *ops;
     void *owner;
 };
 
 /* The offer holds from now on; a reference for the caller, who withdraws it. NULL: others offer the name in
- * another kind, or at another port. */
+ * another kind, or at another port; or one offered it end-to-end until less than `grace` ago, and this is
+ * another kind from somebody else: visitors who have to do with the one are not to be led to the other. */
 struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
 
 /* Why an offer ends: the agent's connection broke, it was told to stop, or it may not offer this any more.

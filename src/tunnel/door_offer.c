@@ -303,6 +303,7 @@ static struct agent *make_known(struct door_offer *o, const struct session_origi
                                 .since = clock_wall(),
                                 .front = origin->front,
                                 .bandwidth = origin->epoch->snap->config->agents.bandwidth,
+                                .grace = origin->epoch->snap->config->agents.grace,
                                 .ops = &agent_ops,
                                 .owner = o};
     struct link_peer peer;
