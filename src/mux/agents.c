@@ -383,6 +383,20 @@ size_t agents_visitors(struct agents *v, const char *name)
     return sum;
 }
 
+size_t agents_places(struct agents *v, const char *name)
+{
+    const struct name *n = registry_find(&v->known, name);
+    size_t sum = 0;
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next) {
+        size_t places = CONTAINER_OF(node, struct known, of_name)->agent->terms.offer.connections;
+        if (places == 0)
+            return SIZE_MAX;
+        sum += places;
+    }
+    return sum;
+}
+
 size_t agents_names(const struct agents *v)
 {
     return v->known.count;

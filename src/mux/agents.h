@@ -159,6 +159,9 @@ void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), 
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
 
+/* How many the agents that offer the name take at once, as far as they say; SIZE_MAX: one does not say. */
+size_t agents_places(struct agents *view, const char *name);
+
 /* How many names this view keeps: offered, waited for, or remembered; for tests. */
 size_t agents_names(const struct agents *view);
 

@@ -251,6 +251,7 @@ static void on_changed(void *owner)
     const struct offer *offer = agent_offer(o->agent);
     if (offer->port != 0 && !door_port_is_open(o) && !o->draining)
         door_port_open(o, offer, &ignored);
+    door_port_fit(o);
 }
 
 static const struct agent_ops agent_ops = {

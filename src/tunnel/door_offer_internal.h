@@ -92,6 +92,9 @@ void door_spares_close(struct door_offer *o);
 /* Open the offer's port, at the address of the listener that the agent came by. -1 with `err`. */
 int door_port_open(struct door_offer *o, const struct offer *offer, struct err *err);
 
+/* Agents of the name have come or gone: a UDP port has as many flows as they take visitors. */
+void door_port_fit(struct door_offer *o);
+
 static inline bool door_port_is_open(const struct door_offer *o)
 {
     return o->port != NULL || o->udp_port != NULL;

@@ -292,6 +292,11 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
     return true;
 }
 
+void flows_set_max(struct flows *fs, size_t max)
+{
+    fs->of.max = max;
+}
+
 void flows_close(struct flows *fs)
 {
     if (fs == NULL)

@@ -190,6 +190,23 @@ def test_made_up_senders_take_no_place_of_others(door, expose):
         close_all(crowd)
 
 
+def test_no_more_than_the_agent_takes(door, expose):
+    """Where the agent has fewer places than the door the oldest unproven gives up its place all the same."""
+    with UdpEcho() as service:
+        _, sock = expose(service.port, "quic", "--connections", "16")
+        assert ask(sock, b"a") and ask(sock, b"b"), "one who is proven"
+        for burst in range(3):
+            for i in range(14):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                    stranger.bind((f"127.9.{burst}.{i + 1}", 0))
+                    stranger.sendto(b"x", sock.getpeername())
+            time.sleep(1.2)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as fresh:
+                fresh.connect(sock.getpeername())
+                assert any(ask(fresh, b"hello") for _ in range(3)), "one who is new"
+        assert ask(sock, b"c")
+
+
 def test_no_flood_for_who_has_not_asked(door, expose):
     """A service whose answer is a hundred times the question: nothing of it goes to an address that has sent once.
     The question may be asked again until the answers fit."""
