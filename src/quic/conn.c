@@ -370,8 +370,7 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
         settings.token_type = NGTCP2_TOKEN_TYPE_RETRY;
     }
     params.stateless_reset_token_present = 1;
-    CHECK(ngtcp2_crypto_generate_stateless_reset_token(params.stateless_reset_token, e->secrets->reset,
-                                                       sizeof(e->secrets->reset), &own) == 0);
+    library_reset_token(e, &own, params.stateless_reset_token);
     CHECK(ngtcp2_conn_server_new(&c->lib, &head->scid, &own, &path, head->version, &library_server, &settings,
                                  &params, NULL, c) == 0);
     c->first = head->dcid;

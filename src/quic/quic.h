@@ -101,8 +101,10 @@ struct quic_server {
     void (*astray)(void *arg, unsigned owner, const struct udp_packets *packet);
     const struct quic_events *events; /* for those owners */
     void *arg;
-    unsigned index; /* which of `count` endpoints that share an address this is: its connection ids say so,
-                       see udp_steer() */
+    const char *place; /* the address as configured: no other has its stateless resets; borrowed for the
+                          endpoint's life; NULL: none */
+    unsigned index;    /* which of `count` endpoints that share an address this is: its connection ids say so,
+                          see udp_steer() */
     unsigned count;
 };
 

@@ -189,6 +189,9 @@ void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
 
 /* A connection id of our own. */
 void library_make_cid(const struct quic_endpoint *e, ngtcp2_cid *ret, size_t len);
+/* What proves that this endpoint has forgotten the connection of an id: another for each secret and place. */
+void library_reset_token(const struct quic_endpoint *e, const ngtcp2_cid *cid,
+                         uint8_t ret[NGTCP2_STATELESS_RESET_TOKENLEN]);
 
 /* ---- datagrams (datagram.c) ---- */
 

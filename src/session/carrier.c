@@ -344,6 +344,7 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
                                  .astray = on_astray,
                                  .events = &events,
                                  .arg = port,
+                                 .place = port->key,
                                  .index = w->index,
                                  .count = (unsigned)w->shared->workers};
     port->endpoint = quic_endpoint_new(w->loop, fd, &server, w->shared->quic_secrets, w->quic_scratch, err);
