@@ -166,8 +166,9 @@ size_t agents_places(struct agents *view, const char *name);
 size_t agents_names(const struct agents *view);
 
 /* Ask for a link to the agent. `arrived` is called once, later, with the link (the owner's from then on), or
- * NULL when there is none to be had. */
-struct errand *agents_visit(struct agents *view, struct agent *a,
+ * NULL when there is none to be had. `unproven`: anybody may have made up
+ * who visits. */
+struct errand *agents_visit(struct agents *view, struct agent *a, bool unproven,
                             void (*arrived)(void *owner, struct link *link), void *owner);
 
 /* Nobody waits for it any more. NULL is allowed. */
@@ -181,6 +182,9 @@ void errand_fail(struct errand *e);
 
 /* Has the visitor gone meanwhile? Then errand_fail() it. */
 bool errand_is_void(const struct errand *e);
+
+/* As agents_visit() was told. */
+bool errand_is_unproven(const struct errand *e);
 
 /* For the owner, to keep it in a list while it waits. */
 struct list *errand_node(struct errand *e);

@@ -150,7 +150,7 @@ static enum session_state attempt(struct session *s, struct agent *a)
     s->agent = a;
     agent_enter(a);
     v->tried[v->tried_len++] = agent_id(a);
-    v->errand = agents_visit(view_of(s), a, on_arrived, s);
+    v->errand = agents_visit(view_of(s), a, s->unproven, on_arrived, s);
     session_share_deadline(s);
     return SESSION_DIAL;
 }

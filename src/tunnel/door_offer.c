@@ -276,7 +276,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.hello = hello;
     o->origin.front = NULL;
     o->origin.request = NULL;
-    door_spares_init(&o->spares);
+    door_spares_init(&o->spares, loop_now(w->loop));
     timer_init(&o->timer, on_timer);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;

@@ -270,7 +270,7 @@ static void an_errand_comes_back(void **state)
     struct link *near, *far;
     struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
     settle(w);
-    agents_visit(w->view[1], a, on_arrived, w);
+    agents_visit(w->view[1], a, false, on_arrived, w);
     settle(w);
     assert_non_null(w->wanted);
     mem_link_pair(4096, &near, &far);
@@ -298,7 +298,7 @@ static void errands_in_vain(void **state)
     struct link *near, *far;
     struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
     settle(w);
-    struct errand *e = agents_visit(w->view[1], a, on_arrived, w);
+    struct errand *e = agents_visit(w->view[1], a, false, on_arrived, w);
     settle(w);
     errand_cancel(e);
     mem_link_pair(4096, &near, &far);
@@ -307,7 +307,7 @@ static void errands_in_vain(void **state)
     assert_false(w->back);
     link_close(far, true);
     w->wanted = NULL;
-    agents_visit(w->view[1], a, on_arrived, w);
+    agents_visit(w->view[1], a, false, on_arrived, w);
     agents_withdraw(w->view[0], a, AGENTS_LOST);
     settle(w);
     assert_null(w->wanted);
