@@ -300,6 +300,11 @@ static void tell_owner(struct quic_conn *c)
         c->bad_datagram = false;
         c->events->bad_datagram(c->owner);
     }
+    if (c->state == CONN_OPEN && c->taken_back > 0 && c->owner != NULL && c->events->taken_back != NULL) {
+        unsigned streams = c->taken_back;
+        c->taken_back = 0;
+        c->events->taken_back(c->owner, streams);
+    }
     if (c->state == CONN_OPEN && c->streams_left && c->owner != NULL && c->events->streams_left != NULL) {
         c->streams_left = false;
         c->events->streams_left(c->owner);

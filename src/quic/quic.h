@@ -79,6 +79,8 @@ struct quic_events {
     /* Datagrams came whose Quarter Stream ID cannot be read or is none of a stream: they were dropped. HTTP/3
      * ends the connection over that (RFC 9297, 2.1). May be NULL. */
     void (*bad_datagram)(void *owner);
+    /* The peer has reset so many streams of its own before anything was written to them. May be NULL. */
+    void (*taken_back)(void *owner, unsigned streams);
     /* It is over: its streams have failed, and the connection must not be used any more. `text`: why, for
      * people; it lives during the call. */
     void (*closed)(void *owner, enum quic_end end, const char *text);

@@ -133,15 +133,16 @@ struct quic_conn {
     size_t packet_most;    /* bytes that a packet may have, by that */
     struct buf unsent;     /* packets that the socket did not take */
     struct udp_packets unsent_head;
-    struct buf goodbye; /* CONN_CLOSING: the packet to repeat */
-    unsigned asked;     /* ... and how often we were asked for it */
-    uint8_t alert;      /* that the handshake failed with, here */
-    bool was_reset;     /* the peer has forgotten the connection */
-    bool opened;        /* to be told to the owner */
-    bool streams_left;  /* likewise */
-    bool bad_datagram;  /* likewise */
-    bool counted;       /* among the endpoint's unfinished handshakes */
-    bool inside;        /* the library is on the stack */
+    struct buf goodbye;  /* CONN_CLOSING: the packet to repeat */
+    unsigned asked;      /* ... and how often we were asked for it */
+    uint8_t alert;       /* that the handshake failed with, here */
+    bool was_reset;      /* the peer has forgotten the connection */
+    bool opened;         /* to be told to the owner */
+    bool streams_left;   /* likewise */
+    bool bad_datagram;   /* likewise */
+    unsigned taken_back; /* likewise: streams */
+    bool counted;        /* among the endpoint's unfinished handshakes */
+    bool inside;         /* the library is on the stack */
 };
 
 #define CONN_MAGIC 0x9071c001u
@@ -235,15 +236,16 @@ struct quic_stream {
     bool in_ended; /* the peer's FIN is in */
     bool fin;      /* ours is to be sent */
     bool fin_sent;
-    bool blocked;   /* the owner waits for room to write */
-    bool starved;   /* the owner waits for something to read */
-    bool abandoned; /* the owner has closed the link */
-    bool cut_later; /* reset, once all that was written has arrived */
-    bool gone;      /* the library has forgotten the stream */
-    bool refused;   /* the peer takes no more of ours */
-    bool arrived;   /* something of ours has */
-    size_t credit;  /* taken by the owner, not yet given back to the peer */
-    uint64_t code;  /* with which it is reset */
+    bool blocked;    /* the owner waits for room to write */
+    bool starved;    /* the owner waits for something to read */
+    bool abandoned;  /* the owner has closed the link */
+    bool taken_back; /* the peer has reset it before anything was written */
+    bool cut_later;  /* reset, once all that was written has arrived */
+    bool gone;       /* the library has forgotten the stream */
+    bool refused;    /* the peer takes no more of ours */
+    bool arrived;    /* something of ours has */
+    size_t credit;   /* taken by the owner, not yet given back to the peer */
+    uint64_t code;   /* with which it is reset */
     struct datagrams datagrams;
 };
 

@@ -11,6 +11,7 @@
 #include "audit/record.h"
 #include "base/alert.h"
 #include "base/clock.h"
+#include "base/patience.h"
 #include "quic/quic.h"
 #include "session/astray.h"
 #include "session/front.h"
@@ -22,6 +23,7 @@
 
 #define CARRIER_MAGIC 0xca441e40u
 #define PORT_MAGIC 0xca440904u
+#define QUIC_EXCESSIVE 1 /* the application's error code of cardea/1: the client asks too much */
 
 struct carrier_port {
     uint32_t magic;
@@ -52,7 +54,8 @@ struct carrier {
     struct hello_note hello;
     int64_t began; /* monotonic */
     int64_t opened;
-    uint64_t streams; /* so far */
+    uint64_t streams;         /* so far */
+    struct patience patience; /* for streams that are taken back */
     enum close_reason reason;
 };
 
@@ -83,6 +86,7 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
                           .peer = *peer,
                           .began = loop_now(w->loop)};
     list_init(&c->node);
+    patience_init(&c->patience, c->began);
     port->carriers++;
     return c;
 }
@@ -278,10 +282,9 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     free(c);
 }
 
-void tenant_leave(struct tenant *t, uint64_t code, const char *text)
+/* The client asks too much of us: the connection ends here, with that code. */
+static void send_away(struct carrier *c, uint64_t code, const char *text)
 {
-    struct carrier *c = t->landlord;
-    CHECK_MAGIC(c, CARRIER_MAGIC);
     struct quic_conn *conn = c->conn;
     struct carrier_port *port = c->port;
     c->reason = CLOSE_BAD_REQUEST;
@@ -291,10 +294,31 @@ void tenant_leave(struct tenant *t, uint64_t code, const char *text)
     port_leave(port);
 }
 
+void tenant_leave(struct tenant *t, uint64_t code, const char *text)
+{
+    CHECK_MAGIC(t->landlord, CARRIER_MAGIC);
+    send_away(t->landlord, code, text);
+}
+
+/* Each may have been a dial and is an audit line. A tenant has a patience of its own. */
+static void on_taken_back(void *owner, unsigned streams)
+{
+    struct carrier *c = owner;
+    int64_t now = loop_now(c->worker->loop);
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->tenant != NULL)
+        return;
+    while (streams > 0 && patience_bear(&c->patience, now))
+        streams--;
+    if (streams > 0)
+        send_away(c, QUIC_EXCESSIVE, "too many streams that were reset before they had an answer");
+}
+
 static const struct quic_events events = {.hello = on_hello,
                                           .opened = on_opened,
                                           .stream = on_stream,
                                           .bad_datagram = on_bad_datagram,
+                                          .taken_back = on_taken_back,
                                           .closed = on_closed};
 
 /* ---- listeners ---- */
