@@ -413,15 +413,16 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
 }
 
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o,
-                         const char *name)
+                         const struct offer *offer)
 {
     if (!admit(w, link, o))
         return;
     struct session *s = session_new(w, o->epoch, link, o->listener, o->peer);
     s->when.routed = s->when.accepted;
     s->unproven = o->unproven;
-    session_visit(s, name, OFFER_PUBLIC);
-    s->setup->visit.at_port = true;
+    session_visit(s, offer->name, OFFER_PUBLIC);
+    s->setup->visit.port = offer->port;
+    s->setup->visit.udp = offer->udp;
     session_deadline(s, session_limits(s)->dial_timeout);
     begin_at(s, SESSION_DIAL, o->route);
 }

@@ -11,8 +11,9 @@
 #include "tunnel/door_offer_internal.h"
 #include "tunnel/udp_port.h"
 
-#define PLACES_SPARED 8 /* one in so many of the agents' places: for flows whose end they have not heard of \
-                         */
+#define PLACES_SPARED                                                                     \
+    8 /* one in so many of the agents' places: for flows whose end they have not heard of \
+       */
 #define FLOW_WAITS_MAX (16 * 1024) /* bytes of a flow that wait for the agent; strangers begin flows */
 
 /* Over TCP. */
@@ -33,7 +34,7 @@ static void port_accepted(struct acceptor *a, int fd, const struct net_addr *pee
     }
     struct session_origin origin = o->origin;
     origin.peer = peer;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
 }
 
 static void port_refused(struct acceptor *a, int error)
@@ -54,7 +55,7 @@ static void flow_begun(void *owner, const struct net_addr *source, struct link *
     struct session_origin origin = o->origin;
     origin.peer = source;
     origin.unproven = true;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
 }
 
 void door_port_close(struct door_offer *o)
