@@ -247,6 +247,7 @@ static int start(struct connect *c, struct err *err)
     c->settings = connect_settings_client(&o->settings);
     c->settings.stays = o->forwards_len > 0;
     c->settings.timeout = o->timeout;
+    c->settings.end_to_end = o->end_to_end;
     if (o->sni != NULL) {
         c->settings.name = o->sni;
         c->settings.alpn = o->alpn;

@@ -22,6 +22,7 @@ enum {
     OPTION_SOCKS,
     OPTION_VERBOSE,
     OPTION_NO_SHARE,
+    OPTION_END_TO_END,
 };
 
 static const struct option options[] = {
@@ -34,6 +35,7 @@ static const struct option options[] = {
     {"socks", required_argument, NULL, OPTION_SOCKS},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"no-share", no_argument, NULL, OPTION_NO_SHARE},
+    {"end-to-end", no_argument, NULL, OPTION_END_TO_END},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -70,6 +72,9 @@ static int take(struct connect_options *o, int option, struct listen *listens)
                    : cmd_misused("connect", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
     case OPTION_NO_SHARE:
         o->no_share = true;
+        return -1;
+    case OPTION_END_TO_END:
+        o->end_to_end = true;
         return -1;
     case OPTION_UDP:
         o->udp = true;
@@ -140,6 +145,10 @@ static int check_pairs(const struct connect_options *o, const struct listen *lis
                                       "reached over TCP");
     if (o->udp && (o->forwards_len == socks || o->sni != NULL))
         return cmd_misused("connect", "--udp goes with -L [ADDR:]PORT:HOST:PORT");
+    if (o->end_to_end && (o->udp || o->sni != NULL))
+        return cmd_misused(
+            "connect", "--end-to-end does not go with %s: it is for what agents offer end-to-end, over TCP",
+            o->udp ? "--udp" : "--sni");
     if (socks > 0 && o->sni != NULL)
         return cmd_misused("connect",
                            "--socks asks the door for targets, and --sni for a route instead: they "

@@ -16,6 +16,7 @@ struct connect_options {
     const char *alpn;
     bool udp;        /* -L leads datagrams, --socks does so as its clients ask */
     bool verbose;    /* tell at the end what became of them */
+    bool end_to_end; /* only to services that prove their name */
     bool no_share;   /* by itself, whatever the environment and the file say */
     int64_t timeout; /* nanoseconds */
     struct forward *forwards;

@@ -5,8 +5,8 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "base/patience.h"
 #include "base/queue.h"
-#include "http/patience.h"
 #include "http/request.h"
 #include "loop/loop.h"
 #include "session/resident.h"

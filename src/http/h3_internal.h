@@ -13,8 +13,8 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/patience.h"
 #include "http/h3.h"
-#include "http/patience.h"
 #include "http/request.h"
 #include "link/link.h"
 #include "loop/loop.h"

@@ -126,16 +126,32 @@ static void tell_fellows(struct agents *v, const struct name *n, const struct ag
     }
 }
 
+/* Who offers it end-to-end in between is not thereby who may offer it in another kind. */
+static void note_sealed(struct name *n, const struct agent *a, int64_t now)
+{
+    bool same = memcmp(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT) == 0;
+    if (a->terms.offer.kind != OFFER_END_TO_END || a->left == AGENTS_BARRED)
+        return;
+    if (n->sealed_at == 0)
+        memcpy(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT);
+    else if (!same)
+        memset(n->sealed_by, 0, AGENT_FINGERPRINT);
+    n->sealed_at = now;
+}
+
 static void learn(struct agents *v, struct agent *a, enum news news)
 {
     struct name *n = registry_get(&v->known, a->terms.offer.name, loop_now(v->home.loop));
     struct known *k = registry_find_id(&v->known, a->id);
     if (news == NEWS_OFFERED) {
         registry_add(&v->known, n, a);
+        if (a->terms.offer.kind != OFFER_END_TO_END)
+            n->sealed_at = 0;
     } else if (news == NEWS_WITHDRAWN && k != NULL) {
         registry_forget(k);
         n->gone_at = loop_now(v->home.loop);
         n->left = a->left;
+        note_sealed(n, a, n->gone_at);
     }
     if (news != NEWS_WITHDRAWN || a->left == AGENTS_BARRED)
         wake_waiters(v, n);
@@ -179,11 +195,21 @@ static bool agree(const struct offer *a, const struct offer *b)
     return a->kind == b->kind && a->udp == b->udp && a->port == b->port;
 }
 
+static bool is_sealed(const struct name *n, const struct agent_terms *terms, int64_t now)
+{
+    return n != NULL && n->sealed_at > 0 && terms->offer.kind != OFFER_END_TO_END &&
+           now < n->sealed_at + terms->grace &&
+           memcmp(n->sealed_by, terms->fingerprint, AGENT_FINGERPRINT) != 0;
+}
+
 struct agent *agents_offer(struct agents *v, const struct agent_terms *terms)
 {
     CHECK_MAGIC(v, VIEW_MAGIC);
-    struct agent *fellow = first_of(registry_find(&v->known, terms->offer.name));
+    const struct name *n = registry_find(&v->known, terms->offer.name);
+    struct agent *fellow = first_of(n);
     if (fellow != NULL && !agree(&fellow->terms.offer, &terms->offer))
+        return NULL;
+    if (is_sealed(n, terms, loop_now(v->home.loop)))
         return NULL;
     struct agent *a = agent_make(terms, v->next_id, v->index, fellow == NULL ? NULL : fellow->rate);
     v->next_id += v->hub->workers;
@@ -371,6 +397,20 @@ size_t agents_visitors(struct agents *v, const char *name)
          node = node->next)
         sum += atomic_load_explicit(&CONTAINER_OF(node, struct known, of_name)->agent->visitors,
                                     memory_order_relaxed);
+    return sum;
+}
+
+size_t agents_places(struct agents *v, const char *name)
+{
+    const struct name *n = registry_find(&v->known, name);
+    size_t sum = 0;
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next) {
+        size_t places = CONTAINER_OF(node, struct known, of_name)->agent->terms.offer.connections;
+        if (places == 0)
+            return SIZE_MAX;
+        sum += places;
+    }
     return sum;
 }
 

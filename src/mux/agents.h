@@ -76,12 +76,14 @@ struct agent_terms {
     int64_t since;                          /* wall clock */
     const struct front *front;              /* the protocol that visits are announced in */
     uint64_t bandwidth;                     /* bytes a second under the name; 0: no limit */
+    int64_t grace;                          /* nanoseconds that a name offered end-to-end is kept so */
     const struct agent_ops *ops;
     void *owner;
 };
 
 /* The offer holds from now on; a reference for the caller, who withdraws it. NULL: others offer the name in
- * another kind, or at another port. */
+ * another kind, or at another port; or one offered it end-to-end until less than `grace` ago, and this is
+ * another kind from somebody else: visitors who have to do with the one are not to be led to the other. */
 struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
 
 /* Why an offer ends: the agent's connection broke, it was told to stop, or it may not offer this any more.
@@ -165,12 +167,16 @@ size_t agents_count(struct agents *view, const char *name);
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);
 
+/* How many the agents that offer the name take at once, as far as they say; SIZE_MAX: one does not say. */
+size_t agents_places(struct agents *view, const char *name);
+
 /* How many names this view keeps: offered, waited for, or remembered; for tests. */
 size_t agents_names(const struct agents *view);
 
 /* Ask for a link to the agent. `arrived` is called once, later, with the link (the owner's from then on), or
- * NULL when there is none to be had. */
-struct errand *agents_visit(struct agents *view, struct agent *a,
+ * NULL when there is none to be had. `unproven`: anybody may have made up
+ * who visits. */
+struct errand *agents_visit(struct agents *view, struct agent *a, bool unproven,
                             void (*arrived)(void *owner, struct link *link), void *owner);
 
 /* Nobody waits for it any more. NULL is allowed. */
@@ -184,6 +190,9 @@ void errand_fail(struct errand *e);
 
 /* Has the visitor gone meanwhile? Then errand_fail() it. */
 bool errand_is_void(const struct errand *e);
+
+/* As agents_visit() was told. */
+bool errand_is_unproven(const struct errand *e);
 
 /* For the owner, to keep it in a list while it waits. */
 struct list *errand_node(struct errand *e);

@@ -23,6 +23,7 @@ struct errand {
     struct link *link;     /* on its way to the visitor */
     struct bridge *bridge; /* ... or this */
     _Atomic bool is_void;
+    bool unproven;
     void (*arrived)(void *owner, struct link *link);
     void *owner;
 };
@@ -112,6 +113,11 @@ bool errand_is_void(const struct errand *e)
     return atomic_load(&e->is_void);
 }
 
+bool errand_is_unproven(const struct errand *e)
+{
+    return e->unproven;
+}
+
 struct list *errand_node(struct errand *e)
 {
     return &e->node;
@@ -144,7 +150,7 @@ static void on_arrival_here(struct task *t)
 
 /* ---- the visitor sets out ---- */
 
-struct errand *agents_visit(struct agents *v, struct agent *a,
+struct errand *agents_visit(struct agents *v, struct agent *a, bool unproven,
                             void (*arrived)(void *owner, struct link *link), void *owner)
 {
     struct errand *e = calloc(1, sizeof(*e));
@@ -153,6 +159,7 @@ struct errand *agents_visit(struct agents *v, struct agent *a,
                          .from = v,
                          .home = v->hub->view[a->home],
                          .agent = agent_ref(a),
+                         .unproven = unproven,
                          .arrived = arrived,
                          .owner = owner};
     list_init(&e->node);

@@ -12,8 +12,9 @@
 struct offer {
     char name[HOST_MAX]; /* canonical, as a server name is (base/hostname.h) */
     enum offer_kind kind;
-    bool udp;      /* visitors send datagrams; goes with a port only */
-    uint16_t port; /* of the door, for visitors, with OFFER_PUBLIC; 0: they come by name */
+    bool udp;             /* visitors send datagrams; goes with a port only */
+    uint16_t port;        /* of the door, for visitors, with OFFER_PUBLIC; 0: they come by name */
+    uint32_t connections; /* visitors that this agent takes at once, as it says; 0: it does not say */
 };
 
 /* A one-use id, under which an agent brings a connection for a visitor: base64url without padding. */

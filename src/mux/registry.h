@@ -14,8 +14,10 @@ struct name {
     struct list node;   /* of its bucket */
     struct list agents; /* struct known */
     struct list waiters;
-    int64_t gone_at;        /* the last agent left; 0: never one */
-    enum agents_leave left; /* ... in this way */
+    int64_t gone_at;                      /* the last agent left; 0: never one */
+    enum agents_leave left;               /* ... in this way */
+    int64_t sealed_at;                    /* the last agent that offered it end-to-end left; 0: none */
+    uint8_t sealed_by[AGENT_FINGERPRINT]; /* the one and only that did; zeros: there were several */
     char text[];
 };
 

@@ -48,9 +48,7 @@ static void reset(struct quic_socket *s, const struct udp_packets *p, const ngtc
     size_t fill = MIN(p->len - 1 - NGTCP2_STATELESS_RESET_TOKENLEN, sizeof(noise));
     ngtcp2_cid_init(&cid, vc->dcid, vc->dcidlen);
     CHECK(RAND_bytes(noise, sizeof(noise)) == 1);
-    if (ngtcp2_crypto_generate_stateless_reset_token(token.data, s->endpoint->secrets->reset,
-                                                     sizeof(s->endpoint->secrets->reset), &cid) != 0)
-        return;
+    library_reset_token(s->endpoint, &cid, token.data);
     answer(s, p, out, ngtcp2_pkt_write_stateless_reset2(out, sizeof(out), &token, noise, fill));
 }
 

@@ -300,6 +300,11 @@ static void tell_owner(struct quic_conn *c)
         c->bad_datagram = false;
         c->events->bad_datagram(c->owner);
     }
+    if (c->state == CONN_OPEN && c->taken_back > 0 && c->owner != NULL && c->events->taken_back != NULL) {
+        unsigned streams = c->taken_back;
+        c->taken_back = 0;
+        c->events->taken_back(c->owner, streams);
+    }
     if (c->state == CONN_OPEN && c->streams_left && c->owner != NULL && c->events->streams_left != NULL) {
         c->streams_left = false;
         c->events->streams_left(c->owner);
@@ -372,8 +377,7 @@ struct quic_conn *conn_accept(struct quic_endpoint *e, const ngtcp2_pkt_hd *head
         settings.token_type = NGTCP2_TOKEN_TYPE_RETRY;
     }
     params.stateless_reset_token_present = 1;
-    CHECK(ngtcp2_crypto_generate_stateless_reset_token(params.stateless_reset_token, e->secrets->reset,
-                                                       sizeof(e->secrets->reset), &own) == 0);
+    library_reset_token(e, &own, params.stateless_reset_token);
     CHECK(ngtcp2_conn_server_new(&c->lib, &head->scid, &own, &path, head->version, &library_server, &settings,
                                  &params, NULL, c) == 0);
     c->first = head->dcid;

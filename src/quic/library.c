@@ -3,8 +3,10 @@
  * again from within itself. What owners should hear is noted, and told in conn_after_batch(). */
 #include <ngtcp2/ngtcp2_crypto.h>
 #include <ngtcp2/ngtcp2_crypto_boringssl.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "quic/quic_internal.h"
@@ -277,16 +279,29 @@ void library_make_cid(const struct quic_endpoint *e, ngtcp2_cid *ret, size_t len
     ret->data[0] = (uint8_t)(ret->data[0] % span * e->server.count + e->server.index);
 }
 
+/* Where two places answered with the same token for an id, a packet to the one would yield what ends a
+ * connection of the other (RFC 9000, 21.11). The place is the one that was configured: the address that a
+ * packet came to differs from packet to packet on a wildcard address. */
+void library_reset_token(const struct quic_endpoint *e, const ngtcp2_cid *cid,
+                         uint8_t ret[NGTCP2_STATELESS_RESET_TOKENLEN])
+{
+    uint8_t whole[EVP_MAX_MD_SIZE];
+    struct buf from = {0};
+    const char *place = e->server.place != NULL ? e->server.place : "";
+    CHECK(buf_append(&from, place, strlen(place) + 1) && buf_append(&from, cid->data, cid->datalen));
+    CHECK(HMAC(EVP_sha256(), e->secrets->reset, sizeof(e->secrets->reset), from.data, from.len, whole,
+               NULL) != NULL);
+    memcpy(ret, whole, NGTCP2_STATELESS_RESET_TOKENLEN);
+    buf_free(&from);
+}
+
 static int on_new_cid(ngtcp2_conn *lib, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token, size_t len,
                       void *user)
 {
     struct quic_conn *c = user;
-    const struct quic_secrets *secrets = c->endpoint->secrets;
     (void)lib;
     library_make_cid(c->endpoint, cid, len);
-    if (ngtcp2_crypto_generate_stateless_reset_token(token->data, secrets->reset, sizeof(secrets->reset),
-                                                     cid) != 0)
-        return NGTCP2_ERR_CALLBACK_FAILURE;
+    library_reset_token(c->endpoint, cid, token->data);
     cids_put(&c->endpoint->cids, cid, c);
     return 0;
 }

@@ -85,6 +85,8 @@ struct quic_events {
     /* Datagrams came whose Quarter Stream ID cannot be read or is none of a stream: they were dropped. HTTP/3
      * ends the connection over that (RFC 9297, 2.1). May be NULL. */
     void (*bad_datagram)(void *owner);
+    /* The peer has reset so many streams of its own before anything was written to them. May be NULL. */
+    void (*taken_back)(void *owner, unsigned streams);
     /* It is over: its streams have failed, and the connection must not be used any more. `text`: why, for
      * people; it lives during the call. */
     void (*closed)(void *owner, enum quic_end end, const char *text);
@@ -109,9 +111,11 @@ struct quic_server {
     void (*astray)(void *arg, unsigned owner, const struct udp_packets *packet);
     const struct quic_events *events; /* for those owners */
     void *arg;
-    unsigned index; /* which of `count` endpoints that share an address this is: its connection ids say so,
-                       see udp_steer() */
-    unsigned count; /* QUIC_ENDPOINTS_MAX at most */
+    const char *place; /* the address as configured: no other has its stateless resets; borrowed for the
+                          endpoint's life; NULL: none */
+    unsigned index;    /* which of `count` endpoints that share an address this is: its connection ids say so,
+                          see udp_steer() */
+    unsigned count;    /* QUIC_ENDPOINTS_MAX at most */
 };
 
 /* A server's endpoint on a bound socket (taken over, also on failure); `server` is copied. It receives

@@ -139,15 +139,16 @@ struct quic_conn {
     size_t packet_most;    /* bytes that a packet may have, by that */
     struct buf unsent;     /* packets that the socket did not take */
     struct udp_packets unsent_head;
-    struct buf goodbye; /* CONN_CLOSING: the packet to repeat */
-    unsigned asked;     /* ... and how often we were asked for it */
-    uint8_t alert;      /* that the handshake failed with, here */
-    bool was_reset;     /* the peer has forgotten the connection */
-    bool opened;        /* to be told to the owner */
-    bool streams_left;  /* likewise */
-    bool bad_datagram;  /* likewise */
-    bool counted;       /* among the endpoint's unfinished handshakes */
-    bool inside;        /* the library is on the stack */
+    struct buf goodbye;  /* CONN_CLOSING: the packet to repeat */
+    unsigned asked;      /* ... and how often we were asked for it */
+    uint8_t alert;       /* that the handshake failed with, here */
+    bool was_reset;      /* the peer has forgotten the connection */
+    bool opened;         /* to be told to the owner */
+    bool streams_left;   /* likewise */
+    bool bad_datagram;   /* likewise */
+    unsigned taken_back; /* likewise: streams */
+    bool counted;        /* among the endpoint's unfinished handshakes */
+    bool inside;         /* the library is on the stack */
 };
 
 #define CONN_MAGIC 0x9071c001u
@@ -195,6 +196,9 @@ void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
 
 /* A connection id of our own. */
 void library_make_cid(const struct quic_endpoint *e, ngtcp2_cid *ret, size_t len);
+/* What proves that this endpoint has forgotten the connection of an id: another for each secret and place. */
+void library_reset_token(const struct quic_endpoint *e, const ngtcp2_cid *cid,
+                         uint8_t ret[NGTCP2_STATELESS_RESET_TOKENLEN]);
 
 /* ---- datagrams (datagram.c) ---- */
 
@@ -241,6 +245,7 @@ struct quic_stream {
     bool blocked;     /* the owner waits for room to write */
     bool starved;     /* the owner waits for something to read */
     bool abandoned;   /* the owner has closed the link */
+    bool taken_back;  /* the peer has reset it before anything was written */
     bool cut_later;   /* reset, once all that was written has arrived */
     bool gone;        /* the library has forgotten the stream */
     bool refused;     /* the peer takes no more of ours */

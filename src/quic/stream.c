@@ -163,8 +163,19 @@ void stream_sent(struct quic_stream *s, size_t len)
     offer_room(s);
 }
 
+static void note_taken_back(struct quic_stream *s)
+{
+    struct quic_conn *c = s->conn;
+    if (c == NULL || s->taken_back || s->link.bytes_written > 0 ||
+        ngtcp2_conn_is_local_stream2(c->lib, s->id))
+        return;
+    s->taken_back = true;
+    c->taken_back++;
+}
+
 void stream_reset(struct quic_stream *s)
 {
+    note_taken_back(s);
     if (!s->in_ended)
         link_fail(&s->link, "connection reset");
     stream_wake_later(s);
@@ -174,6 +185,7 @@ void stream_reset(struct quic_stream *s)
  * for whoever has nothing to write to see. */
 void stream_refused(struct quic_stream *s)
 {
+    note_taken_back(s);
     s->refused = !s->fin;
     if (s->refused && s->in_ended)
         link_fail(&s->link, "connection reset");

@@ -13,6 +13,7 @@
 #include "audit/record.h"
 #include "base/alert.h"
 #include "base/clock.h"
+#include "base/patience.h"
 #include "quic/quic.h"
 #include "session/astray.h"
 #include "session/front.h"
@@ -24,6 +25,7 @@
 
 #define CARRIER_MAGIC 0xca441e40u
 #define PORT_MAGIC 0xca440904u
+#define QUIC_EXCESSIVE 1 /* the application's error code of cardea/1: the client asks too much */
 
 struct carrier_port {
     uint32_t magic;
@@ -55,7 +57,8 @@ struct carrier {
     struct hello_note hello;
     int64_t began; /* monotonic */
     int64_t opened;
-    uint64_t streams; /* so far */
+    uint64_t streams;         /* so far */
+    struct patience patience; /* for streams that are taken back */
     enum close_reason reason;
 };
 
@@ -106,6 +109,7 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
                           .place = proven ? COUNTED : UNPROVEN,
                           .began = loop_now(w->loop)};
     list_init(&c->node);
+    patience_init(&c->patience, c->began);
     port->carriers++;
     return c;
 }
@@ -344,10 +348,26 @@ void tenant_leave(struct tenant *t, uint64_t code, const char *text)
     finish(t->landlord, CLOSE_BAD_REQUEST, code, text);
 }
 
+/* Each may have been a dial and is an audit line. A tenant has a patience of its own. */
+static void on_taken_back(void *owner, unsigned streams)
+{
+    struct carrier *c = owner;
+    int64_t now = loop_now(c->worker->loop);
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->tenant != NULL)
+        return;
+    while (streams > 0 && patience_bear(&c->patience, now))
+        streams--;
+    if (streams > 0)
+        finish(c, CLOSE_BAD_REQUEST, QUIC_EXCESSIVE,
+               "too many streams that were reset before they had an answer");
+}
+
 static const struct quic_events events = {.hello = on_hello,
                                           .opened = on_opened,
                                           .stream = on_stream,
                                           .bad_datagram = on_bad_datagram,
+                                          .taken_back = on_taken_back,
                                           .closed = on_closed};
 
 /* ---- listeners ---- */
@@ -397,6 +417,7 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
                                  .astray = on_astray,
                                  .events = &events,
                                  .arg = port,
+                                 .place = port->key,
                                  .index = w->index,
                                  .count = (unsigned)w->shared->workers};
     port->endpoint = quic_endpoint_new(w->loop, fd, &server, w->shared->quic_secrets, w->quic_scratch, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session/door.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "session/door_internal.h"
 #include "session/health.h"
 #include "session/worker.h"
+
+#define MACHINE_ID_LEN 32
 
 #define TICK_NS NSEC_PER_SEC
 
@@ -104,13 +107,29 @@ static int make_workers(struct door *d, struct buf *errors)
     return 0;
 }
 
+/* What a door here has in common with the one before it, but not with one that serves the same certificate
+ * elsewhere (machine-id(5)); where a machine has no id they are told apart by the listener's address only. */
+static void name_machine(char *ret, size_t cap)
+{
+    char id[MACHINE_ID_LEN + 1] = "";
+    int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, id, MACHINE_ID_LEN) < 0)
+        id[0] = '\0';
+    if (fd >= 0)
+        close(fd);
+    snprintf(ret, cap, "cardea quic stateless reset %s", id);
+}
+
 /* Clients of the door that ran here before are to understand that their connections are gone: what such
  * packets are answered with is proven by a secret that outlives us (RFC 9000, 10.3.2). */
 static void keep_reset_secret(struct door *d)
 {
     const struct snapshot *snap = d->snap;
-    if (snap->config->certificates.n > 0)
-        cert_secret(snap->certs[0], "cardea quic stateless reset", d->shared.quic_secrets->reset);
+    char label[128];
+    if (snap->config->certificates.n == 0)
+        return;
+    name_machine(label, sizeof(label));
+    cert_secret(snap->certs[0], label, d->shared.quic_secrets->reset);
 }
 
 static size_t worker_count(const struct config *c)

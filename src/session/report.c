@@ -77,8 +77,16 @@ static struct audit_datagrams datagrams_of(const struct session *s)
     };
 }
 
+/* Anybody can make up any number of senders to whom nobody answers. */
+static bool is_noise(const struct session *s)
+{
+    return s->unproven && s->down->bytes_written == 0;
+}
+
 void session_write_audit(struct session *s)
 {
+    if (is_noise(s))
+        return;
     struct worker *w = s->worker;
     const struct config *c = s->epoch->snap->config;
     char peer[NET_ADDR_TEXT_MAX];
@@ -143,6 +151,7 @@ void session_count(struct session *s)
     struct route_stats *stats = s->route != NULL ? s->route->stats : s->epoch->snap->door;
     struct counters *c = worker_counters(s->worker, stats);
     counter_add(&c->reason[s->reason], 1);
+    counter_add(&c->n[COUNTER_FLOWS_UNANSWERED], is_noise(s));
     counter_add(&c->n[COUNTER_BYTES_IN], s->down->bytes_read);
     counter_add(&c->n[COUNTER_BYTES_OUT], s->down->bytes_written);
     if (s->datagrams) {

@@ -434,7 +434,7 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
 }
 
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o,
-                         const char *name)
+                         const struct offer *offer)
 {
     size_t descriptors = o->unproven ? FAR_FDS : SESSION_FDS; /* flows over UDP share the port's socket */
     if (!admit(w, link, o, descriptors))
@@ -443,8 +443,9 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
     s->descriptors = descriptors;
     s->when.routed = s->when.accepted;
     s->unproven = o->unproven;
-    session_visit(s, name, OFFER_PUBLIC);
-    s->setup->visit.at_port = true;
+    session_visit(s, offer->name, OFFER_PUBLIC);
+    s->setup->visit.port = offer->port;
+    s->setup->visit.udp = offer->udp;
     session_deadline(s, session_limits(s)->dial_timeout);
     begin_at(s, SESSION_DIAL, o->route);
 }

@@ -17,6 +17,7 @@ struct epoch;
 struct front;
 struct front_request;
 struct hello_note;
+struct offer;
 struct route_runtime;
 struct session;
 struct worker;
@@ -47,10 +48,11 @@ struct session_origin {
 void session_start_stream(struct worker *w, struct link *link, const struct session_origin *origin);
 
 /* Begin a session on a link that came to a port of the door which an agent's offer has opened: it leads to
- * whoever offers `name`. The link is the session's from then on. What the limits do not allow is turned away.
+ * whoever makes the same offer. The link is the session's from then on. What the limits do not allow is
+ * turned away.
  */
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *origin,
-                         const char *name);
+                         const struct offer *offer);
 
 /* The door is stopping: tell who stays for his own sake, or waits for somebody who will not come. */
 void session_drain(struct session *s);
@@ -61,8 +63,6 @@ void session_review(struct session *s);
 /* End it if it is a connection that its client keeps ready, and on which nothing of a request has come: what
  * is asked on it later would be judged by the configuration that it began under. False: it is none. */
 bool session_end_ready(struct session *s);
-
-struct offer;
 
 /* Why an offer is not allowed. */
 struct session_denial {

@@ -34,7 +34,8 @@ struct visit {
     struct session *session; /* that waits */
     struct errand *errand;
     struct link *arrived; /* what the errand brought */
-    bool at_port;         /* he came to a port of the door, over what the offer is for */
+    uint16_t port;        /* of the door, that he came to; 0: to none */
+    bool udp;             /* ... in datagrams */
     bool missed;          /* what was asked for as a host he may visit, but nobody offers it */
     bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
     bool back;      /* it is back, with or without a link */

@@ -119,6 +119,15 @@ static void on_arrived(void *owner, struct link *link)
     loop_defer(s->worker->loop, &s->again);
 }
 
+/* Whoever has come to a port speaks what was offered there, and is a stranger: nothing else may take its
+ * place. An offer over UDP is said no to in attempt(). */
+static bool is_what_was_sought(const struct visit *v, const struct offer *o)
+{
+    if (v->port != 0 && (o->port != v->port || o->udp != v->udp))
+        return false;
+    return v->kind == VISIT_ANY_KIND || (int)o->kind == v->kind;
+}
+
 /* The agent to try now, or NULL. Offers of a name can change: whom a visitor was let in to is the kind that
  * he is led to. */
 static struct agent *pick(const struct session *s)
@@ -127,7 +136,7 @@ static struct agent *pick(const struct session *s)
     if (v->tried_len == AGENTS_TRIED_MAX)
         return NULL;
     struct agent *a = agents_pick(view_of(s), v->name, v->tried, v->tried_len);
-    if (a == NULL || v->kind == VISIT_ANY_KIND || (int)agent_offer(a)->kind == v->kind)
+    if (a == NULL || is_what_was_sought(v, agent_offer(a)))
         return a;
     agent_unref(a);
     return NULL;
@@ -149,7 +158,7 @@ int64_t visit_share(const struct session *s, int64_t left)
 static enum session_state attempt(struct session *s, struct agent *a)
 {
     struct visit *v = &s->setup->visit;
-    if (agent_offer(a)->udp && !v->at_port) {
+    if (agent_offer(a)->udp && v->port == 0) {
         agent_unref(a);
         return unserved(s, FRONT_REFUSED,
                         "this is offered over UDP: it is reached at its port of the door only");
@@ -157,7 +166,7 @@ static enum session_state attempt(struct session *s, struct agent *a)
     s->agent = a;
     agent_enter(a);
     v->tried[v->tried_len++] = agent_id(a);
-    v->errand = agents_visit(view_of(s), a, on_arrived, s);
+    v->errand = agents_visit(view_of(s), a, s->unproven, on_arrived, s);
     session_share_deadline(s);
     return SESSION_DIAL;
 }
@@ -245,6 +254,8 @@ static enum session_state link_broke(struct session *s)
 enum session_state visit_dial(struct session *s)
 {
     struct visit *v = &s->setup->visit;
+    if (s->agent == NULL && v->udp && link_open(s->down) == LINK_ERROR)
+        return unmet(s, FRONT_UNREACHABLE); /* the flow has ended, or its port is closed */
     if (s->agent == NULL)
         return s->setup->expired ? unmet(s, FRONT_TIMEOUT) : find_agent(s);
     if (s->setup->expired)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clean.h"
 #include "base/clock.h"
 #include "link/fd_link.h"
 #include "mux/agents.h"
@@ -81,7 +82,8 @@ static void post_notice(struct worker *w, const struct err *text)
 {
     struct notice *n = calloc(1, sizeof(*n));
     CHECK(n != NULL);
-    *n = (struct notice){.message.run = on_notice, .ear = w->ear, .text = *text};
+    *n = (struct notice){.message.run = on_notice, .ear = w->ear};
+    str_clean(n->text.text, sizeof(n->text.text), text->text); /* names of certificates are in it */
     loop_post(w->ear.loop, &n->message);
 }
 

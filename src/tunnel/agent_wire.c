@@ -140,6 +140,16 @@ static int read_text(const json_t *o, const char *key, char *ret, size_t cap, st
     return 0;
 }
 
+static int read_identity(const json_t *o, char ret[WIRE_IDENTITY_MAX], struct err *err)
+{
+    const char *text;
+    if (message_string(o, "identity", &text, err) < 0)
+        return -1;
+    bool fits = text != NULL && strlen(text) < WIRE_IDENTITY_MAX;
+    str_clean(ret, WIRE_IDENTITY_MAX, fits ? text : "");
+    return 0;
+}
+
 static int read_visit(const json_t *o, struct wire_visit *ret, struct err *err)
 {
     const char *name, *proto;
@@ -154,8 +164,7 @@ static int read_visit(const json_t *o, struct wire_visit *ret, struct err *err)
     if (proto != NULL && !ret->udp && strcmp(proto, "tcp") != 0)
         return err_set(err, "\"proto\" is neither \"tcp\" nor \"udp\"");
     if (message_name("visit", name, ret->name, err) < 0 || read_addr(o, "peer", &ret->peer, err) < 0 ||
-        read_addr(o, "local", &ret->local, err) < 0 ||
-        read_text(o, "identity", ret->identity, sizeof(ret->identity), err) < 0 ||
+        read_addr(o, "local", &ret->local, err) < 0 || read_identity(o, ret->identity, err) < 0 ||
         read_text(o, "sni", ret->sni, sizeof(ret->sni), err) < 0)
         return -1;
     return read_text(o, "alpn", ret->alpn, sizeof(ret->alpn), err);
@@ -186,8 +195,8 @@ bool wire_greet_agent(const struct front_visit *visit, struct buf *out)
     struct wire_visit v = {
         .peer = visit->peer, .local = visit->local, .udp = visit->udp, .datagrams = visit->udp};
     put_text(v.name, sizeof(v.name), visit->name, strlen(visit->name));
-    put_text(v.identity, sizeof(v.identity), visit->identity == NULL ? "" : visit->identity,
-             visit->identity == NULL ? 0 : strlen(visit->identity));
+    if (visit->identity != NULL && strlen(visit->identity) < sizeof(v.identity))
+        put_text(v.identity, sizeof(v.identity), visit->identity, strlen(visit->identity));
     put_text(v.sni, sizeof(v.sni), visit->sni.p == NULL ? "" : visit->sni.p, visit->sni.len);
     put_text(v.alpn, sizeof(v.alpn), visit->alpn.p == NULL ? "" : visit->alpn.p, visit->alpn.len);
     return wire_encode_visit(&v, out);

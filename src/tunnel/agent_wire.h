@@ -46,7 +46,7 @@ bool wire_encode_control(const struct wire_control *control, struct buf *out);
 enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire_control *ret,
                                     size_t *ret_used, struct err *err);
 
-#define WIRE_IDENTITY_MAX 256 /* with the NUL; a longer one is cut */
+#define WIRE_IDENTITY_MAX 256 /* with the NUL; a longer one is left out: cut, it might be another's */
 #define WIRE_ALPN_MAX 256     /* likewise */
 
 /* A visitor, as the door announces it to the agent. Texts that are not known are "". */

@@ -334,7 +334,7 @@ static enum client_state step_hello(struct client *c)
  * whose bytes the door must not see. */
 static bool may_speak(const struct client *c)
 {
-    if (c->silent || c->unwritable || c->target.udp || c->terms.answered != NULL)
+    if (c->silent || c->unwritable || c->target.udp || c->terms.answered != NULL || c->door->end_to_end)
         return false;
     return c->near != NULL ? share_link_may_speak(c->near)
                            : plain_targets_know(&c->door->plain, &c->target, loop_now(c->door->loop));
@@ -389,8 +389,9 @@ static enum link_status read_answer(struct client *c)
     return status;
 }
 
-/* The far end speaks TLS: it has to prove that it is what we asked for, whatever the door says. Nothing can
- * have come from it yet, for it waits for our ClientHello. */
+/* The far end speaks TLS, as the door says: it has to prove that it is what we asked for. That the door says
+ * so is not proven; whoever does not trust it for that asks for client_settings.end_to_end. Nothing can have
+ * come from the far end yet, for it waits for our ClientHello. */
 static enum client_state begin_inner(struct client *c, size_t early)
 {
     if (early > 0) {
@@ -432,12 +433,25 @@ static void learn(struct client *c, bool ok)
         warm_want(d->warm);
 }
 
+/* A door that led us to something else would read what is not meant for it. Nothing has been said yet. */
+static enum client_state not_end_to_end(struct client *c)
+{
+    err_set(
+        &c->door->text,
+        "the door %s does not lead to %s end-to-end, as --end-to-end demands: what is there speaks no TLS "
+        "with us, so the door could read it; nothing was sent",
+        c->door->place, c->target.host);
+    return failed(c);
+}
+
 static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
     c->tls = answer->outcome == FRONT_OK && answer->tls;
     learn(c, answer->outcome == FRONT_OK);
     if (c->warm)
         socket_expect_ack(link_socket(link_bottom(c->far)), 0);
+    if (c->door->end_to_end && answer->outcome == FRONT_OK && !c->tls)
+        return not_end_to_end(c);
     if (c->tls && c->terms.joined == NULL && c->first_sent > 0)
         return ask_silently(c);
     if (c->tls && c->terms.joined == NULL)

@@ -112,6 +112,7 @@ static struct client_door *door_new(struct loop *loop, const struct client_setti
     d->magic = CLIENT_DOOR_MAGIC;
     d->loop = loop;
     d->timeout = settings->timeout;
+    d->end_to_end = settings->end_to_end;
     d->shared_fd = -1;
     list_init(&d->clients);
     plain_targets_init(&d->plain);

@@ -37,6 +37,7 @@ struct client_door {
     bool system_ca;
     int64_t timeout;
     enum client_transport transport;
+    bool end_to_end;
     bool stays;
     struct carrier *carrier;    /* NULL: over TCP only */
     struct warm *warm;          /* connections over TCP that are ready; NULL: none are kept */

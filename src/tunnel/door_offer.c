@@ -250,6 +250,7 @@ static void on_changed(void *owner)
     struct door_offer *o = owner;
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
     door_port_want(o);
+    door_port_fit(o);
 }
 
 static const struct agent_ops agent_ops = {
@@ -274,7 +275,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.hello = hello;
     o->origin.front = NULL;
     o->origin.request = NULL;
-    door_spares_init(&o->spares);
+    door_spares_init(&o->spares, loop_now(w->loop));
     timer_init(&o->timer, on_timer);
     door_port_init(o);
     CHECK(buf_append(&o->in, early.p, early.len));
@@ -303,6 +304,7 @@ static struct agent *make_known(struct door_offer *o, const struct session_origi
                                 .since = clock_wall(),
                                 .front = origin->front,
                                 .bandwidth = origin->epoch->snap->config->agents.bandwidth,
+                                .grace = origin->epoch->snap->config->agents.grace,
                                 .ops = &agent_ops,
                                 .owner = o};
     struct link_peer peer;

@@ -5,6 +5,7 @@
 #ifndef CARDEA_TUNNEL_DOOR_OFFER_INTERNAL_H
 #define CARDEA_TUNNEL_DOOR_OFFER_INTERNAL_H
 
+#include "base/patience.h"
 #include "loop/loop.h"
 #include "mux/agents.h"
 #include "session/resident.h"
@@ -24,7 +25,8 @@ struct door_spares {
     size_t ready_count;
     struct list waiting; /* errands */
     size_t waiting_count;
-    bool begun; /* the first have been asked for */
+    bool begun;               /* the first have been asked for */
+    struct patience patience; /* for visitors whom anybody may have made up: each costs a TLS handshake */
 };
 
 struct door_offer {
@@ -69,7 +71,8 @@ bool door_offer_is_crowded(const struct door_offer *o);
 
 /* ---- door_spares.c ---- */
 
-void door_spares_init(struct door_spares *s);
+/* `now`: monotonic. */
+void door_spares_init(struct door_spares *s, int64_t now);
 
 /* struct agent_ops: wanted, brought. */
 void door_spares_wanted(void *owner, struct errand *e);
@@ -98,6 +101,9 @@ int door_port_open(struct door_offer *o, const struct offer *offer, struct err *
 
 /* Have the port, now or as soon as whoever has it lets go. */
 void door_port_want(struct door_offer *o);
+
+/* Agents of the name have come or gone: a UDP port has as many flows as they take visitors. */
+void door_port_fit(struct door_offer *o);
 
 static inline bool door_port_is_open(const struct door_offer *o)
 {

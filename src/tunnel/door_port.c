@@ -14,6 +14,9 @@
 #define REOPEN_NS (2 * NSEC_PER_SEC) /* between tries to have a port that another one has */
 #define FLOW_WAITS_MAX (16 * 1024)   /* bytes of a flow that wait for the agent; strangers begin flows */
 
+/* One in so many of the agents' places is left: for flows whose end they have not heard of yet. */
+#define PLACES_SPARED 8
+
 /* Over TCP. */
 struct door_port {
     struct acceptor acceptor;
@@ -32,7 +35,7 @@ static void port_accepted(struct acceptor *a, int fd, const struct net_addr *pee
     }
     struct session_origin origin = o->origin;
     origin.peer = peer;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
 }
 
 static void port_refused(struct acceptor *a, int error)
@@ -53,7 +56,7 @@ static void flow_begun(void *owner, const struct net_addr *source, struct link *
     struct session_origin origin = o->origin;
     origin.peer = source;
     origin.unproven = true;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent)->name);
+    session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
 }
 
 void door_port_close(struct door_offer *o)
@@ -71,16 +74,33 @@ void door_port_close(struct door_offer *o)
     o->port = NULL;
 }
 
-static int open_udp_port(struct door_offer *o, const char *host, uint16_t port, struct err *err)
+/* Who is turned away by the agents for want of a place is served by none that a stranger gives up: so it is
+ * the door that has too few first. */
+static size_t flows_at_port(const struct door_offer *o, const char *name)
+{
+    const struct config *c = o->origin.epoch->snap->config;
+    size_t places = agents_places(o->worker->agents, name);
+    if (c->agents.connections > 0)
+        places = MIN(places, (size_t)c->agents.connections);
+    return MIN((size_t)c->agents.flows, places - places / PLACES_SPARED);
+}
+
+void door_port_fit(struct door_offer *o)
+{
+    if (o->udp_port != NULL)
+        udp_port_set_flows(o->udp_port, flows_at_port(o, agent_offer(o->agent)->name));
+}
+
+static int open_udp_port(struct door_offer *o, const char *host, const struct offer *offer, struct err *err)
 {
     const struct config *c = o->origin.epoch->snap->config;
     const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
-                                               .flows = c->agents.flows,
+                                               .flows = flows_at_port(o, offer->name),
                                                .waits = FLOW_WAITS_MAX,
                                                .factor = c->agents.answer_factor};
-    int fd = udp_listen(host, port, false, err);
+    int fd = udp_listen(host, offer->port, false, err);
     if (fd < 0)
-        return err_prefix(err, "port %u of the door", port);
+        return err_prefix(err, "port %u of the door", offer->port);
     o->udp_port = udp_port_for_visitors(o->worker->loop, fd, &visitors, flow_begun, o, err);
     return o->udp_port == NULL ? -1 : 0;
 }
@@ -108,7 +128,7 @@ int door_port_open(struct door_offer *o, const struct offer *offer, struct err *
     const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
     if (!door_offer_take_place(o))
         return err_set(err, "port %u of the door: the door holds as many connections as it may", offer->port);
-    int result = offer->udp ? open_udp_port(o, l->address.host, offer->port, err)
+    int result = offer->udp ? open_udp_port(o, l->address.host, offer, err)
                             : open_tcp_port(o, l->address.host, offer->port, err);
     if (result != 0)
         door_offer_give_place(o);

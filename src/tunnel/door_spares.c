@@ -15,6 +15,8 @@
 #define SOON_NS NSEC_PER_SEC /* in which an agent brings a connection, where nothing is wrong */
 #define WAITING_MAX 1024     /* visitors who wait for a connection of the agent */
 #define KEPT 2               /* connections that wait for visitors */
+#define MADE_UP_AT_ONCE 128  /* visitors who are not proven that have connections brought: at once, */
+#define MADE_UP_A_SECOND 32  /* ... and a second in the long run */
 
 /* A connection that waits for a visitor. */
 struct spare {
@@ -23,8 +25,9 @@ struct spare {
     struct link *link;
 };
 
-void door_spares_init(struct door_spares *s)
+void door_spares_init(struct door_spares *s, int64_t now)
 {
+    patience_init_as(&s->patience, MADE_UP_AT_ONCE, MADE_UP_A_SECOND, now);
     list_init(&s->ready);
     list_init(&s->waiting);
 }
@@ -161,10 +164,20 @@ static void add_waiting(struct door_offer *o, struct errand *e)
         loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + SOON_NS);
 }
 
+/* One datagram under a made-up address would else be a TLS handshake for the door and the agent. */
+static bool may_cost(struct door_offer *o, const struct errand *e)
+{
+    return o->over_streams || !errand_is_unproven(e) || patience_bear(&o->spares.patience, door_offer_now(o));
+}
+
 void door_spares_wanted(void *owner, struct errand *e)
 {
     struct door_offer *o = owner;
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
+    if (!may_cost(o, e)) {
+        errand_fail(e);
+        return;
+    }
     struct link *link = NULL;
     if (!list_empty(&o->spares.ready))
         link = spare_take(CONTAINER_OF(o->spares.ready.next, struct spare, node));

@@ -448,6 +448,8 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     CHECK(o != NULL && (service->path != NULL || service->host != NULL));
     CHECK((service->offer.kind == OFFER_END_TO_END) == (service->tls != NULL));
     *o = (struct exposer_offer){.agent = a, .service = *service};
+    if (service->offer.udp) /* strangers take these places: the door keeps them for who is there */
+        o->service.offer.connections = (uint32_t)MIN(service->connections, (size_t)UINT32_MAX);
     o->service.host = copy(service->host);
     o->service.path = copy(service->path);
     o->service.tls = agent_tls_ref(service->tls);

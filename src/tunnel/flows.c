@@ -99,10 +99,10 @@ static void on_silence(struct timer *t)
     link_wake(&f->link);
 }
 
+/* What waits in it when it ends may still be read; but nobody waits for an answer. */
 static enum link_status flow_open(struct link *l)
 {
-    (void)l;
-    return LINK_OK;
+    return flow_of(l)->ended ? LINK_ERROR : LINK_OK;
 }
 
 static enum link_status flow_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
@@ -316,6 +316,11 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
     if (was_empty)
         link_wake(&f->link);
     return true;
+}
+
+void flows_set_max(struct flows *fs, size_t max)
+{
+    fs->of.max = max;
 }
 
 void flows_close(struct flows *fs)

@@ -81,8 +81,12 @@ bool offer_port_is_ours(const struct snapshot *snap, struct agents *view, const 
 void offer_rival(struct agents *view, const struct offer *offer, struct err *ret)
 {
     struct agent *a = agents_first(view, offer->name);
-    if (a == NULL) { /* it has gone meanwhile: the next try will do */
-        err_set(ret, "another agent offers %s in another way", offer->name);
+    if (a == NULL) {
+        err_set(
+            ret,
+            "another agent offered %s end-to-end until just now, and may be back: in another kind it can be "
+            "offered once agents.grace of the door is over",
+            offer->name);
         return;
     }
     const struct offer *has = agent_offer(a);

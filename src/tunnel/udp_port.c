@@ -113,6 +113,11 @@ struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, const struct u
     return serve(loop, fd, &kind, &settings, err);
 }
 
+void udp_port_set_flows(struct udp_port *p, size_t flows)
+{
+    flows_set_max(p->flows, flows);
+}
+
 void udp_port_close(struct udp_port *p)
 {
     if (p == NULL)

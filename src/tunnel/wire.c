@@ -45,7 +45,8 @@ bool wire_encode_offer(const struct offer *offer, struct buf *out)
     bool ok = message_begin(out, &at) && message_put_string(out, "offer", offer->name) &&
               message_put_string(out, "kind", offer_kind_word(offer->kind)) &&
               message_put_string(out, "proto", offer->udp ? "udp" : "tcp") &&
-              (offer->port == 0 || buf_printf(out, ",\"port\":%u", offer->port));
+              (offer->port == 0 || buf_printf(out, ",\"port\":%u", offer->port)) &&
+              (offer->connections == 0 || buf_printf(out, ",\"connections\":%u", offer->connections));
     return message_end(out, at, ok);
 }
 
@@ -113,6 +114,19 @@ static int read_kind(const char *kind, enum offer_kind *ret, struct err *err)
     );
 }
 
+static int read_connections(const json_t *o, uint32_t *ret, struct err *err)
+{
+    const json_t *connections = json_object_get(o, "connections");
+    json_int_t n = json_integer_value(connections);
+    *ret = 0;
+    if (connections == NULL)
+        return 0;
+    if (!json_is_integer(connections) || n < 1)
+        return err_set(err, "\"connections\" is not a number from 1");
+    *ret = (uint32_t)MIN(n, (json_int_t)UINT32_MAX);
+    return 0;
+}
+
 static int read_offer(const json_t *o, const char *name, const char *proto, struct offer *ret,
                       struct err *err)
 {
@@ -134,7 +148,7 @@ static int read_offer(const json_t *o, const char *name, const char *proto, stru
     }
     if (ret->udp && ret->port == 0)
         return err_set(err, "\"proto\" \"udp\" needs a \"port\"");
-    return 0;
+    return read_connections(o, &ret->connections, err);
 }
 
 /* The one thing that a hello asks for. */

@@ -4,11 +4,13 @@ say is in no packet to or from the door and nowhere in its memory. In the other 
 import hashlib
 import os
 import ssl
+import tempfile
+import threading
 
 import pytest
 
 import tls
-from agents import Agent
+from agents import Agent, FakeDoor, Stream
 from capture import Capture, in_memory
 from fixtures import clean_env, connect_words
 from run import free_port, run
@@ -139,3 +141,71 @@ def test_public_port_is_for_all_to_see(door, expose, pki, secret, port):
     with door.dial(port=port) as visitor:
         secret.tell(visitor)
     assert secret.is_in_packets()
+
+
+# A door that is not honest -----------------------------------------------------------------------------------------------
+
+def demand(door, pki, home, *words, data=b"hunter2\n", **env):
+    return run(*connect_words(door, pki.bob, pki.ca.file), "--end-to-end", *words, input=data, env=clean_env(home, **env))
+
+
+def test_demanded(door, expose, pki, transport, tmp_path):
+    """It leads to nothing else; by itself and through the carrier that calls share."""
+    cert, _ = own_certificate(pki, "sealed.apps.test")
+    expose("sealed.apps.test", "--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key, "--anyone")
+    expose("open.apps.test")
+    with tempfile.TemporaryDirectory(prefix="cardea-e2e-") as runtime:
+        for env in ({}, {"XDG_RUNTIME_DIR": runtime, "CARDEA_SHARE": "2s"}):
+            for name in ("sealed.apps.test", "sealed.apps.test:443"):
+                done = demand(door, pki, tmp_path, "--transport", transport, name, **env)
+                assert (done.returncode, done.stdout) == (0, b"hunter2\n"), done.stderr.decode()
+            done = demand(door, pki, tmp_path, "--transport", transport, "open.apps.test", **env)
+            assert (done.returncode, done.stdout) == (1, b"")
+            assert b"does not lead to open.apps.test end-to-end" in done.stderr
+
+
+def test_a_door_that_denies_it(pki, tmp_path):
+    """It says nothing of TLS, and hopes to be told what is meant for the service."""
+    fake = FakeDoor(pki)
+    heard = []
+
+    def lie():
+        _, stream = fake.offer()
+        stream.sock.settimeout(5)
+        heard.append(stream.sock.recv(100))
+    door = threading.Thread(target=lie)
+    door.start()
+    try:
+        done = demand(fake.address, pki, tmp_path, "--transport", "tcp", "vault.apps.test")
+        door.join()
+    finally:
+        fake.close()
+    assert done.returncode == 1 and b"nothing was sent" in done.stderr
+    assert heard == [b""]
+
+
+@pytest.mark.parametrize("words", [["--udp", "-L", "1:h:1"], ["--sni", "a.test"]])
+def test_demanded_of_what_cannot_be(pki, tmp_path, words):
+    done = demand("127.0.0.1:1", pki, tmp_path, *words)
+    assert done.returncode == 2 and b"--end-to-end does not go with" in done.stderr
+
+
+def test_another_agent_in_another_kind(start_door, pki, tmp_path):
+    """While the agent is away for a moment, nobody else takes its visitors in a kind where they say all to the door."""
+    clients = {"mode": "required", "trust": "staff"}
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()], "agents": {"grace": "30s"},
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": clients}],
+        "policy": [{"name": "all", "who": {"any": True}, "targets": ["offer:*.apps.test"]}]})
+
+    def offer(who, kind):
+        stream = Stream(tls.connect(door, "door.test", ca=pki.ca.file, cert=who, alpn=["cardea/1"]))
+        stream.say(offer="vault.apps.test", kind=kind)
+        return stream, stream.message()
+    stream, answer = offer(pki.alice, "end-to-end")
+    assert answer["ok"]
+    stream.sock.close()
+    door.audited(action="offer")
+    _, answer = offer(pki.bob, "private")
+    assert (answer["ok"], answer["code"]) == (False, "conflict") and "agents.grace" in answer["text"]
+    assert offer(pki.alice, "private")[1]["ok"], "who offered it may change the kind"

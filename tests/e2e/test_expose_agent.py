@@ -61,7 +61,7 @@ def visited(fake, control, **more):
     ([], {"kind": "private", "proto": "tcp"}),
     (["--public"], {"kind": "public", "proto": "tcp"}),
     (["--public", "--port", "2222"], {"kind": "public", "proto": "tcp", "port": 2222}),
-    (["--public", "--port", "53", "--udp"], {"kind": "public", "proto": "udp", "port": 53}),
+    (["--public", "--port", "53", "--udp"], {"kind": "public", "proto": "udp", "port": 53, "connections": 256}),
 ])
 def test_offer(start, fake, words, hello):
     agent = start("App.test.", "--to", "127.0.0.1:1", *words)

@@ -194,6 +194,51 @@ def test_made_up_senders_take_no_place_of_others(door, expose):
         close_all(crowd)
 
 
+def test_no_more_than_the_agent_takes(door, expose):
+    """Where the agent has fewer places than the door the oldest unproven gives up its place all the same."""
+    with UdpEcho() as service:
+        _, sock = expose(service.port, "quic", "--connections", "16")
+        assert ask(sock, b"a") and ask(sock, b"b"), "one who is proven"
+        for burst in range(3):
+            for i in range(14):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                    stranger.bind((f"127.9.{burst}.{i + 1}", 0))
+                    stranger.sendto(b"x", sock.getpeername())
+            time.sleep(1.2)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as fresh:
+                fresh.connect(sock.getpeername())
+                assert any(ask(fresh, b"hello") for _ in range(3)), "one who is new"
+        assert ask(sock, b"c")
+
+
+def test_made_up_senders_cost_no_handshake_each(start_door, pki, tmp_path):
+    """Over TCP a visitor has a connection brought; a crowd of senders to whom nobody answers does not, nor does it
+    leave a line each."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "limits": {"udp_idle_timeout": ms(1000)}, "agents": {"flows": 2000},
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "agents", "who": {"group": "ops"}, "targets": ["public:*.apps.test:1-65535"]}]})
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        agent = Agent(tmp_path, door.address, pki, "mute.apps.test", "--to", f"127.0.0.1:{silent.getsockname()[1]}",
+                      "--public", "--udp", "--port", port, "--transport", "tcp", "--grace", "0s", "--connections", "1000")
+        agent.says("over TCP")
+        begun = time.monotonic()
+        for i in range(600):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((f"127.8.{i // 250}.{1 + i % 250}", 0))
+                stranger.sendto(b"x", ("127.0.0.1", port))
+            time.sleep(0.002)
+        time.sleep(2 * SLOW)
+        took = time.monotonic() - begun
+        agent.end()
+    lines = door.audit()
+    assert len([line for line in lines if line.get("action") == "spare"]) < 128 + 32 * took + 10 < 600
+    assert not [line for line in lines if line.get("peer", "").startswith("127.8.")]
+
+
 def test_no_flood_for_who_has_not_asked(door, expose):
     """A service whose answer is a hundred times the question: nothing of it goes to an address that has sent once.
     The question may be asked again until the answers fit."""

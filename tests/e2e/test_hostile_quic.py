@@ -431,3 +431,48 @@ def test_stateless_reset(door, udp, pki, connect, banner):
         udp.send(b"\x43" + os.urandom(size - 1))
     assert answers(udp) == []
     serves(door, connect, banner)
+
+
+def test_a_stateless_reset_is_good_at_one_place(start_door, pki):
+    """Else a packet with somebody's connection id to another listener, or to another door with the same certificate,
+    would yield what ends his connection (RFC 9000, 21.11). A door that was started anew has the same as before."""
+    wildcard, fixed = free_port(), free_port()
+    door = start_door(config(pki, listeners=[{"name": "wild", "address": f"0.0.0.0:{wildcard}"},
+                                             {"name": "fixed", "address": f"127.0.0.1:{fixed}"}]))
+    packet = b"\x43" + os.urandom(60)
+
+    def token(port, host="127.0.0.1"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect((host, port))
+            sock.settimeout(5 * SLOW)
+            sock.send(packet)
+            return sock.recv(2000)[-16:]
+    before = token(wildcard), token(fixed)
+    assert before[0] != before[1]
+    assert token(wildcard, "127.0.0.2") == before[0], "whichever address of this machine a packet came to"
+    door.process.send(signal.SIGKILL)
+    door.process.wait()
+    door.start()
+    assert (token(wildcard), token(fixed)) == before
+
+
+def test_streams_that_are_taken_back(start_door, pki, banner):
+    """A request that is reset before its answer costs the door a dial and a line: so many and no more."""
+    door = start_door(config(pki))
+    ask = quic.ask(banner.to)
+    with pytest.raises(quic.Closed) as closed:
+        client = quic.Connection(door.port, "door.test", pki.alice)
+        client.timeout = 0.02
+        for n in range(8000):
+            number = quic.varint(4 * n)
+            client.send(quic.ONE_RTT, b"\x0e" + number + quic.varint(0) + quic.varint(len(ask)) + ask
+                        + b"\x04" + number + quic.varint(1) + quic.varint(len(ask)) + b"\x05" + number + quic.varint(1))
+            if n % 50 == 49:
+                try:
+                    client.until(lambda: client.most_streams > n + 51, "more streams")
+                except AssertionError:
+                    pass
+    assert closed.value.code == 1
+    assert door.audited(action="carrier")["reason"] == "bad_request"
+    taken = len([line for line in door.audit() if line.get("action") == "tunnel"])
+    assert 1000 <= taken < 1000 + 33 * 30 * SLOW

@@ -153,6 +153,39 @@ static void offers_of_a_name(void **state)
     agents_withdraw(w->view[1], b, AGENTS_LOST);
 }
 
+static struct agent *offer_by(struct world *w, uint8_t who, enum offer_kind kind, int64_t grace)
+{
+    struct agent_terms terms = {.offer = {.kind = kind, .name = "app.test"},
+                                .ops = &ops,
+                                .owner = w,
+                                .fingerprint = {who},
+                                .grace = grace};
+    return agents_offer(w->view[1], &terms);
+}
+
+static void leave(struct world *w, struct agent *a)
+{
+    assert_non_null(a);
+    agents_withdraw(w->view[1], a, AGENTS_LOST);
+    settle(w);
+}
+
+/* Visitors of an offer end-to-end are led to no other kind while its agent is away; itself may change it. */
+static void sealed_for_a_while(void **state)
+{
+    struct world *w = *state;
+    leave(w, offer_by(w, 1, OFFER_END_TO_END, GRACE));
+    assert_null(offer_by(w, 2, OFFER_PRIVATE, GRACE));
+    assert_null(offer_by(w, 2, OFFER_PUBLIC, GRACE));
+    leave(w, offer_by(w, 1, OFFER_PRIVATE, GRACE));
+    leave(w, offer_by(w, 2, OFFER_PRIVATE, GRACE)); /* it was in private last */
+    leave(w, offer_by(w, 1, OFFER_END_TO_END, GRACE));
+    leave(w, offer_by(w, 2, OFFER_END_TO_END, GRACE)); /* which gives no right to more */
+    assert_null(offer_by(w, 2, OFFER_PRIVATE, GRACE));
+    assert_null(offer_by(w, 1, OFFER_PRIVATE, GRACE));
+    leave(w, offer_by(w, 2, OFFER_PRIVATE, 1)); /* the grace is over */
+}
+
 static bool picks(struct world *w, const struct agent *a)
 {
     struct agent *picked = agents_pick(w->view[0], "app.test", NULL, 0);
@@ -237,7 +270,7 @@ static void an_errand_comes_back(void **state)
     struct link *near, *far;
     struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
     settle(w);
-    agents_visit(w->view[1], a, on_arrived, w);
+    agents_visit(w->view[1], a, false, on_arrived, w);
     settle(w);
     assert_non_null(w->wanted);
     mem_link_pair(4096, &near, &far);
@@ -265,7 +298,7 @@ static void errands_in_vain(void **state)
     struct link *near, *far;
     struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
     settle(w);
-    struct errand *e = agents_visit(w->view[1], a, on_arrived, w);
+    struct errand *e = agents_visit(w->view[1], a, false, on_arrived, w);
     settle(w);
     errand_cancel(e);
     mem_link_pair(4096, &near, &far);
@@ -274,7 +307,7 @@ static void errands_in_vain(void **state)
     assert_false(w->back);
     link_close(far, true);
     w->wanted = NULL;
-    agents_visit(w->view[1], a, on_arrived, w);
+    agents_visit(w->view[1], a, false, on_arrived, w);
     agents_withdraw(w->view[0], a, AGENTS_LOST);
     settle(w);
     assert_null(w->wanted);
@@ -393,7 +426,7 @@ int main(void)
         TEST(views_agree),       TEST(offers_of_a_name),    TEST(one_that_fails_comes_last),
         TEST(ids_are_good_once), TEST(ids_have_a_bound),    TEST(an_errand_comes_back),
         TEST(errands_in_vain),   TEST(names_are_forgotten), TEST(a_service_is_down),
-        TEST(ways_to_go),        TEST(what_is_told),
+        TEST(ways_to_go),        TEST(what_is_told),        TEST(sealed_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,7 +119,7 @@ static void what_was_told_arrives(void **state)
 {
     struct world *w = *state;
     struct agent *a = offer(w, 1, &fails);
-    agents_visit(w->crew.worker[0].agents, a, on_arrived, w);
+    agents_visit(w->crew.worker[0].agents, a, false, on_arrived, w);
     crew_free(&w->crew);
     assert_true(w->back);
     assert_null(w->arrived);
@@ -131,7 +131,7 @@ static void a_bridge_at_the_end(void **state)
 {
     struct world *w = *state;
     struct agent *a = offer(w, 1, &gives);
-    agents_visit(w->crew.worker[0].agents, a, on_arrived, w);
+    agents_visit(w->crew.worker[0].agents, a, false, on_arrived, w);
     while (!w->back)
         assert_true(worker_settle(&w->crew.worker[0]) || worker_settle(&w->crew.worker[1]));
     assert_non_null(w->arrived);
@@ -158,7 +158,7 @@ static void visit(struct worker *me, void *arg)
 {
     struct world *w = arg;
     if (me->index == 0)
-        agents_visit(me->agents, w->agent, on_arrived, w);
+        agents_visit(me->agents, w->agent, false, on_arrived, w);
 }
 
 static void look(struct worker *me, void *arg)

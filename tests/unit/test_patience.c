@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http/patience.h"
+#include "base/patience.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,6 +28,9 @@ static void it_ends_and_comes_back(void **state)
     assert_int_equal(borne(&p, now + NSEC_PER_SEC), 33);
     assert_int_equal(borne(&p, now + NSEC_PER_SEC), 0);
     assert_int_equal(borne(&p, now + 3600 * NSEC_PER_SEC), 1000);
+    patience_init_as(&p, 10, 2, now);
+    assert_int_equal(borne(&p, now), 10);
+    assert_int_equal(borne(&p, now + NSEC_PER_SEC), 2);
 }
 
 /* Asked often, it comes back no slower. */

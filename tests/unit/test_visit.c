@@ -27,6 +27,8 @@ struct player {
     struct link *far; /* its end, once a visitor is led to it */
 };
 
+#define PORT 2222
+
 struct world {
     struct crew crew;
     struct worker *worker;
@@ -139,7 +141,7 @@ static int tear_down(void **state)
 static void offer(struct world *w, size_t i, size_t capacity, uint64_t bandwidth)
 {
     struct player *p = &w->player[i];
-    struct agent_terms terms = {.offer = {.name = "app.test", .kind = OFFER_PUBLIC},
+    struct agent_terms terms = {.offer = {.name = "app.test", .kind = OFFER_PUBLIC, .port = PORT},
                                 .front = &front,
                                 .bandwidth = bandwidth,
                                 .ops = &ops,
@@ -157,7 +159,8 @@ static void visit(struct world *w)
         .peer = &peer, .epoch = w->worker->epoch, .route = w->worker->epoch->snap->routes, .hello = &hello};
     struct link *near;
     mem_link_pair((size_t)1 << 20, &near, &w->visitor);
-    session_start_visit(w->worker, near, &origin, "app.test");
+    static const struct offer at = {.name = "app.test", .kind = OFFER_PUBLIC, .port = PORT};
+    session_start_visit(w->worker, near, &origin, &at);
     settle(w);
 }
 

@@ -140,6 +140,9 @@ static void test_hello_bad(void **state)
         {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":\"1\"}", "1 to 65535"},
         {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":1.0}", "1 to 65535"},
         {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":null}", "1 to 65535"},
+        {"{\"v\":1,\"offer\":\"a\",\"connections\":0}", "number from 1"},
+        {"{\"v\":1,\"offer\":\"a\",\"connections\":-1}", "number from 1"},
+        {"{\"v\":1,\"offer\":\"a\",\"connections\":\"1\"}", "number from 1"},
         {"{\"v\":1,\"target\":\"\"}", "HOST:PORT"},
         {"{\"v\":1,\"target\":\"a\"}", "HOST:PORT"},
         {"{\"v\":1,\"target\":\"127.1:22\"}", "HOST:PORT"},
@@ -252,14 +255,16 @@ static void test_offer_good(void **state)
         enum offer_kind kind;
         bool udp;
         uint16_t port;
+        uint32_t connections;
     } rows[] = {
-        {"{\"v\":1,\"offer\":\"App.Example.com.\"}", "app.example.com", OFFER_PRIVATE, false, 0},
-        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"private\",\"proto\":\"tcp\"}", "a", OFFER_PRIVATE, false, 0},
-        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\"}", "a", OFFER_PUBLIC, false, 0},
-        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"end-to-end\",\"later\":1}", "a", OFFER_END_TO_END, false, 0},
-        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":65535}", "a", OFFER_PUBLIC, false, 65535},
+        {"{\"v\":1,\"offer\":\"App.Example.com.\"}", "app.example.com", OFFER_PRIVATE, false, 0, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"private\",\"proto\":\"tcp\"}", "a", OFFER_PRIVATE, false, 0, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\"}", "a", OFFER_PUBLIC, false, 0, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"end-to-end\",\"later\":1}", "a", OFFER_END_TO_END, false, 0, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":65535}", "a", OFFER_PUBLIC, false, 65535, 0},
         {"{\"v\":1,\"offer\":\"a\",\"kind\":\"public\",\"port\":53,\"proto\":\"udp\"}", "a", OFFER_PUBLIC,
-         true, 53},
+         true, 53, 0},
+        {"{\"v\":1,\"offer\":\"a\",\"connections\":99999999999}", "a", OFFER_PRIVATE, false, 0, UINT32_MAX},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -271,6 +276,7 @@ static void test_offer_good(void **state)
         assert_int_equal(got.offer.kind, rows[i].kind);
         assert_int_equal(got.offer.udp, rows[i].udp);
         assert_int_equal(got.offer.port, rows[i].port);
+        assert_int_equal(got.offer.connections, rows[i].connections);
     }
 }
 
@@ -287,15 +293,16 @@ static void test_agent_hello_bytes(void **state)
 {
     (void)state;
     static const struct offer offer = {
-        .name = "game.example.com", .kind = OFFER_PUBLIC, .udp = true, .port = 27015};
+        .name = "game.example.com", .kind = OFFER_PUBLIC, .udp = true, .port = 27015, .connections = 256};
     static const struct front_target target = {.host = "app.example.com", .offered = true};
     struct front_request got;
     struct buf b = {0}, small = {.max = 20};
     assert_true(wire_encode_offer(&offer, &b));
     check_request(&b, FRONT_OFFER, &got);
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"offer\":\"game.example.com\",\"kind\":\"public\","
-                                          "\"proto\":\"udp\",\"port\":27015}");
+                                          "\"proto\":\"udp\",\"port\":27015,\"connections\":256}");
     assert_int_equal(got.offer.port, 27015);
+    assert_int_equal(got.offer.connections, 256);
     b.len = 0;
     assert_true(wire_encode_spare("a-Z_9", &b));
     check_request(&b, FRONT_SPARE, &got);
