@@ -51,7 +51,7 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
                 const uint8_t *data, size_t len);
 
 /* From now on so many at a time; those that are there stay. */
-void flows_set_max(struct flows *flows, size_t max);
+void flows_set_max(struct flows *fs, size_t max);
 
 /* End all flows. It is freed with the last of them, or with client_door_free(). NULL is allowed. */
 void flows_close(struct flows *fs);

@@ -89,7 +89,8 @@ class CA:
         """Sign the key `stem`.key into `stem`.pem."""
         request = Path(f"{stem}.cnf")
         units = "".join(f"{i}.OU = {unit}\n" for i, unit in enumerate(ou))
-        request.write_text(f"[req]\ndistinguished_name = dn\nprompt = no\n[dn]\n{units}CN = {name}\n"
+        request.write_text("[req]\ndistinguished_name = dn\nprompt = no\nutf8 = yes\nstring_mask = utf8only\n"
+                           f"[dn]\n{units}CN = {name}\n"
                            f"[leaf]\nauthorityKeyIdentifier = keyid\n{extensions}")
         openssl("req", "-new", "-config", request, "-key", f"{stem}.key", "-out", f"{stem}.csr")
         openssl("ca", "-batch", "-notext", "-config", self.config, "-extfile", request, "-extensions", "leaf",

@@ -13,7 +13,7 @@ import pytest
 import quic
 import tls
 from agents import Stream, pack
-from run import SLOW, ms, wait_until
+from run import SLOW, free_port, ms, wait_until
 
 NAME = "app.apps.test"
 
@@ -364,3 +364,44 @@ def test_offers_end_with_their_connections(door, pki):
         agent.control.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         assert agent.end()["action"] == "offer"
     wait_until(lambda: door.process.open_files() <= files, lambda: f"{door.process.open_files()} files to be {files}")
+
+
+@pytest.mark.parametrize("before, after", [("udp", "tcp"), ("tcp", "udp")])
+def test_a_port_leads_to_what_was_offered_there(start_door, pki, before, after):
+    """Whoever waits at a UDP port, from an address that he may have made up, does not become a visitor of a service over
+    TCP that the name is offered for next; nor the other way round, where he would write the frames himself."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()], "agents": {"grace": "30s"},
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "agents", "who": {"any": True}, "targets": ["public:*.apps.test", "public:*.apps.test:1-65535"]}]})
+    port = free_port()
+    first = Hand(door, pki.alice, kind="public", proto=before, port=port)
+    first.control.say(ready=False)
+    time.sleep(0.3 * SLOW)
+    kind = socket.SOCK_DGRAM if before == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as visitor:
+        visitor.connect(("127.0.0.1", port))
+        visitor.send(b"GET /admin HTTP/1.1\r\n\r\n")
+        time.sleep(0.3 * SLOW)
+        first.end()
+        second = Hand(door, pki.alice, kind="public", proto=after, port=free_port())
+        stream, answer = second.bring()
+        assert answer["ok"]
+        stream.sock.settimeout(1.5 * SLOW)
+        with pytest.raises(TimeoutError):
+            stream.message()
+        second.end()
+
+
+def test_a_name_for_the_terminal(start_door, pki):
+    """What a certificate says reaches the door's own messages without what turns or breaks lines."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "agents", "who": {"any": True}, "targets": ["offer:*.nowhere.test"]}]})
+    cert = pki.staff.issue("ali\u202ece\u2028x\u2066", usage="clientAuth", label="turned")
+    stream = speak(door, cert, {"offer": "a.nowhere.test"})
+    assert stream.message()["ok"]
+    wait_until(lambda: "offers a.nowhere.test" in door.process.output(), "the notice")
+    assert not set("\u202e\u2028\u2066") & set(door.process.output())
+    stream.sock.close()
