@@ -169,6 +169,8 @@ void door_spares_wanted(void *owner, struct errand *e)
     if (!list_empty(&o->spares.ready))
         link = spare_take(CONTAINER_OF(o->spares.ready.next, struct spare, node));
     o->resident.streams++;
+    if (o->over_streams)
+        door_offer_expect_answer(o);
     if (link != NULL)
         errand_give(e, link);
     else if (o->over_streams || o->draining || !may_wait(o))
