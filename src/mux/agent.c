@@ -93,6 +93,11 @@ unsigned agent_is_down(const struct agent *a)
     return atomic_load_explicit(&a->down, memory_order_relaxed);
 }
 
+bool agent_is_unheard(const struct agent *a)
+{
+    return atomic_load_explicit(&a->unheard, memory_order_relaxed);
+}
+
 struct agent_facts agent_facts(const struct agent *a)
 {
     return (struct agent_facts){

@@ -242,6 +242,12 @@ void agents_set_down(struct agents *v, struct agent *a, unsigned down)
         tell_all(v, a, NEWS_READY);
 }
 
+void agents_set_unheard(struct agents *v, struct agent *a, bool unheard)
+{
+    if (atomic_exchange(&a->unheard, unheard) != unheard)
+        tell_all(v, a, NEWS_READY);
+}
+
 struct agent *agents_redeem(struct agents *v, const char *id, const uint8_t fingerprint[AGENT_FINGERPRINT])
 {
     uint64_t number;
@@ -371,7 +377,7 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
          node = node->next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
         if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || agent_is_down(a) != 0 ||
-            is_among(a->id, tried, tried_len))
+            agent_is_unheard(a) || is_among(a->id, tried, tried_len))
             continue;
         if (best == NULL || is_better(a, best, now))
             best = a;

@@ -100,6 +100,10 @@ void agents_set_ready(struct agents *view, struct agent *a, bool ready);
  * owner's own; 0: it is up again. */
 void agents_set_down(struct agents *view, struct agent *a, unsigned down);
 
+/* What is sent to the agent is not acknowledged, or is again: it is no choice meanwhile, and those whom it
+ * has not answered yet may look for another. */
+void agents_set_unheard(struct agents *view, struct agent *a, bool unheard);
+
 /* Grant an id for one connection, good until `expires` (monotonic). False when all that there may be are out.
  */
 bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFER_ID_TEXT]);
@@ -210,6 +214,9 @@ const struct front *agent_front(const struct agent *a);
 
 /* Why it takes no visitors, as agents_set_down() has it; 0: the service is not known to be down. */
 unsigned agent_is_down(const struct agent *a);
+
+/* As agents_set_unheard() has it. */
+bool agent_is_unheard(const struct agent *a);
 
 /* What is told of an offer; the texts live as long as the agent. */
 struct agent_facts {

@@ -240,6 +240,7 @@ static void on_timer(struct timer *t)
     c->inside = true;
     int error = ngtcp2_conn_handle_expiry(c->lib, (ngtcp2_tstamp)clock_monotonic());
     c->inside = false;
+    c->overdue = c->unacknowledged != 0;
     if (error != 0)
         conn_fail(c, error);
     else
@@ -304,6 +305,10 @@ static void tell_owner(struct quic_conn *c)
         unsigned streams = c->taken_back;
         c->taken_back = 0;
         c->events->taken_back(c->owner, streams);
+    }
+    if (c->state == CONN_OPEN && c->overdue && c->owner != NULL && c->events->overdue != NULL) {
+        c->overdue = false;
+        c->events->overdue(c->owner);
     }
     if (c->state == CONN_OPEN && c->streams_left && c->owner != NULL && c->events->streams_left != NULL) {
         c->streams_left = false;
@@ -491,7 +496,8 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret)
                                     .congestion_window = info.cwnd,
                                     .bytes_lost = info.bytes_lost,
                                     .streams = c->stream_count,
-                                    .heard = c->heard};
+                                    .heard = c->heard,
+                                    .unacknowledged = c->unacknowledged};
 }
 
 void quic_conn_close(struct quic_conn *c, uint64_t code)

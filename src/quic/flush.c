@@ -205,6 +205,25 @@ static struct net_addr address_of(const ngtcp2_addr *a)
     return net_addr_from(&sa);
 }
 
+/* What is in flight grows by what is sent and shrinks by what is acknowledged: a probe timeout takes nothing
+ * out of it, and a loss shows by an acknowledgement only (RFC 9002, 6). */
+static void note_acknowledged(struct quic_conn *c, const ngtcp2_conn_info *info)
+{
+    if (info->bytes_in_flight < c->in_flight)
+        c->unacknowledged = 0;
+}
+
+static void note_sent(struct quic_conn *c, int64_t now)
+{
+    ngtcp2_conn_info info;
+    ngtcp2_conn_get_conn_info2(c->lib, &info);
+    c->in_flight = info.bytes_in_flight;
+    if (c->in_flight == 0)
+        c->unacknowledged = 0;
+    else if (c->unacknowledged == 0)
+        c->unacknowledged = now;
+}
+
 void conn_flush(struct quic_conn *c)
 {
     if (c->state > CONN_OPEN || !send_unsent(c))
@@ -212,6 +231,7 @@ void conn_flush(struct quic_conn *c)
     ngtcp2_tstamp now = (ngtcp2_tstamp)clock_monotonic();
     ngtcp2_conn_info about;
     ngtcp2_conn_get_conn_info2(c->lib, &about);
+    note_acknowledged(c, &about);
     size_t most = allowance(c, &about), sent = 0;
     bool sending = true;
     c->packet_most = most_in_packet(c, &about, now);
@@ -238,6 +258,8 @@ void conn_flush(struct quic_conn *c)
         sending = send_out(c, &p);
         sent += (size_t)n;
     }
-    if (c->state <= CONN_OPEN)
-        ngtcp2_conn_update_pkt_tx_time(c->lib, now);
+    if (c->state > CONN_OPEN)
+        return;
+    note_sent(c, (int64_t)now);
+    ngtcp2_conn_update_pkt_tx_time(c->lib, now);
 }

@@ -82,6 +82,9 @@ struct quic_events {
     void (*stream)(void *owner, struct link *link);
     /* Client: streams can be opened again after quic_conn_open_stream() had answered NULL. May be NULL. */
     void (*streams_left)(void *owner);
+    /* What is out was sent again after a probe timeout, for nothing of it is acknowledged. Told at each probe
+     * timeout (RFC 9002, 6.2), so ever more rarely. May be NULL. */
+    void (*overdue)(void *owner);
     /* Datagrams came whose Quarter Stream ID cannot be read or is none of a stream: they were dropped. HTTP/3
      * ends the connection over that (RFC 9297, 2.1). May be NULL. */
     void (*bad_datagram)(void *owner);
@@ -183,9 +186,14 @@ struct quic_path_facts {
     uint64_t bytes_lost;
     size_t streams;
     int64_t heard; /* monotonic time of the last packet that came; 0: none yet */
+    int64_t
+        unacknowledged; /* since when, monotonic, nothing of what is out is acknowledged; 0: nothing is out */
 };
 
 void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
+
+/* `unacknowledged` of the connection of this stream; 0 too for a link that is none, or is over. */
+int64_t quic_stream_unacknowledged(const struct link *l);
 
 /* ---- datagrams of a stream ----
  *

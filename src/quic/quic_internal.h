@@ -133,11 +133,13 @@ struct quic_conn {
     size_t datagram_max;        /* a whole frame, as the peer allows */
     struct timer timer;
     struct task flush;
-    struct net_addr local; /* of the path that packets in hand are for */
-    int64_t heard;         /* when the last packet came */
-    struct path_size size; /* whether the path still carries long packets */
-    size_t packet_most;    /* bytes that a packet may have, by that */
-    struct buf unsent;     /* packets that the socket did not take */
+    struct net_addr local;  /* of the path that packets in hand are for */
+    int64_t heard;          /* when the last packet came */
+    int64_t unacknowledged; /* quic_path_facts; as of the last flush */
+    uint64_t in_flight;     /* bytes, after the last flush */
+    struct path_size size;  /* whether the path still carries long packets */
+    size_t packet_most;     /* bytes that a packet may have, by that */
+    struct buf unsent;      /* packets that the socket did not take */
     struct udp_packets unsent_head;
     struct buf goodbye;  /* CONN_CLOSING: the packet to repeat */
     unsigned asked;      /* ... and how often we were asked for it */
@@ -146,6 +148,7 @@ struct quic_conn {
     bool opened;         /* to be told to the owner */
     bool streams_left;   /* likewise */
     bool bad_datagram;   /* likewise */
+    bool overdue;        /* likewise */
     unsigned taken_back; /* likewise: streams */
     bool counted;        /* among the endpoint's unfinished handshakes */
     bool inside;         /* the library is on the stack */

@@ -410,6 +410,12 @@ struct quic_stream *stream_find(const struct link *l)
     return l->ops == &stream_ops ? stream_of(l) : NULL;
 }
 
+int64_t quic_stream_unacknowledged(const struct link *l)
+{
+    const struct quic_stream *s = stream_find(l);
+    return s == NULL || s->conn == NULL ? 0 : s->conn->unacknowledged;
+}
+
 struct quic_stream *stream_new(struct quic_conn *c, int64_t id)
 {
     struct quic_stream *s = calloc(1, sizeof(*s));

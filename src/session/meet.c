@@ -89,9 +89,13 @@ const char *visit_absence(const struct session *s)
     };
     enum offer_kind kind;
     const char *name = s->setup->visit.name;
-    if (agents_find(view_of(s), name, 0, &kind) == AGENTS_PRESENT)
-        return "the agent that offers this name stops, and no other came in time";
-    return texts[agents_left(view_of(s), name)];
+    if (agents_find(view_of(s), name, 0, &kind) != AGENTS_PRESENT)
+        return texts[agents_left(view_of(s), name)];
+    struct agent *a = agents_first(view_of(s), name);
+    bool unheard = agent_is_unheard(a);
+    agent_unref(a);
+    return unheard ? "the agent that offers this name does not answer, and no other came in time"
+                   : "the agent that offers this name stops, and no other came in time";
 }
 
 static enum session_state nobody(struct session *s)

@@ -40,6 +40,7 @@ struct visit {
     bool uninvited; /* the policy does not let him visit the name, but whoever may offer it to everybody */
     bool back;      /* it is back, with or without a link */
     unsigned dead;  /* connections that were ready and turned out dead */
+    bool waits_for_another;           /* the last one is not heard: news of the name are worth waiting for */
     uint64_t tried[AGENTS_TRIED_MAX]; /* the present one included */
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */

@@ -18,6 +18,10 @@
  * an answer counts as one that was dead, and the visitor may come back to the agent, which may have others
  * that live. That is so DEAD_MAX times.
  *
+ * Over QUIC the agent's home sees the same (agents_set_unheard()): its machine acknowledges nothing. Then a
+ * visitor goes on with another agent and, where there is none, waits for one: an agent that finds out that it
+ * is not heard comes back another way.
+ *
  * What the visitor has said by then goes right behind the announcement, but only where no other agent is
  * there to be tried; and once it may have arrived there is no further attempt: no service hears it twice.
  */
@@ -180,6 +184,10 @@ static enum session_state find_agent(struct session *s)
     struct agent *a = pick(s);
     if (a != NULL)
         return attempt(s, a);
+    if (v->waits_for_another && !s->worker->draining) {
+        visit_wait(s);
+        return SESSION_DIAL;
+    }
     if (v->tried_len > 0)
         return unserved(s, v->last.outcome, v->last.text);
     if (s->worker->draining)
@@ -221,6 +229,20 @@ static enum session_state attempt_failed(struct session *s, enum front_outcome o
     return next_attempt(s, false);
 }
 
+#define UNHEARD_TEXT "the agent did not answer"
+
+/* Nothing arrives at the agent, or nothing from it: which of the two is not known. */
+static enum session_state agent_unheard(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    if (v->sent > 0)
+        return unserved(s, FRONT_TIMEOUT, UNHEARD_TEXT);
+    v->last.outcome = FRONT_TIMEOUT;
+    str_copy(v->last.text, sizeof(v->last.text), UNHEARD_TEXT, strlen(UNHEARD_TEXT));
+    v->waits_for_another = true;
+    return next_attempt(s, false);
+}
+
 static enum session_state out_of_time(struct session *s, const char *text)
 {
     if (s->setup->visit.sent == 0 && others_are_left(s))
@@ -256,8 +278,10 @@ enum session_state visit_dial(struct session *s)
     struct visit *v = &s->setup->visit;
     if (s->agent == NULL && v->udp && link_open(s->down) == LINK_ERROR)
         return unmet(s, FRONT_UNREACHABLE); /* the flow has ended, or its port is closed */
+    if (s->agent == NULL && s->setup->expired)
+        return v->tried_len > 0 ? unserved(s, v->last.outcome, v->last.text) : unmet(s, FRONT_TIMEOUT);
     if (s->agent == NULL)
-        return s->setup->expired ? unmet(s, FRONT_TIMEOUT) : find_agent(s);
+        return find_agent(s);
     if (s->setup->expired)
         return out_of_time(s, "the agent did not answer in time");
     if (!v->back)
@@ -359,6 +383,7 @@ static enum session_state served(struct session *s)
 {
     struct visit *v = &s->setup->visit;
     agent_succeeded(s->agent);
+    list_remove(&v->waiter.node);
     socket_expect_ack(link_socket(link_bottom(s->up)), 0);
     buf_consume(&v->answer, v->last.used); /* the rest comes from the service: JOIN passes it on */
     return SESSION_JOIN;
@@ -381,6 +406,9 @@ enum session_state visit_greet(struct session *s)
         return out_of_time(s, "the agent's service did not answer in time");
     if (s->setup->unheard)
         return link_broke(s);
+    if (agent_is_unheard(s->agent))
+        return agent_unheard(s);
+    visit_wait(s); /* for news of that */
     if (!s->setup->greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");

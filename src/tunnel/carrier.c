@@ -25,6 +25,12 @@
 #define PATH_SILENT_RTTS 4 /* ... but where the path is long, so many round trips */
 #define LOOK_NS (250 * NSEC_PER_MSEC)
 
+/* The same of an agent, which opens no streams: what it sends (answers to visitors, its keep-alive) is not
+ * acknowledged. The door may well be heard: where its firewall drops what comes, it sends its part again and
+ * again. Longer, for an offer that moves costs the door and its visitors more than a new connection does. */
+#define UNACKNOWLEDGED_NS (2 * NSEC_PER_SEC)
+#define UNACKNOWLEDGED_RTTS 8
+
 /* What TCP waits for: in a network that nothing is known of, and in one that has carried QUIC. */
 #define HEAD_START_NS (250 * NSEC_PER_MSEC)
 #define HEAD_START_KNOWN_NS NSEC_PER_SEC
@@ -47,6 +53,7 @@ struct line {
     struct quic_conn *conn;
     struct list node;  /* of `silent` */
     int64_t asked;     /* when a stream was opened that nothing has been heard after; 0: none */
+    int64_t unheard;   /* set aside for what is out since then is not acknowledged; 0: not for that */
     int64_t opened_at; /* wall clock */
 };
 
@@ -203,7 +210,7 @@ static void connect_next(struct carrier *c)
 {
     struct client_door *d = c->door;
     struct quic_settings mine = settings;
-    if (d->visitor != NULL)
+    if (d->visitors != NULL)
         mine.keep_alive = AGENT_KEEP_ALIVE;
     drop_connection(c);
     while (c->next < c->count) {
@@ -272,6 +279,27 @@ static bool is_silent(struct line *l, int64_t now)
     return l->asked != 0 && now - l->asked >= MAX(PATH_SILENT_NS, PATH_SILENT_RTTS * rtt);
 }
 
+/* Of an agent: does what is sent not arrive any more? */
+static bool is_unheard(struct line *l, int64_t now)
+{
+    struct quic_path_facts facts;
+    if (l->carrier->door->visitors == NULL)
+        return false;
+    quic_conn_facts(l->conn, &facts);
+    bool late = facts.unacknowledged != 0 &&
+                now - facts.unacknowledged >= MAX(UNACKNOWLEDGED_NS, UNACKNOWLEDGED_RTTS * facts.rtt);
+    l->unheard = late ? facts.unacknowledged : 0;
+    return late;
+}
+
+/* Has what it was set aside for passed? */
+static bool is_back(const struct line *l, const struct quic_path_facts *facts)
+{
+    if (l->unheard != 0)
+        return facts->unacknowledged != l->unheard;
+    return l->asked == 0 || facts->heard >= l->asked;
+}
+
 /* Set the line in use aside: new tunnels find another way, its streams wait for it. */
 static void set_aside(struct carrier *c)
 {
@@ -294,7 +322,7 @@ static void stop_connecting(struct carrier *c)
 /* One of those set aside is heard again: it is the one to use, where there is none. */
 static void take_back(struct carrier *c, struct line *l)
 {
-    l->asked = 0;
+    l->asked = l->unheard = 0;
     c->likely_from = 0;
     if (c->state == CARRIER_OPEN)
         return;
@@ -314,7 +342,7 @@ static void look_at_silent(struct carrier *c)
         struct quic_path_facts facts;
         n = n->next;
         quic_conn_facts(l->conn, &facts);
-        if (l->asked == 0 || facts.heard >= l->asked)
+        if (is_back(l, &facts))
             take_back(c, l);
         if (c->line != l && c->state == CARRIER_OPEN && facts.streams == 0) {
             list_remove(&l->node);
@@ -327,7 +355,7 @@ static void on_look(struct timer *t)
 {
     struct carrier *c = CONTAINER_OF(t, struct carrier, look);
     int64_t now = clock_monotonic();
-    if (c->state == CARRIER_OPEN && is_silent(c->line, now))
+    if (c->state == CARRIER_OPEN && (is_silent(c->line, now) || is_unheard(c->line, now)))
         set_aside(c);
     look_at_silent(c);
     if (!list_empty(&c->silent) || (c->state == CARRIER_OPEN && c->line->asked != 0))
@@ -361,8 +389,8 @@ static void on_opened(void *owner)
 static void on_stream(void *owner, struct link *link)
 {
     const struct client_door *d = ((struct line *)owner)->carrier->door;
-    if (d->visitor != NULL)
-        d->visitor(d->visitor_owner, link);
+    if (d->visitors != NULL)
+        d->visitors->visitor(d->visitors_owner, link);
     else
         link_close(link, true);
 }
@@ -371,6 +399,19 @@ static void on_streams_left(void *owner)
 {
     struct line *l = owner;
     tell_waiting(l->carrier);
+}
+
+/* It may be that nothing arrives any more: look at the time at which that is said. */
+static void on_overdue(void *owner)
+{
+    struct line *l = owner;
+    struct carrier *c = l->carrier;
+    struct quic_path_facts facts;
+    if (c->door->visitors == NULL || l != c->line || timer_is_set(&c->look))
+        return;
+    quic_conn_facts(l->conn, &facts);
+    loop_set_timer(c->door->loop, &c->look,
+                   facts.unacknowledged + MAX(UNACKNOWLEDGED_NS, UNACKNOWLEDGED_RTTS * facts.rtt));
 }
 
 static void explain_end(struct carrier *c, const struct line *l, enum quic_end end, const char *text)
@@ -420,8 +461,11 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     }
 }
 
-static const struct quic_events events = {
-    .opened = on_opened, .stream = on_stream, .streams_left = on_streams_left, .closed = on_closed};
+static const struct quic_events events = {.opened = on_opened,
+                                          .stream = on_stream,
+                                          .streams_left = on_streams_left,
+                                          .overdue = on_overdue,
+                                          .closed = on_closed};
 
 /* ---- moving ---- */
 

@@ -630,6 +630,8 @@ static void ask_elsewhere(struct client *c)
 
 void client_carrier_is_silent(struct client_door *door)
 {
+    if (door->visitors != NULL)
+        door->visitors->unheard(door->visitors_owner);
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
         ask_elsewhere(CONTAINER_OF(n, struct client, node));
 }

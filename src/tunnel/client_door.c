@@ -161,11 +161,10 @@ int client_door_load_tls(struct client_door *door)
     return door->inner != NULL ? 0 : make_tls(door, door->later, &door->text);
 }
 
-void client_door_visitors(struct client_door *door, void (*visitor)(void *owner, struct link *stream),
-                          void *owner)
+void client_door_visitors(struct client_door *door, const struct client_visitors *visitors, void *owner)
 {
-    door->visitor = visitor;
-    door->visitor_owner = owner;
+    door->visitors = visitors;
+    door->visitors_owner = owner;
 }
 
 void client_door_renew(struct client_door *door, unsigned turn)

@@ -39,13 +39,13 @@ struct client_door {
     enum client_transport transport;
     bool end_to_end;
     bool stays;
-    struct carrier *carrier;    /* NULL: over TCP only */
-    struct warm *warm;          /* connections over TCP that are ready; NULL: none are kept */
-    struct plain_targets plain; /* that are known to be no services behind TLS */
-    struct list left;           /* carriers before it, which end by themselves */
-    unsigned carrier_turn;      /* how often it was replaced */
-    void (*visitor)(void *owner, struct link *stream); /* the door has opened one; NULL: it may not */
-    void *visitor_owner;
+    struct carrier *carrier;                /* NULL: over TCP only */
+    struct warm *warm;                      /* connections over TCP that are ready; NULL: none are kept */
+    struct plain_targets plain;             /* that are known to be no services behind TLS */
+    struct list left;                       /* carriers before it, which end by themselves */
+    unsigned carrier_turn;                  /* how often it was replaced */
+    const struct client_visitors *visitors; /* NULL: the door may open no streams */
+    void *visitors_owner;
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
     uint64_t bytes_in, bytes_out;        /* of connections that have ended */
@@ -55,9 +55,16 @@ struct client_door {
     struct err text;                   /* of the connection that is just ending */
 };
 
-/* Whom to give the streams that the door opens; `visitor` NULL: nobody, they are closed. */
-void client_door_visitors(struct client_door *door, void (*visitor)(void *owner, struct link *stream),
-                          void *owner);
+/* Of an agent's door. */
+struct client_visitors {
+    void (*visitor)(void *owner, struct link *stream); /* the door has opened one; it is the owner's */
+    /* The door acknowledges nothing any more on the QUIC connection in use: it has been set aside, and what
+     * is begun now goes another way. */
+    void (*unheard)(void *owner);
+};
+
+/* Whom to give the streams that the door opens; NULL: nobody, they are closed. */
+void client_door_visitors(struct client_door *door, const struct client_visitors *visitors, void *owner);
 
 /* Go on with a new QUIC connection, if `turn` is that of the one in use; the streams of the old one go on
  * until the door closes it. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "quic/quic.h"
 #include "session/admission.h"
 #include "session/routing.h"
 #include "session/worker.h"
@@ -132,6 +133,27 @@ static bool write_all(struct door_offer *o, struct resident_end *ret)
     return true;
 }
 
+/* ---- over streams: does what is sent arrive? ---- */
+
+#define UNHEARD_NS (2 * NSEC_PER_SEC) /* that an agent's machine may leave what is sent unacknowledged */
+#define LOOK_NS NSEC_PER_SEC          /* until it does again */
+
+void door_offer_expect_answer(struct door_offer *o)
+{
+    if (!timer_is_set(&o->timer))
+        loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + UNHEARD_NS);
+}
+
+/* Nothing is asked of the agent for this: visitors' streams ask. */
+static void look(struct door_offer *o)
+{
+    int64_t now = door_offer_now(o), since = quic_stream_unacknowledged(o->link);
+    bool unheard = since != 0 && now - since >= UNHEARD_NS;
+    agents_set_unheard(o->worker->agents, o->agent, unheard);
+    if (since != 0)
+        loop_set_timer(o->worker->loop, &o->timer, unheard ? now + LOOK_NS : since + UNHEARD_NS);
+}
+
 /* ---- the end of an offer ---- */
 
 /* It leads nobody to the agent any more. */
@@ -237,6 +259,10 @@ static void on_timer(struct timer *t)
     o->late = o->agent == NULL;
     if (o->late) {
         resident_wake(&o->resident);
+        return;
+    }
+    if (o->over_streams) {
+        look(o);
         return;
     }
     door_offer_say(o, &(struct wire_control){0});

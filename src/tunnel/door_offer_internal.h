@@ -61,6 +61,9 @@ int64_t door_offer_now(const struct door_offer *o);
 /* Say something to the agent, soon. */
 void door_offer_say(struct door_offer *o, const struct wire_control *control);
 
+/* Over streams: a visitor's has been opened. Where nothing of it is acknowledged the agent is no choice. */
+void door_offer_expect_answer(struct door_offer *o);
+
 /* What an offer holds beside its own connection, which may be for long, counts as connections do: the limit
  * is there so that descriptors suffice. False: the door holds as many as it may. */
 bool door_offer_take_place(const struct door_offer *o);

@@ -184,6 +184,8 @@ void door_spares_wanted(void *owner, struct errand *e)
     else if (o->over_streams)
         link = open_stream(o);
     o->resident.streams++;
+    if (o->over_streams)
+        door_offer_expect_answer(o);
     if (link != NULL)
         errand_give(e, link);
     else if (o->over_streams || o->draining || !may_wait(o))

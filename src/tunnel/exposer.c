@@ -67,6 +67,15 @@ static void on_visitor(void *owner, struct link *far)
     exposer_visit_take(owner, far);
 }
 
+static void on_unheard(void *owner)
+{
+    struct exposer *a = owner;
+    for (struct list *n = a->offers.next; n != &a->offers; n = n->next)
+        exposer_offer_unheard(CONTAINER_OF(n, struct exposer_offer, node));
+}
+
+static const struct client_visitors visitors = {.visitor = on_visitor, .unheard = on_unheard};
+
 static void on_stop_timer(struct timer *t)
 {
     struct exposer *a = CONTAINER_OF(t, struct exposer, stop);
@@ -88,7 +97,7 @@ struct exposer *exposer_new(struct loop *loop, struct client_door *door, const s
     list_init(&a->visits);
     tls_scratch_init(&a->inner, loop);
     timer_init(&a->stop, on_stop_timer);
-    client_door_visitors(door, on_visitor, a);
+    client_door_visitors(door, &visitors, a);
     for (size_t i = 0; i < count; i++)
         exposer_offer_add(a, &services[i]);
     return a;

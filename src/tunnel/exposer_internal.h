@@ -121,6 +121,9 @@ void exposer_offer_free(struct exposer_offer *o);
 /* Begin to dial its service. */
 void exposer_offer_dial(const struct exposer_offer *o, struct dial *dial);
 
+/* What is said on the QUIC connection does not arrive any more: one that was made there is made elsewhere. */
+void exposer_offer_unheard(struct exposer_offer *o);
+
 /* Tell the door whether the service wants visitors. */
 void exposer_offer_ready(struct exposer_offer *o);
 

@@ -263,6 +263,16 @@ static enum offer_state move(struct exposer_offer *o)
     return OFFER_REACH;
 }
 
+void exposer_offer_unheard(struct exposer_offer *o)
+{
+    bool waits = o->state == OFFER_HELLO || o->state == OFFER_ANSWER || o->state == OFFER_STANDS;
+    if (!waits || !o->shared || o->agent->stopping)
+        return;
+    drop_connection(o);
+    begin(o);
+    loop_defer(o->agent->loop, &o->again);
+}
+
 /* The door's policy does not allow the offer any more. Whoever visits already may stay. */
 static enum offer_state withdrawn(struct exposer_offer *o)
 {

@@ -23,14 +23,14 @@ def udp_socket(port=0):
 class Relay:
     """127.0.0.1:`port` in UDP leads to 127.0.0.1:`to`. Each packet, in either direction, is lost, comes twice, or is
     held back by `late` seconds while others overtake it, by these probabilities; the same `seed`, the same dice.
-    Packets of more than `most` bytes fit nowhere and are lost as well. `deaf` swallows everything, `shy` all from clients
-    that come anew. `passed`, `lost`: packets so far, of both directions."""
+    Packets of more than `most` bytes fit nowhere and are lost as well. `deaf` swallows everything, `mute` what goes to the
+    door, `shy` all from clients that come anew. `passed`, `lost`: packets so far, of both directions."""
 
     def __init__(self, to, *, port=0, loss=0.0, twice=0.0, overtaken=0.0, late=0.005, most=65536, seed=1):
         self.to = ("127.0.0.1", to)
         self.loss, self.twice, self.overtaken, self.late = loss, twice, overtaken, late
         self.most = most
-        self.deaf = self.shy = False
+        self.deaf = self.mute = self.shy = False
         self.dice = random.Random(seed)
         self.passed = self.lost = self.rebinds = 0
         self.front = udp_socket(port)
@@ -106,7 +106,7 @@ class Relay:
             self.forward(self.clients[source], data, self.to)
 
     def forward(self, sock, data, address):
-        if self.deaf or len(data) > self.most or self.dice.random() < self.loss:
+        if self.deaf or (self.mute and address == self.to) or len(data) > self.most or self.dice.random() < self.loss:
             self.lost += 1
             return
         self.passed += 1

@@ -28,6 +28,7 @@ def two_ports(start_door, pki):
         "listeners": [{"name": "tcp-only", "address": f"127.0.0.1:{port}", "quic": False},
                       {"name": "both", "address": f"127.0.0.1:{quic_port}"}],
         "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "limits": {"dial_timeout": "10s"},
         "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*", "offer:app.test", "name:app.test"]}],
     })
     door.port, door.quic_port = port, quic_port
@@ -270,9 +271,9 @@ def expose(two_ports, pki, tmp_path, banner):
     """Start an agent of a service at `two_ports`."""
     begun = []
 
-    def start():
+    def start(*words):
         agent = Agent(tmp_path, f"127.0.0.1:{two_ports.port}", pki, "app.test", "--to", banner.to, "--grace", "0s",
-                      "--verbose", name=f"expose-{len(begun)}")
+                      "--verbose", *words, name=f"expose-{len(begun)}")
         begun.append(agent)
         return agent
     yield start
@@ -305,6 +306,38 @@ def test_an_agent_returns_to_quic(two_ports, relay, expose, connect):
         visit()
     visit()
     assert agent.output().count("offering app.test") == 2
+
+
+@pytest.mark.parametrize("way", ["mute", "deaf"])
+def test_an_agent_is_not_heard_any_more(two_ports, relay, expose, connect, way):
+    """What an agent says over QUIC does not arrive from some time on, whether or not it hears the door: it finds out
+    and offers over TCP, and the visitor who came meanwhile is served there. When UDP is back, so is QUIC."""
+    agent = expose()
+    wait_until(lambda: last_stand(agent) == "QUIC", agent.output, 40)
+    setattr(relay, way, True)
+    began = time.monotonic()
+    done = connect(two_ports, "--transport", "tcp", "app.test")
+    assert (done.returncode, done.stdout) == (0, b"behind the door\n"), done.stderr.decode()
+    assert last_stand(agent) == "TCP"
+    for _ in range(3):
+        done = connect(two_ports, "--transport", "tcp", "app.test")
+        assert (done.returncode, done.stdout) == (0, b"behind the door\n"), done.stderr.decode()
+    assert time.monotonic() - began < 9 * SLOW
+    setattr(relay, way, False)
+    wait_until(lambda: last_stand(agent) == "QUIC", agent.output, 60)
+
+
+def test_an_agent_that_is_heard_by_nobody(two_ports, relay, expose, connect):
+    """It may use QUIC only: its visitors hear that it does not answer, not that its service does not."""
+    agent = expose("--transport", "quic")
+    agent.says("over QUIC")
+    relay.mute = True
+    done = connect(two_ports, "--transport", "tcp", "app.test")
+    assert done.returncode == 1 and "the agent did not answer" in done.stderr.decode(), done.stderr.decode()
+    line = two_ports.audited(target="name:app.test")
+    assert line["reason"] == "no_agent" and line["detail"] == "the agent did not answer"
+    relay.mute = False
+    wait_until(lambda: connect(two_ports, "--transport", "tcp", "app.test").returncode == 0, agent.output, 60)
 
 
 def test_a_door_that_was_down_is_no_network_without_udp(two_ports, relay, expose, tmp_path):
