@@ -525,9 +525,7 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
 
 void tls_scratch_init(struct tls_scratch *s, struct loop *loop)
 {
-    /* What a pipe moves at once is sealed and leaves in one piece. */
-    *s =
-        (struct tls_scratch){.loop = loop, .in_size = TLS_SCRATCH_SIZE, .out_size = TLS_SCRATCH_SIZE / 6 * 7};
+    *s = (struct tls_scratch){.loop = loop, .in_size = TLS_SCRATCH_SIZE, .out_size = TLS_SCRATCH_SIZE};
     s->in = malloc(s->in_size);
     s->out = malloc(s->out_size);
     CHECK(s->in != NULL && s->out != NULL);

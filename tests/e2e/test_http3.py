@@ -118,16 +118,18 @@ def test_megabytes(client, echo):
     assert hashlib.sha256(client.parse(stream)).digest() == hashlib.sha256(data).digest()
 
 
-def test_a_reader_that_stops(door, client, echo):
+def test_a_reader_that_stops(start_door, pki, echo, echo_udp):
     """Who gives no credit for a stream is sent no more than that; other streams go on."""
-    client.give_credit = lambda *_: None
-    slow = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
-    for _ in range(4):
-        client.say(slow, bytes(64000))
-        client.until(lambda: True, "")
-    other = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
-    client.say(other, b"hello")
-    assert client.hears(other, 5) == b"hello"
+    door = start_door(config(pki, echo_udp, quic={"stream_window": "1MiB"}))  # ours looks at no credit
+    with h3.Client(door.port, pki.alice) as client:
+        client.give_credit = lambda *_: None
+        slow = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
+        for _ in range(4):
+            client.say(slow, bytes(64000))
+            client.until(lambda: True, "")
+        other = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
+        client.say(other, b"hello")
+        assert client.hears(other, 5) == b"hello"
     assert len(client.streams[slow]) <= 1 << 18
 
 
