@@ -2,6 +2,7 @@
 #include "link/link.h"
 
 #include "base/buf.h"
+#include "base/check.h"
 
 enum link_status link_write_buf(struct link *l, struct buf *b)
 {
@@ -15,5 +16,14 @@ enum link_status link_write_buf(struct link *l, struct buf *b)
     buf_consume(b, done);
     if (b->len == 0)
         buf_free(b);
+    return status;
+}
+
+enum link_status link_read_buf(struct link *l, struct buf *b, size_t room)
+{
+    size_t n = 0;
+    CHECK(room > 0 && buf_reserve(b, room));
+    enum link_status status = link_read(l, b->data + b->len, room, &n);
+    b->len += status == LINK_OK ? n : 0;
     return status;
 }

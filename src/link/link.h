@@ -121,6 +121,9 @@ static inline enum link_status link_write(struct link *l, const void *buf, size_
  * has gone, and the buffer holds no memory. */
 enum link_status link_write_buf(struct link *l, struct buf *b);
 
+/* Read at most `room` bytes (> 0), in one call, to the end of a buffer whose bound leaves room for them. */
+enum link_status link_read_buf(struct link *l, struct buf *b, size_t room);
+
 /* As link_read(), but into the write end of a pipe(7) that is empty: the bytes never leave the kernel
  * (splice(2)). LINK_AGAIN: nothing that can be moved so; whether there is anything at all link_read() must
  * say, and without that no wake may come. Only where link_splices(). */

@@ -387,13 +387,9 @@ static void request_has_begun(struct session *s)
 static enum link_status read_request(struct session *s)
 {
     struct buf *b = &s->setup->bytes;
-    size_t n = 0, room = MIN(b->max - b->len, (size_t)1024);
-    CHECK(room > 0 && buf_reserve(b, room));
-    enum link_status status = link_read(s->down, b->data + b->len, room, &n);
-    if (status == LINK_OK) {
-        b->len += n;
+    enum link_status status = link_read_buf(s->down, b, MIN(b->max - b->len, (size_t)1024));
+    if (status == LINK_OK)
         request_has_begun(s);
-    }
     return status;
 }
 

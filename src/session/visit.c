@@ -19,8 +19,8 @@
  * that live. That is so DEAD_MAX times.
  *
  * Over QUIC the agent's home sees the same (agents_set_unheard()): its machine acknowledges nothing. Then a
- * visitor goes on with another agent and, where there is none, waits for one: an agent that finds out that it
- * is not heard comes back another way.
+ * visitor goes on with another agent and, where there is none, waits: until this one is heard again, or has
+ * found out that it is not and come back another way.
  *
  * What the visitor has said by then goes right behind the announcement, but only where no other agent is
  * there to be tried; and once it may have arrived there is no further attempt: no service hears it twice.
@@ -347,14 +347,10 @@ static void let_speak(struct session *s)
 static bool hear_visitor(struct session *s)
 {
     struct visit *v = &s->setup->visit;
-    size_t n = 0;
     if (v->ended || v->first.len >= FIRST_MAX)
         return false;
-    CHECK(buf_reserve(&v->first, FIRST_READ));
-    enum link_status status =
-        link_read(s->down, v->first.data + v->first.len, MIN(FIRST_READ, FIRST_MAX - v->first.len), &n);
+    enum link_status status = link_read_buf(s->down, &v->first, MIN(FIRST_READ, FIRST_MAX - v->first.len));
     v->ended = status == LINK_EOF;
-    v->first.len += n;
     return status == LINK_OK;
 }
 
@@ -391,12 +387,7 @@ static enum session_state served(struct session *s)
 
 static enum link_status read_answer(struct session *s)
 {
-    struct buf *b = &s->setup->visit.answer;
-    size_t n = 0;
-    CHECK(buf_reserve(b, ANSWER_ROOM));
-    enum link_status status = link_read(s->up, b->data + b->len, ANSWER_ROOM, &n);
-    b->len += status == LINK_OK ? n : 0;
-    return status;
+    return link_read_buf(s->up, &s->setup->visit.answer, ANSWER_ROOM);
 }
 
 enum session_state visit_greet(struct session *s)

@@ -344,13 +344,10 @@ static bool may_speak(const struct client *c)
 static bool hear_local(struct client *c)
 {
     struct buf *b = &c->first;
-    size_t n = 0;
     if (c->local_ended || b->len == FIRST_MAX)
         return false;
-    CHECK(b->len < FIRST_MAX && buf_reserve(b, FIRST_READ));
-    enum link_status status = link_read(c->local, b->data + b->len, MIN(FIRST_READ, FIRST_MAX - b->len), &n);
+    enum link_status status = link_read_buf(c->local, b, MIN(FIRST_READ, FIRST_MAX - b->len));
     c->local_ended = status == LINK_EOF;
-    b->len += n;
     return status == LINK_OK;
 }
 
@@ -381,12 +378,8 @@ static bool speak(struct client *c)
 /* Read more of the answer, and what comes right behind it. */
 static enum link_status read_answer(struct client *c)
 {
-    struct buf *b = &c->bytes;
-    size_t n = 0;
-    CHECK(b->len < WIRE_MESSAGE_MAX && buf_reserve(b, ANSWER_ROOM));
-    enum link_status status = link_read(c->far, b->data + b->len, ANSWER_ROOM, &n);
-    b->len += status == LINK_OK ? n : 0;
-    return status;
+    CHECK(c->bytes.len < WIRE_MESSAGE_MAX);
+    return link_read_buf(c->far, &c->bytes, ANSWER_ROOM);
 }
 
 /* The far end speaks TLS, as the door says: it has to prove that it is what we asked for. That the door says

@@ -101,20 +101,17 @@ static bool hear(struct door_offer *o, struct resident_end *ret)
 static bool read_all(struct door_offer *o, struct resident_end *ret)
 {
     for (int turn = 0;; turn++) {
-        size_t n = 0;
         if (turn == READ_TURN) {
             resident_wake(&o->resident);
             break;
         }
-        CHECK(buf_reserve(&o->in, READ_ROOM));
-        enum link_status status = link_read(o->link, o->in.data + o->in.len, READ_ROOM, &n);
+        enum link_status status = link_read_buf(o->link, &o->in, READ_ROOM);
         if (status == LINK_AGAIN)
             break;
         if (status == LINK_EOF)
             return finish(o, ret, CLOSE_DONE, o->in.len > 0 ? CLOSED_TEXT : "");
         if (status == LINK_ERROR)
             return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
-        o->in.len += n;
         if (!hear(o, ret))
             return false;
     }

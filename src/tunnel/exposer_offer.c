@@ -157,11 +157,8 @@ static enum offer_state step_hello(struct exposer_offer *o)
 
 static enum link_status read_more(struct exposer_offer *o)
 {
-    size_t n = 0;
-    CHECK(o->in.len < WIRE_MESSAGE_MAX && buf_reserve(&o->in, AGENT_ROOM));
-    enum link_status status = link_read(o->control, o->in.data + o->in.len, AGENT_ROOM, &n);
-    o->in.len += status == LINK_OK ? n : 0;
-    return status;
+    CHECK(o->in.len < WIRE_MESSAGE_MAX);
+    return link_read_buf(o->control, &o->in, AGENT_ROOM);
 }
 
 /* Over TCP: when to look for QUIC again. */

@@ -179,11 +179,8 @@ static enum visit_state step_hello(struct exposer_visit *v)
 
 static enum link_status read_more(struct exposer_visit *v)
 {
-    size_t n = 0;
-    CHECK(v->bytes.len < WIRE_MESSAGE_MAX && buf_reserve(&v->bytes, AGENT_ROOM));
-    enum link_status status = link_read(v->far, v->bytes.data + v->bytes.len, AGENT_ROOM, &n);
-    v->bytes.len += status == LINK_OK ? n : 0;
-    return status;
+    CHECK(v->bytes.len < WIRE_MESSAGE_MAX);
+    return link_read_buf(v->far, &v->bytes, AGENT_ROOM);
 }
 
 static enum visit_state step_answer(struct exposer_visit *v)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link/datagram_link.h with a way beside the stream (what it does without one, test_capsule_link.c shows),
- * and link_write_buf() below it. */
+ * and link_write_buf() and link_read_buf() below it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -212,13 +212,32 @@ static void test_write_buf(void **state)
     link_close(a, true);
 }
 
+static void test_read_buf(void **state)
+{
+    struct link *a, *b;
+    struct buf in = {0};
+    (void)state;
+    mem_link_pair(16, &a, &b);
+    assert_int_equal(link_read_buf(b, &in, 4), LINK_AGAIN);
+    assert_int_equal(in.len, 0);
+    write_all(a, BYTES("a buffer"));
+    assert_int_equal(link_read_buf(b, &in, 4), LINK_OK);
+    assert_int_equal(link_read_buf(b, &in, 16), LINK_OK);
+    assert_int_equal(in.len, 8);
+    assert_memory_equal(in.data, "a buffer", 8);
+    assert_int_equal(link_shutdown(a), LINK_OK);
+    assert_int_equal(link_read_buf(b, &in, 4), LINK_EOF);
+    assert_int_equal(in.len, 8);
+    buf_free(&in);
+    link_close(a, false);
+    link_close(b, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_spoiled),
-        cmocka_unit_test(test_write),
-        cmocka_unit_test(test_write_buf),
+        cmocka_unit_test(test_read),      cmocka_unit_test(test_spoiled),  cmocka_unit_test(test_write),
+        cmocka_unit_test(test_write_buf), cmocka_unit_test(test_read_buf),
     };
     return cmocka_run_group_tests_name("datagram_link", tests, NULL, NULL);
 }
