@@ -364,7 +364,7 @@ static bool may_be_ready(const struct session *s)
 {
     return s->carrier == 0 && s->setup->front->readied && s->setup->bytes.len == 0 &&
            session_identity(s) != NULL && session_limits(s)->ready_timeout > 0 && !s->worker->draining &&
-           s->worker->epoch == s->epoch && !worker_is_crowded(s->worker, s->epoch->snap);
+           s->worker->epoch == s->epoch && worker_crowd(s->worker, s->epoch->snap) == WORKER_ROOMY;
 }
 
 static void await_request(struct session *s)

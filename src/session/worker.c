@@ -23,7 +23,6 @@
 #include "session/session.h"
 
 #define WORKER_MAGIC 0x3084e400u
-#define CROWDED_PARTS 4 /* all but one of them are taken */
 
 /* ---- the configuration in force ---- */
 
@@ -167,11 +166,20 @@ enum admission_verdict worker_admit(struct worker *w, const struct snapshot *sna
     return verdict;
 }
 
-bool worker_is_crowded(const struct worker *w, const struct snapshot *snap)
+/* All but one of so many parts. */
+static bool takes_most(size_t taken, size_t of, size_t parts)
 {
-    size_t places = snap->config->limits.connections / CROWDED_PARTS * (CROWDED_PARTS - 1);
-    size_t descriptors = snap->descriptor_limit / CROWDED_PARTS * (CROWDED_PARTS - 1);
-    return admission_total(w->admission) >= places || admission_reserved(w->admission) >= descriptors;
+    return taken >= of - of / parts;
+}
+
+enum worker_crowd worker_crowd(const struct worker *w, const struct snapshot *snap)
+{
+    size_t places = snap->config->limits.connections, descriptors = snap->descriptor_limit;
+    size_t here = admission_total(w->admission), reserved = admission_reserved(w->admission);
+    if (takes_most(here, places, 8) || takes_most(reserved, descriptors, 8))
+        return WORKER_PACKED;
+    return takes_most(here, places, 4) || takes_most(reserved, descriptors, 4) ? WORKER_CROWDED
+                                                                               : WORKER_ROOMY;
 }
 
 /* A bridge has a descriptor at each end: the visitor's is the one that he would have towards a target. */

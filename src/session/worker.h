@@ -163,7 +163,12 @@ static inline struct counters *worker_counters(const struct worker *w, const str
 enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
                                     const struct net_addr *peer, size_t descriptors);
 
-/* Three of four places or descriptors are taken: nobody keeps any in advance then. */
-bool worker_is_crowded(const struct worker *w, const struct snapshot *snap);
+/* How full the door is, in places or descriptors, whichever there are fewer of. */
+enum worker_crowd {
+    WORKER_ROOMY,
+    WORKER_CROWDED, /* three of four are taken: nobody takes any in advance from here on */
+    WORKER_PACKED,  /* seven of eight: what was taken in advance is given up */
+};
+enum worker_crowd worker_crowd(const struct worker *w, const struct snapshot *snap);
 
 #endif

@@ -52,9 +52,9 @@ void door_offer_give_place(const struct door_offer *o)
     admission_release(o->worker->admission, 1);
 }
 
-bool door_offer_is_crowded(const struct door_offer *o)
+enum worker_crowd door_offer_crowd(const struct door_offer *o)
 {
-    return worker_is_crowded(o->worker, o->origin.epoch->snap);
+    return worker_crowd(o->worker, o->origin.epoch->snap);
 }
 
 /* ---- the control stream ---- */

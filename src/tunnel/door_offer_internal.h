@@ -10,6 +10,7 @@
 #include "mux/agents.h"
 #include "session/resident.h"
 #include "session/session.h"
+#include "session/worker.h"
 #include "tunnel/agent_wire.h"
 
 #define DOOR_OFFER_MAGIC 0x0ffe4000u
@@ -17,7 +18,6 @@
 struct door_port;
 struct hello_note;
 struct udp_port;
-struct worker;
 
 /* Over TCP: connections that wait for visitors, and visitors who wait for one. */
 struct door_spares {
@@ -69,8 +69,8 @@ void door_offer_expect_answer(struct door_offer *o);
 bool door_offer_take_place(const struct door_offer *o);
 void door_offer_give_place(const struct door_offer *o);
 
-/* Are most places at the door taken? Then nothing is to wait here for visitors to come. */
-bool door_offer_is_crowded(const struct door_offer *o);
+/* How full the door is: whether something is to wait here for visitors to come. */
+enum worker_crowd door_offer_crowd(const struct door_offer *o);
 
 /* ---- door_spares.c ---- */
 
@@ -83,7 +83,7 @@ void door_spares_brought(void *owner, struct link *link);
 
 /* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
  * him by now is no longer counted on. An id that is not used in time is replaced. Over streams nothing is
- * asked for. */
+ * asked for. At a door that is packed none are kept. */
 void door_spares_ask(struct door_offer *o);
 
 /* When to ask again at the latest, in nanoseconds from now; INT64_MAX: nobody waits. */

@@ -59,13 +59,35 @@ static size_t lacks(size_t wanted, size_t have)
     return wanted > have ? wanted - have : 0;
 }
 
+static struct link *spare_take(struct spare *s)
+{
+    struct link *link = s->link;
+    door_offer_give_place(s->offer);
+    list_remove(&s->node);
+    s->offer->spares.ready_count--;
+    free(s);
+    return link;
+}
+
+/* `broken`: nothing else will come of them. */
+static void close_ready(struct door_offer *o, bool broken)
+{
+    for (struct list *s = o->spares.ready.next, *next; s != &o->spares.ready; s = next) {
+        next = s->next;
+        link_close(spare_take(CONTAINER_OF(s, struct spare, node)), broken);
+    }
+}
+
 void door_spares_ask(struct door_offer *o)
 {
     struct wire_control control = {0};
-    size_t kept = door_offer_is_crowded(o) ? 0 : KEPT,
+    enum worker_crowd crowd = door_offer_crowd(o);
+    size_t kept = crowd == WORKER_ROOMY ? KEPT : 0,
            waiting = MIN(o->spares.waiting_count, (size_t)OFFER_IDS_MAX);
     if (o->over_streams || o->draining || o->agent == NULL)
         return;
+    if (crowd == WORKER_PACKED)
+        close_ready(o, false);
     size_t more = MAX(lacks(kept + waiting, o->spares.ready_count + coming(o, ID_LIFE_NS)),
                       lacks(waiting, o->spares.ready_count + coming(o, SOON_NS)));
     for (; more > 0 && control.spares < OFFER_IDS_MAX; more--, control.spares++)
@@ -82,16 +104,6 @@ int64_t door_spares_look(const struct door_offer *o)
 }
 
 /* ---- connections that wait ---- */
-
-static struct link *spare_take(struct spare *s)
-{
-    struct link *link = s->link;
-    door_offer_give_place(s->offer);
-    list_remove(&s->node);
-    s->offer->spares.ready_count--;
-    free(s);
-    return link;
-}
 
 /* An agent says nothing before it is told of a visitor: a connection that wakes has ended. */
 static void on_spare_wake(struct link *l)
@@ -114,7 +126,7 @@ void door_spares_brought(void *owner, struct link *link)
     if (waiting != NULL) {
         o->spares.waiting_count--;
         errand_give(waiting, link);
-    } else if (link != NULL && (door_offer_is_crowded(o) || !door_offer_take_place(o))) {
+    } else if (link != NULL && (door_offer_crowd(o) != WORKER_ROOMY || !door_offer_take_place(o))) {
         link_close(link, false); /* many were asked for at once */
     } else if (link != NULL) {
         struct spare *s = calloc(1, sizeof(*s));
@@ -206,8 +218,5 @@ void door_spares_fail_waiting(struct door_offer *o)
 void door_spares_close(struct door_offer *o)
 {
     door_spares_fail_waiting(o);
-    for (struct list *s = o->spares.ready.next, *next; s != &o->spares.ready; s = next) {
-        next = s->next;
-        link_close(spare_take(CONTAINER_OF(s, struct spare, node)), true);
-    }
+    close_ready(o, true);
 }
