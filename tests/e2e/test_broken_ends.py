@@ -218,16 +218,22 @@ def test_what_was_sent_before_comes_first(door, pki, expose, ports):
     assert len(data) >= size and end == "reset"
 
 
-def test_a_visitor_who_takes_nothing_is_not_waited_for(door, pki, expose, pourer, ports):
+def test_a_visitor_who_takes_nothing_is_not_waited_for(door, pki, expose, ports):
+    """What the agent had sent fits into the door, so that it hears of the end; the visitor leaves it there."""
     port = ports[expose.transport]
-    agent = expose("pour.apps.test", pourer.to, "--public", "--port", port)
-    with door.dial(port=port) as sock:
-        tls.read_exactly(sock, 1000)
-        kill(agent)
-        line = door.audited_of(sock, timeout=10)
-        assert line["reason"] == "backend_reset"
-        wait_until(lambda: not any(s["state"] == "linger" for s in door.get_json("/sessions")["sessions"]), "the end")
-        assert end_of(sock)[1] == "reset"
+    with peers.Server(lambda sock: (sock.sendall(bytes(60000)), sock.recv(1))) as service:
+        agent = expose("pour.apps.test", service.to, "--public", "--port", port)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(10 * SLOW)
+            sock.connect(("127.0.0.1", port))
+            tls.read_exactly(sock, 1000)
+            time.sleep(0.3 * SLOW)
+            kill(agent)
+            line = door.audited_of(sock, timeout=10)
+            assert line["reason"] == "backend_reset"
+            wait_until(lambda: not any(s["state"] == "linger" for s in door.get_json("/sessions")["sessions"]), "the end")
+            assert end_of(sock)[1] == "reset"
 
 
 @pytest.mark.parametrize("transport", ["quic", "tcp"])
