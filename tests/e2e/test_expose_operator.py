@@ -157,6 +157,7 @@ def test_denied_visit(door, expose, pki, echo, tmp_path):
     assert done.returncode == 1
     assert b"no rule lets bob visit app.apps.test on route tunnel: a row for bob with the target name:app.apps.test " \
            b"would" in done.stderr
+    assert b"; for a host behind the door say its port: app.apps.test:PORT" in done.stderr
 
 
 def test_public_is_for_anyone(door, expose, pki, echo, tmp_path):
