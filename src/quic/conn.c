@@ -136,7 +136,7 @@ static void drop(struct quic_conn *c, enum quic_end end, const char *text)
 void conn_unanswered(struct quic_conn *c)
 {
     if (c->state == CONN_OPENING && ngtcp2_conn_get_handshake_completed2(c->lib) == 0)
-        drop(c, QUIC_END_TRANSPORT, "nobody listens there");
+        drop(c, QUIC_END_TRANSPORT, "nobody listens there (UDP)");
 }
 
 void conn_end_now(struct quic_conn *c)
