@@ -42,6 +42,7 @@ struct resident {
     const struct resident_ops *ops;
     struct session *landlord; /* set by the session */
     uint64_t streams;         /* started so far */
+    size_t open;              /* of these, now */
 };
 
 /* For a resident: run it soon. */

@@ -19,6 +19,7 @@ struct front_request;
 struct hello_note;
 struct route_runtime;
 struct session;
+struct standing;
 struct worker;
 
 /* Begin a session on a link that was accepted by listener `listener` (its index in the worker's
@@ -40,6 +41,9 @@ struct session_origin {
     /* Where what it wants is known already: no request is read from the stream then. */
     const struct front *front;
     const struct front_request *request;
+    /* The connection's client is not welcome any more: `why` says why, else it is NULL. */
+    enum close_reason refused;
+    const char *why;
 };
 
 /* Begin a session on a stream; the link is the session's from then on. What the limits do not allow is turned
@@ -57,6 +61,11 @@ void session_drain(struct session *s);
 
 /* Its worker has a new configuration in force: what an agent offers is asked about anew. */
 void session_review(struct session *s);
+
+/* For what lives on the session's link and begins others: standing_renew() for the session, which moves to
+ * the configuration in force with it. `hello` is what its client said. The first three parts of `st` are
+ * filled in here. */
+bool session_renew(struct session *s, struct standing *st, const struct hello_note *hello);
 
 struct offer;
 
