@@ -432,6 +432,7 @@ static void close_conn(struct resident *r)
 static const struct resident_ops ops = {
     .action = "carrier",
     .carries = true,
+    .transport = H2_ALPN,
     .run = run,
     .drain = drain,
     .close = close_conn,

@@ -164,12 +164,6 @@ static bool json_text(struct buf *out, const char *key, struct str text)
     return buf_printf(out, ",\"%s\":", key) && str_json(out, text.p, text.len);
 }
 
-/* A carrier over TCP is one of HTTP/2. */
-static const char *transport_of(const struct session *s, bool carries)
-{
-    return s->transport != NULL ? s->transport : carries ? "h2" : "tcp";
-}
-
 bool session_json(const struct session *s, struct buf *out)
 {
     char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
@@ -177,12 +171,13 @@ bool session_json(const struct session *s, struct buf *out)
     link_peer(s->down, &peer);
     const char *route = s->route == NULL ? "" : s->route->config->name.text;
     const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
-    bool carries = s->resident != NULL && s->resident->ops->carries;
+    const char *carries = s->resident == NULL ? NULL : s->resident->ops->transport;
+    const char *transport = s->transport != NULL ? s->transport : carries != NULL ? carries : "tcp";
     return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"transport\":\"%s\"",
                       audit_id_text(s->id, id), net_addr_format(&s->peer, from),
-                      carries ? "carrier" : session_state_word(s->state), transport_of(s, carries)) &&
+                      carries != NULL ? "carrier" : session_state_word(s->state), transport) &&
            (s->carrier == 0 || buf_printf(out, ",\"carrier\":\"%s\"", audit_id_text(s->carrier, id))) &&
-           (!carries || buf_printf(out, ",\"streams\":%zu", s->resident->open)) &&
+           (carries == NULL || buf_printf(out, ",\"streams\":%zu", s->resident->open)) &&
            json_text(out, "route", text_of(route)) && json_text(out, "sni", session_note(s, NOTE_SNI)) &&
            json_text(out, "identity", text_of(identity)) &&
            json_text(out, "target", session_note(s, NOTE_TARGET)) &&

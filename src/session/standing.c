@@ -131,7 +131,7 @@ static bool judge_time(struct standing *st, const struct worker *w, const struct
         st->expires = trust_expires(peer->chain);
     if (st->proven == 0)
         st->proven = now;
-    if (time(NULL) <= st->expires && now - st->proven < PROOF_NS)
+    if (time(NULL) < st->expires && now - st->proven < PROOF_NS)
         return true;
     if (!standing_believes(st->route, peer, &err))
         return refuse(st, CLOSE_BAD_CERTIFICATE, &err);

@@ -26,7 +26,7 @@ struct standing {
     uint32_t listener;                 /* its index in that */
     uint64_t judged;                   /* the number of the epoch that decided last; 0: its own */
     int64_t proven;                    /* monotonic: when its certificates last were; 0: in the handshake */
-    int64_t expires;           /* the leaf's last second, since 1970; 0 before it has been looked at */
+    int64_t expires;           /* the leaf does then, in seconds since 1970; 0 before it has been looked at */
     enum close_reason refused; /* CLOSE_DONE: it is welcome */
     struct err *why;           /* ... NULL then; else owned */
 };
