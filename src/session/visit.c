@@ -240,7 +240,7 @@ static enum session_state agent_unheard(struct session *s)
     v->last.outcome = FRONT_TIMEOUT;
     str_copy(v->last.text, sizeof(v->last.text), UNHEARD_TEXT, strlen(UNHEARD_TEXT));
     v->waits_for_another = true;
-    return next_attempt(s, false);
+    return next_attempt(s, true); /* nobody is led to it before it is heard again */
 }
 
 static enum session_state out_of_time(struct session *s, const char *text)
