@@ -339,9 +339,10 @@ def test_an_agent_that_is_heard_by_nobody(two_ports, relay, expose, connect):
     agent.says("over QUIC")
     relay.mute = True
     done = connect(two_ports, "--transport", "tcp", "app.test")
-    assert done.returncode == 1 and "the agent did not answer" in done.stderr.decode(), done.stderr.decode()
+    text = "the agent that offers this name does not answer, and no other came in time"
+    assert done.returncode == 1 and text in done.stderr.decode(), done.stderr.decode()
     line = two_ports.audited(target="name:app.test")
-    assert line["reason"] == "no_agent" and line["detail"] == "the agent did not answer"
+    assert line["reason"] == "no_agent" and line["detail"] == text
     relay.mute = False
     wait_until(lambda: connect(two_ports, "--transport", "tcp", "app.test").returncode == 0, agent.output, 60)
 
