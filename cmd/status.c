@@ -262,9 +262,9 @@ static void show_certificates(const json_t *status)
 
 static void show_sessions(const json_t *status)
 {
-    static const char *const heading[] = {"CONNECTION", "FROM", "STATE", "ROUTE", "AGE",
-                                          "IN",         "OUT",  "WHO",   "TO",    NULL};
-    struct table t = {.columns = 9};
+    static const char *const heading[] = {"CONNECTION", "FROM", "VIA", "STATE", "ROUTE", "AGE",
+                                          "IN",         "OUT",  "WHO", "TO",    NULL};
+    struct table t = {.columns = 10};
     char age[AMOUNT_MAX], in[AMOUNT_MAX], out[AMOUNT_MAX];
     size_t i;
     json_t *session;
@@ -272,15 +272,20 @@ static void show_sessions(const json_t *status)
     json_array_foreach(json_object_get(status, "sessions"), i, session)
     {
         const char *target = table_text(session, "target");
+        long long streams = count_of(session, "streams");
         table_add(&t, "%s", table_text(session, "id"));
         table_add(&t, "%s", table_text(session, "peer"));
+        table_add(&t, "%s", table_text(session, "transport"));
         table_add(&t, "%s", table_text(session, "state"));
         table_add(&t, "%s", table_text(session, "route"));
         table_add(&t, "%s", duration(json_number_value(json_object_get(session, "seconds")), age));
         table_add(&t, "%s", amount(count_of(session, "in"), in));
         table_add(&t, "%s", amount(count_of(session, "out"), out));
         table_add(&t, "%s", table_text(session, "identity"));
-        table_add(&t, "%s", strcmp(target, "-") != 0 ? target : table_text(session, "sni"));
+        if (json_object_get(session, "streams") != NULL)
+            table_add(&t, "%lld stream%s", streams, streams == 1 ? "" : "s");
+        else
+            table_add(&t, "%s", strcmp(target, "-") != 0 ? target : table_text(session, "sni"));
     }
     if (t.count == t.columns) /* that there are none is an answer, too */
         for (i = 0; i < t.columns; i++)

@@ -76,4 +76,8 @@ int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER 
                  enum trust_purpose purpose, const char *host, int64_t now, enum alert *ret_alert,
                  struct err *err);
 
+/* The second, since 1970, from which on trust_verify() finds the leaf of a chain expired: its notAfter.
+ * INT64_MIN when that cannot be read. */
+int64_t trust_expires(const struct stack_st_CRYPTO_BUFFER *chain);
+
 #endif

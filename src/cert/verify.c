@@ -315,3 +315,14 @@ int trust_verify(const struct trust *trust, const STACK_OF(CRYPTO_BUFFER) * chai
         *ret_alert = v.alert;
     return rc;
 }
+
+int64_t trust_expires(const STACK_OF(CRYPTO_BUFFER) * chain)
+{
+    int64_t when = INT64_MIN;
+    X509 *leaf = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(chain, 0));
+    if (leaf != NULL && !ASN1_TIME_to_posix(X509_get0_notAfter(leaf), &when))
+        when = INT64_MIN;
+    X509_free(leaf);
+    ERR_clear_error();
+    return when;
+}

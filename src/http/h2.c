@@ -44,7 +44,7 @@ const struct config_http2 *h2_settings(const struct h2_conn *c)
 
 void h2_set_live(struct h2_conn *c, size_t live)
 {
-    c->live = live;
+    c->live = c->resident.open = live;
     if (live > 0)
         wheel_cancel(&c->idling);
     else
@@ -270,11 +270,25 @@ static void receive(struct h2_conn *c)
     resident_wake(&c->resident);
 }
 
+/* May the client begin something new? If not, what it begins is told why, and the connection ends with the
+ * last of its streams. */
+static void judge(struct h2_conn *c)
+{
+    struct standing *st = &c->standing;
+    bool welcome = session_renew(c->resident.landlord, st, &c->hello);
+    c->origin.epoch = st->epoch;
+    c->origin.route = st->route;
+    c->origin.listener = st->listener;
+    c->origin.refused = st->refused;
+    c->origin.why = welcome ? NULL : st->why->text;
+}
+
 /* A stream whose request is whole becomes a session. */
 static void begin_sessions(struct h2_conn *c)
 {
     for (struct list *n; (n = list_pop(&c->begun)) != NULL;) {
         struct h2_stream *s = CONTAINER_OF(n, struct h2_stream, begun);
+        judge(c);
         struct session_origin origin = c->origin;
         origin.request = &s->request;
         s->owned = true;
@@ -344,10 +358,24 @@ static bool is_over(struct h2_conn *c)
     if (c->idle && c->live == 0)
         fail(c, CLOSE_IDLE_TIMEOUT, NULL);
     else if (c->draining && list_empty(&c->streams) && c->out.len == 0)
-        fail(c, CLOSE_DONE, NULL);
+        fail(c, c->standing.refused, c->origin.why);
     else if (!nghttp2_session_want_read(c->lib) && !nghttp2_session_want_write(c->lib) && c->out.len == 0)
         fail(c, CLOSE_BAD_REQUEST, "broken HTTP/2"); /* the library has said so in GOAWAY */
     return c->failed;
+}
+
+static void say_goodbye(struct h2_conn *c)
+{
+    nghttp2_submit_goaway(c->lib, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->lib),
+                          NGHTTP2_NO_ERROR, NULL, 0);
+    h2_touch(c);
+}
+
+static void drain(struct resident *r)
+{
+    struct h2_conn *c = conn_of(r);
+    c->draining = true;
+    say_goodbye(c);
 }
 
 static bool run(struct resident *r, struct resident_end *ret)
@@ -365,6 +393,8 @@ static bool run(struct resident *r, struct resident_end *ret)
         *ret = c->end;
         return false;
     }
+    if (c->origin.why != NULL && !c->draining)
+        drain(r); /* behind the answer: some clients listen no more after GOAWAY */
     if (has_work(c))
         resident_wake(r);
     return true;
@@ -372,25 +402,11 @@ static bool run(struct resident *r, struct resident_end *ret)
 
 /* ---- the end ---- */
 
-static void say_goodbye(struct h2_conn *c)
-{
-    nghttp2_submit_goaway(c->lib, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->lib),
-                          NGHTTP2_NO_ERROR, NULL, 0);
-    h2_touch(c);
-}
-
 static void on_idle(struct timer *t)
 {
     struct h2_conn *c = CONTAINER_OF(t, struct h2_conn, idling);
     CHECK_MAGIC(c, H2_MAGIC);
     c->idle = true;
-    say_goodbye(c);
-}
-
-static void drain(struct resident *r)
-{
-    struct h2_conn *c = conn_of(r);
-    c->draining = true;
     say_goodbye(c);
 }
 
@@ -408,6 +424,7 @@ static void close_conn(struct resident *r)
     nghttp2_session_del(c->lib);
     h2_patron_leave(c->patron);
     buf_free(&c->out);
+    standing_free(&c->standing);
     free(c->request);
     c->magic = 0;
     free(c);
@@ -416,6 +433,7 @@ static void close_conn(struct resident *r)
 static const struct resident_ops ops = {
     .action = "carrier",
     .carries = true,
+    .transport = H2_ALPN,
     .run = run,
     .drain = drain,
     .close = close_conn,
@@ -431,6 +449,7 @@ static struct h2_patron *patron_of(const struct link *link)
     link_peer(link, &p->peer);
     p->peer.alpn = (struct str){H2_ALPN, strlen(H2_ALPN)};
     p->peer.failure = "";
+    p->peer.chain = NULL; /* some of the streams outlive the connection */
     if (p->peer.identity != NULL)
         p->identity = identity_make(p->peer.identity->facts, p->peer.identity->count);
     p->peer.identity = p->identity;

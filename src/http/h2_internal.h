@@ -12,6 +12,7 @@
 #include "session/resident.h"
 #include "session/routing.h"
 #include "session/session.h"
+#include "session/standing.h"
 
 struct worker;
 
@@ -36,12 +37,13 @@ struct h2_conn {
     struct h2_patron *patron;
     struct session_origin origin; /* of every stream */
     struct hello_note hello;
-    struct list streams; /* all that one of their two masters still needs */
-    struct list begun;   /* whose request is whole: sessions to be */
-    struct list woken;   /* whose owner should look */
-    size_t live;         /* streams with an owner */
-    size_t growth_left;  /* bytes that the windows of all streams together may still grow by */
-    struct buf out;      /* what the connection has not taken yet */
+    struct standing standing; /* the landlord's */
+    struct list streams;      /* all that one of their two masters still needs */
+    struct list begun;        /* whose request is whole: sessions to be */
+    struct list woken;        /* whose owner should look */
+    size_t live;              /* streams with an owner */
+    size_t growth_left;       /* bytes that the windows of all streams together may still grow by */
+    struct buf out;           /* what the connection has not taken yet */
     struct timer idling;
     struct request *request; /* that is being read: header blocks do not interleave (RFC 9113, 4.3) */
     size_t block_size;       /* bytes of the fields of this header block */

@@ -22,6 +22,7 @@ enum link_status {
 struct buf;
 struct identity;
 struct link;
+struct stack_st_CRYPTO_BUFFER;
 
 /* What a link knows of its peer; for the audit line, policy and routing. Valid once the link is open. */
 struct link_peer {
@@ -35,7 +36,10 @@ struct link_peer {
     uint8_t alert;       /* the link failed because the peer sent this alert (RFC 8446, 6); else 0 */
     struct str alpn;     /* lives as long as the link */
     const struct identity
-        *identity;       /* proven; NULL when the peer showed nothing. Lives as long as the link */
+        *identity; /* proven; NULL when the peer showed nothing. Lives as long as the link */
+    /* The certificates that it was proven by, leaf first, for trust_verify(). NULL when there are none, and
+     * for streams of HTTP/2, whose connection has them. Lives as long as the link. */
+    const struct stack_st_CRYPTO_BUFFER *chain;
     const char *failure; /* why the peer was not believed, in full; "" otherwise */
 };
 

@@ -136,7 +136,7 @@ static void drop(struct quic_conn *c, enum quic_end end, const char *text)
 void conn_unanswered(struct quic_conn *c)
 {
     if (c->state == CONN_OPENING && ngtcp2_conn_get_handshake_completed2(c->lib) == 0)
-        drop(c, QUIC_END_TRANSPORT, "nobody listens there");
+        drop(c, QUIC_END_TRANSPORT, "nobody listens there (UDP)");
 }
 
 void conn_end_now(struct quic_conn *c)
@@ -498,6 +498,28 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret)
                                     .streams = c->stream_count,
                                     .heard = c->heard,
                                     .unacknowledged = c->unacknowledged};
+}
+
+size_t quic_conn_held(const struct quic_conn *c)
+{
+    size_t n = 0;
+    CHECK_MAGIC(c, CONN_MAGIC);
+    for (struct list *l = c->streams.next; l != &c->streams; l = l->next) {
+        const struct quic_stream *s = CONTAINER_OF(l, struct quic_stream, node);
+        n += !quic_stream_is_uni(&s->link) && !s->abandoned;
+    }
+    return n;
+}
+
+bool quic_conn_busy(const struct quic_conn *c)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    for (struct list *n = c->streams.next; n != &c->streams; n = n->next) {
+        const struct quic_stream *s = CONTAINER_OF(n, struct quic_stream, node);
+        if (s->abandoned && !s->gone)
+            return true;
+    }
+    return false;
 }
 
 void quic_conn_close(struct quic_conn *c, uint64_t code)

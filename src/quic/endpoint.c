@@ -286,22 +286,12 @@ void quic_endpoint_refuse(struct quic_endpoint *e)
     e->refusing = true;
 }
 
-static bool has_last_words(const struct quic_conn *c)
-{
-    for (struct list *n = c->streams.next; n != &c->streams; n = n->next) {
-        const struct quic_stream *s = CONTAINER_OF(n, struct quic_stream, node);
-        if (s->abandoned && !s->gone)
-            return true;
-    }
-    return false;
-}
-
 bool quic_endpoint_busy(const struct quic_endpoint *e)
 {
     CHECK_MAGIC(e, ENDPOINT_MAGIC);
     for (struct list *n = e->conns.next; n != &e->conns; n = n->next) {
         const struct quic_conn *c = CONTAINER_OF(n, struct quic_conn, node);
-        if (c->state == CONN_OPEN && has_last_words(c))
+        if (c->state == CONN_OPEN && quic_conn_busy(c))
             return true;
     }
     return false;

@@ -195,6 +195,12 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret);
 /* `unacknowledged` of the connection of this stream; 0 too for a link that is none, or is over. */
 int64_t quic_stream_unacknowledged(const struct link *l);
 
+/* Streams of both directions that somebody here still holds. */
+size_t quic_conn_held(const struct quic_conn *c);
+
+/* As quic_endpoint_busy(), of this connection. */
+bool quic_conn_busy(const struct quic_conn *c);
+
 /* ---- datagrams of a stream ----
  *
  * A datagram belongs to a stream of both directions. It travels in a DATAGRAM frame (RFC 9221) behind the

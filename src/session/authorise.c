@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "session/session_internal.h"
+#include "session/standing.h"
 #include "session/worker.h"
 
 const struct identity *session_identity(const struct session *s)
@@ -222,27 +223,57 @@ static enum session_state judge_visit(struct session *s, const struct link_peer 
     return next;
 }
 
+/* May it use the route at all? False with the step that says no. */
+static bool may_use_route(struct session *s, enum session_state *ret_next)
+{
+    const struct policy *policy = s->epoch->snap->policy;
+    const struct identity *who = session_identity(s);
+    bool tunnel = session_is_tunnel(s);
+    if (!s->route->ask_policy)
+        return true;
+    struct policy_verdict v = tunnel ? policy_use_tunnel(policy, session_route_id(s), who)
+                                     : policy_use_route(policy, session_route_id(s), who);
+    bool settled_later = tunnel && v.rule == NULL; /* the target will name the rule, or the nearest */
+    if (v.effect == POLICY_ALLOW || settled_later)
+        return true;
+    *ret_next = refuse_route(s, &v);
+    return false;
+}
+
+/* A tunnel's client may take his time to say where to, over TCP as on a carrier. The configuration that has
+ * come meanwhile decides, about his certificates as well. */
+static bool is_still_welcome(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct standing st = {0};
+    if (p->refused == CLOSE_DONE && s->epoch != s->worker->epoch && !session_renew(s, &st, &p->hello)) {
+        p->refused = st.refused;
+        session_detail(s, st.why->text);
+    }
+    standing_free(&st);
+    return p->refused == CLOSE_DONE;
+}
+
+static enum session_state turn_away(struct session *s)
+{
+    struct front_answer answer = {.outcome = FRONT_UNWELCOME, .text = s->setup->detail};
+    return session_answer_no(s, &answer, s->setup->refused);
+}
+
 enum session_state step_authorise(struct session *s)
 {
-    const struct snapshot *snap = s->epoch->snap;
-    uint32_t id = session_route_id(s);
-    bool tunnel = session_is_tunnel(s);
+    enum session_state next;
     struct link_peer peer;
     link_peer(s->down, &peer);
-    if (tunnel && !choose_front(s, &peer)) {
+    if (session_is_tunnel(s) && !choose_front(s, &peer)) {
         session_detail(s, "the negotiated ALPN has no way to name a target");
         return session_end(s, CLOSE_BAD_REQUEST);
     }
     if (session_visits(s))
         return judge_visit(s, &peer);
-    if (s->route->ask_policy) {
-        struct policy_verdict v = tunnel ? policy_use_tunnel(snap->policy, id, peer.identity)
-                                         : policy_use_route(snap->policy, id, peer.identity);
-        bool settled_later = tunnel && v.rule == NULL; /* the target will name the rule, or the nearest */
-        if (v.effect != POLICY_ALLOW && !settled_later)
-            return refuse_route(s, &v);
-    }
-    return let_in(s);
+    if (s->setup->refused != CLOSE_DONE)
+        return turn_away(s);
+    return may_use_route(s, &next) ? let_in(s) : next;
 }
 
 /* The client has named its target: may it go there? */
@@ -269,6 +300,20 @@ static void offer_target(const struct offer *o, char *ret, size_t cap)
         snprintf(ret, cap, "%s%s", word, o->name);
 }
 
+/* Who offers is to be proven by what is in force now, too. The handshake has done it for the session's own
+ * configuration. */
+static bool is_still_believed(const struct session *s, const struct route_runtime *route,
+                              struct session_denial *ret)
+{
+    struct err err;
+    struct link_peer peer;
+    link_peer(s->down, &peer);
+    if (s->epoch == s->worker->epoch || standing_believes(route, &peer, &err))
+        return true;
+    str_copy(ret->text, sizeof(ret->text), err.text, strnlen(err.text, sizeof(ret->text) - 1));
+    return false;
+}
+
 bool session_may_offer(const struct session *s, const struct offer *o, struct session_denial *ret)
 {
     const struct snapshot *snap = s->worker->epoch->snap;
@@ -285,6 +330,8 @@ bool session_may_offer(const struct session *s, const struct offer *o, struct se
     CHECK(policy_host_parse(o->name, strlen(o->name), &host, &err) == 0);
     host.space = o->kind == OFFER_PUBLIC ? POLICY_PUBLIC : POLICY_OFFER;
     uint32_t id = (uint32_t)(rc - snap->config->routes.v);
+    if (!is_still_believed(s, &snap->routes[id], ret))
+        return false;
     struct policy_verdict v = policy_reach(snap->policy, id, session_identity(s), &host, o->port);
     if (v.effect != POLICY_DENY)
         return true;
@@ -383,6 +430,20 @@ static void request_has_begun(struct session *s)
     s->setup->ready = false;
 }
 
+/* The request is whole. */
+static enum session_state judge_request(struct session *s, enum front_result what)
+{
+    struct setup *p = s->setup;
+    enum session_state next;
+    struct epoch *before = s->epoch;
+    buf_consume(&p->bytes, p->request.used);
+    if (!is_still_welcome(s))
+        return turn_away(s);
+    if (s->epoch != before && !may_use_route(s, &next))
+        return next;
+    return what == FRONT_TARGET ? judge_target(s) : what == FRONT_OFFER ? judge_offer(s) : take_spare(s);
+}
+
 /* Read a little more of the request. */
 static enum link_status read_request(struct session *s)
 {
@@ -400,15 +461,12 @@ enum session_state step_ask(struct session *s)
         return judge_target(s);
     for (;;) {
         struct err err;
-        switch (p->front->ask(p->bytes.data, p->bytes.len, &p->request, &err)) {
+        enum front_result what = p->front->ask(p->bytes.data, p->bytes.len, &p->request, &err);
+        switch (what) {
         case FRONT_TARGET:
-            buf_consume(&p->bytes, p->request.used);
-            return judge_target(s);
         case FRONT_OFFER:
-            buf_consume(&p->bytes, p->request.used);
-            return judge_offer(s);
         case FRONT_SPARE:
-            return take_spare(s);
+            return judge_request(s, what);
         case FRONT_BAD:
             return refuse_request(s, p->request.bad, err.text);
         case FRONT_MORE:

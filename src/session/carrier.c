@@ -19,6 +19,7 @@
 #include "session/front.h"
 #include "session/routing.h"
 #include "session/session.h"
+#include "session/standing.h"
 #include "session/tenant.h"
 #include "session/worker.h"
 #include "tls/quic.h"
@@ -31,11 +32,13 @@ struct carrier_port {
     uint32_t magic;
     struct worker *worker;
     struct quic_endpoint *endpoint;
-    struct list node;    /* of the worker */
-    struct list tenants; /* its carriers that have one */
-    char *key;           /* the address as configured: what it is known by across reloads */
+    struct list node; /* of the worker */
+    struct list all;  /* its carriers */
+    char *key;        /* the address as configured: what it is known by across reloads */
     uint32_t listener;
     size_t carriers;
+    size_t unreviewed;   /* at the front of `all`: not judged by the present configuration yet */
+    struct timer review; /* goes on with them */
     bool retired;
     struct task free_later;
 };
@@ -45,12 +48,13 @@ struct carrier {
     struct worker *worker;
     struct carrier_port *port;
     struct quic_conn *conn;
-    struct epoch *epoch;
-    const struct route_runtime *route;
+    struct standing at;
     const struct front *front;
     struct tenant *tenant; /* of a front that has one, once the handshake is complete */
     struct list node;      /* of the port */
-    uint32_t listener;
+    struct timer leaving;  /* its client is refused: until its streams have ended */
+    int64_t left;          /* ... and when the last had: 0: not yet */
+    bool told;             /* ... and the tenant knows */
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
     enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;
@@ -63,6 +67,8 @@ struct carrier {
 };
 
 /* ---- who comes ---- */
+
+static void on_leaving(struct timer *t);
 
 /* One whose address may be made up costs its maker a packet: it leaves no line, and takes no place of whoever
  * has that address. */
@@ -102,13 +108,13 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
                           .worker = w,
                           .port = port,
                           .conn = conn,
-                          .epoch = worker_hold(w, w->epoch),
-                          .listener = port->listener,
+                          .at = {.epoch = worker_hold(w, w->epoch), .listener = port->listener},
                           .id = worker_next_id(w),
                           .peer = *peer,
                           .place = proven ? COUNTED : UNPROVEN,
                           .began = loop_now(w->loop)};
-    list_init(&c->node);
+    list_insert(&port->all, &c->node);
+    timer_init(&c->leaving, on_leaving);
     patience_init(&c->patience, c->began);
     port->carriers++;
     return c;
@@ -124,20 +130,20 @@ static struct tls_quic *refuse(struct carrier *c, enum close_reason reason, uint
 static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
 {
     struct carrier *c = owner;
-    const struct snapshot *snap = c->epoch->snap;
+    const struct snapshot *snap = c->at.epoch->snap;
     struct hello h;
     struct routing_client client;
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
         return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
-    struct route_match match = routing_find(snap, c->listener, FIRST_BYTES_TLS, &h);
+    struct route_match match = routing_find(snap, c->at.listener, FIRST_BYTES_TLS, &h);
     routing_note(&h, &match, JA4_QUIC, &c->hello);
     const struct route_runtime *route = match.route == ROUTE_NONE ? NULL : &snap->routes[match.route];
-    bool known = route != NULL || routing_knows_name(snap, c->listener, FIRST_BYTES_TLS, &h);
+    bool known = route != NULL || routing_knows_name(snap, c->at.listener, FIRST_BYTES_TLS, &h);
     if (route == NULL || !snapshot_carries(c->worker->shared, route, match.alpn))
         return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME,
                       ret_alert);
-    c->route = route;
+    c->at.route = route;
     c->front = snapshot_front(c->worker->shared, match.alpn);
     if (c->front->tenant != NULL)
         quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
@@ -152,9 +158,10 @@ static void finish(struct carrier *c, enum close_reason reason, uint64_t code, c
 static bool prove(struct carrier *c)
 {
     if (c->place == UNPROVEN)
-        c->place = admission_prove(c->worker->admission, &c->peer, c->epoch->snap->config->limits.per_source)
-                       ? COUNTED
-                       : OF_NO_SOURCE;
+        c->place =
+            admission_prove(c->worker->admission, &c->peer, c->at.epoch->snap->config->limits.per_source)
+                ? COUNTED
+                : OF_NO_SOURCE;
     return c->place == COUNTED;
 }
 
@@ -179,34 +186,54 @@ static void on_opened(void *owner)
     }
     c->opened = loop_now(c->worker->loop);
     quic_conn_peer(c->conn, &peer);
-    struct counters *counters = worker_counters(c->worker, c->route->stats);
+    struct counters *counters = worker_counters(c->worker, c->at.route->stats);
     counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
     counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
     if (c->front->tenant == NULL)
         return;
-    c->tenant = c->front->tenant->open(c->worker, c->conn, c->epoch->snap);
+    c->tenant = c->front->tenant->open(c->worker, c->conn, c->at.epoch->snap);
     c->tenant->landlord = c;
-    list_insert(&c->port->tenants, &c->node);
     if (c->worker->draining)
         c->tenant->ops->drain(c->tenant);
 }
+
+/* ---- streams ---- */
 
 static const char *transport_of(const struct carrier *c)
 {
     return c->front != NULL && c->front->tenant != NULL ? c->front->tenant->transport : "quic";
 }
 
+#define LEAVING_NS (100 * NSEC_PER_MSEC)
+#define LAST_WORDS_NS (2 * NSEC_PER_SEC) /* for what was said last to arrive */
+
+/* May its client begin something new? Else the carrier ends with what it carries. */
+static bool is_welcome(struct carrier *c)
+{
+    struct link_peer peer;
+    quic_conn_peer(c->conn, &peer);
+    bool welcome = standing_renew(&c->at, c->worker, &c->hello, &peer, true);
+    if (welcome)
+        wheel_cancel(&c->leaving);
+    else if (!timer_is_set(&c->leaving))
+        loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
+    return welcome;
+}
+
 /* The peer may have moved since; its streams are counted where it was admitted. */
 static void begin_session(struct carrier *c, struct link *link, const struct front_request *request)
 {
-    struct session_origin origin = {.listener = c->listener,
+    bool welcome = is_welcome(c);
+    struct session_origin origin = {.listener = c->at.listener,
                                     .peer = &c->peer,
-                                    .epoch = c->epoch,
-                                    .route = c->route,
+                                    .epoch = c->at.epoch,
+                                    .route = c->at.route,
                                     .hello = &c->hello,
                                     .carrier = c->id,
                                     .transport = transport_of(c),
                                     .front = request == NULL ? NULL : c->front,
+                                    .refused = c->at.refused,
+                                    .why = welcome ? NULL : c->at.why->text,
                                     .request = request};
     c->streams++;
     session_start_stream(c->worker, link, &origin);
@@ -269,12 +296,12 @@ static void write_audit(const struct carrier *c, const struct link_peer *peer, e
     struct audit_record r = {
         .time = clock_wall(),
         .id = c->id,
-        .listener = c->epoch->snap->config->listeners.v[c->listener].name.text,
+        .listener = c->at.epoch->snap->config->listeners.v[c->at.listener].name.text,
         .transport = transport_of(c),
         .peer = net_addr_format(&c->peer, from),
         .sni = {c->hello.sni, strlen(c->hello.sni)},
         .alpn = {c->hello.alpn, c->hello.alpn_len},
-        .route = c->route == NULL ? NULL : c->route->config->name.text,
+        .route = c->at.route == NULL ? NULL : c->at.route->config->name.text,
         .action = "carrier",
         .ja4 = {c->hello.ja4, strlen(c->hello.ja4)},
         .carries = true,
@@ -317,20 +344,23 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     }
     quic_conn_peer(c->conn, &peer);
     enum close_reason reason = reason_of(c, end, &peer);
-    write_audit(c, &peer, reason, text);
-    struct route_stats *stats = c->route != NULL ? c->route->stats : c->epoch->snap->door;
+    write_audit(c, &peer, reason, c->at.why != NULL && reason == c->at.refused ? c->at.why->text : text);
+    struct route_stats *stats = c->at.route != NULL ? c->at.route->stats : c->at.epoch->snap->door;
     struct counters *counters = worker_counters(w, stats);
     counter_add(&counters->reason[reason], 1);
     if (reason == CLOSE_NO_CERTIFICATE)
         counter_add(&counters->n[COUNTER_NO_CERTIFICATE], 1);
     leave_place(c);
-    worker_release(w, c->epoch);
+    worker_release(w, c->at.epoch);
+    standing_free(&c->at);
+    wheel_cancel(&c->leaving);
     list_remove(&c->node);
     port_leave(c->port);
     c->magic = 0;
     free(c);
 }
 
+/* By us. `text` is for the audit line. */
 static void finish(struct carrier *c, enum close_reason reason, uint64_t code, const char *text)
 {
     struct quic_conn *conn = c->conn;
@@ -363,6 +393,25 @@ static void on_taken_back(void *owner, unsigned streams)
                "too many streams that were reset before they had an answer");
 }
 
+/* What its streams were told last is to arrive, too. */
+static void on_leaving(struct timer *t)
+{
+    struct carrier *c = CONTAINER_OF(t, struct carrier, leaving);
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->tenant != NULL && !c->told) {
+        c->told = true;
+        c->tenant->ops->drain(c->tenant);
+    }
+    int64_t now = loop_now(c->worker->loop);
+    bool held = quic_conn_held(c->conn) > 0;
+    if (!held && c->left == 0)
+        c->left = now;
+    if (held || (quic_conn_busy(c->conn) && now < c->left + LAST_WORDS_NS))
+        loop_set_timer(c->worker->loop, &c->leaving, now + LEAVING_NS);
+    else
+        finish(c, c->at.refused, 0, NULL);
+}
+
 static const struct quic_events events = {.hello = on_hello,
                                           .opened = on_opened,
                                           .stream = on_stream,
@@ -389,6 +438,38 @@ static struct quic_settings settings_of(const struct config *c)
     };
 }
 
+/* So many are judged at a time: a verification of a chain takes about a tenth of a millisecond. */
+#define REVIEW_NS NSEC_PER_MSEC
+#define REVIEW_COUNT 4
+
+/* A new configuration judges those too that begin nothing: who is not welcome any more does not stay. Each is
+ * judged before its next stream in any case. */
+static void on_review(struct timer *t)
+{
+    struct carrier_port *port = CONTAINER_OF(t, struct carrier_port, review);
+    CHECK_MAGIC(port, PORT_MAGIC);
+    for (size_t i = 0; i < REVIEW_COUNT && port->unreviewed > 0 && !list_empty(&port->all); i++) {
+        struct carrier *c = CONTAINER_OF(port->all.next, struct carrier, node);
+        port->unreviewed--;
+        list_remove(&c->node);
+        list_insert(&port->all, &c->node);
+        if (c->opened != 0)
+            is_welcome(c);
+    }
+    if (port->unreviewed > 0 && !list_empty(&port->all))
+        loop_set_timer(port->worker->loop, &port->review, loop_now(port->worker->loop) + REVIEW_NS);
+}
+
+void carrier_review(struct worker *w)
+{
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
+        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+        port->unreviewed = port->carriers;
+        if (port->unreviewed > 0)
+            loop_set_timer(w->loop, &port->review, loop_now(w->loop) + REVIEW_NS);
+    }
+}
+
 static void on_astray(void *arg, unsigned owner, const struct udp_packets *packet)
 {
     struct carrier_port *port = arg;
@@ -411,7 +492,8 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
     *port = (struct carrier_port){.magic = PORT_MAGIC, .worker = w, .key = strdup(key)};
     CHECK(port->key != NULL);
     list_init(&port->node);
-    list_init(&port->tenants);
+    list_init(&port->all);
+    timer_init(&port->review, on_review);
     task_init(&port->free_later, port_done);
     struct quic_server server = {.incoming = on_incoming,
                                  .astray = on_astray,
@@ -460,6 +542,7 @@ static void port_free(struct carrier_port *port)
     CHECK_MAGIC(port, PORT_MAGIC);
     set_retired(port, false); /* the carriers that end now are not to end it once more */
     list_remove(&port->node);
+    wheel_cancel(&port->review);
     quic_endpoint_free(port->endpoint);
     loop_defer(port->worker->loop, &port->free_later);
 }
@@ -535,11 +618,46 @@ void carrier_drain(struct worker *w)
     for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
         struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
         quic_endpoint_refuse(port->endpoint);
-        for (struct list *o = port->tenants.next; o != &port->tenants; o = o->next) {
+        for (struct list *o = port->all.next; o != &port->all; o = o->next) {
             struct tenant *t = CONTAINER_OF(o, struct carrier, node)->tenant;
-            t->ops->drain(t);
+            if (t != NULL)
+                t->ops->drain(t);
         }
     }
+}
+
+static bool to_json(const struct carrier *c, struct buf *out)
+{
+    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
+    struct link_peer peer;
+    quic_conn_peer(c->conn, &peer);
+    const char *route = c->at.route == NULL ? "" : c->at.route->config->name.text;
+    const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
+    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"transport\":\"%s\",\"route\":",
+                      audit_id_text(c->id, id), net_addr_format(&c->peer, from),
+                      c->opened == 0                ? "handshake"
+                      : c->at.refused != CLOSE_DONE ? "leaving"
+                                                    : "carrier",
+                      transport_of(c)) &&
+           str_json(out, route, strlen(route)) && buf_printf(out, ",\"sni\":") &&
+           str_json(out, c->hello.sni, strlen(c->hello.sni)) && buf_printf(out, ",\"identity\":") &&
+           str_json(out, identity, strlen(identity)) &&
+           buf_printf(out, ",\"streams\":%zu,\"seconds\":%.3f}", quic_conn_held(c->conn),
+                      (double)(loop_now(c->worker->loop) - c->began) / NSEC_PER_SEC);
+}
+
+size_t carrier_json(const struct worker *w, size_t limit, struct buf *out)
+{
+    size_t told = 0;
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
+        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+        for (struct list *o = port->all.next; o != &port->all && told < limit; o = o->next, told++) {
+            if (told > 0)
+                buf_append(out, ",\n", 2);
+            to_json(CONTAINER_OF(o, struct carrier, node), out);
+        }
+    }
+    return told;
 }
 
 bool carrier_busy(const struct worker *w)

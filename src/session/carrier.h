@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "net/udp.h"
 
@@ -27,6 +28,12 @@ void carrier_install(struct worker *w, const struct worker_listener *listeners, 
 /* A packet has come to another worker's listener of this key (session/astray.h). Dropped when we have none.
  */
 void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet);
+
+/* The worker has other rules in force: judge all carriers by them, in small parts, from soon on. */
+void carrier_review(struct worker *w);
+
+/* Append a JSON object for each carrier, at most `limit`, commas between them. Answers how many. */
+size_t carrier_json(const struct worker *w, size_t limit, struct buf *out);
 
 /* Take no new clients anywhere. */
 void carrier_drain(struct worker *w);

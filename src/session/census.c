@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "session/carrier.h"
 #include "session/crew.h"
 #include "session/session.h"
 #include "session/worker.h"
@@ -20,7 +21,7 @@ struct census {
 static void count_in(struct worker *w, void *arg)
 {
     struct census *c = arg;
-    size_t n = 0;
+    size_t n = carrier_json(w, c->limit, &c->part[w->index]);
     for (struct list *node = w->sessions.next; node != &w->sessions && n < c->limit; node = node->next, n++) {
         buf_append(&c->part[w->index], n > 0 ? ",\n" : "", n > 0 ? 2 : 0);
         session_json(session_of_node(node), &c->part[w->index]);

@@ -309,5 +309,6 @@ enum session_state step_route(struct session *s)
 {
     enum first_bytes kind = s->setup->kind;
     bool tls = kind == FIRST_BYTES_TLS || kind == FIRST_BYTES_POSTGRES_TLS;
+    session_catch_up(s);
     return tls ? session_with_hello(s, route_with) : route_with(s, NULL);
 }

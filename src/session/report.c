@@ -180,8 +180,13 @@ bool session_json(const struct session *s, struct buf *out)
     link_peer(s->down, &peer);
     const char *route = s->route == NULL ? "" : s->route->config->name.text;
     const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
-    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\"", audit_id_text(s->id, id),
-                      net_addr_format(&s->peer, from), session_state_word(s->state)) &&
+    const char *carries = s->resident == NULL ? NULL : s->resident->ops->transport;
+    const char *transport = s->transport != NULL ? s->transport : carries != NULL ? carries : "tcp";
+    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"transport\":\"%s\"",
+                      audit_id_text(s->id, id), net_addr_format(&s->peer, from),
+                      carries != NULL ? "carrier" : session_state_word(s->state), transport) &&
+           (s->carrier == 0 || buf_printf(out, ",\"carrier\":\"%s\"", audit_id_text(s->carrier, id))) &&
+           (carries == NULL || buf_printf(out, ",\"streams\":%zu", s->resident->open)) &&
            json_text(out, "route", text_of(route)) && json_text(out, "sni", session_note(s, NOTE_SNI)) &&
            json_text(out, "identity", text_of(identity)) &&
            json_text(out, "target", session_note(s, NOTE_TARGET)) &&

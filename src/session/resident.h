@@ -25,8 +25,9 @@ struct resident_end {
 };
 
 struct resident_ops {
-    const char *action; /* the word for the audit line */
-    bool carries;       /* its streams are told in the audit line */
+    const char *action;    /* the word for the audit line */
+    bool carries;          /* its streams are told in the audit line */
+    const char *transport; /* what its streams say they are carried by, where `open` counts them; else NULL */
     /* Bytes have come, or can go, or resident_wake() was called: go as far as possible. False: it is over. */
     bool (*run)(struct resident *r, struct resident_end *ret);
     /* The door is stopping: tell the peer, if there is a way. */
@@ -42,6 +43,7 @@ struct resident {
     const struct resident_ops *ops;
     struct session *landlord; /* set by the session */
     uint64_t streams;         /* started so far */
+    size_t open;              /* of these, now */
 };
 
 /* For a resident: run it soon. */

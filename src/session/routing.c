@@ -19,20 +19,40 @@ static struct route_query query_of(uint32_t listener, enum first_bytes kind, con
     return q;
 }
 
+/* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
+ * HTTP/1.1. */
+static struct route_match find_tls(const struct snapshot *snap, struct route_query *q)
+{
+    static const uint8_t http[] = "\x08http/1.1";
+    struct route_match match = route_find(snap->table, q);
+    if (match.route != ROUTE_NONE || q->alpn_len > 0)
+        return match;
+    q->alpn = http;
+    q->alpn_len = sizeof(http) - 1;
+    match = route_find(snap->table, q);
+    match.alpn = (struct str){0};
+    return match;
+}
+
 struct route_match routing_find(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
                                 const struct hello *h)
 {
-    static const uint8_t http[] = "\x08http/1.1";
     struct route_query q = query_of(listener, kind, h);
-    struct route_match match = route_find(snap->table, &q);
-    if (match.route != ROUTE_NONE || h == NULL || q.alpn_len > 0)
-        return match;
-    /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
-     * HTTP/1.1. */
-    q.alpn = http;
-    q.alpn_len = sizeof(http) - 1;
-    match = route_find(snap->table, &q);
-    match.alpn = (struct str){0};
+    return h == NULL ? route_find(snap->table, &q) : find_tls(snap, &q);
+}
+
+struct route_match routing_again(const struct snapshot *snap, uint32_t listener,
+                                 const struct hello_note *note)
+{
+    uint8_t alpn[1 + sizeof(note->alpn)] = {note->alpn_len};
+    memcpy(alpn + 1, note->alpn, note->alpn_len);
+    struct route_query q = {.listener = listener,
+                            .kind = FIRST_BYTES_TLS,
+                            .sni = {note->sni, strlen(note->sni)},
+                            .alpn = alpn,
+                            .alpn_len = note->alpn_len > 0 ? (size_t)note->alpn_len + 1 : 0};
+    struct route_match match = find_tls(snap, &q);
+    match.alpn = (struct str){0}; /* it points into what is gone */
     return match;
 }
 

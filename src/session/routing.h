@@ -27,6 +27,12 @@ struct hello_note {
 struct route_match routing_find(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
                                 const struct hello *h);
 
+/* The route for a client that has said what is in `note`: as far as that goes, where its hello would lead
+ * now.
+ */
+struct route_match routing_again(const struct snapshot *snap, uint32_t listener,
+                                 const struct hello_note *note);
+
 /* Nothing was found: would another ALPN have been taken under the same name? */
 bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
                         const struct hello *h);

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "net/socket.h"
 #include "session/session_internal.h"
+#include "session/standing.h"
 #include "session/worker.h"
 
 #define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
@@ -326,6 +327,41 @@ void session_keep_descriptors(struct session *s, size_t n)
     s->descriptors = n;
 }
 
+/* ---- another configuration ---- */
+
+void session_catch_up(struct session *s)
+{
+    struct worker *w = s->worker;
+    uint32_t listener;
+    CHECK(s->route == NULL);
+    if (s->epoch == w->epoch || !standing_listener(s->epoch->snap, s->listener, w->epoch->snap, &listener))
+        return;
+    struct epoch *before = s->epoch;
+    s->epoch = worker_hold(w, w->epoch);
+    s->listener = listener;
+    worker_release(w, before);
+}
+
+bool session_renew(struct session *s, struct standing *st, const struct hello_note *hello)
+{
+    struct link_peer peer;
+    struct route_stats *before = s->route->stats; /* the route may go with its configuration */
+    link_peer(s->down, &peer);
+    st->epoch = s->epoch;
+    st->route = s->route;
+    st->listener = s->listener;
+    bool udp = s->transport != NULL; /* a stream that has not said yet what it wants */
+    bool welcome = standing_renew(st, s->worker, hello, &peer, udp);
+    if (st->route->stats != before) {
+        atomic_fetch_sub_explicit(&before->live, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&st->route->stats->live, 1, memory_order_relaxed);
+    }
+    s->epoch = st->epoch;
+    s->route = st->route;
+    s->listener = st->listener;
+    return welcome;
+}
+
 /* ---- beginning ---- */
 
 bool session_enter_route(struct session *s, const struct route_runtime *route)
@@ -428,6 +464,10 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
     s->setup->front = o->front;
     if (o->request != NULL)
         s->setup->request = *o->request;
+    if (o->why != NULL) {
+        s->setup->refused = o->refused;
+        session_detail(s, o->why);
+    }
     s->when.routed = s->when.opened = s->when.accepted;
     session_deadline(s, session_limits(s)->handshake_timeout);
     begin_at(s, SESSION_AUTHORISE, o->route);

@@ -20,6 +20,7 @@ struct hello_note;
 struct offer;
 struct route_runtime;
 struct session;
+struct standing;
 struct worker;
 
 /* Begin a session on a link that was accepted by listener `listener` (its index in the worker's
@@ -41,6 +42,9 @@ struct session_origin {
     /* Where what it wants is known already: no request is read from the stream then. */
     const struct front *front;
     const struct front_request *request;
+    /* The connection's client is not welcome any more: `why` says why, else it is NULL. */
+    enum close_reason refused;
+    const char *why;
 };
 
 /* Begin a session on a stream; the link is the session's from then on. What the limits do not allow is turned
@@ -63,6 +67,11 @@ void session_review(struct session *s);
 /* End it if it is a connection that its client keeps ready, and on which nothing of a request has come: what
  * is asked on it later would be judged by the configuration that it began under. False: it is none. */
 bool session_end_ready(struct session *s);
+
+/* For what lives on the session's link and begins others: standing_renew() for the session, which moves to
+ * the configuration in force with it. `hello` is what its client said. The first three parts of `st` are
+ * filled in here. */
+bool session_renew(struct session *s, struct standing *st, const struct hello_note *hello);
 
 /* Why an offer is not allowed. */
 struct session_denial {

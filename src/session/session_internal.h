@@ -65,11 +65,12 @@ struct setup {
     size_t discarded; /* bytes thrown away after our last words */
     struct hello_scan scan;
     enum first_bytes kind;
-    bool ready;    /* in ASK: kept by the client for later, and nothing of a request has come */
-    bool expired;  /* the deadline of this state has passed */
-    bool greeted;  /* what the backend must hear first has been sent */
-    bool unheard;  /* ... or could not be: it broke off meanwhile */
-    bool answered; /* ... and it has said yes */
+    bool ready;                /* in ASK: kept by the client for later, and nothing of a request has come */
+    bool expired;              /* the deadline of this state has passed */
+    bool greeted;              /* what the backend must hear first has been sent */
+    bool unheard;              /* ... or could not be: it broke off meanwhile */
+    bool answered;             /* ... and it has said yes */
+    enum close_reason refused; /* its carrier's client is not welcome any more; `detail` says why */
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
     struct front_request request;
@@ -154,6 +155,9 @@ void session_settle(struct session *s);
 
 /* Say something on one of the session's links: at once as far as it goes, the rest before the next step. */
 void session_say(struct session *s, struct link *to, const void *data, size_t len);
+
+/* It has no route yet: go on in the configuration in force, where that still has its listener. */
+void session_catch_up(struct session *s);
 
 /* The index of its route in the configuration. */
 uint32_t session_route_id(const struct session *s);

@@ -26,12 +26,13 @@
 
 /* ---- the configuration in force ---- */
 
-static struct epoch *epoch_new(struct snapshot *snap)
+static struct epoch *epoch_new(struct worker *w, struct snapshot *snap)
 {
     struct epoch *e = calloc(1, sizeof(*e));
     CHECK(e != NULL);
     e->snap = snapshot_ref(snap);
     e->holders = 1;
+    e->number = ++w->epochs;
     return e;
 }
 
@@ -328,7 +329,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
             port->keep = true;
     }
     close_dropped(w);
-    w->epoch = epoch_new(snap);
+    w->epoch = epoch_new(w, snap);
     agents_count_descriptors(w->agents, reserve_near_end, release_near_end,
                              w); /* it says how many there are */
     for (size_t i = 0; i < count; i++) {
@@ -343,6 +344,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
             acceptor_resume(&port->acceptor);
     }
     carrier_install(w, listeners, count);
+    carrier_review(w);
     review_all(w);
     end_ready(w);
     if (before != NULL)
@@ -354,7 +356,9 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
     CHECK_MAGIC(w, WORKER_MAGIC);
     struct epoch *before = w->epoch;
     CHECK(before != NULL && before->snap->config == snap->config);
-    w->epoch = epoch_new(snap);
+    w->epoch = epoch_new(w, snap);
+    carrier_review(w);
+    review_all(w);
     end_ready(w);
     worker_release(w, before);
 }

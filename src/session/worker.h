@@ -19,7 +19,8 @@
 /* A worker's hold on a snapshot: counted without atomics, since only this thread counts. */
 struct epoch {
     struct snapshot *snap;
-    size_t holders; /* sessions, and the worker itself while the epoch is current */
+    size_t holders;  /* sessions, and the worker itself while the epoch is current */
+    uint64_t number; /* of this worker: 1, 2, ... */
 };
 
 /* A listener of this worker. */
@@ -66,6 +67,7 @@ struct worker {
     struct sink sink;
     struct agents *agents; /* its view of what is offered */
     struct epoch *epoch;
+    uint64_t epochs; /* so far */
     struct list ports;
     struct list carrier_ports;   /* UDP */
     _Atomic size_t astray_bytes; /* of packets that others have handed to us, and we have not seen yet */

@@ -95,6 +95,7 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->resumed = SSL_session_reused(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = proof->identity;
+    ret->chain = proof->identity == NULL ? NULL : SSL_get0_peer_certificates(ssl);
     ret->failure = proof->failure == NULL ? "" : proof->failure->text;
 }
 

@@ -2,6 +2,7 @@
 #include "tls/quic.h"
 
 #include <openssl/err.h>
+#include <openssl/pool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,9 @@ struct tls_quic {
     size_t refs;
     SSL *ssl; /* NULL once it has nothing more to say */
     struct tls_proof proof;
-    struct link_peer known; /* when there is no `ssl` to ask; its ALPN is owned */
-    uint8_t alert;          /* that the peer closed with, or 0 */
+    struct link_peer known;          /* when there is no `ssl` to ask; its ALPN is owned */
+    STACK_OF(CRYPTO_BUFFER) * chain; /* likewise; NULL when the peer has proven nothing */
+    uint8_t alert;                   /* that the peer closed with, or 0 */
     bool no_certificate;
 };
 
@@ -58,12 +60,23 @@ void tls_quic_unref(struct tls_quic *t)
     SSL_free(t->ssl);
     tls_proof_free(&t->proof);
     free((char *)(uintptr_t)t->known.alpn.p);
+    sk_CRYPTO_BUFFER_pop_free(t->chain, CRYPTO_BUFFER_free);
     free(t);
 }
 
 SSL *tls_quic_ssl(const struct tls_quic *t)
 {
     return t->ssl;
+}
+
+/* The certificates outlive the handshake: the peer may be asked to be proven anew (link_peer.chain). */
+static STACK_OF(CRYPTO_BUFFER) * keep_chain(const STACK_OF(CRYPTO_BUFFER) * chain)
+{
+    STACK_OF(CRYPTO_BUFFER) *kept = chain == NULL ? NULL : sk_CRYPTO_BUFFER_dup(chain);
+    CHECK(kept != NULL || chain == NULL);
+    for (size_t i = 0; kept != NULL && i < sk_CRYPTO_BUFFER_num(kept); i++)
+        CRYPTO_BUFFER_up_ref(sk_CRYPTO_BUFFER_value(kept, i));
+    return kept;
 }
 
 /* A client's tickets are still to come. A server is told nothing more in TLS: QUIC changes keys by itself and
@@ -74,6 +87,7 @@ static void let_go_of_ssl(struct tls_quic *t)
     char *alpn = strndup(t->known.alpn.p, t->known.alpn.len);
     CHECK(alpn != NULL);
     t->known.alpn.p = alpn;
+    t->known.chain = t->chain = keep_chain(t->known.chain);
     SSL_free(t->ssl);
     t->ssl = NULL;
 }

@@ -143,6 +143,12 @@ void tls_server_free(struct tls_server *server)
     free(server);
 }
 
+const struct trust *tls_server_trust(const struct tls_server *server)
+{
+    CHECK_MAGIC(server, SERVER_MAGIC);
+    return server->trust;
+}
+
 #define TLS_AES_128_GCM_SHA256 0x1301
 #define TLS_AES_256_GCM_SHA384 0x1302
 #define TLS_CHACHA20_POLY1305_SHA256 0x1303

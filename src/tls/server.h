@@ -39,8 +39,11 @@ struct tls_server_params {
 /* Make a server. NULL with `err` when the library refuses a certificate or group. */
 struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
 
-/* After its last link. NULL is allowed. */
+/* After the last handshake of its links: an open link needs nothing of it. NULL is allowed. */
 void tls_server_free(struct tls_server *server);
+
+/* What client certificates are judged by; NULL: they are not asked for. Lives as long as the server. */
+const struct trust *tls_server_trust(const struct tls_server *server);
 
 /* Who is coming, from the ClientHello that was peeked at. */
 struct tls_client_hello {

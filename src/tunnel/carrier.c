@@ -422,7 +422,8 @@ static void explain_end(struct carrier *c, const struct line *l, enum quic_end e
     if (end == QUIC_END_TLS)
         client_text_peer(c->door, &peer, text, false, &c->door->text);
     else if (c->state != CARRIER_OPEN)
-        err_set(&c->door->text, "the door %s does not answer over QUIC: %s", c->door->place, text);
+        err_set(&c->door->text, "the door %s does not answer over QUIC: %s%s", c->door->place, text,
+                end == QUIC_END_TIMEOUT ? "; UDP may be blocked: try --transport auto or tcp" : "");
 }
 
 /* One that was left, and has nothing any more. */

@@ -182,8 +182,12 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
     case FRONT_DENIED: {
         bool named = answer->rule[0] == '\0' || strstr(text, answer->rule) != NULL;
         bool placed = strstr(text, place) != NULL;
-        return err_set(ret, "denied: %s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
-                       named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")");
+        const char *port =
+            "; for a host behind the door say its port: "; /* a name alone is asked for as such */
+        return err_set(ret, "denied: %s%s%s%s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
+                       named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")",
+                       target->offered ? port : "", target->offered ? place : "",
+                       target->offered ? ":PORT" : "");
     }
     case FRONT_NO_SUCH_HOST:
         return no_such_host(target, text, ret);

@@ -270,17 +270,12 @@ void exposer_offer_unheard(struct exposer_offer *o)
     loop_defer(o->agent->loop, &o->again);
 }
 
-/* The door's policy does not allow the offer any more. Whoever visits already may stay. */
+/* The door's policy does not allow the offer any more. Whoever visits already may stay; and a slip in the
+ * door's configuration is not to lose for good a machine that nobody else can reach. */
 static enum offer_state withdrawn(struct exposer_offer *o)
 {
     struct err text = o->agent->door->text;
-    if (o->agent->retry || o->agent->stopping)
-        return try_later(o, text.text);
-    drop_connection(o);
-    exposer_visit_drop(o->agent, o);
-    o->state = OFFER_REFUSED; /* who is told may stop the whole */
-    exposer_offer_tell(o, &(struct agent_news){.event = AGENT_REFUSED, .text = text.text});
-    return OFFER_REFUSED;
+    return try_after(o, text.text, REFUSED_FACTOR);
 }
 
 /* What the door has said that ends the state. */

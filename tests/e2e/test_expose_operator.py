@@ -93,8 +93,8 @@ def test_offers_end_with_their_row(door, expose, pki, echo, tmp_path, transport)
         assert "does not allow the one that did" in door.audited(target="name:game.apps.test")["detail"]
         visitor.sendall(b"after")
         assert visitor.recv(100) == b"after"
-        assert game.poll() is None
-    assert game.wait() == 1
+    door.reload(configuration(pki, ["offer:*.apps.test", "public:*.apps.test", "public:*.apps.test:*"]))
+    wait_until(lambda: game.output().count("offering game.apps.test") == 2, game.output, 30)
     assert other.poll() is None
     done, _ = connect(door, pki, tmp_path, "other.apps.test")
     assert done.stdout == b"hello", done.stderr.decode()
@@ -103,7 +103,7 @@ def test_offers_end_with_their_row(door, expose, pki, echo, tmp_path, transport)
 @pytest.mark.parametrize("transport", ["quic", "tcp"])
 def test_the_new_policy_holds_for_old_connections(door, expose, pki, echo, transport):
     """An agent that offers again, on the connection that it has, is judged by the policy in force."""
-    agent = expose("app.apps.test", echo.to, "--retry", transport=transport)
+    agent = expose("app.apps.test", echo.to, transport=transport)
     door.reload(configuration(pki, ["offer:elsewhere.test"]))
     agent.says("has withdrawn")
     agent.says("refuses to offer app.apps.test: denied: no rule lets alice offer app.apps.test")
@@ -128,7 +128,8 @@ def test_the_tunnel_route_goes(door, expose, pki, echo):
     config["routes"][0]["name"] = "renamed"
     door.reload(config)
     agent.says("the door has no tunnel route tunnel any more")
-    assert agent.wait() == 1
+    door.reload(configuration(pki, ["offer:*.apps.test"]))
+    wait_until(lambda: agent.output().count("offering app.apps.test") == 2, agent.output, 30)
 
 
 @pytest.mark.parametrize("name, words, missing", [
@@ -156,6 +157,7 @@ def test_denied_visit(door, expose, pki, echo, tmp_path):
     assert done.returncode == 1
     assert b"no rule lets bob visit app.apps.test on route tunnel: a row for bob with the target name:app.apps.test " \
            b"would" in done.stderr
+    assert b"; for a host behind the door say its port: app.apps.test:PORT" in done.stderr
 
 
 def test_public_is_for_anyone(door, expose, pki, echo, tmp_path):
@@ -337,5 +339,4 @@ def test_udp_port_ends_with_its_row(door, expose, pki):
         with pytest.raises(ConnectionRefusedError):
             sock.send(b"again")
             sock.recv(100)
-    assert agent.wait() == 1
     service.close()

@@ -68,7 +68,13 @@ def test_nobody_listens_in_udp(two_ports, connect, banner):
     start = time.monotonic()
     done = connect(two_ports, "--transport", "quic", f"127.0.0.1:{banner.port}")
     assert time.monotonic() - start < SOON
-    assert done.returncode == 1 and b"nobody listens there" in done.stderr, done.stderr.decode()
+    assert done.returncode == 1 and b"nobody listens there (UDP)" in done.stderr, done.stderr.decode()
+
+
+def test_udp_is_swallowed_and_there_is_no_choice(two_ports, relay, connect, banner):
+    relay.deaf = True
+    done = connect(two_ports, "--transport", "quic", f"127.0.0.1:{banner.port}")
+    assert done.returncode == 1 and b"UDP may be blocked: try --transport auto or tcp" in done.stderr, done.stderr.decode()
 
 
 def test_swallowed_and_no_tcp_either(connect):

@@ -149,6 +149,23 @@ static void test_dates_and_purpose(void **state)
     trust_unref(trust);
 }
 
+/* The end of the leaf, and not of what stands above it. */
+static void test_expires(void **state)
+{
+    struct ca *leaf = pki_client(root, "ada");
+    struct trust *trust = load("root.pem", NULL);
+    STACK_OF(CRYPTO_BUFFER) *stack = pki_stack(ca_x509(leaf), ca_x509(root), NULL);
+    int64_t end = trust_expires(stack);
+    (void)state;
+    pki_stack_free(stack);
+    assert_in_range(end, time(NULL) + PKI_YEAR - 3600, time(NULL) + PKI_YEAR);
+    expect_at(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, end - 1, 0, NULL);
+    expect_at(trust, pki_stack(ca_x509(leaf), NULL), TRUST_CLIENT, NULL, end, ALERT_CERTIFICATE_EXPIRED,
+              "has expired on ");
+    trust_unref(trust);
+    ca_free(leaf);
+}
+
 static void test_host_names(void **state)
 {
     (void)state;
@@ -1129,6 +1146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chains),
         cmocka_unit_test(test_dates_and_purpose),
+        cmocka_unit_test(test_expires),
         cmocka_unit_test(test_host_names),
         cmocka_unit_test(test_odd_leaves),
         cmocka_unit_test(test_not_a_ca),

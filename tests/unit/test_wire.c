@@ -373,8 +373,8 @@ static void test_answer_splits(void **state)
         assert_true(buf_append(&b, "payload", 7));
         assert_int_equal(wire_parse_answer(b.data, b.len, &got, &used, NULL), WIRE_OK);
         assert_int_equal(used, len);
-        bool shared = o == FRONT_BAD_METHOD || o == FRONT_BAD_PROTOCOL; /* the code of FRONT_BAD_HELLO */
-        assert_int_equal(got.outcome, shared ? FRONT_BAD_HELLO : o);
+        bool bad = o == FRONT_BAD_METHOD || o == FRONT_BAD_PROTOCOL; /* the code of FRONT_BAD_HELLO */
+        assert_int_equal(got.outcome, bad ? FRONT_BAD_HELLO : o == FRONT_UNWELCOME ? FRONT_DENIED : o);
         assert_string_equal(got.rule, o == FRONT_DENIED ? "ops" : "");
         assert_int_equal(got.tls, o == FRONT_OK);
         if (o != FRONT_OK)
