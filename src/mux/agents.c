@@ -40,11 +40,14 @@ struct agents_hub *agents_hub_new(size_t workers)
     CHECK(hub != NULL);
     hub->workers = workers;
     hub->key = hash_random_key();
+    rates_init(&hub->rates);
     return hub;
 }
 
 void agents_hub_free(struct agents_hub *hub)
 {
+    if (hub != NULL)
+        rates_free(&hub->rates);
     free(hub);
 }
 
@@ -270,6 +273,24 @@ static void tell_fellows(struct agents *v, const struct name *n, const struct ag
     }
 }
 
+static bool agree(const struct offer *a, const struct offer *b)
+{
+    return a->kind == b->kind && a->udp == b->udp && a->port == b->port;
+}
+
+/* Offers that do not go together, taken by workers who had not heard of each other: the lower id wins, and
+ * every home judges so of its own. */
+static void judge(struct agents *v, const struct name *n, const struct agent *fresh)
+{
+    for (struct list *node = n->agents.next, *next; node != &n->agents; node = next) {
+        struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
+        next = node->next;
+        if (a->home == v->index && !a->withdrawn && a->id > fresh->id &&
+            !agree(&a->terms.offer, &fresh->terms.offer))
+            a->terms.ops->beaten(a->terms.owner, fresh);
+    }
+}
+
 static void learn(struct agents *v, struct agent *a, enum news news)
 {
     struct name *n = get_name(v, a->terms.offer.name);
@@ -287,6 +308,8 @@ static void learn(struct agents *v, struct agent *a, enum news news)
     }
     if (news != NEWS_WITHDRAWN || a->left == AGENTS_BARRED)
         wake_waiters(v, n);
+    if (news == NEWS_OFFERED)
+        judge(v, n, a);
     if (news != NEWS_READY)
         tell_fellows(v, n, a);
 }
@@ -322,18 +345,14 @@ static struct agent *first_of(const struct name *n)
                                                : CONTAINER_OF(n->agents.next, struct known, of_name)->agent;
 }
 
-static bool agree(const struct offer *a, const struct offer *b)
-{
-    return a->kind == b->kind && a->udp == b->udp && a->port == b->port;
-}
-
 struct agent *agents_offer(struct agents *v, const struct agent_terms *terms)
 {
     CHECK_MAGIC(v, VIEW_MAGIC);
     struct agent *fellow = first_of(find_name(v, terms->offer.name));
     if (fellow != NULL && !agree(&fellow->terms.offer, &terms->offer))
         return NULL;
-    struct agent *a = agent_make(terms, v->next_id, v->index, fellow == NULL ? NULL : fellow->rate);
+    struct agent *a = agent_make(terms, v->next_id, v->index,
+                                 rates_get(&v->hub->rates, terms->offer.name, terms->bandwidth));
     v->next_id += v->hub->workers;
     tell_all(v, a, NEWS_OFFERED);
     return a;
@@ -496,7 +515,8 @@ static bool is_better(struct agent *a, struct agent *b, int64_t now)
            atomic_load_explicit(&b->visitors, memory_order_relaxed);
 }
 
-struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tried, size_t tried_len)
+struct agent *agents_pick(struct agents *v, const char *name, int kind, const uint64_t *tried,
+                          size_t tried_len)
 {
     const struct name *n = find_name(v, name);
     struct agent *best = NULL;
@@ -505,7 +525,8 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
          node = node->next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
         if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || agent_is_down(a) != 0 ||
-            is_among(a->id, tried, tried_len))
+            is_among(a->id, tried, tried_len) ||
+            (kind != AGENTS_ANY_KIND && (int)a->terms.offer.kind != kind))
             continue;
         if (best == NULL || is_better(a, best, now))
             best = a;

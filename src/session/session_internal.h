@@ -205,7 +205,7 @@ enum session_state visit_greet(struct session *s);
 /* Of the time that is left, as much as the agent that is being tried may have. */
 int64_t visit_share(const struct session *s, int64_t left);
 
-#define VISIT_ANY_KIND (-1)
+#define VISIT_ANY_KIND AGENTS_ANY_KIND
 
 /* It goes to whoever offers `name`, in a kind of enum offer_kind or any. */
 void session_visit(struct session *s, const char *name, int kind);

@@ -243,11 +243,7 @@ static struct agent *pick(struct session *s)
     struct visit *v = &s->setup->visit;
     if (v->tried_len == AGENTS_TRIED_MAX)
         return NULL;
-    struct agent *a = agents_pick(view_of(s), v->name, v->tried, v->tried_len);
-    if (a == NULL || v->kind == VISIT_ANY_KIND || (int)agent_offer(a)->kind == v->kind)
-        return a;
-    agent_unref(a);
-    return NULL;
+    return agents_pick(view_of(s), v->name, v->kind, v->tried, v->tried_len);
 }
 
 /* Is there another agent than the present one? */
@@ -257,7 +253,7 @@ static bool others_are_left(const struct session *s)
     uint64_t tried[AGENTS_TRIED_MAX + 1];
     memcpy(tried, v->tried, v->tried_len * sizeof(*tried));
     tried[v->tried_len] = agent_id(s->agent);
-    struct agent *a = agents_pick(view_of(s), v->name, tried, v->tried_len + 1);
+    struct agent *a = agents_pick(view_of(s), v->name, v->kind, tried, v->tried_len + 1);
     bool left = a != NULL && agent_offer(a)->kind == agent_offer(s->agent)->kind;
     agent_unref(a);
     return left && v->tried_len + 1 < AGENTS_TRIED_MAX;

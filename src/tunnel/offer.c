@@ -410,8 +410,6 @@ static void on_changed(void *owner)
     want_port(o);
 }
 
-static const struct agent_ops agent_ops = {.wanted = on_wanted, .brought = on_brought, .changed = on_changed};
-
 /* ---- the control stream ---- */
 
 static bool finish(struct offer_life *o, struct resident_end *ret, enum close_reason reason,
@@ -518,23 +516,43 @@ static void take_back(struct offer_life *o, enum agents_leave how)
     }
 }
 
+/* The agent is told why. */
+static void withdraw(struct offer_life *o, enum agents_leave how, const char *why)
+{
+    struct wire_control control = {0};
+    worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
+                  agent_identity(o->agent), why);
+    put(control.withdrawn, sizeof(control.withdrawn), why, strlen(why));
+    take_back(o, how);
+    free(o->detail);
+    o->detail = strdup(why);
+    say(o, &control);
+    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + GOODBYE_NS);
+}
+
+static void on_beaten(void *owner, const struct agent *by)
+{
+    struct offer_life *o = owner;
+    struct err text;
+    CHECK_MAGIC(o, OFFER_MAGIC);
+    offer_is_taken(by, &text);
+    withdraw(o, AGENTS_LOST, text.text);
+}
+
+static const struct agent_ops agent_ops = {
+    .wanted = on_wanted, .brought = on_brought, .changed = on_changed, .beaten = on_beaten};
+
 /* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
  * connection does. */
 static void offer_review(struct resident *r)
 {
     struct offer_life *o = offer_of(r);
     struct session_denial denial;
-    if (o->agent == NULL || o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+    if (o->agent == NULL)
         return;
-    struct wire_control control = {0};
-    worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
-                  agent_identity(o->agent), denial.text);
-    put(control.withdrawn, sizeof(control.withdrawn), denial.text, strlen(denial.text));
-    take_back(o, AGENTS_BARRED);
-    free(o->detail);
-    o->detail = strdup(denial.text);
-    say(o, &control);
-    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + GOODBYE_NS);
+    agent_set_bandwidth(o->agent, o->worker->epoch->snap->config->agents.bandwidth);
+    if (!o->draining && !session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+        withdraw(o, AGENTS_BARRED, denial.text);
 }
 
 /* The agent is to read why; closing with its bytes unread could overtake that. */
