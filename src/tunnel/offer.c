@@ -516,20 +516,16 @@ static void take_back(struct offer_life *o, enum agents_leave how)
     }
 }
 
-/* The agent is told why. */
 static void withdraw(struct offer_life *o, enum agents_leave how, const char *why)
 {
-    struct wire_control control = {0};
     worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
                   agent_identity(o->agent), why);
-    put(control.withdrawn, sizeof(control.withdrawn), why, strlen(why));
     take_back(o, how);
     free(o->detail);
     o->detail = strdup(why);
-    say(o, &control);
-    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + GOODBYE_NS);
 }
 
+/* It ends without a word: the agent offers again then, and is told of the conflict as any other is. */
 static void on_beaten(void *owner, const struct agent *by)
 {
     struct offer_life *o = owner;
@@ -537,6 +533,8 @@ static void on_beaten(void *owner, const struct agent *by)
     CHECK_MAGIC(o, OFFER_MAGIC);
     offer_is_taken(by, &text);
     withdraw(o, AGENTS_LOST, text.text);
+    o->late = true;
+    resident_wake(&o->resident);
 }
 
 static const struct agent_ops agent_ops = {
@@ -551,8 +549,13 @@ static void offer_review(struct resident *r)
     if (o->agent == NULL)
         return;
     agent_set_bandwidth(o->agent, o->worker->epoch->snap->config->agents.bandwidth);
-    if (!o->draining && !session_may_offer(r->landlord, agent_offer(o->agent), &denial))
-        withdraw(o, AGENTS_BARRED, denial.text);
+    if (o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+        return;
+    struct wire_control control = {0};
+    put(control.withdrawn, sizeof(control.withdrawn), denial.text, strlen(denial.text));
+    withdraw(o, AGENTS_BARRED, denial.text);
+    say(o, &control);
+    loop_set_timer(o->worker->loop, &o->timer, now_of(o) + GOODBYE_NS);
 }
 
 /* The agent is to read why; closing with its bytes unread could overtake that. */
