@@ -122,9 +122,9 @@ def test_a_reader_that_stops(door, client, echo):
     """Who gives no credit for a stream is sent no more than that; other streams go on."""
     client.give_credit = lambda *_: None
     slow = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
-    for _ in range(4):
-        client.say(slow, bytes(64000))
-        client.until(lambda: True, "")
+    for _ in range(10):
+        client.say(slow, bytes(30000))
+        client.until(lambda: client.credit.get(slow, 1 << 16) >= client.sent[slow] + 31000, "credit")
     other = client.ok(client.tcp(f"127.0.0.1:{echo.port}"))
     client.say(other, b"hello")
     assert client.hears(other, 5) == b"hello"
