@@ -18,21 +18,7 @@
 
 /* ---- life ---- */
 
-static struct rate *rate_for(struct rate *shared, uint64_t bandwidth)
-{
-    struct rate *r = shared;
-    if (bandwidth == 0)
-        return NULL;
-    if (r == NULL) {
-        r = calloc(1, sizeof(*r));
-        CHECK(r != NULL);
-        r->bandwidth = bandwidth;
-    }
-    atomic_fetch_add(&r->refs, 1);
-    return r;
-}
-
-struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared)
+struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *rate)
 {
     struct agent *a = calloc(1, sizeof(*a));
     CHECK(a != NULL);
@@ -40,7 +26,7 @@ struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned 
     a->id = id;
     a->home = home;
     a->terms = *terms;
-    a->rate = rate_for(shared, terms->bandwidth);
+    a->rate = rate;
     atomic_store(&a->refs, 1);
     atomic_store(&a->ready, true);
     return a;
@@ -60,8 +46,7 @@ void agent_unref(struct agent *a)
     CHECK_MAGIC(a, AGENT_MAGIC);
     if (atomic_fetch_sub(&a->refs, 1) > 1)
         return;
-    if (a->rate != NULL && atomic_fetch_sub(&a->rate->refs, 1) == 1)
-        free(a->rate);
+    rate_unref(a->rate);
     a->magic = 0;
     free(a);
 }
@@ -150,20 +135,26 @@ void agent_succeeded(struct agent *a)
     atomic_store_explicit(&a->avoid_until, 0, memory_order_relaxed);
 }
 
+void agent_set_bandwidth(struct agent *a, uint64_t bandwidth)
+{
+    atomic_store(&a->rate->bandwidth, bandwidth);
+}
+
 /* Each byte takes its share of a second; what has been moved is paid for up to some time, and who is further
  * ahead of the clock than a burst waits until half of one is free. What is free then is shared among all who
  * have waited for it. */
 int64_t agent_allow(const struct agent *a, int64_t now, size_t *ret_bytes)
 {
     const struct rate *r = a->rate;
+    uint64_t bandwidth = atomic_load_explicit(&r->bandwidth, memory_order_relaxed);
     *ret_bytes = SIZE_MAX;
-    if (r == NULL)
+    if (bandwidth == 0)
         return 0;
     int64_t free_ns = now + BURST_NS - MAX(atomic_load(&r->paid_until), now);
     if (free_ns <= 0)
         return BURST_NS / 2 - free_ns;
     uint32_t visitors = atomic_load_explicit(&a->visitors, memory_order_relaxed);
-    double bytes = (double)free_ns * (double)r->bandwidth / (double)NSEC_PER_SEC / MAX(visitors, 1u);
+    double bytes = (double)free_ns * (double)bandwidth / (double)NSEC_PER_SEC / MAX(visitors, 1u);
     *ret_bytes = MAX((size_t)bytes, (size_t)LEAST_BYTES);
     return 0;
 }
@@ -171,9 +162,10 @@ int64_t agent_allow(const struct agent *a, int64_t now, size_t *ret_bytes)
 void agent_charge(struct agent *a, int64_t now, uint64_t bytes)
 {
     struct rate *r = a->rate;
-    if (r == NULL)
+    uint64_t bandwidth = atomic_load_explicit(&r->bandwidth, memory_order_relaxed);
+    if (bandwidth == 0)
         return;
-    int64_t cost = (int64_t)((double)bytes * (double)NSEC_PER_SEC / (double)r->bandwidth);
+    int64_t cost = (int64_t)((double)bytes * (double)NSEC_PER_SEC / (double)bandwidth);
     int64_t before = atomic_load(&r->paid_until), after;
     do
         after = MAX(before, now) + cost;

@@ -6,13 +6,7 @@
 #include <stdatomic.h>
 
 #include "mux/agents.h"
-
-/* A bandwidth that offers of one name share. */
-struct rate {
-    _Atomic uint32_t refs;
-    uint64_t bandwidth; /* bytes a second */
-    _Atomic int64_t paid_until;
-};
+#include "mux/rates.h"
 
 enum grant_state { GRANT_FREE, GRANT_OUT, GRANT_TAKEN };
 
@@ -29,7 +23,7 @@ struct agent {
     uint64_t id;
     unsigned home;
     struct agent_terms terms; /* `ops` and `owner` are home's */
-    struct rate *rate;        /* NULL: no limit */
+    struct rate *rate;        /* of the name */
     _Atomic uint32_t visitors;
     _Atomic uint64_t visits;
     _Atomic uint64_t bytes_in, bytes_out;
@@ -45,7 +39,8 @@ struct agent {
 
 #define AGENT_MAGIC 0xa9e47000u
 
-struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *shared);
+/* `rate` is taken over. */
+struct agent *agent_make(const struct agent_terms *terms, uint64_t id, unsigned home, struct rate *rate);
 
 /* The number of the grant and the id of its agent in an id's text; false when it is no such text. */
 bool agent_read_id(const char *text, uint64_t *ret_agent, size_t *ret_slot, uint8_t ret_secret[16]);

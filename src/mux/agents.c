@@ -20,11 +20,14 @@ struct agents_hub *agents_hub_new(size_t workers)
     CHECK(hub != NULL);
     hub->workers = workers;
     hub->key = hash_random_key();
+    rates_init(&hub->rates);
     return hub;
 }
 
 void agents_hub_free(struct agents_hub *hub)
 {
+    if (hub != NULL)
+        rates_free(&hub->rates);
     free(hub);
 }
 
@@ -130,13 +133,31 @@ static void tell_fellows(struct agents *v, const struct name *n, const struct ag
 static void note_sealed(struct name *n, const struct agent *a, int64_t now)
 {
     bool same = memcmp(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT) == 0;
-    if (a->terms.offer.kind != OFFER_END_TO_END || a->left == AGENTS_BARRED)
+    if (a->terms.offer.kind != OFFER_END_TO_END || a->left >= AGENTS_BARRED)
         return;
     if (n->sealed_at == 0)
         memcpy(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT);
     else if (!same)
         memset(n->sealed_by, 0, AGENT_FINGERPRINT);
     n->sealed_at = now;
+}
+
+static bool agree(const struct offer *a, const struct offer *b)
+{
+    return a->kind == b->kind && a->udp == b->udp && a->port == b->port;
+}
+
+/* Offers that do not go together, taken by workers who had not heard of each other: the lower id wins, and
+ * every home judges so of its own. */
+static void judge(struct agents *v, const struct name *n, const struct agent *fresh)
+{
+    for (struct list *node = n->agents.next, *next; node != &n->agents; node = next) {
+        struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
+        next = node->next;
+        if (a->home == v->index && !a->withdrawn && a->id > fresh->id &&
+            !agree(&a->terms.offer, &fresh->terms.offer))
+            a->terms.ops->beaten(a->terms.owner, fresh);
+    }
 }
 
 static void learn(struct agents *v, struct agent *a, enum news news)
@@ -155,6 +176,8 @@ static void learn(struct agents *v, struct agent *a, enum news news)
     }
     if (news != NEWS_WITHDRAWN || a->left == AGENTS_BARRED)
         wake_waiters(v, n);
+    if (news == NEWS_OFFERED)
+        judge(v, n, a);
     if (news != NEWS_READY)
         tell_fellows(v, n, a);
 }
@@ -190,11 +213,6 @@ static struct agent *first_of(const struct name *n)
                                                : CONTAINER_OF(n->agents.next, struct known, of_name)->agent;
 }
 
-static bool agree(const struct offer *a, const struct offer *b)
-{
-    return a->kind == b->kind && a->udp == b->udp && a->port == b->port;
-}
-
 static bool is_sealed(const struct name *n, const struct agent_terms *terms, int64_t now)
 {
     return n != NULL && n->sealed_at > 0 && terms->offer.kind != OFFER_END_TO_END &&
@@ -211,7 +229,8 @@ struct agent *agents_offer(struct agents *v, const struct agent_terms *terms)
         return NULL;
     if (is_sealed(n, terms, loop_now(v->home.loop)))
         return NULL;
-    struct agent *a = agent_make(terms, v->next_id, v->index, fellow == NULL ? NULL : fellow->rate);
+    struct agent *a = agent_make(terms, v->next_id, v->index,
+                                 rates_get(&v->hub->rates, terms->offer.name, terms->bandwidth));
     v->next_id += v->hub->workers;
     tell_all(v, a, NEWS_OFFERED);
     return a;
@@ -368,7 +387,8 @@ static bool is_better(struct agent *a, struct agent *b, int64_t now)
            atomic_load_explicit(&b->visitors, memory_order_relaxed);
 }
 
-struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tried, size_t tried_len)
+struct agent *agents_pick(struct agents *v, const char *name, int kind, const uint64_t *tried,
+                          size_t tried_len)
 {
     const struct name *n = registry_find(&v->known, name);
     struct agent *best = NULL;
@@ -377,7 +397,8 @@ struct agent *agents_pick(struct agents *v, const char *name, const uint64_t *tr
          node = node->next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
         if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || agent_is_down(a) != 0 ||
-            agent_is_unheard(a) || is_among(a->id, tried, tried_len))
+            agent_is_unheard(a) || is_among(a->id, tried, tried_len) ||
+            (kind != AGENTS_ANY_KIND && (int)a->terms.offer.kind != kind))
             continue;
         if (best == NULL || is_better(a, best, now))
             best = a;

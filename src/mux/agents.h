@@ -65,6 +65,9 @@ struct agent_ops {
     void (*brought)(void *owner, struct link *link);
     /* Another offer of the name has come or gone. */
     void (*changed)(void *owner);
+    /* Two workers took offers of the name at once that do not go together, and `by` was there first: withdraw
+     * this one. */
+    void (*beaten)(void *owner, const struct agent *by);
 };
 
 struct agent_terms {
@@ -86,9 +89,10 @@ struct agent_terms {
  * another kind from somebody else: visitors who have to do with the one are not to be led to the other. */
 struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
 
-/* Why an offer ends: the agent's connection broke, it was told to stop, or it may not offer this any more.
- * Visitors wait for one that was lost or stopped, and for no other. */
-enum agents_leave { AGENTS_NEVER, AGENTS_LOST, AGENTS_STOPPED, AGENTS_BARRED };
+/* Why an offer ends: the agent's connection broke, it was told to stop, it may not offer this any more, or
+ * another worker had taken one already that this does not go with. Visitors wait for another after all but
+ * AGENTS_BARRED. */
+enum agents_leave { AGENTS_NEVER, AGENTS_LOST, AGENTS_STOPPED, AGENTS_BARRED, AGENTS_BEATEN };
 
 /* It no longer holds. The owner is called no more; its errands are the owner's to fail. */
 void agents_withdraw(struct agents *view, struct agent *a, enum agents_leave how);
@@ -158,9 +162,12 @@ void agents_wait(struct agents *view, const char *name, struct agents_waiter *w)
 
 #define AGENTS_TRIED_MAX 8
 
-/* The agent to try now: ready, not among the `tried` ids, with the fewest visitors; one that has just failed
- * comes last. A reference for the caller. NULL: there is none. */
-struct agent *agents_pick(struct agents *view, const char *name, const uint64_t *tried, size_t tried_len);
+#define AGENTS_ANY_KIND (-1)
+
+/* The agent to try now: of that kind (enum offer_kind), ready, not among the `tried` ids, with the fewest
+ * visitors; one that has just failed comes last. A reference for the caller. NULL: there is none. */
+struct agent *agents_pick(struct agents *view, const char *name, int kind, const uint64_t *tried,
+                          size_t tried_len);
 
 /* Call `each` with every offer whose home is here; a reference makes it last. */
 void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), void *arg);
@@ -246,6 +253,9 @@ void agent_visited(struct agent *a, uint64_t bytes_in, uint64_t bytes_out);
  * fails again after that, up to 32 s. Or it did. */
 void agent_failed(struct agent *a, int64_t now);
 void agent_succeeded(struct agent *a);
+
+/* From now on, for all offers of the name; 0: no limit. */
+void agent_set_bandwidth(struct agent *a, uint64_t bandwidth);
 
 /* How much one visitor may move in one turn without overdrawing the name's bandwidth, at least 1 KiB;
  * SIZE_MAX where there is no limit. When it is used up: for how many nanoseconds nothing may be moved, else

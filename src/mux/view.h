@@ -11,6 +11,7 @@
 struct agents_hub {
     size_t workers;
     struct hash_key key;
+    struct rates rates;
     struct agents *view[];
 };
 

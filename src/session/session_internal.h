@@ -221,7 +221,7 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
 
 /* ---- meet.c: MEET ---- */
 
-#define VISIT_ANY_KIND (-1)
+#define VISIT_ANY_KIND AGENTS_ANY_KIND
 
 /* It goes to whoever offers `name`, in a kind of enum offer_kind or any. */
 void session_visit(struct session *s, const char *name, int kind);

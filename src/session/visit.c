@@ -127,9 +127,7 @@ static void on_arrived(void *owner, struct link *link)
  * place. An offer over UDP is said no to in attempt(). */
 static bool is_what_was_sought(const struct visit *v, const struct offer *o)
 {
-    if (v->port != 0 && (o->port != v->port || o->udp != v->udp))
-        return false;
-    return v->kind == VISIT_ANY_KIND || (int)o->kind == v->kind;
+    return v->port == 0 || (o->port == v->port && o->udp == v->udp);
 }
 
 /* The agent to try now, or NULL. Offers of a name can change: whom a visitor was let in to is the kind that
@@ -139,7 +137,7 @@ static struct agent *pick(const struct session *s)
     const struct visit *v = &s->setup->visit;
     if (v->tried_len == AGENTS_TRIED_MAX)
         return NULL;
-    struct agent *a = agents_pick(view_of(s), v->name, v->tried, v->tried_len);
+    struct agent *a = agents_pick(view_of(s), v->name, v->kind, v->tried, v->tried_len);
     if (a == NULL || is_what_was_sought(v, agent_offer(a)))
         return a;
     agent_unref(a);

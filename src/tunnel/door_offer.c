@@ -162,22 +162,30 @@ static void take_back(struct door_offer *o, enum agents_leave how)
     door_spares_close(o);
 }
 
+static void withdraw(struct door_offer *o, enum agents_leave how, const char *why)
+{
+    worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
+                  agent_identity(o->agent), why);
+    take_back(o, how);
+    free(o->detail);
+    o->detail = strdup(why);
+}
+
 /* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
  * connection does. */
 static void door_offer_review(struct resident *r)
 {
     struct door_offer *o = offer_of(r);
     struct session_denial denial;
-    if (o->agent == NULL || o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+    if (o->agent == NULL)
+        return;
+    agent_set_bandwidth(o->agent, o->worker->epoch->snap->config->agents.bandwidth);
+    if (o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
         return;
     struct wire_control control = {0};
-    worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
-                  agent_identity(o->agent), denial.text);
     str_copy(control.withdrawn, sizeof(control.withdrawn), denial.text,
              strnlen(denial.text, sizeof(control.withdrawn) - 1));
-    take_back(o, AGENTS_BARRED);
-    free(o->detail);
-    o->detail = strdup(denial.text);
+    withdraw(o, AGENTS_BARRED, denial.text);
     door_offer_say(o, &control);
     loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + GOODBYE_NS);
 }
@@ -276,8 +284,20 @@ static void on_changed(void *owner)
     door_port_fit(o);
 }
 
+/* It ends without a word: the agent offers again then, and is told of the conflict as any other is. */
+static void on_beaten(void *owner, const struct agent *by)
+{
+    struct door_offer *o = owner;
+    struct err text;
+    CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
+    offer_is_taken(by, &text);
+    withdraw(o, AGENTS_BEATEN, text.text);
+    o->late = true;
+    resident_wake(&o->resident);
+}
+
 static const struct agent_ops agent_ops = {
-    .wanted = door_spares_wanted, .brought = door_spares_brought, .changed = on_changed};
+    .wanted = door_spares_wanted, .brought = door_spares_brought, .changed = on_changed, .beaten = on_beaten};
 
 static struct door_offer *door_offer_new(struct worker *w, struct link *link,
                                          const struct session_origin *origin, struct str early)

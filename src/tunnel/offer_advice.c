@@ -78,6 +78,17 @@ bool offer_port_is_ours(const struct snapshot *snap, struct agents *view, const 
 
 /* ---- other offers of the name ---- */
 
+void offer_is_taken(const struct agent *by, struct err *ret)
+{
+    const struct offer *has = agent_offer(by);
+    if (has->port != 0)
+        err_set(ret, "another agent offers %s already: %s, %s at %s port %u", has->name, agent_identity(by),
+                offer_kind_word(has->kind), proto_word(has->udp), has->port);
+    else
+        err_set(ret, "another agent offers %s already: %s, %s by name", has->name, agent_identity(by),
+                offer_kind_word(has->kind));
+}
+
 void offer_rival(struct agents *view, const struct offer *offer, struct err *ret)
 {
     struct agent *a = agents_first(view, offer->name);
@@ -89,12 +100,6 @@ void offer_rival(struct agents *view, const struct offer *offer, struct err *ret
             offer->name);
         return;
     }
-    const struct offer *has = agent_offer(a);
-    if (has->port != 0)
-        err_set(ret, "another agent offers %s already: %s, %s at %s port %u", offer->name, agent_identity(a),
-                offer_kind_word(has->kind), proto_word(has->udp), has->port);
-    else
-        err_set(ret, "another agent offers %s already: %s, %s by name", offer->name, agent_identity(a),
-                offer_kind_word(has->kind));
+    offer_is_taken(a, ret);
     agent_unref(a);
 }

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "mux/offer.h"
 
+struct agent;
 struct agents;
 struct snapshot;
 
@@ -22,5 +23,8 @@ bool offer_port_is_ours(const struct snapshot *snap, struct agents *view, const 
 
 /* An offer of the name that this one does not go with; `ret` says how it is offered, and by whom. */
 void offer_rival(struct agents *view, const struct offer *offer, struct err *ret);
+
+/* How what `by` offers stands in the way of another offer of the name. */
+void offer_is_taken(const struct agent *by, struct err *ret);
 
 #endif

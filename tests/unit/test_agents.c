@@ -22,6 +22,7 @@ struct world {
     struct agents *view[2];
     struct pipe_scratch scratch;
     struct errand *wanted;
+    uint64_t beaten_by;
     size_t changes;
     struct link *arrived;
     bool back;
@@ -52,7 +53,14 @@ static void on_arrived(void *owner, struct link *link)
     w->back = true;
 }
 
-static const struct agent_ops ops = {.wanted = on_wanted, .brought = on_brought, .changed = on_changed};
+static void on_beaten(void *owner, const struct agent *by)
+{
+    struct world *w = owner;
+    w->beaten_by = agent_id(by);
+}
+
+static const struct agent_ops ops = {
+    .wanted = on_wanted, .brought = on_brought, .changed = on_changed, .beaten = on_beaten};
 
 static void on_stop(struct timer *t)
 {
@@ -120,7 +128,7 @@ static void views_agree(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(agents_find(w->view[i], "app.test", GRACE, &kind), AGENTS_EXPECTED);
         assert_int_equal(agents_find(w->view[i], "app.test", 0, &kind), AGENTS_NONE);
-        assert_null(agents_pick(w->view[i], "app.test", NULL, 0));
+        assert_null(agents_pick(w->view[i], "app.test", AGENTS_ANY_KIND, NULL, 0));
     }
 }
 
@@ -136,16 +144,16 @@ static void offers_of_a_name(void **state)
     settle(w);
     assert_true(w->changes > 0);
     agent_enter(a);
-    struct agent *picked = agents_pick(w->view[0], "app.test", NULL, 0);
+    struct agent *picked = agents_pick(w->view[0], "app.test", AGENTS_ANY_KIND, NULL, 0);
     assert_ptr_equal(picked, b);
     agent_unref(picked);
     uint64_t tried = agent_id(b);
-    picked = agents_pick(w->view[0], "app.test", &tried, 1);
+    picked = agents_pick(w->view[0], "app.test", AGENTS_ANY_KIND, &tried, 1);
     assert_ptr_equal(picked, a);
     agent_unref(picked);
     assert_int_equal(agents_visitors(w->view[1], "app.test"), 1);
     agents_set_ready(w->view[1], b, false);
-    picked = agents_pick(w->view[0], "app.test", NULL, 0);
+    picked = agents_pick(w->view[0], "app.test", AGENTS_ANY_KIND, NULL, 0);
     assert_ptr_equal(picked, a);
     agent_unref(picked);
     agent_exit(a);
@@ -186,9 +194,53 @@ static void sealed_for_a_while(void **state)
     leave(w, offer_by(w, 2, OFFER_PRIVATE, 1)); /* the grace is over */
 }
 
+/* Before two workers have heard of each other both may take an offer. Who came first by id stays, and until
+ * the other has gone a visitor gets an agent of the kind that he was let in for. */
+static void offers_that_cross(void **state)
+{
+    struct world *w = *state;
+    struct agent *a = offer(w, 0, "app.test", OFFER_PRIVATE);
+    struct agent *b = offer(w, 1, "app.test", OFFER_PUBLIC);
+    assert_non_null(a);
+    assert_non_null(b);
+    struct agent *winner = agent_id(a) < agent_id(b) ? a : b;
+    settle(w);
+    assert_int_equal(w->beaten_by, agent_id(winner));
+    agent_enter(a);
+    struct agent *picked = agents_pick(w->view[0], "app.test", OFFER_PRIVATE, NULL, 0);
+    assert_ptr_equal(picked, a);
+    agent_unref(picked);
+    picked = agents_pick(w->view[0], "app.test", OFFER_PUBLIC, NULL, 0);
+    assert_ptr_equal(picked, b);
+    agent_unref(picked);
+    agent_exit(a);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
+    agents_withdraw(w->view[1], b, AGENTS_LOST);
+}
+
+/* Whatever workers they came to, the offers of a name have one bandwidth, and it can be changed. */
+static void one_bandwidth_for_a_name(void **state)
+{
+    struct world *w = *state;
+    struct agent_terms terms = {
+        .offer = {.name = "app.test"}, .ops = &ops, .owner = w, .bandwidth = 1000 * 1000};
+    struct agent *a = agents_offer(w->view[0], &terms), *b = agents_offer(w->view[1], &terms);
+    int64_t now = clock_monotonic();
+    size_t n;
+    assert_int_equal(agent_allow(b, now, &n), 0);
+    agent_charge(a, now, 10 * 1000 * 1000);
+    assert_true(agent_allow(b, now, &n) > 0);
+    agent_set_bandwidth(a, 0);
+    assert_int_equal(agent_allow(b, now, &n), 0);
+    assert_true(n == SIZE_MAX);
+    settle(w);
+    agents_withdraw(w->view[0], a, AGENTS_LOST);
+    agents_withdraw(w->view[1], b, AGENTS_LOST);
+}
+
 static bool picks(struct world *w, const struct agent *a)
 {
-    struct agent *picked = agents_pick(w->view[0], "app.test", NULL, 0);
+    struct agent *picked = agents_pick(w->view[0], "app.test", AGENTS_ANY_KIND, NULL, 0);
     agent_unref(picked);
     return picked == a;
 }
@@ -345,7 +397,7 @@ static void a_service_is_down(void **state)
     assert_null(agents_down(w->view[1], "app.test", &down));
     assert_null(agents_down(w->view[1], "other.test", &down));
     agents_set_down(w->view[0], a, 3);
-    struct agent *got = agents_pick(w->view[1], "app.test", NULL, 0);
+    struct agent *got = agents_pick(w->view[1], "app.test", AGENTS_ANY_KIND, NULL, 0);
     assert_ptr_equal(got, b);
     agent_unref(got);
     assert_null(agents_down(w->view[1], "app.test", &down));
@@ -353,13 +405,13 @@ static void a_service_is_down(void **state)
     agents_set_down(w->view[0], b, 4);
     settle(w);
     assert_true(list_empty(&waiter.node)); /* who waits hears of it */
-    assert_null(agents_pick(w->view[1], "app.test", NULL, 0));
+    assert_null(agents_pick(w->view[1], "app.test", AGENTS_ANY_KIND, NULL, 0));
     got = agents_down(w->view[1], "app.test", &down);
     assert_non_null(got);
     assert_int_equal(down, got == a ? 3 : 4);
     agent_unref(got);
     agents_set_down(w->view[0], a, 0);
-    got = agents_pick(w->view[1], "app.test", NULL, 0);
+    got = agents_pick(w->view[1], "app.test", AGENTS_ANY_KIND, NULL, 0);
     assert_ptr_equal(got, a);
     agent_unref(got);
     agents_withdraw(w->view[0], a, AGENTS_LOST);
@@ -423,10 +475,20 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(views_agree),       TEST(offers_of_a_name),    TEST(one_that_fails_comes_last),
-        TEST(ids_are_good_once), TEST(ids_have_a_bound),    TEST(an_errand_comes_back),
-        TEST(errands_in_vain),   TEST(names_are_forgotten), TEST(a_service_is_down),
-        TEST(ways_to_go),        TEST(what_is_told),        TEST(sealed_for_a_while),
+        TEST(views_agree),
+        TEST(offers_of_a_name),
+        TEST(offers_that_cross),
+        TEST(one_bandwidth_for_a_name),
+        TEST(one_that_fails_comes_last),
+        TEST(ids_are_good_once),
+        TEST(ids_have_a_bound),
+        TEST(an_errand_comes_back),
+        TEST(errands_in_vain),
+        TEST(names_are_forgotten),
+        TEST(a_service_is_down),
+        TEST(ways_to_go),
+        TEST(what_is_told),
+        TEST(sealed_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,10 +120,10 @@ static void what_was_told_arrives(void **state)
     struct world *w = *state;
     struct agent *a = offer(w, 1, &fails);
     agents_visit(w->crew.worker[0].agents, a, false, on_arrived, w);
+    agent_unref(a);
     crew_free(&w->crew);
     assert_true(w->back);
     assert_null(w->arrived);
-    agent_unref(a);
 }
 
 /* The same with a link for an answer: it arrives, and breaks. */
@@ -137,12 +137,12 @@ static void a_bridge_at_the_end(void **state)
     assert_non_null(w->arrived);
     assert_true(agents_busy(w->crew.worker[1].agents));
     link_close(w->arrived, true);
+    agent_unref(a);
     crew_free(&w->crew);
     char byte;
     size_t n;
     assert_int_equal(link_read(w->far, &byte, 1, &n), LINK_ERROR);
     link_close(w->far, true);
-    agent_unref(a);
 }
 
 /* ---- a drain ---- */
