@@ -43,6 +43,7 @@ struct visit {
     size_t tried_len;
     struct buf answer;         /* the agent's, as it comes in */
     struct front_greeted last; /* what the agent that was tried last said */
+    bool service_down;         /* ... itself: that its service does not take him */
 };
 
 /* What is needed until bytes flow; freed then. */
