@@ -50,6 +50,7 @@ struct visit {
     bool speaks;               /* the visitor is heard before the answer */
     bool ended;                /* `first` is all that he says */
     struct front_greeted last; /* what the agent that was tried last said */
+    bool service_down;         /* ... itself: that its service does not take him */
 };
 
 /* What is needed until bytes flow; freed then. */

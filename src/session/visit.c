@@ -76,6 +76,13 @@ static enum session_state unserved(struct session *s, enum front_outcome outcome
     return end_visit(s, outcome, text, CLOSE_NO_AGENT);
 }
 
+/* All who could be tried have been: the last one's fault is told. */
+static enum session_state tried_in_vain(struct session *s)
+{
+    const struct visit *v = &s->setup->visit;
+    return end_visit(s, v->last.outcome, v->last.text, v->service_down ? CLOSE_SERVICE_DOWN : CLOSE_NO_AGENT);
+}
+
 /* Nobody is there. Whom the policy had not let in for any other than a public offer is told that. */
 static enum session_state unmet(struct session *s, enum front_outcome outcome)
 {
@@ -187,7 +194,7 @@ static enum session_state find_agent(struct session *s)
         return SESSION_DIAL;
     }
     if (v->tried_len > 0)
-        return unserved(s, v->last.outcome, v->last.text);
+        return tried_in_vain(s);
     if (s->worker->draining)
         return end_visit(s, FRONT_UNREACHABLE, VISIT_DOOR_STOPS, CLOSE_SHUTDOWN);
     return await_agent(s);
@@ -222,8 +229,8 @@ static enum session_state attempt_failed(struct session *s, enum front_outcome o
 {
     struct visit *v = &s->setup->visit;
     v->last.outcome = outcome;
-    if (text != v->last.text)
-        str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
+    v->service_down = v->waits_for_another = false;
+    str_copy(v->last.text, sizeof(v->last.text), text, strlen(text));
     return next_attempt(s, false);
 }
 
@@ -238,7 +245,18 @@ static enum session_state agent_unheard(struct session *s)
     v->last.outcome = FRONT_TIMEOUT;
     str_copy(v->last.text, sizeof(v->last.text), UNHEARD_TEXT, strlen(UNHEARD_TEXT));
     v->waits_for_another = true;
+    v->service_down = false;
     return next_attempt(s, true); /* nobody is led to it before it is heard again */
+}
+
+/* The agent is there and says no: of its own accord, or for its service. */
+static enum session_state agent_declined(struct session *s)
+{
+    struct visit *v = &s->setup->visit;
+    enum front_outcome how = v->last.outcome;
+    v->waits_for_another = false;
+    v->service_down = how == FRONT_REFUSED || how == FRONT_TIMEOUT || how == FRONT_UNREACHABLE;
+    return next_attempt(s, false);
 }
 
 static enum session_state out_of_time(struct session *s, const char *text)
@@ -277,7 +295,7 @@ enum session_state visit_dial(struct session *s)
     if (s->agent == NULL && v->udp && link_open(s->down) == LINK_ERROR)
         return unmet(s, FRONT_UNREACHABLE); /* the flow has ended, or its port is closed */
     if (s->agent == NULL && s->setup->expired)
-        return v->tried_len > 0 ? unserved(s, v->last.outcome, v->last.text) : unmet(s, FRONT_TIMEOUT);
+        return v->tried_len > 0 ? tried_in_vain(s) : unmet(s, FRONT_TIMEOUT);
     if (s->agent == NULL)
         return find_agent(s);
     if (s->setup->expired)
@@ -415,7 +433,7 @@ enum session_state visit_greet(struct session *s)
         default:
             if (v->last.outcome == FRONT_OK)
                 return served(s);
-            return attempt_failed(s, v->last.outcome, v->last.text);
+            return agent_declined(s);
         }
         enum link_status status = read_answer(s);
         if (status == LINK_AGAIN && speak(s))

@@ -229,6 +229,16 @@ def test_service_that_is_down(door, expose, pki, tmp_path, by_name):
     assert agent.poll() is None
 
 
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_service_that_is_down_without_health_checks(door, expose, pki, tmp_path, transport):
+    """The agent is there; that its service is not is no lack of agents."""
+    expose("app.apps.test", f"127.0.0.1:{free_port()}", transport=transport)
+    for by_name in (False, True):
+        line, _ = visit(door, pki, tmp_path, by_name)
+        assert line["reason"] == "service_down"
+        assert line["detail"] == "the service refused the agent's connection"
+
+
 def visit(door, pki, tmp_path, by_name):
     """The audit line of a visitor of app.apps.test, and how long it took him."""
     door.mark()
