@@ -47,6 +47,7 @@ void agent_unref(struct agent *a)
     if (atomic_fetch_sub(&a->refs, 1) > 1)
         return;
     rate_unref(a->rate);
+    free(atomic_load(&a->grants));
     a->magic = 0;
     free(a);
 }
@@ -222,11 +223,23 @@ bool agent_read_id(const char *text, uint64_t *ret_agent, size_t *ret_slot, uint
     return true;
 }
 
+static struct grant *grants_of(struct agent *a)
+{
+    struct grant *grants = atomic_load(&a->grants);
+    if (grants != NULL)
+        return grants;
+    grants = calloc(OFFER_IDS_MAX, sizeof(*grants));
+    CHECK(grants != NULL);
+    atomic_store(&a->grants, grants);
+    return grants;
+}
+
 /* A grant that nobody has used, or nobody can use any more. */
 static struct grant *free_grant(struct agent *a, int64_t now)
 {
+    struct grant *grants = grants_of(a);
     for (size_t i = 0; i < OFFER_IDS_MAX; i++) {
-        struct grant *g = &a->grant[i];
+        struct grant *g = &grants[i];
         uint32_t out = GRANT_OUT;
         if (atomic_load(&g->state) == GRANT_FREE)
             return g;
@@ -246,7 +259,7 @@ bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFE
     CHECK(getrandom(g->secret, sizeof(g->secret), 0) == sizeof(g->secret));
     g->expires = expires;
     memcpy(id, &a->id, 8);
-    id[8] = (uint8_t)(g - a->grant);
+    id[8] = (uint8_t)(g - atomic_load(&a->grants));
     memcpy(id + 9, g->secret, 16);
     put_text(id, ret_id);
     atomic_store(&g->state, GRANT_OUT);
@@ -255,9 +268,10 @@ bool agent_grant(struct agent *a, int64_t now, int64_t expires, char ret_id[OFFE
 
 size_t agent_grants_out(const struct agent *a, int64_t now)
 {
+    const struct grant *grants = atomic_load(&a->grants);
     size_t n = 0;
-    for (size_t i = 0; i < OFFER_IDS_MAX; i++)
-        n += atomic_load(&a->grant[i].state) == GRANT_OUT && now < a->grant[i].expires;
+    for (size_t i = 0; grants != NULL && i < OFFER_IDS_MAX; i++)
+        n += atomic_load(&grants[i].state) == GRANT_OUT && now < grants[i].expires;
     return n;
 }
 
@@ -271,7 +285,10 @@ static bool same_secret(const uint8_t *a, const uint8_t *b)
 
 bool agent_take_grant(struct agent *a, size_t slot, const uint8_t secret[16], int64_t now)
 {
-    struct grant *g = &a->grant[slot];
+    struct grant *grants = atomic_load(&a->grants);
+    if (grants == NULL)
+        return false;
+    struct grant *g = &grants[slot];
     uint32_t out = GRANT_OUT;
     if (!atomic_compare_exchange_strong(&g->state, &out, GRANT_TAKEN))
         return false;

@@ -31,10 +31,10 @@ struct agent {
     _Atomic bool unheard;
     _Atomic uint32_t down; /* how; 0: it is not */
     _Atomic int64_t avoid_until;
-    _Atomic uint32_t failures; /* in a row */
-    bool withdrawn;            /* home's */
-    enum agents_leave left;    /* how it went; set before anybody is told of it */
-    struct grant grant[OFFER_IDS_MAX];
+    _Atomic uint32_t failures;    /* in a row */
+    bool withdrawn;               /* home's */
+    enum agents_leave left;       /* how it went; set before anybody is told of it */
+    struct grant *_Atomic grants; /* OFFER_IDS_MAX, from the first id on: over QUIC none is granted */
 };
 
 #define AGENT_MAGIC 0xa9e47000u
