@@ -69,9 +69,9 @@ const char *agent_identity(const struct agent *a)
     return a->terms.identity;
 }
 
-const struct front *agent_front(const struct agent *a)
+const struct agent_protocol *agent_protocol(const struct agent *a)
 {
-    return a->terms.front;
+    return a->terms.protocol;
 }
 
 unsigned agent_is_down(const struct agent *a)

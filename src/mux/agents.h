@@ -18,7 +18,7 @@ struct agent;  /* an offer that some agent holds; shared by all workers, counted
 struct agents; /* a worker's view */
 struct agents_hub;
 struct errand;
-struct front;
+struct agent_protocol; /* session/front.h */
 struct pipe_scratch;
 
 #define AGENT_LABEL_MAX 256
@@ -77,7 +77,7 @@ struct agent_terms {
     struct net_addr peer;                   /* where it came from when it offered */
     const char *transport;                  /* what carries the offer; static, NULL: TCP */
     int64_t since;                          /* wall clock */
-    const struct front *front;              /* the protocol that visits are announced in */
+    const struct agent_protocol *protocol;  /* that visits are announced in */
     uint64_t bandwidth;                     /* bytes a second under the name; 0: no limit */
     int64_t grace;                          /* nanoseconds that a name offered end-to-end is kept so */
     const struct agent_ops *ops;
@@ -217,7 +217,7 @@ void agent_unref(struct agent *a);
 uint64_t agent_id(const struct agent *a);
 const struct offer *agent_offer(const struct agent *a);
 const char *agent_identity(const struct agent *a);
-const struct front *agent_front(const struct agent *a);
+const struct agent_protocol *agent_protocol(const struct agent *a);
 
 /* Why it takes no visitors, as agents_set_down() has it; 0: the service is not known to be down. */
 unsigned agent_is_down(const struct agent *a);

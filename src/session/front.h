@@ -76,6 +76,15 @@ struct front_greeted {
     size_t used;               /* bytes of its answer; what follows comes from its service */
 };
 
+/* In what words an agent is told of a visitor, on a fresh link to it. */
+struct agent_protocol {
+    /* Append the message that announces him to `out`. False when what is to be said does not fit one. */
+    bool (*greet)(const struct front_visit *visit, struct buf *out);
+
+    /* Read the answer at the start of `data`. FRONT_TARGET: it was read into *ret. */
+    enum front_result (*greeted)(const uint8_t *data, size_t len, struct front_greeted *ret, struct err *err);
+};
+
 struct link;
 struct resident;
 struct session_origin;
@@ -107,10 +116,8 @@ struct front {
     struct resident *(*reside)(struct worker *w, struct link *link, const struct session_origin *origin,
                                struct str early, struct err *err);
 
-    /* For agents, on a fresh link to one: append the message that announces a visitor to `out`; then read the
-     * answer at the start of `data`. FRONT_TARGET: it was read into *ret. May be NULL. */
-    bool (*greet)(const struct front_visit *visit, struct buf *out);
-    enum front_result (*greeted)(const uint8_t *data, size_t len, struct front_greeted *ret, struct err *err);
+    /* How those are told of visitors who offer something in it (FRONT_OFFER). NULL: nobody does. */
+    const struct agent_protocol *agent;
 
     /* After a yes: the link that carries the session from then on, on top of `down` (taken), or `down`
      * itself. `request` is what `ask` read; its `datagrams` says whether the stream will have any. `early`

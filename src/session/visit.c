@@ -334,7 +334,7 @@ static bool announce(struct session *s)
         .alpn = peer.alpn,
         .udp = agent_offer(s->agent)->udp,
     };
-    bool fits = agent_front(s->agent)->greet(&visit, &out);
+    bool fits = agent_protocol(s->agent)->greet(&visit, &out);
     if (fits)
         session_say(s, s->up, out.data, out.len);
     buf_free(&out);
@@ -425,7 +425,7 @@ enum session_state visit_greet(struct session *s)
     }
     for (;;) {
         struct err err;
-        switch (agent_front(s->agent)->greeted(v->answer.data, v->answer.len, &v->last, &err)) {
+        switch (agent_protocol(s->agent)->greeted(v->answer.data, v->answer.len, &v->last, &err)) {
         case FRONT_MORE:
             break;
         case FRONT_BAD:

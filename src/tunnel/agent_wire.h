@@ -65,7 +65,7 @@ bool wire_encode_visit(const struct wire_visit *visit, struct buf *out);
 enum wire_result wire_parse_visit(const uint8_t *data, size_t len, struct wire_visit *ret, size_t *ret_used,
                                   struct err *err);
 
-/* struct front: greet, greeted. */
+/* struct agent_protocol: greet, greeted. */
 bool wire_greet_agent(const struct front_visit *visit, struct buf *out);
 enum front_result wire_agent_greeted(const uint8_t *data, size_t len, struct front_greeted *ret,
                                      struct err *err);

@@ -345,7 +345,7 @@ static struct agent *make_known(struct door_offer *o, const struct session_origi
                                 .peer = *origin->peer,
                                 .transport = origin->transport,
                                 .since = clock_wall(),
-                                .front = origin->front,
+                                .protocol = origin->front->agent,
                                 .bandwidth = origin->epoch->snap->config->agents.bandwidth,
                                 .grace = origin->epoch->snap->config->agents.grace,
                                 .ops = &agent_ops,

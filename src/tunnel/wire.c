@@ -201,6 +201,9 @@ static struct link *wrap(struct link *down, const struct front_request *request,
     return request->datagrams ? flow_link(down, early, unsent) : down;
 }
 
+static const struct agent_protocol agent_protocol_cardea = {.greet = wire_greet_agent,
+                                                            .greeted = wire_agent_greeted};
+
 const struct front front_cardea = {
     .name = WIRE_ALPN,
     .max = WIRE_MESSAGE_MAX,
@@ -209,8 +212,7 @@ const struct front front_cardea = {
     .ask = ask,
     .answer = encode_answer,
     .reside = door_offer_reside,
-    .greet = wire_greet_agent,
-    .greeted = wire_agent_greeted,
+    .agent = &agent_protocol_cardea,
     .wrap = wrap,
 };
 

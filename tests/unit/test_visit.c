@@ -57,7 +57,7 @@ static enum front_result greeted(const uint8_t *data, size_t len, struct front_g
     return len < strlen(YES) ? FRONT_MORE : FRONT_TARGET;
 }
 
-static const struct front front = {.name = "test", .greet = greet, .greeted = greeted};
+static const struct agent_protocol protocol = {.greet = greet, .greeted = greeted};
 
 static void on_wanted(void *owner, struct errand *e)
 {
@@ -142,7 +142,7 @@ static void offer(struct world *w, size_t i, size_t capacity, uint64_t bandwidth
 {
     struct player *p = &w->player[i];
     struct agent_terms terms = {.offer = {.name = "app.test", .kind = OFFER_PUBLIC, .port = PORT},
-                                .front = &front,
+                                .protocol = &protocol,
                                 .bandwidth = bandwidth,
                                 .ops = &ops,
                                 .owner = p};
