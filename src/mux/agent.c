@@ -10,8 +10,6 @@
 
 #define AVOID_NS NSEC_PER_SEC /* after the first failure; each further one in a row doubles it */
 #define AVOID_DOUBLINGS 5
-#define BURST_NS (100 * NSEC_PER_MSEC) /* of bandwidth that may be used at once */
-#define LEAST_BYTES 1024               /* worth a turn */
 
 /* An id: 8 bytes that name the agent, 1 the grant, 16 of secret; as text. */
 #define ID_BYTES 25
@@ -138,39 +136,18 @@ void agent_succeeded(struct agent *a)
 
 void agent_set_bandwidth(struct agent *a, uint64_t bandwidth)
 {
-    atomic_store(&a->rate->bandwidth, bandwidth);
+    atomic_store(&a->rate->pace.bandwidth, bandwidth);
 }
 
-/* Each byte takes its share of a second; what has been moved is paid for up to some time, and who is further
- * ahead of the clock than a burst waits until half of one is free. What is free then is shared among all who
- * have waited for it. */
 int64_t agent_allow(const struct agent *a, int64_t now, size_t *ret_bytes)
 {
-    const struct rate *r = a->rate;
-    uint64_t bandwidth = atomic_load_explicit(&r->bandwidth, memory_order_relaxed);
-    *ret_bytes = SIZE_MAX;
-    if (bandwidth == 0)
-        return 0;
-    int64_t free_ns = now + BURST_NS - MAX(atomic_load(&r->paid_until), now);
-    if (free_ns <= 0)
-        return BURST_NS / 2 - free_ns;
     uint32_t visitors = atomic_load_explicit(&a->visitors, memory_order_relaxed);
-    double bytes = (double)free_ns * (double)bandwidth / (double)NSEC_PER_SEC / MAX(visitors, 1u);
-    *ret_bytes = MAX((size_t)bytes, (size_t)LEAST_BYTES);
-    return 0;
+    return pace_allow(&a->rate->pace, now, visitors, ret_bytes);
 }
 
 void agent_charge(struct agent *a, int64_t now, uint64_t bytes)
 {
-    struct rate *r = a->rate;
-    uint64_t bandwidth = atomic_load_explicit(&r->bandwidth, memory_order_relaxed);
-    if (bandwidth == 0)
-        return;
-    int64_t cost = (int64_t)((double)bytes * (double)NSEC_PER_SEC / (double)bandwidth);
-    int64_t before = atomic_load(&r->paid_until), after;
-    do
-        after = MAX(before, now) + cost;
-    while (!atomic_compare_exchange_weak(&r->paid_until, &before, after));
+    pace_charge(&a->rate->pace, now, bytes);
 }
 
 /* ---- ids ---- */

@@ -75,7 +75,7 @@ struct rate *rates_get(struct rates *t, const char *name, uint64_t bandwidth)
     if (r == NULL)
         r = add(t, name);
     r->refs++;
-    atomic_store(&r->bandwidth, bandwidth);
+    atomic_store(&r->pace.bandwidth, bandwidth);
     pthread_mutex_unlock(&t->lock);
     return r;
 }

@@ -5,12 +5,12 @@
 #define CARDEA_MUX_RATES_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/pace.h"
 
 struct rates {
     pthread_mutex_t lock;
@@ -25,8 +25,7 @@ struct rate {
     struct rates *table;
     struct list node; /* of its bucket; under the lock, like `refs` */
     size_t refs;
-    _Atomic uint64_t bandwidth; /* bytes a second; 0: no limit */
-    _Atomic int64_t paid_until;
+    struct pace pace;
     char name[];
 };
 

@@ -7,42 +7,36 @@
 #include "base/list.h"
 
 #define THROTTLE_MAGIC 0x7407713eu
-#define PAUSE_NS (20 * NSEC_PER_MSEC) /* between two helpings while links wait */
-#define LEAST 1024                    /* bytes worth a call */
 
 struct throttled {
     struct link link;
     uint32_t magic;
     struct throttle *throttle;
     struct link *lower;
-    struct list node; /* waits for tokens */
+    struct list node; /* while it waits */
 };
 
-/* ---- the bucket ---- */
+/* ---- the bound ---- */
 
-static void fill(struct throttle *t)
-{
-    int64_t now = loop_now(t->loop), most = MAX(t->rate / 4, (int64_t)LEAST);
-    int64_t passed = MIN(now - t->filled, NSEC_PER_SEC),
-            more = (int64_t)((double)passed * (double)t->rate / 1e9);
-    if (more <= 0)
-        return; /* let the time add up to a whole byte */
-    t->tokens = MIN(t->tokens + more, most);
-    t->filled = now;
-}
-
-/* How many of `want` bytes may pass; 0, and the link waits, when it is too few to be worth a call. */
+/* How many of `want` bytes may pass; 0: the link waits. */
 static size_t grant(struct throttled *l, size_t want)
 {
     struct throttle *t = l->throttle;
-    fill(t);
-    if (t->tokens >= (int64_t)MIN(want, (size_t)LEAST))
-        return MIN(want, (size_t)t->tokens);
+    int64_t now = loop_now(t->loop);
+    size_t most;
+    int64_t wait = pace_allow(&t->pace, now, 1, &most);
+    if (wait == 0)
+        return MIN(want, most);
     if (list_empty(&l->node))
         list_insert(&t->waiting, &l->node);
     if (!timer_is_set(&t->timer))
-        loop_set_timer(t->loop, &t->timer, loop_now(t->loop) + PAUSE_NS);
+        loop_set_timer(t->loop, &t->timer, now + wait);
     return 0;
+}
+
+static void charge(struct throttled *l, size_t n)
+{
+    pace_charge(&l->throttle->pace, loop_now(l->throttle->loop), n);
 }
 
 static void on_timer(struct timer *timer)
@@ -58,8 +52,7 @@ static void on_timer(struct timer *timer)
 void throttle_init(struct throttle *t, struct loop *loop, int64_t rate)
 {
     CHECK(rate > 0);
-    *t = (struct throttle){.loop = loop, .rate = rate, .filled = loop_now(loop)};
-    t->tokens = MAX(rate / 4, (int64_t)LEAST);
+    *t = (struct throttle){.loop = loop, .pace.bandwidth = (uint64_t)rate};
     list_init(&t->waiting);
     timer_init(&t->timer, on_timer);
 }
@@ -100,7 +93,7 @@ static enum link_status throttled_read(struct link *l, void *buf, size_t cap, si
         return LINK_AGAIN;
     enum link_status status = link_read(t->lower, buf, most, ret_n);
     if (status == LINK_OK)
-        t->throttle->tokens -= (int64_t)*ret_n;
+        charge(t, *ret_n);
     return passed_on(t, status);
 }
 
@@ -113,7 +106,7 @@ static enum link_status throttled_write(struct link *l, const void *buf, size_t 
     link_more(t->lower, l->more);
     enum link_status status = link_write(t->lower, buf, most, ret_n);
     if (status == LINK_OK)
-        t->throttle->tokens -= (int64_t)*ret_n;
+        charge(t, *ret_n);
     return passed_on(t, status);
 }
 

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bound on the bytes per second that several links carry together, both ways: a token bucket, and a link
- * on top of another that takes its bytes from it. */
+/* A bound on the bytes per second that several links carry together, both ways, and a link on top of another
+ * that keeps to it. */
 #ifndef CARDEA_TUNNEL_THROTTLE_H
 #define CARDEA_TUNNEL_THROTTLE_H
 
 #include <stdint.h>
 
+#include "base/pace.h"
 #include "link/link.h"
 #include "loop/loop.h"
 
 struct throttle {
     struct loop *loop;
-    int64_t rate;        /* bytes per second */
-    int64_t tokens;      /* bytes that may pass now */
-    int64_t filled;      /* when they were last added to, monotonic */
-    struct list waiting; /* links that found none */
+    struct pace pace;
+    struct list waiting; /* links that may move nothing yet */
     struct timer timer;
 };
 
-/* `rate` > 0, in bytes per second. A quarter of a second's worth may pass at once. */
+/* `rate` > 0, in bytes per second; see base/pace.h. */
 void throttle_init(struct throttle *t, struct loop *loop, int64_t rate);
 
 /* After the last of its links. Harmless on a zeroed struct. */
