@@ -5,8 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build/cardea
 
 # The distribution's packages serve its own Python, which need not be the first one in PATH.
-PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import pytest, cryptography' 2>/dev/null && break; done; echo $$p)
+PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import pytest, xdist, cryptography' 2>/dev/null && break; done; echo $$p)
 PYTEST = $(PYTHON) -m pytest --no-header
+# End-to-end tests that run at once. They wait more than they compute: one more than there are processors.
+TEST_JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 FUZZ_SECONDS ?= 60
 # One target only: make fuzz FUZZ=hello
 FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -30,11 +32,13 @@ define build
 	ninja -C $(1) --quiet $(2) 9>&-
 endef
 
-# $(call check,DIR): unit tests and end-to-end tests of what was built in DIR. cmocka may have come after the set-up.
+# $(call check,DIR): unit tests and end-to-end tests of what was built in DIR, these side by side and then those that want
+# the machine for themselves. cmocka may have come after the set-up.
 define check
 	@if ! grep -q cmocka $(1)/build.ninja && pkg-config --exists cmocka; then flock $(1)/.lock meson setup --reconfigure $(1) >/dev/null; fi
 	flock $(1)/.lock meson test -C $(1) --quiet --print-errorlogs
-	CARDEA=$(CURDIR)/$(1)/cardea $(PYTEST) --junitxml=$(1)/e2e.xml tests/e2e
+	CARDEA=$(CURDIR)/$(1)/cardea $(PYTEST) --junitxml=$(1)/e2e.xml -n $(TEST_JOBS) --dist loadfile -m "not alone" tests/e2e
+	CARDEA=$(CURDIR)/$(1)/cardea $(PYTEST) --junitxml=$(1)/e2e-alone.xml -m alone tests/e2e
 endef
 
 .PHONY: build/cardea

@@ -45,6 +45,8 @@
 /* The longest record with its header (RFC 8446, 5.2; RFC 5246, 6.2.3). */
 #define RECORD_MAX (5 + 16384 + 2048)
 
+#define READ_OUT_TURNS 16 /* of what a layer below has said behind our end */
+
 #define TLS_LINK_MAGIC 0x715114c0u
 
 struct tls_link {
@@ -412,6 +414,16 @@ static void tls_refuse(struct link *l, uint8_t alert)
     t->close_sent = t->refused = true;
 }
 
+/* TLS within TLS: behind our end stands that of the layer below. A socket that is closed while bytes are
+ * unread resets the connection, and might take back what was said last. */
+static void read_out(struct link *lower)
+{
+    uint8_t rest[256];
+    size_t n;
+    for (int i = 0; i < READ_OUT_TURNS && link_read(lower, rest, sizeof(rest), &n) == LINK_OK; i++)
+        ;
+}
+
 static void tls_close(struct link *l, bool abort)
 {
     struct tls_link *t = tls_of(l);
@@ -422,10 +434,13 @@ static void tls_close(struct link *l, bool abort)
         tls_shutdown(l, true);
     /* A TLS stream that is cut off shows by its alert: a reset might take that back, and what came before.
      * Only what is no socket, or has had its end already, can be cut all the same. */
-    if (abort && (ended || link_socket(t->lower) < 0))
+    if (abort && (ended || link_socket(t->lower) < 0)) {
         link_cut(t->lower);
-    else
+    } else {
+        if (t->lower->ops->below != NULL)
+            read_out(t->lower);
         link_close(t->lower, false);
+    }
     list_remove(&t->go_on.node);
     SSL_free(t->ssl);
     buf_free(&t->stash);

@@ -38,12 +38,12 @@ class Capture:
         program, rows = filter_for(ports)
         space = ctypes.create_string_buffer(program)
         try:
-            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # hears nothing yet
             self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
             self.sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", rows, ctypes.addressof(space)))
         except PermissionError as error:
             pytest.skip(f"no packet socket for us: {error}")
-        self.sock.bind(("lo", 0))
+        self.sock.bind(("lo", ETH_P_ALL))   # now that there is a filter, and room
         self.sock.settimeout(0.2)
         self.stopping = False
         self.thread = threading.Thread(target=self.listen, daemon=True)

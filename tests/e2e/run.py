@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every helper needs: free ports, bounded waits, child processes that are ended by their own id."""
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,20 +30,37 @@ SANITIZER = sanitizer()
 SLOW = float(os.environ.get("CARDEA_SLOW", {"address": "4", "thread": "8"}.get(SANITIZER, "1")))
 
 _given = set()
+# Who has been given a port keeps it until the process ends: a lock on the byte of that number in a file that all test runs
+# of this user share. Several of them at once (pytest -n, two checkouts) are so kept from giving out the same one.
+_claims = os.open(f"{tempfile.gettempdir()}/cardea-test-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def claimed(port):
+    try:
+        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def unused(port):
+    """Nobody has it in TCP or UDP."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 def free_port():
     """A port of 127.0.0.1 that nobody listens on, outside the range of outgoing connections (door.py keeps those from 22000);
-    never given twice."""
+    never given twice, nor by two processes at once."""
     while True:
         port = random.randrange(10000, 22000)
-        if port in _given:
+        if port in _given or not claimed(port) or not unused(port):
             continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
         _given.add(port)
         return port
 

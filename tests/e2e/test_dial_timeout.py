@@ -36,6 +36,7 @@ class Silent:
         self.to = f"127.0.0.1:{self.listener.getsockname()[1]}"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", [FullQueue, Silent])
 def test_four_backends_share_it(start_door, pki, kind):
     """The time for one is the time for all: nobody waits four times as long where four do not answer."""

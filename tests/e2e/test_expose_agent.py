@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cardea expose` against a door that a test scripts: what it asks for, how it takes a no, visitors, and how it ends."""
+import contextlib
 import signal
 import ssl
 import struct
+import threading
 import time
 
 import pytest
@@ -377,8 +379,8 @@ def test_nonsense_from_the_door(start, fake):
 def sealed(start, fake, pki, echo):
     cert = pki.server("app.test")
 
-    def begin(*words):
-        agent = start("app.test", "--to", echo.to, "--end-to-end", "--service-cert", cert.certificate,
+    def begin(*words, to=echo.to):
+        agent = start("app.test", "--to", to, "--end-to-end", "--service-cert", cert.certificate,
                       "--service-key", cert.key, "--verbose", *words)
         hello, control = fake.offer()
         assert hello["kind"] == "end-to-end"
@@ -433,6 +435,42 @@ def test_end_to_end(sealed, pki):
 def test_end_to_end_anyone(sealed, pki):
     agent, stream = sealed("--anyone")
     assert Inner(stream, pki).echo(b"x") == b"x"
+
+
+def say_the_end(tls):
+    """close_notify, without waiting for the other's."""
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.unwrap()
+
+
+def test_end_to_end_and_all_of_an_answer(sealed, pki):
+    """The visitor says the end of his side, and behind it comes that of the door's connection: he gets the whole of a long
+    answer, though the agent is done with it while most is still on the way."""
+    size, heard, both = 2 << 20, threading.Event(), threading.Event()
+
+    def answer(sock):
+        while sock.recv(65536):
+            pass
+        heard.set()
+        both.wait(10 * SLOW)
+        sock.sendall(bytes(size))
+    with peers.Server(answer) as server:
+        agent, stream = sealed("--anyone", to=server.to)
+        inner, got = Inner(stream, pki), 0
+        inner.do(inner.tls.do_handshake)
+        say_the_end(inner.tls)
+        stream.sock.sendall(inner.out.read())
+        assert heard.wait(10 * SLOW)
+        stream.sock.settimeout(0)
+        say_the_end(stream.sock)
+        stream.sock.settimeout(10 * SLOW)
+        both.set()
+        time.sleep(0.3 * SLOW)
+        with contextlib.suppress(ssl.SSLZeroReturnError):   # close_notify
+            while data := inner.do(inner.tls.read, 65536):
+                got += len(data)
+        assert got == size
+        agent.end()
 
 
 @pytest.mark.parametrize("who, reason", [(None, "no certificate"), ("mallory", "does not prove good"),

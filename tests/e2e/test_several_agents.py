@@ -122,6 +122,7 @@ def test_drain_of_an_agent(door, agents):
     assert stays.poll() is None
 
 
+@pytest.mark.alone
 def test_killed_under_load(door, agents):
     """Visitors come without a pause while one of two agents is killed: each who comes from then on is served by the other,
     over TCP at once. Over QUIC nothing tells of its end: who finds out, or later whether it is back, waits for a second."""

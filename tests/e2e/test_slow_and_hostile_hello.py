@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ClientHellos that are slow, cut, too long or none at all: each ends soon, with a reason in the audit line, and the
 door goes on serving."""
-import socket
 import struct
 import time
 
@@ -160,7 +159,7 @@ def test_ends_with_a_reason(door, server, data, ends, reason, alert):
         if data:
             sock.sendall(data)
         if ends:
-            sock.shutdown(socket.SHUT_WR)
+            tls.end_writing(sock)
         got = tls.alert_of(sock)
     line = door.audited_of(name)
     assert line["reason"] == reason, line
@@ -208,7 +207,7 @@ def test_all_prefixes(door):
     for size in range(1, len(HELLO), 7):
         with door.dial() as sock:
             sock.sendall(HELLO[:size])
-            sock.shutdown(socket.SHUT_WR)
+            tls.end_writing(sock)
             assert tls.ended(sock)
     assert len(door.audited(len(range(1, len(HELLO), 7)))) > 10
 
@@ -219,7 +218,7 @@ def test_mutations(door):
     for at in range(0, len(HELLO), 3):
         sock = door.dial()
         sock.sendall(HELLO[:at] + bytes([HELLO[at] ^ 0xff]) + HELLO[at + 1:])
-        sock.shutdown(socket.SHUT_WR)
+        tls.end_writing(sock)
         socks.append(sock)
     for sock in socks:
         with sock:

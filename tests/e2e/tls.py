@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS clients: Python's ssl (OpenSSL underneath) and openssl s_client; ClientHellos as plain bytes."""
+import errno
 import hmac
 import json
 import re
@@ -50,6 +51,15 @@ def finish(sock):
         sock.unwrap()
     except (ssl.SSLError, OSError):
         pass
+
+
+def end_writing(sock):
+    """Half-close; where the other side was quick to refuse what came before, there is no connection any more."""
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
 
 
 def read_exactly(sock, size):
