@@ -52,6 +52,10 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
 struct client_door *client_door_shared(struct loop *loop, const struct client_settings *settings, int fd,
                                        struct err *err);
 
+/* Will doors refuse the certificate that is shown to them, at `now` (seconds since 1970), since it has
+ * expired or is not valid yet? True, with the text. */
+bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text);
+
 /* What is known of what goes through a door now. Of times 0 is not known, of addresses AF_UNSPEC. */
 struct client_facts {
     bool reached; /* the door has answered once, whatever it said */

@@ -118,6 +118,11 @@ void exposer_stop(struct exposer *a, int64_t grace)
     loop_set_timer(a->loop, &a->stop, MIN(now + STOP_LOOK_NS, a->stop_by));
 }
 
+size_t exposer_visitors(const struct exposer *a)
+{
+    return a->visitors;
+}
+
 void exposer_free(struct exposer *a)
 {
     if (a == NULL)

@@ -90,6 +90,9 @@ bool exposer_offers(const struct exposer *a);
 #define AGENT_NO_HURRY (INT64_MAX / 2)
 void exposer_stop(struct exposer *a, int64_t grace);
 
+/* How many visit now, over all offers. */
+size_t exposer_visitors(const struct exposer *a);
+
 /* Close everything at once. The door must still be there. NULL is allowed. */
 void exposer_free(struct exposer *a);
 
