@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "policy/policy.h"
+#include "session/review.h"
 #include "session/snapshot.h"
 
 #define WARNINGS_MAX 20 /* of one configuration; the rest is counted */
@@ -278,6 +279,30 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
         t.ok = t.ok && buf_printf(b, "%s: %zu more warnings are not shown\n", snap->config->file,
                                   t.count - WARNINGS_MAX);
     return t.ok;
+}
+
+bool tell_review(struct buf *b, const struct review *r)
+{
+    bool ok = true;
+    if (r->withdrawn > 0)
+        ok = buf_printf(b,
+                        "cardea: %zu of %zu offers of agents %s not allowed any more and withdrawn; which "
+                        "and why is in the "
+                        "log, and in the audit file as 'denied'\n",
+                        r->withdrawn, r->offers, r->withdrawn == 1 ? "is" : "are");
+    else if (r->offers > 0)
+        ok = buf_printf(b, "cardea: offers of agents go on: %zu\n", r->offers);
+    if (r->carriers > 0)
+        ok = ok &&
+             buf_printf(b,
+                        "cardea: connections that carry tunnels or offers: %zu; each is judged anew, over "
+                        "QUIC within "
+                        "seconds, else before its next tunnel. 'cardea status --sessions' shows what goes as "
+                        "'leaving'; why is in the audit file\n",
+                        r->carriers);
+    if (r->unused > 0)
+        ok = ok && buf_printf(b, "cardea: connections that clients kept ready were closed: %zu\n", r->unused);
+    return ok;
 }
 
 bool tell_lines(struct buf *b, const char *text)

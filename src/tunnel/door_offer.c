@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "quic/quic.h"
 #include "session/admission.h"
+#include "session/review.h"
 #include "session/routing.h"
 #include "session/worker.h"
 #include "tunnel/door_offer_internal.h"
@@ -173,15 +174,19 @@ static void withdraw(struct door_offer *o, enum agents_leave how, const char *wh
 
 /* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
  * connection does. */
-static void door_offer_review(struct resident *r)
+static void door_offer_review(struct resident *r, struct review *sum)
 {
     struct door_offer *o = offer_of(r);
     struct session_denial denial;
     if (o->agent == NULL)
         return;
     agent_set_bandwidth(o->agent, o->worker->epoch->snap->config->agents.bandwidth);
-    if (o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+    if (o->draining)
         return;
+    sum->offers++;
+    if (session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+        return;
+    sum->withdrawn++;
     struct wire_control control = {0};
     str_copy(control.withdrawn, sizeof(control.withdrawn), denial.text,
              strnlen(denial.text, sizeof(control.withdrawn) - 1));
