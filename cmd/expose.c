@@ -61,13 +61,16 @@ static void print_news_json(const struct expose *e, const struct agent_news *n)
 {
     static const char *const events[] = {
         [AGENT_STANDS] = "offering",     [AGENT_LOST] = "lost", [AGENT_REFUSED] = "refused",
-        [AGENT_WITHDRAWN] = "withdrawn", [AGENT_DOWN] = "down", [AGENT_UP] = "up"};
+        [AGENT_WITHDRAWN] = "withdrawn", [AGENT_DOWN] = "down", [AGENT_UP] = "up",
+        [AGENT_FELLOWS] = "fellows"};
     struct buf b = json_begin(events[n->event], n->service->offer.name);
     put_offer(&b, &n->service->offer);
     put(&b, "door", e->options->settings.value[SETTING_DOOR]);
     if (n->event == AGENT_STANDS)
         put(&b, "transport", n->quic ? "quic" : "tcp");
-    put(&b, n->event == AGENT_STANDS ? "warning" : "text", n->text);
+    put(&b, n->event == AGENT_STANDS ? "warning" : n->event == AGENT_FELLOWS ? "identity" : "text", n->text);
+    if (n->event == AGENT_FELLOWS)
+        CHECK(buf_printf(&b, ",\"fellows\":%zu", n->fellows));
     if (n->event == AGENT_LOST)
         CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
     if (n->event == AGENT_DOWN)
@@ -95,6 +98,21 @@ static void print_down(const char *name, const struct agent_news *n)
             n->service->health > 0 ? "; the door sends nobody until it answers" : "");
 }
 
+/* Whoever has not meant it may have another's certificate to look for. */
+static void print_fellows(const char *name, const struct agent_news *n)
+{
+    const char *known = *n->text != '\0' ? n->text : "not known who";
+    if (n->fellows == 0)
+        fprintf(stderr, "cardea: %s: no other agent offers it any more: all visitors come here\n", name);
+    else if (n->fellows == 1)
+        fprintf(stderr, "cardea: %s: another agent (%s) offers it too and takes a part of the visitors\n",
+                name, known);
+    else
+        fprintf(stderr,
+                "cardea: %s: %zu other agents (one is %s) offer it too and take a part of the visitors\n",
+                name, n->fellows, known);
+}
+
 static void print_news(const struct expose *e, const struct agent_news *n)
 {
     const char *name = n->service->offer.name, *door = e->options->settings.value[SETTING_DOOR];
@@ -119,6 +137,9 @@ static void print_news(const struct expose *e, const struct agent_news *n)
         break;
     case AGENT_UP:
         fprintf(stderr, "cardea: %s: %s\n", name, n->text);
+        break;
+    case AGENT_FELLOWS:
+        print_fellows(name, n);
         break;
     }
 }

@@ -41,6 +41,7 @@ enum agent_event {
     AGENT_WITHDRAWN, /* exposer_update() has taken it back */
     AGENT_DOWN, /* the service cannot be connected to; while that goes on it is told once a minute at most */
     AGENT_UP,   /* after AGENT_DOWN: it can */
+    AGENT_FELLOWS, /* other agents that offer the name have come or gone; there are none after AGENT_STANDS */
 };
 
 struct agent_news {
@@ -51,6 +52,7 @@ struct agent_news {
     bool again;         /* AGENT_LOST: the same was told last */
     int64_t wait;       /* AGENT_LOST: nanoseconds */
     size_t turned_away; /* AGENT_DOWN: visitors, since it was last told */
+    size_t fellows;     /* AGENT_FELLOWS: how many there are; `text`: who one of them is, or "" */
 };
 
 /* A visitor who has left, or was not let in. */

@@ -65,7 +65,9 @@ def visited(fake, control, **more):
 ])
 def test_offer(start, fake, words, hello):
     agent = start("App.test.", "--to", "127.0.0.1:1", *words)
-    assert fake.offer()[0] == {"v": 1, "offer": "app.test", **hello}
+    said = fake.offer()[0]
+    assert 1 <= said.pop("instance") < 2 ** 53
+    assert said == {"v": 1, "offer": "app.test", **hello}
     port = f", for visitors at {hello['proto'].upper()} port {hello['port']} of the door" if "port" in hello else ""
     agent.says(f"offering app.test ({hello['kind']}) at {fake.address} over TCP{port}\n")
     agent.end()
@@ -247,6 +249,30 @@ def test_withdrawn(start, fake, echo):
     wait_until(lambda: agent.output().count("offering app.test") == 2, agent.output, 30)
     stream.sock.sendall(b"and here")
     assert stream.read(8) == b"and here"
+    agent.end()
+
+
+def test_others_are_told(start, fake):
+    """Who else offers the name, when they come and when they go; not the same twice, and anew with each offer."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    hello, control = fake.offer()
+    for count, who in ((1, "bob"), (1, "bob"), (3, "carol\x1b"), (1, None), (0, None)):
+        control.say(fellows=count, **({"fellow": who} if who else {}))
+    agent.says("no other agent offers it any more: all visitors come here\n")
+    lines = [line for line in agent.output().splitlines() if line.startswith("cardea: app.test: ")]
+    assert lines == ["cardea: app.test: another agent (bob) offers it too and takes a part of the visitors",
+                     "cardea: app.test: 3 other agents (one is carol?) offer it too and take a part of the visitors",
+                     "cardea: app.test: another agent (not known who) offers it too and takes a part of the visitors",
+                     "cardea: app.test: no other agent offers it any more: all visitors come here"]
+    assert [(event["name"], event["fellows"], event.get("identity")) for event in agent.events("fellows")] == [
+        ("app.test", 1, "bob"), ("app.test", 3, "carol?"), ("app.test", 1, None), ("app.test", 0, None)]
+    control.say(fellows=1)
+    wait_until(lambda: len(agent.events("fellows")) == 5, agent.output)
+    control.sock.unwrap().close()
+    again, control = fake.offer()
+    assert again["instance"] == hello["instance"]
+    control.say(fellows=1)
+    wait_until(lambda: len(agent.events("fellows")) == 6, agent.output)
     agent.end()
 
 
