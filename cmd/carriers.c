@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clean.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "cmd/table.h"
@@ -123,10 +124,27 @@ static void add_transport(struct table *t, const json_t *o)
         table_add(t, "%s (%s%s)", over, wanted, reached ? "" : ", not reached yet");
 }
 
+/* Of those that have no connection now, since it was lost or none came about. */
+static void show_failures(const json_t *carriers)
+{
+    char text[2048], clean[2048];
+    size_t i;
+    json_t *o;
+    json_array_foreach(carriers, i, o)
+    {
+        if (json_object_get(o, "failed") == NULL)
+            continue;
+        snprintf(text, sizeof(text), "%s: failed at %s: %s", table_text(o, "door"), table_text(o, "failed"),
+                 table_text(o, "failure"));
+        str_clean(clean, sizeof(clean), text);
+        printf("%s\n", clean);
+    }
+}
+
 void carriers_show(const json_t *carriers)
 {
-    static const char *const heading[] = {"carrier to", "named",    "as", "by CA", "over", "path",
-                                          "rtt",        "sessions", "in", "out",   "since"};
+    static const char *const heading[] = {"carrier to", "named",    "as",   "by CA", "over", "path",
+                                          "rtt",        "sessions", "warm", "in",    "out",  "since"};
     struct table t = {.columns = ARRAY_LEN(heading)};
     size_t i;
     json_t *o;
@@ -148,9 +166,14 @@ void carriers_show(const json_t *carriers)
         else
             table_add(&t, "-");
         add_count(&t, o, "sessions");
+        if (strcmp(table_text(o, "transport"), "tcp") == 0)
+            add_count(&t, o, "ready");
+        else
+            table_add(&t, "-");
         add_count(&t, o, "in");
         add_count(&t, o, "out");
         table_add(&t, "%s", table_text(o, "since"));
     }
     table_end(&t, stdout);
+    show_failures(carriers);
 }

@@ -30,12 +30,13 @@ static void put(struct buf *b, const char *key, const char *value)
         CHECK(buf_printf(b, ",\"%s\":", key) && str_json(b, value, strlen(value)));
 }
 
-static struct buf json_begin(const char *event, const struct agent_service *service)
+/* `name`: of the service that it is about; NULL: of all. */
+static struct buf json_begin(const char *event, const char *name)
 {
     char time[CLOCK_TEXT_MAX];
     struct buf b = {0};
     CHECK(buf_printf(&b, "{\"time\":\"%s\",\"event\":\"%s\"", clock_format(clock_wall(), time), event));
-    put(&b, "name", service->offer.name);
+    put(&b, "name", name != NULL ? name : "");
     return b;
 }
 
@@ -60,13 +61,16 @@ static void print_news_json(const struct expose *e, const struct agent_news *n)
 {
     static const char *const events[] = {
         [AGENT_STANDS] = "offering",     [AGENT_LOST] = "lost", [AGENT_REFUSED] = "refused",
-        [AGENT_WITHDRAWN] = "withdrawn", [AGENT_DOWN] = "down", [AGENT_UP] = "up"};
-    struct buf b = json_begin(events[n->event], n->service);
+        [AGENT_WITHDRAWN] = "withdrawn", [AGENT_DOWN] = "down", [AGENT_UP] = "up",
+        [AGENT_FELLOWS] = "fellows"};
+    struct buf b = json_begin(events[n->event], n->service->offer.name);
     put_offer(&b, &n->service->offer);
     put(&b, "door", e->options->settings.value[SETTING_DOOR]);
     if (n->event == AGENT_STANDS)
         put(&b, "transport", n->quic ? "quic" : "tcp");
-    put(&b, n->event == AGENT_STANDS ? "warning" : "text", n->text);
+    put(&b, n->event == AGENT_STANDS ? "warning" : n->event == AGENT_FELLOWS ? "identity" : "text", n->text);
+    if (n->event == AGENT_FELLOWS)
+        CHECK(buf_printf(&b, ",\"fellows\":%zu", n->fellows));
     if (n->event == AGENT_LOST)
         CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
     if (n->event == AGENT_DOWN)
@@ -94,6 +98,21 @@ static void print_down(const char *name, const struct agent_news *n)
             n->service->health > 0 ? "; the door sends nobody until it answers" : "");
 }
 
+/* Whoever has not meant it may have another's certificate to look for. */
+static void print_fellows(const char *name, const struct agent_news *n)
+{
+    const char *known = *n->text != '\0' ? n->text : "not known who";
+    if (n->fellows == 0)
+        fprintf(stderr, "cardea: %s: no other agent offers it any more: all visitors come here\n", name);
+    else if (n->fellows == 1)
+        fprintf(stderr, "cardea: %s: another agent (%s) offers it too and takes a part of the visitors\n",
+                name, known);
+    else
+        fprintf(stderr,
+                "cardea: %s: %zu other agents (one is %s) offer it too and take a part of the visitors\n",
+                name, n->fellows, known);
+}
+
 static void print_news(const struct expose *e, const struct agent_news *n)
 {
     const char *name = n->service->offer.name, *door = e->options->settings.value[SETTING_DOOR];
@@ -119,6 +138,9 @@ static void print_news(const struct expose *e, const struct agent_news *n)
     case AGENT_UP:
         fprintf(stderr, "cardea: %s: %s\n", name, n->text);
         break;
+    case AGENT_FELLOWS:
+        print_fellows(name, n);
+        break;
     }
 }
 
@@ -137,7 +159,7 @@ static void on_news(void *owner, const struct agent_news *n)
 static void print_visited_json(const struct agent_visited *v)
 {
     char text[NET_ADDR_TEXT_MAX];
-    struct buf b = json_begin("visit", v->service);
+    struct buf b = json_begin("visit", v->service->offer.name);
     if (v->about->peer.family != AF_UNSPEC)
         put(&b, "peer", net_addr_format(&v->about->peer, text));
     put(&b, "identity", v->identity);
@@ -162,6 +184,39 @@ static void on_visited(void *owner, const struct agent_visited *v)
             (unsigned long long)v->from_service, (double)v->duration / NSEC_PER_SEC);
 }
 
+/* What an end that somebody asked for waits for. */
+static void tell_stopping(const struct expose *e)
+{
+    size_t n = exposer_visitors(e->agent);
+    double grace = (double)e->options->grace / NSEC_PER_SEC;
+    if (e->options->json) {
+        struct buf b = json_begin("stopping", NULL);
+        CHECK(buf_printf(&b, ",\"visitors\":%zu,\"grace\":%.3f", n, grace));
+        json_end(&b);
+    }
+    if (n > 0)
+        fprintf(stderr,
+                "cardea: stopping: new visitors are not taken, %zu %s up to %.10gs; once more to end now\n",
+                n, n == 1 ? "who is here has" : "who are here have", grace);
+    else
+        fprintf(stderr, "cardea: stopping: new visitors are not taken, and nobody is here\n");
+}
+
+/* After the last line about a visitor. */
+static void tell_stopped(const struct expose *e, size_t cut_off)
+{
+    if (e->options->json) {
+        struct buf b = json_begin("stopped", NULL);
+        CHECK(buf_printf(&b, ",\"cut_off\":%zu", cut_off));
+        json_end(&b);
+    }
+    if (cut_off > 0)
+        fprintf(stderr, "cardea: stopped: %zu visitor%s cut off\n", cut_off,
+                cut_off == 1 ? " was" : "s were");
+    else
+        fprintf(stderr, "cardea: stopped\n");
+}
+
 static void on_stopped(void *owner)
 {
     struct expose *e = owner;
@@ -184,32 +239,42 @@ static void services_free(struct services *s)
     free(s->v);
 }
 
-static int load_tls(const struct exposure *x, struct agent_service *s, struct err *err)
+static void load_tls(const struct exposure *x, struct agent_service *s, struct err *err)
 {
     const char *name = s->offer.name;
     struct err warning;
     if (s->offer.kind != OFFER_END_TO_END)
-        return 0;
+        return;
     s->tls = agent_tls_new(&x->tls, err);
     if (s->tls == NULL)
-        return err_prefix(err, "%s", name);
-    if (agent_tls_warning(s->tls, name, clock_wall() / NSEC_PER_SEC, &warning))
+        err_prefix(err, "%s", name);
+    else if (agent_tls_warning(s->tls, name, clock_wall() / NSEC_PER_SEC, &warning))
         fprintf(stderr, "cardea: warning: %s: %s\n", name, warning.text);
-    return 0;
 }
 
-/* To be freed in either case; the texts are the options'. */
-static int services_load(const struct expose_options *o, struct services *ret, struct err *err)
+/* To be freed in either case; the texts are the options'. What is wrong with any of them is told on standard
+ * error. */
+static bool services_load(const struct expose_options *o, struct services *ret)
 {
+    bool good = true;
     *ret = (struct services){.v = calloc(o->exposures_len + 1, sizeof(*ret->v))};
     CHECK(ret->v != NULL);
-    while (ret->n < o->exposures_len) {
-        size_t i = ret->n++;
-        ret->v[i] = o->exposures[i].service;
-        if (load_tls(&o->exposures[i], &ret->v[i], err) != 0)
-            return -1;
+    for (size_t i = 0; i < o->exposures_len; i++) {
+        const struct exposure *x = &o->exposures[i];
+        struct agent_service *s = &ret->v[ret->n++];
+        struct err err;
+        *s = x->service;
+        load_tls(x, s, &err);
+        if (s->offer.kind != OFFER_END_TO_END || s->tls != NULL)
+            continue;
+        good = false;
+        if (o->file != NULL)
+            fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", o->file->file, x->at.line, x->at.column, i,
+                    err.text);
+        else
+            cmd_failed("%s", err.text);
     }
-    return 0;
+    return good;
 }
 
 /* ---- another file ---- */
@@ -231,13 +296,7 @@ static void reload(struct expose *e)
 {
     struct expose_options fresh;
     struct services services = {0};
-    struct err err;
-    bool good = expose_options_reread(e->options, &fresh);
-    if (good && services_load(&fresh, &services, &err) != 0) {
-        cmd_failed("%s", err.text);
-        good = false;
-    }
-    if (good) {
+    if (expose_options_reread(e->options, &fresh) && services_load(&fresh, &services)) {
         exposer_update(e->agent, services.v, services.n);
         fprintf(stderr, "cardea: %s is read again: %zu service%s\n", e->options->path, services.n,
                 services.n == 1 ? "" : "s");
@@ -262,11 +321,13 @@ static void on_signal(struct signals *s, int number)
             reload(e);
         return;
     }
-    if (e->stopping)
+    if (e->stopping) {
         loop_stop(e->loop);
-    else
-        exposer_stop(e->agent, e->options->grace);
+        return;
+    }
     e->stopping = true;
+    tell_stopping(e);
+    exposer_stop(e->agent, e->options->grace);
 }
 
 static int watch_signals(struct expose *e, struct err *err)
@@ -275,16 +336,23 @@ static int watch_signals(struct expose *e, struct err *err)
     return signals_watch(&e->signals, e->loop, hangup | SIGNALS_INHERIT, on_signal, err);
 }
 
+/* Load what the door is to be shown; nothing is dialled. */
+static int load_door(struct expose *e, struct err *err)
+{
+    struct client_settings settings = connect_settings_client(&e->options->settings);
+    struct err warning;
+    settings.timeout = e->options->timeout;
+    e->door = client_door_new(e->loop, &settings, err);
+    if (e->door != NULL && client_door_warning(e->door, clock_wall() / NSEC_PER_SEC, &warning))
+        fprintf(stderr, "cardea: warning: %s: doors refuse it\n", warning.text);
+    return e->door != NULL ? 0 : -1;
+}
+
 static int start(struct expose *e, const struct services *services, struct err *err)
 {
     const struct expose_options *o = e->options;
-    struct client_settings settings = connect_settings_client(&o->settings);
-    settings.timeout = o->timeout;
     e->loop = loop_new(err);
-    if (e->loop == NULL || watch_signals(e, err) != 0)
-        return -1;
-    e->door = client_door_new(e->loop, &settings, err);
-    if (e->door == NULL)
+    if (e->loop == NULL || watch_signals(e, err) != 0 || load_door(e, err) != 0)
         return -1;
     process_raise_descriptors();
     process_keep_memory();
@@ -304,10 +372,47 @@ static int run(const struct expose_options *o)
 {
     struct expose e = {.options = o, .signals = SIGNALS_NONE, .status = CMD_OK};
     struct services services;
-    struct err err = {0};
-    if (services_load(o, &services, &err) != 0 || start(&e, &services, &err) != 0 ||
-        loop_run(e.loop, &err) != 0)
+    struct err err;
+    if (!services_load(o, &services))
+        e.status = CMD_FAILED;
+    else if (start(&e, &services, &err) != 0 || loop_run(e.loop, &err) != 0)
         e.status = cmd_failed("%s", err.text);
+    size_t cut_off = e.stopping ? exposer_visitors(e.agent) : 0;
+    finish(&e);
+    if (e.stopping)
+        tell_stopped(&e, cut_off);
+    services_free(&services);
+    return e.status;
+}
+
+/* ---- checking ---- */
+
+static void print_checked(const struct agent_service *s)
+{
+    const struct offer *o = &s->offer;
+    char port[32] = "";
+    if (o->port != 0)
+        snprintf(port, sizeof(port), ", %s port %u of the door", o->udp ? "UDP" : "TCP", o->port);
+    printf("%s (%s%s) leads to ", o->name, offer_kind_word(o->kind), port);
+    if (s->path != NULL)
+        printf("unix:%s\n", s->path);
+    else
+        printf(strchr(s->host, ':') != NULL ? "[%s]:%u\n" : "%s:%u\n", s->host, s->port);
+}
+
+/* All that can be wrong on this side is told; the door is not asked. */
+static int check(const struct expose_options *o)
+{
+    struct expose e = {.options = o, .signals = SIGNALS_NONE, .status = CMD_OK};
+    struct services services;
+    struct err err;
+    if (!services_load(o, &services))
+        e.status = CMD_FAILED;
+    e.loop = loop_new(&err);
+    if (e.loop == NULL || load_door(&e, &err) != 0)
+        e.status = cmd_failed("%s", err.text);
+    for (size_t i = 0; e.status == CMD_OK && i < services.n; i++)
+        print_checked(&services.v[i]);
     finish(&e);
     services_free(&services);
     return e.status;
@@ -320,7 +425,7 @@ int cmd_expose(int argc, char **argv)
     if (status < 0)
         status = connect_settings_complete(&o.settings, "expose");
     if (status < 0)
-        status = run(&o);
+        status = o.check ? check(&o) : run(&o);
     expose_options_free(&o);
     return status;
 }

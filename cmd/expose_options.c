@@ -41,6 +41,7 @@ enum {
     OPTION_GRACE,
     OPTION_RETRY,
     OPTION_JSON,
+    OPTION_CHECK,
 };
 
 static const struct option options[] = {
@@ -66,6 +67,7 @@ static const struct option options[] = {
     {"retry", no_argument, NULL, OPTION_RETRY},
     {"verbose", no_argument, NULL, 'v'},
     {"json", no_argument, NULL, OPTION_JSON},
+    {"check", no_argument, NULL, OPTION_CHECK},
     CONNECT_SETTING_FLAGS,
     CONNECT_TRANSPORT_FLAG,
     {"help", no_argument, NULL, 'h'},
@@ -203,6 +205,9 @@ static int take(struct expose_options *o, int option)
         return -1;
     case OPTION_JSON:
         o->json = true;
+        return -1;
+    case OPTION_CHECK:
+        o->check = true;
         return -1;
     case OPTION_RETRY:
         o->retry = true;
@@ -395,6 +400,8 @@ int expose_options_read(struct expose_options *o, int argc, char **argv)
         status = cmd_misused("expose",
                              "with -c the file names the services: neither NAME nor options of a service "
                              "go with it");
+    if (status < 0 && o->check && o->json)
+        status = cmd_misused("expose", "--check says in words what it finds: --json does not go with it");
     if (status >= 0)
         return status;
     return o->path != NULL ? read_file(o) : read_operands(o, argc - optind, argv + optind);

@@ -31,6 +31,7 @@ struct expose_options {
     bool retry;
     bool verbose;
     bool json;
+    bool check;       /* only say whether all is right, without the door */
     const char *path; /* of the file, as given; NULL: none */
     /* private: what the exposure of the command line refers to */
     bool kind_given;

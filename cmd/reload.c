@@ -5,10 +5,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "admin/tell.h"
+#include "base/buf.h"
+#include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
 #include "cmd/cmd.h"
+#include "session/review.h"
 
 #define RELOAD_NS (60 * NSEC_PER_SEC)
 #define LINE_MAX_SHOWN 4096
@@ -25,6 +29,25 @@ static void print_lines(const json_t *lines)
     }
 }
 
+static size_t count_of(const json_t *answer, const char *key)
+{
+    return (size_t)MAX(0, json_integer_value(json_object_get(answer, key)));
+}
+
+/* It is in force. Where nobody looks only that offers have fallen is said. */
+static void tell_done(const json_t *answer)
+{
+    struct review r = {count_of(answer, "offers"), count_of(answer, "withdrawn"),
+                       count_of(answer, "carriers"), count_of(answer, "unused")};
+    struct buf text = {0};
+    bool watched = isatty(STDOUT_FILENO);
+    if (watched)
+        printf("cardea: configuration reloaded\n");
+    if ((watched || r.withdrawn > 0) && tell_review(&text, &r) && text.len > 0)
+        fputs(buf_text(&text), watched ? stdout : stderr);
+    buf_free(&text);
+}
+
 /* Tell people how it went. */
 static void tell(const json_t *answer)
 {
@@ -33,8 +56,8 @@ static void tell(const json_t *answer)
     print_lines(json_object_get(answer, "warnings"));
     if (!json_is_true(json_object_get(answer, "ok")))
         fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
-    else if (isatty(STDOUT_FILENO))
-        printf("cardea: configuration reloaded\n");
+    else
+        tell_done(answer);
     if (notice != NULL)
         fprintf(stderr, "cardea: %s\n", notice);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "admin/server.h"
+#include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "cmd/check.h"
@@ -48,12 +49,16 @@ static void on_notice(void *arg, const char *text)
     print_lines(text);
 }
 
-static void on_reloaded(void *arg, bool ok, const char *errors)
+static void on_reloaded(void *arg, const struct review *review, const char *errors)
 {
     struct serving *s = arg;
-    if (ok) {
+    if (review != NULL) {
+        struct buf text = {0};
         check_warn(door_snapshot(s->door));
         fprintf(stderr, "cardea: configuration reloaded\n");
+        if (tell_review(&text, review))
+            print_lines(buf_text(&text));
+        buf_free(&text);
         if (admin_outdated(s->admin) != NULL)
             fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
         return;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /reload: answers once the new configuration is in force, {"ok":true,"warnings":[...]}, perhaps with a
- * "notice"; or, with status 422, when it was refused: {"ok":false,"errors":[...]}. Errors and warnings are
- * texts that name file, line and column. */
+/* POST /reload: answers once the new configuration is in force, {"ok":true,"warnings":[...]} with the figures
+ * of struct review, perhaps with a "notice"; or, with status 422, when it was refused:
+ * {"ok":false,"errors":[...]}. Errors and warnings are texts that name file, line and column. */
 #include <stdlib.h>
 
 #include "admin/admin_internal.h"
 #include "admin/tell.h"
 #include "base/check.h"
+#include "session/review.h"
 
 /* A reload on its way. Whoever asked for it may have gone. */
 struct asked {
@@ -14,23 +15,25 @@ struct asked {
     struct exchange *exchange;
 };
 
-static bool put_good(struct buf *body, const struct admin *a)
+static bool put_good(struct buf *body, const struct admin *a, const struct review *r)
 {
     const char *notice = admin_outdated(a);
     struct buf warnings = {0};
     bool made = tell_warnings(&warnings, door_snapshot(a->door), false) &&
                 buf_printf(body, "{\"ok\":true,\"warnings\":") && tell_lines(body, buf_text(&warnings));
+    made = made && buf_printf(body, ",\"offers\":%zu,\"withdrawn\":%zu,\"carriers\":%zu,\"unused\":%zu",
+                              r->offers, r->withdrawn, r->carriers, r->unused);
     if (notice != NULL)
         made = made && buf_printf(body, ",\"notice\":") && admin_json_text(body, notice);
     buf_free(&warnings);
     return made && buf_append(body, "}\n", 2);
 }
 
-static void answer(struct exchange *e, const struct admin *a, bool ok, const char *errors)
+static void answer(struct exchange *e, const struct admin *a, const struct review *review, const char *errors)
 {
     struct buf body = {0};
-    if (ok) {
-        bool made = put_good(&body, a);
+    if (review != NULL) {
+        bool made = put_good(&body, a, review);
         admin_answer(e, made, TYPE_JSON, &body);
     } else if (buf_printf(&body, "{\"ok\":false,\"errors\":") && tell_lines(&body, errors) &&
                buf_append(&body, "}\n", 2)) {
@@ -40,14 +43,14 @@ static void answer(struct exchange *e, const struct admin *a, bool ok, const cha
     }
 }
 
-static void reloaded(void *arg, bool ok, const char *errors)
+static void reloaded(void *arg, const struct review *review, const char *errors)
 {
     struct asked *asked = arg;
     struct admin *a = asked->admin;
     CHECK_MAGIC(a, ADMIN_MAGIC);
     if (a->on_reload != NULL)
-        a->on_reload(a->on_reload_arg, ok, errors);
-    answer(asked->exchange, a, ok, errors);
+        a->on_reload(a->on_reload_arg, review, errors);
+    answer(asked->exchange, a, review, errors);
     free(asked);
 }
 

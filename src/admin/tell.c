@@ -6,24 +6,17 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/tell_internal.h"
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/str.h"
 #include "policy/policy.h"
+#include "session/review.h"
 #include "session/snapshot.h"
 
 #define WARNINGS_MAX 20 /* of one configuration; the rest is counted */
 
-/* Warnings on their way into a buffer. */
-struct telling {
-    struct buf *out;
-    const struct snapshot *snap;
-    size_t count;
-    bool ok;
-};
-
-__attribute__((format(printf, 3, 4))) static void warn(struct telling *t, struct config_pos at,
-                                                       const char *fmt, ...)
+void tell_warn(struct telling *t, struct config_pos at, const char *fmt, ...)
 {
     struct err text, placed;
     va_list ap;
@@ -42,7 +35,7 @@ static void warn_of_certificates(struct telling *t)
     struct err text;
     for (size_t i = 0; i < c->certificates.n; i++)
         if (cert_warning(t->snap->certs[i], time(NULL), &text))
-            warn(t, c->certificates.v[i].certificate.at, "%s", text.text);
+            tell_warn(t, c->certificates.v[i].certificate.at, "%s", text.text);
 }
 
 /* Is `name` one label and then `suffix`, which begins with a dot? */
@@ -83,7 +76,7 @@ static void warn_of_names(struct telling *t, const struct route_runtime *r)
     for (size_t i = 0; r->store != NULL && i < rc->sni.n; i++) {
         const char *sni = rc->sni.v[i].text;
         if (strcmp(sni, "none") != 0 && strncmp(sni, "**", 2) != 0 && !has_certificate(r->store, sni))
-            warn(t, rc->sni.v[i].at, "no certificate names %s (route %s)", sni, rc->name.text);
+            tell_warn(t, rc->sni.v[i].at, "no certificate names %s (route %s)", sni, rc->name.text);
     }
 }
 
@@ -94,14 +87,13 @@ static void hint_at_h2(struct telling *t, const struct config_route *rc)
         return;
     for (size_t i = 0; i < rc->terminate->alpn.n; i++)
         if (strcmp(rc->terminate->alpn.v[i].text, "h2") == 0)
-            warn(t, rc->terminate->alpn.v[i].at,
-                 "h2 works only if the backend speaks HTTP/2 in the clear (route %s)", rc->name.text);
+            tell_warn(t, rc->terminate->alpn.v[i].at,
+                      "h2 works only if the backend speaks HTTP/2 in the clear (route %s)", rc->name.text);
 }
 
 /* ---- the policy ---- */
 
-/* Does the row speak of that route, by name or because it names none? */
-static bool row_is_for(const struct config_policy_row *row, const char *route)
+bool tell_row_is_for(const struct config_policy_row *row, const char *route)
 {
     for (size_t i = 0; i < row->routes.n; i++)
         if (strcmp(row->routes.v[i].text, route) == 0)
@@ -118,16 +110,15 @@ static void warn_of_closed(struct telling *t, const struct config_route *rc)
         return;
     for (size_t i = 0; i < p->n; i++)
         if (p->v[i].effect == CONFIG_ALLOW && (p->v[i].targets.n > 0) == tunnel &&
-            row_is_for(&p->v[i], rc->name.text))
+            tell_row_is_for(&p->v[i], rc->name.text))
             return;
-    warn(t, rc->clients.head.at, "nobody can use route %s: no row of the policy allows anybody %s",
-         rc->name.text, tunnel ? "a target there" : "to");
+    tell_warn(t, rc->clients.head.at, "nobody can use route %s: no row of the policy allows anybody %s",
+              rc->name.text, tunnel ? "a target there" : "to");
 }
 
 #define SNI_COMPARED 1000 /* names of a route; one with more is taken to hold any */
 
-/* Could that entry of `targets`, for agents or their visitors, speak of a name that the route leads to? */
-static bool may_be_name_of(const char *entry, const struct config_route *rc)
+bool tell_may_be_name_of(const char *entry, const struct config_route *rc)
 {
     char name[HOSTNAME_MAX + 16];
     enum policy_space space;
@@ -148,7 +139,7 @@ static bool row_has(const struct config_policy_row *row, enum policy_space space
     enum policy_space is;
     for (size_t i = 0; i < row->targets.n && row->effect == CONFIG_ALLOW; i++) {
         policy_target_of(row->targets.v[i].text, &is);
-        if (is == space && may_be_name_of(row->targets.v[i].text, rc))
+        if (is == space && tell_may_be_name_of(row->targets.v[i].text, rc))
             return true;
     }
     return false;
@@ -158,7 +149,7 @@ static bool row_has(const struct config_policy_row *row, enum policy_space space
 static bool row_is_for_tunnels(const struct config *c, const struct config_policy_row *row)
 {
     for (size_t i = 0; i < c->routes.n; i++)
-        if (c->routes.v[i].action == CONFIG_TUNNEL && row_is_for(row, c->routes.v[i].name.text))
+        if (c->routes.v[i].action == CONFIG_TUNNEL && tell_row_is_for(row, c->routes.v[i].name.text))
             return true;
     return false;
 }
@@ -173,18 +164,20 @@ static void warn_of_unoffered(struct telling *t, const struct config_route *rc)
         bool tunnels = row_is_for_tunnels(c, row);
         to_some |= tunnels && row_has(row, POLICY_OFFER, rc);
         offered |= tunnels && (row_has(row, POLICY_OFFER, rc) || row_has(row, POLICY_PUBLIC, rc));
-        visited |= row_is_for(row, rc->name.text) && row_has(row, POLICY_NAME, rc);
+        visited |= tell_row_is_for(row, rc->name.text) && row_has(row, POLICY_NAME, rc);
     }
     if (!offered)
-        warn(t, rc->expose->head.at,
-             "no agent can offer what route %s leads to: no row of the policy allows, on a tunnel route, a "
-             "target 'offer:NAME' or 'public:NAME' with a name of it",
-             rc->name.text);
+        tell_warn(
+            t, rc->expose->head.at,
+            "no agent can offer what route %s leads to: no row of the policy allows, on a tunnel route, a "
+            "target 'offer:NAME' or 'public:NAME' with a name of it",
+            rc->name.text);
     else if (to_some && !visited && rc->clients.mode != CONFIG_CLIENTS_NONE)
-        warn(t, rc->expose->head.at,
-             "nobody can visit what is offered in private on route %s: no row of the policy allows a target "
-             "'name:NAME' with a name of it there",
-             rc->name.text);
+        tell_warn(
+            t, rc->expose->head.at,
+            "nobody can visit what is offered in private on route %s: no row of the policy allows a target "
+            "'name:NAME' with a name of it there",
+            rc->name.text);
 }
 
 /* A row may name a route on which it counts for nothing. One that denies was an error already. */
@@ -196,14 +189,16 @@ static void warn_of_named(struct telling *t, const struct config_policy_row *row
         const struct config_text *name = &row->routes.v[i];
         const struct config_route *rc = config_route_find(t->snap->config, name->text);
         if (rc->clients.mode == CONFIG_CLIENTS_NONE)
-            warn(t, name->at, "the policy is not asked on route %s, which has no 'clients'%s", name->text,
-                 rc->action == CONFIG_REJECT || rc->action == CONFIG_EXPOSE ? "" : ": it is open to all");
+            tell_warn(
+                t, name->at, "the policy is not asked on route %s, which has no 'clients'%s", name->text,
+                rc->action == CONFIG_REJECT || rc->action == CONFIG_EXPOSE ? "" : ": it is open to all");
         else if (rc->action == CONFIG_TUNNEL && row->targets.n == 0)
-            warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, a tunnel",
-                 row->name.text, name->text);
+            tell_warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, a tunnel",
+                      row->name.text, name->text);
         else if (rc->action == CONFIG_EXPOSE && row->targets.n == 0)
-            warn(t, name->at, "rule %s has no targets: it opens nothing on route %s, which leads to agents",
-                 row->name.text, name->text);
+            tell_warn(t, name->at,
+                      "rule %s has no targets: it opens nothing on route %s, which leads to agents",
+                      row->name.text, name->text);
     }
 }
 
@@ -225,14 +220,14 @@ static void warn_of_unnamed(struct telling *t, const struct config_policy_row *r
     if (row->routes.n > 0)
         return;
     if (!tunnels && !others)
-        warn(t, row->head.at, "rule %s counts for nothing: no route has 'clients'", row->name.text);
+        tell_warn(t, row->head.at, "rule %s counts for nothing: no route has 'clients'", row->name.text);
     else if (!others && row->targets.n == 0 && row->effect == CONFIG_ALLOW)
-        warn(t, row->head.at,
-             "rule %s has no targets, and all routes with 'clients' are tunnels: it opens nothing",
-             row->name.text);
+        tell_warn(t, row->head.at,
+                  "rule %s has no targets, and all routes with 'clients' are tunnels: it opens nothing",
+                  row->name.text);
     else if (!tunnels && row->targets.n > 0)
-        warn(t, row->head.at, "rule %s has targets, and no route is a tunnel: it counts for nothing",
-             row->name.text);
+        tell_warn(t, row->head.at, "rule %s has targets, and no route is a tunnel: it counts for nothing",
+                  row->name.text);
 }
 
 /* A row that denies on every route, and yet not where nobody is asked who he is. */
@@ -244,8 +239,8 @@ static void hint_at_denial(struct telling *t, const struct config_policy_row *ro
         return;
     for (size_t i = 0; i < c->routes.n; i++)
         if (c->routes.v[i].action == CONFIG_TERMINATE && c->routes.v[i].clients.mode == CONFIG_CLIENTS_NONE)
-            warn(t, row->head.at, "rule %s does not deny anybody route %s, which has no 'clients'",
-                 row->name.text, c->routes.v[i].name.text);
+            tell_warn(t, row->head.at, "rule %s does not deny anybody route %s, which has no 'clients'",
+                      row->name.text, c->routes.v[i].name.text);
 }
 
 static void warn_of_policy(struct telling *t, bool hints)
@@ -262,6 +257,7 @@ static void warn_of_policy(struct telling *t, bool hints)
         if (hints)
             hint_at_denial(t, &c->policy.v[i]);
     }
+    tell_idle_rows(t);
 }
 
 bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
@@ -278,6 +274,30 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
         t.ok = t.ok && buf_printf(b, "%s: %zu more warnings are not shown\n", snap->config->file,
                                   t.count - WARNINGS_MAX);
     return t.ok;
+}
+
+bool tell_review(struct buf *b, const struct review *r)
+{
+    bool ok = true;
+    if (r->withdrawn > 0)
+        ok = buf_printf(b,
+                        "cardea: %zu of %zu offers of agents %s not allowed any more and withdrawn; which "
+                        "and why is in the "
+                        "log, and in the audit file as 'denied'\n",
+                        r->withdrawn, r->offers, r->withdrawn == 1 ? "is" : "are");
+    else if (r->offers > 0)
+        ok = buf_printf(b, "cardea: offers of agents go on: %zu\n", r->offers);
+    if (r->carriers > 0)
+        ok = ok &&
+             buf_printf(b,
+                        "cardea: connections that carry tunnels or offers: %zu; each is judged anew, over "
+                        "QUIC within "
+                        "seconds, else before its next tunnel. 'cardea status --sessions' shows what goes as "
+                        "'leaving'; why is in the audit file\n",
+                        r->carriers);
+    if (r->unused > 0)
+        ok = ok && buf_printf(b, "cardea: connections that clients kept ready were closed: %zu\n", r->unused);
+    return ok;
 }
 
 bool tell_lines(struct buf *b, const char *text)

@@ -416,6 +416,28 @@ size_t agents_count(struct agents *v, const char *name)
     return count;
 }
 
+static bool is_same_agent(const struct agent *a, const struct agent *b)
+{
+    return a->terms.offer.instance != 0 && a->terms.offer.instance == b->terms.offer.instance &&
+           memcmp(a->terms.fingerprint, b->terms.fingerprint, AGENT_FINGERPRINT) == 0;
+}
+
+size_t agents_fellows(struct agents *v, const struct agent *a, const char **ret_identity)
+{
+    const struct name *n = registry_find(&v->known, a->terms.offer.name);
+    size_t count = 0;
+    *ret_identity = "";
+    for (struct list *node = n == NULL ? NULL : n->agents.next;
+         n != NULL && node != &n->agents && count < AGENTS_FELLOWS_MAX; node = node->next) {
+        const struct agent *other = CONTAINER_OF(node, struct known, of_name)->agent;
+        if (other == a || is_same_agent(a, other))
+            continue;
+        *ret_identity = other->terms.identity;
+        count++;
+    }
+    return count;
+}
+
 size_t agents_visitors(struct agents *v, const char *name)
 {
     const struct name *n = registry_find(&v->known, name);

@@ -7,33 +7,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
-#include "policy/target.h"
-
-#define POLICY_MAGIC 0x90110c1eu
-
-/* One key of a row's `who`. */
-struct who {
-    enum identity_kind kind;
-    char **patterns;
-    size_t count;
-};
-
-struct row {
-    char *name;
-    bool deny;
-    struct who *who; /* none: anybody */
-    size_t who_count;
-    uint32_t *routes; /* none: any */
-    size_t route_count;
-    struct target *targets;
-    size_t target_count;
-};
-
-struct policy {
-    uint32_t magic;
-    size_t row_count;
-    struct row rows[];
-};
+#include "policy/rows.h"
 
 static void row_free(struct row *r)
 {

@@ -74,6 +74,34 @@ int policy_target_check(const char *text, struct err *err);
  * "app.test". */
 const char *policy_target_of(const char *text, enum policy_space *ret);
 
+/* What is to be known of a valid entry without a question. */
+struct policy_target_facts {
+    enum policy_space space;
+    uint16_t port_first; /* both 0: it is for what has no port */
+    uint16_t port_last;
+    bool nowhere; /* it is one of the addresses that are never allowed */
+};
+
+/* False when it is none. */
+bool policy_target_facts(const char *text, struct policy_target_facts *ret);
+
+/* What can never decide, whatever is asked, since rows before it decide all that it is for. Who asks knows on
+ * which routes a policy is asked for what. */
+struct policy_shadow {
+    size_t row;
+    size_t target;  /* index in its targets; SIZE_MAX: the whole row */
+    const char *by; /* the name of the row that decides instead; of several the one for its first target */
+    bool by_denies;
+};
+
+/* Tell each of them, in order: a row of which nothing can decide; and of other rows a target that a row of
+ * the other effect decides (what one of the same effect decides changes nothing). Told is what is certain,
+ * not all that is so: rows are compared pattern by pattern. `targets_count(arg, row)`: may that row be asked
+ * about targets at all? Where it is not, a row without targets before it takes all that it is for. A policy
+ * of very many rows is looked at in part. */
+void policy_shadows(const struct policy *p, bool (*targets_count)(void *arg, size_t row),
+                    void (*told)(void *arg, const struct policy_shadow *shadow), void *arg);
+
 /* Asking */
 
 enum policy_effect {

@@ -251,6 +251,20 @@ int policy_target_check(const char *text, struct err *err)
     return rc;
 }
 
+bool policy_target_facts(const char *text, struct policy_target_facts *ret)
+{
+    struct target t;
+    struct err ignored;
+    bool good = target_parse(text, &t, &ignored) == 0;
+    *ret = (struct policy_target_facts){.space = t.space,
+                                        .port_first = t.port_first,
+                                        .port_last = t.port_last,
+                                        .nowhere = good && t.kind == TARGET_NET && t.bits == 128 &&
+                                                   policy_address_is_unspecified(&t.base)};
+    target_free(&t);
+    return good;
+}
+
 static bool net_has(const struct target *t, const struct policy_address *a)
 {
     /* [::]/0 and its like hold no mapped addresses: those are IPv4. */
@@ -271,6 +285,27 @@ static bool net_has_embedded(const struct target *t, const struct policy_address
         if (net_has(t, &inside[i]))
             return true;
     return false;
+}
+
+bool target_covers(const struct target *wide, bool wide_denies, const struct target *t, bool denies,
+                   bool datagrams)
+{
+    bool both = denies && t->space == POLICY_TCP && datagrams; /* it speaks of those too */
+    if (wide->space != t->space && !(wide_denies && wide->space == POLICY_TCP && t->space == POLICY_UDP))
+        return false;
+    if ((both && !wide_denies) || wide->port_first > t->port_first || wide->port_last < t->port_last)
+        return false;
+    switch (wide->kind) {
+    case TARGET_ANY:
+        return true;
+    case TARGET_NAME: /* an asterisk of `t` is a character that only one of `wide` matches */
+        return t->kind == TARGET_NAME && str_glob_nocase(wide->pattern, t->pattern);
+    case TARGET_NET:
+        break;
+    }
+    if (denies && !wide_denies) /* it holds addresses of IPv6 too that lead into it */
+        return false;
+    return t->kind == TARGET_NET && wide->bits <= t->bits && net_has(wide, &t->base);
 }
 
 enum target_match target_match_host(const struct target *t, const struct policy_host *host,

@@ -42,6 +42,11 @@ enum target_match {
 enum target_match target_match_host(const struct target *t, const struct policy_host *host,
                                     const struct policy_address *address, bool deny);
 
+/* Does `wide` hold, beyond doubt, for all that `t` holds for? Each is of a row that denies or does not.
+ * `datagrams`: some row allows some; else it makes no difference who denies them. */
+bool target_covers(const struct target *wide, bool wide_denies, const struct target *t, bool denies,
+                   bool datagrams);
+
 static inline bool target_match_port(const struct target *t, uint16_t port)
 {
     return t->port_first <= port && port <= t->port_last;

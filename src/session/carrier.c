@@ -17,6 +17,7 @@
 #include "quic/quic.h"
 #include "session/astray.h"
 #include "session/front.h"
+#include "session/review.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/standing.h"
@@ -460,11 +461,13 @@ static void on_review(struct timer *t)
         loop_set_timer(port->worker->loop, &port->review, loop_now(port->worker->loop) + REVIEW_NS);
 }
 
-void carrier_review(struct worker *w)
+void carrier_review(struct worker *w, struct review *sum)
 {
     for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
         struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
         port->unreviewed = port->carriers;
+        for (struct list *c = port->all.next; c != &port->all; c = c->next)
+            sum->carriers += CONTAINER_OF(c, struct carrier, node)->opened != 0;
         if (port->unreviewed > 0)
             loop_set_timer(w->loop, &port->review, loop_now(w->loop) + REVIEW_NS);
     }

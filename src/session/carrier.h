@@ -11,6 +11,7 @@
 #include "net/udp.h"
 
 struct carrier_port;
+struct review;
 struct worker;
 struct worker_listener;
 
@@ -29,8 +30,9 @@ void carrier_install(struct worker *w, const struct worker_listener *listeners, 
  */
 void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet);
 
-/* The worker has other rules in force: judge all carriers by them, in small parts, from soon on. */
-void carrier_review(struct worker *w);
+/* The worker has other rules in force: judge all carriers by them, in small parts, from soon on. They are
+ * counted in `sum`. */
+void carrier_review(struct worker *w, struct review *sum);
 
 /* Append a JSON object for each carrier, at most `limit`, commas between them. Answers how many. */
 size_t carrier_json(const struct worker *w, size_t limit, struct buf *out);

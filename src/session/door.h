@@ -17,6 +17,7 @@ struct door;
 struct err;
 struct front_binding;
 struct loop;
+struct review;
 struct route_counters;
 struct snapshot;
 
@@ -34,9 +35,9 @@ void door_set_notice(struct door *door, door_notice *notice, void *arg);
 /* Start the workers. -1 with `err`. */
 int door_start(struct door *door, struct err *err);
 
-/* Called once the new configuration is in force in every worker, or at once with `ok` false when it was
- * refused; `errors` are lines of text (borrowed). */
-typedef void door_reloaded(void *arg, bool ok, const char *errors);
+/* Called once the new configuration is in force in every worker, with what that has done so far; or at once,
+ * with NULL, when it was refused: `errors` are lines of text. Both are borrowed. */
+typedef void door_reloaded(void *arg, const struct review *review, const char *errors);
 
 /* Read the configuration file again and put it in force without touching live connections. A wrong one is
  * refused whole and the old one stays. The audit file is opened anew. */

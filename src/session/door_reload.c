@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "session/door_internal.h"
 #include "session/health.h"
+#include "session/review.h"
 #include "session/survey.h"
 #include "session/worker.h"
 
@@ -21,6 +22,7 @@ struct reload {
     struct reload *next;
     struct snapshot *snap;             /* NULL while it waits for its turn */
     struct worker_listener *listeners; /* of the first worker, then of the second, ...; NULL when they stay */
+    struct review *reviews;            /* one per worker; NULL for CRLs */
     door_reloaded *done;
     void *arg;
 };
@@ -35,16 +37,20 @@ static void install_in(struct worker *w, void *arg)
 {
     struct reload *r = arg;
     size_t n = r->snap->config->listeners.n;
-    worker_install(w, r->snap, r->listeners + w->index * n, n);
+    worker_install(w, r->snap, r->listeners + w->index * n, n, &r->reviews[w->index]);
 }
 
 static void begin_reload(struct reload *r);
 
 static void done_with(struct reload *r, bool ok, const char *errors)
 {
+    struct review sum = {0};
+    for (size_t i = 0; ok && r->reviews != NULL && i < r->door->crew.count; i++)
+        review_add(&sum, &r->reviews[i]);
     if (r->done != NULL)
-        r->done(r->arg, ok, errors);
+        r->done(r->arg, ok ? &sum : NULL, errors);
     free(r->listeners);
+    free(r->reviews);
     free(r);
 }
 
@@ -108,6 +114,13 @@ static int reopen_audit(struct door *d, const struct snapshot *snap, struct buf 
     return -1;
 }
 
+static struct review *reviews_new(const struct door *d)
+{
+    struct review *reviews = calloc(d->crew.count, sizeof(*reviews));
+    CHECK(reviews != NULL);
+    return reviews;
+}
+
 /* Everything that can fail comes first; then there is no way back, and none is needed. */
 static void begin_reload(struct reload *r)
 {
@@ -129,6 +142,7 @@ static void begin_reload(struct reload *r)
         snapshot_unref(r->snap);
         finish(r, false, buf_text(&errors));
     } else {
+        r->reviews = reviews_new(d);
         crew_broadcast(&d->crew, d->loop, install_in, installed, r);
     }
     buf_free(&errors);
@@ -146,7 +160,7 @@ void door_reload(struct door *d, door_reloaded *done, void *arg)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
     if (d->draining) {
-        done(arg, false, STOPPING);
+        done(arg, NULL, STOPPING);
         return;
     }
     struct reload *r = new_reload(d, done, arg), **end = &d->next;
@@ -166,21 +180,22 @@ void door_reload_init(struct door *d)
 
 int door_install_first(struct door *d, struct buf *errors)
 {
-    struct reload first = {.door = d, .snap = d->snap};
+    struct reload first = {.door = d, .snap = d->snap, .reviews = reviews_new(d)};
     first.listeners = door_bind_listeners(&d->crew, d->snap, NULL, errors);
+    for (size_t i = 0; first.listeners != NULL && i < d->crew.count; i++)
+        install_in(&d->crew.worker[i], &first);
+    free(first.reviews);
     if (first.listeners == NULL)
         return -1;
-    for (size_t i = 0; i < d->crew.count; i++)
-        install_in(&d->crew.worker[i], &first);
     free(first.listeners);
     return 0;
 }
 
 /* ---- CRLs ---- */
 
-static void crls_in_force(void *arg, bool ok, const char *errors)
+static void crls_in_force(void *arg, const struct review *review, const char *errors)
 {
-    (void)ok;
+    (void)review;
     (void)errors;
     door_notify(arg, "certificate revocation lists reloaded");
 }

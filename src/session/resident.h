@@ -14,6 +14,7 @@
 #include "link/link.h"
 
 struct resident;
+struct review;
 struct session;
 struct session_origin;
 struct worker;
@@ -32,8 +33,9 @@ struct resident_ops {
     bool (*run)(struct resident *r, struct resident_end *ret);
     /* The door is stopping: tell the peer, if there is a way. */
     void (*drain)(struct resident *r);
-    /* The worker has a new configuration in force. May be NULL: it is none of its business. */
-    void (*review)(struct resident *r);
+    /* The worker has a new configuration in force; count in `sum` what came of it. May be NULL: it is none of
+     * its business. */
+    void (*review)(struct resident *r, struct review *sum);
     /* Free it, with all that it started; its link must not be used any more. */
     void (*close)(struct resident *r);
 };

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "net/socket.h"
+#include "session/review.h"
 #include "session/session_internal.h"
 #include "session/standing.h"
 #include "session/worker.h"
@@ -296,10 +297,12 @@ void session_drain(struct session *s)
     visit_drain(s);
 }
 
-void session_review(struct session *s)
+void session_review(struct session *s, struct review *sum)
 {
     if (s->resident != NULL && s->resident->ops->review != NULL)
-        s->resident->ops->review(s->resident);
+        s->resident->ops->review(s->resident, sum);
+    else if (s->resident != NULL && s->resident->ops->transport != NULL)
+        sum->carriers++;
 }
 
 void resident_wake(struct resident *r)

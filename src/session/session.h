@@ -18,6 +18,7 @@ struct front;
 struct front_request;
 struct hello_note;
 struct offer;
+struct review;
 struct route_runtime;
 struct session;
 struct standing;
@@ -61,8 +62,8 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
 /* The door is stopping: tell who stays for his own sake, or waits for somebody who will not come. */
 void session_drain(struct session *s);
 
-/* Its worker has a new configuration in force: what an agent offers is asked about anew. */
-void session_review(struct session *s);
+/* Its worker has a new configuration in force: what an agent offers is asked about anew. Counted in `sum`. */
+void session_review(struct session *s, struct review *sum);
 
 /* End it if it is a connection that its client keeps ready, and on which nothing of a request has come: what
  * is asked on it later would be judged by the configuration that it began under. False: it is none. */

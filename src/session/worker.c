@@ -20,6 +20,7 @@
 #include "mux/agents.h"
 #include "quic/quic.h"
 #include "session/carrier.h"
+#include "session/review.h"
 #include "session/session.h"
 
 #define WORKER_MAGIC 0x3084e400u
@@ -299,25 +300,29 @@ static void drop_listener(const struct worker_listener *l)
 
 /* No request to come is judged by a configuration, or a list of revocations, that is in force no more: the
  * client makes new connections, and proves anew who he is. */
-static void end_ready(struct worker *w)
+static void end_ready(struct worker *w, struct review *sum)
 {
     for (struct list *n = w->sessions.next, *next; n != &w->sessions; n = next) {
         next = n->next;
-        session_end_ready(session_of_node(n));
+        sum->unused += session_end_ready(session_of_node(n));
     }
 }
 
-static void review_all(struct worker *w)
+static void review_all(struct worker *w, struct review *ret)
 {
+    *ret = (struct review){0};
+    carrier_review(w, ret);
     for (struct list *n = w->sessions.next; n != &w->sessions; n = n->next)
-        session_review(session_of_node(n)); /* none ends within */
+        session_review(session_of_node(n), ret); /* none ends within */
+    end_ready(w, ret);
 }
 
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
-                    size_t count)
+                    size_t count, struct review *ret)
 {
     CHECK_MAGIC(w, WORKER_MAGIC);
     struct epoch *before = w->epoch;
+    *ret = (struct review){0};
     if (w->draining) {
         for (size_t i = 0; i < count; i++)
             drop_listener(&listeners[i]);
@@ -344,22 +349,19 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
             acceptor_resume(&port->acceptor);
     }
     carrier_install(w, listeners, count);
-    carrier_review(w);
-    review_all(w);
-    end_ready(w);
+    review_all(w, ret);
     if (before != NULL)
         worker_release(w, before);
 }
 
 void worker_refresh(struct worker *w, struct snapshot *snap)
 {
+    struct review review; /* the log tells of each offer */
     CHECK_MAGIC(w, WORKER_MAGIC);
     struct epoch *before = w->epoch;
     CHECK(before != NULL && before->snap->config == snap->config);
     w->epoch = epoch_new(w, snap);
-    carrier_review(w);
-    review_all(w);
-    end_ready(w);
+    review_all(w, &review);
     worker_release(w, before);
 }
 

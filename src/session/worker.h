@@ -37,6 +37,7 @@ struct port {
 struct agents;
 struct agents_hub;
 struct quic_scratch;
+struct review;
 
 /* What the workers of a crew know of each other. */
 struct fellows {
@@ -108,9 +109,10 @@ struct worker_listener {
 };
 
 /* Serve under `snap` (a reference is taken) from now on; `listeners` are those of its configuration, in
- * order. Nothing of it can fail. In the worker's thread, or before it runs. */
+ * order. Nothing of it can fail. *ret: what that has done to what was there. In the worker's thread, or
+ * before it runs. */
 void worker_install(struct worker *w, struct snapshot *snap, const struct worker_listener *listeners,
-                    size_t count);
+                    size_t count, struct review *ret);
 
 /* Serve under `snap` (a reference is taken) from now on, whose configuration is the one in force. In the
  * worker's thread. */

@@ -38,6 +38,9 @@ bool wire_encode_control(const struct wire_control *control, struct buf *out)
         ok = ok && message_put_string(out, "down", front_code(control->down));
     if (control->withdrawn[0] != '\0')
         ok = ok && put_known(out, "withdrawn", control->withdrawn);
+    if (control->says_fellows)
+        ok = ok && buf_printf(out, ",\"fellows\":%u", control->fellows) &&
+             put_known(out, "fellow", control->fellow);
     if (control->spares > 0)
         ok = ok && put_spares(control, out);
     return message_end(out, at, ok);
@@ -61,6 +64,27 @@ static int read_spares(const json_t *spares, struct wire_control *ret, struct er
     return 0;
 }
 
+static int read_identity(const json_t *o, const char *key, char ret[WIRE_IDENTITY_MAX], struct err *err)
+{
+    const char *text;
+    if (message_string(o, key, &text, err) < 0)
+        return -1;
+    bool fits = text != NULL && strlen(text) < WIRE_IDENTITY_MAX;
+    str_clean(ret, WIRE_IDENTITY_MAX, fits ? text : "");
+    return 0;
+}
+
+static int read_fellows(const json_t *o, struct wire_control *ret, struct err *err)
+{
+    const json_t *fellows = json_object_get(o, "fellows");
+    json_int_t n = json_integer_value(fellows);
+    ret->says_fellows = fellows != NULL;
+    if (fellows != NULL && (!json_is_integer(fellows) || n < 0))
+        return err_set(err, "\"fellows\" is not a number from 0");
+    ret->fellows = (uint32_t)MIN(n, (json_int_t)UINT32_MAX);
+    return read_identity(o, "fellow", ret->fellow, err);
+}
+
 /* "withdrawn" says something even where its text is empty. */
 static int read_control(const json_t *o, struct wire_control *ret, struct err *err)
 {
@@ -69,7 +93,7 @@ static int read_control(const json_t *o, struct wire_control *ret, struct err *e
     *ret = (struct wire_control){0};
     if (message_bool(o, "ready", &ret->says_ready, &ret->ready, err) < 0 ||
         message_bool(o, "drain", &there, &ret->drain, err) < 0 || message_string(o, "down", &down, err) < 0 ||
-        message_string(o, "withdrawn", &withdrawn, err) < 0)
+        message_string(o, "withdrawn", &withdrawn, err) < 0 || read_fellows(o, ret, err) < 0)
         return -1;
     if (ret->says_ready && !ret->ready && down != NULL)
         ret->down = wire_outcome(down);
@@ -140,16 +164,6 @@ static int read_text(const json_t *o, const char *key, char *ret, size_t cap, st
     return 0;
 }
 
-static int read_identity(const json_t *o, char ret[WIRE_IDENTITY_MAX], struct err *err)
-{
-    const char *text;
-    if (message_string(o, "identity", &text, err) < 0)
-        return -1;
-    bool fits = text != NULL && strlen(text) < WIRE_IDENTITY_MAX;
-    str_clean(ret, WIRE_IDENTITY_MAX, fits ? text : "");
-    return 0;
-}
-
 static int read_visit(const json_t *o, struct wire_visit *ret, struct err *err)
 {
     const char *name, *proto;
@@ -164,7 +178,7 @@ static int read_visit(const json_t *o, struct wire_visit *ret, struct err *err)
     if (proto != NULL && !ret->udp && strcmp(proto, "tcp") != 0)
         return err_set(err, "\"proto\" is neither \"tcp\" nor \"udp\"");
     if (message_name("visit", name, ret->name, err) < 0 || read_addr(o, "peer", &ret->peer, err) < 0 ||
-        read_addr(o, "local", &ret->local, err) < 0 || read_identity(o, ret->identity, err) < 0 ||
+        read_addr(o, "local", &ret->local, err) < 0 || read_identity(o, "identity", ret->identity, err) < 0 ||
         read_text(o, "sni", ret->sni, sizeof(ret->sni), err) < 0)
         return -1;
     return read_text(o, "alpn", ret->alpn, sizeof(ret->alpn), err);

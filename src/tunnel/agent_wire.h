@@ -17,6 +17,7 @@
 #include "session/front.h"
 #include "tunnel/message.h"
 
+#define WIRE_IDENTITY_MAX 256  /* with the NUL; a longer one is left out: cut, it might be another's */
 #define WIRE_WITHDRAWN_MAX 512 /* with the NUL; a longer text is cut */
 
 /* Over TCP each side says something at least so often, and gives the other up after so much silence; QUIC has
@@ -34,6 +35,9 @@ struct wire_control {
     bool drain;              /* door: offer anew, on another connection */
     char withdrawn[WIRE_WITHDRAWN_MAX]; /* door: the offer is over, and why, for people; "": it is not.
                                            Cleaned: it may go to a terminal */
+    bool says_fellows;                  /* door: `fellows` and `fellow` hold */
+    uint32_t fellows;                   /* so many other agents offer the name now */
+    char fellow[WIRE_IDENTITY_MAX];     /* who one of them is; cleaned; "": not said */
     size_t spares;                      /* door: bring a connection under each of these */
     char spare[OFFER_IDS_MAX][OFFER_ID_TEXT];
 };
@@ -46,8 +50,7 @@ bool wire_encode_control(const struct wire_control *control, struct buf *out);
 enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire_control *ret,
                                     size_t *ret_used, struct err *err);
 
-#define WIRE_IDENTITY_MAX 256 /* with the NUL; a longer one is left out: cut, it might be another's */
-#define WIRE_ALPN_MAX 256     /* likewise */
+#define WIRE_ALPN_MAX 256 /* likewise */
 
 /* A visitor, as the door announces it to the agent. Texts that are not known are "". */
 struct wire_visit {

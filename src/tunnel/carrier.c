@@ -450,6 +450,9 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     explain_end(c, l, end, text);
     l->conn = NULL;
     if (was_open) {
+        struct err why;
+        err_set(&why, "the QUIC connection has ended: %s", text);
+        client_note_loss(c->door, why.text);
         drop_connection(c);
         c->state = CARRIER_IDLE;
         free_when_over(c);

@@ -59,6 +59,7 @@ struct client {
     bool local_ended;  /* `first` is all that the local side has to say */
     bool let_speak;    /* the local side has been told that it may */
     bool unwritable;   /* `far` takes no more, but may have an answer */
+    bool heard;        /* the door has answered */
     bool silent;       /* nothing is to be said before the answer */
     bool running;
 };
@@ -221,6 +222,8 @@ static enum client_state step_reach(struct client *c)
     c->shared = way_is_shared(&c->way);
     c->warm = way_is_warm(&c->way);
     bool near = way_is_near(&c->way);
+    if (!c->shared && !near && !c->warm)
+        client_note_tcp(c->door);
     c->far = way_take(&c->way);
     c->near = near ? c->far : NULL;
     c->far->wake = on_wake;
@@ -417,7 +420,7 @@ static enum client_state step_inner(struct client *c)
 static void learn(struct client *c, bool ok)
 {
     struct client_door *d = c->door;
-    d->has_answered = true;
+    d->has_answered = c->heard = true;
     if (c->near != NULL)
         return;
     if (ok && !c->target.udp)
@@ -559,6 +562,8 @@ static void give_back(struct client *c)
 static void conclude(struct client *c)
 {
     const char *text = c->outcome == CLIENT_DONE ? "" : c->door->text.text;
+    if (c->outcome == CLIENT_FAILED && !c->heard)
+        client_note_loss(c->door, text);
     if (c->outcome == CLIENT_FAILED && c->terms.failing != NULL)
         c->terms.failing(c->local, text);
     give_back(c);
@@ -674,18 +679,42 @@ void client_start(struct client_door *door, const struct front_target *target, s
 
 /* ---- what is known ---- */
 
-/* The path of a session over TCP: the kernel has measured it. */
-static void tcp_path(const struct client *c, struct client_facts *ret)
+static bool is_over_tcp(const struct client *c)
+{
+    return c->far != NULL && !c->shared && c->near == NULL;
+}
+
+void client_note_tcp(struct client_door *door)
+{
+    bool others = door->warm != NULL && warm_ready(door->warm) > 0;
+    for (struct list *n = door->clients.next; n != &door->clients && !others; n = n->next)
+        others = is_over_tcp(CONTAINER_OF(n, struct client, node));
+    if (!others)
+        door->tcp_since = clock_wall();
+}
+
+void client_note_loss(struct client_door *door, const char *why)
+{
+    char *copy = strdup(why); /* it may be the door's own */
+    CHECK(copy != NULL);
+    free(door->loss);
+    door->loss = copy;
+    door->lost_at = clock_wall();
+}
+
+/* The path of a connection over TCP: the kernel has measured it. */
+static void tcp_path(const struct client_door *door, struct link *far, struct client_facts *ret)
 {
     struct socket_path path;
     struct sockaddr_storage peer = {0};
     socklen_t peer_len = sizeof(peer);
-    int fd = link_socket(link_bottom(c->far));
+    int fd = link_socket(link_bottom(far));
     if (!socket_path(fd, &path) || getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
         return;
     ret->local = socket_local(fd);
     ret->peer = net_addr_from(&peer);
     ret->rtt = path.rtt;
+    ret->since = door->tcp_since;
 }
 
 void client_door_facts(const struct client_door *door, struct client_facts *ret)
@@ -699,9 +728,17 @@ void client_door_facts(const struct client_door *door, struct client_facts *ret)
         if (c->far == NULL)
             continue;
         ret->streams += c->shared;
+        ret->busy += is_over_tcp(c);
         ret->in += c->far->bytes_read;
         ret->out += c->far->bytes_written;
-        if (!ret->quic && !c->shared && ret->peer.family == AF_UNSPEC)
-            tcp_path(c, ret);
+        if (!ret->quic && is_over_tcp(c) && ret->peer.family == AF_UNSPEC)
+            tcp_path(door, c->far, ret);
+    }
+    struct link *waits = ret->ready > 0 ? warm_first(door->warm) : NULL;
+    if (!ret->quic && ret->peer.family == AF_UNSPEC && waits != NULL)
+        tcp_path(door, waits, ret);
+    if (ret->peer.family == AF_UNSPEC) {
+        ret->loss = door->loss;
+        ret->lost_at = door->lost_at;
     }
 }

@@ -52,18 +52,25 @@ struct client_door *client_door_new(struct loop *loop, const struct client_setti
 struct client_door *client_door_shared(struct loop *loop, const struct client_settings *settings, int fd,
                                        struct err *err);
 
+/* Will doors refuse the certificate that is shown to them, at `now` (seconds since 1970), since it has
+ * expired or is not valid yet? True, with the text. */
+bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text);
+
 /* What is known of what goes through a door now. Of times 0 is not known, of addresses AF_UNSPEC. */
 struct client_facts {
     bool reached; /* the door has answered once, whatever it said */
-    bool quic;    /* the facts of the path are those of the QUIC connection; else of a TCP connection */
+    bool quic;    /* the facts of the path are those of the QUIC connection; else of one of those over TCP */
     struct net_addr local;
     struct net_addr peer;
     int64_t rtt;      /* smoothed, nanoseconds */
-    int64_t since;    /* wall clock, when that connection was made */
+    int64_t since;    /* wall clock: when that connection was made; since when there is always one over TCP */
     size_t sessions;  /* connections through the door */
+    size_t busy;      /* those of them that have a connection over TCP, each its own */
     size_t ready;     /* connections over TCP that wait for one */
     size_t streams;   /* those of them that are streams of the QUIC connection */
     uint64_t in, out; /* bytes from and to the door, of all sessions so far */
+    const char *loss; /* there is none now: why the last was lost, or none came about; NULL: nothing failed */
+    int64_t lost_at;  /* ... wall clock */
 };
 
 void client_door_facts(const struct client_door *door, struct client_facts *ret);

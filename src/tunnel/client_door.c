@@ -149,6 +149,12 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
     return d;
 }
 
+bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text)
+{
+    const struct cert *c = door->cert; /* it needs no DNS name */
+    return c != NULL && (now > c->not_after || now < c->not_before) && cert_warning(c, now, ret_text);
+}
+
 int client_door_complete(struct client_door *door)
 {
     const struct client_settings *s = door->later;
@@ -198,6 +204,7 @@ void client_door_free(struct client_door *door)
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);
+    free(door->loss);
     free(door->name);
     free(door->alpn);
     door->magic = 0;

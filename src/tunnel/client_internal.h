@@ -49,6 +49,9 @@ struct client_door {
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
     uint64_t bytes_in, bytes_out;        /* of connections that have ended */
+    char *loss;                          /* why no connection to it was to be had last; NULL: one was */
+    int64_t lost_at;                     /* ... wall clock */
+    int64_t tcp_since;                   /* wall clock: there has been one over TCP all the time since */
     bool has_answered;                   /* the door, a hello of ours: it can be reached */
     struct list clients;
     struct client_datagrams datagrams; /* of those that have ended */
@@ -69,6 +72,12 @@ void client_door_visitors(struct client_door *door, const struct client_visitors
 /* Go on with a new QUIC connection, if `turn` is that of the one in use; the streams of the old one go on
  * until the door closes it. */
 void client_door_renew(struct client_door *door, unsigned turn);
+
+/* One over TCP is there now, and about to be counted. */
+void client_note_tcp(struct client_door *door);
+
+/* The connection to the door has failed, or none could be made. */
+void client_note_loss(struct client_door *door, const char *why);
 
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "quic/quic.h"
 #include "session/admission.h"
+#include "session/review.h"
 #include "session/routing.h"
 #include "session/worker.h"
 #include "tunnel/door_offer_internal.h"
@@ -173,15 +174,19 @@ static void withdraw(struct door_offer *o, enum agents_leave how, const char *wh
 
 /* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
  * connection does. */
-static void door_offer_review(struct resident *r)
+static void door_offer_review(struct resident *r, struct review *sum)
 {
     struct door_offer *o = offer_of(r);
     struct session_denial denial;
     if (o->agent == NULL)
         return;
     agent_set_bandwidth(o->agent, o->worker->epoch->snap->config->agents.bandwidth);
-    if (o->draining || session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+    if (o->draining)
         return;
+    sum->offers++;
+    if (session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+        return;
+    sum->withdrawn++;
     struct wire_control control = {0};
     str_copy(control.withdrawn, sizeof(control.withdrawn), denial.text,
              strnlen(denial.text, sizeof(control.withdrawn) - 1));
@@ -239,6 +244,7 @@ static void door_offer_close(struct resident *r)
 {
     struct door_offer *o = offer_of(r);
     wheel_cancel(&o->timer);
+    wheel_cancel(&o->fellows);
     if (o->agent != NULL)
         take_back(o, o->stops ? AGENTS_STOPPED : AGENTS_LOST);
     buf_free(&o->in);
@@ -275,6 +281,33 @@ static void on_timer(struct timer *t)
     loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + MIN(SIGN_OF_LIFE_NS, door_spares_look(o)));
 }
 
+/* ---- others that offer the name ---- */
+
+#define FELLOWS_NS NSEC_PER_SEC /* who comes and goes at once is told once, and nobody is kept busy by it */
+
+static void on_fellows_timer(struct timer *t)
+{
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, fellows);
+    struct wire_control control = {.says_fellows = true};
+    const char *identity;
+    if (o->agent == NULL || o->draining)
+        return;
+    size_t n = agents_fellows(o->worker->agents, o->agent, &identity);
+    if (n == o->fellows_told)
+        return;
+    o->fellows_told = n;
+    control.fellows = (uint32_t)n;
+    if (strlen(identity) < sizeof(control.fellow))
+        str_copy(control.fellow, sizeof(control.fellow), identity, strlen(identity));
+    door_offer_say(o, &control);
+}
+
+static void look_for_fellows(struct door_offer *o)
+{
+    if (!timer_is_set(&o->fellows))
+        loop_set_timer(o->worker->loop, &o->fellows, door_offer_now(o) + FELLOWS_NS);
+}
+
 /* Whoever held the port may have gone: it is ours then. */
 static void on_changed(void *owner)
 {
@@ -282,6 +315,7 @@ static void on_changed(void *owner)
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
     door_port_want(o);
     door_port_fit(o);
+    look_for_fellows(o);
 }
 
 /* It ends without a word: the agent offers again then, and is told of the conflict as any other is. */
@@ -320,6 +354,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.request = NULL;
     door_spares_init(&o->spares, loop_now(w->loop));
     timer_init(&o->timer, on_timer);
+    timer_init(&o->fellows, on_fellows_timer);
     door_port_init(o);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
@@ -389,6 +424,8 @@ struct resident *door_offer_reside(struct worker *w, struct link *link, const st
         return NULL;
     }
     accept_offer(o, origin->front);
+    if (agents_fellows(w->agents, o->agent, &(const char *){NULL}) > 0)
+        look_for_fellows(o);
     if (!o->over_streams)
         loop_set_timer(w->loop, &o->timer, door_offer_now(o) + SIGN_OF_LIFE_NS);
     return &o->resident;

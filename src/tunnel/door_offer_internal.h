@@ -43,6 +43,8 @@ struct door_offer {
     struct door_port *port;
     struct udp_port *udp_port;
     struct timer timer;
+    struct timer fellows; /* until it is told who else offers the name */
+    size_t fellows_told;
     struct timer reopen; /* until the port can be had */
     int64_t heard;
     bool over_streams; /* visitors get streams of the agent's connection */

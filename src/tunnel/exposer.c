@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
 
@@ -92,7 +93,12 @@ struct exposer *exposer_new(struct loop *loop, struct client_door *door, const s
     CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
     struct exposer *a = calloc(1, sizeof(*a));
     CHECK(a != NULL);
-    *a = (struct exposer){.loop = loop, .door = door, .events = events, .owner = owner, .retry = retry};
+    *a = (struct exposer){.loop = loop,
+                          .door = door,
+                          .events = events,
+                          .owner = owner,
+                          .retry = retry,
+                          .instance = hash_random_key().k0 % (OFFER_INSTANCES - 1) + 1};
     list_init(&a->offers);
     list_init(&a->visits);
     tls_scratch_init(&a->inner, loop);
@@ -116,6 +122,11 @@ void exposer_stop(struct exposer *a, int64_t grace)
         exposer_offer_stop(CONTAINER_OF(n, struct exposer_offer, node));
     /* Not at once: who was sent before the door heard of it is on the way. */
     loop_set_timer(a->loop, &a->stop, MIN(now + STOP_LOOK_NS, a->stop_by));
+}
+
+size_t exposer_visitors(const struct exposer *a)
+{
+    return a->visitors;
 }
 
 void exposer_free(struct exposer *a)

@@ -41,6 +41,7 @@ enum agent_event {
     AGENT_WITHDRAWN, /* exposer_update() has taken it back */
     AGENT_DOWN, /* the service cannot be connected to; while that goes on it is told once a minute at most */
     AGENT_UP,   /* after AGENT_DOWN: it can */
+    AGENT_FELLOWS, /* other agents that offer the name have come or gone; there are none after AGENT_STANDS */
 };
 
 struct agent_news {
@@ -51,6 +52,7 @@ struct agent_news {
     bool again;         /* AGENT_LOST: the same was told last */
     int64_t wait;       /* AGENT_LOST: nanoseconds */
     size_t turned_away; /* AGENT_DOWN: visitors, since it was last told */
+    size_t fellows;     /* AGENT_FELLOWS: how many there are; `text`: who one of them is, or "" */
 };
 
 /* A visitor who has left, or was not let in. */
@@ -89,6 +91,9 @@ bool exposer_offers(const struct exposer *a);
  * (0 or more; AGENT_NO_HURRY: however long it takes). Said again it can only be made sooner. */
 #define AGENT_NO_HURRY (INT64_MAX / 2)
 void exposer_stop(struct exposer *a, int64_t grace);
+
+/* How many visit now, over all offers. */
+size_t exposer_visitors(const struct exposer *a);
 
 /* Close everything at once. The door must still be there. NULL is allowed. */
 void exposer_free(struct exposer *a);

@@ -58,6 +58,7 @@ struct exposer_offer {
     struct probe probe;
     struct throttle throttle;
     size_t visitors;
+    size_t fellows;  /* other agents that offer the name, as the door has told */
     size_t spares;   /* connections that wait, or will, for a visitor */
     char *complaint; /* what was told last of why it does not stand; NULL: nothing since it stood */
     bool has_stood;
@@ -70,6 +71,7 @@ struct exposer {
     struct client_door *door;
     struct list offers;
     struct list visits;
+    uint64_t instance; /* tells the door which offers are ours */
     size_t visitors;
     struct tls_scratch inner; /* of TLS inside the door's TLS: both may be at work at once */
     const struct agent_events *events;

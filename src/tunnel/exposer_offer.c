@@ -180,6 +180,7 @@ static enum offer_state stand(struct exposer_offer *o, const char *warning)
     o->has_stood = true;
     free(o->complaint);
     o->complaint = NULL;
+    o->fellows = 0;
     exposer_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
@@ -284,6 +285,15 @@ struct orders {
     bool withdrawn; /* the door's text says why */
 };
 
+static void hear_of_fellows(struct exposer_offer *o, const struct wire_control *control)
+{
+    struct agent_news news = {.event = AGENT_FELLOWS, .text = control->fellow, .fellows = control->fellows};
+    if (!control->says_fellows || o->fellows == control->fellows)
+        return;
+    o->fellows = control->fellows;
+    exposer_offer_tell(o, &news);
+}
+
 /* Take what is complete. False when the door says something that cannot be read. */
 static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
 {
@@ -296,6 +306,7 @@ static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
         buf_consume(&o->in, used);
         o->heard = loop_now(o->agent->loop);
         ret->drain = ret->drain || control.drain;
+        hear_of_fellows(o, &control);
         if (control.withdrawn[0] != '\0') {
             ret->withdrawn = true;
             err_set(err, "the door %s has withdrawn the offer of %s: %s", o->agent->door->place,
@@ -452,6 +463,7 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     *o = (struct exposer_offer){.agent = a, .service = *service};
     if (service->offer.udp) /* strangers take these places: the door keeps them for who is there */
         o->service.offer.connections = (uint32_t)MIN(service->connections, (size_t)UINT32_MAX);
+    o->service.offer.instance = a->instance;
     o->service.host = copy(service->host);
     o->service.path = copy(service->path);
     o->service.tls = agent_tls_ref(service->tls);

@@ -250,9 +250,14 @@ static json_t *describe(const struct share *s)
     json_object_set_new(o, "started", when(s->started));
     json_object_set_new(o, "sessions", json_integer((json_int_t)f.sessions));
     json_object_set_new(o, "streams", json_integer((json_int_t)f.streams));
+    json_object_set_new(o, "busy", json_integer((json_int_t)f.busy));
     json_object_set_new(o, "ready", json_integer((json_int_t)f.ready));
     json_object_set_new(o, "in", json_integer((json_int_t)f.in));
     json_object_set_new(o, "out", json_integer((json_int_t)f.out));
+    if (f.loss != NULL) {
+        json_object_set_new(o, "failed", when(f.lost_at));
+        json_object_set_new(o, "failure", json_string(f.loss));
+    }
     return o;
 }
 

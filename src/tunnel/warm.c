@@ -69,6 +69,7 @@ static void on_wake(struct link *l)
 static void stand_by(struct spare *s)
 {
     struct loop *loop = s->warm->door->loop;
+    client_note_tcp(s->warm->door);
     s->link = way_take(&s->way);
     s->link->wake = on_wake;
     s->link->owner = s;
@@ -156,6 +157,14 @@ struct link *warm_take(struct warm *w)
         if (l != NULL)
             return l;
     }
+    return NULL;
+}
+
+struct link *warm_first(const struct warm *w)
+{
+    for (struct list *n = w->spares.next; n != &w->spares; n = n->next)
+        if (CONTAINER_OF(n, struct spare, node)->link != NULL)
+            return CONTAINER_OF(n, struct spare, node)->link;
     return NULL;
 }
 

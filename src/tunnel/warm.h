@@ -33,6 +33,9 @@ void warm_want(struct warm *w);
 /* One that is open, as far as is known here; the caller owns it. NULL: none is ready. */
 struct link *warm_take(struct warm *w);
 
+/* One that is ready, to be looked at only; NULL: none is. */
+struct link *warm_first(const struct warm *w);
+
 /* How many are ready. */
 size_t warm_ready(const struct warm *w);
 

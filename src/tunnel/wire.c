@@ -46,6 +46,8 @@ bool wire_encode_offer(const struct offer *offer, struct buf *out)
               message_put_string(out, "kind", offer_kind_word(offer->kind)) &&
               message_put_string(out, "proto", offer->udp ? "udp" : "tcp") &&
               (offer->port == 0 || buf_printf(out, ",\"port\":%u", offer->port)) &&
+              (offer->instance == 0 ||
+               buf_printf(out, ",\"instance\":%llu", (unsigned long long)offer->instance)) &&
               (offer->connections == 0 || buf_printf(out, ",\"connections\":%u", offer->connections));
     return message_end(out, at, ok);
 }
@@ -127,6 +129,19 @@ static int read_connections(const json_t *o, uint32_t *ret, struct err *err)
     return 0;
 }
 
+static int read_instance(const json_t *o, uint64_t *ret, struct err *err)
+{
+    const json_t *instance = json_object_get(o, "instance");
+    json_int_t n = json_integer_value(instance);
+    *ret = 0;
+    if (instance == NULL)
+        return 0;
+    if (!json_is_integer(instance) || n < 1 || (uint64_t)n >= OFFER_INSTANCES)
+        return err_set(err, "\"instance\" is not a number from 1 to 2^53 - 1");
+    *ret = (uint64_t)n;
+    return 0;
+}
+
 static int read_offer(const json_t *o, const char *name, const char *proto, struct offer *ret,
                       struct err *err)
 {
@@ -148,6 +163,8 @@ static int read_offer(const json_t *o, const char *name, const char *proto, stru
     }
     if (ret->udp && ret->port == 0)
         return err_set(err, "\"proto\" \"udp\" needs a \"port\"");
+    if (read_instance(o, &ret->instance, err) < 0)
+        return -1;
     return read_connections(o, &ret->connections, err);
 }
 

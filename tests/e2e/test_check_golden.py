@@ -168,6 +168,8 @@ policy:
   - {name: misplaced, who: {any: true}, routes: shut, targets: ["public:*.apps.test"]}
   - {name: visitors, who: {any: true}, targets: ["name:*.apps.test"]}
 """
+MISPLACED = ("13:65: warning: target public:*.apps.test of rule misplaced can never match: agents make offers on tunnel "
+             "routes, and the row is for routes with expose only")
 UNASKED = """
 listeners: [{address: "127.0.0.1:4433"}]
 routes: [{name: web, pass: {to: "127.0.0.1:1"}}]
@@ -187,8 +189,9 @@ policy: [{name: no-mallory, effect: deny, who: {name: mallory}}]
     (EXPOSED, ["9:13: warning: no agent can offer what route apps leads to: no row of the policy allows, on a tunnel "
                "route, a target 'offer:NAME' or 'public:NAME' with a name of it",
                "10:46: warning: nobody can visit what is offered in private on route shut: no row of the policy allows "
-               "a target 'name:NAME' with a name of it there"]),
-    (EXPOSED.replace("offer:a.b.test", "public:x.apps.*:80").replace("name:*.apps.test", "name:*"), []),
+               "a target 'name:NAME' with a name of it there",
+               MISPLACED]),
+    (EXPOSED.replace("offer:a.b.test", "public:x.apps.*:80").replace("name:*.apps.test", "name:*"), [MISPLACED]),
     (UNASKED, ["4:10: warning: rule no-mallory counts for nothing: no route has 'clients'"]),
 ], ids=["without-targets", "targets-only", "exposed", "exposed-well", "unasked"])
 def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
@@ -202,6 +205,58 @@ def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
     done = check(path)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr.decode().splitlines() == [f"door.yaml:{line}" for line in expected]
+
+
+IDLE = """
+listeners: [{address: "127.0.0.1:4433"}]
+certificates: [{certificate: good.pem, key: good.key}]
+trust: [{name: staff, ca: ca.pem}]
+routes:
+  - {name: web, sni: b.test, terminate: {to: "127.0.0.1:1"}, clients: {mode: required, trust: staff}}
+  - {name: tunnel, sni: app.test, tunnel: {}, clients: {mode: required, trust: staff}}
+  - {name: apps, sni: "*.apps.test", expose: {}, clients: {mode: required, trust: staff}}
+policy:
+  - {name: users, who: {any: true}, routes: web}
+  - {name: agents, who: {group: agents}, routes: tunnel, targets: ["offer:*.apps.test"]}
+  - {name: visitors, who: {any: true}, targets: ["name:*.apps.test"]}
+"""
+
+
+@pytest.mark.parametrize("row, expected", [
+    ("who: {group: ops}, routes: web", "13:5: warning: rule x can never decide: rule users before it allows all that it is for"),
+    ("effect: deny, who: {name: mallory}, routes: web",
+     "13:5: warning: rule x can never decide: rule users before it allows all that it is for"),
+    ("effect: deny, who: {name: mallory}", None),
+    ("who: {group: agents}, routes: tunnel, targets: ['offer:a.apps.test']",
+     "13:5: warning: rule x can never decide: rule agents before it allows all that it is for"),
+    ("who: {group: agents}, targets: ['offer:a.apps.test']", None),
+    ("effect: deny, who: {name: mallory}, targets: ['name:a.apps.test', 'db:1']",
+     "13:61: warning: target name:a.apps.test of rule x can never match: rule visitors before it allows it"),
+    ("who: {any: true}, routes: apps, targets: ['name:a.test']",
+     "13:57: warning: target name:a.test of rule x can never match: no route that the row is for leads to such a name"),
+    ("who: {any: true}, routes: apps, targets: ['db:1']",
+     "13:57: warning: target db:1 of rule x can never match: hosts are reached on tunnel routes, and the row is for routes "
+     "with expose only; visitors there are let in by 'name:NAME'"),
+    ("who: {any: true}, routes: tunnel, targets: ['name:a.test']",
+     "13:59: warning: target name:a.test of rule x can never match: no row allows an agent to offer such a name "
+     "('offer:NAME')"),
+    ("who: {any: true}, routes: tunnel, targets: ['public:a.test:4433', 'public:a.test:4433-4434']",
+     "13:59: warning: target public:a.test:4433 of rule x can never match: the door itself listens there, so no agent gets "
+     "the port"),
+    ("who: {any: true}, routes: tunnel, targets: ['0.0.0.0:22', '10.0.0.0/8:22', '*:80']",
+     "13:59: warning: target 0.0.0.0:22 of rule x can never match: that address is never connected to"),
+])
+def test_rows_that_never_match(tmp_path, pki, row, expected):
+    """Only what is certain, and with its place."""
+    made = pki.server("app.test", "*.apps.test", "b.test")
+    for name, source in (("good.pem", made.certificate), ("good.key", made.key), ("ca.pem", pki.ca.file)):
+        (tmp_path / name).write_bytes(open(source, "rb").read())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "door.yaml"
+    path.write_text(f"{IDLE}  - {{name: x, {row}}}\n")
+    done = check(path)
+    assert done.returncode == 0
+    assert done.stderr.decode().splitlines() == ([f"door.yaml:{expected}"] if expected else [])
 
 
 def test_kind_of_target_that_is_none(tmp_path, pki):

@@ -67,7 +67,9 @@ def visited(fake, control, **more):
 ])
 def test_offer(start, fake, words, hello):
     agent = start("App.test.", "--to", "127.0.0.1:1", *words)
-    assert fake.offer()[0] == {"v": 1, "offer": "app.test", **hello}
+    said = fake.offer()[0]
+    assert 1 <= said.pop("instance") < 2 ** 53
+    assert said == {"v": 1, "offer": "app.test", **hello}
     port = f", for visitors at {hello['proto'].upper()} port {hello['port']} of the door" if "port" in hello else ""
     agent.says(f"offering app.test ({hello['kind']}) at {fake.address} over TCP{port}\n")
     agent.end()
@@ -252,6 +254,30 @@ def test_withdrawn(start, fake, echo):
     agent.end()
 
 
+def test_others_are_told(start, fake):
+    """Who else offers the name, when they come and when they go; not the same twice, and anew with each offer."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    hello, control = fake.offer()
+    for count, who in ((1, "bob"), (1, "bob"), (3, "carol\x1b"), (1, None), (0, None)):
+        control.say(fellows=count, **({"fellow": who} if who else {}))
+    agent.says("no other agent offers it any more: all visitors come here\n")
+    lines = [line for line in agent.output().splitlines() if line.startswith("cardea: app.test: ")]
+    assert lines == ["cardea: app.test: another agent (bob) offers it too and takes a part of the visitors",
+                     "cardea: app.test: 3 other agents (one is carol?) offer it too and take a part of the visitors",
+                     "cardea: app.test: another agent (not known who) offers it too and takes a part of the visitors",
+                     "cardea: app.test: no other agent offers it any more: all visitors come here"]
+    assert [(event["name"], event["fellows"], event.get("identity")) for event in agent.events("fellows")] == [
+        ("app.test", 1, "bob"), ("app.test", 3, "carol?"), ("app.test", 1, None), ("app.test", 0, None)]
+    control.say(fellows=1)
+    wait_until(lambda: len(agent.events("fellows")) == 5, agent.output)
+    control.sock.unwrap().close()
+    again, control = fake.offer()
+    assert again["instance"] == hello["instance"]
+    control.say(fellows=1)
+    wait_until(lambda: len(agent.events("fellows")) == 6, agent.output)
+    agent.end()
+
+
 def test_warning(start, fake):
     """The door takes the offer, and says what it thinks of it."""
     agent = start("app.test", "--to", "127.0.0.1:1", "--json")
@@ -328,10 +354,11 @@ def test_drain(start, fake, echo):
 
 
 def test_stop_lets_visitors_finish(start, fake, echo):
-    agent = start("app.test", "--to", echo.to, "--grace", "30s")
+    agent = start("app.test", "--to", echo.to, "--grace", "30s", "--json")
     _, control = fake.offer()
     stream, _ = visited(fake, control)
     agent.send(signal.SIGTERM)
+    agent.says("stopping: new visitors are not taken, 1 who is here has up to 30s; once more to end now\n")
     assert control.message() == {"v": 1, "ready": False}
     stream.sock.sendall(b"last words")
     assert stream.read(10) == b"last words"
@@ -339,12 +366,23 @@ def test_stop_lets_visitors_finish(start, fake, echo):
     assert agent.poll() is None
     stream.sock.unwrap().close()
     assert agent.wait() == 0
+    assert agent.output().endswith("cardea: stopped\n")
+    [stopping], [stopped] = agent.events("stopping"), agent.events("stopped")
+    assert (stopping["visitors"], stopping["grace"], stopped["cut_off"]) == (1, 30, 0) and "name" not in stopping
+
+
+def test_stop_with_nobody_there(start, fake):
+    agent = start("app.test", "--to", "127.0.0.1:1")
+    fake.offer()
+    agent.says("offering")
+    agent.end()
+    assert agent.output().endswith("cardea: stopping: new visitors are not taken, and nobody is here\ncardea: stopped\n")
 
 
 @pytest.mark.parametrize("words, again", [(["--grace", "300ms"], False), (["--grace", "30s"], True)])
 def test_stop_does_not_wait_for_ever(start, fake, echo, words, again):
     """The grace time, or a second signal."""
-    agent = start("app.test", "--to", echo.to, *words)
+    agent = start("app.test", "--to", echo.to, "--json", *words)
     _, control = fake.offer()
     visited(fake, control)
     agent.send(signal.SIGTERM)
@@ -352,6 +390,8 @@ def test_stop_does_not_wait_for_ever(start, fake, echo, words, again):
     if again:
         agent.send(signal.SIGTERM)
     assert agent.wait(5) == 0
+    assert agent.output().endswith("cardea: stopped: 1 visitor was cut off\n")
+    assert [event["cut_off"] for event in agent.events("stopped")] == [1]
 
 
 def test_spare_is_not_taken(start, fake, echo):
@@ -680,6 +720,62 @@ def test_file_that_is_wrong(tmp_path):
     path.write_text("door: d:1\nservices:\n  - {name: a.test, too: 'a:1'}\n")
     done = run(CARDEA, "expose", "-c", path, env=clean_env(tmp_path))
     assert done.returncode == 1 and f"{path}:3:20: services[0].too: unknown key" in done.stderr.decode()
+
+
+# Checking ---------------------------------------------------------------------------------------------------------
+
+def check(tmp_path, *words):
+    done = run(CARDEA, "expose", "--check", *words, env=clean_env(tmp_path))
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_check(fake, pki, tmp_path):
+    """Nothing is wrong: the services are told, and the door has heard of nobody."""
+    path = tmp_path / "e.yaml"
+    cert = pki.server("sealed.test")
+    path.write_text(f"door: {fake.address}\ncert: {pki.alice.certificate}\nkey: {pki.alice.key}\nca: {pki.ca.file}\n"
+                    "services:\n  - {name: one.test, to: '[::1]:80'}\n  - {name: two.test, to: 'unix:/run/x', kind: public, "
+                    f"port: 2222}}\n  - {{name: sealed.test, to: 'a:1', kind: end-to-end, certificate: {cert.certificate}, "
+                    f"key: {cert.key}, anyone: true}}\n")
+    assert check(tmp_path, "-c", path) == (0, "one.test (private) leads to [::1]:80\n"
+                                              "two.test (public, TCP port 2222 of the door) leads to unix:/run/x\n"
+                                              "sealed.test (end-to-end) leads to a:1\n", "")
+    assert check(tmp_path, "--door", fake.address, "game.test", "--to", "a:1", "--public", "--udp", "--port", "53") == (
+        0, "game.test (public, UDP port 53 of the door) leads to a:1\n", "")
+    time.sleep(0.2)
+    assert fake.offers.empty()
+
+
+def test_check_finds_all(fake, pki, tmp_path):
+    """What is wrong with any certificate, each with its place, and the agent's own."""
+    path = tmp_path / "e.yaml"
+    cert = pki.server("b.test")
+    sealed = "kind: end-to-end, anyone: true"
+    path.write_text(f"door: {fake.address}\ncert: {pki.alice.certificate}\nkey: {pki.bob.key}\nca: {pki.ca.file}\n"
+                    f"services:\n  - {{name: a.test, to: 'a:1', {sealed}, certificate: none.pem, key: none.key}}\n"
+                    f"  - {{name: b.test, to: 'a:1', {sealed}, certificate: {cert.certificate}, key: {pki.alice.key}}}\n")
+    status, out, err = check(tmp_path, "-c", path)
+    lines = err.splitlines()
+    assert (status, out) == (1, "") and len(lines) == 3, err
+    assert lines[0].startswith(f"{path}:6:5: services[0]: a.test: ") and "none.pem: No such file" in lines[0]
+    assert lines[1].startswith(f"{path}:7:5: services[1]: b.test: ") and str(pki.alice.key) in lines[1]
+    assert lines[2].startswith("cardea: ") and str(pki.bob.key) in lines[2]
+    path.write_text("door: d:1\nservices:\n  - {name: a.test, to: 'a:1', port: 1}\n")
+    assert check(tmp_path, "-c", path) == (
+        1, "", f"{path}:3:5: services[0]: a port of the door goes with a public offer only\n")
+    assert check(tmp_path, "app.test", "--to", "a:1", "--door", "d:1", "--ca", tmp_path / "none")[0] == 1
+    assert check(tmp_path, "app.test", "--to", "a:1", "--door", "d")[0] == 1
+
+
+def test_check_warns(fake, pki, tmp_path):
+    """Of a certificate that has expired: ours the door refuses, the service's its visitors."""
+    mine = pki.staff.client("late", start=-7200, end=-3600)
+    cert = pki.server("other.test")
+    status, out, err = check(tmp_path, "--door", "d:1", "--cert", mine.certificate, "--key", mine.key, "app.test", "--to",
+                             "a:1", "--end-to-end", "--anyone", "--service-cert", cert.certificate, "--service-key", cert.key)
+    assert (status, out) == (0, "app.test (end-to-end) leads to a:1\n")
+    assert f"warning: certificate {mine.certificate} expired on " in err and err.endswith(": doors refuse it\n")
+    assert f"warning: app.test: {cert.certificate} is for other.test, not for app.test" in err
 
 
 def test_no_identity(fake, pki, tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a door's operator has of the offers of agents: the policy holds when it changes, denials lead to the row that is
 missing, warnings, refusals that say why; and what visitors hear."""
+import json
 import socket
 import time
 
@@ -109,6 +110,23 @@ def test_the_new_policy_holds_for_old_connections(door, expose, pki, echo, trans
     agent.says("refuses to offer app.apps.test: denied: no rule lets alice offer app.apps.test")
     door.reload(configuration(pki, ["offer:*.apps.test"]))
     wait_until(lambda: agent.output().count("offering app.apps.test") == 2, agent.output, 30)
+
+
+def test_a_reload_says_what_it_did(door, expose, pki, echo):
+    """Whoever asks for it, and the door's log: how many offers fell, and what is judged later."""
+    expose("game.apps.test", echo.to, "--public", transport="tcp")
+    expose("other.apps.test", echo.to, transport="quic")
+    fell = b"cardea: 1 of 2 offers of agents is not allowed any more and withdrawn; which and why is in the log"
+    door.configure(configuration(pki, ["offer:*.apps.test"]))
+    done = door.cli("reload")
+    assert done.returncode == 0 and fell in done.stderr and done.stdout == b""
+    assert b"cardea: connections that carry tunnels or offers: 1; each is judged anew" in done.stderr
+    assert fell.decode() in door.process.output()
+    answer = json.loads(door.cli("reload", "--json").stdout)
+    assert {key: answer[key] for key in ("ok", "offers", "withdrawn", "carriers", "unused")} == {
+        "ok": True, "offers": 1, "withdrawn": 0, "carriers": 1, "unused": 0}
+    assert door.cli("reload").stderr == b""
+    assert "cardea: offers of agents go on: 1\n" in door.process.output()
 
 
 def test_reload_that_changes_nothing(door, expose, pki, echo, tmp_path):

@@ -175,8 +175,9 @@ def test_a_reload_holds_for_them(start_door, pki, start_connect, echo):
     process = start_connect(door, "--transport", "tcp", "-L", f"{port}:127.0.0.1:{echo.port}", ports=[port])
     assert call(port, b"x") == b"x"
     wait_until(lambda: ready(door) == 2, "two connections to be ready")
-    door.reload(config(pki, policy=[{"name": "nobody", "effect": "deny", "who": {"any": True}},
-                                    {"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}]))
+    door.configure(config(pki, policy=[{"name": "nobody", "effect": "deny", "who": {"any": True}},
+                                       {"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}]))
+    assert json.loads(door.cli("reload", "--json").stdout)["unused"] == 2
     door.audited(2, reason="unused")
     assert call(port, b"x") == b""
     wait_until(lambda: "denied" in process.err.read_text(), "the denial to be told")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is changed while a client holds a connection that carries many tunnels: each new tunnel is judged by what is in
 force now, the policy and the client's certificate, whatever the connection began under; tunnels that run go on."""
+import json
 import socket
 import time
 
@@ -302,6 +303,7 @@ def test_carriers_are_listed(start_door, pki, staff, hold, echo):
     wait_until(lambda: carriers(door)[0]["streams"] == 0, "the tunnel to end")
     text = door.cli("status", "--sessions").stdout.decode()
     assert "0 streams" in text and "carol" in text
+    assert json.loads(door.cli("reload", "--json").stdout)["carriers"] == 1
 
 
 def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):

@@ -105,6 +105,24 @@ def test_spread(door, agents):
     close_all([*(each for each in visitors if each[1] != "two"), *new])
 
 
+def test_agents_hear_of_each_other(start_door, pki, agents):
+    """Whoever offers a name is told when another offers it too, on whatever worker, and when that one has gone; and of
+    nobody where it only offers its own anew."""
+    door = start_door(config(pki))
+    first = agents.start(door, "first", "--json")
+    second = agents.start(door, "second", "--json")
+    text = f"{agents.name}: another agent (alice) offers it too and takes a part of the visitors"
+    first.says(text)
+    second.says(text)
+    second.end()
+    first.says(f"{agents.name}: no other agent offers it any more")
+    door.stop()
+    door.start()
+    wait_until(lambda: len(first.events("offering")) == 2, first.output, 30)
+    time.sleep(1.5)
+    assert [event["fellows"] for event in first.events("fellows")] == [1, 0]
+
+
 def test_drain_of_an_agent(door, agents):
     """SIGTERM: its visitors finish, new ones go to the other, and it ends with the last of them."""
     stays, goes = agents.start(door, "stays"), agents.start(door, "goes", "--grace", "20s")

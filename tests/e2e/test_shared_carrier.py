@@ -185,7 +185,10 @@ def test_ends_when_no_door_was_reached(pki, door, sharing, banner):
     assert sharing.connect(nowhere, f"127.0.0.1:{banner.port}").returncode == 1
     [carrier] = sharing.status()
     assert (carrier["reached"], carrier["transport"]) == (False, None)
-    assert b"- (auto, not reached yet)" in run(CARDEA, "status", env=sharing.env).stdout
+    assert carrier["failed"] and "refused the connection" in carrier["failure"]
+    shown = run(CARDEA, "status", env=sharing.env).stdout.decode()
+    assert "- (auto, not reached yet)" in shown
+    assert f"\n{nowhere.address}: failed at {carrier['failed']}: {carrier['failure']}\n" in shown
     assert b"denied" in sharing.connect(door, "10.0.0.1:1").stderr
     wait_until(lambda: [each["door"] for each in sharing.status()] == [door.address], "the one in vain to end", 20, step=0.5)
     time.sleep(6)
@@ -201,8 +204,50 @@ def test_told_apart(door, pki, sharing, banner):
     assert shown[0][:5] == ["carrier", "to", "named", "as", "by"], shown
     assert sorted(line[1:4] for line in shown[1:]) == sorted(
         ["door.test", str(who.certificate), str(pki.ca.file)] for who in (pki.alice, pki.bob))
-    assert sorted(line[4] for line in shown[1:]) == ["-", "quic"]
+    assert sorted(line[4] for line in shown[1:]) == ["quic", "tcp"]
     assert {(each["ca"], each["name"]) for each in sharing.status()} == {(str(pki.ca.file), "door.test")}
+
+
+def test_over_tcp_is_told(door, sharing, banner):
+    """Path, round-trip time, since when, and the connections: those of sessions, and those that wait for one."""
+    call = sharing.start(door, "--transport", "tcp", f"127.0.0.1:{banner.port}")
+    call.stdin.write(b"x\n")
+    call.stdin.flush()
+    wait_until(lambda: [(each["busy"], each["ready"]) for each in sharing.status()] == [(1, 2)], sharing.status)
+    [busy] = sharing.status()
+    assert busy["transport"] == "tcp" and busy["peer"] == door.address and busy["rtt_ms"] > 0
+    assert busy["local"].startswith("127.0.0.1:") and busy["since"] and "failed" not in busy
+    call.communicate(timeout=10 * SLOW)
+    wait_until(lambda: [each["busy"] for each in sharing.status()] == [0], sharing.status)
+    [idle] = sharing.status()
+    assert (idle["transport"], idle["peer"], idle["ready"], idle["since"]) == ("tcp", door.address, 2, busy["since"])
+    assert idle["rtt_ms"] > 0 and idle["local"] != busy["local"]
+    heading, row = [line.split("  ") for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
+    shown = dict(zip([word.strip() for word in heading if word], [word.strip() for word in row if word]))
+    assert (shown["over"], shown["sessions"], shown["warm"]) == ("tcp", "0", "2"), shown
+    assert shown["path"] == f"{idle['local']} > {door.address}" and shown["rtt"].endswith(" ms")
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_a_loss_is_told(start_door, pki, sharing, banner, transport):
+    """The door goes: why and when is told, until it is there again."""
+    door = start_door(config(pki))
+    target = f"127.0.0.1:{banner.port}"
+    assert sharing.connect(door, "--transport", transport, target).returncode == 0
+    [carrier] = sharing.status()
+    assert carrier["transport"] == transport and "failure" not in carrier
+    door.stop()
+    if transport == "tcp":  # nobody was on it
+        wait_until(lambda: sharing.status()[0]["transport"] is None, sharing.status)
+        assert sharing.connect(door, "--transport", transport, target).returncode == 1
+    wait_until(lambda: "failure" in sharing.status()[0], sharing.status)
+    [carrier] = sharing.status()
+    assert carrier["transport"] is None and carrier["failed"]
+    assert ("QUIC connection has ended: " if transport == "quic" else "refused the connection") in carrier["failure"]
+    door.start()
+    assert sharing.connect(door, "--transport", transport, target).returncode == 0
+    [carrier] = sharing.status()
+    assert carrier["transport"] == transport and "failure" not in carrier
 
 
 def test_in_the_foreground(door, sharing, banner, tmp_path):

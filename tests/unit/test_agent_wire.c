@@ -72,6 +72,8 @@ static void test_control(void **state)
         {{.says_ready = true, .down = FRONT_TIMEOUT}, "{\"v\":1,\"ready\":false,\"down\":\"timeout\"}"},
         {{.drain = true}, "{\"v\":1,\"drain\":true}"},
         {{.withdrawn = "no \"rule\""}, "{\"v\":1,\"withdrawn\":\"no \\\"rule\\\"\"}"},
+        {{.says_fellows = true, .fellows = 2, .fellow = "bob"}, "{\"v\":1,\"fellows\":2,\"fellow\":\"bob\"}"},
+        {{.says_fellows = true}, "{\"v\":1,\"fellows\":0}"},
         {{.spares = 2, .spare = {"aB-_9", "x"}}, "{\"v\":1,\"spares\":[\"aB-_9\",\"x\"]}"},
     };
     (void)state;
@@ -88,6 +90,9 @@ static void test_control(void **state)
         assert_int_equal(got.control.drain, rows[i].control.drain);
         assert_int_equal(got.control.down, rows[i].control.down);
         assert_string_equal(got.control.withdrawn, rows[i].control.withdrawn);
+        assert_int_equal(got.control.says_fellows, rows[i].control.says_fellows);
+        assert_int_equal(got.control.fellows, rows[i].control.fellows);
+        assert_string_equal(got.control.fellow, rows[i].control.fellow);
         buf_free(&b);
     }
 }
@@ -96,13 +101,18 @@ static void test_control(void **state)
 static void test_control_longest(void **state)
 {
     (void)state;
-    struct wire_control control = {
-        .says_ready = true, .down = FRONT_NO_SUCH_HOST, .drain = true, .spares = OFFER_IDS_MAX};
+    struct wire_control control = {.says_ready = true,
+                                   .down = FRONT_NO_SUCH_HOST,
+                                   .drain = true,
+                                   .says_fellows = true,
+                                   .fellows = UINT32_MAX,
+                                   .spares = OFFER_IDS_MAX};
     struct buf b = {0}, small = {.max = 100};
     union got got;
     for (size_t i = 0; i < OFFER_IDS_MAX; i++)
         memset(control.spare[i], 'a' + (int)i, OFFER_ID_TEXT - 1);
     memset(control.withdrawn, '\xff', sizeof(control.withdrawn) - 1);
+    memset(control.fellow, '"', sizeof(control.fellow) - 1);
     assert_true(wire_encode_control(&control, &b));
     check_splits(false, &b, &got);
     assert_memory_equal(&got.control.spare, &control.spare, sizeof(control.spare));
@@ -209,6 +219,10 @@ static void test_hostile(void **state)
         {false, "{\"v\":1,\"drain\":\"yes\"}", "\"drain\" is neither"},
         {false, "{\"v\":1,\"ready\":false,\"down\":true}", "\"down\" is not a string"},
         {false, "{\"v\":1,\"withdrawn\":true}", "\"withdrawn\" is not a string"},
+        {false, "{\"v\":1,\"fellows\":-1}", "\"fellows\" is not a number"},
+        {false, "{\"v\":1,\"fellows\":\"1\"}", "\"fellows\" is not a number"},
+        {false, "{\"v\":1,\"fellows\":1.5}", "\"fellows\" is not a number"},
+        {false, "{\"v\":1,\"fellows\":1,\"fellow\":[]}", "\"fellow\" is not a string"},
         {false, "{\"v\":1,\"spares\":\"a\"}", "not a list"},
         {false, "{\"v\":1,\"spares\":[1]}", "not a string"},
         {false, "{\"v\":1,\"spares\":[\"a\",[]]}", "not a string"},
@@ -263,6 +277,11 @@ static void test_ignored(void **state)
     assert_string_equal(got.control.withdrawn, "it may not be offered any more");
     assert_int_equal(parse_json(false, "{\"v\":1,\"withdrawn\":\"\\u001b[2J\"}", &got, NULL), WIRE_OK);
     assert_string_equal(got.control.withdrawn, "?[2J");
+    assert_int_equal(
+        parse_json(false, "{\"v\":1,\"fellows\":99999999999,\"fellow\":\"\\u001b[2J\"}", &got, NULL),
+        WIRE_OK);
+    assert_string_equal(got.control.fellow, "?[2J");
+    assert_int_equal(got.control.fellows, UINT32_MAX);
     assert_int_equal(
         parse_json(true, "{\"v\":1,\"visit\":\"A.b.\",\"later\":1,\"identity\":\"\\u001b[2J\"}", &got, NULL),
         WIRE_OK);

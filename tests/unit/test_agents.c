@@ -132,6 +132,42 @@ static void views_agree(void **state)
     }
 }
 
+/* Who else offers the name: what an agent has offered anew is no other, but what another of the same
+ * certificate offers is. */
+static void fellows(void **state)
+{
+    struct world *w = *state;
+    struct agent *offers[AGENTS_FELLOWS_MAX + 5];
+    const char *who;
+    struct agent_terms terms = {.offer = {.name = "app.test", .instance = 1},
+                                .ops = &ops,
+                                .owner = w,
+                                .fingerprint = {7},
+                                .identity = "alice"};
+    offers[0] = agents_offer(w->view[0], &terms);
+    assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 0);
+    assert_string_equal(who, "");
+    offers[1] = agents_offer(w->view[1], &terms); /* the same, on its way to another connection */
+    settle(w);
+    assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 0);
+    terms.offer.instance = 2;
+    offers[2] = agents_offer(w->view[1], &terms);
+    terms.fingerprint[0] = 8;
+    terms.offer.instance = 1;
+    snprintf(terms.identity, sizeof(terms.identity), "bob");
+    settle(w);
+    assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 1);
+    assert_string_equal(who, "alice");
+    offers[3] = agents_offer(w->view[0], &terms);
+    terms.offer.instance = 0; /* who does not say is another */
+    for (size_t i = 4; i < ARRAY_LEN(offers); i++)
+        offers[i] = agents_offer(w->view[0], &terms);
+    assert_int_equal(agents_fellows(w->view[0], offers[0], &who), AGENTS_FELLOWS_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(offers); i++)
+        agents_withdraw(w->view[i == 1 || i == 2], offers[i], AGENTS_LOST);
+    settle(w);
+}
+
 /* A name has one kind at a time; others of the kind may join, and the one with the fewest visitors is taken.
  */
 static void offers_of_a_name(void **state)
@@ -475,6 +511,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(fellows),
         TEST(views_agree),
         TEST(offers_of_a_name),
         TEST(offers_that_cross),

@@ -13,6 +13,7 @@
 #include "mux/agents.h"
 #include "session/crew.h"
 #include "session/front.h"
+#include "session/review.h"
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/worker.h"
@@ -117,7 +118,7 @@ static int set_up(void **state)
     struct snapshot *snap = c == NULL ? NULL : snapshot_build(c, &w.shared, &errors);
     if (snap == NULL)
         fail_msg("%.*s", (int)errors.len, (const char *)errors.data);
-    worker_install(w.worker, snap, NULL, 0);
+    worker_install(w.worker, snap, NULL, 0, &(struct review){0});
     snapshot_unref(snap);
     *state = &w;
     return 0;

@@ -143,6 +143,10 @@ static void test_hello_bad(void **state)
         {"{\"v\":1,\"offer\":\"a\",\"connections\":0}", "number from 1"},
         {"{\"v\":1,\"offer\":\"a\",\"connections\":-1}", "number from 1"},
         {"{\"v\":1,\"offer\":\"a\",\"connections\":\"1\"}", "number from 1"},
+        {"{\"v\":1,\"offer\":\"a\",\"instance\":0}", "number from 1"},
+        {"{\"v\":1,\"offer\":\"a\",\"instance\":-1}", "number from 1"},
+        {"{\"v\":1,\"offer\":\"a\",\"instance\":9007199254740992}", "number from 1"},
+        {"{\"v\":1,\"offer\":\"a\",\"instance\":\"1\"}", "number from 1"},
         {"{\"v\":1,\"target\":\"\"}", "HOST:PORT"},
         {"{\"v\":1,\"target\":\"a\"}", "HOST:PORT"},
         {"{\"v\":1,\"target\":\"127.1:22\"}", "HOST:PORT"},
@@ -292,17 +296,23 @@ static void check_request(const struct buf *b, enum front_result want, struct fr
 static void test_agent_hello_bytes(void **state)
 {
     (void)state;
-    static const struct offer offer = {
-        .name = "game.example.com", .kind = OFFER_PUBLIC, .udp = true, .port = 27015, .connections = 256};
+    static const struct offer offer = {.name = "game.example.com",
+                                       .kind = OFFER_PUBLIC,
+                                       .udp = true,
+                                       .port = 27015,
+                                       .instance = OFFER_INSTANCES - 1,
+                                       .connections = 256};
     static const struct front_target target = {.host = "app.example.com", .offered = true};
     struct front_request got;
     struct buf b = {0}, small = {.max = 20};
     assert_true(wire_encode_offer(&offer, &b));
     check_request(&b, FRONT_OFFER, &got);
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"offer\":\"game.example.com\",\"kind\":\"public\","
-                                          "\"proto\":\"udp\",\"port\":27015,\"connections\":256}");
+                                          "\"proto\":\"udp\",\"port\":27015,\"instance\":9007199254740991,"
+                                          "\"connections\":256}");
     assert_int_equal(got.offer.port, 27015);
     assert_int_equal(got.offer.connections, 256);
+    assert_true(got.offer.instance == OFFER_INSTANCES - 1);
     b.len = 0;
     assert_true(wire_encode_spare("a-Z_9", &b));
     check_request(&b, FRONT_SPARE, &got);
