@@ -50,17 +50,17 @@ static void send_body(struct peer *p, int64_t stream, const uint8_t *data, size_
 
 static void behave(struct peer *p, uint8_t how)
 {
-    p->slow = how & 1;
-    p->idle = how & 2;
-    p->echoes = how & 4;
+    p->sessions.slow = how & 1;
+    p->sessions.idle = how & 2;
+    p->sessions.echoes = how & 4;
     p->tight = how & 8;
     p->datagram_max = how & 16 ? 1200 : 0;
-    p->outcome = how & 32 ? FRONT_DENIED : FRONT_OK;
+    p->sessions.outcome = how & 32 ? FRONT_DENIED : FRONT_OK;
 }
 
 static void change(struct peer *p, uint8_t what)
 {
-    struct peer_session *s = peer_session(p, PEER_BIDI(what % STREAMS));
+    struct session_double *s = peer_session(p, PEER_BIDI(what % STREAMS));
     switch (what / STREAMS % 5) {
     case 0:
         peer_drain(p);
@@ -73,7 +73,7 @@ static void change(struct peer *p, uint8_t what)
         break;
     default:
         if (s != NULL && s->link != NULL)
-            peer_session_end(s, what & 1);
+            session_double_end(s, what & 1);
         loop_settle(p->worker.loop);
         break;
     }

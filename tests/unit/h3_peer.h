@@ -21,6 +21,7 @@
 #include "session/snapshot.h"
 #include "session/tenant.h"
 #include "session/worker.h"
+#include "tests/unit/session_double.h"
 
 #define PEER_STREAMS 128     /* of either kind */
 #define PEER_TIGHT 4096      /* what a stream holds where the client takes nothing */
@@ -46,38 +47,22 @@ struct peer_stream {
     struct peer_stream *next;
 };
 
-/* A request that has become a session. */
-struct peer_session {
-    struct link *link; /* NULL once it is over */
-    struct peer *peer;
-    int64_t id; /* of the stream */
-    struct front_request request;
-    struct buf got;
-    bool answered, yes, finished;
-    bool aborted; /* it ended broken */
-    struct peer_session *next;
-};
-
 struct peer {
     struct worker worker;
     struct snapshot snapshot;
     struct config config;
     struct tenant *tenant;
     struct peer_stream *streams;
-    struct peer_session *sessions; /* the youngest first */
-    size_t own;                    /* streams of the door's */
+    struct sessions sessions;
+    size_t own; /* streams of the door's */
     bool over;
     uint64_t code;   /* with which the door closed the connection */
     const char *why; /* ... */
     /* How the other parts of the door behave; to be set before or after peer_begin(), which copies nothing.
      */
-    size_t unis;                /* streams that the client allows the door */
-    size_t datagram_max;        /* 0: it takes none */
-    enum front_outcome outcome; /* what comes of requests that can be read */
-    bool slow;                  /* sessions answer in peer_answer() only */
-    bool idle;                  /* sessions do not read */
-    bool echoes;                /* sessions send back what they read */
-    bool tight;                 /* the client takes nothing off the door's streams */
+    size_t unis;         /* streams that the client allows the door */
+    size_t datagram_max; /* 0: it takes none */
+    bool tight;          /* the client takes nothing off the door's streams */
 };
 
 /* ---- streams, in place of src/quic/ ---- */
@@ -238,81 +223,13 @@ struct link *quic_conn_open_uni(struct quic_conn *c)
     return p->own == p->unis ? NULL : &peer_stream_new(p, PEER_OWN(p->own++))->link;
 }
 
-/* ---- sessions, in place of src/session/ ---- */
-
-static void peer_session_end(struct peer_session *s, bool abort)
-{
-    struct link *l = s->link;
-    s->link = NULL;
-    s->aborted = abort;
-    link_close(l, abort);
-}
-
-/* What is read from UDP is frames, each whole in the end. */
-static void peer_session_run(struct link *l)
-{
-    struct peer_session *s = l->owner;
-    enum link_status status = LINK_OK;
-    uint8_t bytes[700];
-    if (!s->answered || s->peer->idle)
-        return;
-    while (status == LINK_OK) {
-        size_t n = 0, done = 0, put = 0;
-        status = link_read(l, bytes, sizeof(bytes), &n);
-        CHECK(status != LINK_OK || (n > 0 && n <= sizeof(bytes)));
-        if (status != LINK_OK)
-            break;
-        CHECK(buf_append(&s->got, bytes, n));
-        while (s->yes && s->peer->echoes && done < n &&
-               link_write(l, bytes + done, n - done, &put) == LINK_OK)
-            done += put;
-    }
-    if (status == LINK_ERROR)
-        peer_session_end(s, true);
-    else if (status == LINK_EOF && (s->finished || link_finish(l) != LINK_AGAIN))
-        peer_session_end(s, false);
-}
-
-static void peer_session_answer(struct peer_session *s)
-{
-    static const struct str none = {"", 0};
-    struct front_request *r = &s->request;
-    bool good = r->target.host[0] != '\0';
-    struct front_answer a = {.outcome = good ? s->peer->outcome : r->bad, .udp = r->target.udp};
-    s->answered = true;
-    front_h3.tell(s->link, &a);
-    s->yes = a.outcome == FRONT_OK;
-    if (s->yes) {
-        s->link = front_h3.wrap(s->link, r, none, none);
-        s->link->owner = s;
-        s->link->wake = peer_session_run;
-    } else {
-        s->finished = link_finish(s->link) != LINK_AGAIN;
-    }
-    peer_session_run(s->link);
-}
+/* ---- the carrier, in place of src/session/ ---- */
 
 void tenant_begin_session(struct tenant *t, struct link *link, const struct front_request *request)
 {
     struct peer *p = (void *)t->landlord;
-    struct peer_session *s = calloc(1, sizeof(*s));
-    CHECK(s != NULL && p != NULL && !p->over);
-    *s = (struct peer_session){.link = link,
-                               .peer = p,
-                               .id = quic_stream_id(link_bottom(link)),
-                               .request = *request,
-                               .next = p->sessions};
-    p->sessions = s;
-    link->owner = s;
-    link->wake = peer_session_run;
-    CHECK(!request->target.offered && request->spare[0] == '\0' && !request->datagrams);
-    if (request->target.host[0] != '\0')
-        CHECK(request->target.port != 0 && memchr(request->target.host, 0, HOST_MAX) != NULL);
-    else
-        CHECK(request->bad == FRONT_BAD_HELLO || request->bad == FRONT_BAD_METHOD ||
-              request->bad == FRONT_BAD_PROTOCOL);
-    if (!p->slow)
-        peer_session_answer(s);
+    CHECK(p != NULL && !p->over);
+    session_begin(&p->sessions, &front_h3, link, quic_stream_id(link_bottom(link)), request);
 }
 
 /* The connection is over: its streams fail, as those of QUIC do. */
@@ -437,9 +354,7 @@ static inline void peer_take(struct peer *p)
 /* Sessions that have not answered yet do. */
 static inline void peer_answer(struct peer *p)
 {
-    for (struct peer_session *s = p->sessions; s != NULL; s = s->next)
-        if (s->link != NULL && !s->answered)
-            peer_session_answer(s);
+    sessions_answer(&p->sessions);
     loop_settle(p->worker.loop);
 }
 
@@ -452,12 +367,9 @@ static inline void peer_drain(struct peer *p)
 
 /* ---- what it looks at ---- */
 
-static inline struct peer_session *peer_session(const struct peer *p, int64_t id)
+static inline struct session_double *peer_session(const struct peer *p, int64_t id)
 {
-    struct peer_session *s = p->sessions;
-    while (s != NULL && s->id != id)
-        s = s->next;
-    return s;
+    return sessions_find(&p->sessions, id);
 }
 
 /* The door's answer on a stream: HEADERS, then whole DATA frames, and nothing else (RFC 9114, 4.1). The
@@ -484,13 +396,7 @@ static inline void peer_end(struct peer *p)
 {
     if (!p->over)
         peer_over(p);
-    for (struct peer_session *s = p->sessions, *next; s != NULL; s = next) {
-        next = s->next;
-        if (s->link != NULL)
-            peer_session_end(s, true);
-        buf_free(&s->got);
-        free(s);
-    }
+    sessions_end(&p->sessions);
     loop_settle(p->worker.loop);
     for (struct peer_stream *s = p->streams, *next; s != NULL; s = next) {
         next = s->next;
@@ -517,22 +423,6 @@ static inline void peer_frame(struct buf *out, uint64_t type, const void *data, 
     CHECK(buf_append(out, head, (size_t)(w.p - head)) && buf_append(out, data, len));
 }
 
-/* Append an integer with a prefix of so many bits (RFC 7541, 5.1); `head` are the bits above. */
-static inline void peer_integer(struct buf *out, uint8_t head, unsigned bits, size_t v)
-{
-    size_t most = ((size_t)1 << bits) - 1;
-    uint8_t byte = head | (uint8_t)MIN(v, most);
-    CHECK(buf_append(out, &byte, 1));
-    if (v < most)
-        return;
-    for (v -= most; v >= 128; v >>= 7) {
-        byte = (uint8_t)(v | 128);
-        CHECK(buf_append(out, &byte, 1));
-    }
-    byte = (uint8_t)v;
-    CHECK(buf_append(out, &byte, 1));
-}
-
 /* Append a HEADERS frame of literal fields (RFC 9204, 4.5.6) out of "name\0value\0...", as it stands. */
 static inline void peer_headers(struct buf *out, const void *text, size_t len)
 {
@@ -541,11 +431,11 @@ static inline void peer_headers(struct buf *out, const void *text, size_t len)
     CHECK(buf_append(&block, "\0", 2)); /* nothing of the dynamic table */
     for (bool name = true; p < end; name = !name) {
         size_t n = strnlen(p, (size_t)(end - p));
-        peer_integer(&block, name ? 0x20 : 0, name ? 3 : 7, n);
+        put_integer(&block, name ? 0x20 : 0, name ? 3 : 7, n);
         CHECK(buf_append(&block, p, n));
         p += MIN(n + 1, (size_t)(end - p));
         if (name && p == end) /* a name without a value */
-            peer_integer(&block, 0, 7, 0);
+            put_integer(&block, 0, 7, 0);
     }
     peer_frame(out, 1, block.data, block.len);
     buf_free(&block);
