@@ -39,9 +39,11 @@ struct h3_conn {
     struct list unis;          /* streams of one direction, ours and theirs */
     struct list requests;      /* that are not sessions yet */
     struct h3_stream *reading; /* whose bytes nghttp3 has in hand */
-    bool unwanted;             /* nghttp3 wants nothing more of the stream in hand */
+    bool unwanted;             /* nghttp3 wants nothing more of the stream in hand, ... */
+    uint64_t unwanted_code;    /* ... and says so with this code */
     bool datagrams;            /* the client takes HTTP datagrams */
     struct patience patience;  /* for requests that the client takes back, or that are never whole */
+    bool drained;              /* the client has been told to begin nothing more */
     bool failed;               /* the client has broken the protocol: nghttp3 must not be called any more */
     uint64_t streams;          /* of requests that are closed, and that may be open */
     uint64_t code;             /* with which it is closed */

@@ -102,7 +102,7 @@ static void read_request(struct h3_stream *s)
     if (s->whole && !c->failed)
         begin_session(s);
     else if (c->unwanted && !c->failed)
-        h3_stream_drop(s, NGHTTP3_H3_REQUEST_REJECTED);
+        h3_stream_drop(s, c->unwanted_code);
     else if (status != LINK_AGAIN)
         h3_stream_drop(s, NGHTTP3_H3_REQUEST_INCOMPLETE);
 }

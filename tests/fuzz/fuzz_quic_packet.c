@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server's endpoint and whatever may come to its port: packets from two strangers, each after its length in
- * two bytes. No answer is more than three times what it answers to, and in the end nothing is left of any of
- * them (cids_free() checks that no id is). The endpoint is used from outside, through a socket. */
+ * two bytes; the second stranger has to show by a token that his address is his. No answer is more than three
+ * times what it answers to, and in the end nothing is left of any of them (cids_free() checks that no id is).
+ * The endpoint is used from outside, through a socket. */
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -38,6 +39,7 @@ struct world {
         size_t received;
     } strangers[STRANGERS];
     size_t owners;
+    bool wary; /* who comes now has to show that his address is his */
 };
 
 static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
@@ -45,7 +47,8 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
     struct world *w = arg;
     (void)conn;
     (void)peer;
-    (void)proven;
+    if (w->wary && !proven)
+        return NULL;
     w->owners++;
     return w;
 }
@@ -90,6 +93,7 @@ static void work(struct world *w)
 static void send_packet(struct world *w, size_t who, const uint8_t *data, size_t len)
 {
     uint8_t answer[2048];
+    w->wary = who == 1;
     ssize_t n = send(w->strangers[who].fd, data, len, 0);
     if (n < 0)
         return; /* longer than a datagram may be */
