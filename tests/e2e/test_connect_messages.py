@@ -195,6 +195,55 @@ def test_flags_beat_environment_beats_file(door, pki, banner, tmp_path):
     assert run(CARDEA, "connect", "--name", "door.test", f"127.0.0.1:{banner.port}", env=env).returncode == 0
 
 
+@pytest.mark.parametrize("file, variable, flag, carried", [
+    ("tcp", None, None, None), ("quic", None, None, "quic"), ("quic", "tcp", None, None), ("quic", "tcp", "quic", "quic"),
+    ("tcp", "", None, None), (None, "quic", None, "quic"), (None, "nonsense", "quic", "quic"),
+])
+def test_transport_is_a_setting_as_others(door, pki, banner, tmp_path, file, variable, flag, carried):
+    """What the door's audit line says is what the strongest of the three said; an empty variable says nothing."""
+    write_file(tmp_path, {**settings(door, pki), "share": "false", **({"transport": file} if file else {})})
+    env = clean_env(tmp_path, **({} if variable is None else {"CARDEA_TRANSPORT": variable}))
+    words = ["--transport", flag] if flag else []
+    door.mark()
+    done = run(CARDEA, "connect", *words, f"127.0.0.1:{banner.port}", env=env)
+    assert done.stdout == b"behind the door\n", done.stderr.decode()
+    line = door.audited(target=f"127.0.0.1:{banner.port}")
+    assert line.get("transport") == carried
+
+
+def test_wrong_transport(door, pki, tmp_path):
+    """Found, expected, and where it stands."""
+    write_file(tmp_path, {**settings(door, pki), "transport": "udp"})
+    done = run(CARDEA, "connect", "host:22", env=clean_env(tmp_path))
+    assert done.returncode == 1, done
+    assert "config.yaml:6:12: transport: found 'udp', expected one of auto, quic, tcp" in done.stderr.decode()
+    done = run(CARDEA, "connect", "host:22", env=clean_env(tmp_path, CARDEA_TRANSPORT="udp"))
+    assert done.returncode == 2 and b"CARDEA_TRANSPORT=udp: expected auto, quic or tcp" in done.stderr
+    done = run(CARDEA, "connect", "--transport", "udp", "host:22", env=clean_env(tmp_path))
+    assert done.returncode == 2 and b"--transport udp: expected auto, quic or tcp" in done.stderr
+
+
+def test_transport_of_a_file_does_not_keep_from_a_route(door, pki, tmp_path):
+    """--sni goes over TCP, and only who says --transport quic on the same line is contradicted."""
+    write_file(tmp_path, {**settings(door, pki), "transport": "quic"})
+    env = clean_env(tmp_path)
+    done = run(CARDEA, "connect", "--sni", "web.test", env=env, input=b"")
+    assert (done.returncode, done.stdout) == (0, b"behind the door\n"), done.stderr.decode()
+    assert run(CARDEA, "connect", "--sni", "web.test", "--transport", "quic", env=env).returncode == 2
+
+
+@pytest.mark.parametrize("words, meant", [
+    (["connect", "8080"], "127.0.0.1:8080"), (["connect", ":8080"], "127.0.0.1:8080"),
+    (["connect", "http://app.inside:81/x"], "app.inside:81"),
+    (["expose", "app.test", "--to", "8080"], "127.0.0.1:8080"),
+    (["expose", "app.test", "--to", ":8080"], "127.0.0.1:8080"),
+    (["expose", "app.test", "--to", "https://localhost"], "localhost:443"),
+])
+def test_what_was_probably_meant(tmp_path, words, meant):
+    done = run(CARDEA, *words, "--door", "127.0.0.1:1", env=clean_env(tmp_path))
+    assert done.returncode == 2 and f"; did you mean {meant}?" in done.stderr.decode(), done.stderr.decode()
+
+
 def test_wrong_file(tmp_path):
     """An unknown key in the client's file: file, line and column."""
     write_file(tmp_path, {"door": "127.0.0.1:1", "nonsense": "x"})
