@@ -22,12 +22,16 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
     switch (status) {
     case DIAL_NO_SUCH_HOST:
         return err_set(ret, "cannot find the door: no such host: %s", door->host);
+    case DIAL_UNRESOLVED:
+        return err_set(ret,
+                       "cannot find the door: the name servers of this machine do not tell about %s: "
+                       "does its network work?",
+                       door->host);
     case DIAL_REFUSED:
         return err_set(ret, "the door %s refused the connection: is it running, and is that its port?",
                        door->place);
     default:
-        return err_set(ret, "the door %s cannot be reached: no network there, or no answer about its name",
-                       door->place);
+        return err_set(ret, "the door %s cannot be reached: no network leads there from here", door->place);
     }
 }
 
@@ -159,15 +163,24 @@ int client_text_inner(const struct front_target *target, const struct link *tls,
 
 /* ---- the door's answer ---- */
 
-/* Where the door has more to say than the outcome's own words, it says that no agent offers it either. */
-static int no_such_host(const struct front_target *target, const char *text, struct err *ret)
+/* What else is good to know, by the outcome; behind the door's own words. */
+static const char *const advice[FRONT_OUTCOMES] = {
+    [FRONT_NO_SUCH_HOST] = " (it is looked up at the door, not here)",
+    [FRONT_UNRESOLVED] =
+        "; it may exist: try again later, or ask who runs the door, whose audit line says more",
+    [FRONT_LIMIT] = "; try again later",
+};
+
+static int denied(const struct wire_answer *answer, const char *place, bool offered, struct err *ret)
 {
-    if (target->offered)
-        return err_set(ret,
-                       "no agent offers %s at the door; for a host behind the door say the port too: %s:PORT",
-                       target->host, target->host);
-    return err_set(ret, "no such host: %s (the door does not find it%s)", target->host,
-                   strstr(text, "agent") != NULL ? ", and no agent offers it" : "");
+    const char *text = answer->text;
+    bool named = answer->rule[0] == '\0' || strstr(text, answer->rule) != NULL;
+    bool placed = strstr(text, place) != NULL;
+    /* A name alone is asked for as such. */
+    const char *port = offered ? "; for a host behind the door say its port: " : "";
+    return err_set(ret, "denied: %s%s%s%s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
+                   named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")", port,
+                   offered ? place : "", offered ? ":PORT" : "");
 }
 
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
@@ -177,27 +190,22 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
         str_copy(place, sizeof(place), target->host, strlen(target->host));
     else
         client_text_place(target->host, target->port, place);
-    const char *text = answer->text;
     switch (answer->outcome) {
-    case FRONT_DENIED: {
-        bool named = answer->rule[0] == '\0' || strstr(text, answer->rule) != NULL;
-        bool placed = strstr(text, place) != NULL;
-        const char *port =
-            "; for a host behind the door say its port: "; /* a name alone is asked for as such */
-        return err_set(ret, "denied: %s%s%s%s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
-                       named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")",
-                       target->offered ? port : "", target->offered ? place : "",
-                       target->offered ? ":PORT" : "");
-    }
-    case FRONT_NO_SUCH_HOST:
-        return no_such_host(target, text, ret);
+    case FRONT_DENIED:
+        return denied(answer, place, target->offered, ret);
     case FRONT_BAD_HELLO:
     case FRONT_BAD_METHOD:
     case FRONT_BAD_PROTOCOL:
-        return err_set(ret, "the door refused the request: %s", text);
-    case FRONT_LIMIT:
-        return err_set(ret, "%s: try again later", text);
+        return err_set(ret, "the door refused the request: %s", answer->text);
+    case FRONT_NO_SUCH_HOST:
+        if (target->offered)
+            return err_set(
+                ret, "no agent offers %s at the door; for a host behind the door say the port too: %s:PORT",
+                place, place);
+        break;
     default:
-        return err_set(ret, "%s: %s", text, place);
+        break;
     }
+    const char *more = advice[answer->outcome];
+    return err_set(ret, "%s: %s%s", answer->text, place, more != NULL ? more : "");
 }

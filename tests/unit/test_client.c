@@ -74,14 +74,19 @@ static void answers_become_texts(void **state)
          "denied: no rule lets alice reach db.inside:5432 (rule ops allows *:22)"},
         {FRONT_DENIED, "ops", "the policy does not allow it",
          "denied: the policy does not allow it: db.inside:5432 (rule ops)"},
-        {FRONT_NO_SUCH_HOST, "", "no such host", "no such host: db.inside (the door does not find it)"},
+        {FRONT_NO_SUCH_HOST, "", "no such host",
+         "no such host: db.inside:5432 (it is looked up at the door, not here)"},
         {FRONT_NO_SUCH_HOST, "", "no such host, and no agent offers the name",
-         "no such host: db.inside (the door does not find it, and no agent offers it)"},
+         "no such host, and no agent offers the name: db.inside:5432 (it is looked up at the door, not "
+         "here)"},
         {FRONT_REFUSED, "", "the target refused the connection",
          "the target refused the connection: db.inside:5432"},
         {FRONT_BAD_HELLO, "", "too long", "the door refused the request: too long"},
         {FRONT_LIMIT, "", "a limit of the door is reached",
-         "a limit of the door is reached: try again later"},
+         "a limit of the door is reached: db.inside:5432; try again later"},
+        {FRONT_UNRESOLVED, "", "the door's name servers do not tell the target's address",
+         "the door's name servers do not tell the target's address: db.inside:5432; it may exist: try again "
+         "later, or ask who runs the door, whose audit line says more"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wire_answer answer = {.outcome = rows[i].outcome};
