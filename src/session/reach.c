@@ -61,7 +61,7 @@ static enum session_state unreached(struct session *s, enum dial_status status)
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
     if (s->setup->front == NULL) {
         detail_of_lookup(s, status);
-        return session_end(s, rows[status].reason);
+        return session_unserved(s, rows[status].reason);
     }
     if ((status == DIAL_NO_SUCH_HOST || status == DIAL_FORBIDDEN) && session_turn_to_offer(s)) {
         dial_cancel(&s->setup->dial);
@@ -207,7 +207,7 @@ enum session_state step_dial(struct session *s)
         return visit_dial(s);
     if (p->dial.loop == NULL && !begin(s)) {
         session_detail(s, "every backend of the route is down");
-        return session_end(s, CLOSE_NO_BACKEND);
+        return session_unserved(s, CLOSE_NO_BACKEND);
     }
     for (;;) {
         enum dial_status status = dial_step(&p->dial);
@@ -285,7 +285,7 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     s->up = NULL;
     buf_free(&p->say_up);
     p->greeted = p->answered = p->expired = p->unheard = false;
-    return go_on(s) ? SESSION_DIAL : session_end(s, reason);
+    return go_on(s) ? SESSION_DIAL : session_unserved(s, reason);
 }
 
 static enum session_state greet_broken(struct session *s)

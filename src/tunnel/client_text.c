@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit/reason.h"
 #include "base/alert.h"
 #include "base/check.h"
 #include "tunnel/client_internal.h"
@@ -141,6 +142,12 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
         return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
+    if (door->alpn == NULL || strcmp(door->alpn, WIRE_ALPN) != 0)
+        return err_set(
+            ret,
+            "no TLS with the door %s as %s: %s; where that route passes TLS through, its backend may "
+            "answer no more: ask who runs the door, whose audit line says why",
+            door->place, door->name, word);
     return err_set(ret, "no TLS with the door %s as %s: %s%s", door->place, door->name, word,
                    door->cert != NULL ? "" : " (does it want a client certificate? --cert, --key)");
 }
@@ -159,6 +166,38 @@ int client_text_inner(const struct front_target *target, const struct link *tls,
     if (peer.alert == ALERT_CERTIFICATE_REQUIRED)
         return err_set(ret, "the service %s wants a client certificate", target->host);
     return err_set(ret, "the TLS connection to the service %s broke: %s", target->host, link_error(tls));
+}
+
+/* ---- amid the bytes ---- */
+
+static const char *put_place(const struct front_target *target, char ret[CLIENT_PLACE_MAX])
+{
+    if (!target->offered)
+        return client_text_place(target->host, target->port, ret);
+    str_copy(ret, CLIENT_PLACE_MAX, target->host, strlen(target->host));
+    return ret;
+}
+
+int client_text_cut(const struct client_door *door, const struct front_target *target,
+                    const struct client_cut *cut, struct err *ret)
+{
+    char place[CLIENT_PLACE_MAX];
+    bool route = target->host[0] == '\0';
+    const char *to = route ? door->name : put_place(target, place), *why = close_code_text(cut->code);
+    if (!cut->told && cut->inner)
+        why = "the service ended it without saying that this was all";
+    else if (!cut->told)
+        why = "the way to the door broke, or the door was killed";
+    else if (route && cut->silent)
+        return err_set(ret,
+                       "the door %s broke the connection for %s off before a byte came: most likely nothing "
+                       "answers where its route leads; ask who runs the door, whose audit line says why",
+                       door->place, to);
+    else if (why == NULL)
+        why = "by what is at its end, or by the door (time was over, or it stopped), whose audit line says "
+              "which";
+    return err_set(ret, "the connection to %s through the door %s was cut off: %s; what came may not be all",
+                   to, door->place, why);
 }
 
 /* ---- the door's answer ---- */
@@ -186,10 +225,7 @@ static int denied(const struct wire_answer *answer, const char *place, bool offe
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
 {
     char place[CLIENT_PLACE_MAX];
-    if (target->offered)
-        str_copy(place, sizeof(place), target->host, strlen(target->host));
-    else
-        client_text_place(target->host, target->port, place);
+    put_place(target, place);
     switch (answer->outcome) {
     case FRONT_DENIED:
         return denied(answer, place, target->offered, ret);
