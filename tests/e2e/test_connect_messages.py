@@ -58,6 +58,26 @@ def test_denied_by_no_rule(door, connect, pki):
     failed(connect(door, "127.0.0.1:22", cert=pki.bob), "denied", "no rule", "127.0.0.1:22")
 
 
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_denied_for_the_port(start_door, pki, connect, transport):
+    """Who may reach other ports of the host is told so, and nobody else; and nothing of rows for others or that deny."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "not-here", "effect": "deny", "who": {"any": True}, "targets": ["vault.test:1-1023"]},
+                   {"name": "others", "who": {"name": "carol"}, "targets": ["db.test:1-65535"]},
+                   {"name": "ops", "who": {"group": "ops"}, "targets": ["web.test:80", "db.test:22", "app.test:2222"]}]})
+    near = "no rule lets alice reach db.test:2222 (rule ops allows other ports of it: db.test:22)"
+    said = connect(door, "--transport", transport, "db.test:2222").stderr.decode()
+    assert said == f"cardea: denied: {near}\n"
+    assert door.audited(target="db.test:2222")["detail"] == near
+    said = connect(door, "--transport", transport, "db.test:2222", cert=pki.bob).stderr.decode()
+    assert said == "cardea: denied: no rule lets bob reach db.test:2222\n"
+    said = connect(door, "--transport", transport, "vault.test:22").stderr.decode()
+    assert said == "cardea: denied: rule not-here does not let alice reach vault.test:22\n"
+    assert b"not-here" not in connect(door, "--transport", transport, "vault.test:2222").stderr
+
+
 def test_denied_by_address(start_door, pki, connect):
     """What was asked for and the address that it has stand together, once."""
     door = start_door({
