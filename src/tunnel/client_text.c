@@ -112,12 +112,12 @@ bool client_is_refused(const struct link_peer *peer)
     return *peer->failure == '\0' && memchr(refusals, peer->alert, sizeof(refusals)) != NULL;
 }
 
-/* What most likely helps, by the words of cert/verify.c. */
-static const char *unproven_hint(const struct client_door *door, const char *why)
+/* What most likely helps. */
+static const char *unproven_hint(const struct client_door *door, enum fault fault)
 {
-    if (door->system_ca && strstr(why, "not in trust bundle") != NULL)
+    if (door->system_ca && fault == FAULT_UNKNOWN_ISSUER)
         return "; if a CA of your own issued it, name that with --ca";
-    if (!door->named && strstr(why, "is not for") != NULL)
+    if (!door->named && fault == FAULT_OTHER_NAME)
         return "; --name gives the name in its certificate";
     return "";
 }
@@ -135,10 +135,10 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
     const char *why = peer->failure;
     if (*why != '\0')
         return err_set(ret, "the door %s does not prove to be %s: %s%s", door->place, door->name, why,
-                       unproven_hint(door, why));
+                       unproven_hint(door, peer->fault));
     if (explain_alert(door, peer->alert, ret))
         return -1;
-    if (strcmp(word, "not TLS") == 0 || strcmp(word, "HTTP without TLS") == 0) /* tables/tls_failures.def */
+    if (peer->fault == FAULT_NOT_TLS)
         return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);

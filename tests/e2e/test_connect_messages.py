@@ -108,6 +108,11 @@ def test_door_unreachable(connect):
     failed(connect(f"127.0.0.1:{free_port()}", "127.0.0.1:22"), "127.0.0.1:", "refused")
 
 
+def test_no_door_there(connect, banner):
+    """What answers is something else: most likely the port is wrong."""
+    failed(connect(banner.to, "127.0.0.1:22", "--transport", "tcp"), f"the door {banner.to} does not speak TLS: is that its port?")
+
+
 def test_door_unknown(connect):
     failed(connect("nosuch.invalid:443", "127.0.0.1:22"), "nosuch.invalid")
 
