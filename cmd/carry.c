@@ -131,7 +131,6 @@ int cmd_carry(int argc, char **argv)
 {
     static const struct option options[] = {
         CONNECT_SETTING_FLAGS,
-        CONNECT_TRANSPORT_FLAG,
         {"idle", required_argument, NULL, 'i'},
         {"listen-fd", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},

@@ -27,7 +27,6 @@ enum {
 
 static const struct option options[] = {
     CONNECT_SETTING_FLAGS,
-    CONNECT_TRANSPORT_FLAG,
     {"sni", required_argument, NULL, OPTION_SNI},
     {"alpn", required_argument, NULL, OPTION_ALPN},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
@@ -94,6 +93,7 @@ static int take(struct connect_options *o, int option, struct listen *listens)
 static int read_target(struct connect_options *o, int argc, char **argv)
 {
     struct err err;
+    char hint[HOST_HINT_MAX];
     bool wanted = o->sni == NULL && o->forwards_len == 0;
     if (argc > (wanted ? 1 : 0))
         return cmd_misused("connect", "'%s' is one argument too many", argv[argc - 1]);
@@ -103,11 +103,13 @@ static int read_target(struct connect_options *o, int argc, char **argv)
         return cmd_misused("connect", "where to? HOST:PORT is missing (or NAME, -L, --socks, or --sni)");
     o->target.offered = strchr(argv[0], ':') == NULL;
     if (o->target.offered && str_host_name(argv[0], strlen(argv[0]), o->target.host, &err) != 0)
-        return cmd_misused("connect", "'%s' is neither HOST:PORT nor a NAME: %s", argv[0], err.text);
+        return cmd_misused("connect", "'%s' is neither HOST:PORT nor a NAME: %s%s", argv[0], err.text,
+                           str_host_port_hint(argv[0], hint));
     if (o->target.offered)
         return -1;
     if (str_host_port(argv[0], strlen(argv[0]), o->target.host, &o->target.port, &err) != 0)
-        return cmd_misused("connect", "%s (expected HOST:PORT)", err.text);
+        return cmd_misused("connect", "'%s': %s (expected HOST:PORT)%s", argv[0], err.text,
+                           str_host_port_hint(argv[0], hint));
     return -1;
 }
 
@@ -135,12 +137,13 @@ static int read_forwards(struct connect_options *o, const struct listen *listens
 /* Options that do not go together. */
 static int check_pairs(const struct connect_options *o, const struct listen *listens)
 {
+    const char *transport = o->settings.value[SETTING_TRANSPORT]; /* a flag's; others may say more later */
     size_t socks = 0;
     for (size_t i = 0; i < o->forwards_len; i++)
         socks += listens[i].socks;
     if (o->alpn != NULL && o->sni == NULL)
         return cmd_misused("connect", "--alpn goes with --sni");
-    if (o->settings.transport == CLIENT_QUIC && o->sni != NULL)
+    if (o->sni != NULL && transport != NULL && strcmp(transport, "quic") == 0)
         return cmd_misused("connect", "--transport quic carries tunnels only: routes that --sni chooses are "
                                       "reached over TCP");
     if (o->udp && (o->forwards_len == socks || o->sni != NULL))

@@ -31,19 +31,36 @@ const char *connect_transport_word(enum client_transport transport)
     return transports[transport];
 }
 
+const char *connect_transport_said(enum config_transport transport)
+{
+    static const enum client_transport meanings[] = {[CONFIG_TRANSPORT_AUTO] = CLIENT_AUTO,
+                                                     [CONFIG_TRANSPORT_QUIC] = CLIENT_QUIC,
+                                                     [CONFIG_TRANSPORT_TCP] = CLIENT_TCP};
+    return transport == CONFIG_TRANSPORT_UNSAID ? NULL : transports[meanings[transport]];
+}
+
+/* ARRAY_LEN(transports): no such word. */
+static size_t find_transport(const char *word)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(transports) && strcmp(word, transports[i]) != 0)
+        i++;
+    return i;
+}
+
+static bool is_transport(const char *word)
+{
+    return find_transport(word) < ARRAY_LEN(transports);
+}
+
 int connect_settings_take(struct connect_settings *s, int option, const char *verb)
 {
-    CHECK(option >= CONNECT_OPTION_SETTING && option <= CONNECT_OPTION_TRANSPORT);
-    if (option != CONNECT_OPTION_TRANSPORT) {
-        s->value[option - CONNECT_OPTION_SETTING] = optarg;
-        return -1;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(transports); i++)
-        if (strcmp(optarg, transports[i]) == 0) {
-            s->transport = (enum client_transport)i;
-            return -1;
-        }
-    return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    CHECK(option >= CONNECT_OPTION_SETTING && option < CONNECT_OPTION_SETTING + SETTINGS);
+    int which = option - CONNECT_OPTION_SETTING;
+    if (which == SETTING_TRANSPORT && !is_transport(optarg))
+        return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    s->value[which] = optarg;
+    return -1;
 }
 
 /* A variable that is set to nothing counts as not set. */
@@ -96,6 +113,7 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_KEY, s->file->key.text);
     fill_from_file(s, SETTING_CA, s->file->ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
+    fill_from_file(s, SETTING_TRANSPORT, connect_transport_said(s->file->transport));
     return -1;
 }
 
@@ -103,6 +121,9 @@ int connect_settings_complete(struct connect_settings *s, const char *verb)
 {
     for (int i = 0; i < SETTINGS; i++)
         connect_settings_fill(s, (enum connect_setting)i, variable(variables[i]));
+    const char *transport = s->value[SETTING_TRANSPORT]; /* a flag or a file has been judged already */
+    if (transport != NULL && !is_transport(transport))
+        return cmd_misused(verb, "CARDEA_TRANSPORT=%s: expected auto, quic or tcp", transport);
     int status = read_file(s);
     return status < 0 ? connect_settings_check(s, verb) : status;
 }
@@ -122,6 +143,7 @@ int connect_settings_check(const struct connect_settings *s, const char *verb)
 
 struct client_settings connect_settings_client(const struct connect_settings *s)
 {
+    const char *transport = s->value[SETTING_TRANSPORT];
     return (struct client_settings){
         .door = s->value[SETTING_DOOR],
         .cert = s->value[SETTING_CERT],
@@ -129,7 +151,7 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .ca = s->value[SETTING_CA] != NULL ? s->value[SETTING_CA] : "system",
         .name = s->value[SETTING_NAME],
         .alpn = WIRE_ALPN,
-        .transport = s->transport,
+        .transport = transport != NULL ? (enum client_transport)find_transport(transport) : CLIENT_AUTO,
     };
 }
 

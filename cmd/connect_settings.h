@@ -8,18 +8,18 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "config/config.h"
 #include "tunnel/client.h"
 
 /* Each has a flag (--door) and a variable (CARDEA_DOOR). */
-#define CONNECT_SETTINGS(ROW) ROW(DOOR, door), ROW(CERT, cert), ROW(KEY, key), ROW(CA, ca), ROW(NAME, name)
+#define CONNECT_SETTINGS(ROW) \
+    ROW(DOOR, door), ROW(CERT, cert), ROW(KEY, key), ROW(CA, ca), ROW(NAME, name), ROW(TRANSPORT, transport)
 
 #define CONNECT_SETTING_NUMBER(NAME, flag) SETTING_##NAME
 enum connect_setting { CONNECT_SETTINGS(CONNECT_SETTING_NUMBER), SETTINGS };
 
-/* What getopt_long() answers for the flag of a setting: this plus its enum connect_setting; one more is
- * --transport. */
+/* What getopt_long() answers for the flag of a setting: this plus its enum connect_setting. */
 #define CONNECT_OPTION_SETTING 512
-#define CONNECT_OPTION_TRANSPORT (CONNECT_OPTION_SETTING + SETTINGS)
 
 /* Rows of getopt_long()'s table. */
 #define CONNECT_SETTING_FLAG(NAME, flag)                                                            \
@@ -27,15 +27,10 @@ enum connect_setting { CONNECT_SETTINGS(CONNECT_SETTING_NUMBER), SETTINGS };
         .name = #flag, .has_arg = required_argument, .val = CONNECT_OPTION_SETTING + SETTING_##NAME \
     }
 #define CONNECT_SETTING_FLAGS CONNECT_SETTINGS(CONNECT_SETTING_FLAG)
-#define CONNECT_TRANSPORT_FLAG                                                             \
-    {                                                                                      \
-        .name = "transport", .has_arg = required_argument, .val = CONNECT_OPTION_TRANSPORT \
-    }
 
 struct connect_settings {
     const char *value[SETTINGS]; /* NULL: nobody says */
     bool from_file[SETTINGS];
-    enum client_transport transport;
     char *path;                 /* of the file; NULL: there is no place for it */
     struct client_config *file; /* owns the values that came from it */
 };
@@ -49,6 +44,9 @@ const char *connect_setting_flag(enum connect_setting which);
 
 /* "auto", "quic" or "tcp" */
 const char *connect_transport_word(enum client_transport transport);
+
+/* The same of what a file says; NULL: it says nothing. */
+const char *connect_transport_said(enum config_transport transport);
 
 /* What nobody has said yet; NULL says nothing. */
 void connect_settings_fill(struct connect_settings *s, enum connect_setting which, const char *value);

@@ -289,7 +289,7 @@ static bool same_door(const struct expose_config *a, const struct expose_config 
 {
     return same_text(a->door.text.text, b->door.text.text) && same_text(a->cert.text, b->cert.text) &&
            same_text(a->key.text, b->key.text) && same_text(a->ca.text, b->ca.text) &&
-           same_text(a->name.text, b->name.text);
+           same_text(a->name.text, b->name.text) && a->transport == b->transport;
 }
 
 static void reload(struct expose *e)
@@ -301,8 +301,9 @@ static void reload(struct expose *e)
         fprintf(stderr, "cardea: %s is read again: %zu service%s\n", e->options->path, services.n,
                 services.n == 1 ? "" : "s");
         if (!same_door(e->options->file, fresh.file))
-            fprintf(stderr, "cardea: door, cert, key, ca and name are taken at the start only: what has "
-                            "changed of them needs a restart\n");
+            fprintf(stderr,
+                    "cardea: door, cert, key, ca, name and transport are taken at the start only: what "
+                    "has changed of them needs a restart\n");
     } else {
         fprintf(stderr, "cardea: what was offered goes on as it was\n");
     }

@@ -69,7 +69,6 @@ static const struct option options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"check", no_argument, NULL, OPTION_CHECK},
     CONNECT_SETTING_FLAGS,
-    CONNECT_TRANSPORT_FLAG,
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -113,12 +112,14 @@ static int take_to(struct expose_options *o)
 {
     struct agent_service *s = &o->exposures[0].service;
     struct err err;
+    char hint[HOST_HINT_MAX];
     if (strncmp(optarg, "unix:", 5) == 0 && optarg[5] != '\0') {
         s->path = optarg + 5;
         return -1;
     }
     if (str_host_port(optarg, strlen(optarg), o->host, &s->port, &err) != 0)
-        return cmd_misused("expose", "--to %s: %s (expected HOST:PORT or unix:PATH)", optarg, err.text);
+        return cmd_misused("expose", "--to %s: %s (expected HOST:PORT or unix:PATH)%s", optarg, err.text,
+                           str_host_port_hint(optarg, hint));
     s->host = o->host;
     return -1;
 }
@@ -371,6 +372,7 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_KEY, f->key.text);
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
+    connect_settings_fill(&o->settings, SETTING_TRANSPORT, connect_transport_said(f->transport));
     return read_services(o);
 }
 

@@ -26,3 +26,29 @@ uint8_t close_reason_alert(enum close_reason reason)
     CHECK(reason < CLOSE_REASONS);
     return alerts[reason];
 }
+
+static const struct {
+    enum close_reason reason;
+    uint64_t code;
+    const char *text;
+} cuts[] = {
+#define CUT(name, code, text) {CLOSE_##name, code, text},
+#include "tables/cuts.def"
+#undef CUT
+};
+
+uint64_t close_reason_code(enum close_reason reason)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++)
+        if (cuts[i].reason == reason)
+            return cuts[i].code;
+    return 0;
+}
+
+const char *close_code_text(uint64_t code)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++)
+        if (cuts[i].code == code)
+            return cuts[i].text;
+    return NULL;
+}

@@ -18,6 +18,12 @@ enum close_reason {
 /* How the client's end is to look that was told nothing else: IN_ORDER, or the alert that says otherwise. */
 uint8_t close_reason_alert(enum close_reason reason);
 
+/* With which code a stream of cardea/1 is reset for that reason: tables/cuts.def; 0: none of its own. */
+uint64_t close_reason_code(enum close_reason reason);
+
+/* What the client of such a stream reads; NULL: the code is none of those. */
+const char *close_code_text(uint64_t code);
+
 /* The word for audit lines and metrics ("hello_timeout"). */
 const char *close_reason_word(enum close_reason reason);
 

@@ -103,6 +103,41 @@ int str_host_port(const char *p, size_t len, char ret_host[HOST_MAX], uint16_t *
     return 0;
 }
 
+/* Behind "scheme://" up to the first '/'; and the port that stands for the scheme, 0 where none is known. */
+static struct str authority_of(const char *text, uint16_t *ret_port)
+{
+    const char *host = strstr(text, "://");
+    *ret_port = 0;
+    if (host == NULL)
+        return (struct str){text, strlen(text)};
+    size_t scheme = (size_t)(host - text);
+    if (scheme == 5 && strncmp(text, "https", 5) == 0)
+        *ret_port = 443;
+    else if (scheme == 4 && strncmp(text, "http", 4) == 0)
+        *ret_port = 80;
+    return (struct str){host + 3, strcspn(host + 3, "/")};
+}
+
+const char *str_host_port_hint(const char *text, char ret[HOST_HINT_MAX])
+{
+    char host[HOST_MAX];
+    uint16_t port;
+    struct buf b = {.max = HOST_HINT_MAX};
+    struct str a = authority_of(text, &port);
+    bool url = a.p != text;
+    size_t colon = a.len > 0 && *a.p == ':';
+    ret[0] = '\0';
+    if (!url && parse_port(a.p + colon, a.len - colon, &port, NULL) == 0)
+        str_copy(host, sizeof(host), "127.0.0.1", 9);
+    else if (!url || (str_host_port(a.p, a.len, host, &port, NULL) != 0 &&
+                      (port == 0 || parse_name(a.p, a.len, host, NULL) != 0)))
+        return ret;
+    CHECK(buf_printf(&b, "; did you mean ") && str_host_port_put(&b, host, port) && buf_printf(&b, "?"));
+    str_copy(ret, HOST_HINT_MAX, (const char *)b.data, b.len);
+    buf_free(&b);
+    return ret;
+}
+
 int str_host_name(const char *p, size_t len, char ret_name[HOST_MAX], struct err *err)
 {
     if (len > 0 && p[len - 1] == '.')

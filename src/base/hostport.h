@@ -24,6 +24,13 @@ int str_host_port(const char *p, size_t len, char ret_host[HOST_MAX], uint16_t *
  * -1 with `err` set to what is wrong with it, and nothing written. */
 int str_host_name(const char *p, size_t len, char ret_name[HOST_MAX], struct err *err);
 
+#define HOST_HINT_MAX (HOST_MAX + 32)
+
+/* What somebody most likely meant whose text str_host_port() has refused: "; did you mean 127.0.0.1:8080?" of
+ * "8080" and ":8080", "; did you mean app.inside:80?" of "http://app.inside/x", "" where there is no telling.
+ * To end a message with. Returns `ret`. */
+const char *str_host_port_hint(const char *text, char ret[HOST_HINT_MAX]);
+
 /* Append host:port with brackets where the host is IPv6. False when it does not fit. */
 bool str_host_port_put(struct buf *b, const char *host, uint16_t port);
 

@@ -10,6 +10,7 @@
 
 #include "base/alert.h"
 #include "base/err.h"
+#include "base/fault.h"
 
 /* AWS-LC's STACK_OF(CRYPTO_BUFFER), what SSL_get0_peer_certificates() returns. */
 struct stack_st_CRYPTO_BUFFER;
@@ -58,10 +59,15 @@ enum trust_purpose {
     TRUST_SERVER,
 };
 
+struct trust_refusal {
+    enum alert alert; /* to send to the peer */
+    enum fault fault; /* for who tells people of it */
+};
+
 /* Prove a peer's chain (leaf first, the rest in any order) at `now`, in seconds since 1970. `host`, when not
  * NULL, is the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a
- * wildcard is a whole left-most label). 0 when proven; -1 with the reason in `err` and the alert to send in
- * `ret_alert` (may be NULL).
+ * wildcard is a whole left-most label). 0 when proven; -1 with the reason in `err` and what else is to be
+ * known of it in `ret` (may be NULL).
  *
  * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
  * the chain is refused; certificates further up are checked where the bundle has a CRL of their issuer's
@@ -73,7 +79,7 @@ enum trust_purpose {
  * for some reasons only, and those with a critical extension that is not known. Refused as well: RSA keys
  * under 2048 bits, and signatures with MD5 or SHA-1 below the anchor. */
 int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER *chain,
-                 enum trust_purpose purpose, const char *host, int64_t now, enum alert *ret_alert,
+                 enum trust_purpose purpose, const char *host, int64_t now, struct trust_refusal *ret,
                  struct err *err);
 
 /* The second, since 1970, from which on trust_verify() finds the leaf of a chain expired: its notAfter.

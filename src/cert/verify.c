@@ -20,12 +20,12 @@ struct verdict {
     const struct trust *trust;
     const char *host;
     enum trust_purpose purpose;
-    enum alert alert;
+    struct trust_refusal refusal;
     struct err *err;
 };
 
 /* Record a refusal; returns -1. */
-#define REFUSE(verdict, code, ...) ((verdict)->alert = (code), err_set((verdict)->err, __VA_ARGS__))
+#define REFUSE(verdict, code, ...) ((verdict)->refusal.alert = (code), err_set((verdict)->err, __VA_ARGS__))
 
 /* Words
  * ----------------------------------------------------------------------------------------------------------
@@ -72,12 +72,14 @@ static int explain(struct verdict *v, X509_STORE_CTX *ctx)
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        v->refusal.fault = FAULT_UNKNOWN_ISSUER;
         return refuse_issuer(v, cert, subject);
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
         return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' was not signed by the key of its issuer",
                       subject);
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        v->refusal.fault = FAULT_OTHER_NAME;
         return REFUSE(v, ALERT_BAD_CERTIFICATE,
                       "certificate '%s' is not for %s (none of its subject alternative names is)", subject,
                       v->host);
@@ -295,11 +297,11 @@ static int parse_chain(struct verdict *v, const STACK_OF(CRYPTO_BUFFER) * chain,
 }
 
 int trust_verify(const struct trust *trust, const STACK_OF(CRYPTO_BUFFER) * chain, enum trust_purpose purpose,
-                 const char *host, int64_t now, enum alert *ret_alert, struct err *err)
+                 const char *host, int64_t now, struct trust_refusal *ret, struct err *err)
 {
     CHECK_MAGIC(trust, TRUST_MAGIC);
     CHECK(purpose == TRUST_CLIENT || purpose == TRUST_SERVER);
-    struct verdict v = {trust, host, purpose, ALERT_BAD_CERTIFICATE, err};
+    struct verdict v = {trust, host, purpose, {ALERT_BAD_CERTIFICATE, FAULT_OTHER}, err};
     STACK_OF(X509) *certs = sk_X509_new_null();
     int rc;
     if (certs == NULL) {
@@ -311,8 +313,8 @@ int trust_verify(const struct trust *trust, const STACK_OF(CRYPTO_BUFFER) * chai
     }
     sk_X509_pop_free(certs, X509_free);
     ERR_clear_error();
-    if (rc < 0 && ret_alert != NULL)
-        *ret_alert = v.alert;
+    if (rc < 0 && ret != NULL)
+        *ret = v.refusal;
     return rc;
 }
 

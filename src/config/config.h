@@ -352,6 +352,14 @@ struct config {
     struct config_store *store;
 };
 
+/* What a client's connections to its door are carried by. */
+enum config_transport {
+    CONFIG_TRANSPORT_UNSAID, /* others may say: the environment, the default */
+    CONFIG_TRANSPORT_AUTO,
+    CONFIG_TRANSPORT_QUIC,
+    CONFIG_TRANSPORT_TCP,
+};
+
 /* The client's own file. Everything is optional. */
 struct client_config {
     struct config_head head;
@@ -361,6 +369,7 @@ struct client_config {
     struct config_text key;
     struct config_text ca;
     struct config_text name;
+    enum config_transport transport;
     bool share;
     struct config_store *store;
 };
@@ -404,6 +413,7 @@ struct expose_config {
     struct config_text key;
     struct config_text ca;
     struct config_text name;
+    enum config_transport transport;
     struct config_services services;
     struct config_store *store;
 };

@@ -104,10 +104,10 @@ static int read_alpn_pattern(const struct schema_value *v, void *ret, struct err
 static int parse_address(const struct schema_value *v, const char *text, const char *expected,
                          struct config_address *a, struct err *err)
 {
-    char host[HOST_MAX];
+    char host[HOST_MAX], hint[HOST_HINT_MAX];
     struct err why;
     if (str_host_port(text, strlen(text), host, &a->port, &why) < 0)
-        return value_refuse(v, err, "expected %s: %s", expected, why.text);
+        return value_refuse(v, err, "expected %s: %s%s", expected, why.text, str_host_port_hint(text, hint));
     a->text = (struct config_text){v->text, v->at};
     a->host = store_text(v->store, host, strlen(host));
     return 0;

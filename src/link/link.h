@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/str.h"
 
 enum link_status {
@@ -40,6 +41,7 @@ struct link_peer {
     /* The certificates that it was proven by, leaf first, for trust_verify(). NULL when there are none, and
      * for streams of HTTP/2, whose connection has them. Lives as long as the link. */
     const struct stack_st_CRYPTO_BUFFER *chain;
+    enum fault fault;    /* what is wrong with the peer, where the link failed for that */
     const char *failure; /* why the peer was not believed, in full; "" otherwise */
 };
 

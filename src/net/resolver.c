@@ -169,6 +169,34 @@ static size_t collect(const struct ares_addrinfo *result, uint16_t port,
     return n;
 }
 
+/* Why there are no addresses, by the library's code. */
+static enum resolve_status failure_of(int code)
+{
+    switch (code) {
+    case ARES_ENOTFOUND:
+    case ARES_EBADNAME:
+        return RESOLVE_NO_SUCH_HOST;
+    case ARES_SUCCESS:
+    case ARES_ENODATA:
+        return RESOLVE_NO_ADDRESS;
+    default: /* the library says "refused" or "time is over" also where the last server of all answered
+                SERVFAIL */
+        return RESOLVE_FAILED;
+    }
+}
+
+const char *resolve_status_text(enum resolve_status status)
+{
+    static const char *const texts[] = {
+        [RESOLVE_OK] = "the name has been found",
+        [RESOLVE_NO_SUCH_HOST] = "the name does not exist",
+        [RESOLVE_NO_ADDRESS] = "the name exists, and has no address",
+        [RESOLVE_FAILED] = "no name server tells about the name: none can be reached, or they cannot tell",
+    };
+    CHECK((size_t)status < ARRAY_LEN(texts));
+    return texts[status];
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 {
     (void)timeouts;
@@ -177,12 +205,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     size_t n = result == NULL ? 0 : collect(result, q->port, addrs);
     if (result != NULL)
         ares_freeaddrinfo(result);
-    enum resolve_status outcome = RESOLVE_FAILED;
-    if (n > 0)
-        outcome = RESOLVE_OK;
-    else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA ||
-             status == ARES_EBADNAME)
-        outcome = RESOLVE_NO_SUCH_HOST;
+    enum resolve_status outcome = n > 0 ? RESOLVE_OK : failure_of(status);
     q->finished = true;
     if (q->done != NULL && status != ARES_EDESTRUCTION)
         q->done(q->arg, outcome, addrs, n);

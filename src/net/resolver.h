@@ -17,9 +17,13 @@ struct resolve_query;
 
 enum resolve_status {
     RESOLVE_OK,
-    RESOLVE_NO_SUCH_HOST, /* the name does not exist, or has no address */
-    RESOLVE_FAILED,       /* no answer: the servers can't be reached or do not know */
+    RESOLVE_NO_SUCH_HOST, /* the name does not exist (NXDOMAIN) */
+    RESOLVE_NO_ADDRESS,   /* it exists, and has no address */
+    RESOLVE_FAILED,       /* no answer: name servers are out of reach, silent, or cannot tell (SERVFAIL) */
 };
+
+/* What that means, for people: "the name does not exist". Static. */
+const char *resolve_status_text(enum resolve_status status);
 
 /* Called once, unless cancelled: later from the loop, or from within resolver_lookup() when the answer is at
  * hand. */

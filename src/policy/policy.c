@@ -203,6 +203,7 @@ static void consider_near(const struct row *r, const struct question *q, int *be
             *best = nearness;
             v->near_rule = r->name;
             v->near_target = t->text;
+            v->near_port = nearness == 3 && t->port_first > 0; /* one of 0: no port at all */
         }
     }
 }
@@ -274,7 +275,8 @@ const char *policy_denial(const struct policy_verdict *v, const struct identity 
     if (missing != NULL)
         snprintf(would, sizeof(would), ": a row for %s with the target %s would", who, missing);
     if (v->near_target != NULL)
-        snprintf(near, sizeof(near), " (rule %s allows %s)", v->near_rule, v->near_target);
+        snprintf(near, sizeof(near), " (rule %s allows %s%s)", v->near_rule,
+                 v->near_port ? "other ports of it: " : "", v->near_target);
     else if (v->near_rule != NULL)
         snprintf(near, sizeof(near), " (rule %s has no targets)", v->near_rule);
     int n = snprintf(text, POLICY_TEXT_MAX, "no rule lets %s %s%s", who, action, would);

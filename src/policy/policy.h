@@ -119,6 +119,7 @@ struct policy_verdict {
      * such row; it has no targets. */
     const char *near_rule;
     const char *near_target;
+    bool near_port; /* that entry holds for the host: only the port is none of its own */
 };
 
 /* May this identity (NULL: none was proven) use a route that terminates? Rows with targets are for tunnels
@@ -145,8 +146,8 @@ struct policy_verdict policy_reach_address(const struct policy *p, uint32_t rout
 /* One sentence about a denial, for the peer and the log. `action` reads on from "lets NAME": "reach
  * db.inside:5432" or "use route ssh". `missing` (may be NULL) is the entry of `targets` that would allow it,
  * for when no row decided and the action does not read like one. Returns `text`. Examples: "no rule lets
- * alice reach db.inside:5432 (rule ops allows *.inside:22)"; "no rule lets alice offer app.test: a row for
- * alice with the target offer:app.test would (rule ops allows offer:*.inside)". */
+ * alice reach db.inside:5432 (rule ops allows other ports of it: *.inside:22)"; "no rule lets alice offer
+ * app.test: a row for alice with the target offer:app.test would (rule ops allows offer:*.inside)". */
 const char *policy_denial(const struct policy_verdict *v, const struct identity *id, const char *action,
                           const char *missing, char text[POLICY_TEXT_MAX]);
 

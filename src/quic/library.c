@@ -197,10 +197,9 @@ static int on_stream_reset(ngtcp2_conn *lib, int64_t id, uint64_t final, uint64_
     (void)lib;
     (void)id;
     (void) final;
-    (void)code;
     (void)user;
     if (stream != NULL)
-        stream_reset(stream);
+        stream_reset(stream, code);
     return 0;
 }
 
@@ -208,10 +207,9 @@ static int on_stop_sending(ngtcp2_conn *lib, int64_t id, uint64_t code, void *us
 {
     (void)lib;
     (void)id;
-    (void)code;
     (void)user;
     if (stream != NULL)
-        stream_refused(stream);
+        stream_refused(stream, code);
     return 0;
 }
 

@@ -265,8 +265,11 @@ enum link_status quic_stream_room(struct link *l, size_t *ret);
 void quic_stream_put(struct link *l, const void *data, size_t len);
 
 /* What the peer is told (RESET_STREAM, STOP_SENDING) when the link is closed before both directions have
- * ended; 1 unless this says otherwise. */
+ * ended; 1 unless this says otherwise. Nothing is done to links of other kinds. */
 void quic_stream_set_code(struct link *l, uint64_t code);
+
+/* What the peer has said likewise, first; 0: nothing, or it is a link of another kind. */
+uint64_t quic_stream_peer_code(const struct link *l);
 
 /* Close it with an application error code (0: none, and what can be sent at once still is); streams fail. The
  * owner hears nothing of it any more. */

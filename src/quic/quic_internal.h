@@ -245,19 +245,20 @@ struct quic_stream {
     bool in_ended; /* the peer's FIN is in */
     bool fin;      /* ours is to be sent */
     bool fin_sent;
-    bool blocked;     /* the owner waits for room to write */
-    bool starved;     /* the owner waits for something to read */
-    bool abandoned;   /* the owner has closed the link */
-    bool taken_back;  /* the peer has reset it before anything was written */
-    bool cut_later;   /* reset, once all that was written has arrived */
-    bool gone;        /* the library has forgotten the stream */
-    bool refused;     /* the peer takes no more of ours */
-    bool arrived;     /* something of ours has */
-    uint64_t credit;  /* taken by the owner, not yet given back to the peer */
-    uint64_t grown;   /* by which the window has grown */
-    uint64_t round;   /* bytes taken since `round_at`: half a window makes a round */
-    int64_t round_at; /* monotonic */
-    uint64_t code;    /* with which it is reset */
+    bool blocked;       /* the owner waits for room to write */
+    bool starved;       /* the owner waits for something to read */
+    bool abandoned;     /* the owner has closed the link */
+    bool taken_back;    /* the peer has reset it before anything was written */
+    bool cut_later;     /* reset, once all that was written has arrived */
+    bool gone;          /* the library has forgotten the stream */
+    bool refused;       /* the peer takes no more of ours */
+    bool arrived;       /* something of ours has */
+    uint64_t credit;    /* taken by the owner, not yet given back to the peer */
+    uint64_t grown;     /* by which the window has grown */
+    uint64_t round;     /* bytes taken since `round_at`: half a window makes a round */
+    int64_t round_at;   /* monotonic */
+    uint64_t code;      /* with which it is reset */
+    uint64_t peer_code; /* with which the peer has reset it, or wants no more; 0: neither */
     struct datagrams datagrams;
 };
 
@@ -271,9 +272,9 @@ void stream_received(struct quic_stream *s, const uint8_t *data, size_t len, boo
 void stream_acked(struct quic_stream *s, size_t len);
 void stream_sent(struct quic_stream *s, size_t len);
 /* The peer broke its direction off (RESET_STREAM). */
-void stream_reset(struct quic_stream *s);
+void stream_reset(struct quic_stream *s, uint64_t code);
 /* The peer wants nothing more of ours (STOP_SENDING). */
-void stream_refused(struct quic_stream *s);
+void stream_refused(struct quic_stream *s, uint64_t code);
 /* The library is done with it. */
 void stream_gone(struct quic_stream *s);
 /* Its connection is over. */

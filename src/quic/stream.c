@@ -173,8 +173,15 @@ static void note_taken_back(struct quic_stream *s)
     c->taken_back++;
 }
 
-void stream_reset(struct quic_stream *s)
+static void note_code(struct quic_stream *s, uint64_t code)
 {
+    if (s->peer_code == 0)
+        s->peer_code = code;
+}
+
+void stream_reset(struct quic_stream *s, uint64_t code)
+{
+    note_code(s, code);
     note_taken_back(s);
     if (!s->in_ended)
         link_fail(&s->link, "connection reset");
@@ -183,8 +190,9 @@ void stream_reset(struct quic_stream *s)
 
 /* Only writing is over: what the peer has said may still be read. Where that has ended the link is broken,
  * for whoever has nothing to write to see. */
-void stream_refused(struct quic_stream *s)
+void stream_refused(struct quic_stream *s, uint64_t code)
 {
+    note_code(s, code);
     note_taken_back(s);
     s->refused = !s->fin;
     if (s->refused && s->in_ended)
@@ -383,7 +391,15 @@ int64_t quic_stream_id(const struct link *l)
 
 void quic_stream_set_code(struct link *l, uint64_t code)
 {
-    stream_of(l)->code = code;
+    struct quic_stream *s = stream_find(l);
+    if (s != NULL)
+        s->code = code;
+}
+
+uint64_t quic_stream_peer_code(const struct link *l)
+{
+    const struct quic_stream *s = stream_find(l);
+    return s == NULL ? 0 : s->peer_code;
 }
 
 enum link_status quic_stream_room(struct link *l, size_t *ret)

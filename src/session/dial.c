@@ -18,6 +18,13 @@ static void link_woken(struct link *l)
         d->wake(d->owner);
 }
 
+enum dial_status dial_unresolved(enum resolve_status status)
+{
+    CHECK(status != RESOLVE_OK);
+    return status == RESOLVE_NO_SUCH_HOST || status == RESOLVE_NO_ADDRESS ? DIAL_NO_SUCH_HOST
+                                                                          : DIAL_UNRESOLVED;
+}
+
 static void on_resolved(void *arg, enum resolve_status status, const struct net_addr *addrs, size_t count)
 {
     struct dial *d = arg;
@@ -25,8 +32,9 @@ static void on_resolved(void *arg, enum resolve_status status, const struct net_
     for (size_t i = 0; i < count; i++)
         if (d->allow == NULL || d->allow(d->owner, &addrs[i]))
             d->addrs[d->count++] = addrs[i];
+    d->resolved = status;
     if (status != RESOLVE_OK)
-        d->failure = status == RESOLVE_NO_SUCH_HOST ? DIAL_NO_SUCH_HOST : DIAL_UNREACHABLE;
+        d->failure = dial_unresolved(status);
     else if (d->count == 0)
         d->failure = DIAL_FORBIDDEN;
     if (!d->stepping)
@@ -39,6 +47,7 @@ static void reset(struct dial *d)
     d->query = NULL;
     d->link = NULL;
     d->failure = DIAL_UNREACHABLE;
+    d->resolved = RESOLVE_OK;
 }
 
 void dial_start(struct dial *d, const char *host, uint16_t port)
@@ -113,6 +122,16 @@ void dial_skip(struct dial *d)
 size_t dial_left(const struct dial *d)
 {
     return d->count - d->next + (d->link != NULL);
+}
+
+bool dial_is_resolving(const struct dial *d)
+{
+    return d->query != NULL;
+}
+
+enum resolve_status dial_resolved(const struct dial *d)
+{
+    return d->resolved;
 }
 
 struct link *dial_take(struct dial *d)

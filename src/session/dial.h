@@ -9,8 +9,9 @@
 
 enum dial_status {
     DIAL_WAIT,
-    DIAL_OK, /* dial_take() has the link */
-    DIAL_NO_SUCH_HOST,
+    DIAL_OK,           /* dial_take() has the link */
+    DIAL_NO_SUCH_HOST, /* the name does not exist, or has no address: see dial_resolved() */
+    DIAL_UNRESOLVED,   /* nobody can tell its addresses: likewise */
     DIAL_REFUSED,
     DIAL_UNREACHABLE,
     DIAL_NO_DESCRIPTOR, /* this process or system has none left; says nothing about the target */
@@ -32,6 +33,7 @@ struct dial {
     struct resolve_query *query;
     struct link *link;
     enum dial_status failure;
+    enum resolve_status resolved;
     bool stepping;
 };
 
@@ -51,8 +53,17 @@ void dial_skip(struct dial *d);
 /* How many addresses are still to be tried, the current one included; for sharing out a deadline. */
 size_t dial_left(const struct dial *d);
 
+/* Is the name still being looked up? */
+bool dial_is_resolving(const struct dial *d);
+
+/* What the lookup has come to, once it is over. */
+enum resolve_status dial_resolved(const struct dial *d);
+
 /* The link, open; the caller owns it. Its `wake` and `owner` are the caller's to set. */
 struct link *dial_take(struct dial *d);
+
+/* What a lookup that found no address means for who wanted to dial. */
+enum dial_status dial_unresolved(enum resolve_status status);
 
 /* Drop whatever is under way. Harmless after dial_take() and on a zeroed struct. */
 void dial_cancel(struct dial *d);

@@ -36,6 +36,16 @@ enum session_state session_answer_no(struct session *s, const struct front_answe
     return next;
 }
 
+/* For the audit line: what the name servers said, where that is why. */
+static void detail_of_lookup(struct session *s, enum dial_status status)
+{
+    const struct dial *d = &s->setup->dial;
+    if (status == DIAL_NO_SUCH_HOST || status == DIAL_UNRESOLVED)
+        session_detail(s, resolve_status_text(dial_resolved(d)));
+    else if (status == DIAL_WAIT && dial_is_resolving(d))
+        session_detail(s, "no name server tells about the name in time");
+}
+
 /* Nothing could be reached. Who named a target is told; others see the connection close. */
 static enum session_state unreached(struct session *s, enum dial_status status)
 {
@@ -44,17 +54,23 @@ static enum session_state unreached(struct session *s, enum dial_status status)
         enum close_reason reason;
     } rows[] = {[DIAL_WAIT] = {FRONT_TIMEOUT, CLOSE_DIAL_TIMEOUT},
                 [DIAL_NO_SUCH_HOST] = {FRONT_NO_SUCH_HOST, CLOSE_NO_SUCH_HOST},
+                [DIAL_UNRESOLVED] = {FRONT_UNRESOLVED, CLOSE_UNREACHABLE},
                 [DIAL_REFUSED] = {FRONT_REFUSED, CLOSE_REFUSED},
                 [DIAL_UNREACHABLE] = {FRONT_UNREACHABLE, CLOSE_UNREACHABLE},
                 [DIAL_NO_DESCRIPTOR] = {FRONT_LIMIT, CLOSE_NO_DESCRIPTOR},
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
-    if (s->setup->front == NULL)
-        return session_end(s, rows[status].reason);
+    if (s->setup->front == NULL) {
+        detail_of_lookup(s, status);
+        return session_unserved(s, rows[status].reason);
+    }
     if ((status == DIAL_NO_SUCH_HOST || status == DIAL_FORBIDDEN) && session_turn_to_offer(s)) {
         dial_cancel(&s->setup->dial);
         return visit_dial(s);
     }
+    detail_of_lookup(s, status);
     struct front_answer answer = {.outcome = rows[status].outcome};
+    if (status == DIAL_WAIT && dial_is_resolving(&s->setup->dial))
+        answer.outcome = FRONT_UNRESOLVED;
     if (status == DIAL_NO_SUCH_HOST && s->setup->visit.missed)
         answer.text = "no such host, and no agent offers the name";
     if (status == DIAL_FORBIDDEN) {
@@ -191,7 +207,7 @@ enum session_state step_dial(struct session *s)
         return visit_dial(s);
     if (p->dial.loop == NULL && !begin(s)) {
         session_detail(s, "every backend of the route is down");
-        return session_end(s, CLOSE_NO_BACKEND);
+        return session_unserved(s, CLOSE_NO_BACKEND);
     }
     for (;;) {
         enum dial_status status = dial_step(&p->dial);
@@ -269,7 +285,7 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     s->up = NULL;
     buf_free(&p->say_up);
     p->greeted = p->answered = p->expired = p->unheard = false;
-    return go_on(s) ? SESSION_DIAL : session_end(s, reason);
+    return go_on(s) ? SESSION_DIAL : session_unserved(s, reason);
 }
 
 static enum session_state greet_broken(struct session *s)

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "net/socket.h"
+#include "quic/quic.h"
 #include "session/review.h"
 #include "session/session_internal.h"
 #include "session/standing.h"
@@ -561,6 +562,15 @@ static void settle_accounts(struct session *s)
     setup_free(s);
 }
 
+/* Where the transport has words of ours for it. HTTP/3 has its own, and says them when its link is closed. */
+static void say_why(struct session *s)
+{
+    uint64_t code = close_reason_code(s->reason);
+    if (code != 0)
+        quic_stream_set_code(link_bottom(s->down), code);
+    link_refuse(s->down, close_reason_alert(s->reason));
+}
+
 static void close_down(struct session *s)
 {
     if (s->resident != NULL)
@@ -570,7 +580,7 @@ static void close_down(struct session *s)
     } else if (ends_in_order(s)) {
         link_close(s->down, false);
     } else {
-        link_refuse(s->down, close_reason_alert(s->reason));
+        say_why(s);
         s->linger_by > 0 ? link_close(s->down, true) : link_cut(s->down);
     }
     s->down = NULL;

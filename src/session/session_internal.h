@@ -275,6 +275,10 @@ enum session_state step_pipe(struct session *s);
 enum session_state step_drain(struct session *s);
 enum session_state step_linger(struct session *s);
 
+/* End before bytes flow where the client has named no target, and so can be told by an alert only: it waits
+ * for that to arrive. Of a client without TLS the connection breaks. */
+enum session_state session_unserved(struct session *s, enum close_reason reason);
+
 /* Send last bytes to the client (may be empty), end our direction and give it a moment to read them. */
 enum session_state session_farewell(struct session *s, const void *data, size_t len,
                                     enum close_reason reason);

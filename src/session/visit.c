@@ -65,7 +65,7 @@ static enum session_state end_visit(struct session *s, enum front_outcome outcom
 {
     session_detail(s, text);
     if (s->setup->front == NULL)
-        return session_end(s, reason);
+        return session_unserved(s, reason);
     struct front_answer answer = {.outcome = outcome, .text = text};
     return session_answer_no(s, &answer, reason);
 }

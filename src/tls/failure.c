@@ -25,6 +25,12 @@ static const struct {
 #undef X
 };
 
+enum fault tls_reason_fault(void)
+{
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ? FAULT_NOT_TLS : FAULT_OTHER;
+}
+
 uint8_t tls_peer_alert(void)
 {
     int reason = ERR_GET_REASON(ERR_peek_error());

@@ -49,14 +49,15 @@ static void note_failure(struct tls_proof *proof, const struct err *err)
 static int prove(struct tls_proof *proof, const SSL *ssl, uint8_t *ret_alert)
 {
     struct err err;
-    enum alert alert = ALERT_BAD_CERTIFICATE;
+    struct trust_refusal refusal = {0};
     enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
     CHECK(proof->trust != NULL);
-    if (trust_verify(proof->trust, chain, purpose, proof->host, time(NULL), &alert, &err) == 0)
+    if (trust_verify(proof->trust, chain, purpose, proof->host, time(NULL), &refusal, &err) == 0)
         return 0;
     note_failure(proof, &err);
-    *ret_alert = (uint8_t)alert;
+    proof->fault = refusal.fault;
+    *ret_alert = (uint8_t)refusal.alert;
     return -1;
 }
 
@@ -96,6 +97,7 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = proof->identity;
     ret->chain = proof->identity == NULL ? NULL : SSL_get0_peer_certificates(ssl);
+    ret->fault = proof->fault;
     ret->failure = proof->failure == NULL ? "" : proof->failure->text;
 }
 

@@ -20,6 +20,7 @@ struct tls_proof {
                                   the ClientHello has been taken */
     struct identity *identity; /* the peer's, once proven. Owned */
     struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
+    enum fault fault;          /* the same as a code */
 };
 
 /* Hang the proof (zeroed but for what the caller has set) on a connection; it must live as long as `ssl`. */

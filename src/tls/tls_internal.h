@@ -37,4 +37,7 @@ const char *tls_alert_text(uint8_t alert);
 /* The fatal alert that the peer sent, if that is what went wrong last; else 0. */
 uint8_t tls_peer_alert(void);
 
+/* The fault of the peer that the call which has just failed has found, where there is a code for it. */
+enum fault tls_reason_fault(void);
+
 #endif

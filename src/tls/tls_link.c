@@ -70,7 +70,8 @@ struct tls_link {
     bool unwritable; /* the link below takes no more; what it has brought may still be read */
     bool truncated;
     bool no_certificate;
-    uint8_t alert;   /* that the peer sent */
+    uint8_t alert; /* that the peer sent */
+    enum fault fault;
     bool close_sent; /* or an alert in its stead */
     bool refused;    /* ... which was it */
 };
@@ -233,6 +234,7 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
     if (code != 0 && ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
         t->no_certificate = true;
     t->alert = tls_peer_alert();
+    t->fault = tls_reason_fault();
     if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
         return link_fail(&t->link, "closed during the handshake");
     return link_fail(&t->link, tls_reason());
@@ -459,6 +461,8 @@ static void tls_peer(const struct link *l, struct link_peer *ret)
     ret->truncated = t->truncated;
     ret->no_certificate = t->no_certificate;
     ret->alert = t->alert;
+    if (t->fault != FAULT_OTHER)
+        ret->fault = t->fault;
 }
 
 static struct link *tls_below(struct link *l)

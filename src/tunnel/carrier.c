@@ -243,8 +243,7 @@ static void on_resolved(void *arg, enum resolve_status status, const struct net_
     for (size_t i = 0; i < count && c->count < RESOLVE_ADDRS_MAX; i++)
         c->addrs[c->count++] = addrs[i];
     if (status != RESOLVE_OK)
-        client_text_dial(c->door, status == RESOLVE_NO_SUCH_HOST ? DIAL_NO_SUCH_HOST : DIAL_UNREACHABLE,
-                         &c->door->text);
+        client_text_dial(c->door, dial_unresolved(status), &c->door->text);
     connect_next(c);
 }
 

@@ -506,21 +506,35 @@ static bool cut_off(const struct client *c)
     return c->pipe.half[PIPE_B].shut && link_peer(c->far, &peer) && peer.truncated;
 }
 
+/* Has the door said that it ends the connection: by an alert, below TLS with the far end too, or by a code?
+ */
+static bool was_told(const struct client *c)
+{
+    struct link *l = c->far;
+    struct link_peer peer;
+    while (!link_peer(l, &peer) || peer.alert == 0) {
+        if (l->ops->below == NULL)
+            return quic_stream_peer_code(l) != 0;
+        l = l->ops->below(l);
+    }
+    return true;
+}
+
 static enum client_state say_cut_off(struct client *c)
 {
-    err_set(&c->door->text, "the connection through the door %s was cut off: what came may not be all",
-            c->door->place);
+    struct client_cut cut = {.code = quic_stream_peer_code(link_bottom(c->far)),
+                             .told = was_told(c),
+                             .silent = c->far->bytes_read == 0,
+                             .inner = c->inner};
+    client_text_cut(c->door, &c->target, &cut, &c->door->text);
     return failed(c);
 }
 
 /* Amid the bytes an alert says just that, and nothing about the door. */
 static enum client_state pipe_failed(struct client *c)
 {
-    struct link_peer peer;
-    if (c->pipe.failed == PIPE_B && link_peer(c->far, &peer) && peer.alert != 0)
-        return say_cut_off(c);
     if (c->pipe.failed == PIPE_B)
-        return far_failed(c);
+        return was_told(c) ? say_cut_off(c) : far_failed(c);
     err_set(&c->door->text, "%s", link_error(c->local));
     return finish(c, CLIENT_LOCAL);
 }

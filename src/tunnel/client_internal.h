@@ -112,6 +112,18 @@ bool client_is_refused(const struct link_peer *peer);
 /* The door said no. */
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret);
 
+/* How the connection to a target or route ended that was neither broken here nor ended by both. */
+struct client_cut {
+    uint64_t code; /* the door's, of tables/cuts.def; 0: it has said none, or the transport has none */
+    bool told;     /* it was the door that ended it: it has said so, in whatever way */
+    bool silent;   /* not a byte had come */
+    bool inner;    /* the far end speaks TLS with us */
+};
+
+/* The connection was cut off amid the bytes. `target` without a host: a route. */
+int client_text_cut(const struct client_door *door, const struct front_target *target,
+                    const struct client_cut *cut, struct err *ret);
+
 /* TLS with the service that a name led to broke. */
 int client_text_inner(const struct front_target *target, const struct link *tls, struct err *ret);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit/reason.h"
 #include "base/alert.h"
 #include "base/check.h"
 #include "tunnel/client_internal.h"
@@ -22,12 +23,16 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
     switch (status) {
     case DIAL_NO_SUCH_HOST:
         return err_set(ret, "cannot find the door: no such host: %s", door->host);
+    case DIAL_UNRESOLVED:
+        return err_set(ret,
+                       "cannot find the door: the name servers of this machine do not tell about %s: "
+                       "does its network work?",
+                       door->host);
     case DIAL_REFUSED:
         return err_set(ret, "the door %s refused the connection: is it running, and is that its port?",
                        door->place);
     default:
-        return err_set(ret, "the door %s cannot be reached: no network there, or no answer about its name",
-                       door->place);
+        return err_set(ret, "the door %s cannot be reached: no network leads there from here", door->place);
     }
 }
 
@@ -107,12 +112,12 @@ bool client_is_refused(const struct link_peer *peer)
     return *peer->failure == '\0' && memchr(refusals, peer->alert, sizeof(refusals)) != NULL;
 }
 
-/* What most likely helps, by the words of cert/verify.c. */
-static const char *unproven_hint(const struct client_door *door, const char *why)
+/* What most likely helps. */
+static const char *unproven_hint(const struct client_door *door, enum fault fault)
 {
-    if (door->system_ca && strstr(why, "not in trust bundle") != NULL)
+    if (door->system_ca && fault == FAULT_UNKNOWN_ISSUER)
         return "; if a CA of your own issued it, name that with --ca";
-    if (!door->named && strstr(why, "is not for") != NULL)
+    if (!door->named && fault == FAULT_OTHER_NAME)
         return "; --name gives the name in its certificate";
     return "";
 }
@@ -130,13 +135,19 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
     const char *why = peer->failure;
     if (*why != '\0')
         return err_set(ret, "the door %s does not prove to be %s: %s%s", door->place, door->name, why,
-                       unproven_hint(door, why));
+                       unproven_hint(door, peer->fault));
     if (explain_alert(door, peer->alert, ret))
         return -1;
-    if (strcmp(word, "not TLS") == 0 || strcmp(word, "HTTP without TLS") == 0) /* tables/tls_failures.def */
+    if (peer->fault == FAULT_NOT_TLS)
         return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
+    if (door->alpn == NULL || strcmp(door->alpn, WIRE_ALPN) != 0)
+        return err_set(
+            ret,
+            "no TLS with the door %s as %s: %s; where that route passes TLS through, its backend may "
+            "answer no more: ask who runs the door, whose audit line says why",
+            door->place, door->name, word);
     return err_set(ret, "no TLS with the door %s as %s: %s%s", door->place, door->name, word,
                    door->cert != NULL ? "" : " (does it want a client certificate? --cert, --key)");
 }
@@ -157,47 +168,80 @@ int client_text_inner(const struct front_target *target, const struct link *tls,
     return err_set(ret, "the TLS connection to the service %s broke: %s", target->host, link_error(tls));
 }
 
+/* ---- amid the bytes ---- */
+
+static const char *put_place(const struct front_target *target, char ret[CLIENT_PLACE_MAX])
+{
+    if (!target->offered)
+        return client_text_place(target->host, target->port, ret);
+    str_copy(ret, CLIENT_PLACE_MAX, target->host, strlen(target->host));
+    return ret;
+}
+
+int client_text_cut(const struct client_door *door, const struct front_target *target,
+                    const struct client_cut *cut, struct err *ret)
+{
+    char place[CLIENT_PLACE_MAX];
+    bool route = target->host[0] == '\0';
+    const char *to = route ? door->name : put_place(target, place), *why = close_code_text(cut->code);
+    if (!cut->told && cut->inner)
+        why = "the service ended it without saying that this was all";
+    else if (!cut->told)
+        why = "the way to the door broke, or the door was killed";
+    else if (route && cut->silent)
+        return err_set(ret,
+                       "the door %s broke the connection for %s off before a byte came: most likely nothing "
+                       "answers where its route leads; ask who runs the door, whose audit line says why",
+                       door->place, to);
+    else if (why == NULL)
+        why = "by what is at its end, or by the door (time was over, or it stopped), whose audit line says "
+              "which";
+    return err_set(ret, "the connection to %s through the door %s was cut off: %s; what came may not be all",
+                   to, door->place, why);
+}
+
 /* ---- the door's answer ---- */
 
-/* Where the door has more to say than the outcome's own words, it says that no agent offers it either. */
-static int no_such_host(const struct front_target *target, const char *text, struct err *ret)
+/* What else is good to know, by the outcome; behind the door's own words. */
+static const char *const advice[FRONT_OUTCOMES] = {
+    [FRONT_NO_SUCH_HOST] = " (it is looked up at the door, not here)",
+    [FRONT_UNRESOLVED] =
+        "; it may exist: try again later, or ask who runs the door, whose audit line says more",
+    [FRONT_LIMIT] = "; try again later",
+};
+
+static int denied(const struct wire_answer *answer, const char *place, bool offered, struct err *ret)
 {
-    if (target->offered)
-        return err_set(ret,
-                       "no agent offers %s at the door; for a host behind the door say the port too: %s:PORT",
-                       target->host, target->host);
-    return err_set(ret, "no such host: %s (the door does not find it%s)", target->host,
-                   strstr(text, "agent") != NULL ? ", and no agent offers it" : "");
+    const char *text = answer->text;
+    bool named = answer->rule[0] == '\0' || strstr(text, answer->rule) != NULL;
+    bool placed = strstr(text, place) != NULL;
+    /* A name alone is asked for as such. */
+    const char *port = offered ? "; for a host behind the door say its port: " : "";
+    return err_set(ret, "denied: %s%s%s%s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
+                   named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")", port,
+                   offered ? place : "", offered ? ":PORT" : "");
 }
 
 int client_text_answer(const struct front_target *target, const struct wire_answer *answer, struct err *ret)
 {
     char place[CLIENT_PLACE_MAX];
-    if (target->offered)
-        str_copy(place, sizeof(place), target->host, strlen(target->host));
-    else
-        client_text_place(target->host, target->port, place);
-    const char *text = answer->text;
+    put_place(target, place);
     switch (answer->outcome) {
-    case FRONT_DENIED: {
-        bool named = answer->rule[0] == '\0' || strstr(text, answer->rule) != NULL;
-        bool placed = strstr(text, place) != NULL;
-        const char *port =
-            "; for a host behind the door say its port: "; /* a name alone is asked for as such */
-        return err_set(ret, "denied: %s%s%s%s%s%s%s%s%s", text, placed ? "" : ": ", placed ? "" : place,
-                       named ? "" : " (rule ", named ? "" : answer->rule, named ? "" : ")",
-                       target->offered ? port : "", target->offered ? place : "",
-                       target->offered ? ":PORT" : "");
-    }
-    case FRONT_NO_SUCH_HOST:
-        return no_such_host(target, text, ret);
+    case FRONT_DENIED:
+        return denied(answer, place, target->offered, ret);
     case FRONT_BAD_HELLO:
     case FRONT_BAD_METHOD:
     case FRONT_BAD_PROTOCOL:
-        return err_set(ret, "the door refused the request: %s", text);
-    case FRONT_LIMIT:
-        return err_set(ret, "%s: try again later", text);
+        return err_set(ret, "the door refused the request: %s", answer->text);
+    case FRONT_NO_SUCH_HOST:
+        if (target->offered)
+            return err_set(
+                ret, "no agent offers %s at the door; for a host behind the door say the port too: %s:PORT",
+                place, place);
+        break;
     default:
-        return err_set(ret, "%s: %s", text, place);
+        break;
     }
+    const char *more = advice[answer->outcome];
+    return err_set(ret, "%s: %s%s", answer->text, place, more != NULL ? more : "");
 }

@@ -292,6 +292,7 @@ static enum visit_state unreached(struct exposer_visit *v, enum dial_status stat
         const char *text;
     } rows[] = {
         [DIAL_NO_SUCH_HOST] = {FRONT_UNREACHABLE, "the agent does not find the host of the service"},
+        [DIAL_UNRESOLVED] = {FRONT_UNREACHABLE, "the agent's name servers do not tell where the service is"},
         [DIAL_REFUSED] = {FRONT_REFUSED, "the service refused the agent's connection"},
         [DIAL_UNREACHABLE] = {FRONT_UNREACHABLE, "the agent cannot reach the service"},
         [DIAL_NO_DESCRIPTOR] = {FRONT_LIMIT, "the agent has no file descriptor left"},

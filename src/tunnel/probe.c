@@ -38,6 +38,7 @@ static void tell_down(struct exposer_offer *o, enum dial_status status, int64_t 
     static const char *const words[] = {
         [DIAL_WAIT] = "does not answer in time",
         [DIAL_NO_SUCH_HOST] = "is not found: there is no such host",
+        [DIAL_UNRESOLVED] = "is not found: no name server tells its address",
         [DIAL_REFUSED] = "refuses connections: is it running?",
         [DIAL_UNREACHABLE] = "cannot be reached",
     };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real peers behind the door (sshd, PostgreSQL, nginx) and small servers whose behaviour a test scripts."""
+import contextlib
 import getpass
 import os
 import pwd
@@ -298,14 +299,20 @@ class Dns:
     ADDRESS = "10.1.2.3"
     TEXT = "x" * 200
 
-    def __init__(self, directory):
-        self.port = free_port()
+    def __init__(self, directory, address="127.0.0.1", port=None):
+        self.address, self.port = address, port or free_port()
         texts = [f"--txt-record=big.inside,{i}{self.TEXT}" for i in range(5)]
         self.process = Process([shutil.which("dnsmasq") or "/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
                                 "--pid-file=", "--log-facility=-", f"--user={getpass.getuser()}", f"--port={self.port}",
-                                "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts",
+                                f"--listen-address={address}", "--bind-interfaces", "--no-resolv", "--no-hosts", "--local=/inside/",
                                 f"--host-record=app.inside,{self.ADDRESS}", *texts], directory, "dnsmasq")
-        wait_listening(self.port, self.process)
+        wait_until(self.answers, "dnsmasq")
+
+    def answers(self):
+        assert self.process.poll() is None, self.process.output()
+        with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), timeout=1):
+            return True
+        return False
 
     def stop(self):
         self.process.stop()

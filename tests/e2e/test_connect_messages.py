@@ -58,6 +58,26 @@ def test_denied_by_no_rule(door, connect, pki):
     failed(connect(door, "127.0.0.1:22", cert=pki.bob), "denied", "no rule", "127.0.0.1:22")
 
 
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_denied_for_the_port(start_door, pki, connect, transport):
+    """Who may reach other ports of the host is told so, and nobody else; and nothing of rows for others or that deny."""
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "not-here", "effect": "deny", "who": {"any": True}, "targets": ["vault.test:1-1023"]},
+                   {"name": "others", "who": {"name": "carol"}, "targets": ["db.test:1-65535"]},
+                   {"name": "ops", "who": {"group": "ops"}, "targets": ["web.test:80", "db.test:22", "app.test:2222"]}]})
+    near = "no rule lets alice reach db.test:2222 (rule ops allows other ports of it: db.test:22)"
+    said = connect(door, "--transport", transport, "db.test:2222").stderr.decode()
+    assert said == f"cardea: denied: {near}\n"
+    assert door.audited(target="db.test:2222")["detail"] == near
+    said = connect(door, "--transport", transport, "db.test:2222", cert=pki.bob).stderr.decode()
+    assert said == "cardea: denied: no rule lets bob reach db.test:2222\n"
+    said = connect(door, "--transport", transport, "vault.test:22").stderr.decode()
+    assert said == "cardea: denied: rule not-here does not let alice reach vault.test:22\n"
+    assert b"not-here" not in connect(door, "--transport", transport, "vault.test:2222").stderr
+
+
 def test_denied_by_address(start_door, pki, connect):
     """What was asked for and the address that it has stand together, once."""
     door = start_door({
@@ -86,6 +106,11 @@ def test_timed_out(door, connect, silent):
 def test_door_unreachable(connect):
     """Nobody listens where the door should be: its address is named."""
     failed(connect(f"127.0.0.1:{free_port()}", "127.0.0.1:22"), "127.0.0.1:", "refused")
+
+
+def test_no_door_there(connect, banner):
+    """What answers is something else: most likely the port is wrong."""
+    failed(connect(banner.to, "127.0.0.1:22", "--transport", "tcp"), f"the door {banner.to} does not speak TLS: is that its port?")
 
 
 def test_door_unknown(connect):
@@ -193,6 +218,55 @@ def test_flags_beat_environment_beats_file(door, pki, banner, tmp_path):
     env = clean_env(tmp_path, CARDEA_NAME="environment.test")
     assert run(CARDEA, "connect", f"127.0.0.1:{banner.port}", env=env).returncode == 1
     assert run(CARDEA, "connect", "--name", "door.test", f"127.0.0.1:{banner.port}", env=env).returncode == 0
+
+
+@pytest.mark.parametrize("file, variable, flag, carried", [
+    ("tcp", None, None, None), ("quic", None, None, "quic"), ("quic", "tcp", None, None), ("quic", "tcp", "quic", "quic"),
+    ("tcp", "", None, None), (None, "quic", None, "quic"), (None, "nonsense", "quic", "quic"),
+])
+def test_transport_is_a_setting_as_others(door, pki, banner, tmp_path, file, variable, flag, carried):
+    """What the door's audit line says is what the strongest of the three said; an empty variable says nothing."""
+    write_file(tmp_path, {**settings(door, pki), "share": "false", **({"transport": file} if file else {})})
+    env = clean_env(tmp_path, **({} if variable is None else {"CARDEA_TRANSPORT": variable}))
+    words = ["--transport", flag] if flag else []
+    door.mark()
+    done = run(CARDEA, "connect", *words, f"127.0.0.1:{banner.port}", env=env)
+    assert done.stdout == b"behind the door\n", done.stderr.decode()
+    line = door.audited(target=f"127.0.0.1:{banner.port}")
+    assert line.get("transport") == carried
+
+
+def test_wrong_transport(door, pki, tmp_path):
+    """Found, expected, and where it stands."""
+    write_file(tmp_path, {**settings(door, pki), "transport": "udp"})
+    done = run(CARDEA, "connect", "host:22", env=clean_env(tmp_path))
+    assert done.returncode == 1, done
+    assert "config.yaml:6:12: transport: found 'udp', expected one of auto, quic, tcp" in done.stderr.decode()
+    done = run(CARDEA, "connect", "host:22", env=clean_env(tmp_path, CARDEA_TRANSPORT="udp"))
+    assert done.returncode == 2 and b"CARDEA_TRANSPORT=udp: expected auto, quic or tcp" in done.stderr
+    done = run(CARDEA, "connect", "--transport", "udp", "host:22", env=clean_env(tmp_path))
+    assert done.returncode == 2 and b"--transport udp: expected auto, quic or tcp" in done.stderr
+
+
+def test_transport_of_a_file_does_not_keep_from_a_route(door, pki, tmp_path):
+    """--sni goes over TCP, and only who says --transport quic on the same line is contradicted."""
+    write_file(tmp_path, {**settings(door, pki), "transport": "quic"})
+    env = clean_env(tmp_path)
+    done = run(CARDEA, "connect", "--sni", "web.test", env=env, input=b"")
+    assert (done.returncode, done.stdout) == (0, b"behind the door\n"), done.stderr.decode()
+    assert run(CARDEA, "connect", "--sni", "web.test", "--transport", "quic", env=env).returncode == 2
+
+
+@pytest.mark.parametrize("words, meant", [
+    (["connect", "8080"], "127.0.0.1:8080"), (["connect", ":8080"], "127.0.0.1:8080"),
+    (["connect", "http://app.inside:81/x"], "app.inside:81"),
+    (["expose", "app.test", "--to", "8080"], "127.0.0.1:8080"),
+    (["expose", "app.test", "--to", ":8080"], "127.0.0.1:8080"),
+    (["expose", "app.test", "--to", "https://localhost"], "localhost:443"),
+])
+def test_what_was_probably_meant(tmp_path, words, meant):
+    done = run(CARDEA, *words, "--door", "127.0.0.1:1", env=clean_env(tmp_path))
+    assert done.returncode == 2 and f"; did you mean {meant}?" in done.stderr.decode(), done.stderr.decode()
 
 
 def test_wrong_file(tmp_path):

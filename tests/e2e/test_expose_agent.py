@@ -12,7 +12,7 @@ import pytest
 import peers
 from agents import Agent, FakeDoor, udp_echo
 from fixtures import clean_env
-from run import CARDEA, SLOW, free_port, run, wait_until
+from run import CARDEA, SLOW, Process, free_port, run, wait_until
 
 VISIT = {"visit": "app.test", "peer": "192.0.2.1:5678", "local": "198.51.100.1:443", "identity": "carol",
          "sni": "app.test", "alpn": "h2", "proto": "tcp"}
@@ -537,6 +537,32 @@ def test_a_certificate_for_another_name(start, fake, pki, names, warns):
     text = f"warning: app.test: {cert.certificate} is for {', '.join(names)}, not for app.test: visitors who ask"
     assert (text in agent.output()) == warns, agent.output()
     agent.end()
+
+
+# The file ---------------------------------------------------------------------------------------------------------
+
+def test_transport_of_the_file(fake, pki, tmp_path):
+    """It beats the environment, and a flag beats it. What it may not be is told with its place."""
+    path, env = tmp_path / "e.yaml", clean_env(tmp_path, CARDEA_TRANSPORT="quic")
+
+    def write_with(transport):
+        path.write_text(f"door: {fake.address}\ncert: {pki.alice.certificate}\nkey: {pki.alice.key}\nca: {pki.ca.file}\n"
+                        f"name: door.test\ntransport: {transport}\nservices: [{{name: app.test, to: '127.0.0.1:1'}}]\n")
+    write_with("tcp")
+    agent = Process([CARDEA, "expose", "-c", path, "--grace", "0s"], tmp_path, "expose", env=env)
+    fake.offer()
+    wait_until(lambda: "over TCP" in agent.output(), agent.output)
+    write_with("quic")
+    agent.send(signal.SIGHUP)
+    wait_until(lambda: "needs a restart" in agent.output(), agent.output)
+    assert agent.stop() == 0
+    agent = Process([CARDEA, "expose", "-c", path, "--grace", "0s", "--transport", "tcp"], tmp_path, "again", env=env)
+    fake.offer()
+    assert agent.stop() == 0
+    write_with("udp")
+    done = run(CARDEA, "expose", "-c", path, env=env)
+    assert done.returncode == 1
+    assert f"{path}:6:12: transport: found 'udp', expected one of auto, quic, tcp" in done.stderr.decode()
 
 
 # Reload -----------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_neither(connect, expose, offered):
         return done.stderr.decode()
     assert "denied: no agent offers nobody.apps.test, and no rule lets alice reach nobody.apps.test:22" in said(
         "nobody.apps.test:22")
-    assert "no such host: nobody.invalid.apps.test (the door does not find it, and no agent offers it)" in said(
+    assert "no such host, and no agent offers the name: nobody.invalid.apps.test" in said(
         "nobody.invalid.apps.test:22")
     assert "no agent offers nobody.apps.test at the door; for a host" in said("nobody.apps.test")
     expose("secret.apps.test", offered.to)

@@ -60,12 +60,12 @@ static struct trust *load(struct cursor anchor, struct cursor crl)
 static void judge(const struct trust *trust, const STACK_OF(CRYPTO_BUFFER) * chain,
                   enum trust_purpose purpose, const char *host)
 {
-    enum alert alert = 0, again_alert = 0;
+    struct trust_refusal refusal = {0}, again = {0};
     struct err err = {""}, again_err = {""};
-    int result = trust_verify(trust, chain, purpose, host, NOW, &alert, &err);
-    CHECK(result == 0 || (result == -1 && alert != 0 && err.text[0] != '\0'));
-    CHECK(result == trust_verify(trust, chain, purpose, host, NOW, &again_alert, &again_err));
-    CHECK(result == 0 || alert == again_alert);
+    int result = trust_verify(trust, chain, purpose, host, NOW, &refusal, &err);
+    CHECK(result == 0 || (result == -1 && refusal.alert != 0 && err.text[0] != '\0'));
+    CHECK(result == trust_verify(trust, chain, purpose, host, NOW, &again, &again_err));
+    CHECK(result == 0 || refusal.alert == again.alert);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -74,14 +74,19 @@ static void answers_become_texts(void **state)
          "denied: no rule lets alice reach db.inside:5432 (rule ops allows *:22)"},
         {FRONT_DENIED, "ops", "the policy does not allow it",
          "denied: the policy does not allow it: db.inside:5432 (rule ops)"},
-        {FRONT_NO_SUCH_HOST, "", "no such host", "no such host: db.inside (the door does not find it)"},
+        {FRONT_NO_SUCH_HOST, "", "no such host",
+         "no such host: db.inside:5432 (it is looked up at the door, not here)"},
         {FRONT_NO_SUCH_HOST, "", "no such host, and no agent offers the name",
-         "no such host: db.inside (the door does not find it, and no agent offers it)"},
+         "no such host, and no agent offers the name: db.inside:5432 (it is looked up at the door, not "
+         "here)"},
         {FRONT_REFUSED, "", "the target refused the connection",
          "the target refused the connection: db.inside:5432"},
         {FRONT_BAD_HELLO, "", "too long", "the door refused the request: too long"},
         {FRONT_LIMIT, "", "a limit of the door is reached",
-         "a limit of the door is reached: try again later"},
+         "a limit of the door is reached: db.inside:5432; try again later"},
+        {FRONT_UNRESOLVED, "", "the door's name servers do not tell the target's address",
+         "the door's name servers do not tell the target's address: db.inside:5432; it may exist: try again "
+         "later, or ask who runs the door, whose audit line says more"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wire_answer answer = {.outcome = rows[i].outcome};
@@ -96,6 +101,46 @@ static void answers_become_texts(void **state)
     assert_int_equal(client_text_answer(&name, &nobody, &err), -1);
     assert_non_null(strstr(err.text, "no agent offers app.test at the door"));
     assert_non_null(strstr(err.text, "app.test:PORT"));
+}
+
+/* Who broke it off, as far as the door has said; a code of a later door is none that we know. */
+static void cuts_become_texts(void **state)
+{
+    (void)state;
+    static const struct front_target host = {.host = "fd00::1", .port = 22},
+                                     name = {.host = "app.test", .offered = true}, route = {.host = ""};
+    static char door_name[] = "web.test";
+    static const struct client_door door = {.place = "door.test:443", .name = door_name};
+    static const struct {
+        const struct front_target *target;
+        struct client_cut cut;
+        const char *text;
+    } rows[] = {
+        {&host,
+         {.code = 2, .told = true},
+         "to [fd00::1]:22 through the door door.test:443 was cut off: the far end of it"},
+        {&name,
+         {.code = 3, .told = true},
+         "to app.test through the door door.test:443 was cut off: no byte went"},
+        {&name, {.code = 4, .told = true, .inner = true}, "was cut off: it had reached the greatest age"},
+        {&host,
+         {.code = 5, .told = true, .silent = true},
+         "was cut off: the door stopped; what came may not be all"},
+        {&host, {.code = 1, .told = true}, "was cut off: by what is at its end, or by the door"},
+        {&host, {.code = UINT64_MAX, .told = true}, "was cut off: by what is at its end, or by the door"},
+        {&host, {.told = true}, "was cut off: by what is at its end, or by the door"},
+        {&host, {.told = false}, "was cut off: the way to the door broke"},
+        {&name, {.inner = true}, "was cut off: the service ended it without saying that this was all"},
+        {&route, {.told = true}, "the connection to web.test through the door"},
+        {&route, {.told = true, .silent = true}, "broke the connection for web.test off before a byte came"},
+        {&route, {.silent = true}, "was cut off: the way to the door broke"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err;
+        assert_int_equal(client_text_cut(&door, rows[i].target, &rows[i].cut, &err), -1);
+        if (strstr(err.text, rows[i].text) == NULL)
+            fail_msg("row %zu: %s", i, err.text);
+    }
 }
 
 /* Bytes may go before the answer only to what has been answered for lately as no service behind TLS. */
@@ -132,9 +177,8 @@ static void plain_targets_are_learnt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forwards_are_read),
-        cmocka_unit_test(wrong_forwards_are_refused),
-        cmocka_unit_test(answers_become_texts),
+        cmocka_unit_test(forwards_are_read),        cmocka_unit_test(wrong_forwards_are_refused),
+        cmocka_unit_test(answers_become_texts),     cmocka_unit_test(cuts_become_texts),
         cmocka_unit_test(plain_targets_are_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

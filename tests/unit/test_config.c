@@ -346,19 +346,22 @@ static void test_client(void **state)
     assert_string_equal(c->cert.text, "home/me.pem");
     assert_string_equal(c->key.text, "/k.pem");
     assert_string_equal(c->name.text, "d.example");
-    assert_true(c->share);
+    assert_true(c->share && c->transport == CONFIG_TRANSPORT_UNSAID);
     client_config_free(c);
-    c = client_config_parse("c.yaml", "share: false\n", 13, &errors);
+    static const char more[] = "share: false\ntransport: tcp\n";
+    c = client_config_parse("c.yaml", more, sizeof(more) - 1, &errors);
     assert_non_null(c);
-    assert_false(c->share);
+    assert_true(!c->share && c->transport == CONFIG_TRANSPORT_TCP);
     client_config_free(c);
-    static const char bad[] = "door: example.com\ncret: me.pem\n";
+    static const char bad[] = "door: example.com\ncret: me.pem\ntransport: udp\n";
     assert_null(client_config_parse("c.yaml", bad, sizeof(bad) - 1, &errors));
     assert_string_equal(
         buf_text(&errors),
-        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, name, share)\n"
+        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, name, "
+        "transport, share)\n"
         "c.yaml:1:7: door: found 'example.com', expected HOST:PORT or [V6]:PORT: there is no :PORT "
-        "after the host\n");
+        "after the host\n"
+        "c.yaml:3:12: transport: found 'udp', expected one of auto, quic, tcp\n");
     buf_free(&errors);
     assert_null(client_config_load("no/such.yaml", &errors));
     buf_free(&errors);
@@ -368,7 +371,7 @@ static void test_expose(void **state)
 {
     (void)state;
     static const char good[] =
-        "door: d.example:443\ncert: a.pem\nkey: a.key\nservices:\n"
+        "door: d.example:443\ncert: a.pem\nkey: a.key\ntransport: quic\nservices:\n"
         "  - {name: App.example, to: 127.0.0.1:80}\n"
         "  - {name: g.example, to: \"unix:s.sock\", kind: end-to-end, proto: udp, port: 53,\n"
         "     proxy: v2, health: 5s, connections: 16, bandwidth: 4MiB, clients: ca.pem,\n"
@@ -377,6 +380,7 @@ static void test_expose(void **state)
     struct expose_config *c = expose_config_parse("home/e.yaml", good, sizeof(good) - 1, &errors);
     assert_non_null(c);
     assert_int_equal(c->services.n, 2);
+    assert_int_equal(c->transport, CONFIG_TRANSPORT_QUIC);
     const struct config_service *s = c->services.v;
     assert_string_equal(s[0].name.text, "app.example");
     assert_int_equal(s[0].to.port, 80);
@@ -388,11 +392,14 @@ static void test_expose(void **state)
     assert_string_equal(s[1].clients.text, "home/ca.pem");
     assert_int_equal(s[1].allow.n, 2);
     expose_config_free(c);
-    static const char bad[] = "door: d.example:443\nservices:\n  - {name: a, kind: open}\n";
+    static const char bad[] =
+        "door: d.example:443\nservices:\n  - {name: a, kind: open}\n  - {name: b, to: 8080}\n";
     assert_null(expose_config_parse("e.yaml", bad, sizeof(bad) - 1, &errors));
     assert_non_null(
         strstr(buf_text(&errors), "e.yaml:3:5: services[0].to: this key is required and missing"));
     assert_non_null(strstr(buf_text(&errors), "services[0].kind: found 'open'"));
+    assert_non_null(strstr(buf_text(&errors), "e.yaml:4:19: services[1].to: found '8080'"));
+    assert_non_null(strstr(buf_text(&errors), "; did you mean 127.0.0.1:8080?\n"));
     buf_free(&errors);
 }
 

@@ -66,6 +66,37 @@ static void test_good(void **state)
     }
 }
 
+static void test_hints(void **state)
+{
+    static const struct {
+        const char *text, *hint;
+    } rows[] = {
+        {"8080", "; did you mean 127.0.0.1:8080?"},
+        {":8080", "; did you mean 127.0.0.1:8080?"},
+        {"http://app.inside/x", "; did you mean app.inside:80?"},
+        {"https://App.inside", "; did you mean app.inside:443?"},
+        {"tcp://[::1]:22/", "; did you mean [::1]:22?"},
+        {"ssh://app.inside", ""},
+        {"http://", ""},
+        {"https:///x", ""},
+        {"", ""},
+        {":", ""},
+        {"0", ""},
+        {"65536", ""},
+        {"::1", ""},
+        {"127.0.0.1", ""},
+        {"app.inside", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char hint[HOST_HINT_MAX];
+        assert_string_equal(str_host_port_hint(rows[i].text, hint), rows[i].hint);
+    }
+    char hint[HOST_HINT_MAX];
+    assert_string_equal(str_host_port_hint("http://" NAME_253, hint), "; did you mean " NAME_253 ":80?");
+    assert_string_equal(str_host_port_hint("http://" NAME_253 "x/", hint), "");
+}
+
 static void test_bad(void **state)
 {
     static const char *const rows[] = {
@@ -228,8 +259,9 @@ static void test_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_bad),   cmocka_unit_test(test_nul),
-        cmocka_unit_test(test_put),  cmocka_unit_test(test_clean), cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_good),       cmocka_unit_test(test_hints), cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_nul),        cmocka_unit_test(test_put),   cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -669,10 +669,13 @@ static void test_denial(void **state)
     struct policy *p = build(rows, ARRAY_LEN(rows), &err);
     struct identity *id = alice();
     struct policy_verdict v = reach(p, id, "db.inside", 5432);
-    assert_string_equal(policy_denial(&v, id, "reach db.inside:5432", NULL, text),
-                        "no rule lets alice reach db.inside:5432 (rule ops allows *.inside:22)");
+    assert_string_equal(
+        policy_denial(&v, id, "reach db.inside:5432", NULL, text),
+        "no rule lets alice reach db.inside:5432 (rule ops allows other ports of it: *.inside:22)");
+    assert_true(v.near_port);
     v = reach(p, id, "elsewhere", 22);
     assert_string_equal(v.near_target, "*.inside:22");
+    assert_false(v.near_port);
     v = reach(p, id, "vault.inside", 22);
     assert_string_equal(policy_denial(&v, id, "reach vault.inside:22", NULL, text),
                         "rule closed does not let alice reach vault.inside:22");

@@ -61,7 +61,7 @@ static void expect_at(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack
                       const char *host, int64_t now, enum alert alert, const char *expected)
 {
     struct err err = {{0}};
-    enum alert got = 0;
+    struct trust_refusal got = {0};
     int rc = trust_verify(trust, stack, purpose, host, now, &got, &err);
     pki_stack_free(stack);
     if (expected == NULL && rc != 0)
@@ -70,7 +70,9 @@ static void expect_at(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack
         fail_msg("proven, expected: %s", expected);
     if (expected != NULL && strstr(err.text, expected) == NULL)
         fail_msg("expected '%s' in: %s", expected, err.text);
-    assert_int_equal(got, alert);
+    assert_int_equal(got.alert, alert);
+    assert_int_equal(got.fault == FAULT_OTHER_NAME, strstr(err.text, " is not for ") != NULL);
+    assert_int_equal(got.fault == FAULT_UNKNOWN_ISSUER, strstr(err.text, " not in trust bundle ") != NULL);
 }
 
 static void expect(const struct trust *trust, STACK_OF(CRYPTO_BUFFER) * stack, enum trust_purpose purpose,
