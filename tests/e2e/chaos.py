@@ -608,9 +608,8 @@ def settle(world, quiet=IDLE + 3 * SLOW):
 
 
 def no_more(before, after):
-    """Neither connections nor descriptors beyond those of the start. Two more may be there: where an agent brings a
-    connection late, so that another was asked for meanwhile, both wait for visitors."""
-    assert after[0] <= before[0] + 2, f"connections: {before[0]}, then {after[0]}"
+    """Neither connections nor descriptors beyond those of the start."""
+    assert after[0] <= before[0], f"connections: {before[0]}, then {after[0]}"
     grown = {name: (before[1].get(name), count) for name, count in after[1].items()
              if count > before[1].get(name, count) + 2}
     assert not grown, f"descriptors: {grown}"
