@@ -363,6 +363,18 @@ void agents_each(struct agents *v, void (*each)(void *arg, struct agent *a), voi
     registry_search(&v->known, tell_of, &(struct telling){v, each, arg});
 }
 
+static void tell_packed(void *arg, struct agent *a)
+{
+    (void)arg;
+    if (a->terms.ops->packed != NULL)
+        a->terms.ops->packed(a->terms.owner);
+}
+
+void agents_packed(struct agents *v)
+{
+    agents_each(v, tell_packed, NULL);
+}
+
 void agents_wait(struct agents *v, const char *name, struct agents_waiter *w)
 {
     list_insert(&registry_get(&v->known, name, loop_now(v->home.loop))->waiters, &w->node);

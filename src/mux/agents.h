@@ -68,6 +68,8 @@ struct agent_ops {
     /* Two workers took offers of the name at once that do not go together, and `by` was there first: withdraw
      * this one. */
     void (*beaten)(void *owner, const struct agent *by);
+    /* The door is packed: give up what waits for nobody yet. May be NULL. */
+    void (*packed)(void *owner);
 };
 
 struct agent_terms {
@@ -168,6 +170,9 @@ void agents_wait(struct agents *view, const char *name, struct agents_waiter *w)
  * visitors; one that has just failed comes last. A reference for the caller. NULL: there is none. */
 struct agent *agents_pick(struct agents *view, const char *name, int kind, const uint64_t *tried,
                           size_t tried_len);
+
+/* The door is packed: the owners of the offers whose home is here are told. */
+void agents_packed(struct agents *view);
 
 /* Call `each` with every offer whose home is here; a reference makes it last. */
 void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), void *arg);

@@ -156,10 +156,22 @@ void worker_left(struct worker *w, struct list *node)
     stop_when_empty(w);
 }
 
+/* Connections that agents keep ready here are to make room. Not for each that comes: offers may be many. */
+static void make_room(struct worker *w)
+{
+    int64_t now = loop_now(w->loop);
+    if (now < w->packed_since + NSEC_PER_SEC)
+        return;
+    w->packed_since = now;
+    agents_packed(w->agents);
+}
+
 enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
                                     const struct net_addr *peer, size_t descriptors)
 {
     const struct config_limits *l = &snap->config->limits;
+    if (worker_crowd(w, snap) == WORKER_PACKED)
+        make_room(w);
     if (!admission_reserve(w->admission, descriptors, snap->descriptor_limit))
         return ADMIT_TOO_MANY;
     enum admission_verdict verdict = admission_enter(w->admission, peer, l->connections, l->per_source);

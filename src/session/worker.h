@@ -84,6 +84,7 @@ struct worker {
     struct timer last_call;  /* the end of draining */
     struct timer last_words; /* looks whether what was said has arrived */
     struct worker_ear ear;
+    int64_t packed_since;  /* when offers were last told that the door is packed */
     int64_t notices_since; /* so many notices have gone out since then, or were left out */
     size_t notices;
 };

@@ -330,8 +330,11 @@ static void on_beaten(void *owner, const struct agent *by)
     resident_wake(&o->resident);
 }
 
-static const struct agent_ops agent_ops = {
-    .wanted = door_spares_wanted, .brought = door_spares_brought, .changed = on_changed, .beaten = on_beaten};
+static const struct agent_ops agent_ops = {.wanted = door_spares_wanted,
+                                           .brought = door_spares_brought,
+                                           .changed = on_changed,
+                                           .beaten = on_beaten,
+                                           .packed = door_spares_packed};
 
 static struct door_offer *door_offer_new(struct worker *w, struct link *link,
                                          const struct session_origin *origin, struct str early)

@@ -79,9 +79,10 @@ enum worker_crowd door_offer_crowd(const struct door_offer *o);
 /* `now`: monotonic. */
 void door_spares_init(struct door_spares *s, int64_t now);
 
-/* struct agent_ops: wanted, brought. */
+/* struct agent_ops: wanted, brought, packed. */
 void door_spares_wanted(void *owner, struct errand *e);
 void door_spares_brought(void *owner, struct link *link);
+void door_spares_packed(void *owner);
 
 /* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
  * him by now is no longer counted on. An id that is not used in time is replaced. Over streams nothing is

@@ -105,6 +105,13 @@ int64_t door_spares_look(const struct door_offer *o)
 
 /* ---- connections that wait ---- */
 
+void door_spares_packed(void *owner)
+{
+    struct door_offer *o = owner;
+    CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
+    close_ready(o, false);
+}
+
 /* An agent says nothing before it is told of a visitor: a connection that wakes has ended. */
 static void on_spare_wake(struct link *l)
 {
@@ -118,6 +125,12 @@ static void on_spare_wake(struct link *l)
     door_spares_ask(o);
 }
 
+/* Takes its place, if so. */
+static bool may_keep(const struct door_offer *o)
+{
+    return o->spares.ready_count < KEPT && door_offer_crowd(o) == WORKER_ROOMY && door_offer_take_place(o);
+}
+
 void door_spares_brought(void *owner, struct link *link)
 {
     struct door_offer *o = owner;
@@ -126,8 +139,8 @@ void door_spares_brought(void *owner, struct link *link)
     if (waiting != NULL) {
         o->spares.waiting_count--;
         errand_give(waiting, link);
-    } else if (link != NULL && (door_offer_crowd(o) != WORKER_ROOMY || !door_offer_take_place(o))) {
-        link_close(link, false); /* many were asked for at once */
+    } else if (link != NULL && !may_keep(o)) {
+        link_close(link, false); /* another came first, or many were asked for at once */
     } else if (link != NULL) {
         struct spare *s = calloc(1, sizeof(*s));
         CHECK(s != NULL);

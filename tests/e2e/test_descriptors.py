@@ -75,7 +75,7 @@ def test_offers_over_tcp_need_one(start_door, pki, tmp_path, echo):
     door = start_door(config(pki, workers=1), nofile=FILES)
     agent = offer(tmp_path, door, pki, echo.to, 60, "tcp")
     # One that was turned away, for what is kept for others as yet, tries again later and later.
-    wait_until(lambda: agent.output().count("offering") == 60, lambda: agent.output()[-500:], 60)
+    wait_until(lambda: agent.output().count("offering") == 60, lambda: agent.output()[-500:], 30)
     no_shortage(door)
     wait_until(lambda: len(held(door, pki, 1)) == 1, "a visitor to be served: what was kept before is let go", 30)
     agent.stop()
