@@ -108,12 +108,14 @@ void agent_visited(struct agent *a, uint64_t bytes_in, uint64_t bytes_out)
 void agent_enter(struct agent *a)
 {
     atomic_fetch_add_explicit(&a->visitors, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->rate->visitors, 1, memory_order_relaxed);
 }
 
 void agent_exit(struct agent *a)
 {
     uint32_t before = atomic_fetch_sub_explicit(&a->visitors, 1, memory_order_relaxed);
     CHECK(before > 0);
+    atomic_fetch_sub_explicit(&a->rate->visitors, 1, memory_order_relaxed);
 }
 
 void agent_failed(struct agent *a, int64_t now)
@@ -141,7 +143,7 @@ void agent_set_bandwidth(struct agent *a, uint64_t bandwidth)
 
 int64_t agent_allow(const struct agent *a, int64_t now, size_t *ret_bytes)
 {
-    uint32_t visitors = atomic_load_explicit(&a->visitors, memory_order_relaxed);
+    uint32_t visitors = atomic_load_explicit(&a->rate->visitors, memory_order_relaxed);
     return pace_allow(&a->rate->pace, now, visitors, ret_bytes);
 }
 

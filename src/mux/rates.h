@@ -5,6 +5,7 @@
 #define CARDEA_MUX_RATES_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ struct rate {
     struct list node; /* of its bucket; under the lock, like `refs` */
     size_t refs;
     struct pace pace;
+    _Atomic uint32_t visitors; /* of them all: each has his share */
     char name[];
 };
 

@@ -266,6 +266,15 @@ static void one_bandwidth_for_a_name(void **state)
     assert_int_equal(agent_allow(b, now, &n), 0);
     agent_charge(a, now, 10 * 1000 * 1000);
     assert_true(agent_allow(b, now, &n) > 0);
+    now += 20 * NSEC_PER_SEC;
+    agent_enter(a);
+    agent_enter(b);
+    assert_int_equal(agent_allow(a, now, &n), 0);
+    assert_int_equal(n, 50 * 1000); /* half of what may be moved at once, for each of two visitors */
+    agent_exit(b);
+    assert_int_equal(agent_allow(a, now, &n), 0);
+    assert_int_equal(n, 100 * 1000);
+    agent_exit(a);
     agent_set_bandwidth(a, 0);
     assert_int_equal(agent_allow(b, now, &n), 0);
     assert_true(n == SIZE_MAX);
