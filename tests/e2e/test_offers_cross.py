@@ -19,7 +19,8 @@ def door(start_door, pki):
     return start_door({
         "certificates": [pki.server("door.test").row()], "trust": [pki.trust()], "agents": {"grace": "0s"},
         "limits": {"handshake_timeout": "30s"},
-        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {},
+                    "clients": {"mode": "required", "trust": "staff"}}],
         "policy": [{"name": "agents", "who": {"any": True}, "targets": ["offer:*.apps.test", "public:*.apps.test"]}]})
 
 
