@@ -65,8 +65,8 @@ struct agent_ops {
     void (*brought)(void *owner, struct link *link);
     /* Another offer of the name has come or gone. */
     void (*changed)(void *owner);
-    /* Two workers took offers of the name at once that do not go together, and `by` was there first: withdraw
-     * this one. */
+    /* Two workers took offers of the name at once that do not go together, and `by` wins, whose id is lower:
+     * withdraw this one. */
     void (*beaten)(void *owner, const struct agent *by);
     /* The door is packed: give up what waits for nobody yet. May be NULL. */
     void (*packed)(void *owner);
@@ -92,8 +92,8 @@ struct agent_terms {
 struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
 
 /* Why an offer ends: the agent's connection broke, it was told to stop, it may not offer this any more, or
- * another worker had taken one already that this does not go with. Visitors wait for another after all but
- * AGENTS_BARRED. */
+ * another worker took one at the same time that this does not go with. Visitors wait for another after all
+ * but AGENTS_BARRED. */
 enum agents_leave { AGENTS_NEVER, AGENTS_LOST, AGENTS_STOPPED, AGENTS_BARRED, AGENTS_BEATEN };
 
 /* It no longer holds. The owner is called no more; its errands are the owner's to fail. */

@@ -240,17 +240,29 @@ static bool may_use_route(struct session *s, enum session_state *ret_next)
     return false;
 }
 
+/* Would a new connection of the client's be led to a tunnel, and its certificates be believed there, by what
+ * is in force now? Then the session goes on in that. */
+static bool catch_up(struct session *s, const struct hello_note *hello, struct session_denial *ret)
+{
+    struct standing st = {0};
+    bool welcome = s->epoch == s->worker->epoch || session_renew(s, &st, hello);
+    *ret = (struct session_denial){.reason = st.refused};
+    if (!welcome)
+        str_copy(ret->text, sizeof(ret->text), st.why->text, strnlen(st.why->text, sizeof(ret->text) - 1));
+    standing_free(&st);
+    return welcome;
+}
+
 /* A tunnel's client may take his time to say where to, over TCP as on a carrier. The configuration that has
  * come meanwhile decides, about his certificates as well. */
 static bool is_still_welcome(struct session *s)
 {
     struct setup *p = s->setup;
-    struct standing st = {0};
-    if (p->refused == CLOSE_DONE && s->epoch != s->worker->epoch && !session_renew(s, &st, &p->hello)) {
-        p->refused = st.refused;
-        session_detail(s, st.why->text);
+    struct session_denial denial;
+    if (p->refused == CLOSE_DONE && !catch_up(s, &p->hello, &denial)) {
+        p->refused = denial.reason;
+        session_detail(s, denial.text);
     }
-    standing_free(&st);
     return p->refused == CLOSE_DONE;
 }
 
@@ -300,53 +312,39 @@ static void offer_target(const struct offer *o, char *ret, size_t cap)
         snprintf(ret, cap, "%s%s", word, o->name);
 }
 
-/* Who offers is to be proven by what is in force now, too. The handshake has done it for the session's own
- * configuration. */
-static bool is_still_believed(const struct session *s, const struct route_runtime *route,
-                              struct session_denial *ret)
+/* By the policy of the session's configuration. */
+static bool is_offer_allowed(const struct session *s, const struct offer *o, struct session_denial *ret)
 {
-    struct err err;
-    struct link_peer peer;
-    link_peer(s->down, &peer);
-    if (s->epoch == s->worker->epoch || standing_believes(route, &peer, &err))
-        return true;
-    str_copy(ret->text, sizeof(ret->text), err.text, strnlen(err.text, sizeof(ret->text) - 1));
-    return false;
-}
-
-bool session_may_offer(const struct session *s, const struct offer *o, struct session_denial *ret)
-{
-    const struct snapshot *snap = s->worker->epoch->snap;
-    const char *name = s->route->config->name.text;
-    const struct config_route *rc = config_route_find(snap->config, name);
     struct policy_host host;
     struct err err;
     char action[POLICY_TEXT_MAX], target[HOST_MAX + 16];
-    *ret = (struct session_denial){.rule = NULL};
-    if (rc == NULL || rc->action != CONFIG_TUNNEL) {
-        snprintf(ret->text, sizeof(ret->text), "the door has no tunnel route %s any more", name);
-        return false;
-    }
     CHECK(policy_host_parse(o->name, strlen(o->name), &host, &err) == 0);
     host.space = o->kind == OFFER_PUBLIC ? POLICY_PUBLIC : POLICY_OFFER;
-    uint32_t id = (uint32_t)(rc - snap->config->routes.v);
-    if (!is_still_believed(s, &snap->routes[id], ret))
-        return false;
-    struct policy_verdict v = policy_reach(snap->policy, id, session_identity(s), &host, o->port);
+    struct policy_verdict v =
+        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &host, o->port);
     if (v.effect != POLICY_DENY)
         return true;
     offer_target(o, target, sizeof(target));
     snprintf(action, sizeof(action), "offer %s%s on route %s", o->name,
-             o->kind == OFFER_PUBLIC ? " to everybody" : "", name);
+             o->kind == OFFER_PUBLIC ? " to everybody" : "", s->route->config->name.text);
+    *ret = (struct session_denial){.reason = CLOSE_DENIED, .rule = v.rule};
     policy_denial(&v, session_identity(s), action, target, ret->text);
-    ret->rule = v.rule;
     return false;
+}
+
+bool session_may_offer(struct session *s, struct session_origin *at, const struct offer *o,
+                       struct session_denial *ret)
+{
+    bool allowed = catch_up(s, at->hello, ret) && is_offer_allowed(s, o, ret);
+    at->epoch = s->epoch;
+    at->listener = s->listener;
+    at->route = s->route;
+    return allowed;
 }
 
 static enum session_state refuse_offer(struct session *s, const struct session_denial *denial)
 {
-    if (s->worker->epoch == s->epoch) /* else the row may be gone before the line about it is written */
-        s->setup->rule = denial->rule;
+    s->setup->rule = denial->rule;
     session_detail(s, denial->text);
     struct front_answer answer = {.outcome = FRONT_DENIED, .rule = denial->rule, .text = denial->text};
     return session_answer_no(s, &answer, CLOSE_DENIED);
@@ -362,9 +360,9 @@ static enum session_state judge_offer(struct session *s)
     offer_target(o, p->target, sizeof(p->target));
     if (policy_host_parse(o->name, strlen(o->name), &p->host, &bad) != 0)
         return refuse_request(s, FRONT_BAD_HELLO, bad.text);
-    if (!session_may_offer(s, o, &denial))
-        return refuse_offer(s, &denial);
     struct session_origin origin = session_origin(s);
+    if (!session_may_offer(s, &origin, o, &denial))
+        return refuse_offer(s, &denial);
     struct str early = {(const char *)p->bytes.data, p->bytes.len};
     struct err err;
     origin.transport = s->transport;
@@ -411,7 +409,7 @@ static bool may_be_ready(const struct session *s)
 {
     return s->carrier == 0 && s->setup->front->readied && s->setup->bytes.len == 0 &&
            session_identity(s) != NULL && session_limits(s)->ready_timeout > 0 && !s->worker->draining &&
-           s->worker->epoch == s->epoch && worker_crowd(s->worker, s->epoch->snap) == WORKER_ROOMY;
+           s->worker->epoch == s->epoch && worker_crowd(s->worker) == WORKER_ROOMY;
 }
 
 static void await_request(struct session *s)

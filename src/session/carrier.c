@@ -89,8 +89,10 @@ static bool admit(struct carrier_port *port, const struct net_addr *peer)
     const struct snapshot *snap = w->epoch->snap;
     enum admission_verdict verdict =
         w->draining ? ADMIT_TOO_MANY : worker_admit(w, snap, peer, 0); /* it has no socket of its own */
+    const struct session_origin origin = {
+        .epoch = w->epoch, .listener = port->listener, .peer = peer, .transport = "quic"};
     if (verdict != ADMIT_OK)
-        session_refused(w, port->listener, peer,
+        session_refused(w, &origin,
                         w->draining                 ? CLOSE_SHUTDOWN
                         : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
                                                     : CLOSE_LIMIT_SOURCE);

@@ -85,7 +85,7 @@ const char *visit_absence(const struct session *s)
         [AGENTS_NEVER] = "no agent offers this name",
         [AGENTS_LOST] = "the agent that offered this name was lost, and none came back in time",
         [AGENTS_STOPPED] = "the agent that offered this name was stopped, and none came back in time",
-        [AGENTS_BARRED] = "no agent offers this name: the policy does not allow the one that did any more",
+        [AGENTS_BARRED] = "no agent offers this name: the door does not allow the one that did any more",
         [AGENTS_BEATEN] =
             "the agents that offered this name did so in different ways, and none came back in time",
     };

@@ -128,16 +128,21 @@ void session_write_audit(struct session *s)
     sink_commit(&w->sink);
 }
 
-void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
-                     enum close_reason reason)
+void session_refused(struct worker *w, const struct session_origin *o, enum close_reason reason)
 {
     char text[NET_ADDR_TEXT_MAX];
-    struct snapshot *snap = w->epoch->snap;
+    const struct snapshot *snap = o->epoch->snap;
+    const struct config_route *route = o->route == NULL ? NULL : o->route->config;
+    CHECK(o->listener < snap->config->listeners.n);
     struct audit_record r = {
         .time = clock_wall(),
         .id = worker_next_id(w),
-        .listener = snap->config->listeners.v[listener].name.text,
-        .peer = peer == NULL ? NULL : net_addr_format(peer, text),
+        .listener = snap->config->listeners.v[o->listener].name.text,
+        .transport = o->transport,
+        .carrier = o->carrier,
+        .peer = o->peer == NULL ? NULL : net_addr_format(o->peer, text),
+        .route = route == NULL ? NULL : route->name.text,
+        .action = route == NULL ? NULL : config_action_name(route->action),
         .handshake_ns = -1,
         .reason = reason,
     };

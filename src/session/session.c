@@ -439,7 +439,7 @@ static bool admit(struct worker *w, struct link *link, const struct session_orig
         admission_leave(w->admission, o->peer);
         admission_release(w->admission, descriptors);
     }
-    session_refused(w, o->listener, o->peer,
+    session_refused(w, o,
                     verdict == ADMIT_OK         ? CLOSE_SHUTDOWN
                     : verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL
                                                 : CLOSE_LIMIT_SOURCE);

@@ -76,17 +76,23 @@ bool session_renew(struct session *s, struct standing *st, const struct hello_no
 
 /* Why an offer is not allowed. */
 struct session_denial {
-    char text[512];   /* for people */
+    enum close_reason reason; /* CLOSE_DENIED: the policy says so; else its client would not be let in */
+    char text[512];           /* for people */
     const char *rule; /* the policy row that decided, or NULL; lives as long as the worker's configuration */
 };
 
 /* May the client of this session, on a tunnel route, offer that? Its worker's configuration decides, not the
- * one that the session began under: an offer may stand for as long as its agent likes. False with `ret`. */
-bool session_may_offer(const struct session *s, const struct offer *offer, struct session_denial *ret);
+ * one that the session began under: an offer may stand for as long as its agent likes. Where a new connection
+ * of the client's would be led to a tunnel the session moves there first, as by session_renew(), and the
+ * policy is asked about that one. `at->hello` is what the client said; the epoch, listener and route of `at`
+ * become the session's in any case. False with `ret`. */
+bool session_may_offer(struct session *s, struct session_origin *at, const struct offer *offer,
+                       struct session_denial *ret);
 
-/* A connection that was refused before it became a session: leave its audit line. */
-void session_refused(struct worker *w, uint32_t listener, const struct net_addr *peer,
-                     enum close_reason reason);
+/* A connection or stream was refused before it became a session: leave its audit line. Of `o` the first
+ * three parts are told (`peer` is NULL where it is not known), and where there are any route, carrier and
+ * transport. */
+void session_refused(struct worker *w, const struct session_origin *o, enum close_reason reason);
 
 /* End it now, for this reason. */
 void session_kill(struct session *s, enum close_reason reason);

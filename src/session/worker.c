@@ -156,11 +156,11 @@ void worker_left(struct worker *w, struct list *node)
     stop_when_empty(w);
 }
 
-/* Connections that agents keep ready here are to make room. Not for each that comes: offers may be many. */
-static void make_room(struct worker *w)
+/* Not for each that comes: offers may be many. */
+void worker_make_room(struct worker *w)
 {
     int64_t now = loop_now(w->loop);
-    if (now < w->packed_since + NSEC_PER_SEC)
+    if (worker_crowd(w) != WORKER_PACKED || now < w->packed_since + NSEC_PER_SEC)
         return;
     w->packed_since = now;
     agents_packed(w->agents);
@@ -170,8 +170,7 @@ enum admission_verdict worker_admit(struct worker *w, const struct snapshot *sna
                                     const struct net_addr *peer, size_t descriptors)
 {
     const struct config_limits *l = &snap->config->limits;
-    if (worker_crowd(w, snap) == WORKER_PACKED)
-        make_room(w);
+    worker_make_room(w);
     if (!admission_reserve(w->admission, descriptors, snap->descriptor_limit))
         return ADMIT_TOO_MANY;
     enum admission_verdict verdict = admission_enter(w->admission, peer, l->connections, l->per_source);
@@ -186,8 +185,9 @@ static bool takes_most(size_t taken, size_t of, size_t parts)
     return taken >= of - of / parts;
 }
 
-enum worker_crowd worker_crowd(const struct worker *w, const struct snapshot *snap)
+enum worker_crowd worker_crowd(const struct worker *w)
 {
+    const struct snapshot *snap = w->epoch->snap;
     size_t places = snap->config->limits.connections, descriptors = snap->descriptor_limit;
     size_t here = admission_total(w->admission), reserved = admission_reserved(w->admission);
     if (takes_most(here, places, 8) || takes_most(reserved, descriptors, 8))
@@ -213,12 +213,11 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
     struct port *port = CONTAINER_OF(a, struct port, acceptor);
     struct worker *w = port->worker;
-    const struct snapshot *snap = w->epoch->snap;
-    enum admission_verdict verdict = worker_admit(w, snap, peer, SESSION_FDS);
+    const struct session_origin origin = {.epoch = w->epoch, .listener = port->listener, .peer = peer};
+    enum admission_verdict verdict = worker_admit(w, w->epoch->snap, peer, SESSION_FDS);
     if (verdict != ADMIT_OK) {
         close(fd);
-        session_refused(w, port->listener, peer,
-                        verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL : CLOSE_LIMIT_SOURCE);
+        session_refused(w, &origin, verdict == ADMIT_TOO_MANY ? CLOSE_LIMIT_TOTAL : CLOSE_LIMIT_SOURCE);
         return;
     }
     struct link *link = fd_link_socket(w->loop, fd, false);
@@ -226,7 +225,7 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
         close(fd);
         admission_leave(w->admission, peer);
         admission_release(w->admission, SESSION_FDS);
-        session_refused(w, port->listener, peer, CLOSE_NO_DESCRIPTOR);
+        session_refused(w, &origin, CLOSE_NO_DESCRIPTOR);
         return;
     }
     session_start(w, link, port->listener, peer);
@@ -235,8 +234,9 @@ static void on_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 static void on_refused(struct acceptor *a, int error)
 {
     (void)error;
-    struct port *port = CONTAINER_OF(a, struct port, acceptor);
-    session_refused(port->worker, port->listener, NULL, CLOSE_NO_DESCRIPTOR);
+    const struct port *port = CONTAINER_OF(a, struct port, acceptor);
+    const struct session_origin origin = {.epoch = port->worker->epoch, .listener = port->listener};
+    session_refused(port->worker, &origin, CLOSE_NO_DESCRIPTOR);
 }
 
 /* ---- listeners ---- */

@@ -168,12 +168,17 @@ static inline struct counters *worker_counters(const struct worker *w, const str
 enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
                                     const struct net_addr *peer, size_t descriptors);
 
-/* How full the door is, in places or descriptors, whichever there are fewer of. */
+/* How full the door is by the configuration in force, in places or descriptors, whichever there are fewer of.
+ */
 enum worker_crowd {
     WORKER_ROOMY,
     WORKER_CROWDED, /* three of four are taken: nobody takes any in advance from here on */
     WORKER_PACKED,  /* seven of eight: what was taken in advance is given up */
 };
-enum worker_crowd worker_crowd(const struct worker *w, const struct snapshot *snap);
+enum worker_crowd worker_crowd(const struct worker *w);
+
+/* Where the door is packed, have the offers whose home is here give up what they keep ready. worker_admit()
+ * does it; offers do it now and then for a worker that nobody comes to. At most once a second. */
+void worker_make_room(struct worker *w);
 
 #endif

@@ -53,11 +53,6 @@ void door_offer_give_place(const struct door_offer *o)
     admission_release(o->worker->admission, 1);
 }
 
-enum worker_crowd door_offer_crowd(const struct door_offer *o)
-{
-    return worker_crowd(o->worker, o->origin.epoch->snap);
-}
-
 /* ---- the control stream ---- */
 
 static bool finish(struct door_offer *o, struct resident_end *ret, enum close_reason reason,
@@ -163,17 +158,20 @@ static void take_back(struct door_offer *o, enum agents_leave how)
     door_spares_close(o);
 }
 
-static void withdraw(struct door_offer *o, enum agents_leave how, const char *why)
+/* It leads nobody to the agent any more, and ends for that reason once the agent has been told. */
+static void withdraw(struct door_offer *o, enum agents_leave how, enum close_reason reason, const char *why)
 {
     worker_notice(o->worker, "the offer of %s by %s is withdrawn: %s", agent_offer(o->agent)->name,
                   agent_identity(o->agent), why);
     take_back(o, how);
     free(o->detail);
     o->detail = strdup(why);
+    o->reason = reason;
 }
 
-/* The policy that is in force now may not allow the offer any more. Whoever visits already stays, as every
- * connection does. */
+/* The agent may not be let in by what is in force now, or the policy not allow the offer any more. Else it
+ * goes on in that, and so do visitors to come at its port. Whoever visits already stays, as every connection
+ * does. */
 static void door_offer_review(struct resident *r, struct review *sum)
 {
     struct door_offer *o = offer_of(r);
@@ -184,13 +182,15 @@ static void door_offer_review(struct resident *r, struct review *sum)
     if (o->draining)
         return;
     sum->offers++;
-    if (session_may_offer(r->landlord, agent_offer(o->agent), &denial))
+    if (session_may_offer(r->landlord, &o->origin, agent_offer(o->agent), &denial)) {
+        door_port_fit(o);
         return;
+    }
     sum->withdrawn++;
     struct wire_control control = {0};
     str_copy(control.withdrawn, sizeof(control.withdrawn), denial.text,
              strnlen(denial.text, sizeof(control.withdrawn) - 1));
-    withdraw(o, AGENTS_BARRED, denial.text);
+    withdraw(o, AGENTS_BARRED, denial.reason, denial.text);
     door_offer_say(o, &control);
     loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + GOODBYE_NS);
 }
@@ -201,7 +201,7 @@ static bool take_leave(struct door_offer *o, struct resident_end *ret)
     enum link_status status = LINK_OK;
     uint8_t ignored[256];
     size_t n;
-    *ret = (struct resident_end){CLOSE_DENIED, o->detail};
+    *ret = (struct resident_end){o->reason, o->detail};
     status = link_write_buf(o->link, &o->out);
     if (status == LINK_OK)
         status = link_shutdown(o->link);
@@ -277,6 +277,7 @@ static void on_timer(struct timer *t)
         return;
     }
     door_offer_say(o, &(struct wire_control){0});
+    worker_make_room(o->worker);
     door_spares_ask(o); /* for ids that nobody has used in time */
     loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + MIN(SIGN_OF_LIFE_NS, door_spares_look(o)));
 }
@@ -325,7 +326,7 @@ static void on_beaten(void *owner, const struct agent *by)
     struct err text;
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
     offer_is_taken(by, &text);
-    withdraw(o, AGENTS_BEATEN, text.text);
+    withdraw(o, AGENTS_BEATEN, CLOSE_BAD_REQUEST, text.text); /* as any conflict */
     o->late = true;
     resident_wake(&o->resident);
 }
@@ -355,6 +356,8 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.hello = hello;
     o->origin.front = NULL;
     o->origin.request = NULL;
+    o->origin.carrier = 0; /* who comes to the port has a connection of his own */
+    o->origin.transport = NULL;
     door_spares_init(&o->spares, loop_now(w->loop));
     timer_init(&o->timer, on_timer);
     timer_init(&o->fellows, on_fellows_timer);

@@ -33,9 +33,10 @@ struct door_offer {
     struct resident resident;
     uint32_t magic;
     struct worker *worker;
-    struct link *link;            /* the control stream */
-    struct agent *agent;          /* NULL once it is withdrawn */
-    struct session_origin origin; /* for visitors at the port; the epoch is the landlord's hold */
+    struct link *link;   /* the control stream */
+    struct agent *agent; /* NULL once it is withdrawn */
+    struct session_origin
+        origin; /* for visitors at the port; where the landlord is, whose hold the epoch is */
     struct net_addr peer;
     struct hello_note *hello;
     struct buf in, out;
@@ -49,10 +50,11 @@ struct door_offer {
     int64_t heard;
     bool over_streams; /* visitors get streams of the agent's connection */
     bool draining;
-    bool stops;    /* the agent has said so */
-    bool late;     /* it does not take leave */
-    bool portless; /* the port could not be had */
-    char *detail;  /* how it ended */
+    bool stops;               /* the agent has said so */
+    bool late;                /* it does not take leave */
+    bool portless;            /* the port could not be had */
+    enum close_reason reason; /* ... why it was withdrawn */
+    char *detail;             /* how it ended */
 };
 
 /* ---- door_offer.c ---- */
@@ -71,9 +73,6 @@ void door_offer_expect_answer(struct door_offer *o);
 bool door_offer_take_place(const struct door_offer *o);
 void door_offer_give_place(const struct door_offer *o);
 
-/* How full the door is: whether something is to wait here for visitors to come. */
-enum worker_crowd door_offer_crowd(const struct door_offer *o);
-
 /* ---- door_spares.c ---- */
 
 /* `now`: monotonic. */
@@ -86,7 +85,7 @@ void door_spares_packed(void *owner);
 
 /* Have as many ready or coming as are kept, and one for each visitor that waits; what ought to have come for
  * him by now is no longer counted on. An id that is not used in time is replaced. Over streams nothing is
- * asked for. At a door that is packed none are kept. */
+ * asked for. Where the door is crowded none are kept. */
 void door_spares_ask(struct door_offer *o);
 
 /* When to ask again at the latest, in nanoseconds from now; INT64_MAX: nobody waits. */
@@ -108,7 +107,8 @@ int door_port_open(struct door_offer *o, const struct offer *offer, struct err *
 /* Have the port, now or as soon as whoever has it lets go. */
 void door_port_want(struct door_offer *o);
 
-/* Agents of the name have come or gone: a UDP port has as many flows as they take visitors. */
+/* Agents of the name have come or gone, or the configuration is another: a UDP port has as many flows as the
+ * agents take visitors, and its limits. */
 void door_port_fit(struct door_offer *o);
 
 static inline bool door_port_is_open(const struct door_offer *o)

@@ -27,14 +27,14 @@ struct door_port {
 static void port_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
     struct door_offer *o = CONTAINER_OF(a, struct door_port, acceptor)->offer;
+    struct session_origin origin = o->origin;
     struct link *link = fd_link_socket(o->worker->loop, fd, false);
+    origin.peer = peer;
     if (link == NULL) {
         close(fd);
-        session_refused(o->worker, o->origin.listener, peer, CLOSE_NO_DESCRIPTOR);
+        session_refused(o->worker, &origin, CLOSE_NO_DESCRIPTOR);
         return;
     }
-    struct session_origin origin = o->origin;
-    origin.peer = peer;
     session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
 }
 
@@ -42,7 +42,9 @@ static void port_refused(struct acceptor *a, int error)
 {
     const struct door_offer *o = CONTAINER_OF(a, struct door_port, acceptor)->offer;
     (void)error;
-    session_refused(o->worker, o->origin.listener, NULL, CLOSE_NO_DESCRIPTOR);
+    struct session_origin origin = o->origin;
+    origin.peer = NULL;
+    session_refused(o->worker, &origin, CLOSE_NO_DESCRIPTOR);
 }
 
 static void port_free(struct task *t)
@@ -85,19 +87,26 @@ static size_t flows_at_port(const struct door_offer *o, const char *name)
     return MIN((size_t)c->agents.flows, places - places / PLACES_SPARED);
 }
 
+static struct udp_port_visitors visitors_at_port(const struct door_offer *o, const char *name)
+{
+    const struct config *c = o->origin.epoch->snap->config;
+    return (struct udp_port_visitors){.idle = c->limits.udp_idle_timeout,
+                                      .flows = flows_at_port(o, name),
+                                      .waits = FLOW_WAITS_MAX,
+                                      .factor = c->agents.answer_factor};
+}
+
 void door_port_fit(struct door_offer *o)
 {
-    if (o->udp_port != NULL)
-        udp_port_set_flows(o->udp_port, flows_at_port(o, agent_offer(o->agent)->name));
+    if (o->udp_port == NULL)
+        return;
+    const struct udp_port_visitors visitors = visitors_at_port(o, agent_offer(o->agent)->name);
+    udp_port_refit(o->udp_port, &visitors);
 }
 
 static int open_udp_port(struct door_offer *o, const char *host, const struct offer *offer, struct err *err)
 {
-    const struct config *c = o->origin.epoch->snap->config;
-    const struct udp_port_visitors visitors = {.idle = c->limits.udp_idle_timeout,
-                                               .flows = flows_at_port(o, offer->name),
-                                               .waits = FLOW_WAITS_MAX,
-                                               .factor = c->agents.answer_factor};
+    const struct udp_port_visitors visitors = visitors_at_port(o, offer->name);
     int fd = udp_listen(host, offer->port, false, err);
     if (fd < 0)
         return err_prefix(err, "port %u of the door", offer->port);

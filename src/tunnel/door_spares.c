@@ -81,13 +81,10 @@ static void close_ready(struct door_offer *o, bool broken)
 void door_spares_ask(struct door_offer *o)
 {
     struct wire_control control = {0};
-    enum worker_crowd crowd = door_offer_crowd(o);
-    size_t kept = crowd == WORKER_ROOMY ? KEPT : 0,
+    size_t kept = worker_crowd(o->worker) == WORKER_ROOMY ? KEPT : 0,
            waiting = MIN(o->spares.waiting_count, (size_t)OFFER_IDS_MAX);
     if (o->over_streams || o->draining || o->agent == NULL)
         return;
-    if (crowd == WORKER_PACKED)
-        close_ready(o, false);
     size_t more = MAX(lacks(kept + waiting, o->spares.ready_count + coming(o, ID_LIFE_NS)),
                       lacks(waiting, o->spares.ready_count + coming(o, SOON_NS)));
     for (; more > 0 && control.spares < OFFER_IDS_MAX; more--, control.spares++)
@@ -128,7 +125,8 @@ static void on_spare_wake(struct link *l)
 /* Takes its place, if so. */
 static bool may_keep(const struct door_offer *o)
 {
-    return o->spares.ready_count < KEPT && door_offer_crowd(o) == WORKER_ROOMY && door_offer_take_place(o);
+    return o->spares.ready_count < KEPT && worker_crowd(o->worker) == WORKER_ROOMY &&
+           door_offer_take_place(o);
 }
 
 void door_spares_brought(void *owner, struct link *link)

@@ -318,9 +318,11 @@ bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct 
     return true;
 }
 
-void flows_set_max(struct flows *fs, size_t max)
+void flows_refit(struct flows *fs, size_t max, int64_t idle, size_t factor)
 {
     fs->of.max = max;
+    fs->of.idle = idle;
+    fs->of.factor = factor;
 }
 
 void flows_close(struct flows *fs)

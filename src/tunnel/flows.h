@@ -50,8 +50,9 @@ struct flows *flows_new(const struct flows_settings *settings);
 bool flows_send(struct flows *fs, const void *key, size_t key_len, const struct front_target *target,
                 const uint8_t *data, size_t len);
 
-/* From now on so many at a time; those that are there stay. */
-void flows_set_max(struct flows *fs, size_t max);
+/* Other limits from now on, those of flows_settings. All flows that are there stay; a silence that has begun
+ * is measured by the old one. */
+void flows_refit(struct flows *fs, size_t max, int64_t idle, size_t factor);
 
 /* End all flows. It is freed with the last of them, or with client_door_free(). NULL is allowed. */
 void flows_close(struct flows *fs);

@@ -113,9 +113,9 @@ struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, const struct u
     return serve(loop, fd, &kind, &settings, err);
 }
 
-void udp_port_set_flows(struct udp_port *p, size_t flows)
+void udp_port_refit(struct udp_port *p, const struct udp_port_visitors *visitors)
 {
-    flows_set_max(p->flows, flows);
+    flows_refit(p->flows, visitors->flows, visitors->idle, visitors->factor);
 }
 
 void udp_port_close(struct udp_port *p)

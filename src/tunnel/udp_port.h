@@ -36,8 +36,8 @@ typedef void udp_port_begin(void *owner, const struct net_addr *source, struct l
 struct udp_port *udp_port_for_visitors(struct loop *loop, int fd, const struct udp_port_visitors *visitors,
                                        udp_port_begin *begin, void *owner, struct err *err);
 
-/* From now on so many flows at a time. Those that are there stay. */
-void udp_port_set_flows(struct udp_port *p, size_t flows);
+/* From now on visitors may do that; `waits` stays as it was. Flows that are there stay. */
+void udp_port_refit(struct udp_port *p, const struct udp_port_visitors *visitors);
 
 /* Take no more datagrams, and end the flows. The loop frees the port in its next round. NULL is allowed. */
 void udp_port_close(struct udp_port *p);

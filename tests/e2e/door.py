@@ -204,5 +204,13 @@ class Door:
         name = sock_or_name if isinstance(sock_or_name, tuple) else sock_or_name.getsockname()
         return self.audited(peer=f"{name[0]}:{name[1]}", timeout=timeout)
 
+    def worker_of(self, sock):
+        """Which of two workers has this connection over TCP: each gives every other id."""
+        name = "%s:%d" % sock.getsockname()
+
+        def found():
+            return [one["id"] for one in self.get_json("/sessions")["sessions"] if one["peer"] == name]
+        return "abcdefghijklmnopqrstuvwxyz234567".index(wait_until(found, f"{name} in the status")[0][-1]) % 2
+
 
 __all__ = ["Door", "to_yaml", "ms", "free_port"]

@@ -140,12 +140,41 @@ def test_reload_that_changes_nothing(door, expose, pki, echo, tmp_path):
     assert "withdrawn" not in agent.output() + door.process.output()
 
 
-def test_the_tunnel_route_goes(door, expose, pki, echo):
-    agent = expose("app.apps.test", echo.to)
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_the_tunnel_route_is_renamed(door, expose, pki, echo, tmp_path, transport):
+    """Where a new connection of the agent's would be let in its offer stands, and counts under the new name."""
+    agent = expose("app.apps.test", echo.to, transport=transport)
     config = configuration(pki, ["offer:*.apps.test"])
     config["routes"][0]["name"] = "renamed"
     door.reload(config)
-    agent.says("the door has no tunnel route tunnel any more")
+    done, _ = connect(door, pki, tmp_path, "app.apps.test")
+    assert done.stdout == b"hello", done.stderr.decode()
+    assert "withdrawn" not in agent.output() + door.process.output()
+    agent.end()
+    line = door.audited(action="offer")
+    assert (line["route"], line["reason"]) == ("renamed", "done")
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+@pytest.mark.parametrize("gone", ["route", "listener"])
+def test_the_tunnel_goes(door, expose, pki, echo, tmp_path, transport, gone):
+    """Its route or its listener: what was offered by it is withdrawn with the reason, and visitors wait for nothing."""
+    agent = expose("app.apps.test", echo.to, transport=transport)
+    config = configuration(pki, ["offer:*.apps.test"])
+    more = {}
+    if gone == "route":
+        config["routes"][0]["sni"] = "elsewhere.test"
+        text = "the door has no tunnel for this client any more (it came in by route tunnel)"
+    else:
+        more["listeners"] = [{"name": "other", "address": f"127.0.0.1:{free_port()}"}]
+        quic = " for QUIC" if transport == "quic" else ""
+        text = f"the door does not listen at {door.address}{quic} any more"
+    door.reload({**config, **more})
+    agent.says(f"has withdrawn the offer of app.apps.test: {text}")
+    line = door.audited(action="offer")
+    assert (line["reason"], line["detail"], line["route"], line["listener"]) == ("no_route", text, "tunnel", "main")
+    if transport == "quic":
+        assert door.audited(action="carrier", timeout=10)["reason"] == "no_route"
     door.reload(configuration(pki, ["offer:*.apps.test"]))
     wait_until(lambda: agent.output().count("offering app.apps.test") == 2, agent.output, 30)
 
@@ -350,6 +379,77 @@ def test_status_of_offers(door, expose, pki, echo, transport):
 def test_status_without_offers(door):
     assert door.status()["offers"] == []
     assert "OFFER" not in door.cli("status").stdout.decode()
+
+
+def test_a_port_goes_by_the_configuration_in_force(door, expose, pki, echo):
+    """Not by the one that the offer began under: limits, the route's and the sources', and what the line says."""
+    port = free_port()
+    targets = ["public:*.apps.test:*"]
+    expose("game.apps.test", echo.to, "--public", "--port", port, transport="quic")
+    config = configuration(pki, targets, limits={"per_source": 2})     # the agent's carrier and its control stream
+    other = {"name": "other", "address": f"127.0.0.1:{free_port()}"}
+    config["listeners"] = [other, {"name": "renamed", "address": door.address}]
+    config["routes"][0]["name"] = "tunnels"
+    door.reload(config)
+
+    def visit():
+        with socket.socket() as visitor:
+            visitor.settimeout(10 * SLOW)
+            visitor.bind(("127.0.0.1", 0))
+            name = visitor.getsockname()
+            try:
+                visitor.connect(("127.0.0.1", port))
+                visitor.sendall(b"hello")
+                while visitor.recv(100):
+                    pass
+            except ConnectionError:
+                pass
+        return door.audited_of(name)
+    line = visit()
+    assert (line["reason"], line["listener"], line["route"]) == ("limit_per_source", "renamed", "tunnels")
+    assert "carrier" not in line and "transport" not in line
+    config["limits"] = {}
+    config["routes"][0]["limits"] = {"idle_timeout": "300ms"}
+    door.reload(config)
+    line = visit()
+    assert (line["reason"], line["listener"], line["route"]) == ("idle_timeout", "renamed", "tunnels")
+    config["routes"][0]["limits"] = {"connections": 1}
+    door.reload(config)
+    assert visit()["reason"] == "limit_route"
+
+
+def test_a_udp_port_goes_by_the_configuration_in_force(door, expose, pki):
+    """How much is sent back to whom nobody knows, how many he is, and how long he may be silent."""
+    service, to = udp_echo()
+    port = free_port()
+    expose("dns.apps.test", f"127.0.0.1:{to}", "--public", "--port", port, "--udp", transport="quic")
+    config = configuration(pki, ["public:*.apps.test:*"])
+    config["agents"] = {"grace": "20s", "flows": 1}
+    config["limits"] = {"udp_idle_timeout": "1s"}
+    door.reload(config)
+
+    def ask(sock):
+        sock.settimeout(5 * SLOW)
+        sock.connect(("127.0.0.1", port))
+        sock.send(b"hello")
+        assert sock.recv(100) == b"hello"
+        sock.send(b"proven")
+        assert sock.recv(100) == b"proven"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+        ask(first)
+        assert door.audited_of(first)["reason"] in ("idle_timeout", "done")
+        config["limits"] = {"udp_idle_timeout": "60s"}
+        door.reload(config)
+        ask(first)
+        second.settimeout(0.5 * SLOW)
+        second.sendto(b"too many", ("127.0.0.1", port))
+        with pytest.raises(TimeoutError):
+            second.recv(100)
+        config["agents"]["flows"] = 2
+        door.reload(config)
+        ask(second)
+    service.close()
 
 
 def test_udp_port_ends_with_its_row(door, expose, pki):

@@ -2,6 +2,7 @@
 """The connections that agents keep ready over TCP: one that has died unnoticed costs its visitor a moment and nothing
 more; they are probed, and count as connections do. The agents here are scripted where they have to misbehave."""
 import ctypes
+import select
 import socket
 import ssl
 import struct
@@ -226,6 +227,103 @@ def test_a_crowded_door_keeps_none_waiting(start_door, pki, tmp_path, web):
     for name in names:
         assert fetch(door, pki, name) == b"hello\n", name
     agent.stop()
+
+
+def has_ended(stream, within):
+    """Does the door end it in that many seconds? An agent's connection that waits says nothing else."""
+    stream.sock.settimeout(within)
+    try:
+        stream.message()
+    except (EOFError, ConnectionError):
+        return True
+    except TimeoutError:
+        return False
+    raise AssertionError("a visitor")
+
+
+def readable(streams):
+    return set(select.select([stream.sock for stream in streams], [], [], 0)[0])
+
+
+def test_one_that_comes_late_is_closed(door, pki, scripted):
+    """Others were asked for since it did not come: beside the two that are kept it is one too many."""
+    agent = scripted("late.apps.test")
+    with visitor(door, pki, "late.apps.test") as sock:
+        while len(agent.ids) < 4:   # two that are kept, the visitor's, and another for the one that does not come
+            agent.ids += agent.control.message().get("spares", [])
+        streams = [agent.spare() for _ in range(4)]
+        wait_until(lambda: len(readable(streams)) == 2, "one for the visitor, and one that is closed")
+        said = [stream for stream in streams if stream.sock in readable(streams)]
+        kept = [stream for stream in streams if stream not in said]
+        visits, closed = [], 0
+        for stream in said:
+            try:
+                visits.append(serve(stream)["visit"])
+            except EOFError:
+                closed += 1
+        assert (visits, closed) == (["late.apps.test"], 1)
+        assert sock.recv(100) == b"hello"
+    assert not readable(kept)
+    with visitor(door, pki, "late.apps.test") as sock:
+        wait_until(lambda: readable(kept), "one of those that were kept")
+        assert serve(next(stream for stream in kept if stream.sock in readable(kept)))["visit"] == "late.apps.test"
+        assert sock.recv(100) == b"hello"
+
+
+def test_a_packed_door_keeps_none(start_door, pki):
+    """Seven of eight places are taken: what waits is closed at once, and a new offer finds room."""
+    limits = {"connections": 16, "hello_timeout": ms(30000)}
+    door = start_door(config(pki, limits=limits, workers=1))
+    agent = Scripted(door, pki, "first.apps.test")
+    ready = [agent.spare() for _ in range(2)]
+    wait_until(lambda: door.status()["connections"] == 3, "both to wait")
+    others = [door.dial() for _ in range(11)]
+    wait_until(lambda: door.status()["connections"] == 14, "seven of eight places taken")
+    assert not readable(ready)
+    others.append(door.dial())
+    began = time.monotonic()
+    assert all(has_ended(stream, 10 * SLOW) for stream in ready) and time.monotonic() - began < 2 * SLOW
+    late = Scripted(door, pki, "second.apps.test")
+    assert {row["name"] for row in door.status()["offers"]} == {"first.apps.test", "second.apps.test"}
+    for end in (agent, late, *others):
+        end.close()
+
+
+def test_a_packed_door_and_a_worker_that_nobody_comes_to(start_door, pki):
+    """All who come go to the other worker: what waits here is closed all the same, with the next sign of life."""
+    door = start_door(config(pki, limits={"connections": 32, "hello_timeout": ms(60000)}, workers=2))
+    agent = Scripted(door, pki, "app.apps.test")
+    home = door.worker_of(agent.control.sock)
+    ready = [agent.spare() for _ in range(2)]
+    wait_until(lambda: door.status()["connections"] == 3, "both to wait")
+    there = []
+
+    def reset(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+        wait_until(lambda: door.status()["connections"] == 3 + len(there), "it to be gone")
+
+    def fill():
+        while len(there) < 24:
+            sock = door.dial()
+            there.append(sock)
+            if door.worker_of(sock) == home:
+                reset(there.pop())
+    fill()
+    sources = [sock.getsockname() for sock in there[:2]]    # they lead there again
+    for _ in sources:
+        reset(there.pop(0))
+    fill()
+    for source in sources:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(source)
+        sock.connect(("127.0.0.1", door.port))
+        there.append(sock)
+        assert door.worker_of(sock) != home
+    assert all(has_ended(stream, 20 * SLOW) for stream in ready)
+    for end in (agent, *there):
+        end.close()
 
 
 def test_descriptors_suffice(start_door, pki, tmp_path, web):

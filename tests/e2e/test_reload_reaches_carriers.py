@@ -235,6 +235,30 @@ def test_no_route(start_door, pki, staff, hold, echo):
     assert client.says(running)
 
 
+@pytest.mark.parametrize("kind", [Quic, Http2], ids=lambda kind: kind.transport)
+def test_turned_away_by_a_limit_after_the_listener_went(start_door, pki, staff, echo, tmp_path, kind):
+    """The line tells of the listener that the connection came in by, though there is none such any more."""
+    base = config(pki, staff, to(echo), limits={"per_source": 2})
+    door = start_door(base)
+    other = {"name": "other", "address": f"127.0.0.1:{free_port()}"}
+    door.reload({**base, "listeners": [other, {"name": "last", "address": door.address}]})
+    client = kind(door, pki, staff.carol, echo, tmp_path)
+    running = client.open()
+    assert running is not None
+    door.reload({**base, "listeners": [other]})
+    if kind is Quic:
+        assert client.open() is None
+    else:
+        client.client.connect(client.target)
+    line = door.audited(reason="limit_per_source")
+    if kind is Quic:    # python3-h2 reads nothing after GOAWAY
+        assert client.says(running)
+    client.close()
+    assert (line["listener"], line["route"], line["action"], line["transport"]) == \
+        ("last", "tunnel", "tunnel", client.transport)
+    wait_until(lambda: [one for one in door.audit() if one["id"] == line["carrier"]], "the line of its carrier")
+
+
 # Over TCP, before the client has said where to ---------------------------------------------------------------------
 
 @pytest.fixture
