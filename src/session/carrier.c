@@ -54,8 +54,8 @@ struct carrier {
     struct tenant *tenant; /* of a front that has one, once the handshake is complete */
     struct list node;      /* of the port */
     struct timer leaving;  /* its client is refused: until its streams have ended */
-    int64_t left;          /* ... and when the last had: 0: not yet */
-    bool told;             /* ... and the tenant knows */
+    int64_t left;          /* ... and when the last had; 0: not yet */
+    bool told;             /* the tenant has said that nothing new is taken any more */
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
     enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;
@@ -176,6 +176,50 @@ static void leave_place(struct carrier *c)
         admission_leave(a, c->place == COUNTED ? &c->peer : &nowhere);
 }
 
+/* ---- who may stay ---- */
+
+/* Where its protocol has a word for it: said once, and never taken back. */
+static void say_goodbye(struct carrier *c)
+{
+    if (c->tenant == NULL || c->told)
+        return;
+    c->told = true;
+    c->tenant->ops->drain(c->tenant);
+}
+
+#define LEAVING_NS (100 * NSEC_PER_MSEC)
+#define LAST_WORDS_NS (2 * NSEC_PER_SEC) /* for what was said last to arrive */
+
+/* May its client begin something new? Else the carrier ends with what it carries, whatever comes later once
+ * the goodbye has been said. */
+static bool is_welcome(struct carrier *c)
+{
+    struct link_peer peer;
+    if (c->told && c->at.refused != CLOSE_DONE)
+        return false;
+    quic_conn_peer(c->conn, &peer);
+    bool welcome = standing_renew(&c->at, c->worker, &c->hello, &peer, true);
+    if (welcome) {
+        wheel_cancel(&c->leaving);
+        c->left = 0;
+    } else if (!timer_is_set(&c->leaving)) {
+        loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
+    }
+    return welcome;
+}
+
+/* ---- the handshake is complete ---- */
+
+static void move_in(struct carrier *c)
+{
+    if (c->front->tenant == NULL)
+        return;
+    c->tenant = c->front->tenant->open(c->worker, c->conn, c->at.epoch->snap);
+    c->tenant->landlord = c;
+    if (c->worker->draining)
+        say_goodbye(c);
+}
+
 static void on_opened(void *owner)
 {
     struct carrier *c = owner;
@@ -190,12 +234,9 @@ static void on_opened(void *owner)
     struct counters *counters = worker_counters(c->worker, c->at.route->stats);
     counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
     counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
-    if (c->front->tenant == NULL)
-        return;
-    c->tenant = c->front->tenant->open(c->worker, c->conn, c->at.epoch->snap);
-    c->tenant->landlord = c;
-    if (c->worker->draining)
-        c->tenant->ops->drain(c->tenant);
+    move_in(c);
+    if (c->at.epoch != c->worker->epoch) /* on_review() passes by those in the handshake */
+        is_welcome(c);
 }
 
 /* ---- streams ---- */
@@ -203,22 +244,6 @@ static void on_opened(void *owner)
 static const char *transport_of(const struct carrier *c)
 {
     return c->front != NULL && c->front->tenant != NULL ? c->front->tenant->transport : "quic";
-}
-
-#define LEAVING_NS (100 * NSEC_PER_MSEC)
-#define LAST_WORDS_NS (2 * NSEC_PER_SEC) /* for what was said last to arrive */
-
-/* May its client begin something new? Else the carrier ends with what it carries. */
-static bool is_welcome(struct carrier *c)
-{
-    struct link_peer peer;
-    quic_conn_peer(c->conn, &peer);
-    bool welcome = standing_renew(&c->at, c->worker, &c->hello, &peer, true);
-    if (welcome)
-        wheel_cancel(&c->leaving);
-    else if (!timer_is_set(&c->leaving))
-        loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
-    return welcome;
 }
 
 /* The peer may have moved since; its streams are counted where it was admitted. */
@@ -399,10 +424,7 @@ static void on_leaving(struct timer *t)
 {
     struct carrier *c = CONTAINER_OF(t, struct carrier, leaving);
     CHECK_MAGIC(c, CARRIER_MAGIC);
-    if (c->tenant != NULL && !c->told) {
-        c->told = true;
-        c->tenant->ops->drain(c->tenant);
-    }
+    say_goodbye(c);
     int64_t now = loop_now(c->worker->loop);
     bool held = quic_conn_held(c->conn) > 0;
     if (!held && c->left == 0)
@@ -621,11 +643,8 @@ void carrier_drain(struct worker *w)
     for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
         struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
         quic_endpoint_refuse(port->endpoint);
-        for (struct list *o = port->all.next; o != &port->all; o = o->next) {
-            struct tenant *t = CONTAINER_OF(o, struct carrier, node)->tenant;
-            if (t != NULL)
-                t->ops->drain(t);
-        }
+        for (struct list *o = port->all.next; o != &port->all; o = o->next)
+            say_goodbye(CONTAINER_OF(o, struct carrier, node));
     }
 }
 

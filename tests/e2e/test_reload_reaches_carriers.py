@@ -230,7 +230,7 @@ def test_no_route(start_door, pki, staff, hold, echo):
     door = start_door(base)
     client = hold(door, staff.carol, echo)
     running = client.open()
-    door.reload({**base, "routes": [{**base["routes"][0], "sni": "elsewhere.test"}]})
+    door.reload(elsewhere(base))
     refused(client, "no tunnel for this client")
     assert client.says(running)
 
@@ -316,6 +316,67 @@ def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):
         with pytest.raises(quic.Closed):
             client.until(lambda: False, "the door to close the connection")
     assert door.audited(action="carrier")["reason"] == "bad_certificate"
+
+
+@pytest.mark.parametrize("alpn", [b"cardea/1", b"h3"])
+def test_a_handshake_that_a_reload_comes_into(start_door, pki, staff, alpn, echo):
+    """It is completed under the configuration that it began with, and then judged by the one in force."""
+    door = start_door(config(pki, staff, to(echo)))
+
+    class Slow(quic.Connection):
+        held = False
+
+        def send(self, level, frames):
+            if level == quic.HANDSHAKE and not self.held:
+                self.held = True
+                staff.revoke(staff.carol)
+                staff.crl(staff.list)
+                door.reload()
+                time.sleep(0.2)  # for the review to pass it by
+            super().send(level, frames)
+
+    with Slow(door.port, "door.test", staff.carol, alpn=alpn) as client:
+        with pytest.raises(quic.Closed):
+            client.until(lambda: False, "the door to close the connection")
+    line = door.audited(action="carrier")
+    assert line["reason"] == "bad_certificate" and "revoked" in line["detail"]
+
+
+def elsewhere(base):
+    """Its route is gone."""
+    return {**base, "routes": [{**base["routes"][0], "sni": "elsewhere.test"}]}
+
+
+def test_goodbye_is_final(start_door, pki, staff, echo):
+    """An HTTP/3 client that has had its GOAWAY begins nothing new, also when it would be welcome again: its connection
+    ends with what runs on it, and not when it has been idle for long."""
+    base = config(pki, staff, to(echo))
+    door = start_door(base)
+    client = Http3(door, pki, staff.carol, echo, None)
+    running = client.open()
+    door.reload(elsewhere(base))
+    client.client.until(lambda: any(kind == h3.GOAWAY for kind, _ in client.client.control()), "GOAWAY")
+    door.reload(base)
+    assert client.says(running)
+    assert [one["state"] for one in carriers(door)] == ["leaving"]
+    client.end(running)
+    line = door.audited(action="carrier")
+    assert line["reason"] == "no_route" and "no tunnel for this client" in line["detail"]
+    client.close()
+
+
+def test_welcome_again(start_door, pki, staff, tmp_path, echo):
+    """cardea/1 has no such word: its connection goes on once the client is welcome again."""
+    base = config(pki, staff, to(echo))
+    door = start_door(base)
+    client = Quic(door, pki, staff.carol, echo, tmp_path)
+    running = client.open()
+    door.reload(elsewhere(base))
+    wait_until(lambda: [one["state"] for one in carriers(door)] == ["leaving"], "the client to be refused")
+    door.reload(base)
+    wait_until(lambda: [one["state"] for one in carriers(door)] == ["carrier"], "the client to be welcome again")
+    assert client.open() is not None and client.says(running)
+    client.close()
 
 
 @pytest.mark.parametrize("transport", ["tcp", "quic"])
