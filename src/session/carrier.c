@@ -20,6 +20,7 @@
 #include "session/review.h"
 #include "session/routing.h"
 #include "session/session.h"
+#include "session/session_row.h"
 #include "session/standing.h"
 #include "session/tenant.h"
 #include "session/worker.h"
@@ -650,36 +651,50 @@ void carrier_drain(struct worker *w)
 
 static bool to_json(const struct carrier *c, struct buf *out)
 {
-    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
     struct link_peer peer;
+    struct quic_path_facts facts;
     quic_conn_peer(c->conn, &peer);
+    quic_conn_facts(c->conn, &facts);
     const char *route = c->at.route == NULL ? "" : c->at.route->config->name.text;
     const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
-    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"transport\":\"%s\",\"route\":",
-                      audit_id_text(c->id, id), net_addr_format(&c->peer, from),
-                      c->opened == 0                ? "handshake"
-                      : c->at.refused != CLOSE_DONE ? "leaving"
-                                                    : "carrier",
-                      transport_of(c)) &&
-           str_json(out, route, strlen(route)) && buf_printf(out, ",\"sni\":") &&
-           str_json(out, c->hello.sni, strlen(c->hello.sni)) && buf_printf(out, ",\"identity\":") &&
-           str_json(out, identity, strlen(identity)) &&
-           buf_printf(out, ",\"streams\":%zu,\"seconds\":%.3f}", quic_conn_held(c->conn),
-                      (double)(loop_now(c->worker->loop) - c->began) / NSEC_PER_SEC);
+    const struct session_row row = {
+        .id = c->id,
+        .peer = &c->peer,
+        .state = c->opened == 0                ? "handshake"
+                 : c->at.refused != CLOSE_DONE ? "leaving"
+                                               : "carrier",
+        .transport = transport_of(c),
+        .carries = true,
+        .streams = quic_conn_held(c->conn),
+        .route = {route, strlen(route)},
+        .sni = {c->hello.sni, strlen(c->hello.sni)},
+        .identity = {identity, strlen(identity)},
+        .in = facts.bytes_in,
+        .out = facts.bytes_out,
+        .age = loop_now(c->worker->loop) - c->began,
+    };
+    return session_row_json(&row, out);
 }
 
-size_t carrier_json(const struct worker *w, size_t limit, struct buf *out)
+size_t carrier_count(const struct worker *w)
 {
+    size_t count = 0;
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
+        count += CONTAINER_OF(n, struct carrier_port, node)->carriers;
+    return count;
+}
+
+bool carrier_json(const struct worker *w, size_t limit, struct buf *out)
+{
+    bool ok = true;
     size_t told = 0;
     for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
         struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
-        for (struct list *o = port->all.next; o != &port->all && told < limit; o = o->next, told++) {
-            if (told > 0)
-                buf_append(out, ",\n", 2);
-            to_json(CONTAINER_OF(o, struct carrier, node), out);
-        }
+        for (struct list *o = port->all.next; ok && o != &port->all && told < limit; o = o->next, told++)
+            ok = (told == 0 || buf_append(out, ",\n", 2)) &&
+                 to_json(CONTAINER_OF(o, struct carrier, node), out);
     }
-    return told;
+    return ok;
 }
 
 bool carrier_busy(const struct worker *w)

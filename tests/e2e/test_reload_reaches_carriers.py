@@ -299,11 +299,35 @@ def test_carriers_are_listed(start_door, pki, staff, hold, echo):
     one, = carriers(door)
     assert (one["identity"], one["transport"], one["streams"], one["route"]) == ("carol", client.transport, 1, "tunnel")
     assert one["peer"].startswith("127.0.0.1:") and one["seconds"] >= 0
+    assert one["in"] > 0 and one["out"] > 0 and one["sni"] == "door.test" and one["target"] == ""
+    assert list(one) == ["id", "peer", "state", "transport", "streams", "route", "sni", "identity", "target", "in", "out",
+                         "seconds"]
     client.end(running)
     wait_until(lambda: carriers(door)[0]["streams"] == 0, "the tunnel to end")
     text = door.cli("status", "--sessions").stdout.decode()
     assert "0 streams" in text and "carol" in text
     assert json.loads(door.cli("reload", "--json").stdout)["carriers"] == 1
+
+
+def test_too_many_to_be_listed(start_door, pki, staff, echo):
+    """Half of what is shown are connections of QUIC and half others, unless there are fewer of either; the rest is
+    counted."""
+    door = start_door(config(pki, staff, to(echo), workers=1))
+    many = [quic.Connection(door.port, "door.test", staff.carol) for _ in range(5)]
+    others = [door.dial() for _ in range(4)]
+    wait_until(lambda: len(door.get_json("/sessions")["sessions"]) == 9, "all to be there")
+    for limit, over_quic, not_quic in ((1000, 5, 4), (8, 4, 4), (6, 3, 3), (1, 0, 1)):
+        told = door.get_json(f"/sessions?limit={limit}")
+        kinds = [one["transport"] for one in told["sessions"]]
+        assert (kinds.count("quic"), kinds.count("tcp")) == (over_quic, not_quic), limit
+        assert told["sessions_left_out"] == 9 - over_quic - not_quic
+    for sock in others[1:]:
+        sock.close()
+    wait_until(lambda: len(door.get_json("/sessions")["sessions"]) == 6, "some to be gone")
+    told = door.get_json("/sessions?limit=4")
+    assert [one["transport"] for one in told["sessions"]] == ["quic"] * 3 + ["tcp"] and told["sessions_left_out"] == 2
+    for client in (*many, others[0]):
+        client.close()
 
 
 def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):
