@@ -291,6 +291,8 @@ static void show_sessions(const json_t *status)
         for (i = 0; i < t.columns; i++)
             table_add(&t, "%s", i == 0 ? "none" : "-");
     table_end(&t, stdout);
+    if (count_of(status, "sessions_left_out") > 0)
+        printf("%lld more are open\n", count_of(status, "sessions_left_out"));
 }
 
 static void show(const json_t *status)

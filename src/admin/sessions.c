@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /sessions?limit=N: the connections that are open, {"sessions":[...]}. */
+/* GET /sessions?limit=N: the connections that are open, {"sessions":[...],
+ * "sessions_left_out":N}. */
 #include "admin/admin_internal.h"
 
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 1000000
 
-static void collected(void *arg, const char *json, size_t len)
+static void collected(void *arg, const struct census_answer *answer)
 {
     struct exchange *e = arg;
     struct buf body = {0};
-    bool ok =
-        buf_printf(&body, "{\"sessions\":") && buf_append(&body, json, len) && buf_append(&body, "}\n", 2);
+    bool ok = answer->json != NULL && buf_printf(&body, "{\"sessions\":") &&
+              buf_append(&body, answer->json, answer->len) &&
+              buf_printf(&body, ",\"sessions_left_out\":%zu}\n", answer->left_out);
     admin_answer(e, ok, TYPE_JSON, &body);
 }
 

@@ -37,18 +37,13 @@ void h2_touch(struct h2_conn *c)
         resident_wake(&c->resident);
 }
 
-const struct config_http2 *h2_settings(const struct h2_conn *c)
-{
-    return &c->origin.epoch->snap->config->http2;
-}
-
 void h2_set_live(struct h2_conn *c, size_t live)
 {
     c->live = c->resident.open = live;
     if (live > 0)
         wheel_cancel(&c->idling);
     else
-        loop_set_timer(c->worker->loop, &c->idling, loop_now(c->worker->loop) + h2_settings(c)->idle_timeout);
+        loop_set_timer(c->worker->loop, &c->idling, loop_now(c->worker->loop) + c->settings.idle_timeout);
     h2_touch(c);
 }
 
@@ -210,7 +205,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
  * settings that a frame may hold and the acknowledgements that may wait are bounded. */
 static void make_session(struct h2_conn *c)
 {
-    const struct config_http2 *set = h2_settings(c);
+    const struct config_http2 *set = &c->settings;
     nghttp2_session_callbacks *cb = make_callbacks();
     nghttp2_option *options = NULL;
     CHECK(nghttp2_option_new(&options) == 0);
@@ -239,7 +234,7 @@ static bool feed(struct h2_conn *c, const void *data, size_t len)
     ssize_t n = len == 0 || c->failed ? 0 : nghttp2_session_mem_recv(c->lib, data, len);
     if (n < 0)
         fail(c, CLOSE_BAD_REQUEST, nghttp2_strerror((int)n));
-    if (nghttp2_session_get_outbound_queue_size(c->lib) > QUEUE_MAX + 2 * h2_settings(c)->streams)
+    if (nghttp2_session_get_outbound_queue_size(c->lib) > QUEUE_MAX + 2 * c->settings.streams)
         fail_calmly(c, "the client does not read what it asks for");
     return !c->failed;
 }
@@ -467,6 +462,7 @@ static struct resident *reside(struct worker *w, struct link *link, const struct
                           .worker = w,
                           .link = link,
                           .patron = patron_of(link),
+                          .settings = origin->epoch->snap->config->http2,
                           .origin = *origin,
                           .hello = *origin->hello};
     patience_init(&c->patience, loop_now(w->loop));

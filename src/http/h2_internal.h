@@ -7,6 +7,7 @@
 
 #include "base/patience.h"
 #include "base/queue.h"
+#include "config/config.h"
 #include "http/request.h"
 #include "loop/loop.h"
 #include "session/resident.h"
@@ -35,6 +36,7 @@ struct h2_conn {
     struct link *link; /* the landlord's, as long as we live */
     nghttp2_session *lib;
     struct h2_patron *patron;
+    struct config_http2 settings; /* what the client was told: `origin` may move to another configuration */
     struct session_origin origin; /* of every stream */
     struct hello_note hello;
     struct standing standing; /* the landlord's */
@@ -80,8 +82,6 @@ struct h2_stream {
 };
 
 /* ---- h2.c ---- */
-
-const struct config_http2 *h2_settings(const struct h2_conn *c);
 
 /* There is something to send, or somebody to wake. */
 void h2_touch(struct h2_conn *c);

@@ -66,7 +66,7 @@ static void wake_later(struct h2_stream *s)
 static void grow(struct h2_stream *s, size_t n)
 {
     struct h2_conn *c = s->conn;
-    size_t first = h2_settings(c)->stream_window, window = first + s->grown;
+    size_t first = c->settings.stream_window, window = first + s->grown;
     s->round += n;
     if (s->round < window / 2 || s->in.len > 0)
         return;

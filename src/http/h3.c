@@ -372,15 +372,11 @@ static void on_bad_datagram(struct tenant *t)
     h3_fail(conn_of(t), H3_DATAGRAM_ERROR, "a datagram that belongs to no stream");
 }
 
-/* Told more than once where the client is refused before the door stops. A GOAWAY must not name a later
- * stream than the one before it did (RFC 9114, 5.2), and nghttp3 would: streams that it has rejected count.
- */
 static void on_drain(struct tenant *t)
 {
     struct h3_conn *c = conn_of(t);
-    if (c->failed || c->drained)
+    if (c->failed)
         return;
-    c->drained = true;
     int error = nghttp3_conn_shutdown(c->lib); /* GOAWAY: RFC 9114, 5.2 */
     if (error != 0)
         fail_by(c, error);

@@ -43,7 +43,6 @@ struct h3_conn {
     uint64_t unwanted_code;    /* ... and says so with this code */
     bool datagrams;            /* the client takes HTTP datagrams */
     struct patience patience;  /* for requests that the client takes back, or that are never whole */
-    bool drained;              /* the client has been told to begin nothing more */
     bool failed;               /* the client has broken the protocol: nghttp3 must not be called any more */
     uint64_t streams;          /* of requests that are closed, and that may be open */
     uint64_t code;             /* with which it is closed */

@@ -494,6 +494,8 @@ void quic_conn_facts(const struct quic_conn *c, struct quic_path_facts *ret)
                                     .peer = net_addr_from(&peer),
                                     .rtt = (int64_t)info.smoothed_rtt,
                                     .congestion_window = info.cwnd,
+                                    .bytes_in = info.bytes_recv,
+                                    .bytes_out = info.bytes_sent,
                                     .bytes_lost = info.bytes_lost,
                                     .streams = c->stream_count,
                                     .heard = c->heard,

@@ -183,6 +183,7 @@ struct quic_path_facts {
     struct net_addr peer;
     int64_t rtt; /* smoothed, in nanoseconds */
     uint64_t congestion_window;
+    uint64_t bytes_in, bytes_out; /* payload of UDP, whatever it was */
     uint64_t bytes_lost;
     size_t streams;
     int64_t heard; /* monotonic time of the last packet that came; 0: none yet */

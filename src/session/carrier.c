@@ -20,6 +20,7 @@
 #include "session/review.h"
 #include "session/routing.h"
 #include "session/session.h"
+#include "session/session_row.h"
 #include "session/standing.h"
 #include "session/tenant.h"
 #include "session/worker.h"
@@ -54,8 +55,8 @@ struct carrier {
     struct tenant *tenant; /* of a front that has one, once the handshake is complete */
     struct list node;      /* of the port */
     struct timer leaving;  /* its client is refused: until its streams have ended */
-    int64_t left;          /* ... and when the last had: 0: not yet */
-    bool told;             /* ... and the tenant knows */
+    int64_t left;          /* ... and when the last had; 0: not yet */
+    bool told;             /* the tenant has said that nothing new is taken any more */
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
     enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;
@@ -178,6 +179,50 @@ static void leave_place(struct carrier *c)
         admission_leave(a, c->place == COUNTED ? &c->peer : &nowhere);
 }
 
+/* ---- who may stay ---- */
+
+/* Where its protocol has a word for it: said once, and never taken back. */
+static void say_goodbye(struct carrier *c)
+{
+    if (c->tenant == NULL || c->told)
+        return;
+    c->told = true;
+    c->tenant->ops->drain(c->tenant);
+}
+
+#define LEAVING_NS (100 * NSEC_PER_MSEC)
+#define LAST_WORDS_NS (2 * NSEC_PER_SEC) /* for what was said last to arrive */
+
+/* May its client begin something new? Else the carrier ends with what it carries, whatever comes later once
+ * the goodbye has been said. */
+static bool is_welcome(struct carrier *c)
+{
+    struct link_peer peer;
+    if (c->told && c->at.refused != CLOSE_DONE)
+        return false;
+    quic_conn_peer(c->conn, &peer);
+    bool welcome = standing_renew(&c->at, c->worker, &c->hello, &peer, true);
+    if (welcome) {
+        wheel_cancel(&c->leaving);
+        c->left = 0;
+    } else if (!timer_is_set(&c->leaving)) {
+        loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
+    }
+    return welcome;
+}
+
+/* ---- the handshake is complete ---- */
+
+static void move_in(struct carrier *c)
+{
+    if (c->front->tenant == NULL)
+        return;
+    c->tenant = c->front->tenant->open(c->worker, c->conn, c->at.epoch->snap);
+    c->tenant->landlord = c;
+    if (c->worker->draining)
+        say_goodbye(c);
+}
+
 static void on_opened(void *owner)
 {
     struct carrier *c = owner;
@@ -192,12 +237,9 @@ static void on_opened(void *owner)
     struct counters *counters = worker_counters(c->worker, c->at.route->stats);
     counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
     counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
-    if (c->front->tenant == NULL)
-        return;
-    c->tenant = c->front->tenant->open(c->worker, c->conn, c->at.epoch->snap);
-    c->tenant->landlord = c;
-    if (c->worker->draining)
-        c->tenant->ops->drain(c->tenant);
+    move_in(c);
+    if (c->at.epoch != c->worker->epoch) /* on_review() passes by those in the handshake */
+        is_welcome(c);
 }
 
 /* ---- streams ---- */
@@ -205,22 +247,6 @@ static void on_opened(void *owner)
 static const char *transport_of(const struct carrier *c)
 {
     return c->front != NULL && c->front->tenant != NULL ? c->front->tenant->transport : "quic";
-}
-
-#define LEAVING_NS (100 * NSEC_PER_MSEC)
-#define LAST_WORDS_NS (2 * NSEC_PER_SEC) /* for what was said last to arrive */
-
-/* May its client begin something new? Else the carrier ends with what it carries. */
-static bool is_welcome(struct carrier *c)
-{
-    struct link_peer peer;
-    quic_conn_peer(c->conn, &peer);
-    bool welcome = standing_renew(&c->at, c->worker, &c->hello, &peer, true);
-    if (welcome)
-        wheel_cancel(&c->leaving);
-    else if (!timer_is_set(&c->leaving))
-        loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
-    return welcome;
 }
 
 /* The peer may have moved since; its streams are counted where it was admitted. */
@@ -401,10 +427,7 @@ static void on_leaving(struct timer *t)
 {
     struct carrier *c = CONTAINER_OF(t, struct carrier, leaving);
     CHECK_MAGIC(c, CARRIER_MAGIC);
-    if (c->tenant != NULL && !c->told) {
-        c->told = true;
-        c->tenant->ops->drain(c->tenant);
-    }
+    say_goodbye(c);
     int64_t now = loop_now(c->worker->loop);
     bool held = quic_conn_held(c->conn) > 0;
     if (!held && c->left == 0)
@@ -623,46 +646,57 @@ void carrier_drain(struct worker *w)
     for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
         struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
         quic_endpoint_refuse(port->endpoint);
-        for (struct list *o = port->all.next; o != &port->all; o = o->next) {
-            struct tenant *t = CONTAINER_OF(o, struct carrier, node)->tenant;
-            if (t != NULL)
-                t->ops->drain(t);
-        }
+        for (struct list *o = port->all.next; o != &port->all; o = o->next)
+            say_goodbye(CONTAINER_OF(o, struct carrier, node));
     }
 }
 
 static bool to_json(const struct carrier *c, struct buf *out)
 {
-    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
     struct link_peer peer;
+    struct quic_path_facts facts;
     quic_conn_peer(c->conn, &peer);
+    quic_conn_facts(c->conn, &facts);
     const char *route = c->at.route == NULL ? "" : c->at.route->config->name.text;
     const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
-    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"transport\":\"%s\",\"route\":",
-                      audit_id_text(c->id, id), net_addr_format(&c->peer, from),
-                      c->opened == 0                ? "handshake"
-                      : c->at.refused != CLOSE_DONE ? "leaving"
-                                                    : "carrier",
-                      transport_of(c)) &&
-           str_json(out, route, strlen(route)) && buf_printf(out, ",\"sni\":") &&
-           str_json(out, c->hello.sni, strlen(c->hello.sni)) && buf_printf(out, ",\"identity\":") &&
-           str_json(out, identity, strlen(identity)) &&
-           buf_printf(out, ",\"streams\":%zu,\"seconds\":%.3f}", quic_conn_held(c->conn),
-                      (double)(loop_now(c->worker->loop) - c->began) / NSEC_PER_SEC);
+    const struct session_row row = {
+        .id = c->id,
+        .peer = &c->peer,
+        .state = c->opened == 0                ? "handshake"
+                 : c->at.refused != CLOSE_DONE ? "leaving"
+                                               : "carrier",
+        .transport = transport_of(c),
+        .carries = true,
+        .streams = quic_conn_held(c->conn),
+        .route = {route, strlen(route)},
+        .sni = {c->hello.sni, strlen(c->hello.sni)},
+        .identity = {identity, strlen(identity)},
+        .in = facts.bytes_in,
+        .out = facts.bytes_out,
+        .age = loop_now(c->worker->loop) - c->began,
+    };
+    return session_row_json(&row, out);
 }
 
-size_t carrier_json(const struct worker *w, size_t limit, struct buf *out)
+size_t carrier_count(const struct worker *w)
 {
+    size_t count = 0;
+    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
+        count += CONTAINER_OF(n, struct carrier_port, node)->carriers;
+    return count;
+}
+
+bool carrier_json(const struct worker *w, size_t limit, struct buf *out)
+{
+    bool ok = true;
     size_t told = 0;
     for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
         struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
-        for (struct list *o = port->all.next; o != &port->all && told < limit; o = o->next, told++) {
-            if (told > 0)
-                buf_append(out, ",\n", 2);
-            to_json(CONTAINER_OF(o, struct carrier, node), out);
-        }
+        for (struct list *o = port->all.next; ok && o != &port->all && told < limit; o = o->next, told++)
+            ok = (told == 0 || buf_append(out, ",\n", 2)) &&
+                 to_json(CONTAINER_OF(o, struct carrier, node), out);
     }
-    return told;
+    return ok;
 }
 
 bool carrier_busy(const struct worker *w)

@@ -34,8 +34,11 @@ void carrier_take(struct worker *w, const char *key, const struct udp_packets *p
  * counted in `sum`. */
 void carrier_review(struct worker *w, struct review *sum);
 
-/* Append a JSON object for each carrier, at most `limit`, commas between them. Answers how many. */
-size_t carrier_json(const struct worker *w, size_t limit, struct buf *out);
+/* How many carriers there are. */
+size_t carrier_count(const struct worker *w);
+
+/* Append a JSON object for each carrier, at most `limit`, commas between them. False when memory is out. */
+bool carrier_json(const struct worker *w, size_t limit, struct buf *out);
 
 /* Take no new clients anywhere. */
 void carrier_drain(struct worker *w);

@@ -8,12 +8,17 @@
 struct crew;
 struct loop;
 
-/* A JSON array of sessions; the text is borrowed for the call. */
-typedef void census_told(void *arg, const char *json, size_t len);
+struct census_answer {
+    const char *json; /* an array of sessions; borrowed for the call. NULL: memory is out */
+    size_t len;
+    size_t left_out; /* open connections that are not in it */
+};
 
-/* Collect at most `limit` sessions of all workers, QUIC connections that carry some before the others, an
- * equal part of each, then call `done` on `loop`, later.
- */
+typedef void census_told(void *arg, const struct census_answer *answer);
+
+/* Collect at most `limit` (rounded up to a multiple of the workers) open connections, an equal part of each
+ * worker's, then call `done` on `loop`, later. Where there are too many, half of what is shown are
+ * connections of QUIC, which come first, and half sessions, unless there are fewer of either. */
 void census_take(struct crew *crew, struct loop *loop, size_t limit, census_told *done, void *arg);
 
 #endif

@@ -76,7 +76,7 @@ struct route_counters door_route_counters(const struct door *door, size_t index)
 /* The same for connections that ended before they had a route; its `route` is "-". */
 struct route_counters door_unrouted_counters(const struct door *door);
 
-/* Collect at most `limit` sessions of all workers, then call `done` (on the control thread, later). */
+/* census_take() of all workers; `done` is called on the control thread, later. */
 void door_sessions(struct door *door, size_t limit, census_told *done, void *arg);
 
 /* Collect what agents offer, then call `done` (on the control thread, later). */

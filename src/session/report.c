@@ -7,6 +7,7 @@
 #include "link/datagram_link.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
+#include "session/session_row.h"
 #include "session/worker.h"
 
 static struct str text_of(const char *text)
@@ -173,29 +174,28 @@ void session_count(struct session *s)
         atomic_fetch_sub_explicit(&s->route->stats->live, 1, memory_order_relaxed);
 }
 
-static bool json_text(struct buf *out, const char *key, struct str text)
-{
-    return buf_printf(out, ",\"%s\":", key) && str_json(out, text.p, text.len);
-}
-
 bool session_json(const struct session *s, struct buf *out)
 {
-    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
     struct link_peer peer;
     link_peer(s->down, &peer);
-    const char *route = s->route == NULL ? "" : s->route->config->name.text;
-    const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
     const char *carries = s->resident == NULL ? NULL : s->resident->ops->transport;
-    const char *transport = s->transport != NULL ? s->transport : carries != NULL ? carries : "tcp";
-    return buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\",\"state\":\"%s\",\"transport\":\"%s\"",
-                      audit_id_text(s->id, id), net_addr_format(&s->peer, from),
-                      carries != NULL ? "carrier" : session_state_word(s->state), transport) &&
-           (s->carrier == 0 || buf_printf(out, ",\"carrier\":\"%s\"", audit_id_text(s->carrier, id))) &&
-           (carries == NULL || buf_printf(out, ",\"streams\":%zu", s->resident->open)) &&
-           json_text(out, "route", text_of(route)) && json_text(out, "sni", session_note(s, NOTE_SNI)) &&
-           json_text(out, "identity", text_of(identity)) &&
-           json_text(out, "target", session_note(s, NOTE_TARGET)) &&
-           buf_printf(out, ",\"in\":%llu,\"out\":%llu,\"seconds\":%.3f}",
-                      (unsigned long long)s->down->bytes_read, (unsigned long long)s->down->bytes_written,
-                      (double)(loop_now(s->worker->loop) - s->when.accepted) / NSEC_PER_SEC);
+    const struct session_row row = {
+        .id = s->id,
+        .carrier = s->carrier,
+        .peer = &s->peer,
+        .state = carries != NULL ? "carrier" : session_state_word(s->state),
+        .transport = s->transport != NULL ? s->transport
+                     : carries != NULL    ? carries
+                                          : "tcp",
+        .carries = carries != NULL,
+        .streams = carries == NULL ? 0 : s->resident->open,
+        .route = text_of(s->route == NULL ? "" : s->route->config->name.text),
+        .sni = session_note(s, NOTE_SNI),
+        .identity = text_of(peer.identity == NULL ? "" : identity_label(peer.identity)),
+        .target = session_note(s, NOTE_TARGET),
+        .in = s->down->bytes_read,
+        .out = s->down->bytes_written,
+        .age = loop_now(s->worker->loop) - s->when.accepted,
+    };
+    return session_row_json(&row, out);
 }

@@ -33,7 +33,8 @@ bool standing_listener(const struct snapshot *before, uint32_t listener, const s
     return false;
 }
 
-bool standing_believes(const struct route_runtime *route, const struct link_peer *peer, struct err *err)
+static bool believes(const struct route_runtime *route, const struct link_peer *peer, int64_t wall,
+                     struct err *err)
 {
     const char *name = route->config->name.text;
     const struct trust *trust = tls_server_trust(route->tls);
@@ -50,7 +51,12 @@ bool standing_believes(const struct route_runtime *route, const struct link_peer
         err_set(err, "the client's certificates are not there to be verified anew");
         return false;
     }
-    return trust_verify(trust, peer->chain, TRUST_CLIENT, NULL, time(NULL), NULL, err) == 0;
+    return trust_verify(trust, peer->chain, TRUST_CLIENT, NULL, wall, NULL, err) == 0;
+}
+
+bool standing_believes(const struct route_runtime *route, const struct link_peer *peer, struct err *err)
+{
+    return believes(route, peer, time(NULL), err);
 }
 
 /* The verdict: false with why not. */
@@ -73,11 +79,11 @@ static bool welcome(struct standing *st)
 
 /* Where a new connection of this client's would be led to by `now`: a tunnel that its protocol reaches, or
  * NULL with `err`. */
-static const struct route_runtime *lead(const struct standing *st, const struct worker *w,
+static const struct route_runtime *lead(const struct standing *st, const struct snapshot *now,
                                         const struct hello_note *hello, bool udp, uint32_t *ret_listener,
                                         struct err *err)
 {
-    const struct snapshot *before = st->epoch->snap, *now = w->epoch->snap;
+    const struct snapshot *before = st->epoch->snap;
     const char *address = before->config->listeners.v[st->listener].address.text.text;
     if (!standing_listener(before, st->listener, now, ret_listener) ||
         (udp && !snapshot_listens_udp(now, *ret_listener))) {
@@ -94,57 +100,62 @@ static const struct route_runtime *lead(const struct standing *st, const struct 
     return route;
 }
 
-static void move(struct standing *st, struct worker *w, const struct route_runtime *route, uint32_t listener)
-{
-    struct epoch *before = st->epoch;
-    st->epoch = worker_hold(w, w->epoch);
-    st->route = route;
-    st->listener = listener;
-    worker_release(w, before);
-}
-
-/* By the worker's configuration, which is not the one that judged it last. */
-static bool judge(struct standing *st, struct worker *w, const struct hello_note *hello,
+/* By a configuration that is not the one that judged it last. */
+static bool judge(struct standing *st, const struct standing_now *now, const struct hello_note *hello,
                   const struct link_peer *peer, bool udp)
 {
     struct err err;
     uint32_t listener;
-    st->judged = w->epoch->number;
-    const struct route_runtime *route = lead(st, w, hello, udp, &listener, &err);
+    st->judged = now->epoch->number;
+    const struct route_runtime *route = lead(st, now->epoch->snap, hello, udp, &listener, &err);
     if (route == NULL)
         return refuse(st, CLOSE_NO_ROUTE, &err);
-    if (!standing_believes(route, peer, &err))
+    if (!believes(route, peer, now->wall, &err))
         return refuse(st, CLOSE_BAD_CERTIFICATE, &err);
-    st->proven = loop_now(w->loop);
-    move(st, w, route, listener);
+    st->proven = now->monotonic;
+    st->epoch = now->epoch;
+    st->route = route;
+    st->listener = listener;
     return welcome(st);
 }
 
 /* By the clock, in the configuration that it is good in. */
-static bool judge_time(struct standing *st, const struct worker *w, const struct link_peer *peer)
+static bool judge_time(struct standing *st, const struct standing_now *now, const struct link_peer *peer)
 {
     struct err err;
-    int64_t now = loop_now(w->loop);
     if (peer->chain == NULL)
         return true;
     if (st->expires == 0)
         st->expires = trust_expires(peer->chain);
     if (st->proven == 0)
-        st->proven = now;
-    if (time(NULL) < st->expires && now - st->proven < PROOF_NS)
+        st->proven = now->monotonic;
+    if (now->wall < st->expires && now->monotonic - st->proven < PROOF_NS)
         return true;
-    if (!standing_believes(st->route, peer, &err))
+    if (!believes(st->route, peer, now->wall, &err))
         return refuse(st, CLOSE_BAD_CERTIFICATE, &err);
-    st->proven = now;
+    st->proven = now->monotonic;
     return true;
+}
+
+bool standing_judge(struct standing *st, const struct standing_now *now, const struct hello_note *hello,
+                    const struct link_peer *peer, bool udp)
+{
+    if (st->judged == 0)
+        st->judged = st->epoch->number;
+    if (st->judged != now->epoch->number)
+        return judge(st, now, hello, peer, udp);
+    return st->refused == CLOSE_DONE && judge_time(st, now, peer);
 }
 
 bool standing_renew(struct standing *st, struct worker *w, const struct hello_note *hello,
                     const struct link_peer *peer, bool udp)
 {
-    if (st->judged == 0)
-        st->judged = st->epoch->number;
-    if (st->judged != w->epoch->number)
-        return judge(st, w, hello, peer, udp);
-    return st->refused == CLOSE_DONE && judge_time(st, w, peer);
+    const struct standing_now now = {w->epoch, loop_now(w->loop), time(NULL)};
+    struct epoch *before = st->epoch;
+    bool welcome = standing_judge(st, &now, hello, peer, udp);
+    if (st->epoch != before) {
+        worker_hold(w, st->epoch);
+        worker_release(w, before);
+    }
+    return welcome;
 }

@@ -34,11 +34,23 @@ struct standing {
 /* Give back what the standing owns; the epoch is the owner's to release. */
 void standing_free(struct standing *st);
 
-/* Judge it by the configuration that the worker has in force, if it may have changed since the last time: the
- * configuration, or what time alone changes (the client's certificate expires; once a minute also CRLs and
- * the other certificates of its chain). Once it is good in a new configuration, it holds that epoch instead
- * of the one before. `udp`: it is QUIC. False: no new sessions, for `refused` and `why`; it then keeps the
- * configuration in which it was good last. Costs a verification of the chain when it judges. */
+/* By what a standing is judged, and when. */
+struct standing_now {
+    struct epoch *epoch; /* the configuration in force */
+    int64_t monotonic;
+    int64_t wall; /* seconds since 1970 */
+};
+
+/* Judge it, if what decides may have changed since the last time: the configuration, or what time alone
+ * changes (the client's certificate expires; once a minute also CRLs and the other certificates of its
+ * chain). Once it is good in a new configuration it names that one's epoch, instead of the one before;
+ * nothing is held or released here. `udp`: it is QUIC. False: no new sessions, for `refused` and `why`; it
+ * then keeps the configuration in which it was good last. Costs a verification of the chain when it judges.
+ */
+bool standing_judge(struct standing *st, const struct standing_now *now, const struct hello_note *hello,
+                    const struct link_peer *peer, bool udp);
+
+/* The same, now and by what the worker has in force. The hold on the epoch moves along. */
 bool standing_renew(struct standing *st, struct worker *w, const struct hello_note *hello,
                     const struct link_peer *peer, bool udp);
 

@@ -27,7 +27,8 @@ struct tenant_ops {
     void (*stream)(struct tenant *t, struct link *link);
     /* A datagram came that belongs to no stream: see quic.h. */
     void (*bad_datagram)(struct tenant *t);
-    /* The door is stopping: tell the client. */
+    /* The client may begin nothing new any more: tell it. At most once (RFC 9114, 5.2: a GOAWAY must not name
+     * a later stream than the one before it did). */
     void (*drain)(struct tenant *t);
     /* The connection is over. It may live on for what it has made sessions of. */
     void (*close)(struct tenant *t);

@@ -230,7 +230,7 @@ def test_no_route(start_door, pki, staff, hold, echo):
     door = start_door(base)
     client = hold(door, staff.carol, echo)
     running = client.open()
-    door.reload({**base, "routes": [{**base["routes"][0], "sni": "elsewhere.test"}]})
+    door.reload(elsewhere(base))
     refused(client, "no tunnel for this client")
     assert client.says(running)
 
@@ -323,11 +323,35 @@ def test_carriers_are_listed(start_door, pki, staff, hold, echo):
     one, = carriers(door)
     assert (one["identity"], one["transport"], one["streams"], one["route"]) == ("carol", client.transport, 1, "tunnel")
     assert one["peer"].startswith("127.0.0.1:") and one["seconds"] >= 0
+    assert one["in"] > 0 and one["out"] > 0 and one["sni"] == "door.test" and one["target"] == ""
+    assert list(one) == ["id", "peer", "state", "transport", "streams", "route", "sni", "identity", "target", "in", "out",
+                         "seconds"]
     client.end(running)
     wait_until(lambda: carriers(door)[0]["streams"] == 0, "the tunnel to end")
     text = door.cli("status", "--sessions").stdout.decode()
     assert "0 streams" in text and "carol" in text
     assert json.loads(door.cli("reload", "--json").stdout)["carriers"] == 1
+
+
+def test_too_many_to_be_listed(start_door, pki, staff, echo):
+    """Half of what is shown are connections of QUIC and half others, unless there are fewer of either; the rest is
+    counted."""
+    door = start_door(config(pki, staff, to(echo), workers=1))
+    many = [quic.Connection(door.port, "door.test", staff.carol) for _ in range(5)]
+    others = [door.dial() for _ in range(4)]
+    wait_until(lambda: len(door.get_json("/sessions")["sessions"]) == 9, "all to be there")
+    for limit, over_quic, not_quic in ((1000, 5, 4), (8, 4, 4), (6, 3, 3), (1, 0, 1)):
+        told = door.get_json(f"/sessions?limit={limit}")
+        kinds = [one["transport"] for one in told["sessions"]]
+        assert (kinds.count("quic"), kinds.count("tcp")) == (over_quic, not_quic), limit
+        assert told["sessions_left_out"] == 9 - over_quic - not_quic
+    for sock in others[1:]:
+        sock.close()
+    wait_until(lambda: len(door.get_json("/sessions")["sessions"]) == 6, "some to be gone")
+    told = door.get_json("/sessions?limit=4")
+    assert [one["transport"] for one in told["sessions"]] == ["quic"] * 3 + ["tcp"] and told["sessions_left_out"] == 2
+    for client in (*many, others[0]):
+        client.close()
 
 
 def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):
@@ -340,6 +364,67 @@ def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):
         with pytest.raises(quic.Closed):
             client.until(lambda: False, "the door to close the connection")
     assert door.audited(action="carrier")["reason"] == "bad_certificate"
+
+
+@pytest.mark.parametrize("alpn", [b"cardea/1", b"h3"])
+def test_a_handshake_that_a_reload_comes_into(start_door, pki, staff, alpn, echo):
+    """It is completed under the configuration that it began with, and then judged by the one in force."""
+    door = start_door(config(pki, staff, to(echo)))
+
+    class Slow(quic.Connection):
+        held = False
+
+        def send(self, level, frames):
+            if level == quic.HANDSHAKE and not self.held:
+                self.held = True
+                staff.revoke(staff.carol)
+                staff.crl(staff.list)
+                door.reload()
+                time.sleep(0.2)  # for the review to pass it by
+            super().send(level, frames)
+
+    with Slow(door.port, "door.test", staff.carol, alpn=alpn) as client:
+        with pytest.raises(quic.Closed):
+            client.until(lambda: False, "the door to close the connection")
+    line = door.audited(action="carrier")
+    assert line["reason"] == "bad_certificate" and "revoked" in line["detail"]
+
+
+def elsewhere(base):
+    """Its route is gone."""
+    return {**base, "routes": [{**base["routes"][0], "sni": "elsewhere.test"}]}
+
+
+def test_goodbye_is_final(start_door, pki, staff, echo):
+    """An HTTP/3 client that has had its GOAWAY begins nothing new, also when it would be welcome again: its connection
+    ends with what runs on it, and not when it has been idle for long."""
+    base = config(pki, staff, to(echo))
+    door = start_door(base)
+    client = Http3(door, pki, staff.carol, echo, None)
+    running = client.open()
+    door.reload(elsewhere(base))
+    client.client.until(lambda: any(kind == h3.GOAWAY for kind, _ in client.client.control()), "GOAWAY")
+    door.reload(base)
+    assert client.says(running)
+    assert [one["state"] for one in carriers(door)] == ["leaving"]
+    client.end(running)
+    line = door.audited(action="carrier")
+    assert line["reason"] == "no_route" and "no tunnel for this client" in line["detail"]
+    client.close()
+
+
+def test_welcome_again(start_door, pki, staff, tmp_path, echo):
+    """cardea/1 has no such word: its connection goes on once the client is welcome again."""
+    base = config(pki, staff, to(echo))
+    door = start_door(base)
+    client = Quic(door, pki, staff.carol, echo, tmp_path)
+    running = client.open()
+    door.reload(elsewhere(base))
+    wait_until(lambda: [one["state"] for one in carriers(door)] == ["leaving"], "the client to be refused")
+    door.reload(base)
+    wait_until(lambda: [one["state"] for one in carriers(door)] == ["carrier"], "the client to be welcome again")
+    assert client.open() is not None and client.says(running)
+    client.close()
 
 
 @pytest.mark.parametrize("transport", ["tcp", "quic"])

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -306,6 +307,24 @@ def test_no_sessions(door):
     at = next(number for number, line in enumerate(lines) if line.startswith("CONNECTION"))
     assert lines[at + 1].startswith("none")
     assert b"CONNECTION" not in door.cli("status").stdout
+
+
+def test_more_sessions_than_are_shown(start_door, echo):
+    """--sessions lists so many, and counts the rest; so does the answer that it is made from."""
+    door = start_door({"routes": [{"name": "a", "pass": {"to": echo.to}}], "workers": 1,
+                       "limits": {"connections": 3000, "per_source": 3000, "hello_timeout": "60s"}})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    held = [door.dial() for _ in range(1003)]
+    wait_until(lambda: door.status()["connections"] == 1003, "all to be there")
+    lines = door.cli("status", "--sessions").stdout.decode().splitlines()
+    assert "3 more are open" in lines
+    assert json.loads(door.cli("status", "--sessions", "--json").stdout)["sessions_left_out"] == 3
+    for sock in held:
+        sock.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until(lambda: door.status()["connections"] == 0, "all to be gone")
+    assert "more are open" not in door.cli("status", "--sessions").stdout.decode()
 
 
 def test_untried_backends(start_door, echo):

@@ -56,6 +56,7 @@ struct peer {
     struct sessions sessions;
     size_t own; /* streams of the door's */
     bool over;
+    bool told;       /* that nothing new is taken any more: once, as the carrier does */
     uint64_t code;   /* with which the door closed the connection */
     const char *why; /* ... */
     /* How the other parts of the door behave; to be set before or after peer_begin(), which copies nothing.
@@ -360,8 +361,9 @@ static inline void peer_answer(struct peer *p)
 
 static inline void peer_drain(struct peer *p)
 {
-    if (!p->over)
+    if (!p->over && !p->told)
         p->tenant->ops->drain(p->tenant);
+    p->told = true;
     loop_settle(p->worker.loop);
 }
 
