@@ -60,6 +60,7 @@ struct line {
 struct carrier {
     enum carrier_state state;
     struct client_door *door;
+    unsigned turn; /* the door's, see client_door_renew() */
     struct quic_scratch *scratch;
     struct quic_secrets secrets;
     struct line *line;  /* in use or opening; NULL: none */
@@ -305,7 +306,7 @@ static void set_aside(struct carrier *c)
     list_insert(&c->silent, &c->line->node);
     c->line = NULL;
     give_up(c, loop_now(c->door->loop));
-    client_carrier_is_silent(c->door);
+    client_carrier_is_silent(c->door, c->turn);
     if (!list_empty(&c->waiting)) /* who may go over QUIC only */
         carrier_want(c);
 }
@@ -511,6 +512,7 @@ struct carrier *carrier_new(struct client_door *door)
     struct carrier *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);
     c->door = door;
+    c->turn = door->carrier_turn;
     c->scratch = quic_scratch_new();
     quic_secrets_make(&c->secrets);
     list_init(&c->waiting);

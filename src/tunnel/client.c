@@ -640,10 +640,12 @@ static void ask_elsewhere(struct client *c)
     loop_defer(c->door->loop, &c->again);
 }
 
-void client_carrier_is_silent(struct client_door *door)
+void client_carrier_is_silent(struct client_door *door, unsigned turn)
 {
     if (door->visitors != NULL)
-        door->visitors->unheard(door->visitors_owner);
+        door->visitors->unheard(door->visitors_owner, turn);
+    if (turn != door->carrier_turn) /* one that was left: nothing is asked on it */
+        return;
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
         ask_elsewhere(CONTAINER_OF(n, struct client, node));
 }

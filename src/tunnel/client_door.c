@@ -178,8 +178,8 @@ void client_door_renew(struct client_door *door, unsigned turn)
     if (door->carrier == NULL || turn != door->carrier_turn)
         return;
     struct carrier *old = door->carrier;
-    door->carrier = carrier_new(door);
     door->carrier_turn++;
+    door->carrier = carrier_new(door);
     carrier_want(door->carrier);
     carrier_leave(old, &door->left);
 }

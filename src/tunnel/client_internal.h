@@ -61,9 +61,9 @@ struct client_door {
 /* Of an agent's door. */
 struct client_visitors {
     void (*visitor)(void *owner, struct link *stream); /* the door has opened one; it is the owner's */
-    /* The door acknowledges nothing any more on the QUIC connection in use: it has been set aside, and what
-     * is begun now goes another way. */
-    void (*unheard)(void *owner);
+    /* The door acknowledges nothing any more on the QUIC connection of that turn, in use or left for another:
+     * it has been set aside, and what is begun now goes another way. */
+    void (*unheard)(void *owner, unsigned turn);
 };
 
 /* Whom to give the streams that the door opens; NULL: nobody, they are closed. */
@@ -88,8 +88,8 @@ int client_door_complete(struct client_door *door);
 /* Of that only what TLS with the service at the far end needs. Returns 0, or -1 with the door's text. */
 int client_door_load_tls(struct client_door *door);
 
-/* The QUIC connection in use has fallen silent: who has no answer of the door yet asks another way. */
-void client_carrier_is_silent(struct client_door *door);
+/* The QUIC connection of that turn has fallen silent: who has no answer of the door yet asks another way. */
+void client_carrier_is_silent(struct client_door *door, unsigned turn);
 
 /* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1.
  */

@@ -123,8 +123,9 @@ void exposer_offer_free(struct exposer_offer *o);
 /* Begin to dial its service. */
 void exposer_offer_dial(const struct exposer_offer *o, struct dial *dial);
 
-/* What is said on the QUIC connection does not arrive any more: one that was made there is made elsewhere. */
-void exposer_offer_unheard(struct exposer_offer *o);
+/* What is said on the QUIC connection of that turn does not arrive any more: an offer that was made there is
+ * made elsewhere. One that has moved on is not touched. */
+void exposer_offer_unheard(struct exposer_offer *o, unsigned turn);
 
 /* Tell the door whether the service wants visitors. */
 void exposer_offer_ready(struct exposer_offer *o);

@@ -261,10 +261,10 @@ static enum offer_state move(struct exposer_offer *o)
     return OFFER_REACH;
 }
 
-void exposer_offer_unheard(struct exposer_offer *o)
+void exposer_offer_unheard(struct exposer_offer *o, unsigned turn)
 {
     bool waits = o->state == OFFER_HELLO || o->state == OFFER_ANSWER || o->state == OFFER_STANDS;
-    if (!waits || !o->shared || o->agent->stopping)
+    if (!waits || !o->shared || o->carrier != turn || o->agent->stopping)
         return;
     drop_connection(o);
     begin(o);
