@@ -381,6 +381,7 @@ static void on_opened(void *owner)
     struct carrier *c = l->carrier;
     l->opened_at = clock_wall();
     remember(c, true);
+    client_note_reached(c->door);
     c->state = CARRIER_OPEN;
     c->likely_from = 0;
     tell_waiting(c);

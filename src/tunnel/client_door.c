@@ -204,7 +204,7 @@ void client_door_free(struct client_door *door)
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);
-    free(door->loss);
+    free(door->history.loss);
     free(door->name);
     free(door->alpn);
     door->magic = 0;

@@ -18,6 +18,16 @@
 #define CLIENT_DOOR_MAGIC 0xc11ed004u
 #define CLIENT_PLACE_MAX (HOST_MAX + 8) /* "[host]:port" */
 
+/* What has been so far, for people to ask about. */
+struct client_history {
+    uint64_t bytes_in, bytes_out;      /* of connections that have ended */
+    struct client_datagrams datagrams; /* likewise */
+    char *loss;                        /* why no connection to the door was to be had last; NULL: one was */
+    int64_t lost_at;                   /* ... wall clock */
+    int64_t tcp_since;                 /* wall clock: there has been one over TCP all the time since */
+    bool has_answered;                 /* the door, a hello of ours: it can be reached */
+};
+
 struct client_door {
     uint32_t magic;
     struct loop *loop;
@@ -48,14 +58,9 @@ struct client_door {
     void *visitors_owner;
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
-    uint64_t bytes_in, bytes_out;        /* of connections that have ended */
-    char *loss;                          /* why no connection to it was to be had last; NULL: one was */
-    int64_t lost_at;                     /* ... wall clock */
-    int64_t tcp_since;                   /* wall clock: there has been one over TCP all the time since */
-    bool has_answered;                   /* the door, a hello of ours: it can be reached */
+    struct client_history history;
     struct list clients;
-    struct client_datagrams datagrams; /* of those that have ended */
-    struct err text;                   /* of the connection that is just ending */
+    struct err text; /* of the connection that is just ending */
 };
 
 /* Of an agent's door. */
@@ -73,7 +78,10 @@ void client_door_visitors(struct client_door *door, const struct client_visitors
  * until the door closes it. */
 void client_door_renew(struct client_door *door, unsigned turn);
 
-/* One over TCP is there now, and about to be counted. */
+/* One has been made: what failed before is over. */
+void client_note_reached(struct client_door *door);
+
+/* One over TCP is there now, and about to be counted: the same, and since when. */
 void client_note_tcp(struct client_door *door);
 
 /* The connection to the door has failed, or none could be made. */

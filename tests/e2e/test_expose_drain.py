@@ -145,7 +145,7 @@ def test_what_was_left_takes_nothing_down(door, start_door, pki, echo, tmp_path)
     to the first one. That one is killed: what has moved is not touched by it."""
     with Relay(door.port) as relay:
         agent = Agent(tmp_path, f"127.0.0.1:{relay.port}", pki, "echo.apps.test", "--to", echo.to, "--public",
-                      "--transport", "quic", "--json", "--verbose")
+                      "--transport", "quic", "--json", "--grace", "1s")
         agent.says("over QUIC")
         with tls.connect(door, "echo.apps.test") as stays:
             stays.sendall(b"hello")
