@@ -59,6 +59,7 @@ struct exposer_offer {
     struct throttle throttle;
     size_t visitors;
     size_t fellows;  /* other agents that offer the name, as the door has told */
+    char *fellow;    /* ... and who one of them is; NULL: not said */
     size_t spares;   /* connections that wait, or will, for a visitor */
     char *complaint; /* what was told last of why it does not stand; NULL: nothing since it stood */
     bool has_stood;

@@ -258,23 +258,26 @@ def test_others_are_told(start, fake):
     """Who else offers the name, when they come and when they go; not the same twice, and anew with each offer."""
     agent = start("app.test", "--to", "127.0.0.1:1", "--json")
     hello, control = fake.offer()
-    for count, who in ((1, "bob"), (1, "bob"), (3, "carol\x1b"), (1, None), (0, None)):
+    for count, who in ((1, "bob"), (1, "bob"), (1, "mallory"), (3, "carol\x1b"), (100, "bob"), (1, None), (0, None)):
         control.say(fellows=count, **({"fellow": who} if who else {}))
     agent.says("no other agent offers it any more: all visitors come here\n")
     lines = [line for line in agent.output().splitlines() if line.startswith("cardea: app.test: ")]
     assert lines == ["cardea: app.test: another agent (bob) offers it too and takes a part of the visitors",
+                     "cardea: app.test: another agent (mallory) offers it too and takes a part of the visitors",
                      "cardea: app.test: 3 other agents (one is carol?) offer it too and take a part of the visitors",
+                     "cardea: app.test: 100 or more other agents (one is bob) offer it too and take a part of the visitors",
                      "cardea: app.test: another agent (not known who) offers it too and takes a part of the visitors",
                      "cardea: app.test: no other agent offers it any more: all visitors come here"]
     assert [(event["name"], event["fellows"], event.get("identity")) for event in agent.events("fellows")] == [
-        ("app.test", 1, "bob"), ("app.test", 3, "carol?"), ("app.test", 1, None), ("app.test", 0, None)]
+        ("app.test", 1, "bob"), ("app.test", 1, "mallory"), ("app.test", 3, "carol?"), ("app.test", 100, "bob"),
+        ("app.test", 1, None), ("app.test", 0, None)]
     control.say(fellows=1)
-    wait_until(lambda: len(agent.events("fellows")) == 5, agent.output)
+    wait_until(lambda: len(agent.events("fellows")) == 7, agent.output)
     control.sock.unwrap().close()
     again, control = fake.offer()
     assert again["instance"] == hello["instance"]
     control.say(fellows=1)
-    wait_until(lambda: len(agent.events("fellows")) == 6, agent.output)
+    wait_until(lambda: len(agent.events("fellows")) == 8, agent.output)
     agent.end()
 
 
