@@ -510,14 +510,7 @@ static bool cut_off(const struct client *c)
  */
 static bool was_told(const struct client *c)
 {
-    struct link *l = c->far;
-    struct link_peer peer;
-    while (!link_peer(l, &peer) || peer.alert == 0) {
-        if (l->ops->below == NULL)
-            return quic_stream_peer_code(l) != 0;
-        l = l->ops->below(l);
-    }
-    return true;
+    return link_was_told(c->far) || quic_stream_peer_code(link_bottom(c->far)) != 0;
 }
 
 static enum client_state say_cut_off(struct client *c)
