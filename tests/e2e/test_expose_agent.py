@@ -699,6 +699,8 @@ def test_hangup_without_a_file(start, fake):
     (["*.test", "--to", "a:1"], "no name to offer"),
     (["10.0.0.1", "--to", "a:1"], "no name to offer"),
     (["a.test", "--to", "a"], "HOST:PORT or unix:PATH"),
+    (["a.test", "--to", "unix:/" + 107 * "x"], "its path has 108 bytes, and that of a unix socket has at most 107"),
+    (["a.test", "--check", "--to", "unix:/" + 107 * "x"], "its path has 108 bytes"),
     (["a.test", "--to", "a:1", "--port", "1"], "goes with a public offer only"),
     (["a.test", "--to", "a:1", "--public", "--udp"], "needs a port"),
     (["a.test", "--to", "a:1", "--public", "--port", "0"], "1 to 65535"),
@@ -789,6 +791,9 @@ def test_check_finds_all(fake, pki, tmp_path):
     assert lines[0].startswith(f"{path}:6:5: services[0]: a.test: ") and "none.pem: No such file" in lines[0]
     assert lines[1].startswith(f"{path}:7:5: services[1]: b.test: ") and str(pki.alice.key) in lines[1]
     assert lines[2].startswith("cardea: ") and str(pki.bob.key) in lines[2]
+    path.write_text(f"door: d:1\nservices:\n  - {{name: a.test, to: 'unix:/{107 * 'x'}'}}\n")
+    status, _, err = check(tmp_path, "-c", path)
+    assert status == 1 and err.startswith(f"{path}:3:") and "has at most 107 bytes" in err
     path.write_text("door: d:1\nservices:\n  - {name: a.test, to: 'a:1', port: 1}\n")
     assert check(tmp_path, "-c", path) == (
         1, "", f"{path}:3:5: services[0]: a port of the door goes with a public offer only\n")
