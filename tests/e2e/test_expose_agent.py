@@ -2,6 +2,7 @@
 """`cardea expose` against a door that a test scripts: what it asks for, how it takes a no, visitors, and how it ends."""
 import contextlib
 import signal
+import socket
 import ssl
 import struct
 import threading
@@ -486,9 +487,11 @@ def say_the_end(tls):
         tls.unwrap()
 
 
-def test_end_to_end_and_all_of_an_answer(sealed, pki):
-    """The visitor says the end of his side, and behind it comes that of the door's connection: he gets the whole of a long
-    answer, though the agent is done with it while most is still on the way."""
+@pytest.mark.parametrize("words", [[], ["--bandwidth", "2500KiB"]], ids=["", "throttled"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_end_to_end_and_all_of_an_answer(sealed, pki, late, words):
+    """The visitor says the end of his side, and behind it comes that of the door's connection, before the agent is done or
+    after: he gets the whole of a long answer, though most is still on the way then."""
     size, heard, both = 2 << 20, threading.Event(), threading.Event()
 
     def answer(sock):
@@ -498,17 +501,22 @@ def test_end_to_end_and_all_of_an_answer(sealed, pki):
         both.wait(10 * SLOW)
         sock.sendall(bytes(size))
     with peers.Server(answer) as server:
-        agent, stream = sealed("--anyone", to=server.to)
+        agent, stream = sealed("--anyone", *words, to=server.to)
         inner, got = Inner(stream, pki), 0
         inner.do(inner.tls.do_handshake)
         say_the_end(inner.tls)
         stream.sock.sendall(inner.out.read())
         assert heard.wait(10 * SLOW)
-        stream.sock.settimeout(0)
-        say_the_end(stream.sock)
-        stream.sock.settimeout(10 * SLOW)
+        if not late:
+            stream.sock.settimeout(0)
+            say_the_end(stream.sock)
+            stream.sock.settimeout(10 * SLOW)
         both.set()
-        time.sleep(0.3 * SLOW)
+        time.sleep((1.2 if words else 0.3) * SLOW)
+        if late:
+            # As long as a close_notify, which the library would not say without reading: nobody deciphers it.
+            socket.socket.sendall(stream.sock, b"\x17\x03\x03\0\x13" + bytes(19))
+            socket.socket.shutdown(stream.sock, socket.SHUT_WR)
         with contextlib.suppress(ssl.SSLZeroReturnError):   # close_notify
             while data := inner.do(inner.tls.read, 65536):
                 got += len(data)
