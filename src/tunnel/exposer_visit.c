@@ -405,6 +405,8 @@ static enum visit_state end_in_order(struct exposer_visit *v, const char *reason
     if (v->tls == NULL || link_socket(link_bottom(v->far)) < 0)
         return closed;
     report(v);
+    link_close(v->local, false);
+    v->local = NULL;
     set_timer(v, LINGER_NS);
     return VISIT_LINGER;
 }
