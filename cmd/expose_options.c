@@ -379,7 +379,7 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_KEY, f->key.text);
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
-    connect_settings_fill(&o->settings, SETTING_TRANSPORT, connect_transport_said(f->transport));
+    connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
     return read_services(o);
 }
 

@@ -143,7 +143,7 @@ static void recall(struct carrier *c)
 {
     struct network_list list;
     int64_t seconds = 0;
-    if (c->door->transport != CLIENT_AUTO)
+    if (c->door->transport != TRANSPORT_AUTO)
         return;
     c->network = network_key(c->door->place);
     network_memory_load(&list);

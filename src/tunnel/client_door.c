@@ -90,13 +90,13 @@ static int set_up_ways(struct client_door *d, const struct client_settings *s, s
     d->resolver = resolver_new(d->loop, err);
     if (d->resolver == NULL)
         return -1;
-    d->transport = s->transport;
+    d->transport = s->transport == TRANSPORT_UNSAID ? TRANSPORT_AUTO : s->transport;
     d->stays = s->stays;
     bool tunnels = s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0;
-    if (d->transport != CLIENT_TCP && tunnels)
+    if (d->transport != TRANSPORT_TCP && tunnels)
         d->carrier = carrier_new(d);
     else
-        d->transport = CLIENT_TCP;
+        d->transport = TRANSPORT_TCP;
     if (tunnels && d->stays)
         d->warm = warm_new(d);
     return 0;

@@ -46,7 +46,7 @@ struct client_door {
     bool named;        /* the name was given, not taken from the host */
     bool system_ca;
     int64_t timeout;
-    enum client_transport transport;
+    enum transport transport;
     bool end_to_end;
     bool stays;
     struct carrier *carrier;                /* NULL: over TCP only */
