@@ -123,7 +123,7 @@ int main(int argc, char **argv)
                      .key = argv[4],
                      .ca = argv[3],
                      .alpn = WIRE_ALPN,
-                     .transport = strcmp(argv[5], "quic") == 0 ? CLIENT_QUIC : CLIENT_TCP,
+                     .transport = strcmp(argv[5], "quic") == 0 ? TRANSPORT_QUIC : TRANSPORT_TCP,
                      .timeout = 30 * NSEC_PER_SEC},
         .name = argv[2],
         .count = strtoul(argv[6], NULL, 10),

@@ -18,46 +18,25 @@ static const char *const variables[SETTINGS] = {CONNECT_SETTINGS(VARIABLE)};
 #define FLAG(NAME, flag) [SETTING_##NAME] = "--" #flag
 static const char *const flags[SETTINGS] = {CONNECT_SETTINGS(FLAG)};
 
-static const char *const transports[] = {
-    [CLIENT_AUTO] = "auto", [CLIENT_QUIC] = "quic", [CLIENT_TCP] = "tcp"};
-
 const char *connect_setting_flag(enum connect_setting which)
 {
     return flags[which];
 }
 
-const char *connect_transport_word(enum client_transport transport)
+/* TRANSPORT_UNSAID: no such word. */
+static enum transport find_transport(const char *word)
 {
-    return transports[transport];
-}
-
-const char *connect_transport_said(enum config_transport transport)
-{
-    static const enum client_transport meanings[] = {[CONFIG_TRANSPORT_AUTO] = CLIENT_AUTO,
-                                                     [CONFIG_TRANSPORT_QUIC] = CLIENT_QUIC,
-                                                     [CONFIG_TRANSPORT_TCP] = CLIENT_TCP};
-    return transport == CONFIG_TRANSPORT_UNSAID ? NULL : transports[meanings[transport]];
-}
-
-/* ARRAY_LEN(transports): no such word. */
-static size_t find_transport(const char *word)
-{
-    size_t i = 0;
-    while (i < ARRAY_LEN(transports) && strcmp(word, transports[i]) != 0)
-        i++;
-    return i;
-}
-
-static bool is_transport(const char *word)
-{
-    return find_transport(word) < ARRAY_LEN(transports);
+    for (int t = TRANSPORT_UNSAID + 1; t < TRANSPORTS; t++)
+        if (strcmp(word, transport_word((enum transport)t)) == 0)
+            return (enum transport)t;
+    return TRANSPORT_UNSAID;
 }
 
 int connect_settings_take(struct connect_settings *s, int option, const char *verb)
 {
     CHECK(option >= CONNECT_OPTION_SETTING && option < CONNECT_OPTION_SETTING + SETTINGS);
     int which = option - CONNECT_OPTION_SETTING;
-    if (which == SETTING_TRANSPORT && !is_transport(optarg))
+    if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
     s->value[which] = optarg;
     return -1;
@@ -113,7 +92,7 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_KEY, s->file->key.text);
     fill_from_file(s, SETTING_CA, s->file->ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
-    fill_from_file(s, SETTING_TRANSPORT, connect_transport_said(s->file->transport));
+    fill_from_file(s, SETTING_TRANSPORT, transport_word(s->file->transport));
     return -1;
 }
 
@@ -122,7 +101,7 @@ int connect_settings_complete(struct connect_settings *s, const char *verb)
     for (int i = 0; i < SETTINGS; i++)
         connect_settings_fill(s, (enum connect_setting)i, variable(variables[i]));
     const char *transport = s->value[SETTING_TRANSPORT]; /* a flag or a file has been judged already */
-    if (transport != NULL && !is_transport(transport))
+    if (transport != NULL && find_transport(transport) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "CARDEA_TRANSPORT=%s: expected auto, quic or tcp", transport);
     int status = read_file(s);
     return status < 0 ? connect_settings_check(s, verb) : status;
@@ -151,7 +130,7 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .ca = s->value[SETTING_CA] != NULL ? s->value[SETTING_CA] : "system",
         .name = s->value[SETTING_NAME],
         .alpn = WIRE_ALPN,
-        .transport = transport != NULL ? (enum client_transport)find_transport(transport) : CLIENT_AUTO,
+        .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,
     };
 }
 

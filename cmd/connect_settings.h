@@ -42,12 +42,6 @@ int connect_settings_take(struct connect_settings *s, int option, const char *ve
 /* "--door" */
 const char *connect_setting_flag(enum connect_setting which);
 
-/* "auto", "quic" or "tcp" */
-const char *connect_transport_word(enum client_transport transport);
-
-/* The same of what a file says; NULL: it says nothing. */
-const char *connect_transport_said(enum config_transport transport);
-
 /* What nobody has said yet; NULL says nothing. */
 void connect_settings_fill(struct connect_settings *s, enum connect_setting which, const char *value);
 

@@ -109,8 +109,8 @@ static void print_fellows(const char *name, const struct agent_news *n)
                 name, known);
     else
         fprintf(stderr,
-                "cardea: %s: %zu other agents (one is %s) offer it too and take a part of the visitors\n",
-                name, n->fellows, known);
+                "cardea: %s: %zu%s other agents (one is %s) offer it too and take a part of the visitors\n",
+                name, n->fellows, n->fellows < OFFER_FELLOWS_MAX ? "" : " or more", known);
 }
 
 static void print_news(const struct expose *e, const struct agent_news *n)

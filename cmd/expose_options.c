@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/unit.h"
 #include "cmd/cmd.h"
+#include "net/socket.h"
 
 #define TIMEOUT_DEFAULT (30 * NSEC_PER_SEC)
 #define GRACE_DEFAULT (30 * NSEC_PER_SEC)
@@ -115,6 +116,12 @@ static int take_to(struct expose_options *o)
     char hint[HOST_HINT_MAX];
     if (strncmp(optarg, "unix:", 5) == 0 && optarg[5] != '\0') {
         s->path = optarg + 5;
+        if (!socket_unix_path_fits(s->path))
+            return cmd_misused(
+                "expose",
+                "--to %s: its path has %zu bytes, and that of a unix socket has at most %d: let "
+                "a shorter one lead to it (a symbolic link)",
+                optarg, strlen(s->path), SOCKET_UNIX_PATH_MAX);
         return -1;
     }
     if (str_host_port(optarg, strlen(optarg), o->host, &s->port, &err) != 0)
@@ -372,7 +379,7 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_KEY, f->key.text);
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
-    connect_settings_fill(&o->settings, SETTING_TRANSPORT, connect_transport_said(f->transport));
+    connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
     return read_services(o);
 }
 

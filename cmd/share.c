@@ -106,7 +106,7 @@ _Noreturn static void become(const struct share_settings *s, int listener)
     put_option(argv, &n, "--cert", s->client.cert);
     put_option(argv, &n, "--key", s->client.key);
     put_option(argv, &n, "--ca", s->client.ca);
-    put_option(argv, &n, "--transport", connect_transport_word(s->client.transport));
+    put_option(argv, &n, "--transport", transport_word(s->client.transport));
     put_option(argv, &n, "--idle", idle);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

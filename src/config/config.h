@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/transport.h"
+
 struct buf;
 struct err;
 
@@ -352,14 +354,6 @@ struct config {
     struct config_store *store;
 };
 
-/* What a client's connections to its door are carried by. */
-enum config_transport {
-    CONFIG_TRANSPORT_UNSAID, /* others may say: the environment, the default */
-    CONFIG_TRANSPORT_AUTO,
-    CONFIG_TRANSPORT_QUIC,
-    CONFIG_TRANSPORT_TCP,
-};
-
 /* The client's own file. Everything is optional. */
 struct client_config {
     struct config_head head;
@@ -369,7 +363,7 @@ struct client_config {
     struct config_text key;
     struct config_text ca;
     struct config_text name;
-    enum config_transport transport;
+    enum transport transport;
     bool share;
     struct config_store *store;
 };
@@ -413,7 +407,7 @@ struct expose_config {
     struct config_text key;
     struct config_text ca;
     struct config_text name;
-    enum config_transport transport;
+    enum transport transport;
     struct config_services services;
     struct config_store *store;
 };

@@ -31,10 +31,12 @@ static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", C
 static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr", CONFIG_BBR}, {0}};
 static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
-static const struct schema_name transports[] = {{"auto", CONFIG_TRANSPORT_AUTO},
-                                                {"quic", CONFIG_TRANSPORT_QUIC},
-                                                {"tcp", CONFIG_TRANSPORT_TCP},
-                                                {NULL, 0}};
+static const struct schema_name transports[] = {
+#define TRANSPORT(NAME, word) {word, TRANSPORT_##NAME},
+#include "tables/transports.def"
+#undef TRANSPORT
+    {NULL, 0},
+};
 static const struct schema_name offer_kinds[] = {
 #define KIND(NAME, word) {word, OFFER_##NAME},
 #include "tables/offer_kinds.def"

@@ -239,6 +239,12 @@ static inline void link_refuse(struct link *l, uint8_t alert)
         l->ops->refuse(l, alert);
 }
 
+/* The link that this one stands on; NULL when it stands on none. */
+static inline struct link *link_below(struct link *l)
+{
+    return l->ops->below == NULL ? NULL : l->ops->below(l);
+}
+
 /* The lowest link that this one stands on; itself when it stands on none. */
 static inline struct link *link_bottom(struct link *l)
 {
@@ -288,6 +294,15 @@ static inline bool link_is_broken(struct link *l)
     while (l->error == NULL && l->ops->below != NULL)
         l = l->ops->below(l);
     return l->error != NULL;
+}
+
+/* Has the peer said by an alert (RFC 8446, 6) that it breaks off, on the link or on what that stands on? */
+static inline bool link_was_told(struct link *l)
+{
+    struct link_peer peer = {0};
+    while (l != NULL && (!link_peer(l, &peer) || peer.alert == 0))
+        l = link_below(l);
+    return l != NULL;
 }
 
 /* Why the link broke, as static text. */

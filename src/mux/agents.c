@@ -440,7 +440,7 @@ size_t agents_fellows(struct agents *v, const struct agent *a, const char **ret_
     size_t count = 0;
     *ret_identity = "";
     for (struct list *node = n == NULL ? NULL : n->agents.next;
-         n != NULL && node != &n->agents && count < AGENTS_FELLOWS_MAX; node = node->next) {
+         n != NULL && node != &n->agents && count < OFFER_FELLOWS_MAX; node = node->next) {
         const struct agent *other = CONTAINER_OF(node, struct known, of_name)->agent;
         if (other == a || is_same_agent(a, other))
             continue;

@@ -180,9 +180,7 @@ void agents_each(struct agents *view, void (*each)(void *arg, struct agent *a), 
 /* Offers of a name. */
 size_t agents_count(struct agents *view, const char *name);
 
-#define AGENTS_FELLOWS_MAX 100
-
-/* Offers of the same name as `a` that other agents make, at most AGENTS_FELLOWS_MAX are counted;
+/* Offers of the same name as `a` that other agents make, at most OFFER_FELLOWS_MAX are counted;
  * *ret_identity is that of one of them, as long as nothing is heard of the name. An agent that has offered
  * anew is no other, while what it offered before is not known to be gone. */
 size_t agents_fellows(struct agents *view, const struct agent *a, const char **ret_identity);

@@ -27,4 +27,7 @@ struct offer {
 /* Most ids that one message grants. */
 #define OFFER_IDS_MAX 16
 
+/* Of others that offer the same name no more are counted: where it is said, there may be more. */
+#define OFFER_FELLOWS_MAX 100
+
 #endif

@@ -91,11 +91,18 @@ int socket_probe_tcp(const char *host, uint16_t port, struct err *err)
     return 0;
 }
 
+_Static_assert(SOCKET_UNIX_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "see unix(7)");
+
+bool socket_unix_path_fits(const char *path)
+{
+    return strlen(path) <= SOCKET_UNIX_PATH_MAX;
+}
+
 static int unix_address(const char *path, struct sockaddr_un *ret)
 {
     memset(ret, 0, sizeof(*ret));
     ret->sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof(ret->sun_path)) {
+    if (!socket_unix_path_fits(path)) {
         errno = ENAMETOOLONG;
         return -1;
     }

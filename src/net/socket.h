@@ -49,6 +49,10 @@ bool socket_path(int fd, struct socket_path *ret);
 /* A UDP socket that sends to `to` and takes only what comes from there. -1 with errno set. */
 int socket_connect_udp(const struct net_addr *to);
 
+/* Is the path of a unix socket short enough for an address? It has at most SOCKET_UNIX_PATH_MAX bytes. */
+#define SOCKET_UNIX_PATH_MAX 107
+bool socket_unix_path_fits(const char *path);
+
 /* Connect to a unix socket. Returns the descriptor, or -1 with errno set (EAGAIN: its backlog is full). */
 int socket_connect_unix(const char *path);
 

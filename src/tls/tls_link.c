@@ -439,7 +439,7 @@ static void tls_close(struct link *l, bool abort)
     if (abort && (ended || link_socket(t->lower) < 0)) {
         link_cut(t->lower);
     } else {
-        if (t->lower->ops->below != NULL)
+        if (link_below(t->lower) != NULL)
             read_out(t->lower);
         link_close(t->lower, false);
     }

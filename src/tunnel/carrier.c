@@ -60,6 +60,7 @@ struct line {
 struct carrier {
     enum carrier_state state;
     struct client_door *door;
+    unsigned turn; /* the door's, see client_door_renew() */
     struct quic_scratch *scratch;
     struct quic_secrets secrets;
     struct line *line;  /* in use or opening; NULL: none */
@@ -142,7 +143,7 @@ static void recall(struct carrier *c)
 {
     struct network_list list;
     int64_t seconds = 0;
-    if (c->door->transport != CLIENT_AUTO)
+    if (c->door->transport != TRANSPORT_AUTO)
         return;
     c->network = network_key(c->door->place);
     network_memory_load(&list);
@@ -305,7 +306,7 @@ static void set_aside(struct carrier *c)
     list_insert(&c->silent, &c->line->node);
     c->line = NULL;
     give_up(c, loop_now(c->door->loop));
-    client_carrier_is_silent(c->door);
+    client_carrier_is_silent(c->door, c->turn);
     if (!list_empty(&c->waiting)) /* who may go over QUIC only */
         carrier_want(c);
 }
@@ -380,6 +381,7 @@ static void on_opened(void *owner)
     struct carrier *c = l->carrier;
     l->opened_at = clock_wall();
     remember(c, true);
+    client_note_reached(c->door);
     c->state = CARRIER_OPEN;
     c->likely_from = 0;
     tell_waiting(c);
@@ -511,6 +513,7 @@ struct carrier *carrier_new(struct client_door *door)
     struct carrier *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);
     c->door = door;
+    c->turn = door->carrier_turn;
     c->scratch = quic_scratch_new();
     quic_secrets_make(&c->secrets);
     list_init(&c->waiting);

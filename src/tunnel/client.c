@@ -106,7 +106,7 @@ static void add_datagrams(const struct client *c, struct client_datagrams *to)
 void client_door_datagrams(const struct client_door *door, struct client_datagrams *ret)
 {
     CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
-    *ret = door->datagrams;
+    *ret = door->history.datagrams;
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
         add_datagrams(CONTAINER_OF(n, struct client, node), ret);
 }
@@ -120,10 +120,10 @@ static void teardown(struct client *c)
     list_remove(&c->node);
     way_cancel(&c->way);
     pipe_free(&c->pipe);
-    add_datagrams(c, &c->door->datagrams);
+    add_datagrams(c, &c->door->history.datagrams);
     if (c->far != NULL) {
-        c->door->bytes_in += c->far->bytes_read;
-        c->door->bytes_out += c->far->bytes_written;
+        c->door->history.bytes_in += c->far->bytes_read;
+        c->door->history.bytes_out += c->far->bytes_written;
     }
     link_close(c->far, cut);
     link_close(c->local, cut && c->pipe.link[PIPE_A] != NULL);
@@ -420,7 +420,7 @@ static enum client_state step_inner(struct client *c)
 static void learn(struct client *c, bool ok)
 {
     struct client_door *d = c->door;
-    d->has_answered = c->heard = true;
+    d->history.has_answered = c->heard = true;
     if (c->near != NULL)
         return;
     if (ok && !c->target.udp)
@@ -510,14 +510,7 @@ static bool cut_off(const struct client *c)
  */
 static bool was_told(const struct client *c)
 {
-    struct link *l = c->far;
-    struct link_peer peer;
-    while (!link_peer(l, &peer) || peer.alert == 0) {
-        if (l->ops->below == NULL)
-            return quic_stream_peer_code(l) != 0;
-        l = l->ops->below(l);
-    }
-    return true;
+    return link_was_told(c->far) || quic_stream_peer_code(link_bottom(c->far)) != 0;
 }
 
 static enum client_state say_cut_off(struct client *c)
@@ -640,10 +633,12 @@ static void ask_elsewhere(struct client *c)
     loop_defer(c->door->loop, &c->again);
 }
 
-void client_carrier_is_silent(struct client_door *door)
+void client_carrier_is_silent(struct client_door *door, unsigned turn)
 {
     if (door->visitors != NULL)
-        door->visitors->unheard(door->visitors_owner);
+        door->visitors->unheard(door->visitors_owner, turn);
+    if (turn != door->carrier_turn) /* one that was left: nothing is asked on it */
+        return;
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
         ask_elsewhere(CONTAINER_OF(n, struct client, node));
 }
@@ -698,22 +693,30 @@ static bool is_over_tcp(const struct client *c)
     return c->far != NULL && !c->shared && c->near == NULL;
 }
 
+void client_note_reached(struct client_door *door)
+{
+    free(door->history.loss);
+    door->history.loss = NULL;
+}
+
 void client_note_tcp(struct client_door *door)
 {
     bool others = door->warm != NULL && warm_ready(door->warm) > 0;
     for (struct list *n = door->clients.next; n != &door->clients && !others; n = n->next)
         others = is_over_tcp(CONTAINER_OF(n, struct client, node));
     if (!others)
-        door->tcp_since = clock_wall();
+        door->history.tcp_since = clock_wall();
+    client_note_reached(door);
 }
 
 void client_note_loss(struct client_door *door, const char *why)
 {
-    char *copy = strdup(why); /* it may be the door's own */
+    struct client_history *h = &door->history;
+    char *copy = strdup(why); /* it may be the history's own */
     CHECK(copy != NULL);
-    free(door->loss);
-    door->loss = copy;
-    door->lost_at = clock_wall();
+    free(h->loss);
+    h->loss = copy;
+    h->lost_at = clock_wall();
 }
 
 /* The path of a connection over TCP: the kernel has measured it. */
@@ -728,12 +731,13 @@ static void tcp_path(const struct client_door *door, struct link *far, struct cl
     ret->local = socket_local(fd);
     ret->peer = net_addr_from(&peer);
     ret->rtt = path.rtt;
-    ret->since = door->tcp_since;
+    ret->since = door->history.tcp_since;
 }
 
 void client_door_facts(const struct client_door *door, struct client_facts *ret)
 {
-    *ret = (struct client_facts){.reached = door->has_answered, .in = door->bytes_in, .out = door->bytes_out};
+    const struct client_history *h = &door->history;
+    *ret = (struct client_facts){.reached = h->has_answered, .in = h->bytes_in, .out = h->bytes_out};
     ret->ready = door->warm == NULL ? 0 : warm_ready(door->warm);
     ret->quic = door->carrier != NULL && carrier_facts(door->carrier, ret);
     for (struct list *n = door->clients.next; n != &door->clients; n = n->next) {
@@ -752,7 +756,7 @@ void client_door_facts(const struct client_door *door, struct client_facts *ret)
     if (!ret->quic && ret->peer.family == AF_UNSPEC && waits != NULL)
         tcp_path(door, waits, ret);
     if (ret->peer.family == AF_UNSPEC) {
-        ret->loss = door->loss;
-        ret->lost_at = door->lost_at;
+        ret->loss = h->loss;
+        ret->lost_at = h->lost_at;
     }
 }

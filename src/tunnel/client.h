@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/transport.h"
 #include "net/addr.h"
 #include "session/outcome.h"
 
@@ -18,14 +19,6 @@ struct front_target;
 struct link;
 struct loop;
 
-/* What carries the connections. Routes that name and ALPN choose are reached over TCP, whatever is said
- * here. */
-enum client_transport {
-    CLIENT_AUTO, /* QUIC where it works, TCP else */
-    CLIENT_QUIC,
-    CLIENT_TCP,
-};
-
 /* How to reach a door, and as whom. The texts are needed during client_door_new() only. */
 struct client_settings {
     const char *door; /* HOST:PORT */
@@ -34,7 +27,7 @@ struct client_settings {
     const char *ca;   /* who may vouch for the door (path of a PEM file, or "system") */
     const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
     const char *alpn; /* the one protocol to offer; NULL: none */
-    enum client_transport transport;
+    enum transport transport;
     bool end_to_end; /* lead to nothing but services that speak TLS and prove their name to us */
     bool stays;      /* many connections over a long time: what did not work is worth being tried again */
     int64_t timeout; /* nanoseconds for a connection to be set up, from the dial to the door's answer */

@@ -90,13 +90,13 @@ static int set_up_ways(struct client_door *d, const struct client_settings *s, s
     d->resolver = resolver_new(d->loop, err);
     if (d->resolver == NULL)
         return -1;
-    d->transport = s->transport;
+    d->transport = s->transport == TRANSPORT_UNSAID ? TRANSPORT_AUTO : s->transport;
     d->stays = s->stays;
     bool tunnels = s->alpn != NULL && strcmp(s->alpn, WIRE_ALPN) == 0;
-    if (d->transport != CLIENT_TCP && tunnels)
+    if (d->transport != TRANSPORT_TCP && tunnels)
         d->carrier = carrier_new(d);
     else
-        d->transport = CLIENT_TCP;
+        d->transport = TRANSPORT_TCP;
     if (tunnels && d->stays)
         d->warm = warm_new(d);
     return 0;
@@ -178,8 +178,8 @@ void client_door_renew(struct client_door *door, unsigned turn)
     if (door->carrier == NULL || turn != door->carrier_turn)
         return;
     struct carrier *old = door->carrier;
-    door->carrier = carrier_new(door);
     door->carrier_turn++;
+    door->carrier = carrier_new(door);
     carrier_want(door->carrier);
     carrier_leave(old, &door->left);
 }
@@ -204,7 +204,7 @@ void client_door_free(struct client_door *door)
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);
-    free(door->loss);
+    free(door->history.loss);
     free(door->name);
     free(door->alpn);
     door->magic = 0;

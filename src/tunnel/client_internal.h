@@ -18,6 +18,16 @@
 #define CLIENT_DOOR_MAGIC 0xc11ed004u
 #define CLIENT_PLACE_MAX (HOST_MAX + 8) /* "[host]:port" */
 
+/* What has been so far, for people to ask about. */
+struct client_history {
+    uint64_t bytes_in, bytes_out;      /* of connections that have ended */
+    struct client_datagrams datagrams; /* likewise */
+    char *loss;                        /* why no connection to the door was to be had last; NULL: one was */
+    int64_t lost_at;                   /* ... wall clock */
+    int64_t tcp_since;                 /* wall clock: there has been one over TCP all the time since */
+    bool has_answered;                 /* the door, a hello of ours: it can be reached */
+};
+
 struct client_door {
     uint32_t magic;
     struct loop *loop;
@@ -36,7 +46,7 @@ struct client_door {
     bool named;        /* the name was given, not taken from the host */
     bool system_ca;
     int64_t timeout;
-    enum client_transport transport;
+    enum transport transport;
     bool end_to_end;
     bool stays;
     struct carrier *carrier;                /* NULL: over TCP only */
@@ -48,22 +58,17 @@ struct client_door {
     void *visitors_owner;
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
     const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
-    uint64_t bytes_in, bytes_out;        /* of connections that have ended */
-    char *loss;                          /* why no connection to it was to be had last; NULL: one was */
-    int64_t lost_at;                     /* ... wall clock */
-    int64_t tcp_since;                   /* wall clock: there has been one over TCP all the time since */
-    bool has_answered;                   /* the door, a hello of ours: it can be reached */
+    struct client_history history;
     struct list clients;
-    struct client_datagrams datagrams; /* of those that have ended */
-    struct err text;                   /* of the connection that is just ending */
+    struct err text; /* of the connection that is just ending */
 };
 
 /* Of an agent's door. */
 struct client_visitors {
     void (*visitor)(void *owner, struct link *stream); /* the door has opened one; it is the owner's */
-    /* The door acknowledges nothing any more on the QUIC connection in use: it has been set aside, and what
-     * is begun now goes another way. */
-    void (*unheard)(void *owner);
+    /* The door acknowledges nothing any more on the QUIC connection of that turn, in use or left for another:
+     * it has been set aside, and what is begun now goes another way. */
+    void (*unheard)(void *owner, unsigned turn);
 };
 
 /* Whom to give the streams that the door opens; NULL: nobody, they are closed. */
@@ -73,7 +78,10 @@ void client_door_visitors(struct client_door *door, const struct client_visitors
  * until the door closes it. */
 void client_door_renew(struct client_door *door, unsigned turn);
 
-/* One over TCP is there now, and about to be counted. */
+/* One has been made: what failed before is over. */
+void client_note_reached(struct client_door *door);
+
+/* One over TCP is there now, and about to be counted: the same, and since when. */
 void client_note_tcp(struct client_door *door);
 
 /* The connection to the door has failed, or none could be made. */
@@ -88,8 +96,8 @@ int client_door_complete(struct client_door *door);
 /* Of that only what TLS with the service at the far end needs. Returns 0, or -1 with the door's text. */
 int client_door_load_tls(struct client_door *door);
 
-/* The QUIC connection in use has fallen silent: who has no answer of the door yet asks another way. */
-void client_carrier_is_silent(struct client_door *door);
+/* The QUIC connection of that turn has fallen silent: who has no answer of the door yet asks another way. */
+void client_carrier_is_silent(struct client_door *door, unsigned turn);
 
 /* The texts below say what happened and, where we know, what to do about it; each fills `ret` and returns -1.
  */

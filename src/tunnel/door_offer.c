@@ -251,6 +251,7 @@ static void door_offer_close(struct resident *r)
     buf_free(&o->out);
     free(o->hello);
     free(o->detail);
+    free(o->fellow_told);
     o->magic = 0;
     free(o);
 }
@@ -286,6 +287,12 @@ static void on_timer(struct timer *t)
 
 #define FELLOWS_NS NSEC_PER_SEC /* who comes and goes at once is told once, and nobody is kept busy by it */
 
+/* One may have come as another went: who it is counts, not only how many they are. */
+static bool fellows_are_told(const struct door_offer *o, size_t n, const char *identity)
+{
+    return n == o->fellows_told && strcmp(identity, o->fellow_told == NULL ? "" : o->fellow_told) == 0;
+}
+
 static void on_fellows_timer(struct timer *t)
 {
     struct door_offer *o = CONTAINER_OF(t, struct door_offer, fellows);
@@ -294,9 +301,11 @@ static void on_fellows_timer(struct timer *t)
     if (o->agent == NULL || o->draining)
         return;
     size_t n = agents_fellows(o->worker->agents, o->agent, &identity);
-    if (n == o->fellows_told)
+    if (fellows_are_told(o, n, identity))
         return;
     o->fellows_told = n;
+    free(o->fellow_told);
+    o->fellow_told = *identity == '\0' ? NULL : strdup(identity);
     control.fellows = (uint32_t)n;
     if (strlen(identity) < sizeof(control.fellow))
         str_copy(control.fellow, sizeof(control.fellow), identity, strlen(identity));

@@ -46,6 +46,7 @@ struct door_offer {
     struct timer timer;
     struct timer fellows; /* until it is told who else offers the name */
     size_t fellows_told;
+    char *fellow_told;   /* ... and who one of them is; NULL: nobody has been named */
     struct timer reopen; /* until the port can be had */
     int64_t heard;
     bool over_streams; /* visitors get streams of the agent's connection */

@@ -68,11 +68,11 @@ static void on_visitor(void *owner, struct link *far)
     exposer_visit_take(owner, far);
 }
 
-static void on_unheard(void *owner)
+static void on_unheard(void *owner, unsigned turn)
 {
     struct exposer *a = owner;
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next)
-        exposer_offer_unheard(CONTAINER_OF(n, struct exposer_offer, node));
+        exposer_offer_unheard(CONTAINER_OF(n, struct exposer_offer, node), turn);
 }
 
 static const struct client_visitors visitors = {.visitor = on_visitor, .unheard = on_unheard};

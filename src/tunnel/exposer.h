@@ -52,7 +52,7 @@ struct agent_news {
     bool again;         /* AGENT_LOST: the same was told last */
     int64_t wait;       /* AGENT_LOST: nanoseconds */
     size_t turned_away; /* AGENT_DOWN: visitors, since it was last told */
-    size_t fellows;     /* AGENT_FELLOWS: how many there are; `text`: who one of them is, or "" */
+    size_t fellows;     /* AGENT_FELLOWS: how many (OFFER_FELLOWS_MAX: or more); `text`: who one is, or "" */
 };
 
 /* A visitor who has left, or was not let in. */

@@ -59,6 +59,7 @@ struct exposer_offer {
     struct throttle throttle;
     size_t visitors;
     size_t fellows;  /* other agents that offer the name, as the door has told */
+    char *fellow;    /* ... and who one of them is; NULL: not said */
     size_t spares;   /* connections that wait, or will, for a visitor */
     char *complaint; /* what was told last of why it does not stand; NULL: nothing since it stood */
     bool has_stood;
@@ -123,8 +124,9 @@ void exposer_offer_free(struct exposer_offer *o);
 /* Begin to dial its service. */
 void exposer_offer_dial(const struct exposer_offer *o, struct dial *dial);
 
-/* What is said on the QUIC connection does not arrive any more: one that was made there is made elsewhere. */
-void exposer_offer_unheard(struct exposer_offer *o);
+/* What is said on the QUIC connection of that turn does not arrive any more: an offer that was made there is
+ * made elsewhere. One that has moved on is not touched. */
+void exposer_offer_unheard(struct exposer_offer *o, unsigned turn);
 
 /* Tell the door whether the service wants visitors. */
 void exposer_offer_ready(struct exposer_offer *o);

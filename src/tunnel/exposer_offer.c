@@ -40,6 +40,13 @@ static void tell_lost(struct exposer_offer *o, const char *text, int64_t wait)
     exposer_offer_tell(o, &news);
 }
 
+static char *copy(const char *text)
+{
+    char *own = text == NULL ? NULL : strdup(text);
+    CHECK(text == NULL || own != NULL);
+    return own;
+}
+
 /* ---- losing ---- */
 
 static void drop_connection(struct exposer_offer *o)
@@ -170,6 +177,17 @@ static int64_t next_look(const struct exposer_offer *o, int64_t now)
     return now + (carrier_is_under_way(c) ? LOOK_NS : LOOK_RARELY_NS);
 }
 
+/* False: it is known. */
+static bool note_fellows(struct exposer_offer *o, size_t count, const char *one)
+{
+    if (o->fellows == count && strcmp(one, o->fellow == NULL ? "" : o->fellow) == 0)
+        return false;
+    o->fellows = count;
+    free(o->fellow);
+    o->fellow = copy(*one == '\0' ? NULL : one);
+    return true;
+}
+
 static enum offer_state stand(struct exposer_offer *o, const char *warning)
 {
     struct loop *loop = o->agent->loop;
@@ -180,7 +198,7 @@ static enum offer_state stand(struct exposer_offer *o, const char *warning)
     o->has_stood = true;
     free(o->complaint);
     o->complaint = NULL;
-    o->fellows = 0;
+    note_fellows(o, 0, "");
     exposer_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
@@ -261,10 +279,10 @@ static enum offer_state move(struct exposer_offer *o)
     return OFFER_REACH;
 }
 
-void exposer_offer_unheard(struct exposer_offer *o)
+void exposer_offer_unheard(struct exposer_offer *o, unsigned turn)
 {
     bool waits = o->state == OFFER_HELLO || o->state == OFFER_ANSWER || o->state == OFFER_STANDS;
-    if (!waits || !o->shared || o->agent->stopping)
+    if (!waits || !o->shared || o->carrier != turn || o->agent->stopping)
         return;
     drop_connection(o);
     begin(o);
@@ -288,10 +306,8 @@ struct orders {
 static void hear_of_fellows(struct exposer_offer *o, const struct wire_control *control)
 {
     struct agent_news news = {.event = AGENT_FELLOWS, .text = control->fellow, .fellows = control->fellows};
-    if (!control->says_fellows || o->fellows == control->fellows)
-        return;
-    o->fellows = control->fellows;
-    exposer_offer_tell(o, &news);
+    if (control->says_fellows && note_fellows(o, control->fellows, control->fellow))
+        exposer_offer_tell(o, &news);
 }
 
 /* Take what is complete. False when the door says something that cannot be read. */
@@ -448,13 +464,6 @@ void exposer_offer_dial(const struct exposer_offer *o, struct dial *dial)
         dial_start(dial, o->service.host, o->service.port);
 }
 
-static char *copy(const char *text)
-{
-    char *own = text == NULL ? NULL : strdup(text);
-    CHECK(text == NULL || own != NULL);
-    return own;
-}
-
 void exposer_offer_add(struct exposer *a, const struct agent_service *service)
 {
     struct exposer_offer *o = calloc(1, sizeof(*o));
@@ -489,6 +498,7 @@ void exposer_offer_free(struct exposer_offer *o)
     free((void *)(uintptr_t)o->service.host);
     free((void *)(uintptr_t)o->service.path);
     free(o->complaint);
+    free(o->fellow);
     free(o);
 }
 

@@ -21,6 +21,10 @@
 #define HANDSHAKE_NS (10 * NSEC_PER_SEC) /* for the visitor's message, and for the TLS of one end-to-end */
 #define HEADER_MAX 1024
 
+/* That the door has to end its side of a connection over TCP, when all is said within. */
+#define LINGER_NS (2 * NSEC_PER_SEC)
+#define LINGER_TURN 16 /* reads in a row of what it says till then */
+
 /* A connection that nobody has needed for that long is replaced, each at a time of its own up to half as much
  * later: what a middlebox thinks of it grows no better with age. */
 #define SPARE_AGE_NS (300 * NSEC_PER_SEC)
@@ -34,6 +38,7 @@ enum visit_state {
     VISIT_REPLY, /* to the door */
     VISIT_TLS,   /* with the visitor, end-to-end */
     VISIT_PIPE,
+    VISIT_LINGER, /* all is said: for the end of the connection that carried it */
     VISIT_CLOSED,
 };
 
@@ -60,6 +65,7 @@ struct exposer_visit {
     char identity[WIRE_IDENTITY_MAX];
     bool waits;   /* one of the offer's spares */
     bool visits;  /* there is a visitor: he counts, and is told of */
+    bool told;    /* ... and has been */
     bool flow;    /* the visitor's stream carries datagrams as such */
     bool refused; /* the reply is a no */
     bool cut;     /* close as broken */
@@ -97,7 +103,7 @@ static void report(struct exposer_visit *v)
         .from_service = v->local != NULL ? v->local->bytes_read : 0,
         .duration = loop_now(a->loop) - v->began,
     };
-    a->visitors--;
+    v->told = true;
     a->events->visited(a->owner, &visited);
 }
 
@@ -115,7 +121,7 @@ static void teardown(struct exposer_visit *v)
     list_remove(&v->again.node);
     list_remove(&v->node);
     no_longer_spare(v);
-    if (v->visits)
+    if (v->visits && !v->told)
         report(v);
     if (v->way.door != NULL)
         way_cancel(&v->way);
@@ -127,8 +133,10 @@ static void teardown(struct exposer_visit *v)
     agent_tls_unref(v->tls);
     buf_free(&v->bytes);
     buf_free(&v->out);
-    if (v->visits)
+    if (v->visits) {
+        v->agent->visitors--;
         exposer_offer_left(v->offer);
+    }
     task_init(&v->again, visit_free); /* a link that wakes in this round may still name us */
     loop_defer(v->agent->loop, &v->again);
 }
@@ -388,16 +396,45 @@ static enum visit_state step_reply(struct exposer_visit *v)
     return v->tls != NULL ? begin_tls(v) : join(v);
 }
 
+/* With TLS inside the door's TLS that of the visitor ends first. What the door's connection says behind it,
+ * if only its close_notify, would have the kernel reset one that is closed by then, and take back what it has
+ * not sent yet (RFC 2525, 2.17). So our side ends, and the door's is waited for. */
+static enum visit_state end_in_order(struct exposer_visit *v, const char *reason)
+{
+    enum visit_state closed = finish(v, reason, false);
+    if (v->tls == NULL || link_socket(link_bottom(v->far)) < 0)
+        return closed;
+    report(v);
+    link_close(v->local, false);
+    v->local = NULL;
+    set_timer(v, LINGER_NS);
+    return VISIT_LINGER;
+}
+
+/* Nobody wants what comes, so it is not deciphered, nor held up by a throttle. */
+static enum visit_state step_linger(struct exposer_visit *v)
+{
+    uint8_t rest[4096];
+    size_t n;
+    if (link_shutdown(v->far) == LINK_ERROR)
+        return VISIT_CLOSED;
+    for (int i = 0; i < LINGER_TURN; i++) {
+        enum link_status status = link_read(link_bottom(v->far), rest, sizeof(rest), &n);
+        if (status != LINK_OK)
+            return status == LINK_AGAIN ? VISIT_LINGER : VISIT_CLOSED;
+    }
+    loop_defer(v->agent->loop, &v->again);
+    return VISIT_LINGER;
+}
+
 static enum visit_state tls_failed(struct exposer_visit *v)
 {
     struct link_peer peer;
     link_peer(v->far, &peer);
     /* The alert is on its way: the connection ends as an end, not as a break that would take it back. */
-    return finish(v,
-                  peer.no_certificate     ? "the visitor shows no certificate"
-                  : *peer.failure != '\0' ? "the visitor's certificate does not prove good"
-                                          : "no TLS with the visitor",
-                  false);
+    return end_in_order(v, peer.no_certificate     ? "the visitor shows no certificate"
+                           : *peer.failure != '\0' ? "the visitor's certificate does not prove good"
+                                                   : "no TLS with the visitor");
 }
 
 static enum visit_state step_tls(struct exposer_visit *v)
@@ -415,7 +452,7 @@ static enum visit_state step_tls(struct exposer_visit *v)
     if (!agent_tls_allows(v->tls, peer.identity)) {
         link_refuse(v->far, ALERT_ACCESS_DENIED);
         link_finish(v->far);
-        return finish(v, "denied", false);
+        return end_in_order(v, "denied");
     }
     return dial_service(v);
 }
@@ -431,7 +468,7 @@ static enum visit_state step_pipe(struct exposer_visit *v)
     if (v->pipe.half[PIPE_B].shut && link_peer(v->far, &peer) && peer.truncated)
         return finish(v, "the visitor broke off", true);
     if (status == PIPE_DONE)
-        return finish(v, "done", false);
+        return end_in_order(v, "done");
     if (status == PIPE_WAIT && pipe_has_lost(&v->pipe, PIPE_B)) /* the door has given him up */
         return finish(v, "the visitor broke off", true);
     if (status == PIPE_YIELD)
@@ -444,7 +481,7 @@ static enum visit_state step_pipe(struct exposer_visit *v)
 static enum visit_state (*const steps[])(struct exposer_visit *) = {
     [VISIT_REACH] = step_reach, [VISIT_HELLO] = step_hello, [VISIT_ANSWER] = step_answer,
     [VISIT_WAIT] = step_wait,   [VISIT_DIAL] = step_dial,   [VISIT_REPLY] = step_reply,
-    [VISIT_TLS] = step_tls,     [VISIT_PIPE] = step_pipe,
+    [VISIT_TLS] = step_tls,     [VISIT_PIPE] = step_pipe,   [VISIT_LINGER] = step_linger,
 };
 
 static void visit_run(struct exposer_visit *v)
@@ -483,6 +520,10 @@ static void on_timer(struct timer *t)
         v->state = refuse(v, FRONT_TIMEOUT, "the service did not answer the agent in time");
         set_timer(v, HANDSHAKE_NS);
         visit_run(v);
+        return;
+    }
+    if (v->state == VISIT_LINGER) {
+        teardown(v);
         return;
     }
     bool aged = v->state == VISIT_WAIT && v->waits; /* the door asks for another one */
@@ -534,7 +575,8 @@ void exposer_visit_drop(struct exposer *a, const struct exposer_offer *o)
         next = n->next;
         if (o != NULL && (v->offer != o || !v->waits))
             continue;
-        finish(v, "the agent ends", true);
+        if (v->state != VISIT_LINGER)
+            finish(v, "the agent ends", true);
         teardown(v);
     }
 }

@@ -226,7 +226,6 @@ static json_t *when(int64_t wall)
 
 static json_t *describe(const struct share *s)
 {
-    static const char *const transports[] = {"auto", "quic", "tcp"};
     const struct lane *l = s->lane;
     struct client_facts f = {0};
     client_door_facts(l->door, &f);
@@ -241,7 +240,7 @@ static json_t *describe(const struct share *s)
                         s->settings->cert == NULL ? json_null() : json_string(s->settings->cert));
     json_object_set_new(o, "ca", json_string(s->settings->ca));
     json_object_set_new(o, "reached", json_boolean(s->reached || f.reached || f.quic));
-    json_object_set_new(o, "wanted", json_string(transports[s->settings->transport]));
+    json_object_set_new(o, "wanted", json_string(transport_word(s->settings->transport)));
     json_object_set_new(o, "transport", carried == NULL ? json_null() : json_string(carried));
     json_object_set_new(o, "local", address(&f.local));
     json_object_set_new(o, "peer", address(&f.peer));

@@ -187,9 +187,9 @@ void way_start(struct way *w, int64_t deadline)
     w->near = w->tcp_only ? NULL : take_near(d);
     if (w->near != NULL)
         return;
-    w->wants_tcp = d->transport != CLIENT_QUIC || w->tcp_only;
-    w->wants_quic =
-        d->carrier != NULL && !w->tcp_only && (d->transport == CLIENT_QUIC || carrier_is_likely(d->carrier));
+    w->wants_tcp = d->transport != TRANSPORT_QUIC || w->tcp_only;
+    w->wants_quic = d->carrier != NULL && !w->tcp_only &&
+                    (d->transport == TRANSPORT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
     if (w->wants_quic && w->wants_tcp)
         loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + carrier_head_start(d->carrier));

@@ -2,7 +2,7 @@
 /* How one connection through a door comes about: over TCP with a handshake of its own, or as a stream on the
  * QUIC connection that all connections of a client_door share. A machine to be stepped, like dial.h.
  *
- * With CLIENT_AUTO both are raced: QUIC has a short head start, and the first that is ready wins. A
+ * With TRANSPORT_AUTO both are raced: QUIC has a short head start, and the first that is ready wins. A
  * network that lets no UDP through costs the head start once; after that TCP goes first for a while. */
 #ifndef CARDEA_TUNNEL_WAY_H
 #define CARDEA_TUNNEL_WAY_H

@@ -21,7 +21,7 @@ def udp_socket(port=0):
 
 
 class Relay:
-    """127.0.0.1:`port` in UDP leads to 127.0.0.1:`to`. Each packet, in either direction, is lost, comes twice, or is
+    """127.0.0.1:`port` in UDP leads to 127.0.0.1:`to`, where `lead` does not send new clients elsewhere. Each packet, in either direction, is lost, comes twice, or is
     held back by `late` seconds while others overtake it, by these probabilities; the same `seed`, the same dice.
     Packets of more than `most` bytes fit nowhere and are lost as well. `deaf` swallows everything, `mute` what goes to the
     door, `shy` all from clients that come anew. `passed`, `lost`: packets so far, of both directions."""
@@ -36,6 +36,7 @@ class Relay:
         self.front = udp_socket(port)
         self.port = self.front.getsockname()[1]
         self.clients = {}           # address -> socket towards the door
+        self.doors = {}             # address -> the door that this client came to
         self.retired = []           # sockets towards the door that clients have no more: what comes there is lost
         self.held = []              # (when, number, socket, data, address)
         self.moving = self.stopping = False
@@ -50,6 +51,10 @@ class Relay:
         self.moving = True
         while self.rebinds == before:
             time.sleep(0.005)
+
+    def lead(self, to):
+        """Clients that come anew are led to another door; the others stay where they are."""
+        self.to = ("127.0.0.1", to)
 
     def stop(self):
         self.stopping = True
@@ -103,10 +108,10 @@ class Relay:
                     self.lost += 1
                     continue
                 self.clients[source] = self.towards_door(source)
-            self.forward(self.clients[source], data, self.to)
+            self.forward(self.clients[source], data, self.doors.setdefault(source, self.to))
 
     def forward(self, sock, data, address):
-        if self.deaf or (self.mute and address == self.to) or len(data) > self.most or self.dice.random() < self.loss:
+        if self.deaf or (self.mute and sock is not self.front) or len(data) > self.most or self.dice.random() < self.loss:
             self.lost += 1
             return
         self.passed += 1

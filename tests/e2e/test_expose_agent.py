@@ -2,6 +2,7 @@
 """`cardea expose` against a door that a test scripts: what it asks for, how it takes a no, visitors, and how it ends."""
 import contextlib
 import signal
+import socket
 import ssl
 import struct
 import threading
@@ -258,23 +259,26 @@ def test_others_are_told(start, fake):
     """Who else offers the name, when they come and when they go; not the same twice, and anew with each offer."""
     agent = start("app.test", "--to", "127.0.0.1:1", "--json")
     hello, control = fake.offer()
-    for count, who in ((1, "bob"), (1, "bob"), (3, "carol\x1b"), (1, None), (0, None)):
+    for count, who in ((1, "bob"), (1, "bob"), (1, "mallory"), (3, "carol\x1b"), (100, "bob"), (1, None), (0, None)):
         control.say(fellows=count, **({"fellow": who} if who else {}))
     agent.says("no other agent offers it any more: all visitors come here\n")
     lines = [line for line in agent.output().splitlines() if line.startswith("cardea: app.test: ")]
     assert lines == ["cardea: app.test: another agent (bob) offers it too and takes a part of the visitors",
+                     "cardea: app.test: another agent (mallory) offers it too and takes a part of the visitors",
                      "cardea: app.test: 3 other agents (one is carol?) offer it too and take a part of the visitors",
+                     "cardea: app.test: 100 or more other agents (one is bob) offer it too and take a part of the visitors",
                      "cardea: app.test: another agent (not known who) offers it too and takes a part of the visitors",
                      "cardea: app.test: no other agent offers it any more: all visitors come here"]
     assert [(event["name"], event["fellows"], event.get("identity")) for event in agent.events("fellows")] == [
-        ("app.test", 1, "bob"), ("app.test", 3, "carol?"), ("app.test", 1, None), ("app.test", 0, None)]
+        ("app.test", 1, "bob"), ("app.test", 1, "mallory"), ("app.test", 3, "carol?"), ("app.test", 100, "bob"),
+        ("app.test", 1, None), ("app.test", 0, None)]
     control.say(fellows=1)
-    wait_until(lambda: len(agent.events("fellows")) == 5, agent.output)
+    wait_until(lambda: len(agent.events("fellows")) == 7, agent.output)
     control.sock.unwrap().close()
     again, control = fake.offer()
     assert again["instance"] == hello["instance"]
     control.say(fellows=1)
-    wait_until(lambda: len(agent.events("fellows")) == 6, agent.output)
+    wait_until(lambda: len(agent.events("fellows")) == 8, agent.output)
     agent.end()
 
 
@@ -483,9 +487,11 @@ def say_the_end(tls):
         tls.unwrap()
 
 
-def test_end_to_end_and_all_of_an_answer(sealed, pki):
-    """The visitor says the end of his side, and behind it comes that of the door's connection: he gets the whole of a long
-    answer, though the agent is done with it while most is still on the way."""
+@pytest.mark.parametrize("words", [[], ["--bandwidth", "2500KiB"]], ids=["", "throttled"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_end_to_end_and_all_of_an_answer(sealed, pki, late, words):
+    """The visitor says the end of his side, and behind it comes that of the door's connection, before the agent is done or
+    after: he gets the whole of a long answer, though most is still on the way then."""
     size, heard, both = 2 << 20, threading.Event(), threading.Event()
 
     def answer(sock):
@@ -495,17 +501,22 @@ def test_end_to_end_and_all_of_an_answer(sealed, pki):
         both.wait(10 * SLOW)
         sock.sendall(bytes(size))
     with peers.Server(answer) as server:
-        agent, stream = sealed("--anyone", to=server.to)
+        agent, stream = sealed("--anyone", *words, to=server.to)
         inner, got = Inner(stream, pki), 0
         inner.do(inner.tls.do_handshake)
         say_the_end(inner.tls)
         stream.sock.sendall(inner.out.read())
         assert heard.wait(10 * SLOW)
-        stream.sock.settimeout(0)
-        say_the_end(stream.sock)
-        stream.sock.settimeout(10 * SLOW)
+        if not late:
+            stream.sock.settimeout(0)
+            say_the_end(stream.sock)
+            stream.sock.settimeout(10 * SLOW)
         both.set()
-        time.sleep(0.3 * SLOW)
+        time.sleep((1.2 if words else 0.3) * SLOW)
+        if late:
+            # As long as a close_notify, which the library would not say without reading: nobody deciphers it.
+            socket.socket.sendall(stream.sock, b"\x17\x03\x03\0\x13" + bytes(19))
+            socket.socket.shutdown(stream.sock, socket.SHUT_WR)
         with contextlib.suppress(ssl.SSLZeroReturnError):   # close_notify
             while data := inner.do(inner.tls.read, 65536):
                 got += len(data)
@@ -696,6 +707,8 @@ def test_hangup_without_a_file(start, fake):
     (["*.test", "--to", "a:1"], "no name to offer"),
     (["10.0.0.1", "--to", "a:1"], "no name to offer"),
     (["a.test", "--to", "a"], "HOST:PORT or unix:PATH"),
+    (["a.test", "--to", "unix:/" + 107 * "x"], "its path has 108 bytes, and that of a unix socket has at most 107"),
+    (["a.test", "--check", "--to", "unix:/" + 107 * "x"], "its path has 108 bytes"),
     (["a.test", "--to", "a:1", "--port", "1"], "goes with a public offer only"),
     (["a.test", "--to", "a:1", "--public", "--udp"], "needs a port"),
     (["a.test", "--to", "a:1", "--public", "--port", "0"], "1 to 65535"),
@@ -786,6 +799,9 @@ def test_check_finds_all(fake, pki, tmp_path):
     assert lines[0].startswith(f"{path}:6:5: services[0]: a.test: ") and "none.pem: No such file" in lines[0]
     assert lines[1].startswith(f"{path}:7:5: services[1]: b.test: ") and str(pki.alice.key) in lines[1]
     assert lines[2].startswith("cardea: ") and str(pki.bob.key) in lines[2]
+    path.write_text(f"door: d:1\nservices:\n  - {{name: a.test, to: 'unix:/{107 * 'x'}'}}\n")
+    status, _, err = check(tmp_path, "-c", path)
+    assert status == 1 and err.startswith(f"{path}:3:") and "has at most 107 bytes" in err
     path.write_text("door: d:1\nservices:\n  - {name: a.test, to: 'a:1', port: 1}\n")
     assert check(tmp_path, "-c", path) == (
         1, "", f"{path}:3:5: services[0]: a port of the door goes with a public offer only\n")

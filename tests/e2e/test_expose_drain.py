@@ -12,14 +12,14 @@ import pytest
 import tls
 from agents import Agent, Stream
 from fixtures import clean_env, connect_words
+from relay import Relay
 from run import SLOW, listening, ms, wait_until
 
 VISITORS = 8
 
 
-@pytest.fixture
-def door(start_door, pki):
-    return start_door({
+def config(pki):
+    return {
         "certificates": [pki.server("door.test").row(), pki.server("*.apps.test").row()],
         "trust": [pki.trust()],
         "agents": {"grace": "60s"},
@@ -29,7 +29,12 @@ def door(start_door, pki):
             {"name": "apps", "sni": "*.apps.test", "expose": {}, "clients": {"mode": "optional", "trust": "staff"}},
         ],
         "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": ["public:*.apps.test", "name:*.apps.test"]}],
-    })
+    }
+
+
+@pytest.fixture
+def door(start_door, pki):
+    return start_door(config(pki))
 
 
 def sessions(door):
@@ -133,3 +138,31 @@ def test_nobody_waits_for_an_agent(door, pki, tmp_path):
     for line in door.audit():
         if line["action"] != "carrier":
             assert line["reason"] == "shutdown" and line["detail"] == "the door stops", line
+
+
+def test_what_was_left_takes_nothing_down(door, start_door, pki, echo, tmp_path):
+    """An agent's offers have moved to the door that took the first one's place; a visitor has stayed on the connection
+    to the first one. That one is killed: what has moved is not touched by it."""
+    with Relay(door.port) as relay:
+        agent = Agent(tmp_path, f"127.0.0.1:{relay.port}", pki, "echo.apps.test", "--to", echo.to, "--public",
+                      "--transport", "quic", "--json", "--grace", "1s")
+        agent.says("over QUIC")
+        with tls.connect(door, "echo.apps.test") as stays:
+            stays.sendall(b"hello")
+            assert tls.read_exactly(stays, 5) == b"hello"
+            other = start_door(config(pki))
+            relay.lead(other.port)
+            door.process.send(signal.SIGTERM)
+            wait_until(lambda: len(agent.events("offering")) == 2, agent.output)
+            stays.sendall(b"still here")
+            assert tls.read_exactly(stays, 10) == b"still here"
+            door.process.send(signal.SIGKILL)
+            door.process.wait()
+            door.process = None
+        time.sleep(10)  # its keep-alive is not answered, and that has been looked at
+        assert not [line for line in other.audit() if line["action"] == "offer"]
+        with tls.connect(other, "echo.apps.test") as visitor:
+            visitor.sendall(b"hello")
+            assert tls.read_exactly(visitor, 5) == b"hello"
+        assert len(agent.events("offering")) == 2 and not agent.events("lost"), agent.output()
+        agent.end()

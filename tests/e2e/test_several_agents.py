@@ -47,10 +47,10 @@ class Agents:
         self.name = f"app{next(numbers)}.apps.test"
         self.started = []
 
-    def start(self, door, word, *words):
+    def start(self, door, word, *words, **more):
         service = peers.Server(peers.says(word))
         agent = Agent(self.directory, door.address, self.pki, self.name, "--to", service.to, "--transport",
-                      self.transport, "--public", "--grace", "0s", *words, name=f"{word}-{len(self.started)}")
+                      self.transport, "--public", "--grace", "0s", *words, name=f"{word}-{len(self.started)}", **more)
         agent.service = service
         self.started.append(agent)
         agent.says(f"over {self.transport.upper()}")
@@ -121,6 +121,17 @@ def test_agents_hear_of_each_other(start_door, pki, agents):
     wait_until(lambda: len(first.events("offering")) == 2, first.output, 30)
     time.sleep(1.5)
     assert [event["fellows"] for event in first.events("fellows")] == [1, 0]
+
+
+def test_another_takes_a_fellows_place(door, pki, agents):
+    """One comes as another goes, before either was told: they are as many as before, and it is told who it is now."""
+    first = agents.start(door, "first", "--json")
+    second = agents.start(door, "second", who=pki.bob)
+    first.says(f"{agents.name}: another agent (bob) offers it too")
+    agents.start(door, "third")
+    second.end()
+    first.says(f"{agents.name}: another agent (alice) offers it too")
+    assert first.events("fellows")[-1]["identity"] == "alice"
 
 
 def test_drain_of_an_agent(door, agents):

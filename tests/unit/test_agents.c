@@ -137,7 +137,7 @@ static void views_agree(void **state)
 static void fellows(void **state)
 {
     struct world *w = *state;
-    struct agent *offers[AGENTS_FELLOWS_MAX + 5];
+    struct agent *offers[OFFER_FELLOWS_MAX + 5];
     const char *who;
     struct agent_terms terms = {.offer = {.name = "app.test", .instance = 1},
                                 .ops = &ops,
@@ -162,7 +162,7 @@ static void fellows(void **state)
     terms.offer.instance = 0; /* who does not say is another */
     for (size_t i = 4; i < ARRAY_LEN(offers); i++)
         offers[i] = agents_offer(w->view[0], &terms);
-    assert_int_equal(agents_fellows(w->view[0], offers[0], &who), AGENTS_FELLOWS_MAX);
+    assert_int_equal(agents_fellows(w->view[0], offers[0], &who), OFFER_FELLOWS_MAX);
     for (size_t i = 0; i < ARRAY_LEN(offers); i++)
         agents_withdraw(w->view[i == 1 || i == 2], offers[i], AGENTS_LOST);
     settle(w);

@@ -174,12 +174,38 @@ static void plain_targets_are_learnt(void **state)
     }
 }
 
+/* What failed is told while there is no connection, and not any more once there was one again. */
+static void a_failure_is_over_when_a_connection_is_made(void **state)
+{
+    (void)state;
+    static struct client_door door;
+    struct client_facts facts;
+    list_init(&door.clients);
+    client_door_facts(&door, &facts);
+    assert_null(facts.loss);
+    client_note_loss(&door, "nobody there");
+    client_door_facts(&door, &facts);
+    assert_string_equal(facts.loss, "nobody there");
+    assert_true(facts.lost_at > 0);
+    client_note_loss(&door, facts.loss);
+    client_note_tcp(&door); /* it has ended since: no client, none that waits */
+    client_door_facts(&door, &facts);
+    assert_null(facts.loss);
+    client_note_loss(&door, "gone");
+    client_note_reached(&door);
+    client_door_facts(&door, &facts);
+    assert_null(facts.loss);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forwards_are_read),        cmocka_unit_test(wrong_forwards_are_refused),
-        cmocka_unit_test(answers_become_texts),     cmocka_unit_test(cuts_become_texts),
+        cmocka_unit_test(forwards_are_read),
+        cmocka_unit_test(wrong_forwards_are_refused),
+        cmocka_unit_test(answers_become_texts),
+        cmocka_unit_test(cuts_become_texts),
         cmocka_unit_test(plain_targets_are_learnt),
+        cmocka_unit_test(a_failure_is_over_when_a_connection_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

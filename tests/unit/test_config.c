@@ -346,12 +346,12 @@ static void test_client(void **state)
     assert_string_equal(c->cert.text, "home/me.pem");
     assert_string_equal(c->key.text, "/k.pem");
     assert_string_equal(c->name.text, "d.example");
-    assert_true(c->share && c->transport == CONFIG_TRANSPORT_UNSAID);
+    assert_true(c->share && c->transport == TRANSPORT_UNSAID);
     client_config_free(c);
     static const char more[] = "share: false\ntransport: tcp\n";
     c = client_config_parse("c.yaml", more, sizeof(more) - 1, &errors);
     assert_non_null(c);
-    assert_true(!c->share && c->transport == CONFIG_TRANSPORT_TCP);
+    assert_true(!c->share && c->transport == TRANSPORT_TCP);
     client_config_free(c);
     static const char bad[] = "door: example.com\ncret: me.pem\ntransport: udp\n";
     assert_null(client_config_parse("c.yaml", bad, sizeof(bad) - 1, &errors));
@@ -380,7 +380,7 @@ static void test_expose(void **state)
     struct expose_config *c = expose_config_parse("home/e.yaml", good, sizeof(good) - 1, &errors);
     assert_non_null(c);
     assert_int_equal(c->services.n, 2);
-    assert_int_equal(c->transport, CONFIG_TRANSPORT_QUIC);
+    assert_int_equal(c->transport, TRANSPORT_QUIC);
     const struct config_service *s = c->services.v;
     assert_string_equal(s[0].name.text, "app.example");
     assert_int_equal(s[0].to.port, 80);
