@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "session/carrier.h"
+#include "session/quic_carrier.h"
 #include "session/worker.h"
 
 struct astray {
@@ -20,7 +20,7 @@ static void arrived(struct message *m)
     struct astray *a = CONTAINER_OF(m, struct astray, message);
     struct worker *w = a->to;
     atomic_fetch_sub_explicit(&w->astray_bytes, a->packet.len, memory_order_relaxed);
-    carrier_take(w, a->bytes, &a->packet);
+    quic_carriers_take(w, a->bytes, &a->packet);
     free(a);
 }
 

@@ -13,7 +13,7 @@ struct worker;
 #define ASTRAY_MAX ((size_t)2 * 1024 * 1024)
 
 /* Hand a packet (copied) that came to the listener with this key on to worker `owner`, whose listener of the
- * same key takes it (carrier_take()). In the thread of `from`. */
+ * same key takes it (quic_carriers_take()). In the thread of `from`. */
 void astray_send(struct worker *from, unsigned owner, const char *key, const struct udp_packets *packet);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "session/carrier.h"
 #include "session/crew.h"
+#include "session/quic_carrier.h"
 #include "session/session.h"
 #include "session/worker.h"
 
@@ -37,11 +37,11 @@ static void count_in(struct worker *w, void *arg)
 {
     struct census *c = arg;
     struct part *p = &c->part[w->index];
-    size_t carriers = carrier_count(w), sessions = w->session_count;
+    size_t carriers = quic_carriers_count(w), sessions = w->session_count;
     size_t room = c->limit - MIN(c->limit, sessions);
     size_t first = MIN(carriers, MAX(room, c->limit / 2)), then = MIN(sessions, c->limit - first);
     p->left_out = carriers + sessions - first - then;
-    p->ok = carrier_json(w, first, &p->json) && sessions_json(w, then, &p->json);
+    p->ok = quic_carriers_json(w, first, &p->json) && sessions_json(w, then, &p->json);
 }
 
 static void counted(void *arg)

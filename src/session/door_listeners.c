@@ -6,8 +6,8 @@
 
 #include "net/socket.h"
 #include "net/udp.h"
-#include "session/carrier.h"
 #include "session/door_internal.h"
+#include "session/quic_carrier.h"
 #include "session/worker.h"
 
 /* Is that address served already, in TCP or in UDP? */
@@ -23,7 +23,7 @@ void door_drop_listeners(struct worker_listener *listeners, size_t count)
 {
     for (size_t i = 0; listeners != NULL && i < count; i++) {
         worker_port_drop(listeners[i].fresh);
-        carrier_port_drop(listeners[i].fresh_udp);
+        quic_port_drop(listeners[i].fresh_udp);
     }
     free(listeners);
 }
@@ -61,7 +61,7 @@ static int bind_udp(struct crew *crew, const struct config_address *a, struct wo
             return -1;
         if (w + 1 == crew->count && crew->count > 1)
             udp_steer(fd, (unsigned)crew->count);
-        listeners[w * stride].fresh_udp = carrier_port_new(&crew->worker[w], a->text.text, fd, err);
+        listeners[w * stride].fresh_udp = quic_port_new(&crew->worker[w], a->text.text, fd, err);
         if (listeners[w * stride].fresh_udp == NULL)
             return err_prefix(err, "%s", a->text.text);
     }

@@ -10,7 +10,7 @@
 
 #include "link/link.h"
 
-struct carrier;
+struct quic_carrier;
 struct front_request;
 struct quic_conn;
 struct snapshot;
@@ -37,7 +37,7 @@ struct tenant_ops {
 /* Embed it. */
 struct tenant {
     const struct tenant_ops *ops;
-    struct carrier *landlord; /* set by the carrier; NULL once the connection is over */
+    struct quic_carrier *landlord; /* set by the carrier; NULL once the connection is over */
 };
 
 /* For a tenant: make a session of a stream (taken), for that request (borrowed). The session may be over when

@@ -19,7 +19,7 @@
 #include "link/fd_link.h"
 #include "mux/agents.h"
 #include "quic/quic.h"
-#include "session/carrier.h"
+#include "session/quic_carrier.h"
 #include "session/review.h"
 #include "session/session.h"
 
@@ -127,7 +127,7 @@ static void stop_when_empty(struct worker *w)
 {
     if (!w->draining || w->empty || w->session_count > 0 || agents_busy(w->agents))
         return;
-    if (!w->called && carrier_busy(w)) {
+    if (!w->called && quic_carriers_busy(w)) {
         loop_set_timer(w->loop, &w->last_words, loop_now(w->loop) + LAST_WORDS_NS);
         return;
     }
@@ -307,7 +307,7 @@ static void close_dropped(struct worker *w)
 static void drop_listener(const struct worker_listener *l)
 {
     worker_port_drop(l->fresh);
-    carrier_port_drop(l->fresh_udp);
+    quic_port_drop(l->fresh_udp);
 }
 
 /* No request to come is judged by a configuration, or a list of revocations, that is in force no more: the
@@ -323,7 +323,7 @@ static void end_ready(struct worker *w, struct review *sum)
 static void review_all(struct worker *w, struct review *ret)
 {
     *ret = (struct review){0};
-    carrier_review(w, ret);
+    quic_carriers_review(w, ret);
     for (struct list *n = w->sessions.next; n != &w->sessions; n = n->next)
         session_review(session_of_node(n), ret); /* none ends within */
     end_ready(w, ret);
@@ -360,7 +360,7 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
         if (listeners[i].fresh != NULL)
             acceptor_resume(&port->acceptor);
     }
-    carrier_install(w, listeners, count);
+    quic_carriers_install(w, listeners, count);
     review_all(w, ret);
     if (before != NULL)
         worker_release(w, before);
@@ -422,7 +422,7 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
     *w = (struct worker){
         .magic = WORKER_MAGIC, .index = index, .fellows = fellows, .admission = admission, .shared = shared};
     list_init(&w->ports);
-    list_init(&w->carrier_ports);
+    list_init(&w->quic_ports);
     list_init(&w->sessions);
     timer_init(&w->last_call, on_last_call);
     timer_init(&w->last_words, on_last_words);
@@ -454,7 +454,7 @@ void worker_drain(struct worker *w, int64_t deadline)
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     w->draining = true;
-    carrier_drain(w);
+    quic_carriers_drain(w);
     say_last_call(w);
     loop_set_timer(w->loop, &w->last_call, deadline);
     stop_when_empty(w);
@@ -467,7 +467,7 @@ void worker_close(struct worker *w)
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_all(w);
-    carrier_close(w);
+    quic_carriers_close(w);
     agents_break_off(w->agents);
 }
 

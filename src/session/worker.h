@@ -70,7 +70,7 @@ struct worker {
     struct epoch *epoch;
     uint64_t epochs; /* so far */
     struct list ports;
-    struct list carrier_ports;   /* UDP */
+    struct list quic_ports;      /* UDP */
     _Atomic size_t astray_bytes; /* of packets that others have handed to us, and we have not seen yet */
     struct list sessions;
     size_t session_count;
@@ -105,8 +105,8 @@ void worker_port_drop(struct port *port);
 struct worker_listener {
     const char *key;
     struct port *fresh;
-    struct carrier_port *fresh_udp; /* the same for UDP */
-    bool udp;                       /* QUIC is served there */
+    struct quic_port *fresh_udp; /* the same for UDP */
+    bool udp;                    /* QUIC is served there */
 };
 
 /* Serve under `snap` (a reference is taken) from now on; `listeners` are those of its configuration, in

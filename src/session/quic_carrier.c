@@ -3,7 +3,7 @@
  * the address has proven to be the stranger's; the ClientHello chooses a route in the same way; then streams
  * come and go. What it is told comes from src/quic/, never from within a call of its own. It leaves an audit
  * line of its own; so does each of its streams, which names it. */
-#include "session/carrier.h"
+#include "session/quic_carrier.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@
 #define PORT_MAGIC 0xca440904u
 #define QUIC_EXCESSIVE 1 /* the application's error code of cardea/1: the client asks too much */
 
-struct carrier_port {
+struct quic_port {
     uint32_t magic;
     struct worker *worker;
     struct quic_endpoint *endpoint;
@@ -45,10 +45,10 @@ struct carrier_port {
     struct task free_later;
 };
 
-struct carrier {
+struct quic_carrier {
     uint32_t magic;
     struct worker *worker;
-    struct carrier_port *port;
+    struct quic_port *port;
     struct quic_conn *conn;
     struct standing at;
     const struct front *front;
@@ -84,7 +84,7 @@ static bool admit_unproven(struct worker *w)
     return false;
 }
 
-static bool admit(struct carrier_port *port, const struct net_addr *peer)
+static bool admit(struct quic_port *port, const struct net_addr *peer)
 {
     struct worker *w = port->worker;
     const struct snapshot *snap = w->epoch->snap;
@@ -102,21 +102,21 @@ static bool admit(struct carrier_port *port, const struct net_addr *peer)
 
 static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
 {
-    struct carrier_port *port = arg;
+    struct quic_port *port = arg;
     struct worker *w = port->worker;
     if (!(proven ? admit(port, peer) : admit_unproven(w)))
         return NULL;
-    struct carrier *c = calloc(1, sizeof(*c));
+    struct quic_carrier *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);
-    *c = (struct carrier){.magic = CARRIER_MAGIC,
-                          .worker = w,
-                          .port = port,
-                          .conn = conn,
-                          .at = {.epoch = worker_hold(w, w->epoch), .listener = port->listener},
-                          .id = worker_next_id(w),
-                          .peer = *peer,
-                          .place = proven ? COUNTED : UNPROVEN,
-                          .began = loop_now(w->loop)};
+    *c = (struct quic_carrier){.magic = CARRIER_MAGIC,
+                               .worker = w,
+                               .port = port,
+                               .conn = conn,
+                               .at = {.epoch = worker_hold(w, w->epoch), .listener = port->listener},
+                               .id = worker_next_id(w),
+                               .peer = *peer,
+                               .place = proven ? COUNTED : UNPROVEN,
+                               .began = loop_now(w->loop)};
     list_insert(&port->all, &c->node);
     timer_init(&c->leaving, on_leaving);
     patience_init(&c->patience, c->began);
@@ -124,7 +124,8 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
     return c;
 }
 
-static struct tls_quic *refuse(struct carrier *c, enum close_reason reason, uint8_t alert, uint8_t *ret_alert)
+static struct tls_quic *refuse(struct quic_carrier *c, enum close_reason reason, uint8_t alert,
+                               uint8_t *ret_alert)
 {
     c->reason = reason;
     *ret_alert = alert;
@@ -133,7 +134,7 @@ static struct tls_quic *refuse(struct carrier *c, enum close_reason reason, uint
 
 static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
 {
-    struct carrier *c = owner;
+    struct quic_carrier *c = owner;
     const struct snapshot *snap = c->at.epoch->snap;
     struct hello h;
     struct routing_client client;
@@ -156,10 +157,10 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     return tls_server_quic(route->tls, &client.hello);
 }
 
-static void finish(struct carrier *c, enum close_reason reason, uint64_t code, const char *text);
+static void finish(struct quic_carrier *c, enum close_reason reason, uint64_t code, const char *text);
 
 /* The handshake has shown that the client is where it says (RFC 9000, 8.1). */
-static bool prove(struct carrier *c)
+static bool prove(struct quic_carrier *c)
 {
     if (c->place == UNPROVEN)
         c->place =
@@ -169,7 +170,7 @@ static bool prove(struct carrier *c)
     return c->place == COUNTED;
 }
 
-static void leave_place(struct carrier *c)
+static void leave_place(struct quic_carrier *c)
 {
     static const struct net_addr nowhere = {.family = AF_UNSPEC};
     struct admission *a = c->worker->admission;
@@ -182,7 +183,7 @@ static void leave_place(struct carrier *c)
 /* ---- who may stay ---- */
 
 /* Where its protocol has a word for it: said once, and never taken back. */
-static void say_goodbye(struct carrier *c)
+static void say_goodbye(struct quic_carrier *c)
 {
     if (c->tenant == NULL || c->told)
         return;
@@ -195,7 +196,7 @@ static void say_goodbye(struct carrier *c)
 
 /* May its client begin something new? Else the carrier ends with what it carries, whatever comes later once
  * the goodbye has been said. */
-static bool is_welcome(struct carrier *c)
+static bool is_welcome(struct quic_carrier *c)
 {
     struct link_peer peer;
     if (c->told && c->at.refused != CLOSE_DONE)
@@ -213,7 +214,7 @@ static bool is_welcome(struct carrier *c)
 
 /* ---- the handshake is complete ---- */
 
-static void move_in(struct carrier *c)
+static void move_in(struct quic_carrier *c)
 {
     if (c->front->tenant == NULL)
         return;
@@ -225,7 +226,7 @@ static void move_in(struct carrier *c)
 
 static void on_opened(void *owner)
 {
-    struct carrier *c = owner;
+    struct quic_carrier *c = owner;
     struct link_peer peer;
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (!prove(c)) {
@@ -244,13 +245,13 @@ static void on_opened(void *owner)
 
 /* ---- streams ---- */
 
-static const char *transport_of(const struct carrier *c)
+static const char *transport_of(const struct quic_carrier *c)
 {
     return c->front != NULL && c->front->tenant != NULL ? c->front->tenant->transport : "quic";
 }
 
 /* The peer may have moved since; its streams are counted where it was admitted. */
-static void begin_session(struct carrier *c, struct link *link, const struct front_request *request)
+static void begin_session(struct quic_carrier *c, struct link *link, const struct front_request *request)
 {
     bool welcome = is_welcome(c);
     struct session_origin origin = {.listener = c->at.listener,
@@ -270,7 +271,7 @@ static void begin_session(struct carrier *c, struct link *link, const struct fro
 
 static void on_stream(void *owner, struct link *link)
 {
-    struct carrier *c = owner;
+    struct quic_carrier *c = owner;
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (c->tenant != NULL)
         c->tenant->ops->stream(c->tenant, link);
@@ -286,7 +287,7 @@ void tenant_begin_session(struct tenant *t, struct link *link, const struct fron
 
 static void on_bad_datagram(void *owner)
 {
-    struct carrier *c = owner;
+    struct quic_carrier *c = owner;
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (c->tenant != NULL)
         c->tenant->ops->bad_datagram(c->tenant);
@@ -294,7 +295,8 @@ static void on_bad_datagram(void *owner)
 
 /* ---- the end ---- */
 
-static enum close_reason reason_of(const struct carrier *c, enum quic_end end, const struct link_peer *peer)
+static enum close_reason reason_of(const struct quic_carrier *c, enum quic_end end,
+                                   const struct link_peer *peer)
 {
     if (c->reason != CLOSE_DONE)
         return c->reason;
@@ -316,7 +318,7 @@ static enum close_reason reason_of(const struct carrier *c, enum quic_end end, c
     }
 }
 
-static void write_audit(const struct carrier *c, const struct link_peer *peer, enum close_reason reason,
+static void write_audit(const struct quic_carrier *c, const struct link_peer *peer, enum close_reason reason,
                         const char *text)
 {
     struct worker *w = c->worker;
@@ -352,9 +354,9 @@ static void write_audit(const struct carrier *c, const struct link_peer *peer, e
     sink_commit(&w->sink);
 }
 
-static void port_free(struct carrier_port *port);
+static void port_free(struct quic_port *port);
 
-static void port_leave(struct carrier_port *port)
+static void port_leave(struct quic_port *port)
 {
     CHECK(port->carriers > 0);
     if (--port->carriers == 0 && port->retired)
@@ -363,7 +365,7 @@ static void port_leave(struct carrier_port *port)
 
 static void on_closed(void *owner, enum quic_end end, const char *text)
 {
-    struct carrier *c = owner;
+    struct quic_carrier *c = owner;
     struct worker *w = c->worker;
     struct link_peer peer;
     CHECK_MAGIC(c, CARRIER_MAGIC);
@@ -390,10 +392,10 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
 }
 
 /* By us. `text` is for the audit line. */
-static void finish(struct carrier *c, enum close_reason reason, uint64_t code, const char *text)
+static void finish(struct quic_carrier *c, enum close_reason reason, uint64_t code, const char *text)
 {
     struct quic_conn *conn = c->conn;
-    struct carrier_port *port = c->port;
+    struct quic_port *port = c->port;
     c->reason = reason;
     port->carriers++; /* the port stays until the connection, which needs its endpoint, is closed */
     on_closed(c, QUIC_END_LOCAL, text);
@@ -410,7 +412,7 @@ void tenant_leave(struct tenant *t, uint64_t code, const char *text)
 /* Each may have been a dial and is an audit line. A tenant has a patience of its own. */
 static void on_taken_back(void *owner, unsigned streams)
 {
-    struct carrier *c = owner;
+    struct quic_carrier *c = owner;
     int64_t now = loop_now(c->worker->loop);
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (c->tenant != NULL)
@@ -425,7 +427,7 @@ static void on_taken_back(void *owner, unsigned streams)
 /* What its streams were told last is to arrive, too. */
 static void on_leaving(struct timer *t)
 {
-    struct carrier *c = CONTAINER_OF(t, struct carrier, leaving);
+    struct quic_carrier *c = CONTAINER_OF(t, struct quic_carrier, leaving);
     CHECK_MAGIC(c, CARRIER_MAGIC);
     say_goodbye(c);
     int64_t now = loop_now(c->worker->loop);
@@ -472,10 +474,10 @@ static struct quic_settings settings_of(const struct config *c)
  * judged before its next stream in any case. */
 static void on_review(struct timer *t)
 {
-    struct carrier_port *port = CONTAINER_OF(t, struct carrier_port, review);
+    struct quic_port *port = CONTAINER_OF(t, struct quic_port, review);
     CHECK_MAGIC(port, PORT_MAGIC);
     for (size_t i = 0; i < REVIEW_COUNT && port->unreviewed > 0 && !list_empty(&port->all); i++) {
-        struct carrier *c = CONTAINER_OF(port->all.next, struct carrier, node);
+        struct quic_carrier *c = CONTAINER_OF(port->all.next, struct quic_carrier, node);
         port->unreviewed--;
         list_remove(&c->node);
         list_insert(&port->all, &c->node);
@@ -486,13 +488,13 @@ static void on_review(struct timer *t)
         loop_set_timer(port->worker->loop, &port->review, loop_now(port->worker->loop) + REVIEW_NS);
 }
 
-void carrier_review(struct worker *w, struct review *sum)
+void quic_carriers_review(struct worker *w, struct review *sum)
 {
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
-        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
+        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         port->unreviewed = port->carriers;
         for (struct list *c = port->all.next; c != &port->all; c = c->next)
-            sum->carriers += CONTAINER_OF(c, struct carrier, node)->opened != 0;
+            sum->carriers += CONTAINER_OF(c, struct quic_carrier, node)->opened != 0;
         if (port->unreviewed > 0)
             loop_set_timer(w->loop, &port->review, loop_now(w->loop) + REVIEW_NS);
     }
@@ -500,24 +502,24 @@ void carrier_review(struct worker *w, struct review *sum)
 
 static void on_astray(void *arg, unsigned owner, const struct udp_packets *packet)
 {
-    struct carrier_port *port = arg;
+    struct quic_port *port = arg;
     CHECK_MAGIC(port, PORT_MAGIC);
     astray_send(port->worker, owner, port->key, packet);
 }
 
 static void port_done(struct task *t)
 {
-    struct carrier_port *port = CONTAINER_OF(t, struct carrier_port, free_later);
+    struct quic_port *port = CONTAINER_OF(t, struct quic_port, free_later);
     port->magic = 0;
     free(port->key);
     free(port);
 }
 
-struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd, struct err *err)
+struct quic_port *quic_port_new(struct worker *w, const char *key, int fd, struct err *err)
 {
-    struct carrier_port *port = calloc(1, sizeof(*port));
+    struct quic_port *port = calloc(1, sizeof(*port));
     CHECK(port != NULL);
-    *port = (struct carrier_port){.magic = PORT_MAGIC, .worker = w, .key = strdup(key)};
+    *port = (struct quic_port){.magic = PORT_MAGIC, .worker = w, .key = strdup(key)};
     CHECK(port->key != NULL);
     list_init(&port->node);
     list_init(&port->all);
@@ -537,7 +539,7 @@ struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd,
     return NULL;
 }
 
-void carrier_port_drop(struct carrier_port *port)
+void quic_port_drop(struct quic_port *port)
 {
     if (port == NULL)
         return;
@@ -547,25 +549,25 @@ void carrier_port_drop(struct carrier_port *port)
     port_done(&port->free_later);
 }
 
-static void port_serve(struct carrier_port *port, uint32_t listener)
+static void port_serve(struct quic_port *port, uint32_t listener)
 {
     struct worker *w = port->worker;
     struct quic_settings settings = settings_of(w->epoch->snap->config);
     CHECK_MAGIC(port, PORT_MAGIC);
     if (list_empty(&port->node))
-        list_insert(&w->carrier_ports, &port->node);
+        list_insert(&w->quic_ports, &port->node);
     port->listener = listener;
     quic_endpoint_serve(port->endpoint, &settings);
 }
 
-static void set_retired(struct carrier_port *port, bool retired)
+static void set_retired(struct quic_port *port, bool retired)
 {
     if (retired != port->retired)
         atomic_fetch_add(&port->worker->fellows->retired, retired ? 1 : (size_t)-1);
     port->retired = retired;
 }
 
-static void port_free(struct carrier_port *port)
+static void port_free(struct quic_port *port)
 {
     CHECK_MAGIC(port, PORT_MAGIC);
     set_retired(port, false); /* the carriers that end now are not to end it once more */
@@ -576,7 +578,7 @@ static void port_free(struct carrier_port *port)
 }
 
 /* No new clients; closed with the last of its carriers. */
-static void port_retire(struct carrier_port *port)
+static void port_retire(struct quic_port *port)
 {
     if (port->carriers == 0) {
         port_free(port);
@@ -586,10 +588,10 @@ static void port_retire(struct carrier_port *port)
     quic_endpoint_refuse(port->endpoint);
 }
 
-static struct carrier_port *find_port(struct worker *w, const char *key)
+static struct quic_port *find_port(struct worker *w, const char *key)
 {
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
-        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
+        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         if (strcmp(port->key, key) == 0)
             return port;
     }
@@ -598,9 +600,9 @@ static struct carrier_port *find_port(struct worker *w, const char *key)
 
 /* One that is here for its carriers only goes on in place of the fresh one, so that all packets for the
  * address still come to one place. */
-static void port_begin(struct carrier_port *fresh, uint32_t listener)
+static void port_begin(struct quic_port *fresh, uint32_t listener)
 {
-    struct carrier_port *here = find_port(fresh->worker, fresh->key);
+    struct quic_port *here = find_port(fresh->worker, fresh->key);
     if (here != NULL) {
         CHECK(here->retired);
         port_free(fresh);
@@ -618,10 +620,10 @@ static const struct worker_listener *find_listener(const struct worker_listener 
     return NULL;
 }
 
-void carrier_install(struct worker *w, const struct worker_listener *listeners, size_t count)
+void quic_carriers_install(struct worker *w, const struct worker_listener *listeners, size_t count)
 {
-    for (struct list *n = w->carrier_ports.next, *next; n != &w->carrier_ports; n = next) {
-        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+    for (struct list *n = w->quic_ports.next, *next; n != &w->quic_ports; n = next) {
+        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         const struct worker_listener *l = port->retired ? NULL : find_listener(listeners, count, port->key);
         next = n->next;
         if (l != NULL)
@@ -634,24 +636,24 @@ void carrier_install(struct worker *w, const struct worker_listener *listeners, 
             port_begin(listeners[i].fresh_udp, (uint32_t)i);
 }
 
-void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet)
+void quic_carriers_take(struct worker *w, const char *key, const struct udp_packets *packet)
 {
-    struct carrier_port *port = find_port(w, key);
+    struct quic_port *port = find_port(w, key);
     if (port != NULL)
         quic_endpoint_take(port->endpoint, packet);
 }
 
-void carrier_drain(struct worker *w)
+void quic_carriers_drain(struct worker *w)
 {
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
-        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
+        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         quic_endpoint_refuse(port->endpoint);
         for (struct list *o = port->all.next; o != &port->all; o = o->next)
-            say_goodbye(CONTAINER_OF(o, struct carrier, node));
+            say_goodbye(CONTAINER_OF(o, struct quic_carrier, node));
     }
 }
 
-static bool to_json(const struct carrier *c, struct buf *out)
+static bool to_json(const struct quic_carrier *c, struct buf *out)
 {
     struct link_peer peer;
     struct quic_path_facts facts;
@@ -678,37 +680,37 @@ static bool to_json(const struct carrier *c, struct buf *out)
     return session_row_json(&row, out);
 }
 
-size_t carrier_count(const struct worker *w)
+size_t quic_carriers_count(const struct worker *w)
 {
     size_t count = 0;
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
-        count += CONTAINER_OF(n, struct carrier_port, node)->carriers;
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next)
+        count += CONTAINER_OF(n, struct quic_port, node)->carriers;
     return count;
 }
 
-bool carrier_json(const struct worker *w, size_t limit, struct buf *out)
+bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out)
 {
     bool ok = true;
     size_t told = 0;
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next) {
-        struct carrier_port *port = CONTAINER_OF(n, struct carrier_port, node);
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
+        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         for (struct list *o = port->all.next; ok && o != &port->all && told < limit; o = o->next, told++)
             ok = (told == 0 || buf_append(out, ",\n", 2)) &&
-                 to_json(CONTAINER_OF(o, struct carrier, node), out);
+                 to_json(CONTAINER_OF(o, struct quic_carrier, node), out);
     }
     return ok;
 }
 
-bool carrier_busy(const struct worker *w)
+bool quic_carriers_busy(const struct worker *w)
 {
-    for (struct list *n = w->carrier_ports.next; n != &w->carrier_ports; n = n->next)
-        if (quic_endpoint_busy(CONTAINER_OF(n, struct carrier_port, node)->endpoint))
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next)
+        if (quic_endpoint_busy(CONTAINER_OF(n, struct quic_port, node)->endpoint))
             return true;
     return false;
 }
 
-void carrier_close(struct worker *w)
+void quic_carriers_close(struct worker *w)
 {
-    while (!list_empty(&w->carrier_ports))
-        port_free(CONTAINER_OF(w->carrier_ports.next, struct carrier_port, node));
+    while (!list_empty(&w->quic_ports))
+        port_free(CONTAINER_OF(w->quic_ports.next, struct quic_port, node));
 }

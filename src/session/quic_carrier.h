@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* QUIC at the door: a carrier is one client's QUIC connection; each of its streams is a session that begins
  * where TLS is done already. Carriers live and die on the worker whose socket their packets reach. */
-#ifndef CARDEA_SESSION_CARRIER_H
-#define CARDEA_SESSION_CARRIER_H
+#ifndef CARDEA_SESSION_QUIC_CARRIER_H
+#define CARDEA_SESSION_QUIC_CARRIER_H
 
 #include <stddef.h>
 
@@ -10,43 +10,43 @@
 #include "base/err.h"
 #include "net/udp.h"
 
-struct carrier_port;
+struct quic_port;
 struct review;
 struct worker;
 struct worker_listener;
 
 /* Make a UDP listener of this worker out of a bound socket (taken, also on failure), without receiving yet:
- * for carrier_install(), or else carrier_port_drop(). `key` is copied. In any thread. NULL with `err`. */
-struct carrier_port *carrier_port_new(struct worker *w, const char *key, int fd, struct err *err);
+ * for quic_carriers_install(), or else quic_port_drop(). `key` is copied. In any thread. NULL with `err`. */
+struct quic_port *quic_port_new(struct worker *w, const char *key, int fd, struct err *err);
 
 /* Close one that does not serve; NULL is allowed. In any thread, before the worker has seen it. */
-void carrier_port_drop(struct carrier_port *port);
+void quic_port_drop(struct quic_port *port);
 
 /* The worker has a new configuration: serve at its listeners that have QUIC, and nowhere else. In the
  * worker's thread, like all that follows. */
-void carrier_install(struct worker *w, const struct worker_listener *listeners, size_t count);
+void quic_carriers_install(struct worker *w, const struct worker_listener *listeners, size_t count);
 
 /* A packet has come to another worker's listener of this key (session/astray.h). Dropped when we have none.
  */
-void carrier_take(struct worker *w, const char *key, const struct udp_packets *packet);
+void quic_carriers_take(struct worker *w, const char *key, const struct udp_packets *packet);
 
 /* The worker has other rules in force: judge all carriers by them, in small parts, from soon on. They are
  * counted in `sum`. */
-void carrier_review(struct worker *w, struct review *sum);
+void quic_carriers_review(struct worker *w, struct review *sum);
 
 /* How many carriers there are. */
-size_t carrier_count(const struct worker *w);
+size_t quic_carriers_count(const struct worker *w);
 
 /* Append a JSON object for each carrier, at most `limit`, commas between them. False when memory is out. */
-bool carrier_json(const struct worker *w, size_t limit, struct buf *out);
+bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out);
 
 /* Take no new clients anywhere. */
-void carrier_drain(struct worker *w);
+void quic_carriers_drain(struct worker *w);
 
 /* Is something on its way that streams were given before they ended? */
-bool carrier_busy(const struct worker *w);
+bool quic_carriers_busy(const struct worker *w);
 
 /* Close all listeners and carriers now. */
-void carrier_close(struct worker *w);
+void quic_carriers_close(struct worker *w);
 
 #endif
