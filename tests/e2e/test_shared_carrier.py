@@ -248,6 +248,10 @@ def test_a_loss_is_told(start_door, pki, sharing, banner, transport):
     assert sharing.connect(door, "--transport", transport, target).returncode == 0
     [carrier] = sharing.status()
     assert carrier["transport"] == transport and "failure" not in carrier
+    if transport == "tcp":  # again nobody is on it, and that what failed before has failed is long over
+        door.stop()
+        wait_until(lambda: sharing.status()[0]["transport"] is None, sharing.status)
+        assert "failure" not in sharing.status()[0]
 
 
 def test_in_the_foreground(door, sharing, banner, tmp_path):
