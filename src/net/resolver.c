@@ -127,15 +127,18 @@ struct resolver *resolver_new(struct loop *loop, struct err *err)
     r->loop = loop;
     list_init(&r->sockets);
     timer_init(&r->timeout, on_timeout);
-    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH, /* the name that policy saw, and no other */
-
+    /* The name that policy saw, and no other: no domains of resolv.conf's, nor the host's own, are added. The
+     * flag alone does not keep ares_getaddrinfo() of 1.18 from it. */
+    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH,
+                                   .domains = NULL,
+                                   .ndomains = 0,
                                    .sock_state_cb = on_socket_state,
                                    .sock_state_cb_data = r,
                                    .timeout = 2000,
                                    .tries = 2};
     int code = ares_init_options(&r->channel, &options,
                                  ARES_OPT_FLAGS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
-                                     ARES_OPT_TRIES | NO_CACHE);
+                                     ARES_OPT_TRIES | ARES_OPT_DOMAINS | NO_CACHE);
     if (code == ARES_SUCCESS)
         return r;
     err_set(err, "cannot set up name resolution: %s", ares_strerror(code));

@@ -39,10 +39,12 @@ def dns(tmp_path_factory):
     server.stop()
 
 
-def asks(path, *lines):
-    """Words before the door's command, with which it asks these name servers."""
+def asks(path, *lines, hostname=None):
+    """Words before the door's command, with which it asks these name servers, on a host of that name."""
     path.write_text("".join(f"{line}\n" for line in lines))
-    words = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', path]
+    name_it = "" if hostname is None else f"hostname {hostname} && "
+    words = ["unshare", "--map-root-user", "--mount", "--uts", "sh", "-c",
+             f'{name_it}mount --bind "$0" /etc/resolv.conf && exec "$@"', path]
     done = run(*words, "true")
     if done.returncode != 0:
         pytest.skip(f"mount namespaces are not for us: {done.stderr.decode()}")
@@ -139,3 +141,16 @@ def test_the_name_of_the_door(pki, dns, tmp_path):
         done = run(*asks(tmp_path / "resolv.conf", f"nameserver {address}"), CARDEA, *words, "host:22",
                    env=clean_env(tmp_path))
         assert done.returncode == 1 and text in done.stderr.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("lines, hostname", [(["search inside"], None), (["search inside", "options ndots:5"], None),
+                                             ([], "box.inside")])
+def test_no_domain_is_added(start_door, connect, pki, dns, tmp_path, lines, hostname):
+    """Policy is asked about the name as it is: app.inside would be another. (It is told apart by its address, which is
+    not dialled.)"""
+    config = configuration(pki)
+    config["policy"] = [{"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["*.inside:*", "10.0.0.0/8:*"]},
+                        {"name": "rest", "who": {"any": True}, "targets": ["*:22"]}]
+    door = start_door(config, prefix=asks(tmp_path / "resolv.conf", f"nameserver {dns.address}", *lines, hostname=hostname))
+    assert connect(door, "app:22").returncode == 1
+    assert door.audited(target="app:22")["detail"].startswith("no name server tells about the name")
