@@ -135,11 +135,11 @@ static void note_sealed(struct name *n, const struct agent *a, int64_t now)
     bool same = memcmp(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT) == 0;
     if (a->terms.offer.kind != OFFER_END_TO_END || a->left >= AGENTS_BARRED)
         return;
-    if (n->sealed_at == 0)
+    if (n->sealed_until == 0)
         memcpy(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT);
     else if (!same)
         memset(n->sealed_by, 0, AGENT_FINGERPRINT);
-    n->sealed_at = now;
+    n->sealed_until = MAX(n->sealed_until, now + a->terms.grace);
 }
 
 static bool agree(const struct offer *a, const struct offer *b)
@@ -167,7 +167,7 @@ static void learn(struct agents *v, struct agent *a, enum news news)
     if (news == NEWS_OFFERED) {
         registry_add(&v->known, n, a);
         if (a->terms.offer.kind != OFFER_END_TO_END)
-            n->sealed_at = 0;
+            n->sealed_until = 0;
     } else if (news == NEWS_WITHDRAWN && k != NULL) {
         registry_forget(k);
         n->gone_at = loop_now(v->home.loop);
@@ -215,8 +215,7 @@ static struct agent *first_of(const struct name *n)
 
 static bool is_sealed(const struct name *n, const struct agent_terms *terms, int64_t now)
 {
-    return n != NULL && n->sealed_at > 0 && terms->offer.kind != OFFER_END_TO_END &&
-           now < n->sealed_at + terms->grace &&
+    return n != NULL && now < n->sealed_until && terms->offer.kind != OFFER_END_TO_END &&
            memcmp(n->sealed_by, terms->fingerprint, AGENT_FINGERPRINT) != 0;
 }
 

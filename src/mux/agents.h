@@ -87,7 +87,7 @@ struct agent_terms {
 };
 
 /* The offer holds from now on; a reference for the caller, who withdraws it. NULL: others offer the name in
- * another kind, or at another port; or one offered it end-to-end until less than `grace` ago, and this is
+ * another kind, or at another port; or one offered it end-to-end until less than its `grace` ago, and this is
  * another kind from somebody else: visitors who have to do with the one are not to be led to the other. */
 struct agent *agents_offer(struct agents *view, const struct agent_terms *terms);
 

@@ -65,6 +65,8 @@ static bool is_forgotten(const struct registry *r, const struct name *n, int64_t
 {
     if (!list_empty(&n->agents) || !list_empty(&n->waiters))
         return false;
+    if (now < n->sealed_until) /* or whoever makes many names come and go would wash it away */
+        return false;
     return n->gone_at == 0 || now >= n->gone_at + FORGET_NS || r->count > NAMES_KEPT;
 }
 

@@ -218,6 +218,8 @@ static void leave(struct world *w, struct agent *a)
 static void sealed_for_a_while(void **state)
 {
     struct world *w = *state;
+    leave(w, offer_by(w, 1, OFFER_END_TO_END, 1));
+    leave(w, offer_by(w, 2, OFFER_PRIVATE, GRACE)); /* the grace is over */
     leave(w, offer_by(w, 1, OFFER_END_TO_END, GRACE));
     assert_null(offer_by(w, 2, OFFER_PRIVATE, GRACE));
     assert_null(offer_by(w, 2, OFFER_PUBLIC, GRACE));
@@ -227,7 +229,23 @@ static void sealed_for_a_while(void **state)
     leave(w, offer_by(w, 2, OFFER_END_TO_END, GRACE)); /* which gives no right to more */
     assert_null(offer_by(w, 2, OFFER_PRIVATE, GRACE));
     assert_null(offer_by(w, 1, OFFER_PRIVATE, GRACE));
-    leave(w, offer_by(w, 2, OFFER_PRIVATE, 1)); /* the grace is over */
+}
+
+/* More names than are kept come and go: those that are sealed stay. */
+static void a_seal_is_not_washed_away(void **state)
+{
+    struct world *w = *state;
+    char name[32];
+    leave(w, offer_by(w, 1, OFFER_END_TO_END, GRACE));
+    for (int i = 0; i < 150000; i++) {
+        snprintf(name, sizeof(name), "n%d.test", i);
+        agents_withdraw(w->view[1], offer(w, 1, name, OFFER_PRIVATE), AGENTS_LOST);
+        if (i % 2000 == 0)
+            settle(w);
+    }
+    settle(w);
+    assert_in_range(agents_names(w->view[1]), 50000, 110000);
+    assert_null(offer_by(w, 2, OFFER_PRIVATE, GRACE));
 }
 
 /* Before two workers have heard of each other both may take an offer. Who came first by id stays, and until
@@ -535,6 +553,7 @@ int main(void)
         TEST(ways_to_go),
         TEST(what_is_told),
         TEST(sealed_for_a_while),
+        TEST(a_seal_is_not_washed_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
