@@ -309,6 +309,11 @@ struct agent *agents_first(struct agents *v, const char *name)
     return a == NULL ? NULL : agent_ref(a);
 }
 
+bool agents_is_first(struct agents *v, const struct agent *a)
+{
+    return first_of(registry_find(&v->known, a->terms.offer.name)) == a;
+}
+
 struct agent *agents_down(struct agents *v, const char *name, unsigned *ret_down)
 {
     const struct name *n = registry_find(&v->known, name);
@@ -387,34 +392,38 @@ static bool is_among(uint64_t id, const uint64_t *ids, size_t len)
     return false;
 }
 
-/* Better: not avoided, then fewer visitors. */
-static bool is_better(struct agent *a, struct agent *b, int64_t now)
+/* Better: not avoided, then fewer visitors, then longer without one. */
+static bool is_better(const struct known *a, const struct known *b, int64_t now)
 {
-    bool avoid_a = atomic_load_explicit(&a->avoid_until, memory_order_relaxed) > now;
-    bool avoid_b = atomic_load_explicit(&b->avoid_until, memory_order_relaxed) > now;
+    bool avoid_a = atomic_load_explicit(&a->agent->avoid_until, memory_order_relaxed) > now;
+    bool avoid_b = atomic_load_explicit(&b->agent->avoid_until, memory_order_relaxed) > now;
     if (avoid_a != avoid_b)
         return avoid_b;
-    return atomic_load_explicit(&a->visitors, memory_order_relaxed) <
-           atomic_load_explicit(&b->visitors, memory_order_relaxed);
+    uint32_t visitors_a = atomic_load_explicit(&a->agent->visitors, memory_order_relaxed);
+    uint32_t visitors_b = atomic_load_explicit(&b->agent->visitors, memory_order_relaxed);
+    return visitors_a != visitors_b ? visitors_a < visitors_b : a->visited < b->visited;
+}
+
+static bool may_be_picked(const struct agent *a, int kind, const uint64_t *tried, size_t tried_len)
+{
+    return atomic_load_explicit(&a->ready, memory_order_relaxed) && agent_is_down(a) == 0 &&
+           !agent_is_unheard(a) && !is_among(a->id, tried, tried_len) &&
+           (kind == AGENTS_ANY_KIND || (int)a->terms.offer.kind == kind);
 }
 
 struct agent *agents_pick(struct agents *v, const char *name, int kind, const uint64_t *tried,
                           size_t tried_len)
 {
     const struct name *n = registry_find(&v->known, name);
-    struct agent *best = NULL;
+    const struct known *best = NULL;
     int64_t now = loop_now(v->home.loop);
     for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
          node = node->next) {
-        struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
-        if (!atomic_load_explicit(&a->ready, memory_order_relaxed) || agent_is_down(a) != 0 ||
-            agent_is_unheard(a) || is_among(a->id, tried, tried_len) ||
-            (kind != AGENTS_ANY_KIND && (int)a->terms.offer.kind != kind))
-            continue;
-        if (best == NULL || is_better(a, best, now))
-            best = a;
+        const struct known *k = CONTAINER_OF(node, struct known, of_name);
+        if (may_be_picked(k->agent, kind, tried, tried_len) && (best == NULL || is_better(k, best, now)))
+            best = k;
     }
-    return best == NULL ? NULL : agent_ref(best);
+    return best == NULL ? NULL : agent_ref(best->agent);
 }
 
 size_t agents_count(struct agents *v, const char *name)

@@ -142,8 +142,11 @@ enum agents_presence agents_find(struct agents *view, const char *name, int64_t 
 /* How the last agent that offered the name went; NEVER: none did, as far as is remembered. */
 enum agents_leave agents_left(struct agents *view, const char *name);
 
-/* An agent that offers the name, whichever; a reference for the caller. NULL: there is none. */
+/* Of the agents that offer the name the one with the lowest id, which is the same in each view that knows of
+ * them all; a reference for the caller. NULL: there is none. */
 struct agent *agents_first(struct agents *view, const char *name);
+/* Is it that one? */
+bool agents_is_first(struct agents *view, const struct agent *a);
 
 /* The same, but one whose service is down, and how; NULL too where that of another is not. */
 struct agent *agents_down(struct agents *view, const char *name, unsigned *ret_down);
@@ -167,7 +170,8 @@ void agents_wait(struct agents *view, const char *name, struct agents_waiter *w)
 #define AGENTS_ANY_KIND (-1)
 
 /* The agent to try now: of that kind (enum offer_kind), ready, not among the `tried` ids, with the fewest
- * visitors; one that has just failed comes last. A reference for the caller. NULL: there is none. */
+ * visitors, and of several such the one to which none was led from here for longest; one that has just failed
+ * comes last. A reference for the caller. NULL: there is none. */
 struct agent *agents_pick(struct agents *view, const char *name, int kind, const uint64_t *tried,
                           size_t tried_len);
 

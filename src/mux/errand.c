@@ -163,6 +163,9 @@ struct errand *agents_visit(struct agents *v, struct agent *a, bool unproven,
                          .arrived = arrived,
                          .owner = owner};
     list_init(&e->node);
+    struct known *k = registry_find_id(&v->known, a->id);
+    if (k != NULL)
+        k->visited = ++v->visits;
     if (e->from == e->home) {
         task_init(&e->task, on_arrival_here);
         loop_defer(v->home.loop, &e->task);

@@ -121,12 +121,21 @@ struct known *registry_find_id(const struct registry *r, uint64_t id)
     return NULL;
 }
 
+/* The first in the list from whose end on all have a higher id; ids mostly come in order. */
+static struct list *place_of(struct name *n, uint64_t id)
+{
+    struct list *next = &n->agents;
+    while (next->prev != &n->agents && CONTAINER_OF(next->prev, struct known, of_name)->agent->id > id)
+        next = next->prev;
+    return next;
+}
+
 void registry_add(struct registry *r, struct name *n, struct agent *a)
 {
     struct known *k = calloc(1, sizeof(*k));
     CHECK(k != NULL);
     k->agent = agent_ref(a);
-    list_insert(&n->agents, &k->of_name);
+    list_insert(place_of(n, a->id), &k->of_name);
     list_insert(id_bucket(r, r->ids, r->buckets, a->id), &k->of_id);
 }
 

@@ -12,7 +12,7 @@
 /* A name that is offered, was lately, or is waited for. */
 struct name {
     struct list node;   /* of its bucket */
-    struct list agents; /* struct known */
+    struct list agents; /* struct known, the lowest id first: in each view alike */
     struct list waiters;
     int64_t gone_at;                      /* the last agent left; 0: never one */
     enum agents_leave left;               /* ... in this way */
@@ -26,6 +26,7 @@ struct known {
     struct agent *agent;
     struct list of_name;
     struct list of_id;
+    uint64_t visited; /* when a visitor was last led to it from here: higher, later; 0: never */
 };
 
 struct registry {

@@ -24,6 +24,7 @@ struct agents {
     struct registry known;
     int64_t started; /* monotonic */
     uint64_t next_id;
+    uint64_t visits;   /* begun here */
     struct list woken; /* waiters whose time has come */
     struct task wake;
 };

@@ -144,13 +144,16 @@ int door_port_open(struct door_offer *o, const struct offer *offer, struct err *
     return result;
 }
 
-/* Where it cannot be had it is tried again and again; that is worth a word where no other agent has it. */
+/* The first of those who wait for a port tries: at once when an agent of the name comes or goes, which may
+ * have had it, and again and again while another program has it. That is worth a word where no other agent
+ * has it. */
 void door_port_want(struct door_offer *o)
 {
     struct err err;
     const struct offer *offer = agent_offer(o->agent);
     wheel_cancel(&o->reopen);
-    if (offer->port == 0 || door_port_is_open(o) || o->draining)
+    if (offer->port == 0 || door_port_is_open(o) || o->draining ||
+        !agents_is_first(o->worker->agents, o->agent))
         return;
     bool failed = door_port_open(o, offer, &err) != 0;
     if (failed && !o->portless && agents_count(o->worker->agents, offer->name) == 1)

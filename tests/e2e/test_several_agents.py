@@ -105,6 +105,20 @@ def test_spread(door, agents):
     close_all([*(each for each in visitors if each[1] != "two"), *new])
 
 
+def test_one_after_the_other(start_door, pki, agents):
+    """Where none has a visitor they take turns. (On one worker: each knows of its own visitors only.)"""
+    door = start_door({**config(pki), "workers": 1})
+    for word in ("one", "two", "three"):
+        agents.start(door, word)
+    served = []
+    for _ in range(12):
+        sock, word = agents.visit(door)
+        sock.close()
+        served.append(word)
+        door.audited(len(served), action="expose")
+    assert sorted(served[:3]) == ["one", "three", "two"] and served == served[:3] * 4
+
+
 def test_agents_hear_of_each_other(start_door, pki, agents):
     """Whoever offers a name is told when another offers it too, on whatever worker, and when that one has gone; and of
     nobody where it only offers its own anew."""
