@@ -371,7 +371,7 @@ static enum session_state judge_offer(struct session *s)
         return session_house(s, r);
     session_detail(s, err.text);
     return session_answer_no(s, &(struct front_answer){.outcome = FRONT_CONFLICT, .text = err.text},
-                             CLOSE_BAD_REQUEST);
+                             CLOSE_CONFLICT);
 }
 
 /* A connection that an agent brings for a visitor to come: it waits at the agent's home. */

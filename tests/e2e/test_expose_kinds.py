@@ -273,6 +273,8 @@ def test_conflict_while_visitors_knock(door, expose, pki, ports, web):
         agent.stop(9)
         for sock in knocking:
             sock.close()
+    line = door.audited(reason="conflict")
+    assert line["target"] == f"public:taken.apps.test:{ports[0]}" and "another agent offers" in line["detail"]
     done = curl(door, pki, "taken.apps.test", pki.bob)
     assert done.stdout == b"hello\n", done.stderr.decode()
 
