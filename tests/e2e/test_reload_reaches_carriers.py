@@ -14,7 +14,7 @@ import tls
 from agents import Agent
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
-from run import SLOW, Process, free_port, wait_listening, wait_until
+from run import SLOW, Process, free_port, run, wait_listening, wait_until
 
 EXPIRES = 6  # seconds; a certificate's, which has to last for the beginning of a test
 
@@ -429,8 +429,9 @@ def test_welcome_again(start_door, pki, staff, tmp_path, echo):
 
 @pytest.mark.parametrize("transport", ["tcp", "quic"])
 def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transport):
-    """What an agent offers does not outlive the belief in the agent."""
-    base = config(pki, staff, "offer:app.test")
+    """What an agent offers does not outlive the belief in the agent. Visitors hear that it is gone, and not why."""
+    base = config(pki, staff, "offer:app.test", "name:app.test")
+    dave = staff.client("dave", ou=["ops"])
     door = start_door(base)
     agent = Agent(tmp_path, door.address, pki, "--transport", transport, "app.test", "--to", to(echo), who=staff.carol)
     agent.says("app.test")
@@ -439,4 +440,7 @@ def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transp
     staff.crl(staff.list)
     agent.says("revoked")
     wait_until(lambda: not door.get_json("/status").get("offers"), "the offer to be withdrawn")
+    done = run(*connect_words(door, dave, pki.ca.file), "app.test", env=clean_env(tmp_path))
+    assert b"revoked" not in done.stderr and b"say the port" not in done.stderr, done.stderr.decode()
+    assert b"the door does not allow the one that did any more" in done.stderr, done.stderr.decode()
     agent.stop()
