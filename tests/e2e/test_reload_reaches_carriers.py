@@ -421,8 +421,14 @@ def test_welcome_again(start_door, pki, staff, tmp_path, echo):
     running = client.open()
     door.reload(elsewhere(base))
     wait_until(lambda: [one["state"] for one in carriers(door)] == ["leaving"], "the client to be refused")
+    one, = carriers(door)
+    assert one["reason"] == "no_route" and "no tunnel for this client" in one["detail"]
+    assert b"leaving (no_route)" in door.cli("status", "--sessions").stdout
+    says = f"connection {one['id']} of carol from {one['peer']} begins nothing new, and ends with what runs on it: "
+    wait_until(lambda: f"{says}{one['detail']} (no_route)" in door.process.output(), door.process.output)
     door.reload(base)
     wait_until(lambda: [one["state"] for one in carriers(door)] == ["carrier"], "the client to be welcome again")
+    assert "reason" not in carriers(door)[0] and door.process.output().count("begins nothing new") == 1
     assert client.open() is not None and client.says(running)
     client.close()
 
