@@ -293,7 +293,7 @@ bool tell_review(struct buf *b, const struct review *r)
                         "cardea: connections that carry tunnels or offers: %zu; each is judged anew, over "
                         "QUIC within "
                         "seconds, else before its next tunnel. 'cardea status --sessions' shows what goes as "
-                        "'leaving'; why is in the audit file\n",
+                        "'leaving', and why; so does the log\n",
                         r->carriers);
     if (r->unused > 0)
         ok = ok && buf_printf(b, "cardea: connections that clients kept ready were closed: %zu\n", r->unused);

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "cert/pem.h"
 #include "cert/trust_internal.h"
 
@@ -284,16 +285,38 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-bool trust_stale(const struct trust *trust)
+static bool same_stamp(const struct trust_stamp *a, const struct trust_stamp *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && same_time(a->written, b->written) &&
+           same_time(a->changed, b->changed);
+}
+
+/* Of this stamp and of what came before it. */
+static uint64_t mix_stamp(uint64_t before, const struct trust_stamp *s)
+{
+    static const struct hash_key key; /* files of the operator: nobody chooses them against us */
+    const uint64_t parts[] = {before,
+                              s->dev,
+                              s->ino,
+                              (uint64_t)s->size,
+                              (uint64_t)s->written.tv_sec,
+                              (uint64_t)s->written.tv_nsec,
+                              (uint64_t)s->changed.tv_sec,
+                              (uint64_t)s->changed.tv_nsec};
+    return hash_bytes(&key, parts, sizeof(parts));
+}
+
+uint64_t trust_stale(const struct trust *trust)
 {
     CHECK_MAGIC(trust, TRUST_MAGIC);
+    bool stale = false;
+    uint64_t sum = 0;
     for (size_t i = 0; i < trust->crl_len; i++) {
-        struct trust_stamp now = trust_stamp_of(trust->crl[i]), then = trust->stamps[i];
-        if (now.dev != then.dev || now.ino != then.ino || now.size != then.size ||
-            !same_time(now.written, then.written) || !same_time(now.changed, then.changed))
-            return true;
+        struct trust_stamp now = trust_stamp_of(trust->crl[i]);
+        stale |= !same_stamp(&now, &trust->stamps[i]);
+        sum = mix_stamp(sum, &now);
     }
-    return false;
+    return stale ? sum | 1 : 0;
 }
 
 /* Append the subject of one object of the store, if it is a certificate. */

@@ -41,8 +41,9 @@ void trust_unref(struct trust *trust);
 /* What trust_files called it. */
 const char *trust_name(const struct trust *trust);
 
-/* Has a CRL file changed (device, inode, size, times) or gone since it was read? Cheap (one stat a file). */
-bool trust_stale(const struct trust *trust);
+/* 0 while no CRL file has changed (device, inode, size, times) or gone since it was read; else a number for
+ * how the files are now: another when they change again. Cheap (one stat a file). */
+uint64_t trust_stale(const struct trust *trust);
 
 /* A new bundle of the same anchors with the CRL files read again; the CA files are not looked at. NULL with
  * `err` when a CRL file is not good, and then the old one should go on serving (its CRLs expire by

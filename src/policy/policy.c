@@ -182,8 +182,8 @@ static enum target_match row_match(const struct row *r, const struct question *q
     return best;
 }
 
-/* Remember an allow row that came near: one with the right host beats one with the right port beats the first
- * one. */
+/* Remember an allow row that came near: one with the right host and other ports beats one with the right host
+ * beats one with the right port beats the first one. */
 static void consider_near(const struct row *r, const struct question *q, int *best, struct policy_verdict *v)
 {
     if (r->deny)
@@ -196,14 +196,15 @@ static void consider_near(const struct row *r, const struct question *q, int *be
         const struct target *t = r->targets + i;
         if (t->space != q->host->space)
             continue;
-        int nearness = target_match_host(t, q->host, q->address, false) == TARGET_YES ? 3
+        bool other_ports = q->port > 0 && t->port_first > 0; /* else one is of no port at all */
+        int nearness = target_match_host(t, q->host, q->address, false) == TARGET_YES ? 3 + other_ports
                        : target_match_port(t, q->port)                                ? 2
                                                                                       : 1;
         if (nearness > *best) {
             *best = nearness;
             v->near_rule = r->name;
             v->near_target = t->text;
-            v->near_port = nearness == 3 && t->port_first > 0; /* one of 0: no port at all */
+            v->near_port = nearness > 3;
         }
     }
 }

@@ -215,7 +215,6 @@ enum session_state session_refuse_visit(struct session *s)
 static enum session_state judge_visit(struct session *s, const struct link_peer *peer)
 {
     enum session_state next = SESSION_DIAL;
-    note_target(s->setup, "name:", s->setup->visit.name, 0);
     if (s->setup->visit.kind == OFFER_PUBLIC)
         return next;
     CHECK(peer->identity != NULL);
@@ -302,8 +301,7 @@ static enum session_state judge_target(struct session *s)
 
 /* ---- agents ---- */
 
-/* What the row that allows an offer says. */
-static void offer_target(const struct offer *o, char *ret, size_t cap)
+void session_offer_target(const struct offer *o, char *ret, size_t cap)
 {
     const char *word = o->kind == OFFER_PUBLIC ? "public:" : "offer:";
     if (o->port != 0)
@@ -324,7 +322,7 @@ static bool is_offer_allowed(const struct session *s, const struct offer *o, str
         policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &host, o->port);
     if (v.effect != POLICY_DENY)
         return true;
-    offer_target(o, target, sizeof(target));
+    session_offer_target(o, target, sizeof(target));
     snprintf(action, sizeof(action), "offer %s%s on route %s", o->name,
              o->kind == OFFER_PUBLIC ? " to everybody" : "", s->route->config->name.text);
     *ret = (struct session_denial){.reason = CLOSE_DENIED, .rule = v.rule};
@@ -357,7 +355,7 @@ static enum session_state judge_offer(struct session *s)
     const struct offer *o = &p->request.offer;
     struct session_denial denial;
     struct err bad;
-    offer_target(o, p->target, sizeof(p->target));
+    session_offer_target(o, p->target, sizeof(p->target));
     if (policy_host_parse(o->name, strlen(o->name), &p->host, &bad) != 0)
         return refuse_request(s, FRONT_BAD_HELLO, bad.text);
     struct session_origin origin = session_origin(s);
@@ -373,7 +371,7 @@ static enum session_state judge_offer(struct session *s)
         return session_house(s, r);
     session_detail(s, err.text);
     return session_answer_no(s, &(struct front_answer){.outcome = FRONT_CONFLICT, .text = err.text},
-                             CLOSE_BAD_REQUEST);
+                             CLOSE_CONFLICT);
 }
 
 /* A connection that an agent brings for a visitor to come: it waits at the agent's home. */

@@ -33,8 +33,8 @@ struct door {
     struct reload *next; /* asked for while another was being put in place */
     struct task next_reload;
     uint64_t lost_reported; /* audit lines */
-    size_t unread_crls;     /* trust bundles whose changed CRL files could not be read */
-    int64_t crl_retry_at;   /* ... and are not tried again before, unless another changes */
+    uint64_t unread_crls;   /* how CRL files are that could not be read (snapshot_stale()); 0: none */
+    int64_t crl_retry_at;   /* ... and as long as they are so, they are not tried again before */
     void (*drained)(void *arg);
     void *drained_arg;
 };

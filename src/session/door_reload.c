@@ -205,7 +205,7 @@ void door_refresh_crls(struct door *d)
     int64_t now = loop_now(d->loop);
     if (d->installing || d->draining)
         return;
-    size_t stale = snapshot_stale(d->snap);
+    uint64_t stale = snapshot_stale(d->snap);
     if (stale == d->unread_crls && now < d->crl_retry_at)
         return;
     d->unread_crls = 0;
@@ -217,10 +217,8 @@ void door_refresh_crls(struct door *d)
     if (errors.len > 0)
         door_notify(d, buf_text(&errors));
     buf_free(&errors);
-    if (fresh == NULL) {
-        d->unread_crls = stale;
+    if (fresh == NULL)
         return;
-    }
     struct reload *r = new_reload(d, crls_in_force, d);
     r->snap = fresh;
     d->installing = true;

@@ -125,6 +125,7 @@ static enum session_state meet_with(struct session *s, const struct hello *h)
         break;
     }
     s->setup->visit.kind = (int)kind;
+    snprintf(s->setup->target, sizeof(s->setup->target), "name:%s", s->setup->visit.name);
     if (kind == OFFER_END_TO_END)
         return SESSION_DIAL;
     if (kind == OFFER_PUBLIC)

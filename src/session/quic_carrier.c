@@ -194,6 +194,15 @@ static void say_goodbye(struct quic_carrier *c)
 #define LEAVING_NS (100 * NSEC_PER_MSEC)
 #define LAST_WORDS_NS (2 * NSEC_PER_SEC) /* for what was said last to arrive */
 
+static void tell_leaving(const struct quic_carrier *c, const struct link_peer *peer)
+{
+    char id[AUDIT_ID_MAX], from[NET_ADDR_TEXT_MAX];
+    worker_notice(
+        c->worker, "connection %s of %s from %s begins nothing new, and ends with what runs on it: %s (%s)",
+        audit_id_text(c->id, id), peer->identity == NULL ? "nobody" : identity_label(peer->identity),
+        net_addr_format(&c->peer, from), c->at.why->text, close_reason_word(c->at.refused));
+}
+
 /* May its client begin something new? Else the carrier ends with what it carries, whatever comes later once
  * the goodbye has been said. */
 static bool is_welcome(struct quic_carrier *c)
@@ -207,6 +216,7 @@ static bool is_welcome(struct quic_carrier *c)
         wheel_cancel(&c->leaving);
         c->left = 0;
     } else if (!timer_is_set(&c->leaving)) {
+        tell_leaving(c, &peer);
         loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
     }
     return welcome;
@@ -661,12 +671,15 @@ static bool to_json(const struct quic_carrier *c, struct buf *out)
     quic_conn_facts(c->conn, &facts);
     const char *route = c->at.route == NULL ? "" : c->at.route->config->name.text;
     const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
+    bool leaves = c->at.refused != CLOSE_DONE;
     const struct session_row row = {
         .id = c->id,
         .peer = &c->peer,
-        .state = c->opened == 0                ? "handshake"
-                 : c->at.refused != CLOSE_DONE ? "leaving"
-                                               : "carrier",
+        .state = c->opened == 0 ? "handshake"
+                 : leaves       ? "leaving"
+                                : "carrier",
+        .reason = leaves ? close_reason_word(c->at.refused) : NULL,
+        .detail = leaves ? c->at.why->text : NULL,
         .transport = transport_of(c),
         .carries = true,
         .streams = quic_conn_held(c->conn),

@@ -131,10 +131,12 @@ void session_write_audit(struct session *s)
 
 void session_refused(struct worker *w, const struct session_origin *o, enum close_reason reason)
 {
-    char text[NET_ADDR_TEXT_MAX];
+    char text[NET_ADDR_TEXT_MAX], target[TARGET_TEXT_MAX] = "";
     const struct snapshot *snap = o->epoch->snap;
     const struct config_route *route = o->route == NULL ? NULL : o->route->config;
     CHECK(o->listener < snap->config->listeners.n);
+    if (o->visits != NULL)
+        session_offer_target(o->visits, target, sizeof(target));
     struct audit_record r = {
         .time = clock_wall(),
         .id = worker_next_id(w),
@@ -144,6 +146,7 @@ void session_refused(struct worker *w, const struct session_origin *o, enum clos
         .peer = o->peer == NULL ? NULL : net_addr_format(o->peer, text),
         .route = route == NULL ? NULL : route->name.text,
         .action = route == NULL ? NULL : config_action_name(route->action),
+        .target = text_of(target),
         .handshake_ns = -1,
         .reason = reason,
     };

@@ -477,9 +477,9 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
     begin_at(s, SESSION_AUTHORISE, o->route);
 }
 
-void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o,
-                         const struct offer *offer)
+void session_start_visit(struct worker *w, struct link *link, const struct session_origin *o)
 {
+    const struct offer *offer = o->visits;
     size_t descriptors = o->unproven ? FAR_FDS : SESSION_FDS; /* flows over UDP share the port's socket */
     if (!admit(w, link, o, descriptors))
         return;
@@ -490,6 +490,7 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
     session_visit(s, offer->name, OFFER_PUBLIC);
     s->setup->visit.port = offer->port;
     s->setup->visit.udp = offer->udp;
+    session_offer_target(offer, s->setup->target, sizeof(s->setup->target));
     session_deadline(s, session_limits(s)->dial_timeout);
     begin_at(s, SESSION_DIAL, o->route);
 }

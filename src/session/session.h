@@ -37,9 +37,10 @@ struct session_origin {
     struct epoch *epoch;         /* a hold is taken */
     const struct route_runtime *route;
     const struct hello_note *hello;
-    bool unproven;         /* anybody may have made up the peer's address: it is not counted for it */
-    uint64_t carrier;      /* the connection's id */
-    const char *transport; /* what carries the stream, for the audit line; static */
+    bool unproven;              /* anybody may have made up the peer's address: it is not counted for it */
+    uint64_t carrier;           /* the connection's id */
+    const char *transport;      /* what carries the stream, for the audit line; static */
+    const struct offer *visits; /* whose port of the door was come to; else NULL */
     /* Where what it wants is known already: no request is read from the stream then. */
     const struct front *front;
     const struct front_request *request;
@@ -52,12 +53,11 @@ struct session_origin {
  * away with an audit line. */
 void session_start_stream(struct worker *w, struct link *link, const struct session_origin *origin);
 
-/* Begin a session on a link that came to a port of the door which an agent's offer has opened: it leads to
- * whoever makes the same offer. The link is the session's from then on. What the limits do not allow is
- * turned away.
+/* Begin a session on a link that came to a port of the door which an agent's offer has opened, `visits`: it
+ * leads to whoever makes the same offer. The link is the session's from then on. What the limits do not allow
+ * is turned away.
  */
-void session_start_visit(struct worker *w, struct link *link, const struct session_origin *origin,
-                         const struct offer *offer);
+void session_start_visit(struct worker *w, struct link *link, const struct session_origin *origin);
 
 /* The door is stopping: tell who stays for his own sake, or waits for somebody who will not come. */
 void session_drain(struct session *s);
@@ -90,8 +90,8 @@ bool session_may_offer(struct session *s, struct session_origin *at, const struc
                        struct session_denial *ret);
 
 /* A connection or stream was refused before it became a session: leave its audit line. Of `o` the first
- * three parts are told (`peer` is NULL where it is not known), and where there are any route, carrier and
- * transport. */
+ * three parts are told (`peer` is NULL where it is not known), and where there are any route, carrier,
+ * transport and offer. */
 void session_refused(struct worker *w, const struct session_origin *o, enum close_reason reason);
 
 /* End it now, for this reason. */

@@ -26,6 +26,8 @@ enum session_state {
     SESSION_CLOSED
 };
 
+#define TARGET_TEXT_MAX (HOST_MAX + 16)
+
 /* On the way to an agent. */
 struct visit {
     char name[HOST_MAX]; /* what is visited; "": no agent is */
@@ -75,8 +77,8 @@ struct setup {
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
     struct front_request request;
-    char target[HOST_MAX + 12]; /* host:port as asked for; udp:host:port */
-    struct policy_host host;    /* the request's, as the policy reads it */
+    char target[TARGET_TEXT_MAX]; /* what is asked for, as the policy writes it: host:port, name:... */
+    struct policy_host host;      /* the request's, as the policy reads it */
     struct dial dial;
     int backend;      /* index of the backend being tried, or -1 */
     uint64_t tried;   /* backends that failed, a bit each */
@@ -266,6 +268,9 @@ int64_t visit_share(const struct session *s, int64_t left);
 void visit_cancel(struct session *s);
 
 /* ---- authorise.c: HANDSHAKE, AUTHORISE, ASK; carry.c: RESIDE, PIPE, DRAIN, LINGER ---- */
+
+/* The target of the policy row that allows the offer. Also what who comes to its port asks for. */
+void session_offer_target(const struct offer *o, char *ret, size_t cap);
 
 enum session_state step_handshake(struct session *s);
 enum session_state step_authorise(struct session *s);

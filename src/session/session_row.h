@@ -17,6 +17,8 @@ struct session_row {
     uint64_t carrier; /* the id of the connection that it is a stream of; 0: it is none */
     const struct net_addr *peer;
     const char *state;     /* a word */
+    const char *reason;    /* why it will end, as the audit line will have it, a word, and for people: */
+    const char *detail;    /* ...; both NULL: it is not known to */
     const char *transport; /* a word */
     bool carries;          /* it has streams of its own, so many now: */
     size_t streams;

@@ -39,7 +39,8 @@ struct build {
     struct snapshot_shared *shared;
     struct buf *errors;
     bool failed;
-    size_t fresh, unread; /* trust bundles of a refresh */
+    size_t fresh;    /* trust bundles of a refresh that were read anew */
+    uint64_t unread; /* ... and how the files of those are that could not be: see snapshot_stale() */
 };
 
 static void report(struct build *b, struct config_pos at, const struct err *why)
@@ -69,14 +70,16 @@ static void load_trust(struct build *b)
  * CRLs expire by themselves. */
 static void renew_trust(struct build *b, const struct snapshot *old, size_t i)
 {
-    struct err err;
-    bool stale = trust_stale(old->trust[i]);
-    struct trust *fresh = stale ? trust_reload(old->trust[i], &err) : NULL;
-    if (stale && fresh == NULL)
+    struct err why, err;
+    uint64_t stale = trust_stale(old->trust[i]);
+    struct trust *fresh = stale != 0 ? trust_reload(old->trust[i], &why) : NULL;
+    if (stale != 0 && fresh == NULL) {
+        err_set(&err, "%s; the CRL before stays in force, until it expires", why.text);
         plan_complain(old->plan, old->config->trust.v[i].head.at, &err, b->errors);
+    }
     b->snap->trust[i] = fresh != NULL ? fresh : trust_ref(old->trust[i]);
     b->fresh += fresh != NULL;
-    b->unread += stale && fresh == NULL;
+    b->unread += fresh == NULL ? stale : 0;
 }
 
 static struct trust *trust_named(struct build *b, const struct config_text *name)
@@ -367,7 +370,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
 }
 
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
-                                  struct buf *errors, size_t *ret_unread)
+                                  struct buf *errors, uint64_t *ret_unread)
 {
     CHECK_MAGIC(old, SNAPSHOT_MAGIC);
     struct build b = {.snap = snapshot_new(plan_ref(old->plan), own_certs_ref(old->own), shared),
@@ -383,12 +386,12 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     return snapshot_finish(&b);
 }
 
-size_t snapshot_stale(const struct snapshot *snap)
+uint64_t snapshot_stale(const struct snapshot *snap)
 {
-    size_t n = 0;
+    uint64_t sum = 0;
     for (size_t i = 0; i < snap->config->trust.n; i++)
-        n += trust_stale(snap->trust[i]);
-    return n;
+        sum += trust_stale(snap->trust[i]);
+    return sum;
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snap)

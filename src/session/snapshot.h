@@ -100,13 +100,15 @@ struct snapshot {
 struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors);
 
 /* The same, but for the trust bundles whose CRL files have changed: those are read anew. No other file is
- * looked at. A bundle that cannot be read stays as it was, with a line appended to `errors`; *ret_unread says
- * how many. NULL when none could be read. */
+ * looked at. A bundle that cannot be read stays as it was, with a line appended to `errors`; *ret_unread is
+ * what snapshot_stale() would say if there were only those, as their files were before they were read. NULL
+ * when none could be read. */
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
-                                  struct buf *errors, size_t *ret_unread);
+                                  struct buf *errors, uint64_t *ret_unread);
 
-/* How many trust bundles have CRL files that changed since they were read? */
-size_t snapshot_stale(const struct snapshot *snap);
+/* 0 while no CRL file has changed since its trust bundle was read; else a number for how the files of the
+ * bundles are now that have: another when one changes again. */
+uint64_t snapshot_stale(const struct snapshot *snap);
 
 /* One reference more, from any thread. */
 struct snapshot *snapshot_ref(struct snapshot *snap);

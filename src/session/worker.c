@@ -97,7 +97,8 @@ void worker_notice(struct worker *w, const char *fmt, ...)
         return;
     if (now >= w->notices_since + NOTICES_NS) {
         if (w->notices > NOTICES_MAX) {
-            err_set(&text, "%zu more notices about offers were left out", w->notices - NOTICES_MAX);
+            err_set(&text, "%zu more notices about offers and connections were left out",
+                    w->notices - NOTICES_MAX);
             post_notice(w, &text);
         }
         w->notices_since = now;

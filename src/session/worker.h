@@ -147,7 +147,7 @@ void worker_release(struct worker *w, struct epoch *e);
 void worker_joined(struct worker *w, struct list *node);
 void worker_left(struct worker *w, struct list *node);
 
-/* Tell the door's operator, in one line. Agents cause notices: of more than a few a minute the rest is left
+/* Tell the door's operator, in one line. Clients cause notices: of more than a few a minute the rest is left
  * out, and counted. */
 void worker_notice(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -335,7 +335,7 @@ static void on_beaten(void *owner, const struct agent *by)
     struct err text;
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
     offer_is_taken(by, &text);
-    withdraw(o, AGENTS_BEATEN, CLOSE_BAD_REQUEST, text.text); /* as any conflict */
+    withdraw(o, AGENTS_BEATEN, CLOSE_CONFLICT, text.text);
     o->late = true;
     resident_wake(&o->resident);
 }

@@ -24,26 +24,33 @@ struct door_port {
     struct task free_later;
 };
 
+/* Somebody who has come to the port; `peer` is NULL where it is not known who. */
+static struct session_origin visitor_from(const struct door_offer *o, const struct net_addr *peer)
+{
+    struct session_origin origin = o->origin;
+    origin.peer = peer;
+    origin.visits = agent_offer(o->agent);
+    return origin;
+}
+
 static void port_accepted(struct acceptor *a, int fd, const struct net_addr *peer)
 {
     struct door_offer *o = CONTAINER_OF(a, struct door_port, acceptor)->offer;
-    struct session_origin origin = o->origin;
+    struct session_origin origin = visitor_from(o, peer);
     struct link *link = fd_link_socket(o->worker->loop, fd, false);
-    origin.peer = peer;
     if (link == NULL) {
         close(fd);
         session_refused(o->worker, &origin, CLOSE_NO_DESCRIPTOR);
         return;
     }
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
+    session_start_visit(o->worker, link, &origin);
 }
 
 static void port_refused(struct acceptor *a, int error)
 {
     const struct door_offer *o = CONTAINER_OF(a, struct door_port, acceptor)->offer;
     (void)error;
-    struct session_origin origin = o->origin;
-    origin.peer = NULL;
+    struct session_origin origin = visitor_from(o, NULL);
     session_refused(o->worker, &origin, CLOSE_NO_DESCRIPTOR);
 }
 
@@ -55,10 +62,9 @@ static void port_free(struct task *t)
 static void flow_begun(void *owner, const struct net_addr *source, struct link *link)
 {
     struct door_offer *o = owner;
-    struct session_origin origin = o->origin;
-    origin.peer = source;
+    struct session_origin origin = visitor_from(o, source);
     origin.unproven = true;
-    session_start_visit(o->worker, link, &origin, agent_offer(o->agent));
+    session_start_visit(o->worker, link, &origin);
 }
 
 void door_port_close(struct door_offer *o)

@@ -226,6 +226,31 @@ def test_revocation_needs_no_other_file(start_door, pki, banner, tmp_path):
     assert door.get("/reload", "POST")[0] == 422
 
 
+def test_a_list_is_read_when_it_is_whole(start_door, pki, banner, tmp_path):
+    """A list that cannot be read is said, and the one before stays in force; the next that is there is read at once, without
+    a wait for the one that was not."""
+    ca = pki_module.CA(tmp_path / "ca", "Staff")
+    who = [ca.client(name) for name in ("carol", "dave")]
+    crl = ca.crl(tmp_path / "staff.crl")
+    door = start_door(one_route(pki, banner, {"name": "staff", "ca": [ca.file], "crl": [crl]}))
+    whole = (tmp_path / "staff.crl").read_text()
+
+    def tear():
+        (tmp_path / "staff.crl").write_text(whole[:100])
+
+    def remove():
+        (tmp_path / "staff.crl").unlink()
+
+    for cert, spoil, complaint in zip(who, (tear, remove), ("damaged PEM block", "No such file")):
+        spoil()
+        wait_until(lambda what=complaint: what in door.process.output(), door.process.output, 10)
+        assert comes_in(door, "a.test", cert), "the list before is no longer in force"
+        ca.revoke(cert)
+        ca.crl(crl)
+        wait_until(lambda cert=cert: not comes_in(door, "a.test", cert), "the new list to be in force", 10, 0.1)
+    assert door.process.output().count("the CRL before stays in force, until it expires") == 2
+
+
 def test_revoked_alert(start_door, pki, banner, tmp_path):
     """certificate_revoked (44)."""
     ca = pki_module.CA(tmp_path / "ca", "Staff")

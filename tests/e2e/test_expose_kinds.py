@@ -168,6 +168,17 @@ def test_public_port(door, expose, pki, ports, banner):
     expose("game.apps.test", banner.to, "--public", "--port", ports[0])
     with socket.create_connection(("127.0.0.1", ports[0]), timeout=10 * SLOW) as sock:
         assert sock.recv(100) == b"behind the door\n"
+        target = f"public:game.apps.test:{ports[0]}"
+        at_port = sock.getsockname()
+    line = door.audited_of(at_port)
+    assert (line["target"], line["reason"], line["offer"]) == (target, "done", "public")
+
+
+def shown(door, sock):
+    """What the status says of a visitor: where he is led."""
+    name = "%s:%d" % sock.getsockname()
+    return wait_until(lambda: [one["target"] for one in door.get_json("/sessions")["sessions"] if one["peer"] == name],
+                      f"{name} in the status")
 
 
 def test_public_udp_port(door, expose, pki, ports, tmp_path):
@@ -175,8 +186,10 @@ def test_public_udp_port(door, expose, pki, ports, tmp_path):
     expose("dns.apps.test", f"127.0.0.1:{port}", "--public", "--port", ports[1], "--udp")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(5 * SLOW)
-        sock.sendto(bytes(1350), ("127.0.0.1", ports[1]))
+        sock.connect(("127.0.0.1", ports[1]))
+        sock.send(bytes(1350))
         assert sock.recv(65536) == bytes(1350)
+        assert shown(door, sock) == [f"public:dns.apps.test:{ports[1]}"]
     by_name = curl(door, pki, "dns.apps.test")
     assert by_name.returncode != 0
     assert "offered over UDP" in door.audited(sni="dns.apps.test")["detail"]
@@ -200,6 +213,7 @@ def test_end_to_end(door, expose, pki, web):
     ctx.load_cert_chain(pki.bob.certificate, pki.bob.key)
     with ctx.wrap_socket(door.dial(), server_hostname="sealed.apps.test") as tls:
         assert tls.getpeercert()["subjectAltName"][0] == ("DNS", "sealed.apps.test")
+        assert shown(door, tls) == ["name:sealed.apps.test"]
     assert curl(door, pki, "sealed.apps.test", pki.alice).returncode != 0
     assert curl(door, pki, "sealed.apps.test").returncode != 0
 
@@ -259,6 +273,8 @@ def test_conflict_while_visitors_knock(door, expose, pki, ports, web):
         agent.stop(9)
         for sock in knocking:
             sock.close()
+    line = door.audited(reason="conflict")
+    assert line["target"] == f"public:taken.apps.test:{ports[0]}" and "another agent offers" in line["detail"]
     done = curl(door, pki, "taken.apps.test", pki.bob)
     assert done.stdout == b"hello\n", done.stderr.decode()
 

@@ -91,7 +91,9 @@ def test_offers_end_with_their_row(door, expose, pki, echo, tmp_path, transport)
             socket.create_connection(("127.0.0.1", port))
         done, took = connect(door, pki, tmp_path, "game.apps.test")
         assert done.returncode == 1 and took < 5 * SLOW, done.stderr.decode()
-        assert "does not allow the one that did" in door.audited(target="name:game.apps.test")["detail"]
+        says = "no agent offers this name: the door does not allow the one that did any more"
+        assert door.audited(target="name:game.apps.test")["detail"] == says
+        assert f"{says}: game.apps.test\n" in done.stderr.decode(), "neither why, nor advice for what is no name"
         visitor.sendall(b"after")
         assert visitor.recv(100) == b"after"
     door.reload(configuration(pki, ["offer:*.apps.test", "public:*.apps.test", "public:*.apps.test:*"]))

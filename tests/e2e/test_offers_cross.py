@@ -83,7 +83,7 @@ def test_one_of_two_stands(door, pki):
         assert not any("withdrawn" in message for message in rest(stream)), "it ends without a word"
         text = f"another agent offers {name} already: alice, {others}"
         line = door.audited_of(stream.sock)
-        assert (line["action"], line["reason"]) == ("offer", "bad_request") and text in line["detail"], line
+        assert (line["action"], line["reason"]) == ("offer", "conflict") and text in line["detail"], line
         assert f"the offer of {name} by alice is withdrawn: {text}" in door.process.output()
         again = Stream(tls.connect(door, "door.test", cert=pki.alice, alpn=["cardea/1"]))
         again.say(offer=name, kind=mine)

@@ -14,7 +14,7 @@ import tls
 from agents import Agent
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
-from run import SLOW, Process, free_port, wait_listening, wait_until
+from run import SLOW, Process, free_port, run, wait_listening, wait_until
 
 EXPIRES = 6  # seconds; a certificate's, which has to last for the beginning of a test
 
@@ -421,16 +421,23 @@ def test_welcome_again(start_door, pki, staff, tmp_path, echo):
     running = client.open()
     door.reload(elsewhere(base))
     wait_until(lambda: [one["state"] for one in carriers(door)] == ["leaving"], "the client to be refused")
+    one, = carriers(door)
+    assert one["reason"] == "no_route" and "no tunnel for this client" in one["detail"]
+    assert b"leaving (no_route)" in door.cli("status", "--sessions").stdout
+    says = f"connection {one['id']} of carol from {one['peer']} begins nothing new, and ends with what runs on it: "
+    wait_until(lambda: f"{says}{one['detail']} (no_route)" in door.process.output(), door.process.output)
     door.reload(base)
     wait_until(lambda: [one["state"] for one in carriers(door)] == ["carrier"], "the client to be welcome again")
+    assert "reason" not in carriers(door)[0] and door.process.output().count("begins nothing new") == 1
     assert client.open() is not None and client.says(running)
     client.close()
 
 
 @pytest.mark.parametrize("transport", ["tcp", "quic"])
 def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transport):
-    """What an agent offers does not outlive the belief in the agent."""
-    base = config(pki, staff, "offer:app.test")
+    """What an agent offers does not outlive the belief in the agent. Visitors hear that it is gone, and not why."""
+    base = config(pki, staff, "offer:app.test", "name:app.test")
+    dave = staff.client("dave", ou=["ops"])
     door = start_door(base)
     agent = Agent(tmp_path, door.address, pki, "--transport", transport, "app.test", "--to", to(echo), who=staff.carol)
     agent.says("app.test")
@@ -439,4 +446,7 @@ def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transp
     staff.crl(staff.list)
     agent.says("revoked")
     wait_until(lambda: not door.get_json("/status").get("offers"), "the offer to be withdrawn")
+    done = run(*connect_words(door, dave, pki.ca.file), "app.test", env=clean_env(tmp_path))
+    assert b"revoked" not in done.stderr and b"say the port" not in done.stderr, done.stderr.decode()
+    assert b"the door does not allow the one that did any more" in done.stderr, done.stderr.decode()
     agent.stop()

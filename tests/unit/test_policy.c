@@ -691,6 +691,46 @@ static void test_denial(void **state)
     identity_free(id);
 }
 
+/* Of what an agent may offer: a port that is not allowed is near to the ports that are, a name to the name.
+ */
+static void test_denial_of_a_port(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"agents",
+         false,
+         "group=ops",
+         {"offer:*.apps", "public:*.apps", "public:*.apps:20000-20999"},
+         {0},
+         0},
+        {"ports", false, "group=ops", {"public:*.ports:1-9"}, {0}, 0},
+    };
+    static const struct {
+        const char *name;
+        uint16_t port;
+        const char *near;
+    } cases[] = {
+        {"x.apps", 21000, "(rule agents allows other ports of it: public:*.apps:20000-20999)"},
+        {"x.ports", 10, "(rule ports allows other ports of it: public:*.ports:1-9)"},
+        {"x.ports", 0, "(rule ports allows public:*.ports:1-9)"},
+        {"x.other", 20000, "(rule agents allows public:*.apps:20000-20999)"},
+        {"x.other", 0, "(rule agents allows public:*.apps)"},
+    };
+    struct err err;
+    char text[POLICY_TEXT_MAX];
+    struct policy *p = build(rows, ARRAY_LEN(rows), &err);
+    struct identity *id = alice();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct policy_host host;
+        assert_int_equal(policy_host_parse(cases[i].name, strlen(cases[i].name), &host, &err), 0);
+        host.space = POLICY_PUBLIC;
+        struct policy_verdict v = policy_reach(p, 0, id, &host, cases[i].port);
+        assert_non_null(strstr(policy_denial(&v, id, "offer it", NULL, text), cases[i].near));
+    }
+    policy_free(p);
+    identity_free(id);
+}
+
 /* Is there a name that both patterns hold? */
 static void test_patterns_meet(void **state)
 {
@@ -740,7 +780,8 @@ static void test_denial_of_offers(void **state)
     } cases[] = {
         {"app.inside", POLICY_OFFER, 0, "offer:app.inside", "rule agents allows offer:*.test"},
         {"app.inside", POLICY_PUBLIC, 0, "public:app.inside", "rule agents allows public:*.test"},
-        {"game.test", POLICY_PUBLIC, 300, "public:game.test:300", "rule agents allows public:*.test"},
+        {"game.test", POLICY_PUBLIC, 300, "public:game.test:300",
+         "rule games allows other ports of it: public:game.test:100-200"},
         {"app.inside", POLICY_TCP, 22, NULL, "no rule lets alice do it"},
     };
     struct err err;
@@ -780,6 +821,7 @@ int main(void)
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_build_errors),
         cmocka_unit_test(test_denial),
+        cmocka_unit_test(test_denial_of_a_port),
         cmocka_unit_test(test_denial_of_offers),
         cmocka_unit_test(test_patterns_meet),
     };

@@ -156,12 +156,15 @@ static void visit(struct world *w)
 {
     static const struct hello_note hello;
     struct net_addr peer = {.family = AF_INET, .port = 1, .ip = {127, 0, 0, 1}};
-    struct session_origin origin = {
-        .peer = &peer, .epoch = w->worker->epoch, .route = w->worker->epoch->snap->routes, .hello = &hello};
+    static const struct offer at = {.name = "app.test", .kind = OFFER_PUBLIC, .port = PORT};
+    struct session_origin origin = {.peer = &peer,
+                                    .epoch = w->worker->epoch,
+                                    .route = w->worker->epoch->snap->routes,
+                                    .hello = &hello,
+                                    .visits = &at};
     struct link *near;
     mem_link_pair((size_t)1 << 20, &near, &w->visitor);
-    static const struct offer at = {.name = "app.test", .kind = OFFER_PUBLIC, .port = PORT};
-    session_start_visit(w->worker, near, &origin, &at);
+    session_start_visit(w->worker, near, &origin);
     settle(w);
 }
 
