@@ -119,13 +119,19 @@ static void wake_waiters(struct agents *v, struct name *n)
     loop_defer(v->home.loop, &v->wake);
 }
 
-static void tell_fellows(struct agents *v, const struct name *n, const struct agent *about)
+static bool is_same_agent(const struct agent *a, const struct agent *b)
+{
+    return a->terms.offer.instance != 0 && a->terms.offer.instance == b->terms.offer.instance &&
+           memcmp(a->terms.fingerprint, b->terms.fingerprint, AGENT_FINGERPRINT) == 0;
+}
+
+static void tell_fellows(struct agents *v, const struct name *n, const struct agent *about, bool came)
 {
     for (struct list *node = n->agents.next, *next; node != &n->agents; node = next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
         next = node->next;
         if (a->home == v->index && a != about && !a->withdrawn)
-            a->terms.ops->changed(a->terms.owner);
+            a->terms.ops->changed(a->terms.owner, came && !is_same_agent(a, about) ? about : NULL);
     }
 }
 
@@ -179,7 +185,7 @@ static void learn(struct agents *v, struct agent *a, enum news news)
     if (news == NEWS_OFFERED)
         judge(v, n, a);
     if (news != NEWS_READY)
-        tell_fellows(v, n, a);
+        tell_fellows(v, n, a, news == NEWS_OFFERED);
 }
 
 static void on_notice(struct message *m)
@@ -428,12 +434,6 @@ size_t agents_count(struct agents *v, const char *name)
     return count;
 }
 
-static bool is_same_agent(const struct agent *a, const struct agent *b)
-{
-    return a->terms.offer.instance != 0 && a->terms.offer.instance == b->terms.offer.instance &&
-           memcmp(a->terms.fingerprint, b->terms.fingerprint, AGENT_FINGERPRINT) == 0;
-}
-
 size_t agents_fellows(struct agents *v, const struct agent *a, const char **ret_identity)
 {
     const struct name *n = registry_find(&v->known, a->terms.offer.name);
@@ -448,6 +448,18 @@ size_t agents_fellows(struct agents *v, const struct agent *a, const char **ret_
         count++;
     }
     return count;
+}
+
+bool agents_has_fellow(struct agents *v, const struct agent *a, const char *identity)
+{
+    const struct name *n = registry_find(&v->known, a->terms.offer.name);
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next) {
+        const struct agent *other = CONTAINER_OF(node, struct known, of_name)->agent;
+        if (other != a && !is_same_agent(a, other) && strcmp(other->terms.identity, identity) == 0)
+            return true;
+    }
+    return false;
 }
 
 size_t agents_visitors(struct agents *v, const char *name)

@@ -63,8 +63,9 @@ struct agent_ops {
     /* A connection that the agent was granted an id for (agent_grant) has come; the link is the owner's.
      * NULL: it got lost on the way. */
     void (*brought)(void *owner, struct link *link);
-    /* Another offer of the name has come or gone. */
-    void (*changed)(void *owner);
+    /* Another offer of the name has come or gone; `came`: who has come, where that is another agent; else
+     * NULL. */
+    void (*changed)(void *owner, const struct agent *came);
     /* Two workers took offers of the name at once that do not go together, and `by` wins, whose id is lower:
      * withdraw this one. */
     void (*beaten)(void *owner, const struct agent *by);
@@ -184,6 +185,9 @@ size_t agents_count(struct agents *view, const char *name);
  * *ret_identity is that of one of them, as long as nothing is heard of the name. An agent that has offered
  * anew is no other, while what it offered before is not known to be gone. */
 size_t agents_fellows(struct agents *view, const struct agent *a, const char **ret_identity);
+
+/* Is an agent of that identity among those? */
+bool agents_has_fellow(struct agents *view, const struct agent *a, const char *identity);
 
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);

@@ -24,6 +24,7 @@ struct world {
     struct errand *wanted;
     uint64_t beaten_by;
     size_t changes;
+    size_t joinings;
     struct link *arrived;
     bool back;
     size_t woken;
@@ -41,9 +42,11 @@ static void on_brought(void *owner, struct link *link)
     link_close(link, true);
 }
 
-static void on_changed(void *owner)
+static void on_changed(void *owner, const struct agent *came)
 {
-    ((struct world *)owner)->changes++;
+    struct world *w = owner;
+    w->changes++;
+    w->joinings += came != NULL;
 }
 
 static void on_arrived(void *owner, struct link *link)
@@ -150,6 +153,8 @@ static void fellows(void **state)
     offers[1] = agents_offer(w->view[1], &terms); /* the same, on its way to another connection */
     settle(w);
     assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 0);
+    assert_false(agents_has_fellow(w->view[0], offers[0], "alice"));
+    assert_int_equal(w->joinings, 0);
     terms.offer.instance = 2;
     offers[2] = agents_offer(w->view[1], &terms);
     terms.fingerprint[0] = 8;
@@ -158,6 +163,9 @@ static void fellows(void **state)
     settle(w);
     assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 1);
     assert_string_equal(who, "alice");
+    assert_true(agents_has_fellow(w->view[0], offers[0], "alice"));
+    assert_false(agents_has_fellow(w->view[0], offers[0], "bob"));
+    assert_int_equal(w->joinings, 2); /* either of the two others has heard */
     offers[3] = agents_offer(w->view[0], &terms);
     terms.offer.instance = 0; /* who does not say is another */
     for (size_t i = 4; i < ARRAY_LEN(offers); i++)
