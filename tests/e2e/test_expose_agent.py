@@ -11,7 +11,7 @@ import time
 import pytest
 
 import peers
-from agents import Agent, FakeDoor, udp_echo
+from agents import Agent, FakeDoor, pack, udp_echo
 from fixtures import clean_env
 from run import CARDEA, SLOW, Process, free_port, run, wait_until
 
@@ -279,6 +279,27 @@ def test_others_are_told(start, fake):
     assert again["instance"] == hello["instance"]
     control.say(fellows=1)
     wait_until(lambda: len(agent.events("fellows")) == 8, agent.output)
+    agent.end()
+
+
+def test_a_door_that_says_it_over_and_over(start, fake):
+    """What a door says does not fill a log: a few lines at once, one a second, the last word in any case; and one that
+    stops time after time waits as any that fails."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    _, control = fake.offer()
+    began = time.monotonic()
+    control.sock.sendall(b"".join(pack({"v": 1, "fellows": number % 2 + 1}) for number in range(2000)))
+    control.say(fellows=7, fellow="bob")
+    wait_until(lambda: agent.events("fellows") and agent.events("fellows")[-1]["fellows"] == 7, agent.output)
+    assert len(agent.events("fellows")) <= 11 + time.monotonic() - began
+    control.say(drain=True)
+    for _ in range(12):
+        if "stops again and again" not in agent.output():
+            fake.offer()[1].say(drain=True)
+    agent.says("stops again and again")
+    _, control = fake.offer()
+    control.say(fellows=101)
+    agent.says('"fellows" is not a number from 0 to 100')
     agent.end()
 
 
