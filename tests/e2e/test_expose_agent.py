@@ -782,6 +782,21 @@ def test_file_that_is_wrong(tmp_path):
     assert done.returncode == 1 and f"{path}:3:20: services[0].too: unknown key" in done.stderr.decode()
 
 
+def test_many_services(tmp_path):
+    """As many as an agent takes are looked at in no time, the first name that stands twice is told; more are too many."""
+    def check_many(*numbers):
+        (tmp_path / "e.yaml").write_text("door: d:1\nservices:\n" + "".join(
+            f"  - {{name: a{number}.test, to: 'a:1'}}\n" for number in numbers))
+        began = time.monotonic()
+        done = run(CARDEA, "expose", "-c", "e.yaml", env=clean_env(tmp_path), cwd=tmp_path)
+        assert done.returncode == 1 and time.monotonic() - began < 5 * SLOW
+        return done.stderr.decode()
+    assert check_many(*range(9996), 7, 3, 3, 7) == (
+        "e.yaml:9999:5: services[9996]: a7.test is offered already, by services[7] in line 10: a name stands once\n")
+    assert check_many(*range(10001)) == (
+        "e.yaml: 10001 services, expected at most 10000: split the file, and run an agent for each part\n")
+
+
 # Checking ---------------------------------------------------------------------------------------------------------
 
 def check(tmp_path, *words):
