@@ -178,6 +178,7 @@ static void learn(struct agents *v, struct agent *a, enum news news)
         registry_forget(k);
         n->gone_at = loop_now(v->home.loop);
         n->left = a->left;
+        n->was_public = a->terms.offer.kind == OFFER_PUBLIC;
         note_sealed(n, a, n->gone_at);
     }
     if (news != NEWS_WITHDRAWN || a->left == AGENTS_BARRED)
@@ -302,6 +303,21 @@ enum agents_presence agents_find(struct agents *v, const char *name, int64_t gra
     bool lately = n != NULL && n->gone_at > 0 && now < n->gone_at + grace;
     bool begun = grace > 0 && now < v->started + grace;
     return lately || begun ? AGENTS_EXPECTED : AGENTS_NONE;
+}
+
+bool agents_may_be_public(struct agents *v, const char *name, int64_t grace)
+{
+    enum offer_kind kind;
+    const struct name *n = registry_find(&v->known, name);
+    switch (agents_find(v, name, grace, &kind)) {
+    case AGENTS_NONE:
+        return false;
+    case AGENTS_EXPECTED:
+        break;
+    case AGENTS_PRESENT:
+        return kind == OFFER_PUBLIC;
+    }
+    return (n != NULL && n->was_public) || loop_now(v->home.loop) < v->started + grace;
 }
 
 enum agents_leave agents_left(struct agents *v, const char *name)

@@ -140,6 +140,11 @@ enum agents_presence {
 enum agents_presence agents_find(struct agents *view, const char *name, int64_t grace,
                                  enum offer_kind *ret_kind);
 
+/* For who may visit no other: is the name offered to everybody, or is it AGENTS_EXPECTED and may come back
+ * so? The last who offered it did so; or the door has only just begun, when of any name nobody knows. Whether
+ * a name is offered in private makes no difference else. */
+bool agents_may_be_public(struct agents *view, const char *name, int64_t grace);
+
 /* How the last agent that offered the name went; NEVER: none did, as far as is remembered. */
 enum agents_leave agents_left(struct agents *view, const char *name);
 

@@ -16,6 +16,7 @@ struct name {
     struct list waiters;
     int64_t gone_at;                      /* the last agent left; 0: never one */
     enum agents_leave left;               /* ... in this way */
+    bool was_public;                      /* ... and had offered it to everybody */
     int64_t sealed_at;                    /* the last agent that offered it end-to-end left; 0: none */
     uint8_t sealed_by[AGENT_FINGERPRINT]; /* the one and only that did; zeros: there were several */
     char text[];

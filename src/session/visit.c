@@ -106,7 +106,7 @@ static enum session_state await_agent(struct session *s)
     enum agents_presence there = agents_find(view_of(s), v->name, visit_grace(s), &kind);
     if (there == AGENTS_NONE)
         return unmet(s, FRONT_NO_SUCH_HOST);
-    if (there == AGENTS_PRESENT && v->uninvited && kind != OFFER_PUBLIC)
+    if (v->uninvited && !agents_may_be_public(view_of(s), v->name, visit_grace(s)))
         return session_refuse_visit(s);
     unsigned down;
     struct agent *a = agents_down(view_of(s), v->name, &down);

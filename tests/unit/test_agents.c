@@ -487,6 +487,30 @@ static void ways_to_go(void **state)
     }
 }
 
+/* What was offered in private is nothing that whoever may not visit it waits for; once the door's start is
+ * long past. */
+static void may_be_public(void **state)
+{
+    struct world *w = *state;
+    static const enum offer_kind kinds[] = {OFFER_PRIVATE, OFFER_PUBLIC, OFFER_END_TO_END, OFFER_PUBLIC,
+                                            OFFER_PRIVATE};
+    const int64_t grace = NSEC_PER_MSEC;
+    enum offer_kind kind;
+    settle(w);
+    assert_false(agents_may_be_public(w->view[0], "app.test", grace));
+    assert_true(agents_may_be_public(w->view[0], "app.test", GRACE)); /* it has just begun */
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct agent *a = offer(w, 0, "app.test", kinds[i]);
+        assert_int_equal(agents_may_be_public(w->view[0], "app.test", GRACE), kinds[i] == OFFER_PUBLIC);
+        agents_withdraw(w->view[0], a, AGENTS_LOST);
+        assert_int_equal(agents_find(w->view[0], "app.test", grace, &kind), AGENTS_EXPECTED);
+        assert_int_equal(agents_may_be_public(w->view[0], "app.test", grace), kinds[i] == OFFER_PUBLIC);
+    }
+    agents_withdraw(w->view[0], offer(w, 0, "app.test", OFFER_PUBLIC), AGENTS_BARRED);
+    assert_false(agents_may_be_public(w->view[0], "app.test", GRACE));
+    settle(w);
+}
+
 static void count_offer(void *arg, struct agent *a)
 {
     size_t *n = arg;
@@ -529,6 +553,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(fellows),
+        TEST(may_be_public),
         TEST(views_agree),
         TEST(offers_of_a_name),
         TEST(offers_that_cross),
