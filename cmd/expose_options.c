@@ -342,37 +342,49 @@ static int wrong_service(const struct expose_options *o, size_t i, const char *t
     return CMD_FAILED;
 }
 
-/* By name; of the same name in the order of the file, for they stand in one array. */
+struct by_name {
+    const struct exposure *exposure;
+};
+
+/* Of the same name in the order of the file, for they stand in one array. */
 static int compare_names(const void *a, const void *b)
 {
-    const struct exposure *const *x = a, *const *y = b;
-    int order = strcmp((*x)->service.offer.name, (*y)->service.offer.name);
-    return order != 0 ? order : (*x > *y) - (*x < *y);
+    const struct exposure *x = ((const struct by_name *)a)->exposure;
+    const struct exposure *y = ((const struct by_name *)b)->exposure;
+    int order = strcmp(x->service.offer.name, y->service.offer.name);
+    return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* The first that has the name of one before it, which is *ret_first; or NULL. */
+static const struct exposure *find_double(const struct expose_options *o, const struct exposure **ret_first)
+{
+    const struct exposure *found = NULL;
+    struct by_name *sorted = calloc(o->exposures_len, sizeof(*sorted));
+    CHECK(sorted != NULL);
+    for (size_t i = 0; i < o->exposures_len; i++)
+        sorted[i].exposure = &o->exposures[i];
+    qsort(sorted, o->exposures_len, sizeof(*sorted), compare_names);
+    for (size_t i = 1; i < o->exposures_len; i++) {
+        const struct exposure *before = sorted[i - 1].exposure, *e = sorted[i].exposure;
+        if (strcmp(before->service.offer.name, e->service.offer.name) != 0 || (found != NULL && found < e))
+            continue;
+        found = e;
+        *ret_first = before;
+    }
+    free(sorted);
+    return found;
 }
 
 /* At the door they would be two agents, and only one of them would be found here. */
 static int check_names(const struct expose_options *o)
 {
-    const struct exposure **sorted = calloc(o->exposures_len, sizeof(const struct exposure *)), *first = NULL;
-    size_t second = SIZE_MAX; /* of all that stand twice, the one that does so first */
+    const struct exposure *first, *second = find_double(o, &first);
     struct err err;
-    CHECK(sorted != NULL);
-    for (size_t i = 0; i < o->exposures_len; i++)
-        sorted[i] = &o->exposures[i];
-    qsort((void *)sorted, o->exposures_len, sizeof(*sorted), compare_names);
-    for (size_t i = 1; i < o->exposures_len; i++) {
-        size_t at = (size_t)(sorted[i] - o->exposures);
-        if (at >= second || strcmp(sorted[i - 1]->service.offer.name, sorted[i]->service.offer.name) != 0)
-            continue;
-        first = sorted[i - 1];
-        second = at;
-    }
-    free((void *)sorted);
-    if (first == NULL)
+    if (second == NULL)
         return -1;
     err_set(&err, "%s is offered already, by services[%zu] in line %u: a name stands once",
             first->service.offer.name, (size_t)(first - o->exposures), first->at.line);
-    return wrong_service(o, second, err.text);
+    return wrong_service(o, (size_t)(second - o->exposures), err.text);
 }
 
 static int read_services(struct expose_options *o)
