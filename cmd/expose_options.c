@@ -332,33 +332,79 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
     return what == NULL ? 0 : err_set(err, "%s", what);
 }
 
-/* At the door they would be two agents, and only one of them would be found here. */
-static int check_names(const struct expose_options *o, size_t i, struct err *err)
+/* More than an agent is meant for; what compares old services with new ones is quadratic. */
+#define SERVICES_MAX 10000
+
+static int wrong_service(const struct expose_options *o, size_t i, const char *text)
 {
-    const struct exposure *e = &o->exposures[i];
-    for (size_t k = 0; k < i; k++)
-        if (strcmp(o->exposures[k].service.offer.name, e->service.offer.name) == 0)
-            return err_set(err, "%s is offered already, by services[%zu] in line %u: a name stands once",
-                           e->service.offer.name, k, o->exposures[k].at.line);
-    return 0;
+    struct config_pos at = o->exposures[i].at;
+    fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", o->file->file, at.line, at.column, i, text);
+    return CMD_FAILED;
+}
+
+struct by_name {
+    const struct exposure *exposure;
+};
+
+/* Of the same name in the order of the file, for they stand in one array. */
+static int compare_names(const void *a, const void *b)
+{
+    const struct exposure *x = ((const struct by_name *)a)->exposure;
+    const struct exposure *y = ((const struct by_name *)b)->exposure;
+    int order = strcmp(x->service.offer.name, y->service.offer.name);
+    return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* The first that has the name of one before it, which is *ret_first; or NULL. */
+static const struct exposure *find_double(const struct expose_options *o, const struct exposure **ret_first)
+{
+    const struct exposure *found = NULL;
+    struct by_name *sorted = calloc(o->exposures_len, sizeof(*sorted));
+    CHECK(sorted != NULL);
+    for (size_t i = 0; i < o->exposures_len; i++)
+        sorted[i].exposure = &o->exposures[i];
+    qsort(sorted, o->exposures_len, sizeof(*sorted), compare_names);
+    for (size_t i = 1; i < o->exposures_len; i++) {
+        const struct exposure *before = sorted[i - 1].exposure, *e = sorted[i].exposure;
+        if (strcmp(before->service.offer.name, e->service.offer.name) != 0 || (found != NULL && found < e))
+            continue;
+        found = e;
+        *ret_first = before;
+    }
+    free(sorted);
+    return found;
+}
+
+/* At the door they would be two agents, and only one of them would be found here. */
+static int check_names(const struct expose_options *o)
+{
+    const struct exposure *first, *second = find_double(o, &first);
+    struct err err;
+    if (second == NULL)
+        return -1;
+    err_set(&err, "%s is offered already, by services[%zu] in line %u: a name stands once",
+            first->service.offer.name, (size_t)(first - o->exposures), first->at.line);
+    return wrong_service(o, (size_t)(second - o->exposures), err.text);
 }
 
 static int read_services(struct expose_options *o)
 {
     const struct expose_config *f = o->file;
     struct err err;
+    if (f->services.n > SERVICES_MAX) {
+        fprintf(stderr,
+                "%s: %zu services, expected at most %d: split the file, and run an agent for each part\n",
+                f->file, f->services.n, SERVICES_MAX);
+        return CMD_FAILED;
+    }
     o->exposures = calloc(f->services.n, sizeof(*o->exposures));
     CHECK(o->exposures != NULL);
     for (o->exposures_len = 0; o->exposures_len < f->services.n;) {
         size_t i = o->exposures_len++;
-        const struct config_service *c = &f->services.v[i];
-        if (read_service(c, &o->exposures[i], &err) != 0 || check_names(o, i, &err) != 0) {
-            fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", f->file, c->head.at.line, c->head.at.column, i,
-                    err.text);
-            return CMD_FAILED;
-        }
+        if (read_service(&f->services.v[i], &o->exposures[i], &err) != 0)
+            return wrong_service(o, i, err.text);
     }
-    return -1;
+    return check_names(o);
 }
 
 static int read_file(struct expose_options *o)

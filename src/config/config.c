@@ -36,8 +36,11 @@ static void *read_root(struct report *r, struct config_store *s, const struct sc
     if (node == NULL)
         return NULL;
     if (node->kind != YAML_SECTION) {
-        char quoted[QUOTE_MAX];
-        report_add(r, node->at, "found %s, expected keys such as '%s:'", yaml_describe(node, quoted),
+        /* Not the text itself: it may be any file's. */
+        report_add(r, node->at, "found %s, expected keys such as '%s:'",
+                   node->kind == YAML_LIST ? "a list"
+                   : node->empty           ? "nothing"
+                                           : "text without keys",
                    schema->keys[schema == &keys_config ? 1 : 0].name);
         return NULL;
     }

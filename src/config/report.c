@@ -33,22 +33,35 @@ void report_finish(struct report *r)
         buf_printf(r->out, "%s: and %u more\n", r->file, r->count - REPORT_MAX);
 }
 
-const char *report_quote(char quoted[QUOTE_MAX], const char *text)
+/* Without control characters; of what is longer than `room` so much, and dots. */
+static const char *show(char *ret, size_t cap, const char *text, size_t room)
 {
     static const char cut[] = "...";
-    size_t n = 0, room = QUOTE_MAX - 2 - sizeof(cut), len = strlen(text);
+    size_t n = 0, len = strlen(text);
     bool all = len <= room;
     /* Never in the middle of a character (RFC 3629, 3): go back over its continuation bytes. */
     size_t keep = all ? len : room;
+    CHECK(room + sizeof(cut) <= cap);
     while (!all && keep > 0 && ((unsigned char)text[keep] & 0xc0) == 0x80)
         keep--;
-    quoted[n++] = '\'';
     for (size_t i = 0; i < keep; i++) {
         unsigned char c = (unsigned char)text[i];
-        quoted[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+        ret[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
     }
-    snprintf(quoted + n, QUOTE_MAX - n, "%s'", all ? "" : cut);
+    snprintf(ret + n, cap - n, "%s", all ? "" : cut);
+    return ret;
+}
+
+const char *report_quote(char quoted[QUOTE_MAX], const char *text)
+{
+    char shown[QUOTE_MAX - 2];
+    snprintf(quoted, QUOTE_MAX, "'%s'", show(shown, sizeof(shown), text, sizeof(shown) - sizeof("...")));
     return quoted;
+}
+
+const char *report_key(char shown[QUOTE_MAX], const char *key)
+{
+    return show(shown, QUOTE_MAX, key, MIN(strcspn(key, ":$="), (size_t)KEY_SHOWN));
 }
 
 const char *report_hint(char *text, size_t cap, const char *word, const char *const *names)

@@ -25,6 +25,14 @@ void report_finish(struct report *r);
 /* Text from the file as it is shown in an error: in quotes, cut when long, without control characters. */
 const char *report_quote(char quoted[QUOTE_MAX], const char *text);
 
+/* So much is shown of a key, in bytes: a file that was never meant as a configuration, which somebody with
+ * more rights may have been led to name, is not to be printed. */
+#define KEY_SHOWN 40
+
+/* The same for a key that may be anything, cut after KEY_SHOWN bytes, and where no key goes on
+ * but a line of passwd(5) or an environment does (':', '$', '='); without the quotes. */
+const char *report_key(char shown[QUOTE_MAX], const char *key);
+
 /* Append `; did you mean 'NAME'?` when one of the NULL-terminated names is near; returns `text`. */
 const char *report_hint(char *text, size_t cap, const char *word, const char *const *names);
 

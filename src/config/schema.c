@@ -244,7 +244,7 @@ static const struct schema_key *find_key(const struct schema *schema, const char
 
 static int unknown_key(struct schema_reader *rd, const struct schema *schema, const struct yaml_node *node)
 {
-    char names[512], text[768] = "unknown key", quoted[QUOTE_MAX];
+    char names[512], text[768] = "unknown key", shown[QUOTE_MAX];
     const char *list[YAML_KEYS_MAX + 1] = {NULL};
     size_t n = 0;
     for (const struct schema_key *k = schema->keys; k->name != NULL && n < YAML_KEYS_MAX; k++)
@@ -256,9 +256,7 @@ static int unknown_key(struct schema_reader *rd, const struct schema *schema, co
         snprintf(text + end, sizeof(text) - end, "; this section has no keys: {}");
     else
         snprintf(text + end, sizeof(text) - end, " (keys here: %s)", names);
-    report_quote(quoted, node->key);
-    quoted[strlen(quoted) - 1] = '\0';
-    size_t was = path_enter(rd, quoted + 1);
+    size_t was = path_enter(rd, report_key(shown, node->key));
     int r = complain(rd, node->key_at, text);
     path_leave(rd, was);
     return r;

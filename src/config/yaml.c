@@ -114,12 +114,13 @@ static bool wants_key(const struct reader *rd)
 /* Write "routes[2].", the place of what is open. */
 static void path_of(const struct reader *rd, char *ret, size_t cap)
 {
+    char shown[QUOTE_MAX];
     size_t n = 0;
     ret[0] = '\0';
     for (size_t i = 0; i < rd->depth && n < cap; i++) {
         const struct yaml_node *node = rd->frames[i].node;
         if (node->key != NULL)
-            n += (size_t)snprintf(ret + n, cap - n, "%s.", node->key);
+            n += (size_t)snprintf(ret + n, cap - n, "%s.", report_key(shown, node->key));
         else if (i > 0)
             n += (size_t)snprintf(ret + n, cap - n, "[%zu].", rd->frames[i - 1].node->n - 1);
         /* The index of a list goes before the dot. */
@@ -131,12 +132,12 @@ static void path_of(const struct reader *rd, char *ret, size_t cap)
 static int read_key(struct reader *rd, const char *key, struct config_pos at)
 {
     struct frame *f = &rd->frames[rd->depth - 1];
-    char path[128], quoted[QUOTE_MAX];
+    char path[128], shown[QUOTE_MAX];
     const struct yaml_node *same = yaml_child(f->node, key);
     if (same != NULL) {
         path_of(rd, path, sizeof(path));
-        return report_add(rd->report, at, "%skey %s is here twice; it stands on line %u already", path,
-                          report_quote(quoted, key), same->key_at.line);
+        return report_add(rd->report, at, "%skey '%s' is here twice; it stands on line %u already", path,
+                          report_key(shown, key), same->key_at.line);
     }
     if (f->node->n >= YAML_KEYS_MAX)
         return report_add(rd->report, at, "more than %d keys in one section", YAML_KEYS_MAX);
@@ -221,7 +222,7 @@ static int refuse_alias(struct reader *rd, struct fy_event *e)
 {
     size_t len = 0;
     const char *p = fy_token_get_text(e->alias.anchor, &len);
-    int n = (int)MIN(len, (size_t)64);
+    int n = (int)MIN(len, (size_t)KEY_SHOWN);
     if (p == NULL)
         return no_memory(rd);
     return report_add(rd->report, before(pos_of(fy_event_start_mark(e))),

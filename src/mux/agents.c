@@ -119,13 +119,19 @@ static void wake_waiters(struct agents *v, struct name *n)
     loop_defer(v->home.loop, &v->wake);
 }
 
-static void tell_fellows(struct agents *v, const struct name *n, const struct agent *about)
+static bool is_same_agent(const struct agent *a, const struct agent *b)
+{
+    return a->terms.offer.instance != 0 && a->terms.offer.instance == b->terms.offer.instance &&
+           memcmp(a->terms.fingerprint, b->terms.fingerprint, AGENT_FINGERPRINT) == 0;
+}
+
+static void tell_fellows(struct agents *v, const struct name *n, const struct agent *about, bool came)
 {
     for (struct list *node = n->agents.next, *next; node != &n->agents; node = next) {
         struct agent *a = CONTAINER_OF(node, struct known, of_name)->agent;
         next = node->next;
         if (a->home == v->index && a != about && !a->withdrawn)
-            a->terms.ops->changed(a->terms.owner);
+            a->terms.ops->changed(a->terms.owner, came && !is_same_agent(a, about) ? about : NULL);
     }
 }
 
@@ -172,6 +178,7 @@ static void learn(struct agents *v, struct agent *a, enum news news)
         registry_forget(k);
         n->gone_at = loop_now(v->home.loop);
         n->left = a->left;
+        n->was_public = a->terms.offer.kind == OFFER_PUBLIC;
         note_sealed(n, a, n->gone_at);
     }
     if (news != NEWS_WITHDRAWN || a->left == AGENTS_BARRED)
@@ -179,7 +186,7 @@ static void learn(struct agents *v, struct agent *a, enum news news)
     if (news == NEWS_OFFERED)
         judge(v, n, a);
     if (news != NEWS_READY)
-        tell_fellows(v, n, a);
+        tell_fellows(v, n, a, news == NEWS_OFFERED);
 }
 
 static void on_notice(struct message *m)
@@ -295,6 +302,21 @@ enum agents_presence agents_find(struct agents *v, const char *name, int64_t gra
     bool lately = n != NULL && n->gone_at > 0 && now < n->gone_at + grace;
     bool begun = grace > 0 && now < v->started + grace;
     return lately || begun ? AGENTS_EXPECTED : AGENTS_NONE;
+}
+
+bool agents_may_be_public(struct agents *v, const char *name, int64_t grace)
+{
+    enum offer_kind kind;
+    const struct name *n = registry_find(&v->known, name);
+    switch (agents_find(v, name, grace, &kind)) {
+    case AGENTS_NONE:
+        return false;
+    case AGENTS_EXPECTED:
+        break;
+    case AGENTS_PRESENT:
+        return kind == OFFER_PUBLIC;
+    }
+    return (n != NULL && n->was_public) || loop_now(v->home.loop) < v->started + grace;
 }
 
 enum agents_leave agents_left(struct agents *v, const char *name)
@@ -436,12 +458,6 @@ size_t agents_count(struct agents *v, const char *name)
     return count;
 }
 
-static bool is_same_agent(const struct agent *a, const struct agent *b)
-{
-    return a->terms.offer.instance != 0 && a->terms.offer.instance == b->terms.offer.instance &&
-           memcmp(a->terms.fingerprint, b->terms.fingerprint, AGENT_FINGERPRINT) == 0;
-}
-
 size_t agents_fellows(struct agents *v, const struct agent *a, const char **ret_identity)
 {
     const struct name *n = registry_find(&v->known, a->terms.offer.name);
@@ -456,6 +472,18 @@ size_t agents_fellows(struct agents *v, const struct agent *a, const char **ret_
         count++;
     }
     return count;
+}
+
+bool agents_has_fellow(struct agents *v, const struct agent *a, const char *identity)
+{
+    const struct name *n = registry_find(&v->known, a->terms.offer.name);
+    for (struct list *node = n == NULL ? NULL : n->agents.next; n != NULL && node != &n->agents;
+         node = node->next) {
+        const struct agent *other = CONTAINER_OF(node, struct known, of_name)->agent;
+        if (other != a && !is_same_agent(a, other) && strcmp(other->terms.identity, identity) == 0)
+            return true;
+    }
+    return false;
 }
 
 size_t agents_visitors(struct agents *v, const char *name)

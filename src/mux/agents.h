@@ -63,8 +63,9 @@ struct agent_ops {
     /* A connection that the agent was granted an id for (agent_grant) has come; the link is the owner's.
      * NULL: it got lost on the way. */
     void (*brought)(void *owner, struct link *link);
-    /* Another offer of the name has come or gone. */
-    void (*changed)(void *owner);
+    /* Another offer of the name has come or gone; `came`: who has come, where that is another agent; else
+     * NULL. */
+    void (*changed)(void *owner, const struct agent *came);
     /* Two workers took offers of the name at once that do not go together, and `by` wins, whose id is lower:
      * withdraw this one. */
     void (*beaten)(void *owner, const struct agent *by);
@@ -139,6 +140,11 @@ enum agents_presence {
 enum agents_presence agents_find(struct agents *view, const char *name, int64_t grace,
                                  enum offer_kind *ret_kind);
 
+/* For who may visit no other: is the name offered to everybody, or is it AGENTS_EXPECTED and may come back
+ * so? The last who offered it did so; or the door has only just begun, when of any name nobody knows. Whether
+ * a name is offered in private makes no difference else. */
+bool agents_may_be_public(struct agents *view, const char *name, int64_t grace);
+
 /* How the last agent that offered the name went; NEVER: none did, as far as is remembered. */
 enum agents_leave agents_left(struct agents *view, const char *name);
 
@@ -188,6 +194,9 @@ size_t agents_count(struct agents *view, const char *name);
  * *ret_identity is that of one of them, as long as nothing is heard of the name. An agent that has offered
  * anew is no other, while what it offered before is not known to be gone. */
 size_t agents_fellows(struct agents *view, const struct agent *a, const char **ret_identity);
+
+/* Is an agent of that identity among those? */
+bool agents_has_fellow(struct agents *view, const struct agent *a, const char *identity);
 
 /* Visitors of all offers of a name. */
 size_t agents_visitors(struct agents *view, const char *name);

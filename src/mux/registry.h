@@ -16,6 +16,7 @@ struct name {
     struct list waiters;
     int64_t gone_at;                      /* the last agent left; 0: never one */
     enum agents_leave left;               /* ... in this way */
+    bool was_public;                      /* ... and had offered it to everybody */
     int64_t sealed_until;                 /* an agent that offered it end-to-end may be back; 0: none did */
     uint8_t sealed_by[AGENT_FINGERPRINT]; /* the one and only that did; zeros: there were several */
     char text[];

@@ -178,8 +178,9 @@ static bool is_allowed(struct session *s, const char *host, enum policy_space sp
     return false;
 }
 
-/* What is offered to everybody is open to whoever the tunnel admits; of anything else the policy speaks. A
- * name that nobody offers just now may come back in either way. */
+/* What is offered to everybody is open to whoever the tunnel admits; of anything else the policy speaks. Whom
+ * it does not let in waits only for what may come back for everybody: that he waits is not to tell him that
+ * a name has been offered in private. */
 static enum session_state judge_name(struct session *s)
 {
     struct setup *p = s->setup;
@@ -196,7 +197,7 @@ static enum session_state judge_name(struct session *s)
         return refuse_request(s, FRONT_BAD_HELLO, err.text);
     if (v.effect != POLICY_DENY)
         p->visit.kind = VISIT_ANY_KIND;
-    else if (there == AGENTS_EXPECTED)
+    else if (agents_may_be_public(s->worker->agents, p->visit.name, grace))
         p->visit.uninvited = true;
     else
         return refuse_target(s, &v);

@@ -104,11 +104,11 @@ static enum session_state await_agent(struct session *s)
     struct visit *v = &s->setup->visit;
     enum offer_kind kind;
     enum agents_presence there = agents_find(view_of(s), v->name, visit_grace(s), &kind);
+    if (v->uninvited && !agents_may_be_public(view_of(s), v->name, visit_grace(s)))
+        return session_refuse_visit(s);
     if (there == AGENTS_NONE) /* there is such a name where an agent was sent away */
         return unmet(s, agents_left(view_of(s), v->name) == AGENTS_BARRED ? FRONT_UNREACHABLE
                                                                           : FRONT_NO_SUCH_HOST);
-    if (there == AGENTS_PRESENT && v->uninvited && kind != OFFER_PUBLIC)
-        return session_refuse_visit(s);
     unsigned down;
     struct agent *a = agents_down(view_of(s), v->name, &down);
     if (a != NULL) {

@@ -79,9 +79,9 @@ static int read_fellows(const json_t *o, struct wire_control *ret, struct err *e
     const json_t *fellows = json_object_get(o, "fellows");
     json_int_t n = json_integer_value(fellows);
     ret->says_fellows = fellows != NULL;
-    if (fellows != NULL && (!json_is_integer(fellows) || n < 0))
-        return err_set(err, "\"fellows\" is not a number from 0");
-    ret->fellows = (uint32_t)MIN(n, (json_int_t)UINT32_MAX);
+    if (fellows != NULL && (!json_is_integer(fellows) || n < 0 || n > OFFER_FELLOWS_MAX))
+        return err_set(err, "\"fellows\" is not a number from 0 to %d", OFFER_FELLOWS_MAX);
+    ret->fellows = (uint32_t)n;
     return read_identity(o, "fellow", ret->fellow, err);
 }
 

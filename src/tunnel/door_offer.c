@@ -240,6 +240,90 @@ static void door_offer_drain(struct resident *r)
     door_offer_say(o, &(struct wire_control){.drain = true});
 }
 
+/* ---- others that offer the name ---- */
+
+#define FELLOWS_NS NSEC_PER_SEC /* who comes and goes at once is told once, and nobody is kept busy by it */
+#define JOINED_MAX 16           /* names that wait to be told */
+
+/* Somebody who has come. He is told of even when he has gone by then: else whoever is gone at the right
+ * moments could take visitors unseen. */
+struct joined {
+    struct list node;
+    char identity[AGENT_LABEL_MAX];
+};
+
+static void take_joined(struct door_offer *o)
+{
+    struct joined *j = CONTAINER_OF(o->joined.next, struct joined, node);
+    list_remove(&j->node);
+    o->joined_count--;
+    free(j);
+}
+
+static bool waits_to_be_told(const struct door_offer *o, const char *identity)
+{
+    for (struct list *node = o->joined.next; node != &o->joined; node = node->next)
+        if (strcmp(CONTAINER_OF(node, struct joined, node)->identity, identity) == 0)
+            return true;
+    return false;
+}
+
+static void note_joined(struct door_offer *o, const char *identity)
+{
+    if (o->joined_count == JOINED_MAX || waits_to_be_told(o, identity))
+        return;
+    struct joined *j = calloc(1, sizeof(*j));
+    CHECK(j != NULL);
+    str_copy(j->identity, sizeof(j->identity), identity, strlen(identity));
+    list_insert(&o->joined, &j->node);
+    o->joined_count++;
+}
+
+/* One may have come as another went: who it is counts, not only how many they are. */
+static bool fellows_are_told(const struct door_offer *o, size_t n, const char *identity)
+{
+    return n == o->fellows_told && strcmp(identity, o->fellow_told == NULL ? "" : o->fellow_told) == 0;
+}
+
+static void tell_fellows(struct door_offer *o, size_t n, const char *identity)
+{
+    struct wire_control control = {.says_fellows = true, .fellows = (uint32_t)n};
+    if (fellows_are_told(o, n, identity))
+        return;
+    o->fellows_told = n;
+    free(o->fellow_told);
+    o->fellow_told = *identity == '\0' ? NULL : strdup(identity);
+    if (strlen(identity) < sizeof(control.fellow))
+        str_copy(control.fellow, sizeof(control.fellow), identity, strlen(identity));
+    door_offer_say(o, &control);
+}
+
+static void look_for_fellows(struct door_offer *o)
+{
+    if (!timer_is_set(&o->fellows))
+        loop_set_timer(o->worker->loop, &o->fellows, door_offer_now(o) + FELLOWS_NS);
+}
+
+/* Who has come is told first, as if he were there; then, a second later each, who is. */
+static void on_fellows_timer(struct timer *t)
+{
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, fellows);
+    const char *one;
+    if (o->agent == NULL || o->draining)
+        return;
+    size_t n = agents_fellows(o->worker->agents, o->agent, &one);
+    if (list_empty(&o->joined)) {
+        tell_fellows(o, n, one);
+        return;
+    }
+    const char *identity = CONTAINER_OF(o->joined.next, struct joined, node)->identity;
+    bool gone = !agents_has_fellow(o->worker->agents, o->agent, identity);
+    tell_fellows(o, gone && n < OFFER_FELLOWS_MAX ? n + 1 : n, identity);
+    take_joined(o);
+    if (!list_empty(&o->joined) || !fellows_are_told(o, n, one))
+        look_for_fellows(o);
+}
+
 static void door_offer_close(struct resident *r)
 {
     struct door_offer *o = offer_of(r);
@@ -252,6 +336,8 @@ static void door_offer_close(struct resident *r)
     free(o->hello);
     free(o->detail);
     free(o->fellow_told);
+    while (!list_empty(&o->joined))
+        take_joined(o);
     o->magic = 0;
     free(o);
 }
@@ -283,48 +369,15 @@ static void on_timer(struct timer *t)
     loop_set_timer(o->worker->loop, &o->timer, door_offer_now(o) + MIN(SIGN_OF_LIFE_NS, door_spares_look(o)));
 }
 
-/* ---- others that offer the name ---- */
-
-#define FELLOWS_NS NSEC_PER_SEC /* who comes and goes at once is told once, and nobody is kept busy by it */
-
-/* One may have come as another went: who it is counts, not only how many they are. */
-static bool fellows_are_told(const struct door_offer *o, size_t n, const char *identity)
-{
-    return n == o->fellows_told && strcmp(identity, o->fellow_told == NULL ? "" : o->fellow_told) == 0;
-}
-
-static void on_fellows_timer(struct timer *t)
-{
-    struct door_offer *o = CONTAINER_OF(t, struct door_offer, fellows);
-    struct wire_control control = {.says_fellows = true};
-    const char *identity;
-    if (o->agent == NULL || o->draining)
-        return;
-    size_t n = agents_fellows(o->worker->agents, o->agent, &identity);
-    if (fellows_are_told(o, n, identity))
-        return;
-    o->fellows_told = n;
-    free(o->fellow_told);
-    o->fellow_told = *identity == '\0' ? NULL : strdup(identity);
-    control.fellows = (uint32_t)n;
-    if (strlen(identity) < sizeof(control.fellow))
-        str_copy(control.fellow, sizeof(control.fellow), identity, strlen(identity));
-    door_offer_say(o, &control);
-}
-
-static void look_for_fellows(struct door_offer *o)
-{
-    if (!timer_is_set(&o->fellows))
-        loop_set_timer(o->worker->loop, &o->fellows, door_offer_now(o) + FELLOWS_NS);
-}
-
 /* Whoever held the port may have gone: it is ours then. */
-static void on_changed(void *owner)
+static void on_changed(void *owner, const struct agent *came)
 {
     struct door_offer *o = owner;
     CHECK_MAGIC(o, DOOR_OFFER_MAGIC);
     door_port_want(o);
     door_port_fit(o);
+    if (came != NULL)
+        note_joined(o, agent_identity(came));
     look_for_fellows(o);
 }
 
@@ -370,6 +423,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     door_spares_init(&o->spares, loop_now(w->loop));
     timer_init(&o->timer, on_timer);
     timer_init(&o->fellows, on_fellows_timer);
+    list_init(&o->joined);
     door_port_init(o);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
@@ -432,6 +486,7 @@ struct resident *door_offer_reside(struct worker *w, struct link *link, const st
                                    struct str early, struct err *err)
 {
     struct door_offer *o = door_offer_new(w, link, origin, early);
+    const char *fellow;
     if (begin(o, origin, err) != 0) {
         buf_free(&o->in);
         free(o->hello);
@@ -439,8 +494,10 @@ struct resident *door_offer_reside(struct worker *w, struct link *link, const st
         return NULL;
     }
     accept_offer(o, origin->front);
-    if (agents_fellows(w->agents, o->agent, &(const char *){NULL}) > 0)
+    if (agents_fellows(w->agents, o->agent, &fellow) > 0) {
+        note_joined(o, fellow);
         look_for_fellows(o);
+    }
     if (!o->over_streams)
         loop_set_timer(w->loop, &o->timer, door_offer_now(o) + SIGN_OF_LIFE_NS);
     return &o->resident;

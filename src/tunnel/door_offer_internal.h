@@ -45,6 +45,8 @@ struct door_offer {
     struct udp_port *udp_port;
     struct timer timer;
     struct timer fellows; /* until it is told who else offers the name */
+    struct list joined;   /* struct joined: who has come since, the first one first */
+    size_t joined_count;
     size_t fellows_told;
     char *fellow_told;   /* ... and who one of them is; NULL: nobody has been named */
     struct timer reopen; /* until the port can be had */

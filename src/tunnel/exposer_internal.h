@@ -4,6 +4,7 @@
 #define CARDEA_TUNNEL_EXPOSER_INTERNAL_H
 
 #include "base/list.h"
+#include "base/patience.h"
 #include "link/link.h"
 #include "session/dial.h"
 #include "tls/tls_link.h"
@@ -58,10 +59,12 @@ struct exposer_offer {
     struct probe probe;
     struct throttle throttle;
     size_t visitors;
-    size_t fellows;  /* other agents that offer the name, as the door has told */
-    char *fellow;    /* ... and who one of them is; NULL: not said */
-    size_t spares;   /* connections that wait, or will, for a visitor */
-    char *complaint; /* what was told last of why it does not stand; NULL: nothing since it stood */
+    size_t fellows;           /* other agents that offer the name, as the door has told */
+    char *fellow;             /* ... and who one of them is; NULL: not said */
+    struct timer fellows_due; /* tells it */
+    struct patience whims;    /* what is told, or begun anew, on the door's word alone */
+    size_t spares;            /* connections that wait, or will, for a visitor */
+    char *complaint;          /* what was told last of why it does not stand; NULL: nothing since it stood */
     bool has_stood;
     bool gone; /* withdrawn: it is freed when its last visitor has left */
     bool running;

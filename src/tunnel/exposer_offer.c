@@ -20,6 +20,11 @@
 
 #define OUT_MAX (64 * 1024)
 
+/* The door's word alone is not to fill a disk or keep a processor busy. What a slow network has held up may
+ * come at once. */
+#define WHIMS_AT_ONCE 10
+#define WHIMS_A_SECOND 1
+
 /* ---- telling ---- */
 
 void exposer_offer_tell(struct exposer_offer *o, const struct agent_news *news)
@@ -52,6 +57,7 @@ static char *copy(const char *text)
 static void drop_connection(struct exposer_offer *o)
 {
     wheel_cancel(&o->timer);
+    wheel_cancel(&o->fellows_due);
     way_cancel(&o->way);
     link_close(o->control, o->state != OFFER_STANDS);
     o->control = NULL;
@@ -267,12 +273,25 @@ void exposer_offer_ready(struct exposer_offer *o)
     offer_run(o);
 }
 
+/* Over and over it would be as any failure. */
+static enum offer_state stop_moving(struct exposer_offer *o)
+{
+    struct err text;
+    err_set(
+        &text,
+        "the door %s stops again and again, as soon as it has taken the offer: is it restarted in a loop?",
+        o->agent->door->place);
+    return try_later(o, text.text);
+}
+
 /* The door stops: the offer moves to a new connection, and what is open stays where it is. */
 static enum offer_state move(struct exposer_offer *o)
 {
     struct client_door *d = o->agent->door;
     if (o->shared)
         client_door_renew(d, o->carrier);
+    if (!patience_bear(&o->whims, loop_now(o->agent->loop)))
+        return stop_moving(o);
     drop_connection(o);
     begin(o);
     loop_defer(o->agent->loop, &o->again);
@@ -303,11 +322,29 @@ struct orders {
     bool withdrawn; /* the door's text says why */
 };
 
+/* An honest door says it once a second. What another says beyond that is told when it is due: the last of
+ * it. */
+static void tell_fellows(struct exposer_offer *o)
+{
+    int64_t now = loop_now(o->agent->loop);
+    struct agent_news news = {
+        .event = AGENT_FELLOWS, .text = o->fellow == NULL ? "" : o->fellow, .fellows = o->fellows};
+    if (patience_bear(&o->whims, now))
+        exposer_offer_tell(o, &news);
+    else
+        loop_set_timer(o->agent->loop, &o->fellows_due, now + NSEC_PER_SEC / WHIMS_A_SECOND);
+}
+
+static void on_fellows_due(struct timer *t)
+{
+    tell_fellows(CONTAINER_OF(t, struct exposer_offer, fellows_due));
+}
+
 static void hear_of_fellows(struct exposer_offer *o, const struct wire_control *control)
 {
-    struct agent_news news = {.event = AGENT_FELLOWS, .text = control->fellow, .fellows = control->fellows};
-    if (control->says_fellows && note_fellows(o, control->fellows, control->fellow))
-        exposer_offer_tell(o, &news);
+    if (control->says_fellows && note_fellows(o, control->fellows, control->fellow) &&
+        !timer_is_set(&o->fellows_due))
+        tell_fellows(o);
 }
 
 /* Take what is complete. False when the door says something that cannot be read. */
@@ -478,6 +515,8 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     o->service.tls = agent_tls_ref(service->tls);
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);
+    timer_init(&o->fellows_due, on_fellows_due);
+    patience_init_as(&o->whims, WHIMS_AT_ONCE, WHIMS_A_SECOND, loop_now(a->loop));
     task_init(&o->again, on_again);
     list_insert(&a->offers, &o->node);
     if (service->bandwidth > 0)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import peers
-from agents import Agent, FakeDoor, udp_echo
+from agents import Agent, FakeDoor, pack, udp_echo
 from fixtures import clean_env
 from run import CARDEA, SLOW, Process, free_port, run, wait_until
 
@@ -279,6 +279,27 @@ def test_others_are_told(start, fake):
     assert again["instance"] == hello["instance"]
     control.say(fellows=1)
     wait_until(lambda: len(agent.events("fellows")) == 8, agent.output)
+    agent.end()
+
+
+def test_a_door_that_says_it_over_and_over(start, fake):
+    """What a door says does not fill a log: a few lines at once, one a second, the last word in any case; and one that
+    stops time after time waits as any that fails."""
+    agent = start("app.test", "--to", "127.0.0.1:1", "--json")
+    _, control = fake.offer()
+    began = time.monotonic()
+    control.sock.sendall(b"".join(pack({"v": 1, "fellows": number % 2 + 1}) for number in range(2000)))
+    control.say(fellows=7, fellow="bob")
+    wait_until(lambda: agent.events("fellows") and agent.events("fellows")[-1]["fellows"] == 7, agent.output)
+    assert len(agent.events("fellows")) <= 11 + time.monotonic() - began
+    control.say(drain=True)
+    for _ in range(12):
+        if "stops again and again" not in agent.output():
+            fake.offer()[1].say(drain=True)
+    agent.says("stops again and again")
+    _, control = fake.offer()
+    control.say(fellows=101)
+    agent.says('"fellows" is not a number from 0 to 100')
     agent.end()
 
 
@@ -759,6 +780,21 @@ def test_file_that_is_wrong(tmp_path):
     path.write_text("door: d:1\nservices:\n  - {name: a.test, too: 'a:1'}\n")
     done = run(CARDEA, "expose", "-c", path, env=clean_env(tmp_path))
     assert done.returncode == 1 and f"{path}:3:20: services[0].too: unknown key" in done.stderr.decode()
+
+
+def test_many_services(tmp_path):
+    """As many as an agent takes are looked at in no time, the first name that stands twice is told; more are too many."""
+    def check_many(*numbers):
+        (tmp_path / "e.yaml").write_text("door: d:1\nservices:\n" + "".join(
+            f"  - {{name: a{number}.test, to: 'a:1'}}\n" for number in numbers))
+        began = time.monotonic()
+        done = run(CARDEA, "expose", "-c", "e.yaml", env=clean_env(tmp_path), cwd=tmp_path)
+        assert done.returncode == 1 and time.monotonic() - began < 5 * SLOW
+        return done.stderr.decode()
+    assert check_many(*range(9996), 7, 3, 3, 7) == (
+        "e.yaml:9999:5: services[9996]: a7.test is offered already, by services[7] in line 10: a name stands once\n")
+    assert check_many(*range(10001)) == (
+        "e.yaml: 10001 services, expected at most 10000: split the file, and run an agent for each part\n")
 
 
 # Checking ---------------------------------------------------------------------------------------------------------

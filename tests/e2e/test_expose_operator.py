@@ -219,6 +219,22 @@ def test_public_is_for_anyone(door, expose, pki, echo, tmp_path):
     assert done.returncode == 1 and b"no rule lets bob visit shut.apps.test" in done.stderr and took < 5 * SLOW
 
 
+def test_a_denial_does_not_tell_of_private_names(start_door, pki, echo, tmp_path):
+    """Whom the policy does not let visit is denied at once, whether the name is offered, was lately, or never was."""
+    door = start_door(configuration(pki, ["offer:*.apps.test"], agents={"grace": "5s"}))
+    time.sleep(5.5)  # before, nobody knows what a name was
+    agent = Agent(tmp_path, door.address, pki, "secret.apps.test", "--to", echo.to, "--grace", "0s", name="secret")
+    agent.says("offering")
+    texts = []
+    for name in ("never", "secret", "secret"):
+        done, took = connect(door, pki, tmp_path, f"{name}.apps.test", pki.bob)
+        assert done.returncode == 1 and took < 3 * SLOW  # of 20 s
+        texts.append(done.stderr.decode().replace("never", "secret"))
+        if len(texts) == 2:
+            agent.end()
+    assert "no rule lets bob visit secret.apps.test" in texts[0] and set(texts) == {texts[0]}
+
+
 @pytest.mark.parametrize("words, good", [(["--public"], True), ([], False)])
 def test_public_that_comes_back(door, expose, pki, echo, tmp_path, words, good):
     """Whom the policy does not let visit waits for an agent that is away; in which kind it comes back decides."""

@@ -12,7 +12,7 @@ import pytest
 
 import peers
 import tls
-from agents import Agent
+from agents import Agent, Stream
 from run import SLOW, ms, wait_until
 
 numbers = itertools.count()
@@ -146,6 +146,32 @@ def test_another_takes_a_fellows_place(door, pki, agents):
     second.end()
     first.says(f"{agents.name}: another agent (alice) offers it too")
     assert first.events("fellows")[-1]["identity"] == "alice"
+
+
+def offers(door, cert, name):
+    """An agent's control stream."""
+    stream = Stream(tls.connect(door, "door.test", cert=cert, alpn=["cardea/1"]))
+    stream.say(offer=name, kind="public")
+    assert stream.message()["ok"]
+    return stream
+
+
+def test_nobody_joins_unseen(door, pki):
+    """Whoever offers a name for less than the second after which others are told is told of all the same, each by name,
+    one a second; then, that they are gone."""
+    name = f"app{next(numbers)}.apps.test"
+    first, told = offers(door, pki.alice, name), []
+    carol = pki.staff.client("carol", label="carol")
+    for cert in (pki.bob, carol, pki.bob):
+        offers(door, cert, name).sock.close()
+    began = time.monotonic()
+    while len(told) < 3:
+        message = first.message()
+        if "fellows" in message:
+            told.append((message["fellows"], message.get("fellow")))
+    assert told == [(1, "bob"), (1, "carol"), (0, None)]
+    assert time.monotonic() - began > 2.5
+    first.sock.close()
 
 
 def test_drain_of_an_agent(door, agents):

@@ -105,7 +105,7 @@ static void test_control_longest(void **state)
                                    .down = FRONT_NO_SUCH_HOST,
                                    .drain = true,
                                    .says_fellows = true,
-                                   .fellows = UINT32_MAX,
+                                   .fellows = OFFER_FELLOWS_MAX,
                                    .spares = OFFER_IDS_MAX};
     struct buf b = {0}, small = {.max = 100};
     union got got;
@@ -219,7 +219,9 @@ static void test_hostile(void **state)
         {false, "{\"v\":1,\"drain\":\"yes\"}", "\"drain\" is neither"},
         {false, "{\"v\":1,\"ready\":false,\"down\":true}", "\"down\" is not a string"},
         {false, "{\"v\":1,\"withdrawn\":true}", "\"withdrawn\" is not a string"},
-        {false, "{\"v\":1,\"fellows\":-1}", "\"fellows\" is not a number"},
+        {false, "{\"v\":1,\"fellows\":-1}", "\"fellows\" is not a number from 0 to 100"},
+        {false, "{\"v\":1,\"fellows\":101}", "\"fellows\" is not a number from 0 to 100"},
+        {false, "{\"v\":1,\"fellows\":4294967296}", "\"fellows\" is not a number from 0 to 100"},
         {false, "{\"v\":1,\"fellows\":\"1\"}", "\"fellows\" is not a number"},
         {false, "{\"v\":1,\"fellows\":1.5}", "\"fellows\" is not a number"},
         {false, "{\"v\":1,\"fellows\":1,\"fellow\":[]}", "\"fellow\" is not a string"},
@@ -277,11 +279,10 @@ static void test_ignored(void **state)
     assert_string_equal(got.control.withdrawn, "it may not be offered any more");
     assert_int_equal(parse_json(false, "{\"v\":1,\"withdrawn\":\"\\u001b[2J\"}", &got, NULL), WIRE_OK);
     assert_string_equal(got.control.withdrawn, "?[2J");
-    assert_int_equal(
-        parse_json(false, "{\"v\":1,\"fellows\":99999999999,\"fellow\":\"\\u001b[2J\"}", &got, NULL),
-        WIRE_OK);
+    assert_int_equal(parse_json(false, "{\"v\":1,\"fellows\":100,\"fellow\":\"\\u001b[2J\"}", &got, NULL),
+                     WIRE_OK);
     assert_string_equal(got.control.fellow, "?[2J");
-    assert_int_equal(got.control.fellows, UINT32_MAX);
+    assert_int_equal(got.control.fellows, OFFER_FELLOWS_MAX);
     assert_int_equal(
         parse_json(true, "{\"v\":1,\"visit\":\"A.b.\",\"later\":1,\"identity\":\"\\u001b[2J\"}", &got, NULL),
         WIRE_OK);

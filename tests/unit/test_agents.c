@@ -24,6 +24,7 @@ struct world {
     struct errand *wanted;
     uint64_t beaten_by;
     size_t changes;
+    size_t joinings;
     struct link *arrived;
     bool back;
     size_t woken;
@@ -41,9 +42,11 @@ static void on_brought(void *owner, struct link *link)
     link_close(link, true);
 }
 
-static void on_changed(void *owner)
+static void on_changed(void *owner, const struct agent *came)
 {
-    ((struct world *)owner)->changes++;
+    struct world *w = owner;
+    w->changes++;
+    w->joinings += came != NULL;
 }
 
 static void on_arrived(void *owner, struct link *link)
@@ -150,6 +153,8 @@ static void fellows(void **state)
     offers[1] = agents_offer(w->view[1], &terms); /* the same, on its way to another connection */
     settle(w);
     assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 0);
+    assert_false(agents_has_fellow(w->view[0], offers[0], "alice"));
+    assert_int_equal(w->joinings, 0);
     terms.offer.instance = 2;
     offers[2] = agents_offer(w->view[1], &terms);
     terms.fingerprint[0] = 8;
@@ -158,6 +163,9 @@ static void fellows(void **state)
     settle(w);
     assert_int_equal(agents_fellows(w->view[0], offers[0], &who), 1);
     assert_string_equal(who, "alice");
+    assert_true(agents_has_fellow(w->view[0], offers[0], "alice"));
+    assert_false(agents_has_fellow(w->view[0], offers[0], "bob"));
+    assert_int_equal(w->joinings, 2); /* either of the two others has heard */
     offers[3] = agents_offer(w->view[0], &terms);
     terms.offer.instance = 0; /* who does not say is another */
     for (size_t i = 4; i < ARRAY_LEN(offers); i++)
@@ -497,6 +505,30 @@ static void ways_to_go(void **state)
     }
 }
 
+/* What was offered in private is nothing that whoever may not visit it waits for; once the door's start is
+ * long past. */
+static void may_be_public(void **state)
+{
+    struct world *w = *state;
+    static const enum offer_kind kinds[] = {OFFER_PRIVATE, OFFER_PUBLIC, OFFER_END_TO_END, OFFER_PUBLIC,
+                                            OFFER_PRIVATE};
+    const int64_t grace = NSEC_PER_MSEC;
+    enum offer_kind kind;
+    settle(w);
+    assert_false(agents_may_be_public(w->view[0], "app.test", grace));
+    assert_true(agents_may_be_public(w->view[0], "app.test", GRACE)); /* it has just begun */
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct agent *a = offer(w, 0, "app.test", kinds[i]);
+        assert_int_equal(agents_may_be_public(w->view[0], "app.test", GRACE), kinds[i] == OFFER_PUBLIC);
+        agents_withdraw(w->view[0], a, AGENTS_LOST);
+        assert_int_equal(agents_find(w->view[0], "app.test", grace, &kind), AGENTS_EXPECTED);
+        assert_int_equal(agents_may_be_public(w->view[0], "app.test", grace), kinds[i] == OFFER_PUBLIC);
+    }
+    agents_withdraw(w->view[0], offer(w, 0, "app.test", OFFER_PUBLIC), AGENTS_BARRED);
+    assert_false(agents_may_be_public(w->view[0], "app.test", GRACE));
+    settle(w);
+}
+
 static void count_offer(void *arg, struct agent *a)
 {
     size_t *n = arg;
@@ -539,6 +571,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(fellows),
+        TEST(may_be_public),
         TEST(views_agree),
         TEST(offers_of_a_name),
         TEST(offers_that_cross),

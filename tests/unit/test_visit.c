@@ -74,9 +74,10 @@ static void on_brought(void *owner, struct link *link)
     link_close(link, true);
 }
 
-static void on_changed(void *owner)
+static void on_changed(void *owner, const struct agent *came)
 {
     (void)owner;
+    (void)came;
 }
 
 static const struct agent_ops ops = {.wanted = on_wanted, .brought = on_brought, .changed = on_changed};
