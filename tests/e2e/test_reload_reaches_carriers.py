@@ -11,7 +11,7 @@ import pki as pki_module
 import pytest
 import quic
 import tls
-from agents import Agent
+from agents import Agent, pack
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
 from run import SLOW, Process, free_port, wait_listening, wait_until
@@ -440,3 +440,20 @@ def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transp
     agent.says("revoked")
     wait_until(lambda: not door.get_json("/status").get("offers"), "the offer to be withdrawn")
     agent.stop()
+
+
+def test_many_offers_are_judged_in_parts(start_door, pki, staff):
+    """A few at once, the others soon: the reload says so, and the log what fell."""
+    count, base = 200, config(pki, staff, "offer:*.test", workers=1)
+    door = start_door(base)
+    with quic.Connection(door.port, "door.test", staff.carol) as client:
+        for number in range(count):
+            client.write(4 * number, pack({"v": 1, "offer": f"n{number}.test"}))
+        client.until(lambda: len(door.get_json("/status").get("offers", [])) == count, "the offers")
+        door.configure(config(pki, staff, "offer:n1.test", workers=1))
+        answer = json.loads(door.cli("reload", "--json").stdout)
+        assert answer["offers"] + answer["later"] == count and answer["later"] > 0
+        assert 0 < answer["withdrawn"] <= answer["offers"]
+        text = f"cardea: offers of agents that are still to be judged: {answer['later']}; the log tells"
+        assert text in door.process.output()
+        client.until(lambda: len(door.get_json("/status").get("offers", [])) == 1, "all others to fall")
