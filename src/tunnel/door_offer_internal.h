@@ -44,6 +44,7 @@ struct door_offer {
     struct door_port *port;
     struct udp_port *udp_port;
     struct timer timer;
+    struct timer proof;   /* until its agent's certificates are to be looked at again */
     struct timer fellows; /* until it is told who else offers the name */
     size_t fellows_told;
     char *fellow_told;   /* ... and who one of them is; NULL: nobody has been named */

@@ -298,6 +298,17 @@ def test_ready_and_revoked(start_door, pki, staff, ready, banner):
     assert door.audited(action="tunnel")["reason"] == "bad_certificate"
 
 
+def test_ready_and_expired(start_door, pki, staff, banner):
+    """No reload is needed."""
+    door = start_door(config(pki, staff, to(banner), limits={"handshake_timeout": "5m"}))
+    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    with tls.connect(door, "door.test", cert=erin, alpn=["http/1.1"]) as sock:
+        time.sleep(max(0, EXPIRES * SLOW + 1 - (time.monotonic() - began)))
+        said = ask(sock, banner)
+        assert " 403 " in said and "expired" in said
+    assert door.audited(action="tunnel")["reason"] == "bad_certificate"
+
+
 def test_before_the_client_hello(start_door, pki, staff, banner):
     """A connection that has said nothing at all gets the configuration that is in force when it does."""
     base = config(pki, staff, to(banner))
@@ -439,6 +450,24 @@ def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transp
     staff.crl(staff.list)
     agent.says("revoked")
     wait_until(lambda: not door.get_json("/status").get("offers"), "the offer to be withdrawn")
+    agent.stop()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "quic"])
+def test_offer_of_an_agent_whose_certificate_expires(start_door, pki, staff, tmp_path, echo, transport):
+    """It ends by itself: visitors come to an agent without its doing anything."""
+    door = start_door(config(pki, staff, "offer:app.test"))
+    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    agent = Agent(tmp_path, door.address, pki, "--transport", transport, "app.test", "--to", to(echo), who=erin)
+    agent.says("offering app.test")
+    agent.says("has withdrawn the offer of app.test", EXPIRES + 10)
+    assert time.monotonic() - began >= EXPIRES * SLOW - 1
+    assert not door.get_json("/status").get("offers")
+    wait_until(lambda: "the offer of app.test by erin is withdrawn: " in door.process.output(), "the notice")
+    notice, = (one for one in door.process.output().splitlines() if "is withdrawn" in one)
+    assert "expired" in notice
+    line = door.audited(action="offer")
+    assert line["reason"] == "bad_certificate" and "expired" in line["detail"]
     agent.stop()
 
 
