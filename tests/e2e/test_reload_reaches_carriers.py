@@ -377,6 +377,57 @@ def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):
     assert door.audited(action="carrier")["reason"] == "bad_certificate"
 
 
+def test_an_idle_http2_connection_of_nobody_ends(start_door, pki, staff, echo):
+    """So does one of HTTP/2, with GOAWAY; one with a tunnel, when that has ended."""
+    door = start_door(config(pki, staff, to(echo)))
+    busy, idle = (Http2(door, pki, staff.carol, echo, None) for _ in range(2))
+    running = busy.open()
+    idle.end(idle.open())
+    staff.revoke(staff.carol)
+    staff.crl(staff.list)
+    idle.client.until(lambda: idle.client.gone is not None)
+    line = door.audited(action="carrier", reason="bad_certificate")
+    assert "revoked" in line["detail"]
+    assert busy.says(running)
+    assert len(carriers(door)) == 1
+    busy.end(running)
+    busy.client.until(lambda: busy.client.gone is not None)
+    wait_until(lambda: not carriers(door), "the other to end")
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_streams_that_are_refused_do_not_keep_a_carrier(start_door, pki, staff, echo, others):
+    """Of cardea/1, which has no goodbye: one stream after the other is told no, and the connection ends all the same,
+    with the tunnel that ran before."""
+    door = start_door(config(pki, staff, to(echo)))
+    with quic.Connection(door.port, "door.test", staff.carol) as client:
+        if others:
+            client.write(0, quic.ask(to(echo)))
+            quic.answered(client, 0)
+        staff.revoke(staff.carol)
+        staff.crl(staff.list)
+        door.reload()
+
+        def beset(count):
+            for _ in range(count):
+                beset.stream += 4
+                client.write(beset.stream, quic.ask(to(echo)))
+                client.write(beset.stream + 4, b"")
+                beset.stream += 4
+                time.sleep(0.1)
+        beset.stream = 0
+        if others:
+            beset(30)
+            client.write(0, b"ping")
+            client.until(lambda: bytes(client.streams[0]).endswith(b"ping"), "the tunnel to go on")
+            client.cut(0, 1)
+        with pytest.raises(quic.Closed):
+            for _ in range(60):
+                beset(1)
+                client.until(lambda: bytes(client.streams.get(beset.stream - 4, b"")), "an answer")
+    assert door.audited(action="carrier")["reason"] == "bad_certificate"
+
+
 @pytest.mark.parametrize("alpn", [b"cardea/1", b"h3"])
 def test_a_handshake_that_a_reload_comes_into(start_door, pki, staff, alpn, echo):
     """It is completed under the configuration that it began with, and then judged by the one in force."""
