@@ -37,7 +37,7 @@ static size_t count_of(const json_t *answer, const char *key)
 /* It is in force. Where nobody looks only that offers have fallen is said. */
 static void tell_done(const json_t *answer)
 {
-    struct review r = {count_of(answer, "offers"), count_of(answer, "withdrawn"),
+    struct review r = {count_of(answer, "offers"), count_of(answer, "withdrawn"), count_of(answer, "later"),
                        count_of(answer, "carriers"), count_of(answer, "unused")};
     struct buf text = {0};
     bool watched = isatty(STDOUT_FILENO);

@@ -21,8 +21,9 @@ static bool put_good(struct buf *body, const struct admin *a, const struct revie
     struct buf warnings = {0};
     bool made = tell_warnings(&warnings, door_snapshot(a->door), false) &&
                 buf_printf(body, "{\"ok\":true,\"warnings\":") && tell_lines(body, buf_text(&warnings));
-    made = made && buf_printf(body, ",\"offers\":%zu,\"withdrawn\":%zu,\"carriers\":%zu,\"unused\":%zu",
-                              r->offers, r->withdrawn, r->carriers, r->unused);
+    made = made &&
+           buf_printf(body, ",\"offers\":%zu,\"withdrawn\":%zu,\"later\":%zu,\"carriers\":%zu,\"unused\":%zu",
+                      r->offers, r->withdrawn, r->later, r->carriers, r->unused);
     if (notice != NULL)
         made = made && buf_printf(body, ",\"notice\":") && admin_json_text(body, notice);
     buf_free(&warnings);

@@ -287,13 +287,18 @@ bool tell_review(struct buf *b, const struct review *r)
                         r->withdrawn, r->offers, r->withdrawn == 1 ? "is" : "are");
     else if (r->offers > 0)
         ok = buf_printf(b, "cardea: offers of agents go on: %zu\n", r->offers);
+    if (r->later > 0)
+        ok =
+            ok && buf_printf(b,
+                             "cardea: offers of agents that are still to be judged: %zu; the log tells which "
+                             "of them are withdrawn, within seconds\n",
+                             r->later);
     if (r->carriers > 0)
         ok = ok &&
              buf_printf(b,
-                        "cardea: connections that carry tunnels or offers: %zu; each is judged anew, over "
-                        "QUIC within "
-                        "seconds, else before its next tunnel. 'cardea status --sessions' shows what goes as "
-                        "'leaving', and why; so does the log\n",
+                        "cardea: connections that carry tunnels or offers: %zu; each is judged anew within "
+                        "seconds, at the latest before its next tunnel. 'cardea status --sessions' shows "
+                        "what goes as 'leaving', and why; so does the log\n",
                         r->carriers);
     if (r->unused > 0)
         ok = ok && buf_printf(b, "cardea: connections that clients kept ready were closed: %zu\n", r->unused);

@@ -284,6 +284,7 @@ static void begin_sessions(struct h2_conn *c)
     for (struct list *n; (n = list_pop(&c->begun)) != NULL;) {
         struct h2_stream *s = CONTAINER_OF(n, struct h2_stream, begun);
         judge(c);
+        c->turned_away = c->turned_away || c->origin.why != NULL;
         struct session_origin origin = c->origin;
         origin.request = &s->request;
         s->owned = true;
@@ -373,6 +374,23 @@ static void drain(struct resident *r)
     say_goodbye(c);
 }
 
+/* The client is not welcome any more. While tunnels run it is told at its next request, in words. */
+static bool must_leave(const struct h2_conn *c)
+{
+    return c->origin.why != NULL && !c->draining && (c->turned_away || c->live == 0);
+}
+
+/* Who is not welcome any more does not stay for what he might begin. */
+static void review(struct resident *r, struct review *sum)
+{
+    struct h2_conn *c = conn_of(r);
+    (void)sum; /* counted already */
+    if (c->draining)
+        return;
+    judge(c);
+    h2_touch(c);
+}
+
 static bool run(struct resident *r, struct resident_end *ret)
 {
     struct h2_conn *c = conn_of(r);
@@ -388,7 +406,7 @@ static bool run(struct resident *r, struct resident_end *ret)
         *ret = c->end;
         return false;
     }
-    if (c->origin.why != NULL && !c->draining)
+    if (must_leave(c))
         drain(r); /* behind the answer: some clients listen no more after GOAWAY */
     if (has_work(c))
         resident_wake(r);
@@ -431,6 +449,7 @@ static const struct resident_ops ops = {
     .transport = H2_ALPN,
     .run = run,
     .drain = drain,
+    .review = review,
     .close = close_conn,
 };
 

@@ -27,10 +27,11 @@ struct h2_patron {
 struct h2_conn {
     struct resident resident;
     uint32_t magic;
-    bool running;  /* on the stack: what is touched is seen to before it ends */
-    bool draining; /* the door stops: no new streams */
-    bool idle;     /* without a stream for too long */
-    bool failed;   /* `end` says how */
+    bool running;     /* on the stack: what is touched is seen to before it ends */
+    bool draining;    /* the door stops: no new streams */
+    bool turned_away; /* a request has been refused since its client is not welcome any more */
+    bool idle;        /* without a stream for too long */
+    bool failed;      /* `end` says how */
     struct resident_end end;
     struct worker *worker;
     struct link *link; /* the landlord's, as long as we live */

@@ -508,7 +508,7 @@ size_t quic_conn_held(const struct quic_conn *c)
     CHECK_MAGIC(c, CONN_MAGIC);
     for (struct list *l = c->streams.next; l != &c->streams; l = l->next) {
         const struct quic_stream *s = CONTAINER_OF(l, struct quic_stream, node);
-        n += !quic_stream_is_uni(&s->link) && !s->abandoned;
+        n += !quic_stream_is_uni(&s->link) && !s->abandoned && !s->uncounted;
     }
     return n;
 }

@@ -199,6 +199,10 @@ int64_t quic_stream_unacknowledged(const struct link *l);
 /* Streams of both directions that somebody here still holds. */
 size_t quic_conn_held(const struct quic_conn *c);
 
+/* This one is not counted there from now on: nobody is to wait for its end. Nothing is done to links of other
+ * kinds. */
+void quic_stream_uncount(struct link *l);
+
 /* As quic_endpoint_busy(), of this connection. */
 bool quic_conn_busy(const struct quic_conn *c);
 

@@ -248,6 +248,7 @@ struct quic_stream {
     bool blocked;       /* the owner waits for room to write */
     bool starved;       /* the owner waits for something to read */
     bool abandoned;     /* the owner has closed the link */
+    bool uncounted;     /* not held, as far as quic_conn_held() tells */
     bool taken_back;    /* the peer has reset it before anything was written */
     bool cut_later;     /* reset, once all that was written has arrived */
     bool gone;          /* the library has forgotten the stream */

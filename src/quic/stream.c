@@ -396,6 +396,13 @@ void quic_stream_set_code(struct link *l, uint64_t code)
         s->code = code;
 }
 
+void quic_stream_uncount(struct link *l)
+{
+    struct quic_stream *s = stream_find(l);
+    if (s != NULL)
+        s->uncounted = true;
+}
+
 uint64_t quic_stream_peer_code(const struct link *l)
 {
     const struct quic_stream *s = stream_find(l);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "session/session_internal.h"
 #include "session/standing.h"
 #include "session/worker.h"
@@ -240,12 +241,18 @@ static bool may_use_route(struct session *s, enum session_state *ret_next)
     return false;
 }
 
+/* Has the client just proven who he is, under what is in force? */
+static bool is_fresh(const struct session *s)
+{
+    return s->epoch == s->worker->epoch && loop_now(s->worker->loop) - s->when.opened < NSEC_PER_SEC;
+}
+
 /* Would a new connection of the client's be led to a tunnel, and its certificates be believed there, by what
- * is in force now? Then the session goes on in that. */
+ * is in force now, and at this time? Then the session goes on in that. */
 static bool catch_up(struct session *s, const struct hello_note *hello, struct session_denial *ret)
 {
     struct standing st = {0};
-    bool welcome = s->epoch == s->worker->epoch || session_renew(s, &st, hello);
+    bool welcome = is_fresh(s) || session_renew(s, &st, hello);
     *ret = (struct session_denial){.reason = st.refused};
     if (!welcome)
         str_copy(ret->text, sizeof(ret->text), st.why->text, strnlen(st.why->text, sizeof(ret->text) - 1));
@@ -254,7 +261,7 @@ static bool catch_up(struct session *s, const struct hello_note *hello, struct s
 }
 
 /* A tunnel's client may take his time to say where to, over TCP as on a carrier. The configuration that has
- * come meanwhile decides, about his certificates as well. */
+ * come meanwhile decides, about his certificates as well; and these may have expired. */
 static bool is_still_welcome(struct session *s)
 {
     struct setup *p = s->setup;

@@ -24,6 +24,7 @@ enum session_state session_house(struct session *s, struct resident *r)
     s->resident = r;
     session_keep_descriptors(s, link_socket(link_bottom(s->down)) >= 0 ? 1 : 0);
     r->landlord = s;
+    list_init(&r->unreviewed);
     if (s->worker->draining) /* it was on its way when the others were told */
         r->ops->drain(r);
     session_settle(s);

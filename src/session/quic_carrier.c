@@ -203,8 +203,8 @@ static void tell_leaving(const struct quic_carrier *c, const struct link_peer *p
         net_addr_format(&c->peer, from), c->at.why->text, close_reason_word(c->at.refused));
 }
 
-/* May its client begin something new? Else the carrier ends with what it carries, whatever comes later once
- * the goodbye has been said. */
+/* May its client begin something new? Else the carrier ends with what it has carried until then, whatever
+ * comes later once the goodbye has been said. */
 static bool is_welcome(struct quic_carrier *c)
 {
     struct link_peer peer;
@@ -264,6 +264,8 @@ static const char *transport_of(const struct quic_carrier *c)
 static void begin_session(struct quic_carrier *c, struct link *link, const struct front_request *request)
 {
     bool welcome = is_welcome(c);
+    if (!welcome) /* one after the other must not keep the carrier */
+        quic_stream_uncount(link);
     struct session_origin origin = {.listener = c->at.listener,
                                     .peer = &c->peer,
                                     .epoch = c->at.epoch,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "audit/reason.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "link/link.h"
 
@@ -33,8 +34,9 @@ struct resident_ops {
     bool (*run)(struct resident *r, struct resident_end *ret);
     /* The door is stopping: tell the peer, if there is a way. */
     void (*drain)(struct resident *r);
-    /* The worker has a new configuration in force; count in `sum` what came of it. May be NULL: it is none of
-     * its business. */
+    /* The worker has a new configuration in force, or the resident has asked for it (review_soon()); count in
+     * `sum` what came of it. It ends in a run of its own, not within. May be NULL: it is none of its
+     * business. */
     void (*review)(struct resident *r, struct review *sum);
     /* Free it, with all that it started; its link must not be used any more. */
     void (*close)(struct resident *r);
@@ -44,6 +46,7 @@ struct resident_ops {
 struct resident {
     const struct resident_ops *ops;
     struct session *landlord; /* set by the session */
+    struct list unreviewed;   /* of the worker, while it waits for its review */
     uint64_t streams;         /* started so far */
     size_t open;              /* of these, now */
 };

@@ -300,10 +300,11 @@ void session_drain(struct session *s)
 
 void session_review(struct session *s, struct review *sum)
 {
-    if (s->resident != NULL && s->resident->ops->review != NULL)
-        s->resident->ops->review(s->resident, sum);
-    else if (s->resident != NULL && s->resident->ops->transport != NULL)
-        sum->carriers++;
+    if (s->resident == NULL)
+        return;
+    sum->carriers += s->resident->ops->transport != NULL;
+    if (s->resident->ops->review != NULL)
+        review_soon(s->worker, s->resident);
 }
 
 void resident_wake(struct resident *r)
@@ -354,6 +355,8 @@ bool session_renew(struct session *s, struct standing *st, const struct hello_no
     st->epoch = s->epoch;
     st->route = s->route;
     st->listener = s->listener;
+    if (st->proven == 0)
+        st->proven = s->when.opened;
     bool udp = s->transport != NULL; /* a stream that has not said yet what it wants */
     bool welcome = standing_renew(st, s->worker, hello, &peer, udp);
     if (st->route->stats != before) {
@@ -574,8 +577,10 @@ static void say_why(struct session *s)
 
 static void close_down(struct session *s)
 {
-    if (s->resident != NULL)
+    if (s->resident != NULL) {
+        list_remove(&s->resident->unreviewed);
         s->resident->ops->close(s->resident);
+    }
     if (s->spare_for != NULL) {
         agents_bring(s->worker->agents, s->spare_for, s->down);
     } else if (ends_in_order(s)) {

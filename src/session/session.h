@@ -62,7 +62,8 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
 /* The door is stopping: tell who stays for his own sake, or waits for somebody who will not come. */
 void session_drain(struct session *s);
 
-/* Its worker has a new configuration in force: what an agent offers is asked about anew. Counted in `sum`. */
+/* Its worker has a new configuration in force: what lives on it is judged soon. Counted in `sum` where it
+ * carries tunnels. */
 void session_review(struct session *s, struct review *sum);
 
 /* End it if it is a connection that its client keeps ready, and on which nothing of a request has come: what

@@ -137,6 +137,15 @@ static bool judge_time(struct standing *st, const struct standing_now *now, cons
     return true;
 }
 
+int64_t standing_look(const struct link_peer *peer)
+{
+    int64_t now = clock_wall() / NSEC_PER_SEC,
+            expires = peer->chain == NULL ? INT64_MAX : trust_expires(peer->chain);
+    if (expires <= now)
+        return NSEC_PER_SEC;
+    return expires < now + PROOF_NS / NSEC_PER_SEC ? (expires - now) * NSEC_PER_SEC : PROOF_NS;
+}
+
 bool standing_judge(struct standing *st, const struct standing_now *now, const struct hello_note *hello,
                     const struct link_peer *peer, bool udp)
 {

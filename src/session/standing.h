@@ -58,6 +58,10 @@ bool standing_renew(struct standing *st, struct worker *w, const struct hello_no
  * False with `err`. */
 bool standing_believes(const struct route_runtime *route, const struct link_peer *peer, struct err *err);
 
+/* For who is to be judged though he begins nothing: in how many nanoseconds time alone may have changed the
+ * verdict, which is when the peer's certificate expires, or in a minute. At least a second. */
+int64_t standing_look(const struct link_peer *peer);
+
 /* The index in `now` of listener `listener` of `before`; false when there is none any more. */
 bool standing_listener(const struct snapshot *before, uint32_t listener, const struct snapshot *now,
                        uint32_t *ret);

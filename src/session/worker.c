@@ -325,8 +325,7 @@ static void review_all(struct worker *w, struct review *ret)
 {
     *ret = (struct review){0};
     quic_carriers_review(w, ret);
-    for (struct list *n = w->sessions.next; n != &w->sessions; n = n->next)
-        session_review(session_of_node(n), ret); /* none ends within */
+    review_sessions(w, ret);
     end_ready(w, ret);
 }
 
@@ -425,6 +424,7 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
     list_init(&w->ports);
     list_init(&w->quic_ports);
     list_init(&w->sessions);
+    review_init(w);
     timer_init(&w->last_call, on_last_call);
     timer_init(&w->last_words, on_last_words);
     pipe_scratch_init(&w->pipe_scratch, true);

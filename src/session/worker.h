@@ -74,6 +74,8 @@ struct worker {
     _Atomic size_t astray_bytes; /* of packets that others have handed to us, and we have not seen yet */
     struct list sessions;
     size_t session_count;
+    struct list unreviewed; /* residents, see review.h */
+    struct timer review;    /* goes on with them */
     uint64_t next_id;
     struct admission *admission;          /* shared by all */
     const struct snapshot_shared *shared; /* its fronts */

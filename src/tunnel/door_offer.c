@@ -10,6 +10,7 @@
 #include "session/admission.h"
 #include "session/review.h"
 #include "session/routing.h"
+#include "session/standing.h"
 #include "session/worker.h"
 #include "tunnel/door_offer_internal.h"
 #include "tunnel/offer_advice.h"
@@ -169,9 +170,24 @@ static void withdraw(struct door_offer *o, enum agents_leave how, enum close_rea
     o->reason = reason;
 }
 
-/* The agent may not be let in by what is in force now, or the policy not allow the offer any more. Else it
- * goes on in that, and so do visitors to come at its port. Whoever visits already stays, as every connection
- * does. */
+/* Visitors are led to the agent without its doing: nothing that it begins would have its certificates looked
+ * at. */
+static void prove_later(struct door_offer *o)
+{
+    struct link_peer peer;
+    link_peer(o->link, &peer);
+    loop_set_timer(o->worker->loop, &o->proof, door_offer_now(o) + standing_look(&peer));
+}
+
+static void on_proof(struct timer *t)
+{
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, proof);
+    review_soon(o->worker, &o->resident);
+}
+
+/* The agent may not be let in by what is in force now, or its certificates have expired, or the policy does
+ * not allow the offer any more. Else it goes on in that, and so do visitors to come at its port. Whoever
+ * visits already stays, as every connection does. */
 static void door_offer_review(struct resident *r, struct review *sum)
 {
     struct door_offer *o = offer_of(r);
@@ -184,6 +200,7 @@ static void door_offer_review(struct resident *r, struct review *sum)
     sum->offers++;
     if (session_may_offer(r->landlord, &o->origin, agent_offer(o->agent), &denial)) {
         door_port_fit(o);
+        prove_later(o);
         return;
     }
     sum->withdrawn++;
@@ -329,6 +346,7 @@ static void door_offer_close(struct resident *r)
     struct door_offer *o = offer_of(r);
     wheel_cancel(&o->timer);
     wheel_cancel(&o->fellows);
+    wheel_cancel(&o->proof);
     if (o->agent != NULL)
         take_back(o, o->stops ? AGENTS_STOPPED : AGENTS_LOST);
     buf_free(&o->in);
@@ -424,6 +442,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     timer_init(&o->timer, on_timer);
     timer_init(&o->fellows, on_fellows_timer);
     list_init(&o->joined);
+    timer_init(&o->proof, on_proof);
     door_port_init(o);
     CHECK(buf_append(&o->in, early.p, early.len));
     return o;
@@ -500,5 +519,6 @@ struct resident *door_offer_reside(struct worker *w, struct link *link, const st
     }
     if (!o->over_streams)
         loop_set_timer(w->loop, &o->timer, door_offer_now(o) + SIGN_OF_LIFE_NS);
+    prove_later(o);
     return &o->resident;
 }

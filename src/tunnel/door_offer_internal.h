@@ -44,6 +44,7 @@ struct door_offer {
     struct door_port *port;
     struct udp_port *udp_port;
     struct timer timer;
+    struct timer proof;   /* until its agent's certificates are to be looked at again */
     struct timer fellows; /* until it is told who else offers the name */
     struct list joined;   /* struct joined: who has come since, the first one first */
     size_t joined_count;

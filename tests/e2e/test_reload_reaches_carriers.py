@@ -11,7 +11,7 @@ import pki as pki_module
 import pytest
 import quic
 import tls
-from agents import Agent
+from agents import Agent, pack
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
 from run import SLOW, Process, free_port, run, wait_listening, wait_until
@@ -298,6 +298,17 @@ def test_ready_and_revoked(start_door, pki, staff, ready, banner):
     assert door.audited(action="tunnel")["reason"] == "bad_certificate"
 
 
+def test_ready_and_expired(start_door, pki, staff, banner):
+    """No reload is needed."""
+    door = start_door(config(pki, staff, to(banner), limits={"handshake_timeout": "5m"}))
+    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    with tls.connect(door, "door.test", cert=erin, alpn=["http/1.1"]) as sock:
+        time.sleep(max(0, EXPIRES * SLOW + 1 - (time.monotonic() - began)))
+        said = ask(sock, banner)
+        assert " 403 " in said and "expired" in said
+    assert door.audited(action="tunnel")["reason"] == "bad_certificate"
+
+
 def test_before_the_client_hello(start_door, pki, staff, banner):
     """A connection that has said nothing at all gets the configuration that is in force when it does."""
     base = config(pki, staff, to(banner))
@@ -363,6 +374,57 @@ def test_an_idle_carrier_of_nobody_ends(start_door, pki, staff, echo):
         staff.crl(staff.list)
         with pytest.raises(quic.Closed):
             client.until(lambda: False, "the door to close the connection")
+    assert door.audited(action="carrier")["reason"] == "bad_certificate"
+
+
+def test_an_idle_http2_connection_of_nobody_ends(start_door, pki, staff, echo):
+    """So does one of HTTP/2, with GOAWAY; one with a tunnel, when that has ended."""
+    door = start_door(config(pki, staff, to(echo)))
+    busy, idle = (Http2(door, pki, staff.carol, echo, None) for _ in range(2))
+    running = busy.open()
+    idle.end(idle.open())
+    staff.revoke(staff.carol)
+    staff.crl(staff.list)
+    idle.client.until(lambda: idle.client.gone is not None)
+    line = door.audited(action="carrier", reason="bad_certificate")
+    assert "revoked" in line["detail"]
+    assert busy.says(running)
+    assert len(carriers(door)) == 1
+    busy.end(running)
+    busy.client.until(lambda: busy.client.gone is not None)
+    wait_until(lambda: not carriers(door), "the other to end")
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_streams_that_are_refused_do_not_keep_a_carrier(start_door, pki, staff, echo, others):
+    """Of cardea/1, which has no goodbye: one stream after the other is told no, and the connection ends all the same,
+    with the tunnel that ran before."""
+    door = start_door(config(pki, staff, to(echo)))
+    with quic.Connection(door.port, "door.test", staff.carol) as client:
+        if others:
+            client.write(0, quic.ask(to(echo)))
+            quic.answered(client, 0)
+        staff.revoke(staff.carol)
+        staff.crl(staff.list)
+        door.reload()
+
+        def beset(count):
+            for _ in range(count):
+                beset.stream += 4
+                client.write(beset.stream, quic.ask(to(echo)))
+                client.write(beset.stream + 4, b"")
+                beset.stream += 4
+                time.sleep(0.1)
+        beset.stream = 0
+        if others:
+            beset(30)
+            client.write(0, b"ping")
+            client.until(lambda: bytes(client.streams[0]).endswith(b"ping"), "the tunnel to go on")
+            client.cut(0, 1)
+        with pytest.raises(quic.Closed):
+            for _ in range(60):
+                beset(1)
+                client.until(lambda: bytes(client.streams.get(beset.stream - 4, b"")), "an answer")
     assert door.audited(action="carrier")["reason"] == "bad_certificate"
 
 
@@ -450,3 +512,38 @@ def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transp
     assert b"revoked" not in done.stderr and b"say the port" not in done.stderr, done.stderr.decode()
     assert b"the door does not allow the one that did any more" in done.stderr, done.stderr.decode()
     agent.stop()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "quic"])
+def test_offer_of_an_agent_whose_certificate_expires(start_door, pki, staff, tmp_path, echo, transport):
+    """It ends by itself: visitors come to an agent without its doing anything."""
+    door = start_door(config(pki, staff, "offer:app.test"))
+    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    agent = Agent(tmp_path, door.address, pki, "--transport", transport, "app.test", "--to", to(echo), who=erin)
+    agent.says("offering app.test")
+    agent.says("has withdrawn the offer of app.test", EXPIRES + 10)
+    assert time.monotonic() - began >= EXPIRES * SLOW - 1
+    assert not door.get_json("/status").get("offers")
+    wait_until(lambda: "the offer of app.test by erin is withdrawn: " in door.process.output(), "the notice")
+    notice, = (one for one in door.process.output().splitlines() if "is withdrawn" in one)
+    assert "expired" in notice
+    line = door.audited(action="offer")
+    assert line["reason"] == "bad_certificate" and "expired" in line["detail"]
+    agent.stop()
+
+
+def test_many_offers_are_judged_in_parts(start_door, pki, staff):
+    """A few at once, the others soon: the reload says so, and the log what fell."""
+    count, base = 200, config(pki, staff, "offer:*.test", workers=1)
+    door = start_door(base)
+    with quic.Connection(door.port, "door.test", staff.carol) as client:
+        for number in range(count):
+            client.write(4 * number, pack({"v": 1, "offer": f"n{number}.test"}))
+        client.until(lambda: len(door.get_json("/status").get("offers", [])) == count, "the offers")
+        door.configure(config(pki, staff, "offer:n1.test", workers=1))
+        answer = json.loads(door.cli("reload", "--json").stdout)
+        assert answer["offers"] + answer["later"] == count and answer["later"] > 0
+        assert 0 < answer["withdrawn"] <= answer["offers"]
+        text = f"cardea: offers of agents that are still to be judged: {answer['later']}; the log tells"
+        assert text in door.process.output()
+        client.until(lambda: len(door.get_json("/status").get("offers", [])) == 1, "all others to fall")
