@@ -59,10 +59,11 @@ static void put_offer(struct buf *b, const struct offer *o)
 
 static void print_news_json(const struct expose *e, const struct agent_news *n)
 {
-    static const char *const events[] = {
-        [AGENT_STANDS] = "offering",     [AGENT_LOST] = "lost", [AGENT_REFUSED] = "refused",
-        [AGENT_WITHDRAWN] = "withdrawn", [AGENT_DOWN] = "down", [AGENT_UP] = "up",
-        [AGENT_FELLOWS] = "fellows"};
+    static const char *const events[] = {[AGENT_STANDS] = "offering", [AGENT_LOST] = "lost",
+                                         [AGENT_REFUSED] = "refused", [AGENT_WITHDRAWN] = "withdrawn",
+                                         [AGENT_DOWN] = "down",       [AGENT_UP] = "up",
+                                         [AGENT_FELLOWS] = "fellows", [AGENT_TURNED_AWAY] = "turned_away"};
+    char peer[NET_ADDR_TEXT_MAX];
     struct buf b = json_begin(events[n->event], n->service->offer.name);
     put_offer(&b, &n->service->offer);
     put(&b, "door", e->options->settings.value[SETTING_DOOR]);
@@ -73,7 +74,9 @@ static void print_news_json(const struct expose *e, const struct agent_news *n)
         CHECK(buf_printf(&b, ",\"fellows\":%zu", n->fellows));
     if (n->event == AGENT_LOST)
         CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
-    if (n->event == AGENT_DOWN)
+    if (n->peer.family != AF_UNSPEC)
+        put(&b, "peer", net_addr_format(&n->peer, peer));
+    if (n->event == AGENT_DOWN || n->event == AGENT_TURNED_AWAY)
         CHECK(buf_printf(&b, ",\"turned_away\":%zu", n->turned_away));
     json_end(&b);
 }
@@ -96,6 +99,18 @@ static void print_down(const char *name, const struct agent_news *n)
                  n->turned_away == 1 ? " was" : "s were");
     fprintf(stderr, "cardea: %s: %s%s%s\n", name, n->text, away,
             n->service->health > 0 ? "; the door sends nobody until it answers" : "");
+}
+
+static void print_turned_away(const char *name, const struct agent_news *n)
+{
+    char peer[NET_ADDR_TEXT_MAX];
+    const char *from = n->peer.family != AF_UNSPEC ? net_addr_format(&n->peer, peer) : "an unknown address";
+    if (!n->again)
+        fprintf(stderr, "cardea: %s: a visitor was turned away, from %s: %s\n", name, from, n->text);
+    else
+        fprintf(stderr,
+                "cardea: %s: %zu visitor%s turned away in the last minute, the last one from %s: %s\n", name,
+                n->turned_away, n->turned_away == 1 ? " was" : "s were", from, n->text);
 }
 
 /* Whoever has not meant it may have another's certificate to look for. */
@@ -140,6 +155,9 @@ static void print_news(const struct expose *e, const struct agent_news *n)
         break;
     case AGENT_FELLOWS:
         print_fellows(name, n);
+        break;
+    case AGENT_TURNED_AWAY:
+        print_turned_away(name, n);
         break;
     }
 }

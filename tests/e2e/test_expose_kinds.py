@@ -204,6 +204,30 @@ def test_end_to_end(door, expose, pki, web):
     assert curl(door, pki, "sealed.apps.test").returncode != 0
 
 
+def test_who_is_turned_away_is_told_of(door, expose, pki, web, tmp_path):
+    """By the agent, without --verbose, for nobody else sees more than a connection that ended: the first at once, the
+    others together."""
+    cert = pki.server("shut.apps.test")
+    agent = Agent(tmp_path, door.address, pki, "shut.apps.test", "--to", web.to, "--end-to-end", "--service-cert",
+                  cert.certificate, "--service-key", cert.key, "--clients", pki.staff.file, "--allow", "bob",
+                  "--transport", expose.transport, "--grace", "0s", "--json")
+    agent.says("offering shut.apps.test")
+    assert curl(door, pki, "shut.apps.test").returncode != 0
+    agent.says("shut.apps.test: a visitor was turned away, from 127.0.0.1:")
+    agent.says(": shows no certificate\n")
+    assert curl(door, pki, "shut.apps.test", pki.alice).returncode != 0
+    assert curl(door, pki, "shut.apps.test", pki.alice).returncode != 0
+    wait_until(lambda: len(agent.events("visit")) == 3, "all to have left")
+    assert agent.output().count("turned away") == 1
+    agent.end()
+    agent.says("2 visitors were turned away in the last minute, the last one from 127.0.0.1:")
+    agent.says(": alice is not among those that may visit (--allow)\n")
+    first, rest = agent.events("turned_away")
+    assert first["turned_away"] == 1 and first["text"] == "shows no certificate"
+    assert first["peer"].startswith("127.0.0.1:")
+    assert rest["turned_away"] == 2 and rest["name"] == "shut.apps.test"
+
+
 @pytest.mark.parametrize("kind", ["private", "public", "port", "end-to-end"])
 def test_ssh(door, expose, pki, sshd, tmp_path, kind, ports):
     """ssh, scp and sftp to a host behind an agent, by name (`cardea connect NAME` as their ProxyCommand, over what the agent
