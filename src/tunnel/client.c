@@ -648,7 +648,12 @@ void client_drop(struct list *node)
     struct client *c = CONTAINER_OF(node, struct client, node);
     CHECK_MAGIC(c, CLIENT_MAGIC);
     CHECK(!c->running);
-    c->state = failed(c);
+    if (c->state == CLIENT_PIPE && c->target.udp) { /* only whoever sends datagrams knows when it is all */
+        link_finish(c->far);
+        c->state = finish(c, CLIENT_DONE);
+    } else {
+        c->state = failed(c);
+    }
     teardown(c);
 }
 
