@@ -235,10 +235,11 @@ static int take(struct expose_options *o, int option)
 
 /* ---- the service that a file or the command line tells of ---- */
 
-/* What does not go together; NULL: nothing. */
+/* What does not go together; NULL: nothing. It speaks in flags, or in the keys of the file. */
 static const char *mismatch(const struct exposure *e)
 {
     const struct agent_service *s = &e->service;
+    bool keys = e->at.line != 0;
     bool sealed = s->offer.kind == OFFER_END_TO_END;
     if (s->host == NULL && s->path == NULL)
         return "where is the service? --to HOST:PORT is missing";
@@ -255,14 +256,18 @@ static const char *mismatch(const struct exposure *e)
     if (!sealed)
         return NULL;
     if (e->tls.cert == NULL || e->tls.key == NULL)
-        return "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
-               "--service-key)";
+        return keys
+                   ? "an offer end-to-end needs a certificate for its name and the key ('certificate', 'key')"
+                   : "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
+                     "--service-key)";
     if ((e->tls.clients != NULL) == e->anyone)
-        return "who may visit an offer end-to-end? Either whom CA certificates vouch for (--clients), or "
-               "anyone "
-               "(--anyone)";
+        return keys ? "who may visit an offer end-to-end? Either whom CA certificates vouch for ('clients: "
+                      "FILE'), or anyone ('anyone: true')"
+                    : "who may visit an offer end-to-end? Either whom CA certificates vouch for (--clients), "
+                      "or anyone (--anyone)";
     if (e->anyone && e->tls.allow_len > 0)
-        return "whom to allow can only be told of visitors who show a certificate (--clients)";
+        return keys ? "whom to allow can only be told of visitors who show a certificate ('clients')"
+                    : "whom to allow can only be told of visitors who show a certificate (--clients)";
     return NULL;
 }
 
@@ -326,8 +331,10 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
     };
     e->tls.allow = texts_of(&c->allow);
     e->tls.allow_len = c->allow.n;
-    if (put_name(c->name.text, e->service.offer.name, err) != 0)
+    if (c->name.text != NULL && put_name(c->name.text, e->service.offer.name, err) != 0)
         return -1;
+    if (c->head.wrong) /* what is missing has been told of */
+        return 0;
     const char *what = mismatch(e);
     return what == NULL ? 0 : err_set(err, "%s", what);
 }
@@ -336,29 +343,39 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
 static int check_names(const struct expose_options *o, size_t i, struct err *err)
 {
     const struct exposure *e = &o->exposures[i];
-    for (size_t k = 0; k < i; k++)
+    for (size_t k = 0; k < i && e->service.offer.name[0] != '\0'; k++)
         if (strcmp(o->exposures[k].service.offer.name, e->service.offer.name) == 0)
             return err_set(err, "%s is offered already, by services[%zu] in line %u: a name stands once",
                            e->service.offer.name, k, o->exposures[k].at.line);
     return 0;
 }
 
-static int read_services(struct expose_options *o)
+static void told_wrong(const struct expose_options *o, size_t i, const struct err *why)
+{
+    const struct config_pos *at = &o->exposures[i].at;
+    fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", o->file->file, at->line, at->column, i, why->text);
+    o->exposures[i].wrong = true;
+}
+
+/* True: all of them are good. */
+static bool read_services(struct expose_options *o)
 {
     const struct expose_config *f = o->file;
+    bool good = true;
     struct err err;
     o->exposures = calloc(f->services.n, sizeof(*o->exposures));
     CHECK(o->exposures != NULL);
     for (o->exposures_len = 0; o->exposures_len < f->services.n;) {
         size_t i = o->exposures_len++;
         const struct config_service *c = &f->services.v[i];
-        if (read_service(c, &o->exposures[i], &err) != 0 || check_names(o, i, &err) != 0) {
-            fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", f->file, c->head.at.line, c->head.at.column, i,
-                    err.text);
-            return CMD_FAILED;
-        }
+        if (read_service(c, &o->exposures[i], &err) != 0)
+            told_wrong(o, i, &err);
+        if (check_names(o, i, &err) != 0)
+            told_wrong(o, i, &err);
+        o->exposures[i].wrong = o->exposures[i].wrong || c->head.wrong || c->name.text == NULL;
+        good = good && !o->exposures[i].wrong;
     }
-    return -1;
+    return good;
 }
 
 static int read_file(struct expose_options *o)
@@ -371,8 +388,11 @@ static int read_file(struct expose_options *o)
     if (o->file == NULL) {
         fputs(buf_text(&errors), stderr);
         buf_free(&errors);
-        return CMD_FAILED;
+        o->wrong = true;
+        o->file = o->check ? expose_config_survey(o->path) : NULL;
     }
+    if (o->file == NULL)
+        return CMD_FAILED;
     const struct expose_config *f = o->file;
     connect_settings_fill(&o->settings, SETTING_DOOR, f->door.text.text);
     connect_settings_fill(&o->settings, SETTING_CERT, f->cert.text);
@@ -380,7 +400,8 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
-    return read_services(o);
+    o->wrong = !read_services(o) || o->wrong;
+    return o->wrong && !o->check ? CMD_FAILED : -1;
 }
 
 bool expose_options_reread(const struct expose_options *o, struct expose_options *ret)

@@ -273,7 +273,7 @@ static enum visit_state receive(struct exposer_visit *v)
     if (a->stopping)
         return refuse(v, FRONT_LIMIT, "the agent stops");
     if (o->visitors > o->service.connections) {
-        turn_away(v, "as many visitors are here as may be (--connections)");
+        turn_away(v, "as many visitors are here as may be (connections)");
         return refuse(v, FRONT_LIMIT, "the agent has as many visitors as it takes");
     }
     v->tls = agent_tls_ref(o->service.tls);
@@ -468,7 +468,7 @@ static enum visit_state step_tls(struct exposer_visit *v)
     if (!agent_tls_allows(v->tls, peer.identity)) {
         link_refuse(v->far, ALERT_ACCESS_DENIED);
         link_finish(v->far);
-        err_set(&why, "%s is not among those that may visit (--allow)", v->identity);
+        err_set(&why, "%s is not among those that may visit (allow)", v->identity);
         turn_away(v, why.text);
         return end_in_order(v, "denied");
     }

@@ -221,7 +221,7 @@ def test_who_is_turned_away_is_told_of(door, expose, pki, web, tmp_path):
     assert agent.output().count("turned away") == 1
     agent.end()
     agent.says("2 visitors were turned away in the last minute, the last one from 127.0.0.1:")
-    agent.says(": alice is not among those that may visit (--allow)\n")
+    agent.says(": alice is not among those that may visit (allow)\n")
     first, rest = agent.events("turned_away")
     assert first["turned_away"] == 1 and first["text"] == "shows no certificate"
     assert first["peer"].startswith("127.0.0.1:")
