@@ -38,6 +38,8 @@ int connect_settings_take(struct connect_settings *s, int option, const char *ve
     int which = option - CONNECT_OPTION_SETTING;
     if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    if (*optarg == '\0')
+        return cmd_misused(verb, "%s '': it says nothing; leave it out, or give a value", flags[which]);
     s->value[which] = optarg;
     return -1;
 }

@@ -243,5 +243,7 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
         break;
     }
     const char *more = advice[answer->outcome];
-    return err_set(ret, "%s: %s%s", answer->text, place, more != NULL ? more : "");
+    bool placed = strstr(answer->text, place) != NULL;
+    return err_set(ret, "%s%s%s%s", answer->text, placed ? "" : ": ", placed ? "" : place,
+                   more != NULL ? more : "");
 }

@@ -716,6 +716,7 @@ def test_hangup_without_a_file(start, fake):
     (["a.test", "--to", "a:1", "--end-to-end", "--service-cert", "c", "--service-key", "k"], "who may visit"),
     (["a.test", "--to", "a:1", "--anyone"], "end-to-end only"),
     (["a.test", "--to", "a:1", "--bandwidth", "fast"], "bytes per second"),
+    (["a.test", "--to", "a:1", "--name", ""], "--name '': it says nothing"),
     (["-c", "f.yaml", "a.test"], "the file names the services"),
     (["a.test", "--to", "a:1", "--public", "--private"], "--public and --private: an offer is of one kind, choose one"),
     (["offer:a.test", "--to", "a:1"], "expected a DNS name such as app.example.com: a name has letters"),
