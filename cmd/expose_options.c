@@ -69,7 +69,7 @@ static const struct option options[] = {
     {"verbose", no_argument, NULL, 'v'},
     {"json", no_argument, NULL, OPTION_JSON},
     {"check", no_argument, NULL, OPTION_CHECK},
-    CONNECT_SETTING_FLAGS,
+    DOOR_SETTING_FLAGS,
     {"help", no_argument, NULL, 'h'},
     {0},
 };

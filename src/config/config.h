@@ -363,6 +363,7 @@ struct client_config {
     struct config_text cert;
     struct config_text key;
     struct config_text ca;
+    struct config_text service_ca;
     struct config_text name;
     enum transport transport;
     bool share;

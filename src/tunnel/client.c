@@ -165,7 +165,7 @@ static enum client_state far_failed(struct client *c)
     if (c->near != NULL && (!c->inner || c->near->error != NULL))
         return near_failed(c);
     if (c->inner)
-        client_text_inner(&c->target, c->far, &c->door->text);
+        client_text_inner(c->door, &c->target, c->far, &c->door->text);
     else
         client_text_tls(c->door, c->far, true, &c->door->text);
     return failed(c);

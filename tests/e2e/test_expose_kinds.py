@@ -204,6 +204,29 @@ def test_end_to_end(door, expose, pki, web):
     assert curl(door, pki, "sealed.apps.test").returncode != 0
 
 
+def test_the_service_has_a_ca_of_its_own(door, expose, pki, echo, tmp_path):
+    """Which vouches for it, and not for the door: named with --service-ca, in the environment or in the client's file."""
+    other = pki.stranger
+    cert = other.issue("own.apps.test", dns=["own.apps.test"], label="own-ca")
+    expose("own.apps.test", echo.to, "--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key,
+           "--anyone")
+
+    def visit(*words, **env):
+        words = [*connect_words(door, pki.alice, pki.ca.file), *words, "own.apps.test"]
+        return run(*words, input=b"hello", env=clean_env(tmp_path, **env))
+    text = visit().stderr.decode()
+    assert "the service own.apps.test does not prove to be it: " in text
+    assert f"it was checked against {pki.ca.file} (--ca): another CA for services is named with --service-ca" in text
+    assert visit("--service-ca", other.file).stdout == b"hello"
+    assert visit(CARDEA_SERVICE_CA=str(other.file)).stdout == b"hello"
+    text = visit("--service-ca", pki.staff.file).stderr.decode()
+    assert f"is {pki.staff.file} (--service-ca) the CA that issued it?" in text
+    file = tmp_path / ".config/cardea/config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"service_ca: {other.file}\n")
+    assert visit().stdout == b"hello"
+
+
 def test_who_is_turned_away_is_told_of(door, expose, pki, web, tmp_path):
     """By the agent, without --verbose, for nobody else sees more than a connection that ended: the first at once, the
     others together."""
