@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/reason.h"
 #include "base/clock.h"
 #include "link/datagram_link.h"
 #include "net/socket.h"
@@ -61,6 +62,8 @@ struct client {
     bool unwritable;   /* `far` takes no more, but may have an answer */
     bool heard;        /* the door has answered */
     bool silent;       /* nothing is to be said before the answer */
+    bool door_stops;   /* as it has said; we ask on a new connection */
+    unsigned carrier;  /* the stream of `shared` is one of this turn of it */
     bool running;
 };
 
@@ -217,9 +220,13 @@ static enum client_state step_reach(struct client *c)
     enum way_status status = way_step(&c->way);
     if (status == WAY_WAIT)
         return CLIENT_REACH;
+    if (status != WAY_OK && c->door_stops)
+        err_prefix(&c->door->text, "the door %s is stopping, and no other has taken its place yet",
+                   c->door->place);
     if (status != WAY_OK)
         return failed(c);
     c->shared = way_is_shared(&c->way);
+    c->carrier = c->door->carrier_turn;
     c->warm = way_is_warm(&c->way);
     bool near = way_is_near(&c->way);
     if (!c->shared && !near && !c->warm)
@@ -304,10 +311,25 @@ static enum client_state ask_again(struct client *c)
     return CLIENT_REACH;
 }
 
+/* The door stops, and has done nothing with the stream: another that listens in its place may. What stands on
+ * the connection goes on there. */
+static enum client_state turned_away(struct client *c)
+{
+    c->door_stops = true;
+    if (c->asked_again) {
+        err_set(&c->door->text, "the door %s is stopping, and takes nothing new", c->door->place);
+        return failed(c);
+    }
+    client_door_renew(c->door, c->carrier);
+    return ask_again(c);
+}
+
 static enum client_state ask_failed(struct client *c)
 {
     if (c->near != NULL)
         return c->first_sent == 0 ? go_alone(c) : near_failed(c);
+    if (quic_stream_peer_code(link_bottom(c->far)) == CLOSE_CODE_NOT_BEGUN)
+        return turned_away(c);
     return may_ask_again(c) ? ask_again(c) : far_failed(c);
 }
 
