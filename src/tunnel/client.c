@@ -214,6 +214,13 @@ static void expect_sign_of_life(struct client *c)
     socket_expect_ack(fd, MAX(ACK_NS, ACK_TRIPS * path.rtt));
 }
 
+/* Asked again in vain: how that failed says nothing more. */
+static void say_stopping(struct client *c)
+{
+    err_set(&c->door->text, "the door %s is stopping, and no other has taken its place yet: try again later",
+            c->door->place);
+}
+
 static enum client_state step_reach(struct client *c)
 {
     struct link_peer peer;
@@ -221,8 +228,7 @@ static enum client_state step_reach(struct client *c)
     if (status == WAY_WAIT)
         return CLIENT_REACH;
     if (status != WAY_OK && c->door_stops)
-        err_prefix(&c->door->text, "the door %s is stopping, and no other has taken its place yet",
-                   c->door->place);
+        say_stopping(c);
     if (status != WAY_OK)
         return failed(c);
     c->shared = way_is_shared(&c->way);
@@ -641,6 +647,8 @@ static void on_timer(struct timer *t)
     const char *what = c->state == CLIENT_REACH ? way_late(&c->way) : late[c->state];
     err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s",
             (double)c->terms.timeout / NSEC_PER_SEC, d->place, what);
+    if (c->door_stops && c->state == CLIENT_REACH)
+        say_stopping(c);
     c->state = failed(c);
     conclude(c);
 }
