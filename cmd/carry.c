@@ -130,7 +130,7 @@ static int take(struct carry *c, int option)
 int cmd_carry(int argc, char **argv)
 {
     static const struct option options[] = {
-        CONNECT_SETTING_FLAGS,
+        DOOR_SETTING_FLAGS,
         {"idle", required_argument, NULL, 'i'},
         {"listen-fd", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},

@@ -15,7 +15,7 @@
 #define VARIABLE(NAME, flag) [SETTING_##NAME] = "CARDEA_" #NAME
 static const char *const variables[SETTINGS] = {CONNECT_SETTINGS(VARIABLE)};
 
-#define FLAG(NAME, flag) [SETTING_##NAME] = "--" #flag
+#define FLAG(NAME, flag) [SETTING_##NAME] = "--" flag
 static const char *const flags[SETTINGS] = {CONNECT_SETTINGS(FLAG)};
 
 const char *connect_setting_flag(enum connect_setting which)
@@ -38,6 +38,8 @@ int connect_settings_take(struct connect_settings *s, int option, const char *ve
     int which = option - CONNECT_OPTION_SETTING;
     if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    if (*optarg == '\0')
+        return cmd_misused(verb, "%s '': it says nothing; leave it out, or give a value", flags[which]);
     s->value[which] = optarg;
     return -1;
 }
@@ -91,6 +93,7 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_CERT, s->file->cert.text);
     fill_from_file(s, SETTING_KEY, s->file->key.text);
     fill_from_file(s, SETTING_CA, s->file->ca.text);
+    fill_from_file(s, SETTING_SERVICE_CA, s->file->service_ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
     fill_from_file(s, SETTING_TRANSPORT, transport_word(s->file->transport));
     return -1;
@@ -128,6 +131,7 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .cert = s->value[SETTING_CERT],
         .key = s->value[SETTING_KEY],
         .ca = s->value[SETTING_CA] != NULL ? s->value[SETTING_CA] : "system",
+        .service_ca = s->value[SETTING_SERVICE_CA],
         .name = s->value[SETTING_NAME],
         .alpn = WIRE_ALPN,
         .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,

@@ -12,8 +12,12 @@
 #include "tunnel/client.h"
 
 /* Each has a flag (--door) and a variable (CARDEA_DOOR). */
-#define CONNECT_SETTINGS(ROW) \
-    ROW(DOOR, door), ROW(CERT, cert), ROW(KEY, key), ROW(CA, ca), ROW(NAME, name), ROW(TRANSPORT, transport)
+#define DOOR_SETTINGS(ROW)                                                                   \
+    ROW(DOOR, "door"), ROW(CERT, "cert"), ROW(KEY, "key"), ROW(CA, "ca"), ROW(NAME, "name"), \
+        ROW(TRANSPORT, "transport")
+
+/* For those who ask for a target, too. */
+#define CONNECT_SETTINGS(ROW) DOOR_SETTINGS(ROW), ROW(SERVICE_CA, "service-ca")
 
 #define CONNECT_SETTING_NUMBER(NAME, flag) SETTING_##NAME
 enum connect_setting { CONNECT_SETTINGS(CONNECT_SETTING_NUMBER), SETTINGS };
@@ -22,10 +26,11 @@ enum connect_setting { CONNECT_SETTINGS(CONNECT_SETTING_NUMBER), SETTINGS };
 #define CONNECT_OPTION_SETTING 512
 
 /* Rows of getopt_long()'s table. */
-#define CONNECT_SETTING_FLAG(NAME, flag)                                                            \
-    {                                                                                               \
-        .name = #flag, .has_arg = required_argument, .val = CONNECT_OPTION_SETTING + SETTING_##NAME \
+#define CONNECT_SETTING_FLAG(NAME, flag)                                                             \
+    {                                                                                                \
+        .name = (flag), .has_arg = required_argument, .val = CONNECT_OPTION_SETTING + SETTING_##NAME \
     }
+#define DOOR_SETTING_FLAGS DOOR_SETTINGS(CONNECT_SETTING_FLAG)
 #define CONNECT_SETTING_FLAGS CONNECT_SETTINGS(CONNECT_SETTING_FLAG)
 
 struct connect_settings {

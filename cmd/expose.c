@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cmd/cmd.h"
+#include "cmd/expose_files.h"
 #include "cmd/expose_options.h"
 #include "cmd/process.h"
 #include "tunnel/agent_wire.h"
@@ -59,10 +60,11 @@ static void put_offer(struct buf *b, const struct offer *o)
 
 static void print_news_json(const struct expose *e, const struct agent_news *n)
 {
-    static const char *const events[] = {
-        [AGENT_STANDS] = "offering",     [AGENT_LOST] = "lost", [AGENT_REFUSED] = "refused",
-        [AGENT_WITHDRAWN] = "withdrawn", [AGENT_DOWN] = "down", [AGENT_UP] = "up",
-        [AGENT_FELLOWS] = "fellows"};
+    static const char *const events[] = {[AGENT_STANDS] = "offering", [AGENT_LOST] = "lost",
+                                         [AGENT_REFUSED] = "refused", [AGENT_WITHDRAWN] = "withdrawn",
+                                         [AGENT_DOWN] = "down",       [AGENT_UP] = "up",
+                                         [AGENT_FELLOWS] = "fellows", [AGENT_TURNED_AWAY] = "turned_away"};
+    char peer[NET_ADDR_TEXT_MAX];
     struct buf b = json_begin(events[n->event], n->service->offer.name);
     put_offer(&b, &n->service->offer);
     put(&b, "door", e->options->settings.value[SETTING_DOOR]);
@@ -73,7 +75,9 @@ static void print_news_json(const struct expose *e, const struct agent_news *n)
         CHECK(buf_printf(&b, ",\"fellows\":%zu", n->fellows));
     if (n->event == AGENT_LOST)
         CHECK(buf_printf(&b, ",\"retry_in\":%.3f", (double)n->wait / NSEC_PER_SEC));
-    if (n->event == AGENT_DOWN)
+    if (n->peer.family != AF_UNSPEC)
+        put(&b, "peer", net_addr_format(&n->peer, peer));
+    if (n->event == AGENT_DOWN || n->event == AGENT_TURNED_AWAY)
         CHECK(buf_printf(&b, ",\"turned_away\":%zu", n->turned_away));
     json_end(&b);
 }
@@ -96,6 +100,18 @@ static void print_down(const char *name, const struct agent_news *n)
                  n->turned_away == 1 ? " was" : "s were");
     fprintf(stderr, "cardea: %s: %s%s%s\n", name, n->text, away,
             n->service->health > 0 ? "; the door sends nobody until it answers" : "");
+}
+
+static void print_turned_away(const char *name, const struct agent_news *n)
+{
+    char peer[NET_ADDR_TEXT_MAX];
+    const char *from = n->peer.family != AF_UNSPEC ? net_addr_format(&n->peer, peer) : "an unknown address";
+    if (!n->again)
+        fprintf(stderr, "cardea: %s: a visitor was turned away, from %s: %s\n", name, from, n->text);
+    else
+        fprintf(stderr,
+                "cardea: %s: %zu visitor%s turned away in the last minute, the last one from %s: %s\n", name,
+                n->turned_away, n->turned_away == 1 ? " was" : "s were", from, n->text);
 }
 
 /* Whoever has not meant it may have another's certificate to look for. */
@@ -140,6 +156,9 @@ static void print_news(const struct expose *e, const struct agent_news *n)
         break;
     case AGENT_FELLOWS:
         print_fellows(name, n);
+        break;
+    case AGENT_TURNED_AWAY:
+        print_turned_away(name, n);
         break;
     }
 }
@@ -243,8 +262,6 @@ static void load_tls(const struct exposure *x, struct agent_service *s, struct e
 {
     const char *name = s->offer.name;
     struct err warning;
-    if (s->offer.kind != OFFER_END_TO_END)
-        return;
     s->tls = agent_tls_new(&x->tls, err);
     if (s->tls == NULL)
         err_prefix(err, "%s", name);
@@ -264,8 +281,14 @@ static bool services_load(const struct expose_options *o, struct services *ret)
         struct agent_service *s = &ret->v[ret->n++];
         struct err err;
         *s = x->service;
+        if (!expose_files_of_service(o, i) || x->wrong) {
+            good = false;
+            continue;
+        }
+        if (s->offer.kind != OFFER_END_TO_END)
+            continue;
         load_tls(x, s, &err);
-        if (s->offer.kind != OFFER_END_TO_END || s->tls != NULL)
+        if (s->tls != NULL)
             continue;
         good = false;
         if (o->file != NULL)
@@ -341,20 +364,29 @@ static int watch_signals(struct expose *e, struct err *err)
 static int load_door(struct expose *e, struct err *err)
 {
     struct client_settings settings = connect_settings_client(&e->options->settings);
-    struct err warning;
     settings.timeout = e->options->timeout;
     e->door = client_door_new(e->loop, &settings, err);
-    if (e->door != NULL && client_door_warning(e->door, clock_wall() / NSEC_PER_SEC, &warning))
-        fprintf(stderr, "cardea: warning: %s: doors refuse it\n", warning.text);
     return e->door != NULL ? 0 : -1;
+}
+
+static bool door_refuses(const struct expose *e, struct err *ret_text)
+{
+    struct err warning;
+    if (!client_door_warning(e->door, clock_wall() / NSEC_PER_SEC, &warning))
+        return false;
+    err_set(ret_text, "%s: doors refuse it", warning.text);
+    return true;
 }
 
 static int start(struct expose *e, const struct services *services, struct err *err)
 {
     const struct expose_options *o = e->options;
+    struct err warning;
     e->loop = loop_new(err);
     if (e->loop == NULL || watch_signals(e, err) != 0 || load_door(e, err) != 0)
         return -1;
+    if (door_refuses(e, &warning))
+        fprintf(stderr, "cardea: warning: %s\n", warning.text);
     process_raise_descriptors();
     process_keep_memory();
     e->agent = exposer_new(e->loop, e->door, services->v, services->n, o->retry, &events, e);
@@ -374,7 +406,8 @@ static int run(const struct expose_options *o)
     struct expose e = {.options = o, .signals = SIGNALS_NONE, .status = CMD_OK};
     struct services services;
     struct err err;
-    if (!services_load(o, &services))
+    bool good = services_load(o, &services);
+    if (!expose_files_of_door(o) || !good)
         e.status = CMD_FAILED;
     else if (start(&e, &services, &err) != 0 || loop_run(e.loop, &err) != 0)
         e.status = cmd_failed("%s", err.text);
@@ -407,10 +440,13 @@ static int check(const struct expose_options *o)
     struct expose e = {.options = o, .signals = SIGNALS_NONE, .status = CMD_OK};
     struct services services;
     struct err err;
-    if (!services_load(o, &services))
+    bool whole = !o->wrong || o->settings.value[SETTING_DOOR] != NULL;
+    if (!services_load(o, &services) || o->wrong)
         e.status = CMD_FAILED;
     e.loop = loop_new(&err);
-    if (e.loop == NULL || load_door(&e, &err) != 0)
+    if (!expose_files_of_door(o))
+        e.status = CMD_FAILED;
+    else if (e.loop == NULL || (whole && (load_door(&e, &err) != 0 || door_refuses(&e, &err))))
         e.status = cmd_failed("%s", err.text);
     for (size_t i = 0; e.status == CMD_OK && i < services.n; i++)
         print_checked(&services.v[i]);
@@ -423,7 +459,7 @@ int cmd_expose(int argc, char **argv)
 {
     struct expose_options o;
     int status = expose_options_read(&o, argc, argv);
-    if (status < 0)
+    if (status < 0 && !o.wrong) /* what could not be read of the file may be just that which is missing */
         status = connect_settings_complete(&o.settings, "expose");
     if (status < 0)
         status = o.check ? check(&o) : run(&o);

@@ -69,7 +69,7 @@ static const struct option options[] = {
     {"verbose", no_argument, NULL, 'v'},
     {"json", no_argument, NULL, OPTION_JSON},
     {"check", no_argument, NULL, OPTION_CHECK},
-    CONNECT_SETTING_FLAGS,
+    DOOR_SETTING_FLAGS,
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -235,10 +235,11 @@ static int take(struct expose_options *o, int option)
 
 /* ---- the service that a file or the command line tells of ---- */
 
-/* What does not go together; NULL: nothing. */
+/* What does not go together; NULL: nothing. It speaks in flags, or in the keys of the file. */
 static const char *mismatch(const struct exposure *e)
 {
     const struct agent_service *s = &e->service;
+    bool keys = e->at.line != 0;
     bool sealed = s->offer.kind == OFFER_END_TO_END;
     if (s->host == NULL && s->path == NULL)
         return "where is the service? --to HOST:PORT is missing";
@@ -255,14 +256,18 @@ static const char *mismatch(const struct exposure *e)
     if (!sealed)
         return NULL;
     if (e->tls.cert == NULL || e->tls.key == NULL)
-        return "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
-               "--service-key)";
+        return keys
+                   ? "an offer end-to-end needs a certificate for its name and the key ('certificate', 'key')"
+                   : "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
+                     "--service-key)";
     if ((e->tls.clients != NULL) == e->anyone)
-        return "who may visit an offer end-to-end? Either whom CA certificates vouch for (--clients), or "
-               "anyone "
-               "(--anyone)";
+        return keys ? "who may visit an offer end-to-end? Either whom CA certificates vouch for ('clients: "
+                      "FILE'), or anyone ('anyone: true')"
+                    : "who may visit an offer end-to-end? Either whom CA certificates vouch for (--clients), "
+                      "or anyone (--anyone)";
     if (e->anyone && e->tls.allow_len > 0)
-        return "whom to allow can only be told of visitors who show a certificate (--clients)";
+        return keys ? "whom to allow can only be told of visitors who show a certificate ('clients')"
+                    : "whom to allow can only be told of visitors who show a certificate (--clients)";
     return NULL;
 }
 
@@ -309,6 +314,7 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
                                                [CONFIG_SEND_PROXY_V1] = AGENT_PROXY_V1,
                                                [CONFIG_SEND_PROXY_V2] = AGENT_PROXY_V2};
     *e = (struct exposure){
+        .twin = e->twin,
         .service = {.offer = {.kind = (enum offer_kind)c->kind,
                               .udp = c->proto == CONFIG_OFFER_UDP,
                               .port = (uint16_t)c->port},
@@ -326,8 +332,10 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
     };
     e->tls.allow = texts_of(&c->allow);
     e->tls.allow_len = c->allow.n;
-    if (put_name(c->name.text, e->service.offer.name, err) != 0)
+    if (c->name.text != NULL && put_name(c->name.text, e->service.offer.name, err) != 0)
         return -1;
+    if (c->head.wrong) /* what is missing has been told of */
+        return 0;
     const char *what = mismatch(e);
     return what == NULL ? 0 : err_set(err, "%s", what);
 }
@@ -335,76 +343,79 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
 /* More than an agent is meant for; what compares old services with new ones is quadratic. */
 #define SERVICES_MAX 10000
 
-static int wrong_service(const struct expose_options *o, size_t i, const char *text)
+static void told_wrong(struct expose_options *o, size_t i, const struct err *why)
 {
-    struct config_pos at = o->exposures[i].at;
-    fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", o->file->file, at.line, at.column, i, text);
-    return CMD_FAILED;
+    const struct config_pos *at = &o->exposures[i].at;
+    fprintf(stderr, "%s:%u:%u: services[%zu]: %s\n", o->file->file, at->line, at->column, i, why->text);
+    o->exposures[i].wrong = true;
 }
-
-struct by_name {
-    const struct exposure *exposure;
-};
 
 /* Of the same name in the order of the file, for they stand in one array. */
 static int compare_names(const void *a, const void *b)
 {
-    const struct exposure *x = ((const struct by_name *)a)->exposure;
-    const struct exposure *y = ((const struct by_name *)b)->exposure;
-    int order = strcmp(x->service.offer.name, y->service.offer.name);
+    const struct config_service *x = *(const struct config_service *const *)a;
+    const struct config_service *y = *(const struct config_service *const *)b;
+    int order = strcmp(x->name.text, y->name.text);
     return order != 0 ? order : (x > y) - (x < y);
 }
 
-/* The first that has the name of one before it, which is *ret_first; or NULL. */
-static const struct exposure *find_double(const struct expose_options *o, const struct exposure **ret_first)
+/* Note of each service that it has the name of one before it. */
+static void find_twins(struct expose_options *o)
 {
-    const struct exposure *found = NULL;
-    struct by_name *sorted = calloc(o->exposures_len, sizeof(*sorted));
-    CHECK(sorted != NULL);
-    for (size_t i = 0; i < o->exposures_len; i++)
-        sorted[i].exposure = &o->exposures[i];
-    qsort(sorted, o->exposures_len, sizeof(*sorted), compare_names);
-    for (size_t i = 1; i < o->exposures_len; i++) {
-        const struct exposure *before = sorted[i - 1].exposure, *e = sorted[i].exposure;
-        if (strcmp(before->service.offer.name, e->service.offer.name) != 0 || (found != NULL && found < e))
-            continue;
-        found = e;
-        *ret_first = before;
+    const struct expose_config *f = o->file;
+    const struct config_service **sorted = calloc(f->services.n, sizeof(*sorted));
+    size_t n = 0;
+    CHECK(sorted != NULL || f->services.n == 0);
+    for (size_t i = 0; i < f->services.n; i++)
+        if (f->services.v[i].name.text != NULL)
+            sorted[n++] = &f->services.v[i];
+    qsort(sorted, n, sizeof(*sorted), compare_names);
+    for (size_t first = 0, i = 1; i < n; i++) {
+        if (strcmp(sorted[first]->name.text, sorted[i]->name.text) != 0)
+            first = i;
+        else
+            o->exposures[sorted[i] - f->services.v].twin = sorted[first];
     }
     free(sorted);
-    return found;
 }
 
 /* At the door they would be two agents, and only one of them would be found here. */
-static int check_names(const struct expose_options *o)
+static int check_name(const struct expose_options *o, size_t i, struct err *err)
 {
-    const struct exposure *first, *second = find_double(o, &first);
-    struct err err;
-    if (second == NULL)
-        return -1;
-    err_set(&err, "%s is offered already, by services[%zu] in line %u: a name stands once",
-            first->service.offer.name, (size_t)(first - o->exposures), first->at.line);
-    return wrong_service(o, (size_t)(second - o->exposures), err.text);
+    const struct config_service *twin = o->exposures[i].twin;
+    if (twin == NULL)
+        return 0;
+    size_t first = (size_t)(twin - o->file->services.v);
+    return err_set(err, "%s is offered already, by services[%zu] in line %u: a name stands once",
+                   twin->name.text, first, o->exposures[first].at.line);
 }
 
-static int read_services(struct expose_options *o)
+/* True: all of them are good. */
+static bool read_services(struct expose_options *o)
 {
     const struct expose_config *f = o->file;
+    bool good = true;
     struct err err;
     if (f->services.n > SERVICES_MAX) {
         fprintf(stderr,
                 "%s: %zu services, expected at most %d: split the file, and run an agent for each part\n",
                 f->file, f->services.n, SERVICES_MAX);
-        return CMD_FAILED;
+        return false;
     }
     o->exposures = calloc(f->services.n, sizeof(*o->exposures));
-    CHECK(o->exposures != NULL);
+    CHECK(o->exposures != NULL || f->services.n == 0);
+    find_twins(o);
     for (o->exposures_len = 0; o->exposures_len < f->services.n;) {
         size_t i = o->exposures_len++;
-        if (read_service(&f->services.v[i], &o->exposures[i], &err) != 0)
-            return wrong_service(o, i, err.text);
+        const struct config_service *c = &f->services.v[i];
+        if (read_service(c, &o->exposures[i], &err) != 0)
+            told_wrong(o, i, &err);
+        if (check_name(o, i, &err) != 0)
+            told_wrong(o, i, &err);
+        o->exposures[i].wrong = o->exposures[i].wrong || c->head.wrong || c->name.text == NULL;
+        good = good && !o->exposures[i].wrong;
     }
-    return check_names(o);
+    return good;
 }
 
 static int read_file(struct expose_options *o)
@@ -417,8 +428,11 @@ static int read_file(struct expose_options *o)
     if (o->file == NULL) {
         fputs(buf_text(&errors), stderr);
         buf_free(&errors);
-        return CMD_FAILED;
+        o->wrong = true;
+        o->file = o->check ? expose_config_survey(o->path) : NULL;
     }
+    if (o->file == NULL)
+        return CMD_FAILED;
     const struct expose_config *f = o->file;
     connect_settings_fill(&o->settings, SETTING_DOOR, f->door.text.text);
     connect_settings_fill(&o->settings, SETTING_CERT, f->cert.text);
@@ -426,7 +440,8 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
-    return read_services(o);
+    o->wrong = !read_services(o) || o->wrong;
+    return o->wrong && !o->check ? CMD_FAILED : -1;
 }
 
 bool expose_options_reread(const struct expose_options *o, struct expose_options *ret)

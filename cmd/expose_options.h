@@ -18,7 +18,10 @@ struct exposure {
     struct agent_service service;
     struct agent_tls_files tls;
     bool anyone;
+    bool wrong;           /* told; only to be looked at further */
     struct config_pos at; /* in the file; line 0: from the command line */
+    const struct config_service
+        *twin; /* the first of the file that has its name, where that is another; or NULL */
 };
 
 struct expose_options {
@@ -31,7 +34,8 @@ struct expose_options {
     bool retry;
     bool verbose;
     bool json;
-    bool check;       /* only say whether all is right, without the door */
+    bool check; /* only say whether all is right, without the door */
+    bool wrong; /* with `check`: the file has errors, which are told; the rest of it is as it could be read */
     const char *path; /* of the file, as given; NULL: none */
     /* private: what the exposure of the command line refers to */
     bool kind_given;

@@ -24,7 +24,7 @@ static const struct option options[] = {
 static bool is_file(enum connect_setting which, const char *value)
 {
     return which == SETTING_CERT || which == SETTING_KEY ||
-           (which == SETTING_CA && strcmp(value, "system") != 0);
+           ((which == SETTING_CA || which == SETTING_SERVICE_CA) && strcmp(value, CONFIG_TRUST_SYSTEM) != 0);
 }
 
 /* Append a word of the command. ssh reads '%' as the beginning of something of its own, then gives the line

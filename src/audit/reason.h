@@ -21,6 +21,10 @@ uint8_t close_reason_alert(enum close_reason reason);
 /* With which code a stream of cardea/1 is reset for that reason: tables/cuts.def; 0: none of its own. */
 uint64_t close_reason_code(enum close_reason reason);
 
+/* With which code one is reset that came while the door stops, and that nothing was done with. No row of the
+ * table: its client asks somewhere else. */
+#define CLOSE_CODE_NOT_BEGUN 7
+
 /* What the client of such a stream reads; NULL: the code is none of those. */
 const char *close_code_text(uint64_t code);
 

@@ -192,14 +192,15 @@ struct small_file {
 static const struct small_file client_file = SMALL_FILE(keys_client, client_config);
 static const struct small_file expose_file = SMALL_FILE(keys_expose_file, expose_config);
 
+/* `survey`: with errors too. */
 static void *parse_small(const struct small_file *kind, const char *name, const void *text, size_t len,
-                         struct buf *errors)
+                         bool survey, struct buf *errors)
 {
     struct report r = {.file = name, .out = errors};
     struct config_store *s = store_new();
     unsigned char *c = read_root(&r, s, kind->schema, text, len);
     const char *file = c == NULL ? NULL : store_text(s, name, strlen(name));
-    if (file == NULL || r.count > 0) {
+    if (file == NULL || (r.count > 0 && !survey)) {
         store_free(s);
         c = NULL;
     } else {
@@ -210,24 +211,24 @@ static void *parse_small(const struct small_file *kind, const char *name, const 
     return c;
 }
 
-static void *load_small(const struct small_file *kind, const char *path, struct buf *errors)
+static void *load_small(const struct small_file *kind, const char *path, bool survey, struct buf *errors)
 {
     struct buf text = {0};
     if (load(path, &text, errors) < 0)
         return NULL;
-    void *c = parse_small(kind, path, text.data, text.len, errors);
+    void *c = parse_small(kind, path, text.data, text.len, survey, errors);
     buf_free(&text);
     return c;
 }
 
 struct client_config *client_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
 {
-    return parse_small(&client_file, name, text, len, errors);
+    return parse_small(&client_file, name, text, len, false, errors);
 }
 
 struct client_config *client_config_load(const char *path, struct buf *errors)
 {
-    return load_small(&client_file, path, errors);
+    return load_small(&client_file, path, false, errors);
 }
 
 void client_config_free(struct client_config *c)
@@ -238,12 +239,17 @@ void client_config_free(struct client_config *c)
 
 struct expose_config *expose_config_parse(const char *name, const void *text, size_t len, struct buf *errors)
 {
-    return parse_small(&expose_file, name, text, len, errors);
+    return parse_small(&expose_file, name, text, len, false, errors);
 }
 
 struct expose_config *expose_config_load(const char *path, struct buf *errors)
 {
-    return load_small(&expose_file, path, errors);
+    return load_small(&expose_file, path, false, errors);
+}
+
+struct expose_config *expose_config_survey(const char *path)
+{
+    return load_small(&expose_file, path, true, NULL);
 }
 
 void expose_config_free(struct expose_config *c)

@@ -27,6 +27,7 @@ struct config_pos {
 struct config_head {
     struct config_pos at;
     uint64_t set;
+    bool wrong; /* something in it could not be read, and is as if it were left out */
 };
 
 /* One text and where it stands. `text` is NULL when the key was left out and has no default. Paths are
@@ -362,6 +363,7 @@ struct client_config {
     struct config_text cert;
     struct config_text key;
     struct config_text ca;
+    struct config_text service_ca;
     struct config_text name;
     enum transport transport;
     bool share;
@@ -437,6 +439,7 @@ void client_config_free(struct client_config *c);
 
 /* The same for the agent's file. */
 struct expose_config *expose_config_load(const char *path, struct buf *errors);
+struct expose_config *expose_config_survey(const char *path); /* as config_survey() */
 struct expose_config *expose_config_parse(const char *name, const void *text, size_t len, struct buf *errors);
 void expose_config_free(struct expose_config *c);
 

@@ -302,7 +302,9 @@ int schema_read(struct schema_reader *rd, const struct schema *schema, const str
         }
         path_leave(rd, was);
     }
-    return check_choice(rd, schema, head) | r;
+    r |= check_choice(rd, schema, head);
+    head->wrong = r != 0;
+    return r;
 }
 
 bool schema_given(const struct schema *schema, const void *section, const char *key)

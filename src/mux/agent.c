@@ -77,6 +77,11 @@ unsigned agent_is_down(const struct agent *a)
     return atomic_load_explicit(&a->down, memory_order_relaxed);
 }
 
+bool agent_is_stopping(const struct agent *a)
+{
+    return atomic_load_explicit(&a->stops, memory_order_relaxed);
+}
+
 bool agent_is_unheard(const struct agent *a)
 {
     return atomic_load_explicit(&a->unheard, memory_order_relaxed);

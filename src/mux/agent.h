@@ -28,6 +28,7 @@ struct agent {
     _Atomic uint64_t visits;
     _Atomic uint64_t bytes_in, bytes_out;
     _Atomic bool ready;
+    _Atomic bool stops; /* as it has said, also when it is withdrawn since */
     _Atomic bool unheard;
     _Atomic uint32_t down; /* how; 0: it is not */
     _Atomic int64_t avoid_until;

@@ -255,6 +255,7 @@ void agents_withdraw(struct agents *v, struct agent *a, enum agents_leave how)
 
 void agents_set_ready(struct agents *v, struct agent *a, bool ready)
 {
+    atomic_store(&a->stops, !ready);
     if (atomic_exchange(&a->ready, ready) == ready || !ready)
         return;
     tell_all(v, a, NEWS_READY);

@@ -245,6 +245,9 @@ const struct agent_protocol *agent_protocol(const struct agent *a);
 /* Why it takes no visitors, as agents_set_down() has it; 0: the service is not known to be down. */
 unsigned agent_is_down(const struct agent *a);
 
+/* It has said that it stops (agents_set_ready()), and may be gone by now. */
+bool agent_is_stopping(const struct agent *a);
+
 /* As agents_set_unheard() has it. */
 bool agent_is_unheard(const struct agent *a);
 

@@ -47,7 +47,8 @@ static enum session_state pipe_failed(struct session *s)
     struct link_peer peer;
     s->broken = link_error(s->pipe.link[s->pipe.failed]);
     if (s->pipe.failed == PIPE_B)
-        return session_end(s, CLOSE_BACKEND_RESET);
+        return session_end(s, s->agent != NULL && agent_is_stopping(s->agent) ? CLOSE_AGENT_STOPPED
+                                                                              : CLOSE_BACKEND_RESET);
     link_peer(s->down, &peer);
     return session_end(s, peer.truncated ? CLOSE_TRUNCATED : CLOSE_CLIENT_RESET);
 }

@@ -437,6 +437,8 @@ static bool admit(struct worker *w, struct link *link, const struct session_orig
     enum admission_verdict verdict = worker_admit(w, snap, o->peer, descriptors);
     if (verdict == ADMIT_OK && !w->draining)
         return true;
+    if (verdict == ADMIT_OK) /* whoever takes the door's place may serve it */
+        quic_stream_set_code(link_bottom(link), CLOSE_CODE_NOT_BEGUN);
     link_close(link, true);
     if (verdict == ADMIT_OK) {
         admission_leave(w->admission, o->peer);

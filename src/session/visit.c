@@ -169,9 +169,11 @@ static enum session_state attempt(struct session *s, struct agent *a)
 {
     struct visit *v = &s->setup->visit;
     if (agent_offer(a)->udp && v->port == 0) {
+        struct err text;
+        err_set(&text, "this is offered over UDP: it is reached at UDP port %u of the door only",
+                agent_offer(a)->port);
         agent_unref(a);
-        return unserved(s, FRONT_REFUSED,
-                        "this is offered over UDP: it is reached at its port of the door only");
+        return unserved(s, FRONT_REFUSED, text.text);
     }
     s->agent = a;
     agent_enter(a);

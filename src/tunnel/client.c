@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/reason.h"
 #include "base/clock.h"
 #include "link/datagram_link.h"
 #include "net/socket.h"
@@ -61,6 +62,8 @@ struct client {
     bool unwritable;   /* `far` takes no more, but may have an answer */
     bool heard;        /* the door has answered */
     bool silent;       /* nothing is to be said before the answer */
+    bool door_stops;   /* as it has said; we ask on a new connection */
+    unsigned carrier;  /* the stream of `shared` is one of this turn of it */
     bool running;
 };
 
@@ -165,7 +168,7 @@ static enum client_state far_failed(struct client *c)
     if (c->near != NULL && (!c->inner || c->near->error != NULL))
         return near_failed(c);
     if (c->inner)
-        client_text_inner(&c->target, c->far, &c->door->text);
+        client_text_inner(c->door, &c->target, c->far, &c->door->text);
     else
         client_text_tls(c->door, c->far, true, &c->door->text);
     return failed(c);
@@ -211,15 +214,25 @@ static void expect_sign_of_life(struct client *c)
     socket_expect_ack(fd, MAX(ACK_NS, ACK_TRIPS * path.rtt));
 }
 
+/* Asked again in vain: how that failed says nothing more. */
+static void say_stopping(struct client *c)
+{
+    err_set(&c->door->text, "the door %s is stopping, and no other has taken its place yet: try again later",
+            c->door->place);
+}
+
 static enum client_state step_reach(struct client *c)
 {
     struct link_peer peer;
     enum way_status status = way_step(&c->way);
     if (status == WAY_WAIT)
         return CLIENT_REACH;
+    if (status != WAY_OK && c->door_stops)
+        say_stopping(c);
     if (status != WAY_OK)
         return failed(c);
     c->shared = way_is_shared(&c->way);
+    c->carrier = c->door->carrier_turn;
     c->warm = way_is_warm(&c->way);
     bool near = way_is_near(&c->way);
     if (!c->shared && !near && !c->warm)
@@ -304,10 +317,25 @@ static enum client_state ask_again(struct client *c)
     return CLIENT_REACH;
 }
 
+/* The door stops, and has done nothing with the stream: another that listens in its place may. What stands on
+ * the connection goes on there. */
+static enum client_state turned_away(struct client *c)
+{
+    c->door_stops = true;
+    if (c->asked_again) {
+        err_set(&c->door->text, "the door %s is stopping, and takes nothing new", c->door->place);
+        return failed(c);
+    }
+    client_door_renew(c->door, c->carrier);
+    return ask_again(c);
+}
+
 static enum client_state ask_failed(struct client *c)
 {
     if (c->near != NULL)
         return c->first_sent == 0 ? go_alone(c) : near_failed(c);
+    if (quic_stream_peer_code(link_bottom(c->far)) == CLOSE_CODE_NOT_BEGUN)
+        return turned_away(c);
     return may_ask_again(c) ? ask_again(c) : far_failed(c);
 }
 
@@ -619,6 +647,8 @@ static void on_timer(struct timer *t)
     const char *what = c->state == CLIENT_REACH ? way_late(&c->way) : late[c->state];
     err_set(&d->text, "time is over (--timeout): after %.3g s the door %s %s",
             (double)c->terms.timeout / NSEC_PER_SEC, d->place, what);
+    if (c->door_stops && c->state == CLIENT_REACH)
+        say_stopping(c);
     c->state = failed(c);
     conclude(c);
 }
@@ -648,7 +678,12 @@ void client_drop(struct list *node)
     struct client *c = CONTAINER_OF(node, struct client, node);
     CHECK_MAGIC(c, CLIENT_MAGIC);
     CHECK(!c->running);
-    c->state = failed(c);
+    if (c->state == CLIENT_PIPE && c->target.udp) { /* only whoever sends datagrams knows when it is all */
+        link_finish(c->far);
+        c->state = finish(c, CLIENT_DONE);
+    } else {
+        c->state = failed(c);
+    }
     teardown(c);
 }
 

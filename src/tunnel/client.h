@@ -24,7 +24,8 @@ struct client_settings {
     const char *door; /* HOST:PORT */
     const char *cert; /* our certificate and key (paths of PEM files); NULL: none */
     const char *key;
-    const char *ca;   /* who may vouch for the door (path of a PEM file, or "system") */
+    const char *ca;         /* who may vouch for the door (path of a PEM file, or "system") */
+    const char *service_ca; /* ... and for services that speak TLS with us themselves; NULL: those of `ca` */
     const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
     const char *alpn; /* the one protocol to offer; NULL: none */
     enum transport transport;

@@ -37,6 +37,21 @@ static int load_cert(const struct client_settings *s, struct cert **ret, struct 
     return *ret != NULL ? 0 : -1;
 }
 
+/* TLS with services, which their own CA may vouch for. */
+static struct tls_client *make_inner(struct tls_client_params *params, const struct client_settings *s,
+                                     struct err *err)
+{
+    if (s->service_ca == NULL)
+        return tls_client_new(params, err);
+    struct trust *trust = load_trust(s->service_ca, err);
+    if (trust == NULL)
+        return NULL;
+    params->trust = trust;
+    struct tls_client *inner = tls_client_new(params, err);
+    trust_unref(trust);
+    return inner;
+}
+
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
     if (load_cert(s, &d->cert, err) != 0)
@@ -59,7 +74,7 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
         params.alpn_len = 0;
         params.resumes = false; /* these lead to many services */
         if (d->tls != NULL)
-            d->inner = tls_client_new(&params, err);
+            d->inner = make_inner(&params, s, err);
     }
     trust_unref(trust);
     if (d->inner != NULL)
@@ -78,6 +93,8 @@ static int set_up_names(struct client_door *d, const struct client_settings *s, 
     client_text_place(d->host, d->port, d->place);
     d->named = s->name != NULL;
     d->system_ca = strcmp(s->ca, "system") == 0;
+    d->ca = copy(s->ca);
+    d->service_ca = copy(s->service_ca);
     d->name = copy(s->name != NULL ? s->name : d->host);
     d->alpn = copy(s->alpn);
     return 0;
@@ -206,6 +223,8 @@ void client_door_free(struct client_door *door)
     pipe_scratch_free(&door->pipe_scratch);
     free(door->history.loss);
     free(door->name);
+    free(door->ca);
+    free(door->service_ca);
     free(door->alpn);
     door->magic = 0;
     free(door);

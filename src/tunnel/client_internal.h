@@ -45,6 +45,8 @@ struct client_door {
     struct cert *cert; /* ours, or NULL */
     bool named;        /* the name was given, not taken from the host */
     bool system_ca;
+    char *ca;         /* as the settings have it, for texts */
+    char *service_ca; /* likewise; NULL: `ca` */
     int64_t timeout;
     enum transport transport;
     bool end_to_end;
@@ -133,7 +135,8 @@ int client_text_cut(const struct client_door *door, const struct front_target *t
                     const struct client_cut *cut, struct err *ret);
 
 /* TLS with the service that a name led to broke. */
-int client_text_inner(const struct front_target *target, const struct link *tls, struct err *ret);
+int client_text_inner(const struct client_door *door, const struct front_target *target,
+                      const struct link *tls, struct err *ret);
 
 /* "host:port" of a target. Returns `text`. */
 const char *client_text_place(const char *host, uint16_t port, char text[CLIENT_PLACE_MAX]);

@@ -152,12 +152,28 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
                    door->cert != NULL ? "" : " (does it want a client certificate? --cert, --key)");
 }
 
-int client_text_inner(const struct front_target *target, const struct link *tls, struct err *ret)
+/* Whose certificate it is not: the CA that was asked is another's. */
+static int service_unproven(const struct client_door *door, const struct front_target *target,
+                            const struct link_peer *peer, struct err *ret)
+{
+    err_set(ret, "the service %s does not prove to be it: %s", target->host, peer->failure);
+    if (peer->fault != FAULT_UNKNOWN_ISSUER)
+        return -1;
+    struct err text = *ret;
+    if (door->service_ca != NULL)
+        return err_set(ret, "%s; is %s (--service-ca) the CA that issued it?", text.text, door->service_ca);
+    return err_set(ret,
+                   "%s; it was checked against %s (--ca): another CA for services is named with --service-ca",
+                   text.text, door->system_ca ? "the system's" : door->ca);
+}
+
+int client_text_inner(const struct client_door *door, const struct front_target *target,
+                      const struct link *tls, struct err *ret)
 {
     struct link_peer peer;
     link_peer(tls, &peer);
     if (*peer.failure != '\0')
-        return err_set(ret, "the service %s does not prove to be it: %s", target->host, peer.failure);
+        return service_unproven(door, target, &peer, ret);
     for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
         if (peer.alert == alerts[i].alert && peer.alert == ALERT_ACCESS_DENIED)
             return err_set(ret, "denied: the service %s does not let us in", target->host);
@@ -243,5 +259,7 @@ int client_text_answer(const struct front_target *target, const struct wire_answ
         break;
     }
     const char *more = advice[answer->outcome];
-    return err_set(ret, "%s: %s%s", answer->text, place, more != NULL ? more : "");
+    bool placed = strstr(answer->text, place) != NULL;
+    return err_set(ret, "%s%s%s%s", answer->text, placed ? "" : ": ", placed ? "" : place,
+                   more != NULL ? more : "");
 }

@@ -42,17 +42,20 @@ enum agent_event {
     AGENT_DOWN, /* the service cannot be connected to; while that goes on it is told once a minute at most */
     AGENT_UP,   /* after AGENT_DOWN: it can */
     AGENT_FELLOWS, /* other agents that offer the name have come or gone; there are none after AGENT_STANDS */
+    AGENT_TURNED_AWAY, /* the agent let visitors not in; while that goes on it is told once a minute at most
+                        */
 };
 
 struct agent_news {
     enum agent_event event;
     const struct agent_service *service;
-    const char *text;   /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
-    bool quic;          /* AGENT_STANDS: over QUIC */
-    bool again;         /* AGENT_LOST: the same was told last */
-    int64_t wait;       /* AGENT_LOST: nanoseconds */
-    size_t turned_away; /* AGENT_DOWN: visitors, since it was last told */
-    size_t fellows;     /* AGENT_FELLOWS: how many (OFFER_FELLOWS_MAX: or more); `text`: who one is, or "" */
+    const char *text; /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
+    bool quic;        /* AGENT_STANDS: over QUIC */
+    bool again;   /* AGENT_LOST: the same was told last; AGENT_TURNED_AWAY: others within a minute before */
+    int64_t wait; /* AGENT_LOST: nanoseconds */
+    size_t turned_away;   /* AGENT_DOWN, AGENT_TURNED_AWAY: visitors, since it was last told */
+    struct net_addr peer; /* AGENT_TURNED_AWAY: the last of them, `text` being why */
+    size_t fellows; /* AGENT_FELLOWS: how many (OFFER_FELLOWS_MAX: or more); `text`: who one is, or "" */
 };
 
 /* A visitor who has left, or was not let in. */

@@ -29,6 +29,15 @@ struct probe {
     size_t turned_away;      /* visitors since then */
 };
 
+/* Visitors whom the agent did not let in. */
+struct turned_away {
+    struct timer timer;   /* a minute after the last was told of */
+    bool told;            /* within that minute */
+    size_t count;         /* since then */
+    struct net_addr peer; /* the last of them */
+    struct err last;      /* why */
+};
+
 enum offer_state {
     OFFER_IDLE, /* the timer makes a new try */
     OFFER_REACH,
@@ -57,6 +66,7 @@ struct exposer_offer {
     int64_t said;
     struct backoff backoff;
     struct probe probe;
+    struct turned_away turned_away;
     struct throttle throttle;
     size_t visitors;
     size_t fellows;           /* other agents that offer the name, as the door has told */
@@ -106,6 +116,15 @@ void probe_stop(struct exposer_offer *o);
 /* A visitor's connection to the service has come about, or not (DIAL_WAIT: not in time). */
 void probe_visitor_served(struct exposer_offer *o);
 void probe_visitor_failed(struct exposer_offer *o, enum dial_status status);
+
+/* ---- turned_away.c ---- */
+
+/* Begin with nobody; and at the end tell of those that have not been told of. */
+void turned_away_start(struct exposer_offer *o);
+void turned_away_stop(struct exposer_offer *o);
+
+/* One from there was not let in. */
+void turned_away_note(struct exposer_offer *o, const struct net_addr *peer, const char *why);
 
 /* ---- exposer_offer.c ---- */
 

@@ -524,11 +524,13 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     begin(o);
     loop_defer(a->loop, &o->again); /* so that nothing is told from within exposer_new() */
     probe_start(o);
+    turned_away_start(o);
 }
 
 void exposer_offer_free(struct exposer_offer *o)
 {
     probe_stop(o);
+    turned_away_stop(o);
     drop_connection(o);
     list_remove(&o->again.node);
     list_remove(&o->node);

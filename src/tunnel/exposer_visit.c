@@ -229,6 +229,12 @@ static enum visit_state refuse(struct exposer_visit *v, enum front_outcome outco
     return reply(v, outcome, text);
 }
 
+/* He may not come in: who runs the agent hears of it. */
+static void turn_away(const struct exposer_visit *v, const char *why)
+{
+    turned_away_note(v->offer, &v->about.peer, why);
+}
+
 static struct exposer_offer *find_offer(const struct exposer *a, const char *name, bool udp)
 {
     for (struct list *n = a->offers.next; n != &a->offers; n = n->next) {
@@ -266,8 +272,10 @@ static enum visit_state receive(struct exposer_visit *v)
     set_timer(v, HANDSHAKE_NS);
     if (a->stopping)
         return refuse(v, FRONT_LIMIT, "the agent stops");
-    if (o->visitors > o->service.connections)
+    if (o->visitors > o->service.connections) {
+        turn_away(v, "as many visitors are here as may be (connections)");
         return refuse(v, FRONT_LIMIT, "the agent has as many visitors as it takes");
+    }
     v->tls = agent_tls_ref(o->service.tls);
     if (v->tls != NULL)
         return reply(v, FRONT_OK, NULL);
@@ -430,7 +438,14 @@ static enum visit_state step_linger(struct exposer_visit *v)
 static enum visit_state tls_failed(struct exposer_visit *v)
 {
     struct link_peer peer;
+    struct err why;
     link_peer(v->far, &peer);
+    if (peer.no_certificate) {
+        turn_away(v, "shows no certificate");
+    } else if (*peer.failure != '\0') {
+        err_set(&why, "the certificate does not prove good: %s", peer.failure);
+        turn_away(v, why.text);
+    }
     /* The alert is on its way: the connection ends as an end, not as a break that would take it back. */
     return end_in_order(v, peer.no_certificate     ? "the visitor shows no certificate"
                            : *peer.failure != '\0' ? "the visitor's certificate does not prove good"
@@ -440,6 +455,7 @@ static enum visit_state tls_failed(struct exposer_visit *v)
 static enum visit_state step_tls(struct exposer_visit *v)
 {
     struct link_peer peer;
+    struct err why;
     enum link_status status = link_open(v->far);
     if (status == LINK_AGAIN)
         return VISIT_TLS;
@@ -452,6 +468,8 @@ static enum visit_state step_tls(struct exposer_visit *v)
     if (!agent_tls_allows(v->tls, peer.identity)) {
         link_refuse(v->far, ALERT_ACCESS_DENIED);
         link_finish(v->far);
+        err_set(&why, "%s is not among those that may visit (allow)", v->identity);
+        turn_away(v, why.text);
         return end_in_order(v, "denied");
     }
     return dial_service(v);

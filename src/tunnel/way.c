@@ -252,7 +252,17 @@ struct link *way_take(struct way *w)
 
 const char *way_late(const struct way *w)
 {
-    return w->tls == NULL ? "did not answer: is the address right?" : "did not complete the TLS handshake";
+    bool unheard = w->wants_quic && !carrier_is_heard(w->door->carrier);
+    if (w->door->transport == TRANSPORT_QUIC && unheard)
+        return "did not answer over QUIC: UDP may be blocked: try --transport auto or tcp";
+    if (w->tls == NULL && w->wants_quic && !unheard)
+        return "did not complete the TLS handshake over QUIC";
+    if (w->tls == NULL)
+        return unheard ? "did not answer, neither over QUIC (UDP may be blocked) nor over TCP: is the "
+                         "address right?"
+                       : "did not answer: is the address right?";
+    return unheard ? "did not complete the TLS handshake over TCP, nor answer over QUIC (UDP may be blocked)"
+                   : "did not complete the TLS handshake";
 }
 
 void way_cancel(struct way *w)

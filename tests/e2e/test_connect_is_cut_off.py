@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import peers
+from agents import Agent
 from fixtures import clean_env, connect_words
 from run import SLOW, free_port, ms, wait_until
 
@@ -53,7 +54,7 @@ def configuration(pki, **limits):
         "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
                    {"name": "dead", "sni": "dead.test", "terminate": {"to": dead}},
                    {"name": "nowhere", "sni": "nowhere.test", "pass": {"to": dead}}],
-        "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.0/8:*"]}],
+        "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.0/8:*", "offer:stay.test", "name:stay.test"]}],
     }
 
 
@@ -103,6 +104,20 @@ def test_the_door_stops(start_door, pki, stayer, tmp_path, transport):
     door = start_door(configuration(pki))
     said = call(door, pki, tmp_path, stayer.to, "--transport", transport, meanwhile=door.stop)
     assert ("was cut off: the door stopped" if transport == "quic" else ANY) in said, said
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+@pytest.mark.parametrize("agents", ["quic", "tcp"])
+def test_the_agent_stops(start_door, pki, stayer, tmp_path, transport, agents):
+    """When its grace is over it is neither the service nor the door that broke off, whatever the agent came over and on
+    whatever worker it is."""
+    door = start_door(configuration(pki))
+    agent = Agent(tmp_path, door.address, pki, "stay.test", "--to", stayer.to, "--grace", "300ms", "--transport", agents)
+    agent.says("offering stay.test")
+    said = call(door, pki, tmp_path, "stay.test", "--transport", transport, meanwhile=agent.end)
+    assert ("was cut off: the agent that led to the service stopped" if transport == "quic" else ANY) in said, said
+    agent.says("1 visitor was cut off")
+    assert door.audited(action="tunnel", target="name:stay.test")["reason"] == "agent_stopped"
 
 
 def test_the_door_is_killed(start_door, pki, stayer, tmp_path):

@@ -737,6 +737,7 @@ def test_hangup_without_a_file(start, fake):
     (["a.test", "--to", "a:1", "--end-to-end", "--service-cert", "c", "--service-key", "k"], "who may visit"),
     (["a.test", "--to", "a:1", "--anyone"], "end-to-end only"),
     (["a.test", "--to", "a:1", "--bandwidth", "fast"], "bytes per second"),
+    (["a.test", "--to", "a:1", "--name", ""], "--name '': it says nothing"),
     (["-c", "f.yaml", "a.test"], "the file names the services"),
     (["a.test", "--to", "a:1", "--public", "--private"], "--public and --private: an offer is of one kind, choose one"),
     (["offer:a.test", "--to", "a:1"], "expected a DNS name such as app.example.com: a name has letters"),
@@ -783,16 +784,16 @@ def test_file_that_is_wrong(tmp_path):
 
 
 def test_many_services(tmp_path):
-    """As many as an agent takes are looked at in no time, the first name that stands twice is told; more are too many."""
+    """Of as many as an agent takes each name that stands twice is told; more are too many."""
     def check_many(*numbers):
         (tmp_path / "e.yaml").write_text("door: d:1\nservices:\n" + "".join(
             f"  - {{name: a{number}.test, to: 'a:1'}}\n" for number in numbers))
-        began = time.monotonic()
         done = run(CARDEA, "expose", "-c", "e.yaml", env=clean_env(tmp_path), cwd=tmp_path)
-        assert done.returncode == 1 and time.monotonic() - began < 5 * SLOW
+        assert done.returncode == 1
         return done.stderr.decode()
-    assert check_many(*range(9996), 7, 3, 3, 7) == (
-        "e.yaml:9999:5: services[9996]: a7.test is offered already, by services[7] in line 10: a name stands once\n")
+    assert check_many(*range(9997), 7, 3, 7) == "".join(
+        f"e.yaml:{number + 3}:5: services[{number}]: a{first}.test is offered already, by services[{first}] in line {first + 3}: "
+        "a name stands once\n" for number, first in ((9997, 7), (9998, 3), (9999, 7)))
     assert check_many(*range(10001)) == (
         "e.yaml: 10001 services, expected at most 10000: split the file, and run an agent for each part\n")
 
@@ -832,9 +833,11 @@ def test_check_finds_all(fake, pki, tmp_path):
     status, out, err = check(tmp_path, "-c", path)
     lines = err.splitlines()
     assert (status, out) == (1, "") and len(lines) == 3, err
-    assert lines[0].startswith(f"{path}:6:5: services[0]: a.test: ") and "none.pem: No such file" in lines[0]
-    assert lines[1].startswith(f"{path}:7:5: services[1]: b.test: ") and str(pki.alice.key) in lines[1]
-    assert lines[2].startswith("cardea: ") and str(pki.bob.key) in lines[2]
+    assert lines[0].startswith(f"{path}:6:") and ": services[0].certificate: " in lines[0]
+    assert "none.pem: No such file" in lines[0]
+    assert lines[1].startswith(f"{path}:7:") and ": services[1].certificate: " in lines[1]
+    assert str(pki.alice.key) in lines[1]
+    assert lines[2].startswith(f"{path}:2:7: cert: ") and str(pki.bob.key) in lines[2]
     path.write_text(f"door: d:1\nservices:\n  - {{name: a.test, to: 'unix:/{107 * 'x'}'}}\n")
     status, _, err = check(tmp_path, "-c", path)
     assert status == 1 and err.startswith(f"{path}:3:") and "has at most 107 bytes" in err
@@ -845,14 +848,53 @@ def test_check_finds_all(fake, pki, tmp_path):
     assert check(tmp_path, "app.test", "--to", "a:1", "--door", "d")[0] == 1
 
 
+def test_check_finds_all_in_one_go(pki, tmp_path):
+    """Errors of reading the file do not hide what is wrong with what could be read, nor with the files that it names; what
+    follows from an error is not told as another."""
+    path = tmp_path / "e.yaml"
+    cert = pki.server("c.test")
+    path.write_text("door: d:1\ncert: nofile.pem\nkey: nofile.key\nca: noca.pem\nservices:\n"
+                    "  - {name: a.test, to: a}\n"
+                    "  - {name: a.test, to: 'a:1'}\n"
+                    f"  - {{name: c.test, to: 'a:1', kind: end-to-end, certificate: {cert.certificate}, key: {cert.key}}}\n"
+                    "  - {name: d.test, to: 'a:1', kind: end-to-end, certificate: no.pem, key: no.key, clients: none.pem}\n"
+                    f"  - {{name: e.test, to: 'a:1', kind: end-to-end, certificate: {cert.certificate}, key: {cert.key}, "
+                    "anyone: true, allow: bob}\n"
+                    "  - {name: f.test, to: 'a:1', kind: end-to-end, clients: none.pem}\n")
+    status, out, err = check(tmp_path, "-c", path)
+    places = [line.removeprefix(f"{path}:") for line in err.splitlines()]
+    assert (status, out) == (1, "")
+    for place, text in zip(places, ["6:24: services[0].to: ", "7:5: services[1]: a.test is offered already",
+                                    "8:5: services[2]: who may visit an offer end-to-end? Either whom CA certificates vouch "
+                                    "for ('clients: FILE'), or anyone ('anyone: true')",
+                                    "10:5: services[4]: whom to allow can only be told of visitors who show a certificate "
+                                    "('clients')", "11:5: services[5]: an offer end-to-end needs a certificate for its name "
+                                    "and the key ('certificate', 'key')", "9:62: services[3].certificate: ",
+                                    "9:92: services[3].clients: ", "11:58: services[5].clients: ", "2:7: cert: ", "4:5: ca: "],
+                           strict=True):
+        assert place.startswith(text), err
+    assert "--" not in err
+
+
+def test_start_tells_where(pki, tmp_path):
+    """As the check does, also of what the client's file names."""
+    home = tmp_path / "config/cardea/config.yaml"
+    home.parent.mkdir(parents=True)
+    home.write_text("door: d:1\ncert: nofile.pem\nkey: nofile.key\n")
+    done = run(CARDEA, "expose", "a.test", "--to", "a:1", env={**clean_env(tmp_path), "XDG_CONFIG_HOME": tmp_path / "config"})
+    assert done.returncode == 1 and done.stderr.decode().startswith(f"{home}:2:7: cert: "), done.stderr.decode()
+    done = run(CARDEA, "expose", "a.test", "--to", "a:1", "--door", "d:1", "--ca", "noca.pem", env=clean_env(tmp_path))
+    assert done.stderr.startswith(b"cardea: ") and b"noca.pem: No such file or directory\n" in done.stderr
+
+
 def test_check_warns(fake, pki, tmp_path):
-    """Of a certificate that has expired: ours the door refuses, the service's its visitors."""
+    """Of a certificate that has expired: ours doors refuse, so that is wrong; the service's its visitors."""
     mine = pki.staff.client("late", start=-7200, end=-3600)
     cert = pki.server("other.test")
     status, out, err = check(tmp_path, "--door", "d:1", "--cert", mine.certificate, "--key", mine.key, "app.test", "--to",
                              "a:1", "--end-to-end", "--anyone", "--service-cert", cert.certificate, "--service-key", cert.key)
-    assert (status, out) == (0, "app.test (end-to-end) leads to a:1\n")
-    assert f"warning: certificate {mine.certificate} expired on " in err and err.endswith(": doors refuse it\n")
+    assert (status, out) == (1, "")
+    assert f"cardea: certificate {mine.certificate} expired on " in err and err.endswith(": doors refuse it\n")
     assert f"warning: app.test: {cert.certificate} is for other.test, not for app.test" in err
 
 

@@ -194,7 +194,7 @@ def test_public_udp_port(door, expose, pki, ports, tmp_path):
     assert by_name.returncode != 0
     assert "offered over UDP" in door.audited(sni="dns.apps.test")["detail"]
     done = run(*connect_words(door, pki.alice, pki.ca.file), "dns.apps.test", env=clean_env(tmp_path))
-    assert done.returncode == 1 and b"offered over UDP" in done.stderr, done.stderr.decode()
+    assert done.returncode == 1 and f"reached at UDP port {ports[1]} of the door only" in done.stderr.decode()
     done = run(*connect_words(door, pki.alice, pki.ca.file), "--udp", "-L",
                f"{free_port()}:dns.apps.test", env=clean_env(tmp_path))
     assert done.returncode == 2 and b"--udp cannot lead there" in done.stderr, done.stderr.decode()
@@ -216,6 +216,53 @@ def test_end_to_end(door, expose, pki, web):
         assert shown(door, tls) == ["name:sealed.apps.test"]
     assert curl(door, pki, "sealed.apps.test", pki.alice).returncode != 0
     assert curl(door, pki, "sealed.apps.test").returncode != 0
+
+
+def test_the_service_has_a_ca_of_its_own(door, expose, pki, echo, tmp_path):
+    """Which vouches for it, and not for the door: named with --service-ca, in the environment or in the client's file."""
+    other = pki.stranger
+    cert = other.issue("own.apps.test", dns=["own.apps.test"], label="own-ca")
+    expose("own.apps.test", echo.to, "--end-to-end", "--service-cert", cert.certificate, "--service-key", cert.key,
+           "--anyone")
+
+    def visit(*words, **env):
+        words = [*connect_words(door, pki.alice, pki.ca.file), *words, "own.apps.test"]
+        return run(*words, input=b"hello", env=clean_env(tmp_path, **env))
+    text = visit().stderr.decode()
+    assert "the service own.apps.test does not prove to be it: " in text
+    assert f"it was checked against {pki.ca.file} (--ca): another CA for services is named with --service-ca" in text
+    assert visit("--service-ca", other.file).stdout == b"hello"
+    assert visit(CARDEA_SERVICE_CA=str(other.file)).stdout == b"hello"
+    text = visit("--service-ca", pki.staff.file).stderr.decode()
+    assert f"is {pki.staff.file} (--service-ca) the CA that issued it?" in text
+    file = tmp_path / ".config/cardea/config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"service_ca: {other.file}\n")
+    assert visit().stdout == b"hello"
+
+
+def test_who_is_turned_away_is_told_of(door, expose, pki, web, tmp_path):
+    """By the agent, without --verbose, for nobody else sees more than a connection that ended: the first at once, the
+    others together."""
+    cert = pki.server("shut.apps.test")
+    agent = Agent(tmp_path, door.address, pki, "shut.apps.test", "--to", web.to, "--end-to-end", "--service-cert",
+                  cert.certificate, "--service-key", cert.key, "--clients", pki.staff.file, "--allow", "bob",
+                  "--transport", expose.transport, "--grace", "0s", "--json")
+    agent.says("offering shut.apps.test")
+    assert curl(door, pki, "shut.apps.test").returncode != 0
+    agent.says("shut.apps.test: a visitor was turned away, from 127.0.0.1:")
+    agent.says(": shows no certificate\n")
+    assert curl(door, pki, "shut.apps.test", pki.alice).returncode != 0
+    assert curl(door, pki, "shut.apps.test", pki.alice).returncode != 0
+    wait_until(lambda: len(agent.events("visit")) == 3, "all to have left")
+    assert agent.output().count("turned away") == 1
+    agent.end()
+    agent.says("2 visitors were turned away in the last minute, the last one from 127.0.0.1:")
+    agent.says(": alice is not among those that may visit (allow)\n")
+    first, rest = agent.events("turned_away")
+    assert first["turned_away"] == 1 and first["text"] == "shows no certificate"
+    assert first["peer"].startswith("127.0.0.1:")
+    assert rest["turned_away"] == 2 and rest["name"] == "shut.apps.test"
 
 
 @pytest.mark.parametrize("kind", ["private", "public", "port", "end-to-end"])

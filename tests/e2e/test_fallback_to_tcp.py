@@ -77,6 +77,23 @@ def test_udp_is_swallowed_and_there_is_no_choice(two_ports, relay, connect, bann
     assert done.returncode == 1 and b"UDP may be blocked: try --transport auto or tcp" in done.stderr, done.stderr.decode()
 
 
+def test_less_time_than_quic_has_itself(two_ports, relay, connect, banner):
+    """The advice does not hang on whose time is over first."""
+    relay.deaf = True
+    done = connect(two_ports, "--transport", "quic", "--timeout", "1s", f"127.0.0.1:{banner.port}")
+    assert done.returncode == 1 and b"UDP may be blocked: try --transport auto or tcp" in done.stderr, done.stderr.decode()
+
+
+@pytest.mark.parametrize("transport", ["auto", "tcp"])
+def test_no_answer_in_time(connect, transport):
+    """A port that takes connections and says nothing, in TCP and in UDP."""
+    with socket.create_server(("127.0.0.1", 0)) as server, Relay(free_port(), port=server.getsockname()[1]) as relay:
+        relay.deaf = True
+        done = connect(f"127.0.0.1:{relay.port}", "--transport", transport, "--timeout", "1s", "127.0.0.1:22")
+    assert b"did not complete the TLS handshake" in done.stderr, done.stderr.decode()
+    assert (b"nor answer over QUIC (UDP may be blocked)" in done.stderr) == (transport == "auto")
+
+
 def test_swallowed_and_no_tcp_either(connect):
     """Neither answers: the message is TCP's, which says more."""
     port = free_port()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cardea connect --transport quic`: what works over TCP works the same over QUIC, and many tunnels share a
 connection."""
+import contextlib
 import hashlib
 import queue
 import shlex
@@ -15,7 +16,7 @@ import peers
 import tls
 from fixtures import clean_env, connect_words
 from relay import Relay
-from run import SLOW, free_port, ms, run, wait_until
+from run import SLOW, free_port, listening, ms, run, wait_until
 
 SIZE = 50 * 1024 * 1024
 
@@ -331,3 +332,61 @@ def test_status_counts_streams(start_door, pki, banner, echo, start_connect):
     samples = forms.parse_metrics(door.get("/metrics")[1])
     assert forms.metric(samples, forms.METRIC_CLOSED, route="tunnel", reason="done") >= 3
     assert forms.metric(samples, forms.METRIC_IN, route="tunnel") >= 15
+
+
+# The door stops ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("speaks_first", [False, True], ids=["", "speaks-first"])
+def test_new_tunnels_move_to_the_successor(start_door, start_connect, pki, banner, echo, speaks_first):
+    """What stands on the carrier goes on there; a new tunnel is asked for on a new connection, also when what its local
+    side says was sent along with the request. While nothing has taken the door's place that is what is said."""
+    door = start_door(config(pki, banner, limits={"drain_timeout": ms(20000)}))
+    with Relay(door.port) as relay:
+        port = free_port()
+        process = start_connect(f"127.0.0.1:{relay.port}", "--transport", "quic", "--timeout", ms(2000), "-L",
+                                f"{port}:127.0.0.1:{echo.port}", ports=[port])
+        stays = dial(port)
+        assert says(stays, b"hello")
+        door.mark()
+        door.process.send(signal.SIGTERM)
+        wait_until(lambda: not listening(door.port), "the door to drain")
+        with dial(port) as sock:
+            if speaks_first:
+                sock.sendall(b"x")
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+        wait_until(lambda: "is stopping, and no other has taken its place yet: try again later" in process.output(), process.output)
+        assert "broke" not in process.output()
+        other = start_door(config(pki, banner))
+        relay.lead(other.port)
+
+        def is_there():
+            with contextlib.suppress(OSError, AssertionError), dial(port) as sock:
+                return says(sock, b"there")
+        wait_until(is_there, process.output, 20)  # the attempt that is under way goes to the old door by this relay
+        assert says(stays, b"still here")
+        stays.close()
+        assert other.audited(action="tunnel", transport="quic")["reason"] == "done"
+
+
+@pytest.mark.parametrize("speaks_first", [False, True], ids=["", "speaks-first"])
+def test_the_successor_is_there_already(start_door, start_connect, pki, banner, echo, speaks_first):
+    """Then nobody notices."""
+    door = start_door(config(pki, banner, limits={"drain_timeout": ms(20000)}))
+    with Relay(door.port) as relay:
+        port = free_port()
+        process = start_connect(f"127.0.0.1:{relay.port}", "--transport", "quic", "-L", f"{port}:127.0.0.1:{echo.port}",
+                                ports=[port])
+        stays = dial(port)
+        assert says(stays, b"hello")
+        other = start_door(config(pki, banner))
+        door.process.send(signal.SIGTERM)
+        wait_until(lambda: not listening(door.port), "the door to drain")
+        relay.lead(other.port)
+        with dial(port) as sock:
+            assert not speaks_first or says(sock, b"x")
+            assert says(sock, b"there")
+        assert says(stays, b"still here")
+        stays.close()
+        assert other.audited(action="tunnel", transport="quic")["reason"] == "done"
+        assert process.output().count("\n") == 1, process.output()

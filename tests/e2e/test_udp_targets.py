@@ -101,6 +101,18 @@ def test_the_line_names_the_target(lead, echo_udp, door, transport):
     assert line["in"] == line["out"] == 7  # five bytes after their length
 
 
+def test_an_end_of_the_client_is_one_of_its_flows(lead, echo_udp, door):
+    """Told to stop it ends them in order: nothing has failed."""
+    door.mark()
+    port, process = lead(f"127.0.0.1:{echo_udp.port}")
+    with client(port) as sock:
+        sock.send(b"hello")
+        assert sock.recv(100) == b"hello"
+        assert process.stop(signal.SIGTERM, timeout=10) == 0
+    line = door.audited(action="tunnel", target=f"udp:127.0.0.1:{echo_udp.port}", timeout=20)
+    assert line["reason"] == "done", line
+
+
 @pytest.mark.parametrize("host,rule", [("127.0.0.2", None), ("127.0.0.3", "no")])
 def test_rows_for_byte_streams_allow_no_datagrams(lead, echo_udp, door, host, rule):
     """127.0.0.0/8:* lets TCP through, not UDP; a row that denies without saying which denies both."""

@@ -196,7 +196,9 @@ static void offers_of_a_name(void **state)
     assert_ptr_equal(picked, a);
     agent_unref(picked);
     assert_int_equal(agents_visitors(w->view[1], "app.test"), 1);
+    assert_false(agent_is_stopping(b));
     agents_set_ready(w->view[1], b, false);
+    assert_true(agent_is_stopping(b) && !agent_is_stopping(a));
     picked = agents_pick(w->view[0], "app.test", AGENTS_ANY_KIND, NULL, 0);
     assert_ptr_equal(picked, a);
     agent_unref(picked);

@@ -81,6 +81,8 @@ static void answers_become_texts(void **state)
          "here)"},
         {FRONT_REFUSED, "", "the target refused the connection",
          "the target refused the connection: db.inside:5432"},
+        {FRONT_REFUSED, "", "the service behind db.inside:5432 is down",
+         "the service behind db.inside:5432 is down"},
         {FRONT_BAD_HELLO, "", "too long", "the door refused the request: too long"},
         {FRONT_LIMIT, "", "a limit of the door is reached",
          "a limit of the door is reached: db.inside:5432; try again later"},

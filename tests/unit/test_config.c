@@ -336,8 +336,8 @@ static void test_many_routes(void **state)
 static void test_client(void **state)
 {
     (void)state;
-    static const char good[] =
-        "door: Door.example.com:443\ncert: me.pem\nkey: /k.pem\nca: ca.pem\nname: d.example\n";
+    static const char good[] = "door: Door.example.com:443\ncert: me.pem\nkey: /k.pem\nca: "
+                               "ca.pem\nservice_ca: s.pem\nname: d.example\n";
     struct buf errors = {0};
     struct client_config *c = client_config_parse("home/config.yaml", good, sizeof(good) - 1, &errors);
     assert_non_null(c);
@@ -345,6 +345,7 @@ static void test_client(void **state)
     assert_int_equal(c->door.port, 443);
     assert_string_equal(c->cert.text, "home/me.pem");
     assert_string_equal(c->key.text, "/k.pem");
+    assert_string_equal(c->service_ca.text, "home/s.pem");
     assert_string_equal(c->name.text, "d.example");
     assert_true(c->share && c->transport == TRANSPORT_UNSAID);
     client_config_free(c);
@@ -357,7 +358,8 @@ static void test_client(void **state)
     assert_null(client_config_parse("c.yaml", bad, sizeof(bad) - 1, &errors));
     assert_string_equal(
         buf_text(&errors),
-        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, name, "
+        "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, service_ca, "
+        "name, "
         "transport, share)\n"
         "c.yaml:1:7: door: found 'example.com', expected HOST:PORT or [V6]:PORT: there is no :PORT "
         "after the host\n"
