@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import peers
+import pki as pki_module
 from agents import Agent, pack, udp_echo
 from fixtures import clean_env, connect_words
 from run import CARDEA, SLOW, free_port, ms, run, wait_until
@@ -50,8 +51,8 @@ class Sharing:
     def connect(self, door, *words, cert=None, ca=None, name="door.test", env=(), **options):
         return run(*self.words(door, *words, cert=cert, ca=ca, name=name), env={**self.env, **dict(env)}, **options)
 
-    def start(self, door, *words, **options):
-        return subprocess.Popen([str(word) for word in self.words(door, *words)], stdin=subprocess.PIPE,
+    def start(self, door, *words, cert=None, **options):
+        return subprocess.Popen([str(word) for word in self.words(door, *words, cert=cert)], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, **options)
 
     def sockets(self):
@@ -188,7 +189,8 @@ def test_ends_when_no_door_was_reached(pki, door, sharing, banner):
     assert carrier["failed"] and "refused the connection" in carrier["failure"]
     shown = run(CARDEA, "status", env=sharing.env).stdout.decode()
     assert "- (auto, not reached yet)" in shown
-    assert f"\n{nowhere.address}: failed at {carrier['failed']}: {carrier['failure']}\n" in shown
+    [row] = (line for line in shown.splitlines() if line.startswith(nowhere.address))
+    assert str(sharing.pki.alice.certificate) in row and row.endswith(f"failed at {carrier['failed']}: {carrier['failure']}")
     assert b"denied" in sharing.connect(door, "10.0.0.1:1").stderr
     wait_until(lambda: [each["door"] for each in sharing.status()] == [door.address], "the one in vain to end", 20, step=0.5)
     time.sleep(6)
@@ -252,6 +254,41 @@ def test_a_loss_is_told(start_door, pki, sharing, banner, transport):
         door.stop()
         wait_until(lambda: sharing.status()[0]["transport"] is None, sharing.status)
         assert "failure" not in sharing.status()[0]
+
+
+def test_the_better_reason_is_told(start_door, pki, sharing, echo, tmp_path):
+    """Not only that the door closed the connection, where it had said why: in the row of the carrier that it is about."""
+    ca = pki_module.CA(tmp_path / "staff", "Staff")
+    revoked = ca.crl(tmp_path / "staff.crl")
+    alice, carol = ca.client("alice", ou=["ops"]), ca.client("carol", ou=["ops"])
+    door = start_door(config(pki, trust=[{"name": "staff", "ca": ca.file, "crl": [revoked]}],
+                             limits={"drain_timeout": ms(300)}))
+    target, failures = f"127.0.0.1:{echo.port}", {}
+
+    def talk(cert):
+        call = sharing.start(door, "--transport", "quic", target, cert=cert)
+        call.stdin.write(b"x")
+        call.stdin.flush()
+        assert call.stdout.read(1) == b"x"
+        return call
+
+    def failed():
+        failures.update((each["identity"], each["failure"]) for each in sharing.status() if "failure" in each)
+        return failures
+    call = talk(alice)
+    talk(carol).communicate(timeout=10 * SLOW)
+    ca.revoke(carol)
+    ca.crl(revoked)
+    door.reload()
+    assert b"revoked" in sharing.connect(door, "--transport", "quic", target, cert=carol).stderr
+    wait_until(lambda: len(failed()) == 1, sharing.status)
+    door.stop()
+    assert b"the door stopped" in call.communicate(timeout=20 * SLOW)[1]
+    wait_until(lambda: len(failed()) == 2, sharing.status)
+    assert "revoked" in failures[str(carol.certificate)] and "the door stopped" in failures[str(alice.certificate)]
+    rows = run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines()
+    for identity, failure in failures.items():
+        assert [line.endswith(failure) for line in rows if identity in line] == [True], rows
 
 
 def test_in_the_foreground(door, sharing, banner, tmp_path):
