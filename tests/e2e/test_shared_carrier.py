@@ -203,6 +203,7 @@ def test_told_apart(door, pki, sharing, banner):
     assert sharing.connect(door, target, "--transport", "tcp").returncode == 0
     assert sharing.connect(door, target, "--transport", "quic", cert=pki.bob).returncode == 1
     shown = [line.split() for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
+    del shown[0]  # that there is no door
     assert shown[0][:5] == ["carrier", "to", "named", "as", "by"], shown
     assert sorted(line[1:4] for line in shown[1:]) == sorted(
         ["door.test", str(who.certificate), str(pki.ca.file)] for who in (pki.alice, pki.bob))
@@ -224,10 +225,25 @@ def test_over_tcp_is_told(door, sharing, banner):
     [idle] = sharing.status()
     assert (idle["transport"], idle["peer"], idle["ready"], idle["since"]) == ("tcp", door.address, 2, busy["since"])
     assert idle["rtt_ms"] > 0 and idle["local"] != busy["local"]
-    heading, row = [line.split("  ") for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
+    _, heading, row = [line.split("  ") for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
     shown = dict(zip([word.strip() for word in heading if word], [word.strip() for word in row if word]))
     assert (shown["over"], shown["sessions"], shown["warm"]) == ("tcp", "0", "2"), shown
     assert shown["path"] == f"{idle['local']} > {door.address}" and shown["rtt"].endswith(" ms")
+
+
+def test_without_a_door(door, pki, sharing, banner):
+    """An idle carrier is shown, with a word that no door is here; who asks for what only a door has is told so by 1."""
+    own = {**sharing.env, "CARDEA_SOCKET": str(sharing.runtime / "none.sock")}
+    for words, env in [([], sharing.env), ([], own), (["--offers"], sharing.env)]:
+        done = run(CARDEA, "status", *words, env=env)
+        assert (done.returncode, done.stdout) == (1, b"") and b"no door is running at" in done.stderr
+    assert sharing.connect(door, f"127.0.0.1:{banner.port}").returncode == 0
+    done = run(CARDEA, "status", env=sharing.env)
+    first = done.stdout.decode().splitlines()[0]
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert first == f"no door here ({sharing.runtime}/cardea.sock or /run/cardea.sock); the carriers are:"
+    for words, env in [([], own), (["--offers"], sharing.env), (["--sessions"], sharing.env)]:
+        assert run(CARDEA, "status", *words, env=env).returncode == 1
 
 
 @pytest.mark.parametrize("transport", ["quic", "tcp"])

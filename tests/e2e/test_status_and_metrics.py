@@ -309,6 +309,13 @@ def test_no_sessions(door):
     assert b"CONNECTION" not in door.cli("status").stdout
 
 
+def test_only_offers(door):
+    """--offers is that table alone, also where there are none."""
+    lines = door.cli("status", "--offers").stdout.decode().split("\n")
+    assert [line.split()[:1] for line in lines] == [[], ["OFFER"], ["none"], []]
+    assert json.loads(door.cli("status", "--offers", "--json").stdout) == {"offers": []}
+
+
 def test_more_sessions_than_are_shown(start_door, echo):
     """--sessions lists so many, and counts the rest; so does the answer that it is made from."""
     door = start_door({"routes": [{"name": "a", "pass": {"to": echo.to}}], "workers": 1,
