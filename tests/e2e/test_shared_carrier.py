@@ -352,6 +352,29 @@ def test_the_same_messages(door, pki, sharing, target, options, transport):
     assert texts[1] == texts[0] and texts[2] == texts[0]
 
 
+@pytest.mark.parametrize("spoil", [
+    pytest.param(lambda own, key, ca: key.chmod(0o644), id="a key for others to read"),
+    pytest.param(lambda own, key, ca: key.unlink(), id="no key"),
+    pytest.param(lambda own, key, ca: own.rename(own.with_suffix(".old")), id="no certificate"),
+    pytest.param(lambda own, key, ca: (ca.unlink(), ca.mkdir()), id="a folder for the CA"),
+])
+def test_files_that_a_call_of_its_own_refuses(door, pki, sharing, banner, tmp_path, spoil):
+    """They are looked at before the carrier is asked, which has read them when they were good."""
+    own, key, ca = tmp_path / "own.pem", tmp_path / "own.key", tmp_path / "ca.pem"
+    for source, to in ((pki.alice.certificate, own), (pki.alice.key, key), (pki.ca.file, ca)):
+        to.write_bytes(Path(source).read_bytes())
+        to.chmod(0o600)
+
+    class Me:
+        certificate, key = "own.pem", "own.key"
+    target = f"127.0.0.1:{banner.port}"
+    assert sharing.connect(door, target, cert=Me, ca="ca.pem", cwd=tmp_path).returncode == 0
+    spoil(own, key, ca)
+    said = [sharing.connect(door, *more, target, cert=Me, ca="ca.pem", cwd=tmp_path) for more in (["--no-share"], [])]
+    assert [(each.returncode, each.stdout) for each in said] == [(1, b"")] * 2
+    assert said[0].stderr == said[1].stderr != b""
+
+
 def test_no_door_there(sharing):
     port = free_port()
     said = [sharing.connect(f"127.0.0.1:{port}", *more, "127.0.0.1:22").stderr for more in (["--no-share"], [], [])]
