@@ -191,7 +191,7 @@ def test_ends_when_no_door_was_reached(pki, door, sharing, banner):
     assert "- (auto, not reached yet)" in shown
     [row] = (line for line in shown.splitlines() if line.startswith(nowhere.address))
     assert str(sharing.pki.alice.certificate) in row and row.endswith(f"failed at {carrier['failed']}: {carrier['failure']}")
-    assert b"denied" in sharing.connect(door, "10.0.0.1:1").stderr
+    assert b"denied" in sharing.connect(door, "192.0.2.1:1").stderr
     wait_until(lambda: [each["door"] for each in sharing.status()] == [door.address], "the one in vain to end", 20, step=0.5)
     time.sleep(6)
     assert len(sharing.status()) == 1
