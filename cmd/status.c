@@ -286,7 +286,8 @@ static void show_sessions(const json_t *status)
         table_add(&t, "%s", table_text(session, "id"));
         table_add(&t, "%s", table_text(session, "peer"));
         table_add(&t, "%s", table_text(session, "transport"));
-        table_add(&t, "%s", table_text(session, "state"));
+        table_add(&t, "%s%s", table_text(session, "state"),
+                  json_is_true(json_object_get(session, "denied")) ? " (denied now)" : "");
         table_add(&t, "%s", table_text(session, "route"));
         table_add(&t, "%s", duration(json_number_value(json_object_get(session, "seconds")), age));
         table_add(&t, "%s", amount(count_of(session, "in"), in));

@@ -288,7 +288,8 @@ def test_reload_on_a_terminal(door):
     main, other = os.openpty()
     subprocess.run([CARDEA, "reload", "--socket", door.socket], stdout=other, check=True, timeout=10 * SLOW)
     os.close(other)
-    assert os.read(main, 100) == b"cardea: configuration reloaded\r\n"
+    assert os.read(main, 200) == (b"cardea: configuration reloaded; connections that stand go on: 'cardea status --sessions' "
+                                  b"marks those that the policy would deny now\r\n")
     os.close(main)
     assert door.cli("reload").stdout == b""
 
