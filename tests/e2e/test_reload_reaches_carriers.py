@@ -377,6 +377,43 @@ def test_a_visitor_whom_the_policy_would_deny_now(start_door, pki, staff, tmp_pa
         agent.end()
 
 
+def test_a_tunnel_is_ended(start_door, pki, staff, hold, echo):
+    """That one and no other of the same client."""
+    door = start_door(config(pki, staff, to(echo)))
+    client = hold(door, staff.carol, echo)
+    first = client.open()
+    one, = (one["id"] for one in door.get_json("/sessions")["sessions"] if one["state"] == "pipe")
+    second = client.open()
+    done = door.cli("end", one)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert door.audited(action="tunnel", id=one)["reason"] == "ended"
+    assert client.says(second)
+    if client.transport == "quic":
+        wait_until(lambda: "was cut off: who runs the door ended it" in client.why(), client.why)
+    done = door.cli("end", one)
+    assert done.returncode == 1 and f"no open connection has the id {one}".encode() in done.stderr
+    assert first is not None
+
+
+def test_a_carrier_is_ended(start_door, pki, staff, hold, echo):
+    """With what travels on it."""
+    door = start_door(config(pki, staff, to(echo)))
+    client = hold(door, staff.carol, echo)
+    tunnels = client.open(), client.open()
+    assert None not in tunnels
+    carrier, = carriers(door)
+    assert door.cli("end", carrier["id"]).returncode == 0
+    wait_until(lambda: door.get_json("/sessions")["sessions"] == [], "all to end")
+    lines = door.audited(3)
+    assert sorted((line["action"], line["reason"]) for line in lines) == [("carrier", "ended")] + [("tunnel", "ended")] * 2
+
+
+@pytest.mark.parametrize("words", [[], ["aaaaaaaaaaaa"], ["aaaaaaaaaaaab", "AAAAAAAAAAAAB"], ["0"]])
+def test_no_id_to_end(start_door, pki, staff, words):
+    done = start_door(config(pki, staff)).cli("end", *words)
+    assert done.returncode == 2 and b"cardea status --sessions" in done.stderr
+
+
 def test_too_many_to_be_listed(start_door, pki, staff, echo):
     """Half of what is shown are connections of QUIC and half others, unless there are fewer of either; the rest is
     counted."""
