@@ -16,7 +16,8 @@ C_FILES = $(shell find src cmd tests bench -name '*.[ch]' 2>/dev/null | sort)
 TIDY_FILES = $(filter src/%.c cmd/%.c,$(C_FILES))
 
 # $(call build,DIR,TARGETS,MESON OPTIONS,VARIANT OF THE LIBRARIES,COMPILER): sets DIR up where it is not yet, or where
-# one of AWS-LC, ngtcp2 and nghttp3 has moved, and builds TARGETS. The lock lets several makes share a checkout.
+# one of AWS-LC, ngtcp2 and nghttp3 has moved, and builds TARGETS; a line for each step that there is. The lock lets
+# several makes share a checkout.
 define build
 	@for tool in cc meson ninja pkg-config; do \
 	  command -v $$tool >/dev/null || { echo "make: no $$tool here: run scripts/deps build" >&2; exit 1; }; done; \
@@ -26,9 +27,14 @@ define build
 	ngtcp2=$$(scripts/ngtcp2 --awslc "$$awslc" $$wanted); \
 	nghttp3=$$(scripts/nghttp3 $$wanted); \
 	prefixes="-Dawslc=$$awslc -Dngtcp2=$$ngtcp2 -Dnghttp3=$$nghttp3"; \
-	if [ ! -f $(1)/build.ninja ]; then $(if $(5),CC=$(5)) meson setup $(1) $$prefixes $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
+	if [ ! -f $(1)/build.ninja ]; then \
+	  printf 'make: %s: %s\n' AWS-LC "$$awslc" ngtcp2 "$$ngtcp2" nghttp3 "$$nghttp3"; echo 'make: setting $(1) up'; \
+	  $(if $(5),CC=$(5)) meson setup $(1) $$prefixes $(3) >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; \
 	elif ! printf '%s\n' "$$awslc" "$$ngtcp2" "$$nghttp3" | cmp -s - $(1)/.prefixes; then meson setup --reconfigure $(1) $$prefixes >$(1)/.setup 9>&- || { tail -n 20 $(1)/.setup >&2; exit 1; }; fi; \
 	printf '%s\n' "$$awslc" "$$ngtcp2" "$$nghttp3" >$(1)/.prefixes; \
+	plan=$$(ninja -C $(1) -n $(2) 9>&-); \
+	case $$plan in *'no work to do'*) exit 0;; *'Compiling C object'*) \
+	  echo "make: compiling cardea into $(1): $$(grep -c 'Compiling C object' <<<"$$plan") files";; esac; \
 	ninja -C $(1) --quiet $(2) 9>&-
 endef
 

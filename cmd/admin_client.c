@@ -176,6 +176,14 @@ bool admin_is_there(const char *socket)
                           : listens(admin_default_socket(space)) || listens(ADMIN_SYSTEM_SOCKET);
 }
 
+void admin_put_places(struct buf *ret)
+{
+    char space[ADMIN_SOCKET_MAX];
+    const char *user = admin_default_socket(space);
+    bool one = strcmp(user, ADMIN_SYSTEM_SOCKET) == 0;
+    CHECK(buf_printf(ret, "%s%s%s", user, one ? "" : " or ", one ? "" : ADMIN_SYSTEM_SOCKET));
+}
+
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret,
               struct err *err)
 {

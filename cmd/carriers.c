@@ -13,7 +13,6 @@
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "base/clean.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "cmd/table.h"
@@ -124,21 +123,13 @@ static void add_transport(struct table *t, const json_t *o)
         table_add(t, "%s (%s%s)", over, wanted, reached ? "" : ", not reached yet");
 }
 
-/* Of those that have no connection now, since it was lost or none came about. */
-static void show_failures(const json_t *carriers)
+/* Since when there is a connection, or why there is none now: it was lost, or none came about. */
+static void add_since(struct table *t, const json_t *o)
 {
-    char text[2048], clean[2048];
-    size_t i;
-    json_t *o;
-    json_array_foreach(carriers, i, o)
-    {
-        if (json_object_get(o, "failed") == NULL)
-            continue;
-        snprintf(text, sizeof(text), "%s: failed at %s: %s", table_text(o, "door"), table_text(o, "failed"),
-                 table_text(o, "failure"));
-        str_clean(clean, sizeof(clean), text);
-        printf("%s\n", clean);
-    }
+    if (json_object_get(o, "failed") != NULL)
+        table_add(t, "failed at %s: %s", table_text(o, "failed"), table_text(o, "failure"));
+    else
+        table_add(t, "%s", table_text(o, "since"));
 }
 
 void carriers_show(const json_t *carriers)
@@ -172,8 +163,7 @@ void carriers_show(const json_t *carriers)
             table_add(&t, "-");
         add_count(&t, o, "in");
         add_count(&t, o, "out");
-        table_add(&t, "%s", table_text(o, "since"));
+        add_since(&t, o);
     }
     table_end(&t, stdout);
-    show_failures(carriers);
 }

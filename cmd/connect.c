@@ -231,7 +231,7 @@ static int open_door(struct connect *c, struct err *err)
     int64_t idle;
     bool shares = may_share(c->options) && share_is_wanted(&idle) &&
                   share_settings_make(&c->shared, &c->settings, idle, NULL) == 0;
-    if (shares && open_shared(c, err) != 0)
+    if (shares && share_files_may_do(&c->shared) && open_shared(c, err) != 0)
         return -1;
     if (c->door != NULL)
         return 0;

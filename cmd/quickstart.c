@@ -132,6 +132,7 @@ static int serve(struct quickstart *q, uint16_t port)
         return CMD_FAILED;
     if (read_port(q, port, &err) != 0 || check_port(q, &err) != 0 || open_welcome(q, &err) != 0)
         return cmd_failed("%s", err.text);
+    q->place.socket = q->config->admin.socket.text;
     quickstart_commands(&q->place, &q->commands);
     return serve_run(q->config_path, &hooks);
 }

@@ -25,11 +25,12 @@ struct quickstart_place {
     const char *dir;
     uint16_t port;       /* the door's */
     const char *welcome; /* HOST:PORT of the web page behind it */
+    const char *socket;  /* the door's admin socket; NULL: where `cardea status` looks by itself */
 };
 
-/* Append the three commands to try, each indented and with a line feed. They use what this machine has: ssh
- * and psql where the user can log in with them without being asked anything (this is tried, which may take
- * some seconds), else curl and cardea itself. */
+/* Append three commands to try and one that shows the door, each indented and with a line feed. They use what
+ * this machine has: ssh and psql where the user can log in with them without being asked anything (this is
+ * tried, which may take some seconds), else curl and cardea itself. */
 void quickstart_commands(const struct quickstart_place *place, struct buf *ret);
 
 #endif

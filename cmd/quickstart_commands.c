@@ -217,6 +217,19 @@ static void put_psql(struct buf *b, const struct quickstart_place *place)
     buf_free(&info);
 }
 
+/* What the door has seen of it. */
+static void put_status(struct buf *b, const struct quickstart_place *place)
+{
+    buf_printf(b, "  ");
+    put_self(b);
+    buf_printf(b, " status");
+    if (place->socket != NULL) {
+        buf_printf(b, " --socket ");
+        shell_put_word(b, place->socket);
+    }
+    buf_append(b, "\n", 1);
+}
+
 void quickstart_commands(const struct quickstart_place *place, struct buf *ret)
 {
     put_web(ret, place);
@@ -224,4 +237,6 @@ void quickstart_commands(const struct quickstart_place *place, struct buf *ret)
     (ssh_works() ? put_ssh : put_proxy)(ret, place);
     buf_append(ret, "\n", 1);
     (psql_works() ? put_psql : put_plain_connect)(ret, place);
+    buf_append(ret, "\n", 1);
+    put_status(ret, place);
 }

@@ -42,7 +42,9 @@ static void tell_done(const json_t *answer)
     struct buf text = {0};
     bool watched = isatty(STDOUT_FILENO);
     if (watched)
-        printf("cardea: configuration reloaded\n");
+        printf(
+            "cardea: configuration reloaded; connections that stand go on: 'cardea status --sessions' marks "
+            "those that the policy would deny now\n");
     if ((watched || r.withdrawn > 0) && tell_review(&text, &r) && text.len > 0)
         fputs(buf_text(&text), watched ? stdout : stderr);
     buf_free(&text);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/unit.h"
+#include "cert/pem.h"
 #include "cmd/connect_settings.h"
 #include "net/socket.h"
 
@@ -64,6 +66,22 @@ void share_settings_free(struct share_settings *s)
     free(s->cert);
     free(s->key);
     free(s->ca);
+}
+
+/* The carrier has read the files some time ago; meanwhile they may have been opened to others, or taken away.
+ */
+bool share_files_may_do(const struct share_settings *s)
+{
+    const char *const files[] = {s->cert, s->key, s->ca};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        struct stat st;
+        if (files[i] == NULL)
+            continue;
+        if (stat(files[i], &st) != 0 || !S_ISREG(st.st_mode) || access(files[i], R_OK) != 0 ||
+            (files[i] == s->key && !pem_key_is_kept(st.st_mode)))
+            return false;
+    }
+    return true;
 }
 
 int share_find(const struct share_settings *s)

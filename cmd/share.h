@@ -30,6 +30,10 @@ int share_settings_make(struct share_settings *ret, const struct client_settings
 
 void share_settings_free(struct share_settings *s);
 
+/* May its certificate, key and CA be used, as far as a look at the files tells without reading them? Where
+ * not, a door of one's own says what is wrong. */
+bool share_files_may_do(const struct share_settings *s);
+
 /* Connect to it. The descriptor, or -1 when there is none. */
 int share_find(const struct share_settings *s);
 

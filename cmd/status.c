@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
@@ -226,7 +227,14 @@ static void add_offer(struct table *t, const json_t *offer)
     table_add(t, "%s", amount(count_of(offer, "bytes_out_total"), out));
 }
 
-static void show_offers(const json_t *status)
+/* That there are none is an answer, too. */
+static void add_none(struct table *t)
+{
+    for (size_t i = 0; i < t->columns; i++)
+        table_add(t, "%s", i == 0 ? "none" : "-");
+}
+
+static void show_offers(const json_t *status, bool asked_for)
 {
     static const char *const heading[] = {"OFFER", "KIND", "PORT",  "STATE", "AGENT", "FROM", "OVER",
                                           "SINCE", "OPEN", "TOTAL", "IN",    "OUT",   NULL};
@@ -235,6 +243,8 @@ static void show_offers(const json_t *status)
     json_t *offer;
     add_heading(&t, heading);
     json_array_foreach(json_object_get(status, "offers"), i, offer) add_offer(&t, offer);
+    if (asked_for && t.count == t.columns)
+        add_none(&t);
     table_end(&t, stdout);
     if (json_object_get(status, "offers_total") != NULL)
         printf("%lld offers in all\n", count_of(status, "offers_total"));
@@ -276,10 +286,11 @@ static void show_sessions(const json_t *status)
         table_add(&t, "%s", table_text(session, "id"));
         table_add(&t, "%s", table_text(session, "peer"));
         table_add(&t, "%s", table_text(session, "transport"));
-        if (json_object_get(session, "reason") != NULL)
-            table_add(&t, "%s (%s)", table_text(session, "state"), table_text(session, "reason"));
-        else
-            table_add(&t, "%s", table_text(session, "state"));
+        const char *reason =
+            json_object_get(session, "reason") == NULL ? NULL : table_text(session, "reason");
+        table_add(&t, "%s%s%s%s%s", table_text(session, "state"), reason == NULL ? "" : " (",
+                  reason == NULL ? "" : reason, reason == NULL ? "" : ")",
+                  json_is_true(json_object_get(session, "denied")) ? " (denied now)" : "");
         table_add(&t, "%s", table_text(session, "route"));
         table_add(&t, "%s", duration(json_number_value(json_object_get(session, "seconds")), age));
         table_add(&t, "%s", amount(count_of(session, "in"), in));
@@ -290,9 +301,8 @@ static void show_sessions(const json_t *status)
         else
             table_add(&t, "%s", strcmp(target, "-") != 0 ? target : table_text(session, "sni"));
     }
-    if (t.count == t.columns) /* that there are none is an answer, too */
-        for (i = 0; i < t.columns; i++)
-            table_add(&t, "%s", i == 0 ? "none" : "-");
+    if (t.count == t.columns)
+        add_none(&t);
     table_end(&t, stdout);
     if (count_of(status, "sessions_left_out") > 0)
         printf("%lld more are open\n", count_of(status, "sessions_left_out"));
@@ -309,10 +319,8 @@ static void show(const json_t *status)
     show_routes(status);
     show_failures(status);
     show_backends(status);
-    show_offers(status);
+    show_offers(status, false);
     show_certificates(status);
-    if (json_object_get(status, "sessions") != NULL)
-        show_sessions(status);
 }
 
 /* ---- asking ---- */
@@ -337,75 +345,118 @@ static void print(const json_t *object)
     putchar('\n');
 }
 
+/* What is wanted. */
+struct question {
+    const char *socket; /* NULL: whichever there is */
+    bool json;
+    bool sessions; /* these too */
+    bool offers;   /* these alone */
+};
+
 /* No door runs here, but carriers of `cardea connect` do. */
 static int show_carriers(const json_t *carriers, bool json)
 {
     json_t *object = json_pack("{s:O}", "carriers", carriers);
-    if (json)
+    struct buf places = {0};
+    admin_put_places(&places);
+    if (json) {
         print(object);
-    else
+    } else {
+        printf("no door here (%s); the carriers are:\n", buf_text(&places));
         carriers_show(carriers);
+    }
+    buf_free(&places);
     json_decref(object);
     return CMD_OK;
 }
 
-/* The door, and below it the carriers, where there are any. */
-static int show_door(const char *socket, bool json, bool sessions, json_t *carriers)
+/* Of all that the door says the offers. */
+static json_t *only_offers(json_t *status)
 {
-    struct err err;
-    json_t *status = get(socket, "/status", &err);
-    json_t *more = sessions && status != NULL ? get(socket, "/sessions", &err) : NULL;
-    if (status == NULL || (sessions && more == NULL)) {
-        json_decref(status);
-        return cmd_failed("%s", err.text);
-    }
-    if (more != NULL)
+    static const char *const keys[] = {"offers", "offers_total"};
+    json_t *some = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (json_object_get(status, keys[i]) != NULL)
+            json_object_set(some, keys[i], json_object_get(status, keys[i]));
+    json_decref(status);
+    return some;
+}
+
+/* What the door says, as far as it is wanted; NULL with `err`. */
+static json_t *ask_door(const struct question *q, struct err *err)
+{
+    json_t *status = get(q->socket, "/status", err);
+    if (status != NULL && q->offers)
+        status = only_offers(status);
+    json_t *more = q->sessions && status != NULL ? get(q->socket, "/sessions", err) : NULL;
+    if (more != NULL) {
         json_object_update(status, more);
-    if (carriers != NULL)
-        json_object_set(status, "carriers", carriers);
-    if (json) {
-        print(status);
-    } else {
-        show(status);
-        carriers_show(carriers);
+    } else if (q->sessions) {
+        json_decref(status);
+        status = NULL;
     }
     json_decref(more);
+    return status;
+}
+
+/* The door, and below it the carriers, where there are any. */
+static int show_door(const struct question *q, json_t *carriers)
+{
+    struct err err;
+    json_t *status = ask_door(q, &err);
+    if (status == NULL)
+        return cmd_failed("%s", err.text);
+    if (carriers != NULL && !q->offers)
+        json_object_set(status, "carriers", carriers);
+    if (q->json) {
+        print(status);
+    } else {
+        if (q->offers)
+            show_offers(status, true);
+        else
+            show(status);
+        if (q->sessions)
+            show_sessions(status);
+        if (!q->offers)
+            carriers_show(carriers);
+    }
     json_decref(status);
     return CMD_OK;
 }
 
-/* Who names a socket asks a door; else what there is is shown, and nothing at all is an error. */
-static int status_show(const char *socket, bool json, bool sessions)
+/* Who names a socket, or asks for what only a door has, asks a door; else what there is is shown, and nothing
+ * at all is an error. */
+static int status_show(const struct question *q)
 {
     const char *variable = getenv("CARDEA_SOCKET");
-    bool door_only = socket != NULL || (variable != NULL && *variable != '\0');
+    bool door_only = q->socket != NULL || (variable != NULL && *variable != '\0');
     json_t *carriers = door_only ? NULL : carriers_ask();
-    bool alone = json_array_size(carriers) > 0 && !sessions && !admin_is_there(socket);
-    int status = alone ? show_carriers(carriers, json) : show_door(socket, json, sessions, carriers);
+    bool alone = json_array_size(carriers) > 0 && !q->sessions && !q->offers && !admin_is_there(q->socket);
+    int status = alone ? show_carriers(carriers, q->json) : show_door(q, carriers);
     json_decref(carriers);
     return status;
 }
 
 int cmd_status(int argc, char **argv)
 {
-    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"sessions", no_argument, NULL, 'e'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    const char *socket = NULL;
-    bool json = false, sessions = false;
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+        {"sessions", no_argument, NULL, 'e'},     {"offers", no_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},         {0}};
+    struct question q = {0};
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (c == 's')
-            socket = optarg;
+            q.socket = optarg;
         else if (c == 'j')
-            json = true;
+            q.json = true;
         else if (c == 'e')
-            sessions = true;
+            q.sessions = true;
+        else if (c == 'o')
+            q.offers = true;
         else
             return cmd_usage("status", c == 'h');
     }
     if (optind != argc)
         return cmd_misused("status", "unexpected argument: %s", argv[optind]);
-    return status_show(socket, json, sessions);
+    return status_show(&q);
 }

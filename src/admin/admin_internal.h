@@ -32,6 +32,7 @@ void admin_status(struct exchange *e, const struct request *request);
 void admin_sessions(struct exchange *e, const struct request *request);
 void admin_metrics(struct exchange *e, const struct request *request);
 void admin_reload(struct exchange *e, const struct request *request);
+void admin_end(struct exchange *e, const struct request *request);
 
 /* Append a text as a JSON string; NULL becomes null. False when memory is out. */
 bool admin_json_text(struct buf *b, const char *text);

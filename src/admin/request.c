@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audit/record.h"
 #include "base/str.h"
 
 static enum request_status refuse(struct request *ret, unsigned status, struct err *err, const char *why)
@@ -64,5 +65,13 @@ bool request_number(const struct request *r, const char *key, uint64_t max, uint
         *ret > 0)
         return true;
     err_set(err, "the query must be %s=N with N from 1 to %llu", key, (unsigned long long)max);
+    return false;
+}
+
+bool request_id(const struct request *r, uint64_t *ret, struct err *err)
+{
+    if (strncmp(r->query, "id=", 3) == 0 && audit_id_parse(r->query + 3, ret))
+        return true;
+    err_set(err, "the query must be id=ID, with the id of a connection as /sessions has it");
     return false;
 }

@@ -36,4 +36,8 @@ enum request_status request_read(const uint8_t *data, size_t len, struct request
 bool request_number(const struct request *r, const char *key, uint64_t max, uint64_t otherwise, uint64_t *ret,
                     struct err *err);
 
+/* The id of a connection (audit/record.h) that the query gives: "id=ID", and nothing else. False with `err`.
+ */
+bool request_id(const struct request *r, uint64_t *ret, struct err *err);
+
 #endif

@@ -14,10 +14,9 @@
 #include "session/snapshot.h"
 
 static const struct resource on_socket[] = {
-    {"/status", "GET", admin_status},
-    {"/sessions", "GET", admin_sessions},
-    {"/metrics", "GET", admin_metrics},
-    {"/reload", "POST", admin_reload},
+    {"/status", "GET", admin_status},   {"/sessions", "GET", admin_sessions},
+    {"/metrics", "GET", admin_metrics}, {"/reload", "POST", admin_reload},
+    {"/end", "POST", admin_end},
 };
 
 /* Strangers may come here: nothing that names a client, nothing that changes anything. */

@@ -7,12 +7,29 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
+static const char id_letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+
 const char *audit_id_text(uint64_t id, char text[AUDIT_ID_MAX])
 {
     for (int i = AUDIT_ID_MAX - 2; i >= 0; i--, id >>= 5)
-        text[i] = "abcdefghijklmnopqrstuvwxyz234567"[id & 31];
+        text[i] = id_letters[id & 31];
     text[AUDIT_ID_MAX - 1] = '\0';
     return text;
+}
+
+bool audit_id_parse(const char *text, uint64_t *ret)
+{
+    uint64_t id = 0;
+    if (strlen(text) != AUDIT_ID_MAX - 1)
+        return false;
+    for (; *text != '\0'; text++) {
+        const char *at = strchr(id_letters, *text);
+        if (at == NULL || id >> 59 != 0)
+            return false;
+        id = id << 5 | (uint64_t)(at - id_letters);
+    }
+    *ret = id;
+    return id != 0;
 }
 
 static bool text(struct buf *out, const char *key, const char *p, size_t len)

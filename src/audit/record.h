@@ -66,4 +66,7 @@ bool audit_format(struct buf *out, const struct audit_record *r);
 #define AUDIT_ID_MAX 14
 const char *audit_id_text(uint64_t id, char text[AUDIT_ID_MAX]);
 
+/* Read such a text. False where it is none, or that of 0, which nothing is called. */
+bool audit_id_parse(const char *text, uint64_t *ret);
+
 #endif

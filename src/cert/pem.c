@@ -82,6 +82,11 @@ static EVP_PKEY *parse_key(const char *path, const struct buf *text, struct err 
     return key;
 }
 
+bool pem_key_is_kept(mode_t mode)
+{
+    return (mode & 0007) == 0;
+}
+
 EVP_PKEY *pem_read_key(const char *path, struct err *err)
 {
     struct buf text = {0};
@@ -89,7 +94,7 @@ EVP_PKEY *pem_read_key(const char *path, struct err *err)
     EVP_PKEY *key = NULL;
     if (file_read(path, KEY_FILE_MAX, &text, &mode, err) < 0)
         return NULL;
-    if ((mode & 0007) != 0)
+    if (!pem_key_is_kept(mode))
         err_set(err, "%s: other users may use this private key (mode %04o); do: chmod 600 %s", path,
                 (unsigned)mode, path);
     else

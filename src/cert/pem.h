@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -24,8 +25,11 @@ int pem_each(const struct buf *text, pem_block_fn *fn, void *arg, struct err *er
 /* Is this block a certificate? */
 bool pem_is_certificate(const char *type);
 
-/* Read a private key (PEM, PKCS #8 or a traditional form, not encrypted) that nobody but its owner and group
- * may read. The caller owns it; NULL with `err` naming the file. */
+/* Do these permission bits keep a private key from all but its owner and group? */
+bool pem_key_is_kept(mode_t mode);
+
+/* Read a private key (PEM, PKCS #8 or a traditional form, not encrypted) whose file is kept so. The caller
+ * owns it; NULL with `err` naming the file. */
 struct evp_pkey_st *pem_read_key(const char *path, struct err *err);
 
 #define PEM_NAME_MAX 128

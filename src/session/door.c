@@ -286,3 +286,8 @@ void door_offers(struct door *d, offers_told *done, void *arg)
 {
     offers_ask(&d->crew, d->loop, done, arg);
 }
+
+void door_end(struct door *d, uint64_t id, ending_told *done, void *arg)
+{
+    ending_begin(&d->crew, d->loop, id, done, arg);
+}

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "session/census.h"
+#include "session/ending.h"
 #include "session/offers.h"
 
 struct buf;
@@ -81,5 +82,8 @@ void door_sessions(struct door *door, size_t limit, census_told *done, void *arg
 
 /* Collect what agents offer, then call `done` (on the control thread, later). */
 void door_offers(struct door *door, offers_told *done, void *arg);
+
+/* End an open connection, see ending_begin(); `done` on the control thread, later. */
+void door_end(struct door *door, uint64_t id, ending_told *done, void *arg);
 
 #endif

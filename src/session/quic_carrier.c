@@ -716,6 +716,21 @@ bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out)
     return ok;
 }
 
+size_t quic_carriers_end(struct worker *w, uint64_t id)
+{
+    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
+        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
+        for (struct list *o = port->all.next; o != &port->all; o = o->next) {
+            struct quic_carrier *c = CONTAINER_OF(o, struct quic_carrier, node);
+            if (c->id != id)
+                continue;
+            finish(c, CLOSE_ENDED, 0, NULL);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 bool quic_carriers_busy(const struct worker *w)
 {
     for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next)

@@ -40,6 +40,9 @@ size_t quic_carriers_count(const struct worker *w);
 /* Append a JSON object for each carrier, at most `limit`, commas between them. False when memory is out. */
 bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out);
 
+/* End the carrier of that id, whose sessions have ended. Returns how many that was: 1 or 0. */
+size_t quic_carriers_end(struct worker *w, uint64_t id);
+
 /* Take no new clients anywhere. */
 void quic_carriers_drain(struct worker *w);
 

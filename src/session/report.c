@@ -192,6 +192,7 @@ bool session_json(const struct session *s, struct buf *out)
                                           : "tcp",
         .carries = carries != NULL,
         .streams = carries == NULL ? 0 : s->resident->open,
+        .denied = session_is_denied_now(s),
         .route = text_of(s->route == NULL ? "" : s->route->config->name.text),
         .sni = session_note(s, NOTE_SNI),
         .identity = text_of(peer.identity == NULL ? "" : identity_label(peer.identity)),

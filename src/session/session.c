@@ -284,6 +284,11 @@ void session_kill(struct session *s, enum close_reason reason)
     teardown(s);
 }
 
+bool session_is_called(const struct session *s, uint64_t id, bool streams)
+{
+    return s->state != SESSION_LINGER && id == (streams ? s->carrier : s->id);
+}
+
 struct session *session_of_node(struct list *node)
 {
     struct session *s = CONTAINER_OF(node, struct session, node);

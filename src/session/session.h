@@ -59,6 +59,10 @@ void session_start_stream(struct worker *w, struct link *link, const struct sess
  */
 void session_start_visit(struct worker *w, struct link *link, const struct session_origin *origin);
 
+/* Is it the one of that id, or, with `streams`, one that travels on that? One that has ended already is not.
+ */
+bool session_is_called(const struct session *s, uint64_t id, bool streams);
+
 /* The door is stopping: tell who stays for his own sake, or waits for somebody who will not come. */
 void session_drain(struct session *s);
 

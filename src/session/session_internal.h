@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
- * reach.c (towards the backend or target), visit.c (towards an agent), carry.c (bytes both ways, last words).
- */
+ * reach.c (towards the backend or target), visit.c (towards an agent), carry.c (bytes both ways, last words);
+ * rejudge.c (what runs, by a policy that came later). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -307,6 +307,12 @@ enum session_state session_house(struct session *s, struct resident *r);
 
 /* The peer's identity, or NULL. */
 const struct identity *session_identity(const struct session *s);
+
+/* ---- rejudge.c ---- */
+
+/* Would the policy in force, which lets it run on, not let it in? False too while that is not known: before
+ * bytes flow, and where the route is not there any more. */
+bool session_is_denied_now(const struct session *s);
 
 /* ---- reach.c: DIAL, GREET, JOIN ---- */
 

@@ -25,9 +25,9 @@ bool session_row_json(const struct session_row *row, struct buf *out)
                       row->transport) &&
            (row->carrier == 0 || buf_printf(out, ",\"carrier\":\"%s\"", audit_id_text(row->carrier, id))) &&
            (!row->carries || buf_printf(out, ",\"streams\":%zu", row->streams)) &&
-           put_text(out, "route", row->route) && put_text(out, "sni", row->sni) &&
-           put_text(out, "identity", row->identity) && put_text(out, "target", row->target) &&
-           put_end(out, row) &&
+           (!row->denied || buf_printf(out, ",\"denied\":true")) && put_text(out, "route", row->route) &&
+           put_text(out, "sni", row->sni) && put_text(out, "identity", row->identity) &&
+           put_text(out, "target", row->target) && put_end(out, row) &&
            buf_printf(out, ",\"in\":%llu,\"out\":%llu,\"seconds\":%.3f}", (unsigned long long)row->in,
                       (unsigned long long)row->out, (double)row->age / NSEC_PER_SEC);
 }

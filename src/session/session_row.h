@@ -22,6 +22,7 @@ struct session_row {
     const char *transport; /* a word */
     bool carries;          /* it has streams of its own, so many now: */
     size_t streams;
+    bool denied; /* the policy in force would not let it in; it runs on */
     struct str route;
     struct str sni;
     struct str identity;

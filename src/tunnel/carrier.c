@@ -452,7 +452,10 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     l->conn = NULL;
     if (was_open) {
         struct err why;
-        err_set(&why, "the QUIC connection has ended: %s", text);
+        if (end == QUIC_END_TLS) /* an alert, which has a text of its own */
+            why = c->door->text;
+        else
+            err_set(&why, "the QUIC connection has ended: %s", text);
         client_note_loss(c->door, why.text);
         drop_connection(c);
         c->state = CARRIER_IDLE;

@@ -451,6 +451,8 @@ static void learn(struct client *c, bool ok)
     d->history.has_answered = c->heard = true;
     if (c->near != NULL)
         return;
+    if (ok && c->shared)
+        client_note_said(d, NULL);
     if (ok && !c->target.udp)
         plain_targets_note(&d->plain, &c->target, !c->tls, loop_now(d->loop));
     if (ok && !c->shared && d->warm != NULL)
@@ -489,6 +491,8 @@ static enum client_state heard(struct client *c, const struct wire_answer *answe
         return join(c, early, len);
     c->answer = answer->outcome;
     client_text_answer(&c->target, answer, &c->door->text);
+    if (c->shared && answer->outcome == FRONT_DENIED)
+        client_note_said(c->door, answer->text);
     return failed(c);
 }
 
@@ -548,6 +552,8 @@ static enum client_state say_cut_off(struct client *c)
                              .silent = c->far->bytes_read == 0,
                              .inner = c->inner};
     client_text_cut(c->door, &c->target, &cut, &c->door->text);
+    if (cut.code == close_reason_code(CLOSE_SHUTDOWN))
+        client_note_said(c->door, close_code_text(cut.code));
     return failed(c);
 }
 
@@ -597,8 +603,10 @@ static void give_back(struct client *c)
 static void conclude(struct client *c)
 {
     const char *text = c->outcome == CLIENT_DONE ? "" : c->door->text.text;
-    if (c->outcome == CLIENT_FAILED && !c->heard)
+    if (c->outcome == CLIENT_FAILED && !c->heard) {
+        client_note_said(c->door, NULL); /* that was of another connection */
         client_note_loss(c->door, text);
+    }
     if (c->outcome == CLIENT_FAILED && c->terms.failing != NULL)
         c->terms.failing(c->local, text);
     give_back(c);
@@ -732,6 +740,7 @@ void client_note_reached(struct client_door *door)
 {
     free(door->history.loss);
     door->history.loss = NULL;
+    client_note_said(door, NULL);
 }
 
 void client_note_tcp(struct client_door *door)
@@ -752,6 +761,14 @@ void client_note_loss(struct client_door *door, const char *why)
     free(h->loss);
     h->loss = copy;
     h->lost_at = clock_wall();
+}
+
+void client_note_said(struct client_door *door, const char *text)
+{
+    char *copy = text == NULL ? NULL : strdup(text);
+    CHECK(copy != NULL || text == NULL);
+    free(door->history.said);
+    door->history.said = copy;
 }
 
 /* The path of a connection over TCP: the kernel has measured it. */
@@ -793,5 +810,6 @@ void client_door_facts(const struct client_door *door, struct client_facts *ret)
     if (ret->peer.family == AF_UNSPEC) {
         ret->loss = h->loss;
         ret->lost_at = h->lost_at;
+        ret->said = h->said;
     }
 }

@@ -65,6 +65,7 @@ struct client_facts {
     uint64_t in, out; /* bytes from and to the door, of all sessions so far */
     const char *loss; /* there is none now: why the last was lost, or none came about; NULL: nothing failed */
     int64_t lost_at;  /* ... wall clock */
+    const char *said; /* with `loss`: what the door had said against us before; NULL: nothing */
 };
 
 void client_door_facts(const struct client_door *door, struct client_facts *ret);

@@ -222,6 +222,7 @@ void client_door_free(struct client_door *door)
     tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);
     free(door->history.loss);
+    free(door->history.said);
     free(door->name);
     free(door->ca);
     free(door->service_ca);

@@ -24,8 +24,9 @@ struct client_history {
     struct client_datagrams datagrams; /* likewise */
     char *loss;                        /* why no connection to the door was to be had last; NULL: one was */
     int64_t lost_at;                   /* ... wall clock */
-    int64_t tcp_since;                 /* wall clock: there has been one over TCP all the time since */
-    bool has_answered;                 /* the door, a hello of ours: it can be reached */
+    char *said;        /* by the door on the connection, last, of why it lets go of us; NULL: nothing */
+    int64_t tcp_since; /* wall clock: there has been one over TCP all the time since */
+    bool has_answered; /* the door, a hello of ours: it can be reached */
 };
 
 struct client_door {
@@ -88,6 +89,10 @@ void client_note_tcp(struct client_door *door);
 
 /* The connection to the door has failed, or none could be made. */
 void client_note_loss(struct client_door *door, const char *why);
+
+/* The door has said on its QUIC connection why it lets go of us, before it ends that or after; NULL: it goes
+ * on with us. */
+void client_note_said(struct client_door *door, const char *text);
 
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);

@@ -255,7 +255,9 @@ static json_t *describe(const struct share *s)
     json_object_set_new(o, "out", json_integer((json_int_t)f.out));
     if (f.loss != NULL) {
         json_object_set_new(o, "failed", when(f.lost_at));
-        json_object_set_new(o, "failure", json_string(f.loss));
+        json_object_set_new(o, "failure",
+                            f.said == NULL ? json_string(f.loss)
+                                           : json_sprintf("%s; before, the door said: %s", f.loss, f.said));
     }
     return o;
 }

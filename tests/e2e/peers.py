@@ -296,7 +296,7 @@ Subsystem sftp internal-sftp
 class Dns:
     """dnsmasq, which knows app.inside and a name with much text, and asks nobody else."""
 
-    ADDRESS = "10.1.2.3"
+    ADDRESS = "192.0.2.3"
     TEXT = "x" * 200
 
     def __init__(self, directory, address="127.0.0.1", port=None):

@@ -95,7 +95,7 @@ def test_an_independent_client(door, pki, banner):
         client.write(0, b"late\n", fin=True)
         client.until(lambda: 0 in client.ended, "the end of the stream")
         assert client.streams[0].endswith(b"behind the door\nearly\nlate\n")
-        client.write(4, quic.ask("10.0.0.1:22"))
+        client.write(4, quic.ask("192.0.2.1:22"))
         answer, _ = quic.answered(client, 4)
         assert (answer["ok"], answer["code"]) == (False, "denied")
     line = door.audited(action="tunnel", transport="quic", reason="done")

@@ -154,7 +154,7 @@ def test_a_client_that_does_not_read(door, pki, echo):
 
 @pytest.mark.parametrize("target, status, word", [
     ("secret.test:80", 403, "rule not-the-secret"),
-    ("10.1.2.3:80", 403, "no rule"),
+    ("192.0.2.3:80", 403, "no rule"),
     ("nosuch.invalid:80", 502, "dns_error"),
     ("127.0.0.1:1", 502, "connection_refused"),
     ("127.0.0.1", 400, "HOST:PORT"),

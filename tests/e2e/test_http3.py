@@ -158,7 +158,7 @@ def test_a_client_that_cuts(door, client, banner):
 
 @pytest.mark.parametrize("target, status, error, reason", [
     ("127.0.0.3:22", "403", "http_request_denied", "denied"),
-    ("10.0.0.1:22", "403", "http_request_denied", "denied"),
+    ("192.0.2.1:22", "403", "http_request_denied", "denied"),
     ("127.0.0.1:1", "502", "connection_refused", "refused"),
     ("nosuch.invalid:22", "502", "dns_error", "no_such_host"),
     ("127.0.0.1", "400", "http_request_error", "bad_request"),

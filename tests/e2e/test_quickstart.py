@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cardea quickstart DIR`: a door in one command, and three commands that show it at work."""
+"""`cardea quickstart DIR`: a door in one command, and commands that show it at work."""
 import os
 import re
 import subprocess
@@ -18,7 +18,7 @@ class Quickstart:
         self.env = clean_env(home, PATH=f"{Path(CARDEA).resolve().parent}:{os.environ['PATH']}")
         self.home = home
         self.process = Process([CARDEA, "quickstart", directory], home, name, env=self.env, cwd=home)
-        wait_until(lambda: len(self.commands()) >= 3 or self.process.poll() is not None,
+        wait_until(lambda: len(self.commands()) >= 4 or self.process.poll() is not None,
                    self.process.output, 20)
         assert self.process.poll() is None, self.process.output()
 
@@ -45,17 +45,22 @@ def started(tmp_path_factory):
     quickstart.stop()
 
 
-def test_three_commands(started):
-    """As many as promised."""
-    assert len(started.commands()) == 3, started.process.output()
+def test_commands(started):
+    """Three ways through the door, and a look at what it did."""
+    assert len(started.commands()) == 4, started.process.output()
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_each_command_works_as_printed(started, number):
     """Copied to a shell, each ends with 0 and shows something."""
     command = started.commands()[number]
     done = started.run(command)
     assert done.returncode == 0 and done.stdout, f"{command}\n{done.stdout.decode()}{done.stderr.decode()}"
+
+
+def test_the_last_one_asks_the_door(started):
+    command = started.commands()[-1]
+    assert re.search(r"cardea status --socket \S*/cardea\.sock$", command) and b"ROUTE" in started.run(command).stdout
 
 
 def configuration(directory):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What README.md shows works as it stands there: the certificates, the configuration, a way through the door."""
+"""What README.md shows works as it stands there: the certificates, the configuration, revocation, a way through the door."""
 import re
 import subprocess
 
@@ -9,15 +9,15 @@ from fixtures import clean_env
 from run import CARDEA, ROOT, SLOW, run
 
 README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^    ((?:openssl|printf|touch) (?:.*\\\n)*.*)$", README, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with what the openssl commands make, and the configuration."""
     folder = tmp_path_factory.mktemp("readme")
-    commands = re.findall(r"^    (openssl (?:.*\\\n)*.*)$", README, re.MULTILINE)
-    assert len(commands) == 6
-    for command in commands:
+    assert len(COMMANDS) == 12
+    for command in COMMANDS:
         subprocess.run(["bash", "-c", command], cwd=folder, check=True, capture_output=True, timeout=20 * SLOW)
     yaml, = (text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "listeners:" in text)
     (folder / "door.yaml").write_text(yaml)
@@ -42,3 +42,31 @@ def test_certificates(folder, start_door, banner, tmp_path):
                "--cert", folder / "alice.pem", "--key", folder / "alice.key", f"127.0.0.1:{banner.port}", input=b"x\n",
                env=clean_env(tmp_path))
     assert done.stdout == b"behind the door\nx\n", done.stderr.decode()
+
+
+def test_revocation(folder, start_door, banner, tmp_path):
+    """Alice, whom the list names, comes in no more; bob, whom it does not name, does."""
+    for command in COMMANDS:
+        if "alice" in command and command.startswith(("openssl req", "openssl x509")):
+            subprocess.run(["bash", "-c", command.replace("alice", "bob")], cwd=folder, check=True, capture_output=True)
+    door = start_door({
+        "certificates": [{"certificate": str(folder / "door.pem"), "key": str(folder / "door.key")}],
+        "trust": [{"name": "staff", "ca": str(folder / "staff-ca.pem"), "crl": str(folder / "staff.crl")}],
+        "routes": [{"name": "tunnel", "sni": "door.example.com", "tunnel": {},
+                    "clients": {"mode": "required", "trust": "staff"}}],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": [f"127.0.0.1:{banner.port}"]}]})
+
+    def connect(who):
+        return run(CARDEA, "connect", "--door", door.address, "--name", "door.example.com", "--ca", folder / "door-ca.pem",
+                   "--cert", folder / f"{who}.pem", "--key", folder / f"{who}.key", f"127.0.0.1:{banner.port}", input=b"x\n",
+                   env=clean_env(tmp_path))
+    assert connect("bob").stdout == b"behind the door\nx\n"
+    assert b"revoked" in connect("alice").stderr
+
+
+def test_certificate_of_a_service(folder, tmp_path):
+    """It is one for the name, and what the README offers with it is good."""
+    words, = re.findall(r"^    cardea (expose .*--end-to-end(?:.*\\\n)*.*)$", README, re.MULTILINE)
+    done = run(CARDEA, *words.replace("\\\n", " ").split(), "--door", "door.example.com:443", "--ca", "door-ca.pem", "--cert",
+               "alice.pem", "--key", "alice.key", "--check", cwd=folder, env=clean_env(tmp_path))
+    assert (done.returncode, done.stderr) == (0, b""), done

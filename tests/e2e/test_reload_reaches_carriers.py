@@ -344,6 +344,87 @@ def test_carriers_are_listed(start_door, pki, staff, hold, echo):
     assert json.loads(door.cli("reload", "--json").stdout)["carriers"] == 1
 
 
+def test_what_the_policy_would_deny_now_is_marked(start_door, pki, staff, hold, echo):
+    """A tunnel runs on when its row is gone, and is marked as long as that is so; one that has its row is not."""
+    door = start_door(config(pki, staff, to(echo)))
+    client = hold(door, staff.carol, echo)
+    running = client.open()
+
+    def marked():
+        return [one.get("denied", False) for one in door.get_json("/sessions")["sessions"] if one["state"] == "pipe"]
+    assert marked() == [False]
+    door.reload(config(pki, staff))
+    assert client.says(running) and marked() == [True]
+    assert "pipe (denied now)" in door.cli("status", "--sessions").stdout.decode()
+    by_network = config(pki, staff, "127.0.0.0/8:*")
+    door.reload(by_network)
+    assert marked() == [False]
+    door.reload({**by_network, "policy": [{"name": "no", "effect": "deny", "who": {"name": "carol"},
+                                           "targets": ["127.0.0.0/30:*"]}, *by_network["policy"]]})
+    assert client.says(running) and marked() == [True]
+
+
+@pytest.mark.parametrize("kind,marks", [("private", [True]), ("public", [False])])
+def test_a_visitor_whom_the_policy_would_deny_now(start_door, pki, staff, tmp_path, echo, kind, marks):
+    """To visit in private takes a row, in public none."""
+    def rows(*names):
+        made = config(pki, staff, "offer:*.apps.test", "public:*.apps.test", *names)
+        made["certificates"].append(pki.server("*.apps.test").row())
+        made["routes"].append({"name": "apps", "sni": "*.apps.test", "expose": {},
+                               "clients": {"mode": "optional", "trust": "staff"}})
+        return made
+    door = start_door(rows("name:*.apps.test"))
+    agent = Agent(tmp_path, door.address, pki, "box.apps.test", "--to", to(echo), f"--{kind}", "--grace", "0s",
+                  who=staff.carol)
+    try:
+        agent.says("offering")
+        with tls.connect(door, "box.apps.test", ca=pki.ca.file, cert=staff.carol) as visitor:
+            visitor.sendall(b"x")
+            assert visitor.recv(1) == b"x"
+            door.reload(rows())
+            told = [one for one in door.get_json("/sessions")["sessions"] if one["target"] == "name:box.apps.test"]
+            assert [one.get("denied", False) for one in told] == marks
+    finally:
+        agent.end()
+
+
+def test_a_tunnel_is_ended(start_door, pki, staff, hold, echo):
+    """That one and no other of the same client."""
+    door = start_door(config(pki, staff, to(echo)))
+    client = hold(door, staff.carol, echo)
+    first = client.open()
+    one, = (one["id"] for one in door.get_json("/sessions")["sessions"] if one["state"] == "pipe")
+    second = client.open()
+    done = door.cli("end", one)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert door.audited(action="tunnel", id=one)["reason"] == "ended"
+    assert client.says(second)
+    if client.transport == "quic":
+        wait_until(lambda: "was cut off: who runs the door ended it" in client.why(), client.why)
+    done = door.cli("end", one)
+    assert done.returncode == 1 and f"no open connection has the id {one}".encode() in done.stderr
+    assert first is not None
+
+
+def test_a_carrier_is_ended(start_door, pki, staff, hold, echo):
+    """With what travels on it."""
+    door = start_door(config(pki, staff, to(echo)))
+    client = hold(door, staff.carol, echo)
+    tunnels = client.open(), client.open()
+    assert None not in tunnels
+    carrier, = carriers(door)
+    assert door.cli("end", carrier["id"]).returncode == 0
+    wait_until(lambda: door.get_json("/sessions")["sessions"] == [], "all to end")
+    lines = door.audited(3)
+    assert sorted((line["action"], line["reason"]) for line in lines) == [("carrier", "ended")] + [("tunnel", "ended")] * 2
+
+
+@pytest.mark.parametrize("words", [[], ["aaaaaaaaaaaa"], ["aaaaaaaaaaaab", "AAAAAAAAAAAAB"], ["0"]])
+def test_no_id_to_end(start_door, pki, staff, words):
+    done = start_door(config(pki, staff)).cli("end", *words)
+    assert done.returncode == 2 and b"cardea status --sessions" in done.stderr
+
+
 def test_too_many_to_be_listed(start_door, pki, staff, echo):
     """Half of what is shown are connections of QUIC and half others, unless there are fewer of either; the rest is
     counted."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import peers
+import pki as pki_module
 from agents import Agent, pack, udp_echo
 from fixtures import clean_env, connect_words
 from run import CARDEA, SLOW, free_port, ms, run, wait_until
@@ -50,8 +51,8 @@ class Sharing:
     def connect(self, door, *words, cert=None, ca=None, name="door.test", env=(), **options):
         return run(*self.words(door, *words, cert=cert, ca=ca, name=name), env={**self.env, **dict(env)}, **options)
 
-    def start(self, door, *words, **options):
-        return subprocess.Popen([str(word) for word in self.words(door, *words)], stdin=subprocess.PIPE,
+    def start(self, door, *words, cert=None, **options):
+        return subprocess.Popen([str(word) for word in self.words(door, *words, cert=cert)], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, **options)
 
     def sockets(self):
@@ -188,8 +189,9 @@ def test_ends_when_no_door_was_reached(pki, door, sharing, banner):
     assert carrier["failed"] and "refused the connection" in carrier["failure"]
     shown = run(CARDEA, "status", env=sharing.env).stdout.decode()
     assert "- (auto, not reached yet)" in shown
-    assert f"\n{nowhere.address}: failed at {carrier['failed']}: {carrier['failure']}\n" in shown
-    assert b"denied" in sharing.connect(door, "10.0.0.1:1").stderr
+    [row] = (line for line in shown.splitlines() if line.startswith(nowhere.address))
+    assert str(sharing.pki.alice.certificate) in row and row.endswith(f"failed at {carrier['failed']}: {carrier['failure']}")
+    assert b"denied" in sharing.connect(door, "192.0.2.1:1").stderr
     wait_until(lambda: [each["door"] for each in sharing.status()] == [door.address], "the one in vain to end", 20, step=0.5)
     time.sleep(6)
     assert len(sharing.status()) == 1
@@ -201,6 +203,7 @@ def test_told_apart(door, pki, sharing, banner):
     assert sharing.connect(door, target, "--transport", "tcp").returncode == 0
     assert sharing.connect(door, target, "--transport", "quic", cert=pki.bob).returncode == 1
     shown = [line.split() for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
+    del shown[0]  # that there is no door
     assert shown[0][:5] == ["carrier", "to", "named", "as", "by"], shown
     assert sorted(line[1:4] for line in shown[1:]) == sorted(
         ["door.test", str(who.certificate), str(pki.ca.file)] for who in (pki.alice, pki.bob))
@@ -222,10 +225,25 @@ def test_over_tcp_is_told(door, sharing, banner):
     [idle] = sharing.status()
     assert (idle["transport"], idle["peer"], idle["ready"], idle["since"]) == ("tcp", door.address, 2, busy["since"])
     assert idle["rtt_ms"] > 0 and idle["local"] != busy["local"]
-    heading, row = [line.split("  ") for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
+    _, heading, row = [line.split("  ") for line in run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines() if line]
     shown = dict(zip([word.strip() for word in heading if word], [word.strip() for word in row if word]))
     assert (shown["over"], shown["sessions"], shown["warm"]) == ("tcp", "0", "2"), shown
     assert shown["path"] == f"{idle['local']} > {door.address}" and shown["rtt"].endswith(" ms")
+
+
+def test_without_a_door(door, pki, sharing, banner):
+    """An idle carrier is shown, with a word that no door is here; who asks for what only a door has is told so by 1."""
+    own = {**sharing.env, "CARDEA_SOCKET": str(sharing.runtime / "none.sock")}
+    for words, env in [([], sharing.env), ([], own), (["--offers"], sharing.env)]:
+        done = run(CARDEA, "status", *words, env=env)
+        assert (done.returncode, done.stdout) == (1, b"") and b"no door is running at" in done.stderr
+    assert sharing.connect(door, f"127.0.0.1:{banner.port}").returncode == 0
+    done = run(CARDEA, "status", env=sharing.env)
+    first = done.stdout.decode().splitlines()[0]
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert first == f"no door here ({sharing.runtime}/cardea.sock or /run/cardea.sock); the carriers are:"
+    for words, env in [([], own), (["--offers"], sharing.env), (["--sessions"], sharing.env)]:
+        assert run(CARDEA, "status", *words, env=env).returncode == 1
 
 
 @pytest.mark.parametrize("transport", ["quic", "tcp"])
@@ -252,6 +270,41 @@ def test_a_loss_is_told(start_door, pki, sharing, banner, transport):
         door.stop()
         wait_until(lambda: sharing.status()[0]["transport"] is None, sharing.status)
         assert "failure" not in sharing.status()[0]
+
+
+def test_the_better_reason_is_told(start_door, pki, sharing, echo, tmp_path):
+    """Not only that the door closed the connection, where it had said why: in the row of the carrier that it is about."""
+    ca = pki_module.CA(tmp_path / "staff", "Staff")
+    revoked = ca.crl(tmp_path / "staff.crl")
+    alice, carol = ca.client("alice", ou=["ops"]), ca.client("carol", ou=["ops"])
+    door = start_door(config(pki, trust=[{"name": "staff", "ca": ca.file, "crl": [revoked]}],
+                             limits={"drain_timeout": ms(300)}))
+    target, failures = f"127.0.0.1:{echo.port}", {}
+
+    def talk(cert):
+        call = sharing.start(door, "--transport", "quic", target, cert=cert)
+        call.stdin.write(b"x")
+        call.stdin.flush()
+        assert call.stdout.read(1) == b"x"
+        return call
+
+    def failed():
+        failures.update((each["identity"], each["failure"]) for each in sharing.status() if "failure" in each)
+        return failures
+    call = talk(alice)
+    talk(carol).communicate(timeout=10 * SLOW)
+    ca.revoke(carol)
+    ca.crl(revoked)
+    door.reload()
+    assert b"revoked" in sharing.connect(door, "--transport", "quic", target, cert=carol).stderr
+    wait_until(lambda: len(failed()) == 1, sharing.status)
+    door.stop()
+    assert b"the door stopped" in call.communicate(timeout=20 * SLOW)[1]
+    wait_until(lambda: len(failed()) == 2, sharing.status)
+    assert "revoked" in failures[str(carol.certificate)] and "the door stopped" in failures[str(alice.certificate)]
+    rows = run(CARDEA, "status", env=sharing.env).stdout.decode().splitlines()
+    for identity, failure in failures.items():
+        assert [line.endswith(failure) for line in rows if identity in line] == [True], rows
 
 
 def test_in_the_foreground(door, sharing, banner, tmp_path):
@@ -297,6 +350,29 @@ def test_the_same_messages(door, pki, sharing, target, options, transport):
     texts = [(each.returncode, each.stdout, each.stderr.decode()) for each in said]
     assert texts[0][0] == 1 and texts[0][2].startswith("cardea: ")
     assert texts[1] == texts[0] and texts[2] == texts[0]
+
+
+@pytest.mark.parametrize("spoil", [
+    pytest.param(lambda own, key, ca: key.chmod(0o644), id="a key for others to read"),
+    pytest.param(lambda own, key, ca: key.unlink(), id="no key"),
+    pytest.param(lambda own, key, ca: own.rename(own.with_suffix(".old")), id="no certificate"),
+    pytest.param(lambda own, key, ca: (ca.unlink(), ca.mkdir()), id="a folder for the CA"),
+])
+def test_files_that_a_call_of_its_own_refuses(door, pki, sharing, banner, tmp_path, spoil):
+    """They are looked at before the carrier is asked, which has read them when they were good."""
+    own, key, ca = tmp_path / "own.pem", tmp_path / "own.key", tmp_path / "ca.pem"
+    for source, to in ((pki.alice.certificate, own), (pki.alice.key, key), (pki.ca.file, ca)):
+        to.write_bytes(Path(source).read_bytes())
+        to.chmod(0o600)
+
+    class Me:
+        certificate, key = "own.pem", "own.key"
+    target = f"127.0.0.1:{banner.port}"
+    assert sharing.connect(door, target, cert=Me, ca="ca.pem", cwd=tmp_path).returncode == 0
+    spoil(own, key, ca)
+    said = [sharing.connect(door, *more, target, cert=Me, ca="ca.pem", cwd=tmp_path) for more in (["--no-share"], [])]
+    assert [(each.returncode, each.stdout) for each in said] == [(1, b"")] * 2
+    assert said[0].stderr == said[1].stderr != b""
 
 
 def test_no_door_there(sharing):

@@ -288,7 +288,8 @@ def test_reload_on_a_terminal(door):
     main, other = os.openpty()
     subprocess.run([CARDEA, "reload", "--socket", door.socket], stdout=other, check=True, timeout=10 * SLOW)
     os.close(other)
-    assert os.read(main, 100) == b"cardea: configuration reloaded\r\n"
+    assert os.read(main, 200) == (b"cardea: configuration reloaded; connections that stand go on: 'cardea status --sessions' "
+                                  b"marks those that the policy would deny now\r\n")
     os.close(main)
     assert door.cli("reload").stdout == b""
 
@@ -307,6 +308,13 @@ def test_no_sessions(door):
     at = next(number for number, line in enumerate(lines) if line.startswith("CONNECTION"))
     assert lines[at + 1].startswith("none")
     assert b"CONNECTION" not in door.cli("status").stdout
+
+
+def test_only_offers(door):
+    """--offers is that table alone, also where there are none."""
+    lines = door.cli("status", "--offers").stdout.decode().split("\n")
+    assert [line.split()[:1] for line in lines] == [[], ["OFFER"], ["none"], []]
+    assert json.loads(door.cli("status", "--offers", "--json").stdout) == {"offers": []}
 
 
 def test_more_sessions_than_are_shown(start_door, echo):

@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         check_text(got.method, sizeof(got.method), '\0');
         check_text(got.path, sizeof(got.path), '/');
         check_text(got.query, sizeof(got.query), '\0');
+        request_id(&got, &number, &err);
         if (request_number(&got, "limit", 1000, 7, &number, &err))
             CHECK(number >= 1 && number <= 1000);
     }

@@ -225,12 +225,43 @@ static void test_number(void **state)
     }
 }
 
+static void test_id(void **state)
+{
+    static const struct {
+        const char *query;
+        uint64_t id; /* 0: refused */
+    } rows[] = {
+        {"id=aaaaaaaaaaaab", 1},
+        {"id=p777777777777", UINT64_MAX},
+        {"id=aaaaaaaaaaaaa", 0},
+        {"id=q777777777777", 0},
+        {"", 0},
+        {"id=", 0},
+        {"id=aaaaaaaaaaab", 0},
+        {"id=aaaaaaaaaaaaab", 0},
+        {"id=AAAAAAAAAAAAB", 0},
+        {"id=aaaaaaaaaaaa1", 0},
+        {"id=aaaaaaaaaaaab&x=1", 0},
+        {"ids=aaaaaaaaaaaab", 0},
+        {"aaaaaaaaaaaab", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct request r = {.bad = 0};
+        struct err err = {""};
+        uint64_t id = 0;
+        strcpy(r.query, rows[i].query);
+        assert_int_equal(request_id(&r, &id, &err), rows[i].id != 0);
+        assert_true(rows[i].id != 0 ? id == rows[i].id : strstr(err.text, "id=ID") != NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),   cmocka_unit_test(test_bad),    cmocka_unit_test(test_nul),
         cmocka_unit_test(test_splits), cmocka_unit_test(test_bounds), cmocka_unit_test(test_long_target),
-        cmocka_unit_test(test_number),
+        cmocka_unit_test(test_number), cmocka_unit_test(test_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -280,6 +280,26 @@ static void test_reach(void **state)
     identity_free(id);
 }
 
+/* A star holds dots, too: who means one label denies two before. */
+static void test_labels(void **state)
+{
+    (void)state;
+    static const struct plan rows[] = {
+        {"deep", true, "any", {"*.*.apps.test:*"}, {0}, 0},
+        {"apps", false, "any", {"*.apps.test:*"}, {0}, 0},
+    };
+    struct identity *id = alice();
+    struct policy *p = build(rows + 1, 1, NULL);
+    expect("one label", reach(p, id, "x.apps.test", 22), "allow apps");
+    expect("two labels", reach(p, id, "deep.x.apps.test", 22), "allow apps");
+    policy_free(p);
+    p = build(rows, 2, NULL);
+    expect("one label, two denied", reach(p, id, "x.apps.test", 22), "allow apps");
+    expect("two labels, two denied", reach(p, id, "deep.x.apps.test", 22), "deny deep");
+    policy_free(p);
+    identity_free(id);
+}
+
 /* When a name must be resolved, and when the answer is known before: nobody has names resolved that he may
  * not reach, and no address gets around a deny row. */
 static void test_need_address(void **state)
@@ -814,6 +834,7 @@ int main(void)
         cmocka_unit_test(test_who),
         cmocka_unit_test(test_use),
         cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_labels),
         cmocka_unit_test(test_need_address),
         cmocka_unit_test(test_embedded),
         cmocka_unit_test(test_hosts),
