@@ -38,6 +38,19 @@ static void warn_of_certificates(struct telling *t)
             tell_warn(t, c->certificates.v[i].certificate.at, "%s", text.text);
 }
 
+/* A bundle with CRLs fails closed: whole CAs may be locked out. */
+static void warn_of_lockouts(struct telling *t)
+{
+    const struct config *c = t->snap->config;
+    struct err text;
+    for (size_t i = 0; i < c->trust.n; i++) {
+        const struct config_trust *ct = &c->trust.v[i];
+        size_t at = 0, file;
+        while (trust_lockout(t->snap->trust[i], &at, time(NULL), &file, &text))
+            tell_warn(t, file == SIZE_MAX ? ct->head.at : ct->crl.v[file].at, "%s", text.text);
+    }
+}
+
 /* Is `name` one label and then `suffix`, which begins with a dot? */
 static bool is_label_before(const char *name, const char *suffix)
 {
@@ -264,6 +277,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
 {
     struct telling t = {.out = b, .snap = snap, .ok = true};
     warn_of_certificates(&t);
+    warn_of_lockouts(&t);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         warn_of_names(&t, &snap->routes[i]);
         if (hints)

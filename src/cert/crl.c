@@ -300,6 +300,12 @@ static bool names_certificate(const AUTHORITY_KEYID *authority, X509 *issuer)
     return true;
 }
 
+const X509_NAME *crl_issuer(const struct crl *crl)
+{
+    CHECK_MAGIC(crl, CRL_MAGIC);
+    return crl->issuer;
+}
+
 bool crl_names(const struct crl *crl, const X509 *issuer)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);
@@ -420,6 +426,15 @@ static bool covers(const struct crl *crl, X509 *cert)
 /* Verdict
  * -------------------------------------------------------------------------------------------------------- */
 
+enum crl_fault crl_dates(const struct crl *crl, int64_t now, int64_t *ret_when)
+{
+    CHECK_MAGIC(crl, CRL_MAGIC);
+    if (crl->flaw != CRL_GOOD)
+        return crl->flaw;
+    *ret_when = crl->next_update <= now ? crl->next_update : crl->this_update;
+    return crl->next_update <= now ? CRL_EXPIRED : crl->this_update > now ? CRL_NOT_YET_VALID : CRL_GOOD;
+}
+
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);
@@ -429,10 +444,10 @@ enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now)
         return crl->flaw;
     if (!covers(crl, cert))
         return CRL_OTHER_SCOPE;
-    if (crl->next_update <= now)
-        return CRL_EXPIRED;
-    if (crl->this_update > now)
-        return CRL_NOT_YET_VALID;
+    int64_t when;
+    enum crl_fault fault = crl_dates(crl, now, &when);
+    if (fault != CRL_GOOD)
+        return fault;
     if ((X509_get_key_usage(issuer) & X509v3_KU_CRL_SIGN) == 0)
         return CRL_MAY_NOT_SIGN;
     return crl_is_signed_by(crl, issuer) ? CRL_GOOD : CRL_NOT_SIGNED;

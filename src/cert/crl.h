@@ -40,6 +40,13 @@ struct crl *crl_read(const uint8_t *der, size_t len, struct err *err);
 /* NULL is allowed. */
 void crl_free(struct crl *crl);
 
+/* Borrowed from the CRL. */
+const X509_NAME *crl_issuer(const struct crl *crl);
+
+/* Is it valid at `now`, by its dates and kind alone? CRL_GOOD, CRL_EXPIRED and CRL_NOT_YET_VALID with the
+ * second that it is about, or another fault. */
+enum crl_fault crl_dates(const struct crl *crl, int64_t now, int64_t *ret_when);
+
 /* Does the CRL name this issuer, be it with this key or another? */
 bool crl_names(const struct crl *crl, const X509 *issuer);
 

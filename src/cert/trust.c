@@ -167,8 +167,10 @@ static struct trust *trust_new(const char *name, const char *const *crl, size_t 
     trust->crl = copy_paths(crl, crl_len);
     trust->crl_len = crl_len;
     trust->stamps = calloc(crl_len + 1, sizeof(*trust->stamps));
+    trust->ends = calloc(crl_len + 1, sizeof(*trust->ends));
     trust->store = store;
-    if (trust->name == NULL || trust->crl == NULL || trust->stamps == NULL || trust->store == NULL) {
+    if (trust->name == NULL || trust->crl == NULL || trust->stamps == NULL || trust->ends == NULL ||
+        trust->store == NULL) {
         trust_unref(trust);
         return NULL;
     }
@@ -193,9 +195,12 @@ static int read_crl_files(struct trust *trust, struct err *err)
 {
     int rc = 0;
     for (size_t i = 0; i < trust->crl_len && rc == 0; i++)
-        rc = read_crl_file(trust, trust->crl[i], &trust->stamps[i], err);
-    if (rc == 0)
+        if ((rc = read_crl_file(trust, trust->crl[i], &trust->stamps[i], err)) == 0)
+            trust->ends[i] = trust->crls_len;
+    if (rc == 0) {
         prove_crls(trust);
+        trust_find_unlisted(trust);
+    }
     return rc;
 }
 
@@ -264,6 +269,8 @@ void trust_unref(struct trust *trust)
         crl_free(trust->crls[i]);
     free(trust->crls);
     free_paths(trust->crl, trust->crl_len);
+    free_paths(trust->unlisted, trust->unlisted_len);
+    free(trust->ends);
     free(trust->stamps);
     free(trust->name);
     trust->magic = 0;

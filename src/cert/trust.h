@@ -50,6 +50,11 @@ uint64_t trust_stale(const struct trust *trust);
  * themselves). */
 struct trust *trust_reload(const struct trust *old, struct err *err);
 
+/* Of whom is everybody refused at `now` (seconds since 1970), for want of a CRL that is valid? One after the
+ * other: *at begins as 0. `ret` says who and why, *ret_file which of the CRL files is meant, SIZE_MAX none.
+ * False when there are no more. Told by dates and names alone: there may be others that are refused. */
+bool trust_lockout(const struct trust *trust, size_t *at, int64_t now, size_t *ret_file, struct err *ret);
+
 /* The subject names of the anchors in DER, to be sent to clients as certificate_authorities. The caller owns
  * the stack (SSL_CTX_set0_client_CAs takes it over); NULL when memory is out. */
 struct stack_st_CRYPTO_BUFFER *trust_ca_names(const struct trust *trust);

@@ -33,11 +33,19 @@ struct trust {
     char **crl;
     size_t crl_len;
     struct trust_stamp *stamps; /* one a CRL file */
+    size_t *ends;               /* one a CRL file: so many of `crls` are in it and those before */
+    char **unlisted; /* names of anchors without a CRL where there are CRLs: all of theirs are refused */
+    size_t unlisted_len;
 };
 
 #define TRUST_MAGIC 0x72057b0du
 
 /* All zero when the file cannot be looked at. */
 struct trust_stamp trust_stamp_of(const char *path);
+
+/* ---- lockout.c ---- */
+
+/* Once all is read: fill in `unlisted`. Not while others verify with the bundle. */
+void trust_find_unlisted(struct trust *trust);
 
 #endif

@@ -67,6 +67,7 @@ static void on_tick(struct timer *t)
     struct door *d = CONTAINER_OF(t, struct door, tick);
     rotate_tickets(d, loop_now(d->loop));
     door_refresh_crls(d);
+    door_look_for_lockouts(d);
     report_lost_lines(d);
     loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + TICK_NS);
 }

@@ -35,6 +35,8 @@ struct door {
     uint64_t lost_reported; /* audit lines */
     uint64_t unread_crls;   /* how CRL files are that could not be read (snapshot_stale()); 0: none */
     int64_t crl_retry_at;   /* ... and as long as they are so, they are not tried again before */
+    size_t lockouts;        /* CAs of whom all are refused for want of a valid CRL, as told last */
+    int64_t lockouts_at;    /* when to look for more */
     void (*drained)(void *arg);
     void *drained_arg;
 };
@@ -66,5 +68,8 @@ void door_refuse_reloads(struct door *d);
 /* Put changed CRL files in force. Listeners and the audit file are none of its business: they stay as they
  * are. */
 void door_refresh_crls(struct door *d);
+
+/* Time alone may lock out everybody of a CA, whose CRL expires: say so. */
+void door_look_for_lockouts(struct door *d);
 
 #endif

@@ -14,6 +14,7 @@
 #include "session/worker.h"
 
 #define CRL_RETRY_NS (60 * NSEC_PER_SEC)
+#define LOCKOUT_LOOK_NS (10 * NSEC_PER_SEC)
 #define STOPPING "the door is stopping\n"
 
 /* A configuration on its way into the workers: read from the file, or the one in force with other CRLs. */
@@ -92,12 +93,29 @@ static void in_force(void *arg)
     finish(r, true, "");
 }
 
+/* How many are locked out for want of a valid CRL? `tell`: say it. */
+static size_t lockouts(struct door *d, const struct snapshot *snap, bool tell)
+{
+    size_t n = 0, file;
+    struct err text;
+    for (size_t i = 0; i < snap->config->trust.n; i++) {
+        size_t at = 0;
+        while (trust_lockout(snap->trust[i], &at, clock_wall() / NSEC_PER_SEC, &file, &text)) {
+            n++;
+            if (tell)
+                door_notify(d, text.text);
+        }
+    }
+    return n;
+}
+
 static void installed(void *arg)
 {
     struct reload *r = arg;
     struct door *d = r->door;
     health_install(d->health, r->snap);
     d->unread_crls = 0;
+    d->lockouts = lockouts(d, r->snap, false); /* whoever asked for the reload is warned of these */
     in_force(r);
     backend_registry_sweep(&d->shared.backends);
 }
@@ -185,6 +203,7 @@ int door_install_first(struct door *d, struct buf *errors)
     for (size_t i = 0; first.listeners != NULL && i < d->crew.count; i++)
         install_in(&d->crew.worker[i], &first);
     free(first.reviews);
+    d->lockouts = lockouts(d, d->snap, false); /* `serve` warns of these */
     if (first.listeners == NULL)
         return -1;
     free(first.listeners);
@@ -195,9 +214,23 @@ int door_install_first(struct door *d, struct buf *errors)
 
 static void crls_in_force(void *arg, const struct review *review, const char *errors)
 {
+    struct door *d = arg;
     (void)review;
     (void)errors;
-    door_notify(arg, "certificate revocation lists reloaded");
+    door_notify(d, "certificate revocation lists reloaded");
+    d->lockouts = lockouts(d, d->snap, true);
+}
+
+void door_look_for_lockouts(struct door *d)
+{
+    int64_t now = loop_now(d->loop);
+    if (now < d->lockouts_at)
+        return;
+    d->lockouts_at = now + LOCKOUT_LOOK_NS;
+    size_t n = lockouts(d, d->snap, false);
+    if (n > d->lockouts)
+        lockouts(d, d->snap, true);
+    d->lockouts = n;
 }
 
 void door_refresh_crls(struct door *d)

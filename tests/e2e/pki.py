@@ -119,10 +119,12 @@ class CA:
     def revoke(self, cert):
         openssl("ca", "-config", self.config, "-revoke", cert.certificate)
 
-    def crl(self, path):
-        """Write the revocation list as it now stands; put in place in one step."""
+    def crl(self, path, start=None, end=None):
+        """Write the revocation list as it now stands; put in place in one step. Valid from `start` to `end`, seconds from now,
+        if they are given."""
         staged = Path(f"{path}.new")
-        openssl("ca", "-config", self.config, "-gencrl", "-out", staged)
+        dates = [] if end is None else ["-crl_lastupdate", when(start), "-crl_nextupdate", when(end)]
+        openssl("ca", "-config", self.config, "-gencrl", *dates, "-out", staged)
         staged.rename(path)
         return str(path)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may come in: client certificates required and optional, what is refused of them, and policy by identity."""
+import re
 import shutil
 import ssl
 
@@ -7,7 +8,7 @@ import pytest
 
 import pki as pki_module
 import tls
-from run import wait_until
+from run import CARDEA, run, wait_until
 
 PEOPLE = {
     "alice": {},
@@ -249,6 +250,33 @@ def test_a_list_is_read_when_it_is_whole(start_door, pki, banner, tmp_path):
         ca.crl(crl)
         wait_until(lambda cert=cert: not comes_in(door, "a.test", cert), "the new list to be in force", 10, 0.1)
     assert door.process.output().count("the CRL before stays in force, until it expires") == 2
+
+
+def test_lists_that_lock_everybody_out(start_door, pki, banner, tmp_path):
+    """A list that has expired, and a CA without one: said by --check, at the start, by a reload, when the list is read again
+    and when its time is over meanwhile."""
+    ca, other = (pki_module.CA(tmp_path / name, name) for name in ("Staff", "Other"))
+    crl = ca.crl(tmp_path / "staff.crl", -7200, -3600)
+    config = one_route(pki, banner, {"name": "staff", "ca": [ca.file, other.file], "crl": [crl]})
+    door = start_door(config)
+    expired = re.compile(r"staff\.crl expired on 20[0-9TZ:-]+: everybody of 'Staff' is refused\n")
+    missing = "warning: trust bundle staff has CRLs, but none of 'Other': everybody of it is refused\n"
+
+    def said(times, text):
+        return len(expired.findall(text)) == times and missing in text
+    assert said(1, door.process.output())
+    assert said(1, run(CARDEA, "serve", "--check", "-c", door.config_file).stderr.decode())
+    done = door.cli("reload")
+    assert done.returncode == 0 and said(1, done.stderr.decode())
+    before = len(expired.findall(door.process.output()))
+    ca.crl(crl, -7200, -1800)
+    wait_until(lambda: said(before + 1, door.process.output()), door.process.output, 10)
+    assert not comes_in(door, "a.test", ca.client("carol"))
+    ca.crl(crl)
+    wait_until(lambda: comes_in(door, "a.test", ca.client("dave")), "the new list to be in force", 10)
+    assert said(before + 1, door.process.output())
+    ca.crl(crl, -7200, 5)
+    wait_until(lambda: said(before + 2, door.process.output()), door.process.output, 30)
 
 
 def test_revoked_alert(start_door, pki, banner, tmp_path):

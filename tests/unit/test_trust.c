@@ -1011,6 +1011,54 @@ static void test_crl_further_up(void **state)
     ca_free(deep);
 }
 
+/* The lines of trust_lockout(), and the files that they are about; "-": none. */
+static void expect_lockouts(const char *ca, const char *crl, int64_t now, const char *expected)
+{
+    struct trust *trust = load(ca, crl);
+    struct buf said = {0};
+    struct err err;
+    size_t at = 0, file;
+    while (trust_lockout(trust, &at, now, &file, &err)) {
+        assert_true(file == 0 || file == SIZE_MAX);
+        const char *text = file == 0 ? strrchr(err.text, '/') + 1 : err.text;
+        assert_true(buf_printf(&said, "%s%s\n", file == 0 ? "" : "- ", text));
+    }
+    assert_string_equal(buf_text(&said), expected);
+    buf_free(&said);
+    trust_unref(trust);
+}
+
+static void test_lockouts(void **state)
+{
+    (void)state;
+    const int64_t then = 1700000000; /* 2023-11-14T22:13:20Z */
+    static const char old[] =
+        "lock.crl expired on 2023-11-14T23:13:20Z: everybody of 'Staff Root' is refused\n";
+    static const char none[] =
+        "- trust bundle staff has CRLs, but none of 'Other Root': everybody of it is refused\n";
+    char both[400];
+    write_crl("lock.crl", root, NULL, then, 3600);
+    expect_lockouts("root.pem", "lock.crl", then + 10, "");
+    expect_lockouts("root.pem", "lock.crl", then + 3600, old);
+    expect_lockouts(
+        "root.pem", "lock.crl", then - 1,
+        "lock.crl is not valid before 2023-11-14T22:13:20Z: everybody of 'Staff Root' is refused\n");
+    expect_lockouts("root.pem", NULL, then, "");
+    assert_non_null(
+        pki_openssl("version; cat root.pem other.pem > two.pem; cat root.pem middle.pem > up.pem"));
+    expect_lockouts("two.pem", "lock.crl", then + 10, none);
+    snprintf(both, sizeof(both), "%s%s", old, none);
+    expect_lockouts("two.pem", "lock.crl", then + 3600, both);
+    /* A root that may have issued CAs only needs none. */
+    write_crl("middle-lock.crl", middle, NULL, then, 3600);
+    expect_lockouts("root.pem", "middle-lock.crl", then + 10, "");
+    expect_lockouts("up.pem", "middle-lock.crl", then + 10, "");
+    /* A newer one in the same file makes it good. */
+    write_crl("newer.crl", root, NULL, then + 3000, 7200);
+    assert_non_null(pki_openssl("version; cat newer.crl >> lock.crl"));
+    expect_lockouts("root.pem", "lock.crl", then + 3700, "");
+}
+
 static void test_reload(void **state)
 {
     (void)state;
@@ -1168,6 +1216,7 @@ int main(void)
         cmocka_unit_test(test_crl_of_sent_issuer),
         cmocka_unit_test(test_crl_without_key_usage),
         cmocka_unit_test(test_crl_further_up),
+        cmocka_unit_test(test_lockouts),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_bundle_files),
         cmocka_unit_test(test_system),
