@@ -227,7 +227,7 @@ static struct policy_verdict decide(const struct policy *p, uint32_t route, cons
         switch (row_match(r, q)) {
         case TARGET_YES:
             if (r->deny ? may_allow : may_deny)
-                return verdict(POLICY_NEED_ADDRESS, NULL);
+                return (struct policy_verdict){.effect = POLICY_NEED_ADDRESS, .by_name = !r->deny};
             return verdict(r->deny ? POLICY_DENY : POLICY_ALLOW, r);
         case TARGET_MAYBE:
             CHECK(q->address == NULL);

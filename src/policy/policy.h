@@ -120,6 +120,8 @@ struct policy_verdict {
     const char *near_rule;
     const char *near_target;
     bool near_port; /* that entry holds for the host: only the port is none of its own */
+    bool by_name; /* NEED_ADDRESS: a row allows the name, but for what others say of some addresses. Else the
+                   * name by itself is allowed by none. */
 };
 
 /* May this identity (NULL: none was proven) use a route that terminates? Rows with targets are for tunnels

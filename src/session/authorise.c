@@ -160,6 +160,7 @@ static bool judge(struct session *s, const char *host, enum policy_space space, 
         return false;
     p->host.space = space;
     *ret = policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &p->host, port);
+    p->by_address = ret->effect == POLICY_NEED_ADDRESS && !ret->by_name;
     return true;
 }
 

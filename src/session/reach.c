@@ -46,6 +46,23 @@ static void detail_of_lookup(struct session *s, enum dial_status status)
         session_detail(s, "no name server tells about the name in time");
 }
 
+/* The policy allows no address of the target, or, where it allows no more than addresses, there is none. In
+ * that case the client hears the same of both: else the door would tell what names there are that are none of
+ * his business. Where they lead he never hears; the audit line has it. */
+static enum session_state forbidden(struct session *s, enum close_reason reason)
+{
+    struct setup *p = s->setup;
+    const struct policy_verdict none = {.effect = POLICY_DENY}, *v = p->by_address ? &none : &p->verdict;
+    char action[sizeof(p->target) + 32], denial[POLICY_TEXT_MAX], text[POLICY_TEXT_MAX + HOST_MAX + 32] = "";
+    snprintf(action, sizeof(action), "reach %s%s", p->target, p->by_address ? " or an address of it" : "");
+    if (p->visit.missed)
+        snprintf(text, sizeof(text), "no agent offers %s, and ", p->request.target.host);
+    size_t n = strlen(text);
+    snprintf(text + n, sizeof(text) - n, "%s", policy_denial(v, session_identity(s), action, NULL, denial));
+    struct front_answer answer = {.outcome = FRONT_DENIED, .rule = v->rule, .text = text};
+    return session_answer_no(s, &answer, reason);
+}
+
 /* Nothing could be reached. Who named a target is told; others see the connection close. */
 static enum session_state unreached(struct session *s, enum dial_status status)
 {
@@ -68,15 +85,13 @@ static enum session_state unreached(struct session *s, enum dial_status status)
         return visit_dial(s);
     }
     detail_of_lookup(s, status);
+    if (status == DIAL_FORBIDDEN || (status == DIAL_NO_SUCH_HOST && s->setup->by_address))
+        return forbidden(s, rows[status].reason);
     struct front_answer answer = {.outcome = rows[status].outcome};
     if (status == DIAL_WAIT && dial_is_resolving(&s->setup->dial))
         answer.outcome = FRONT_UNRESOLVED;
     if (status == DIAL_NO_SUCH_HOST && s->setup->visit.missed)
         answer.text = "no such host, and no agent offers the name";
-    if (status == DIAL_FORBIDDEN) {
-        answer.rule = s->setup->rule;
-        answer.text = s->setup->detail;
-    }
     return session_answer_no(s, &answer, rows[status].reason);
 }
 
@@ -98,6 +113,7 @@ static bool may_dial(void *owner, const struct net_addr *addr)
         text[POLICY_TEXT_MAX];
     snprintf(action, sizeof(action), "reach %s (%s)", s->setup->target, net_addr_format(addr, place));
     s->setup->rule = v.rule;
+    s->setup->verdict = v;
     session_detail(s, policy_denial(&v, session_identity(s), action, NULL, text));
     return false;
 }

@@ -11,7 +11,7 @@
 #include "loop/loop.h"
 #include "mux/agents.h"
 #include "pipe/pipe.h"
-#include "policy/host.h"
+#include "policy/policy.h"
 #include "session/dial.h"
 #include "session/front.h"
 #include "session/resident.h"
@@ -77,8 +77,10 @@ struct setup {
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
     struct front_request request;
-    char target[TARGET_TEXT_MAX]; /* what is asked for, as the policy writes it: host:port, name:... */
-    struct policy_host host;      /* the request's, as the policy reads it */
+    char target[TARGET_TEXT_MAX];  /* what is asked for, as the policy writes it: host:port, name:... */
+    struct policy_host host;       /* the request's, as the policy reads it */
+    bool by_address;               /* no row allows it by its name: only for an address that it may have */
+    struct policy_verdict verdict; /* on an address of it that is not allowed */
     struct dial dial;
     int backend;      /* index of the backend being tried, or -1 */
     uint64_t tried;   /* backends that failed, a bit each */

@@ -104,6 +104,43 @@ def test_denied_comes_first(door, connect, pki, who, target):
     assert door.audited(target=target)["reason"] == "denied"
 
 
+@pytest.mark.parametrize("name", ["app.inside", "nx.inside", "big.inside"])
+def test_rows_for_networks_alone_tell_nothing_of_names(start_door, pki, dns, tmp_path, name):
+    """A name that leads elsewhere, one that does not exist and one without an address are one to the client; where it
+    leads is in the audit line."""
+    base = configuration(pki)
+    door = start_door({**base, "policy": [{"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["10.0.0.0/8:*"]},
+                                          {"name": "net", "who": {"any": True}, "targets": ["192.0.2.0/24:22"]}]},
+                      prefix=asks(tmp_path / "resolv.conf", f"nameserver {dns.address}"))
+    text = f"no rule lets bob reach {name}:22 or an address of it"
+    sock, said = tls.tunnel(door, "door.test", f"{name}:22", pki.bob)
+    sock.close()
+    assert said == {"v": 1, "ok": False, "code": "denied", "text": text}
+    with http2.Client(door, pki.bob) as client:
+        stream = client.answered(client.connect(f"{name}:22"))
+        assert stream.status == 403
+        assert stream.headers["proxy-status"] == f'cardea; error=http_request_denied; details="{text}"'
+    line = door.audited(target=f"{name}:22")
+    if name == "app.inside":
+        assert (line["reason"], line["rule"]) == ("denied", "keep-out")
+        assert line["detail"] == "rule keep-out does not let bob reach app.inside:22 (10.1.2.3:22)"
+    else:
+        assert line["reason"] == "no_such_host"
+
+
+def test_where_a_name_leads_is_not_said(start_door, pki, dns, tmp_path):
+    """Also where a row allows the name, and another keeps it from the address that it has."""
+    base = configuration(pki)
+    keep_out = {"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["10.0.0.0/8:*"]}
+    door = start_door({**base, "policy": [keep_out, {"name": "all", "who": {"any": True}, "targets": ["*:22"]}]},
+                      prefix=asks(tmp_path / "resolv.conf", f"nameserver {dns.address}"))
+    for name, code in (("app.inside", "denied"), ("nx.inside", "no_such_host")):
+        sock, said = tls.tunnel(door, "door.test", f"{name}:22", pki.bob)
+        sock.close()
+        assert said["code"] == code and "10.1.2.3" not in said["text"]
+    assert "10.1.2.3" in door.audited(target="app.inside:22", reason="denied")["detail"]
+
+
 @pytest.mark.parametrize("silent", [True, False])
 def test_nobody_answers(start_door, connect, pki, dns, tmp_path, silent):
     """The name server takes questions and says nothing; or nobody listens there."""

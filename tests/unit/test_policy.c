@@ -104,12 +104,12 @@ static struct identity *alice(void)
     return identity_make(facts, ARRAY_LEN(facts));
 }
 
-/* "allow RULE", "deny RULE", "deny -" (no rule) or "ask". */
+/* "allow RULE", "deny RULE", "deny -" (no rule), "ask", or "ask, by name" where a row allows the name. */
 static void expect(const char *what, struct policy_verdict v, const char *expected)
 {
     char text[128];
     if (v.effect == POLICY_NEED_ADDRESS)
-        snprintf(text, sizeof(text), "ask");
+        snprintf(text, sizeof(text), "ask%s", v.by_name ? ", by name" : "");
     else
         snprintf(text, sizeof(text), "%s %s", v.effect == POLICY_ALLOW ? "allow" : "deny",
                  v.rule != NULL ? v.rule : "-");
@@ -258,8 +258,8 @@ static void test_reach(void **state)
         {"127.0.0.1", 10, "deny -"},
         {"127.0.0.2", 8, "deny -"},
         /* Names, before their addresses are known. */
-        {"a.inside", 22, "ask"}, /* unless it leads to 192.168.7.0/24 */
-        {"db.inside", 5436, "ask"},
+        {"a.inside", 22, "ask, by name"}, /* unless it leads to 192.168.7.0/24 */
+        {"db.inside", 5436, "ask, by name"},
         {"inside", 7777, "ask"}, /* if it leads to 10.0.0.0/8 */
     };
     struct err err;
@@ -317,7 +317,7 @@ static void test_need_address(void **state)
         {{{"a", false, "any", {"10.0.0.0/8:81"}, {0}, 0}}, "deny -", "deny -", "deny -"},
         {{{"a", true, "any", {"10.0.0.0/8:*"}, {0}, 0}}, "deny -", "deny a", "deny -"},
         {{{"a", true, "any", {"10.0.0.0/8:*"}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
-         "ask",
+         "ask, by name",
          "deny a",
          "allow b"},
         {{{"a", false, "any", {"*:*"}, {0}, 0}, {"b", true, "any", {"10.0.0.0/8:*"}, {0}, 0}},
@@ -362,7 +362,7 @@ static void test_need_address(void **state)
          "deny a"},
         {{{"a", false, "any", {NULL}, {0}, 0}}, "deny -", "deny -", "deny -"},
         {{{"a", true, "any", {"[::]/0:*"}, {0}, 0}, {"b", false, "any", {"*:*"}, {0}, 0}},
-         "ask",
+         "ask, by name",
          "allow b",
          "allow b"},
     };

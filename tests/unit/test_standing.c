@@ -242,8 +242,31 @@ static void test_how_often(void **state)
     end(&w);
 }
 
+static int64_t look_at(int64_t lifetime)
+{
+    const struct ca_request request = {
+        .name = "dave", .not_before = time(NULL) - DAY, .lifetime = DAY + lifetime};
+    struct ca *dave = pki_issue(root, CA_PROFILE_CLIENT, request);
+    STACK_OF(CRYPTO_BUFFER) *stack = pki_stack(ca_x509(dave), NULL);
+    int64_t look = standing_look(&(struct link_peer){.chain = stack}) / NSEC_PER_SEC;
+    pki_stack_free(stack);
+    ca_free(dave);
+    return look;
+}
+
+/* When the certificate expires, but in a minute at the latest; and never at once. */
+static void test_when_to_look(void **state)
+{
+    (void)state;
+    assert_in_range(look_at(30), 20, 30);
+    assert_int_equal(look_at(DAY), 60);
+    assert_int_equal(look_at(-30), 1);
+    assert_int_equal(standing_look(&(struct link_peer){.chain = NULL}), 60 * NSEC_PER_SEC);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_how_often)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_how_often),
+                                       cmocka_unit_test(test_when_to_look)};
     return cmocka_run_group_tests(tests, make_pki, drop_pki);
 }
