@@ -95,6 +95,13 @@ static bool hear(struct door_offer *o, struct resident_end *ret)
     }
 }
 
+/* Who has said that it stops may close with words of ours unread, which resets the connection. */
+static bool broke(struct door_offer *o, struct resident_end *ret)
+{
+    return o->stops ? finish(o, ret, CLOSE_DONE, "")
+                    : finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
+}
+
 static bool read_all(struct door_offer *o, struct resident_end *ret)
 {
     for (int turn = 0;; turn++) {
@@ -108,7 +115,7 @@ static bool read_all(struct door_offer *o, struct resident_end *ret)
         if (status == LINK_EOF)
             return finish(o, ret, CLOSE_DONE, o->in.len > 0 ? CLOSED_TEXT : "");
         if (status == LINK_ERROR)
-            return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
+            return broke(o, ret);
         if (!hear(o, ret))
             return false;
     }
@@ -122,9 +129,7 @@ static bool write_all(struct door_offer *o, struct resident_end *ret)
     enum link_status status = link_write_buf(o->link, &o->out);
     if (status == LINK_AGAIN && o->out.len > UNSENT_MAX)
         return finish(o, ret, CLOSE_CLIENT_RESET, "the agent does not read its control stream");
-    if (status == LINK_ERROR)
-        return finish(o, ret, CLOSE_CLIENT_RESET, link_error(o->link));
-    return true;
+    return status != LINK_ERROR || broke(o, ret);
 }
 
 /* ---- over streams: does what is sent arrive? ---- */
