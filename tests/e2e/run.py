@@ -126,6 +126,12 @@ class Process:
     def send(self, number):
         self.child.send_signal(number)
 
+    def pause(self):
+        """Stop it, all its threads, until it is sent SIGCONT."""
+        self.send(signal.SIGSTOP)
+        stats = [path / "stat" for path in Path(f"/proc/{self.pid}/task").iterdir()]
+        wait_until(lambda: all(stat.read_text().rpartition(") ")[2].startswith("T") for stat in stats), "a pause")
+
     def wait(self, timeout=15.0):
         """The exit code; a process that does not end in time is killed and fails the test."""
         try:

@@ -28,7 +28,7 @@ def door(start_module_door, pki, banner, echo):
             {"name": "dead", "sni": "dead.test", "pass": {"to": "127.0.0.1:1"}},
         ],
         "policy": [{"name": "no-smtp", "effect": "deny", "who": {"any": True}, "targets": ["*:25"]},
-                   {"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}],
+                   {"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*", "*.invalid:*"]}],
     })
 
 

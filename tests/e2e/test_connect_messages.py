@@ -79,14 +79,16 @@ def test_denied_for_the_port(start_door, pki, connect, transport):
 
 
 def test_denied_by_address(start_door, pki, connect):
-    """What was asked for and the address that it has stand together, once."""
+    """The client hears what it has asked for, the audit line has the address too."""
     door = start_door({
         "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
         "routes": [{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
         "policy": [{"name": "not-here", "effect": "deny", "who": {"any": True}, "targets": ["127.0.0.0/8:*", "[::1]:*"]},
                    {"name": "all", "who": {"any": True}, "targets": ["localhost:*"]}]})
-    said = connect(door, "localhost:22").stderr.decode()
-    assert re.fullmatch(r"cardea: denied: rule not-here does not let alice reach localhost:22 \(\S+:22\)\n", said), said
+    text = "rule not-here does not let alice reach localhost:22"
+    assert connect(door, "localhost:22").stderr.decode() == f"cardea: denied: {text}\n"
+    detail = door.audited(target="localhost:22")["detail"]
+    assert re.fullmatch(re.escape(text) + r" \(\S+:22\)", detail), detail
 
 
 def test_no_such_host(door, connect):

@@ -92,7 +92,7 @@ def test_answer_and_reset_at_once(start_door, pki, sni, client_first):
                 sock.sendall(tls.client_hello(sni))
             wait_until(lambda: server.open, "the backend's connection")
             time.sleep(0.1 * SLOW)
-            door.process.send(signal.SIGSTOP)
+            door.process.pause()
             send = half.send if half else sock.sendall
             try:
                 if client_first:

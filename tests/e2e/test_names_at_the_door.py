@@ -109,8 +109,8 @@ def test_rows_for_networks_alone_tell_nothing_of_names(start_door, pki, dns, tmp
     """A name that leads elsewhere, one that does not exist and one without an address are one to the client; where it
     leads is in the audit line."""
     base = configuration(pki)
-    door = start_door({**base, "policy": [{"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["10.0.0.0/8:*"]},
-                                          {"name": "net", "who": {"any": True}, "targets": ["192.0.2.0/24:22"]}]},
+    door = start_door({**base, "policy": [{"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["192.0.2.0/24:*"]},
+                                          {"name": "net", "who": {"any": True}, "targets": ["198.51.100.0/24:22"]}]},
                       prefix=asks(tmp_path / "resolv.conf", f"nameserver {dns.address}"))
     text = f"no rule lets bob reach {name}:22 or an address of it"
     sock, said = tls.tunnel(door, "door.test", f"{name}:22", pki.bob)
@@ -123,7 +123,7 @@ def test_rows_for_networks_alone_tell_nothing_of_names(start_door, pki, dns, tmp
     line = door.audited(target=f"{name}:22")
     if name == "app.inside":
         assert (line["reason"], line["rule"]) == ("denied", "keep-out")
-        assert line["detail"] == "rule keep-out does not let bob reach app.inside:22 (10.1.2.3:22)"
+        assert line["detail"] == "rule keep-out does not let bob reach app.inside:22 (192.0.2.3:22)"
     else:
         assert line["reason"] == "no_such_host"
 
@@ -131,14 +131,14 @@ def test_rows_for_networks_alone_tell_nothing_of_names(start_door, pki, dns, tmp
 def test_where_a_name_leads_is_not_said(start_door, pki, dns, tmp_path):
     """Also where a row allows the name, and another keeps it from the address that it has."""
     base = configuration(pki)
-    keep_out = {"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["10.0.0.0/8:*"]}
+    keep_out = {"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["192.0.2.0/24:*"]}
     door = start_door({**base, "policy": [keep_out, {"name": "all", "who": {"any": True}, "targets": ["*:22"]}]},
                       prefix=asks(tmp_path / "resolv.conf", f"nameserver {dns.address}"))
     for name, code in (("app.inside", "denied"), ("nx.inside", "no_such_host")):
         sock, said = tls.tunnel(door, "door.test", f"{name}:22", pki.bob)
         sock.close()
-        assert said["code"] == code and "10.1.2.3" not in said["text"]
-    assert "10.1.2.3" in door.audited(target="app.inside:22", reason="denied")["detail"]
+        assert said["code"] == code and "192.0.2.3" not in said["text"]
+    assert "192.0.2.3" in door.audited(target="app.inside:22", reason="denied")["detail"]
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -186,7 +186,7 @@ def test_no_domain_is_added(start_door, connect, pki, dns, tmp_path, lines, host
     """Policy is asked about the name as it is: app.inside would be another. (It is told apart by its address, which is
     not dialled.)"""
     config = configuration(pki)
-    config["policy"] = [{"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["*.inside:*", "10.0.0.0/8:*"]},
+    config["policy"] = [{"name": "keep-out", "effect": "deny", "who": {"any": True}, "targets": ["*.inside:*", "192.0.2.0/24:*"]},
                         {"name": "rest", "who": {"any": True}, "targets": ["*:22"]}]
     door = start_door(config, prefix=asks(tmp_path / "resolv.conf", f"nameserver {dns.address}", *lines, hostname=hostname))
     assert connect(door, "app:22").returncode == 1
