@@ -667,7 +667,7 @@ GROWTH = {None: 8 << 20, "address": 400 << 20, "thread": 400 << 20}[SANITIZER]
 def ride_out(world, dice, seconds):
     """A storm over everything, one over the agents only, and what must hold after them."""
     all_back(world)
-    before = settle(world, 3 * SLOW)    # nobody was killed yet; flows of datagrams end after two seconds
+    before = settle(world)
     storm = Storm(world, dice, seconds)
     print(storm.summary())
     storm.check()

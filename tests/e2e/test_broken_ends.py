@@ -213,7 +213,7 @@ def test_what_was_sent_before_comes_first(door, pki, expose, ports):
         sock.sendall(b"x")
         time.sleep(0.3 * SLOW)
         breaks.set()
-        time.sleep(0.3 * SLOW)
+        time.sleep(0.3)  # the door waits for him for two seconds
         data, end = end_of(sock)
     assert len(data) >= size and end == "reset"
 

@@ -101,7 +101,7 @@ def test_denied_comes_first(door, connect, pki, who, target):
     door.mark()
     done = connect(door, target, cert=getattr(pki, who))
     assert done.returncode == 1 and b"denied" in done.stderr and b"name" not in done.stderr, done.stderr
-    assert door.audited(target=target)["reason"] == "denied"
+    assert door.audited(target=target, identity=who)["reason"] == "denied"
 
 
 @pytest.mark.parametrize("name", ["app.inside", "nx.inside", "big.inside"])

@@ -197,7 +197,7 @@ def test_revocation(start_door, pki, staff, hold, echo):
 
 def test_expiry(start_door, pki, staff, hold, echo):
     """The certificate expires while the connection is there. No reload is needed."""
-    door = start_door(config(pki, staff, to(echo)))
+    door = start_door(config(pki, staff, to(echo), quic={"idle_timeout": "10m"}))
     erin = staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
     client = hold(door, erin, echo)
     began = time.monotonic()
