@@ -440,7 +440,9 @@ static int check(const struct expose_options *o)
     struct expose e = {.options = o, .signals = SIGNALS_NONE, .status = CMD_OK};
     struct services services;
     struct err err;
-    bool whole = !o->wrong || o->settings.value[SETTING_DOOR] != NULL;
+    const char *const *v = o->settings.value;
+    bool whole =
+        !o->wrong || (v[SETTING_DOOR] != NULL && (v[SETTING_CERT] == NULL) == (v[SETTING_KEY] == NULL));
     if (!services_load(o, &services) || o->wrong)
         e.status = CMD_FAILED;
     e.loop = loop_new(&err);

@@ -334,7 +334,7 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
     e->tls.allow_len = c->allow.n;
     if (c->name.text != NULL && put_name(c->name.text, e->service.offer.name, err) != 0)
         return -1;
-    if (c->head.wrong) /* what is missing has been told of */
+    if (c->head.wrong || c->name.text == NULL) /* what is missing has been told of */
         return 0;
     const char *what = mismatch(e);
     return what == NULL ? 0 : err_set(err, "%s", what);

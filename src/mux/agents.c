@@ -141,7 +141,7 @@ static void note_sealed(struct name *n, const struct agent *a, int64_t now)
     bool same = memcmp(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT) == 0;
     if (a->terms.offer.kind != OFFER_END_TO_END || a->left >= AGENTS_BARRED)
         return;
-    if (n->sealed_until == 0)
+    if (now >= n->sealed_until)
         memcpy(n->sealed_by, a->terms.fingerprint, AGENT_FINGERPRINT);
     else if (!same)
         memset(n->sealed_by, 0, AGENT_FINGERPRINT);

@@ -11,6 +11,7 @@
 #define FORGET_NS (3600 * NSEC_PER_SEC) /* no grace is longer */
 #define BUCKETS_SWEPT 16
 #define NAMES_KEPT 100000
+#define SEALED_KEPT 1000000 /* whatever: memory has an end */
 
 static struct list *buckets_new(size_t n)
 {
@@ -65,7 +66,7 @@ static bool is_forgotten(const struct registry *r, const struct name *n, int64_t
 {
     if (!list_empty(&n->agents) || !list_empty(&n->waiters))
         return false;
-    if (now < n->sealed_until) /* or whoever makes many names come and go would wash it away */
+    if (now < n->sealed_until && r->count <= SEALED_KEPT) /* names that come and go do not wash it away */
         return false;
     return n->gone_at == 0 || now >= n->gone_at + FORGET_NS || r->count > NAMES_KEPT;
 }

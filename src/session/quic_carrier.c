@@ -285,6 +285,8 @@ static void on_stream(void *owner, struct link *link)
 {
     struct quic_carrier *c = owner;
     CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (c->told && c->at.refused != CLOSE_DONE) /* a request that never becomes one must not keep it either */
+        quic_stream_uncount(link);
     if (c->tenant != NULL)
         c->tenant->ops->stream(c->tenant, link);
     else

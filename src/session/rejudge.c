@@ -75,7 +75,7 @@ bool session_is_denied_now(const struct session *s)
     if (route->config->action == CONFIG_TERMINATE)
         return policy_use_route(now->policy, id, who).effect == POLICY_DENY;
     struct policy_verdict v = policy_use_tunnel(now->policy, id, who);
-    if (session_is_tunnel(s) && v.effect == POLICY_DENY && v.rule != NULL)
+    if (who != NULL && session_is_tunnel(s) && v.effect == POLICY_DENY && v.rule != NULL)
         return true;
     return s->agent != NULL ? is_visit_denied(s, now->policy, id) : is_target_denied(s, now->policy, id);
 }

@@ -499,8 +499,12 @@ static int begin(struct door_offer *o, const struct session_origin *origin, stru
         offer_rival(o->worker->agents, offer, err);
         return -1;
     }
-    if (offer->port == 0 || door_port_open(o, offer, err) == 0 || others)
+    if (offer->port == 0 || door_port_open(o, offer, err) == 0)
         return 0;
+    if (others) {
+        door_port_stand_by(o);
+        return 0;
+    }
     offer_port_is_ours(o->worker->epoch->snap, o->worker->agents, offer, err);
     agents_withdraw(o->worker->agents, o->agent, AGENTS_LOST);
     return -1;

@@ -108,8 +108,10 @@ void door_port_init(struct door_offer *o);
 /* Open the offer's port, at the address of the listener that the agent came by. -1 with `err`. */
 int door_port_open(struct door_offer *o, const struct offer *offer, struct err *err);
 
-/* Have the port, now or as soon as whoever has it lets go. */
+/* Have the port, now or soon after whoever has it lets go. */
 void door_port_want(struct door_offer *o);
+/* The same, but not now: it was tried. */
+void door_port_stand_by(struct door_offer *o);
 
 /* Agents of the name have come or gone, or the configuration is another: a UDP port has as many flows as the
  * agents take visitors, and its limits. */

@@ -11,8 +11,9 @@
 #include "tunnel/door_offer_internal.h"
 #include "tunnel/udp_port.h"
 
-#define REOPEN_NS (2 * NSEC_PER_SEC) /* between tries to have a port that another one has */
-#define FLOW_WAITS_MAX (16 * 1024)   /* bytes of a flow that wait for the agent; strangers begin flows */
+#define REOPEN_NS (2 * NSEC_PER_SEC)    /* between tries to have a port that another one has */
+#define STAND_BY_NS (10 * NSEC_PER_SEC) /* ... of those who are not the first of the name */
+#define FLOW_WAITS_MAX (16 * 1024)      /* bytes of a flow that wait for the agent; strangers begin flows */
 
 /* One in so many of the agents' places is left: for flows whose end they have not heard of yet. */
 #define PLACES_SPARED 8
@@ -150,29 +151,50 @@ int door_port_open(struct door_offer *o, const struct offer *offer, struct err *
     return result;
 }
 
-/* The first of those who wait for a port tries: at once when an agent of the name comes or goes, which may
- * have had it, and again and again while another program has it. That is worth a word where no other agent
- * has it. */
-void door_port_want(struct door_offer *o)
+/* While it cannot be had it is tried again and again. That is worth a word where no other agent has it. */
+static void try_port(struct door_offer *o)
 {
     struct err err;
     const struct offer *offer = agent_offer(o->agent);
+    bool first = agents_is_first(o->worker->agents, o->agent);
     wheel_cancel(&o->reopen);
-    if (offer->port == 0 || door_port_is_open(o) || o->draining ||
-        !agents_is_first(o->worker->agents, o->agent))
-        return;
     bool failed = door_port_open(o, offer, &err) != 0;
     if (failed && !o->portless && agents_count(o->worker->agents, offer->name) == 1)
         worker_notice(o->worker, "the offer of %s by %s has no port now: %s; it is tried again every %d s",
                       offer->name, agent_identity(o->agent), err.text, (int)(REOPEN_NS / NSEC_PER_SEC));
     o->portless = failed;
     if (failed)
-        loop_set_timer(o->worker->loop, &o->reopen, door_offer_now(o) + REOPEN_NS);
+        loop_set_timer(o->worker->loop, &o->reopen, door_offer_now(o) + (first ? REOPEN_NS : STAND_BY_NS));
+}
+
+static bool wants_port(const struct door_offer *o)
+{
+    return agent_offer(o->agent)->port != 0 && !door_port_is_open(o) && !o->draining;
+}
+
+/* When an agent comes or goes, which may have had the port, one tries at once; the others, who may be many,
+ * when their time comes. */
+void door_port_want(struct door_offer *o)
+{
+    if (!wants_port(o))
+        wheel_cancel(&o->reopen);
+    else if (agents_is_first(o->worker->agents, o->agent))
+        try_port(o);
+    else
+        door_port_stand_by(o);
+}
+
+void door_port_stand_by(struct door_offer *o)
+{
+    if (!timer_is_set(&o->reopen))
+        loop_set_timer(o->worker->loop, &o->reopen, door_offer_now(o) + STAND_BY_NS);
 }
 
 static void on_reopen(struct timer *t)
 {
-    door_port_want(CONTAINER_OF(t, struct door_offer, reopen));
+    struct door_offer *o = CONTAINER_OF(t, struct door_offer, reopen);
+    if (wants_port(o))
+        try_port(o);
 }
 
 void door_port_init(struct door_offer *o)

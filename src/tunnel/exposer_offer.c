@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/reason.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "quic/quic.h"
 #include "tunnel/agent_tls.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
@@ -105,6 +107,8 @@ static enum offer_state far_failed(struct exposer_offer *o)
 {
     struct err *text = &o->agent->door->text;
     struct link_peer peer;
+    if (o->shared && quic_stream_peer_code(link_bottom(o->control)) == CLOSE_CODE_NOT_BEGUN)
+        client_door_renew(o->agent->door, o->carrier); /* the door stops; another may listen there */
     link_peer(o->control, &peer);
     client_text_tls(o->agent->door, o->control, true, text);
     return client_is_refused(&peer) ? turned_down(o, text->text) : try_later(o, text->text);

@@ -253,6 +253,8 @@ struct link *way_take(struct way *w)
 const char *way_late(const struct way *w)
 {
     bool unheard = w->wants_quic && !carrier_is_heard(w->door->carrier);
+    if (w->wants_quic && carrier_is_open(w->door->carrier))
+        return "has no stream left for us: so many stand on the connection as it grants to one";
     if (w->door->transport == TRANSPORT_QUIC && unheard)
         return "did not answer over QUIC: UDP may be blocked: try --transport auto or tcp";
     if (w->tls == NULL && w->wants_quic && !unheard)

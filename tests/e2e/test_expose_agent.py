@@ -848,6 +848,14 @@ def test_check_finds_all(fake, pki, tmp_path):
     assert check(tmp_path, "app.test", "--to", "a:1", "--door", "d")[0] == 1
 
 
+def test_check_of_half_an_identity(pki, tmp_path):
+    """A certificate without a key, in a file that has another error."""
+    path = tmp_path / "e.yaml"
+    path.write_text(f"door: d:1\ncert: {pki.alice.certificate}\nservices:\n  - text\n")
+    status, out, err = check(tmp_path, "-c", path)
+    assert (status, out) == (1, "") and "services[0]" in err and "invariant" not in err and ":0:0:" not in err, err
+
+
 def test_check_finds_all_in_one_go(pki, tmp_path):
     """Errors of reading the file do not hide what is wrong with what could be read, nor with the files that it names; what
     follows from an error is not told as another."""
