@@ -87,7 +87,8 @@ def test_less_time_than_quic_has_itself(two_ports, relay, connect, banner):
 @pytest.mark.parametrize("transport", ["auto", "tcp"])
 def test_no_answer_in_time(connect, transport):
     """A port that takes connections and says nothing, in TCP and in UDP."""
-    with socket.create_server(("127.0.0.1", 0)) as server, Relay(free_port(), port=server.getsockname()[1]) as relay:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)), Relay(free_port(), port=port) as relay:
         relay.deaf = True
         done = connect(f"127.0.0.1:{relay.port}", "--transport", transport, "--timeout", "1s", "127.0.0.1:22")
     assert b"did not complete the TLS handshake" in done.stderr, done.stderr.decode()
