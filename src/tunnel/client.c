@@ -2,70 +2,26 @@
 /* One connection through a door. */
 #include "tunnel/client.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit/reason.h"
 #include "base/clock.h"
-#include "link/datagram_link.h"
 #include "net/socket.h"
 #include "quic/flow_link.h"
 #include "quic/quic.h"
 #include "tunnel/carrier.h"
-#include "tunnel/client_internal.h"
+#include "tunnel/client_call.h"
 #include "tunnel/share_link.h"
 #include "tunnel/share_request.h"
 #include "tunnel/warm.h"
 
-#define CLIENT_MAGIC 0xc11e4700u
 #define NEAR_GRACE_NS NSEC_PER_SEC    /* so that who carries the connection says first that time is over */
 #define FIRST_MAX ((size_t)16 * 1024) /* of the local side's bytes that are sent before the answer */
 #define FIRST_READ ((size_t)4 * 1024)
 #define ACK_NS NSEC_PER_SEC /* that a connection which has waited has to show that it is alive; or: */
 #define ACK_TRIPS 4         /* as many of its round trips, if that is longer */
 #define ANSWER_ROOM 17408   /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
-
-enum client_state { CLIENT_REACH, CLIENT_HELLO, CLIENT_ANSWER, CLIENT_INNER, CLIENT_PIPE, CLIENT_CLOSED };
-
-struct client {
-    uint32_t magic;
-    enum client_state state;
-    enum client_outcome outcome;
-    struct list node; /* of the door's clients */
-    struct client_door *door;
-    struct front_target target; /* host "": a route */
-    enum front_outcome answer;  /* the door's; FRONT_OUTCOMES before */
-    client_ended *ended;
-    void *owner;
-    struct link *local;
-    struct link *far; /* towards the door */
-    struct way way;
-    struct buf bytes;  /* the hello that is still to be sent; then the answer as it comes in */
-    struct buf first;  /* what the local side has said before the answer: kept until that is there */
-    size_t first_sent; /* of it, right behind the hello */
-    uint64_t acked;    /* bytes of a connection that has waited, before the hello */
-    struct pipe pipe;
-    struct timer timer;
-    struct task again; /* runs soon, frees at the end */
-    int64_t deadline;
-    struct client_terms terms;
-    struct link *near; /* within `far`: to a process of this user's that carries the connection; NULL: none */
-    bool tls;          /* the service at the far end speaks TLS */
-    bool inner;        /* `far` is TLS with it, on top of the stream */
-    bool warm;         /* `far` had been waiting, see tunnel/warm.h */
-    bool shared;       /* `far` is a stream of a connection that others use too */
-    bool flow;         /* `far` is a flow of datagrams (quic/flow_link.h) */
-    bool asked_again;  /* ... and one such has failed us already */
-    bool local_ended;  /* `first` is all that the local side has to say */
-    bool let_speak;    /* the local side has been told that it may */
-    bool unwritable;   /* `far` takes no more, but may have an answer */
-    bool heard;        /* the door has answered */
-    bool silent;       /* nothing is to be said before the answer */
-    bool door_stops;   /* as it has said; we ask on a new connection */
-    unsigned carrier;  /* the stream of `shared` is one of this turn of it */
-    bool running;
-};
 
 static void client_run(struct client *c);
 
@@ -90,30 +46,6 @@ static void client_free(struct task *t)
     free(c);
 }
 
-/* ---- what is told ---- */
-
-static void add_datagrams(const struct client *c, struct client_datagrams *to)
-{
-    struct quic_datagram_facts f;
-    if (!c->flow || c->far == NULL)
-        return;
-    quic_stream_datagram_facts(link_bottom(c->far), &f);
-    to->flows++;
-    to->sent += f.sent;
-    to->received += f.received;
-    to->dropped += f.dropped_in + f.dropped_out + datagram_link_dropped(c->far);
-    to->lost += f.lost;
-    to->largest = MAX(to->largest, f.largest);
-}
-
-void client_door_datagrams(const struct client_door *door, struct client_datagrams *ret)
-{
-    CHECK_MAGIC(door, CLIENT_DOOR_MAGIC);
-    *ret = door->history.datagrams;
-    for (struct list *n = door->clients.next; n != &door->clients; n = n->next)
-        add_datagrams(CONTAINER_OF(n, struct client, node), ret);
-}
-
 /* Close everything. A stream that was cut off is reset, so that nobody takes it for a whole one. */
 static void teardown(struct client *c)
 {
@@ -123,7 +55,7 @@ static void teardown(struct client *c)
     list_remove(&c->node);
     way_cancel(&c->way);
     pipe_free(&c->pipe);
-    add_datagrams(c, &c->door->history.datagrams);
+    client_add_datagrams(c, &c->door->history.datagrams);
     if (c->far != NULL) {
         c->door->history.bytes_in += c->far->bytes_read;
         c->door->history.bytes_out += c->far->bytes_written;
@@ -727,89 +659,4 @@ void client_start(struct client_door *door, const struct front_target *target, s
 {
     struct client_terms terms = {.timeout = door->timeout, .answered = answered};
     client_start_on(door, target, local, &terms, ended, owner);
-}
-
-/* ---- what is known ---- */
-
-static bool is_over_tcp(const struct client *c)
-{
-    return c->far != NULL && !c->shared && c->near == NULL;
-}
-
-void client_note_reached(struct client_door *door)
-{
-    free(door->history.loss);
-    door->history.loss = NULL;
-    client_note_said(door, NULL);
-}
-
-void client_note_tcp(struct client_door *door)
-{
-    bool others = door->warm != NULL && warm_ready(door->warm) > 0;
-    for (struct list *n = door->clients.next; n != &door->clients && !others; n = n->next)
-        others = is_over_tcp(CONTAINER_OF(n, struct client, node));
-    if (!others)
-        door->history.tcp_since = clock_wall();
-    client_note_reached(door);
-}
-
-void client_note_loss(struct client_door *door, const char *why)
-{
-    struct client_history *h = &door->history;
-    char *copy = strdup(why); /* it may be the history's own */
-    CHECK(copy != NULL);
-    free(h->loss);
-    h->loss = copy;
-    h->lost_at = clock_wall();
-}
-
-void client_note_said(struct client_door *door, const char *text)
-{
-    char *copy = text == NULL ? NULL : strdup(text);
-    CHECK(copy != NULL || text == NULL);
-    free(door->history.said);
-    door->history.said = copy;
-}
-
-/* The path of a connection over TCP: the kernel has measured it. */
-static void tcp_path(const struct client_door *door, struct link *far, struct client_facts *ret)
-{
-    struct socket_path path;
-    struct sockaddr_storage peer = {0};
-    socklen_t peer_len = sizeof(peer);
-    int fd = link_socket(link_bottom(far));
-    if (!socket_path(fd, &path) || getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
-        return;
-    ret->local = socket_local(fd);
-    ret->peer = net_addr_from(&peer);
-    ret->rtt = path.rtt;
-    ret->since = door->history.tcp_since;
-}
-
-void client_door_facts(const struct client_door *door, struct client_facts *ret)
-{
-    const struct client_history *h = &door->history;
-    *ret = (struct client_facts){.reached = h->has_answered, .in = h->bytes_in, .out = h->bytes_out};
-    ret->ready = door->warm == NULL ? 0 : warm_ready(door->warm);
-    ret->quic = door->carrier != NULL && carrier_facts(door->carrier, ret);
-    for (struct list *n = door->clients.next; n != &door->clients; n = n->next) {
-        const struct client *c = CONTAINER_OF(n, struct client, node);
-        ret->sessions++;
-        if (c->far == NULL)
-            continue;
-        ret->streams += c->shared;
-        ret->busy += is_over_tcp(c);
-        ret->in += c->far->bytes_read;
-        ret->out += c->far->bytes_written;
-        if (!ret->quic && is_over_tcp(c) && ret->peer.family == AF_UNSPEC)
-            tcp_path(door, c->far, ret);
-    }
-    struct link *waits = ret->ready > 0 ? warm_first(door->warm) : NULL;
-    if (!ret->quic && ret->peer.family == AF_UNSPEC && waits != NULL)
-        tcp_path(door, waits, ret);
-    if (ret->peer.family == AF_UNSPEC) {
-        ret->loss = h->loss;
-        ret->lost_at = h->lost_at;
-        ret->said = h->said;
-    }
 }
