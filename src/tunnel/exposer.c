@@ -126,7 +126,7 @@ void exposer_stop(struct exposer *a, int64_t grace)
 
 size_t exposer_visitors(const struct exposer *a)
 {
-    return a->visitors;
+    return a->visitors - a->lingering;
 }
 
 void exposer_free(struct exposer *a)

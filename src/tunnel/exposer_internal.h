@@ -69,6 +69,7 @@ struct exposer_offer {
     struct turned_away turned_away;
     struct throttle throttle;
     size_t visitors;
+    size_t lingering;         /* of them: gone, but their connections' ends are waited for */
     size_t fellows;           /* other agents that offer the name, as the door has told */
     char *fellow;             /* ... and who one of them is; NULL: not said */
     struct timer fellows_due; /* tells it */
@@ -87,6 +88,7 @@ struct exposer {
     struct list visits;
     uint64_t instance; /* tells the door which offers are ours */
     size_t visitors;
+    size_t lingering;         /* as in exposer_offer */
     struct tls_scratch inner; /* of TLS inside the door's TLS: both may be at work at once */
     const struct agent_events *events;
     void *owner;

@@ -66,6 +66,7 @@ struct exposer_visit {
     bool waits;   /* one of the offer's spares */
     bool visits;  /* there is a visitor: he counts, and is told of */
     bool told;    /* ... and has been */
+    bool lingers; /* he is gone, but the end of the connection that carried him */
     bool flow;    /* the visitor's stream carries datagrams as such */
     bool refused; /* the reply is a no */
     bool cut;     /* close as broken */
@@ -117,6 +118,10 @@ static void no_longer_spare(struct exposer_visit *v)
 static void teardown(struct exposer_visit *v)
 {
     v->state = VISIT_CLOSED;
+    if (v->lingers) {
+        v->offer->lingering--;
+        v->agent->lingering--;
+    }
     wheel_cancel(&v->timer);
     list_remove(&v->again.node);
     list_remove(&v->node);
@@ -272,7 +277,7 @@ static enum visit_state receive(struct exposer_visit *v)
     set_timer(v, HANDSHAKE_NS);
     if (a->stopping)
         return refuse(v, FRONT_LIMIT, "the agent stops");
-    if (o->visitors > o->service.connections) {
+    if (o->visitors - o->lingering > o->service.connections) {
         turn_away(v, "as many visitors are here as may be (connections)");
         return refuse(v, FRONT_LIMIT, "the agent has as many visitors as it takes");
     }
@@ -413,6 +418,9 @@ static enum visit_state end_in_order(struct exposer_visit *v, const char *reason
     if (v->tls == NULL || link_socket(link_bottom(v->far)) < 0)
         return closed;
     report(v);
+    v->lingers = true;
+    v->offer->lingering++;
+    v->agent->lingering++;
     link_close(v->local, false);
     v->local = NULL;
     set_timer(v, LINGER_NS);

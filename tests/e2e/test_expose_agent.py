@@ -545,6 +545,24 @@ def test_end_to_end_and_all_of_an_answer(sealed, pki, late, words):
         agent.end()
 
 
+def test_who_is_gone_is_not_cut_off(sealed, pki):
+    """A visitor of whom all is said is no longer counted, though the end of the door's connection is waited for."""
+    def answer(sock):
+        while sock.recv(65536):
+            pass
+    with peers.Server(answer) as server:
+        agent, stream = sealed("--anyone", to=server.to)
+        inner = Inner(stream, pki)
+        inner.do(inner.tls.do_handshake)
+        say_the_end(inner.tls)
+        stream.sock.sendall(inner.out.read())
+        agent.says(": done, ")
+        agent.send(signal.SIGTERM)
+        agent.says("nobody is here")
+        agent.wait()
+    assert "cut off" not in agent.output(), agent.output()
+
+
 @pytest.mark.parametrize("who, reason", [(None, "no certificate"), ("mallory", "does not prove good"),
                                          ("bob", "denied")])
 def test_end_to_end_turned_away(sealed, pki, echo, who, reason):
