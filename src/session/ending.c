@@ -17,28 +17,36 @@ struct ending {
     void *arg;
 };
 
-/* One that ends may end others, which then must not be looked at: from the start again. Streams come before
- * what carries them, so that each is told why. */
-static bool end_one(struct worker *w, uint64_t id, bool streams)
+/* One that ends may end others, which then must not be looked at: what is to end is moved to a list of its
+ * own first, and taken from there one by one. Streams come before what carries them, so that each is told
+ * why. */
+static size_t end_all(struct worker *w, uint64_t id, bool streams)
 {
-    for (struct list *n = w->sessions.next; n != &w->sessions; n = n->next) {
-        struct session *s = session_of_node(n);
-        if (!session_is_called(s, id, streams))
+    struct list called;
+    size_t n = 0;
+    list_init(&called);
+    for (struct list *node = w->sessions.next, *next; node != &w->sessions; node = next) {
+        next = node->next;
+        if (!session_is_called(session_of_node(node), id, streams))
             continue;
-        session_kill(s, CLOSE_ENDED);
-        return true;
+        list_remove(node);
+        list_insert(&called, node);
     }
-    return false;
+    for (; !list_empty(&called); n++) {
+        struct list *node = called.next;
+        list_remove(node);
+        list_insert(&w->sessions, node); /* where it looks for itself, and stays while it lingers */
+        session_kill(session_of_node(node), CLOSE_ENDED);
+    }
+    return n;
 }
 
 static void end_in(struct worker *w, void *arg)
 {
     struct ending *e = arg;
     size_t *count = &e->count[w->index];
-    while (end_one(w, e->id, true))
-        ++*count;
-    while (end_one(w, e->id, false))
-        ++*count;
+    *count = end_all(w, e->id, true);
+    *count += end_all(w, e->id, false);
     *count += quic_carriers_end(w, e->id);
 }
 
