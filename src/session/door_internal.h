@@ -35,8 +35,8 @@ struct door {
     uint64_t lost_reported; /* audit lines */
     uint64_t unread_crls;   /* how CRL files are that could not be read (snapshot_stale()); 0: none */
     int64_t crl_retry_at;   /* ... and as long as they are so, they are not tried again before */
-    size_t lockouts;        /* CAs of whom all are refused for want of a valid CRL, as told last */
-    int64_t lockouts_at;    /* when to look for more */
+    uint64_t lockouts; /* stands for the CAs of whom all are refused for want of a valid CRL, as told last */
+    int64_t lockouts_at; /* when to look for more */
     void (*drained)(void *arg);
     void *drained_arg;
 };

@@ -5,8 +5,10 @@
  * message, which cannot fail. Sessions keep the snapshot that they began under (through their worker's
  * epoch), and the last of them frees it, in whichever thread that is. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "session/door_internal.h"
 #include "session/health.h"
 #include "session/review.h"
@@ -93,20 +95,22 @@ static void in_force(void *arg)
     finish(r, true, "");
 }
 
-/* How many are locked out for want of a valid CRL? `tell`: say it. */
-static size_t lockouts(struct door *d, const struct snapshot *snap, bool tell)
+/* Who is locked out for want of a valid CRL? A number for all of them, 0: nobody. `tell`: say it. */
+static uint64_t lockouts(struct door *d, const struct snapshot *snap, bool tell)
 {
-    size_t n = 0, file;
+    static const struct hash_key key;
+    uint64_t sum = 0;
+    size_t file;
     struct err text;
     for (size_t i = 0; i < snap->config->trust.n; i++) {
         size_t at = 0;
         while (trust_lockout(snap->trust[i], &at, clock_wall() / NSEC_PER_SEC, &file, &text)) {
-            n++;
+            sum += hash_bytes(&key, text.text, strlen(text.text));
             if (tell)
                 door_notify(d, text.text);
         }
     }
-    return n;
+    return sum;
 }
 
 static void installed(void *arg)
@@ -227,10 +231,10 @@ void door_look_for_lockouts(struct door *d)
     if (now < d->lockouts_at)
         return;
     d->lockouts_at = now + LOCKOUT_LOOK_NS;
-    size_t n = lockouts(d, d->snap, false);
-    if (n > d->lockouts)
+    uint64_t sum = lockouts(d, d->snap, false);
+    if (sum != d->lockouts)
         lockouts(d, d->snap, true);
-    d->lockouts = n;
+    d->lockouts = sum;
 }
 
 void door_refresh_crls(struct door *d)
