@@ -191,14 +191,15 @@ void way_start(struct way *w, int64_t deadline)
     w->wants_quic = d->carrier != NULL && !w->tcp_only &&
                     (d->transport == TRANSPORT_QUIC || carrier_is_likely(d->carrier));
     w->stepping = true;
-    if (w->wants_quic && w->wants_tcp)
-        loop_set_timer(d->loop, &w->timer, loop_now(d->loop) + carrier_head_start(d->carrier));
-    else if (!w->wants_quic)
+    if (!w->wants_quic)
         begin_tcp(w);
     if (w->wants_quic)
         carrier_want(d->carrier);
     else if (d->carrier != NULL && d->stays && !w->tcp_only)
         carrier_try(d->carrier);
+    /* What we computed since this turn began was no wait for the network: the head start begins now. */
+    if (w->wants_quic && w->wants_tcp)
+        loop_set_timer(d->loop, &w->timer, clock_monotonic() + carrier_head_start(d->carrier));
     w->stepping = false;
 }
 
