@@ -25,6 +25,10 @@ extern const struct schema_type value_alpn_pattern; /* config_text: the same, or
 extern const struct schema_type value_listen;  /* config_address: an IP address, `*` or nothing, and a port */
 extern const struct schema_type value_backend; /* config_address: HOST:PORT or unix:PATH */
 extern const struct schema_type value_door;    /* config_address: HOST:PORT */
+extern const struct schema_type
+    value_uri; /* config_text: a URI of a certificate, perhaps with a last '/' and `*` */
+extern const struct schema_type
+    value_pin; /* 32 bytes: of a public key (RFC 7469), perhaps after `sha256//` */
 extern const struct schema_type value_network; /* config_network: ADDRESS or ADDRESS/BITS */
 
 /* A number of that type as one would write it: "64KiB", "12h". */

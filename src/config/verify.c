@@ -12,6 +12,7 @@
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
+#include "config/verify_backend_tls.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
 struct names {
@@ -177,23 +178,6 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
     return 0;
 }
 
-static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
-{
-    const struct config_backend_tls *t = r->terminate->tls;
-    int bad = 0;
-    if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
-    if ((t->certificate.text == NULL) != (t->key.text == NULL))
-        bad = wrong(v, t->head.at, "routes", i, "terminate.tls", "has '%s' but no '%s'; they go together",
-                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    for (size_t k = 0; k < r->terminate->to.n && t->name.text == NULL; k++)
-        if (r->terminate->to.v[k].path != NULL)
-            bad = wrong(v, t->head.at, "routes", i, "terminate.tls",
-                        "needs a 'name': the backend %s has no host whose certificate could be checked",
-                        r->terminate->to.v[k].text.text);
-    return bad;
-}
-
 /* SSH and HTTP have no ClientHello: nothing can be ended, and there are no names to match. */
 static int verify_first_bytes(struct verify *v, const struct config_route *r, size_t i)
 {
@@ -231,6 +215,35 @@ static int verify_groups(struct verify *v, const struct config_tls *tls, const c
                 return report_add(v->report, tls->head.at, "%s.groups: '%s' is here twice", where,
                                   config_group_name(tls->groups.v[i]));
     return 0;
+}
+
+static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
+{
+    static const char section[] = "terminate.tls";
+    const struct config_backend_tls *t = r->terminate->tls;
+    const struct config_tls tls = {t->head, t->min_version, t->max_version, t->groups, false, 0};
+    char where[48];
+    struct err err;
+    int bad = 0;
+    snprintf(where, sizeof(where), "routes[%zu].%s", i, section);
+    if (t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+    if ((t->certificate.text == NULL) != (t->key.text == NULL))
+        bad = wrong(v, t->head.at, "routes", i, section, "has '%s' but no '%s'; they go together",
+                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
+    if (!verify_backend_tls_keys(t, &r->terminate->to, &err))
+        bad = wrong(v, t->head.at, "routes", i, section, "%s", err.text);
+    if (t->spares > 0 && r->terminate->send_proxy != CONFIG_SEND_PROXY_NONE)
+        bad = wrong(
+            v, t->head.at, "routes", i, section,
+            "has 'spares', connections that are begun before their client is known, so no PROXY header can "
+            "tell of him; leave out either 'spares' or 'send_proxy'");
+    if (schema_given(&keys_backend_tls, t, "min_version") ||
+        schema_given(&keys_backend_tls, t, "max_version"))
+        bad |= verify_versions(v, &tls, where);
+    if (schema_given(&keys_backend_tls, t, "groups"))
+        bad |= verify_groups(v, &tls, where);
+    return bad;
 }
 
 /* Only what the route says itself: what it inherits has been looked at. */

@@ -11,6 +11,7 @@
 #include "net/proxy_protocol.h"
 #include "net/socket.h"
 #include "quic/quic.h"
+#include "session/backend_pool.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -131,6 +132,35 @@ static void prepare(struct session *s)
     s->setup->backend = -1;
 }
 
+/* What this worker keeps for the TLS backends of the route. */
+static struct backend_pools *pools_of(struct session *s)
+{
+    struct epoch *e = s->epoch;
+    if (e->pools == NULL)
+        e->pools = backend_pools_new(s->worker, e);
+    return e->pools;
+}
+
+/* A connection that stands ready goes on at GREET with nothing left to say; the client hears what its backend
+ * has said already. When it breaks from here on the session does: what the backend has taken of it nobody can
+ * tell. */
+static bool take_spare(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct buf said = {0};
+    if (s->route->backend_tls != NULL)
+        s->up = backend_pool_take(pools_of(s), s->route, (size_t)p->backend, &said);
+    if (s->up == NULL)
+        return false;
+    s->up->wake = session_wake_link;
+    s->up->owner = s;
+    s->spare = p->greeted = p->answered = true;
+    if (said.len > 0)
+        session_say(s, s->down, said.data, said.len);
+    buf_free(&said);
+    return true;
+}
+
 /* Begin with the next backend; false when there is none left. */
 static bool next_backend(struct session *s)
 {
@@ -142,6 +172,8 @@ static bool next_backend(struct session *s)
     struct backend *b = u->v[p->backend];
     s->last = s->backend = b;
     backend_acquire(b);
+    if (take_spare(s))
+        return true;
     if (b->host == NULL)
         dial_start_unix(&p->dial, backend_unix_path(b));
     else
@@ -226,6 +258,8 @@ enum session_state step_dial(struct session *s)
         return session_unserved(s, CLOSE_NO_BACKEND);
     }
     for (;;) {
+        if (s->up != NULL)
+            return SESSION_GREET;
         enum dial_status status = dial_step(&p->dial);
         if (status == DIAL_WAIT && p->expired) {
             p->expired = false;
@@ -285,9 +319,7 @@ static void say_greeting(struct session *s)
 
 static void begin_backend_tls(struct session *s)
 {
-    const struct config_backend *cb = backend_config(s);
-    const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
-    s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
+    s->up = backend_pool_connect(pools_of(s), s->route, (size_t)s->setup->backend, s->up);
     s->up->wake = session_wake_link;
     s->up->owner = s;
 }
@@ -300,7 +332,7 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     link_close(s->up, true);
     s->up = NULL;
     buf_free(&p->say_up);
-    p->greeted = p->answered = p->expired = p->unheard = false;
+    p->greeted = p->answered = p->expired = p->unheard = s->spare = false;
     return go_on(s) ? SESSION_DIAL : session_unserved(s, reason);
 }
 
@@ -359,6 +391,8 @@ enum session_state step_greet(struct session *s)
         return SESSION_GREET;
     if (status != LINK_OK)
         return greet_broken(s);
+    if (s->route->backend_tls != NULL && !s->spare)
+        backend_pool_opened(s->worker, s->route, s->up);
     return asks_postgres(s) && !p->answered ? read_postgres_answer(s) : SESSION_JOIN;
 }
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "audit/counters.h"
+#include "cert/expect.h"
 #include "cert/store.h"
 #include "cert/trust.h"
 #include "config/config.h"
@@ -73,6 +74,7 @@ struct route_runtime {
     struct tls_server *tls_open;    /* expose to everybody */
     struct upstream upstream;       /* pass, terminate */
     struct tls_client *backend_tls; /* terminate to a TLS backend, or NULL */
+    struct expect expect;           /* of that, besides the chain */
     bool ask_policy;                /* the route knows its clients: the policy decides */
 };
 

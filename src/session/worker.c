@@ -19,6 +19,7 @@
 #include "link/fd_link.h"
 #include "mux/agents.h"
 #include "quic/quic.h"
+#include "session/backend_pool.h"
 #include "session/quic_carrier.h"
 #include "session/review.h"
 #include "session/session.h"
@@ -57,6 +58,7 @@ void worker_release(struct worker *w, struct epoch *e)
     CHECK(e->holders > 0);
     if (--e->holders > 0)
         return;
+    backend_pools_free(e->pools);
     snapshot_unref(e->snap);
     free(e);
 }
@@ -165,6 +167,7 @@ void worker_make_room(struct worker *w)
         return;
     w->packed_since = now;
     agents_packed(w->agents);
+    backend_pools_clear(w->epoch->pools);
 }
 
 enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
@@ -362,8 +365,10 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     }
     quic_carriers_install(w, listeners, count);
     review_all(w, ret);
-    if (before != NULL)
+    if (before != NULL) {
+        backend_pools_clear(before->pools);
         worker_release(w, before);
+    }
 }
 
 void worker_refresh(struct worker *w, struct snapshot *snap)
@@ -374,6 +379,7 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
     CHECK(before != NULL && before->snap->config == snap->config);
     w->epoch = epoch_new(w, snap);
     review_all(w, &review);
+    backend_pools_clear(before->pools);
     worker_release(w, before);
 }
 
@@ -456,6 +462,8 @@ void worker_drain(struct worker *w, int64_t deadline)
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     w->draining = true;
     quic_carriers_drain(w);
+    if (w->epoch != NULL)
+        backend_pools_clear(w->epoch->pools);
     say_last_call(w);
     loop_set_timer(w->loop, &w->last_call, deadline);
     stop_when_empty(w);
@@ -469,6 +477,8 @@ void worker_close(struct worker *w)
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_all(w);
     quic_carriers_close(w);
+    if (w->epoch != NULL)
+        backend_pools_clear(w->epoch->pools);
     agents_break_off(w->agents);
 }
 
