@@ -252,3 +252,14 @@ def test_resumed_backend_is_judged_again(start_door, pki):
         time.sleep(max(end + 1.5 - time.time(), 0))
         word, line = outcome(door)
         assert word == "" and "has expired" in line["detail"], line
+
+
+def test_hybrid_first(start_door, pki):
+    """Towards a backend too the key exchange is one that no quantum computer breaks, where the backend can do it."""
+    with peers.Server(peers.says("hello")) as server:
+        inner = start_door({"certificates": [pki.server("backend.test").row()],
+                            "routes": [{"name": "inner", "terminate": {"to": server.to}}]})
+        door = start_door(config(pki, f"127.0.0.1:{inner.port}", trust="inside", name="backend.test"))
+        assert outcome(door)[0] == "hello"
+        line = inner.audited(route="inner")
+        assert line["group"] == "X25519MLKEM768" and line["version"] == "1.3", line
