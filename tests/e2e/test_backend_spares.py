@@ -4,6 +4,7 @@ nobody comes, the backend closes, or the door stops."""
 import contextlib
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -205,3 +206,28 @@ def test_nginx(start_door, pki, nginx):
         assert who() != "spare"
         stand_ready(door, 0)
         assert [who() for _ in range(2)] == ["spare"] * 2, protocol
+
+
+def test_several_workers_and_backends(start_door, pki):
+    """Each worker has its own, for each backend; everybody gets an answer, and nothing is left open at the end."""
+    with Backend(pki) as one, Backend(pki) as two:
+        door = start_door({**config(pki, [one.to, two.to]), "workers": 2})
+        answers = []
+
+        def visits():
+            for _ in range(10):
+                with tls.connect(door, "a.test") as sock:
+                    answers.append(ask(door, sock))
+                    tls.finish(sock)
+        clients = [threading.Thread(target=visits) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for _ in range(3):
+            door.reload()
+        for client in clients:
+            client.join()
+        assert answers == [peers.http_answer("hello GET /x\n")] * 80
+        hows = {line["backend_tls"] for line in door.audited(count=80, route="a")}
+        assert "spare" in hows, hows
+        door.reload(config(pki, [one.to, two.to], spares=0))
+        wait_until(lambda: not one.open and not two.open, "all spares to be closed")
