@@ -90,6 +90,7 @@ static int complete_route(struct config *c, struct config_route *r)
                 : r->terminate != NULL ? CONFIG_TERMINATE
                 : r->tunnel != NULL    ? CONFIG_TUNNEL
                 : r->expose != NULL    ? CONFIG_EXPOSE
+                : r->forward != NULL   ? CONFIG_FORWARD
                                        : CONFIG_REJECT;
     schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
     schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
@@ -318,8 +319,24 @@ const char *config_action_name(enum config_action action)
         return "tunnel";
     case CONFIG_EXPOSE:
         return "expose";
+    case CONFIG_FORWARD:
+        return "forward";
     case CONFIG_REJECT:
         return "reject";
     }
     return NULL;
+}
+
+const struct config_backend *config_route_backend(const struct config_route *r)
+{
+    switch (r->action) {
+    case CONFIG_PASS:
+        return r->pass;
+    case CONFIG_TERMINATE:
+        return r->terminate;
+    case CONFIG_FORWARD:
+        return r->forward;
+    default:
+        return NULL;
+    }
 }
