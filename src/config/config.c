@@ -130,7 +130,7 @@ static bool finish_config(struct report *r, struct config_store *s, struct confi
     return config_verify(r, c) == 0;
 }
 
-struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+static struct config *parse(const char *name, const void *text, size_t len, struct buf *errors)
 {
     struct report r = {.file = name, .out = errors};
     struct config_store *s = store_new();
@@ -143,14 +143,29 @@ struct config *config_parse(const char *name, const void *text, size_t len, stru
     return good ? c : NULL;
 }
 
+struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+{
+    struct config *c = parse(name, text, len, errors);
+    if (c != NULL)
+        c->text = (struct str){store_text(c->store, text, len), len};
+    CHECK(c == NULL || c->text.p != NULL);
+    return c;
+}
+
 struct config *config_load(const char *path, struct buf *errors)
 {
     struct buf text = {0};
     if (load(path, &text, errors) < 0)
         return NULL;
-    struct config *c = config_parse(path, text.data, text.len, errors);
+    struct config *c = parse(path, text.data, text.len, errors);
     buf_free(&text);
     return c;
+}
+
+struct config *config_again(const struct config *c, struct buf *errors)
+{
+    return c->text.p != NULL ? config_parse(c->file, c->text.p, c->text.len, errors)
+                             : config_load(c->file, errors);
 }
 
 struct config *config_survey(const char *path)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "base/transport.h"
 
 struct buf;
@@ -338,6 +339,7 @@ struct config_audit {
 
 struct config_admin {
     struct config_head head;
+    bool enabled;
     struct config_text socket;     /* path; NULL: the default place, which depends on the environment */
     struct config_address metrics; /* text.text NULL: none */
 };
@@ -361,6 +363,7 @@ struct config_protocols {
 struct config {
     struct config_head head;
     const char *file; /* its name, as in error texts */
+    struct str text;  /* where it was made from memory: all of it */
     size_t workers;   /* 0: one per CPU */
     struct config_listeners listeners;
     struct config_tls tls;
@@ -446,6 +449,9 @@ struct config *config_load(const char *path, struct buf *errors);
 /* The same from memory: `name` stands for the file in errors and its directory is what relative paths are
  * joined to. */
 struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors);
+
+/* The same configuration once more: from its file, or from the text that it was made from. */
+struct config *config_again(const struct config *c, struct buf *errors);
 
 /* What can be read of a file that config_load() has refused, to look for more that is wrong; nothing to serve
  * under: texts may be NULL and lists empty where there are errors, nothing is completed, and names may refer
