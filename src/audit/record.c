@@ -121,7 +121,7 @@ static bool format(struct buf *out, const struct audit_record *r)
 /* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of
  * the line takes less than 1 KiB. */
 #define LONG_TEXTS 12
-#define CUT_TEXT 256
+#define CUT_TEXT 240
 #define ELLIPSIS "\xe2\x80\xa6"
 _Static_assert(LONG_TEXTS *(CUT_TEXT + sizeof(ELLIPSIS)) + 1024 < AUDIT_LINE_MAX, "it fits then");
 
