@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import syscall_filter
 from run import CARDEA, ROOT, SANITIZER, Process, run, wait_until
 from test_service_manager import Manager
 
@@ -163,7 +164,7 @@ def machine(tmp_path, package):
 
 
 class Service:
-    """A unit, run as systemd would run it as far as its settings for user, capabilities and folders go."""
+    """A unit, run as systemd would run it as far as its settings for user, capabilities, folders and system calls go."""
 
     def __init__(self, machine, name, instance="", credentials=()):
         self.machine = machine
@@ -173,6 +174,11 @@ class Service:
         parser.read_string(text)
         unit = self.unit = parser["Service"]
         self.user = unit["User"]
+        self.filter = []
+        if shutil.which("systemd-analyze"):
+            (machine.root / "filter").write_bytes(syscall_filter.program(re.findall("^SystemCallFilter=(.*)$", text, re.M)))
+            shutil.copy(syscall_filter.__file__, machine.root / "filter.py")
+            self.filter = ["/usr/bin/python3", "/filter.py", "/filter"]
         for setting, above in (("RuntimeDirectory", "run"), ("StateDirectory", "var/lib"), ("LogsDirectory", "var/log")):
             self.folder(f"/{above}/{unit[setting]}")
         self.env = [unit["Environment"]]
@@ -195,7 +201,7 @@ class Service:
         return [*self.machine.within, "setpriv", "--reuid", self.user, "--regid", self.unit["Group"], "--clear-groups",
                 "--no-new-privs", "--bounding-set", f"-all,{caps}", "--inh-caps", f"-all,{caps}",
                 "--ambient-caps", f"-all,{caps}", "env", "-i", "PATH=/usr/bin:/bin", *self.env, *more,
-                *self.unit[setting].split()]
+                *self.filter, *self.unit[setting].split()]
 
     def start(self):
         self.process = Process(self.words("ExecStart", "NOTIFY_SOCKET=/run/notify", "WATCHDOG_USEC=2000000"),
@@ -226,9 +232,10 @@ def test_unit_serves_reloads_and_stops(machine, pki):
     service = Service(machine, "cardea.service", credentials={"door.key": Path(issued.key).read_bytes()}.items())
     assert "STATUS=serving 1 route on 127.0.0.1:8443; 0 connections open" in service.start()
     service.manager.wait_for("WATCHDOG=1")
-    inside = next(Path("/proc").glob(f"{service.process.pid}/status")).read_text()
+    inside = Path(f"/proc/{service.process.pid}/status").read_text()
     assert re.search(r"^CapEff:\s*0*400$", inside, re.M) and re.search(r"^NoNewPrivs:\s*1$", inside, re.M), inside
     assert not re.search(r"^Uid:\s*0\b", inside, re.M)
+    assert not service.filter or re.search(r"^Seccomp:\s*2$", inside, re.M), inside
     done = machine.run("openssl", "s_client", "-connect", "127.0.0.1:8443", "-servername", "x.example.com")
     assert b"unrecognized name" in done.stderr
     assert machine.run("cardea", "status", env={"PATH": os.environ["PATH"]}).returncode == 0, "root finds the service's door"
