@@ -56,11 +56,25 @@ static void read_flags(const struct verb_text *verb, struct verb_flags *ret)
         }
 }
 
+/* The words that forms of a verb begin with, such as server|client. False: there are none. */
+static bool find_forms(const struct verb_text *verb, char *ret, size_t cap)
+{
+    size_t used = 0;
+    for (const char *line = verb->synopsis, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz");
+        if (len > 0 && (line[len] == ' ' || line[len] == '\n') && used + len + 1 < cap)
+            used += (size_t)snprintf(ret + used, cap - used, "%s%.*s", used > 0 ? "|" : "", (int)len, line);
+    }
+    return used > 0;
+}
+
 /* What a verb takes beside options, out of its synopsis: the first word that is a list, DIR, FILE or VERB and
  * that is no option's value. */
 static enum kind operand_of(const struct verb_text *verb, char *ret, size_t cap)
 {
     bool after_flag = false;
+    if (find_forms(verb, ret, cap))
+        return WORDS;
     for (const char *p = verb->synopsis; *p != '\0'; p++) {
         size_t len = strcspn(p, " \n"), skip = strspn(p, "[");
         bool flag = p[skip] == '-';

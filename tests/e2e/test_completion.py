@@ -67,6 +67,7 @@ def test_bash(bash, tmp_path):
     assert bash("cardea", "expose", "--proxy", "") == ["v1", "v2"]
     assert bash("cardea", "completion", "") == ["bash", "zsh", "fish"]
     assert bash("cardea", "help", "sta") == ["status"]
+    assert bash("cardea", "wrap", "")[:2] == ["server", "client"]
     for verb, flag in (("serve", "-c"), ("serve", "--config"), ("carry", "--key"), ("status", "--socket")):
         assert bash("cardea", verb, flag, "", cwd=tmp_path) == ["door.yaml", "folder"], (verb, flag)
     assert bash("cardea", "quickstart", "f", cwd=tmp_path) == ["folder"]
