@@ -164,8 +164,11 @@ static void accept_all(const struct backend *b)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         c->fd = fd;
         if (b->greeting && (!reply(c, (const unsigned char *)b->greeting, strlen(b->greeting)) ||
-                            !reply(c, (const unsigned char *)"\r\n", 2)))
-            fail("greeting");
+                            !reply(c, (const unsigned char *)"\r\n", 2))) {
+            close(fd);
+            free(c);
+            continue;
+        }
         watch(b, c, EPOLL_CTL_ADD, EPOLLIN);
     }
     if (errno != EAGAIN && errno != ECONNABORTED)
