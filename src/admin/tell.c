@@ -95,7 +95,8 @@ static void warn_of_names(struct telling *t, const struct route_runtime *r)
 
 static void warn_of_anyone(struct telling *t, const struct config_route *rc)
 {
-    const struct config_backend_tls *tls = rc->terminate == NULL ? NULL : rc->terminate->tls;
+    const struct config_backend *backend = config_route_backend(rc);
+    const struct config_backend_tls *tls = backend == NULL ? NULL : backend->tls;
     if (tls != NULL && tls->verify == CONFIG_VERIFY_ANY)
         tell_warn(t, tls->head.at,
                   "anyone can be this backend: with 'verify: any' it proves nothing; give a 'pin', or a "
@@ -348,8 +349,11 @@ bool tell_lines(struct buf *b, const char *text)
 
 const char *tell_first_bytes_word(enum config_first_bytes what)
 {
-    static const char *const words[] = {
-        [CONFIG_FIRST_SSH] = "ssh", [CONFIG_FIRST_HTTP] = "http", [CONFIG_FIRST_POSTGRES] = "postgres"};
+    static const char *const words[] = {[CONFIG_FIRST_SSH] = "ssh",
+                                        [CONFIG_FIRST_HTTP] = "http",
+                                        [CONFIG_FIRST_POSTGRESQL] = "postgresql",
+                                        [CONFIG_FIRST_LDAP] = "ldap",
+                                        [CONFIG_FIRST_XMPP] = "xmpp"};
     CHECK((size_t)what < ARRAY_LEN(words));
     return words[what];
 }

@@ -183,7 +183,7 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
 {
     const char *plain = NULL;
     for (size_t k = 0; k < r->first_bytes.n; k++)
-        if (r->first_bytes.v[k] != CONFIG_FIRST_POSTGRES)
+        if (r->first_bytes.v[k] == CONFIG_FIRST_SSH || r->first_bytes.v[k] == CONFIG_FIRST_HTTP)
             plain = r->first_bytes.v[k] == CONFIG_FIRST_SSH ? "ssh" : "http";
     if (plain == NULL)
         return 0;
@@ -219,25 +219,24 @@ static int verify_groups(struct verify *v, const struct config_tls *tls, const c
 
 static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
 {
-    static const char section[] = "terminate.tls";
-    const struct config_backend_tls *t = r->terminate->tls;
-    const struct config_tls tls = {t->head, t->min_version, t->max_version, t->groups, false, 0};
-    char where[48];
-    struct err err;
+    const struct config_backend *backend = config_route_backend(r);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
     int bad = 0;
-    snprintf(where, sizeof(where), "routes[%zu].%s", i, section);
+    char key[32], trust[40], where[64];
+    struct err err;
+    if (t == NULL)
+        return 0;
+    const struct config_tls tls = {t->head, t->min_version, t->max_version, t->groups, false, 0};
+    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
+    snprintf(trust, sizeof(trust), "%s.trust", key);
+    snprintf(where, sizeof(where), "routes[%zu].%s", i, key);
     if (t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
     if ((t->certificate.text == NULL) != (t->key.text == NULL))
-        bad = wrong(v, t->head.at, "routes", i, section, "has '%s' but no '%s'; they go together",
+        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    if (!verify_backend_tls_keys(t, &r->terminate->to, &err))
-        bad = wrong(v, t->head.at, "routes", i, section, "%s", err.text);
-    if (t->spares > 0 && r->terminate->send_proxy != CONFIG_SEND_PROXY_NONE)
-        bad = wrong(
-            v, t->head.at, "routes", i, section,
-            "has 'spares', connections that are begun before their client is known, so no PROXY header can "
-            "tell of him; leave out either 'spares' or 'send_proxy'");
+    if (!verify_backend_tls_keys(backend, &err))
+        bad = wrong(v, t->head.at, "routes", i, key, "%s", err.text);
     if (schema_given(&keys_backend_tls, t, "min_version") ||
         schema_given(&keys_backend_tls, t, "max_version"))
         bad |= verify_versions(v, &tls, where);
@@ -264,6 +263,7 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
 {
     int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
     bad |= verify_first_bytes(v, r, i);
+    bad |= verify_backend_tls(v, r, i);
     if (!ends_tls(r))
         return bad | verify_no_tls(v, r, i);
     bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
@@ -277,8 +277,6 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
         bad |= verify_tunnel(v, r, i);
     if (r->action == CONFIG_EXPOSE)
         bad |= verify_expose(v, r, i);
-    if (r->action == CONFIG_TERMINATE && r->terminate->tls != NULL)
-        bad |= verify_backend_tls(v, r, i);
     return bad;
 }
 

@@ -46,7 +46,7 @@ struct backend_pools {
 
 static const struct config_backend_tls *tls_of(const struct pool *p)
 {
-    return p->route->config->terminate->tls;
+    return config_route_backend(p->route->config)->tls;
 }
 
 /* ---- one spare ---- */
@@ -280,7 +280,7 @@ void backend_pool_opened(const struct worker *w, const struct route_runtime *rou
 
 /* ---- all of them ---- */
 
-struct backend_pools *backend_pools_new(struct worker *w, const struct epoch *epoch)
+static struct backend_pools *pools_new(struct worker *w, const struct epoch *epoch)
 {
     struct backend_pools *pools = calloc(1, sizeof(*pools));
     CHECK(pools != NULL);
@@ -289,6 +289,13 @@ struct backend_pools *backend_pools_new(struct worker *w, const struct epoch *ep
     pools->route = calloc(epoch->snap->config->routes.n, sizeof(struct pool *));
     CHECK(pools->route != NULL);
     return pools;
+}
+
+struct backend_pools *backend_pools_of(struct worker *w, struct epoch *epoch)
+{
+    if (epoch->pools == NULL)
+        epoch->pools = pools_new(w, epoch);
+    return epoch->pools;
 }
 
 void backend_pools_clear(struct backend_pools *pools)

@@ -25,8 +25,8 @@ struct worker;
 #define SPARE_USE_NS (600 * NSEC_PER_SEC)
 #define SPARE_SAID_MAX ((size_t)4096) /* bytes that a backend may say before the client is there */
 
-/* Of one worker under one configuration; both are borrowed. Never NULL. */
-struct backend_pools *backend_pools_new(struct worker *w, const struct epoch *epoch);
+/* Those of a worker under one configuration, which has them from now on. Never NULL. */
+struct backend_pools *backend_pools_of(struct worker *w, struct epoch *epoch);
 
 /* Close what stands ready: it is not in force any more, or room is needed. NULL is allowed. */
 void backend_pools_clear(struct backend_pools *pools);

@@ -12,7 +12,7 @@ import pytest
 import peers
 import tls
 from peers import curl_door
-from run import SLOW, wait_until
+from run import SLOW, free_port, wait_until
 
 SPARES = 2
 
@@ -231,3 +231,47 @@ def test_several_workers_and_backends(start_door, pki):
         assert "spare" in hows, hows
         door.reload(config(pki, [one.to, two.to], spares=0))
         wait_until(lambda: not one.open and not two.open, "all spares to be closed")
+
+
+def test_forward(start_door, pki, server):
+    """A plain client gets a spare connection too, and TLS on it is the door's."""
+    base = config(pki, server.to)
+    tls_of = base["routes"][0]["terminate"]["tls"]
+    port = free_port()
+    door = start_door({"workers": 1, "trust": base["trust"],
+                       "listeners": [{"name": "main", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
+                       "routes": [{"name": "a", "listeners": ["main"], "forward": {"to": server.to, "tls": tls_of}}]})
+    hows = []
+    for used in range(2):
+        with socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW) as sock:
+            name = sock.getsockname()
+            assert ask(door, sock) == peers.http_answer("hello GET /x\n")
+        hows.append(door.audited_of(name)["backend_tls"])
+        stand_ready(door, used)
+    assert hows == ["full", "spare"]
+
+
+def test_client_who_was_greeted_by_the_door(start_door, pki):
+    """Where the door has answered in the protocol before TLS, what a backend says first must not come again: no spare."""
+    with peers.Server(peers.says("220 backend\r"), ctx=peers.server_context(pki.server("backend.test"))) as server:
+        base = config(pki, server.to)
+        port = free_port()
+        base["listeners"] = [{"name": "main", "address": f"127.0.0.1:{port}", "speaks": "smtp"}]
+        base["routes"][0]["listeners"] = ["main"]
+        door = start_door(base)
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port), timeout=10 * SLOW) as sock:
+                name = sock.getsockname()
+                stream = sock.makefile("rb")
+                assert stream.readline().startswith(b"220 ")
+                sock.sendall(b"EHLO client.test\r\n")
+                while not stream.readline().startswith(b"250 "):
+                    pass
+                sock.sendall(b"STARTTLS\r\n")
+                assert stream.readline().startswith(b"220 ")
+                with tls.context().wrap_socket(sock, server_hostname="a.test") as inner:
+                    inner.sendall(b"QUIT\n")
+                    assert tls.read_line(inner) == "QUIT"
+                    tls.finish(inner)
+            assert door.audited_of(name)["backend_tls"] in ("full", "resumed")
+        assert counts(door)[1] == 0 and server.count == 2
