@@ -71,6 +71,17 @@ bool starttls_run_set(struct starttls_run *r, const char *var, struct str value)
     return true;
 }
 
+void starttls_run_follow(struct starttls_run *r, const struct starttls_run *other)
+{
+    CHECK(r->p == other->p);
+    for (uint16_t i = 0; i < r->p->vars_len; i++) {
+        if (other->vars[i].len == 0)
+            continue;
+        forget(r, i);
+        remember(r, i, run_value(other, i));
+    }
+}
+
 struct str run_value(const struct starttls_run *r, uint16_t var)
 {
     if (var == r->p->unit_var)
