@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every protocol that openssl s_client can ask for TLS in, in front of a server that only greets."""
+"""Every protocol that openssl s_client can ask for TLS in, in front of a server that only greets; and two doors, one that
+asks and one that answers, between a client and a server that speak no TLS."""
+import socket
+
 import pytest
 
 import peers
-from tls import s_client
+from tls import read_line, s_client
 
 # What it is called by s_client, and the greeting of the plain server, which the client must not see a second time.
 PROTOCOLS = {
@@ -37,3 +40,31 @@ def test_clients_come_to_tls(start_wrap, pki, protocol):
                         until=b"behind the door")
         assert "behind the door" in said.text and "server\r\n" not in said.text, said.text
         assert wrap.audited(starttls=protocol, version="1.3")
+
+
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, "telnet"])
+def test_a_door_asks_and_a_door_answers(start_wrap, pki, protocol):
+    cert = pki.server("door.test")
+    greeting = PROTOCOLS.get(protocol, (None, b""))[1]
+
+    def greets(sock):
+        sock.sendall(greeting)
+        # what ftp asks for within TLS, on behalf of a client without it
+        if protocol == "ftp":
+            assert sock.recv(100) == b"PBSZ 0\r\n"
+            sock.sendall(b"200 OK\r\n")
+            assert sock.recv(100) == b"PROT C\r\n"
+            sock.sendall(b"200 OK\r\n")
+        sock.sendall(b"behind the door\n")
+        peers.echo(sock)
+    with peers.Server(greets) as server:
+        near = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
+        far = start_wrap("client", near.port, "--starttls", protocol, "--ca", pki.ca.file, "--expect", "door.test")
+        with socket.create_connection(("127.0.0.1", far.port), timeout=20) as sock:
+            lines = [read_line(sock)]
+            while lines[-1] != "behind the door":
+                lines.append(read_line(sock))
+            assert len(lines) - 1 == (protocol in ("smtp", "lmtp", "imap", "pop3", "ftp", "nntp")), lines
+            sock.sendall(b"hello\n")
+            assert read_line(sock) == "hello"
+        assert near.audited(starttls=protocol, version="1.3")
