@@ -150,6 +150,13 @@ static size_t routes_on(const struct config *c, const char *listener)
     return n;
 }
 
+static const char *carried_by(const struct snapshot *snap, size_t listener)
+{
+    if (snap->config->listeners.v[listener].address.place == CONFIG_AT_UNIX)
+        return "unix";
+    return snapshot_listens_udp(snap, listener) ? "TCP, UDP" : "TCP";
+}
+
 /* What was opened: a line for each listener; the last one tells where the door is asked. */
 static void tell_started(const struct serving *s)
 {
@@ -159,8 +166,8 @@ static void tell_started(const struct serving *s)
         size_t n = routes_on(snap->config, l->v[i].name.text);
         bool last = i + 1 == l->n;
         fprintf(stderr, "cardea: serving %zu route%s on %s (%s)%s%s\n", n, n == 1 ? "" : "s",
-                l->v[i].address.text.text, snapshot_listens_udp(snap, i) ? "TCP, UDP" : "TCP",
-                last ? "; status at " : "", last ? admin_socket(s->admin) : "");
+                l->v[i].address.text.text, carried_by(snap, i), last ? "; status at " : "",
+                last ? admin_socket(s->admin) : "");
     }
 }
 
@@ -170,6 +177,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
     struct err err;
     process_raise_descriptors();
     process_keep_memory();
+    process_keep_children();
     s.loop = loop_new(&err);
     if (s.loop == NULL) {
         fprintf(stderr, "cardea: %s\n", err.text);

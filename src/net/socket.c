@@ -217,6 +217,20 @@ size_t socket_unsent(int fd)
     return ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
 }
 
+struct net_addr socket_peer(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0)
+        return (struct net_addr){0};
+    struct net_addr peer = net_addr_from(&sa);
+    struct ucred who;
+    len = sizeof(who);
+    if (peer.family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.pid > 0)
+        net_addr_set_process(&peer, (uint32_t)who.pid, who.uid);
+    return peer;
+}
+
 struct net_addr socket_local(int fd)
 {
     struct sockaddr_storage sa = {0};

@@ -23,6 +23,16 @@ int socket_probe_tcp(const char *host, uint16_t port, struct err *err);
  * a live one is refused. Returns the descriptor, or -1 with `err`. */
 int socket_listen_unix(const char *path, unsigned mode, struct err *err);
 
+/* The file of a unix socket that listens: several may hold it, and with the last it is removed, unless the
+ * path has come to name another since. From any thread. Never NULL; the first reference is the caller's. */
+struct socket_file;
+struct socket_file *socket_file_new(const char *path);
+struct socket_file *socket_file_ref(struct socket_file *f);
+void socket_file_unref(struct socket_file *f); /* NULL is allowed */
+
+/* Who is at the other end of a connected stream socket; of a unix socket the process that connected. */
+struct net_addr socket_peer(int fd);
+
 /* Begin to connect. With `speaks_first` we send as soon as the connection stands, so the last acknowledgement
  * of the handshake may travel with that. Returns the descriptor, with *ret_connecting saying whether the
  * outcome is still open, or -1 with errno set. */
