@@ -33,6 +33,7 @@ struct serving {
     struct signals signals;
     const struct serve_hooks *hooks;
     bool stopping;
+    bool failed; /* the one connection that there was to serve */
 };
 
 static void print_lines(const char *text)
@@ -59,7 +60,7 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
         buf_free(&text);
-        if (admin_outdated(s->admin) != NULL)
+        if (s->admin != NULL && admin_outdated(s->admin) != NULL)
             fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
         return;
     }
@@ -82,6 +83,13 @@ static void on_drained(void *arg)
 {
     struct serving *s = arg;
     loop_stop(s->loop);
+}
+
+static void on_served(void *arg, bool in_order)
+{
+    struct serving *s = arg;
+    s->failed = !in_order;
+    door_drain(s->door, on_drained, s);
 }
 
 static void on_signal(struct signals *signals, int number)
@@ -119,12 +127,16 @@ static int start(struct serving *s, const char *path)
     buf_free(&errors);
     check_warn(door_snapshot(s->door));
     door_set_notice(s->door, on_notice, s);
-    s->admin = admin_new(s->loop, s->door, &err);
-    if (s->admin == NULL || door_start(s->door, &err) != 0) {
+    door_set_served(s->door, on_served, s);
+    bool asked = !door_is_for_one(s->door); /* of doors for one connection there may be any number at once */
+    if (asked)
+        s->admin = admin_new(s->loop, s->door, &err);
+    if ((asked && s->admin == NULL) || door_start(s->door, &err) != 0) {
         fprintf(stderr, "cardea: %s\n", err.text);
         return -1;
     }
-    admin_set_reloaded(s->admin, on_reloaded, s);
+    if (asked)
+        admin_set_reloaded(s->admin, on_reloaded, s);
     return 0;
 }
 
@@ -161,6 +173,8 @@ static const char *carried_by(const struct snapshot *snap, size_t listener)
 static void tell_started(const struct serving *s)
 {
     const struct snapshot *snap = door_snapshot(s->door);
+    if (door_is_for_one(s->door))
+        return;
     const struct config_listeners *l = &snap->config->listeners;
     for (size_t i = 0; i < l->n; i++) {
         size_t n = routes_on(snap->config, l->v[i].name.text);
@@ -195,7 +209,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
             hooks->stopping(hooks->arg);
     }
     finish(&s);
-    return status;
+    return s.failed ? 1 : status;
 }
 
 int cmd_serve(int argc, char **argv)

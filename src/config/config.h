@@ -51,13 +51,14 @@ struct config_codes {
 
 /* Which of the fields of an address are meant. */
 enum config_place {
-    CONFIG_AT_IP,      /* host and port */
-    CONFIG_AT_UNIX,    /* path */
-    CONFIG_AT_SYSTEMD, /* name */
-    CONFIG_AT_PROGRAM, /* program */
+    CONFIG_AT_IP,       /* host and port */
+    CONFIG_AT_UNIX,     /* path */
+    CONFIG_AT_SYSTEMD,  /* name */
+    CONFIG_AT_STANDARD, /* none: standard input and output */
+    CONFIG_AT_PROGRAM,  /* program */
 };
 
-/* HOST:PORT, [V6]:PORT, *:PORT, :PORT, unix:PATH, and where the key takes it systemd:NAME or
+/* HOST:PORT, [V6]:PORT, *:PORT, :PORT, unix:PATH, and where the key takes it systemd:NAME, '-' or
  * exec:PROGRAM ARGS. Syntax only: no name is looked up here. */
 struct config_address {
     struct config_text text; /* as in the file; a relative unix: path is joined */

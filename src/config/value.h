@@ -23,7 +23,7 @@ extern const struct schema_type value_host; /* config_text: a DNS name or an add
 extern const struct schema_type value_alpn; /* config_text: a protocol name (RFC 7301) */
 extern const struct schema_type value_alpn_pattern; /* config_text: the same, or a prefix and `*` */
 extern const struct schema_type value_listen; /* config_address: an IP address, `*` or nothing, and a port */
-extern const struct schema_type value_listener; /* config_address: the same, unix:PATH or systemd:NAME */
+extern const struct schema_type value_listener; /* config_address: the same, unix:PATH, systemd:NAME or '-' */
 extern const struct schema_type value_service;  /* config_address: HOST:PORT or unix:PATH */
 extern const struct schema_type value_backend;  /* config_address: the same, or exec:PROGRAM ARGS */
 extern const struct schema_type value_mode;     /* unsigned: permission bits in octal */

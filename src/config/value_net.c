@@ -207,12 +207,16 @@ static int read_listen(const struct schema_value *v, void *ret, struct err *err)
 
 static int read_listener(const struct schema_value *v, void *ret, struct err *err)
 {
-    static const char expected[] = "ADDRESS:PORT, [V6]:PORT, *:PORT, :PORT, unix:PATH or systemd:NAME";
+    static const char expected[] =
+        "ADDRESS:PORT, [V6]:PORT, *:PORT, :PORT, unix:PATH, systemd:NAME or '-' (standard input and output)";
     if (strncmp(v->text, "unix:", 5) == 0)
         return read_unix(v, expected, ret, err);
     if (strncmp(v->text, "systemd:", 8) == 0)
         return read_systemd(v, expected, ret, err);
-    return read_ip(v, expected, ret, err);
+    if (strcmp(v->text, "-") != 0)
+        return read_ip(v, expected, ret, err);
+    struct config_address a = {.text = {v->text, v->at}, .place = CONFIG_AT_STANDARD};
+    return put_address(&a, ret, err);
 }
 
 static int read_service(const struct schema_value *v, void *ret, struct err *err)

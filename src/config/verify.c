@@ -402,6 +402,12 @@ static int verify_pair(struct verify *v, size_t first, size_t i)
 {
     const struct config_listener *other = &v->c->listeners.v[first], *l = &v->c->listeners.v[i];
     const struct config_address *a = &l->address, *b = &other->address;
+    if (a->place == CONFIG_AT_STANDARD || b->place == CONFIG_AT_STANDARD)
+        return wrong(
+            v, a->text.at, "listeners", i, "address",
+            "found %s beside %s of listeners[%zu]: '-' is one connection, and the door ends with it, so "
+            "it stands alone",
+            a->text.text, b->text.text, first);
     if (!same_place(a, b))
         return 0;
     return wrong(v, a->text.at, "listeners", i, "address",

@@ -157,6 +157,8 @@ static int bind_stream(struct crew *crew, const struct config_listener *l, struc
         return bind_unix(crew, l, listeners, stride, err);
     case CONFIG_AT_SYSTEMD:
         return take_handed(crew, &l->address, listeners, stride, err);
+    case CONFIG_AT_STANDARD:
+        return err_set(err, "standard input and output are taken when the door starts, not by a reload");
     default:
         return bind_tcp(crew, &l->address, listeners, stride, err);
     }
@@ -172,6 +174,8 @@ static int bind_listener(struct crew *crew, const struct snapshot *snap, const s
         listeners[w * stride + i].key = a->text.text;
         listeners[w * stride + i].udp = udp;
     }
+    if (now == NULL && a->place == CONFIG_AT_STANDARD) /* door_start() begins with it */
+        return 0;
     if (!has_listener(now, a->text.text, false) &&
         bind_stream(crew, &snap->config->listeners.v[i], listeners + i, stride, err) != 0)
         return -1;

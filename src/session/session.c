@@ -639,6 +639,7 @@ static void teardown(struct session *s)
         admission_leave_unproven(w->admission);
     else
         admission_leave(w->admission, s->uncounted ? &nobody : &s->peer);
+    w->last = s->reason;
     worker_left(w, &s->node);
     worker_release(w, s->epoch);
     task_init(&s->again, session_free); /* a link that wakes in this round may still name the session */

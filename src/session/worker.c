@@ -162,6 +162,10 @@ void worker_left(struct worker *w, struct list *node)
     list_remove(node);
     CHECK(w->session_count > 0);
     w->session_count--;
+    if (w->session_count == 0 && w->over != NULL) {
+        loop_post(w->ear.loop, w->over);
+        w->over = NULL;
+    }
     stop_when_empty(w);
 }
 

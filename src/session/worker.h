@@ -87,6 +87,8 @@ struct worker {
     bool called;             /* ... or its time is over: sessions have been closed */
     struct timer last_call;  /* the end of draining */
     struct timer last_words; /* looks whether what was said has arrived */
+    struct message *over;    /* posted to `ear.loop` once, when no session is left; else NULL */
+    enum close_reason last;  /* how the session that has ended last did */
     struct list programs;    /* of sessions, also of those that have ended (programs.h) */
     struct worker_ear ear;
     int64_t packed_since;  /* when offers were last told that the door is packed */
