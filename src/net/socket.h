@@ -15,6 +15,10 @@
  * and keep-alive. Returns the descriptor, or -1 with `err`. */
 int socket_listen_tcp(const char *host, uint16_t port, bool share, struct err *err);
 
+/* TCP_NODELAY and keep-alive, as socket_listen_tcp() has them, for a socket that somebody else has made; of
+ * one that listens accepted sockets inherit them. Others than TCP are left as they are. */
+void socket_tune(int fd);
+
 /* Is the address free to listen on? -1 with `err` when another program (also another one of ours, which would
  * share it silently) listens there. */
 int socket_probe_tcp(const char *host, uint16_t port, struct err *err);

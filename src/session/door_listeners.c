@@ -100,6 +100,7 @@ static int take_handed(struct crew *crew, const struct config_address *a, struct
         return err_prefix(err, "%s", a->text.text);
     for (size_t i = 0; i < handed.streams; i++) {
         const struct port_socket socket = {.fd = handed.stream[i], .lasting = true};
+        socket_tune(socket.fd);
         if (share_socket(crew, a->text.text, &socket, listeners, stride, err) != 0)
             return -1;
     }

@@ -79,6 +79,7 @@ static struct link *link_of(struct worker *w, const struct standard *st, struct 
 {
     if (st->out >= 0)
         return fd_link_pair(w->loop, st->in, st->out, err);
+    socket_tune(st->in);
     fcntl(st->in, F_SETFL, fcntl(st->in, F_GETFL) | O_NONBLOCK);
     struct link *link = fd_link_socket(w->loop, st->in, false);
     if (link == NULL)

@@ -202,6 +202,7 @@ static void test_endpoints(void **state)
     assert_string_equal(to[3].path, "etc/app.sock");
     assert_string_equal(to[3].text.text, "unix:etc/app.sock");
     config_free(c);
+    buf_free(&errors);
 }
 
 static const struct config_route *route(const struct config *c, const char *name)
