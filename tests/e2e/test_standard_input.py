@@ -168,6 +168,19 @@ def test_who_keeps_the_connection_open_beside_it(one):
     server.close()
 
 
+def test_wrap(pki):
+    """In one line: a server of inetd's that knows no TLS gets it."""
+    cert = pki.server("www.test")
+    client, server = connection()
+    process = start([CARDEA, "wrap", "server", "--listen", "-", "--to", "exec:/bin/cat", "--cert", cert.certificate,
+                     "--key", cert.key], server)
+    server.close()
+    secure = greet(client)
+    tls.finish(secure)
+    secure.close()
+    assert json.loads(ended(process))["backend"] == "exec:/bin/cat"
+
+
 def test_stop_while_it_serves(one):
     client, server = connection()
     process = start(one(limits={"drain_timeout": "1s"}), server)
