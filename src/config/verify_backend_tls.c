@@ -35,7 +35,7 @@ static int verify_name(const struct config_backend *b, struct err *err)
     const struct config_backend_tls *t = b->tls;
     for (size_t k = 0; k < b->to.n && t->trust.text != NULL && t->name.text == NULL && t->uri.text == NULL;
          k++)
-        if (b->to.v[k].path != NULL)
+        if (b->to.v[k].place != CONFIG_AT_IP)
             return err_set(
                 err,
                 "needs a 'name' or a 'uri': the backend %s has no host whose certificate could be checked",
@@ -53,6 +53,11 @@ static int verify_spares(const struct config_backend *b, struct err *err)
         return err_set(
             err, "has 'spares', connections whose TLS is begun before their client is known, and 'starttls', "
                  "where what is said before TLS is his; leave one out");
+    for (size_t k = 0; k < b->to.n && b->tls->spares > 0; k++)
+        if (b->to.v[k].place == CONFIG_AT_PROGRAM)
+            return err_set(
+                err, "has 'spares', but %s is a program that runs for one client each time; leave them out",
+                b->to.v[k].text.text);
     return 0;
 }
 
