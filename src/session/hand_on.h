@@ -14,6 +14,7 @@
 #include "link/link.h"
 #include "net/addr.h"
 
+struct buf;
 struct identity;
 struct session;
 
@@ -50,5 +51,9 @@ bool hand_on_user(const struct identity *id, const struct config_hand_on *rule, 
  * one block for the caller to free(), NULL at its end. Values hold no NUL, and no control character but in
  * the certificates (PEM). The manual lists the names (cardea.yaml(5), HANDING ON). */
 char **hand_on_environment(const struct config_hand_on *rule, const struct hand_on_client *client);
+
+/* For http1_link_new(), with the session: append Forwarded (RFC 7239), X-Forwarded-For and -Proto, and where
+ * the client has proven who it is Client-Cert and, where the rule says so, Client-Cert-Chain (RFC 9440). */
+void hand_on_headers(void *session, struct buf *out);
 
 #endif

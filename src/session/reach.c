@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http1/http1_link.h"
 #include "quic/quic.h"
 #include "session/hand_on.h"
 #include "session/session_internal.h"
@@ -399,6 +400,17 @@ static void wrap_down(struct session *s, struct str *early)
     *early = (struct str){NULL, 0};
 }
 
+/* The backend is told of the client in each request: what is early goes through that too. */
+static void follow_requests(struct session *s, struct str *early)
+{
+    if (!s->route->config->hand_on.headers)
+        return;
+    s->down = http1_link_new(s->down, *early, hand_on_headers, s);
+    s->down->wake = session_wake_link;
+    s->down->owner = s;
+    *early = (struct str){NULL, 0};
+}
+
 /* What the client sent before this moment goes first: straight to the far side, or as far as it takes it. */
 static bool send_early(struct session *s, const void *data, size_t len)
 {
@@ -431,6 +443,7 @@ enum session_state step_join(struct session *s)
         s->up->bytes_written = p->visit.sent;
     }
     wrap_down(s, &early);
+    follow_requests(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;
