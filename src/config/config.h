@@ -363,6 +363,7 @@ struct config_audit {
 struct config_admin {
     struct config_head head;
     struct config_text socket;     /* path; NULL: the default place, which depends on the environment */
+    struct config_text whois;      /* path; NULL: none */
     struct config_address metrics; /* text.text NULL: none */
 };
 

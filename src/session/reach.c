@@ -209,6 +209,7 @@ static enum session_state dialled(struct session *s)
 {
     struct setup *p = s->setup;
     s->up = dial_take(&p->dial);
+    s->near_port = 0;
     s->up->wake = session_wake_link;
     s->up->owner = s;
     if (s->backend != NULL)

@@ -132,6 +132,7 @@ struct session {
     struct net_addr peer;
     struct session_times when;
     int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
+    uint16_t near_port; /* of the door's end towards the backend, once somebody has asked (whois.c); else 0 */
     size_t descriptors; /* that are set aside for it */
     size_t discarded;   /* bytes thrown away after our last words */
     bool running;       /* the driver is on the stack */

@@ -387,8 +387,8 @@ static const char *const answers[] = {
     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
     "HTTP/1.1 204 No Content\r\n\r\n",
     "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
-    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 "
-    "OK\r\nContent-Length: 0\r\n\r\n",
+    ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 "
+     "OK\r\nContent-Length: 0\r\n\r\n"),
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;x\r\nhello\r\n0\r\nX: 1\r\nYy: 2\r\n\r\n",
     "HTTP/1.1 200 OK\nContent-Length: 36\n\nHTTP/1.1 101 Switching Protocols\r\n\r\n",
@@ -533,8 +533,8 @@ static void test_odd_answers(void **state)
         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "HTTP/1.1 200 OK\r\n\r\nuntil the end HTTP/1.1 101 x\r\n\r\n",
-        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\nHTTP/1.1 408 x\r\nContent-Length: "
-        "0\r\n\r\n",
+        ("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\nHTTP/1.1 408 x\r\nContent-Length: "
+         "0\r\n\r\n"),
     };
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
         struct ends e;
