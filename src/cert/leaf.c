@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/base64.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/err.h>
@@ -176,13 +175,4 @@ bool cert_put_pem(struct buf *out, struct str der)
     BIO_free(bio);
     ERR_clear_error();
     return ok;
-}
-
-bool cert_put_base64(struct buf *out, struct str der)
-{
-    size_t room;
-    if (!EVP_EncodedLength(&room, der.len) || !buf_reserve(out, room))
-        return false;
-    out->len += EVP_EncodeBlock(out->data + out->len, (const uint8_t *)der.p, der.len);
-    return true;
 }

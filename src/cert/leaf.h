@@ -29,7 +29,4 @@ bool cert_leaf_each(struct str der, cert_leaf_fn *each, void *arg);
 /* Append a certificate in PEM (RFC 7468). False when it cannot be: memory, or the bound of `out`. */
 bool cert_put_pem(struct buf *out, struct str der);
 
-/* Append a certificate in base64 (RFC 4648, 4). False when memory is out, or the bound of `out`. */
-bool cert_put_base64(struct buf *out, struct str der);
-
 #endif

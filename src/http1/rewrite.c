@@ -7,6 +7,8 @@
 #include "base/cursor.h"
 #include "http1/field.h"
 
+#define TOLD_USUAL 2048 /* bytes of what is told, usually: room for it is made at once */
+
 /* What the fields have shown so far. */
 struct fields {
     struct rewritten *request;
@@ -257,6 +259,7 @@ enum rewrite_result rewrite_head(const uint8_t *data, size_t len, size_t *scanne
     if (result != REWRITE_DONE)
         return result;
     CHECK(line_next(&c, &line) == LINE_READ);
+    CHECK(buf_reserve(out, *scanned + TOLD_USUAL));
     result = take_request_line(&f, line);
     while (result == REWRITE_DONE && line_next(&c, &line) == LINE_READ && line.len > 0)
         result = take_field(&f, line);

@@ -86,8 +86,9 @@ static bool put_identity(struct buf *out, const struct session *s, const struct 
     ok = ok && buf_append(out, "}", 1);
     if (s->route != NULL && hand_on_user(peer->identity, &s->route->config->hand_on, user))
         ok = ok && put_text(out, "user", (struct str){user, strlen(user)});
-    return ok && buf_printf(out, ",\"certificate\":\"") &&
-           cert_put_base64(out, cert_chain_at(peer->chain, 0)) && buf_append(out, "\"", 1);
+    struct str der = cert_chain_at(peer->chain, 0);
+    return ok && buf_printf(out, ",\"certificate\":\"") && str_base64(out, der.p, der.len) &&
+           buf_append(out, "\"", 1);
 }
 
 static bool put_session(struct buf *out, const struct session *s)
