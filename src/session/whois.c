@@ -38,21 +38,26 @@ static bool is_same(const struct net_addr *a, const struct net_addr *b)
     return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, len) == 0;
 }
 
+/* The socket towards the backend, or -1. A backend may have taken a connection, and ask, before we are told
+ * so. */
+static int near_socket(const struct session *s)
+{
+    const struct link *trying = s->setup == NULL ? NULL : dial_trying(&s->setup->dial);
+    return s->up != NULL ? link_socket(link_bottom(s->up)) : trying != NULL ? link_socket(trying) : -1;
+}
+
 /* Does its backend see that address? */
 static bool is_seen(struct session *s, const struct net_addr *from)
 {
-    if (s->up == NULL || s->route == NULL)
+    int fd = near_socket(s);
+    if (fd < 0 || s->route == NULL)
         return false;
     if (s->route->config->hand_on.proxy != CONFIG_SEND_PROXY_NONE && is_same(&s->peer, from))
         return true;
-    int fd = link_socket(link_bottom(s->up));
-    if (fd < 0)
+    if (s->near_port != 0 && s->near_port != from->port)
         return false;
-    if (s->near_port == 0)
-        s->near_port = socket_local(fd).port;
-    struct net_addr near = {0};
-    if (s->near_port == from->port)
-        near = socket_local(fd);
+    struct net_addr near = socket_local(fd);
+    s->near_port = s->up != NULL ? near.port : 0;
     return is_same(&near, from);
 }
 
