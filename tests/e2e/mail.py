@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from run import Process, free_port, wait_listening, wait_until
@@ -80,42 +81,49 @@ def can_run():
     return os.geteuid() == 0 and all(Path(program(name)).exists() for name in ("dovecot", "postfix"))
 
 
+def place():
+    """A directory that the servers' own users can reach: those of pytest are closed to them."""
+    directory = Path(tempfile.mkdtemp(prefix="cardea-mail-"))
+    directory.chmod(0o711)
+    return directory
+
+
 class Dovecot:
     """IMAP behind PROXY headers. Who logs in by SASL EXTERNAL is whom they name as the client's certificate's owner."""
 
-    def __init__(self, directory):
+    def __init__(self):
+        self.directory = place()
         self.port = free_port()
-        config = Path(directory) / "dovecot.conf"
-        (Path(directory) / "mail").mkdir()
-        os.chmod(directory / "mail", 0o777)
-        for parent in [Path(directory), *list(Path(directory).parents)[:3]]:
-            parent.chmod(parent.stat().st_mode | 0o711)
-        self.log = Path(directory) / "dovecot.log"
-        config.write_text(DOVECOT.format(directory=directory, port=self.port))
-        self.process = Process([program("dovecot"), "-F", "-c", config], directory, "dovecot")
-        wait_listening(self.port, self.process)
+        self.log = self.directory / "dovecot.log"
+        config = self.directory / "dovecot.conf"
+        (self.directory / "mail").mkdir()
+        (self.directory / "mail").chmod(0o777)
+        config.write_text(DOVECOT.format(directory=self.directory, port=self.port))
+        self.process = Process([program("dovecot"), "-F", "-c", config], self.directory, "dovecot")
+        wait_listening(self.port, self.process, 20)
 
     def stop(self):
         self.process.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Postfix:
     """SMTP behind PROXY headers that turns every client away, and says which address it has."""
 
-    def __init__(self, directory):
+    def __init__(self):
+        self.directory = place()
         self.port = free_port()
-        self.config = Path(directory) / "config"
+        self.config = self.directory / "config"
         for name in ("config", "spool", "data"):
-            (Path(directory) / name).mkdir()
-        shutil.chown(Path(directory) / "data", "postfix")
-        for parent in [Path(directory), *list(Path(directory).parents)[:3]]:
-            parent.chmod(parent.stat().st_mode | 0o711)
-        (self.config / "main.cf").write_text(POSTFIX.format(directory=directory))
+            (self.directory / name).mkdir()
+        shutil.chown(self.directory / "data", "postfix")
+        (self.config / "main.cf").write_text(POSTFIX.format(directory=self.directory))
         (self.config / "master.cf").write_text(POSTFIX_SERVICES.format(port=self.port))
-        self.process = Process([program("postfix"), "-c", self.config, "start-fg"], directory, "postfix")
+        self.process = Process([program("postfix"), "-c", self.config, "start-fg"], self.directory, "postfix")
         wait_listening(self.port, self.process, 20)
 
     def stop(self):
         subprocess.run([program("postfix"), "-c", self.config, "stop"], capture_output=True, timeout=60, check=False)
         wait_until(lambda: self.process.poll() is not None, "postfix to end", 20)
         self.process.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)

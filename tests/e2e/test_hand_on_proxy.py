@@ -209,10 +209,10 @@ def external(sock):
 
 
 @needs_mail
-def test_dovecot_logs_in_whom_the_door_has_proven(start_door, pki, tmp_path):
+def test_dovecot_logs_in_whom_the_door_has_proven(start_door, pki):
     """SASL EXTERNAL (RFC 4422, appendix A): the user is the common name of the certificate that the client showed to the
     door; without one there is no user."""
-    dovecot = mail.Dovecot(tmp_path)
+    dovecot = mail.Dovecot()
     try:
         door = one_door(start_door, pki, dovecot.port)
         with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice) as sock:
@@ -228,8 +228,8 @@ def test_dovecot_logs_in_whom_the_door_has_proven(start_door, pki, tmp_path):
 
 
 @needs_mail
-def test_postfix_learns_the_address(start_door, pki, tmp_path):
-    postfix = mail.Postfix(tmp_path)
+def test_postfix_learns_the_address(start_door, pki):
+    postfix = mail.Postfix()
     try:
         door = one_door(start_door, pki, postfix.port)
         with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice, source="127.0.0.3") as sock:
