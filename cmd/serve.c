@@ -17,10 +17,13 @@
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
+#include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
+
+#define LISTENERS_SHOWN 8 /* in the status of the service */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -32,7 +35,11 @@ struct serving {
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
+    struct supervised supervised;
+    struct supervisor *supervisor; /* NULL: nobody supervises */
+    bool refused;                  /* the last reload was */
     bool stopping;
+    bool failed; /* the one connection that there was to serve */
 };
 
 static void print_lines(const char *text)
@@ -52,6 +59,7 @@ static void on_notice(void *arg, const char *text)
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
 {
     struct serving *s = arg;
+    s->refused = review == NULL;
     if (review != NULL) {
         struct buf text = {0};
         check_warn(door_snapshot(s->door));
@@ -59,7 +67,7 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
         buf_free(&text);
-        if (admin_outdated(s->admin) != NULL)
+        if (s->admin != NULL && admin_outdated(s->admin) != NULL)
             fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
         return;
     }
@@ -75,13 +83,23 @@ static void tell_stopping(struct serving *s)
     if (!s->stopping && n > 0)
         fprintf(stderr, "cardea: stopping: %zu connection%s open, up to %.10gs; once more to end now\n", n,
                 n == 1 ? "" : "s", (double)most / NSEC_PER_SEC);
+    if (s->stopping)
+        return;
     s->stopping = true;
+    supervisor_stopping(s->supervisor, most);
 }
 
 static void on_drained(void *arg)
 {
     struct serving *s = arg;
     loop_stop(s->loop);
+}
+
+static void on_served(void *arg, bool in_order)
+{
+    struct serving *s = arg;
+    s->failed = !in_order;
+    door_drain(s->door, on_drained, s);
 }
 
 static void on_signal(struct signals *signals, int number)
@@ -95,13 +113,71 @@ static void on_signal(struct signals *signals, int number)
     }
 }
 
+/* ---- the service manager ---- */
+
+/* The line of `systemctl status`. */
+static void describe(void *arg, struct buf *text)
+{
+    const struct serving *s = arg;
+    const struct config *c = door_snapshot(s->door)->config;
+    size_t n = door_connections(s->door);
+    buf_printf(text, s->stopping ? "stopping" : "serving %zu route%s on", c->routes.n,
+               c->routes.n == 1 ? "" : "s");
+    for (size_t i = 0; !s->stopping && i < c->listeners.n && i < LISTENERS_SHOWN; i++)
+        buf_printf(text, "%s %s", i == 0 ? "" : ",", c->listeners.v[i].address.text.text);
+    if (!s->stopping && c->listeners.n > LISTENERS_SHOWN)
+        buf_printf(text, " and %zu more", c->listeners.n - LISTENERS_SHOWN);
+    buf_printf(text, "; %zu connection%s open", n, n == 1 ? "" : "s");
+    if (s->refused)
+        buf_printf(text, "; the last reload was refused, the configuration before it stays in force");
+}
+
+static void ask_workers(void *arg, void (*answered)(void *answered_arg), void *answered_arg)
+{
+    const struct serving *s = arg;
+    door_ask_workers(s->door, answered, answered_arg);
+}
+
+static void on_reload(void *arg, bool under_way)
+{
+    struct serving *s = arg;
+    if (under_way)
+        supervisor_reloading(s->supervisor);
+    else if (!s->stopping)
+        supervisor_ready(s->supervisor);
+}
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* A manager that cannot be told is no reason not to serve. What it handed us is for nobody whom we start. */
+static void supervise(struct serving *s)
+{
+    static const char *const ours[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+    struct supervision with = {variable(ours[0]), variable(ours[1]), variable(ours[2])};
+    struct err err;
+    s->supervised = (struct supervised){describe, ask_workers, s};
+    s->supervisor = supervisor_new(s->loop, &with, &s->supervised, &err);
+    if (err.text[0] != '\0')
+        fprintf(stderr, "cardea: %s\n", err.text);
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        unsetenv(ours[i]);
+}
+
+/* ---- beginning and end ---- */
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
-    struct config *config = config_load(path, errors);
-    if (config == NULL) {
+    const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
+    struct config *config =
+        text != NULL ? config_parse(path, text->p, text->len, errors) : config_load(path, errors);
+    if (config == NULL && text == NULL)
         survey_file(path, errors);
+    if (config == NULL)
         return -1;
-    }
     s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
     return s->door != NULL ? 0 : -1;
 }
@@ -112,19 +188,27 @@ static int start(struct serving *s, const char *path)
     struct err err = {0};
     if (signals_watch(&s->signals, s->loop, SIGNALS_HANGUP, on_signal, &err) != 0 ||
         open_door(s, path, &errors) != 0) {
-        print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
+        if (errors.len > 0 && s->hooks != NULL && s->hooks->refused != NULL)
+            s->hooks->refused(s->hooks->arg, buf_text(&errors));
+        else
+            print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
         buf_free(&errors);
         return -1;
     }
     buf_free(&errors);
     check_warn(door_snapshot(s->door));
     door_set_notice(s->door, on_notice, s);
-    s->admin = admin_new(s->loop, s->door, &err);
-    if (s->admin == NULL || door_start(s->door, &err) != 0) {
+    door_set_reload_watch(s->door, on_reload, s);
+    door_set_served(s->door, on_served, s);
+    bool asked = !door_is_for_one(s->door); /* of doors for one connection there may be any number at once */
+    if (asked)
+        s->admin = admin_new(s->loop, s->door, &err);
+    if ((asked && s->admin == NULL) || door_start(s->door, &err) != 0) {
         fprintf(stderr, "cardea: %s\n", err.text);
         return -1;
     }
-    admin_set_reloaded(s->admin, on_reloaded, s);
+    if (asked)
+        admin_set_reloaded(s->admin, on_reloaded, s);
     return 0;
 }
 
@@ -133,6 +217,7 @@ static void finish(struct serving *s)
     admin_free(s->admin);
     door_free(s->door);
     signals_unwatch(&s->signals);
+    supervisor_free(s->supervisor);
     loop_free(s->loop);
 }
 
@@ -150,17 +235,27 @@ static size_t routes_on(const struct config *c, const char *listener)
     return n;
 }
 
+static const char *carried_by(const struct snapshot *snap, size_t listener)
+{
+    if (snap->config->listeners.v[listener].address.place == CONFIG_AT_UNIX)
+        return "unix";
+    return snapshot_listens_udp(snap, listener) ? "TCP, UDP" : "TCP";
+}
+
 /* What was opened: a line for each listener; the last one tells where the door is asked. */
 static void tell_started(const struct serving *s)
 {
     const struct snapshot *snap = door_snapshot(s->door);
+    if (door_is_for_one(s->door))
+        return;
     const struct config_listeners *l = &snap->config->listeners;
     for (size_t i = 0; i < l->n; i++) {
         size_t n = routes_on(snap->config, l->v[i].name.text);
         bool last = i + 1 == l->n;
+        const char *socket = last ? admin_socket(s->admin) : NULL;
         fprintf(stderr, "cardea: serving %zu route%s on %s (%s)%s%s\n", n, n == 1 ? "" : "s",
-                l->v[i].address.text.text, snapshot_listens_udp(snap, i) ? "TCP, UDP" : "TCP",
-                last ? "; status at " : "", last ? admin_socket(s->admin) : "");
+                l->v[i].address.text.text, carried_by(snap, i), socket != NULL ? "; status at " : "",
+                socket != NULL ? socket : "");
     }
 }
 
@@ -170,13 +265,16 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
     struct err err;
     process_raise_descriptors();
     process_keep_memory();
+    process_keep_children();
     s.loop = loop_new(&err);
     if (s.loop == NULL) {
         fprintf(stderr, "cardea: %s\n", err.text);
         return 1;
     }
+    supervise(&s);
     int status = start(&s, config_path) == 0 ? 0 : 1;
     if (status == 0) {
+        supervisor_ready(s.supervisor);
         if (hooks == NULL)
             tell_started(&s);
         else if (hooks->ready != NULL)
@@ -187,7 +285,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
             hooks->stopping(hooks->arg);
     }
     finish(&s);
-    return status;
+    return s.failed ? 1 : status;
 }
 
 int cmd_serve(int argc, char **argv)

@@ -142,7 +142,8 @@ struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
     a->magic = ADMIN_MAGIC;
     a->loop = loop;
     a->door = door;
-    if (open_socket(a, err) == 0 && open_whois(a, err) == 0 && open_port(a, err) == 0)
+    if ((!config_of(a)->enabled || open_socket(a, err) == 0) && open_whois(a, err) == 0 &&
+        open_port(a, err) == 0)
         return a;
     admin_free(a);
     return NULL;
@@ -199,6 +200,6 @@ const char *admin_outdated(const struct admin *a)
          "workers and the sockets of admin stay what they were until the door is started anew"}};
     bool same = is_same(config_of(a)->metrics.text.text, a->metrics) &&
                 is_same(config_of(a)->whois.text, a->whois.path) &&
-                is_same(socket_wanted(a, space), a->socket.path);
+                is_same(config_of(a)->enabled ? socket_wanted(a, space) : NULL, a->socket.path);
     return texts[!same][!door_has_its_workers(a->door)];
 }

@@ -177,20 +177,38 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
     return 0;
 }
 
+/* There is nothing of a program's to be probed while it does not run. */
+static int verify_backend(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_backend *b = config_route_backend(r);
+    for (size_t k = 0; b != NULL && b->health != NULL && k < b->to.n; k++)
+        if (b->to.v[k].place == CONFIG_AT_PROGRAM)
+            return wrong(v, b->health->head.at, "routes", i, config_action_name(r->action),
+                         "cannot have 'health' with %s: a program runs only while it has a connection",
+                         b->to.v[k].text.text);
+    return 0;
+}
+
 static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
 {
-    const struct config_backend_tls *t = r->terminate->tls;
+    const struct config_backend *backend = config_route_backend(r);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
     int bad = 0;
+    char key[32], trust[40];
+    if (t == NULL)
+        return 0;
+    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
+    snprintf(trust, sizeof(trust), "%s.trust", key);
     if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
     if ((t->certificate.text == NULL) != (t->key.text == NULL))
-        bad = wrong(v, t->head.at, "routes", i, "terminate.tls", "has '%s' but no '%s'; they go together",
+        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    for (size_t k = 0; k < r->terminate->to.n && t->name.text == NULL; k++)
-        if (r->terminate->to.v[k].path != NULL)
-            bad = wrong(v, t->head.at, "routes", i, "terminate.tls",
+    for (size_t k = 0; k < backend->to.n && t->name.text == NULL; k++)
+        if (backend->to.v[k].place != CONFIG_AT_IP)
+            bad = wrong(v, t->head.at, "routes", i, key,
                         "needs a 'name': the backend %s has no host whose certificate could be checked",
-                        r->terminate->to.v[k].text.text);
+                        backend->to.v[k].text.text);
     return bad;
 }
 
@@ -199,7 +217,7 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
 {
     const char *plain = NULL;
     for (size_t k = 0; k < r->first_bytes.n; k++)
-        if (r->first_bytes.v[k] != CONFIG_FIRST_POSTGRES)
+        if (r->first_bytes.v[k] == CONFIG_FIRST_SSH || r->first_bytes.v[k] == CONFIG_FIRST_HTTP)
             plain = r->first_bytes.v[k] == CONFIG_FIRST_SSH ? "ssh" : "http";
     if (plain == NULL)
         return 0;
@@ -244,9 +262,9 @@ static int verify_hand_on(struct verify *v, const struct config_route *r, size_t
     int bad = 0;
     if (h->head.set == 0)
         return 0;
-    if (r->action != CONFIG_PASS && r->action != CONFIG_TERMINATE)
+    if (config_route_backend(r) == NULL)
         return wrong(v, h->head.at, "routes", i, "hand_on",
-                     "only routes that pass or terminate have it; this one is a '%s' route",
+                     "only routes that pass, terminate or forward have it; this one is a '%s' route",
                      config_action_name(r->action));
     if (h->headers)
         bad = verify_headers(v, r, i);
@@ -300,6 +318,8 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
 {
     int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
     bad |= verify_first_bytes(v, r, i) | verify_hand_on(v, r, i);
+    bad |= verify_backend_tls(v, r, i);
+    bad |= verify_backend(v, r, i);
     if (!ends_tls(r))
         return bad | verify_no_tls(v, r, i);
     bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
@@ -313,8 +333,6 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
         bad |= verify_tunnel(v, r, i);
     if (r->action == CONFIG_EXPOSE)
         bad |= verify_expose(v, r, i);
-    if (r->action == CONFIG_TERMINATE && r->terminate->tls != NULL)
-        bad |= verify_backend_tls(v, r, i);
     return bad;
 }
 
@@ -385,6 +403,24 @@ static int verify_trust_names(struct verify *v)
     return bad;
 }
 
+static int verify_protocols(struct verify *v)
+{
+    struct names names = {0};
+    int bad = COLLECT(v, protocols, config_protocol, &names);
+    for (size_t i = 0; i < v->c->protocols.n; i++) {
+        const struct config_protocol *p = &v->c->protocols.v[i];
+        if (p->name.text != NULL &&
+            (strcmp(p->name.text, CONFIG_SPEAKS_TLS) == 0 || strcmp(p->name.text, CONFIG_SPEAKS_PLAIN) == 0))
+            bad |=
+                wrong(v, p->name.at, "protocols", i, "name",
+                      "'%s' is what a listener without STARTTLS speaks; choose another name", p->name.text);
+        if (!v->partial && (p->file.text != NULL) == (p->chat.text != NULL))
+            bad |= wrong(v, p->head.at, "protocols", i, NULL,
+                         "expected one script: 'file', or 'chat' where it is one of chat(8)");
+    }
+    return bad;
+}
+
 static int verify_names(struct verify *v)
 {
     struct names policy = {0};
@@ -393,7 +429,7 @@ static int verify_names(struct verify *v)
     bad |= COLLECT(v, trust, config_trust, &v->trusts);
     bad |= COLLECT(v, routes, config_route, &v->routes);
     bad |= COLLECT(v, policy, config_policy_row, &policy);
-    return bad | verify_trust_names(v);
+    return bad | verify_trust_names(v) | verify_protocols(v);
 }
 
 /* The bytes of a listener's IP address, IPv4 as mapped into IPv6; false: it is every address, IPv4 and IPv6.
@@ -418,18 +454,46 @@ static bool covers(const char *host, const char *other)
     return one_address(other, b) && memcmp(a, b, memcmp(a, every4, 16) == 0 ? 12 : 16) == 0;
 }
 
+static bool same_place(const struct config_address *a, const struct config_address *b)
+{
+    if (a->place != b->place || a->text.text == NULL || b->text.text == NULL)
+        return false;
+    switch (a->place) {
+    case CONFIG_AT_UNIX:
+        return strcmp(a->path, b->path) == 0;
+    case CONFIG_AT_SYSTEMD:
+        return strcmp(a->name, b->name) == 0;
+    default:
+        return a->port == b->port && (covers(a->host, b->host) || covers(b->host, a->host));
+    }
+}
+
 static int verify_pair(struct verify *v, size_t first, size_t i)
 {
     const struct config_listener *other = &v->c->listeners.v[first], *l = &v->c->listeners.v[i];
     const struct config_address *a = &l->address, *b = &other->address;
-    if (a->host == NULL || b->host == NULL || a->port != b->port ||
-        (!covers(a->host, b->host) && !covers(b->host, a->host)))
+    if (a->place == CONFIG_AT_STANDARD || b->place == CONFIG_AT_STANDARD)
+        return wrong(
+            v, a->text.at, "listeners", i, "address",
+            "found %s beside %s of listeners[%zu]: '-' is one connection, and the door ends with it, so "
+            "it stands alone",
+            a->text.text, b->text.text, first);
+    if (!same_place(a, b))
         return 0;
     return wrong(v, a->text.at, "listeners", i, "address",
                  strcmp(a->text.text, b->text.text) == 0
                      ? "listeners[%zu] has %s already (line %u)"
                      : "overlaps with listeners[%zu], which has %s (line %u): a connection can be only one's",
                  first, b->text.text, b->text.at.line);
+}
+
+static int verify_listener(struct verify *v, size_t i)
+{
+    const struct config_listener *l = &v->c->listeners.v[i];
+    if (l->mode == 0 || l->address.place == CONFIG_AT_UNIX)
+        return 0;
+    return wrong(v, l->head.at, "listeners", i, "mode", "is for unix: sockets; %s is none",
+                 l->address.text.text);
 }
 
 /* What routes can number, and each address only once, whatever its name. */
@@ -440,9 +504,11 @@ static int verify_listeners(struct verify *v)
     if (l->n > CONFIG_LISTENERS_MAX)
         return wrong(v, l->v[CONFIG_LISTENERS_MAX].head.at, "listeners", CONFIG_LISTENERS_MAX, NULL,
                      "found %zu listeners, expected at most %d", l->n, CONFIG_LISTENERS_MAX);
-    for (size_t i = 1; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
+        bad |= verify_listener(v, i);
         for (size_t k = 0; k < i; k++)
             bad |= verify_pair(v, k, i);
+    }
     return bad;
 }
 

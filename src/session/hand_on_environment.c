@@ -34,6 +34,15 @@ static void put_text(struct list *l, const char *name, const char *value)
         put(l, name, value, strlen(value));
 }
 
+/* Left out where it is not printable: clients choose it. */
+static void put_printable(struct list *l, const char *name, struct str value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if ((unsigned char)value.p[i] < 0x20 || (unsigned char)value.p[i] >= 0x7f)
+            return;
+    put(l, name, value.p, value.len);
+}
+
 /* Address and port apart, the address without brackets. */
 static void put_end(struct list *l, const char *who, const struct net_addr *addr)
 {
@@ -134,11 +143,15 @@ char **hand_on_environment(const struct config_hand_on *rule, const struct hand_
 {
     struct list l = {0};
     char id[AUDIT_ID_MAX];
+    put_text(&l, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     put_text(&l, "UNIQUE_ID", audit_id_text(c->id, id));
     put_end(&l, "REMOTE", &c->peer);
     put_end(&l, "SERVER", &c->local);
-    put(&l, "SERVER_NAME", c->sni.p, c->sni.len);
-    put(&l, "SSL_TLS_SNI", c->sni.p, c->sni.len);
+    put_printable(&l, "SERVER_NAME", c->sni);
+    put_printable(&l, "SSL_TLS_SNI", c->sni);
+    put_printable(&l, "SNI", c->sni);
+    if (c->tls)
+        put_printable(&l, "ALPN", c->alpn);
     if (c->tls) {
         put_tls(&l, &c->facts);
         put_identity(&l, rule, &c->facts);

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "net/handed.h"
 #include "session/plan.h"
 #include "session/shared.h"
 #include "tls/server.h"
@@ -144,7 +145,8 @@ static struct cert_store *store_for(struct build *b, const struct config_route *
 /* What the door shows to the backends of this route, or NULL. */
 static struct cert *backend_cert(struct build *b, const struct config_route *rc)
 {
-    const struct config_backend_tls *t = rc->terminate == NULL ? NULL : rc->terminate->tls;
+    const struct config_backend *backend = config_route_backend(rc);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
     if (t == NULL || t->certificate.text == NULL)
         return NULL;
     struct err err;
@@ -256,6 +258,8 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
     }
     if (cb->tls != NULL)
         make_backend_tls(b, r, cb->tls);
+    if (cb->tls != NULL && cb->tls->starttls.text != NULL)
+        r->asks = plan_protocol(b->snap->plan, cb->tls->starttls.text);
 }
 
 static void make_route(struct build *b, size_t i)
@@ -267,10 +271,9 @@ static void make_route(struct build *b, size_t i)
     r->ask_policy = rc->clients.mode != CONFIG_CLIENTS_NONE;
     if (ends_tls(rc))
         make_servers(b, r);
-    if (rc->action == CONFIG_PASS)
-        make_upstream(b, r, rc->pass);
-    if (rc->action == CONFIG_TERMINATE)
-        make_upstream(b, r, rc->terminate);
+    const struct config_backend *backend = config_route_backend(rc);
+    if (backend != NULL)
+        make_upstream(b, r, backend);
 }
 
 /* ---- all of it ---- */
@@ -349,7 +352,6 @@ static struct snapshot *snapshot_finish(struct build *b)
     }
     snap->table = snap->plan->table;
     snap->policy = snap->plan->policy;
-    snap->wants_postgres = snap->plan->wants_postgres;
     snap->descriptor_limit = descriptor_limit(snap->config, b->shared->workers);
     return snap;
 }
@@ -359,13 +361,14 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
     struct build b = {.snap = snapshot_new(plan_new(config), own_certs_new(config), shared),
                       .shared = shared,
                       .errors = errors};
+    bool planned = plan_make(b.snap->plan, errors) == 0;
     load_trust(&b);
     load_certs(&b);
     for (size_t i = 0; i < config->routes.n; i++) {
         load_route_certs(&b, i);
         make_route(&b, i);
     }
-    b.failed |= plan_make(b.snap->plan, errors) != 0;
+    b.failed |= !planned;
     return snapshot_finish(&b);
 }
 
@@ -432,10 +435,22 @@ void snapshot_unref(struct snapshot *snap)
     free(snap);
 }
 
+/* Is there, or can there be, a UDP socket beside the listener's own? */
+static bool has_datagrams(const struct config_address *a)
+{
+    struct handed handed;
+    struct err err;
+    if (a->place == CONFIG_AT_SYSTEMD)
+        return handed_find(a->name, &handed, &err) == 0 && handed.datagram >= 0;
+    return a->place == CONFIG_AT_IP;
+}
+
 bool snapshot_listens_udp(const struct snapshot *snap, size_t listener)
 {
     const struct config *c = snap->config;
     CHECK(listener < c->listeners.n);
+    if (!has_datagrams(&c->listeners.v[listener].address))
+        return false;
     for (size_t i = 0; i < c->routes.n && c->listeners.v[listener].quic; i++)
         if (c->routes.v[i].action == CONFIG_TUNNEL)
             return true;

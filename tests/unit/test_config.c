@@ -152,6 +152,59 @@ static void test_values(void **state)
     config_free(c);
 }
 
+/* The words of exec:, one after the other with a '|' between them. */
+static const char *words_of(const struct config_address *a)
+{
+    static char text[256];
+    size_t n = 0;
+    assert_int_equal(a->place, CONFIG_AT_PROGRAM);
+    text[0] = '\0';
+    for (size_t i = 0; a->program[i] != NULL; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i > 0 ? "|" : "", a->program[i]);
+    return text;
+}
+
+/* Where connections come from and go to, beside IP addresses. */
+static void test_endpoints(void **state)
+{
+    static const char text[] =
+        "listeners:\n"
+        "- {address: 'unix:door.sock', mode: 0666, proxy_protocol: {from: [unix]}}\n"
+        "- {address: 'unix:/run/door.sock', name: run}\n"
+        "- {address: 'systemd:web'}\n"
+        "routes:\n"
+        "- name: all\n"
+        "  pass:\n"
+        "    to:\n"
+        "    - exec:/bin/cat\n"
+        "    - 'exec:  /usr/bin/env   A=\"b c\" ''d  \"e'' f\\ g \"h\\\"\\\\i\" \"\"  '\n"
+        "    - \"exec:./serve \\t 'back\\\\slash' x'y'\\\"z\\\"\"\n"
+        "    - unix:app.sock\n";
+    struct buf errors = {0};
+    (void)state;
+    struct config *c = config_parse("etc/door.yaml", text, strlen(text), &errors);
+    assert_string_equal(buf_text(&errors), "");
+    assert_non_null(c);
+    const struct config_listener *l = c->listeners.v;
+    assert_int_equal(l[0].address.place, CONFIG_AT_UNIX);
+    assert_string_equal(l[0].address.path, "etc/door.sock");
+    assert_string_equal(l[0].name.text, "unix:etc/door.sock");
+    assert_int_equal(l[0].mode, 0666);
+    assert_int_equal(l[0].proxy_protocol->from.v[0].family, AF_UNIX);
+    assert_string_equal(l[1].address.path, "/run/door.sock");
+    assert_int_equal(l[1].mode, 0);
+    assert_int_equal(l[2].address.place, CONFIG_AT_SYSTEMD);
+    assert_string_equal(l[2].address.name, "web");
+    const struct config_address *to = c->routes.v[0].pass->to.v;
+    assert_string_equal(words_of(&to[0]), "/bin/cat");
+    assert_string_equal(words_of(&to[1]), "/usr/bin/env|A=b c|d  \"e|f g|h\"\\i|");
+    assert_string_equal(words_of(&to[2]), "etc/./serve|back\\slash|xyz");
+    assert_string_equal(to[3].path, "etc/app.sock");
+    assert_string_equal(to[3].text.text, "unix:etc/app.sock");
+    config_free(c);
+    buf_free(&errors);
+}
+
 static const struct config_route *route(const struct config *c, const char *name)
 {
     const struct config_route *r = config_route_find(c, name);
@@ -175,7 +228,7 @@ static void test_routes(void **state)
     assert_true(r->pass->health->timeout == 500 * NSEC_PER_MSEC);
     assert_int_equal(r->clients.mode, CONFIG_CLIENTS_NONE);
     r = route(c, "db");
-    assert_int_equal(r->first_bytes.v[0], CONFIG_FIRST_POSTGRES);
+    assert_int_equal(r->first_bytes.v[0], CONFIG_FIRST_POSTGRESQL);
     assert_string_equal(r->terminate->alpn.v[0].text, "postgresql");
     assert_string_equal(r->terminate->tls->trust.text, CONFIG_TRUST_SYSTEM);
     assert_null(r->terminate->tls->name.text);
@@ -437,14 +490,70 @@ static void test_man(void **state)
     buf_free(&fresh);
 }
 
+/* A path may name a credential, whatever key it is for; `what` follows "key: " in the file of a client. */
+static const char *key_of(const char *what, struct client_config **ret, struct buf *errors)
+{
+    static char text[512];
+    snprintf(text, sizeof(text), "key: %s\n", what);
+    *ret = client_config_parse("home/c.yaml", text, strlen(text), errors);
+    return *ret == NULL ? buf_text(errors) : (*ret)->key.text;
+}
+
+static void test_secret(void **state)
+{
+    static const struct {
+        const char *directory, *value, *expected;
+    } rows[] = {
+        {"/run/credentials/cardea.service", "credential:door.key",
+         "/run/credentials/cardea.service/door.key"},
+        {"/run/credentials/cardea.service", "./credential:door.key", "home/./credential:door.key"},
+        {NULL, "credential:door.key",
+         "home/c.yaml:1:6: key: found 'credential:door.key', but there are no credentials here: "
+         "CREDENTIALS_DIRECTORY is not set. Start the door by a unit of systemd with "
+         "LoadCredential=door.key:FILE, "
+         "or set the variable to a folder that holds door.key\n"},
+        {"here", "credential:door.key",
+         "home/c.yaml:1:6: key: found 'credential:door.key', but there are no credentials here: "
+         "CREDENTIALS_DIRECTORY is no absolute path. Start the door by a unit of systemd with "
+         "LoadCredential=door.key:FILE, or set the variable to a folder that holds door.key\n"},
+        {"/c", "'credential:'",
+         "home/c.yaml:1:6: key: found 'credential:', expected credential:NAME with the name of a credential, "
+         "without / and :\n"},
+        {"/c", "credential:../door.key",
+         "home/c.yaml:1:6: key: found 'credential:../door.key', expected credential:NAME with the name of a "
+         "credential, without / and :\n"},
+        {"/c", "credential:..",
+         "home/c.yaml:1:6: key: found 'credential:..', expected credential:NAME with the name of a "
+         "credential, "
+         "without / and :\n"},
+        {"/c", "credential:a:b",
+         "home/c.yaml:1:6: key: found 'credential:a:b', expected credential:NAME with the name of a "
+         "credential, "
+         "without / and :\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct client_config *c;
+        struct buf errors = {0};
+        unsetenv("CREDENTIALS_DIRECTORY");
+        if (rows[i].directory != NULL)
+            setenv("CREDENTIALS_DIRECTORY", rows[i].directory, 1);
+        assert_string_equal(key_of(rows[i].value, &c, &errors), rows[i].expected);
+        client_config_free(c);
+        buf_free(&errors);
+    }
+    unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),     cmocka_unit_test(test_broken),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_routes),   cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_huge),     cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
-        cmocka_unit_test(test_expose),   cmocka_unit_test(test_man),
+        cmocka_unit_test(test_good),      cmocka_unit_test(test_broken),      cmocka_unit_test(test_values),
+        cmocka_unit_test(test_routes),    cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_huge),      cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
+        cmocka_unit_test(test_expose),    cmocka_unit_test(test_man),         cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
