@@ -230,6 +230,7 @@ struct config_hand_on {
     enum config_send_proxy proxy;
     struct config_codes tlvs; /* enum config_tlv */
     bool headers;
+    struct config_text protocol; /* NULL: none */
     bool chain;
     enum config_user_fact user;
     struct config_text user_pattern; /* with one '*'; text NULL: all of the fact */

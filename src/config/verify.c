@@ -246,6 +246,10 @@ static int verify_hand_on(struct verify *v, const struct config_route *r, size_t
                      config_action_name(r->action));
     if (h->headers)
         bad = verify_headers(v, r, i);
+    if (h->protocol.text != NULL && r->action != CONFIG_TERMINATE)
+        bad = wrong(
+            v, h->protocol.at, "routes", i, "hand_on.protocol",
+            "only routes that terminate have it: nobody else's clients have proven anything to the door");
     if (schema_given(&keys_hand_on, h, "tlvs") && h->proxy != CONFIG_SEND_PROXY_V2)
         bad = wrong(v, h->head.at, "routes", i, "hand_on.tlvs",
                     "only PROXY headers of version 2 have them: it needs "

@@ -49,6 +49,13 @@ static int verify_spares(const struct config_route *r, const struct config_backe
         return err_set(
             err, "has 'spares', connections that are begun before their client is known, so no PROXY header "
                  "can tell of him; leave out either 'spares' or 'hand_on.proxy'");
+    if (b->tls->spares > 0 && r->hand_on.protocol.text != NULL)
+        return err_set(err, "has 'spares', connections that are begun before their client is known, and "
+                            "'hand_on.protocol', which tells of him; leave one out");
+    if (b->tls->starttls.text != NULL && r->hand_on.protocol.text != NULL)
+        return err_set(
+            err, "has 'starttls', which takes the backend's greeting, and 'hand_on.protocol', which begins "
+                 "with it; leave one out: TLS to the backend may begin at once");
     if (b->tls->spares > 0 && b->tls->starttls.text != NULL)
         return err_set(
             err, "has 'spares', connections whose TLS is begun before their client is known, and 'starttls', "

@@ -81,11 +81,14 @@ static const struct starttls *asks(const struct session *s)
 static int settling_section(const struct session *s, const struct starttls **ret)
 {
     const struct setup *p = s->setup;
-    *ret = asks(s) != NULL ? asks(s) : p->spoken;
+    bool tells = s->route->tells != NULL && !p->in_clear;
+    *ret = asks(s) != NULL ? asks(s) : tells ? s->route->tells : p->spoken;
     if (*ret == NULL)
         return -1;
     if (p->in_clear)
         return starttls_run_onward(p->near);
+    if (tells)
+        return starttls_section(*ret, "identify");
     if (asks(s) != NULL)
         return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
     return starttls_section(*ret, "greet");

@@ -279,6 +279,8 @@ static void make_route(struct build *b, size_t i)
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL)
         make_upstream(b, r, backend);
+    if (rc->hand_on.protocol.text != NULL)
+        r->tells = plan_protocol(b->snap->plan, rc->hand_on.protocol.text);
 }
 
 /* ---- all of it ---- */
