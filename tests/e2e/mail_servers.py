@@ -98,7 +98,7 @@ cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
 tlsmgr    unix - - n 1000? 1 tlsmgr
 rewrite   unix - - n - - trivial-rewrite
-bounce    unix - - n - 0 discard
+bounce    unix - - n - 0 bounce
 defer     unix - - n - 0 bounce
 trace     unix - - n - 0 bounce
 verify    unix - - n - 1 verify
@@ -114,16 +114,16 @@ postlog   unix-dgram n - n - 1 postlogd
 """
 POSTFIX_AUTH = "-o smtpd_sasl_auth_enable=yes -o smtpd_relay_restrictions=permit_sasl_authenticated,reject " \
                "-o smtpd_sasl_security_options=noanonymous"
-# user@p1234.example.com goes by SMTP to port 1234 of 127.0.0.1, user@l1234.example.com by LMTP.
 POSTFIX_TRANSPORT = """
-/@p([0-9]+)\\.example\\.com$/ smtp:[127.0.0.1]:$1
-/@l([0-9]+)\\.example\\.com$/ lmtp:inet:127.0.0.1:$1
+/@smtp\\.example\\.com$/ smtp:[127.0.0.1]:{smtp}
+/@lmtp\\.example\\.com$/ lmtp:inet:127.0.0.1:{lmtp}
 """
 
 
 class Postfix(MailServer):
     """SMTP at `plain` (knows no TLS), `required`, `implicit`; `submission` demands TLS and a password, `plainsubmission` a
-    password. What comes to `out` Postfix itself sends on as a client that demands STARTTLS, see POSTFIX_TRANSPORT."""
+    password. What comes to `out` for smtp.example.com or lmtp.example.com Postfix itself sends on as a client that demands
+    STARTTLS, to the ports of 127.0.0.1 that are in `onward`."""
 
     def __init__(self, cert, dovecot):
         if os.geteuid() != 0:
@@ -141,7 +141,8 @@ class Postfix(MailServer):
                                                          auth=f"{ADDRESS}:{dovecot.ports['auth']}"))
         ports = {way: f"{ADDRESS}:{port}" for way, port in self.ports.items()}
         (etc / "master.cf").write_text(POSTFIX_MASTER.format(auth=POSTFIX_AUTH, **ports))
-        (etc / "transport").write_text(POSTFIX_TRANSPORT)
+        self.onward = {"smtp": free_port(), "lmtp": free_port()}
+        (etc / "transport").write_text(POSTFIX_TRANSPORT.format(**self.onward))
         programs = Path(run("postconf", "-hd", "daemon_directory").stdout.decode().strip())
         self.begin(programs / "master", "-c", etc, "-d")
 
@@ -149,8 +150,8 @@ class Postfix(MailServer):
         path = self.directory / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def delivered(self, word):
-        """Has a message with this word come?"""
+    def delivered(self, word, _=USER):
+        """Has a message with this word come, for whomever?"""
         path = self.directory / "mail" / "all"
         return path.exists() and word in path.read_text(errors="replace")
 

@@ -12,7 +12,7 @@ SERVER = {"smtp": "Postfix", "submission": "Postfix", "lmtp": "Dovecot", "imap":
           "managesieve": "Dovecot", "nntp": "INN"}
 CLIENT = {"smtp": "swaks", "submission": "swaks", "lmtp": "swaks", "imap": "curl", "pop3": "curl",
           "managesieve": "sieve-connect"}
-subjects = (f"message-{number}-" for number in itertools.count())
+subjects = (f"message-{number}-" for number in itertools.count())  # each once in a test run
 
 
 def script(protocol):
