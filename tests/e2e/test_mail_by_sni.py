@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mail and news at a door: two names at one port that speaks smtp, imap and so on. One server keeps its own TLS, the other
+speaks none. The same routes at a port where TLS begins at once."""
+import pytest
+
+from mail_work import CLIENT, PROTOCOLS, SERVER, Work, script
+from run import free_port
+
+
+@pytest.fixture(scope="module")
+def work(postfix, dovecot, dovecot_tls, inn, inn_tls, pki):
+    return Work(postfix, dovecot, dovecot_tls, inn, inn_tls, pki.ca.file)
+
+
+@pytest.fixture(scope="module")
+def door(work, start_module_door, pki):
+    """A pair of listeners for each protocol; ports in door.mail[protocol]."""
+    ports = {protocol: {"starttls": free_port(), "implicit": free_port()} for protocol in PROTOCOLS}
+    listeners, routes = [], []
+    for protocol in PROTOCOLS:
+        listeners += [{"name": protocol, "address": f"127.0.0.1:{ports[protocol]['starttls']}", "speaks": script(protocol)},
+                      {"name": f"{protocol}-tls", "address": f"127.0.0.1:{ports[protocol]['implicit']}"}]
+        routes += [
+            {"name": f"{protocol}-passed", "listeners": [protocol], "sni": "mail.example.com",
+             "pass": {"to": work.server(protocol, "starttls")}},
+            {"name": f"{protocol}-ended", "listeners": [protocol, f"{protocol}-tls"], "sni": "ended.example.com",
+             "terminate": {"to": work.server(protocol, None)}},
+            {"name": f"{protocol}-again", "listeners": [protocol, f"{protocol}-tls"], "sni": "again.example.com",
+             "terminate": {"to": work.server(protocol, "starttls"),
+                           "tls": {"starttls": script(protocol), "name": "mail.example.com", "trust": "door"}}}]
+    door = start_module_door({
+        "listeners": listeners, "routes": routes, "certificates": [pki.server("ended.example.com", "again.example.com").row()],
+        "trust": [{"name": "door", "ca": [pki.ca.file]}], "limits": {"dial_timeout": "10s"}})
+    door.mail = ports
+    return door
+
+
+def cases():
+    return [pytest.param(protocol, marks=pytest.mark.proves(protocol, "route", SERVER[protocol],
+                                                            CLIENT.get(protocol, "openssl s_client")))
+            for protocol in PROTOCOLS]
+
+
+@pytest.mark.parametrize("protocol", cases())
+@pytest.mark.parametrize("name, route, action", [("mail", "passed", "pass"), ("ended", "ended", "terminate"),
+                                                 ("again", "again", "terminate")])
+def test_name_after_starttls(work, door, protocol, name, route, action):
+    """The name in the ClientHello after STARTTLS chooses the server, which is asked in the same protocol where it has TLS."""
+    done, text = work.do(protocol, door.mail[protocol]["starttls"], "starttls", f"{name}.example.com")
+    assert done, f"{text}\n{door.audit()[-3:]}"
+    assert door.audited(route=f"{protocol}-{route}", action=action)["starttls"] == script(protocol)
+
+
+@pytest.mark.parametrize("protocol", [protocol for protocol in PROTOCOLS if protocol != "managesieve"])
+@pytest.mark.parametrize("name", ["ended", "again"])
+def test_the_same_routes_where_tls_begins_at_once(work, door, protocol, name):
+    """As with smtps and imaps. sieve-connect has no way to do so."""
+    done, text = work.do(protocol, door.mail[protocol]["implicit"], "implicit", f"{name}.example.com")
+    assert done, f"{text}\n{door.audit()[-3:]}"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_name_without_route(work, door, protocol):
+    """A name that is nobody's leads nowhere."""
+    assert not work.do(protocol, door.mail[protocol]["starttls"], "starttls", "nobody.example.com")[0]
+    door.audited(starttls=script(protocol), sni="nobody.example.com", reason="no_route")
