@@ -23,6 +23,15 @@ def proven_file():
     return (folder if ROOT in folder.parents else ROOT / "build") / "proves.json"
 
 
+def narrowed(config):
+    """Did not all tests of the files run?"""
+    return bool(config.option.keyword or config.option.markexpr or any("::" in word for word in config.args))
+
+
+def file_of(nodeid):
+    return nodeid.split("::")[0]
+
+
 class Proves:
     """The plugin: workers of xdist add the marks to their reports, the process that has all reports writes the file."""
 
@@ -51,10 +60,14 @@ class Proves:
             self.results[report.nodeid] = {"outcome": outcome, "proves": marks}
 
     def pytest_sessionfinish(self, session):
-        """Runs of other files add to it; `make test` begins with none."""
+        """What other files have shown stays, and of these files where only some of their tests ran. `make test` begins with
+        none."""
         if hasattr(session.config, "workerinput") or not self.results:
             return
         kept = json.loads(self.path.read_text()) if self.path.exists() else {}
+        if not narrowed(session.config):
+            ran = {file_of(nodeid) for nodeid in self.results}
+            kept = {nodeid: result for nodeid, result in kept.items() if file_of(nodeid) not in ran}
         self.path.parent.mkdir(exist_ok=True)
         staged = self.path.with_suffix(f".{os.getpid()}")
         staged.write_text(json.dumps({**kept, **self.results}, indent=1, sort_keys=True) + "\n")

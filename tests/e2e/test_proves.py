@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of README.md says what tests have shown, and no more."""
+import json
 import shutil
 import sys
 
@@ -82,6 +83,17 @@ def test_claims_too_many(tree, row, complaint):
     (tree / "README.md").write_text(README.format(f"| protocol |\n|---|\n{row}"))
     done = readme_table(tree, "--check")
     assert done.returncode == 1 and complaint in done.stderr, done
+
+
+def test_what_an_earlier_run_has_shown(tree):
+    """It stays where only some tests run again, and goes when all do and it is there no more."""
+    pytest_in(tree)
+    (tree / "test_some.py").write_text(TESTS.replace("def test_both", "def test_two"))
+    (tree / "test_other.py").write_text('import pytest\n@pytest.mark.proves("irc", "client")\ndef test_it(): pass\n')
+    for words, known in [(["-k", "test_two"], {"both", "two"}), (["test_other.py"], {"both", "two", "it"}), ([], {"two", "it"})]:
+        pytest_in(tree, *words)
+        names = {nodeid.split("::test_")[1] for nodeid in json.loads((tree / "proves.json").read_text())}
+        assert names & {"both", "two", "it"} == known
 
 
 def test_without_results(tree):
