@@ -2,6 +2,8 @@
 """A piece of work in each protocol of mail and news, and the real servers for it, so that one table of tests covers all."""
 import itertools
 
+import pytest
+
 import mail_clients
 from mail_servers import PASSWORD, USER
 from run import wait_until
@@ -21,13 +23,27 @@ def script(protocol):
 
 
 class Work:
-    """The servers without TLS and those that demand it. do() works at a port and tells whether all of it was done."""
+    """The servers without TLS and those that demand it, started when they are first needed. do() works at a port and tells
+    whether all of it was done."""
 
-    def __init__(self, postfix, dovecot, dovecot_tls, inn, inn_tls, ca, name="mail.example.com"):
-        self.postfix, self.dovecot, self.dovecot_tls, self.inn, self.inn_tls = postfix, dovecot, dovecot_tls, inn, inn_tls
+    def __init__(self, request, ca, name="mail.example.com"):
+        self.request = request
         self.ca, self.name = ca, name
-        for server in (dovecot, dovecot_tls):
+        for server in (self.dovecot, self.dovecot_tls):
             server.deliver("waiting")
+
+    postfix = property(lambda self: self.request.getfixturevalue("postfix"))
+    dovecot = property(lambda self: self.request.getfixturevalue("dovecot"))
+    dovecot_tls = property(lambda self: self.request.getfixturevalue("dovecot_tls"))
+    inn = property(lambda self: self.request.getfixturevalue("inn"))
+    inn_tls = property(lambda self: self.request.getfixturevalue("inn_tls"))
+
+    def can(self, protocol):
+        """Are there servers for it? Where not, server() skips the test."""
+        try:
+            return bool(self.server(protocol, None))
+        except pytest.skip.Exception:
+            return False
 
     def server(self, protocol, tls):
         """The address of a real server that demands STARTTLS, or with `tls` None knows none."""
@@ -41,6 +57,7 @@ class Work:
 
     def do(self, protocol, port, tls, name=None):
         """(done?, all that the client printed)"""
+        self.server(protocol, None)
         return getattr(self, protocol)(port, tls, name or self.name)
 
     def smtp(self, port, tls, name, *words):

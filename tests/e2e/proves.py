@@ -4,7 +4,7 @@
     @pytest.mark.proves("imap", "client", "Dovecot", "curl")     protocol, role, the real peers that took part
     pytest.param(..., marks=pytest.mark.proves(...))             the same for one case of a table
 
-ROLES has the roles. A test may have several marks. What passed and what failed is kept beside the program under test, in
+ROLES has the roles. A test may have several marks. What passed, failed or was skipped is kept beside the program under test, in
 proves.json; scripts/readme-table reads it."""
 import json
 import os
@@ -55,9 +55,8 @@ class Proves:
 
     def pytest_runtest_logreport(self, report):
         marks = getattr(report, "proves", None)
-        if marks and (report.when == "call" or report.failed):
-            outcome = "failed" if report.failed else report.outcome
-            self.results[report.nodeid] = {"outcome": outcome, "proves": marks}
+        if marks and (report.when == "call" or not report.passed):
+            self.results[report.nodeid] = {"outcome": report.outcome, "proves": marks}
 
     def pytest_sessionfinish(self, session):
         """What other files have shown stays, and of these files where only some of their tests ran. `make test` begins with

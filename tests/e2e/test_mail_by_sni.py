@@ -8,8 +8,8 @@ from run import free_port
 
 
 @pytest.fixture(scope="module")
-def work(postfix, dovecot, dovecot_tls, inn, inn_tls, pki):
-    return Work(postfix, dovecot, dovecot_tls, inn, inn_tls, pki.ca.file)
+def work(request, pki):
+    return Work(request, pki.ca.file)
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,8 @@ def door(work, start_module_door, pki):
     ports = {protocol: {"starttls": free_port(), "implicit": free_port()} for protocol in PROTOCOLS}
     listeners, routes = [], []
     for protocol in PROTOCOLS:
+        if not work.can(protocol):
+            continue
         listeners += [{"name": protocol, "address": f"127.0.0.1:{ports[protocol]['starttls']}", "speaks": script(protocol)},
                       {"name": f"{protocol}-tls", "address": f"127.0.0.1:{ports[protocol]['implicit']}"}]
         routes += [

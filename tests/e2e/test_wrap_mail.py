@@ -25,8 +25,8 @@ def claims(role, protocols=PROTOCOLS, *, plain_client=False):
 
 
 @pytest.fixture(scope="module")
-def work(postfix, dovecot, dovecot_tls, inn, inn_tls, pki):
-    return Work(postfix, dovecot, dovecot_tls, inn, inn_tls, pki.ca.file)
+def work(request, pki):
+    return Work(request, pki.ca.file)
 
 
 @pytest.mark.parametrize("protocol", claims("client", plain_client=True))
