@@ -8,6 +8,7 @@ ROLES has the roles. A test may have several marks. What passed, failed or was s
 proves.json; scripts/readme-table reads it."""
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,10 @@ class Proves:
         if not narrowed(session.config):
             ran = {file_of(nodeid) for nodeid in self.results}
             kept = {nodeid: result for nodeid, result in kept.items() if file_of(nodeid) not in ran}
-        self.path.parent.mkdir(exist_ok=True)
         staged = self.path.with_suffix(f".{os.getpid()}")
-        staged.write_text(json.dumps({**kept, **self.results}, indent=1, sort_keys=True) + "\n")
-        staged.rename(self.path)
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            staged.write_text(json.dumps({**kept, **self.results}, indent=1, sort_keys=True) + "\n")
+            staged.rename(self.path)
+        except PermissionError as error:  # a tree that this user may only read
+            print(f"proves: what was shown is not kept: {error}", file=sys.stderr)

@@ -3,7 +3,9 @@
 speaks none. The same routes at a port where TLS begins at once."""
 import pytest
 
-from mail_work import CLIENT, PROTOCOLS, SERVER, Work, script
+from mail_attacks import TLS, inject, refuse, strip
+from mail_work import CLIENT, PROTOCOLS, SERVER, Work, can, script
+from middle import Middle
 from run import free_port
 
 
@@ -18,7 +20,7 @@ def door(work, start_module_door, pki):
     ports = {protocol: {"starttls": free_port(), "implicit": free_port()} for protocol in PROTOCOLS}
     listeners, routes = [], []
     for protocol in PROTOCOLS:
-        if not work.can(protocol):
+        if not can(protocol):
             continue
         listeners += [{"name": protocol, "address": f"127.0.0.1:{ports[protocol]['starttls']}", "speaks": script(protocol)},
                       {"name": f"{protocol}-tls", "address": f"127.0.0.1:{ports[protocol]['implicit']}"}]
@@ -66,3 +68,22 @@ def test_name_without_route(work, door, protocol):
     """A name that is nobody's leads nowhere."""
     assert not work.do(protocol, door.mail[protocol]["starttls"], "starttls", "nobody.example.com")[0]
     door.audited(starttls=script(protocol), sni="nobody.example.com", reason="no_route")
+
+
+@pytest.mark.parametrize("edit, named", [(strip, "taken out on the way"), (inject("smtp"), "in the clear where TLS was to begin"),
+                                         (refuse("smtp"), "does not begin TLS")], ids=["stripped", "injected", "refused"])
+@pytest.mark.parametrize("action", ["pass", "terminate"])
+def test_who_is_in_the_middle_behind_the_door(work, start_door, pki, edit, named, action):
+    """The door asks the server for TLS as a wrapped client would: nothing is passed to one that does not begin it rightly, and
+    the client, which is in TLS already, hears that the connection failed."""
+    middle, port = Middle(work.server("smtp", "starttls"), edit), free_port()
+    own = {"tls": {"starttls": "smtp", "name": "mail.example.com", "trust": "door"}} if action == "terminate" else {}
+    door = start_door({
+        "listeners": [{"name": "smtp", "address": f"127.0.0.1:{port}", "speaks": "smtp"}],
+        "routes": [{"name": "mail", "listeners": ["smtp"], action: {"to": middle.to, **own}}],
+        "certificates": [pki.server("mail.example.com").row()], "trust": [{"name": "door", "ca": [pki.ca.file]}]})
+    done, _ = work.do("smtp", port, "starttls")
+    assert not done
+    line = door.audited(route="mail", reason="backend_tls")
+    assert named in line["detail"], line
+    assert TLS not in middle.heard

@@ -8,12 +8,12 @@ import pytest
 import mail_clients
 import tls
 from mail_servers import ADDRESS
+from mail_attacks import TLS, greet_with, inject, refuse, strip
 from mail_work import CLIENT, PROTOCOLS, SERVER, Work, script, subjects
 from middle import Middle
 from run import SLOW, wait_until
 
 STARTTLS = re.compile(rb"^(\S+ )?(STARTTLS|STLS)\r$", re.MULTILINE | re.IGNORECASE)
-TLS = b"\x16\x03"
 
 
 def claims(role, protocols=PROTOCOLS, *, plain_client=False):
@@ -159,31 +159,6 @@ def test_commands_before_tls_are_none_within(work, start_wrap, mail_cert, protoc
     assert "in the clear where TLS was to begin" in wrap.audited(reason="starttls")["detail"]
     assert middle.heard == b""
     assert "knock" not in wrap.audit_file.read_text()  # it may be a password
-
-
-def strip(data):
-    """The offer is taken out, lines stay as many."""
-    return re.sub(rb"STARTTLS|STLS", b"XXXXXXXX", data)
-
-
-def inject(protocol):
-    """An answer more behind the one that begins TLS."""
-    begins = {"imap": rb"(s OK .*\r\n)", "pop3": rb"(\+OK Begin TLS.*\r\n)", "managesieve": rb"(OK \"Begin TLS.*\r\n)",
-              "nntp": rb"(382 .*\r\n)"}.get(protocol, rb"(220 2\.0\.0 .*\r\n)")
-    return lambda data: re.sub(begins, rb"\g<1>250 injected\r\n", data)
-
-
-def refuse(protocol):
-    """The server cannot begin TLS now."""
-    begins = {"imap": (rb"s OK ", b"s NO "), "pop3": (rb"\+OK Begin TLS", b"-ERR Begin TLS"),
-              "managesieve": (rb"OK \"Begin TLS", b"NO \"Begin TLS"), "nntp": (rb"382 ", b"580 ")}
-    found, instead = begins.get(protocol, (rb"220 2\.0\.0 ", b"454 4.7.0 "))
-    return lambda data: re.sub(found, instead, data)
-
-
-def greet_with(line):
-    """Another greeting."""
-    return lambda data: re.sub(rb"\A(\* OK|220|\+OK|200) .*\r\n", line, data) if not data.startswith(TLS) else data
 
 
 def answer(wrap, words):
