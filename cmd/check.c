@@ -19,15 +19,10 @@ struct listing {
     size_t rows;
 };
 
-static const struct config_backend *backend_of(const struct config_route *rc)
-{
-    return rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
-}
-
 /* What follows the action's name: the backends, or the alert. */
 static void put_goal(struct buf *b, const struct config_route *rc)
 {
-    const struct config_backend *cb = backend_of(rc);
+    const struct config_backend *cb = config_route_backend(rc);
     if (rc->action == CONFIG_REJECT)
         buf_printf(b, "%s", config_alert_name(rc->reject));
     for (size_t i = 0; cb != NULL && i < cb->to.n; i++)

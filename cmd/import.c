@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "cert/pem.h"
 #include "cmd/cmd.h"
 
 static int read_file(void *arg, const char *path, struct buf *ret, struct err *err)
@@ -42,6 +43,17 @@ static int list_directory(void *arg, const char *path, struct buf *ret, struct e
     return 0;
 }
 
+static int pins(void *arg, const char *path, struct buf *ret, struct err *err)
+{
+    struct buf text = {0};
+    (void)arg;
+    int rc = file_read(path, IMPORT_FILE_MAX, &text, NULL, err);
+    if (rc == 0)
+        rc = pem_pins(&text, ret, err);
+    buf_free(&text);
+    return rc;
+}
+
 static uint16_t service_port(void *arg, const char *service)
 {
     (void)arg;
@@ -60,7 +72,7 @@ static int print_result(const struct import_program *p, const struct import_resu
 
 static int run(const struct import_program *p, int argc, char **argv, bool json)
 {
-    const struct import_files files = {NULL, read_file, list_directory, service_port};
+    const struct import_files files = {NULL, read_file, list_directory, pins, service_port};
     struct import_result result = {0};
     struct err err;
     int rc = p->file != NULL ? p->file(argv[0], &files, &result, &err)

@@ -157,7 +157,7 @@ static const char config_text[] =
     "  # 2. PostgreSQL, if it runs on this machine. Its clients do not begin with TLS, but the door\n"
     "  #    knows how they do begin.\n"
     "  - name: postgres\n"
-    "    first_bytes: postgres\n"
+    "    first_bytes: postgresql\n"
     "    terminate: {to: \"127.0.0.1:5432\"}\n"
     "\n"
     "  # 3. A tunnel: the client shows a certificate and names the place that it wants to reach.\n"

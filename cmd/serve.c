@@ -97,11 +97,13 @@ static void on_signal(struct signals *signals, int number)
 
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
-    struct config *config = config_load(path, errors);
-    if (config == NULL) {
+    const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
+    struct config *config =
+        text != NULL ? config_parse(path, text->p, text->len, errors) : config_load(path, errors);
+    if (config == NULL && text == NULL)
         survey_file(path, errors);
+    if (config == NULL)
         return -1;
-    }
     s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
     return s->door != NULL ? 0 : -1;
 }
@@ -112,7 +114,10 @@ static int start(struct serving *s, const char *path)
     struct err err = {0};
     if (signals_watch(&s->signals, s->loop, SIGNALS_HANGUP, on_signal, &err) != 0 ||
         open_door(s, path, &errors) != 0) {
-        print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
+        if (errors.len > 0 && s->hooks != NULL && s->hooks->refused != NULL)
+            s->hooks->refused(s->hooks->arg, buf_text(&errors));
+        else
+            print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
         buf_free(&errors);
         return -1;
     }
@@ -158,9 +163,10 @@ static void tell_started(const struct serving *s)
     for (size_t i = 0; i < l->n; i++) {
         size_t n = routes_on(snap->config, l->v[i].name.text);
         bool last = i + 1 == l->n;
+        const char *socket = last ? admin_socket(s->admin) : NULL;
         fprintf(stderr, "cardea: serving %zu route%s on %s (%s)%s%s\n", n, n == 1 ? "" : "s",
                 l->v[i].address.text.text, snapshot_listens_udp(snap, i) ? "TCP, UDP" : "TCP",
-                last ? "; status at " : "", last ? admin_socket(s->admin) : "");
+                socket != NULL ? "; status at " : "", socket != NULL ? socket : "");
     }
 }
 

@@ -117,7 +117,7 @@ struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
     a->magic = ADMIN_MAGIC;
     a->loop = loop;
     a->door = door;
-    if (open_socket(a, err) == 0 && open_port(a, err) == 0)
+    if ((!config_of(a)->enabled || open_socket(a, err) == 0) && open_port(a, err) == 0)
         return a;
     admin_free(a);
     return NULL;
@@ -167,6 +167,8 @@ const char *admin_outdated(const struct admin *a)
         {NULL, "workers stay what they were until the door is started anew"},
         {"admin.socket and admin.metrics stay what they were until the door is started anew",
          "workers, admin.socket and admin.metrics stay what they were until the door is started anew"}};
-    return texts[!same_port || strcmp(socket_wanted(a, space), a->socket) != 0]
-                [!door_has_its_workers(a->door)];
+    bool same_socket = config_of(a)->enabled
+                           ? a->socket != NULL && strcmp(socket_wanted(a, space), a->socket) == 0
+                           : a->socket == NULL;
+    return texts[!same_port || !same_socket][!door_has_its_workers(a->door)];
 }

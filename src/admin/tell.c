@@ -336,8 +336,11 @@ bool tell_lines(struct buf *b, const char *text)
 
 const char *tell_first_bytes_word(enum config_first_bytes what)
 {
-    static const char *const words[] = {
-        [CONFIG_FIRST_SSH] = "ssh", [CONFIG_FIRST_HTTP] = "http", [CONFIG_FIRST_POSTGRES] = "postgres"};
+    static const char *const words[] = {[CONFIG_FIRST_SSH] = "ssh",
+                                        [CONFIG_FIRST_HTTP] = "http",
+                                        [CONFIG_FIRST_POSTGRESQL] = "postgresql",
+                                        [CONFIG_FIRST_LDAP] = "ldap",
+                                        [CONFIG_FIRST_XMPP] = "xmpp"};
     CHECK((size_t)what < ARRAY_LEN(words));
     return words[what];
 }

@@ -90,6 +90,7 @@ static int complete_route(struct config *c, struct config_route *r)
                 : r->terminate != NULL ? CONFIG_TERMINATE
                 : r->tunnel != NULL    ? CONFIG_TUNNEL
                 : r->expose != NULL    ? CONFIG_EXPOSE
+                : r->forward != NULL   ? CONFIG_FORWARD
                                        : CONFIG_REJECT;
     schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
     schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
@@ -129,7 +130,7 @@ static bool finish_config(struct report *r, struct config_store *s, struct confi
     return config_verify(r, c) == 0;
 }
 
-struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+static struct config *parse(const char *name, const void *text, size_t len, struct buf *errors)
 {
     struct report r = {.file = name, .out = errors};
     struct config_store *s = store_new();
@@ -142,14 +143,29 @@ struct config *config_parse(const char *name, const void *text, size_t len, stru
     return good ? c : NULL;
 }
 
+struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors)
+{
+    struct config *c = parse(name, text, len, errors);
+    if (c != NULL)
+        c->text = (struct str){store_text(c->store, text, len), len};
+    CHECK(c == NULL || c->text.p != NULL);
+    return c;
+}
+
 struct config *config_load(const char *path, struct buf *errors)
 {
     struct buf text = {0};
     if (load(path, &text, errors) < 0)
         return NULL;
-    struct config *c = config_parse(path, text.data, text.len, errors);
+    struct config *c = parse(path, text.data, text.len, errors);
     buf_free(&text);
     return c;
+}
+
+struct config *config_again(const struct config *c, struct buf *errors)
+{
+    return c->text.p != NULL ? config_parse(c->file, c->text.p, c->text.len, errors)
+                             : config_load(c->file, errors);
 }
 
 struct config *config_survey(const char *path)
@@ -318,8 +334,24 @@ const char *config_action_name(enum config_action action)
         return "tunnel";
     case CONFIG_EXPOSE:
         return "expose";
+    case CONFIG_FORWARD:
+        return "forward";
     case CONFIG_REJECT:
         return "reject";
     }
     return NULL;
+}
+
+const struct config_backend *config_route_backend(const struct config_route *r)
+{
+    switch (r->action) {
+    case CONFIG_PASS:
+        return r->pass;
+    case CONFIG_TERMINATE:
+        return r->terminate;
+    case CONFIG_FORWARD:
+        return r->forward;
+    default:
+        return NULL;
+    }
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "base/transport.h"
 
 struct buf;
@@ -85,7 +86,10 @@ struct config_listener {
     struct config_head head;
     struct config_text name; /* default: the text of its address */
     struct config_address address;
-    bool quic;                           /* UDP too, where there is a tunnel */
+    bool quic; /* UDP too, where there is a tunnel */
+    struct config_text
+        speaks;     /* CONFIG_SPEAKS_TLS, CONFIG_SPEAKS_PLAIN, or a protocol whose STARTTLS it takes */
+    bool plaintext; /* ... also from clients that go on without TLS */
     struct config_proxy *proxy_protocol; /* NULL: never read */
 };
 
@@ -155,6 +159,7 @@ struct config_backend_tls {
     struct config_text certificate; /* ours, with key; NULL: none */
     struct config_text key;
     struct config_texts alpn;
+    struct config_text starttls; /* a protocol's name; NULL: TLS begins at once */
 };
 
 enum config_send_proxy {
@@ -170,7 +175,7 @@ struct config_backend {
     struct config_health *health; /* NULL: passive only */
     struct config_texts
         alpn; /* terminate: what the door selects from, in its order; filled in from the route */
-    struct config_backend_tls *tls; /* terminate: NULL: plain */
+    struct config_backend_tls *tls; /* terminate, forward: NULL: plain */
 };
 
 struct config_expose {
@@ -205,7 +210,9 @@ struct config_route_limits {
 enum config_first_bytes {
     CONFIG_FIRST_SSH,
     CONFIG_FIRST_HTTP,
-    CONFIG_FIRST_POSTGRES,
+    CONFIG_FIRST_POSTGRESQL,
+    CONFIG_FIRST_LDAP,
+    CONFIG_FIRST_XMPP,
 };
 
 enum config_action {
@@ -213,6 +220,7 @@ enum config_action {
     CONFIG_TERMINATE,
     CONFIG_TUNNEL,
     CONFIG_EXPOSE,
+    CONFIG_FORWARD,
     CONFIG_REJECT,
 };
 
@@ -224,11 +232,12 @@ struct config_route {
     struct config_text sni_file;     /* path; its lines are not read here */
     struct config_texts alpn;        /* trailing `*`: prefix; n == 0: any; a tunnel's default is filled in */
     struct config_codes first_bytes; /* enum config_first_bytes */
-    enum config_action action;       /* says which of the next five is meant */
+    enum config_action action;       /* says which of the next six is meant */
     struct config_backend *pass;
     struct config_backend *terminate;
     struct config_tunnel *tunnel;
     struct config_expose *expose;
+    struct config_backend *forward;
     int reject;                       /* alert code (RFC 8446, 6; tables/alerts.def) */
     struct config_clients clients;    /* mode CONFIG_CLIENTS_NONE where left out */
     struct config_texts certificates; /* labels; n == 0: all */
@@ -330,21 +339,38 @@ struct config_audit {
 
 struct config_admin {
     struct config_head head;
+    bool enabled;
     struct config_text socket;     /* path; NULL: the default place, which depends on the environment */
     struct config_address metrics; /* text.text NULL: none */
 };
 
 struct config_store; /* the memory behind it */
 
+#define CONFIG_SPEAKS_TLS "tls"
+#define CONFIG_SPEAKS_PLAIN "plain"
+
+struct config_protocol {
+    struct config_head head;
+    struct config_text name;
+    struct config_text file;
+};
+
+struct config_protocols {
+    struct config_protocol *v;
+    size_t n;
+};
+
 struct config {
     struct config_head head;
     const char *file; /* its name, as in error texts */
+    struct str text;  /* where it was made from memory: all of it */
     size_t workers;   /* 0: one per CPU */
     struct config_listeners listeners;
     struct config_tls tls;
     struct config_certificates certificates;
     struct config_trusts trust;
     struct config_routes routes;
+    struct config_protocols protocols;
     struct config_policy policy;
     struct config_limits limits;
     struct config_quic quic;
@@ -424,6 +450,9 @@ struct config *config_load(const char *path, struct buf *errors);
  * joined to. */
 struct config *config_parse(const char *name, const void *text, size_t len, struct buf *errors);
 
+/* The same configuration once more: from its file, or from the text that it was made from. */
+struct config *config_again(const struct config *c, struct buf *errors);
+
 /* What can be read of a file that config_load() has refused, to look for more that is wrong; nothing to serve
  * under: texts may be NULL and lists empty where there are errors, nothing is completed, and names may refer
  * to nothing. NULL when it is not even a section. */
@@ -450,6 +479,9 @@ int config_error(const struct config *c, struct config_pos at, struct err *err, 
 /* By name; NULL when there is none. */
 const struct config_trust *config_trust_find(const struct config *c, const char *name);
 const struct config_route *config_route_find(const struct config *c, const char *name);
+
+/* The backends of a route that has some (pass, terminate, forward), or NULL. */
+const struct config_backend *config_route_backend(const struct config_route *r);
 
 /* The name of an action ("pass"), of an alert ("unrecognized_name") and of a group ("X25519"), or NULL. */
 const char *config_action_name(enum config_action action);

@@ -48,7 +48,8 @@ static const struct schema_name offer_protos[] = {
 static const struct schema_name clients_modes[] = {
     {"required", CONFIG_CLIENTS_REQUIRED}, {"optional", CONFIG_CLIENTS_OPTIONAL}, {NULL, 0}};
 static const struct schema_name first_bytes[] = {
-    {"ssh", CONFIG_FIRST_SSH}, {"http", CONFIG_FIRST_HTTP}, {"postgres", CONFIG_FIRST_POSTGRES}, {NULL, 0}};
+    {"ssh", CONFIG_FIRST_SSH},   {"http", CONFIG_FIRST_HTTP}, {"postgresql", CONFIG_FIRST_POSTGRESQL},
+    {"ldap", CONFIG_FIRST_LDAP}, {"xmpp", CONFIG_FIRST_XMPP}, {NULL, 0}};
 
 /* The vocabulary of the table. */
 

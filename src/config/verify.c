@@ -179,18 +179,24 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
 
 static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
 {
-    const struct config_backend_tls *t = r->terminate->tls;
+    const struct config_backend *backend = config_route_backend(r);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
     int bad = 0;
+    char key[32], trust[40];
+    if (t == NULL)
+        return 0;
+    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
+    snprintf(trust, sizeof(trust), "%s.trust", key);
     if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
     if ((t->certificate.text == NULL) != (t->key.text == NULL))
-        bad = wrong(v, t->head.at, "routes", i, "terminate.tls", "has '%s' but no '%s'; they go together",
+        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    for (size_t k = 0; k < r->terminate->to.n && t->name.text == NULL; k++)
-        if (r->terminate->to.v[k].path != NULL)
-            bad = wrong(v, t->head.at, "routes", i, "terminate.tls",
+    for (size_t k = 0; k < backend->to.n && t->name.text == NULL; k++)
+        if (backend->to.v[k].path != NULL)
+            bad = wrong(v, t->head.at, "routes", i, key,
                         "needs a 'name': the backend %s has no host whose certificate could be checked",
-                        r->terminate->to.v[k].text.text);
+                        backend->to.v[k].text.text);
     return bad;
 }
 
@@ -199,7 +205,7 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
 {
     const char *plain = NULL;
     for (size_t k = 0; k < r->first_bytes.n; k++)
-        if (r->first_bytes.v[k] != CONFIG_FIRST_POSTGRES)
+        if (r->first_bytes.v[k] == CONFIG_FIRST_SSH || r->first_bytes.v[k] == CONFIG_FIRST_HTTP)
             plain = r->first_bytes.v[k] == CONFIG_FIRST_SSH ? "ssh" : "http";
     if (plain == NULL)
         return 0;
@@ -251,6 +257,7 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
 {
     int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
     bad |= verify_first_bytes(v, r, i);
+    bad |= verify_backend_tls(v, r, i);
     if (!ends_tls(r))
         return bad | verify_no_tls(v, r, i);
     bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
@@ -264,8 +271,6 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
         bad |= verify_tunnel(v, r, i);
     if (r->action == CONFIG_EXPOSE)
         bad |= verify_expose(v, r, i);
-    if (r->action == CONFIG_TERMINATE && r->terminate->tls != NULL)
-        bad |= verify_backend_tls(v, r, i);
     return bad;
 }
 

@@ -127,10 +127,11 @@ void door_allow(struct import *im, const struct node *route, const char *key, co
     outline_add(outline_list(row, "routes"), of);
 }
 
-void door_proxy(struct node *action, struct node *route, const char *version)
+struct node *door_proxy(struct node *route, const char *version)
 {
-    (void)route;
-    outline_set(action, "send_proxy", version);
+    struct node *told = outline_map(route, "hand_on");
+    outline_set(told, "proxy", version);
+    return told;
 }
 
 /* Addresses
@@ -221,17 +222,33 @@ void door_groups(struct import *im, struct node *n, struct node *tls, struct set
     }
 }
 
+/* Texts, each with a NUL behind it, as `struct import_files` gives them. */
+static void add_each(struct import *im, const struct buf *texts, const char *glob, const char *before,
+                     struct node *list)
+{
+    const char *end = (const char *)texts->data + texts->len;
+    size_t n = 0;
+    for (const char *text = (const char *)texts->data; text != NULL && text < end; text += strlen(text) + 1)
+        if (str_glob(glob, text) && n++ < DIRECTORY_FILES_MAX)
+            outline_add(list, pool_printf(&im->pool, "%s%s", before, text));
+}
+
 int door_directory(struct import *im, const char *directory, const char *glob, struct node *list)
 {
     struct buf names = {0};
     struct err ignored;
     if (im->files->list(im->files->arg, directory, &names, &ignored) < 0)
         return -1;
-    const char *end = (const char *)names.data + names.len;
-    size_t n = 0;
-    for (const char *name = (const char *)names.data; name != NULL && name < end; name += strlen(name) + 1)
-        if (str_glob(glob, name) && n++ < DIRECTORY_FILES_MAX)
-            outline_add(list, pool_printf(&im->pool, "%s/%s", directory, name));
+    add_each(im, &names, glob, pool_printf(&im->pool, "%s/", directory), list);
     buf_free(&names);
     return 0;
+}
+
+void door_pins(struct import *im, const char *path, struct node *list)
+{
+    struct buf pins = {0};
+    struct err ignored;
+    if (im->files->pins(im->files->arg, path, &pins, &ignored) == 0)
+        add_each(im, &pins, "*", "", list);
+    buf_free(&pins);
 }

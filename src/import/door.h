@@ -41,14 +41,17 @@ const char *door_port(struct import *im, struct node *n, struct setting *s, cons
 const char *door_listen(struct import *im, struct node *n, struct setting *s, const char *host,
                         const char *port);
 
-/* Tell the backend of the route who the client is, in a PROXY header: "v1" or "v2". */
-void door_proxy(struct node *action, struct node *route, const char *version);
+/* Tell the backend of the route who the client is, in a PROXY header: "v1" or "v2". Returns its 'hand_on'. */
+struct node *door_proxy(struct node *route, const char *version);
 
 /* A list of curves apart by ':' into 'groups' of `tls`, those that cardea has; others are remarked. */
 void door_groups(struct import *im, struct node *n, struct node *tls, struct setting *s);
 
 /* The names in a directory that match `glob`, as paths, into a list of texts; -1 when it cannot be read. */
 int door_directory(struct import *im, const char *directory, const char *glob, struct node *list);
+
+/* The pins of the certificates in a file into a list of texts; none where it cannot be read. */
+void door_pins(struct import *im, const char *path, struct node *list);
 
 /* Where cardea finds the CAs of the system, where it has to be a file (Debian and its relatives). */
 #define DOOR_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"

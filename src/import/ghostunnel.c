@@ -324,7 +324,7 @@ static int build_server(struct ghostunnel *g)
     const char *label = door_certificate(&g->im, "server", certificate, key);
     outline_add(outline_list(g->route, "certificates"), label);
     if (is_on(g, "proxy-protocol") || proxy != NULL)
-        door_proxy(g->action, g->route, "v2");
+        door_proxy(g->route, "v2");
     if (is_on(g, "disable-authentication"))
         return 0;
     door_clients(g->route, "required", trust_in(g, bundle != NULL ? bundle : DOOR_SYSTEM_CA));

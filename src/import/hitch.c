@@ -117,6 +117,22 @@ static int build_backend(struct building *b)
 
 /* ---- What the backend is told ---- */
 
+/* What a PROXY header of version 2 says beside the addresses. */
+static void build_tlvs(struct building *b, struct node *told, bool v2, bool some, bool certificate)
+{
+    static const char *const all[] = {"alpn", "authority", "unique_id", "ssl", "certificate"};
+    if (!v2 || (some && !certificate))
+        return;
+    struct node *tlvs = outline_list(told, "tlvs");
+    for (size_t i = 0; i < ARRAY_LEN(all) && certificate; i++)
+        outline_add(tlvs, all[i]);
+    if (certificate)
+        setting_remark(&b->h->im, b->route, option(b, "proxy-client-cert"), FATE_DIFFERS,
+                       "the certificate comes in DER, in the PROXY protocol's own field (0x28), not in 0xe0");
+    else
+        outline_add(tlvs, "none");
+}
+
 static int build_proxy(struct building *b)
 {
     bool v1, v2, ip, through, old, certificate, tlv;
@@ -125,18 +141,11 @@ static int build_proxy(struct building *b)
         on_off(b, "write-ip", false, &ip) < 0 || on_off(b, "proxy-tlv", true, &tlv) < 0 ||
         on_off(b, "proxy-client-cert", false, &certificate) < 0)
         return -1;
-    if (v1 || v2 || old || through)
-        door_proxy(b->action, b->route, v1 ? "v1" : "v2");
     if (ip)
-        setting_remark(
-            &b->h->im, b->route, option(b, "write-ip"), FATE_MISSING,
-            "a backend that reads a PROXY header learns the address: 'send_proxy: v2' of the action");
-    if (certificate)
-        setting_remark(&b->h->im, b->route, option(b, "proxy-client-cert"), FATE_MISSING,
-                       "'hand_on' says what the backend is told of the client");
-    if (!tlv && option(b, "proxy-tlv") != NULL && (v2 || old))
-        setting_remark(&b->h->im, b->route, option(b, "proxy-tlv"), FATE_NEEDLESS,
-                       "who reads version 2 skips what it does not know");
+        setting_remark(&b->h->im, b->route, option(b, "write-ip"), FATE_MISSING,
+                       "a backend that reads a PROXY header learns the address: 'hand_on: {proxy: v2}'");
+    if (v1 || v2 || old || through)
+        build_tlvs(b, door_proxy(b->route, v1 ? "v1" : "v2"), v2 || old, tlv, certificate);
     return 0;
 }
 

@@ -19,6 +19,9 @@ struct import_files {
     int (*read)(void *arg, const char *path, struct buf *ret, struct err *err);
     /* The names in a directory, in ascending order, each with a NUL behind it, into `ret`; -1 with `err`. */
     int (*list)(void *arg, const char *path, struct buf *ret, struct err *err);
+    /* base64 of the SHA-256 of the public key (SubjectPublicKeyInfo) of each certificate of a PEM file, each
+     * with a NUL behind it, into `ret`; -1 with `err`. */
+    int (*pins)(void *arg, const char *path, struct buf *ret, struct err *err);
     /* The TCP port that is called so (services(5)), or 0. */
     uint16_t (*port)(void *arg, const char *service);
 };

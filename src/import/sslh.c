@@ -259,19 +259,19 @@ static void leave_out(struct sslh *h, struct entry *e, const char *why)
         s->fate = FATE_MISSING;
 }
 
-static void build_proxy(struct sslh *h, struct entry *e, struct node *pass)
+static void build_proxy(struct sslh *h, struct entry *e)
 {
     struct setting *proxy = setting_find(&e->scope, "proxyprotocol");
     struct setting *transparent = setting_find(&e->scope, "transparent");
     if (proxy != NULL)
-        door_proxy(pass, e->route, strcmp(proxy->value, "1") == 0 ? "v1" : "v2");
+        door_proxy(e->route, strcmp(proxy->value, "1") == 0 ? "v1" : "v2");
     if (transparent == NULL)
         transparent = setting_find(&h->global, "transparent");
     if (transparent != NULL && strcmp(transparent->value, "false") != 0 &&
         strcmp(transparent->value, "0") != 0)
         setting_remark(&h->im, e->route, transparent, FATE_MISSING,
                        "backends see the door's address; one that reads a PROXY header learns the client's: "
-                       "'send_proxy: v2' of the action");
+                       "'hand_on: {proxy: v2}' of the route");
 }
 
 static void build_route(struct sslh *h, struct entry *e, const struct probe *p, const char *backend)
@@ -292,11 +292,10 @@ static void build_route(struct sslh *h, struct entry *e, const struct probe *p, 
         claim(h, route);
     else
         outline_add(h->claims, p->first_bytes);
-    struct node *pass = outline_map(route, "pass");
-    outline_add(outline_list(pass, "to"), backend);
+    outline_add(outline_list(outline_map(route, "pass"), "to"), backend);
     outline_move_remarks(route, e->route);
     e->route = route;
-    build_proxy(h, e, pass);
+    build_proxy(h, e);
     setting_judge(&h->im, route, &e->scope);
 }
 

@@ -267,7 +267,7 @@ static void judge_others(struct stunnel *st, struct stunnel_service *svc)
         setting_remark(
             &st->im, svc->route, transparent, FATE_MISSING,
             "the backend sees the door's address; one that reads a PROXY header learns the client's: "
-            "'send_proxy: v2' of the action");
+            "'hand_on: {proxy: v2}' of the route");
     if (redirect != NULL)
         setting_remark(&st->im, svc->route, redirect, FATE_MISSING,
                        "who is not believed is refused, and led nowhere");
@@ -324,7 +324,7 @@ static int build_action(struct stunnel *st, struct stunnel_service *svc, const s
     if (client && p != NULL)
         outline_set(outline_map(action, "tls"), "starttls", p->speaks);
     if (!client && p != NULL && p->speaks == NULL)
-        door_proxy(action, svc->route, "v1");
+        door_proxy(svc->route, "v1");
     return client ? stunnel_client_tls(st, svc, action) : stunnel_server_tls(st, svc);
 }
 

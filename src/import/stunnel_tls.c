@@ -303,6 +303,29 @@ static void build_expected_name(struct stunnel *st, struct stunnel_service *svc,
                  "'to', or for 'name'.");
 }
 
+/* The very certificates that stunnel has been given, by the pins of their keys. False, with a remark, when
+ * none could be read: then their CA has to vouch for them. */
+static bool build_pins(struct stunnel *st, struct stunnel_service *svc, struct node *tls, struct setting *by)
+{
+    struct setting *file = stunnel_option(st, svc, "CAfile"), *path = stunnel_option(st, svc, "CApath");
+    struct node *files = outline_list(outline_new(&st->im.pool), "files"), *pins = outline_list(tls, "pin");
+    if (file != NULL)
+        outline_add(files, file->value);
+    if (path != NULL)
+        add_directory(st, svc, path, "*.0", files);
+    for (const struct node *n = files->first; n != NULL; n = n->next)
+        door_pins(&st->im, n->text, pins);
+    setting_remark(
+        &st->im, svc->route, by, FATE_DIFFERS, "%s",
+        pins->first != NULL
+            ? "'pin' holds the keys of the certificates that are there now: a new certificate with the same "
+              "key is good too"
+            : "no certificate could be read there, so its CA has to vouch for it; 'pin' takes the key of the "
+              "very certificate: openssl x509 -in CERT -noout -pubkey | openssl pkey -pubin -outform DER | "
+              "openssl dgst -sha256 -binary | base64");
+    return pins->first != NULL;
+}
+
 static int build_verify(struct stunnel *st, struct stunnel_service *svc, struct node *tls)
 {
     struct verify v;
@@ -318,32 +341,30 @@ static int build_verify(struct stunnel *st, struct stunnel_service *svc, struct 
             "system's.");
         return 0;
     }
+    bool pinned = v.peer && build_pins(st, svc, tls, v.by);
+    if (pinned && !v.chain)
+        return 0;
     const char *trust = find_trust(st, svc, true);
-    if (trust == NULL)
-        return -1;
-    outline_set(tls, "trust", trust);
-    if (v.peer)
-        setting_remark(
-            &st->im, svc->route, v.by, FATE_DIFFERS,
-            "'trust' takes the CA of the server; for the very certificate name its key with 'pin', which "
-            "is: openssl x509 -in CERT -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst "
-            "-sha256 -binary | base64");
-    return 0;
+    if (trust != NULL)
+        outline_set(tls, "trust", trust);
+    return trust == NULL ? -1 : 0;
 }
 
 int stunnel_client_tls(struct stunnel *st, struct stunnel_service *svc, struct node *forward)
 {
     struct setting *cert = stunnel_option(st, svc, "cert"), *key = stunnel_option(st, svc, "key");
-    struct setting *resume = stunnel_option(st, svc, "sessionResume");
     struct setting *life = stunnel_option(st, svc, "sessionCacheTimeout");
     struct node *tls = outline_map(forward, "tls");
+    bool resume;
     if (cert != NULL) {
         const char *certificate = pem(st, svc, cert);
         outline_set(tls, "certificate", certificate);
         outline_set(tls, "key", key != NULL ? pem(st, svc, key) : certificate);
     }
-    if (resume != NULL)
-        setting_remark(&st->im, svc->route, resume, FATE_DIFFERS, "'resume' of 'tls' says it, which is on");
+    if (stunnel_bool(st, svc, "sessionResume", true, &resume) < 0)
+        return -1;
+    if (!resume)
+        outline_set(tls, "resume", "false");
     if (life != NULL)
         setting_remark(&st->im, svc->route, life, FATE_NEEDLESS,
                        "a session is good as long as the server says");

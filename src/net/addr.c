@@ -47,15 +47,22 @@ socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ret)
     return 0;
 }
 
+const char *net_addr_host(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX])
+{
+    bool ip = a->family == AF_INET || a->family == AF_INET6;
+    if (!ip || inet_ntop(a->family, a->ip, text, NET_ADDR_TEXT_MAX) == NULL)
+        snprintf(text, NET_ADDR_TEXT_MAX, "%s", a->family == AF_UNIX ? "unix" : "unknown");
+    return text;
+}
+
 const char *net_addr_format(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX])
 {
-    char ip[INET6_ADDRSTRLEN];
-    if (a->family == AF_INET && inet_ntop(AF_INET, a->ip, ip, sizeof(ip)) != NULL)
-        snprintf(text, NET_ADDR_TEXT_MAX, "%s:%u", ip, a->port);
-    else if (a->family == AF_INET6 && inet_ntop(AF_INET6, a->ip, ip, sizeof(ip)) != NULL)
-        snprintf(text, NET_ADDR_TEXT_MAX, "[%s]:%u", ip, a->port);
+    char host[NET_ADDR_TEXT_MAX];
+    net_addr_host(a, host);
+    if (a->family == AF_INET || a->family == AF_INET6)
+        snprintf(text, NET_ADDR_TEXT_MAX, a->family == AF_INET ? "%s:%u" : "[%s]:%u", host, a->port);
     else
-        snprintf(text, NET_ADDR_TEXT_MAX, "%s", a->family == AF_UNIX ? "unix" : "unknown");
+        memcpy(text, host, sizeof(host));
     return text;
 }
 

@@ -27,6 +27,10 @@ socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ret);
 /* "192.0.2.1:443", "[2001:db8::1]:443", "unix" or "unknown". Returns `text`. */
 const char *net_addr_format(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX]);
 
+/* "192.0.2.1" or "2001:db8::1", as net_addr_parse() reads it; "unix" or "unknown" where there is none.
+ * Returns `text`. */
+const char *net_addr_host(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX]);
+
 /* Read a literal IPv4 or IPv6 address (no brackets); false when `host` is none. */
 bool net_addr_parse(const char *host, uint16_t port, struct net_addr *ret);
 

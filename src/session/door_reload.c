@@ -149,10 +149,9 @@ static void begin_reload(struct reload *r)
     struct door *d = r->door;
     struct buf errors = {0};
     d->installing = true;
-    const char *path = d->snap->config->file;
-    struct config *c = config_load(path, &errors);
+    struct config *c = config_again(d->snap->config, &errors);
     if (c == NULL)
-        survey_file(path, &errors);
+        survey_file(d->snap->config->file, &errors);
     r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     if (r->snap != NULL)
         r->listeners = door_bind_listeners(&d->crew, r->snap, d->snap, &errors);

@@ -199,8 +199,7 @@ static void begin_fresh(struct health *h, struct list *fresh)
 
 static const struct config_backend *backends_of(const struct snapshot *snap, size_t route)
 {
-    const struct config_route *rc = &snap->config->routes.v[route];
-    return rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
+    return config_route_backend(&snap->config->routes.v[route]);
 }
 
 /* Those that nobody checks (any more) are not down. */

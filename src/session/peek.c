@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "net/proxy_protocol.h"
+#include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
+#include "starttls/starttls.h"
 
 #define READ_FIRST 4096 /* into the scratch; a classical hello has 250 to 600 bytes, a hybrid one 1,700 */
 #define READ_MORE 2048
@@ -50,7 +52,7 @@ static enum link_status read_more(struct session *s)
 }
 
 /* Take bytes off the front. */
-static void consume(struct session *s, size_t n)
+void session_consume(struct session *s, size_t n)
 {
     struct setup *p = s->setup;
     CHECK(n <= p->view.len);
@@ -64,7 +66,7 @@ static void consume(struct session *s, size_t n)
 }
 
 /* More bytes are needed: `here` again when some have come, wait when none are there. */
-static enum session_state need_more(struct session *s, enum session_state here, bool *ret_again)
+enum session_state session_need_more(struct session *s, enum session_state here, bool *ret_again)
 {
     enum link_status status = read_more(s);
     *ret_again = status == LINK_OK;
@@ -86,23 +88,33 @@ static bool from_trusted_proxy(const struct session *s)
     return false;
 }
 
+/* What the listener's clients begin with. */
+static enum session_state begin(struct session *s)
+{
+    struct setup *p = s->setup;
+    const struct plan_port *port = &s->epoch->snap->plan->ports[s->listener];
+    p->scan = hello_scan_start(session_limits(s)->hello_size);
+    p->spoken = port->speaks;
+    p->kind = port->plain ? FIRST_BYTES_PLAIN : port->speaks != NULL ? FIRST_BYTES_STARTTLS : p->kind;
+    return port->plain ? SESSION_ROUTE : port->speaks != NULL ? SESSION_PREAMBLE : SESSION_PEEK;
+}
+
 enum session_state step_new(struct session *s)
 {
-    s->setup->scan = hello_scan_start(session_limits(s)->hello_size);
-    return from_trusted_proxy(s) ? SESSION_PROXY : SESSION_PEEK;
+    return from_trusted_proxy(s) ? SESSION_PROXY : begin(s);
 }
 
 static enum session_state take_proxy_header(struct session *s, const struct proxy_header *h)
 {
-    consume(s, h->len);
+    session_consume(s, h->len);
     if (h->local || h->src.ss_family == AF_UNSPEC)
-        return SESSION_PEEK;
+        return begin(s);
     struct net_addr real = net_addr_from(&h->src);
     s->setup->local = net_addr_from(&h->dst);
     bool admitted = admission_move(s->worker->admission, &s->peer, &real, session_limits(s)->per_source);
     s->peer = real;
     if (admitted)
-        return SESSION_PEEK;
+        return begin(s);
     s->uncounted = true;
     return session_end(s, CLOSE_LIMIT_SOURCE);
 }
@@ -124,7 +136,7 @@ enum session_state step_proxy(struct session *s)
         case PROXY_MORE:
             break;
         }
-        enum session_state next = need_more(s, SESSION_PROXY, &again);
+        enum session_state next = session_need_more(s, SESSION_PROXY, &again);
         if (next != SESSION_PROXY)
             return next;
     }
@@ -147,22 +159,18 @@ static enum session_state bad_hello(struct session *s)
     return session_refuse_hello(s, hello_reason_alert(reason), CLOSE_HELLO_BAD);
 }
 
-/* PostgreSQL asks in the clear whether we speak TLS. Nothing may follow before our answer (CVE-2021-23222):
- * what a man in the middle put there would otherwise pass for the client's. */
-static enum session_state postgres_request(struct session *s, enum first_bytes kind)
+/* A client that asks in a protocol of its own, in the clear, for TLS: where some route takes such. */
+static enum session_state begin_in_clear(struct session *s, enum first_bytes kind)
 {
-    if (!s->epoch->snap->wants_postgres || s->setup->kind == FIRST_BYTES_POSTGRES_TLS)
+    static const char *const protocols[] = {
+        [FIRST_BYTES_POSTGRES_TLS] = "postgresql", [FIRST_BYTES_XMPP] = "xmpp", [FIRST_BYTES_LDAP] = "ldap"};
+    struct setup *p = s->setup;
+    kind = kind == FIRST_BYTES_POSTGRES_GSS ? FIRST_BYTES_POSTGRES_TLS : kind;
+    if ((s->epoch->snap->plan->kinds & 1u << kind) == 0)
         return session_end(s, CLOSE_NOT_TLS);
-    if (s->setup->view.len != FIRST_BYTES_POSTGRES_LENGTH) {
-        session_detail(s, "bytes between PostgreSQL's SSLRequest and its answer");
-        return session_end(s, CLOSE_NOT_TLS);
-    }
-    consume(s, FIRST_BYTES_POSTGRES_LENGTH);
-    bool tls = kind == FIRST_BYTES_POSTGRES_TLS;
-    session_say(s, s->down, tls ? "S" : "N", 1);
-    if (tls)
-        s->setup->kind = FIRST_BYTES_POSTGRES_TLS;
-    return SESSION_PEEK;
+    p->kind = kind;
+    p->spoken = starttls_builtin(protocols[kind]);
+    return SESSION_PREAMBLE;
 }
 
 /* Not TLS: is it something that a route asks for? SESSION_PEEK: look again (MORE is told by *ret_more). */
@@ -171,17 +179,21 @@ static enum session_state peek_other(struct session *s, bool *ret_more)
     struct setup *p = s->setup;
     enum first_bytes kind = first_bytes_read((const uint8_t *)p->view.p, p->view.len);
     *ret_more = false;
+    if (p->spoken != NULL) {
+        session_detail(s, "TLS was to begin, and something else came");
+        return session_end(s, CLOSE_NOT_TLS);
+    }
     switch (kind) {
     case FIRST_BYTES_MORE:
         *ret_more = true;
         return SESSION_PEEK;
     case FIRST_BYTES_POSTGRES_TLS:
     case FIRST_BYTES_POSTGRES_GSS:
-        return postgres_request(s, kind);
+    case FIRST_BYTES_XMPP:
+    case FIRST_BYTES_LDAP:
+        return begin_in_clear(s, kind);
     case FIRST_BYTES_SSH:
     case FIRST_BYTES_HTTP:
-        if (p->kind == FIRST_BYTES_POSTGRES_TLS)
-            return session_end(s, CLOSE_NOT_TLS);
         p->kind = kind;
         return SESSION_ROUTE;
     default:
@@ -203,21 +215,19 @@ enum session_state step_peek(struct session *s)
         enum session_state next = SESSION_PEEK;
         switch (p->view.len == 0 ? HELLO_MORE : scan_view(s)) {
         case HELLO_DONE:
-            if (p->kind != FIRST_BYTES_POSTGRES_TLS)
+            if (p->spoken == NULL)
                 p->kind = FIRST_BYTES_TLS;
             return SESSION_ROUTE;
         case HELLO_BAD:
             return bad_hello(s);
         case HELLO_NOT_TLS:
             next = peek_other(s, &more);
-            if (next == SESSION_PEEK && !more)
-                p->scan = hello_scan_start(session_limits(s)->hello_size);
             break;
         case HELLO_MORE:
             break;
         }
         if (next == SESSION_PEEK && more)
-            next = need_more(s, SESSION_PEEK, &again);
+            next = session_need_more(s, SESSION_PEEK, &again);
         if (next != SESSION_PEEK)
             return next;
     }
@@ -259,8 +269,11 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
 static enum session_state take_route(struct session *s, const struct hello *h)
 {
     const struct config_route *rc = s->route->config;
+    if (h == NULL && s->setup->spoken != NULL)
+        return preamble_serve_plain(s);
     switch (rc->action) {
     case CONFIG_PASS:
+    case CONFIG_FORWARD:
         return SESSION_DIAL;
     case CONFIG_REJECT:
         if (h == NULL)
@@ -307,8 +320,7 @@ enum session_state session_with_hello(struct session *s,
 
 enum session_state step_route(struct session *s)
 {
-    enum first_bytes kind = s->setup->kind;
-    bool tls = kind == FIRST_BYTES_TLS || kind == FIRST_BYTES_POSTGRES_TLS;
+    bool hello = s->setup->scan.message_len > 0;
     session_catch_up(s);
-    return tls ? session_with_hello(s, route_with) : route_with(s, NULL);
+    return hello ? session_with_hello(s, route_with) : route_with(s, NULL);
 }

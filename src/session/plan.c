@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "config/config.h"
-#include "hello/first_bytes.h"
 #include "policy/policy.h"
 #include "route/route.h"
 
@@ -43,24 +42,14 @@ void plan_complain(const struct plan *plan, struct config_pos at, const struct e
         buf_printf(errors, "%s\n", err.text);
 }
 
-static void report(struct making *m, struct config_pos at, const struct err *why)
+static void report(void *arg, struct config_pos at, const struct err *why)
 {
+    struct making *m = arg;
     plan_complain(m->plan, at, why, m->errors);
     m->failed = true;
 }
 
 /* ---- the lookup table ---- */
-
-static uint32_t kinds_of(const struct config_route *rc)
-{
-    static const uint32_t kind[] = {[CONFIG_FIRST_SSH] = 1u << FIRST_BYTES_SSH,
-                                    [CONFIG_FIRST_HTTP] = 1u << FIRST_BYTES_HTTP,
-                                    [CONFIG_FIRST_POSTGRES] = 1u << FIRST_BYTES_POSTGRES_TLS};
-    uint32_t kinds = rc->first_bytes.n == 0 ? 1u << FIRST_BYTES_TLS : 0;
-    for (size_t i = 0; i < rc->first_bytes.n; i++)
-        kinds |= kind[rc->first_bytes.v[i]];
-    return kinds;
-}
 
 static size_t listeners_of(const struct config *c, const struct config_route *rc, uint32_t *ret)
 {
@@ -97,14 +86,14 @@ static int add_rule(struct making *m, struct route_builder *builder, size_t i, s
         .name = rc->name.text,
         .listeners = listeners,
         .listener_count = listeners_of(c, rc, listeners),
-        .kinds = kinds_of(rc),
+        .kinds = plan_kinds_of(m->plan, rc),
         .any_sni = rc->sni.n == 0 && rc->sni_file.text == NULL,
         .sni = plan_texts(&rc->sni),
         .sni_count = rc->sni.n,
         .alpn = plan_texts(&rc->alpn),
         .alpn_count = rc->alpn.n,
     };
-    m->plan->wants_postgres |= (rule.kinds & 1u << FIRST_BYTES_POSTGRES_TLS) != 0;
+    m->plan->kinds |= rule.kinds;
     int ret = route_builder_add(builder, &rule, err);
     if (ret == 0)
         ret = add_names_file(builder, rc, err);
@@ -216,6 +205,7 @@ int plan_make(struct plan *plan, struct buf *errors)
 {
     struct making m = {.plan = plan, .errors = errors};
     CHECK_MAGIC(plan, PLAN_MAGIC);
+    plan_ports_make(plan, report, &m);
     build_table(&m);
     build_policy(&m);
     return m.failed ? -1 : 0;
@@ -233,6 +223,7 @@ void plan_unref(struct plan *plan)
     CHECK_MAGIC(plan, PLAN_MAGIC);
     if (atomic_fetch_sub(&plan->refs, 1) > 1)
         return;
+    plan_ports_free(plan);
     policy_free(plan->policy);
     route_table_free(plan->table);
     config_free(plan->config);

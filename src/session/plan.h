@@ -14,9 +14,16 @@
 
 struct policy;
 struct route_table;
+struct starttls;
 
 /* Bytes of one file of server names. */
 #define PLAN_SNI_FILE_MAX ((size_t)1 << 30)
+
+/* How connections of a listener begin. */
+struct plan_port {
+    bool plain;                    /* without TLS */
+    const struct starttls *speaks; /* in the clear, up to STARTTLS in this protocol; NULL: with TLS */
+};
 
 struct plan {
     uint32_t magic;
@@ -24,7 +31,9 @@ struct plan {
     struct config *config;
     struct route_table *table;
     struct policy *policy;
-    bool wants_postgres; /* some route takes PostgreSQL's SSLRequest */
+    uint32_t kinds;            /* of first bytes that some route takes: a bit each */
+    struct plan_port *ports;   /* in the order of config->listeners */
+    struct starttls **scripts; /* in the order of config->protocols */
 };
 
 /* Of `config` (taken), nothing made yet. One reference for the caller. */
@@ -33,6 +42,20 @@ struct plan *plan_new(struct config *config);
 /* Read the files of names and build table and policy. -1 with lines of errors appended to `errors`. Before it
  * is shared. */
 int plan_make(struct plan *plan, struct buf *errors);
+
+/* The protocol of that name, the configuration's own before those built in; NULL: there is none. */
+const struct starttls *plan_protocol(const struct plan *plan, const char *name);
+
+/* ---- plan_ports.c: for plan_make() and plan_unref() ---- */
+
+/* Read scripts, and settle what listeners speak and which routes take that. Complaints go to `complain`, with
+ * the place. */
+void plan_ports_make(struct plan *plan,
+                     void (*complain)(void *arg, struct config_pos at, const struct err *why), void *arg);
+void plan_ports_free(struct plan *plan);
+
+/* The kinds of first bytes that a route takes, a bit each. */
+uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc);
 
 /* References may be taken and given back in any thread; the last one frees. */
 struct plan *plan_ref(struct plan *plan);

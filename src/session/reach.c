@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reaching the backend or target: dial, greet, join the two ends.
+/* Reaching the backend or target: dial it, join the two ends.
  *
  * How time is shared: a route's dial_timeout covers all that is left to try, from the first name that is
  * looked up to the last backend's greeting. With 10 s, two backends and two addresses each, the first address
@@ -8,17 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/proxy_protocol.h"
 #include "net/socket.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
-
-static const struct config_backend *backend_config(const struct session *s)
-{
-    const struct config_route *rc = s->route->config;
-    return rc->action == CONFIG_PASS ? rc->pass : rc->terminate;
-}
 
 /* ---- answers ---- */
 
@@ -127,7 +120,8 @@ static void prepare(struct session *s)
     d->owner = s;
     d->allow = session_is_tunnel(s) ? may_dial : NULL;
     d->datagrams = session_is_tunnel(s) && s->setup->request.target.udp;
-    d->speaks_first = s->route->config->action == CONFIG_PASS || s->route->backend_tls != NULL;
+    d->speaks_first = s->setup->spoken == NULL && s->route->asks == NULL &&
+                      (s->route->config->action == CONFIG_PASS || s->route->backend_tls != NULL);
     s->setup->backend = -1;
 }
 
@@ -244,122 +238,9 @@ enum session_state step_dial(struct session *s)
     }
 }
 
-/* ---- GREET ---- */
-
-static void say_proxy_header(struct session *s, enum config_send_proxy version)
+enum session_state session_next_backend(struct session *s, enum close_reason reason)
 {
-    uint8_t out[PROXY_V1_MAX + 64];
-    struct sockaddr_storage src, dst;
-    int fd = link_socket(link_bottom(s->down));
-    struct net_addr local = s->setup->local;
-    if (local.family == AF_UNSPEC && fd >= 0)
-        local = socket_local(fd);
-    bool known = net_addr_to(&s->peer, &src) > 0 && net_addr_to(&local, &dst) > 0;
-    const struct sockaddr_storage *from = known ? &src : NULL, *to = known ? &dst : NULL;
-    size_t len = version == CONFIG_SEND_PROXY_V1
-                     ? proxy_protocol_write_v1(out, sizeof(out), from, to)
-                     : proxy_protocol_write_v2(out, sizeof(out), from, to, NULL, 0);
-    CHECK(len > 0);
-    session_say(s, s->up, out, len);
-}
-
-/* A client that asked in PostgreSQL's way is passed to a backend that must be asked in the same way. */
-static const uint8_t postgres_ssl_request[8] = {0, 0, 0, 8, 4, 210, 22, 47};
-
-static bool asks_postgres(const struct session *s)
-{
-    return s->setup->kind == FIRST_BYTES_POSTGRES_TLS && s->route->config->action == CONFIG_PASS;
-}
-
-/* What the backend must hear in the clear, before TLS or the client's own bytes. */
-static void say_greeting(struct session *s)
-{
-    const struct config_backend *cb = backend_config(s);
-    link_more(s->up, true); /* the client's bytes, or a ClientHello, follow at once */
-    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE)
-        say_proxy_header(s, cb->send_proxy);
-    link_more(s->up, false);
-    if (asks_postgres(s))
-        session_say(s, s->up, postgres_ssl_request, sizeof(postgres_ssl_request));
-}
-
-static void begin_backend_tls(struct session *s)
-{
-    const struct config_backend *cb = backend_config(s);
-    const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
-    s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
-    s->up->wake = session_wake_link;
-    s->up->owner = s;
-}
-
-/* This backend took the connection but is no good: leave it and try another. */
-static enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
-{
-    struct setup *p = s->setup;
-    session_detail(s, why);
-    link_close(s->up, true);
-    s->up = NULL;
-    buf_free(&p->say_up);
-    p->greeted = p->answered = p->expired = p->unheard = false;
     return go_on(s) ? SESSION_DIAL : session_unserved(s, reason);
-}
-
-static enum session_state greet_broken(struct session *s)
-{
-    struct link_peer peer;
-    link_peer(s->up, &peer);
-    const char *why = *peer.failure != '\0' ? peer.failure : link_error(s->up);
-    return greet_failed(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
-}
-
-/* PostgreSQL answers its SSLRequest with one byte. */
-static enum session_state read_postgres_answer(struct session *s)
-{
-    char yes = 0;
-    size_t n;
-    switch (link_read(s->up, &yes, 1, &n)) {
-    case LINK_OK:
-        s->setup->answered = yes == 'S';
-        return yes == 'S' ? SESSION_JOIN
-                          : greet_failed(s, "the PostgreSQL backend does not speak TLS", CLOSE_BACKEND_TLS);
-    case LINK_AGAIN:
-        return SESSION_GREET;
-    case LINK_EOF:
-        return greet_failed(s, "the PostgreSQL backend closed", CLOSE_BACKEND_RESET);
-    default:
-        return greet_broken(s);
-    }
-}
-
-enum session_state step_greet(struct session *s)
-{
-    struct setup *p = s->setup;
-    if (session_visits(s))
-        return visit_greet(s);
-    if (session_is_tunnel(s))
-        return SESSION_JOIN;
-    if (p->unheard)
-        return greet_broken(s);
-    if (p->expired)
-        return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
-    if (!p->greeted) {
-        say_greeting(s);
-        p->greeted = true;
-        if (p->say_up.len > 0)
-            return SESSION_GREET; /* the driver calls again when it is out */
-        if (p->unheard)
-            return greet_broken(s);
-    }
-    if (s->route->backend_tls != NULL && !p->answered) {
-        begin_backend_tls(s);
-        p->answered = true;
-    }
-    enum link_status status = link_open(s->up);
-    if (status == LINK_AGAIN)
-        return SESSION_GREET;
-    if (status != LINK_OK)
-        return greet_broken(s);
-    return asks_postgres(s) && !p->answered ? read_postgres_answer(s) : SESSION_JOIN;
 }
 
 /* ---- JOIN ---- */
@@ -441,6 +322,7 @@ enum session_state step_join(struct session *s)
     }
     if (p->visit.answer.len > 0)
         session_say(s, s->down, p->visit.answer.data, p->visit.answer.len);
+    greet_hand_over(s);
     pipe_init(&s->pipe, s->down, s->up);
     pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);
     if (p->visit.ended)

@@ -23,6 +23,7 @@
 #include "session/session_internal.h"
 #include "session/standing.h"
 #include "session/worker.h"
+#include "starttls/starttls.h"
 
 #define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
 
@@ -344,6 +345,8 @@ void session_catch_up(struct session *s)
     struct worker *w = s->worker;
     uint32_t listener;
     CHECK(s->route == NULL);
+    if (s->setup->spoken != NULL) /* by a script of the configuration that it began in */
+        return;
     if (s->epoch == w->epoch || !standing_listener(s->epoch->snap, s->listener, w->epoch->snap, &listener))
         return;
     struct epoch *before = s->epoch;
@@ -513,6 +516,9 @@ static void setup_free(struct session *s)
         return;
     dial_cancel(&s->setup->dial);
     visit_cancel(s);
+    starttls_run_free(s->setup->near);
+    starttls_run_free(s->setup->far);
+    buf_free(&s->setup->far_bytes);
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);
     buf_free(&s->setup->say_up);

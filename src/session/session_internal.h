@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
- * reach.c (towards the backend or target), visit.c (towards an agent), carry.c (bytes both ways, last words);
- * rejudge.c (what runs, by a policy that came later). */
+ * preamble.c (STARTTLS), reach.c (towards the backend or target), greet.c (what it hears first), visit.c
+ * (towards an agent), carry.c (bytes both ways, last words); rejudge.c (what runs, by a policy that came
+ * later). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -49,6 +50,7 @@ struct visit {
     struct buf first;          /* what the visitor has said before the agent's answer: kept until then */
     size_t sent;               /* of it, to the agent */
     uint64_t acked;            /* bytes of the connection to it, before */
+    bool greeted;              /* it has been told of the visitor */
     bool speaks;               /* the visitor is heard before the answer */
     bool ended;                /* `first` is all that he says */
     struct front_greeted last; /* what the agent that was tried last said */
@@ -57,6 +59,13 @@ struct visit {
 
 /* What is needed until bytes flow; freed then. */
 struct setup {
+    const struct starttls *spoken; /* what the client speaks in the clear before TLS; NULL: nothing */
+    struct starttls_run *near;     /* ... with him */
+    bool in_clear;                 /* ... and goes on in */
+    struct starttls_run *far;      /* the same with the backend */
+    struct buf far_bytes;          /* that it has said, not consumed */
+    unsigned greet;                /* how far GREET is: see greet.c */
+    bool settling;                 /* its last dialogue has begun */
     /* Bytes read before anyone consumed them: in `bytes`, or, within the step that read them, still in the
      * thread's scratch. setup_keep() brings them to safety. */
     struct buf bytes;
@@ -70,9 +79,7 @@ struct setup {
     enum first_bytes kind;
     bool ready;                /* in ASK: kept by the client for later, and nothing of a request has come */
     bool expired;              /* the deadline of this state has passed */
-    bool greeted;              /* what the backend must hear first has been sent */
-    bool unheard;              /* ... or could not be: it broke off meanwhile */
-    bool answered;             /* ... and it has said yes */
+    bool unheard;              /* the backend broke off before it had heard what it was to hear */
     enum close_reason refused; /* its carrier's client is not welcome any more; `detail` says why */
     struct hello_note hello;
     const struct front *front; /* tunnel: how the client names its target */
@@ -203,7 +210,23 @@ struct str session_note(const struct session *s, enum note which);
 void session_write_audit(struct session *s);
 void session_count(struct session *s);
 
+/* ---- preamble.c: PREAMBLE, what a client says in the clear before TLS ---- */
+
+enum session_state step_preamble(struct session *s);
+
+/* The client goes on in the clear, and a route takes that. */
+enum session_state preamble_serve_plain(struct session *s);
+
+/* Tell a dialogue what there is to tell of the client and of us. */
+void preamble_describe(const struct session *s, struct starttls_run *run);
+
 /* ---- peek.c: NEW, PROXY, PEEK, ROUTE ---- */
+
+/* Take bytes off the front of the view. */
+void session_consume(struct session *s, size_t n);
+
+/* More bytes of the client's are needed: `here`, with *ret_again when some have come, else wait. */
+enum session_state session_need_more(struct session *s, enum session_state here, bool *ret_again);
 
 enum session_state step_new(struct session *s);
 enum session_state step_proxy(struct session *s);
@@ -316,10 +339,19 @@ const struct identity *session_identity(const struct session *s);
  * bytes flow, and where the route is not there any more. */
 bool session_is_denied_now(const struct session *s);
 
-/* ---- reach.c: DIAL, GREET, JOIN ---- */
+/* ---- greet.c: GREET ---- */
+
+enum session_state step_greet(struct session *s);
+
+/* What a backend has said in the clear that is the client's to hear, appended to what we say to him. */
+void greet_hand_over(struct session *s);
+
+/* ---- reach.c: DIAL, JOIN ---- */
+
+/* The backend that was tried is no good: try the next one, or tell the client that there is none. */
+enum session_state session_next_backend(struct session *s, enum close_reason reason);
 
 enum session_state step_dial(struct session *s);
-enum session_state step_greet(struct session *s);
 enum session_state step_join(struct session *s);
 
 /* Tell a client that named a target why it can't have it, in its own protocol; then farewell. */

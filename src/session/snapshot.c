@@ -144,7 +144,8 @@ static struct cert_store *store_for(struct build *b, const struct config_route *
 /* What the door shows to the backends of this route, or NULL. */
 static struct cert *backend_cert(struct build *b, const struct config_route *rc)
 {
-    const struct config_backend_tls *t = rc->terminate == NULL ? NULL : rc->terminate->tls;
+    const struct config_backend *backend = config_route_backend(rc);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
     if (t == NULL || t->certificate.text == NULL)
         return NULL;
     struct err err;
@@ -256,6 +257,8 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
     }
     if (cb->tls != NULL)
         make_backend_tls(b, r, cb->tls);
+    if (cb->tls != NULL && cb->tls->starttls.text != NULL)
+        r->asks = plan_protocol(b->snap->plan, cb->tls->starttls.text);
 }
 
 static void make_route(struct build *b, size_t i)
@@ -267,10 +270,9 @@ static void make_route(struct build *b, size_t i)
     r->ask_policy = rc->clients.mode != CONFIG_CLIENTS_NONE;
     if (ends_tls(rc))
         make_servers(b, r);
-    if (rc->action == CONFIG_PASS)
-        make_upstream(b, r, rc->pass);
-    if (rc->action == CONFIG_TERMINATE)
-        make_upstream(b, r, rc->terminate);
+    const struct config_backend *backend = config_route_backend(rc);
+    if (backend != NULL)
+        make_upstream(b, r, backend);
 }
 
 /* ---- all of it ---- */
@@ -349,7 +351,6 @@ static struct snapshot *snapshot_finish(struct build *b)
     }
     snap->table = snap->plan->table;
     snap->policy = snap->plan->policy;
-    snap->wants_postgres = snap->plan->wants_postgres;
     snap->descriptor_limit = descriptor_limit(snap->config, b->shared->workers);
     return snap;
 }
@@ -359,13 +360,14 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
     struct build b = {.snap = snapshot_new(plan_new(config), own_certs_new(config), shared),
                       .shared = shared,
                       .errors = errors};
+    bool planned = plan_make(b.snap->plan, errors) == 0;
     load_trust(&b);
     load_certs(&b);
     for (size_t i = 0; i < config->routes.n; i++) {
         load_route_certs(&b, i);
         make_route(&b, i);
     }
-    b.failed |= plan_make(b.snap->plan, errors) != 0;
+    b.failed |= !planned;
     return snapshot_finish(&b);
 }
 

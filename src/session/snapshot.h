@@ -20,6 +20,7 @@ struct front;
 struct own_certs;
 struct plan;
 struct quic_secrets;
+struct starttls;
 struct tls_server;
 
 /* What has been counted under a route's name. Outlives reloads. */
@@ -71,8 +72,9 @@ struct route_runtime {
     const struct cert_store *store; /* terminate, tunnel, expose; borrowed from the snapshot's certificates */
     struct tls_server *tls;         /* terminate, tunnel, expose in private (NULL: it has no `clients`) */
     struct tls_server *tls_open;    /* expose to everybody */
-    struct upstream upstream;       /* pass, terminate */
-    struct tls_client *backend_tls; /* terminate to a TLS backend, or NULL */
+    struct upstream upstream;       /* pass, terminate, forward */
+    struct tls_client *backend_tls; /* terminate, forward: to a TLS backend, or NULL */
+    const struct starttls *asks;    /* ... that is asked to begin it in this protocol, or NULL */
     bool ask_policy;                /* the route knows its clients: the policy decides */
 };
 
@@ -89,7 +91,6 @@ struct snapshot {
     const struct route_table *table;
     const struct policy *policy;
     struct cert *const *certs; /* in the order of config->certificates */
-    bool wants_postgres;       /* some route takes PostgreSQL's SSLRequest */
     /* Its own. */
     struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
     struct route_stats *door;     /* connections that ended before they had a route */

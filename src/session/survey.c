@@ -66,8 +66,9 @@ static void look_at_route(const struct config *c, const struct config_route *rc,
     if (rc->sni_file.text != NULL && file_read(rc->sni_file.text, PLAN_SNI_FILE_MAX, &text, NULL, &err) != 0)
         report(c, rc->sni_file.at, &err, errors);
     buf_free(&text);
-    if (rc->terminate != NULL && rc->terminate->tls != NULL)
-        look_at_certificate(c, &rc->terminate->tls->certificate, &rc->terminate->tls->key, NULL, errors);
+    const struct config_backend *backend = config_route_backend(rc);
+    if (backend != NULL && backend->tls != NULL)
+        look_at_certificate(c, &backend->tls->certificate, &backend->tls->key, NULL, errors);
 }
 
 static void look_at_targets(const struct config *c, const struct config_texts *targets, struct buf *errors)

@@ -224,7 +224,7 @@ static enum session_state next_attempt(struct session *s, bool back)
     buf_free(&p->say_up);
     v->sent = 0;
     buf_free(&v->answer);
-    v->back = p->greeted = p->unheard = p->expired = false;
+    v->back = p->visit.greeted = p->unheard = p->expired = false;
     return find_agent(s);
 }
 
@@ -419,10 +419,10 @@ enum session_state visit_greet(struct session *s)
     if (agent_is_unheard(s->agent))
         return agent_unheard(s);
     visit_wait(s); /* for news of that */
-    if (!s->setup->greeted) {
+    if (!s->setup->visit.greeted) {
         if (!announce(s))
             return unserved(s, FRONT_LIMIT, "the visitor's names are too long to be told to the agent");
-        s->setup->greeted = true;
+        s->setup->visit.greeted = true;
         let_speak(s);
         return s->setup->say_up.len > 0 ? SESSION_GREET : visit_greet(s);
     }

@@ -23,7 +23,7 @@ def door(start_module_door, pki, sshd, web, nginx, postgres):
         "routes": [
             {"name": "shell", "first_bytes": "ssh", "pass": {"to": f"127.0.0.1:{sshd.port}"}},
             {"name": "plain", "first_bytes": ["http"], "pass": {"to": web.to}},
-            {"name": "db", "first_bytes": "postgres", "terminate": {"to": f"127.0.0.1:{postgres.port}"}},
+            {"name": "db", "first_bytes": "postgresql", "terminate": {"to": f"127.0.0.1:{postgres.port}"}},
             {"name": "www", "sni": "www.test", "terminate": {"to": nginx.to("h1")}},
         ],
     })

@@ -18,7 +18,7 @@ def door(start_module_door, pki, postgres):
         "certificates": [pki.server("db.test").row(), pki.server("other.test").row()],
         "trust": [pki.trust()],
         "routes": [
-            {"name": "db", "first_bytes": "postgres", "sni": "db.test",
+            {"name": "db", "first_bytes": "postgresql", "sni": "db.test",
              "terminate": {"to": f"127.0.0.1:{postgres.port}"}},
             {"name": "web", "sni": "other.test", "terminate": {"to": "127.0.0.1:1"}},
         ],

@@ -171,7 +171,7 @@ static void test_routes(void **state)
     assert_true(r->pass->health->timeout == 500 * NSEC_PER_MSEC);
     assert_int_equal(r->clients.mode, CONFIG_CLIENTS_NONE);
     r = route(c, "db");
-    assert_int_equal(r->first_bytes.v[0], CONFIG_FIRST_POSTGRES);
+    assert_int_equal(r->first_bytes.v[0], CONFIG_FIRST_POSTGRESQL);
     assert_string_equal(r->terminate->alpn.v[0].text, "postgresql");
     assert_string_equal(r->terminate->tls->trust.text, CONFIG_TRUST_SYSTEM);
     assert_null(r->terminate->tls->name.text);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/wrap_options.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+
+#define BOTH 3
+#define SERVER 1
+#define CLIENT 2
+
+/* How an option is kept. */
+enum keeping { ONE, MANY, FLAG };
+
+static const struct {
+    const char *name;
+    enum keeping keeping;
+    int roles;
+    size_t offset;
+} rows[] = {
+    {"listen", MANY, BOTH, offsetof(struct wrap_options, listen)},
+    {"to", MANY, BOTH, offsetof(struct wrap_options, to)},
+    {"cert", MANY, BOTH, offsetof(struct wrap_options, cert)},
+    {"key", MANY, BOTH, offsetof(struct wrap_options, key)},
+    {"alpn", MANY, BOTH, offsetof(struct wrap_options, alpn)},
+    {"starttls", ONE, BOTH, offsetof(struct wrap_options, starttls)},
+    {"min-version", ONE, BOTH, offsetof(struct wrap_options, min_version)},
+    {"audit", ONE, BOTH, offsetof(struct wrap_options, audit)},
+    {"socket", ONE, BOTH, offsetof(struct wrap_options, socket)},
+    {"print", FLAG, BOTH, offsetof(struct wrap_options, print)},
+    {"clients", ONE, SERVER, offsetof(struct wrap_options, clients)},
+    {"optional", FLAG, SERVER, offsetof(struct wrap_options, optional)},
+    {"allow", MANY, SERVER, offsetof(struct wrap_options, allow)},
+    {"plaintext", FLAG, SERVER, offsetof(struct wrap_options, plaintext)},
+    {"ca", ONE, CLIENT, offsetof(struct wrap_options, ca)},
+    {"expect", ONE, CLIENT, offsetof(struct wrap_options, expect)},
+};
+
+static int keep(size_t row, char *value, struct wrap_options *o)
+{
+    void *place = (char *)o + rows[row].offset;
+    if (rows[row].keeping == FLAG) {
+        memcpy(place, &(bool){true}, sizeof(bool));
+        return CMD_OK;
+    }
+    if (rows[row].keeping == ONE) {
+        memcpy(place, &value, sizeof(value));
+        return CMD_OK;
+    }
+    struct wrap_many *many = place;
+    if (many->n == WRAP_MANY_MAX)
+        return cmd_misused("wrap", "--%s is there more than %d times", rows[row].name, WRAP_MANY_MAX);
+    many->v[many->n++] = value;
+    return CMD_OK;
+}
+
+/* What does not go without something else. */
+static int check(const struct wrap_options *o)
+{
+    if (o->listen.n == 0)
+        return cmd_misused("wrap", "where do connections come in? --listen ADDRESS is missing, such as %s",
+                           o->client ? "127.0.0.1:8080" : "[::]:993");
+    if (o->to.n == 0)
+        return cmd_misused("wrap", "where do they go to? --to ADDRESS is missing, such as %s",
+                           o->client ? "www.example.com:443" : "127.0.0.1:143");
+    if (!o->client && o->cert.n == 0)
+        return cmd_misused("wrap", "a server proves who it is: --cert FILE is missing, and --key FILE");
+    if (o->cert.n != o->key.n)
+        return cmd_misused(
+            "wrap",
+            "found %zu --cert and %zu --key: each certificate has its key (it may be in the same file)",
+            o->cert.n, o->key.n);
+    if (o->client && o->cert.n > 1)
+        return cmd_misused("wrap", "found %zu --cert, expected one: a client shows one certificate",
+                           o->cert.n);
+    if (o->clients == NULL && (o->allow.n > 0 || o->optional))
+        return cmd_misused("wrap", "--%s is about client certificates: --clients FILE says whose are taken",
+                           o->optional ? "optional" : "allow");
+    if (o->plaintext && o->starttls == NULL)
+        return cmd_misused("wrap", "--plaintext is about STARTTLS: --starttls PROTOCOL is missing");
+    if (o->plaintext && o->clients != NULL && !o->optional)
+        return cmd_misused("wrap", "--plaintext lets clients in who prove nothing, --clients demands that "
+                                   "they do: add --optional, or leave one out");
+    return CMD_OK;
+}
+
+int wrap_options_read(int argc, char **argv, struct wrap_options *ret, bool *ret_asked)
+{
+    struct option options[ARRAY_LEN(rows) + 2] = {0};
+    static char names[2][32] = {"cardea wrap server", "cardea wrap client"};
+    *ret = (struct wrap_options){0};
+    *ret_asked = false;
+    bool known = argc > 1 && (strcmp(argv[1], "client") == 0 || strcmp(argv[1], "server") == 0);
+    if (known) { /* for the messages of getopt_long() */
+        ret->client = argv[1][0] == 'c';
+        *++argv = names[ret->client];
+        argc--;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        options[i] = (struct option){rows[i].name, rows[i].keeping == FLAG ? no_argument : required_argument,
+                                     NULL, 256 + (int)i};
+    options[ARRAY_LEN(rows)] = (struct option){"help", no_argument, NULL, 'h'};
+    for (int c; (c = getopt_long(argc, argv, known ? "h" : "+h", options, NULL)) != -1;) {
+        size_t row = (size_t)c - 256;
+        *ret_asked = c == 'h';
+        if (c == 'h' || c == '?')
+            return cmd_usage("wrap", c == 'h');
+        if ((rows[row].roles & (ret->client ? CLIENT : SERVER)) == 0)
+            return cmd_misused("wrap", "--%s goes with 'cardea wrap %s' only", rows[row].name,
+                               ret->client ? "server" : "client");
+        int status = keep(row, optarg, ret);
+        if (status != CMD_OK)
+            return status;
+    }
+    if (!known)
+        return cmd_misused(
+            "wrap", "found '%s', expected 'server' (TLS for clients that come) or 'client' (TLS to a server)",
+            argc > 1 ? argv[1] : "nothing");
+    if (optind != argc)
+        return cmd_misused("wrap", "unexpected argument: %s", argv[optind]);
+    return check(ret);
+}
+
+/* ---- the configuration ---- */
+
+struct writing {
+    struct buf *to;
+    const char **flags;
+    size_t line;
+};
+
+/* A line, from an option or NULL. The rest is printf's. */
+__attribute__((format(printf, 3, 4))) static void put(struct writing *w, const char *flag, const char *fmt,
+                                                      ...)
+{
+    char line[8192];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    CHECK(buf_printf(w->to, "%s\n", line));
+    w->line++;
+    if (w->line < WRAP_LINES_MAX)
+        w->flags[w->line] = flag;
+}
+
+/* Text as a double-quoted scalar. JSON's strings are YAML's. */
+static const char *quoted(const char *text, struct buf *space)
+{
+    buf_free(space);
+    CHECK(str_json(space, text, strlen(text)));
+    return buf_text(space);
+}
+
+static void put_value(struct writing *w, const char *flag, const char *before, const char *value)
+{
+    struct buf space = {0};
+    put(w, flag, "%s%s", before, quoted(value, &space));
+    buf_free(&space);
+}
+
+static void put_list(struct writing *w, const char *flag, const char *key, const char *indent,
+                     const struct wrap_many *many)
+{
+    struct buf before = {0};
+    CHECK(buf_printf(&before, "%s  - ", indent));
+    if (many->n > 0)
+        put(w, NULL, "%s%s:", indent, key);
+    for (size_t i = 0; i < many->n; i++)
+        put_value(w, flag, buf_text(&before), many->v[i]);
+    buf_free(&before);
+}
+
+/* A protocol of the user's own is given by its file. */
+static bool is_file(const char *starttls)
+{
+    return strpbrk(starttls, "/.") != NULL;
+}
+
+static const char *protocol_of(const struct wrap_options *o)
+{
+    return o->starttls == NULL ? NULL : is_file(o->starttls) ? "own" : o->starttls;
+}
+
+static void put_listeners(struct writing *w, const struct wrap_options *o)
+{
+    const char *speaks = o->client ? "plain" : protocol_of(o);
+    put(w, NULL, "listeners:");
+    for (size_t i = 0; i < o->listen.n; i++) {
+        put(w, NULL, "  - name: in-%zu", i + 1);
+        put_value(w, "listen", "    address: ", o->listen.v[i]);
+        if (speaks != NULL)
+            put_value(w, "starttls", "    speaks: ", speaks);
+        if (o->plaintext)
+            put(w, "plaintext", "    plaintext: true");
+    }
+}
+
+static void put_server_route(struct writing *w, const struct wrap_options *o)
+{
+    put(w, NULL, "    terminate:");
+    put_list(w, "to", "to", "      ", &o->to);
+    put_list(w, "alpn", "alpn", "      ", &o->alpn);
+    if (o->clients != NULL)
+        put(w, "clients", "    clients: {mode: %s, trust: clients}", o->optional ? "optional" : "required");
+    if (o->min_version != NULL)
+        put_value(w, "min-version", "    tls:\n      min_version: ", o->min_version);
+}
+
+static void put_client_route(struct writing *w, const struct wrap_options *o)
+{
+    put(w, NULL, "    forward:");
+    put_list(w, "to", "to", "      ", &o->to);
+    put(w, NULL, "      tls:");
+    put(w, "ca", "        trust: %s", o->ca != NULL ? "servers" : "system");
+    if (o->expect != NULL)
+        put_value(w, "expect", "        name: ", o->expect);
+    if (o->cert.n > 0) {
+        put_value(w, "cert", "        certificate: ", o->cert.v[0]);
+        put_value(w, "key", "        key: ", o->key.v[0]);
+    }
+    put_list(w, "alpn", "alpn", "        ", &o->alpn);
+    if (o->starttls != NULL)
+        put_value(w, "starttls", "        starttls: ", protocol_of(o));
+}
+
+static void put_route(struct writing *w, const struct wrap_options *o)
+{
+    put(w, NULL, "routes:");
+    put(w, NULL, "  - name: wrap");
+    put(w, NULL, "    listeners:");
+    for (size_t i = 0; i < o->listen.n; i++)
+        put(w, NULL, "      - in-%zu", i + 1);
+    if (o->client)
+        put_client_route(w, o);
+    else
+        put_server_route(w, o);
+}
+
+/* KIND=PATTERN, or a name. */
+static void put_allow(struct writing *w, const struct wrap_options *o, size_t i)
+{
+    const char *value = strchr(o->allow.v[i], '=');
+    struct buf who = {0};
+    CHECK(buf_printf(&who, "    who: {%.*s: ", value == NULL ? 4 : (int)(value - o->allow.v[i]),
+                     value == NULL ? "name" : o->allow.v[i]));
+    CHECK(str_json(&who, value == NULL ? o->allow.v[i] : value + 1,
+                   strlen(value == NULL ? o->allow.v[i] : value + 1)));
+    put(w, NULL, "  - name: allow-%zu", i + 1);
+    put(w, "allow", "%s}", buf_text(&who));
+    buf_free(&who);
+}
+
+static void put_policy(struct writing *w, const struct wrap_options *o)
+{
+    if (o->clients == NULL)
+        return;
+    put(w, NULL, "policy:");
+    for (size_t i = 0; i < o->allow.n; i++)
+        put_allow(w, o, i);
+    if (o->allow.n == 0)
+        put(w, NULL, "  - {name: anyone, who: {any: true}}");
+}
+
+static void put_trust(struct writing *w, const struct wrap_options *o)
+{
+    const char *file = o->client ? o->ca : o->clients;
+    if (file == NULL)
+        return;
+    put(w, NULL, "trust:");
+    put(w, NULL, "  - name: %s", o->client ? "servers" : "clients");
+    put_value(w, o->client ? "ca" : "clients", "    ca: ", file);
+}
+
+static void put_certificates(struct writing *w, const struct wrap_options *o)
+{
+    if (o->client)
+        return;
+    put(w, NULL, "certificates:");
+    for (size_t i = 0; i < o->cert.n; i++) {
+        put_value(w, "cert", "  - certificate: ", o->cert.v[i]);
+        put_value(w, "key", "    key: ", o->key.v[i]);
+    }
+}
+
+void wrap_options_config(const struct wrap_options *o, struct buf *to, const char *flags[WRAP_LINES_MAX])
+{
+    struct writing w = {.to = to, .flags = flags};
+    put_listeners(&w, o);
+    put_certificates(&w, o);
+    put_trust(&w, o);
+    if (o->starttls != NULL && is_file(o->starttls)) {
+        put(&w, NULL, "protocols:");
+        put(&w, NULL, "  - name: own");
+        put_value(&w, "starttls", "    file: ", o->starttls);
+    }
+    put_route(&w, o);
+    put_policy(&w, o);
+    put(&w, NULL, "audit:");
+    put_value(&w, "audit", "  file: ", o->audit != NULL ? o->audit : "-");
+    put(&w, NULL, "admin:");
+    if (o->socket != NULL)
+        put_value(&w, "socket", "  socket: ", o->socket);
+    else
+        put(&w, NULL, "  enabled: false");
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `cardea wrap` is told on its command line, and the configuration that says the same. */
+#ifndef CARDEA_CMD_WRAP_OPTIONS_H
+#define CARDEA_CMD_WRAP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define WRAP_MANY_MAX 64 /* times that an option may be given */
+
+/* An option that may be given several times. */
+struct wrap_many {
+    const char *v[WRAP_MANY_MAX];
+    size_t n;
+};
+
+struct wrap_options {
+    bool client; /* we speak TLS to `to`; else to those who come to `listen` */
+    struct wrap_many listen;
+    struct wrap_many to;
+    struct wrap_many cert;
+    struct wrap_many key;
+    struct wrap_many alpn;
+    struct wrap_many allow;
+    const char *ca;       /* client: who may vouch for the server */
+    const char *clients;  /* server: who may vouch for clients */
+    bool optional;        /* ... who may as well show nothing */
+    const char *expect;   /* client: what the server must prove to be; NULL: the host of `to` */
+    const char *starttls; /* a protocol, or with a '/' or '.' in it a file */
+    bool plaintext;
+    const char *min_version;
+    const char *audit;
+    const char *socket;
+    bool print;
+};
+
+/* Read the command line; argv[0] is the verb with its first word. CMD_OK, or what to exit with: the usage has
+ * been printed, with *ret_asked when it was asked for. */
+int wrap_options_read(int argc, char **argv, struct wrap_options *ret, bool *ret_asked);
+
+/* Append the configuration that does what the options say. Line numbers that come from an option's value are
+ * noted in `flags`: the option's name, or NULL, for each line from 1 on. */
+#define WRAP_LINES_MAX 512
+void wrap_options_config(const struct wrap_options *o, struct buf *to, const char *flags[WRAP_LINES_MAX]);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a backend hears before the client's own bytes, in this order, each where it is asked for: the PROXY
+ * header; in the clear, the request to begin TLS (of a client whose TLS is passed on, or for TLS of ours);
+ * TLS; and what makes up for the greeting that the client has had from us already. */
+#include <string.h>
+
+#include "net/proxy_protocol.h"
+#include "net/socket.h"
+#include "session/plan.h"
+#include "session/session_internal.h"
+#include "session/worker.h"
+#include "starttls/starttls.h"
+
+#define READ_AT_ONCE 4096
+
+enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER };
+
+static const struct config_backend *backend_config(const struct session *s)
+{
+    return config_route_backend(s->route->config);
+}
+
+/* ---- failing ---- */
+
+/* This backend took the connection but is no good: leave it and try another. */
+static enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
+{
+    struct setup *p = s->setup;
+    session_detail(s, why);
+    link_close(s->up, true);
+    s->up = NULL;
+    starttls_run_free(p->far);
+    p->far = NULL;
+    buf_free(&p->far_bytes);
+    buf_free(&p->say_up);
+    p->greet = GREET_HEADER;
+    p->settling = p->expired = p->unheard = false;
+    return session_next_backend(s, reason);
+}
+
+static enum session_state greet_broken(struct session *s)
+{
+    struct link_peer peer;
+    link_peer(s->up, &peer);
+    const char *why = *peer.failure != '\0' ? peer.failure : link_error(s->up);
+    return greet_failed(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+}
+
+/* ---- PROXY header ---- */
+
+static void say_proxy_header(struct session *s, enum config_send_proxy version)
+{
+    uint8_t out[PROXY_V1_MAX + 64];
+    struct sockaddr_storage src, dst;
+    int fd = link_socket(link_bottom(s->down));
+    struct net_addr local = s->setup->local;
+    if (local.family == AF_UNSPEC && fd >= 0)
+        local = socket_local(fd);
+    bool known = net_addr_to(&s->peer, &src) > 0 && net_addr_to(&local, &dst) > 0;
+    const struct sockaddr_storage *from = known ? &src : NULL, *to = known ? &dst : NULL;
+    size_t len = version == CONFIG_SEND_PROXY_V1
+                     ? proxy_protocol_write_v1(out, sizeof(out), from, to)
+                     : proxy_protocol_write_v2(out, sizeof(out), from, to, NULL, 0);
+    CHECK(len > 0);
+    session_say(s, s->up, out, len);
+}
+
+static enum session_state say_header(struct session *s)
+{
+    const struct config_backend *cb = backend_config(s);
+    link_more(s->up, true); /* the client's bytes, or a ClientHello, follow at once */
+    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE)
+        say_proxy_header(s, cb->send_proxy);
+    link_more(s->up, false);
+    return s->setup->unheard ? greet_broken(s) : SESSION_JOIN;
+}
+
+/* ---- dialogues in the backend's protocol ---- */
+
+/* In which the backend is asked to begin TLS; NULL: it is not. */
+static const struct starttls *asks(const struct session *s)
+{
+    const struct setup *p = s->setup;
+    bool passes = s->route->config->action == CONFIG_PASS && !p->in_clear;
+    return passes ? p->spoken : s->route->asks;
+}
+
+/* What makes up for a greeting: -1 where there is nothing to make up for, or the script has nothing. */
+static int settling_section(const struct session *s, const struct starttls **ret)
+{
+    const struct setup *p = s->setup;
+    *ret = asks(s) != NULL ? asks(s) : p->spoken;
+    if (*ret == NULL)
+        return -1;
+    if (p->in_clear)
+        return starttls_run_onward(p->near);
+    if (asks(s) != NULL)
+        return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
+    return starttls_section(*ret, "greet");
+}
+
+static void say_to_backend(struct session *s, struct buf *say)
+{
+    if (say->len > 0)
+        session_say(s, s->up, say->data, say->len);
+    buf_free(say);
+}
+
+/* A dialogue with the backend that goes on where that with the client has come to. */
+static void begin_dialogue(struct session *s, const struct starttls *protocol, int section)
+{
+    struct setup *p = s->setup;
+    struct buf say = {0};
+    if (p->far == NULL) {
+        p->far = starttls_run_new(protocol);
+        preamble_describe(s, p->far);
+        if (p->near != NULL && protocol == p->spoken)
+            starttls_run_follow(p->far, p->near);
+    }
+    p->far_bytes.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
+    starttls_run_begin(p->far, section, &say);
+    say_to_backend(s, &say);
+}
+
+static enum session_state dialogue_failed(struct session *s)
+{
+    bool tls = starttls_run_failure(s->setup->far) != STARTTLS_WRONG;
+    return greet_failed(s, starttls_run_text(s->setup->far), tls ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+}
+
+/* SESSION_JOIN: it is over. */
+static enum session_state step_dialogue(struct session *s)
+{
+    struct setup *p = s->setup;
+    for (;;) {
+        struct buf say = {0};
+        size_t used;
+        enum starttls_status status =
+            starttls_run_step(p->far, p->far_bytes.data, p->far_bytes.len, &used, &say);
+        buf_consume(&p->far_bytes, used);
+        say_to_backend(s, &say);
+        if (status == STARTTLS_SWITCH || status == STARTTLS_DONE)
+            return SESSION_JOIN;
+        if (status != STARTTLS_MORE)
+            return dialogue_failed(s);
+        enum link_status read = link_read_buf(s->up, &p->far_bytes, READ_AT_ONCE);
+        if (read == LINK_AGAIN)
+            return SESSION_GREET;
+        if (read == LINK_EOF)
+            return greet_failed(s, "the backend closed before TLS could begin", CLOSE_BACKEND_RESET);
+        if (read != LINK_OK)
+            return greet_broken(s);
+    }
+}
+
+static enum session_state ask(struct session *s)
+{
+    const struct starttls *protocol = asks(s);
+    if (protocol == NULL)
+        return SESSION_JOIN;
+    if (s->setup->far == NULL)
+        begin_dialogue(s, protocol, starttls_section(protocol, "ask"));
+    return step_dialogue(s);
+}
+
+/* ---- TLS ---- */
+
+static void begin_backend_tls(struct session *s)
+{
+    const struct config_backend *cb = backend_config(s);
+    const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
+    s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
+    s->up->wake = session_wake_link;
+    s->up->owner = s;
+}
+
+static enum session_state open_up(struct session *s)
+{
+    if (s->route->backend_tls != NULL && link_below(s->up) == NULL)
+        begin_backend_tls(s);
+    switch (link_open(s->up)) {
+    case LINK_AGAIN:
+        return SESSION_GREET;
+    case LINK_OK:
+        return SESSION_JOIN;
+    default:
+        return greet_broken(s);
+    }
+}
+
+/* ---- after it ---- */
+
+static enum session_state settle(struct session *s)
+{
+    const struct starttls *protocol;
+    int section = settling_section(s, &protocol);
+    if (section < 0)
+        return SESSION_JOIN;
+    if (!s->setup->settling) {
+        begin_dialogue(s, protocol, section);
+        s->setup->settling = true;
+    }
+    return step_dialogue(s);
+}
+
+void greet_hand_over(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct buf say = {0};
+    if (p->far == NULL)
+        return;
+    if (p->spoken == NULL)
+        starttls_run_welcome(p->far, &say);
+    if (say.len > 0)
+        session_say(s, s->down, say.data, say.len);
+    buf_free(&say);
+    if (p->far_bytes.len > 0)
+        session_say(s, s->down, p->far_bytes.data, p->far_bytes.len);
+}
+
+/* ---- the step ---- */
+
+enum session_state step_greet(struct session *s)
+{
+    static enum session_state (*const phases[])(struct session *) = {
+        [GREET_HEADER] = say_header, [GREET_ASK] = ask, [GREET_TLS] = open_up, [GREET_SETTLE] = settle};
+    struct setup *p = s->setup;
+    if (session_visits(s))
+        return visit_greet(s);
+    if (session_is_tunnel(s))
+        return SESSION_JOIN;
+    if (p->unheard)
+        return greet_broken(s);
+    if (p->expired)
+        return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
+    for (; p->greet < GREET_OVER; p->greet++) {
+        if (p->say_up.len > 0)
+            return SESSION_GREET; /* the driver calls again when it is out */
+        enum session_state next = phases[p->greet](s);
+        if (next != SESSION_JOIN)
+            return next;
+    }
+    return SESSION_JOIN;
+}

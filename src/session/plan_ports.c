@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What listeners speak before TLS, or instead of it, and which routes take connections that began so. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "config/config.h"
+#include "hello/first_bytes.h"
+#include "session/plan.h"
+#include "starttls/starttls.h"
+
+#define SCRIPT_FILE_MAX 262144u
+
+struct complaints {
+    void (*complain)(void *arg, struct config_pos at, const struct err *why);
+    void *arg;
+};
+
+static void complain(const struct complaints *to, struct config_pos at, const struct err *why)
+{
+    to->complain(to->arg, at, why);
+}
+
+/* ---- protocols ---- */
+
+const struct starttls *plan_protocol(const struct plan *plan, const char *name)
+{
+    const struct config_protocols *own = &plan->config->protocols;
+    for (size_t i = 0; i < own->n; i++)
+        if (strcmp(own->v[i].name.text, name) == 0)
+            return plan->scripts[i];
+    return starttls_builtin(name);
+}
+
+static void read_scripts(struct plan *plan, const struct complaints *to)
+{
+    const struct config_protocols *own = &plan->config->protocols;
+    plan->scripts = calloc(own->n + 1, sizeof(*plan->scripts));
+    CHECK(plan->scripts != NULL);
+    for (size_t i = 0; i < own->n; i++) {
+        const char *path = own->v[i].file.text;
+        struct buf text = {0};
+        struct err err;
+        if (file_read(path, SCRIPT_FILE_MAX, &text, NULL, &err) == 0)
+            plan->scripts[i] = starttls_parse(path, (const char *)text.data, text.len, &err);
+        if (plan->scripts[i] == NULL)
+            complain(to, own->v[i].file.at, &err);
+        buf_free(&text);
+    }
+}
+
+/* The protocol of that name with that section; complains where there is none. A script that could not be read
+ * has been complained of. */
+static const struct starttls *protocol_with(const struct plan *plan, const struct config_text *name,
+                                            const char *key, const char *section, const struct complaints *to)
+{
+    const struct config_protocols *own = &plan->config->protocols;
+    const struct starttls *p = plan_protocol(plan, name->text);
+    struct err err;
+    for (size_t i = 0; i < own->n && p == NULL; i++)
+        if (strcmp(own->v[i].name.text, name->text) == 0)
+            return NULL;
+    const char *near = p == NULL ? str_nearest(name->text, starttls_builtin_names()) : NULL;
+    if (p == NULL)
+        err_set(&err, "%s: found '%s', expected a protocol%s%s%s%s; cardea-starttls(5) lists them", key,
+                name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
+                near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
+    else if (starttls_section(p, section) < 0)
+        err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text, section);
+    else
+        return p;
+    complain(to, name->at, &err);
+    return NULL;
+}
+
+/* ---- listeners ---- */
+
+static bool names_listener(const struct config_route *rc, const char *listener)
+{
+    for (size_t i = 0; i < rc->listeners.n; i++)
+        if (strcmp(rc->listeners.v[i].text, listener) == 0)
+            return true;
+    return false;
+}
+
+/* Nothing comes from a port that does not speak TLS but by routes that are meant for it. */
+static void check_is_named(const struct config *c, const struct config_listener *l,
+                           const struct complaints *to)
+{
+    struct err err;
+    for (size_t i = 0; i < c->routes.n; i++)
+        if (names_listener(&c->routes.v[i], l->name.text))
+            return;
+    err_set(&err, "speaks: listener '%s' speaks %s, and no route names it: 'listeners: [%s]'", l->name.text,
+            l->speaks.text, l->name.text);
+    complain(to, l->speaks.at, &err);
+}
+
+static void settle_port(struct plan *plan, size_t i, const struct complaints *to)
+{
+    const struct config_listener *l = &plan->config->listeners.v[i];
+    struct plan_port *port = &plan->ports[i];
+    struct err err;
+    if (strcmp(l->speaks.text, CONFIG_SPEAKS_TLS) != 0) {
+        port->plain = strcmp(l->speaks.text, CONFIG_SPEAKS_PLAIN) == 0;
+        if (!port->plain)
+            port->speaks = protocol_with(plan, &l->speaks, "speaks", "answer", to);
+        check_is_named(plan->config, l, to);
+    }
+    if (l->plaintext && port->speaks == NULL) {
+        err_set(&err, "plaintext: listener '%s' speaks %s: there is no STARTTLS that clients could leave out",
+                l->name.text, l->speaks.text);
+        complain(to, l->speaks.at, &err);
+    }
+}
+
+/* ---- routes ---- */
+
+uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc)
+{
+    static const uint32_t kind[] = {[CONFIG_FIRST_SSH] = 1u << FIRST_BYTES_SSH,
+                                    [CONFIG_FIRST_HTTP] = 1u << FIRST_BYTES_HTTP,
+                                    [CONFIG_FIRST_POSTGRESQL] = 1u << FIRST_BYTES_POSTGRES_TLS,
+                                    [CONFIG_FIRST_LDAP] = 1u << FIRST_BYTES_LDAP,
+                                    [CONFIG_FIRST_XMPP] = 1u << FIRST_BYTES_XMPP};
+    uint32_t kinds = rc->first_bytes.n == 0 ? 1u << FIRST_BYTES_TLS : 0;
+    if (rc->action == CONFIG_FORWARD)
+        return 1u << FIRST_BYTES_PLAIN;
+    for (size_t i = 0; i < rc->first_bytes.n; i++)
+        kinds |= kind[rc->first_bytes.v[i]];
+    for (size_t i = 0; i < plan->config->listeners.n; i++)
+        if (plan->ports[i].speaks != NULL && names_listener(rc, plan->config->listeners.v[i].name.text))
+            kinds |= 1u << FIRST_BYTES_STARTTLS;
+    return kinds;
+}
+
+/* `forward` is for plain ports, and nothing else is. */
+static void check_route(const struct plan *plan, const struct config_route *rc, const struct complaints *to)
+{
+    const struct config *c = plan->config;
+    bool forwards = rc->action == CONFIG_FORWARD;
+    struct err err;
+    if (forwards && rc->listeners.n == 0) {
+        err_set(&err,
+                "route '%s': forward: expected 'listeners' that speak 'plain': it takes clients that speak "
+                "no TLS",
+                rc->name.text);
+        complain(to, rc->head.at, &err);
+    }
+    if (forwards && (rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0)) {
+        err_set(&err, "route '%s': forward: clients that speak no TLS have no %s; leave that out",
+                rc->name.text, rc->alpn.n > 0 ? "alpn" : "sni");
+        complain(to, rc->head.at, &err);
+    }
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        if (!names_listener(rc, c->listeners.v[i].name.text) || plan->ports[i].plain == forwards)
+            continue;
+        err_set(&err,
+                "route '%s': %s: listener '%s' speaks %s; 'forward' is for listeners that speak 'plain', and "
+                "those "
+                "for it alone",
+                rc->name.text, config_action_name(rc->action), c->listeners.v[i].name.text,
+                c->listeners.v[i].speaks.text);
+        complain(to, rc->head.at, &err);
+    }
+}
+
+static void check_backend(const struct plan *plan, const struct config_route *rc, const struct complaints *to)
+{
+    const struct config_backend *backend = config_route_backend(rc);
+    if (backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL)
+        protocol_with(plan, &backend->tls->starttls, "starttls", "ask", to);
+}
+
+void plan_ports_make(struct plan *plan,
+                     void (*complain_to)(void *arg, struct config_pos at, const struct err *why), void *arg)
+{
+    const struct config *c = plan->config;
+    const struct complaints to = {complain_to, arg};
+    plan->ports = calloc(c->listeners.n + 1, sizeof(*plan->ports));
+    CHECK(plan->ports != NULL);
+    read_scripts(plan, &to);
+    for (size_t i = 0; i < c->listeners.n; i++)
+        settle_port(plan, i, &to);
+    for (size_t i = 0; i < c->routes.n; i++) {
+        check_route(plan, &c->routes.v[i], &to);
+        check_backend(plan, &c->routes.v[i], &to);
+    }
+}
+
+void plan_ports_free(struct plan *plan)
+{
+    for (size_t i = 0; plan->scripts != NULL && i < plan->config->protocols.n; i++)
+        starttls_free(plan->scripts[i]);
+    free(plan->scripts);
+    free(plan->ports);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client says in the clear before TLS, on listeners that speak a STARTTLS protocol and where its first
+ * bytes told of one: the script of the protocol answers in the backend's stead, which is not known yet. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "session/plan.h"
+#include "session/session_internal.h"
+#include "session/worker.h"
+#include "starttls/starttls.h"
+
+#define TLS_HANDSHAKE 0x16
+
+static void set(struct starttls_run *run, const char *name, const char *value)
+{
+    starttls_run_set(run, name, (struct str){value, strlen(value)});
+}
+
+void preamble_describe(const struct session *s, struct starttls_run *run)
+{
+    struct utsname us;
+    char address[NET_ADDR_TEXT_MAX], port[8];
+    const struct config_listener *l = &s->epoch->snap->config->listeners.v[s->listener];
+    const struct config_backend *backend = s->route == NULL ? NULL : config_route_backend(s->route->config);
+    snprintf(port, sizeof(port), "%u", s->peer.port);
+    set(run, "me", uname(&us) == 0 && us.nodename[0] != '\0' ? us.nodename : "localhost");
+    set(run, "required", l->plaintext ? "" : "yes");
+    set(run, "addr", net_addr_host(&s->peer, address));
+    set(run, "port", port);
+    if (backend != NULL && backend->tls != NULL && backend->tls->name.text != NULL)
+        set(run, "name", backend->tls->name.text);
+    else if (s->backend != NULL && s->backend->host != NULL)
+        set(run, "name", s->backend->host);
+}
+
+static void say(struct session *s, struct buf *words)
+{
+    if (words->len > 0)
+        session_say(s, s->down, words->data, words->len);
+    buf_free(words);
+}
+
+static void begin(struct session *s)
+{
+    struct setup *p = s->setup;
+    struct buf words = {0};
+    p->near = starttls_run_new(p->spoken);
+    preamble_describe(s, p->near);
+    starttls_run_begin(p->near, starttls_section(p->spoken, "answer"), &words);
+    say(s, &words);
+}
+
+/* Where clients speak first they may as well begin with TLS at once. */
+static bool begins_with_tls(const struct session *s)
+{
+    const struct setup *p = s->setup;
+    return p->view.len > 0 && (uint8_t)p->view.p[0] == TLS_HANDSHAKE &&
+           !starttls_speaks_first(p->spoken, starttls_section(p->spoken, "answer"));
+}
+
+static enum session_state refuse(struct session *s, const char *why)
+{
+    session_detail(s, why);
+    return session_farewell(s, NULL, 0, CLOSE_STARTTLS);
+}
+
+static enum session_state over(struct session *s, enum starttls_status status)
+{
+    switch (status) {
+    case STARTTLS_SWITCH:
+        s->setup->scan = hello_scan_start(session_limits(s)->hello_size);
+        return SESSION_PEEK;
+    case STARTTLS_PLAIN:
+        s->setup->in_clear = true;
+        return SESSION_ROUTE;
+    case STARTTLS_BYE:
+        session_detail(s, "the client took its leave before TLS");
+        return session_farewell(s, NULL, 0, CLOSE_CLIENT_LEFT);
+    default:
+        return refuse(s, starttls_run_text(s->setup->near));
+    }
+}
+
+enum session_state step_preamble(struct session *s)
+{
+    struct setup *p = s->setup;
+    bool waits = !starttls_speaks_first(p->spoken, starttls_section(p->spoken, "answer")) && p->near == NULL;
+    for (bool again = true; again;) {
+        if (waits && begins_with_tls(s))
+            return SESSION_PEEK;
+        if (p->near == NULL && (!waits || p->view.len > 0))
+            begin(s);
+        if (p->near != NULL) {
+            struct buf words = {0};
+            size_t used;
+            enum starttls_status status =
+                starttls_run_step(p->near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
+            session_consume(s, used);
+            say(s, &words);
+            if (status != STARTTLS_MORE)
+                return over(s, status);
+        }
+        enum session_state next = session_need_more(s, SESSION_PREAMBLE, &again);
+        if (next != SESSION_PREAMBLE)
+            return next;
+    }
+    return SESSION_PREAMBLE;
+}
+
+/* Nobody proves anything in the clear. */
+enum session_state preamble_serve_plain(struct session *s)
+{
+    const struct config_route *rc = s->route->config;
+    if (rc->action == CONFIG_REJECT)
+        return session_end(s, CLOSE_REJECTED);
+    if (rc->action != CONFIG_PASS && rc->action != CONFIG_TERMINATE)
+        return refuse(s, "the route is for clients that speak TLS");
+    if (rc->clients.mode == CONFIG_CLIENTS_REQUIRED)
+        return refuse(s, "the route demands a client certificate, and the client goes on without TLS");
+    return SESSION_DIAL;
+}

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads a script: statements. What stands in patterns and templates is parse_seq.c's. */
+#include "starttls/parse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+#define SCRIPT_MAX 262144u /* bytes of a script */
+
+int parse_found(struct parse *p, const char *expected)
+{
+    struct token t = p->lex.token;
+    static const char *const ends[] = {[TOKEN_END] = "the end of the line",
+                                       [TOKEN_EOF] = "the end of the file",
+                                       [TOKEN_BAD] =
+                                           "a quote or brace that is not closed, or a stray character"};
+    if (t.kind >= TOKEN_END)
+        return lex_error(&p->lex, p->err, "found %s, expected %s", ends[t.kind], expected);
+    return lex_error(&p->lex, p->err, "found '%.*s', expected %s", (int)MIN(t.text.len, (size_t)80), t.text.p,
+                     expected);
+}
+
+void *parse_grow(struct parse *p, void *array, size_t size, uint16_t *len)
+{
+    if (*len == NO_INDEX - 1) {
+        p->full = true;
+        *len = 0;
+    }
+    if ((*len & (*len - 1)) == 0) { /* full at powers of two */
+        array = realloc(array, (size_t)(*len == 0 ? 1 : *len * 2) * size);
+        CHECK(array != NULL);
+    }
+    memset((char *)array + *len * size, 0, size);
+    ++*len;
+    return array;
+}
+
+uint32_t parse_keep(struct parse *p, struct str s)
+{
+    uint32_t at = (uint32_t)p->script->text.len;
+    CHECK(buf_append(&p->script->text, s.p, s.len) && buf_append(&p->script->text, "", 1));
+    return at;
+}
+
+int parse_variable(struct parse *p, struct str name, uint16_t *ret)
+{
+    struct starttls *s = p->script;
+    for (*ret = 0; *ret < s->vars_len; ++*ret)
+        if (str_is(name, script_text(s, s->vars[*ret])))
+            return 0;
+    if (s->vars_len == VARS_MAX)
+        return lex_error(&p->lex, p->err, "found more than %d names of variables", VARS_MAX);
+    s->vars[s->vars_len++] = parse_keep(p, name);
+    return 0;
+}
+
+static int word(struct parse *p, const char *expected, struct str *ret)
+{
+    struct token t = lex_next(&p->lex);
+    if (t.kind != TOKEN_WORD)
+        return parse_found(p, expected);
+    *ret = t.text;
+    return 0;
+}
+
+static int number(struct parse *p, const char *expected, uint32_t max, uint32_t *ret)
+{
+    struct str s = {0};
+    char text[16];
+    uint64_t v;
+    if (word(p, expected, &s) != 0)
+        return -1;
+    if (!str_copy(text, sizeof(text), s.p, s.len) || !str_u64(text, max, &v))
+        return parse_found(p, expected);
+    *ret = (uint32_t)v;
+    return 0;
+}
+
+static int end_of_line(struct parse *p)
+{
+    struct token t = lex_next(&p->lex);
+    return t.kind == TOKEN_END || t.kind == TOKEN_EOF ? 0 : parse_found(p, "the end of the line");
+}
+
+/* ---- units ---- */
+
+/* u8, u16be, u24le ... AT PLUS */
+static int read_frame(struct parse *p, struct unit *u)
+{
+    static const struct {
+        const char *word;
+        uint8_t width;
+        bool little;
+    } widths[] = {{"u8", 1, false},   {"u16be", 2, false}, {"u16le", 2, true}, {"u24be", 3, false},
+                  {"u24le", 3, true}, {"u32be", 4, false}, {"u32le", 4, true}};
+    struct str s;
+    if (word(p, "the length field: u8, u16be, u16le, u24be, u24le, u32be or u32le", &s) != 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
+        if (str_is(s, widths[i].word)) {
+            u->width = widths[i].width;
+            u->little = widths[i].little;
+        }
+    }
+    if (u->width == 0)
+        return parse_found(p, "the length field: u8, u16be, u16le, u24be, u24le, u32be or u32le");
+    return number(p, "where the length field stands, in bytes", 1024, &u->at) != 0
+               ? -1
+               : number(p, "how many bytes the length does not count", 1024, &u->more);
+}
+
+static int read_unit(struct parse *p, struct unit *ret)
+{
+    static const struct {
+        const char *word;
+        enum unit_kind kind;
+    } kinds[] = {{"line", UNIT_LINE}, {"tag", UNIT_TAG},       {"bytes", UNIT_BYTES},  {"frame", UNIT_FRAME},
+                 {"ber", UNIT_BER},   {"telnet", UNIT_TELNET}, {"stream", UNIT_STREAM}};
+    static const char expected[] = "a unit: line, tag, bytes N, frame, ber, telnet or stream";
+    struct str s;
+    size_t i = 0;
+    *ret = (struct unit){0};
+    if (word(p, expected, &s) != 0)
+        return -1;
+    while (i < ARRAY_LEN(kinds) && !str_is(s, kinds[i].word))
+        i++;
+    if (i == ARRAY_LEN(kinds))
+        return parse_found(p, expected);
+    ret->kind = kinds[i].kind;
+    if (ret->kind == UNIT_BYTES)
+        return number(p, "a number of bytes, from 1 to 1024", 1024, &ret->more);
+    return ret->kind == UNIT_FRAME ? read_frame(p, ret) : 0;
+}
+
+/* ---- actions ---- */
+
+/* What an action takes. */
+enum argument { NOTHING, TEMPLATE, VAR_TEMPLATE, A_STATE, MAYBE_SECTION };
+
+static const struct {
+    const char *word;
+    enum action_kind kind;
+    enum argument takes;
+    bool ends;
+} action_words[] = {
+    {"send", ACT_SEND, TEMPLATE, false},      {"set", ACT_SET, VAR_TEMPLATE, false},
+    {"add", ACT_ADD, VAR_TEMPLATE, false},    {"go", ACT_GO, A_STATE, true},
+    {"stay", ACT_STAY, NOTHING, true},        {"switch", ACT_SWITCH, NOTHING, true},
+    {"done", ACT_DONE, NOTHING, true},        {"plain", ACT_PLAIN, MAYBE_SECTION, true},
+    {"bye", ACT_BYE, NOTHING, true},          {"missing", ACT_MISSING, TEMPLATE, true},
+    {"refused", ACT_REFUSED, TEMPLATE, true}, {"wrong", ACT_WRONG, TEMPLATE, true},
+};
+
+static int read_variable_name(struct parse *p, uint16_t *ret)
+{
+    struct str s;
+    return word(p, "the name of a variable", &s) != 0 ? -1 : parse_variable(p, s, ret);
+}
+
+/* A name that may come later in the script: found once all of it is there. */
+static int read_name(struct parse *p, const char *expected, bool is_section, uint16_t action)
+{
+    struct str s;
+    if (word(p, expected, &s) != 0)
+        return -1;
+    p->later = parse_grow(p, p->later, sizeof(*p->later), &p->later_len);
+    p->later[p->later_len - 1] = (struct later){p->lex.token, action, is_section};
+    return 0;
+}
+
+static int read_argument(struct parse *p, enum argument takes, uint16_t index)
+{
+    struct starttls *s = p->script;
+    struct seq text = {0};
+    uint16_t var = NO_INDEX;
+    if (takes == VAR_TEMPLATE && read_variable_name(p, &var) != 0)
+        return -1;
+    if ((takes == TEMPLATE || takes == VAR_TEMPLATE) && parse_template(p, &text) != 0)
+        return -1;
+    s->actions[index].to = var;
+    s->actions[index].text = text;
+    if (takes == A_STATE)
+        return read_name(p, "the name of a state", false, index);
+    if (takes != MAYBE_SECTION)
+        return 0;
+    struct token t = lex_next(&p->lex);
+    lex_back(&p->lex);
+    return t.kind == TOKEN_WORD ? read_name(p, "the name of a section", true, index) : 0;
+}
+
+static int read_action(struct parse *p, bool *ret_ends)
+{
+    static const char expected[] =
+        "an action: send, set, add, go, stay, switch, done, plain, bye, missing, refused or wrong";
+    struct starttls *s = p->script;
+    struct str name;
+    size_t i = 0;
+    if (word(p, expected, &name) != 0)
+        return -1;
+    while (i < ARRAY_LEN(action_words) && !str_is(name, action_words[i].word))
+        i++;
+    if (i == ARRAY_LEN(action_words))
+        return parse_found(p, expected);
+    s->actions = parse_grow(p, s->actions, sizeof(*s->actions), &s->actions_len);
+    s->actions[s->actions_len - 1].kind = (uint8_t)action_words[i].kind;
+    *ret_ends = action_words[i].ends;
+    return read_argument(p, action_words[i].takes, (uint16_t)(s->actions_len - 1));
+}
+
+static int read_actions(struct parse *p, struct range *ret)
+{
+    ret->first = p->script->actions_len;
+    for (bool ends = false;;) {
+        if (ends)
+            return parse_found(p, "nothing: the action before ends the rule");
+        if (read_action(p, &ends) != 0)
+            return -1;
+        struct token t = lex_next(&p->lex);
+        if (t.kind == TOKEN_END || t.kind == TOKEN_EOF)
+            break;
+        if (!token_is(t, ";"))
+            return parse_found(p, "';' and another action, or the end of the line");
+    }
+    ret->n = (uint16_t)(p->script->actions_len - ret->first);
+    return 0;
+}
+
+/* ---- rules, states, sections ---- */
+
+static int read_conditions(struct parse *p, struct range *ret)
+{
+    struct starttls *s = p->script;
+    ret->first = s->conds_len;
+    for (;;) {
+        struct token t = lex_next(&p->lex);
+        bool negated = token_is(t, "unless");
+        if (!negated && !token_is(t, "if"))
+            break;
+        uint16_t var;
+        if (read_variable_name(p, &var) != 0)
+            return -1;
+        s->conds = parse_grow(p, s->conds, sizeof(*s->conds), &s->conds_len);
+        s->conds[s->conds_len - 1] = (struct cond){var, negated};
+    }
+    lex_back(&p->lex);
+    ret->n = (uint16_t)(s->conds_len - ret->first);
+    return 0;
+}
+
+static int read_has(struct parse *p, struct rule *rule)
+{
+    struct token t = lex_next(&p->lex);
+    if (t.kind != TOKEN_STRING || t.text.len == 0)
+        return parse_found(p, "the word that must be there, in quotes");
+    rule->has_at = parse_keep(p, t.text);
+    rule->has_len = (uint32_t)t.text.len;
+    return 0;
+}
+
+static int read_patterns(struct parse *p, struct rule *rule)
+{
+    struct starttls *s = p->script;
+    rule->patterns.first = s->patterns_len;
+    for (;;) {
+        struct seq seq;
+        if (parse_pattern(p, &seq) != 0)
+            return -1;
+        s->patterns = parse_grow(p, s->patterns, sizeof(*s->patterns), &s->patterns_len);
+        s->patterns[s->patterns_len - 1] = seq;
+        rule->patterns.n++;
+        struct token t = lex_next(&p->lex);
+        if (token_is(t, "|"))
+            continue;
+        if (token_is(t, "has") && read_has(p, rule) != 0)
+            return -1;
+        if (!token_is(t, "has"))
+            lex_back(&p->lex);
+        return token_is(lex_next(&p->lex), ":") ? 0 : parse_found(p, "':' and what is done then");
+    }
+}
+
+/* In a stream there is text to look for, and nothing else. */
+static int check_stream(struct parse *p, const struct rule *rule, const struct state *state)
+{
+    const struct starttls *s = p->script;
+    const struct seq *seq = &s->patterns[rule->patterns.first];
+    if (state->unit.kind != UNIT_STREAM)
+        return 0;
+    if (rule->patterns.n == 1 && rule->has_len == 0 && seq->n == 1 && s->ops[seq->first].kind == OP_TEXT)
+        return 0;
+    return lex_error(&p->lex, p->err,
+                     "in a stream a rule has one text to look for, without anything to capture");
+}
+
+static int read_rule(struct parse *p)
+{
+    struct starttls *s = p->script;
+    struct rule rule = {0};
+    if (s->states_len == 0 || p->in_begin)
+        return lex_error(&p->lex, p->err, "found a rule, expected a state before it");
+    struct state *state = &s->states[s->states_len - 1];
+    if (read_conditions(p, &rule.conds) != 0 || read_patterns(p, &rule) != 0 ||
+        read_actions(p, &rule.actions) != 0 || check_stream(p, &rule, state) != 0)
+        return -1;
+    s->rules = parse_grow(p, s->rules, sizeof(*s->rules), &s->rules_len);
+    s->rules[s->rules_len - 1] = rule;
+    state->rules.n++;
+    return 0;
+}
+
+static int read_state(struct parse *p)
+{
+    struct starttls *s = p->script;
+    struct str name;
+    if (s->sections_len == 0)
+        return lex_error(&p->lex, p->err, "found a state, expected a section before it");
+    if (word(p, "the state's name", &name) != 0)
+        return -1;
+    struct state state = {.name_at = parse_keep(p, name), .unit = s->unit, .rules = {s->rules_len, 0}};
+    struct token t = lex_next(&p->lex);
+    if (!token_is(t, "unit"))
+        lex_back(&p->lex);
+    else if (read_unit(p, &state.unit) != 0)
+        return -1;
+    s->states = parse_grow(p, s->states, sizeof(*s->states), &s->states_len);
+    s->states[s->states_len - 1] = state;
+    s->sections[s->sections_len - 1].states.n++;
+    p->in_begin = false;
+    return end_of_line(p);
+}
+
+static int find_state(const struct starttls *s, const struct section *in, struct str name)
+{
+    for (uint16_t i = 0; i < in->states.n; i++)
+        if (str_is(name, script_text(s, s->states[in->states.first + i].name_at)))
+            return in->states.first + i;
+    return -1;
+}
+
+/* The names that `go` and `plain` have named, in the section that ends here or, of sections, in the whole. */
+static int resolve(struct parse *p, bool sections)
+{
+    struct starttls *s = p->script;
+    for (uint16_t i = 0; i < p->later_len; i++) {
+        struct later *l = &p->later[i];
+        if (l->is_section != sections)
+            continue;
+        char name[64];
+        str_copy(name, sizeof(name), l->token.text.p, l->token.text.len);
+        int to = sections ? starttls_section(s, name)
+                          : find_state(s, &s->sections[s->sections_len - 1], l->token.text);
+        p->lex.token = l->token;
+        if (to < 0)
+            return parse_found(p, sections ? "a section of this script" : "a state of this section");
+        s->actions[l->action].to = (uint16_t)to;
+        if (!sections)
+            p->later[i--] = p->later[--p->later_len];
+    }
+    return 0;
+}
+
+/* A section that is over has a state, and knows those it names. */
+static int end_section(struct parse *p)
+{
+    const struct starttls *s = p->script;
+    if (s->sections_len == 0)
+        return 0;
+    if (s->sections[s->sections_len - 1].states.n == 0)
+        return lex_error(&p->lex, p->err, "section %s has no state",
+                         script_text(s, s->sections[s->sections_len - 1].name_at));
+    return resolve(p, false);
+}
+
+static int read_section(struct parse *p)
+{
+    struct starttls *s = p->script;
+    struct str name;
+    if (end_section(p) != 0 || word(p, "the section's name", &name) != 0)
+        return -1;
+    struct section section = {.name_at = parse_keep(p, name), .states = {s->states_len, 0}};
+    if (starttls_section(s, script_text(s, section.name_at)) >= 0)
+        return lex_error(&p->lex, p->err, "there is a section '%.*s' already", (int)name.len, name.p);
+    s->sections = parse_grow(p, s->sections, sizeof(*s->sections), &s->sections_len);
+    s->sections[s->sections_len - 1] = section;
+    p->in_begin = true;
+    return end_of_line(p);
+}
+
+static int read_begin(struct parse *p)
+{
+    struct starttls *s = p->script;
+    if (!p->in_begin)
+        return lex_error(&p->lex, p->err, "'begin' stands between a section and its first state");
+    return read_actions(p, &s->sections[s->sections_len - 1].begin);
+}
+
+/* ---- the whole ---- */
+
+static int read_port(struct parse *p)
+{
+    uint32_t port;
+    if (number(p, "a port", 65535, &port) != 0)
+        return -1;
+    p->script->port = (uint16_t)port;
+    return end_of_line(p);
+}
+
+static int read_default_unit(struct parse *p)
+{
+    if (p->script->sections_len > 0)
+        return lex_error(&p->lex, p->err, "'unit' for all states stands before the first section");
+    return read_unit(p, &p->script->unit) != 0 ? -1 : end_of_line(p);
+}
+
+static int read_welcome(struct parse *p)
+{
+    return parse_template(p, &p->script->welcome) != 0 ? -1 : end_of_line(p);
+}
+
+static int read_statement(struct parse *p)
+{
+    static const struct {
+        const char *word;
+        int (*read)(struct parse *);
+    } statements[] = {{"port", read_port},       {"unit", read_default_unit}, {"welcome", read_welcome},
+                      {"section", read_section}, {"begin", read_begin},       {"state", read_state},
+                      {"on", read_rule}};
+    struct token t = p->lex.token;
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++)
+        if (token_is(t, statements[i].word))
+            return statements[i].read(p);
+    return parse_found(p, "a statement: port, unit, welcome, section, begin, state or on");
+}
+
+static int read_script(struct parse *p)
+{
+    for (;;) {
+        struct token t = lex_next(&p->lex);
+        if (t.kind == TOKEN_EOF)
+            break;
+        if (t.kind != TOKEN_END && read_statement(p) != 0)
+            return -1;
+        if (p->full)
+            return lex_error(&p->lex, p->err, "the script is too long");
+    }
+    if (p->script->sections_len == 0)
+        return lex_error(&p->lex, p->err,
+                         "found no section, expected 'section ask' or 'section answer' at least");
+    return end_section(p) != 0 ? -1 : resolve(p, true);
+}
+
+struct starttls *starttls_parse(const char *name, const char *text, size_t len, struct err *err)
+{
+    struct starttls *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL && (s->name = strdup(name)) != NULL);
+    struct parse p = {
+        .lex = {.name = name, .text = text, .at = text, .end = text + len}, .script = s, .err = err};
+    int r = len > SCRIPT_MAX ? err_set(err, "%s: found %zu bytes, expected at most %u", name, len, SCRIPT_MAX)
+                             : read_script(&p);
+    free(p.later);
+    if (r == 0)
+        return s;
+    starttls_free(s);
+    return NULL;
+}
+
+void starttls_free(struct starttls *p)
+{
+    if (p == NULL)
+        return;
+    buf_free(&p->text);
+    free(p->ops);
+    free(p->patterns);
+    free(p->conds);
+    free(p->actions);
+    free(p->rules);
+    free(p->states);
+    free(p->sections);
+    free(p->name);
+    free(p);
+}
+
+const char *starttls_name(const struct starttls *p)
+{
+    return p->name;
+}
+
+uint16_t starttls_port(const struct starttls *p)
+{
+    return p->port;
+}
+
+int starttls_section(const struct starttls *p, const char *name)
+{
+    for (uint16_t i = 0; i < p->sections_len; i++)
+        if (strcmp(script_text(p, p->sections[i].name_at), name) == 0)
+            return i;
+    return -1;
+}
+
+bool starttls_speaks_first(const struct starttls *p, int section)
+{
+    CHECK(section >= 0 && section < p->sections_len);
+    return p->sections[section].begin.n > 0;
+}

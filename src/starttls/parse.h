@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The making of a script. Private to starttls/. */
+#ifndef CARDEA_STARTTLS_PARSE_H
+#define CARDEA_STARTTLS_PARSE_H
+
+#include "starttls/lex.h"
+#include "starttls/script.h"
+
+/* A name whose state or section may come later in the text. */
+struct later {
+    struct token token;
+    uint16_t action;
+    bool is_section;
+};
+
+struct parse {
+    struct lexer lex;
+    struct starttls *script;
+    struct err *err;
+    struct later *later;
+    uint16_t later_len;
+    bool in_begin; /* a section has begun, and no state of it */
+    bool full;     /* an array has all that indices can name */
+};
+
+/* Error: what was found at the present word, and what was expected. Returns -1. */
+int parse_found(struct parse *p, const char *expected);
+
+/* A zeroed element more at the end of an array of *len; where it is from now on. */
+void *parse_grow(struct parse *p, void *array, size_t size, uint16_t *len);
+
+/* Keep text, with a NUL; its place. */
+uint32_t parse_keep(struct parse *p, struct str s);
+
+/* The index of a variable, new or not. -1 with an error when there are too many. */
+int parse_variable(struct parse *p, struct str name, uint16_t *ret);
+
+/* ---- parse_seq.c ---- */
+
+/* From the present word on, as far as it goes. The word that follows is the next one. */
+int parse_pattern(struct parse *p, struct seq *ret);
+int parse_template(struct parse *p, struct seq *ret);
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A dialogue: units in, the first rule that holds, its actions. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "starttls/run.h"
+#include "starttls/template.h"
+
+#define FAILURE_TEXT_MAX 320
+#define SHOWN_MAX 60 /* bytes of a peer's unit that an error shows */
+
+struct starttls_run {
+    const struct starttls *p;
+    uint16_t state; /* NO_INDEX: over */
+    uint16_t onward;
+    uint32_t bytes;
+    uint32_t units;
+    size_t remembered;
+    enum starttls_failure failure;
+    char text[FAILURE_TEXT_MAX];
+    struct buf vars[];
+};
+
+struct starttls_run *starttls_run_new(const struct starttls *p)
+{
+    struct starttls_run *r = calloc(1, sizeof(*r) + p->vars_len * sizeof(struct buf));
+    CHECK(r != NULL);
+    r->p = p;
+    r->state = r->onward = NO_INDEX;
+    return r;
+}
+
+void starttls_run_free(struct starttls_run *r)
+{
+    for (uint16_t i = 0; r != NULL && i < r->p->vars_len; i++)
+        buf_free(&r->vars[i]);
+    free(r);
+}
+
+/* ---- what is remembered ---- */
+
+static bool remember(struct starttls_run *r, uint16_t var, struct str value)
+{
+    struct buf *b = &r->vars[var];
+    if (r->remembered + value.len > STARTTLS_MEMORY_MAX)
+        return false;
+    CHECK(buf_append(b, value.p, value.len));
+    r->remembered += value.len;
+    return true;
+}
+
+static void forget(struct starttls_run *r, uint16_t var)
+{
+    r->remembered -= r->vars[var].len;
+    buf_free(&r->vars[var]);
+}
+
+bool starttls_run_set(struct starttls_run *r, const char *var, struct str value)
+{
+    for (uint16_t i = 0; i < r->p->vars_len; i++) {
+        if (strcmp(script_text(r->p, r->p->vars[i]), var) != 0)
+            continue;
+        forget(r, i);
+        return remember(r, i, value);
+    }
+    return true;
+}
+
+void starttls_run_follow(struct starttls_run *r, const struct starttls_run *other)
+{
+    CHECK(r->p == other->p);
+    for (uint16_t i = 0; i < r->p->vars_len; i++)
+        if (r->vars[i].len == 0)
+            remember(r, i, run_value(other, i));
+}
+
+struct str run_value(const struct starttls_run *r, uint16_t var)
+{
+    return (struct str){(const char *)r->vars[var].data, r->vars[var].len};
+}
+
+/* ---- failing ---- */
+
+static enum starttls_status fail(struct starttls_run *r, enum starttls_failure failure, const char *text)
+{
+    r->failure = failure;
+    r->state = NO_INDEX;
+    str_copy(r->text, sizeof(r->text), text, strlen(text));
+    return STARTTLS_FAILED;
+}
+
+/* Some of what the peer said, so that it can be printed anywhere. */
+static const char *shown(struct str unit, char ret[SHOWN_MAX * 4 + 4])
+{
+    size_t n = MIN(unit.len, (size_t)SHOWN_MAX), w = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)unit.p[i];
+        w += (size_t)snprintf(ret + w, 5, c >= ' ' && c < 127 ? "%c" : "\\x%02x", c);
+    }
+    memcpy(ret + w, n < unit.len ? "..." : "", n < unit.len ? 4 : 1);
+    return ret;
+}
+
+/* The script's words, and what the peer said. */
+static enum starttls_status fail_at(struct starttls_run *r, enum starttls_failure failure, struct str why,
+                                    struct str unit)
+{
+    char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
+    snprintf(text, sizeof(text), "%s: %.*s; the peer said '%s'", starttls_name(r->p),
+             (int)MIN(why.len, (size_t)160), why.p, shown(unit, found));
+    return fail(r, failure, text);
+}
+
+static enum starttls_status fail_unit(struct starttls_run *r, enum unit_status status, const uint8_t *data,
+                                      size_t len)
+{
+    char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
+    if (status == UNIT_LONG) {
+        snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes before TLS",
+                 starttls_name(r->p), STARTTLS_UNIT_MAX);
+        return fail(r, STARTTLS_TOO_MUCH, text);
+    }
+    struct str bytes = {(const char *)data, len};
+    snprintf(text, sizeof(text), "%s: what the peer says before TLS is not of this protocol: '%s'",
+             starttls_name(r->p), shown(bytes, found));
+    return fail(r, STARTTLS_WRONG, text);
+}
+
+static enum starttls_status fail_unexpected(struct starttls_run *r, struct str unit)
+{
+    char why[160];
+    snprintf(why, sizeof(why), "not what is expected here (%s)",
+             script_text(r->p, r->p->states[r->state].name_at));
+    return fail_at(r, STARTTLS_WRONG, (struct str){why, strlen(why)}, unit);
+}
+
+/* Nothing may stand between the word that begins TLS and TLS: it would be taken for said within it. */
+static enum starttls_status switch_to_tls(struct starttls_run *r, const uint8_t *rest, size_t len)
+{
+    char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
+    r->state = NO_INDEX;
+    if (len == 0)
+        return STARTTLS_SWITCH;
+    snprintf(text, sizeof(text),
+             "%s: %zu bytes in the clear where TLS was to begin: '%s'; somebody may have put them there",
+             starttls_name(r->p), len, shown((struct str){(const char *)rest, len}, found));
+    return fail(r, STARTTLS_INJECTED, text);
+}
+
+/* ---- rules ---- */
+
+static bool conditions_hold(const struct starttls_run *r, struct range conds)
+{
+    for (uint16_t i = 0; i < conds.n; i++) {
+        const struct cond *c = &r->p->conds[conds.first + i];
+        if ((r->vars[c->var].len > 0) == c->negated)
+            return false;
+    }
+    return true;
+}
+
+/* In a stream: where the rule's text stands first. */
+static bool found_in_stream(const struct starttls *p, const struct rule *rule, struct str stream,
+                            size_t *ret_at, size_t *ret_end)
+{
+    const struct op *op = &p->ops[p->patterns[rule->patterns.first].first];
+    const char *at =
+        op->len > stream.len ? NULL : memmem(stream.p, stream.len, script_text(p, op->at), op->len);
+    if (at == NULL)
+        return false;
+    *ret_at = (size_t)(at - stream.p);
+    *ret_end = *ret_at + op->len;
+    return true;
+}
+
+static const struct rule *rule_of_stream(const struct starttls_run *r, const struct state *s,
+                                         struct str stream, size_t *ret_used)
+{
+    const struct rule *best = NULL;
+    size_t first = SIZE_MAX, at, end;
+    for (uint16_t i = 0; i < s->rules.n; i++) {
+        const struct rule *rule = &r->p->rules[s->rules.first + i];
+        if (conditions_hold(r, rule->conds) && found_in_stream(r->p, rule, stream, &at, &end) && at < first) {
+            best = rule;
+            first = at;
+            *ret_used = end;
+        }
+    }
+    return best;
+}
+
+static bool rule_holds(const struct starttls_run *r, const struct rule *rule, struct str unit,
+                       struct captures *caught)
+{
+    const struct str word = {script_text(r->p, rule->has_at), rule->has_len};
+    if (!conditions_hold(r, rule->conds) || (rule->has_len > 0 && !unit_has_word(unit, word)))
+        return false;
+    for (uint16_t i = 0; i < rule->patterns.n; i++) {
+        *caught = (struct captures){0};
+        if (pattern_matches(r->p, r->p->patterns[rule->patterns.first + i], unit, caught))
+            return true;
+    }
+    return false;
+}
+
+static const struct rule *rule_of_unit(const struct starttls_run *r, const struct state *s, struct str unit,
+                                       struct captures *caught)
+{
+    for (uint16_t i = 0; i < s->rules.n; i++) {
+        const struct rule *rule = &r->p->rules[s->rules.first + i];
+        if (rule_holds(r, rule, unit, caught))
+            return rule;
+    }
+    return NULL;
+}
+
+/* ---- actions ---- */
+
+/* What has come when actions are carried out. */
+struct moment {
+    struct str unit;
+    const uint8_t *data;
+    size_t len;
+    size_t used; /* bytes up to the unit's end */
+};
+
+/* What is said or remembered: the unit, captured texts and variables put into a template. */
+static bool put_text(struct starttls_run *r, const struct action *a, struct buf *to)
+{
+    return template_put(r, r->p, a->text, to) &&
+           (a->kind == ACT_SET || r->p->unit.kind != UNIT_LINE || buf_append(to, "\r\n", 2));
+}
+
+static bool put_variable(struct starttls_run *r, const struct action *a)
+{
+    struct buf value = {.max = STARTTLS_MEMORY_MAX};
+    bool ok = put_text(r, a, &value);
+    if (ok && a->kind == ACT_SET)
+        forget(r, a->to);
+    ok = ok && remember(r, a->to, (struct str){(const char *)value.data, value.len});
+    buf_free(&value);
+    return ok;
+}
+
+static enum starttls_status fail_in_words(struct starttls_run *r, const struct action *a,
+                                          enum starttls_failure failure, const struct moment *m)
+{
+    struct buf why = {.max = STARTTLS_MEMORY_MAX};
+    template_put(r, r->p, a->text, &why);
+    enum starttls_status status = fail_at(r, failure, (struct str){(const char *)why.data, why.len}, m->unit);
+    buf_free(&why);
+    return status;
+}
+
+/* STARTTLS_MORE: the next action, or the next unit. */
+static enum starttls_status act(struct starttls_run *r, const struct action *a, struct moment *m,
+                                struct buf *say)
+{
+    switch ((enum action_kind)a->kind) {
+    case ACT_SEND:
+        if (say->len <= STARTTLS_MEMORY_MAX && put_text(r, a, say))
+            return STARTTLS_MORE;
+        return fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed before TLS");
+    case ACT_SET:
+    case ACT_ADD:
+        return put_variable(r, a)
+                   ? STARTTLS_MORE
+                   : fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is remembered");
+    case ACT_GO:
+        r->state = a->to;
+        return STARTTLS_MORE;
+    case ACT_STAY:
+        return STARTTLS_MORE;
+    case ACT_SWITCH:
+        return switch_to_tls(r, m->data + m->used, m->len - m->used);
+    case ACT_PLAIN:
+        r->onward = a->to;
+        r->state = NO_INDEX;
+        return STARTTLS_PLAIN;
+    case ACT_DONE:
+    case ACT_BYE:
+        r->state = NO_INDEX;
+        return a->kind == ACT_DONE ? STARTTLS_DONE : STARTTLS_BYE;
+    case ACT_MISSING:
+        return fail_in_words(r, a, STARTTLS_MISSING, m);
+    case ACT_REFUSED:
+        return fail_in_words(r, a, STARTTLS_REFUSED, m);
+    case ACT_WRONG:
+        return fail_in_words(r, a, STARTTLS_WRONG, m);
+    }
+    return STARTTLS_FAILED;
+}
+
+static enum starttls_status act_all(struct starttls_run *r, struct range actions, struct moment *m,
+                                    struct buf *say)
+{
+    enum starttls_status status = STARTTLS_MORE;
+    for (uint16_t i = 0; i < actions.n && status == STARTTLS_MORE; i++)
+        status = act(r, &r->p->actions[actions.first + i], m, say);
+    return status;
+}
+
+/* ---- stepping ---- */
+
+static void keep_captures(struct starttls_run *r, const struct captures *caught)
+{
+    for (uint16_t i = 0; i < r->p->vars_len; i++) {
+        if (caught->v[i].p == NULL)
+            continue;
+        forget(r, i);
+        remember(r, i, caught->v[i]);
+    }
+}
+
+/* One unit. STARTTLS_MORE with *ret_used 0: there is none yet. */
+static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *data, size_t len,
+                                      size_t *ret_used, struct buf *say)
+{
+    const struct state *s = &r->p->states[r->state];
+    struct moment m = {.data = data, .len = len};
+    struct captures caught = {0};
+    *ret_used = 0;
+    enum unit_status cut = unit_cut(&s->unit, data, len, &m.unit, &m.used);
+    if (cut == UNIT_MORE)
+        return STARTTLS_MORE;
+    if (cut != UNIT_WHOLE)
+        return fail_unit(r, cut, data, len);
+    const struct rule *rule = s->unit.kind == UNIT_STREAM ? rule_of_stream(r, s, m.unit, &m.used)
+                                                          : rule_of_unit(r, s, m.unit, &caught);
+    if (rule == NULL && s->unit.kind == UNIT_STREAM)
+        return STARTTLS_MORE;
+    if (rule == NULL)
+        return fail_unexpected(r, m.unit);
+    keep_captures(r, &caught);
+    enum starttls_status status = act_all(r, rule->actions, &m, say);
+    *ret_used = status == STARTTLS_PLAIN ? 0 : m.used;
+    r->units++;
+    r->bytes += (uint32_t)m.used;
+    return status;
+}
+
+enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *data, size_t len,
+                                       size_t *ret_used, struct buf *say)
+{
+    size_t used = 0, n = 1;
+    enum starttls_status status = STARTTLS_MORE;
+    *ret_used = 0;
+    while (status == STARTTLS_MORE && n > 0 && r->state != NO_INDEX) {
+        if (r->units > STARTTLS_UNITS_MAX || r->bytes + (len - used) > STARTTLS_BYTES_MAX)
+            return fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is allowed");
+        status = step_unit(r, data + used, len - used, &n, say);
+        used += n;
+    }
+    *ret_used = used;
+    return status;
+}
+
+void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
+{
+    CHECK(section >= 0 && section < r->p->sections_len);
+    const struct section *s = &r->p->sections[section];
+    struct moment nothing = {0};
+    r->state = s->states.first;
+    r->units = r->bytes = 0;
+    r->failure = STARTTLS_NO_FAILURE;
+    act_all(r, s->begin, &nothing, say);
+}
+
+int starttls_run_onward(const struct starttls_run *r)
+{
+    return r->onward == NO_INDEX ? -1 : r->onward;
+}
+
+enum starttls_failure starttls_run_failure(const struct starttls_run *r)
+{
+    return r->failure;
+}
+
+const char *starttls_run_text(const struct starttls_run *r)
+{
+    return r->text;
+}
+
+void starttls_run_welcome(struct starttls_run *r, struct buf *say)
+{
+    template_put(r, r->p, r->p->welcome, say);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A script as it is kept: flat arrays that refer to each other by index. Private to starttls/. */
+#ifndef CARDEA_STARTTLS_SCRIPT_H
+#define CARDEA_STARTTLS_SCRIPT_H
+
+#include "starttls/starttls.h"
+
+#define NO_INDEX UINT16_MAX
+#define VARS_MAX 64
+
+/* How the peer's bytes are cut into units. */
+enum unit_kind {
+    UNIT_LINE,   /* up to LF; a CR before it is left out */
+    UNIT_TAG,    /* of XML: up to '>'; blanks before it are left out */
+    UNIT_BYTES,  /* as many as `a` says */
+    UNIT_FRAME,  /* with a length field */
+    UNIT_BER,    /* a TLV (X.690) */
+    UNIT_TELNET, /* a command or a byte of data (RFC 854) */
+    UNIT_STREAM, /* whatever has come, without cutting: patterns look for text in it */
+};
+
+struct unit {
+    enum unit_kind kind;
+    uint8_t width; /* UNIT_FRAME: bytes of the length field */
+    bool little;   /* ... least significant byte first */
+    uint32_t at;   /* ... and where it stands */
+    uint32_t more; /* bytes of a unit that the length does not count; UNIT_BYTES: their number */
+};
+
+/* One step of a pattern or a template. */
+enum op_kind {
+    OP_TEXT,  /* these bytes; in a pattern letters match in either case */
+    OP_BYTES, /* pattern: as many triples (how, value) of `len`; template: bytes */
+    OP_VAR,   /* template: what is remembered */
+    OP_WORD,  /* pattern: bytes that are not blank, one at least, up to the next text */
+    OP_REST,  /* pattern: any bytes, up to the next text or the end */
+    OP_ANY,   /* pattern: `len` bytes */
+    OP_CSTR,  /* pattern: bytes up to a zero, and that */
+    OP_TAG,   /* pattern: a BER tag `len` and its length, whose value goes to the unit's end at most */
+    OP_TLV,   /* pattern: a whole BER element of tag `len` */
+    OP_OPEN,  /* template: a function of what follows, up to its OP_CLOSE */
+    OP_CLOSE,
+};
+
+enum function { FN_LEN8, FN_SIZE32, FN_BASE64, FN_XTEXT };
+
+struct op {
+    uint8_t kind;
+    uint8_t fn;
+    uint16_t var; /* what is captured, or used; NO_INDEX */
+    uint32_t at;  /* bytes in the script's text */
+    uint32_t len;
+};
+
+/* How a byte of OP_BYTES is compared: all of it, none of it, or only these bits, which must be set. */
+enum byte_how { BYTE_IS, BYTE_ANY, BYTE_BITS };
+
+struct seq { /* of ops */
+    uint16_t first;
+    uint16_t n;
+};
+
+enum action_kind {
+    ACT_SEND,
+    ACT_SET,
+    ACT_ADD, /* to what is there, a line more */
+    ACT_GO,
+    ACT_STAY,
+    ACT_SWITCH,
+    ACT_DONE,
+    ACT_PLAIN,
+    ACT_BYE,
+    ACT_MISSING,
+    ACT_REFUSED,
+    ACT_WRONG,
+};
+
+struct action {
+    uint8_t kind;
+    uint16_t to; /* variable, state or section; NO_INDEX */
+    struct seq text;
+};
+
+struct range {
+    uint16_t first;
+    uint16_t n;
+};
+
+struct cond {
+    uint16_t var;
+    bool negated;
+};
+
+struct rule {
+    struct range conds;
+    struct range patterns; /* any of them */
+    struct range actions;
+    uint32_t has_at; /* a word that the unit must contain; has_len 0: none */
+    uint32_t has_len;
+};
+
+struct state {
+    uint32_t name_at; /* NUL-terminated in the text */
+    struct unit unit;
+    struct range rules;
+};
+
+struct section {
+    uint32_t name_at;
+    struct range begin; /* actions */
+    struct range states;
+};
+
+struct starttls {
+    char *name;
+    uint16_t port;
+    struct unit unit; /* where a state says nothing else */
+    struct seq welcome;
+    struct buf text;
+    struct op *ops;
+    struct seq *patterns;
+    struct cond *conds;
+    struct action *actions;
+    struct rule *rules;
+    struct state *states;
+    struct section *sections;
+    uint32_t vars[VARS_MAX]; /* names */
+    uint16_t ops_len, patterns_len, conds_len, actions_len, rules_len, states_len, sections_len, vars_len;
+};
+
+static inline const char *script_text(const struct starttls *p, uint32_t at)
+{
+    return (const char *)p->text.data + at;
+}
+
+/* ---- unit.c ---- */
+
+enum unit_status { UNIT_MORE, UNIT_WHOLE, UNIT_BAD, UNIT_LONG };
+
+/* Cut a unit off the front: *ret_unit is its bytes, *ret_used what it takes with what is left out. */
+enum unit_status unit_cut(const struct unit *u, const uint8_t *data, size_t len, struct str *ret_unit,
+                          size_t *ret_used);
+
+/* A BER element's header (X.690, 8.1): bytes of tag and length, and of the value. -1: more is needed, -2: not
+ * one of ours (long tags, indefinite or very long lengths). Else the header's length. */
+int ber_header(const uint8_t *data, size_t len, size_t *ret_value);
+
+/* ---- match.c ---- */
+
+/* What a pattern has captured: `v` is indexed by variable, p NULL where nothing was. */
+struct captures {
+    struct str v[VARS_MAX];
+};
+
+bool pattern_matches(const struct starttls *p, struct seq pattern, struct str unit, struct captures *ret);
+
+/* Does the unit contain the word, between blanks, brackets, quotes or ends? */
+bool unit_has_word(struct str unit, struct str word);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "starttls/template.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "starttls/run.h"
+
+/* Lengths before what they count. */
+static bool put_len8(struct buf *to, const struct buf *inner)
+{
+    uint8_t n = (uint8_t)inner->len;
+    return inner->len < 0x80 && buf_append(to, &n, 1) && buf_append(to, inner->data, inner->len);
+}
+
+/* Of four bytes, and counting itself. */
+static bool put_size32(struct buf *to, const struct buf *inner)
+{
+    size_t n = inner->len + 4;
+    const uint8_t size[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    return buf_append(to, size, sizeof(size)) && buf_append(to, inner->data, inner->len);
+}
+
+/* RFC 4648, 4. */
+static bool put_base64(struct buf *to, const struct buf *inner)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    bool ok = true;
+    for (size_t i = 0; i < inner->len && ok; i += 3) {
+        size_t n = MIN(inner->len - i, (size_t)3);
+        uint32_t v = 0;
+        for (size_t k = 0; k < 3; k++)
+            v = v << 8 | (k < n ? inner->data[i + k] : 0);
+        const char quad[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
+                              n > 2 ? digits[v & 63] : '='};
+        ok = buf_append(to, quad, sizeof(quad));
+    }
+    return ok;
+}
+
+/* RFC 3461, 4. */
+static bool put_xtext(struct buf *to, const struct buf *inner)
+{
+    bool ok = true;
+    for (size_t i = 0; i < inner->len && ok; i++) {
+        uint8_t c = inner->data[i];
+        bool plain = c > ' ' && c < 127 && c != '+' && c != '=';
+        ok = plain ? buf_append(to, &c, 1) : buf_printf(to, "+%02X", c);
+    }
+    return ok;
+}
+
+static bool put_function(enum function fn, struct buf *to, const struct buf *inner)
+{
+    switch (fn) {
+    case FN_LEN8:
+        return put_len8(to, inner);
+    case FN_SIZE32:
+        return put_size32(to, inner);
+    case FN_BASE64:
+        return put_base64(to, inner);
+    default:
+        return put_xtext(to, inner);
+    }
+}
+
+bool template_put(const struct starttls_run *r, const struct starttls *p, struct seq ops, struct buf *to)
+{
+    struct buf inner = {.max = STARTTLS_MEMORY_MAX}, *out = to;
+    enum function fn = FN_LEN8;
+    bool ok = true;
+    for (uint16_t i = 0; i < ops.n && ok; i++) {
+        const struct op *op = &p->ops[ops.first + i];
+        if (op->kind == OP_OPEN) {
+            fn = (enum function)op->fn;
+            out = &inner;
+        } else if (op->kind == OP_CLOSE) {
+            ok = put_function(fn, to, &inner);
+            buf_free(&inner);
+            out = to;
+        } else if (op->kind == OP_VAR) {
+            struct str value = run_value(r, op->var);
+            ok = buf_append(out, value.p, value.len);
+        } else {
+            ok = buf_append(out, script_text(p, op->at), op->len);
+        }
+    }
+    buf_free(&inner);
+    return ok;
+}
