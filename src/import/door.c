@@ -121,7 +121,7 @@ void door_allow(struct import *im, const struct node *route, const char *key, co
     outline_set(row, "name", name);
     struct node *who = outline_map(row, "who");
     if (key == NULL)
-        outline_set(who, "any", "true");
+        outline_flag(who, "any", true);
     else
         copy_texts(outline_list(who, key), values);
     outline_add(outline_list(row, "routes"), of);

@@ -303,10 +303,10 @@ static int build_policy(struct ghostunnel *g)
             some |= find_allowed(g, kinds[i].also, kinds[i].key, values);
         if (values->first != NULL)
             door_allow(&g->im, g->route, kinds[i].key, values);
+        if (values->first != NULL && strcmp(kinds[i].key, "group") == 0)
+            setting_remark(&g->im, g->im.policy->last, option(g, "allow-ou"), FATE_DIFFERS,
+                           "a group is an OU, and also each beginning of the path of a SPIFFE ID");
     }
-    if (option(g, "allow-ou") != NULL)
-        setting_remark(&g->im, g->im.policy->last, option(g, "allow-ou"), FATE_DIFFERS,
-                       "a group is an OU, and also each beginning of the path of a SPIFFE ID");
     if (!some)
         return import_fail(&g->im, (struct place){"ghostunnel", 1, 1},
                            "found no '--allow-' flag, expected one, or --disable-authentication");

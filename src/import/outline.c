@@ -131,6 +131,13 @@ void outline_set(struct node *map, const char *key, const char *value)
     obtain(map, NODE_TEXT, key)->text = value;
 }
 
+void outline_flag(struct node *map, const char *key, bool value)
+{
+    struct node *n = obtain(map, NODE_TEXT, key);
+    n->text = value ? "true" : "false";
+    n->literal = true;
+}
+
 void outline_add(struct node *list, const char *value)
 {
     CHECK(list->kind == NODE_LIST);
@@ -207,12 +214,12 @@ static bool has_value(const struct node *n)
     return false;
 }
 
-static void put_text(struct buf *out, const char *text)
+static void put_text(struct buf *out, const struct node *n)
 {
-    if (plain(text))
-        buf_append(out, text, strlen(text));
+    if (n->literal || plain(n->text))
+        buf_append(out, n->text, strlen(n->text));
     else
-        str_json(out, text, strlen(text));
+        str_json(out, n->text, strlen(n->text));
 }
 
 static void put_indent(struct buf *out, size_t depth)
@@ -265,7 +272,7 @@ static void put_flow(struct buf *out, const struct node *list)
 {
     for (const struct node *n = list->first; n != NULL; n = n->next) {
         buf_printf(out, n == list->first ? " [" : ", ");
-        put_text(out, n->text);
+        put_text(out, n);
     }
     buf_printf(out, "]\n");
 }
@@ -295,7 +302,7 @@ static void put_member(struct buf *out, const struct node *n, size_t depth)
     buf_printf(out, "%s:", n->key);
     if (n->kind == NODE_TEXT) {
         buf_printf(out, " ");
-        put_text(out, n->text);
+        put_text(out, n);
         buf_printf(out, "\n");
     } else if (n->kind == NODE_LIST) {
         put_list(out, n, depth + 1);

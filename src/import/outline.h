@@ -21,6 +21,7 @@ struct node {
     enum { NODE_MAP, NODE_LIST, NODE_TEXT } kind;
     const char *key;  /* NULL: an item, or the root */
     const char *text; /* of a NODE_TEXT */
+    bool literal;     /* its text is no text for YAML, and not to be quoted */
     struct pool *pool;
     struct node *first, *last, *next;
     struct remark *remarks, *remarks_last;
@@ -43,6 +44,9 @@ struct node *outline_item(struct node *list);
 
 /* Set `key` to `value`, quoted where YAML asks for it. `value` must outlive the tree. */
 void outline_set(struct node *map, const char *key, const char *value);
+
+/* Set `key` to true or false. */
+void outline_flag(struct node *map, const char *key, bool value);
 
 /* Another text at the end of a list of texts, unless it is there already. */
 void outline_add(struct node *list, const char *value);

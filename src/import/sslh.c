@@ -106,14 +106,15 @@ static int build_listener(struct sslh *h, const struct libconfig_value *v)
         return import_fail(&h->im, v->at,
                            "found an entry of 'listen' without '%s', expected 'host' and 'port'",
                            host == NULL ? "host" : "port");
-    if (door_port(&h->im, remarks, port, port->value) == NULL)
+    const char *number = door_port(&h->im, remarks, port, port->value);
+    if (number == NULL)
         return import_fail(&h->im, port->at,
                            "found port '%s', expected a number from 1 to 65535 or a name of "
                            "services(5)",
                            port->value);
-    const char *address = door_listen(&h->im, remarks, host, host->value, port->value);
+    const char *address = door_listen(&h->im, remarks, host, host->value, number);
     struct node *n = udp ? outline_item(h->im.listeners)
-                         : door_listener(&h->im, pool_printf(&h->im.pool, "port-%s", port->value), address);
+                         : door_listener(&h->im, pool_printf(&h->im.pool, "port-%s", number), address);
     outline_move_remarks(n, v->comments);
     outline_move_remarks(n, remarks);
     if (udp)

@@ -307,11 +307,10 @@ static int build_secondary(struct stunnel *st, struct stunnel_service *svc)
 }
 
 /* The route, with the remarks that have been made about the service so far. */
-static void begin_route(struct stunnel *st, struct stunnel_service *svc)
+static void begin_route(struct stunnel *st, struct stunnel_service *svc, const char *listener)
 {
     struct node *before = svc->route;
-    svc->route =
-        door_route(&st->im, svc->name, svc->listener != NULL ? outline_get(svc->listener, "name") : NULL);
+    svc->route = door_route(&st->im, svc->name, listener);
     outline_move_remarks(svc->route, before);
 }
 
@@ -338,14 +337,22 @@ static int build_service(struct stunnel *st, struct stunnel_service *svc)
         return 0;
     bool secondary = !client && stunnel_each(st, svc, NULL, "sni") != NULL;
     const char *speaks = client ? "plain" : p != NULL ? p->speaks : NULL;
-    if ((!secondary || stunnel_option(st, svc, "accept") != NULL) && build_listener(st, svc, speaks) < 0)
-        return -1;
-    if (svc->route == NULL)
-        return 0;
-    begin_route(st, svc);
-    if ((secondary && build_secondary(st, svc) < 0) || build_action(st, svc, p, client) < 0)
-        return -1;
-    judge_others(st, svc);
+    if (!secondary || stunnel_option(st, svc, "accept") != NULL) {
+        if (build_listener(st, svc, speaks) < 0)
+            return -1;
+        if (svc->route == NULL)
+            return 0;
+        begin_route(st, svc, outline_get(svc->listener, "name"));
+        if (build_action(st, svc, p, client) < 0)
+            return -1;
+        judge_others(st, svc);
+    }
+    if (secondary) {
+        begin_route(st, svc, NULL);
+        if (build_secondary(st, svc) < 0 || build_action(st, svc, p, client) < 0)
+            return -1;
+        judge_others(st, svc);
+    }
     return 0;
 }
 

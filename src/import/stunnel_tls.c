@@ -164,7 +164,7 @@ static void build_ssl_option(struct stunnel *st, struct stunnel_service *svc, st
     else if (strcasecmp(s->value, "NO_TLSv1_3") == 0)
         outline_set(tls, "max_version", "1.2");
     else if (strcasecmp(s->value, "NO_TICKET") == 0 && server)
-        outline_set(tls, "tickets", "false");
+        outline_flag(tls, "tickets", false);
     else
         setting_remark(&st->im, svc->route, s, FATE_MISSING, "no such switch; what is on is safe by default");
 }
@@ -193,7 +193,7 @@ static int build_tickets(struct stunnel *st, struct stunnel_service *svc, struct
     if (stunnel_bool(st, svc, "sessionResume", true, &resume) < 0)
         return -1;
     if (!resume)
-        outline_set(tls, "tickets", "false");
+        outline_flag(tls, "tickets", false);
     if (life == NULL)
         return 0;
     if (setting_number(&st->im, life, 7 * 86400, &seconds) < 0)
@@ -215,8 +215,12 @@ static void build_policy(struct stunnel *st, struct stunnel_service *svc)
     bool any = true;
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
         struct node *values = outline_list(outline_new(&st->im.pool), "values");
-        for (s = NULL; (s = stunnel_each(st, svc, s, checks[i].option)) != NULL;)
+        for (s = NULL; (s = stunnel_each(st, svc, s, checks[i].option)) != NULL;) {
             outline_add(values, s->value);
+            setting_remark(
+                &st->im, svc->route, s, FATE_DIFFERS,
+                "it has to be a subject alternative name; the common name is no name of a host or mailbox");
+        }
         if (values->first != NULL)
             door_allow(&st->im, svc->route, checks[i].key, values);
         any = any && values->first == NULL;
@@ -364,7 +368,7 @@ int stunnel_client_tls(struct stunnel *st, struct stunnel_service *svc, struct n
     if (stunnel_bool(st, svc, "sessionResume", true, &resume) < 0)
         return -1;
     if (!resume)
-        outline_set(tls, "resume", "false");
+        outline_flag(tls, "resume", false);
     if (life != NULL)
         setting_remark(&st->im, svc->route, life, FATE_NEEDLESS,
                        "a session is good as long as the server says");
