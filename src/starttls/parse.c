@@ -52,6 +52,8 @@ int parse_variable(struct parse *p, struct str name, uint16_t *ret)
             return 0;
     if (s->vars_len == VARS_MAX)
         return lex_error(&p->lex, p->err, "found more than %d names of variables", VARS_MAX);
+    if (str_is(name, "unit"))
+        s->unit_var = s->vars_len;
     s->vars[s->vars_len++] = parse_keep(p, name);
     return 0;
 }
@@ -455,6 +457,7 @@ struct starttls *starttls_parse(const char *name, const char *text, size_t len, 
 {
     struct starttls *s = calloc(1, sizeof(*s));
     CHECK(s != NULL && (s->name = strdup(name)) != NULL);
+    s->unit_var = NO_INDEX;
     struct parse p = {
         .lex = {.name = name, .text = text, .at = text, .end = text + len}, .script = s, .err = err};
     int r = len > SCRIPT_MAX ? err_set(err, "%s: found %zu bytes, expected at most %u", name, len, SCRIPT_MAX)

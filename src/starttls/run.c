@@ -71,9 +71,12 @@ bool starttls_run_set(struct starttls_run *r, const char *var, struct str value)
 void starttls_run_follow(struct starttls_run *r, const struct starttls_run *other)
 {
     CHECK(r->p == other->p);
-    for (uint16_t i = 0; i < r->p->vars_len; i++)
-        if (r->vars[i].len == 0)
-            remember(r, i, run_value(other, i));
+    for (uint16_t i = 0; i < r->p->vars_len; i++) {
+        if (other->vars[i].len == 0)
+            continue;
+        forget(r, i);
+        remember(r, i, run_value(other, i));
+    }
 }
 
 struct str run_value(const struct starttls_run *r, uint16_t var)
@@ -304,8 +307,10 @@ static enum starttls_status act_all(struct starttls_run *r, struct range actions
 
 /* ---- stepping ---- */
 
-static void keep_captures(struct starttls_run *r, const struct captures *caught)
+static void keep_captures(struct starttls_run *r, struct captures *caught, struct str unit)
 {
+    if (r->p->unit_var != NO_INDEX)
+        caught->v[r->p->unit_var] = unit;
     for (uint16_t i = 0; i < r->p->vars_len; i++) {
         if (caught->v[i].p == NULL)
             continue;
@@ -333,7 +338,7 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
         return STARTTLS_MORE;
     if (rule == NULL)
         return fail_unexpected(r, m.unit);
-    keep_captures(r, &caught);
+    keep_captures(r, &caught, m.unit);
     enum starttls_status status = act_all(r, rule->actions, &m, say);
     *ret_used = status == STARTTLS_PLAIN ? 0 : m.used;
     r->units++;

@@ -125,6 +125,7 @@ struct starttls {
     struct state *states;
     struct section *sections;
     uint32_t vars[VARS_MAX]; /* names */
+    uint16_t unit_var;       /* the one called `unit`: what was said last; NO_INDEX */
     uint16_t ops_len, patterns_len, conds_len, actions_len, rules_len, states_len, sections_len, vars_len;
 };
 

@@ -92,7 +92,7 @@ void starttls_run_free(struct starttls_run *r);
  * are too many. */
 bool starttls_run_set(struct starttls_run *r, const char *var, struct str value);
 
-/* Remember what another dialogue in the same protocol has; what this one has already stays. */
+/* Remember what another dialogue in the same protocol does; where both know something that of the other counts. */
 void starttls_run_follow(struct starttls_run *r, const struct starttls_run *other);
 
 /* Begin a section; what was remembered stays. What is to be said at once is appended to `say`. */
