@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "cert/pem.h"
@@ -75,6 +76,7 @@ static int run(const struct import_program *p, int argc, char **argv, bool json)
     const struct import_files files = {NULL, read_file, list_directory, pins, service_port};
     struct import_result result = {0};
     struct err err;
+    CHECK((p->file == NULL) != (p->args == NULL));
     int rc = p->file != NULL ? p->file(argv[0], &files, &result, &err)
                              : p->args(argc, (const char *const *)argv, &files, &result, &err);
     int status = rc < 0 ? cmd_failed("%s", err.text) : print_result(p, &result, json);

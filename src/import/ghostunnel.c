@@ -141,7 +141,7 @@ static int need(struct ghostunnel *g, const char *name, struct setting **ret)
 /* An address to listen on, in cardea's words. NULL with im.err. */
 static const char *find_listen(struct ghostunnel *g, struct node *n, struct setting *s, const char *value)
 {
-    const char *host, *port;
+    const char *host = "", *port = "";
     if (strncmp(value, "unix:", 5) == 0 || strncmp(value, "systemd:", 8) == 0)
         return value;
     if (split(g, s, value, &host, &port) < 0)
@@ -155,7 +155,7 @@ static const char *find_listen(struct ghostunnel *g, struct node *n, struct sett
 static int build_ends(struct ghostunnel *g)
 {
     struct setting *listen, *target;
-    const char *host, *port, *number, *stem = g->command == SERVER ? "server" : "client";
+    const char *host = "", *port = "", *number, *stem = g->command == SERVER ? "server" : "client";
     if (need(g, "listen", &listen) < 0 || need(g, "target", &target) < 0)
         return -1;
     g->listener = door_listener(&g->im, stem, NULL);

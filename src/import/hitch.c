@@ -72,26 +72,20 @@ static int unknown_port(struct hitch *h, const struct setting *s, const char *po
 }
 
 /* Where a frontend listens, and the certificate that is named with it, or NULL. -1 with im.err. */
-static int find_listen(struct building *b, const char **ret_address, const char **ret_pem)
+static int find_listen(struct building *b, const struct hitch_frontend *f, const char **ret_address,
+                       const char **ret_pem)
 {
     struct import *im = &b->h->im;
-    struct setting *said = b->f == NULL ? NULL : b->f->said;
-    const char *host = "*", *port = "8443";
-    *ret_pem = NULL;
-    if (said != NULL && *said->value != '\0') {
-        if (split(b->h, said, &host, &port, ret_pem) < 0)
-            return -1;
-    } else if (b->f != NULL) {
-        const struct setting *p = setting_find(&b->f->own.scope, "port");
-        host = setting_value(&b->f->own.scope, "host", "*");
-        if (p == NULL)
-            return import_fail(im, said->at,
-                               "found a frontend without 'port', expected the port that it listens on");
-        port = p->value;
-    }
+    const char *host = setting_value(&f->own.scope, "host", "*");
+    const char *port = setting_value(&f->own.scope, "port", NULL);
+    if (*f->said->value != '\0' && split(b->h, f->said, &host, &port, ret_pem) < 0)
+        return -1;
+    if (port == NULL)
+        return import_fail(im, f->said->at,
+                           "found a frontend without 'port', expected the port that it listens on");
     b->stem = pool_printf(&im->pool, "tls-%s", port);
-    *ret_address = said == NULL ? "0.0.0.0:8443" : door_listen(im, b->f->remarks, said, host, port);
-    return *ret_address != NULL ? 0 : unknown_port(b->h, said, port);
+    *ret_address = door_listen(im, f->remarks, f->said, host, port);
+    return *ret_address != NULL ? 0 : unknown_port(b->h, f->said, port);
 }
 
 static int build_backend(struct building *b)
@@ -99,7 +93,7 @@ static int build_backend(struct building *b)
     struct import *im = &b->h->im;
     struct setting *s = option(b, "backend");
     struct node *to = outline_list(b->action, "to");
-    const char *host, *port, *ignored;
+    const char *host = "", *port = "", *ignored;
     if (s == NULL) {
         outline_add(to, "127.0.0.1:8000");
     } else if (*s->value == '/') {
@@ -288,9 +282,9 @@ static int build_tls(struct building *b)
 
 static int build_frontend(struct hitch *h, struct hitch_frontend *f)
 {
-    struct building b = {.h = h, .f = f};
-    const char *address, *pem;
-    if (find_listen(&b, &address, &pem) < 0)
+    struct building b = {.h = h, .f = f, .stem = "tls-8443"};
+    const char *address = "0.0.0.0:8443", *pem = NULL;
+    if (f != NULL && find_listen(&b, f, &address, &pem) < 0)
         return -1;
     struct node *listener = door_listener(&h->im, b.stem, address);
     b.route = door_route(&h->im, b.stem, outline_get(listener, "name"));

@@ -47,15 +47,16 @@ const char *pool_copy(struct pool *p, const char *text, size_t len)
 
 const char *pool_printf(struct pool *p, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    int len = vasprintf(&text, fmt, ap);
+    int len = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     CHECK(len >= 0);
-    const char *copy = pool_copy(p, text, (size_t)len);
-    free(text);
-    return copy;
+    char *text = pool_alloc(p, (size_t)len + 1);
+    va_start(ap, fmt);
+    vsnprintf(text, (size_t)len + 1, fmt, ap);
+    va_end(ap);
+    return text;
 }
 
 void pool_free(struct pool *p)
