@@ -185,11 +185,23 @@ void setting_remark(struct import *im, struct node *n, struct setting *s, enum f
                                   s->at.line, s->row->name, leads[fate], text));
 }
 
+static bool is_off(const char *value)
+{
+    static const char *const words[] = {"", "no", "off", "false"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strcasecmp(words[i], value) == 0)
+            return true;
+    return false;
+}
+
 void setting_judge(struct import *im, struct node *n, const struct scope *scope)
 {
-    for (struct setting *s = scope->first; s != NULL; s = s->next)
-        if (s->row->fate != FATE_TAKEN)
+    for (struct setting *s = scope->first; s != NULL; s = s->next) {
+        if (s->row->fate == FATE_MISSING && is_off(s->value))
+            setting_remark(im, n, s, FATE_NEEDLESS, "it is off");
+        else if (s->row->fate != FATE_TAKEN)
             setting_remark(im, n, s, s->row->fate, "%s", s->row->text);
+    }
 }
 
 /* ---- Values ---- */

@@ -91,7 +91,8 @@ const char *setting_value(const struct scope *scope, const char *name, const cha
 void setting_remark(struct import *im, struct node *n, struct setting *s, enum fate fate, const char *fmt,
                     ...) __attribute__((format(printf, 5, 6)));
 
-/* Say what the table says of all settings of the scope that are not taken over. */
+/* Say what the table says of all settings of the scope that are not taken over; what has no equivalent and is
+ * off is not needed. */
 void setting_judge(struct import *im, struct node *n, const struct scope *scope);
 
 /* A whole number of at most `max`, or -1 with im->err. */

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,19 @@ import pytest
 import peers
 import tls
 from door import Door
-from run import CARDEA, Process, free_port, run, wait_listening
+from run import CARDEA, ROOT, SLOW, Process, free_port, run, wait_listening
 
 SAMPLES = Path("/usr/share/doc")
 STUNNEL = shutil.which("stunnel4") or "/usr/bin/stunnel4"
 HITCH = shutil.which("hitch") or "/usr/sbin/hitch"
 SSLH = shutil.which("sslh") or "/usr/sbin/sslh"
+KEYS = (ROOT / "tables/config.def").read_text()
 QUIET = "foreground = yes\nsyslog = no\npid =\n"
+
+
+def needs(what, sign):
+    """For what another part of the door brings: the test runs once its configuration has it."""
+    return pytest.mark.skipif(sign not in KEYS, reason=f"the door has no {what} yet")
 
 
 def import_file(program, path):
@@ -263,17 +270,91 @@ def test_stunnel_smtp(side_by_side, pki, tmp_path):
         assert pair.both(submits, "out") == ("220 ", "250 NOOP\r")
 
 
+@needs("exec: backends", "exec:PROGRAM")
+def test_stunnel_programs_and_unix_sockets(side_by_side, pki, tmp_path):
+    """exec, and unix sockets on both sides."""
+    both = pem(tmp_path, pki.server("door.test"))
+    with peers.Server(answers("unix"), path=tmp_path / "backend.sock") as backend:
+        def text(ports):
+            return (f"{QUIET}cert = {both}\n"
+                    f"[cat]\naccept = 127.0.0.1:{ports['cat']}\nexec = /bin/sed\nexecArgs = sed -u s/^/program_/\n"
+                    f"[unix]\naccept = 127.0.0.1:{ports['unix']}\nconnect = {backend.path}\n"
+                    f"[in]\naccept = {tmp_path}/in-{ports['unix']}.sock\nconnect = {backend.path}\n")
+        pair = side_by_side("stunnel", stunnel, text, ("cat", "unix"))
+        shown = der(pki.server("door.test"))
+        assert pair.both(over_tls(pki.ca.file, "door.test"), "cat") == (shown, None, "program_hello")
+        assert pair.both(over_tls(pki.ca.file, "door.test"), "unix") == (shown, None, "unix hello")
+
+        def through_unix(port):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(20)
+                sock.connect(f"{tmp_path}/in-{port}.sock")
+                with tls.context(pki.ca.file).wrap_socket(sock, server_hostname="door.test") as secure:
+                    return talk(secure)
+        assert pair.both(through_unix, "unix") == "unix hello"
+
+
+@needs("listener on standard input and output", "exec:PROGRAM")
+def test_stunnel_inetd(pki, tmp_path, backends):
+    """Without a service: one connection on standard input and output."""
+    both = pem(tmp_path, pki.server("door.test"))
+    config = tmp_path / "inetd.conf"
+    config.write_text(f"syslog = no\ncert = {both}\nconnect = 127.0.0.1:{backends['one'].port}\n")
+    imported = tmp_path / "imported.yaml"
+    imported.write_text(import_file("stunnel", config)[0] + "audit: {file: audit.jsonl}\nadmin: {socket: admin.sock}\n")
+    for argv in ([STUNNEL, config], [CARDEA, "serve", "-c", imported]):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child = subprocess.Popen(list(map(str, argv)), stdin=theirs, stdout=theirs, cwd=tmp_path)
+        ours.settimeout(20 * SLOW)
+        with tls.context(pki.ca.file).wrap_socket(ours, server_hostname="door.test") as sock:
+            assert (sock.getpeercert(binary_form=True), talk(sock)) == (der(pki.server("door.test")), "one hello")
+        child.wait(20 * SLOW)
+
+
+@needs("pin", "(config_backend_tls, pin,")
+def test_stunnel_believes_what_it_is_told(side_by_side, pki, tmp_path):
+    """Without verify... any server is believed; verifyPeer takes the very certificate, whoever issued it."""
+    server, other = pki.stranger.issue("peer.test", label="import-peer"), pki.stranger.issue("other.test", label="import-other")
+    with peers.Server(answers("tls"), ctx=peers.server_context(server)) as target:
+        def text(ports):
+            common = f"connect = 127.0.0.1:{target.port}\n"
+            return (f"{QUIET}client = yes\n"
+                    f"[any]\naccept = 127.0.0.1:{ports['any']}\n{common}"
+                    f"[pin]\naccept = 127.0.0.1:{ports['pin']}\nverifyPeer = yes\nCAfile = {server.certificate}\n{common}"
+                    f"[not]\naccept = 127.0.0.1:{ports['not']}\nverifyPeer = yes\nCAfile = {other.certificate}\n{common}")
+        pair = side_by_side("stunnel", stunnel, text, ("any", "pin", "not"))
+        assert [pair.both(in_the_clear(), name) for name in ("any", "pin", "not")] == ["tls hello", "tls hello", ""]
+
+
 # hitch ------------------------------------------------------------------------------------------------------------
 
-def hitch_sample(ports, backend, more):
-    """The package's own sample, with a certificate, which it leaves to the command line."""
+@needs("hand_on", "(config_route, hand_on,")
+def test_hitch_sample(side_by_side, pki, tmp_path):
+    """The package's own sample, with a certificate, which it leaves to the command line: the backend learns who the client
+    is from a PROXY header."""
     sample = (SAMPLES / "hitch/examples/hitch.conf.example").read_text()
-    for old, new in (('host = "*"', 'host = "127.0.0.1"'), ('port = "443"', f'port = "{ports["tls"]}"'),
-                     ("[127.0.0.1]:6086", f"[127.0.0.1]:{backend}"), ("daemon = on", "daemon = off"),
-                     ('user = "hitch"', 'user = "nobody"'), ('group = "hitch"', 'group = "nogroup"')):
-        assert old in sample
-        sample = sample.replace(old, new)
-    return sample + more
+    both = pem(tmp_path, pki.server("www.test"))
+
+    def tells(sock):
+        version, source, _ = peers.read_proxy_header(sock)
+        answers(f"{version} {source}")(sock)
+
+    with peers.Server(tells) as backend:
+        def text(ports):
+            text = sample
+            for old, new in (('host = "*"', 'host = "127.0.0.1"'), ('port = "443"', f'port = "{ports["tls"]}"'),
+                             ("[127.0.0.1]:6086", f"[127.0.0.1]:{backend.port}"), ("daemon = on", "daemon = off"),
+                             ('user = "hitch"', 'user = "nobody"'), ('group = "hitch"', 'group = "nogroup"')):
+                assert old in text
+                text = text.replace(old, new)
+            return text + f'pem-file = "{both}"\n'
+        pair = side_by_side("hitch", hitch, text, ("tls",))
+
+        def who(port):
+            with tls.context(pki.ca.file).wrap_socket(dial(port), server_hostname="www.test") as sock:
+                return sock.getpeercert(binary_form=True), talk(sock) == "v2 %s:%d hello" % sock.getsockname()
+        assert pair.both(who, "tls") == (der(pki.server("www.test")), True)
 
 
 def test_hitch_certificates(side_by_side, pki, tmp_path, backends):
