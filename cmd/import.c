@@ -12,7 +12,6 @@
 
 #include <arpa/inet.h>
 
-#include "base/check.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "cert/pem.h"
@@ -71,17 +70,34 @@ static int print_result(const struct import_program *p, const struct import_resu
     return CMD_OK;
 }
 
-static int run(const struct import_program *p, int argc, char **argv, bool json)
+/* `argv`: a file, or with `args` a command line. */
+static int run(const struct import_program *p, int argc, char **argv, bool args, bool json)
 {
     const struct import_files files = {NULL, read_file, list_directory, pins, service_port};
     struct import_result result = {0};
     struct err err;
-    CHECK((p->file == NULL) != (p->args == NULL));
-    int rc = p->file != NULL ? p->file(argv[0], &files, &result, &err)
-                             : p->args(argc, (const char *const *)argv, &files, &result, &err);
+    int rc = args ? p->args(argc, (const char *const *)argv, &files, &result, &err)
+                  : p->file(argv[0], &files, &result, &err);
     int status = rc < 0 ? cmd_failed("%s", err.text) : print_result(p, &result, json);
     import_result_free(&result);
     return status;
+}
+
+/* What stands behind the program's name, with argv[0] the first word of it. */
+static int run_words(const struct import_program *p, int argc, char **argv, bool json)
+{
+    if (argc > 0 && strcmp(argv[0], "--json") == 0)
+        json = true, argc--, argv++;
+    if (p->args != NULL && argc > 1 && strcmp(argv[0], "--") == 0)
+        return run(p, argc - 1, argv + 1, true, json);
+    if (p->file == NULL)
+        return cmd_misused("import", "expected -- and the arguments of %s", p->name);
+    if (argc == 2 && strcmp(argv[1], "--json") == 0)
+        json = true, argc--;
+    if (argc != 1 || strcmp(argv[0], "--") == 0)
+        return cmd_misused("import", "expected one file of %s%s", p->name,
+                           p->args != NULL ? ", or -- and its arguments" : "");
+    return run(p, argc, argv, false, json);
 }
 
 static int unknown_program(const char *name)
@@ -111,16 +127,5 @@ int cmd_import(int argc, char **argv)
     p = import_find(argv[optind]);
     if (p == NULL)
         return unknown_program(argv[optind]);
-    argc -= optind + 1;
-    argv += optind + 1;
-    if (argc > 0 && strcmp(argv[0], "--json") == 0)
-        json = true, argc--, argv++;
-    if (p->args != NULL && argc > 0 && strcmp(argv[0], "--") == 0)
-        argc--, argv++;
-    if (p->file != NULL && argc == 2 && strcmp(argv[1], "--json") == 0)
-        json = true, argc--;
-    if (p->file != NULL ? argc != 1 : argc == 0)
-        return cmd_misused(
-            "import", p->file != NULL ? "expected one file of %s" : "expected the arguments of %s", p->name);
-    return run(p, argc, argv, json);
+    return run_words(p, argc - optind - 1, argv + optind + 1, json);
 }

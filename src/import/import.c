@@ -9,7 +9,7 @@ static const struct import_program programs[] = {
     {"stunnel", import_stunnel, NULL},
     {"hitch", import_hitch, NULL},
     {"ghostunnel", NULL, import_ghostunnel},
-    {"sslh", import_sslh, NULL},
+    {"sslh", import_sslh, import_sslh_args},
 };
 
 const char *const import_names[] = {"stunnel", "hitch", "ghostunnel", "sslh", NULL};

@@ -35,7 +35,7 @@ struct import_result {
     size_t missing;  /* settings that have no equivalent */
 };
 
-/* A program whose configuration can be read. Exactly one of the functions is there. */
+/* A program whose configuration can be read. A function is NULL where there is no such thing. */
 struct import_program {
     const char *name;
     /* `path` names the file in messages and is where what it includes is looked for. */
@@ -61,6 +61,8 @@ int import_hitch(const char *path, const struct import_files *files, struct impo
                  struct err *err);
 int import_sslh(const char *path, const struct import_files *files, struct import_result *ret,
                 struct err *err);
+int import_sslh_args(int argc, const char *const *argv, const struct import_files *files,
+                     struct import_result *ret, struct err *err);
 int import_ghostunnel(int argc, const char *const *argv, const struct import_files *files,
                       struct import_result *ret, struct err *err);
 

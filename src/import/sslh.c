@@ -8,6 +8,7 @@
 #include "import/door.h"
 #include "import/libconfig.h"
 #include "import/sni.h"
+#include "import/sslh.h"
 
 #define GLOBAL 1u
 #define LISTEN 2u
@@ -132,7 +133,7 @@ static int build_listeners(struct sslh *h, const struct libconfig_value *top)
         return -1;
     if (inetd)
         door_listener(&h->im, "inetd", "-");
-    else if (list == NULL)
+    else if (list == NULL || list->first == NULL)
         return import_fail(&h->im, top->at,
                            "found no 'listen', expected a list of { host: \"...\"; port: \"...\"; }");
     for (const struct libconfig_value *v = list != NULL && !inetd ? list->first : NULL; v != NULL;
@@ -382,4 +383,13 @@ int import_sslh(const char *path, const struct import_files *files, struct impor
     rc = top == NULL ? -1 : build(&h, top);
     buf_free(&text);
     return import_end(&h.im, rc, "sslh", path, ret);
+}
+
+int import_sslh_args(int argc, const char *const *argv, const struct import_files *files,
+                     struct import_result *ret, struct err *err)
+{
+    struct sslh h = {0};
+    import_begin(&h.im, files, rows, ARRAY_LEN(rows), err);
+    const struct libconfig_value *top = sslh_from_args(&h.im, argc, argv);
+    return import_end(&h.im, top == NULL ? -1 : build(&h, top), "sslh", "its command line", ret);
 }

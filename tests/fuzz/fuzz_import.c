@@ -83,8 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct import_result result = {0};
     struct err err = {""};
     CHECK(buf_append(&text, data + 1, len - 1));
-    int rc = p->file != NULL ? p->file("fuzz", &files, &result, &err)
-                             : import_args(p, &text, &files, &result, &err);
+    bool args = p->file == NULL || (p->args != NULL && len > 1 && data[1] == '-');
+    int rc = !args ? p->file("fuzz", &files, &result, &err) : import_args(p, &text, &files, &result, &err);
     if (rc == 0)
         check_output(&result);
     else
