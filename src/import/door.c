@@ -168,7 +168,7 @@ const char *door_listen(struct import *im, struct node *n, struct setting *s, co
     if (number == NULL)
         return NULL;
     if (*host == '\0' || strcmp(host, "*") == 0)
-        host = "0.0.0.0";
+        return pool_printf(&im->pool, "*:%s", number);
     if (!is_address(host)) {
         if (strcmp(host, "localhost") != 0)
             setting_remark(

@@ -35,7 +35,7 @@ const char *door_address(struct import *im, const char *host, const char *port);
  * it. */
 const char *door_port(struct import *im, struct node *n, struct setting *s, const char *port);
 
-/* Where a listener with this host ("", "*": every IPv4 address) and port listens. A name that is not
+/* Where a listener with this host ("", "*": every address) and port listens. A name that is not
  * localhost is remarked, and stands for loopback: nothing is opened to more than before. NULL as door_port().
  */
 const char *door_listen(struct import *im, struct node *n, struct setting *s, const char *host,

@@ -283,7 +283,7 @@ static int build_tls(struct building *b)
 static int build_frontend(struct hitch *h, struct hitch_frontend *f)
 {
     struct building b = {.h = h, .f = f, .stem = "tls-8443"};
-    const char *address = "0.0.0.0:8443", *pem = NULL;
+    const char *address = "*:8443", *pem = NULL;
     if (f != NULL && find_listen(&b, f, &address, &pem) < 0)
         return -1;
     struct node *listener = door_listener(&h->im, b.stem, address);

@@ -140,7 +140,7 @@ static int build_listener(struct stunnel *st, struct stunnel_service *svc, const
     if (accept != NULL && *accept->value == '/') {
         address = pool_printf(&st->im.pool, "unix:%s", accept->value);
     } else if (accept != NULL) {
-        const char *host = split(st, accept->value, "", &port);
+        const char *host = split(st, accept->value, "0.0.0.0", &port);
         address = door_listen(&st->im, svc->route, accept, host, port);
         if (address == NULL) {
             leave_out(st, svc, accept, "");
@@ -158,6 +158,11 @@ static const char *program(struct stunnel *st, struct stunnel_service *svc, stru
 {
     struct setting *args = stunnel_option(st, svc, "execArgs");
     const char *rest = "";
+    if (setting_find(&st->global, "chroot") != NULL)
+        setting_remark(
+            &st->im, svc->route, exec, FATE_DIFFERS,
+            "it was looked for and ran within 'chroot'; here it does not: write its path as seen from "
+            "outside, and confine it by its own means");
     if (args != NULL) {
         const char *slash = strrchr(exec->value, '/'), *base = slash != NULL ? slash + 1 : exec->value;
         size_t len = strcspn(args->value, " \t");

@@ -411,6 +411,31 @@ def test_sslh_sample(side_by_side, pki, sshd, backends, tmp_path):
             assert (seen[0], seen[2]) == (der(pki.server(cert)), word + " hello")
 
 
+def test_sslh_options(pki, sshd, backends, tmp_path):
+    """The command line that the package sets up in /etc/default/sslh, with addresses that are there."""
+    options = re.search(r'^DAEMON_OPTS="(.*)"', Path("/etc/default/sslh").read_text(), re.M).group(1)
+    with peers.Server(answers("web"), ctx=peers.server_context(pki.server("www.test"))) as web:
+        def words(port):
+            line = options.replace("<change-me>:443", f"127.0.0.1:{port}").replace("127.0.0.1:22", f"127.0.0.1:{sshd.port}")
+            line = line.replace("127.0.0.1:443", f"127.0.0.1:{web.port}")
+            return re.sub(r"--(user|pidfile) \S+", "", line).split()
+        original, imported = free_port(), free_port()
+        process = Process([SSLH, "--foreground", *words(original)], tmp_path, "sslh")
+        done = run(CARDEA, "import", "sslh", "--", *words(imported))
+        assert done.returncode == 0, done.stderr.decode()
+        door = Door(tmp_path, "")
+        door.configure(done.stdout.decode() + f"audit: {{file: audit.jsonl}}\nadmin: {{socket: {door.socket}}}\n")
+        door.start()
+        try:
+            wait_listening(original, process)
+            pair = Pair({"all": original}, {"all": imported})
+            assert pair.both(in_the_clear(b"SSH-2.0-test\r\n"), "all").startswith("SSH-2.0-OpenSSH")
+            assert pair.both(over_tls(pki.ca.file, "www.test"), "all") == (der(pki.server("www.test")), None, "web hello")
+        finally:
+            door.stop()
+            process.stop()
+
+
 # The verb ---------------------------------------------------------------------------------------------------------
 
 def test_samples_as_they_are(tmp_path):
