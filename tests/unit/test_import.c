@@ -388,6 +388,11 @@ static void test_bounds(void **state)
 #define FRONTEND 2u
 #define PEM 0u
 #define MANY 0u
+#define SERVER 1u
+#define CLIENT 2u
+#define FLAG 0x200u
+#define LISTEN 2u
+#define PROTOCOL 4u
 struct row {
     const char *name;
     unsigned flags;
@@ -401,6 +406,12 @@ static const struct row stunnel_rows[] = {
 };
 static const struct row hitch_rows[] = {
 #include "tables/import_hitch.def"
+};
+static const struct row ghostunnel_rows[] = {
+#include "tables/import_ghostunnel.def"
+};
+static const struct row sslh_rows[] = {
+#include "tables/import_sslh.def"
 };
 #undef TAKEN
 #undef NEEDLESS
@@ -425,7 +436,7 @@ static void check_row(const char *program, const struct row *row, const char *te
     import_result_free(&r);
 }
 
-static void test_every_option(void **state)
+static void test_every_option_of_stunnel(void **state)
 {
     char text[512];
     (void)state;
@@ -436,11 +447,48 @@ static void test_every_option(void **state)
         if (stunnel_rows[i].flags == BOTH)
             check_row("stunnel", &stunnel_rows[i], text);
     }
+}
+
+static void test_every_option_of_hitch(void **state)
+{
+    char text[512];
+    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(hitch_rows); i++) {
-        snprintf(text, sizeof(text), "%s%s = \"" SECRET "\"%s",
-                 hitch_rows[i].flags == PEM ? "pem-file = { cert = c " : "", hitch_rows[i].name,
-                 hitch_rows[i].flags == PEM ? " }" : "");
+        bool pem = hitch_rows[i].flags == PEM;
+        snprintf(text, sizeof(text), "%s%s = \"" SECRET "\"%s", pem ? "pem-file = { cert = c " : "",
+                 hitch_rows[i].name, pem ? " }" : "");
         check_row("hitch", &hitch_rows[i], text);
+    }
+}
+
+static void test_every_option_of_ghostunnel(void **state)
+{
+    char text[512];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ghostunnel_rows); i++) {
+        const struct row *row = &ghostunnel_rows[i];
+        snprintf(text, sizeof(text), "%s\n--listen=:1\n--target=:2\n%s--%s%s",
+                 row->flags & SERVER ? "server" : "client", row->flags & SERVER ? "--allow-all\n" : "",
+                 row->name, row->flags & FLAG ? "" : "=" SECRET);
+        check_row("ghostunnel", row, text);
+    }
+}
+
+static void test_every_setting_of_sslh(void **state)
+{
+    char text[512];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sslh_rows); i++) {
+        const struct row *row = &sslh_rows[i];
+        char setting[128];
+        snprintf(setting, sizeof(setting), "%s: \"" SECRET "\";", row->name);
+        snprintf(text, sizeof(text),
+                 "%s listen: ( { host: \"*\"; port: \"1\"; %s } ); protocols: ( { name: \"ssh\"; host: "
+                 "\"h\"; port: "
+                 "\"1\"; %s } );",
+                 row->flags == GLOBAL ? setting : "", row->flags == LISTEN ? setting : "",
+                 row->flags & PROTOCOL ? setting : "");
+        check_row("sslh", row, text);
     }
 }
 
@@ -476,8 +524,15 @@ static void test_outline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_beginnings),   cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_every_option), cmocka_unit_test(test_outline),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_beginnings),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_every_option_of_stunnel),
+        cmocka_unit_test(test_every_option_of_hitch),
+        cmocka_unit_test(test_every_option_of_ghostunnel),
+        cmocka_unit_test(test_every_setting_of_sslh),
+        cmocka_unit_test(test_outline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
