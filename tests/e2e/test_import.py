@@ -270,7 +270,6 @@ def test_stunnel_smtp(side_by_side, pki, tmp_path):
         assert pair.both(submits, "out") == ("220 ", "250 NOOP\r")
 
 
-@needs("exec: backends", "exec:PROGRAM")
 def test_stunnel_programs_and_unix_sockets(side_by_side, pki, tmp_path):
     """exec, and unix sockets on both sides."""
     both = pem(tmp_path, pki.server("door.test"))
@@ -294,7 +293,6 @@ def test_stunnel_programs_and_unix_sockets(side_by_side, pki, tmp_path):
         assert pair.both(through_unix, "unix") == "unix hello"
 
 
-@needs("listener on standard input and output", "exec:PROGRAM")
 def test_stunnel_inetd(pki, tmp_path, backends):
     """Without a service: one connection on standard input and output."""
     both = pem(tmp_path, pki.server("door.test"))
