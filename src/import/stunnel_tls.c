@@ -205,14 +205,15 @@ static int build_tickets(struct stunnel *st, struct stunnel_service *svc, struct
 
 /* ---- Server ---- */
 
-/* Rows for those whose certificates stunnel would have let in. */
-static void build_policy(struct stunnel *st, struct stunnel_service *svc)
+/* Rows for those whose certificates stunnel would have let in. `known`: those with the very certificates that
+ * it had been given; a row for everybody of their CA would let in more, so there is none. */
+static void build_policy(struct stunnel *st, struct stunnel_service *svc, bool known)
 {
     static const struct {
         const char *option, *key;
     } checks[] = {{"checkHost", "dns"}, {"checkEmail", "email"}};
     struct setting *ip = NULL, *s;
-    bool any = true;
+    bool any = !known;
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
         struct node *values = outline_list(outline_new(&st->im.pool), "values");
         for (s = NULL; (s = stunnel_each(st, svc, s, checks[i].option)) != NULL;) {
@@ -254,11 +255,12 @@ static int build_clients(struct stunnel *st, struct stunnel_service *svc)
     door_clients(svc->route, v.require ? "required" : "optional", trust);
     if (v.peer)
         setting_remark(
-            &st->im, svc->route, v.by, FATE_DIFFERS,
-            "cardea believes certificates that a CA has issued: 'ca' of bundle '%s' has to name that CA; "
-            "which of its certificates may come says 'policy'",
+            &st->im, svc->route, v.by, FATE_MISSING,
+            "clients are known by what a CA says of them, not by their very certificate: 'ca' of bundle "
+            "'%s' has to be that CA, and rows of 'policy' name those who may come; whom none names stays "
+            "out",
             trust);
-    build_policy(st, svc);
+    build_policy(st, svc, v.peer);
     return 0;
 }
 

@@ -181,7 +181,8 @@ def test_stunnel_sample(side_by_side, pki, backends):
 
 
 def test_stunnel_client_certificates(side_by_side, pki, tmp_path, backends):
-    """verifyChain asks for a certificate of the CA, checkHost for a name in it; by default nobody is asked."""
+    """verifyChain asks for a certificate of the CA, checkHost for a name in it, verify = 3
+    for the very one; by default nobody is asked."""
     both = pem(tmp_path, pki.server("door.test"))
     named = pki.staff.client("import-named", dns=["named.example.com"])
 
@@ -190,8 +191,9 @@ def test_stunnel_client_certificates(side_by_side, pki, tmp_path, backends):
                 f"[open]\naccept = 127.0.0.1:{ports['open']}\n"
                 f"[chain]\naccept = 127.0.0.1:{ports['chain']}\nverifyChain = yes\n"
                 f"[named]\naccept = 127.0.0.1:{ports['named']}\nverifyChain = yes\ncheckHost = named.example.com\n"
+                f"[peer]\naccept = 127.0.0.1:{ports['peer']}\nverify = 3\n"
                 f"[maybe]\naccept = 127.0.0.1:{ports['maybe']}\nverify = 1\n")
-    pair = side_by_side("stunnel", stunnel, text, ("open", "chain", "named", "maybe"))
+    pair = side_by_side("stunnel", stunnel, text, ("open", "chain", "named", "peer", "maybe"))
     good = (der(pki.server("door.test")), None, "one hello")
 
     def seen(name, cert=None):
@@ -199,6 +201,7 @@ def test_stunnel_client_certificates(side_by_side, pki, tmp_path, backends):
     assert seen("open") == good
     assert [seen("chain", cert) for cert in (pki.alice, pki.mallory, None)] == [good, "refused", "refused"]
     assert [seen("named", cert) for cert in (named, pki.alice, None)] == [good, "refused", "refused"]
+    assert [seen("peer", cert) for cert in (pki.alice, pki.mallory, None)] == ["refused"] * 3, "none of them is in CAfile itself"
     assert [seen("maybe", cert) for cert in (pki.alice, pki.mallory, None)] == [good, "refused", good]
 
 
