@@ -167,15 +167,34 @@ struct config_health {
 
 #define CONFIG_TRUST_SYSTEM "system"
 
-/* How to speak TLS to a backend. */
+#define CONFIG_PIN_LEN 32 /* SHA-256 */
+
+struct config_pins {
+    uint8_t (*v)[CONFIG_PIN_LEN];
+    size_t n;
+};
+
+enum config_backend_verify { CONFIG_VERIFY_CHAIN, CONFIG_VERIFY_ANY };
+
+/* How to speak TLS to a backend. Versions and groups that it leaves out are filled in from the door's. */
 struct config_backend_tls {
     struct config_head head;
-    struct config_text name;        /* what its certificate must name; NULL: the host of the address */
-    struct config_text trust;       /* a bundle's name, or CONFIG_TRUST_SYSTEM */
+    struct config_text name;   /* what its certificate must name; NULL: the host of the address */
+    struct config_text uri;    /* likewise; NULL: none */
+    struct config_pins pin;    /* n == 0: any key */
+    struct config_text issuer; /* NULL: any */
+    enum config_backend_verify verify;
+    struct config_text trust; /* a bundle's name, or CONFIG_TRUST_SYSTEM; NULL: no chain is judged */
+    enum config_tls_version min_version;
+    enum config_tls_version max_version;
+    struct config_codes groups;
     struct config_text certificate; /* ours, with key; NULL: none */
     struct config_text key;
     struct config_texts alpn;
     struct config_text starttls; /* a protocol's name; NULL: TLS begins at once */
+    bool resume;
+    size_t spares;
+    int64_t spare_idle;
 };
 
 enum config_send_proxy {

@@ -31,6 +31,8 @@ static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", C
 static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr", CONFIG_BBR}, {0}};
 static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
+static const struct schema_name backend_verify[] = {
+    {"chain", CONFIG_VERIFY_CHAIN}, {"any", CONFIG_VERIFY_ANY}, {NULL, 0}};
 static const struct schema_name transports[] = {
 #define TRANSPORT(NAME, word) {word, TRANSPORT_##NAME},
 #include "tables/transports.def"
@@ -74,6 +76,8 @@ static const struct schema_name first_bytes[] = {
 #define SERVICE .type = &value_service
 #define BACKEND .type = &value_backend
 #define DOOR .type = &value_door
+#define URI .type = &value_uri
+#define PIN .type = &value_pin
 #define NETWORK .type = &value_network
 #define INTEGER(lo, hi) .type = &value_integer, .min = (lo), .max = (hi)
 #define SIZE(lo, hi) .type = &value_size, .min = (lo), .max = (hi)

@@ -12,6 +12,7 @@
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
+#include "config/verify_backend_tls.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
 struct names {
@@ -189,29 +190,6 @@ static int verify_backend(struct verify *v, const struct config_route *r, size_t
     return 0;
 }
 
-static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
-{
-    const struct config_backend *backend = config_route_backend(r);
-    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
-    int bad = 0;
-    char key[32], trust[40];
-    if (t == NULL)
-        return 0;
-    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
-    snprintf(trust, sizeof(trust), "%s.trust", key);
-    if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
-    if ((t->certificate.text == NULL) != (t->key.text == NULL))
-        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
-                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    for (size_t k = 0; k < backend->to.n && t->name.text == NULL; k++)
-        if (backend->to.v[k].place != CONFIG_AT_IP)
-            bad = wrong(v, t->head.at, "routes", i, key,
-                        "needs a 'name': the backend %s has no host whose certificate could be checked",
-                        backend->to.v[k].text.text);
-    return bad;
-}
-
 /* SSH and HTTP have no ClientHello: nothing can be ended, and there are no names to match. */
 static int verify_first_bytes(struct verify *v, const struct config_route *r, size_t i)
 {
@@ -249,6 +227,34 @@ static int verify_groups(struct verify *v, const struct config_tls *tls, const c
                 return report_add(v->report, tls->head.at, "%s.groups: '%s' is here twice", where,
                                   config_group_name(tls->groups.v[i]));
     return 0;
+}
+
+static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_backend *backend = config_route_backend(r);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
+    int bad = 0;
+    char key[32], trust[40], where[64];
+    struct err err;
+    if (t == NULL)
+        return 0;
+    const struct config_tls tls = {t->head, t->min_version, t->max_version, t->groups, false, 0};
+    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
+    snprintf(trust, sizeof(trust), "%s.trust", key);
+    snprintf(where, sizeof(where), "routes[%zu].%s", i, key);
+    if (t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
+    if ((t->certificate.text == NULL) != (t->key.text == NULL))
+        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
+                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
+    if (!verify_backend_tls_keys(backend, &err))
+        bad = wrong(v, t->head.at, "routes", i, key, "%s", err.text);
+    if (schema_given(&keys_backend_tls, t, "min_version") ||
+        schema_given(&keys_backend_tls, t, "max_version"))
+        bad |= verify_versions(v, &tls, where);
+    if (schema_given(&keys_backend_tls, t, "groups"))
+        bad |= verify_groups(v, &tls, where);
+    return bad;
 }
 
 /* Only what the route says itself: what it inherits has been looked at. */

@@ -6,6 +6,7 @@
 
 #include "net/proxy_protocol.h"
 #include "net/socket.h"
+#include "session/backend_pool.h"
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -34,7 +35,7 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     buf_free(&p->far_bytes);
     buf_free(&p->say_up);
     p->greet = GREET_HEADER;
-    p->settling = p->expired = p->unheard = false;
+    p->settling = p->expired = p->unheard = s->spare = false;
     return session_next_backend(s, reason);
 }
 
@@ -167,9 +168,8 @@ static enum session_state ask(struct session *s)
 
 static void begin_backend_tls(struct session *s)
 {
-    const struct config_backend *cb = backend_config(s);
-    const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
-    s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
+    struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
+    s->up = backend_pool_connect(pools, s->route, (size_t)s->setup->backend, s->up);
     s->up->wake = session_wake_link;
     s->up->owner = s;
 }
@@ -182,6 +182,8 @@ static enum session_state open_up(struct session *s)
     case LINK_AGAIN:
         return SESSION_GREET;
     case LINK_OK:
+        if (s->route->backend_tls != NULL && !s->spare)
+            backend_pool_opened(s->worker, s->route, s->up);
         return SESSION_JOIN;
     default:
         return greet_broken(s);

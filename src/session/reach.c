@@ -10,6 +10,7 @@
 
 #include "net/socket.h"
 #include "quic/quic.h"
+#include "session/backend_pool.h"
 #include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -127,6 +128,27 @@ static void prepare(struct session *s)
     s->setup->backend = -1;
 }
 
+/* A connection that stands ready has nothing left to say at GREET; the client hears what its backend has said
+ * already, unless he has had a greeting from us. When it breaks from here on the session does: what the
+ * backend has taken of it nobody can tell. */
+static bool take_spare(struct session *s)
+{
+    struct buf said = {0};
+    if (s->route->backend_tls == NULL || s->setup->spoken != NULL)
+        return false;
+    struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
+    s->up = backend_pool_take(pools, s->route, (size_t)s->setup->backend, &said);
+    if (s->up == NULL)
+        return false;
+    s->up->wake = session_wake_link;
+    s->up->owner = s;
+    s->spare = true;
+    if (said.len > 0)
+        session_say(s, s->down, said.data, said.len);
+    buf_free(&said);
+    return true;
+}
+
 /* Begin with the next backend; false when there is none left. */
 static bool next_backend(struct session *s)
 {
@@ -138,6 +160,8 @@ static bool next_backend(struct session *s)
     struct backend *b = u->v[p->backend];
     s->last = s->backend = b;
     backend_acquire(b);
+    if (take_spare(s))
+        return true;
     const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
     if (to->place == CONFIG_AT_PROGRAM)
         programs_start(s, to);
@@ -226,6 +250,8 @@ enum session_state step_dial(struct session *s)
         return session_unserved(s, CLOSE_NO_BACKEND);
     }
     for (;;) {
+        if (s->up != NULL)
+            return SESSION_GREET;
         enum dial_status status = dial_step(&p->dial);
         if (status == DIAL_WAIT && p->expired) {
             p->expired = false;

@@ -143,6 +143,7 @@ struct session {
     int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
     size_t descriptors; /* that are set aside for it */
     bool running;       /* the driver is on the stack */
+    bool spare;         /* `up` is a connection that stood ready */
     bool told;          /* the client has heard how it ended */
     bool datagrams;     /* towards a target over UDP */
     bool uncounted;     /* admitted in all, but under no source */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "audit/counters.h"
+#include "cert/expect.h"
 #include "cert/store.h"
 #include "cert/trust.h"
 #include "config/config.h"
@@ -75,6 +76,7 @@ struct route_runtime {
     struct upstream upstream;       /* pass, terminate, forward */
     struct tls_client *backend_tls; /* terminate, forward: to a TLS backend, or NULL */
     const struct starttls *asks;    /* ... that is asked to begin it in this protocol, or NULL */
+    struct expect expect;           /* of that backend, besides the chain */
     bool ask_policy;                /* the route knows its clients: the policy decides */
 };
 

@@ -10,17 +10,22 @@
 #include "base/str.h"
 #include "link/link.h"
 
+struct expect;
 struct identity;
+struct tls_sessions;
 struct trust;
 
 struct tls_proof {
-    const struct trust *trust; /* judges the peer's chain; NULL: no certificate is asked for. Borrowed */
-    char *host;                /* what the peer's certificate must name; NULL: anything. Owned */
-    struct str alpn_choice;    /* server: answered when nothing of its own list is offered. Borrowed until
-                                  the ClientHello has been taken */
-    struct identity *identity; /* the peer's, once proven. Owned */
-    struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
-    enum fault fault;          /* the same as a code */
+    const struct trust *trust;     /* judges the peer's chain; NULL: no chain is. Borrowed */
+    const struct expect *expect;   /* what the peer must prove besides; NULL: no more. Borrowed */
+    struct tls_sessions *sessions; /* client: where tickets go; NULL: nowhere. Borrowed */
+    bool offered;                  /* ... and one was offered that has not led to anything yet */
+    char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
+    struct str alpn_choice;        /* server: answered when nothing of its own list is offered. Borrowed until
+                                      the ClientHello has been taken */
+    struct identity *identity;     /* the peer's, once proven. Owned */
+    struct err *failure;           /* why it was not believed; NULL while nothing is wrong. Owned */
+    enum fault fault;              /* the same as a code */
 };
 
 /* Hang the proof (zeroed but for what the caller has set) on a connection; it must live as long as `ssl`. */
@@ -35,6 +40,9 @@ enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert);
 /* The handshake is complete: take the peer's identity. A chain that a ticket remembers is proven again, since
  * a ticket must not outlive a revocation. -1 with the alert to send when the peer is not believed. */
 int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert);
+
+/* What has come of the ticket that was offered, if one was: the peer resumed and was believed, or not. */
+void tls_proof_settle(struct tls_proof *proof, bool good);
 
 /* The part of link_peer() that TLS knows. */
 void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret);

@@ -313,7 +313,6 @@ def test_stunnel_inetd(pki, tmp_path, backends):
         child.wait(20 * SLOW)
 
 
-@needs("pin", "(config_backend_tls, pin,")
 def test_stunnel_believes_what_it_is_told(side_by_side, pki, tmp_path):
     """Without verify... any server is believed; verifyPeer takes the very certificate, whoever issued it."""
     server, other = pki.stranger.issue("peer.test", label="import-peer"), pki.stranger.issue("other.test", label="import-other")
