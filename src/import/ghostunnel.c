@@ -333,6 +333,19 @@ static int build_server(struct ghostunnel *g)
 
 /* ---- Client ---- */
 
+/* The URI that the server's certificate must have. */
+static void build_uri(struct ghostunnel *g, struct node *tls, struct setting *s)
+{
+    const char *uri = uri_pattern(g, s->value);
+    if (uri == NULL || (uri != s->value && !ends_with(uri, "/*")) || outline_get(tls, "uri") != NULL) {
+        setting_remark(&g->im, g->route, s, FATE_MISSING, "'uri' is one URI, or ends with '/*'");
+        return;
+    }
+    outline_set(tls, "uri", uri);
+    setting_remark(&g->im, g->route, s, FATE_DIFFERS,
+                   "with 'uri' the server is known by that alone, not by the name of its host too");
+}
+
 static int build_client(struct ghostunnel *g)
 {
     static const char *const lost[] = {"verify-cn", "verify-ou", "verify-ip", "verify-ip-san",
@@ -350,12 +363,8 @@ static int build_client(struct ghostunnel *g)
         outline_set(tls, "key", key);
     }
     for (size_t i = 0; i < ARRAY_LEN(uris); i++)
-        for (struct setting *s = option(g, uris[i]); s != NULL; s = setting_next(s, uris[i])) {
-            if (uri_pattern(g, s->value) == s->value && outline_get(tls, "uri") == NULL)
-                outline_set(tls, "uri", s->value);
-            else
-                setting_remark(&g->im, g->route, s, FATE_MISSING, "'uri' is one URI, without '*'");
-        }
+        for (struct setting *u = option(g, uris[i]); u != NULL; u = setting_next(u, uris[i]))
+            build_uri(g, tls, u);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         for (struct setting *s = option(g, names[i]); s != NULL; s = setting_next(s, names[i]))
             setting_remark(
