@@ -33,6 +33,18 @@ static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
 static const struct schema_name backend_verify[] = {
     {"chain", CONFIG_VERIFY_CHAIN}, {"any", CONFIG_VERIFY_ANY}, {NULL, 0}};
+static const struct schema_name proxy_tlvs[] = {{"none", CONFIG_TLV_NONE},
+                                                {"alpn", CONFIG_TLV_ALPN},
+                                                {"authority", CONFIG_TLV_AUTHORITY},
+                                                {"unique_id", CONFIG_TLV_UNIQUE_ID},
+                                                {"ssl", CONFIG_TLV_SSL},
+                                                {"certificate", CONFIG_TLV_CERTIFICATE},
+                                                {NULL, 0}};
+static const struct schema_name user_facts[] = {{"cn", CONFIG_USER_CN},
+                                                {"dns", CONFIG_USER_DNS},
+                                                {"uri", CONFIG_USER_URI},
+                                                {"email", CONFIG_USER_EMAIL},
+                                                {NULL, 0}};
 static const struct schema_name transports[] = {
 #define TRANSPORT(NAME, word) {word, TRANSPORT_##NAME},
 #include "tables/transports.def"

@@ -16,6 +16,7 @@ extern const struct schema keys_backend_tls;
 extern const struct schema keys_limits;
 extern const struct schema keys_route_limits;
 extern const struct schema keys_who;
+extern const struct schema keys_hand_on;
 
 extern const struct schema_name keys_alerts[];
 extern const struct schema_name keys_groups[];

@@ -210,6 +210,55 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
     return 0;
 }
 
+/* Heads are written into HTTP/1.1 only: nothing else may be agreed on. */
+static int verify_headers_alpn(struct verify *v, const struct config_texts *list, size_t i, const char *key)
+{
+    for (size_t k = 0; k < list->n; k++)
+        if (strcmp(list->v[k].text, CONFIG_HEADERS_ALPN) != 0)
+            return wrong(v, list->v[k].at, "routes", i, key,
+                         "with 'hand_on.headers' the only protocol is " CONFIG_HEADERS_ALPN
+                         ", found '%s'; leave it out, or "
+                         "hand on by 'proxy: v2'",
+                         list->v[k].text);
+    return 0;
+}
+
+static int verify_headers(struct verify *v, const struct config_route *r, size_t i)
+{
+    if (r->action != CONFIG_TERMINATE)
+        return wrong(
+            v, r->hand_on.head.at, "routes", i, "hand_on.headers",
+            "only routes that terminate have it: the door does not see the requests of what it passes");
+    int bad = verify_headers_alpn(v, &r->alpn, i, "alpn");
+    return bad != 0 ? bad : verify_headers_alpn(v, &r->terminate->alpn, i, "terminate.alpn");
+}
+
+static int verify_hand_on(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_hand_on *h = &r->hand_on;
+    const char *pattern = h->user_pattern.text, *star = pattern == NULL ? NULL : strchr(pattern, '*');
+    int bad = 0;
+    if (h->head.set == 0)
+        return 0;
+    if (config_route_backend(r) == NULL)
+        return wrong(v, h->head.at, "routes", i, "hand_on",
+                     "only routes that pass, terminate or forward have it; this one is a '%s' route",
+                     config_action_name(r->action));
+    if (h->headers)
+        bad = verify_headers(v, r, i);
+    if (schema_given(&keys_hand_on, h, "tlvs") && h->proxy != CONFIG_SEND_PROXY_V2)
+        bad = wrong(v, h->head.at, "routes", i, "hand_on.tlvs",
+                    "only PROXY headers of version 2 have them: it needs "
+                    "'proxy: v2' beside it");
+    if (h->chain && !h->headers)
+        bad = wrong(v, h->head.at, "routes", i, "hand_on.chain",
+                    "is a header field: it needs 'headers: true' beside it");
+    if (pattern != NULL && (star == NULL || strchr(star + 1, '*') != NULL))
+        bad = wrong(v, h->user_pattern.at, "routes", i, "hand_on.user_pattern",
+                    "found '%s', expected one '*' in it, for the user name, as in '*@example.com'", pattern);
+    return bad;
+}
+
 static int verify_versions(struct verify *v, const struct config_tls *tls, const char *where)
 {
     if (tls->min_version <= tls->max_version)
@@ -247,7 +296,7 @@ static int verify_backend_tls(struct verify *v, const struct config_route *r, si
     if ((t->certificate.text == NULL) != (t->key.text == NULL))
         bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    if (!verify_backend_tls_keys(backend, &err))
+    if (!verify_backend_tls_keys(r, &err))
         bad = wrong(v, t->head.at, "routes", i, key, "%s", err.text);
     if (schema_given(&keys_backend_tls, t, "min_version") ||
         schema_given(&keys_backend_tls, t, "max_version"))
@@ -274,7 +323,7 @@ static int verify_route_tls(struct verify *v, const struct config_route *r, size
 static int verify_route(struct verify *v, const struct config_route *r, size_t i)
 {
     int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
-    bad |= verify_first_bytes(v, r, i);
+    bad |= verify_first_bytes(v, r, i) | verify_hand_on(v, r, i);
     bad |= verify_backend_tls(v, r, i);
     bad |= verify_backend(v, r, i);
     if (!ends_tls(r))

@@ -43,12 +43,12 @@ static int verify_name(const struct config_backend *b, struct err *err)
     return 0;
 }
 
-static int verify_spares(const struct config_backend *b, struct err *err)
+static int verify_spares(const struct config_route *r, const struct config_backend *b, struct err *err)
 {
-    if (b->tls->spares > 0 && b->send_proxy != CONFIG_SEND_PROXY_NONE)
+    if (b->tls->spares > 0 && r->hand_on.proxy != CONFIG_SEND_PROXY_NONE)
         return err_set(
             err, "has 'spares', connections that are begun before their client is known, so no PROXY header "
-                 "can tell of him; leave out either 'spares' or 'send_proxy'");
+                 "can tell of him; leave out either 'spares' or 'hand_on.proxy'");
     if (b->tls->spares > 0 && b->tls->starttls.text != NULL)
         return err_set(
             err, "has 'spares', connections whose TLS is begun before their client is known, and 'starttls', "
@@ -61,7 +61,8 @@ static int verify_spares(const struct config_backend *b, struct err *err)
     return 0;
 }
 
-bool verify_backend_tls_keys(const struct config_backend *b, struct err *err)
+bool verify_backend_tls_keys(const struct config_route *r, struct err *err)
 {
-    return verify_expectations(b->tls, err) == 0 && verify_name(b, err) == 0 && verify_spares(b, err) == 0;
+    const struct config_backend *b = config_route_backend(r);
+    return verify_expectations(b->tls, err) == 0 && verify_name(b, err) == 0 && verify_spares(r, b, err) == 0;
 }

@@ -6,9 +6,9 @@
 #include "base/err.h"
 #include "config/config.h"
 
-/* Do the keys of the `tls` of `b`, which has one, go together and with those beside it? False with the first
- * thing that is wrong, which goes on after the section's name. A missing certificate or key, what the section
- * refers to, versions and groups are not looked at. */
-bool verify_backend_tls_keys(const struct config_backend *b, struct err *err);
+/* Do the keys of the `tls` of the route's backends, which have one, go together and with those beside it?
+ * False with the first thing that is wrong, which goes on after the section's name. A missing certificate or
+ * key, what the section refers to, versions and groups are not looked at. */
+bool verify_backend_tls_keys(const struct config_route *r, struct err *err);
 
 #endif

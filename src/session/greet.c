@@ -4,9 +4,8 @@
  * TLS; and what makes up for the greeting that the client has had from us already. */
 #include <string.h>
 
-#include "net/proxy_protocol.h"
-#include "net/socket.h"
 #include "session/backend_pool.h"
+#include "session/hand_on.h"
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -15,11 +14,6 @@
 #define READ_AT_ONCE 4096
 
 enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER };
-
-static const struct config_backend *backend_config(const struct session *s)
-{
-    return config_route_backend(s->route->config);
-}
 
 /* ---- failing ---- */
 
@@ -49,29 +43,26 @@ static enum session_state greet_broken(struct session *s)
 
 /* ---- PROXY header ---- */
 
-static void say_proxy_header(struct session *s, enum config_send_proxy version)
+static void say_proxy_header(struct session *s)
 {
-    uint8_t out[PROXY_V1_MAX + 64];
-    struct sockaddr_storage src, dst;
-    int fd = link_socket(link_bottom(s->down));
-    struct net_addr local = s->setup->local;
-    if (local.family == AF_UNSPEC && fd >= 0)
-        local = socket_local(fd);
-    bool known = net_addr_to(&s->peer, &src) > 0 && net_addr_to(&local, &dst) > 0;
-    const struct sockaddr_storage *from = known ? &src : NULL, *to = known ? &dst : NULL;
-    size_t len = version == CONFIG_SEND_PROXY_V1
-                     ? proxy_protocol_write_v1(out, sizeof(out), from, to)
-                     : proxy_protocol_write_v2(out, sizeof(out), from, to, NULL, 0);
-    CHECK(len > 0);
+    uint8_t out[HAND_ON_PROXY_MAX];
+    struct hand_on_client client;
+    bool cut;
+    hand_on_client(s, &client);
+    size_t len = hand_on_proxy(&s->route->config->hand_on, &client, out, &cut);
+    if (cut)
+        worker_notice(
+            s->worker,
+            "route %s: a client's certificate is too large for a PROXY header of %d bytes and was left out",
+            s->route->config->name.text, HAND_ON_PROXY_MAX);
     session_say(s, s->up, out, len);
 }
 
 static enum session_state say_header(struct session *s)
 {
-    const struct config_backend *cb = backend_config(s);
     link_more(s->up, true); /* the client's bytes, or a ClientHello, follow at once */
-    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE)
-        say_proxy_header(s, cb->send_proxy);
+    if (s->route->config->hand_on.proxy != CONFIG_SEND_PROXY_NONE)
+        say_proxy_header(s);
     link_more(s->up, false);
     return s->setup->unheard ? greet_broken(s) : SESSION_JOIN;
 }

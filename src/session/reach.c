@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/socket.h"
+#include "http1/http1_link.h"
 #include "quic/quic.h"
 #include "session/backend_pool.h"
+#include "session/hand_on.h"
 #include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -233,6 +234,7 @@ static enum session_state dialled(struct session *s)
 {
     struct setup *p = s->setup;
     s->up = dial_take(&p->dial);
+    s->near_port = 0;
     s->up->wake = session_wake_link;
     s->up->owner = s;
     if (s->backend != NULL)
@@ -316,6 +318,17 @@ static void wrap_down(struct session *s, struct str *early)
     *early = (struct str){NULL, 0};
 }
 
+/* The backend is told of the client in each request: what is early goes through that too. */
+static void follow_requests(struct session *s, struct str *early)
+{
+    if (!s->route->config->hand_on.headers)
+        return;
+    s->down = http1_link_new(s->down, *early, hand_on_headers, s);
+    s->down->wake = session_wake_link;
+    s->down->owner = s;
+    *early = (struct str){NULL, 0};
+}
+
 /* What the client sent before this moment goes first: straight to the far side, or as far as it takes it. */
 static bool send_early(struct session *s, const void *data, size_t len)
 {
@@ -348,6 +361,7 @@ enum session_state step_join(struct session *s)
         s->up->bytes_written = p->visit.sent;
     }
     wrap_down(s, &early);
+    follow_requests(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;

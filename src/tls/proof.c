@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/cursor.h"
 #include "cert/expect.h"
 #include "cert/identity.h"
 #include "cert/trust.h"
@@ -96,6 +97,26 @@ enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert)
     return prove(tls_proof_of(ssl), ssl, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
 }
 
+/* The messages of ours that a key signs: CertificateVerify (RFC 8446, 4.4.3), which begins with the scheme,
+ * and ServerKeyExchange of ECDHE (RFC 8422, 5.4; RFC 5246, 7.4.3), which has it after curve and point. */
+enum { MESSAGE_SERVER_KEY_EXCHANGE = 12, MESSAGE_CERTIFICATE_VERIFY = 15 };
+
+void tls_proof_message(int is_write, int version, int content_type, const void *data, size_t len, SSL *ssl,
+                       void *arg)
+{
+    (void)version;
+    (void)arg;
+    struct cursor c = cursor_of(data, len), point;
+    uint8_t type = 0;
+    if (!is_write || content_type != SSL3_RT_HANDSHAKE || !cursor_u8(&c, &type) || !cursor_skip(&c, 3))
+        return;
+    bool signs = type == MESSAGE_CERTIFICATE_VERIFY ||
+                 (type == MESSAGE_SERVER_KEY_EXCHANGE && cursor_skip(&c, 3) && cursor_vector(&c, 1, &point));
+    uint16_t scheme = 0;
+    if (signs && cursor_u16(&c, &scheme))
+        tls_proof_of(ssl)->signature = scheme;
+}
+
 /* A server may let a client be that shows nothing. What has shown a certificate that nobody has judged is
  * somebody whom anyone would do for. */
 static int complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
@@ -137,6 +158,9 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->version = (uint16_t)SSL_version(ssl);
     ret->group = SSL_get_group_id(ssl);
     ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
+    ret->signature = proof->signature == 0 ? NULL : SSL_get_signature_algorithm_name(proof->signature, 1);
+    ret->own = proof->own;
+    ret->cipher_text = cipher == NULL ? NULL : SSL_CIPHER_get_name(cipher);
     ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
     ret->resumed = SSL_session_reused(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "link/link.h"
 
+struct cert;
 struct expect;
 struct identity;
 struct tls_sessions;
@@ -23,9 +24,11 @@ struct tls_proof {
     char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
     struct str alpn_choice;        /* server: answered when nothing of its own list is offered. Borrowed until
                                       the ClientHello has been taken */
-    struct identity *identity;     /* the peer's, once proven. Owned */
-    struct err *failure;           /* why it was not believed; NULL while nothing is wrong. Owned */
-    enum fault fault;              /* the same as a code */
+    const struct cert *own;    /* server: the certificate that is shown. Borrowed from the server's store */
+    uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
+    struct identity *identity; /* the peer's, once proven. Owned */
+    struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
+    enum fault fault;          /* the same as a code */
 };
 
 /* Hang the proof (zeroed but for what the caller has set) on a connection; it must live as long as `ssl`. */
@@ -36,6 +39,10 @@ struct tls_proof *tls_proof_of(const SSL *ssl);
 
 /* For SSL_CTX_set_custom_verify: judges the peer's chain, for the role it has. */
 enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert);
+
+/* For SSL_CTX_set_msg_callback of servers: notes `signature`. */
+void tls_proof_message(int is_write, int version, int content_type, const void *data, size_t len, SSL *ssl,
+                       void *arg);
 
 /* The handshake is complete: take the peer's identity. A chain that a ticket remembers is proven again, since
  * a ticket must not outlive a revocation. -1 with the alert to send when the peer is not believed. */

@@ -16,19 +16,13 @@ import pytest
 import peers
 import tls
 from door import Door
-from run import CARDEA, ROOT, SLOW, Process, free_port, run, wait_listening
+from run import CARDEA, SLOW, Process, free_port, run, wait_listening
 
 SAMPLES = Path("/usr/share/doc")
 STUNNEL = shutil.which("stunnel4") or "/usr/bin/stunnel4"
 HITCH = shutil.which("hitch") or "/usr/sbin/hitch"
 SSLH = shutil.which("sslh") or "/usr/sbin/sslh"
-KEYS = (ROOT / "tables/config.def").read_text()
 QUIET = "foreground = yes\nsyslog = no\npid =\n"
-
-
-def needs(what, sign):
-    """For what another part of the door brings: the test runs once its configuration has it."""
-    return pytest.mark.skipif(sign not in KEYS, reason=f"the door has no {what} yet")
 
 
 def import_file(program, path):
@@ -329,7 +323,6 @@ def test_stunnel_believes_what_it_is_told(side_by_side, pki, tmp_path):
 
 # hitch ------------------------------------------------------------------------------------------------------------
 
-@needs("hand_on", "(config_route, hand_on,")
 def test_hitch_sample(side_by_side, pki, tmp_path):
     """The package's own sample, with a certificate, which it leaves to the command line: the backend learns who the client
     is from a PROXY header."""

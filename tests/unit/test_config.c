@@ -225,7 +225,11 @@ static void test_routes(void **state)
     assert_int_equal(r->action, CONFIG_PASS);
     assert_string_equal(r->sni.v[0].text, "www.example.com");
     assert_string_equal(r->sni_file.text, FILES "good/names.txt");
-    assert_int_equal(r->pass->send_proxy, CONFIG_SEND_PROXY_V2);
+    assert_int_equal(r->hand_on.proxy, CONFIG_SEND_PROXY_V2);
+    assert_int_equal(r->hand_on.tlvs.n, 3);
+    assert_int_equal(r->hand_on.user, CONFIG_USER_EMAIL);
+    assert_string_equal(r->hand_on.user_pattern.text, "*@example.com");
+    assert_false(r->hand_on.headers);
     assert_true(r->pass->health->timeout == 500 * NSEC_PER_MSEC);
     assert_int_equal(r->clients.mode, CONFIG_CLIENTS_NONE);
     r = route(c, "db");
@@ -234,6 +238,11 @@ static void test_routes(void **state)
     assert_string_equal(r->terminate->tls->trust.text, CONFIG_TRUST_SYSTEM);
     assert_null(r->terminate->tls->name.text);
     assert_null(r->terminate->health);
+    r = route(c, "intranet"); /* what heads are written into is all that is agreed on */
+    assert_true(r->hand_on.headers && r->hand_on.chain);
+    assert_int_equal(r->terminate->alpn.n, 1);
+    assert_string_equal(r->terminate->alpn.v[0].text, "http/1.1");
+    assert_int_equal(r->hand_on.proxy, CONFIG_SEND_PROXY_NONE);
     r = route(c, "nobody");
     assert_int_equal(r->action, CONFIG_REJECT);
     assert_string_equal(config_alert_name(r->reject), "unrecognized_name");
@@ -355,7 +364,7 @@ static void test_positions(void **state)
     config_error(c, c->routes.v[1].head.at, &err, "x");
     assert_string_equal(err.text, FILES "good/everything.yaml:30:5: x");
     config_error(c, c->policy.v[0].targets.v[0].at, &err, "x");
-    assert_string_equal(err.text, FILES "good/everything.yaml:64:15: x");
+    assert_string_equal(err.text, FILES "good/everything.yaml:69:15: x");
     config_error(c, (struct config_pos){0, 0}, &err, "x");
     assert_string_equal(err.text, FILES "good/everything.yaml: x");
     config_free(c);
