@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "config/config.h"
 #include "config/report.h"
 #include "config/yaml.h"
 #include "import/import.h"
@@ -143,6 +144,19 @@ static void compare(const char *path, struct buf *got)
     buf_free(&expected);
 }
 
+/* The door takes it, where any service was left. */
+static void check_config(struct import_result *r)
+{
+    struct buf errors = {0};
+    struct config *c = strstr(buf_text(&r->yaml), "\nroutes:\n") == NULL
+                           ? NULL
+                           : config_parse("imported", r->yaml.data, r->yaml.len, &errors);
+    if (errors.len > 0)
+        fail_msg("%s\n%s", buf_text(&errors), buf_text(&r->yaml));
+    config_free(c);
+    buf_free(&errors);
+}
+
 static void check_golden(const char *program, const char *path, const struct buf *text)
 {
     char expected[512];
@@ -152,6 +166,7 @@ static void check_golden(const char *program, const char *path, const struct buf
     if (rc < 0)
         fail_msg("%s", err.text);
     check_result(rc, &r, &err);
+    check_config(&r);
     snprintf(expected, sizeof(expected), "%.*s.yaml", (int)(strrchr(path, '.') - path), path);
     compare(expected, &r.yaml);
     import_result_free(&r);
