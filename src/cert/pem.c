@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #include "base/check.h"
@@ -53,6 +54,30 @@ int pem_each(const struct buf *text, pem_block_fn *fn, void *arg, struct err *er
 bool pem_is_certificate(const char *type)
 {
     return strcmp(type, PEM_STRING_X509) == 0 || strcmp(type, PEM_STRING_X509_OLD) == 0;
+}
+
+static int put_pin(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH], pin[4 * ((SHA256_DIGEST_LENGTH + 2) / 3) + 1];
+    uint8_t *spki = NULL;
+    if (!pem_is_certificate(type))
+        return 0;
+    X509 *cert = d2i_X509(NULL, &der, (long)len);
+    int spki_len = cert == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    X509_free(cert);
+    if (spki_len < 0) {
+        ERR_clear_error();
+        return err_set(err, "a certificate that cannot be read");
+    }
+    SHA256(spki, (size_t)spki_len, digest);
+    OPENSSL_free(spki);
+    EVP_EncodeBlock(pin, digest, sizeof(digest));
+    return buf_append(arg, pin, sizeof(pin)) ? 0 : err_set(err, "out of memory");
+}
+
+int pem_pins(const struct buf *text, struct buf *ret, struct err *err)
+{
+    return pem_each(text, put_pin, ret, err);
 }
 
 /* Nobody is there to type a passphrase: remember that one was asked for. */

@@ -25,6 +25,10 @@ int pem_each(const struct buf *text, pem_block_fn *fn, void *arg, struct err *er
 /* Is this block a certificate? */
 bool pem_is_certificate(const char *type);
 
+/* Append base64 of the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, 2.4) of each certificate of a PEM text,
+ * each with a NUL behind it. -1 when a block is damaged or no certificate; what was appended before stays. */
+int pem_pins(const struct buf *text, struct buf *ret, struct err *err);
+
 /* Do these permission bits keep a private key from all but its owner and group? */
 bool pem_key_is_kept(mode_t mode);
 

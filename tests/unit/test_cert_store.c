@@ -186,7 +186,8 @@ static void test_refused_files(void **state)
     expect_error(&err, "odd");
 }
 
-/* What other tools write: EC PARAMETERS before a traditional key, text around the blocks, CRLF. */
+/* What other tools write: EC PARAMETERS before a traditional key, text around the blocks, CRLF; key,
+ * certificate and Diffie-Hellman parameters in one file, in any order. */
 static void test_other_forms(void **state)
 {
     (void)state;
@@ -205,6 +206,18 @@ static void test_other_forms(void **state)
     if (cert == NULL)
         fail_msg("%s", err.text);
     cert_unref(cert);
+    assert_non_null(
+        pki_openssl("dhparam -out dh.pem 512 && cat form.key form.pem dh.pem > key-first.pem && "
+                    "cat form.pem form.key > key-last.pem && chmod 600 key-first.pem key-last.pem"));
+    static const char *const together[] = {"key-first.pem", "key-last.pem"};
+    for (size_t i = 0; i < ARRAY_LEN(together); i++) {
+        cert = cert_load(
+            &(struct cert_files){.certificate = pki_path(together[i]), .key = pki_path(together[i])}, &err);
+        if (cert == NULL)
+            fail_msg("%s", err.text);
+        assert_string_equal(cert->names[0], "form.example");
+        cert_unref(cert);
+    }
 }
 
 static void test_chain_order(void **state)
