@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from peers import Server
 from run import Process, free_port, wait_listening, wait_until
 
 DOVECOT = """
@@ -66,6 +67,9 @@ alias_database =
 
 POSTFIX_SERVICES = """
 127.0.0.1:{port} inet n - n - - smtpd
+127.0.0.1:{told} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol= -o smtpd_client_restrictions=
+    -o smtpd_authorized_xclient_hosts=127.0.0.0/8 -o smtpd_relay_restrictions=
+    -o smtpd_recipient_restrictions=check_policy_service,inet:127.0.0.1:{policy},reject
 postlog unix-dgram n - n - 1 postlogd
 anvil unix - - n - 1 anvil
 rewrite unix - - n - - trivial-rewrite
@@ -107,18 +111,34 @@ class Dovecot:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def policy(asked):
+    """A handler for Postfix's policy requests (SMTPD_POLICY_README): each becomes a dictionary in `asked`."""
+    def handler(sock):
+        text = b""
+        while data := sock.recv(4096):
+            text += data
+            while b"\n\n" in text:
+                request, _, text = text.partition(b"\n\n")
+                asked.append(dict(line.split("=", 1) for line in request.decode().splitlines()))
+                sock.sendall(b"action=DUNNO\n\n")
+    return handler
+
+
 class Postfix:
-    """SMTP behind PROXY headers that turns every client away, and says which address it has."""
+    """SMTP behind PROXY headers at `port`, which turns every client away and says which address it has; at `told` it takes
+    XCLIENT, and tells what it has heard to a policy server: the dictionaries in `asked`."""
 
     def __init__(self):
         self.directory = place()
-        self.port = free_port()
+        self.port, self.told = free_port(), free_port()
+        self.asked = []
+        self.policy = Server(policy(self.asked))
         self.config = self.directory / "config"
         for name in ("config", "spool", "data"):
             (self.directory / name).mkdir()
         shutil.chown(self.directory / "data", "postfix")
         (self.config / "main.cf").write_text(POSTFIX.format(directory=self.directory))
-        (self.config / "master.cf").write_text(POSTFIX_SERVICES.format(port=self.port))
+        (self.config / "master.cf").write_text(POSTFIX_SERVICES.format(port=self.port, told=self.told, policy=self.policy.port))
         self.process = Process([program("postfix"), "-c", self.config, "start-fg"], self.directory, "postfix")
         wait_listening(self.port, self.process, 20)
 
@@ -126,4 +146,5 @@ class Postfix:
         subprocess.run([program("postfix"), "-c", self.config, "stop"], capture_output=True, timeout=60, check=False)
         wait_until(lambda: self.process.poll() is not None, "postfix to end", 20)
         self.process.stop()
+        self.policy.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
