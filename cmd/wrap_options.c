@@ -36,8 +36,12 @@ static const struct {
     {"clients", ONE, SERVER, offsetof(struct wrap_options, clients)},
     {"optional", FLAG, SERVER, offsetof(struct wrap_options, optional)},
     {"allow", MANY, SERVER, offsetof(struct wrap_options, allow)},
-    {"min-version", ONE, SERVER, offsetof(struct wrap_options, min_version)},
+    {"min-version", ONE, BOTH, offsetof(struct wrap_options, min_version)},
+    {"proxy", ONE, BOTH, offsetof(struct wrap_options, proxy)},
+    {"headers", FLAG, SERVER, offsetof(struct wrap_options, headers)},
+    {"tell", ONE, SERVER, offsetof(struct wrap_options, tell)},
     {"plaintext", FLAG, SERVER, offsetof(struct wrap_options, plaintext)},
+    {"chat", ONE, CLIENT, offsetof(struct wrap_options, chat)},
     {"ca", ONE, CLIENT, offsetof(struct wrap_options, ca)},
     {"expect", MANY, CLIENT, offsetof(struct wrap_options, expect)},
 };
@@ -115,6 +119,8 @@ static int check(const struct wrap_options *o)
     if (o->clients == NULL && (o->allow.n > 0 || o->optional))
         return cmd_misused("wrap", "--%s is about client certificates: --clients FILE says whose are taken",
                            o->optional ? "optional" : "allow");
+    if (o->chat != NULL && o->starttls != NULL)
+        return cmd_misused("wrap", "--chat and --starttls both say how TLS begins: leave one out");
     if (o->plaintext && o->starttls == NULL)
         return cmd_misused("wrap", "--plaintext is about STARTTLS: --starttls PROTOCOL is missing");
     if (o->plaintext && o->clients != NULL && !o->optional)
@@ -218,6 +224,8 @@ static bool is_file(const char *starttls)
 
 static const char *protocol_of(const struct wrap_options *o)
 {
+    if (o->chat != NULL)
+        return "own";
     return o->starttls == NULL ? NULL : is_file(o->starttls) ? "own" : o->starttls;
 }
 
@@ -242,8 +250,23 @@ static void put_server_route(struct writing *w, const struct wrap_options *o)
     put_list(w, "alpn", "alpn", "      ", &o->alpn);
     if (o->clients != NULL)
         put(w, "clients", "    clients: {mode: %s, trust: clients}", o->optional ? "optional" : "required");
-    if (o->min_version != NULL)
-        put_value(w, "min-version", "    tls:\n      min_version: ", o->min_version);
+    if (o->min_version != NULL) {
+        put(w, NULL, "    tls:");
+        put_value(w, "min-version", "      min_version: ", o->min_version);
+    }
+}
+
+static void put_hand_on(struct writing *w, const struct wrap_options *o)
+{
+    if (o->proxy == NULL && !o->headers && o->tell == NULL)
+        return;
+    put(w, NULL, "    hand_on:");
+    if (o->proxy != NULL)
+        put_value(w, "proxy", "      proxy: ", o->proxy);
+    if (o->headers)
+        put(w, "headers", "      headers: true");
+    if (o->tell != NULL)
+        put_value(w, "tell", "      protocol: ", o->tell);
 }
 
 /* All of that kind, the last kind being names. How many there are. */
@@ -296,8 +319,8 @@ static void put_client_route(struct writing *w, const struct wrap_options *o)
         put_value(w, "key", "        key: ", o->key.v[0]);
     }
     put_list(w, "alpn", "alpn", "        ", &o->alpn);
-    if (o->starttls != NULL)
-        put_value(w, "starttls", "        starttls: ", protocol_of(o));
+    if (protocol_of(o) != NULL)
+        put_value(w, o->chat != NULL ? "chat" : "starttls", "        starttls: ", protocol_of(o));
 }
 
 static void put_route(struct writing *w, const struct wrap_options *o)
@@ -311,6 +334,7 @@ static void put_route(struct writing *w, const struct wrap_options *o)
         put_client_route(w, o);
     else
         put_server_route(w, o);
+    put_hand_on(w, o);
 }
 
 /* KIND=PATTERN, or a name. */
@@ -359,17 +383,25 @@ static void put_certificates(struct writing *w, const struct wrap_options *o)
     }
 }
 
+static void put_protocol(struct writing *w, const struct wrap_options *o)
+{
+    if (protocol_of(o) == NULL || strcmp(protocol_of(o), "own") != 0)
+        return;
+    put(w, NULL, "protocols:");
+    put(w, NULL, "  - name: own");
+    if (o->chat != NULL)
+        put_value(w, "chat", "    chat: ", o->chat);
+    else
+        put_value(w, "starttls", "    file: ", o->starttls);
+}
+
 void wrap_options_config(const struct wrap_options *o, struct buf *to, const char *flags[WRAP_LINES_MAX])
 {
     struct writing w = {.to = to, .flags = flags};
     put_listeners(&w, o);
     put_certificates(&w, o);
     put_trust(&w, o);
-    if (o->starttls != NULL && is_file(o->starttls)) {
-        put(&w, NULL, "protocols:");
-        put(&w, NULL, "  - name: own");
-        put_value(&w, "starttls", "    file: ", o->starttls);
-    }
+    put_protocol(&w, o);
     put_route(&w, o);
     put_policy(&w, o);
     put(&w, NULL, "audit:");

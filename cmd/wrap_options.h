@@ -31,7 +31,11 @@ struct wrap_options {
     const char *clients;     /* server: who may vouch for clients */
     bool optional;           /* ... who may as well show nothing */
     const char *starttls;    /* a protocol, or with a '/' or '.' in it a file */
+    const char *chat;        /* client: a script of chat(8) in its place */
     bool plaintext;
+    const char *proxy; /* the version of a PROXY header, or NULL */
+    bool headers;
+    const char *tell; /* the protocol in which the server is told of the client */
     const char *min_version;
     const char *audit;
     const char *socket;
