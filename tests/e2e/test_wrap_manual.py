@@ -91,7 +91,7 @@ def certificate_of(port, folder):
 @pytest.mark.parametrize("words, code, complaint", [
     (["server", "--to", "127.0.0.1:1", "--cert", "a", "--key", "a"], 2, b"--listen ADDRESS is missing"),
     (["client", "--listen", "127.0.0.1:1"], 2, b"--to ADDRESS is missing"),
-    (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--min-version", "1.3"], 2, b"wrap server"),
+    (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--clients", "staff.pem"], 2, b"wrap server"),
     (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1"], 2, b"--cert FILE is missing"),
     (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1", "--cert", "none.pem", "--key", "none.key"], 1, b"--cert: "),
     (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--starttls", "imapp"], 1, b"did you mean 'imap'?"),
