@@ -35,8 +35,12 @@ class MailServer:
 
     def begin(self, *argv, **options):
         self.process = Process(argv, self.directory, self.name, cwd=self.directory, **options)
-        for port in self.ports.values():
-            wait_listening(port, self.process, 20)
+        try:
+            for port in self.ports.values():
+                wait_listening(port, self.process, 20)
+        except AssertionError:
+            self.process.stop()  # its directory stays, for its log
+            raise
 
     def to(self, way):
         return f"{ADDRESS}:{self.ports[way]}"
