@@ -25,7 +25,12 @@ PROTOCOLS = {
 }
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+# Of these nothing but s_client and ourselves is here to speak STARTTLS.
+ALONE = ("irc", "xmpp-server")
+
+
+@pytest.mark.parametrize("protocol", [
+    pytest.param(p, marks=[pytest.mark.proves(p, "server", "openssl s_client")] if p in ALONE else []) for p in PROTOCOLS])
 def test_clients_come_to_tls(start_wrap, pki, protocol):
     word, greeting = PROTOCOLS[protocol]
     cert = pki.server("door.test")
