@@ -43,7 +43,7 @@ struct server {
 
 struct checking {
     /* as the options say; NULL: they do not */
-    const char *starttls, *name, *ca, *cert, *key;
+    const char *starttls, *chat, *name, *ca, *cert, *key;
     const char *alpn[ALPN_MAX];
     size_t alpn_len;
     char name_space[HOST_MAX];
@@ -174,8 +174,10 @@ static const char *usual_protocol(uint16_t port)
 static const struct starttls *read_script(struct checking *c, struct err *err)
 {
     struct buf text = {0};
-    if (c->own == NULL && file_read(c->starttls, SCRIPT_FILE_MAX, &text, NULL, err) == 0)
-        c->own = starttls_parse(c->starttls, (const char *)text.data, text.len, err);
+    const char *path = c->chat != NULL ? c->chat : c->starttls;
+    if (c->own == NULL && file_read(path, SCRIPT_FILE_MAX, &text, NULL, err) == 0)
+        c->own = c->chat != NULL ? starttls_parse_chat(path, (const char *)text.data, text.len, false, err)
+                                 : starttls_parse(path, (const char *)text.data, text.len, err);
     buf_free(&text);
     return c->own;
 }
@@ -183,10 +185,11 @@ static const struct starttls *read_script(struct checking *c, struct err *err)
 /* Which script the server is asked with, and what it is called; both NULL: none. Returns -1 with `err`. */
 static int choose_protocol(struct checking *c, struct server *s, struct err *err)
 {
-    const char *name = c->starttls != NULL ? c->starttls : usual_protocol(s->subject.port);
+    const char *given = c->chat != NULL ? c->chat : c->starttls;
+    const char *name = given != NULL ? given : usual_protocol(s->subject.port);
     if (name == NULL || strcmp(name, "none") == 0)
         return 0;
-    bool is_file = strpbrk(name, "/.") != NULL;
+    bool is_file = c->chat != NULL || strpbrk(name, "/.") != NULL;
     s->protocol = is_file ? read_script(c, err) : starttls_builtin(name);
     s->subject.protocol = name;
     if (s->protocol == NULL && is_file)
@@ -213,7 +216,7 @@ static int add_server(struct checking *c, const char *text)
     s->subject.host = s->host;
     s->subject.name = c->name != NULL ? c->name : s->host;
     if (choose_protocol(c, s, &err) != 0)
-        return cmd_misused("check", "--starttls: %s", err.text);
+        return cmd_misused("check", "--%s: %s", c->chat != NULL ? "chat" : "starttls", err.text);
     return -1;
 }
 
@@ -237,6 +240,9 @@ static int take(struct checking *c, int option)
     switch (option) {
     case 's':
         c->starttls = optarg;
+        return -1;
+    case 'C':
+        c->chat = optarg;
         return -1;
     case 'n':
         return take_name(c, optarg);
@@ -269,11 +275,17 @@ static int take(struct checking *c, int option)
 static int read_options(int argc, char **argv, struct checking *c)
 {
     static const struct option options[] = {
-        {"starttls", required_argument, NULL, 's'}, {"name", required_argument, NULL, 'n'},
-        {"ca", required_argument, NULL, 'a'},       {"cert", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},      {"alpn", required_argument, NULL, 'p'},
-        {"timeout", required_argument, NULL, 't'},  {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},           {0},
+        {"starttls", required_argument, NULL, 's'},
+        {"chat", required_argument, NULL, 'C'},
+        {"name", required_argument, NULL, 'n'},
+        {"ca", required_argument, NULL, 'a'},
+        {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},
+        {"alpn", required_argument, NULL, 'p'},
+        {"timeout", required_argument, NULL, 't'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     int status = -1;
     for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)
@@ -282,6 +294,8 @@ static int read_options(int argc, char **argv, struct checking *c)
         return status;
     if (optind == argc)
         return cmd_misused("check", "which server? HOST:PORT is missing, such as mail.example.com:25");
+    if (c->starttls != NULL && c->chat != NULL)
+        return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
     if ((c->cert == NULL) != (c->key == NULL))
         return cmd_misused("check", "--cert and --key go together (one file may hold both)");
     c->servers = calloc((size_t)(argc - optind), sizeof(*c->servers));

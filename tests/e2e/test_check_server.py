@@ -193,6 +193,21 @@ def test_a_script_of_ones_own(tmp_path, look, cert):
     assert b"no section `ask`" in run(CARDEA, "check", "--starttls", script, "127.0.0.1:1").stderr
 
 
+def test_a_chat_script(tmp_path, look, cert):
+    script = tmp_path / "mail.chat"
+    script.write_text("220 'EHLO me' 250 STARTTLS 220\n")
+
+    def handler(sock):
+        for line in (b"220 hi\r\n", b"250 STARTTLS\r\n"):
+            sock.sendall(line)
+            sock.recv(100)
+        sock.sendall(b"220 go\r\n")
+        peers.server_context(cert).wrap_socket(sock, server_side=True).recv(1)
+    with peers.Server(handler) as server:
+        told = look(server.port, "--chat", script)
+    assert told["result"] == "good" and told["starttls"] == str(script), told
+
+
 # Client certificates ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -319,6 +334,8 @@ def test_for_people(s_server, pki):
     (["mail.example.com"], "mail.example.com"),
     (["--starttls", "imp", "a.example.com:1"], "did you mean imap?"),
     (["--starttls", "./nowhere.starttls", "a.example.com:1"], "nowhere.starttls"),
+    (["--starttls", "smtp", "--chat", "mail.chat", "a.example.com:1"], "leave one out"),
+    (["--chat", "./nowhere.chat", "a.example.com:1"], "--chat"),
     (["--timeout", "soon", "a.example.com:1"], "500ms"),
     (["--cert", "cert.pem", "a.example.com:1"], "--key"),
     (["--name", "a b", "a.example.com:1"], "--name"),
