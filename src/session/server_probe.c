@@ -303,8 +303,8 @@ static bool listen_on(struct server_probe *p)
     if (read == LINK_AGAIN)
         return false;
     link_peer(p->link, &peer);
-    if (read != LINK_ERROR || peer.alert == 0)
-        return finish(p);
+    if (read != LINK_ERROR || peer.alert == 0 || p->result.outcome == PROBE_UNPROVEN)
+        return finish(p); /* what was found first is worse */
     bool wants = peer.alert == ALERT_CERTIFICATE_REQUIRED;
     return end(p, PROBE_TURNED_AWAY, "the server broke off behind the handshake: %s%s", link_error(p->link),
                wants ? "; it takes only clients with a certificate" : "");

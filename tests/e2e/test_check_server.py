@@ -215,6 +215,8 @@ def test_a_server_that_demands_a_certificate(s_server, look, pki, version):
     port = s_server("-Verify", "1", "-verify_return_error", "-CAfile", pki.staff.file, f"-tls{version.replace('.', '_')}")
     told = look(port)
     assert told["result"] == ("turned_away" if version == "1.3" else "tls_failed"), told
+    if version == "1.3":
+        assert look(port, name="other.test")["result"] == "not_proven"
     told = look(port, "--cert", pki.alice.certificate, "--key", pki.alice.key)
     assert told["result"] == "good", told
 
