@@ -48,6 +48,8 @@ struct link_peer {
     /* The certificates that it was proven by, leaf first, for trust_verify(). NULL when there are none, and
      * for streams of HTTP/2, whose connection has them. Lives as long as the link. */
     const struct stack_st_CRYPTO_BUFFER *chain;
+    /* All that it has shown, leaf first, proven or not: to tell people of it, for nothing else. */
+    const struct stack_st_CRYPTO_BUFFER *shown;
     enum fault fault;    /* what is wrong with the peer, where the link failed for that */
     const char *failure; /* why the peer was not believed, in full; "" otherwise */
 };

@@ -141,6 +141,11 @@ const struct link *dial_trying(const struct dial *d)
     return d->link;
 }
 
+const struct net_addr *dial_address(const struct dial *d)
+{
+    return d->next > 0 ? &d->addrs[d->next - 1] : NULL;
+}
+
 bool dial_is_resolving(const struct dial *d)
 {
     return d->query != NULL;

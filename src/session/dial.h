@@ -63,6 +63,9 @@ size_t dial_left(const struct dial *d);
 /* The connection that is being tried, or NULL. To ask for its addresses: it stays the dial's. */
 const struct link *dial_trying(const struct dial *d);
 
+/* The address that is being tried, or was tried last; NULL: none. Lives as long as the dial. */
+const struct net_addr *dial_address(const struct dial *d);
+
 /* Is the name still being looked up? */
 bool dial_is_resolving(const struct dial *d);
 

@@ -24,6 +24,7 @@ struct tls_client {
     struct trust *trust;
     struct cert *cert;
     const struct expect *expect;
+    bool only_looks;
 };
 
 /* ---- tickets ---- */
@@ -75,6 +76,7 @@ struct tls_client *tls_client_new(const struct tls_client_params *params, struct
     c->magic = CLIENT_MAGIC;
     c->trust = params->trust == NULL ? NULL : trust_ref(params->trust);
     c->expect = params->expect;
+    c->only_looks = params->only_looks;
     c->cert = params->cert == NULL ? NULL : cert_ref(params->cert);
     if (configure(c, params, err) == 0)
         return c;
@@ -108,6 +110,7 @@ SSL *tls_client_ssl(const struct tls_client *client, const char *host, const cha
     *ret_proof = (struct tls_proof){
         .trust = client->trust, .expect = client->expect, .host = host == NULL ? NULL : strdup(host)};
     CHECK(ret_proof->host != NULL || host == NULL);
+    ret_proof->only_looks = client->only_looks;
     return ssl;
 }
 

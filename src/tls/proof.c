@@ -94,7 +94,8 @@ static int prove(struct tls_proof *proof, const SSL *ssl, uint8_t *ret_alert)
 
 enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert)
 {
-    return prove(tls_proof_of(ssl), ssl, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
+    struct tls_proof *proof = tls_proof_of(ssl);
+    return prove(proof, ssl, ret_alert) == 0 || proof->only_looks ? ssl_verify_ok : ssl_verify_invalid;
 }
 
 /* The messages of ours that a key signs: CertificateVerify (RFC 8446, 4.4.3), which begins with the scheme,
@@ -124,7 +125,8 @@ static int complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
     bool nothing = chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0;
     struct err err;
-    if ((proof->trust == NULL && proof->expect == NULL) || (nothing && SSL_is_server(ssl)))
+    if (proof->only_looks || (proof->trust == NULL && proof->expect == NULL) ||
+        (nothing && SSL_is_server(ssl)))
         return 0;
     if ((SSL_session_reused(ssl) || nothing) && prove(proof, ssl, ret_alert) != 0)
         return -1;
@@ -165,6 +167,7 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->resumed = SSL_session_reused(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = proof->identity;
+    ret->shown = SSL_get0_peer_certificates(ssl);
     ret->chain = proof->identity == NULL ? NULL : SSL_get0_peer_certificates(ssl);
     ret->fault = proof->fault;
     ret->failure = proof->failure == NULL ? "" : proof->failure->text;

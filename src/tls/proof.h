@@ -26,6 +26,7 @@ struct tls_proof {
                                       the ClientHello has been taken */
     const struct cert *own;    /* server: the certificate that is shown. Borrowed from the server's store */
     uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
+    bool only_looks;           /* what is wrong is kept, nobody is refused, nobody has an identity */
     struct identity *identity; /* the peer's, once proven. Owned */
     struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
     enum fault fault;          /* the same as a code */

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/check_report.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hostport.h"
+#include "base/str.h"
+
+#define NAMES_SHOWN 8 /* to people, of one certificate */
+#define SECONDS_OF_DAY 86400
+
+static const char *const step_words[] = {[PROBE_LOOKUP] = "lookup",
+                                         [PROBE_CONNECT] = "connect",
+                                         [PROBE_STARTTLS] = "starttls",
+                                         [PROBE_TLS] = "tls"};
+
+static double milliseconds(int64_t spent)
+{
+    return (double)spent / NSEC_PER_MSEC;
+}
+
+/* Whole days until then, rounded down; negative once it is over. */
+static long long days_until(int64_t when)
+{
+    int64_t left = when - clock_wall() / NSEC_PER_SEC;
+    return left / SECONDS_OF_DAY - (left % SECONDS_OF_DAY < 0);
+}
+
+static const char *version_word(uint16_t version)
+{
+    return version == 0x0304 ? "1.3" : "1.2";
+}
+
+/* ---- for people ---- */
+
+static void put_names(struct buf *out, const struct cert_facts *c)
+{
+    const char *name = (const char *)c->names.data;
+    for (size_t i = 0; i < c->names_len && i < NAMES_SHOWN; i++, name += strlen(name) + 1)
+        buf_printf(out, "%s%s", i > 0 ? ", " : " for ", name);
+    size_t rest = c->names_more + (c->names_len > NAMES_SHOWN ? c->names_len - NAMES_SHOWN : 0);
+    if (rest > 0)
+        buf_printf(out, " and %zu more", rest);
+}
+
+static void put_end(struct buf *out, int64_t when)
+{
+    char until[PEM_TIME_MAX];
+    if (when == INT64_MIN)
+        buf_printf(out, "  expires      at a time that cannot be read\n");
+    else if (days_until(when) >= 0)
+        buf_printf(out, "  expires      in %lld days, %s\n", days_until(when), pem_time_text(when, until));
+    else
+        buf_printf(out, "  expired      %lld days ago, %s\n", -1 - days_until(when),
+                   pem_time_text(when, until));
+}
+
+static void put_certificate(struct buf *out, const struct cert_facts *c)
+{
+    if (c->key[0] == '\0')
+        return;
+    buf_printf(out, "  certificate  '%s'", c->subject);
+    put_names(out, c);
+    buf_printf(out, "\n  issuer       '%s'\n", c->issuer);
+    buf_printf(out, "  key          %s, signed with %s\n", c->key, c->signature);
+    put_end(out, c->not_after);
+}
+
+static void put_times(struct buf *out, const struct server_probe_result *r)
+{
+    const char *before = "  time         ";
+    for (size_t i = 0; i < PROBE_STEPS; i++) {
+        if (r->spent[i] == PROBE_NOT_REACHED)
+            continue;
+        buf_printf(out, "%s%s %.1f ms", before, step_words[i], milliseconds(r->spent[i]));
+        before = ", ";
+    }
+    if (*before == ',')
+        buf_printf(out, "\n");
+}
+
+static void put_tls(struct buf *out, const struct server_probe_result *r)
+{
+    buf_printf(out, "  TLS          %s, %s, %s", version_word(r->version),
+               r->group != NULL ? r->group : "no group", r->cipher);
+    if (r->alpn[0] != '\0')
+        buf_printf(out, ", ALPN %s", r->alpn);
+    buf_printf(out, "\n");
+}
+
+void check_report_text(struct buf *out, const struct check_subject *s, const struct server_probe_result *r)
+{
+    char address[NET_ADDR_TEXT_MAX];
+    str_host_port_put(out, s->host, s->port);
+    if (r->outcome == PROBE_GOOD)
+        buf_printf(out, ": good");
+    else
+        buf_printf(out, ": %s: %s", r->outcome == PROBE_UNPROVEN ? "NOT PROVEN" : "FAILED", r->text.text);
+    buf_printf(out, "\n  asked        %s%s, for %s", s->protocol != NULL ? "STARTTLS in " : "TLS",
+               s->protocol != NULL ? s->protocol : "", s->name);
+    if (r->address.family != AF_UNSPEC)
+        buf_printf(out, ", at %s", net_addr_format(&r->address, address));
+    buf_printf(out, "\n");
+    if (r->shook_hands) {
+        put_tls(out, r);
+        put_certificate(out, &r->certificate);
+    }
+    put_times(out, r);
+}
+
+/* ---- for machines ---- */
+
+/* A member with text, null for NULL. */
+static void member(struct buf *out, const char *key, const char *value)
+{
+    buf_printf(out, ",\"%s\":", key);
+    if (value == NULL)
+        buf_printf(out, "null");
+    else
+        str_json(out, value, strlen(value));
+}
+
+static void time_member(struct buf *out, const char *key, int64_t when)
+{
+    char text[PEM_TIME_MAX];
+    member(out, key, when == INT64_MIN ? NULL : pem_time_text(when, text));
+}
+
+static void certificate_json(struct buf *out, const struct cert_facts *c)
+{
+    const char *name = (const char *)c->names.data;
+    buf_printf(out, ",\"certificate\":");
+    if (c->key[0] == '\0') {
+        buf_printf(out, "null");
+        return;
+    }
+    buf_printf(out, "{\"subject\":");
+    str_json(out, c->subject, strlen(c->subject));
+    buf_printf(out, ",\"names\":[");
+    for (size_t i = 0; i < c->names_len; i++, name += strlen(name) + 1) {
+        buf_printf(out, "%s", i > 0 ? "," : "");
+        str_json(out, name, strlen(name));
+    }
+    buf_printf(out, "],\"more_names\":%zu", c->names_more);
+    member(out, "issuer", c->issuer);
+    time_member(out, "not_before", c->not_before);
+    time_member(out, "not_after", c->not_after);
+    if (c->not_after == INT64_MIN)
+        buf_printf(out, ",\"days_left\":null");
+    else
+        buf_printf(out, ",\"days_left\":%lld", days_until(c->not_after));
+    member(out, "key", c->key);
+    member(out, "signature", c->signature);
+    buf_printf(out, ",\"chain_length\":%zu}", c->chain_len);
+}
+
+static void times_json(struct buf *out, const struct server_probe_result *r)
+{
+    buf_printf(out, ",\"ms\":{");
+    for (size_t i = 0; i < PROBE_STEPS; i++) {
+        buf_printf(out, "%s\"%s\":", i > 0 ? "," : "", step_words[i]);
+        if (r->spent[i] == PROBE_NOT_REACHED)
+            buf_printf(out, "null");
+        else
+            buf_printf(out, "%.3f", milliseconds(r->spent[i]));
+    }
+    buf_printf(out, "}");
+}
+
+void check_report_json(struct buf *out, const struct check_subject *s, const struct server_probe_result *r)
+{
+    char address[NET_ADDR_TEXT_MAX];
+    struct buf server = {0};
+    str_host_port_put(&server, s->host, s->port);
+    buf_printf(out, "{\"server\":\"%s\"", buf_text(&server));
+    buf_free(&server);
+    member(out, "address", r->address.family == AF_UNSPEC ? NULL : net_addr_format(&r->address, address));
+    member(out, "name", s->name);
+    member(out, "starttls", s->protocol);
+    member(out, "result", server_probe_word(r->outcome));
+    member(out, "detail", r->outcome == PROBE_GOOD ? NULL : r->text.text);
+    buf_printf(out, ",\"tls\":");
+    if (r->shook_hands) {
+        buf_printf(out, "{\"version\":\"%s\"", version_word(r->version));
+        member(out, "group", r->group);
+        member(out, "cipher", r->cipher);
+        member(out, "alpn", r->alpn[0] != '\0' ? r->alpn : NULL);
+        buf_printf(out, "}");
+    } else {
+        buf_printf(out, "null");
+    }
+    certificate_json(out, &r->certificate);
+    times_json(out, r);
+    buf_printf(out, "}\n");
+}

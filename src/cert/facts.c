@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cert/facts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pool.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "base/check.h"
+#include "net/addr.h"
+
+/* ---- names ---- */
+
+static void put_name(struct cert_facts *f, const char *p, size_t len)
+{
+    char text[CERT_FACTS_NAME_MAX];
+    size_t n = MIN(len, sizeof(text) - 1);
+    if (f->names_len == CERT_FACTS_NAMES_MAX) {
+        f->names_more++;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        text[i] = p[i] > 0x20 && p[i] < 0x7f ? p[i] : '?';
+    text[n] = '\0';
+    CHECK(buf_append(&f->names, text, n + 1));
+    f->names_len++;
+}
+
+static void put_address(struct cert_facts *f, const uint8_t *ip, size_t len)
+{
+    char text[NET_ADDR_TEXT_MAX];
+    struct net_addr a = {.family = len == 4 ? AF_INET : AF_INET6};
+    if (len != 4 && len != 16) /* RFC 5280, 4.2.1.6 */
+        return;
+    memcpy(a.ip, ip, len);
+    net_addr_host(&a, text);
+    put_name(f, text, strlen(text));
+}
+
+static void put_general_name(struct cert_facts *f, const GENERAL_NAME *name)
+{
+    int kind;
+    const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &kind);
+    if (kind == GEN_DNS || kind == GEN_URI || kind == GEN_EMAIL)
+        put_name(f, (const char *)ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
+    else if (kind == GEN_IPADD)
+        put_address(f, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
+}
+
+static void read_names(struct cert_facts *f, const X509 *cert)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    for (size_t i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++)
+        put_general_name(f, sk_GENERAL_NAME_value(names, i));
+    GENERAL_NAMES_free(names);
+}
+
+/* ---- the rest ---- */
+
+static int64_t seconds(const ASN1_TIME *t)
+{
+    int64_t when;
+    return ASN1_TIME_to_posix(t, &when) ? when : INT64_MIN;
+}
+
+static void read_key(struct cert_facts *f, const EVP_PKEY *key)
+{
+    int id = key == NULL ? EVP_PKEY_NONE : EVP_PKEY_id(key);
+    const char *curve = NULL;
+    if (id == EVP_PKEY_EC)
+        curve = EC_curve_nid2nist(EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key))));
+    if (curve != NULL)
+        snprintf(f->key, sizeof(f->key), "%s", curve);
+    else if (id == EVP_PKEY_RSA)
+        snprintf(f->key, sizeof(f->key), "RSA %d", EVP_PKEY_bits(key));
+    else
+        snprintf(f->key, sizeof(f->key), "%s", id == EVP_PKEY_ED25519 ? "Ed25519" : "of another kind");
+}
+
+int cert_facts_read(const STACK_OF(CRYPTO_BUFFER) * chain, struct cert_facts *ret, struct err *err)
+{
+    *ret = (struct cert_facts){.chain_len = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain)};
+    if (ret->chain_len == 0)
+        return err_set(err, "no certificate was sent");
+    X509 *cert = X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(chain, 0));
+    ERR_clear_error();
+    if (cert == NULL)
+        return err_set(err, "the certificate that was sent cannot be read");
+    snprintf(ret->subject, sizeof(ret->subject), "%s", pem_subject_text(cert, (char[PEM_NAME_MAX]){0}));
+    snprintf(ret->issuer, sizeof(ret->issuer), "%s",
+             pem_name_text(X509_get_issuer_name(cert), (char[PEM_NAME_MAX]){0}));
+    read_names(ret, cert);
+    ret->not_before = seconds(X509_get0_notBefore(cert));
+    ret->not_after = seconds(X509_get0_notAfter(cert));
+    read_key(ret, X509_get0_pubkey(cert));
+    ret->signature = OBJ_nid2sn(X509_get_signature_nid(cert));
+    X509_free(cert);
+    ERR_clear_error();
+    return 0;
+}
+
+void cert_facts_free(struct cert_facts *facts)
+{
+    buf_free(&facts->names);
+    *facts = (struct cert_facts){0};
+}
