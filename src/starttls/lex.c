@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-static bool is_word_char(char c)
+bool lex_is_word_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';
@@ -21,6 +21,8 @@ static void skip(struct lexer *l)
             l->at++;
         else if (l->end - l->at >= 2 && l->at[0] == '\\' && l->at[1] == '\n')
             l->at += 2;
+        else if (l->end - l->at >= 3 && memcmp(l->at, "\\\r\n", 3) == 0)
+            l->at += 3;
         else if (*l->at != '#')
             return;
         else
@@ -31,7 +33,7 @@ static void skip(struct lexer *l)
 
 static struct token word_of(struct lexer *l, enum token_kind kind, const char *from)
 {
-    return (struct token){kind, {from, (size_t)(l->at - from)}};
+    return (struct token){kind, {from, (size_t)(l->at - from)}, from};
 }
 
 /* Up to a closing character on the same line, which is left out. */
@@ -39,11 +41,9 @@ static struct token enclosed(struct lexer *l, enum token_kind kind, const char *
 {
     l->at = from;
     while (l->at < l->end && *l->at != close && *l->at != '\n')
-        l->at += *l->at == '\\' && l->end - l->at > 1 ? 2 : 1;
-    if (l->at >= l->end || *l->at != close) {
-        l->at = l->at > l->end ? l->end : l->at;
-        return (struct token){TOKEN_BAD, {from, 0}};
-    }
+        l->at += *l->at == '\\' && l->end - l->at > 1 && l->at[1] != '\n' ? 2 : 1;
+    if (l->at == l->end || *l->at != close)
+        return (struct token){TOKEN_BAD, {from, 0}, from};
     struct token t = word_of(l, kind, from);
     l->at++;
     return t;
@@ -51,7 +51,6 @@ static struct token enclosed(struct lexer *l, enum token_kind kind, const char *
 
 static struct token read_token(struct lexer *l)
 {
-    skip(l);
     const char *from = l->at;
     if (l->at == l->end)
         return word_of(l, TOKEN_EOF, from);
@@ -62,8 +61,8 @@ static struct token read_token(struct lexer *l)
         return enclosed(l, TOKEN_BYTES, from + 2, '"');
     if (c == '{')
         return enclosed(l, TOKEN_VAR, from + 1, '}');
-    if (is_word_char(c)) {
-        while (l->at < l->end && is_word_char(*l->at))
+    if (lex_is_word_char(c)) {
+        while (l->at < l->end && lex_is_word_char(*l->at))
             l->at++;
         return word_of(l, TOKEN_WORD, from);
     }
@@ -77,8 +76,12 @@ static struct token read_token(struct lexer *l)
 
 struct token lex_next(struct lexer *l)
 {
-    if (!l->pushed)
+    if (!l->pushed) {
+        skip(l);
+        const char *at = l->at;
         l->token = read_token(l);
+        l->token.at = at;
+    }
     l->pushed = false;
     return l->token;
 }
@@ -92,7 +95,7 @@ int lex_error(const struct lexer *l, struct err *err, const char *fmt, ...)
 {
     char text[ERR_TEXT_MAX];
     size_t line = 1, column = 1;
-    for (const char *p = l->text; p < l->token.text.p; p++) {
+    for (const char *p = l->text; p < l->token.at; p++) {
         column = *p == '\n' ? 1 : column + 1;
         line += *p == '\n';
     }

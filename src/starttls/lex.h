@@ -23,6 +23,7 @@ enum token_kind {
 struct token {
     enum token_kind kind;
     struct str text; /* in the script */
+    const char *at;  /* where it begins, with its quote or brace */
 };
 
 /* Reads a script from its beginning on. A backslash at the end of a line joins it with the next one. */
@@ -34,6 +35,9 @@ struct lexer {
     struct token token; /* the present one */
     bool pushed;
 };
+
+/* Is it one of a word's, or of a name's? */
+bool lex_is_word_char(char c);
 
 /* The next word. */
 struct token lex_next(struct lexer *l);

@@ -34,6 +34,7 @@ struct matching {
     const struct starttls *p;
     const uint8_t *at;
     const uint8_t *end;
+    const struct op *last; /* of the pattern */
     struct captures *caught;
 };
 
@@ -43,10 +44,15 @@ static void catch_bytes(struct matching *m, uint16_t var, const uint8_t *from, s
         m->caught->v[var] = (struct str){(const char *)from, n};
 }
 
-/* Where the text of `next` begins at the earliest from here; NULL: nowhere. */
+/* Where the text of `next` begins: at the earliest from here, or where it must if it is to end the unit.
+ * NULL: nowhere. */
 static const uint8_t *find_text(const struct matching *m, const struct op *next)
 {
     const uint8_t *text = (const uint8_t *)script_text(m->p, next->at);
+    size_t left = (size_t)(m->end - m->at);
+    if (next == m->last)
+        return left >= next->len && same_text(m->end - next->len, text, next->len) ? m->end - next->len
+                                                                                   : NULL;
     for (const uint8_t *q = m->at; (size_t)(m->end - q) >= next->len; q++)
         if (same_text(q, text, next->len))
             return q;
@@ -57,7 +63,7 @@ static bool take_word(struct matching *m, const struct op *op, const struct op *
 {
     const uint8_t *from = m->at;
     uint8_t stop = next != NULL && next->kind == OP_TEXT ? lower((uint8_t)*script_text(m->p, next->at)) : ' ';
-    while (m->at < m->end && *m->at != ' ' && *m->at != '\t' && lower(*m->at) != stop)
+    while (m->at<m->end && * m->at> ' ' && *m->at != 0x7f && lower(*m->at) != stop)
         m->at++;
     catch_bytes(m, op->var, from, (size_t)(m->at - from));
     return m->at > from;
@@ -129,7 +135,9 @@ static bool take(struct matching *m, const struct op *op, const struct op *next)
 bool pattern_matches(const struct starttls *p, struct seq pattern, struct str unit, struct captures *ret)
 {
     const uint8_t *data = (const uint8_t *)unit.p;
-    struct matching m = {p, data, data + unit.len, ret};
+    struct matching m = {p, data, data + unit.len, NULL, ret};
+    if (pattern.n > 0)
+        m.last = &p->ops[pattern.first + pattern.n - 1];
     for (uint16_t i = 0; i < pattern.n; i++) {
         const struct op *op = &p->ops[pattern.first + i];
         if (!take(&m, op, i + 1 < pattern.n ? op + 1 : NULL))
@@ -140,7 +148,7 @@ bool pattern_matches(const struct starttls *p, struct seq pattern, struct str un
 
 static bool is_word_end(uint8_t c)
 {
-    return c == ' ' || c == '\t' || strchr("[]()\"'<>,;=", c) != NULL;
+    return c <= ' ' || strchr("[]()\"'<>,;=", c) != NULL;
 }
 
 bool unit_has_word(struct str unit, struct str word)

@@ -8,6 +8,7 @@
 #include "base/check.h"
 
 #define SCRIPT_MAX 262144u /* bytes of a script */
+#define NAME_MAX_LEN 64
 
 int parse_found(struct parse *p, const char *expected)
 {
@@ -25,8 +26,8 @@ int parse_found(struct parse *p, const char *expected)
 void *parse_grow(struct parse *p, void *array, size_t size, uint16_t *len)
 {
     if (*len == NO_INDEX - 1) {
-        p->full = true;
-        *len = 0;
+        p->full = true; /* the last one is written over: nothing that is known by its index moves */
+        --*len;
     }
     if ((*len & (*len - 1)) == 0) { /* full at powers of two */
         array = realloc(array, (size_t)(*len == 0 ? 1 : *len * 2) * size);
@@ -44,9 +45,21 @@ uint32_t parse_keep(struct parse *p, struct str s)
     return at;
 }
 
+static bool is_name(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!lex_is_word_char(s.p[i]))
+            return false;
+    return s.len > 0 && s.len < NAME_MAX_LEN;
+}
+
 int parse_variable(struct parse *p, struct str name, uint16_t *ret)
 {
     struct starttls *s = p->script;
+    if (!is_name(name))
+        return lex_error(&p->lex, p->err,
+                         "found '{%.*s}', expected a name of letters, digits, '-', '_' and '.'",
+                         (int)MIN(name.len, (size_t)80), name.p);
     for (*ret = 0; *ret < s->vars_len; ++*ret)
         if (str_is(name, script_text(s, s->vars[*ret])))
             return 0;
@@ -58,7 +71,7 @@ int parse_variable(struct parse *p, struct str name, uint16_t *ret)
     return 0;
 }
 
-static int word(struct parse *p, const char *expected, struct str *ret)
+int parse_word(struct parse *p, const char *expected, struct str *ret)
 {
     struct token t = lex_next(&p->lex);
     if (t.kind != TOKEN_WORD)
@@ -67,12 +80,12 @@ static int word(struct parse *p, const char *expected, struct str *ret)
     return 0;
 }
 
-static int number(struct parse *p, const char *expected, uint32_t max, uint32_t *ret)
+int parse_number(struct parse *p, const char *expected, uint32_t max, uint32_t *ret)
 {
     struct str s = {0};
     char text[16];
     uint64_t v;
-    if (word(p, expected, &s) != 0)
+    if (parse_word(p, expected, &s) != 0)
         return -1;
     if (!str_copy(text, sizeof(text), s.p, s.len) || !str_u64(text, max, &v))
         return parse_found(p, expected);
@@ -84,56 +97,6 @@ static int end_of_line(struct parse *p)
 {
     struct token t = lex_next(&p->lex);
     return t.kind == TOKEN_END || t.kind == TOKEN_EOF ? 0 : parse_found(p, "the end of the line");
-}
-
-/* ---- units ---- */
-
-/* u8, u16be, u24le ... AT PLUS */
-static int read_frame(struct parse *p, struct unit *u)
-{
-    static const struct {
-        const char *word;
-        uint8_t width;
-        bool little;
-    } widths[] = {{"u8", 1, false},   {"u16be", 2, false}, {"u16le", 2, true}, {"u24be", 3, false},
-                  {"u24le", 3, true}, {"u32be", 4, false}, {"u32le", 4, true}};
-    struct str s;
-    if (word(p, "the length field: u8, u16be, u16le, u24be, u24le, u32be or u32le", &s) != 0)
-        return -1;
-    for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
-        if (str_is(s, widths[i].word)) {
-            u->width = widths[i].width;
-            u->little = widths[i].little;
-        }
-    }
-    if (u->width == 0)
-        return parse_found(p, "the length field: u8, u16be, u16le, u24be, u24le, u32be or u32le");
-    return number(p, "where the length field stands, in bytes", 1024, &u->at) != 0
-               ? -1
-               : number(p, "how many bytes the length does not count", 1024, &u->more);
-}
-
-static int read_unit(struct parse *p, struct unit *ret)
-{
-    static const struct {
-        const char *word;
-        enum unit_kind kind;
-    } kinds[] = {{"line", UNIT_LINE}, {"tag", UNIT_TAG},       {"bytes", UNIT_BYTES},  {"frame", UNIT_FRAME},
-                 {"ber", UNIT_BER},   {"telnet", UNIT_TELNET}, {"stream", UNIT_STREAM}};
-    static const char expected[] = "a unit: line, tag, bytes N, frame, ber, telnet or stream";
-    struct str s;
-    size_t i = 0;
-    *ret = (struct unit){0};
-    if (word(p, expected, &s) != 0)
-        return -1;
-    while (i < ARRAY_LEN(kinds) && !str_is(s, kinds[i].word))
-        i++;
-    if (i == ARRAY_LEN(kinds))
-        return parse_found(p, expected);
-    ret->kind = kinds[i].kind;
-    if (ret->kind == UNIT_BYTES)
-        return number(p, "a number of bytes, from 1 to 1024", 1024, &ret->more);
-    return ret->kind == UNIT_FRAME ? read_frame(p, ret) : 0;
 }
 
 /* ---- actions ---- */
@@ -158,14 +121,14 @@ static const struct {
 static int read_variable_name(struct parse *p, uint16_t *ret)
 {
     struct str s;
-    return word(p, "the name of a variable", &s) != 0 ? -1 : parse_variable(p, s, ret);
+    return parse_word(p, "the name of a variable", &s) != 0 ? -1 : parse_variable(p, s, ret);
 }
 
 /* A name that may come later in the script: found once all of it is there. */
 static int read_name(struct parse *p, const char *expected, bool is_section, uint16_t action)
 {
     struct str s;
-    if (word(p, expected, &s) != 0)
+    if (parse_word(p, expected, &s) != 0)
         return -1;
     p->later = parse_grow(p, p->later, sizeof(*p->later), &p->later_len);
     p->later[p->later_len - 1] = (struct later){p->lex.token, action, is_section};
@@ -199,7 +162,7 @@ static int read_action(struct parse *p, bool *ret_ends)
     struct starttls *s = p->script;
     struct str name;
     size_t i = 0;
-    if (word(p, expected, &name) != 0)
+    if (parse_word(p, expected, &name) != 0)
         return -1;
     while (i < ARRAY_LEN(action_words) && !str_is(name, action_words[i].word))
         i++;
@@ -312,33 +275,36 @@ static int read_rule(struct parse *p)
     return 0;
 }
 
-static int read_state(struct parse *p)
-{
-    struct starttls *s = p->script;
-    struct str name;
-    if (s->sections_len == 0)
-        return lex_error(&p->lex, p->err, "found a state, expected a section before it");
-    if (word(p, "the state's name", &name) != 0)
-        return -1;
-    struct state state = {.name_at = parse_keep(p, name), .unit = s->unit, .rules = {s->rules_len, 0}};
-    struct token t = lex_next(&p->lex);
-    if (!token_is(t, "unit"))
-        lex_back(&p->lex);
-    else if (read_unit(p, &state.unit) != 0)
-        return -1;
-    s->states = parse_grow(p, s->states, sizeof(*s->states), &s->states_len);
-    s->states[s->states_len - 1] = state;
-    s->sections[s->sections_len - 1].states.n++;
-    p->in_begin = false;
-    return end_of_line(p);
-}
-
 static int find_state(const struct starttls *s, const struct section *in, struct str name)
 {
     for (uint16_t i = 0; i < in->states.n; i++)
         if (str_is(name, script_text(s, s->states[in->states.first + i].name_at)))
             return in->states.first + i;
     return -1;
+}
+
+static int read_state(struct parse *p)
+{
+    struct starttls *s = p->script;
+    struct str name;
+    if (s->sections_len == 0)
+        return lex_error(&p->lex, p->err, "found a state, expected a section before it");
+    if (parse_word(p, "the state's name", &name) != 0)
+        return -1;
+    if (find_state(s, &s->sections[s->sections_len - 1], name) >= 0)
+        return lex_error(&p->lex, p->err, "there is a state '%.*s' in this section already", (int)name.len,
+                         name.p);
+    struct state state = {.name_at = parse_keep(p, name), .unit = s->unit, .rules = {s->rules_len, 0}};
+    struct token t = lex_next(&p->lex);
+    if (!token_is(t, "unit"))
+        lex_back(&p->lex);
+    else if (parse_unit(p, &state.unit) != 0)
+        return -1;
+    s->states = parse_grow(p, s->states, sizeof(*s->states), &s->states_len);
+    s->states[s->states_len - 1] = state;
+    s->sections[s->sections_len - 1].states.n++;
+    p->in_begin = false;
+    return end_of_line(p);
 }
 
 /* The names that `go` and `plain` have named, in the section that ends here or, of sections, in the whole. */
@@ -379,7 +345,7 @@ static int read_section(struct parse *p)
 {
     struct starttls *s = p->script;
     struct str name;
-    if (end_section(p) != 0 || word(p, "the section's name", &name) != 0)
+    if (end_section(p) != 0 || parse_word(p, "the section's name", &name) != 0)
         return -1;
     struct section section = {.name_at = parse_keep(p, name), .states = {s->states_len, 0}};
     if (starttls_section(s, script_text(s, section.name_at)) >= 0)
@@ -393,9 +359,15 @@ static int read_section(struct parse *p)
 static int read_begin(struct parse *p)
 {
     struct starttls *s = p->script;
-    if (!p->in_begin)
-        return lex_error(&p->lex, p->err, "'begin' stands between a section and its first state");
-    return read_actions(p, &s->sections[s->sections_len - 1].begin);
+    struct section *section = &s->sections[s->sections_len - 1];
+    if (!p->in_begin || section->begin.n > 0)
+        return lex_error(&p->lex, p->err, "'begin' stands once, between a section and its first state");
+    if (read_actions(p, &section->begin) != 0)
+        return -1;
+    for (uint16_t i = 0; i < section->begin.n; i++)
+        if (s->actions[section->begin.first + i].kind > ACT_ADD)
+            return lex_error(&p->lex, p->err, "'begin' can send, set and add; the rest is for rules");
+    return 0;
 }
 
 /* ---- the whole ---- */
@@ -403,7 +375,7 @@ static int read_begin(struct parse *p)
 static int read_port(struct parse *p)
 {
     uint32_t port;
-    if (number(p, "a port", 65535, &port) != 0)
+    if (parse_number(p, "a port", 65535, &port) != 0)
         return -1;
     p->script->port = (uint16_t)port;
     return end_of_line(p);
@@ -413,7 +385,7 @@ static int read_default_unit(struct parse *p)
 {
     if (p->script->sections_len > 0)
         return lex_error(&p->lex, p->err, "'unit' for all states stands before the first section");
-    return read_unit(p, &p->script->unit) != 0 ? -1 : end_of_line(p);
+    return parse_unit(p, &p->script->unit) != 0 ? -1 : end_of_line(p);
 }
 
 static int read_welcome(struct parse *p)
@@ -506,5 +478,9 @@ int starttls_section(const struct starttls *p, const char *name)
 bool starttls_speaks_first(const struct starttls *p, int section)
 {
     CHECK(section >= 0 && section < p->sections_len);
-    return p->sections[section].begin.n > 0;
+    const struct range begin = p->sections[section].begin;
+    for (uint16_t i = 0; i < begin.n; i++)
+        if (p->actions[begin.first + i].kind == ACT_SEND)
+            return true;
+    return false;
 }

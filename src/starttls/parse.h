@@ -35,6 +35,17 @@ uint32_t parse_keep(struct parse *p, struct str s);
 /* The index of a variable, new or not. -1 with an error when there are too many. */
 int parse_variable(struct parse *p, struct str name, uint16_t *ret);
 
+/* The next word; `expected` is what an error says. */
+int parse_word(struct parse *p, const char *expected, struct str *ret);
+
+/* The next word as a decimal number of `max` at most. */
+int parse_number(struct parse *p, const char *expected, uint32_t max, uint32_t *ret);
+
+/* ---- parse_unit.c ---- */
+
+/* What follows the word `unit`. */
+int parse_unit(struct parse *p, struct unit *ret);
+
 /* ---- parse_seq.c ---- */
 
 /* From the present word on, as far as it goes. The word that follows is the next one. */

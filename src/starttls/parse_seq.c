@@ -209,6 +209,17 @@ static int end_of_sequence(struct parse *p, bool found, const char *expected)
     return 0;
 }
 
+/* What ends a capture is a text or the end of the unit; behind anything else it would never match. */
+static int check_captures(struct parse *p, struct seq seq)
+{
+    const struct op *ops = &p->script->ops[seq.first];
+    for (uint16_t i = 0; i + 1 < seq.n && !p->full; i++)
+        if ((ops[i].kind == OP_WORD || ops[i].kind == OP_REST) && ops[i + 1].kind != OP_TEXT)
+            return lex_error(&p->lex, p->err,
+                             "behind {name} or {name...} a text in quotes is expected, or the pattern's end");
+    return 0;
+}
+
 int parse_pattern(struct parse *p, struct seq *ret)
 {
     bool found = false;
@@ -231,6 +242,8 @@ int parse_pattern(struct parse *p, struct seq *ret)
             break;
     }
     ret->n = (uint16_t)(p->script->ops_len - ret->first);
+    if (check_captures(p, *ret) != 0)
+        return -1;
     return end_of_sequence(p, found,
                            "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv");
 }
@@ -240,7 +253,8 @@ int parse_pattern(struct parse *p, struct seq *ret)
 static const struct {
     const char *word;
     enum function fn;
-} functions[] = {{"len8", FN_LEN8}, {"size32", FN_SIZE32}, {"base64", FN_BASE64}, {"xtext", FN_XTEXT}};
+} functions[] = {
+    {"len8", FN_LEN8}, {"size32", FN_SIZE32}, {"base64", FN_BASE64}, {"xtext", FN_XTEXT}, {"xml", FN_XML}};
 
 static int read_function(struct parse *p, bool *ret_known)
 {
@@ -288,5 +302,6 @@ int parse_template(struct parse *p, struct seq *ret)
     }
     ret->n = (uint16_t)(p->script->ops_len - ret->first);
     return end_of_sequence(
-        p, found, "what to say: texts in quotes, x\"bytes\", {name}, len8(), size32(), base64() or xtext()");
+        p, found,
+        "what to say: texts in quotes, x\"bytes\", {name}, len8(), size32(), base64(), xtext() or xml()");
 }

@@ -9,11 +9,14 @@
 #include "starttls/template.h"
 
 #define FAILURE_TEXT_MAX 320
+#define TOO_MUCH_REMEMBERED "the peer says more before TLS than is remembered"
 #define SHOWN_MAX 60 /* bytes of a peer's unit that an error shows */
 
 struct starttls_run {
     const struct starttls *p;
     uint16_t state; /* NO_INDEX: over */
+    enum starttls_status status;
+    struct str unit; /* while its actions are carried out */
     uint16_t onward;
     uint32_t bytes;
     uint32_t units;
@@ -78,6 +81,8 @@ void starttls_run_follow(struct starttls_run *r, const struct starttls_run *othe
 
 struct str run_value(const struct starttls_run *r, uint16_t var)
 {
+    if (var == r->p->unit_var)
+        return r->unit;
     return (struct str){(const char *)r->vars[var].data, r->vars[var].len};
 }
 
@@ -101,6 +106,14 @@ static const char *shown(struct str unit, char ret[SHOWN_MAX * 4 + 4])
     }
     memcpy(ret + w, n < unit.len ? "..." : "", n < unit.len ? 4 : 1);
     return ret;
+}
+
+/* The script's own words may hold what the peer said. */
+static void make_printable(struct buf *b)
+{
+    for (size_t i = 0; i < b->len; i++)
+        if (b->data[i] < ' ' || b->data[i] >= 127)
+            b->data[i] = '?';
 }
 
 /* The script's words, and what the peer said. */
@@ -161,33 +174,27 @@ static bool conditions_hold(const struct starttls_run *r, struct range conds)
     return true;
 }
 
-/* In a stream: where the rule's text stands first. */
-static bool found_in_stream(const struct starttls *p, const struct rule *rule, struct str stream,
-                            size_t *ret_at, size_t *ret_end)
-{
-    const struct op *op = &p->ops[p->patterns[rule->patterns.first].first];
-    const char *at =
-        op->len > stream.len ? NULL : memmem(stream.p, stream.len, script_text(p, op->at), op->len);
-    if (at == NULL)
-        return false;
-    *ret_at = (size_t)(at - stream.p);
-    *ret_end = *ret_at + op->len;
-    return true;
-}
-
+/* In a stream the rule whose text is complete first, however the bytes come. NULL: none is yet, and as many
+ * bytes are used as no text can begin with any more. */
 static const struct rule *rule_of_stream(const struct starttls_run *r, const struct state *s,
                                          struct str stream, size_t *ret_used)
 {
+    const struct starttls *p = r->p;
     const struct rule *best = NULL;
-    size_t first = SIZE_MAX, at, end;
+    size_t first = SIZE_MAX, longest = 1;
     for (uint16_t i = 0; i < s->rules.n; i++) {
-        const struct rule *rule = &r->p->rules[s->rules.first + i];
-        if (conditions_hold(r, rule->conds) && found_in_stream(r->p, rule, stream, &at, &end) && at < first) {
+        const struct rule *rule = &p->rules[s->rules.first + i];
+        const struct op *op = &p->ops[p->patterns[rule->patterns.first].first];
+        if (!conditions_hold(r, rule->conds))
+            continue;
+        longest = MAX(longest, (size_t)op->len);
+        const char *at = memmem(stream.p, stream.len, script_text(p, op->at), op->len);
+        if (at != NULL && (size_t)(at - stream.p) + op->len < first) {
             best = rule;
-            first = at;
-            *ret_used = end;
+            first = (size_t)(at - stream.p) + op->len;
         }
     }
+    *ret_used = best != NULL ? first : stream.len >= longest ? stream.len - longest + 1 : 0;
     return best;
 }
 
@@ -226,11 +233,30 @@ struct moment {
     size_t used; /* bytes up to the unit's end */
 };
 
+static bool ends_line(const uint8_t *p, size_t n)
+{
+    return n > 0 && (memchr(p, '\n', n) != NULL || memchr(p, '\r', n) != NULL || memchr(p, 0, n) != NULL);
+}
+
 /* What is said or remembered: the unit, captured texts and variables put into a template. */
 static bool put_text(struct starttls_run *r, const struct action *a, struct buf *to)
 {
     return template_put(r, r->p, a->text, to) &&
            (a->kind == ACT_SET || r->p->unit.kind != UNIT_LINE || buf_append(to, "\r\n", 2));
+}
+
+/* A variable cannot end the line that it stands in, and begin one of its own. */
+static enum starttls_status send_text(struct starttls_run *r, const struct action *a, struct buf *say)
+{
+    size_t before = say->len;
+    if (before > STARTTLS_MEMORY_MAX || !put_text(r, a, say)) {
+        say->len = before;
+        return fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed before TLS");
+    }
+    if (r->p->unit.kind != UNIT_LINE || !ends_line(say->data + before, say->len - before - 2))
+        return STARTTLS_MORE;
+    say->len = before;
+    return fail(r, STARTTLS_WRONG, "what is to be said in one line has more than one");
 }
 
 static bool put_variable(struct starttls_run *r, const struct action *a)
@@ -249,6 +275,7 @@ static enum starttls_status fail_in_words(struct starttls_run *r, const struct a
 {
     struct buf why = {.max = STARTTLS_MEMORY_MAX};
     template_put(r, r->p, a->text, &why);
+    make_printable(&why);
     enum starttls_status status = fail_at(r, failure, (struct str){(const char *)why.data, why.len}, m->unit);
     buf_free(&why);
     return status;
@@ -260,14 +287,10 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
 {
     switch ((enum action_kind)a->kind) {
     case ACT_SEND:
-        if (say->len <= STARTTLS_MEMORY_MAX && put_text(r, a, say))
-            return STARTTLS_MORE;
-        return fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed before TLS");
+        return send_text(r, a, say);
     case ACT_SET:
     case ACT_ADD:
-        return put_variable(r, a)
-                   ? STARTTLS_MORE
-                   : fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is remembered");
+        return put_variable(r, a) ? STARTTLS_MORE : fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
     case ACT_GO:
         r->state = a->to;
         return STARTTLS_MORE;
@@ -304,16 +327,16 @@ static enum starttls_status act_all(struct starttls_run *r, struct range actions
 
 /* ---- stepping ---- */
 
-static void keep_captures(struct starttls_run *r, struct captures *caught, struct str unit)
+static bool keep_captures(struct starttls_run *r, const struct captures *caught)
 {
-    if (r->p->unit_var != NO_INDEX)
-        caught->v[r->p->unit_var] = unit;
     for (uint16_t i = 0; i < r->p->vars_len; i++) {
         if (caught->v[i].p == NULL)
             continue;
         forget(r, i);
-        remember(r, i, caught->v[i]);
+        if (!remember(r, i, caught->v[i]))
+            return false;
     }
+    return true;
 }
 
 /* One unit. STARTTLS_MORE with *ret_used 0: there is none yet. */
@@ -331,15 +354,20 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
         return fail_unit(r, cut, data, len);
     const struct rule *rule = s->unit.kind == UNIT_STREAM ? rule_of_stream(r, s, m.unit, &m.used)
                                                           : rule_of_unit(r, s, m.unit, &caught);
-    if (rule == NULL && s->unit.kind == UNIT_STREAM)
-        return STARTTLS_MORE;
-    if (rule == NULL)
-        return fail_unexpected(r, m.unit);
-    keep_captures(r, &caught, m.unit);
-    enum starttls_status status = act_all(r, rule->actions, &m, say);
-    *ret_used = status == STARTTLS_PLAIN ? 0 : m.used;
-    r->units++;
+    r->units += rule != NULL;
     r->bytes += (uint32_t)m.used;
+    if (r->units > STARTTLS_UNITS_MAX || r->bytes > STARTTLS_BYTES_MAX)
+        return fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is allowed");
+    *ret_used = m.used;
+    if (rule == NULL)
+        return s->unit.kind == UNIT_STREAM ? STARTTLS_MORE : fail_unexpected(r, m.unit);
+    if (!keep_captures(r, &caught))
+        return fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
+    r->unit = m.unit;
+    enum starttls_status status = act_all(r, rule->actions, &m, say);
+    r->unit = (struct str){0};
+    if (status == STARTTLS_PLAIN)
+        *ret_used = 0;
     return status;
 }
 
@@ -347,16 +375,12 @@ enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *da
                                        size_t *ret_used, struct buf *say)
 {
     size_t used = 0, n = 1;
-    enum starttls_status status = STARTTLS_MORE;
-    *ret_used = 0;
-    while (status == STARTTLS_MORE && n > 0 && r->state != NO_INDEX) {
-        if (r->units > STARTTLS_UNITS_MAX || r->bytes + (len - used) > STARTTLS_BYTES_MAX)
-            return fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is allowed");
-        status = step_unit(r, data + used, len - used, &n, say);
+    while (r->status == STARTTLS_MORE && n > 0 && used < len) {
+        r->status = step_unit(r, data + used, len - used, &n, say);
         used += n;
     }
     *ret_used = used;
-    return status;
+    return r->status;
 }
 
 void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
@@ -366,8 +390,9 @@ void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
     struct moment nothing = {0};
     r->state = s->states.first;
     r->units = r->bytes = 0;
+    r->onward = NO_INDEX;
     r->failure = STARTTLS_NO_FAILURE;
-    act_all(r, s->begin, &nothing, say);
+    r->status = act_all(r, s->begin, &nothing, say);
 }
 
 int starttls_run_onward(const struct starttls_run *r)

@@ -10,8 +10,8 @@
 
 /* How the peer's bytes are cut into units. */
 enum unit_kind {
-    UNIT_LINE,   /* up to LF; a CR before it is left out */
-    UNIT_TAG,    /* of XML: up to '>'; blanks before it are left out */
+    UNIT_LINE,   /* up to LF; a CR before it is left out. Another CR or a zero byte in it is of no protocol */
+    UNIT_TAG,    /* of XML: up to '>', or a word of text; blanks before it are left out */
     UNIT_BYTES,  /* as many as `a` says */
     UNIT_FRAME,  /* with a length field */
     UNIT_BER,    /* a TLV (X.690) */
@@ -30,10 +30,12 @@ struct unit {
 /* One step of a pattern or a template. */
 enum op_kind {
     OP_TEXT,  /* these bytes; in a pattern letters match in either case */
-    OP_BYTES, /* pattern: as many triples (how, value) of `len`; template: bytes */
+    OP_BYTES, /* pattern: `len` pairs of how and value */
     OP_VAR,   /* template: what is remembered */
-    OP_WORD,  /* pattern: bytes that are not blank, one at least, up to the next text */
-    OP_REST,  /* pattern: any bytes, up to the next text or the end */
+    OP_WORD,  /* pattern: bytes that are neither blank nor control characters, one at least, up to the first
+               * byte of the text that follows */
+    OP_REST,  /* pattern: any bytes, up to the text that follows, or the end. A text that ends the pattern is
+               * at  the unit's end */
     OP_ANY,   /* pattern: `len` bytes */
     OP_CSTR,  /* pattern: bytes up to a zero, and that */
     OP_TAG,   /* pattern: a BER tag `len` and its length, whose value goes to the unit's end at most */
@@ -42,7 +44,7 @@ enum op_kind {
     OP_CLOSE,
 };
 
-enum function { FN_LEN8, FN_SIZE32, FN_BASE64, FN_XTEXT };
+enum function { FN_LEN8, FN_SIZE32, FN_BASE64, FN_XTEXT, FN_XML };
 
 struct op {
     uint8_t kind;
@@ -116,6 +118,7 @@ struct starttls {
     uint16_t port;
     struct unit unit; /* where a state says nothing else */
     struct seq welcome;
+    uint16_t unit_var; /* the variable that is the present unit; NO_INDEX: not used */
     struct buf text;
     struct op *ops;
     struct seq *patterns;

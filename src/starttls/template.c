@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "starttls/template.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "starttls/run.h"
@@ -50,6 +50,20 @@ static bool put_xtext(struct buf *to, const struct buf *inner)
     return ok;
 }
 
+/* Text of XML into an attribute: what is escaped already stays so. */
+static bool put_xml(struct buf *to, const struct buf *inner)
+{
+    static const char *const escaped[] = {
+        ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\''] = "&apos;"};
+    bool ok = true;
+    for (size_t i = 0; i < inner->len && ok; i++) {
+        uint8_t c = inner->data[i];
+        const char *text = c < ARRAY_LEN(escaped) ? escaped[c] : NULL;
+        ok = text != NULL ? buf_append(to, text, strlen(text)) : buf_append(to, &c, 1);
+    }
+    return ok;
+}
+
 static bool put_function(enum function fn, struct buf *to, const struct buf *inner)
 {
     switch (fn) {
@@ -59,6 +73,8 @@ static bool put_function(enum function fn, struct buf *to, const struct buf *inn
         return put_size32(to, inner);
     case FN_BASE64:
         return put_base64(to, inner);
+    case FN_XML:
+        return put_xml(to, inner);
     default:
         return put_xtext(to, inner);
     }

@@ -28,13 +28,27 @@ static enum unit_status cut_line(const uint8_t *data, size_t len, struct str *re
     const uint8_t *lf = len == 0 ? NULL : memchr(data, '\n', MIN(len, (size_t)STARTTLS_UNIT_MAX));
     if (lf == NULL)
         return more(len);
-    size_t n = (size_t)(lf - data);
-    return whole(data, 0, n > 0 && data[n - 1] == '\r' ? n - 1 : n, n + 1, ret_unit, ret_used);
+    size_t n = (size_t)(lf - data), used = n + 1;
+    if (n > 0 && data[n - 1] == '\r')
+        n--;
+    if (n > 0 && (memchr(data, '\r', n) != NULL || memchr(data, '\0', n) != NULL))
+        return UNIT_BAD;
+    return whole(data, 0, n, used, ret_unit, ret_used);
 }
 
 static bool is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Text between tags is cut at blanks, so that what is no XML at all is seen at its first word. */
+static enum unit_status cut_text(const uint8_t *data, size_t from, size_t len, struct str *ret_unit,
+                                 size_t *ret_used)
+{
+    for (size_t i = from; i < MIN(len, (size_t)STARTTLS_UNIT_MAX); i++)
+        if (data[i] == '<' || is_blank(data[i]))
+            return whole(data, from, i - from, i, ret_unit, ret_used);
+    return more(len);
 }
 
 static enum unit_status cut_tag(const uint8_t *data, size_t len, struct str *ret_unit, size_t *ret_used)
@@ -45,7 +59,7 @@ static enum unit_status cut_tag(const uint8_t *data, size_t len, struct str *ret
     if (from == len)
         return more(len);
     if (data[from] != '<')
-        return UNIT_BAD;
+        return cut_text(data, from, len, ret_unit, ret_used);
     uint8_t quote = 0;
     for (size_t i = from; i < MIN(len, (size_t)STARTTLS_UNIT_MAX); i++) {
         if (quote != 0)

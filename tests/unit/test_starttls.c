@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The language of scripts: what is read, what is refused and where, and what statements do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "starttls/starttls.h"
+
+#define B(text) text, sizeof(text) - 1
+#define HEAD "section ask\nstate s\n"
+
+static struct starttls *parse(const char *text, size_t len, struct err *err)
+{
+    char *exact = malloc(len > 0 ? len : 1); /* so that a sanitizer sees what is read past the end */
+    assert_non_null(exact);
+    memcpy(exact, text, len);
+    struct starttls *p = starttls_parse("test", exact, len, err);
+    free(exact);
+    return p;
+}
+
+static void broken_scripts_are_told_where(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        size_t len;
+        const char *error;
+    } cases[] = {
+        {B(""), "test:1:1: found no section, expected 'section ask' or 'section answer' at least"},
+        {B("# only this"),
+         "test:1:12: found no section, expected 'section ask' or 'section answer' at least"},
+        {B("port x\n"), "test:1:6: found 'x', expected a port"},
+        {B("port 65536\n"), "test:1:6: found '65536', expected a port"},
+        {B("port 1 2\n"), "test:1:8: found '2', expected the end of the line"},
+        {B("prot 1\n"),
+         "test:1:1: found 'prot', expected a statement: port, unit, welcome, section, begin, state or on"},
+        {B("\"a\"\n"),
+         "test:1:1: found 'a', expected a statement: port, unit, welcome, section, begin, state or on"},
+        {B("unit\n"), "test:1:5: found the end of the line, expected a unit: line, tag, bytes N, frame, ber, "
+                      "telnet or stream"},
+        {B("unit word\n"),
+         "test:1:6: found 'word', expected a unit: line, tag, bytes N, frame, ber, telnet or stream"},
+        {B("unit bytes 0\n"), "test:1:12: found '0', expected a number of bytes, from 1 to 1024"},
+        {B("unit bytes 1025\n"), "test:1:12: found '1025', expected a number of bytes, from 1 to 1024"},
+        {B("unit frame u9 0 0\n"),
+         "test:1:12: found 'u9', expected the length field: u8, u16be, u16le, u24be, u24le, u32be or u32le"},
+        {B("unit frame u8 2000 0\n"),
+         "test:1:15: found '2000', expected where the length field stands, in bytes"},
+        {B("unit frame u8 0\n"),
+         "test:1:16: found the end of the line, expected how many bytes the length does not count"},
+        {B("section a\nstate b\nunit line\n"),
+         "test:3:1: 'unit' for all states stands before the first section"},
+        {B("section\n"), "test:1:8: found the end of the line, expected the section's name"},
+        {B("section a\n"), "test:2:1: section a has no state"},
+        {B("section a\nsection b\n"), "test:2:1: section a has no state"},
+        {B("section a\nstate b\nsection a\n"), "test:3:9: there is a section 'a' already"},
+        {B("state b\n"), "test:1:1: found a state, expected a section before it"},
+        {B("section a\nstate b\nstate b\n"), "test:3:7: there is a state 'b' in this section already"},
+        {B("section a\non \"x\": done\n"), "test:2:1: found a rule, expected a state before it"},
+        {B("begin send \"x\"\n"), "test:1:1: 'begin' stands once, between a section and its first state"},
+        {B("section a\nbegin send \"x\"\nbegin send \"y\"\n"),
+         "test:3:1: 'begin' stands once, between a section and its first state"},
+        {B("section a\nbegin send \"x\"; switch\n"),
+         "test:2:23: 'begin' can send, set and add; the rest is for rules"},
+        {B(HEAD "on\n"), "test:3:3: found the end of the line, expected a pattern: texts in quotes, "
+                         "x\"bytes\", {name}, any, cstring, tag or tlv"},
+        {B(HEAD "on \"a\"\n"), "test:3:7: found the end of the line, expected ':' and what is done then"},
+        {B(HEAD "on \"a\":\n"), "test:3:8: found the end of the line, expected an action: send, set, add, "
+                                "go, stay, switch, done, plain, bye, missing, refused or wrong"},
+        {B(HEAD "on \"a\": jump\n"), "test:3:9: found 'jump', expected an action: send, set, add, go, stay, "
+                                     "switch, done, plain, bye, missing, refused or wrong"},
+        {B(HEAD "on \"a\": go\n"), "test:3:11: found the end of the line, expected the name of a state"},
+        {B(HEAD "on \"a\": go there\n"), "test:3:12: found 'there', expected a state of this section"},
+        {B(HEAD "on \"a\": plain there\n"), "test:3:15: found 'there', expected a section of this script"},
+        {B(HEAD "on \"a\": switch; stay\n"),
+         "test:3:15: found ';', expected nothing: the action before ends the rule"},
+        {B(HEAD "on \"a\": send \"b\" stay\n"),
+         "test:3:18: found 'stay', expected ';' and another action, or the end of the line"},
+        {B(HEAD "on \"a\": send\n"),
+         "test:3:13: found the end of the line, expected what to say: texts in quotes, x\"bytes\", {name}, "
+         "len8(), size32(), base64(), xtext() or xml()"},
+        {B(HEAD "on \"a\": send len8 \"b\"\n"), "test:3:19: found 'b', expected '(' behind the function"},
+        {B(HEAD "on \"a\": send len8(\"b\"\n"),
+         "test:3:22: found the end of the line, expected texts, bytes or variables, and ')'"},
+        {B(HEAD "on \"a\": send len8(len8(\"b\"))\n"),
+         "test:3:19: found 'len8', expected texts, bytes or variables, and ')'"},
+        {B(HEAD "on \"a\": send {}\n"),
+         "test:3:14: found '', expected the name of a variable between the braces"},
+        {B(HEAD "on \"a\": send {a b}\n"),
+         "test:3:14: found '{a b}', expected a name of letters, digits, '-', '_' and '.'"},
+        {B(HEAD "on \"a\": set \"x\"\n"), "test:3:13: found 'x', expected the name of a variable"},
+        {B(HEAD "on \"a: done\n"),
+         "test:3:4: found a quote or brace that is not closed, or a stray character, expected "
+         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv"},
+        {B(HEAD "on \"a\\\": done\n"),
+         "test:3:4: found a quote or brace that is not closed, or a stray character, expected "
+         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv"},
+        {B(HEAD "on {a: done\n"),
+         "test:3:4: found a quote or brace that is not closed, or a stray character, expected "
+         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv"},
+        {B(HEAD "on \"a{b\": done\n"),
+         "test:3:4: found a '{' that is not closed; a brace of the text itself is written \\{"},
+        {B(HEAD "on \"a\\q\": done\n"),
+         "test:3:4: found an unknown escape, expected \\r \\n \\t \\0 \\\" \\\\ \\{ or \\}"},
+        {B(HEAD "on \"{a}{b}\": done\n"),
+         "test:3:12: behind {name} or {name...} a text in quotes is expected, or the pattern's end"},
+        {B(HEAD "on {a...} x\"00\": done\n"),
+         "test:3:16: behind {name} or {name...} a text in quotes is expected, or the pattern's end"},
+        {B(HEAD "on x\"0\": done\n"),
+         "test:3:4: found '0', expected bytes as two hexadecimal digits each, ?? or & and two digits"},
+        {B(HEAD "on x\"0g\": done\n"),
+         "test:3:4: found '0g', expected bytes as two hexadecimal digits each, ?? or & and two digits"},
+        {B(HEAD "on x\"&\": done\n"),
+         "test:3:4: found '', expected bytes as two hexadecimal digits each, ?? or & and two digits"},
+        {B(HEAD "on \"a\": send x\"??\"\n"),
+         "test:3:14: found '?\?', expected bytes as two hexadecimal digits each"},
+        {B(HEAD "on any 5000: done\n"), "test:3:8: found '5000', expected a number of bytes"},
+        {B(HEAD "on any x: done\n"), "test:3:8: found 'x', expected a number of bytes"},
+        {B(HEAD "on tag 100: done\n"), "test:3:8: found '100', expected a tag as two hexadecimal digits"},
+        {B(HEAD "on {...} has x: done\n"),
+         "test:3:14: found 'x', expected the word that must be there, in quotes"},
+        {B(HEAD "on {...} has \"\": done\n"),
+         "test:3:14: found '', expected the word that must be there, in quotes"},
+        {B(HEAD "on if \"x\" {...}: done\n"), "test:3:7: found 'x', expected the name of a variable"},
+        {B("section a\nstate b unit stream\non {...}: done\n"),
+         "test:3:15: in a stream a rule has one text to look for, without anything to capture"},
+        {B("section a\nstate b unit stream\non \"\": done\n"),
+         "test:3:12: in a stream a rule has one text to look for, without anything to capture"},
+        {B(HEAD "on \"a\" @: done\n"),
+         "test:3:8: found a quote or brace that is not closed, or a stray character, expected "
+         "':' and what is done then"},
+        {B(HEAD "\0"), "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
+                       "a statement: port, unit, welcome, section, begin, state or on"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err err = {""};
+        struct starttls *p = parse(cases[i].script, cases[i].len, &err);
+        if (p != NULL || strcmp(err.text, cases[i].error) != 0)
+            fail_msg("'%s': '%s', expected '%s'", cases[i].script, err.text, cases[i].error);
+    }
+}
+
+/* More than indices can name is said, and nothing is read or written beyond. */
+static void scripts_have_bounds(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    struct err err;
+    assert_true(buf_printf(&text, "section a\nstate b\non "));
+    while (text.len < 250000)
+        assert_true(buf_append(&text, "{}|", 3));
+    assert_true(buf_printf(&text, "{}: done\n"));
+    assert_null(parse((const char *)text.data, text.len, &err));
+    assert_non_null(strstr(err.text, "the script is too long"));
+    while (text.len < 300000)
+        assert_true(buf_append(&text, "#", 1));
+    assert_null(parse((const char *)text.data, text.len, &err));
+    assert_string_equal(err.text, "test: found 300000 bytes, expected at most 262144");
+    text.len = 0;
+    assert_true(buf_printf(&text, HEAD "on \"a\": send "));
+    for (int i = 0; i < 65; i++)
+        assert_true(buf_printf(&text, "{v%d}", i));
+    assert_null(parse((const char *)text.data, text.len, &err));
+    assert_non_null(strstr(err.text, "found more than 64 names of variables"));
+    buf_free(&text);
+}
+
+struct play {
+    const char *script;
+    const char *in;
+    size_t len;
+    const char *say;
+    size_t say_len;
+    enum starttls_status status;
+    enum starttls_failure failure;
+    size_t used;
+};
+
+static void play_one(const struct play *c, size_t piece)
+{
+    struct err err = {""};
+    struct starttls *p = parse(c->script, strlen(c->script), &err);
+    if (p == NULL)
+        fail_msg("'%s': %s", c->script, err.text);
+    struct starttls_run *r = starttls_run_new(p);
+    struct buf say = {0};
+    size_t used = 0, n;
+    enum starttls_status status = STARTTLS_MORE;
+    starttls_run_begin(r, 0, &say);
+    for (size_t come = MIN(piece, c->len); status == STARTTLS_MORE; come = MIN(come + piece, c->len)) {
+        status = starttls_run_step(r, (const uint8_t *)c->in + used, come - used, &n, &say);
+        used += n;
+        if (come == c->len)
+            break;
+    }
+    if (status != c->status || starttls_run_failure(r) != c->failure || used != c->used ||
+        say.len != c->say_len || memcmp(c->say, say.len > 0 ? (const char *)say.data : "", say.len) != 0)
+        fail_msg("'%s' on '%s' in pieces of %zu: status %d, failure %d, used %zu, said '%.*s', text '%s'",
+                 c->script, c->in, piece, status, starttls_run_failure(r), used, (int)say.len, say.data,
+                 starttls_run_text(r));
+    starttls_run_free(r);
+    starttls_free(p);
+    buf_free(&say);
+}
+
+#define LINES "unit line\n" HEAD
+#define BYTES "unit bytes 4\n" HEAD
+
+static void statements_do_what_they_say(void **state)
+{
+    (void)state;
+    static const struct play cases[] = {
+        /* texts, captures, templates */
+        {LINES "on \"Hello {a} and {b...}\": send \"{b},\" {a}\n", B("hELLO x and y z\n"), B("y z,x\r\n"),
+         STARTTLS_MORE, 0, 16},
+        {LINES "on \"({a})\": send {a}\n", B("(x)\r\n"), B("x\r\n"), STARTTLS_MORE, 0, 5},
+        {LINES "on \"<{a...}>\": send {a}\n", B("<x>y>\r\n"), B("x>y\r\n"), STARTTLS_MORE, 0, 7},
+        {LINES "on \"{a} x\": done\non {...}: send \"no\"\n", B(" x\r\n\x01 x\r\n"), B("no\r\nno\r\n"),
+         STARTTLS_MORE, 0, 9},
+        {LINES "on \"\": send \"empty\"\n", B("\r\n\n"), B("empty\r\nempty\r\n"), STARTTLS_MORE, 0, 3},
+        {LINES "on \"\\{\\}\\\\\\\"\\t\": send \"\\t\"\n", B("{}\\\"\t\n"), B("\t\r\n"), STARTTLS_MORE, 0, 6},
+        {LINES "on \"a\" | \"b{c}\": send {unit}\n", B("a\nbx\nb\n"), B("a\r\nbx\r\n"), STARTTLS_FAILED,
+         STARTTLS_WRONG, 7},
+        {LINES "on {...} has \"TLS\": send {unit}\non {...}: stay\n", B("x [tls] y\nXTLS\nTLS=1\n"),
+         B("x [tls] y\r\nTLS=1\r\n"), STARTTLS_MORE, 0, 21},
+        {LINES "on {...}: \\\n  send \"a\"; \\\r\n  done # over\n", B("x\nrest"), B("a\r\n"), STARTTLS_DONE,
+         0, 2},
+        /* variables and conditions */
+        {LINES "on if a \"x\": send {a}\non unless a \"x\": set a \"1\" \"2\"\non \"y\": add a \"3\"; send "
+               "\"ok\"\n",
+         B("x\nx\ny\n"), B("12\r\nok\r\n"), STARTTLS_MORE, 0, 6},
+        {LINES "on \"x\": send base64(\"a\") \" \" base64(\"ab\") \" \" base64(\"abc\") \" \" base64({n})\n",
+         B("x\n"), B("YQ== YWI= YWJj \r\n"), STARTTLS_MORE, 0, 2},
+        {LINES "on \"x\": send xtext(\"a+b=c d\\r\")\n", B("x\n"), B("a+2Bb+3Dc+20d+0D\r\n"), STARTTLS_MORE,
+         0, 2},
+        {LINES "on \"{a...}\": send xml({a})\n", B("<'\">&\n"), B("&lt;&apos;&quot;&gt;&\r\n"), STARTTLS_MORE,
+         0, 6},
+        {LINES "on \"x\": send \"a\" x\"0a\" \"b\"\n", B("x\n"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 2},
+        /* ends */
+        {LINES "on \"x\": switch\n", B("x\n"), B(""), STARTTLS_SWITCH, 0, 2},
+        {LINES "on \"x\": plain\n", B("x\ny\n"), B(""), STARTTLS_PLAIN, 0, 0},
+        {LINES "on \"y\": stay\non \"x\": plain ask\n", B("y\nx\ny\n"), B(""), STARTTLS_PLAIN, 0, 2},
+        {LINES "on \"x\": send \"a\"; bye\n", B("x\n"), B("a\r\n"), STARTTLS_BYE, 0, 2},
+        {LINES "on \"x\": send \"a\"; missing \"b\"\n", B("x\n"), B("a\r\n"), STARTTLS_FAILED,
+         STARTTLS_MISSING, 2},
+        {LINES "on \"x\": refused \"b\"\n", B("x\n"), B(""), STARTTLS_FAILED, STARTTLS_REFUSED, 2},
+        {LINES "on \"x\": wrong \"b\"\n", B("x\n"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 2},
+        {LINES "on \"x\": go t\nstate t unit bytes 2\non \"ab\": go u\nstate u\non \"y\": done\n",
+         B("x\naby\n"), B(""), STARTTLS_DONE, 0, 6},
+        {"unit line\nsection a\nbegin set v \"1\"; add v \"2\"; send \"hi\"\nstate s\non if v \"x\": done\n",
+         B("x\n"), B("hi\r\n"), STARTTLS_DONE, 0, 2},
+        /* bytes */
+        {BYTES "on x\"01 ?? &0c 04\": send x\"00 FF\" \"a\"; done\n", B("\1\2\x1d\4"),
+         B("\0\xff"
+           "a"),
+         STARTTLS_DONE, 0, 4},
+        {BYTES "on x\"01 ?? &0c 04\": done\n", B("\1\2\x14\4"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
+        {BYTES "on any 2 {a} x\"03 04\": send size32({a}); done\n", B("ab\3\4"), B("\0\0\0\6ab"),
+         STARTTLS_DONE, 0, 4},
+        {BYTES "on cstring cstring: send len8(\"abc\"); done\n", B("a\0b\0"), B("\3abc"), STARTTLS_DONE, 0,
+         4},
+        {BYTES "on cstring: done\n", B("abcd"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
+        {BYTES "on any 5: done\n", B("abcd"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
+        /* frames, elements */
+        {"unit frame u16le 1 1\n" HEAD "on any 3 \"x\": done\n", B("\0\3\0x"), B(""), STARTTLS_DONE, 0, 4},
+        {"unit frame u8 0 0\n" HEAD "on {...}: done\n", B("\0"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 0},
+        {"unit frame u8 0 1\n" HEAD "on {...}: done\n", B("\0"), B(""), STARTTLS_DONE, 0, 1},
+        {"unit frame u24be 0 3\n" HEAD "on {...}: done\n", B("\1\0\0"), B(""), STARTTLS_FAILED,
+         STARTTLS_TOO_MUCH, 0},
+        {"unit ber\n" HEAD "on tag 30 tlv 02 {i} tag 04 \"x\": send {i}; done\n", B("\x30\x81\6\2\1\5\4\1x"),
+         B("\2\1\5"), STARTTLS_DONE, 0, 9},
+        {"unit ber\n" HEAD "on tag 30 tlv 02 {i}: done\n", B("\x30\3\2\2\5"), B(""), STARTTLS_FAILED,
+         STARTTLS_WRONG, 5},
+        {"unit ber\n" HEAD "on tlv 02 {i}: send len8({i})\n", B("\2\0"), B("\2\2\0"), STARTTLS_MORE, 0, 2},
+        /* tags and text */
+        {"unit tag\n" HEAD "on \"<a{...}>\": send {unit}\non \"text\": stay\n",
+         B(" <a b='>' c=\"'>\">\n text text<a>"), B("<a b='>' c=\"'>\"><a>"), STARTTLS_MORE, 0, 31},
+        /* telnet */
+        {"unit telnet\n" HEAD
+         "on x\"ff\" any 1: send \"2\"\non x\"ff\" any 2: send \"3\"\non x\"ff fa\" {...}: send \"s\"\n"
+         "on {...}: send {unit}\n",
+         B("a\xff\xf1\xff\xfb\1\xff\xff\xff\xfa\1\xff\xff\xff\xf0z"), B("a232sz"), STARTTLS_MORE, 0, 16},
+        /* streams: the text that is complete first, wherever it begins */
+        {"unit stream\n" HEAD "on \"abcd\": send \"4\"\non \"bc\": send \"2\"\n", B("abcdabcd"), B("22"),
+         STARTTLS_MORE, 0, 7},
+        {"unit stream\n" HEAD "on \"bc\": send \"2\"\non \"abc\": send \"3\"\n", B("xxxABCabcx"), B("2"),
+         STARTTLS_MORE, 0, 9},
+        {"unit stream\n" HEAD "on \"abc\": switch\n", B("aababc"), B(""), STARTTLS_SWITCH, 0, 6},
+        {"unit stream\n" HEAD "on \"abc\": done\n", B("aababab"), B(""), STARTTLS_MORE, 0, 5},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        for (size_t piece = 1; piece <= cases[i].len; piece++)
+            play_one(&cases[i], piece);
+}
+
+static void a_stream_holds_no_more_than_its_texts_are_long(void **state)
+{
+    (void)state;
+    static const char script[] = "unit stream\n" HEAD "on \"end.\": done\n";
+    struct err err;
+    struct starttls *p = parse(B(script), &err);
+    struct starttls_run *r = starttls_run_new(p);
+    struct buf say = {0};
+    size_t used, all = 0;
+    enum starttls_status status = STARTTLS_MORE;
+    starttls_run_begin(r, 0, &say);
+    for (; status == STARTTLS_MORE; all += used) {
+        status = starttls_run_step(r, (const uint8_t *)B("en en en en"), &used, &say);
+        assert_true(status != STARTTLS_MORE || used == 8);
+    }
+    assert_int_equal(starttls_run_failure(r), STARTTLS_TOO_MUCH);
+    assert_true(all <= STARTTLS_BYTES_MAX);
+    /* it stays so */
+    assert_int_equal(starttls_run_step(r, (const uint8_t *)B("end."), &used, &say), STARTTLS_FAILED);
+    starttls_run_free(r);
+    starttls_free(p);
+}
+
+/* An error's text can be printed wherever it ends up. */
+static void what_the_peer_said_is_shown_safely(void **state)
+{
+    (void)state;
+    static const char script[] = "unit line\n" HEAD "on \"x{a...}\": refused \"it says {a}\"\n";
+    struct err err;
+    struct starttls *p = parse(B(script), &err);
+    struct starttls_run *r = starttls_run_new(p);
+    struct buf say = {0};
+    size_t used;
+    starttls_run_begin(r, 0, &say);
+    starttls_run_step(r, (const uint8_t *)B("x\x1b[1m\xc3\xa9\n"), &used, &say);
+    assert_string_equal(starttls_run_text(r), "test: it says ?[1m??; the peer said 'x\\x1b[1m\\xc3\\xa9'");
+    starttls_run_free(r);
+    starttls_free(p);
+}
+
+static void what_is_remembered_has_a_bound(void **state)
+{
+    (void)state;
+    static const char script[] = "unit line\n" HEAD "on \"{a...}\": add b {unit}\n";
+    struct err err;
+    struct starttls *p = parse(B(script), &err);
+    struct starttls_run *r = starttls_run_new(p);
+    struct buf say = {0}, in = {0};
+    size_t used;
+    starttls_run_begin(r, 0, &say);
+    for (int i = 0; i < 15000; i++)
+        assert_true(buf_append(&in, "a", 1));
+    assert_true(buf_append(&in, "\n", 1));
+    assert_int_equal(starttls_run_step(r, in.data, in.len, &used, &say), STARTTLS_MORE);
+    assert_int_equal(starttls_run_step(r, in.data, in.len, &used, &say), STARTTLS_FAILED);
+    assert_int_equal(starttls_run_failure(r), STARTTLS_TOO_MUCH);
+    struct str long_value = {(const char *)in.data, in.len}; /* as long as what is remembered already */
+    assert_true(starttls_run_set(r, "unknown", long_value));
+    starttls_run_free(r);
+    starttls_free(p);
+    buf_free(&in);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(broken_scripts_are_told_where),
+        cmocka_unit_test(scripts_have_bounds),
+        cmocka_unit_test(statements_do_what_they_say),
+        cmocka_unit_test(a_stream_holds_no_more_than_its_texts_are_long),
+        cmocka_unit_test(what_the_peer_said_is_shown_safely),
+        cmocka_unit_test(what_is_remembered_has_a_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
