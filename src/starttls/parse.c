@@ -102,20 +102,27 @@ static int end_of_line(struct parse *p)
 /* ---- actions ---- */
 
 /* What an action takes. */
-enum argument { NOTHING, TEMPLATE, VAR_TEMPLATE, A_STATE, MAYBE_SECTION };
+enum argument { NOTHING, TEMPLATE, VAR_TEMPLATE, A_STATE, MAYBE_STATE, MAYBE_SECTION, A_PATCH };
+
+/* In which rules it may stand. */
+enum where { IN_DIALOGUES = 1, IN_RELAYS = 2, ANYWHERE = 3 };
 
 static const struct {
     const char *word;
     enum action_kind kind;
     enum argument takes;
     bool ends;
+    enum where where;
 } action_words[] = {
-    {"send", ACT_SEND, TEMPLATE, false},      {"set", ACT_SET, VAR_TEMPLATE, false},
-    {"add", ACT_ADD, VAR_TEMPLATE, false},    {"go", ACT_GO, A_STATE, true},
-    {"stay", ACT_STAY, NOTHING, true},        {"switch", ACT_SWITCH, NOTHING, true},
-    {"done", ACT_DONE, NOTHING, true},        {"plain", ACT_PLAIN, MAYBE_SECTION, true},
-    {"bye", ACT_BYE, NOTHING, true},          {"missing", ACT_MISSING, TEMPLATE, true},
-    {"refused", ACT_REFUSED, TEMPLATE, true}, {"wrong", ACT_WRONG, TEMPLATE, true},
+    {"send", ACT_SEND, TEMPLATE, false, ANYWHERE},        {"set", ACT_SET, VAR_TEMPLATE, false, ANYWHERE},
+    {"add", ACT_ADD, VAR_TEMPLATE, false, ANYWHERE},      {"go", ACT_GO, A_STATE, true, ANYWHERE},
+    {"stay", ACT_STAY, NOTHING, true, ANYWHERE},          {"switch", ACT_SWITCH, NOTHING, true, IN_DIALOGUES},
+    {"switch", ACT_SWITCH, MAYBE_STATE, true, IN_RELAYS}, {"done", ACT_DONE, NOTHING, true, ANYWHERE},
+    {"plain", ACT_PLAIN, MAYBE_SECTION, true, ANYWHERE},  {"bye", ACT_BYE, NOTHING, true, ANYWHERE},
+    {"missing", ACT_MISSING, TEMPLATE, true, ANYWHERE},   {"refused", ACT_REFUSED, TEMPLATE, true, ANYWHERE},
+    {"wrong", ACT_WRONG, TEMPLATE, true, ANYWHERE},       {"reply", ACT_REPLY, TEMPLATE, false, IN_RELAYS},
+    {"patch", ACT_PATCH, A_PATCH, false, IN_RELAYS},      {"strip", ACT_STRIP, TEMPLATE, false, IN_RELAYS},
+    {"forward", ACT_FORWARD, NOTHING, false, IN_RELAYS},  {"keep", ACT_KEEP, NOTHING, false, IN_RELAYS},
 };
 
 static int read_variable_name(struct parse *p, uint16_t *ret)
@@ -135,6 +142,28 @@ static int read_name(struct parse *p, const char *expected, bool is_section, uin
     return 0;
 }
 
+/* patch VARIABLE AT up|down|set|clear N */
+static int read_patch(struct parse *p, struct action *a)
+{
+    static const char *const hows[] = {
+        [PATCH_UP] = "up", [PATCH_DOWN] = "down", [PATCH_SET] = "set", [PATCH_CLEAR] = "clear"};
+    struct str how;
+    uint32_t at, value;
+    if (read_variable_name(p, &a->to) != 0 ||
+        parse_number(p, "how many bytes behind the beginning of what was taken", 1024, &at) != 0 ||
+        parse_word(p, "what is done to the byte: up, down, set or clear", &how) != 0)
+        return -1;
+    a->at = (uint16_t)at;
+    while (a->how < ARRAY_LEN(hows) && !str_is(how, hows[a->how]))
+        a->how++;
+    if (a->how == ARRAY_LEN(hows))
+        return parse_found(p, "what is done to the byte: up, down, set or clear");
+    if (parse_number(p, "by how much, or the sum of the bits, from 0 to 255", 255, &value) != 0)
+        return -1;
+    a->value = (uint8_t)value;
+    return 0;
+}
+
 static int read_argument(struct parse *p, enum argument takes, uint16_t index)
 {
     struct starttls *s = p->script;
@@ -148,26 +177,35 @@ static int read_argument(struct parse *p, enum argument takes, uint16_t index)
     s->actions[index].text = text;
     if (takes == A_STATE)
         return read_name(p, "the name of a state", false, index);
-    if (takes != MAYBE_SECTION)
+    if (takes == A_PATCH)
+        return read_patch(p, &s->actions[index]);
+    if (takes != MAYBE_SECTION && takes != MAYBE_STATE)
         return 0;
     struct token t = lex_next(&p->lex);
     lex_back(&p->lex);
-    return t.kind == TOKEN_WORD ? read_name(p, "the name of a section", true, index) : 0;
+    bool section = takes == MAYBE_SECTION;
+    const char *expected = section ? "the name of a section" : "the name of a state";
+    return t.kind == TOKEN_WORD ? read_name(p, expected, section, index) : 0;
 }
 
 static int read_action(struct parse *p, bool *ret_ends)
 {
     static const char expected[] =
         "an action: send, set, add, go, stay, switch, done, plain, bye, missing, refused or wrong";
+    static const char of_relays[] =
+        "an action: forward, reply, send, patch, strip, keep, set, add, go, stay, "
+        "switch, done, plain, bye, missing, refused or wrong";
+    enum where here = p->in_relay ? IN_RELAYS : IN_DIALOGUES;
     struct starttls *s = p->script;
     struct str name;
     size_t i = 0;
     if (parse_word(p, expected, &name) != 0)
         return -1;
-    while (i < ARRAY_LEN(action_words) && !str_is(name, action_words[i].word))
+    while (i < ARRAY_LEN(action_words) &&
+           ((action_words[i].where & here) == 0 || !str_is(name, action_words[i].word)))
         i++;
     if (i == ARRAY_LEN(action_words))
-        return parse_found(p, expected);
+        return parse_found(p, p->in_relay ? of_relays : expected);
     s->actions = parse_grow(p, s->actions, sizeof(*s->actions), &s->actions_len);
     s->actions[s->actions_len - 1].kind = (uint8_t)action_words[i].kind;
     *ret_ends = action_words[i].ends;
@@ -259,16 +297,43 @@ static int check_stream(struct parse *p, const struct rule *rule, const struct s
                      "in a stream a rule has one text to look for, without anything to capture");
 }
 
+/* A section is a dialogue with one peer, or stands between two: its name tells. */
+static int check_side(struct parse *p, enum rule_side side)
+{
+    const struct starttls *s = p->script;
+    p->in_relay = side != RULE_PEER;
+    if (s->sections[s->sections_len - 1].relays != p->in_relay)
+        return lex_error(
+            &p->lex, p->err,
+            "sections relay-server and relay-client have rules 'near' and 'far', all others 'on'");
+    if (p->in_relay && s->states[s->states_len - 1].unit.kind == UNIT_STREAM)
+        return lex_error(&p->lex, p->err, "a stream cannot be relayed: it is not cut into units");
+    return 0;
+}
+
+static bool switches(const struct starttls *s, struct range actions)
+{
+    for (uint16_t i = 0; i < actions.n; i++)
+        if (s->actions[actions.first + i].kind == ACT_SWITCH)
+            return true;
+    return false;
+}
+
 static int read_rule(struct parse *p)
 {
     struct starttls *s = p->script;
-    struct rule rule = {0};
+    struct rule rule = {.side = token_is(p->lex.token, "near")  ? RULE_NEAR
+                                : token_is(p->lex.token, "far") ? RULE_FAR
+                                                                : RULE_PEER};
     if (s->states_len == 0 || p->in_begin)
         return lex_error(&p->lex, p->err, "found a rule, expected a state before it");
+    if (check_side(p, (enum rule_side)rule.side) != 0)
+        return -1;
     struct state *state = &s->states[s->states_len - 1];
     if (read_conditions(p, &rule.conds) != 0 || read_patterns(p, &rule) != 0 ||
         read_actions(p, &rule.actions) != 0 || check_stream(p, &rule, state) != 0)
         return -1;
+    s->sections[s->sections_len - 1].switches |= rule.side != RULE_PEER && switches(s, rule.actions);
     s->rules = parse_grow(p, s->rules, sizeof(*s->rules), &s->rules_len);
     s->rules[s->rules_len - 1] = rule;
     state->rules.n++;
@@ -320,6 +385,8 @@ static int resolve(struct parse *p, bool sections)
         int to = sections ? starttls_section(s, name)
                           : find_state(s, &s->sections[s->sections_len - 1], l->token.text);
         p->lex.token = l->token;
+        if (sections && to >= 0 && s->sections[to].relays)
+            return parse_found(p, "a section that is a dialogue, not a relay");
         if (to < 0)
             return parse_found(p, sections ? "a section of this script" : "a state of this section");
         s->actions[l->action].to = (uint16_t)to;
@@ -347,7 +414,9 @@ static int read_section(struct parse *p)
     struct str name;
     if (end_section(p) != 0 || parse_word(p, "the section's name", &name) != 0)
         return -1;
-    struct section section = {.name_at = parse_keep(p, name), .states = {s->states_len, 0}};
+    struct section section = {.name_at = parse_keep(p, name),
+                              .relays = str_is(name, "relay-server") || str_is(name, "relay-client"),
+                              .states = {s->states_len, 0}};
     if (starttls_section(s, script_text(s, section.name_at)) >= 0)
         return lex_error(&p->lex, p->err, "there is a section '%.*s' already", (int)name.len, name.p);
     s->sections = parse_grow(p, s->sections, sizeof(*s->sections), &s->sections_len);
@@ -360,8 +429,11 @@ static int read_begin(struct parse *p)
 {
     struct starttls *s = p->script;
     struct section *section = &s->sections[s->sections_len - 1];
+    if (p->in_begin && section->relays)
+        return lex_error(&p->lex, p->err, "a relay has no 'begin': it speaks when somebody has spoken");
     if (!p->in_begin || section->begin.n > 0)
         return lex_error(&p->lex, p->err, "'begin' stands once, between a section and its first state");
+    p->in_relay = false;
     if (read_actions(p, &section->begin) != 0)
         return -1;
     for (uint16_t i = 0; i < section->begin.n; i++)
@@ -400,12 +472,12 @@ static int read_statement(struct parse *p)
         int (*read)(struct parse *);
     } statements[] = {{"port", read_port},       {"unit", read_default_unit}, {"welcome", read_welcome},
                       {"section", read_section}, {"begin", read_begin},       {"state", read_state},
-                      {"on", read_rule}};
+                      {"on", read_rule},         {"near", read_rule},         {"far", read_rule}};
     struct token t = p->lex.token;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++)
         if (token_is(t, statements[i].word))
             return statements[i].read(p);
-    return parse_found(p, "a statement: port, unit, welcome, section, begin, state or on");
+    return parse_found(p, "a statement: port, unit, welcome, section, begin, state, on, near or far");
 }
 
 static int read_script(struct parse *p)

@@ -19,6 +19,7 @@ struct parse {
     struct err *err;
     struct later *later;
     uint16_t later_len;
+    bool in_relay; /* its rules are for two sides */
     bool in_begin; /* a section has begun, and no state of it */
     bool full;     /* an array has all that indices can name */
 };
