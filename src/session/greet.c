@@ -9,7 +9,7 @@
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
-#include "starttls/starttls.h"
+#include "starttls/relay.h"
 
 #define READ_AT_ONCE 4096
 
@@ -22,8 +22,7 @@ static const struct config_backend *backend_config(const struct session *s)
 
 /* ---- failing ---- */
 
-/* This backend took the connection but is no good: leave it and try another. */
-static enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
+enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
 {
     struct setup *p = s->setup;
     session_detail(s, why);
@@ -33,9 +32,12 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     p->far = NULL;
     buf_free(&p->far_bytes);
     buf_free(&p->say_up);
+    starttls_relay_free(p->relay);
+    p->relay = NULL;
     p->greet = GREET_HEADER;
     p->settling = p->expired = p->unheard = false;
-    return session_next_backend(s, reason);
+    bool heard = relay_asks(s) && s->down->bytes_written > 0; /* the client knows this one's greeting */
+    return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
 }
 
 static enum session_state greet_broken(struct session *s)
@@ -77,8 +79,7 @@ static enum session_state say_header(struct session *s)
 
 /* ---- dialogues in the backend's protocol ---- */
 
-/* In which the backend is asked to begin TLS; NULL: it is not. */
-static const struct starttls *asks(const struct session *s)
+const struct starttls *greet_asks(const struct session *s)
 {
     const struct setup *p = s->setup;
     bool passes = s->route->config->action == CONFIG_PASS && !p->in_clear;
@@ -89,12 +90,12 @@ static const struct starttls *asks(const struct session *s)
 static int settling_section(const struct session *s, const struct starttls **ret)
 {
     const struct setup *p = s->setup;
-    *ret = asks(s) != NULL ? asks(s) : p->spoken;
+    *ret = greet_asks(s) != NULL ? greet_asks(s) : p->spoken;
     if (*ret == NULL)
         return -1;
     if (p->in_clear)
         return starttls_run_onward(p->near);
-    if (asks(s) != NULL)
+    if (greet_asks(s) != NULL)
         return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
     return starttls_section(*ret, "greet");
 }
@@ -155,9 +156,11 @@ static enum session_state step_dialogue(struct session *s)
 
 static enum session_state ask(struct session *s)
 {
-    const struct starttls *protocol = asks(s);
+    const struct starttls *protocol = greet_asks(s);
     if (protocol == NULL)
         return SESSION_JOIN;
+    if (relay_asks(s))
+        return relay_ask(s);
     if (s->setup->far == NULL)
         begin_dialogue(s, protocol, starttls_section(protocol, "ask"));
     return step_dialogue(s);
@@ -240,5 +243,5 @@ enum session_state step_greet(struct session *s)
         if (next != SESSION_JOIN)
             return next;
     }
-    return SESSION_JOIN;
+    return relay_leads(s) ? SESSION_PREAMBLE : SESSION_JOIN;
 }

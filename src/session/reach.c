@@ -213,6 +213,8 @@ static enum session_state dialled(struct session *s)
 enum session_state step_dial(struct session *s)
 {
     struct setup *p = s->setup;
+    if (s->up != NULL) /* since before TLS */
+        return SESSION_JOIN;
     if (session_visits(s))
         return visit_dial(s);
     if (p->dial.loop == NULL && !begin(s)) {
@@ -322,6 +324,7 @@ enum session_state step_join(struct session *s)
     }
     if (p->visit.answer.len > 0)
         session_say(s, s->down, p->visit.answer.data, p->visit.answer.len);
+    relay_begin_within(s);
     greet_hand_over(s);
     pipe_init(&s->pipe, s->down, s->up);
     pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);
