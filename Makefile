@@ -10,6 +10,7 @@ PYTEST = $(PYTHON) -m pytest --no-header
 # End-to-end tests that run at once. They wait more than they compute: one more than there are processors.
 TEST_JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 FUZZ_SECONDS ?= 60
+PREFIX ?= /usr/local
 # One target only: make fuzz FUZZ=hello
 FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 C_FILES = $(shell find src cmd tests bench -name '*.[ch]' 2>/dev/null | sort)
@@ -122,8 +123,12 @@ tidy:
 .PHONY: install
 # Whoever installs (root, often) may have another cache: what the build folder was set up with is good enough.
 install: PREFIXES_KNOWN = yes
-install: build/cardea ## install under the prefix Meson was given (default /usr/local); DESTDIR is honoured
-	@meson install -C build --no-rebuild --quiet
+install: build/cardea ## install under PREFIX (/usr/local): program, manual, completions, units; DESTDIR is honoured
+	@DESTDIR='$(DESTDIR)' packaging/install --prefix '$(PREFIX)'
+
+.PHONY: deb
+deb: build/cardea ## a Debian package: build/cardea_VERSION_ARCHITECTURE.deb
+	@packaging/deb
 
 .PHONY: clean
 clean: ## remove every build folder (the cache of libraries stays)

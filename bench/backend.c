@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backend PORT [ADDRESS]: the application behind every server that is measured. One thread, level-triggered
- * epoll, no TLS. It says "ready" once it listens on PORT of ADDRESS, else of 127.0.0.1, and runs until it is
- * killed. See wire.h for what it does. */
+/* backend PORT [ADDRESS [GREETING]]: the application behind every server that is measured. One thread,
+ * level-triggered epoll, no TLS. It says "ready" once it listens on PORT of ADDRESS, else of 127.0.0.1, and
+ * runs until it is killed. GREETING is a line that each client gets first. See wire.h for what it does. */
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -29,6 +29,7 @@ struct client {
 
 struct backend {
     int epoll, listener;
+    const char *greeting;
     unsigned char *pattern;
     unsigned char input[WIRE_BLOCK];
 };
@@ -162,6 +163,12 @@ static void accept_all(const struct backend *b)
             fail("calloc");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         c->fd = fd;
+        if (b->greeting && (!reply(c, (const unsigned char *)b->greeting, strlen(b->greeting)) ||
+                            !reply(c, (const unsigned char *)"\r\n", 2))) {
+            close(fd);
+            free(c);
+            continue;
+        }
         watch(b, c, EPOLL_CTL_ADD, EPOLLIN);
     }
     if (errno != EAGAIN && errno != ECONNABORTED)
@@ -189,14 +196,15 @@ int main(int argc, char **argv)
 {
     static struct backend b;
     struct epoll_event events[EVENTS];
-    if (argc != 2 && argc != 3) {
-        fputs("usage: backend PORT [ADDRESS]\n", stderr);
+    if (argc < 2 || argc > 4) {
+        fputs("usage: backend PORT [ADDRESS [GREETING]]\n", stderr);
         return 2;
     }
     b.pattern = wire_pattern();
     if (!b.pattern)
         fail("malloc");
-    open_listener(&b, (uint16_t)strtoul(argv[1], NULL, 10), argc == 3 ? argv[2] : "127.0.0.1");
+    open_listener(&b, (uint16_t)strtoul(argv[1], NULL, 10), argc > 2 ? argv[2] : "127.0.0.1");
+    b.greeting = argc > 3 ? argv[3] : NULL;
     puts("ready");
     fflush(stdout);
     for (;;) {

@@ -212,8 +212,62 @@ static void check_handshake(const struct conn *c)
         conn_fail(c->target->expect_resumed ? "the server did not resume" : "the server resumed");
 }
 
+/* The way to TLS in a protocol: what must have come, then what is said. */
+struct step {
+    const char *heard, *say;
+    size_t len;
+};
+
+#define SAY(text) text, sizeof(text) - 1
+
+static const struct step *way_to_tls(const char *protocol)
+{
+    static const struct step smtp[] = {
+        {"220 ", SAY("EHLO bench\r\n")}, {"STARTTLS", SAY("STARTTLS\r\n")}, {"220 ", NULL, 0}};
+    /* No CAPABILITY: stunnel would have the backend answer that. */
+    static const struct step imap[] = {{"* OK", SAY("a STARTTLS\r\n")}, {"a OK", NULL, 0}};
+    static const struct step postgresql[] = {{"", SAY("\0\0\0\x08\x04\xd2\x16\x2f")}, {"S", NULL, 0}};
+    return strcmp(protocol, "smtp") == 0 ? smtp : strcmp(protocol, "imap") == 0 ? imap : postgresql;
+}
+
+static bool has_come(const struct conn *c, const struct step *step)
+{
+    size_t n = strlen(step->heard);
+    bool whole = n < 2 || (c->heard > 0 && c->answer[c->heard - 1] == '\n');
+    return whole && (n == 0 || memmem(c->answer, c->heard, step->heard, n));
+}
+
+/* True once TLS may begin. */
+static bool walk_to_tls(struct conn *c)
+{
+    for (const struct step *way = way_to_tls(c->target->starttls);;) {
+        const struct step *step = &way[c->step];
+        if (has_come(c, step)) {
+            c->heard = 0;
+            if (!step->say)
+                return true;
+            if (send(c->fd, step->say, step->len, MSG_NOSIGNAL) != (ssize_t)step->len)
+                conn_fail("a small write was not taken whole");
+            c->step++;
+            continue;
+        }
+        errno = 0;
+        ssize_t n = recv(c->fd, c->answer + c->heard, sizeof(c->answer) - c->heard, 0);
+        if (n < 0 && errno == EAGAIN)
+            return false;
+        if (n <= 0)
+            conn_fail("the server closed before TLS");
+        c->heard += (size_t)n;
+    }
+}
+
 static bool run_open(struct conn *c)
 {
+    if (c->ssl && c->target->starttls && !c->sent) {
+        c->sent = walk_to_tls(c);
+        if (!c->sent)
+            return false;
+    }
     if (!c->ssl) {
         if (!c->sent)
             write_small(c, c->target->hello, c->target->hello_size);
@@ -314,6 +368,8 @@ void conn_order(struct conn *c, enum order order, uint64_t tag)
     c->tag = tag;
     c->done = 0;
     c->sent = false;
+    c->step = 0;
+    c->heard = 0;
     if (order == ORDER_OPEN) {
         open_socket(c);
         if (c->target->tls)

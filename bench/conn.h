@@ -22,11 +22,12 @@ enum order {
 struct target {
     struct sockaddr_in address;
     const char *sni;
-    const char *group;   /* the one key exchange offered */
-    bool tls;            /* false: the server passes through, and the client sends `hello` */
-    bool resume;         /* offer the ticket of the connection before */
-    bool expect_resumed; /* fail where the server does not take it */
-    uint64_t bytes;      /* of ORDER_SOURCE and ORDER_SINK */
+    const char *group;    /* the one key exchange offered */
+    const char *starttls; /* the protocol in which TLS is asked for; NULL: it begins at once */
+    bool tls;             /* false: the server passes through, and the client sends `hello` */
+    bool resume;          /* offer the ticket of the connection before */
+    bool expect_resumed;  /* fail where the server does not take it */
+    uint64_t bytes;       /* of ORDER_SOURCE and ORDER_SINK */
     SSL_CTX *ctx;
     unsigned char *hello, *pattern;
     size_t hello_size;
@@ -38,7 +39,10 @@ struct conn {
     SSL_SESSION *ticket;
     int fd;
     enum order order;
-    bool sent; /* the order's own bytes are on their way */
+    bool sent;     /* the order's own bytes are on their way */
+    unsigned step; /* of the way to TLS */
+    size_t heard;  /* bytes of the answer to that step */
+    char answer[512];
     uint64_t done, tag;
     unsigned char message[64];
 };

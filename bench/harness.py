@@ -130,11 +130,17 @@ class Bench:
         self.faults, self.noise = [], []
         build(self.tools)
         self.certificate = make_certificate(folder / "certificate")
-        self.port = free_port()
-        self.backend = subprocess.Popen([self.tools / "backend", str(self.port)], stdout=subprocess.PIPE,
-                                        preexec_fn=pinned(self.cpus[1]))
-        self.backend.stdout.readline()
+        self.backends = []
+        self.port = self.start_backend()
         os.sched_setaffinity(0, {self.cpus[1]})
+
+    def start_backend(self, greeting=None):
+        """An application on the clients' processor; its port. `greeting`: a line that each client gets first."""
+        port = free_port()
+        words = [self.tools / "backend", str(port), "127.0.0.1", *([greeting] if greeting else [])]
+        self.backends.append(subprocess.Popen(words, stdout=subprocess.PIPE, preexec_fn=pinned(self.cpus[1])))
+        self.backends[-1].stdout.readline()
+        return port
 
     def fault(self, text):
         if text not in self.faults:
@@ -142,8 +148,9 @@ class Bench:
             say(f"bench: {text}")
 
     def check_backend(self):
-        if self.backend.poll() is not None:
-            sys.exit(f"bench: the application ended with {self.backend.returncode}: nothing can be measured")
+        for backend in self.backends:
+            if backend.poll() is not None:
+                sys.exit(f"bench: the application ended with {backend.returncode}: nothing can be measured")
 
     def turns(self, names, rounds):
         """The names in turn, each round begun by another of them."""
@@ -153,7 +160,7 @@ class Bench:
     def work(self, programs, load):
         """Lets `load` do its work: what it says it did, and the nanoseconds of processor that each program used."""
         def own():
-            return (sum(p.cpu_ns() for p in [*programs, load]) + sum(map(cpu_ns_of, (self.backend.pid, os.getpid())))) / 1e9
+            return (sum(p.cpu_ns() for p in [*programs, load]) + sum(map(cpu_ns_of, [*(b.pid for b in self.backends), os.getpid()]))) / 1e9
         cpus = set(self.cpus)
         busy, ours, before = busy_seconds(cpus), own(), [p.cpu_ns() for p in programs]
         done = load.run()
@@ -163,8 +170,9 @@ class Bench:
         return done, spent
 
     def close(self):
-        self.backend.kill()
-        self.backend.wait()
+        for backend in self.backends:
+            backend.kill()
+            backend.wait()
 
 
 def summary(values):

@@ -292,11 +292,17 @@ static const struct mode *find_mode(const char *name)
 static void read_options(struct load *l, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"mode", 1, NULL, 'm'},        {"port", 1, NULL, 'p'},
-        {"sni", 1, NULL, 's'},         {"group", 1, NULL, 'g'},
-        {"connections", 1, NULL, 'c'}, {"count", 1, NULL, 'n'},
-        {"rate", 1, NULL, 'r'},        {"bytes", 1, NULL, 'b'},
-        {"address", 1, NULL, 'a'},     {0},
+        {"mode", 1, NULL, 'm'},
+        {"port", 1, NULL, 'p'},
+        {"sni", 1, NULL, 's'},
+        {"group", 1, NULL, 'g'},
+        {"connections", 1, NULL, 'c'},
+        {"count", 1, NULL, 'n'},
+        {"rate", 1, NULL, 'r'},
+        {"bytes", 1, NULL, 'b'},
+        {"address", 1, NULL, 'a'},
+        {"starttls", 1, NULL, 't'},
+        {0},
     };
     struct options *o = &l->options;
     struct target *t = &l->target;
@@ -316,6 +322,9 @@ static void read_options(struct load *l, int argc, char **argv)
         case 'a':
             if (inet_pton(AF_INET, optarg, &t->address.sin_addr) != 1)
                 conn_fail("--address: not an IPv4 address");
+            break;
+        case 't':
+            t->starttls = optarg;
             break;
         case 's':
             t->sni = optarg;

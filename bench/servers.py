@@ -20,6 +20,9 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
 TERMINATE = {"full", "echo", "resumed", "down", "up", "trips", "idle"}
 PASS = {"pass", "down-pass", "up-pass", "idle-pass"}
 HYBRID = {"hybrid"}
+# Protocols in which TLS is asked for, and what the application greets with.
+STARTTLS = {"smtp": "220 app", "imap": "* OK app", "postgresql": None}
+WAYS = {f"{protocol}{kind}" for protocol in STARTTLS for kind in ("", "-down", "-idle")}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def known_peers(haproxy_awslc=None):
     haproxy = dict(conf="haproxy.cfg", command="-q -db -f @CONF@", version="-vv",
                    fresh={"HAPROXY_BIND": "no-tls-tickets"}, tickets={"HAPROXY_BIND": ""})
     return [
-        Peer("cardea", "serve -c @CONF@", "cardea.yaml", "version", frozenset(TERMINATE | PASS | HYBRID),
+        Peer("cardea", "serve -c @CONF@", "cardea.yaml", "version", frozenset(TERMINATE | PASS | HYBRID | WAYS),
              (os.environ.get("CARDEA") or str(ROOT / "build/cardea"),),
              {"CARDEA_TICKETS": "false"}, {"CARDEA_TICKETS": "true"}),
         Peer("haproxy", rows=frozenset(TERMINATE | PASS), programs=("haproxy",), **haproxy),
@@ -65,7 +68,7 @@ def known_peers(haproxy_awslc=None):
         Peer("nginx", "-c @CONF@", "nginx.conf", "-V", frozenset(TERMINATE | PASS), ("nginx",),
              {"NGINX_SSL": "ssl_session_tickets off; ssl_session_cache off;"},
              {"NGINX_SSL": "ssl_session_tickets on; ssl_session_cache none;"}),
-        Peer("stunnel", "@CONF@", "stunnel.conf", "-version", frozenset(TERMINATE), ("stunnel4", "stunnel"),
+        Peer("stunnel", "@CONF@", "stunnel.conf", "-version", frozenset(TERMINATE | WAYS), ("stunnel4", "stunnel"),
              {"STUNNEL_SSL": "sessionResume = no\noptions = NO_TICKET"},
              {"STUNNEL_SSL": f"sessionResume = yes\nticketKeySecret = {'ab' * 16}\nticketMacSecret = {'cd' * 16}"}),
         Peer("hitch", "--config=@CONF@", "hitch.conf", "--version", frozenset(TERMINATE), ("hitch",)),
@@ -194,7 +197,7 @@ class Program:
 class Server(Program):
     """A running server with its own folder and ports."""
 
-    def __init__(self, peer, variant, folder, cpu, backend_port, certificate):
+    def __init__(self, peer, variant, folder, cpu, backend_port, certificate, starttls=None):
         self.peer, self.folder = peer, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tls_port, self.pass_port = free_port(), free_port()
@@ -203,6 +206,8 @@ class Server(Program):
         values = {"TLS": self.tls_port, "PASS": self.pass_port, "BACKEND": backend_port, "DIR": self.folder,
                   "NOFILE": NOFILE, "CONNECTIONS": most_connections(),
                   "CERT": certificate / "cert.pem", "KEY": certificate / "key.pem", "PEM": certificate / "both.pem",
+                  "CARDEA_SPEAKS": starttls or "tls",
+                  "STUNNEL_PROTOCOL": f"protocol = {'pgsql' if starttls == 'postgresql' else starttls}" if starttls else "",
                   **getattr(peer, variant)}
         if peer.conf:
             values["CONF"] = self.folder / peer.conf

@@ -128,22 +128,39 @@ static int ask(const struct asking *a, const char *method, const char *path, jso
     return status;
 }
 
-/* Connect where a door may be when nobody says where: the user's place, then the system's. */
+/* Where a door may be when nobody says where: the user's place, the system's, and that of the packaged
+ * service. NULL behind the last one; `space` holds what is returned. */
+static const char *place(size_t i, char space[ADMIN_SOCKET_MAX])
+{
+    bool shared = strcmp(admin_default_socket(space), ADMIN_SYSTEM_SOCKET) == 0;
+    const char *const places[] = {space, shared ? ADMIN_SERVICE_SOCKET : ADMIN_SYSTEM_SOCKET,
+                                  shared ? NULL : ADMIN_SERVICE_SOCKET, NULL};
+    CHECK(i < ARRAY_LEN(places));
+    return places[i];
+}
+
+void admin_put_places(struct buf *ret)
+{
+    char space[ADMIN_SOCKET_MAX];
+    const char *at;
+    for (size_t i = 0; (at = place(i, space)) != NULL; i++)
+        CHECK(buf_printf(ret, "%s%s", i == 0 ? "" : place(i + 1, space) == NULL ? " or " : ", ", at));
+}
+
 static int find_door(struct asking *a, char space[ADMIN_SOCKET_MAX], struct err *err)
 {
-    a->socket = admin_default_socket(space);
-    a->fd = socket_connect_unix(a->socket);
-    if (a->fd >= 0)
-        return 0;
-    if (!is_absent(errno) || strcmp(a->socket, ADMIN_SYSTEM_SOCKET) == 0)
-        return no_door(a->socket, errno, err);
-    a->socket = ADMIN_SYSTEM_SOCKET;
-    a->fd = socket_connect_unix(a->socket);
-    if (a->fd >= 0)
-        return 0;
-    if (!is_absent(errno))
-        return no_door(a->socket, errno, err);
-    return err_set(err, "no door is running at %s or %s" NO_DOOR_ADVICE, space, ADMIN_SYSTEM_SOCKET);
+    struct buf places = {0};
+    for (size_t i = 0; (a->socket = place(i, space)) != NULL; i++) {
+        a->fd = socket_connect_unix(a->socket);
+        if (a->fd >= 0)
+            return 0;
+        if (!is_absent(errno))
+            return no_door(a->socket, errno, err);
+    }
+    admin_put_places(&places);
+    err_set(err, "no door is running at %s" NO_DOOR_ADVICE, buf_text(&places));
+    buf_free(&places);
+    return -1;
 }
 
 static int find_door_at(struct asking *a, const char *socket, struct err *err)
@@ -171,17 +188,13 @@ static bool listens(const char *socket)
 bool admin_is_there(const char *socket)
 {
     char space[ADMIN_SOCKET_MAX];
+    bool found = false;
     socket = named(socket);
-    return socket != NULL ? listens(socket)
-                          : listens(admin_default_socket(space)) || listens(ADMIN_SYSTEM_SOCKET);
-}
-
-void admin_put_places(struct buf *ret)
-{
-    char space[ADMIN_SOCKET_MAX];
-    const char *user = admin_default_socket(space);
-    bool one = strcmp(user, ADMIN_SYSTEM_SOCKET) == 0;
-    CHECK(buf_printf(ret, "%s%s%s", user, one ? "" : " or ", one ? "" : ADMIN_SYSTEM_SOCKET));
+    if (socket != NULL)
+        return listens(socket);
+    for (size_t i = 0; !found && (socket = place(i, space)) != NULL; i++)
+        found = listens(socket);
+    return found;
 }
 
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, json_t **ret,

@@ -20,7 +20,7 @@ int admin_ask(const char *socket, const char *method, const char *path, int64_t 
 /* Is there a door to ask, as admin_ask() would look for it? True also for one that may not be asked. */
 bool admin_is_there(const char *socket);
 
-/* Append where a door is looked for when nobody names its socket: one path or two. */
+/* Append where a door is looked for when nobody names its socket: paths apart by words. */
 void admin_put_places(struct buf *ret);
 
 #endif

@@ -17,10 +17,13 @@
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
+#include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
+
+#define LISTENERS_SHOWN 8 /* in the status of the service */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -32,6 +35,9 @@ struct serving {
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
+    struct supervised supervised;
+    struct supervisor *supervisor; /* NULL: nobody supervises */
+    bool refused;                  /* the last reload was */
     bool stopping;
 };
 
@@ -52,6 +58,7 @@ static void on_notice(void *arg, const char *text)
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
 {
     struct serving *s = arg;
+    s->refused = review == NULL;
     if (review != NULL) {
         struct buf text = {0};
         check_warn(door_snapshot(s->door));
@@ -75,7 +82,10 @@ static void tell_stopping(struct serving *s)
     if (!s->stopping && n > 0)
         fprintf(stderr, "cardea: stopping: %zu connection%s open, up to %.10gs; once more to end now\n", n,
                 n == 1 ? "" : "s", (double)most / NSEC_PER_SEC);
+    if (s->stopping)
+        return;
     s->stopping = true;
+    supervisor_stopping(s->supervisor, most);
 }
 
 static void on_drained(void *arg)
@@ -94,6 +104,62 @@ static void on_signal(struct signals *signals, int number)
         door_drain(s->door, on_drained, s);
     }
 }
+
+/* ---- the service manager ---- */
+
+/* The line of `systemctl status`. */
+static void describe(void *arg, struct buf *text)
+{
+    const struct serving *s = arg;
+    const struct config *c = door_snapshot(s->door)->config;
+    size_t n = door_connections(s->door);
+    buf_printf(text, s->stopping ? "stopping" : "serving %zu route%s on", c->routes.n,
+               c->routes.n == 1 ? "" : "s");
+    for (size_t i = 0; !s->stopping && i < c->listeners.n && i < LISTENERS_SHOWN; i++)
+        buf_printf(text, "%s %s", i == 0 ? "" : ",", c->listeners.v[i].address.text.text);
+    if (!s->stopping && c->listeners.n > LISTENERS_SHOWN)
+        buf_printf(text, " and %zu more", c->listeners.n - LISTENERS_SHOWN);
+    buf_printf(text, "; %zu connection%s open", n, n == 1 ? "" : "s");
+    if (s->refused)
+        buf_printf(text, "; the last reload was refused, the configuration before it stays in force");
+}
+
+static void ask_workers(void *arg, void (*answered)(void *answered_arg), void *answered_arg)
+{
+    const struct serving *s = arg;
+    door_ask_workers(s->door, answered, answered_arg);
+}
+
+static void on_reload(void *arg, bool under_way)
+{
+    struct serving *s = arg;
+    if (under_way)
+        supervisor_reloading(s->supervisor);
+    else if (!s->stopping)
+        supervisor_ready(s->supervisor);
+}
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* A manager that cannot be told is no reason not to serve. What it handed us is for nobody whom we start. */
+static void supervise(struct serving *s)
+{
+    static const char *const ours[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+    struct supervision with = {variable(ours[0]), variable(ours[1]), variable(ours[2])};
+    struct err err;
+    s->supervised = (struct supervised){describe, ask_workers, s};
+    s->supervisor = supervisor_new(s->loop, &with, &s->supervised, &err);
+    if (err.text[0] != '\0')
+        fprintf(stderr, "cardea: %s\n", err.text);
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        unsetenv(ours[i]);
+}
+
+/* ---- beginning and end ---- */
 
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
@@ -124,6 +190,7 @@ static int start(struct serving *s, const char *path)
     buf_free(&errors);
     check_warn(door_snapshot(s->door));
     door_set_notice(s->door, on_notice, s);
+    door_set_reload_watch(s->door, on_reload, s);
     s->admin = admin_new(s->loop, s->door, &err);
     if (s->admin == NULL || door_start(s->door, &err) != 0) {
         fprintf(stderr, "cardea: %s\n", err.text);
@@ -138,6 +205,7 @@ static void finish(struct serving *s)
     admin_free(s->admin);
     door_free(s->door);
     signals_unwatch(&s->signals);
+    supervisor_free(s->supervisor);
     loop_free(s->loop);
 }
 
@@ -181,8 +249,10 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
         fprintf(stderr, "cardea: %s\n", err.text);
         return 1;
     }
+    supervise(&s);
     int status = start(&s, config_path) == 0 ? 0 : 1;
     if (status == 0) {
+        supervisor_ready(s.supervisor);
         if (hooks == NULL)
             tell_started(&s);
         else if (hooks->ready != NULL)

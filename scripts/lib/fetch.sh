@@ -125,6 +125,8 @@ cached_prefix() {
 # build SOURCE KEY: configures, compiles and installs SOURCE, and puts the result in the cache under KEY in one step.
 build() {
   local src=$1 final=$cache/$name-$2-$hash work=$scratch/build made fault tool
+  # The texts of assertions name files: not where they were built, which has a new name each time.
+  local flags="$flags -ffile-prefix-map=$scratch=. -ffile-prefix-map=$src=$name"
   if [ -d "$final" ]; then echo "$final"; return; fi
   for tool in cmake ninja "${cxx%% *}"; do command -v "$tool" >/dev/null || die "no $tool: run scripts/deps build"; done
   say "building $2 ($variant) with $($cc --version | head -n 1)"

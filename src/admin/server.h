@@ -12,9 +12,12 @@
 struct admin;
 
 #define ADMIN_SYSTEM_SOCKET "/run/cardea.sock"
+#define ADMIN_SERVICE_SOCKET \
+    "/run/cardea/cardea.sock" /* as packaged: a folder that the service may write to */
 
 /* Where a door has its socket when nobody says otherwise: $XDG_RUNTIME_DIR/cardea.sock, else
- * ADMIN_SYSTEM_SOCKET. Those who look for a door try both, in this order. Returns `text`. */
+ * ADMIN_SYSTEM_SOCKET. Those who look for a door try both, in this order, and ADMIN_SERVICE_SOCKET. Returns
+ * `text`. */
 const char *admin_default_socket(char text[ADMIN_SOCKET_MAX]);
 
 /* Open the door's admin socket and metrics port, as its configuration says; the loop is the control thread's.

@@ -28,6 +28,7 @@ struct audit_record {
     const char *transport; /* NULL: TCP */
     uint64_t carrier;      /* the id of the connection that this is a stream of, or 0 */
     const char *peer;
+    struct str starttls; /* the protocol that was spoken in the clear before TLS */
     struct str sni;
     struct str alpn;
     const char *route;

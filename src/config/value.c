@@ -3,8 +3,10 @@
 #include "config/value.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -13,6 +15,8 @@
 
 #define NAME_MAX_LEN 64
 #define TEXT_MAX_LEN 4095
+#define CREDENTIAL "credential:"
+#define CREDENTIALS_VARIABLE "CREDENTIALS_DIRECTORY"
 
 int value_refuse(const struct schema_value *v, struct err *err, const char *fmt, ...)
 {
@@ -72,11 +76,41 @@ const char *value_join(const struct schema_value *v, const char *path)
     return joined;
 }
 
+/* $CREDENTIALS_DIRECTORY/NAME: where systemd puts what a unit's LoadCredential= and SetCredential= name
+ * (systemd.exec(5)). NULL with `err`. */
+static const char *find_credential(const struct schema_value *v, const char *name, struct err *err)
+{
+    const char *dir = getenv(CREDENTIALS_VARIABLE);
+    size_t len = strlen(name);
+    if (len == 0 || len > NAME_MAX || strchr(name, '/') != NULL || strchr(name, ':') != NULL ||
+        strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        value_refuse(v, err, "expected " CREDENTIAL "NAME with the name of a credential, without / and :");
+        return NULL;
+    }
+    if (dir == NULL || *dir != '/') {
+        value_refuse(
+            v, err,
+            "but there are no credentials here: " CREDENTIALS_VARIABLE " is %s. Start the door by a unit of "
+            "systemd with LoadCredential=%.64s:FILE, or set the variable to a folder that holds %.64s",
+            dir == NULL ? "not set" : "no absolute path", name, name);
+        return NULL;
+    }
+    char *path = store_alloc(v->store, strlen(dir) + 1 + len + 1, 1);
+    if (path == NULL)
+        err_set(err, "out of memory");
+    else
+        sprintf(path, "%s/%s", dir, name);
+    return path;
+}
+
 static int read_path(const struct schema_value *v, void *ret, struct err *err)
 {
     if (read_text(v, ret, err) < 0)
         return -1;
-    return value_put_text(v, value_join(v, v->text), ret, err);
+    if (strncmp(v->text, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+        return value_put_text(v, value_join(v, v->text), ret, err);
+    const char *path = find_credential(v, v->text + strlen(CREDENTIAL), err);
+    return path == NULL ? -1 : value_put_text(v, path, ret, err);
 }
 
 static int read_output(const struct schema_value *v, void *ret, struct err *err)

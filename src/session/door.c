@@ -158,6 +158,12 @@ void door_set_notice(struct door *d, door_notice *notice, void *arg)
     d->notice_arg = arg;
 }
 
+void door_set_reload_watch(struct door *d, door_reload_watch *told, void *arg)
+{
+    d->reload_watch = told;
+    d->reload_watch_arg = arg;
+}
+
 static void hear(void *arg, const char *text)
 {
     door_notify(arg, text);
@@ -245,6 +251,11 @@ const struct snapshot *door_snapshot(const struct door *d)
 size_t door_connections(const struct door *d)
 {
     return admission_total(d->admission);
+}
+
+void door_ask_workers(struct door *d, void (*done)(void *arg), void *arg)
+{
+    crew_broadcast(&d->crew, d->loop, pass_by, done, arg);
 }
 
 bool door_has_its_workers(const struct door *d)

@@ -40,6 +40,12 @@ int door_start(struct door *door, struct err *err);
  * with NULL, when it was refused: `errors` are lines of text. Both are borrowed. */
 typedef void door_reloaded(void *arg, const struct review *review, const char *errors);
 
+/* Told when a reload begins (`under_way`), and when it has ended, whatever came of it. */
+typedef void door_reload_watch(void *arg, bool under_way);
+
+/* Who is told of each reload, whoever asks for it. */
+void door_set_reload_watch(struct door *door, door_reload_watch *told, void *arg);
+
 /* Read the configuration file again and put it in force without touching live connections. A wrong one is
  * refused whole and the old one stays. The audit file is opened anew. */
 void door_reload(struct door *door, door_reloaded *done, void *arg);
@@ -64,6 +70,10 @@ size_t door_connections(const struct door *door);
 /* Packets of QUIC that workers have handed to each other so far, and how many of them were dropped since too
  * many waited. */
 uint64_t door_packets_astray(const struct door *door, uint64_t *ret_dropped);
+
+/* Ask every worker for a sign of life: `done` is called on the control thread once all have given one, and
+ * never while one of them hangs. */
+void door_ask_workers(struct door *door, void (*done)(void *arg), void *arg);
 
 /* Are the workers as many as the configuration in force wants? Their number is taken at the start only. */
 bool door_has_its_workers(const struct door *d);

@@ -27,6 +27,8 @@ struct door {
     struct timer tick;
     door_notice *notice;
     void *notice_arg;
+    door_reload_watch *reload_watch;
+    void *reload_watch_arg;
     int64_t started; /* monotonic; 0 before door_start() */
     bool draining;
     bool installing;

@@ -113,6 +113,12 @@ static uint64_t lockouts(struct door *d, const struct snapshot *snap, bool tell)
     return sum;
 }
 
+static void tell_watch(const struct door *d, bool under_way)
+{
+    if (d->reload_watch != NULL)
+        d->reload_watch(d->reload_watch_arg, under_way);
+}
+
 static void installed(void *arg)
 {
     struct reload *r = arg;
@@ -121,6 +127,7 @@ static void installed(void *arg)
     d->unread_crls = 0;
     d->lockouts = lockouts(d, r->snap, false); /* whoever asked for the reload is warned of these */
     in_force(r);
+    tell_watch(d, false);
     backend_registry_sweep(&d->shared.backends);
 }
 
@@ -149,6 +156,7 @@ static void begin_reload(struct reload *r)
     struct door *d = r->door;
     struct buf errors = {0};
     d->installing = true;
+    tell_watch(d, true);
     struct config *c = config_again(d->snap->config, &errors);
     if (c == NULL)
         survey_file(d->snap->config->file, &errors);
@@ -162,6 +170,7 @@ static void begin_reload(struct reload *r)
     if (r->listeners == NULL) {
         snapshot_unref(r->snap);
         finish(r, false, buf_text(&errors));
+        tell_watch(d, false);
     } else {
         r->reviews = reviews_new(d);
         crew_broadcast(&d->crew, d->loop, install_in, installed, r);

@@ -9,6 +9,7 @@
 #include "session/session_internal.h"
 #include "session/session_row.h"
 #include "session/worker.h"
+#include "starttls/starttls.h"
 
 static struct str text_of(const char *text)
 {
@@ -20,10 +21,11 @@ struct str session_note(const struct session *s, enum note which)
     const struct setup *p = s->setup;
     size_t at = 0;
     if (p != NULL)
-        return which == NOTE_SNI    ? text_of(p->hello.sni)
-               : which == NOTE_JA4  ? text_of(p->hello.ja4)
-               : which == NOTE_ALPN ? (struct str){p->hello.alpn, p->hello.alpn_len}
-                                    : text_of(p->target);
+        return which == NOTE_STARTTLS ? text_of(p->spoken == NULL ? "" : starttls_name(p->spoken))
+               : which == NOTE_SNI    ? text_of(p->hello.sni)
+               : which == NOTE_JA4    ? text_of(p->hello.ja4)
+               : which == NOTE_ALPN   ? (struct str){p->hello.alpn, p->hello.alpn_len}
+                                      : text_of(p->target);
     for (int i = 0; i < (int)which; i++)
         at += s->note_len[i];
     return (struct str){s->notes + at, s->note_len[which]};
@@ -99,6 +101,7 @@ void session_write_audit(struct session *s)
         .transport = s->transport,
         .carrier = s->carrier,
         .peer = net_addr_format(&s->peer, peer),
+        .starttls = session_note(s, NOTE_STARTTLS),
         .sni = session_note(s, NOTE_SNI),
         .alpn = session_note(s, NOTE_ALPN),
         .route = s->route == NULL ? NULL : s->route->config->name.text,

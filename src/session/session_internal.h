@@ -101,7 +101,7 @@ struct setup {
 };
 
 /* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
-enum note { NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
+enum note { NOTE_STARTTLS, NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
 
 /* Monotonic. */
 struct session_times {

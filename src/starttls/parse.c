@@ -428,16 +428,17 @@ static int read_section(struct parse *p)
 static int read_begin(struct parse *p)
 {
     struct starttls *s = p->script;
-    struct section *section = &s->sections[s->sections_len - 1];
-    if (p->in_begin && section->relays)
-        return lex_error(&p->lex, p->err, "a relay has no 'begin': it speaks when somebody has spoken");
-    if (!p->in_begin || section->begin.n > 0)
+    if (!p->in_begin || s->sections[s->sections_len - 1].begin.n > 0)
         return lex_error(&p->lex, p->err, "'begin' stands once, between a section and its first state");
+    struct section *section = &s->sections[s->sections_len - 1];
+    struct range *begin = &section->begin;
+    if (section->relays)
+        return lex_error(&p->lex, p->err, "a relay has no 'begin': it speaks when somebody has spoken");
     p->in_relay = false;
-    if (read_actions(p, &section->begin) != 0)
+    if (read_actions(p, begin) != 0)
         return -1;
-    for (uint16_t i = 0; i < section->begin.n; i++)
-        if (s->actions[section->begin.first + i].kind > ACT_ADD)
+    for (uint16_t i = 0; i < begin->n; i++)
+        if (s->actions[begin->first + i].kind > ACT_ADD)
             return lex_error(&p->lex, p->err, "'begin' can send, set and add; the rest is for rules");
     return 0;
 }

@@ -213,11 +213,12 @@ static int end_of_sequence(struct parse *p, bool found, const char *expected)
 /* What ends a capture is a text or the end of the unit; behind anything else it would never match. */
 static int check_captures(struct parse *p, struct seq seq)
 {
-    const struct op *ops = &p->script->ops[seq.first];
-    for (uint16_t i = 0; i + 1 < seq.n && !p->full; i++)
-        if ((ops[i].kind == OP_WORD || ops[i].kind == OP_REST) && ops[i + 1].kind != OP_TEXT)
+    for (uint16_t i = 0; i + 1 < seq.n && !p->full; i++) {
+        const struct op *op = &p->script->ops[seq.first + i];
+        if ((op->kind == OP_WORD || op->kind == OP_REST) && op[1].kind != OP_TEXT)
             return lex_error(&p->lex, p->err,
                              "behind {name} or {name...} a text in quotes is expected, or the pattern's end");
+    }
     return 0;
 }
 

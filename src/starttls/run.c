@@ -58,9 +58,12 @@ bool starttls_run_set(struct starttls_run *r, const char *var, struct str value)
 void starttls_run_follow(struct starttls_run *r, const struct starttls_run *other)
 {
     CHECK(r->p == other->p);
-    for (uint16_t i = 0; i < r->p->vars_len; i++)
-        if (r->vars[i].len == 0)
-            remember(r, i, run_value(other, i));
+    for (uint16_t i = 0; i < r->p->vars_len; i++) {
+        if (other->vars[i].len == 0)
+            continue;
+        forget(r, i);
+        remember(r, i, run_value(other, i));
+    }
 }
 
 struct str run_value(const struct starttls_run *r, uint16_t var)

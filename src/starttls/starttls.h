@@ -7,10 +7,9 @@
  *   ask      as a client, towards a server that is to begin TLS
  *   answer   as a server, towards a client that begins TLS
  *   greet    as a client, after TLS or without it: towards a server whose greeting the client has had from us
- * already settle   as a client, within TLS that was asked for on behalf of a client that speaks none identify
- * as `greet`, with the client's identity handed on others   where a client goes on in the clear, what the
- * server must hear for it
- */
+ *   settle   as a client, within TLS that was asked for on behalf of a client that speaks none
+ *   identify as `greet`, with the client's identity handed on
+ *   others   where a client goes on in the clear: what the server must hear for it */
 #ifndef CARDEA_STARTTLS_STARTTLS_H
 #define CARDEA_STARTTLS_STARTTLS_H
 
@@ -37,6 +36,12 @@ struct starttls;
 /* Read a script. `name` is what errors call it (a file's name). NULL with "NAME:LINE:COLUMN: ..." in `err`.
  */
 struct starttls *starttls_parse(const char *name, const char *text, size_t len, struct err *err);
+
+/* Read a script of chat(8): texts to expect and texts to send, in turn. It becomes one section: `answer`, or
+ * `ask`. TLS begins behind the line in which the last text that is expected stands. What has no meaning on a
+ * connection is an error, as above. */
+struct starttls *starttls_parse_chat(const char *name, const char *text, size_t len, bool answer,
+                                     struct err *err);
 
 /* NULL is allowed. */
 void starttls_free(struct starttls *p);
@@ -92,7 +97,8 @@ void starttls_run_free(struct starttls_run *r);
  * are too many. */
 bool starttls_run_set(struct starttls_run *r, const char *var, struct str value);
 
-/* Remember what another dialogue in the same protocol has; what this one has already stays. */
+/* Remember what another dialogue in the same protocol does; where both know something that of the other
+ * counts. */
 void starttls_run_follow(struct starttls_run *r, const struct starttls_run *other);
 
 /* Begin a section; what was remembered stays. What is to be said at once is appended to `say`. */

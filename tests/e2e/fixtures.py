@@ -9,6 +9,7 @@ import peers
 from door import Door
 from pki import Pki
 from run import CARDEA, SANITIZER, SLOW, Process, assert_no_sanitizer_output, run, wait_listening
+from wrapping import Wrap
 
 
 def pytest_report_header(config):
@@ -61,6 +62,18 @@ def start_module_door(tmp_path_factory):
     stop_all(started)
 
 
+@pytest.fixture
+def start_wrap(tmp_path):
+    """start_wrap(role, to, *words) starts `cardea wrap`, which is stopped (cleanly, or the test fails) after the test."""
+    started = []
+
+    def start(role, to, *words, **options):
+        started.append(Wrap(tmp_path, role, to, *words, **options))
+        return started[-1]
+    yield start
+    stop_all(started)
+
+
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory):
     return Pki(tmp_path_factory.mktemp("pki"))
@@ -83,6 +96,13 @@ def dns(tmp_path_factory):
 @pytest.fixture(scope="session")
 def postgres():
     server = peers.Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def tls_postgres(pki):
+    server = peers.Postgres(pki.server("db.test"))
     yield server
     server.stop()
 

@@ -319,9 +319,9 @@ class Dns:
 
 
 class Postgres:
-    """A PostgreSQL cluster without TLS of its own, database and user `door`, password `knock`."""
+    """A PostgreSQL cluster, database and user `door`, password `knock`; with a `cert` it takes TLS only."""
 
-    def __init__(self):
+    def __init__(self, cert=None):
         # The server refuses to run as root, and its user must reach the directory: not under pytest's private one.
         self.directory = Path(tempfile.mkdtemp(prefix="cardea-pg-"))
         self.port = free_port()
@@ -340,10 +340,21 @@ class Postgres:
                    "-E", "UTF8", "--locale", "C", "--no-sync", cwd=self.directory, timeout=60, **self.demote)
         assert made.returncode == 0, made.stderr.decode()
         self.process = Process([self.programs / "postgres", "-D", data, "-p", str(self.port), "-h", "127.0.0.1",
-                                "-k", self.directory, "-F", "-c", "max_connections=50"],
+                                "-k", self.directory, "-F", "-c", "max_connections=50", *self.tls_words(data, cert)],
                                self.directory, "postgres", cwd=self.directory, **self.demote)
         wait_listening(self.port, self.process, 20)
         wait_until(lambda: self.psql("select 1", port=self.port).returncode == 0, "PostgreSQL to answer", 20, 0.1)
+
+    def tls_words(self, data, cert):
+        if cert is None:
+            return []
+        for name, source in ("server.crt", cert.certificate), ("server.key", cert.key):
+            shutil.copyfile(source, data / name)
+            (data / name).chmod(0o600)
+            if self.demote:
+                os.chown(data / name, self.demote["user"], self.demote["group"])
+        (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 password\n")
+        return ["-c", "ssl=on"]
 
     def psql(self, statement, host="127.0.0.1", port=None, **parameters):
         """psql with unaligned output; `parameters` are those of a connection string (sslmode=...)."""
@@ -358,6 +369,90 @@ class Postgres:
             self.process.stop(signal.SIGINT, timeout=20)
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+SLAPD = """
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {directory}/slapd.pid
+{tls}
+database mdb
+suffix "dc=example,dc=test"
+rootdn "cn=admin,dc=example,dc=test"
+rootpw knock
+directory {directory}/db
+"""
+
+LDIF = """dn: dc=example,dc=test
+objectClass: dcObject
+objectClass: organization
+o: behind the door
+dc: example
+"""
+
+
+class Slapd:
+    """OpenLDAP with one entry; with a `cert` it takes TLS only, by StartTLS."""
+
+    def __init__(self, directory, cert=None):
+        self.port = free_port()
+        config = directory / "slapd.conf"
+        (directory / "db").mkdir()
+        tls = "" if cert is None else (f"TLSCertificateFile {cert.certificate}\nTLSCertificateKeyFile {cert.key}\n"
+                                       "security tls=1\n")
+        config.write_text(SLAPD.format(directory=directory, tls=tls))
+        (directory / "data.ldif").write_text(LDIF)
+        made = run("slapadd", "-f", config, "-l", directory / "data.ldif")
+        assert made.returncode == 0, made.stderr.decode()
+        self.process = Process(["slapd", "-f", config, "-h", f"ldap://127.0.0.1:{self.port}", "-d", "0"], directory, "slapd")
+        wait_listening(self.port, self.process)
+
+    def stop(self):
+        self.process.stop()
+
+
+PROSODY = """
+run_as_root = true
+daemonize = false
+pidfile = "{directory}/prosody.pid"
+data_path = "{directory}/data"
+certificates = "{directory}"
+log = {{ error = "*console" }}
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {port} }}
+s2s_ports = {{ }}
+http_ports = {{ }}
+https_ports = {{ }}
+modules_enabled = {{ "saslauth", "tls" }}
+modules_disabled = {{ "s2s", "posix" }}
+authentication = "internal_plain"
+c2s_require_encryption = {required}
+allow_unencrypted_plain_auth = true
+VirtualHost "door.test"
+    {ssl}
+"""
+
+
+class Prosody:
+    """An XMPP server for door.test, user alice, password `knock`; with a `cert` it takes TLS only."""
+
+    def __init__(self, directory, cert=None):
+        self.port = free_port()
+        config = directory / "prosody.cfg.lua"
+        ssl_line = "" if cert is None else f'ssl = {{ certificate = "{cert.certificate}", key = "{cert.key}" }}'
+        config.write_text(PROSODY.format(directory=directory, port=self.port, ssl=ssl_line,
+                                         required="false" if cert is None else "true"))
+        accounts = directory / "data" / "door%2etest" / "accounts"
+        accounts.mkdir(parents=True)
+        (accounts / "alice.dat").write_text('return { ["password"] = "knock" };\n')
+        self.process = Process(["prosody", "--config", config, "-F"], directory, "prosody")
+        wait_listening(self.port, self.process, 20)
+
+    def stop(self):
+        self.process.stop()
 
 
 NGINX = """

@@ -241,7 +241,8 @@ def test_without_a_door(door, pki, sharing, banner):
     done = run(CARDEA, "status", env=sharing.env)
     first = done.stdout.decode().splitlines()[0]
     assert (done.returncode, done.stderr) == (0, b"")
-    assert first == f"no door here ({sharing.runtime}/cardea.sock or /run/cardea.sock); the carriers are:"
+    assert first == (f"no door here ({sharing.runtime}/cardea.sock, /run/cardea.sock or /run/cardea/cardea.sock); "
+                     "the carriers are:")
     for words, env in [([], own), (["--offers"], sharing.env), (["--sessions"], sharing.env)]:
         assert run(CARDEA, "status", *words, env=env).returncode == 1
 

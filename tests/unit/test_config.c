@@ -428,6 +428,61 @@ static void test_man(void **state)
     buf_free(&fresh);
 }
 
+/* A path may name a credential, whatever key it is for; `what` follows "key: " in the file of a client. */
+static const char *key_of(const char *what, struct client_config **ret, struct buf *errors)
+{
+    static char text[512];
+    snprintf(text, sizeof(text), "key: %s\n", what);
+    *ret = client_config_parse("home/c.yaml", text, strlen(text), errors);
+    return *ret == NULL ? buf_text(errors) : (*ret)->key.text;
+}
+
+static void test_secret(void **state)
+{
+    static const struct {
+        const char *directory, *value, *expected;
+    } rows[] = {
+        {"/run/credentials/cardea.service", "credential:door.key",
+         "/run/credentials/cardea.service/door.key"},
+        {"/run/credentials/cardea.service", "./credential:door.key", "home/./credential:door.key"},
+        {NULL, "credential:door.key",
+         "home/c.yaml:1:6: key: found 'credential:door.key', but there are no credentials here: "
+         "CREDENTIALS_DIRECTORY is not set. Start the door by a unit of systemd with "
+         "LoadCredential=door.key:FILE, "
+         "or set the variable to a folder that holds door.key\n"},
+        {"here", "credential:door.key",
+         "home/c.yaml:1:6: key: found 'credential:door.key', but there are no credentials here: "
+         "CREDENTIALS_DIRECTORY is no absolute path. Start the door by a unit of systemd with "
+         "LoadCredential=door.key:FILE, or set the variable to a folder that holds door.key\n"},
+        {"/c", "'credential:'",
+         "home/c.yaml:1:6: key: found 'credential:', expected credential:NAME with the name of a credential, "
+         "without / and :\n"},
+        {"/c", "credential:../door.key",
+         "home/c.yaml:1:6: key: found 'credential:../door.key', expected credential:NAME with the name of a "
+         "credential, without / and :\n"},
+        {"/c", "credential:..",
+         "home/c.yaml:1:6: key: found 'credential:..', expected credential:NAME with the name of a "
+         "credential, "
+         "without / and :\n"},
+        {"/c", "credential:a:b",
+         "home/c.yaml:1:6: key: found 'credential:a:b', expected credential:NAME with the name of a "
+         "credential, "
+         "without / and :\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct client_config *c;
+        struct buf errors = {0};
+        unsetenv("CREDENTIALS_DIRECTORY");
+        if (rows[i].directory != NULL)
+            setenv("CREDENTIALS_DIRECTORY", rows[i].directory, 1);
+        assert_string_equal(key_of(rows[i].value, &c, &errors), rows[i].expected);
+        client_config_free(c);
+        buf_free(&errors);
+    }
+    unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,7 +490,7 @@ int main(void)
         cmocka_unit_test(test_routes),   cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_huge),     cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
-        cmocka_unit_test(test_expose),   cmocka_unit_test(test_man),
+        cmocka_unit_test(test_expose),   cmocka_unit_test(test_man),         cmocka_unit_test(test_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

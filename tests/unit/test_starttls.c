@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "starttls/starttls.h"
 
 #define B(text) text, sizeof(text) - 1
@@ -364,6 +365,92 @@ static void what_is_remembered_has_a_bound(void **state)
     buf_free(&in);
 }
 
+/* The text of an example in the manual: between .Bd and .Ed, the first behind `from`. */
+static struct buf read_example(const char *from)
+{
+    struct buf text = {0}, man = {0};
+    struct err err;
+    assert_int_equal(file_read("doc/man/cardea-starttls.5", 1u << 20, &man, NULL, &err), 0);
+    const char *at = strstr(buf_text(&man), from);
+    assert_non_null(at);
+    at = strchr(strstr(at, "\n.Bd -literal") + 1, '\n') + 1;
+    for (const char *end = strstr(at, ".Ed\n"); at < end; at++) {
+        bool backslash = at[0] == '\\' && at[1] == 'e'; /* as mdoc wants it written */
+        assert_true(buf_append(&text, at, 1));
+        at += backslash;
+    }
+    buf_free(&man);
+    return text;
+}
+
+static void check_example(const struct starttls *p, const char *section, const char *in,
+                          enum starttls_status status, const char *said)
+{
+    struct starttls_run *r = starttls_run_new(p);
+    struct buf say = {0};
+    size_t used;
+    assert_true(starttls_run_set(r, "me", (struct str){B("door.example")}));
+    assert_true(starttls_run_set(r, "required", (struct str){B("yes")}));
+    starttls_run_begin(r, starttls_section(p, section), &say);
+    assert_int_equal(starttls_run_step(r, (const uint8_t *)in, strlen(in), &used, &say), status);
+    assert_string_equal(buf_text(&say), said);
+    starttls_run_free(r);
+    buf_free(&say);
+}
+
+static void the_manuals_examples_work(void **state)
+{
+    (void)state;
+    struct err err = {""};
+    struct buf text = read_example(".Sh EXAMPLES");
+    struct starttls *p = starttls_parse("manual", (const char *)text.data, text.len, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(starttls_port(p), 7000);
+    check_example(p, "ask", "READY x\r\nOPTIONS a tls b\r\nGO\r\n", STARTTLS_SWITCH,
+                  "OPTIONS\r\nUPGRADE tls\r\n");
+    check_example(p, "ask", "READY x\r\nOPTIONS a\r\n", STARTTLS_FAILED, "OPTIONS\r\n");
+    check_example(p, "answer", "OPTIONS\r\nGET x\r\nUPGRADE tls\r\n", STARTTLS_SWITCH,
+                  "READY door.example\r\nOPTIONS tls\r\nNO begin TLS first: UPGRADE tls\r\nGO\r\n");
+    check_example(p, "greet", "READY x\r\n", STARTTLS_DONE, "");
+    starttls_free(p);
+    buf_free(&text);
+    text = read_example("The same as a chat script");
+    p = starttls_parse_chat("manual", (const char *)text.data, text.len, false, &err);
+    assert_string_equal(err.text, "");
+    check_example(p, "ask", "READY x\r\nOPTIONS a tls b\r\nGO\r\n", STARTTLS_SWITCH,
+                  "OPTIONS\r\nUPGRADE tls\r\n");
+    check_example(p, "ask", "READY x\r\nNO\r\n", STARTTLS_FAILED, "OPTIONS\r\n");
+    starttls_free(p);
+    buf_free(&text);
+}
+
+/* Its name, its port and its sections in the manual's list. */
+static void the_manual_has_every_protocol(void **state)
+{
+    (void)state;
+    static const char *const sections[] = {"ask", "settle", "answer", "greet", "resume", "identify"};
+    struct buf man = {0};
+    struct err err;
+    assert_int_equal(file_read("doc/man/cardea-starttls.5", 1u << 20, &man, NULL, &err), 0);
+    for (const char *const *name = starttls_builtin_names(); *name != NULL; name++) {
+        const struct starttls *p = starttls_builtin(*name);
+        struct buf item = {0};
+        const char *before = "; ";
+        assert_true(buf_printf(&item, ".It Ic %s No (%u", *name, starttls_port(p)));
+        for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+            if (starttls_section(p, sections[i]) < 0)
+                continue;
+            assert_true(buf_printf(&item, "%s%s", before, sections[i]));
+            before = ", ";
+        }
+        assert_true(buf_printf(&item, ")\n"));
+        if (strstr(buf_text(&man), buf_text(&item)) == NULL)
+            fail_msg("cardea-starttls(5) has no '%s'", buf_text(&item));
+        buf_free(&item);
+    }
+    buf_free(&man);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +460,8 @@ int main(void)
         cmocka_unit_test(a_stream_holds_no_more_than_its_texts_are_long),
         cmocka_unit_test(what_the_peer_said_is_shown_safely),
         cmocka_unit_test(what_is_remembered_has_a_bound),
+        cmocka_unit_test(the_manuals_examples_work),
+        cmocka_unit_test(the_manual_has_every_protocol),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

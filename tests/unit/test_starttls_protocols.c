@@ -384,7 +384,8 @@ static void check(const struct row *row, const struct outcome *o)
     if (o->status != row->status || o->failure != row->failure)
         fail_msg("%s %s '%s': status %d, failure %d, '%s'", row->protocol, row->section, row->in, o->status,
                  o->failure, o->text);
-    if (row->say != NULL && (o->say.len != row->say_len || memcmp(o->say.data, row->say, row->say_len) != 0))
+    if (row->say != NULL && (o->say.len != row->say_len ||
+                             (row->say_len > 0 && memcmp(o->say.data, row->say, row->say_len) != 0)))
         fail_msg("%s %s '%s': said '%.*s'", row->protocol, row->section, row->in, (int)o->say.len,
                  o->say.data);
     if (row->status == STARTTLS_FAILED &&

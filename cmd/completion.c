@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea completion`: what a shell needs to complete command lines of cardea, made from tables/verbs.def. */
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cmd/cmd.h"
+#include "cmd/verb_flags.h"
+
+struct verb_text {
+    const char *name, *summary, *synopsis, *options;
+};
+
+static const struct verb_text verbs[] = {
+#define VERB(name, function, summary, synopsis, options) {name, summary, synopsis, options},
+#include "tables/verbs.def"
+#undef VERB
+};
+
+/* What may follow. */
+enum kind { NOTHING, ANYTHING, FILES, FOLDERS, WORDS, VERBS };
+
+/* ---- what the table says ---- */
+
+/* Of the name that stands for a value: "FILE", "unix:PATH", "v1|v2". */
+static enum kind kind_of(const char *value)
+{
+    bool words = strchr(value, '|') != NULL;
+    for (const char *p = value; *p != '\0'; p++)
+        words =
+            words && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || strchr("|-", *p) != NULL);
+    if (*value == '\0')
+        return NOTHING;
+    if (words)
+        return WORDS;
+    if (strcmp(value, "FILE") == 0 || strcmp(value, "PATH") == 0)
+        return FILES;
+    if (strcmp(value, "VERB") == 0)
+        return VERBS;
+    return strcmp(value, "DIR") == 0 ? FOLDERS : ANYTHING;
+}
+
+/* The flags of a verb; those that are told of with another one, as there. */
+static void read_flags(const struct verb_text *verb, struct verb_flags *ret)
+{
+    struct verb_flags other;
+    verb_flags_read(verb->options, ret);
+    for (size_t i = 0; i < ret->n; i++)
+        for (size_t k = 0; ret->v[i].elsewhere && k < ARRAY_LEN(verbs); k++) {
+            verb_flags_read(verbs[k].options, &other);
+            for (size_t j = 0; j < other.n; j++)
+                if (strcmp(other.v[j].name, ret->v[i].name) == 0 && !other.v[j].elsewhere)
+                    ret->v[i] = other.v[j];
+        }
+}
+
+/* The words that forms of a verb begin with, such as server|client. False: there are none. */
+static bool find_forms(const struct verb_text *verb, char *ret, size_t cap)
+{
+    size_t used = 0;
+    for (const char *line = verb->synopsis, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz");
+        if (len > 0 && (line[len] == ' ' || line[len] == '\n') && used + len + 1 < cap)
+            used += (size_t)snprintf(ret + used, cap - used, "%s%.*s", used > 0 ? "|" : "", (int)len, line);
+    }
+    return used > 0;
+}
+
+/* What a verb takes beside options, out of its synopsis: the first word that is a list, DIR, FILE or VERB and
+ * that is no option's value. */
+static enum kind operand_of(const struct verb_text *verb, char *ret, size_t cap)
+{
+    bool after_flag = false;
+    if (find_forms(verb, ret, cap))
+        return WORDS;
+    for (const char *p = verb->synopsis; *p != '\0'; p++) {
+        size_t len = strcspn(p, " \n"), skip = strspn(p, "[");
+        bool flag = p[skip] == '-';
+        size_t name = strcspn(p + skip, "]. \n");
+        if (!flag && !after_flag && name > 0 && name < cap) {
+            memcpy(ret, p + skip, name);
+            ret[name] = '\0';
+            enum kind kind = kind_of(ret);
+            if (kind != ANYTHING)
+                return kind;
+        }
+        after_flag = flag && memchr(p, ']', len) == NULL && p[len] != '\n';
+        p += len;
+        if (*p == '\0')
+            break;
+    }
+    *ret = '\0';
+    return ANYTHING;
+}
+
+/* ---- writing ---- */
+
+/* Within single quotes and brackets of any shell. */
+static void put_text(const char *text)
+{
+    for (; *text != '\0'; text++)
+        switch (*text) {
+        case '\'':
+            fputs("\xe2\x80\x99", stdout);
+            break;
+        case '[':
+            putchar('(');
+            break;
+        case ']':
+            putchar(')');
+            break;
+        case '\\':
+            break;
+        default:
+            putchar(*text);
+        }
+}
+
+/* "v1|v2" with `between` in place of the bars. */
+static void put_words(const char *list, char between)
+{
+    for (; *list != '\0'; list++)
+        putchar(*list == '|' ? between : *list);
+}
+
+static void put_verbs(char between)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        printf("%s%s", i > 0 ? (const char[]){between, '\0'} : "", verbs[i].name);
+}
+
+/* ---- bash ---- */
+
+static void put_bash_kind(enum kind kind, const char *words)
+{
+    if (kind == WORDS || kind == VERBS)
+        printf(" words='");
+    if (kind == WORDS)
+        put_words(words, ' ');
+    if (kind == VERBS)
+        put_verbs(' ');
+    if (kind == WORDS || kind == VERBS)
+        putchar('\'');
+    if (kind == FILES || kind == FOLDERS)
+        printf(" paths=%s", kind == FILES ? "-f" : "-d");
+}
+
+static void put_bash_verb(const struct verb_text *verb)
+{
+    struct verb_flags flags;
+    char words[64];
+    read_flags(verb, &flags);
+    for (size_t i = 0; i < flags.n; i++) {
+        enum kind kind = kind_of(flags.v[i].value);
+        if (kind == NOTHING)
+            continue;
+        printf("    '%s %s')", verb->name, flags.v[i].name);
+        put_bash_kind(kind, flags.v[i].value);
+        printf(" ;;\n");
+    }
+    printf("    '%s '*)", verb->name);
+    put_bash_kind(operand_of(verb, words, sizeof(words)), words);
+    printf("%s", flags.n > 0 ? " words+='" : "");
+    for (size_t i = 0; i < flags.n; i++)
+        printf(" %s", flags.v[i].name);
+    printf("%s ;;\n", flags.n > 0 ? "'" : "");
+}
+
+static void put_bash(void)
+{
+    printf("# Completion for bash, made by: cardea completion bash\n"
+           "_cardea()\n{\n"
+           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words= paths=\n"
+           "    COMPREPLY=()\n"
+           "    [ \"$COMP_CWORD\" -gt 1 ] || prev=\n"
+           "    case \"${prev:+${COMP_WORDS[1]} $prev}\" in\n"
+           "    '') words='");
+    put_verbs(' ');
+    printf("' ;;\n");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        put_bash_verb(&verbs[i]);
+    printf("    esac\n"
+           "    [ -z \"$words\" ] || mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
+           "    if [ -n \"$paths\" ] && [[ $cur != -* ]]; then\n"
+           "        compopt -o filenames\n"
+           "        mapfile -t -O \"${#COMPREPLY[@]}\" COMPREPLY < <(compgen \"$paths\" -- \"$cur\")\n"
+           "    fi\n}\n"
+           "complete -F _cardea cardea\n");
+}
+
+/* ---- zsh ---- */
+
+static void put_zsh_kind(enum kind kind, const char *value)
+{
+    putchar(':');
+    put_text(kind == WORDS || *value == '\0' ? "what" : value);
+    putchar(':');
+    if (kind == WORDS || kind == VERBS)
+        putchar('(');
+    if (kind == WORDS)
+        put_words(value, ' ');
+    if (kind == VERBS)
+        put_verbs(' ');
+    if (kind == WORDS || kind == VERBS)
+        putchar(')');
+    if (kind == FILES || kind == FOLDERS)
+        printf("_files%s", kind == FOLDERS ? " -/" : "");
+}
+
+/* The colons of a value would end its name. */
+static const char *zsh_name(const char *value)
+{
+    return strchr(value, ':') != NULL ? "" : value;
+}
+
+static void put_zsh_verb(const struct verb_text *verb)
+{
+    struct verb_flags flags;
+    char operand[64];
+    read_flags(verb, &flags);
+    printf("    %s) _arguments -S", verb->name);
+    for (size_t i = 0; i < flags.n; i++) {
+        enum kind kind = kind_of(flags.v[i].value);
+        printf(" \\\n        '*%s[", flags.v[i].name);
+        put_text(flags.v[i].help);
+        putchar(']');
+        if (kind != NOTHING)
+            put_zsh_kind(kind, zsh_name(flags.v[i].value));
+        putchar('\'');
+    }
+    enum kind kind = operand_of(verb, operand, sizeof(operand));
+    printf(" \\\n        '*");
+    put_zsh_kind(kind, operand);
+    printf("' ;;\n");
+}
+
+static void put_zsh(void)
+{
+    printf("#compdef cardea\n"
+           "# Completion for zsh, made by: cardea completion zsh\n"
+           "_cardea() {\n"
+           "    local -a verbs=(\n");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        printf("        '%s:", verbs[i].name);
+        put_text(verbs[i].summary);
+        printf("'\n");
+    }
+    printf("    )\n"
+           "    if (( CURRENT == 2 )); then\n"
+           "        _describe verb verbs\n"
+           "        return\n"
+           "    fi\n"
+           "    local verb=$words[2]\n"
+           "    shift words\n"
+           "    (( CURRENT-- ))\n"
+           "    case $verb in\n");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        put_zsh_verb(&verbs[i]);
+    printf("    esac\n}\n"
+           /* autoloaded as a function, or sourced */
+           "if [ \"$funcstack[1]\" = _cardea ]; then _cardea \"$@\"; else compdef _cardea cardea; fi\n");
+}
+
+/* ---- fish ---- */
+
+static void put_fish_kind(enum kind kind, const char *words)
+{
+    static const char *const how[] = {
+        [ANYTHING] = " -x", [FILES] = " -r -F", [FOLDERS] = " -x -a '(__fish_complete_directories)'"};
+    if (kind == WORDS || kind == VERBS)
+        printf(" -x -a '");
+    if (kind == WORDS)
+        put_words(words, ' ');
+    if (kind == VERBS)
+        put_verbs(' ');
+    printf("%s", kind == WORDS || kind == VERBS ? "'" : kind == NOTHING ? "" : how[kind]);
+}
+
+static void put_fish_verb(const struct verb_text *verb)
+{
+    struct verb_flags flags;
+    char operand[64];
+    read_flags(verb, &flags);
+    enum kind kind = operand_of(verb, operand, sizeof(operand));
+    if (kind != ANYTHING) {
+        printf("complete -c cardea -n '__fish_seen_subcommand_from %s'", verb->name);
+        put_fish_kind(kind, operand);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < flags.n; i++) {
+        const struct verb_flag *f = &flags.v[i];
+        printf("complete -c cardea -n '__fish_seen_subcommand_from %s' -%c %s", verb->name,
+               f->name[1] == '-' ? 'l' : 's', f->name + strspn(f->name, "-"));
+        put_fish_kind(kind_of(f->value), f->value);
+        printf(" -d '");
+        put_text(f->help);
+        printf("'\n");
+    }
+}
+
+static void put_fish(void)
+{
+    printf("# Completion for fish, made by: cardea completion fish\n"
+           "complete -c cardea -f\n");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        printf("complete -c cardea -n __fish_use_subcommand -a %s -d '", verbs[i].name);
+        put_text(verbs[i].summary);
+        printf("'\n");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        put_fish_verb(&verbs[i]);
+}
+
+int cmd_completion(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*put)(void);
+    } shells[] = {{"bash", put_bash}, {"zsh", put_zsh}, {"fish", put_fish}};
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return cmd_usage("completion", true);
+    if (argc != 2)
+        return cmd_misused("completion", "for which shell? expected bash, zsh or fish");
+    for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+        if (strcmp(argv[1], shells[i].name) == 0) {
+            shells[i].put();
+            return CMD_OK;
+        }
+    return cmd_misused("completion", "found '%s', expected bash, zsh or fish", argv[1]);
+}
