@@ -44,8 +44,10 @@ endef
 define check
 	@if ! grep -q cmocka $(1)/build.ninja && pkg-config --exists cmocka; then flock $(1)/.lock meson setup --reconfigure $(1) >/dev/null; fi
 	flock $(1)/.lock meson test -C $(1) --quiet --print-errorlogs
+	@rm -f $(1)/proves.json
 	CARDEA=$(CURDIR)/$(1)/cardea $(PYTEST) --junitxml=$(1)/e2e.xml -n $(TEST_JOBS) --dist loadfile -m "not alone" tests/e2e
 	CARDEA=$(CURDIR)/$(1)/cardea $(PYTEST) --junitxml=$(1)/e2e-alone.xml -m alone tests/e2e
+	@scripts/readme-table --check $(1)/proves.json
 endef
 
 .PHONY: build/cardea
@@ -63,6 +65,10 @@ test: ## install what testing needs, build, run unit and end-to-end tests
 	@scripts/deps test
 	@$(MAKE) --no-print-directory build/cardea
 	$(call check,build)
+
+.PHONY: readme-table
+readme-table: ## README.md's table of protocols, from what the last end-to-end tests have shown
+	@scripts/readme-table
 
 .PHONY: asan
 asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer

@@ -8,10 +8,11 @@
 
 run.py: processes, ports, waits. door.py: a door of one's own. pki.py: certificates. peers.py: what stands behind the
 door. tls.py, quic.py: clients. chatter.py: many live connections. relay.py: a bad network for UDP. forms.py: words of the
-door that tests look for.
+door that tests look for. proves.py: which test shows what README.md says of a protocol.
 """
 from fixtures import *  # noqa: F401,F403 (pytest finds fixtures by name)
 from fixtures import pytest_report_header  # noqa: F401
+from proves import Proves, proven_file
 
 # They wait for a long time: begun last, one of them would go on when all the others are done.
 LONG = ["test_fallback_to_tcp", "test_one_round_trip", "test_chaos", "test_expose_agent", "test_shared_carrier", "test_http3",
@@ -20,6 +21,8 @@ LONG = ["test_fallback_to_tcp", "test_one_round_trip", "test_chaos", "test_expos
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: measures time closely; `make test` runs it when nothing else does")
+    config.addinivalue_line("markers", "proves(protocol, role, *peers): a claim of README.md's table, see proves.py")
+    config.pluginmanager.register(Proves(proven_file()), "proves")
 
 
 def pytest_collection_modifyitems(config, items):

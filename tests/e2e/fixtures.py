@@ -5,6 +5,7 @@ import resource
 
 import pytest
 
+import mail
 import peers
 from door import Door
 from pki import Pki
@@ -112,6 +113,47 @@ def nginx(tmp_path_factory, pki):
     server = peers.Nginx(tmp_path_factory.mktemp("nginx"), pki)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def mail_cert(pki):
+    """What the mail servers below prove to be, and what is put in front of them."""
+    return pki.server("mail.example.com")
+
+
+def mail_server(kind, *words):
+    server = kind(*words)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def dovecot(mail_cert):
+    """imap, pop3, managesieve and lmtp without TLS."""
+    yield from mail_server(mail.Dovecot, mail_cert, False)
+
+
+@pytest.fixture(scope="session")
+def dovecot_tls(mail_cert):
+    """The same, demanding TLS."""
+    yield from mail_server(mail.Dovecot, mail_cert, True)
+
+
+@pytest.fixture(scope="session")
+def postfix(mail_cert, dovecot):
+    yield from mail_server(mail.Postfix, mail_cert, dovecot)
+
+
+@pytest.fixture(scope="session")
+def inn(mail_cert):
+    """nntp without TLS."""
+    yield from mail_server(mail.Inn, mail_cert, False)
+
+
+@pytest.fixture(scope="session")
+def inn_tls(mail_cert):
+    """nntp that demands TLS."""
+    yield from mail_server(mail.Inn, mail_cert, True)
 
 
 @pytest.fixture(scope="session")
