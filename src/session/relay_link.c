@@ -20,6 +20,7 @@ struct relay_link {
     struct buf to_near;
     struct buf to_far;
     bool rests; /* a side has said more than was gone through at once */
+    bool waits; /* the owner may not write before he has read */
     bool ends;  /* once what is on its way has gone, in both directions */
 };
 
@@ -111,9 +112,14 @@ static enum link_status deliver(struct relay_link *r, void *buf, size_t cap, siz
     *ret_n = MIN(cap, r->to_near.len);
     memcpy(buf, r->to_near.data, *ret_n);
     buf_consume(&r->to_near, *ret_n);
-    if (r->to_near.len == 0)
-        buf_free(&r->to_near);
+    if (r->to_near.len > 0)
+        return LINK_OK;
+    buf_free(&r->to_near);
     dissolve(r);
+    bool waits = r->waits;
+    r->waits = false;
+    if (waits)
+        link_wake(&r->link);
     return LINK_OK;
 }
 
@@ -157,7 +163,8 @@ static enum link_status relay_write(struct link *l, const void *buf, size_t len,
     enum link_status status = flush(r);
     if (status != LINK_OK)
         return status;
-    if (r->to_near.len > STARTTLS_MEMORY_MAX)
+    r->waits = r->to_near.len > STARTTLS_MEMORY_MAX;
+    if (r->waits)
         return LINK_AGAIN;
     if (r->relay == NULL)
         return pass_write(l, buf, len, ret_n);
