@@ -93,3 +93,13 @@ def test_openssl(start_wrap, ftp, pki):
     done = run("openssl", "s_client", "-starttls", "ftp", "-connect", f"127.0.0.1:{wrap.port}", "-CAfile", pki.ca.file,
                "-verify_return_error", "-verify_hostname", NAME)
     assert done.returncode == 0 and b"Verification: OK" in done.stdout, done.stderr.decode()
+
+
+@pytest.mark.proves("ftp", "probe", "vsftpd")
+def test_server_without_tls_is_named(start_wrap, ftp, pki):
+    """A server without TLS gets nothing but the question for it."""
+    middle = Middle(f"127.0.0.1:{ftp.port}")
+    wrap = start_wrap("client", middle.to, "--starttls", "ftp", "--ca", pki.ca.file)
+    assert peers.curl("-sS", f"ftp://127.0.0.1:{wrap.port}/").returncode != 0
+    assert "AUTH TLS" in wrap.audited(reason="backend_tls")["detail"]
+    assert middle.heard == b"AUTH TLS\r\n"

@@ -147,6 +147,7 @@ def test_client_certificates(start_wrap, mariadb, pki):
     assert wrap.audited(reason="no_certificate")
 
 
+@pytest.mark.proves("mysql", "probe", "MariaDB")
 def test_server_without_tls_is_named(start_wrap, mariadb, pki):
     """The client wrap goes no further without TLS, be it the server or somebody on the way that has none."""
     middle = Middle(f"127.0.0.1:{mariadb.port}")
