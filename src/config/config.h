@@ -352,7 +352,7 @@ struct config_store; /* the memory behind it */
 struct config_protocol {
     struct config_head head;
     struct config_text name;
-    struct config_text file;
+    struct config_text file, chat; /* one of them */
 };
 
 struct config_protocols {

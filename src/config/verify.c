@@ -341,6 +341,24 @@ static int verify_trust_names(struct verify *v)
     return bad;
 }
 
+static int verify_protocols(struct verify *v)
+{
+    struct names names = {0};
+    int bad = COLLECT(v, protocols, config_protocol, &names);
+    for (size_t i = 0; i < v->c->protocols.n; i++) {
+        const struct config_protocol *p = &v->c->protocols.v[i];
+        if (p->name.text != NULL &&
+            (strcmp(p->name.text, CONFIG_SPEAKS_TLS) == 0 || strcmp(p->name.text, CONFIG_SPEAKS_PLAIN) == 0))
+            bad |=
+                wrong(v, p->name.at, "protocols", i, "name",
+                      "'%s' is what a listener without STARTTLS speaks; choose another name", p->name.text);
+        if (!v->partial && (p->file.text != NULL) == (p->chat.text != NULL))
+            bad |= wrong(v, p->head.at, "protocols", i, NULL,
+                         "expected one script: 'file', or 'chat' where it is one of chat(8)");
+    }
+    return bad;
+}
+
 static int verify_names(struct verify *v)
 {
     struct names policy = {0};
@@ -349,7 +367,7 @@ static int verify_names(struct verify *v)
     bad |= COLLECT(v, trust, config_trust, &v->trusts);
     bad |= COLLECT(v, routes, config_route, &v->routes);
     bad |= COLLECT(v, policy, config_policy_row, &policy);
-    return bad | verify_trust_names(v);
+    return bad | verify_trust_names(v) | verify_protocols(v);
 }
 
 /* The bytes of a listener's IP address, IPv4 as mapped into IPv6; false: it is every address, IPv4 and IPv6.

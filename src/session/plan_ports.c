@@ -45,13 +45,17 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
     plan->scripts = calloc(own->n + 1, sizeof(*plan->scripts));
     CHECK(plan->scripts != NULL);
     for (size_t i = 0; i < own->n; i++) {
-        const char *path = own->v[i].file.text;
+        bool chat = own->v[i].chat.text != NULL;
+        const struct config_text *file = chat ? &own->v[i].chat : &own->v[i].file;
+        const char *path = file->text;
         struct buf text = {0};
         struct err err;
         if (file_read(path, SCRIPT_FILE_MAX, &text, NULL, &err) == 0)
-            plan->scripts[i] = starttls_parse(path, (const char *)text.data, text.len, &err);
+            plan->scripts[i] = chat
+                                   ? starttls_parse_chat(path, (const char *)text.data, text.len, false, &err)
+                                   : starttls_parse(path, (const char *)text.data, text.len, &err);
         if (plan->scripts[i] == NULL)
-            complain(to, own->v[i].file.at, &err);
+            complain(to, file->at, &err);
         buf_free(&text);
     }
 }

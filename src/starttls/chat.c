@@ -243,9 +243,12 @@ static int read_send(struct chat *c, const struct word *w)
     size_t len = w->s.len;
     bool bare = len >= 2 && memcmp(w->s.p + len - 2, "\\c", 2) == 0 && (len == 2 || w->s.p[len - 3] != '\\');
     const char *at = w->s.p, *end = w->s.p + len - (bare ? 2 : 0);
-    if (str_is(w->s, "EOT") || str_is(w->s, "BREAK") || (len > 0 && *w->s.p == '@'))
-        return chat_error(c, w->at, "found '%.*s', expected a text to send: %s is not for a connection",
-                          (int)MIN(len, (size_t)80), w->s.p, *w->s.p == '@' ? "a file's content" : "this");
+    if (len > 0 && *w->s.p == '@')
+        return chat_error(c, w->at, "found '%.*s', expected a text to send: files are not read",
+                          (int)MIN(len, (size_t)80), w->s.p);
+    if (str_is(w->s, "EOT") || str_is(w->s, "BREAK"))
+        return chat_error(c, w->at, "found %.*s, expected a text to send: that is for terminals", (int)len,
+                          w->s.p);
     if (read_text(c, &at, end, true, 0, &text) != 0) {
         buf_free(&text);
         return -1;
@@ -316,7 +319,7 @@ static int find_keyword(struct chat *c, const struct word *w, bool *ret_is,
 /* A text to expect and one to send, or a word and its argument. 0: at the end. */
 static int read_pair(struct chat *c)
 {
-    struct word first, second;
+    struct word first = {0}, second = {0};
     bool keyword = false;
     int (*read)(struct chat *, const struct word *) = NULL;
     int r = read_word(c, &first);

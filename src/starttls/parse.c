@@ -127,14 +127,14 @@ static const struct {
 
 static int read_variable_name(struct parse *p, uint16_t *ret)
 {
-    struct str s;
+    struct str s = {0};
     return parse_word(p, "the name of a variable", &s) != 0 ? -1 : parse_variable(p, s, ret);
 }
 
 /* A name that may come later in the script: found once all of it is there. */
 static int read_name(struct parse *p, const char *expected, bool is_section, uint16_t action)
 {
-    struct str s;
+    struct str s = {0};
     if (parse_word(p, expected, &s) != 0)
         return -1;
     p->later = parse_grow(p, p->later, sizeof(*p->later), &p->later_len);
@@ -197,7 +197,7 @@ static int read_action(struct parse *p, bool *ret_ends)
         "switch, done, plain, bye, missing, refused or wrong";
     enum where here = p->in_relay ? IN_RELAYS : IN_DIALOGUES;
     struct starttls *s = p->script;
-    struct str name;
+    struct str name = {0};
     size_t i = 0;
     if (parse_word(p, expected, &name) != 0)
         return -1;
@@ -241,7 +241,7 @@ static int read_conditions(struct parse *p, struct range *ret)
         bool negated = token_is(t, "unless");
         if (!negated && !token_is(t, "if"))
             break;
-        uint16_t var;
+        uint16_t var = NO_INDEX;
         if (read_variable_name(p, &var) != 0)
             return -1;
         s->conds = parse_grow(p, s->conds, sizeof(*s->conds), &s->conds_len);
@@ -351,7 +351,7 @@ static int find_state(const struct starttls *s, const struct section *in, struct
 static int read_state(struct parse *p)
 {
     struct starttls *s = p->script;
-    struct str name;
+    struct str name = {0};
     if (s->sections_len == 0)
         return lex_error(&p->lex, p->err, "found a state, expected a section before it");
     if (parse_word(p, "the state's name", &name) != 0)
@@ -411,7 +411,7 @@ static int end_section(struct parse *p)
 static int read_section(struct parse *p)
 {
     struct starttls *s = p->script;
-    struct str name;
+    struct str name = {0};
     if (end_section(p) != 0 || parse_word(p, "the section's name", &name) != 0)
         return -1;
     struct section section = {.name_at = parse_keep(p, name),
@@ -447,7 +447,7 @@ static int read_begin(struct parse *p)
 
 static int read_port(struct parse *p)
 {
-    uint32_t port;
+    uint32_t port = 0;
     if (parse_number(p, "a port", 65535, &port) != 0)
         return -1;
     p->script->port = (uint16_t)port;

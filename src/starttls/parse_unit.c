@@ -12,7 +12,7 @@ static int read_frame(struct parse *p, struct unit *u)
         bool little;
     } widths[] = {{"u8", 1, false},   {"u16be", 2, false}, {"u16le", 2, true}, {"u24be", 3, false},
                   {"u24le", 3, true}, {"u32be", 4, false}, {"u32le", 4, true}};
-    struct str s;
+    struct str s = {0};
     if (parse_word(p, "the length field: u8, u16be, u16le, u24be, u24le, u32be or u32le", &s) != 0)
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
@@ -44,7 +44,7 @@ int parse_unit(struct parse *p, struct unit *ret)
     } kinds[] = {{"line", UNIT_LINE}, {"tag", UNIT_TAG},       {"bytes", UNIT_BYTES},  {"frame", UNIT_FRAME},
                  {"ber", UNIT_BER},   {"telnet", UNIT_TELNET}, {"stream", UNIT_STREAM}};
     static const char expected[] = "a unit: line, tag, bytes N, frame, ber, telnet or stream";
-    struct str s;
+    struct str s = {0};
     size_t i = 0;
     *ret = (struct unit){0};
     if (parse_word(p, expected, &s) != 0)

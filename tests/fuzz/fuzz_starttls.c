@@ -65,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     while (names[n] != NULL)
         n++;
+    CHECK(n > 0);
     const struct starttls *p = starttls_builtin(names[(data[0] & ~REQUIRED) % n]);
     int section = starttls_section(p, sections[data[1] % ARRAY_LEN(sections)]);
     bool required = (data[0] & REQUIRED) != 0;

@@ -99,10 +99,9 @@ static void what_has_no_meaning_is_told(void **state)
                    "\\p \\q, or \\c at the end"},
         {"a b\\cd", "test:1:4: found '\\c', expected one of \\b \\n \\r \\s \\t \\N \\\\ \\0 to \\377, \\d "
                     "\\p \\q, or \\c at the end"},
-        {"a EOT", "test:1:3: found 'EOT', expected a text to send: this is not for a connection"},
-        {"a BREAK", "test:1:3: found 'BREAK', expected a text to send: this is not for a connection"},
-        {"a @/etc/passwd",
-         "test:1:3: found '@/etc/passwd', expected a text to send: a file's content is not for a connection"},
+        {"a EOT", "test:1:3: found EOT, expected a text to send: that is for terminals"},
+        {"a BREAK", "test:1:3: found BREAK, expected a text to send: that is for terminals"},
+        {"a @/etc/passwd", "test:1:3: found '@/etc/passwd', expected a text to send: files are not read"},
         {"HANGUP OFF a b",
          "test:1:1: found HANGUP, which has no meaning here: leave it out, with what follows it"},
         {"a b\nECHO ON",

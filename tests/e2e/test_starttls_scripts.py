@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""STARTTLS in protocols of the user's own: the manual's examples, on the disk, in front of a server that speaks it."""
+import re
+from pathlib import Path
+
+import pytest
+
+import peers
+from tls import connect, read_all, read_line
+
+MANUAL = Path(__file__).parents[2] / "doc/man/cardea-starttls.5"
+
+
+def examples():
+    """The script and the chat script at the manual's end."""
+    text = MANUAL.read_text().split(".Sh EXAMPLES")[1]
+    return [each.replace("\\e", "\\") for each in re.findall(r"\.Bd -literal\n(.*?)\.Ed\n", text, re.S)]
+
+
+def ready_server(ctx, offers=b"tls"):
+    """Greets with READY, comes to TLS on UPGRADE, and echoes."""
+    def handler(sock):
+        lines = sock.makefile("rb")
+        sock.sendall(b"READY server\r\n")
+        if lines.readline() != b"OPTIONS\r\n":
+            return
+        sock.sendall(b"OPTIONS x " + offers + b"\r\n")
+        if lines.readline() != b"UPGRADE tls\r\n":
+            return
+        sock.sendall(b"GO\r\n")
+        with ctx.wrap_socket(sock, server_side=True) as tls:
+            peers.echo(tls)
+    return peers.Server(handler)
+
+
+def door_in_front(start_door, pki, directory, server, key, script):
+    file = directory / "ready.script"
+    file.write_text(script)
+    return start_door({
+        "protocols": [{"name": "ready", key: str(file)}],
+        "trust": [{"name": "test", "ca": pki.ca.file}],
+        "routes": [{"name": "ready", "terminate": {
+            "to": server.to, "tls": {"trust": "test", "name": "ready.test", "starttls": "ready"}}}],
+        "certificates": [pki.server("door.test").row()],
+    })
+
+
+@pytest.mark.parametrize("key", ["file", "chat"])
+def test_a_backend_is_asked(start_door, pki, tmp_path, key):
+    script = examples()[0 if key == "file" else 1]
+    with ready_server(peers.server_context(pki.server("ready.test"))) as server:
+        door = door_in_front(start_door, pki, tmp_path, server, key, script)
+        with connect(door, "door.test", ca=pki.ca.file) as tls:
+            if key == "file":  # chat scripts do not say what to welcome a client with
+                assert read_line(tls) == "READY server\r"
+            tls.sendall(b"hello\n")
+            assert read_line(tls) == "hello"
+
+
+def test_a_missing_offer_is_named(start_door, pki, tmp_path):
+    with ready_server(peers.server_context(pki.server("ready.test")), offers=b"none") as server:
+        door = door_in_front(start_door, pki, tmp_path, server, "file", examples()[0])
+        with connect(door, "door.test", ca=pki.ca.file) as tls, pytest.raises(OSError):
+            read_all(tls)
+        assert "the server does not offer TLS" in door.audited()["detail"]
