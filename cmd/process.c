@@ -74,6 +74,11 @@ void process_keep_memory(void)
     mallopt(M_TOP_PAD, KEPT_MEMORY / 8);
 }
 
+void process_keep_children(void)
+{
+    signal(SIGCHLD, SIG_DFL);
+}
+
 void process_raise_descriptors(void)
 {
     struct rlimit limit;

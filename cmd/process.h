@@ -35,6 +35,10 @@ void signals_unwatch(struct signals *s);
 /* Take as many descriptors as the system lets us: each connection needs two. */
 void process_raise_descriptors(void);
 
+/* Programs that we start leave word of how they ended, also where who started us did not want to hear it of
+ * his own (SIGCHLD ignored, which is inherited). */
+void process_keep_children(void);
+
 /* Keep a little of what is freed. Queues of busy streams free and take the same memory all the time; given
  * back to the system in between it comes back page by page, which was a quarter of a client's cost over QUIC.
  */

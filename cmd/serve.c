@@ -39,6 +39,7 @@ struct serving {
     struct supervisor *supervisor; /* NULL: nobody supervises */
     bool refused;                  /* the last reload was */
     bool stopping;
+    bool failed; /* the one connection that there was to serve */
 };
 
 static void print_lines(const char *text)
@@ -66,7 +67,7 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
         buf_free(&text);
-        if (admin_outdated(s->admin) != NULL)
+        if (s->admin != NULL && admin_outdated(s->admin) != NULL)
             fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
         return;
     }
@@ -92,6 +93,13 @@ static void on_drained(void *arg)
 {
     struct serving *s = arg;
     loop_stop(s->loop);
+}
+
+static void on_served(void *arg, bool in_order)
+{
+    struct serving *s = arg;
+    s->failed = !in_order;
+    door_drain(s->door, on_drained, s);
 }
 
 static void on_signal(struct signals *signals, int number)
@@ -191,12 +199,16 @@ static int start(struct serving *s, const char *path)
     check_warn(door_snapshot(s->door));
     door_set_notice(s->door, on_notice, s);
     door_set_reload_watch(s->door, on_reload, s);
-    s->admin = admin_new(s->loop, s->door, &err);
-    if (s->admin == NULL || door_start(s->door, &err) != 0) {
+    door_set_served(s->door, on_served, s);
+    bool asked = !door_is_for_one(s->door); /* of doors for one connection there may be any number at once */
+    if (asked)
+        s->admin = admin_new(s->loop, s->door, &err);
+    if ((asked && s->admin == NULL) || door_start(s->door, &err) != 0) {
         fprintf(stderr, "cardea: %s\n", err.text);
         return -1;
     }
-    admin_set_reloaded(s->admin, on_reloaded, s);
+    if (asked)
+        admin_set_reloaded(s->admin, on_reloaded, s);
     return 0;
 }
 
@@ -223,18 +235,27 @@ static size_t routes_on(const struct config *c, const char *listener)
     return n;
 }
 
+static const char *carried_by(const struct snapshot *snap, size_t listener)
+{
+    if (snap->config->listeners.v[listener].address.place == CONFIG_AT_UNIX)
+        return "unix";
+    return snapshot_listens_udp(snap, listener) ? "TCP, UDP" : "TCP";
+}
+
 /* What was opened: a line for each listener; the last one tells where the door is asked. */
 static void tell_started(const struct serving *s)
 {
     const struct snapshot *snap = door_snapshot(s->door);
+    if (door_is_for_one(s->door))
+        return;
     const struct config_listeners *l = &snap->config->listeners;
     for (size_t i = 0; i < l->n; i++) {
         size_t n = routes_on(snap->config, l->v[i].name.text);
         bool last = i + 1 == l->n;
         const char *socket = last ? admin_socket(s->admin) : NULL;
         fprintf(stderr, "cardea: serving %zu route%s on %s (%s)%s%s\n", n, n == 1 ? "" : "s",
-                l->v[i].address.text.text, snapshot_listens_udp(snap, i) ? "TCP, UDP" : "TCP",
-                socket != NULL ? "; status at " : "", socket != NULL ? socket : "");
+                l->v[i].address.text.text, carried_by(snap, i), socket != NULL ? "; status at " : "",
+                socket != NULL ? socket : "");
     }
 }
 
@@ -244,6 +265,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
     struct err err;
     process_raise_descriptors();
     process_keep_memory();
+    process_keep_children();
     s.loop = loop_new(&err);
     if (s.loop == NULL) {
         fprintf(stderr, "cardea: %s\n", err.text);
@@ -263,7 +285,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
             hooks->stopping(hooks->arg);
     }
     finish(&s);
-    return status;
+    return s.failed ? 1 : status;
 }
 
 int cmd_serve(int argc, char **argv)

@@ -251,8 +251,7 @@ static void connection_close(struct connection *c)
     struct responder *r = c->responder;
     CHECK(c->watch.fd >= 0 && r->count > 0);
     wheel_cancel(&c->deadline);
-    close(c->watch.fd);
-    c->watch.fd = -1;
+    loop_close(r->loop, &c->watch);
     if (c->exchange != NULL)
         c->exchange->connection = NULL;
     list_remove(&c->node);

@@ -50,12 +50,25 @@ struct config_codes {
     size_t n;
 };
 
-/* HOST:PORT, [V6]:PORT, *:PORT, :PORT or unix:PATH. Syntax only: no name is looked up here. */
+/* Which of the fields of an address are meant. */
+enum config_place {
+    CONFIG_AT_IP,       /* host and port */
+    CONFIG_AT_UNIX,     /* path */
+    CONFIG_AT_SYSTEMD,  /* name */
+    CONFIG_AT_STANDARD, /* none: standard input and output */
+    CONFIG_AT_PROGRAM,  /* program */
+};
+
+/* HOST:PORT, [V6]:PORT, *:PORT, :PORT, unix:PATH, and where the key takes it systemd:NAME, '-' or
+ * exec:PROGRAM ARGS. Syntax only: no name is looked up here. */
 struct config_address {
     struct config_text text; /* as in the file; a relative unix: path is joined */
-    const char *host;        /* without brackets; "" is any address; NULL for unix */
-    const char *path;        /* of a unix socket, else NULL */
+    enum config_place place;
     uint16_t port;
+    const char *host; /* without brackets; "" is any address; NULL where it is no IP address */
+    const char *path; /* of a unix socket, joined; else NULL */
+    const char *name; /* of sockets that systemd hands over; else NULL */
+    char **program;   /* its path, joined, and its arguments, NULL after the last; else NULL */
 };
 
 struct config_addresses {
@@ -63,10 +76,11 @@ struct config_addresses {
     size_t n;
 };
 
-/* An address prefix; the bits after `prefix` are zero. A lone address has prefix 32 or 128. */
+/* An address prefix; the bits after `prefix` are zero. A lone address has prefix 32 or 128. AF_UNIX has
+ * neither: all peers on unix sockets. */
 struct config_network {
     struct config_pos at;
-    int family;       /* AF_INET or AF_INET6 */
+    int family;       /* AF_INET, AF_INET6 or AF_UNIX */
     uint8_t addr[16]; /* network order; the first 4 bytes for AF_INET */
     uint8_t prefix;
 };
@@ -86,7 +100,8 @@ struct config_listener {
     struct config_head head;
     struct config_text name; /* default: the text of its address */
     struct config_address address;
-    bool quic; /* UDP too, where there is a tunnel */
+    unsigned mode; /* of a unix socket; 0: left out, it is CONFIG_SOCKET_MODE */
+    bool quic;     /* UDP too, where there is a tunnel */
     struct config_text
         speaks;     /* CONFIG_SPEAKS_TLS, CONFIG_SPEAKS_PLAIN, or a protocol whose STARTTLS it takes */
     bool plaintext; /* ... also from clients that go on without TLS */
@@ -94,6 +109,7 @@ struct config_listener {
 };
 
 #define CONFIG_LISTENERS_MAX 256
+#define CONFIG_SOCKET_MODE 0660u
 
 struct config_listeners {
     struct config_listener *v;
@@ -286,6 +302,7 @@ struct config_limits {
     struct config_head head;
     size_t connections;
     size_t per_source;
+    size_t programs; /* of exec: backends */
     int64_t hello_timeout;
     int64_t handshake_timeout;
     int64_t ready_timeout; /* 0: handshake_timeout is all there is */

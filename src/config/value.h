@@ -23,10 +23,13 @@ extern const struct schema_type
 extern const struct schema_type value_host; /* config_text: a DNS name or an address, for a certificate */
 extern const struct schema_type value_alpn; /* config_text: a protocol name (RFC 7301) */
 extern const struct schema_type value_alpn_pattern; /* config_text: the same, or a prefix and `*` */
-extern const struct schema_type value_listen;  /* config_address: an IP address, `*` or nothing, and a port */
-extern const struct schema_type value_backend; /* config_address: HOST:PORT or unix:PATH */
-extern const struct schema_type value_door;    /* config_address: HOST:PORT */
-extern const struct schema_type value_network; /* config_network: ADDRESS or ADDRESS/BITS */
+extern const struct schema_type value_listen; /* config_address: an IP address, `*` or nothing, and a port */
+extern const struct schema_type value_listener; /* config_address: the same, unix:PATH, systemd:NAME or '-' */
+extern const struct schema_type value_service;  /* config_address: HOST:PORT or unix:PATH */
+extern const struct schema_type value_backend;  /* config_address: the same, or exec:PROGRAM ARGS */
+extern const struct schema_type value_mode;     /* unsigned: permission bits in octal */
+extern const struct schema_type value_door;     /* config_address: HOST:PORT */
+extern const struct schema_type value_network;  /* config_network: ADDRESS, ADDRESS/BITS or unix */
 
 /* A number of that type as one would write it: "64KiB", "12h". */
 const char *value_show(const struct schema_type *type, int64_t number, char text[UNIT_TEXT_MAX]);
@@ -41,5 +44,10 @@ int value_put_text(const struct schema_value *v, const char *text, void *ret, st
 /* `path` as seen from the working directory: joined to v->dir where it is relative. NULL when memory is out.
  */
 const char *value_join(const struct schema_value *v, const char *path);
+
+/* The words of a command line, with NULL after the last: apart by blanks; "..." and '...' hold blanks, and a
+ * backslash outside '...' takes the next character as it is. No shell sees them. The first is the path of a
+ * program, joined to v->dir where it is relative. NULL with `err`, where `expected` is what the key takes. */
+char **value_command(const struct schema_value *v, const char *text, const char *expected, struct err *err);
 
 #endif

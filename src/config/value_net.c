@@ -13,6 +13,7 @@
 #include "config/value.h"
 
 #define ALPN_MAX 255 /* RFC 7301, 3.1 */
+#define SYSTEMD_NAME_MAX 255
 
 /* Names */
 
@@ -115,15 +116,15 @@ static int parse_address(const struct schema_value *v, const char *text, const c
 
 static int put_address(const struct config_address *a, void *ret, struct err *err)
 {
-    if (a->host == NULL && a->path == NULL)
+    if ((a->place == CONFIG_AT_IP && a->host == NULL) || (a->place == CONFIG_AT_UNIX && a->path == NULL))
         return err_set(err, "out of memory");
     memcpy(ret, a, sizeof(*a));
     return 0;
 }
 
-static int read_listen(const struct schema_value *v, void *ret, struct err *err)
+/* An IP address and a port; `expected` goes into errors. */
+static int read_ip(const struct schema_value *v, const char *expected, void *ret, struct err *err)
 {
-    static const char expected[] = "ADDRESS:PORT, [V6]:PORT, *:PORT or :PORT";
     struct config_address a = {0};
     char text[32];
     size_t any = strncmp(v->text, "*:", 2) == 0 ? 1 : 0;
@@ -156,19 +157,88 @@ static int read_door(const struct schema_value *v, void *ret, struct err *err)
     return put_address(&a, ret, err);
 }
 
-static int read_backend(const struct schema_value *v, void *ret, struct err *err)
+/* What it is known by does not depend on where the file is read from. NULL when memory is out. */
+static const char *joined_text(const struct schema_value *v, const char *path)
 {
-    static const char expected[] = "HOST:PORT, [V6]:PORT or unix:PATH";
-    struct config_address a = {.text = {v->text, v->at}};
-    if (strncmp(v->text, "unix:", 5) != 0)
-        return parse_address(v, v->text, expected, &a, err) < 0 ? -1 : put_address(&a, ret, err);
+    size_t len = strlen(path);
+    char *text = store_alloc(v->store, strlen("unix:") + len + 1, 1);
+    if (text != NULL)
+        memcpy(mempcpy(text, "unix:", strlen("unix:")), path, len);
+    return text;
+}
+
+static int read_unix(const struct schema_value *v, const char *expected, void *ret, struct err *err)
+{
+    struct config_address a = {.text = {v->text, v->at}, .place = CONFIG_AT_UNIX};
     if (v->text[5] == '\0')
         return value_refuse(v, err, "expected %s: there is no path", expected);
     a.path = value_join(v, v->text + 5);
     if (a.path != NULL && strlen(a.path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return value_refuse(v, err, "expected %s: the path of a unix socket has at most %zu bytes", expected,
                             sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+    if (a.path != NULL && (a.text.text = joined_text(v, a.path)) == NULL)
+        a.path = NULL;
     return put_address(&a, ret, err);
+}
+
+/* systemd.socket(5), FileDescriptorName: what stands between the colons of LISTEN_FDNAMES. */
+static int read_systemd(const struct schema_value *v, const char *expected, void *ret, struct err *err)
+{
+    struct config_address a = {.text = {v->text, v->at}, .place = CONFIG_AT_SYSTEMD};
+    const char *name = v->text + strlen("systemd:");
+    if (*name == '\0')
+        return value_refuse(v, err, "expected %s: there is no name", expected);
+    for (const char *p = name; *p != '\0'; p++)
+        if (*p == ':' || (unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
+            return value_refuse(v, err,
+                                "expected %s: NAME is what FileDescriptorName= of the socket unit says, "
+                                "printable and without blanks or ':'",
+                                expected);
+    if (strlen(name) > SYSTEMD_NAME_MAX)
+        return value_refuse(v, err, "expected %s: NAME has at most %d bytes", expected, SYSTEMD_NAME_MAX);
+    a.name = store_text(v->store, name, strlen(name));
+    return a.name == NULL ? err_set(err, "out of memory") : put_address(&a, ret, err);
+}
+
+static int read_listen(const struct schema_value *v, void *ret, struct err *err)
+{
+    return read_ip(v, "ADDRESS:PORT, [V6]:PORT, *:PORT or :PORT", ret, err);
+}
+
+static int read_listener(const struct schema_value *v, void *ret, struct err *err)
+{
+    static const char expected[] =
+        "ADDRESS:PORT, [V6]:PORT, *:PORT, :PORT, unix:PATH, systemd:NAME or '-' (standard input and output)";
+    if (strncmp(v->text, "unix:", 5) == 0)
+        return read_unix(v, expected, ret, err);
+    if (strncmp(v->text, "systemd:", 8) == 0)
+        return read_systemd(v, expected, ret, err);
+    if (strcmp(v->text, "-") != 0)
+        return read_ip(v, expected, ret, err);
+    struct config_address a = {.text = {v->text, v->at}, .place = CONFIG_AT_STANDARD};
+    return put_address(&a, ret, err);
+}
+
+static int read_service(const struct schema_value *v, void *ret, struct err *err)
+{
+    static const char expected[] = "HOST:PORT, [V6]:PORT or unix:PATH";
+    struct config_address a = {0};
+    if (strncmp(v->text, "unix:", 5) == 0)
+        return read_unix(v, expected, ret, err);
+    return parse_address(v, v->text, expected, &a, err) < 0 ? -1 : put_address(&a, ret, err);
+}
+
+static int read_backend(const struct schema_value *v, void *ret, struct err *err)
+{
+    static const char expected[] = "HOST:PORT, [V6]:PORT, unix:PATH or exec:PROGRAM ARGS";
+    struct config_address a = {.text = {v->text, v->at}};
+    if (strncmp(v->text, "unix:", 5) == 0)
+        return read_unix(v, expected, ret, err);
+    if (strncmp(v->text, "exec:", 5) != 0)
+        return parse_address(v, v->text, expected, &a, err) < 0 ? -1 : put_address(&a, ret, err);
+    a.place = CONFIG_AT_PROGRAM;
+    a.program = value_command(v, v->text + 5, expected, err);
+    return a.program == NULL ? -1 : put_address(&a, ret, err);
 }
 
 /* Clears the bits behind the prefix; true when some were set. */
@@ -186,7 +256,12 @@ static bool clear_host_bits(uint8_t *addr, size_t bytes, unsigned prefix)
 
 static int read_network(const struct schema_value *v, void *ret, struct err *err)
 {
-    static const char expected[] = "an IP address or ADDRESS/BITS";
+    static const char expected[] = "an IP address, ADDRESS/BITS or 'unix'";
+    const struct config_network local = {.at = v->at, .family = AF_UNIX};
+    if (strcmp(v->text, "unix") == 0) {
+        memcpy(ret, &local, sizeof(local));
+        return 0;
+    }
     struct config_network n = {.at = v->at, .family = strchr(v->text, ':') != NULL ? AF_INET6 : AF_INET};
     char text[INET6_ADDRSTRLEN], clean[INET6_ADDRSTRLEN];
     const char *slash = strchr(v->text, '/');
@@ -210,6 +285,8 @@ const struct schema_type value_host = {"host", sizeof(struct config_text), read_
 const struct schema_type value_alpn = {"protocol", sizeof(struct config_text), read_alpn};
 const struct schema_type value_alpn_pattern = {"protocol", sizeof(struct config_text), read_alpn_pattern};
 const struct schema_type value_listen = {"address", sizeof(struct config_address), read_listen};
+const struct schema_type value_listener = {"address", sizeof(struct config_address), read_listener};
+const struct schema_type value_service = {"address", sizeof(struct config_address), read_service};
 const struct schema_type value_backend = {"address", sizeof(struct config_address), read_backend};
 const struct schema_type value_door = {"address", sizeof(struct config_address), read_door};
 const struct schema_type value_network = {"network", sizeof(struct config_network), read_network};

@@ -177,6 +177,18 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
     return 0;
 }
 
+/* There is nothing of a program's to be probed while it does not run. */
+static int verify_backend(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_backend *b = config_route_backend(r);
+    for (size_t k = 0; b != NULL && b->health != NULL && k < b->to.n; k++)
+        if (b->to.v[k].place == CONFIG_AT_PROGRAM)
+            return wrong(v, b->health->head.at, "routes", i, config_action_name(r->action),
+                         "cannot have 'health' with %s: a program runs only while it has a connection",
+                         b->to.v[k].text.text);
+    return 0;
+}
+
 static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
 {
     const struct config_backend *backend = config_route_backend(r);
@@ -193,7 +205,7 @@ static int verify_backend_tls(struct verify *v, const struct config_route *r, si
         bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
     for (size_t k = 0; k < backend->to.n && t->name.text == NULL; k++)
-        if (backend->to.v[k].path != NULL)
+        if (backend->to.v[k].place != CONFIG_AT_IP)
             bad = wrong(v, t->head.at, "routes", i, key,
                         "needs a 'name': the backend %s has no host whose certificate could be checked",
                         backend->to.v[k].text.text);
@@ -258,6 +270,7 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
     int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
     bad |= verify_first_bytes(v, r, i);
     bad |= verify_backend_tls(v, r, i);
+    bad |= verify_backend(v, r, i);
     if (!ends_tls(r))
         return bad | verify_no_tls(v, r, i);
     bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
@@ -392,18 +405,46 @@ static bool covers(const char *host, const char *other)
     return one_address(other, b) && memcmp(a, b, memcmp(a, every4, 16) == 0 ? 12 : 16) == 0;
 }
 
+static bool same_place(const struct config_address *a, const struct config_address *b)
+{
+    if (a->place != b->place || a->text.text == NULL || b->text.text == NULL)
+        return false;
+    switch (a->place) {
+    case CONFIG_AT_UNIX:
+        return strcmp(a->path, b->path) == 0;
+    case CONFIG_AT_SYSTEMD:
+        return strcmp(a->name, b->name) == 0;
+    default:
+        return a->port == b->port && (covers(a->host, b->host) || covers(b->host, a->host));
+    }
+}
+
 static int verify_pair(struct verify *v, size_t first, size_t i)
 {
     const struct config_listener *other = &v->c->listeners.v[first], *l = &v->c->listeners.v[i];
     const struct config_address *a = &l->address, *b = &other->address;
-    if (a->host == NULL || b->host == NULL || a->port != b->port ||
-        (!covers(a->host, b->host) && !covers(b->host, a->host)))
+    if (a->place == CONFIG_AT_STANDARD || b->place == CONFIG_AT_STANDARD)
+        return wrong(
+            v, a->text.at, "listeners", i, "address",
+            "found %s beside %s of listeners[%zu]: '-' is one connection, and the door ends with it, so "
+            "it stands alone",
+            a->text.text, b->text.text, first);
+    if (!same_place(a, b))
         return 0;
     return wrong(v, a->text.at, "listeners", i, "address",
                  strcmp(a->text.text, b->text.text) == 0
                      ? "listeners[%zu] has %s already (line %u)"
                      : "overlaps with listeners[%zu], which has %s (line %u): a connection can be only one's",
                  first, b->text.text, b->text.at.line);
+}
+
+static int verify_listener(struct verify *v, size_t i)
+{
+    const struct config_listener *l = &v->c->listeners.v[i];
+    if (l->mode == 0 || l->address.place == CONFIG_AT_UNIX)
+        return 0;
+    return wrong(v, l->head.at, "listeners", i, "mode", "is for unix: sockets; %s is none",
+                 l->address.text.text);
 }
 
 /* What routes can number, and each address only once, whatever its name. */
@@ -414,9 +455,11 @@ static int verify_listeners(struct verify *v)
     if (l->n > CONFIG_LISTENERS_MAX)
         return wrong(v, l->v[CONFIG_LISTENERS_MAX].head.at, "listeners", CONFIG_LISTENERS_MAX, NULL,
                      "found %zu listeners, expected at most %d", l->n, CONFIG_LISTENERS_MAX);
-    for (size_t i = 1; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
+        bad |= verify_listener(v, i);
         for (size_t k = 0; k < i; k++)
             bad |= verify_pair(v, k, i);
+    }
     return bad;
 }
 

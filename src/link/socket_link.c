@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Edge-triggered: the link is told once of readiness and remembers it, so that no call is made to hear EAGAIN
- * and no interest is ever changed. One epoll_ctl in a connection's life.
+ * and no interest is ever changed. Two epoll_ctl in a connection's life.
  *
  * `readable` goes off with EAGAIN, and with a short read while the peer has not ended: the kernel then has
  * nothing left, and the next byte makes a new edge. Once `ended` is set no edge comes any more (FIN and RST
@@ -274,8 +274,7 @@ static void socket_close(struct link *l, bool abort)
         struct linger reset = {.l_onoff = 1, .l_linger = 0};
         setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }
-    close(s->watch.fd);
-    s->watch.fd = -1;
+    loop_close(s->loop, &s->watch);
     l->wake = NULL;
     s->task.run = socket_free; /* an event of this round may still name the watch */
     loop_defer(s->loop, &s->task);

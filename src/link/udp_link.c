@@ -133,8 +133,7 @@ static void udp_close(struct link *l, bool abort)
 {
     struct udp_link *u = udp_of(l);
     (void)abort;
-    close(u->watch.fd);
-    u->watch.fd = -1;
+    loop_close(u->loop, &u->watch);
     l->wake = NULL;
     buf_free(&u->waiting);
     buf_free(&u->partial);

@@ -134,6 +134,14 @@ void loop_unwatch(struct loop *loop, struct watch *w)
     w->fd = -1;
 }
 
+void loop_close(struct loop *loop, struct watch *w)
+{
+    int fd = w->fd;
+    loop_unwatch(loop, w);
+    if (fd >= 0)
+        close(fd);
+}
+
 int loop_rewatch(struct loop *loop, struct watch *w, uint32_t events)
 {
     CHECK(w->fd >= 0);

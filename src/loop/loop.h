@@ -49,15 +49,20 @@ void loop_stop(struct loop *loop);
 /* Monotonic time at the start of this round, in nanoseconds. */
 int64_t loop_now(const struct loop *loop);
 
-/* Watch a descriptor, edge-triggered unless `events` lacks EPOLLET. Returns 0, or -1 with errno set. Closing
- * the descriptor ends the watch; set fd to -1 then, so that an event already fetched is dropped. With no
- * events (loop_rewatch() names them later) it may be called in another thread, which then posts the watch
+/* Watch a descriptor, edge-triggered unless `events` lacks EPOLLET. Returns 0, or -1 with errno set. It ends
+ * with loop_close() or loop_unwatch(), which set fd to -1, so that an event already fetched is dropped. With
+ * no events (loop_rewatch() names them later) it may be called in another thread, which then posts the watch
  * over. */
 int loop_watch(struct loop *loop, struct watch *w, int fd, uint32_t events,
                void (*ready)(struct watch *, uint32_t));
 
 /* Stop watching without closing. */
 void loop_unwatch(struct loop *loop, struct watch *w);
+
+/* Stop watching, and close the descriptor. To close it alone would not do: the kernel watches what is open,
+ * and that goes on as long as anybody has it, be it a duplicate, or for a moment a program that is just being
+ * started. In any thread. Harmless when `fd` is -1. */
+void loop_close(struct loop *loop, struct watch *w);
 
 /* Change the events of interest. Returns 0, or -1 with errno set. */
 int loop_rewatch(struct loop *loop, struct watch *w, uint32_t events);

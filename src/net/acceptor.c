@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "net/socket.h"
 
 #define ACCEPTS_PER_ROUND 64
 #define DRAIN_MAX 8192 /* more than the backlog holds */
@@ -41,7 +42,7 @@ static bool accept_one(struct acceptor *a)
     sa.ss_family = AF_UNSPEC;
     int fd = accept4(a->watch.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        struct net_addr peer = net_addr_from(&sa);
+        struct net_addr peer = sa.ss_family == AF_UNIX ? socket_peer(fd) : net_addr_from(&sa);
         a->accepted(a, fd, &peer);
         return true;
     }
@@ -91,6 +92,19 @@ static void on_retry(struct timer *t)
     acceptor_resume(CONTAINER_OF(t, struct acceptor, retry));
 }
 
+/* Be told of `events` from now on. Of several who wait at one socket the kernel wakes one (EPOLLEXCLUSIVE),
+ * which can only be asked for when the watch begins. False where it cannot be now. */
+static bool watch(struct acceptor *a, uint32_t events)
+{
+    int fd = a->watch.fd;
+    if (!a->shared)
+        return loop_rewatch(a->loop, &a->watch, events) == 0;
+    loop_unwatch(a->loop, &a->watch);
+    bool ok = loop_watch(a->loop, &a->watch, fd, events == 0 ? 0 : events | EPOLLEXCLUSIVE, on_ready) == 0;
+    a->watch.fd = fd;
+    return ok;
+}
+
 int acceptor_prepare(struct acceptor *a, struct loop *loop, int fd, struct err *err)
 {
     CHECK(a->accepted != NULL && a->refused != NULL);
@@ -117,16 +131,17 @@ int acceptor_start(struct acceptor *a, struct loop *loop, int fd, struct err *er
 void acceptor_pause(struct acceptor *a)
 {
     if (!a->paused && a->watch.fd >= 0)
-        loop_rewatch(a->loop, &a->watch, 0);
+        watch(a, 0);
     a->paused = true;
 }
 
 void acceptor_resume(struct acceptor *a)
 {
     wheel_cancel(&a->retry);
-    if (a->paused && a->watch.fd >= 0)
-        loop_rewatch(a->loop, &a->watch, EPOLLIN); /* level-triggered: it takes turns with the rest */
-    a->paused = false;
+    bool again = a->paused && a->watch.fd >= 0;
+    a->paused = again && !watch(a, EPOLLIN); /* level-triggered: it takes turns with the rest */
+    if (a->paused)
+        loop_set_timer(a->loop, &a->retry, loop_now(a->loop) + RETRY_NS);
 }
 
 void acceptor_stop(struct acceptor *a)
@@ -134,7 +149,7 @@ void acceptor_stop(struct acceptor *a)
     wheel_cancel(&a->retry);
     if (a->watch.fd < 0)
         return;
-    a->paused = false;
+    a->paused = a->lasting;
     for (int i = 0; i < DRAIN_MAX && !a->paused; i++)
         if (!accept_one(a))
             break;
@@ -144,8 +159,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_abandon(struct acceptor *a)
 {
-    close(a->watch.fd);
-    a->watch.fd = -1;
+    loop_close(a->loop, &a->watch);
     if (a->reserve >= 0)
         close(a->reserve);
     a->reserve = -1;

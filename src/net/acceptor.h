@@ -12,6 +12,8 @@ struct acceptor {
     struct loop *loop;
     int reserve; /* a descriptor to give up when there are none left */
     bool paused;
+    bool shared;  /* other acceptors, in other threads, wait at the same socket: set before */
+    bool lasting; /* it goes on listening after we have gone: who waits there is left to whoever comes next */
     struct timer retry;
     /* A new connection; the callee owns fd. It may pause the acceptor, but not stop it. */
     void (*accepted)(struct acceptor *, int fd, const struct net_addr *peer);

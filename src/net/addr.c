@@ -47,6 +47,24 @@ socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ret)
     return 0;
 }
 
+void net_addr_set_process(struct net_addr *a, uint32_t pid, uint32_t uid)
+{
+    memcpy(a->ip, &pid, sizeof(pid));
+    memcpy(a->ip + sizeof(pid), &uid, sizeof(uid));
+}
+
+static const char *format_unix(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX])
+{
+    uint32_t pid, uid;
+    memcpy(&pid, a->ip, sizeof(pid));
+    memcpy(&uid, a->ip + sizeof(pid), sizeof(uid));
+    if (pid == 0)
+        snprintf(text, NET_ADDR_TEXT_MAX, "unix");
+    else
+        snprintf(text, NET_ADDR_TEXT_MAX, "unix:pid=%u,uid=%u", pid, uid);
+    return text;
+}
+
 const char *net_addr_host(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX])
 {
     bool ip = a->family == AF_INET || a->family == AF_INET6;
@@ -58,6 +76,8 @@ const char *net_addr_host(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX]
 const char *net_addr_format(const struct net_addr *a, char text[NET_ADDR_TEXT_MAX])
 {
     char host[NET_ADDR_TEXT_MAX];
+    if (a->family == AF_UNIX)
+        return format_unix(a, text);
     net_addr_host(a, host);
     if (a->family == AF_INET || a->family == AF_INET6)
         snprintf(text, NET_ADDR_TEXT_MAX, a->family == AF_INET ? "%s:%u" : "[%s]:%u", host, a->port);

@@ -35,6 +35,14 @@ static int passive_address(const char *host, uint16_t port, struct addrinfo **re
     return 0;
 }
 
+void socket_tune(int fd)
+{
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+}
+
 static int listen_on(const struct addrinfo *ai, bool share)
 {
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -42,10 +50,7 @@ static int listen_on(const struct addrinfo *ai, bool share)
         return -1;
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     set(fd, SOL_SOCKET, SO_REUSEPORT, share);
-    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+    socket_tune(fd);
     if (ai->ai_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, SOCKET_BACKLOG) == 0)
@@ -215,6 +220,20 @@ size_t socket_unsent(int fd)
 {
     int unsent = 0;
     return ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
+}
+
+struct net_addr socket_peer(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0)
+        return (struct net_addr){0};
+    struct net_addr peer = net_addr_from(&sa);
+    struct ucred who;
+    len = sizeof(who);
+    if (peer.family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.pid > 0)
+        net_addr_set_process(&peer, (uint32_t)who.pid, who.uid);
+    return peer;
 }
 
 struct net_addr socket_local(int fd)

@@ -15,6 +15,10 @@
  * and keep-alive. Returns the descriptor, or -1 with `err`. */
 int socket_listen_tcp(const char *host, uint16_t port, bool share, struct err *err);
 
+/* TCP_NODELAY and keep-alive, as socket_listen_tcp() has them, for a socket that somebody else has made; of
+ * one that listens accepted sockets inherit them. Others than TCP are left as they are. */
+void socket_tune(int fd);
+
 /* Is the address free to listen on? -1 with `err` when another program (also another one of ours, which would
  * share it silently) listens there. */
 int socket_probe_tcp(const char *host, uint16_t port, struct err *err);
@@ -22,6 +26,16 @@ int socket_probe_tcp(const char *host, uint16_t port, struct err *err);
 /* Listen on a unix socket with the given permission bits; a stale socket file of a dead listener is replaced,
  * a live one is refused. Returns the descriptor, or -1 with `err`. */
 int socket_listen_unix(const char *path, unsigned mode, struct err *err);
+
+/* The file of a unix socket that listens: several may hold it, and with the last it is removed, unless the
+ * path has come to name another since. From any thread. Never NULL; the first reference is the caller's. */
+struct socket_file;
+struct socket_file *socket_file_new(const char *path);
+struct socket_file *socket_file_ref(struct socket_file *f);
+void socket_file_unref(struct socket_file *f); /* NULL is allowed */
+
+/* Who is at the other end of a connected stream socket; of a unix socket the process that connected. */
+struct net_addr socket_peer(int fd);
 
 /* Begin to connect. With `speaks_first` we send as soon as the connection stands, so the last acknowledgement
  * of the handshake may travel with that. Returns the descriptor, with *ret_connecting saying whether the

@@ -180,8 +180,7 @@ static void socket_done(struct task *t)
 void endpoint_remove_socket(struct quic_socket *s)
 {
     list_remove(&s->node);
-    close(s->watch.fd);
-    s->watch.fd = -1;
+    loop_close(s->endpoint->loop, &s->watch);
     task_init(&s->free_later, socket_done);
     loop_defer(s->endpoint->loop, &s->free_later);
 }
@@ -265,7 +264,7 @@ void quic_endpoint_drop(struct quic_endpoint *e)
         return;
     CHECK_MAGIC(e, ENDPOINT_MAGIC);
     struct quic_socket *s = CONTAINER_OF(e->sockets.next, struct quic_socket, node);
-    close(s->watch.fd);
+    loop_close(e->loop, &s->watch);
     free(s);
     cids_free(&e->cids);
     free(e);

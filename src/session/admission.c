@@ -18,6 +18,7 @@ struct admission {
     _Atomic size_t total;
     _Atomic size_t unproven; /* those among them */
     _Atomic size_t descriptors;
+    _Atomic size_t programs;
     _Atomic uint32_t cell[ROWS][CELLS];
 };
 
@@ -135,6 +136,16 @@ bool admission_prove(struct admission *a, const struct net_addr *peer, size_t li
 {
     give_place(&a->unproven);
     return enter_source(a, peer, limit_per_source);
+}
+
+bool admission_enter_program(struct admission *a, size_t limit)
+{
+    return take_place(&a->programs, limit);
+}
+
+void admission_leave_program(struct admission *a)
+{
+    give_place(&a->programs);
 }
 
 size_t admission_total(const struct admission *a)

@@ -42,6 +42,10 @@ void admission_leave_unproven(struct admission *a);
  * when that source is at its limit; the connection is then counted in all but under no source. */
 bool admission_prove(struct admission *a, const struct net_addr *peer, size_t limit_per_source);
 
+/* Count one more program. False, and it is not counted, where that would be more than `limit`. */
+bool admission_enter_program(struct admission *a, size_t limit);
+void admission_leave_program(struct admission *a);
+
 /* Connections now. */
 size_t admission_total(const struct admission *a);
 

@@ -2,6 +2,7 @@
 /* Bytes both ways, what stays in their stead, and the last words to a client that gets none. */
 #include "base/clock.h"
 #include "net/socket.h"
+#include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -101,6 +102,13 @@ enum session_state step_pipe(struct session *s)
     default:
         return pipe_failed(s);
     }
+}
+
+/* ---- REAP ---- */
+
+enum session_state step_reap(struct session *s)
+{
+    return programs_awaited(s) ? SESSION_REAP : SESSION_CLOSED;
 }
 
 /* ---- DRAIN: last words ---- */

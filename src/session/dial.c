@@ -86,6 +86,18 @@ void dial_start_unix(struct dial *d, const char *path)
     adopt(d, socket_connect_unix(path), false);
 }
 
+void dial_start_connected(struct dial *d, int fd)
+{
+    reset(d);
+    adopt(d, fd, false);
+}
+
+void dial_start_failed(struct dial *d, enum dial_status failure)
+{
+    reset(d);
+    d->failure = failure;
+}
+
 enum dial_status dial_step(struct dial *d)
 {
     if (d->query != NULL)

@@ -15,6 +15,7 @@ enum dial_status {
     DIAL_REFUSED,
     DIAL_UNREACHABLE,
     DIAL_NO_DESCRIPTOR, /* this process or system has none left; says nothing about the target */
+    DIAL_FULL,          /* limits.programs: says nothing about the target either */
     DIAL_FORBIDDEN,     /* there are addresses, but `allow` liked none of them */
 };
 
@@ -43,6 +44,12 @@ void dial_start(struct dial *d, const char *host, uint16_t port);
 
 /* Begin towards a unix socket. */
 void dial_start_unix(struct dial *d, const char *path);
+
+/* Begin with a socket that is connected already, and taken. */
+void dial_start_connected(struct dial *d, int fd);
+
+/* Begin with what has failed already: dial_step() says so. */
+void dial_start_failed(struct dial *d, enum dial_status failure);
 
 /* Go on. Anything but DIAL_WAIT and DIAL_OK is a final failure. */
 enum dial_status dial_step(struct dial *d);

@@ -82,6 +82,7 @@ static struct door *new_door(struct loop *loop, const struct front_binding *fron
     d->magic = DOOR_MAGIC;
     d->loop = loop;
     d->audit.fd = -1;
+    d->standard = STANDARD_NONE;
     d->admission = admission_new();
     snapshot_shared_init(&d->shared, workers, fronts, fronts_len);
     timer_init(&d->tick, on_tick);
@@ -135,8 +136,22 @@ static void keep_reset_secret(struct door *d)
 
 static size_t worker_count(const struct config *c)
 {
+    if (standard_is_served(c))
+        return 1;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return c->workers > 0 ? c->workers : (size_t)MIN(MAX(cpus, 1L), (long)QUIC_ENDPOINTS_MAX);
+}
+
+/* Before anything is written to them. */
+static int take_standard(struct door *d, struct buf *errors)
+{
+    struct err err, placed;
+    const struct config *c = d->snap->config;
+    if (!standard_is_served(c) || standard_take(&d->standard, &err) == 0)
+        return 0;
+    config_error(c, c->listeners.v[0].address.text.at, &placed, "%s", err.text);
+    buf_printf(errors, "%s\n", placed.text);
+    return -1;
 }
 
 struct door *door_new(struct loop *loop, struct config *config, const struct front_binding *fronts,
@@ -144,7 +159,8 @@ struct door *door_new(struct loop *loop, struct config *config, const struct fro
 {
     struct door *d = new_door(loop, fronts, fronts_len, worker_count(config));
     d->snap = snapshot_build(config, &d->shared, errors);
-    if (d->snap != NULL && make_workers(d, errors) == 0 && door_install_first(d, errors) == 0) {
+    if (d->snap != NULL && take_standard(d, errors) == 0 && make_workers(d, errors) == 0 &&
+        door_install_first(d, errors) == 0) {
         keep_reset_secret(d);
         return d;
     }
@@ -169,6 +185,39 @@ static void hear(void *arg, const char *text)
     door_notify(arg, text);
 }
 
+/* ---- the one connection of standard input and output ---- */
+
+bool door_is_for_one(const struct door *d)
+{
+    return standard_is_served(d->snap->config);
+}
+
+void door_set_served(struct door *d, void (*served)(void *arg, bool in_order), void *arg)
+{
+    d->served = served;
+    d->served_arg = arg;
+}
+
+static void on_over(struct message *m)
+{
+    struct door *d = CONTAINER_OF(m, struct door, over);
+    if (d->served != NULL)
+        d->served(d->served_arg, d->crew.worker[0].last == CLOSE_DONE);
+}
+
+static void begin_standard(struct worker *w, void *arg)
+{
+    struct door *d = arg;
+    struct err err;
+    w->over = &d->over;
+    if (standard_begin(w, &d->standard, &err))
+        return;
+    worker_notice(w, "standard input and output are not served: %s", err.text);
+    w->last = CLOSE_LIMIT_TOTAL;
+    loop_post(d->loop, &d->over);
+    w->over = NULL;
+}
+
 int door_start(struct door *d, struct err *err)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
@@ -179,6 +228,9 @@ int door_start(struct door *d, struct err *err)
     d->started = clock_monotonic();
     health_install(d->health, d->snap);
     loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + TICK_NS);
+    d->over.run = on_over;
+    if (door_is_for_one(d))
+        crew_broadcast(&d->crew, d->loop, begin_standard, NULL, d);
     return 0;
 }
 
@@ -231,6 +283,7 @@ void door_free(struct door *d)
         sink_file_close(&d->audit);
     snapshot_shared_free(&d->shared);
     admission_free(d->admission);
+    standard_drop(&d->standard);
     d->magic = 0;
     free(d);
 }

@@ -33,6 +33,12 @@ struct door *door_new(struct loop *loop, struct config *config, const struct fro
 /* Where notices go. */
 void door_set_notice(struct door *door, door_notice *notice, void *arg);
 
+/* Does the door serve one connection only, at standard input and output? When that has ended `served` is
+ * called on the control thread, with whether both sides ended in order; then it is time for door_drain(). Set
+ * before door_start(). */
+bool door_is_for_one(const struct door *door);
+void door_set_served(struct door *door, void (*served)(void *arg, bool in_order), void *arg);
+
 /* Start the workers. -1 with `err`. */
 int door_start(struct door *door, struct err *err);
 

@@ -8,6 +8,7 @@
 #include "session/crew.h"
 #include "session/door.h"
 #include "session/snapshot.h"
+#include "session/standard.h"
 
 struct reload;
 struct worker_listener;
@@ -38,7 +39,11 @@ struct door {
     uint64_t unread_crls;   /* how CRL files are that could not be read (snapshot_stale()); 0: none */
     int64_t crl_retry_at;   /* ... and as long as they are so, they are not tried again before */
     uint64_t lockouts; /* stands for the CAs of whom all are refused for want of a valid CRL, as told last */
-    int64_t lockouts_at; /* when to look for more */
+    int64_t lockouts_at;      /* when to look for more */
+    struct standard standard; /* its one connection, until that begins */
+    struct message over;      /* ... and when that has ended */
+    void (*served)(void *arg, bool in_order);
+    void *served_arg;
     void (*drained)(void *arg);
     void *drained_arg;
 };

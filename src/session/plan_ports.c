@@ -42,7 +42,7 @@ const struct starttls *plan_protocol(const struct plan *plan, const char *name)
 static void read_scripts(struct plan *plan, const struct complaints *to)
 {
     const struct config_protocols *own = &plan->config->protocols;
-    plan->scripts = calloc(own->n + 1, sizeof(*plan->scripts));
+    plan->scripts = calloc(own->n + 1, sizeof(struct starttls *));
     CHECK(plan->scripts != NULL);
     for (size_t i = 0; i < own->n; i++) {
         bool chat = own->v[i].chat.text != NULL;

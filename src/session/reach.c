@@ -10,6 +10,7 @@
 
 #include "net/socket.h"
 #include "quic/quic.h"
+#include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -68,6 +69,7 @@ static enum session_state unreached(struct session *s, enum dial_status status)
                 [DIAL_REFUSED] = {FRONT_REFUSED, CLOSE_REFUSED},
                 [DIAL_UNREACHABLE] = {FRONT_UNREACHABLE, CLOSE_UNREACHABLE},
                 [DIAL_NO_DESCRIPTOR] = {FRONT_LIMIT, CLOSE_NO_DESCRIPTOR},
+                [DIAL_FULL] = {FRONT_LIMIT, CLOSE_LIMIT_PROGRAMS},
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
     if (s->setup->front == NULL) {
         detail_of_lookup(s, status);
@@ -136,7 +138,10 @@ static bool next_backend(struct session *s)
     struct backend *b = u->v[p->backend];
     s->last = s->backend = b;
     backend_acquire(b);
-    if (b->host == NULL)
+    const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
+    if (to->place == CONFIG_AT_PROGRAM)
+        programs_start(s, to);
+    else if (b->host == NULL)
         dial_start_unix(&p->dial, backend_unix_path(b));
     else
         dial_start(&p->dial, b->host, b->port);
@@ -158,6 +163,7 @@ static bool go_on(struct session *s)
     struct setup *p = s->setup;
     if (p->backend < 0)
         return false;
+    programs_leave(s);
     backend_failed(s->backend, loop_now(s->worker->loop));
     backend_release(s->backend);
     s->backend = NULL;

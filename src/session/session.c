@@ -19,13 +19,15 @@
 #include "base/clock.h"
 #include "net/socket.h"
 #include "quic/quic.h"
+#include "session/programs.h"
 #include "session/review.h"
 #include "session/session_internal.h"
 #include "session/standing.h"
 #include "session/worker.h"
 #include "starttls/relay.h"
 
-#define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
+#define REAP_NS (200 * NSEC_PER_MSEC) /* from the end of a program's output to its exit */
+#define LINGER_NS (2 * NSEC_PER_SEC)  /* how long a client may take to read our last words */
 
 enum deadline {
     DEADLINE_NONE,
@@ -565,11 +567,13 @@ static bool must_linger(const struct session *s)
 /* Tell of it, and give back all but the client's link and the session's place. */
 static void settle_accounts(struct session *s)
 {
+    programs_tell(s);
     session_write_audit(s);
     session_count(s);
     pipe_free(&s->pipe);
     link_close(s->up, !ends_in_order(s));
     s->up = NULL;
+    programs_leave(s);
     if (s->backend != NULL)
         backend_release(s->backend);
     if (s->agent != NULL)
@@ -607,12 +611,25 @@ static void close_down(struct session *s)
     agent_unref(s->spare_for);
 }
 
+/* The audit line tells how a program exited, which is seen a moment after the end of its connection. */
+static bool must_reap(const struct session *s)
+{
+    return !s->reaped && s->setup == NULL && !s->worker->draining && programs_awaited(s);
+}
+
 static void teardown(struct session *s)
 {
     struct worker *w = s->worker;
     CHECK(s->state == SESSION_CLOSED);
     wheel_cancel(&s->timer);
     list_remove(&s->again.node);
+    if (must_reap(s)) {
+        s->reaped = true;
+        s->state = SESSION_REAP;
+        session_deadline(s, REAP_NS);
+        session_run(s);
+        return;
+    }
     if (s->linger_by == 0)
         settle_accounts(s);
     if (must_linger(s)) {
@@ -629,6 +646,7 @@ static void teardown(struct session *s)
         admission_leave_unproven(w->admission);
     else
         admission_leave(w->admission, s->uncounted ? &nobody : &s->peer);
+    w->last = s->reason;
     worker_left(w, &s->node);
     worker_release(w, s->epoch);
     task_init(&s->again, session_free); /* a link that wakes in this round may still name the session */

@@ -134,6 +134,7 @@ struct session {
     const char *broken;         /* how a link broke while bytes flowed; static text, NULL before */
     const struct backend *last; /* tried last, or in use */
     struct backend *backend;    /* counted as open */
+    struct hired *program;      /* that is the backend; else NULL */
     struct agent *agent;        /* that is visited; a reference, counted as its visitor */
     struct agent *spare_for;    /* the link goes to this one's home; a reference */
     char *notes;                /* NOTES texts, one after the other; NULL while there is a set-up */
@@ -146,6 +147,7 @@ struct session {
     bool told;          /* the client has heard how it ended */
     bool datagrams;     /* towards a target over UDP */
     bool uncounted;     /* admitted in all, but under no source */
+    bool reaped;        /* there was a moment to see how its program exits */
     bool unproven;      /* likewise: anybody may have made up the peer's address */
 };
 
@@ -327,6 +329,7 @@ enum session_state step_authorise(struct session *s);
 enum session_state step_ask(struct session *s);
 enum session_state step_reside(struct session *s);
 enum session_state step_pipe(struct session *s);
+enum session_state step_reap(struct session *s);
 enum session_state step_drain(struct session *s);
 enum session_state step_linger(struct session *s);
 

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "net/handed.h"
 #include "session/plan.h"
 #include "session/shared.h"
 #include "tls/server.h"
@@ -434,10 +435,22 @@ void snapshot_unref(struct snapshot *snap)
     free(snap);
 }
 
+/* Is there, or can there be, a UDP socket beside the listener's own? */
+static bool has_datagrams(const struct config_address *a)
+{
+    struct handed handed;
+    struct err err;
+    if (a->place == CONFIG_AT_SYSTEMD)
+        return handed_find(a->name, &handed, &err) == 0 && handed.datagram >= 0;
+    return a->place == CONFIG_AT_IP;
+}
+
 bool snapshot_listens_udp(const struct snapshot *snap, size_t listener)
 {
     const struct config *c = snap->config;
     CHECK(listener < c->listeners.n);
+    if (!has_datagrams(&c->listeners.v[listener].address))
+        return false;
     for (size_t i = 0; i < c->routes.n && c->listeners.v[listener].quic; i++)
         if (c->routes.v[i].action == CONFIG_TUNNEL)
             return true;

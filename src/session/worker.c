@@ -18,7 +18,9 @@
 #include "base/clock.h"
 #include "link/fd_link.h"
 #include "mux/agents.h"
+#include "net/socket.h"
 #include "quic/quic.h"
+#include "session/programs.h"
 #include "session/quic_carrier.h"
 #include "session/review.h"
 #include "session/session.h"
@@ -126,7 +128,8 @@ void worker_joined(struct worker *w, struct list *node)
 /* Nothing begins any more, so whoever is empty once stays so. */
 static void stop_when_empty(struct worker *w)
 {
-    if (!w->draining || w->empty || w->session_count > 0 || agents_busy(w->agents))
+    if (!w->draining || w->empty || w->session_count > 0 || agents_busy(w->agents) ||
+        !list_empty(&w->programs))
         return;
     if (!w->called && quic_carriers_busy(w)) {
         loop_set_timer(w->loop, &w->last_words, loop_now(w->loop) + LAST_WORDS_NS);
@@ -137,6 +140,11 @@ static void stop_when_empty(struct worker *w)
         return;
     for (size_t i = 0; i < w->fellows->count; i++)
         loop_stop(w->fellows->worker[i].loop);
+}
+
+void worker_look_for_end(struct worker *w)
+{
+    stop_when_empty(w);
 }
 
 static void on_last_words(struct timer *t)
@@ -154,6 +162,10 @@ void worker_left(struct worker *w, struct list *node)
     list_remove(node);
     CHECK(w->session_count > 0);
     w->session_count--;
+    if (w->session_count == 0 && w->over != NULL) {
+        loop_post(w->ear.loop, w->over);
+        w->over = NULL;
+    }
     stop_when_empty(w);
 }
 
@@ -242,19 +254,39 @@ static void on_refused(struct acceptor *a, int error)
 
 /* ---- listeners ---- */
 
-static struct port *find_port(struct worker *w, const char *key)
+/* Its ports of that key become those of the listener of that index in the configuration to come. */
+static void keep_ports(struct worker *w, const char *key)
+{
+    for (struct list *n = w->ports.next; n != &w->ports; n = n->next) {
+        struct port *port = CONTAINER_OF(n, struct port, node);
+        port->keep = port->keep || strcmp(port->key, key) == 0;
+    }
+}
+
+static void number_ports(struct worker *w, const char *key, uint32_t listener)
 {
     for (struct list *n = w->ports.next; n != &w->ports; n = n->next) {
         struct port *port = CONTAINER_OF(n, struct port, node);
         if (strcmp(port->key, key) == 0)
-            return port;
+            port->listener = listener;
     }
-    return NULL;
+}
+
+static void begin_ports(struct worker *w, struct port *fresh)
+{
+    for (struct port *port = fresh, *next; port != NULL; port = next) {
+        next = port->next;
+        port->next = NULL;
+        CHECK(port->worker == w);
+        list_insert(&w->ports, &port->node);
+        acceptor_resume(&port->acceptor);
+    }
 }
 
 static void port_done(struct task *t)
 {
     struct port *port = CONTAINER_OF(t, struct port, free_later);
+    socket_file_unref(port->file);
     free(port->key);
     free(port);
 }
@@ -266,7 +298,8 @@ static void port_free(struct port *port)
     loop_defer(port->worker->loop, &port->free_later);
 }
 
-struct port *worker_port_new(struct worker *w, const char *key, int fd, struct err *err)
+struct port *worker_port_new(struct worker *w, const char *key, const struct port_socket *socket,
+                             struct err *err)
 {
     struct port *port = calloc(1, sizeof(*port));
     CHECK(port != NULL);
@@ -277,7 +310,10 @@ struct port *worker_port_new(struct worker *w, const char *key, int fd, struct e
     task_init(&port->free_later, port_done);
     port->acceptor.accepted = on_accepted;
     port->acceptor.refused = on_refused;
-    if (acceptor_prepare(&port->acceptor, w->loop, fd, err) == 0)
+    port->acceptor.shared = socket->shared;
+    port->acceptor.lasting = socket->lasting;
+    port->file = socket->file == NULL ? NULL : socket_file_ref(socket->file);
+    if (acceptor_prepare(&port->acceptor, w->loop, socket->fd, err) == 0)
         return port;
     port_done(&port->free_later);
     return NULL;
@@ -285,11 +321,12 @@ struct port *worker_port_new(struct worker *w, const char *key, int fd, struct e
 
 void worker_port_drop(struct port *port)
 {
-    if (port == NULL)
-        return;
-    CHECK(list_empty(&port->node));
-    acceptor_abandon(&port->acceptor);
-    port_done(&port->free_later);
+    for (struct port *next; port != NULL; port = next) {
+        next = port->next;
+        CHECK(list_empty(&port->node));
+        acceptor_abandon(&port->acceptor);
+        port_done(&port->free_later);
+    }
 }
 
 static void close_dropped(struct worker *w)
@@ -340,25 +377,15 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
             drop_listener(&listeners[i]);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        struct port *port = find_port(w, listeners[i].key);
-        if (port != NULL)
-            port->keep = true;
-    }
+    for (size_t i = 0; i < count; i++)
+        keep_ports(w, listeners[i].key);
     close_dropped(w);
     w->epoch = epoch_new(w, snap);
     agents_count_descriptors(w->agents, reserve_near_end, release_near_end,
                              w); /* it says how many there are */
     for (size_t i = 0; i < count; i++) {
-        struct port *port = listeners[i].fresh;
-        if (port != NULL)
-            list_insert(&w->ports, &port->node);
-        else
-            port = find_port(w, listeners[i].key);
-        CHECK(port != NULL && port->worker == w);
-        port->listener = (uint32_t)i;
-        if (listeners[i].fresh != NULL)
-            acceptor_resume(&port->acceptor);
+        begin_ports(w, listeners[i].fresh);
+        number_ports(w, listeners[i].key, (uint32_t)i);
     }
     quic_carriers_install(w, listeners, count);
     review_all(w, ret);
@@ -407,9 +434,11 @@ static void on_last_call(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, last_call);
     close_all(w);
-    if (w->called)
+    programs_end(w);
+    if (w->called) {
         agents_break_off(w->agents);
-    else if (agents_busy(w->agents))
+        programs_kill(w);
+    } else if (agents_busy(w->agents) || !list_empty(&w->programs))
         loop_set_timer(w->loop, &w->last_call, loop_now(w->loop) + CROSSING_NS);
     w->called = true;
     stop_when_empty(w);
@@ -424,6 +453,7 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
     list_init(&w->ports);
     list_init(&w->quic_ports);
     list_init(&w->sessions);
+    list_init(&w->programs);
     review_init(w);
     timer_init(&w->last_call, on_last_call);
     timer_init(&w->last_words, on_last_words);
@@ -468,6 +498,7 @@ void worker_close(struct worker *w)
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_all(w);
+    programs_kill(w);
     quic_carriers_close(w);
     agents_break_off(w->agents);
 }

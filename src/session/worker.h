@@ -28,10 +28,12 @@ struct port {
     struct acceptor acceptor;
     struct worker *worker;
     struct list node;
-    char *key;              /* the address as configured: what it is known by across reloads */
-    uint32_t listener;      /* index in the current configuration */
-    bool keep;              /* while a new configuration is put in place */
-    struct task free_later; /* an event of this round may still name the acceptor */
+    struct port *next;        /* of the same listener, while they are fresh */
+    struct socket_file *file; /* of a unix socket of ours; else NULL */
+    char *key;                /* the address as configured: what it is known by across reloads */
+    uint32_t listener;        /* index in the current configuration */
+    bool keep;                /* while a new configuration is put in place */
+    struct task free_later;   /* an event of this round may still name the acceptor */
 };
 
 struct agents;
@@ -85,6 +87,9 @@ struct worker {
     bool called;             /* ... or its time is over: sessions have been closed */
     struct timer last_call;  /* the end of draining */
     struct timer last_words; /* looks whether what was said has arrived */
+    struct message *over;    /* posted to `ear.loop` once, when no session is left; else NULL */
+    enum close_reason last;  /* how the session that has ended last did */
+    struct list programs;    /* of sessions, also of those that have ended (programs.h) */
     struct worker_ear ear;
     int64_t packed_since;  /* when offers were last told that the door is packed */
     int64_t notices_since; /* so many notices have gone out since then, or were left out */
@@ -96,17 +101,27 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
                 struct admission *admission, const struct snapshot_shared *shared, struct sink_file *audit,
                 struct err *err);
 
-/* Make a listener of this worker out of a listening socket (taken, also on failure) without accepting yet:
- * for worker_install(), or else worker_port_drop(). `key` is copied. In any thread. NULL with `err`. */
-struct port *worker_port_new(struct worker *w, const char *key, int fd, struct err *err);
+/* A listening socket for a port of a worker. */
+struct port_socket {
+    int fd;
+    bool shared;              /* duplicates of it are other workers' */
+    bool lasting;             /* it goes on listening without us */
+    struct socket_file *file; /* a reference is taken; or NULL */
+};
 
-/* Close one that was not installed; NULL is allowed. In any thread. */
+/* Make a listener of this worker out of a listening socket (its descriptor is taken, also on failure) without
+ * accepting yet: for worker_install(), or else worker_port_drop(). `key` is copied. In any thread. NULL with
+ * `err`. */
+struct port *worker_port_new(struct worker *w, const char *key, const struct port_socket *socket,
+                             struct err *err);
+
+/* Close one that was not installed, and those that follow it; NULL is allowed. In any thread. */
 void worker_port_drop(struct port *port);
 
-/* A listener for worker_install(): `fresh` (taken) is NULL where the worker goes on with the one it has. */
+/* A listener for worker_install(): `fresh` (taken) is NULL where the worker goes on with what it has. */
 struct worker_listener {
     const char *key;
-    struct port *fresh;
+    struct port *fresh;          /* one, or a chain of several */
     struct quic_port *fresh_udp; /* the same for UDP */
     bool udp;                    /* QUIC is served there */
 };
@@ -144,6 +159,9 @@ uint64_t worker_next_id(struct worker *w);
  * ends. */
 struct epoch *worker_hold(struct worker *w, struct epoch *e);
 void worker_release(struct worker *w, struct epoch *e);
+
+/* What a stop has to wait for may have ended: is anything left? */
+void worker_look_for_end(struct worker *w);
 
 /* A session began or ended. */
 void worker_joined(struct worker *w, struct list *node);

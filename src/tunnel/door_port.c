@@ -142,6 +142,10 @@ static int open_tcp_port(struct door_offer *o, const char *host, uint16_t port, 
 int door_port_open(struct door_offer *o, const struct offer *offer, struct err *err)
 {
     const struct config_listener *l = &o->origin.epoch->snap->config->listeners.v[o->origin.listener];
+    if (l->address.place != CONFIG_AT_IP)
+        return err_set(
+            err, "port %u of the door: %s, where the agent has come in, has no IP address to open it at",
+            offer->port, l->address.text.text);
     if (!door_offer_take_place(o))
         return err_set(err, "port %u of the door: the door holds as many connections as it may", offer->port);
     int result = offer->udp ? open_udp_port(o, l->address.host, offer, err)

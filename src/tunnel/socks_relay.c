@@ -137,7 +137,6 @@ void socks_relay_close(struct socks_relay *r)
     if (r == NULL)
         return;
     flows_close(r->flows);
-    close(r->watch.fd);
-    r->watch.fd = -1;
+    loop_close(r->loop, &r->watch);
     loop_defer(r->loop, &r->free_later); /* an event of this round may still name the watch */
 }

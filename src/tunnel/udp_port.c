@@ -124,7 +124,6 @@ void udp_port_close(struct udp_port *p)
         return;
     p->closed = true;
     flows_close(p->flows);
-    close(p->fd);
-    p->watch.fd = -1;
+    loop_close(p->loop, &p->watch);
     loop_defer(p->loop, &p->free_later); /* an event of this round may still name the watch */
 }

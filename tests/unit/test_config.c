@@ -152,6 +152,59 @@ static void test_values(void **state)
     config_free(c);
 }
 
+/* The words of exec:, one after the other with a '|' between them. */
+static const char *words_of(const struct config_address *a)
+{
+    static char text[256];
+    size_t n = 0;
+    assert_int_equal(a->place, CONFIG_AT_PROGRAM);
+    text[0] = '\0';
+    for (size_t i = 0; a->program[i] != NULL; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i > 0 ? "|" : "", a->program[i]);
+    return text;
+}
+
+/* Where connections come from and go to, beside IP addresses. */
+static void test_endpoints(void **state)
+{
+    static const char text[] =
+        "listeners:\n"
+        "- {address: 'unix:door.sock', mode: 0666, proxy_protocol: {from: [unix]}}\n"
+        "- {address: 'unix:/run/door.sock', name: run}\n"
+        "- {address: 'systemd:web'}\n"
+        "routes:\n"
+        "- name: all\n"
+        "  pass:\n"
+        "    to:\n"
+        "    - exec:/bin/cat\n"
+        "    - 'exec:  /usr/bin/env   A=\"b c\" ''d  \"e'' f\\ g \"h\\\"\\\\i\" \"\"  '\n"
+        "    - \"exec:./serve \\t 'back\\\\slash' x'y'\\\"z\\\"\"\n"
+        "    - unix:app.sock\n";
+    struct buf errors = {0};
+    (void)state;
+    struct config *c = config_parse("etc/door.yaml", text, strlen(text), &errors);
+    assert_string_equal(buf_text(&errors), "");
+    assert_non_null(c);
+    const struct config_listener *l = c->listeners.v;
+    assert_int_equal(l[0].address.place, CONFIG_AT_UNIX);
+    assert_string_equal(l[0].address.path, "etc/door.sock");
+    assert_string_equal(l[0].name.text, "unix:etc/door.sock");
+    assert_int_equal(l[0].mode, 0666);
+    assert_int_equal(l[0].proxy_protocol->from.v[0].family, AF_UNIX);
+    assert_string_equal(l[1].address.path, "/run/door.sock");
+    assert_int_equal(l[1].mode, 0);
+    assert_int_equal(l[2].address.place, CONFIG_AT_SYSTEMD);
+    assert_string_equal(l[2].address.name, "web");
+    const struct config_address *to = c->routes.v[0].pass->to.v;
+    assert_string_equal(words_of(&to[0]), "/bin/cat");
+    assert_string_equal(words_of(&to[1]), "/usr/bin/env|A=b c|d  \"e|f g|h\"\\i|");
+    assert_string_equal(words_of(&to[2]), "etc/./serve|back\\slash|xyz");
+    assert_string_equal(to[3].path, "etc/app.sock");
+    assert_string_equal(to[3].text.text, "unix:etc/app.sock");
+    config_free(c);
+    buf_free(&errors);
+}
+
 static const struct config_route *route(const struct config *c, const char *name)
 {
     const struct config_route *r = config_route_find(c, name);
@@ -486,11 +539,12 @@ static void test_secret(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),     cmocka_unit_test(test_broken),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_routes),   cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_huge),     cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
-        cmocka_unit_test(test_expose),   cmocka_unit_test(test_man),         cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_good),      cmocka_unit_test(test_broken),      cmocka_unit_test(test_values),
+        cmocka_unit_test(test_routes),    cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_huge),      cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
+        cmocka_unit_test(test_expose),    cmocka_unit_test(test_man),         cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

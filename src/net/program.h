@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program that serves one connection, as from inetd: its standard input and output are one end of a pair of
+ * unix sockets, its standard error is ours. It is in a session of its own and inherits no other descriptor,
+ * no signal disposition and no environment but what it is given. */
+#ifndef CARDEA_NET_PROGRAM_H
+#define CARDEA_NET_PROGRAM_H
+
+#include <stdbool.h>
+
+#include "loop/loop.h"
+
+#define PROGRAM_GRACE_NS (INT64_C(5) * 1000000000) /* from SIGTERM to SIGKILL */
+#define PROGRAM_FDS 1                              /* that it takes beside the socket, until it is gone */
+
+enum program_phase {
+    PROGRAM_SERVES,
+    PROGRAM_FINISHES, /* has ended its connection in order, and may do what is left to do */
+    PROGRAM_IS_ENDED, /* has been told to end (SIGTERM) */
+};
+
+struct program {
+    struct loop *loop;
+    void (*changed)(struct program *); /* it has exited; may call program_leave() */
+    void (*gone)(struct program *);    /* nothing is left of it, after program_leave(): it may be freed at
+                                          the end of the round */
+    void *owner;
+    /* private */
+    int pid;
+    enum program_phase phase;
+    bool exited;
+    bool left;
+    int status; /* as from waitid(2): si_code and si_status */
+    int code;
+    struct watch watch; /* of its pidfd */
+    struct timer patience;
+};
+
+/* Start argv[0] (a path) with these words and this environment. `loop`, `changed`, `gone` and `owner` are
+ * set before. Returns our end of the pair, non-blocking, or -1 with errno: then there is no process, and the
+ * struct is not in use. */
+int program_start(struct program *p, char *const argv[], char *const envp[]);
+
+/* Has it exited by itself with anything but 0? Writes how into `text`. */
+bool program_failed(struct program *p, char *text, size_t cap);
+
+/* Its connection is over. In order: it has closed its end itself, and has PROGRAM_GRACE_NS to finish. Else it
+ * gets SIGTERM now. Who does not obey is killed; what it leaves in its process group is killed with it.
+ * `gone` is called when it is reaped, perhaps at once. */
+void program_leave(struct program *p, bool in_order);
+
+/* One that may still finish has no more time for it: it gets SIGTERM now. */
+void program_end(struct program *p);
+
+/* Kill it and wait for its end, which is near; `gone` is called. For the end of a thread. */
+void program_kill(struct program *p);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/programs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/program.h"
+#include "net/socket.h"
+#include "session/session_internal.h"
+#include "session/worker.h"
+
+/* A program, and whom it serves. */
+struct hired {
+    struct program program;
+    struct worker *worker;
+    struct session *session; /* NULL when that has left */
+    struct list node;        /* of the worker */
+    struct task free_later;
+    char how[64]; /* it exited */
+};
+
+static struct hired *hired_of(struct program *p)
+{
+    return CONTAINER_OF(p, struct hired, program);
+}
+
+/* ---- its environment ---- */
+
+#define ENVIRONMENT_MAX 16
+
+/* NAME=VALUE texts, one after the other. */
+struct environment {
+    struct buf text;
+    size_t at[ENVIRONMENT_MAX];
+    size_t n;
+    char *v[ENVIRONMENT_MAX + 1];
+};
+
+/* Left out where the value is not printable: clients choose some of them. */
+static void put(struct environment *e, const char *name, const void *value, size_t len)
+{
+    const unsigned char *p = value;
+    CHECK(e->n < ENVIRONMENT_MAX);
+    for (size_t i = 0; i < len; i++)
+        if (p[i] < 0x20 || p[i] >= 0x7f)
+            return;
+    if (len == 0)
+        return;
+    e->at[e->n++] = e->text.len;
+    CHECK(buf_printf(&e->text, "%s=%.*s", name, (int)len, (const char *)value) &&
+          buf_append(&e->text, "", 1));
+}
+
+static void put_text(struct environment *e, const char *name, const char *value)
+{
+    put(e, name, value, strlen(value));
+}
+
+/* An address in two variables, in the words of CGI (RFC 3875, 4.1). */
+static void put_address(struct environment *e, const char *host, const char *port,
+                        const struct net_addr *addr)
+{
+    char text[NET_ADDR_TEXT_MAX];
+    net_addr_format(addr, text);
+    char *colon = strrchr(text, ':');
+    if ((addr->family != AF_INET && addr->family != AF_INET6) || colon == NULL)
+        return;
+    *colon = '\0';
+    size_t len = strlen(text);
+    if (text[0] == '[')
+        put(e, host, text + 1, len - 2);
+    else
+        put(e, host, text, len);
+    put_text(e, port, colon + 1);
+}
+
+/* All that the program is told of the connection, and a PATH. */
+static void fill(struct environment *e, const struct session *s)
+{
+    struct net_addr local = s->setup->local;
+    int fd = link_socket(link_bottom(s->down));
+    if (local.family == AF_UNSPEC && fd >= 0)
+        local = socket_local(fd);
+    put_text(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    put_address(e, "REMOTE_ADDR", "REMOTE_PORT", &s->peer);
+    put_address(e, "SERVER_ADDR", "SERVER_PORT", &local);
+    put_text(e, "SNI", s->setup->hello.sni);
+    struct link_peer peer;
+    if (link_peer(s->down, &peer) && s->when.opened != 0)
+        put(e, "ALPN", peer.alpn.p, peer.alpn.len);
+    for (size_t i = 0; i < e->n; i++)
+        e->v[i] = (char *)e->text.data + e->at[i];
+    e->v[e->n] = NULL;
+}
+
+/* ---- beginning ---- */
+
+static void free_hired(struct task *t)
+{
+    free(CONTAINER_OF(t, struct hired, free_later));
+}
+
+static void on_changed(struct program *p)
+{
+    struct session *s = hired_of(p)->session;
+    if (s != NULL)
+        loop_defer(p->loop, &s->again); /* it may be waiting for that */
+}
+
+static void on_gone(struct program *p)
+{
+    struct hired *h = hired_of(p);
+    struct worker *w = h->worker;
+    if (h->session != NULL)
+        h->session->program = NULL;
+    admission_leave_program(w->admission);
+    admission_release(w->admission, PROGRAM_FDS);
+    list_remove(&h->node);
+    loop_defer(w->loop, &h->free_later);
+    worker_look_for_end(w);
+}
+
+/* A place among the programs, and the descriptors of one. */
+static bool take_place(struct session *s)
+{
+    struct worker *w = s->worker;
+    size_t most = session_limits(s)->programs;
+    char text[96];
+    if (!admission_enter_program(w->admission, most)) {
+        snprintf(text, sizeof(text), "limits.programs is %zu, and so many run", most);
+        session_detail(s, text);
+        dial_start_failed(&s->setup->dial, DIAL_FULL);
+        return false;
+    }
+    if (admission_reserve(w->admission, PROGRAM_FDS, s->epoch->snap->descriptor_limit))
+        return true;
+    admission_leave_program(w->admission);
+    dial_start_failed(&s->setup->dial, DIAL_NO_DESCRIPTOR);
+    return false;
+}
+
+static bool is_shortage(int code)
+{
+    return code == EMFILE || code == ENFILE || code == ENOMEM || code == EAGAIN;
+}
+
+/* It cannot be started: `code` is errno. */
+static void tell_failure(struct session *s, const char *path, int code)
+{
+    struct err text;
+    err_errno(&text, code, "cannot start %s", path);
+    session_detail(s, text.text);
+    dial_start_failed(&s->setup->dial, is_shortage(code) ? DIAL_NO_DESCRIPTOR : DIAL_REFUSED);
+}
+
+void programs_start(struct session *s, const struct config_address *a)
+{
+    struct worker *w = s->worker;
+    struct environment e = {0};
+    if (!take_place(s))
+        return;
+    struct hired *h = calloc(1, sizeof(*h));
+    CHECK(h != NULL && s->program == NULL);
+    h->program = (struct program){.loop = w->loop, .changed = on_changed, .gone = on_gone, .owner = h};
+    h->worker = w;
+    task_init(&h->free_later, free_hired);
+    fill(&e, s);
+    int fd = program_start(&h->program, a->program, e.v), code = errno;
+    buf_free(&e.text);
+    if (fd < 0) {
+        admission_leave_program(w->admission);
+        admission_release(w->admission, PROGRAM_FDS);
+        free(h);
+        tell_failure(s, a->program[0], code);
+        return;
+    }
+    h->session = s;
+    s->program = h;
+    list_insert(&w->programs, &h->node);
+    dial_start_connected(&s->setup->dial, fd);
+}
+
+/* ---- the end ---- */
+
+/* Has the program closed its end, while bytes flowed? */
+static bool has_ended(const struct session *s)
+{
+    return s->pipe.half[PIPE_B].ended;
+}
+
+bool programs_awaited(const struct session *s)
+{
+    const struct hired *h = s->program;
+    bool its_end = has_ended(s) || s->reason == CLOSE_BACKEND_RESET;
+    return h != NULL && its_end && !h->program.exited;
+}
+
+void programs_tell(struct session *s)
+{
+    struct hired *h = s->program;
+    if (h == NULL || !program_failed(&h->program, h->how, sizeof(h->how)))
+        return;
+    if (s->setup == NULL)
+        s->broken = h->how; /* it is there until the session has left it */
+    else
+        session_detail(s, h->how);
+}
+
+void programs_leave(struct session *s)
+{
+    struct hired *h = s->program;
+    if (h == NULL)
+        return;
+    s->program = NULL;
+    h->session = NULL;
+    program_leave(&h->program, has_ended(s));
+}
+
+void programs_end(struct worker *w)
+{
+    for (struct list *n = w->programs.next; n != &w->programs; n = n->next)
+        program_end(&CONTAINER_OF(n, struct hired, node)->program);
+}
+
+void programs_kill(struct worker *w)
+{
+    while (!list_empty(&w->programs))
+        program_kill(&CONTAINER_OF(w->programs.next, struct hired, node)->program);
+}
