@@ -47,6 +47,14 @@ int parse_number(struct parse *p, const char *expected, uint32_t max, uint32_t *
 /* What follows the word `unit`. */
 int parse_unit(struct parse *p, struct unit *ret);
 
+/* ---- parse_action.c ---- */
+
+/* The name of a variable, which the next word is. */
+int parse_variable_name(struct parse *p, uint16_t *ret);
+
+/* The actions to the end of the line. */
+int parse_actions(struct parse *p, struct range *ret);
+
 /* ---- parse_seq.c ---- */
 
 /* From the present word on, as far as it goes. The word that follows is the next one. */
