@@ -36,7 +36,8 @@ enum session_state greet_failed(struct session *s, const char *why, enum close_r
     p->relay = NULL;
     p->greet = GREET_HEADER;
     p->settling = p->expired = p->unheard = false;
-    bool heard = relay_asks(s) && s->down->bytes_written > 0; /* the client knows this one's greeting */
+    /* Does the client know this one's greeting? */
+    bool heard = (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
     return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
 }
 
@@ -159,6 +160,8 @@ static enum session_state ask(struct session *s)
     const struct starttls *protocol = greet_asks(s);
     if (protocol == NULL)
         return SESSION_JOIN;
+    if (relay_leads(s)) /* what the client says will ask for it */
+        return SESSION_JOIN;
     if (relay_asks(s))
         return relay_ask(s);
     if (s->setup->far == NULL)
@@ -239,9 +242,11 @@ enum session_state step_greet(struct session *s)
     for (; p->greet < GREET_OVER; p->greet++) {
         if (p->say_up.len > 0)
             return SESSION_GREET; /* the driver calls again when it is out */
+        if (p->greet == GREET_TLS && relay_is_due(s) && greet_asks(s) != NULL)
+            return SESSION_PREAMBLE;
         enum session_state next = phases[p->greet](s);
         if (next != SESSION_JOIN)
             return next;
     }
-    return relay_leads(s) ? SESSION_PREAMBLE : SESSION_JOIN;
+    return relay_is_due(s) ? SESSION_PREAMBLE : SESSION_JOIN;
 }

@@ -198,7 +198,9 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
         if (!names_listener(rc, l->name.text))
             continue;
         const struct config_backend *backend = config_route_backend(rc);
-        bool asks = backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL;
+        bool asks = backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL &&
+                    (strcmp(backend->tls->starttls.text, l->speaks.text) != 0 ||
+                     starttls_section(plan->ports[i].speaks, "relay-both") < 0);
         bool chosen = rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0;
         if (only == NULL && rc->action == CONFIG_TERMINATE && !chosen && !asks) {
             only = rc;
@@ -206,12 +208,12 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
         }
         err_set(&err,
                 "route '%s': listener '%s' speaks %s, whose clients see the backend's greeting before TLS: "
-                "found %s, expected one route, 'terminate' without sni and alpn, to a backend that speaks no "
-                "STARTTLS",
+                "found %s, expected one route, 'terminate' without sni and alpn, to a backend that speaks "
+                "no other protocol before TLS",
                 rc->name.text, l->name.text, l->speaks.text,
                 only != NULL ? "a second route"
                 : chosen     ? "a choice by what comes within TLS"
-                : asks       ? "a backend with tls.starttls"
+                : asks       ? "another tls.starttls"
                              : config_action_name(rc->action));
         complain(to, rc->head.at, &err);
     }

@@ -219,8 +219,8 @@ static enum session_state dialled(struct session *s)
 enum session_state step_dial(struct session *s)
 {
     struct setup *p = s->setup;
-    if (s->up != NULL) /* since before TLS */
-        return SESSION_JOIN;
+    if (s->up != NULL) /* since before the client's TLS; its own may be to come */
+        return greet_asks(s) != NULL ? SESSION_GREET : SESSION_JOIN;
     if (session_visits(s))
         return visit_dial(s);
     if (p->dial.loop == NULL && !begin(s)) {

@@ -5,7 +5,8 @@
  *
  * A listener in such a protocol reaches the backend of its one route first:
  *   NEW ROUTE DIAL GREET PREAMBLE PEEK ROUTE HANDSHAKE AUTHORISE DIAL JOIN
- * where DIAL finds the second time that there is a link. */
+ * where DIAL finds the second time that there is a link, which goes through GREET once more where the backend
+ * is to begin TLS of its own. */
 #include "starttls/relay.h"
 
 #include "session/plan.h"
@@ -15,10 +16,18 @@
 
 #define READ_AT_ONCE 4096
 
+static const char in_the_clear[] =
+    "bytes of the server in the clear where TLS was to begin; somebody may have put them there";
+
 bool relay_leads(const struct session *s)
 {
     const struct plan_port *port = &s->epoch->snap->plan->ports[s->listener];
     return s->setup->spoken != NULL && s->setup->spoken == port->speaks && plan_port_leads(port);
+}
+
+bool relay_is_due(const struct session *s)
+{
+    return s->setup->relay == NULL && relay_leads(s);
 }
 
 bool relay_asks(const struct session *s)
@@ -106,13 +115,16 @@ enum session_state relay_preamble(struct session *s)
     enum session_state next = SESSION_PREAMBLE;
     enum link_status far;
     if (p->relay == NULL)
-        begin(s, p->spoken, "relay-server");
+        begin(s, p->spoken, greet_asks(s) != NULL ? "relay-both" : "relay-server");
+    p->reach_by = 0; /* how long the client takes is not the backend's time */
     if (!go_on(s, SESSION_PREAMBLE, &status, &next, &far)) {
         if (far == LINK_AGAIN)
             return next;
         session_detail(s, "the backend closed before TLS could begin");
         return session_unserved(s, CLOSE_BACKEND_RESET);
     }
+    if (status == STARTTLS_SWITCH && p->far_bytes.len > 0)
+        return refuse(s, in_the_clear);
     if (status == STARTTLS_SWITCH) {
         p->scan = hello_scan_start(session_limits(s)->hello_size);
         return SESSION_PEEK;
@@ -140,8 +152,7 @@ enum session_state relay_ask(struct session *s)
     if (status == STARTTLS_SWITCH && p->far_bytes.len == 0)
         return SESSION_JOIN;
     if (status == STARTTLS_SWITCH)
-        return greet_failed(s, "bytes in the clear where TLS was to begin; somebody may have put them there",
-                            CLOSE_BACKEND_TLS);
+        return greet_failed(s, in_the_clear, CLOSE_BACKEND_TLS);
     if (status == STARTTLS_BYE)
         return end_relayed(s, status);
     return greet_failed(s, starttls_run_text(starttls_relay_run(p->relay)), CLOSE_BACKEND_TLS);

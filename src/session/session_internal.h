@@ -229,6 +229,9 @@ void preamble_describe(const struct session *s, struct starttls_run *run);
  */
 bool relay_leads(const struct session *s);
 
+/* ... and has the client not been answered yet? */
+bool relay_is_due(const struct session *s);
+
 /* In PREAMBLE of such a listener: up to TLS. */
 enum session_state relay_preamble(struct session *s);
 

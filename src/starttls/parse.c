@@ -172,9 +172,8 @@ static int check_side(struct parse *p, enum rule_side side)
     const struct starttls *s = p->script;
     p->in_relay = side != RULE_PEER;
     if (s->sections[s->sections_len - 1].relays != p->in_relay)
-        return lex_error(
-            &p->lex, p->err,
-            "sections relay-server and relay-client have rules 'near' and 'far', all others 'on'");
+        return lex_error(&p->lex, p->err,
+                         "sections called relay-... have rules 'near' and 'far', all others 'on'");
     if (p->in_relay && s->states[s->states_len - 1].unit.kind == UNIT_STREAM)
         return lex_error(&p->lex, p->err, "a stream cannot be relayed: it is not cut into units");
     return 0;
@@ -284,7 +283,7 @@ static int read_section(struct parse *p)
     if (end_section(p) != 0 || parse_word(p, "the section's name", &name) != 0)
         return -1;
     struct section section = {.name_at = parse_keep(p, name),
-                              .relays = str_is(name, "relay-server") || str_is(name, "relay-client"),
+                              .relays = name.len > 6 && memcmp(name.p, "relay-", 6) == 0,
                               .states = {s->states_len, 0}};
     if (starttls_section(s, script_text(s, section.name_at)) >= 0)
         return lex_error(&p->lex, p->err, "there is a section '%.*s' already", (int)name.len, name.p);

@@ -5,7 +5,8 @@
  * both sides in, bytes for both out.
  *
  *   relay-server   a plain server behind, whose clients speak TLS
- *   relay-client   a client that speaks no TLS, before a server that does */
+ *   relay-client   a client that speaks no TLS, before a server that does
+ *   relay-both     where both do, up to TLS */
 #ifndef CARDEA_STARTTLS_RELAY_H
 #define CARDEA_STARTTLS_RELAY_H
 

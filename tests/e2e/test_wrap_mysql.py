@@ -86,6 +86,28 @@ def test_route_of_a_door(start_door, mariadb, pki):
     assert door.audited(route="db", version="1.3")["backend"] == f"127.0.0.1:{mariadb.port}"
 
 
+def test_tls_on_both_sides(start_door, tls_mariadb, pki):
+    """A server that takes nothing but TLS behind a door that ends its clients' TLS. The server hears nothing before the client
+    is let in but that it wants TLS."""
+    port = free_port()
+    middle = Middle(f"127.0.0.1:{tls_mariadb.port}")
+    door = start_door({
+        "listeners": [{"name": "db", "address": f"127.0.0.1:{port}", "speaks": "mysql"}],
+        "certificates": [pki.server(NAME).row()], "trust": [pki.trust(), {"name": "servers", "ca": [pki.ca.file]}],
+        "routes": [{"name": "db", "listeners": ["db"], "clients": {"mode": "required", "trust": "staff"}, "terminate": {
+            "to": middle.to, "tls": {"starttls": "mysql", "name": NAME, "trust": "servers"}}}],
+        "policy": [{"name": "staff", "who": {"any": True}}],
+    })
+    alice = [f"--ssl-cert={pki.alice.certificate}", f"--ssl-key={pki.alice.key}"]
+    assert tls_mariadb.query(port, "select 1", *with_tls(pki))[0] != 0
+    assert len(middle.heard) == 36
+    for user in ("door", "edward"):
+        code, out, err = tls_mariadb.query(port, "show status like 'ssl_version'; select 6 * 7", *with_tls(pki), *alice, user=user)
+        assert (code, out) == (0, "Ssl_version\tTLSv1.3\n42\n"), f"{err}\n{door.audit()}"
+    assert "1045" in tls_mariadb.query(port, "select 1", *with_tls(pki), *alice, password="wrong")[2]
+    assert "3159" in tls_mariadb.query(port, "select 1", *PLAIN)[2]
+
+
 @pytest.mark.parametrize("user", ["door", "edward"])
 def test_ways_to_prove_a_password(wrapped, user):
     """mysql_native_password, and a switch to ed25519: packets to and fro within TLS before the first command."""

@@ -338,9 +338,9 @@ static const struct {
     const char *error;
 } broken[] = {
     {"section relay-server\nstate a\non \"x\": stay\n",
-     "t:3:1: sections relay-server and relay-client have rules 'near' and 'far', all others 'on'"},
+     "t:3:1: sections called relay-... have rules 'near' and 'far', all others 'on'"},
     {"section ask\nstate a\nnear \"x\": stay\n",
-     "t:3:1: sections relay-server and relay-client have rules 'near' and 'far', all others 'on'"},
+     "t:3:1: sections called relay-... have rules 'near' and 'far', all others 'on'"},
     {"section relay-server\nbegin send \"x\"\nstate a\n",
      "t:2:1: a relay has no 'begin': it speaks when somebody has spoken"},
     {"section relay-server\nstate a unit stream\nnear \"x\": stay\n",
