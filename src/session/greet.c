@@ -237,6 +237,10 @@ enum session_state step_greet(struct session *s)
         return SESSION_JOIN;
     if (p->unheard)
         return greet_broken(s);
+    if (p->expired && relay_awaits_client(s)) {
+        session_detail(s, "the client does not answer the server's greeting in time");
+        return session_end(s, CLOSE_HELLO_TIMEOUT);
+    }
     if (p->expired)
         return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
     for (; p->greet < GREET_OVER; p->greet++) {

@@ -16,6 +16,7 @@
 
 #define READ_AT_ONCE 4096
 
+static const char closed_early[] = "the backend closed before TLS could begin";
 static const char in_the_clear[] =
     "bytes of the server in the clear where TLS was to begin; somebody may have put them there";
 
@@ -54,44 +55,51 @@ static void say(struct session *s, struct link *to, struct buf *words)
     buf_free(words);
 }
 
+/* What came of both sides' words. */
+struct outcome {
+    enum starttls_status status; /* STARTTLS_MORE: they are not at the end, and ... */
+    enum session_state next;     /* ... that is what to do: to wait, or the client has gone */
+    bool by_client;              /* it came of the client's words */
+    bool far_ended;              /* the backend has gone */
+};
+
 /* What is there of both sides. */
-static enum starttls_status step_both(struct session *s)
+static void step_both(struct session *s, struct outcome *o)
 {
     struct setup *p = s->setup;
     struct buf to_far = {0}, to_near = {0};
     size_t used;
-    enum starttls_status status = starttls_relay_step(p->relay, RELAY_FAR, p->far_bytes.data,
-                                                      p->far_bytes.len, &used, &to_far, &to_near);
+    o->status = starttls_relay_step(p->relay, RELAY_FAR, p->far_bytes.data, p->far_bytes.len, &used, &to_far,
+                                    &to_near);
     buf_consume(&p->far_bytes, used);
-    if (status == STARTTLS_MORE) {
-        status = starttls_relay_step(p->relay, RELAY_NEAR, (const uint8_t *)p->view.p, p->view.len, &used,
-                                     &to_near, &to_far);
+    o->by_client = o->status == STARTTLS_MORE;
+    if (o->by_client) {
+        o->status = starttls_relay_step(p->relay, RELAY_NEAR, (const uint8_t *)p->view.p, p->view.len, &used,
+                                        &to_near, &to_far);
         session_consume(s, used);
     }
     say(s, s->down, &to_near);
     say(s, s->up, &to_far);
-    return status;
 }
 
-/* On as far as it goes. True with *ret: that came of it; false: with *next, which may be `here` to wait. */
-static bool go_on(struct session *s, enum session_state here, enum starttls_status *ret,
-                  enum session_state *next, enum link_status *ret_far)
+/* On as far as it goes. */
+static struct outcome go_on(struct session *s)
 {
-    struct setup *p = s->setup;
-    for (bool again = true;;) {
-        *ret_far = LINK_AGAIN;
-        *ret = step_both(s);
-        if (*ret != STARTTLS_MORE)
-            return true;
-        *ret_far = link_read_buf(s->up, &p->far_bytes, READ_AT_ONCE);
-        if (*ret_far == LINK_OK)
+    enum session_state here = s->state;
+    struct outcome o = {.next = here};
+    for (bool again = true; again && o.next == here;) {
+        step_both(s, &o);
+        if (o.status != STARTTLS_MORE)
+            break;
+        enum link_status far = link_read_buf(s->up, &s->setup->far_bytes, READ_AT_ONCE);
+        if (far == LINK_OK)
             continue;
-        if (*ret_far != LINK_AGAIN)
-            return false;
-        *next = session_need_more(s, here, &again);
-        if (*next != here || !again)
-            return false;
+        o.far_ended = far != LINK_AGAIN;
+        if (o.far_ended)
+            break;
+        o.next = session_need_more(s, here, &again);
     }
+    return o;
 }
 
 static enum session_state refuse(struct session *s, const char *why)
@@ -101,61 +109,65 @@ static enum session_state refuse(struct session *s, const char *why)
 }
 
 /* The client has seen a greeting: there is no other backend for it. */
-static enum session_state end_relayed(struct session *s, enum starttls_status status)
+static enum session_state end_relayed(struct session *s, const struct outcome *o)
 {
-    if (status == STARTTLS_BYE)
-        return refuse(s, "one of the two took its leave before TLS");
+    if (o->status == STARTTLS_BYE)
+        return refuse(s, o->by_client
+                             ? "the client was turned away: it goes on without TLS, or takes its leave"
+                             : "the server took its leave before TLS");
     return refuse(s, starttls_run_text(starttls_relay_run(s->setup->relay)));
 }
 
 enum session_state relay_preamble(struct session *s)
 {
     struct setup *p = s->setup;
-    enum starttls_status status;
-    enum session_state next = SESSION_PREAMBLE;
-    enum link_status far;
     if (p->relay == NULL)
         begin(s, p->spoken, greet_asks(s) != NULL ? "relay-both" : "relay-server");
     p->reach_by = 0; /* how long the client takes is not the backend's time */
-    if (!go_on(s, SESSION_PREAMBLE, &status, &next, &far)) {
-        if (far == LINK_AGAIN)
-            return next;
-        session_detail(s, "the backend closed before TLS could begin");
+    struct outcome o = go_on(s);
+    if (o.far_ended) {
+        session_detail(s, closed_early);
         return session_unserved(s, CLOSE_BACKEND_RESET);
     }
-    if (status == STARTTLS_SWITCH && p->far_bytes.len > 0)
-        return refuse(s, in_the_clear);
-    if (status == STARTTLS_SWITCH) {
+    switch (o.status) {
+    case STARTTLS_MORE:
+        return o.next;
+    case STARTTLS_SWITCH:
+        if (p->far_bytes.len > 0)
+            return refuse(s, in_the_clear);
         p->scan = hello_scan_start(session_limits(s)->hello_size);
         return SESSION_PEEK;
+    case STARTTLS_PLAIN:
+        p->in_clear = true;
+        return preamble_serve_plain(s);
+    default:
+        return end_relayed(s, &o);
     }
-    if (status != STARTTLS_PLAIN)
-        return end_relayed(s, status);
-    p->in_clear = true;
-    next = preamble_serve_plain(s);
-    return next;
 }
 
 enum session_state relay_ask(struct session *s)
 {
     struct setup *p = s->setup;
-    enum starttls_status status;
-    enum session_state next = SESSION_GREET;
-    enum link_status far;
     if (p->relay == NULL)
         begin(s, greet_asks(s), "relay-client");
-    if (!go_on(s, SESSION_GREET, &status, &next, &far)) {
-        if (far == LINK_AGAIN)
-            return next;
-        return greet_failed(s, "the backend closed before TLS could begin", CLOSE_BACKEND_RESET);
-    }
-    if (status == STARTTLS_SWITCH && p->far_bytes.len == 0)
-        return SESSION_JOIN;
-    if (status == STARTTLS_SWITCH)
+    struct outcome o = go_on(s);
+    if (o.far_ended)
+        return greet_failed(s, closed_early, CLOSE_BACKEND_RESET);
+    if (o.status == STARTTLS_MORE)
+        return o.next;
+    if (o.status == STARTTLS_SWITCH && p->far_bytes.len > 0)
         return greet_failed(s, in_the_clear, CLOSE_BACKEND_TLS);
-    if (status == STARTTLS_BYE)
-        return end_relayed(s, status);
+    if (o.status == STARTTLS_SWITCH)
+        return SESSION_JOIN;
+    if (o.status == STARTTLS_BYE || o.by_client)
+        return end_relayed(s, &o);
     return greet_failed(s, starttls_run_text(starttls_relay_run(p->relay)), CLOSE_BACKEND_TLS);
+}
+
+bool relay_awaits_client(const struct session *s)
+{
+    return relay_asks(s) && s->setup->relay != NULL && s->down->bytes_written > 0 &&
+           link_below(s->up) == NULL;
 }
 
 /* ---- within it ---- */

@@ -239,6 +239,9 @@ enum session_state relay_preamble(struct session *s);
 bool relay_asks(const struct session *s);
 enum session_state relay_ask(struct session *s);
 
+/* ... and it is the client's turn. */
+bool relay_awaits_client(const struct session *s);
+
 /* Bytes are about to flow: put what is to be looked at from then on on top of the backend's link. */
 void relay_begin_within(struct session *s);
 

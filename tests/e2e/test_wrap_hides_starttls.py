@@ -84,3 +84,22 @@ def test_hidden_within_tls(start_wrap, pki, protocol):
                     secure.settimeout(0.05)
                     secure.recv(1)
     assert heard == [words for words, _ in within if words in answers]
+
+
+@pytest.mark.parametrize("protocol, ask, keeps", [("smtp", b"EHLO c\r\n", b"PIPELINING"), ("imap", b"a CAPABILITY\r\n", b"IMAP4rev1"),
+                                                  ("pop3", b"CAPA\r\n", b"UIDL"), ("managesieve", b"CAPABILITY\r\n", b"IMPLEMENTATION")])
+def test_hidden_of_real_servers(start_wrap, mail_cert, pki, postfix, dovecot_tls, protocol, ask, keeps):
+    """Postfix and Dovecot, who demand STARTTLS themselves: it cannot come about, and is not offered."""
+    server = postfix if protocol == "smtp" else dovecot_tls
+    wrap = start_wrap("server", server.to("submission" if protocol == "smtp" else protocol), "--starttls", protocol,
+                      "--cert", mail_cert.certificate, "--key", mail_cert.key)
+    with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as sock:
+        begin_tls(sock, CASES[protocol][2])
+        with tls.context(pki.ca.file).wrap_socket(sock, server_hostname="mail.example.com") as secure:
+            secure.sendall(ask)
+            secure.settimeout(1 * SLOW)
+            said = b""
+            with pytest.raises((ssl.SSLError, TimeoutError)):
+                while data := secure.recv(4096):
+                    said += data
+    assert keeps in said and not any(word in said for word in (b"STARTTLS", b"STLS", b"LOGINDISABLED")), said

@@ -150,6 +150,7 @@ def test_tls_is_demanded(server_wrap, mariadb):
     """A client that asks for none is told by an error of the protocol. Its proof of the password goes no further."""
     code, _, err = mariadb.query(server_wrap.port, "select 1", *PLAIN)
     assert code != 0 and "3159" in err and "TLS is required" in err, err
+    assert "the client was turned away" in server_wrap.audited(reason="starttls")["detail"]
 
 
 def test_plaintext_where_it_is_allowed(start_wrap, mariadb, pki):
@@ -211,6 +212,32 @@ def test_words_in_the_clear_behind_the_greeting(start_wrap, pki):
         heard = all_that_comes(wrap.port)
         assert "the server speaks where" in wrap.audited(reason="backend_tls")["detail"]
         assert b"\7\0\0\2" not in heard
+
+
+@pytest.fixture
+def forwarding(start_door, tls_mariadb, pki):
+    """A plain port of a door, to a server in TLS."""
+    port = free_port()
+    return port, start_door({
+        "listeners": [{"name": "db", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
+        "certificates": [pki.server(NAME).row()], "trust": [{"name": "servers", "ca": [pki.ca.file]}],
+        "routes": [{"name": "db", "listeners": ["db"], "limits": {"dial_timeout": "1s"}, "forward": {
+            "to": f"127.0.0.1:{tls_mariadb.port}", "tls": {"starttls": "mysql", "name": NAME, "trust": "servers"}}}],
+    })
+
+
+def test_silent_client(forwarding, tls_mariadb):
+    """Who does not answer the greeting is ended as silent, and the backend is not to blame: the next one is served."""
+    port, door = forwarding
+    assert len(all_that_comes(port)) > 4
+    assert "greeting in time" in door.audited(reason="hello_timeout")["detail"]
+    assert tls_mariadb.query(port, "select 6 * 7", *PLAIN)[:2] == (0, "42\n")
+
+
+def test_client_of_another_protocol(forwarding):
+    port, door = forwarding
+    all_that_comes(port, b"\5\0\0\1hello")
+    assert "the client's answer to the greeting" in door.audited(reason="starttls")["detail"]
 
 
 def test_clients_in_the_clear_behind_the_request(server_wrap):
