@@ -30,16 +30,16 @@ static const struct {
     {"key", MANY, BOTH, offsetof(struct wrap_options, key)},
     {"alpn", MANY, BOTH, offsetof(struct wrap_options, alpn)},
     {"starttls", ONE, BOTH, offsetof(struct wrap_options, starttls)},
-    {"min-version", ONE, BOTH, offsetof(struct wrap_options, min_version)},
     {"audit", ONE, BOTH, offsetof(struct wrap_options, audit)},
     {"socket", ONE, BOTH, offsetof(struct wrap_options, socket)},
     {"print", FLAG, BOTH, offsetof(struct wrap_options, print)},
     {"clients", ONE, SERVER, offsetof(struct wrap_options, clients)},
     {"optional", FLAG, SERVER, offsetof(struct wrap_options, optional)},
     {"allow", MANY, SERVER, offsetof(struct wrap_options, allow)},
+    {"min-version", ONE, SERVER, offsetof(struct wrap_options, min_version)},
     {"plaintext", FLAG, SERVER, offsetof(struct wrap_options, plaintext)},
     {"ca", ONE, CLIENT, offsetof(struct wrap_options, ca)},
-    {"expect", ONE, CLIENT, offsetof(struct wrap_options, expect)},
+    {"expect", MANY, CLIENT, offsetof(struct wrap_options, expect)},
 };
 
 static int keep(size_t row, char *value, struct wrap_options *o)
@@ -57,6 +57,39 @@ static int keep(size_t row, char *value, struct wrap_options *o)
     if (many->n == WRAP_MANY_MAX)
         return cmd_misused("wrap", "--%s is there more than %d times", rows[row].name, WRAP_MANY_MAX);
     many->v[many->n++] = value;
+    return CMD_OK;
+}
+
+/* A name, or what else there is to tell a server by: see config_backend_tls. */
+static const char *const expectations[] = {"uri", "pin", "issuer"};
+#define EXPECT_PIN 1
+
+/* What stands behind "KIND=" of that kind, else NULL. */
+static const char *expected(const char *what, const char *kind)
+{
+    size_t len = strlen(kind);
+    return strncmp(what, kind, len) == 0 && what[len] == '=' ? what + len + 1 : NULL;
+}
+
+/* The number of the row of `expectations`; as many as there are: a name. */
+static size_t kind_of(const char *what)
+{
+    size_t k = 0;
+    while (k < ARRAY_LEN(expectations) && expected(what, expectations[k]) == NULL)
+        k++;
+    return k;
+}
+
+/* Each is told once; but of pins any will do. */
+static int check_expectations(const struct wrap_options *o)
+{
+    size_t found[ARRAY_LEN(expectations) + 1] = {0};
+    for (size_t i = 0; i < o->expect.n; i++) {
+        size_t kind = kind_of(o->expect.v[i]);
+        if (strcmp(o->expect.v[i], WRAP_EXPECT_ANY) != 0 && kind != EXPECT_PIN && ++found[kind] > 1)
+            return cmd_misused("wrap", "found a second %s with --expect, '%s': expected one at most",
+                               kind < ARRAY_LEN(expectations) ? expectations[kind] : "name", o->expect.v[i]);
+    }
     return CMD_OK;
 }
 
@@ -87,7 +120,7 @@ static int check(const struct wrap_options *o)
     if (o->plaintext && o->clients != NULL && !o->optional)
         return cmd_misused("wrap", "--plaintext lets clients in who prove nothing, --clients demands that "
                                    "they do: add --optional, or leave one out");
-    return CMD_OK;
+    return check_expectations(o);
 }
 
 int wrap_options_read(int argc, char **argv, struct wrap_options *ret, bool *ret_asked)
@@ -213,14 +246,51 @@ static void put_server_route(struct writing *w, const struct wrap_options *o)
         put_value(w, "min-version", "    tls:\n      min_version: ", o->min_version);
 }
 
+/* All of that kind, the last kind being names. How many there are. */
+static size_t put_expected(struct writing *w, const struct wrap_options *o, size_t kind)
+{
+    bool named = kind == ARRAY_LEN(expectations), list = kind == EXPECT_PIN;
+    const char *key = named ? "name" : expectations[kind];
+    char before[48];
+    size_t n = 0;
+    snprintf(before, sizeof(before), "        %s%s", list ? "  - " : key, list ? "" : ": ");
+    for (size_t i = 0; i < o->expect.n; i++) {
+        const char *what = o->expect.v[i];
+        if (kind_of(what) != kind || strcmp(what, WRAP_EXPECT_ANY) == 0)
+            continue;
+        if (list && n == 0)
+            put(w, NULL, "        %s:", key);
+        put_value(w, "expect", before, named ? what : expected(what, key));
+        n++;
+    }
+    return n;
+}
+
+/* Who is known by his key, or by nothing, needs a bundle only where one is given. */
+static void put_expectations(struct writing *w, const struct wrap_options *o)
+{
+    size_t keyed = 0;
+    bool anyone = false;
+    for (size_t i = 0; i < o->expect.n; i++)
+        anyone |= strcmp(o->expect.v[i], WRAP_EXPECT_ANY) == 0;
+    for (size_t kind = 0; kind <= ARRAY_LEN(expectations); kind++)
+        keyed += put_expected(w, o, kind) > 0 && kind == EXPECT_PIN;
+    if (anyone)
+        put(w, "expect", "        verify: any");
+    if (o->ca != NULL)
+        put(w, "ca", "        trust: servers");
+    else if (keyed == 0 && !anyone)
+        put(w, "ca", "        trust: system");
+}
+
 static void put_client_route(struct writing *w, const struct wrap_options *o)
 {
     put(w, NULL, "    forward:");
     put_list(w, "to", "to", "      ", &o->to);
     put(w, NULL, "      tls:");
-    put(w, "ca", "        trust: %s", o->ca != NULL ? "servers" : "system");
-    if (o->expect != NULL)
-        put_value(w, "expect", "        name: ", o->expect);
+    put_expectations(w, o);
+    if (o->min_version != NULL)
+        put_value(w, "min-version", "        min_version: ", o->min_version);
     if (o->cert.n > 0) {
         put_value(w, "cert", "        certificate: ", o->cert.v[0]);
         put_value(w, "key", "        key: ", o->key.v[0]);

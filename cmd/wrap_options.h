@@ -9,7 +9,8 @@
 
 #include "base/buf.h"
 
-#define WRAP_MANY_MAX 64 /* times that an option may be given */
+#define WRAP_EXPECT_ANY "any" /* --expect: nobody needs to prove anything */
+#define WRAP_MANY_MAX 64      /* times that an option may be given */
 
 /* An option that may be given several times. */
 struct wrap_many {
@@ -25,11 +26,11 @@ struct wrap_options {
     struct wrap_many key;
     struct wrap_many alpn;
     struct wrap_many allow;
-    const char *ca;       /* client: who may vouch for the server */
-    const char *clients;  /* server: who may vouch for clients */
-    bool optional;        /* ... who may as well show nothing */
-    const char *expect;   /* client: what the server must prove to be; NULL: the host of `to` */
-    const char *starttls; /* a protocol, or with a '/' or '.' in it a file */
+    struct wrap_many expect; /* client: what the server must prove: a name, KIND=VALUE, any */
+    const char *ca;          /* client: who may vouch for the server */
+    const char *clients;     /* server: who may vouch for clients */
+    bool optional;           /* ... who may as well show nothing */
+    const char *starttls;    /* a protocol, or with a '/' or '.' in it a file */
     bool plaintext;
     const char *min_version;
     const char *audit;

@@ -12,18 +12,24 @@ struct backend;
 
 #define ADMIN_MAGIC 0xad314001u
 
+/* A unix socket that was made. */
+struct admin_socket {
+    char *path;   /* NULL: none */
+    dev_t device; /* which file it is, so that no other door's is removed */
+    ino_t inode;
+};
+
 /* The `arg` of the responders. */
 struct admin {
     uint32_t magic;
     struct loop *loop;
     struct door *door;
-    char *socket; /* path */
-    dev_t device; /* which file it is, so that no other door's is removed */
-    ino_t inode;
+    struct admin_socket socket, whois;
     char *metrics; /* address as configured, or NULL */
     struct responder *on_socket;
-    struct responder *on_port; /* NULL: no metrics port */
-    door_reloaded *on_reload;  /* may be NULL */
+    struct responder *on_whois; /* NULL: no socket for those who ask who somebody is */
+    struct responder *on_port;  /* NULL: no metrics port */
+    door_reloaded *on_reload;   /* may be NULL */
     void *on_reload_arg;
 };
 
@@ -33,6 +39,7 @@ void admin_sessions(struct exchange *e, const struct request *request);
 void admin_metrics(struct exchange *e, const struct request *request);
 void admin_reload(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
+void admin_whois(struct exchange *e, const struct request *request);
 
 /* Append a text as a JSON string; NULL becomes null. False when memory is out. */
 bool admin_json_text(struct buf *b, const char *text);

@@ -5,6 +5,7 @@
 
 #include "audit/record.h"
 #include "base/str.h"
+#include "http1/field.h"
 
 static enum request_status refuse(struct request *ret, unsigned status, struct err *err, const char *why)
 {
@@ -30,7 +31,7 @@ static enum request_status take_target(const struct head *h, struct request *ret
         return refuse(ret, 501, err, "no such method");
     if (!is_target(h->target))
         return refuse(ret, 400, err, "the target of the request is not a path");
-    if (!head_split(&query, '?', &path)) {
+    if (!field_split(&query, '?', &path)) {
         path = h->target;
         query.len = 0;
     }

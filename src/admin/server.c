@@ -16,7 +16,12 @@
 static const struct resource on_socket[] = {
     {"/status", "GET", admin_status},   {"/sessions", "GET", admin_sessions},
     {"/metrics", "GET", admin_metrics}, {"/reload", "POST", admin_reload},
-    {"/end", "POST", admin_end},
+    {"/end", "POST", admin_end},        {"/whois", "GET", admin_whois},
+};
+
+/* Backends come here. */
+static const struct resource on_whois[] = {
+    {"/whois", "GET", admin_whois},
 };
 
 /* Strangers may come here: nothing that names a client, nothing that changes anything. */
@@ -76,23 +81,43 @@ static int no_socket(const struct admin *a, const char *why, struct err *err)
     return err_set(err, "the admin socket: %s; set admin.socket in the configuration (%s)", why, c->file);
 }
 
+static void note_socket(struct admin_socket *s, const char *path)
+{
+    struct stat st;
+    s->path = strdup(path);
+    CHECK(s->path != NULL);
+    if (stat(path, &st) == 0) {
+        s->device = st.st_dev;
+        s->inode = st.st_ino;
+    }
+}
+
 static int open_socket(struct admin *a, struct err *err)
 {
     char space[ADMIN_SOCKET_MAX];
     struct err why;
-    struct stat st;
     const char *path = socket_wanted(a, space);
     int fd = socket_listen_unix(path, 0600, &why);
     if (fd < 0)
         return no_socket(a, why.text, err);
-    a->socket = strdup(path);
-    CHECK(a->socket != NULL);
-    if (stat(path, &st) == 0) {
-        a->device = st.st_dev;
-        a->inode = st.st_ino;
-    }
+    note_socket(&a->socket, path);
     a->on_socket = responder_new(a->loop, fd, on_socket, ARRAY_LEN(on_socket), a, err);
     return a->on_socket != NULL ? 0 : -1;
+}
+
+/* The door's group may ask as well. */
+static int open_whois(struct admin *a, struct err *err)
+{
+    const struct config_text *at = &config_of(a)->whois;
+    struct err why;
+    if (at->text == NULL)
+        return 0;
+    int fd = socket_listen_unix(at->text, 0660, &why);
+    if (fd < 0)
+        return config_error(door_snapshot(a->door)->config, at->at, err, "admin.whois: %s", why.text);
+    note_socket(&a->whois, at->text);
+    a->on_whois = responder_new(a->loop, fd, on_whois, ARRAY_LEN(on_whois), a, err);
+    return a->on_whois != NULL ? 0 : -1;
 }
 
 static int open_port(struct admin *a, struct err *err)
@@ -117,7 +142,8 @@ struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
     a->magic = ADMIN_MAGIC;
     a->loop = loop;
     a->door = door;
-    if ((!config_of(a)->enabled || open_socket(a, err) == 0) && open_port(a, err) == 0)
+    if ((!config_of(a)->enabled || open_socket(a, err) == 0) && open_whois(a, err) == 0 &&
+        open_port(a, err) == 0)
         return a;
     admin_free(a);
     return NULL;
@@ -131,11 +157,11 @@ void admin_set_reloaded(struct admin *a, door_reloaded *reloaded, void *arg)
 }
 
 /* Unless another door has put its own there meanwhile. */
-static void remove_socket(const struct admin *a)
+static void remove_socket(const struct admin_socket *s)
 {
     struct stat st;
-    if (a->socket != NULL && stat(a->socket, &st) == 0 && st.st_dev == a->device && st.st_ino == a->inode)
-        unlink(a->socket);
+    if (s->path != NULL && stat(s->path, &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
+        unlink(s->path);
 }
 
 void admin_free(struct admin *a)
@@ -143,10 +169,13 @@ void admin_free(struct admin *a)
     if (a == NULL)
         return;
     CHECK_MAGIC(a, ADMIN_MAGIC);
-    remove_socket(a); /* before it is closed: nobody finds a dead one */
+    remove_socket(&a->socket); /* before it is closed: nobody finds a dead one */
+    remove_socket(&a->whois);
     responder_free(a->on_socket);
+    responder_free(a->on_whois);
     responder_free(a->on_port);
-    free(a->socket);
+    free(a->socket.path);
+    free(a->whois.path);
     free(a->metrics);
     a->magic = 0;
     free(a);
@@ -154,21 +183,23 @@ void admin_free(struct admin *a)
 
 const char *admin_socket(const struct admin *a)
 {
-    return a->socket;
+    return a->socket.path;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
 const char *admin_outdated(const struct admin *a)
 {
     char space[ADMIN_SOCKET_MAX];
-    const char *metrics = config_of(a)->metrics.text.text;
-    bool same_port =
-        metrics == NULL || a->metrics == NULL ? metrics == a->metrics : strcmp(metrics, a->metrics) == 0;
     static const char *const texts[2][2] = {
         {NULL, "workers stay what they were until the door is started anew"},
-        {"admin.socket and admin.metrics stay what they were until the door is started anew",
-         "workers, admin.socket and admin.metrics stay what they were until the door is started anew"}};
-    bool same_socket = config_of(a)->enabled
-                           ? a->socket != NULL && strcmp(socket_wanted(a, space), a->socket) == 0
-                           : a->socket == NULL;
-    return texts[!same_port || !same_socket][!door_has_its_workers(a->door)];
+        {"the sockets of admin stay what they were until the door is started anew",
+         "workers and the sockets of admin stay what they were until the door is started anew"}};
+    bool same = is_same(config_of(a)->metrics.text.text, a->metrics) &&
+                is_same(config_of(a)->whois.text, a->whois.path) &&
+                is_same(config_of(a)->enabled ? socket_wanted(a, space) : NULL, a->socket.path);
+    return texts[!same][!door_has_its_workers(a->door)];
 }

@@ -93,6 +93,18 @@ static void warn_of_names(struct telling *t, const struct route_runtime *r)
     }
 }
 
+static void warn_of_anyone(struct telling *t, const struct config_route *rc)
+{
+    const struct config_backend *backend = config_route_backend(rc);
+    const struct config_backend_tls *tls = backend == NULL ? NULL : backend->tls;
+    if (tls != NULL && tls->verify == CONFIG_VERIFY_ANY)
+        tell_warn(t, tls->head.at,
+                  "anyone can be this backend: with 'verify: any' it proves nothing; give a 'pin', or a "
+                  "'trust' that "
+                  "has issued its certificate (route %s)",
+                  rc->name.text);
+}
+
 /* Few web servers speak HTTP/2 without TLS. */
 static void hint_at_h2(struct telling *t, const struct config_route *rc)
 {
@@ -280,6 +292,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
     warn_of_lockouts(&t);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         warn_of_names(&t, &snap->routes[i]);
+        warn_of_anyone(&t, snap->routes[i].config);
         if (hints)
             hint_at_h2(&t, snap->routes[i].config);
     }

@@ -41,10 +41,11 @@ struct audit_record {
     struct str ja4;
     const char *identity;
     struct str target;
-    const char *backend; /* the one that was used, or tried last */
-    const char *agent;   /* who has served it: the identity of the agent that offers the name */
-    const char *offer;   /* in what kind: "private", "public", "end-to-end" (TLS passed through) */
-    const char *rule;    /* the policy row that denied */
+    const char *backend;     /* the one that was used, or tried last */
+    const char *backend_tls; /* how the TLS connection to it came to be: "full", "resumed", "spare" */
+    const char *agent;       /* who has served it: the identity of the agent that offers the name */
+    const char *offer;       /* in what kind: "private", "public", "end-to-end" (TLS passed through) */
+    const char *rule;        /* the policy row that denied */
     uint64_t bytes_in;
     uint64_t bytes_out;
     bool carries;                            /* `streams` is known */

@@ -232,12 +232,28 @@ static int take_alternative_names(struct cert *cert, const X509 *leaf, struct er
     return rc;
 }
 
+/* As HAProxy prints it. */
+static void describe_key(struct cert *cert, const X509 *leaf)
+{
+    static const char *const others[CERT_KEY_KINDS] = {[CERT_KEY_ED25519] = "Ed25519",
+                                                       [CERT_KEY_MLDSA44] = "ML-DSA-44",
+                                                       [CERT_KEY_MLDSA65] = "ML-DSA-65",
+                                                       [CERT_KEY_MLDSA87] = "ML-DSA-87"};
+    cert->signature = OBJ_nid2sn(X509_get_signature_nid(leaf));
+    if (others[cert->kind] != NULL)
+        snprintf(cert->key_text, sizeof(cert->key_text), "%s", others[cert->kind]);
+    else
+        snprintf(cert->key_text, sizeof(cert->key_text), "%s%d", cert->kind == CERT_KEY_RSA ? "RSA" : "EC",
+                 EVP_PKEY_bits(cert->key));
+}
+
 static int describe(struct loading *l, const struct cert_files *files, struct err *err)
 {
     struct cert *cert = l->cert;
     cert->label = strdup(files->label != NULL ? files->label : files->certificate);
     if (cert->label == NULL)
         return err_set(err, "out of memory");
+    describe_key(cert, l->chain[0]);
     if (!ASN1_TIME_to_posix(X509_get0_notBefore(l->chain[0]), &cert->not_before) ||
         !ASN1_TIME_to_posix(X509_get0_notAfter(l->chain[0]), &cert->not_after))
         return err_set(err, "%s: its validity dates cannot be read", files->certificate);

@@ -38,8 +38,10 @@ struct cert {
     struct evp_pkey_st *key;
     char **names; /* lower case; "*.example.com" for a wildcard; may be empty */
     size_t names_len;
-    char *label;        /* what the configuration calls it; default: the path of the certificate */
-    int64_t not_before; /* seconds since 1970; of the leaf */
+    char *label;           /* what the configuration calls it; default: the path of the certificate */
+    const char *signature; /* what the leaf is signed by, as OpenSSL calls it ("RSA-SHA256"); static */
+    char key_text[16];     /* what its key is: "RSA2048", "EC256", "Ed25519" */
+    int64_t not_before;    /* seconds since 1970; of the leaf */
     int64_t not_after;
 };
 

@@ -83,6 +83,14 @@ static int exact_only(struct config_store *s, const struct config_texts *pattern
     return 0;
 }
 
+/* Who is known by his key, or by nothing, needs nobody to vouch for him. */
+static void complete_backend_tls(const struct config *c, struct config_backend_tls *t)
+{
+    schema_inherit(&keys_backend_tls, t, &keys_tls, &c->tls);
+    if (t->trust.text == NULL && t->pin.n == 0 && t->verify == CONFIG_VERIFY_CHAIN)
+        t->trust = (struct config_text){CONFIG_TRUST_SYSTEM, t->head.at};
+}
+
 static int complete_route(struct config *c, struct config_route *r)
 {
     /* The schema has seen to it that there is exactly one. */
@@ -94,8 +102,14 @@ static int complete_route(struct config *c, struct config_route *r)
                                        : CONFIG_REJECT;
     schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
     schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
+    if (r->terminate != NULL && r->terminate->tls != NULL)
+        complete_backend_tls(c, r->terminate->tls);
+    if (r->forward != NULL && r->forward->tls != NULL)
+        complete_backend_tls(c, r->forward->tls);
     if (r->action == CONFIG_TUNNEL && r->alpn.n == 0)
         return one_text(c->store, TUNNEL_ALPN, r->head.at, &r->alpn);
+    if (r->action == CONFIG_TERMINATE && r->terminate->alpn.n == 0 && r->alpn.n == 0 && r->hand_on.headers)
+        return one_text(c->store, CONFIG_HEADERS_ALPN, r->head.at, &r->terminate->alpn);
     if (r->action == CONFIG_TERMINATE && r->terminate->alpn.n == 0)
         return exact_only(c->store, &r->alpn, &r->terminate->alpn);
     return 0;

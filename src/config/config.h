@@ -167,15 +167,34 @@ struct config_health {
 
 #define CONFIG_TRUST_SYSTEM "system"
 
-/* How to speak TLS to a backend. */
+#define CONFIG_PIN_LEN 32 /* SHA-256 */
+
+struct config_pins {
+    uint8_t (*v)[CONFIG_PIN_LEN];
+    size_t n;
+};
+
+enum config_backend_verify { CONFIG_VERIFY_CHAIN, CONFIG_VERIFY_ANY };
+
+/* How to speak TLS to a backend. Versions and groups that it leaves out are filled in from the door's. */
 struct config_backend_tls {
     struct config_head head;
-    struct config_text name;        /* what its certificate must name; NULL: the host of the address */
-    struct config_text trust;       /* a bundle's name, or CONFIG_TRUST_SYSTEM */
+    struct config_text name;   /* what its certificate must name; NULL: the host of the address */
+    struct config_text uri;    /* likewise; NULL: none */
+    struct config_pins pin;    /* n == 0: any key */
+    struct config_text issuer; /* NULL: any */
+    enum config_backend_verify verify;
+    struct config_text trust; /* a bundle's name, or CONFIG_TRUST_SYSTEM; NULL: no chain is judged */
+    enum config_tls_version min_version;
+    enum config_tls_version max_version;
+    struct config_codes groups;
     struct config_text certificate; /* ours, with key; NULL: none */
     struct config_text key;
     struct config_texts alpn;
     struct config_text starttls; /* a protocol's name; NULL: TLS begins at once */
+    bool resume;
+    size_t spares;
+    int64_t spare_idle;
 };
 
 enum config_send_proxy {
@@ -184,10 +203,42 @@ enum config_send_proxy {
     CONFIG_SEND_PROXY_V2,
 };
 
+/* The TLVs of a PROXY header of version 2, as bits. */
+enum config_tlv {
+    CONFIG_TLV_NONE = 0,
+    CONFIG_TLV_ALPN = 1,
+    CONFIG_TLV_AUTHORITY = 2,
+    CONFIG_TLV_UNIQUE_ID = 4,
+    CONFIG_TLV_SSL = 8,
+    CONFIG_TLV_CERTIFICATE = 16, /* within ssl */
+};
+
+/* What a door that writes into heads agrees on with clients. */
+#define CONFIG_HEADERS_ALPN "http/1.1"
+
+/* The fact of an identity that is a user's name. */
+enum config_user_fact {
+    CONFIG_USER_CN,
+    CONFIG_USER_DNS,
+    CONFIG_USER_URI,
+    CONFIG_USER_EMAIL,
+};
+
+/* What the backend is told of the client. */
+struct config_hand_on {
+    struct config_head head;
+    enum config_send_proxy proxy;
+    struct config_codes tlvs; /* enum config_tlv */
+    bool headers;
+    struct config_text protocol; /* NULL: none */
+    bool chain;
+    enum config_user_fact user;
+    struct config_text user_pattern; /* with one '*'; text NULL: all of the fact */
+};
+
 struct config_backend {
     struct config_head head;
     struct config_addresses to;
-    enum config_send_proxy send_proxy;
     struct config_health *health; /* NULL: passive only */
     struct config_texts
         alpn; /* terminate: what the door selects from, in its order; filled in from the route */
@@ -254,7 +305,8 @@ struct config_route {
     struct config_tunnel *tunnel;
     struct config_expose *expose;
     struct config_backend *forward;
-    int reject;                       /* alert code (RFC 8446, 6; tables/alerts.def) */
+    int reject; /* alert code (RFC 8446, 6; tables/alerts.def) */
+    struct config_hand_on hand_on;
     struct config_clients clients;    /* mode CONFIG_CLIENTS_NONE where left out */
     struct config_texts certificates; /* labels; n == 0: all */
     struct config_tls tls; /* complete, the door's where left out; head.set == 0: all of it is the door's */
@@ -358,6 +410,7 @@ struct config_admin {
     struct config_head head;
     bool enabled;
     struct config_text socket;     /* path; NULL: the default place, which depends on the environment */
+    struct config_text whois;      /* path; NULL: none */
     struct config_address metrics; /* text.text NULL: none */
 };
 

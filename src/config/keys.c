@@ -31,6 +31,20 @@ static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", C
 static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr", CONFIG_BBR}, {0}};
 static const struct schema_name proxy_versions[] = {
     {"v1", CONFIG_SEND_PROXY_V1}, {"v2", CONFIG_SEND_PROXY_V2}, {NULL, 0}};
+static const struct schema_name backend_verify[] = {
+    {"chain", CONFIG_VERIFY_CHAIN}, {"any", CONFIG_VERIFY_ANY}, {NULL, 0}};
+static const struct schema_name proxy_tlvs[] = {{"none", CONFIG_TLV_NONE},
+                                                {"alpn", CONFIG_TLV_ALPN},
+                                                {"authority", CONFIG_TLV_AUTHORITY},
+                                                {"unique_id", CONFIG_TLV_UNIQUE_ID},
+                                                {"ssl", CONFIG_TLV_SSL},
+                                                {"certificate", CONFIG_TLV_CERTIFICATE},
+                                                {NULL, 0}};
+static const struct schema_name user_facts[] = {{"cn", CONFIG_USER_CN},
+                                                {"dns", CONFIG_USER_DNS},
+                                                {"uri", CONFIG_USER_URI},
+                                                {"email", CONFIG_USER_EMAIL},
+                                                {NULL, 0}};
 static const struct schema_name transports[] = {
 #define TRANSPORT(NAME, word) {word, TRANSPORT_##NAME},
 #include "tables/transports.def"
@@ -74,6 +88,8 @@ static const struct schema_name first_bytes[] = {
 #define SERVICE .type = &value_service
 #define BACKEND .type = &value_backend
 #define DOOR .type = &value_door
+#define URI .type = &value_uri
+#define PIN .type = &value_pin
 #define NETWORK .type = &value_network
 #define INTEGER(lo, hi) .type = &value_integer, .min = (lo), .max = (hi)
 #define SIZE(lo, hi) .type = &value_size, .min = (lo), .max = (hi)

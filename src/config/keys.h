@@ -12,9 +12,11 @@ extern const struct schema keys_expose_file; /* struct expose_config */
 /* Parts of it that are completed from one another. */
 extern const struct schema keys_tls;
 extern const struct schema keys_route_tls;
+extern const struct schema keys_backend_tls;
 extern const struct schema keys_limits;
 extern const struct schema keys_route_limits;
 extern const struct schema keys_who;
+extern const struct schema keys_hand_on;
 
 extern const struct schema_name keys_alerts[];
 extern const struct schema_name keys_groups[];

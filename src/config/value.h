@@ -30,6 +30,10 @@ extern const struct schema_type value_backend;  /* config_address: the same, or 
 extern const struct schema_type value_mode;     /* unsigned: permission bits in octal */
 extern const struct schema_type value_door;     /* config_address: HOST:PORT */
 extern const struct schema_type value_network;  /* config_network: ADDRESS, ADDRESS/BITS or unix */
+extern const struct schema_type
+    value_uri; /* config_text: a URI of a certificate, perhaps with a last '/' and `*` */
+extern const struct schema_type
+    value_pin; /* 32 bytes: of a public key (RFC 7469), perhaps after `sha256//` */
 
 /* A number of that type as one would write it: "64KiB", "12h". */
 const char *value_show(const struct schema_type *type, int64_t number, char text[UNIT_TEXT_MAX]);

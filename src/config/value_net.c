@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/hostname.h"
@@ -97,6 +98,44 @@ static int read_alpn(const struct schema_value *v, void *ret, struct err *err)
 static int read_alpn_pattern(const struct schema_value *v, void *ret, struct err *err)
 {
     return read_protocol(v, true, ret, err);
+}
+
+/* What a certificate may hold: ASCII without spaces (RFC 3986), a scheme, and something behind it. */
+static const char *uri_fault(const char *uri)
+{
+    size_t scheme = strspn(uri, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    const char *star = strchr(uri, '*'), *host = uri + scheme + 3;
+    for (const char *p = uri; *p != '\0'; p++)
+        if (!isgraph((unsigned char)*p))
+            return "it has no spaces, and nothing outside ASCII";
+    if (!isalpha((unsigned char)uri[0]) || uri[scheme] != ':' || uri[scheme + 1] == '\0')
+        return "it begins with a scheme, as in spiffe://";
+    if (star == NULL)
+        return NULL;
+    if (strncmp(uri + scheme, "://", 3) != 0 || star[1] != '\0' || star[-1] != '/' || star - 1 <= host)
+        return "'*' can only be all that is behind the last '/' of its path";
+    return NULL;
+}
+
+static int read_uri(const struct schema_value *v, void *ret, struct err *err)
+{
+    const char *fault = uri_fault(v->text);
+    if (fault != NULL)
+        return value_refuse(v, err, "expected a URI such as spiffe://example.com/app: %s", fault);
+    return value_put_text(v, v->text, ret, err);
+}
+
+/* As curl writes it too. */
+static int read_pin(const struct schema_value *v, void *ret, struct err *err)
+{
+    const char *text = strncmp(v->text, "sha256//", 8) == 0 ? v->text + 8 : v->text;
+    if (!base64_read(text, ret, CONFIG_PIN_LEN))
+        return value_refuse(
+            v, err,
+            "expected the base64 of a SHA-256, 44 characters; of a certificate it is: openssl x509 "
+            "-in FILE -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 "
+            "-binary | base64");
+    return 0;
 }
 
 /* Addresses */
@@ -284,6 +323,8 @@ const struct schema_type value_host_pattern = {"DNS name", sizeof(struct config_
 const struct schema_type value_host = {"host", sizeof(struct config_text), read_host};
 const struct schema_type value_alpn = {"protocol", sizeof(struct config_text), read_alpn};
 const struct schema_type value_alpn_pattern = {"protocol", sizeof(struct config_text), read_alpn_pattern};
+const struct schema_type value_uri = {"URI", sizeof(struct config_text), read_uri};
+const struct schema_type value_pin = {"pin", CONFIG_PIN_LEN, read_pin};
 const struct schema_type value_listen = {"address", sizeof(struct config_address), read_listen};
 const struct schema_type value_listener = {"address", sizeof(struct config_address), read_listener};
 const struct schema_type value_service = {"address", sizeof(struct config_address), read_service};

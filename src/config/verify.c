@@ -12,6 +12,7 @@
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
+#include "config/verify_backend_tls.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
 struct names {
@@ -189,29 +190,6 @@ static int verify_backend(struct verify *v, const struct config_route *r, size_t
     return 0;
 }
 
-static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
-{
-    const struct config_backend *backend = config_route_backend(r);
-    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
-    int bad = 0;
-    char key[32], trust[40];
-    if (t == NULL)
-        return 0;
-    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
-    snprintf(trust, sizeof(trust), "%s.trust", key);
-    if (strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
-    if ((t->certificate.text == NULL) != (t->key.text == NULL))
-        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
-                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    for (size_t k = 0; k < backend->to.n && t->name.text == NULL; k++)
-        if (backend->to.v[k].place != CONFIG_AT_IP)
-            bad = wrong(v, t->head.at, "routes", i, key,
-                        "needs a 'name': the backend %s has no host whose certificate could be checked",
-                        backend->to.v[k].text.text);
-    return bad;
-}
-
 /* SSH and HTTP have no ClientHello: nothing can be ended, and there are no names to match. */
 static int verify_first_bytes(struct verify *v, const struct config_route *r, size_t i)
 {
@@ -230,6 +208,59 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
                      "'%s' is not TLS: it has no %s; leave that out, or make two routes", plain,
                      r->alpn.n > 0 ? "alpn" : "sni");
     return 0;
+}
+
+/* Heads are written into HTTP/1.1 only: nothing else may be agreed on. */
+static int verify_headers_alpn(struct verify *v, const struct config_texts *list, size_t i, const char *key)
+{
+    for (size_t k = 0; k < list->n; k++)
+        if (strcmp(list->v[k].text, CONFIG_HEADERS_ALPN) != 0)
+            return wrong(v, list->v[k].at, "routes", i, key,
+                         "with 'hand_on.headers' the only protocol is " CONFIG_HEADERS_ALPN
+                         ", found '%s'; leave it out, or "
+                         "hand on by 'proxy: v2'",
+                         list->v[k].text);
+    return 0;
+}
+
+static int verify_headers(struct verify *v, const struct config_route *r, size_t i)
+{
+    if (r->action != CONFIG_TERMINATE)
+        return wrong(
+            v, r->hand_on.head.at, "routes", i, "hand_on.headers",
+            "only routes that terminate have it: the door does not see the requests of what it passes");
+    int bad = verify_headers_alpn(v, &r->alpn, i, "alpn");
+    return bad != 0 ? bad : verify_headers_alpn(v, &r->terminate->alpn, i, "terminate.alpn");
+}
+
+static int verify_hand_on(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_hand_on *h = &r->hand_on;
+    const char *pattern = h->user_pattern.text, *star = pattern == NULL ? NULL : strchr(pattern, '*');
+    int bad = 0;
+    if (h->head.set == 0)
+        return 0;
+    if (config_route_backend(r) == NULL)
+        return wrong(v, h->head.at, "routes", i, "hand_on",
+                     "only routes that pass, terminate or forward have it; this one is a '%s' route",
+                     config_action_name(r->action));
+    if (h->headers)
+        bad = verify_headers(v, r, i);
+    if (h->protocol.text != NULL && r->action != CONFIG_TERMINATE)
+        bad = wrong(
+            v, h->protocol.at, "routes", i, "hand_on.protocol",
+            "only routes that terminate have it: nobody else's clients have proven anything to the door");
+    if (schema_given(&keys_hand_on, h, "tlvs") && h->proxy != CONFIG_SEND_PROXY_V2)
+        bad = wrong(v, h->head.at, "routes", i, "hand_on.tlvs",
+                    "only PROXY headers of version 2 have them: it needs "
+                    "'proxy: v2' beside it");
+    if (h->chain && !h->headers)
+        bad = wrong(v, h->head.at, "routes", i, "hand_on.chain",
+                    "is a header field: it needs 'headers: true' beside it");
+    if (pattern != NULL && (star == NULL || strchr(star + 1, '*') != NULL))
+        bad = wrong(v, h->user_pattern.at, "routes", i, "hand_on.user_pattern",
+                    "found '%s', expected one '*' in it, for the user name, as in '*@example.com'", pattern);
+    return bad;
 }
 
 static int verify_versions(struct verify *v, const struct config_tls *tls, const char *where)
@@ -251,6 +282,34 @@ static int verify_groups(struct verify *v, const struct config_tls *tls, const c
     return 0;
 }
 
+static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
+{
+    const struct config_backend *backend = config_route_backend(r);
+    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
+    int bad = 0;
+    char key[32], trust[40], where[64];
+    struct err err;
+    if (t == NULL)
+        return 0;
+    const struct config_tls tls = {t->head, t->min_version, t->max_version, t->groups, false, 0};
+    snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
+    snprintf(trust, sizeof(trust), "%s.trust", key);
+    snprintf(where, sizeof(where), "routes[%zu].%s", i, key);
+    if (t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
+        bad = refer(v, &v->trusts, "trust", &t->trust, "routes", i, trust);
+    if ((t->certificate.text == NULL) != (t->key.text == NULL))
+        bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
+                    t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
+    if (!verify_backend_tls_keys(r, &err))
+        bad = wrong(v, t->head.at, "routes", i, key, "%s", err.text);
+    if (schema_given(&keys_backend_tls, t, "min_version") ||
+        schema_given(&keys_backend_tls, t, "max_version"))
+        bad |= verify_versions(v, &tls, where);
+    if (schema_given(&keys_backend_tls, t, "groups"))
+        bad |= verify_groups(v, &tls, where);
+    return bad;
+}
+
 /* Only what the route says itself: what it inherits has been looked at. */
 static int verify_route_tls(struct verify *v, const struct config_route *r, size_t i)
 {
@@ -268,7 +327,7 @@ static int verify_route_tls(struct verify *v, const struct config_route *r, size
 static int verify_route(struct verify *v, const struct config_route *r, size_t i)
 {
     int bad = refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
-    bad |= verify_first_bytes(v, r, i);
+    bad |= verify_first_bytes(v, r, i) | verify_hand_on(v, r, i);
     bad |= verify_backend_tls(v, r, i);
     bad |= verify_backend(v, r, i);
     if (!ends_tls(r))

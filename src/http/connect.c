@@ -9,6 +9,7 @@
 #include "http/answer.h"
 #include "http/capsule_link.h"
 #include "http/masque.h"
+#include "http1/field.h"
 
 /* ---- reading ---- */
 
@@ -47,7 +48,7 @@ static bool is_connect(const struct head *h, struct front_request *ret, struct e
  * 3.4). */
 static bool is_upgraded(const struct head *h, const struct front_request *req, struct err *err)
 {
-    if (!req->target.udp || head_lists(h->upgrade, "connect-udp"))
+    if (!req->target.udp || field_lists(h->upgrade, "connect-udp"))
         return true;
     err_set(err, "a request for UDP without 'Connection: Upgrade' and 'Upgrade: connect-udp'");
     return false;

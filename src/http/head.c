@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/head.h"
 
-#include <string.h>
-#include <strings.h>
-
 #include "base/check.h"
+#include "http1/field.h"
 
 /* What the fields have shown so far. */
 struct fields {
@@ -33,46 +31,18 @@ static enum head_status more(struct head *h, struct err *err)
     return HEAD_BAD;
 }
 
-/* Take the next line, without its CRLF. Only CRLF ends a line, and no control character but TAB is let in:
- * lone CR, lone LF and NUL are what smuggling is made of (RFC 9112, 2.2; RFC 9110, 5.5). */
-static enum head_status line_next(struct head *h, struct str *ret, struct err *err)
+static enum head_status next_line(struct head *h, struct str *ret, struct err *err)
 {
-    const uint8_t *start = h->at.p, *end = h->at.end, *p = start;
-    while (p < end && (*p == '\t' || (*p >= 0x20 && *p != 0x7f)))
-        p++;
-    if (p == end || (*p == '\r' && p + 1 == end))
+    switch (line_next(&h->at, ret)) {
+    case LINE_READ:
+        return HEAD_READ;
+    case LINE_MORE:
         return more(h, err);
-    if (*p == '\n' || (*p == '\r' && p[1] != '\n'))
+    case LINE_ENDING:
         return refuse(h, 400, err, "a line does not end in CR LF");
-    if (*p != '\r')
+    default:
         return refuse(h, 400, err, "a control character in the request");
-    *ret = (struct str){(const char *)start, (size_t)(p - start)};
-    h->at.p = p + 2;
-    CHECK(h->at.p <= end);
-    return HEAD_READ;
-}
-
-/* RFC 9110, 5.6.2: a method or a field name. */
-static bool is_token(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
-            return false;
     }
-    return s.len > 0;
-}
-
-bool head_split(struct str *s, char sep, struct str *ret_before)
-{
-    const char *at = s->len > 0 ? memchr(s->p, sep, s->len) : NULL;
-    if (at == NULL)
-        return false;
-    *ret_before = (struct str){s->p, (size_t)(at - s->p)};
-    s->len -= ret_before->len + 1;
-    s->p = at + 1;
-    return true;
 }
 
 void head_begin(struct head *h, const uint8_t *data, size_t len)
@@ -84,47 +54,16 @@ void head_begin(struct head *h, const uint8_t *data, size_t len)
 enum head_status head_request_line(struct head *h, struct err *err)
 {
     struct str line;
-    enum head_status s = line_next(h, &line, err);
+    enum head_status s = next_line(h, &line, err);
     if (s != HEAD_READ)
         return s;
-    if (!head_split(&line, ' ', &h->method) || !head_split(&line, ' ', &h->target) || !is_token(h->method))
+    if (!field_split(&line, ' ', &h->method) || !field_split(&line, ' ', &h->target) ||
+        !field_is_token(h->method))
         return refuse(h, 400, err, "not the first line of an HTTP/1.1 request");
     h->host_needed = str_is(line, "HTTP/1.1");
     if (!h->host_needed && !str_is(line, "HTTP/1.0"))
         return refuse(h, 505, err, "not HTTP/1.1");
     return HEAD_READ;
-}
-
-static bool name_is(struct str name, const char *lower)
-{
-    return name.len == strlen(lower) && strncasecmp(name.p, lower, name.len) == 0;
-}
-
-static struct str trim(struct str s)
-{
-    while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s = (struct str){s.p + 1, s.len - 1};
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
-bool head_lists(struct str list, const char *token)
-{
-    struct str item;
-    while (head_split(&list, ',', &item))
-        if (name_is(trim(item), token))
-            return true;
-    return name_is(trim(list), token);
-}
-
-/* The value of Host is not used here; but it must look like one (RFC 9112, 3.2). */
-static bool is_host_value(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("\"#,/<>?@\\^`{|}", s.p[i]) != NULL)
-            return false;
-    return true;
 }
 
 /* A line that is not empty. */
@@ -136,20 +75,20 @@ static enum head_status field_line(struct head *h, struct str line, struct field
         return refuse(h, 431, err, "too many header fields");
     if (line.p[0] == ' ' || line.p[0] == '\t')
         return refuse(h, 400, err, "a folded header field (RFC 9112, 5.2)");
-    if (!head_split(&line, ':', &name) || !is_token(name))
+    if (!field_split(&line, ':', &name) || !field_is_token(name))
         return refuse(h, 400, err, "a line that is no header field");
-    struct str value = trim(line);
-    if (name_is(name, "host") && (++seen->hosts > 1 || !is_host_value(value)))
+    struct str value = field_trim(line);
+    if (field_name_is(name, "host") && (++seen->hosts > 1 || !field_is_host(value)))
         return refuse(h, 400, err, seen->hosts > 1 ? "more than one Host" : "the value of Host is no host");
-    if (name_is(name, "upgrade") && ++seen->upgrades > 1)
+    if (field_name_is(name, "upgrade") && ++seen->upgrades > 1)
         return refuse(h, 400, err, "more than one Upgrade");
-    if (name_is(name, "upgrade"))
+    if (field_name_is(name, "upgrade"))
         seen->upgrade = value;
-    if (name_is(name, "connection"))
-        seen->connection = seen->connection || head_lists(value, "upgrade");
-    if (name_is(name, "transfer-encoding"))
+    if (field_name_is(name, "connection"))
+        seen->connection = seen->connection || field_lists(value, "upgrade");
+    if (field_name_is(name, "transfer-encoding"))
         return refuse(h, 413, err, "no content is taken here, so no Transfer-Encoding");
-    if (!name_is(name, "content-length"))
+    if (!field_name_is(name, "content-length"))
         return HEAD_READ;
     if (++seen->lengths > 1)
         return refuse(h, 400, err, "more than one Content-Length");
@@ -163,7 +102,7 @@ enum head_status head_fields(struct head *h, struct err *err)
     struct fields seen = {0};
     struct str line;
     enum head_status s;
-    while ((s = line_next(h, &line, err)) == HEAD_READ && line.len > 0)
+    while ((s = next_line(h, &line, err)) == HEAD_READ && line.len > 0)
         if ((s = field_line(h, line, &seen, err)) != HEAD_READ)
             return s;
     if (s == HEAD_READ && h->host_needed && seen.hosts == 0)

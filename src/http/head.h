@@ -44,14 +44,7 @@ enum head_status head_request_line(struct head *h, struct err *err);
  * refused. */
 enum head_status head_fields(struct head *h, struct err *err);
 
-/* Is `token` (in lower case) one of a list that commas part (RFC 9110, 5.6.1)? In any case. */
-bool head_lists(struct str list, const char *token);
-
 /* Bytes that have been read. */
 size_t head_used(const struct head *h);
-
-/* Split `s` at the first `sep`: *ret_before is what stands before it, `s` what follows it. False when there
- * is none. */
-bool head_split(struct str *s, char sep, struct str *ret_before);
 
 #endif

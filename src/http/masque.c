@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/hostport.h"
 #include "http/head.h"
+#include "http1/field.h"
 #include "session/front.h"
 
 #define PREFIX_LEN (sizeof(MASQUE_UDP_PREFIX) - 1)
@@ -84,7 +85,7 @@ int masque_udp_path(struct str path, struct front_target *ret, struct err *err)
     if (!masque_is_udp_path(path) || path.len > MASQUE_PATH_MAX)
         return err_set(err, "no such path here: UDP is asked for by %s{host}/{port}/", MASQUE_UDP_PREFIX);
     struct str left = {path.p + PREFIX_LEN, path.len - PREFIX_LEN};
-    if (!head_split(&left, '/', &host) || !head_split(&left, '/', &port) || left.len > 0)
+    if (!field_split(&left, '/', &host) || !field_split(&left, '/', &port) || left.len > 0)
         return err_set(err, "the path is not %s{host}/{port}/ and nothing more", MASQUE_UDP_PREFIX);
     if (read_target(host, port, &got, err) != 0) {
         err_prefix(err, "the path names no target");

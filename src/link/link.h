@@ -21,18 +21,25 @@ enum link_status {
 };
 
 struct buf;
+struct cert;
 struct identity;
 struct link;
 struct stack_st_CRYPTO_BUFFER;
 
 /* What a link knows of its peer; for the audit line, policy and routing. Valid once the link is open. */
 struct link_peer {
-    uint16_t version;       /* of TLS: 0x0304 */
-    uint16_t group;         /* IANA codepoint, 0 when none was used */
-    const char *group_name; /* static */
-    const char *cipher;     /* IANA name, static */
+    uint16_t version;        /* of TLS: 0x0304 */
+    uint16_t group;          /* IANA codepoint, 0 when none was used */
+    const char *group_name;  /* static */
+    const char *cipher;      /* IANA name, static */
+    const char *cipher_text; /* as OpenSSL calls it, static */
+    const char
+        *signature; /* scheme that we have signed the handshake with (RFC 8446, 4.2.3), static, or NULL */
+    const struct cert
+        *own; /* that we have shown, or NULL; lives as long as the configuration in which we did */
     bool resumed;
-    bool truncated;      /* the peer's stream broke off: it ended without saying so */
+    bool truncated; /* the peer's stream broke off: it ended without saying so */
+    bool misspoke;  /* the link failed because the peer broke the rules of the protocol that it follows */
     bool no_certificate; /* the link failed because the peer showed no certificate */
     uint8_t alert;       /* the link failed because the peer sent this alert (RFC 8446, 6); else 0 */
     struct str alpn;     /* lives as long as the link */

@@ -374,6 +374,36 @@ static uint8_t write_addresses(struct writer *w, struct sockaddr_storage *s, str
     return (in ? V2_INET : V2_INET6) | V2_STREAM;
 }
 
+static void write_tlv(struct writer *w, uint8_t type, const void *value, size_t len)
+{
+    w->full = w->full || len > UINT16_MAX;
+    writer_uint(w, 1, type);
+    writer_uint(w, 2, len);
+    writer_bytes(w, value, len);
+}
+
+size_t proxy_ssl_write(uint8_t *out, size_t cap, const struct proxy_ssl *ssl)
+{
+    const struct {
+        enum proxy_tlv_type type;
+        const char *text;
+    } rows[] = {
+        {PROXY_TLV_SSL_VERSION, ssl->version},   {PROXY_TLV_SSL_CN, ssl->cn},
+        {PROXY_TLV_SSL_CIPHER, ssl->cipher},     {PROXY_TLV_SSL_SIG_ALG, ssl->sig_alg},
+        {PROXY_TLV_SSL_KEY_ALG, ssl->key_alg},   {PROXY_TLV_SSL_GROUP, ssl->group},
+        {PROXY_TLV_SSL_SIG_SCHEME, ssl->scheme},
+    };
+    struct writer w = writer_of(out, cap);
+    writer_uint(&w, 1, ssl->flags);
+    writer_uint(&w, 4, ssl->verified ? 0 : 1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].text != NULL && rows[i].text[0] != '\0')
+            write_tlv(&w, rows[i].type, rows[i].text, strlen(rows[i].text));
+    if (ssl->cert.len > 0)
+        write_tlv(&w, PROXY_TLV_SSL_CLIENT_CERT, ssl->cert.value, ssl->cert.len);
+    return w.full ? 0 : (size_t)(w.p - out);
+}
+
 size_t proxy_protocol_write_v2(uint8_t *out, size_t cap, const struct sockaddr_storage *src,
                                const struct sockaddr_storage *dst, const struct proxy_tlv *tlvs, size_t count)
 {
@@ -383,11 +413,8 @@ size_t proxy_protocol_write_v2(uint8_t *out, size_t cap, const struct sockaddr_s
         return 0;
     struct writer block = writer_of(out + V2_HEADER_LEN, cap - V2_HEADER_LEN);
     uint8_t family = write_addresses(&block, &s, &d);
-    for (size_t i = 0; i < count; i++) {
-        writer_uint(&block, 1, tlvs[i].type);
-        writer_uint(&block, 2, tlvs[i].len);
-        writer_bytes(&block, tlvs[i].value, tlvs[i].len);
-    }
+    for (size_t i = 0; i < count; i++)
+        write_tlv(&block, tlvs[i].type, tlvs[i].value, tlvs[i].len);
     size_t len = (size_t)(block.p - out) - V2_HEADER_LEN;
     if (block.full || len > UINT16_MAX)
         return 0;

@@ -42,6 +42,9 @@ enum proxy_tlv_type {
     PROXY_TLV_SSL_CIPHER = 0x23,
     PROXY_TLV_SSL_SIG_ALG = 0x24,
     PROXY_TLV_SSL_KEY_ALG = 0x25,
+    PROXY_TLV_SSL_GROUP = 0x26,
+    PROXY_TLV_SSL_SIG_SCHEME = 0x27,
+    PROXY_TLV_SSL_CLIENT_CERT = 0x28, /* DER */
     PROXY_TLV_NETNS = 0x30,
 };
 
@@ -49,6 +52,27 @@ struct proxy_tlv {
     uint8_t type;
     uint16_t len;
     const void *value;
+};
+
+/* Client flags of a PROXY_TLV_SSL. */
+enum proxy_ssl_flag {
+    PROXY_SSL_TLS = 1,          /* the client speaks TLS */
+    PROXY_SSL_CERT_CONN = 2,    /* it has shown a certificate on this connection */
+    PROXY_SSL_CERT_SESSION = 4, /* ... or on one whose session this one goes on with */
+};
+
+/* The value of a PROXY_TLV_SSL (section 2.2.6). What is NULL, or empty, is left out. */
+struct proxy_ssl {
+    uint8_t flags;         /* enum proxy_ssl_flag */
+    bool verified;         /* it has shown a certificate, and that was believed */
+    const char *version;   /* "TLSv1.3" */
+    const char *cn;        /* of the client */
+    const char *cipher;    /* "ECDHE-RSA-AES128-GCM-SHA256" */
+    const char *sig_alg;   /* by which the certificate that the client was shown is signed: "RSA-SHA256" */
+    const char *key_alg;   /* its key: "RSA2048" */
+    const char *group;     /* of the key exchange: "secp256r1" */
+    const char *scheme;    /* by which the server has signed the handshake: "rsa_pss_rsae_sha256" */
+    struct proxy_tlv cert; /* of the client, in DER; its type does not matter */
 };
 
 /* A header that was read. */
@@ -92,5 +116,8 @@ size_t proxy_protocol_write_v1(uint8_t *out, size_t cap, const struct sockaddr_s
 size_t proxy_protocol_write_v2(uint8_t *out, size_t cap, const struct sockaddr_storage *src,
                                const struct sockaddr_storage *dst, const struct proxy_tlv *tlvs,
                                size_t count);
+
+/* Write the value of a PROXY_TLV_SSL into `out` and return its length, or 0 when it takes more than `cap`. */
+size_t proxy_ssl_write(uint8_t *out, size_t cap, const struct proxy_ssl *ssl);
 
 #endif

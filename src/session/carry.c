@@ -51,6 +51,10 @@ static enum session_state pipe_failed(struct session *s)
         return session_end(s, s->agent != NULL && agent_is_stopping(s->agent) ? CLOSE_AGENT_STOPPED
                                                                               : CLOSE_BACKEND_RESET);
     link_peer(s->down, &peer);
+    if (peer.misspoke) { /* it has been told, and is to hear it */
+        session_end(s, CLOSE_BAD_REQUEST);
+        return SESSION_DRAIN;
+    }
     return session_end(s, peer.truncated ? CLOSE_TRUNCATED : CLOSE_CLIENT_RESET);
 }
 
@@ -142,9 +146,9 @@ static enum link_status discard(struct session *s)
     for (int i = 0; i < DISCARD_READS && status == LINK_OK; i++) {
         size_t n = 0;
         status = link_read(from, scratch->data, scratch->size, &n);
-        s->setup->discarded += status == LINK_OK ? n : 0;
+        s->discarded += status == LINK_OK ? n : 0;
     }
-    return s->setup->discarded > DISCARD_MAX ? LINK_ERROR : status;
+    return s->discarded > DISCARD_MAX ? LINK_ERROR : status;
 }
 
 /* Closing a socket with unread bytes resets it, and the reset can overtake our last words: so end our

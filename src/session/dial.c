@@ -136,6 +136,11 @@ size_t dial_left(const struct dial *d)
     return d->count - d->next + (d->link != NULL);
 }
 
+const struct link *dial_trying(const struct dial *d)
+{
+    return d->link;
+}
+
 bool dial_is_resolving(const struct dial *d)
 {
     return d->query != NULL;

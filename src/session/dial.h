@@ -60,6 +60,9 @@ void dial_skip(struct dial *d);
 /* How many addresses are still to be tried, the current one included; for sharing out a deadline. */
 size_t dial_left(const struct dial *d);
 
+/* The connection that is being tried, or NULL. To ask for its addresses: it stays the dial's. */
+const struct link *dial_trying(const struct dial *d);
+
 /* Is the name still being looked up? */
 bool dial_is_resolving(const struct dial *d);
 

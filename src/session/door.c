@@ -356,3 +356,8 @@ void door_end(struct door *d, uint64_t id, ending_told *done, void *arg)
 {
     ending_begin(&d->crew, d->loop, id, done, arg);
 }
+
+void door_whois(struct door *d, const struct whois_query *query, whois_told *done, void *arg)
+{
+    whois_ask(&d->crew, d->loop, query, done, arg);
+}

@@ -11,6 +11,7 @@
 #include "session/census.h"
 #include "session/ending.h"
 #include "session/offers.h"
+#include "session/whois.h"
 
 struct buf;
 struct config;
@@ -101,5 +102,8 @@ void door_offers(struct door *door, offers_told *done, void *arg);
 
 /* End an open connection, see ending_begin(); `done` on the control thread, later. */
 void door_end(struct door *door, uint64_t id, ending_told *done, void *arg);
+
+/* Who is on the other end of a connection, see whois_ask(); `done` on the control thread, later. */
+void door_whois(struct door *door, const struct whois_query *query, whois_told *done, void *arg);
 
 #endif

@@ -4,8 +4,8 @@
  * TLS; and what makes up for the greeting that the client has had from us already. */
 #include <string.h>
 
-#include "net/proxy_protocol.h"
-#include "net/socket.h"
+#include "session/backend_pool.h"
+#include "session/hand_on.h"
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -14,11 +14,6 @@
 #define READ_AT_ONCE 4096
 
 enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER };
-
-static const struct config_backend *backend_config(const struct session *s)
-{
-    return config_route_backend(s->route->config);
-}
 
 /* ---- failing ---- */
 
@@ -35,7 +30,7 @@ enum session_state greet_failed(struct session *s, const char *why, enum close_r
     starttls_relay_free(p->relay);
     p->relay = NULL;
     p->greet = GREET_HEADER;
-    p->settling = p->expired = p->unheard = false;
+    p->settling = p->expired = p->unheard = s->spare = false;
     /* Does the client know this one's greeting? */
     bool heard = (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
     return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
@@ -51,29 +46,26 @@ static enum session_state greet_broken(struct session *s)
 
 /* ---- PROXY header ---- */
 
-static void say_proxy_header(struct session *s, enum config_send_proxy version)
+static void say_proxy_header(struct session *s)
 {
-    uint8_t out[PROXY_V1_MAX + 64];
-    struct sockaddr_storage src, dst;
-    int fd = link_socket(link_bottom(s->down));
-    struct net_addr local = s->setup->local;
-    if (local.family == AF_UNSPEC && fd >= 0)
-        local = socket_local(fd);
-    bool known = net_addr_to(&s->peer, &src) > 0 && net_addr_to(&local, &dst) > 0;
-    const struct sockaddr_storage *from = known ? &src : NULL, *to = known ? &dst : NULL;
-    size_t len = version == CONFIG_SEND_PROXY_V1
-                     ? proxy_protocol_write_v1(out, sizeof(out), from, to)
-                     : proxy_protocol_write_v2(out, sizeof(out), from, to, NULL, 0);
-    CHECK(len > 0);
+    uint8_t out[HAND_ON_PROXY_MAX];
+    struct hand_on_client client;
+    bool cut;
+    hand_on_client(s, &client);
+    size_t len = hand_on_proxy(&s->route->config->hand_on, &client, out, &cut);
+    if (cut)
+        worker_notice(
+            s->worker,
+            "route %s: a client's certificate is too large for a PROXY header of %d bytes and was left out",
+            s->route->config->name.text, HAND_ON_PROXY_MAX);
     session_say(s, s->up, out, len);
 }
 
 static enum session_state say_header(struct session *s)
 {
-    const struct config_backend *cb = backend_config(s);
     link_more(s->up, true); /* the client's bytes, or a ClientHello, follow at once */
-    if (cb->send_proxy != CONFIG_SEND_PROXY_NONE)
-        say_proxy_header(s, cb->send_proxy);
+    if (s->route->config->hand_on.proxy != CONFIG_SEND_PROXY_NONE)
+        say_proxy_header(s);
     link_more(s->up, false);
     return s->setup->unheard ? greet_broken(s) : SESSION_JOIN;
 }
@@ -91,11 +83,14 @@ const struct starttls *greet_asks(const struct session *s)
 static int settling_section(const struct session *s, const struct starttls **ret)
 {
     const struct setup *p = s->setup;
-    *ret = greet_asks(s) != NULL ? greet_asks(s) : p->spoken;
+    bool tells = s->route->tells != NULL && !p->in_clear;
+    *ret = greet_asks(s) != NULL ? greet_asks(s) : tells ? s->route->tells : p->spoken;
     if (*ret == NULL)
         return -1;
     if (p->in_clear)
         return starttls_run_onward(p->near);
+    if (tells)
+        return starttls_section(*ret, "identify");
     if (greet_asks(s) != NULL)
         return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
     return starttls_section(*ret, "greet");
@@ -173,9 +168,8 @@ static enum session_state ask(struct session *s)
 
 static void begin_backend_tls(struct session *s)
 {
-    const struct config_backend *cb = backend_config(s);
-    const char *name = cb->tls->name.text != NULL ? cb->tls->name.text : s->backend->host;
-    s->up = tls_client_connect(s->route->backend_tls, name, NULL, s->up, &s->worker->tls_scratch);
+    struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
+    s->up = backend_pool_connect(pools, s->route, (size_t)s->setup->backend, s->up);
     s->up->wake = session_wake_link;
     s->up->owner = s;
 }
@@ -188,6 +182,8 @@ static enum session_state open_up(struct session *s)
     case LINK_AGAIN:
         return SESSION_GREET;
     case LINK_OK:
+        if (s->route->backend_tls != NULL && !s->spare)
+            backend_pool_opened(s->worker, s->route, s->up);
         return SESSION_JOIN;
     default:
         return greet_broken(s);

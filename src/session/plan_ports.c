@@ -224,6 +224,8 @@ static void check_backend(const struct plan *plan, const struct config_route *rc
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL)
         protocol_with(plan, &backend->tls->starttls, "starttls", "ask", to);
+    if (rc->hand_on.protocol.text != NULL)
+        protocol_with(plan, &rc->hand_on.protocol, "hand_on.protocol", "identify", to);
 }
 
 void plan_ports_make(struct plan *plan,

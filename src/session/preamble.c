@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "session/hand_on.h"
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -17,6 +18,21 @@ static void set(struct starttls_run *run, const char *name, const char *value)
     starttls_run_set(run, name, (struct str){value, strlen(value)});
 }
 
+/* The address as RFC 5321, 4.1.3, writes it. */
+static void set_literal(struct starttls_run *run, const char *address)
+{
+    char literal[NET_ADDR_TEXT_MAX + 8];
+    snprintf(literal, sizeof(literal), "%s%s", strchr(address, ':') != NULL ? "IPv6:" : "", address);
+    set(run, "literal", literal);
+}
+
+static void set_user(const struct session *s, struct starttls_run *run)
+{
+    char user[HAND_ON_USER_MAX];
+    if (hand_on_user(session_identity(s), &s->route->config->hand_on, user))
+        set(run, "user", user);
+}
+
 void preamble_describe(const struct session *s, struct starttls_run *run)
 {
     struct utsname us;
@@ -27,6 +43,9 @@ void preamble_describe(const struct session *s, struct starttls_run *run)
     set(run, "me", uname(&us) == 0 && us.nodename[0] != '\0' ? us.nodename : "localhost");
     set(run, "required", l->plaintext ? "" : "yes");
     set(run, "addr", net_addr_host(&s->peer, address));
+    set_literal(run, address);
+    if (s->route != NULL)
+        set_user(s, run);
     set(run, "port", port);
     if (backend != NULL && backend->tls != NULL && backend->tls->name.text != NULL)
         set(run, "name", backend->tls->name.text);

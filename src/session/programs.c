@@ -8,6 +8,7 @@
 
 #include "net/program.h"
 #include "net/socket.h"
+#include "session/hand_on.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
@@ -24,75 +25,6 @@ struct hired {
 static struct hired *hired_of(struct program *p)
 {
     return CONTAINER_OF(p, struct hired, program);
-}
-
-/* ---- its environment ---- */
-
-#define ENVIRONMENT_MAX 16
-
-/* NAME=VALUE texts, one after the other. */
-struct environment {
-    struct buf text;
-    size_t at[ENVIRONMENT_MAX];
-    size_t n;
-    char *v[ENVIRONMENT_MAX + 1];
-};
-
-/* Left out where the value is not printable: clients choose some of them. */
-static void put(struct environment *e, const char *name, const void *value, size_t len)
-{
-    const unsigned char *p = value;
-    CHECK(e->n < ENVIRONMENT_MAX);
-    for (size_t i = 0; i < len; i++)
-        if (p[i] < 0x20 || p[i] >= 0x7f)
-            return;
-    if (len == 0)
-        return;
-    e->at[e->n++] = e->text.len;
-    CHECK(buf_printf(&e->text, "%s=%.*s", name, (int)len, (const char *)value) &&
-          buf_append(&e->text, "", 1));
-}
-
-static void put_text(struct environment *e, const char *name, const char *value)
-{
-    put(e, name, value, strlen(value));
-}
-
-/* An address in two variables, in the words of CGI (RFC 3875, 4.1). */
-static void put_address(struct environment *e, const char *host, const char *port,
-                        const struct net_addr *addr)
-{
-    char text[NET_ADDR_TEXT_MAX];
-    net_addr_format(addr, text);
-    char *colon = strrchr(text, ':');
-    if ((addr->family != AF_INET && addr->family != AF_INET6) || colon == NULL)
-        return;
-    *colon = '\0';
-    size_t len = strlen(text);
-    if (text[0] == '[')
-        put(e, host, text + 1, len - 2);
-    else
-        put(e, host, text, len);
-    put_text(e, port, colon + 1);
-}
-
-/* All that the program is told of the connection, and a PATH. */
-static void fill(struct environment *e, const struct session *s)
-{
-    struct net_addr local = s->setup->local;
-    int fd = link_socket(link_bottom(s->down));
-    if (local.family == AF_UNSPEC && fd >= 0)
-        local = socket_local(fd);
-    put_text(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    put_address(e, "REMOTE_ADDR", "REMOTE_PORT", &s->peer);
-    put_address(e, "SERVER_ADDR", "SERVER_PORT", &local);
-    put_text(e, "SNI", s->setup->hello.sni);
-    struct link_peer peer;
-    if (link_peer(s->down, &peer) && s->when.opened != 0)
-        put(e, "ALPN", peer.alpn.p, peer.alpn.len);
-    for (size_t i = 0; i < e->n; i++)
-        e->v[i] = (char *)e->text.data + e->at[i];
-    e->v[e->n] = NULL;
 }
 
 /* ---- beginning ---- */
@@ -158,7 +90,7 @@ static void tell_failure(struct session *s, const char *path, int code)
 void programs_start(struct session *s, const struct config_address *a)
 {
     struct worker *w = s->worker;
-    struct environment e = {0};
+    struct hand_on_client client;
     if (!take_place(s))
         return;
     struct hired *h = calloc(1, sizeof(*h));
@@ -166,9 +98,10 @@ void programs_start(struct session *s, const struct config_address *a)
     h->program = (struct program){.loop = w->loop, .changed = on_changed, .gone = on_gone, .owner = h};
     h->worker = w;
     task_init(&h->free_later, free_hired);
-    fill(&e, s);
-    int fd = program_start(&h->program, a->program, e.v), code = errno;
-    buf_free(&e.text);
+    hand_on_client(s, &client);
+    char **env = hand_on_environment(&s->route->config->hand_on, &client);
+    int fd = program_start(&h->program, a->program, env), code = errno;
+    free(env);
     if (fd < 0) {
         admission_leave_program(w->admission);
         admission_release(w->admission, PROGRAM_FDS);

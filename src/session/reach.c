@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/socket.h"
+#include "http1/http1_link.h"
 #include "quic/quic.h"
+#include "session/backend_pool.h"
+#include "session/hand_on.h"
 #include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -127,6 +129,27 @@ static void prepare(struct session *s)
     s->setup->backend = -1;
 }
 
+/* A connection that stands ready has nothing left to say at GREET; the client hears what its backend has said
+ * already, unless he has had a greeting from us. When it breaks from here on the session does: what the
+ * backend has taken of it nobody can tell. */
+static bool take_spare(struct session *s)
+{
+    struct buf said = {0};
+    if (s->route->backend_tls == NULL || s->setup->spoken != NULL)
+        return false;
+    struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
+    s->up = backend_pool_take(pools, s->route, (size_t)s->setup->backend, &said);
+    if (s->up == NULL)
+        return false;
+    s->up->wake = session_wake_link;
+    s->up->owner = s;
+    s->spare = true;
+    if (said.len > 0)
+        session_say(s, s->down, said.data, said.len);
+    buf_free(&said);
+    return true;
+}
+
 /* Begin with the next backend; false when there is none left. */
 static bool next_backend(struct session *s)
 {
@@ -138,6 +161,8 @@ static bool next_backend(struct session *s)
     struct backend *b = u->v[p->backend];
     s->last = s->backend = b;
     backend_acquire(b);
+    if (take_spare(s))
+        return true;
     const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
     if (to->place == CONFIG_AT_PROGRAM)
         programs_start(s, to);
@@ -209,6 +234,7 @@ static enum session_state dialled(struct session *s)
 {
     struct setup *p = s->setup;
     s->up = dial_take(&p->dial);
+    s->near_port = 0;
     s->up->wake = session_wake_link;
     s->up->owner = s;
     if (s->backend != NULL)
@@ -219,7 +245,7 @@ static enum session_state dialled(struct session *s)
 enum session_state step_dial(struct session *s)
 {
     struct setup *p = s->setup;
-    if (s->up != NULL) /* since before the client's TLS; its own may be to come */
+    if (s->up != NULL && relay_leads(s)) /* since before the client's TLS; its own may be to come */
         return greet_asks(s) != NULL ? SESSION_GREET : SESSION_JOIN;
     if (session_visits(s))
         return visit_dial(s);
@@ -228,6 +254,8 @@ enum session_state step_dial(struct session *s)
         return session_unserved(s, CLOSE_NO_BACKEND);
     }
     for (;;) {
+        if (s->up != NULL)
+            return SESSION_GREET;
         enum dial_status status = dial_step(&p->dial);
         if (status == DIAL_WAIT && p->expired) {
             p->expired = false;
@@ -292,6 +320,17 @@ static void wrap_down(struct session *s, struct str *early)
     *early = (struct str){NULL, 0};
 }
 
+/* The backend is told of the client in each request: what is early goes through that too. */
+static void follow_requests(struct session *s, struct str *early)
+{
+    if (!s->route->config->hand_on.headers)
+        return;
+    s->down = http1_link_new(s->down, *early, hand_on_headers, s);
+    s->down->wake = session_wake_link;
+    s->down->owner = s;
+    *early = (struct str){NULL, 0};
+}
+
 /* What the client sent before this moment goes first: straight to the far side, or as far as it takes it. */
 static bool send_early(struct session *s, const void *data, size_t len)
 {
@@ -324,6 +363,7 @@ enum session_state step_join(struct session *s)
         s->up->bytes_written = p->visit.sent;
     }
     wrap_down(s, &early);
+    follow_requests(s, &early);
     if (p->front != NULL) { /* count what is carried, not what was said to get here */
         s->down->bytes_read = early.len;
         s->down->bytes_written = 0;

@@ -51,6 +51,16 @@ static void record_tls(const struct session *s, struct audit_record *r)
     r->handshake_ns = s->when.opened - s->when.routed;
 }
 
+/* How the TLS connection to the backend came to be, once it stands. */
+static const char *backend_tls_of(const struct session *s)
+{
+    struct link_peer peer;
+    if (s->route == NULL || s->route->backend_tls == NULL || s->up == NULL || s->setup != NULL)
+        return NULL;
+    link_peer(s->up, &peer);
+    return s->spare ? "spare" : peer.resumed ? "resumed" : "full";
+}
+
 static const char *action_of(const struct session *s)
 {
     if (s->resident != NULL)
@@ -109,6 +119,7 @@ void session_write_audit(struct session *s)
         .ja4 = session_note(s, NOTE_JA4),
         .target = session_note(s, NOTE_TARGET),
         .backend = s->last == NULL ? NULL : s->last->key,
+        .backend_tls = backend_tls_of(s),
         .agent = s->agent == NULL ? NULL : agent_identity(s->agent),
         .offer = s->agent == NULL ? NULL : offer_kind_word(agent_offer(s->agent)->kind),
         .rule = s->setup == NULL ? NULL : s->setup->rule,

@@ -75,7 +75,6 @@ struct setup {
      * before the next step. */
     struct buf say_down;
     struct buf say_up;
-    size_t discarded; /* bytes thrown away after our last words */
     struct hello_scan scan;
     enum first_bytes kind;
     bool ready;                /* in ASK: kept by the client for later, and nothing of a request has come */
@@ -142,8 +141,11 @@ struct session {
     struct net_addr peer;
     struct session_times when;
     int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
+    uint16_t near_port; /* of the door's end towards the backend, once somebody has asked (whois.c); else 0 */
     size_t descriptors; /* that are set aside for it */
+    size_t discarded;   /* bytes thrown away after our last words */
     bool running;       /* the driver is on the stack */
+    bool spare;         /* `up` is a connection that stood ready */
     bool told;          /* the client has heard how it ended */
     bool datagrams;     /* towards a target over UDP */
     bool uncounted;     /* admitted in all, but under no source */

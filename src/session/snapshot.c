@@ -224,13 +224,18 @@ static void make_servers(struct build *b, struct route_runtime *r)
 static void make_backend_tls(struct build *b, struct route_runtime *r, const struct config_backend_tls *t)
 {
     struct err err;
-    struct trust *trust = trust_named(b, &t->trust);
-    const struct config_tls *tls = &r->config->tls;
-    struct tls_client_params params = {.min_version = CONFIG_TLS_1_2,
-                                       .max_version = CONFIG_TLS_1_3,
-                                       .groups = tls->groups.v,
-                                       .groups_len = tls->groups.n,
-                                       .trust = trust,
+    r->expect = (struct expect){.uri = t->uri.text,
+                                .issuer = t->issuer.text,
+                                .pins = (const uint8_t(*)[EXPECT_PIN_LEN])t->pin.v,
+                                .pins_len = t->pin.n,
+                                .anyone = t->verify == CONFIG_VERIFY_ANY};
+    struct tls_client_params params = {.min_version = (uint16_t)t->min_version,
+                                       .max_version = (uint16_t)t->max_version,
+                                       .groups = t->groups.v,
+                                       .groups_len = t->groups.n,
+                                       .trust = t->trust.text == NULL ? NULL : trust_named(b, &t->trust),
+                                       .expect = &r->expect,
+                                       .resumes = t->resume,
                                        .cert =
                                            b->snap->own->route[r->config - b->snap->config->routes.v].backend,
                                        .alpn = plan_texts(&t->alpn),
@@ -274,6 +279,8 @@ static void make_route(struct build *b, size_t i)
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL)
         make_upstream(b, r, backend);
+    if (rc->hand_on.protocol.text != NULL)
+        r->tells = plan_protocol(b->snap->plan, rc->hand_on.protocol.text);
 }
 
 /* ---- all of it ---- */

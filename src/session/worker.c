@@ -20,6 +20,7 @@
 #include "mux/agents.h"
 #include "net/socket.h"
 #include "quic/quic.h"
+#include "session/backend_pool.h"
 #include "session/programs.h"
 #include "session/quic_carrier.h"
 #include "session/review.h"
@@ -59,6 +60,7 @@ void worker_release(struct worker *w, struct epoch *e)
     CHECK(e->holders > 0);
     if (--e->holders > 0)
         return;
+    backend_pools_free(e->pools);
     snapshot_unref(e->snap);
     free(e);
 }
@@ -177,6 +179,7 @@ void worker_make_room(struct worker *w)
         return;
     w->packed_since = now;
     agents_packed(w->agents);
+    backend_pools_clear(w->epoch->pools);
 }
 
 enum admission_verdict worker_admit(struct worker *w, const struct snapshot *snap,
@@ -389,8 +392,10 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     }
     quic_carriers_install(w, listeners, count);
     review_all(w, ret);
-    if (before != NULL)
+    if (before != NULL) {
+        backend_pools_clear(before->pools);
         worker_release(w, before);
+    }
 }
 
 void worker_refresh(struct worker *w, struct snapshot *snap)
@@ -401,6 +406,7 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
     CHECK(before != NULL && before->snap->config == snap->config);
     w->epoch = epoch_new(w, snap);
     review_all(w, &review);
+    backend_pools_clear(before->pools);
     worker_release(w, before);
 }
 
@@ -486,6 +492,8 @@ void worker_drain(struct worker *w, int64_t deadline)
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     w->draining = true;
     quic_carriers_drain(w);
+    if (w->epoch != NULL)
+        backend_pools_clear(w->epoch->pools);
     say_last_call(w);
     loop_set_timer(w->loop, &w->last_call, deadline);
     stop_when_empty(w);
@@ -500,6 +508,8 @@ void worker_close(struct worker *w)
     close_all(w);
     programs_kill(w);
     quic_carriers_close(w);
+    if (w->epoch != NULL)
+        backend_pools_clear(w->epoch->pools);
     agents_break_off(w->agents);
 }
 

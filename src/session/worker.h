@@ -19,8 +19,9 @@
 /* A worker's hold on a snapshot: counted without atomics, since only this thread counts. */
 struct epoch {
     struct snapshot *snap;
-    size_t holders;  /* sessions, and the worker itself while the epoch is current */
-    uint64_t number; /* of this worker: 1, 2, ... */
+    size_t holders;              /* sessions, and the worker itself while the epoch is current */
+    uint64_t number;             /* of this worker: 1, 2, ... */
+    struct backend_pools *pools; /* NULL before a session has come to a TLS backend */
 };
 
 /* A listener of this worker. */
@@ -38,6 +39,7 @@ struct port {
 
 struct agents;
 struct agents_hub;
+struct backend_pools;
 struct quic_scratch;
 struct review;
 

@@ -136,16 +136,17 @@ static enum starttls_status fail_unexpected(struct starttls_run *r, struct str u
     return fail_at(r, STARTTLS_WRONG, (struct str){why, strlen(why)}, unit);
 }
 
-/* Nothing may stand between the word that begins TLS and TLS: it would be taken for said within it. */
-static enum starttls_status switch_to_tls(struct starttls_run *r, const uint8_t *rest, size_t len)
+/* Nothing may stand between the word that begins TLS and TLS: it would be taken for said within it. What it
+ * is may be a password, and is not told. */
+static enum starttls_status switch_to_tls(struct starttls_run *r, size_t len)
 {
-    char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
+    char text[FAILURE_TEXT_MAX];
     r->state = NO_INDEX;
     if (len == 0)
         return STARTTLS_SWITCH;
     snprintf(text, sizeof(text),
-             "%s: %zu bytes in the clear where TLS was to begin: '%s'; somebody may have put them there",
-             starttls_name(r->p), len, shown((struct str){(const char *)rest, len}, found));
+             "%s: %zu bytes in the clear where TLS was to begin; somebody may have put them there",
+             starttls_name(r->p), len);
     return run_fail(r, STARTTLS_INJECTED, text);
 }
 
@@ -284,7 +285,7 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
     case ACT_STAY:
         return STARTTLS_MORE;
     case ACT_SWITCH:
-        return switch_to_tls(r, m->data + m->used, m->len - m->used);
+        return switch_to_tls(r, m->len - m->used);
     case ACT_PLAIN:
         r->onward = a->to;
         r->state = NO_INDEX;

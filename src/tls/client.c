@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The peer must always prove itself: there is no way to make a client without a trust bundle. */
+/* The peer must always prove itself: by a trust bundle, by its key, or it was said in so many words that
+ * anyone will do. */
 #include "tls/client.h"
 
 #include <openssl/ssl.h>
@@ -9,80 +10,39 @@
 #include "base/buf.h"
 #include "base/hostname.h"
 #include "cert/cert.h"
+#include "cert/expect.h"
 #include "cert/trust.h"
 #include "tls/params.h"
+#include "tls/sessions.h"
 #include "tls/tls_internal.h"
 
 #define CLIENT_MAGIC 0x7c11e470u
-
-/* Tickets that have come and were not used, the newest last. Each is used once, so that connections cannot be
- * told to be of one client by it (RFC 8446, C.4). */
-#define SESSIONS_MAX 4
-
-struct sessions {
-    SSL_SESSION *v[SESSIONS_MAX];
-    size_t n;
-};
 
 struct tls_client {
     uint32_t magic;
     SSL_CTX *ctx;
     struct trust *trust;
     struct cert *cert;
-    struct sessions *sessions; /* NULL: none are kept */
+    const struct expect *expect;
 };
 
 /* ---- tickets ---- */
 
-static void sessions_put(struct sessions *s, SSL_SESSION *fresh)
-{
-    if (s->n == SESSIONS_MAX) {
-        SSL_SESSION_free(s->v[0]);
-        s->n--;
-        for (size_t i = 0; i < s->n; i++)
-            s->v[i] = s->v[i + 1];
-    }
-    s->v[s->n++] = fresh;
-}
-
-/* Those of QUIC are good there only; its library keeps a pointer of its own with each connection. */
 static int on_session(SSL *ssl, SSL_SESSION *fresh)
 {
-    struct tls_client *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (SSL_get_app_data(ssl) != NULL || !SSL_SESSION_is_resumable(fresh))
+    struct tls_proof *proof = tls_proof_of(ssl);
+    if (proof->sessions == NULL || !SSL_SESSION_is_resumable(fresh))
         return 0;
-    sessions_put(c->sessions, fresh);
+    if (!SSL_session_reused(ssl)) /* in TLS 1.2 the handshake is not over */
+        tls_proof_settle(proof, false);
+    tls_sessions_put(proof->sessions, fresh);
     return 1; /* it is ours */
 }
 
 static void keep_sessions(struct tls_client *c)
 {
-    c->sessions = calloc(1, sizeof(*c->sessions));
-    CHECK(c->sessions != NULL);
-    SSL_CTX_set_app_data(c->ctx, c);
     SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(c->ctx, on_session);
-}
-
-/* The library passes over one that has expired. The peer's chain is proven again all the same (tls/proof.h).
- */
-static void resume(const struct tls_client *c, SSL *ssl)
-{
-    if (c->sessions == NULL || c->sessions->n == 0)
-        return;
-    SSL_SESSION *last = c->sessions->v[--c->sessions->n];
-    SSL_set_session(ssl, last);
-    SSL_SESSION_free(last);
-}
-
-static void sessions_free(struct sessions *s)
-{
-    if (s == NULL)
-        return;
-    while (s->n > 0)
-        SSL_SESSION_free(s->v[--s->n]);
-    free(s);
 }
 
 /* ---- the client ---- */
@@ -110,9 +70,11 @@ static int configure(struct tls_client *c, const struct tls_client_params *p, st
 struct tls_client *tls_client_new(const struct tls_client_params *params, struct err *err)
 {
     struct tls_client *c = calloc(1, sizeof(*c));
-    CHECK(c != NULL && params->trust != NULL);
+    CHECK(c != NULL);
+    CHECK(params->trust != NULL || expect_suffices(params->expect));
     c->magic = CLIENT_MAGIC;
-    c->trust = trust_ref(params->trust);
+    c->trust = params->trust == NULL ? NULL : trust_ref(params->trust);
+    c->expect = params->expect;
     c->cert = params->cert == NULL ? NULL : cert_ref(params->cert);
     if (configure(c, params, err) == 0)
         return c;
@@ -126,7 +88,6 @@ void tls_client_free(struct tls_client *client)
         return;
     CHECK_MAGIC(client, CLIENT_MAGIC);
     SSL_CTX_free(client->ctx);
-    sessions_free(client->sessions);
     trust_unref(client->trust);
     cert_unref(client->cert);
     client->magic = 0;
@@ -142,18 +103,27 @@ SSL *tls_client_ssl(const struct tls_client *client, const char *host, const cha
     SSL_set_connect_state(ssl);
     const char *name = sni != NULL ? sni : host;
     uint8_t ignored[16];
-    if (hostname_address(name, ignored) == 0) /* RFC 6066, 3: addresses are not sent */
+    if (name != NULL && hostname_address(name, ignored) == 0) /* RFC 6066, 3: addresses are not sent */
         SSL_set_tlsext_host_name(ssl, name);
-    *ret_proof = (struct tls_proof){.trust = client->trust, .host = strdup(host)};
-    CHECK(ret_proof->host != NULL);
+    *ret_proof = (struct tls_proof){
+        .trust = client->trust, .expect = client->expect, .host = host == NULL ? NULL : strdup(host)};
+    CHECK(ret_proof->host != NULL || host == NULL);
     return ssl;
+}
+
+struct link *tls_client_resume(const struct tls_client *client, struct tls_sessions *sessions,
+                               const char *host, const char *sni, struct link *lower,
+                               struct tls_scratch *scratch)
+{
+    struct tls_proof proof;
+    SSL *ssl = tls_client_ssl(client, host, sni, &proof);
+    proof.sessions = sessions;
+    proof.offered = sessions != NULL && tls_sessions_offer(sessions, ssl);
+    return tls_link_new(ssl, lower, scratch, &proof, (struct str){0});
 }
 
 struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
                                 struct link *lower, struct tls_scratch *scratch)
 {
-    struct tls_proof proof;
-    SSL *ssl = tls_client_ssl(client, host, sni, &proof);
-    resume(client, ssl);
-    return tls_link_new(ssl, lower, scratch, &proof, (struct str){0});
+    return tls_client_resume(client, NULL, host, sni, lower, scratch);
 }

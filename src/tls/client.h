@@ -10,9 +10,11 @@
 #include "base/err.h"
 
 struct cert;
+struct expect;
 struct link;
 struct tls_client;
 struct tls_scratch;
+struct tls_sessions;
 struct trust;
 
 struct tls_client_params {
@@ -20,12 +22,14 @@ struct tls_client_params {
     uint16_t max_version;
     const int *groups; /* IANA codepoints; the first one or two get a key share */
     size_t groups_len;
-    struct trust *trust;     /* the peer must prove itself against it; a reference is taken */
+    struct trust *trust; /* the peer must prove itself against it; a reference is taken. NULL only where
+                          * `expect` has pins, or says that anyone will do */
+    const struct expect
+        *expect;             /* what it must prove besides; NULL: no more. Borrowed, outlives the client */
     struct cert *cert;       /* ours, shown when asked; NULL: none. A reference is taken */
     const char *const *alpn; /* offered, in order */
     size_t alpn_len;
-    bool resumes; /* keep the last tickets and resume with them (RFC 8446, 2.2). All links of
-                   * tls_client_connect() must lead to the same peer and live in one thread then */
+    bool resumes; /* links of tls_client_resume() keep tickets */
 };
 
 /* Make a client, to be shared by all threads. NULL with `err` when the library refuses something. */
@@ -34,9 +38,19 @@ struct tls_client *tls_client_new(const struct tls_client_params *params, struct
 /* After its last link. NULL is allowed. */
 void tls_client_free(struct tls_client *client);
 
-/* A client link on top of `lower` (taken over). `host`: the name or address that the peer must prove; it is
- * sent as SNI when it is a name; `sni`, when not NULL, is sent in its place. Never NULL. */
+/* A client link on top of `lower` (taken over). `host`: the name or address that the peer must prove (RFC
+ * 9525: DNS-ID, IP-ID), NULL: it need not prove any; it is sent as SNI when it is a name; `sni`, when not
+ * NULL, is sent in its place. Never NULL. */
 struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
                                 struct link *lower, struct tls_scratch *scratch);
+
+/* The same, resuming with one of `sessions` where there is one, and keeping there what tickets come. These
+ * must outlive the link, and be used for this client, peer and `host` only: so nobody who has proven
+ * something else is ever resumed with. The peer's certificate is held against what is expected once more
+ * (tls/proof.h). When nothing comes of what was offered all of `sessions` are forgotten. NULL: as
+ * tls_client_connect(). */
+struct link *tls_client_resume(const struct tls_client *client, struct tls_sessions *sessions,
+                               const char *host, const char *sni, struct link *lower,
+                               struct tls_scratch *scratch);
 
 #endif

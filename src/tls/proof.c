@@ -6,8 +6,11 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/cursor.h"
+#include "cert/expect.h"
 #include "cert/identity.h"
 #include "cert/trust.h"
+#include "tls/sessions.h"
 
 /* A connection over QUIC keeps its library's pointer in SSL_set_app_data(), so ours has a place of its own,
  * the first that anybody asks for. */
@@ -45,16 +48,44 @@ static void note_failure(struct tls_proof *proof, const struct err *err)
         *proof->failure = *err;
 }
 
-/* Judge the peer's chain by the connection's trust. */
+/* The facts of the leaf, of a chain that has been proven. */
+static int take_identity(struct tls_proof *proof, const STACK_OF(CRYPTO_BUFFER) * chain, struct err *err)
+{
+    const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
+    if (proof->identity == NULL)
+        proof->identity = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), err);
+    return proof->identity != NULL ? 0 : -1;
+}
+
+static int judge(struct tls_proof *proof, const SSL *ssl, struct trust_refusal *ret, struct err *err)
+{
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
+    const struct expect *e = proof->expect;
+    CHECK(proof->trust != NULL || expect_suffices(e));
+    if (proof->trust != NULL &&
+        trust_verify(proof->trust, chain, purpose, proof->host, time(NULL), ret, err) != 0)
+        return -1;
+    if (e == NULL)
+        return 0;
+    if (expect_pin(e, chain, ret, err) != 0)
+        return -1;
+    if (proof->trust == NULL)
+        return 0;
+    if (take_identity(proof, chain, err) != 0)
+        return -1;
+    return expect_identity(e, proof->identity, ret, err);
+}
+
+/* Judge the peer's chain by the connection's trust, and the leaf by what is expected. */
 static int prove(struct tls_proof *proof, const SSL *ssl, uint8_t *ret_alert)
 {
     struct err err;
-    struct trust_refusal refusal = {0};
-    enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
-    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
-    CHECK(proof->trust != NULL);
-    if (trust_verify(proof->trust, chain, purpose, proof->host, time(NULL), &refusal, &err) == 0)
+    struct trust_refusal refusal = {ALERT_BAD_CERTIFICATE, FAULT_OTHER};
+    if (judge(proof, ssl, &refusal, &err) == 0)
         return 0;
+    identity_free(proof->identity);
+    proof->identity = NULL;
     note_failure(proof, &err);
     proof->fault = refusal.fault;
     *ret_alert = (uint8_t)refusal.alert;
@@ -66,21 +97,56 @@ enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert)
     return prove(tls_proof_of(ssl), ssl, ret_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
 }
 
-int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
+/* The messages of ours that a key signs: CertificateVerify (RFC 8446, 4.4.3), which begins with the scheme,
+ * and ServerKeyExchange of ECDHE (RFC 8422, 5.4; RFC 5246, 7.4.3), which has it after curve and point. */
+enum { MESSAGE_SERVER_KEY_EXCHANGE = 12, MESSAGE_CERTIFICATE_VERIFY = 15 };
+
+void tls_proof_message(int is_write, int version, int content_type, const void *data, size_t len, SSL *ssl,
+                       void *arg)
+{
+    (void)version;
+    (void)arg;
+    struct cursor c = cursor_of(data, len), point;
+    uint8_t type = 0;
+    if (!is_write || content_type != SSL3_RT_HANDSHAKE || !cursor_u8(&c, &type) || !cursor_skip(&c, 3))
+        return;
+    bool signs = type == MESSAGE_CERTIFICATE_VERIFY ||
+                 (type == MESSAGE_SERVER_KEY_EXCHANGE && cursor_skip(&c, 3) && cursor_vector(&c, 1, &point));
+    uint16_t scheme = 0;
+    if (signs && cursor_u16(&c, &scheme))
+        tls_proof_of(ssl)->signature = scheme;
+}
+
+/* A server may let a client be that shows nothing. What has shown a certificate that nobody has judged is
+ * somebody whom anyone would do for. */
+static int complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
 {
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
-    if (proof->trust == NULL || chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0)
-        return 0;
-    if (SSL_session_reused(ssl) && prove(proof, ssl, ret_alert) != 0)
-        return -1;
-    const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
+    bool nothing = chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0;
     struct err err;
-    proof->identity = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), &err);
-    if (proof->identity != NULL)
+    if ((proof->trust == NULL && proof->expect == NULL) || (nothing && SSL_is_server(ssl)))
+        return 0;
+    if ((SSL_session_reused(ssl) || nothing) && prove(proof, ssl, ret_alert) != 0)
+        return -1;
+    if (proof->trust == NULL || take_identity(proof, chain, &err) == 0)
         return 0;
     note_failure(proof, &err);
     *ret_alert = SSL_AD_BAD_CERTIFICATE;
     return -1;
+}
+
+int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
+{
+    int rc = complete(proof, ssl, ret_alert);
+    tls_proof_settle(proof, rc == 0 && SSL_session_reused(ssl));
+    return rc;
+}
+
+void tls_proof_settle(struct tls_proof *proof, bool good)
+{
+    if (proof->offered && !good)
+        tls_sessions_forget(proof->sessions);
+    proof->offered = false;
 }
 
 void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret)
@@ -92,6 +158,9 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->version = (uint16_t)SSL_version(ssl);
     ret->group = SSL_get_group_id(ssl);
     ret->group_name = ret->group == 0 ? NULL : SSL_get_group_name(ret->group);
+    ret->signature = proof->signature == 0 ? NULL : SSL_get_signature_algorithm_name(proof->signature, 1);
+    ret->own = proof->own;
+    ret->cipher_text = cipher == NULL ? NULL : SSL_CIPHER_get_name(cipher);
     ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
     ret->resumed = SSL_session_reused(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
@@ -103,6 +172,7 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
 
 void tls_proof_free(struct tls_proof *proof)
 {
+    tls_proof_settle(proof, false);
     identity_free(proof->identity);
     free(proof->failure);
     free(proof->host);

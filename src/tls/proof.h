@@ -10,14 +10,22 @@
 #include "base/str.h"
 #include "link/link.h"
 
+struct cert;
+struct expect;
 struct identity;
+struct tls_sessions;
 struct trust;
 
 struct tls_proof {
-    const struct trust *trust; /* judges the peer's chain; NULL: no certificate is asked for. Borrowed */
-    char *host;                /* what the peer's certificate must name; NULL: anything. Owned */
-    struct str alpn_choice;    /* server: answered when nothing of its own list is offered. Borrowed until
-                                  the ClientHello has been taken */
+    const struct trust *trust;     /* judges the peer's chain; NULL: no chain is. Borrowed */
+    const struct expect *expect;   /* what the peer must prove besides; NULL: no more. Borrowed */
+    struct tls_sessions *sessions; /* client: where tickets go; NULL: nowhere. Borrowed */
+    bool offered;                  /* ... and one was offered that has not led to anything yet */
+    char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
+    struct str alpn_choice;        /* server: answered when nothing of its own list is offered. Borrowed until
+                                      the ClientHello has been taken */
+    const struct cert *own;    /* server: the certificate that is shown. Borrowed from the server's store */
+    uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
     struct identity *identity; /* the peer's, once proven. Owned */
     struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
     enum fault fault;          /* the same as a code */
@@ -32,9 +40,16 @@ struct tls_proof *tls_proof_of(const SSL *ssl);
 /* For SSL_CTX_set_custom_verify: judges the peer's chain, for the role it has. */
 enum ssl_verify_result_t tls_proof_verify(SSL *ssl, uint8_t *ret_alert);
 
+/* For SSL_CTX_set_msg_callback of servers: notes `signature`. */
+void tls_proof_message(int is_write, int version, int content_type, const void *data, size_t len, SSL *ssl,
+                       void *arg);
+
 /* The handshake is complete: take the peer's identity. A chain that a ticket remembers is proven again, since
  * a ticket must not outlive a revocation. -1 with the alert to send when the peer is not believed. */
 int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert);
+
+/* What has come of the ticket that was offered, if one was: the peer resumed and was believed, or not. */
+void tls_proof_settle(struct tls_proof *proof, bool good);
 
 /* The part of link_peer() that TLS knows. */
 void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret);

@@ -86,6 +86,7 @@ static SSL_CTX *ctx_new(struct tls_server *server, const struct cert *cert, cons
         return NULL;
     }
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, server);
+    SSL_CTX_set_msg_callback(ctx, tls_proof_message);
     ask_for_clients(ctx, p);
     set_scope(ctx, p->scope);
     if (p->tickets != NULL)
@@ -169,15 +170,18 @@ static bool wants_lean(const struct cert_query *query)
     return false;
 }
 
-static SSL_CTX *choose_ctx(const struct tls_server *server, const struct cert_query *query)
+static SSL_CTX *choose_ctx(const struct tls_server *server, const struct cert_query *query,
+                           const struct cert **ret_cert)
 {
     const struct cert_ctx *chosen = &server->ctx[0];
+    const struct cert *cert = cert_store_at(server->store, 0);
     if (server->ctx_len > 1) {
-        const struct cert *cert = cert_select(server->store, query);
+        cert = cert_select(server->store, query);
         for (size_t i = 0; i < server->ctx_len; i++)
             if (cert_store_at(server->store, i) == cert)
                 chosen = &server->ctx[i];
     }
+    *ret_cert = cert;
     return query->version >= TLS1_3_VERSION && wants_lean(query) ? chosen->lean : chosen->full;
 }
 
@@ -185,10 +189,11 @@ SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hel
                     struct tls_proof *ret_proof)
 {
     CHECK_MAGIC(server, SERVER_MAGIC);
-    SSL *ssl = SSL_new(choose_ctx(server, &hello->query));
+    const struct cert *own;
+    SSL *ssl = SSL_new(choose_ctx(server, &hello->query, &own));
     CHECK(ssl != NULL);
     SSL_set_accept_state(ssl);
-    *ret_proof = (struct tls_proof){.trust = server->trust, .alpn_choice = hello->alpn};
+    *ret_proof = (struct tls_proof){.trust = server->trust, .alpn_choice = hello->alpn, .own = own};
     return ssl;
 }
 

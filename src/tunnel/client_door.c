@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cert/trust.h"
+#include "tls/sessions.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/warm.h"
@@ -77,8 +78,10 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
             d->inner = make_inner(&params, s, err);
     }
     trust_unref(trust);
-    if (d->inner != NULL)
+    if (d->inner != NULL) {
+        d->sessions = s->stays ? tls_sessions_new() : NULL;
         return 0;
+    }
     tls_client_free(d->tls); /* it may be tried again, with other files then */
     cert_unref(d->cert);
     d->tls = NULL;
@@ -215,6 +218,7 @@ void client_door_free(struct client_door *door)
     if (door->shared_fd >= 0)
         close(door->shared_fd);
     resolver_free(door->resolver);
+    tls_sessions_free(door->sessions);
     tls_client_free(door->tls);
     tls_client_free(door->inner);
     cert_unref(door->cert);

@@ -34,7 +34,8 @@ struct client_door {
     struct loop *loop;
     struct resolver *resolver;
     struct tls_client *tls;
-    struct tls_client *inner; /* for TLS with the far end of a stream */
+    struct tls_sessions *sessions; /* of the door, over TCP */
+    struct tls_client *inner;      /* for TLS with the far end of a stream */
     struct tls_scratch tls_scratch;
     struct tls_scratch inner_scratch; /* both may be at work at once */
     struct pipe_scratch pipe_scratch;

@@ -80,7 +80,7 @@ static enum way_status step_dial(struct way *w)
         return tcp_failed(w);
     }
     wheel_cancel(&w->timer);
-    w->tls = tls_client_connect(d->tls, d->name, NULL, dial_take(&w->dial), &d->tls_scratch);
+    w->tls = tls_client_resume(d->tls, d->sessions, d->name, NULL, dial_take(&w->dial), &d->tls_scratch);
     w->tls->wake = on_link_wake;
     w->tls->owner = w;
     return WAY_OK;

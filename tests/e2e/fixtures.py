@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-import mail
+import mail_servers
 import peers
 from door import Door
 from pki import Pki
@@ -130,30 +130,30 @@ def mail_server(kind, *words):
 @pytest.fixture(scope="session")
 def dovecot(mail_cert):
     """imap, pop3, managesieve and lmtp without TLS."""
-    yield from mail_server(mail.Dovecot, mail_cert, False)
+    yield from mail_server(mail_servers.Dovecot, mail_cert, False)
 
 
 @pytest.fixture(scope="session")
 def dovecot_tls(mail_cert):
     """The same, demanding TLS."""
-    yield from mail_server(mail.Dovecot, mail_cert, True)
+    yield from mail_server(mail_servers.Dovecot, mail_cert, True)
 
 
 @pytest.fixture(scope="session")
 def postfix(mail_cert, dovecot):
-    yield from mail_server(mail.Postfix, mail_cert, dovecot)
+    yield from mail_server(mail_servers.Postfix, mail_cert, dovecot)
 
 
 @pytest.fixture(scope="session")
 def inn(mail_cert):
     """nntp without TLS."""
-    yield from mail_server(mail.Inn, mail_cert, False)
+    yield from mail_server(mail_servers.Inn, mail_cert, False)
 
 
 @pytest.fixture(scope="session")
 def inn_tls(mail_cert):
     """nntp that demands TLS."""
-    yield from mail_server(mail.Inn, mail_cert, True)
+    yield from mail_server(mail_servers.Inn, mail_cert, True)
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,15 @@ import os
 
 import peers
 import tls as tls_clients
-from mail import PASSWORD, USER
+from mail_servers import PASSWORD, USER
 from run import SLOW, run
 
 
-def swaks(port, tls, ca, name, subject, *words, to=USER):
+def swaks(port, tls, ca, name, subject, *words, to=USER, host="127.0.0.1"):
     how = {None: [], "starttls": ["--tls"], "implicit": ["--tls-on-connect"]}[tls]
     if tls:
         how += ["--tls-verify", "--tls-ca-path", ca, "--tls-sni", name]
-    return run("swaks", "--server", "127.0.0.1", "--port", port, "--from", "bob@example.com", "--to", to, "--timeout",
+    return run("swaks", "--server", host, "--port", port, "--from", "bob@example.com", "--to", to, "--timeout",
                round(20 * SLOW), "--header", f"Subject: {subject}", *how, *words)
 
 

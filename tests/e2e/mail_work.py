@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A piece of work in each protocol of mail and news, and the real servers for it, so that one table of tests covers all."""
 import itertools
+import os
+
+import pytest
 
 import mail_clients
-from mail import PASSWORD, USER
+from mail_servers import PASSWORD, ROOT_ONLY, USER
 from run import wait_until
 
 PROTOCOLS = ("smtp", "submission", "lmtp", "imap", "pop3", "managesieve", "nntp")
@@ -12,7 +15,7 @@ SERVER = {"smtp": "Postfix", "submission": "Postfix", "lmtp": "Dovecot", "imap":
           "managesieve": "Dovecot", "nntp": "INN"}
 CLIENT = {"smtp": "swaks", "submission": "swaks", "lmtp": "swaks", "imap": "curl", "pop3": "curl",
           "managesieve": "sieve-connect"}
-subjects = (f"message-{number}-" for number in itertools.count())
+subjects = (f"message-{number}-" for number in itertools.count())  # each once in a test run
 
 
 def script(protocol):
@@ -20,17 +23,32 @@ def script(protocol):
     return "smtp" if protocol == "submission" else protocol
 
 
-class Work:
-    """The servers without TLS and those that demand it. do() works at a port and tells whether all of it was done."""
+def can(protocol):
+    """Are there servers for it that this user may start?"""
+    return SERVER[protocol] == "Dovecot" or os.geteuid() == 0
 
-    def __init__(self, postfix, dovecot, dovecot_tls, inn, inn_tls, ca, name="mail.example.com"):
-        self.postfix, self.dovecot, self.dovecot_tls, self.inn, self.inn_tls = postfix, dovecot, dovecot_tls, inn, inn_tls
+
+class Work:
+    """The servers without TLS and those that demand it, started when they are first needed. do() works at a port and tells
+    whether all of it was done."""
+
+    def __init__(self, request, ca, name="mail.example.com"):
+        self.request = request
         self.ca, self.name = ca, name
-        for server in (dovecot, dovecot_tls):
+        for server in (self.dovecot, self.dovecot_tls):
             server.deliver("waiting")
 
+    postfix = property(lambda self: self.request.getfixturevalue("postfix"))
+    dovecot = property(lambda self: self.request.getfixturevalue("dovecot"))
+    dovecot_tls = property(lambda self: self.request.getfixturevalue("dovecot_tls"))
+    inn = property(lambda self: self.request.getfixturevalue("inn"))
+    inn_tls = property(lambda self: self.request.getfixturevalue("inn_tls"))
+
     def server(self, protocol, tls):
-        """The address of a real server that demands STARTTLS, or with `tls` None knows none."""
+        """The address of a real server that demands STARTTLS, or with `tls` None knows none. Skips the test where there is
+        none for this user."""
+        if not can(protocol):
+            pytest.skip(ROOT_ONLY)
         if protocol == "nntp":
             return (self.inn_tls if tls else self.inn).to("nntp")
         if protocol == "smtp":
@@ -41,6 +59,7 @@ class Work:
 
     def do(self, protocol, port, tls, name=None):
         """(done?, all that the client printed)"""
+        self.server(protocol, None)
         return getattr(self, protocol)(port, tls, name or self.name)
 
     def smtp(self, port, tls, name, *words):

@@ -4,10 +4,11 @@
     @pytest.mark.proves("imap", "client", "Dovecot", "curl")     protocol, role, the real peers that took part
     pytest.param(..., marks=pytest.mark.proves(...))             the same for one case of a table
 
-ROLES has the roles. A test may have several marks. What passed and what failed is kept beside the program under test, in
+ROLES has the roles. A test may have several marks. What passed, failed or was skipped is kept beside the program under test, in
 proves.json; scripts/readme-table reads it."""
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ def proven_file():
     """In the program's build folder; of a program from elsewhere, in build/."""
     folder = Path(CARDEA).resolve().parent
     return (folder if ROOT in folder.parents else ROOT / "build") / "proves.json"
+
+
+def narrowed(config):
+    """Did not all tests of the files run?"""
+    return bool(config.option.keyword or config.option.markexpr or any("::" in word for word in config.args))
+
+
+def file_of(nodeid):
+    return nodeid.split("::")[0]
 
 
 class Proves:
@@ -46,16 +56,22 @@ class Proves:
 
     def pytest_runtest_logreport(self, report):
         marks = getattr(report, "proves", None)
-        if marks and (report.when == "call" or report.failed):
-            outcome = "failed" if report.failed else report.outcome
-            self.results[report.nodeid] = {"outcome": outcome, "proves": marks}
+        if marks and (report.when == "call" or not report.passed):
+            self.results[report.nodeid] = {"outcome": report.outcome, "proves": marks}
 
     def pytest_sessionfinish(self, session):
-        """Runs of other files add to it; `make test` begins with none."""
+        """What other files have shown stays, and of these files where only some of their tests ran. `make test` begins with
+        none."""
         if hasattr(session.config, "workerinput") or not self.results:
             return
         kept = json.loads(self.path.read_text()) if self.path.exists() else {}
-        self.path.parent.mkdir(exist_ok=True)
+        if not narrowed(session.config):
+            ran = {file_of(nodeid) for nodeid in self.results}
+            kept = {nodeid: result for nodeid, result in kept.items() if file_of(nodeid) not in ran}
         staged = self.path.with_suffix(f".{os.getpid()}")
-        staged.write_text(json.dumps({**kept, **self.results}, indent=1, sort_keys=True) + "\n")
-        staged.rename(self.path)
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            staged.write_text(json.dumps({**kept, **self.results}, indent=1, sort_keys=True) + "\n")
+            staged.rename(self.path)
+        except PermissionError as error:  # a tree that this user may only read
+            print(f"proves: what was shown is not kept: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of README.md says what tests have shown, and no more."""
+import json
 import shutil
 import sys
 
@@ -74,14 +75,41 @@ def test_table_from_what_passed(tree, spread):
 @pytest.mark.parametrize("row, complaint", [
     ("| imap | curl, Cyrus |  |  |  |", b"imap, wrap client: not with Cyrus"),
     ("| pop3 | curl |  |  |  |", b"pop3, wrap client: no test that passed shows it"),
-    ("| nntp |  |  | INN |  |", b"nntp, a route of the door: no test that passed shows it"),
+    ("| nntp |  |  | INN, tin |  |", b"nntp, a route of the door: no test that passed shows it"),
+    ("| nntp | INN |  |  |  |", b"nntp, wrap client: no test that passed shows it"),
 ])
 def test_claims_too_many(tree, row, complaint):
-    """What failed, was skipped, or was not there is no claim."""
+    """What failed or was not there is no claim."""
     pytest_in(tree)
     (tree / "README.md").write_text(README.format(f"| protocol |\n|---|\n{row}"))
     done = readme_table(tree, "--check")
     assert done.returncode == 1 and complaint in done.stderr, done
+
+
+@pytest.mark.parametrize("how", ["in the test", "before it"])
+def test_what_was_skipped(tree, how):
+    """It is not written into the table; where it stands there, it may stay."""
+    if how == "before it":
+        skips = '@pytest.fixture\ndef peer(): pytest.skip("no peer")\n'
+        (tree / "test_some.py").write_text(TESTS.replace('@pytest.mark.proves("nntp"', skips + '@pytest.mark.proves("nntp"').replace(
+            'def test_nothing_there(): pytest.skip("no peer")', 'def test_nothing_there(peer): pass'))
+    pytest_in(tree)
+    (tree / "README.md").write_text(README.format("| protocol |\n|---|\n| nntp |  |  | INN |  |"))
+    done = readme_table(tree, "--check")
+    assert (done.returncode, done.stderr) == (0, b"readme-table: nntp, a route of the door: not tested here\n")
+    readme_table(tree)
+    assert "nntp" not in (tree / "README.md").read_text()
+
+
+def test_what_an_earlier_run_has_shown(tree):
+    """It stays where only some tests run again, and goes when all do and it is there no more."""
+    pytest_in(tree)
+    (tree / "test_some.py").write_text(TESTS.replace("def test_both", "def test_two"))
+    (tree / "test_other.py").write_text('import pytest\n@pytest.mark.proves("irc", "client")\ndef test_it(): pass\n')
+    for words, known in [(["-k", "test_two"], {"both", "two"}), (["test_other.py"], {"both", "two", "it"}), ([], {"two", "it"})]:
+        pytest_in(tree, *words)
+        names = {nodeid.split("::test_")[1] for nodeid in json.loads((tree / "proves.json").read_text())}
+        assert names & {"both", "two", "it"} == known
 
 
 def test_without_results(tree):

@@ -34,8 +34,10 @@ def doors(tmp_path_factory, pki, nginx, echo):
         "limits": {"hello_timeout": ms(500)},
         "routes": [
             {"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
-            {"name": "v1", "sni": "h1.test", "terminate": {"to": nginx.to("proxied"), "send_proxy": "v1"}},
-            {"name": "v2", "sni": "h2.test", "terminate": {"to": nginx.to("proxied"), "send_proxy": "v2"}},
+            {"name": "v1", "sni": "h1.test", "terminate": {"to": nginx.to("proxied")},
+             "hand_on": {"proxy": "v1"}},
+            {"name": "v2", "sni": "h2.test", "terminate": {"to": nginx.to("proxied")},
+             "hand_on": {"proxy": "v2", "tlvs": "none"}},
         ],
     })
     door.start()
@@ -136,7 +138,8 @@ def test_chain_of_proxies(tmp_path, version, header, source):
         door = Door(tmp_path, {})
         listener = {"name": "main", "address": door.address}
         door.configure({"listeners": [{**listener, "proxy_protocol": {"from": "127.0.0.0/8"}} if header else listener],
-                        "routes": [{"name": "pass", "pass": {"to": server.to, "send_proxy": version}}]})
+                        "routes": [{"name": "pass", "pass": {"to": server.to},
+                                    "hand_on": {"proxy": version}}]})
         door.start()
         try:
             with door.dial() as sock:

@@ -262,7 +262,7 @@ def test_what_is_taken_at_the_start_only(start_door, echo):
     config = {"routes": [{"name": "a", "pass": {"to": echo.to}}]}
     door = start_door(config)
     assert b"anew" not in door.cli("reload").stderr
-    for more, what in (({"workers": 3}, "workers"), ({"workers": 3, "admin": {}}, "workers, admin.socket and admin.metrics")):
+    for more, what in (({"workers": 3}, "workers"), ({"workers": 3, "admin": {}}, "workers and the sockets of admin")):
         door.configure({**config, **more})
         done = door.cli("reload")
         expected = f"cardea: {what} stay what they were until the door is started anew\n"

@@ -7,14 +7,15 @@
 #include "base/check.h"
 #include "http/answer.h"
 #include "http/request.h"
+#include "http1/field.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void feed(struct request *r, const char *p, size_t len)
 {
     struct str left = {p, len}, line, name;
-    while (head_split(&left, '\n', &line))
-        if (head_split(&line, '=', &name))
+    while (field_split(&left, '\n', &line))
+        if (field_split(&line, '=', &name))
             request_field(r, name, line);
 }
 

@@ -112,13 +112,18 @@ static void test_broken(void **state)
     assert_true(each_file(FILES "broken", check_broken) >= 40);
 }
 
-static struct config *everything(void)
+static struct config *load_good(const char *path)
 {
     struct buf errors = {0};
-    struct config *c = config_load(FILES "good/everything.yaml", &errors);
+    struct config *c = config_load(path, &errors);
     if (c == NULL)
         fail_msg("%s", buf_text(&errors));
     return c;
+}
+
+static struct config *everything(void)
+{
+    return load_good(FILES "good/everything.yaml");
 }
 
 static void test_values(void **state)
@@ -220,7 +225,11 @@ static void test_routes(void **state)
     assert_int_equal(r->action, CONFIG_PASS);
     assert_string_equal(r->sni.v[0].text, "www.example.com");
     assert_string_equal(r->sni_file.text, FILES "good/names.txt");
-    assert_int_equal(r->pass->send_proxy, CONFIG_SEND_PROXY_V2);
+    assert_int_equal(r->hand_on.proxy, CONFIG_SEND_PROXY_V2);
+    assert_int_equal(r->hand_on.tlvs.n, 3);
+    assert_int_equal(r->hand_on.user, CONFIG_USER_EMAIL);
+    assert_string_equal(r->hand_on.user_pattern.text, "*@example.com");
+    assert_false(r->hand_on.headers);
     assert_true(r->pass->health->timeout == 500 * NSEC_PER_MSEC);
     assert_int_equal(r->clients.mode, CONFIG_CLIENTS_NONE);
     r = route(c, "db");
@@ -229,6 +238,11 @@ static void test_routes(void **state)
     assert_string_equal(r->terminate->tls->trust.text, CONFIG_TRUST_SYSTEM);
     assert_null(r->terminate->tls->name.text);
     assert_null(r->terminate->health);
+    r = route(c, "intranet"); /* what heads are written into is all that is agreed on */
+    assert_true(r->hand_on.headers && r->hand_on.chain);
+    assert_int_equal(r->terminate->alpn.n, 1);
+    assert_string_equal(r->terminate->alpn.v[0].text, "http/1.1");
+    assert_int_equal(r->hand_on.proxy, CONFIG_SEND_PROXY_NONE);
     r = route(c, "nobody");
     assert_int_equal(r->action, CONFIG_REJECT);
     assert_string_equal(config_alert_name(r->reject), "unrecognized_name");
@@ -236,6 +250,31 @@ static void test_routes(void **state)
     assert_null(config_route_find(c, "none"));
     assert_non_null(config_trust_find(c, "inside"));
     assert_null(config_trust_find(c, "system"));
+    config_free(c);
+}
+
+/* Who vouches for a backend depends on what else is asked of it. */
+static void test_backend_tls(void **state)
+{
+    (void)state;
+    struct config *c = load_good(FILES "good/backends.yaml");
+    const struct config_backend_tls *t = route(c, "pinned")->terminate->tls;
+    assert_null(t->trust.text);
+    assert_int_equal(t->pin.n, 2);
+    for (int i = 0; i < CONFIG_PIN_LEN; i++)
+        assert_int_equal(t->pin.v[1][i], i);
+    assert_int_equal(t->min_version, CONFIG_TLS_1_3);
+    assert_int_equal(t->groups.n, 1);
+    assert_false(t->resume);
+    assert_int_equal(t->spares, 2);
+    assert_true(t->spare_idle == 10 * NSEC_PER_SEC);
+    t = route(c, "spiffe")->terminate->tls;
+    assert_string_equal(t->uri.text, "spiffe://example.com/app/*");
+    assert_string_equal(t->issuer.text, "Inside CA 2");
+    assert_int_equal(t->groups.n, 4);
+    assert_true(t->resume);
+    assert_int_equal(t->spares, 0);
+    assert_int_equal(t->verify, CONFIG_VERIFY_CHAIN);
     config_free(c);
 }
 
@@ -325,7 +364,7 @@ static void test_positions(void **state)
     config_error(c, c->routes.v[1].head.at, &err, "x");
     assert_string_equal(err.text, FILES "good/everything.yaml:30:5: x");
     config_error(c, c->policy.v[0].targets.v[0].at, &err, "x");
-    assert_string_equal(err.text, FILES "good/everything.yaml:64:15: x");
+    assert_string_equal(err.text, FILES "good/everything.yaml:69:15: x");
     config_error(c, (struct config_pos){0, 0}, &err, "x");
     assert_string_equal(err.text, FILES "good/everything.yaml: x");
     config_free(c);
@@ -544,7 +583,7 @@ int main(void)
         cmocka_unit_test(test_defaults),  cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_huge),      cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
         cmocka_unit_test(test_expose),    cmocka_unit_test(test_man),         cmocka_unit_test(test_secret),
-        cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_endpoints), cmocka_unit_test(test_backend_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

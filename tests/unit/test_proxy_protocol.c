@@ -396,6 +396,50 @@ static void test_write_v2_too_long(void **state)
     assert_int_equal(proxy_protocol_write_v2(out, sizeof(out), &a, &a, &tlv, 1), 0);
 }
 
+/* Section 2.2.6: flags, verify, and TLVs within the TLV; what is not known is left out. */
+static void test_write_ssl(void **state)
+{
+    (void)state;
+    static const uint8_t der[] = {0x30, 0x03, 0x02, 0x01, 0x07};
+    const struct proxy_ssl full = {.flags = PROXY_SSL_TLS | PROXY_SSL_CERT_CONN | PROXY_SSL_CERT_SESSION,
+                                   .verified = true,
+                                   .version = "TLSv1.3",
+                                   .cn = "alice",
+                                   .cipher = "TLS_AES_128_GCM_SHA256",
+                                   .sig_alg = "RSA-SHA256",
+                                   .key_alg = "RSA2048",
+                                   .group = "x25519",
+                                   .scheme = "rsa_pss_rsae_sha256",
+                                   .cert = {0, sizeof(der), der}};
+    static const struct {
+        uint8_t type;
+        const char *text;
+    } rows[] = {{0x21, "TLSv1.3"}, {0x22, "alice"},  {0x23, "TLS_AES_128_GCM_SHA256"}, {0x24, "RSA-SHA256"},
+                {0x25, "RSA2048"}, {0x26, "x25519"}, {0x27, "rsa_pss_rsae_sha256"}};
+    uint8_t out[256];
+    struct proxy_tlv tlv;
+    size_t len = proxy_ssl_write(out, sizeof(out), &full);
+    assert_memory_equal(out, "\x07\0\0\0\0", 5);
+    struct cursor list = cursor_of(out + 5, len - 5);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_true(proxy_next_tlv(&list, &tlv));
+        assert_int_equal(tlv.type, rows[i].type);
+        assert_int_equal(tlv.len, strlen(rows[i].text));
+        assert_memory_equal(tlv.value, rows[i].text, tlv.len);
+    }
+    assert_true(proxy_next_tlv(&list, &tlv));
+    assert_true(tlv.type == 0x28 && tlv.len == sizeof(der));
+    assert_memory_equal(tlv.value, der, sizeof(der));
+    assert_int_equal(cursor_left(&list), 0);
+    for (size_t cap = 0; cap < len; cap++)
+        assert_int_equal(proxy_ssl_write(out, cap, &full), 0);
+
+    const struct proxy_ssl little = {.flags = PROXY_SSL_TLS, .version = "TLSv1.2", .cn = ""};
+    len = proxy_ssl_write(out, sizeof(out), &little);
+    assert_int_equal(len, 5 + 3 + 7);
+    assert_memory_equal(out, "\x01\0\0\0\x01\x21\0\x07TLSv1.2", len);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_v2_bad),          cmocka_unit_test(test_v2_checksum),
         cmocka_unit_test(test_write_v1),        cmocka_unit_test(test_write_v2),
         cmocka_unit_test(test_write_v2_others), cmocka_unit_test(test_write_v2_too_long),
+        cmocka_unit_test(test_write_ssl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

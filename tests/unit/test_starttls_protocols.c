@@ -341,9 +341,9 @@ static struct starttls_run *begin(const char *protocol, const char *section, boo
     static const struct {
         const char *var;
         struct str value;
-    } vars[] = {{"me", {B("door.example")}}, {"name", {B("db.example.com")}},
-                {"addr", {B("192.0.2.7")}},  {"port", {B("1234")}},
-                {"user", {B("al+i ce")}},    {"hello", {B("EHLO remembered")}}};
+    } vars[] = {{"me", {B("door.example")}},      {"name", {B("db.example.com")}}, {"addr", {B("192.0.2.7")}},
+                {"literal", {B("192.0.2.7")}},    {"port", {B("1234")}},           {"user", {B("al+i ce")}},
+                {"hello", {B("EHLO remembered")}}};
     for (size_t i = 0; i < ARRAY_LEN(vars); i++)
         if (strcmp(vars[i].var, "hello") != 0 || strcmp(section, "resume") == 0)
             assert_true(starttls_run_set(r, vars[i].var, vars[i].value));

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea whois`: who is on the other end of a connection that a backend has from the running door. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit/record.h"
+#include "base/clock.h"
+#include "base/hostport.h"
+#include "cmd/admin_client.h"
+#include "cmd/cmd.h"
+
+#define WHOIS_NS (10 * NSEC_PER_SEC)
+
+static int print_one(const json_t *connection)
+{
+    char *text = json_dumps(connection, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
+    if (text == NULL)
+        return cmd_failed("out of memory");
+    puts(text);
+    free(text);
+    return CMD_OK;
+}
+
+static int ask(const char *socket, const char *key, const char *which)
+{
+    char path[64 + HOST_MAX];
+    struct err err;
+    json_t *answer;
+    snprintf(path, sizeof(path), "/whois?%s=%s", key, which);
+    int code = admin_ask(socket, "GET", path, WHOIS_NS, &answer, &err), status;
+    if (code < 0)
+        return cmd_failed("%s", err.text);
+    const json_t *all = json_object_get(answer, "connections");
+    size_t count = json_array_size(all);
+    if (code != 200)
+        status = cmd_failed("the door answered %d to %s: is it another version?", code, path);
+    else if (count == 1)
+        status = print_one(json_array_get(all, 0));
+    else if (count == 0)
+        status = cmd_failed("no open connection has the %s %s", *key == 'i' ? "id" : "address", which);
+    else
+        status = cmd_failed(
+            "%zu open connections have the address %s, to several backends: ask by id, which a PROXY "
+            "header of version 2 tells",
+            count, which);
+    json_decref(answer);
+    return status;
+}
+
+int cmd_whois(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char *socket = NULL;
+    char host[HOST_MAX];
+    uint64_t id;
+    uint16_t port;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c != 's')
+            return cmd_usage("whois", c == 'h');
+        socket = optarg;
+    }
+    if (optind + 1 != argc)
+        return cmd_misused("whois",
+                           "which connection? Give one id, or one ADDRESS:PORT that its backend sees");
+    const char *which = argv[optind];
+    if (audit_id_parse(which, &id))
+        return ask(socket, "id", which);
+    if (strlen(which) < HOST_MAX && str_host_port(which, strlen(which), host, &port, NULL) == 0)
+        return ask(socket, "from", which);
+    return cmd_misused("whois", "%s is neither an id nor ADDRESS:PORT", which);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http1/body.h"
+
+#include "base/check.h"
+
+#define LENGTH_MAX (UINT64_C(1) << 60)
+
+bool body_length(struct str value, uint64_t *ret)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9' || n > LENGTH_MAX / 10)
+            return false;
+        n = n * 10 + (uint64_t)(value.p[i] - '0');
+    }
+    *ret = n;
+    return value.len > 0;
+}
+
+static int hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* A character of the line that begins a chunk. `left` is its size so far. */
+static bool take_size(struct body *b, uint8_t c)
+{
+    int digit = hex_digit(c);
+    if (digit >= 0) {
+        bool fits = b->left <= LENGTH_MAX / 16;
+        b->left = b->left * 16 + (uint64_t)digit;
+        return fits;
+    }
+    b->chunk = c == '\r' ? CHUNK_LINE_END : CHUNK_EXTENSION;
+    return b->line > 1 && (c == '\r' || c == ';');
+}
+
+/* One byte of what frames chunks. */
+static enum body_status take(struct body *b, uint8_t c)
+{
+    bool good = ++b->line <= CHUNK_LINE_MAX;
+    switch (b->chunk) {
+    case CHUNK_SIZE:
+        good = good && take_size(b, c);
+        break;
+    case CHUNK_EXTENSION:
+        good = good && (c == '\r' || c == '\t' || (c >= 0x20 && c != 0x7f));
+        if (c == '\r')
+            b->chunk = CHUNK_LINE_END;
+        break;
+    case CHUNK_LINE_END:
+        if (c == '\n' && b->left == 0)
+            return BODY_END;
+        good = c == '\n';
+        b->chunk = CHUNK_DATA;
+        break;
+    case CHUNK_DATA_CR:
+        good = c == '\r';
+        b->chunk = CHUNK_DATA_LF;
+        break;
+    default:
+        good = c == '\n';
+        b->chunk = CHUNK_SIZE;
+        b->line = 0;
+        break;
+    }
+    return good ? BODY_MORE : BODY_BAD;
+}
+
+static enum body_status feed_chunks(struct body *b, const uint8_t *data, size_t len, size_t *ret_n)
+{
+    enum body_status status = BODY_MORE;
+    size_t n = 0;
+    while (n < len && status == BODY_MORE) {
+        if (b->chunk != CHUNK_DATA) {
+            status = take(b, data[n]);
+            n += status != BODY_BAD;
+            continue;
+        }
+        size_t part = b->left < len - n ? (size_t)b->left : len - n;
+        n += part;
+        b->left -= part;
+        if (b->left == 0)
+            b->chunk = CHUNK_DATA_CR;
+    }
+    *ret_n = n;
+    return status;
+}
+
+enum body_status body_feed(struct body *b, const uint8_t *data, size_t len, size_t *ret_n)
+{
+    *ret_n = len;
+    switch (b->kind) {
+    case BODY_CHUNKED:
+        return feed_chunks(b, data, len, ret_n);
+    case BODY_REST:
+        return BODY_MORE;
+    default:
+        if (b->left > len) {
+            b->left -= len;
+            return BODY_MORE;
+        }
+        *ret_n = (size_t)b->left;
+        b->left = 0;
+        return BODY_END;
+    }
+}

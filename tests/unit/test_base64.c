@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/base64.h"
+#include "base/check.h"
+
+/* RFC 4648, 10. */
+static void test_vectors(void **state)
+{
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"}};
+    uint8_t out[8];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t len = strlen(rows[i][0]);
+        assert_true(base64_read(rows[i][1], out, len));
+        assert_memory_equal(out, rows[i][0], len);
+        assert_false(base64_read(rows[i][1], out, len + 1));
+        assert_true(len == 0 || !base64_read(rows[i][1], out, len - 1));
+    }
+}
+
+static void test_hostile(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+    } rows[] = {
+        {"Zg", 1},  /* no padding */
+        {"Zg=", 1}, /* too little of it */
+        {"Zg===", 1},
+        {"=Zg=", 1},
+        {"Z===", 1},
+        {"Zh==", 1}, /* bits that stand for nothing */
+        {"Zm9=", 2},
+        {"Zm-v", 3}, /* base64url */
+        {"Zm v", 3},
+        {"Zm\nv", 3},
+        {"Zm9v\n", 3},
+        {"\xc3\xa9"
+         "9v",
+         3},
+        {"====", 3},
+        {"Zm9v", 0},
+    };
+    uint8_t out[8];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (base64_read(rows[i].text, out, rows[i].len))
+            fail_msg("'%s' was taken", rows[i].text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_hostile)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
