@@ -9,7 +9,7 @@
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
-#include "starttls/starttls.h"
+#include "starttls/relay.h"
 
 #define READ_AT_ONCE 4096
 
@@ -17,8 +17,7 @@ enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER 
 
 /* ---- failing ---- */
 
-/* This backend took the connection but is no good: leave it and try another. */
-static enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
+enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
 {
     struct setup *p = s->setup;
     session_detail(s, why);
@@ -28,9 +27,13 @@ static enum session_state greet_failed(struct session *s, const char *why, enum 
     p->far = NULL;
     buf_free(&p->far_bytes);
     buf_free(&p->say_up);
+    starttls_relay_free(p->relay);
+    p->relay = NULL;
     p->greet = GREET_HEADER;
     p->settling = p->expired = p->unheard = s->spare = false;
-    return session_next_backend(s, reason);
+    /* Does the client know this one's greeting? */
+    bool heard = (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
+    return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
 }
 
 static enum session_state greet_broken(struct session *s)
@@ -69,8 +72,7 @@ static enum session_state say_header(struct session *s)
 
 /* ---- dialogues in the backend's protocol ---- */
 
-/* In which the backend is asked to begin TLS; NULL: it is not. */
-static const struct starttls *asks(const struct session *s)
+const struct starttls *greet_asks(const struct session *s)
 {
     const struct setup *p = s->setup;
     bool passes = s->route->config->action == CONFIG_PASS && !p->in_clear;
@@ -82,14 +84,14 @@ static int settling_section(const struct session *s, const struct starttls **ret
 {
     const struct setup *p = s->setup;
     bool tells = s->route->tells != NULL && !p->in_clear;
-    *ret = asks(s) != NULL ? asks(s) : tells ? s->route->tells : p->spoken;
+    *ret = greet_asks(s) != NULL ? greet_asks(s) : tells ? s->route->tells : p->spoken;
     if (*ret == NULL)
         return -1;
     if (p->in_clear)
         return starttls_run_onward(p->near);
     if (tells)
         return starttls_section(*ret, "identify");
-    if (asks(s) != NULL)
+    if (greet_asks(s) != NULL)
         return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
     return starttls_section(*ret, "greet");
 }
@@ -150,9 +152,13 @@ static enum session_state step_dialogue(struct session *s)
 
 static enum session_state ask(struct session *s)
 {
-    const struct starttls *protocol = asks(s);
+    const struct starttls *protocol = greet_asks(s);
     if (protocol == NULL)
         return SESSION_JOIN;
+    if (relay_leads(s)) /* what the client says will ask for it */
+        return SESSION_JOIN;
+    if (relay_asks(s))
+        return relay_ask(s);
     if (s->setup->far == NULL)
         begin_dialogue(s, protocol, starttls_section(protocol, "ask"));
     return step_dialogue(s);
@@ -227,14 +233,20 @@ enum session_state step_greet(struct session *s)
         return SESSION_JOIN;
     if (p->unheard)
         return greet_broken(s);
+    if (p->expired && relay_awaits_client(s)) {
+        session_detail(s, "the client does not answer the server's greeting in time");
+        return session_end(s, CLOSE_HELLO_TIMEOUT);
+    }
     if (p->expired)
         return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
     for (; p->greet < GREET_OVER; p->greet++) {
         if (p->say_up.len > 0)
             return SESSION_GREET; /* the driver calls again when it is out */
+        if (p->greet == GREET_TLS && relay_is_due(s) && greet_asks(s) != NULL)
+            return SESSION_PREAMBLE;
         enum session_state next = phases[p->greet](s);
         if (next != SESSION_JOIN)
             return next;
     }
-    return SESSION_JOIN;
+    return relay_is_due(s) ? SESSION_PREAMBLE : SESSION_JOIN;
 }

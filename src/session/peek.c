@@ -96,6 +96,8 @@ static enum session_state begin(struct session *s)
     p->scan = hello_scan_start(session_limits(s)->hello_size);
     p->spoken = port->speaks;
     p->kind = port->plain ? FIRST_BYTES_PLAIN : port->speaks != NULL ? FIRST_BYTES_STARTTLS : p->kind;
+    if (relay_leads(s))
+        return SESSION_ROUTE;
     return port->plain ? SESSION_ROUTE : port->speaks != NULL ? SESSION_PREAMBLE : SESSION_PEEK;
 }
 
@@ -270,7 +272,7 @@ static enum session_state take_route(struct session *s, const struct hello *h)
 {
     const struct config_route *rc = s->route->config;
     if (h == NULL && s->setup->spoken != NULL)
-        return preamble_serve_plain(s);
+        return relay_leads(s) ? SESSION_DIAL : preamble_serve_plain(s);
     switch (rc->action) {
     case CONFIG_PASS:
     case CONFIG_FORWARD:
@@ -318,8 +320,18 @@ enum session_state session_with_hello(struct session *s,
     return next;
 }
 
+/* The route is the listener's only one. */
+static enum session_state go_on_with(struct session *s, const struct hello *h)
+{
+    s->when.routed = loop_now(s->worker->loop);
+    routing_note(h, &(struct route_match){0}, JA4_TCP, &s->setup->hello);
+    return session_begin_tls(s, s->route->tls, h);
+}
+
 enum session_state step_route(struct session *s)
 {
+    if (s->route != NULL)
+        return session_with_hello(s, go_on_with);
     bool hello = s->setup->scan.message_len > 0;
     session_catch_up(s);
     return hello ? session_with_hello(s, route_with) : route_with(s, NULL);

@@ -25,6 +25,9 @@ struct plan_port {
     const struct starttls *speaks; /* in the clear, up to STARTTLS in this protocol; NULL: with TLS */
 };
 
+/* Are its clients to see the backend's own greeting, before TLS? */
+bool plan_port_leads(const struct plan_port *port);
+
 struct plan {
     uint32_t magic;
     _Atomic uint32_t refs;

@@ -8,7 +8,7 @@
 #include "config/config.h"
 #include "hello/first_bytes.h"
 #include "session/plan.h"
-#include "starttls/starttls.h"
+#include "starttls/relay.h"
 
 #define SCRIPT_FILE_MAX 262144u
 
@@ -23,6 +23,12 @@ static void complain(const struct complaints *to, struct config_pos at, const st
 }
 
 /* ---- protocols ---- */
+
+bool plan_port_leads(const struct plan_port *port)
+{
+    return port->speaks != NULL &&
+           starttls_relay_switches(port->speaks, starttls_section(port->speaks, "relay-server"));
+}
 
 const struct starttls *plan_protocol(const struct plan *plan, const char *name)
 {
@@ -54,6 +60,13 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
     }
 }
 
+/* Has it that section, or a relay in which the same comes about? */
+static bool can(const struct starttls *p, const char *section)
+{
+    const char *relay = strcmp(section, "ask") == 0 ? "relay-client" : "relay-server";
+    return starttls_section(p, section) >= 0 || starttls_relay_switches(p, starttls_section(p, relay));
+}
+
 /* The protocol of that name with that section; complains where there is none. A script that could not be read
  * has been complained of. */
 static const struct starttls *protocol_with(const struct plan *plan, const struct config_text *name,
@@ -70,7 +83,7 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
         err_set(&err, "%s: found '%s', expected a protocol%s%s%s%s; cardea-starttls(5) lists them", key,
                 name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
                 near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
-    else if (starttls_section(p, section) < 0)
+    else if (!can(p, section))
         err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text, section);
     else
         return p;
@@ -170,6 +183,42 @@ static void check_route(const struct plan *plan, const struct config_route *rc, 
     }
 }
 
+/* Where clients are to see the backend's own greeting, the backend is known before they have said anything.
+ */
+static void check_leading(const struct plan *plan, size_t i, const struct complaints *to)
+{
+    const struct config *c = plan->config;
+    const struct config_listener *l = &c->listeners.v[i];
+    const struct config_route *only = NULL;
+    struct err err;
+    if (!plan_port_leads(&plan->ports[i]))
+        return;
+    for (size_t k = 0; k < c->routes.n; k++) {
+        const struct config_route *rc = &c->routes.v[k];
+        if (!names_listener(rc, l->name.text))
+            continue;
+        const struct config_backend *backend = config_route_backend(rc);
+        bool asks = backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL &&
+                    (strcmp(backend->tls->starttls.text, l->speaks.text) != 0 ||
+                     starttls_section(plan->ports[i].speaks, "relay-both") < 0);
+        bool chosen = rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0;
+        if (only == NULL && rc->action == CONFIG_TERMINATE && !chosen && !asks) {
+            only = rc;
+            continue;
+        }
+        err_set(&err,
+                "route '%s': listener '%s' speaks %s, whose clients see the backend's greeting before TLS: "
+                "found %s, expected one route, 'terminate' without sni and alpn, to a backend that speaks "
+                "no other protocol before TLS",
+                rc->name.text, l->name.text, l->speaks.text,
+                only != NULL ? "a second route"
+                : chosen     ? "a choice by what comes within TLS"
+                : asks       ? "another tls.starttls"
+                             : config_action_name(rc->action));
+        complain(to, rc->head.at, &err);
+    }
+}
+
 static void check_backend(const struct plan *plan, const struct config_route *rc, const struct complaints *to)
 {
     const struct config_backend *backend = config_route_backend(rc);
@@ -189,6 +238,8 @@ void plan_ports_make(struct plan *plan,
     read_scripts(plan, &to);
     for (size_t i = 0; i < c->listeners.n; i++)
         settle_port(plan, i, &to);
+    for (size_t i = 0; i < c->listeners.n; i++)
+        check_leading(plan, i, &to);
     for (size_t i = 0; i < c->routes.n; i++) {
         check_route(plan, &c->routes.v[i], &to);
         check_backend(plan, &c->routes.v[i], &to);

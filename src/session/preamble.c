@@ -103,6 +103,8 @@ static enum session_state over(struct session *s, enum starttls_status status)
 
 enum session_state step_preamble(struct session *s)
 {
+    if (s->up != NULL)
+        return relay_preamble(s);
     struct setup *p = s->setup;
     bool waits = !starttls_speaks_first(p->spoken, starttls_section(p->spoken, "answer")) && p->near == NULL;
     for (bool again = true; again;) {

@@ -245,6 +245,8 @@ static enum session_state dialled(struct session *s)
 enum session_state step_dial(struct session *s)
 {
     struct setup *p = s->setup;
+    if (s->up != NULL && relay_leads(s)) /* since before the client's TLS; its own may be to come */
+        return greet_asks(s) != NULL ? SESSION_GREET : SESSION_JOIN;
     if (session_visits(s))
         return visit_dial(s);
     if (p->dial.loop == NULL && !begin(s)) {
@@ -368,6 +370,7 @@ enum session_state step_join(struct session *s)
     }
     if (p->visit.answer.len > 0)
         session_say(s, s->down, p->visit.answer.data, p->visit.answer.len);
+    relay_begin_within(s);
     greet_hand_over(s);
     pipe_init(&s->pipe, s->down, s->up);
     pipe_prime(&s->pipe, PIPE_B, p->say_down.data, p->say_down.len);

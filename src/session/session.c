@@ -24,7 +24,7 @@
 #include "session/session_internal.h"
 #include "session/standing.h"
 #include "session/worker.h"
-#include "starttls/starttls.h"
+#include "starttls/relay.h"
 
 #define REAP_NS (200 * NSEC_PER_MSEC) /* from the end of a program's output to its exit */
 #define LINGER_NS (2 * NSEC_PER_SEC)  /* how long a client may take to read our last words */
@@ -520,6 +520,7 @@ static void setup_free(struct session *s)
     visit_cancel(s);
     starttls_run_free(s->setup->near);
     starttls_run_free(s->setup->far);
+    starttls_relay_free(s->setup->relay);
     buf_free(&s->setup->far_bytes);
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);

@@ -64,6 +64,7 @@ struct setup {
     bool in_clear;                 /* ... and goes on in */
     struct starttls_run *far;      /* the same with the backend */
     struct buf far_bytes;          /* that it has said, not consumed */
+    struct starttls_relay *relay;  /* between the two: see relays.c */
     unsigned greet;                /* how far GREET is: see greet.c */
     bool settling;                 /* its last dialogue has begun */
     /* Bytes read before anyone consumed them: in `bytes`, or, within the step that read them, still in the
@@ -223,6 +224,36 @@ enum session_state preamble_serve_plain(struct session *s);
 
 /* Tell a dialogue what there is to tell of the client and of us. */
 void preamble_describe(const struct session *s, struct starttls_run *run);
+
+/* ---- relays.c: what is said between client and backend ---- */
+
+/* Are the listener's clients to see the backend's own greeting? Then it is reached before they are answered.
+ */
+bool relay_leads(const struct session *s);
+
+/* ... and has the client not been answered yet? */
+bool relay_is_due(const struct session *s);
+
+/* In PREAMBLE of such a listener: up to TLS. */
+enum session_state relay_preamble(struct session *s);
+
+/* In GREET, where the backend's way to TLS leads through what the client says. SESSION_JOIN: TLS begins. */
+bool relay_asks(const struct session *s);
+enum session_state relay_ask(struct session *s);
+
+/* ... and it is the client's turn. */
+bool relay_awaits_client(const struct session *s);
+
+/* Bytes are about to flow: put what is to be looked at from then on on top of the backend's link. */
+void relay_begin_within(struct session *s);
+
+/* ---- greet.c ---- */
+
+/* The protocol in which the backend is asked to begin TLS; NULL: it is not. */
+const struct starttls *greet_asks(const struct session *s);
+
+/* This backend took the connection but is no good: on to another, or to the end. */
+enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason);
 
 /* ---- peek.c: NEW, PROXY, PEEK, ROUTE ---- */
 

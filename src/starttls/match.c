@@ -151,13 +151,19 @@ static bool is_word_end(uint8_t c)
     return c <= ' ' || strchr("[]()\"'<>,;=", c) != NULL;
 }
 
+bool unit_word_at(struct str unit, size_t at, struct str word)
+{
+    if (unit.len < word.len || at > unit.len - word.len)
+        return false;
+    bool begins = at == 0 || is_word_end((uint8_t)unit.p[at - 1]);
+    bool ends = at + word.len == unit.len || is_word_end((uint8_t)unit.p[at + word.len]);
+    return begins && ends && same_text((const uint8_t *)unit.p + at, (const uint8_t *)word.p, word.len);
+}
+
 bool unit_has_word(struct str unit, struct str word)
 {
-    for (size_t i = 0; i + word.len <= unit.len; i++) {
-        bool begins = i == 0 || is_word_end((uint8_t)unit.p[i - 1]);
-        bool ends = i + word.len == unit.len || is_word_end((uint8_t)unit.p[i + word.len]);
-        if (begins && ends && same_text((const uint8_t *)unit.p + i, (const uint8_t *)word.p, word.len))
+    for (size_t i = 0; i + word.len <= unit.len; i++)
+        if (unit_word_at(unit, i, word))
             return true;
-    }
     return false;
 }

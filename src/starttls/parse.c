@@ -99,99 +99,6 @@ static int end_of_line(struct parse *p)
     return t.kind == TOKEN_END || t.kind == TOKEN_EOF ? 0 : parse_found(p, "the end of the line");
 }
 
-/* ---- actions ---- */
-
-/* What an action takes. */
-enum argument { NOTHING, TEMPLATE, VAR_TEMPLATE, A_STATE, MAYBE_SECTION };
-
-static const struct {
-    const char *word;
-    enum action_kind kind;
-    enum argument takes;
-    bool ends;
-} action_words[] = {
-    {"send", ACT_SEND, TEMPLATE, false},      {"set", ACT_SET, VAR_TEMPLATE, false},
-    {"add", ACT_ADD, VAR_TEMPLATE, false},    {"go", ACT_GO, A_STATE, true},
-    {"stay", ACT_STAY, NOTHING, true},        {"switch", ACT_SWITCH, NOTHING, true},
-    {"done", ACT_DONE, NOTHING, true},        {"plain", ACT_PLAIN, MAYBE_SECTION, true},
-    {"bye", ACT_BYE, NOTHING, true},          {"missing", ACT_MISSING, TEMPLATE, true},
-    {"refused", ACT_REFUSED, TEMPLATE, true}, {"wrong", ACT_WRONG, TEMPLATE, true},
-};
-
-static int read_variable_name(struct parse *p, uint16_t *ret)
-{
-    struct str s = {0};
-    return parse_word(p, "the name of a variable", &s) != 0 ? -1 : parse_variable(p, s, ret);
-}
-
-/* A name that may come later in the script: found once all of it is there. */
-static int read_name(struct parse *p, const char *expected, bool is_section, uint16_t action)
-{
-    struct str s = {0};
-    if (parse_word(p, expected, &s) != 0)
-        return -1;
-    p->later = parse_grow(p, p->later, sizeof(*p->later), &p->later_len);
-    p->later[p->later_len - 1] = (struct later){p->lex.token, action, is_section};
-    return 0;
-}
-
-static int read_argument(struct parse *p, enum argument takes, uint16_t index)
-{
-    struct starttls *s = p->script;
-    struct seq text = {0};
-    uint16_t var = NO_INDEX;
-    if (takes == VAR_TEMPLATE && read_variable_name(p, &var) != 0)
-        return -1;
-    if ((takes == TEMPLATE || takes == VAR_TEMPLATE) && parse_template(p, &text) != 0)
-        return -1;
-    s->actions[index].to = var;
-    s->actions[index].text = text;
-    if (takes == A_STATE)
-        return read_name(p, "the name of a state", false, index);
-    if (takes != MAYBE_SECTION)
-        return 0;
-    struct token t = lex_next(&p->lex);
-    lex_back(&p->lex);
-    return t.kind == TOKEN_WORD ? read_name(p, "the name of a section", true, index) : 0;
-}
-
-static int read_action(struct parse *p, bool *ret_ends)
-{
-    static const char expected[] =
-        "an action: send, set, add, go, stay, switch, done, plain, bye, missing, refused or wrong";
-    struct starttls *s = p->script;
-    struct str name = {0};
-    size_t i = 0;
-    if (parse_word(p, expected, &name) != 0)
-        return -1;
-    while (i < ARRAY_LEN(action_words) && !str_is(name, action_words[i].word))
-        i++;
-    if (i == ARRAY_LEN(action_words))
-        return parse_found(p, expected);
-    s->actions = parse_grow(p, s->actions, sizeof(*s->actions), &s->actions_len);
-    s->actions[s->actions_len - 1].kind = (uint8_t)action_words[i].kind;
-    *ret_ends = action_words[i].ends;
-    return read_argument(p, action_words[i].takes, (uint16_t)(s->actions_len - 1));
-}
-
-static int read_actions(struct parse *p, struct range *ret)
-{
-    ret->first = p->script->actions_len;
-    for (bool ends = false;;) {
-        if (ends)
-            return parse_found(p, "nothing: the action before ends the rule");
-        if (read_action(p, &ends) != 0)
-            return -1;
-        struct token t = lex_next(&p->lex);
-        if (t.kind == TOKEN_END || t.kind == TOKEN_EOF)
-            break;
-        if (!token_is(t, ";"))
-            return parse_found(p, "';' and another action, or the end of the line");
-    }
-    ret->n = (uint16_t)(p->script->actions_len - ret->first);
-    return 0;
-}
-
 /* ---- rules, states, sections ---- */
 
 static int read_conditions(struct parse *p, struct range *ret)
@@ -204,7 +111,7 @@ static int read_conditions(struct parse *p, struct range *ret)
         if (!negated && !token_is(t, "if"))
             break;
         uint16_t var = NO_INDEX;
-        if (read_variable_name(p, &var) != 0)
+        if (parse_variable_name(p, &var) != 0)
             return -1;
         s->conds = parse_grow(p, s->conds, sizeof(*s->conds), &s->conds_len);
         s->conds[s->conds_len - 1] = (struct cond){var, negated};
@@ -259,16 +166,42 @@ static int check_stream(struct parse *p, const struct rule *rule, const struct s
                      "in a stream a rule has one text to look for, without anything to capture");
 }
 
+/* A section is a dialogue with one peer, or stands between two: its name tells. */
+static int check_side(struct parse *p, enum rule_side side)
+{
+    const struct starttls *s = p->script;
+    p->in_relay = side != RULE_PEER;
+    if (s->sections[s->sections_len - 1].relays != p->in_relay)
+        return lex_error(&p->lex, p->err,
+                         "sections called relay-... have rules 'near' and 'far', all others 'on'");
+    if (p->in_relay && s->states[s->states_len - 1].unit.kind == UNIT_STREAM)
+        return lex_error(&p->lex, p->err, "a stream cannot be relayed: it is not cut into units");
+    return 0;
+}
+
+static bool switches(const struct starttls *s, struct range actions)
+{
+    for (uint16_t i = 0; i < actions.n; i++)
+        if (s->actions[actions.first + i].kind == ACT_SWITCH)
+            return true;
+    return false;
+}
+
 static int read_rule(struct parse *p)
 {
     struct starttls *s = p->script;
-    struct rule rule = {0};
+    struct rule rule = {.side = token_is(p->lex.token, "near")  ? RULE_NEAR
+                                : token_is(p->lex.token, "far") ? RULE_FAR
+                                                                : RULE_PEER};
     if (s->states_len == 0 || p->in_begin)
         return lex_error(&p->lex, p->err, "found a rule, expected a state before it");
+    if (check_side(p, (enum rule_side)rule.side) != 0)
+        return -1;
     struct state *state = &s->states[s->states_len - 1];
     if (read_conditions(p, &rule.conds) != 0 || read_patterns(p, &rule) != 0 ||
-        read_actions(p, &rule.actions) != 0 || check_stream(p, &rule, state) != 0)
+        parse_actions(p, &rule.actions) != 0 || check_stream(p, &rule, state) != 0)
         return -1;
+    s->sections[s->sections_len - 1].switches |= rule.side != RULE_PEER && switches(s, rule.actions);
     s->rules = parse_grow(p, s->rules, sizeof(*s->rules), &s->rules_len);
     s->rules[s->rules_len - 1] = rule;
     state->rules.n++;
@@ -320,6 +253,8 @@ static int resolve(struct parse *p, bool sections)
         int to = sections ? starttls_section(s, name)
                           : find_state(s, &s->sections[s->sections_len - 1], l->token.text);
         p->lex.token = l->token;
+        if (sections && to >= 0 && s->sections[to].relays)
+            return parse_found(p, "a section that is a dialogue, not a relay");
         if (to < 0)
             return parse_found(p, sections ? "a section of this script" : "a state of this section");
         s->actions[l->action].to = (uint16_t)to;
@@ -347,7 +282,9 @@ static int read_section(struct parse *p)
     struct str name = {0};
     if (end_section(p) != 0 || parse_word(p, "the section's name", &name) != 0)
         return -1;
-    struct section section = {.name_at = parse_keep(p, name), .states = {s->states_len, 0}};
+    struct section section = {.name_at = parse_keep(p, name),
+                              .relays = name.len > 6 && memcmp(name.p, "relay-", 6) == 0,
+                              .states = {s->states_len, 0}};
     if (starttls_section(s, script_text(s, section.name_at)) >= 0)
         return lex_error(&p->lex, p->err, "there is a section '%.*s' already", (int)name.len, name.p);
     s->sections = parse_grow(p, s->sections, sizeof(*s->sections), &s->sections_len);
@@ -361,8 +298,12 @@ static int read_begin(struct parse *p)
     struct starttls *s = p->script;
     if (!p->in_begin || s->sections[s->sections_len - 1].begin.n > 0)
         return lex_error(&p->lex, p->err, "'begin' stands once, between a section and its first state");
-    struct range *begin = &s->sections[s->sections_len - 1].begin;
-    if (read_actions(p, begin) != 0)
+    struct section *section = &s->sections[s->sections_len - 1];
+    struct range *begin = &section->begin;
+    if (section->relays)
+        return lex_error(&p->lex, p->err, "a relay has no 'begin': it speaks when somebody has spoken");
+    p->in_relay = false;
+    if (parse_actions(p, begin) != 0)
         return -1;
     for (uint16_t i = 0; i < begin->n; i++)
         if (s->actions[begin->first + i].kind > ACT_ADD)
@@ -400,12 +341,12 @@ static int read_statement(struct parse *p)
         int (*read)(struct parse *);
     } statements[] = {{"port", read_port},       {"unit", read_default_unit}, {"welcome", read_welcome},
                       {"section", read_section}, {"begin", read_begin},       {"state", read_state},
-                      {"on", read_rule}};
+                      {"on", read_rule},         {"near", read_rule},         {"far", read_rule}};
     struct token t = p->lex.token;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++)
         if (token_is(t, statements[i].word))
             return statements[i].read(p);
-    return parse_found(p, "a statement: port, unit, welcome, section, begin, state or on");
+    return parse_found(p, "a statement: port, unit, welcome, section, begin, state, on, near or far");
 }
 
 static int read_script(struct parse *p)

@@ -19,6 +19,7 @@ struct parse {
     struct err *err;
     struct later *later;
     uint16_t later_len;
+    bool in_relay; /* its rules are for two sides */
     bool in_begin; /* a section has begun, and no state of it */
     bool full;     /* an array has all that indices can name */
 };
@@ -45,6 +46,14 @@ int parse_number(struct parse *p, const char *expected, uint32_t max, uint32_t *
 
 /* What follows the word `unit`. */
 int parse_unit(struct parse *p, struct unit *ret);
+
+/* ---- parse_action.c ---- */
+
+/* The name of a variable, which the next word is. */
+int parse_variable_name(struct parse *p, uint16_t *ret);
+
+/* The actions to the end of the line. */
+int parse_actions(struct parse *p, struct range *ret);
 
 /* ---- parse_seq.c ---- */
 

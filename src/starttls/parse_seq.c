@@ -168,7 +168,8 @@ static int maybe_capture(struct parse *p, uint16_t op)
 {
     uint16_t var;
     struct token t = lex_next(&p->lex);
-    if (t.kind != TOKEN_VAR) {
+    bool rest = t.text.len >= 3 && memcmp(t.text.p + t.text.len - 3, "...", 3) == 0;
+    if (t.kind != TOKEN_VAR || rest) {
         lex_back(&p->lex);
         return 0;
     }

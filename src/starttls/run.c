@@ -8,23 +8,7 @@
 #include "starttls/run.h"
 #include "starttls/template.h"
 
-#define FAILURE_TEXT_MAX 320
-#define TOO_MUCH_REMEMBERED "the peer says more before TLS than is remembered"
 #define SHOWN_MAX 60 /* bytes of a peer's unit that an error shows */
-
-struct starttls_run {
-    const struct starttls *p;
-    uint16_t state; /* NO_INDEX: over */
-    enum starttls_status status;
-    struct str unit; /* while its actions are carried out */
-    uint16_t onward;
-    uint32_t bytes;
-    uint32_t units;
-    size_t remembered;
-    enum starttls_failure failure;
-    char text[FAILURE_TEXT_MAX];
-    struct buf vars[];
-};
 
 struct starttls_run *starttls_run_new(const struct starttls *p)
 {
@@ -91,7 +75,7 @@ struct str run_value(const struct starttls_run *r, uint16_t var)
 
 /* ---- failing ---- */
 
-static enum starttls_status fail(struct starttls_run *r, enum starttls_failure failure, const char *text)
+enum starttls_status run_fail(struct starttls_run *r, enum starttls_failure failure, const char *text)
 {
     r->failure = failure;
     r->state = NO_INDEX;
@@ -126,22 +110,22 @@ static enum starttls_status fail_at(struct starttls_run *r, enum starttls_failur
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
     snprintf(text, sizeof(text), "%s: %.*s; the peer said '%s'", starttls_name(r->p),
              (int)MIN(why.len, (size_t)160), why.p, shown(unit, found));
-    return fail(r, failure, text);
+    return run_fail(r, failure, text);
 }
 
-static enum starttls_status fail_unit(struct starttls_run *r, enum unit_status status, const uint8_t *data,
-                                      size_t len)
+enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status status, const uint8_t *data,
+                                   size_t len)
 {
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
     if (status == UNIT_LONG) {
         snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes before TLS",
                  starttls_name(r->p), STARTTLS_UNIT_MAX);
-        return fail(r, STARTTLS_TOO_MUCH, text);
+        return run_fail(r, STARTTLS_TOO_MUCH, text);
     }
     struct str bytes = {(const char *)data, len};
     snprintf(text, sizeof(text), "%s: what the peer says before TLS is not of this protocol: '%s'",
              starttls_name(r->p), shown(bytes, found));
-    return fail(r, STARTTLS_WRONG, text);
+    return run_fail(r, STARTTLS_WRONG, text);
 }
 
 static enum starttls_status fail_unexpected(struct starttls_run *r, struct str unit)
@@ -163,7 +147,7 @@ static enum starttls_status switch_to_tls(struct starttls_run *r, size_t len)
     snprintf(text, sizeof(text),
              "%s: %zu bytes in the clear where TLS was to begin; somebody may have put them there",
              starttls_name(r->p), len);
-    return fail(r, STARTTLS_INJECTED, text);
+    return run_fail(r, STARTTLS_INJECTED, text);
 }
 
 /* ---- rules ---- */
@@ -202,8 +186,8 @@ static const struct rule *rule_of_stream(const struct starttls_run *r, const str
     return best;
 }
 
-static bool rule_holds(const struct starttls_run *r, const struct rule *rule, struct str unit,
-                       struct captures *caught)
+bool run_rule_holds(const struct starttls_run *r, const struct rule *rule, struct str unit,
+                    struct captures *caught)
 {
     const struct str word = {script_text(r->p, rule->has_at), rule->has_len};
     if (!conditions_hold(r, rule->conds) || (rule->has_len > 0 && !unit_has_word(unit, word)))
@@ -221,7 +205,7 @@ static const struct rule *rule_of_unit(const struct starttls_run *r, const struc
 {
     for (uint16_t i = 0; i < s->rules.n; i++) {
         const struct rule *rule = &r->p->rules[s->rules.first + i];
-        if (rule_holds(r, rule, unit, caught))
+        if (run_rule_holds(r, rule, unit, caught))
             return rule;
     }
     return NULL;
@@ -250,20 +234,20 @@ static bool put_text(struct starttls_run *r, const struct action *a, struct buf 
 }
 
 /* A variable cannot end the line that it stands in, and begin one of its own. */
-static enum starttls_status send_text(struct starttls_run *r, const struct action *a, struct buf *say)
+enum starttls_status run_send_text(struct starttls_run *r, const struct action *a, struct buf *say)
 {
     size_t before = say->len;
     if (before > STARTTLS_MEMORY_MAX || !put_text(r, a, say)) {
         say->len = before;
-        return fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed before TLS");
+        return run_fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed before TLS");
     }
     if (r->p->unit.kind != UNIT_LINE || !ends_line(say->data + before, say->len - before - 2))
         return STARTTLS_MORE;
     say->len = before;
-    return fail(r, STARTTLS_WRONG, "what is to be said in one line has more than one");
+    return run_fail(r, STARTTLS_WRONG, "what is to be said in one line has more than one");
 }
 
-static bool put_variable(struct starttls_run *r, const struct action *a)
+bool run_put_variable(struct starttls_run *r, const struct action *a)
 {
     struct buf value = {.max = STARTTLS_MEMORY_MAX};
     bool ok = put_text(r, a, &value);
@@ -274,13 +258,13 @@ static bool put_variable(struct starttls_run *r, const struct action *a)
     return ok;
 }
 
-static enum starttls_status fail_in_words(struct starttls_run *r, const struct action *a,
-                                          enum starttls_failure failure, const struct moment *m)
+enum starttls_status run_fail_in_words(struct starttls_run *r, const struct action *a,
+                                       enum starttls_failure failure, struct str unit)
 {
     struct buf why = {.max = STARTTLS_MEMORY_MAX};
     template_put(r, r->p, a->text, &why);
     make_printable(&why);
-    enum starttls_status status = fail_at(r, failure, (struct str){(const char *)why.data, why.len}, m->unit);
+    enum starttls_status status = fail_at(r, failure, (struct str){(const char *)why.data, why.len}, unit);
     buf_free(&why);
     return status;
 }
@@ -291,10 +275,10 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
 {
     switch ((enum action_kind)a->kind) {
     case ACT_SEND:
-        return send_text(r, a, say);
+        return run_send_text(r, a, say);
     case ACT_SET:
     case ACT_ADD:
-        return put_variable(r, a) ? STARTTLS_MORE : fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
+        return run_put_variable(r, a) ? STARTTLS_MORE : run_fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
     case ACT_GO:
         r->state = a->to;
         return STARTTLS_MORE;
@@ -311,11 +295,17 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
         r->state = NO_INDEX;
         return a->kind == ACT_DONE ? STARTTLS_DONE : STARTTLS_BYE;
     case ACT_MISSING:
-        return fail_in_words(r, a, STARTTLS_MISSING, m);
+        return run_fail_in_words(r, a, STARTTLS_MISSING, m->unit);
     case ACT_REFUSED:
-        return fail_in_words(r, a, STARTTLS_REFUSED, m);
+        return run_fail_in_words(r, a, STARTTLS_REFUSED, m->unit);
     case ACT_WRONG:
-        return fail_in_words(r, a, STARTTLS_WRONG, m);
+        return run_fail_in_words(r, a, STARTTLS_WRONG, m->unit);
+    case ACT_REPLY:
+    case ACT_PATCH:
+    case ACT_STRIP:
+    case ACT_FORWARD:
+    case ACT_KEEP:
+        break; /* relay.c's */
     }
     return STARTTLS_FAILED;
 }
@@ -331,7 +321,7 @@ static enum starttls_status act_all(struct starttls_run *r, struct range actions
 
 /* ---- stepping ---- */
 
-static bool keep_captures(struct starttls_run *r, const struct captures *caught)
+bool run_keep_captures(struct starttls_run *r, const struct captures *caught)
 {
     for (uint16_t i = 0; i < r->p->vars_len; i++) {
         if (caught->v[i].p == NULL)
@@ -355,18 +345,18 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
     if (cut == UNIT_MORE)
         return STARTTLS_MORE;
     if (cut != UNIT_WHOLE)
-        return fail_unit(r, cut, data, len);
+        return run_fail_unit(r, cut, data, len);
     const struct rule *rule = s->unit.kind == UNIT_STREAM ? rule_of_stream(r, s, m.unit, &m.used)
                                                           : rule_of_unit(r, s, m.unit, &caught);
     r->units += rule != NULL;
     r->bytes += (uint32_t)m.used;
     if (r->units > STARTTLS_UNITS_MAX || r->bytes > STARTTLS_BYTES_MAX)
-        return fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is allowed");
+        return run_fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is allowed");
     *ret_used = m.used;
     if (rule == NULL)
         return s->unit.kind == UNIT_STREAM ? STARTTLS_MORE : fail_unexpected(r, m.unit);
-    if (!keep_captures(r, &caught))
-        return fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
+    if (!run_keep_captures(r, &caught))
+        return run_fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
     r->unit = m.unit;
     enum starttls_status status = act_all(r, rule->actions, &m, say);
     r->unit = (struct str){0};

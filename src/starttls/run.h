@@ -1,11 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What templates ask of a dialogue. Private to starttls/. */
+/* A dialogue as it stands, for templates and for relays, which are dialogues with two. Private to starttls/.
+ */
 #ifndef CARDEA_STARTTLS_RUN_H
 #define CARDEA_STARTTLS_RUN_H
 
 #include "starttls/script.h"
 
+#define FAILURE_TEXT_MAX 320
+#define TOO_MUCH_REMEMBERED "the peer says more before TLS than is remembered"
+
+struct starttls_run {
+    const struct starttls *p;
+    uint16_t state; /* NO_INDEX: over */
+    enum starttls_status status;
+    struct str unit; /* while its actions are carried out */
+    uint16_t onward;
+    uint32_t bytes;
+    uint32_t units;
+    size_t remembered;
+    enum starttls_failure failure;
+    char text[FAILURE_TEXT_MAX];
+    struct buf vars[];
+};
+
 /* What is remembered under a variable; borrowed until the next step. */
 struct str run_value(const struct starttls_run *r, uint16_t var);
+
+/* Remember what a pattern has taken. False when it is too much. */
+bool run_keep_captures(struct starttls_run *r, const struct captures *caught);
+
+/* ACT_SET, ACT_ADD. False when it is too much. */
+bool run_put_variable(struct starttls_run *r, const struct action *a);
+
+/* Append what an action says; STARTTLS_MORE, or STARTTLS_FAILED. */
+enum starttls_status run_send_text(struct starttls_run *r, const struct action *a, struct buf *say);
+
+/* Do the rule's conditions hold, and one of its patterns? *caught is what that has taken. */
+bool run_rule_holds(const struct starttls_run *r, const struct rule *rule, struct str unit,
+                    struct captures *caught);
+
+/* It has failed, in our words; because of a unit that cannot be cut off (`data`: what is there); in the
+ * script's words, with what was said. All STARTTLS_FAILED. */
+enum starttls_status run_fail(struct starttls_run *r, enum starttls_failure failure, const char *text);
+enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status status, const uint8_t *data,
+                                   size_t len);
+enum starttls_status run_fail_in_words(struct starttls_run *r, const struct action *a,
+                                       enum starttls_failure failure, struct str unit);
 
 #endif

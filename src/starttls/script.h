@@ -75,11 +75,23 @@ enum action_kind {
     ACT_MISSING,
     ACT_REFUSED,
     ACT_WRONG,
+    /* of relays: */
+    ACT_REPLY,   /* to who has spoken; ACT_SEND goes to the other */
+    ACT_PATCH,   /* the unit, a byte of it */
+    ACT_STRIP,   /* a word out of the unit */
+    ACT_FORWARD, /* the unit, as it is by then */
+    ACT_KEEP,    /* the unit is seen once more within TLS */
 };
+
+/* What becomes of a byte. */
+enum patch_how { PATCH_UP, PATCH_DOWN, PATCH_SET, PATCH_CLEAR };
 
 struct action {
     uint8_t kind;
-    uint16_t to; /* variable, state or section; NO_INDEX */
+    uint8_t how;   /* ACT_PATCH: enum patch_how */
+    uint8_t value; /* ... by how much, or which bits */
+    uint16_t at;   /* ... counted from where the text of the variable begins */
+    uint16_t to;   /* variable, state or section; NO_INDEX */
     struct seq text;
 };
 
@@ -93,7 +105,11 @@ struct cond {
     bool negated;
 };
 
+/* Whom a rule is for. */
+enum rule_side { RULE_PEER, RULE_NEAR, RULE_FAR };
+
 struct rule {
+    uint8_t side;
     struct range conds;
     struct range patterns; /* any of them */
     struct range actions;
@@ -109,6 +125,8 @@ struct state {
 
 struct section {
     uint32_t name_at;
+    bool relays;        /* its rules are for two sides */
+    bool switches;      /* ... and TLS begins in it */
     struct range begin; /* actions */
     struct range states;
 };
@@ -159,5 +177,8 @@ bool pattern_matches(const struct starttls *p, struct seq pattern, struct str un
 
 /* Does the unit contain the word, between blanks, brackets, quotes or ends? */
 bool unit_has_word(struct str unit, struct str word);
+
+/* The same, does it stand at this place? */
+bool unit_word_at(struct str unit, size_t at, struct str word);
 
 #endif

@@ -54,12 +54,6 @@ def test_a_door_asks_and_a_door_answers(start_wrap, pki, protocol):
 
     def greets(sock):
         sock.sendall(greeting)
-        # what ftp asks for within TLS, on behalf of a client without it
-        if protocol == "ftp":
-            assert sock.recv(100) == b"PBSZ 0\r\n"
-            sock.sendall(b"200 OK\r\n")
-            assert sock.recv(100) == b"PROT C\r\n"
-            sock.sendall(b"200 OK\r\n")
         sock.sendall(b"behind the door\n")
         peers.echo(sock)
     with peers.Server(greets) as server:

@@ -41,10 +41,10 @@ static void broken_scripts_are_told_where(void **state)
         {B("port x\n"), "test:1:6: found 'x', expected a port"},
         {B("port 65536\n"), "test:1:6: found '65536', expected a port"},
         {B("port 1 2\n"), "test:1:8: found '2', expected the end of the line"},
-        {B("prot 1\n"),
-         "test:1:1: found 'prot', expected a statement: port, unit, welcome, section, begin, state or on"},
-        {B("\"a\"\n"),
-         "test:1:1: found 'a', expected a statement: port, unit, welcome, section, begin, state or on"},
+        {B("prot 1\n"), "test:1:1: found 'prot', expected a statement: port, unit, welcome, section, begin, "
+                        "state, on, near or far"},
+        {B("\"a\"\n"), "test:1:1: found 'a', expected a statement: port, unit, welcome, section, begin, "
+                       "state, on, near or far"},
         {B("unit\n"), "test:1:5: found the end of the line, expected a unit: line, tag, bytes N, frame, ber, "
                       "telnet or stream"},
         {B("unit word\n"),
@@ -139,7 +139,7 @@ static void broken_scripts_are_told_where(void **state)
          "test:3:8: found a quote or brace that is not closed, or a stray character, expected "
          "':' and what is done then"},
         {B(HEAD "\0"), "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
-                       "a statement: port, unit, welcome, section, begin, state or on"},
+                       "a statement: port, unit, welcome, section, begin, state, on, near or far"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {""};
@@ -428,7 +428,8 @@ static void the_manuals_examples_work(void **state)
 static void the_manual_has_every_protocol(void **state)
 {
     (void)state;
-    static const char *const sections[] = {"ask", "settle", "answer", "greet", "resume", "identify"};
+    static const char *const sections[] = {"ask",      "settle",       "answer",       "greet",     "resume",
+                                           "identify", "relay-server", "relay-client", "relay-both"};
     struct buf man = {0};
     struct err err;
     assert_int_equal(file_read("doc/man/cardea-starttls.5", 1u << 20, &man, NULL, &err), 0);

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* starttls/relay.h: what is looked at between a client and its server. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "starttls/relay.h"
+
+#define B(text) text, sizeof(text) - 1
+#define NEAR(text)          \
+    {                       \
+        RELAY_NEAR, B(text) \
+    }
+#define FAR(text)          \
+    {                      \
+        RELAY_FAR, B(text) \
+    }
+#define STEPS_MAX 12
+
+#define SALT "\1\0\0\0abcdefgh\0"
+#define MYSQL_GREETING(low, high) \
+    "\x27\0\0\0\x0a"              \
+    "8.0.36\0" SALT low high "\x2d\2\0\xff\xc7\x15\0\0\0\0\0\0\0\0\0\0"
+#define ZEROS "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define CAPS(high) "\x85" high "\x0f\0\0\0\0\1\x2d" ZEROS
+#define SSL_REQUEST "\x20\0\0\1" CAPS("\xaa")
+#define ANSWER(seq, high) "\x25\0\0" seq CAPS(high) "door\0"
+
+struct part {
+    enum relay_side side;
+    const char *text;
+    size_t len;
+};
+
+struct row {
+    const char *protocol;
+    const char *section;
+    struct part said[STEPS_MAX];
+    struct part heard[2]; /* by the client, by the server */
+    enum starttls_status status;
+    enum starttls_failure failure;
+    const char *text; /* in the error's */
+};
+
+static const struct row rows[] = {
+    /* MySQL: the greeting with the bit, numbers that differ by one, OK ends it */
+    {"mysql",
+     "relay-server",
+     {FAR(MYSQL_GREETING("\xff", "\xf7")), NEAR(SSL_REQUEST ANSWER("\2", "\xaa")), FAR("\1\0\0\2\xfe"),
+      NEAR("\0\0\0\4"), FAR("\2\0\0\4\1\4"), NEAR("\1\0\0\6x"),
+      FAR("\1\0\0\6\0"
+          "\1\0\0\0z"),
+      NEAR("\1\0\0\0\3")},
+     {NEAR(MYSQL_GREETING("\xff", "\xff") "\1\0\0\3\xfe"
+                                          "\2\0\0\5\1\4"
+                                          "\1\0\0\7\0"
+                                          "\1\0\0\0z"),
+      FAR(ANSWER("\1", "\xa2") "\0\0\0\3"
+                               "\1\0\0\5x"
+                               "\1\0\0\0\3")},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"mysql",
+     "relay-server",
+     {FAR(MYSQL_GREETING("\xff", "\xf7")), NEAR(SSL_REQUEST ANSWER("\2", "\xaa")), FAR("\3\0\0\2\xff\1\2"),
+      FAR("z")},
+     {NEAR(MYSQL_GREETING("\xff", "\xff") "\3\0\0\3\xff\1\2"
+                                          "z"),
+      FAR(ANSWER("\1", "\xa2"))},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"mysql",
+     "relay-server",
+     {FAR("\3\0\0\0\xff\x10\4")},
+     {NEAR("\3\0\0\0\xff\x10\4"), FAR("")},
+     STARTTLS_BYE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"mysql",
+     "relay-server",
+     {FAR(MYSQL_GREETING("\xff", "\xf7")), NEAR(ANSWER("\1", "\xa2"))},
+     {NEAR(MYSQL_GREETING("\xff", "\xff") "\x2c\0\0\2\xff\x57\x0c#08004TLS is required: connect with --ssl"),
+      FAR("")},
+     STARTTLS_BYE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"mysql",
+     "relay-server",
+     {NEAR(ANSWER("\1", "\xa2"))},
+     {NEAR(""), FAR("")},
+     STARTTLS_FAILED,
+     STARTTLS_WRONG,
+     "the client speaks before the server"},
+    {"mysql",
+     "relay-client",
+     {FAR(MYSQL_GREETING("\xff", "\xff")), NEAR(ANSWER("\1", "\xa2")), FAR("\1\0\0\3\xfe"), NEAR("\1\0\0\3x"),
+      FAR("\1\0\0\5\0"), NEAR("\1\0\0\0\3"), FAR("\1\0\0\1z")},
+     {NEAR(MYSQL_GREETING("\xff", "\xf7") "\1\0\0\2\xfe"
+                                          "\1\0\0\4\0"
+                                          "\1\0\0\1z"),
+      FAR(SSL_REQUEST ANSWER("\2", "\xaa") "\1\0\0\4x"
+                                           "\1\0\0\0\3")},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"mysql",
+     "relay-client",
+     {FAR(MYSQL_GREETING("\xff", "\xf7"))},
+     {NEAR(""), FAR("")},
+     STARTTLS_FAILED,
+     STARTTLS_MISSING,
+     "taken out on the way"},
+    {"mysql",
+     "relay-client",
+     {FAR("HTTP/1.0 400\r\n\r\n")},
+     {NEAR(""), FAR("")},
+     STARTTLS_FAILED,
+     STARTTLS_TOO_MUCH,
+     NULL},
+    {"mysql",
+     "relay-client",
+     {FAR(MYSQL_GREETING("\xff", "\xff")), NEAR("\5\0\0\1\0\0\0\0\0")},
+     {NEAR(MYSQL_GREETING("\xff", "\xf7")), FAR("")},
+     STARTTLS_FAILED,
+     STARTTLS_WRONG,
+     "of protocol 4.1"},
+    {"mysql",
+     "relay-client",
+     {FAR(MYSQL_GREETING("\xff", "\xff") "\1\0\0\1x")},
+     {NEAR(MYSQL_GREETING("\xff", "\xf7")), FAR("")},
+     STARTTLS_FAILED,
+     STARTTLS_WRONG,
+     "the server speaks"},
+    /* lines that offer what is there already; the last one, too */
+    {"smtp",
+     "relay-server",
+     {NEAR("EHLO a\r\n"), FAR("250-b\r\n250-STARTTLS\r\n250-SIZE\r\n250 HELP\r\n")},
+     {NEAR("250-b\r\n250-SIZE\r\n250 HELP\r\n"), FAR("EHLO a\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"smtp",
+     "relay-server",
+     {NEAR("EHLO a\r\n"), FAR("250-b\r\n250-SIZE\r\n250 STARTTLS\r\n"), NEAR("NOOP\r\n"), FAR("250 ok\r\n")},
+     {NEAR("250-b\r\n250 SIZE\r\n250 ok\r\n"), FAR("EHLO a\r\nNOOP\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"smtp",
+     "relay-server",
+     {NEAR("EHLO a\r\n"), FAR("250-b\r\n250 STARTTLS\r\n"), NEAR("STARTTLS\r\nMAIL FROM:<a@b>\r\nx"),
+      FAR("250-STARTTLS\r\n")},
+     {NEAR("250 b\r\n503 5.5.1 TLS has begun already\r\n250-STARTTLS\r\n"),
+      FAR("EHLO a\r\nMAIL FROM:<a@b>\r\nx")},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"lmtp",
+     "relay-server",
+     {NEAR("LHLO a\r\n"), FAR("250-b\r\n250-STARTTLS\r\n250 SIZE\r\n")},
+     {NEAR("250-b\r\n250 SIZE\r\n"), FAR("LHLO a\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"imap",
+     "relay-server",
+     {NEAR("a CAPABILITY\r\n"),
+      FAR("* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN LOGINDISABLED\r\na OK STARTTLS\r\n"),
+      NEAR("b STARTTLS\r\nc LOGIN x y\r\n"), FAR("c OK [CAPABILITY STARTTLS] in\r\n")},
+     {NEAR("* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na OK STARTTLS\r\nb BAD TLS has begun already\r\n"
+           "c OK [CAPABILITY STARTTLS] in\r\n"),
+      FAR("a CAPABILITY\r\nc LOGIN x y\r\n")},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"pop3",
+     "relay-server",
+     {NEAR("CAPA\r\n"), FAR("+OK\r\nUSER\r\nSTLS\r\n.\r\n"), NEAR("USER a\r\n"), FAR("STLS\r\n")},
+     {NEAR("+OK\r\nUSER\r\n.\r\nSTLS\r\n"), FAR("CAPA\r\nUSER a\r\n")},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"nntp",
+     "relay-server",
+     {NEAR("CAPABILITIES\r\n"), FAR("101 l\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n")},
+     {NEAR("101 l\r\nVERSION 2\r\n.\r\n"), FAR("CAPABILITIES\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"managesieve",
+     "relay-server",
+     {FAR("\"SIEVE\" \"x\"\r\n\"STARTTLS\"\r\nOK\r\n"), NEAR("LOGOUT\r\n")},
+     {NEAR("\"SIEVE\" \"x\"\r\nOK\r\n"), FAR("LOGOUT\r\n")},
+     STARTTLS_DONE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"ftp",
+     "relay-server",
+     {NEAR("FEAT\r\n"), FAR("211-l\r\n AUTH TLS\r\n PBSZ\r\n MDTM\r\n211 End\r\n"),
+      NEAR("PBSZ 0\r\nPROT P\r\nPROT C\r\nAUTH TLS\r\nNLST\r\n"), FAR("150 on\n226 done\r\n")},
+     {NEAR("211-l\r\n MDTM\r\n211 End\r\n200 PBSZ=0\r\n536 Data connections are in the clear here: PROT C\r\n"
+           "200 Data connections are in the clear\r\n503 TLS has begun already\r\n150 on\n226 done\r\n"),
+      FAR("FEAT\r\nNLST\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"ftp",
+     "relay-client",
+     {NEAR("AUTH TLS\r\nFEAT\r\n"), FAR("211-l\r\n AUTH TLS\r\n UTF8\r\n211 End\r\n")},
+     {NEAR("502 TLS is begun in the client's stead\r\n211-l\r\n UTF8\r\n211 End\r\n"), FAR("FEAT\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+};
+
+/* A relay, what of each side is not consumed, what each has heard. */
+struct talk {
+    struct starttls_relay *relay;
+    struct buf said[2];
+    struct buf heard[2];
+    enum starttls_status status;
+};
+
+static void step(struct talk *t, enum relay_side side)
+{
+    struct buf *said = &t->said[side];
+    for (size_t used = 1; used > 0 && said->len > 0;) {
+        if (t->status == STARTTLS_DONE) {
+            assert_true(buf_append(&t->heard[!side], said->data, said->len));
+            buf_free(said);
+            return;
+        }
+        if (t->status != STARTTLS_MORE && t->status != STARTTLS_SWITCH)
+            return;
+        t->status = starttls_relay_step(t->relay, side, said->data, said->len, &used, &t->heard[side],
+                                        &t->heard[!side]);
+        assert_true(used <= said->len);
+        buf_consume(said, used);
+        used += t->status == STARTTLS_SWITCH;
+    }
+}
+
+static void say(struct talk *t, const struct part *part, size_t chunk)
+{
+    for (size_t done = 0; done < part->len; done += chunk) {
+        assert_true(buf_append(&t->said[part->side], part->text + done, MIN(chunk, part->len - done)));
+        step(t, part->side);
+    }
+}
+
+static void check_row(const struct row *row, size_t chunk)
+{
+    const struct starttls *p = starttls_builtin(row->protocol);
+    struct talk t = {.relay = starttls_relay_new(p, starttls_section(p, row->section))};
+    struct starttls_run *run = starttls_relay_run(t.relay);
+    assert_true(starttls_run_set(run, "required", (struct str){B("yes")}));
+    for (size_t i = 0; i < STEPS_MAX && row->said[i].text != NULL; i++)
+        say(&t, &row->said[i], chunk);
+    for (int side = RELAY_NEAR; side <= RELAY_FAR; side++) {
+        if (t.heard[side].len != row->heard[side].len ||
+            (t.heard[side].len > 0 &&
+             memcmp(t.heard[side].data, row->heard[side].text, t.heard[side].len) != 0))
+            fail_msg("%s %s in pieces of %zu: side %d heard %zu bytes '%.*s'", row->protocol, row->section,
+                     chunk, side, t.heard[side].len, (int)t.heard[side].len,
+                     (const char *)t.heard[side].data);
+        buf_free(&t.heard[side]);
+        buf_free(&t.said[side]);
+    }
+    assert_int_equal(t.status == STARTTLS_SWITCH ? STARTTLS_MORE : t.status, row->status);
+    assert_int_equal(starttls_run_failure(run), row->failure);
+    if (row->text != NULL)
+        assert_non_null(strstr(starttls_run_text(run), row->text));
+    starttls_relay_free(t.relay);
+}
+
+static void dialogues_of_two(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t chunk = 1; chunk < 80; chunk++)
+            check_row(&rows[i], chunk);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check_row(&rows[i], 65536);
+}
+
+static void only_mysql_begins_before_tls(void **state)
+{
+    (void)state;
+    for (const char *const *name = starttls_builtin_names(); *name != NULL; name++) {
+        const struct starttls *p = starttls_builtin(*name);
+        bool mysql = strcmp(*name, "mysql") == 0;
+        assert_int_equal(starttls_relay_switches(p, starttls_section(p, "relay-client")), mysql);
+        assert_int_equal(starttls_relay_switches(p, starttls_section(p, "relay-server")), mysql);
+    }
+}
+
+/* A unit that never ends, and answers that nobody takes: both are bounded. */
+static void bounds(void **state)
+{
+    (void)state;
+    static uint8_t data[STARTTLS_UNIT_MAX + 1];
+    const struct starttls *p = starttls_builtin("ftp");
+    struct starttls_relay *r = starttls_relay_new(p, starttls_section(p, "relay-server"));
+    struct buf back = {0}, onward = {0};
+    size_t used;
+    memset(data, 'x', sizeof(data));
+    assert_int_equal(starttls_relay_step(r, RELAY_NEAR, data, sizeof(data), &used, &back, &onward),
+                     STARTTLS_FAILED);
+    assert_int_equal(starttls_run_failure(starttls_relay_run(r)), STARTTLS_TOO_MUCH);
+    assert_int_equal(used, 0);
+    starttls_relay_free(r);
+    r = starttls_relay_new(p, starttls_section(p, "relay-server"));
+    for (size_t i = 0; i + 8 <= sizeof(data); i += 8)
+        memcpy(data + i, "PROT P\r\n", 8);
+    assert_int_equal(starttls_relay_step(r, RELAY_NEAR, data, STARTTLS_UNIT_MAX, &used, &back, &onward),
+                     STARTTLS_MORE);
+    assert_true(used < STARTTLS_UNIT_MAX && back.len < STARTTLS_MEMORY_MAX + 256 && onward.len == 0);
+    buf_free(&back);
+    assert_int_equal(
+        starttls_relay_step(r, RELAY_NEAR, data + used, STARTTLS_UNIT_MAX - used, &used, &back, &onward),
+        STARTTLS_MORE);
+    assert_true(used > 0);
+    buf_free(&back);
+    starttls_relay_free(r);
+}
+
+static const struct {
+    const char *script;
+    const char *error;
+} broken[] = {
+    {"section relay-server\nstate a\non \"x\": stay\n",
+     "t:3:1: sections called relay-... have rules 'near' and 'far', all others 'on'"},
+    {"section ask\nstate a\nnear \"x\": stay\n",
+     "t:3:1: sections called relay-... have rules 'near' and 'far', all others 'on'"},
+    {"section relay-server\nbegin send \"x\"\nstate a\n",
+     "t:2:1: a relay has no 'begin': it speaks when somebody has spoken"},
+    {"section relay-server\nstate a unit stream\nnear \"x\": stay\n",
+     "t:3:1: a stream cannot be relayed: it is not cut into units"},
+    {"section ask\nstate a\non \"x\": forward\n",
+     "t:3:9: found 'forward', expected an action: send, set, add, go, stay, switch, "
+     "done, plain, bye, missing, refused or wrong"},
+    {"section relay-server\nstate a\nnear \"x\": jump\n",
+     "t:3:11: found 'jump', expected an action: forward, reply, send, patch, strip, keep, set, add, go, "
+     "stay, switch, done, plain, "
+     "bye, missing, refused or wrong"},
+    {"section relay-server\nstate a\nnear any 1 {v}: patch v 0 left 1\n",
+     "t:3:27: found 'left', expected what is done to the byte: up, down, set or clear"},
+    {"section relay-server\nstate a\nnear any 1 {v}: patch v 0 up 256\n",
+     "t:3:30: found '256', expected by how much, or the sum of the bits, from 0 to 255"},
+    {"section relay-server\nstate a\nnear any 1 {v}: patch v 0 up\n",
+     "t:3:29: found the end of the line, expected by how much, or the sum of the bits, from 0 to 255"},
+    {"section relay-server\nstate a\nnear \"x\": switch b\n",
+     "t:3:18: found 'b', expected a state of this section"},
+    {"section ask\nstate a\non \"x\": plain relay-server\nsection relay-server\nstate a\nnear \"x\": stay\n",
+     "t:3:15: found 'relay-server', expected a section that is a dialogue, not a relay"},
+};
+
+static void broken_scripts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        struct err err = {""};
+        assert_null(starttls_parse("t", broken[i].script, strlen(broken[i].script), &err));
+        assert_string_equal(err.text, broken[i].error);
+    }
+}
+
+/* What patches and strips do beside what the protocols need of them. */
+static void units_are_changed(void **state)
+{
+    (void)state;
+    static const char script[] = "unit line\nsection relay-server\nstate a\n"
+                                 "near \"p{v}\": patch v 0 up 1; patch v 9 set 255; reply \"{v}\"; forward\n"
+                                 "near \"s{...}\": strip \"ab\"; forward\n";
+    static const struct row changes[] = {
+        {"",
+         "",
+         {NEAR("pxy\r\n")},
+         {NEAR("yy\r\n"), FAR("pyy\r\n")},
+         STARTTLS_MORE,
+         STARTTLS_NO_FAILURE,
+         NULL},
+        {"",
+         "",
+         {NEAR("s ab abc AB\r\n")},
+         {NEAR(""), FAR("s abc\r\n")},
+         STARTTLS_MORE,
+         STARTTLS_NO_FAILURE,
+         NULL},
+        {"", "", {NEAR("s(ab)\n")}, {NEAR(""), FAR("s()\n")}, STARTTLS_MORE, STARTTLS_NO_FAILURE, NULL},
+    };
+    struct err err;
+    struct starttls *p = starttls_parse("t", B(script), &err);
+    assert_non_null(p);
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        struct talk t = {.relay = starttls_relay_new(p, 0)};
+        say(&t, &changes[i].said[0], 65536);
+        for (int side = RELAY_NEAR; side <= RELAY_FAR; side++) {
+            assert_int_equal(t.heard[side].len, changes[i].heard[side].len);
+            if (t.heard[side].len > 0)
+                assert_memory_equal(t.heard[side].data, changes[i].heard[side].text, t.heard[side].len);
+            buf_free(&t.heard[side]);
+            buf_free(&t.said[side]);
+        }
+        starttls_relay_free(t.relay);
+    }
+    starttls_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dialogues_of_two),
+        cmocka_unit_test(only_mysql_begins_before_tls),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(broken_scripts),
+        cmocka_unit_test(units_are_changed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
