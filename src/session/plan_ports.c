@@ -63,6 +63,8 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
 /* Has it that section, or a relay in which the same comes about? */
 static bool can(const struct starttls *p, const char *section)
 {
+    if (strcmp(section, "identify") == 0 && starttls_section(p, "relay-identify") >= 0)
+        return true;
     const char *relay = strcmp(section, "ask") == 0 ? "relay-client" : "relay-server";
     return starttls_section(p, section) >= 0 || starttls_relay_switches(p, starttls_section(p, relay));
 }

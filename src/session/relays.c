@@ -178,6 +178,9 @@ static const char *section_within(const struct session *s, const struct starttls
     const struct setup *p = s->setup;
     if (session_is_tunnel(s) || session_visits(s) || p->in_clear || s->route->config->action == CONFIG_PASS)
         return NULL;
+    *ret = s->route->tells;
+    if (*ret != NULL && starttls_section(*ret, "relay-identify") >= 0)
+        return "relay-identify";
     *ret = greet_asks(s);
     if (*ret != NULL && p->spoken == NULL)
         return "relay-client";

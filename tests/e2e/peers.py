@@ -353,7 +353,7 @@ class Postgres:
             (data / name).chmod(0o600)
             if self.demote:
                 os.chown(data / name, self.demote["user"], self.demote["group"])
-        (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 password\n")
+        (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
         return ["-c", "ssl=on"]
 
     def psql(self, statement, host="127.0.0.1", port=None, **parameters):
