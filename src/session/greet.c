@@ -83,7 +83,8 @@ const struct starttls *greet_asks(const struct session *s)
 static int settling_section(const struct session *s, const struct starttls **ret)
 {
     const struct setup *p = s->setup;
-    bool tells = s->route->tells != NULL && !p->in_clear && starttls_section(s->route->tells, "identify") >= 0;
+    bool tells =
+        s->route->tells != NULL && !p->in_clear && starttls_section(s->route->tells, "identify") >= 0;
     *ret = greet_asks(s) != NULL ? greet_asks(s) : tells ? s->route->tells : p->spoken;
     if (*ret == NULL)
         return -1;

@@ -428,8 +428,9 @@ static void the_manuals_examples_work(void **state)
 static void the_manual_has_every_protocol(void **state)
 {
     (void)state;
-    static const char *const sections[] = {"ask",      "settle",       "answer",       "greet",     "resume",
-                                           "identify", "relay-server", "relay-client", "relay-both"};
+    static const char *const sections[] = {"ask",        "settle",        "answer",       "greet",
+                                           "resume",     "identify",      "relay-server", "relay-client",
+                                           "relay-both", "relay-identify"};
     struct buf man = {0};
     struct err err;
     assert_int_equal(file_read("doc/man/cardea-starttls.5", 1u << 20, &man, NULL, &err), 0);
