@@ -2,6 +2,7 @@
 /* TLS around any plain client or server: a door of one route, made from the command line. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,12 +41,19 @@ static size_t keys_len(const char *text, size_t len)
 /* How much of it is "cardea wrap:LINE:COLUMN: " or "cardea wrap: "; *ret_line is 0 where there is no line. */
 static size_t place_len(const char *text, unsigned long *ret_line)
 {
-    unsigned column;
-    int n = 0;
-    if (sscanf(text, WRAP_NAME ":%lu:%u: %n", ret_line, &column, &n) == 2)
-        return (size_t)n;
+    static const char name[] = WRAP_NAME ":";
     *ret_line = 0;
-    return strncmp(text, WRAP_NAME ": ", strlen(WRAP_NAME ": ")) == 0 ? strlen(WRAP_NAME ": ") : 0;
+    if (strncmp(text, name, strlen(name)) != 0)
+        return 0;
+    const char *at = text + strlen(name);
+    size_t line = strspn(at, "0123456789");
+    size_t column = line == 0 || at[line] != ':' ? 0 : strspn(at + line + 1, "0123456789");
+    if (column > 0) {
+        *ret_line = strtoul(at, NULL, 10);
+        at += line + 1 + column;
+        at += *at == ':';
+    }
+    return (size_t)(at - text) + (*at == ' ');
 }
 
 /* The place of a certificate is that of its key too; a file that is named says which it is. */

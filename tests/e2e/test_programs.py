@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tls
-from run import SLOW, ms, run, wait_until
+from run import CARDEA, SLOW, ms, run, wait_until
 
 
 def shell(script):
@@ -323,3 +323,13 @@ def test_backend_of_another_kind_is_tried_next(start_door, pki, echo):
         with tls.connect(door, "two.test") as sock:
             sock.sendall(b"hello")
             assert tls.read_exactly(sock, 5) == b"hello"
+
+
+def test_program_that_is_not_there(tmp_path):
+    """A warning, where the door starts and where it is only looked at: each connection would fail."""
+    (tmp_path / "door.yaml").write_text("""listeners: [{name: in, address: "127.0.0.1:1", speaks: plain}]
+routes: [{name: lost, listeners: [in], forward: {to: "exec:/nope/x -v"}}]
+""")
+    done = run(CARDEA, "serve", "-c", tmp_path / "door.yaml", "--check")
+    said = ":2:54: warning: found exec:/nope/x -v, expected a program that can be started: No such file or directory (route lost)"
+    assert done.returncode == 0 and said in done.stderr.decode(), done.stderr
