@@ -58,6 +58,9 @@ const char *starttls_name(const struct starttls *p);
 /* The port it is usually found at; 0: the script says none. */
 uint16_t starttls_port(const struct starttls *p);
 
+/* The protocol's name in ALPN (RFC 7301), or NULL: it has none. */
+const char *starttls_alpn(const struct starttls *p);
+
 /* The number of a section, or -1 when the script has none of that name. */
 int starttls_section(const struct starttls *p, const char *name);
 
