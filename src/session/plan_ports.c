@@ -130,7 +130,7 @@ static void settle_port(struct plan *plan, size_t i, const struct complaints *to
     if (l->plaintext && port->speaks == NULL) {
         err_set(&err, "plaintext: listener '%s' speaks %s: there is no STARTTLS that clients could leave out",
                 l->name.text, l->speaks.text);
-        complain(to, l->speaks.at, &err);
+        complain(to, l->speaks.at.line != 0 ? l->speaks.at : l->head.at, &err);
     }
 }
 
