@@ -8,16 +8,12 @@ import pytest
 
 import peers
 from fixtures import connect_words
-from run import CARDEA, SLOW, free_port, run, wait_until
-from tls import alert_of, client_hello, connect, context, end_writing, ended, read_all, read_exactly, read_line
+from run import CARDEA, SLOW, free_port, ms, run, wait_until
+from tls import alert_of, client_hello, connect, context, end_writing, ended, heard_by, read_exactly, read_line
 
 NO_APPLICATION_PROTOCOL = 120
 EVIL = b"injected\r\n"
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-LDAP_STARTTLS = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
-LDAP_SUCCESS = bytes.fromhex("300c02010178070a010004000400")
-XMPP_STREAM = (b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><stream:features>"
-               b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>")
 
 OWN = """unit line
 section ask
@@ -75,14 +71,6 @@ def secured(sock, pki, **more):
     return context(ca=pki.ca.file, **more).wrap_socket(sock, server_hostname="door.test")
 
 
-def heard_by(sock):
-    """All that the door says until it ends the connection, in good or bad order."""
-    try:
-        return read_all(sock)
-    except OSError:
-        return b""
-
-
 # Who goes on in the clear ---------------------------------------------------------------------------------------------
 
 STAFF_ONLY = [{"name": "staff", "effect": "allow", "who": {"group": ["ops"]}, "routes": ["mail"]}]
@@ -137,14 +125,16 @@ def test_wrap_asks_about_clients_in_the_clear(start_wrap, pki):
         assert server.count == 0
 
 
-def test_nothing_in_the_clear_where_the_backend_is_asked_for_tls(start_door, pki):
+@pytest.mark.parametrize("protocol", ["smtp", "own"])
+def test_nothing_in_the_clear_where_the_backend_is_asked_for_tls(start_door, pki, own, protocol):
     """What a client has said in the clear must not be lost, nor said to the backend before its TLS: so the two together are
     an error, at the start and at a reload, and what ran before goes on."""
-    asked = {"name": "door.test", "trust": "inside", "starttls": "smtp"}
+    asked = {"name": "door.test", "trust": "inside", "starttls": protocol}
     with peers.Server(smtp_greets) as server:
         port, config = at_smtp(pki, server)
         door = start_door(config)
-        door.configure({**config, "routes": [{**config["routes"][0], "terminate": {"to": server.to, "tls": asked}}]})
+        door.configure({**config, "protocols": [own], "routes": [
+            {**config["routes"][0], "terminate": {"to": server.to, "tls": asked}}]})
         for done in (run(CARDEA, "serve", "--check", "-c", door.config_file, cwd=door.directory), door.cli("reload")):
             assert done.returncode == 1
             assert b"route 'mail': starttls: clients of listener 'main' may go on without TLS ('plaintext')" in done.stderr
@@ -152,6 +142,75 @@ def test_nothing_in_the_clear_where_the_backend_is_asked_for_tls(start_door, pki
             began(plain)
             plain.sendall(b"MAIL FROM:<a@example.com>\r\n")
             assert read_line(plain) == "MAIL FROM:<a@example.com>\r"
+
+
+@pytest.mark.parametrize("more", [
+    {"sni": "door.test"}, {"sni": ["*.test"]}, {"alpn": ["smtp"]}, {"alpn": ["http/1.1"]},
+    {"clients": {"mode": "required", "trust": "staff"}}])
+def test_clients_in_the_clear_have_nothing_to_show(start_door, pki, more):
+    """Whoever has said neither a name nor a protocol nor who he is must not be taken by a route that asks for that."""
+    everybody = [{"name": "all", "effect": "allow", "who": {"any": True}}] if "clients" in more else None
+    with peers.Server(smtp_greets) as server:
+        port, config = at_smtp(pki, server, policy=everybody, **more)
+        door = start_door(config)
+        with door.dial(port=port) as plain:
+            began(plain)
+            plain.sendall(b"MAIL FROM:<a@example.com>\r\n")
+            assert ended(plain)
+            assert door.audited_of(plain)["reason"] != "done"
+        assert server.count == 0
+
+
+# Too much, too slowly -------------------------------------------------------------------------------------------------
+
+def test_a_client_that_never_comes_to_tls(start_door, pki):
+    """Words that are answered must not prolong the time that a client has for its ClientHello."""
+    with peers.Server(smtp_greets) as server:
+        port, config = at_smtp(pki, server, plaintext=False)
+        door = start_door({**config, "limits": {"hello_timeout": ms(1000)}})
+        with door.dial(port=port) as sock:
+            began(sock)
+
+            def is_cut_off():
+                try:
+                    sock.sendall(b"NOOP\r\n")
+                    return not sock.recv(100)
+                except OSError:
+                    return True
+            wait_until(is_cut_off, "the end of its time", 10, 0.05 * SLOW)
+            assert door.audited_of(sock)["reason"] == "hello_timeout"
+
+
+def test_a_client_that_says_too_much(start_door, pki):
+    """Nor must there be more words than a dialogue needs, however fast, or however long one is."""
+    with peers.Server(smtp_greets) as server:
+        port, config = at_smtp(pki, server, plaintext=False)
+        door = start_door(config)
+        for said in (b"NOOP\r\n" * 300, b"EHLO " + b"x" * 20000):
+            with door.dial(port=port) as sock:
+                began(sock)
+                sock.sendall(said)
+                assert ended(sock)
+                assert "more" in door.audited_of(sock)["detail"]
+        assert server.count == 0
+
+
+def test_descriptors_sent_along(start_door, pki, tmp_path):
+    """Descriptors that a client of a unix socket sends with its bytes must not stay open in the door."""
+    path = tmp_path / "door.sock"
+    with peers.Server(smtp_greets) as server:
+        _, config = at_smtp(pki, server)
+        config["listeners"][0]["address"] = f"unix:{path}"
+        door = start_door(config)
+        with socket.socket(socket.AF_UNIX) as sock, open("/dev/null", encoding="ascii") as sent:
+            sock.settimeout(10 * SLOW)
+            sock.connect(str(path))
+            began(sock)
+            before = door.process.open_files()
+            for _ in range(20):
+                socket.send_fds(sock, [b"NOOP\r\n"], [sent.fileno()] * 10)
+                assert read_line(sock).startswith("250")
+            assert door.process.open_files() < before + 20
 
 
 # Other protocols within TLS (ALPACA) ----------------------------------------------------------------------------------
@@ -217,6 +276,23 @@ def test_a_route_may_name_protocols(start_door, pki):
             assert tls.selected_alpn_protocol() == "smtp"
         with began(door.dial(port=port), b"EHLO x\r\n", b"STARTTLS\r\n") as sock:
             assert refused_with(sock, ["h2"]) == NO_APPLICATION_PROTOCOL
+
+
+def test_browsers_are_turned_away_where_tls_comes_first(start_door, pki):
+    """As THREAT-MODEL.md has it: a browser must not get to a mail server behind a listener that knows nothing of mail, where
+    a route rejects what browsers speak; mail clients, who offer no protocols, come through."""
+    with peers.Server(peers.says("* OK behind")) as server:
+        door = start_door({
+            "certificates": [pki.server("door.test").row()],
+            "routes": [{"name": "browsers", "sni": "door.test", "alpn": ["h2", "http/1.1"],
+                        "reject": "no_application_protocol"},
+                       {"name": "mail", "sni": "door.test", "terminate": {"to": server.to}}]})
+        with door.dial() as sock:
+            assert refused_with(sock, ["h2", "http/1.1"]) == NO_APPLICATION_PROTOCOL
+        assert server.count == 0
+        for offers in ([], ["imap"]):
+            with connect(door, "door.test", ca=pki.ca.file, alpn=offers) as tls:
+                assert read_line(tls) == "* OK behind"
 
 
 # Scripts of the user's own --------------------------------------------------------------------------------------------
@@ -379,105 +455,3 @@ def test_a_reload_closes_a_unix_socket_to_others(start_door, tmp_path):
     assert (mode(), path.stat().st_ino) == (0o600, before)
     door.reload(config())
     assert mode() == 0o660
-
-
-# What comes in the clear, to pass for what came within TLS ------------------------------------------------------------
-
-REQUESTS = {
-    "smtp": b"EHLO x\r\nSTARTTLS\r\n", "imap": b"a STARTTLS\r\n", "pop3": b"STLS\r\n", "ftp": b"AUTH TLS\r\n",
-    "nntp": b"STARTTLS\r\n", "irc": b"STARTTLS\r\n", "managesieve": b"STARTTLS\r\n", "ldap": LDAP_STARTTLS,
-    "xmpp": b"<stream:stream to='door.test' xmlns='jabber:client'><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
-    "postgresql": SSL_REQUEST, "telnet": bytes.fromhex("fffb2efffa2e01fff0"),
-}
-
-
-@pytest.mark.parametrize("protocol", REQUESTS)
-def test_a_client_injects(start_wrap, pki, protocol):
-    """What stands in the clear behind a request for TLS must not reach the server as if its client had said it within
-    (CVE-2011-0411): at once or once the answer is there, it ends the connection."""
-    cert, got = pki.server("door.test"), bytearray()
-
-    def hears(sock):
-        sock.sendall(b"220 behind\r\n")
-        while data := sock.recv(1000):
-            got.extend(data)
-    with peers.Server(hears) as server:
-        wrap = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
-        for late in (False, True):
-            with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as sock:
-                sock.sendall(REQUESTS[protocol] + (b"" if late else EVIL))
-                if late and sock.recv(1000):
-                    sock.sendall(EVIL)
-                with pytest.raises(OSError):
-                    secured(sock, pki)
-        assert EVIL.strip() not in got
-
-
-# What a server says up to TLS: first of all, and each time that it has been asked for something.
-ANSWERS = {
-    "smtp": (b"220 a\r\n", b"250-x\r\n250 STARTTLS\r\n", b"220 go\r\n"),
-    "lmtp": (b"220 a\r\n", b"250-x\r\n250 STARTTLS\r\n", b"220 go\r\n"),
-    "imap": (b"* OK a\r\n", b"* CAPABILITY IMAP4rev1 STARTTLS\r\nc OK\r\n", b"s OK\r\n"),
-    "pop3": (b"+OK a\r\n", b"+OK\r\nSTLS\r\n.\r\n", b"+OK\r\n"),
-    "ftp": (b"220 a\r\n", b"234 go\r\n"),
-    "nntp": (b"200 a\r\n", b"101 x\r\nSTARTTLS\r\n.\r\n", b"382 go\r\n"),
-    "irc": (b"", b":s 670 * :go\r\n"),
-    "managesieve": (b"\"STARTTLS\"\r\nOK\r\n", b"OK go\r\n"),
-    "ldap": (b"", LDAP_SUCCESS),
-    "xmpp": (b"", XMPP_STREAM, b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
-    "postgresql": (b"", b"S"),
-    "telnet": (b"\xff\xfd\x2e", b"\xff\xfa\x2e\x01\xff\xf0"),
-    "rdp": (b"", bytes.fromhex("030000130ed000001234000200080001000000")),
-}
-
-
-@pytest.mark.parametrize("protocol", ANSWERS)
-def test_a_server_injects(start_door, pki, protocol):
-    """What stands in the clear behind a server's leave to begin TLS must not reach the client as if it had come within, and
-    the client's bytes must not follow (CVE-2021-38084 and its kin)."""
-    ctx, injected, asked, came = peers.server_context(pki.server("behind.test")), [b""], bytearray(), []
-
-    def handler(sock):
-        *turns, last = ANSWERS[protocol]
-        for turn in turns:
-            sock.sendall(turn)
-            asked.extend(sock.recv(2000))
-        sock.sendall(last + injected[0])
-        with ctx.wrap_socket(sock, server_side=True) as tls:
-            came.append(tls)
-            peers.echo(tls)
-    with peers.Server(handler) as server:
-        door = start_door({
-            "trust": [{"name": "inside", "ca": [pki.ca.file]}], "certificates": [pki.server("door.test").row()],
-            "routes": [{"name": "one", "terminate": {"to": server.to, "tls": {
-                "trust": "inside", "name": "behind.test", "starttls": protocol}}}]})
-        with connect(door, "door.test", ca=pki.ca.file):
-            wait_until(lambda: came, "TLS with a server that injects nothing")
-        injected[0] = EVIL
-        with connect(door, "door.test", ca=pki.ca.file) as tls:
-            tls.sendall(b"secret\r\n")
-            assert EVIL.strip() not in heard_by(tls)
-        assert door.audited(reason="backend_tls")
-        assert len(came) == 1 and b"secret" not in asked
-
-
-def test_a_pop3_server_cannot_choose_what_apop_signs(start_door, pki):
-    """The time stamp in a POP3 server's greeting came in the clear, so anybody may have chosen it: a client must not be made
-    to answer it with its password's digest (APOP). The greeting within TLS is the door's own."""
-    ctx = peers.server_context(pki.server("behind.test"))
-
-    def handler(sock):
-        for number, turn in enumerate(ANSWERS["pop3"]):
-            if number > 0:
-                sock.recv(2000)
-            sock.sendall(b"+OK <chosen@example.com>\r\n" if number == 0 else turn)
-        with ctx.wrap_socket(sock, server_side=True) as tls:
-            peers.echo(tls)
-    with peers.Server(handler) as server:
-        door = start_door({
-            "trust": [{"name": "inside", "ca": [pki.ca.file]}], "certificates": [pki.server("door.test").row()],
-            "routes": [{"name": "one", "terminate": {"to": server.to, "tls": {
-                "trust": "inside", "name": "behind.test", "starttls": "pop3"}}}]})
-        with connect(door, "door.test", ca=pki.ca.file) as tls:
-            welcome = read_line(tls)
-            assert welcome.startswith("+OK ") and welcome.endswith(" ready\r") and "<" not in welcome
