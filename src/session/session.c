@@ -571,7 +571,8 @@ static void settle_accounts(struct session *s)
     session_write_audit(s);
     session_count(s);
     pipe_free(&s->pipe);
-    link_close(s->up, !ends_in_order(s));
+    /* A client that went without an end of its own may have had more to say */
+    link_close(s->up, !ends_in_order(s) || (s->reason == CLOSE_DONE && s->broken != NULL));
     s->up = NULL;
     programs_leave(s);
     if (s->backend != NULL)
