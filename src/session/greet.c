@@ -97,6 +97,12 @@ static int settling_section(const struct session *s, const struct starttls **ret
     return starttls_section(*ret, "greet");
 }
 
+bool greet_settles(const struct session *s)
+{
+    const struct starttls *protocol;
+    return settling_section(s, &protocol) >= 0;
+}
+
 static void say_to_backend(struct session *s, struct buf *say)
 {
     if (say->len > 0)

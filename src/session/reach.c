@@ -129,13 +129,13 @@ static void prepare(struct session *s)
     s->setup->backend = -1;
 }
 
-/* A connection that stands ready has nothing left to say at GREET; the client hears what its backend has said
- * already, unless he has had a greeting from us. When it breaks from here on the session does: what the
- * backend has taken of it nobody can tell. */
+/* A connection that stands ready needs no TLS at GREET; the client hears what its backend has said already,
+ * unless he has had a greeting from us, which GREET makes up for. When it breaks from here on the session
+ * does: what the backend has taken of it nobody can tell. */
 static bool take_spare(struct session *s)
 {
     struct buf said = {0};
-    if (s->route->backend_tls == NULL || s->setup->spoken != NULL)
+    if (s->route->backend_tls == NULL || relay_leads(s))
         return false;
     struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
     s->up = backend_pool_take(pools, s->route, (size_t)s->setup->backend, &said);
@@ -144,7 +144,9 @@ static bool take_spare(struct session *s)
     s->up->wake = session_wake_link;
     s->up->owner = s;
     s->spare = true;
-    if (said.len > 0)
+    if (said.len > 0 && greet_settles(s))
+        CHECK(buf_append(&s->setup->far_bytes, said.data, said.len));
+    else if (said.len > 0)
         session_say(s, s->down, said.data, said.len);
     buf_free(&said);
     return true;
