@@ -404,6 +404,53 @@ static void what_the_peer_said_is_shown_safely(void **state)
     starttls_free(p);
 }
 
+static void check_waiting(const char *script, const char *said, const char *expected)
+{
+    struct err err = {""};
+    struct starttls *p = parse(script, strlen(script), &err);
+    assert_string_equal(err.text, "");
+    for (size_t piece = 1; piece <= MAX(strlen(said), (size_t)1); piece++) {
+        struct starttls_run *r = starttls_run_new(p);
+        struct buf say = {0};
+        char text[STARTTLS_WAITING_MAX];
+        size_t used = 0, n, len = strlen(said);
+        starttls_run_begin(r, 0, &say);
+        for (size_t come = MIN(piece, len); used < len; come = MIN(come + piece, len)) {
+            starttls_run_step(r, (const uint8_t *)said + used, come - used, &n, &say);
+            used += n;
+            if (come == len)
+                break;
+        }
+        struct str pending = {said + used, len - used};
+        assert_string_equal(starttls_run_waiting(r, &pending, text), expected);
+        starttls_run_waiting(r, NULL, text);
+        assert_null(strstr(text, "said"));
+        starttls_run_free(r);
+        buf_free(&say);
+    }
+    starttls_free(p);
+}
+
+static void what_is_waited_for_is_told(void **state)
+{
+    (void)state;
+    static const char lines[] =
+        "unit line\n" HEAD "on \"hi\": go t\nstate t\non \"b\": done\non {...}: stay\n";
+    static const char stream[] = "unit stream\n" HEAD "on \"ready\\r\": done\n";
+    check_waiting(lines, "", "test: TLS did not begin in time (the state is 's'); the peer said nothing");
+    check_waiting(lines, "hi\nx\1\n",
+                  "test: TLS did not begin in time (the state is 't'); the peer said last 'x\\x01'");
+    check_waiting(lines, "hi\nx\nhalf",
+                  "test: TLS did not begin in time (the state is 't'); the peer said last 'half'");
+    check_waiting(stream, "", "test: 'ready\\x0d' did not come in time; the peer said nothing");
+    check_waiting(stream, "rea", "test: 'ready\\x0d' did not come in time; the peer said last 'rea'");
+    check_waiting(stream, "220 not yet\n",
+                  "test: 'ready\\x0d' did not come in time; the peer said last '220 not yet\\x0a'");
+    check_waiting(stream, "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+                  "test: 'ready\\x0d' did not come in time; the peer said last "
+                  "'123456789012345678901234567890123456789012345678901234567890'");
+}
+
 static void what_is_remembered_has_a_bound(void **state)
 {
     (void)state;
@@ -524,6 +571,7 @@ int main(void)
         cmocka_unit_test(statements_do_what_they_say),
         cmocka_unit_test(a_stream_holds_no_more_than_its_texts_are_long),
         cmocka_unit_test(what_the_peer_said_is_shown_safely),
+        cmocka_unit_test(what_is_waited_for_is_told),
         cmocka_unit_test(what_is_remembered_has_a_bound),
         cmocka_unit_test(the_manuals_examples_work),
         cmocka_unit_test(the_manual_has_every_protocol),
