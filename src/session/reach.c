@@ -32,10 +32,15 @@ enum session_state session_answer_no(struct session *s, const struct front_answe
     return next;
 }
 
-/* For the audit line: what the name servers said, where that is why. */
-static void detail_of_lookup(struct session *s, enum dial_status status)
+/* For the audit line: what the name servers said, where that is why, or where nobody answered. */
+static void detail_of_dial(struct session *s, enum dial_status status)
 {
     const struct dial *d = &s->setup->dial;
+    char text[sizeof(s->setup->detail)];
+    if (status == DIAL_REFUSED && s->last != NULL) {
+        snprintf(text, sizeof(text), "nobody listens at %s", s->last->key);
+        session_detail(s, text);
+    }
     if (status == DIAL_NO_SUCH_HOST || status == DIAL_UNRESOLVED)
         session_detail(s, resolve_status_text(dial_resolved(d)));
     else if (status == DIAL_WAIT && dial_is_resolving(d))
@@ -74,14 +79,14 @@ static enum session_state unreached(struct session *s, enum dial_status status)
                 [DIAL_FULL] = {FRONT_LIMIT, CLOSE_LIMIT_PROGRAMS},
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
     if (s->setup->front == NULL) {
-        detail_of_lookup(s, status);
+        detail_of_dial(s, status);
         return session_unserved(s, rows[status].reason);
     }
     if ((status == DIAL_NO_SUCH_HOST || status == DIAL_FORBIDDEN) && session_turn_to_offer(s)) {
         dial_cancel(&s->setup->dial);
         return visit_dial(s);
     }
-    detail_of_lookup(s, status);
+    detail_of_dial(s, status);
     if (status == DIAL_FORBIDDEN || (status == DIAL_NO_SUCH_HOST && s->setup->by_address))
         return forbidden(s, rows[status].reason);
     struct front_answer answer = {.outcome = rows[status].outcome};

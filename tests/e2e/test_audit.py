@@ -148,6 +148,28 @@ def test_backend_refuses(door):
         name = sock.getsockname()
     line = door.audited_of(name)
     assert line["route"] == "dead" and line["reason"] in ("refused", "no_backend"), line
+    assert "127.0.0.1:1" in line["detail"], line
+
+
+@pytest.mark.parametrize("said, hint", [
+    (b"EHLO client.example.com\r\n", "'speaks: smtp'"), (b"lhlo client.example.com\r\n", "'speaks: lmtp'"),
+    (b"NICK somebody\r\n", "'speaks: irc'"), (b"a1 LOGIN user secret\r\n", "'speaks:'"),
+    (struct.pack("!II", 8, 80877103), "'speaks: postgresql'")], ids=["smtp", "lmtp", "irc", "text", "postgresql"])
+def test_a_client_in_the_clear(door, said, hint):
+    """Where TLS begins at once, who begins with a command is told of STARTTLS in the line, and never of what was said."""
+    with door.dial() as sock:
+        sock.sendall(said)
+        assert tls.ended(sock)
+        line = door.audited_of(sock.getsockname())
+    assert line["reason"] == "not_tls" and hint in line["detail"] and "secret" not in line["detail"], line
+
+
+def test_a_client_that_waits_to_be_greeted(door):
+    """The same for one that says nothing."""
+    with door.dial() as sock:
+        assert tls.ended(sock)
+        line = door.audited_of(sock.getsockname())
+    assert line["reason"] == "hello_timeout" and "'speaks:'" in line["detail"], line
 
 
 def test_nothing_was_said(door):
