@@ -249,7 +249,7 @@ def test_another_name(s_server, look, version):
     ("smtp", ["220 hi", "250-me\n250 STARTTLS", "454 not now"], "not_begun", "does not begin TLS"),
     ("smtp", ["220 hi", "250-me\n250 STARTTLS", "220 go\n250 injected"], "injected", "clear"),
     ("smtp", ["220 hi", None], "closed", "closed"),
-    ("smtp", ["SSH-2.0-OpenSSH"], "not_begun", "'SSH-2.0-OpenSSH'"),
+    ("smtp", ["SSH-2.0-OpenSSH"], "other_protocol", "'SSH-2.0-OpenSSH'"),
     ("ldap", ["0\x05hello"], "other_protocol", "expected"),
     ("smtp", ["220 " + "x" * 20000], "other_protocol", ""),
     ("imap", ["* OK hi", "* CAPABILITY IMAP4rev1\n* ID nil"], "timed_out", "did not begin"),
