@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net/handed.h"
@@ -177,6 +178,10 @@ static int bind_listener(struct crew *crew, const struct snapshot *snap, const s
     }
     if (now == NULL && a->place == CONFIG_AT_STANDARD) /* door_start() begins with it */
         return 0;
+    if (a->place == CONFIG_AT_UNIX && has_listener(now, a->text.text, false) &&
+        chmod(a->path, snap->config->listeners.v[i].mode == 0 ? CONFIG_SOCKET_MODE
+                                                              : snap->config->listeners.v[i].mode) != 0)
+        return err_errno(err, errno, "cannot change the mode of %s", a->path);
     if (!has_listener(now, a->text.text, false) &&
         bind_stream(crew, &snap->config->listeners.v[i], listeners + i, stride, err) != 0)
         return -1;

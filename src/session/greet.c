@@ -88,12 +88,13 @@ static int settling_section(const struct session *s, const struct starttls **ret
     *ret = greet_asks(s) != NULL ? greet_asks(s) : tells ? s->route->tells : p->spoken;
     if (*ret == NULL)
         return -1;
-    if (p->in_clear)
-        return starttls_run_onward(p->near);
     if (tells)
         return starttls_section(*ret, "identify");
-    if (greet_asks(s) != NULL)
+    if (greet_asks(s) !=
+        NULL) /* it has greeted us before TLS; a section of the client's protocol is none of its */
         return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
+    if (p->in_clear)
+        return starttls_run_onward(p->near);
     return starttls_section(*ret, "greet");
 }
 
@@ -157,6 +158,10 @@ static enum session_state step_dialogue(struct session *s)
             starttls_run_step(p->far, p->far_bytes.data, p->far_bytes.len, &used, &say);
         buf_consume(&p->far_bytes, used);
         say_to_backend(s, &say);
+        if (status == STARTTLS_DONE &&
+            p->greet == GREET_ASK) /* what has come in the clear would pass for TLS */
+            return greet_failed(s, "the script's section 'ask' ends with 'done', expected 'switch'",
+                                CLOSE_BACKEND_TLS);
         if (status == STARTTLS_SWITCH || status == STARTTLS_DONE)
             return SESSION_JOIN;
         if (status != STARTTLS_MORE)

@@ -97,6 +97,9 @@ static enum session_state begin(struct session *s)
     const struct plan_port *port = &s->epoch->snap->plan->ports[s->listener];
     p->scan = hello_scan_start(session_limits(s)->hello_size);
     p->spoken = port->speaks;
+    if (p->spoken !=
+        NULL) /* a tunnel goes on in another configuration, and its first words stay of this one */
+        p->scripts = plan_ref(s->epoch->snap->plan);
     p->kind = port->plain ? FIRST_BYTES_PLAIN : port->speaks != NULL ? FIRST_BYTES_STARTTLS : p->kind;
     if (relay_leads(s))
         return SESSION_ROUTE;
@@ -345,14 +348,43 @@ static enum session_state take_route(struct session *s, const struct hello *h)
     }
 }
 
+/* After STARTTLS: does the client want to speak something else within TLS? A browser that was led here by
+ * somebody else's page does (ALPACA). Where a route names protocols these count; else the one that was spoken
+ * before, if it has a name. */
+static bool wants_another_protocol(const struct session *s, const struct hello *h, struct route_match *match)
+{
+    const struct setup *p = s->setup;
+    if (h == NULL || p->spoken == NULL || match->route == ROUTE_NONE || match->alpn.p != NULL ||
+        cursor_left(&h->alpn) == 0)
+        return false;
+    struct cursor list = h->alpn;
+    struct str protocol;
+    const char *name = starttls_alpn(p->spoken);
+    while (hello_next_protocol(&list, &protocol)) {
+        if (name != NULL && str_is(protocol, name)) {
+            match->alpn = protocol;
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum session_state route_with(struct session *s, const struct hello *h)
 {
     struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
     s->when.routed = loop_now(s->worker->loop);
-    if (h != NULL)
+    bool another = wants_another_protocol(s, h, &match);
+    if (h != NULL) {
         routing_note(h, &match, JA4_TCP, &s->setup->hello);
+        s->setup->hello.kind = (uint8_t)s->setup->kind;
+    }
     if (match.route == ROUTE_NONE)
         return no_route(s, h);
+    if (another) {
+        session_detail(s,
+                       "the client offers other protocols (ALPN) than the one in which it has asked for TLS");
+        return session_refuse_hello(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
+    }
     if (!session_enter_route(s, &s->epoch->snap->routes[match.route]))
         return h == NULL ? session_end(s, CLOSE_LIMIT_ROUTE)
                          : session_refuse_hello(s, ALERT_INTERNAL_ERROR, CLOSE_LIMIT_ROUTE);

@@ -130,7 +130,7 @@ static void settle_port(struct plan *plan, size_t i, const struct complaints *to
     if (l->plaintext && port->speaks == NULL) {
         err_set(&err, "plaintext: listener '%s' speaks %s: there is no STARTTLS that clients could leave out",
                 l->name.text, l->speaks.text);
-        complain(to, l->speaks.at, &err);
+        complain(to, l->speaks.at.line != 0 ? l->speaks.at : l->head.at, &err);
     }
 }
 
@@ -182,6 +182,28 @@ static void check_route(const struct plan *plan, const struct config_route *rc, 
                 rc->name.text, config_action_name(rc->action), c->listeners.v[i].name.text,
                 c->listeners.v[i].speaks.text);
         complain(to, rc->head.at, &err);
+    }
+}
+
+/* Who goes on in the clear has said things that a backend which was asked for TLS meanwhile would have to
+ * hear. */
+static void check_plaintext(const struct plan *plan, const struct config_route *rc,
+                            const struct complaints *to)
+{
+    const struct config *c = plan->config;
+    const struct config_backend *backend = config_route_backend(rc);
+    struct err err;
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct config_listener *l = &c->listeners.v[i];
+        if (!l->plaintext || backend == NULL || backend->tls == NULL || backend->tls->starttls.text == NULL ||
+            !names_listener(rc, l->name.text))
+            continue;
+        err_set(&err,
+                "route '%s': starttls: clients of listener '%s' may go on without TLS ('plaintext'), and the "
+                "backend is "
+                "asked for TLS in %s; leave one out, or give the backend TLS that begins at once",
+                rc->name.text, l->name.text, backend->tls->starttls.text);
+        complain(to, backend->tls->starttls.at, &err);
     }
 }
 
@@ -245,6 +267,7 @@ void plan_ports_make(struct plan *plan,
     for (size_t i = 0; i < c->routes.n; i++) {
         check_route(plan, &c->routes.v[i], &to);
         check_backend(plan, &c->routes.v[i], &to);
+        check_plaintext(plan, &c->routes.v[i], &to);
     }
 }
 

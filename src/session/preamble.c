@@ -139,5 +139,6 @@ enum session_state preamble_serve_plain(struct session *s)
         return refuse(s, "the route is for clients that speak TLS");
     if (rc->clients.mode == CONFIG_CLIENTS_REQUIRED)
         return refuse(s, "the route demands a client certificate, and the client goes on without TLS");
-    return SESSION_DIAL;
+    return rc->clients.mode == CONFIG_CLIENTS_NONE ? SESSION_DIAL
+                                                   : SESSION_AUTHORISE; /* policy: he is nobody */
 }

@@ -47,7 +47,7 @@ struct route_match routing_again(const struct snapshot *snap, uint32_t listener,
     uint8_t alpn[1 + sizeof(note->alpn)] = {note->alpn_len};
     memcpy(alpn + 1, note->alpn, note->alpn_len);
     struct route_query q = {.listener = listener,
-                            .kind = FIRST_BYTES_TLS,
+                            .kind = note->kind,
                             .sni = {note->sni, strlen(note->sni)},
                             .alpn = alpn,
                             .alpn_len = note->alpn_len > 0 ? (size_t)note->alpn_len + 1 : 0};
@@ -84,6 +84,7 @@ void routing_note(const struct hello *h, const struct route_match *match, enum j
 {
     struct cursor list = h->alpn;
     struct str protocol = match->alpn;
+    ret->kind = FIRST_BYTES_TLS;
     ret->alpn_matched = protocol.p != NULL;
     if (ret->alpn_matched || hello_next_protocol(&list, &protocol)) {
         ret->alpn_len = (uint8_t)protocol.len;

@@ -19,6 +19,7 @@ struct hello_note {
     uint8_t alpn_len;
     char alpn[255];    /* the protocol that routing settled on, or the client's first offer */
     bool alpn_matched; /* ... the former */
+    uint8_t kind;      /* enum first_bytes: how it came to TLS */
     char ja4[JA4_TEXT_MAX];
 };
 

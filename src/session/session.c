@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "net/socket.h"
 #include "quic/quic.h"
+#include "session/plan.h"
 #include "session/programs.h"
 #include "session/review.h"
 #include "session/session_internal.h"
@@ -537,6 +538,8 @@ static void setup_free(struct session *s)
     starttls_run_free(s->setup->near);
     starttls_run_free(s->setup->far);
     starttls_relay_free(s->setup->relay);
+    if (s->setup->scripts != NULL)
+        plan_unref(s->setup->scripts);
     buf_free(&s->setup->far_bytes);
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);

@@ -59,6 +59,7 @@ struct visit {
 
 /* What is needed until bytes flow; freed then. */
 struct setup {
+    struct plan *scripts;          /* held: where `spoken` and what the far dialogue speaks live; or NULL */
     const struct starttls *spoken; /* what the client speaks in the clear before TLS; NULL: nothing */
     struct starttls_run *near;     /* ... with him */
     bool in_clear;                 /* ... and goes on in */

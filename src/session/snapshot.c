@@ -456,7 +456,8 @@ bool snapshot_listens_udp(const struct snapshot *snap, size_t listener)
 {
     const struct config *c = snap->config;
     CHECK(listener < c->listeners.n);
-    if (!has_datagrams(&c->listeners.v[listener].address))
+    if (!has_datagrams(&c->listeners.v[listener].address) ||
+        strcmp(c->listeners.v[listener].speaks.text, CONFIG_SPEAKS_TLS) != 0)
         return false;
     for (size_t i = 0; i < c->routes.n && c->listeners.v[listener].quic; i++)
         if (c->routes.v[i].action == CONFIG_TUNNEL)

@@ -337,6 +337,18 @@ static int read_port(struct parse *p)
     return end_of_line(p);
 }
 
+static int read_alpn(struct parse *p)
+{
+    struct str name = {0};
+    if (p->script->alpn != NULL)
+        return lex_error(&p->lex, p->err, "found a second 'alpn'");
+    if (parse_word(p, "the protocol's name in ALPN", &name) != 0)
+        return -1;
+    p->script->alpn = strndup(name.p, name.len);
+    CHECK(p->script->alpn != NULL);
+    return end_of_line(p);
+}
+
 static int read_default_unit(struct parse *p)
 {
     if (p->script->sections_len > 0)
@@ -354,14 +366,15 @@ static int read_statement(struct parse *p)
     static const struct {
         const char *word;
         int (*read)(struct parse *);
-    } statements[] = {{"port", read_port},       {"unit", read_default_unit}, {"welcome", read_welcome},
-                      {"section", read_section}, {"begin", read_begin},       {"state", read_state},
-                      {"on", read_rule},         {"near", read_rule},         {"far", read_rule}};
+    } statements[] = {{"port", read_port},       {"alpn", read_alpn},       {"unit", read_default_unit},
+                      {"welcome", read_welcome}, {"section", read_section}, {"begin", read_begin},
+                      {"state", read_state},     {"on", read_rule},         {"near", read_rule},
+                      {"far", read_rule}};
     struct token t = p->lex.token;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++)
         if (token_is(t, statements[i].word))
             return statements[i].read(p);
-    return parse_found(p, "a statement: port, unit, welcome, section, begin, state, on, near or far");
+    return parse_found(p, "a statement: port, alpn, unit, welcome, section, begin, state, on, near or far");
 }
 
 static int read_script(struct parse *p)
@@ -413,12 +426,18 @@ void starttls_free(struct starttls *p)
     free(p->states);
     free(p->sections);
     free(p->name);
+    free(p->alpn);
     free(p);
 }
 
 const char *starttls_name(const struct starttls *p)
 {
     return p->name;
+}
+
+const char *starttls_alpn(const struct starttls *p)
+{
+    return p->alpn;
 }
 
 uint16_t starttls_port(const struct starttls *p)

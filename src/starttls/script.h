@@ -134,6 +134,7 @@ struct section {
 struct starttls {
     char *name;
     uint16_t port;
+    char *alpn;       /* or NULL */
     struct unit unit; /* where a state says nothing else */
     struct seq welcome;
     uint16_t unit_var; /* the variable that is the present unit; NO_INDEX: not used */

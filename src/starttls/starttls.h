@@ -46,10 +46,11 @@ struct starttls *starttls_parse_chat(const char *name, const char *text, size_t 
 /* NULL is allowed. */
 void starttls_free(struct starttls *p);
 
-/* The protocol that is built in under this name, or NULL. Lives as long as the process; any thread. */
+/* The protocol that is built in under this name, or NULL; `submission` is another name of smtp. Lives as long
+ * as the process; any thread. */
 const struct starttls *starttls_builtin(const char *name);
 
-/* The names of those, sorted, NULL at the end. */
+/* The names of those, one each, sorted, NULL at the end. */
 const char *const *starttls_builtin_names(void);
 
 /* What it is called. */
@@ -57,6 +58,9 @@ const char *starttls_name(const struct starttls *p);
 
 /* The port it is usually found at; 0: the script says none. */
 uint16_t starttls_port(const struct starttls *p);
+
+/* The protocol's name in ALPN (RFC 7301), or NULL: it has none. */
+const char *starttls_alpn(const struct starttls *p);
 
 /* The number of a section, or -1 when the script has none of that name. */
 int starttls_section(const struct starttls *p, const char *name);

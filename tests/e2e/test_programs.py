@@ -303,6 +303,36 @@ def test_stop_leaves_no_process(door):
         wait_until(lambda pid=pid: not in_session(pid), "the programs to end", 10)
 
 
+def test_one_that_leaves_a_session_of_its_own_behind(start_door, pki):
+    """What ARCHITECTURE.md and THREAT-MODEL.md say: that is out of reach. Neither the program's end nor the door's waits for
+    it."""
+    script = shell("setsid sh -c 'echo $$; exec sleep 1000' & wait")
+    door = start_door({"certificates": [pki.server("far.test").row()],
+                       "routes": [{"name": "far", "sni": "far.test", "terminate": {"to": script}}]})
+    with tls.connect(door, "far.test") as sock:
+        left = int(tls.read_line(sock))
+    try:
+        gone(door)
+        door.stop()
+        assert in_session(left) == [left]
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+def test_whoever_starts_the_door_may_have_ignored_sigchld(start_door, pki):
+    """That is inherited, and would have the kernel forget how programs exit: they must not be lost, nor their places."""
+    door = start_door({"certificates": [pki.server("three.test").row()], "limits": {"programs": 1},
+                       "routes": [{"name": "three", "sni": "three.test", "terminate": {"to": PROGRAMS["three"]}}]},
+                      prefix=("env", "--ignore-signal=CHLD"))
+    for _ in range(3):
+        with tls.connect(door, "three.test") as sock:
+            sock.sendall(b"hello\n")
+            assert tls.read_line(sock) == "hello"
+            tls.finish(sock)
+            assert "status 3" in door.audited_of(sock)["detail"]
+        gone(door)
+
+
 def test_many_short_ones(door, pki):
     """Nothing is left of them: no zombie, no descriptor."""
     before = door.process.open_files()

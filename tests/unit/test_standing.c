@@ -181,8 +181,9 @@ static struct epoch *install(struct world *w, const struct given *g)
 
 static void begin(struct world *w)
 {
-    *w = (struct world){.hello = {.sni = "door.test", .alpn_len = 8, .alpn = "cardea/1"},
-                        .peer = {.identity = identity, .chain = chain}};
+    *w = (struct world){
+        .hello = {.sni = "door.test", .alpn_len = 8, .alpn = "cardea/1", .kind = FIRST_BYTES_TLS},
+        .peer = {.identity = identity, .chain = chain}};
     snapshot_shared_init(&w->shared, 1, fronts, ARRAY_LEN(fronts));
     w->st.epoch = install(w, &(struct given){0});
     w->st.route = &w->st.epoch->snap->routes[0];

@@ -535,7 +535,7 @@ static void the_greeting_is_handed_on(void **state)
     } greetings[] = {
         {"smtp", "220-a\r\n220 b\r\n250 STARTTLS\r\n", "220-a\r\n220 b\r\n"},
         {"ftp", "220-a\r\nb\r\n220 c\r\n", "220-a\r\nb\r\n220 c\r\n"},
-        {"pop3", "+OK <1.2@mx.example>\r\n", "+OK <1.2@mx.example>\r\n"},
+        {"pop3", "+OK <1.2@mx.example>\r\n", "+OK door.example ready\r\n"},
         {"nntp", "201 a\r\n101 b\r\nMODE-READER\r\n.\r\n200 c\r\n", "200 c\r\n"},
         {"imap", "* OK [CAPABILITY X] a\r\n", "* OK door.example ready\r\n"},
         {"managesieve", "\"A\"\r\n", ""},
@@ -623,6 +623,7 @@ static void ports_and_who_speaks_first(void **state)
     }
     assert_null(names[ARRAY_LEN(known)]);
     assert_null(starttls_builtin("gopher"));
+    assert_ptr_equal(starttls_builtin("submission"), starttls_builtin("smtp"));
 }
 
 int main(void)
