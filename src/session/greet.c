@@ -98,6 +98,12 @@ static int settling_section(const struct session *s, const struct starttls **ret
     return starttls_section(*ret, "greet");
 }
 
+bool greet_settles(const struct session *s)
+{
+    const struct starttls *protocol;
+    return settling_section(s, &protocol) >= 0;
+}
+
 static void say_to_backend(struct session *s, struct buf *say)
 {
     if (say->len > 0)
@@ -121,10 +127,24 @@ static void begin_dialogue(struct session *s, const struct starttls *protocol, i
     say_to_backend(s, &say);
 }
 
+/* The backend goes on; it is we who end it. */
 static enum session_state dialogue_failed(struct session *s)
 {
-    bool tls = starttls_run_failure(s->setup->far) != STARTTLS_WRONG;
-    return greet_failed(s, starttls_run_text(s->setup->far), tls ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+    return greet_failed(s, starttls_run_text(s->setup->far), CLOSE_BACKEND_TLS);
+}
+
+static enum session_state greet_late(struct session *s)
+{
+    struct setup *p = s->setup;
+    char text[STARTTLS_WAITING_MAX] = "";
+    struct str pending = {(const char *)p->far_bytes.data, p->far_bytes.len};
+    if (p->far != NULL && (p->greet == GREET_ASK || p->greet == GREET_SETTLE))
+        starttls_run_waiting(p->far, &pending, text);
+    const char *why = *text != '\0' ? text
+                      : p->greet == GREET_TLS && p->far != NULL
+                          ? "the backend agreed to begin TLS, and did not finish its handshake in time"
+                          : "the backend took the connection and then said nothing";
+    return greet_failed(s, why, CLOSE_DIAL_TIMEOUT);
 }
 
 /* SESSION_JOIN: it is over. */
@@ -244,7 +264,7 @@ enum session_state step_greet(struct session *s)
         return session_end(s, CLOSE_HELLO_TIMEOUT);
     }
     if (p->expired)
-        return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
+        return greet_late(s);
     for (; p->greet < GREET_OVER; p->greet++) {
         if (p->say_up.len > 0)
             return SESSION_GREET; /* the driver calls again when it is out */
