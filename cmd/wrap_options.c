@@ -126,6 +126,10 @@ static int check(const struct wrap_options *o)
     if (o->plaintext && o->clients != NULL && !o->optional)
         return cmd_misused("wrap", "--plaintext lets clients in who prove nothing, --clients demands that "
                                    "they do: add --optional, or leave one out");
+    if (o->plaintext && o->tell != NULL)
+        return cmd_misused("wrap",
+                           "--plaintext lets clients in of whom the server would be told nothing, and "
+                           "--tell has it trust what it is told: leave one out");
     return check_expectations(o);
 }
 

@@ -185,6 +185,28 @@ static void check_route(const struct plan *plan, const struct config_route *rc, 
     }
 }
 
+/* Who goes on in the clear has proven nothing, and his own words go on where a server that is told of clients
+ * would still have to be told: it would take him for the door. */
+static void check_clear_is_not_told(const struct plan *plan, const struct config_route *rc,
+                                    const struct complaints *to)
+{
+    const struct config *c = plan->config;
+    const struct config_text *protocol = &rc->hand_on.protocol;
+    struct err err;
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct config_listener *l = &c->listeners.v[i];
+        if (!l->plaintext || protocol->text == NULL || !names_listener(rc, l->name.text))
+            continue;
+        err_set(
+            &err,
+            "route '%s': hand_on.protocol: found '%s', and clients of listener '%s' may go on without TLS "
+            "('plaintext'), of whom the backend would be told nothing: it would take them for the door, "
+            "and trust them as it trusts the door; leave one of the two out",
+            rc->name.text, protocol->text, l->name.text);
+        complain(to, protocol->at, &err);
+    }
+}
+
 /* Who goes on in the clear has said things that a backend which was asked for TLS meanwhile would have to
  * hear. */
 static void check_plaintext(const struct plan *plan, const struct config_route *rc,
@@ -268,6 +290,7 @@ void plan_ports_make(struct plan *plan,
         check_route(plan, &c->routes.v[i], &to);
         check_backend(plan, &c->routes.v[i], &to);
         check_plaintext(plan, &c->routes.v[i], &to);
+        check_clear_is_not_told(plan, &c->routes.v[i], &to);
     }
 }
 
