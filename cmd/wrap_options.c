@@ -182,12 +182,10 @@ struct writing {
 __attribute__((format(printf, 3, 4))) static void put(struct writing *w, const char *flag, const char *fmt,
                                                       ...)
 {
-    char line[8192];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
+    CHECK(buf_vprintf(w->to, fmt, ap) && buf_append(w->to, "\n", 1));
     va_end(ap);
-    CHECK(buf_printf(w->to, "%s\n", line));
     w->line++;
     if (w->line < WRAP_LINES_MAX)
         w->flags[w->line] = flag;
