@@ -151,10 +151,13 @@ struct session {
     bool datagrams;     /* towards a target over UDP */
     bool uncounted;     /* admitted in all, but under no source */
     bool reaped;        /* there was a moment to see how its program exits */
-    bool unproven;      /* likewise: anybody may have made up the peer's address */
+    bool unproven;      /* admitted so: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
+
+/* From the end of a program's output to its exit. */
+#define SESSION_REAP_NS (200 * NSEC_PER_MSEC)
 
 /* ---- session.c ---- */
 
@@ -255,6 +258,9 @@ const struct starttls *greet_asks(const struct session *s);
 
 /* This backend took the connection but is no good: on to another, or to the end. */
 enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason);
+
+/* ... because its side has ended. A program's exit, which says more, is waited for a moment. */
+enum session_state greet_broke_off(struct session *s, const char *why, enum close_reason reason);
 
 /* ---- peek.c: NEW, PROXY, PEEK, ROUTE ---- */
 
