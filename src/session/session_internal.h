@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
- * preamble.c (STARTTLS), reach.c (towards the backend or target), greet.c (what it hears first), visit.c
- * (towards an agent), carry.c (bytes both ways, last words); rejudge.c (what runs, by a policy that came
- * later). */
+ * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
+ * name), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what it
+ * hears first), visit.c (towards an agent), carry.c (bytes both ways, last words); rejudge.c (what runs, by a
+ * policy that came later). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
