@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "starttls/starttls.h"
 
 #define BOTH 3
 #define SERVER 1
@@ -218,17 +219,11 @@ static void put_list(struct writing *w, const char *flag, const char *key, const
     buf_free(&before);
 }
 
-/* A protocol of the user's own is given by its file. */
-static bool is_file(const char *starttls)
-{
-    return strpbrk(starttls, "/.") != NULL;
-}
-
 static const char *protocol_of(const struct wrap_options *o)
 {
     if (o->chat != NULL)
         return "own";
-    return o->starttls == NULL ? NULL : is_file(o->starttls) ? "own" : o->starttls;
+    return o->starttls == NULL ? NULL : starttls_is_file(o->starttls) ? "own" : o->starttls;
 }
 
 static void put_listeners(struct writing *w, const struct wrap_options *o)

@@ -4,13 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/file.h"
 #include "config/config.h"
 #include "hello/first_bytes.h"
 #include "session/plan.h"
 #include "starttls/relay.h"
-
-#define SCRIPT_FILE_MAX 262144u
 
 struct complaints {
     void (*complain)(void *arg, struct config_pos at, const struct err *why);
@@ -47,16 +44,10 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
     for (size_t i = 0; i < own->n; i++) {
         bool chat = own->v[i].chat.text != NULL;
         const struct config_text *file = chat ? &own->v[i].chat : &own->v[i].file;
-        const char *path = file->text;
-        struct buf text = {0};
         struct err err;
-        if (file_read(path, SCRIPT_FILE_MAX, &text, NULL, &err) == 0)
-            plan->scripts[i] = chat
-                                   ? starttls_parse_chat(path, (const char *)text.data, text.len, false, &err)
-                                   : starttls_parse(path, (const char *)text.data, text.len, &err);
+        plan->scripts[i] = starttls_load(file->text, chat, &err);
         if (plan->scripts[i] == NULL)
             complain(to, file->at, &err);
-        buf_free(&text);
     }
 }
 

@@ -43,6 +43,12 @@ struct starttls *starttls_parse(const char *name, const char *text, size_t len, 
 struct starttls *starttls_parse_chat(const char *name, const char *text, size_t len, bool answer,
                                      struct err *err);
 
+/* The same from a file, in either language; one of chat(8) becomes `ask`. */
+struct starttls *starttls_load(const char *path, bool chat, struct err *err);
+
+/* Where a protocol may be given by its name or by its file: is this a file's? */
+bool starttls_is_file(const char *name);
+
 /* NULL is allowed. */
 void starttls_free(struct starttls *p);
 
