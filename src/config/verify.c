@@ -13,6 +13,7 @@
 #include "config/schema.h"
 #include "config/store.h"
 #include "config/verify_backend_tls.h"
+#include "config/verify_ports.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
 struct names {
@@ -530,7 +531,7 @@ static int verify_all(struct verify *v)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
-    return bad;
+    return bad | verify_ports(v->report, v->c);
 }
 
 /* All names that a route may refer to, whatever its action is. */
