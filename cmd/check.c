@@ -135,14 +135,6 @@ static void print_errors(const char *errors, bool json)
     buf_free(&out);
 }
 
-void check_warn(const struct snapshot *snap)
-{
-    struct buf warnings = {0};
-    tell_warnings(&warnings, snap, false);
-    fputs(buf_text(&warnings), stderr);
-    buf_free(&warnings);
-}
-
 int check_config(const char *path, const struct front_binding *fronts, size_t fronts_len, bool json)
 {
     struct buf errors = {0}, warnings = {0};

@@ -7,16 +7,11 @@
 #include <stddef.h>
 
 struct front_binding;
-struct snapshot;
 
 /* Read everything the configuration names, open no port, print the routes in their order of precedence (or
- * JSON), or the errors; on standard error what check_warn() finds, and hints. With `json` all of it goes to
- * standard output as one object: "routes" and "warnings", or "errors". Returns the exit status: 0 good, 1
+ * JSON), or the errors; on standard error what tell_warnings() says, with hints. With `json` all of it goes
+ * to standard output as one object: "routes" and "warnings", or "errors". Returns the exit status: 0 good, 1
  * not. */
 int check_config(const char *path, const struct front_binding *fronts, size_t fronts_len, bool json);
-
-/* Print on standard error what is not wrong but will hardly be meant: certificates that have expired and the
- * like. */
-void check_warn(const struct snapshot *snap);
 
 #endif

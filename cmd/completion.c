@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "cmd/cmd.h"
 #include "cmd/verb_flags.h"
+#include "starttls/starttls.h"
 
 struct verb_text {
     const char *name, *summary, *synopsis, *options;
@@ -30,7 +31,7 @@ static enum kind kind_of(const char *value)
     bool words = strchr(value, '|') != NULL;
     for (const char *p = value; *p != '\0'; p++)
         words =
-            words && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || strchr("|-", *p) != NULL);
+            words && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || strchr("|-.", *p) != NULL);
     if (*value == '\0')
         return NOTHING;
     if (words)
@@ -42,18 +43,33 @@ static enum kind kind_of(const char *value)
     return strcmp(value, "DIR") == 0 ? FOLDERS : ANYTHING;
 }
 
+/* The names of those that are built in, in place of PROTOCOL. */
+static void name_protocols(struct verb_flag *flag)
+{
+    const char *const *names = starttls_builtin_names();
+    if (strcmp(flag->name, "--starttls") != 0)
+        return;
+    for (size_t i = 0, used = 0; names[i] != NULL; i++) {
+        used += (size_t)snprintf(flag->value + used, sizeof(flag->value) - used, "%s%s", i > 0 ? "|" : "",
+                                 names[i]);
+        CHECK(used < sizeof(flag->value));
+    }
+}
+
 /* The flags of a verb; those that are told of with another one, as there. */
 static void read_flags(const struct verb_text *verb, struct verb_flags *ret)
 {
     struct verb_flags other;
     verb_flags_read(verb->options, ret);
-    for (size_t i = 0; i < ret->n; i++)
+    for (size_t i = 0; i < ret->n; i++) {
+        name_protocols(&ret->v[i]);
         for (size_t k = 0; ret->v[i].elsewhere && k < ARRAY_LEN(verbs); k++) {
             verb_flags_read(verbs[k].options, &other);
             for (size_t j = 0; j < other.n; j++)
                 if (strcmp(other.v[j].name, ret->v[i].name) == 0 && !other.v[j].elsewhere)
                     ret->v[i] = other.v[j];
         }
+    }
 }
 
 /* The words that forms of a verb begin with, such as server|client. False: there are none. */
@@ -66,6 +82,15 @@ static bool find_forms(const struct verb_text *verb, char *ret, size_t cap)
             used += (size_t)snprintf(ret + used, cap - used, "%s%.*s", used > 0 ? "|" : "", (int)len, line);
     }
     return used > 0;
+}
+
+/* Behind those from `first` on that go with the same form. */
+static size_t end_of_form(const struct verb_flags *flags, size_t first)
+{
+    size_t end = first;
+    while (end < flags->n && strcmp(flags->v[end].form, flags->v[first].form) == 0)
+        end++;
+    return end;
 }
 
 /* What a verb takes beside options, out of its synopsis: the first word that is a list, DIR, FILE or VERB and
@@ -162,10 +187,18 @@ static void put_bash_verb(const struct verb_text *verb)
     }
     printf("    '%s '*)", verb->name);
     put_bash_kind(operand_of(verb, words, sizeof(words)), words);
-    printf("%s", flags.n > 0 ? " words+='" : "");
-    for (size_t i = 0; i < flags.n; i++)
-        printf(" %s", flags.v[i].name);
-    printf("%s ;;\n", flags.n > 0 ? "'" : "");
+    for (size_t i = 0, end; i < flags.n; i = end) {
+        const char *form = flags.v[i].form;
+        end = end_of_form(&flags, i);
+        printf("\n        ");
+        if (*form != '\0')
+            printf("[ \"${COMP_WORDS[2]}\" != %s ] || ", form);
+        printf("words+='");
+        for (size_t k = i; k < end; k++)
+            printf(" %s", flags.v[k].name);
+        putchar('\'');
+    }
+    printf(" ;;\n");
 }
 
 static void put_bash(void)
@@ -215,21 +248,42 @@ static const char *zsh_name(const char *value)
     return strchr(value, ':') != NULL ? "" : value;
 }
 
+static void put_zsh_flag(const struct verb_flag *flag)
+{
+    enum kind kind = kind_of(flag->value);
+    printf(" \\\n        '*%s[", flag->name);
+    put_text(flag->help);
+    putchar(']');
+    if (kind != NOTHING)
+        put_zsh_kind(kind, zsh_name(flag->value));
+    putchar('\'');
+}
+
+/* What goes with one form of a verb only is put into `more`. */
+static void put_zsh_forms(const struct verb_text *verb)
+{
+    struct verb_flags flags;
+    read_flags(verb, &flags);
+    for (size_t i = 0, end; i < flags.n; i = end) {
+        end = end_of_form(&flags, i);
+        if (flags.v[i].form[0] == '\0')
+            continue;
+        printf("    '%s %s') more=(", verb->name, flags.v[i].form);
+        for (size_t k = i; k < end; k++)
+            put_zsh_flag(&flags.v[k]);
+        printf(") ;;\n");
+    }
+}
+
 static void put_zsh_verb(const struct verb_text *verb)
 {
     struct verb_flags flags;
     char operand[64];
     read_flags(verb, &flags);
-    printf("    %s) _arguments -S", verb->name);
-    for (size_t i = 0; i < flags.n; i++) {
-        enum kind kind = kind_of(flags.v[i].value);
-        printf(" \\\n        '*%s[", flags.v[i].name);
-        put_text(flags.v[i].help);
-        putchar(']');
-        if (kind != NOTHING)
-            put_zsh_kind(kind, zsh_name(flags.v[i].value));
-        putchar('\'');
-    }
+    printf("    %s) _arguments -S $more", verb->name);
+    for (size_t i = 0; i < flags.n; i++)
+        if (flags.v[i].form[0] == '\0')
+            put_zsh_flag(&flags.v[i]);
     enum kind kind = operand_of(verb, operand, sizeof(operand));
     printf(" \\\n        '*");
     put_zsh_kind(kind, operand);
@@ -253,8 +307,13 @@ static void put_zsh(void)
            "        return\n"
            "    fi\n"
            "    local verb=$words[2]\n"
+           "    local -a more=()\n"
            "    shift words\n"
            "    (( CURRENT-- ))\n"
+           "    case \"$verb ${words[2]-}\" in\n");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        put_zsh_forms(&verbs[i]);
+    printf("    esac\n"
            "    case $verb in\n");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         put_zsh_verb(&verbs[i]);
@@ -291,7 +350,8 @@ static void put_fish_verb(const struct verb_text *verb)
     }
     for (size_t i = 0; i < flags.n; i++) {
         const struct verb_flag *f = &flags.v[i];
-        printf("complete -c cardea -n '__fish_seen_subcommand_from %s' -%c %s", verb->name,
+        printf("complete -c cardea -n '__fish_seen_subcommand_from %s%s%s' -%c %s", verb->name,
+               f->form[0] != '\0' ? "; and __fish_seen_subcommand_from " : "", f->form,
                f->name[1] == '-' ? 'l' : 's', f->name + strspn(f->name, "-"));
         put_fish_kind(kind_of(f->value), f->value);
         printf(" -d '");

@@ -49,6 +49,23 @@ static void print_lines(const char *text)
     fprintf(stderr, "%s%s", text, text[strlen(text) - 1] == '\n' ? "" : "\n");
 }
 
+/* What is wrong with the configuration, or will hardly be meant, in the words of whoever has written it. */
+static void tell_lines_of(const struct serving *s, const char *lines)
+{
+    if (lines != NULL && *lines != '\0' && s->hooks != NULL && s->hooks->told != NULL)
+        s->hooks->told(s->hooks->arg, lines);
+    else
+        print_lines(lines);
+}
+
+static void warn(const struct serving *s)
+{
+    struct buf warnings = {0};
+    tell_warnings(&warnings, door_snapshot(s->door), false);
+    tell_lines_of(s, buf_text(&warnings));
+    buf_free(&warnings);
+}
+
 static void on_notice(void *arg, const char *text)
 {
     (void)arg;
@@ -62,7 +79,7 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
     s->refused = review == NULL;
     if (review != NULL) {
         struct buf text = {0};
-        check_warn(door_snapshot(s->door));
+        warn(s);
         fprintf(stderr, "cardea: configuration reloaded\n");
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
@@ -71,7 +88,7 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
             fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
         return;
     }
-    print_lines(errors);
+    tell_lines_of(s, errors);
     fprintf(stderr, "cardea: the configuration was not reloaded; the one before stays in force\n");
 }
 
@@ -188,15 +205,15 @@ static int start(struct serving *s, const char *path)
     struct err err = {0};
     if (signals_watch(&s->signals, s->loop, SIGNALS_HANGUP, on_signal, &err) != 0 ||
         open_door(s, path, &errors) != 0) {
-        if (errors.len > 0 && s->hooks != NULL && s->hooks->refused != NULL)
-            s->hooks->refused(s->hooks->arg, buf_text(&errors));
+        if (errors.len > 0)
+            tell_lines_of(s, buf_text(&errors));
         else
-            print_lines(errors.len > 0 ? buf_text(&errors) : err.text);
+            print_lines(err.text);
         buf_free(&errors);
         return -1;
     }
     buf_free(&errors);
-    check_warn(door_snapshot(s->door));
+    warn(s);
     door_set_notice(s->door, on_notice, s);
     door_set_reload_watch(s->door, on_reload, s);
     door_set_served(s->door, on_served, s);
@@ -204,7 +221,9 @@ static int start(struct serving *s, const char *path)
     if (asked)
         s->admin = admin_new(s->loop, s->door, &err);
     if ((asked && s->admin == NULL) || door_start(s->door, &err) != 0) {
-        fprintf(stderr, "cardea: %s\n", err.text);
+        if (s->hooks == NULL || s->hooks->told == NULL)
+            fprintf(stderr, "cardea: ");
+        tell_lines_of(s, err.text);
         return -1;
     }
     if (asked)

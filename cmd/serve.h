@@ -8,10 +8,10 @@
 
 /* What the caller wants to do besides, on the control thread. Each may be NULL. */
 struct serve_hooks {
-    struct str text;                                /* p not NULL: the configuration, instead of a file */
-    void (*refused)(void *arg, const char *errors); /* print lines of errors about it in the caller's words */
-    void (*ready)(void *arg, struct loop *loop);    /* connections are accepted from now on */
-    void (*stopping)(void *arg);                    /* the door has stopped; the loop is about to go */
+    struct str text;                             /* p not NULL: the configuration, instead of a file */
+    void (*told)(void *arg, const char *lines);  /* print errors and warnings of it in the caller's words */
+    void (*ready)(void *arg, struct loop *loop); /* connections are accepted from now on */
+    void (*stopping)(void *arg);                 /* the door has stopped; the loop is about to go */
     void *arg;
 };
 

@@ -51,9 +51,21 @@ static void finish_line(struct verb_flags *flags, size_t first, const char *help
         flags->v[i].elsewhere = longs > 1 && values == 0;
 }
 
+/* "With server:" */
+static void read_heading(const char *at, const char *end, char form[sizeof(((struct verb_flag *)0)->form)])
+{
+    static const char with[] = "With ";
+    size_t len = strlen(with);
+    if ((size_t)(end - at) > len + 1 && memcmp(at, with, len) == 0 && end[-1] == ':' &&
+        memchr(at + len, ' ', (size_t)(end - at) - len) == NULL)
+        put(form, sizeof(((struct verb_flag *)0)->form), at + len, (size_t)(end - at) - len - 1);
+}
+
 static void read_line(struct verb_flags *flags, const char *at, const char *end)
 {
     size_t first = flags->n;
+    if (at == end || *at != ' ')
+        return;
     while (at < end && *at == ' ')
         at++;
     if (at == end || *at != '-')
@@ -72,7 +84,13 @@ static void read_line(struct verb_flags *flags, const char *at, const char *end)
 
 void verb_flags_read(const char *options, struct verb_flags *ret)
 {
+    char form[sizeof(ret->v[0].form)] = "";
     ret->n = 0;
-    for (const char *line = options, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+    for (const char *line = options, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        size_t first = ret->n;
+        read_heading(line, end, form);
         read_line(ret, line, end);
+        for (size_t i = first; i < ret->n; i++)
+            put(ret->v[i].form, sizeof(ret->v[i].form), form, strlen(form));
+    }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "starttls/starttls.h"
@@ -67,71 +68,24 @@ static int keep(size_t row, char *value, struct wrap_options *o)
 
 /* A name, or what else there is to tell a server by: see config_backend_tls. */
 static const char *const expectations[] = {"uri", "pin", "issuer"};
-#define EXPECT_PIN 1
 
-/* What stands behind "KIND=" of that kind, else NULL. */
-static const char *expected(const char *what, const char *kind)
+enum wrap_expected wrap_expected_of(const char *what, const char **ret_value)
 {
-    size_t len = strlen(kind);
-    return strncmp(what, kind, len) == 0 && what[len] == '=' ? what + len + 1 : NULL;
-}
-
-/* The number of the row of `expectations`; as many as there are: a name. */
-static size_t kind_of(const char *what)
-{
-    size_t k = 0;
-    while (k < ARRAY_LEN(expectations) && expected(what, expectations[k]) == NULL)
-        k++;
-    return k;
-}
-
-/* Each is told once; but of pins any will do. */
-static int check_expectations(const struct wrap_options *o)
-{
-    size_t found[ARRAY_LEN(expectations) + 1] = {0};
-    for (size_t i = 0; i < o->expect.n; i++) {
-        size_t kind = kind_of(o->expect.v[i]);
-        if (strcmp(o->expect.v[i], WRAP_EXPECT_ANY) != 0 && kind != EXPECT_PIN && ++found[kind] > 1)
-            return cmd_misused("wrap", "found a second %s with --expect, '%s': expected one at most",
-                               kind < ARRAY_LEN(expectations) ? expectations[kind] : "name", o->expect.v[i]);
+    *ret_value = what;
+    for (size_t k = 0; k < ARRAY_LEN(expectations); k++) {
+        size_t len = strlen(expectations[k]);
+        if (strncmp(what, expectations[k], len) == 0 && what[len] == '=') {
+            *ret_value = what + len + 1;
+            return (enum wrap_expected)k;
+        }
     }
-    return CMD_OK;
+    return strcmp(what, "any") == 0 ? WRAP_EXPECT_ANY : WRAP_EXPECT_NAME;
 }
 
-/* What does not go without something else. */
-static int check(const struct wrap_options *o)
+bool wrap_expects_anyone(const struct wrap_options *o)
 {
-    if (o->listen.n == 0)
-        return cmd_misused("wrap", "where do connections come in? --listen ADDRESS is missing, such as %s",
-                           o->client ? "127.0.0.1:8080" : "[::]:993");
-    if (o->to.n == 0)
-        return cmd_misused("wrap", "where do they go to? --to ADDRESS is missing, such as %s",
-                           o->client ? "www.example.com:443" : "127.0.0.1:143");
-    if (!o->client && o->cert.n == 0)
-        return cmd_misused("wrap", "a server proves who it is: --cert FILE is missing, and --key FILE");
-    if (o->cert.n != o->key.n)
-        return cmd_misused(
-            "wrap",
-            "found %zu --cert and %zu --key: each certificate has its key (it may be in the same file)",
-            o->cert.n, o->key.n);
-    if (o->client && o->cert.n > 1)
-        return cmd_misused("wrap", "found %zu --cert, expected one: a client shows one certificate",
-                           o->cert.n);
-    if (o->clients == NULL && (o->allow.n > 0 || o->optional))
-        return cmd_misused("wrap", "--%s is about client certificates: --clients FILE says whose are taken",
-                           o->optional ? "optional" : "allow");
-    if (o->chat != NULL && o->starttls != NULL)
-        return cmd_misused("wrap", "--chat and --starttls both say how TLS begins: leave one out");
-    if (o->plaintext && o->starttls == NULL)
-        return cmd_misused("wrap", "--plaintext is about STARTTLS: --starttls PROTOCOL is missing");
-    if (o->plaintext && o->clients != NULL && !o->optional)
-        return cmd_misused("wrap", "--plaintext lets clients in who prove nothing, --clients demands that "
-                                   "they do: add --optional, or leave one out");
-    if (o->plaintext && o->tell != NULL)
-        return cmd_misused("wrap",
-                           "--plaintext lets clients in of whom the server would be told nothing, and "
-                           "--tell has it trust what it is told: leave one out");
-    return check_expectations(o);
+    const char *value;
+    return o->expect.n > 0 && wrap_expected_of(o->expect.v[0], &value) == WRAP_EXPECT_ANY;
 }
 
 int wrap_options_read(int argc, char **argv, struct wrap_options *ret, bool *ret_asked)
@@ -168,13 +122,14 @@ int wrap_options_read(int argc, char **argv, struct wrap_options *ret, bool *ret
             argc > 1 ? argv[1] : "nothing");
     if (optind != argc)
         return cmd_misused("wrap", "unexpected argument: %s", argv[optind]);
-    return check(ret);
+    return wrap_check(ret);
 }
 
 /* ---- the configuration ---- */
 
 struct writing {
     struct buf *to;
+    bool absolute; /* the configuration goes elsewhere: its paths do not depend on where we are */
     const char **flags;
     size_t line;
 };
@@ -207,15 +162,60 @@ static void put_value(struct writing *w, const char *flag, const char *before, c
     buf_free(&space);
 }
 
-static void put_list(struct writing *w, const char *flag, const char *key, const char *indent,
-                     const struct wrap_many *many)
+/* The value is the path of a file. */
+static void put_path(struct writing *w, const char *flag, const char *before, const char *path)
+{
+    struct buf absolute = {0};
+    bool put = w->absolute && strcmp(path, "-") != 0 && file_put_absolute(&absolute, path) == 0;
+    put_value(w, flag, before, put ? buf_text(&absolute) : path);
+    buf_free(&absolute);
+}
+
+/* Of "exec:PROGRAM ARGS", the folder where we are, as a part of its first word. */
+static void put_folder(struct buf *to, const struct buf *folder)
+{
+    for (size_t i = 0; i < folder->len; i++) {
+        if (strchr(" \t\"'\\", folder->data[i]) != NULL)
+            CHECK(buf_append(to, "\\", 1));
+        CHECK(buf_append(to, &folder->data[i], 1));
+    }
+}
+
+/* The value is an address: of a unix socket or a program there is a path in it. */
+static void put_address(struct writing *w, const char *flag, const char *before, const char *address)
+{
+    struct buf text = {0}, folder = {0};
+    bool local = strncmp(address, "unix:", 5) == 0, program = strncmp(address, "exec:", 5) == 0;
+    const char *path = address + (local || program ? 5 : 0);
+    path += program ? strspn(path, " \t") : 0;
+    if (!w->absolute || (!local && !program) || path[program ? strspn(path, "\"'") : 0] == '/' ||
+        file_put_absolute(&folder, "") != 0) {
+        put_value(w, flag, before, address);
+        return;
+    }
+    CHECK(buf_append(&text, address, 5));
+    if (program)
+        put_folder(&text, &folder);
+    else
+        CHECK(buf_append(&text, folder.data, folder.len));
+    CHECK(buf_append(&text, path, strlen(path)));
+    put_value(w, flag, before, buf_text(&text));
+    buf_free(&folder);
+    buf_free(&text);
+}
+
+/* How a value is written. */
+typedef void put_one(struct writing *w, const char *flag, const char *before, const char *value);
+
+static void put_list(struct writing *w, const char *flag, const char *indent, const struct wrap_many *many,
+                     put_one *put_each)
 {
     struct buf before = {0};
     CHECK(buf_printf(&before, "%s  - ", indent));
     if (many->n > 0)
-        put(w, NULL, "%s%s:", indent, key);
+        put(w, NULL, "%s%s:", indent, flag);
     for (size_t i = 0; i < many->n; i++)
-        put_value(w, flag, buf_text(&before), many->v[i]);
+        put_each(w, flag, buf_text(&before), many->v[i]);
     buf_free(&before);
 }
 
@@ -232,7 +232,7 @@ static void put_listeners(struct writing *w, const struct wrap_options *o)
     put(w, NULL, "listeners:");
     for (size_t i = 0; i < o->listen.n; i++) {
         put(w, NULL, "  - name: in-%zu", i + 1);
-        put_value(w, "listen", "    address: ", o->listen.v[i]);
+        put_address(w, "listen", "    address: ", o->listen.v[i]);
         if (speaks != NULL)
             put_value(w, "starttls", "    speaks: ", speaks);
         if (o->plaintext)
@@ -243,8 +243,8 @@ static void put_listeners(struct writing *w, const struct wrap_options *o)
 static void put_server_route(struct writing *w, const struct wrap_options *o)
 {
     put(w, NULL, "    terminate:");
-    put_list(w, "to", "to", "      ", &o->to);
-    put_list(w, "alpn", "alpn", "      ", &o->alpn);
+    put_list(w, "to", "      ", &o->to, put_address);
+    put_list(w, "alpn", "      ", &o->alpn, put_value);
     if (o->clients != NULL)
         put(w, "clients", "    clients: {mode: %s, trust: clients}", o->optional ? "optional" : "required");
     if (o->min_version != NULL) {
@@ -266,56 +266,54 @@ static void put_hand_on(struct writing *w, const struct wrap_options *o)
         put_value(w, "tell", "      protocol: ", o->tell);
 }
 
-/* All of that kind, the last kind being names. How many there are. */
-static size_t put_expected(struct writing *w, const struct wrap_options *o, size_t kind)
+/* All of that kind. How many there are. */
+static size_t put_expected(struct writing *w, const struct wrap_options *o, enum wrap_expected kind)
 {
-    bool named = kind == ARRAY_LEN(expectations), list = kind == EXPECT_PIN;
-    const char *key = named ? "name" : expectations[kind];
+    bool list = kind == WRAP_EXPECT_PIN;
+    const char *key = kind == WRAP_EXPECT_NAME ? "name" : expectations[kind];
     char before[48];
     size_t n = 0;
     snprintf(before, sizeof(before), "        %s%s", list ? "  - " : key, list ? "" : ": ");
     for (size_t i = 0; i < o->expect.n; i++) {
-        const char *what = o->expect.v[i];
-        if (kind_of(what) != kind || strcmp(what, WRAP_EXPECT_ANY) == 0)
+        const char *value;
+        if (wrap_expected_of(o->expect.v[i], &value) != kind)
             continue;
         if (list && n == 0)
             put(w, NULL, "        %s:", key);
-        put_value(w, "expect", before, named ? what : expected(what, key));
+        put_value(w, "expect", before, value);
         n++;
     }
     return n;
 }
 
-/* Who is known by his key, or by nothing, needs a bundle only where one is given. */
+/* A pin that stands alone needs nobody to vouch for the key; what else is expected does. */
 static void put_expectations(struct writing *w, const struct wrap_options *o)
 {
-    size_t keyed = 0;
-    bool anyone = false;
-    for (size_t i = 0; i < o->expect.n; i++)
-        anyone |= strcmp(o->expect.v[i], WRAP_EXPECT_ANY) == 0;
-    for (size_t kind = 0; kind <= ARRAY_LEN(expectations); kind++)
-        keyed += put_expected(w, o, kind) > 0 && kind == EXPECT_PIN;
-    if (anyone)
+    size_t n[WRAP_EXPECT_ANY] = {0};
+    for (enum wrap_expected kind = 0; kind < WRAP_EXPECT_ANY; kind++)
+        n[kind] = put_expected(w, o, kind);
+    bool pinned = n[WRAP_EXPECT_PIN] > 0 && n[WRAP_EXPECT_PIN] == o->expect.n;
+    if (wrap_expects_anyone(o))
         put(w, "expect", "        verify: any");
-    if (o->ca != NULL)
+    else if (o->ca != NULL)
         put(w, "ca", "        trust: servers");
-    else if (keyed == 0 && !anyone)
+    else if (!pinned)
         put(w, "ca", "        trust: system");
 }
 
 static void put_client_route(struct writing *w, const struct wrap_options *o)
 {
     put(w, NULL, "    forward:");
-    put_list(w, "to", "to", "      ", &o->to);
-    put(w, NULL, "      tls:");
+    put_list(w, "to", "      ", &o->to, put_address);
+    put(w, wrap_expects_anyone(o) ? "expect" : NULL, "      tls:");
     put_expectations(w, o);
     if (o->min_version != NULL)
         put_value(w, "min-version", "        min_version: ", o->min_version);
     if (o->cert.n > 0) {
-        put_value(w, "cert", "        certificate: ", o->cert.v[0]);
-        put_value(w, "key", "        key: ", o->key.v[0]);
+        put_path(w, "cert", "        certificate: ", o->cert.v[0]);
+        put_path(w, "key", "        key: ", o->key.v[0]);
     }
-    put_list(w, "alpn", "alpn", "        ", &o->alpn);
+    put_list(w, "alpn", "        ", &o->alpn, put_value);
     if (protocol_of(o) != NULL)
         put_value(w, o->chat != NULL ? "chat" : "starttls", "        starttls: ", protocol_of(o));
 }
@@ -355,7 +353,9 @@ static void put_policy(struct writing *w, const struct wrap_options *o)
     put(w, NULL, "policy:");
     for (size_t i = 0; i < o->allow.n; i++)
         put_allow(w, o, i);
-    if (o->allow.n == 0)
+    if (o->allow.n > 0 && o->optional) /* whoever has proven something else is of some issuer */
+        put(w, NULL, "  - {name: others, who: {issuer: \"*\"}, effect: deny}");
+    if (o->allow.n == 0 || o->optional)
         put(w, NULL, "  - {name: anyone, who: {any: true}}");
 }
 
@@ -366,7 +366,7 @@ static void put_trust(struct writing *w, const struct wrap_options *o)
         return;
     put(w, NULL, "trust:");
     put(w, NULL, "  - name: %s", o->client ? "servers" : "clients");
-    put_value(w, o->client ? "ca" : "clients", "    ca: ", file);
+    put_path(w, o->client ? "ca" : "clients", "    ca: ", file);
 }
 
 static void put_certificates(struct writing *w, const struct wrap_options *o)
@@ -375,8 +375,8 @@ static void put_certificates(struct writing *w, const struct wrap_options *o)
         return;
     put(w, NULL, "certificates:");
     for (size_t i = 0; i < o->cert.n; i++) {
-        put_value(w, "cert", "  - certificate: ", o->cert.v[i]);
-        put_value(w, "key", "    key: ", o->key.v[i]);
+        put_path(w, "cert", "  - certificate: ", o->cert.v[i]);
+        put_path(w, "key", "    key: ", o->key.v[i]);
     }
 }
 
@@ -387,25 +387,34 @@ static void put_protocol(struct writing *w, const struct wrap_options *o)
     put(w, NULL, "protocols:");
     put(w, NULL, "  - name: own");
     if (o->chat != NULL)
-        put_value(w, "chat", "    chat: ", o->chat);
+        put_path(w, "chat", "    chat: ", o->chat);
     else
-        put_value(w, "starttls", "    file: ", o->starttls);
+        put_path(w, "starttls", "    file: ", o->starttls);
+}
+
+/* A door that is printed has what any door has. */
+static void put_surroundings(struct writing *w, const struct wrap_options *o)
+{
+    if (o->audit != NULL) {
+        put(w, NULL, "audit:");
+        put_path(w, "audit", "  file: ", o->audit);
+    }
+    if (o->socket != NULL || !o->print)
+        put(w, NULL, "admin:");
+    if (o->socket != NULL)
+        put_path(w, "socket", "  socket: ", o->socket);
+    else if (!o->print)
+        put(w, NULL, "  enabled: false");
 }
 
 void wrap_options_config(const struct wrap_options *o, struct buf *to, const char *flags[WRAP_LINES_MAX])
 {
-    struct writing w = {.to = to, .flags = flags};
+    struct writing w = {.to = to, .absolute = o->print, .flags = flags};
     put_listeners(&w, o);
     put_certificates(&w, o);
     put_trust(&w, o);
     put_protocol(&w, o);
     put_route(&w, o);
     put_policy(&w, o);
-    put(&w, NULL, "audit:");
-    put_value(&w, "audit", "  file: ", o->audit != NULL ? o->audit : "-");
-    put(&w, NULL, "admin:");
-    if (o->socket != NULL)
-        put_value(&w, "socket", "  socket: ", o->socket);
-    else
-        put(&w, NULL, "  enabled: false");
+    put_surroundings(&w, o);
 }

@@ -9,8 +9,7 @@
 
 #include "base/buf.h"
 
-#define WRAP_EXPECT_ANY "any" /* --expect: nobody needs to prove anything */
-#define WRAP_MANY_MAX 64      /* times that an option may be given */
+#define WRAP_MANY_MAX 64 /* times that an option may be given */
 
 /* An option that may be given several times. */
 struct wrap_many {
@@ -41,6 +40,24 @@ struct wrap_options {
     const char *socket;
     bool print;
 };
+
+/* A kind of --expect; the last but one is a name that stands for itself, the last asks for nothing. */
+enum wrap_expected {
+    WRAP_EXPECT_URI,
+    WRAP_EXPECT_PIN,
+    WRAP_EXPECT_ISSUER,
+    WRAP_EXPECT_NAME,
+    WRAP_EXPECT_ANY
+};
+
+/* Of which kind is it? What stands behind "KIND=" is put into *ret_value, else all of it. */
+enum wrap_expected wrap_expected_of(const char *what, const char **ret_value);
+
+/* Does the server need to prove nothing? Of options that wrap_check() has let through. */
+bool wrap_expects_anyone(const struct wrap_options *o);
+
+/* Do the options go together? CMD_OK, or what to exit with: it has been said why not. */
+int wrap_check(const struct wrap_options *o);
 
 /* Read the command line; argv[0] is the verb with its first word. CMD_OK, or what to exit with: the usage has
  * been printed, with *ret_asked when it was asked for. */

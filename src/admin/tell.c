@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/tell.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "admin/tell_internal.h"
 #include "base/buf.h"
@@ -103,6 +105,18 @@ static void warn_of_anyone(struct telling *t, const struct config_route *rc)
                   "'trust' that "
                   "has issued its certificate (route %s)",
                   rc->name.text);
+}
+
+/* Each connection would fail. It may come yet, so it is no error. */
+static void warn_of_programs(struct telling *t, const struct config_route *rc)
+{
+    const struct config_backend *backend = config_route_backend(rc);
+    for (size_t i = 0; backend != NULL && i < backend->to.n; i++) {
+        const struct config_address *to = &backend->to.v[i];
+        if (to->place == CONFIG_AT_PROGRAM && access(to->program[0], X_OK) != 0)
+            tell_warn(t, to->text.at, "found %s, expected a program that can be started: %s (route %s)",
+                      to->text.text, strerror(errno), rc->name.text);
+    }
 }
 
 /* Few web servers speak HTTP/2 without TLS. */
@@ -293,6 +307,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         warn_of_names(&t, &snap->routes[i]);
         warn_of_anyone(&t, snap->routes[i].config);
+        warn_of_programs(&t, snap->routes[i].config);
         if (hints)
             hint_at_h2(&t, snap->routes[i].config);
     }

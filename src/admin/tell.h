@@ -13,9 +13,9 @@ struct snapshot;
 
 /* Append what is not wrong but will hardly be meant, a line each, `FILE:LINE:COLUMN: warning: ...`: a
  * certificate that is not valid now or names nothing, a CA of whom everybody is refused for want of a valid
- * CRL, a server name of a route that no certificate of it names, a route that no row of the policy opens to
- * anybody or to any agent, a row that counts for nothing or a target of it that can never match. With `hints`
- * also what only the user can judge. False when memory is out. */
+ * CRL, a server name of a route that no certificate of it names, a program that is not there, a route that no
+ * row of the policy opens to anybody or to any agent, a row that counts for nothing or a target of it that
+ * can never match. With `hints` also what only the user can judge. False when memory is out. */
 bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints);
 
 /* Append what a reload has done to agents and clients that were there, in words, lines that begin with

@@ -13,7 +13,8 @@
 /* A line of text that mdoc takes as it is: no control line, no escapes. */
 static bool put_line(struct buf *b, const char *before, const char *text, const char *after)
 {
-    bool ok = *before != '\0' || (*text != '.' && *text != '\'') || buf_printf(b, "\\&");
+    char first = *before != '\0' ? *before : *text;
+    bool ok = (first != '.' && first != '\'') || buf_printf(b, "\\&");
     ok = ok && buf_printf(b, "%s", before);
     for (const char *p = text; *p != '\0' && ok; p++)
         ok = *p == '\\' ? buf_printf(b, "\\e") : buf_append(b, p, 1);

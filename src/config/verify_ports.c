@@ -29,7 +29,7 @@ static int verify_listener(struct report *r, const struct config *c, const struc
                          l->name.text, l->speaks.text, l->name.text);
     if (l->plaintext && !starttls)
         bad = report_add(
-            r, l->speaks.at,
+            r, l->speaks.at.line != 0 ? l->speaks.at : l->head.at,
             "plaintext: listener '%s' speaks %s: there is no STARTTLS that clients could leave out",
             l->name.text, l->speaks.text);
     return bad;

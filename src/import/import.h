@@ -30,9 +30,11 @@ struct import_files {
 struct import_result {
     struct buf yaml;
     struct buf json; /* {"taken_over", "not_needed", "without_equivalent", "remarks": [{file, line, ...}]} */
-    size_t taken;    /* settings that the YAML stands for */
-    size_t needless; /* settings that need nothing here */
-    size_t missing;  /* settings that have no equivalent */
+    /* How many settings there are of each kind. Of a service that is left out those count that a remark is
+     * about. */
+    size_t taken;    /* the YAML stands for them */
+    size_t needless; /* they need nothing here */
+    size_t missing;  /* they have no equivalent */
 };
 
 /* A program whose configuration can be read. A function is NULL where there is no such thing. */

@@ -32,10 +32,10 @@ static void put_report(const struct import *im, struct import_result *ret)
     struct buf remarks = {0};
     for (const struct setting *s = im->all; s != NULL; s = s->also) {
         ret->taken += s->fate == FATE_TAKEN || s->fate == FATE_DIFFERS;
-        ret->needless += s->fate == FATE_NEEDLESS;
-        ret->missing += s->fate == FATE_MISSING;
         if (s->said == NULL)
             continue;
+        ret->needless += s->fate == FATE_NEEDLESS;
+        ret->missing += s->fate == FATE_MISSING;
         buf_printf(&remarks, "%s\n  {\"file\":", remarks.len > 0 ? "," : "");
         str_json(&remarks, s->at.file, strlen(s->at.file));
         buf_printf(&remarks,
@@ -171,10 +171,9 @@ void setting_remark(struct import *im, struct node *n, struct setting *s, enum f
 {
     static const char *const leads[] = {"", "", "not needed: ", "no equivalent: "};
     char text[ERR_TEXT_MAX];
-    if (fate > s->fate)
-        s->fate = fate;
     if (s->said != NULL)
         return;
+    s->fate = fate;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);

@@ -9,12 +9,12 @@
 #include "import/import.h"
 #include "import/outline.h"
 
-/* What becomes of a setting; the worst that was said of it counts. */
+/* What becomes of a setting; what was said of it first counts. */
 enum fate {
     FATE_TAKEN,
     FATE_DIFFERS, /* taken over, with something to know */
     FATE_NEEDLESS,
-    FATE_MISSING,
+    FATE_MISSING, /* without a remark: it belongs to what is left out */
 };
 
 /* A row of a program's table (tables/import_*.def). */
@@ -87,7 +87,7 @@ struct setting *setting_next(const struct setting *after, const char *name);
 /* Its value, or `fallback`. */
 const char *setting_value(const struct scope *scope, const char *name, const char *fallback);
 
-/* Say what becomes of a setting, in a comment at `n`. Only the first time counts for the comment. */
+/* Say what becomes of a setting, in a comment at `n`. Only the first time counts. */
 void setting_remark(struct import *im, struct node *n, struct setting *s, enum fate fate, const char *fmt,
                     ...) __attribute__((format(printf, 5, 6)));
 

@@ -258,7 +258,8 @@ static void leave_out(struct sslh *h, struct entry *e, const char *why)
     if (why != NULL)
         setting_remark(&h->im, head, name, FATE_MISSING, "%s", why);
     for (struct setting *s = e->scope.first; s != NULL; s = s->next)
-        s->fate = FATE_MISSING;
+        if (s->said == NULL)
+            s->fate = FATE_MISSING;
 }
 
 static void build_proxy(struct sslh *h, struct entry *e)

@@ -45,7 +45,8 @@ static void leave_out(struct stunnel *st, struct stunnel_service *svc, struct se
     outline_move_remarks(head, svc->route);
     setting_remark(&st->im, head, s, FATE_MISSING, "%s", why);
     for (struct setting *own = svc->scope.first; own != NULL; own = own->next)
-        own->fate = FATE_MISSING;
+        if (own->said == NULL)
+            own->fate = FATE_MISSING;
     svc->route = NULL;
 }
 

@@ -76,7 +76,10 @@ int socket_listen_tcp(const char *host, uint16_t port, bool share, struct err *e
     }
     if (fd < 0) {
         int code = errno;
-        const char *hint = code == EACCES       ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+        const char *hint = code == EACCES
+                               ? " (ports below 1024 need CAP_NET_BIND_SERVICE: as root, by 'setcap "
+                                 "cap_net_bind_service=ep' on the program, or of systemd, as "
+                                 "systemd:NAME)"
                            : code == EADDRINUSE ? " (another program has it)"
                                                 : "";
         bool v6 = strchr(host, ':') != NULL;

@@ -49,6 +49,9 @@ int plan_make(struct plan *plan, struct buf *errors);
 /* The protocol of that name, the configuration's own before those built in; NULL: there is none. */
 const struct starttls *plan_protocol(const struct plan *plan, const char *name);
 
+/* Has it that section, `ask` or `answer` among them, or a relay in which the same comes about? */
+bool plan_protocol_can(const struct starttls *p, const char *section);
+
 /* ---- plan_ports.c: for plan_make() and plan_unref() ---- */
 
 /* Read scripts, and settle what listeners speak and which routes take that. Complaints go to `complain`, with

@@ -51,11 +51,10 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
     }
 }
 
-/* Has it that section, or a relay in which the same comes about? */
-static bool can(const struct starttls *p, const char *section)
+bool plan_protocol_can(const struct starttls *p, const char *section)
 {
-    if (strcmp(section, "identify") == 0 && starttls_section(p, "relay-identify") >= 0)
-        return true;
+    if (strcmp(section, "identify") == 0)
+        return starttls_section(p, section) >= 0 || starttls_section(p, "relay-identify") >= 0;
     const char *relay = strcmp(section, "ask") == 0 ? "relay-client" : "relay-server";
     return starttls_section(p, section) >= 0 || starttls_relay_switches(p, starttls_section(p, relay));
 }
@@ -76,7 +75,7 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
         err_set(&err, "%s: found '%s', expected a protocol%s%s%s%s; cardea-starttls(5) lists them", key,
                 name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
                 near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
-    else if (!can(p, section))
+    else if (!plan_protocol_can(p, section))
         err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text, section);
     else
         return p;

@@ -14,6 +14,12 @@ static const struct {
 #include "starttls_protocols.inc"
 };
 
+/* Other names, under which people look for them. */
+static const struct {
+    const char *name;
+    const char *script;
+} aliases[] = {{"submission", "smtp"}}; /* RFC 6409, section 1 */
+
 static struct starttls *protocols[ARRAY_LEN(texts)];
 static const char *names[ARRAY_LEN(texts) + 1];
 
@@ -36,6 +42,9 @@ static void read_once(void)
 const struct starttls *starttls_builtin(const char *name)
 {
     read_once();
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        if (strcmp(aliases[i].name, name) == 0)
+            name = aliases[i].script;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (strcmp(texts[i].name, name) == 0)
             return protocols[i];

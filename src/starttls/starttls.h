@@ -52,10 +52,11 @@ bool starttls_is_file(const char *name);
 /* NULL is allowed. */
 void starttls_free(struct starttls *p);
 
-/* The protocol that is built in under this name, or NULL. Lives as long as the process; any thread. */
+/* The protocol that is built in under this name, or NULL; `submission` is another name of smtp. Lives as long
+ * as the process; any thread. */
 const struct starttls *starttls_builtin(const char *name);
 
-/* The names of those, sorted, NULL at the end. */
+/* The names of those, one each, sorted, NULL at the end. */
 const char *const *starttls_builtin_names(void);
 
 /* What it is called. */

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from peers import Server
 from run import Process, free_port, run, wait_listening
 
 USER, PASSWORD = "alice@example.com", "knock"
@@ -99,6 +100,9 @@ POSTFIX_MASTER = """
 {submission} inet n - n - - smtpd -o content_filter=virtual: -o smtpd_tls_security_level=encrypt {auth}
 {plainsubmission} inet n - n - - smtpd -o content_filter=virtual: -o smtpd_tls_security_level=none {auth}
 {out}        inet n - n - - smtpd -o smtpd_tls_security_level=none
+{behind}     inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_delay_reject=no -o smtpd_client_restrictions=reject
+{xclient}    inet n - n - - smtpd -o smtpd_tls_security_level=none -o smtpd_authorized_xclient_hosts=127.0.0.0/8
+    -o smtpd_relay_restrictions= -o smtpd_recipient_restrictions=check_policy_service,inet:{policy},reject
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
 tlsmgr    unix - - n 1000? 1 tlsmgr
@@ -125,15 +129,30 @@ POSTFIX_TRANSPORT = """
 """
 
 
+def policy(asked):
+    """A handler for Postfix's policy requests (SMTPD_POLICY_README): each becomes a dictionary in `asked`."""
+    def handler(sock):
+        text = b""
+        while data := sock.recv(4096):
+            text += data
+            while b"\n\n" in text:
+                request, _, text = text.partition(b"\n\n")
+                asked.append(dict(line.split("=", 1) for line in request.decode().splitlines()))
+                sock.sendall(b"action=DUNNO\n\n")
+    return handler
+
+
 class Postfix(MailServer):
     """SMTP at `plain` (knows no TLS), `required`, `implicit`; `submission` demands TLS and a password, `plainsubmission` a
     password. What comes to `out` for smtp.example.com or lmtp.example.com Postfix itself sends on as a client that demands
-    STARTTLS, to the ports of 127.0.0.1 that are in `onward`."""
+    STARTTLS, to the ports of 127.0.0.1 that are in `onward`. Behind PROXY headers at `behind` it turns every client away and
+    says which address it has; at `xclient` it takes XCLIENT, and asks a policy server: `asked` has what it knew."""
 
     def __init__(self, cert, dovecot):
         if os.geteuid() != 0:
             pytest.skip(ROOT_ONLY)
-        super().__init__("postfix", ("plain", "required", "implicit", "submission", "plainsubmission", "out"), cert)
+        super().__init__("postfix", ("plain", "required", "implicit", "submission", "plainsubmission", "out", "behind",
+                                     "xclient"), cert)
         owner = pwd.getpwnam("postfix")
         etc = self.directory / "etc"
         for folder in ("etc", "data", "mail", "queue", *(f"queue/{name}" for name in (
@@ -145,7 +164,9 @@ class Postfix(MailServer):
         (etc / "main.cf").write_text(POSTFIX_MAIN.format(directory=self.directory, uid=owner.pw_uid, gid=owner.pw_gid,
                                                          auth=f"{ADDRESS}:{dovecot.ports['auth']}"))
         ports = {way: f"{ADDRESS}:{port}" for way, port in self.ports.items()}
-        (etc / "master.cf").write_text(POSTFIX_MASTER.format(auth=POSTFIX_AUTH, **ports))
+        self.asked = []
+        self.policy = Server(policy(self.asked))
+        (etc / "master.cf").write_text(POSTFIX_MASTER.format(auth=POSTFIX_AUTH, policy=self.policy.to, **ports))
         self.onward = {"smtp": free_port(), "lmtp": free_port()}
         (etc / "transport").write_text(POSTFIX_TRANSPORT.format(**self.onward))
         programs = Path(run("postconf", "-hd", "daemon_directory").stdout.decode().strip())
@@ -154,6 +175,10 @@ class Postfix(MailServer):
     def log(self):
         path = self.directory / "log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def stop(self):
+        super().stop()
+        self.policy.stop()
 
     def delivered(self, word, _=USER):
         """Has a message with this word come, for whomever?"""
@@ -176,8 +201,15 @@ listen = {address}
 ssl_cert = <{directory}/server.pem
 ssl_key = <{directory}/server.key
 auth_mechanisms = plain login external
+auth_ssl_username_from_cert = yes
+haproxy_trusted_networks = 127.0.0.0/8
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
+passdb {{
+  driver = static
+  mechanisms = external
+  args = nopassword=y
+}}
 passdb {{
   driver = static
   args = password={password}
@@ -197,6 +229,10 @@ service imap-login {{
   inet_listener imaps {{
     port = {imaps}
     ssl = {implicit}
+  }}
+  inet_listener behind {{
+    port = {behind}
+    haproxy = yes
   }}
 }}
 service pop3-login {{
@@ -236,11 +272,12 @@ service stats {{
 
 class Dovecot(MailServer):
     """imap, pop3, managesieve, lmtp: with `tls` it demands TLS everywhere, else it knows none. Anybody with PASSWORD is a
-    user."""
+    user. `behind` is imap behind PROXY headers: who logs in by SASL EXTERNAL is whom they name as the owner of the client's
+    certificate."""
 
     def __init__(self, cert, tls):
-        super().__init__("dovecot-tls" if tls else "dovecot", ("imap", "imaps", "pop3", "pop3s", "managesieve", "lmtp", "auth"),
-                         cert)
+        super().__init__("dovecot-tls" if tls else "dovecot",
+                         ("imap", "imaps", "behind", "pop3", "pop3s", "managesieve", "lmtp", "auth"), cert)
         root = os.geteuid() == 0
         owner = pwd.getpwnam("mail") if root else pwd.getpwuid(os.geteuid())
         (self.directory / "home").mkdir()

@@ -19,7 +19,7 @@ subjects = (f"message-{number}-" for number in itertools.count())  # each once i
 
 
 def script(protocol):
-    """The STARTTLS script that serves it."""
+    """The STARTTLS script behind that name."""
     return "smtp" if protocol == "submission" else protocol
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import peers
-from mail_work import PROTOCOLS, SERVER, Work, script
+from mail_work import PROTOCOLS, SERVER, Work
 from middle import Middle
 from run import CARDEA, Process, free_port, ms, run, wait_listening
 
@@ -129,9 +129,9 @@ MAIL = [pytest.param(p, marks=pytest.mark.proves(p, "probe", SERVER[p])) for p i
 def test_mail_and_news(work, look, protocol):
     """At servers that demand STARTTLS; and the offer is missing at those that know none, but for INN's: it answers that it
     cannot."""
-    told = look(work.server(protocol, "starttls"), "--starttls", script(protocol), name="mail.example.com")
-    assert told["result"] == "good" and told["starttls"] == script(protocol), told
-    told = look(work.server(protocol, None), "--starttls", script(protocol), name="mail.example.com")
+    told = look(work.server(protocol, "starttls"), "--starttls", protocol, name="mail.example.com")
+    assert told["result"] == "good" and told["starttls"] == protocol, told
+    told = look(work.server(protocol, None), "--starttls", protocol, name="mail.example.com")
     assert told["result"] == ("not_begun" if protocol == "nntp" else "not_offered"), told
 
 
@@ -143,7 +143,7 @@ def test_mail_where_tls_begins_at_once(work, look):
 @pytest.mark.parametrize("protocol", MAIL)
 def test_somebody_in_the_middle_takes_the_offer_out(work, look, protocol):
     with Middle(work.server(protocol, "starttls"), lambda data: re.sub(rb"STARTTLS|STLS", b"XXXXXXXX", data)) as middle:
-        told = look(middle.port, "--starttls", script(protocol), name="mail.example.com")
+        told = look(middle.port, "--starttls", protocol, name="mail.example.com")
     assert told["result"] == "not_offered" and "taken out on the way" in told["detail"], told
     assert b"\x16\x03" not in middle.heard
 

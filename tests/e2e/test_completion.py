@@ -14,8 +14,11 @@ def cardea(*words):
 
 
 VERBS = re.findall(r"^  (\S+) ", cardea("help"), re.M)
+# Those that go with one form of the verb only.
+FORMS = {("wrap", flag): form for form, text in re.findall(r"^With (\S+):\n((?: .*\n)*)", cardea("help", "wrap"), re.M)
+         for flag in re.findall("^ +(--[a-z-]+)", text, re.M)}
 FLAGS = [(verb, flag) for verb in VERBS
-         for line in cardea("help", verb).splitlines() if line.lstrip().startswith("-")
+         for line in cardea("help", verb).splitlines() if re.match(" +-", line)
          for flag in re.findall(r"(?:^|, )(--?[A-Za-z][a-z-]*)", re.split(r"(?<=\S)  ", line.strip())[0])]
 
 
@@ -63,7 +66,7 @@ def test_bash(bash, tmp_path):
     assert bash("cardea", "") == VERBS
     assert bash("cardea", "comp") == ["completion"]
     for verb, flag in FLAGS:
-        assert flag in bash("cardea", verb, "-"), (verb, flag)
+        assert flag in bash("cardea", verb, *FORMS.get((verb, flag), "").split(), "-"), (verb, flag)
     assert bash("cardea", "expose", "--proxy", "") == ["v1", "v2"]
     assert bash("cardea", "completion", "") == ["bash", "zsh", "fish"]
     assert bash("cardea", "help", "sta") == ["status"]
@@ -75,6 +78,19 @@ def test_bash(bash, tmp_path):
     assert bash("cardea", "nonsense", "--") == [""]
 
 
+def test_bash_wrap(bash):
+    """What the other form takes is not offered, nor words of a sentence; names that are known are."""
+    server, client = (set(bash("cardea", "wrap", form, "--")) for form in ("server", "client"))
+    assert server - client == {flag for (_, flag), form in FORMS.items() if form == "server"} > {"--clients", "--allow"}
+    assert client - server == {"--ca", "--chat", "--expect"}
+    assert not {"or", "standard", "'-'"} & set(bash("cardea", "wrap", "server", ""))
+    assert bash("cardea", "wrap", "client", "--starttls", "im") == ["imap"]
+    assert bash("cardea", "check", "--starttls", "postg") == ["postgresql"]
+    assert bash("cardea", "wrap", "client", "--proxy", "") == ["v1", "v2"]
+    assert bash("cardea", "wrap", "client", "--min-version", "") == ["1.2", "1.3"]
+    assert bash("cardea", "wrap", "server", "--tell", "") == ["smtp", "lmtp", "postgresql"]
+
+
 def test_zsh(script):
     """It loads as a function of the name by which zsh looks for it, and by `source`."""
     path = script("zsh")
@@ -83,8 +99,10 @@ def test_zsh(script):
     text = path.read_text()
     assert text.startswith("#compdef cardea\n")
     cases = dict(re.findall(r"^    (\S+)\) _arguments(.*?) ;;$", text, re.M | re.S))
+    more = dict(re.findall(r"^    '(\S+ \S+)'\) more=\((.*?)\) ;;$", text, re.M | re.S))
     for verb, flag in FLAGS:
-        assert f"'*{flag}[" in cases[verb], (verb, flag)
+        form = FORMS.get((verb, flag))
+        assert f"'*{flag}[" in (more[f"{verb} {form}"] if form else cases[verb]), (verb, flag)
     assert "'*--proxy[tell the service who visits, in a PROXY header]:what:(v1 v2)'" in cases["expose"]
     assert re.search(r"'\*--key\[[^]]*\]:FILE:_files'", cases["carry"])
 
@@ -99,10 +117,12 @@ def test_fish(script, tmp_path):
         return [row.split("\t")[0] for row in said]
     assert sorted(offered("cardea ")) == sorted(VERBS)
     for verb in VERBS:
-        wanted = {flag for of, flag in FLAGS if of == verb and flag.startswith("--")}
+        wanted = {flag for of, flag in FLAGS if of == verb and flag.startswith("--") and (of, flag) not in FORMS}
         assert wanted <= set(offered(f"cardea {verb} --")), verb
     assert offered("cardea expose --proxy ") == ["v1", "v2"]
     assert "door.yaml" in offered("cardea serve -c ")
+    assert {"--chat", "--expect"} <= set(offered("cardea wrap client --")) - set(offered("cardea wrap server --"))
+    assert "imap" in offered("cardea wrap client --starttls ")
 
 
 def test_usage():

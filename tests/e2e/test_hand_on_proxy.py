@@ -5,7 +5,6 @@ import struct
 
 import pytest
 
-import mail
 import peers
 import tls
 from run import Process, free_port, run, wait_listening
@@ -165,12 +164,12 @@ frontend behind
 """
 
 
-def one_door(start_door, pki, port, **hand_on):
+def one_door(start_door, pki, to, **hand_on):
     return start_door({
         "certificates": [pki.server("mail.test").row()],
         "trust": [pki.trust()],
         "policy": [{"name": "all", "who": {"any": True}}],
-        "routes": [{"name": "mail", "terminate": {"to": f"127.0.0.1:{port}"}, "hand_on": {"proxy": "v2", **hand_on},
+        "routes": [{"name": "mail", "terminate": {"to": to}, "hand_on": {"proxy": "v2", **hand_on},
                     "clients": {"mode": "optional", "trust": "staff"}}]})
 
 
@@ -183,7 +182,7 @@ def test_haproxy(start_door, pki, tmp_path, certificate):
     process = Process([program, "-f", config], tmp_path, "haproxy")
     try:
         wait_listening(port, process)
-        door = one_door(start_door, pki, port, **(
+        door = one_door(start_door, pki, f"127.0.0.1:{port}", **(
             {"tlvs": ["authority", "unique_id", "ssl", "certificate"]} if certificate else {}))
         with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: mail.test\r\nConnection: close\r\n\r\n")
@@ -193,9 +192,6 @@ def test_haproxy(start_door, pki, tmp_path, certificate):
         assert answer.endswith(f"mail.test {unique} {local[0]}:{local[1]}"), answer
     finally:
         process.stop()
-
-
-needs_mail = pytest.mark.skipif(not mail.can_run(), reason="needs Dovecot and Postfix, and root to start them")
 
 
 def external(sock):
@@ -208,39 +204,29 @@ def external(sock):
     return line
 
 
-@needs_mail
-def test_dovecot_logs_in_whom_the_door_has_proven(start_door, pki):
+def test_dovecot_logs_in_whom_the_door_has_proven(start_door, pki, dovecot):
     """SASL EXTERNAL (RFC 4422, appendix A): the user is the common name of the certificate that the client showed to the
     door; without one there is no user."""
-    dovecot = mail.Dovecot()
-    try:
-        door = one_door(start_door, pki, dovecot.port)
-        with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice) as sock:
-            assert external(sock).startswith("a OK"), dovecot.log.read_text()
-            local = sock.getsockname()
-            sock.sendall(b"b LOGOUT\r\n")
-            tls.read_all(sock)
-        with tls.connect(door, "mail.test", ca=pki.ca.file) as sock:
-            assert external(sock).startswith("a NO"), dovecot.log.read_text()
-        assert f"user=<alice>, method=EXTERNAL, rip={local[0]}" in dovecot.log.read_text()
-    finally:
-        dovecot.stop()
+    door = one_door(start_door, pki, dovecot.to("behind"))
+    with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice) as sock:
+        assert external(sock).startswith("a OK"), dovecot.log()
+        local = sock.getsockname()
+        sock.sendall(b"b LOGOUT\r\n")
+        tls.read_all(sock)
+    with tls.connect(door, "mail.test", ca=pki.ca.file) as sock:
+        assert external(sock).startswith("a NO"), dovecot.log()
+    assert f"user=<alice>, method=EXTERNAL, rip={local[0]}" in dovecot.log()
 
 
-@needs_mail
-def test_postfix_learns_the_address(start_door, pki):
-    postfix = mail.Postfix()
-    try:
-        door = one_door(start_door, pki, postfix.port)
-        with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice, source="127.0.0.3") as sock:
-            assert "[127.0.0.3]" in tls.read_line(sock), postfix.process.output()
-    finally:
-        postfix.stop()
+def test_postfix_learns_the_address(start_door, pki, postfix):
+    door = one_door(start_door, pki, postfix.to("behind"))
+    with tls.connect(door, "mail.test", ca=pki.ca.file, cert=pki.alice, source="127.0.0.3") as sock:
+        assert "[127.0.0.3]" in tls.read_line(sock), postfix.log()
 
 
 def test_nginx_reads_no_more_than_its_version_can(start_door, pki, nginx):
     """Before 1.23.2 no more than 107 bytes: with `tlvs: none` any version takes it."""
-    door = one_door(start_door, pki, nginx.to("proxied").rsplit(":", 1)[1], tlvs="none")
+    door = one_door(start_door, pki, nginx.to("proxied"), tlvs="none")
     with tls.connect(door, "mail.test", ca=pki.ca.file) as sock:
         sock.sendall(b"GET /who HTTP/1.1\r\nHost: mail.test\r\nConnection: close\r\n\r\n")
         assert tls.read_all(sock).endswith("{}:{}\n".format(*sock.getsockname()).encode())

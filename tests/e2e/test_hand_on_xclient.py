@@ -6,17 +6,8 @@ import ssl
 
 import pytest
 
-import mail
+import peers
 from run import SLOW, free_port
-
-pytestmark = pytest.mark.skipif(not mail.can_run(), reason="needs Postfix, and root to start it")
-
-
-@pytest.fixture(scope="module")
-def postfix():
-    server = mail.Postfix()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -28,7 +19,7 @@ def door(start_door, pki, postfix):
         "listeners": [{"name": "starttls", "address": f"127.0.0.1:{ports['starttls']}", "speaks": "smtp"},
                       {"name": "implicit", "address": f"127.0.0.1:{ports['implicit']}"}],
         "routes": [{"name": "mail", "listeners": ["starttls", "implicit"],
-                    "terminate": {"to": f"127.0.0.1:{postfix.told}"}, "hand_on": {"protocol": "smtp"},
+                    "terminate": {"to": postfix.to("xclient")}, "hand_on": {"protocol": "smtp"},
                     "clients": {"mode": "optional", "trust": "staff"}}],
         "policy": [{"name": "all", "who": {"any": True}}],
     })
@@ -68,10 +59,10 @@ def test_nobody_in_particular(door, postfix, pki, way):
     assert (heard["client_address"], heard["sasl_username"]) == ("127.0.0.9", ""), heard
 
 
-def test_a_server_that_does_not_take_it(start_door, pki, postfix):
+def test_a_server_that_does_not_take_it(start_door, pki):
     """One that does not trust the door with it is an error that says what to do, not a client without a name."""
     port = free_port()
-    with mail.Server(mail_without_xclient) as server:
+    with peers.Server(mail_without_xclient) as server:
         door = start_door({
             "certificates": [pki.server("mail.test").row()],
             "listeners": [{"name": "in", "address": f"127.0.0.1:{port}", "speaks": "smtp"}],

@@ -22,7 +22,7 @@ def door(work, start_module_door, pki):
     for protocol in PROTOCOLS:
         if not can(protocol):
             continue
-        listeners += [{"name": protocol, "address": f"127.0.0.1:{ports[protocol]['starttls']}", "speaks": script(protocol)},
+        listeners += [{"name": protocol, "address": f"127.0.0.1:{ports[protocol]['starttls']}", "speaks": protocol},
                       {"name": f"{protocol}-tls", "address": f"127.0.0.1:{ports[protocol]['implicit']}"}]
         routes += [
             {"name": f"{protocol}-passed", "listeners": [protocol], "sni": "mail.example.com",
@@ -31,7 +31,7 @@ def door(work, start_module_door, pki):
              "terminate": {"to": work.server(protocol, None)}},
             {"name": f"{protocol}-again", "listeners": [protocol, f"{protocol}-tls"], "sni": "again.example.com",
              "terminate": {"to": work.server(protocol, "starttls"),
-                           "tls": {"starttls": script(protocol), "name": "mail.example.com", "trust": "door"}}}]
+                           "tls": {"starttls": protocol, "name": "mail.example.com", "trust": "door"}}}]
     door = start_module_door({
         "listeners": listeners, "routes": routes, "certificates": [pki.server("ended.example.com", "again.example.com").row()],
         "trust": [{"name": "door", "ca": [pki.ca.file]}], "limits": {"dial_timeout": "10s"}})

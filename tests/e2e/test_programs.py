@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tls
-from run import SLOW, ms, run, wait_until
+from run import CARDEA, SLOW, ms, run, wait_until
 
 
 def shell(script):
@@ -303,6 +303,36 @@ def test_stop_leaves_no_process(door):
         wait_until(lambda pid=pid: not in_session(pid), "the programs to end", 10)
 
 
+def test_one_that_leaves_a_session_of_its_own_behind(start_door, pki):
+    """What ARCHITECTURE.md and THREAT-MODEL.md say: that is out of reach. Neither the program's end nor the door's waits for
+    it."""
+    script = shell("setsid sh -c 'echo $$; exec sleep 1000' & wait")
+    door = start_door({"certificates": [pki.server("far.test").row()],
+                       "routes": [{"name": "far", "sni": "far.test", "terminate": {"to": script}}]})
+    with tls.connect(door, "far.test") as sock:
+        left = int(tls.read_line(sock))
+    try:
+        gone(door)
+        door.stop()
+        assert in_session(left) == [left]
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+def test_whoever_starts_the_door_may_have_ignored_sigchld(start_door, pki):
+    """That is inherited, and would have the kernel forget how programs exit: they must not be lost, nor their places."""
+    door = start_door({"certificates": [pki.server("three.test").row()], "limits": {"programs": 1},
+                       "routes": [{"name": "three", "sni": "three.test", "terminate": {"to": PROGRAMS["three"]}}]},
+                      prefix=("env", "--ignore-signal=CHLD"))
+    for _ in range(3):
+        with tls.connect(door, "three.test") as sock:
+            sock.sendall(b"hello\n")
+            assert tls.read_line(sock) == "hello"
+            tls.finish(sock)
+            assert "status 3" in door.audited_of(sock)["detail"]
+        gone(door)
+
+
 def test_many_short_ones(door, pki):
     """Nothing is left of them: no zombie, no descriptor."""
     before = door.process.open_files()
@@ -323,3 +353,13 @@ def test_backend_of_another_kind_is_tried_next(start_door, pki, echo):
         with tls.connect(door, "two.test") as sock:
             sock.sendall(b"hello")
             assert tls.read_exactly(sock, 5) == b"hello"
+
+
+def test_program_that_is_not_there(tmp_path):
+    """A warning, where the door starts and where it is only looked at: each connection would fail."""
+    (tmp_path / "door.yaml").write_text("""listeners: [{name: in, address: "127.0.0.1:1", speaks: plain}]
+routes: [{name: lost, listeners: [in], forward: {to: "exec:/nope/x -v"}}]
+""")
+    done = run(CARDEA, "serve", "-c", tmp_path / "door.yaml", "--check")
+    said = ":2:54: warning: found exec:/nope/x -v, expected a program that can be started: No such file or directory (route lost)"
+    assert done.returncode == 0 and said in done.stderr.decode(), done.stderr

@@ -72,6 +72,27 @@ def test_table_from_what_passed(tree, spread):
     assert readme_table(tree, "--check").returncode == 0
 
 
+def test_what_no_test_shows(tree):
+    """What is built in and in no row is named behind the table, as long as it is so."""
+    scripts = tree / "src/starttls/protocols"
+    scripts.mkdir(parents=True)
+    for name in ("rdp", "imap", "gopher", "mysql"):
+        (scripts / f"{name}.starttls").write_text("")
+    pytest_in(tree)
+    readme_table(tree)
+    text = (tree / "README.md").read_text()
+    line = "\n\nBuilt in, and not tested with other programs yet: mysql, gopher.\n"
+    assert line in text
+    assert readme_table(tree, "--check").returncode == 0
+    (scripts / "gopher.starttls").unlink()
+    done = readme_table(tree, "--check")
+    assert done.returncode == 1 and b"behind the table: expected Built in, and not tested with other programs yet: mysql." in done.stderr
+    (scripts / "mysql.starttls").unlink()
+    assert b"behind the table: expected nothing" in readme_table(tree, "--check").stderr
+    readme_table(tree)
+    assert "Built in" not in (tree / "README.md").read_text()
+
+
 @pytest.mark.parametrize("row, complaint", [
     ("| imap | curl, Cyrus |  |  |  |", b"imap, wrap client: not with Cyrus"),
     ("| pop3 | curl |  |  |  |", b"pop3, wrap client: no test that passed shows it"),

@@ -173,12 +173,29 @@ def test_wrap(pki):
     cert = pki.server("www.test")
     client, server = connection()
     process = start([CARDEA, "wrap", "server", "--listen", "-", "--to", "exec:/bin/cat", "--cert", cert.certificate,
-                     "--key", cert.key], server)
+                     "--key", cert.key, "--audit", "-"], server)
     server.close()
     secure = greet(client)
     tls.finish(secure)
     secure.close()
     assert json.loads(ended(process))["backend"] == "exec:/bin/cat"
+
+
+def test_wrap_tells_a_person(pki):
+    """Without an audit nothing is said of what went well, and a line of what did not."""
+    cert = pki.server("www.test")
+    words = [CARDEA, "wrap", "server", "--listen", "-", "--to", "exec:/bin/cat", "--cert", cert.certificate, "--key", cert.key]
+    for finish, said in ((True, ""), (False, ": truncated: ended without close_notify\n")):
+        client, server = connection()
+        process = start(words, server)
+        server.close()
+        secure = greet(client)
+        name = secure.getsockname()
+        if finish:
+            tls.finish(secure)
+        secure.close()
+        told = ended(process, 0 if finish else 1)
+        assert told == (said and "cardea wrap: %s:%d -> exec:/bin/cat" % name + said)
 
 
 def test_stop_while_it_serves(one):

@@ -25,6 +25,8 @@ PROTOCOLS = {
 }
 
 
+CANCEL_REQUEST = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02"
+
 # Of these nothing but s_client and ourselves is here to speak STARTTLS.
 ALONE = ("irc", "xmpp-server")
 
@@ -56,12 +58,17 @@ def test_a_door_asks_and_a_door_answers(start_wrap, pki, protocol):
         sock.sendall(greeting)
         if protocol == "ftp":  # no server says more before it is asked, and what is asked about TLS it does not hear
             assert sock.recv(100) == b"HELP\r\n"
+        # PostgreSQL's client speaks first
+        if protocol == "postgresql":
+            assert sock.recv(len(CANCEL_REQUEST)) == CANCEL_REQUEST
         sock.sendall(b"behind the door\n")
         peers.echo(sock)
     with peers.Server(greets) as server:
         near = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
         far = start_wrap("client", near.port, "--starttls", protocol, "--ca", pki.ca.file, "--expect", "door.test")
         with socket.create_connection(("127.0.0.1", far.port), timeout=20) as sock:
+            if protocol == "postgresql":
+                sock.sendall(CANCEL_REQUEST)
             lines = [read_line(sock)]
             if protocol == "ftp":
                 sock.sendall(b"HELP\r\n")

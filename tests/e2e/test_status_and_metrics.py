@@ -14,7 +14,7 @@ import pytest
 import forms
 import tls
 from peers import curl
-from run import CARDEA, SLOW, free_port, run, wait_until
+from run import CARDEA, ROOT, SLOW, free_port, run, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,17 @@ def scrape(door):
     connection.close()
     assert answer.status == 200 and answer.getheader("Content-Type").startswith("text/plain"), text
     return forms.parse_metrics(text)
+
+
+def test_manual_has_every_metric(door):
+    """cardea-serve(1) and doc/internals/metrics.md name what the door serves, and nothing else."""
+    connection = http.client.HTTPConnection("127.0.0.1", door.metrics, timeout=5 * SLOW)
+    connection.request("GET", "/metrics")
+    served = set(re.findall(r"^# TYPE (\S+)", connection.getresponse().read().decode(), re.MULTILINE))
+    connection.close()
+    manual = (ROOT / "doc/man/cardea-serve.1").read_text().partition(".Sh METRICS")[2].partition(".Sh ")[0]
+    assert set(re.findall(r"\bcardea_\w+", manual)) == served
+    assert set(re.findall(r"`(cardea_\w+)`", (ROOT / "doc/internals/metrics.md").read_text())) == served
 
 
 def some_traffic(door, pki, banner):

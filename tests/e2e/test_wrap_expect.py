@@ -54,9 +54,27 @@ def test_it_is_not(start_wrap, pki, server, expected, found):
     assert found in wrap.audited(reason="backend_tls")["detail"]
 
 
+@pytest.mark.parametrize("beside", ["wrong.test", "uri=" + SPIFFE, "issuer=Stranger CA"])
+def test_nothing_is_expected_in_vain(start_wrap, server, beside):
+    """Beside a pin a name counts as well, which the system's CAs have to vouch for where no others are given."""
+    wrap = start_wrap("client", server.port, "--expect", f"pin={server.pin}", "--expect", beside)
+    assert told(wrap) == b""
+    assert "not in trust bundle system" in wrap.audited(reason="backend_tls")["detail"]
+
+
+def test_name_beside_a_pin(start_wrap, pki, server):
+    wrap = start_wrap("client", server.port, "--expect", f"pin={server.pin}", "--expect", "wrong.test", "--ca",
+                      pki.stranger.file)
+    assert told(wrap) == b""
+    assert "is not for wrong.test" in wrap.audited(reason="backend_tls")["detail"]
+
+
 @pytest.mark.parametrize("words, said", [
     (["--expect", "a", "--expect", "b"], "found a second name with --expect, 'b'"),
-    (["--expect", "any", "--expect", "uri=urn:a"], "'verify: any', which asks nothing"),
+    (["--expect", "any", "--expect", "uri=urn:a"], "'--expect any' asks nothing of the server, 'uri=urn:a' does"),
+    (["--expect", "b.test", "--expect", "any"], "'--expect any' asks nothing of the server, 'b.test' does"),
+    (["--expect", "any", "--ca", "ca.pem"], "'--expect any' asks nothing of the server, '--ca' does"),
+    (["--expect", "cn=b"], "found 'cn=b' with --expect: expected a DNS name or IP address, uri=URI, pin=SHA256, issuer="),
     (["--expect", "pin=x"], "found 'x', expected the base64 of a SHA-256")])
 def test_misused(words, said):
     """Nothing is started."""

@@ -33,14 +33,14 @@ def work(request, pki):
 def test_plain_client(work, start_wrap, pki, protocol):
     """A client that knows no TLS, and a server that demands it."""
     middle = Middle(work.server(protocol, "starttls"))
-    wrap = start_wrap("client", middle.to, "--starttls", script(protocol), "--ca", pki.ca.file, "--expect", "mail.example.com")
+    wrap = start_wrap("client", middle.to, "--starttls", protocol, "--ca", pki.ca.file, "--expect", "mail.example.com")
     done, text = work.do(protocol, wrap.port, None)
     assert done, f"{text}\n{wrap.audit()}\n{middle.heard}\n{middle.answered}"
     assert STARTTLS.search(middle.heard[:middle.heard.index(TLS)])
 
 
 def server_words(protocol, cert, *more):
-    return ["--starttls", script(protocol), "--cert", cert.certificate, "--key", cert.key, *more]
+    return ["--starttls", protocol, "--cert", cert.certificate, "--key", cert.key, *more]
 
 
 @pytest.mark.parametrize("protocol", claims("server"))
@@ -189,7 +189,7 @@ ATTACKS = [
 def test_the_client_says_nothing(work, start_wrap, pki, protocol, attack, edit, named):
     """Somebody between cardea and the real server: the plain client is cut off, and the audit line names what was done."""
     middle = Middle(work.server(protocol, "starttls"), edit)
-    wrap = start_wrap("client", middle.to, "--starttls", script(protocol), "--ca", pki.ca.file, "--expect", "mail.example.com")
+    wrap = start_wrap("client", middle.to, "--starttls", protocol, "--ca", pki.ca.file, "--expect", "mail.example.com")
     assert answer(wrap, QUESTIONS[protocol][2]) == b"", attack
     line = wrap.audited()
     assert line["reason"] in ("backend_tls", "backend_reset") and named in line["detail"], line

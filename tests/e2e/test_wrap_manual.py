@@ -57,7 +57,8 @@ def test_example(folder, number):
     assert (done.returncode, done.stderr) == (0, b""), done
     (folder / f"{number}.yaml").write_bytes(done.stdout)
     checked = run(CARDEA, "serve", "-c", f"{number}.yaml", "--check", cwd=folder)
-    assert (checked.returncode, checked.stderr) == (0, b""), checked
+    warnings = [line for line in checked.stderr.splitlines() if b"popserver" not in line]  # a program that is not here
+    assert (checked.returncode, warnings) == (0, []), checked
 
 
 def test_hangup_reads_certificates(start_wrap, pki, echo, tmp_path):
@@ -93,8 +94,8 @@ def certificate_of(port, folder):
     (["client", "--listen", "127.0.0.1:1"], 2, b"--to ADDRESS is missing"),
     (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--clients", "staff.pem"], 2, b"wrap server"),
     (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1"], 2, b"--cert FILE is missing"),
-    (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1", "--cert", "none.pem", "--key", "none.key"], 1, b"--cert: "),
-    (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--starttls", "imapp"], 1, b"did you mean 'imap'?"),
+    (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1", "--cert", "none.pem", "--key", "none.key"], 1, b"--cert: none.pem: No"),
+    (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--starttls", "imapp"], 2, b"did you mean 'imap'?"),
     (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com"], 1, b"--to: found 'mail.example.com', expected HOST:PORT"),
     (["somebody"], 2, b"found 'somebody', expected 'server'"),
 ])

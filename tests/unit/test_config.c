@@ -500,12 +500,26 @@ static void test_expose(void **state)
 #define BEGIN ".\\\" Begin of what CARDEA_UPDATE_GOLDEN=1 test_config writes.\n"
 #define END ".\\\" End of it.\n"
 
+/* What troff takes for a macro that it does not know is not shown. */
+static void each_line_is_text_or_a_macro(const char *page)
+{
+    static const char *const macros[] = {".Sh ", ".Ss ", ".Bl ", ".It ", ".El\n", ".br\n"};
+    for (const char *line = page; *line != '\0'; line = strchr(line, '\n') + 1) {
+        bool good = *line != '.' && *line != '\'';
+        for (size_t i = 0; i < ARRAY_LEN(macros) && !good; i++)
+            good = strncmp(line, macros[i], strlen(macros[i])) == 0;
+        if (!good)
+            fail_msg("%.60s", line);
+    }
+}
+
 static void test_man(void **state)
 {
     (void)state;
     struct buf page = {0}, keys = {0}, fresh = {0};
     char *text = slurp(PAGE, &page);
     assert_true(config_man(&keys));
+    each_line_is_text_or_a_macro(buf_text(&keys));
     char *begin = strstr(text, BEGIN), *end = strstr(text, END);
     assert_true(begin != NULL && end != NULL && begin < end);
     begin += strlen(BEGIN);

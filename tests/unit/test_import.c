@@ -157,6 +157,42 @@ static void check_config(struct import_result *r)
     buf_free(&errors);
 }
 
+/* How often a text stands in another, wherever lines are broken. */
+static size_t count_unbroken(struct buf *yaml, const char *text)
+{
+    char *words = calloc(1, yaml->len + 1), *to = words;
+    size_t n = 0;
+    assert_non_null(words);
+    for (const char *p = buf_text(yaml); *p != '\0'; p++) {
+        if (*p == '\n' && p[1 + strspn(p + 1, " ")] == '#')
+            p += 1 + strspn(p + 1, " ");
+        else
+            *to++ = *p;
+    }
+    for (const char *p = words; (p = strstr(p, text)) != NULL; p++)
+        n++;
+    free(words);
+    return n;
+}
+
+/* The summary counts what is shown, in comments and in the list. */
+static void check_counts(struct import_result *r)
+{
+    json_t *json = json_loadb((const char *)r->json.data, r->json.len, 0, NULL), *remark;
+    size_t needless = 0, missing = 0, i;
+    json_array_foreach(json_object_get(json, "remarks"), i, remark)
+    {
+        const char *fate = json_string_value(json_object_get(remark, "fate"));
+        needless += strcmp(fate, "not_needed") == 0;
+        missing += strcmp(fate, "without_equivalent") == 0;
+    }
+    json_decref(json);
+    assert_int_equal(r->needless, needless);
+    assert_int_equal(r->missing, missing);
+    assert_int_equal(r->needless, count_unbroken(&r->yaml, ": not needed: "));
+    assert_int_equal(r->missing, count_unbroken(&r->yaml, ": no equivalent: "));
+}
+
 static void check_golden(const char *program, const char *path, const struct buf *text)
 {
     char expected[512];
@@ -167,6 +203,7 @@ static void check_golden(const char *program, const char *path, const struct buf
         fail_msg("%s", err.text);
     check_result(rc, &r, &err);
     check_config(&r);
+    check_counts(&r);
     snprintf(expected, sizeof(expected), "%.*s.yaml", (int)(strrchr(path, '.') - path), path);
     compare(expected, &r.yaml);
     import_result_free(&r);

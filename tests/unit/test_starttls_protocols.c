@@ -614,6 +614,7 @@ static void ports_and_who_speaks_first(void **state)
     }
     assert_null(names[ARRAY_LEN(known)]);
     assert_null(starttls_builtin("gopher"));
+    assert_ptr_equal(starttls_builtin("submission"), starttls_builtin("smtp"));
 }
 
 int main(void)
