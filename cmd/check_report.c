@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/hostport.h"
 #include "base/str.h"
+#include "base/tls_version.h"
 
 #define NAMES_SHOWN 8 /* to people, of one certificate */
 #define SECONDS_OF_DAY 86400
@@ -28,11 +29,6 @@ static long long days_until(int64_t when)
 {
     int64_t left = when - clock_wall() / NSEC_PER_SEC;
     return left / SECONDS_OF_DAY - (left % SECONDS_OF_DAY < 0);
-}
-
-static const char *version_word(uint16_t version)
-{
-    return version == 0x0304 ? "1.3" : "1.2";
 }
 
 /* ---- for people ---- */
@@ -85,7 +81,7 @@ static void put_times(struct buf *out, const struct server_probe_result *r)
 
 static void put_tls(struct buf *out, const struct server_probe_result *r)
 {
-    buf_printf(out, "  TLS          %s, %s, %s", version_word(r->version),
+    buf_printf(out, "  TLS          %s, %s, %s", tls_version_word(r->version),
                r->group != NULL ? r->group : "no group", r->cipher);
     if (r->alpn[0] != '\0')
         buf_printf(out, ", ALPN %s", r->alpn);
@@ -185,7 +181,7 @@ void check_report_json(struct buf *out, const struct check_subject *s, const str
     member(out, "detail", r->outcome == PROBE_GOOD ? NULL : r->text.text);
     buf_printf(out, ",\"tls\":");
     if (r->shook_hands) {
-        buf_printf(out, "{\"version\":\"%s\"", version_word(r->version));
+        buf_printf(out, "{\"version\":\"%s\"", tls_version_word(r->version));
         member(out, "group", r->group);
         member(out, "cipher", r->cipher);
         member(out, "alpn", r->alpn[0] != '\0' ? r->alpn : NULL);

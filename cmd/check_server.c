@@ -9,7 +9,6 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/hostname.h"
 #include "base/hostport.h"
 #include "base/str.h"
@@ -27,7 +26,6 @@
 #define TIMEOUT_NS (10 * NSEC_PER_SEC)
 #define AT_ONCE 16 /* servers; more wait, so that times tell of them and not of us */
 #define ALPN_MAX 8
-#define SCRIPT_FILE_MAX (256 * 1024)
 #define SUBMISSION_PORT 587 /* RFC 6409: SMTP, at a port of its own */
 
 struct checking;
@@ -173,12 +171,8 @@ static const char *usual_protocol(uint16_t port)
 
 static const struct starttls *read_script(struct checking *c, struct err *err)
 {
-    struct buf text = {0};
-    const char *path = c->chat != NULL ? c->chat : c->starttls;
-    if (c->own == NULL && file_read(path, SCRIPT_FILE_MAX, &text, NULL, err) == 0)
-        c->own = c->chat != NULL ? starttls_parse_chat(path, (const char *)text.data, text.len, false, err)
-                                 : starttls_parse(path, (const char *)text.data, text.len, err);
-    buf_free(&text);
+    if (c->own == NULL)
+        c->own = starttls_load(c->chat != NULL ? c->chat : c->starttls, c->chat != NULL, err);
     return c->own;
 }
 
@@ -189,7 +183,7 @@ static int choose_protocol(struct checking *c, struct server *s, struct err *err
     const char *name = given != NULL ? given : usual_protocol(s->subject.port);
     if (name == NULL || strcmp(name, "none") == 0)
         return 0;
-    bool is_file = c->chat != NULL || strpbrk(name, "/.") != NULL;
+    bool is_file = c->chat != NULL || starttls_is_file(name);
     s->protocol = is_file ? read_script(c, err) : starttls_builtin(name);
     s->subject.protocol = name;
     if (s->protocol == NULL && is_file)

@@ -82,7 +82,7 @@ static int unknown_protocol(const char *name)
 
 static int check_protocol(const struct wrap_options *o)
 {
-    if (o->starttls == NULL || wrap_is_file(o->starttls))
+    if (o->starttls == NULL || starttls_is_file(o->starttls))
         return CMD_OK;
     if (strcmp(o->starttls, CONFIG_SPEAKS_TLS) == 0 || strcmp(o->starttls, CONFIG_SPEAKS_PLAIN) == 0)
         return cmd_misused("wrap",
@@ -107,6 +107,10 @@ static int check_starttls(const struct wrap_options *o)
     if (o->plaintext && o->clients != NULL && !o->optional)
         return cmd_misused("wrap", "--plaintext lets clients in who prove nothing, --clients demands that "
                                    "they do: add --optional, or leave one out");
+    if (o->plaintext && o->tell != NULL)
+        return cmd_misused("wrap",
+                           "--plaintext lets clients in of whom the server would be told nothing, and "
+                           "--tell has it trust what it is told: leave one out");
     return check_protocol(o);
 }
 
@@ -131,7 +135,7 @@ static int unknown_telling(const char *found)
 /* The server is told in the protocol that it speaks. */
 static int check_telling(const struct wrap_options *o)
 {
-    bool known = o->starttls != NULL && !wrap_is_file(o->starttls);
+    bool known = o->starttls != NULL && !starttls_is_file(o->starttls);
     const struct starttls *tell = o->tell == NULL ? NULL : starttls_builtin(o->tell);
     if (o->tell != NULL && (tell == NULL || !plan_protocol_can(tell, "identify")))
         return unknown_telling(o->tell);

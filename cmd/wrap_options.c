@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "starttls/starttls.h"
 
 #define BOTH 3
 #define SERVER 1
@@ -137,12 +138,10 @@ struct writing {
 __attribute__((format(printf, 3, 4))) static void put(struct writing *w, const char *flag, const char *fmt,
                                                       ...)
 {
-    char line[8192];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
+    CHECK(buf_vprintf(w->to, fmt, ap) && buf_append(w->to, "\n", 1));
     va_end(ap);
-    CHECK(buf_printf(w->to, "%s\n", line));
     w->line++;
     if (w->line < WRAP_LINES_MAX)
         w->flags[w->line] = flag;
@@ -220,16 +219,11 @@ static void put_list(struct writing *w, const char *flag, const char *indent, co
     buf_free(&before);
 }
 
-bool wrap_is_file(const char *starttls)
-{
-    return strpbrk(starttls, "/.") != NULL;
-}
-
 static const char *protocol_of(const struct wrap_options *o)
 {
     if (o->chat != NULL)
         return "own";
-    return o->starttls == NULL ? NULL : wrap_is_file(o->starttls) ? "own" : o->starttls;
+    return o->starttls == NULL ? NULL : starttls_is_file(o->starttls) ? "own" : o->starttls;
 }
 
 static void put_listeners(struct writing *w, const struct wrap_options *o)

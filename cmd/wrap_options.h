@@ -56,9 +56,6 @@ enum wrap_expected wrap_expected_of(const char *what, const char **ret_value);
 /* Does the server need to prove nothing? Of options that wrap_check() has let through. */
 bool wrap_expects_anyone(const struct wrap_options *o);
 
-/* Does --starttls name the file of a script of the user's own? */
-bool wrap_is_file(const char *starttls);
-
 /* Do the options go together? CMD_OK, or what to exit with: it has been said why not. */
 int wrap_check(const struct wrap_options *o);
 

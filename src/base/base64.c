@@ -25,3 +25,22 @@ bool base64_read(const char *text, uint8_t *ret, size_t len)
     }
     return bits == 0 && strspn(text + chars, "=") == strlen(text) - chars;
 }
+
+bool base64_put(struct buf *b, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    if (len > SIZE_MAX / 2 || !buf_reserve(b, (len + 2) / 3 * 4))
+        return false;
+    uint8_t *out = b->data + b->len;
+    for (size_t i = 0; i < len; i += 3, out += 4) {
+        size_t left = len - i;
+        uint32_t v =
+            (uint32_t)p[i] << 16 | (uint32_t)(left > 1 ? p[i + 1] : 0) << 8 | (left > 2 ? p[i + 2] : 0);
+        out[0] = (uint8_t)alphabet[v >> 18];
+        out[1] = (uint8_t)alphabet[v >> 12 & 63];
+        out[2] = (uint8_t)(left > 1 ? alphabet[v >> 6 & 63] : '=');
+        out[3] = (uint8_t)(left > 2 ? alphabet[v & 63] : '=');
+    }
+    b->len += (len + 2) / 3 * 4;
+    return true;
+}

@@ -51,12 +51,21 @@ bool buf_append(struct buf *b, const void *data, size_t n)
 
 bool buf_printf(struct buf *b, const char *fmt, ...)
 {
+    va_list ap;
+    va_start(ap, fmt);
+    bool ok = buf_vprintf(b, fmt, ap);
+    va_end(ap);
+    return ok;
+}
+
+bool buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
     for (;;) {
         size_t room = b->cap - b->len;
-        va_list ap;
-        va_start(ap, fmt);
-        int n = vsnprintf(room > 0 ? (char *)b->data + b->len : NULL, room, fmt, ap);
-        va_end(ap);
+        va_list again;
+        va_copy(again, ap);
+        int n = vsnprintf(room > 0 ? (char *)b->data + b->len : NULL, room, fmt, again);
+        va_end(again);
         if (n < 0)
             return false;
         if ((size_t)n < room) {

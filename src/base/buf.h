@@ -3,6 +3,7 @@
 #ifndef CARDEA_BASE_BUF_H
 #define CARDEA_BASE_BUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ bool buf_append(struct buf *b, const void *data, size_t n);
 
 /* Append formatted text without its NUL; false when it does not fit. */
 bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /* Drop the first `n` bytes (n <= len). */
 void buf_consume(struct buf *b, size_t n);

@@ -48,8 +48,4 @@ bool str_put_u64(struct buf *b, uint64_t v);
  * are. */
 bool str_json(struct buf *b, const char *p, size_t len);
 
-/* Append bytes in base64 (RFC 4648, 4). Not for secrets: how long it takes depends on them. False when memory
- * is out, or the bound of `b`. */
-bool str_base64(struct buf *b, const void *data, size_t len);
-
 #endif

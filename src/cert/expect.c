@@ -3,18 +3,15 @@
 
 #include <string.h>
 
-#include <openssl/base64.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pool.h>
-#include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "cert/identity.h"
 #include "cert/pem.h"
-
-#define PIN_TEXT_MAX 48 /* of EXPECT_PIN_LEN bytes in base64 */
 
 static int refuse(struct trust_refusal *ret)
 {
@@ -69,17 +66,6 @@ int expect_identity(const struct expect *e, const struct identity *id, struct tr
 
 /* ---- pins ---- */
 
-static bool pin_of(X509 *leaf, uint8_t ret[EXPECT_PIN_LEN])
-{
-    uint8_t *der = NULL;
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &der);
-    if (len <= 0)
-        return false;
-    SHA256(der, (size_t)len, ret);
-    OPENSSL_free(der);
-    return true;
-}
-
 static bool is_pinned(const struct expect *e, const uint8_t pin[EXPECT_PIN_LEN])
 {
     for (size_t i = 0; i < e->pins_len; i++)
@@ -90,17 +76,19 @@ static bool is_pinned(const struct expect *e, const uint8_t pin[EXPECT_PIN_LEN])
 
 static int hold_against_pins(const struct expect *e, X509 *leaf, struct trust_refusal *ret, struct err *err)
 {
-    uint8_t pin[EXPECT_PIN_LEN], text[PIN_TEXT_MAX];
+    uint8_t pin[EXPECT_PIN_LEN];
+    struct buf text = {0};
     char subject[PEM_NAME_MAX];
-    if (leaf == NULL || !pin_of(leaf, pin)) {
+    if (leaf == NULL || !pem_pin(leaf, pin)) {
         err_set(err, "the certificate that was sent cannot be read");
         return refuse(ret);
     }
     if (is_pinned(e, pin))
         return 0;
-    EVP_EncodeBlock(text, pin, sizeof(pin));
+    CHECK(base64_put(&text, pin, sizeof(pin)));
     err_set(err, "the key of certificate '%s' has the pin sha256//%s, expected %s",
-            pem_subject_text(leaf, subject), text, e->pins_len == 1 ? "another" : "one of others");
+            pem_subject_text(leaf, subject), buf_text(&text), e->pins_len == 1 ? "another" : "one of others");
+    buf_free(&text);
     return refuse(ret);
 }
 

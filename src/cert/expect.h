@@ -8,11 +8,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "cert/pem.h"
 #include "cert/trust.h"
 
 struct identity;
 
-#define EXPECT_PIN_LEN 32 /* SHA-256 of a SubjectPublicKeyInfo in DER (RFC 7469, 2.4) */
+#define EXPECT_PIN_LEN PEM_PIN_LEN
 
 /* Texts and pins are borrowed. What is NULL or 0 is not asked for. */
 struct expect {

@@ -14,6 +14,7 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/file.h"
 
@@ -56,23 +57,30 @@ bool pem_is_certificate(const char *type)
     return strcmp(type, PEM_STRING_X509) == 0 || strcmp(type, PEM_STRING_X509_OLD) == 0;
 }
 
+bool pem_pin(const X509 *cert, uint8_t ret[PEM_PIN_LEN])
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    if (len > 0)
+        SHA256(spki, (size_t)len, ret);
+    OPENSSL_free(spki);
+    return len > 0;
+}
+
 static int put_pin(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH], pin[4 * ((SHA256_DIGEST_LENGTH + 2) / 3) + 1];
-    uint8_t *spki = NULL;
+    uint8_t pin[PEM_PIN_LEN];
     if (!pem_is_certificate(type))
         return 0;
     X509 *cert = d2i_X509(NULL, &der, (long)len);
-    int spki_len = cert == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    bool ok = cert != NULL && pem_pin(cert, pin);
     X509_free(cert);
-    if (spki_len < 0) {
+    if (!ok) {
         ERR_clear_error();
         return err_set(err, "a certificate that cannot be read");
     }
-    SHA256(spki, (size_t)spki_len, digest);
-    OPENSSL_free(spki);
-    EVP_EncodeBlock(pin, digest, sizeof(digest));
-    return buf_append(arg, pin, sizeof(pin)) ? 0 : err_set(err, "out of memory");
+    ok = base64_put(arg, pin, sizeof(pin)) && buf_append(arg, "", 1);
+    return ok ? 0 : err_set(err, "out of memory");
 }
 
 int pem_pins(const struct buf *text, struct buf *ret, struct err *err)

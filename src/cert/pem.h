@@ -25,8 +25,13 @@ int pem_each(const struct buf *text, pem_block_fn *fn, void *arg, struct err *er
 /* Is this block a certificate? */
 bool pem_is_certificate(const char *type);
 
-/* Append base64 of the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, 2.4) of each certificate of a PEM text,
- * each with a NUL behind it. -1 when a block is damaged or no certificate; what was appended before stays. */
+#define PEM_PIN_LEN 32
+
+/* The SHA-256 of a certificate's SubjectPublicKeyInfo (RFC 7469, 2.4). False where it has none to be read. */
+bool pem_pin(const struct x509_st *cert, uint8_t ret[PEM_PIN_LEN]);
+
+/* Append base64 of that of each certificate of a PEM text, each with a NUL behind it. -1 when a block is
+ * damaged or no certificate; what was appended before stays. */
 int pem_pins(const struct buf *text, struct buf *ret, struct err *err);
 
 /* Do these permission bits keep a private key from all but its owner and group? */

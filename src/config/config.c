@@ -319,6 +319,14 @@ const struct config_route *config_route_find(const struct config *c, const char 
     return NULL;
 }
 
+bool config_route_names(const struct config_route *r, const char *listener)
+{
+    for (size_t i = 0; i < r->listeners.n; i++)
+        if (strcmp(r->listeners.v[i].text, listener) == 0)
+            return true;
+    return false;
+}
+
 static const char *name_of(const struct schema_name *names, int value)
 {
     for (; names->name != NULL; names++)

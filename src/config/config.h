@@ -550,6 +550,9 @@ int config_error(const struct config *c, struct config_pos at, struct err *err, 
 const struct config_trust *config_trust_find(const struct config *c, const char *name);
 const struct config_route *config_route_find(const struct config *c, const char *name);
 
+/* Does the route say that it takes connections of that listener? */
+bool config_route_names(const struct config_route *r, const char *listener);
+
 /* The backends of a route that has some (pass, terminate, forward), or NULL. */
 const struct config_backend *config_route_backend(const struct config_route *r);
 

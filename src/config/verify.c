@@ -13,6 +13,7 @@
 #include "config/schema.h"
 #include "config/store.h"
 #include "config/verify_backend_tls.h"
+#include "config/verify_ports.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
 struct names {
@@ -530,18 +531,20 @@ static int verify_all(struct verify *v)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
-    return bad;
+    return bad | verify_ports(v->report, v->c);
 }
 
 /* All names that a route may refer to, whatever its action is. */
 static void refer_route(struct verify *v, const struct config_route *r, size_t i)
 {
-    const struct config_backend_tls *t = r->terminate != NULL ? r->terminate->tls : NULL;
+    const struct config_backend *b = r->terminate != NULL ? r->terminate : r->forward;
+    const struct config_backend_tls *t = b != NULL ? b->tls : NULL;
     refer_all(v, &v->listeners, "listener", &r->listeners, "routes", i, "listeners");
     refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
     refer(v, &v->trusts, "trust", &r->clients.trust, "routes", i, "clients.trust");
     if (t != NULL && t->trust.text != NULL && strcmp(t->trust.text, CONFIG_TRUST_SYSTEM) != 0)
-        refer(v, &v->trusts, "trust", &t->trust, "routes", i, "terminate.tls.trust");
+        refer(v, &v->trusts, "trust", &t->trust, "routes", i,
+              b == r->forward ? "forward.tls.trust" : "terminate.tls.trust");
 }
 
 void config_verify_names(struct report *r, const struct config *c)

@@ -4,9 +4,11 @@
  * TLS; and what makes up for the greeting that the client has had from us already. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "session/backend_pool.h"
 #include "session/hand_on.h"
 #include "session/plan.h"
+#include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 #include "starttls/relay.h"
@@ -20,6 +22,7 @@ enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER 
 enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
 {
     struct setup *p = s->setup;
+    programs_tell(s); /* how it exited says more */
     session_detail(s, why);
     link_close(s->up, true);
     s->up = NULL;
@@ -30,10 +33,20 @@ enum session_state greet_failed(struct session *s, const char *why, enum close_r
     starttls_relay_free(p->relay);
     p->relay = NULL;
     p->greet = GREET_HEADER;
-    p->settling = p->expired = p->unheard = s->spare = false;
+    p->settling = p->expired = p->unheard = s->spare = s->reaped = false;
     /* Does the client know this one's greeting? */
     bool heard = (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
     return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
+}
+
+enum session_state greet_broke_off(struct session *s, const char *why, enum close_reason reason)
+{
+    if (!programs_runs(s) || s->setup->expired)
+        return greet_failed(s, why, reason);
+    if (!s->reaped)
+        session_deadline(s, SESSION_REAP_NS);
+    s->reaped = true;
+    return s->state;
 }
 
 static enum session_state greet_broken(struct session *s)
@@ -41,7 +54,7 @@ static enum session_state greet_broken(struct session *s)
     struct link_peer peer;
     link_peer(s->up, &peer);
     const char *why = *peer.failure != '\0' ? peer.failure : link_error(s->up);
-    return greet_failed(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+    return greet_broke_off(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
 }
 
 /* ---- PROXY header ---- */
@@ -127,10 +140,12 @@ static void begin_dialogue(struct session *s, const struct starttls *protocol, i
     say_to_backend(s, &say);
 }
 
-/* The backend goes on; it is we who end it. */
+/* It is we who end it, for what the backend says. Only where it was asked for TLS is that what it does not
+ * give. */
 static enum session_state dialogue_failed(struct session *s)
 {
-    return greet_failed(s, starttls_run_text(s->setup->far), CLOSE_BACKEND_TLS);
+    return greet_failed(s, starttls_run_text(s->setup->far),
+                        s->setup->greet == GREET_ASK ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
 }
 
 static enum session_state greet_late(struct session *s)
@@ -170,7 +185,11 @@ static enum session_state step_dialogue(struct session *s)
         if (read == LINK_AGAIN)
             return SESSION_GREET;
         if (read == LINK_EOF)
-            return greet_failed(s, "the backend closed before TLS could begin", CLOSE_BACKEND_RESET);
+            return greet_broke_off(s,
+                                   p->greet == GREET_ASK
+                                       ? "the backend closed before TLS could begin"
+                                       : "the backend closed before it had been told of the client",
+                                   CLOSE_BACKEND_RESET);
         if (read != LINK_OK)
             return greet_broken(s);
     }
@@ -263,6 +282,8 @@ enum session_state step_greet(struct session *s)
         session_detail(s, "the client does not answer the server's greeting in time");
         return session_end(s, CLOSE_HELLO_TIMEOUT);
     }
+    if (p->expired && s->reaped)
+        return greet_failed(s, "the program has closed its output, and goes on", CLOSE_BACKEND_RESET);
     if (p->expired)
         return greet_late(s);
     for (; p->greet < GREET_OVER; p->greet++) {
@@ -274,5 +295,7 @@ enum session_state step_greet(struct session *s)
         if (next != SESSION_JOIN)
             return next;
     }
+    if (p->say_up.len > 0) /* the last words too */
+        return SESSION_GREET;
     return relay_is_due(s) ? SESSION_PREAMBLE : SESSION_JOIN;
 }

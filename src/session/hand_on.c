@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit/record.h"
+#include "base/tls_version.h"
 #include "base/utf8.h"
 #include "cert/cert.h"
 #include "cert/identity.h"
@@ -49,11 +50,6 @@ static const char *group_text(const struct link_peer *facts)
     }
 }
 
-static const char *version_text(const struct link_peer *facts)
-{
-    return facts->version == 0x0304 ? "TLSv1.3" : "TLSv1.2";
-}
-
 /* One that is too long for a user's name is left out, so that the header keeps its bounds. */
 static const char *common_name(const struct identity *id)
 {
@@ -70,7 +66,7 @@ static struct proxy_ssl ssl_of(const struct link_peer *facts)
         .flags = (uint8_t)(PROXY_SSL_TLS | (shown ? PROXY_SSL_CERT_SESSION : 0) |
                            (shown && !facts->resumed ? PROXY_SSL_CERT_CONN : 0)),
         .verified = shown,
-        .version = version_text(facts),
+        .version = tls_version_name(facts->version),
         .cn = common_name(facts->identity),
         .cipher = facts->cipher_text,
         .sig_alg = facts->own == NULL ? NULL : facts->own->signature,

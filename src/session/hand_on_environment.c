@@ -7,6 +7,7 @@
 
 #include "audit/record.h"
 #include "base/buf.h"
+#include "base/tls_version.h"
 #include "cert/identity.h"
 #include "cert/leaf.h"
 #include "session/hand_on.h"
@@ -14,53 +15,45 @@
 #define CHAIN_MAX 16 /* certificates of a chain that are told */
 
 /* NAME=VALUE texts one after the other, each with its NUL. */
-struct list {
+struct environment {
     struct buf texts;
     size_t n;
 };
 
-static void put(struct list *l, const char *name, const char *value, size_t len)
+static void put(struct environment *env, const char *name, const char *value, size_t len)
 {
     if (len == 0 || memchr(value, '\0', len) != NULL)
         return;
-    CHECK(buf_printf(&l->texts, "%s=", name) && buf_append(&l->texts, value, len) &&
-          buf_append(&l->texts, "", 1));
-    l->n++;
+    CHECK(buf_printf(&env->texts, "%s=", name) && buf_append(&env->texts, value, len) &&
+          buf_append(&env->texts, "", 1));
+    env->n++;
 }
 
-static void put_text(struct list *l, const char *name, const char *value)
+static void put_text(struct environment *env, const char *name, const char *value)
 {
     if (value != NULL)
-        put(l, name, value, strlen(value));
+        put(env, name, value, strlen(value));
 }
 
 /* Left out where it is not printable: clients choose it. */
-static void put_printable(struct list *l, const char *name, struct str value)
+static void put_printable(struct environment *env, const char *name, struct str value)
 {
     for (size_t i = 0; i < value.len; i++)
         if ((unsigned char)value.p[i] < 0x20 || (unsigned char)value.p[i] >= 0x7f)
             return;
-    put(l, name, value.p, value.len);
+    put(env, name, value.p, value.len);
 }
 
-/* Address and port apart, the address without brackets. */
-static void put_end(struct list *l, const char *who, const struct net_addr *addr)
+static void put_end(struct environment *env, const char *who, const struct net_addr *addr)
 {
-    char text[NET_ADDR_TEXT_MAX], name[32];
+    char host[NET_ADDR_TEXT_MAX], port[8], name[32];
     if (addr->family != AF_INET && addr->family != AF_INET6)
         return;
-    net_addr_format(addr, text);
-    char *colon = strrchr(text, ':'), *ip = text;
-    CHECK(colon != NULL);
+    snprintf(port, sizeof(port), "%u", addr->port);
     snprintf(name, sizeof(name), "%s_PORT", who);
-    put_text(l, name, colon + 1);
-    *colon = '\0';
-    if (*ip == '[') {
-        ip++;
-        colon[-1] = '\0';
-    }
+    put_text(env, name, port);
     snprintf(name, sizeof(name), "%s_ADDR", who);
-    put_text(l, name, ip);
+    put_text(env, name, net_addr_host(addr, host));
 }
 
 static void put_leaf_fact(void *arg, const char *fact, const char *value)
@@ -70,16 +63,16 @@ static void put_leaf_fact(void *arg, const char *fact, const char *value)
     put_text(arg, name, value);
 }
 
-static void put_pem(struct list *l, const char *name, struct str der)
+static void put_pem(struct environment *env, const char *name, struct str der)
 {
     struct buf pem = {0};
     if (der.len > 0 && cert_put_pem(&pem, der))
-        put(l, name, (const char *)pem.data, pem.len);
+        put(env, name, (const char *)pem.data, pem.len);
     buf_free(&pem);
 }
 
 /* Names of the subject beside its own, numbered by kind. */
-static void put_alternatives(struct list *l, const struct identity *id)
+static void put_alternatives(struct environment *env, const struct identity *id)
 {
     static const struct {
         enum identity_kind kind;
@@ -92,69 +85,70 @@ static void put_alternatives(struct list *l, const struct identity *id)
             if (id->facts[i].kind != kinds[k].kind)
                 continue;
             snprintf(name, sizeof(name), "SSL_CLIENT_SAN_%s_%u", kinds[k].word, n++);
-            put_text(l, name, id->facts[i].value);
+            put_text(env, name, id->facts[i].value);
         }
     }
 }
 
-static void put_identity(struct list *l, const struct config_hand_on *rule, const struct link_peer *facts)
+static void put_identity(struct environment *env, const struct config_hand_on *rule,
+                         const struct link_peer *facts)
 {
     char user[HAND_ON_USER_MAX], name[32];
-    put_text(l, "SSL_CLIENT_VERIFY", facts->identity == NULL ? "NONE" : "SUCCESS");
+    put_text(env, "SSL_CLIENT_VERIFY", facts->identity == NULL ? "NONE" : "SUCCESS");
     if (facts->identity == NULL)
         return;
     if (hand_on_user(facts->identity, rule, user))
-        put_text(l, "REMOTE_USER", user);
-    put_alternatives(l, facts->identity);
+        put_text(env, "REMOTE_USER", user);
+    put_alternatives(env, facts->identity);
     struct str leaf = cert_chain_at(facts->chain, 0);
-    cert_leaf_each(leaf, put_leaf_fact, l);
-    put_pem(l, "SSL_CLIENT_CERT", leaf);
+    cert_leaf_each(leaf, put_leaf_fact, env);
+    put_pem(env, "SSL_CLIENT_CERT", leaf);
     for (unsigned i = 0; i + 1 < CHAIN_MAX; i++) {
         snprintf(name, sizeof(name), "SSL_CLIENT_CERT_CHAIN_%u", i);
-        put_pem(l, name, cert_chain_at(facts->chain, i + 1));
+        put_pem(env, name, cert_chain_at(facts->chain, i + 1));
     }
 }
 
-static void put_tls(struct list *l, const struct link_peer *facts)
+static void put_tls(struct environment *env, const struct link_peer *facts)
 {
-    put_text(l, "HTTPS", "on");
-    put_text(l, "SSL_PROTOCOL", facts->version == 0x0304 ? "TLSv1.3" : "TLSv1.2");
-    put_text(l, "SSL_CIPHER", facts->cipher_text);
-    put_text(l, "SSL_SESSION_RESUMED", facts->resumed ? "Resumed" : "Initial");
+    put_text(env, "HTTPS", "on");
+    put_text(env, "SSL_PROTOCOL", tls_version_name(facts->version));
+    put_text(env, "SSL_CIPHER", facts->cipher_text);
+    put_text(env, "SSL_SESSION_RESUMED", facts->resumed ? "Resumed" : "Initial");
 }
 
 /* The array, and behind it the texts. */
-static char **finish(struct list *l)
+static char **finish(struct environment *from)
 {
-    size_t head = (l->n + 1) * sizeof(char *);
-    char **env = malloc(head + l->texts.len);
+    size_t head = (from->n + 1) * sizeof(char *);
+    char **env = malloc(head + from->texts.len);
     CHECK(env != NULL);
     char *at = (char *)env + head;
-    if (l->texts.len > 0)
-        memcpy(at, l->texts.data, l->texts.len);
-    for (size_t i = 0; i < l->n; i++, at += strlen(at) + 1)
+    if (from->texts.len > 0)
+        memcpy(at, from->texts.data, from->texts.len);
+    for (size_t i = 0; i < from->n; i++, at += strlen(at) + 1)
         env[i] = at;
-    env[l->n] = NULL;
-    buf_free(&l->texts);
+    env[from->n] = NULL;
+    buf_free(&from->texts);
     return env;
 }
 
 char **hand_on_environment(const struct config_hand_on *rule, const struct hand_on_client *c)
 {
-    struct list l = {0};
+    struct environment env = {0};
     char id[AUDIT_ID_MAX];
-    put_text(&l, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    put_text(&l, "UNIQUE_ID", audit_id_text(c->id, id));
-    put_end(&l, "REMOTE", &c->peer);
-    put_end(&l, "SERVER", &c->local);
-    put_printable(&l, "SERVER_NAME", c->sni);
-    put_printable(&l, "SSL_TLS_SNI", c->sni);
-    put_printable(&l, "SNI", c->sni);
+    put_text(&env, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    put_text(&env, "UNIQUE_ID", audit_id_text(c->id, id));
+    put_end(&env, "REMOTE", &c->peer);
+    put_end(&env, "SERVER", &c->local);
+    put_printable(&env, "SERVER_NAME", c->sni);
+    put_printable(&env, "SSL_TLS_SNI", c->sni);
+    put_printable(&env, "SNI", c->sni);
     if (c->tls)
-        put_printable(&l, "ALPN", c->alpn);
+        put_printable(&env, "ALPN", c->alpn);
     if (c->tls) {
-        put_tls(&l, &c->facts);
-        put_identity(&l, rule, &c->facts);
+        put_tls(&env, &c->facts);
+        put_identity(&env, rule, &c->facts);
     }
-    return finish(&l);
+    return finish(&env);
 }

@@ -3,6 +3,7 @@
  * it. */
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "cert/leaf.h"
 #include "session/hand_on.h"
@@ -16,29 +17,22 @@ static bool put_text(struct buf *out, const char *text)
 /* RFC 7239, 6: an IPv6 address stands in brackets and quotes. X-Forwarded-For has neither. */
 static void put_forwarded(const struct session *s, struct buf *out)
 {
-    char text[NET_ADDR_TEXT_MAX], *ip = text;
+    char ip[NET_ADDR_TEXT_MAX];
     const char *proto = s->when.opened != 0 ? "https" : "http";
     bool v6 = s->peer.family == AF_INET6, known = v6 || s->peer.family == AF_INET;
-    net_addr_format(&s->peer, text);
-    if (known)
-        *strrchr(text, ':') = '\0';
-    CHECK(put_text(out, "Forwarded: for=") && put_text(out, v6 ? "\"" : "") &&
-          put_text(out, known ? text : "unknown") && put_text(out, v6 ? "\";proto=" : ";proto=") &&
+    net_addr_host(&s->peer, ip);
+    CHECK(put_text(out, "Forwarded: for=") && put_text(out, v6 ? "\"[" : "") &&
+          put_text(out, known ? ip : "unknown") && put_text(out, v6 ? "]\";proto=" : ";proto=") &&
           put_text(out, proto) && put_text(out, "\r\nX-Forwarded-Proto: ") && put_text(out, proto) &&
           put_text(out, "\r\n"));
-    if (!known)
-        return;
-    if (v6) {
-        text[strlen(text) - 1] = '\0';
-        ip++;
-    }
-    CHECK(put_text(out, "X-Forwarded-For: ") && put_text(out, ip) && put_text(out, "\r\n"));
+    if (known)
+        CHECK(put_text(out, "X-Forwarded-For: ") && put_text(out, ip) && put_text(out, "\r\n"));
 }
 
 /* A byte sequence of RFC 8941, 3.3.5. */
 static void put_certificate(struct buf *out, const char *before, struct str der)
 {
-    CHECK(put_text(out, before) && put_text(out, ":") && str_base64(out, der.p, der.len) &&
+    CHECK(put_text(out, before) && put_text(out, ":") && base64_put(out, der.p, der.len) &&
           put_text(out, ":"));
 }
 

@@ -4,13 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/file.h"
 #include "config/config.h"
 #include "hello/first_bytes.h"
 #include "session/plan.h"
 #include "starttls/relay.h"
-
-#define SCRIPT_FILE_MAX 262144u
 
 struct complaints {
     void (*complain)(void *arg, struct config_pos at, const struct err *why);
@@ -47,16 +44,10 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
     for (size_t i = 0; i < own->n; i++) {
         bool chat = own->v[i].chat.text != NULL;
         const struct config_text *file = chat ? &own->v[i].chat : &own->v[i].file;
-        const char *path = file->text;
-        struct buf text = {0};
         struct err err;
-        if (file_read(path, SCRIPT_FILE_MAX, &text, NULL, &err) == 0)
-            plan->scripts[i] = chat
-                                   ? starttls_parse_chat(path, (const char *)text.data, text.len, false, &err)
-                                   : starttls_parse(path, (const char *)text.data, text.len, &err);
+        plan->scripts[i] = starttls_load(file->text, chat, &err);
         if (plan->scripts[i] == NULL)
             complain(to, file->at, &err);
-        buf_free(&text);
     }
 }
 
@@ -94,43 +85,13 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
 
 /* ---- listeners ---- */
 
-static bool names_listener(const struct config_route *rc, const char *listener)
-{
-    for (size_t i = 0; i < rc->listeners.n; i++)
-        if (strcmp(rc->listeners.v[i].text, listener) == 0)
-            return true;
-    return false;
-}
-
-/* Nothing comes from a port that does not speak TLS but by routes that are meant for it. */
-static void check_is_named(const struct config *c, const struct config_listener *l,
-                           const struct complaints *to)
-{
-    struct err err;
-    for (size_t i = 0; i < c->routes.n; i++)
-        if (names_listener(&c->routes.v[i], l->name.text))
-            return;
-    err_set(&err, "speaks: listener '%s' speaks %s, and no route names it: 'listeners: [%s]'", l->name.text,
-            l->speaks.text, l->name.text);
-    complain(to, l->speaks.at, &err);
-}
-
 static void settle_port(struct plan *plan, size_t i, const struct complaints *to)
 {
     const struct config_listener *l = &plan->config->listeners.v[i];
     struct plan_port *port = &plan->ports[i];
-    struct err err;
-    if (strcmp(l->speaks.text, CONFIG_SPEAKS_TLS) != 0) {
-        port->plain = strcmp(l->speaks.text, CONFIG_SPEAKS_PLAIN) == 0;
-        if (!port->plain)
-            port->speaks = protocol_with(plan, &l->speaks, "speaks", "answer", to);
-        check_is_named(plan->config, l, to);
-    }
-    if (l->plaintext && port->speaks == NULL) {
-        err_set(&err, "plaintext: listener '%s' speaks %s: there is no STARTTLS that clients could leave out",
-                l->name.text, l->speaks.text);
-        complain(to, l->speaks.at.line != 0 ? l->speaks.at : l->head.at, &err);
-    }
+    port->plain = strcmp(l->speaks.text, CONFIG_SPEAKS_PLAIN) == 0;
+    if (!port->plain && strcmp(l->speaks.text, CONFIG_SPEAKS_TLS) != 0)
+        port->speaks = protocol_with(plan, &l->speaks, "speaks", "answer", to);
 }
 
 /* ---- routes ---- */
@@ -148,62 +109,9 @@ uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc)
     for (size_t i = 0; i < rc->first_bytes.n; i++)
         kinds |= kind[rc->first_bytes.v[i]];
     for (size_t i = 0; i < plan->config->listeners.n; i++)
-        if (plan->ports[i].speaks != NULL && names_listener(rc, plan->config->listeners.v[i].name.text))
+        if (plan->ports[i].speaks != NULL && config_route_names(rc, plan->config->listeners.v[i].name.text))
             kinds |= 1u << FIRST_BYTES_STARTTLS;
     return kinds;
-}
-
-/* `forward` is for plain ports, and nothing else is. */
-static void check_route(const struct plan *plan, const struct config_route *rc, const struct complaints *to)
-{
-    const struct config *c = plan->config;
-    bool forwards = rc->action == CONFIG_FORWARD;
-    struct err err;
-    if (forwards && rc->listeners.n == 0) {
-        err_set(&err,
-                "route '%s': forward: expected 'listeners' that speak 'plain': it takes clients that speak "
-                "no TLS",
-                rc->name.text);
-        complain(to, rc->head.at, &err);
-    }
-    if (forwards && (rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0)) {
-        err_set(&err, "route '%s': forward: clients that speak no TLS have no %s; leave that out",
-                rc->name.text, rc->alpn.n > 0 ? "alpn" : "sni");
-        complain(to, rc->head.at, &err);
-    }
-    for (size_t i = 0; i < c->listeners.n; i++) {
-        if (!names_listener(rc, c->listeners.v[i].name.text) || plan->ports[i].plain == forwards)
-            continue;
-        err_set(&err,
-                "route '%s': %s: listener '%s' speaks %s; 'forward' is for listeners that speak 'plain', and "
-                "those "
-                "for it alone",
-                rc->name.text, config_action_name(rc->action), c->listeners.v[i].name.text,
-                c->listeners.v[i].speaks.text);
-        complain(to, rc->head.at, &err);
-    }
-}
-
-/* Who goes on in the clear has said things that a backend which was asked for TLS meanwhile would have to
- * hear. */
-static void check_plaintext(const struct plan *plan, const struct config_route *rc,
-                            const struct complaints *to)
-{
-    const struct config *c = plan->config;
-    const struct config_backend *backend = config_route_backend(rc);
-    struct err err;
-    for (size_t i = 0; i < c->listeners.n; i++) {
-        const struct config_listener *l = &c->listeners.v[i];
-        if (!l->plaintext || backend == NULL || backend->tls == NULL || backend->tls->starttls.text == NULL ||
-            !names_listener(rc, l->name.text))
-            continue;
-        err_set(&err,
-                "route '%s': starttls: clients of listener '%s' may go on without TLS ('plaintext'), and the "
-                "backend is "
-                "asked for TLS in %s; leave one out, or give the backend TLS that begins at once",
-                rc->name.text, l->name.text, backend->tls->starttls.text);
-        complain(to, backend->tls->starttls.at, &err);
-    }
 }
 
 /* Where clients are to see the backend's own greeting, the backend is known before they have said anything.
@@ -218,7 +126,7 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
         return;
     for (size_t k = 0; k < c->routes.n; k++) {
         const struct config_route *rc = &c->routes.v[k];
-        if (!names_listener(rc, l->name.text))
+        if (!config_route_names(rc, l->name.text))
             continue;
         const struct config_backend *backend = config_route_backend(rc);
         bool asks = backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL &&
@@ -263,11 +171,8 @@ void plan_ports_make(struct plan *plan,
         settle_port(plan, i, &to);
     for (size_t i = 0; i < c->listeners.n; i++)
         check_leading(plan, i, &to);
-    for (size_t i = 0; i < c->routes.n; i++) {
-        check_route(plan, &c->routes.v[i], &to);
+    for (size_t i = 0; i < c->routes.n; i++)
         check_backend(plan, &c->routes.v[i], &to);
-        check_plaintext(plan, &c->routes.v[i], &to);
-    }
 }
 
 void plan_ports_free(struct plan *plan)

@@ -12,18 +12,22 @@
 #include "starttls/starttls.h"
 
 #define TLS_HANDSHAKE 0x16
+#define NOT_KNOWN "[UNAVAILABLE]"
 
 static void set(struct starttls_run *run, const char *name, const char *value)
 {
     starttls_run_set(run, name, (struct str){value, strlen(value)});
 }
 
-/* The address as RFC 5321, 4.1.3, writes it. */
-static void set_literal(struct starttls_run *run, const char *address)
+/* The address as RFC 5321, 4.1.3, writes it, and the port; XCLIENT's word where the peer has none. */
+static void set_place(struct starttls_run *run, const struct net_addr *peer, const char *address)
 {
-    char literal[NET_ADDR_TEXT_MAX + 8];
-    snprintf(literal, sizeof(literal), "%s%s", strchr(address, ':') != NULL ? "IPv6:" : "", address);
-    set(run, "literal", literal);
+    bool ip = peer->family == AF_INET || peer->family == AF_INET6;
+    char literal[NET_ADDR_TEXT_MAX + 8], port[8];
+    snprintf(literal, sizeof(literal), "%s%s", peer->family == AF_INET6 ? "IPv6:" : "", address);
+    snprintf(port, sizeof(port), "%u", peer->port);
+    set(run, "literal", ip ? literal : NOT_KNOWN);
+    set(run, "port", ip ? port : NOT_KNOWN);
 }
 
 static void set_user(const struct session *s, struct starttls_run *run)
@@ -36,17 +40,15 @@ static void set_user(const struct session *s, struct starttls_run *run)
 void preamble_describe(const struct session *s, struct starttls_run *run)
 {
     struct utsname us;
-    char address[NET_ADDR_TEXT_MAX], port[8];
+    char address[NET_ADDR_TEXT_MAX];
     const struct config_listener *l = &s->epoch->snap->config->listeners.v[s->listener];
     const struct config_backend *backend = s->route == NULL ? NULL : config_route_backend(s->route->config);
-    snprintf(port, sizeof(port), "%u", s->peer.port);
     set(run, "me", uname(&us) == 0 && us.nodename[0] != '\0' ? us.nodename : "localhost");
     set(run, "required", l->plaintext ? "" : "yes");
     set(run, "addr", net_addr_host(&s->peer, address));
-    set_literal(run, address);
+    set_place(run, &s->peer, address);
     if (s->route != NULL)
         set_user(s, run);
-    set(run, "port", port);
     if (backend != NULL && backend->tls != NULL && backend->tls->name.text != NULL)
         set(run, "name", backend->tls->name.text);
     else if (s->backend != NULL && s->backend->host != NULL)

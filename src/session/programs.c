@@ -130,6 +130,11 @@ bool programs_awaited(const struct session *s)
     return h != NULL && its_end && !h->program.exited;
 }
 
+bool programs_runs(const struct session *s)
+{
+    return s->program != NULL && !s->program->program.exited;
+}
+
 void programs_tell(struct session *s)
 {
     struct hired *h = s->program;

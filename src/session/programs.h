@@ -18,6 +18,9 @@ void programs_start(struct session *s, const struct config_address *a);
  * also where there is none. */
 bool programs_awaited(const struct session *s);
 
+/* It has a program, which is not known to have exited. */
+bool programs_runs(const struct session *s);
+
 /* Where the session's program did not exit well, say so in the audit line. */
 void programs_tell(struct session *s);
 

@@ -166,6 +166,7 @@ static bool next_backend(struct session *s)
     if (p->backend < 0)
         return false;
     struct backend *b = u->v[p->backend];
+    p->detail[0] = '\0'; /* it is about the one before */
     s->last = s->backend = b;
     backend_acquire(b);
     if (take_spare(s))
@@ -361,6 +362,8 @@ enum session_state step_join(struct session *s)
 {
     struct setup *p = s->setup;
     struct str early = early_bytes(p);
+    if (p->say_up.len > 0) /* in all its time it has not taken what it was told */
+        return session_unserved(s, p->unheard ? CLOSE_BACKEND_RESET : CLOSE_DIAL_TIMEOUT);
     p->request.datagrams =
         p->request.datagrams && p->request.target.udp && quic_stream_datagram_max(s->down) > 0;
     if (p->front != NULL && !answer_yes(s))

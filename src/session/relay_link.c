@@ -69,7 +69,7 @@ static enum link_status relay_step(struct relay_link *r, enum relay_side side)
         else if (status == STARTTLS_BYE)
             r->ends = true;
         else if (status != STARTTLS_MORE)
-            return link_fail(&r->link, "within TLS something else is said than the protocol has");
+            return link_fail(&r->link, starttls_run_text(starttls_relay_run(r->relay)));
         r->rests = MAX(r->to_far.len, r->to_near.len) > STARTTLS_MEMORY_MAX;
         if (r->rests)
             break;
@@ -282,6 +282,7 @@ struct link *relay_link_new(struct starttls_relay *relay, struct link *far, stru
     r->link.ops = &relaying;
     r->far = far;
     r->relay = relay;
+    starttls_run_go_within(starttls_relay_run(relay));
     r->link.bytes_read = far->bytes_read;
     r->link.bytes_written = far->bytes_written;
     append(&r->said[RELAY_FAR], early);

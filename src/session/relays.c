@@ -10,13 +10,13 @@
 #include "starttls/relay.h"
 
 #include "session/plan.h"
+#include "session/programs.h"
 #include "session/relay_link.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 
 #define READ_AT_ONCE 4096
 
-static const char closed_early[] = "the backend closed before TLS could begin";
 static const char in_the_clear[] =
     "bytes of the server in the clear where TLS was to begin; somebody may have put them there";
 
@@ -126,7 +126,8 @@ enum session_state relay_preamble(struct session *s)
     p->reach_by = 0; /* how long the client takes is not the backend's time */
     struct outcome o = go_on(s);
     if (o.far_ended) {
-        session_detail(s, closed_early);
+        programs_tell(s);
+        session_detail(s, "the backend closed before the client had come to TLS");
         return session_unserved(s, CLOSE_BACKEND_RESET);
     }
     switch (o.status) {
@@ -152,7 +153,7 @@ enum session_state relay_ask(struct session *s)
         begin(s, greet_asks(s), "relay-client");
     struct outcome o = go_on(s);
     if (o.far_ended)
-        return greet_failed(s, closed_early, CLOSE_BACKEND_RESET);
+        return greet_broke_off(s, "the backend closed before TLS could begin", CLOSE_BACKEND_RESET);
     if (o.status == STARTTLS_MORE)
         return o.next;
     if (o.status == STARTTLS_SWITCH && p->far_bytes.len > 0)

@@ -4,6 +4,7 @@
 
 #include "audit/record.h"
 #include "base/clock.h"
+#include "base/tls_version.h"
 #include "link/datagram_link.h"
 #include "quic/quic.h"
 #include "session/session_internal.h"
@@ -31,18 +32,13 @@ struct str session_note(const struct session *s, enum note which)
     return (struct str){s->notes + at, s->note_len[which]};
 }
 
-static const char *version_name(uint16_t version)
-{
-    return version == 0x0304 ? "1.3" : version == 0x0303 ? "1.2" : NULL;
-}
-
 static void record_tls(const struct session *s, struct audit_record *r)
 {
     struct link_peer peer;
     if (!link_peer(s->down, &peer) || s->when.opened == 0)
         return;
     r->tls = true;
-    r->version = version_name(peer.version);
+    r->version = tls_version_word(peer.version);
     r->group = peer.group_name;
     r->cipher = peer.cipher;
     r->resumed = peer.resumed;

@@ -28,8 +28,7 @@
 #include "starttls/relay.h"
 #include "starttls/starttls.h"
 
-#define REAP_NS (200 * NSEC_PER_MSEC) /* from the end of a program's output to its exit */
-#define LINGER_NS (2 * NSEC_PER_SEC)  /* how long a client may take to read our last words */
+#define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
 
 enum deadline {
     DEADLINE_NONE,
@@ -232,10 +231,10 @@ static bool may_step(struct session *s)
         session_end(s, CLOSE_CLIENT_RESET);
         s->state = SESSION_CLOSED;
     }
-    if (status != LINK_OK || s->state != SESSION_GREET)
+    if (status != LINK_OK || s->up == NULL || s->state == SESSION_DRAIN)
         return status == LINK_OK;
     status = say_rest(s->up, &p->say_up);
-    p->unheard = status == LINK_ERROR;
+    p->unheard |= status == LINK_ERROR;
     return status != LINK_AGAIN || p->expired;
 }
 
@@ -646,7 +645,7 @@ static void teardown(struct session *s)
     if (must_reap(s)) {
         s->reaped = true;
         s->state = SESSION_REAP;
-        session_deadline(s, REAP_NS);
+        session_deadline(s, SESSION_REAP_NS);
         session_run(s);
         return;
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
- * preamble.c (STARTTLS), reach.c (towards the backend or target), greet.c (what it hears first), visit.c
- * (towards an agent), carry.c (bytes both ways, last words); rejudge.c (what runs, by a policy that came
- * later). */
+ * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
+ * name), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what it
+ * hears first), visit.c (towards an agent), carry.c (bytes both ways, last words); rejudge.c (what runs, by a
+ * policy that came later). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -151,10 +152,13 @@ struct session {
     bool datagrams;     /* towards a target over UDP */
     bool uncounted;     /* admitted in all, but under no source */
     bool reaped;        /* there was a moment to see how its program exits */
-    bool unproven;      /* likewise: anybody may have made up the peer's address */
+    bool unproven;      /* admitted so: anybody may have made up the peer's address */
 };
 
 #define SESSION_MAGIC 0x5e551040u
+
+/* From the end of a program's output to its exit. */
+#define SESSION_REAP_NS (200 * NSEC_PER_MSEC)
 
 /* ---- session.c ---- */
 
@@ -258,6 +262,9 @@ bool greet_settles(const struct session *s);
 
 /* This backend took the connection but is no good: on to another, or to the end. */
 enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason);
+
+/* ... because its side has ended. A program's exit, which says more, is waited for a moment. */
+enum session_state greet_broke_off(struct session *s, const char *why, enum close_reason reason);
 
 /* ---- peek.c: NEW, PROXY, PEEK, ROUTE ---- */
 

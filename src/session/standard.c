@@ -111,5 +111,7 @@ void standard_drop(struct standard *st)
 {
     if (st->in >= 0)
         close(st->in);
+    if (st->out >= 0)
+        close(st->out);
     *st = STANDARD_NONE;
 }

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "audit/record.h"
+#include "base/base64.h"
 #include "base/buf.h"
+#include "base/tls_version.h"
 #include "cert/leaf.h"
 #include "net/socket.h"
 #include "session/crew.h"
@@ -92,7 +94,7 @@ static bool put_identity(struct buf *out, const struct session *s, const struct 
     if (s->route != NULL && hand_on_user(peer->identity, &s->route->config->hand_on, user))
         ok = ok && put_text(out, "user", (struct str){user, strlen(user)});
     struct str der = cert_chain_at(peer->chain, 0);
-    return ok && buf_printf(out, ",\"certificate\":\"") && str_base64(out, der.p, der.len) &&
+    return ok && buf_printf(out, ",\"certificate\":\"") && base64_put(out, der.p, der.len) &&
            buf_append(out, "\"", 1);
 }
 
@@ -109,7 +111,7 @@ static bool put_session(struct buf *out, const struct session *s)
               put_text(out, "backend", (struct str){backend, strlen(backend)}) &&
               put_text(out, "sni", session_note(s, NOTE_SNI));
     if (tls)
-        ok = ok && buf_printf(out, ",\"tls\":\"%s\"", peer.version == 0x0304 ? "1.3" : "1.2");
+        ok = ok && buf_printf(out, ",\"tls\":\"%s\"", tls_version_word(peer.version));
     return ok && put_identity(out, s, &peer) && buf_append(out, "}", 1);
 }
 

@@ -257,7 +257,7 @@ static void on_refused(struct acceptor *a, int error)
 
 /* ---- listeners ---- */
 
-/* Its ports of that key become those of the listener of that index in the configuration to come. */
+/* Its ports of that key stay in the configuration to come. */
 static void keep_ports(struct worker *w, const char *key)
 {
     for (struct list *n = w->ports.next; n != &w->ports; n = n->next) {
@@ -266,6 +266,7 @@ static void keep_ports(struct worker *w, const char *key)
     }
 }
 
+/* Its ports of that key are those of the listener of that index from now on. */
 static void number_ports(struct worker *w, const char *key, uint32_t listener)
 {
     for (struct list *n = w->ports.next; n != &w->ports; n = n->next) {

@@ -30,7 +30,9 @@ bool starttls_relay_switches(const struct starttls *p, int section);
 
 /* Go on with what a side has said. `data`: all of it that was not consumed; *ret_used: how much is now. What
  * is for the side itself is appended to `back`, what is for the other to `onward`; that is to be sent, and
- * the call repeated, as long as it consumes something. STARTTLS_MORE     go on when more has come
+ * the call repeated, as long as it consumes something.
+ *
+ *   STARTTLS_MORE     go on when more has come
  *   STARTTLS_SWITCH   TLS begins on the side that speaks it; go on within it
  *   STARTTLS_PLAIN    the client does without TLS; the rest, from what was not consumed on, passes untouched
  *   STARTTLS_DONE     the rest of both sides passes untouched

@@ -75,6 +75,16 @@ struct str run_value(const struct starttls_run *r, uint16_t var)
 
 /* ---- failing ---- */
 
+void starttls_run_go_within(struct starttls_run *r)
+{
+    r->within = true;
+}
+
+static const char *where(const struct starttls_run *r)
+{
+    return r->within ? "within" : "before";
+}
+
 enum starttls_status run_fail(struct starttls_run *r, enum starttls_failure failure, const char *text)
 {
     r->failure = failure;
@@ -108,8 +118,10 @@ static enum starttls_status fail_at(struct starttls_run *r, enum starttls_failur
                                     struct str unit)
 {
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
-    snprintf(text, sizeof(text), "%s: %.*s; the peer said '%s'", starttls_name(r->p),
-             (int)MIN(why.len, (size_t)160), why.p, shown(unit, found));
+    size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: %.*s", starttls_name(r->p),
+                                 (int)MIN(why.len, (size_t)160), why.p);
+    if (!r->within)
+        snprintf(text + at, sizeof(text) - at, "; the peer said '%s'", shown(unit, found));
     return run_fail(r, failure, text);
 }
 
@@ -118,13 +130,16 @@ enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status stat
 {
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
     if (status == UNIT_LONG) {
-        snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes before TLS",
-                 starttls_name(r->p), STARTTLS_UNIT_MAX);
+        snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes %s TLS", starttls_name(r->p),
+                 STARTTLS_UNIT_MAX, where(r));
         return run_fail(r, STARTTLS_TOO_MUCH, text);
     }
     struct str bytes = {(const char *)data, len};
-    snprintf(text, sizeof(text), "%s: what the peer says before TLS is not of this protocol: '%s'",
-             starttls_name(r->p), shown(bytes, found));
+    size_t at =
+        (size_t)snprintf(text, sizeof(text), "%.80s: what the peer says %s TLS is not of this protocol",
+                         starttls_name(r->p), where(r));
+    if (!r->within)
+        snprintf(text + at, sizeof(text) - at, ": '%s'", shown(bytes, found));
     return run_fail(r, STARTTLS_WRONG, text);
 }
 
@@ -239,7 +254,7 @@ enum starttls_status run_send_text(struct starttls_run *r, const struct action *
     size_t before = say->len;
     if (before > STARTTLS_MEMORY_MAX || !put_text(r, a, say)) {
         say->len = before;
-        return run_fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed before TLS");
+        return run_fail(r, STARTTLS_TOO_MUCH, "more to say than is allowed");
     }
     if (r->p->unit.kind != UNIT_LINE || !ends_line(say->data + before, say->len - before - 2))
         return STARTTLS_MORE;
@@ -371,7 +386,7 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
     r->units += rule != NULL;
     r->bytes += (uint32_t)m.used;
     if (r->units > STARTTLS_UNITS_MAX || r->bytes > STARTTLS_BYTES_MAX)
-        return run_fail(r, STARTTLS_TOO_MUCH, "the peer says more before TLS than is allowed");
+        return run_fail(r, STARTTLS_TOO_MUCH, "the peer says more than is allowed");
     *ret_used = m.used;
     if (rule == NULL)
         return stream ? STARTTLS_MORE : fail_unexpected(r, m.unit);

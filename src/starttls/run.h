@@ -8,7 +8,7 @@
 
 #define FAILURE_TEXT_MAX 320
 #define HEARD_MAX 61 /* one byte more than an error shows */
-#define TOO_MUCH_REMEMBERED "the peer says more before TLS than is remembered"
+#define TOO_MUCH_REMEMBERED "the peer says more than is remembered"
 
 struct starttls_run {
     const struct starttls *p;
@@ -16,6 +16,7 @@ struct starttls_run {
     enum starttls_status status;
     struct str unit; /* while its actions are carried out */
     uint16_t onward;
+    bool within; /* TLS */
     uint32_t bytes;
     uint32_t units;
     size_t remembered;

@@ -43,6 +43,12 @@ struct starttls *starttls_parse(const char *name, const char *text, size_t len, 
 struct starttls *starttls_parse_chat(const char *name, const char *text, size_t len, bool answer,
                                      struct err *err);
 
+/* The same from a file, in either language; one of chat(8) becomes `ask`. */
+struct starttls *starttls_load(const char *path, bool chat, struct err *err);
+
+/* Where a protocol may be given by its name or by its file: is this a file's? */
+bool starttls_is_file(const char *name);
+
 /* NULL is allowed. */
 void starttls_free(struct starttls *p);
 
@@ -114,6 +120,10 @@ void starttls_run_begin(struct starttls_run *r, int section, struct buf *say);
  * judged here. */
 enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *data, size_t len,
                                        size_t *ret_used, struct buf *say);
+
+/* What is said from now on is said within TLS: failures tell so, and nothing of what the peer said, which may
+ * be a password. */
+void starttls_run_go_within(struct starttls_run *r);
 
 /* After STARTTLS_PLAIN: the section that leads a server to where the client is. -1: none. */
 int starttls_run_onward(const struct starttls_run *r);

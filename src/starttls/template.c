@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "starttls/run.h"
 
@@ -19,23 +20,6 @@ static bool put_size32(struct buf *to, const struct buf *inner)
     size_t n = inner->len + 4;
     const uint8_t size[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
     return buf_append(to, size, sizeof(size)) && buf_append(to, inner->data, inner->len);
-}
-
-/* RFC 4648, 4. */
-static bool put_base64(struct buf *to, const struct buf *inner)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    bool ok = true;
-    for (size_t i = 0; i < inner->len && ok; i += 3) {
-        size_t n = MIN(inner->len - i, (size_t)3);
-        uint32_t v = 0;
-        for (size_t k = 0; k < 3; k++)
-            v = v << 8 | (k < n ? inner->data[i + k] : 0);
-        const char quad[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
-                              n > 2 ? digits[v & 63] : '='};
-        ok = buf_append(to, quad, sizeof(quad));
-    }
-    return ok;
 }
 
 /* RFC 3461, 4. */
@@ -72,7 +56,7 @@ static bool put_function(enum function fn, struct buf *to, const struct buf *inn
     case FN_SIZE32:
         return put_size32(to, inner);
     case FN_BASE64:
-        return put_base64(to, inner);
+        return base64_put(to, inner->data, inner->len);
     case FN_XML:
         return put_xml(to, inner);
     default:

@@ -88,3 +88,10 @@ def test_lowest_version(start_wrap, pki, server):
     assert told(wrap) == b"hello\n"
     done = run(CARDEA, "wrap", "client", "--listen", "127.0.0.1:1", "--to", "a.test:443", "--min-version", "1.3", "--print")
     assert b'min_version: "1.3"' in done.stdout
+
+
+def test_a_long_program():
+    """A line of the configuration may be longer than 8 KiB: nothing of it is lost."""
+    to = "exec:/bin/echo " + "x" * 9000
+    done = run(CARDEA, "wrap", "client", "--listen", "127.0.0.1:1", "--to", to, "--expect", "any", "--print")
+    assert f'"{to}"'.encode() in done.stdout, done.stderr

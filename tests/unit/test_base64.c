@@ -61,8 +61,35 @@ static void test_hostile(void **state)
             fail_msg("'%s' was taken", rows[i].text);
 }
 
+/* Written, one after the other, and within a bound. */
+static void test_put(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"},
+                                          {"\xff\xfe\xfb", "//77"}};
+    struct buf all = {0}, small = {.max = 3};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out = {0};
+        assert_true(base64_put(&out, rows[i][0], strlen(rows[i][0])));
+        assert_string_equal(buf_text(&out), rows[i][1]);
+        buf_free(&out);
+        assert_true(base64_put(&all, rows[i][0], strlen(rows[i][0])));
+    }
+    assert_string_equal(buf_text(&all), "Zg==Zm8=Zm9vZm9vYg==Zm9vYmE=Zm9vYmFy//77");
+    assert_false(base64_put(&small, "f", 1));
+    assert_int_equal(small.len, 0);
+    buf_free(&all);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_hostile)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_hostile),
+                                       cmocka_unit_test(test_put)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

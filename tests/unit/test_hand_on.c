@@ -367,37 +367,10 @@ static void test_environment_hostile(void **state)
     end(&f);
 }
 
-/* RFC 4648, 10. */
-static void test_base64(void **state)
-{
-    (void)state;
-    static const char *const rows[][2] = {{"", ""},
-                                          {"f", "Zg=="},
-                                          {"fo", "Zm8="},
-                                          {"foo", "Zm9v"},
-                                          {"foob", "Zm9vYg=="},
-                                          {"fooba", "Zm9vYmE="},
-                                          {"foobar", "Zm9vYmFy"},
-                                          {"\xff\xfe\xfb", "//77"}};
-    struct buf all = {0}, small = {.max = 3};
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct buf out = {0};
-        assert_true(str_base64(&out, rows[i][0], strlen(rows[i][0])));
-        assert_string_equal(buf_text(&out), rows[i][1]);
-        buf_free(&out);
-        assert_true(str_base64(&all, rows[i][0], strlen(rows[i][0])));
-    }
-    assert_string_equal(buf_text(&all), "Zg==Zm8=Zm9vZm9vYg==Zm9vYmE=Zm9vYmFy//77");
-    assert_false(str_base64(&small, "f", 1));
-    assert_int_equal(small.len, 0);
-    buf_free(&all);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_user),
-        cmocka_unit_test(test_base64),
         cmocka_unit_test(test_no_user),
         cmocka_unit_test(test_header),
         cmocka_unit_test(test_header_of_nobody),

@@ -169,7 +169,22 @@ static void unit_without_end(void **state)
     for (int i = 0; i < 8 && status == LINK_OK; i++)
         status = link_write(e.top, line, sizeof(line), &n);
     assert_int_equal(status, LINK_ERROR);
-    assert_string_equal(link_error(e.top), "within TLS something else is said than the protocol has");
+    assert_string_equal(link_error(e.top), "ftp: a line or packet of more than 16384 bytes within TLS");
+    end(&e);
+}
+
+/* What breaks off is told, but nothing of what was said: it may be a password. */
+static void no_unit(void **state)
+{
+    (void)state;
+    struct ends e = {0};
+    struct link *far;
+    size_t n;
+    mem_link_pair(PLENTY, &far, &e.server);
+    put_relay(&e, "postgresql", "relay-client", far, "");
+    assert_int_equal(link_write(e.top, BYTES("\0\0\0\1password"), &n), LINK_ERROR);
+    assert_string_equal(link_error(e.top),
+                        "postgresql: what the peer says within TLS is not of this protocol");
     end(&e);
 }
 
@@ -200,8 +215,11 @@ static void dissolves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_pieces),          cmocka_unit_test(ends_within_a_unit),
-        cmocka_unit_test(answers_are_bounded), cmocka_unit_test(unit_without_end),
+        cmocka_unit_test(any_pieces),
+        cmocka_unit_test(ends_within_a_unit),
+        cmocka_unit_test(answers_are_bounded),
+        cmocka_unit_test(unit_without_end),
+        cmocka_unit_test(no_unit),
         cmocka_unit_test(dissolves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
