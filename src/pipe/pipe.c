@@ -242,6 +242,17 @@ static enum pipe_status write_failed(struct pipe *p, int side, const struct pipe
     return PIPE_FAILED;
 }
 
+/* A side has broken. What the other one has said to the end by now still is seen, for then this one may have
+ * gone because it had all there is. */
+static enum pipe_status read_failed(struct pipe *p, int side, const struct pipe_scratch *scratch)
+{
+    size_t left = SIZE_MAX;
+    if (side == PIPE_A) /* PIPE_B comes second: A has had its turn */
+        run_half(p, PIPE_B, scratch, &left);
+    p->failed = (enum pipe_side)side;
+    return PIPE_FAILED;
+}
+
 enum pipe_status pipe_run(struct pipe *p, const struct pipe_scratch *scratch)
 {
     return pipe_run_within(p, scratch, SIZE_MAX);
@@ -258,10 +269,8 @@ enum pipe_status pipe_run_within(struct pipe *p, const struct pipe_scratch *scra
         left += side == PIPE_A ? most / 2 : 0;
         if (status == HALF_WRITE_FAILED)
             return write_failed(p, !side, scratch);
-        if (status == HALF_READ_FAILED) {
-            p->failed = (enum pipe_side)side;
-            return PIPE_FAILED;
-        }
+        if (status == HALF_READ_FAILED)
+            return read_failed(p, side, scratch);
         /* A link that has no end of its own, such as a flow over UDP, ends with ours: it is not woken for
          * that. */
         again = again || status == HALF_YIELD || p->half[side].shut != was_shut;

@@ -43,6 +43,18 @@ enum session_state step_reside(struct session *s)
 
 /* ---- PIPE ---- */
 
+/* Who has read last words, the end behind them and perhaps a ticket need not have acknowledged them yet. Who
+ * breaks off in the middle of more than that has more on its way. */
+#define LAST_WORDS 4096
+
+/* Did the client have all of the backend's words, up to its end, before it went? Asked of sockets: what of a
+ * stream of QUIC has arrived is not known here. */
+static bool had_all(const struct session *s)
+{
+    int fd = link_socket(link_bottom(s->down));
+    return s->pipe.half[PIPE_B].shut && !link_was_told(s->down) && fd >= 0 && socket_unsent(fd) <= LAST_WORDS;
+}
+
 static enum session_state pipe_failed(struct session *s)
 {
     struct link_peer peer;
@@ -50,6 +62,8 @@ static enum session_state pipe_failed(struct session *s)
     if (s->pipe.failed == PIPE_B)
         return session_end(s, s->agent != NULL && agent_is_stopping(s->agent) ? CLOSE_AGENT_STOPPED
                                                                               : CLOSE_BACKEND_RESET);
+    if (had_all(s))
+        return session_end(s, CLOSE_DONE);
     link_peer(s->down, &peer);
     if (peer.misspoke) { /* it has been told, and is to hear it */
         session_end(s, CLOSE_BAD_REQUEST);

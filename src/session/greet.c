@@ -111,6 +111,12 @@ static int settling_section(const struct session *s, const struct starttls **ret
     return starttls_section(*ret, "greet");
 }
 
+bool greet_settles(const struct session *s)
+{
+    const struct starttls *protocol;
+    return settling_section(s, &protocol) >= 0;
+}
+
 static void say_to_backend(struct session *s, struct buf *say)
 {
     if (say->len > 0)
@@ -134,12 +140,25 @@ static void begin_dialogue(struct session *s, const struct starttls *protocol, i
     say_to_backend(s, &say);
 }
 
-/* Only where it was asked for TLS is that what it does not give. */
+/* Where it was asked for TLS, that is what it does not give. */
 static enum session_state dialogue_failed(struct session *s)
 {
-    const struct setup *p = s->setup;
-    bool tls = p->greet == GREET_ASK && starttls_run_failure(p->far) != STARTTLS_WRONG;
-    return greet_failed(s, starttls_run_text(s->setup->far), tls ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+    bool asked = s->setup->greet == GREET_ASK;
+    return greet_failed(s, starttls_run_text(s->setup->far), asked ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+}
+
+static enum session_state greet_late(struct session *s)
+{
+    struct setup *p = s->setup;
+    char text[STARTTLS_WAITING_MAX] = "";
+    struct str pending = {(const char *)p->far_bytes.data, p->far_bytes.len};
+    if (p->far != NULL && (p->greet == GREET_ASK || p->greet == GREET_SETTLE))
+        starttls_run_waiting(p->far, &pending, text);
+    const char *why = *text != '\0' ? text
+                      : p->greet == GREET_TLS && p->far != NULL
+                          ? "the backend agreed to begin TLS, and did not finish its handshake in time"
+                          : "the backend took the connection and then said nothing";
+    return greet_failed(s, why, CLOSE_DIAL_TIMEOUT);
 }
 
 /* SESSION_JOIN: it is over. */
@@ -265,7 +284,7 @@ enum session_state step_greet(struct session *s)
     if (p->expired && s->reaped)
         return greet_failed(s, "the program has closed its output, and goes on", CLOSE_BACKEND_RESET);
     if (p->expired)
-        return greet_failed(s, "the backend took the connection and then said nothing", CLOSE_DIAL_TIMEOUT);
+        return greet_late(s);
     for (; p->greet < GREET_OVER; p->greet++) {
         if (p->say_up.len > 0)
             return SESSION_GREET; /* the driver calls again when it is out */

@@ -3,7 +3,9 @@
  * thread's scratch first; a hello that comes whole, as nearly all do, is parsed where it lies and nothing is
  * allocated for it. */
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "net/proxy_protocol.h"
 #include "session/plan.h"
@@ -164,6 +166,53 @@ static enum session_state bad_hello(struct session *s)
     return session_refuse_hello(s, hello_reason_alert(reason), CLOSE_HELLO_BAD);
 }
 
+/* The first words of clients that would go on to STARTTLS. */
+static const char *protocol_of_words(struct str said)
+{
+    static const struct {
+        const char *word;
+        const char *protocol;
+    } rows[] = {{"EHLO ", "smtp"}, {"HELO ", "smtp"},   {"LHLO ", "lmtp"},
+                {"STLS", "pop3"},  {"CAPA\r", "pop3"},  {"NICK ", "irc"},
+                {"CAP ", "irc"},   {"AUTH TLS", "ftp"}, {"MODE READER", "nntp"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t n = strlen(rows[i].word);
+        if (said.len >= n && strncasecmp(said.p, rows[i].word, n) == 0)
+            return rows[i].protocol;
+    }
+    return NULL;
+}
+
+static bool is_line_of_text(struct str said)
+{
+    const char *end = memchr(said.p, '\n', said.len);
+    size_t n = end != NULL ? (size_t)(end - said.p) : 0;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)said.p[i] < ' ' && said.p[i] != '\r' && said.p[i] != '\t')
+            return false;
+    return n > 0;
+}
+
+/* What it said is not told: it may be a password. */
+static enum session_state not_tls(struct session *s, const char *protocol)
+{
+    char text[256];
+    if (protocol != NULL)
+        snprintf(
+            text, sizeof(text),
+            "TLS was to begin at once, and the client began in the clear, in %s: for STARTTLS the listener "
+            "needs 'speaks: %s'",
+            protocol, protocol);
+    else
+        snprintf(
+            text, sizeof(text),
+            "TLS was to begin at once, and the client sent a line of text in the clear: for STARTTLS the "
+            "listener needs 'speaks:' and the protocol");
+    if (protocol != NULL || is_line_of_text(s->setup->view))
+        session_detail(s, text);
+    return session_end(s, CLOSE_NOT_TLS);
+}
+
 /* A client that asks in a protocol of its own, in the clear, for TLS: where some route takes such. */
 static enum session_state begin_in_clear(struct session *s, enum first_bytes kind)
 {
@@ -172,7 +221,7 @@ static enum session_state begin_in_clear(struct session *s, enum first_bytes kin
     struct setup *p = s->setup;
     kind = kind == FIRST_BYTES_POSTGRES_GSS ? FIRST_BYTES_POSTGRES_TLS : kind;
     if ((s->epoch->snap->plan->kinds & 1u << kind) == 0)
-        return session_end(s, CLOSE_NOT_TLS);
+        return not_tls(s, protocols[kind]);
     p->kind = kind;
     p->spoken = starttls_builtin(protocols[kind]);
     return SESSION_PREAMBLE;
@@ -202,7 +251,7 @@ static enum session_state peek_other(struct session *s, bool *ret_more)
         p->kind = kind;
         return SESSION_ROUTE;
     default:
-        return session_end(s, CLOSE_NOT_TLS);
+        return not_tls(s, protocol_of_words(p->view));
     }
 }
 
@@ -244,8 +293,13 @@ enum session_state step_peek(struct session *s)
 /* Nothing matched: is it the name, or only the protocol? (RFC 7301, 3.2; RFC 6066, 3) */
 static enum session_state no_route(struct session *s, const struct hello *h)
 {
-    if (h == NULL)
+    if (h == NULL) {
+        session_detail(s, s->setup->kind == FIRST_BYTES_SSH ? "the client speaks SSH, and no route takes that"
+                          : s->setup->kind == FIRST_BYTES_HTTP
+                              ? "the client speaks HTTP without TLS, and no route takes that"
+                              : "");
         return session_end(s, CLOSE_NOT_TLS);
+    }
     if (!routing_knows_name(s->epoch->snap, s->listener, s->setup->kind, h)) {
         session_detail(s, h->name_len > 0 ? "no route has this name" : "no route takes a client without SNI");
         return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);

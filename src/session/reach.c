@@ -32,10 +32,15 @@ enum session_state session_answer_no(struct session *s, const struct front_answe
     return next;
 }
 
-/* For the audit line: what the name servers said, where that is why. */
-static void detail_of_lookup(struct session *s, enum dial_status status)
+/* For the audit line: what the name servers said, where that is why, or where nobody answered. */
+static void detail_of_dial(struct session *s, enum dial_status status)
 {
     const struct dial *d = &s->setup->dial;
+    char text[sizeof(s->setup->detail)];
+    if (status == DIAL_REFUSED && s->last != NULL) {
+        snprintf(text, sizeof(text), "nobody listens at %s", s->last->key);
+        session_detail(s, text);
+    }
     if (status == DIAL_NO_SUCH_HOST || status == DIAL_UNRESOLVED)
         session_detail(s, resolve_status_text(dial_resolved(d)));
     else if (status == DIAL_WAIT && dial_is_resolving(d))
@@ -74,14 +79,14 @@ static enum session_state unreached(struct session *s, enum dial_status status)
                 [DIAL_FULL] = {FRONT_LIMIT, CLOSE_LIMIT_PROGRAMS},
                 [DIAL_FORBIDDEN] = {FRONT_DENIED, CLOSE_DENIED}};
     if (s->setup->front == NULL) {
-        detail_of_lookup(s, status);
+        detail_of_dial(s, status);
         return session_unserved(s, rows[status].reason);
     }
     if ((status == DIAL_NO_SUCH_HOST || status == DIAL_FORBIDDEN) && session_turn_to_offer(s)) {
         dial_cancel(&s->setup->dial);
         return visit_dial(s);
     }
-    detail_of_lookup(s, status);
+    detail_of_dial(s, status);
     if (status == DIAL_FORBIDDEN || (status == DIAL_NO_SUCH_HOST && s->setup->by_address))
         return forbidden(s, rows[status].reason);
     struct front_answer answer = {.outcome = rows[status].outcome};
@@ -129,13 +134,13 @@ static void prepare(struct session *s)
     s->setup->backend = -1;
 }
 
-/* A connection that stands ready has nothing left to say at GREET; the client hears what its backend has said
- * already, unless he has had a greeting from us. When it breaks from here on the session does: what the
- * backend has taken of it nobody can tell. */
+/* A connection that stands ready needs no TLS at GREET; the client hears what its backend has said already,
+ * unless he has had a greeting from us, which GREET makes up for. When it breaks from here on the session
+ * does: what the backend has taken of it nobody can tell. */
 static bool take_spare(struct session *s)
 {
     struct buf said = {0};
-    if (s->route->backend_tls == NULL || s->setup->spoken != NULL)
+    if (s->route->backend_tls == NULL || relay_leads(s))
         return false;
     struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
     s->up = backend_pool_take(pools, s->route, (size_t)s->setup->backend, &said);
@@ -144,7 +149,9 @@ static bool take_spare(struct session *s)
     s->up->wake = session_wake_link;
     s->up->owner = s;
     s->spare = true;
-    if (said.len > 0)
+    if (said.len > 0 && greet_settles(s))
+        CHECK(buf_append(&s->setup->far_bytes, said.data, said.len));
+    else if (said.len > 0)
         session_say(s, s->down, said.data, said.len);
     buf_free(&said);
     return true;

@@ -347,9 +347,13 @@ static void on_timer(struct timer *t)
         return;
     }
     bool silent = p->phase == ASKING && p->link->bytes_read == 0;
-    end(p, PROBE_TIMED_OUT, "%s within %s",
+    char waiting[STARTTLS_WAITING_MAX] = "";
+    struct str pending = {(const char *)p->heard.data, p->heard.len};
+    if (p->phase == ASKING && !silent)
+        starttls_run_waiting(p->run, &pending, waiting);
+    end(p, PROBE_TIMED_OUT, "%s within %s%s%s",
         silent ? "connected, and the server said nothing" : texts[p->phase],
-        unit_format(p->params.timeout, unit_durations, within));
+        unit_format(p->params.timeout, unit_durations, within), *waiting != '\0' ? ": " : "", waiting);
 }
 
 static void on_over(struct task *t)

@@ -26,6 +26,7 @@
 #include "session/standing.h"
 #include "session/worker.h"
 #include "starttls/relay.h"
+#include "starttls/starttls.h"
 
 #define LINGER_NS (2 * NSEC_PER_SEC) /* how long a client may take to read our last words */
 
@@ -152,6 +153,20 @@ static bool is_owed_an_answer(enum deadline kind)
     return kind == DEADLINE_MEET || kind == DEADLINE_DIAL || kind == DEADLINE_GREET;
 }
 
+/* The client has not come to TLS. What it said is not told: it may be a password. */
+static void tell_late(struct session *s)
+{
+    char text[STARTTLS_WAITING_MAX];
+    const struct setup *p = s->setup;
+    if (p == NULL)
+        return;
+    if (s->state == SESSION_PREAMBLE && p->near != NULL)
+        session_detail(s, starttls_run_waiting(p->near, NULL, text));
+    else if (s->state == SESSION_PEEK && p->spoken == NULL && p->view.len == 0)
+        session_detail(
+            s, "the client said nothing; one that waits for a greeting needs a listener with 'speaks:'");
+}
+
 static void on_timer(struct timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, timer);
@@ -164,6 +179,7 @@ static void on_timer(struct timer *t)
         s->setup->expired = true; /* there may be another address */
         session_run(s);
     } else {
+        tell_late(s);
         session_kill(s, session_is_ready(s) ? CLOSE_UNUSED : states[s->state].late);
     }
 }
@@ -573,7 +589,8 @@ static void settle_accounts(struct session *s)
     session_write_audit(s);
     session_count(s);
     pipe_free(&s->pipe);
-    link_close(s->up, !ends_in_order(s));
+    /* A client that went without an end of its own may have had more to say */
+    link_close(s->up, !ends_in_order(s) || (s->reason == CLOSE_DONE && s->broken != NULL));
     s->up = NULL;
     programs_leave(s);
     if (s->backend != NULL)

@@ -257,6 +257,9 @@ void relay_begin_within(struct session *s);
 /* The protocol in which the backend is asked to begin TLS; NULL: it is not. */
 const struct starttls *greet_asks(const struct session *s);
 
+/* Is a dialogue with the backend to make up for what the client has been told in its stead? */
+bool greet_settles(const struct session *s);
+
 /* This backend took the connection but is no good: on to another, or to the end. */
 enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason);
 

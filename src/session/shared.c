@@ -2,6 +2,7 @@
 /* What outlives a configuration: counters, ticket keys, backends. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -11,10 +12,20 @@
 
 #define STATS_MAGIC 0x57a75000u
 
+/* Processes that know nothing of each other, started in the same moment, may share an audit file: where each
+ * begins is chance. The highest bit is left to count into. */
+static uint64_t first_id(void)
+{
+    uint64_t id = 0;
+    CHECK(getrandom(&id, sizeof(id), 0) == (ssize_t)sizeof(id));
+    return id >> 1;
+}
+
 void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const struct front_binding *fronts,
                           size_t fronts_len)
 {
-    *shared = (struct snapshot_shared){.workers = workers, .fronts = fronts, .fronts_len = fronts_len};
+    *shared = (struct snapshot_shared){
+        .workers = workers, .first_id = first_id(), .fronts = fronts, .fronts_len = fronts_len};
     backend_registry_init(&shared->backends);
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);

@@ -51,6 +51,7 @@ struct ticket_ring {
 /* What snapshots share and what lives longer than they do. Belongs to the control thread. */
 struct snapshot_shared {
     size_t workers;
+    uint64_t first_id; /* of connections: of each worker every `workers`-th from there on, plus its index */
     const struct front_binding *fronts;
     size_t fronts_len;
     struct backend_registry backends;

@@ -465,8 +465,7 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
     timer_init(&w->last_call, on_last_call);
     timer_init(&w->last_words, on_last_words);
     pipe_scratch_init(&w->pipe_scratch, true);
-    /* Ids are unique across workers and restarts: the second of the start, then every count-th number. */
-    w->next_id = (uint64_t)(clock_wall() / NSEC_PER_SEC) << 32 | index;
+    w->next_id = shared->first_id + index;
     w->loop = loop_new(err);
     tls_scratch_init(&w->tls_scratch, w->loop);
     w->quic_scratch = quic_scratch_new();

@@ -93,6 +93,12 @@ int parse_number(struct parse *p, const char *expected, uint32_t max, uint32_t *
     return 0;
 }
 
+void parse_note_use(struct parse *p, struct token token, uint16_t var)
+{
+    p->uses = parse_grow(p, p->uses, sizeof(*p->uses), &p->uses_len);
+    p->uses[p->uses_len - 1] = (struct place){.token = token, .var = var};
+}
+
 static int end_of_line(struct parse *p)
 {
     struct token t = lex_next(&p->lex);
@@ -113,6 +119,7 @@ static int read_conditions(struct parse *p, struct range *ret)
         uint16_t var = NO_INDEX;
         if (parse_variable_name(p, &var) != 0)
             return -1;
+        parse_note_use(p, p->lex.token, var);
         s->conds = parse_grow(p, s->conds, sizeof(*s->conds), &s->conds_len);
         s->conds[s->conds_len - 1] = (struct cond){var, negated};
     }
@@ -190,6 +197,7 @@ static bool switches(const struct starttls *s, struct range actions)
 static int read_rule(struct parse *p)
 {
     struct starttls *s = p->script;
+    const struct token begins = p->lex.token;
     struct rule rule = {.side = token_is(p->lex.token, "near")  ? RULE_NEAR
                                 : token_is(p->lex.token, "far") ? RULE_FAR
                                                                 : RULE_PEER};
@@ -199,7 +207,8 @@ static int read_rule(struct parse *p)
         return -1;
     struct state *state = &s->states[s->states_len - 1];
     if (read_conditions(p, &rule.conds) != 0 || read_patterns(p, &rule) != 0 ||
-        parse_actions(p, &rule.actions) != 0 || check_stream(p, &rule, state) != 0)
+        parse_actions(p, &rule.actions) != 0 || check_stream(p, &rule, state) != 0 ||
+        parse_check_rule(p, &rule, begins) != 0)
         return -1;
     s->sections[s->sections_len - 1].switches |= rule.side != RULE_PEER && switches(s, rule.actions);
     s->rules = parse_grow(p, s->rules, sizeof(*s->rules), &s->rules_len);
@@ -227,6 +236,9 @@ static int read_state(struct parse *p)
     if (find_state(s, &s->sections[s->sections_len - 1], name) >= 0)
         return lex_error(&p->lex, p->err, "there is a state '%.*s' in this section already", (int)name.len,
                          name.p);
+    p->states = parse_grow(p, p->states, sizeof(*p->states), &p->states_len);
+    p->states[p->states_len - 1] = (struct place){.token = p->lex.token};
+    memset(p->takes_all, 0, sizeof(p->takes_all));
     struct state state = {.name_at = parse_keep(p, name), .unit = s->unit, .rules = {s->rules_len, 0}};
     struct token t = lex_next(&p->lex);
     if (!token_is(t, "unit"))
@@ -258,6 +270,7 @@ static int resolve(struct parse *p, bool sections)
         if (to < 0)
             return parse_found(p, sections ? "a section of this script" : "a state of this section");
         s->actions[l->action].to = (uint16_t)to;
+        (sections ? p->sections : p->states)[to].named = true;
         if (!sections)
             p->later[i--] = p->later[--p->later_len];
     }
@@ -287,6 +300,8 @@ static int read_section(struct parse *p)
                               .states = {s->states_len, 0}};
     if (starttls_section(s, script_text(s, section.name_at)) >= 0)
         return lex_error(&p->lex, p->err, "there is a section '%.*s' already", (int)name.len, name.p);
+    p->sections = parse_grow(p, p->sections, sizeof(*p->sections), &p->sections_len);
+    p->sections[p->sections_len - 1] = (struct place){.token = p->lex.token};
     s->sections = parse_grow(p, s->sections, sizeof(*s->sections), &s->sections_len);
     s->sections[s->sections_len - 1] = section;
     p->in_begin = true;
@@ -376,7 +391,7 @@ static int read_script(struct parse *p)
     if (p->script->sections_len == 0)
         return lex_error(&p->lex, p->err,
                          "found no section, expected 'section ask' or 'section answer' at least");
-    return end_section(p) != 0 ? -1 : resolve(p, true);
+    return end_section(p) != 0 || resolve(p, true) != 0 ? -1 : parse_check_script(p);
 }
 
 struct starttls *starttls_parse(const char *name, const char *text, size_t len, struct err *err)
@@ -389,6 +404,9 @@ struct starttls *starttls_parse(const char *name, const char *text, size_t len, 
     int r = len > SCRIPT_MAX ? err_set(err, "%s: found %zu bytes, expected at most %u", name, len, SCRIPT_MAX)
                              : read_script(&p);
     free(p.later);
+    free(p.uses);
+    free(p.states);
+    free(p.sections);
     if (r == 0)
         return s;
     starttls_free(s);

@@ -13,15 +13,26 @@ struct later {
     bool is_section;
 };
 
+/* Where something stands in the text, for what can be told of it at the end only. */
+struct place {
+    struct token token;
+    uint16_t var; /* of a place where a variable's value is wanted */
+    bool named;   /* of a state or section: somebody leads there */
+};
+
 struct parse {
     struct lexer lex;
     struct starttls *script;
     struct err *err;
     struct later *later;
     uint16_t later_len;
-    bool in_relay; /* its rules are for two sides */
-    bool in_begin; /* a section has begun, and no state of it */
-    bool full;     /* an array has all that indices can name */
+    struct place *uses, *states, *sections; /* of variables; the others as the script has them */
+    uint16_t uses_len, states_len, sections_len;
+    bool has_value[VARS_MAX];     /* something may give it one */
+    bool takes_all[RULE_FAR + 1]; /* in this state a rule for that side takes whatever comes */
+    bool in_relay;                /* its rules are for two sides */
+    bool in_begin;                /* a section has begun, and no state of it */
+    bool full;                    /* an array has all that indices can name */
 };
 
 /* Error: what was found at the present word, and what was expected. Returns -1. */
@@ -36,11 +47,22 @@ uint32_t parse_keep(struct parse *p, struct str s);
 /* The index of a variable, new or not. -1 with an error when there are too many. */
 int parse_variable(struct parse *p, struct str name, uint16_t *ret);
 
+/* The value of a variable is wanted at `token`. */
+void parse_note_use(struct parse *p, struct token token, uint16_t var);
+
 /* The next word; `expected` is what an error says. */
 int parse_word(struct parse *p, const char *expected, struct str *ret);
 
 /* The next word as a decimal number of `max` at most. */
 int parse_number(struct parse *p, const char *expected, uint32_t max, uint32_t *ret);
+
+/* ---- parse_check.c ---- */
+
+/* A rule is complete, `token` its first word: can it ever match? */
+int parse_check_rule(struct parse *p, const struct rule *rule, struct token token);
+
+/* The script is complete: does all of it make sense? */
+int parse_check_script(struct parse *p);
 
 /* ---- parse_unit.c ---- */
 

@@ -75,6 +75,8 @@ static int read_argument(struct parse *p, enum argument takes, uint16_t index)
     uint16_t var = NO_INDEX;
     if (takes == VAR_TEMPLATE && parse_variable_name(p, &var) != 0)
         return -1;
+    if (takes == VAR_TEMPLATE)
+        p->has_value[var] = true;
     if ((takes == TEMPLATE || takes == VAR_TEMPLATE) && parse_template(p, &text) != 0)
         return -1;
     s->actions[index].to = var;

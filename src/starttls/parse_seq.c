@@ -57,6 +57,8 @@ static int add_capture(struct parse *p, struct str inside)
     uint16_t var = NO_INDEX;
     if (name.len > 0 && parse_variable(p, name, &var) != 0)
         return -1;
+    if (var != NO_INDEX)
+        p->has_value[var] = true;
     add_op(p, rest ? OP_REST : OP_WORD)->var = var;
     return 0;
 }
@@ -69,6 +71,7 @@ static int add_variable(struct parse *p, struct str name)
     if (parse_variable(p, name, &var) != 0)
         return -1;
     add_op(p, OP_VAR)->var = var;
+    parse_note_use(p, (struct token){TOKEN_VAR, name, name.p - 1}, var);
     return 0;
 }
 
@@ -176,6 +179,7 @@ static int maybe_capture(struct parse *p, uint16_t op)
     if (parse_variable(p, t.text, &var) != 0)
         return -1;
     p->script->ops[op].var = var;
+    p->has_value[var] = true;
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include "starttls/run.h"
 #include "starttls/template.h"
 
-#define SHOWN_MAX 60 /* bytes of a peer's unit that an error shows */
+#define SHOWN_MAX (HEARD_MAX - 1) /* bytes of a peer's unit that an error shows */
 
 struct starttls_run *starttls_run_new(const struct starttls *p)
 {
@@ -273,12 +273,20 @@ bool run_put_variable(struct starttls_run *r, const struct action *a)
     return ok;
 }
 
+/* Where an offer is missing the peer's last words are about something else. */
 enum starttls_status run_fail_in_words(struct starttls_run *r, const struct action *a,
                                        enum starttls_failure failure, struct str unit)
 {
     struct buf why = {.max = STARTTLS_MEMORY_MAX};
     template_put(r, r->p, a->text, &why);
     make_printable(&why);
+    if (failure == STARTTLS_MISSING) {
+        char text[FAILURE_TEXT_MAX];
+        snprintf(text, sizeof(text), "%s: %.*s", starttls_name(r->p), (int)MIN(why.len, (size_t)240),
+                 (const char *)why.data);
+        buf_free(&why);
+        return run_fail(r, failure, text);
+    }
     enum starttls_status status = fail_at(r, failure, (struct str){(const char *)why.data, why.len}, unit);
     buf_free(&why);
     return status;
@@ -348,6 +356,16 @@ bool run_keep_captures(struct starttls_run *r, const struct captures *caught)
     return true;
 }
 
+/* For who gives up waiting. */
+static void note_heard(struct starttls_run *r, bool stream, struct str said)
+{
+    size_t keep = stream ? MIN((size_t)r->heard_len, HEARD_MAX - MIN(said.len, (size_t)HEARD_MAX)) : 0;
+    size_t n = MIN(said.len, HEARD_MAX - keep);
+    memmove(r->heard, r->heard + r->heard_len - keep, keep);
+    memcpy(r->heard + keep, stream ? said.p + said.len - n : said.p, n);
+    r->heard_len = (uint8_t)(keep + n);
+}
+
 /* One unit. STARTTLS_MORE with *ret_used 0: there is none yet. */
 static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *data, size_t len,
                                       size_t *ret_used, struct buf *say)
@@ -363,13 +381,15 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
         return run_fail_unit(r, cut, data, len);
     const struct rule *rule = s->unit.kind == UNIT_STREAM ? rule_of_stream(r, s, m.unit, &m.used)
                                                           : rule_of_unit(r, s, m.unit, &caught);
+    bool stream = s->unit.kind == UNIT_STREAM;
+    note_heard(r, stream, stream ? (struct str){(const char *)data, m.used} : m.unit);
     r->units += rule != NULL;
     r->bytes += (uint32_t)m.used;
     if (r->units > STARTTLS_UNITS_MAX || r->bytes > STARTTLS_BYTES_MAX)
         return run_fail(r, STARTTLS_TOO_MUCH, "the peer says more than is allowed");
     *ret_used = m.used;
     if (rule == NULL)
-        return s->unit.kind == UNIT_STREAM ? STARTTLS_MORE : fail_unexpected(r, m.unit);
+        return stream ? STARTTLS_MORE : fail_unexpected(r, m.unit);
     if (!run_keep_captures(r, &caught))
         return run_fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_REMEMBERED);
     r->unit = m.unit;
@@ -399,6 +419,7 @@ void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
     struct moment nothing = {0};
     r->state = s->states.first;
     r->units = r->bytes = 0;
+    r->heard_len = 0;
     r->onward = NO_INDEX;
     r->failure = STARTTLS_NO_FAILURE;
     r->status = act_all(r, s->begin, &nothing, say);
@@ -417,6 +438,55 @@ enum starttls_failure starttls_run_failure(const struct starttls_run *r)
 const char *starttls_run_text(const struct starttls_run *r)
 {
     return r->text;
+}
+
+/* What was heard last, with what is pending; of a stream its end. */
+static struct str heard_last(const struct starttls_run *r, struct str pending, bool stream,
+                             char buf[2 * HEARD_MAX])
+{
+    if (!stream)
+        return pending.len > 0 ? pending : (struct str){r->heard, r->heard_len};
+    size_t n = MIN(pending.len, (size_t)SHOWN_MAX);
+    memcpy(buf, r->heard, r->heard_len);
+    memcpy(buf + r->heard_len, n > 0 ? pending.p + pending.len - n : "", n);
+    size_t all = r->heard_len + n, shows = MIN(all, (size_t)SHOWN_MAX);
+    return (struct str){buf + all - shows, shows};
+}
+
+/* Of a stream its text tells more than the state's name, which need not be of the user's making. */
+static void put_awaited(const struct starttls_run *r, char ret[STARTTLS_WAITING_MAX])
+{
+    const struct starttls *p = r->p;
+    const struct state *s = &p->states[r->state];
+    char text[SHOWN_MAX * 4 + 4];
+    if (s->unit.kind != UNIT_STREAM || s->rules.n == 0) {
+        snprintf(ret, STARTTLS_WAITING_MAX, "%s: TLS did not begin in time (the state is '%s')",
+                 starttls_name(p), script_text(p, s->name_at));
+        return;
+    }
+    const struct op *op = &p->ops[p->patterns[p->rules[s->rules.first].patterns.first].first];
+    snprintf(ret, STARTTLS_WAITING_MAX, "%s: '%s' did not come in time", starttls_name(p),
+             shown((struct str){script_text(p, op->at), op->len}, text));
+}
+
+const char *starttls_run_waiting(const struct starttls_run *r, const struct str *pending,
+                                 char ret[STARTTLS_WAITING_MAX])
+{
+    char text[SHOWN_MAX * 4 + 4], buf[2 * HEARD_MAX];
+    *ret = '\0';
+    if (r->state == NO_INDEX)
+        return ret;
+    put_awaited(r, ret);
+    if (pending == NULL)
+        return ret;
+    size_t n = strlen(ret);
+    bool stream = r->p->states[r->state].unit.kind == UNIT_STREAM;
+    struct str last = heard_last(r, *pending, stream, buf);
+    if (last.len == 0)
+        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the peer said nothing");
+    else
+        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the peer said last '%s'", shown(last, text));
+    return ret;
 }
 
 void starttls_run_welcome(struct starttls_run *r, struct buf *say)

@@ -7,6 +7,7 @@
 #include "starttls/script.h"
 
 #define FAILURE_TEXT_MAX 320
+#define HEARD_MAX 61 /* one byte more than an error shows */
 #define TOO_MUCH_REMEMBERED "the peer says more than is remembered"
 
 struct starttls_run {
@@ -21,6 +22,8 @@ struct starttls_run {
     size_t remembered;
     enum starttls_failure failure;
     char text[FAILURE_TEXT_MAX];
+    char heard[HEARD_MAX]; /* how the last unit begins; of a stream, how it ends so far */
+    uint8_t heard_len;
     struct buf vars[];
 };
 

@@ -132,6 +132,15 @@ int starttls_run_onward(const struct starttls_run *r);
 enum starttls_failure starttls_run_failure(const struct starttls_run *r);
 const char *starttls_run_text(const struct starttls_run *r);
 
+/* Size of what starttls_run_waiting() tells. */
+#define STARTTLS_WAITING_MAX 512
+
+/* For who has waited long enough: what the dialogue waits for. With `pending`, bytes of the peer that were
+ * not consumed, also what was heard last; NULL where that is not to be told, as of a client, which may have
+ * said a password. Returns `ret`, printable. */
+const char *starttls_run_waiting(const struct starttls_run *r, const struct str *pending,
+                                 char ret[STARTTLS_WAITING_MAX]);
+
 /* What a client that speaks no TLS is to get first, once TLS stands towards its server: the greeting that we
  * have had in its stead. Appended to `say`. */
 void starttls_run_welcome(struct starttls_run *r, struct buf *say);

@@ -5,13 +5,15 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import time
 from datetime import datetime, timezone
 
 import pytest
 
+import peers
 import tls
-from run import ms, wait_until
+from run import SLOW, ms, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,28 @@ def test_backend_refuses(door):
         name = sock.getsockname()
     line = door.audited_of(name)
     assert line["route"] == "dead" and line["reason"] in ("refused", "no_backend"), line
+    assert "127.0.0.1:1" in line["detail"], line
+
+
+@pytest.mark.parametrize("said, hint", [
+    (b"EHLO client.example.com\r\n", "'speaks: smtp'"), (b"lhlo client.example.com\r\n", "'speaks: lmtp'"),
+    (b"NICK somebody\r\n", "'speaks: irc'"), (b"a1 LOGIN user secret\r\n", "'speaks:'"),
+    (struct.pack("!II", 8, 80877103), "'speaks: postgresql'")], ids=["smtp", "lmtp", "irc", "text", "postgresql"])
+def test_a_client_in_the_clear(door, said, hint):
+    """Where TLS begins at once, who begins with a command is told of STARTTLS in the line, and never of what was said."""
+    with door.dial() as sock:
+        sock.sendall(said)
+        assert tls.ended(sock)
+        line = door.audited_of(sock.getsockname())
+    assert line["reason"] == "not_tls" and hint in line["detail"] and "secret" not in line["detail"], line
+
+
+def test_a_client_that_waits_to_be_greeted(door):
+    """The same for one that says nothing."""
+    with door.dial() as sock:
+        assert tls.ended(sock)
+        line = door.audited_of(sock.getsockname())
+    assert line["reason"] == "hello_timeout" and "'speaks:'" in line["detail"], line
 
 
 def test_nothing_was_said(door):
@@ -168,7 +192,6 @@ def test_hostile_names_are_escaped(door):
 
 def test_reset(start_door, pki, banner, echo):
     """Who broke the connection: the client, or TLS that ended without close_notify."""
-    import struct
     door = start_door({"certificates": [pki.server("www.test").row()],
                        "routes": [{"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
                                   {"name": "www", "sni": "www.test", "terminate": {"to": banner.to}}]})
@@ -184,6 +207,71 @@ def test_reset(start_door, pki, banner, echo):
         name = sock.getsockname()
         socket.socket.shutdown(sock, socket.SHUT_WR)
     assert door.audited_of(name)["reason"] in ("truncated", "client_reset")
+
+
+def say_goodbye(sock):
+    """As a mail server does: its last words, and the end."""
+    if sock.recv(64):
+        sock.sendall(b"221 bye\r\n")
+
+
+def test_a_client_that_has_all_and_just_goes(start_door, pki):
+    """The server ended first, in order, and the client has had that: one that goes without close_notify has lost nothing."""
+    with peers.Server(say_goodbye) as server:
+        door = start_door({"certificates": [pki.server("www.test").row()],
+                           "routes": [{"name": "www", "sni": "www.test", "terminate": {"to": server.to}}]})
+        for how in (socket.SHUT_WR, "reset"):
+            with tls.connect(door, "www.test") as sock:
+                name = sock.getsockname()
+                sock.sendall(b"QUIT\r\n")
+                assert tls.read_all(sock) == b"221 bye\r\n"
+                if how == "reset":
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    socket.socket.shutdown(sock, how)
+            assert door.audited_of(name)["reason"] == "done", how
+
+
+def test_a_client_that_breaks_off_what_is_on_its_way(start_door, pki):
+    """The server has ended, and the client goes before it has read all of it."""
+    with peers.Server(lambda sock: sock.sendall(bytes(200_000))) as server:
+        door = start_door({"certificates": [pki.server("www.test").row()],
+                           "routes": [{"name": "www", "sni": "www.test", "terminate": {"to": server.to}}]})
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        raw.settimeout(10 * SLOW)
+        raw.connect(("127.0.0.1", door.port))
+        with tls.context().wrap_socket(raw, server_hostname="www.test") as sock:
+            name = sock.getsockname()
+            tls.read_exactly(sock, 1000)
+            wait_until(lambda: not server.open, "the server to have ended")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert door.audited_of(name)["reason"] == "client_reset"
+
+
+def test_what_a_client_breaks_off_is_no_end_to_a_server_that_listens(start_door, pki):
+    """The server has ended its own direction only: the line says done, but it hears that there may have been more."""
+    heard = []
+
+    def half_close(sock):
+        sock.sendall(b"upload\n")
+        sock.shutdown(socket.SHUT_WR)
+        try:
+            while more := sock.recv(64):
+                heard.append(more)
+            heard.append("in order")
+        except ConnectionResetError:
+            heard.append("reset")
+    with peers.Server(half_close) as server:
+        door = start_door({"certificates": [pki.server("www.test").row()],
+                           "routes": [{"name": "www", "sni": "www.test", "terminate": {"to": server.to}}]})
+        with tls.connect(door, "www.test") as sock:
+            assert tls.read_all(sock) == b"upload\n"
+            sock.sendall(b"part")
+            wait_until(lambda: heard, "the server to have heard it")
+            socket.socket.shutdown(sock, socket.SHUT_WR)
+        wait_until(lambda: len(heard) > 1, lambda: f"the end among {heard}")
+    assert heard == [b"part", "reset"]
 
 
 def test_ids_are_unique(door):

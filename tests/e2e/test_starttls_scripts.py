@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import peers
+from run import ms
 from tls import connect, read_all, read_line
 
 MANUAL = Path(__file__).parents[2] / "doc/man/cardea-starttls.5"
@@ -33,10 +34,11 @@ def ready_server(ctx, offers=b"tls"):
     return peers.Server(handler)
 
 
-def door_in_front(start_door, pki, directory, server, key, script):
+def door_in_front(start_door, pki, directory, server, key, script, **more):
     file = directory / "ready.script"
     file.write_text(script)
     return start_door({
+        **more,
         "protocols": [{"name": "ready", key: str(file)}],
         "trust": [{"name": "test", "ca": pki.ca.file}],
         "routes": [{"name": "ready", "terminate": {
@@ -63,3 +65,32 @@ def test_a_missing_offer_is_named(start_door, pki, tmp_path):
         with connect(door, "door.test", ca=pki.ca.file) as tls, pytest.raises(OSError):
             read_all(tls)
         assert "the server does not offer TLS" in door.audited()["detail"]
+
+
+def fall_silent(sock):
+    """A greeting, and no more."""
+    sock.sendall(b"READY server\r\n")
+    while sock.recv(64):
+        pass
+
+
+@pytest.mark.parametrize("key, named", [("file", "the state is 'options'"), ("chat", "'OPTIONS' did not come in time")])
+def test_what_was_waited_for_is_named(start_door, pki, tmp_path, key, named):
+    """The backend says nothing more: the line says what was to come, and what came last."""
+    script = examples()[0] if key == "file" else "READY OPTIONS\\r\\n\\c OPTIONS UPGRADE\\r\\n\\c GO"
+    with peers.Server(fall_silent) as server:
+        door = door_in_front(start_door, pki, tmp_path, server, key, script, limits={"dial_timeout": ms(500)})
+        with connect(door, "door.test", ca=pki.ca.file) as tls, pytest.raises(OSError):
+            read_all(tls)
+        line = door.audited()
+        assert line["reason"] == "dial_timeout" and named in line["detail"] and "READY server" in line["detail"], line
+
+
+def test_another_protocol_is_the_doors_judgement(start_door, pki, tmp_path):
+    """A unit that no rule matches: it is the door that ends it."""
+    with peers.Server(peers.says("* OK IMAP4rev1\r")) as server:
+        door = door_in_front(start_door, pki, tmp_path, server, "file", examples()[0])
+        with connect(door, "door.test", ca=pki.ca.file) as tls, pytest.raises(OSError):
+            read_all(tls)
+        line = door.audited()
+        assert line["reason"] == "backend_tls" and "* OK IMAP4rev1" in line["detail"], line

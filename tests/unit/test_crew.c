@@ -116,6 +116,29 @@ static struct agent *offer(struct world *w, unsigned at, const struct agent_ops 
 }
 
 /* An errand from the first worker is at the second when the crew is freed: it goes back and is answered. */
+/* Whichever worker and process a connection is of, started in the same moment or not. */
+static void ids_of_connections_are_unique(void **state)
+{
+    struct world *w = *state;
+    struct snapshot_shared other;
+    struct crew crew;
+    struct err err;
+    uint64_t ids[4][100];
+    snapshot_shared_init(&other, 2, NULL, 0);
+    assert_int_equal(crew_init(&crew, 2, w->admission, &other, &w->audit, &err), 0);
+    struct worker *workers[] = {&w->crew.worker[0], &w->crew.worker[1], &crew.worker[0], &crew.worker[1]};
+    for (size_t k = 0; k < 4; k++)
+        for (size_t i = 0; i < 100; i++) {
+            ids[k][i] = worker_next_id(workers[k]);
+            assert_true(i == 0 || ids[k][i] > ids[k][i - 1]);
+        }
+    for (size_t a = 0; a < 400; a++)
+        for (size_t b = 0; b < a; b++)
+            assert_true(ids[a / 100][a % 100] != ids[b / 100][b % 100]);
+    crew_free(&crew);
+    snapshot_shared_free(&other);
+}
+
 static void what_was_told_arrives(void **state)
 {
     struct world *w = *state;
@@ -275,8 +298,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(what_was_told_arrives),       TEST(a_bridge_at_the_end),         TEST(a_bridge_is_work),
-        TEST(astray_packets_have_a_bound), TEST(a_thread_that_cannot_be_had),
+        TEST(ids_of_connections_are_unique), TEST(what_was_told_arrives),
+        TEST(a_bridge_at_the_end),           TEST(a_bridge_is_work),
+        TEST(astray_packets_have_a_bound),   TEST(a_thread_that_cannot_be_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

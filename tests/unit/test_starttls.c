@@ -15,7 +15,7 @@
 #include "starttls/starttls.h"
 
 #define B(text) text, sizeof(text) - 1
-#define HEAD "section ask\nstate s\n"
+#define HEAD "section greet\nstate s\n"
 
 static struct starttls *parse(const char *text, size_t len, struct err *err)
 {
@@ -151,6 +151,66 @@ static void broken_scripts_are_told_where(void **state)
     }
 }
 
+/* What can be read but makes no sense. */
+static void scripts_that_make_no_sense_are_told_where(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        size_t len;
+        const char *error;
+    } cases[] = {
+        {B("section answr\nstate s\non \"a\": switch\n"),
+         "test:1:9: found section 'answr', which no 'plain' names; expected ask, answer, greet, settle, "
+         "identify, "
+         "relay-server, relay-client, relay-both or relay-identify; did you mean 'answer'?"},
+        {B("section ask\nstate s\non \"a\": done\n"),
+         "test:1:9: found a section ask in which TLS never begins, expected 'switch' in one of its rules"},
+        {B(HEAD "on \"a\": done\nstate t\non \"b\": done\n"),
+         "test:4:7: found state 't', to which nothing leads; expected a 'go t' in this section"},
+        {B(HEAD "on {...}: stay\non \"b\": done\n"),
+         "test:4:1: found a rule behind one that takes everything ({...} without a condition), so it would "
+         "never match; expected it before that one"},
+        {B(HEAD "on \"a\" | {x...}: stay\non if me \"b\": done\n"),
+         "test:4:1: found a rule behind one that takes everything ({...} without a condition), so it would "
+         "never match; expected it before that one"},
+        {B(HEAD "on \"x {tok}\": send \"y {tik}\"\n"), "test:3:23: found 'tik', which nothing in the script "
+                                                       "sets, adds to or takes from the peer, and which "
+                                                       "has no value by itself; did you mean 'tok'?"},
+        {B("welcome {greting}\n" HEAD "on \"{greeting...}\": done\n"),
+         "test:1:9: found 'greting', which nothing in the script sets, adds to or takes from the peer, and "
+         "which "
+         "has no value by itself; did you mean 'greeting'?"},
+        {B(HEAD "on if requird \"x\": done\n"), "test:3:7: found 'requird', which nothing in the script "
+                                                "sets, adds to or takes from the peer, and which "
+                                                "has no value by itself; did you mean 'required'?"},
+        {B(HEAD "on \"a\": send xml({zzzz})\n"), "test:3:18: found 'zzzz', which nothing in the script sets, "
+                                                 "adds to or takes from the peer, and which "
+                                                 "has no value by itself"},
+    };
+    static const char *const good[] = {
+        /* a variable is known wherever something gives it a value; sections that `plain` names are */
+        "welcome {b}\nsection mine\nstate s\non any 1 {b}: stay\nsection answer\nstate s\non \"a\": plain "
+        "mine\n",
+        HEAD "on if me {...}: stay\non {...} has \"x\": stay\non {...} \"y\": stay\non {...}: go t\n"
+             "state t\non {...}: done\n",
+        "section relay-client\nstate s\nnear {...}: forward\nfar \"x\": stay\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err err = {""};
+        struct starttls *p = parse(cases[i].script, cases[i].len, &err);
+        if (p != NULL || strcmp(err.text, cases[i].error) != 0)
+            fail_msg("'%s': '%s', expected '%s'", cases[i].script, err.text, cases[i].error);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct err err = {""};
+        struct starttls *p = parse(good[i], strlen(good[i]), &err);
+        if (p == NULL)
+            fail_msg("'%s': '%s'", good[i], err.text);
+        starttls_free(p);
+    }
+}
+
 /* More than indices can name is said, and nothing is read or written beyond. */
 static void scripts_have_bounds(void **state)
 {
@@ -240,7 +300,8 @@ static void statements_do_what_they_say(void **state)
         {LINES "on if a \"x\": send {a}\non unless a \"x\": set a \"1\" \"2\"\non \"y\": add a \"3\"; send "
                "\"ok\"\n",
          B("x\nx\ny\n"), B("12\r\nok\r\n"), STARTTLS_MORE, 0, 6},
-        {LINES "on \"x\": send base64(\"a\") \" \" base64(\"ab\") \" \" base64(\"abc\") \" \" base64({n})\n",
+        {LINES
+         "on \"x\": send base64(\"a\") \" \" base64(\"ab\") \" \" base64(\"abc\") \" \" base64({addr})\n",
          B("x\n"), B("YQ== YWI= YWJj \r\n"), STARTTLS_MORE, 0, 2},
         {LINES "on \"x\": send xtext(\"a+b=c d\\r\")\n", B("x\n"), B("a+2Bb+3Dc+20d+0D\r\n"), STARTTLS_MORE,
          0, 2},
@@ -250,7 +311,7 @@ static void statements_do_what_they_say(void **state)
         /* ends */
         {LINES "on \"x\": switch\n", B("x\n"), B(""), STARTTLS_SWITCH, 0, 2},
         {LINES "on \"x\": plain\n", B("x\ny\n"), B(""), STARTTLS_PLAIN, 0, 0},
-        {LINES "on \"y\": stay\non \"x\": plain ask\n", B("y\nx\ny\n"), B(""), STARTTLS_PLAIN, 0, 2},
+        {LINES "on \"y\": stay\non \"x\": plain greet\n", B("y\nx\ny\n"), B(""), STARTTLS_PLAIN, 0, 2},
         {LINES "on \"x\": send \"a\"; bye\n", B("x\n"), B("a\r\n"), STARTTLS_BYE, 0, 2},
         {LINES "on \"x\": send \"a\"; missing \"b\"\n", B("x\n"), B("a\r\n"), STARTTLS_FAILED,
          STARTTLS_MISSING, 2},
@@ -258,7 +319,8 @@ static void statements_do_what_they_say(void **state)
         {LINES "on \"x\": wrong \"b\"\n", B("x\n"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 2},
         {LINES "on \"x\": go t\nstate t unit bytes 2\non \"ab\": go u\nstate u\non \"y\": done\n",
          B("x\naby\n"), B(""), STARTTLS_DONE, 0, 6},
-        {"unit line\nsection a\nbegin set v \"1\"; add v \"2\"; send \"hi\"\nstate s\non if v \"x\": done\n",
+        {"unit line\nsection greet\nbegin set v \"1\"; add v \"2\"; send \"hi\"\nstate s\non if v \"x\": "
+         "done\n",
          B("x\n"), B("hi\r\n"), STARTTLS_DONE, 0, 2},
         /* bytes */
         {BYTES "on x\"01 ?? &0c 04\": send x\"00 FF\" \"a\"; done\n", B("\1\2\x1d\4"),
@@ -342,6 +404,53 @@ static void what_the_peer_said_is_shown_safely(void **state)
     assert_string_equal(starttls_run_text(r), "test: it says ?[1m??; the peer said 'x\\x1b[1m\\xc3\\xa9'");
     starttls_run_free(r);
     starttls_free(p);
+}
+
+static void check_waiting(const char *script, const char *said, const char *expected)
+{
+    struct err err = {""};
+    struct starttls *p = parse(script, strlen(script), &err);
+    assert_string_equal(err.text, "");
+    for (size_t piece = 1; piece <= MAX(strlen(said), (size_t)1); piece++) {
+        struct starttls_run *r = starttls_run_new(p);
+        struct buf say = {0};
+        char text[STARTTLS_WAITING_MAX];
+        size_t used = 0, n, len = strlen(said);
+        starttls_run_begin(r, 0, &say);
+        for (size_t come = MIN(piece, len); used < len; come = MIN(come + piece, len)) {
+            starttls_run_step(r, (const uint8_t *)said + used, come - used, &n, &say);
+            used += n;
+            if (come == len)
+                break;
+        }
+        struct str pending = {said + used, len - used};
+        assert_string_equal(starttls_run_waiting(r, &pending, text), expected);
+        starttls_run_waiting(r, NULL, text);
+        assert_null(strstr(text, "said"));
+        starttls_run_free(r);
+        buf_free(&say);
+    }
+    starttls_free(p);
+}
+
+static void what_is_waited_for_is_told(void **state)
+{
+    (void)state;
+    static const char lines[] =
+        "unit line\n" HEAD "on \"hi\": go t\nstate t\non \"b\": done\non {...}: stay\n";
+    static const char stream[] = "unit stream\n" HEAD "on \"ready\\r\": done\n";
+    check_waiting(lines, "", "test: TLS did not begin in time (the state is 's'); the peer said nothing");
+    check_waiting(lines, "hi\nx\1\n",
+                  "test: TLS did not begin in time (the state is 't'); the peer said last 'x\\x01'");
+    check_waiting(lines, "hi\nx\nhalf",
+                  "test: TLS did not begin in time (the state is 't'); the peer said last 'half'");
+    check_waiting(stream, "", "test: 'ready\\x0d' did not come in time; the peer said nothing");
+    check_waiting(stream, "rea", "test: 'ready\\x0d' did not come in time; the peer said last 'rea'");
+    check_waiting(stream, "220 not yet\n",
+                  "test: 'ready\\x0d' did not come in time; the peer said last '220 not yet\\x0a'");
+    check_waiting(stream, "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+                  "test: 'ready\\x0d' did not come in time; the peer said last "
+                  "'123456789012345678901234567890123456789012345678901234567890'");
 }
 
 static void what_is_remembered_has_a_bound(void **state)
@@ -459,10 +568,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_scripts_are_told_where),
+        cmocka_unit_test(scripts_that_make_no_sense_are_told_where),
         cmocka_unit_test(scripts_have_bounds),
         cmocka_unit_test(statements_do_what_they_say),
         cmocka_unit_test(a_stream_holds_no_more_than_its_texts_are_long),
         cmocka_unit_test(what_the_peer_said_is_shown_safely),
+        cmocka_unit_test(what_is_waited_for_is_told),
         cmocka_unit_test(what_is_remembered_has_a_bound),
         cmocka_unit_test(the_manuals_examples_work),
         cmocka_unit_test(the_manual_has_every_protocol),
