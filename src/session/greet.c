@@ -140,12 +140,11 @@ static void begin_dialogue(struct session *s, const struct starttls *protocol, i
     say_to_backend(s, &say);
 }
 
-/* It is we who end it, for what the backend says. Only where it was asked for TLS is that what it does not
- * give. */
+/* Where it was asked for TLS, that is what it does not give. */
 static enum session_state dialogue_failed(struct session *s)
 {
-    return greet_failed(s, starttls_run_text(s->setup->far),
-                        s->setup->greet == GREET_ASK ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+    bool asked = s->setup->greet == GREET_ASK;
+    return greet_failed(s, starttls_run_text(s->setup->far), asked ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
 }
 
 static enum session_state greet_late(struct session *s)
