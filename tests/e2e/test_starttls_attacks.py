@@ -111,20 +111,6 @@ def test_policy_lets_in_who_is_nobody(start_door, pki):
             assert read_line(plain) == "MAIL FROM:<a@example.com>\r"
 
 
-def test_wrap_asks_about_clients_in_the_clear(start_wrap, pki):
-    """--allow must hold for clients without TLS too, although --optional and --plaintext let them come as far as that."""
-    cert = pki.server("door.test")
-    with peers.Server(smtp_greets) as server:
-        wrap = start_wrap("server", server.port, "--starttls", "smtp", "--cert", cert.certificate, "--key", cert.key,
-                          "--plaintext", "--clients", pki.staff.file, "--optional", "--allow", "group=ops")
-        with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as plain:
-            began(plain)
-            plain.sendall(b"MAIL FROM:<a@example.com>\r\n")
-            assert ended(plain)
-        assert wrap.audited(reason="denied")
-        assert server.count == 0
-
-
 @pytest.mark.parametrize("protocol", ["smtp", "own"])
 def test_nothing_in_the_clear_where_the_backend_is_asked_for_tls(start_door, pki, own, protocol):
     """What a client has said in the clear must not be lost, nor said to the backend before its TLS: so the two together are
@@ -326,7 +312,7 @@ def test_asking_ends_with_tls(start_door, pki, tmp_path):
     """A script whose `ask` ends without TLS must not have what came in the clear pass for what came within TLS, nor the
     client's bytes go out in the clear."""
     file = tmp_path / "own.script"
-    file.write_text(OWN.replace('on "GO": switch', 'on "GO": done'))
+    file.write_text(OWN.replace('on "GO": switch', 'on "GO": done\n  on "NEVER": switch'))
     with own_server(pki, EVIL) as server:
         door = start_door({"routes": [{"name": "none", "reject": "unrecognized_name"}]})
         door.configure({
