@@ -202,7 +202,9 @@ def test_no_door_anywhere(tmp_path):
         assert done.returncode == 1
         assert f"{tmp_path}/cardea.sock, /run/cardea.sock or /run/cardea/cardea.sock".encode() in done.stderr
         done = run(CARDEA, verb, env={key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"})
-        assert done.returncode == 1 and b"at /run/cardea.sock or /run/cardea/cardea.sock:" in done.stderr
+        # Other tests may have a carrier in this user's usual place meanwhile, which status then shows.
+        assert b"/run/cardea.sock or /run/cardea/cardea.sock" in done.stdout + done.stderr
+        assert done.returncode == 1 or (verb == "status" and done.stdout)
 
 
 def test_no_place_for_the_socket(tmp_path):
