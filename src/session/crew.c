@@ -76,9 +76,11 @@ void crew_broadcast(struct crew *crew, struct loop *control, void (*run)(struct 
 int crew_init(struct crew *crew, size_t count, struct admission *admission,
               const struct snapshot_shared *shared, struct sink_file *audit, struct err *err)
 {
-    crew->worker = calloc(count, sizeof(struct worker));
-    crew->parting = calloc(count, sizeof(struct parting));
-    crew->fellows = calloc(1, sizeof(struct fellows));
+    *crew = (struct crew){
+        .worker = calloc(count, sizeof(struct worker)),
+        .parting = calloc(count, sizeof(struct parting)),
+        .fellows = calloc(1, sizeof(struct fellows)),
+    };
     CHECK(crew->worker != NULL && crew->parting != NULL && crew->fellows != NULL);
     crew->count = count;
     *crew->fellows = (struct fellows){.worker = crew->worker, .count = count, .busy = count};

@@ -115,7 +115,6 @@ static struct agent *offer(struct world *w, unsigned at, const struct agent_ops 
     return a;
 }
 
-/* An errand from the first worker is at the second when the crew is freed: it goes back and is answered. */
 /* Whichever worker and process a connection is of, started in the same moment or not. */
 static void ids_of_connections_are_unique(void **state)
 {
@@ -139,6 +138,7 @@ static void ids_of_connections_are_unique(void **state)
     snapshot_shared_free(&other);
 }
 
+/* An errand from the first worker is at the second when the crew is freed: it goes back and is answered. */
 static void what_was_told_arrives(void **state)
 {
     struct world *w = *state;
