@@ -220,7 +220,7 @@ static enum session_state begin_in_clear(struct session *s, enum first_bytes kin
         [FIRST_BYTES_POSTGRES_TLS] = "postgresql", [FIRST_BYTES_XMPP] = "xmpp", [FIRST_BYTES_LDAP] = "ldap"};
     struct setup *p = s->setup;
     kind = kind == FIRST_BYTES_POSTGRES_GSS ? FIRST_BYTES_POSTGRES_TLS : kind;
-    if ((s->epoch->snap->plan->kinds & 1u << kind) == 0)
+    if ((s->epoch->snap->plan->ports[s->listener].kinds & 1u << kind) == 0)
         return not_tls(s, protocols[kind]);
     p->kind = kind;
     p->spoken = starttls_builtin(protocols[kind]);

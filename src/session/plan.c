@@ -75,6 +75,15 @@ static int add_names_file(struct route_builder *builder, const struct config_rou
     return ret;
 }
 
+/* No listener named: all that speak TLS. */
+static void let_in(struct plan *plan, const struct route_rule *rule)
+{
+    for (size_t i = 0; rule->listener_count == 0 && i < plan->config->listeners.n; i++)
+        plan->ports[i].kinds |= rule->kinds;
+    for (size_t i = 0; i < rule->listener_count; i++)
+        plan->ports[rule->listeners[i]].kinds |= rule->kinds;
+}
+
 static int add_rule(struct making *m, struct route_builder *builder, size_t i, struct err *err)
 {
     const struct config *c = m->plan->config;
@@ -93,7 +102,7 @@ static int add_rule(struct making *m, struct route_builder *builder, size_t i, s
         .alpn = plan_texts(&rc->alpn),
         .alpn_count = rc->alpn.n,
     };
-    m->plan->kinds |= rule.kinds;
+    let_in(m->plan, &rule);
     int ret = route_builder_add(builder, &rule, err);
     if (ret == 0)
         ret = add_names_file(builder, rc, err);

@@ -23,6 +23,7 @@ struct starttls;
 struct plan_port {
     bool plain;                    /* without TLS */
     const struct starttls *speaks; /* in the clear, up to STARTTLS in this protocol; NULL: with TLS */
+    uint32_t kinds;                /* of first bytes that some route of its takes: a bit each */
 };
 
 /* Are its clients to see the backend's own greeting, before TLS? */
@@ -34,7 +35,6 @@ struct plan {
     struct config *config;
     struct route_table *table;
     struct policy *policy;
-    uint32_t kinds;            /* of first bytes that some route takes: a bit each */
     struct plan_port *ports;   /* in the order of config->listeners */
     struct starttls **scripts; /* in the order of config->protocols */
 };

@@ -6,7 +6,7 @@ import peers
 import tls
 from fixtures import clean_env
 from peers import curl, curl_door
-from run import ms, run
+from run import free_port, ms, run
 
 
 @pytest.fixture(scope="module")
@@ -72,5 +72,24 @@ def test_something_else(door):
     """What none of them is ends as not TLS."""
     with door.dial() as sock:
         sock.sendall(b"EHLO x\r\n")
+        assert tls.ended(sock)
+        assert door.audited_of(sock)["reason"] == "not_tls"
+
+
+def test_on_the_listeners_that_take_them(start_door, pki):
+    """A listener answers no protocol that only routes of another listener take."""
+    ports = {"public": free_port(), "inside": free_port()}
+    ssl_request = bytes.fromhex("0000000804d2162f")
+    door = start_door({
+        "certificates": [pki.server("db.test").row()],
+        "listeners": [{"name": name, "address": f"127.0.0.1:{port}"} for name, port in ports.items()],
+        "routes": [{"name": "db", "first_bytes": "postgresql", "listeners": ["inside"], "terminate": {"to": "127.0.0.1:1"}},
+                   {"name": "www", "terminate": {"to": "127.0.0.1:1"}}],
+    })
+    with door.dial(ports["inside"]) as sock:
+        sock.sendall(ssl_request)
+        assert tls.read_exactly(sock, 1) == b"S"
+    with door.dial(ports["public"]) as sock:
+        sock.sendall(ssl_request)
         assert tls.ended(sock)
         assert door.audited_of(sock)["reason"] == "not_tls"
