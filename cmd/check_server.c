@@ -189,10 +189,9 @@ static int choose_protocol(struct checking *c, struct server *s, struct err *err
     if (s->protocol == NULL && is_file)
         return -1;
     if (s->protocol == NULL) {
-        const char *near = str_nearest(name, starttls_builtin_names());
-        return err_set(err, "found '%s', expected none, a file, or a protocol such as smtp or imap%s%s%s",
-                       name, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
-                       near != NULL ? "?" : "");
+        char hint[STR_HINT_MAX];
+        return err_set(err, "found '%s', expected none, a file, or a protocol such as smtp or imap%s", name,
+                       str_hint(name, starttls_builtin_names(), hint));
     }
     if (starttls_section(s->protocol, "ask") >= 0)
         return 0;

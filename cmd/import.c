@@ -102,10 +102,9 @@ static int run_words(const struct import_program *p, int argc, char **argv, bool
 
 static int unknown_program(const char *name)
 {
-    const char *near = str_nearest(name, import_names);
-    return cmd_misused("import", "found '%s', expected stunnel, hitch, ghostunnel or sslh%s%s%s", name,
-                       near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                       near != NULL ? "'?" : "");
+    char hint[STR_HINT_MAX];
+    return cmd_misused("import", "found '%s', expected stunnel, hitch, ghostunnel or sslh%s", name,
+                       str_hint(name, import_names, hint));
 }
 
 int cmd_import(int argc, char **argv)

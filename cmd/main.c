@@ -95,11 +95,9 @@ int cmd_failed(const char *fmt, ...)
 
 static int unknown_verb(const char *name)
 {
-    const char *near = str_nearest(name, names);
-    fprintf(stderr, "cardea: no verb '%s'", name);
-    if (near != NULL)
-        fprintf(stderr, "; did you mean '%s'?", near);
-    fprintf(stderr, "\n'cardea help' lists the verbs.\n");
+    char hint[STR_HINT_MAX];
+    fprintf(stderr, "cardea: no verb '%s'%s\n'cardea help' lists the verbs.\n", name,
+            str_hint(name, names, hint));
     return CMD_USAGE;
 }
 

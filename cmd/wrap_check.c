@@ -66,16 +66,15 @@ static int check_expectations(const struct wrap_options *o)
 static int unknown_protocol(const char *name)
 {
     const char *const *names = starttls_builtin_names();
-    const char *near = str_nearest(name, names);
+    char hint[STR_HINT_MAX];
     struct buf list = {0};
     for (size_t i = 0; names[i] != NULL; i++)
         CHECK(buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]));
     int status =
         cmd_misused("wrap",
-                    "found '%s' with --starttls%s%s%s: expected one of %s; or the file of a script of "
-                    "your own, with a '/' or '.' in its name",
-                    name, near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
-                    near != NULL ? "'?" : "", buf_text(&list));
+                    "found '%s' with --starttls, expected one of %s, or the file of a script of your "
+                    "own, with a '/' or '.' in its name%s",
+                    name, buf_text(&list), str_hint(name, names, hint));
     buf_free(&list);
     return status;
 }

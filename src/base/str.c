@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/str.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -122,7 +123,7 @@ static bool is_abbreviation(const char *word, const char *of)
     return *word == '\0';
 }
 
-const char *str_nearest(const char *word, const char *const *candidates)
+static const char *nearest(const char *word, const char *const *candidates)
 {
     const char *best = NULL;
     size_t best_distance = strlen(word) / 2 + 1; /* farther than half the word is no help */
@@ -136,6 +137,15 @@ const char *str_nearest(const char *word, const char *const *candidates)
         }
     }
     return best;
+}
+
+const char *str_hint(const char *word, const char *const *names, char ret[STR_HINT_MAX])
+{
+    const char *near = nearest(word, names);
+    *ret = '\0';
+    if (near != NULL)
+        snprintf(ret, STR_HINT_MAX, "; did you mean '%s'?", near);
+    return ret;
 }
 
 bool str_u64(const char *text, uint64_t max, uint64_t *ret)

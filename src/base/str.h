@@ -33,9 +33,12 @@ bool str_glob_nocase(const char *pattern, const char *text);
 /* Is there a text that both patterns match, without case? Patterns of more than 255 bytes always meet. */
 bool str_globs_meet(const char *a, const char *b);
 
-/* The candidate (of a NULL-terminated list) that is nearest to `word` or that it abbreviates, or NULL when
- * none is near enough to suggest. */
-const char *str_nearest(const char *word, const char *const *candidates);
+/* Size of what str_hint() tells: names of up to 255 bytes are told whole. */
+#define STR_HINT_MAX 288
+
+/* "; did you mean 'NAME'?": the name (of a NULL-terminated list) that is nearest to `word` or that it
+ * abbreviates; "" when none is near enough to suggest. Returns `ret`. */
+const char *str_hint(const char *word, const char *const *names, char ret[STR_HINT_MAX]);
 
 /* Read a decimal number that fills the whole text; false when it is not one or is over `max`. */
 bool str_u64(const char *text, uint64_t max, uint64_t *ret);

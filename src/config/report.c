@@ -63,13 +63,3 @@ const char *report_key(char shown[QUOTE_MAX], const char *key)
 {
     return show(shown, QUOTE_MAX, key, MIN(strcspn(key, ":$="), (size_t)KEY_SHOWN));
 }
-
-const char *report_hint(char *text, size_t cap, const char *word, const char *const *names)
-{
-    const char *near = str_nearest(word, names);
-    size_t n = strlen(text);
-    CHECK(n < cap);
-    if (near != NULL)
-        snprintf(text + n, cap - n, "; did you mean '%s'?", near);
-    return text;
-}

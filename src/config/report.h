@@ -33,7 +33,4 @@ const char *report_quote(char quoted[QUOTE_MAX], const char *text);
  * but a line of passwd(5) or an environment does (':', '$', '='); without the quotes. */
 const char *report_key(char shown[QUOTE_MAX], const char *key);
 
-/* Append `; did you mean 'NAME'?` when one of the NULL-terminated names is near; returns `text`. */
-const char *report_hint(char *text, size_t cap, const char *word, const char *const *names);
-
 #endif

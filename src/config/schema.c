@@ -244,14 +244,13 @@ static const struct schema_key *find_key(const struct schema *schema, const char
 
 static int unknown_key(struct schema_reader *rd, const struct schema *schema, const struct yaml_node *node)
 {
-    char names[512], text[768] = "unknown key", shown[QUOTE_MAX];
+    char names[512], hint[STR_HINT_MAX], text[768], shown[QUOTE_MAX];
     const char *list[YAML_KEYS_MAX + 1] = {NULL};
     size_t n = 0;
     for (const struct schema_key *k = schema->keys; k->name != NULL && n < YAML_KEYS_MAX; k++)
         list[n++] = k->name;
-    report_hint(text, sizeof(text), node->key, list);
     join_names(schema, 0, ", ", names, sizeof(names));
-    size_t end = strlen(text);
+    size_t end = (size_t)snprintf(text, sizeof(text), "unknown key%s", str_hint(node->key, list, hint));
     if (n == 0)
         snprintf(text + end, sizeof(text) - end, "; this section has no keys: {}");
     else

@@ -129,7 +129,7 @@ static int read_bool(const struct schema_value *v, void *ret, struct err *err)
 
 static int read_enum(const struct schema_value *v, void *ret, struct err *err)
 {
-    char names[768] = "", hint[128] = "";
+    char names[768] = "", hint[STR_HINT_MAX];
     const char *list[64] = {NULL};
     size_t n = 0, end = 0;
     for (const struct schema_name *e = v->key->names; e->name != NULL; e++) {
@@ -141,8 +141,7 @@ static int read_enum(const struct schema_value *v, void *ret, struct err *err)
         list[n++] = e->name;
         end += (size_t)snprintf(names + end, sizeof(names) - end, "%s%s", n == 1 ? "" : ", ", e->name);
     }
-    return value_refuse(v, err, "expected one of %s%s", names,
-                        report_hint(hint, sizeof(hint), v->text, list));
+    return value_refuse(v, err, "expected one of %s%s", names, str_hint(v->text, list, hint));
 }
 
 /* Numbers */

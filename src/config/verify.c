@@ -106,13 +106,13 @@ static int collect(struct verify *v, const char *list, const void *items, size_t
 static int refer(struct verify *v, const struct names *names, const char *what,
                  const struct config_text *name, const char *list, size_t index, const char *key)
 {
-    char hint[160] = "", quoted[QUOTE_MAX];
+    char hint[STR_HINT_MAX] = "", quoted[QUOTE_MAX];
     if (name->text == NULL || names->unsure)
         return 0;
     if (names->n > 0 && bsearch(name->text, names->v, names->n, sizeof(*names->v), compare_name) != NULL)
         return 0;
     if (v->report->count < REPORT_MAX)
-        report_hint(hint, sizeof(hint), name->text, names->v);
+        str_hint(name->text, names->v, hint);
     return wrong(v, name->at, list, index, key, "there is no %s %s%s", what, report_quote(quoted, name->text),
                  names->n == 0 ? "; the file names none" : hint);
 }

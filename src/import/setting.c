@@ -94,16 +94,14 @@ static const struct option_row *row_find(const struct import *im, const char *na
 /* A name that nobody knows: it may be anything, so no more of it is shown than looks like one. */
 static int unknown_name(struct import *im, struct place at, const char *name)
 {
-    char shown[NAME_SHOWN_MAX];
+    char shown[NAME_SHOWN_MAX], hint[STR_HINT_MAX];
     const char **names = pool_alloc(&im->pool, (im->rows_len + 1) * sizeof(*names));
     for (size_t i = 0; i < im->rows_len; i++)
         names[i] = im->rows[i].name;
     size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
     str_copy(shown, sizeof(shown), name, len);
-    const char *near = str_nearest(shown, names);
-    return import_fail(im, at, "found '%s'%s, expected the name of an option%s%s%s", shown,
-                       name[len] != '\0' ? " and more" : "", near != NULL ? "; did you mean '" : "",
-                       near != NULL ? near : "", near != NULL ? "'?" : "");
+    return import_fail(im, at, "found '%s'%s, expected the name of an option%s", shown,
+                       name[len] != '\0' ? " and more" : "", str_hint(shown, names, hint));
 }
 
 static int check_value(struct import *im, struct place at, const char *name, const char *value)

@@ -70,11 +70,11 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
     for (size_t i = 0; i < own->n && p == NULL; i++)
         if (strcmp(own->v[i].name.text, name->text) == 0)
             return NULL;
-    const char *near = p == NULL ? str_nearest(name->text, starttls_builtin_names()) : NULL;
+    char hint[STR_HINT_MAX];
     if (p == NULL)
-        err_set(&err, "%s: found '%s', expected a protocol%s%s%s%s; cardea-starttls(5) lists them", key,
+        err_set(&err, "%s: found '%s', expected a protocol%s%s; cardea-starttls(5) lists them", key,
                 name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
-                near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?" : "");
+                str_hint(name->text, starttls_builtin_names(), hint));
     else if (!plan_protocol_can(p, section))
         err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text, section);
     else

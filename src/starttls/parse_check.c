@@ -23,16 +23,6 @@ static bool is_one_of(const char *name, const char *const *names)
     return *names != NULL;
 }
 
-/* "; did you mean 'NAME'?", or nothing. */
-static const char *suggestion(const char *name, const char *const *names, char ret[96])
-{
-    const char *near = str_nearest(name, names);
-    *ret = '\0';
-    if (near != NULL)
-        snprintf(ret, 96, "; did you mean '%s'?", near);
-    return ret;
-}
-
 /* ---- a rule ---- */
 
 static bool takes_all(const struct starttls *s, const struct rule *rule)
@@ -100,7 +90,7 @@ static bool begins_tls(const struct starttls *s, const struct section *section)
 static int check_sections(struct parse *p)
 {
     const struct starttls *s = p->script;
-    char near[96];
+    char near[STR_HINT_MAX];
     for (uint16_t i = 0; i < s->sections_len; i++) {
         const char *name = script_text(s, s->sections[i].name_at);
         p->lex.token = p->sections[i].token;
@@ -109,7 +99,7 @@ static int check_sections(struct parse *p)
                 &p->lex, p->err,
                 "found section '%s', which no 'plain' names; expected ask, answer, greet, settle, "
                 "identify, relay-server, relay-client, relay-both or relay-identify%s",
-                name, suggestion(name, known, near));
+                name, str_hint(name, known, near));
         if (strcmp(name, "ask") == 0 && !begins_tls(s, &s->sections[i]))
             return lex_error(
                 &p->lex, p->err,
@@ -119,7 +109,7 @@ static int check_sections(struct parse *p)
 }
 
 /* All that a variable can be called, where it is known. */
-static const char *nearest_variable(const struct parse *p, const char *name, char ret[96])
+static const char *nearest_variable(const struct parse *p, const char *name, char ret[STR_HINT_MAX])
 {
     const struct starttls *s = p->script;
     const char *names[VARS_MAX + ARRAY_LEN(given)];
@@ -130,13 +120,13 @@ static const char *nearest_variable(const struct parse *p, const char *name, cha
         if (p->has_value[i])
             names[n++] = script_text(s, s->vars[i]);
     names[n] = NULL;
-    return suggestion(name, names, ret);
+    return str_hint(name, names, ret);
 }
 
 static int check_variables(struct parse *p)
 {
     const struct starttls *s = p->script;
-    char near[96];
+    char near[STR_HINT_MAX];
     for (uint16_t i = 0; i < p->uses_len; i++) {
         const struct place *use = &p->uses[i];
         const char *name = script_text(s, s->vars[use->var]);

@@ -334,7 +334,7 @@ def test_for_people(s_server, pki):
 @pytest.mark.parametrize(("words", "found"), [
     ([], "HOST:PORT is missing"),
     (["mail.example.com"], "mail.example.com"),
-    (["--starttls", "imp", "a.example.com:1"], "did you mean imap?"),
+    (["--starttls", "imp", "a.example.com:1"], "did you mean 'imap'?"),
     (["--starttls", "./nowhere.starttls", "a.example.com:1"], "nowhere.starttls"),
     (["--starttls", "smtp", "--chat", "mail.chat", "a.example.com:1"], "leave one out"),
     (["--chat", "./nowhere.chat", "a.example.com:1"], "--chat"),
