@@ -193,7 +193,7 @@ static int choose_protocol(struct checking *c, struct server *s, struct err *err
         return err_set(err, "found '%s', expected none, a file, or a protocol such as smtp or imap%s", name,
                        str_hint(name, starttls_builtin_names(), hint));
     }
-    if (starttls_section(s->protocol, "ask") >= 0)
+    if (starttls_section(s->protocol, STARTTLS_ASK) >= 0)
         return 0;
     return err_set(err, "%s has no section `ask`, which is what a server is asked with", name);
 }

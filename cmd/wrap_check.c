@@ -91,7 +91,7 @@ static int check_protocol(const struct wrap_options *o)
     const struct starttls *p = starttls_builtin(o->starttls);
     if (p == NULL)
         return unknown_protocol(o->starttls);
-    if (!plan_protocol_can(p, o->client ? "ask" : "answer"))
+    if (!plan_protocol_can(p, o->client ? STARTTLS_ASK : STARTTLS_ANSWER))
         return cmd_misused("wrap", "--starttls %s goes with 'cardea wrap %s' only", o->starttls,
                            o->client ? "server" : "client");
     return CMD_OK;
@@ -120,7 +120,7 @@ static int unknown_telling(const char *found)
     const char *const *names = starttls_builtin_names();
     struct buf list = {0};
     for (size_t i = 0; names[i] != NULL; i++)
-        if (plan_protocol_can(starttls_builtin(names[i]), "identify"))
+        if (plan_protocol_can(starttls_builtin(names[i]), STARTTLS_IDENTIFY))
             CHECK(buf_printf(&list, "%s%s", list.len > 0 ? ", " : "", names[i]));
     int status =
         cmd_misused("wrap",
@@ -136,7 +136,7 @@ static int check_telling(const struct wrap_options *o)
 {
     bool known = o->starttls != NULL && !starttls_is_file(o->starttls);
     const struct starttls *tell = o->tell == NULL ? NULL : starttls_builtin(o->tell);
-    if (o->tell != NULL && (tell == NULL || !plan_protocol_can(tell, "identify")))
+    if (o->tell != NULL && (tell == NULL || !plan_protocol_can(tell, STARTTLS_IDENTIFY)))
         return unknown_telling(o->tell);
     if (o->headers && (known || o->tell != NULL))
         return cmd_misused("wrap",

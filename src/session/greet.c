@@ -15,9 +15,18 @@
 
 #define READ_AT_ONCE 4096
 
-enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER };
-
 /* ---- failing ---- */
+
+static void forget_dialogue(struct talk *t)
+{
+    starttls_run_free(t->far);
+    t->far = NULL;
+    buf_free(&t->far_bytes);
+    starttls_relay_free(t->relay);
+    t->relay = NULL;
+    t->greet = GREET_HEADER;
+    t->settling = false;
+}
 
 enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
 {
@@ -26,14 +35,9 @@ enum session_state greet_failed(struct session *s, const char *why, enum close_r
     session_detail(s, why);
     link_close(s->up, true);
     s->up = NULL;
-    starttls_run_free(p->far);
-    p->far = NULL;
-    buf_free(&p->far_bytes);
+    forget_dialogue(&p->talk);
     buf_free(&p->say_up);
-    starttls_relay_free(p->relay);
-    p->relay = NULL;
-    p->greet = GREET_HEADER;
-    p->settling = p->expired = p->unheard = s->spare = s->reaped = false;
+    p->expired = p->unheard = s->spare = s->reaped = false;
     /* Does the client know this one's greeting? */
     bool heard = (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
     return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
@@ -87,28 +91,28 @@ static enum session_state say_header(struct session *s)
 
 const struct starttls *greet_asks(const struct session *s)
 {
-    const struct setup *p = s->setup;
-    bool passes = s->route->config->action == CONFIG_PASS && !p->in_clear;
-    return passes ? p->spoken : s->route->asks;
+    const struct talk *t = &s->setup->talk;
+    bool passes = s->route->config->action == CONFIG_PASS && !t->in_clear;
+    return passes ? t->spoken : s->route->asks;
 }
 
 /* What makes up for a greeting: -1 where there is nothing to make up for, or the script has nothing. */
 static int settling_section(const struct session *s, const struct starttls **ret)
 {
-    const struct setup *p = s->setup;
+    const struct talk *t = &s->setup->talk;
     bool tells =
-        s->route->tells != NULL && !p->in_clear && starttls_section(s->route->tells, "identify") >= 0;
-    *ret = greet_asks(s) != NULL ? greet_asks(s) : tells ? s->route->tells : p->spoken;
+        s->route->tells != NULL && !t->in_clear && starttls_section(s->route->tells, STARTTLS_IDENTIFY) >= 0;
+    *ret = greet_asks(s) != NULL ? greet_asks(s) : tells ? s->route->tells : t->spoken;
     if (*ret == NULL)
         return -1;
     if (tells)
-        return starttls_section(*ret, "identify");
+        return starttls_section(*ret, STARTTLS_IDENTIFY);
     if (greet_asks(s) !=
         NULL) /* it has greeted us before TLS; a section of the client's protocol is none of its */
-        return p->spoken == NULL ? starttls_section(*ret, "settle") : -1;
-    if (p->in_clear)
-        return starttls_run_onward(p->near);
-    return starttls_section(*ret, "greet");
+        return t->spoken == NULL ? starttls_section(*ret, STARTTLS_SETTLE) : -1;
+    if (t->in_clear)
+        return starttls_run_onward(t->near);
+    return starttls_section(*ret, STARTTLS_GREET);
 }
 
 bool greet_settles(const struct session *s)
@@ -127,35 +131,36 @@ static void say_to_backend(struct session *s, struct buf *say)
 /* A dialogue with the backend that goes on where that with the client has come to. */
 static void begin_dialogue(struct session *s, const struct starttls *protocol, int section)
 {
-    struct setup *p = s->setup;
+    struct talk *t = &s->setup->talk;
     struct buf say = {0};
-    if (p->far == NULL) {
-        p->far = starttls_run_new(protocol);
-        preamble_describe(s, p->far);
-        if (p->near != NULL && protocol == p->spoken)
-            starttls_run_follow(p->far, p->near);
+    if (t->far == NULL) {
+        t->far = starttls_run_new(protocol);
+        preamble_describe(s, t->far);
+        if (t->near != NULL && protocol == t->spoken)
+            starttls_run_follow(t->far, t->near);
     }
-    p->far_bytes.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
-    starttls_run_begin(p->far, section, &say);
+    t->far_bytes.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
+    starttls_run_begin(t->far, section, &say);
     say_to_backend(s, &say);
 }
 
 /* Where it was asked for TLS, that is what it does not give. */
 static enum session_state dialogue_failed(struct session *s)
 {
-    bool asked = s->setup->greet == GREET_ASK;
-    return greet_failed(s, starttls_run_text(s->setup->far), asked ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
+    bool asked = s->setup->talk.greet == GREET_ASK;
+    return greet_failed(s, starttls_run_text(s->setup->talk.far),
+                        asked ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
 }
 
 static enum session_state greet_late(struct session *s)
 {
-    struct setup *p = s->setup;
+    struct talk *t = &s->setup->talk;
     char text[STARTTLS_WAITING_MAX] = "";
-    struct str pending = {(const char *)p->far_bytes.data, p->far_bytes.len};
-    if (p->far != NULL && (p->greet == GREET_ASK || p->greet == GREET_SETTLE))
-        starttls_run_waiting(p->far, &pending, text);
+    struct str pending = {(const char *)t->far_bytes.data, t->far_bytes.len};
+    if (t->far != NULL && (t->greet == GREET_ASK || t->greet == GREET_SETTLE))
+        starttls_run_waiting(t->far, &pending, text);
     const char *why = *text != '\0' ? text
-                      : p->greet == GREET_TLS && p->far != NULL
+                      : t->greet == GREET_TLS && t->far != NULL
                           ? "the backend agreed to begin TLS, and did not finish its handshake in time"
                           : "the backend took the connection and then said nothing";
     return greet_failed(s, why, CLOSE_DIAL_TIMEOUT);
@@ -164,28 +169,28 @@ static enum session_state greet_late(struct session *s)
 /* SESSION_JOIN: it is over. */
 static enum session_state step_dialogue(struct session *s)
 {
-    struct setup *p = s->setup;
+    struct talk *t = &s->setup->talk;
     for (;;) {
         struct buf say = {0};
         size_t used;
         enum starttls_status status =
-            starttls_run_step(p->far, p->far_bytes.data, p->far_bytes.len, &used, &say);
-        buf_consume(&p->far_bytes, used);
+            starttls_run_step(t->far, t->far_bytes.data, t->far_bytes.len, &used, &say);
+        buf_consume(&t->far_bytes, used);
         say_to_backend(s, &say);
         if (status == STARTTLS_DONE &&
-            p->greet == GREET_ASK) /* what has come in the clear would pass for TLS */
+            t->greet == GREET_ASK) /* what has come in the clear would pass for TLS */
             return greet_failed(s, "the script's section 'ask' ends with 'done', expected 'switch'",
                                 CLOSE_BACKEND_TLS);
         if (status == STARTTLS_SWITCH || status == STARTTLS_DONE)
             return SESSION_JOIN;
         if (status != STARTTLS_MORE)
             return dialogue_failed(s);
-        enum link_status read = link_read_buf(s->up, &p->far_bytes, READ_AT_ONCE);
+        enum link_status read = link_read_buf(s->up, &t->far_bytes, READ_AT_ONCE);
         if (read == LINK_AGAIN)
             return SESSION_GREET;
         if (read == LINK_EOF)
             return greet_broke_off(s,
-                                   p->greet == GREET_ASK
+                                   t->greet == GREET_ASK
                                        ? "the backend closed before TLS could begin"
                                        : "the backend closed before it had been told of the client",
                                    CLOSE_BACKEND_RESET);
@@ -203,8 +208,8 @@ static enum session_state ask(struct session *s)
         return SESSION_JOIN;
     if (relay_asks(s))
         return relay_ask(s);
-    if (s->setup->far == NULL)
-        begin_dialogue(s, protocol, starttls_section(protocol, "ask"));
+    if (s->setup->talk.far == NULL)
+        begin_dialogue(s, protocol, starttls_section(protocol, STARTTLS_ASK));
     return step_dialogue(s);
 }
 
@@ -242,26 +247,26 @@ static enum session_state settle(struct session *s)
     int section = settling_section(s, &protocol);
     if (section < 0)
         return SESSION_JOIN;
-    if (!s->setup->settling) {
+    if (!s->setup->talk.settling) {
         begin_dialogue(s, protocol, section);
-        s->setup->settling = true;
+        s->setup->talk.settling = true;
     }
     return step_dialogue(s);
 }
 
 void greet_hand_over(struct session *s)
 {
-    struct setup *p = s->setup;
+    struct talk *t = &s->setup->talk;
     struct buf say = {0};
-    if (p->far == NULL)
+    if (t->far == NULL)
         return;
-    if (p->spoken == NULL)
-        starttls_run_welcome(p->far, &say);
+    if (t->spoken == NULL)
+        starttls_run_welcome(t->far, &say);
     if (say.len > 0)
         session_say(s, s->down, say.data, say.len);
     buf_free(&say);
-    if (p->far_bytes.len > 0)
-        session_say(s, s->down, p->far_bytes.data, p->far_bytes.len);
+    if (t->far_bytes.len > 0)
+        session_say(s, s->down, t->far_bytes.data, t->far_bytes.len);
 }
 
 /* ---- the step ---- */
@@ -285,12 +290,12 @@ enum session_state step_greet(struct session *s)
         return greet_failed(s, "the program has closed its output, and goes on", CLOSE_BACKEND_RESET);
     if (p->expired)
         return greet_late(s);
-    for (; p->greet < GREET_OVER; p->greet++) {
+    for (; p->talk.greet < GREET_OVER; p->talk.greet++) {
         if (p->say_up.len > 0)
             return SESSION_GREET; /* the driver calls again when it is out */
-        if (p->greet == GREET_TLS && relay_is_due(s) && greet_asks(s) != NULL)
+        if (p->talk.greet == GREET_TLS && relay_is_due(s) && greet_asks(s) != NULL)
             return SESSION_PREAMBLE;
-        enum session_state next = phases[p->greet](s);
+        enum session_state next = phases[p->talk.greet](s);
         if (next != SESSION_JOIN)
             return next;
     }

@@ -96,10 +96,10 @@ static enum session_state begin(struct session *s)
     struct setup *p = s->setup;
     const struct plan_port *port = &s->epoch->snap->plan->ports[s->listener];
     p->scan = hello_scan_start(session_limits(s)->hello_size);
-    p->spoken = port->speaks;
-    if (p->spoken !=
+    p->talk.spoken = port->speaks;
+    if (p->talk.spoken !=
         NULL) /* a tunnel goes on in another configuration, and its first words stay of this one */
-        p->scripts = plan_ref(s->epoch->snap->plan);
+        p->talk.scripts = plan_ref(s->epoch->snap->plan);
     p->kind = port->plain ? FIRST_BYTES_PLAIN : port->speaks != NULL ? FIRST_BYTES_STARTTLS : p->kind;
     if (relay_leads(s))
         return SESSION_ROUTE;
@@ -223,7 +223,7 @@ static enum session_state begin_in_clear(struct session *s, enum first_bytes kin
     if ((s->epoch->snap->plan->ports[s->listener].kinds & 1u << kind) == 0)
         return not_tls(s, protocols[kind]);
     p->kind = kind;
-    p->spoken = starttls_builtin(protocols[kind]);
+    p->talk.spoken = starttls_builtin(protocols[kind]);
     return SESSION_PREAMBLE;
 }
 
@@ -233,7 +233,7 @@ static enum session_state peek_other(struct session *s, bool *ret_more)
     struct setup *p = s->setup;
     enum first_bytes kind = first_bytes_read((const uint8_t *)p->view.p, p->view.len);
     *ret_more = false;
-    if (p->spoken != NULL) {
+    if (p->talk.spoken != NULL) {
         session_detail(s, "TLS was to begin, and something else came");
         return session_end(s, CLOSE_NOT_TLS);
     }
@@ -269,7 +269,7 @@ enum session_state step_peek(struct session *s)
         enum session_state next = SESSION_PEEK;
         switch (p->view.len == 0 ? HELLO_MORE : scan_view(s)) {
         case HELLO_DONE:
-            if (p->spoken == NULL)
+            if (p->talk.spoken == NULL)
                 p->kind = FIRST_BYTES_TLS;
             return SESSION_ROUTE;
         case HELLO_BAD:
@@ -328,7 +328,7 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
 static enum session_state take_route(struct session *s, const struct hello *h)
 {
     const struct config_route *rc = s->route->config;
-    if (h == NULL && s->setup->spoken != NULL)
+    if (h == NULL && s->setup->talk.spoken != NULL)
         return relay_leads(s) ? SESSION_DIAL : preamble_serve_plain(s);
     switch (rc->action) {
     case CONFIG_PASS:
@@ -353,13 +353,13 @@ static enum session_state take_route(struct session *s, const struct hello *h)
  * before, if it has a name. */
 static bool wants_another_protocol(const struct session *s, const struct hello *h, struct route_match *match)
 {
-    const struct setup *p = s->setup;
-    if (h == NULL || p->spoken == NULL || match->route == ROUTE_NONE || match->alpn.p != NULL ||
+    const struct talk *t = &s->setup->talk;
+    if (h == NULL || t->spoken == NULL || match->route == ROUTE_NONE || match->alpn.p != NULL ||
         cursor_left(&h->alpn) == 0)
         return false;
     struct cursor list = h->alpn;
     struct str protocol;
-    const char *name = starttls_alpn(p->spoken);
+    const char *name = starttls_alpn(t->spoken);
     while (hello_next_protocol(&list, &protocol)) {
         if (name != NULL && str_is(protocol, name)) {
             match->alpn = protocol;

@@ -11,10 +11,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "starttls/starttls.h"
 
 struct policy;
 struct route_table;
-struct starttls;
 
 /* Bytes of one file of server names. */
 #define PLAN_SNI_FILE_MAX ((size_t)1 << 30)
@@ -50,7 +50,7 @@ int plan_make(struct plan *plan, struct buf *errors);
 const struct starttls *plan_protocol(const struct plan *plan, const char *name);
 
 /* Has it that section, `ask` or `answer` among them, or a relay in which the same comes about? */
-bool plan_protocol_can(const struct starttls *p, const char *section);
+bool plan_protocol_can(const struct starttls *p, enum starttls_section section);
 
 /* ---- plan_ports.c: for plan_make() and plan_unref() ---- */
 

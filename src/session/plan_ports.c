@@ -23,8 +23,7 @@ static void complain(const struct complaints *to, struct config_pos at, const st
 
 bool plan_port_leads(const struct plan_port *port)
 {
-    return port->speaks != NULL &&
-           starttls_relay_switches(port->speaks, starttls_section(port->speaks, "relay-server"));
+    return port->speaks != NULL && starttls_relay_switches(port->speaks, STARTTLS_RELAY_SERVER);
 }
 
 const struct starttls *plan_protocol(const struct plan *plan, const char *name)
@@ -51,18 +50,19 @@ static void read_scripts(struct plan *plan, const struct complaints *to)
     }
 }
 
-bool plan_protocol_can(const struct starttls *p, const char *section)
+bool plan_protocol_can(const struct starttls *p, enum starttls_section section)
 {
-    if (strcmp(section, "identify") == 0)
-        return starttls_section(p, section) >= 0 || starttls_section(p, "relay-identify") >= 0;
-    const char *relay = strcmp(section, "ask") == 0 ? "relay-client" : "relay-server";
-    return starttls_section(p, section) >= 0 || starttls_relay_switches(p, starttls_section(p, relay));
+    if (section == STARTTLS_IDENTIFY)
+        return starttls_section(p, section) >= 0 || starttls_section(p, STARTTLS_RELAY_IDENTIFY) >= 0;
+    enum starttls_section relay = section == STARTTLS_ASK ? STARTTLS_RELAY_CLIENT : STARTTLS_RELAY_SERVER;
+    return starttls_section(p, section) >= 0 || starttls_relay_switches(p, relay);
 }
 
 /* The protocol of that name with that section; complains where there is none. A script that could not be read
  * has been complained of. */
 static const struct starttls *protocol_with(const struct plan *plan, const struct config_text *name,
-                                            const char *key, const char *section, const struct complaints *to)
+                                            const char *key, enum starttls_section section,
+                                            const struct complaints *to)
 {
     const struct config_protocols *own = &plan->config->protocols;
     const struct starttls *p = plan_protocol(plan, name->text);
@@ -76,7 +76,8 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
                 name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
                 str_hint(name->text, starttls_builtin_names(), hint));
     else if (!plan_protocol_can(p, section))
-        err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text, section);
+        err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text,
+                starttls_section_name(section));
     else
         return p;
     complain(to, name->at, &err);
@@ -91,7 +92,7 @@ static void settle_port(struct plan *plan, size_t i, const struct complaints *to
     struct plan_port *port = &plan->ports[i];
     port->plain = strcmp(l->speaks.text, CONFIG_SPEAKS_PLAIN) == 0;
     if (!port->plain && strcmp(l->speaks.text, CONFIG_SPEAKS_TLS) != 0)
-        port->speaks = protocol_with(plan, &l->speaks, "speaks", "answer", to);
+        port->speaks = protocol_with(plan, &l->speaks, "speaks", STARTTLS_ANSWER, to);
 }
 
 /* ---- routes ---- */
@@ -131,7 +132,7 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
         const struct config_backend *backend = config_route_backend(rc);
         bool asks = backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL &&
                     (strcmp(backend->tls->starttls.text, l->speaks.text) != 0 ||
-                     starttls_section(plan->ports[i].speaks, "relay-both") < 0);
+                     starttls_section(plan->ports[i].speaks, STARTTLS_RELAY_BOTH) < 0);
         bool chosen = rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0;
         if (only == NULL && rc->action == CONFIG_TERMINATE && !chosen && !asks) {
             only = rc;
@@ -154,9 +155,9 @@ static void check_backend(const struct plan *plan, const struct config_route *rc
 {
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL)
-        protocol_with(plan, &backend->tls->starttls, "starttls", "ask", to);
+        protocol_with(plan, &backend->tls->starttls, "starttls", STARTTLS_ASK, to);
     if (rc->hand_on.protocol.text != NULL)
-        protocol_with(plan, &rc->hand_on.protocol, "hand_on.protocol", "identify", to);
+        protocol_with(plan, &rc->hand_on.protocol, "hand_on.protocol", STARTTLS_IDENTIFY, to);
 }
 
 void plan_ports_make(struct plan *plan,

@@ -64,11 +64,11 @@ static void say(struct session *s, struct buf *words)
 
 static void begin(struct session *s)
 {
-    struct setup *p = s->setup;
+    struct talk *t = &s->setup->talk;
     struct buf words = {0};
-    p->near = starttls_run_new(p->spoken);
-    preamble_describe(s, p->near);
-    starttls_run_begin(p->near, starttls_section(p->spoken, "answer"), &words);
+    t->near = starttls_run_new(t->spoken);
+    preamble_describe(s, t->near);
+    starttls_run_begin(t->near, starttls_section(t->spoken, STARTTLS_ANSWER), &words);
     say(s, &words);
 }
 
@@ -77,7 +77,7 @@ static bool begins_with_tls(const struct session *s)
 {
     const struct setup *p = s->setup;
     return p->view.len > 0 && (uint8_t)p->view.p[0] == TLS_HANDSHAKE &&
-           !starttls_speaks_first(p->spoken, starttls_section(p->spoken, "answer"));
+           !starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER));
 }
 
 static enum session_state refuse(struct session *s, const char *why)
@@ -93,13 +93,13 @@ static enum session_state over(struct session *s, enum starttls_status status)
         s->setup->scan = hello_scan_start(session_limits(s)->hello_size);
         return SESSION_PEEK;
     case STARTTLS_PLAIN:
-        s->setup->in_clear = true;
+        s->setup->talk.in_clear = true;
         return SESSION_ROUTE;
     case STARTTLS_BYE:
         session_detail(s, "the client took its leave before TLS");
         return session_farewell(s, NULL, 0, CLOSE_CLIENT_LEFT);
     default:
-        return refuse(s, starttls_run_text(s->setup->near));
+        return refuse(s, starttls_run_text(s->setup->talk.near));
     }
 }
 
@@ -108,17 +108,18 @@ enum session_state step_preamble(struct session *s)
     if (s->up != NULL)
         return relay_preamble(s);
     struct setup *p = s->setup;
-    bool waits = !starttls_speaks_first(p->spoken, starttls_section(p->spoken, "answer")) && p->near == NULL;
+    bool waits = !starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER)) &&
+                 p->talk.near == NULL;
     for (bool again = true; again;) {
         if (waits && begins_with_tls(s))
             return SESSION_PEEK;
-        if (p->near == NULL && (!waits || p->view.len > 0))
+        if (p->talk.near == NULL && (!waits || p->view.len > 0))
             begin(s);
-        if (p->near != NULL) {
+        if (p->talk.near != NULL) {
             struct buf words = {0};
             size_t used;
             enum starttls_status status =
-                starttls_run_step(p->near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
+                starttls_run_step(p->talk.near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
             session_consume(s, used);
             say(s, &words);
             if (status != STARTTLS_MORE)

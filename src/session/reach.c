@@ -129,7 +129,7 @@ static void prepare(struct session *s)
     d->owner = s;
     d->allow = session_is_tunnel(s) ? may_dial : NULL;
     d->datagrams = session_is_tunnel(s) && s->setup->request.target.udp;
-    d->speaks_first = s->setup->spoken == NULL && s->route->asks == NULL &&
+    d->speaks_first = s->setup->talk.spoken == NULL && s->route->asks == NULL &&
                       (s->route->config->action == CONFIG_PASS || s->route->backend_tls != NULL);
     s->setup->backend = -1;
 }
@@ -150,7 +150,7 @@ static bool take_spare(struct session *s)
     s->up->owner = s;
     s->spare = true;
     if (said.len > 0 && greet_settles(s))
-        CHECK(buf_append(&s->setup->far_bytes, said.data, said.len));
+        CHECK(buf_append(&s->setup->talk.far_bytes, said.data, said.len));
     else if (said.len > 0)
         session_say(s, s->down, said.data, said.len);
     buf_free(&said);

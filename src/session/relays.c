@@ -23,27 +23,27 @@ static const char in_the_clear[] =
 bool relay_leads(const struct session *s)
 {
     const struct plan_port *port = &s->epoch->snap->plan->ports[s->listener];
-    return s->setup->spoken != NULL && s->setup->spoken == port->speaks && plan_port_leads(port);
+    return s->setup->talk.spoken != NULL && s->setup->talk.spoken == port->speaks && plan_port_leads(port);
 }
 
 bool relay_is_due(const struct session *s)
 {
-    return s->setup->relay == NULL && relay_leads(s);
+    return s->setup->talk.relay == NULL && relay_leads(s);
 }
 
 bool relay_asks(const struct session *s)
 {
     const struct starttls *protocol = greet_asks(s);
-    return protocol != NULL && s->setup->spoken == NULL &&
-           starttls_relay_switches(protocol, starttls_section(protocol, "relay-client"));
+    return protocol != NULL && s->setup->talk.spoken == NULL &&
+           starttls_relay_switches(protocol, STARTTLS_RELAY_CLIENT);
 }
 
-static void begin(struct session *s, const struct starttls *protocol, const char *section)
+static void begin(struct session *s, const struct starttls *protocol, enum starttls_section section)
 {
-    struct setup *p = s->setup;
-    p->relay = starttls_relay_new(protocol, starttls_section(protocol, section));
-    p->far_bytes.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
-    preamble_describe(s, starttls_relay_run(p->relay));
+    struct talk *t = &s->setup->talk;
+    t->relay = starttls_relay_new(protocol, section);
+    t->far_bytes.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
+    preamble_describe(s, starttls_relay_run(t->relay));
 }
 
 /* ---- before TLS ---- */
@@ -69,13 +69,13 @@ static void step_both(struct session *s, struct outcome *o)
     struct setup *p = s->setup;
     struct buf to_far = {0}, to_near = {0};
     size_t used;
-    o->status = starttls_relay_step(p->relay, RELAY_FAR, p->far_bytes.data, p->far_bytes.len, &used, &to_far,
-                                    &to_near);
-    buf_consume(&p->far_bytes, used);
+    o->status = starttls_relay_step(p->talk.relay, RELAY_FAR, p->talk.far_bytes.data, p->talk.far_bytes.len,
+                                    &used, &to_far, &to_near);
+    buf_consume(&p->talk.far_bytes, used);
     o->by_client = o->status == STARTTLS_MORE;
     if (o->by_client) {
-        o->status = starttls_relay_step(p->relay, RELAY_NEAR, (const uint8_t *)p->view.p, p->view.len, &used,
-                                        &to_near, &to_far);
+        o->status = starttls_relay_step(p->talk.relay, RELAY_NEAR, (const uint8_t *)p->view.p, p->view.len,
+                                        &used, &to_near, &to_far);
         session_consume(s, used);
     }
     say(s, s->down, &to_near);
@@ -91,7 +91,7 @@ static struct outcome go_on(struct session *s)
         step_both(s, &o);
         if (o.status != STARTTLS_MORE)
             break;
-        enum link_status far = link_read_buf(s->up, &s->setup->far_bytes, READ_AT_ONCE);
+        enum link_status far = link_read_buf(s->up, &s->setup->talk.far_bytes, READ_AT_ONCE);
         if (far == LINK_OK)
             continue;
         o.far_ended = far != LINK_AGAIN;
@@ -115,14 +115,14 @@ static enum session_state end_relayed(struct session *s, const struct outcome *o
         return refuse(s, o->by_client
                              ? "the client was turned away: it goes on without TLS, or takes its leave"
                              : "the server took its leave before TLS");
-    return refuse(s, starttls_run_text(starttls_relay_run(s->setup->relay)));
+    return refuse(s, starttls_run_text(starttls_relay_run(s->setup->talk.relay)));
 }
 
 enum session_state relay_preamble(struct session *s)
 {
     struct setup *p = s->setup;
-    if (p->relay == NULL)
-        begin(s, p->spoken, greet_asks(s) != NULL ? "relay-both" : "relay-server");
+    if (p->talk.relay == NULL)
+        begin(s, p->talk.spoken, greet_asks(s) != NULL ? STARTTLS_RELAY_BOTH : STARTTLS_RELAY_SERVER);
     p->reach_by = 0; /* how long the client takes is not the backend's time */
     struct outcome o = go_on(s);
     if (o.far_ended) {
@@ -134,12 +134,12 @@ enum session_state relay_preamble(struct session *s)
     case STARTTLS_MORE:
         return o.next;
     case STARTTLS_SWITCH:
-        if (p->far_bytes.len > 0)
+        if (p->talk.far_bytes.len > 0)
             return refuse(s, in_the_clear);
         p->scan = hello_scan_start(session_limits(s)->hello_size);
         return SESSION_PEEK;
     case STARTTLS_PLAIN:
-        p->in_clear = true;
+        p->talk.in_clear = true;
         return preamble_serve_plain(s);
     default:
         return end_relayed(s, &o);
@@ -148,62 +148,62 @@ enum session_state relay_preamble(struct session *s)
 
 enum session_state relay_ask(struct session *s)
 {
-    struct setup *p = s->setup;
-    if (p->relay == NULL)
-        begin(s, greet_asks(s), "relay-client");
+    struct talk *t = &s->setup->talk;
+    if (t->relay == NULL)
+        begin(s, greet_asks(s), STARTTLS_RELAY_CLIENT);
     struct outcome o = go_on(s);
     if (o.far_ended)
         return greet_broke_off(s, "the backend closed before TLS could begin", CLOSE_BACKEND_RESET);
     if (o.status == STARTTLS_MORE)
         return o.next;
-    if (o.status == STARTTLS_SWITCH && p->far_bytes.len > 0)
+    if (o.status == STARTTLS_SWITCH && t->far_bytes.len > 0)
         return greet_failed(s, in_the_clear, CLOSE_BACKEND_TLS);
     if (o.status == STARTTLS_SWITCH)
         return SESSION_JOIN;
     if (o.status == STARTTLS_BYE || o.by_client)
         return end_relayed(s, &o);
-    return greet_failed(s, starttls_run_text(starttls_relay_run(p->relay)), CLOSE_BACKEND_TLS);
+    return greet_failed(s, starttls_run_text(starttls_relay_run(t->relay)), CLOSE_BACKEND_TLS);
 }
 
 bool relay_awaits_client(const struct session *s)
 {
-    return relay_asks(s) && s->setup->relay != NULL && s->down->bytes_written > 0 &&
+    return relay_asks(s) && s->setup->talk.relay != NULL && s->down->bytes_written > 0 &&
            link_below(s->up) == NULL;
 }
 
 /* ---- within it ---- */
 
-/* The relay for what comes, where it has not begun before TLS; NULL: none. */
-static const char *section_within(const struct session *s, const struct starttls **ret)
+/* The section for what comes, where no relay has begun before TLS; STARTTLS_SECTIONS: none. */
+static enum starttls_section section_within(const struct session *s, const struct starttls **ret)
 {
-    const struct setup *p = s->setup;
-    if (session_is_tunnel(s) || session_visits(s) || p->in_clear || s->route->config->action == CONFIG_PASS)
-        return NULL;
+    const struct talk *t = &s->setup->talk;
+    if (session_is_tunnel(s) || session_visits(s) || t->in_clear || s->route->config->action == CONFIG_PASS)
+        return STARTTLS_SECTIONS;
     *ret = s->route->tells;
-    if (*ret != NULL && starttls_section(*ret, "relay-identify") >= 0)
-        return "relay-identify";
+    if (*ret != NULL && starttls_section(*ret, STARTTLS_RELAY_IDENTIFY) >= 0)
+        return STARTTLS_RELAY_IDENTIFY;
     *ret = greet_asks(s);
-    if (*ret != NULL && p->spoken == NULL)
-        return "relay-client";
-    if (*ret != NULL || p->spoken == NULL || s->route->backend_tls != NULL)
-        return NULL;
-    *ret = p->spoken;
-    return "relay-server";
+    if (*ret != NULL && t->spoken == NULL)
+        return STARTTLS_RELAY_CLIENT;
+    if (*ret != NULL || t->spoken == NULL || s->route->backend_tls != NULL)
+        return STARTTLS_SECTIONS;
+    *ret = t->spoken;
+    return STARTTLS_RELAY_SERVER;
 }
 
 void relay_begin_within(struct session *s)
 {
-    struct setup *p = s->setup;
+    struct talk *t = &s->setup->talk;
     const struct starttls *protocol;
-    const char *section = section_within(s, &protocol);
-    if (section == NULL)
+    enum starttls_section section = section_within(s, &protocol);
+    if (section == STARTTLS_SECTIONS)
         return;
-    if (p->relay == NULL && starttls_section(protocol, section) >= 0)
+    if (t->relay == NULL && starttls_section(protocol, section) >= 0)
         begin(s, protocol, section);
-    if (p->relay == NULL)
+    if (t->relay == NULL)
         return;
-    s->up = relay_link_new(p->relay, s->up, &p->far_bytes);
+    s->up = relay_link_new(t->relay, s->up, &t->far_bytes);
     s->up->wake = session_wake_link;
     s->up->owner = s;
-    p->relay = NULL;
+    t->relay = NULL;
 }

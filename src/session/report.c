@@ -22,7 +22,7 @@ struct str session_note(const struct session *s, enum note which)
     const struct setup *p = s->setup;
     size_t at = 0;
     if (p != NULL)
-        return which == NOTE_STARTTLS ? text_of(p->spoken == NULL ? "" : starttls_name(p->spoken))
+        return which == NOTE_STARTTLS ? text_of(p->talk.spoken == NULL ? "" : starttls_name(p->talk.spoken))
                : which == NOTE_SNI    ? text_of(p->hello.sni)
                : which == NOTE_JA4    ? text_of(p->hello.ja4)
                : which == NOTE_ALPN   ? (struct str){p->hello.alpn, p->hello.alpn_len}

@@ -156,7 +156,7 @@ static void begin_dialogue(struct server_probe *p)
     set(p, "me", uname(&us) == 0 && us.nodename[0] != '\0' ? us.nodename : "localhost");
     set(p, "name", p->params.name);
     p->heard.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
-    starttls_run_begin(p->run, starttls_section(p->params.protocol, "ask"), &p->say);
+    starttls_run_begin(p->run, starttls_section(p->params.protocol, STARTTLS_ASK), &p->say);
     p->phase = ASKING;
 }
 

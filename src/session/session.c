@@ -160,9 +160,9 @@ static void tell_late(struct session *s)
     const struct setup *p = s->setup;
     if (p == NULL)
         return;
-    if (s->state == SESSION_PREAMBLE && p->near != NULL)
-        session_detail(s, starttls_run_waiting(p->near, NULL, text));
-    else if (s->state == SESSION_PEEK && p->spoken == NULL && p->view.len == 0)
+    if (s->state == SESSION_PREAMBLE && p->talk.near != NULL)
+        session_detail(s, starttls_run_waiting(p->talk.near, NULL, text));
+    else if (s->state == SESSION_PEEK && p->talk.spoken == NULL && p->view.len == 0)
         session_detail(
             s, "the client said nothing; one that waits for a greeting needs a listener with 'speaks:'");
 }
@@ -363,7 +363,7 @@ void session_catch_up(struct session *s)
     struct worker *w = s->worker;
     uint32_t listener;
     CHECK(s->route == NULL);
-    if (s->setup->spoken != NULL) /* by a script of the configuration that it began in */
+    if (s->setup->talk.spoken != NULL) /* by a script of the configuration that it began in */
         return;
     if (s->epoch == w->epoch || !standing_listener(s->epoch->snap, s->listener, w->epoch->snap, &listener))
         return;
@@ -528,18 +528,23 @@ void session_start_visit(struct worker *w, struct link *link, const struct sessi
 
 /* ---- the end ---- */
 
+static void talk_free(struct talk *t)
+{
+    starttls_run_free(t->near);
+    starttls_run_free(t->far);
+    starttls_relay_free(t->relay);
+    if (t->scripts != NULL)
+        plan_unref(t->scripts);
+    buf_free(&t->far_bytes);
+}
+
 static void setup_free(struct session *s)
 {
     if (s->setup == NULL)
         return;
     dial_cancel(&s->setup->dial);
     visit_cancel(s);
-    starttls_run_free(s->setup->near);
-    starttls_run_free(s->setup->far);
-    starttls_relay_free(s->setup->relay);
-    if (s->setup->scripts != NULL)
-        plan_unref(s->setup->scripts);
-    buf_free(&s->setup->far_bytes);
+    talk_free(&s->setup->talk);
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);
     buf_free(&s->setup->say_up);

@@ -58,17 +58,26 @@ struct visit {
     bool service_down;         /* ... itself: that its service does not take him */
 };
 
-/* What is needed until bytes flow; freed then. */
-struct setup {
+/* How far GREET is: see greet.c. */
+enum greet_phase { GREET_HEADER, GREET_ASK, GREET_TLS, GREET_SETTLE, GREET_OVER };
+
+/* What is said in protocols other than TLS, with the client before it, with the backend before it and in
+ * place of the client. */
+struct talk {
     struct plan *scripts;          /* held: where `spoken` and what the far dialogue speaks live; or NULL */
     const struct starttls *spoken; /* what the client speaks in the clear before TLS; NULL: nothing */
     struct starttls_run *near;     /* ... with him */
     bool in_clear;                 /* ... and goes on in */
-    struct starttls_run *far;      /* the same with the backend */
-    struct buf far_bytes;          /* that it has said, not consumed */
-    struct starttls_relay *relay;  /* between the two: see relays.c */
-    unsigned greet;                /* how far GREET is: see greet.c */
-    bool settling;                 /* its last dialogue has begun */
+    bool settling;                 /* GREET's last dialogue has begun */
+    enum greet_phase greet;
+    struct starttls_run *far;     /* with the backend */
+    struct buf far_bytes;         /* that it has said, not consumed */
+    struct starttls_relay *relay; /* between the two: see relays.c */
+};
+
+/* What is needed until bytes flow; freed then. */
+struct setup {
+    struct talk talk;
     /* Bytes read before anyone consumed them: in `bytes`, or, within the step that read them, still in the
      * thread's scratch. setup_keep() brings them to safety. */
     struct buf bytes;

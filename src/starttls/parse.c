@@ -262,7 +262,7 @@ static int resolve(struct parse *p, bool sections)
             continue;
         char name[64];
         str_copy(name, sizeof(name), l->token.text.p, l->token.text.len);
-        int to = sections ? starttls_section(s, name)
+        int to = sections ? starttls_section_named(s, name)
                           : find_state(s, &s->sections[s->sections_len - 1], l->token.text);
         p->lex.token = l->token;
         if (sections && to >= 0 && s->sections[to].relays)
@@ -298,7 +298,7 @@ static int read_section(struct parse *p)
     struct section section = {.name_at = parse_keep(p, name),
                               .relays = name.len > 6 && memcmp(name.p, "relay-", 6) == 0,
                               .states = {s->states_len, 0}};
-    if (starttls_section(s, script_text(s, section.name_at)) >= 0)
+    if (starttls_section_named(s, script_text(s, section.name_at)) >= 0)
         return lex_error(&p->lex, p->err, "there is a section '%.*s' already", (int)name.len, name.p);
     p->sections = parse_grow(p, p->sections, sizeof(*p->sections), &p->sections_len);
     p->sections[p->sections_len - 1] = (struct place){.token = p->lex.token};
@@ -391,7 +391,11 @@ static int read_script(struct parse *p)
     if (p->script->sections_len == 0)
         return lex_error(&p->lex, p->err,
                          "found no section, expected 'section ask' or 'section answer' at least");
-    return end_section(p) != 0 || resolve(p, true) != 0 ? -1 : parse_check_script(p);
+    if (end_section(p) != 0 || resolve(p, true) != 0 || parse_check_script(p) != 0)
+        return -1;
+    for (size_t i = 0; i < STARTTLS_SECTIONS; i++)
+        p->script->known[i] = (int16_t)starttls_section_named(p->script, starttls_section_name(i));
+    return 0;
 }
 
 struct starttls *starttls_parse(const char *name, const char *text, size_t len, struct err *err)
@@ -445,7 +449,12 @@ uint16_t starttls_port(const struct starttls *p)
     return p->port;
 }
 
-int starttls_section(const struct starttls *p, const char *name)
+int starttls_section(const struct starttls *p, enum starttls_section which)
+{
+    return p->known[which];
+}
+
+int starttls_section_named(const struct starttls *p, const char *name)
 {
     for (uint16_t i = 0; i < p->sections_len; i++)
         if (strcmp(script_text(p, p->sections[i].name_at), name) == 0)

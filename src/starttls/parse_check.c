@@ -13,8 +13,16 @@ static const char *const given[] = {"me",   "name", "addr",     "port", "literal
 
 /* Sections that somebody asks for by name. */
 static const char *const known[] = {
-    "ask",          "answer",       "greet",      "settle",         "identify",
-    "relay-server", "relay-client", "relay-both", "relay-identify", NULL};
+#define X(NAME, name) name,
+#include "tables/starttls_sections.def"
+#undef X
+    NULL};
+
+const char *starttls_section_name(enum starttls_section which)
+{
+    CHECK(which < STARTTLS_SECTIONS);
+    return known[which];
+}
 
 static bool is_one_of(const char *name, const char *const *names)
 {

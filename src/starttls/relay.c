@@ -25,9 +25,10 @@ struct passing {
     struct buf *onward;
 };
 
-struct starttls_relay *starttls_relay_new(const struct starttls *p, int section)
+struct starttls_relay *starttls_relay_new(const struct starttls *p, enum starttls_section which)
 {
-    CHECK(section >= 0 && section < p->sections_len && p->sections[section].relays);
+    int section = starttls_section(p, which);
+    CHECK(section >= 0 && p->sections[section].relays);
     struct starttls_relay *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
     r->run = starttls_run_new(p);
@@ -47,8 +48,9 @@ struct starttls_run *starttls_relay_run(struct starttls_relay *r)
     return r->run;
 }
 
-bool starttls_relay_switches(const struct starttls *p, int section)
+bool starttls_relay_switches(const struct starttls *p, enum starttls_section which)
 {
+    int section = starttls_section(p, which);
     return section >= 0 && p->sections[section].switches;
 }
 

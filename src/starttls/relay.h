@@ -16,8 +16,8 @@ enum relay_side { RELAY_NEAR, RELAY_FAR }; /* the client, the server */
 
 struct starttls_relay;
 
-/* Begin a section, one of those above. */
-struct starttls_relay *starttls_relay_new(const struct starttls *p, int section);
+/* Begin a section, one of those above, which the script has. */
+struct starttls_relay *starttls_relay_new(const struct starttls *p, enum starttls_section which);
 
 /* NULL is allowed. */
 void starttls_relay_free(struct starttls_relay *r);
@@ -25,8 +25,9 @@ void starttls_relay_free(struct starttls_relay *r);
 /* What the relay remembers; for starttls_run_set() and the failure's kind and text. Lives as long as it. */
 struct starttls_run *starttls_relay_run(struct starttls_relay *r);
 
-/* Does TLS begin in this section? Then it is gone through from before TLS on, else within it. */
-bool starttls_relay_switches(const struct starttls *p, int section);
+/* Is there that section, and does TLS begin in it? Then it is gone through from before TLS on, else within
+ * it. */
+bool starttls_relay_switches(const struct starttls *p, enum starttls_section which);
 
 /* Go on with what a side has said. `data`: all of it that was not consumed; *ret_used: how much is now. What
  * is for the side itself is appended to `back`, what is for the other to `onward`; that is to be sent, and

@@ -146,7 +146,8 @@ struct starttls {
     struct rule *rules;
     struct state *states;
     struct section *sections;
-    uint32_t vars[VARS_MAX]; /* names */
+    int16_t known[STARTTLS_SECTIONS]; /* their numbers; -1: there is none */
+    uint32_t vars[VARS_MAX];          /* names */
     uint16_t ops_len, patterns_len, conds_len, actions_len, rules_len, states_len, sections_len, vars_len;
 };
 

@@ -68,8 +68,19 @@ uint16_t starttls_port(const struct starttls *p);
 /* The protocol's name in ALPN (RFC 7301), or NULL: it has none. */
 const char *starttls_alpn(const struct starttls *p);
 
+enum starttls_section {
+#define X(NAME, name) STARTTLS_##NAME,
+#include "tables/starttls_sections.def"
+#undef X
+    STARTTLS_SECTIONS
+};
+
+/* What such a section is called. */
+const char *starttls_section_name(enum starttls_section which);
+
 /* The number of a section, or -1 when the script has none of that name. */
-int starttls_section(const struct starttls *p, const char *name);
+int starttls_section(const struct starttls *p, enum starttls_section which);
+int starttls_section_named(const struct starttls *p, const char *name);
 
 /* Does the server speak first in this section? Then nothing can be told from a client's first bytes. */
 bool starttls_speaks_first(const struct starttls *p, int section);

@@ -76,7 +76,7 @@ def folder(tmp_path_factory, pki):
     ([*SERVER, "--clients", "none.pem"], 1, "--clients: none.pem: No such file"),
     ([*CLIENT, "--ca", "a.key"], 1, "--ca: a.key: no certificate in PEM"),
     ([*SERVER, "--starttls", "./own/t.starttls"], 1, "--starttls: ./own/t.starttls:3:1: found 'swich'"),
-    ([*CLIENT, "--starttls", "foo"], 2, "found 'foo' with --starttls: expected one of ftp, imap, irc, "),
+    ([*CLIENT, "--starttls", "foo"], 2, "found 'foo' with --starttls, expected one of ftp, imap, irc, "),
     ([*CLIENT, "--starttls", "tls"], 2, "found 'tls' with --starttls, expected a protocol such as imap"),
     ([*CLIENT, "--starttls", "plain"], 2, "found 'plain' with --starttls, expected a protocol such as imap"),
     ([*SERVER, "--starttls", "rdp"], 2, "--starttls rdp goes with 'cardea wrap client' only"),

@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         n++;
     CHECK(n > 0);
     const struct starttls *p = starttls_builtin(names[(data[0] & ~REQUIRED) % n]);
-    int section = starttls_section(p, sections[data[1] % ARRAY_LEN(sections)]);
+    int section = starttls_section_named(p, sections[data[1] % ARRAY_LEN(sections)]);
     bool required = (data[0] & REQUIRED) != 0;
     if (section < 0)
         return 0;

@@ -51,8 +51,8 @@ static void step(struct talk *t, enum relay_side side)
     }
 }
 
-static struct talk play(const struct starttls *p, int section, bool required, const uint8_t *data, size_t len,
-                        size_t piece)
+static struct talk play(const struct starttls *p, enum starttls_section section, bool required,
+                        const uint8_t *data, size_t len, size_t piece)
 {
     struct talk t = {.relay = starttls_relay_new(p, section)};
     struct starttls_run *run = starttls_relay_run(t.relay);
@@ -94,7 +94,7 @@ static void compare(const struct talk *a, const struct talk *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static const char *const sections[] = {"relay-server", "relay-client"};
+    static const enum starttls_section sections[] = {STARTTLS_RELAY_SERVER, STARTTLS_RELAY_CLIENT};
     size_t n = 0;
     const char *const *names = starttls_builtin_names();
     if (len < 2)
@@ -103,8 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         n++;
     CHECK(n > 0);
     const struct starttls *p = starttls_builtin(names[(data[0] & ~REQUIRED) % n]);
-    int section = starttls_section(p, sections[data[1] % ARRAY_LEN(sections)]);
-    if (section < 0)
+    enum starttls_section section = sections[data[1] % ARRAY_LEN(sections)];
+    if (starttls_section(p, section) < 0)
         return 0;
     bool required = (data[0] & REQUIRED) != 0;
     struct talk whole = play(p, section, required, data + 2, len - 2, 128);

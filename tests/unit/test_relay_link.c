@@ -32,13 +32,13 @@ static void on_wake(struct link *l)
     e->woken++;
 }
 
-static void put_relay(struct ends *e, const char *protocol, const char *section, struct link *far,
+static void put_relay(struct ends *e, const char *protocol, enum starttls_section section, struct link *far,
                       const char *early)
 {
     const struct starttls *p = starttls_builtin(protocol);
     struct buf said = {0};
     assert_true(buf_append(&said, early, strlen(early)));
-    e->top = relay_link_new(starttls_relay_new(p, starttls_section(p, section)), far, &said);
+    e->top = relay_link_new(starttls_relay_new(p, section), far, &said);
     assert_int_equal(said.len, 0);
     e->top->wake = on_wake;
     e->top->owner = e;
@@ -49,7 +49,7 @@ static void begin(struct ends *e, const char *protocol, size_t capacity, const c
     struct link *far;
     *e = (struct ends){0};
     mem_link_pair(capacity, &far, &e->server);
-    put_relay(e, protocol, "relay-server", far, early);
+    put_relay(e, protocol, STARTTLS_RELAY_SERVER, far, early);
 }
 
 static void end(struct ends *e)
@@ -181,7 +181,7 @@ static void no_unit(void **state)
     struct link *far;
     size_t n;
     mem_link_pair(PLENTY, &far, &e.server);
-    put_relay(&e, "postgresql", "relay-client", far, "");
+    put_relay(&e, "postgresql", STARTTLS_RELAY_CLIENT, far, "");
     assert_int_equal(link_write(e.top, BYTES("\0\0\0\1password"), &n), LINK_ERROR);
     assert_string_equal(link_error(e.top),
                         "postgresql: what the peer says within TLS is not of this protocol");
@@ -200,7 +200,7 @@ static void dissolves(void **state)
     assert_non_null(loop);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
     e.server = fd_link_socket(loop, fd[1], false);
-    put_relay(&e, "pop3", "relay-server", fd_link_socket(loop, fd[0], false), "");
+    put_relay(&e, "pop3", STARTTLS_RELAY_SERVER, fd_link_socket(loop, fd[0], false), "");
     assert_false(link_splices(e.top));
     assert_int_equal(link_socket(link_bottom(e.top)), fd[0]);
     assert_int_equal(link_write(e.top, BYTES("USER a\r\n"), &n), LINK_OK);

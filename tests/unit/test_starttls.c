@@ -502,7 +502,7 @@ static void check_example(const struct starttls *p, const char *section, const c
     size_t used;
     assert_true(starttls_run_set(r, "me", (struct str){B("door.example")}));
     assert_true(starttls_run_set(r, "required", (struct str){B("yes")}));
-    starttls_run_begin(r, starttls_section(p, section), &say);
+    starttls_run_begin(r, starttls_section_named(p, section), &say);
     assert_int_equal(starttls_run_step(r, (const uint8_t *)in, strlen(in), &used, &say), status);
     assert_string_equal(buf_text(&say), said);
     starttls_run_free(r);
@@ -551,7 +551,7 @@ static void the_manual_has_every_protocol(void **state)
         const char *before = "; ";
         assert_true(buf_printf(&item, ".It Ic %s No (%u", *name, starttls_port(p)));
         for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
-            if (starttls_section(p, sections[i]) < 0)
+            if (starttls_section_named(p, sections[i]) < 0)
                 continue;
             assert_true(buf_printf(&item, "%s%s", before, sections[i]));
             before = ", ";

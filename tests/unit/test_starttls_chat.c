@@ -61,7 +61,7 @@ static void scripts_become_dialogues(void **state)
             struct buf say = {0};
             enum starttls_status status = STARTTLS_MORE;
             size_t used = 0, n;
-            starttls_run_begin(r, starttls_section(p, "ask"), &say);
+            starttls_run_begin(r, starttls_section_named(p, "ask"), &say);
             for (size_t come = piece; status == STARTTLS_MORE && come < cases[i].len + piece; come += piece) {
                 size_t end = MIN(come, cases[i].len);
                 status = starttls_run_step(r, (const uint8_t *)cases[i].in + used, end - used, &n, &say);
@@ -154,11 +154,11 @@ static void an_answer_is_a_section_of_that_name(void **state)
                       second[] = "STARTTLS '220 go\\r\\n\\c'";
     struct err err;
     struct starttls *p = starttls_parse_chat("test", B(first), true, &err);
-    assert_int_equal(starttls_section(p, "ask"), -1);
-    assert_true(starttls_speaks_first(p, starttls_section(p, "answer")));
+    assert_int_equal(starttls_section_named(p, "ask"), -1);
+    assert_true(starttls_speaks_first(p, starttls_section_named(p, "answer")));
     starttls_free(p);
     p = starttls_parse_chat("test", B(second), true, &err);
-    assert_false(starttls_speaks_first(p, starttls_section(p, "answer")));
+    assert_false(starttls_speaks_first(p, starttls_section_named(p, "answer")));
     starttls_free(p);
 }
 

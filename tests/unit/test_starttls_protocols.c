@@ -357,7 +357,7 @@ static struct starttls_run *begin(const char *protocol, const char *section, boo
         if (strcmp(vars[i].var, "hello") != 0 || strcmp(section, "resume") == 0)
             assert_true(starttls_run_set(r, vars[i].var, vars[i].value));
     assert_true(!required || starttls_run_set(r, "required", (struct str){B("yes")}));
-    int n = starttls_section(p, section);
+    int n = starttls_section_named(p, section);
     assert_true(n >= 0);
     starttls_run_begin(r, n, say);
     return r;
@@ -401,7 +401,7 @@ static void check(const struct row *row, const struct outcome *o)
         (strstr(o->text, row->text) == NULL || strstr(o->text, row->protocol) == NULL))
         fail_msg("%s %s '%s': the text is '%s'", row->protocol, row->section, row->in, o->text);
     if (row->status == STARTTLS_PLAIN)
-        assert_int_equal(o->onward, row->text == NULL ? -1 : starttls_section(p, row->text));
+        assert_int_equal(o->onward, row->text == NULL ? -1 : starttls_section_named(p, row->text));
 }
 
 static void dialogues_end_as_they_should_however_bytes_come(void **state)
@@ -483,7 +483,7 @@ static void nothing_is_listened_to_for_ever(void **state)
                 .protocol = *name, .section = sections[k % ARRAY_LEN(sections)], .required = true};
             size_t e = k / ARRAY_LEN(sections);
             struct outcome o;
-            if (starttls_section(starttls_builtin(*name), row.section) < 0)
+            if (starttls_section_named(starttls_builtin(*name), row.section) < 0)
                 continue;
             for (in.len = 0; in.len < 2 * STARTTLS_BYTES_MAX;)
                 assert_true(buf_append(&in, endless[e].what, endless[e].len));
@@ -569,7 +569,8 @@ static void a_server_hears_what_it_missed(void **state)
         struct starttls_run *r = begin(cases[i].protocol, "answer", false, &say);
         starttls_run_step(r, (const uint8_t *)cases[i].client, strlen(cases[i].client), &used, &say);
         buf_free(&say);
-        starttls_run_begin(r, starttls_section(starttls_builtin(cases[i].protocol), cases[i].section), &say);
+        starttls_run_begin(r, starttls_section_named(starttls_builtin(cases[i].protocol), cases[i].section),
+                           &say);
         assert_int_equal(
             starttls_run_step(r, (const uint8_t *)cases[i].server, strlen(cases[i].server), &used, &say),
             STARTTLS_DONE);
@@ -590,7 +591,7 @@ static void a_value_cannot_add_a_line(void **state)
         const struct starttls *p = starttls_builtin("smtp");
         struct starttls_run *r = starttls_run_new(p);
         assert_true(starttls_run_set(r, "me", (struct str){values[i], strlen(values[i])}));
-        starttls_run_begin(r, starttls_section(p, "ask"), &say);
+        starttls_run_begin(r, starttls_section_named(p, "ask"), &say);
         assert_int_equal(starttls_run_step(r, (const uint8_t *)B("220 a\r\n"), &used, &say), STARTTLS_FAILED);
         assert_int_equal(starttls_run_failure(r), STARTTLS_WRONG);
         assert_int_equal(say.len, 0);
@@ -617,7 +618,7 @@ static void ports_and_who_speaks_first(void **state)
         const struct starttls *p = starttls_builtin(names[i]);
         assert_string_equal(starttls_name(p), known[i].name);
         assert_int_equal(starttls_port(p), known[i].port);
-        int answer = starttls_section(p, "answer");
+        int answer = starttls_section_named(p, "answer");
         if (answer >= 0)
             assert_int_equal(starttls_speaks_first(p, answer), known[i].server_first);
     }

@@ -41,7 +41,7 @@ struct part {
 
 struct row {
     const char *protocol;
-    const char *section;
+    enum starttls_section section;
     struct part said[STEPS_MAX];
     struct part heard[2]; /* by the client, by the server */
     enum starttls_status status;
@@ -52,7 +52,7 @@ struct row {
 static const struct row rows[] = {
     /* MySQL: the greeting with the bit, numbers that differ by one, OK ends it */
     {"mysql",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {FAR(MYSQL_GREETING("\xff", "\xf7")), NEAR(SSL_REQUEST ANSWER("\2", "\xaa")), FAR("\1\0\0\2\xfe"),
       NEAR("\0\0\0\4"), FAR("\2\0\0\4\1\4"), NEAR("\1\0\0\6x"),
       FAR("\1\0\0\6\0"
@@ -69,7 +69,7 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"mysql",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {FAR(MYSQL_GREETING("\xff", "\xf7")), NEAR(SSL_REQUEST ANSWER("\2", "\xaa")), FAR("\3\0\0\2\xff\1\2"),
       FAR("z")},
      {NEAR(MYSQL_GREETING("\xff", "\xff") "\3\0\0\3\xff\1\2"
@@ -79,14 +79,14 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"mysql",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {FAR("\3\0\0\0\xff\x10\4")},
      {NEAR("\3\0\0\0\xff\x10\4"), FAR("")},
      STARTTLS_BYE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"mysql",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {FAR(MYSQL_GREETING("\xff", "\xf7")), NEAR(ANSWER("\1", "\xa2"))},
      {NEAR(MYSQL_GREETING("\xff", "\xff") "\x2c\0\0\2\xff\x57\x0c#08004TLS is required: connect with --ssl"),
       FAR("")},
@@ -94,14 +94,14 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"mysql",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR(ANSWER("\1", "\xa2"))},
      {NEAR(""), FAR("")},
      STARTTLS_FAILED,
      STARTTLS_WRONG,
      "the client speaks before the server"},
     {"mysql",
-     "relay-client",
+     STARTTLS_RELAY_CLIENT,
      {FAR(MYSQL_GREETING("\xff", "\xff")), NEAR(ANSWER("\1", "\xa2")), FAR("\1\0\0\3\xfe"), NEAR("\1\0\0\3x"),
       FAR("\1\0\0\5\0"), NEAR("\1\0\0\0\3"), FAR("\1\0\0\1z")},
      {NEAR(MYSQL_GREETING("\xff", "\xf7") "\1\0\0\2\xfe"
@@ -113,28 +113,28 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"mysql",
-     "relay-client",
+     STARTTLS_RELAY_CLIENT,
      {FAR(MYSQL_GREETING("\xff", "\xf7"))},
      {NEAR(""), FAR("")},
      STARTTLS_FAILED,
      STARTTLS_MISSING,
      "taken out on the way"},
     {"mysql",
-     "relay-client",
+     STARTTLS_RELAY_CLIENT,
      {FAR("HTTP/1.0 400\r\n\r\n")},
      {NEAR(""), FAR("")},
      STARTTLS_FAILED,
      STARTTLS_TOO_MUCH,
      NULL},
     {"mysql",
-     "relay-client",
+     STARTTLS_RELAY_CLIENT,
      {FAR(MYSQL_GREETING("\xff", "\xff")), NEAR("\5\0\0\1\0\0\0\0\0")},
      {NEAR(MYSQL_GREETING("\xff", "\xf7")), FAR("")},
      STARTTLS_FAILED,
      STARTTLS_WRONG,
      "of protocol 4.1"},
     {"mysql",
-     "relay-client",
+     STARTTLS_RELAY_CLIENT,
      {FAR(MYSQL_GREETING("\xff", "\xff") "\1\0\0\1x")},
      {NEAR(MYSQL_GREETING("\xff", "\xf7")), FAR("")},
      STARTTLS_FAILED,
@@ -142,21 +142,21 @@ static const struct row rows[] = {
      "the server speaks"},
     /* lines that offer what is there already; the last one, too */
     {"smtp",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("EHLO a\r\n"), FAR("250-b\r\n250-STARTTLS\r\n250-SIZE\r\n250 HELP\r\n")},
      {NEAR("250-b\r\n250-SIZE\r\n250 HELP\r\n"), FAR("EHLO a\r\n")},
      STARTTLS_MORE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"smtp",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("EHLO a\r\n"), FAR("250-b\r\n250-SIZE\r\n250 STARTTLS\r\n"), NEAR("NOOP\r\n"), FAR("250 ok\r\n")},
      {NEAR("250-b\r\n250 SIZE\r\n250 ok\r\n"), FAR("EHLO a\r\nNOOP\r\n")},
      STARTTLS_MORE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"smtp",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("EHLO a\r\n"), FAR("250-b\r\n250 STARTTLS\r\n"), NEAR("STARTTLS\r\nMAIL FROM:<a@b>\r\nx"),
       FAR("250-STARTTLS\r\n")},
      {NEAR("250 b\r\n503 5.5.1 TLS has begun already\r\n250-STARTTLS\r\n"),
@@ -165,14 +165,14 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"lmtp",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("LHLO a\r\n"), FAR("250-b\r\n250-STARTTLS\r\n250 SIZE\r\n")},
      {NEAR("250-b\r\n250 SIZE\r\n"), FAR("LHLO a\r\n")},
      STARTTLS_MORE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"imap",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("a CAPABILITY\r\n"),
       FAR("* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN LOGINDISABLED\r\na OK STARTTLS\r\n"),
       NEAR("b STARTTLS\r\nc LOGIN x y\r\n"), FAR("c OK [CAPABILITY STARTTLS] in\r\n")},
@@ -183,28 +183,28 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"pop3",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("CAPA\r\n"), FAR("+OK\r\nUSER\r\nSTLS\r\n.\r\n"), NEAR("USER a\r\n"), FAR("STLS\r\n")},
      {NEAR("+OK\r\nUSER\r\n.\r\nSTLS\r\n"), FAR("CAPA\r\nUSER a\r\n")},
      STARTTLS_DONE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"nntp",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("CAPABILITIES\r\n"), FAR("101 l\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n")},
      {NEAR("101 l\r\nVERSION 2\r\n.\r\n"), FAR("CAPABILITIES\r\n")},
      STARTTLS_MORE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"managesieve",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {FAR("\"SIEVE\" \"x\"\r\n\"STARTTLS\"\r\nOK\r\n"), NEAR("LOGOUT\r\n")},
      {NEAR("\"SIEVE\" \"x\"\r\nOK\r\n"), FAR("LOGOUT\r\n")},
      STARTTLS_DONE,
      STARTTLS_NO_FAILURE,
      NULL},
     {"ftp",
-     "relay-server",
+     STARTTLS_RELAY_SERVER,
      {NEAR("FEAT\r\n"), FAR("211-l\r\n AUTH TLS\r\n PBSZ\r\n MDTM\r\n211 End\r\n"),
       NEAR("PBSZ 0\r\nPROT P\r\nPROT C\r\nAUTH TLS\r\nNLST\r\n"), FAR("150 on\n226 done\r\n")},
      {NEAR("211-l\r\n MDTM\r\n211 End\r\n200 PBSZ=0\r\n536 Data connections are in the clear here: PROT C\r\n"
@@ -214,7 +214,7 @@ static const struct row rows[] = {
      STARTTLS_NO_FAILURE,
      NULL},
     {"ftp",
-     "relay-client",
+     STARTTLS_RELAY_CLIENT,
      {NEAR("AUTH TLS\r\nFEAT\r\n"), FAR("211-l\r\n AUTH TLS\r\n UTF8\r\n211 End\r\n")},
      {NEAR("502 TLS is begun in the client's stead\r\n211-l\r\n UTF8\r\n211 End\r\n"), FAR("FEAT\r\n")},
      STARTTLS_MORE,
@@ -260,7 +260,7 @@ static void say(struct talk *t, const struct part *part, size_t chunk)
 static void check_row(const struct row *row, size_t chunk)
 {
     const struct starttls *p = starttls_builtin(row->protocol);
-    struct talk t = {.relay = starttls_relay_new(p, starttls_section(p, row->section))};
+    struct talk t = {.relay = starttls_relay_new(p, row->section)};
     struct starttls_run *run = starttls_relay_run(t.relay);
     assert_true(starttls_run_set(run, "required", (struct str){B("yes")}));
     for (size_t i = 0; i < STEPS_MAX && row->said[i].text != NULL; i++)
@@ -269,9 +269,9 @@ static void check_row(const struct row *row, size_t chunk)
         if (t.heard[side].len != row->heard[side].len ||
             (t.heard[side].len > 0 &&
              memcmp(t.heard[side].data, row->heard[side].text, t.heard[side].len) != 0))
-            fail_msg("%s %s in pieces of %zu: side %d heard %zu bytes '%.*s'", row->protocol, row->section,
-                     chunk, side, t.heard[side].len, (int)t.heard[side].len,
-                     (const char *)t.heard[side].data);
+            fail_msg("%s %s in pieces of %zu: side %d heard %zu bytes '%.*s'", row->protocol,
+                     starttls_section_name(row->section), chunk, side, t.heard[side].len,
+                     (int)t.heard[side].len, (const char *)t.heard[side].data);
         buf_free(&t.heard[side]);
         buf_free(&t.said[side]);
     }
@@ -298,8 +298,8 @@ static void only_mysql_begins_before_tls(void **state)
     for (const char *const *name = starttls_builtin_names(); *name != NULL; name++) {
         const struct starttls *p = starttls_builtin(*name);
         bool mysql = strcmp(*name, "mysql") == 0;
-        assert_int_equal(starttls_relay_switches(p, starttls_section(p, "relay-client")), mysql);
-        assert_int_equal(starttls_relay_switches(p, starttls_section(p, "relay-server")), mysql);
+        assert_int_equal(starttls_relay_switches(p, STARTTLS_RELAY_CLIENT), mysql);
+        assert_int_equal(starttls_relay_switches(p, STARTTLS_RELAY_SERVER), mysql);
     }
 }
 
@@ -309,7 +309,7 @@ static void bounds(void **state)
     (void)state;
     static uint8_t data[STARTTLS_UNIT_MAX + 1];
     const struct starttls *p = starttls_builtin("ftp");
-    struct starttls_relay *r = starttls_relay_new(p, starttls_section(p, "relay-server"));
+    struct starttls_relay *r = starttls_relay_new(p, STARTTLS_RELAY_SERVER);
     struct buf back = {0}, onward = {0};
     size_t used;
     memset(data, 'x', sizeof(data));
@@ -318,7 +318,7 @@ static void bounds(void **state)
     assert_int_equal(starttls_run_failure(starttls_relay_run(r)), STARTTLS_TOO_MUCH);
     assert_int_equal(used, 0);
     starttls_relay_free(r);
-    r = starttls_relay_new(p, starttls_section(p, "relay-server"));
+    r = starttls_relay_new(p, STARTTLS_RELAY_SERVER);
     for (size_t i = 0; i + 8 <= sizeof(data); i += 8)
         memcpy(data + i, "PROT P\r\n", 8);
     assert_int_equal(starttls_relay_step(r, RELAY_NEAR, data, STARTTLS_UNIT_MAX, &used, &back, &onward),
@@ -383,26 +383,32 @@ static void units_are_changed(void **state)
                                  "near \"s{...}\": strip \"ab\"; forward\n";
     static const struct row changes[] = {
         {"",
-         "",
+         STARTTLS_RELAY_SERVER,
          {NEAR("pxy\r\n")},
          {NEAR("yy\r\n"), FAR("pyy\r\n")},
          STARTTLS_MORE,
          STARTTLS_NO_FAILURE,
          NULL},
         {"",
-         "",
+         STARTTLS_RELAY_SERVER,
          {NEAR("s ab abc AB\r\n")},
          {NEAR(""), FAR("s abc\r\n")},
          STARTTLS_MORE,
          STARTTLS_NO_FAILURE,
          NULL},
-        {"", "", {NEAR("s(ab)\n")}, {NEAR(""), FAR("s()\n")}, STARTTLS_MORE, STARTTLS_NO_FAILURE, NULL},
+        {"",
+         STARTTLS_RELAY_SERVER,
+         {NEAR("s(ab)\n")},
+         {NEAR(""), FAR("s()\n")},
+         STARTTLS_MORE,
+         STARTTLS_NO_FAILURE,
+         NULL},
     };
     struct err err;
     struct starttls *p = starttls_parse("t", B(script), &err);
     assert_non_null(p);
     for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
-        struct talk t = {.relay = starttls_relay_new(p, 0)};
+        struct talk t = {.relay = starttls_relay_new(p, STARTTLS_RELAY_SERVER)};
         say(&t, &changes[i].said[0], 65536);
         for (int side = RELAY_NEAR; side <= RELAY_FAR; side++) {
             assert_int_equal(t.heard[side].len, changes[i].heard[side].len);
