@@ -3,7 +3,7 @@
 #ifndef CARDEA_CMD_CHECK_REPORT_H
 #define CARDEA_CMD_CHECK_REPORT_H
 
-#include "session/server_probe.h"
+#include "probe/server_probe.h"
 
 struct buf;
 

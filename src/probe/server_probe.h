@@ -2,8 +2,8 @@
 /* Looking at a server as a client would: connect, ask for TLS in the server's protocol, handshake, and tell
  * what was found. A server that does not prove itself is told about like any other. Nothing else is said to
  * it. */
-#ifndef CARDEA_SESSION_SERVER_PROBE_H
-#define CARDEA_SESSION_SERVER_PROBE_H
+#ifndef CARDEA_PROBE_SERVER_PROBE_H
+#define CARDEA_PROBE_SERVER_PROBE_H
 
 #include <stdbool.h>
 #include <stdint.h>

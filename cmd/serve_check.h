@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `serve --check`: would this configuration serve, and what would it do? */
-#ifndef CARDEA_CMD_CHECK_H
-#define CARDEA_CMD_CHECK_H
+#ifndef CARDEA_CMD_SERVE_CHECK_H
+#define CARDEA_CMD_SERVE_CHECK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A machine of phases. Each goes as far as it can: true when the next one is to go on, false when there is
  * something to wait for, or all is over. One timer bounds all of it. */
-#include "session/server_probe.h"
+#include "probe/server_probe.h"
 
 #include <stdarg.h>
 #include <stdio.h>

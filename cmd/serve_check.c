@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/check.h"
+#include "cmd/serve_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
