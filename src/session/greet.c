@@ -157,7 +157,9 @@ static enum session_state greet_late(struct session *s)
     struct talk *t = &s->setup->talk;
     char text[STARTTLS_WAITING_MAX] = "";
     struct str pending = {(const char *)t->far_bytes.data, t->far_bytes.len};
-    if (t->far != NULL && (t->greet == GREET_ASK || t->greet == GREET_SETTLE))
+    if (t->relay != NULL)
+        starttls_run_waiting(starttls_relay_run(t->relay), &pending, text);
+    else if (t->far != NULL && (t->greet == GREET_ASK || t->greet == GREET_SETTLE))
         starttls_run_waiting(t->far, &pending, text);
     const char *why = *text != '\0' ? text
                       : t->greet == GREET_TLS && t->far != NULL

@@ -72,12 +72,10 @@ static void begin(struct session *s)
     say(s, &words);
 }
 
-/* Where clients speak first they may as well begin with TLS at once. */
 static bool begins_with_tls(const struct session *s)
 {
-    const struct setup *p = s->setup;
-    return p->view.len > 0 && (uint8_t)p->view.p[0] == TLS_HANDSHAKE &&
-           !starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER));
+    struct str said = s->setup->view;
+    return said.len > 0 && (uint8_t)said.p[0] == TLS_HANDSHAKE;
 }
 
 static enum session_state refuse(struct session *s, const char *why)
@@ -108,12 +106,13 @@ enum session_state step_preamble(struct session *s)
     if (s->up != NULL)
         return relay_preamble(s);
     struct setup *p = s->setup;
-    bool waits = !starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER)) &&
-                 p->talk.near == NULL;
+    bool server_first =
+        starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER));
     for (bool again = true; again;) {
-        if (waits && begins_with_tls(s))
+        /* where clients speak first they may as well begin with TLS at once; but only there */
+        if (p->talk.near == NULL && !server_first && begins_with_tls(s))
             return SESSION_PEEK;
-        if (p->talk.near == NULL && (!waits || p->view.len > 0))
+        if (p->talk.near == NULL && (server_first || p->view.len > 0))
             begin(s);
         if (p->talk.near != NULL) {
             struct buf words = {0};

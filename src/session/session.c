@@ -162,6 +162,8 @@ static void tell_late(struct session *s)
         return;
     if (s->state == SESSION_PREAMBLE && p->talk.near != NULL)
         session_detail(s, starttls_run_waiting(p->talk.near, NULL, text));
+    else if (s->state == SESSION_PREAMBLE && p->talk.relay != NULL)
+        session_detail(s, starttls_run_waiting(starttls_relay_run(p->talk.relay), NULL, text));
     else if (s->state == SESSION_PEEK && p->talk.spoken == NULL && p->view.len == 0)
         session_detail(
             s, "the client said nothing; one that waits for a greeting needs a listener with 'speaks:'");
@@ -232,7 +234,7 @@ static bool may_step(struct session *s)
         s->state = SESSION_CLOSED;
     }
     if (status != LINK_OK || s->up == NULL || s->state == SESSION_DRAIN)
-        return status == LINK_OK;
+        return status == LINK_OK || (status == LINK_AGAIN && p->expired);
     status = say_rest(s->up, &p->say_up);
     p->unheard |= status == LINK_ERROR;
     return status != LINK_AGAIN || p->expired;

@@ -439,11 +439,12 @@ static void what_is_waited_for_is_told(void **state)
     static const char lines[] =
         "unit line\n" HEAD "on \"hi\": go t\nstate t\non \"b\": done\non {...}: stay\n";
     static const char stream[] = "unit stream\n" HEAD "on \"ready\\r\": done\n";
-    check_waiting(lines, "", "test: TLS did not begin in time (the state is 's'); the peer said nothing");
+    check_waiting(lines, "",
+                  "test: the dialogue did not go on in time (the state is 's'); the peer said nothing");
     check_waiting(lines, "hi\nx\1\n",
-                  "test: TLS did not begin in time (the state is 't'); the peer said last 'x\\x01'");
+                  "test: the dialogue did not go on in time (the state is 't'); the peer said last 'x\\x01'");
     check_waiting(lines, "hi\nx\nhalf",
-                  "test: TLS did not begin in time (the state is 't'); the peer said last 'half'");
+                  "test: the dialogue did not go on in time (the state is 't'); the peer said last 'half'");
     check_waiting(stream, "", "test: 'ready\\x0d' did not come in time; the peer said nothing");
     check_waiting(stream, "rea", "test: 'ready\\x0d' did not come in time; the peer said last 'rea'");
     check_waiting(stream, "220 not yet\n",
