@@ -321,8 +321,7 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
     routing_client(h, &p->hello, &s->route->config->tls, &client);
     client.hello.early = p->view;
     s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
-    s->down->wake = session_wake_link;
-    s->down->owner = s;
+    session_own(s, s->down);
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
     buf_free(&p->bytes);
     p->view = (struct str){0};

@@ -214,6 +214,13 @@ void session_say(struct session *s, struct link *to, const void *data, size_t le
     CHECK(buf_append(later, (const char *)data + n, len - n));
 }
 
+void session_say_all(struct session *s, struct link *to, struct buf *words)
+{
+    if (words->len > 0)
+        session_say(s, to, words->data, words->len);
+    buf_free(words);
+}
+
 /* Send what is left to say. */
 static enum link_status say_rest(struct link *to, struct buf *later)
 {
@@ -269,9 +276,15 @@ static void on_again(struct task *t)
     session_run(CONTAINER_OF(t, struct session, again));
 }
 
-void session_wake_link(struct link *l)
+static void on_link_wake(struct link *l)
 {
     session_run(l->owner);
+}
+
+void session_own(struct session *s, struct link *link)
+{
+    link->wake = on_link_wake;
+    link->owner = s;
 }
 
 /* Not at once: a dial may be woken from within another session's step (the resolver answers several queries
@@ -424,8 +437,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
     list_init(&setup->visit.waiter.node);
     s->when.accepted = s->when.active = loop_now(w->loop);
     s->down = link;
-    link->wake = session_wake_link;
-    link->owner = s;
+    session_own(s, link);
     timer_init(&s->timer, on_timer);
     task_init(&s->again, on_again);
     worker_joined(w, &s->node);
