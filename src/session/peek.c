@@ -53,7 +53,6 @@ static enum link_status read_more(struct session *s)
     return status == LINK_EOF ? LINK_ERROR : status;
 }
 
-/* Take bytes off the front. */
 void session_consume(struct session *s, size_t n)
 {
     struct setup *p = s->setup;
@@ -67,7 +66,6 @@ void session_consume(struct session *s, size_t n)
     p->view = (struct str){(const char *)p->bytes.data, p->bytes.len};
 }
 
-/* More bytes are needed: `here` again when some have come, wait when none are there. */
 enum session_state session_need_more(struct session *s, enum session_state here, bool *ret_again)
 {
     enum link_status status = read_more(s);

@@ -18,15 +18,25 @@ static const struct {
     bool ends;
     enum where where;
 } action_words[] = {
-    {"send", ACT_SEND, TEMPLATE, false, ANYWHERE},        {"set", ACT_SET, VAR_TEMPLATE, false, ANYWHERE},
-    {"add", ACT_ADD, VAR_TEMPLATE, false, ANYWHERE},      {"go", ACT_GO, A_STATE, true, ANYWHERE},
-    {"stay", ACT_STAY, NOTHING, true, ANYWHERE},          {"switch", ACT_SWITCH, NOTHING, true, IN_DIALOGUES},
-    {"switch", ACT_SWITCH, MAYBE_STATE, true, IN_RELAYS}, {"done", ACT_DONE, NOTHING, true, ANYWHERE},
-    {"plain", ACT_PLAIN, MAYBE_SECTION, true, ANYWHERE},  {"bye", ACT_BYE, NOTHING, true, ANYWHERE},
-    {"missing", ACT_MISSING, TEMPLATE, true, ANYWHERE},   {"refused", ACT_REFUSED, TEMPLATE, true, ANYWHERE},
-    {"wrong", ACT_WRONG, TEMPLATE, true, ANYWHERE},       {"reply", ACT_REPLY, TEMPLATE, false, IN_RELAYS},
-    {"patch", ACT_PATCH, A_PATCH, false, IN_RELAYS},      {"strip", ACT_STRIP, TEMPLATE, false, IN_RELAYS},
-    {"forward", ACT_FORWARD, NOTHING, false, IN_RELAYS},  {"keep", ACT_KEEP, NOTHING, false, IN_RELAYS},
+    {"send", ACT_SEND, TEMPLATE, false, ANYWHERE},
+    {"set", ACT_SET, VAR_TEMPLATE, false, ANYWHERE},
+    {"add", ACT_ADD, VAR_TEMPLATE, false, ANYWHERE},
+    {"go", ACT_GO, A_STATE, true, ANYWHERE},
+    {"stay", ACT_STAY, NOTHING, true, ANYWHERE},
+    {"switch", ACT_SWITCH, NOTHING, true, IN_DIALOGUES},
+    {"switch", ACT_SWITCH, MAYBE_STATE, true, IN_RELAYS},
+    {"done", ACT_DONE, NOTHING, true, ANYWHERE},
+    {"plain", ACT_PLAIN, MAYBE_SECTION, true, IN_DIALOGUES},
+    {"plain", ACT_PLAIN, NOTHING, true, IN_RELAYS},
+    {"bye", ACT_BYE, NOTHING, true, ANYWHERE},
+    {"missing", ACT_MISSING, TEMPLATE, true, ANYWHERE},
+    {"refused", ACT_REFUSED, TEMPLATE, true, ANYWHERE},
+    {"wrong", ACT_WRONG, TEMPLATE, true, ANYWHERE},
+    {"reply", ACT_REPLY, TEMPLATE, false, IN_RELAYS},
+    {"patch", ACT_PATCH, A_PATCH, false, IN_RELAYS},
+    {"strip", ACT_STRIP, TEMPLATE, false, IN_RELAYS},
+    {"forward", ACT_FORWARD, NOTHING, false, IN_RELAYS},
+    {"keep", ACT_KEEP, NOTHING, false, IN_RELAYS},
 };
 
 int parse_variable_name(struct parse *p, uint16_t *ret)
