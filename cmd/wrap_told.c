@@ -28,6 +28,8 @@ static const struct {
 } phrases[] = {
     {"trust bundle servers", "--ca"},
     {"trust bundle clients", "--clients"},
+    {"the listener needs 'speaks:' and the protocol", "say with --starttls in which"},
+    {"the listener needs 'speaks: ", "say '--starttls "},
     {"with 'verify: any' it proves nothing; give a 'pin', or a 'trust' that has issued its certificate",
      "it proves nothing; say with --expect what it must prove"},
     {" (route wrap)", ""},
