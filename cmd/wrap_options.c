@@ -354,8 +354,8 @@ static void put_policy(struct writing *w, const struct wrap_options *o)
     put(w, NULL, "policy:");
     for (size_t i = 0; i < o->allow.n; i++)
         put_allow(w, o, i);
-    if (o->allow.n > 0 && o->optional) /* whoever has proven something else is of some issuer */
-        put(w, NULL, "  - {name: others, routes: wrap, who: {issuer: \"*\"}, effect: deny}");
+    if (o->allow.n > 0 && o->optional) /* who has proven to be somebody else */
+        put(w, NULL, "  - {name: others, routes: wrap, who: {proven: true}, effect: deny}");
     if (o->allow.n == 0 || o->optional)
         put(w, NULL, "  - {name: anyone, routes: wrap, who: {any: true}}");
 }
