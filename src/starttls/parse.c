@@ -71,6 +71,21 @@ int parse_variable(struct parse *p, struct str name, uint16_t *ret)
     return 0;
 }
 
+int parse_gives(struct parse *p, struct str name, uint16_t *ret)
+{
+    static const char *const told[] = {"me", "addr", "port", "literal", "user", "unit", "required"};
+    for (size_t i = 0; i < ARRAY_LEN(told); i++)
+        if (str_is(name, told[i]))
+            return lex_error(&p->lex, p->err,
+                             "found '%s' where a variable gets a value, expected a name of the script's own: "
+                             "that one is told to it, and nobody else is to say what it holds",
+                             told[i]);
+    if (parse_variable(p, name, ret) != 0)
+        return -1;
+    p->has_value[*ret] = true;
+    return 0;
+}
+
 int parse_word(struct parse *p, const char *expected, struct str *ret)
 {
     struct token t = lex_next(&p->lex);

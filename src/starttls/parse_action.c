@@ -110,10 +110,10 @@ static int read_argument(struct parse *p, enum argument takes, uint16_t index)
     struct token token = p->lex.token;
     struct seq text = {0};
     uint16_t var = NO_INDEX;
-    if (takes == VAR_TEMPLATE && parse_variable_name(p, &var) != 0)
+    struct str name = {0};
+    if (takes == VAR_TEMPLATE &&
+        (parse_word(p, "the name of a variable", &name) != 0 || parse_gives(p, name, &var) != 0))
         return -1;
-    if (takes == VAR_TEMPLATE)
-        p->has_value[var] = true;
     if ((takes == TEMPLATE || takes == VAR_TEMPLATE) && parse_template(p, &text) != 0)
         return -1;
     s->actions[index].to = var;

@@ -55,10 +55,8 @@ static int add_capture(struct parse *p, struct str inside)
     bool rest = inside.len >= 3 && memcmp(inside.p + inside.len - 3, "...", 3) == 0;
     struct str name = {inside.p, inside.len - (rest ? 3 : 0)};
     uint16_t var = NO_INDEX;
-    if (name.len > 0 && parse_variable(p, name, &var) != 0)
+    if (name.len > 0 && parse_gives(p, name, &var) != 0)
         return -1;
-    if (var != NO_INDEX)
-        p->has_value[var] = true;
     add_op(p, rest ? OP_REST : OP_WORD)->var = var;
     return 0;
 }
@@ -176,10 +174,9 @@ static int maybe_capture(struct parse *p, uint16_t op)
         lex_back(&p->lex);
         return 0;
     }
-    if (parse_variable(p, t.text, &var) != 0)
+    if (parse_gives(p, t.text, &var) != 0)
         return -1;
     p->script->ops[op].var = var;
-    p->has_value[var] = true;
     return 0;
 }
 

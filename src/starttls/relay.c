@@ -191,6 +191,7 @@ static enum starttls_status step_unit(struct starttls_run *r, enum relay_side si
     struct str unit;
     size_t used;
     *ret_used = 0;
+    r->of_client = side == RELAY_NEAR;
     enum unit_status cut = unit_cut(&r->p->states[r->state].unit, data, len, &unit, &used);
     if (cut == UNIT_MORE)
         return STARTTLS_MORE;

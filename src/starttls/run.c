@@ -91,6 +91,12 @@ void starttls_run_go_within(struct starttls_run *r)
     r->within = true;
 }
 
+/* Is what was said to be told? */
+static bool tells(const struct starttls_run *r)
+{
+    return !r->within && !r->of_client;
+}
+
 enum starttls_status run_fail(struct starttls_run *r, enum starttls_failure failure, const char *text)
 {
     r->failure = failure;
@@ -126,8 +132,8 @@ static enum starttls_status fail_at(struct starttls_run *r, enum starttls_failur
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
     size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: %.*s", starttls_name(r->p),
                                  (int)MIN(why.len, (size_t)160), why.p);
-    if (!r->within)
-        snprintf(text + at, sizeof(text) - at, "; the peer said '%s'", shown(unit, found));
+    if (tells(r))
+        snprintf(text + at, sizeof(text) - at, "; the server said '%s'", shown(unit, found));
     return run_fail(r, failure, text);
 }
 
@@ -136,14 +142,14 @@ enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status stat
 {
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
     if (status == UNIT_LONG) {
-        snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes", starttls_name(r->p),
-                 STARTTLS_UNIT_MAX);
+        snprintf(text, sizeof(text), "%s: the %s sent a line or packet of more than %u bytes",
+                 starttls_name(r->p), r->of_client ? "client" : "server", STARTTLS_UNIT_MAX);
         return run_fail(r, STARTTLS_TOO_MUCH, text);
     }
     struct str bytes = {(const char *)data, len};
-    size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: what the peer says is not of this protocol",
-                                 starttls_name(r->p));
-    if (!r->within)
+    size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: what the %s says is not of this protocol",
+                                 starttls_name(r->p), r->of_client ? "client" : "server");
+    if (tells(r))
         snprintf(text + at, sizeof(text) - at, ": '%s'", shown(bytes, found));
     return run_fail(r, STARTTLS_WRONG, text);
 }
@@ -418,6 +424,7 @@ enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *da
 void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
 {
     CHECK(section >= 0 && section < r->p->sections_len);
+    r->of_client = section == r->p->known[STARTTLS_ANSWER];
     const struct section *s = &r->p->sections[section];
     struct moment nothing = {0};
     r->state = s->states.first;
@@ -486,9 +493,9 @@ const char *starttls_run_waiting(const struct starttls_run *r, const struct str 
     bool stream = r->p->states[r->state].unit.kind == UNIT_STREAM;
     struct str last = heard_last(r, *pending, stream, buf);
     if (last.len == 0)
-        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the peer said nothing");
+        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the server said nothing");
     else
-        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the peer said last '%s'", shown(last, text));
+        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the server said last '%s'", shown(last, text));
     return ret;
 }
 

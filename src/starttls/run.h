@@ -8,8 +8,8 @@
 
 #define FAILURE_TEXT_MAX 320
 #define HEARD_MAX 61 /* one byte more than an error shows */
-#define TOO_MUCH_SAID "the peer says more than is allowed"
-#define TOO_MUCH_REMEMBERED "the peer says more than is remembered"
+#define TOO_MUCH_SAID "found more in the clear than is allowed"
+#define TOO_MUCH_REMEMBERED "found more to remember than is allowed"
 
 struct starttls_run {
     const struct starttls *p;
@@ -17,7 +17,8 @@ struct starttls_run {
     enum starttls_status status;
     struct str unit; /* while its actions are carried out */
     uint16_t onward;
-    bool within; /* TLS */
+    bool within;    /* TLS */
+    bool of_client; /* it is a client that speaks, who may say a password */
     uint32_t bytes;
     uint32_t units;
     size_t remembered;

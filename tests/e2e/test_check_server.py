@@ -252,7 +252,7 @@ def test_another_name(s_server, look, version):
     ("smtp", ["SSH-2.0-OpenSSH"], "other_protocol", "'SSH-2.0-OpenSSH'"),
     ("ldap", ["0\x05hello"], "other_protocol", "expected"),
     ("smtp", ["220 " + "x" * 20000], "other_protocol", ""),
-    ("imap", ["* OK hi", "* CAPABILITY IMAP4rev1\n* ID nil"], "timed_out", "the state is 'capability'); the peer said last '* ID nil'"),
+    ("imap", ["* OK hi", "* CAPABILITY IMAP4rev1\n* ID nil"], "timed_out", "the state is 'capability'); the server said last '* ID nil'"),
     ("pop3", ["+OK hi", "+OK\nUSER\n."], "not_offered", "taken out on the way"),
     ("pop3", ["+OK hi", "+OK\nSTLS\n.", "+OK\n+OK injected"], "injected", "clear"),
     ("none", ["220 hi"], "other_protocol", "expected TLS"),

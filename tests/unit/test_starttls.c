@@ -163,6 +163,14 @@ static void scripts_that_make_no_sense_are_told_where(void **state)
         {B("unit line\nsection greet\nbegin send \"HI\\r\\n\"\nstate s\non \"a\": done\n"),
          "test:3:7: found the end of a line in what is to be said, expected none: units are lines here, and "
          "each gets its end by itself"},
+        {B("section greet\nstate s\non \"I am {user}\": done\n"),
+         "test:3:4: found 'user' where a variable gets a value, expected a name of the script's own: that "
+         "one is "
+         "told to it, and nobody else is to say what it holds"},
+        {B("section greet\nstate s\non \"x\": set addr \"1\"; done\n"),
+         "test:3:13: found 'addr' where a variable gets a value, expected a name of the script's own: that "
+         "one is "
+         "told to it, and nobody else is to say what it holds"},
         {B("section answr\nstate s\non \"a\": switch\n"),
          "test:1:9: found section 'answr', which no 'plain' names; expected ask, answer, greet, settle, "
          "identify, "
@@ -405,7 +413,7 @@ static void what_the_peer_said_is_shown_safely(void **state)
     size_t used;
     starttls_run_begin(r, 0, &say);
     starttls_run_step(r, (const uint8_t *)B("x\x1b[1m\xc3\xa9\n"), &used, &say);
-    assert_string_equal(starttls_run_text(r), "test: it says ?[1m??; the peer said 'x\\x1b[1m\\xc3\\xa9'");
+    assert_string_equal(starttls_run_text(r), "test: it says ?[1m??; the server said 'x\\x1b[1m\\xc3\\xa9'");
     starttls_run_free(r);
     starttls_free(p);
 }
@@ -444,17 +452,18 @@ static void what_is_waited_for_is_told(void **state)
         "unit line\n" HEAD "on \"hi\": go t\nstate t\non \"b\": done\non {...}: stay\n";
     static const char stream[] = "unit stream\n" HEAD "on \"ready\\r\": done\n";
     check_waiting(lines, "",
-                  "test: the dialogue did not go on in time (the state is 's'); the peer said nothing");
-    check_waiting(lines, "hi\nx\1\n",
-                  "test: the dialogue did not go on in time (the state is 't'); the peer said last 'x\\x01'");
+                  "test: the dialogue did not go on in time (the state is 's'); the server said nothing");
+    check_waiting(
+        lines, "hi\nx\1\n",
+        "test: the dialogue did not go on in time (the state is 't'); the server said last 'x\\x01'");
     check_waiting(lines, "hi\nx\nhalf",
-                  "test: the dialogue did not go on in time (the state is 't'); the peer said last 'half'");
-    check_waiting(stream, "", "test: 'ready\\x0d' did not come in time; the peer said nothing");
-    check_waiting(stream, "rea", "test: 'ready\\x0d' did not come in time; the peer said last 'rea'");
+                  "test: the dialogue did not go on in time (the state is 't'); the server said last 'half'");
+    check_waiting(stream, "", "test: 'ready\\x0d' did not come in time; the server said nothing");
+    check_waiting(stream, "rea", "test: 'ready\\x0d' did not come in time; the server said last 'rea'");
     check_waiting(stream, "220 not yet\n",
-                  "test: 'ready\\x0d' did not come in time; the peer said last '220 not yet\\x0a'");
+                  "test: 'ready\\x0d' did not come in time; the server said last '220 not yet\\x0a'");
     check_waiting(stream, "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
-                  "test: 'ready\\x0d' did not come in time; the peer said last "
+                  "test: 'ready\\x0d' did not come in time; the server said last "
                   "'123456789012345678901234567890123456789012345678901234567890'");
 }
 

@@ -75,11 +75,12 @@ static const struct row rows[] = {
              "EHLO door.example\r\nSTARTTLS\r\n"),
     FAILS("smtp", "ask", "220 mx\r\n250-mx\r\n250 SIZE 1\r\n", MISSING, "does not offer STARTTLS"),
     FAILS("smtp", "ask", "220 mx\r\n250-STARTTLSX\r\n250 OK\r\n", MISSING, "taken out on the way"),
-    FAILS("smtp", "ask", "220 mx\r\n502 what\r\n", REFUSED, "does not answer EHLO; the peer said '502 what'"),
+    FAILS("smtp", "ask", "220 mx\r\n502 what\r\n", REFUSED,
+          "does not answer EHLO; the server said '502 what'"),
     FAILS("smtp", "ask", "220 mx\r\n250 STARTTLS\r\n454 not now\r\n", REFUSED, "454 not now"),
     FAILS("smtp", "ask", "554 no\r\n", REFUSED, "554 no"),
     FAILS("smtp", "ask", "* OK IMAP4rev1\r\n", WRONG,
-          "a greeting of SMTP (220) is expected; the peer said '* OK"),
+          "a greeting of SMTP (220) is expected; the server said '* OK"),
     FAILS("smtp", "greet", "* OK IMAP4rev1\r\n", WRONG, "a greeting of SMTP"),
     FAILS("nntp", "ask", "220 mx\r\n", WRONG, "a greeting of NNTP"),
     FAILS("ftp", "ask", "* OK\r\n", WRONG, "a greeting of FTP"),
@@ -107,7 +108,7 @@ static const struct row rows[] = {
     FAILS("lmtp", "ask", "220 mx\r\n250 PIPELINING\r\n", MISSING, "does not offer STARTTLS"),
     FAILS("lmtp", "ask", "220 mx\r\n250 STARTTLS\r\n454 no\r\n", REFUSED, "does not begin TLS"),
     FAILS("lmtp", "ask", "* OK imap\r\n", WRONG,
-          "a greeting of LMTP (220) is expected; the peer said '* OK imap'"),
+          "a greeting of LMTP (220) is expected; the server said '* OK imap'"),
     SWITCHES("lmtp", "answer", "LHLO c\r\nSTARTTLS\r\n",
              "220 door.example LMTP\r\n250-door.example\r\n250 STARTTLS\r\n220 2.0.0 Ready to start TLS\r\n"),
     PLAIN("lmtp", "LHLO c\r\nMAIL FROM:<>\r\n",
@@ -129,7 +130,7 @@ static const struct row rows[] = {
     FAILS("imap", "ask", "* OK hi\r\n* BYE gone\r\n", REFUSED, "takes leave"),
     FAILS("imap", "ask", "* OK\r\n* CAPABILITY STARTTLS\r\nc OK\r\ns NO tls\r\n", REFUSED, "s NO tls"),
     FAILS("imap", "ask", "220 mx ESMTP\r\n", WRONG,
-          "greeting of IMAP (* OK) is expected; the peer said '220 mx ESMTP'"),
+          "greeting of IMAP (* OK) is expected; the server said '220 mx ESMTP'"),
     SWITCHES("imap", "answer", "a1 CAPABILITY\r\na2 ID NIL\r\na3 LOGIN u p\r\nnonsense\r\nA.4 StartTLS\r\n",
              "* OK door.example ready\r\n* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\na1 OK done\r\n"
              "* ID NIL\r\na2 OK done\r\na3 NO [PRIVACYREQUIRED] begin TLS first: STARTTLS\r\n"
@@ -272,7 +273,7 @@ static const struct row rows[] = {
          XMPP_OFFER("client", "a") "</stream:stream>"),
     FAILS("xmpp", "answer", "<stream:stream version='1.0'>", WRONG, "to whom"),
     FAILS("xmpp", "answer", "<stream:stream to='a'><auth/>", WRONG, "TLS must begin first"),
-    FAILS("xmpp", "answer", "EHLO a\r\n", WRONG, "EHLO"),
+    FAILS("xmpp", "answer", "EHLO a\r\n", WRONG, "a stream of XMPP is expected"),
     SWITCHES(
         "xmpp-server", "ask",
         XMPP_STREAM("server") "<stream:features><starttls xmlns='a'/></stream:features><proceed xmlns='a'/>",
@@ -400,6 +401,9 @@ static void check(const struct row *row, const struct outcome *o)
     if (row->status == STARTTLS_FAILED &&
         (strstr(o->text, row->text) == NULL || strstr(o->text, row->protocol) == NULL))
         fail_msg("%s %s '%s': the text is '%s'", row->protocol, row->section, row->in, o->text);
+    if (strcmp(row->section, "answer") == 0 && strstr(o->text, " said ") != NULL)
+        fail_msg("%s '%s': a client's words, maybe a password, are told: '%s'", row->protocol, row->in,
+                 o->text);
     if (row->status == STARTTLS_PLAIN)
         assert_int_equal(o->onward, row->text == NULL ? -1 : starttls_section_named(p, row->text));
 }
