@@ -124,6 +124,14 @@ uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc)
     return ret;
 }
 
+static bool has_program(const struct config_backend *b)
+{
+    for (size_t i = 0; b != NULL && i < b->to.n; i++)
+        if (b->to.v[i].place == CONFIG_AT_PROGRAM)
+            return true;
+    return false;
+}
+
 /* Where clients are to see the backend's own greeting, the backend is known before they have said anything.
  */
 static void check_leading(const struct plan *plan, size_t i, const struct complaints *to)
@@ -142,8 +150,9 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
         bool asks = backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL &&
                     (strcmp(backend->tls->starttls.text, l->speaks.text) != 0 ||
                      starttls_section(plan->ports[i].speaks, STARTTLS_RELAY_BOTH) < 0);
+        bool program = has_program(backend);
         bool chosen = rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0;
-        if (only == NULL && rc->action == CONFIG_TERMINATE && !chosen && !asks) {
+        if (only == NULL && rc->action == CONFIG_TERMINATE && !chosen && !asks && !program) {
             only = rc;
             continue;
         }
@@ -155,6 +164,7 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
                 only != NULL ? "a second route"
                 : chosen     ? "a choice by what comes within TLS"
                 : asks       ? "another tls.starttls"
+                : program    ? "a program, which would be started for whoever connects"
                              : config_action_name(rc->action));
         complain(to, rc->head.at, &err);
     }

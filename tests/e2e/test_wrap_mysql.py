@@ -260,11 +260,14 @@ def test_clients_in_the_clear_behind_the_request(server_wrap):
 
 @pytest.mark.parametrize("extra, says", [
     ([{"name": "other", "listeners": ["db"], "terminate": {"to": "127.0.0.1:1"}}], "a second route"),
-    ([], "pass"), ([], "a choice by what comes within TLS")])
+    ([], "pass"), ([], "a choice by what comes within TLS"),
+    ([], "a program, which would be started for whoever connects")])
 def test_which_routes_a_listener_may_have(tmp_path, pki, extra, says):
     route = {"name": "db", "listeners": ["db"], "terminate": {"to": "127.0.0.1:1"}}
     if says == "pass":
         route["pass"] = route.pop("terminate")
+    if says.startswith("a program"):
+        route["terminate"] = {"to": "exec:/bin/cat"}
     if says.startswith("a choice"):
         route["sni"] = NAME
     file = tmp_path / "door.yaml"
