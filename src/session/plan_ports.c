@@ -84,7 +84,7 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
                 name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
                 str_hint(name->text, starttls_builtin_names(), hint));
     else if (!plan_protocol_can(p, section))
-        err_set(&err, "%s: the script of '%s' has no section '%s'", key, name->text,
+        err_set(&err, "%s: the script of '%s' has no section '%s'", key, starttls_name(p),
                 starttls_section_name(section));
     else
         return p;

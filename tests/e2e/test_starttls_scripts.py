@@ -115,4 +115,4 @@ def test_a_protocol_of_ones_own_under_a_name_that_is_built_in(start_door, pki, t
             assert read_line(tls) == "hello"
     file.write_text(OWN_XMPP.replace("section answer", "section ask"))
     checked = run(CARDEA, "serve", "--check", "-c", door.config_file)
-    assert "first_bytes: the script of 'xmpp' has no section 'answer'" in checked.stderr.decode()
+    assert f"first_bytes: the script of '{file}' has no section 'answer'" in checked.stderr.decode()
