@@ -183,7 +183,7 @@ static int maybe_capture(struct parse *p, uint16_t op)
     return 0;
 }
 
-/* any N, cstring, tag HH, tlv HH {name} */
+/* any N {name}, cstring, pairs {name}, tag HH, tlv HH {name} */
 static int read_pattern_word(struct parse *p, bool *ret_known)
 {
     struct token t = p->lex.token;
@@ -192,6 +192,10 @@ static int read_pattern_word(struct parse *p, bool *ret_known)
     if (token_is(t, "cstring")) {
         add_op(p, OP_CSTR);
         return 0;
+    }
+    if (token_is(t, "pairs")) {
+        add_op(p, OP_PAIRS);
+        return maybe_capture(p, (uint16_t)(p->script->ops_len - 1));
     }
     bool any = token_is(t, "any"), tag = token_is(t, "tag");
     if (!any && !tag && !token_is(t, "tlv")) {
@@ -251,7 +255,7 @@ int parse_pattern(struct parse *p, struct seq *ret)
     if (check_captures(p, *ret) != 0)
         return -1;
     return end_of_sequence(p, found,
-                           "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv");
+                           "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, pairs, tag or tlv");
 }
 
 /* ---- templates ---- */
