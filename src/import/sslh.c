@@ -28,7 +28,6 @@ struct sslh {
     struct import im;
     struct scope global;
     struct node *claims; /* "SNI ALPN" that a route has taken, or its first bytes */
-    bool transparent;
 };
 
 /* An entry of 'protocols'. */
