@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "import/door.h"
 #include "import/libconfig.h"
 #include "import/sslh.h"
 
@@ -56,16 +57,14 @@ static struct libconfig_value *add(struct import *im, struct libconfig_value *pa
 static int add_entry(struct import *im, struct libconfig_value *list, const char *protocol, const char *value,
                      struct place at)
 {
-    const char *colon = strrchr(value, ':');
-    if (colon == NULL)
+    const char *host, *port;
+    if (!door_split(im, value, &host, &port))
         return import_fail(im, at, "found '%s', expected HOST:PORT", value);
-    bool brackets = *value == '[' && colon > value + 1 && colon[-1] == ']';
     struct libconfig_value *group = add(im, list, LIBCONFIG_GROUP, NULL, NULL, at);
     if (protocol != NULL)
         add(im, group, LIBCONFIG_SCALAR, "name", protocol, at);
-    add(im, group, LIBCONFIG_SCALAR, "host",
-        pool_copy(&im->pool, value + brackets, (size_t)(colon - value) - (brackets ? 2 : 0)), at);
-    add(im, group, LIBCONFIG_SCALAR, "port", colon + 1, at);
+    add(im, group, LIBCONFIG_SCALAR, "host", host, at);
+    add(im, group, LIBCONFIG_SCALAR, "port", port, at);
     return 0;
 }
 
