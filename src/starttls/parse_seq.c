@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "starttls/parse.h"
 
 #define ANY_MAX 4096u
@@ -24,14 +25,6 @@ static void add_text(struct parse *p, enum op_kind kind, const struct buf *bytes
     struct op *op = add_op(p, kind);
     op->at = at;
     op->len = len;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 /* ---- strings ---- */
