@@ -18,8 +18,7 @@ def test_plain_client(start_wrap, tls_postgres, pki):
 
 @pytest.mark.proves("postgresql", "server", "psql", "PostgreSQL")
 def test_plain_server(start_wrap, postgres, pki):
-    cert = pki.server("db.test")
-    wrap = start_wrap("server", postgres.port, "--starttls", "postgresql", "--cert", cert.certificate, "--key", cert.key)
+    wrap = start_wrap.server("postgresql", postgres.port, pki.server("db.test"))
     options = {"host": "db.test", "hostaddr": "127.0.0.1", "sslrootcert": pki.ca.file}
     assert query(postgres, wrap.port, sslmode="verify-full", **options) == (0, b"42\n", "")
     assert wrap.audited(starttls="postgresql", version="1.3")["sni"] == "db.test"
@@ -28,9 +27,7 @@ def test_plain_server(start_wrap, postgres, pki):
 
 
 def test_plaintext_where_it_is_allowed(start_wrap, postgres, pki):
-    cert = pki.server("db.test")
-    wrap = start_wrap("server", postgres.port, "--starttls", "postgresql", "--plaintext", "--cert", cert.certificate,
-                      "--key", cert.key)
+    wrap = start_wrap.server("postgresql", postgres.port, pki.server("db.test"), "--plaintext")
     assert query(postgres, wrap.port, sslmode="disable") == (0, b"42\n", "")
     assert query(postgres, wrap.port, sslmode="require") == (0, b"42\n", "")
 
