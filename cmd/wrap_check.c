@@ -61,6 +61,20 @@ static int check_expectations(const struct wrap_options *o)
     return status == CMD_OK ? check_anyone(o) : status;
 }
 
+/* ---- from where to where ---- */
+
+static int check_places(const struct wrap_options *o)
+{
+    for (size_t i = 0; i < o->listen.n; i++)
+        for (size_t k = 0; k < o->to.n; k++)
+            if (strcmp(o->listen.v[i], "-") != 0 && strcmp(o->listen.v[i], o->to.v[k]) == 0)
+                return cmd_misused("wrap",
+                                   "found %s with --listen and with --to: each connection there would make "
+                                   "another one, expected where the %s is",
+                                   o->to.v[k], o->client ? "TLS server" : "plain server");
+    return CMD_OK;
+}
+
 /* ---- how TLS begins ---- */
 
 static int unknown_protocol(const char *name)
@@ -198,7 +212,7 @@ int wrap_check(const struct wrap_options *o)
         return cmd_misused("wrap", "where do they go to? --to ADDRESS is missing, such as %s",
                            o->client ? "www.example.com:443" : "127.0.0.1:143");
     static int (*const checks[])(const struct wrap_options *) = {
-        check_certificates, check_allowed, check_starttls, check_telling, check_expectations};
+        check_places, check_certificates, check_allowed, check_starttls, check_telling, check_expectations};
     int status = CMD_OK;
     for (size_t i = 0; i < ARRAY_LEN(checks) && status == CMD_OK; i++)
         status = checks[i](o);

@@ -342,6 +342,7 @@ static void put_allow(struct writing *w, const struct wrap_options *o, size_t i)
     CHECK(str_json(&who, value == NULL ? o->allow.v[i] : value + 1,
                    strlen(value == NULL ? o->allow.v[i] : value + 1)));
     put(w, NULL, "  - name: allow-%zu", i + 1);
+    put(w, NULL, "    routes: wrap");
     put(w, "allow", "%s}", buf_text(&who));
     buf_free(&who);
 }
@@ -353,10 +354,10 @@ static void put_policy(struct writing *w, const struct wrap_options *o)
     put(w, NULL, "policy:");
     for (size_t i = 0; i < o->allow.n; i++)
         put_allow(w, o, i);
-    if (o->allow.n > 0 && o->optional) /* whoever has proven something else is of some issuer */
-        put(w, NULL, "  - {name: others, who: {issuer: \"*\"}, effect: deny}");
+    if (o->allow.n > 0 && o->optional) /* who has proven to be somebody else */
+        put(w, NULL, "  - {name: others, routes: wrap, who: {proven: true}, effect: deny}");
     if (o->allow.n == 0 || o->optional)
-        put(w, NULL, "  - {name: anyone, who: {any: true}}");
+        put(w, NULL, "  - {name: anyone, routes: wrap, who: {any: true}}");
 }
 
 static void put_trust(struct writing *w, const struct wrap_options *o)

@@ -30,6 +30,8 @@ static const struct {
 } phrases[] = {
     {"trust bundle servers", "--ca"},
     {"trust bundle clients", "--clients"},
+    {"the listener needs 'speaks:' and the protocol", "say with --starttls in which"},
+    {"the listener needs 'speaks: ", "say '--starttls "},
     {TELL_PROVES_NOTHING, "it proves nothing; say with --expect what it must prove"},
     {" (route wrap)", ""},
 };

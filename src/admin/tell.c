@@ -116,6 +116,45 @@ static void warn_of_programs(struct telling *t, const struct config_route *rc)
     }
 }
 
+static bool is_backend_of(const char *address, const struct config_route *rc)
+{
+    const struct config_backend *b = config_route_backend(rc);
+    for (size_t i = 0; b != NULL && i < b->to.n; i++)
+        if (strcmp(b->to.v[i].text.text, address) == 0)
+            return true;
+    return false;
+}
+
+/* A way in which a route's backend is told who the client is, and another route's clients could say it
+ * themselves; NULL: there is none. */
+static const char *forged_between(const struct config_hand_on *told, const struct config_hand_on *other)
+{
+    if (told->protocol.text != NULL && other->protocol.text == NULL)
+        return "protocol";
+    if (told->proxy != CONFIG_SEND_PROXY_NONE && other->proxy == CONFIG_SEND_PROXY_NONE)
+        return "proxy";
+    return told->headers && !other->headers ? "headers" : NULL;
+}
+
+/* A backend believes what comes from the door: on every way there the door must say it. */
+static void warn_of_forging(struct telling *t, const struct config_route *rc)
+{
+    const struct config *c = t->snap->config;
+    const struct config_backend *b = config_route_backend(rc);
+    for (size_t i = 0; i < c->routes.n; i++)
+        for (size_t k = 0; b != NULL && k < b->to.n; k++) {
+            const struct config_route *told = &c->routes.v[i];
+            const char *key = forged_between(&told->hand_on, &rc->hand_on);
+            if (key == NULL || !is_backend_of(b->to.v[k].text.text, told))
+                continue;
+            tell_warn(
+                t, b->to.v[k].text.at,
+                "%s believes the door who a client is (hand_on.%s of route %s), and clients of route %s "
+                "can say so themselves: hand on there too, or lead them to another port of it",
+                b->to.v[k].text.text, key, told->name.text, rc->name.text);
+        }
+}
+
 /* Few web servers speak HTTP/2 without TLS. */
 static void hint_at_h2(struct telling *t, const struct config_route *rc)
 {
@@ -305,6 +344,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
         warn_of_names(&t, &snap->routes[i]);
         warn_of_anyone(&t, snap->routes[i].config);
         warn_of_programs(&t, snap->routes[i].config);
+        warn_of_forging(&t, snap->routes[i].config);
         if (hints)
             hint_at_h2(&t, snap->routes[i].config);
     }

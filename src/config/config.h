@@ -327,6 +327,7 @@ struct config_who {
     struct config_texts email;
     struct config_texts issuer;
     struct config_texts group;
+    bool proven;
     bool any;
 };
 

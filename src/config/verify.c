@@ -352,15 +352,18 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
 static int verify_who(struct verify *v, const struct config_who *who, size_t i)
 {
     bool others = who->name.n + who->dns.n + who->uri.n + who->email.n + who->issuer.n + who->group.n > 0;
-    if (schema_given(&keys_who, who, "any") && !who->any)
-        return wrong(v, who->head.at, "policy", i, "who.any",
+    bool proven = schema_given(&keys_who, who, "proven"), any = schema_given(&keys_who, who, "any");
+    if ((proven && !who->proven) || (any && !who->any))
+        return wrong(v, who->head.at, "policy", i, any ? "who.any" : "who.proven",
                      "can only be true; leave it out to name somebody");
-    if (who->any && others)
+    if (proven + any + others > 1)
         return wrong(v, who->head.at, "policy", i, "who",
-                     "'any' is everybody: no other key can stand beside it");
-    if (!who->any && !others)
+                     "'%s' is everybody%s: no other key can stand beside it", any ? "any" : "proven",
+                     any ? "" : " who has proven to be somebody");
+    if (proven + any + others == 0)
         return wrong(v, who->head.at, "policy", i, "who",
-                     "names nobody; give one of name, dns, uri, email, issuer, group, or any: true");
+                     "names nobody; give one of name, dns, uri, email, issuer, group, or proven: true, or "
+                     "any: true");
     return 0;
 }
 

@@ -155,7 +155,7 @@ static bool rewrite(struct http1_link *h)
         return true;
     }
     responses_expect(&h->responses, &r);
-    h->upgrades = r.upgrade || r.connect;
+    h->upgrades = r.upgrade;
     enter_next(h);
     h->body = r.body;
     if (r.body.kind != BODY_NONE)

@@ -2,7 +2,7 @@
 /* A client of HTTP/1.1 as a link on top of another: what is read are its requests, each with what the backend
  * is told of the client; what is written are the answers, which go through as they are. A request that could
  * be read in two ways is refused: the client is answered once all before it are, and the link breaks. After
- * an upgrade or a CONNECT that the backend agrees to, bytes go both ways untouched. */
+ * an upgrade that the backend agrees to, bytes go both ways untouched. */
 #ifndef CARDEA_HTTP1_HTTP1_LINK_H
 #define CARDEA_HTTP1_HTTP1_LINK_H
 

@@ -13,7 +13,6 @@ void responses_expect(struct responses *r, const struct rewritten *request)
 {
     CHECK(r->open < RESPONSES_MAX);
     r->head |= (uint32_t)request->head << r->open;
-    r->connect |= (uint32_t)request->connect << r->open;
     r->upgrade |= (uint32_t)request->upgrade << r->open;
     r->open++;
 }
@@ -24,7 +23,6 @@ static void answered(struct responses *r)
     r->begun = false;
     r->line = 0;
     r->head >>= 1;
-    r->connect >>= 1;
     r->upgrade >>= 1;
     r->open -= r->open > 0; /* a backend may say by itself that it has waited long enough */
 }
@@ -121,8 +119,6 @@ static void head_ends(struct responses *r, struct str text)
         r->state = (r->upgrade & 1) != 0 ? RESPONSE_RAW : RESPONSE_LOST;
     else if (h.status < 200)
         r->begun = false; /* the final one is to come */
-    else if ((r->connect & 1) != 0 && h.status < 300)
-        r->state = RESPONSE_RAW;
     else
         begin_body(r, &h);
 }

@@ -28,7 +28,7 @@ struct responses {
     enum response_state state;
     bool begun;    /* within a message */
     unsigned open; /* requests that are not answered in full; a bit each below, the oldest first */
-    uint32_t head, connect, upgrade;
+    uint32_t head, upgrade;
     struct body body;
     size_t line;        /* bytes of the line at hand of a head or trailer section */
     struct buf partial; /* a head that has not come in full; else without memory */

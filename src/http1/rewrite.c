@@ -219,7 +219,8 @@ static enum rewrite_result take_request_line(struct fields *f, struct str line)
     if (!f->old && !str_is(rest, "HTTP/1.1"))
         return refuse(r, 505, "not HTTP/1.1");
     r->head = str_is(method, "HEAD");
-    r->connect = str_is(method, "CONNECT");
+    if (str_is(method, "CONNECT")) /* a server that takes it for any other method would be told lies */
+        return refuse(r, 501, "CONNECT, which would make what follows something else than requests");
     put_line(f->out, line);
     return REWRITE_DONE;
 }
@@ -232,8 +233,6 @@ static enum rewrite_result conclude(struct fields *f)
         return refuse(r, 400, "there is no Host");
     if (f->codings > 0 && f->lengths > 0)
         return refuse(r, 400, "both Transfer-Encoding and Content-Length");
-    if (r->connect && f->codings + f->lengths > 0)
-        return refuse(r, 400, "content in a CONNECT request");
     r->upgrade = f->upgrade && f->connection_upgrade && !f->old;
     r->body.kind = f->codings > 0 ? BODY_CHUNKED : r->body.left > 0 ? BODY_LENGTH : BODY_NONE;
     return REWRITE_DONE;

@@ -26,7 +26,6 @@ struct rewritten {
     size_t used; /* bytes that were read */
     struct body body;
     bool head;       /* HEAD: its response has no content */
-    bool connect;    /* CONNECT */
     bool upgrade;    /* it asks for another protocol (RFC 9110, 7.8) */
     unsigned status; /* to refuse it with */
     const char *why; /* the same in words; static */

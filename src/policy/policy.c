@@ -38,7 +38,7 @@ void policy_free(struct policy *p)
 /* Counts go up as things are made, so that row_free() undoes a row that was built in part. */
 static int build_who(struct row *r, const struct policy_row *from, struct err *err)
 {
-    if (from->who_count == 0 && !from->who_any)
+    if (from->who_count == 0 && !from->who_any && !from->who_proven)
         return err_set(
             err, "who is empty, so the row would match nobody: expected a key such as group, or any: true");
     r->who = calloc(from->who_count + 1, sizeof(*r->who));
@@ -83,6 +83,7 @@ static int build_row(struct row *r, const struct policy_row *from, struct err *e
     if (r->name == NULL || r->routes == NULL)
         return err_set(err, "out of memory");
     r->deny = from->deny;
+    r->proven = from->who_proven;
     r->route_count = from->route_count;
     if (from->route_count > 0)
         memcpy(r->routes, from->routes, from->route_count * sizeof(*r->routes));
@@ -128,7 +129,7 @@ static bool row_is_for(const struct row *r, uint32_t route, const struct identit
     bool on_route = r->route_count == 0;
     for (size_t i = 0; i < r->route_count && !on_route; i++)
         on_route = r->routes[i] == route;
-    if (!on_route)
+    if (!on_route || (r->proven && id == NULL))
         return false;
     for (size_t i = 0; i < r->who_count; i++)
         if (id == NULL || !who_has(r->who + i, id))

@@ -45,9 +45,10 @@ struct policy_who {
 struct policy_row {
     const char *name; /* the caller has seen to it that names are unique */
     bool deny;
-    bool who_any; /* `any: true`: everybody, also who has no identity */
+    bool who_any;    /* `any: true`: everybody, also who has no identity */
+    bool who_proven; /* `proven: true`: everybody who has one */
     const struct policy_who *who;
-    size_t who_count; /* all must hold; none without who_any is an error */
+    size_t who_count; /* all must hold; none without who_any and who_proven is an error */
     const uint32_t *routes;
     size_t route_count; /* none: any route */
     const char *const *targets;

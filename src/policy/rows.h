@@ -22,6 +22,7 @@ struct who {
 struct row {
     char *name;
     bool deny;
+    bool proven;     /* only for who has an identity */
     struct who *who; /* none: anybody */
     size_t who_count;
     uint32_t *routes; /* none: any */

@@ -36,6 +36,8 @@ static bool who_is_within(const struct who *wide, const struct who *w)
 /* Each key of `wide` holds where one of `r` does. */
 static bool is_for_all_of(const struct row *wide, const struct row *r)
 {
+    if (wide->proven && !r->proven && r->who_count == 0)
+        return false;
     for (size_t i = 0; i < wide->who_count; i++) {
         size_t k = 0;
         while (k < r->who_count && !who_is_within(&wide->who[i], &r->who[k]))

@@ -198,6 +198,8 @@ static bool end_refused(struct server_probe *p)
         [STARTTLS_INJECTED] = PROBE_INJECTED, [STARTTLS_TOO_MUCH] = PROBE_OTHER_PROTOCOL,
     };
     link_write_buf(p->link, &p->say); /* last words, as far as they go */
+    if (starttls_run_failure(p->run) == STARTTLS_NO_FAILURE)
+        return end(p, PROBE_CLOSED, "the server took its leave before TLS began");
     return end(p, outcomes[starttls_run_failure(p->run)], "%s", starttls_run_text(p->run));
 }
 

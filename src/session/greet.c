@@ -121,13 +121,6 @@ bool greet_settles(const struct session *s)
     return settling_section(s, &protocol) >= 0;
 }
 
-static void say_to_backend(struct session *s, struct buf *say)
-{
-    if (say->len > 0)
-        session_say(s, s->up, say->data, say->len);
-    buf_free(say);
-}
-
 /* A dialogue with the backend that goes on where that with the client has come to. */
 static void begin_dialogue(struct session *s, const struct starttls *protocol, int section)
 {
@@ -141,7 +134,7 @@ static void begin_dialogue(struct session *s, const struct starttls *protocol, i
     }
     t->far_bytes.max = STARTTLS_UNIT_MAX + READ_AT_ONCE;
     starttls_run_begin(t->far, section, &say);
-    say_to_backend(s, &say);
+    session_say_all(s, s->up, &say);
 }
 
 /* Where it was asked for TLS, that is what it does not give. */
@@ -157,7 +150,9 @@ static enum session_state greet_late(struct session *s)
     struct talk *t = &s->setup->talk;
     char text[STARTTLS_WAITING_MAX] = "";
     struct str pending = {(const char *)t->far_bytes.data, t->far_bytes.len};
-    if (t->far != NULL && (t->greet == GREET_ASK || t->greet == GREET_SETTLE))
+    if (t->relay != NULL)
+        starttls_run_waiting(starttls_relay_run(t->relay), &pending, text);
+    else if (t->far != NULL && (t->greet == GREET_ASK || t->greet == GREET_SETTLE))
         starttls_run_waiting(t->far, &pending, text);
     const char *why = *text != '\0' ? text
                       : t->greet == GREET_TLS && t->far != NULL
@@ -176,7 +171,7 @@ static enum session_state step_dialogue(struct session *s)
         enum starttls_status status =
             starttls_run_step(t->far, t->far_bytes.data, t->far_bytes.len, &used, &say);
         buf_consume(&t->far_bytes, used);
-        say_to_backend(s, &say);
+        session_say_all(s, s->up, &say);
         if (status == STARTTLS_DONE &&
             t->greet == GREET_ASK) /* what has come in the clear would pass for TLS */
             return greet_failed(s, "the script's section 'ask' ends with 'done', expected 'switch'",
@@ -219,8 +214,7 @@ static void begin_backend_tls(struct session *s)
 {
     struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
     s->up = backend_pool_connect(pools, s->route, (size_t)s->setup->backend, s->up);
-    s->up->wake = session_wake_link;
-    s->up->owner = s;
+    session_own(s, s->up);
 }
 
 static enum session_state open_up(struct session *s)
@@ -262,9 +256,7 @@ void greet_hand_over(struct session *s)
         return;
     if (t->spoken == NULL)
         starttls_run_welcome(t->far, &say);
-    if (say.len > 0)
-        session_say(s, s->down, say.data, say.len);
-    buf_free(&say);
+    session_say_all(s, s->down, &say);
     if (t->far_bytes.len > 0)
         session_say(s, s->down, t->far_bytes.data, t->far_bytes.len);
 }

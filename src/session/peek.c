@@ -53,7 +53,6 @@ static enum link_status read_more(struct session *s)
     return status == LINK_EOF ? LINK_ERROR : status;
 }
 
-/* Take bytes off the front. */
 void session_consume(struct session *s, size_t n)
 {
     struct setup *p = s->setup;
@@ -67,7 +66,6 @@ void session_consume(struct session *s, size_t n)
     p->view = (struct str){(const char *)p->bytes.data, p->bytes.len};
 }
 
-/* More bytes are needed: `here` again when some have come, wait when none are there. */
 enum session_state session_need_more(struct session *s, enum session_state here, bool *ret_again)
 {
     enum link_status status = read_more(s);
@@ -90,16 +88,21 @@ static bool from_trusted_proxy(const struct session *s)
     return false;
 }
 
+/* A tunnel goes on in another configuration, and its first words stay of this one. */
+static void begin_talk(struct session *s, const struct starttls *protocol)
+{
+    s->setup->talk.spoken = protocol;
+    s->setup->talk.scripts = plan_ref(s->epoch->snap->plan);
+}
+
 /* What the listener's clients begin with. */
 static enum session_state begin(struct session *s)
 {
     struct setup *p = s->setup;
     const struct plan_port *port = &s->epoch->snap->plan->ports[s->listener];
     p->scan = hello_scan_start(session_limits(s)->hello_size);
-    p->talk.spoken = port->speaks;
-    if (p->talk.spoken !=
-        NULL) /* a tunnel goes on in another configuration, and its first words stay of this one */
-        p->talk.scripts = plan_ref(s->epoch->snap->plan);
+    if (port->speaks != NULL)
+        begin_talk(s, port->speaks);
     p->kind = port->plain ? FIRST_BYTES_PLAIN : port->speaks != NULL ? FIRST_BYTES_STARTTLS : p->kind;
     if (relay_leads(s))
         return SESSION_ROUTE;
@@ -216,14 +219,13 @@ static enum session_state not_tls(struct session *s, const char *protocol)
 /* A client that asks in a protocol of its own, in the clear, for TLS: where some route takes such. */
 static enum session_state begin_in_clear(struct session *s, enum first_bytes kind)
 {
-    static const char *const protocols[] = {
-        [FIRST_BYTES_POSTGRES_TLS] = "postgresql", [FIRST_BYTES_XMPP] = "xmpp", [FIRST_BYTES_LDAP] = "ldap"};
     struct setup *p = s->setup;
+    const struct plan *plan = s->epoch->snap->plan;
     kind = kind == FIRST_BYTES_POSTGRES_GSS ? FIRST_BYTES_POSTGRES_TLS : kind;
-    if ((s->epoch->snap->plan->ports[s->listener].kinds & 1u << kind) == 0)
-        return not_tls(s, protocols[kind]);
+    if ((plan->ports[s->listener].kinds & 1u << kind) == 0)
+        return not_tls(s, plan_protocol_of(kind));
     p->kind = kind;
-    p->talk.spoken = starttls_builtin(protocols[kind]);
+    begin_talk(s, plan_protocol(plan, plan_protocol_of(kind)));
     return SESSION_PREAMBLE;
 }
 
@@ -317,8 +319,7 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
     routing_client(h, &p->hello, &s->route->config->tls, &client);
     client.hello.early = p->view;
     s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
-    s->down->wake = session_wake_link;
-    s->down->owner = s;
+    session_own(s, s->down);
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
     buf_free(&p->bytes);
     p->view = (struct str){0};
@@ -369,6 +370,12 @@ static bool wants_another_protocol(const struct session *s, const struct hello *
     return true;
 }
 
+static enum session_state refuse_protocols(struct session *s)
+{
+    session_detail(s, "the client offers other protocols (ALPN) than the one in which it has asked for TLS");
+    return session_refuse_hello(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
+}
+
 static enum session_state route_with(struct session *s, const struct hello *h)
 {
     struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
@@ -380,11 +387,8 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     }
     if (match.route == ROUTE_NONE)
         return no_route(s, h);
-    if (another) {
-        session_detail(s,
-                       "the client offers other protocols (ALPN) than the one in which it has asked for TLS");
-        return session_refuse_hello(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
-    }
+    if (another)
+        return refuse_protocols(s);
     if (!session_enter_route(s, &s->epoch->snap->routes[match.route]))
         return h == NULL ? session_end(s, CLOSE_LIMIT_ROUTE)
                          : session_refuse_hello(s, ALERT_INTERNAL_ERROR, CLOSE_LIMIT_ROUTE);
@@ -409,8 +413,12 @@ enum session_state session_with_hello(struct session *s,
 /* The route is the listener's only one. */
 static enum session_state go_on_with(struct session *s, const struct hello *h)
 {
+    struct route_match match = {.route = session_route_id(s)};
     s->when.routed = loop_now(s->worker->loop);
-    routing_note(h, &(struct route_match){0}, JA4_TCP, &s->setup->hello);
+    bool another = wants_another_protocol(s, h, &match);
+    routing_note(h, &match, JA4_TCP, &s->setup->hello);
+    if (another)
+        return refuse_protocols(s);
     return session_begin_tls(s, s->route->tls, h);
 }
 

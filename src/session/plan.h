@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "hello/first_bytes.h"
 #include "starttls/starttls.h"
 
 struct policy;
@@ -48,6 +49,9 @@ int plan_make(struct plan *plan, struct buf *errors);
 
 /* The protocol of that name, the configuration's own before those built in; NULL: there is none. */
 const struct starttls *plan_protocol(const struct plan *plan, const char *name);
+
+/* The name of the protocol in which a client asks for TLS that begins so; NULL: in none. */
+const char *plan_protocol_of(enum first_bytes kind);
 
 /* Has it that section, `ask` or `answer` among them, or a relay in which the same comes about? */
 bool plan_protocol_can(const struct starttls *p, enum starttls_section section);

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "config/config.h"
-#include "hello/first_bytes.h"
 #include "session/plan.h"
 #include "starttls/relay.h"
 
@@ -33,6 +32,15 @@ const struct starttls *plan_protocol(const struct plan *plan, const char *name)
         if (strcmp(own->v[i].name.text, name) == 0)
             return plan->scripts[i];
     return starttls_builtin(name);
+}
+
+const char *plan_protocol_of(enum first_bytes kind)
+{
+    static const char *const protocols[] = {[FIRST_BYTES_POSTGRES_TLS] = "postgresql",
+                                            [FIRST_BYTES_XMPP] = "xmpp",
+                                            [FIRST_BYTES_LDAP] = "ldap",
+                                            [FIRST_BYTES_PLAIN] = NULL};
+    return protocols[kind];
 }
 
 static void read_scripts(struct plan *plan, const struct complaints *to)
@@ -97,22 +105,23 @@ static void settle_port(struct plan *plan, size_t i, const struct complaints *to
 
 /* ---- routes ---- */
 
+static const enum first_bytes kinds[] = {[CONFIG_FIRST_SSH] = FIRST_BYTES_SSH,
+                                         [CONFIG_FIRST_HTTP] = FIRST_BYTES_HTTP,
+                                         [CONFIG_FIRST_POSTGRESQL] = FIRST_BYTES_POSTGRES_TLS,
+                                         [CONFIG_FIRST_LDAP] = FIRST_BYTES_LDAP,
+                                         [CONFIG_FIRST_XMPP] = FIRST_BYTES_XMPP};
+
 uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc)
 {
-    static const uint32_t kind[] = {[CONFIG_FIRST_SSH] = 1u << FIRST_BYTES_SSH,
-                                    [CONFIG_FIRST_HTTP] = 1u << FIRST_BYTES_HTTP,
-                                    [CONFIG_FIRST_POSTGRESQL] = 1u << FIRST_BYTES_POSTGRES_TLS,
-                                    [CONFIG_FIRST_LDAP] = 1u << FIRST_BYTES_LDAP,
-                                    [CONFIG_FIRST_XMPP] = 1u << FIRST_BYTES_XMPP};
-    uint32_t kinds = rc->first_bytes.n == 0 ? 1u << FIRST_BYTES_TLS : 0;
+    uint32_t ret = rc->first_bytes.n == 0 ? 1u << FIRST_BYTES_TLS : 0;
     if (rc->action == CONFIG_FORWARD)
         return 1u << FIRST_BYTES_PLAIN;
     for (size_t i = 0; i < rc->first_bytes.n; i++)
-        kinds |= kind[rc->first_bytes.v[i]];
+        ret |= 1u << kinds[rc->first_bytes.v[i]];
     for (size_t i = 0; i < plan->config->listeners.n; i++)
         if (plan->ports[i].speaks != NULL && config_route_names(rc, plan->config->listeners.v[i].name.text))
-            kinds |= 1u << FIRST_BYTES_STARTTLS;
-    return kinds;
+            ret |= 1u << FIRST_BYTES_STARTTLS;
+    return ret;
 }
 
 /* Where clients are to see the backend's own greeting, the backend is known before they have said anything.
@@ -151,6 +160,17 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
     }
 }
 
+/* The configuration may have a protocol of its own under that name. */
+static void check_first_bytes(const struct plan *plan, const struct config_route *rc,
+                              const struct complaints *to)
+{
+    for (size_t i = 0; i < rc->first_bytes.n; i++) {
+        struct config_text name = {.text = plan_protocol_of(kinds[rc->first_bytes.v[i]]), .at = rc->head.at};
+        if (name.text != NULL)
+            protocol_with(plan, &name, "first_bytes", STARTTLS_ANSWER, to);
+    }
+}
+
 static void check_backend(const struct plan *plan, const struct config_route *rc, const struct complaints *to)
 {
     const struct config_backend *backend = config_route_backend(rc);
@@ -172,8 +192,10 @@ void plan_ports_make(struct plan *plan,
         settle_port(plan, i, &to);
     for (size_t i = 0; i < c->listeners.n; i++)
         check_leading(plan, i, &to);
-    for (size_t i = 0; i < c->routes.n; i++)
+    for (size_t i = 0; i < c->routes.n; i++) {
+        check_first_bytes(plan, &c->routes.v[i], &to);
         check_backend(plan, &c->routes.v[i], &to);
+    }
 }
 
 void plan_ports_free(struct plan *plan)

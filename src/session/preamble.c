@@ -55,13 +55,6 @@ void preamble_describe(const struct session *s, struct starttls_run *run)
         set(run, "name", s->backend->host);
 }
 
-static void say(struct session *s, struct buf *words)
-{
-    if (words->len > 0)
-        session_say(s, s->down, words->data, words->len);
-    buf_free(words);
-}
-
 static void begin(struct session *s)
 {
     struct talk *t = &s->setup->talk;
@@ -69,18 +62,16 @@ static void begin(struct session *s)
     t->near = starttls_run_new(t->spoken);
     preamble_describe(s, t->near);
     starttls_run_begin(t->near, starttls_section(t->spoken, STARTTLS_ANSWER), &words);
-    say(s, &words);
+    session_say_all(s, s->down, &words);
 }
 
-/* Where clients speak first they may as well begin with TLS at once. */
 static bool begins_with_tls(const struct session *s)
 {
-    const struct setup *p = s->setup;
-    return p->view.len > 0 && (uint8_t)p->view.p[0] == TLS_HANDSHAKE &&
-           !starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER));
+    struct str said = s->setup->view;
+    return said.len > 0 && (uint8_t)said.p[0] == TLS_HANDSHAKE;
 }
 
-static enum session_state refuse(struct session *s, const char *why)
+enum session_state preamble_refuse(struct session *s, const char *why)
 {
     session_detail(s, why);
     return session_farewell(s, NULL, 0, CLOSE_STARTTLS);
@@ -99,7 +90,7 @@ static enum session_state over(struct session *s, enum starttls_status status)
         session_detail(s, "the client took its leave before TLS");
         return session_farewell(s, NULL, 0, CLOSE_CLIENT_LEFT);
     default:
-        return refuse(s, starttls_run_text(s->setup->talk.near));
+        return preamble_refuse(s, starttls_run_text(s->setup->talk.near));
     }
 }
 
@@ -108,12 +99,13 @@ enum session_state step_preamble(struct session *s)
     if (s->up != NULL)
         return relay_preamble(s);
     struct setup *p = s->setup;
-    bool waits = !starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER)) &&
-                 p->talk.near == NULL;
+    bool server_first =
+        starttls_speaks_first(p->talk.spoken, starttls_section(p->talk.spoken, STARTTLS_ANSWER));
     for (bool again = true; again;) {
-        if (waits && begins_with_tls(s))
+        /* where clients speak first they may as well begin with TLS at once; but only there */
+        if (p->talk.near == NULL && !server_first && begins_with_tls(s))
             return SESSION_PEEK;
-        if (p->talk.near == NULL && (!waits || p->view.len > 0))
+        if (p->talk.near == NULL && (server_first || p->view.len > 0))
             begin(s);
         if (p->talk.near != NULL) {
             struct buf words = {0};
@@ -121,7 +113,7 @@ enum session_state step_preamble(struct session *s)
             enum starttls_status status =
                 starttls_run_step(p->talk.near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
             session_consume(s, used);
-            say(s, &words);
+            session_say_all(s, s->down, &words);
             if (status != STARTTLS_MORE)
                 return over(s, status);
         }
@@ -139,9 +131,10 @@ enum session_state preamble_serve_plain(struct session *s)
     if (rc->action == CONFIG_REJECT)
         return session_end(s, CLOSE_REJECTED);
     if (rc->action != CONFIG_PASS && rc->action != CONFIG_TERMINATE)
-        return refuse(s, "the route is for clients that speak TLS");
+        return preamble_refuse(s, "the route is for clients that speak TLS");
     if (rc->clients.mode == CONFIG_CLIENTS_REQUIRED)
-        return refuse(s, "the route demands a client certificate, and the client goes on without TLS");
+        return preamble_refuse(s,
+                               "the route demands a client certificate, and the client goes on without TLS");
     return rc->clients.mode == CONFIG_CLIENTS_NONE ? SESSION_DIAL
                                                    : SESSION_AUTHORISE; /* policy: he is nobody */
 }

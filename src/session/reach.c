@@ -146,8 +146,7 @@ static bool take_spare(struct session *s)
     s->up = backend_pool_take(pools, s->route, (size_t)s->setup->backend, &said);
     if (s->up == NULL)
         return false;
-    s->up->wake = session_wake_link;
-    s->up->owner = s;
+    session_own(s, s->up);
     s->spare = true;
     if (said.len > 0 && greet_settles(s))
         CHECK(buf_append(&s->setup->talk.far_bytes, said.data, said.len));
@@ -243,8 +242,7 @@ static enum session_state dialled(struct session *s)
     struct setup *p = s->setup;
     s->up = dial_take(&p->dial);
     s->near_port = 0;
-    s->up->wake = session_wake_link;
-    s->up->owner = s;
+    session_own(s, s->up);
     if (s->backend != NULL)
         backend_succeeded(s->backend);
     return SESSION_GREET;
@@ -322,8 +320,7 @@ static void wrap_down(struct session *s, struct str *early)
     if (link == s->down)
         return;
     s->down = link;
-    link->wake = session_wake_link;
-    link->owner = s;
+    session_own(s, link);
     buf_free(&p->say_down);
     *early = (struct str){NULL, 0};
 }
@@ -334,8 +331,7 @@ static void follow_requests(struct session *s, struct str *early)
     if (!s->route->config->hand_on.headers)
         return;
     s->down = http1_link_new(s->down, *early, hand_on_headers, s);
-    s->down->wake = session_wake_link;
-    s->down->owner = s;
+    session_own(s, s->down);
     *early = (struct str){NULL, 0};
 }
 

@@ -48,13 +48,6 @@ static void begin(struct session *s, const struct starttls *protocol, enum start
 
 /* ---- before TLS ---- */
 
-static void say(struct session *s, struct link *to, struct buf *words)
-{
-    if (words->len > 0)
-        session_say(s, to, words->data, words->len);
-    buf_free(words);
-}
-
 /* What came of both sides' words. */
 struct outcome {
     enum starttls_status status; /* STARTTLS_MORE: they are not at the end, and ... */
@@ -78,8 +71,8 @@ static void step_both(struct session *s, struct outcome *o)
                                         &used, &to_near, &to_far);
         session_consume(s, used);
     }
-    say(s, s->down, &to_near);
-    say(s, s->up, &to_far);
+    session_say_all(s, s->down, &to_near);
+    session_say_all(s, s->up, &to_far);
 }
 
 /* On as far as it goes. */
@@ -102,20 +95,14 @@ static struct outcome go_on(struct session *s)
     return o;
 }
 
-static enum session_state refuse(struct session *s, const char *why)
-{
-    session_detail(s, why);
-    return session_farewell(s, NULL, 0, CLOSE_STARTTLS);
-}
-
 /* The client has seen a greeting: there is no other backend for it. */
 static enum session_state end_relayed(struct session *s, const struct outcome *o)
 {
     if (o->status == STARTTLS_BYE)
-        return refuse(s, o->by_client
-                             ? "the client was turned away: it goes on without TLS, or takes its leave"
-                             : "the server took its leave before TLS");
-    return refuse(s, starttls_run_text(starttls_relay_run(s->setup->talk.relay)));
+        return preamble_refuse(
+            s, o->by_client ? "the client was turned away: it goes on without TLS, or takes its leave"
+                            : "the server took its leave before TLS");
+    return preamble_refuse(s, starttls_run_text(starttls_relay_run(s->setup->talk.relay)));
 }
 
 enum session_state relay_preamble(struct session *s)
@@ -135,7 +122,7 @@ enum session_state relay_preamble(struct session *s)
         return o.next;
     case STARTTLS_SWITCH:
         if (p->talk.far_bytes.len > 0)
-            return refuse(s, in_the_clear);
+            return preamble_refuse(s, in_the_clear);
         p->scan = hello_scan_start(session_limits(s)->hello_size);
         return SESSION_PEEK;
     case STARTTLS_PLAIN:
@@ -203,7 +190,6 @@ void relay_begin_within(struct session *s)
     if (t->relay == NULL)
         return;
     s->up = relay_link_new(t->relay, s->up, &t->far_bytes);
-    s->up->wake = session_wake_link;
-    s->up->owner = s;
+    session_own(s, s->up);
     t->relay = NULL;
 }

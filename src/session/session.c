@@ -162,6 +162,8 @@ static void tell_late(struct session *s)
         return;
     if (s->state == SESSION_PREAMBLE && p->talk.near != NULL)
         session_detail(s, starttls_run_waiting(p->talk.near, NULL, text));
+    else if (s->state == SESSION_PREAMBLE && p->talk.relay != NULL)
+        session_detail(s, starttls_run_waiting(starttls_relay_run(p->talk.relay), NULL, text));
     else if (s->state == SESSION_PEEK && p->talk.spoken == NULL && p->view.len == 0)
         session_detail(
             s, "the client said nothing; one that waits for a greeting needs a listener with 'speaks:'");
@@ -212,6 +214,13 @@ void session_say(struct session *s, struct link *to, const void *data, size_t le
     CHECK(buf_append(later, (const char *)data + n, len - n));
 }
 
+void session_say_all(struct session *s, struct link *to, struct buf *words)
+{
+    if (words->len > 0)
+        session_say(s, to, words->data, words->len);
+    buf_free(words);
+}
+
 /* Send what is left to say. */
 static enum link_status say_rest(struct link *to, struct buf *later)
 {
@@ -232,7 +241,7 @@ static bool may_step(struct session *s)
         s->state = SESSION_CLOSED;
     }
     if (status != LINK_OK || s->up == NULL || s->state == SESSION_DRAIN)
-        return status == LINK_OK;
+        return status == LINK_OK || (status == LINK_AGAIN && p->expired);
     status = say_rest(s->up, &p->say_up);
     p->unheard |= status == LINK_ERROR;
     return status != LINK_AGAIN || p->expired;
@@ -267,9 +276,15 @@ static void on_again(struct task *t)
     session_run(CONTAINER_OF(t, struct session, again));
 }
 
-void session_wake_link(struct link *l)
+static void on_link_wake(struct link *l)
 {
     session_run(l->owner);
+}
+
+void session_own(struct session *s, struct link *link)
+{
+    link->wake = on_link_wake;
+    link->owner = s;
 }
 
 /* Not at once: a dial may be woken from within another session's step (the resolver answers several queries
@@ -422,8 +437,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
     list_init(&setup->visit.waiter.node);
     s->when.accepted = s->when.active = loop_now(w->loop);
     s->down = link;
-    link->wake = session_wake_link;
-    link->owner = s;
+    session_own(s, link);
     timer_init(&s->timer, on_timer);
     task_init(&s->again, on_again);
     worker_joined(w, &s->node);

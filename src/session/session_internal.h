@@ -187,6 +187,9 @@ void session_settle(struct session *s);
 /* Say something on one of the session's links: at once as far as it goes, the rest before the next step. */
 void session_say(struct session *s, struct link *to, const void *data, size_t len);
 
+/* The same with what is in `words`, which is freed. */
+void session_say_all(struct session *s, struct link *to, struct buf *words);
+
 /* It has no route yet: go on in the configuration in force, where that still has its listener. */
 void session_catch_up(struct session *s);
 
@@ -205,8 +208,10 @@ const char *session_state_word(enum session_state state);
 /* Step as far as it goes. */
 void session_run(struct session *s);
 
-/* Wake callbacks for links and dials that the session owns. */
-void session_wake_link(struct link *l);
+/* The session owns this link: it wakes the driver. */
+void session_own(struct session *s, struct link *link);
+
+/* The wake callback for its dial. */
 void session_wake_dial(void *owner);
 
 /* Set the deadline of the state that is being entered anew, `ns` from now. */
@@ -232,6 +237,9 @@ void session_count(struct session *s);
 /* ---- preamble.c: PREAMBLE, what a client says in the clear before TLS ---- */
 
 enum session_state step_preamble(struct session *s);
+
+/* What was said in the clear does not lead to TLS: end, with why for the audit line. */
+enum session_state preamble_refuse(struct session *s, const char *why);
 
 /* The client goes on in the clear, and a route takes that. */
 enum session_state preamble_serve_plain(struct session *s);

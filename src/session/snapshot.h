@@ -76,9 +76,9 @@ struct route_runtime {
     struct tls_server *tls_open;    /* expose to everybody */
     struct upstream upstream;       /* pass, terminate, forward */
     struct tls_client *backend_tls; /* terminate, forward: to a TLS backend, or NULL */
-    const struct starttls *tells;   /* in which the backend is told of the client, or NULL */
-    const struct starttls *asks;    /* ... that is asked to begin it in this protocol, or NULL */
     struct expect expect;           /* of that backend, besides the chain */
+    const struct starttls *asks;    /* the protocol in which it is asked to begin TLS, or NULL */
+    const struct starttls *tells;   /* in which the backend is told of the client, or NULL */
     bool ask_policy;                /* the route knows its clients: the policy decides */
 };
 

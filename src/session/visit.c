@@ -309,8 +309,7 @@ enum session_state visit_dial(struct session *s)
         return attempt_failed(s, FRONT_UNREACHABLE, "the agent could not be reached");
     s->up = v->arrived;
     v->arrived = NULL;
-    s->up->wake = session_wake_link;
-    s->up->owner = s;
+    session_own(s, s->up);
     socket_expect_ack(link_socket(link_bottom(s->up)),
                       MIN(ACK_NS, s->route->config->limits.dial_timeout / ACK_PART));
     return SESSION_GREET;

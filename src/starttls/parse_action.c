@@ -18,15 +18,25 @@ static const struct {
     bool ends;
     enum where where;
 } action_words[] = {
-    {"send", ACT_SEND, TEMPLATE, false, ANYWHERE},        {"set", ACT_SET, VAR_TEMPLATE, false, ANYWHERE},
-    {"add", ACT_ADD, VAR_TEMPLATE, false, ANYWHERE},      {"go", ACT_GO, A_STATE, true, ANYWHERE},
-    {"stay", ACT_STAY, NOTHING, true, ANYWHERE},          {"switch", ACT_SWITCH, NOTHING, true, IN_DIALOGUES},
-    {"switch", ACT_SWITCH, MAYBE_STATE, true, IN_RELAYS}, {"done", ACT_DONE, NOTHING, true, ANYWHERE},
-    {"plain", ACT_PLAIN, MAYBE_SECTION, true, ANYWHERE},  {"bye", ACT_BYE, NOTHING, true, ANYWHERE},
-    {"missing", ACT_MISSING, TEMPLATE, true, ANYWHERE},   {"refused", ACT_REFUSED, TEMPLATE, true, ANYWHERE},
-    {"wrong", ACT_WRONG, TEMPLATE, true, ANYWHERE},       {"reply", ACT_REPLY, TEMPLATE, false, IN_RELAYS},
-    {"patch", ACT_PATCH, A_PATCH, false, IN_RELAYS},      {"strip", ACT_STRIP, TEMPLATE, false, IN_RELAYS},
-    {"forward", ACT_FORWARD, NOTHING, false, IN_RELAYS},  {"keep", ACT_KEEP, NOTHING, false, IN_RELAYS},
+    {"send", ACT_SEND, TEMPLATE, false, ANYWHERE},
+    {"set", ACT_SET, VAR_TEMPLATE, false, ANYWHERE},
+    {"add", ACT_ADD, VAR_TEMPLATE, false, ANYWHERE},
+    {"go", ACT_GO, A_STATE, true, ANYWHERE},
+    {"stay", ACT_STAY, NOTHING, true, ANYWHERE},
+    {"switch", ACT_SWITCH, NOTHING, true, IN_DIALOGUES},
+    {"switch", ACT_SWITCH, MAYBE_STATE, true, IN_RELAYS},
+    {"done", ACT_DONE, NOTHING, true, ANYWHERE},
+    {"plain", ACT_PLAIN, MAYBE_SECTION, true, IN_DIALOGUES},
+    {"plain", ACT_PLAIN, NOTHING, true, IN_RELAYS},
+    {"bye", ACT_BYE, NOTHING, true, ANYWHERE},
+    {"missing", ACT_MISSING, TEMPLATE, true, ANYWHERE},
+    {"refused", ACT_REFUSED, TEMPLATE, true, ANYWHERE},
+    {"wrong", ACT_WRONG, TEMPLATE, true, ANYWHERE},
+    {"reply", ACT_REPLY, TEMPLATE, false, IN_RELAYS},
+    {"patch", ACT_PATCH, A_PATCH, false, IN_RELAYS},
+    {"strip", ACT_STRIP, TEMPLATE, false, IN_RELAYS},
+    {"forward", ACT_FORWARD, NOTHING, false, IN_RELAYS},
+    {"keep", ACT_KEEP, NOTHING, false, IN_RELAYS},
 };
 
 int parse_variable_name(struct parse *p, uint16_t *ret)
@@ -68,9 +78,36 @@ static int read_patch(struct parse *p, struct action *a)
     return 0;
 }
 
+static bool ends_line(const struct starttls *s, struct seq text)
+{
+    int depth = 0; /* of functions, which write it some other way */
+    for (uint16_t i = 0; i < text.n; i++) {
+        const struct op *op = &s->ops[text.first + i];
+        const char *bytes = script_text(s, op->at);
+        depth += (op->kind == OP_OPEN) - (op->kind == OP_CLOSE);
+        if (op->kind == OP_TEXT && op->len > 0 && depth == 0 &&
+            (memchr(bytes, '\n', op->len) != NULL || memchr(bytes, '\r', op->len) != NULL))
+            return true;
+    }
+    return false;
+}
+
+/* Where units are lines what is said is one, which gets its end by itself. */
+static int check_line(struct parse *p, const struct action *a, struct token token)
+{
+    bool says = a->kind == ACT_SEND || a->kind == ACT_REPLY;
+    if (p->script->unit.kind != UNIT_LINE || !says || !ends_line(p->script, a->text))
+        return 0;
+    p->lex.token = token;
+    return lex_error(&p->lex, p->err,
+                     "found the end of a line in what is to be said, expected none: units are lines here, "
+                     "and each gets its end by itself");
+}
+
 static int read_argument(struct parse *p, enum argument takes, uint16_t index)
 {
     struct starttls *s = p->script;
+    struct token token = p->lex.token;
     struct seq text = {0};
     uint16_t var = NO_INDEX;
     if (takes == VAR_TEMPLATE && parse_variable_name(p, &var) != 0)
@@ -81,6 +118,8 @@ static int read_argument(struct parse *p, enum argument takes, uint16_t index)
         return -1;
     s->actions[index].to = var;
     s->actions[index].text = text;
+    if (check_line(p, &s->actions[index], token) != 0)
+        return -1;
     if (takes == A_STATE)
         return read_name(p, "the name of a state", false, index);
     if (takes == A_PATCH)

@@ -203,6 +203,8 @@ static enum starttls_status step_unit(struct starttls_run *r, enum relay_side si
         return STARTTLS_MORE;
     if (cut != UNIT_WHOLE)
         return run_fail_unit(r, cut, data, len);
+    if (!r->within && !run_count(r, 1, used)) /* what comes after is theirs, and as long as they like */
+        return run_fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_SAID);
     p->bytes = malloc(used);
     CHECK(p->bytes != NULL);
     memcpy(p->bytes, data, used);

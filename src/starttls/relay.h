@@ -7,7 +7,7 @@
  *   relay-server   a plain server behind, whose clients speak TLS
  *   relay-client   a client that speaks no TLS, before a server that does
  *   relay-both     where both do, up to TLS
- *   relay-identify as relay-server, and the server is told who the client is */
+ *   relay-identify within TLS, a server that is told of the client */
 #ifndef CARDEA_STARTTLS_RELAY_H
 #define CARDEA_STARTTLS_RELAY_H
 

@@ -28,13 +28,17 @@ void starttls_run_free(struct starttls_run *r)
 
 /* ---- what is remembered ---- */
 
+static void keep(struct starttls_run *r, uint16_t var, struct str value)
+{
+    CHECK(buf_append(&r->vars[var], value.p, value.len));
+    r->remembered += value.len;
+}
+
 static bool remember(struct starttls_run *r, uint16_t var, struct str value)
 {
-    struct buf *b = &r->vars[var];
     if (r->remembered + value.len > STARTTLS_MEMORY_MAX)
         return false;
-    CHECK(buf_append(b, value.p, value.len));
-    r->remembered += value.len;
+    keep(r, var, value);
     return true;
 }
 
@@ -62,7 +66,7 @@ void starttls_run_follow(struct starttls_run *r, const struct starttls_run *othe
         if (other->vars[i].len == 0)
             continue;
         forget(r, i);
-        remember(r, i, run_value(other, i));
+        keep(r, i, run_value(other, i)); /* had its bound there */
     }
 }
 
@@ -73,16 +77,18 @@ struct str run_value(const struct starttls_run *r, uint16_t var)
     return (struct str){(const char *)r->vars[var].data, r->vars[var].len};
 }
 
+bool run_count(struct starttls_run *r, uint32_t units, size_t bytes)
+{
+    r->units += units;
+    r->bytes += (uint32_t)bytes;
+    return r->units <= STARTTLS_UNITS_MAX && r->bytes <= STARTTLS_BYTES_MAX;
+}
+
 /* ---- failing ---- */
 
 void starttls_run_go_within(struct starttls_run *r)
 {
     r->within = true;
-}
-
-static const char *where(const struct starttls_run *r)
-{
-    return r->within ? "within" : "before";
 }
 
 enum starttls_status run_fail(struct starttls_run *r, enum starttls_failure failure, const char *text)
@@ -130,14 +136,13 @@ enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status stat
 {
     char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
     if (status == UNIT_LONG) {
-        snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes %s TLS", starttls_name(r->p),
-                 STARTTLS_UNIT_MAX, where(r));
+        snprintf(text, sizeof(text), "%s: a line or packet of more than %u bytes", starttls_name(r->p),
+                 STARTTLS_UNIT_MAX);
         return run_fail(r, STARTTLS_TOO_MUCH, text);
     }
     struct str bytes = {(const char *)data, len};
-    size_t at =
-        (size_t)snprintf(text, sizeof(text), "%.80s: what the peer says %s TLS is not of this protocol",
-                         starttls_name(r->p), where(r));
+    size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: what the peer says is not of this protocol",
+                                 starttls_name(r->p));
     if (!r->within)
         snprintf(text + at, sizeof(text) - at, ": '%s'", shown(bytes, found));
     return run_fail(r, STARTTLS_WRONG, text);
@@ -383,10 +388,8 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
                                                           : rule_of_unit(r, s, m.unit, &caught);
     bool stream = s->unit.kind == UNIT_STREAM;
     note_heard(r, stream, stream ? (struct str){(const char *)data, m.used} : m.unit);
-    r->units += rule != NULL;
-    r->bytes += (uint32_t)m.used;
-    if (r->units > STARTTLS_UNITS_MAX || r->bytes > STARTTLS_BYTES_MAX)
-        return run_fail(r, STARTTLS_TOO_MUCH, "the peer says more than is allowed");
+    if (!run_count(r, rule != NULL, m.used))
+        return run_fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_SAID);
     *ret_used = m.used;
     if (rule == NULL)
         return stream ? STARTTLS_MORE : fail_unexpected(r, m.unit);
@@ -460,7 +463,7 @@ static void put_awaited(const struct starttls_run *r, char ret[STARTTLS_WAITING_
     const struct state *s = &p->states[r->state];
     char text[SHOWN_MAX * 4 + 4];
     if (s->unit.kind != UNIT_STREAM || s->rules.n == 0) {
-        snprintf(ret, STARTTLS_WAITING_MAX, "%s: TLS did not begin in time (the state is '%s')",
+        snprintf(ret, STARTTLS_WAITING_MAX, "%s: the dialogue did not go on in time (the state is '%s')",
                  starttls_name(p), script_text(p, s->name_at));
         return;
     }

@@ -8,6 +8,7 @@
 
 #define FAILURE_TEXT_MAX 320
 #define HEARD_MAX 61 /* one byte more than an error shows */
+#define TOO_MUCH_SAID "the peer says more than is allowed"
 #define TOO_MUCH_REMEMBERED "the peer says more than is remembered"
 
 struct starttls_run {
@@ -32,6 +33,9 @@ struct str run_value(const struct starttls_run *r, uint16_t var);
 
 /* Remember what a pattern has taken. False when it is too much. */
 bool run_keep_captures(struct starttls_run *r, const struct captures *caught);
+
+/* The peer has said so much more. False when it is too much. */
+bool run_count(struct starttls_run *r, uint32_t units, size_t bytes);
 
 /* ACT_SET, ACT_ADD. False when it is too much. */
 bool run_put_variable(struct starttls_run *r, const struct action *a);

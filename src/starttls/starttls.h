@@ -132,8 +132,8 @@ void starttls_run_begin(struct starttls_run *r, int section, struct buf *say);
 enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *data, size_t len,
                                        size_t *ret_used, struct buf *say);
 
-/* What is said from now on is said within TLS: failures tell so, and nothing of what the peer said, which may
- * be a password. */
+/* What is said from now on is said within TLS: it is as long as it likes, and failures tell nothing of it,
+ * since it may be a password. */
 void starttls_run_go_within(struct starttls_run *r);
 
 /* After STARTTLS_PLAIN: the section that leads a server to where the client is. -1: none. */

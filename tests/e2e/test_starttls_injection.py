@@ -7,7 +7,7 @@ import pytest
 
 import peers
 from run import SLOW, wait_until
-from tls import connect, context, heard_by, read_line, read_until
+from tls import client_hello, connect, context, heard_by, read_line, read_until
 
 EVIL = b"injected\r\n"
 LDAP_SUCCESS = bytes.fromhex("300c02010178070a010004000400")
@@ -130,3 +130,16 @@ def test_a_pop3_server_cannot_choose_what_apop_signs(start_door, pki):
         with connect(door, "door.test", ca=pki.ca.file) as tls:
             welcome = read_line(tls)
             assert welcome.startswith("+OK ") and welcome.endswith(" ready\r") and "<" not in welcome
+
+
+@pytest.mark.parametrize("length", [4094, 4095, 4096, 4097, 8192])
+def test_tls_without_asking_behind_words_in_the_clear(start_wrap, pki, length):
+    """Where clients speak first they may begin with TLS at once, and only there: a ClientHello that was put behind somebody's
+    words is none, however they are cut."""
+    with peers.Server(peers.says("behind")) as server:
+        wrap = start_wrap.server("irc", server.port, pki.server("door.test"))
+        with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as sock:
+            sock.sendall(b"CAP " + b"x" * (length - 6) + b"\r\n" + client_hello("door.test"))
+            sock.shutdown(socket.SHUT_WR)
+            assert b"\x16\x03" not in heard_by(sock)
+        assert server.count == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import peers
-from run import ms
-from tls import connect, read_all, read_line
+from run import CARDEA, ms, run
+from tls import connect, context, read_all, read_exactly, read_line
 
 MANUAL = Path(__file__).parents[2] / "doc/man/cardea-starttls.5"
 
@@ -94,3 +94,25 @@ def test_another_protocol_is_the_doors_judgement(start_door, pki, tmp_path):
             read_all(tls)
         line = door.audited()
         assert line["reason"] == "backend_tls" and "* OK IMAP4rev1" in line["detail"], line
+
+
+OWN_XMPP = 'unit tag\nsection answer\nstate begin\n  on "<?xml{...}": stay\n  on "<stream{...}": send "<mine/>"; switch\n'
+
+
+def test_a_protocol_of_ones_own_under_a_name_that_is_built_in(start_door, pki, tmp_path):
+    """It counts for clients who begin in it as well; and must be able to answer them."""
+    file = tmp_path / "xmpp.script"
+    file.write_text(OWN_XMPP)
+    with peers.Server(peers.echo) as server:
+        door = start_door({
+            "protocols": [{"name": "xmpp", "file": str(file)}], "certificates": [pki.server("door.test").row()],
+            "routes": [{"name": "chat", "first_bytes": "xmpp", "terminate": {"to": server.to}}]})
+        sock = door.dial()
+        sock.sendall(b"<?xml version='1.0'?><stream:stream to='door.test'>")
+        assert read_exactly(sock, 7) == b"<mine/>"
+        with context(ca=pki.ca.file).wrap_socket(sock, server_hostname="door.test") as tls:
+            tls.sendall(b"hello\n")
+            assert read_line(tls) == "hello"
+    file.write_text(OWN_XMPP.replace("section answer", "section ask"))
+    checked = run(CARDEA, "serve", "--check", "-c", door.config_file)
+    assert "first_bytes: the script of 'xmpp' has no section 'answer'" in checked.stderr.decode()

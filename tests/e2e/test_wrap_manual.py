@@ -93,10 +93,11 @@ def certificate_of(port, folder):
     (["server", "--to", "127.0.0.1:1", "--cert", "a", "--key", "a"], 2, b"--listen ADDRESS is missing"),
     (["client", "--listen", "127.0.0.1:1"], 2, b"--to ADDRESS is missing"),
     (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--clients", "staff.pem"], 2, b"wrap server"),
-    (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1"], 2, b"--cert FILE is missing"),
-    (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1", "--cert", "none.pem", "--key", "none.key"], 1, b"--cert: none.pem: No"),
+    (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:2"], 2, b"--cert FILE is missing"),
+    (["server", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:2", "--cert", "none.pem", "--key", "none.key"], 1, b"--cert: none.pem: No"),
     (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com:1", "--starttls", "imapp"], 2, b"did you mean 'imap'?"),
     (["client", "--listen", "127.0.0.1:1", "--to", "mail.example.com"], 1, b"--to: found 'mail.example.com', expected HOST:PORT"),
+    (["client", "--listen", "127.0.0.1:1", "--to", "127.0.0.1:1"], 2, b"found 127.0.0.1:1 with --listen and with --to"),
     (["somebody"], 2, b"found 'somebody', expected 'server'"),
 ])
 def test_exit_status(tmp_path, words, code, complaint):

@@ -13,6 +13,7 @@ import tls
 from mariadb import mariadb, tls_mariadb  # noqa: F401  (fixtures)
 from middle import Middle
 from run import CARDEA, SLOW, free_port, run
+from tls import alert_of, client_hello, read_exactly
 
 NAME = "db.example.com"
 PLAIN = ["--skip-ssl"]
@@ -147,6 +148,16 @@ def test_tls_is_demanded(server_wrap, mariadb):
     code, _, err = mariadb.query(server_wrap.port, "select 1", *PLAIN)
     assert code != 0 and "3159" in err and "TLS is required" in err, err
     assert "the client was turned away" in server_wrap.audited(reason="starttls")["detail"]
+
+
+def test_a_browser_gets_no_tls(server_wrap):
+    """Nor does one that somebody's page leads here, with the request for TLS said in its place (ALPACA)."""
+    ssl_request = bytes.fromhex("20000001" "05aa0a00" "00000001" "21") + bytes(23)
+    with socket.create_connection(("127.0.0.1", server_wrap.port), timeout=10 * SLOW) as sock:
+        read_exactly(sock, read_exactly(sock, 4)[0])
+        sock.sendall(ssl_request + client_hello(NAME, ["h2", "http/1.1"]))
+        assert alert_of(sock) == 120  # no_application_protocol
+    assert "other protocols (ALPN)" in server_wrap.audited(reason="no_route")["detail"]
 
 
 def test_plaintext_where_it_is_allowed(start_wrap, mariadb, pki):

@@ -11,7 +11,7 @@ import pytest
 import tls
 from run import CARDEA, Process, free_port, run, wait_listening, wait_until
 
-HERE = ["--listen", "127.0.0.1:1"]
+HERE = ["--listen", "127.0.0.1:2"]
 
 
 def start(tmp_path, role, port, *words):

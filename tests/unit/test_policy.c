@@ -59,7 +59,8 @@ static void read_who(const char *text, struct who_space *s, struct policy_row *r
     for (char *word = strtok_r(s->text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
         char *equals = strchr(word, '=');
         if (equals == NULL) {
-            row->who_any = true;
+            row->who_proven = strcmp(word, "proven") == 0;
+            row->who_any = !row->who_proven;
             continue;
         }
         *equals = '\0';
@@ -166,6 +167,7 @@ static void test_who(void **state)
         {"uri=spiffe://x/*", true, false},
         {"uri=spiffe://y/*", false, false},
         {"issuer=Staff*", true, false},
+        {"proven", true, false},
         /* A value of one kind is nothing to another. */
         {"name=ops", false, false},
         {"group=alice", false, false},

@@ -61,12 +61,13 @@ static void make(struct made *m)
                                       .deny = p->deny,
                                       .who = who[i],
                                       .who_any = strcmp(p->who, "any") == 0,
+                                      .who_proven = strcmp(p->who, "proven") == 0,
                                       .routes = p->routes,
                                       .route_count = p->route_count,
                                       .targets = p->targets,
                                       .target_count = targets_of(p)};
         char *save;
-        snprintf(text[i], sizeof(text[i]), "%s", rows[i].who_any ? "" : p->who);
+        snprintf(text[i], sizeof(text[i]), "%s", rows[i].who_any || rows[i].who_proven ? "" : p->who);
         for (char *w = strtok_r(text[i], " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
             size_t n = rows[i].who_count++;
             patterns[i][n] = strchr(w, '=') + 1;
@@ -117,6 +118,9 @@ static void test_found(void **state)
          false},
         {{{true, "group=OPS", {"*:*"}, {0}, 0}, {false, "group=ops", {"a.test:1"}, {0}, 0}}, "", false},
         /* routes */
+        {{{true, "proven", {"*:*"}, {0}, 0}, {false, "group=ops", {"a.test:1"}, {0}, 0}}, "1<r0", false},
+        {{{true, "proven", {"*:*"}, {0}, 0}, {false, "any", {"a.test:1"}, {0}, 0}}, "", false},
+        {{{true, "any", {"*:*"}, {0}, 0}, {false, "proven", {"a.test:1"}, {0}, 0}}, "1<r0", false},
         {{{true, "any", {"*:*"}, {1}, 1}, {false, "any", {"a.test:1"}, {1}, 1}}, "1<r0", false},
         {{{true, "any", {"*:*"}, {1}, 1}, {false, "any", {"a.test:1"}, {0}, 0}}, "", false},
         {{{true, "any", {"*:*"}, {1, 2}, 2}, {false, "any", {"a.test:1"}, {2}, 1}}, "1<r0", false},

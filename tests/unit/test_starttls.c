@@ -160,6 +160,9 @@ static void scripts_that_make_no_sense_are_told_where(void **state)
         size_t len;
         const char *error;
     } cases[] = {
+        {B("unit line\nsection greet\nbegin send \"HI\\r\\n\"\nstate s\non \"a\": done\n"),
+         "test:3:7: found the end of a line in what is to be said, expected none: units are lines here, and "
+         "each gets its end by itself"},
         {B("section answr\nstate s\non \"a\": switch\n"),
          "test:1:9: found section 'answr', which no 'plain' names; expected ask, answer, greet, settle, "
          "identify, "
@@ -307,7 +310,8 @@ static void statements_do_what_they_say(void **state)
          0, 2},
         {LINES "on \"{a...}\": send xml({a})\n", B("<'\">&\n"), B("&lt;&apos;&quot;&gt;&\r\n"), STARTTLS_MORE,
          0, 6},
-        {LINES "on \"x\": send \"a\" x\"0a\" \"b\"\n", B("x\n"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 2},
+        {LINES "on \"x\": set v \"a\" x\"0a\" \"b\"; send \"{v}\"\n", B("x\n"), B(""), STARTTLS_FAILED,
+         STARTTLS_WRONG, 2},
         /* ends */
         {LINES "on \"x\": switch\n", B("x\n"), B(""), STARTTLS_SWITCH, 0, 2},
         {LINES "on \"x\": plain\n", B("x\ny\n"), B(""), STARTTLS_PLAIN, 0, 0},
@@ -444,11 +448,12 @@ static void what_is_waited_for_is_told(void **state)
     static const char lines[] =
         "unit line\n" HEAD "on \"hi\": go t\nstate t\non \"b\": done\non {...}: stay\n";
     static const char stream[] = "unit stream\n" HEAD "on \"ready\\r\": done\n";
-    check_waiting(lines, "", "test: TLS did not begin in time (the state is 's'); the peer said nothing");
+    check_waiting(lines, "",
+                  "test: the dialogue did not go on in time (the state is 's'); the peer said nothing");
     check_waiting(lines, "hi\nx\1\n",
-                  "test: TLS did not begin in time (the state is 't'); the peer said last 'x\\x01'");
+                  "test: the dialogue did not go on in time (the state is 't'); the peer said last 'x\\x01'");
     check_waiting(lines, "hi\nx\nhalf",
-                  "test: TLS did not begin in time (the state is 't'); the peer said last 'half'");
+                  "test: the dialogue did not go on in time (the state is 't'); the peer said last 'half'");
     check_waiting(stream, "", "test: 'ready\\x0d' did not come in time; the peer said nothing");
     check_waiting(stream, "rea", "test: 'ready\\x0d' did not come in time; the peer said last 'rea'");
     check_waiting(stream, "220 not yet\n",

@@ -438,6 +438,13 @@ static void bounds(void **state)
     for (size_t i = 0; i + 8 <= sizeof(data); i += 8)
         memcpy(data + i, "PROT P\r\n", 8);
     assert_int_equal(starttls_relay_step(r, RELAY_NEAR, data, STARTTLS_UNIT_MAX, &used, &back, &onward),
+                     STARTTLS_FAILED); /* so many before TLS */
+    assert_int_equal(starttls_run_failure(starttls_relay_run(r)), STARTTLS_TOO_MUCH);
+    buf_free(&back);
+    starttls_relay_free(r);
+    r = starttls_relay_new(p, STARTTLS_RELAY_SERVER);
+    starttls_run_go_within(starttls_relay_run(r));
+    assert_int_equal(starttls_relay_step(r, RELAY_NEAR, data, STARTTLS_UNIT_MAX, &used, &back, &onward),
                      STARTTLS_MORE);
     assert_true(used < STARTTLS_UNIT_MAX && back.len < STARTTLS_MEMORY_MAX + 256 && onward.len == 0);
     buf_free(&back);
