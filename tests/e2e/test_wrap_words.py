@@ -55,6 +55,10 @@ def test_a_connection_fails(tmp_path, pki, echo):
     with socket.create_connection(("127.0.0.1", before)):
         wait_until(lambda: ": backend_tls: " in client.output() and " in --ca" in client.output(), "why not")
     client.stop()
+    for words, advice in (b"EHLO client.test\r\n", "say '--starttls smtp'"), (b"hello\r\n", "say with --starttls in which"):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(words)
+            wait_until(lambda: advice in process.output(), advice)
     process.stop()
 
 
