@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/tell.h"
 #include "audit/reason.h"
 #include "base/check.h"
 #include "base/str.h"
@@ -22,7 +23,8 @@ static const struct {
 
 /* ---- words ---- */
 
-/* What texts call things that the command line has other names for. */
+/* What texts call things that the command line has other names for: the bundles and the route by the names
+ * that wrap_options.c gives them. */
 static const struct {
     const char *from, *to;
 } phrases[] = {
@@ -30,8 +32,7 @@ static const struct {
     {"trust bundle clients", "--clients"},
     {"the listener needs 'speaks:' and the protocol", "say with --starttls in which"},
     {"the listener needs 'speaks: ", "say '--starttls "},
-    {"with 'verify: any' it proves nothing; give a 'pin', or a 'trust' that has issued its certificate",
-     "it proves nothing; say with --expect what it must prove"},
+    {TELL_PROVES_NOTHING, "it proves nothing; say with --expect what it must prove"},
     {" (route wrap)", ""},
 };
 
@@ -96,7 +97,7 @@ static void tell(const char *line, size_t len)
     json_decref(o);
 }
 
-static void tell_lines(struct wrap_told *t)
+static void tell_whole_lines(struct wrap_told *t)
 {
     for (const uint8_t *end; (end = memchr(t->text.data, '\n', t->text.len)) != NULL;) {
         size_t len = (size_t)(end - t->text.data);
@@ -110,7 +111,7 @@ static void take(struct wrap_told *t)
     uint8_t some[4096];
     for (ssize_t n; (n = read(t->in, some, sizeof(some))) > 0 || (n < 0 && errno == EINTR);)
         if (n > 0 && buf_append(&t->text, some, (size_t)n))
-            tell_lines(t);
+            tell_whole_lines(t);
 }
 
 static void on_ready(struct watch *w, uint32_t events)

@@ -100,10 +100,7 @@ static void warn_of_anyone(struct telling *t, const struct config_route *rc)
     const struct config_backend *backend = config_route_backend(rc);
     const struct config_backend_tls *tls = backend == NULL ? NULL : backend->tls;
     if (tls != NULL && tls->verify == CONFIG_VERIFY_ANY)
-        tell_warn(t, tls->head.at,
-                  "anyone can be this backend: with 'verify: any' it proves nothing; give a 'pin', or a "
-                  "'trust' that "
-                  "has issued its certificate (route %s)",
+        tell_warn(t, tls->head.at, "anyone can be this backend: " TELL_PROVES_NOTHING " (route %s)",
                   rc->name.text);
 }
 

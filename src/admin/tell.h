@@ -11,6 +11,10 @@ struct buf;
 struct review;
 struct snapshot;
 
+/* What tell_warnings() says of 'verify: any', for who has other words for it. */
+#define TELL_PROVES_NOTHING \
+    "with 'verify: any' it proves nothing; give a 'pin', or a 'trust' that has issued its certificate"
+
 /* Append what is not wrong but will hardly be meant, a line each, `FILE:LINE:COLUMN: warning: ...`: a
  * certificate that is not valid now or names nothing, a CA of whom everybody is refused for want of a valid
  * CRL, a server name of a route that no certificate of it names, a program that is not there, a route that no

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/check.h"
+#include "base/hex.h"
 
 static bool is_digit(char c)
 {
@@ -16,17 +17,12 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* Would a generous resolver take a name that ends in this label for an IPv4 address? A lone "0x" counts. */
 static bool is_number(const char *label, size_t len)
 {
     bool hex = len >= 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X');
     for (size_t i = hex ? 2 : 0; i < len; i++)
-        if (hex ? !is_hex(label[i]) : !is_digit(label[i]))
+        if (hex ? hex_digit(label[i]) < 0 : !is_digit(label[i]))
             return false;
     return true;
 }

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/hostport.h"
 #include "http/head.h"
 #include "http1/field.h"
@@ -15,14 +16,6 @@
 bool masque_is_udp_path(struct str path)
 {
     return path.len >= PREFIX_LEN && memcmp(path.p, MASQUE_UDP_PREFIX, PREFIX_LEN) == 0;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 /* RFC 3986, 2.3. */

@@ -2,6 +2,7 @@
 #include "http1/body.h"
 
 #include "base/check.h"
+#include "base/hex.h"
 
 #define LENGTH_MAX (UINT64_C(1) << 60)
 
@@ -17,18 +18,10 @@ bool body_length(struct str value, uint64_t *ret)
     return value.len > 0;
 }
 
-static int hex_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* A character of the line that begins a chunk. `left` is its size so far. */
 static bool take_size(struct body *b, uint8_t c)
 {
-    int digit = hex_digit(c);
+    int digit = hex_digit((char)c);
     if (digit >= 0) {
         bool fits = b->left <= LENGTH_MAX / 16;
         b->left = b->left * 16 + (uint64_t)digit;

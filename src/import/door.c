@@ -77,6 +77,26 @@ const char *door_certificate(struct import *im, const char *stem, const char *ce
     return name;
 }
 
+const char *door_pem(struct import *im, struct node *n, struct setting *s)
+{
+    static const char *const kinds[] = {".p12", ".pfx", ".pkcs12", ".jks", ".jceks"};
+    size_t len = strlen(s->value);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        size_t end = strlen(kinds[i]);
+        if (len < end || strcasecmp(s->value + len - end, kinds[i]) != 0)
+            continue;
+        bool java = kinds[i][1] == 'j';
+        const char *out = pool_printf(&im->pool, "%.*s.pem", (int)(len - end), s->value);
+        setting_remark(
+            im, n, s, FATE_DIFFERS,
+            "cardea reads PEM; convert it, and keep the key to yourself: %s(umask 077; openssl pkcs12 -in "
+            "%s -nodes -out %s)",
+            java ? "keytool -importkeystore to PKCS#12, then: " : "", java ? "THAT" : s->value, out);
+        return out;
+    }
+    return s->value;
+}
+
 static bool same_texts(const struct node *a, const struct node *b)
 {
     const struct node *x = a == NULL ? NULL : a->first, *y = b == NULL ? NULL : b->first;
@@ -136,6 +156,17 @@ struct node *door_proxy(struct node *route, const char *version)
 
 /* Addresses
  * ------------------------------------------------------------------------------------------------------- */
+
+bool door_split(struct import *im, const char *text, const char **ret_host, const char **ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL)
+        return false;
+    bool brackets = *text == '[' && colon > text + 1 && colon[-1] == ']';
+    *ret_host = pool_copy(&im->pool, text + brackets, (size_t)(colon - text) - (brackets ? 2 : 0));
+    *ret_port = colon + 1;
+    return true;
+}
 
 const char *door_address(struct import *im, const char *host, const char *port)
 {

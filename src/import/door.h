@@ -18,6 +18,10 @@ struct node *door_route(struct import *im, const char *stem, const char *listene
 /* The label of the certificate in these files, added where there is none yet; named after `stem`. */
 const char *door_certificate(struct import *im, const char *stem, const char *certificate, const char *key);
 
+/* The PEM file that cardea reads for the file of a setting: for a keystore (PKCS#12, Java's) the one that it
+ * is to be converted to, with a remark at `n`. */
+const char *door_pem(struct import *im, struct node *n, struct setting *s);
+
 /* The name of the bundle of these lists of texts (`crl` may be empty); added where there is none yet. */
 const char *door_trust(struct import *im, const char *stem, const struct node *ca, const struct node *crl);
 
@@ -27,6 +31,10 @@ void door_clients(struct node *route, const char *mode, const char *trust);
 /* Let those whose certificate has one of `values` (a list of texts) as `key` use the route; NULL: everybody
  * whom the route's 'clients' proves. */
 void door_allow(struct import *im, const struct node *route, const char *key, const struct node *values);
+
+/* Split HOST:PORT at the last ':'; brackets around the host are left out. False, with nothing given back,
+ * where there is no ':'. */
+bool door_split(struct import *im, const char *text, const char **ret_host, const char **ret_port);
 
 /* "HOST:PORT", with brackets around IPv6. */
 const char *door_address(struct import *im, const char *host, const char *port);

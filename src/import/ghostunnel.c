@@ -2,26 +2,19 @@
 /* ghostunnel's command line: a server becomes a route that terminates, with a row of policy for each kind of
  * --allow flag; a client a route that forwards. */
 #include <string.h>
-#include <strings.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "import/door.h"
+#include "import/option_rows.h"
 
 #define SERVER 1u
 #define CLIENT 2u
 #define BOTH (SERVER | CLIENT)
 #define FLAG 0x200u
-#define MANY OPTION_MANY
 static const struct option_row rows[] = {
-#define TAKEN(name, flags) {name, flags, FATE_TAKEN, NULL},
-#define NEEDLESS(name, flags, why) {name, flags, FATE_NEEDLESS, why},
-#define MISSING(name, flags, instead) {name, flags, FATE_MISSING, instead},
 #include "tables/import_ghostunnel.def"
-#undef TAKEN
-#undef NEEDLESS
-#undef MISSING
 };
 
 struct ghostunnel {
@@ -33,21 +26,13 @@ struct ghostunnel {
 
 /* ---- Reading ---- */
 
-static const struct option_row *row_of(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (strcmp(rows[i].name, name) == 0)
-            return &rows[i];
-    return NULL;
-}
-
 /* --NAME, --NAME=VALUE or --NAME VALUE; -1 with im.err. `*i` ends at the last word that was used. */
 static int take_flag(struct ghostunnel *g, int argc, const char *const *argv, int *i, struct place at)
 {
     const char *word = argv[*i] + 2, *equals = strchr(word, '=');
     const char *name = pool_copy(&g->im.pool, word, equals != NULL ? (size_t)(equals - word) : strlen(word));
-    const struct option_row *row = row_of(name);
-    if (row == NULL && strncmp(name, "no-", 3) == 0 && (row = row_of(name + 3)) != NULL &&
+    const struct option_row *row = setting_row(&g->im, name);
+    if (row == NULL && strncmp(name, "no-", 3) == 0 && (row = setting_row(&g->im, name + 3)) != NULL &&
         (row->flags & FLAG) != 0)
         return 0; /* said to be off, as it is by itself */
     bool flag = row != NULL && (row->flags & FLAG) != 0;
@@ -69,7 +54,8 @@ static int find_command(struct ghostunnel *g, int argc, const char *const *argv)
             g->command = *argv[i] == 's' ? SERVER : CLIENT;
             return i;
         }
-        const struct option_row *row = strncmp(argv[i], "--", 2) == 0 ? row_of(argv[i] + 2) : NULL;
+        const struct option_row *row =
+            strncmp(argv[i], "--", 2) == 0 ? setting_row(&g->im, argv[i] + 2) : NULL;
         if (row != NULL && (row->flags & FLAG) == 0)
             i++; /* its value */
     }
@@ -112,16 +98,11 @@ static bool is_on(const struct ghostunnel *g, const char *name)
 static int split(struct ghostunnel *g, const struct setting *s, const char *value, const char **ret_host,
                  const char **ret_port)
 {
-    const char *colon = strrchr(value, ':');
-    if (colon == NULL)
-        return import_fail(&g->im, s->at,
-                           "found '%s' for '--%s', expected HOST:PORT, unix:PATH or systemd:NAME", value,
-                           s->row->name);
-    bool brackets = *value == '[' && colon > value + 1 && colon[-1] == ']';
-    *ret_host = brackets ? pool_copy(&g->im.pool, value + 1, (size_t)(colon - value) - 2)
-                         : pool_copy(&g->im.pool, value, (size_t)(colon - value));
-    *ret_port = colon + 1;
-    return 0;
+    return door_split(&g->im, value, ret_host, ret_port)
+               ? 0
+               : import_fail(&g->im, s->at,
+                             "found '%s' for '--%s', expected HOST:PORT, unix:PATH or systemd:NAME", value,
+                             s->row->name);
 }
 
 static int unknown_port(struct ghostunnel *g, const struct setting *s)
@@ -182,32 +163,6 @@ static int build_ends(struct ghostunnel *g)
 
 /* ---- Certificates ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), n = strlen(end);
-    return len >= n && strcasecmp(text + len - n, end) == 0;
-}
-
-/* The PEM file that holds what is in a keystore. */
-static const char *from_keystore(struct ghostunnel *g, struct setting *s)
-{
-    static const char *const kinds[] = {".p12", ".pfx", ".pkcs12", ".jks", ".jceks"};
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (!ends_with(s->value, kinds[i]))
-            continue;
-        bool java = *kinds[i] == '.' && kinds[i][1] == 'j';
-        const char *out =
-            pool_printf(&g->im.pool, "%.*s.pem", (int)(strlen(s->value) - strlen(kinds[i])), s->value);
-        setting_remark(
-            &g->im, g->route, s, FATE_DIFFERS,
-            "cardea reads PEM; convert it, and keep the key to yourself: %s(umask 077; openssl pkcs12 -in "
-            "%s -nodes -out %s)",
-            java ? "keytool -importkeystore to PKCS#12, then: " : "", java ? "THAT" : s->value, out);
-        return out;
-    }
-    return s->value;
-}
-
 /* The files of the own certificate; false where there is none. */
 static bool find_identity(struct ghostunnel *g, const char **ret_certificate, const char **ret_key)
 {
@@ -216,7 +171,7 @@ static bool find_identity(struct ghostunnel *g, const char **ret_certificate, co
     if (spiffe == NULL)
         spiffe = option(g, "use-workload-api-addr");
     if (store != NULL) {
-        *ret_certificate = *ret_key = from_keystore(g, store);
+        *ret_certificate = *ret_key = door_pem(&g->im, g->route, store);
     } else if (cert != NULL) {
         *ret_certificate = cert->value;
         *ret_key = key != NULL ? key->value : cert->value;
@@ -337,7 +292,8 @@ static int build_server(struct ghostunnel *g)
 static void build_uri(struct ghostunnel *g, struct node *tls, struct setting *s)
 {
     const char *uri = uri_pattern(g, s->value);
-    if (uri == NULL || (uri != s->value && !ends_with(uri, "/*")) || outline_get(tls, "uri") != NULL) {
+    if (uri == NULL || (uri != s->value && strstr(s->value, "/**") == NULL) ||
+        outline_get(tls, "uri") != NULL) {
         setting_remark(&g->im, g->route, s, FATE_MISSING, "'uri' is one URI, or ends with '/*'");
         return;
     }

@@ -7,20 +7,14 @@
 
 #include "base/check.h"
 #include "import/door.h"
+#include "import/option_rows.h"
 
 #define GLOBAL HITCH_GLOBAL
 #define FRONTEND HITCH_FRONTEND
 #define BOTH (HITCH_GLOBAL | HITCH_FRONTEND)
 #define PEM HITCH_PEM
-#define MANY OPTION_MANY
 static const struct option_row rows[] = {
-#define TAKEN(name, flags) {name, flags, FATE_TAKEN, NULL},
-#define NEEDLESS(name, flags, why) {name, flags, FATE_NEEDLESS, why},
-#define MISSING(name, flags, instead) {name, flags, FATE_MISSING, instead},
 #include "tables/import_hitch.def"
-#undef TAKEN
-#undef NEEDLESS
-#undef MISSING
 };
 
 /* A frontend while it is built; `f` is NULL for the one that hitch has where none is said. */
@@ -54,15 +48,13 @@ static int on_off(const struct building *b, const char *name, bool fallback, boo
 static int split(struct hitch *h, const struct setting *s, const char **ret_host, const char **ret_port,
                  const char **ret_more)
 {
-    const char *v = s->value, *close = *v == '[' ? strchr(v, ']') : NULL;
-    if (close == NULL || close[1] != ':')
-        return import_fail(&h->im, s->at, "found '%s' for '%s', expected \"[HOST]:PORT\"", v, s->row->name);
-    const char *port = close + 2;
-    size_t len = strcspn(port, "+");
-    *ret_host = pool_copy(&h->im.pool, v + 1, (size_t)(close - v) - 1);
-    *ret_port = pool_copy(&h->im.pool, port, len);
-    *ret_more = port[len] == '+' ? port + len + 1 : NULL;
-    return 0;
+    size_t len = strcspn(s->value, "+");
+    const char *address = pool_copy(&h->im.pool, s->value, len);
+    *ret_more = s->value[len] == '+' ? s->value + len + 1 : NULL;
+    bool good = *address == '[' && door_split(&h->im, address, ret_host, ret_port) && **ret_host != '[';
+    return good ? 0
+                : import_fail(&h->im, s->at, "found '%s' for '%s', expected \"[HOST]:PORT\"", s->value,
+                              s->row->name);
 }
 
 static int unknown_port(struct hitch *h, const struct setting *s, const char *port)

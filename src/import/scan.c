@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/str.h"
 
 #define WORD_SHOWN_MAX 40
@@ -72,13 +73,6 @@ static int skip(struct scan *s)
     return 0;
 }
 
-static int hex(char c)
-{
-    const char *digits = "0123456789abcdef",
-               *at = c == '\0' ? NULL : strchr(digits, tolower((unsigned char)c));
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
 /* What stands behind a backslash; -1 when it is none of libconfig's escapes. */
 static int escaped(struct scan *s)
 {
@@ -88,9 +82,9 @@ static int escaped(struct scan *s)
         step(s);
         return (unsigned char)values[at - names];
     }
-    if (s->end - s->p < 3 || *s->p != 'x' || hex(s->p[1]) < 0 || hex(s->p[2]) < 0)
+    if (s->end - s->p < 3 || *s->p != 'x' || hex_digit(s->p[1]) < 0 || hex_digit(s->p[2]) < 0)
         return -1;
-    int value = hex(s->p[1]) * 16 + hex(s->p[2]);
+    int value = hex_digit(s->p[1]) * 16 + hex_digit(s->p[2]);
     s->p += 3;
     s->at.column += 3;
     return value;

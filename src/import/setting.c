@@ -83,7 +83,7 @@ static int compare(const struct import *im, const char *a, const char *b)
     return im->nocase ? strcasecmp(a, b) : strcmp(a, b);
 }
 
-static const struct option_row *row_find(const struct import *im, const char *name)
+const struct option_row *setting_row(const struct import *im, const char *name)
 {
     for (size_t i = 0; i < im->rows_len; i++)
         if (compare(im, im->rows[i].name, name) == 0)
@@ -119,7 +119,7 @@ static int check_value(struct import *im, struct place at, const char *name, con
 int setting_add(struct import *im, struct scope *scope, unsigned allowed, const char *where, struct place at,
                 const char *name, const char *value)
 {
-    const struct option_row *row = row_find(im, name);
+    const struct option_row *row = setting_row(im, name);
     if (row == NULL)
         return unknown_name(im, at, name);
     if ((row->flags & allowed) == 0)

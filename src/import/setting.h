@@ -73,6 +73,9 @@ int import_end(struct import *im, int rc, const char *program, const char *what,
 int import_fail(struct import *im, struct place at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The row of an option; NULL where there is none of that name. */
+const struct option_row *setting_row(const struct import *im, const char *name);
+
 /* Put a setting at the end of its scope. `name` becomes a row: -1 with im->err when there is none, when
  * `allowed` has none of its flags, or when it stands there already and is not OPTION_MANY. `value` is copied;
  * one that is to be taken over and is not UTF-8 or has control characters is refused. `where`: what the scope

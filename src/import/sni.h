@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Patterns of server names, of stunnel and of sslh, as a route has them. */
 #ifndef CARDEA_IMPORT_SNI_H
 #define CARDEA_IMPORT_SNI_H
 

@@ -7,28 +7,21 @@
 #include "base/check.h"
 #include "import/door.h"
 #include "import/libconfig.h"
+#include "import/option_rows.h"
 #include "import/sni.h"
 #include "import/sslh.h"
 
 #define GLOBAL 1u
 #define LISTEN 2u
 #define PROTOCOL 4u
-#define MANY OPTION_MANY
 static const struct option_row rows[] = {
-#define TAKEN(name, flags) {name, flags, FATE_TAKEN, NULL},
-#define NEEDLESS(name, flags, why) {name, flags, FATE_NEEDLESS, why},
-#define MISSING(name, flags, instead) {name, flags, FATE_MISSING, instead},
 #include "tables/import_sslh.def"
-#undef TAKEN
-#undef NEEDLESS
-#undef MISSING
 };
 
 struct sslh {
     struct import im;
     struct scope global;
     struct node *claims; /* "SNI ALPN" that a route has taken, or its first bytes */
-    bool transparent;
 };
 
 /* An entry of 'protocols'. */

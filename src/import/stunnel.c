@@ -2,18 +2,12 @@
 #include "import/stunnel.h"
 
 #include "base/check.h"
+#include "import/option_rows.h"
 
 #define GLOBAL STUNNEL_GLOBAL
 #define BOTH (STUNNEL_GLOBAL | STUNNEL_SERVICE)
-#define MANY OPTION_MANY
 static const struct option_row rows[] = {
-#define TAKEN(name, flags) {name, flags, FATE_TAKEN, NULL},
-#define NEEDLESS(name, flags, why) {name, flags, FATE_NEEDLESS, why},
-#define MISSING(name, flags, instead) {name, flags, FATE_MISSING, instead},
 #include "tables/import_stunnel.def"
-#undef TAKEN
-#undef NEEDLESS
-#undef MISSING
 };
 
 int import_stunnel(const char *path, const struct import_files *files, struct import_result *ret,

@@ -119,16 +119,14 @@ static bool is_left_out(struct stunnel *st, struct stunnel_service *svc, const s
 
 /* ---- Addresses ---- */
 
-/* Split an address of stunnel: the port stands behind the last colon. */
+/* Split an address of stunnel, which may be a port alone. */
 static const char *split(struct stunnel *st, const char *value, const char *nowhere, const char **ret_port)
 {
-    const char *colon = strrchr(value, ':');
-    *ret_port = colon != NULL ? colon + 1 : value;
-    if (colon == NULL || colon == value)
-        return nowhere;
-    if (*value == '[' && colon[-1] == ']')
-        return pool_copy(&st->im.pool, value + 1, (size_t)(colon - value) - 2);
-    return pool_copy(&st->im.pool, value, (size_t)(colon - value));
+    const char *host;
+    if (door_split(&st->im, value, &host, ret_port))
+        return *host != '\0' ? host : nowhere;
+    *ret_port = value;
+    return nowhere;
 }
 
 static int build_listener(struct stunnel *st, struct stunnel_service *svc, const char *speaks)

@@ -38,27 +38,12 @@ static int find_verify(struct stunnel *st, const struct stunnel_service *svc, st
 
 /* ---- Files ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), n = strlen(end);
-    return len >= n && strcasecmp(text + len - n, end) == 0;
-}
-
 /* The PEM file that cardea reads for this one. */
 static const char *pem(struct stunnel *st, struct stunnel_service *svc, struct setting *s)
 {
-    if (ends_with(s->value, ".p12") || ends_with(s->value, ".pfx")) {
-        const char *out = pool_printf(&st->im.pool, "%.*s.pem", (int)strlen(s->value) - 4, s->value);
-        setting_remark(
-            &st->im, svc->route, s, FATE_DIFFERS,
-            "cardea reads PEM; convert it, and keep the key to yourself: (umask 077; openssl pkcs12 "
-            "-in %s -nodes -out %s)",
-            s->value, out);
-        return out;
-    }
     if (strncmp(s->value, "pkcs11:", 7) == 0)
         setting_remark(&st->im, svc->route, s, FATE_MISSING, "no PKCS#11; it has to be a PEM file");
-    return s->value;
+    return door_pem(&st->im, svc->route, s);
 }
 
 /* The files of a directory that is inside chroot, with names as `glob`. */

@@ -178,10 +178,12 @@ static enum link_status relay_write(struct link *l, const void *buf, size_t len,
     return LINK_OK;
 }
 
-/* A part of a unit is all that there was. */
+/* A part of a unit is all that there was; behind a leave, what the client had said in advance. */
 static enum link_status relay_shutdown(struct link *l, bool closing)
 {
     struct relay_link *r = relay_of(l);
+    if (r->ends || (r->relay != NULL && starttls_relay_wants_whole(r->relay)))
+        buf_free(&r->said[RELAY_NEAR]);
     append(&r->to_far, &r->said[RELAY_NEAR]);
     enum link_status status = flush(r);
     if (status != LINK_OK)

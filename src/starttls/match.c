@@ -98,6 +98,26 @@ static bool take_cstr(struct matching *m)
     return true;
 }
 
+static bool text_is_here(const struct matching *m, const struct op *text)
+{
+    return (size_t)(m->end - m->at) >= text->len &&
+           same_text(m->at, (const uint8_t *)script_text(m->p, text->at), text->len);
+}
+
+/* Key and value, until a key is empty or begins with the text that follows. */
+static bool take_pairs(struct matching *m, const struct op *op, const struct op *next)
+{
+    const uint8_t *from = m->at;
+    while (m->at < m->end && *m->at != 0 &&
+           !(next != NULL && next->kind == OP_TEXT && text_is_here(m, next))) {
+        bool key = take_cstr(m), value = key && take_cstr(m);
+        if (!value)
+            return false;
+    }
+    catch_bytes(m, op->var, from, (size_t)(m->at - from));
+    return true;
+}
+
 static bool take_ber(struct matching *m, const struct op *op)
 {
     size_t value, left = (size_t)(m->end - m->at);
@@ -113,7 +133,7 @@ static bool take(struct matching *m, const struct op *op, const struct op *next)
     const uint8_t *want = (const uint8_t *)script_text(m->p, op->at);
     switch (op->kind) {
     case OP_TEXT:
-        return left >= op->len && same_text(m->at, want, op->len) && take_n(m, op, op->len);
+        return text_is_here(m, op) && take_n(m, op, op->len);
     case OP_BYTES:
         return left >= op->len && same_bytes(want, m->at, op->len) && take_n(m, op, op->len);
     case OP_WORD:
@@ -124,6 +144,8 @@ static bool take(struct matching *m, const struct op *op, const struct op *next)
         return take_n(m, op, op->len);
     case OP_CSTR:
         return take_cstr(m);
+    case OP_PAIRS:
+        return take_pairs(m, op, next);
     case OP_TAG:
     case OP_TLV:
         return take_ber(m, op);

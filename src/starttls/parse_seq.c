@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "starttls/parse.h"
 
 #define ANY_MAX 4096u
@@ -24,14 +25,6 @@ static void add_text(struct parse *p, enum op_kind kind, const struct buf *bytes
     struct op *op = add_op(p, kind);
     op->at = at;
     op->len = len;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 /* ---- strings ---- */
@@ -180,7 +173,7 @@ static int maybe_capture(struct parse *p, uint16_t op)
     return 0;
 }
 
-/* any N, cstring, tag HH, tlv HH {name} */
+/* any N {name}, cstring, pairs {name}, tag HH, tlv HH {name} */
 static int read_pattern_word(struct parse *p, bool *ret_known)
 {
     struct token t = p->lex.token;
@@ -189,6 +182,10 @@ static int read_pattern_word(struct parse *p, bool *ret_known)
     if (token_is(t, "cstring")) {
         add_op(p, OP_CSTR);
         return 0;
+    }
+    if (token_is(t, "pairs")) {
+        add_op(p, OP_PAIRS);
+        return maybe_capture(p, (uint16_t)(p->script->ops_len - 1));
     }
     bool any = token_is(t, "any"), tag = token_is(t, "tag");
     if (!any && !tag && !token_is(t, "tlv")) {
@@ -248,7 +245,7 @@ int parse_pattern(struct parse *p, struct seq *ret)
     if (check_captures(p, *ret) != 0)
         return -1;
     return end_of_sequence(p, found,
-                           "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv");
+                           "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, pairs, tag or tlv");
 }
 
 /* ---- templates ---- */

@@ -12,6 +12,7 @@
 
 struct starttls_relay {
     struct starttls_run *run;
+    bool whole; /* units must be, to pass */
 };
 
 /* A unit whose actions are carried out. */
@@ -33,6 +34,7 @@ struct starttls_relay *starttls_relay_new(const struct starttls *p, enum starttl
     CHECK(r != NULL);
     r->run = starttls_run_new(p);
     r->run->state = p->sections[section].states.first;
+    r->whole = which == STARTTLS_RELAY_IDENTIFY;
     return r;
 }
 
@@ -46,6 +48,11 @@ void starttls_relay_free(struct starttls_relay *r)
 struct starttls_run *starttls_relay_run(struct starttls_relay *r)
 {
     return r->run;
+}
+
+bool starttls_relay_wants_whole(const struct starttls_relay *r)
+{
+    return r->whole;
 }
 
 bool starttls_relay_switches(const struct starttls *p, enum starttls_section which)

@@ -26,6 +26,10 @@ void starttls_relay_free(struct starttls_relay *r);
 /* What the relay remembers; for starttls_run_set() and the failure's kind and text. Lives as long as it. */
 struct starttls_run *starttls_relay_run(struct starttls_relay *r);
 
+/* At the end of what a side says: may a part of a unit pass? Not in relay-identify, where no rule has seen
+ * it. */
+bool starttls_relay_wants_whole(const struct starttls_relay *r);
+
 /* Is there that section, and does TLS begin in it? Then it is gone through from before TLS on, else within
  * it. */
 bool starttls_relay_switches(const struct starttls *p, enum starttls_section which);

@@ -38,6 +38,7 @@ enum op_kind {
                * at  the unit's end */
     OP_ANY,   /* pattern: `len` bytes */
     OP_CSTR,  /* pattern: bytes up to a zero, and that */
+    OP_PAIRS, /* pattern: pairs of such, up to an empty key or one that begins with the text that follows */
     OP_TAG,   /* pattern: a BER tag `len` and its length, whose value goes to the unit's end at most */
     OP_TLV,   /* pattern: a whole BER element of tag `len` */
     OP_OPEN,  /* template: a function of what follows, up to its OP_CLOSE */

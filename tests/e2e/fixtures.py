@@ -10,7 +10,7 @@ import peers
 from door import Door
 from pki import Pki
 from run import CARDEA, SANITIZER, SLOW, Process, assert_no_sanitizer_output, run, wait_listening
-from wrapping import Wrap
+from wrapping import Starter
 
 
 def pytest_report_header(config):
@@ -65,14 +65,10 @@ def start_module_door(tmp_path_factory):
 
 @pytest.fixture
 def start_wrap(tmp_path):
-    """start_wrap(role, to, *words) starts `cardea wrap`, which is stopped (cleanly, or the test fails) after the test."""
-    started = []
-
-    def start(role, to, *words, **options):
-        started.append(Wrap(tmp_path, role, to, *words, **options))
-        return started[-1]
-    yield start
-    stop_all(started)
+    """Starts `cardea wrap` (wrapping.Starter), which is stopped (cleanly, or the test fails) after the test."""
+    starter = Starter(tmp_path)
+    yield starter
+    stop_all(starter.started)
 
 
 @pytest.fixture(scope="session")

@@ -371,6 +371,42 @@ class Postgres:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
+PGBOUNCER = """
+[databases]
+* = host=127.0.0.1 port={to}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {directory}/users
+ignore_startup_parameters = options
+"""
+
+
+class PgBouncer:
+    """PgBouncer in front of `postgres`, which believes these users as it does."""
+
+    def __init__(self, postgres, users):
+        self.port = free_port()
+        # As with PostgreSQL: not as root.
+        self.directory = Path(tempfile.mkdtemp(prefix="cardea-pgbouncer-"))
+        self.directory.chmod(0o755)
+        (self.directory / "users").write_text("".join(f'"{user}" ""\n' for user in users))
+        (self.directory / "ini").write_text(PGBOUNCER.format(to=postgres.port, port=self.port, directory=self.directory))
+        if postgres.demote:
+            os.chown(self.directory, postgres.demote["user"], postgres.demote["group"])
+        self.process = Process([shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", self.directory / "ini"], self.directory,
+                               "pgbouncer", cwd=self.directory, **postgres.demote)
+        wait_listening(self.port, self.process, 20)
+
+    def stop(self):
+        try:
+            self.process.stop(signal.SIGTERM, timeout=20)
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
 SLAPD = """
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema

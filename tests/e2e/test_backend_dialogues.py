@@ -10,7 +10,7 @@ import pytest
 
 import peers
 from run import CARDEA, SLOW, free_port, run, wait_until
-from tls import connect
+from tls import connect, converse
 
 
 def smtp_server(sock, said, answer=b"220 told\r\n"):
@@ -32,12 +32,7 @@ def start_tls(sock, pki):
     """Through SMTP's STARTTLS."""
     sock.settimeout(10 * SLOW)
     sock.connect(sock.to)
-    lines = sock.makefile("rb", buffering=0)
-    for words in (b"EHLO client.test\r\n", b"STARTTLS\r\n"):
-        lines.readline()
-        sock.sendall(words)
-    while not lines.readline().startswith(b"220 "):
-        pass
+    converse(sock, [(None, b"220 "), (b"EHLO client.test", b"250 "), (b"STARTTLS", b"220 ")])
     return ssl.create_default_context(cafile=pki.ca.file).wrap_socket(sock, server_hostname="door.test")
 
 

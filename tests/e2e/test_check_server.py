@@ -83,7 +83,7 @@ def says(*lines):
                                       for p in ANSWERING])
 def test_every_protocol_that_a_wrap_answers(start_wrap, cert, look, protocol):
     with peers.Server(says(GREETINGS.get(protocol, "220 hi"))) as server:
-        wrap = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
+        wrap = start_wrap.server(protocol, server.port, cert)
         told = look(wrap.port, "--starttls", protocol)
     assert told["result"] == "good", told
     assert told["starttls"] == protocol and told["name"] == NAME and told["address"] == f"127.0.0.1:{wrap.port}"

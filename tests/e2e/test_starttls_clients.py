@@ -41,7 +41,7 @@ def test_clients_come_to_tls(start_wrap, pki, protocol):
         sock.sendall(greeting + b"behind the door\r\n")
         peers.echo(sock)
     with peers.Server(greets) as server:
-        wrap = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
+        wrap = start_wrap.server(protocol, server.port, cert)
         name = ["-name", "door.test"] if word in ("smtp", "lmtp", "xmpp", "xmpp-server") else []
         said = s_client(wrap, "door.test", "-starttls", word, *name, "-CAfile", pki.ca.file, "-verify_return_error",
                         until=b"behind the door")
@@ -64,7 +64,7 @@ def test_a_door_asks_and_a_door_answers(start_wrap, pki, protocol):
         sock.sendall(b"behind the door\n")
         peers.echo(sock)
     with peers.Server(greets) as server:
-        near = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
+        near = start_wrap.server(protocol, server.port, cert)
         far = start_wrap("client", near.port, "--starttls", protocol, "--ca", pki.ca.file, "--expect", "door.test")
         with socket.create_connection(("127.0.0.1", far.port), timeout=20) as sock:
             if protocol == "postgresql":

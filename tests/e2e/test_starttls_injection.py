@@ -7,7 +7,7 @@ import pytest
 
 import peers
 from run import SLOW, wait_until
-from tls import client_hello, connect, context, heard_by, read_exactly, read_line
+from tls import client_hello, connect, context, heard_by, read_line, read_until
 
 EVIL = b"injected\r\n"
 LDAP_SUCCESS = bytes.fromhex("300c02010178070a010004000400")
@@ -35,9 +35,7 @@ def asks(wrap, request, granted=b""):
     """A client that has asked for TLS, and has read up to this answer."""
     sock = socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW)
     sock.sendall(request)
-    data = b""
-    while not data.endswith(granted):
-        data += read_exactly(sock, 1)
+    read_until(sock, granted)
     return sock
 
 
@@ -54,7 +52,7 @@ def test_a_client_injects(start_wrap, pki, protocol):
     def secured(sock):
         return context(ca=pki.ca.file).wrap_socket(sock, server_hostname="door.test")
     with peers.Server(hears) as server:
-        wrap = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
+        wrap = start_wrap.server(protocol, server.port, cert)
         with secured(asks(wrap, request, granted)):
             wait_until(lambda: server.count == 1, "a client that injects nothing")
         for sock in (asks(wrap, request + EVIL), asks(wrap, request, granted)):
@@ -138,9 +136,8 @@ def test_a_pop3_server_cannot_choose_what_apop_signs(start_door, pki):
 def test_tls_without_asking_behind_words_in_the_clear(start_wrap, pki, length):
     """Where clients speak first they may begin with TLS at once, and only there: a ClientHello that was put behind somebody's
     words is none, however they are cut."""
-    cert = pki.server("door.test")
     with peers.Server(peers.says("behind")) as server:
-        wrap = start_wrap("server", server.port, "--starttls", "irc", "--cert", cert.certificate, "--key", cert.key)
+        wrap = start_wrap.server("irc", server.port, pki.server("door.test"))
         with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as sock:
             sock.sendall(b"CAP " + b"x" * (length - 6) + b"\r\n" + client_hello("door.test"))
             sock.shutdown(socket.SHUT_WR)

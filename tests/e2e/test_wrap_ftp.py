@@ -6,6 +6,7 @@ import os
 import pytest
 
 import peers
+import tls
 from ftp import ftp, tls_ftp  # noqa: F401  (fixtures)
 from middle import Middle
 from run import run
@@ -38,11 +39,6 @@ def lftp(port, *settings):
     return run("lftp", "-c", script, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TERM": "dumb"})
 
 
-def server_words(pki):
-    cert = pki.server(NAME)
-    return ["--starttls", "ftp", "--cert", cert.certificate, "--key", cert.key]
-
-
 @pytest.mark.proves("ftp", "client", "curl", "vsftpd")
 def test_plain_client(start_wrap, tls_ftp, pki, tmp_path):
     assert peers.curl("-sS", f"ftp://127.0.0.1:{tls_ftp.port}/").returncode != 0
@@ -62,7 +58,7 @@ def test_plain_client_that_would_begin_tls(start_wrap, tls_ftp, pki):
 def test_plain_server(start_wrap, ftp, pki, tmp_path):
     """curl's --ftp-ssl-control demands TLS for the control connection and asks for PROT C; the server hears of none of it."""
     middle = Middle(f"127.0.0.1:{ftp.port}")
-    wrap = start_wrap("server", middle.to, *server_words(pki))
+    wrap = start_wrap.server("ftp", middle.to, pki.server(NAME))
     flags = ("--ftp-ssl-control", "--cacert", pki.ca.file)
     listing_and_files(curl_with(wrap.port, *flags), ftp, tmp_path)
     assert wrap.audited(starttls="ftp", version="1.3")
@@ -72,7 +68,7 @@ def test_plain_server(start_wrap, ftp, pki, tmp_path):
 
 @pytest.mark.proves("ftp", "server", "lftp", "vsftpd")
 def test_plain_server_and_lftp(start_wrap, ftp, pki):
-    wrap = start_wrap("server", ftp.port, *server_words(pki))
+    wrap = start_wrap.server("ftp", ftp.port, pki.server(NAME))
     done = lftp(wrap.port, "set ftp:ssl-force yes", "set ftp:ssl-protect-data no", "set ftp:ssl-protect-list no",
                 f"set ssl:ca-file {pki.ca.file}", "set ssl:check-hostname no")
     assert done.returncode == 0 and b"hello from behind" in done.stdout, done.stderr.decode()
@@ -81,7 +77,7 @@ def test_plain_server_and_lftp(start_wrap, ftp, pki):
 
 def test_data_in_tls_is_refused(start_wrap, ftp, pki):
     """PROT P is told that there is none, and a client that demands it goes no further."""
-    wrap = start_wrap("server", ftp.port, *server_words(pki))
+    wrap = start_wrap.server("ftp", ftp.port, pki.server(NAME))
     done = peers.curl("-sS", "-v", "--ssl-reqd", "--cacert", pki.ca.file, f"ftp://127.0.0.1:{wrap.port}/")
     assert b"536 " in done.stderr, done.stderr.decode()
     assert done.returncode != 0
@@ -89,10 +85,10 @@ def test_data_in_tls_is_refused(start_wrap, ftp, pki):
 
 @pytest.mark.proves("ftp", "server", "openssl s_client", "vsftpd")
 def test_openssl(start_wrap, ftp, pki):
-    wrap = start_wrap("server", ftp.port, *server_words(pki))
-    done = run("openssl", "s_client", "-starttls", "ftp", "-connect", f"127.0.0.1:{wrap.port}", "-CAfile", pki.ca.file,
-               "-verify_return_error", "-verify_hostname", NAME)
-    assert done.returncode == 0 and b"Verification: OK" in done.stdout, done.stderr.decode()
+    wrap = start_wrap.server("ftp", ftp.port, pki.server(NAME))
+    said = tls.s_client(wrap, NAME, "-starttls", "ftp", "-CAfile", pki.ca.file, "-verify_return_error",
+                        "-verify_hostname", NAME)
+    assert said.code == 0 and "Verification: OK" in said.text, said.text
 
 
 @pytest.mark.proves("ftp", "probe", "vsftpd")

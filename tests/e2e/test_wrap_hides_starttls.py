@@ -58,23 +58,14 @@ def plain_server(greeting, answers, heard):
     return serve
 
 
-def begin_tls(sock, steps):
-    """A step is what to say, and what the line that ends its answer begins with."""
-    for words, answer in steps:
-        if words is not None:
-            sock.sendall(words + b"\r\n")
-        while not (line := tls.read_line(sock)).startswith(answer.decode()):
-            assert line
-
-
 @pytest.mark.parametrize("protocol", CASES)
 def test_hidden_within_tls(start_wrap, pki, protocol):
     greeting, answers, steps, within = CASES[protocol]
     cert, heard = pki.server("mail.example.com"), []
     with peers.Server(plain_server(greeting, answers, heard)) as server:
-        wrap = start_wrap("server", server.port, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key)
+        wrap = start_wrap.server(protocol, server.port, cert)
         with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as sock:
-            begin_tls(sock, steps)
+            tls.converse(sock, steps)
             with tls.context(pki.ca.file).wrap_socket(sock, server_hostname="mail.example.com") as secure:
                 for words, answer in within:
                     if words is not None:
@@ -91,10 +82,9 @@ def test_hidden_within_tls(start_wrap, pki, protocol):
 def test_hidden_of_real_servers(start_wrap, mail_cert, pki, postfix, dovecot_tls, protocol, ask, keeps):
     """Postfix and Dovecot, who demand STARTTLS themselves: it cannot come about, and is not offered."""
     server = postfix if protocol == "smtp" else dovecot_tls
-    wrap = start_wrap("server", server.to("submission" if protocol == "smtp" else protocol), "--starttls", protocol,
-                      "--cert", mail_cert.certificate, "--key", mail_cert.key)
+    wrap = start_wrap.server(protocol, server.to("submission" if protocol == "smtp" else protocol), mail_cert)
     with socket.create_connection(("127.0.0.1", wrap.port), timeout=10 * SLOW) as sock:
-        begin_tls(sock, CASES[protocol][2])
+        tls.converse(sock, CASES[protocol][2])
         with tls.context(pki.ca.file).wrap_socket(sock, server_hostname="mail.example.com") as secure:
             secure.sendall(ask)
             secure.settimeout(1 * SLOW)

@@ -47,8 +47,7 @@ def test_plain_client(start_wrap, tls_slapd, pki):
 
 @pytest.mark.proves("ldap", "server", "ldapsearch", "OpenLDAP")
 def test_plain_server(start_wrap, slapd, pki):
-    cert = pki.server("ldap.test")
-    wrap = start_wrap("server", slapd.port, "--starttls", "ldap", "--cert", cert.certificate, "--key", cert.key)
+    wrap = start_wrap.server("ldap", slapd.port, pki.server("ldap.test"))
     done = search(wrap.port, "-ZZ", ca=pki.ca.file)
     assert found(done), done.stderr.decode()
     assert wrap.audited(starttls="ldap", version="1.3")
@@ -57,8 +56,7 @@ def test_plain_server(start_wrap, slapd, pki):
 
 
 def test_plaintext_where_it_is_allowed(start_wrap, slapd, pki):
-    cert = pki.server("ldap.test")
-    wrap = start_wrap("server", slapd.port, "--starttls", "ldap", "--plaintext", "--cert", cert.certificate, "--key", cert.key)
+    wrap = start_wrap.server("ldap", slapd.port, pki.server("ldap.test"), "--plaintext")
     assert found(search(wrap.port)) and found(search(wrap.port, "-ZZ", ca=pki.ca.file))
 
 

@@ -39,15 +39,11 @@ def test_plain_client(work, start_wrap, pki, protocol):
     assert STARTTLS.search(middle.heard[:middle.heard.index(TLS)])
 
 
-def server_words(protocol, cert, *more):
-    return ["--starttls", protocol, "--cert", cert.certificate, "--key", cert.key, *more]
-
-
 @pytest.mark.parametrize("protocol", claims("server"))
 def test_plain_server(work, start_wrap, mail_cert, protocol):
     """A client that demands STARTTLS, and a server that knows none and never hears of it. A client without is turned away."""
     middle = Middle(work.server(protocol, None))
-    wrap = start_wrap("server", middle.to, *server_words(protocol, mail_cert))
+    wrap = start_wrap.server(protocol, middle.to, mail_cert)
     done, text = work.do(protocol, wrap.port, "starttls")
     assert done, f"{text}\n{wrap.audit()}\n{middle.heard}\n{middle.answered}"
     assert not STARTTLS.search(middle.heard)
@@ -62,7 +58,7 @@ def test_plain_server(work, start_wrap, mail_cert, protocol):
 def test_plaintext_where_it_is_allowed(work, start_wrap, mail_cert, protocol):
     """With --plaintext both come through. But submission's clients send no password where none is asked for in the clear."""
     middle = Middle(work.server(protocol, None))
-    wrap = start_wrap("server", middle.to, *server_words(protocol, mail_cert, "--plaintext"))
+    wrap = start_wrap.server(protocol, middle.to, mail_cert, "--plaintext")
     for how in (None, "starttls") if protocol != "submission" else ("starttls",):
         done, text = work.do(protocol, wrap.port, how)
         assert done, f"{how}: {text}\n{wrap.audit()}\n{middle.heard}\n{middle.answered}"
@@ -75,7 +71,7 @@ def test_plaintext_where_it_is_allowed(work, start_wrap, mail_cert, protocol):
 def test_postfix_sends_with_starttls_only(work, start_wrap, mail_cert, postfix, protocol):
     """Postfix as the client, which sends nothing without TLS (smtp_tls_security_level = encrypt)."""
     middle = Middle(work.server(protocol, None))
-    wrap = start_wrap("server", middle.to, *server_words(protocol, mail_cert), port=postfix.onward[protocol])
+    wrap = start_wrap.server(protocol, middle.to, mail_cert, port=postfix.onward[protocol])
     subject, to = next(subjects), f"alice@{protocol}.example.com"
     assert mail_clients.swaks(postfix.ports["out"], None, None, None, subject, to=to, host=ADDRESS).returncode == 0
     server = postfix if protocol == "smtp" else work.dovecot
@@ -99,23 +95,13 @@ QUESTIONS = {
 ASK = {"imap": b"s STARTTLS\r\n", "pop3": b"STLS\r\n"}
 
 
-def until(sock, mark=b""):
-    """What comes, up to the line that begins so."""
-    text, line = b"", None
-    while line is None or not line.startswith(mark):
-        line = tls.read_line(sock).encode()
-        assert line, f"ended after {text}, before {mark}"
-        text += line + b"\n"
-    return text
-
-
 def greeting(sock, protocol):
-    return until(sock, b"OK" if protocol == "managesieve" else b"")
+    return tls.read_lines(sock, b"OK" if protocol == "managesieve" else b"")
 
 
 def begin_tls(sock, protocol, ca):
     sock.sendall(ASK.get(protocol, b"STARTTLS\r\n"))
-    until(sock)
+    tls.read_lines(sock)
     return tls.context(ca).wrap_socket(sock, server_hostname="mail.example.com")
 
 
@@ -128,21 +114,21 @@ def test_capabilities_before_and_after(work, start_wrap, mail_cert, pki, protoco
     with socket.create_connection((host, int(port)), 10 * SLOW) as sock:
         greeting(sock, protocol)
         sock.sendall(question)
-        itself = until(sock, end).replace(b"STARTTLS\r\n", b"")
-    wrap = start_wrap("server", work.server(protocol, None), *server_words(protocol, mail_cert))
+        itself = tls.read_lines(sock, end).replace(b"STARTTLS\r\n", b"")
+    wrap = start_wrap.server(protocol, work.server(protocol, None), mail_cert)
     with socket.create_connection(("127.0.0.1", wrap.port), 10 * SLOW) as sock:
         greeting(sock, protocol)
         sock.sendall(question)
-        before = until(sock, end)
+        before = tls.read_lines(sock, end)
         assert (b"STLS" if protocol == "pop3" else b"STARTTLS") in before
         assert not re.search(rb"AUTH|PIPELINING|LOGIN(?!DISABLED)|\"SASL\" \"P", before), before
         sock.sendall(command)
-        assert until(sock).startswith(refusal)
+        assert tls.read_lines(sock).startswith(refusal)
         with begin_tls(sock, protocol, pki.ca.file) as secure:
             if protocol == "managesieve":
                 greeting(secure, protocol)
             secure.sendall(question)
-            assert until(secure, end) == itself
+            assert tls.read_lines(secure, end) == itself
 
 
 # Whoever is in the middle ----------------------------------------------------------------------------------------------
@@ -151,7 +137,7 @@ def test_capabilities_before_and_after(work, start_wrap, mail_cert, pki, protoco
 def test_commands_before_tls_are_none_within(work, start_wrap, mail_cert, protocol):
     """CVE-2011-0411: what is sent together with STARTTLS, in the clear, must not be taken for the client's own in TLS."""
     middle = Middle(work.server(protocol, None))
-    wrap = start_wrap("server", middle.to, *server_words(protocol, mail_cert))
+    wrap = start_wrap.server(protocol, middle.to, mail_cert)
     with socket.create_connection(("127.0.0.1", wrap.port), 10 * SLOW) as sock:
         greeting(sock, protocol)
         sock.sendall(ASK.get(protocol, b"STARTTLS\r\n") + QUESTIONS[protocol][2])

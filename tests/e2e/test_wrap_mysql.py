@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import peers
+import tls
 from mariadb import mariadb, tls_mariadb  # noqa: F401  (fixtures)
 from middle import Middle
 from run import CARDEA, SLOW, free_port, run
@@ -32,14 +33,9 @@ def client_wrap(start_wrap, pki, tls_mariadb):
     return start_wrap("client", tls_mariadb.port, "--starttls", "mysql", "--ca", pki.ca.file, "--expect", NAME)
 
 
-def server_words(pki, *more):
-    cert = pki.server(NAME)
-    return ["--starttls", "mysql", "--cert", cert.certificate, "--key", cert.key, *more]
-
-
 @pytest.fixture
 def server_wrap(start_wrap, pki, mariadb):
-    return start_wrap("server", mariadb.port, *server_words(pki))
+    return start_wrap.server("mysql", mariadb.port, pki.server(NAME))
 
 
 @pytest.fixture(params=["client", "server"])
@@ -70,9 +66,9 @@ def test_plain_server(server_wrap, mariadb, pki):
 
 @pytest.mark.proves("mysql", "server", "openssl s_client", "MariaDB")
 def test_openssl(server_wrap, pki):
-    done = run("openssl", "s_client", "-starttls", "mysql", "-connect", f"127.0.0.1:{server_wrap.port}", "-CAfile",
-               pki.ca.file, "-verify_return_error", "-verify_hostname", NAME)
-    assert done.returncode == 0 and b"Verification: OK" in done.stdout, done.stderr.decode()
+    said = tls.s_client(server_wrap, NAME, "-starttls", "mysql", "-CAfile", pki.ca.file, "-verify_return_error",
+                        "-verify_hostname", NAME)
+    assert said.code == 0 and "Verification: OK" in said.text, said.text
 
 
 @pytest.mark.proves("mysql", "route", "mariadb", "MariaDB")
@@ -165,7 +161,7 @@ def test_a_browser_gets_no_tls(server_wrap):
 
 
 def test_plaintext_where_it_is_allowed(start_wrap, mariadb, pki):
-    wrap = start_wrap("server", mariadb.port, *server_words(pki, "--plaintext"))
+    wrap = start_wrap.server("mysql", mariadb.port, pki.server(NAME), "--plaintext")
     assert mariadb.query(wrap.port, "select 6 * 7", *PLAIN)[:2] == (0, "42\n")
     assert mariadb.query(wrap.port, "select 6 * 7", *with_tls(pki))[:2] == (0, "42\n")
 
@@ -173,7 +169,7 @@ def test_plaintext_where_it_is_allowed(start_wrap, mariadb, pki):
 def test_client_certificates(start_wrap, mariadb, pki):
     """They are asked for as anywhere: after the greeting, before the server hears anything."""
     middle = Middle(f"127.0.0.1:{mariadb.port}")
-    wrap = start_wrap("server", middle.to, *server_words(pki, "--clients", pki.staff.file))
+    wrap = start_wrap.server("mysql", middle.to, pki.server(NAME), "--clients", pki.staff.file)
     alice = [f"--ssl-cert={pki.alice.certificate}", f"--ssl-key={pki.alice.key}"]
     assert mariadb.query(wrap.port, "select 1", *with_tls(pki))[0] != 0
     assert middle.heard == b""

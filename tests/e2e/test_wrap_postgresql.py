@@ -18,8 +18,7 @@ def test_plain_client(start_wrap, tls_postgres, pki):
 
 @pytest.mark.proves("postgresql", "server", "psql", "PostgreSQL")
 def test_plain_server(start_wrap, postgres, pki):
-    cert = pki.server("db.test")
-    wrap = start_wrap("server", postgres.port, "--starttls", "postgresql", "--cert", cert.certificate, "--key", cert.key)
+    wrap = start_wrap.server("postgresql", postgres.port, pki.server("db.test"))
     options = {"host": "db.test", "hostaddr": "127.0.0.1", "sslrootcert": pki.ca.file}
     assert query(postgres, wrap.port, sslmode="verify-full", **options) == (0, b"42\n", "")
     assert wrap.audited(starttls="postgresql", version="1.3")["sni"] == "db.test"
@@ -28,9 +27,7 @@ def test_plain_server(start_wrap, postgres, pki):
 
 
 def test_plaintext_where_it_is_allowed(start_wrap, postgres, pki):
-    cert = pki.server("db.test")
-    wrap = start_wrap("server", postgres.port, "--starttls", "postgresql", "--plaintext", "--cert", cert.certificate,
-                      "--key", cert.key)
+    wrap = start_wrap.server("postgresql", postgres.port, pki.server("db.test"), "--plaintext")
     assert query(postgres, wrap.port, sslmode="disable") == (0, b"42\n", "")
     assert query(postgres, wrap.port, sslmode="require") == (0, b"42\n", "")
 
@@ -68,41 +65,3 @@ def test_a_client_without_tls_that_would_like_some(start_wrap, tls_postgres, pki
     which is to a TLS that it does not see."""
     wrap = start_wrap("client", tls_postgres.port, "--starttls", "postgresql", "--ca", pki.ca.file)
     assert query(tls_postgres, wrap.port, sslmode="prefer", gssencmode="prefer") == (0, b"42\n", "")
-
-
-@pytest.fixture(scope="module")
-def trusting_postgres(postgres):
-    """A server that believes whoever comes from this machine, with a user alice."""
-    hba = postgres.directory / "data" / "pg_hba.conf"
-    before = hba.read_text()
-    assert postgres.psql("create role alice login").returncode == 0
-    hba.write_text("host all alice 127.0.0.1/32 trust\n" + before)
-    assert postgres.psql("select pg_reload_conf()").returncode == 0
-    yield postgres
-    hba.write_text(before)
-    assert postgres.psql("select pg_reload_conf()").returncode == 0
-    assert postgres.psql("drop role alice").returncode == 0
-
-
-def who(postgres, port, user, cert=None, **more):
-    """Whom the server takes the client for that says it is `user`."""
-    words = {"user": user, "host": "db.test", "hostaddr": "127.0.0.1", "sslmode": "require", **more}
-    if cert:
-        words |= {"sslcert": cert.certificate, "sslkey": cert.key}
-    done = postgres.psql("select current_user", port=port, **words)
-    return done.returncode, done.stdout.decode().strip(), done.stderr.decode()
-
-
-def test_the_user_is_whom_the_certificate_names(start_door, trusting_postgres, pki):
-    """Whatever the client says: another name, or the name twice."""
-    door = start_door({
-        "certificates": [pki.server("db.test").row()],
-        "trust": [pki.trust()],
-        "routes": [{"name": "db", "first_bytes": "postgresql", "terminate": {"to": f"127.0.0.1:{trusting_postgres.port}"},
-                    "hand_on": {"protocol": "postgresql"}, "clients": {"mode": "optional", "trust": "staff"}}],
-        "policy": [{"name": "all", "who": {"any": True}}],
-    })
-    assert who(trusting_postgres, door.port, "alice", pki.alice) == (0, "alice", "")
-    assert who(trusting_postgres, door.port, "door", pki.alice) == (0, "alice", "")
-    code, _, said = who(trusting_postgres, door.port, "alice", None, sslcert="/nonexistent")
-    assert code != 0 and "no client certificate tells who you are" in said

@@ -50,6 +50,15 @@ def test_a_connection_fails(tmp_path, pki, echo):
     stranger = pki.stranger.issue("mallory", label="wrap-words-mallory")
     tls.s_client(None, "a.test", "-cert", stranger.certificate, "-key", stranger.key, port=port)
     wait_until(lambda: ": bad_certificate: " in process.output() and "is not in --clients" in process.output(), "why not")
+    before, behind = free_port(), port
+    client = start(tmp_path, "client", before, "--to", f"127.0.0.1:{behind}", "--expect", "a.test", "--ca", pki.stranger.file)
+    with socket.create_connection(("127.0.0.1", before)):
+        wait_until(lambda: ": backend_tls: " in client.output() and " in --ca" in client.output(), "why not")
+    client.stop()
+    for words, advice in (b"EHLO client.test\r\n", "say '--starttls smtp'"), (b"hello\r\n", "say with --starttls in which"):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(words)
+            wait_until(lambda: advice in process.output(), advice)
     process.stop()
 
 

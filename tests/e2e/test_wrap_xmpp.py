@@ -6,7 +6,8 @@ import socket
 import pytest
 
 import peers
-from run import SLOW, run
+import tls
+from run import SLOW
 
 HEADER = ("<?xml version='1.0'?><stream:stream to='door.test' version='1.0' xmlns='jabber:client' "
           "xmlns:stream='http://etherx.jabber.org/streams'>")
@@ -28,23 +29,21 @@ def tls_prosody(tmp_path_factory, pki):
     server.stop()
 
 
-def read_until(sock, word):
-    said = b""
-    while word not in said:
-        data = sock.recv(4096)
-        assert data, f"it ended after {said}"
-        said += data
-    return said
-
-
 def logs_in(sock):
     """The whole of a login with a password, as within TLS."""
     sock.settimeout(10 * SLOW)
     sock.sendall(HEADER.encode())
-    features = read_until(sock, b"</stream:features>")
-    assert b"PLAIN" in features and b"starttls" not in features.replace(b"xmpp-tls", b"")
+    offered = tls.read_until(sock, b"</stream:features>")
+    assert b"PLAIN" in offered and b"starttls" not in offered.replace(b"xmpp-tls", b"")
     sock.sendall(AUTH.encode())
-    return b"<success" in read_until(sock, b">")
+    return b"<success" in tls.read_until(sock, b">")
+
+
+def features(door, pki):
+    """What openssl s_client hears within TLS, at a door or a wrap."""
+    return tls.s_client(door, "door.test", "-starttls", "xmpp", "-xmpphost", "door.test", "-CAfile", pki.ca.file,
+                        "-verify_return_error", "-verify_hostname", "door.test", "-quiet",
+                        then=HEADER.encode() + b"</stream:stream>")
 
 
 @pytest.mark.proves("xmpp", "client", "Prosody")
@@ -56,23 +55,18 @@ def test_plain_client(start_wrap, tls_prosody, pki):
 
 @pytest.mark.proves("xmpp", "server", "openssl s_client", "Prosody")
 def test_plain_server(start_wrap, prosody, pki):
-    cert = pki.server("door.test")
-    wrap = start_wrap("server", prosody.port, "--starttls", "xmpp", "--cert", cert.certificate, "--key", cert.key)
-    done = run("openssl", "s_client", "-connect", f"127.0.0.1:{wrap.port}", "-starttls", "xmpp", "-xmpphost", "door.test",
-               "-CAfile", pki.ca.file, "-verify_return_error", "-verify_hostname", "door.test", "-quiet",
-               input=HEADER.encode() + b"</stream:stream>")
-    assert b"PLAIN" in done.stdout, done.stderr.decode()
+    wrap = start_wrap.server("xmpp", prosody.port, pki.server("door.test"))
+    assert "PLAIN" in features(wrap, pki).text
     assert wrap.audited(starttls="xmpp", version="1.3")
 
 
 def test_nothing_goes_on_without_tls(start_wrap, prosody, pki):
-    cert = pki.server("door.test")
-    wrap = start_wrap("server", prosody.port, "--starttls", "xmpp", "--cert", cert.certificate, "--key", cert.key)
+    wrap = start_wrap.server("xmpp", prosody.port, pki.server("door.test"))
     with socket.create_connection(("127.0.0.1", wrap.port), 10) as sock:
         sock.sendall(HEADER.encode())
-        assert b"<required/>" in read_until(sock, b"</stream:features>")
+        assert b"<required/>" in tls.read_until(sock, b"</stream:features>")
         sock.sendall(AUTH.encode())
-        assert b"policy-violation" in read_until(sock, b"</stream:stream>")
+        assert b"policy-violation" in tls.read_until(sock, b"</stream:stream>")
 
 
 @pytest.mark.proves("xmpp", "route", "openssl s_client", "Prosody")
@@ -84,8 +78,5 @@ def test_at_a_shared_port(start_door, prosody, tls_prosody, pki, action):
         "routes": [{"name": "chat", "first_bytes": "xmpp", "sni": "door.test",
                     action: {"to": f"127.0.0.1:{server.port}"}}],
     })
-    done = run("openssl", "s_client", "-connect", f"127.0.0.1:{door.port}", "-starttls", "xmpp", "-xmpphost", "door.test",
-               "-servername", "door.test", "-CAfile", pki.ca.file, "-verify_return_error", "-quiet",
-               input=HEADER.encode() + b"</stream:stream>")
-    assert b"PLAIN" in done.stdout, done.stderr.decode()
+    assert "PLAIN" in features(door, pki).text
     assert door.audited(action=action)["starttls"] == "xmpp"

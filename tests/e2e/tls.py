@@ -85,6 +85,32 @@ def read_line(sock):
     return data[:-1].decode()
 
 
+def read_lines(sock, mark=b""):
+    """What comes, up to the line that begins so."""
+    text, line = b"", None
+    while line is None or not line.startswith(mark):
+        line = read_line(sock).encode()
+        assert line, f"ended after {text}, before {mark}"
+        text += line + b"\n"
+    return text
+
+
+def converse(sock, steps):
+    """A step is what to say (None: nothing), and what the line that ends its answer begins with."""
+    for words, answer in steps:
+        if words is not None:
+            sock.sendall(words + b"\r\n")
+        read_lines(sock, answer)
+
+
+def read_until(sock, word):
+    """What comes, up to that word's end."""
+    data = b""
+    while not data.endswith(word):
+        data += read_exactly(sock, 1)
+    return data
+
+
 def read_all(sock):
     """Everything until the other side's end. A reset counts as the end."""
     data = b""

@@ -30,3 +30,19 @@ class Wrap:
         code = self.process.stop(signal.SIGTERM)
         assert_no_sanitizer_output(self.process.output())
         assert code == 0, self.process.output()
+
+
+class Starter:
+    """Starts wraps of one test: start(role, to, *words)."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.started = []
+
+    def __call__(self, role, to, *words, **options):
+        self.started.append(Wrap(self.directory, role, to, *words, **options))
+        return self.started[-1]
+
+    def server(self, protocol, to, cert, *words, **options):
+        """One whose clients come to TLS in the way of `protocol`."""
+        return self("server", to, "--starttls", protocol, "--cert", cert.certificate, "--key", cert.key, *words, **options)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* starttls/relay.h: every relay of the built-in protocols, between a hostile client and a hostile server. The
- * first byte chooses the protocol and whether TLS is required, the second the section and how what is said is
- * cut, which must not matter. Then come parts: a byte with the side and the length, and what it says. */
+ * first byte chooses the protocol and whether TLS is required (and the client known), the second the section
+ * and how what is said is cut, which must not matter. Then come parts: a byte with the side and the length,
+ * and what it says. */
 #include <string.h>
 
 #include "base/check.h"
@@ -57,6 +58,7 @@ static struct talk play(const struct starttls *p, enum starttls_section section,
     struct talk t = {.relay = starttls_relay_new(p, section)};
     struct starttls_run *run = starttls_relay_run(t.relay);
     CHECK(starttls_run_set(run, "required", (struct str){"yes", required ? 3 : 0}));
+    CHECK(starttls_run_set(run, "user", (struct str){"alice", required ? 5 : 0}));
     for (size_t at = 0; at < len && goes_on(&t);) {
         enum relay_side side = (data[at] & FAR_SIDE) != 0 ? RELAY_FAR : RELAY_NEAR;
         size_t n = MIN((size_t)(data[at] & ~FAR_SIDE), len - at - 1);
@@ -94,7 +96,8 @@ static void compare(const struct talk *a, const struct talk *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static const enum starttls_section sections[] = {STARTTLS_RELAY_SERVER, STARTTLS_RELAY_CLIENT};
+    static const enum starttls_section sections[] = {STARTTLS_RELAY_SERVER, STARTTLS_RELAY_CLIENT,
+                                                     STARTTLS_RELAY_IDENTIFY};
     size_t n = 0;
     const char *const *names = starttls_builtin_names();
     if (len < 2)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "link/fd_link.h"
 #include "link/mem_link.h"
 #include "session/relay_link.h"
@@ -187,6 +188,34 @@ static void no_unit(void **state)
     end(&e);
 }
 
+/* What stands behind a startup that is refused, or is cut off, reaches the server as little as that. */
+static void nobody_slips_by(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said;
+        size_t len;
+    } rows[] = {
+        {BYTES("\0\0\0\x9\0\2\0\0\0"
+               "\0\0\0\x13\0\3\0\0user\0evil\0\0")},
+        {BYTES("\0\0\0\x20\0\3\0\0user\0evil\0\0")},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ends e = {0};
+        struct link *far;
+        struct buf heard = {0};
+        size_t n;
+        mem_link_pair(PLENTY, &far, &e.server);
+        put_relay(&e, "postgresql", STARTTLS_RELAY_IDENTIFY, far, "");
+        assert_int_equal(link_write(e.top, rows[i].said, rows[i].len, &n), LINK_OK);
+        assert_int_equal(n, rows[i].len);
+        assert_int_equal(link_shutdown(e.top), LINK_OK);
+        assert_int_equal(drain(e.server, 1024, &heard), LINK_EOF);
+        assert_int_equal(heard.len, 0);
+        end(&e);
+    }
+}
+
 /* On a socket: once the relay has ended, bytes can be spliced as if it had never been. */
 static void dissolves(void **state)
 {
@@ -219,6 +248,7 @@ int main(void)
         cmocka_unit_test(answers_are_bounded),
         cmocka_unit_test(unit_without_end),
         cmocka_unit_test(no_unit),
+        cmocka_unit_test(nobody_slips_by),
         cmocka_unit_test(dissolves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,7 @@ static void broken_scripts_are_told_where(void **state)
         {B("section a\nbegin send \"x\"; switch\n"),
          "test:2:23: 'begin' can send, set and add; the rest is for rules"},
         {B(HEAD "on\n"), "test:3:3: found the end of the line, expected a pattern: texts in quotes, "
-                         "x\"bytes\", {name}, any, cstring, tag or tlv"},
+                         "x\"bytes\", {name}, any, cstring, pairs, tag or tlv"},
         {B(HEAD "on \"a\"\n"), "test:3:7: found the end of the line, expected ':' and what is done then"},
         {B(HEAD "on \"a\":\n"), "test:3:8: found the end of the line, expected an action: send, set, add, "
                                 "go, stay, switch, done, plain, bye, missing, refused or wrong"},
@@ -102,13 +102,13 @@ static void broken_scripts_are_told_where(void **state)
         {B(HEAD "on \"a\": set \"x\"\n"), "test:3:13: found 'x', expected the name of a variable"},
         {B(HEAD "on \"a: done\n"),
          "test:3:4: found a quote or brace that is not closed, or a stray character, expected "
-         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv"},
+         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, pairs, tag or tlv"},
         {B(HEAD "on \"a\\\": done\n"),
          "test:3:4: found a quote or brace that is not closed, or a stray character, expected "
-         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv"},
+         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, pairs, tag or tlv"},
         {B(HEAD "on {a: done\n"),
          "test:3:4: found a quote or brace that is not closed, or a stray character, expected "
-         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, tag or tlv"},
+         "a pattern: texts in quotes, x\"bytes\", {name}, any, cstring, pairs, tag or tlv"},
         {B(HEAD "on \"a{b\": done\n"),
          "test:3:4: found a '{' that is not closed; a brace of the text itself is written \\{"},
         {B(HEAD "on \"a\\q\": done\n"),
@@ -345,6 +345,11 @@ static void statements_do_what_they_say(void **state)
         {BYTES "on cstring cstring: send len8(\"abc\"); done\n", B("a\0b\0"), B("\3abc"), STARTTLS_DONE, 0,
          4},
         {BYTES "on cstring: done\n", B("abcd"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
+        {"unit bytes 11\n" HEAD "on pairs {a} \"k\\0\" pairs {b} x\"00\": send len8({a}) len8({b}); done\n",
+         B("kk\0x\0k\0y\0\0\0"), B("\5kk\0x\0\3y\0\0"), STARTTLS_DONE, 0, 11},
+        {BYTES "on pairs: done\n", B("a\0b\0"), B(""), STARTTLS_DONE, 0, 4},
+        {BYTES "on pairs {...}: send \"none\"; done\n", B("\0a\0b"), B("none"), STARTTLS_DONE, 0, 4},
+        {BYTES "on pairs {...}: done\n", B("ab\0c"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
         {BYTES "on any 5: done\n", B("abcd"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
         /* frames, elements */
         {"unit frame u16le 1 1\n" HEAD "on any 3 \"x\": done\n", B("\0\3\0x"), B(""), STARTTLS_DONE, 0, 4},

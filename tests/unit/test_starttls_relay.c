@@ -292,6 +292,122 @@ static void dialogues_of_two(void **state)
         check_row(&rows[i], 65536);
 }
 
+#define V3 "\0\3\0\0"
+#define V3_2 "\0\3\0\2"
+#define CANCEL "\x04\xd2\x16\x2e\0\0\0\1"
+#define TWICE "08P01\0Mfound the user twice, expected it once"
+#define NO_PAIRS \
+    "08P01\0Mexpected pairs of a parameter and its value, the user among them, and nothing behind"
+#define OTHER "0A000\0Mexpected protocol 3"
+#define NOBODY "28000\0Mno client certificate tells who you are"
+
+/* PostgreSQL's first message of a client, without its length, and what becomes of it: it is forwarded, or its
+ * client hears an error with this code and text. */
+static const struct startup {
+    const char *user; /* who the client is */
+    const char *said;
+    size_t len;
+    enum starttls_status status;
+    const char *heard;
+    size_t heard_len;
+} startups[] = {
+#define AS(said, heard)                           \
+    {                                             \
+        "alice", B(said), STARTTLS_DONE, B(heard) \
+    }
+#define NOT(said, why)                         \
+    {                                          \
+        "alice", B(said), STARTTLS_BYE, B(why) \
+    }
+    AS(V3 "user\0x\0\0", V3 "user\0alice\0\0"),
+    AS(V3 "user\0\0database\0d\0\0", V3 "user\0alice\0database\0d\0\0"),
+    AS(V3 "client_encoding\0UTF8\0user\0x\0options\0\0\0",
+       V3 "client_encoding\0UTF8\0user\0alice\0options\0\0\0"),
+    AS(V3 "database\0user\0user\0user\0username\0user\0\0",
+       V3 "database\0user\0user\0alice\0username\0user\0\0"),
+    AS(V3_2 "user\0x\0_pq_.some\0on\0replication\0database\0\0",
+       V3_2 "user\0alice\0_pq_.some\0on\0replication\0database\0\0"),
+    AS("\0\3\x27\x0fuser\0x\0\0", "\0\3\x27\x0fuser\0alice\0\0"),
+    /* the first or the last may be the one that counts, and letters may be the same in either case */
+    NOT(V3 "user\0alice\0user\0evil\0\0", TWICE),
+    NOT(V3 "user\0evil\0database\0d\0USER\0alice\0\0", TWICE),
+    /* behind the first empty name */
+    NOT(V3 "user\0x\0\0database\0d\0user\0evil\0\0", NO_PAIRS),
+    NOT(V3 "user\0x\0\0\0", NO_PAIRS),
+    NOT(V3 "\0user\0evil\0\0", NO_PAIRS),
+    /* a name without a value: names would be values from there on, and values names */
+    NOT(V3 "user\0x\0database\0\0", NO_PAIRS),
+    NOT(V3 "database\0user\0evil\0\0", NO_PAIRS),
+    NOT(V3 "user\0x\0a\0user\0evil\0\0", NO_PAIRS),
+    NOT(V3 "user\0x\0user\0evil\0a\0\0", TWICE),
+    /* it ends too soon */
+    NOT(V3 "user\0x\0", NO_PAIRS),
+    NOT(V3 "user\0x", NO_PAIRS),
+    NOT(V3 "user\0", NO_PAIRS),
+    NOT(V3 "user", NO_PAIRS),
+    NOT(V3 "database\0d\0\0", NO_PAIRS),
+    NOT(V3 "\0", NO_PAIRS),
+    NOT(V3, NO_PAIRS),
+    /* protocol 2, where the user stands at a fixed place, one to come, and requests that nobody knows */
+    NOT("\0\2\0\0shop\0\0\0\0evil\0\0\0\0", OTHER),
+    NOT("\0\4\0\0user\0evil\0\0", OTHER),
+    NOT("\x04\xd2\x16\x2f\0", OTHER),
+    NOT("\x04\xd2\x16\x31", OTHER),
+    NOT("\x04\xd2", OTHER),
+    NOT("", OTHER),
+    {NULL, B(V3 "user\0alice\0\0"), STARTTLS_BYE, B(NOBODY)},
+    {NULL, B("\0\2\0\0alice\0"), STARTTLS_BYE, B(NOBODY)},
+    /* of protocol 3.0, and of 3.2 with a longer key */
+    {NULL, B(CANCEL "key."), STARTTLS_FAILED, B(CANCEL "key.")},
+    {"alice", B(CANCEL "a longer key"), STARTTLS_FAILED, B(CANCEL "a longer key")},
+#undef AS
+#undef NOT
+};
+
+static struct buf with_length(const char *kind, const struct buf *message)
+{
+    struct buf b = {0};
+    assert_true(buf_printf(&b, "%s", kind) && buf_append(&b, (const char[3]){0}, 3));
+    assert_true(buf_append(&b, &(const uint8_t){(uint8_t)(message->len + 4)}, 1) &&
+                buf_append(&b, message->data, message->len));
+    return b;
+}
+
+/* What follows a startup passes; what follows a CancelRequest or one that is refused does not. */
+static void check_startup(const struct startup *row, size_t chunk)
+{
+    struct talk t = {.relay = starttls_relay_new(starttls_builtin("postgresql"), STARTTLS_RELAY_IDENTIFY)};
+    struct buf said = {0}, heard = {0};
+    bool refused = row->status == STARTTLS_BYE;
+    if (row->user != NULL)
+        assert_true(starttls_run_set(starttls_relay_run(t.relay), "user",
+                                     (struct str){row->user, strlen(row->user)}));
+    assert_true(buf_append(&said, row->said, row->len));
+    assert_true(!refused || buf_append(&heard, B("SFATAL\0VFATAL\0C")));
+    assert_true(buf_append(&heard, row->heard, row->heard_len));
+    assert_true(!refused || buf_append(&heard, B("\0\0")));
+    struct buf message = with_length("", &said), expected = with_length(refused ? "E" : "", &heard);
+    assert_true(buf_append(&message, B("more")));
+    assert_true(row->status != STARTTLS_DONE || buf_append(&expected, B("more")));
+    say(&t, &(struct part){RELAY_NEAR, (const char *)message.data, message.len}, chunk);
+    assert_int_equal(t.status, row->status);
+    assert_int_equal(t.heard[refused ? RELAY_FAR : RELAY_NEAR].len, 0);
+    assert_int_equal(t.heard[refused ? RELAY_NEAR : RELAY_FAR].len, expected.len);
+    assert_memory_equal(t.heard[refused ? RELAY_NEAR : RELAY_FAR].data, expected.data, expected.len);
+    struct buf *all[] = {&said, &heard, &message, &expected, t.heard, t.heard + 1, t.said, t.said + 1};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        buf_free(all[i]);
+    starttls_relay_free(t.relay);
+}
+
+static void startups_of_postgresql(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(startups); i++)
+        for (size_t chunk = 1; chunk < 160; chunk++)
+            check_startup(&startups[i], chunk);
+}
+
 static void only_mysql_begins_before_tls(void **state)
 {
     (void)state;
@@ -433,6 +549,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dialogues_of_two),
+        cmocka_unit_test(startups_of_postgresql),
         cmocka_unit_test(only_mysql_begins_before_tls),
         cmocka_unit_test(bounds),
         cmocka_unit_test(broken_scripts),
