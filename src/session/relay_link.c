@@ -21,6 +21,7 @@ struct relay_link {
     struct buf to_far;
     bool waits; /* the owner may not write before he has read */
     bool ends;  /* once what is on its way has gone, in both directions */
+    bool alone; /* the backend has ended */
 };
 
 static const struct link_ops relaying, passing, splicing;
@@ -83,10 +84,21 @@ static enum link_status relay_step(struct relay_link *r, enum relay_side side)
     return LINK_OK;
 }
 
+static bool near_waits(const struct relay_link *r)
+{
+    return r->relay != NULL && starttls_relay_near_waits(r->relay);
+}
+
+/* Nobody is there any more to hear the client. */
+static bool is_unheard(const struct relay_link *r)
+{
+    return r->ends || (r->alone && near_waits(r));
+}
+
 /* The owner has to read before he can go on writing. */
 static bool is_held_up(const struct relay_link *r)
 {
-    return rests(r);
+    return rests(r) || (near_waits(r) && !is_unheard(r));
 }
 
 /* What he waited for may have come. */
@@ -145,7 +157,7 @@ static enum link_status relay_read(struct link *l, void *buf, size_t cap, size_t
     if (flush(r) == LINK_ERROR)
         return LINK_ERROR;
     for (;;) {
-        if (relay_step(r, RELAY_NEAR) != LINK_OK || relay_step(r, RELAY_FAR) != LINK_OK ||
+        if (relay_step(r, RELAY_FAR) != LINK_OK || relay_step(r, RELAY_NEAR) != LINK_OK ||
             flush(r) == LINK_ERROR)
             return LINK_ERROR;
         if (r->to_near.len > 0)
@@ -166,6 +178,8 @@ static enum link_status relay_read(struct link *l, void *buf, size_t cap, size_t
         if (status == LINK_ERROR)
             return link_fail(l, link_error(r->far));
         if (status != LINK_OK) {
+            r->alone = status == LINK_EOF;
+            wake_writer(r);
             if (r->said[RELAY_FAR].len == 0)
                 buf_free(&r->said[RELAY_FAR]);
             return status;
@@ -187,7 +201,7 @@ static enum link_status relay_write(struct link *l, const void *buf, size_t len,
     if (r->relay == NULL)
         return pass_write(l, buf, len, ret_n);
     *ret_n = MIN(len, (size_t)TAKE_MOST);
-    if (r->ends) /* nobody is there to hear it */
+    if (is_unheard(r))
         return LINK_OK;
     CHECK(buf_append(&r->said[RELAY_NEAR], buf, *ret_n));
     if (relay_step(r, RELAY_NEAR) != LINK_OK || flush(r) == LINK_ERROR)
@@ -203,7 +217,7 @@ static enum link_status relay_shutdown(struct link *l, bool closing)
     struct relay_link *r = relay_of(l);
     if (flush(r) == LINK_ERROR || relay_step(r, RELAY_NEAR) != LINK_OK)
         return LINK_ERROR;
-    r->waits = is_held_up(r) && r->said[RELAY_NEAR].len > 0;
+    r->waits = is_held_up(r) && !is_unheard(r) && r->said[RELAY_NEAR].len > 0;
     if (r->waits)
         return LINK_AGAIN;
     buf_free(&r->said[RELAY_NEAR]);

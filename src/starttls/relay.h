@@ -6,7 +6,9 @@
  *
  *   relay-server   a plain server behind, whose clients speak TLS
  *   relay-client   a client that speaks no TLS, before a server that does
- *   relay-both     where both do, up to TLS */
+ *   relay-both     where both do, up to TLS
+ *   relay-identify as relay-server, and the server is told who the client is: the client must not say it as
+ * well */
 #ifndef CARDEA_STARTTLS_RELAY_H
 #define CARDEA_STARTTLS_RELAY_H
 
@@ -28,6 +30,9 @@ struct starttls_run *starttls_relay_run(struct starttls_relay *r);
 /* Is there that section, and does TLS begin in it? Then it is gone through from before TLS on, else within
  * it. */
 bool starttls_relay_switches(const struct starttls *p, enum starttls_section which);
+
+/* What the client says is not looked at for now: its turn comes when the server has spoken, or never. */
+bool starttls_relay_near_waits(const struct starttls_relay *r);
 
 /* Go on with what a side has said. `data`: all of it that was not consumed; *ret_used: how much is now. What
  * is for the side itself is appended to `back`, what is for the other to `onward`; that is to be sent, and

@@ -16,7 +16,8 @@ struct starttls_run {
     enum starttls_status status;
     struct str unit; /* while its actions are carried out */
     uint16_t onward;
-    bool within; /* TLS */
+    uint8_t before[2]; /* the last bytes of a client's mail, where the state is one of content */
+    bool within;       /* TLS */
     uint32_t bytes;
     uint32_t units;
     size_t remembered;
@@ -35,6 +36,9 @@ bool run_keep_captures(struct starttls_run *r, const struct captures *caught);
 
 /* ACT_SET, ACT_ADD. False when it is too much. */
 bool run_put_variable(struct starttls_run *r, const struct action *a);
+
+/* Forget the last byte of a variable, if it has one. */
+void run_drop_byte(struct starttls_run *r, uint16_t var);
 
 /* Append what an action says; STARTTLS_MORE, or STARTTLS_FAILED. */
 enum starttls_status run_send_text(struct starttls_run *r, const struct action *a, struct buf *say);

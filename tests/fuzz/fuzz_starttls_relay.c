@@ -47,7 +47,8 @@ static void step(struct talk *t, enum relay_side side)
         buf_free(&back);
         buf_free(&onward);
         used += t->status == STARTTLS_SWITCH;
-        CHECK(said->len < STARTTLS_UNIT_MAX || used > 0 || !goes_on(t));
+        CHECK(said->len < STARTTLS_UNIT_MAX || used > 0 || !goes_on(t) ||
+              (side == RELAY_NEAR && starttls_relay_near_waits(t->relay)));
     }
 }
 
@@ -65,6 +66,8 @@ static struct talk play(const struct starttls *p, enum starttls_section section,
             CHECK(buf_append(&t.said[side], data + at + done, MIN(piece, n - done)));
             step(&t, side);
         }
+        if (side == RELAY_FAR) /* what the client has said may have waited for it */
+            step(&t, RELAY_NEAR);
         at += n;
     }
     CHECK((t.status == STARTTLS_FAILED) == (starttls_run_failure(run) != STARTTLS_NO_FAILURE));
@@ -94,7 +97,8 @@ static void compare(const struct talk *a, const struct talk *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static const enum starttls_section sections[] = {STARTTLS_RELAY_SERVER, STARTTLS_RELAY_CLIENT};
+    static const enum starttls_section sections[] = {STARTTLS_RELAY_SERVER, STARTTLS_RELAY_CLIENT,
+                                                     STARTTLS_RELAY_IDENTIFY};
     size_t n = 0;
     const char *const *names = starttls_builtin_names();
     if (len < 2)
