@@ -10,7 +10,9 @@
 
 #include "starttls/relay.h"
 
-#define TAKE_MOST 4096u /* of a side's bytes at once */
+/* Of a side's bytes at once; of the client's what a record of TLS has, for mails go through here. */
+#define TAKE_MOST 4096u
+#define TAKE_MOST_NEAR 16384u
 
 struct relay_link {
     struct link link;
@@ -200,7 +202,7 @@ static enum link_status relay_write(struct link *l, const void *buf, size_t len,
         return LINK_AGAIN;
     if (r->relay == NULL)
         return pass_write(l, buf, len, ret_n);
-    *ret_n = MIN(len, (size_t)TAKE_MOST);
+    *ret_n = MIN(len, (size_t)TAKE_MOST_NEAR);
     if (is_unheard(r))
         return LINK_OK;
     CHECK(buf_append(&r->said[RELAY_NEAR], buf, *ret_n));

@@ -119,6 +119,13 @@ static void strip(struct starttls_run *r, const struct action *a, struct passing
     buf_free(&text);
 }
 
+static void drop_byte(struct starttls_run *r, uint16_t var)
+{
+    size_t n = MIN(r->vars[var].len, (size_t)1);
+    r->vars[var].len -= n;
+    r->remembered -= n;
+}
+
 static enum starttls_status end(struct starttls_run *r, enum starttls_status status)
 {
     r->state = NO_INDEX;
@@ -147,7 +154,7 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
         p->kept = true;
         return STARTTLS_MORE;
     case ACT_DROP:
-        run_drop_byte(r, a->to);
+        drop_byte(r, a->to);
         return STARTTLS_MORE;
     case ACT_GO:
         enter(r, a->to);

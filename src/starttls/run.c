@@ -44,13 +44,6 @@ static void forget(struct starttls_run *r, uint16_t var)
     buf_free(&r->vars[var]);
 }
 
-void run_drop_byte(struct starttls_run *r, uint16_t var)
-{
-    size_t n = MIN(r->vars[var].len, (size_t)1);
-    r->vars[var].len -= n;
-    r->remembered -= n;
-}
-
 bool starttls_run_set(struct starttls_run *r, const char *var, struct str value)
 {
     for (uint16_t i = 0; i < r->p->vars_len; i++) {

@@ -37,9 +37,6 @@ bool run_keep_captures(struct starttls_run *r, const struct captures *caught);
 /* ACT_SET, ACT_ADD. False when it is too much. */
 bool run_put_variable(struct starttls_run *r, const struct action *a);
 
-/* Forget the last byte of a variable, if it has one. */
-void run_drop_byte(struct starttls_run *r, uint16_t var);
-
 /* Append what an action says; STARTTLS_MORE, or STARTTLS_FAILED. */
 enum starttls_status run_send_text(struct starttls_run *r, const struct action *a, struct buf *say);
 
