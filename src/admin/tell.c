@@ -119,6 +119,37 @@ static void warn_of_programs(struct telling *t, const struct config_route *rc)
     }
 }
 
+/* The route by which this backend is told in its own protocol who clients are, and so believes the door; or
+ * NULL.
+ */
+static const struct config_route *teller_to(const struct config *c, const char *to)
+{
+    for (size_t i = 0; i < c->routes.n; i++) {
+        const struct config_route *rc = &c->routes.v[i];
+        const struct config_backend *backend = config_route_backend(rc);
+        for (size_t k = 0; rc->hand_on.protocol.text != NULL && k < backend->to.n; k++)
+            if (strcmp(backend->to.v[k].text.text, to) == 0)
+                return rc;
+    }
+    return NULL;
+}
+
+/* What it believes of the door's own words it believes of a client's, where nobody looks at these. */
+static void warn_of_believed(struct telling *t, const struct config_route *rc)
+{
+    const struct config_backend *backend = config_route_backend(rc);
+    for (size_t i = 0; backend != NULL && rc->hand_on.protocol.text == NULL && i < backend->to.n; i++) {
+        const struct config_text *to = &backend->to.v[i].text;
+        const struct config_route *teller = teller_to(t->snap->config, to->text);
+        if (teller != NULL)
+            tell_warn(
+                t, to->at,
+                "clients of route %s can tell %s in its protocol who they are, if it believes what route "
+                "%s says by 'hand_on.protocol'; give it another port that does not",
+                rc->name.text, to->text, teller->name.text);
+    }
+}
+
 /* Few web servers speak HTTP/2 without TLS. */
 static void hint_at_h2(struct telling *t, const struct config_route *rc)
 {
@@ -308,6 +339,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
         warn_of_names(&t, &snap->routes[i]);
         warn_of_anyone(&t, snap->routes[i].config);
         warn_of_programs(&t, snap->routes[i].config);
+        warn_of_believed(&t, snap->routes[i].config);
         if (hints)
             hint_at_h2(&t, snap->routes[i].config);
     }

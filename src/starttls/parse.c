@@ -369,8 +369,7 @@ static int read_alpn(struct parse *p)
         return lex_error(&p->lex, p->err, "found a second 'alpn'");
     if (parse_word(p, "the protocol's name in ALPN", &name) != 0)
         return -1;
-    p->script->alpn = strndup(name.p, name.len);
-    CHECK(p->script->alpn != NULL);
+    CHECK(name.p != NULL && (p->script->alpn = strndup(name.p, name.len)) != NULL);
     return end_of_line(p);
 }
 
