@@ -572,6 +572,8 @@ static const struct {
      "t:3:1: what the client says waits in this state: expected rules 'far' only"},
     {"section relay-server\nstate a unit line near\nfar \"x\": stay\n",
      "t:2:23: found the end of the line, expected 'waits'"},
+    {"section relay-server\nstate a\nnear \"x\": go b\nstate b near waits\nfar \"x\": switch a\n",
+     "t:4:7: found 'near waits' in a relay in which TLS begins, expected it in one within TLS only"},
     {"section ask\nstate a near waits\non \"x\": switch\n",
      "t:2:9: 'near waits' is for relays: a dialogue has one peer"},
     {"section ask\nstate a unit content\non \"x\": switch\n",
