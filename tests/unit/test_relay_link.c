@@ -117,7 +117,7 @@ static void any_pieces(void **state)
 }
 
 /* What the server said is told to its end. A part of a client's line goes nowhere: no rule has seen it, and
- * some servers take it for a command. */
+ * a server may take it for a command. */
 static void ends_within_a_unit(void **state)
 {
     (void)state;
