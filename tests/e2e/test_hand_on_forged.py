@@ -132,6 +132,18 @@ def converse(sock, *parts):
     return before
 
 
+def test_a_mail_that_is_broken_off(door, postfix, pki):
+    """The audit line says why, and the part that Postfix has is no mail."""
+    with connect(door.ports["implicit"], pki) as sock:
+        converse(sock, (b"", rb"220"), (ENVELOPE, rb"250.*\n250.*\n"), (b"DATA\r\n", rb"354"))
+        sock.sendall(b"Subject: broken-off\r\n\r\nhello\n.\nXCLIENT LOGIN=root\r\n")
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            sock.recv(4096)
+    assert "a line of a dot in a mail does not begin and end with CR LF" in door.audited(route="mail")["detail"]
+    wait_until(lambda: "lost connection after DATA" in postfix.log(), "log")
+    assert not postfix.delivered("broken-off")
+
+
 def test_what_is_offered(door, pki):
     """Neither what would tell who somebody is, nor what the door does not follow."""
     offers = converse(connect(door.ports["implicit"], pki), (b"", rb"220 .*\n"), (b"EHLO a\r\n", rb"250 .*\n")).decode()
