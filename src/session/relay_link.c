@@ -10,7 +10,9 @@
 
 #include "starttls/relay.h"
 
-#define TAKE_MOST 4096u /* of a side's bytes at once */
+/* Of a side's bytes at once; of the client's what a record of TLS has, for mails go through here. */
+#define TAKE_MOST 4096u
+#define TAKE_MOST_NEAR 16384u
 
 struct relay_link {
     struct link link;
@@ -19,9 +21,9 @@ struct relay_link {
     struct buf said[2];           /* by enum relay_side: of a unit that is not whole */
     struct buf to_near;
     struct buf to_far;
-    bool rests; /* a side has said more than was gone through at once */
     bool waits; /* the owner may not write before he has read */
     bool ends;  /* once what is on its way has gone, in both directions */
+    bool alone; /* the backend has ended */
 };
 
 static const struct link_ops relaying, passing, splicing;
@@ -55,6 +57,12 @@ static void dissolve(struct relay_link *r)
         r->link.ops = link_splices(r->far) ? &splicing : &passing;
 }
 
+/* So much is on its way that nothing more is gone through. */
+static bool rests(const struct relay_link *r)
+{
+    return MAX(r->to_far.len, r->to_near.len) > STARTTLS_MEMORY_MAX;
+}
+
 static enum link_status relay_step(struct relay_link *r, enum relay_side side)
 {
     struct buf *said = &r->said[side], *to_self = side == RELAY_NEAR ? &r->to_near : &r->to_far;
@@ -70,13 +78,38 @@ static enum link_status relay_step(struct relay_link *r, enum relay_side side)
             r->ends = true;
         else if (status != STARTTLS_MORE)
             return link_fail(&r->link, starttls_run_text(starttls_relay_run(r->relay)));
-        r->rests = MAX(r->to_far.len, r->to_near.len) > STARTTLS_MEMORY_MAX;
-        if (r->rests)
+        if (rests(r))
             break;
     }
     if (said->len == 0)
         buf_free(said);
     return LINK_OK;
+}
+
+static bool near_waits(const struct relay_link *r)
+{
+    return r->relay != NULL && starttls_relay_near_waits(r->relay);
+}
+
+/* Nobody is there any more to hear the client. */
+static bool is_unheard(const struct relay_link *r)
+{
+    return r->ends || (r->alone && near_waits(r));
+}
+
+/* The owner has to read before he can go on writing. */
+static bool is_held_up(const struct relay_link *r)
+{
+    return rests(r) || (near_waits(r) && !is_unheard(r));
+}
+
+/* What he waited for may have come. */
+static void wake_writer(struct relay_link *r)
+{
+    if (!r->waits || is_held_up(r))
+        return;
+    r->waits = false;
+    link_wake(&r->link);
 }
 
 /* LINK_OK: nothing is on its way to the backend. */
@@ -116,24 +149,23 @@ static enum link_status deliver(struct relay_link *r, void *buf, size_t cap, siz
         return LINK_OK;
     buf_free(&r->to_near);
     dissolve(r);
-    bool waits = r->waits;
-    r->waits = false;
-    if (waits)
-        link_wake(&r->link);
+    wake_writer(r);
     return LINK_OK;
 }
 
 static enum link_status relay_read(struct link *l, void *buf, size_t cap, size_t *ret_n)
 {
     struct relay_link *r = relay_of(l);
-    if (flush(r) == LINK_ERROR || (r->rests && relay_step(r, RELAY_NEAR) != LINK_OK))
+    if (flush(r) == LINK_ERROR)
         return LINK_ERROR;
     for (;;) {
-        if (relay_step(r, RELAY_FAR) != LINK_OK || flush(r) == LINK_ERROR)
+        if (relay_step(r, RELAY_FAR) != LINK_OK || relay_step(r, RELAY_NEAR) != LINK_OK ||
+            flush(r) == LINK_ERROR)
             return LINK_ERROR;
         if (r->to_near.len > 0)
             return deliver(r, buf, cap, ret_n);
         dissolve(r);
+        wake_writer(r);
         if (r->ends)
             return LINK_EOF;
         if (r->relay == NULL)
@@ -148,6 +180,8 @@ static enum link_status relay_read(struct link *l, void *buf, size_t cap, size_t
         if (status == LINK_ERROR)
             return link_fail(l, link_error(r->far));
         if (status != LINK_OK) {
+            r->alone = status == LINK_EOF;
+            wake_writer(r);
             if (r->said[RELAY_FAR].len == 0)
                 buf_free(&r->said[RELAY_FAR]);
             return status;
@@ -163,13 +197,13 @@ static enum link_status relay_write(struct link *l, const void *buf, size_t len,
     enum link_status status = flush(r);
     if (status != LINK_OK)
         return status;
-    r->waits = r->to_near.len > STARTTLS_MEMORY_MAX;
+    r->waits = is_held_up(r);
     if (r->waits)
         return LINK_AGAIN;
     if (r->relay == NULL)
         return pass_write(l, buf, len, ret_n);
-    *ret_n = MIN(len, (size_t)TAKE_MOST);
-    if (r->ends) /* nobody is there to hear it */
+    *ret_n = MIN(len, (size_t)TAKE_MOST_NEAR);
+    if (is_unheard(r))
         return LINK_OK;
     CHECK(buf_append(&r->said[RELAY_NEAR], buf, *ret_n));
     if (relay_step(r, RELAY_NEAR) != LINK_OK || flush(r) == LINK_ERROR)
@@ -178,13 +212,17 @@ static enum link_status relay_write(struct link *l, const void *buf, size_t len,
     return LINK_OK;
 }
 
-/* A part of a unit is all that there was; behind a leave, what the client had said in advance. */
+/* Whole units that were left here for later come before the end. What is not whole goes nowhere: no rule has
+ * seen it, and a server may take it for a command all the same. */
 static enum link_status relay_shutdown(struct link *l, bool closing)
 {
     struct relay_link *r = relay_of(l);
-    if (r->ends || (r->relay != NULL && starttls_relay_wants_whole(r->relay)))
-        buf_free(&r->said[RELAY_NEAR]);
-    append(&r->to_far, &r->said[RELAY_NEAR]);
+    if (flush(r) == LINK_ERROR || relay_step(r, RELAY_NEAR) != LINK_OK)
+        return LINK_ERROR;
+    r->waits = is_held_up(r) && !is_unheard(r) && r->said[RELAY_NEAR].len > 0;
+    if (r->waits)
+        return LINK_AGAIN;
+    buf_free(&r->said[RELAY_NEAR]);
     enum link_status status = flush(r);
     if (status != LINK_OK)
         return status;

@@ -11,7 +11,8 @@ struct starttls_relay;
 
 /* On top of `far`; relay and link are the new link's from now on. `early`: what the backend has said already,
  * taken over. What the owner reads is for the client, what he writes is the client's. Holds no bytes but
- * parts of a unit, at most STARTTLS_UNIT_MAX of each side, and what the far side does not take yet. */
+ * parts of a unit, at most STARTTLS_UNIT_MAX of each side, where the client has to wait for the server the
+ * rest of one write of his, and what the far side does not take yet. */
 struct link *relay_link_new(struct starttls_relay *relay, struct link *far, struct buf *early);
 
 #endif

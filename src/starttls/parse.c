@@ -196,6 +196,9 @@ static int check_side(struct parse *p, enum rule_side side)
     if (s->sections[s->sections_len - 1].relays != p->in_relay)
         return lex_error(&p->lex, p->err,
                          "sections called relay-... have rules 'near' and 'far', all others 'on'");
+    if (side == RULE_NEAR && s->states[s->states_len - 1].near_waits)
+        return lex_error(&p->lex, p->err,
+                         "what the client says waits in this state: expected rules 'far' only");
     if (p->in_relay && s->states[s->states_len - 1].unit.kind == UNIT_STREAM)
         return lex_error(&p->lex, p->err, "a stream cannot be relayed: it is not cut into units");
     return 0;
@@ -240,6 +243,31 @@ static int find_state(const struct starttls *s, const struct section *in, struct
     return -1;
 }
 
+static int read_state_unit(struct parse *p, struct unit *unit)
+{
+    const struct starttls *s = p->script;
+    if (!token_is(lex_next(&p->lex), "unit"))
+        lex_back(&p->lex);
+    else if (parse_unit(p, unit) != 0)
+        return -1;
+    if (unit->kind == UNIT_CONTENT && !s->sections[s->sections_len - 1].relays)
+        return lex_error(&p->lex, p->err, "'content' is a unit of relays: a mail is passed on, not answered");
+    return 0;
+}
+
+static int read_waits(struct parse *p, bool *ret)
+{
+    const struct starttls *s = p->script;
+    *ret = token_is(lex_next(&p->lex), "near");
+    if (!*ret) {
+        lex_back(&p->lex);
+        return 0;
+    }
+    if (!s->sections[s->sections_len - 1].relays)
+        return lex_error(&p->lex, p->err, "'near waits' is for relays: a dialogue has one peer");
+    return token_is(lex_next(&p->lex), "waits") ? 0 : parse_found(p, "'waits'");
+}
+
 static int read_state(struct parse *p)
 {
     struct starttls *s = p->script;
@@ -255,10 +283,7 @@ static int read_state(struct parse *p)
     p->states[p->states_len - 1] = (struct place){.token = p->lex.token};
     memset(p->takes_all, 0, sizeof(p->takes_all));
     struct state state = {.name_at = parse_keep(p, name), .unit = s->unit, .rules = {s->rules_len, 0}};
-    struct token t = lex_next(&p->lex);
-    if (!token_is(t, "unit"))
-        lex_back(&p->lex);
-    else if (parse_unit(p, &state.unit) != 0)
+    if (read_state_unit(p, &state.unit) != 0 || read_waits(p, &state.near_waits) != 0)
         return -1;
     s->states = parse_grow(p, s->states, sizeof(*s->states), &s->states_len);
     s->states[s->states_len - 1] = state;
@@ -359,8 +384,7 @@ static int read_alpn(struct parse *p)
         return lex_error(&p->lex, p->err, "found a second 'alpn'");
     if (parse_word(p, "the protocol's name in ALPN", &name) != 0)
         return -1;
-    p->script->alpn = strndup(name.p, name.len);
-    CHECK(p->script->alpn != NULL);
+    CHECK(name.p != NULL && (p->script->alpn = strndup(name.p, name.len)) != NULL);
     return end_of_line(p);
 }
 

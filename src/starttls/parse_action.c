@@ -6,7 +6,7 @@
 #include "starttls/parse.h"
 
 /* What an action takes. */
-enum argument { NOTHING, TEMPLATE, VAR_TEMPLATE, A_STATE, MAYBE_STATE, MAYBE_SECTION, A_PATCH };
+enum argument { NOTHING, TEMPLATE, VAR_TEMPLATE, A_STATE, MAYBE_STATE, MAYBE_SECTION, A_PATCH, A_VAR };
 
 /* In which rules it may stand. */
 enum where { IN_DIALOGUES = 1, IN_RELAYS = 2, ANYWHERE = 3 };
@@ -37,6 +37,7 @@ static const struct {
     {"strip", ACT_STRIP, TEMPLATE, false, IN_RELAYS},
     {"forward", ACT_FORWARD, NOTHING, false, IN_RELAYS},
     {"keep", ACT_KEEP, NOTHING, false, IN_RELAYS},
+    {"drop", ACT_DROP, A_VAR, false, IN_RELAYS},
 };
 
 int parse_variable_name(struct parse *p, uint16_t *ret)
@@ -114,6 +115,10 @@ static int read_argument(struct parse *p, enum argument takes, uint16_t index)
     if (takes == VAR_TEMPLATE &&
         (parse_word(p, "the name of a variable", &name) != 0 || parse_gives(p, name, &var) != 0))
         return -1;
+    if (takes == A_VAR && parse_variable_name(p, &var) != 0)
+        return -1;
+    if (takes == A_VAR)
+        parse_note_use(p, p->lex.token, var);
     if ((takes == TEMPLATE || takes == VAR_TEMPLATE) && parse_template(p, &text) != 0)
         return -1;
     s->actions[index].to = var;
@@ -138,7 +143,7 @@ static int read_action(struct parse *p, bool *ret_ends)
     static const char expected[] =
         "an action: send, set, add, go, stay, switch, done, plain, bye, missing, refused or wrong";
     static const char of_relays[] =
-        "an action: forward, reply, send, patch, strip, keep, set, add, go, stay, "
+        "an action: forward, reply, send, patch, strip, keep, set, add, drop, go, stay, "
         "switch, done, plain, bye, missing, refused or wrong";
     enum where here = p->in_relay ? IN_RELAYS : IN_DIALOGUES;
     struct starttls *s = p->script;

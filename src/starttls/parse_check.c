@@ -95,6 +95,21 @@ static bool begins_tls(const struct starttls *s, const struct section *section)
     return false;
 }
 
+/* Before TLS there is nobody to hold back a client that says more and more meanwhile. */
+static int check_waits(struct parse *p, const struct section *section)
+{
+    const struct starttls *s = p->script;
+    for (uint16_t i = 0; section->switches && i < section->states.n; i++) {
+        if (!s->states[section->states.first + i].near_waits)
+            continue;
+        p->lex.token = p->states[section->states.first + i].token;
+        return lex_error(
+            &p->lex, p->err,
+            "found 'near waits' in a relay in which TLS begins, expected it in one within TLS only");
+    }
+    return 0;
+}
+
 static int check_sections(struct parse *p)
 {
     const struct starttls *s = p->script;
@@ -112,6 +127,8 @@ static int check_sections(struct parse *p)
             return lex_error(
                 &p->lex, p->err,
                 "found a section ask in which TLS never begins, expected 'switch' in one of its rules");
+        if (check_waits(p, &s->sections[i]) != 0)
+            return -1;
     }
     return 0;
 }

@@ -41,9 +41,10 @@ int parse_unit(struct parse *p, struct unit *ret)
     static const struct {
         const char *word;
         enum unit_kind kind;
-    } kinds[] = {{"line", UNIT_LINE}, {"tag", UNIT_TAG},       {"bytes", UNIT_BYTES},  {"frame", UNIT_FRAME},
-                 {"ber", UNIT_BER},   {"telnet", UNIT_TELNET}, {"stream", UNIT_STREAM}};
-    static const char expected[] = "a unit: line, tag, bytes N, frame, ber, telnet or stream";
+    } kinds[] = {{"line", UNIT_LINE},     {"tag", UNIT_TAG},        {"bytes", UNIT_BYTES},
+                 {"frame", UNIT_FRAME},   {"ber", UNIT_BER},        {"telnet", UNIT_TELNET},
+                 {"stream", UNIT_STREAM}, {"content", UNIT_CONTENT}};
+    static const char expected[] = "a unit: line, tag, bytes N, frame, ber, telnet, stream or content";
     struct str s = {0};
     size_t i = 0;
     *ret = (struct unit){0};

@@ -3,6 +3,7 @@
  * as it is. */
 #include "starttls/relay.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,6 @@
 
 struct starttls_relay {
     struct starttls_run *run;
-    bool whole; /* units must be, to pass */
 };
 
 /* A unit whose actions are carried out. */
@@ -26,6 +26,13 @@ struct passing {
     struct buf *onward;
 };
 
+/* A mail begins behind the end of a line. */
+static void enter(struct starttls_run *r, uint16_t state)
+{
+    r->state = state;
+    memcpy(r->before, "\r\n", 2);
+}
+
 struct starttls_relay *starttls_relay_new(const struct starttls *p, enum starttls_section which)
 {
     int section = starttls_section(p, which);
@@ -33,8 +40,7 @@ struct starttls_relay *starttls_relay_new(const struct starttls *p, enum starttl
     struct starttls_relay *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
     r->run = starttls_run_new(p);
-    r->run->state = p->sections[section].states.first;
-    r->whole = which == STARTTLS_RELAY_IDENTIFY;
+    enter(r->run, p->sections[section].states.first);
     return r;
 }
 
@@ -50,15 +56,15 @@ struct starttls_run *starttls_relay_run(struct starttls_relay *r)
     return r->run;
 }
 
-bool starttls_relay_wants_whole(const struct starttls_relay *r)
-{
-    return r->whole;
-}
-
 bool starttls_relay_switches(const struct starttls *p, enum starttls_section which)
 {
     int section = starttls_section(p, which);
     return section >= 0 && p->sections[section].switches;
+}
+
+bool starttls_relay_near_waits(const struct starttls_relay *r)
+{
+    return r->run->state != NO_INDEX && r->run->p->states[r->run->state].near_waits;
 }
 
 /* ---- what becomes of a unit ---- */
@@ -113,6 +119,13 @@ static void strip(struct starttls_run *r, const struct action *a, struct passing
     buf_free(&text);
 }
 
+static void drop_byte(struct starttls_run *r, uint16_t var)
+{
+    size_t n = MIN(r->vars[var].len, (size_t)1);
+    r->vars[var].len -= n;
+    r->remembered -= n;
+}
+
 static enum starttls_status end(struct starttls_run *r, enum starttls_status status)
 {
     r->state = NO_INDEX;
@@ -140,13 +153,16 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
     case ACT_KEEP:
         p->kept = true;
         return STARTTLS_MORE;
+    case ACT_DROP:
+        drop_byte(r, a->to);
+        return STARTTLS_MORE;
     case ACT_GO:
-        r->state = a->to;
+        enter(r, a->to);
         return STARTTLS_MORE;
     case ACT_STAY:
         return STARTTLS_MORE;
     case ACT_SWITCH:
-        r->state = a->to != NO_INDEX ? a->to : r->state;
+        enter(r, a->to != NO_INDEX ? a->to : r->state);
         return STARTTLS_SWITCH;
     case ACT_DONE:
         return end(r, STARTTLS_DONE);
@@ -191,6 +207,35 @@ static const struct rule *rule_for(const struct starttls_run *r, enum relay_side
     return NULL;
 }
 
+/* The client's mail is the one thing that has a memory: whether a line begins. */
+static enum unit_status cut_unit(struct starttls_run *r, enum relay_side side, const uint8_t *data,
+                                 size_t len, struct str *ret_unit, size_t *ret_used)
+{
+    const struct unit *u = &r->p->states[r->state].unit;
+    if (side == RELAY_FAR || u->kind != UNIT_CONTENT)
+        return unit_cut(u, data, len, ret_unit, ret_used);
+    enum unit_status status = unit_cut_content(r->before, data, len, ret_unit, ret_used);
+    if (status == UNIT_WHOLE) {
+        r->before[0] = *ret_used > 1 ? data[*ret_used - 2] : r->before[1];
+        r->before[1] = data[*ret_used - 1];
+    }
+    return status;
+}
+
+static enum starttls_status fail_cut(struct starttls_run *r, enum unit_status cut, const uint8_t *data,
+                                     size_t len)
+{
+    char text[FAILURE_TEXT_MAX];
+    if (cut != UNIT_BAD || r->p->states[r->state].unit.kind != UNIT_CONTENT)
+        return run_fail_unit(r, cut, data, len);
+    snprintf(
+        text, sizeof(text),
+        "%.80s: a line of a dot in a mail does not begin and end with CR LF: some servers take it for the "
+        "mail's end, and what follows for commands",
+        starttls_name(r->p));
+    return run_fail(r, STARTTLS_WRONG, text);
+}
+
 /* One unit, if there is one; *ret_used 0: there is none, or it is kept. */
 static enum starttls_status step_unit(struct starttls_run *r, enum relay_side side, const uint8_t *data,
                                       size_t len, size_t *ret_used, struct passing *p)
@@ -199,11 +244,11 @@ static enum starttls_status step_unit(struct starttls_run *r, enum relay_side si
     size_t used;
     *ret_used = 0;
     r->of_client = side == RELAY_NEAR;
-    enum unit_status cut = unit_cut(&r->p->states[r->state].unit, data, len, &unit, &used);
+    enum unit_status cut = cut_unit(r, side, data, len, &unit, &used);
     if (cut == UNIT_MORE)
         return STARTTLS_MORE;
     if (cut != UNIT_WHOLE)
-        return run_fail_unit(r, cut, data, len);
+        return fail_cut(r, cut, data, len);
     if (!r->within && !run_count(r, 1, used)) /* what comes after is theirs, and as long as they like */
         return run_fail(r, STARTTLS_TOO_MUCH, TOO_MUCH_SAID);
     p->bytes = malloc(used);
@@ -230,6 +275,7 @@ enum starttls_status starttls_relay_step(struct starttls_relay *r, enum relay_si
     struct starttls_run *run = r->run;
     enum starttls_status status = run->status == STARTTLS_SWITCH ? STARTTLS_MORE : run->status;
     while (status == STARTTLS_MORE && n > 0 && used < len &&
+           (side == RELAY_FAR || !starttls_relay_near_waits(r)) &&
            MAX(back->len, onward->len) <= STARTTLS_MEMORY_MAX) {
         struct passing p = {.back = back, .onward = onward};
         status = step_unit(run, side, data + used, len - used, &n, &p);

@@ -7,7 +7,8 @@
  *   relay-server   a plain server behind, whose clients speak TLS
  *   relay-client   a client that speaks no TLS, before a server that does
  *   relay-both     where both do, up to TLS
- *   relay-identify within TLS, a server that is told of the client */
+ *   relay-identify as relay-server, and the server is told who the client is: the client must not say it as
+ * well */
 #ifndef CARDEA_STARTTLS_RELAY_H
 #define CARDEA_STARTTLS_RELAY_H
 
@@ -26,13 +27,12 @@ void starttls_relay_free(struct starttls_relay *r);
 /* What the relay remembers; for starttls_run_set() and the failure's kind and text. Lives as long as it. */
 struct starttls_run *starttls_relay_run(struct starttls_relay *r);
 
-/* At the end of what a side says: may a part of a unit pass? Not in relay-identify, where no rule has seen
- * it. */
-bool starttls_relay_wants_whole(const struct starttls_relay *r);
-
 /* Is there that section, and does TLS begin in it? Then it is gone through from before TLS on, else within
  * it. */
 bool starttls_relay_switches(const struct starttls *p, enum starttls_section which);
+
+/* What the client says is not looked at for now: its turn comes when the server has spoken, or never. */
+bool starttls_relay_near_waits(const struct starttls_relay *r);
 
 /* Go on with what a side has said. `data`: all of it that was not consumed; *ret_used: how much is now. What
  * is for the side itself is appended to `back`, what is for the other to `onward`; that is to be sent, and

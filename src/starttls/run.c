@@ -339,6 +339,7 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
     case ACT_STRIP:
     case ACT_FORWARD:
     case ACT_KEEP:
+    case ACT_DROP:
         break; /* relay.c's */
     }
     return STARTTLS_FAILED;

@@ -17,8 +17,9 @@ struct starttls_run {
     enum starttls_status status;
     struct str unit; /* while its actions are carried out */
     uint16_t onward;
-    bool within;    /* TLS */
-    bool of_client; /* it is a client that speaks, who may say a password */
+    uint8_t before[2]; /* the last bytes of a client's mail, where the state is one of content */
+    bool within;       /* TLS */
+    bool of_client;    /* it is a client that speaks, who may say a password */
     uint32_t bytes;
     uint32_t units;
     size_t remembered;

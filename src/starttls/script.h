@@ -17,6 +17,8 @@ enum unit_kind {
     UNIT_BER,    /* a TLV (X.690) */
     UNIT_TELNET, /* a command or a byte of data (RFC 854) */
     UNIT_STREAM, /* whatever has come, without cutting: patterns look for text in it */
+    UNIT_CONTENT, /* a client's mail, in pieces as they come, and an empty unit for its end; the server's
+                   * words are lines meanwhile */
 };
 
 struct unit {
@@ -82,6 +84,7 @@ enum action_kind {
     ACT_STRIP,   /* a word out of the unit */
     ACT_FORWARD, /* the unit, as it is by then */
     ACT_KEEP,    /* the unit is seen once more within TLS */
+    ACT_DROP,    /* the last byte of what is remembered */
 };
 
 /* What becomes of a byte. */
@@ -121,6 +124,7 @@ struct rule {
 struct state {
     uint32_t name_at; /* NUL-terminated in the text */
     struct unit unit;
+    bool near_waits; /* what the client says is not looked at here */
     struct range rules;
 };
 
@@ -164,6 +168,12 @@ enum unit_status { UNIT_MORE, UNIT_WHOLE, UNIT_BAD, UNIT_LONG };
 /* Cut a unit off the front: *ret_unit is its bytes, *ret_used what it takes with what is left out. */
 enum unit_status unit_cut(const struct unit *u, const uint8_t *data, size_t len, struct str *ret_unit,
                           size_t *ret_used);
+
+/* The same of a mail's content (RFC 5321, 4.1.1.4), which is endless. `before`: the two bytes before `data`,
+ * CR LF at its beginning. *ret_unit is empty for its end, the line that is a dot. UNIT_BAD: a dot that not
+ * every server takes for the end, but some might. */
+enum unit_status unit_cut_content(const uint8_t before[2], const uint8_t *data, size_t len,
+                                  struct str *ret_unit, size_t *ret_used);
 
 /* A BER element's header (X.690, 8.1): bytes of tag and length, and of the value. -1: more is needed, -2: not
  * one of ours (long tags, indefinite or very long lengths). Else the header's length. */

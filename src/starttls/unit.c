@@ -164,8 +164,60 @@ enum unit_status unit_cut(const struct unit *u, const uint8_t *data, size_t len,
         return cut_ber(data, len, ret_unit, ret_used);
     case UNIT_TELNET:
         return cut_telnet(data, len, ret_unit, ret_used);
+    case UNIT_CONTENT: /* has its own, below; what is not content meanwhile is a line */
+        return cut_line(data, len, ret_unit, ret_used);
     case UNIT_STREAM:
         return len == 0 ? UNIT_MORE : whole(data, 0, len, len, ret_unit, ret_used);
     }
     return UNIT_BAD;
+}
+
+/* ---- content ---- */
+
+/* What some server might take for the end of a line, or leave out before it looks for one. */
+static bool ends_some_line(uint8_t c)
+{
+    return c == '\r' || c == '\n' || c == '\0';
+}
+
+/* What a dot is. */
+enum dot { DOT_PLAIN, DOT_END, DOT_UNCERTAIN, DOT_AMBIGUOUS };
+
+/* Servers differ in what ends a mail: a dot between CR LF and CR LF, as it should be, or also between bare
+ * LFs, behind which they then read commands, where another reads on in the mail. */
+static enum dot judge_dot(const uint8_t before[2], const uint8_t *after, size_t len)
+{
+    if (!ends_some_line(before[1]))
+        return DOT_PLAIN;
+    if (len == 0)
+        return DOT_UNCERTAIN;
+    if (!ends_some_line(after[0]))
+        return DOT_PLAIN;
+    if (before[0] != '\r' || before[1] != '\n' || after[0] != '\r')
+        return DOT_AMBIGUOUS;
+    if (len == 1)
+        return DOT_UNCERTAIN;
+    return after[1] == '\n' ? DOT_END : DOT_AMBIGUOUS;
+}
+
+enum unit_status unit_cut_content(const uint8_t before[2], const uint8_t *data, size_t len,
+                                  struct str *ret_unit, size_t *ret_used)
+{
+    size_t at = 0;
+    enum dot kind = DOT_PLAIN;
+    for (; at < len; at++) {
+        const uint8_t *dot = memchr(data + at, '.', len - at);
+        if (dot == NULL)
+            return whole(data, 0, len, len, ret_unit, ret_used);
+        at = (size_t)(dot - data);
+        uint8_t behind[2] = {at > 1 ? data[at - 2] : before[at], at > 0 ? data[at - 1] : before[1]};
+        kind = judge_dot(behind, dot + 1, len - at - 1);
+        if (kind != DOT_PLAIN)
+            break;
+    }
+    if (at > 0)
+        return whole(data, 0, at, at, ret_unit, ret_used);
+    if (kind == DOT_END)
+        return whole(data, 0, 0, 3, ret_unit, ret_used);
+    return kind == DOT_AMBIGUOUS ? UNIT_BAD : UNIT_MORE;
 }

@@ -90,6 +90,8 @@ smtpd_sasl_path = inet:{auth}
 broken_sasl_auth_clients = no
 smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, reject
+message_size_limit = 0
+virtual_mailbox_limit = 0
 """
 
 # What comes in is delivered at once, also where its address says otherwise; what comes to `out` goes by its address.
@@ -102,7 +104,9 @@ POSTFIX_MASTER = """
 {out}        inet n - n - - smtpd -o smtpd_tls_security_level=none
 {behind}     inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_delay_reject=no -o smtpd_client_restrictions=reject
 {xclient}    inet n - n - - smtpd -o smtpd_tls_security_level=none -o smtpd_authorized_xclient_hosts=127.0.0.0/8
-    -o smtpd_relay_restrictions= -o smtpd_recipient_restrictions=check_policy_service,inet:{policy},reject
+    -o smtpd_relay_restrictions= -o smtpd_recipient_restrictions=check_policy_service,inet:{policy},permit_mynetworks,reject
+    -o content_filter=virtual: -o smtpd_authorized_xforward_hosts=127.0.0.0/8
+    -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_security_options=noanonymous
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
 tlsmgr    unix - - n 1000? 1 tlsmgr
@@ -146,7 +150,7 @@ class Postfix(MailServer):
     """SMTP at `plain` (knows no TLS), `required`, `implicit`; `submission` demands TLS and a password, `plainsubmission` a
     password. What comes to `out` for smtp.example.com or lmtp.example.com Postfix itself sends on as a client that demands
     STARTTLS, to the ports of 127.0.0.1 that are in `onward`. Behind PROXY headers at `behind` it turns every client away and
-    says which address it has; at `xclient` it takes XCLIENT, and asks a policy server: `asked` has what it knew."""
+    says which address it has; at `xclient` it takes XCLIENT, and asks a policy server about each recipient: `asked` has what it knew."""
 
     def __init__(self, cert, dovecot):
         if os.geteuid() != 0:
@@ -218,6 +222,9 @@ userdb {{
   driver = static
   args = uid={uid} gid={gid} home={directory}/home/%u
 }}
+protocol lmtp {{
+  login_trusted_networks = 127.0.0.0/8
+}}
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
 }}
@@ -272,7 +279,7 @@ service stats {{
 
 class Dovecot(MailServer):
     """imap, pop3, managesieve, lmtp: with `tls` it demands TLS everywhere, else it knows none. Anybody with PASSWORD is a
-    user. `behind` is imap behind PROXY headers: who logs in by SASL EXTERNAL is whom they name as the owner of the client's
+    user. lmtp takes XCLIENT. `behind` is imap behind PROXY headers: who logs in by SASL EXTERNAL is whom they name as the owner of the client's
     certificate."""
 
     def __init__(self, cert, tls):

@@ -207,6 +207,30 @@ def test_policy_that_comes_to_nothing(tmp_path, pki, text, expected):
     assert done.stderr.decode().splitlines() == [f"door.yaml:{line}" for line in expected]
 
 
+BELIEVED = """
+listeners: [{address: "127.0.0.1:4433"}]
+certificates: [{certificate: good.pem, key: good.key}]
+routes:
+  - {name: mail, sni: app.test, terminate: {to: "127.0.0.1:26"}, hand_on: {protocol: smtp}}
+  - {name: other, sni: b.test, terminate: {to: ["127.0.0.1:25", "127.0.0.1:26"]}}
+"""
+
+
+def test_backend_that_believes_the_door(tmp_path, pki):
+    """Nobody looks at what clients of the other route say to it."""
+    made = pki.server("app.test", "b.test")
+    for name, source in (("good.pem", made.certificate), ("good.key", made.key)):
+        (tmp_path / name).write_bytes(open(source, "rb").read())
+        (tmp_path / name).chmod(0o600)
+    path = tmp_path / "door.yaml"
+    path.write_text(BELIEVED)
+    done = check(path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr.decode() == (
+        "door.yaml:6:65: warning: 127.0.0.1:26 believes the door who a client is (hand_on.protocol of route mail), and "
+        "clients of route other can say so themselves: hand on there too, or lead them to another port of it\n")
+
+
 IDLE = """
 listeners: [{address: "127.0.0.1:4433"}]
 certificates: [{certificate: good.pem, key: good.key}]

@@ -48,7 +48,8 @@ static void step(struct talk *t, enum relay_side side)
         buf_free(&back);
         buf_free(&onward);
         used += t->status == STARTTLS_SWITCH;
-        CHECK(said->len < STARTTLS_UNIT_MAX || used > 0 || !goes_on(t));
+        CHECK(said->len < STARTTLS_UNIT_MAX || used > 0 || !goes_on(t) ||
+              (side == RELAY_NEAR && starttls_relay_near_waits(t->relay)));
     }
 }
 
@@ -67,6 +68,8 @@ static struct talk play(const struct starttls *p, enum starttls_section section,
             CHECK(buf_append(&t.said[side], data + at + done, MIN(piece, n - done)));
             step(&t, side);
         }
+        if (side == RELAY_FAR) /* what the client has said may have waited for it */
+            step(&t, RELAY_NEAR);
         at += n;
     }
     CHECK((t.status == STARTTLS_FAILED) == (starttls_run_failure(run) != STARTTLS_NO_FAILURE));

@@ -117,7 +117,8 @@ static void any_pieces(void **state)
     }
 }
 
-/* A part of a line is all that there was. */
+/* What the server said is told to its end. A part of a client's line goes nowhere: no rule has seen it, and
+ * a server may take it for a command. */
 static void ends_within_a_unit(void **state)
 {
     (void)state;
@@ -132,7 +133,115 @@ static void ends_within_a_unit(void **state)
     assert_int_equal(link_shutdown(e.server), LINK_OK);
     assert_int_equal(drain(e.top, 64, &heard[0]), LINK_EOF);
     expect(&heard[0], BYTES("+O"));
-    expect(&heard[1], BYTES("CAP"));
+    expect(&heard[1], BYTES(""));
+    end(&e);
+}
+
+/* Commands that were left for later because their answers are not read are gone through at the client's end,
+ * not passed over as they are. */
+static void whole_units_before_the_end(void **state)
+{
+    (void)state;
+    static char asks[4096];
+    struct ends e;
+    struct buf heard[2] = {{0}, {0}};
+    size_t n, taken = 0;
+    for (size_t i = 0; i < sizeof(asks); i += 8)
+        memcpy(asks + i, "PROT P\r\n", 8);
+    begin(&e, "ftp", PLENTY, "");
+    while (link_write(e.top, asks, sizeof(asks), &n) == LINK_OK)
+        taken += n;
+    assert_int_equal(link_shutdown(e.top), LINK_AGAIN);
+    assert_int_equal(drain(e.server, 64, &heard[1]), LINK_AGAIN);
+    assert_int_equal(drain(e.top, 64, &heard[0]), LINK_AGAIN);
+    assert_true(e.woken > 0);
+    assert_int_equal(link_shutdown(e.top), LINK_OK);
+    assert_int_equal(drain(e.server, 64, &heard[1]), LINK_EOF);
+    assert_int_equal(heard[0].len,
+                     taken / 8 * strlen("536 Data connections are in the clear here: PROT C\r\n"));
+    expect(&heard[1], BYTES(""));
+    buf_free(&heard[0]);
+    end(&e);
+}
+
+static void put_mail_relay(struct ends *e, const char *early)
+{
+    struct link *far;
+    *e = (struct ends){0};
+    mem_link_pair(PLENTY, &far, &e->server);
+    put_relay(e, "smtp", STARTTLS_RELAY_IDENTIFY, far, early);
+}
+
+/* A client that says much at once is not taken more of than one write until the server has answered, and has
+ * the end of what it says delivered behind the last answer. */
+static void commands_wait(void **state)
+{
+    (void)state;
+    struct ends e;
+    struct buf heard[2] = {{0}, {0}};
+    size_t n;
+    put_mail_relay(&e, "");
+    assert_int_equal(link_write(e.top, BYTES("NOOP\r\nXCLIENT a\r\nRSET\r\nXCL"), &n), LINK_OK);
+    assert_int_equal(link_write(e.top, BYTES("x"), &n), LINK_AGAIN);
+    assert_int_equal(link_shutdown(e.top), LINK_AGAIN);
+    assert_int_equal(drain(e.server, 64, &heard[1]), LINK_AGAIN);
+    expect(&heard[1], BYTES("NOOP\r\n"));
+    assert_int_equal(link_write(e.server, BYTES("250 a\r\n"), &n), LINK_OK);
+    e.woken = 0;
+    assert_int_equal(drain(e.top, 64, &heard[0]), LINK_AGAIN);
+    assert_int_equal(e.woken, 0);
+    assert_int_equal(link_shutdown(e.top), LINK_AGAIN);
+    assert_int_equal(link_write(e.server, BYTES("250 b\r\n"), &n), LINK_OK);
+    e.woken = 0;
+    assert_int_equal(drain(e.top, 64, &heard[0]), LINK_AGAIN);
+    assert_true(e.woken > 0);
+    expect(&heard[0], BYTES("250 a\r\n502 5.5.1 The command is not known here\r\n250 b\r\n"));
+    assert_int_equal(link_shutdown(e.top), LINK_OK);
+    assert_int_equal(drain(e.server, 64, &heard[1]), LINK_EOF);
+    expect(&heard[1], BYTES("RSET\r\n"));
+    end(&e);
+}
+
+/* What waits for a server that has gone waits no more. */
+static void nobody_answers(void **state)
+{
+    (void)state;
+    struct ends e;
+    struct buf heard[2] = {{0}, {0}};
+    size_t n;
+    put_mail_relay(&e, "");
+    assert_int_equal(link_write(e.top, BYTES("QUIT\r\nNOOP\r\n"), &n), LINK_OK);
+    assert_int_equal(link_shutdown(e.top), LINK_AGAIN);
+    assert_int_equal(link_shutdown(e.server), LINK_OK);
+    e.woken = 0;
+    assert_int_equal(drain(e.top, 64, &heard[0]), LINK_EOF);
+    assert_true(e.woken > 0);
+    assert_int_equal(link_write(e.top, BYTES("NOOP\r\n"), &n), LINK_OK);
+    assert_int_equal(link_shutdown(e.top), LINK_OK);
+    assert_int_equal(drain(e.server, 64, &heard[1]), LINK_EOF);
+    expect(&heard[1], BYTES("QUIT\r\n"));
+    end(&e);
+}
+
+/* More than a unit, or all that is remembered, in one line. */
+static void a_long_mail(void **state)
+{
+    (void)state;
+    static char mail[200000];
+    struct ends e;
+    struct buf heard[2] = {{0}, {0}};
+    size_t n;
+    memset(mail, 'x', sizeof(mail));
+    memcpy(mail + sizeof(mail) - 12, "\r\n.\r\nXCLIENT", 12);
+    put_mail_relay(&e, "");
+    assert_int_equal(link_write(e.top, BYTES("DATA\r\n"), &n), LINK_OK);
+    assert_int_equal(link_write(e.server, BYTES("354\r\n"), &n), LINK_OK);
+    assert_int_equal(drain(e.top, 64, &heard[0]), LINK_AGAIN);
+    say(e.top, mail, sizeof(mail), 1000, &e, heard);
+    assert_int_equal(heard[1].len, 6 + sizeof(mail) - 7);
+    assert_memory_equal(heard[1].data + 6, mail, sizeof(mail) - 7);
+    buf_free(&heard[1]);
+    expect(&heard[0], BYTES("354\r\n"));
     end(&e);
 }
 
@@ -245,6 +354,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_pieces),
         cmocka_unit_test(ends_within_a_unit),
+        cmocka_unit_test(whole_units_before_the_end),
+        cmocka_unit_test(commands_wait),
+        cmocka_unit_test(nobody_answers),
+        cmocka_unit_test(a_long_mail),
         cmocka_unit_test(answers_are_bounded),
         cmocka_unit_test(unit_without_end),
         cmocka_unit_test(no_unit),

@@ -48,9 +48,9 @@ static void broken_scripts_are_told_where(void **state)
          "test:1:1: found 'a', expected a statement: port, alpn, unit, welcome, section, begin, "
          "state, on, near or far"},
         {B("unit\n"), "test:1:5: found the end of the line, expected a unit: line, tag, bytes N, frame, ber, "
-                      "telnet or stream"},
-        {B("unit word\n"),
-         "test:1:6: found 'word', expected a unit: line, tag, bytes N, frame, ber, telnet or stream"},
+                      "telnet, stream or content"},
+        {B("unit word\n"), "test:1:6: found 'word', expected a unit: line, tag, bytes N, frame, ber, telnet, "
+                           "stream or content"},
         {B("unit bytes 0\n"), "test:1:12: found '0', expected a number of bytes, from 1 to 1024"},
         {B("unit bytes 1025\n"), "test:1:12: found '1025', expected a number of bytes, from 1 to 1024"},
         {B("unit frame u9 0 0\n"),
