@@ -39,7 +39,8 @@ class Mariadb:
             (self.directory / "server.key").chmod(0o644)  # a test's key
             words = ["--ssl-cert=server.pem", "--ssl-key=server.key", "--require-secure-transport=on"]
         data = self.directory / "data"
-        made = run("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", "--skip-name-resolve",
+        here = [f"--datadir={data}", f"--tmpdir={self.directory}"]  # in /tmp two that are made at once delete each other's files
+        made = run("mariadb-install-db", "--no-defaults", *here, "--skip-test-db", "--skip-name-resolve",
                    "--auth-root-authentication-method=normal", cwd=self.directory, timeout=60, **demote)
         assert made.returncode == 0, made.stderr.decode()
         users = self.directory / "users.sql"
@@ -50,7 +51,7 @@ class Mariadb:
                 shutil.copy(self.directory / name, data / name)
                 (data / name).chmod(0o644)
         self.process = Process([shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin"), "--no-defaults",
-                                f"--datadir={data}", f"--port={self.port}", "--bind-address=127.0.0.1",
+                                *here, f"--port={self.port}", "--bind-address=127.0.0.1",
                                 f"--socket={self.directory}/sock", f"--init-file={users}", "--skip-name-resolve",
                                 "--innodb-flush-log-at-trx-commit=0", *words],
                                self.directory, "mariadb", cwd=self.directory, **demote)
