@@ -23,7 +23,7 @@ static void receive(struct link *down, void *out)
 static bool send_beside(struct link *down, const void *data, size_t len)
 {
     const struct h3_stream *s = h3_stream_of(down);
-    return s->conn->datagrams && quic_stream_send_datagram(s->raw, data, len);
+    return s->conn->datagrams && !s->conn->failed && quic_stream_send_datagram(s->raw, data, len);
 }
 
 static const struct datagram_form form = {

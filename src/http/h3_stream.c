@@ -127,6 +127,14 @@ static void on_late(struct timer *t)
 
 /* ---- the answer ---- */
 
+/* Once the client has broken the protocol, on whichever stream, nghttp3 says nothing more: a stream without
+ * HEADERS never gets them, and nothing else may stand in their place (RFC 9114, 4.1). So all of them break at
+ * once, not only when the connection is closed. */
+static enum link_status broken(struct h3_stream *s)
+{
+    return link_fail(&s->link, s->raw->error != NULL ? s->raw->error : "not HTTP/3");
+}
+
 static nghttp3_nv field(const char *name, struct str value)
 {
     return (nghttp3_nv){(const uint8_t *)name, (const uint8_t *)value.p, strlen(name), value.len, 0};
@@ -154,8 +162,10 @@ void h3_stream_tell(struct link *down, const struct front_answer *from)
     struct answer a;
     nghttp3_nv fields[1 + ANSWER_FIELDS_MAX];
     nghttp3_data_reader reader = {no_content};
-    if (c->failed)
+    if (c->failed) {
+        broken(s);
         return;
+    }
     if (s->why != NULL && said.outcome != FRONT_DENIED)
         said.text = s->why;
     answer_make(&a, &said, from->udp);
@@ -198,7 +208,7 @@ static enum link_status stream_read(struct link *l, void *buf, size_t cap, size_
     *ret_n = s->sunk;
     if (s->sunk > 0)
         return LINK_OK;
-    return status == LINK_ERROR ? link_fail(l, s->raw->error != NULL ? s->raw->error : "not HTTP/3") : status;
+    return status == LINK_ERROR ? broken(s) : status;
 }
 
 static enum link_status stream_write(struct link *l, const void *buf, size_t len, size_t *ret_n)
@@ -207,9 +217,10 @@ static enum link_status stream_write(struct link *l, const void *buf, size_t len
     uint8_t head[FRAME_HEAD_MAX];
     struct writer w = writer_of(head, sizeof(head));
     size_t room;
-    enum link_status status = l->error != NULL ? LINK_ERROR : quic_stream_room(s->raw, &room);
+    enum link_status status =
+        l->error != NULL || s->conn->failed ? LINK_ERROR : quic_stream_room(s->raw, &room);
     if (status != LINK_OK)
-        return status == LINK_ERROR ? link_fail(l, link_error(s->raw)) : status;
+        return status == LINK_ERROR ? broken(s) : status;
     len = MIN(MIN(len, room - FRAME_HEAD_MAX), (size_t)1 << 24);
     writer_varint(&w, FRAME_DATA);
     writer_varint(&w, len);
@@ -222,6 +233,8 @@ static enum link_status stream_write(struct link *l, const void *buf, size_t len
 static enum link_status stream_shutdown(struct link *l, bool closing)
 {
     struct h3_stream *s = h3_stream_of(l);
+    if (s->conn->failed)
+        return broken(s);
     return closing ? link_finish(s->raw) : link_shutdown(s->raw);
 }
 

@@ -212,6 +212,7 @@ bool quic_stream_send_datagram(struct link *l, const void *payload, size_t len)
 {
     struct peer_stream *s = peer_stream_of(l);
     CHECK(len == 0 || payload != NULL);
+    CHECK(s->out.len > 0 || s->refused || l->error != NULL); /* the answer comes first */
     if (len > s->peer->datagram_max || s->peer->datagram_max == 0 || s->peer->over)
         return false;
     s->datagrams++;

@@ -365,6 +365,34 @@ static void test_many(void **state)
     }
 }
 
+/* A request that is answered after another one has broken the connection, and before that is closed: nghttp3
+ * writes no HEADERS any more, so nothing may go without them, neither DATA nor datagrams. */
+static void test_answer_too_late(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct peer p = {.sessions.slow = true, .sessions.echoes = true, .datagram_max = how > 1 ? 1200 : 0};
+        struct buf b = {0};
+        begin(&p);
+        if (how == 0)
+            peer_headers(&b, BYTES(PEER_CONNECT));
+        else
+            peer_headers(&b, BYTES(PEER_CONNECT_UDP));
+        peer_frame(&b, 0, BYTES("\0\5\0ping"));
+        peer_send(&p, PEER_BIDI(0), b.data, b.len, false);
+        peer_request(&p, PEER_BIDI(1), BYTES(PEER_CONNECT), false);
+        peer_request(&p, PEER_BIDI(1), BYTES("x\0y"), false);
+        assert_false(p.over);
+        peer_answer(&p); /* the younger first: it reads what it must not find */
+        assert_int_equal(p.code, NGHTTP3_H3_FRAME_UNEXPECTED);
+        assert_true(peer_session(&p, PEER_BIDI(0))->aborted);
+        assert_int_equal(peer_find(&p, PEER_BIDI(0))->out.len, 0);
+        assert_int_equal(peer_find(&p, PEER_BIDI(0))->datagrams, 0);
+        buf_free(&b);
+        peer_end(&p);
+    }
+}
+
 struct limit {
     struct timer timer;
     struct loop *loop;
@@ -531,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_resets),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_answer_too_late),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_datagrams),
