@@ -317,15 +317,22 @@ static int resolve(struct parse *p, bool sections)
     return 0;
 }
 
-/* A section that is over has a state, and knows those it names. */
+static bool is_over_at_once(const struct starttls *s, const struct section *section)
+{
+    const struct range *begin = &section->begin;
+    return section->begin_conds.n == 0 && begin->n > 0 &&
+           s->actions[begin->first + begin->n - 1].kind == ACT_BYE;
+}
+
+/* A section that is over has a state, unless it never gets to one, and knows those it names. */
 static int end_section(struct parse *p)
 {
     const struct starttls *s = p->script;
     if (s->sections_len == 0)
         return 0;
-    if (s->sections[s->sections_len - 1].states.n == 0)
-        return lex_error(&p->lex, p->err, "section %s has no state",
-                         script_text(s, s->sections[s->sections_len - 1].name_at));
+    const struct section *section = &s->sections[s->sections_len - 1];
+    if (section->states.n == 0 && !is_over_at_once(s, section))
+        return lex_error(&p->lex, p->err, "section %s has no state", script_text(s, section->name_at));
     return resolve(p, false);
 }
 
@@ -348,22 +355,33 @@ static int read_section(struct parse *p)
     return end_of_line(p);
 }
 
+/* Only a client that is turned away has heard all there is before it has said anything. */
+static int check_begin(struct parse *p, const struct section *section)
+{
+    const struct starttls *s = p->script;
+    const struct range *begin = &section->begin;
+    bool may_end = strcmp(script_text(s, section->name_at), starttls_section_name(STARTTLS_UNAVAILABLE)) == 0;
+    for (uint16_t i = 0; i < begin->n; i++) {
+        uint8_t kind = s->actions[begin->first + i].kind;
+        if (kind > ACT_ADD && !(may_end && kind == ACT_BYE))
+            return lex_error(&p->lex, p->err, "'begin' can send, set and add%s; the rest is for rules",
+                             may_end ? ", and bye" : "");
+    }
+    return 0;
+}
+
 static int read_begin(struct parse *p)
 {
     struct starttls *s = p->script;
     if (!p->in_begin || s->sections[s->sections_len - 1].begin.n > 0)
         return lex_error(&p->lex, p->err, "'begin' stands once, between a section and its first state");
     struct section *section = &s->sections[s->sections_len - 1];
-    struct range *begin = &section->begin;
     if (section->relays)
         return lex_error(&p->lex, p->err, "a relay has no 'begin': it speaks when somebody has spoken");
     p->in_relay = false;
-    if (parse_actions(p, begin) != 0)
+    if (read_conditions(p, &section->begin_conds) != 0 || parse_actions(p, &section->begin) != 0)
         return -1;
-    for (uint16_t i = 0; i < begin->n; i++)
-        if (s->actions[begin->first + i].kind > ACT_ADD)
-            return lex_error(&p->lex, p->err, "'begin' can send, set and add; the rest is for rules");
-    return 0;
+    return check_begin(p, section);
 }
 
 /* ---- the whole ---- */
@@ -379,7 +397,7 @@ static int read_port(struct parse *p)
 
 static int read_alpn(struct parse *p)
 {
-    struct str name = {0};
+    struct str name = {"", 0};
     if (p->script->alpn != NULL)
         return lex_error(&p->lex, p->err, "found a second 'alpn'");
     if (parse_word(p, "the protocol's name in ALPN", &name) != 0)

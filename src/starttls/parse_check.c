@@ -8,8 +8,8 @@
 #include "starttls/parse.h"
 
 /* What a script's variables may have from outside (cardea-starttls(5), Variables). */
-static const char *const given[] = {"me",   "name", "addr",     "port", "literal",
-                                    "user", "unit", "required", NULL};
+static const char *const given[] = {"me",   "name",     "addr", "port",    "literal", "user",
+                                    "unit", "required", "why",  "greeted", NULL};
 
 /* Sections that somebody asks for by name. */
 static const char *const known[] = {
@@ -121,7 +121,7 @@ static int check_sections(struct parse *p)
             return lex_error(
                 &p->lex, p->err,
                 "found section '%s', which no 'plain' names; expected ask, answer, greet, settle, "
-                "identify, relay-server, relay-client, relay-both or relay-identify%s",
+                "identify, unavailable, relay-server, relay-client, relay-both or relay-identify%s",
                 name, str_hint(name, known, near));
         if (strcmp(name, "ask") == 0 && !begins_tls(s, &s->sections[i]))
             return lex_error(

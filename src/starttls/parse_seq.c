@@ -253,8 +253,8 @@ int parse_pattern(struct parse *p, struct seq *ret)
 static const struct {
     const char *word;
     enum function fn;
-} functions[] = {
-    {"len8", FN_LEN8}, {"size32", FN_SIZE32}, {"base64", FN_BASE64}, {"xtext", FN_XTEXT}, {"xml", FN_XML}};
+} functions[] = {{"len8", FN_LEN8},     {"size32", FN_SIZE32}, {"packet24", FN_PACKET24},
+                 {"base64", FN_BASE64}, {"xtext", FN_XTEXT},   {"xml", FN_XML}};
 
 static int read_function(struct parse *p, bool *ret_known)
 {
@@ -301,7 +301,8 @@ int parse_template(struct parse *p, struct seq *ret)
             break;
     }
     ret->n = (uint16_t)(p->script->ops_len - ret->first);
-    return end_of_sequence(
-        p, found,
-        "what to say: texts in quotes, x\"bytes\", {name}, len8(), size32(), base64(), xtext() or xml()");
+    return end_of_sequence(p, found,
+                           "what to say: texts in quotes, x\"bytes\", {name}, len8(), size32(), packet24(), "
+                           "base64(), xtext() or "
+                           "xml()");
 }

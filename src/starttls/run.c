@@ -433,7 +433,7 @@ void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
     r->heard_len = 0;
     r->onward = NO_INDEX;
     r->failure = STARTTLS_NO_FAILURE;
-    r->status = act_all(r, s->begin, &nothing, say);
+    r->status = conditions_hold(r, s->begin_conds) ? act_all(r, s->begin, &nothing, say) : STARTTLS_MORE;
 }
 
 int starttls_run_onward(const struct starttls_run *r)

@@ -47,7 +47,7 @@ enum op_kind {
     OP_CLOSE,
 };
 
-enum function { FN_LEN8, FN_SIZE32, FN_BASE64, FN_XTEXT, FN_XML };
+enum function { FN_LEN8, FN_SIZE32, FN_PACKET24, FN_BASE64, FN_XTEXT, FN_XML };
 
 struct op {
     uint8_t kind;
@@ -130,9 +130,10 @@ struct state {
 
 struct section {
     uint32_t name_at;
-    bool relays;        /* its rules are for two sides */
-    bool switches;      /* ... and TLS begins in it */
-    struct range begin; /* actions */
+    bool relays;   /* its rules are for two sides */
+    bool switches; /* ... and TLS begins in it */
+    struct range begin_conds;
+    struct range begin; /* actions, where all of those hold */
     struct range states;
 };
 

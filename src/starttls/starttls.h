@@ -9,6 +9,7 @@
  *   greet    as a client, after TLS or without it: towards a server whose greeting the client has had from us
  *   settle   as a client, within TLS that was asked for on behalf of a client that speaks none
  *   identify as `greet`, with the client's identity handed on
+ *   unavailable as a server, towards a client for whom there is none: ends with STARTTLS_BYE
  *   others   where a client goes on in the clear: what the server must hear for it */
 #ifndef CARDEA_STARTTLS_STARTTLS_H
 #define CARDEA_STARTTLS_STARTTLS_H

@@ -22,6 +22,14 @@ static bool put_size32(struct buf *to, const struct buf *inner)
     return buf_append(to, size, sizeof(size)) && buf_append(to, inner->data, inner->len);
 }
 
+/* Of MySQL: the length in three bytes, the packet's number, and what the length counts. */
+static bool put_packet24(struct buf *to, const struct buf *inner)
+{
+    size_t n = inner->len - 1;
+    const uint8_t size[3] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16)};
+    return inner->len > 0 && buf_append(to, size, sizeof(size)) && buf_append(to, inner->data, inner->len);
+}
+
 /* RFC 3461, 4. */
 static bool put_xtext(struct buf *to, const struct buf *inner)
 {
@@ -55,6 +63,8 @@ static bool put_function(enum function fn, struct buf *to, const struct buf *inn
         return put_len8(to, inner);
     case FN_SIZE32:
         return put_size32(to, inner);
+    case FN_PACKET24:
+        return put_packet24(to, inner);
     case FN_BASE64:
         return base64_put(to, inner->data, inner->len);
     case FN_XML:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* starttls/: every built-in protocol in each of its sections, against a hostile peer. The first byte chooses
- * the protocol and whether TLS is required, the second the section and how the peer's bytes are cut: how they
- * are cut must not matter. */
+ * the protocol and whether TLS is required (or the client greeted), the second the section and how the peer's
+ * bytes are cut: how they are cut must not matter. */
 #include <string.h>
 
 #include "base/check.h"
@@ -19,7 +19,8 @@ struct outcome {
     bool all_come; /* was the peer's last byte there when it ended? */
 };
 
-static const char *const sections[] = {"ask", "answer", "greet", "settle", "resume", "identify"};
+static const char *const sections[] = {"ask",    "answer",   "greet",      "settle",
+                                       "resume", "identify", "unavailable"};
 
 static void set(struct starttls_run *r, const char *var, const char *value)
 {
@@ -34,8 +35,11 @@ static struct outcome play(const struct starttls *p, int section, bool required,
     set(r, "me", "door.example");
     set(r, "name", "host.example");
     set(r, "user", "al ice");
-    if (required)
+    set(r, "why", "not now");
+    if (required) {
         set(r, "required", "yes");
+        set(r, "greeted", "yes");
+    }
     starttls_run_begin(r, section, &o.say);
     for (size_t come = MIN(piece, len); o.status == STARTTLS_MORE; come = MIN(come + piece, len)) {
         size_t used;

@@ -73,6 +73,16 @@ static void broken_scripts_are_told_where(void **state)
          "test:3:1: 'begin' stands once, between a section and its first state"},
         {B("section a\nbegin send \"x\"; switch\n"),
          "test:2:23: 'begin' can send, set and add; the rest is for rules"},
+        {B("section a\nbegin send \"x\"; bye\n"),
+         "test:2:20: 'begin' can send, set and add; the rest is for rules"},
+        {B("section unavailable\nbegin send \"x\"; done\n"),
+         "test:2:21: 'begin' can send, set and add, and bye; the rest is for rules"},
+        {B("section unavailable\nbegin send \"x\"\n"), "test:3:1: section unavailable has no state"},
+        {B("section unavailable\nbegin if greeted send \"x\"; bye\n"),
+         "test:3:1: section unavailable has no state"},
+        {B("section a\nbegin if send \"x\"\n"),
+         "test:2:15: found 'x', expected an action: send, set, add, go, "
+         "stay, switch, done, plain, bye, missing, refused or wrong"},
         {B(HEAD "on\n"), "test:3:3: found the end of the line, expected a pattern: texts in quotes, "
                          "x\"bytes\", {name}, any, cstring, pairs, tag or tlv"},
         {B(HEAD "on \"a\"\n"), "test:3:7: found the end of the line, expected ':' and what is done then"},
@@ -89,7 +99,7 @@ static void broken_scripts_are_told_where(void **state)
          "test:3:18: found 'stay', expected ';' and another action, or the end of the line"},
         {B(HEAD "on \"a\": send\n"),
          "test:3:13: found the end of the line, expected what to say: texts in quotes, x\"bytes\", {name}, "
-         "len8(), size32(), base64(), xtext() or xml()"},
+         "len8(), size32(), packet24(), base64(), xtext() or xml()"},
         {B(HEAD "on \"a\": send len8 \"b\"\n"), "test:3:19: found 'b', expected '(' behind the function"},
         {B(HEAD "on \"a\": send len8(\"b\"\n"),
          "test:3:22: found the end of the line, expected texts, bytes or variables, and ')'"},
@@ -173,7 +183,7 @@ static void scripts_that_make_no_sense_are_told_where(void **state)
          "told to it, and nobody else is to say what it holds"},
         {B("section answr\nstate s\non \"a\": switch\n"),
          "test:1:9: found section 'answr', which no 'plain' names; expected ask, answer, greet, settle, "
-         "identify, "
+         "identify, unavailable, "
          "relay-server, relay-client, relay-both or relay-identify; did you mean 'answer'?"},
         {B("section ask\nstate s\non \"a\": done\n"),
          "test:1:9: found a section ask in which TLS never begins, expected 'switch' in one of its rules"},
@@ -206,6 +216,7 @@ static void scripts_that_make_no_sense_are_told_where(void **state)
         HEAD "on if me {...}: stay\non {...} has \"x\": stay\non {...} \"y\": stay\non {...}: go t\n"
              "state t\non {...}: done\n",
         "section relay-client\nstate s\nnear {...}: forward\nfar \"x\": stay\n",
+        "section unavailable\nbegin send \"x\"; bye\nsection answer\nstate s\non \"a\": switch\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {""};
@@ -334,6 +345,11 @@ static void statements_do_what_they_say(void **state)
         {"unit line\nsection greet\nbegin set v \"1\"; add v \"2\"; send \"hi\"\nstate s\non if v \"x\": "
          "done\n",
          B("x\n"), B("hi\r\n"), STARTTLS_DONE, 0, 2},
+        {"section greet\nbegin if v send \"hi\"\nstate s\non \"x\": set v \"1\"; done\n", B("x\n"), B(""),
+         STARTTLS_DONE, 0, 2},
+        {"section greet\nbegin unless v send \"hi\"\nstate s\non \"x\": set v \"1\"; done\n", B("x\n"),
+         B("hi\r\n"), STARTTLS_DONE, 0, 2},
+        {"section unavailable\nbegin send \"hi\"; bye\n", B("x\n"), B("hi\r\n"), STARTTLS_BYE, 0, 0},
         /* bytes */
         {BYTES "on x\"01 ?? &0c 04\": send x\"00 FF\" \"a\"; done\n", B("\1\2\x1d\4"),
          B("\0\xff"
@@ -343,6 +359,10 @@ static void statements_do_what_they_say(void **state)
         {BYTES "on any 2 {a} x\"03 04\": send size32({a}); done\n", B("ab\3\4"), B("\0\0\0\6ab"),
          STARTTLS_DONE, 0, 4},
         {BYTES "on cstring cstring: send len8(\"abc\"); done\n", B("a\0b\0"), B("\3abc"), STARTTLS_DONE, 0,
+         4},
+        {BYTES "on any 2 {a} any 2: send packet24(x\"07\" {a}); done\n", B("abcd"), B("\2\0\0\7ab"),
+         STARTTLS_DONE, 0, 4},
+        {BYTES "on any 4: send packet24(\"\"); done\n", B("abcd"), B(""), STARTTLS_FAILED, STARTTLS_TOO_MUCH,
          4},
         {BYTES "on cstring: done\n", B("abcd"), B(""), STARTTLS_FAILED, STARTTLS_WRONG, 4},
         {"unit bytes 11\n" HEAD "on pairs {a} \"k\\0\" pairs {b} x\"00\": send len8({a}) len8({b}); done\n",
@@ -521,6 +541,7 @@ static void check_example(const struct starttls *p, const char *section, const c
     size_t used;
     assert_true(starttls_run_set(r, "me", (struct str){B("door.example")}));
     assert_true(starttls_run_set(r, "required", (struct str){B("yes")}));
+    assert_true(starttls_run_set(r, "why", (struct str){B("not now")}));
     starttls_run_begin(r, starttls_section_named(p, section), &say);
     assert_int_equal(starttls_run_step(r, (const uint8_t *)in, strlen(in), &used, &say), status);
     assert_string_equal(buf_text(&say), said);
@@ -542,6 +563,7 @@ static void the_manuals_examples_work(void **state)
     check_example(p, "answer", "OPTIONS\r\nGET x\r\nUPGRADE tls\r\n", STARTTLS_SWITCH,
                   "READY door.example\r\nOPTIONS tls\r\nNO begin TLS first: UPGRADE tls\r\nGO\r\n");
     check_example(p, "greet", "READY x\r\n", STARTTLS_DONE, "");
+    check_example(p, "unavailable", "", STARTTLS_BYE, "NO not now\r\n");
     starttls_free(p);
     buf_free(&text);
     text = read_example("The same as a chat script");
@@ -558,9 +580,9 @@ static void the_manuals_examples_work(void **state)
 static void the_manual_has_every_protocol(void **state)
 {
     (void)state;
-    static const char *const sections[] = {"ask",        "settle",        "answer",       "greet",
-                                           "resume",     "identify",      "relay-server", "relay-client",
-                                           "relay-both", "relay-identify"};
+    static const char *const sections[] = {"ask",        "settle",         "answer",       "greet",
+                                           "resume",     "identify",       "relay-server", "relay-client",
+                                           "relay-both", "relay-identify", "unavailable"};
     struct buf man = {0};
     struct err err;
     assert_int_equal(file_read("doc/man/cardea-starttls.5", 1u << 20, &man, NULL, &err), 0);

@@ -604,6 +604,123 @@ static void a_value_cannot_add_a_line(void **state)
     }
 }
 
+#define WHY "service not available now"
+#define LDAP_RESULT "\x0a\1\x34\4\0\4\x19" WHY
+#define LDAP_NOTICE                                 \
+    "\x30\x3d\2\1\0\x78\x38" LDAP_RESULT "\x8a\x16" \
+    "1.3.6.1.4.1.1466.20036"
+#define PG_SORRY "E\0\0\0\x35SFATAL\0VFATAL\0C57P03\0M" WHY "\0\0"
+#define PG_STARTUP "\0\0\0\x10\0\3\0\0user\0a\0\0"
+#define XMPP_SORRY(ns, from)                                                                        \
+    "<?xml version='1.0'?><stream:stream " from "id='cardea' version='1.0' xmlns='jabber:" ns       \
+    "' xmlns:stream='http://etherx.jabber.org/streams'><stream:error>"                              \
+    "<remote-connection-failed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"                       \
+    "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>" WHY "</text></stream:error>" \
+    "</stream:stream>"
+
+/* What a client says before it is turned away, and what it hears. */
+static const struct turned_away {
+    const char *protocol;
+    bool greeted;
+    struct str in;
+    enum starttls_status status;
+    struct str say;
+} turned_away[] = {
+    {"smtp", false, {B("")}, STARTTLS_BYE, {B("421 4.3.2 door.example " WHY "\r\n")}},
+    {"smtp", true, {B("EHLO c\r\n")}, STARTTLS_BYE, {B("421 4.3.2 door.example " WHY "\r\n")}},
+    {"lmtp", false, {B("")}, STARTTLS_BYE, {B("421 4.3.2 door.example " WHY "\r\n")}},
+    {"imap", false, {B("")}, STARTTLS_BYE, {B("* BYE [UNAVAILABLE] " WHY "\r\n")}},
+    {"pop3", false, {B("")}, STARTTLS_BYE, {B("-ERR [SYS/TEMP] " WHY "\r\n")}},
+    {"nntp", false, {B("")}, STARTTLS_BYE, {B("400 " WHY "\r\n")}},
+    {"ftp", false, {B("")}, STARTTLS_BYE, {B("421 " WHY "\r\n")}},
+    {"managesieve", false, {B("")}, STARTTLS_BYE, {B("BYE (TRYLATER) \"" WHY "\"\r\n")}},
+    {"irc", false, {B("")}, STARTTLS_BYE, {B("ERROR :" WHY "\r\n")}},
+    /* ldap: a bind, a search, an unbind, an abandon, what is no request, what is no LDAP */
+    {"ldap",
+     false,
+     {B("\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0")},
+     STARTTLS_BYE,
+     {B("\x30\x25\2\1\1\x61\x20" LDAP_RESULT LDAP_NOTICE)}},
+    {"ldap",
+     false,
+     {B("\x30\7\2\2\1\2\x63\1\0")},
+     STARTTLS_BYE,
+     {B("\x30\x26\2\2\1\2\x65\x20" LDAP_RESULT LDAP_NOTICE)}},
+    {"ldap", false, {B("\x30\5\2\1\1\x42\0")}, STARTTLS_BYE, {B("")}},
+    {"ldap", false, {B("\x30\6\2\1\2\x50\1\1")}, STARTTLS_BYE, {B(LDAP_NOTICE)}},
+    {"ldap", false, {B("\x04\1x")}, STARTTLS_BYE, {B(LDAP_NOTICE)}},
+    {"ldap", false, {B("\x30\x80\0\0")}, STARTTLS_FAILED, {B("")}},
+    {"ldap", false, {B("")}, STARTTLS_MORE, {B("")}},
+    /* postgresql: with and without questions for encryption, a CancelRequest, nonsense */
+    {"postgresql", false, {B(PG_STARTUP)}, STARTTLS_BYE, {B(PG_SORRY)}},
+    {"postgresql",
+     false,
+     {B("\0\0\0\x8\x4\xd2\x16\x30\0\0\0\x8\x4\xd2\x16\x2f" PG_STARTUP)},
+     STARTTLS_BYE,
+     {B("NN" PG_SORRY)}},
+    {"postgresql", false, {B("\0\0\0\x10\x4\xd2\x16\x2e\0\0\0\1\0\0\0\2")}, STARTTLS_BYE, {B("")}},
+    {"postgresql", false, {B("GET / HTTP/1.1\r\n")}, STARTTLS_FAILED, {B("")}},
+    /* mysql: before a greeting, behind it, behind SSLRequest and TLS, and out of order */
+    {"mysql", false, {B("")}, STARTTLS_BYE, {B("\x1c\0\0\0\xff\x1d\4" WHY)}},
+    {"mysql", true, {B("\2\0\0\1ab")}, STARTTLS_BYE, {B("\x22\0\0\2\xff\x1d\4#08S01" WHY)}},
+    {"mysql", true, {B("\2\0\0\2ab")}, STARTTLS_BYE, {B("\x22\0\0\3\xff\x1d\4#08S01" WHY)}},
+    {"mysql", true, {B("\2\0\0\7ab")}, STARTTLS_BYE, {B("")}},
+    {"mysql", true, {B("\xff\xff\xff\1")}, STARTTLS_FAILED, {B("")}},
+    {"xmpp",
+     false,
+     {B(XMPP_OPEN("client"))},
+     STARTTLS_BYE,
+     {B(XMPP_SORRY("client", "from='db.example.com' "))}},
+    {"xmpp", false, {B("<a/>")}, STARTTLS_BYE, {B(XMPP_SORRY("client", ""))}},
+    {"xmpp",
+     false,
+     {B("<stream:stream to=\"a'b<c\">")},
+     STARTTLS_BYE,
+     {B(XMPP_SORRY("client", "from='a&apos;b&lt;c' "))}},
+    {"xmpp-server",
+     false,
+     {B(XMPP_OPEN("server"))},
+     STARTTLS_BYE,
+     {B(XMPP_SORRY("server", "from='db.example.com' "))}},
+};
+
+static void turn_away(const struct turned_away *row, size_t piece)
+{
+    struct buf say = {0};
+    size_t used = 0, done = 0;
+    const struct starttls *p = starttls_builtin(row->protocol);
+    struct starttls_run *r = starttls_run_new(p);
+    assert_true(starttls_run_set(r, "me", (struct str){B("door.example")}));
+    assert_true(starttls_run_set(r, "why", (struct str){B(WHY)}));
+    assert_true(starttls_run_set(r, "greeted", (struct str){"yes", row->greeted ? 3 : 0}));
+    starttls_run_begin(r, starttls_section(p, STARTTLS_UNAVAILABLE), &say);
+    enum starttls_status status = starttls_run_step(r, NULL, 0, &used, &say);
+    for (size_t come = piece; status == STARTTLS_MORE && done < row->in.len; come += piece) {
+        status = starttls_run_step(r, (const uint8_t *)row->in.p + done, MIN(come, row->in.len) - done, &used,
+                                   &say);
+        done += used;
+        if (come >= row->in.len)
+            break;
+    }
+    if (status != row->status || say.len != row->say.len ||
+        (say.len > 0 && memcmp(say.data, row->say.p, say.len) != 0))
+        fail_msg("%s, row %td: status %d, said %zu bytes: '%.*s'", row->protocol, row - turned_away, status,
+                 say.len, (int)say.len, say.data);
+    starttls_run_free(r);
+    buf_free(&say);
+}
+
+static void a_client_hears_that_there_is_no_server(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(turned_away); i++)
+        for (size_t piece = 1; piece <= turned_away[i].in.len + 1; piece++)
+            turn_away(&turned_away[i], piece);
+    for (const char *const *name = starttls_builtin_names(); *name != NULL; name++)
+        if (strcmp(*name, "telnet") != 0 && strcmp(*name, "rdp") != 0)
+            assert_true(starttls_section(starttls_builtin(*name), STARTTLS_UNAVAILABLE) >= 0);
+}
+
 static void ports_and_who_speaks_first(void **state)
 {
     (void)state;
@@ -642,6 +759,7 @@ int main(void)
         cmocka_unit_test(the_greeting_is_handed_on),
         cmocka_unit_test(a_server_hears_what_it_missed),
         cmocka_unit_test(a_value_cannot_add_a_line),
+        cmocka_unit_test(a_client_hears_that_there_is_no_server),
         cmocka_unit_test(ports_and_who_speaks_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
