@@ -68,6 +68,10 @@ uint16_t starttls_port(const struct starttls *p);
 /* The protocol's name in ALPN (RFC 7301), or NULL: it has none. */
 const char *starttls_alpn(const struct starttls *p);
 
+/* Do its peers end TLS without close_notify (a premature close)? Then its own words tell a whole stream from
+ * a part, as RFC 8446, 6.1, has the protocol above TLS decide. */
+bool starttls_closes_premature(const struct starttls *p);
+
 enum starttls_section {
 #define X(NAME, name) STARTTLS_##NAME,
 #include "tables/starttls_sections.def"

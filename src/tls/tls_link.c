@@ -69,6 +69,7 @@ struct tls_link {
     bool is_open;
     bool unwritable; /* the link below takes no more; what it has brought may still be read */
     bool truncated;
+    bool premature_is_end; /* see tls_link_take_premature_close() */
     bool no_certificate;
     uint8_t alert; /* that the peer sent */
     enum fault fault;
@@ -303,6 +304,8 @@ static enum link_status read_end(struct tls_link *t, int ssl_error)
         return LINK_EOF;
     case SSL_ERROR_SYSCALL:
         if (t->lower_status == LINK_EOF && ERR_peek_error() == 0) {
+            if (t->premature_is_end && !SSL_has_pending(t->ssl)) /* not within a record */
+                return LINK_EOF;
             t->truncated = true;
             return link_fail(&t->link, "ended without close_notify");
         }
@@ -540,6 +543,11 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
     tls_proof_attach(&t->proof, ssl);
     SSL_set_shed_handshake_config(ssl, 1);
     return &t->link;
+}
+
+void tls_link_take_premature_close(struct link *l)
+{
+    tls_of(l)->premature_is_end = true;
 }
 
 void tls_scratch_init(struct tls_scratch *s, struct loop *loop)

@@ -42,11 +42,14 @@ static void broken_scripts_are_told_where(void **state)
         {B("port 65536\n"), "test:1:6: found '65536', expected a port"},
         {B("port 1 2\n"), "test:1:8: found '2', expected the end of the line"},
         {B("prot 1\n"),
-         "test:1:1: found 'prot', expected a statement: port, alpn, unit, welcome, section, begin, "
+         "test:1:1: found 'prot', expected a statement: port, alpn, close, unit, welcome, section, begin, "
          "state, on, near or far"},
         {B("\"a\"\n"),
-         "test:1:1: found 'a', expected a statement: port, alpn, unit, welcome, section, begin, "
+         "test:1:1: found 'a', expected a statement: port, alpn, close, unit, welcome, section, begin, "
          "state, on, near or far"},
+        {B("close\n"), "test:1:6: found the end of the line, expected 'premature'"},
+        {B("close late\n"), "test:1:7: found 'late', expected 'premature'"},
+        {B("close premature x\n"), "test:1:17: found 'x', expected the end of the line"},
         {B("unit\n"), "test:1:5: found the end of the line, expected a unit: line, tag, bytes N, frame, ber, "
                       "telnet or stream"},
         {B("unit word\n"),
@@ -140,8 +143,9 @@ static void broken_scripts_are_told_where(void **state)
         {B(HEAD "on \"a\" @: done\n"),
          "test:3:8: found a quote or brace that is not closed, or a stray character, expected "
          "':' and what is done then"},
-        {B(HEAD "\0"), "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
-                       "a statement: port, alpn, unit, welcome, section, begin, state, on, near or far"},
+        {B(HEAD "\0"),
+         "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
+         "a statement: port, alpn, close, unit, welcome, section, begin, state, on, near or far"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {""};

@@ -627,6 +627,20 @@ static void ports_and_who_speaks_first(void **state)
     assert_ptr_equal(starttls_builtin("submission"), starttls_builtin("smtp"));
 }
 
+/* Of the others an end without close_notify is one that somebody may have made. */
+static void premature_closes(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"ftp", "lmtp", "managesieve", "mysql", "smtp"};
+    size_t n = 0;
+    for (const char *const *name = starttls_builtin_names(); *name != NULL; name++) {
+        bool is_known = n < ARRAY_LEN(known) && strcmp(*name, known[n]) == 0;
+        assert_int_equal(starttls_closes_premature(starttls_builtin(*name)), is_known);
+        n += is_known;
+    }
+    assert_int_equal(n, ARRAY_LEN(known));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -639,6 +653,7 @@ int main(void)
         cmocka_unit_test(a_server_hears_what_it_missed),
         cmocka_unit_test(a_value_cannot_add_a_line),
         cmocka_unit_test(ports_and_who_speaks_first),
+        cmocka_unit_test(premature_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,12 +168,46 @@ static void test_small_space(void **state)
     loop_free(loop);
 }
 
+/* An end without close_notify is an error, unless the protocol within TLS knows where it ends; in the middle
+ * of a record it is one always. */
+static void test_premature_close(void **state)
+{
+    (void)state;
+    static const struct {
+        bool taken, cut;
+        enum link_status expected;
+    } rows[] = {{false, false, LINK_ERROR}, {true, false, LINK_EOF}, {true, true, LINK_ERROR}};
+    struct loop *loop = new_loop();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct duo d;
+        struct link_peer peer;
+        uint8_t bytes[64];
+        size_t n = 0;
+        shake_hands(&d, loop);
+        if (rows[i].taken)
+            tls_link_take_premature_close(d.server);
+        assert_int_equal(SSL_write(d.client, "quit", 4), 4);
+        carry(&d);
+        assert_int_equal(link_read(d.server, bytes, sizeof(bytes), &n), LINK_OK);
+        assert_memory_equal(bytes, "quit", 4);
+        if (rows[i].cut)
+            assert_int_equal(link_write(d.wire, "\x17\x03\x03\x00\x20half", 9, &n), LINK_OK);
+        assert_int_equal(link_shutdown(d.wire), LINK_OK);
+        assert_int_equal(link_read(d.server, bytes, sizeof(bytes), &n), rows[i].expected);
+        link_peer(d.server, &peer);
+        assert_int_equal(peer.truncated, rows[i].expected == LINK_ERROR);
+        part(&d);
+    }
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_small_records),
         cmocka_unit_test(test_many_key_updates),
         cmocka_unit_test(test_small_space),
+        cmocka_unit_test(test_premature_close),
     };
     return cmocka_run_group_tests_name("tls_link", tests, NULL, pki_remove);
 }
