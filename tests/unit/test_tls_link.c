@@ -201,13 +201,37 @@ static void test_premature_close(void **state)
     loop_free(loop);
 }
 
+/* A client that speaks no TLS: what it says is not kept. */
+static void test_a_client_in_the_clear(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    struct ca *root = pki_root("Root"), *server = pki_server(root, "a.example");
+    struct duo d = {0};
+    struct link *lower;
+    struct link_peer peer;
+    size_t n;
+    mem_link_pair(ROOM, &d.wire, &lower);
+    tls_scratch_init(&d.scratch, loop);
+    d.server = tls_link_new(new_ssl(server, TLS1_3_VERSION), lower, &d.scratch, &(struct tls_proof){0},
+                            (struct str){0});
+    assert_int_equal(link_write(d.wire, "PASS secret\r\n", 13, &n), LINK_OK);
+    assert_int_equal(link_open(d.server), LINK_ERROR);
+    link_peer(d.server, &peer);
+    assert_int_equal(peer.fault, FAULT_NOT_TLS);
+    assert_int_equal(peer.found.len, 0);
+    part(&d);
+    ca_free(server);
+    ca_free(root);
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_small_records),
-        cmocka_unit_test(test_many_key_updates),
-        cmocka_unit_test(test_small_space),
-        cmocka_unit_test(test_premature_close),
+        cmocka_unit_test(test_many_small_records),    cmocka_unit_test(test_many_key_updates),
+        cmocka_unit_test(test_small_space),           cmocka_unit_test(test_premature_close),
+        cmocka_unit_test(test_a_client_in_the_clear),
     };
     return cmocka_run_group_tests_name("tls_link", tests, NULL, pki_remove);
 }
