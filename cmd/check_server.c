@@ -306,7 +306,7 @@ static int read_options(int argc, char **argv, struct checking *c)
         {0},
     };
     int status = -1;
-    for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+    for (int o; status < 0 && (o = cmd_option(argc, argv, "h", options)) != -1;)
         status = take(c, o);
     if (status >= 0)
         return status;
