@@ -138,7 +138,7 @@ int cmd_carry(int argc, char **argv)
     };
     struct carry c = {.idle = SHARE_IDLE_NS, .listen_fd = -1, .signals = SIGNALS_NONE};
     int status = -1;
-    for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+    for (int o; status < 0 && (o = cmd_option(argc, argv, "h", options)) != -1;)
         status = take(&c, o);
     if (status < 0 && optind != argc)
         status = cmd_misused("carry", "'%s' is one argument too many", argv[argc - 1]);

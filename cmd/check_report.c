@@ -79,12 +79,14 @@ static void put_times(struct buf *out, const struct server_probe_result *r)
         buf_printf(out, "\n");
 }
 
-static void put_tls(struct buf *out, const struct server_probe_result *r)
+static void put_tls(struct buf *out, const struct check_subject *s, const struct server_probe_result *r)
 {
     buf_printf(out, "  TLS          %s, %s, %s", tls_version_word(r->version),
                r->group != NULL ? r->group : "no group", r->cipher);
     if (r->alpn[0] != '\0')
         buf_printf(out, ", ALPN %s", r->alpn);
+    else if (s->offered_alpn)
+        buf_printf(out, ", no ALPN: the server has chosen none of what was offered");
     buf_printf(out, "\n");
 }
 
@@ -102,7 +104,7 @@ void check_report_text(struct buf *out, const struct check_subject *s, const str
         buf_printf(out, ", at %s", net_addr_format(&r->address, address));
     buf_printf(out, "\n");
     if (r->shook_hands) {
-        put_tls(out, r);
+        put_tls(out, s, r);
         put_certificate(out, &r->certificate);
     }
     put_times(out, r);

@@ -12,6 +12,7 @@ struct check_subject {
     uint16_t port;
     const char *name;     /* what it was to prove to be */
     const char *protocol; /* in which it was asked for TLS; NULL: TLS at once */
+    bool offered_alpn;
 };
 
 /* Append a few lines for people. */

@@ -17,6 +17,7 @@
 #include "cert/trust.h"
 #include "cmd/check_report.h"
 #include "cmd/cmd.h"
+#include "cmd/protocols.h"
 #include "loop/loop.h"
 #include "net/resolver.h"
 #include "starttls/starttls.h"
@@ -106,12 +107,23 @@ static void begin_next(struct checking *c)
 
 /* ---- setting up ---- */
 
+/* "trust bundle FILE: what is wrong" has nothing to do with a bundle here. */
+static void blame_option(const char *ca, struct err *err)
+{
+    char text[ERR_TEXT_MAX];
+    size_t before = strlen("trust bundle ") + strlen(ca) + strlen(": ");
+    str_copy(text, sizeof(text), err->text, strlen(err->text));
+    err_set(err, "--ca: %s", strlen(text) > before ? text + before : text);
+}
+
 static int make_tls(struct checking *c, struct err *err)
 {
     static const int groups[] = {0x11ec, 0x001d, 0x11eb, 0x11ed,
                                  0x0017, 0x0018, 0x0019}; /* tables/groups.def */
     const char *ca = c->ca != NULL ? c->ca : "system";
     struct trust *trust = trust_load(&(struct trust_files){.name = ca, .ca = &ca, .ca_len = 1}, err);
+    if (trust == NULL && c->ca != NULL)
+        blame_option(ca, err);
     struct cert *cert = NULL;
     if (trust != NULL && c->cert != NULL)
         cert = cert_load(&(struct cert_files){.certificate = c->cert, .key = c->key}, err);
@@ -176,6 +188,21 @@ static const struct starttls *read_script(struct checking *c, struct err *err)
     return c->own;
 }
 
+static int unknown_protocol(const char *name, struct err *err)
+{
+    char hint[STR_HINT_MAX];
+    struct buf list = {0};
+    if (starttls_is_at_once(name))
+        return err_set(err, "found '%s': in %s TLS begins at once, which is --starttls none", name, name);
+    protocols_put(&list, STARTTLS_ASK, ", ");
+    err_set(err,
+            "found '%s', expected none, one of %s, or the file of a script of your own, with a '/' or '.' "
+            "in its name%s",
+            name, buf_text(&list), str_hint(name, starttls_builtin_words(), hint));
+    buf_free(&list);
+    return -1;
+}
+
 /* Which script the server is asked with, and what it is called; both NULL: none. Returns -1 with `err`. */
 static int choose_protocol(struct checking *c, struct server *s, struct err *err)
 {
@@ -188,11 +215,8 @@ static int choose_protocol(struct checking *c, struct server *s, struct err *err
     s->subject.protocol = name;
     if (s->protocol == NULL && is_file)
         return -1;
-    if (s->protocol == NULL) {
-        char hint[STR_HINT_MAX];
-        return err_set(err, "found '%s', expected none, a file, or a protocol such as smtp or imap%s", name,
-                       str_hint(name, starttls_builtin_names(), hint));
-    }
+    if (s->protocol == NULL)
+        return unknown_protocol(name, err);
     if (starttls_section(s->protocol, STARTTLS_ASK) >= 0)
         return 0;
     return err_set(err, "%s has no section `ask`, which is what a server is asked with", name);
@@ -207,6 +231,7 @@ static int add_server(struct checking *c, const char *text)
     if (str_host_port(text, strlen(text), s->host, &s->subject.port, &err) != 0)
         return cmd_misused("check", "'%s': %s%s", text, err.text, str_host_port_hint(text, hint));
     s->subject.host = s->host;
+    s->subject.offered_alpn = c->alpn_len > 0;
     s->subject.name = c->name != NULL ? c->name : s->host;
     if (choose_protocol(c, s, &err) != 0)
         return cmd_misused("check", "--%s: %s", c->chat != NULL ? "chat" : "starttls", err.text);
@@ -281,7 +306,7 @@ static int read_options(int argc, char **argv, struct checking *c)
         {0},
     };
     int status = -1;
-    for (int o; status < 0 && (o = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+    for (int o; status < 0 && (o = cmd_option(argc, argv, "h", options)) != -1;)
         status = take(c, o);
     if (status >= 0)
         return status;

@@ -20,6 +20,10 @@
  * in short on standard error (returns CMD_USAGE). */
 int cmd_usage(const char *verb, bool asked);
 
+/* As getopt_long(); of a long option that there is not it also says which may have been meant. */
+struct option;
+int cmd_option(int argc, char **argv, const char *shorts, const struct option *options);
+
 /* Print "cardea VERB: " and the text on standard error, and how the verb is used. Returns CMD_USAGE. */
 int cmd_misused(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

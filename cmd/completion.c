@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/protocols.h"
 #include "cmd/verb_flags.h"
 #include "starttls/starttls.h"
 
@@ -43,17 +45,20 @@ static enum kind kind_of(const char *value)
     return strcmp(value, "DIR") == 0 ? FOLDERS : ANYTHING;
 }
 
-/* The names of those that are built in, in place of PROTOCOL. */
-static void name_protocols(struct verb_flag *flag)
+static bool is_of_starttls(const struct verb_flag *flag)
 {
-    const char *const *names = starttls_builtin_names();
-    if (strcmp(flag->name, "--starttls") != 0)
+    return strcmp(flag->name, "--starttls") == 0;
+}
+
+/* The names of those that are built in, in place of PROTOCOL. */
+static void name_protocols(struct verb_flag *flag, enum starttls_section can)
+{
+    struct buf list = {0};
+    if (!is_of_starttls(flag))
         return;
-    for (size_t i = 0, used = 0; names[i] != NULL; i++) {
-        used += (size_t)snprintf(flag->value + used, sizeof(flag->value) - used, "%s%s", i > 0 ? "|" : "",
-                                 names[i]);
-        CHECK(used < sizeof(flag->value));
-    }
+    protocols_put(&list, can, "|");
+    CHECK(str_copy(flag->value, sizeof(flag->value), buf_text(&list), list.len));
+    buf_free(&list);
 }
 
 /* The flags of a verb; those that are told of with another one, as there. */
@@ -62,7 +67,7 @@ static void read_flags(const struct verb_text *verb, struct verb_flags *ret)
     struct verb_flags other;
     verb_flags_read(verb->options, ret);
     for (size_t i = 0; i < ret->n; i++) {
-        name_protocols(&ret->v[i]);
+        name_protocols(&ret->v[i], STARTTLS_ASK);
         for (size_t k = 0; ret->v[i].elsewhere && k < ARRAY_LEN(verbs); k++) {
             verb_flags_read(verbs[k].options, &other);
             for (size_t j = 0; j < other.n; j++)
@@ -172,6 +177,14 @@ static void put_bash_kind(enum kind kind, const char *words)
         printf(" paths=%s", kind == FILES ? "-f" : "-d");
 }
 
+/* A server is wrapped only in what can be answered in its stead. */
+static void put_bash_answered(struct verb_flag *flag)
+{
+    name_protocols(flag, STARTTLS_ANSWER);
+    printf("; [ \"${COMP_WORDS[2]}\" != server ] ||");
+    put_bash_kind(WORDS, flag->value);
+}
+
 static void put_bash_verb(const struct verb_text *verb)
 {
     struct verb_flags flags;
@@ -183,6 +196,8 @@ static void put_bash_verb(const struct verb_text *verb)
             continue;
         printf("    '%s %s')", verb->name, flags.v[i].name);
         put_bash_kind(kind, flags.v[i].value);
+        if (is_of_starttls(&flags.v[i]))
+            put_bash_answered(&flags.v[i]);
         printf(" ;;\n");
     }
     printf("    '%s '*)", verb->name);

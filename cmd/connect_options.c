@@ -165,7 +165,7 @@ int connect_options_read(struct connect_options *o, int argc, char **argv)
     CHECK(listens != NULL);
     *o = (struct connect_options){.timeout = TIMEOUT_DEFAULT};
     int status = -1;
-    for (int c; status < 0 && (c = getopt_long(argc, argv, "L:h", options, NULL)) != -1;)
+    for (int c; status < 0 && (c = cmd_option(argc, argv, "L:h", options)) != -1;)
         status = take(o, c, listens);
     if (status < 0)
         status = check_pairs(o, listens);

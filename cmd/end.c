@@ -35,7 +35,7 @@ int cmd_end(int argc, char **argv)
     const char *socket = NULL;
     int status = CMD_OK;
     uint64_t id;
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
         if (c != 's')
             return cmd_usage("end", c == 'h');
         socket = optarg;

@@ -462,7 +462,7 @@ int expose_options_read(struct expose_options *o, int argc, char **argv)
     o->exposures[0].service.dial_timeout = DIAL_TIMEOUT_DEFAULT;
     o->exposures[0].service.connections = CONNECTIONS_DEFAULT;
     int status = -1;
-    for (int c; status < 0 && (c = getopt_long(argc, argv, "c:vh", options, NULL)) != -1;) {
+    for (int c; status < 0 && (c = cmd_option(argc, argv, "c:vh", options)) != -1;) {
         alone = alone || (c >= OPTION_TO && c <= OPTION_ANYONE);
         status = take(o, c);
     }

@@ -115,7 +115,7 @@ int cmd_import(int argc, char **argv)
     const struct import_program *p = NULL;
     int c;
     /* "+": what follows the program is its own, and may begin with "--" too. */
-    while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+    while ((c = cmd_option(argc, argv, "+h", options)) != -1) {
         if (c == 'j')
             json = true;
         else

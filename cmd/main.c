@@ -101,9 +101,20 @@ static int unknown_verb(const char *name)
     return CMD_USAGE;
 }
 
+/* "server" of `cardea wrap server`: a line of the synopsis begins with it. */
+static bool has_form(const struct verb *v, const char *form)
+{
+    size_t len = strlen(form);
+    for (const char *line = v->synopsis, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+        if (strncmp(line, form, len) == 0 && (line[len] == ' ' || line[len] == '\n'))
+            return true;
+    return false;
+}
+
 int cmd_help(int argc, char **argv)
 {
-    if (argc > 2)
+    const struct verb *v = argc > 2 ? verb_find(argv[1]) : NULL;
+    if (argc > 2 && (argc > 3 || v == NULL || !has_form(v, argv[2])))
         return cmd_usage("help", false);
     if (argc < 2) {
         print_verbs(stdout);

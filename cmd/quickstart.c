@@ -166,7 +166,7 @@ int cmd_quickstart(int argc, char **argv)
                                             {0}};
     uint64_t port = 0;
     bool only_write = false;
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
         if (c == 'p' && (!str_u64(optarg, UINT16_MAX, &port) || port == 0))
             return cmd_misused("quickstart", "--port takes a number from 1 to 65535, found %s", optarg);
         else if (c == 'n')

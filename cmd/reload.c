@@ -89,7 +89,7 @@ int cmd_reload(int argc, char **argv)
                                             {0}};
     const char *socket = NULL;
     bool json = false;
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
         if (c == 's')
             socket = optarg;
         else if (c == 'j')

@@ -316,7 +316,7 @@ int cmd_serve(int argc, char **argv)
                                             {0}};
     const char *path = NULL;
     bool check = false, json = false;
-    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+    for (int c; (c = cmd_option(argc, argv, "c:h", options)) != -1;) {
         if (c == 'c')
             path = optarg;
         else if (c == 'k')

@@ -123,7 +123,7 @@ int cmd_ssh_config(int argc, char **argv)
 {
     struct connect_settings s = {0};
     int status = -1;
-    for (int c; status < 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+    for (int c; status < 0 && (c = cmd_option(argc, argv, "h", options)) != -1;)
         status = c >= CONNECT_OPTION_SETTING ? connect_settings_take(&s, c, "ssh-config")
                                              : cmd_usage("ssh-config", c == 'h');
     if (status < 0)

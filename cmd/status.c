@@ -444,7 +444,7 @@ int cmd_status(int argc, char **argv)
         {"sessions", no_argument, NULL, 'e'},     {"offers", no_argument, NULL, 'o'},
         {"help", no_argument, NULL, 'h'},         {0}};
     struct question q = {0};
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
         if (c == 's')
             q.socket = optarg;
         else if (c == 'j')

@@ -53,15 +53,19 @@ static int ask(const char *socket, const char *key, const char *which)
 int cmd_whois(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"socket", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'}, /* as with other verbs, which have something else too */
+        {"help", no_argument, NULL, 'h'},
+        {0}};
     const char *socket = NULL;
     char host[HOST_MAX];
     uint64_t id;
     uint16_t port;
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (c != 's')
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
+        if (c == 's')
+            socket = optarg;
+        else if (c != 'j')
             return cmd_usage("whois", c == 'h');
-        socket = optarg;
     }
     if (optind + 1 != argc)
         return cmd_misused("whois",

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cert/identity.h"
 #include "cmd/cmd.h"
+#include "cmd/protocols.h"
 #include "cmd/wrap_options.h"
 #include "config/config.h"
 #include "session/plan.h"
@@ -51,7 +52,12 @@ static int check_expectations(const struct wrap_options *o)
 {
     for (size_t i = 0; i < o->expect.n; i++) {
         const char *value, *what = o->expect.v[i];
-        if (wrap_expected_of(what, &value) == WRAP_EXPECT_NAME && strchr(what, '=') != NULL)
+        if (wrap_expected_of(what, &value) != WRAP_EXPECT_NAME)
+            continue;
+        if (strstr(what, "://") != NULL)
+            return cmd_misused("wrap", "found '%s' with --expect, expected a name; did you mean 'uri=%s'?",
+                               what, what);
+        if (strchr(what, '=') != NULL)
             return cmd_misused("wrap",
                                "found '%s' with --expect: expected a DNS name or IP address, uri=URI, "
                                "pin=SHA256, issuer=NAME or any",
@@ -77,18 +83,16 @@ static int check_places(const struct wrap_options *o)
 
 /* ---- how TLS begins ---- */
 
-static int unknown_protocol(const char *name)
+static int unknown_protocol(const struct wrap_options *o)
 {
-    const char *const *names = starttls_builtin_names();
     char hint[STR_HINT_MAX];
     struct buf list = {0};
-    for (size_t i = 0; names[i] != NULL; i++)
-        CHECK(buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]));
+    protocols_put(&list, o->client ? STARTTLS_ASK : STARTTLS_ANSWER, ", ");
     int status =
         cmd_misused("wrap",
                     "found '%s' with --starttls, expected one of %s, or the file of a script of your "
                     "own, with a '/' or '.' in its name%s",
-                    name, buf_text(&list), str_hint(name, names, hint));
+                    o->starttls, buf_text(&list), str_hint(o->starttls, starttls_builtin_words(), hint));
     buf_free(&list);
     return status;
 }
@@ -103,8 +107,12 @@ static int check_protocol(const struct wrap_options *o)
                            "TLS begins at once",
                            o->starttls);
     const struct starttls *p = starttls_builtin(o->starttls);
+    if (p == NULL && starttls_is_at_once(o->starttls))
+        return cmd_misused("wrap",
+                           "found '%s' with --starttls: in %s TLS begins at once, leave --starttls out",
+                           o->starttls, o->starttls);
     if (p == NULL)
-        return unknown_protocol(o->starttls);
+        return unknown_protocol(o);
     if (!plan_protocol_can(p, o->client ? STARTTLS_ASK : STARTTLS_ANSWER))
         return cmd_misused("wrap", "--starttls %s goes with 'cardea wrap %s' only", o->starttls,
                            o->client ? "server" : "client");

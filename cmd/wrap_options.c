@@ -104,7 +104,7 @@ int wrap_options_read(int argc, char **argv, struct wrap_options *ret, bool *ret
         options[i] = (struct option){rows[i].name, rows[i].keeping == FLAG ? no_argument : required_argument,
                                      NULL, 256 + (int)i};
     options[ARRAY_LEN(rows)] = (struct option){"help", no_argument, NULL, 'h'};
-    for (int c; (c = getopt_long(argc, argv, known ? "h" : "+h", options, NULL)) != -1;) {
+    for (int c; (c = cmd_option(argc, argv, known ? "h" : "+h", options)) != -1;) {
         size_t row = (size_t)c - 256;
         *ret_asked = c == 'h';
         if (c == 'h' || c == '?')

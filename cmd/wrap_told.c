@@ -34,6 +34,8 @@ static const struct {
     {"the listener needs 'speaks: ", "say '--starttls "},
     {TELL_PROVES_NOTHING, "it proves nothing; say with --expect what it must prove"},
     {" (route wrap)", ""},
+    {"; perhaps starttls: ", "; perhaps --starttls "},
+    {"leave 'starttls' out", "leave --starttls out"},
 };
 
 void wrap_told_put(struct buf *out, const char *text, size_t len)
@@ -63,13 +65,17 @@ static const char *meaning_of(const char *reason)
     return "";
 }
 
-/* Texts of strangers are among it: nothing that a terminal would obey. */
+/* Texts of strangers are among it: nothing that a terminal would obey. What needs an escape only as JSON has
+ * none: a backslash may be one already, of an error's text. */
 static void put_safely(struct buf *out, const char *text)
 {
     struct buf quoted = {0}, words = {0};
     wrap_told_put(&words, text, strlen(text));
     CHECK(str_json(&quoted, buf_text(&words), words.len));
-    CHECK(buf_append(out, quoted.data + 1, quoted.len - 2));
+    for (size_t i = 1; i + 1 < quoted.len; i++) {
+        i += quoted.data[i] == '\\' && (quoted.data[i + 1] == '\\' || quoted.data[i + 1] == '"');
+        CHECK(buf_append(out, &quoted.data[i], 1));
+    }
     buf_free(&quoted);
     buf_free(&words);
 }

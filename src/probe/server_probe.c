@@ -190,16 +190,26 @@ static bool dial(struct server_probe *p)
 
 /* ---- asking for TLS ---- */
 
+/* What may be meant, while the server has said nothing at all. */
+static const char *silence_hint(const struct server_probe *p)
+{
+    return p->link->bytes_read > 0 ? "" : "; perhaps TLS begins at once there: --starttls none";
+}
+
 static bool end_refused(struct server_probe *p)
 {
     static const enum server_probe_outcome outcomes[] = {
-        [STARTTLS_NO_FAILURE] = PROBE_CLOSED, [STARTTLS_MISSING] = PROBE_NOT_OFFERED,
-        [STARTTLS_REFUSED] = PROBE_NOT_BEGUN, [STARTTLS_WRONG] = PROBE_OTHER_PROTOCOL,
-        [STARTTLS_INJECTED] = PROBE_INJECTED, [STARTTLS_TOO_MUCH] = PROBE_OTHER_PROTOCOL,
+        [STARTTLS_NO_FAILURE] = PROBE_CLOSED,      [STARTTLS_MISSING] = PROBE_NOT_OFFERED,
+        [STARTTLS_REFUSED] = PROBE_NOT_BEGUN,      [STARTTLS_WRONG] = PROBE_OTHER_PROTOCOL,
+        [STARTTLS_INJECTED] = PROBE_INJECTED,      [STARTTLS_TOO_MUCH] = PROBE_OTHER_PROTOCOL,
+        [STARTTLS_AT_ONCE] = PROBE_OTHER_PROTOCOL,
     };
     link_write_buf(p->link, &p->say); /* last words, as far as they go */
     if (starttls_run_failure(p->run) == STARTTLS_NO_FAILURE)
         return end(p, PROBE_CLOSED, "the server took its leave before TLS began");
+    if (starttls_run_failure(p->run) == STARTTLS_AT_ONCE)
+        return end(p, PROBE_OTHER_PROTOCOL,
+                   "the server answers with a TLS alert: TLS begins at once there, so --starttls none");
     return end(p, outcomes[starttls_run_failure(p->run)], "%s", starttls_run_text(p->run));
 }
 
@@ -230,7 +240,8 @@ static bool ask(struct server_probe *p)
         if (read == LINK_AGAIN)
             return false;
         if (read == LINK_EOF)
-            return end(p, PROBE_CLOSED, "the server closed the connection before TLS began");
+            return end(p, PROBE_CLOSED, "the server closed the connection before TLS began%s",
+                       silence_hint(p));
         if (read != LINK_OK)
             return end_broken(p);
     }
@@ -244,14 +255,13 @@ static bool ask(struct server_probe *p)
 static bool end_without_tls(struct server_probe *p)
 {
     struct link_peer peer;
+    char text[STARTTLS_CLEAR_MAX];
     link_peer(p->link, &peer);
-    if (peer.fault == FAULT_NOT_TLS && p->params.protocol == NULL)
-        return end(p, PROBE_OTHER_PROTOCOL, "expected TLS, found bytes that are none (%s)",
-                   link_error(p->link));
-    if (peer.fault == FAULT_NOT_TLS)
-        return end(p, PROBE_INJECTED,
-                   "expected TLS, found bytes in the clear behind the word to begin it (%s)",
-                   link_error(p->link));
+    if (peer.found.len > 0 && p->params.protocol == NULL)
+        return end(p, PROBE_OTHER_PROTOCOL, "%s", starttls_found_clear(peer.found, "--starttls ", text));
+    if (peer.found.len > 0)
+        return end(p, PROBE_INJECTED, "%s, behind the word to begin it",
+                   starttls_found_clear(peer.found, NULL, text));
     return end(p, PROBE_TLS_FAILED, "no TLS came about: %s", link_error(p->link));
 }
 
@@ -355,7 +365,8 @@ static void on_timer(struct timer *t)
         starttls_run_waiting(p->run, &pending, waiting);
     end(p, PROBE_TIMED_OUT, "%s within %s%s%s",
         silent ? "connected, and the server said nothing" : texts[p->phase],
-        unit_format(p->params.timeout, unit_durations, within), *waiting != '\0' ? ": " : "", waiting);
+        unit_format(p->params.timeout, unit_durations, within), *waiting != '\0' ? ": " : "",
+        silent ? silence_hint(p) : waiting);
 }
 
 static void on_over(struct task *t)

@@ -6,7 +6,9 @@
 #include "base/buf.h"
 #include "session/dial.h"
 #include "session/worker.h"
+#include "starttls/starttls.h"
 #include "tls/sessions.h"
+#include "tls/tls_link.h"
 
 #define SPARE_MAGIC 0x59a4ebacu
 #define SPARE_SAID_STEP 1024
@@ -237,8 +239,11 @@ struct link *backend_pool_connect(struct backend_pools *pools, const struct rout
     const struct config_backend_tls *t = tls_of(p);
     const char *name = t->name.text != NULL ? t->name.text : p->backend->host;
     const char *proven = t->name.text != NULL || t->uri.text == NULL ? name : NULL;
-    return tls_client_resume(route->backend_tls, p->sessions, proven, name, lower,
-                             &pools->worker->tls_scratch);
+    struct link *l =
+        tls_client_resume(route->backend_tls, p->sessions, proven, name, lower, &pools->worker->tls_scratch);
+    if (route->asks != NULL && starttls_closes_premature(route->asks))
+        tls_link_take_premature_close(l);
+    return l;
 }
 
 struct link *backend_pool_take(struct backend_pools *pools, const struct route_runtime *route, size_t index,

@@ -5,6 +5,7 @@
 #include "session/programs.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
+#include "starttls/starttls.h"
 
 /* ---- RESIDE ---- */
 
@@ -47,22 +48,32 @@ enum session_state step_reside(struct session *s)
  * breaks off in the middle of more than that has more on its way. */
 #define LAST_WORDS 4096
 
-/* Did the client have all of the backend's words, up to its end, before it went? Asked of sockets: what of a
+/* Did this side have all of the other's words, up to its end, before it went? Asked of sockets: what of a
  * stream of QUIC has arrived is not known here. */
-static bool had_all(const struct session *s)
+static bool had_all(const struct session *s, enum pipe_side side)
 {
-    int fd = link_socket(link_bottom(s->down));
-    return s->pipe.half[PIPE_B].shut && !link_was_told(s->down) && fd >= 0 && socket_unsent(fd) <= LAST_WORDS;
+    struct link *l = s->pipe.link[side];
+    int fd = link_socket(link_bottom(l));
+    return s->pipe.half[!side].shut && !link_was_told(l) && fd >= 0 && socket_unsent(fd) <= LAST_WORDS;
+}
+
+/* Does such a backend close as soon as it has heard its client's last word, before it reads our close_notify?
+ * That resets the connection. */
+static bool closes_premature(const struct session *s)
+{
+    return s->route->asks != NULL && starttls_closes_premature(s->route->asks);
 }
 
 static enum session_state pipe_failed(struct session *s)
 {
     struct link_peer peer;
     s->broken = link_error(s->pipe.link[s->pipe.failed]);
+    if (s->pipe.failed == PIPE_B && closes_premature(s) && had_all(s, PIPE_B))
+        return session_end(s, CLOSE_DONE);
     if (s->pipe.failed == PIPE_B)
         return session_end(s, s->agent != NULL && agent_is_stopping(s->agent) ? CLOSE_AGENT_STOPPED
                                                                               : CLOSE_BACKEND_RESET);
-    if (had_all(s))
+    if (had_all(s, PIPE_A))
         return session_end(s, CLOSE_DONE);
     link_peer(s->down, &peer);
     if (peer.misspoke) { /* it has been told, and is to hear it */

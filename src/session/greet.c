@@ -53,12 +53,24 @@ enum session_state greet_broke_off(struct session *s, const char *why, enum clos
     return s->state;
 }
 
+/* One that speaks TLS from the first byte on may close, at words that are none, without a word of its own. */
+const char *greet_closed_before_tls(const struct session *s)
+{
+    return s->up->bytes_read > 0
+               ? "the backend closed before TLS could begin"
+               : "the backend closed before TLS could begin, without a word; perhaps TLS begins "
+                 "at once there: leave 'starttls' out";
+}
+
 static enum session_state greet_broken(struct session *s)
 {
     struct link_peer peer;
+    char text[STARTTLS_CLEAR_MAX];
     link_peer(s->up, &peer);
     s->setup->talk.disbelieved = *peer.failure != '\0';
     const char *why = s->setup->talk.disbelieved ? peer.failure : link_error(s->up);
+    if (peer.found.len > 0)
+        why = starttls_found_clear(peer.found, s->route->asks == NULL ? "starttls: " : NULL, text);
     return greet_broke_off(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
 }
 
@@ -187,7 +199,7 @@ static enum session_state step_dialogue(struct session *s)
         if (read == LINK_EOF)
             return greet_broke_off(s,
                                    t->greet == GREET_ASK
-                                       ? "the backend closed before TLS could begin"
+                                       ? greet_closed_before_tls(s)
                                        : "the backend closed before it had been told of the client",
                                    CLOSE_BACKEND_RESET);
         if (read != LINK_OK)

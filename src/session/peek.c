@@ -12,6 +12,7 @@
 #include "session/session_internal.h"
 #include "session/worker.h"
 #include "starttls/starttls.h"
+#include "tls/tls_link.h"
 
 #define READ_FIRST 4096 /* into the scratch; a classical hello has 250 to 600 bytes, a hybrid one 1,700 */
 #define READ_MORE 2048
@@ -319,6 +320,8 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
     routing_client(h, &p->hello, &s->route->config->tls, &client);
     client.hello.early = p->view;
     s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
+    if (p->talk.spoken != NULL && starttls_closes_premature(p->talk.spoken))
+        tls_link_take_premature_close(s->down);
     session_own(s, s->down);
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
     buf_free(&p->bytes);

@@ -79,10 +79,13 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
         if (strcmp(own->v[i].name.text, name->text) == 0)
             return NULL;
     char hint[STR_HINT_MAX];
-    if (p == NULL)
+    if (p == NULL && starttls_is_at_once(name->text))
+        err_set(&err, "%s: found '%s', and in %s TLS begins at once: leave '%s' out", key, name->text,
+                name->text, key);
+    else if (p == NULL)
         err_set(&err, "%s: found '%s', expected a protocol%s%s; cardea-starttls(5) lists them", key,
                 name->text, strcmp(key, "speaks") == 0 ? ", tls or plain" : "",
-                str_hint(name->text, starttls_builtin_names(), hint));
+                str_hint(name->text, starttls_builtin_words(), hint));
     else if (!plan_protocol_can(p, section))
         err_set(&err, "%s: the script of '%s' has no section '%s'", key, starttls_name(p),
                 starttls_section_name(section));

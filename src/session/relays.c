@@ -144,7 +144,7 @@ enum session_state relay_ask(struct session *s)
         begin(s, greet_asks(s), STARTTLS_RELAY_CLIENT);
     struct outcome o = go_on(s);
     if (o.far_ended)
-        return greet_broke_off(s, "the backend closed before TLS could begin", CLOSE_BACKEND_RESET);
+        return greet_broke_off(s, greet_closed_before_tls(s), CLOSE_BACKEND_RESET);
     if (o.status == STARTTLS_MORE)
         return o.next;
     if (o.status == STARTTLS_SWITCH && t->far_bytes.len > 0)

@@ -289,6 +289,9 @@ bool greet_settles(const struct session *s);
 /* This backend took the connection but is no good: on to another, or to the end. */
 enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason);
 
+/* It has ended its side where it was to begin TLS: what to say of that. Static text. */
+const char *greet_closed_before_tls(const struct session *s);
+
 /* ... because its side has ended. A program's exit, which says more, is waited for a moment. */
 enum session_state greet_broke_off(struct session *s, const char *why, enum close_reason reason);
 

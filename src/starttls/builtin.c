@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The protocols that are built in: the texts of src/starttls/protocols, read once. */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -22,6 +23,12 @@ static const struct {
 
 static struct starttls *protocols[ARRAY_LEN(texts)];
 static const char *names[ARRAY_LEN(texts) + 1];
+static const char *words[ARRAY_LEN(texts) + ARRAY_LEN(aliases) + 1];
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static void read_all(void)
 {
@@ -30,7 +37,11 @@ static void read_all(void)
         names[i] = texts[i].name;
         protocols[i] = starttls_parse(texts[i].name, texts[i].text, strlen(texts[i].text), &err);
         CHECK(protocols[i] != NULL);
+        words[i] = names[i];
     }
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        words[ARRAY_LEN(texts) + i] = aliases[i].name;
+    qsort(words, ARRAY_LEN(words) - 1, sizeof(words[0]), by_name);
 }
 
 static void read_once(void)
@@ -55,4 +66,10 @@ const char *const *starttls_builtin_names(void)
 {
     read_once();
     return names;
+}
+
+const char *const *starttls_builtin_words(void)
+{
+    read_once();
+    return words;
 }

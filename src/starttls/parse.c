@@ -406,6 +406,14 @@ static int read_alpn(struct parse *p)
     return end_of_line(p);
 }
 
+static int read_close(struct parse *p)
+{
+    if (!token_is(lex_next(&p->lex), "premature"))
+        return parse_found(p, "'premature'");
+    p->script->premature = true;
+    return end_of_line(p);
+}
+
 static int read_default_unit(struct parse *p)
 {
     if (p->script->sections_len > 0)
@@ -423,15 +431,16 @@ static int read_statement(struct parse *p)
     static const struct {
         const char *word;
         int (*read)(struct parse *);
-    } statements[] = {{"port", read_port},       {"alpn", read_alpn},       {"unit", read_default_unit},
-                      {"welcome", read_welcome}, {"section", read_section}, {"begin", read_begin},
-                      {"state", read_state},     {"on", read_rule},         {"near", read_rule},
-                      {"far", read_rule}};
+    } statements[] = {{"port", read_port},         {"alpn", read_alpn},       {"close", read_close},
+                      {"unit", read_default_unit}, {"welcome", read_welcome}, {"section", read_section},
+                      {"begin", read_begin},       {"state", read_state},     {"on", read_rule},
+                      {"near", read_rule},         {"far", read_rule}};
     struct token t = p->lex.token;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++)
         if (token_is(t, statements[i].word))
             return statements[i].read(p);
-    return parse_found(p, "a statement: port, alpn, unit, welcome, section, begin, state, on, near or far");
+    return parse_found(
+        p, "a statement: port, alpn, close, unit, welcome, section, begin, state, on, near or far");
 }
 
 static int read_script(struct parse *p)
@@ -499,6 +508,11 @@ const char *starttls_name(const struct starttls *p)
 const char *starttls_alpn(const struct starttls *p)
 {
     return p->alpn;
+}
+
+bool starttls_closes_premature(const struct starttls *p)
+{
+    return p->premature;
 }
 
 uint16_t starttls_port(const struct starttls *p)

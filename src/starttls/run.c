@@ -8,8 +8,6 @@
 #include "starttls/run.h"
 #include "starttls/template.h"
 
-#define SHOWN_MAX (HEARD_MAX - 1) /* bytes of a peer's unit that an error shows */
-
 struct starttls_run *starttls_run_new(const struct starttls *p)
 {
     struct starttls_run *r = calloc(1, sizeof(*r) + p->vars_len * sizeof(struct buf));
@@ -105,18 +103,6 @@ enum starttls_status run_fail(struct starttls_run *r, enum starttls_failure fail
     return STARTTLS_FAILED;
 }
 
-/* Some of what the peer said, so that it can be printed anywhere. */
-static const char *shown(struct str unit, char ret[SHOWN_MAX * 4 + 4])
-{
-    size_t n = MIN(unit.len, (size_t)SHOWN_MAX), w = 0;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)unit.p[i];
-        w += (size_t)snprintf(ret + w, 5, c >= ' ' && c < 127 ? "%c" : "\\x%02x", c);
-    }
-    memcpy(ret + w, n < unit.len ? "..." : "", n < unit.len ? 4 : 1);
-    return ret;
-}
-
 /* The script's own words may hold what the peer said. */
 static void make_printable(struct buf *b)
 {
@@ -129,18 +115,18 @@ static void make_printable(struct buf *b)
 static enum starttls_status fail_at(struct starttls_run *r, enum starttls_failure failure, struct str why,
                                     struct str unit)
 {
-    char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
+    char text[FAILURE_TEXT_MAX], found[SHOWN_TEXT_MAX];
     size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: %.*s", starttls_name(r->p),
                                  (int)MIN(why.len, (size_t)160), why.p);
     if (tells(r))
-        snprintf(text + at, sizeof(text) - at, "; the server said '%s'", shown(unit, found));
+        snprintf(text + at, sizeof(text) - at, "; the server said '%s'", run_shown(unit, found));
     return run_fail(r, failure, text);
 }
 
 enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status status, const uint8_t *data,
                                    size_t len)
 {
-    char text[FAILURE_TEXT_MAX], found[SHOWN_MAX * 4 + 4];
+    char text[FAILURE_TEXT_MAX], found[SHOWN_TEXT_MAX];
     if (status == UNIT_LONG) {
         snprintf(text, sizeof(text), "%s: the %s sent a line or packet of more than %u bytes",
                  starttls_name(r->p), r->of_client ? "client" : "server", STARTTLS_UNIT_MAX);
@@ -150,7 +136,7 @@ enum starttls_status run_fail_unit(struct starttls_run *r, enum unit_status stat
     size_t at = (size_t)snprintf(text, sizeof(text), "%.80s: what the %s says is not of this protocol",
                                  starttls_name(r->p), r->of_client ? "client" : "server");
     if (tells(r))
-        snprintf(text + at, sizeof(text) - at, ": '%s'", shown(bytes, found));
+        snprintf(text + at, sizeof(text) - at, ": '%s'", run_shown(bytes, found));
     return run_fail(r, STARTTLS_WRONG, text);
 }
 
@@ -410,10 +396,36 @@ static enum starttls_status step_unit(struct starttls_run *r, const uint8_t *dat
     return status;
 }
 
+/* A server that speaks TLS from the first byte on answers what it takes for a bad ClientHello with an alert
+ * (RFC 8446, 5.1 and 6). How many bytes begin as one does, of three. */
+static size_t alert_begun(const uint8_t *data, size_t len)
+{
+    if (len < 1 || data[0] != 0x15)
+        return 0;
+    if (len < 2 || data[1] != 3)
+        return len < 2 ? 1 : 0;
+    return len < 3 ? 2 : data[2] >= 1 && data[2] <= 4 ? 3 : 0;
+}
+
+static enum starttls_status fail_at_once(struct starttls_run *r)
+{
+    char text[FAILURE_TEXT_MAX];
+    snprintf(text, sizeof(text),
+             "%.80s: the server answers with a TLS alert: TLS begins at once there, leave 'starttls' out",
+             starttls_name(r->p));
+    return run_fail(r, STARTTLS_AT_ONCE, text);
+}
+
 enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *data, size_t len,
                                        size_t *ret_used, struct buf *say)
 {
-    size_t used = 0, n = 1;
+    size_t used = 0, n = 1, alert = 0;
+    if (r->status == STARTTLS_MORE && r->bytes == 0 && run_is_in(r, STARTTLS_ASK))
+        alert = alert_begun(data, len);
+    if (alert == 3)
+        r->status = fail_at_once(r);
+    if (alert > 0)
+        n = 0; /* nothing to go on with */
     while (r->status == STARTTLS_MORE && n > 0 && used < len) {
         r->status = step_unit(r, data + used, len - used, &n, say);
         used += n;
@@ -449,55 +461,6 @@ enum starttls_failure starttls_run_failure(const struct starttls_run *r)
 const char *starttls_run_text(const struct starttls_run *r)
 {
     return r->text;
-}
-
-/* What was heard last, with what is pending; of a stream its end. */
-static struct str heard_last(const struct starttls_run *r, struct str pending, bool stream,
-                             char buf[2 * HEARD_MAX])
-{
-    if (!stream)
-        return pending.len > 0 ? pending : (struct str){r->heard, r->heard_len};
-    size_t n = MIN(pending.len, (size_t)SHOWN_MAX);
-    memcpy(buf, r->heard, r->heard_len);
-    memcpy(buf + r->heard_len, n > 0 ? pending.p + pending.len - n : "", n);
-    size_t all = r->heard_len + n, shows = MIN(all, (size_t)SHOWN_MAX);
-    return (struct str){buf + all - shows, shows};
-}
-
-/* Of a stream its text tells more than the state's name, which need not be of the user's making. */
-static void put_awaited(const struct starttls_run *r, char ret[STARTTLS_WAITING_MAX])
-{
-    const struct starttls *p = r->p;
-    const struct state *s = &p->states[r->state];
-    char text[SHOWN_MAX * 4 + 4];
-    if (s->unit.kind != UNIT_STREAM || s->rules.n == 0) {
-        snprintf(ret, STARTTLS_WAITING_MAX, "%s: the dialogue did not go on in time (the state is '%s')",
-                 starttls_name(p), script_text(p, s->name_at));
-        return;
-    }
-    const struct op *op = &p->ops[p->patterns[p->rules[s->rules.first].patterns.first].first];
-    snprintf(ret, STARTTLS_WAITING_MAX, "%s: '%s' did not come in time", starttls_name(p),
-             shown((struct str){script_text(p, op->at), op->len}, text));
-}
-
-const char *starttls_run_waiting(const struct starttls_run *r, const struct str *pending,
-                                 char ret[STARTTLS_WAITING_MAX])
-{
-    char text[SHOWN_MAX * 4 + 4], buf[2 * HEARD_MAX];
-    *ret = '\0';
-    if (r->state == NO_INDEX)
-        return ret;
-    put_awaited(r, ret);
-    if (pending == NULL)
-        return ret;
-    size_t n = strlen(ret);
-    bool stream = r->p->states[r->state].unit.kind == UNIT_STREAM;
-    struct str last = heard_last(r, *pending, stream, buf);
-    if (last.len == 0)
-        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the server said nothing");
-    else
-        snprintf(ret + n, STARTTLS_WAITING_MAX - n, "; the server said last '%s'", shown(last, text));
-    return ret;
 }
 
 void starttls_run_welcome(struct starttls_run *r, struct buf *say)

@@ -7,7 +7,9 @@
 #include "starttls/script.h"
 
 #define FAILURE_TEXT_MAX 320
-#define HEARD_MAX 61 /* one byte more than an error shows */
+#define HEARD_MAX 61              /* one byte more than an error shows */
+#define SHOWN_MAX (HEARD_MAX - 1) /* bytes of a peer's unit that an error shows */
+#define SHOWN_TEXT_MAX (SHOWN_MAX * 4 + 4)
 #define TOO_MUCH_SAID "found more in the clear than is allowed"
 #define TOO_MUCH_REMEMBERED "found more to remember than is allowed"
 
@@ -29,6 +31,12 @@ struct starttls_run {
     uint8_t heard_len;
     struct buf vars[];
 };
+
+/* Some of what the peer said, so that it can be printed anywhere. Returns `ret`. */
+const char *run_shown(struct str unit, char ret[SHOWN_TEXT_MAX]);
+
+/* Is it in that section of its script? */
+bool run_is_in(const struct starttls_run *r, enum starttls_section which);
 
 /* What is remembered under a variable; borrowed until the next step. */
 struct str run_value(const struct starttls_run *r, uint16_t var);

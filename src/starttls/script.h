@@ -141,6 +141,7 @@ struct starttls {
     char *name;
     uint16_t port;
     char *alpn;       /* or NULL */
+    bool premature;   /* its peers end TLS without close_notify */
     struct unit unit; /* where a state says nothing else */
     struct seq welcome;
     uint16_t unit_var; /* the variable that is the present unit; NO_INDEX: not used */

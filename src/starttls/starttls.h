@@ -60,6 +60,9 @@ const struct starttls *starttls_builtin(const char *name);
 /* The names of those, one each, sorted, NULL at the end. */
 const char *const *starttls_builtin_names(void);
 
+/* All names that starttls_builtin() takes, in the same way. */
+const char *const *starttls_builtin_words(void);
+
 /* What it is called. */
 const char *starttls_name(const struct starttls *p);
 
@@ -68,6 +71,10 @@ uint16_t starttls_port(const struct starttls *p);
 
 /* The protocol's name in ALPN (RFC 7301), or NULL: it has none. */
 const char *starttls_alpn(const struct starttls *p);
+
+/* Do its peers end TLS without close_notify (a premature close)? Then its own words tell a whole stream from
+ * a part, as RFC 8446, 6.1, has the protocol above TLS decide. */
+bool starttls_closes_premature(const struct starttls *p);
 
 enum starttls_section {
 #define X(NAME, name) STARTTLS_##NAME,
@@ -104,6 +111,7 @@ enum starttls_failure {
     STARTTLS_REFUSED,  /* the peer was asked and said no */
     STARTTLS_WRONG,    /* the peer does not speak the protocol */
     STARTTLS_INJECTED, /* bytes in the clear where TLS begins (CVE-2011-0411 and its kin) */
+    STARTTLS_AT_ONCE,  /* it speaks TLS already: nobody need ask it */
     STARTTLS_TOO_MUCH, /* longer than the bounds above */
 };
 
@@ -152,6 +160,18 @@ const char *starttls_run_text(const struct starttls_run *r);
  * said a password. Returns `ret`, printable. */
 const char *starttls_run_waiting(const struct starttls_run *r, const struct str *pending,
                                  char ret[STARTTLS_WAITING_MAX]);
+
+/* ---- where STARTTLS and TLS at once were mixed up: for errors ---- */
+
+#define STARTTLS_CLEAR_MAX 448
+
+/* A server that was to begin TLS said `found` in the clear: "expected TLS, found '220 ...' in the clear", the
+ * first line of it, printable and cut; where it tells the protocol, also "; perhaps OPTIONsmtp". `option` is
+ * how that is given, such as "--starttls "; NULL: it has been. Returns `ret`. */
+const char *starttls_found_clear(struct str found, const char *option, char ret[STARTTLS_CLEAR_MAX]);
+
+/* Is it the name of a protocol in which TLS begins at once, such as imaps? */
+bool starttls_is_at_once(const char *name);
 
 /* What a client that speaks no TLS is to get first, once TLS stands towards its server: the greeting that we
  * have had in its stead. Appended to `say`. */

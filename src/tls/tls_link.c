@@ -45,6 +45,9 @@
 /* The longest record with its header (RFC 8446, 5.2; RFC 5246, 6.2.3). */
 #define RECORD_MAX (5 + 16384 + 2048)
 
+#define RECORD_HEADER 5
+#define FOUND_MAX 128 /* bytes of what is no TLS that are told */
+
 #define READ_OUT_TURNS 16 /* of what a layer below has said behind our end */
 
 #define TLS_LINK_MAGIC 0x715114c0u
@@ -63,14 +66,18 @@ struct tls_link {
     size_t read_budget;            /* most bytes the window may still take from the lower link in this call */
     enum link_status lower_status; /* why the window could not be filled */
     struct buf stash;              /* window bytes that outlived a call: rare */
+    struct buf found;              /* of a server that speaks no TLS: what it says in its place */
     struct buf spill;              /* records that the lower link did not take yet */
     struct tls_proof proof;
     bool started; /* the handshake has had its first call */
     bool is_open;
     bool unwritable; /* the link below takes no more; what it has brought may still be read */
     bool truncated;
+    bool premature_is_end; /* see tls_link_take_premature_close() */
     bool no_certificate;
-    uint8_t alert; /* that the peer sent */
+    uint8_t head_len;
+    uint8_t head[RECORD_HEADER]; /* how the peer begins */
+    uint8_t alert;               /* that the peer sent */
     enum fault fault;
     bool close_sent; /* or an alert in its stead */
     bool refused;    /* ... which was it */
@@ -136,6 +143,8 @@ static void fill_window(struct tls_link *t)
     t->read_budget -= n;
     t->in = t->scratch->in;
     t->in_end = t->in + n;
+    for (size_t i = 0; i < n && t->head_len < RECORD_HEADER; i++)
+        t->head[t->head_len++] = t->in[i];
 }
 
 static int bio_read(BIO *bio, char *out, int len)
@@ -226,6 +235,17 @@ static enum link_status leave(struct tls_link *t)
     return t->scratch->out_len > 0 ? flush_scratch(t) : LINK_OK;
 }
 
+/* The library gives up behind what would be the header of the first record. What a client said is not kept:
+ * it may be a password. */
+static void keep_found(struct tls_link *t)
+{
+    bool is_record = t->head[0] >= 20 && t->head[0] <= 23 && t->head[1] == 3; /* RFC 8446, 5.1 */
+    if (t->is_open || is_record || SSL_is_server(t->ssl))
+        return;
+    CHECK(buf_append(&t->found, t->head, t->head_len));
+    CHECK(buf_append(&t->found, t->in, MIN((size_t)(t->in_end - t->in), (size_t)FOUND_MAX)));
+}
+
 static enum link_status tls_fail(struct tls_link *t, int ssl_error)
 {
     if (t->lower->error != NULL)
@@ -235,6 +255,8 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
         t->no_certificate = true;
     t->alert = tls_peer_alert();
     t->fault = tls_reason_fault();
+    if (t->fault == FAULT_NOT_TLS)
+        keep_found(t);
     if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
         return link_fail(&t->link, "closed during the handshake");
     return link_fail(&t->link, tls_reason());
@@ -303,6 +325,8 @@ static enum link_status read_end(struct tls_link *t, int ssl_error)
         return LINK_EOF;
     case SSL_ERROR_SYSCALL:
         if (t->lower_status == LINK_EOF && ERR_peek_error() == 0) {
+            if (t->premature_is_end && !SSL_has_pending(t->ssl)) /* not within a record */
+                return LINK_EOF;
             t->truncated = true;
             return link_fail(&t->link, "ended without close_notify");
         }
@@ -446,6 +470,7 @@ static void tls_close(struct link *l, bool abort)
     list_remove(&t->go_on.node);
     SSL_free(t->ssl);
     buf_free(&t->stash);
+    buf_free(&t->found);
     buf_free(&t->spill);
     tls_proof_free(&t->proof);
     t->magic = 0;
@@ -461,6 +486,7 @@ static void tls_peer(const struct link *l, struct link_peer *ret)
     ret->truncated = t->truncated;
     ret->no_certificate = t->no_certificate;
     ret->alert = t->alert;
+    ret->found = (struct str){(const char *)t->found.data, t->found.len};
     if (t->fault != FAULT_OTHER)
         ret->fault = t->fault;
 }
@@ -540,6 +566,11 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
     tls_proof_attach(&t->proof, ssl);
     SSL_set_shed_handshake_config(ssl, 1);
     return &t->link;
+}
+
+void tls_link_take_premature_close(struct link *l)
+{
+    tls_of(l)->premature_is_end = true;
 }
 
 void tls_scratch_init(struct tls_scratch *s, struct loop *loop)

@@ -24,6 +24,11 @@ struct tls_scratch {
 /* Longer than a burst of four full records and their overhead. */
 #define TLS_SCRATCH_SIZE (96 * 1024)
 
+/* Take the peer's end without close_notify (a premature close) for an end in order, since the protocol within
+ * TLS shows whether all has come (RFC 8446, 6.1): LINK_EOF in place of an error, unless a record is cut. `l`
+ * is a TLS link. */
+void tls_link_take_premature_close(struct link *l);
+
 void tls_scratch_init(struct tls_scratch *s, struct loop *loop);
 void tls_scratch_free(struct tls_scratch *s);
 

@@ -255,7 +255,9 @@ def test_another_name(s_server, look, version):
     ("imap", ["* OK hi", "* CAPABILITY IMAP4rev1\n* ID nil"], "timed_out", "the state is 'capability'); the server said last '* ID nil'"),
     ("pop3", ["+OK hi", "+OK\nUSER\n."], "not_offered", "taken out on the way"),
     ("pop3", ["+OK hi", "+OK\nSTLS\n.", "+OK\n+OK injected"], "injected", "clear"),
-    ("none", ["220 hi"], "other_protocol", "expected TLS"),
+    ("none", ["220 mx ESMTP hi"], "other_protocol", "expected TLS, found '220 mx ESMTP hi' in the clear; perhaps --starttls smtp"),
+    ("none", ["* OK hi"], "other_protocol", "perhaps --starttls imap"),
+    ("none", ["\x1b[2J"], "other_protocol", "found '\\x1b[2J' in the clear"),
 ])
 def test_without_tls(look, protocol, lines, result, word):
     with peers.Server(says(*lines)) as server:
@@ -270,7 +272,8 @@ def test_bytes_in_the_clear_that_come_later(look):
         says("220 hi", "250-me\n250 STARTTLS", "220 go", "250 injected")(sock)
     with peers.Server(handler) as server:
         told = look(server.port, "--starttls", "smtp")
-    assert told["result"] == "injected" and "clear" in told["detail"] and told["ms"]["starttls"] is not None
+    assert told["result"] == "injected" and "found '250 injected' in the clear, behind the word" in told["detail"]
+    assert told["ms"]["starttls"] is not None
 
 
 @pytest.mark.proves("postgresql", "probe", "PostgreSQL")
@@ -283,6 +286,22 @@ def test_a_silent_server(look, protocol):
     with peers.Server(says_nothing) as server:
         told = look(server.port, "--starttls", protocol, "--timeout", ms(300))
     assert told["result"] == "timed_out" and f"within {ms(300)}" in told["detail"], told
+    assert ("perhaps TLS begins at once there: --starttls none" in told["detail"]) == (protocol != "none")
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "ldap", "postgresql", "xmpp"])
+def test_starttls_where_tls_begins_at_once(s_server, look, protocol):
+    """At words that are no ClientHello a server in TLS answers with an alert, or closes, as OpenSSL's does."""
+    def alert(sock):
+        if protocol == "smtp" or sock.recv(4096):  # its client waits to be greeted
+            sock.sendall(b"\x15\3\1\0\2\2\x32")
+    with peers.Server(alert) as server:
+        told = look(server.port, "--starttls", protocol)
+    assert told["result"] == "other_protocol", told
+    assert told["detail"] == "the server answers with a TLS alert: TLS begins at once there, so --starttls none"
+    if protocol != "smtp":
+        told = look(s_server(), "--starttls", protocol)
+        assert told["result"] == "closed" and "perhaps TLS begins at once there: --starttls none" in told["detail"], told
 
 
 def says_nothing(sock):
@@ -326,6 +345,9 @@ def test_for_people(s_server, pki):
     assert done.returncode == 0 and text.startswith(f"127.0.0.1:{port}: good\n"), text
     for word in ("TLS          1.3", f"'{NAME}'", "'Door CA'", "in 6 days", " ms"):
         assert word in text, text
+    assert "ALPN" not in text
+    done = run(CARDEA, "check", "--ca", pki.ca.file, "--name", NAME, "--alpn", "h2", f"127.0.0.1:{port}")
+    assert ", no ALPN: the server has chosen none of what was offered\n" in done.stdout.decode()
     done = run(CARDEA, "check", "--ca", pki.ca.file, "--name", "other.test", f"127.0.0.1:{port}")
     text = done.stdout.decode()
     assert done.returncode == 1 and "NOT PROVEN" in text and "TLS          1.3" in text and f"'{NAME}'" in text, text
@@ -335,6 +357,9 @@ def test_for_people(s_server, pki):
     ([], "HOST:PORT is missing"),
     (["mail.example.com"], "mail.example.com"),
     (["--starttls", "imp", "a.example.com:1"], "did you mean 'imap'?"),
+    (["--starttls", "nix", "a.example.com:1"], "expected none, one of ftp, imap, irc, "),
+    (["--starttls", "imaps", "a.example.com:1"], "in imaps TLS begins at once, which is --starttls none"),
+    (["--startls", "imap", "a.example.com:1"], "cardea check: did you mean '--starttls'?"),
     (["--starttls", "./nowhere.starttls", "a.example.com:1"], "nowhere.starttls"),
     (["--starttls", "smtp", "--chat", "mail.chat", "a.example.com:1"], "leave one out"),
     (["--chat", "./nowhere.chat", "a.example.com:1"], "--chat"),
@@ -349,4 +374,4 @@ def test_misuse(words, found):
 
 def test_files_that_are_not_there(tmp_path):
     done = run(CARDEA, "check", "--ca", tmp_path / "nowhere.pem", "127.0.0.1:1")
-    assert done.returncode == 1 and "nowhere.pem" in done.stderr.decode()
+    assert done.returncode == 1 and f"cardea: --ca: {tmp_path}/nowhere.pem: No such file" in done.stderr.decode()

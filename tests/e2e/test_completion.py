@@ -85,6 +85,9 @@ def test_bash_wrap(bash):
     assert client - server == {"--ca", "--chat", "--expect"}
     assert not {"or", "standard", "'-'"} & set(bash("cardea", "wrap", "server", ""))
     assert bash("cardea", "wrap", "client", "--starttls", "im") == ["imap"]
+    assert bash("cardea", "wrap", "client", "--starttls", "r") == ["rdp"]
+    assert bash("cardea", "wrap", "server", "--starttls", "r") == [""], "nobody can answer in it"
+    assert bash("cardea", "wrap", "server", "--starttls", "s") == ["smtp", "submission"]
     assert bash("cardea", "check", "--starttls", "postg") == ["postgresql"]
     assert bash("cardea", "wrap", "client", "--proxy", "") == ["v1", "v2"]
     assert bash("cardea", "wrap", "client", "--min-version", "") == ["1.2", "1.3"]

@@ -89,6 +89,7 @@ def test_cardea_whois(door, backend, pki):
                 done = run(CARDEA, "whois", "--socket", place, which)
                 assert done.returncode == 0, done.stderr.decode()
                 assert json.loads(done.stdout) == answers[0]
+                assert run(CARDEA, "whois", "--json", "--socket", place, which).stdout == done.stdout
         local = sock.getsockname()
         tls.finish(sock)
     door.audited_of(local)

@@ -44,6 +44,7 @@ def test_plain_client(start_wrap, tls_ftp, pki, tmp_path):
     assert peers.curl("-sS", f"ftp://127.0.0.1:{tls_ftp.port}/").returncode != 0
     wrap = start_wrap("client", tls_ftp.port, "--starttls", "ftp", "--ca", pki.ca.file, "--expect", NAME)
     listing_and_files(curl_with(wrap.port), tls_ftp, tmp_path)
+    assert wrap.audited()["reason"] == "done"  # vsftpd ends without close_notify
 
 
 @pytest.mark.proves("ftp", "client", "lftp", "vsftpd")

@@ -129,6 +129,8 @@ def test_capabilities_before_and_after(work, start_wrap, mail_cert, pki, protoco
                 greeting(secure, protocol)
             secure.sendall(question)
             assert tls.read_lines(secure, end) == itself
+    # It said no close_notify, which only where the script says so is no cut
+    assert (wrap.audited(starttls=protocol)["reason"] == "done") == (protocol in ("smtp", "lmtp", "managesieve"))
 
 
 # Whoever is in the middle ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import peers
 import tls
 from mariadb import mariadb, tls_mariadb  # noqa: F401  (fixtures)
 from middle import Middle
-from run import CARDEA, SLOW, free_port, run
+from run import CARDEA, SLOW, free_port, run, wait_until
 from tls import alert_of, client_hello, read_exactly
 
 NAME = "db.example.com"
@@ -53,6 +53,7 @@ def test_plain_client(client_wrap, tls_mariadb):
     assert tls_mariadb.query(tls_mariadb.port, "select 1", *PLAIN)[0] != 0
     code, out, err = tls_mariadb.query(client_wrap.port, "show status like 'ssl_version'; select 6 * 7", *PLAIN)
     assert (code, out) == (0, "Ssl_version\tTLSv1.3\n42\n"), f"{err}\n{client_wrap.audit()}"
+    assert client_wrap.audited(reason="done")
 
 
 @pytest.mark.proves("mysql", "server", "mariadb", "MariaDB")
@@ -61,7 +62,7 @@ def test_plain_server(server_wrap, mariadb, pki):
     assert mariadb.query(mariadb.port, "select 1", *with_tls(pki))[0] != 0
     code, out, err = mariadb.query(server_wrap.port, "show status like 'ssl_version'; select 6 * 7", *with_tls(pki))
     assert (code, out) == (0, "Ssl_version\t\n42\n"), f"{err}\n{server_wrap.audit()}"
-    assert server_wrap.audited(starttls="mysql", version="1.3")
+    assert server_wrap.audited(starttls="mysql", version="1.3", reason="done")
 
 
 @pytest.mark.proves("mysql", "server", "openssl s_client", "MariaDB")
@@ -103,6 +104,15 @@ def test_tls_on_both_sides(start_door, tls_mariadb, pki):
         assert (code, out) == (0, "Ssl_version\tTLSv1.3\n42\n"), f"{err}\n{door.audit()}"
     assert "1045" in tls_mariadb.query(port, "select 1", *with_tls(pki), *alice, password="wrong")[2]
     assert "3159" in tls_mariadb.query(port, "select 1", *PLAIN)[2]
+
+
+def test_sessions_end_in_order(request, wrapped):
+    """Neither client nor server says close_notify, and the server may reset what it has closed."""
+    wrap = request.getfixturevalue(f"{request.node.callspec.params['wrapped']}_wrap")
+    for _ in range(10):
+        assert wrapped("select 1")[0] == 0
+    wait_until(lambda: len(wrap.audit()) == 10, wrap.audit)
+    assert {line["reason"] for line in wrap.audit()} == {"done"}
 
 
 @pytest.mark.parametrize("user", ["door", "edward"])

@@ -8,6 +8,7 @@ import stat
 
 import pytest
 
+import peers
 import tls
 from run import CARDEA, Process, free_port, run, wait_listening, wait_until
 
@@ -86,6 +87,12 @@ def folder(tmp_path_factory, pki):
     ([*CLIENT, "--ca", "a.key"], 1, "--ca: a.key: no certificate in PEM"),
     ([*SERVER, "--starttls", "./own/t.starttls"], 1, "--starttls: ./own/t.starttls:3:1: found 'swich'"),
     ([*CLIENT, "--starttls", "foo"], 2, "found 'foo' with --starttls, expected one of ftp, imap, irc, "),
+    ([*CLIENT, "--starttls", "foo"], 2, "postgresql, rdp, smtp, submission, telnet, "),
+    ([*SERVER, "--starttls", "foo"], 2, "postgresql, smtp, submission, telnet, "),
+    ([*CLIENT, "--starttls", "imaps"], 2, "in imaps TLS begins at once, leave --starttls out"),
+    ([*CLIENT, "--lisen", "x"], 2, "unrecognized option '--lisen'\ncardea wrap client: did you mean '--listen'?\n"),
+    ([*CLIENT, "--nothing-like-it"], 2, "unrecognized option '--nothing-like-it'\nusage: "),
+    ([*CLIENT, "--expect", "spiffe://a.test/x?y=z"], 2, "did you mean 'uri=spiffe://a.test/x?y=z'?"),
     ([*CLIENT, "--starttls", "tls"], 2, "found 'tls' with --starttls, expected a protocol such as imap"),
     ([*CLIENT, "--starttls", "plain"], 2, "found 'plain' with --starttls, expected a protocol such as imap"),
     ([*SERVER, "--starttls", "rdp"], 2, "--starttls rdp goes with 'cardea wrap client' only"),
@@ -102,6 +109,38 @@ def folder(tmp_path_factory, pki):
 def test_what_is_wrong(folder, words, code, said):
     done = run(CARDEA, "wrap", *words, cwd=folder)
     assert (done.returncode, done.stdout) == (code, b"") and said in done.stderr.decode(), done.stderr.decode()
+
+
+def test_help_of_a_form():
+    """`cardea help wrap server` is about wrap."""
+    whole = run(CARDEA, "help", "wrap")
+    for form in ("server", "client"):
+        done = run(CARDEA, "help", "wrap", form)
+        assert (done.returncode, done.stdout) == (0, whole.stdout)
+    for words in (["wrap", "both"], ["wrap", "server", "x"], ["nix", "server"], ["status", "server"]):
+        done = run(CARDEA, "help", *words)
+        assert (done.returncode, done.stderr) == (2, b"usage: cardea help [VERB]\n"), words
+
+
+@pytest.mark.parametrize("says, words, told", [
+    (b"220 mx ESMTP\r\n", [], "expected TLS, found '220 mx ESMTP' in the clear; perhaps --starttls smtp\n"),
+    (b"220 a\x07b\\c\"d\"\r\n", [], "expected TLS, found '220 a\\x07b\\c\"d\"' in the clear; perhaps --starttls smtp (or ftp, lmtp)\n"),
+    (b"\x15\3\1\0\2\2\x32", ["--starttls", "imap"], "TLS begins at once there, leave --starttls out\n"),
+    (None, ["--starttls", "imap"], "without a word; perhaps TLS begins at once there: leave --starttls out\n"),
+    (b"", ["--starttls", "imap"], "the server said nothing; perhaps TLS begins at once there: leave --starttls out\n"),
+])
+def test_starttls_and_tls_mixed_up(tmp_path, says, words, told):
+    """The server's own words are shown, each escape once."""
+    def handler(sock):
+        if says is not None:
+            sock.sendall(says)
+            peers.echo(sock)
+    port = free_port()
+    with peers.Server(handler) as server:
+        process = start(tmp_path, "client", port, "--to", server.to, "--expect", "a.test", *words)
+        with socket.create_connection(("127.0.0.1", port)):
+            wait_until(lambda: told in process.output(), process.output, 20)
+        process.stop()
 
 
 def test_the_address_is_taken(folder):

@@ -42,11 +42,14 @@ static void broken_scripts_are_told_where(void **state)
         {B("port 65536\n"), "test:1:6: found '65536', expected a port"},
         {B("port 1 2\n"), "test:1:8: found '2', expected the end of the line"},
         {B("prot 1\n"),
-         "test:1:1: found 'prot', expected a statement: port, alpn, unit, welcome, section, begin, "
+         "test:1:1: found 'prot', expected a statement: port, alpn, close, unit, welcome, section, begin, "
          "state, on, near or far"},
         {B("\"a\"\n"),
-         "test:1:1: found 'a', expected a statement: port, alpn, unit, welcome, section, begin, "
+         "test:1:1: found 'a', expected a statement: port, alpn, close, unit, welcome, section, begin, "
          "state, on, near or far"},
+        {B("close\n"), "test:1:6: found the end of the line, expected 'premature'"},
+        {B("close late\n"), "test:1:7: found 'late', expected 'premature'"},
+        {B("close premature x\n"), "test:1:17: found 'x', expected the end of the line"},
         {B("unit\n"), "test:1:5: found the end of the line, expected a unit: line, tag, bytes N, frame, ber, "
                       "telnet, stream or content"},
         {B("unit word\n"), "test:1:6: found 'word', expected a unit: line, tag, bytes N, frame, ber, telnet, "
@@ -150,8 +153,9 @@ static void broken_scripts_are_told_where(void **state)
         {B(HEAD "on \"a\" @: done\n"),
          "test:3:8: found a quote or brace that is not closed, or a stray character, expected "
          "':' and what is done then"},
-        {B(HEAD "\0"), "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
-                       "a statement: port, alpn, unit, welcome, section, begin, state, on, near or far"},
+        {B(HEAD "\0"),
+         "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
+         "a statement: port, alpn, close, unit, welcome, section, begin, state, on, near or far"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {""};
@@ -256,6 +260,64 @@ static void scripts_have_bounds(void **state)
     assert_null(parse((const char *)text.data, text.len, &err));
     assert_non_null(strstr(err.text, "found more than 64 names of variables"));
     buf_free(&text);
+}
+
+/* TLS was to begin, and the server greets in the clear: its words tell what it speaks. */
+static void what_a_server_says_in_the_clear(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *found;
+        size_t len;
+        const char *text; /* behind "expected TLS, found " */
+    } rows[] = {
+        {B("220 mx.example.com ESMTP\r\n250 x"),
+         "'220 mx.example.com ESMTP' in the clear; perhaps --starttls smtp"},
+        {B("220 (vsFTPd 3.0.3)\r\n"), "'220 (vsFTPd 3.0.3)' in the clear; perhaps --starttls ftp"},
+        {B("220 mx LMTP\n"), "'220 mx LMTP' in the clear; perhaps --starttls lmtp"},
+        {B("220-h"), "'220-h' in the clear; perhaps --starttls smtp (or ftp, lmtp)"},
+        {B("* OK [CAPABILITY x]\r\n"), "'* OK [CAPABILITY x]' in the clear; perhaps --starttls imap"},
+        {B("+OK hi\r\n"), "'+OK hi' in the clear; perhaps --starttls pop3"},
+        {B("200 hi\r\n"), "'200 hi' in the clear; perhaps --starttls nntp"},
+        {B("201 hi\r\n"), "'201 hi' in the clear; perhaps --starttls nntp"},
+        {B("\"IMPLEMENTATION\" \"x\"\r\n"),
+         "'\"IMPLEMENTATION\" \"x\"' in the clear; perhaps --starttls managesieve"},
+        {B(":irc.example.com NOTICE * :hi\r\n"),
+         "':irc.example.com NOTICE * :hi' in the clear; perhaps --starttls irc"},
+        {B("\xff\xfd\x18"), "'\\xff\\xfd\\x18' in the clear; perhaps --starttls telnet"},
+        {B("\x4a\0\0\0\x0a"
+           "8.0"),
+         "'J\\x00\\x00\\x00\\x0a8.0' in the clear; perhaps --starttls mysql"},
+        {B("SSH-2.0-x\r\n"), "'SSH-2.0-x' in the clear"},
+        {B("\x1b[2J\r\n"), "'\\x1b[2J' in the clear"},
+        {B("\n"), "'' in the clear"},
+        {B("+"), "'+' in the clear"},
+    };
+    char text[STARTTLS_CLEAR_MAX], expected[STARTTLS_CLEAR_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct str found = {rows[i].found, rows[i].len};
+        snprintf(expected, sizeof(expected), "expected TLS, found %s", rows[i].text);
+        assert_string_equal(starttls_found_clear(found, "--starttls ", text), expected);
+        assert_null(strstr(starttls_found_clear(found, NULL, text), "perhaps"));
+    }
+    char much[1000];
+    memset(much, 'x', sizeof(much));
+    starttls_found_clear((struct str){much, sizeof(much)}, "--starttls ", text);
+    assert_non_null(strstr(text, "xxx...' in the clear"));
+    assert_true(strlen(text) < 120);
+}
+
+static void names_of_protocols_where_tls_begins_at_once(void **state)
+{
+    (void)state;
+    static const char *const at_once[] = {"imaps", "pop3s", "smtps", "submissions", "ldaps",
+                                          "ftps",  "nntps", "ircs",  "xmpps",       "mysqls"};
+    static const char *const others[] = {
+        "imap", "s", "", "ss", "nix", "gophers", "a-name-that-is-much-too-long-to-be-ones"};
+    for (size_t i = 0; i < ARRAY_LEN(at_once); i++)
+        assert_true(starttls_is_at_once(at_once[i]));
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        assert_false(starttls_is_at_once(others[i]));
 }
 
 struct play {
@@ -610,6 +672,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_scripts_are_told_where),
         cmocka_unit_test(scripts_that_make_no_sense_are_told_where),
+        cmocka_unit_test(what_a_server_says_in_the_clear),
+        cmocka_unit_test(names_of_protocols_where_tls_begins_at_once),
         cmocka_unit_test(scripts_have_bounds),
         cmocka_unit_test(statements_do_what_they_say),
         cmocka_unit_test(a_stream_holds_no_more_than_its_texts_are_long),

@@ -79,6 +79,11 @@ static const struct row rows[] = {
           "does not answer EHLO; the server said '502 what'"),
     FAILS("smtp", "ask", "220 mx\r\n250 STARTTLS\r\n454 not now\r\n", REFUSED, "454 not now"),
     FAILS("smtp", "ask", "554 no\r\n", REFUSED, "554 no"),
+    FAILS("smtp", "ask", "\x15\3\1\0\2\2\x32", AT_ONCE, "TLS begins at once there"),
+    FAILS("ldap", "ask", "\x15\3\3\0\2\2\x32", AT_ONCE, "answers with a TLS alert"),
+    FAILS("postgresql", "ask", "\x15\3\1\0\2\2\x46", AT_ONCE, "leave 'starttls' out"),
+    FAILS("postgresql", "ask", "\x15\4", REFUSED, "does not answer the request for TLS"),
+    FAILS("smtp", "answer", "\x15\3\1\0\2\2\x32\r\n", WRONG, "is not of this protocol"),
     FAILS("smtp", "ask", "* OK IMAP4rev1\r\n", WRONG,
           "a greeting of SMTP (220) is expected; the server said '* OK"),
     FAILS("smtp", "greet", "* OK IMAP4rev1\r\n", WRONG, "a greeting of SMTP"),
@@ -748,6 +753,20 @@ static void ports_and_who_speaks_first(void **state)
     assert_ptr_equal(starttls_builtin("submission"), starttls_builtin("smtp"));
 }
 
+/* Of the others an end without close_notify is one that somebody may have made. */
+static void premature_closes(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"ftp", "lmtp", "managesieve", "mysql", "smtp"};
+    size_t n = 0;
+    for (const char *const *name = starttls_builtin_names(); *name != NULL; name++) {
+        bool is_known = n < ARRAY_LEN(known) && strcmp(*name, known[n]) == 0;
+        assert_int_equal(starttls_closes_premature(starttls_builtin(*name)), is_known);
+        n += is_known;
+    }
+    assert_int_equal(n, ARRAY_LEN(known));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -761,6 +780,7 @@ int main(void)
         cmocka_unit_test(a_value_cannot_add_a_line),
         cmocka_unit_test(a_client_hears_that_there_is_no_server),
         cmocka_unit_test(ports_and_who_speaks_first),
+        cmocka_unit_test(premature_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,12 +168,70 @@ static void test_small_space(void **state)
     loop_free(loop);
 }
 
+/* An end without close_notify is an error, unless the protocol within TLS knows where it ends; in the middle
+ * of a record it is one always. */
+static void test_premature_close(void **state)
+{
+    (void)state;
+    static const struct {
+        bool taken, cut;
+        enum link_status expected;
+    } rows[] = {{false, false, LINK_ERROR}, {true, false, LINK_EOF}, {true, true, LINK_ERROR}};
+    struct loop *loop = new_loop();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct duo d;
+        struct link_peer peer;
+        uint8_t bytes[64];
+        size_t n = 0;
+        shake_hands(&d, loop);
+        if (rows[i].taken)
+            tls_link_take_premature_close(d.server);
+        assert_int_equal(SSL_write(d.client, "quit", 4), 4);
+        carry(&d);
+        assert_int_equal(link_read(d.server, bytes, sizeof(bytes), &n), LINK_OK);
+        assert_memory_equal(bytes, "quit", 4);
+        if (rows[i].cut)
+            assert_int_equal(link_write(d.wire, "\x17\x03\x03\x00\x20half", 9, &n), LINK_OK);
+        assert_int_equal(link_shutdown(d.wire), LINK_OK);
+        assert_int_equal(link_read(d.server, bytes, sizeof(bytes), &n), rows[i].expected);
+        link_peer(d.server, &peer);
+        assert_int_equal(peer.truncated, rows[i].expected == LINK_ERROR);
+        part(&d);
+    }
+    loop_free(loop);
+}
+
+/* A client that speaks no TLS: what it says is not kept. */
+static void test_a_client_in_the_clear(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    struct ca *root = pki_root("Root"), *server = pki_server(root, "a.example");
+    struct duo d = {0};
+    struct link *lower;
+    struct link_peer peer;
+    size_t n;
+    mem_link_pair(ROOM, &d.wire, &lower);
+    tls_scratch_init(&d.scratch, loop);
+    d.server = tls_link_new(new_ssl(server, TLS1_3_VERSION), lower, &d.scratch, &(struct tls_proof){0},
+                            (struct str){0});
+    assert_int_equal(link_write(d.wire, "PASS secret\r\n", 13, &n), LINK_OK);
+    assert_int_equal(link_open(d.server), LINK_ERROR);
+    link_peer(d.server, &peer);
+    assert_int_equal(peer.fault, FAULT_NOT_TLS);
+    assert_int_equal(peer.found.len, 0);
+    part(&d);
+    ca_free(server);
+    ca_free(root);
+    loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_small_records),
-        cmocka_unit_test(test_many_key_updates),
-        cmocka_unit_test(test_small_space),
+        cmocka_unit_test(test_many_small_records),    cmocka_unit_test(test_many_key_updates),
+        cmocka_unit_test(test_small_space),           cmocka_unit_test(test_premature_close),
+        cmocka_unit_test(test_a_client_in_the_clear),
     };
     return cmocka_run_group_tests_name("tls_link", tests, NULL, pki_remove);
 }

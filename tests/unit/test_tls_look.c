@@ -134,6 +134,42 @@ static void test_doubtful(void **state)
     ca_free(root);
 }
 
+/* What a server says in the place of TLS is told, also when it comes in pieces: of small ones what the
+ * library needs to give up. */
+static void test_no_tls(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t piece;
+        const char *found;
+    } rows[] = {{64, "220 mx ESMTP\r\n"}, {3, "220 mx"}, {1, "220 m"}};
+    static const char said[] = "220 mx ESMTP\r\n";
+    struct ca *root = pki_root("Root");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err;
+        struct link *lower;
+        struct link_peer peer;
+        struct duo d = {.loop = loop_new(&err)};
+        mem_link_pair(ROOM, &d.wire, &lower);
+        tls_scratch_init(&d.scratch, d.loop);
+        d.made = new_client(root, true);
+        d.client = tls_client_connect(d.made, "a.example", NULL, lower, &d.scratch);
+        enum link_status status = link_open(d.client);
+        for (size_t at = 0, n; at < strlen(said) && status == LINK_AGAIN; at += n) {
+            assert_int_equal(link_write(d.wire, said + at, MIN(rows[i].piece, strlen(said) - at), &n),
+                             LINK_OK);
+            status = link_open(d.client);
+        }
+        assert_int_equal(status, LINK_ERROR);
+        link_peer(d.client, &peer);
+        assert_int_equal(peer.fault, FAULT_NOT_TLS);
+        assert_int_equal(peer.found.len, strlen(rows[i].found));
+        assert_memory_equal(peer.found.p, rows[i].found, peer.found.len);
+        part(&d);
+    }
+    ca_free(root);
+}
+
 static void test_good(void **state)
 {
     (void)state;
@@ -156,6 +192,7 @@ static void test_good(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_doubtful), cmocka_unit_test(test_good)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_doubtful), cmocka_unit_test(test_no_tls),
+                                       cmocka_unit_test(test_good)};
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }
