@@ -39,7 +39,8 @@ struct link_peer {
         *own; /* that we have shown, or NULL; lives as long as the configuration in which we did */
     bool resumed;
     bool truncated; /* the peer's stream broke off: it ended without saying so */
-    bool misspoke;  /* the link failed because the peer broke the rules of the protocol that it follows */
+    bool misspoke;  /* the link failed because somebody broke the rules of the protocol that it follows: its
+                     * peer; of a  relay, who writes to it */
     bool no_certificate; /* the link failed because the peer showed no certificate */
     uint8_t alert;       /* the link failed because the peer sent this alert (RFC 8446, 6); else 0 */
     struct str alpn;     /* lives as long as the link */

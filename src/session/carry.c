@@ -68,14 +68,16 @@ static enum session_state pipe_failed(struct session *s)
 {
     struct link_peer peer;
     s->broken = link_error(s->pipe.link[s->pipe.failed]);
+    link_peer(s->pipe.link[s->pipe.failed], &peer);
     if (s->pipe.failed == PIPE_B && closes_premature(s) && had_all(s, PIPE_B))
         return session_end(s, CLOSE_DONE);
+    if (s->pipe.failed == PIPE_B && peer.misspoke) /* the client, to a relay towards the backend */
+        return session_end(s, CLOSE_BAD_REQUEST);
     if (s->pipe.failed == PIPE_B)
         return session_end(s, s->agent != NULL && agent_is_stopping(s->agent) ? CLOSE_AGENT_STOPPED
                                                                               : CLOSE_BACKEND_RESET);
     if (had_all(s, PIPE_A))
         return session_end(s, CLOSE_DONE);
-    link_peer(s->down, &peer);
     if (peer.misspoke) { /* it has been told, and is to hear it */
         session_end(s, CLOSE_BAD_REQUEST);
         return SESSION_DRAIN;

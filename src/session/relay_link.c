@@ -21,9 +21,10 @@ struct relay_link {
     struct buf said[2];           /* by enum relay_side: of a unit that is not whole */
     struct buf to_near;
     struct buf to_far;
-    bool waits; /* the owner may not write before he has read */
-    bool ends;  /* once what is on its way has gone, in both directions */
-    bool alone; /* the backend has ended */
+    bool waits;    /* the owner may not write before he has read */
+    bool ends;     /* once what is on its way has gone, in both directions */
+    bool alone;    /* the backend has ended */
+    bool misspoke; /* it failed because of what was written, not of what was read */
 };
 
 static const struct link_ops relaying, passing, splicing;
@@ -63,6 +64,12 @@ static bool rests(const struct relay_link *r)
     return MAX(r->to_far.len, r->to_near.len) > STARTTLS_MEMORY_MAX;
 }
 
+static enum link_status fail_by(struct relay_link *r, enum relay_side side)
+{
+    r->misspoke = side == RELAY_NEAR;
+    return link_fail(&r->link, starttls_run_text(starttls_relay_run(r->relay)));
+}
+
 static enum link_status relay_step(struct relay_link *r, enum relay_side side)
 {
     struct buf *said = &r->said[side], *to_self = side == RELAY_NEAR ? &r->to_near : &r->to_far;
@@ -77,7 +84,7 @@ static enum link_status relay_step(struct relay_link *r, enum relay_side side)
         else if (status == STARTTLS_BYE)
             r->ends = true;
         else if (status != STARTTLS_MORE)
-            return link_fail(&r->link, starttls_run_text(starttls_relay_run(r->relay)));
+            return fail_by(r, side);
         if (rests(r))
             break;
     }
@@ -252,6 +259,7 @@ static void relay_close(struct link *l, bool abort)
 static void relay_peer(const struct link *l, struct link_peer *ret)
 {
     link_peer(relay_of(l)->far, ret);
+    ret->misspoke |= relay_of(l)->misspoke;
 }
 
 static struct link *relay_below(struct link *l)

@@ -139,7 +139,9 @@ def test_a_mail_that_is_broken_off(door, postfix, pki):
         sock.sendall(b"Subject: broken-off\r\n\r\nhello\n.\nXCLIENT LOGIN=root\r\n")
         with pytest.raises((ConnectionError, ssl.SSLError)):
             sock.recv(4096)
-    assert "a line of a dot in a mail does not begin and end with CR LF" in door.audited(route="mail")["detail"]
+    line = door.audited(route="mail")
+    assert line["reason"] == "bad_request"
+    assert "a line of a dot in a mail does not begin and end with CR LF" in line["detail"]
     wait_until(lambda: "lost connection after DATA" in postfix.log(), "log")
     assert not postfix.delivered("broken-off")
 
