@@ -61,12 +61,22 @@ static struct outcome play(const struct starttls *p, int section, bool required,
     return o;
 }
 
+/* The same bytes where TLS was to begin: errors show them. */
+static void found_in_the_clear(const uint8_t *data, size_t len)
+{
+    char text[STARTTLS_CLEAR_MAX];
+    struct str found = {(const char *)data, len};
+    for (const char *c = starttls_found_clear(found, "--starttls ", text); *c != '\0'; c++)
+        CHECK(*c >= ' ' && *c < 127);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     size_t n = 0;
     const char *const *names = starttls_builtin_names();
     if (len < 2)
         return 0;
+    found_in_the_clear(data + 2, len - 2);
     while (names[n] != NULL)
         n++;
     CHECK(n > 0);
