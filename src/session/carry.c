@@ -142,14 +142,6 @@ enum session_state session_farewell(struct session *s, const void *data, size_t 
     return SESSION_DRAIN;
 }
 
-enum session_state session_unserved(struct session *s, enum close_reason reason)
-{
-    if (s->when.opened == 0)
-        return session_end(s, reason);
-    link_refuse(s->down, close_reason_alert(reason)); /* with unread bytes a reset would overtake it */
-    return session_farewell(s, NULL, 0, reason);
-}
-
 /* Read and forget. LINK_OK: there is more, later. */
 static enum link_status discard(struct session *s)
 {

@@ -57,7 +57,8 @@ static enum session_state greet_broken(struct session *s)
 {
     struct link_peer peer;
     link_peer(s->up, &peer);
-    const char *why = *peer.failure != '\0' ? peer.failure : link_error(s->up);
+    s->setup->talk.disbelieved = *peer.failure != '\0';
+    const char *why = s->setup->talk.disbelieved ? peer.failure : link_error(s->up);
     return greet_broke_off(s, why, s->route->backend_tls != NULL ? CLOSE_BACKEND_TLS : CLOSE_BACKEND_RESET);
 }
 

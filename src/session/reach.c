@@ -64,7 +64,7 @@ static enum session_state forbidden(struct session *s, enum close_reason reason)
     return session_answer_no(s, &answer, reason);
 }
 
-/* Nothing could be reached. Who named a target is told; others see the connection close. */
+/* Nothing could be reached. Who named a target is told; others as session_unserved() can. */
 static enum session_state unreached(struct session *s, enum dial_status status)
 {
     static const struct {
@@ -166,6 +166,7 @@ static bool next_backend(struct session *s)
         return false;
     struct backend *b = u->v[p->backend];
     p->detail[0] = '\0'; /* it is about the one before */
+    p->talk.disbelieved = false;
     s->last = s->backend = b;
     backend_acquire(b);
     if (take_spare(s))

@@ -102,7 +102,11 @@ static enum session_state end_relayed(struct session *s, const struct outcome *o
         return preamble_refuse(
             s, o->by_client ? "the client was turned away: it goes on without TLS, or takes its leave"
                             : "the server took its leave before TLS");
-    return preamble_refuse(s, starttls_run_text(starttls_relay_run(s->setup->talk.relay)));
+    const char *why = starttls_run_text(starttls_relay_run(s->setup->talk.relay));
+    if (o->by_client)
+        return preamble_refuse(s, why);
+    session_detail(s, why);
+    return session_unserved(s, CLOSE_STARTTLS);
 }
 
 enum session_state relay_preamble(struct session *s)

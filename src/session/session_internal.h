@@ -3,8 +3,8 @@
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
  * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
  * name), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what it
- * hears first), visit.c (towards an agent), carry.c (bytes both ways, last words); rejudge.c (what runs, by a
- * policy that came later). */
+ * hears first), visit.c (towards an agent), carry.c (bytes both ways, last words), unserved.c (no backend);
+ * rejudge.c (what runs, by a policy that came later). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -69,6 +69,7 @@ struct talk {
     struct starttls_run *near;     /* ... with him */
     bool in_clear;                 /* ... and goes on in */
     bool settling;                 /* GREET's last dialogue has begun */
+    bool disbelieved;              /* the backend's certificate has proven nothing */
     enum greet_phase greet;
     struct starttls_run *far;     /* with the backend */
     struct buf far_bytes;         /* that it has said, not consumed */
@@ -269,6 +270,14 @@ bool relay_awaits_client(const struct session *s);
 /* Bytes are about to flow: put what is to be looked at from then on on top of the backend's link. */
 void relay_begin_within(struct session *s);
 
+/* ---- unserved.c: UNSERVED ---- */
+
+/* End before bytes flow where the client has named no target. Where its protocol is known it is told in that;
+ * else within TLS by an alert, whose arrival is waited for, and without TLS the connection breaks. */
+enum session_state session_unserved(struct session *s, enum close_reason reason);
+
+enum session_state step_unserved(struct session *s);
+
 /* ---- greet.c ---- */
 
 /* The protocol in which the backend is asked to begin TLS; NULL: it is not. */
@@ -368,10 +377,6 @@ enum session_state step_pipe(struct session *s);
 enum session_state step_reap(struct session *s);
 enum session_state step_drain(struct session *s);
 enum session_state step_linger(struct session *s);
-
-/* End before bytes flow where the client has named no target, and so can be told by an alert only: it waits
- * for that to arrive. Of a client without TLS the connection breaks. */
-enum session_state session_unserved(struct session *s, enum close_reason reason);
 
 /* Send last bytes to the client (may be empty), end our direction and give it a moment to read them. */
 enum session_state session_farewell(struct session *s, const void *data, size_t len,
