@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+import peers
 import tls
 from mail_clients import curl, swaks
 from mariadb import tls_mariadb  # noqa: F401  (fixture)
@@ -37,7 +38,7 @@ def hear(port, *said):
     with socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW) as sock:
         for words in said:
             sock.sendall(words)
-        return b"".join(iter(lambda: sock.recv(4096), b"")).decode()
+        return b"".join(iter(lambda: sock.recv(4096), b"")).decode("latin-1")
 
 
 @pytest.fixture
@@ -156,6 +157,22 @@ def test_mysql_where_the_server_would_greet_first(wrap_before):
 def test_swaks_without_tls_where_it_may(wrap_before):
     done = swaks(wrap_before("server", "smtp", "--plaintext").port, None, None, MAIL, "none")
     assert done.returncode != 0 and f"421 4.3.2 {socket.gethostname()} {NOW}\n" in done.stdout.decode()
+
+
+def test_mysql_before_a_server_of_something_else(start_wrap, pki):
+    cert = pki.server(MAIL)
+    with peers.Server(peers.says("* OK IMAP4rev1\r")) as server:
+        wrap = start_wrap("server", server.port, "--starttls", "mysql", "--cert", cert.certificate, "--key", cert.key)
+        assert hear(wrap.port) == f"\x1c\0\0\0\xff\x1d\4{NOW}"
+        assert wrap.audited(reason="starttls")["detail"].startswith("mysql: ")
+
+
+def test_a_client_that_says_nothing(wrap_before):
+    """Where nothing can be said before the client has asked for something, its time is short."""
+    wrap = wrap_before("client", "postgresql")
+    with pytest.raises(ConnectionError):
+        hear(wrap.port)
+    assert wrap.audited(reason="refused")
 
 
 # ---- doors ----
