@@ -42,8 +42,8 @@ struct pool {
 struct backend_pools {
     struct worker *worker;
     const struct epoch *epoch;
-    struct pool *
-        *route; /* by the route's id: as many as it has backends; NULL before the first is asked for */
+    size_t spares;       /* of all */
+    struct pool **route; /* by its id: as many as it has backends; NULL before the first is asked for */
 };
 
 static const struct config_backend_tls *tls_of(const struct pool *p)
@@ -69,6 +69,7 @@ static void drop(struct spare *s)
     list_remove(&s->again.node);
     list_remove(&s->node);
     s->pool->count--;
+    s->pool->all->spares--;
     dial_cancel(&s->dial);
     link_close(s->link, false);
     s->link = NULL;
@@ -181,6 +182,7 @@ static void add(struct pool *p)
     task_init(&s->again, on_again);
     list_insert(&p->spares, &s->node);
     p->count++;
+    p->all->spares++;
     loop_set_timer(w->loop, &s->timer, loop_now(w->loop) + p->route->config->limits.dial_timeout);
     s->dial = (struct dial){
         .loop = w->loop, .resolver = w->resolver, .wake = on_dial_wake, .owner = s, .speaks_first = true};
@@ -303,15 +305,17 @@ struct backend_pools *backend_pools_of(struct worker *w, struct epoch *epoch)
     return epoch->pools;
 }
 
-void backend_pools_clear(struct backend_pools *pools)
+bool backend_pools_clear(struct backend_pools *pools)
 {
-    for (size_t i = 0; pools != NULL && i < pools->epoch->snap->config->routes.n; i++)
+    if (pools == NULL || pools->spares == 0)
+        return false;
+    for (size_t i = 0; i < pools->epoch->snap->config->routes.n; i++)
         for (size_t k = 0; pools->route[i] != NULL && k < pools->route[i]->route->upstream.n; k++) {
             struct pool *p = &pools->route[i][k];
-            list_remove(&p->refill.node);
             while (!list_empty(&p->spares))
                 drop(CONTAINER_OF(p->spares.next, struct spare, node));
         }
+    return true;
 }
 
 void backend_pools_free(struct backend_pools *pools)
@@ -321,8 +325,10 @@ void backend_pools_free(struct backend_pools *pools)
     backend_pools_clear(pools);
     const struct snapshot *snap = pools->epoch->snap;
     for (size_t i = 0; i < snap->config->routes.n; i++) {
-        for (size_t k = 0; pools->route[i] != NULL && k < snap->routes[i].upstream.n; k++)
+        for (size_t k = 0; pools->route[i] != NULL && k < snap->routes[i].upstream.n; k++) {
+            list_remove(&pools->route[i][k].refill.node);
             tls_sessions_free(pools->route[i][k].sessions);
+        }
         free(pools->route[i]);
     }
     free(pools->route);

@@ -11,6 +11,7 @@
 #ifndef CARDEA_SESSION_BACKEND_POOL_H
 #define CARDEA_SESSION_BACKEND_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/clock.h"
@@ -28,8 +29,10 @@ struct worker;
 /* Those of a worker under one configuration, which has them from now on. Never NULL. */
 struct backend_pools *backend_pools_of(struct worker *w, struct epoch *epoch);
 
-/* Close what stands ready: it is not in force any more, or room is needed. NULL is allowed. */
-void backend_pools_clear(struct backend_pools *pools);
+/* Close what stands ready: it is not in force any more, or room is needed. False: nothing did. NULL is
+ * allowed.
+ */
+bool backend_pools_clear(struct backend_pools *pools);
 
 /* After the last link that backend_pool_connect() made. NULL is allowed. */
 void backend_pools_free(struct backend_pools *pools);

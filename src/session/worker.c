@@ -187,7 +187,10 @@ enum admission_verdict worker_admit(struct worker *w, const struct snapshot *sna
 {
     const struct config_limits *l = &snap->config->limits;
     worker_make_room(w);
-    if (!admission_reserve(w->admission, descriptors, snap->descriptor_limit))
+    bool reserved = admission_reserve(w->admission, descriptors, snap->descriptor_limit);
+    if (!reserved && backend_pools_clear(w->epoch->pools)) /* no spare costs a client his place */
+        reserved = admission_reserve(w->admission, descriptors, snap->descriptor_limit);
+    if (!reserved)
         return ADMIT_TOO_MANY;
     enum admission_verdict verdict = admission_enter(w->admission, peer, l->connections, l->per_source);
     if (verdict != ADMIT_OK)
