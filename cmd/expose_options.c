@@ -363,13 +363,13 @@ static int compare_names(const void *a, const void *b)
 static void find_twins(struct expose_options *o)
 {
     const struct expose_config *f = o->file;
-    const struct config_service **sorted = calloc(f->services.n, sizeof(*sorted));
+    const struct config_service **sorted = calloc(f->services.n, sizeof(struct config_service *));
     size_t n = 0;
     CHECK(sorted != NULL || f->services.n == 0);
     for (size_t i = 0; i < f->services.n; i++)
         if (f->services.v[i].name.text != NULL)
             sorted[n++] = &f->services.v[i];
-    qsort(sorted, n, sizeof(*sorted), compare_names);
+    qsort(sorted, n, sizeof(struct config_service *), compare_names);
     for (size_t first = 0, i = 1; i < n; i++) {
         if (strcmp(sorted[first]->name.text, sorted[i]->name.text) != 0)
             first = i;

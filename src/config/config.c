@@ -108,9 +108,9 @@ static int complete_route(struct config *c, struct config_route *r)
         complete_backend_tls(c, r->forward->tls);
     if (r->action == CONFIG_TUNNEL && r->alpn.n == 0)
         return one_text(c->store, TUNNEL_ALPN, r->head.at, &r->alpn);
-    if (r->action == CONFIG_TERMINATE && r->terminate->alpn.n == 0 && r->alpn.n == 0 && r->hand_on.headers)
+    if (r->terminate != NULL && r->terminate->alpn.n == 0 && r->alpn.n == 0 && r->hand_on.headers)
         return one_text(c->store, CONFIG_HEADERS_ALPN, r->head.at, &r->terminate->alpn);
-    if (r->action == CONFIG_TERMINATE && r->terminate->alpn.n == 0)
+    if (r->terminate != NULL && r->terminate->alpn.n == 0)
         return exact_only(c->store, &r->alpn, &r->terminate->alpn);
     return 0;
 }
