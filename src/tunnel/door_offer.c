@@ -276,8 +276,7 @@ struct joined {
 
 static void take_joined(struct door_offer *o)
 {
-    struct joined *j = CONTAINER_OF(o->joined.next, struct joined, node);
-    list_remove(&j->node);
+    struct joined *j = CONTAINER_OF(list_pop(&o->joined), struct joined, node);
     o->joined_count--;
     free(j);
 }
