@@ -64,16 +64,18 @@ static bool has_source(const struct net_addr *peer)
     return peer->family == AF_INET || peer->family == AF_INET6;
 }
 
+/* Of those who come at once the last to be counted in the second row sees all others in both, so that no two
+ * take the last place, each in another row. */
 static bool enter_source(struct admission *a, const struct net_addr *peer, size_t limit)
 {
     _Atomic uint32_t *cell[ROWS];
     if (!has_source(peer))
         return true;
     cells_of(a, peer, cell);
-    uint32_t before[ROWS];
-    for (int i = 0; i < ROWS; i++)
-        before[i] = atomic_fetch_add_explicit(cell[i], 1, memory_order_relaxed);
-    if (MIN(before[0], before[1]) < limit)
+    atomic_fetch_add_explicit(cell[0], 1, memory_order_relaxed);
+    uint32_t others = atomic_fetch_add_explicit(cell[1], 1, memory_order_acq_rel);
+    others = MIN(others, atomic_load_explicit(cell[0], memory_order_relaxed) - 1);
+    if (others < limit)
         return true;
     for (int i = 0; i < ROWS; i++)
         atomic_fetch_sub_explicit(cell[i], 1, memory_order_relaxed);
