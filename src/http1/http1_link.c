@@ -30,6 +30,7 @@ struct http1_link {
     void *arg;
     enum request_state state;
     bool upgrades; /* the request that was read last asks for another protocol */
+    bool asked;    /* a request has come */
     bool misspoke;
     struct body body;
     struct buf in, out;
@@ -139,7 +140,7 @@ static bool rewrite(struct http1_link *h)
     enum rewrite_result result;
     if (h->state == AT_HEAD) {
         drop_in(h, rewrite_skip_empty(h->in.data, h->in.len));
-        result = rewrite_head(h->in.data, h->in.len, &h->scanned, h->tell, h->arg, &h->out, &r);
+        result = rewrite_head(h->in.data, h->in.len, !h->asked, &h->scanned, h->tell, h->arg, &h->out, &r);
     } else {
         result = rewrite_trailers(h->in.data, h->in.len, &h->scanned, &h->out, &r);
     }
@@ -154,6 +155,7 @@ static bool rewrite(struct http1_link *h)
         enter_next(h);
         return true;
     }
+    h->asked = true;
     responses_expect(&h->responses, &r);
     h->upgrades = r.upgrade;
     enter_next(h);

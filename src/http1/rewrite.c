@@ -13,7 +13,8 @@
 struct fields {
     struct rewritten *request;
     struct buf *out;
-    bool old; /* HTTP/1.0 */
+    bool first; /* of the connection */
+    bool old;   /* HTTP/1.0 */
     unsigned count, hosts, lengths, codings, upgrades;
     bool connection_upgrade; /* Connection lists upgrade */
     bool upgrade;            /* to something that may be passed on */
@@ -168,8 +169,10 @@ static enum rewrite_result take_framing(struct fields *f, struct str name, struc
     }
     if (field_name_is(name, "upgrade") && ++f->upgrades > 1)
         return refuse(f->request, 400, "more than one Upgrade");
-    *ret_drop =
-        field_name_is(name, "http2-settings") || (field_name_is(name, "upgrade") && upgrades_http(value));
+    /* Behind other requests a server whose answers were counted otherwise (it takes `head` for HEAD, or a
+     * field for the method) could seem to agree where it has not; clients begin a connection for it. */
+    *ret_drop = field_name_is(name, "http2-settings") ||
+                (field_name_is(name, "upgrade") && (!f->first || upgrades_http(value)));
     if (field_name_is(name, "upgrade"))
         f->upgrade = !*ret_drop;
     return REWRITE_DONE;
@@ -219,8 +222,10 @@ static enum rewrite_result take_request_line(struct fields *f, struct str line)
     if (!f->old && !str_is(rest, "HTTP/1.1"))
         return refuse(r, 505, "not HTTP/1.1");
     r->head = str_is(method, "HEAD");
-    if (str_is(method, "CONNECT")) /* a server that takes it for any other method would be told lies */
+    if (field_name_is(method, "connect")) /* a server that takes it for any other method would be told lies */
         return refuse(r, 501, "CONNECT, which would make what follows something else than requests");
+    if (!r->head && field_name_is(method, "head"))
+        return refuse(r, 501, "a method that servers may take for HEAD");
     put_line(f->out, line);
     return REWRITE_DONE;
 }
@@ -246,11 +251,11 @@ size_t rewrite_skip_empty(const uint8_t *data, size_t len)
     return n;
 }
 
-enum rewrite_result rewrite_head(const uint8_t *data, size_t len, size_t *scanned, rewrite_tell_fn *tell,
-                                 void *arg, struct buf *out, struct rewritten *ret)
+enum rewrite_result rewrite_head(const uint8_t *data, size_t len, bool first, size_t *scanned,
+                                 rewrite_tell_fn *tell, void *arg, struct buf *out, struct rewritten *ret)
 {
     *ret = (struct rewritten){0};
-    struct fields f = {.request = ret, .out = out};
+    struct fields f = {.request = ret, .out = out, .first = first};
     size_t before = out->len;
     struct str line = {0};
     enum rewrite_result result = find_end(data, len, scanned, ret);

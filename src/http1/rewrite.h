@@ -45,10 +45,11 @@ size_t rewrite_skip_empty(const uint8_t *data, size_t len);
 
 /* Read the head at the start of `data` and append it to `out`, without the fields that only the door may set,
  * nor what asks for HTTP/2 in the clear (RFC 9113, 3.1: what came after it would be read by nobody here), and
- * with what `tell` appends. *scanned: how far a search for its end has come; 0 at first. The result depends
- * on the bytes, not on how they were split; nothing is appended unless REWRITE_DONE. */
-enum rewrite_result rewrite_head(const uint8_t *data, size_t len, size_t *scanned, rewrite_tell_fn *tell,
-                                 void *arg, struct buf *out, struct rewritten *ret);
+ * with what `tell` appends. `first`: nothing was asked on this connection before; only then an upgrade to
+ * another protocol is passed on. *scanned: how far a search for its end has come; 0 at first. The result
+ * depends on the bytes, not on how they were split; nothing is appended unless REWRITE_DONE. */
+enum rewrite_result rewrite_head(const uint8_t *data, size_t len, bool first, size_t *scanned,
+                                 rewrite_tell_fn *tell, void *arg, struct buf *out, struct rewritten *ret);
 
 /* The same for a trailer section (RFC 9112, 7.1.2), which begins behind the last chunk: nothing is told in
  * it, and what belongs into a head is left out (RFC 9110, 6.5.1). */

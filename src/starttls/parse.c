@@ -71,7 +71,7 @@ int parse_variable(struct parse *p, struct str name, uint16_t *ret)
     return 0;
 }
 
-int parse_gives(struct parse *p, struct str name, uint16_t *ret)
+int parse_own(struct parse *p, struct str name, uint16_t *ret)
 {
     static const char *const told[] = {"me", "addr", "port", "literal", "user", "unit", "required"};
     for (size_t i = 0; i < ARRAY_LEN(told); i++)
@@ -80,7 +80,12 @@ int parse_gives(struct parse *p, struct str name, uint16_t *ret)
                              "found '%s' where a variable gets a value, expected a name of the script's own: "
                              "that one is told to it, and nobody else is to say what it holds",
                              told[i]);
-    if (parse_variable(p, name, ret) != 0)
+    return parse_variable(p, name, ret);
+}
+
+int parse_gives(struct parse *p, struct str name, uint16_t *ret)
+{
+    if (parse_own(p, name, ret) != 0)
         return -1;
     p->has_value[*ret] = true;
     return 0;
@@ -414,6 +419,15 @@ static int read_close(struct parse *p)
     return end_of_line(p);
 }
 
+static int read_user(struct parse *p)
+{
+    uint32_t most = 0;
+    if (parse_number(p, "how many bytes of a user's name the server looks at", 255, &most) != 0)
+        return -1;
+    p->script->user_max = (uint16_t)most;
+    return end_of_line(p);
+}
+
 static int read_default_unit(struct parse *p)
 {
     if (p->script->sections_len > 0)
@@ -431,16 +445,16 @@ static int read_statement(struct parse *p)
     static const struct {
         const char *word;
         int (*read)(struct parse *);
-    } statements[] = {{"port", read_port},         {"alpn", read_alpn},       {"close", read_close},
-                      {"unit", read_default_unit}, {"welcome", read_welcome}, {"section", read_section},
-                      {"begin", read_begin},       {"state", read_state},     {"on", read_rule},
-                      {"near", read_rule},         {"far", read_rule}};
+    } statements[] = {{"port", read_port},       {"alpn", read_alpn},         {"close", read_close},
+                      {"user", read_user},       {"unit", read_default_unit}, {"welcome", read_welcome},
+                      {"section", read_section}, {"begin", read_begin},       {"state", read_state},
+                      {"on", read_rule},         {"near", read_rule},         {"far", read_rule}};
     struct token t = p->lex.token;
     for (size_t i = 0; i < ARRAY_LEN(statements); i++)
         if (token_is(t, statements[i].word))
             return statements[i].read(p);
     return parse_found(
-        p, "a statement: port, alpn, close, unit, welcome, section, begin, state, on, near or far");
+        p, "a statement: port, alpn, close, user, unit, welcome, section, begin, state, on, near or far");
 }
 
 static int read_script(struct parse *p)

@@ -47,8 +47,11 @@ uint32_t parse_keep(struct parse *p, struct str s);
 /* The index of a variable, new or not. -1 with an error when there are too many. */
 int parse_variable(struct parse *p, struct str name, uint16_t *ret);
 
-/* The same of one that is given a value here. -1 too for one that holds what a script is told: what a client
- * says would pass for what it has proven. */
+/* The same of one that the script changes. -1 too for one that holds what it is told: what a client says
+ * would pass for what it has proven. */
+int parse_own(struct parse *p, struct str name, uint16_t *ret);
+
+/* The same of one that is given a value here. */
 int parse_gives(struct parse *p, struct str name, uint16_t *ret);
 
 /* The value of a variable is wanted at `token`. */

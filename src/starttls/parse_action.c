@@ -115,7 +115,8 @@ static int read_argument(struct parse *p, enum argument takes, uint16_t index)
     if (takes == VAR_TEMPLATE &&
         (parse_word(p, "the name of a variable", &name) != 0 || parse_gives(p, name, &var) != 0))
         return -1;
-    if (takes == A_VAR && parse_variable_name(p, &var) != 0)
+    if (takes == A_VAR &&
+        (parse_word(p, "the name of a variable", &name) != 0 || parse_own(p, name, &var) != 0))
         return -1;
     if (takes == A_VAR)
         parse_note_use(p, p->lex.token, var);

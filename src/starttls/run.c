@@ -52,6 +52,8 @@ bool starttls_run_set(struct starttls_run *r, const char *var, struct str value)
         if (strcmp(script_text(r->p, r->p->vars[i]), var) != 0)
             continue;
         forget(r, i);
+        if (r->p->user_max > 0 && value.len > r->p->user_max && strcmp(var, "user") == 0)
+            return false; /* the server would take it for somebody else's, cut off */
         return remember(r, i, value);
     }
     return true;
@@ -437,7 +439,7 @@ enum starttls_status starttls_run_step(struct starttls_run *r, const uint8_t *da
 void starttls_run_begin(struct starttls_run *r, int section, struct buf *say)
 {
     CHECK(section >= 0 && section < r->p->sections_len);
-    r->of_client = section == r->p->known[STARTTLS_ANSWER];
+    r->of_client = section == r->p->known[STARTTLS_ANSWER] || section == r->p->known[STARTTLS_UNAVAILABLE];
     const struct section *s = &r->p->sections[section];
     struct moment nothing = {0};
     r->state = s->states.first;

@@ -140,9 +140,10 @@ struct section {
 struct starttls {
     char *name;
     uint16_t port;
-    char *alpn;       /* or NULL */
-    bool premature;   /* its peers end TLS without close_notify */
-    struct unit unit; /* where a state says nothing else */
+    char *alpn;        /* or NULL */
+    uint16_t user_max; /* bytes of a user's name that the server looks at; 0: all */
+    bool premature;    /* its peers end TLS without close_notify */
+    struct unit unit;  /* where a state says nothing else */
     struct seq welcome;
     uint16_t unit_var; /* the variable that is the present unit; NO_INDEX: not used */
     struct buf text;

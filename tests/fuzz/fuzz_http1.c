@@ -65,7 +65,7 @@ static void check_heads(struct buf *read)
     struct buf out = {0};
     struct rewritten r;
     size_t scanned = 0;
-    if (rewrite_head(read->data, read->len, &scanned, tell_nothing, NULL, &out, &r) != REWRITE_DONE) {
+    if (rewrite_head(read->data, read->len, true, &scanned, tell_nothing, NULL, &out, &r) != REWRITE_DONE) {
         buf_free(&out);
         return;
     }

@@ -257,6 +257,8 @@ static const struct {
      "more than one Transfer-Encoding"},
     {"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "HTTP/1.0"},
     {"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501, "CONNECT"},
+    {"Connect a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501, "CONNECT"},
+    {"head / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "HEAD"},
     {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Client-Cert\r\n\r\n", 400, "Connection names"},
     {"GET / HTTP/1.1\r\nHost: a\r\nConnection: client_cert\r\n\r\n", 400, "Connection names"},
     {"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n", 400,
@@ -382,7 +384,33 @@ static void test_bad_chunks(void **state)
 #define WEBSOCKET_TOLD \
     "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" TOLD "\r\n"
 
-/* Answers in which the end has to be found, before one to an upgrade. */
+static void test_upgrade(void **state)
+{
+    (void)state;
+    static const char said[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+                               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    for (size_t cut = 0; cut < strlen(said); cut++) {
+        struct ends e;
+        struct buf got = {0};
+        begin(&e, "");
+        say(e.client, WEBSOCKET "\x81\x01x Client-Cert");
+        assert_reads(e.top, LINK_AGAIN, WEBSOCKET_TOLD);
+        says(e.top, said, cut);
+        assert_int_equal(drain(e.top, 4096, &got), LINK_AGAIN);
+        assert_int_equal(got.len, 0);
+        says(e.top, said + cut, strlen(said) - cut);
+        assert_true(e.woken > 0);
+        assert_reads(e.top, LINK_AGAIN, "\x81\x01x Client-Cert");
+        say(e.client, GET);
+        assert_reads(e.top, LINK_AGAIN, GET); /* whatever it is now */
+        assert_int_equal(drain(e.client, 4096, &got), LINK_AGAIN);
+        assert_int_equal(got.len, strlen(said));
+        buf_free(&got);
+        end(&e);
+    }
+}
+
+/* Answers in which the end has to be found. */
 static const char *const answers[] = {
     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
     "HTTP/1.1 204 No Content\r\n\r\n",
@@ -394,29 +422,28 @@ static const char *const answers[] = {
     "HTTP/1.1 200 OK\nContent-Length: 36\n\nHTTP/1.1 101 Switching Protocols\r\n\r\n",
 };
 
-static void test_upgrade(void **state)
+/* Behind another request an upgrade is none, and what looks like a yes to it changes nothing. What is refused
+ * is answered behind all answers before. */
+static void test_later_upgrade(void **state)
 {
     (void)state;
-    static const char switched[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    static const char switched[] = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+    static const char later[] = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n" TOLD "\r\n";
     for (size_t i = 0; i < ARRAY_LEN(answers); i++)
-        for (size_t cut = 0; cut < strlen(answers[i]) + strlen(switched); cut++) {
+        for (size_t cut = 0; cut < strlen(answers[i]); cut++) {
             struct ends e;
-            struct buf both = {0}, got = {0};
+            struct buf got = {0};
+            char all[512];
             begin(&e, "");
-            say(e.client, GET WEBSOCKET "\x81\x01x Client-Cert");
-            assert_reads(e.top, LINK_AGAIN, GET_TOLD WEBSOCKET_TOLD);
-            assert_true(buf_printf(&both, "%s%s", answers[i], switched));
-            says(e.top, (char *)both.data, cut);
-            assert_int_equal(drain(e.top, 4096, &got), LINK_AGAIN);
-            assert_int_equal(got.len, 0);
-            says(e.top, (char *)both.data + cut, both.len - cut);
-            assert_true(e.woken > 0);
-            assert_reads(e.top, LINK_AGAIN, "\x81\x01x Client-Cert");
-            say(e.client, GET);
-            assert_reads(e.top, LINK_AGAIN, GET); /* whatever it is now */
+            say(e.client, GET WEBSOCKET);
+            snprintf(all, sizeof(all), "%s%s", GET_TOLD, later);
+            assert_reads(e.top, LINK_AGAIN, all);
+            says(e.top, answers[i], cut);
+            says(e.top, answers[i] + cut, strlen(answers[i]) - cut);
+            says(e.top, switched, strlen(switched));
+            say(e.client, "GET /2 HTTP/1.1\r\nHost: a\r\nClient-Cert: :x:\r\n\r\n");
+            assert_reads(e.top, LINK_AGAIN, "GET /2 HTTP/1.1\r\nHost: a\r\n" TOLD "\r\n");
             assert_int_equal(drain(e.client, 4096, &got), LINK_AGAIN);
-            assert_int_equal(got.len, both.len);
-            buf_free(&both);
             buf_free(&got);
             end(&e);
         }
@@ -450,10 +477,10 @@ static void test_head(void **state)
     (void)state;
     struct ends e;
     begin(&e, "");
-    say(e.client, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" WEBSOCKET "x");
-    assert_reads(e.top, LINK_AGAIN, "HEAD / HTTP/1.1\r\nHost: a\r\n" TOLD "\r\n" WEBSOCKET_TOLD);
-    say(e.top, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nHTTP/1.1 101 Yes\r\n\r\n");
-    assert_reads(e.top, LINK_AGAIN, "x");
+    say(e.client, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    assert_reads(e.top, LINK_AGAIN, "HEAD / HTTP/1.1\r\nHost: a\r\n" TOLD "\r\n");
+    say(e.top, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    assert_reads(e.top, LINK_ERROR, ""); /* the next one is refused at once */
     end(&e);
 }
 
@@ -569,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_bad_chunks),
         cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_later_upgrade),
         cmocka_unit_test(test_upgrade_refused),
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_pipelining),

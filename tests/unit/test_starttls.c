@@ -41,11 +41,11 @@ static void broken_scripts_are_told_where(void **state)
         {B("port x\n"), "test:1:6: found 'x', expected a port"},
         {B("port 65536\n"), "test:1:6: found '65536', expected a port"},
         {B("port 1 2\n"), "test:1:8: found '2', expected the end of the line"},
-        {B("prot 1\n"),
-         "test:1:1: found 'prot', expected a statement: port, alpn, close, unit, welcome, section, begin, "
-         "state, on, near or far"},
+        {B("prot 1\n"), "test:1:1: found 'prot', expected a statement: port, alpn, close, user, unit, "
+                        "welcome, section, begin, "
+                        "state, on, near or far"},
         {B("\"a\"\n"),
-         "test:1:1: found 'a', expected a statement: port, alpn, close, unit, welcome, section, begin, "
+         "test:1:1: found 'a', expected a statement: port, alpn, close, user, unit, welcome, section, begin, "
          "state, on, near or far"},
         {B("close\n"), "test:1:6: found the end of the line, expected 'premature'"},
         {B("close late\n"), "test:1:7: found 'late', expected 'premature'"},
@@ -155,7 +155,7 @@ static void broken_scripts_are_told_where(void **state)
          "':' and what is done then"},
         {B(HEAD "\0"),
          "test:3:1: found a quote or brace that is not closed, or a stray character, expected "
-         "a statement: port, alpn, close, unit, welcome, section, begin, state, on, near or far"},
+         "a statement: port, alpn, close, user, unit, welcome, section, begin, state, on, near or far"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {""};
@@ -179,6 +179,10 @@ static void scripts_that_make_no_sense_are_told_where(void **state)
          "each gets its end by itself"},
         {B("section greet\nstate s\non \"I am {user}\": done\n"),
          "test:3:4: found 'user' where a variable gets a value, expected a name of the script's own: that "
+         "one is "
+         "told to it, and nobody else is to say what it holds"},
+        {B("section relay-server\nstate s\nnear \"x\": drop user; forward\n"),
+         "test:3:16: found 'user' where a variable gets a value, expected a name of the script's own: that "
          "one is "
          "told to it, and nobody else is to say what it holds"},
         {B("section greet\nstate s\non \"x\": set addr \"1\"; done\n"),

@@ -411,6 +411,28 @@ static const struct row rows[] = {
      NULL},
     {"lmtp",
      STARTTLS_RELAY_IDENTIFY,
+     {NEAR("RCPT a\r\n"), FAR("250 a\r\n"), NEAR("RCPT b\r\n"), FAR("250 b\r\n"), NEAR("LHLO c\r\n"),
+      FAR("250 l\r\n"), NEAR("RCPT d\r\n"), FAR("250 d\r\n"), NEAR("DATA\r\n"), FAR("354\r\n"),
+      NEAR(".\r\nQUIT\r\n"), FAR("250 1\r\n"), FAR("221 bye\r\n")},
+     {NEAR("250 a\r\n250 b\r\n250 l\r\n250 d\r\n354\r\n250 1\r\n221 bye\r\n"),
+      FAR("RCPT a\r\nRCPT b\r\nLHLO c\r\nRCPT d\r\nDATA\r\n.\r\nQUIT\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"lmtp", /* Dovecot believes it of who may say XCLIENT, too */
+     STARTTLS_RELAY_IDENTIFY,
+     {NEAR("LHLO c\r\n"), FAR("250-l\r\n250-XRCPTFORWARD\r\n250 DSN\r\n"),
+      NEAR("RCPT TO:<a> NOTIFY=NEVER xrcptforward=YQ==\r\nrcpt to:<a>\tXRCPTFORWARD\r\nRCPT TO:<a> "
+           "NOTIFY=NEVER\r\n"),
+      FAR("250 a\r\n")},
+     {NEAR("250-l\r\n250 DSN\r\n555 5.5.4 The parameter is not known here\r\n"
+           "555 5.5.4 The parameter is not known here\r\n250 a\r\n"),
+      FAR("LHLO c\r\nRCPT TO:<a> NOTIFY=NEVER\r\n")},
+     STARTTLS_MORE,
+     STARTTLS_NO_FAILURE,
+     NULL},
+    {"lmtp",
+     STARTTLS_RELAY_IDENTIFY,
      {NEAR("MAIL\r\n"), FAR("250 m\r\n"), NEAR("RCPT a\r\n"), FAR("250 a\r\n"), NEAR("RCPT b\r\n"),
       FAR("550 b\r\n"), NEAR("RCPT c\r\n"), FAR("250-c\r\n250 c\r\n"), NEAR("RCPT d\r\n"), FAR("250 d\r\n"),
       NEAR("LHLO\r\n"), FAR("501 no\r\n"), NEAR("DATA\r\n"), FAR("354\r\n"), NEAR(".\r\nQUIT\r\n"),
@@ -524,7 +546,8 @@ static void dialogues_of_two(void **state)
 #define NO_PAIRS \
     "08P01\0Mexpected pairs of a parameter and its value, the user among them, and nothing behind"
 #define OTHER "0A000\0Mexpected protocol 3"
-#define NOBODY "28000\0Mno client certificate tells who you are"
+#define LONGEST "123456789012345678901234567890123456789012345678901234567890abc"
+#define NOBODY "28000\0Mno client certificate tells who you are, in at most 63 bytes"
 
 /* PostgreSQL's first message of a client, without its length, and what becomes of it: it is forwarded, or its
  * client hears an error with this code and text. */
@@ -582,6 +605,8 @@ static const struct startup {
     NOT("", OTHER),
     {NULL, B(V3 "user\0alice\0\0"), STARTTLS_BYE, B(NOBODY)},
     {NULL, B("\0\2\0\0alice\0"), STARTTLS_BYE, B(NOBODY)},
+    {LONGEST, B(V3 "user\0x\0\0"), STARTTLS_DONE, B(V3 "user\0" LONGEST "\0\0")},
+    {LONGEST "b", B(V3 "user\0x\0\0"), STARTTLS_BYE, B(NOBODY)}, /* would be LONGEST to the server */
     /* of protocol 3.0, and of 3.2 with a longer key */
     {NULL, B(CANCEL "key."), STARTTLS_FAILED, B(CANCEL "key.")},
     {"alice", B(CANCEL "a longer key"), STARTTLS_FAILED, B(CANCEL "a longer key")},
@@ -605,8 +630,9 @@ static void check_startup(const struct startup *row, size_t chunk)
     struct buf said = {0}, heard = {0};
     bool refused = row->status == STARTTLS_BYE;
     if (row->user != NULL)
-        assert_true(starttls_run_set(starttls_relay_run(t.relay), "user",
-                                     (struct str){row->user, strlen(row->user)}));
+        assert_int_equal(
+            starttls_run_set(starttls_relay_run(t.relay), "user", (struct str){row->user, strlen(row->user)}),
+            strlen(row->user) <= 63);
     assert_true(buf_append(&said, row->said, row->len));
     assert_true(!refused || buf_append(&heard, B("SFATAL\0VFATAL\0C")));
     assert_true(buf_append(&heard, row->heard, row->heard_len));
