@@ -78,6 +78,8 @@ static ssize_t take(const struct backend *b, struct client *c, const unsigned ch
 {
     switch (c->stage) {
     case FIRST:
+        if (*bytes == WIRE_LINE)
+            return 1;
         c->head_have = 0;
         c->head_want = *bytes == WIRE_HELLO ? WIRE_RECORD : WIRE_ORDER;
         c->stage = *bytes == WIRE_ECHO ? ECHO : HEAD;

@@ -149,8 +149,12 @@ static ssize_t conn_write(struct conn *c, const void *from, size_t n)
 /* For what a socket with nothing else in it must take at once. */
 static void write_small(struct conn *c, const void *from, size_t n)
 {
-    if (conn_write(c, from, n) != (ssize_t)n)
+    unsigned char all[1 + WIRE_MESSAGE] = {WIRE_LINE};
+    size_t line = c->target->starttls && !c->lined;
+    memcpy(all + line, from, n);
+    if (conn_write(c, all, line + n) != (ssize_t)(line + n))
         conn_fail("a small write was not taken whole");
+    c->lined = true;
 }
 
 /* Reads N bytes of the pattern. Returns true when all have come. */
@@ -371,6 +375,7 @@ void conn_order(struct conn *c, enum order order, uint64_t tag)
     c->step = 0;
     c->heard = 0;
     if (order == ORDER_OPEN) {
+        c->lined = false;
         open_socket(c);
         if (c->target->tls)
             open_tls(c);

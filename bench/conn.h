@@ -40,6 +40,7 @@ struct conn {
     int fd;
     enum order order;
     bool sent;     /* the order's own bytes are on their way */
+    bool lined;    /* behind STARTTLS something has been said */
     unsigned step; /* of the way to TLS */
     size_t heard;  /* bytes of the answer to that step */
     char answer[512];

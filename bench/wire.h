@@ -14,6 +14,7 @@ enum {
     WIRE_SINK = 'D',   /* a u64 follows: swallow that many bytes, then answer with one WIRE_SINK */
     WIRE_HELLO = 0x16, /* a ClientHello, passed through: answer with WIRE_FLIGHT bytes of the pattern, then
                           take orders */
+    WIRE_LINE = '\n',  /* nothing; behind STARTTLS, what is said first is to be a line */
 };
 
 enum {
