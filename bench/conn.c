@@ -149,12 +149,15 @@ static ssize_t conn_write(struct conn *c, const void *from, size_t n)
 /* For what a socket with nothing else in it must take at once. */
 static void write_small(struct conn *c, const void *from, size_t n)
 {
-    unsigned char all[1 + WIRE_MESSAGE] = {WIRE_LINE};
-    size_t line = c->target->starttls && !c->lined;
-    memcpy(all + line, from, n);
-    if (conn_write(c, all, line + n) != (ssize_t)(line + n))
-        conn_fail("a small write was not taken whole");
+    unsigned char lined[1 + WIRE_MESSAGE] = {WIRE_LINE};
+    if (c->target->starttls && !c->lined) { /* nothing longer than a message is said there */
+        memcpy(lined + 1, from, n);
+        from = lined;
+        n++;
+    }
     c->lined = true;
+    if (conn_write(c, from, n) != (ssize_t)n)
+        conn_fail("a small write was not taken whole");
 }
 
 /* Reads N bytes of the pattern. Returns true when all have come. */
