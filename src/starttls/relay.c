@@ -138,6 +138,8 @@ static enum starttls_status act(struct starttls_run *r, const struct action *a, 
     case ACT_SEND:
         return run_send_text(r, a, p->onward);
     case ACT_REPLY:
+        if (++r->replies > STARTTLS_REPLIES_MAX)
+            return run_fail(r, STARTTLS_TOO_MUCH, "found more that had to be refused than is allowed");
         return run_send_text(r, a, p->back);
     case ACT_SET:
     case ACT_ADD:

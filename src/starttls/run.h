@@ -24,6 +24,7 @@ struct starttls_run {
     bool of_client;    /* it is a client that speaks, who may say a password */
     uint32_t bytes;
     uint32_t units;
+    uint32_t replies; /* of a relay */
     size_t remembered;
     enum starttls_failure failure;
     char text[FAILURE_TEXT_MAX];

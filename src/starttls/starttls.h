@@ -27,6 +27,8 @@
 #define STARTTLS_UNIT_MAX 16384u
 /* Units of a dialogue. */
 #define STARTTLS_UNITS_MAX 256u
+/* Answers that a relay gives in a peer's stead: of whom it refuses so much nothing better is to come. */
+#define STARTTLS_REPLIES_MAX 4096u
 /* Bytes of all that is remembered, and of all that is said. */
 #define STARTTLS_MEMORY_MAX 32768u
 

@@ -671,6 +671,24 @@ static void only_mysql_begins_before_tls(void **state)
 }
 
 /* A unit that never ends, and answers that nobody takes: both are bounded. */
+/* Nobody is told for ever that it is not so. */
+static void refusals_have_a_bound(void **state)
+{
+    (void)state;
+    struct starttls_relay *r = starttls_relay_new(starttls_builtin("smtp"), STARTTLS_RELAY_IDENTIFY);
+    struct buf back = {0}, onward = {0};
+    size_t used;
+    starttls_run_go_within(starttls_relay_run(r));
+    for (unsigned i = 0; i <= STARTTLS_REPLIES_MAX; i++) {
+        assert_int_equal(starttls_relay_step(r, RELAY_NEAR, (const uint8_t *)B("\n"), &used, &back, &onward),
+                         i < STARTTLS_REPLIES_MAX ? STARTTLS_MORE : STARTTLS_FAILED);
+        buf_free(&back);
+    }
+    assert_int_equal(starttls_run_failure(starttls_relay_run(r)), STARTTLS_TOO_MUCH);
+    assert_int_equal(onward.len, 0);
+    starttls_relay_free(r);
+}
+
 static void bounds(void **state)
 {
     (void)state;
@@ -817,6 +835,7 @@ int main(void)
         cmocka_unit_test(startups_of_postgresql),
         cmocka_unit_test(only_mysql_begins_before_tls),
         cmocka_unit_test(bounds),
+        cmocka_unit_test(refusals_have_a_bound),
         cmocka_unit_test(broken_scripts),
         cmocka_unit_test(units_are_changed),
     };
