@@ -94,6 +94,18 @@ static enum session_state over(struct session *s, enum starttls_status status)
     }
 }
 
+enum starttls_status preamble_hear(struct session *s)
+{
+    const struct setup *p = s->setup;
+    struct buf words = {0};
+    size_t used;
+    enum starttls_status status =
+        starttls_run_step(p->talk.near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
+    session_consume(s, used);
+    session_say_all(s, s->down, &words);
+    return status;
+}
+
 enum session_state step_preamble(struct session *s)
 {
     if (s->up != NULL)
@@ -108,12 +120,7 @@ enum session_state step_preamble(struct session *s)
         if (p->talk.near == NULL && (server_first || p->view.len > 0))
             begin(s);
         if (p->talk.near != NULL) {
-            struct buf words = {0};
-            size_t used;
-            enum starttls_status status =
-                starttls_run_step(p->talk.near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
-            session_consume(s, used);
-            session_say_all(s, s->down, &words);
+            enum starttls_status status = preamble_hear(s);
             if (status != STARTTLS_MORE)
                 return over(s, status);
         }

@@ -20,6 +20,7 @@
 #include "session/routing.h"
 #include "session/session.h"
 #include "session/snapshot.h"
+#include "starttls/starttls.h"
 
 enum session_state {
 #define X(name, step, word, deadline, reason) SESSION_##name,
@@ -238,6 +239,9 @@ void session_count(struct session *s);
 /* ---- preamble.c: PREAMBLE, what a client says in the clear before TLS ---- */
 
 enum session_state step_preamble(struct session *s);
+
+/* The dialogue with the client goes on with what has come of him; what it says to that is said. */
+enum starttls_status preamble_hear(struct session *s);
 
 /* What was said in the clear does not lead to TLS: end, with why for the audit line. */
 enum session_state preamble_refuse(struct session *s, const char *why);

@@ -94,16 +94,9 @@ enum session_state session_unserved(struct session *s, enum close_reason reason)
 
 enum session_state step_unserved(struct session *s)
 {
-    struct setup *p = s->setup;
     enum session_state next = SESSION_UNSERVED;
     for (bool again = true; again && next == SESSION_UNSERVED;) {
-        struct buf words = {0};
-        size_t used;
-        enum starttls_status status =
-            starttls_run_step(p->talk.near, (const uint8_t *)p->view.p, p->view.len, &used, &words);
-        session_consume(s, used);
-        session_say_all(s, s->down, &words);
-        if (status != STARTTLS_MORE)
+        if (preamble_hear(s) != STARTTLS_MORE)
             return session_farewell(s, NULL, 0, s->reason);
         next = session_need_more(s, SESSION_UNSERVED, &again);
     }
