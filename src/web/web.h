@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests for what the door itself serves over HTTP (the CA, ACME, login), and the answers: plain data, the
+ * same whatever carried them. Those who answer know neither sockets nor the version of HTTP. */
+#ifndef CARDEA_WEB_WEB_H
+#define CARDEA_WEB_WEB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+struct identity;
+
+#define WEB_BODY_MAX (64 * 1024) /* bytes of a request's content */
+
+/* A request, read whole. Its texts are borrowed from whoever read it. */
+struct web_request {
+    struct str method; /* a token, as sent: "GET" */
+    struct str path;   /* begins with '/'; as sent, nothing decoded, without the query */
+    struct str query;  /* behind the '?', or empty */
+    struct str host;   /* of Host or :authority, with its port if it has one */
+    struct str type;   /* Content-Type as sent, or empty */
+    struct str since;  /* If-Modified-Since or empty */
+    struct str body;
+    bool tls;                        /* it came within TLS */
+    struct str source;               /* the client's address, without port, in text */
+    const struct identity *identity; /* that the client has proven, or NULL */
+};
+
+/* What to answer. Zero-initialise; free with web_answer_free(). */
+struct web_answer {
+    unsigned status;
+    const char *type;  /* media type of `body`, static; NULL: there is no content */
+    struct buf fields; /* further fields, "Name: value\r\n" each */
+    struct buf body;
+};
+
+/* Append a field; value printf style. What would end its line is replaced by '?'. */
+void web_answer_field(struct web_answer *a, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Make it that status with a line of plain text (printf style) for people. */
+void web_answer_text(struct web_answer *a, unsigned status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void web_answer_free(struct web_answer *a);
+
+#endif
