@@ -34,6 +34,9 @@ enum ca_profile {
     CA_PROFILE_SERVER,       /* digitalSignature, serverAuth */
     CA_PROFILE_CLIENT,       /* digitalSignature, clientAuth */
     CA_PROFILE_INTERMEDIATE, /* a CA that may issue leaves only (pathlen 0) */
+    CA_PROFILE_AGENT, /* digitalSignature, clientAuth and serverAuth: a door's agent, who ends TLS end-to-end
+                         too */
+    CA_PROFILES
 };
 
 /* What to put into a certificate. Zero-initialise and fill in what matters. */
@@ -46,9 +49,20 @@ struct ca_request {
     const char *const *groups; /* an OU each */
     size_t groups_len;
     enum ca_key_kind key;
+    /* Of an intermediate: what it may issue for, see authority.h. */
+    const char *const *permitted;
+    size_t permitted_len;
+    const char
+        *url;    /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
+    int64_t now; /* seconds since 1970; 0: what the clock says */
     int64_t not_before; /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
     int64_t lifetime;   /* seconds from now (or from not_before when that is given); must be > 0 */
 };
+
+/* What stands behind request->url and a '/'. */
+#define CA_URL_CRL "crl.der"
+#define CA_URL_OCSP "ocsp"
+#define CA_URL_ISSUER "intermediate.der"
 
 /* Make a self-signed root (any depth below it). The caller owns the result; NULL with `err`. */
 struct ca *ca_create_root(const struct ca_request *request, struct err *err);
