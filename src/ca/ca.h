@@ -95,10 +95,20 @@ struct ca_serial {
 /* The serial number of a certificate. */
 struct ca_serial ca_serial(const struct ca *ca);
 
-/* Append, in PEM, a CRL of `issuer` that revokes `serials`, made at `now` (seconds since 1970) and valid for
- * `lifetime` seconds; `number` is its CRL number, which should grow. -1 with `err`. */
-int ca_make_crl(const struct ca *issuer, const struct ca_serial *serials, size_t count, uint64_t number,
+/* What a CRL says of one certificate. */
+struct ca_revoked {
+    struct ca_serial serial;
+    int64_t at; /* seconds since 1970 */
+    int reason; /* RFC 5280, 5.3.1; 0 is left out */
+};
+
+/* Append, in DER, a CRL of `issuer`, made at `now` (seconds since 1970) and valid for `lifetime` seconds;
+ * `number` is its CRL number, which should grow. -1 with `err`. */
+int ca_make_crl(const struct ca *issuer, const struct ca_revoked *revoked, size_t count, uint64_t number,
                 int64_t now, int64_t lifetime, struct buf *ret, struct err *err);
+
+/* Append DER in PEM, as a block of that type ("X509 CRL", "CERTIFICATE"). False when memory is out. */
+bool ca_put_pem(struct buf *ret, const char *type, const void *der, size_t len);
 
 /* Borrowed views, for those who need the library's own objects; they live as long as the CA. */
 struct x509_st *ca_x509(const struct ca *ca);
