@@ -53,8 +53,9 @@ struct ca_request {
     const char *const *permitted;
     size_t permitted_len;
     const char
-        *url;    /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
-    int64_t now; /* seconds since 1970; 0: what the clock says */
+        *url; /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
+    bool must_staple;   /* of a server: clients are to demand an OCSP staple (RFC 7633) */
+    int64_t now;        /* seconds since 1970; 0: what the clock says */
     int64_t not_before; /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
     int64_t lifetime;   /* seconds from now (or from not_before when that is given); must be > 0 */
 };
@@ -95,10 +96,20 @@ struct ca_serial {
 /* The serial number of a certificate. */
 struct ca_serial ca_serial(const struct ca *ca);
 
-/* Append, in PEM, a CRL of `issuer` that revokes `serials`, made at `now` (seconds since 1970) and valid for
- * `lifetime` seconds; `number` is its CRL number, which should grow. -1 with `err`. */
-int ca_make_crl(const struct ca *issuer, const struct ca_serial *serials, size_t count, uint64_t number,
+/* What a CRL says of one certificate. */
+struct ca_revoked {
+    struct ca_serial serial;
+    int64_t at; /* seconds since 1970 */
+    int reason; /* RFC 5280, 5.3.1; 0 is left out */
+};
+
+/* Append, in DER, a CRL of `issuer`, made at `now` (seconds since 1970) and valid for `lifetime` seconds;
+ * `number` is its CRL number, which should grow. -1 with `err`. */
+int ca_make_crl(const struct ca *issuer, const struct ca_revoked *revoked, size_t count, uint64_t number,
                 int64_t now, int64_t lifetime, struct buf *ret, struct err *err);
+
+/* Append DER in PEM, as a block of that type ("X509 CRL", "CERTIFICATE"). False when memory is out. */
+bool ca_put_pem(struct buf *ret, const char *type, const void *der, size_t len);
 
 /* Borrowed views, for those who need the library's own objects; they live as long as the CA. */
 struct x509_st *ca_x509(const struct ca *ca);
