@@ -342,6 +342,8 @@ static enum session_state take_route(struct session *s, const struct hello *h)
         if (h == NULL)
             return session_end(s, CLOSE_REJECTED);
         return session_refuse_hello(s, (uint8_t)rc->reject, CLOSE_REJECTED);
+    case CONFIG_SERVE:
+        return h == NULL ? SESSION_AUTHORISE : session_begin_tls(s, s->route->tls, h);
     case CONFIG_EXPOSE:
         CHECK(h != NULL);
         session_visit(s, s->setup->hello.sni, VISIT_ANY_KIND);
