@@ -52,7 +52,7 @@ static BIGNUM *read_number(const json_t *jwk, const char *key, size_t len, struc
         n = BN_bin2bn(bytes.data, bytes.len, NULL);
         if (n == NULL)
             err_set(err, "out of memory");
-        else if (len == 0 && bytes.data[0] == 0) {
+        else if (len == 0 && BN_num_bytes(n) < bytes.len) {
             err_set(err, "\"%s\" of the JWK has leading zeros (RFC 7518, 2)", key);
             BN_free(n);
             n = NULL;
