@@ -14,8 +14,8 @@
 static bool read_csr(struct login_step *s, struct buf *ret, uint8_t ret_key[LOGIN_KEY_DIGEST])
 {
     struct err err = {""};
-    if (!message_blob(s->m, "csr", MESSAGE_CSR_MAX, ret))
-        login_refuse(s, 400, "'csr' is missing, or not base64 of at most %d bytes", MESSAGE_CSR_MAX);
+    if (!form_blob(s->m, "csr", LOGIN_CSR_MAX, ret))
+        login_refuse(s, 400, "'csr' is missing, or not base64 of at most %d bytes", LOGIN_CSR_MAX);
     else if (s->l->issuer.look(s->l->issuer.arg, (struct str){(const char *)ret->data, ret->len}, ret_key,
                                &err) < 0)
         login_refuse(s, 400, "'csr': %s", err.text);
@@ -39,8 +39,8 @@ static void let_wait(struct login_step *s, const struct enrolment_request *reque
         return;
     }
     json_t *m = json_object();
-    message_put_text(m, "code", code, strlen(code));
-    message_put_bytes(m, "ticket", ticket, sizeof(ticket));
+    form_put_text(m, "code", code, strlen(code));
+    form_put_bytes(m, "ticket", ticket, sizeof(ticket));
     CHECK(json_object_set_new(m, "until", json_integer(s->now + ENROLMENT_LIFE)) == 0 &&
           json_object_set_new(m, "poll", json_integer(LOGIN_POLL)) == 0);
     login_say(s, m);
@@ -57,7 +57,7 @@ void login_enrol(struct login_step *s)
         return;
     }
     limits_count(s->l->sources, login_text(s->source), s->now);
-    if (!message_text(s->m, "host", 255, &host))
+    if (!form_text(s->m, "host", 255, &host))
         host = login_text("unnamed");
     if (read_csr(s, &csr, key)) {
         const struct enrolment_request request = {
@@ -119,7 +119,7 @@ void login_enrol_poll(struct login_step *s)
     struct enrolment e;
     struct buf csr = {0};
     uint8_t ticket[ENROLMENT_TICKET];
-    if (!message_bytes(s->m, "ticket", ticket, sizeof(ticket))) {
+    if (!form_bytes(s->m, "ticket", ticket, sizeof(ticket))) {
         login_refuse(s, 400, "'ticket' is missing, or not %d bytes in base64", ENROLMENT_TICKET);
         return;
     }

@@ -13,6 +13,7 @@ struct place {
     uint64_t tag; /* 0: nobody's */
     uint32_t tries;
     int64_t last;
+    int64_t before; /* the one before `last` */
 };
 
 struct limits {
@@ -106,14 +107,17 @@ void limits_count(struct limits *l, struct str key, int64_t now)
         p->tries = 0;
     if (p->tries < UINT32_MAX)
         p->tries++;
+    p->before = p->last;
     p->last = now;
 }
 
 void limits_refund(struct limits *l, struct str key)
 {
     struct place *p = find(l, key);
-    if (p != NULL && p->tries > 0)
-        p->tries--;
+    if (p == NULL || p->tries == 0)
+        return;
+    p->tries--;
+    p->last = p->before;
 }
 
 void limits_forget(struct limits *l, struct str key)

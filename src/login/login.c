@@ -57,9 +57,9 @@ struct str login_text(const char *text)
 void login_say(struct login_step *s, json_t *m)
 {
     s->ret->status = 200;
-    s->ret->type = MESSAGE_TYPE;
+    s->ret->type = FORM_TYPE;
     CHECK(m != NULL && buf_printf(&s->ret->fields, "Cache-Control: no-store\r\n"));
-    message_write(m, &s->ret->body);
+    form_write(m, &s->ret->body);
     json_decref(m);
 }
 
@@ -74,7 +74,7 @@ void login_refuse(struct login_step *s, unsigned status, const char *fmt, ...)
     CHECK(buf_printf(&s->ret->body, "{\"error\":") && str_json(&s->ret->body, text, strlen(text)) &&
           buf_printf(&s->ret->body, "}"));
     s->ret->status = status;
-    s->ret->type = MESSAGE_TYPE;
+    s->ret->type = FORM_TYPE;
 }
 
 void login_broken(struct login_step *s, const struct err *err)
@@ -124,7 +124,7 @@ bool login_give(struct login_step *s, const struct account *account, struct str 
     limits_count(s->l->issued, login_text(account->name), s->now);
     bool good = s->l->issuer.issue(s->l->issuer.arg, &grant, &pem, &err) == 0;
     if (good) {
-        message_put_text(m, "certificate", (const char *)pem.data, pem.len);
+        form_put_text(m, "certificate", (const char *)pem.data, pem.len);
         CHECK(json_object_set_new(m, "until", json_integer(s->now + grant.lifetime)) == 0 &&
               json_object_set_new(m, "renewable_until", json_integer(session_until)) == 0);
     } else {
@@ -192,14 +192,14 @@ static bool is_json(struct str type)
         return false;
     text[strcspn(text, "; \t")] = '\0';
     str_lower(text, strlen(text));
-    return strcmp(text, MESSAGE_TYPE) == 0;
+    return strcmp(text, FORM_TYPE) == 0;
 }
 
 static void run_step(struct login_step *s, login_step_fn *run)
 {
-    json_t *m = is_json(s->r->type) ? message_read(s->r->body) : NULL;
+    json_t *m = is_json(s->r->type) ? form_read(s->r->body) : NULL;
     if (m == NULL) {
-        login_refuse(s, 400, "the request has no object of %s", MESSAGE_TYPE);
+        login_refuse(s, 400, "the request has no object of %s", FORM_TYPE);
         return;
     }
     s->m = m;

@@ -3,9 +3,9 @@
 #ifndef CARDEA_LOGIN_LOGIN_INTERNAL_H
 #define CARDEA_LOGIN_LOGIN_INTERNAL_H
 
+#include "login/form.h"
 #include "login/limits.h"
 #include "login/login.h"
-#include "login/message.h"
 #include "login/seal.h"
 
 #define LOGIN_SOURCE_MAX 64

@@ -14,7 +14,7 @@
 
 static bool read_user(struct login_step *s, struct str *ret)
 {
-    if (message_text(s->m, "user", ACCOUNT_NAME_MAX, ret) && account_name_is_sound(*ret))
+    if (form_text(s->m, "user", ACCOUNT_NAME_MAX, ret) && account_name_is_sound(*ret))
         return true;
     login_refuse(s, 400, "'user' is no name of an account: expected at most %d of a-z, 0-9, '.', '_' and '-'",
                  ACCOUNT_NAME_MAX);
@@ -63,7 +63,7 @@ static bool has_code(struct login_step *s, struct str user, struct str *ret_code
     struct err err = {""};
     char tried[TRIED_MAX];
     name_tries(tried, user, s->source, true);
-    if (!message_text(s->m, "code", CODE_TEXT_MAX * 2, ret_code)) {
+    if (!form_text(s->m, "code", CODE_TEXT_MAX * 2, ret_code)) {
         login_refuse(s, 400, "'code' is missing: the code for registering that the administrator gave");
         return false;
     }
@@ -87,13 +87,13 @@ void login_register_start(struct login_step *s)
     uint8_t request[OPAQUE_REQUEST], response[OPAQUE_RESPONSE];
     if (!read_user(s, &user) || !has_code(s, user, &code))
         return;
-    if (!message_bytes(s->m, "request", request, sizeof(request)) ||
+    if (!form_bytes(s->m, "request", request, sizeof(request)) ||
         !opaque_register_answer(accounts_server(s->l->accounts), user, request, response)) {
         login_refuse(s, 400, "'request' is no registration request (RFC 9807, 5.1)");
         return;
     }
     json_t *m = json_object();
-    message_put_bytes(m, "response", response, sizeof(response));
+    form_put_bytes(m, "response", response, sizeof(response));
     login_say(s, m);
 }
 
@@ -104,7 +104,7 @@ void login_register_finish(struct login_step *s)
     uint8_t record[OPAQUE_RECORD];
     if (!read_user(s, &user) || !has_code(s, user, &code))
         return;
-    if (!message_bytes(s->m, "record", record, sizeof(record)) || !opaque_record_is_sound(record)) {
+    if (!form_bytes(s->m, "record", record, sizeof(record)) || !opaque_record_is_sound(record)) {
         login_refuse(s, 400, "'record' is no registration record (RFC 9807, 5.1)");
         return;
     }
@@ -152,8 +152,8 @@ static void answer_ke1(struct login_step *s, struct str user, bool familiar,
     }
     seal_close(s->l->seal_key, &login, token);
     json_t *m = json_object();
-    message_put_bytes(m, "ke2", ke2, sizeof(ke2));
-    message_put_bytes(m, "token", token, sizeof(token));
+    form_put_bytes(m, "ke2", ke2, sizeof(ke2));
+    form_put_bytes(m, "token", token, sizeof(token));
     login_say(s, m);
     OPENSSL_cleanse(&login, sizeof(login));
     OPENSSL_cleanse(&random, sizeof(random));
@@ -167,7 +167,7 @@ void login_start(struct login_step *s)
     uint8_t ke1[OPAQUE_KE1], record[OPAQUE_RECORD];
     if (!read_user(s, &user))
         return;
-    if (!message_bytes(s->m, "ke1", ke1, sizeof(ke1))) {
+    if (!form_bytes(s->m, "ke1", ke1, sizeof(ke1))) {
         login_refuse(s, 400, "'ke1' is missing, or not %d bytes in base64", OPAQUE_KE1);
         return;
     }
@@ -187,9 +187,8 @@ void login_start(struct login_step *s)
 static bool is_proven(struct login_step *s, struct sealed_login *ret_login, struct buf *ret_csr)
 {
     uint8_t token[SEAL_BYTES], ke3[OPAQUE_KE3], mac[OPAQUE_HASH], expected[OPAQUE_HASH];
-    if (!message_bytes(s->m, "token", token, sizeof(token)) ||
-        !message_bytes(s->m, "ke3", ke3, sizeof(ke3)) || !message_bytes(s->m, "mac", mac, sizeof(mac)) ||
-        !message_blob(s->m, "csr", MESSAGE_CSR_MAX, ret_csr)) {
+    if (!form_bytes(s->m, "token", token, sizeof(token)) || !form_bytes(s->m, "ke3", ke3, sizeof(ke3)) ||
+        !form_bytes(s->m, "mac", mac, sizeof(mac)) || !form_blob(s->m, "csr", LOGIN_CSR_MAX, ret_csr)) {
         login_refuse(s, 400, "expected 'token', 'ke3', 'csr' and 'mac'");
         return false;
     }
@@ -213,7 +212,7 @@ static void bind_certificate(json_t *m, const uint8_t session_key[OPAQUE_HASH])
     const struct str part = {pem, strlen(pem)};
     uint8_t mac[OPAQUE_HASH];
     opaque_bind(session_key, LOGIN_MAC_CERTIFICATE, &part, 1, mac);
-    message_put_bytes(m, "mac", mac, sizeof(mac));
+    form_put_bytes(m, "mac", mac, sizeof(mac));
 }
 
 static void log_in(struct login_step *s, const struct sealed_login *login, struct str csr)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "login/message.h"
+#include "login/form.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/base64.h"
 #include "base/check.h"
 
-json_t *message_read(struct str body)
+json_t *form_read(struct str body)
 {
     json_t *m = json_loadb(body.p == NULL ? "" : body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
     if (m != NULL && !json_is_object(m)) {
@@ -17,7 +17,7 @@ json_t *message_read(struct str body)
     return m;
 }
 
-bool message_text(const json_t *m, const char *key, size_t max, struct str *ret)
+bool form_text(const json_t *m, const char *key, size_t max, struct str *ret)
 {
     const json_t *value = json_object_get(m, key);
     if (!json_is_string(value))
@@ -26,16 +26,16 @@ bool message_text(const json_t *m, const char *key, size_t max, struct str *ret)
     return ret->len > 0 && ret->len <= max;
 }
 
-bool message_bytes(const json_t *m, const char *key, void *ret, size_t len)
+bool form_bytes(const json_t *m, const char *key, void *ret, size_t len)
 {
     const char *text = json_string_value(json_object_get(m, key));
     return text != NULL && base64_read(text, ret, len);
 }
 
-bool message_blob(const json_t *m, const char *key, size_t max, struct buf *ret)
+bool form_blob(const json_t *m, const char *key, size_t max, struct buf *ret)
 {
     struct str text;
-    if (!message_text(m, key, (max + 2) / 3 * 4, &text) || text.len % 4 != 0)
+    if (!form_text(m, key, (max + 2) / 3 * 4, &text) || text.len % 4 != 0)
         return false;
     size_t len = text.len / 4 * 3;
     if (text.p[text.len - 1] == '=')
@@ -46,20 +46,20 @@ bool message_blob(const json_t *m, const char *key, size_t max, struct buf *ret)
     return true;
 }
 
-void message_put_bytes(json_t *m, const char *key, const void *bytes, size_t len)
+void form_put_bytes(json_t *m, const char *key, const void *bytes, size_t len)
 {
     struct buf b = {0};
     CHECK(base64_put(&b, bytes, len));
-    message_put_text(m, key, (const char *)b.data, b.len);
+    form_put_text(m, key, (const char *)b.data, b.len);
     buf_free(&b);
 }
 
-void message_put_text(json_t *m, const char *key, const char *text, size_t len)
+void form_put_text(json_t *m, const char *key, const char *text, size_t len)
 {
     CHECK(json_object_set_new(m, key, json_stringn(text, len)) == 0);
 }
 
-void message_write(const json_t *m, struct buf *ret)
+void form_write(const json_t *m, struct buf *ret)
 {
     char *text = json_dumps(m, JSON_COMPACT);
     CHECK(text != NULL && buf_append(ret, text, strlen(text)));
