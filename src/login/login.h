@@ -24,6 +24,7 @@
 #define LOGIN_MAC_CSR "cardea login csr" /* labels of opaque_bind() */
 #define LOGIN_MAC_CERTIFICATE "cardea login certificate"
 #define LOGIN_KEY_DIGEST 32
+#define LOGIN_PEM_MAX 65536
 #define LOGIN_POLL 3 /* seconds between two questions of whoever waits to be approved */
 
 /* A certificate to be issued. Borrowed for the call. */
