@@ -147,7 +147,7 @@ static const char *find_fact(const struct identity *id, enum identity_kind kind,
 
 static void renew(struct login_step *s, struct str user, struct str session_id, struct str csr)
 {
-    struct account account;
+    struct account account = {.disabled = true};
     struct err err = {""};
     char session[SESSION_ID_MAX], who[ACCOUNT_NAME_MAX + 8];
     int64_t until = 0;
