@@ -53,6 +53,15 @@ struct str login_text(const char *text)
     return (struct str){text, strlen(text)};
 }
 
+const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    for (uint32_t i = 0; id != NULL && i < id->count; i++)
+        if (id->facts[i].kind == kind && strncmp(id->facts[i].value, prefix, len) == 0)
+            return id->facts[i].value + len;
+    return NULL;
+}
+
 /* ---- answers ---- */
 
 void login_say(struct login_step *s, json_t *m)

@@ -224,6 +224,15 @@ static void bind_certificate(json_t *m, const uint8_t session_key[OPAQUE_HASH])
     form_put_bytes(m, "mac", mac, sizeof(mac));
 }
 
+/* The session of the certificate that the client has shown beside its password: it goes on, so that nothing
+ * of what the next certificate says differs, and connections that stand may be renewed with it
+ * (doc/internals/tunnel-protocol.md). Of another account it counts for nothing. */
+static struct str session_shown(const struct login_step *s)
+{
+    const char *session = login_find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
+    return session != NULL ? login_text(session) : (struct str){NULL, 0};
+}
+
 static void log_in(struct login_step *s, const struct sealed_login *login, struct str csr)
 {
     struct account account;
@@ -241,8 +250,9 @@ static void log_in(struct login_step *s, const struct sealed_login *login, struc
         login_refuse(s, 400, "'csr': %s", err.text);
         return;
     }
-    if (status < 0 || accounts_begin_session(s->l->accounts, login_text(login->name), login_text(s->source),
-                                             s->now, s->l->settings.renewable, session, &err) < 0) {
+    if (status < 0 ||
+        accounts_begin_session(s->l->accounts, login_text(login->name), login_text(s->source),
+                               session_shown(s), s->now, s->l->settings.renewable, session, &err) < 0) {
         login_broken(s, &err);
         return;
     }

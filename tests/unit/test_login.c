@@ -471,6 +471,17 @@ static void test_renewal(void **state)
     assert_int_equal(log_in(&w, "alice", "secret"), 200);
     alice = shown(&w, "alice");
     assert_int_equal(renew(&w, alice), 200);
+    /* A password with the certificate of before shown lets the session go on, longer; another's does not. */
+    const char *before = alice->facts[1].value;
+    w.identity = alice;
+    w.now += 11 * HOUR;
+    assert_int_equal(log_in(&w, "bob", "secret"), 200);
+    assert_null(strstr(json_string_value(json_object_get(w.answer, "certificate")), before));
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    assert_non_null(strstr(json_string_value(json_object_get(w.answer, "certificate")), before));
+    assert_int_equal(json_integer_value(json_object_get(w.answer, "renewable_until")), w.now + 12 * HOUR);
+    w.now += 2 * HOUR;
+    assert_int_equal(renew(&w, alice), 200);
     assert_int_equal(accounts_set_disabled(w.accounts, STR("alice"), true, &err), 1);
     assert_int_equal(renew(&w, alice), 403);
     assert_int_equal(accounts_set_disabled(w.accounts, STR("alice"), false, &err), 1);
