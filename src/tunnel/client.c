@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "audit/reason.h"
+#include "base/alert.h"
 #include "base/clock.h"
 #include "net/socket.h"
 #include "quic/flow_link.h"
@@ -477,12 +478,19 @@ static bool was_told(const struct client *c)
     return link_was_told(c->far) || quic_stream_peer_code(link_bottom(c->far)) != 0;
 }
 
+/* Over TCP there is one reason that has an alert of its own. */
+static uint64_t cut_code(struct client *c)
+{
+    struct link_peer peer;
+    uint64_t code = quic_stream_peer_code(link_bottom(c->far));
+    link_peer(c->inner ? link_below(c->far) : c->far, &peer);
+    return code == 0 && peer.alert == ALERT_CERTIFICATE_EXPIRED ? close_reason_code(CLOSE_EXPIRED) : code;
+}
+
 static enum client_state say_cut_off(struct client *c)
 {
-    struct client_cut cut = {.code = quic_stream_peer_code(link_bottom(c->far)),
-                             .told = was_told(c),
-                             .silent = c->far->bytes_read == 0,
-                             .inner = c->inner};
+    struct client_cut cut = {
+        .code = cut_code(c), .told = was_told(c), .silent = c->far->bytes_read == 0, .inner = c->inner};
     client_text_cut(c->door, &c->target, &cut, &c->door->text);
     if (cut.code == close_reason_code(CLOSE_SHUTDOWN))
         client_note_said(c->door, close_code_text(cut.code));
