@@ -54,6 +54,17 @@ void session_arm_expiry(struct session *s)
         loop_set_timer(s->worker->loop, &s->timer, session_expiry(s));
 }
 
+void session_extend(struct session *s)
+{
+    if (session_is_denied_now(s) || s->reason == CLOSE_EXPIRED)
+        return;
+    session_note_expiry(s);
+    if (s->state == SESSION_PIPE)
+        session_arm_pipe(s);
+    else if (s->state == SESSION_RESIDE)
+        session_arm_expiry(s);
+}
+
 void session_reside_expired(struct session *s)
 {
     if (s->reason == CLOSE_EXPIRED) { /* its last words have had their time */

@@ -14,11 +14,13 @@
 #include "base/alert.h"
 #include "base/clock.h"
 #include "base/patience.h"
+#include "cert/trust.h"
 #include "quic/quic.h"
 #include "session/astray.h"
 #include "session/ending.h"
 #include "session/expiry.h"
 #include "session/front.h"
+#include "session/renewal.h"
 #include "session/review.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -757,19 +759,58 @@ bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out)
     return ok;
 }
 
-size_t quic_carriers_end(struct worker *w, uint64_t id)
+static struct quic_carrier *find_carrier(const struct worker *w, uint64_t id)
 {
     for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
         struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         for (struct list *o = port->all.next; o != &port->all; o = o->next) {
             struct quic_carrier *c = CONTAINER_OF(o, struct quic_carrier, node);
-            if (c->id != id)
-                continue;
-            finish(c, CLOSE_ENDED, 0, NULL);
-            return 1;
+            if (c->id == id)
+                return c;
         }
     }
-    return 0;
+    return NULL;
+}
+
+size_t quic_carriers_end(struct worker *w, uint64_t id)
+{
+    struct quic_carrier *c = find_carrier(w, id);
+    if (c != NULL)
+        finish(c, CLOSE_ENDED, 0, NULL);
+    return c != NULL;
+}
+
+/* As one that comes now with these certificates would be judged. */
+static bool renew(struct quic_carrier *c, const struct renewal_question *q, int64_t *ret_expires,
+                  struct err *err)
+{
+    const struct snapshot *now = c->worker->epoch->snap;
+    const struct route_runtime *route = standing_lead(&c->at, now, &c->hello, true, err);
+    struct authenticator_keys keys;
+    struct authenticator_proof proof;
+    struct link_peer peer;
+    quic_conn_peer(c->conn, &peer);
+    if (route == NULL || quic_conn_export(c->conn, AUTHENTICATOR_CLIENT, &keys, err) != 0)
+        return false;
+    bool good = renewal_prove(q, &keys, route, now, &peer, &proof, err);
+    authenticator_forget(&keys);
+    if (!good)
+        return false;
+    *ret_expires = trust_expires(proof.chain);
+    quic_conn_renew(c->conn, &proof);
+    standing_proven(&c->at);
+    return is_welcome(c);
+}
+
+bool quic_carriers_renew(struct worker *w, const struct renewal_question *q, bool *ret_good,
+                         int64_t *ret_expires, struct err *err)
+{
+    struct quic_carrier *c = find_carrier(w, q->id);
+    if (c == NULL || c->opened == 0)
+        return false;
+    err_set(err, "the connection begins nothing new any more");
+    *ret_good = !c->told && c->at.refused != CLOSE_EXPIRED && renew(c, q, ret_expires, err);
+    return true;
 }
 
 bool quic_carriers_busy(const struct worker *w)

@@ -416,6 +416,13 @@ const struct identity *session_identity(const struct session *s);
  * bytes flow, and where the route is not there any more. */
 bool session_is_denied_now(const struct session *s);
 
+/* Its route as it is in force; NULL: it is not there any more, or nobody is asked there who he is. */
+const struct route_runtime *session_route_now(const struct session *s);
+
+/* The id of the connection that carries it, for a client who wants to prove a newer certificate on it; 0: he
+ * has not asked for it, or could not. */
+uint64_t session_connection(const struct session *s);
+
 /* ---- expiry.c ---- */
 
 /* Its client's certificate says how long it may go on: look at it, anew where another was proven. */
@@ -428,6 +435,10 @@ int64_t session_expiry(const struct session *s);
  * connection. */
 void session_arm_expiry(struct session *s);
 void session_reside_expired(struct session *s);
+
+/* Its client has proven another certificate: its time goes on, unless the policy in force would not let it
+ * in. */
+void session_extend(struct session *s);
 
 /* ---- greet.c: GREET ---- */
 

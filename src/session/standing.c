@@ -138,6 +138,20 @@ static bool judge_time(struct standing *st, const struct standing_now *now, cons
     return true;
 }
 
+const struct route_runtime *standing_lead(const struct standing *st, const struct snapshot *now,
+                                          const struct hello_note *hello, bool udp, struct err *err)
+{
+    uint32_t listener;
+    return lead(st, now, hello, udp, &listener, err);
+}
+
+void standing_proven(struct standing *st)
+{
+    welcome(st);
+    st->judged = 0;
+    st->proven = st->expires = 0;
+}
+
 void standing_expire(struct standing *st, const struct link_peer *peer)
 {
     struct err err;
