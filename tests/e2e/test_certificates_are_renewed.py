@@ -144,7 +144,7 @@ def test_the_shared_carrier_renews(start_door, pki, echo, holder, tmp_path, tran
                 time.sleep(0.2)
         process.stdin.close()
         assert process.wait(10 * SLOW) == 0
-    assert door.audited(action="tunnel", identity=holder.name)["reason"] == "done"
+    assert door.audited(action="tunnel", target=f"127.0.0.1:{echo.port}", identity=holder.name)["reason"] == "done"
 
 
 @TRANSPORTS
@@ -161,7 +161,7 @@ def test_told_when_asked(start_door, pki, echo, holder, hold, transport):
     client.hears("runs out at")
     assert client.process.output().count("runs out at") == 1 and time.time() < ends
     assert client.says()
-    line = door.audited(action="tunnel", identity=holder.name, timeout=(LASTS + 10) * SLOW)
+    line = door.audited(action="tunnel", target=f"127.0.0.1:{echo.port}", identity=holder.name, timeout=(LASTS + 10) * SLOW)
     assert line["reason"] == "expired" and time.time() >= ends - 0.1
     client.hears("your certificate has run out")
 
@@ -177,7 +177,7 @@ def test_another_person_is_refused(start_door, pki, echo, holder, hold, transpor
     client.hears("does not say the same of its holder")
     line = door.audited(action="renewal")
     assert line["reason"] == "denied" and "somebody else" in line["detail"]
-    line = door.audited(action="tunnel", identity=holder.name, timeout=(LASTS + 10) * SLOW)
+    line = door.audited(action="tunnel", target=f"127.0.0.1:{echo.port}", identity=holder.name, timeout=(LASTS + 10) * SLOW)
     assert line["reason"] == "expired" and time.time() >= ends - 0.1
     client.sock.close()
 
@@ -194,7 +194,7 @@ def test_the_policy_in_force_decides(start_door, pki, echo, holder, hold, transp
     while time.time() < ends - 1:
         assert client.says()
         time.sleep(0.2)
-    line = door.audited(action="tunnel", identity=holder.name, timeout=(LASTS + 10) * SLOW)
+    line = door.audited(action="tunnel", target=f"127.0.0.1:{echo.port}", identity=holder.name, timeout=(LASTS + 10) * SLOW)
     assert line["reason"] == "expired" and time.time() >= ends - 0.1
 
 
@@ -212,5 +212,6 @@ def test_an_offer_goes_on(start_door, pki, echo, holder, hold, tmp_path, transpo
                 assert visitor.says()
                 time.sleep(0.2)
         assert not [line for line in door.audit() if line["action"] in ("offer", "carrier")]
+        visitor.sock.close()
     finally:
         agent.stop()
