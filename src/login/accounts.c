@@ -179,8 +179,8 @@ static int check_new(const char *name, int64_t lifetime, struct err *err)
         return err_set(err,
                        "'%s' is no name for an account: expected at most %d of a-z, 0-9, '.', '_' and '-'",
                        name, ACCOUNT_NAME_MAX);
-    if (lifetime < 60 || lifetime > ACCOUNT_LIFETIME_MAX)
-        return err_set(err, "certificates of %lld seconds: expected one minute to %d hours",
+    if (lifetime < 10 || lifetime > ACCOUNT_LIFETIME_MAX)
+        return err_set(err, "certificates of %lld seconds: expected ten seconds to %d hours",
                        (long long)lifetime, (int)(ACCOUNT_LIFETIME_MAX / 3600));
     return 0;
 }
