@@ -316,7 +316,7 @@ class Middle:
 
     def __init__(self, pki, door, change=None):
         self.pki, self.door, self.change = pki, door, change
-        self.heard = b""
+        self.heard, self.cut = b"", False
         cert = pki.server("door.test")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert.certificate, cert.key)
@@ -326,8 +326,8 @@ class Middle:
         context = ssl.create_default_context(cafile=self.pki.ca.file)
         context.set_alpn_protocols(["http/1.1"])
         with self.door.dial() as raw, context.wrap_socket(raw, server_hostname="door.test") as onwards:
-            while True:
-                ready, _, _ = select.select([sock, onwards], [], [], 10 * SLOW)
+            while not self.cut:
+                ready, _, _ = select.select([sock, onwards], [], [], 0.1)
                 for side, other in ((sock, onwards), (onwards, sock)):
                     if side not in ready:
                         continue
@@ -340,8 +340,24 @@ class Middle:
                         self.heard += data
                         data = self.change(data) if self.change else data
                     other.sendall(data)
-                if not ready:
-                    return
+
+
+def test_waiting_outlives_the_network(tmp_path, pki, ca, door):
+    """Who waits to be approved goes on where the door cannot be reached for a while."""
+    ca.add("nina")
+    middle = Middle(pki, door)
+    person = Person(tmp_path / "home", door, pki, port=middle.server.port)
+    waiting = Waiting(person, tmp_path)
+    middle.cut = True
+    middle.server.stop()
+    count = middle.server.count
+    time.sleep(4 * SLOW)  # a question that nobody hears
+    assert waiting.process.poll() is None, waiting.process.output()
+    middle.cut = False
+    middle.server.start()
+    ca.ask("approve", waiting.code, "--user", "nina")
+    assert waiting.process.wait(20 * SLOW) == 0, waiting.process.output()
+    assert middle.server.count > count
 
 
 def test_the_password_is_never_said(tmp_path, pki, ca, door):
