@@ -53,8 +53,9 @@ struct ca_request {
     const char *const *permitted;
     size_t permitted_len;
     const char
-        *url;    /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
-    int64_t now; /* seconds since 1970; 0: what the clock says */
+        *url; /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
+    bool must_staple;   /* of a server: clients are to demand an OCSP staple (RFC 7633) */
+    int64_t now;        /* seconds since 1970; 0: what the clock says */
     int64_t not_before; /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
     int64_t lifetime;   /* seconds from now (or from not_before when that is given); must be > 0 */
 };
