@@ -179,9 +179,6 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
 static int verify_serve(struct verify *v, const struct config_route *r, size_t i)
 {
     int bad = 0;
-    if (r->serve.n == 0)
-        bad = wrong(v, r->head.at, "routes", i, "serve",
-                    "found no service, expected one at least, as in 'serve: [challenges, redirect]'");
     for (size_t k = 0; k < r->serve.n; k++)
         for (size_t j = 0; j < k; j++)
             if (strcmp(r->serve.v[j].text, r->serve.v[k].text) == 0)
