@@ -43,6 +43,9 @@ struct cert {
     char key_text[16];     /* what its key is: "RSA2048", "EC256", "Ed25519" */
     int64_t not_before;    /* seconds since 1970; of the leaf */
     int64_t not_after;
+    struct crypto_buffer_st *staple; /* an OCSP response for the leaf, for clients that ask for one (RFC 6066,
+                                      * 8); NULL: none */
+    size_t bytes;                    /* of memory, see cert_bytes() */
 };
 
 #define CERT_MAGIC 0xce47ce47u
@@ -67,6 +70,15 @@ struct cert *cert_load(const struct cert_files *files, struct err *err);
 /* References may be taken and given back in any thread; the last one frees. */
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
+
+/* The same certificate and key, served with another OCSP response in DER (RFC 6960, 4.2.1), which is not
+ * looked into; with none when `len` is 0. What is large is shared. One reference for the caller; NULL with
+ * `err`: memory.
+ */
+struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err);
+
+/* About how much memory it takes, with what it may share with others. */
+size_t cert_bytes(const struct cert *cert);
 
 /* A secret that whoever has the private key can make again, and nobody else: HKDF (RFC 5869) of the key with
  * `label` as info. False when the key cannot be read out. */
