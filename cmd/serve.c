@@ -195,7 +195,7 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
-    s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
+    s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), NULL, errors);
     return s->door != NULL ? 0 : -1;
 }
 

@@ -121,10 +121,12 @@ static size_t questions_of(const struct cert_desk *desk, const struct net_addr *
     return count;
 }
 
+/* Whoever does not wait leaves room for those who do. */
 static struct asked *ask(struct cert_desk *desk, const struct cert_cache_key *key,
-                         const struct net_addr *peer)
+                         const struct net_addr *peer, bool waits)
 {
-    if (desk->questions >= CERT_DESK_QUESTIONS || questions_of(desk, peer) >= CERT_DESK_QUESTIONS_PER_SOURCE)
+    if (desk->questions >= (waits ? CERT_DESK_QUESTIONS : CERT_DESK_QUESTIONS / 4) ||
+        questions_of(desk, peer) >= CERT_DESK_QUESTIONS_PER_SOURCE)
         return NULL;
     struct asked *a = calloc(1, sizeof(*a));
     CHECK(a != NULL);
@@ -177,7 +179,7 @@ enum cert_desk_result cert_desk_find(struct cert_desk *desk, const struct cert_c
     }
     struct asked *a = find_asked(desk, &tidied);
     if (a == NULL)
-        a = ask(desk, &tidied, peer);
+        a = ask(desk, &tidied, peer, waiter != NULL);
     if (a == NULL) {
         *ret = &busy;
         return CERT_DESK_BUSY;

@@ -318,6 +318,9 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
     struct setup *p = s->setup;
     struct routing_client client;
     routing_client(h, &p->hello, &s->route->config->tls, &client);
+    enum session_state next = certify_client(s, server, &client.hello);
+    if (next != SESSION_HANDSHAKE)
+        return next;
     client.hello.early = p->view;
     s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
     if (p->talk.spoken != NULL && starttls_closes_premature(p->talk.spoken))
