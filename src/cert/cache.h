@@ -33,7 +33,8 @@ enum cert_cached {
     CERT_CACHE_REFUSED,
 };
 
-/* *ret is borrowed and lives until the cache is changed. Of a refusal it has `why` only. */
+/* *ret is borrowed and lives until the cache is changed. Of a refusal it has `why` only. INT64_MIN as `now`
+ * finds what is there, however old. */
 enum cert_cached cert_cache_find(struct cert_cache *cache, const struct cert_cache_key *key, int64_t now,
                                  const struct cert_answer **ret);
 

@@ -383,6 +383,18 @@ void cert_unref(struct cert *cert)
     free(cert);
 }
 
+bool cert_is_for(const struct cert *cert, const char *host)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    const char *dot = strchr(host, '.');
+    for (size_t i = 0; i < cert->names_len; i++) {
+        const char *name = cert->names[i];
+        if (strcmp(name, host) == 0 || (dot != NULL && name[0] == '*' && strcmp(name + 1, dot) == 0))
+            return true;
+    }
+    return false;
+}
+
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text)
 {
     CHECK_MAGIC(cert, CERT_MAGIC);

@@ -84,6 +84,10 @@ size_t cert_bytes(const struct cert *cert);
  * `label` as info. False when the key cannot be read out. */
 bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32]);
 
+/* Is the certificate for this host, by its exact name or by a wildcard for its first label (RFC 9525, 6.3)?
+ * `host` is in lower case. */
+bool cert_is_for(const struct cert *cert, const char *host);
+
 /* Is something wrong with the certificate at `now` (seconds since 1970)? True, with the text, when it has
  * expired, is not valid yet, or has no names to be chosen by. For the log and for `--check`. */
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);

@@ -303,6 +303,8 @@ static void forget_in(struct worker *w, void *arg)
 void door_forget_certificates(struct door *d, const char *name)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->draining) /* nobody comes any more */
+        return;
     char *copy = name == NULL ? NULL : strdup(name);
     CHECK(copy != NULL || name == NULL);
     crew_broadcast(&d->crew, d->loop, forget_in, free, copy);
