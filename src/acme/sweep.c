@@ -4,10 +4,11 @@
 #include "base/check.h"
 
 #define ROWS 500
-#define UNUSED_LIFETIME (90 * (int64_t)ACME_DAY)  /* of an account that has never ordered anything */
-#define UNUSED_WINDOW (30 * (int64_t)ACME_DAY)    /* how far back such accounts are looked for */
-#define KEPT_CERTIFICATE (30 * (int64_t)ACME_DAY) /* behind its end, for who asks when it should be renewed \
-                                                   */
+#define UNUSED_LIFETIME (90 * (int64_t)ACME_DAY) /* of an account that has never ordered anything */
+#define UNUSED_WINDOW (30 * (int64_t)ACME_DAY)   /* how far back such accounts are looked for */
+#define KEPT_CERTIFICATE                                                               \
+    (30 * (int64_t)ACME_DAY) /* behind its end, for who asks when it should be renewed \
+                              */
 
 /* Each has one parameter: what is older than that. Rows that others point at come last. */
 static const struct {
