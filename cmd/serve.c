@@ -22,8 +22,12 @@
 #include "session/snapshot.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
+#include "web/challenges.h"
+#include "web/redirect.h"
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
+
+#define SERVICES 2 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -40,7 +44,28 @@ struct serving {
     bool refused;                  /* the last reload was */
     bool stopping;
     bool failed; /* the one connection that there was to serve */
+    struct challenges *challenges;
+    struct web_service services[SERVICES];
+    struct door_bindings bindings;
 };
+
+/* What a door is made with. */
+static void gather(struct serving *s)
+{
+    s->challenges = challenges_new();
+    s->services[0] = challenges_service(s->challenges);
+    s->services[1] = web_redirect;
+    s->bindings = (struct door_bindings){.fronts = fronts,
+                                         .fronts_len = ARRAY_LEN(fronts),
+                                         .services = s->services,
+                                         .services_len = SERVICES,
+                                         .challenges = s->challenges};
+}
+
+static void release(struct serving *s)
+{
+    challenges_free(s->challenges);
+}
 
 static void print_lines(const char *text)
 {
@@ -195,7 +220,7 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
-    s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), errors);
+    s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
 }
 
@@ -238,6 +263,16 @@ static void finish(struct serving *s)
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
     loop_free(s->loop);
+    release(s);
+}
+
+static int check_only(const char *path, bool json)
+{
+    struct serving s = {0};
+    gather(&s);
+    int status = check_config(path, &s.bindings, json);
+    release(&s);
+    return status;
 }
 
 /* Routes that take connections of this listener. */
@@ -291,6 +326,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
         return 1;
     }
     supervise(&s);
+    gather(&s);
     int status = start(&s, config_path) == 0 ? 0 : 1;
     if (status == 0) {
         supervisor_ready(s.supervisor);
@@ -334,6 +370,6 @@ int cmd_serve(int argc, char **argv)
     if (json && !check)
         return cmd_misused("serve", "--json goes with --check");
     if (check)
-        return check_config(path, fronts, ARRAY_LEN(fronts), json);
+        return check_only(path, json);
     return serve_run(path, NULL);
 }

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "session/snapshot.h"
+#include "web/service.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
@@ -64,6 +65,20 @@ static bool is_repeated(const struct upstream *u, size_t i)
         if (u->v[k] == u->v[i])
             return true;
     return false;
+}
+
+/* Of the door's own pages: by service and by the hundreds of the status. */
+static bool put_requests(struct buf *b, const struct door *door)
+{
+    const struct door_bindings *all = door_bindings(door);
+    bool ok = buf_printf(b, "# HELP cardea_requests_total Requests that the door itself has answered; of the "
+                            "service -: that none has.\n# TYPE cardea_requests_total counter\n");
+    for (size_t i = 0; i <= all->services_len; i++)
+        for (unsigned hundred = 2; hundred <= 5 && ok; hundred++)
+            ok = buf_printf(b, "cardea_requests_total{service=\"%s\",status=\"%uxx\"} %llu\n",
+                            i < all->services_len ? all->services[i].name : "-", hundred,
+                            (unsigned long long)door_requests(door, i, hundred));
+    return ok;
 }
 
 /* One figure of every backend of every route. */
@@ -138,6 +153,7 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
     const struct snapshot *snap = door_snapshot(a->door);
     struct buf body = {0};
     bool ok = put_door(&body, a->door) && put_astray(&body, a->door) && put_routes(&body, a->door) &&
+              put_requests(&body, a->door) &&
               put_backends(&body, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
               put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes",
                            figure_live) &&

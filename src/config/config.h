@@ -288,6 +288,7 @@ enum config_action {
     CONFIG_TUNNEL,
     CONFIG_EXPOSE,
     CONFIG_FORWARD,
+    CONFIG_SERVE,
     CONFIG_REJECT,
 };
 
@@ -299,13 +300,15 @@ struct config_route {
     struct config_text sni_file;     /* path; its lines are not read here */
     struct config_texts alpn;        /* trailing `*`: prefix; n == 0: any; a tunnel's default is filled in */
     struct config_codes first_bytes; /* enum config_first_bytes */
-    enum config_action action;       /* says which of the next six is meant */
+    enum config_action action;       /* says which of the next seven is meant */
     struct config_backend *pass;
     struct config_backend *terminate;
     struct config_tunnel *tunnel;
     struct config_expose *expose;
     struct config_backend *forward;
-    int reject; /* alert code (RFC 8446, 6; tables/alerts.def) */
+    struct config_texts serve; /* names of services */
+    int reject;                /* alert code (RFC 8446, 6; tables/alerts.def) */
+    size_t redirect_port;
     struct config_hand_on hand_on;
     struct config_clients clients;    /* mode CONFIG_CLIENTS_NONE where left out */
     struct config_texts certificates; /* labels; n == 0: all */
@@ -360,6 +363,9 @@ struct config_limits {
     int64_t handshake_timeout;
     int64_t ready_timeout; /* 0: handshake_timeout is all there is */
     int64_t dial_timeout;
+    size_t requests;
+    int64_t request_timeout;
+    int64_t keep_alive_timeout;
     int64_t idle_timeout; /* 0: never */
     int64_t udp_idle_timeout;
     int64_t total_timeout; /* 0: never */
@@ -553,6 +559,12 @@ const struct config_route *config_route_find(const struct config *c, const char 
 
 /* Does the route say that it takes connections of that listener? */
 bool config_route_names(const struct config_route *r, const char *listener);
+
+/* Does the route take connections that came without TLS, from a listener that it names? */
+bool config_route_is_plain(const struct config *c, const struct config_route *r);
+
+/* Does the door end TLS on it? */
+bool config_route_ends_tls(const struct config *c, const struct config_route *r);
 
 /* The backends of a route that has some (pass, terminate, forward), or NULL. */
 const struct config_backend *config_route_backend(const struct config_route *r);

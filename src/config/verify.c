@@ -128,24 +128,20 @@ static int refer_all(struct verify *v, const struct names *names, const char *wh
 
 /* Routes */
 
-static bool ends_tls(const struct config_route *r)
-{
-    return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL || r->action == CONFIG_EXPOSE;
-}
-
 /* Keys that speak of TLS which the door ends, on a route where it does not. */
 static int verify_no_tls(struct verify *v, const struct config_route *r, size_t i)
 {
     static const char only[] =
-        "only routes that terminate, tunnel or expose have it; this one is a '%s' route";
+        "only routes that terminate, tunnel, expose or serve have it; this one is a '%s' route%s";
     const char *action = config_action_name(r->action);
+    const char *plain = r->action == CONFIG_SERVE ? " for listeners that speak plain" : "";
     int bad = 0;
     if (r->clients.mode != CONFIG_CLIENTS_NONE)
-        bad = wrong(v, r->clients.head.at, "routes", i, "clients", only, action);
+        bad = wrong(v, r->clients.head.at, "routes", i, "clients", only, action, plain);
     if (r->certificates.n > 0)
-        bad = wrong(v, first_pos(&r->certificates), "routes", i, "certificates", only, action);
+        bad = wrong(v, first_pos(&r->certificates), "routes", i, "certificates", only, action, plain);
     if (r->tls.head.set != 0)
-        bad = wrong(v, r->tls.head.at, "routes", i, "tls", only, action);
+        bad = wrong(v, r->tls.head.at, "routes", i, "tls", only, action, plain);
     return bad;
 }
 
@@ -177,6 +173,21 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
         return wrong(v, r->head.at, "routes", i, "expose",
                      "no agent could offer anything: there is no route with 'tunnel', where agents come in");
     return 0;
+}
+
+/* What is served on a port without TLS has no client who could prove himself, and no names. */
+static int verify_serve(struct verify *v, const struct config_route *r, size_t i)
+{
+    int bad = 0;
+    for (size_t k = 0; k < r->serve.n; k++)
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(r->serve.v[j].text, r->serve.v[k].text) == 0)
+                bad = wrong(v, r->serve.v[k].at, "routes", i, "serve", "'%s' is here twice",
+                            r->serve.v[k].text);
+    if (config_route_is_plain(v->c, r) && config_route_ends_tls(v->c, r))
+        bad = wrong(v, r->head.at, "routes", i, "serve",
+                    "some of its listeners speak plain, some do not; make two routes");
+    return bad;
 }
 
 /* There is nothing of a program's to be probed while it does not run. */
@@ -331,7 +342,11 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
     bad |= verify_first_bytes(v, r, i) | verify_hand_on(v, r, i);
     bad |= verify_backend_tls(v, r, i);
     bad |= verify_backend(v, r, i);
-    if (!ends_tls(r))
+    if (r->action == CONFIG_SERVE)
+        bad |= verify_serve(v, r, i);
+    else if (schema_given(&keys_route, r, "redirect_port"))
+        bad = wrong(v, r->head.at, "routes", i, "redirect_port", "is for routes that 'serve' redirect");
+    if (!config_route_ends_tls(v->c, r))
         return bad | verify_no_tls(v, r, i);
     bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
     bad |= verify_route_tls(v, r, i);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "session/pages.h"
 #include "session/session_internal.h"
 #include "session/standing.h"
 #include "session/worker.h"
@@ -108,9 +109,18 @@ static enum session_state refuse_route(struct session *s, const struct policy_ve
     return next;
 }
 
+/* To the door's own pages. Of a client that came without TLS the first bytes may have been peeked at. */
+static enum session_state begin_pages(struct session *s)
+{
+    struct session_origin origin = session_origin(s);
+    return session_house(s, pages_new(s->worker, s->down, &origin, s->when.opened != 0, s->setup->view));
+}
+
 static enum session_state let_in(struct session *s)
 {
     const struct front *front = s->setup->front;
+    if (s->route->config->action == CONFIG_SERVE)
+        return begin_pages(s);
     if (front == NULL)
         return SESSION_DIAL;
     if (front->ask != NULL || s->setup->request.target.host[0] != '\0')

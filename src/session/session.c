@@ -559,6 +559,7 @@ static void setup_free(struct session *s)
     dial_cancel(&s->setup->dial);
     visit_cancel(s);
     talk_free(&s->setup->talk);
+    challenge_free(s->setup->challenge);
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);
     buf_free(&s->setup->say_up);

@@ -2,9 +2,10 @@
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
  * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
- * name), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what it
- * hears first), visit.c (towards an agent), carry.c (bytes both ways, last words), unserved.c (no backend);
- * rejudge.c (what runs, by a policy that came later). */
+ * name), challenge.c (a CA that comes for a challenge of acme-tls/1), reach.c (towards the backend or
+ * target), programs.c (where that is a program), greet.c (what it hears first), visit.c (towards an agent),
+ * carry.c (bytes both ways, last words), unserved.c (no backend); rejudge.c (what runs, by a policy that came
+ * later). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -108,6 +109,7 @@ struct setup {
     int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
     struct visit visit;
     const char *rule;
+    struct challenge_tls *challenge; /* that is shown; or NULL */
     struct net_addr local;        /* the address that the client connected to, when a proxy in front told */
     char detail[POLICY_TEXT_MAX]; /* what exactly went wrong */
 };
@@ -325,6 +327,19 @@ enum session_state session_refuse_hello(struct session *s, uint8_t alert, enum c
 /* Put TLS of `server` on top of the client's link. */
 enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
                                      const struct hello *h);
+
+/* The same where the session has no route; the handshake has begun. */
+void session_accept_tls(struct session *s, const struct tls_server *server, const struct config_tls *tls,
+                        const struct hello *h);
+
+/* ---- challenge.c: CHALLENGE ---- */
+
+/* Is it a CA that comes for a challenge which the door holds? Then *ret_next is the state to go on in. */
+bool session_is_challenge(struct session *s, const struct hello *h, enum session_state *ret_next);
+
+enum session_state step_challenge(struct session *s);
+
+void challenge_free(struct challenge_tls *c);
 
 /* ---- meet.c: MEET ---- */
 

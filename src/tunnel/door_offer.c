@@ -61,7 +61,7 @@ static bool finish(struct door_offer *o, struct resident_end *ret, enum close_re
 {
     free(o->detail);
     o->detail = *detail == '\0' ? NULL : strdup(detail);
-    *ret = (struct resident_end){reason, o->detail};
+    *ret = (struct resident_end){.reason = reason, .detail = o->detail};
     return false;
 }
 
@@ -223,7 +223,7 @@ static bool take_leave(struct door_offer *o, struct resident_end *ret)
     enum link_status status = LINK_OK;
     uint8_t ignored[256];
     size_t n;
-    *ret = (struct resident_end){o->reason, o->detail};
+    *ret = (struct resident_end){.reason = o->reason, .detail = o->detail};
     status = link_write_buf(o->link, &o->out);
     if (status == LINK_OK)
         status = link_shutdown(o->link);
