@@ -17,6 +17,7 @@
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
+#include "keeper/keeper.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
@@ -36,6 +37,7 @@ static const struct front_binding fronts[] = {
 struct serving {
     struct loop *loop;
     struct door *door;
+    struct keeper *keeper;
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
@@ -211,6 +213,20 @@ static void supervise(struct serving *s)
 
 /* ---- beginning and end ---- */
 
+static void on_changed(void *arg, const char *name)
+{
+    const struct serving *s = arg;
+    if (s->door != NULL)
+        door_forget_certificates(s->door, name);
+}
+
+static int make_keeper(struct serving *s, struct err *err)
+{
+    const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
+    s->keeper = keeper_new(&ear, err);
+    return s->keeper != NULL ? 0 : -1;
+}
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
@@ -220,7 +236,7 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
-    s->door = door_new(s->loop, config, &s->bindings, errors);
+    s->door = door_new(s->loop, config, &s->bindings, keeper_provider(s->keeper), errors);
     return s->door != NULL ? 0 : -1;
 }
 
@@ -229,7 +245,7 @@ static int start(struct serving *s, const char *path)
     struct buf errors = {0};
     struct err err = {0};
     if (signals_watch(&s->signals, s->loop, SIGNALS_HANGUP, on_signal, &err) != 0 ||
-        open_door(s, path, &errors) != 0) {
+        make_keeper(s, &err) != 0 || open_door(s, path, &errors) != 0) {
         if (errors.len > 0)
             tell_lines_of(s, buf_text(&errors));
         else
@@ -259,7 +275,11 @@ static int start(struct serving *s, const char *path)
 static void finish(struct serving *s)
 {
     admin_free(s->admin);
+    if (s->keeper != NULL)
+        keeper_stop(s->keeper);
+    loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
+    keeper_free(s->keeper);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
     loop_free(s->loop);

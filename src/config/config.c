@@ -94,13 +94,13 @@ static void complete_backend_tls(const struct config *c, struct config_backend_t
 static int complete_route(struct config *c, struct config_route *r)
 {
     /* The schema has seen to it that there is exactly one. */
-    r->action = r->pass != NULL                         ? CONFIG_PASS
-                : r->terminate != NULL                  ? CONFIG_TERMINATE
-                : r->tunnel != NULL                     ? CONFIG_TUNNEL
-                : r->expose != NULL                     ? CONFIG_EXPOSE
-                : r->forward != NULL                    ? CONFIG_FORWARD
-                : schema_given(&keys_route, r, "serve") ? CONFIG_SERVE
-                                                        : CONFIG_REJECT;
+    r->action = r->pass != NULL        ? CONFIG_PASS
+                : r->terminate != NULL ? CONFIG_TERMINATE
+                : r->tunnel != NULL    ? CONFIG_TUNNEL
+                : r->expose != NULL    ? CONFIG_EXPOSE
+                : r->forward != NULL   ? CONFIG_FORWARD
+                : r->serve.n > 0       ? CONFIG_SERVE
+                                       : CONFIG_REJECT;
     schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
     schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
     if (r->terminate != NULL && r->terminate->tls != NULL)

@@ -134,15 +134,22 @@ struct config_tls {
 struct config_certificate {
     struct config_head head;
     struct config_text name;        /* label that routes use; NULL: none */
-    struct config_text certificate; /* PEM chain, leaf first */
+    struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
-    struct config_texts names; /* lower case; instead of the SANs; n == 0: the SANs */
+    struct config_text directory; /* where it is looked up */
+    struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
 struct config_certificates {
     struct config_certificate *v;
     size_t n;
 };
+
+/* Is it many, of which one is looked up when its name is first asked for? */
+static inline bool config_certificate_is_source(const struct config_certificate *c)
+{
+    return c->certificate.text == NULL;
+}
 
 struct config_trust {
     struct config_head head;
@@ -370,6 +377,9 @@ struct config_limits {
     int64_t udp_idle_timeout;
     int64_t total_timeout; /* 0: never */
     int64_t drain_timeout;
+    size_t certificates;
+    size_t certificate_memory;
+    int64_t certificate_timeout;
     size_t hello_size;
     size_t reserved_fds;
 };

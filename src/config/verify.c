@@ -13,6 +13,7 @@
 #include "config/schema.h"
 #include "config/store.h"
 #include "config/verify_backend_tls.h"
+#include "config/verify_certificates.h"
 #include "config/verify_ports.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
@@ -179,9 +180,6 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
 static int verify_serve(struct verify *v, const struct config_route *r, size_t i)
 {
     int bad = 0;
-    if (r->serve.n == 0)
-        bad = wrong(v, r->head.at, "routes", i, "serve",
-                    "found no service, expected one at least, as in 'serve: [challenges, redirect]'");
     for (size_t k = 0; k < r->serve.n; k++)
         for (size_t j = 0; j < k; j++)
             if (strcmp(r->serve.v[j].text, r->serve.v[k].text) == 0)
@@ -552,7 +550,7 @@ static int verify_all(struct verify *v)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
-    return bad | verify_ports(v->report, v->c);
+    return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c);
 }
 
 /* All names that a route may refer to, whatever its action is. */

@@ -91,10 +91,11 @@ static int verify_pair(struct report *r, const struct config_route *rc, const st
                           rc->name.text, l->name.text, l->speaks.text);
     if (plain == (rc->action == CONFIG_FORWARD))
         return bad;
-    return report_add(r, rc->head.at,
-                      "route '%s': %s: listener '%s' speaks %s; 'forward' and 'serve' are for listeners that "
-                      "speak 'plain', and those for them alone",
-                      rc->name.text, config_action_name(rc->action), l->name.text, l->speaks.text);
+    return report_add(
+        r, rc->head.at,
+        "route '%s': %s: listener '%s' speaks %s; 'forward' is for listeners that speak 'plain', "
+        "and those are for it and for 'serve' alone",
+        rc->name.text, config_action_name(rc->action), l->name.text, l->speaks.text);
 }
 
 int verify_ports(struct report *r, const struct config *c)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -76,7 +77,8 @@ static void on_tick(struct timer *t)
 
 /* ---- beginning and end ---- */
 
-static struct door *new_door(struct loop *loop, const struct door_bindings *bindings, size_t workers)
+static struct door *new_door(struct loop *loop, const struct door_bindings *bindings,
+                             struct cert_provider *provider, size_t workers)
 {
     struct door *d = calloc(1, sizeof(*d));
     CHECK(d != NULL);
@@ -86,6 +88,7 @@ static struct door *new_door(struct loop *loop, const struct door_bindings *bind
     d->standard = STANDARD_NONE;
     d->admission = admission_new();
     snapshot_shared_init(&d->shared, workers, bindings);
+    d->shared.provider = provider;
     timer_init(&d->tick, on_tick);
     door_reload_init(d);
     return d;
@@ -129,10 +132,13 @@ static void keep_reset_secret(struct door *d)
 {
     const struct snapshot *snap = d->snap;
     char label[128];
-    if (snap->config->certificates.n == 0)
+    size_t i = 0;
+    while (i < snap->config->certificates.n && snap->certs[i] == NULL)
+        i++;
+    if (i == snap->config->certificates.n)
         return;
     name_machine(label, sizeof(label));
-    cert_secret(snap->certs[0], label, d->shared.quic_secrets->reset);
+    cert_secret(snap->certs[i], label, d->shared.quic_secrets->reset);
 }
 
 static size_t worker_count(const struct config *c)
@@ -156,9 +162,9 @@ static int take_standard(struct door *d, struct buf *errors)
 }
 
 struct door *door_new(struct loop *loop, struct config *config, const struct door_bindings *bindings,
-                      struct buf *errors)
+                      struct cert_provider *provider, struct buf *errors)
 {
-    struct door *d = new_door(loop, bindings, worker_count(config));
+    struct door *d = new_door(loop, bindings, provider, worker_count(config));
     d->snap = snapshot_build(config, &d->shared, errors);
     if (d->snap != NULL && take_standard(d, errors) == 0 && make_workers(d, errors) == 0 &&
         door_install_first(d, errors) == 0) {
@@ -299,6 +305,23 @@ void door_free(struct door *d)
     standard_drop(&d->standard);
     d->magic = 0;
     free(d);
+}
+
+/* ---- certificates ---- */
+
+static void forget_in(struct worker *w, void *arg)
+{
+    worker_forget_certificates(w, arg);
+}
+
+void door_forget_certificates(struct door *d, const char *name)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->draining) /* nobody comes any more */
+        return;
+    char *copy = name == NULL ? NULL : strdup(name);
+    CHECK(copy != NULL || name == NULL);
+    crew_broadcast(&d->crew, d->loop, forget_in, free, copy);
 }
 
 /* ---- for the admin API ---- */

@@ -15,6 +15,7 @@
 #include "mux/agents.h"
 #include "pipe/pipe.h"
 #include "policy/policy.h"
+#include "session/cert_desk.h"
 #include "session/dial.h"
 #include "session/front.h"
 #include "session/resident.h"
@@ -78,8 +79,16 @@ struct talk {
     struct starttls_relay *relay; /* between the two: see relays.c */
 };
 
+/* On the way to a certificate of the door's: see certify.h. */
+struct certify {
+    struct cert_waiter waiter;
+    struct session *session;
+    const struct tls_server *server; /* that will show it */
+};
+
 /* What is needed until bytes flow; freed then. */
 struct setup {
+    struct certify certify;
     struct talk talk;
     /* Bytes read before anyone consumed them: in `bytes`, or, within the step that read them, still in the
      * thread's scratch. setup_keep() brings them to safety. */
@@ -340,6 +349,19 @@ bool session_is_challenge(struct session *s, const struct hello *h, enum session
 enum session_state step_challenge(struct session *s);
 
 void challenge_free(struct challenge_tls *c);
+/* ---- certify.c: CERTIFY ---- */
+
+void certify_init(struct session *s);
+
+/* Give the client's hello its certificate. SESSION_HANDSHAKE: it has one; else where to go, which is CERTIFY
+ * while it is fetched. */
+enum session_state certify_client(struct session *s, const struct tls_server *server,
+                                  struct tls_client_hello *hello);
+
+enum session_state step_certify(struct session *s);
+
+/* Wait no longer. */
+void certify_cancel(struct session *s);
 
 /* ---- meet.c: MEET ---- */
 

@@ -17,6 +17,8 @@
 #include "tls/client.h"
 #include "tls/tickets.h"
 
+struct cert_provider;
+struct cert_source;
 struct challenges;
 struct front;
 struct office;
@@ -72,6 +74,7 @@ struct snapshot_shared {
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
     struct quic_secrets *quic_secrets;
+    struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
 };
 
 /* For `workers` workers. `bindings` must outlive it. */
@@ -85,7 +88,10 @@ void snapshot_shared_free(struct snapshot_shared *shared);
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
-    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates */
+    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates.
+                                     * NULL there: all are looked up */
+    bool looks_up;                  /* some of its certificates are asked of the snapshot's source ... */
+    uint32_t asks_as;               /* ... for a route of this index: see struct cert_question */
     struct tls_server *tls;         /* where it ends TLS; expose: in private (NULL: it has no `clients`) */
     struct tls_server *tls_open;    /* expose to everybody */
     struct upstream upstream;       /* pass, terminate, forward */
@@ -106,11 +112,12 @@ struct snapshot {
     struct own_certs *own;
     struct trust **trust;       /* in the order of config->trust */
     struct trust *system_trust; /* when some backend wants it */
+    struct cert_source *source; /* of certificates that are looked up; NULL: none is */
     /* What is in them, borrowed. */
     const struct config *config;
     const struct route_table *table;
     const struct policy *policy;
-    struct cert *const *certs; /* in the order of config->certificates */
+    struct cert *const *certs; /* in the order of config->certificates; NULL: many, which are looked up */
     /* Its own. */
     struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
     struct route_stats *door;     /* connections that ended before they had a route */

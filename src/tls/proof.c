@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "cert/cert.h"
 #include "cert/expect.h"
 #include "cert/identity.h"
 #include "cert/trust.h"
@@ -176,6 +177,7 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
 void tls_proof_free(struct tls_proof *proof)
 {
     tls_proof_settle(proof, false);
+    cert_unref(proof->own);
     identity_free(proof->identity);
     free(proof->failure);
     free(proof->host);

@@ -190,7 +190,7 @@ int main(int argc, char **argv)
     gather(&s);
     hold_challenges(&s);
     struct config *config = config_load(argv[3], &errors);
-    s.door = config == NULL ? NULL : door_new(s.loop, config, &s.bindings, &errors);
+    s.door = config == NULL ? NULL : door_new(s.loop, config, &s.bindings, NULL, &errors);
     if (s.door == NULL) {
         fprintf(stderr, "%s", buf_text(&errors));
         return 1;

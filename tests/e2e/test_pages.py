@@ -11,7 +11,8 @@ import pytest
 import pages
 import tls
 from peers import curl, curl_door
-from run import ms, run, wait_until
+from door import to_yaml
+from run import CARDEA, ms, run, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -321,3 +322,30 @@ def test_built_in_services(start_door):
         assert raw.say(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").answer()[0] == 308
     status = door.status()["routes"]
     assert [route["action"] for route in status if route["name"] == "http"] == ["serve"]
+
+
+@pytest.mark.parametrize("route, complaint", [
+    ({"serve": ["redirct"]}, "serve: found 'redirct', expected services that this door has: challenges, redirect; did you "
+                             "mean 'redirect'?"),
+    ({"serve": ["secret"], "program": pages.PROGRAM},
+     "serve: 'secret' is served within TLS only, and a listener of this route speaks plain"),
+])
+def test_services_are_checked(tmp_path, route, complaint):
+    """A service that the door does not have, or not there, is an error with its place."""
+    program = route.pop("program", CARDEA)
+    file = tmp_path / "door.yaml"
+    file.write_text(to_yaml({"listeners": [{"name": "plain", "address": "127.0.0.1:1", "speaks": "plain"}],
+                             "routes": [{"name": "plain", "listeners": ["plain"], **route}]}))
+    flags = ["--check"] if program == CARDEA else []
+    done = run(program, "serve", "-c", file, *flags)
+    assert done.returncode == 1 and complaint in done.stderr.decode(), done.stderr
+
+
+def test_check_lists_services(tmp_path):
+    """`serve --check` shows what a route serves."""
+    file = tmp_path / "door.yaml"
+    file.write_text(to_yaml({"listeners": [{"name": "plain", "address": "127.0.0.1:1", "speaks": "plain"}],
+                             "routes": [{"name": "http", "listeners": ["plain"], "serve": ["challenges", "redirect"]}]}))
+    done = run(CARDEA, "serve", "-c", file, "--check", "--json")
+    row = json.loads(done.stdout)["routes"][0]
+    assert (row["action"], row["to"]) == ("serve", "challenges, redirect")
