@@ -214,7 +214,8 @@ static bool find_resource(struct acme_call *c)
     struct str word = {rest.p, slash == NULL ? rest.len : (size_t)(slash - rest.p)};
     c->id = slash == NULL ? (struct str){0} : behind(rest, word.len + 1);
     for (size_t i = 0; i < ACME_RESOURCES && c->resource == NULL; i++)
-        if (str_is(word, acme_resources[i].path) && acme_resources[i].has_id == (c->id.len > 0))
+        if (str_is(word, acme_resources[i].path) && acme_resources[i].has_id == (slash != NULL) &&
+            (slash == NULL || c->id.len > 0))
             c->resource = &acme_resources[i];
     return c->resource != NULL ||
            acme_problem(c, ACME_NOT_FOUND, "there is nothing of that path; the directory is %s/directory",

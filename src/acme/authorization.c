@@ -253,7 +253,7 @@ static void answer_challenge(struct acme_call *c, const char *authorization)
 void acme_answer_challenge(struct acme_call *c)
 {
     char authorization[ACME_ID_MAX], id[ACME_ID_MAX];
-    enum acme_status status;
+    enum acme_status status = ACME_INVALID;
     struct authorization a;
     if (!load_challenge(c, authorization, &status) ||
         !load(c, (struct str){authorization, strlen(authorization)}, &a))
