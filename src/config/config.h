@@ -266,10 +266,15 @@ enum config_clients_mode {
     CONFIG_CLIENTS_REQUIRED,
 };
 
+/* What becomes of a connection that stands when its client's certificate runs out. */
+enum config_clients_expired { CONFIG_EXPIRED_KEEP, CONFIG_EXPIRED_CLOSE };
+
 struct config_clients {
     struct config_head head;
     enum config_clients_mode mode;
     struct config_text trust;
+    enum config_clients_expired expired;
+    int64_t grace; /* with CONFIG_EXPIRED_CLOSE */
 };
 
 /* Of one route. Timeouts that it leaves out are filled in from the door's. */
