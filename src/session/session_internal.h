@@ -3,9 +3,10 @@
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
  * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
  * name), certify.c (which certificate he is shown), challenge.c (a CA that comes for a challenge of
- * acme-tls/1), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what it
- * hears first), visit.c (towards an agent), carry.c (bytes both ways, last words), unserved.c (no backend);
- * rejudge.c (what runs, by a policy that came later), expiry.c (what outlives its client's certificate). */
+ * acme-tls/1), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what
+ * it hears first), visit.c (towards an agent), carry.c (bytes both ways, last words), unserved.c (no
+ * backend); rejudge.c (what runs, by a policy that came later), expiry.c (what outlives its client's
+ * certificate). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 

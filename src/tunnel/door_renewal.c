@@ -44,7 +44,7 @@ static void refuse(struct door_renewal *d, enum close_reason reason, enum front_
 {
     struct front_answer answer = {.outcome = outcome, .text = why->text};
     d->detail = *why;
-    d->end = (struct resident_end){reason, d->detail.text};
+    d->end = (struct resident_end){.reason = reason, .detail = d->detail.text};
     d->answered = true;
     CHECK(front_cardea.answer(&answer, &d->out));
 }
@@ -72,7 +72,7 @@ static void on_timer(struct timer *t)
 
 static bool finish(struct resident_end *ret, enum close_reason reason)
 {
-    *ret = (struct resident_end){reason, NULL};
+    *ret = (struct resident_end){.reason = reason};
     return false;
 }
 
