@@ -102,7 +102,7 @@ static bool put_backends(struct buf *b, const struct snapshot *snap, const char 
 static bool is_repeated_label(const struct snapshot *snap, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (strcmp(snap->certs[k]->label, snap->certs[i]->label) == 0)
+        if (snap->certs[k] != NULL && strcmp(snap->certs[k]->label, snap->certs[i]->label) == 0)
             return true;
     return false;
 }
@@ -112,7 +112,7 @@ static bool put_certificates(struct buf *b, const struct snapshot *snap)
     bool ok = gauge(b, "certificate_not_after_seconds", "When the certificate expires, since 1970");
     for (size_t i = 0; i < snap->config->certificates.n && ok; i++) {
         const struct cert *cert = snap->certs[i];
-        ok = is_repeated_label(snap, i) ||
+        ok = cert == NULL || is_repeated_label(snap, i) ||
              (buf_printf(b, "cardea_certificate_not_after_seconds{certificate=") &&
               put_label(b, cert->label) && buf_printf(b, "} %lld\n", (long long)cert->not_after));
     }

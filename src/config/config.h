@@ -134,15 +134,22 @@ struct config_tls {
 struct config_certificate {
     struct config_head head;
     struct config_text name;        /* label that routes use; NULL: none */
-    struct config_text certificate; /* PEM chain, leaf first */
+    struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
-    struct config_texts names; /* lower case; instead of the SANs; n == 0: the SANs */
+    struct config_text directory; /* where it is looked up */
+    struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
 struct config_certificates {
     struct config_certificate *v;
     size_t n;
 };
+
+/* Is it many, of which one is looked up when its name is first asked for? */
+static inline bool config_certificate_is_source(const struct config_certificate *c)
+{
+    return c->certificate.text == NULL;
+}
 
 struct config_trust {
     struct config_head head;
@@ -259,10 +266,15 @@ enum config_clients_mode {
     CONFIG_CLIENTS_REQUIRED,
 };
 
+/* What becomes of a connection that stands when its client's certificate runs out. */
+enum config_clients_expired { CONFIG_EXPIRED_KEEP, CONFIG_EXPIRED_CLOSE };
+
 struct config_clients {
     struct config_head head;
     enum config_clients_mode mode;
     struct config_text trust;
+    enum config_clients_expired expired;
+    int64_t grace; /* with CONFIG_EXPIRED_CLOSE */
 };
 
 /* Of one route. Timeouts that it leaves out are filled in from the door's. */
@@ -370,6 +382,9 @@ struct config_limits {
     int64_t udp_idle_timeout;
     int64_t total_timeout; /* 0: never */
     int64_t drain_timeout;
+    size_t certificates;
+    size_t certificate_memory;
+    int64_t certificate_timeout;
     size_t hello_size;
     size_t reserved_fds;
 };
@@ -421,6 +436,18 @@ struct config_admin {
     struct config_address metrics; /* text.text NULL: none */
 };
 
+struct config_ca_login {
+    struct config_head head;
+    int64_t renewable;
+};
+
+struct config_ca {
+    struct config_head head;
+    struct config_text directory;
+    struct config_text passphrase_file; /* NULL: none */
+    struct config_ca_login login;
+};
+
 struct config_store; /* the memory behind it */
 
 #define CONFIG_SPEAKS_TLS "tls"
@@ -455,6 +482,7 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
+    struct config_ca *ca; /* NULL: none */
     struct config_store *store;
 };
 
