@@ -588,7 +588,8 @@ const struct config_route *config_route_find(const struct config *c, const char 
 /* Does the route say that it takes connections of that listener? */
 bool config_route_names(const struct config_route *r, const char *listener);
 
-/* Does the route take connections that came without TLS, from a listener that it names? */
+/* Does the route take connections without TLS: from a listener that it names, or, where it serves, by their
+ * first bytes? */
 bool config_route_is_plain(const struct config *c, const struct config_route *r);
 
 /* Does the door end TLS on it? */
