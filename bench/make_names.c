@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* make_names DIR COUNT: certificates n0.example.com, n1.example.com, ... into DIR, each in a file NAME.pem with its
- * chain and its own key (ECDSA P-256). They have one issuer, which is in each chain; the root is DIR/../root.pem. */
+/* make_names DIR COUNT: certificates n0.example.com, n1.example.com, ... into DIR, each in a file NAME.pem
+ * with its chain and its own key (ECDSA P-256). They have one issuer, which is in each chain; the root is
+ * DIR/../root.pem. */
 #include <openssl/ec_key.h>
 #include <openssl/nid.h>
 #include <openssl/pem.h>
@@ -27,7 +28,8 @@ static EVP_PKEY *new_key(void)
 {
     EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
     EVP_PKEY *key = EVP_PKEY_new();
-    must(ec != NULL && key != NULL && EC_KEY_generate_key(ec) && EVP_PKEY_assign_EC_KEY(key, ec), "making a key");
+    must(ec != NULL && key != NULL && EC_KEY_generate_key(ec) && EVP_PKEY_assign_EC_KEY(key, ec),
+         "making a key");
     return key;
 }
 
@@ -47,8 +49,10 @@ static X509 *certify(const char *name, EVP_PKEY *key, const X509_NAME *issuer, E
     X509 *cert = X509_new();
     char san[300];
     X509_NAME *subject = X509_get_subject_name(cert);
-    must(X509_set_version(cert, X509_VERSION_3) && ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial++) &&
-             X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0) &&
+    must(X509_set_version(cert, X509_VERSION_3) &&
+             ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial++) &&
+             X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_ASC, (const uint8_t *)name, -1, -1,
+                                        0) &&
              X509_set_issuer_name(cert, (X509_NAME *)(uintptr_t)(issuer == NULL ? subject : issuer)) &&
              X509_set_pubkey(cert, key) && X509_gmtime_adj(X509_getm_notBefore(cert), -3600) != NULL &&
              X509_gmtime_adj(X509_getm_notAfter(cert), DAYS * 86400) != NULL,
@@ -74,12 +78,13 @@ static void write_file(const char *path, X509 *first, X509 *second, EVP_PKEY *ke
 int main(int argc, char **argv)
 {
     char path[4096], name[64];
-    must(argc == 3, "usage: make_names DIR COUNT:");
+    long count = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+    must(count > 0, "usage: make_names DIR COUNT:");
     EVP_PKEY *root_key = new_key(), *issuer_key = new_key();
     X509 *root = certify("bench root", root_key, NULL, root_key, 0);
     X509 *issuer = certify("bench issuer", issuer_key, X509_get_subject_name(root), root_key, 0);
     must(mkdir(argv[1], 0700) == 0, argv[1]);
-    for (long i = 0; i < atol(argv[2]); i++) {
+    for (long i = 0; i < count; i++) {
         snprintf(name, sizeof(name), "n%ld.example.com", i);
         snprintf(path, sizeof(path), "%s/%s.pem", argv[1], name);
         EVP_PKEY *key = new_key();
