@@ -308,6 +308,8 @@ int cmd_connect(int argc, char **argv)
     if (status < 0)
         status = connect_settings_complete(&o.settings, "connect");
     if (status < 0)
+        status = connect_settings_check_login(&o.settings);
+    if (status < 0)
         status = run(&o);
     connect_options_free(&o);
     return status;

@@ -18,6 +18,7 @@
 #include "http/h2.h"
 #include "http/h3.h"
 #include "keeper/keeper.h"
+#include "login/service.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
@@ -28,7 +29,7 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
-#define SERVICES 2 /* of the door's own pages */
+#define SERVICES 3 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -47,6 +48,7 @@ struct serving {
     bool stopping;
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
+    struct login_service *login;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
@@ -57,6 +59,8 @@ static void gather(struct serving *s)
     s->challenges = challenges_new();
     s->services[0] = challenges_service(s->challenges);
     s->services[1] = web_redirect;
+    s->login = login_service_new();
+    s->services[2] = login_service_web(s->login);
     s->bindings = (struct door_bindings){.fronts = fronts,
                                          .fronts_len = ARRAY_LEN(fronts),
                                          .services = s->services,
@@ -67,6 +71,7 @@ static void gather(struct serving *s)
 static void release(struct serving *s)
 {
     challenges_free(s->challenges);
+    login_service_free(s->login);
 }
 
 static void print_lines(const char *text)
@@ -227,6 +232,19 @@ static int make_keeper(struct serving *s, struct err *err)
     return s->keeper != NULL ? 0 : -1;
 }
 
+/* The CA that the door's pages serve. */
+static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
+{
+    struct err err;
+    if (ca == NULL)
+        return 0;
+    const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
+    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0)
+        return 0;
+    CHECK(buf_printf(errors, "%s\n", err.text));
+    return -1;
+}
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
@@ -236,6 +254,10 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
+    if (open_ca(s, config->ca, errors) != 0) {
+        config_free(config);
+        return -1;
+    }
     s->door = door_new(s->loop, config, &s->bindings, keeper_provider(s->keeper), errors);
     return s->door != NULL ? 0 : -1;
 }

@@ -431,6 +431,18 @@ struct config_admin {
     struct config_address metrics; /* text.text NULL: none */
 };
 
+struct config_ca_login {
+    struct config_head head;
+    int64_t renewable;
+};
+
+struct config_ca {
+    struct config_head head;
+    struct config_text directory;
+    struct config_text passphrase_file; /* NULL: none */
+    struct config_ca_login login;
+};
+
 struct config_store; /* the memory behind it */
 
 #define CONFIG_SPEAKS_TLS "tls"
@@ -465,6 +477,7 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
+    struct config_ca *ca; /* NULL: none */
     struct config_store *store;
 };
 

@@ -603,6 +603,8 @@ static void test_serve(void **state)
     assert_int_equal(tls->redirect_port, 443);
     assert_true(!config_route_is_plain(c, tls) && config_route_ends_tls(c, tls));
     assert_int_equal(tls->clients.mode, CONFIG_CLIENTS_OPTIONAL);
+    assert_int_equal(c->ca->login.renewable, 8 * 3600 * NSEC_PER_SEC);
+    assert_null(c->ca->passphrase_file.text);
     assert_int_equal(c->limits.requests, 1024);
     assert_int_equal(c->limits.request_timeout, 5 * NSEC_PER_SEC);
     assert_int_equal(c->limits.keep_alive_timeout, 60 * NSEC_PER_SEC);
