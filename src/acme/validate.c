@@ -130,11 +130,15 @@ static void on_begin(struct task *t)
     kinds[l->check.type](l);
 }
 
-bool acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
+bool acme_validator_is_full(const struct acme_validator *v)
+{
+    return v->count >= ACME_LOOKS_MAX;
+}
+
+void acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
                          void *arg)
 {
-    if (v->count == ACME_LOOKS_MAX)
-        return false;
+    CHECK(!acme_validator_is_full(v));
     struct acme_look *l = calloc(1, sizeof(*l));
     CHECK(l != NULL);
     *l = (struct acme_look){.v = v, .check = *check, .done = done, .arg = arg};
@@ -147,7 +151,6 @@ bool acme_validator_look(struct acme_validator *v, const struct acme_check *chec
     v->count++;
     loop_set_timer(v->params.loop, &l->timer, loop_now(v->params.loop) + LOOK_TIME);
     loop_defer(v->params.loop, &l->begin);
-    return true;
 }
 
 /* One that believes nobody: what a certificate of acme-tls/1 says is looked at by ourselves. */

@@ -38,8 +38,11 @@ void acme_validator_free(struct acme_validator *v);
 typedef void acme_validator_done(void *arg, const char *id, bool ok, enum acme_problem problem,
                                  const char *text);
 
-/* Look. False, and nothing begun: ACME_LOOKS_MAX are under way. */
-bool acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
+/* Are ACME_LOOKS_MAX under way? */
+bool acme_validator_is_full(const struct acme_validator *v);
+
+/* Look, unless it is full. */
+void acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
                          void *arg);
 
 #endif
