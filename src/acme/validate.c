@@ -61,6 +61,7 @@ static void free_look(struct acme_look *l)
     list_remove(&l->node);
     list_remove(&l->begin.node);
     list_remove(&l->end.node);
+    list_remove(&l->again.node);
     wheel_cancel(&l->timer);
     resolve_cancel(l->query);
     if (l->fetch != NULL)
@@ -147,6 +148,7 @@ void acme_validator_look(struct acme_validator *v, const struct acme_check *chec
     timer_init(&l->timer, on_timer);
     task_init(&l->begin, on_begin);
     task_init(&l->end, on_end);
+    task_init(&l->again, look_tls_again);
     list_insert(&v->looks, &l->node);
     v->count++;
     loop_set_timer(v->params.loop, &l->timer, loop_now(v->params.loop) + LOOK_TIME);
@@ -154,13 +156,13 @@ void acme_validator_look(struct acme_validator *v, const struct acme_check *chec
 }
 
 /* One that believes nobody: what a certificate of acme-tls/1 says is looked at by ourselves. */
-static struct tls_client *make_tls(struct err *err)
+static struct tls_client *make_tls(uint16_t max_version, struct err *err)
 {
     static const int groups[] = {0x001d, 0x0017, 0x0018};
     static const char *const alpn[] = {"acme-tls/1"};
     static const struct expect anyone = {.anyone = true};
     struct tls_client_params params = {.min_version = 0x0303,
-                                       .max_version = 0x0304,
+                                       .max_version = max_version,
                                        .groups = groups,
                                        .groups_len = ARRAY_LEN(groups),
                                        .expect = &anyone,
@@ -184,7 +186,7 @@ struct acme_validator *acme_validator_new(const struct acme_validator_params *pa
     v->resolver = params->dns != NULL ? resolver_new_at(params->loop, params->dns, err)
                                       : resolver_new(params->loop, err);
     if (v->resolver != NULL && (v->fetcher = fetcher_new(params->loop, err)) != NULL &&
-        (v->tls = make_tls(err)) != NULL)
+        (v->tls[0] = make_tls(0x0304, err)) != NULL && (v->tls[1] = make_tls(0x0303, err)) != NULL)
         return v;
     acme_validator_free(v);
     return NULL;
@@ -198,7 +200,8 @@ void acme_validator_free(struct acme_validator *v)
         free_look(CONTAINER_OF(v->looks.next, struct acme_look, node));
     fetcher_free(v->fetcher);
     resolver_free(v->resolver);
-    tls_client_free(v->tls);
+    for (size_t i = 0; i < LOOK_TRIES; i++)
+        tls_client_free(v->tls[i]);
     tls_scratch_free(&v->scratch);
     free(v);
 }

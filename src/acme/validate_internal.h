@@ -16,11 +16,15 @@
 #define LOOK_PATH_MAX 1024
 #define LOOK_URL_MAX (LOOK_PATH_MAX + HOSTNAME_MAX + 32)
 
+/* tls-alpn-01: with TLS 1.3, and where that fails with 1.2 alone. What others answer with may have a key
+ * usage that does not allow for signatures; of RSA in TLS 1.2 the library lets that be. */
+#define LOOK_TRIES 2
+
 struct acme_validator {
     struct acme_validator_params params;
     struct resolver *resolver;
     struct fetcher *fetcher;
-    struct tls_client *tls;
+    struct tls_client *tls[LOOK_TRIES];
     struct tls_scratch scratch;
     struct list looks;
     size_t count;
@@ -53,6 +57,8 @@ struct acme_look {
     /* tls-alpn-01 */
     struct dial dial;
     struct link *link;
+    struct task again;
+    size_t tries; /* that have failed */
 };
 
 /* It is over: tell, and free at the end of the round. `fmt` is printf's. */
@@ -67,6 +73,7 @@ bool look_may(void *look, const struct net_addr *address);
 
 void look_http(struct acme_look *l);
 void look_tls(struct acme_look *l);
+void look_tls_again(struct task *again); /* of a look */
 
 /* Read where a redirect leads, from where one is: http: and https: at the ports that are looked at, and
  * nothing else. False: it leads elsewhere. */

@@ -91,7 +91,10 @@ static void shake(struct acme_look *l)
     case LINK_OK:
         break;
     default:
-        look_failed(l, ACME_TLS, "%s: no TLS came about: %s", l->check.name, link_error(l->link));
+        if (++l->tries < LOOK_TRIES)
+            loop_defer(l->v->params.loop, &l->again);
+        else
+            look_failed(l, ACME_TLS, "%s: no TLS came about: %s", l->check.name, link_error(l->link));
         return;
     }
     if (!link_peer(l->link, &peer) || !str_is(peer.alpn, "acme-tls/1"))
@@ -105,6 +108,15 @@ static void on_link_wake(struct link *link)
     struct acme_look *l = link->owner;
     if (!l->over)
         shake(l);
+}
+
+void look_tls_again(struct task *again)
+{
+    struct acme_look *l = CONTAINER_OF(again, struct acme_look, again);
+    link_close(l->link, true);
+    l->link = NULL;
+    if (!l->over)
+        look_tls(l);
 }
 
 static void step(void *owner)
@@ -126,7 +138,7 @@ static void step(void *owner)
         return;
     }
     acme_client_alpn_name(&l->proof, sni);
-    l->link = tls_client_connect(l->v->tls, NULL, sni, dial_take(&l->dial), &l->v->scratch);
+    l->link = tls_client_connect(l->v->tls[l->tries], NULL, sni, dial_take(&l->dial), &l->v->scratch);
     l->link->wake = on_link_wake;
     l->link->owner = l;
     shake(l);
