@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme/service.h"
 #include "admin/server.h"
 #include "admin/tell.h"
 #include "base/check.h"
@@ -103,6 +104,30 @@ static void on_notice(void *arg, const char *text)
     (void)arg;
     fprintf(stderr, "cardea: ");
     print_lines(text);
+}
+
+/* What a door is made with. */
+static void gather(struct serving *s)
+{
+    s->challenges = challenges_new();
+    s->services[0] = challenges_service(s->challenges);
+    s->services[1] = web_redirect;
+    s->login = login_service_new();
+    s->services[2] = login_service_web(s->login);
+    s->acme = acme_service_new(s->loop, on_notice, s);
+    s->services[3] = acme_service_web(s->acme);
+    s->bindings = (struct door_bindings){.fronts = fronts,
+                                         .fronts_len = ARRAY_LEN(fronts),
+                                         .services = s->services,
+                                         .services_len = SERVICES,
+                                         .challenges = s->challenges};
+}
+
+static void release(struct serving *s)
+{
+    challenges_free(s->challenges);
+    login_service_free(s->login);
+    acme_service_free(s->acme);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -248,6 +273,20 @@ static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *er
     return -1;
 }
 
+/* The CA that the door's pages serve. */
+static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
+{
+    struct err err;
+    if (ca == NULL)
+        return 0;
+    const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
+    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
+        acme_service_open(s->acme, ca, &err) == 0)
+        return 0;
+    CHECK(buf_printf(errors, "%s\n", err.text));
+    return -1;
+}
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
@@ -304,6 +343,7 @@ static void finish(struct serving *s)
         keeper_stop(s->keeper);
     loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
+    loop_deliver(s->loop); /* and its office */
     keeper_free(s->keeper);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
