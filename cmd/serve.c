@@ -30,7 +30,7 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
-#define SERVICES 3 /* of the door's own pages */
+#define SERVICES 4 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -50,30 +50,10 @@ struct serving {
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
     struct login_service *login;
+    struct acme_service *acme;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
-
-/* What a door is made with. */
-static void gather(struct serving *s)
-{
-    s->challenges = challenges_new();
-    s->services[0] = challenges_service(s->challenges);
-    s->services[1] = web_redirect;
-    s->login = login_service_new();
-    s->services[2] = login_service_web(s->login);
-    s->bindings = (struct door_bindings){.fronts = fronts,
-                                         .fronts_len = ARRAY_LEN(fronts),
-                                         .services = s->services,
-                                         .services_len = SERVICES,
-                                         .challenges = s->challenges};
-}
-
-static void release(struct serving *s)
-{
-    challenges_free(s->challenges);
-    login_service_free(s->login);
-}
 
 static void print_lines(const char *text)
 {
@@ -258,19 +238,6 @@ static int make_keeper(struct serving *s, struct err *err)
         return -1;
     s->bindings.provider = keeper_provider(s->keeper);
     return 0;
-}
-
-/* The CA that the door's pages serve. */
-static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
-{
-    struct err err;
-    if (ca == NULL)
-        return 0;
-    const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
-    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0)
-        return 0;
-    CHECK(buf_printf(errors, "%s\n", err.text));
-    return -1;
 }
 
 /* The CA that the door's pages serve. */
