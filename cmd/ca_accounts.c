@@ -129,6 +129,7 @@ static int begin(struct asked *a, int argc, char **argv)
 
 static struct str text_of(const char *text)
 {
+    CHECK(text != NULL);
     return (struct str){text, strlen(text)};
 }
 

@@ -73,7 +73,7 @@ void connect_settings_fill(struct connect_settings *s, enum connect_setting whic
 
 static void fill_from_file(struct connect_settings *s, enum connect_setting which, const char *value)
 {
-    s->from_file[which] = s->value[which] == NULL && value != NULL;
+    s->from_file[which] = s->from_file[which] || (s->value[which] == NULL && value != NULL);
     connect_settings_fill(s, which, value);
 }
 

@@ -132,6 +132,23 @@ static int get_password(const struct login_options *o, struct password *p, struc
     return status;
 }
 
+/* The certificate of before is shown, where there is one that lives, so that the session goes on: see
+ * doc/internals/login.md. Where the door does not take it any more, it is left out. */
+static int start(struct logging_in *l, struct login_client *c, json_t **ret, struct err *err)
+{
+    const struct keep *kept = &l->o->kept;
+    bool ours = l->o->has_kept && kept->until > clock_wall() / NSEC_PER_SEC &&
+                strcmp(kept->user, l->o->user) == 0 && strcmp(kept->door, l->http.place) == 0;
+    l->http.cert = ours ? l->o->file : NULL;
+    json_t *m = login_client_start(c, err);
+    int status = m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
+    if (m == NULL || status >= 0 || l->http.answered || !ours)
+        return status;
+    l->http.cert = NULL;
+    m = login_client_start(c, err);
+    return m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
+}
+
 static int log_in(struct logging_in *l, const struct password *p, struct keep *ret, struct err *err)
 {
     struct login_client c;
@@ -139,8 +156,7 @@ static int log_in(struct logging_in *l, const struct password *p, struct keep *r
     int status = -1;
     if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
         return err_set(err, "no randomness to be had from the system");
-    if (make_key(l, err) == 0 && (m = login_client_start(&c, err)) != NULL &&
-        login_http_post(&l->http, "/login/start", m, &answer, err) >= 0 &&
+    if (make_key(l, err) == 0 && start(l, &c, &answer, err) >= 0 &&
         (m = login_client_prove(&c, answer, csr_of(l), err)) != NULL &&
         login_http_post(&l->http, "/login/finish", m, &last, err) >= 0 &&
         login_client_check(&c, last, err) == 0)

@@ -78,6 +78,7 @@ static int ask(struct login_http *h, const char *path, struct fetch_request *r, 
     bool began = fetch_start(h->fetcher, r, on_answer, &a, err) != NULL && loop_run(h->loop, err) == 0;
     buf_free(&url);
     *ret = a.body;
+    h->answered = began && a.status >= 0;
     if (began && a.status < 0)
         *err = a.err;
     return began ? a.status : -1;

@@ -3,6 +3,8 @@
 #ifndef CARDEA_CMD_LOGIN_HTTP_H
 #define CARDEA_CMD_LOGIN_HTTP_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 #include "base/buf.h"
@@ -20,6 +22,7 @@ struct login_http {
     char place[HOST_MAX + 8];
     const char *ca;   /* a file; NULL: the system's. Borrowed */
     const char *cert; /* a file with our certificate and its key; NULL: none. Borrowed */
+    bool answered;    /* the last request had an answer, good or bad */
 };
 
 /* `door` is HOST or HOST:PORT, `name` what it has to prove to be, or NULL: its host. -1 with `err`. */

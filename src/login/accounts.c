@@ -445,29 +445,55 @@ static int note_login(struct accounts *a, struct str name, int64_t now, struct e
     return state_run(q, err);
 }
 
-static int insert_session(struct accounts *a, struct str name, int64_t until, const char *id, struct err *err)
+/* 1: it lives, and goes on. */
+static int continue_session(struct accounts *a, struct str name, struct str id, int64_t now, int64_t until,
+                            struct err *err)
 {
+    struct state_query *q =
+        state_query(a->state, "UPDATE session SET until = ? WHERE id = ? AND account = ? AND until > ?", err);
+    if (q == NULL)
+        return -1;
+    state_put_int(q, until);
+    state_put_text(q, id);
+    state_put_text(q, name);
+    state_put_int(q, now);
+    return run_changing(a, q, err);
+}
+
+static int insert_session(struct accounts *a, struct str name, int64_t until, char ret_id[SESSION_ID_MAX],
+                          struct err *err)
+{
+    uint8_t id[(SESSION_ID_MAX - 1) / 2];
     struct state_query *q =
         state_query(a->state, "INSERT INTO session (id, account, until) VALUES (?, ?, ?)", err);
     if (q == NULL)
         return -1;
-    state_put_text(q, text_of(id));
+    CHECK(RAND_bytes(id, sizeof(id)) == 1);
+    for (size_t i = 0; i < sizeof(id); i++)
+        snprintf(ret_id + 2 * i, 3, "%02x", id[i]);
+    state_put_text(q, text_of(ret_id));
     state_put_text(q, name);
     state_put_int(q, until);
     return state_run(q, err);
 }
 
-int accounts_begin_session(struct accounts *a, struct str name, struct str source, int64_t now, int64_t life,
-                           char ret_id[SESSION_ID_MAX], struct err *err)
+static int find_or_insert_session(struct accounts *a, struct str name, struct str known, int64_t now,
+                                  int64_t until, char ret_id[SESSION_ID_MAX], struct err *err)
 {
-    uint8_t id[(SESSION_ID_MAX - 1) / 2];
-    CHECK(RAND_bytes(id, sizeof(id)) == 1);
-    for (size_t i = 0; i < sizeof(id); i++)
-        snprintf(ret_id + 2 * i, 3, "%02x", id[i]);
+    int found =
+        known.len > 0 && known.len < SESSION_ID_MAX ? continue_session(a, name, known, now, until, err) : 0;
+    if (found == 1)
+        str_copy(ret_id, SESSION_ID_MAX, known.p, known.len);
+    return found == 0 ? insert_session(a, name, until, ret_id, err) : found < 0 ? -1 : 0;
+}
+
+int accounts_begin_session(struct accounts *a, struct str name, struct str source, struct str known,
+                           int64_t now, int64_t life, char ret_id[SESSION_ID_MAX], struct err *err)
+{
     if (state_begin(a->state, err) < 0)
         return -1;
     if ((source.len > 0 && note_source(a, name, source, now, err) < 0) || note_login(a, name, now, err) < 0 ||
-        insert_session(a, name, now + life, ret_id, err) < 0) {
+        find_or_insert_session(a, name, known, now, now + life, ret_id, err) < 0) {
         state_rollback(a->state);
         return -1;
     }

@@ -85,8 +85,9 @@ static void enrol_approved(struct login_step *s, const struct enrolment *e, stru
         login_refuse(s, 410, "the code is used up");
         return;
     }
-    if (status < 0 || accounts_begin_session(s->l->accounts, login_text(account.name), (struct str){NULL, 0},
-                                             s->now, s->l->settings.renewable, session, &err) < 0) {
+    if (status < 0 ||
+        accounts_begin_session(s->l->accounts, login_text(account.name), (struct str){NULL, 0},
+                               (struct str){NULL, 0}, s->now, s->l->settings.renewable, session, &err) < 0) {
         login_broken(s, &err);
         return;
     }
@@ -135,19 +136,9 @@ void login_enrol_poll(struct login_step *s)
 
 /* ---- renewal ---- */
 
-/* The value of the identity's first fact of a kind that begins with `prefix`, behind it; NULL. */
-static const char *find_fact(const struct identity *id, enum identity_kind kind, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    for (uint32_t i = 0; id != NULL && i < id->count; i++)
-        if (id->facts[i].kind == kind && strncmp(id->facts[i].value, prefix, len) == 0)
-            return id->facts[i].value + len;
-    return NULL;
-}
-
 static void renew(struct login_step *s, struct str user, struct str session_id, struct str csr)
 {
-    struct account account;
+    struct account account = {.disabled = true};
     struct err err = {""};
     char session[SESSION_ID_MAX], who[ACCOUNT_NAME_MAX + 8];
     int64_t until = 0;
@@ -174,8 +165,8 @@ void login_renew(struct login_step *s)
 {
     struct buf csr = {0};
     uint8_t key[LOGIN_KEY_DIGEST];
-    const char *user = find_fact(s->r->identity, IDENTITY_NAME, "");
-    const char *session = find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
+    const char *user = login_find_fact(s->r->identity, IDENTITY_NAME, "");
+    const char *session = login_find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
     if (user == NULL || session == NULL || strlen(session) >= SESSION_ID_MAX) {
         login_refuse(s, 403, "no certificate of a login was shown: run 'cardea login'");
         return;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "login/form.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -59,9 +58,12 @@ void form_put_text(json_t *m, const char *key, const char *text, size_t len)
     CHECK(json_object_set_new(m, key, json_stringn(text, len)) == 0);
 }
 
+static int append(const char *text, size_t len, void *arg)
+{
+    return buf_append(arg, text, len) ? 0 : -1;
+}
+
 void form_write(const json_t *m, struct buf *ret)
 {
-    char *text = json_dumps(m, JSON_COMPACT);
-    CHECK(text != NULL && buf_append(ret, text, strlen(text)));
-    free(text);
+    CHECK(json_dump_callback(m, append, ret, JSON_COMPACT) == 0);
 }

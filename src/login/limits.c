@@ -63,6 +63,13 @@ static bool is_forgotten(const struct limits *l, const struct place *p, int64_t 
     return p->tries == 0 || since(p, now) >= 2 * l->rule.longest;
 }
 
+/* Those that still count at `now`. */
+static uint32_t tries_left(const struct limits *l, const struct place *p, int64_t now)
+{
+    int64_t forgiven = l->rule.forgive > 0 ? since(p, now) / l->rule.forgive : 0;
+    return forgiven < p->tries ? p->tries - (uint32_t)forgiven : 0;
+}
+
 static int64_t wait_after(const struct limits_rule *rule, uint32_t tries)
 {
     if (tries < rule->free)
@@ -80,7 +87,7 @@ int64_t limits_wait(const struct limits *l, struct str key, int64_t now)
     for (size_t i = 0; i < WAYS; i++) {
         if (set[i].tag != tag || is_forgotten(l, &set[i], now))
             continue;
-        int64_t wait = wait_after(&l->rule, set[i].tries) - since(&set[i], now);
+        int64_t wait = wait_after(&l->rule, tries_left(l, &set[i], now)) - since(&set[i], now);
         return wait > 0 ? wait : 0;
     }
     return 0;
@@ -103,8 +110,7 @@ void limits_count(struct limits *l, struct str key, int64_t now)
     struct place *p = find(l, key);
     if (p == NULL)
         p = make_room(l, key, now);
-    if (is_forgotten(l, p, now))
-        p->tries = 0;
+    p->tries = is_forgotten(l, p, now) ? 0 : tries_left(l, p, now);
     if (p->tries < UINT32_MAX)
         p->tries++;
     p->before = p->last;

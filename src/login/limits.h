@@ -16,6 +16,7 @@ struct limits_rule {
     unsigned free;   /* tries without a wait */
     int64_t first;   /* seconds of the first wait */
     int64_t longest; /* of any wait. Whoever has not tried for twice as long is forgotten */
+    int64_t forgive; /* seconds without a try that make up for one; 0: none do */
 };
 
 /* Never NULL. */

@@ -13,11 +13,12 @@
 #include "login/login_internal.h"
 #include "net/addr.h"
 
-/* Whole networks are counted from one address; an account from many. Nobody waits longer than a quarter of an
- * hour, so that nobody is locked out for good. */
-static const struct limits_rule source_rule = {.free = 10, .first = 1, .longest = 900};
+/* Behind one address there may be a whole company, and who mistypes there is forgiven in a while. An
+ * account's tries come from anywhere. Nobody waits longer than a quarter of an hour, so that nobody is locked
+ * out for good. */
+static const struct limits_rule source_rule = {.free = 20, .first = 1, .longest = 900, .forgive = 60};
 static const struct limits_rule account_rule = {.free = 5, .first = 1, .longest = 900};
-static const struct limits_rule issue_rule = {.free = 30, .first = 1, .longest = 900};
+static const struct limits_rule issue_rule = {.free = 30, .first = 1, .longest = 900, .forgive = 60};
 
 struct login *login_new(struct accounts *accounts, const struct login_settings *settings,
                         const struct login_issuer *issuer)
@@ -50,6 +51,15 @@ void login_free(struct login *l)
 struct str login_text(const char *text)
 {
     return (struct str){text, strlen(text)};
+}
+
+const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    for (uint32_t i = 0; id != NULL && i < id->count; i++)
+        if (id->facts[i].kind == kind && strncmp(id->facts[i].value, prefix, len) == 0)
+            return id->facts[i].value + len;
+    return NULL;
 }
 
 /* ---- answers ---- */

@@ -3,6 +3,7 @@
 #ifndef CARDEA_LOGIN_LOGIN_INTERNAL_H
 #define CARDEA_LOGIN_LOGIN_INTERNAL_H
 
+#include "cert/identity.h"
 #include "login/form.h"
 #include "login/limits.h"
 #include "login/login.h"
@@ -54,6 +55,10 @@ void login_say(struct login_step *s, json_t *m);
  * answered. */
 bool login_give(struct login_step *s, const struct account *account, struct str csr, const char *session,
                 int64_t session_until, const char *who, json_t *m);
+
+/* The value of the identity's first fact of a kind that begins with `prefix`, behind that; NULL: there is
+ * none, or no identity. */
+const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix);
 
 /* Texts with a length. */
 struct str login_text(const char *text);

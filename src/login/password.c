@@ -26,33 +26,44 @@ static struct opaque_names names_of(struct str user)
     return (struct opaque_names){.context = login_text(LOGIN_CONTEXT), .client = user};
 }
 
-/* What tries are counted under. Who attacks an account from all over the world makes its owner wait, but not
- * where the owner has logged in before: that is counted by itself. */
-static void name_tries(char ret[TRIED_MAX], struct str user, const char *source, bool familiar)
+/* What a try is counted under. Who attacks an account from all over the world makes its owner wait, and who
+ * tries all accounts from one address all those behind it: but not where the owner has logged in before.
+ * There his tries are counted by themselves. */
+struct
+try {
+    char account[TRIED_MAX];
+    const char *source; /* NULL: does not count */
+};
+
+static struct try name_try(const struct login_step *s, struct str user, bool familiar)
 {
-    snprintf(ret, TRIED_MAX, "%.*s %s", (int)user.len, user.p, familiar ? source : "");
+    struct try t = {.source = familiar ? NULL : s->source};
+    snprintf(t.account, sizeof(t.account), "%.*s %s", (int)user.len, user.p, familiar ? s->source : "");
+    return t;
 }
 
-/* Count a try, unless it is too early: then that is answered. */
-static bool may_try(struct login_step *s, const char *tried)
+/* Count it, unless it is too early: then that is answered. */
+static bool may_try(struct login_step *s, const struct try *t)
 {
-    int64_t wait = limits_wait(s->l->sources, login_text(s->source), s->now);
-    int64_t of_account = limits_wait(s->l->accounts_tried, login_text(tried), s->now);
-    if (of_account > wait)
-        wait = of_account;
+    int64_t wait = limits_wait(s->l->accounts_tried, login_text(t->account), s->now);
+    int64_t of_source = t->source != NULL ? limits_wait(s->l->sources, login_text(t->source), s->now) : 0;
+    if (of_source > wait)
+        wait = of_source;
     if (wait > 0) {
         login_wait(s, wait);
         return false;
     }
-    limits_count(s->l->sources, login_text(s->source), s->now);
-    limits_count(s->l->accounts_tried, login_text(tried), s->now);
+    limits_count(s->l->accounts_tried, login_text(t->account), s->now);
+    if (t->source != NULL)
+        limits_count(s->l->sources, login_text(t->source), s->now);
     return true;
 }
 
-static void count_good(struct login_step *s, const char *tried)
+static void count_good(struct login_step *s, const struct try *t)
 {
-    limits_refund(s->l->sources, login_text(s->source));
-    limits_forget(s->l->accounts_tried, login_text(tried));
+    limits_forget(s->l->accounts_tried, login_text(t->account));
+    if (t->source != NULL)
+        limits_refund(s->l->sources, login_text(t->source));
 }
 
 /* ---- setting a password ---- */
@@ -61,13 +72,12 @@ static void count_good(struct login_step *s, const char *tried)
 static bool has_code(struct login_step *s, struct str user, struct str *ret_code)
 {
     struct err err = {""};
-    char tried[TRIED_MAX];
-    name_tries(tried, user, s->source, true);
+    struct try try = name_try(s, user, false);
     if (!form_text(s->m, "code", CODE_TEXT_MAX * 2, ret_code)) {
         login_refuse(s, 400, "'code' is missing: the code for registering that the administrator gave");
         return false;
     }
-    if (!may_try(s, tried))
+    if (!may_try(s, &try))
         return false;
     int status = accounts_code_is_good(s->l->accounts, user, *ret_code, s->now, &err);
     if (status < 0)
@@ -77,7 +87,7 @@ static bool has_code(struct login_step *s, struct str user, struct str *ret_code
                      "the user or the code is wrong, or the code is used up or too old: "
                      "ask your administrator for another");
     else
-        count_good(s, tried);
+        count_good(s, &try);
     return status == 1;
 }
 
@@ -163,7 +173,6 @@ void login_start(struct login_step *s)
 {
     struct err err = {""};
     struct str user;
-    char tried[TRIED_MAX];
     uint8_t ke1[OPAQUE_KE1], record[OPAQUE_RECORD];
     if (!read_user(s, &user))
         return;
@@ -172,8 +181,8 @@ void login_start(struct login_step *s)
         return;
     }
     bool familiar = accounts_is_familiar(s->l->accounts, user, login_text(s->source), s->now);
-    name_tries(tried, user, s->source, familiar);
-    if (!may_try(s, tried))
+    const struct try try = name_try(s, user, familiar);
+    if (!may_try(s, &try))
         return;
     if (find_record(s, user, record, &err) < 0)
         login_broken(s, &err);
@@ -215,6 +224,15 @@ static void bind_certificate(json_t *m, const uint8_t session_key[OPAQUE_HASH])
     form_put_bytes(m, "mac", mac, sizeof(mac));
 }
 
+/* The session of the certificate that the client has shown beside its password: it goes on, so that nothing
+ * of what the next certificate says differs, and connections that stand may be renewed with it
+ * (doc/internals/tunnel-protocol.md). Of another account it counts for nothing. */
+static struct str session_shown(const struct login_step *s)
+{
+    const char *session = login_find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
+    return session != NULL ? login_text(session) : (struct str){NULL, 0};
+}
+
 static void log_in(struct login_step *s, const struct sealed_login *login, struct str csr)
 {
     struct account account;
@@ -232,8 +250,9 @@ static void log_in(struct login_step *s, const struct sealed_login *login, struc
         login_refuse(s, 400, "'csr': %s", err.text);
         return;
     }
-    if (status < 0 || accounts_begin_session(s->l->accounts, login_text(login->name), login_text(s->source),
-                                             s->now, s->l->settings.renewable, session, &err) < 0) {
+    if (status < 0 ||
+        accounts_begin_session(s->l->accounts, login_text(login->name), login_text(s->source),
+                               session_shown(s), s->now, s->l->settings.renewable, session, &err) < 0) {
         login_broken(s, &err);
         return;
     }
@@ -251,10 +270,9 @@ void login_finish(struct login_step *s)
 {
     struct sealed_login login = {0};
     struct buf csr = {0};
-    char tried[TRIED_MAX];
     if (is_proven(s, &login, &csr)) {
-        name_tries(tried, login_text(login.name), s->source, login.familiar);
-        count_good(s, tried);
+        const struct try try = name_try(s, login_text(login.name), login.familiar);
+        count_good(s, &try);
         int64_t wait = limits_wait(s->l->issued, login_text(login.name), s->now);
         if (wait > 0)
             login_wait(s, wait);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cert/trust.h"
 #include "tls/sessions.h"
 #include "tunnel/carrier.h"
@@ -74,30 +75,32 @@ static void drop_tls(struct client_door *d)
     tls_client_free(d->inner);
     trust_unref(d->trust);
     trust_unref(d->inner_trust);
-    cert_unref(d->cert);
     d->tls = d->inner = NULL;
     d->trust = d->inner_trust = NULL;
-    d->cert = NULL;
 }
 
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
-    bool ok = load_cert(s, &d->cert, err) == 0;
+    struct cert *cert;
+    bool ok = load_cert(s, &cert, err) == 0;
     d->trust = ok ? load_trust(s->ca, err) : NULL;
     if (d->trust != NULL)
         d->inner_trust = s->service_ca == NULL ? trust_ref(d->trust) : load_trust(s->service_ca, err);
-    if (d->inner_trust == NULL || make_clients(d, d->cert, s->stays, &d->tls, &d->inner, err) != 0) {
+    if (d->inner_trust == NULL || make_clients(d, cert, s->stays, &d->tls, &d->inner, err) != 0) {
         drop_tls(d); /* it may be tried again, with other files then */
+        cert_unref(cert);
         return -1;
     }
+    cert_unref(d->cert);
+    d->cert = cert;
     d->sessions = s->stays ? tls_sessions_new() : NULL;
     return 0;
 }
 
 int client_door_take_cert(struct client_door *d, struct cert *cert, struct err *err)
 {
-    struct tls_client *tls, *inner;
-    if (make_clients(d, cert, d->stays, &tls, &inner, err) != 0)
+    struct tls_client *tls = NULL, *inner = NULL;
+    if (d->tls != NULL && make_clients(d, cert, d->stays, &tls, &inner, err) != 0)
         return -1;
     tls_client_free(d->tls);
     tls_client_free(d->inner);
@@ -144,9 +147,22 @@ static int set_up_ways(struct client_door *d, const struct client_settings *s, s
         d->transport = TRANSPORT_TCP;
     if (tunnels && d->stays)
         d->warm = warm_new(d);
-    if (tunnels && d->cert != NULL)
+    if (tunnels && d->cert != NULL && d->renewer == NULL)
         d->renewer = renewer_new(d, s->cert, s->key);
     return 0;
+}
+
+/* Calls that last tell of a certificate that runs out, also where another process shows it to the door; those
+ * that do not are spared the files. */
+#define WATCH_NS (5 * NSEC_PER_SEC)
+
+static void on_watch(struct timer *t)
+{
+    struct client_door *d = CONTAINER_OF(t, struct client_door, watch);
+    struct err err;
+    if (d->cert != NULL || load_cert(d->nearby, &d->cert, &err) != 0 || d->cert == NULL)
+        return;
+    d->renewer = renewer_new(d, d->nearby->cert, d->nearby->key);
 }
 
 /* One that knows where it leads, and no more. */
@@ -164,6 +180,7 @@ static struct client_door *door_new(struct loop *loop, const struct client_setti
     list_init(&d->clients);
     plain_targets_init(&d->plain);
     list_init(&d->left);
+    timer_init(&d->watch, on_watch);
     tls_scratch_init(&d->tls_scratch, d->loop);
     tls_scratch_init(&d->inner_scratch, d->loop);
     pipe_scratch_init(&d->pipe_scratch, false); /* one side is TLS: nothing to splice */
@@ -192,7 +209,8 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
         return NULL;
     }
     d->shared_fd = fd;
-    d->later = settings;
+    d->later = d->nearby = settings;
+    loop_set_timer(loop, &d->watch, loop_now(loop) + WATCH_NS);
     return d;
 }
 
@@ -252,6 +270,7 @@ void client_door_free(struct client_door *door)
     struct list *node;
     while ((node = list_pop(&door->clients)) != NULL)
         client_drop(node);
+    wheel_cancel(&door->watch);
     renewer_free(door->renewer);
     warm_free(door->warm);
     carrier_free(door->carrier);
@@ -261,6 +280,7 @@ void client_door_free(struct client_door *door)
     resolver_free(door->resolver);
     tls_sessions_free(door->sessions);
     drop_tls(door);
+    cert_unref(door->cert);
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);

@@ -50,6 +50,7 @@ struct client_door {
         *trust; /* who vouches for the door, and for services: connections that are being made borrow */
     struct trust *inner_trust; /* these */
     struct renewer *renewer;   /* NULL: there is no certificate */
+    struct timer watch;        /* until there is one, where another process carries the connection */
     void (*notice)(void *owner, enum client_notice what, const char *text); /* or NULL */
     void *notice_owner;
     bool named; /* the name was given, not taken from the host */
@@ -68,7 +69,8 @@ struct client_door {
     const struct client_visitors *visitors; /* NULL: the door may open no streams */
     void *visitors_owner;
     int shared_fd; /* leads to a process that carries the connection, until it is used; else -1 */
-    const struct client_settings *later; /* what has not been loaded yet; NULL: all is */
+    const struct client_settings *later;  /* what has not been loaded yet; NULL: all is */
+    const struct client_settings *nearby; /* those of a connection that another process carries; else NULL */
     struct client_history history;
     struct list clients;
     struct err text; /* of the connection that is just ending */

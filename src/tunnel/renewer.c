@@ -472,8 +472,9 @@ void renewer_free(struct renewer *r)
     if (r == NULL)
         return;
     wheel_cancel(&r->look);
-    while (!list_empty(&r->known)) {
-        struct known *k = CONTAINER_OF(r->known.next, struct known, node);
+    struct list *n;
+    while ((n = list_pop(&r->known)) != NULL) {
+        struct known *k = CONTAINER_OF(n, struct known, node);
         while (!list_empty(&k->parts)) {
             struct renewable *p = first_part(k);
             list_remove(&p->node);

@@ -147,6 +147,20 @@ def test_the_shared_carrier_renews(start_door, pki, echo, holder, tmp_path, tran
     assert door.audited(action="tunnel", target=f"127.0.0.1:{echo.port}", identity=holder.name)["reason"] == "done"
 
 
+def test_who_shares_is_told_too(start_door, pki, echo, holder, tmp_path):
+    """Another process shows the certificate to the door; the user reads here that it runs out."""
+    door = start_door(config(pki, f"127.0.0.1:{echo.port}"))
+    holder.renew(lasts=12 * SLOW)
+    process = Process([*connect_words(door, holder.cert, pki.ca.file), f"127.0.0.1:{echo.port}"], tmp_path, "connect",
+                      stdin=subprocess.PIPE, env=clean_env(tmp_path, CARDEA_SHARE="1s"))
+    try:
+        wait_until(lambda: "runs out at" in process.output(), process.output, 30 * SLOW)
+        assert time.time() < holder.ends
+    finally:
+        process.child.stdin.close()
+        process.wait()
+
+
 @TRANSPORTS
 def test_told_when_asked(start_door, pki, echo, holder, hold, transport):
     """--verbose tells of it; and before the end there is a warning where nothing newer is there."""

@@ -384,10 +384,15 @@ static void test_source_waits(void **state)
     char user[32];
     (void)state;
     begin(&w, "spray");
-    for (int i = 0; i < 12; i++) {
+    add_with_password(&w, "alice", "secret");
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    for (int i = 0; i < 25; i++) {
         snprintf(user, sizeof(user), "user%d", i);
-        assert_int_equal(log_in(&w, user, "123456"), i <= 10 ? (i < 10 ? 403 : 429) : 429);
+        assert_int_equal(log_in(&w, user, "123456"), i < 20 ? 403 : 429);
     }
+    assert_int_equal(log_in(&w, "alice", "secret"), 200); /* she has been there before */
+    w.now += 120;
+    assert_int_equal(log_in(&w, "user0", "1"), 403); /* a while makes up for some */
     end(&w);
 }
 
@@ -465,6 +470,17 @@ static void test_renewal(void **state)
     identity_free(stolen);
     assert_int_equal(log_in(&w, "alice", "secret"), 200);
     alice = shown(&w, "alice");
+    assert_int_equal(renew(&w, alice), 200);
+    /* A password with the certificate of before shown lets the session go on, longer; another's does not. */
+    const char *before = alice->facts[1].value;
+    w.identity = alice;
+    w.now += 11 * HOUR;
+    assert_int_equal(log_in(&w, "bob", "secret"), 200);
+    assert_null(strstr(json_string_value(json_object_get(w.answer, "certificate")), before));
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    assert_non_null(strstr(json_string_value(json_object_get(w.answer, "certificate")), before));
+    assert_int_equal(json_integer_value(json_object_get(w.answer, "renewable_until")), w.now + 12 * HOUR);
+    w.now += 2 * HOUR;
     assert_int_equal(renew(&w, alice), 200);
     assert_int_equal(accounts_set_disabled(w.accounts, STR("alice"), true, &err), 1);
     assert_int_equal(renew(&w, alice), 403);
@@ -700,6 +716,15 @@ static void test_limits_are_bounded(void **state)
     assert_int_equal(limits_wait(l, STR("victim"), NOW + 1), 99);
     assert_int_equal(limits_wait(l, STR("victim"), NOW - 50), 100); /* the clock was set back */
     assert_int_equal(limits_wait(l, STR("victim"), NOW + 100), 0);
+    /* Pauses make up for tries where the rule says so. */
+    struct limits *mild =
+        limits_new(&(struct limits_rule){.free = 2, .first = 8, .longest = 100, .forgive = 10});
+    for (int i = 0; i < 4; i++)
+        limits_count(mild, STR("a"), NOW);
+    assert_int_equal(limits_wait(mild, STR("a"), NOW), 32);
+    assert_int_equal(limits_wait(mild, STR("a"), NOW + 10), 6); /* of 16 */
+    assert_int_equal(limits_wait(mild, STR("a"), NOW + 30), 0);
+    limits_free(mild);
     limits_count(l, STR("victim"), NOW + 300); /* forgotten meanwhile */
     assert_int_equal(limits_wait(l, STR("victim"), NOW + 300), 0);
     limits_free(l);
