@@ -242,6 +242,7 @@ static EVP_PKEY *make_key(struct token_key *k, const char *label, struct err *er
 {
     CK_KEY_TYPE type = 0;
     CK_ATTRIBUTE a = {CKA_KEY_TYPE, &type, sizeof(type)};
+    CHECK(k->module != NULL);
     if (k->module->C_GetAttributeValue(k->session, k->object, &a, 1) != CKR_OK ||
         (type != CKK_RSA && type != CKK_EC)) {
         err_set(err, "%s: a key of this kind cannot be used in a token; RSA and EC can", label);

@@ -13,10 +13,10 @@ struct evp_pkey_st;
 /* Does it begin with "pkcs11:"? */
 bool pkcs11_is_uri(const char *text);
 
-/* The private key that the URI names, RSA or EC, for signatures by AWS-LC in whatever thread: each waits for
+/* The private key that a URI names, RSA or EC, for signatures by AWS-LC in whatever thread: each waits for
  * the token, and for those that sign with the same key. A `pin-source` is the path of a file (with "file:" in
  * front or without) that other users may not read; a PIN within the URI is refused. The caller owns the key;
  * NULL with `err`, which says no PIN. */
-struct evp_pkey_st *pkcs11_read_key(const char *uri, struct err *err);
+struct evp_pkey_st *pkcs11_read_key(const char *text, struct err *err);
 
 #endif
