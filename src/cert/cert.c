@@ -446,5 +446,6 @@ bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32])
     if (key != NULL)
         OPENSSL_cleanse(key, len);
     OPENSSL_free(key);
+    ERR_clear_error(); /* one in a token cannot be read out */
     return ok;
 }
