@@ -61,8 +61,9 @@ void authority_close(struct authority *a);
 struct x509_st *authority_root(const struct authority *a);
 struct x509_st *authority_intermediate(const struct authority *a);
 
-/* Where CRL and OCSP are to be had; empty: nowhere. To set it is an act for the log. */
-struct str authority_url(const struct authority *a);
+/* Where CRL and OCSP are to be had, without a '/' at its end: what was set last; empty: nowhere. Borrowed
+ * until the next call. To set it (empty: none) is an act for the log. -1 with `err`. */
+int authority_url(struct authority *a, struct str *ret, struct err *err);
 int authority_set_url(struct authority *a, const char *url, const char *who, int64_t now, struct err *err);
 
 /* ---- certificates ---- */
