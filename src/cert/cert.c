@@ -344,6 +344,12 @@ struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *la
     return finish_loading(&l, &files, rc, err);
 }
 
+struct str cert_leaf_der(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return (struct str){(const char *)CRYPTO_BUFFER_data(cert->chain[0]), CRYPTO_BUFFER_len(cert->chain[0])};
+}
+
 static bool copy_names(struct cert *to, const struct cert *from)
 {
     to->names = calloc(from->names_len + 1, sizeof(*to->names));

@@ -82,6 +82,9 @@ void cert_unref(struct cert *cert);
  */
 struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err);
 
+/* Its leaf in DER; borrowed. */
+struct str cert_leaf_der(const struct cert *cert);
+
 /* About how much memory it takes, with what it may share with others. */
 size_t cert_bytes(const struct cert *cert);
 

@@ -27,8 +27,9 @@ struct hook_prover {
 };
 
 struct hook_run {
-    struct hook_prover *prover;
-    struct prover_call *call; /* NULL: it was told of */
+    struct loop *loop;
+    struct hook_prover *prover; /* while `call` is there */
+    struct prover_call *call;   /* NULL: it was told of */
     struct program program;
     struct watch output;
     struct timer patience;
@@ -62,7 +63,7 @@ static void on_output(struct watch *w, uint32_t events)
         r->said[old + keep] = '\0';
     }
     if (n == 0)
-        loop_close(r->prover->loop, &r->output);
+        loop_close(r->loop, &r->output);
 }
 
 static const char *last_line(struct hook_run *r, char *ret, size_t cap)
@@ -100,9 +101,9 @@ static void on_gone(struct program *p)
 {
     struct hook_run *r = p->owner;
     if (r->output.fd >= 0)
-        loop_close(r->prover->loop, &r->output);
+        loop_close(r->loop, &r->output);
     wheel_cancel(&r->patience);
-    loop_defer(r->prover->loop, &r->reap);
+    loop_defer(r->loop, &r->reap);
 }
 
 static void on_patience(struct timer *t)
@@ -130,6 +131,7 @@ static void run(struct hook_prover *h, struct prover_call *call, const char *wha
     argv[h->n + 1] = name;
     argv[h->n + 2] = value;
     argv[h->n + 3] = NULL;
+    r->loop = h->loop;
     r->prover = h;
     r->call = call;
     r->output.fd = -1;

@@ -4,7 +4,6 @@
 
 #include <openssl/sha.h>
 
-#include "acme/client_certificate.h"
 #include "base/base64.h"
 #include "cert/cert.h"
 

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Orders, and the question when to renew: what an errand is given, and what becomes of it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/stat.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "ca/key.h"
+#include "cert/cert.h"
+#include "cert/issued.h"
+#include "cert/pem.h"
+#include "keeper/obtainer_internal.h"
+
+#define EAB_KEY_MAX 4096
+
+static void wipe(struct buf *b)
+{
+    if (b->data != NULL)
+        explicit_bzero(b->data, b->cap);
+    buf_free(b);
+}
+
+static void end_errand(struct obtained_errand *e)
+{
+    ca_key_free(e->key);
+    cert_unref(e->about);
+    wipe(&e->eab_key);
+    buf_free(&e->replaces);
+    *e = (struct obtained_errand){0};
+}
+
+void obtained_cancel(struct obtained *g)
+{
+    struct obtained_errand *const both[] = {&g->order, &g->look};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        if (both[i]->running != NULL)
+            acme_errand_cancel(both[i]->running);
+        end_errand(both[i]);
+    }
+}
+
+static void save_ca(struct obtained *g, uint16_t ca)
+{
+    const struct life_ca_state state = life_ca_state(g->o->life, ca);
+    struct err err;
+    if (book_save_ca(g->o->book, ca, &state, &err) < 0)
+        obtained_notice(g, &err);
+}
+
+static void fail(struct obtained *g, enum life_failure why, int64_t retry_after, const struct err *text)
+{
+    uint16_t ca = g->order.ca;
+    char when[PEM_TIME_MAX];
+    struct err line;
+    end_errand(&g->order);
+    life_failed(g->o->life, g->lineage, why, retry_after, obtainer_now());
+    obtained_save(g);
+    save_ca(g, ca);
+    int64_t next = life_next_try(g->lineage);
+    err_set(&line, "%s: %s; next try at %s", g->o->cas[ca].url, text->text,
+            next != LIFE_NEVER ? pem_time_text(next, when) : "no time");
+    obtained_notice(g, &line);
+    obtainer_go_on(g->o);
+}
+
+/* ---- the account ---- */
+
+static int save_account(const struct obtained *g, uint16_t number, struct err *err)
+{
+    const struct obtainer_ca *ca = &g->o->cas[number];
+    struct buf der = {.max = 0};
+    struct str url = {ca->account != NULL ? ca->account : "", ca->account != NULL ? strlen(ca->account) : 0};
+    int rc = ca_key_put_der(ca->account_key, &der)
+                 ? book_save_account(g->o->book, number, url, (struct str){(char *)der.data, der.len}, err)
+                 : err_set(err, "the account's key could not be written");
+    wipe(&der);
+    return rc;
+}
+
+/* A key is in the book before the CA hears of it: else a crash would leave an account that nobody has. */
+static int need_account(const struct obtained *g, uint16_t number, struct err *err)
+{
+    struct obtainer_ca *ca = &g->o->cas[number];
+    if (ca->account_key != NULL)
+        return 0;
+    ca->account_key = ca_key_make(CA_KEY_P256);
+    if (ca->account_key == NULL)
+        return err_set(err, "no key could be made");
+    if (save_account(g, number, err) == 0)
+        return 0;
+    ca_key_free(ca->account_key);
+    ca->account_key = NULL;
+    return -1;
+}
+
+static void on_noted(void *arg, const struct acme_client *c)
+{
+    struct obtained *g = arg;
+    struct obtainer_ca *ca = &g->o->cas[g->order.ca];
+    const char *account = acme_client_account(c);
+    struct err err;
+    if (account == NULL || (ca->account != NULL && strcmp(account, ca->account) == 0))
+        return;
+    free(ca->account);
+    ca->account = strdup(account);
+    CHECK(ca->account != NULL);
+    if (save_account(g, g->order.ca, &err) < 0)
+        obtained_notice(g, &err);
+}
+
+/* ---- what has come ---- */
+
+static int read_certificate(const struct obtained *g, struct str chain, struct str key, struct issued *ret,
+                            struct cert **ret_cert, struct err *err)
+{
+    if (issued_read(chain, key, ret, err) < 0)
+        return -1;
+    *ret_cert = cert_from(chain, g->order.key, g->wish->names[0], err);
+    return *ret_cert != NULL ? 0 : -1;
+}
+
+/* Into its slot and into the book. Where the book fails it is served all the same, as long as we run. */
+static void take(struct obtained *g, const struct issued *issued, struct cert *cert,
+                 const struct book_certificate *entry)
+{
+    const struct life_issue issue = {
+        .not_before = issued->not_before, .not_after = issued->not_after, .must_staple = issued->must_staple};
+    struct obtainer *o = g->o;
+    struct err err;
+    int slot = g->order.slot;
+    life_issued(o->life, g->lineage, &issue, obtainer_now());
+    if (book_put(o->book, g->lineage, life_next_try(g->lineage), slot, entry, &err) < 0)
+        obtained_notice(g, &err);
+    cert_unref(g->certs[slot]);
+    g->certs[slot] = cert;
+    save_ca(g, g->order.ca);
+    if (g->served == slot) /* no turn tells of it: the slot is the same */
+        for (size_t i = 0; i < g->wish->names_len; i++)
+            o->owner.changed(o->owner.arg, g->wish->names[i]);
+}
+
+static void on_obtained(struct obtained *g, struct str chain)
+{
+    struct issued issued;
+    struct cert *cert = NULL;
+    struct buf der = {.max = 0};
+    struct err err;
+    char until[PEM_TIME_MAX];
+    int rc = ca_key_put_der(g->order.key, &der) ? 0 : err_set(&err, "its key could not be written");
+    struct str key = {(char *)der.data, der.len};
+    if (rc == 0)
+        rc = read_certificate(g, chain, key, &issued, &cert, &err);
+    const struct life_issue issue = {.not_before = issued.not_before, .not_after = issued.not_after};
+    if (rc == 0 && !life_takes(g->lineage, &issue, obtainer_now()))
+        rc = err_set(&err, "what the CA gave is no better than what there is");
+    if (rc < 0) {
+        cert_unref(cert);
+        wipe(&der);
+        fail(g, LIFE_USELESS, 0, &err);
+        return;
+    }
+    struct book_certificate entry = {.chain = chain,
+                                     .key = key,
+                                     .serial = {issued.serial, strlen(issued.serial)},
+                                     .issued = obtainer_now(),
+                                     .not_before = issued.not_before,
+                                     .not_after = issued.not_after,
+                                     .ca = g->order.ca};
+    memcpy(entry.pin, issued.pin, sizeof(entry.pin));
+    take(g, &issued, cert, &entry);
+    err_set(&err, "obtained from %s, valid until %s", g->o->cas[g->order.ca].url,
+            pem_time_text(issued.not_after, until));
+    obtained_notice(g, &err);
+    wipe(&der);
+    end_errand(&g->order);
+    obtainer_go_on(g->o);
+}
+
+static void on_order_done(void *arg, const struct acme_client *c, const struct acme_client_failure *failure)
+{
+    static const enum life_failure faults[] = {[ACME_UNREACHABLE] = LIFE_UNREACHABLE,
+                                               [ACME_RATE_LIMITED] = LIFE_RATE_LIMITED,
+                                               [ACME_REFUSED] = LIFE_REFUSED,
+                                               [ACME_USELESS] = LIFE_USELESS};
+    struct obtained *g = arg;
+    g->order.running = NULL;
+    if (failure == NULL)
+        on_obtained(g, acme_client_chain(c));
+    else
+        fail(g, faults[failure->fault], failure->retry_after, &failure->why);
+}
+
+/* ---- an order ---- */
+
+/* The secret of external account binding, as CAs give it. */
+static int read_eab(struct obtained *g, struct err *err)
+{
+    const char *path = g->wish->eab_key_file;
+    struct buf file = {.max = 0};
+    mode_t mode;
+    if (path == NULL)
+        return 0;
+    if (file_read(path, EAB_KEY_MAX, &file, &mode, err) < 0)
+        return -1;
+    size_t len = file.len;
+    while (len > 0 && strchr(" \t\r\n=", file.data[len - 1]) != NULL)
+        len--;
+    int rc = 0;
+    if (!pem_key_is_kept(mode))
+        rc = err_set(err, "%s: others can read it; expected a file for its owner alone (chmod 600)", path);
+    else if (len == 0 || !base64url_read((struct str){(char *)file.data, len}, &g->order.eab_key))
+        rc = err_set(err, "%s: expected the key in base64url, as the CA has given it", path);
+    wipe(&file);
+    return rc;
+}
+
+/* The certificate that is in the slot, where the CA has issued it, is named as what is replaced. */
+static void name_replaced(struct obtained *g)
+{
+    const struct life_slot *s = &g->lineage->state.slot[g->order.slot];
+    if (g->certs[g->order.slot] == NULL || !s->held || s->ca != g->order.ca)
+        return;
+    if (acme_client_cert_id(cert_leaf_der(g->certs[g->order.slot]), &g->order.replaces, NULL) < 0)
+        buf_free(&g->order.replaces);
+}
+
+static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
+{
+    const struct acme_wish *w = g->wish;
+    const struct obtainer_ca *ca = &g->o->cas[g->order.ca];
+    *s = (struct acme_errand_settings){
+        .loop = g->o->owner.loop,
+        .fetcher = g->o->fetcher,
+        .ca_file = w->ca_file,
+        .provers = {[ACME_BY_TLS_ALPN] = g->o->door, [ACME_BY_HTTP] = g->o->door, [ACME_BY_DNS] = g->hook},
+        .noted = on_noted,
+        .done = on_order_done,
+        .arg = g,
+        .client = {.goal = ACME_OBTAIN,
+                   .directory = ca->url,
+                   .account_key = ca->account_key,
+                   .account = ca->account,
+                   .email = w->email,
+                   .eab_kid = w->eab_kid,
+                   .eab_key = {(const char *)g->order.eab_key.data, g->order.eab_key.len},
+                   .names = (const char *const *)w->names,
+                   .names_len = w->names_len,
+                   .proofs_len = w->proofs_len,
+                   .settle = w->settle,
+                   .profile = w->profile,
+                   .replaces = g->order.replaces.len > 0 ? buf_text(&g->order.replaces) : NULL,
+                   .key = g->order.key}};
+    memcpy(s->client.proofs, w->proofs, sizeof(w->proofs));
+}
+
+void obtained_order(struct obtained *g, int slot, uint16_t ca)
+{
+    struct acme_errand_settings settings;
+    struct err err;
+    CHECK(g->order.running == NULL);
+    g->order = (struct obtained_errand){.ca = ca, .slot = slot, .key = ca_key_make(g->wish->key)};
+    int rc = g->o->fetcher != NULL ? 0 : err_set(&err, "libcurl is missing");
+    if (rc == 0 && g->order.key == NULL)
+        rc = err_set(&err, "no key could be made");
+    if (rc == 0)
+        rc = need_account(g, ca, &err);
+    if (rc == 0)
+        rc = read_eab(g, &err);
+    if (rc == 0) {
+        name_replaced(g);
+        fill_settings(g, &settings);
+        g->order.running = acme_errand_start(&settings, &err);
+        rc = g->order.running != NULL ? 0 : -1;
+    }
+    if (rc < 0)
+        fail(g, LIFE_REFUSED, 0, &err);
+}
+
+/* ---- when to renew ---- */
+
+static void on_look_done(void *arg, const struct acme_client *c, const struct acme_client_failure *failure)
+{
+    struct obtained *g = arg;
+    struct life *life = g->o->life;
+    int slot = g->look.slot;
+    struct err err;
+    end_errand(&g->look);
+    if (failure == NULL) {
+        const struct acme_client_window *w = acme_client_window(c);
+        life_ari(life, g->lineage, w->start, w->end, w->retry_after, obtainer_now());
+        struct str url = {w->url, strlen(w->url)};
+        if (book_save_explanation(g->o->book, g->lineage->id, slot, url, &err) < 0)
+            obtained_notice(g, &err);
+    } else {
+        life_ari_failed(life, g->lineage, failure->fault != ACME_UNREACHABLE, obtainer_now());
+    }
+    obtained_save(g);
+    obtainer_go_on(g->o);
+}
+
+void obtained_ask_renewal(struct obtained *g, int slot)
+{
+    const struct life_slot *s = &g->lineage->state.slot[slot];
+    struct err err;
+    CHECK(g->look.running == NULL);
+    g->look = (struct obtained_errand){.slot = slot, .ca = s->ca};
+    if (g->certs[slot] != NULL && g->o->fetcher != NULL) {
+        g->look.about = cert_ref(g->certs[slot]);
+        const struct acme_errand_settings settings = {
+            .loop = g->o->owner.loop,
+            .fetcher = g->o->fetcher,
+            .ca_file = g->wish->ca_file,
+            .done = on_look_done,
+            .arg = g,
+            .client = {.goal = ACME_RENEWAL_INFO,
+                       .directory = g->o->cas[s->ca].url,
+                       .certificate = cert_leaf_der(g->look.about)}};
+        g->look.running = acme_errand_start(&settings, &err);
+    }
+    if (g->look.running != NULL)
+        return;
+    end_errand(&g->look);
+    life_ari_failed(g->o->life, g->lineage, true, obtainer_now());
+}
