@@ -34,7 +34,7 @@ static void notice(struct obtainer *o, const struct err *why)
 void obtained_save(const struct obtained *g)
 {
     struct err err;
-    if (book_save(g->o->book, g->lineage, life_next_try(g->lineage), &err) < 0)
+    if (book_save(g->o->book, g->lineage, life_due_of(g->lineage), &err) < 0)
         obtained_notice(g, &err);
 }
 

@@ -122,58 +122,77 @@ static int read_certificate(const struct obtained *g, struct str chain, struct s
     return *ret_cert != NULL ? 0 : -1;
 }
 
-/* Into its slot and into the book. Where the book fails it is served all the same, as long as we run. */
-static void take(struct obtained *g, const struct issued *issued, struct cert *cert,
-                 const struct book_certificate *entry)
+/* Into its slot and into the book; what the book cannot keep is not served, for a restart would lose it. */
+static int take(struct obtained *g, const struct issued *issued, struct cert *cert,
+                const struct book_certificate *entry, struct err *err)
 {
     const struct life_issue issue = {
         .not_before = issued->not_before, .not_after = issued->not_after, .must_staple = issued->must_staple};
+    const struct life_state before = g->lineage->state;
     struct obtainer *o = g->o;
-    struct err err;
     int slot = g->order.slot;
     life_issued(o->life, g->lineage, &issue, obtainer_now());
-    if (book_put(o->book, g->lineage, life_next_try(g->lineage), slot, entry, &err) < 0)
-        obtained_notice(g, &err);
+    if (book_put(o->book, g->lineage, life_due_of(g->lineage), slot, entry, err) < 0) {
+        life_take_back(o->life, g->lineage, &before, obtainer_now());
+        return -1;
+    }
     cert_unref(g->certs[slot]);
-    g->certs[slot] = cert;
+    g->certs[slot] = cert_ref(cert);
     save_ca(g, g->order.ca);
     if (g->served == slot) /* no turn tells of it: the slot is the same */
         for (size_t i = 0; i < g->wish->names_len; i++)
             o->owner.changed(o->owner.arg, g->wish->names[i]);
+    return 0;
+}
+
+/* The key goes into the book, the certificate to clients. -1 with `err`: it is of no use to us. */
+static int keep(struct obtained *g, struct str chain, struct str key, struct issued *ret, struct err *err)
+{
+    struct cert *cert = NULL;
+    if (read_certificate(g, chain, key, ret, &cert, err) < 0)
+        return -1;
+    struct book_certificate entry = {.chain = chain,
+                                     .key = key,
+                                     .serial = {ret->serial, strlen(ret->serial)},
+                                     .issued = obtainer_now(),
+                                     .not_before = ret->not_before,
+                                     .not_after = ret->not_after,
+                                     .ca = g->order.ca};
+    memcpy(entry.pin, ret->pin, sizeof(entry.pin));
+    int rc = take(g, ret, cert, &entry, err);
+    cert_unref(cert);
+    return rc;
+}
+
+static bool is_better(const struct obtained *g, struct str chain, struct str key)
+{
+    struct issued issued;
+    if (issued_read(chain, key, &issued, NULL) < 0)
+        return true; /* keep() says what is wrong with it */
+    const struct life_issue issue = {.not_before = issued.not_before, .not_after = issued.not_after};
+    return life_takes(g->lineage, &issue, obtainer_now());
 }
 
 static void on_obtained(struct obtained *g, struct str chain)
 {
     struct issued issued;
-    struct cert *cert = NULL;
     struct buf der = {.max = 0};
     struct err err;
     char until[PEM_TIME_MAX];
-    int rc = ca_key_put_der(g->order.key, &der) ? 0 : err_set(&err, "its key could not be written");
+    bool readable = ca_key_put_der(g->order.key, &der);
     struct str key = {(char *)der.data, der.len};
-    if (rc == 0)
-        rc = read_certificate(g, chain, key, &issued, &cert, &err);
-    const struct life_issue issue = {.not_before = issued.not_before, .not_after = issued.not_after};
-    if (rc == 0 && !life_takes(g->lineage, &issue, obtainer_now()))
-        rc = err_set(&err, "what the CA gave is no better than what there is");
-    if (rc < 0) {
-        cert_unref(cert);
-        wipe(&der);
+    if (!readable || !is_better(g, chain, key)) {
+        err_set(&err, readable ? "what the CA gave is no better than what there is" : "its key is lost");
         fail(g, LIFE_USELESS, 0, &err);
-        return;
+    } else if (keep(g, chain, key, &issued, &err) == 0) {
+        err_set(&err, "obtained from %s, valid until %s", g->o->cas[g->order.ca].url,
+                pem_time_text(issued.not_after, until));
+        obtained_notice(g, &err);
+    } else if (g->lineage->ordering != LIFE_NO_SLOT) {
+        fail(g, LIFE_USELESS, 0, &err);
+    } else { /* the book has failed, and life has been told */
+        obtained_notice(g, &err);
     }
-    struct book_certificate entry = {.chain = chain,
-                                     .key = key,
-                                     .serial = {issued.serial, strlen(issued.serial)},
-                                     .issued = obtainer_now(),
-                                     .not_before = issued.not_before,
-                                     .not_after = issued.not_after,
-                                     .ca = g->order.ca};
-    memcpy(entry.pin, issued.pin, sizeof(entry.pin));
-    take(g, &issued, cert, &entry);
-    err_set(&err, "obtained from %s, valid until %s", g->o->cas[g->order.ca].url,
-            pem_time_text(issued.not_after, until));
-    obtained_notice(g, &err);
     wipe(&der);
     end_errand(&g->order);
     obtainer_go_on(g->o);
