@@ -146,7 +146,11 @@ struct config_acme_eab {
 
 struct config_acme_dns {
     struct config_head head;
-    char **hook; /* its words, to a NULL */
+    char **hook; /* its words, to a NULL; NULL: by `server` */
+    struct config_address server;
+    struct config_text zone; /* this and what follows: of `server` */
+    struct config_text key;
+    struct config_text secret_file;
     int64_t settle;
 };
 

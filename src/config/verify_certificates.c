@@ -66,6 +66,27 @@ static int verify_acme_names(struct report *r, const struct config_acme *a, size
     return bad;
 }
 
+/* What belongs to 'server' is there with it, and not without. */
+static int verify_dns(struct report *r, const struct config_acme_dns *d, size_t i)
+{
+    const struct config_text *const parts[] = {&d->zone, &d->key, &d->secret_file};
+    static const char *const names[] = {"zone", "key", "secret_file"};
+    uint8_t ignored[16];
+    int bad = 0;
+    for (size_t k = 0; k < 3; k++)
+        if ((parts[k]->text != NULL) == (d->hook != NULL))
+            bad =
+                report_add(r, d->head.at,
+                           d->hook != NULL ? "certificates[%zu].acme.dns.%s: goes with 'server', found 'hook'"
+                                           : "certificates[%zu].acme.dns: 'server' needs '%s'",
+                           i, names[k]);
+    if (d->hook == NULL && (d->server.host == NULL || hostname_address(d->server.host, ignored) == 0))
+        bad = report_add(r, d->head.at,
+                         "certificates[%zu].acme.dns.server: found '%s', expected an IP address and a port",
+                         i, d->server.text.text);
+    return bad;
+}
+
 static int verify_acme(struct report *r, const struct config_certificate *c, size_t i)
 {
     const struct config_acme *a = c->acme;
@@ -84,6 +105,8 @@ static int verify_acme(struct report *r, const struct config_certificate *c, siz
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
         bad = report_add(r, a->head.at, "certificates[%zu].acme: the challenge 'dns' needs the section 'dns'",
                          i);
+    if (a->dns != NULL)
+        bad |= verify_dns(r, a->dns, i);
     return bad | verify_acme_names(r, a, i);
 }
 

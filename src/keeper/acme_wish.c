@@ -67,7 +67,12 @@ struct acme_wish *acme_wish_new(const struct config_acme *from)
         w->eab_key_file = copy(from->eab->key_file.text);
     }
     if (from->dns != NULL) {
-        w->hook = copy_words(from->dns->hook);
+        w->hook = from->dns->hook != NULL ? copy_words(from->dns->hook) : NULL;
+        if (w->hook == NULL)
+            net_addr_parse(from->dns->server.host, from->dns->server.port, &w->dns_server);
+        w->dns_zone = copy(from->dns->zone.text);
+        w->dns_key = copy(from->dns->key.text);
+        w->dns_secret_file = copy(from->dns->secret_file.text);
         w->settle = from->dns->settle / NSEC_PER_SEC;
     }
     w->key = (enum ca_key_kind)from->key;
@@ -89,5 +94,8 @@ void acme_wish_free(struct acme_wish *w)
     free(w->profile);
     free(w->eab_kid);
     free(w->eab_key_file);
+    free(w->dns_zone);
+    free(w->dns_key);
+    free(w->dns_secret_file);
     free(w);
 }

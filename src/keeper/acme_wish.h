@@ -6,6 +6,7 @@
 #include "acme/client_proof.h"
 #include "ca/ca.h"
 #include "keeper/life.h"
+#include "net/addr.h"
 
 struct config_acme;
 
@@ -17,7 +18,9 @@ struct acme_wish {
     char *ca_file, *email, *profile; /* or NULL */
     char *eab_kid, *eab_key_file;    /* both or none */
     char **hook;                     /* for dns-01, or NULL */
-    int64_t settle;                  /* seconds */
+    struct net_addr dns_server;      /* for dns-01; AF_UNSPEC: none */
+    char *dns_zone, *dns_key, *dns_secret_file;
+    int64_t settle; /* seconds */
     enum ca_key_kind key;
     enum acme_client_proof_kind proofs[ACME_PROOF_KINDS];
     size_t proofs_len;

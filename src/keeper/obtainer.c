@@ -248,9 +248,9 @@ static struct obtained *of_id(const struct obtainer *o, int64_t id)
 static void set_wish(struct obtained *g, struct acme_wish *wish)
 {
     acme_wish_free(g->wish);
-    prover_free(g->hook);
+    prover_free(g->dns);
     g->wish = wish;
-    g->hook = wish->hook != NULL ? prover_hook(g->o->owner.loop, wish->hook) : NULL;
+    g->dns = NULL;
 }
 
 static void drop(struct obtained *g)
@@ -259,7 +259,7 @@ static void drop(struct obtained *g)
     for (size_t i = 0; i < LIFE_SLOTS; i++)
         cert_unref(g->certs[i]);
     acme_wish_free(g->wish);
-    prover_free(g->hook);
+    prover_free(g->dns);
     g->magic = 0;
     free(g);
 }

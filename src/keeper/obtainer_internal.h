@@ -53,7 +53,7 @@ struct obtained {
     size_t wanted; /* how often */
     struct acme_wish *wish;
     struct lineage *lineage;
-    struct prover *hook;
+    struct prover *dns;             /* made when it is first needed; NULL: none */
     struct cert *certs[LIFE_SLOTS]; /* what is in the slots, or NULL */
     int served;                     /* slot, or LIFE_NO_SLOT */
     struct obtained_errand order, look;
@@ -70,6 +70,13 @@ void obtainer_go_on(struct obtainer *o);
 
 /* Put what is known of it into the book. */
 void obtained_save(const struct obtained *g);
+
+/* ---- obtainer_secret.c ---- */
+
+/* Read a small secret in base64 or base64url, whichever it is, from a file that others cannot read; to be
+ * given to obtainer_wipe(). -1 with `err`, which has nothing of it. */
+int obtainer_secret(const char *path, struct buf *ret, struct err *err);
+void obtainer_wipe(struct buf *secret);
 
 /* ---- obtainer_order.c ---- */
 

@@ -3,31 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sys/stat.h>
-
-#include "base/base64.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "ca/key.h"
 #include "cert/cert.h"
 #include "cert/issued.h"
 #include "cert/pem.h"
 #include "keeper/obtainer_internal.h"
 
-#define EAB_KEY_MAX 4096
-
-static void wipe(struct buf *b)
-{
-    if (b->data != NULL)
-        explicit_bzero(b->data, b->cap);
-    buf_free(b);
-}
-
 static void end_errand(struct obtained_errand *e)
 {
     ca_key_free(e->key);
     cert_unref(e->about);
-    wipe(&e->eab_key);
+    obtainer_wipe(&e->eab_key);
     buf_free(&e->replaces);
     *e = (struct obtained_errand){0};
 }
@@ -76,7 +63,7 @@ static int save_account(const struct obtained *g, uint16_t number, struct err *e
     int rc = ca_key_put_der(ca->account_key, &der)
                  ? book_save_account(g->o->book, number, url, (struct str){(char *)der.data, der.len}, err)
                  : err_set(err, "the account's key could not be written");
-    wipe(&der);
+    obtainer_wipe(&der);
     return rc;
 }
 
@@ -193,7 +180,7 @@ static void on_obtained(struct obtained *g, struct str chain)
     } else { /* the book has failed, and life has been told */
         obtained_notice(g, &err);
     }
-    wipe(&der);
+    obtainer_wipe(&der);
     end_errand(&g->order);
     obtainer_go_on(g->o);
 }
@@ -214,25 +201,22 @@ static void on_order_done(void *arg, const struct acme_client *c, const struct a
 
 /* ---- an order ---- */
 
-/* The secret of external account binding, as CAs give it. */
-static int read_eab(struct obtained *g, struct err *err)
+static int make_dns(struct obtained *g, struct err *err)
 {
-    const char *path = g->wish->eab_key_file;
-    struct buf file = {.max = 0};
-    mode_t mode;
-    if (path == NULL)
-        return 0;
-    if (file_read(path, EAB_KEY_MAX, &file, &mode, err) < 0)
-        return -1;
-    size_t len = file.len;
-    while (len > 0 && strchr(" \t\r\n=", file.data[len - 1]) != NULL)
-        len--;
+    const struct acme_wish *w = g->wish;
+    struct buf secret = {.max = 0};
     int rc = 0;
-    if (!pem_key_is_kept(mode))
-        rc = err_set(err, "%s: others can read it; expected a file for its owner alone (chmod 600)", path);
-    else if (len == 0 || !base64url_read((struct str){(char *)file.data, len}, &g->order.eab_key))
-        rc = err_set(err, "%s: expected the key in base64url, as the CA has given it", path);
-    wipe(&file);
+    if (g->dns != NULL)
+        return 0;
+    if (w->hook != NULL) {
+        g->dns = prover_hook(g->o->owner.loop, w->hook);
+    } else if (w->dns_server.family != AF_UNSPEC) {
+        rc = obtainer_secret(w->dns_secret_file, &secret, err);
+        if (rc == 0)
+            g->dns = prover_update(g->o->owner.loop, &w->dns_server, w->dns_zone, w->dns_key,
+                                   (struct str){(char *)secret.data, secret.len});
+        obtainer_wipe(&secret);
+    }
     return rc;
 }
 
@@ -254,7 +238,7 @@ static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
         .loop = g->o->owner.loop,
         .fetcher = g->o->fetcher,
         .ca_file = w->ca_file,
-        .provers = {[ACME_BY_TLS_ALPN] = g->o->door, [ACME_BY_HTTP] = g->o->door, [ACME_BY_DNS] = g->hook},
+        .provers = {[ACME_BY_TLS_ALPN] = g->o->door, [ACME_BY_HTTP] = g->o->door, [ACME_BY_DNS] = g->dns},
         .noted = on_noted,
         .done = on_order_done,
         .arg = g,
@@ -287,7 +271,9 @@ void obtained_order(struct obtained *g, int slot, uint16_t ca)
     if (rc == 0)
         rc = need_account(g, ca, &err);
     if (rc == 0)
-        rc = read_eab(g, &err);
+        rc = make_dns(g, &err);
+    if (rc == 0 && g->wish->eab_key_file != NULL)
+        rc = obtainer_secret(g->wish->eab_key_file, &g->order.eab_key, &err);
     if (rc == 0) {
         name_replaced(g);
         fill_settings(g, &settings);

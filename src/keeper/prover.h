@@ -7,7 +7,9 @@
 #include <stddef.h>
 
 #include "acme/client_proof.h"
+#include "base/str.h"
 #include "loop/loop.h"
+#include "net/addr.h"
 
 struct challenges;
 struct prover;
@@ -38,6 +40,11 @@ struct prover *prover_door(struct challenges *challenges);
  * "cleanup", then _acme-challenge.NAME, then what the TXT record is to say. It has PATH alone in its
  * environment, a minute, and is to exit with 0 once all name servers know. Never NULL. */
 struct prover *prover_hook(struct loop *loop, char *const argv[]);
+
+/* By dns-01, with DNS UPDATE (RFC 2136) of that zone at that server, signed with TSIG by hmac-sha256. All is
+ * copied. Never NULL. */
+struct prover *prover_update(struct loop *loop, const struct net_addr *server, const char *zone,
+                             const char *key_name, struct str secret);
 
 /* NULL is allowed. No call may be under way. */
 void prover_free(struct prover *p);

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 import tls
-from acme import Pebble
+from acme import Named, Pebble
 from door import Door
 from peers import Server
 from run import SLOW, free_port, wait_until
@@ -151,6 +151,46 @@ def test_a_hook_that_fails_is_told_of(site):
     s.acme["dns"] = {"hook": str(hook)}
     s.start()
     wait_until(lambda: "exited with status 3: no such zone" in s.door.process.output(), s.door.process.output, 20)
+
+
+@pytest.fixture
+def named(tmp_path):
+    server = Named(tmp_path, "example.com").start()
+    yield server
+    server.stop()
+
+
+def test_dns_01_by_dns_update(tmp_path, backend, named):
+    """RFC 2136 with TSIG, BIND being the judge; nothing is left in the zone."""
+    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenge="dns", dns=named.config())
+    s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
+    try:
+        s.start()
+        assert names_of(s.obtained("www.example.com")) == {"example.com", "*.example.com", "a.b.example.com"}
+        log = named.process.output()
+        assert log.count("adding an RR") == log.count("deleting an RR") == 3, log
+    finally:
+        s.stop()
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ({"secret": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, "BADSIG"),
+    ({"key": "nobody.example.com"}, "BADKEY"),
+    ({"key": "other.example.com"}, "REFUSED"),
+    ({"zone": "example.org"}, "NOTAUTH"),
+])
+def test_a_name_server_that_refuses_is_quoted(tmp_path, backend, named, wrong, words):
+    dns = named.config(**{key: value for key, value in wrong.items() if key != "secret"})
+    if "secret" in wrong:
+        (named.directory / "secret").write_text(wrong["secret"])
+    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns", dns=dns)
+    s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
+    try:
+        s.start()
+        wait_until(lambda: words in s.door.process.output(), s.door.process.output, 20)
+        assert named.secret not in s.door.process.output()
+    finally:
+        s.stop()
 
 
 def test_external_account_binding(tmp_path, backend):
