@@ -233,7 +233,7 @@ static void on_changed(void *arg, const char *name)
 static int make_keeper(struct serving *s, struct err *err)
 {
     const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
-    s->keeper = keeper_new(&ear, err);
+    s->keeper = keeper_new(&ear, s->challenges, err);
     if (s->keeper == NULL)
         return -1;
     s->bindings.provider = keeper_provider(s->keeper);

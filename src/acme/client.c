@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "jose/jws.h"
 
-#define UNANSWERED_MAX 4 /* times that a request is sent again when there was no answer, or a 5xx */
+#define UNANSWERED_MAX 3 /* times that a request is sent again when there was no answer, or a 5xx */
 #define POLL_SLOWEST 30  /* seconds */
 
 static const struct client_step_row rows[] = {
@@ -290,7 +290,7 @@ void acme_client_unanswered(struct acme_client *c, int64_t now, const struct err
         client_fail_text(c, ACME_UNREACHABLE, "%s", why->text);
         return;
     }
-    c->wait_until = now + (INT64_C(1) << (2 * c->unanswered)); /* 1, 4, 16, 64 s */
+    c->wait_until = now + (INT64_C(1) << (2 * c->unanswered)); /* 1, 4, 16 s */
     c->unanswered++;
 }
 

@@ -143,6 +143,10 @@ struct acme_client_window {
     char url[256];       /* where it explains why, or empty */
 };
 
+/* Append the CertID of a certificate in DER (RFC 9773, 4.1): BASE64URL(AKI) "." BASE64URL(serial). -1 with
+ * `err` where it has none. */
+int acme_client_cert_id(struct str der, struct buf *ret, struct err *err);
+
 /* ACME_RENEWAL_INFO, done. */
 const struct acme_client_window *acme_client_window(const struct acme_client *c);
 

@@ -9,6 +9,7 @@
 #include <openssl/mem.h>
 #include <openssl/x509.h>
 
+#include "acme/client.h"
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/hostname.h"

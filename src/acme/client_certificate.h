@@ -27,8 +27,4 @@ int acme_client_csr(EVP_PKEY *key, const char *const *names, size_t len, struct 
 int acme_client_check_chain(struct str pem, EVP_PKEY *key, const char *const *names, size_t len, int64_t now,
                             struct err *err);
 
-/* Append the CertID of a certificate in DER (RFC 9773, 4.1): BASE64URL(AKI) "." BASE64URL(serial). -1 with
- * `err` where it has none. */
-int acme_client_cert_id(struct str der, struct buf *ret, struct err *err);
-
 #endif

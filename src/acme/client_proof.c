@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "ca/ca.h"
 #include "ca/key.h"
+#include "cert/cert.h"
 
 #define DAY INT64_C(86400)
 #define SERIAL_LEN 16
@@ -124,20 +125,22 @@ static bool fill(X509 *x, EVP_PKEY *key, const struct acme_client_proof *proof, 
     return ok;
 }
 
-struct evp_pkey_st *acme_client_alpn_certificate(const struct acme_client_proof *proof, int64_t now,
-                                                 struct buf *ret, struct err *err)
+struct cert *acme_client_alpn_certificate(const struct acme_client_proof *proof, int64_t now, struct err *err)
 {
     EVP_PKEY *key = ca_key_make(CA_KEY_P256);
     X509 *x = X509_new();
     uint8_t *der = NULL;
+    struct buf pem = {.max = 0};
+    struct cert *cert = NULL;
     int len = key != NULL && x != NULL && fill(x, key, proof, now) ? i2d_X509(x, &der) : -1;
-    bool ok = len > 0 && ca_put_pem(ret, PEM_STRING_X509, der, (size_t)len);
+    if (len > 0 && ca_put_pem(&pem, PEM_STRING_X509, der, (size_t)len))
+        cert = cert_from((struct str){(char *)pem.data, pem.len}, key, proof->name, err);
+    else
+        err_set(err, "no certificate could be made to prove %s with", proof->name);
     OPENSSL_free(der);
     X509_free(x);
-    ERR_clear_error();
-    if (ok)
-        return key;
     EVP_PKEY_free(key);
-    err_set(err, "no certificate could be made to prove %s with", proof->name);
-    return NULL;
+    buf_free(&pem);
+    ERR_clear_error();
+    return cert;
 }

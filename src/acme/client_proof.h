@@ -8,11 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/hostname.h"
 
-struct evp_pkey_st;
+struct cert;
 
 enum acme_client_proof_kind {
     ACME_BY_TLS_ALPN, /* tls-alpn-01 */
@@ -44,10 +43,10 @@ void acme_client_dns_value(const struct acme_client_proof *proof, char ret[ACME_
 #define ACME_CLIENT_DNS_NAME_MAX (HOSTNAME_MAX + 1 + 16)
 void acme_client_dns_name(const struct acme_client_proof *proof, char ret[ACME_CLIENT_DNS_NAME_MAX]);
 
-/* tls-alpn-01: append a certificate to show, in PEM (RFC 8737, 3), for a new key, which is the caller's;
- * valid for a week around `now`. NULL with `err`. */
-struct evp_pkey_st *acme_client_alpn_certificate(const struct acme_client_proof *proof, int64_t now,
-                                                 struct buf *ret, struct err *err);
+/* tls-alpn-01: the certificate to show (RFC 8737, 3), with a key of its own; valid for a week around `now`.
+ * The caller owns a reference; NULL with `err`. */
+struct cert *acme_client_alpn_certificate(const struct acme_client_proof *proof, int64_t now,
+                                          struct err *err);
 
 /* tls-alpn-01: the server name by which the CA comes: the name, of an address its own under in-addr.arpa or
  * ip6.arpa (RFC 8738, 6). */

@@ -131,12 +131,50 @@ struct config_tls {
     int64_t ticket_lifetime;
 };
 
+/* How a name is proven to a CA. */
+enum config_challenge {
+    CONFIG_BY_TLS_ALPN,
+    CONFIG_BY_HTTP,
+    CONFIG_BY_DNS,
+};
+
+struct config_acme_eab {
+    struct config_head head;
+    struct config_text kid;
+    struct config_text key_file;
+};
+
+struct config_acme_dns {
+    struct config_head head;
+    char **hook; /* its words, to a NULL; NULL: by `server` */
+    struct config_address server;
+    struct config_text zone; /* this and what follows: of `server` */
+    struct config_text key;
+    struct config_text secret_file;
+    int64_t settle;
+};
+
+struct config_acme {
+    struct config_head head;
+    struct config_texts names;
+    struct config_texts ca;
+    struct config_text ca_file;
+    struct config_text email;
+    struct config_acme_eab *eab; /* NULL: none */
+    struct config_text profile;
+    int key;                       /* enum ca_key_kind */
+    struct config_codes challenge; /* enum config_challenge */
+    struct config_acme_dns *dns;   /* NULL: none */
+    int64_t renew_before;          /* 0: by its life */
+};
+
 struct config_certificate {
     struct config_head head;
     struct config_text name;        /* label that routes use; NULL: none */
     struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
     struct config_text directory; /* where it is looked up */
+    struct config_acme *acme;     /* how it is obtained, or NULL */
     struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
@@ -145,7 +183,7 @@ struct config_certificates {
     size_t n;
 };
 
-/* Is it many, of which one is looked up when its name is first asked for? */
+/* Is it looked up when its name is asked for: in a folder, or among what was obtained? */
 static inline bool config_certificate_is_source(const struct config_certificate *c)
 {
     return c->certificate.text == NULL;
@@ -512,9 +550,10 @@ struct config_protocols {
 
 struct config {
     struct config_head head;
-    const char *file; /* its name, as in error texts */
-    struct str text;  /* where it was made from memory: all of it */
-    size_t workers;   /* 0: one per CPU */
+    const char *file;         /* its name, as in error texts */
+    struct str text;          /* where it was made from memory: all of it */
+    struct config_text state; /* NULL: see config_state() */
+    size_t workers;           /* 0: one per CPU */
     struct config_listeners listeners;
     struct config_tls tls;
     struct config_certificates certificates;

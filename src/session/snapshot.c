@@ -112,6 +112,8 @@ static struct trust *trust_named(struct build *b, const struct config_text *name
 static void check_source(struct build *b, const struct config_certificate *cc)
 {
     struct err err;
+    if (cc->directory.text == NULL)
+        return;
     int fd = open(cc->directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         err_errno(&err, errno, "%s: not a folder that can be read", cc->directory.text);

@@ -4,8 +4,8 @@
 
 #include <openssl/sha.h>
 
-#include "acme/client_certificate.h"
 #include "base/base64.h"
+#include "cert/cert.h"
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -627,16 +627,14 @@ static void test_what_proofs_look_like(void **state)
 static void test_the_certificate_of_tls_alpn(void **state)
 {
     struct acme_client_proof p = {ACME_BY_TLS_ALPN, "example.com", "token", "token.thumb"};
-    struct buf pem = {.max = 0};
     struct err err;
     uint8_t hash[SHA256_DIGEST_LENGTH];
     (void)state;
-    EVP_PKEY *key = acme_client_alpn_certificate(&p, ACME_NOW, &pem, &err);
-    assert_non_null(key);
-    BIO *bio = BIO_new_mem_buf(pem.data, (ossl_ssize_t)pem.len);
-    X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    struct cert *cert = acme_client_alpn_certificate(&p, ACME_NOW, &err);
+    assert_non_null(cert);
+    X509 *x = X509_parse_from_buffer(cert->chain[0]);
     assert_non_null(x);
-    assert_int_equal(X509_verify(x, key), 1);
+    assert_int_equal(X509_verify(x, cert->key), 1);
     assert_int_equal(X509_check_host(x, "example.com", 11, 0, NULL), 1);
     ASN1_OBJECT *oid = OBJ_txt2obj("1.3.6.1.5.5.7.1.31", 1);
     X509_EXTENSION *e = X509_get_ext(x, X509_get_ext_by_OBJ(x, oid, -1));
@@ -649,9 +647,7 @@ static void test_the_certificate_of_tls_alpn(void **state)
     assert_memory_equal(der + 2, hash, 32);
     ASN1_OBJECT_free(oid);
     X509_free(x);
-    BIO_free(bio);
-    EVP_PKEY_free(key);
-    buf_free(&pem);
+    cert_unref(cert);
 }
 
 int main(void)
