@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme/service.h"
 #include "admin/server.h"
 #include "admin/tell.h"
 #include "base/check.h"
@@ -29,7 +30,7 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
-#define SERVICES 3 /* of the door's own pages */
+#define SERVICES 4 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -49,30 +50,10 @@ struct serving {
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
     struct login_service *login;
+    struct acme_service *acme;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
-
-/* What a door is made with. */
-static void gather(struct serving *s)
-{
-    s->challenges = challenges_new();
-    s->services[0] = challenges_service(s->challenges);
-    s->services[1] = web_redirect;
-    s->login = login_service_new();
-    s->services[2] = login_service_web(s->login);
-    s->bindings = (struct door_bindings){.fronts = fronts,
-                                         .fronts_len = ARRAY_LEN(fronts),
-                                         .services = s->services,
-                                         .services_len = SERVICES,
-                                         .challenges = s->challenges};
-}
-
-static void release(struct serving *s)
-{
-    challenges_free(s->challenges);
-    login_service_free(s->login);
-}
 
 static void print_lines(const char *text)
 {
@@ -103,6 +84,30 @@ static void on_notice(void *arg, const char *text)
     (void)arg;
     fprintf(stderr, "cardea: ");
     print_lines(text);
+}
+
+/* What a door is made with. */
+static void gather(struct serving *s)
+{
+    s->challenges = challenges_new();
+    s->services[0] = challenges_service(s->challenges);
+    s->services[1] = web_redirect;
+    s->login = login_service_new();
+    s->services[2] = login_service_web(s->login);
+    s->acme = acme_service_new(s->loop, on_notice, s);
+    s->services[3] = acme_service_web(s->acme);
+    s->bindings = (struct door_bindings){.fronts = fronts,
+                                         .fronts_len = ARRAY_LEN(fronts),
+                                         .services = s->services,
+                                         .services_len = SERVICES,
+                                         .challenges = s->challenges};
+}
+
+static void release(struct serving *s)
+{
+    challenges_free(s->challenges);
+    login_service_free(s->login);
+    acme_service_free(s->acme);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -242,7 +247,8 @@ static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *er
     if (ca == NULL)
         return 0;
     const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
-    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0)
+    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
+        acme_service_open(s->acme, ca, &err) == 0)
         return 0;
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;
@@ -304,6 +310,7 @@ static void finish(struct serving *s)
         keeper_stop(s->keeper);
     loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
+    loop_deliver(s->loop); /* and its office */
     keeper_free(s->keeper);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);

@@ -77,22 +77,28 @@ static bool read_profile(struct acme_call *c, struct acme_order *o)
     return true;
 }
 
+/* Two digits, up to `max`. */
+static bool read_two(const char *text, int64_t max, int64_t *ret)
+{
+    if (strspn(text, "0123456789") < 2)
+        return false;
+    *ret = (text[0] - '0') * 10 + (text[1] - '0');
+    return *ret <= max;
+}
+
 /* Read what stands behind the seconds: a fraction, and Z or an offset (RFC 3339, 5.6). */
 static bool read_zone(const char *text, int64_t *ret_offset)
 {
-    unsigned hours, minutes;
-    int used = 0;
+    int64_t hours, minutes;
     if (*text == '.')
         text += 1 + strspn(text + 1, "0123456789");
     *ret_offset = 0;
     if (strcmp(text, "Z") == 0)
         return true;
-    if ((*text != '+' && *text != '-') || strspn(text + 1, "0123456789:") != 5 ||
-        sscanf(text + 1, "%2u:%2u%n", &hours, &minutes, &used) != 2 || used != 5 || text[6] != '\0' ||
-        hours > 23 || /* NOLINT(cert-err34-c): two digits each */
-        minutes > 59)
+    if (strlen(text) != strlen("+00:00") || strchr("+-", text[0]) == NULL || text[3] != ':' ||
+        !read_two(text + 1, 23, &hours) || !read_two(text + 4, 59, &minutes))
         return false;
-    *ret_offset = (*text == '+' ? 1 : -1) * (int64_t)(hours * 60 + minutes) * 60;
+    *ret_offset = (text[0] == '+' ? 1 : -1) * (hours * 60 + minutes) * 60;
     return true;
 }
 
@@ -118,6 +124,7 @@ static bool read_times(struct acme_call *c, struct acme_order *o)
 {
     if (!read_time(c, "notBefore", &o->not_before) || !read_time(c, "notAfter", &o->not_after))
         return false;
+    CHECK(o->profile != NULL);
     int64_t longest = o->profile->lifetime, from = o->not_before != 0 ? o->not_before : c->now;
     if (from < c->now - BACKDATE_MAX || from > c->now + longest)
         return acme_problem(c, ACME_MALFORMED, "\"notBefore\" is too far from now");
@@ -250,15 +257,19 @@ static bool write_order(struct acme_call *c, struct acme_order *o, bool trusted)
     return acme_commit(c);
 }
 
+static bool read_order(struct acme_call *c, struct acme_order *o)
+{
+    return read_names(c, o) && read_profile(c, o) && read_times(c, o) && read_replaces(c, o);
+}
+
 void acme_answer_new_order(struct acme_call *c)
 {
     struct acme_order o = {0};
-    const struct acme_rule *rule = NULL;
-    bool ok = read_names(c, &o) && read_profile(c, &o) && read_times(c, &o) && read_replaces(c, &o);
-    if (ok && (rule = acme_permit(c->s, &c->account, o.profile, o.names, o.names_len)) == NULL)
-        ok = refuse(c, &o);
-    ok = ok && (rule->trusted || check_provable(c, &o)) && check_room(c) && check_failures(c, &o);
-    if (ok && write_order(c, &o, rule->trusted))
-        acme_order_answer(c, 201, &o);
+    if (read_order(c, &o)) {
+        const struct acme_rule *rule = acme_permit(c->s, &c->account, o.profile, o.names, o.names_len);
+        bool ok = rule == NULL ? refuse(c, &o) : rule->trusted || check_provable(c, &o);
+        if (ok && check_room(c) && check_failures(c, &o) && write_order(c, &o, rule != NULL && rule->trusted))
+            acme_order_answer(c, 201, &o);
+    }
     acme_order_free(&o);
 }

@@ -441,11 +441,57 @@ struct config_ca_login {
     int64_t renewable;
 };
 
+enum config_acme_kind { CONFIG_ACME_SERVER, CONFIG_ACME_CLIENT, CONFIG_ACME_AGENT };
+
+struct config_acme_profile {
+    struct config_head head;
+    struct config_text name;
+    enum config_acme_kind kind;
+    int64_t lifetime;
+    struct config_text text;
+};
+struct config_acme_profiles {
+    struct config_acme_profile *v;
+    size_t n;
+};
+
+struct config_acme_rule {
+    struct config_head head;
+    struct config_texts accounts, profiles, names; /* n == 0: any */
+    struct config_texts groups;
+    bool trusted;
+};
+struct config_acme_rules {
+    struct config_acme_rule *v;
+    size_t n;
+};
+
+struct config_acme_limits {
+    struct config_head head;
+    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names;
+};
+
+struct config_ca_acme {
+    struct config_head head;
+    struct config_text url;
+    struct config_codes challenges; /* rows of tables/acme_challenges.def */
+    struct config_text dns;         /* NULL: the machine's */
+    struct config_networks deny;
+    size_t http_port, tls_port;
+    struct config_acme_profiles profiles; /* n == 0: the usual ones */
+    struct config_acme_rules rules;
+    struct config_text eab_file; /* NULL: none */
+    bool eab_required;
+    struct config_text terms, website, caa; /* NULL: none */
+    struct config_acme_limits limits;
+};
+
 struct config_ca {
     struct config_head head;
     struct config_text directory;
     struct config_text passphrase_file; /* NULL: none */
     struct config_ca_login login;
+    struct config_ca_acme *acme; /* NULL: it is no ACME server */
 };
 
 struct config_store; /* the memory behind it */

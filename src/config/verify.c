@@ -12,6 +12,7 @@
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
+#include "config/verify_acme.h"
 #include "config/verify_backend_tls.h"
 #include "config/verify_certificates.h"
 #include "config/verify_ports.h"
@@ -569,7 +570,8 @@ static int verify_all(struct verify *v)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
-    return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c);
+    return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c) |
+           verify_acme(v->report, v->c);
 }
 
 /* All names that a route may refer to, whatever its action is. */
