@@ -465,3 +465,23 @@ def test_clients_leave_while_they_wait(start_door, folder, echo, slow):
     slow.let_go()
     wait_until(lambda: in_certify(door) == 0, "nobody who waits")
     assert shown(door, "www.example.com") == number
+
+
+def test_over_quic(start_door, pki, folder, connect, counter, slow):
+    """What is not in memory is asked for, and the client comes over TCP meanwhile; then QUIC has it too."""
+    folder.put("door.test")
+    door = start_door(config(
+        folder, counter, workers=1, trust=[pki.trust()],
+        routes=[{"name": "tunnel", "sni": "door.test", "tunnel": {},
+                 "clients": {"mode": "required", "trust": "staff"}}],
+        policy=[{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}]))
+    target = f"127.0.0.1:{counter.port}"
+    slow.hold(door.process.pid)
+    done = connect(door, "--transport", "quic", target)
+    assert done.returncode != 0
+    line = door.audited(reason="uncertified")
+    assert (line["transport"], line["sni"]) == ("quic", "door.test")
+    slow.let_go()
+    assert connect(door, "--transport", "tcp", target, input=b"").returncode == 0
+    assert connect(door, "--transport", "quic", target, input=b"").returncode == 0
+    assert door.audited(action="tunnel", transport="quic")["reason"] == "done"
