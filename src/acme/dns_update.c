@@ -184,7 +184,7 @@ static bool read_tsig(struct cursor *c, const struct dns_key *key, struct tsig *
     uint64_t type, class, ttl;
     struct cursor data;
     return take_name(c, key->name) && cursor_uint(c, 2, &type) && type == TYPE_TSIG &&
-           cursor_uint(c, 2, &class) && class == CLASS_ANY && cursor_uint(c, 4, &ttl) &&
+           cursor_uint(c, 2, &class) && class == CLASS_ANY && cursor_uint(c, 4, &ttl) && ttl == 0 &&
            cursor_vector(c, 2, &data) && cursor_left(c) == 0 && take_name(&data, ALGORITHM) &&
            cursor_uint(&data, 6, &ret->signed_at) && cursor_uint(&data, 2, &ret->fudge) &&
            cursor_vector(&data, 2, &ret->mac) && cursor_uint(&data, 2, &ret->id) &&
