@@ -402,7 +402,8 @@ static void a_hundred_thousand(void **state)
         assert_true(running <= 50);
         while (running > 0)
             life_issued(life, under_way[--running],
-                        &(struct life_issue){s.slot[0].not_before, s.slot[0].not_after, false, false, false}, T);
+                        &(struct life_issue){s.slot[0].not_before, s.slot[0].not_after, false, false, false},
+                        T);
     }
     assert_int_equal(life_count(life), N);
     int64_t now = T;
