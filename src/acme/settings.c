@@ -170,11 +170,20 @@ void acme_settings_free(struct acme_settings *s)
  * ---------------------------------------------------------------------------------------------------------
  */
 
+/* An IPv4 address in IPv6 (RFC 4291, 2.5.5.2) leads to where that does, so it is judged as that. */
+static struct net_addr plain(const struct net_addr *address)
+{
+    struct sockaddr_storage sa = {0};
+    net_addr_to(address, &sa);
+    return net_addr_from(&sa);
+}
+
 bool acme_settings_allow(void *settings, const struct net_addr *address)
 {
     const struct acme_settings *s = settings;
+    const struct net_addr to = plain(address);
     for (size_t i = 0; i < s->deny_len; i++)
-        if (net_addr_in(address, s->deny[i].family, s->deny[i].addr, s->deny[i].prefix))
+        if (net_addr_in(&to, s->deny[i].family, s->deny[i].addr, s->deny[i].prefix))
             return false;
     return true;
 }
