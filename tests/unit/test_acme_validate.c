@@ -110,8 +110,20 @@ static void test_settings(void **state)
     static const struct {
         const char *address;
         bool allowed;
-    } rows[] = {{"127.0.0.1", false},   {"127.255.0.1", false},      {"128.0.0.1", true},
-                {"2001:db8::1", false}, {"::ffff:127.0.0.1", false}, {"2001:db9::1", true}};
+    } rows[] = {
+        {"127.0.0.1", false},
+        {"127.255.0.1", false},
+        {"128.0.0.1", true},
+        {"2001:db8::1", false},
+        {"::ffff:127.0.0.1", false},
+        {"2001:db9::1", true},
+        {"64:ff9b::7f00:1", false},
+        {"64:ff9b::8000:1", true},
+        {"2002:7f00:1::", false},
+        {"0.0.0.0", false},
+        {"::", false},
+        {"::1", true},
+    };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct net_addr a;
         assert_true(net_addr_parse(rows[i].address, 80, &a));
