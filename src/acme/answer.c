@@ -62,8 +62,8 @@ void acme_json(struct acme_call *c, unsigned status, json_t *object)
     put_json(c, status, "application/json", object);
 }
 
-static void problem(struct acme_call *c, enum acme_problem p, json_t *subproblems, const char *fmt,
-                    va_list ap)
+__attribute__((format(printf, 4, 0))) static void problem(struct acme_call *c, enum acme_problem p,
+                                                          json_t *subproblems, const char *fmt, va_list ap)
 {
     char said[TEXT_MAX], text[TEXT_MAX];
     vsnprintf(said, sizeof(said), fmt, ap);
