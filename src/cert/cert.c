@@ -280,6 +280,39 @@ static struct cert *cert_new(void)
     return cert;
 }
 
+/* What the library takes for a key once it has signed; measured. */
+static size_t key_bytes(enum cert_key_kind kind)
+{
+    switch (kind) {
+    case CERT_KEY_RSA:
+        return 5600; /* of 2048 bits */
+    case CERT_KEY_MLDSA44:
+    case CERT_KEY_MLDSA65:
+    case CERT_KEY_MLDSA87:
+        return 8000;
+    default:
+        return 700;
+    }
+}
+
+static size_t measure(const struct cert *cert)
+{
+    size_t bytes = sizeof(*cert) + strlen(cert->label) + key_bytes(cert->kind);
+    for (size_t i = 0; i < cert->chain_len; i++)
+        bytes += sizeof(CRYPTO_BUFFER *) + CRYPTO_BUFFER_len(cert->chain[i]);
+    for (size_t i = 0; i < cert->names_len; i++)
+        bytes += sizeof(char *) + strlen(cert->names[i]);
+    return bytes + (cert->staple == NULL ? 0 : CRYPTO_BUFFER_len(cert->staple));
+}
+
+/* There was room for the longest. */
+static void fit_chain(struct cert *cert)
+{
+    struct crypto_buffer_st **fitting = realloc(cert->chain, cert->chain_len * sizeof(CRYPTO_BUFFER *));
+    if (fitting != NULL)
+        cert->chain = fitting;
+}
+
 struct cert *cert_load(const struct cert_files *files, struct err *err)
 {
     CHECK(files->certificate != NULL && files->key != NULL);
@@ -296,7 +329,47 @@ struct cert *cert_load(const struct cert_files *files, struct err *err)
     for (size_t i = 0; i < l.chain_len; i++)
         X509_free(l.chain[i]);
     ERR_clear_error();
+    if (l.cert != NULL) {
+        fit_chain(l.cert);
+        l.cert->bytes = measure(l.cert);
+    }
     return l.cert;
+}
+
+static bool copy_names(struct cert *to, const struct cert *from)
+{
+    to->names = calloc(from->names_len + 1, sizeof(*to->names));
+    for (; to->names != NULL && to->names_len < from->names_len; to->names_len++)
+        if ((to->names[to->names_len] = strdup(from->names[to->names_len])) == NULL)
+            return false;
+    return to->names != NULL;
+}
+
+struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    struct cert *fresh = cert_new();
+    if (fresh != NULL) {
+        struct crypto_buffer_st **chain = fresh->chain;
+        *fresh = *cert;
+        fresh->refs = 1;
+        fresh->chain = chain;
+        for (size_t i = 0; i < cert->chain_len; i++) {
+            chain[i] = cert->chain[i];
+            CRYPTO_BUFFER_up_ref(chain[i]);
+        }
+        EVP_PKEY_up_ref(fresh->key);
+        fresh->names_len = 0;
+        fresh->label = strdup(cert->label);
+        fresh->staple = len == 0 ? NULL : CRYPTO_BUFFER_new(staple, len, NULL);
+        if (copy_names(fresh, cert) && fresh->label != NULL && (len == 0 || fresh->staple != NULL)) {
+            fresh->bytes = measure(fresh);
+            return fresh;
+        }
+    }
+    cert_unref(fresh);
+    err_set(err, "out of memory");
+    return NULL;
 }
 
 struct cert *cert_ref(struct cert *cert)
@@ -304,6 +377,12 @@ struct cert *cert_ref(struct cert *cert)
     CHECK_MAGIC(cert, CERT_MAGIC);
     __atomic_add_fetch(&cert->refs, 1, __ATOMIC_RELAXED);
     return cert;
+}
+
+size_t cert_bytes(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return cert->bytes;
 }
 
 void cert_unref(struct cert *cert)
@@ -318,11 +397,24 @@ void cert_unref(struct cert *cert)
     for (size_t i = 0; i < cert->names_len; i++)
         free(cert->names[i]);
     EVP_PKEY_free(cert->key);
+    CRYPTO_BUFFER_free(cert->staple);
     free(cert->chain);
     free(cert->names);
     free(cert->label);
     cert->magic = 0;
     free(cert);
+}
+
+bool cert_is_for(const struct cert *cert, const char *host)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    const char *dot = strchr(host, '.');
+    for (size_t i = 0; i < cert->names_len; i++) {
+        const char *name = cert->names[i];
+        if (strcmp(name, host) == 0 || (dot != NULL && name[0] == '*' && strcmp(name + 1, dot) == 0))
+            return true;
+    }
+    return false;
 }
 
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text)
@@ -354,5 +446,6 @@ bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32])
     if (key != NULL)
         OPENSSL_cleanse(key, len);
     OPENSSL_free(key);
+    ERR_clear_error(); /* one in a token cannot be read out */
     return ok;
 }

@@ -7,19 +7,26 @@
  * from the one before in one part only and share the others, files and all. */
 #include "session/snapshot.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cert/source.h"
 #include "net/handed.h"
 #include "session/plan.h"
+#include "session/provider.h"
 #include "session/shared.h"
 #include "tls/server.h"
+#include "web/service.h"
 
 #define SNAPSHOT_MAGIC 0x54a95807u
-#define STANDING_FDS 10 /* of the control thread: standard ones, loop, signals, audit, admin listener */
+#define STANDING_FDS \
+    13 /* of the control thread: standard ones, loop, signals, audit, admin listener; of the office */
 #define DOOR_STATS "-"
 
 /* The door's own certificates as they were when they were read; snapshots share them. */
@@ -101,11 +108,28 @@ static struct trust *trust_named(struct build *b, const struct config_text *name
     return b->snap->system_trust;
 }
 
+/* What can be wrong with it before anything is asked of it. */
+static void check_source(struct build *b, const struct config_certificate *cc)
+{
+    struct err err;
+    int fd = open(cc->directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        err_errno(&err, errno, "%s: not a folder that can be read", cc->directory.text);
+        report(b, cc->directory.at, &err);
+    } else {
+        close(fd);
+    }
+}
+
 static void load_certs(struct build *b)
 {
     const struct config *c = b->snap->config;
     for (size_t i = 0; i < c->certificates.n; i++) {
         const struct config_certificate *cc = &c->certificates.v[i];
+        if (config_certificate_is_source(cc)) {
+            check_source(b, cc);
+            continue;
+        }
         struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, plan_texts(&cc->names),
                                    cc->names.n};
         struct err err;
@@ -125,6 +149,16 @@ static bool route_wants_cert(const struct config_route *rc, const struct config_
     return rc->certificates.n == 0;
 }
 
+static bool route_looks_up(const struct config *c, const struct config_route *rc)
+{
+    for (size_t i = 0; i < c->certificates.n; i++)
+        if (config_certificate_is_source(&c->certificates.v[i]) &&
+            route_wants_cert(rc, &c->certificates.v[i]))
+            return true;
+    return false;
+}
+
+/* NULL, too, where all of its certificates are looked up. */
 static struct cert_store *store_for(struct build *b, const struct config_route *rc)
 {
     const struct config *c = b->snap->config;
@@ -135,8 +169,9 @@ static struct cert_store *store_for(struct build *b, const struct config_route *
         if (b->snap->certs[i] != NULL && route_wants_cert(rc, &c->certificates.v[i]))
             wanted[n++] = b->snap->certs[i];
     struct err err;
-    struct cert_store *store = b->failed ? NULL : cert_store_build(wanted, n, &err);
-    if (store == NULL && !b->failed)
+    bool none = b->failed || (n == 0 && route_looks_up(c, rc));
+    struct cert_store *store = none ? NULL : cert_store_build(wanted, n, &err);
+    if (store == NULL && !none)
         report(b, rc->head.at, &err);
     free(wanted);
     return store;
@@ -157,21 +192,48 @@ static struct cert *backend_cert(struct build *b, const struct config_route *rc)
     return cert;
 }
 
-static bool ends_tls(const struct config_route *rc)
-{
-    return rc->action == CONFIG_TERMINATE || rc->action == CONFIG_TUNNEL || rc->action == CONFIG_EXPOSE;
-}
-
 static void load_route_certs(struct build *b, size_t i)
 {
     const struct config_route *rc = &b->snap->config->routes.v[i];
     struct route_certs *rs = &b->snap->own->route[i];
-    if (ends_tls(rc))
+    if (config_route_ends_tls(b->snap->config, rc))
         rs->store = store_for(b, rc);
     rs->backend = backend_cert(b, rc);
 }
 
+/* Not where the configuration is only looked at. */
+static void make_source(struct build *b)
+{
+    struct err err;
+    const struct config *c = b->snap->config;
+    size_t i = 0;
+    while (i < c->certificates.n && !config_certificate_is_source(&c->certificates.v[i]))
+        i++;
+    if (i == c->certificates.n || b->shared->bindings->provider == NULL || b->failed)
+        return;
+    b->snap->source = b->shared->bindings->provider->source(b->shared->bindings->provider, c, &err);
+    if (b->snap->source == NULL)
+        report(b, c->certificates.v[i].head.at, &err);
+}
+
 /* ---- routes ---- */
+
+/* What the door selects from by ALPN. */
+static const struct config_texts *protocols_of(const struct config_route *rc)
+{
+    static struct config_text http[] = {{.text = "http/1.1"}};
+    static const struct config_texts none = {0}, pages = {.v = http, .n = ARRAY_LEN(http)};
+    switch (rc->action) {
+    case CONFIG_TERMINATE:
+        return &rc->terminate->alpn;
+    case CONFIG_EXPOSE:
+        return &rc->alpn;
+    case CONFIG_SERVE:
+        return &pages;
+    default:
+        return &none;
+    }
+}
 
 static struct tls_server *make_server(struct build *b, const struct route_runtime *r,
                                       enum config_clients_mode mode)
@@ -181,11 +243,9 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
                                              [CONFIG_CLIENTS_OPTIONAL] = TLS_CLIENTS_OPTIONAL,
                                              [CONFIG_CLIENTS_REQUIRED] = TLS_CLIENTS_REQUIRED};
     struct trust *trust = mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
-    if (r->store == NULL || b->failed)
+    if ((r->store == NULL && !r->looks_up) || b->failed)
         return NULL;
-    const struct config_texts none = {0}, *alpn = rc->terminate != NULL         ? &rc->terminate->alpn
-                                                  : rc->action == CONFIG_EXPOSE ? &rc->alpn
-                                                                                : &none;
+    const struct config_texts *alpn = protocols_of(rc);
     struct buf scope = {0};
     CHECK(buf_printf(&scope, "%s %s %d", rc->name.text, trust == NULL ? "-" : trust_name(trust), mode));
     struct tls_server_params params = {
@@ -215,6 +275,8 @@ static void make_servers(struct build *b, struct route_runtime *r)
 {
     const struct config_route *rc = r->config;
     r->store = b->snap->own->route[rc - b->snap->config->routes.v].store;
+    r->looks_up = route_looks_up(b->snap->config, rc);
+    r->asks_as = rc->certificates.n > 0 ? (uint32_t)(rc - b->snap->config->routes.v) : CERT_ANY_ROUTE;
     if (rc->action != CONFIG_EXPOSE || rc->clients.mode != CONFIG_CLIENTS_NONE)
         r->tls = make_server(b, r, rc->action == CONFIG_EXPOSE ? CONFIG_CLIENTS_REQUIRED : rc->clients.mode);
     if (rc->action == CONFIG_EXPOSE)
@@ -267,6 +329,64 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
         r->asks = plan_protocol(b->snap->plan, cb->tls->starttls.text);
 }
 
+/* ---- the door's own pages ---- */
+
+static const struct web_service *service_named(const struct door_bindings *all, const char *name)
+{
+    for (size_t i = 0; i < all->services_len; i++)
+        if (strcmp(all->services[i].name, name) == 0)
+            return &all->services[i];
+    return NULL;
+}
+
+/* There is none of that name. */
+static void complain_of_service(struct build *b, const struct config_text *name)
+{
+    const struct door_bindings *all = b->shared->bindings;
+    const char *names[DOOR_SERVICES_MAX + 1] = {NULL};
+    struct buf list = {0};
+    struct err err;
+    char hint[STR_HINT_MAX];
+    for (size_t i = 0; i < all->services_len; i++) {
+        names[i] = all->services[i].name;
+        buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    err_set(&err, "serve: found '%s', expected services that this door has: %s%s", name->text,
+            list.len > 0 ? buf_text(&list) : "it has none", str_hint(name->text, names, hint));
+    report(b, name->at, &err);
+    buf_free(&list);
+}
+
+static void find_services(struct build *b, struct route_runtime *r)
+{
+    const struct config_texts *names = &r->config->serve;
+    bool plain = config_route_is_plain(b->snap->config, r->config);
+    struct err err;
+    r->services = calloc(names->n, sizeof(struct web_service *));
+    CHECK(r->services != NULL);
+    for (size_t i = 0; i < names->n; i++) {
+        const struct web_service *service = service_named(b->shared->bindings, names->v[i].text);
+        if (service == NULL) {
+            complain_of_service(b, &names->v[i]);
+        } else if (plain && !service->plain) {
+            err_set(&err, "serve: '%s' is served within TLS only, and a listener of this route speaks plain",
+                    service->name);
+            report(b, names->v[i].at, &err);
+        } else {
+            r->services[r->services_len++] = service;
+        }
+    }
+}
+
+bool snapshot_needs_office(const struct snapshot *snap)
+{
+    for (size_t i = 0; i < snap->config->routes.n; i++)
+        for (size_t k = 0; k < snap->routes[i].services_len; k++)
+            if (!snap->routes[i].services[k]->at_once)
+                return true;
+    return false;
+}
+
 static void make_route(struct build *b, size_t i)
 {
     struct route_runtime *r = &b->snap->routes[i];
@@ -274,8 +394,10 @@ static void make_route(struct build *b, size_t i)
     r->config = rc;
     r->stats = shared_stats(b->shared, rc->name.text);
     r->ask_policy = rc->clients.mode != CONFIG_CLIENTS_NONE;
-    if (ends_tls(rc))
+    if (config_route_ends_tls(b->snap->config, rc))
         make_servers(b, r);
+    if (rc->action == CONFIG_SERVE)
+        find_services(b, r);
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL)
         make_upstream(b, r, backend);
@@ -376,6 +498,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
         make_route(&b, i);
     }
     b.failed |= !planned;
+    make_source(&b);
     return snapshot_finish(&b);
 }
 
@@ -389,6 +512,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     for (size_t i = 0; i < old->config->trust.n; i++)
         renew_trust(&b, old, i);
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
+    b.snap->source = cert_source_ref(old->source);
     *ret_unread = b.unread;
     b.failed = b.fresh == 0;
     for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
@@ -419,6 +543,7 @@ static void route_done(struct route_runtime *r)
     for (size_t i = 0; i < r->upstream.n; i++)
         backend_unref(r->upstream.v[i]);
     free(r->upstream.v);
+    free(r->services);
 }
 
 void snapshot_unref(struct snapshot *snap)
@@ -434,6 +559,7 @@ void snapshot_unref(struct snapshot *snap)
     for (size_t i = 0; i < c->trust.n; i++)
         trust_unref(snap->trust[i]);
     trust_unref(snap->system_trust);
+    cert_source_unref(snap->source);
     free(snap->routes);
     free(snap->trust);
     own_certs_unref(snap->own);

@@ -16,6 +16,7 @@ static struct identity *identity;
 static STACK_OF(CRYPTO_BUFFER) * chain;
 static const struct front front = {.name = "test", .over_quic = true};
 static const struct front_binding fronts[] = {{"cardea/1", &front}};
+static const struct door_bindings bindings = {.fronts = fronts, .fronts_len = ARRAY_LEN(fronts)};
 
 static void write_crl(const struct ca *revoked)
 {
@@ -180,7 +181,7 @@ static void begin(struct world *w)
     *w = (struct world){
         .hello = {.sni = "door.test", .alpn_len = 8, .alpn = "cardea/1", .kind = FIRST_BYTES_TLS},
         .peer = {.identity = identity, .chain = chain}};
-    snapshot_shared_init(&w->shared, 1, fronts, ARRAY_LEN(fronts));
+    snapshot_shared_init(&w->shared, 1, &bindings);
     w->st.epoch = install(w, &(struct given){0});
     w->st.route = &w->st.epoch->snap->routes[0];
 }
