@@ -47,6 +47,9 @@ int ca_audit(const struct ca_options *o);
 int ca_show(const struct ca_options *o);
 int ca_set(const struct ca_options *o);
 
+/* Where a CA is looked for without --dir: what CARDEA_CA_DIR says, else here. */
+const char *ca_default_dir(void);
+
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
  * why. */
 struct authority *ca_open(const struct ca_options *o, bool unlock);

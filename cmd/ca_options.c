@@ -10,6 +10,7 @@
 #include "base/unit.h"
 #include "ca/key.h"
 #include "cmd/ca.h"
+#include "cmd/ca_accounts.h"
 #include "cmd/cmd.h"
 
 enum {
@@ -244,7 +245,31 @@ static bool *flag_of(int option, struct ca_options *o)
     }
 }
 
+static struct ca_list *list_of(int option, struct ca_options *o)
+{
+    switch (option) {
+    case O_PERMIT:
+        return &o->permits;
+    case O_GROUP:
+        return &o->groups;
+    default:
+        CHECK(option == O_PRINCIPAL);
+        return &o->principals;
+    }
+}
+
 /* ---- the line ---- */
+
+/* Forms that are about who may log in; they read their own command lines. */
+static const struct account_form {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} account_forms[] = {
+    {"user", ca_user},
+    {"pending", ca_pending},
+    {"approve", ca_approve},
+    {"refuse", ca_refuse},
+};
 
 static int take(int option, const char *value, struct ca_options *o)
 {
@@ -263,9 +288,7 @@ static int take(int option, const char *value, struct ca_options *o)
     else if (option == O_LIFETIME)
         return take_lifetime(value, &o->lifetime);
     else
-        return take_one_more(value, option == O_PERMIT  ? &o->permits
-                                    : option == O_GROUP ? &o->groups
-                                                        : &o->principals);
+        return take_one_more(value, list_of(option, o));
     return CMD_OK;
 }
 
@@ -279,18 +302,25 @@ static const struct form *find_form(const char *name)
 
 static int unknown_form(const char *name)
 {
-    const char *names[ARRAY_LEN(forms) + 1] = {NULL};
+    const char *names[ARRAY_LEN(forms) + ARRAY_LEN(account_forms) + 1] = {NULL};
     char hint[STR_HINT_MAX];
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         names[i] = forms[i].name;
+    for (size_t i = 0; i < ARRAY_LEN(account_forms); i++)
+        names[ARRAY_LEN(forms) + i] = account_forms[i].name;
     return cmd_misused("ca",
-                       "found '%s', expected init, issue, sign, revoke, list, crl, audit, show or set%s",
+                       "found '%s', expected init, issue, sign, revoke, list, crl, audit, show, set, user, "
+                       "pending, approve or "
+                       "refuse%s",
                        name, str_hint(name, names, hint));
 }
 
 int ca_run_form(int argc, char **argv)
 {
     struct ca_options o = {.profile = CA_PROFILE_SERVER};
+    for (size_t i = 0; i < ARRAY_LEN(account_forms); i++)
+        if (strcmp(account_forms[i].name, argv[0]) == 0)
+            return account_forms[i].run(argc, argv);
     const struct form *form = find_form(argv[0]);
     if (form == NULL)
         return unknown_form(argv[0]);
