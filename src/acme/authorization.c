@@ -342,7 +342,7 @@ static int set_failed(struct acme_server *s, const char *id, const struct author
     char name[ACME_NAME_TEXT];
     json_t *o = acme_problem_json(problem, text, NULL, NULL);
     json_t *of = acme_problem_json(problem, text, acme_name_type(&a->name), acme_name_text(&a->name, name));
-    char *error = json_dumps(o, JSON_COMPACT), *order_error = json_dumps(of, JSON_COMPACT);
+    char *error = acme_json_text(o), *order_error = acme_json_text(of);
     json_decref(o);
     json_decref(of);
     int rc = error == NULL || order_error == NULL ? err_set(err, "out of memory") : 0;
