@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme/service.h"
 #include "admin/server.h"
 #include "admin/tell.h"
 #include "base/check.h"
@@ -18,13 +19,18 @@
 #include "http/h2.h"
 #include "http/h3.h"
 #include "keeper/keeper.h"
+#include "login/service.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
+#include "web/challenges.h"
+#include "web/redirect.h"
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
+
+#define SERVICES 4 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -42,6 +48,11 @@ struct serving {
     bool refused;                  /* the last reload was */
     bool stopping;
     bool failed; /* the one connection that there was to serve */
+    struct challenges *challenges;
+    struct login_service *login;
+    struct acme_service *acme;
+    struct web_service services[SERVICES];
+    struct door_bindings bindings;
 };
 
 static void print_lines(const char *text)
@@ -73,6 +84,30 @@ static void on_notice(void *arg, const char *text)
     (void)arg;
     fprintf(stderr, "cardea: ");
     print_lines(text);
+}
+
+/* What a door is made with. */
+static void gather(struct serving *s)
+{
+    s->challenges = challenges_new();
+    s->services[0] = challenges_service(s->challenges);
+    s->services[1] = web_redirect;
+    s->login = login_service_new();
+    s->services[2] = login_service_web(s->login);
+    s->acme = acme_service_new(s->loop, on_notice, s);
+    s->services[3] = acme_service_web(s->acme);
+    s->bindings = (struct door_bindings){.fronts = fronts,
+                                         .fronts_len = ARRAY_LEN(fronts),
+                                         .services = s->services,
+                                         .services_len = SERVICES,
+                                         .challenges = s->challenges};
+}
+
+static void release(struct serving *s)
+{
+    challenges_free(s->challenges);
+    login_service_free(s->login);
+    acme_service_free(s->acme);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -198,8 +233,25 @@ static void on_changed(void *arg, const char *name)
 static int make_keeper(struct serving *s, struct err *err)
 {
     const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
-    s->keeper = keeper_new(&ear, err);
-    return s->keeper != NULL ? 0 : -1;
+    s->keeper = keeper_new(&ear, s->challenges, err);
+    if (s->keeper == NULL)
+        return -1;
+    s->bindings.provider = keeper_provider(s->keeper);
+    return 0;
+}
+
+/* The CA that the door's pages serve. */
+static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
+{
+    struct err err;
+    if (ca == NULL)
+        return 0;
+    const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
+    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
+        acme_service_open(s->acme, ca, &err) == 0)
+        return 0;
+    CHECK(buf_printf(errors, "%s\n", err.text));
+    return -1;
 }
 
 static int open_door(struct serving *s, const char *path, struct buf *errors)
@@ -211,7 +263,11 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
-    s->door = door_new(s->loop, config, fronts, ARRAY_LEN(fronts), keeper_provider(s->keeper), errors);
+    if (open_ca(s, config->ca, errors) != 0) {
+        config_free(config);
+        return -1;
+    }
+    s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
 }
 
@@ -254,10 +310,21 @@ static void finish(struct serving *s)
         keeper_stop(s->keeper);
     loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
+    loop_deliver(s->loop); /* and its office */
     keeper_free(s->keeper);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
     loop_free(s->loop);
+    release(s);
+}
+
+static int check_only(const char *path, bool json)
+{
+    struct serving s = {0};
+    gather(&s);
+    int status = check_config(path, &s.bindings, json);
+    release(&s);
+    return status;
 }
 
 /* Routes that take connections of this listener. */
@@ -311,6 +378,7 @@ int serve_run(const char *config_path, const struct serve_hooks *hooks)
         return 1;
     }
     supervise(&s);
+    gather(&s);
     int status = start(&s, config_path) == 0 ? 0 : 1;
     if (status == 0) {
         supervisor_ready(s.supervisor);
@@ -354,6 +422,6 @@ int cmd_serve(int argc, char **argv)
     if (json && !check)
         return cmd_misused("serve", "--json goes with --check");
     if (check)
-        return check_config(path, fronts, ARRAY_LEN(fronts), json);
+        return check_only(path, json);
     return serve_run(path, NULL);
 }

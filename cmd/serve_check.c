@@ -25,6 +25,8 @@ static void put_goal(struct buf *b, const struct config_route *rc)
     const struct config_backend *cb = config_route_backend(rc);
     if (rc->action == CONFIG_REJECT)
         buf_printf(b, "%s", config_alert_name(rc->reject));
+    for (size_t i = 0; i < rc->serve.n; i++)
+        buf_printf(b, "%s%s", i > 0 ? ", " : "", rc->serve.v[i].text);
     for (size_t i = 0; cb != NULL && i < cb->to.n; i++)
         buf_printf(b, "%s%s", i > 0 ? ", " : "", cb->to.v[i].text.text);
 }
@@ -135,11 +137,11 @@ static void print_errors(const char *errors, bool json)
     buf_free(&out);
 }
 
-int check_config(const char *path, const struct front_binding *fronts, size_t fronts_len, bool json)
+int check_config(const char *path, const struct door_bindings *bindings, bool json)
 {
     struct buf errors = {0}, warnings = {0};
     struct snapshot_shared shared;
-    snapshot_shared_init(&shared, 1, fronts, fronts_len);
+    snapshot_shared_init(&shared, 1, bindings);
     struct config *config = config_load(path, &errors);
     bool good = config != NULL && survey_audit(config, &errors) == 0;
     struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);

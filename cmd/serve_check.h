@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct front_binding;
+struct door_bindings;
 
 /* Read everything the configuration names, open no port, print the routes in their order of precedence (or
  * JSON), or the errors; on standard error what tell_warnings() says, with hints. With `json` all of it goes
  * to standard output as one object: "routes" and "warnings", or "errors". Returns the exit status: 0 good, 1
  * not. */
-int check_config(const char *path, const struct front_binding *fronts, size_t fronts_len, bool json);
+int check_config(const char *path, const struct door_bindings *bindings, bool json);
 
 #endif

@@ -14,22 +14,13 @@ static enum request_status refuse(struct request *ret, unsigned status, struct e
     return REQUEST_BAD;
 }
 
-/* A path, perhaps with a query (RFC 9112, 3.2.1): printable, and no fragment. */
-static bool is_target(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '#')
-            return false;
-    return s.len > 0 && s.p[0] == '/';
-}
-
 /* `GET /path?query`. */
 static enum request_status take_target(const struct head *h, struct request *ret, struct err *err)
 {
     struct str path, query = h->target;
     if (!str_copy(ret->method, sizeof(ret->method), h->method.p, h->method.len))
         return refuse(ret, 501, err, "no such method");
-    if (!is_target(h->target))
+    if (!head_is_origin_form(h->target))
         return refuse(ret, 400, err, "the target of the request is not a path");
     if (!field_split(&query, '?', &path)) {
         path = h->target;

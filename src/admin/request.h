@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The head of an HTTP/1.1 request to one of the door's own pages (http/head.h, RFC 9112): strict and pure. */
+/* The head of an HTTP/1.1 request to one of the door's own pages (http1/head.h, RFC 9112): strict and pure.
+ */
 #ifndef CARDEA_ADMIN_REQUEST_H
 #define CARDEA_ADMIN_REQUEST_H
 
@@ -8,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "http/head.h"
+#include "http1/head.h"
 
 #define REQUEST_HEAD_MAX HEAD_MAX /* bytes, with the empty line */
 #define REQUEST_FIELDS_MAX HEAD_FIELDS_MAX

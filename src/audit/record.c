@@ -87,6 +87,9 @@ static bool amounts(struct buf *out, const struct audit_record *r)
               str_put_u64(out, r->bytes_out);
     if (r->carries)
         ok = ok && PUT(out, ",\"streams\":") && str_put_u64(out, r->streams);
+    if (r->answers)
+        ok = ok && figure(out, "requests", r->requests) &&
+             (r->status == 0 || figure(out, "status", r->status));
     if (r->datagrams != NULL)
         ok = ok && datagrams(out, r->datagrams);
     if (r->handshake_ns >= 0)

@@ -50,6 +50,9 @@ struct audit_record {
     uint64_t bytes_out;
     bool carries;                            /* `streams` is known */
     uint64_t streams;                        /* that a carrier has had */
+    bool answers;                            /* `requests` is known */
+    uint64_t requests;                       /* that the door itself has answered */
+    unsigned status;                         /* of the last answer; 0: there was none */
     const struct audit_datagrams *datagrams; /* NULL: it was no flow of datagrams */
     int64_t handshake_ns;
     int64_t total_ns;

@@ -44,3 +44,49 @@ bool base64_put(struct buf *b, const void *data, size_t len)
     b->len += (len + 2) / 3 * 4;
     return true;
 }
+
+/* What a character of base64url stands for; -1: it is none. */
+static int url_digit(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '-'             ? 62
+           : c == '_'             ? 63
+                                  : -1;
+}
+
+bool base64url_read(struct str text, struct buf *ret)
+{
+    uint32_t bits = 0;
+    size_t have = 0, at = ret->len;
+    if (text.len % 4 == 1 || !buf_reserve(ret, text.len / 4 * 3 + 3))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = url_digit(text.p[i]);
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            ret->data[at++] = (uint8_t)(bits >> have);
+            bits &= (1u << have) - 1;
+        }
+    }
+    if (bits != 0)
+        return false;
+    ret->len = at;
+    return true;
+}
+
+bool base64url_put(struct buf *b, const void *data, size_t len)
+{
+    size_t at = b->len;
+    if (!base64_put(b, data, len))
+        return false;
+    for (; at < b->len && b->data[at] != '='; at++)
+        b->data[at] = b->data[at] == '+' ? '-' : b->data[at] == '/' ? '_' : b->data[at];
+    b->len = at;
+    return true;
+}

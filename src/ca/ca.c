@@ -7,11 +7,13 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/mem.h>
 #include <openssl/pem.h>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "ca/ca_internal.h"
+#include "ca/key.h"
 #include "cert/pem.h"
 
 #define CERT_FILE_MAX (1024 * 1024)
@@ -48,14 +50,19 @@ EVP_PKEY *ca_private_key(const struct ca *ca)
     return ca->key;
 }
 
-struct ca_serial ca_serial(const struct ca *ca)
+struct ca_serial ca_serial_of(const X509 *cert)
 {
-    CHECK_MAGIC(ca, CA_MAGIC);
-    const ASN1_INTEGER *number = X509_get0_serialNumber(ca->chain[0]);
+    const ASN1_INTEGER *number = X509_get0_serialNumber(cert);
     struct ca_serial serial = {.len = (size_t)ASN1_STRING_length(number)};
     CHECK(serial.len <= sizeof(serial.bytes)); /* ours have 16 bytes, and ca_load() refuses longer ones */
     memcpy(serial.bytes, ASN1_STRING_get0_data(number), serial.len);
     return serial;
+}
+
+struct ca_serial ca_serial(const struct ca *ca)
+{
+    CHECK_MAGIC(ca, CA_MAGIC);
+    return ca_serial_of(ca->chain[0]);
 }
 
 /* Loading
@@ -76,7 +83,7 @@ static int add_block(void *arg, const char *type, const uint8_t *der, size_t len
     return 0;
 }
 
-static int load_chain(struct ca *ca, const char *path, struct err *err)
+int ca_load_chain(struct ca *ca, const char *path, struct err *err)
 {
     struct buf text = {0};
     if (file_read(path, CERT_FILE_MAX, &text, NULL, err) < 0)
@@ -92,9 +99,10 @@ static int load_chain(struct ca *ca, const char *path, struct err *err)
     return 0;
 }
 
-static int load_key(struct ca *ca, const char *cert_path, const char *key_path, struct err *err)
+int ca_load_key(struct ca *ca, const char *cert_path, const char *key_path, struct str passphrase,
+                struct err *err)
 {
-    ca->key = pem_read_key(key_path, err);
+    ca->key = ca_key_read(key_path, passphrase, err);
     if (ca->key == NULL)
         return -1;
     if (X509_check_private_key(ca->chain[0], ca->key) != 1)
@@ -109,7 +117,8 @@ struct ca *ca_load(const char *cert_path, const char *key_path, struct err *err)
         err_set(err, "out of memory");
         return NULL;
     }
-    if (load_chain(ca, cert_path, err) < 0 || load_key(ca, cert_path, key_path, err) < 0) {
+    if (ca_load_chain(ca, cert_path, err) < 0 ||
+        ca_load_key(ca, cert_path, key_path, (struct str){NULL, 0}, err) < 0) {
         ca_free(ca);
         ca = NULL;
     }
@@ -121,33 +130,33 @@ struct ca *ca_load(const char *cert_path, const char *key_path, struct err *err)
  * ---------------------------------------------------------------------------------------------------------
  */
 
-bool ca_chain_pem(const struct ca *ca, struct buf *ret)
+bool ca_put_pem(struct buf *ret, const char *type, const void *der, size_t len)
 {
-    CHECK_MAGIC(ca, CA_MAGIC);
     BIO *bio = BIO_new(BIO_s_mem());
-    bool ok = bio != NULL;
-    for (size_t i = 0; i < ca->chain_len && ok; i++)
-        ok = PEM_write_bio_X509(bio, ca->chain[i]);
     const uint8_t *pem = NULL;
-    size_t len = 0;
-    ok = ok && BIO_mem_contents(bio, &pem, &len) && buf_append(ret, pem, len);
+    size_t pem_len = 0;
+    bool ok = bio != NULL && PEM_write_bio(bio, type, "", der, (long)len) &&
+              BIO_mem_contents(bio, &pem, &pem_len) && buf_append(ret, pem, pem_len);
     BIO_free(bio);
     return ok;
 }
 
-static int save_key(const struct ca *ca, const char *path, struct err *err)
+bool ca_cert_pem(X509 *cert, struct buf *ret)
 {
-    BIO *bio = BIO_new(BIO_s_mem());
-    const uint8_t *pem = NULL;
-    size_t len = 0;
-    int rc;
-    if (bio == NULL || !PEM_write_bio_PKCS8PrivateKey(bio, ca->key, NULL, NULL, 0, NULL, NULL) ||
-        !BIO_mem_contents(bio, &pem, &len))
-        rc = err_set(err, "%s: the private key cannot be written in PKCS #8", path);
-    else
-        rc = file_create_atomic(path, 0600, pem, len, err);
-    BIO_free(bio); /* wipes what it held */
-    return rc;
+    uint8_t *der = NULL;
+    int len = i2d_X509(cert, &der);
+    bool ok = len > 0 && ca_put_pem(ret, PEM_STRING_X509, der, (size_t)len);
+    OPENSSL_free(der);
+    return ok;
+}
+
+bool ca_chain_pem(const struct ca *ca, struct buf *ret)
+{
+    CHECK_MAGIC(ca, CA_MAGIC);
+    bool ok = true;
+    for (size_t i = 0; i < ca->chain_len && ok; i++)
+        ok = ca_cert_pem(ca->chain[i], ret);
+    return ok;
 }
 
 int ca_save(const struct ca *ca, const char *cert_path, const char *key_path, struct err *err)
@@ -158,7 +167,7 @@ int ca_save(const struct ca *ca, const char *cert_path, const char *key_path, st
         buf_free(&pem);
         return err_set(err, "out of memory");
     }
-    int rc = save_key(ca, key_path, err);
+    int rc = ca_key_write(ca->key, (struct str){NULL, 0}, key_path, err);
     if (rc == 0) {
         rc = file_create_atomic(cert_path, 0644, pem.data, pem.len, err);
         if (rc < 0) /* a key without its certificate is of no use, and would be in the way next time */

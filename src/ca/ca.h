@@ -34,6 +34,9 @@ enum ca_profile {
     CA_PROFILE_SERVER,       /* digitalSignature, serverAuth */
     CA_PROFILE_CLIENT,       /* digitalSignature, clientAuth */
     CA_PROFILE_INTERMEDIATE, /* a CA that may issue leaves only (pathlen 0) */
+    CA_PROFILE_AGENT, /* digitalSignature, clientAuth and serverAuth: a door's agent, who ends TLS end-to-end
+                         too */
+    CA_PROFILES
 };
 
 /* What to put into a certificate. Zero-initialise and fill in what matters. */
@@ -46,9 +49,21 @@ struct ca_request {
     const char *const *groups; /* an OU each */
     size_t groups_len;
     enum ca_key_kind key;
+    /* Of an intermediate: what it may issue for, see authority.h. */
+    const char *const *permitted;
+    size_t permitted_len;
+    const char
+        *url; /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
+    bool must_staple;   /* of a server: clients are to demand an OCSP staple (RFC 7633) */
+    int64_t now;        /* seconds since 1970; 0: what the clock says */
     int64_t not_before; /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
     int64_t lifetime;   /* seconds from now (or from not_before when that is given); must be > 0 */
 };
+
+/* What stands behind request->url and a '/'. */
+#define CA_URL_CRL "crl.der"
+#define CA_URL_OCSP "ocsp"
+#define CA_URL_ISSUER "intermediate.der"
 
 /* Make a self-signed root (any depth below it). The caller owns the result; NULL with `err`. */
 struct ca *ca_create_root(const struct ca_request *request, struct err *err);
@@ -81,10 +96,20 @@ struct ca_serial {
 /* The serial number of a certificate. */
 struct ca_serial ca_serial(const struct ca *ca);
 
-/* Append, in PEM, a CRL of `issuer` that revokes `serials`, made at `now` (seconds since 1970) and valid for
- * `lifetime` seconds; `number` is its CRL number, which should grow. -1 with `err`. */
-int ca_make_crl(const struct ca *issuer, const struct ca_serial *serials, size_t count, uint64_t number,
+/* What a CRL says of one certificate. */
+struct ca_revoked {
+    struct ca_serial serial;
+    int64_t at; /* seconds since 1970 */
+    int reason; /* RFC 5280, 5.3.1; 0 is left out */
+};
+
+/* Append, in DER, a CRL of `issuer`, made at `now` (seconds since 1970) and valid for `lifetime` seconds;
+ * `number` is its CRL number, which should grow. -1 with `err`. */
+int ca_make_crl(const struct ca *issuer, const struct ca_revoked *revoked, size_t count, uint64_t number,
                 int64_t now, int64_t lifetime, struct buf *ret, struct err *err);
+
+/* Append DER in PEM, as a block of that type ("X509 CRL", "CERTIFICATE"). False when memory is out. */
+bool ca_put_pem(struct buf *ret, const char *type, const void *der, size_t len);
 
 /* Borrowed views, for those who need the library's own objects; they live as long as the CA. */
 struct x509_st *ca_x509(const struct ca *ca);

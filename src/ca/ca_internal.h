@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ca.c (files), issue.c (certificates) and crl.c share. */
+/* What the files of this folder share. */
 #ifndef CARDEA_CA_CA_INTERNAL_H
 #define CARDEA_CA_CA_INTERNAL_H
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "base/str.h"
 #include "ca/ca.h"
 
 #define CA_CHAIN_MAX 8
@@ -20,6 +21,51 @@ struct ca {
 
 /* An empty one; NULL when memory is out. */
 struct ca *ca_new(void);
+
+/* The two halves of ca_load(). */
+int ca_load_chain(struct ca *ca, const char *path, struct err *err);
+int ca_load_key(struct ca *ca, const char *cert_path, const char *key_path, struct str passphrase,
+                struct err *err);
+
+/* Append one in PEM. False when memory is out. */
+bool ca_cert_pem(X509 *cert, struct buf *ret);
+
+/* Of a certificate that has no more than CA_SERIAL_MAX bytes of it. */
+struct ca_serial ca_serial_of(const X509 *cert);
+
+/* A certificate for a public key, signed by `issuer`, with the checks of ca_issue(). The caller owns it; NULL
+ * with `err`. */
+X509 *ca_certify(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
+                 const struct ca_request *request, struct err *err);
+
+/* Append the chain of `issuer`, without the root, to a certificate that it has issued. */
+void ca_put_above(struct ca *made, const struct ca *issuer);
+
+/* Parts of certificates, from `request`; -1 with `err`. ca_add_sans() comes last: whether the names are
+ * critical hangs on the subject. */
+int ca_set_subject(X509 *cert, const struct ca_request *request, struct err *err);
+int ca_add_sans(X509 *cert, const struct ca_request *request, struct err *err);
+int ca_add_constraints(X509 *cert, const struct ca_request *request, struct err *err);
+
+/* What kind of subject alternative name a text is by its looks (GEN_DNS ...); -1 when it is none. */
+int ca_san_type(const char *text);
+
+/* Is this public key one that may be certified (see csr.h)? -1 with `err`. */
+int ca_check_key(const EVP_PKEY *key, struct err *err);
+
+/* All other extensions. `issuer` is NULL for a root. False when memory is out. */
+bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,
+                       const struct ca_request *request);
+
+/* Is this the TLS feature status_request (RFC 7633), and nothing else? */
+bool ca_is_must_staple(X509_EXTENSION *extension);
+
+/* Append what a certificate may issue for, as ca_request has it, a space between two; nothing where that is
+ * all. False when memory is out. */
+bool ca_put_constraints(const X509 *cert, struct buf *ret);
+
+/* Do the name constraints of `issuer` allow the names of `cert`, which must be signed? */
+int ca_check_constraints(const X509 *issuer, X509 *cert, struct err *err);
 
 /* The digest to sign with by this key; NULL for those that bring their own (Ed25519, ML-DSA). */
 const EVP_MD *ca_digest(const EVP_PKEY *key);

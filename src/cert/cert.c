@@ -53,18 +53,23 @@ static int add_block(void *arg, const char *type, const uint8_t *der, size_t len
     return 0;
 }
 
+static int take_chain(struct loading *l, const struct buf *text, const char *path, struct err *err)
+{
+    if (pem_each(text, add_block, l, err) < 0)
+        return err_prefix(err, "%s", path);
+    if (l->chain_len == 0)
+        return err_set(err, "%s: no certificate in PEM (expected -----BEGIN CERTIFICATE-----)", path);
+    return 0;
+}
+
 static int read_chain(struct loading *l, const char *path, struct err *err)
 {
     struct buf text = {0};
     if (file_read(path, CERT_FILE_MAX, &text, NULL, err) < 0)
         return -1;
-    int rc = pem_each(&text, add_block, l, err);
+    int rc = take_chain(l, &text, path, err);
     buf_free(&text);
-    if (rc < 0)
-        return err_prefix(err, "%s", path);
-    if (l->chain_len == 0)
-        return err_set(err, "%s: no certificate in PEM (expected -----BEGIN CERTIFICATE-----)", path);
-    return 0;
+    return rc;
 }
 
 /* Each certificate must have been signed by the next one (RFC 8446, 4.4.2). */
@@ -155,9 +160,8 @@ static int find_kind(struct cert *cert, const char *path, struct err *err)
     return 0;
 }
 
-static int read_key(struct loading *l, const struct cert_files *files, struct err *err)
+static int check_key(struct loading *l, const struct cert_files *files, struct err *err)
 {
-    l->cert->key = pem_read_key(files->key, err);
     if (l->cert->key == NULL || find_kind(l->cert, files->key, err) < 0)
         return -1;
     if (X509_check_private_key(l->chain[0], l->cert->key) != 1) {
@@ -313,6 +317,24 @@ static void fit_chain(struct cert *cert)
         cert->chain = fitting;
 }
 
+/* What is left to do once chain and key are there; `rc`: whether they are. */
+static struct cert *finish_loading(struct loading *l, const struct cert_files *files, int rc, struct err *err)
+{
+    if (rc < 0 || check_order(l, files->certificate, err) < 0 || check_key(l, files, err) < 0 ||
+        describe(l, files, err) < 0) {
+        cert_unref(l->cert);
+        l->cert = NULL;
+    }
+    for (size_t i = 0; i < l->chain_len; i++)
+        X509_free(l->chain[i]);
+    ERR_clear_error();
+    if (l->cert != NULL) {
+        fit_chain(l->cert);
+        l->cert->bytes = measure(l->cert);
+    }
+    return l->cert;
+}
+
 struct cert *cert_load(const struct cert_files *files, struct err *err)
 {
     CHECK(files->certificate != NULL && files->key != NULL);
@@ -321,19 +343,33 @@ struct cert *cert_load(const struct cert_files *files, struct err *err)
         err_set(err, "out of memory");
         return NULL;
     }
-    if (read_chain(&l, files->certificate, err) < 0 || check_order(&l, files->certificate, err) < 0 ||
-        read_key(&l, files, err) < 0 || describe(&l, files, err) < 0) {
+    int rc = read_chain(&l, files->certificate, err);
+    if (rc == 0)
+        l.cert->key = pem_read_key(files->key, err);
+    return finish_loading(&l, files, rc, err);
+}
+
+struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *label, struct err *err)
+{
+    const struct cert_files files = {.certificate = label, .key = label};
+    struct loading l = {.cert = cert_new()};
+    struct buf text = {0};
+    if (l.cert == NULL || !buf_append(&text, chain.p, chain.len)) {
+        err_set(err, "out of memory");
         cert_unref(l.cert);
-        l.cert = NULL;
+        return NULL;
     }
-    for (size_t i = 0; i < l.chain_len; i++)
-        X509_free(l.chain[i]);
-    ERR_clear_error();
-    if (l.cert != NULL) {
-        fit_chain(l.cert);
-        l.cert->bytes = measure(l.cert);
-    }
-    return l.cert;
+    int rc = take_chain(&l, &text, label, err);
+    buf_free(&text);
+    EVP_PKEY_up_ref(key);
+    l.cert->key = key;
+    return finish_loading(&l, &files, rc, err);
+}
+
+struct str cert_leaf_der(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return (struct str){(const char *)CRYPTO_BUFFER_data(cert->chain[0]), CRYPTO_BUFFER_len(cert->chain[0])};
 }
 
 static bool copy_names(struct cert *to, const struct cert *from)
@@ -446,5 +482,6 @@ bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32])
     if (key != NULL)
         OPENSSL_cleanse(key, len);
     OPENSSL_free(key);
+    ERR_clear_error(); /* one in a token cannot be read out */
     return ok;
 }

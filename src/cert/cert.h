@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
+
 /* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
  * headers. */
 struct crypto_buffer_st;
@@ -67,6 +69,9 @@ struct cert_files {
  * `err`, which names the file and says what to do. */
 struct cert *cert_load(const struct cert_files *files, struct err *err);
 
+/* The same from memory: a chain in PEM, leaf first, and its key, of which a reference is taken. */
+struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *label, struct err *err);
+
 /* References may be taken and given back in any thread; the last one frees. */
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
@@ -76,6 +81,9 @@ void cert_unref(struct cert *cert);
  * `err`: memory.
  */
 struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err);
+
+/* Its leaf in DER; borrowed. */
+struct str cert_leaf_der(const struct cert *cert);
 
 /* About how much memory it takes, with what it may share with others. */
 size_t cert_bytes(const struct cert *cert);

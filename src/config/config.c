@@ -99,6 +99,7 @@ static int complete_route(struct config *c, struct config_route *r)
                 : r->tunnel != NULL    ? CONFIG_TUNNEL
                 : r->expose != NULL    ? CONFIG_EXPOSE
                 : r->forward != NULL   ? CONFIG_FORWARD
+                : r->serve.n > 0       ? CONFIG_SERVE
                                        : CONFIG_REJECT;
     schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
     schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
@@ -327,6 +328,34 @@ bool config_route_names(const struct config_route *r, const char *listener)
     return false;
 }
 
+/* How many of the listeners that the route names speak plain, and how many do not. */
+static void count_listeners(const struct config *c, const struct config_route *r, size_t *ret_plain,
+                            size_t *ret_others)
+{
+    *ret_plain = *ret_others = 0;
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        if (!config_route_names(r, c->listeners.v[i].name.text))
+            continue;
+        bool plain = strcmp(c->listeners.v[i].speaks.text, CONFIG_SPEAKS_PLAIN) == 0;
+        *(plain ? ret_plain : ret_others) += 1;
+    }
+}
+
+bool config_route_is_plain(const struct config *c, const struct config_route *r)
+{
+    size_t plain, others;
+    count_listeners(c, r, &plain, &others);
+    return plain > 0 || (r->action == CONFIG_SERVE && r->first_bytes.n > 0);
+}
+
+bool config_route_ends_tls(const struct config *c, const struct config_route *r)
+{
+    size_t plain, others;
+    count_listeners(c, r, &plain, &others);
+    return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL || r->action == CONFIG_EXPOSE ||
+           (r->action == CONFIG_SERVE && r->first_bytes.n == 0 && (plain == 0 || others > 0));
+}
+
 static const char *name_of(const struct schema_name *names, int value)
 {
     for (; names->name != NULL; names++)
@@ -358,6 +387,8 @@ const char *config_action_name(enum config_action action)
         return "expose";
     case CONFIG_FORWARD:
         return "forward";
+    case CONFIG_SERVE:
+        return "serve";
     case CONFIG_REJECT:
         return "reject";
     }

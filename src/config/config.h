@@ -131,12 +131,50 @@ struct config_tls {
     int64_t ticket_lifetime;
 };
 
+/* How a name is proven to a CA. */
+enum config_challenge {
+    CONFIG_BY_TLS_ALPN,
+    CONFIG_BY_HTTP,
+    CONFIG_BY_DNS,
+};
+
+struct config_acme_eab {
+    struct config_head head;
+    struct config_text kid;
+    struct config_text key_file;
+};
+
+struct config_acme_dns {
+    struct config_head head;
+    char **hook; /* its words, to a NULL; NULL: by `server` */
+    struct config_address server;
+    struct config_text zone; /* this and what follows: of `server` */
+    struct config_text key;
+    struct config_text secret_file;
+    int64_t settle;
+};
+
+struct config_acme {
+    struct config_head head;
+    struct config_texts names;
+    struct config_texts ca;
+    struct config_text ca_file;
+    struct config_text email;
+    struct config_acme_eab *eab; /* NULL: none */
+    struct config_text profile;
+    int key;                       /* enum ca_key_kind */
+    struct config_codes challenge; /* enum config_challenge */
+    struct config_acme_dns *dns;   /* NULL: none */
+    int64_t renew_before;          /* 0: by its life */
+};
+
 struct config_certificate {
     struct config_head head;
     struct config_text name;        /* label that routes use; NULL: none */
     struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
     struct config_text directory; /* where it is looked up */
+    struct config_acme *acme;     /* how it is obtained, or NULL */
     struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
@@ -145,7 +183,7 @@ struct config_certificates {
     size_t n;
 };
 
-/* Is it many, of which one is looked up when its name is first asked for? */
+/* Is it looked up when its name is asked for: in a folder, or among what was obtained? */
 static inline bool config_certificate_is_source(const struct config_certificate *c)
 {
     return c->certificate.text == NULL;
@@ -266,10 +304,15 @@ enum config_clients_mode {
     CONFIG_CLIENTS_REQUIRED,
 };
 
+/* What becomes of a connection that stands when its client's certificate runs out. */
+enum config_clients_expired { CONFIG_EXPIRED_KEEP, CONFIG_EXPIRED_CLOSE };
+
 struct config_clients {
     struct config_head head;
     enum config_clients_mode mode;
     struct config_text trust;
+    enum config_clients_expired expired;
+    int64_t grace; /* with CONFIG_EXPIRED_CLOSE */
 };
 
 /* Of one route. Timeouts that it leaves out are filled in from the door's. */
@@ -295,6 +338,7 @@ enum config_action {
     CONFIG_TUNNEL,
     CONFIG_EXPOSE,
     CONFIG_FORWARD,
+    CONFIG_SERVE,
     CONFIG_REJECT,
 };
 
@@ -306,13 +350,15 @@ struct config_route {
     struct config_text sni_file;     /* path; its lines are not read here */
     struct config_texts alpn;        /* trailing `*`: prefix; n == 0: any; a tunnel's default is filled in */
     struct config_codes first_bytes; /* enum config_first_bytes */
-    enum config_action action;       /* says which of the next six is meant */
+    enum config_action action;       /* says which of the next seven is meant */
     struct config_backend *pass;
     struct config_backend *terminate;
     struct config_tunnel *tunnel;
     struct config_expose *expose;
     struct config_backend *forward;
-    int reject; /* alert code (RFC 8446, 6; tables/alerts.def) */
+    struct config_texts serve; /* names of services */
+    int reject;                /* alert code (RFC 8446, 6; tables/alerts.def) */
+    size_t redirect_port;
     struct config_hand_on hand_on;
     struct config_clients clients;    /* mode CONFIG_CLIENTS_NONE where left out */
     struct config_texts certificates; /* labels; n == 0: all */
@@ -367,6 +413,9 @@ struct config_limits {
     int64_t handshake_timeout;
     int64_t ready_timeout; /* 0: handshake_timeout is all there is */
     int64_t dial_timeout;
+    size_t requests;
+    int64_t request_timeout;
+    int64_t keep_alive_timeout;
     int64_t idle_timeout; /* 0: never */
     int64_t udp_idle_timeout;
     int64_t total_timeout; /* 0: never */
@@ -425,6 +474,64 @@ struct config_admin {
     struct config_address metrics; /* text.text NULL: none */
 };
 
+struct config_ca_login {
+    struct config_head head;
+    int64_t renewable;
+};
+
+enum config_acme_kind { CONFIG_ACME_SERVER, CONFIG_ACME_CLIENT, CONFIG_ACME_AGENT };
+
+struct config_acme_profile {
+    struct config_head head;
+    struct config_text name;
+    enum config_acme_kind kind;
+    int64_t lifetime;
+    struct config_text text;
+};
+struct config_acme_profiles {
+    struct config_acme_profile *v;
+    size_t n;
+};
+
+struct config_acme_rule {
+    struct config_head head;
+    struct config_texts accounts, profiles, names; /* n == 0: any */
+    struct config_texts groups;
+    bool trusted;
+};
+struct config_acme_rules {
+    struct config_acme_rule *v;
+    size_t n;
+};
+
+struct config_acme_limits {
+    struct config_head head;
+    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names;
+};
+
+struct config_ca_acme {
+    struct config_head head;
+    struct config_text url;
+    struct config_codes challenges; /* rows of tables/acme_challenges.def */
+    struct config_text dns;         /* NULL: the machine's */
+    struct config_networks deny;
+    size_t http_port, tls_port;
+    struct config_acme_profiles profiles; /* n == 0: the usual ones */
+    struct config_acme_rules rules;
+    struct config_text eab_file; /* NULL: none */
+    bool eab_required;
+    struct config_text terms, website, caa; /* NULL: none */
+    struct config_acme_limits limits;
+};
+
+struct config_ca {
+    struct config_head head;
+    struct config_text directory;
+    struct config_text passphrase_file; /* NULL: none */
+    struct config_ca_login login;
+    struct config_ca_acme *acme; /* NULL: it is no ACME server */
+};
+
 struct config_store; /* the memory behind it */
 
 #define CONFIG_SPEAKS_TLS "tls"
@@ -443,9 +550,10 @@ struct config_protocols {
 
 struct config {
     struct config_head head;
-    const char *file; /* its name, as in error texts */
-    struct str text;  /* where it was made from memory: all of it */
-    size_t workers;   /* 0: one per CPU */
+    const char *file;         /* its name, as in error texts */
+    struct str text;          /* where it was made from memory: all of it */
+    struct config_text state; /* NULL: see config_state() */
+    size_t workers;           /* 0: one per CPU */
     struct config_listeners listeners;
     struct config_tls tls;
     struct config_certificates certificates;
@@ -459,6 +567,7 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
+    struct config_ca *ca; /* NULL: none */
     struct config_store *store;
 };
 
@@ -563,6 +672,13 @@ const struct config_route *config_route_find(const struct config *c, const char 
 
 /* Does the route say that it takes connections of that listener? */
 bool config_route_names(const struct config_route *r, const char *listener);
+
+/* Does the route take connections without TLS: from a listener that it names, or, where it serves, by their
+ * first bytes? */
+bool config_route_is_plain(const struct config *c, const struct config_route *r);
+
+/* Does the door end TLS on it? */
+bool config_route_ends_tls(const struct config *c, const struct config_route *r);
 
 /* The backends of a route that has some (pass, terminate, forward), or NULL. */
 const struct config_backend *config_route_backend(const struct config_route *r);

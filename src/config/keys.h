@@ -11,6 +11,7 @@ extern const struct schema keys_expose_file; /* struct expose_config */
 
 /* Parts of it that are completed from one another. */
 extern const struct schema keys_tls;
+extern const struct schema keys_route;
 extern const struct schema keys_route_tls;
 extern const struct schema keys_backend_tls;
 extern const struct schema keys_limits;

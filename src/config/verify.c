@@ -12,6 +12,7 @@
 #include "config/keys.h"
 #include "config/schema.h"
 #include "config/store.h"
+#include "config/verify_acme.h"
 #include "config/verify_backend_tls.h"
 #include "config/verify_certificates.h"
 #include "config/verify_ports.h"
@@ -129,24 +130,20 @@ static int refer_all(struct verify *v, const struct names *names, const char *wh
 
 /* Routes */
 
-static bool ends_tls(const struct config_route *r)
-{
-    return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL || r->action == CONFIG_EXPOSE;
-}
-
 /* Keys that speak of TLS which the door ends, on a route where it does not. */
 static int verify_no_tls(struct verify *v, const struct config_route *r, size_t i)
 {
     static const char only[] =
-        "only routes that terminate, tunnel or expose have it; this one is a '%s' route";
+        "only routes that terminate, tunnel, expose or serve have it; this one is a '%s' route%s";
     const char *action = config_action_name(r->action);
+    const char *plain = r->action == CONFIG_SERVE ? " for listeners that speak plain" : "";
     int bad = 0;
     if (r->clients.mode != CONFIG_CLIENTS_NONE)
-        bad = wrong(v, r->clients.head.at, "routes", i, "clients", only, action);
+        bad = wrong(v, r->clients.head.at, "routes", i, "clients", only, action, plain);
     if (r->certificates.n > 0)
-        bad = wrong(v, first_pos(&r->certificates), "routes", i, "certificates", only, action);
+        bad = wrong(v, first_pos(&r->certificates), "routes", i, "certificates", only, action, plain);
     if (r->tls.head.set != 0)
-        bad = wrong(v, r->tls.head.at, "routes", i, "tls", only, action);
+        bad = wrong(v, r->tls.head.at, "routes", i, "tls", only, action, plain);
     return bad;
 }
 
@@ -180,6 +177,40 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
     return 0;
 }
 
+/* Of what does not begin with TLS only HTTP can be served; a listener that speaks plain looks at no bytes. */
+static int verify_served_first_bytes(struct verify *v, const struct config_route *r, size_t i)
+{
+    for (size_t k = 0; k < r->first_bytes.n; k++)
+        if (r->first_bytes.v[k] != CONFIG_FIRST_HTTP)
+            return wrong(v, r->head.at, "routes", i, "first_bytes", "with 'serve' there is 'http' only");
+    for (size_t k = 0; k < v->c->listeners.n && r->first_bytes.n > 0; k++)
+        if (config_route_names(r, v->c->listeners.v[k].name.text) &&
+            strcmp(v->c->listeners.v[k].speaks.text, CONFIG_SPEAKS_PLAIN) == 0)
+            return wrong(v, r->head.at, "routes", i, "first_bytes",
+                         "listener '%s' speaks plain, where all that comes is served; leave this out",
+                         v->c->listeners.v[k].name.text);
+    return 0;
+}
+
+/* What is served on a port without TLS has no client who could prove himself, and no names. */
+static int verify_serve(struct verify *v, const struct config_route *r, size_t i)
+{
+    int bad = verify_served_first_bytes(v, r, i);
+    for (size_t k = 0; k < r->serve.n; k++)
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(r->serve.v[j].text, r->serve.v[k].text) == 0)
+                bad = wrong(v, r->serve.v[k].at, "routes", i, "serve", "'%s' is here twice",
+                            r->serve.v[k].text);
+    for (size_t k = 0; k < r->serve.n; k++)
+        if (strcmp(r->serve.v[k].text, "login") == 0 && v->c->ca == NULL)
+            bad = wrong(v, r->serve.v[k].at, "routes", i, "serve",
+                        "'login' issues certificates, and there is no CA; expected 'ca: {directory: DIR}'");
+    if (config_route_is_plain(v->c, r) && config_route_ends_tls(v->c, r))
+        bad = wrong(v, r->head.at, "routes", i, "serve",
+                    "some of its listeners speak plain, some do not; make two routes");
+    return bad;
+}
+
 /* There is nothing of a program's to be probed while it does not run. */
 static int verify_backend(struct verify *v, const struct config_route *r, size_t i)
 {
@@ -201,7 +232,7 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
             plain = r->first_bytes.v[k] == CONFIG_FIRST_SSH ? "ssh" : "http";
     if (plain == NULL)
         return 0;
-    if (r->action != CONFIG_PASS)
+    if (r->action != CONFIG_PASS && r->action != CONFIG_SERVE)
         return wrong(v, r->head.at, "routes", i, "first_bytes",
                      "'%s' is not TLS: it goes with 'pass' only, not '%s'", plain,
                      config_action_name(r->action));
@@ -332,7 +363,11 @@ static int verify_route(struct verify *v, const struct config_route *r, size_t i
     bad |= verify_first_bytes(v, r, i) | verify_hand_on(v, r, i);
     bad |= verify_backend_tls(v, r, i);
     bad |= verify_backend(v, r, i);
-    if (!ends_tls(r))
+    if (r->action == CONFIG_SERVE)
+        bad |= verify_serve(v, r, i);
+    else if (schema_given(&keys_route, r, "redirect_port"))
+        bad = wrong(v, r->head.at, "routes", i, "redirect_port", "is for routes that 'serve' redirect");
+    if (!config_route_ends_tls(v->c, r))
         return bad | verify_no_tls(v, r, i);
     bad |= refer_all(v, &v->certificates, "certificate", &r->certificates, "routes", i, "certificates");
     bad |= verify_route_tls(v, r, i);
@@ -535,7 +570,8 @@ static int verify_all(struct verify *v)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
-    return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c);
+    return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c) |
+           verify_acme(v->report, v->c);
 }
 
 /* All names that a route may refer to, whatever its action is. */

@@ -37,18 +37,20 @@ static int verify_listener(struct report *r, const struct config *c, const struc
 
 /* ---- routes ---- */
 
-static int verify_forward(struct report *r, const struct config_route *rc)
+/* A route for clients that speak no TLS. */
+static int verify_no_tls(struct report *r, const struct config_route *rc)
 {
     int bad = 0;
-    if (rc->listeners.n == 0)
+    const char *action = config_action_name(rc->action);
+    if (rc->action == CONFIG_FORWARD && rc->listeners.n == 0)
         bad = report_add(r, rc->head.at,
                          "route '%s': forward: expected 'listeners' that speak 'plain': it takes clients "
                          "that speak no TLS",
                          rc->name.text);
     if (rc->sni.n > 0 || rc->sni_file.text != NULL || rc->alpn.n > 0)
-        bad = report_add(r, rc->head.at,
-                         "route '%s': forward: clients that speak no TLS have no %s; leave that out",
-                         rc->name.text, rc->alpn.n > 0 ? "alpn" : "sni");
+        bad =
+            report_add(r, rc->head.at, "route '%s': %s: clients that speak no TLS have no %s; leave that out",
+                       rc->name.text, action, rc->alpn.n > 0 ? "alpn" : "sni");
     return bad;
 }
 
@@ -76,17 +78,24 @@ static int verify_plaintext(struct report *r, const struct config_route *rc, con
     return bad;
 }
 
-/* `forward` is for plain ports, and nothing else is. */
+/* `forward` is for plain ports, and nothing else is but `serve`, which speaks HTTP, at once or within TLS. */
 static int verify_pair(struct report *r, const struct config_route *rc, const struct config_listener *l)
 {
     bool plain = speaks(l, CONFIG_SPEAKS_PLAIN);
     int bad = l->plaintext ? verify_plaintext(r, rc, l) : 0;
+    if (rc->action == CONFIG_SERVE && (plain || speaks(l, CONFIG_SPEAKS_TLS)))
+        return bad;
+    if (rc->action == CONFIG_SERVE)
+        return report_add(r, rc->head.at,
+                          "route '%s': serve: listener '%s' speaks %s, expected one that speaks tls or plain",
+                          rc->name.text, l->name.text, l->speaks.text);
     if (plain == (rc->action == CONFIG_FORWARD))
         return bad;
-    return report_add(r, rc->head.at,
-                      "route '%s': %s: listener '%s' speaks %s; 'forward' is for listeners that speak "
-                      "'plain', and those for it alone",
-                      rc->name.text, config_action_name(rc->action), l->name.text, l->speaks.text);
+    return report_add(
+        r, rc->head.at,
+        "route '%s': %s: listener '%s' speaks %s; 'forward' is for listeners that speak 'plain', "
+        "and those are for it and for 'serve' alone",
+        rc->name.text, config_action_name(rc->action), l->name.text, l->speaks.text);
 }
 
 int verify_ports(struct report *r, const struct config *c)
@@ -96,7 +105,7 @@ int verify_ports(struct report *r, const struct config *c)
         bad |= verify_listener(r, c, &c->listeners.v[i]);
     for (size_t i = 0; i < c->routes.n; i++) {
         const struct config_route *rc = &c->routes.v[i];
-        bad |= rc->action == CONFIG_FORWARD ? verify_forward(r, rc) : 0;
+        bad |= rc->action == CONFIG_FORWARD || config_route_is_plain(c, rc) ? verify_no_tls(r, rc) : 0;
         for (size_t k = 0; k < c->listeners.n; k++)
             if (config_route_names(rc, c->listeners.v[k].name.text))
                 bad |= verify_pair(r, rc, &c->listeners.v[k]);

@@ -4,7 +4,7 @@
 #ifndef CARDEA_HTTP_CONNECT_H
 #define CARDEA_HTTP_CONNECT_H
 
-#include "http/head.h"
+#include "http1/head.h"
 #include "session/front.h"
 
 #define CONNECT_HEAD_MAX HEAD_MAX

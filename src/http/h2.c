@@ -51,7 +51,7 @@ void h2_set_live(struct h2_conn *c, size_t live)
 static int fail(struct h2_conn *c, enum close_reason reason, const char *detail)
 {
     if (!c->failed)
-        c->end = (struct resident_end){reason, detail};
+        c->end = (struct resident_end){.reason = reason, .detail = detail};
     c->failed = true;
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }

@@ -7,8 +7,8 @@
 #include "base/err.h"
 #include "base/hex.h"
 #include "base/hostport.h"
-#include "http/head.h"
 #include "http1/field.h"
+#include "http1/head.h"
 #include "session/front.h"
 
 #define PREFIX_LEN (sizeof(MASQUE_UDP_PREFIX) - 1)

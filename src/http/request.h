@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request of HTTP/2 or HTTP/3, field by field, as a request for a target: CONNECT (RFC 9113, 8.5; RFC 9114,
  * 4.4) is one for TCP, extended CONNECT with connect-udp (RFC 8441; RFC 9220; RFC 9298, 3.4) one for UDP.
- * Pure. Strict as http/head.h is: what two readers could understand differently is refused. */
+ * Pure. Strict as http1/head.h is: what two readers could understand differently is refused. */
 #ifndef CARDEA_HTTP_REQUEST_H
 #define CARDEA_HTTP_REQUEST_H
 
@@ -11,8 +11,8 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "http/head.h"
 #include "http/masque.h"
+#include "http1/head.h"
 #include "session/front.h"
 
 #define REQUEST_AUTHORITY_MAX (HOST_MAX + 16)

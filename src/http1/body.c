@@ -63,7 +63,15 @@ static enum body_status take(struct body *b, uint8_t c)
     return good ? BODY_MORE : BODY_BAD;
 }
 
-static enum body_status feed_chunks(struct body *b, const uint8_t *data, size_t len, size_t *ret_n)
+/* `into` may be NULL. */
+static bool keep(struct body *b, struct buf *into, const uint8_t *data, size_t len)
+{
+    b->full = into != NULL && !buf_append(into, data, len);
+    return !b->full;
+}
+
+static enum body_status feed_chunks(struct body *b, const uint8_t *data, size_t len, struct buf *into,
+                                    size_t *ret_n)
 {
     enum body_status status = BODY_MORE;
     size_t n = 0;
@@ -74,6 +82,8 @@ static enum body_status feed_chunks(struct body *b, const uint8_t *data, size_t 
             continue;
         }
         size_t part = b->left < len - n ? (size_t)b->left : len - n;
+        if (!keep(b, into, data + n, part))
+            status = BODY_BAD;
         n += part;
         b->left -= part;
         if (b->left == 0)
@@ -83,21 +93,26 @@ static enum body_status feed_chunks(struct body *b, const uint8_t *data, size_t 
     return status;
 }
 
+static enum body_status feed(struct body *b, const uint8_t *data, size_t len, struct buf *into, size_t *ret_n)
+{
+    if (b->kind == BODY_CHUNKED)
+        return feed_chunks(b, data, len, into, ret_n);
+    bool ends = b->kind != BODY_REST && b->left <= len;
+    *ret_n = ends ? (size_t)b->left : len;
+    if (b->kind != BODY_REST)
+        b->left -= *ret_n;
+    if (!keep(b, into, data, *ret_n))
+        return BODY_BAD;
+    return ends ? BODY_END : BODY_MORE;
+}
+
 enum body_status body_feed(struct body *b, const uint8_t *data, size_t len, size_t *ret_n)
 {
-    *ret_n = len;
-    switch (b->kind) {
-    case BODY_CHUNKED:
-        return feed_chunks(b, data, len, ret_n);
-    case BODY_REST:
-        return BODY_MORE;
-    default:
-        if (b->left > len) {
-            b->left -= len;
-            return BODY_MORE;
-        }
-        *ret_n = (size_t)b->left;
-        b->left = 0;
-        return BODY_END;
-    }
+    return feed(b, data, len, NULL, ret_n);
+}
+
+enum body_status body_collect(struct body *b, const uint8_t *data, size_t len, struct buf *into,
+                              size_t *ret_n)
+{
+    return feed(b, data, len, into, ret_n);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How far the content of a message of HTTP/1.1 goes (RFC 9112, 6 and 7): its bytes are counted, not looked
- * at. */
+ * at. Whoever wants them without what frames them has them collected. */
 #ifndef CARDEA_HTTP1_BODY_H
 #define CARDEA_HTTP1_BODY_H
 
@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/str.h"
 
 #define CHUNK_LINE_MAX 1024 /* bytes of a line that begins a chunk, with its extensions */
@@ -27,6 +28,7 @@ struct body {
     uint64_t left;
     enum chunk_state chunk;
     uint32_t line; /* bytes of the line at hand */
+    bool full;     /* body_collect() has found more of it than the buffer may hold */
 };
 
 enum body_status {
@@ -38,6 +40,10 @@ enum body_status {
 /* Take what of `data` belongs to the content. Chunks are read strictly: hexadecimal digits, extensions
  * without control characters, CR LF. */
 enum body_status body_feed(struct body *b, const uint8_t *data, size_t len, size_t *ret_n);
+
+/* The same, and append the content to `into`: BODY_BAD, with `full` set, when that passes its bound. */
+enum body_status body_collect(struct body *b, const uint8_t *data, size_t len, struct buf *into,
+                              size_t *ret_n);
 
 /* Read a Content-Length: digits, and no more than fit. */
 bool body_length(struct str value, uint64_t *ret);

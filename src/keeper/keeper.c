@@ -14,22 +14,30 @@
 #include "cert/issuers.h"
 #include "cert/source.h"
 #include "config/config.h"
+#include "fetch/fetch.h"
+#include "keeper/book.h"
 #include "keeper/folder.h"
+#include "keeper/obtainer.h"
 #include "loop/loop.h"
 
 #define KEEPER_MAGIC 0x6ee9e400u
 #define SOURCE_MAGIC 0x50d4ce00u
+#define STATE_FOLDER "/var/lib/cardea"
 
 struct keeper {
     uint32_t magic;
     struct cert_provider provider;
     struct keeper_ear ear;
+    struct challenges *challenges;
     struct loop *loop;
     pthread_t thread;
     bool runs;
+    bool has_book; /* of the control thread */
     /* Of its thread. */
     struct cert_issuers *issuers;
-    struct list held; /* struct held */
+    struct list held;  /* struct held */
+    struct book *book; /* opened by the control thread, until the obtainer has it */
+    struct obtainer *obtainer;
     int64_t notices_since;
     size_t notices;
 };
@@ -45,6 +53,8 @@ struct held {
 struct source_entry {
     char *directory;
     struct held *held;
+    struct acme_wish *wish; /* until the obtainer has it */
+    struct obtained *obtained;
 };
 
 struct source {
@@ -137,6 +147,18 @@ static void release(struct held *h)
     free(h);
 }
 
+/* ---- what is obtained ---- */
+
+static struct obtained *want(struct keeper *k, struct acme_wish *wish)
+{
+    if (k->obtainer == NULL) {
+        const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, k};
+        k->obtainer = obtainer_new(k->book, &owner);
+        k->book = NULL;
+    }
+    return obtainer_want(k->obtainer, wish);
+}
+
 /* ---- a source's life ---- */
 
 static void begin_source(struct message *m)
@@ -146,6 +168,11 @@ static void begin_source(struct message *m)
     for (size_t i = 0; i < s->entries_len; i++)
         if (s->entries[i].directory != NULL)
             s->entries[i].held = hold(s->keeper, s->entries[i].directory, s);
+    for (size_t i = 0; i < s->entries_len; i++) {
+        if (s->entries[i].wish != NULL)
+            s->entries[i].obtained = want(s->keeper, s->entries[i].wish);
+        s->entries[i].wish = NULL;
+    }
 }
 
 static void end_source(struct message *m)
@@ -155,6 +182,8 @@ static void end_source(struct message *m)
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].held != NULL)
             release(s->entries[i].held);
+        if (s->entries[i].obtained != NULL)
+            obtained_release(s->entries[i].obtained);
         free(s->entries[i].directory);
     }
     free(s->entries);
@@ -182,6 +211,13 @@ static bool serves(const struct source *s, uint32_t route, size_t entry)
     return s->serves[route * s->entries_len + entry];
 }
 
+static bool find(const struct source_entry *e, const char *name, struct cert_answer *ret)
+{
+    if (e->held != NULL)
+        return folder_find(e->held->folder, name, ret);
+    return e->obtained != NULL && obtained_find(e->obtained, name, ret);
+}
+
 /* The first entry that has one for the name. */
 static void on_question(struct message *m)
 {
@@ -192,8 +228,8 @@ static void on_question(struct message *m)
                                  .good_for = NSEC_PER_SEC};
     bool found = false;
     for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++)
-        if (s->entries[i].held != NULL && serves(s, q->route, i))
-            found = folder_find(s->entries[i].held->folder, q->name, &answer);
+        if (serves(s, q->route, i))
+            found = find(&s->entries[i], q->name, &answer);
     cert_question_answer(q, &answer);
 }
 
@@ -234,6 +270,7 @@ static struct source *source_new(struct keeper *k, const struct config *c)
         const struct config_certificate *cc = &c->certificates.v[i];
         s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
         CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
+        s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
         for (size_t r = 0; r < s->routes_len; r++)
             s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
     }
@@ -261,12 +298,36 @@ static int start(struct keeper *k, struct err *err)
     return code == 0 ? 0 : err_errno(err, code, "cannot start the thread that keeps certificates");
 }
 
+/* Where the first configuration that obtains something wants its state. */
+static const char *state_folder(const struct config *c)
+{
+    const char *given = getenv("STATE_DIRECTORY"); /* several: apart by ':' */
+    if (c->state.text != NULL)
+        return c->state.text;
+    return given != NULL && *given == '/' && strchr(given, ':') == NULL ? given : STATE_FOLDER;
+}
+
+/* What obtaining needs is looked for where an error can still keep a configuration from coming into force. */
+static int need_book(struct keeper *k, const struct config *c, struct err *err)
+{
+    bool needed = false;
+    for (size_t i = 0; i < c->certificates.n; i++)
+        needed = needed || c->certificates.v[i].acme != NULL;
+    if (!needed || k->has_book)
+        return 0;
+    if (fetch_check(err) < 0)
+        return -1;
+    k->book = book_open(state_folder(c), err);
+    k->has_book = k->book != NULL;
+    return k->has_book ? 0 : -1;
+}
+
 static struct cert_source *make_source(struct cert_provider *provider, const struct config *c,
                                        struct err *err)
 {
     struct keeper *k = CONTAINER_OF(provider, struct keeper, provider);
     CHECK_MAGIC(k, KEEPER_MAGIC);
-    if (start(k, err) != 0)
+    if (need_book(k, c, err) != 0 || start(k, err) != 0)
         return NULL;
     struct source *s = source_new(k, c);
     loop_post(k->loop, &s->message);
@@ -275,11 +336,12 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
 
 /* ---- life ---- */
 
-struct keeper *keeper_new(const struct keeper_ear *ear, struct err *err)
+struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *challenges, struct err *err)
 {
     struct keeper *k = calloc(1, sizeof(*k));
     CHECK(k != NULL);
-    *k = (struct keeper){.magic = KEEPER_MAGIC, .provider.source = make_source, .ear = *ear};
+    *k = (struct keeper){
+        .magic = KEEPER_MAGIC, .provider.source = make_source, .ear = *ear, .challenges = challenges};
     list_init(&k->held);
     k->loop = loop_new(err);
     if (k->loop == NULL) {
@@ -313,6 +375,8 @@ void keeper_free(struct keeper *k)
         return;
     keeper_stop(k); /* sources have gone since */
     CHECK(list_empty(&k->held));
+    obtainer_free(k->obtainer);
+    book_close(k->book);
     cert_issuers_free(k->issuers);
     loop_free(k->loop);
     k->magic = 0;

@@ -19,8 +19,11 @@ struct keeper_ear {
     void *arg;
 };
 
-/* The thread begins with the first source that is made. NULL with `err`. */
-struct keeper *keeper_new(const struct keeper_ear *ear, struct err *err);
+struct challenges;
+
+/* The thread begins with the first source that is made. In `challenges`, which outlives it, it puts what
+ * proves to CAs that names are the door's. NULL with `err`. */
+struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *challenges, struct err *err);
 
 /* For door_new(). Lives as long as the keeper. */
 struct cert_provider *keeper_provider(struct keeper *keeper);

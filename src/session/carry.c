@@ -35,11 +35,12 @@ enum session_state session_house(struct session *s, struct resident *r)
 
 enum session_state step_reside(struct session *s)
 {
-    struct resident_end end = {CLOSE_DONE, NULL};
+    struct resident_end end = {.reason = CLOSE_DONE};
     if (s->resident->ops->run(s->resident, &end))
         return SESSION_RESIDE;
     s->broken = end.detail;
-    return session_end(s, end.reason);
+    session_end(s, end.reason);
+    return end.lingers ? SESSION_DRAIN : SESSION_CLOSED;
 }
 
 /* ---- PIPE ---- */

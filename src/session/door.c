@@ -13,6 +13,8 @@
 #include "quic/quic.h"
 #include "session/door_internal.h"
 #include "session/health.h"
+#include "session/office.h"
+#include "session/pages.h"
 #include "session/worker.h"
 
 #define MACHINE_ID_LEN 32
@@ -75,8 +77,7 @@ static void on_tick(struct timer *t)
 
 /* ---- beginning and end ---- */
 
-static struct door *new_door(struct loop *loop, const struct front_binding *fronts, size_t fronts_len,
-                             struct cert_provider *provider, size_t workers)
+static struct door *new_door(struct loop *loop, const struct door_bindings *bindings, size_t workers)
 {
     struct door *d = calloc(1, sizeof(*d));
     CHECK(d != NULL);
@@ -85,8 +86,7 @@ static struct door *new_door(struct loop *loop, const struct front_binding *fron
     d->audit.fd = -1;
     d->standard = STANDARD_NONE;
     d->admission = admission_new();
-    snapshot_shared_init(&d->shared, workers, fronts, fronts_len);
-    d->shared.provider = provider;
+    snapshot_shared_init(&d->shared, workers, bindings);
     timer_init(&d->tick, on_tick);
     door_reload_init(d);
     return d;
@@ -159,10 +159,10 @@ static int take_standard(struct door *d, struct buf *errors)
     return -1;
 }
 
-struct door *door_new(struct loop *loop, struct config *config, const struct front_binding *fronts,
-                      size_t fronts_len, struct cert_provider *provider, struct buf *errors)
+struct door *door_new(struct loop *loop, struct config *config, const struct door_bindings *bindings,
+                      struct buf *errors)
 {
-    struct door *d = new_door(loop, fronts, fronts_len, provider, worker_count(config));
+    struct door *d = new_door(loop, bindings, worker_count(config));
     d->snap = snapshot_build(config, &d->shared, errors);
     if (d->snap != NULL && take_standard(d, errors) == 0 && make_workers(d, errors) == 0 &&
         door_install_first(d, errors) == 0) {
@@ -223,9 +223,19 @@ static void begin_standard(struct worker *w, void *arg)
     w->over = NULL;
 }
 
+int door_open_office(struct door *d, const struct snapshot *snap, struct err *err)
+{
+    if (d->shared.office != NULL || !snapshot_needs_office(snap))
+        return 0;
+    d->shared.office = office_open(d->shared.bindings->services, d->shared.bindings->services_len, err);
+    return d->shared.office != NULL ? 0 : -1;
+}
+
 int door_start(struct door *d, struct err *err)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
+    if (door_open_office(d, d->snap, err) != 0)
+        return -1;
     for (size_t i = 0; i < d->crew.count; i++)
         d->crew.worker[i].ear = (struct worker_ear){d->loop, hear, d};
     if (crew_start(&d->crew, d->loop, err) != 0)
@@ -281,7 +291,9 @@ void door_free(struct door *d)
     list_remove(&d->next_reload.node);
     wheel_cancel(&d->tick);
     health_free(d->health);
+    office_close(d->shared.office); /* workers are told no more by it, but may still hold what it has */
     crew_free(&d->crew);
+    office_free(d->shared.office);
     resolver_free(d->resolver);
     snapshot_unref(d->snap);
     if (d->audit.fd >= 0)
@@ -362,6 +374,19 @@ struct route_counters door_unrouted_counters(const struct door *d)
     struct route_counters counters = counters_of(d->snap->door);
     counters.unrouted = true;
     return counters;
+}
+
+uint64_t door_requests(const struct door *d, size_t service, unsigned hundred)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < d->crew.count; i++)
+        sum += pages_count(d->crew.worker[i].requests, service, hundred);
+    return sum;
+}
+
+const struct door_bindings *door_bindings(const struct door *d)
+{
+    return d->shared.bindings;
 }
 
 void door_sessions(struct door *d, size_t limit, census_told *done, void *arg)

@@ -18,7 +18,7 @@ struct cert_provider;
 struct config;
 struct door;
 struct err;
-struct front_binding;
+struct door_bindings;
 struct loop;
 struct review;
 struct route_counters;
@@ -28,11 +28,10 @@ struct snapshot;
 typedef void door_notice(void *arg, const char *text);
 
 /* Build workers for `config` (taken, also on failure) and bind its listeners. Nothing is accepted before
- * door_start(). The loop is the control thread's. `provider` makes the sources of certificates that are
- * looked up (see session/provider.h; NULL: there will be none) and must outlive the door. NULL with lines of
- * errors appended to `errors`. */
-struct door *door_new(struct loop *loop, struct config *config, const struct front_binding *fronts,
-                      size_t fronts_len, struct cert_provider *provider, struct buf *errors);
+ * door_start(). The loop is the control thread's; `bindings` must outlive the door. NULL with lines of errors
+ * appended to `errors`. */
+struct door *door_new(struct loop *loop, struct config *config, const struct door_bindings *bindings,
+                      struct buf *errors);
 
 /* The source has other certificates than before for `name`, for all below it when it is "*.example.com", or
  * for every name (NULL): the next handshake on any worker asks for them. The name is copied. Control thread.
@@ -101,6 +100,13 @@ struct route_counters door_route_counters(const struct door *door, size_t index)
 
 /* The same for connections that ended before they had a route; its `route` is "-". */
 struct route_counters door_unrouted_counters(const struct door *door);
+
+/* Requests to that service, by its place among the door's services, that were answered with a status of that
+ * hundred (1 to 5). The place behind the last one: those that none had. */
+uint64_t door_requests(const struct door *door, size_t service, unsigned hundred);
+
+/* What the door was made with. */
+const struct door_bindings *door_bindings(const struct door *door);
 
 /* census_take() of all workers; `done` is called on the control thread, later. */
 void door_sessions(struct door *door, size_t limit, census_told *done, void *arg);

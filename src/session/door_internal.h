@@ -51,6 +51,10 @@ struct door {
 /* Tell the owner. */
 void door_notify(struct door *d, const char *text);
 
+/* Have an office (session/office.h) where a configuration that is about to be put in force needs one. -1 with
+ * `err`. */
+int door_open_office(struct door *d, const struct snapshot *snap, struct err *err);
+
 /* ---- door_listeners.c ---- */
 
 /* Bind and watch what each worker needs for each listener of `snap` that `now` (may be NULL) does not have:

@@ -150,11 +150,18 @@ static struct review *reviews_new(const struct door *d)
     return reviews;
 }
 
+static void drop_listeners(struct reload *r)
+{
+    door_drop_listeners(r->listeners, r->door->crew.count * r->snap->config->listeners.n);
+    r->listeners = NULL;
+}
+
 /* Everything that can fail comes first; then there is no way back, and none is needed. */
 static void begin_reload(struct reload *r)
 {
     struct door *d = r->door;
     struct buf errors = {0};
+    struct err err;
     d->installing = true;
     tell_watch(d, true);
     struct config *c = config_again(d->snap->config, &errors);
@@ -163,9 +170,11 @@ static void begin_reload(struct reload *r)
     r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     if (r->snap != NULL)
         r->listeners = door_bind_listeners(&d->crew, r->snap, d->snap, &errors);
-    if (r->snap != NULL && r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0) {
-        door_drop_listeners(r->listeners, d->crew.count * r->snap->config->listeners.n);
-        r->listeners = NULL;
+    if (r->snap != NULL && r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0)
+        drop_listeners(r);
+    if (r->snap != NULL && r->listeners != NULL && door_open_office(d, r->snap, &err) != 0) {
+        buf_printf(&errors, "%s\n", err.text);
+        drop_listeners(r);
     }
     if (r->listeners == NULL) {
         snapshot_unref(r->snap);

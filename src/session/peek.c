@@ -312,24 +312,28 @@ static enum session_state no_route(struct session *s, const struct hello *h)
 }
 
 /* The first handshake step runs while the bytes and the hello are at hand. */
-enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
-                                     const struct hello *h)
+void session_accept_tls(struct session *s, const struct tls_server *server, struct tls_client_hello *hello)
 {
     struct setup *p = s->setup;
-    struct routing_client client;
-    routing_client(h, &p->hello, &s->route->config->tls, &client);
-    enum session_state next = certify_client(s, server, &client.hello);
-    if (next != SESSION_HANDSHAKE)
-        return next;
-    client.hello.early = p->view;
-    s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
+    hello->early = p->view;
+    s->down = tls_server_accept(server, hello, s->down, &s->worker->tls_scratch);
     if (p->talk.spoken != NULL && starttls_closes_premature(p->talk.spoken))
         tls_link_take_premature_close(s->down);
     session_own(s, s->down);
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
     buf_free(&p->bytes);
     p->view = (struct str){0};
-    return SESSION_HANDSHAKE;
+}
+
+enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
+                                     const struct hello *h)
+{
+    struct routing_client client;
+    routing_client(h, &s->setup->hello, &s->route->config->tls, &client);
+    enum session_state next = certify_client(s, server, &client.hello);
+    if (next == SESSION_HANDSHAKE)
+        session_accept_tls(s, server, &client.hello);
+    return next;
 }
 
 static enum session_state take_route(struct session *s, const struct hello *h)
@@ -345,6 +349,8 @@ static enum session_state take_route(struct session *s, const struct hello *h)
         if (h == NULL)
             return session_end(s, CLOSE_REJECTED);
         return session_refuse_hello(s, (uint8_t)rc->reject, CLOSE_REJECTED);
+    case CONFIG_SERVE:
+        return h == NULL ? SESSION_AUTHORISE : session_begin_tls(s, s->route->tls, h);
     case CONFIG_EXPOSE:
         CHECK(h != NULL);
         session_visit(s, s->setup->hello.sni, VISIT_ANY_KIND);
@@ -384,8 +390,11 @@ static enum session_state refuse_protocols(struct session *s)
 
 static enum session_state route_with(struct session *s, const struct hello *h)
 {
-    struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
+    enum session_state next;
     s->when.routed = loop_now(s->worker->loop);
+    if (h != NULL && session_is_challenge(s, h, &next))
+        return next;
+    struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
     bool another = wants_another_protocol(s, h, &match);
     if (h != NULL) {
         routing_note(h, &match, JA4_TCP, &s->setup->hello);

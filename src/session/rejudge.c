@@ -62,6 +62,11 @@ static bool is_visit_denied(const struct session *s, const struct policy *policy
     return policy_reach(policy, route, session_identity(s), &host, 0).effect == POLICY_DENY;
 }
 
+const struct route_runtime *session_route_now(const struct session *s)
+{
+    return route_now(s, s->worker->epoch->snap);
+}
+
 bool session_is_denied_now(const struct session *s)
 {
     const struct snapshot *now = s->worker->epoch->snap;
@@ -72,7 +77,7 @@ bool session_is_denied_now(const struct session *s)
         return false;
     uint32_t id = (uint32_t)(route - now->routes);
     const struct identity *who = session_identity(s);
-    if (route->config->action == CONFIG_TERMINATE)
+    if (route->config->action == CONFIG_TERMINATE || route->config->action == CONFIG_SERVE)
         return policy_use_route(now->policy, id, who).effect == POLICY_DENY;
     struct policy_verdict v = policy_use_tunnel(now->policy, id, who);
     if (who != NULL && session_is_tunnel(s) && v.effect == POLICY_DENY && v.rule != NULL)

@@ -130,6 +130,11 @@ void session_write_audit(struct session *s)
         r.carries = true;
         r.streams = s->resident->streams;
     }
+    if (s->resident != NULL && s->resident->ops->answers) {
+        r.answers = true;
+        r.requests = s->resident->streams;
+        r.status = s->resident->status;
+    }
     if (s->datagrams) {
         datagrams = datagrams_of(s);
         r.datagrams = &datagrams;

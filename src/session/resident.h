@@ -24,11 +24,13 @@ struct worker;
 struct resident_end {
     enum close_reason reason;
     const char *detail; /* static, or lives as long as the resident; NULL: the reason says all */
+    bool lingers;       /* last words were written: the client is to read them before the end */
 };
 
 struct resident_ops {
     const char *action;    /* the word for the audit line */
     bool carries;          /* its streams are told in the audit line */
+    bool answers;          /* they are requests, and told with the status of the last answer */
     const char *transport; /* what its streams say they are carried by, where `open` counts them; else NULL */
     /* Bytes have come, or can go, or resident_wake() was called: go as far as possible. False: it is over. */
     bool (*run)(struct resident *r, struct resident_end *ret);
@@ -48,6 +50,7 @@ struct resident {
     struct session *landlord; /* set by the session */
     struct list unreviewed;   /* of the worker, while it waits for its review */
     uint64_t streams;         /* started so far */
+    unsigned status;          /* of the last answer; 0: there was none */
     size_t open;              /* of these, now */
 };
 

@@ -21,11 +21,11 @@ static uint64_t first_id(void)
     return id >> 1;
 }
 
-void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const struct front_binding *fronts,
-                          size_t fronts_len)
+void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
+                          const struct door_bindings *bindings)
 {
-    *shared = (struct snapshot_shared){
-        .workers = workers, .first_id = first_id(), .fronts = fronts, .fronts_len = fronts_len};
+    CHECK(bindings->services_len <= DOOR_SERVICES_MAX);
+    *shared = (struct snapshot_shared){.workers = workers, .first_id = first_id(), .bindings = bindings};
     backend_registry_init(&shared->backends);
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);
@@ -100,9 +100,10 @@ struct tickets *shared_tickets(struct snapshot_shared *shared, int64_t lifetime)
 
 const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn)
 {
-    for (size_t i = 0; i < shared->fronts_len; i++)
-        if (str_is(alpn, shared->fronts[i].alpn))
-            return shared->fronts[i].front;
+    const struct door_bindings *b = shared->bindings;
+    for (size_t i = 0; i < b->fronts_len; i++)
+        if (str_is(alpn, b->fronts[i].alpn))
+            return b->fronts[i].front;
     return NULL;
 }
 

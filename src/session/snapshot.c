@@ -22,9 +22,11 @@
 #include "session/provider.h"
 #include "session/shared.h"
 #include "tls/server.h"
+#include "web/service.h"
 
 #define SNAPSHOT_MAGIC 0x54a95807u
-#define STANDING_FDS 10 /* of the control thread: standard ones, loop, signals, audit, admin listener */
+#define STANDING_FDS \
+    13 /* of the control thread: standard ones, loop, signals, audit, admin listener; of the office */
 #define DOOR_STATS "-"
 
 /* The door's own certificates as they were when they were read; snapshots share them. */
@@ -110,6 +112,8 @@ static struct trust *trust_named(struct build *b, const struct config_text *name
 static void check_source(struct build *b, const struct config_certificate *cc)
 {
     struct err err;
+    if (cc->directory.text == NULL)
+        return;
     int fd = open(cc->directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         err_errno(&err, errno, "%s: not a folder that can be read", cc->directory.text);
@@ -190,16 +194,11 @@ static struct cert *backend_cert(struct build *b, const struct config_route *rc)
     return cert;
 }
 
-static bool ends_tls(const struct config_route *rc)
-{
-    return rc->action == CONFIG_TERMINATE || rc->action == CONFIG_TUNNEL || rc->action == CONFIG_EXPOSE;
-}
-
 static void load_route_certs(struct build *b, size_t i)
 {
     const struct config_route *rc = &b->snap->config->routes.v[i];
     struct route_certs *rs = &b->snap->own->route[i];
-    if (ends_tls(rc))
+    if (config_route_ends_tls(b->snap->config, rc))
         rs->store = store_for(b, rc);
     rs->backend = backend_cert(b, rc);
 }
@@ -212,14 +211,31 @@ static void make_source(struct build *b)
     size_t i = 0;
     while (i < c->certificates.n && !config_certificate_is_source(&c->certificates.v[i]))
         i++;
-    if (i == c->certificates.n || b->shared->provider == NULL || b->failed)
+    if (i == c->certificates.n || b->shared->bindings->provider == NULL || b->failed)
         return;
-    b->snap->source = b->shared->provider->source(b->shared->provider, c, &err);
+    b->snap->source = b->shared->bindings->provider->source(b->shared->bindings->provider, c, &err);
     if (b->snap->source == NULL)
         report(b, c->certificates.v[i].head.at, &err);
 }
 
 /* ---- routes ---- */
+
+/* What the door selects from by ALPN. */
+static const struct config_texts *protocols_of(const struct config_route *rc)
+{
+    static struct config_text http[] = {{.text = "http/1.1"}};
+    static const struct config_texts none = {0}, pages = {.v = http, .n = ARRAY_LEN(http)};
+    switch (rc->action) {
+    case CONFIG_TERMINATE:
+        return &rc->terminate->alpn;
+    case CONFIG_EXPOSE:
+        return &rc->alpn;
+    case CONFIG_SERVE:
+        return &pages;
+    default:
+        return &none;
+    }
+}
 
 static struct tls_server *make_server(struct build *b, const struct route_runtime *r,
                                       enum config_clients_mode mode)
@@ -231,9 +247,7 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
     struct trust *trust = mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
     if ((r->store == NULL && !r->looks_up) || b->failed)
         return NULL;
-    const struct config_texts none = {0}, *alpn = rc->terminate != NULL         ? &rc->terminate->alpn
-                                                  : rc->action == CONFIG_EXPOSE ? &rc->alpn
-                                                                                : &none;
+    const struct config_texts *alpn = protocols_of(rc);
     struct buf scope = {0};
     CHECK(buf_printf(&scope, "%s %s %d", rc->name.text, trust == NULL ? "-" : trust_name(trust), mode));
     struct tls_server_params params = {
@@ -317,6 +331,64 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
         r->asks = plan_protocol(b->snap->plan, cb->tls->starttls.text);
 }
 
+/* ---- the door's own pages ---- */
+
+static const struct web_service *service_named(const struct door_bindings *all, const char *name)
+{
+    for (size_t i = 0; i < all->services_len; i++)
+        if (strcmp(all->services[i].name, name) == 0)
+            return &all->services[i];
+    return NULL;
+}
+
+/* There is none of that name. */
+static void complain_of_service(struct build *b, const struct config_text *name)
+{
+    const struct door_bindings *all = b->shared->bindings;
+    const char *names[DOOR_SERVICES_MAX + 1] = {NULL};
+    struct buf list = {0};
+    struct err err;
+    char hint[STR_HINT_MAX];
+    for (size_t i = 0; i < all->services_len; i++) {
+        names[i] = all->services[i].name;
+        buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    err_set(&err, "serve: found '%s', expected services that this door has: %s%s", name->text,
+            list.len > 0 ? buf_text(&list) : "it has none", str_hint(name->text, names, hint));
+    report(b, name->at, &err);
+    buf_free(&list);
+}
+
+static void find_services(struct build *b, struct route_runtime *r)
+{
+    const struct config_texts *names = &r->config->serve;
+    bool plain = config_route_is_plain(b->snap->config, r->config);
+    struct err err;
+    r->services = calloc(names->n, sizeof(struct web_service *));
+    CHECK(r->services != NULL);
+    for (size_t i = 0; i < names->n; i++) {
+        const struct web_service *service = service_named(b->shared->bindings, names->v[i].text);
+        if (service == NULL) {
+            complain_of_service(b, &names->v[i]);
+        } else if (plain && !service->plain) {
+            err_set(&err, "serve: '%s' is served within TLS only, and a listener of this route speaks plain",
+                    service->name);
+            report(b, names->v[i].at, &err);
+        } else {
+            r->services[r->services_len++] = service;
+        }
+    }
+}
+
+bool snapshot_needs_office(const struct snapshot *snap)
+{
+    for (size_t i = 0; i < snap->config->routes.n; i++)
+        for (size_t k = 0; k < snap->routes[i].services_len; k++)
+            if (!snap->routes[i].services[k]->at_once)
+                return true;
+    return false;
+}
+
 static void make_route(struct build *b, size_t i)
 {
     struct route_runtime *r = &b->snap->routes[i];
@@ -324,8 +396,10 @@ static void make_route(struct build *b, size_t i)
     r->config = rc;
     r->stats = shared_stats(b->shared, rc->name.text);
     r->ask_policy = rc->clients.mode != CONFIG_CLIENTS_NONE;
-    if (ends_tls(rc))
+    if (config_route_ends_tls(b->snap->config, rc))
         make_servers(b, r);
+    if (rc->action == CONFIG_SERVE)
+        find_services(b, r);
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL)
         make_upstream(b, r, backend);
@@ -471,6 +545,7 @@ static void route_done(struct route_runtime *r)
     for (size_t i = 0; i < r->upstream.n; i++)
         backend_unref(r->upstream.v[i]);
     free(r->upstream.v);
+    free(r->services);
 }
 
 void snapshot_unref(struct snapshot *snap)

@@ -17,14 +17,17 @@
 #include "tls/client.h"
 #include "tls/tickets.h"
 
+struct challenges;
 struct cert_provider;
 struct cert_source;
 struct front;
+struct office;
 struct own_certs;
 struct plan;
 struct quic_secrets;
 struct starttls;
 struct tls_server;
+struct web_service;
 
 /* What has been counted under a route's name. Outlives reloads. */
 struct route_stats {
@@ -43,6 +46,18 @@ struct front_binding {
     const struct front *front;
 };
 
+/* What whoever makes a door gives it to serve with. All of it is borrowed and must outlive the door. */
+struct door_bindings {
+    const struct front_binding *fronts;
+    size_t fronts_len;
+    const struct web_service *services; /* that routes with `serve` may name; n <= DOOR_SERVICES_MAX */
+    size_t services_len;
+    struct challenges *challenges;  /* answered before any route; NULL: none ever */
+    struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
+};
+
+#define DOOR_SERVICES_MAX 16
+
 /* A ring of ticket keys; rings outlive reloads, so that tickets do. */
 struct ticket_ring {
     struct list node;
@@ -54,18 +69,17 @@ struct ticket_ring {
 struct snapshot_shared {
     size_t workers;
     uint64_t first_id; /* of connections: of each worker every `workers`-th from there on, plus its index */
-    const struct front_binding *fronts;
-    size_t fronts_len;
+    const struct door_bindings *bindings;
+    struct office *office; /* NULL before a route has led to it */
     struct backend_registry backends;
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
     struct quic_secrets *quic_secrets;
-    struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
 };
 
-/* For `workers` workers. `fronts` is borrowed and must outlive it. */
-void snapshot_shared_init(struct snapshot_shared *shared, size_t workers, const struct front_binding *fronts,
-                          size_t fronts_len);
+/* For `workers` workers. `bindings` must outlive it. */
+void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
+                          const struct door_bindings *bindings);
 
 /* After the last snapshot: counters, ticket keys and backends go. */
 void snapshot_shared_free(struct snapshot_shared *shared);
@@ -74,18 +88,20 @@ void snapshot_shared_free(struct snapshot_shared *shared);
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
-    const struct cert_store *store; /* terminate, tunnel, expose; borrowed from the snapshot's certificates.
-                                     * NULL there: all are looked up */
+    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates. NULL
+                                     * there: all are looked up */
     bool looks_up;                  /* some of its certificates are asked of the snapshot's source ... */
     uint32_t asks_as;               /* ... for a route of this index: see struct cert_question */
-    struct tls_server *tls;         /* terminate, tunnel, expose in private (NULL: it has no `clients`) */
+    struct tls_server *tls;         /* where it ends TLS; expose: in private (NULL: it has no `clients`) */
     struct tls_server *tls_open;    /* expose to everybody */
     struct upstream upstream;       /* pass, terminate, forward */
     struct tls_client *backend_tls; /* terminate, forward: to a TLS backend, or NULL */
     struct expect expect;           /* of that backend, besides the chain */
     const struct starttls *asks;    /* the protocol in which it is asked to begin TLS, or NULL */
     const struct starttls *tells;   /* in which the backend is told of the client, or NULL */
-    bool ask_policy;                /* the route knows its clients: the policy decides */
+    const struct web_service **services; /* serve: those that it names */
+    size_t services_len;
+    bool ask_policy; /* the route knows its clients: the policy decides */
 };
 
 struct snapshot {
@@ -130,6 +146,9 @@ void snapshot_unref(struct snapshot *snap);
 
 /* The front for a negotiated ALPN protocol, or NULL. */
 const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn);
+
+/* Does some route lead to a service that answers in the office (session/office.h)? */
+bool snapshot_needs_office(const struct snapshot *snap);
 
 /* Can streams of QUIC reach this route when it was chosen by that ALPN protocol? */
 bool snapshot_carries(const struct snapshot_shared *shared, const struct route_runtime *route,

@@ -22,6 +22,7 @@
 #include "quic/quic.h"
 #include "session/backend_pool.h"
 #include "session/cert_desk.h"
+#include "session/pages.h"
 #include "session/programs.h"
 #include "session/quic_carrier.h"
 #include "session/review.h"
@@ -491,6 +492,7 @@ int worker_init(struct worker *w, unsigned index, struct fellows *fellows, struc
     timer_init(&w->last_call, on_last_call);
     timer_init(&w->last_words, on_last_words);
     pipe_scratch_init(&w->pipe_scratch, true);
+    w->requests = pages_counts_new(shared);
     w->next_id = shared->first_id + index;
     w->loop = loop_new(err);
     tls_scratch_init(&w->tls_scratch, w->loop);
@@ -556,6 +558,7 @@ void worker_free(struct worker *w)
     tls_scratch_free(&w->tls_scratch);
     quic_scratch_free(w->quic_scratch);
     pipe_scratch_free(&w->pipe_scratch);
+    free(w->requests);
     if (w->loop != NULL)
         loop_free(w->loop);
     w->magic = 0;

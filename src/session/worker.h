@@ -39,6 +39,7 @@ struct port {
 };
 
 struct agents;
+struct pages_counts;
 struct agents_hub;
 struct backend_pools;
 struct cert_desk;
@@ -93,7 +94,8 @@ struct worker {
     struct timer last_words; /* looks whether what was said has arrived */
     struct message *over;    /* posted to `ear.loop` once, when no session is left; else NULL */
     enum close_reason last;  /* how the session that has ended last did */
-    struct list programs;    /* of sessions, also of those that have ended (programs.h) */
+    struct pages_counts *requests;
+    struct list programs; /* of sessions, also of those that have ended (programs.h) */
     struct worker_ear ear;
     int64_t packed_since;  /* when offers were last told that the door is packed */
     int64_t notices_since; /* so many notices have gone out since then, or were left out */

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/str.h"
@@ -26,6 +27,7 @@ struct web_request {
     bool tls;                        /* it came within TLS */
     struct str source;               /* the client's address, without port, in text */
     const struct identity *identity; /* that the client has proven, or NULL */
+    uint16_t https_port;             /* where clients who came without TLS are to go */
 };
 
 /* What to answer. Zero-initialise; free with web_answer_free(). */
@@ -44,6 +46,23 @@ void web_answer_field(struct web_answer *a, const char *name, const char *fmt, .
 void web_answer_text(struct web_answer *a, unsigned status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Make it 405: the path is there, but not for the method; `allow` (RFC 9110, 10.2.1) are those it takes. */
+void web_answer_not_allowed(struct web_answer *a, const char *allow);
+
 void web_answer_free(struct web_answer *a);
+
+/* The words for a status ("Not Found"), static; "" for one that nobody here answers with. */
+const char *web_phrase(unsigned status);
+
+/* How an answer goes out on a connection of HTTP/1.1. */
+struct web_framing {
+    bool head_only; /* the request was HEAD: the content is told of, but not sent */
+    bool closes;    /* the connection ends behind it */
+    int64_t now;    /* seconds since 1970 */
+};
+
+/* Append the answer as RFC 9112 has it: status line, Date, Content-Length, its own fields, content. False
+ * when it does not fit; nothing is appended then. */
+bool web_answer_write(const struct web_answer *a, const struct web_framing *how, struct buf *out);
 
 #endif

@@ -48,9 +48,9 @@ class UnixHttp(http.client.HTTPConnection):
 
 class Door:
     """`config` is the configuration without listeners, audit and admin where the defaults will do. `prefix`: words that
-    its command line begins with."""
+    its command line begins with. `program`: what runs in place of cardea. `listeners`: rows besides the one at `port`."""
 
-    def __init__(self, directory, config, *, nofile=None, env=None, prefix=()):
+    def __init__(self, directory, config, *, nofile=None, env=None, prefix=(), program=CARDEA, listeners=()):
         self.directory = Path(directory)
         self.port = free_port()
         self.socket = self.directory / "admin.sock"
@@ -58,6 +58,8 @@ class Door:
         self.config_file = self.directory / "door.yaml"
         self.nofile = nofile
         self.prefix = prefix
+        self.program = program
+        self.listeners = list(listeners)
         self.env = {**os.environ, **(env or {})}
         self.marked = 0
         self.process = None
@@ -72,7 +74,7 @@ class Door:
             return
         self.config = {
             "workers": 2,
-            "listeners": [{"name": "main", "address": f"127.0.0.1:{self.port}"}],
+            "listeners": [{"name": "main", "address": f"127.0.0.1:{self.port}"}, *self.listeners],
             "audit": {"file": "audit.jsonl"},
             "admin": {"socket": str(self.socket)},
             **config,
@@ -86,7 +88,7 @@ class Door:
         def limit_files():
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile or hard, hard if not self.nofile else self.nofile))
-        self.process = Process([*self.prefix, CARDEA, "serve", "-c", self.config_file], self.directory, "serve",
+        self.process = Process([*self.prefix, self.program, "serve", "-c", self.config_file], self.directory, "serve",
                                cwd=self.directory, env=self.env, preexec_fn=limit_files)
         wait_until(self.ready, "the door to be ready", 10)
         return self

@@ -182,6 +182,21 @@ static inline void pki_stack_free(STACK_OF(CRYPTO_BUFFER) * stack)
     sk_CRYPTO_BUFFER_pop_free(stack, CRYPTO_BUFFER_free);
 }
 
+/* A CRL in PEM; `revoked` may be NULL. */
+static inline void pki_crl(const struct ca *issuer, const struct ca *revoked, uint64_t number, int64_t now,
+                           int64_t lifetime, struct buf *ret)
+{
+    struct err err = {{0}};
+    struct buf der = {0};
+    struct ca_revoked entry = {.at = now};
+    if (revoked != NULL)
+        entry.serial = ca_serial(revoked);
+    if (ca_make_crl(issuer, &entry, revoked != NULL, number, now, lifetime, &der, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(ca_put_pem(ret, PEM_STRING_X509_CRL, der.data, der.len));
+    buf_free(&der);
+}
+
 /* Run the system's openssl with these arguments; its output, or NULL when it failed. The text lasts till next
  * time. */
 static inline const char *pki_openssl(const char *arguments)

@@ -87,9 +87,37 @@ static void test_put(void **state)
     buf_free(&all);
 }
 
+static void test_url(void **state)
+{
+    static const struct {
+        const char *bytes, *text;
+    } good[] = {{"", ""},        {"f", "Zg"},        {"fo", "Zm8"},
+                {"foo", "Zm9v"}, {"foob", "Zm9vYg"}, {"\xfb\xff\xfe", "-__-"}};
+    static const char *const bad[] = {"Z",    "Zg==",  "Zg=",   "Zh",     "Zm9", "+__-",
+                                      "-//-", "Zm9vY", "Zm 9v", "Zm9v\n", "=",   "\xc3\xa9"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct buf text = {0}, bytes = {0};
+        size_t len = strlen(good[i].bytes);
+        assert_true(base64url_put(&text, good[i].bytes, len));
+        assert_string_equal(buf_text(&text), good[i].text);
+        assert_true(base64url_read((struct str){good[i].text, strlen(good[i].text)}, &bytes));
+        assert_int_equal(bytes.len, len);
+        assert_memory_equal(bytes.data, good[i].bytes, len);
+        buf_free(&text);
+        buf_free(&bytes);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct buf bytes = {0};
+        if (base64url_read((struct str){bad[i], strlen(bad[i])}, &bytes) || bytes.len != 0)
+            fail_msg("'%s' was taken", bad[i]);
+        buf_free(&bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_hostile),
-                                       cmocka_unit_test(test_put)};
+                                       cmocka_unit_test(test_url), cmocka_unit_test(test_put)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

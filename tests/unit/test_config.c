@@ -589,15 +589,51 @@ static void test_secret(void **state)
     unsetenv("CREDENTIALS_DIRECTORY");
 }
 
+static void test_serve(void **state)
+{
+    (void)state;
+    struct config *c = load_good(FILES "good/serve.yaml");
+    const struct config_route *plain = &c->routes.v[0], *tls = &c->routes.v[1];
+    assert_int_equal(plain->action, CONFIG_SERVE);
+    assert_string_equal(config_action_name(plain->action), "serve");
+    assert_int_equal(plain->serve.n, 2);
+    assert_string_equal(plain->serve.v[0].text, "challenges");
+    assert_int_equal(plain->redirect_port, 8443);
+    assert_true(config_route_is_plain(c, plain) && !config_route_ends_tls(c, plain));
+    assert_int_equal(tls->redirect_port, 443);
+    assert_true(!config_route_is_plain(c, tls) && config_route_ends_tls(c, tls));
+    assert_int_equal(tls->clients.mode, CONFIG_CLIENTS_OPTIONAL);
+    assert_int_equal(c->ca->login.renewable, 8 * 3600 * NSEC_PER_SEC);
+    assert_null(c->ca->passphrase_file.text);
+    const struct config_ca_acme *acme = c->ca->acme;
+    assert_string_equal(acme->url.text, "https://ca.example.com");
+    assert_int_equal(acme->challenges.n, 2);
+    assert_int_equal(acme->deny.n, 2);
+    assert_int_equal(acme->http_port, 80);
+    assert_int_equal(acme->profiles.v[1].kind, CONFIG_ACME_CLIENT);
+    assert_int_equal(acme->profiles.v[1].lifetime, 7 * 86400 * NSEC_PER_SEC);
+    assert_true(acme->rules.v[0].trusted && !acme->rules.v[1].trusted);
+    assert_string_equal(acme->rules.v[0].groups.v[0].text, "devices");
+    assert_int_equal(acme->limits.failures, 10);
+    assert_int_equal(acme->limits.accounts, 100000);
+    assert_int_equal(c->limits.requests, 1024);
+    assert_int_equal(c->limits.request_timeout, 5 * NSEC_PER_SEC);
+    assert_int_equal(c->limits.keep_alive_timeout, 60 * NSEC_PER_SEC);
+    config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),      cmocka_unit_test(test_broken),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_routes),    cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_positions),   cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_huge),      cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
-        cmocka_unit_test(test_expose),    cmocka_unit_test(test_man),         cmocka_unit_test(test_secret),
-        cmocka_unit_test(test_endpoints), cmocka_unit_test(test_backend_tls),
+        cmocka_unit_test(test_good),        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_inherited),   cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_no_file),     cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
+        cmocka_unit_test(test_expose),      cmocka_unit_test(test_man),
+        cmocka_unit_test(test_secret),      cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_serve),       cmocka_unit_test(test_backend_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,8 @@
 #include "session/astray.h"
 #include "session/worker.h"
 
+static const struct door_bindings unbound;
+
 static int threads_left = -1; /* -1: no end of them */
 
 /* In place of the C library's. */
@@ -54,7 +56,7 @@ static int set_up(void **state)
     w = (struct world){.audit.fd = -1};
     w.control = loop_new(&err);
     w.admission = admission_new();
-    snapshot_shared_init(&w.shared, 2, NULL, 0);
+    snapshot_shared_init(&w.shared, 2, &unbound);
     assert_int_equal(crew_init(&w.crew, 2, w.admission, &w.shared, &w.audit, &err), 0);
     *state = &w;
     return 0;
@@ -123,7 +125,7 @@ static void ids_of_connections_are_unique(void **state)
     struct crew crew;
     struct err err;
     uint64_t ids[4][100];
-    snapshot_shared_init(&other, 2, NULL, 0);
+    snapshot_shared_init(&other, 2, &unbound);
     assert_int_equal(crew_init(&crew, 2, w->admission, &other, &w->audit, &err), 0);
     struct worker *workers[] = {&w->crew.worker[0], &w->crew.worker[1], &crew.worker[0], &crew.worker[1]};
     for (size_t k = 0; k < 4; k++)

@@ -16,15 +16,12 @@ static struct identity *identity;
 static STACK_OF(CRYPTO_BUFFER) * chain;
 static const struct front front = {.name = "test", .over_quic = true};
 static const struct front_binding fronts[] = {{"cardea/1", &front}};
+static const struct door_bindings bindings = {.fronts = fronts, .fronts_len = ARRAY_LEN(fronts)};
 
 static void write_crl(const struct ca *revoked)
 {
-    struct err err;
     struct buf pem = {0};
-    struct ca_serial serial = {.len = 0};
-    if (revoked != NULL)
-        serial = ca_serial(revoked);
-    assert_int_equal(ca_make_crl(root, &serial, revoked != NULL, 1, time(NULL), DAY, &pem, &err), 0);
+    pki_crl(root, revoked, 1, time(NULL), DAY, &pem);
     pki_write("staff.crl", pem.data, pem.len);
     buf_free(&pem);
 }
@@ -184,7 +181,7 @@ static void begin(struct world *w)
     *w = (struct world){
         .hello = {.sni = "door.test", .alpn_len = 8, .alpn = "cardea/1", .kind = FIRST_BYTES_TLS},
         .peer = {.identity = identity, .chain = chain}};
-    snapshot_shared_init(&w->shared, 1, fronts, ARRAY_LEN(fronts));
+    snapshot_shared_init(&w->shared, 1, &bindings);
     w->st.epoch = install(w, &(struct given){0});
     w->st.route = &w->st.epoch->snap->routes[0];
 }

@@ -18,6 +18,8 @@
 #include "session/session.h"
 #include "session/worker.h"
 
+static const struct door_bindings unbound;
+
 #define GREETING "this is about a visitor"
 #define YES "yes"
 
@@ -123,7 +125,7 @@ static int set_up(void **state)
     w = (struct world){.audit.fd = -1};
     timer_init(&w.turn, on_turn);
     w.admission = admission_new();
-    snapshot_shared_init(&w.shared, 1, NULL, 0);
+    snapshot_shared_init(&w.shared, 1, &unbound);
     assert_int_equal(crew_init(&w.crew, 1, w.admission, &w.shared, &w.audit, &err), 0);
     w.worker = w.crew.worker;
     struct config *c = config_parse("test.yaml", text, strlen(text), &errors);

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A private certificate authority that lasts: a folder with its certificates, its keys and a database in
+ * which each act is a row of a log that can only grow. In the folder are
+ *
+ *   root.pem, root.key                  the anchor; its key is encrypted and may be taken away, nothing here
+ * needs it intermediate.pem, intermediate.key  what issues, and signs CRLs and OCSP answers ssh_user_ca.pub,
+ * ssh_user_ca.key    who vouches for users of SSH ssh_host_ca.pub, ssh_host_ca.key    ... and for hosts ca.db
+ * the log, serial numbers, revocations, settings
+ *
+ * Several processes may use one folder at once; one `struct authority` belongs to one thread. No function
+ * asks the clock: `now` is in seconds since 1970. */
+#ifndef CARDEA_CA_AUTHORITY_H
+#define CARDEA_CA_AUTHORITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "ca/ca.h"
+
+struct authority;
+
+/* ---- making and opening ---- */
+
+/* What to make. Zero-initialise and fill in what matters. */
+struct authority_plan {
+    const char *name; /* of whom it is; the certificates are called "NAME root CA" and "NAME CA" */
+    enum ca_key_kind key;
+    int64_t root_lifetime;         /* seconds; 0: 20 years */
+    int64_t intermediate_lifetime; /* 0: 5 years */
+    /* What the intermediate may issue for: "dns:example.com" (and all names below), "ip:192.0.2.0/24",
+     * "email:example.com", "uri:example.com". None: for all. Where DNS names are limited and addresses are
+     * not named, no address may be certified, and the other way round (RFC 5280, 4.2.1.10). */
+    const char *const *permitted;
+    size_t permitted_len;
+    const char *url;            /* where CRL, OCSP and the issuer's certificate will be had, or NULL */
+    struct str root_passphrase; /* must not be empty */
+    struct str passphrase;      /* of the other keys; empty: they are kept by their mode (0600) alone */
+};
+
+/* Make the folder `dir` (mode 0700) and all that is in it; one that is there must be empty. -1 with `err`. */
+int authority_init(const char *dir, const struct authority_plan *plan, int64_t now, struct err *err);
+
+/* Open it to look at. NULL with `err`. */
+struct authority *authority_open(const char *dir, struct err *err);
+
+/* Are its keys encrypted, so that authority_unlock() needs a passphrase? */
+bool authority_is_locked(const struct authority *a);
+
+/* Read the keys; without this nothing can be issued or signed. `passphrase` is ignored where they are not
+ * encrypted. */
+int authority_unlock(struct authority *a, struct str passphrase, struct err *err);
+
+/* NULL is allowed. Wipes the keys. */
+void authority_close(struct authority *a);
+
+/* The certificates, borrowed. */
+struct x509_st *authority_root(const struct authority *a);
+struct x509_st *authority_intermediate(const struct authority *a);
+
+/* Where CRL and OCSP are to be had, without a '/' at its end: what was set last; empty: nowhere. Borrowed
+ * until the next call. To set it (empty: none) is an act for the log. -1 with `err`. */
+int authority_url(struct authority *a, struct str *ret, struct err *err);
+int authority_set_url(struct authority *a, const char *url, const char *who, int64_t now, struct err *err);
+
+/* What there is to know of it, for people. */
+struct authority_certificate {
+    char name[128];
+    char key[32]; /* "P-256" */
+    int64_t not_after;
+    char sha256[65]; /* of the certificate, in hexadecimal */
+};
+
+struct authority_facts {
+    struct authority_certificate root, intermediate;
+    char permitted[1024]; /* as authority_plan has them, a space between two; empty: all names */
+    char url[513];
+    bool locked;
+};
+
+/* -1 with `err`. */
+int authority_look(struct authority *a, struct authority_facts *ret, struct err *err);
+
+/* ---- certificates ---- */
+
+/* The lifetimes of a profile: what is given unless asked, and at most. Seconds. */
+int64_t authority_lifetime(enum ca_profile profile);
+int64_t authority_lifetime_max(enum ca_profile profile);
+
+/* Certify the public key of `key` (AWS-LC's EVP_PKEY) for the names of `request`, and write that down as
+ * asked for by `who` ("cli:root", "acme:ACCOUNT"). The names are to be checked by the caller: this one looks
+ * at their form and at the name constraints only. `profile`: server, client or agent. request->now is needed;
+ * request->lifetime 0 is that of the profile, more than its maximum an error; request->key is not looked at.
+ *
+ * ret_chain_pem gets the certificate and the intermediate appended. -1 with `err`: then nothing was issued.
+ */
+int authority_certify(struct authority *a, struct evp_pkey_st *key, enum ca_profile profile,
+                      const struct ca_request *request, const char *who, struct ca_serial *ret_serial,
+                      struct buf *ret_chain_pem, struct err *err);
+
+/* The same with a new key of kind request->key, for ca_save(). The caller owns it; NULL with `err`. */
+struct ca *authority_issue(struct authority *a, enum ca_profile profile, const struct ca_request *request,
+                           const char *who, struct err *err);
+
+/* Why a certificate is revoked (RFC 5280, 5.3.1). What can be taken back (certificateHold, removeFromCRL) is
+ * not here. */
+enum ca_reason {
+    CA_REASON_UNSPECIFIED = 0,
+    CA_REASON_KEY_COMPROMISE = 1,
+    CA_REASON_CA_COMPROMISE = 2,
+    CA_REASON_AFFILIATION_CHANGED = 3,
+    CA_REASON_SUPERSEDED = 4,
+    CA_REASON_CESSATION_OF_OPERATION = 5,
+    CA_REASON_PRIVILEGE_WITHDRAWN = 9,
+    CA_REASON_AA_COMPROMISE = 10,
+};
+
+/* By the RFC's names ("keyCompromise"). NULL, or false, where there is none. */
+const char *ca_reason_name(int reason);
+bool ca_reason_parse(const char *name, enum ca_reason *ret);
+
+enum authority_revoked { AUTHORITY_REVOKED, AUTHORITY_WAS_REVOKED, AUTHORITY_UNKNOWN, AUTHORITY_FAILED };
+
+/* Revoke what has this serial number. WAS_REVOKED and UNKNOWN change nothing; FAILED with `err`. */
+enum authority_revoked authority_revoke(struct authority *a, const struct ca_serial *serial,
+                                        enum ca_reason reason, const char *who, int64_t now, struct err *err);
+
+/* What was issued. Texts are borrowed and last as long as the call that it was given to. */
+struct authority_entry {
+    struct ca_serial serial; /* of SSH: 8 bytes */
+    bool ssh;
+    struct str profile; /* "server", "client", "agent"; "user", "host" for SSH */
+    struct str label;   /* CN or first name; the key id of SSH */
+    struct str names;   /* all names and principals, a space between two */
+    struct str who;     /* asked for it */
+    int64_t not_before;
+    int64_t not_after;
+    int64_t revoked; /* when; 0: is not */
+    int reason;
+    int64_t row;        /* of the log */
+    struct str content; /* the certificate in DER; of SSH its blob */
+};
+
+/* Called with each. Less than 0 stops, with `err`. */
+typedef int authority_entry_fn(void *arg, const struct authority_entry *entry, struct err *err);
+
+/* What was issued, in order; with `since` not 0 only what ends after that. -1 with `err`. */
+int authority_each(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg, struct err *err);
+
+/* The one with that serial number: 1 and `fn` was called, 0 there is none, -1 with `err`. */
+int authority_find(struct authority *a, const struct ca_serial *serial, authority_entry_fn *fn, void *arg,
+                   struct err *err);
+
+/* A serial number in hexadecimal, as openssl(1) writes it; ':' between bytes may be there. False when it is
+ * none. */
+bool ca_serial_parse(const char *text, struct ca_serial *ret);
+
+/* That of the first certificate in a PEM file. -1 with `err`. */
+int ca_serial_of_file(const struct buf *file, struct ca_serial *ret, struct err *err);
+
+#define CA_SERIAL_TEXT (2 * CA_SERIAL_MAX + 1)
+const char *ca_serial_text(const struct ca_serial *serial, char text[CA_SERIAL_TEXT]);
+
+/* ---- revocation, for others ---- */
+
+/* Append a CRL in DER of all that is revoked and has not been expired for long (RFC 5280, 5). Its number
+ * grows. -1 with `err`. */
+int authority_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf *ret_der, struct err *err);
+
+#define AUTHORITY_OCSP_MAX 32 /* certificates asked for in one request */
+
+/* Answer an OCSP request (RFC 6960; DER): append the response in DER, which says `malformedRequest` where
+ * that is what the request is. What we have not issued is `unknown`. A nonce comes back (RFC 9654). The
+ * answer holds for `lifetime` seconds. -1 with `err` where none can be given: memory, the database, no key.
+ */
+int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t lifetime,
+                   struct buf *ret_der, struct err *err);
+
+/* ---- SSH (OpenSSH's PROTOCOL.certkeys) ---- */
+
+struct authority_ssh {
+    bool host;                     /* else for a user */
+    const char *id;                /* the key id, which sshd logs */
+    const char *const *principals; /* user names, or host names; one at least */
+    size_t principals_len;
+    int64_t lifetime;          /* seconds; 0: 16 hours for users, 90 days for hosts */
+    const char *force_command; /* critical options of users, or NULL */
+    const char *source_address;
+    bool no_pty, no_forwarding; /* leave permit-pty out; all of permit-*-forwarding */
+};
+
+/* Certify a public key as of an OpenSSH .pub file (one line). Appends the line of the -cert.pub file. -1 with
+ * `err`. */
+int authority_ssh_certify(struct authority *a, struct str public_key, const struct authority_ssh *request,
+                          const char *who, int64_t now, struct ca_serial *ret_serial, struct buf *ret_line,
+                          struct err *err);
+
+/* Append a KRL (OpenSSH's PROTOCOL.krl) of the SSH certificates that are revoked. */
+int authority_ssh_krl(struct authority *a, int64_t now, struct buf *ret, struct err *err);
+
+/* ---- the log ---- */
+
+#define AUTHORITY_HASH 32
+
+/* The log's last row and the hash over all up to it. Kept elsewhere it shows later that nothing was taken
+ * away. */
+struct authority_head {
+    int64_t row;
+    uint8_t hash[AUTHORITY_HASH];
+};
+
+/* Verify the whole log: each row's hash, that none is missing, that the certificates and what is revoked are
+ * what it says; and, where `known` is not NULL, that the log had this head once. -1 with `err`, which says at
+ * which row it breaks. */
+int authority_audit(struct authority *a, const struct authority_head *known, struct authority_head *ret,
+                    struct err *err);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ca/key.h"
+
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/bytestring.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/mem.h>
+#include <openssl/nid.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs8.h>
+
+#include "base/base64.h"
+#include "base/check.h"
+#include "base/file.h"
+#include "ca/ca_internal.h"
+#include "cert/pem.h"
+
+#define KEY_FILE_MAX (256 * 1024)
+/* AWS-LC derives with HMAC-SHA-1, of which OWASP asks for so many rounds (2023). */
+#define ROUNDS 1300000
+#define SALT_BYTES 16
+#define PBES2 (-1)
+
+/* Kinds
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+/* How each kind is called and made: the type, and its one parameter (curve, bits or parameter set). */
+static const struct key_row {
+    const char *name;
+    int type;
+    int parameter;
+} key_rows[] = {
+    [CA_KEY_P256] = {"p256", EVP_PKEY_EC, NID_X9_62_prime256v1},
+    [CA_KEY_P384] = {"p384", EVP_PKEY_EC, NID_secp384r1},
+    [CA_KEY_ED25519] = {"ed25519", EVP_PKEY_ED25519, 0},
+    [CA_KEY_RSA2048] = {"rsa2048", EVP_PKEY_RSA, 2048},
+    [CA_KEY_RSA3072] = {"rsa3072", EVP_PKEY_RSA, 3072},
+    [CA_KEY_MLDSA44] = {"mldsa44", EVP_PKEY_PQDSA, NID_MLDSA44},
+    [CA_KEY_MLDSA65] = {"mldsa65", EVP_PKEY_PQDSA, NID_MLDSA65},
+    [CA_KEY_MLDSA87] = {"mldsa87", EVP_PKEY_PQDSA, NID_MLDSA87},
+};
+_Static_assert(ARRAY_LEN(key_rows) == CA_KEY_KINDS, "a row for each kind");
+
+static bool set_parameter(EVP_PKEY_CTX *ctx, const struct key_row *row)
+{
+    switch (row->type) {
+    case EVP_PKEY_EC:
+        return EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, row->parameter) == 1;
+    case EVP_PKEY_RSA:
+        return EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, row->parameter) == 1;
+    case EVP_PKEY_PQDSA:
+        return EVP_PKEY_CTX_pqdsa_set_params(ctx, row->parameter) == 1;
+    default:
+        return true;
+    }
+}
+
+EVP_PKEY *ca_key_make(enum ca_key_kind kind)
+{
+    CHECK((unsigned)kind < CA_KEY_KINDS);
+    const struct key_row *row = &key_rows[kind];
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(row->type, NULL);
+    EVP_PKEY *key = NULL;
+    if (ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1 && set_parameter(ctx, row) &&
+        EVP_PKEY_keygen(ctx, &key) != 1)
+        key = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+const EVP_MD *ca_digest(const EVP_PKEY *key)
+{
+    switch (EVP_PKEY_id(key)) {
+    case EVP_PKEY_RSA:
+        return EVP_sha256();
+    case EVP_PKEY_EC:
+        return EVP_PKEY_bits(key) > 256 ? EVP_sha384() : EVP_sha256();
+    default:
+        return NULL;
+    }
+}
+
+const char *ca_key_name(enum ca_key_kind kind)
+{
+    CHECK((unsigned)kind < CA_KEY_KINDS);
+    return key_rows[kind].name;
+}
+
+bool ca_key_parse(const char *name, enum ca_key_kind *ret)
+{
+    for (enum ca_key_kind kind = 0; kind < CA_KEY_KINDS; kind++) {
+        if (strcmp(key_rows[kind].name, name) == 0) {
+            *ret = kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Files
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static bool marshal(CBB *out, const EVP_PKEY *key, struct str passphrase)
+{
+    if (passphrase.len == 0)
+        return EVP_marshal_private_key(out, key) == 1;
+    return PKCS8_marshal_encrypted_private_key(out, PBES2, EVP_aes_256_cbc(), passphrase.p, passphrase.len,
+                                               NULL, SALT_BYTES, ROUNDS, key) == 1;
+}
+
+int ca_key_write(const EVP_PKEY *key, struct str passphrase, const char *path, struct err *err)
+{
+    const char *type = passphrase.len == 0 ? PEM_STRING_PKCS8INF : PEM_STRING_PKCS8;
+    BIO *bio = BIO_new(BIO_s_mem());
+    CBB cbb;
+    uint8_t *der = NULL;
+    const uint8_t *pem = NULL;
+    size_t der_len = 0, len = 0;
+    int rc;
+    CBB_zero(&cbb);
+    if (bio == NULL || !CBB_init(&cbb, 256) || !marshal(&cbb, key, passphrase) ||
+        !CBB_finish(&cbb, &der, &der_len) || !PEM_write_bio(bio, type, "", der, (long)der_len) ||
+        !BIO_mem_contents(bio, &pem, &len))
+        rc = err_set(err, "%s: the private key cannot be written in PKCS #8", path);
+    else
+        rc = file_create_atomic(path, 0600, pem, len, err);
+    CBB_cleanup(&cbb);
+    OPENSSL_free(der); /* wipes it */
+    BIO_free(bio);     /* this too */
+    ERR_clear_error();
+    return rc;
+}
+
+struct asked {
+    struct str passphrase;
+    bool encrypted;
+};
+
+static int give_passphrase(char *out, int size, int rwflag, void *arg)
+{
+    struct asked *asked = arg;
+    (void)rwflag;
+    asked->encrypted = true;
+    if (asked->passphrase.len == 0 || asked->passphrase.len > (size_t)size)
+        return -1;
+    memcpy(out, asked->passphrase.p, asked->passphrase.len);
+    return (int)asked->passphrase.len;
+}
+
+static EVP_PKEY *parse(const char *path, const struct buf *text, struct str passphrase, struct err *err)
+{
+    struct asked asked = {.passphrase = passphrase};
+    BIO *bio = BIO_new_mem_buf(text->data, (ossl_ssize_t)text->len);
+    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &asked);
+    BIO_free(bio);
+    ERR_clear_error();
+    if (key == NULL && asked.encrypted && passphrase.len == 0)
+        err_set(err, "%s: the key is encrypted, and no passphrase was given", path);
+    else if (key == NULL && asked.encrypted)
+        err_set(err, "%s: not the passphrase of this key, or the file is damaged", path);
+    else if (key == NULL)
+        err_set(err, "%s: no private key in PEM that can be read (expected -----BEGIN PRIVATE KEY-----)",
+                path);
+    return key;
+}
+
+EVP_PKEY *ca_key_read(const char *path, struct str passphrase, struct err *err)
+{
+    struct buf text = {0};
+    mode_t mode = 0;
+    EVP_PKEY *key = NULL;
+    if (file_read(path, KEY_FILE_MAX, &text, &mode, err) < 0)
+        return NULL;
+    if (!pem_key_is_kept(mode))
+        err_set(err, "%s: other users may use this private key (mode %04o); do: chmod 600 %s", path,
+                (unsigned)mode, path);
+    else
+        key = parse(path, &text, passphrase, err);
+    OPENSSL_cleanse(text.data, text.cap);
+    buf_free(&text);
+    return key;
+}
+
+bool ca_key_put_der(const struct evp_pkey_st *key, struct buf *ret)
+{
+    CBB cbb;
+    uint8_t *der = NULL;
+    size_t len = 0;
+    bool ok = CBB_init(&cbb, 256) && EVP_marshal_private_key(&cbb, key) && CBB_finish(&cbb, &der, &len);
+    if (!ok)
+        CBB_cleanup(&cbb);
+    ok = ok && buf_append(ret, der, len);
+    OPENSSL_free(der); /* which wipes it */
+    ERR_clear_error();
+    return ok;
+}
+
+struct evp_pkey_st *ca_key_from_der(struct str der)
+{
+    CBS cbs;
+    CBS_init(&cbs, (const uint8_t *)der.p, der.len);
+    EVP_PKEY *key = EVP_parse_private_key(&cbs);
+    ERR_clear_error();
+    if (key == NULL || CBS_len(&cbs) == 0)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+void ca_key_free(struct evp_pkey_st *key)
+{
+    EVP_PKEY_free(key);
+}
+
+bool ca_key_is_encrypted(const char *path)
+{
+    static const char begin[] = "-----BEGIN " PEM_STRING_PKCS8 "-----";
+    struct buf text = {0};
+    if (file_read(path, KEY_FILE_MAX, &text, NULL, NULL) < 0)
+        return false;
+    bool encrypted = memmem(text.data, text.len, begin, sizeof(begin) - 1) != NULL;
+    OPENSSL_cleanse(text.data, text.cap);
+    buf_free(&text);
+    return encrypted;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an authority has issued and revoked. */
+#include <string.h>
+
+#include <openssl/mem.h>
+
+#include "base/check.h"
+#include "base/hex.h"
+#include "ca/authority_internal.h"
+#include "ca/journal.h"
+#include "state/state.h"
+
+#define DAY INT64_C(86400)
+/* Whoever has seen a CRL with a certificate on it need not see the next one without it as soon as it has
+ * expired (RFC 5280, 3.3: one more CRL at least). */
+#define KEPT_EXPIRED (7 * DAY)
+
+/* ---- words ---- */
+
+static const struct reason_row {
+    enum ca_reason reason;
+    const char *name;
+} reasons[] = {
+    {CA_REASON_UNSPECIFIED, "unspecified"},
+    {CA_REASON_KEY_COMPROMISE, "keyCompromise"},
+    {CA_REASON_CA_COMPROMISE, "cACompromise"},
+    {CA_REASON_AFFILIATION_CHANGED, "affiliationChanged"},
+    {CA_REASON_SUPERSEDED, "superseded"},
+    {CA_REASON_CESSATION_OF_OPERATION, "cessationOfOperation"},
+    {CA_REASON_PRIVILEGE_WITHDRAWN, "privilegeWithdrawn"},
+    {CA_REASON_AA_COMPROMISE, "aACompromise"},
+};
+
+const char *ca_reason_name(int reason)
+{
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if ((int)reasons[i].reason == reason)
+            return reasons[i].name;
+    return NULL;
+}
+
+bool ca_reason_parse(const char *name, enum ca_reason *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        if (strcmp(reasons[i].name, name) == 0) {
+            *ret = reasons[i].reason;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ca_serial_parse(const char *text, struct ca_serial *ret)
+{
+    struct ca_serial serial = {.len = 0};
+    while (*text != '\0') {
+        int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+        if (low < 0 || serial.len == sizeof(serial.bytes))
+            return false;
+        serial.bytes[serial.len++] = (uint8_t)(high << 4 | low);
+        text += 2;
+        text += *text == ':' && text[1] != '\0';
+    }
+    *ret = serial;
+    return serial.len > 0;
+}
+
+const char *ca_serial_text(const struct ca_serial *serial, char text[CA_SERIAL_TEXT])
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (size_t i = 0; i < serial->len; i++) {
+        text[n++] = digits[serial->bytes[i] >> 4];
+        text[n++] = digits[serial->bytes[i] & 15];
+    }
+    text[n] = '\0';
+    return text;
+}
+
+/* ---- acts ---- */
+
+enum authority_revoked authority_revoke(struct authority *a, const struct ca_serial *serial,
+                                        enum ca_reason reason, const char *who, int64_t now, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    CHECK(ca_reason_name((int)reason) != NULL && now > 0);
+    return journal_revoke(a->db, serial, reason, who, now, err);
+}
+
+int authority_each(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return journal_each(a->db, since, fn, arg, err);
+}
+
+int authority_find(struct authority *a, const struct ca_serial *serial, authority_entry_fn *fn, void *arg,
+                   struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return journal_find(a->db, serial, fn, arg, err);
+}
+
+/* Certificates of another CA under the same log would be one way to hide what was issued. */
+static int check_began_with(struct authority *a, X509 *cert, const char *file, struct err *err)
+{
+    uint8_t *der = NULL;
+    int len = i2d_X509(cert, &der);
+    if (len <= 0)
+        return err_set(err, "out of memory");
+    int found = journal_began_with(a->db, (struct str){(const char *)der, (size_t)len}, err);
+    OPENSSL_free(der);
+    if (found == 0)
+        err_set(err, "%s/%s is not the certificate that the log begins with", a->dir, file);
+    return found > 0 ? 0 : -1;
+}
+
+int authority_audit(struct authority *a, const struct authority_head *known, struct authority_head *ret,
+                    struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    if (journal_audit(a->db, known, ret, err) < 0 ||
+        check_began_with(a, a->root->chain[0], ROOT_CERT, err) < 0)
+        return -1;
+    return check_began_with(a, a->issuer->chain[0], INTERMEDIATE_CERT, err);
+}
+
+/* ---- the CRL ---- */
+
+static int add_to_crl(void *arg, const struct authority_entry *entry, struct err *err)
+{
+    const struct ca_revoked revoked = {
+        .serial = entry->serial, .at = entry->revoked, .reason = entry->reason};
+    if (entry->ssh || buf_append(arg, &revoked, sizeof(revoked)))
+        return 0;
+    return err_set(err, "out of memory");
+}
+
+/* Its number is that of the row that tells of it: so it grows, whichever process makes it. */
+static int make_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf *ret_der, struct err *err)
+{
+    const struct journal_act act = {.at = now, .act = "crl", .who = "crl"};
+    struct buf revoked = {0};
+    int64_t row;
+    int rc = journal_append(a->db, &act, &row, err);
+    if (rc == 0)
+        rc = journal_revoked(a->db, now - KEPT_EXPIRED, add_to_crl, &revoked, err);
+    if (rc == 0)
+        rc = ca_make_crl(a->issuer, (const void *)revoked.data, revoked.len / sizeof(struct ca_revoked),
+                         (uint64_t)row, now, lifetime, ret_der, err);
+    buf_free(&revoked);
+    return rc;
+}
+
+int authority_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf *ret_der, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    size_t before = ret_der->len;
+    if (authority_check_unlocked(a, err) < 0 || state_begin(a->db, err) < 0)
+        return -1;
+    if (make_crl(a, now, lifetime, ret_der, err) == 0) {
+        if (state_commit(a->db, err) == 0)
+            return 0;
+    } else {
+        state_rollback(a->db);
+    }
+    ret_der->len = before;
+    return -1;
+}

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests to a server of this process, plain and over TLS, which answers as its paths say: well, slowly, too
+ * much, half, or elsewhere. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "fetch/fetch.h"
+#include "fetch/library.h"
+#include "loop/loop.h"
+#include "net/socket.h"
+
+#include "pki.h"
+
+/* ---- the server ---- */
+
+struct server {
+    pthread_t thread;
+    int listener;
+    uint16_t port;
+    SSL_CTX *tls;    /* NULL: plain */
+    char seen[4096]; /* the last request */
+};
+
+struct visit {
+    struct server *s;
+    int fd;
+    SSL *ssl;
+};
+
+static int visit_read(struct visit *v, char *p, int cap)
+{
+    return v->ssl != NULL ? SSL_read(v->ssl, p, cap) : (int)read(v->fd, p, (size_t)cap);
+}
+
+static void say(struct visit *v, const char *p, size_t len)
+{
+    if (v->ssl != NULL)
+        (void)SSL_write(v->ssl, p, (int)len);
+    else
+        (void)!send(v->fd, p, len, MSG_NOSIGNAL);
+}
+
+static void say_text(struct visit *v, const char *text)
+{
+    say(v, text, strlen(text));
+}
+
+static void say_head(struct visit *v, const char *status, const char *fields, size_t len)
+{
+    char head[1024];
+    snprintf(head, sizeof(head), "HTTP/1.1 %s\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", status,
+             fields, len);
+    say_text(v, head);
+}
+
+static void say_much(struct visit *v, size_t len)
+{
+    char some[1000];
+    memset(some, 'x', sizeof(some));
+    for (size_t i = 0; i < len / sizeof(some); i++)
+        say(v, some, sizeof(some));
+}
+
+static void answer(struct visit *v, const char *path)
+{
+    char line[256], c;
+    if (strcmp(path, "/good") == 0) {
+        say_head(v, "200 OK", "Content-Type: text/plain\r\nX-Twice: one\r\nx-twice:  two \t\r\n", 5);
+        say_text(v, "hello");
+    } else if (strncmp(path, "/to", 3) == 0) { /* "/to3" by way of "/to2", "/to1" */
+        unsigned n = (unsigned)atoi(path + 3);
+        snprintf(line, sizeof(line), n == 0 ? "Location: /good\r\n" : "Location: /to%u\r\n", n - 1);
+        say_head(v, "302 Found", line, 4);
+        say_text(v, "gone");
+    } else if (strcmp(path, "/file") == 0) {
+        say_head(v, "302 Found", "Location: file:///etc/passwd\r\n", 0);
+    } else if (strcmp(path, "/much") == 0) {
+        say_head(v, "200 OK", "", 3000000);
+        say_much(v, 3000000);
+    } else if (strcmp(path, "/fields") == 0) {
+        say_text(v, "HTTP/1.1 200 OK\r\n");
+        for (unsigned i = 0; i < 80; i++) {
+            snprintf(line, sizeof(line), "X-Field-%u: ", i);
+            say_text(v, line);
+            say_much(v, 1000);
+            say_text(v, "\r\n");
+        }
+        say_text(v, "\r\n");
+    } else if (strcmp(path, "/half") == 0) {
+        say_head(v, "200 OK", "", 100);
+        say_text(v, "not all of it");
+    } else if (strcmp(path, "/garbage") == 0) {
+        say_text(v, "\x1b[31mSSH-2.0-no web\r\n\r\n");
+    } else if (strcmp(path, "/slow") == 0) {
+        (void)visit_read(v, &c, 1); /* until it gives up */
+    } else if (strcmp(path, "/problem") == 0) {
+        say_head(v, "400 Bad Request", "Content-Type: application/problem+json\r\n", 2);
+        say_text(v, "{}");
+    } else {
+        say_head(v, "200 OK", "", strcmp(path, "/empty") == 0 ? 0 : 4);
+        if (strcmp(path, "/empty") != 0)
+            say_text(v, "else");
+    }
+}
+
+/* A request whole, with its content where it has some. */
+static bool read_request(struct visit *v)
+{
+    size_t len = 0;
+    char *seen = v->s->seen, *end;
+    for (;;) {
+        int n = visit_read(v, seen + len, (int)(sizeof(v->s->seen) - 1 - len));
+        if (n <= 0)
+            return false;
+        len += (size_t)n;
+        seen[len] = '\0';
+        end = strstr(seen, "\r\n\r\n");
+        const char *announced = strstr(seen, "Content-Length: ");
+        if (end != NULL &&
+            len >= (size_t)(end + 4 - seen) + (announced != NULL ? (size_t)atoi(announced + 16) : 0))
+            return true;
+    }
+}
+
+static void serve(struct visit *v)
+{
+    char path[256];
+    if (v->ssl != NULL && SSL_accept(v->ssl) != 1)
+        return;
+    if (read_request(v) && sscanf(v->s->seen, "%*s %255s", path) == 1)
+        answer(v, path);
+    if (v->ssl != NULL)
+        SSL_shutdown(v->ssl);
+}
+
+static void *serve_all(void *arg)
+{
+    struct server *s = arg;
+    int fd;
+    while ((fd = accept(s->listener, NULL, NULL)) >= 0) {
+        struct visit v = {.s = s, .fd = fd};
+        if (s->tls != NULL) {
+            v.ssl = SSL_new(s->tls);
+            SSL_set_fd(v.ssl, fd);
+        }
+        serve(&v);
+        SSL_free(v.ssl);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void server_start(struct server *s, const struct ca *leaf)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *s = (struct server){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    assert_int_equal(bind(s->listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(s->listener, 16), 0);
+    s->port = socket_local(s->listener).port;
+    if (leaf != NULL) {
+        s->tls = SSL_CTX_new(TLS_method());
+        assert_int_equal(SSL_CTX_use_certificate(s->tls, ca_x509(leaf)), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey(s->tls, ca_private_key(leaf)), 1);
+    }
+    assert_int_equal(pthread_create(&s->thread, NULL, serve_all, s), 0);
+}
+
+static void server_stop(struct server *s)
+{
+    shutdown(s->listener, SHUT_RDWR);
+    pthread_join(s->thread, NULL);
+    close(s->listener);
+    SSL_CTX_free(s->tls);
+}
+
+/* ---- a request ---- */
+
+struct client {
+    struct loop *loop;
+    struct fetcher *fetcher;
+    struct timer stop;
+    bool over;
+    unsigned status;
+    char body[64], type[64], twice[64], missing[64];
+    struct err err;
+};
+
+static void on_stop(struct timer *t)
+{
+    loop_stop(CONTAINER_OF(t, struct client, stop)->loop);
+}
+
+static void client_start(struct client *c)
+{
+    *c = (struct client){.loop = loop_new(&c->err)};
+    c->fetcher = fetcher_new(c->loop, &c->err);
+    if (c->fetcher == NULL)
+        fail_msg("%s", c->err.text);
+    timer_init(&c->stop, on_stop);
+}
+
+static void client_end(struct client *c)
+{
+    fetcher_free(c->fetcher);
+    loop_free(c->loop);
+}
+
+static void on_done(void *arg, const struct fetch_answer *a, const struct err *err)
+{
+    struct client *c = arg;
+    struct str twice, missing;
+    assert_false(c->over);
+    c->over = true;
+    loop_stop(c->loop);
+    if (a == NULL) {
+        c->err = *err;
+        return;
+    }
+    twice = fetch_field(a, "X-TWICE");
+    missing = fetch_field(a, "X-Twic");
+    c->status = a->status;
+    str_copy(c->body, sizeof(c->body), a->body.p != NULL ? a->body.p : "", a->body.len);
+    str_copy(c->type, sizeof(c->type), a->type.p, a->type.len);
+    str_copy(c->twice, sizeof(c->twice), twice.p, twice.len);
+    str_copy(c->missing, sizeof(c->missing), missing.p, missing.len);
+}
+
+/* False where it did not even begin. */
+static bool ask(struct client *c, const struct fetch_request *r)
+{
+    c->over = false;
+    c->status = 0;
+    c->err.text[0] = c->body[0] = '\0';
+    if (fetch_start(c->fetcher, r, on_done, c, &c->err) == NULL)
+        return false;
+    assert_false(c->over);
+    loop_set_timer(c->loop, &c->stop, clock_monotonic() + 60 * NSEC_PER_SEC);
+    assert_int_equal(loop_run(c->loop, &c->err), 0);
+    assert_true(c->over);
+    return true;
+}
+
+static const char *url_of(const struct server *s, const char *path)
+{
+    static char url[256];
+    snprintf(url, sizeof(url), "%s://127.0.0.1:%u%s", s->tls != NULL ? "https" : "http", s->port, path);
+    return url;
+}
+
+static void get(struct client *c, const struct server *s, const char *path)
+{
+    assert_true(ask(c, &(struct fetch_request){.method = "GET", .url = url_of(s, path)}));
+}
+
+static void check_error(const struct client *c, const char *words)
+{
+    assert_int_equal(c->status, 0);
+    if (strstr(c->err.text, words) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", c->err.text, words);
+}
+
+/* ---- what is asked and answered ---- */
+
+static void test_an_answer_comes_whole(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    get(&c, &s, "/good");
+    assert_int_equal(c.status, 200);
+    assert_string_equal(c.body, "hello");
+    assert_string_equal(c.type, "text/plain");
+    assert_string_equal(c.twice, "two");
+    assert_string_equal(c.missing, "");
+    assert_non_null(strstr(s.seen, "User-Agent: cardea/" CARDEA_VERSION "\r\n"));
+    get(&c, &s, "/empty");
+    assert_int_equal(c.status, 200);
+    assert_string_equal(c.body, "");
+    get(&c, &s, "/problem");
+    assert_int_equal(c.status, 400);
+    assert_string_equal(c.type, "application/problem+json");
+    assert_string_equal(c.body, "{}");
+    client_end(&c);
+    server_stop(&s);
+}
+
+static void test_content_is_posted(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    struct fetch_request r = {
+        .method = "POST", .url = url_of(&s, "/x"), .type = "application/jose+json", .body = {"{\"a\":1}", 7}};
+    assert_true(ask(&c, &r));
+    assert_string_equal(c.body, "else");
+    assert_non_null(strstr(s.seen, "POST /x HTTP/1.1\r\n"));
+    assert_non_null(strstr(s.seen, "Content-Type: application/jose+json\r\n"));
+    assert_non_null(strstr(s.seen, "\r\n\r\n{\"a\":1}"));
+    assert_null(strstr(s.seen, "Expect"));
+    r = (struct fetch_request){.method = "HEAD", .url = url_of(&s, "/good")};
+    assert_true(ask(&c, &r));
+    assert_int_equal(c.status, 200);
+    assert_string_equal(c.body, "");
+    client_end(&c);
+    server_stop(&s);
+}
+
+static void test_redirects_are_followed_where_wanted(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    get(&c, &s, "/to3");
+    assert_int_equal(c.status, 302);
+    struct fetch_request r = {.method = "GET", .url = url_of(&s, "/to3"), .follow = true};
+    assert_true(ask(&c, &r));
+    assert_int_equal(c.status, 200);
+    assert_string_equal(c.body, "hello"); /* nothing of the answers on the way */
+    r.url = url_of(&s, "/to12");
+    assert_true(ask(&c, &r));
+    check_error(&c, "redirects");
+    r.url = url_of(&s, "/file");
+    assert_true(ask(&c, &r));
+    check_error(&c, "rotocol");
+    client_end(&c);
+    server_stop(&s);
+}
+
+static void test_the_connection_goes_where_it_is_sent(void **state)
+{
+    struct server s;
+    struct client c;
+    char to[32];
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    snprintf(to, sizeof(to), "127.0.0.1:%u", s.port);
+    struct fetch_request r = {.method = "GET", .url = "http://www.example.com/good", .connect_to = to};
+    assert_true(ask(&c, &r));
+    assert_int_equal(c.status, 200);
+    assert_non_null(strstr(s.seen, "Host: www.example.com\r\n"));
+    client_end(&c);
+    server_stop(&s);
+}
+
+/* ---- what goes wrong ---- */
+
+static void test_what_comes_is_bounded(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    get(&c, &s, "/much");
+    check_error(&c, "more than 1048576 bytes");
+    struct fetch_request r = {.method = "GET", .url = url_of(&s, "/good"), .max = 4};
+    assert_true(ask(&c, &r));
+    check_error(&c, "more than 4 bytes");
+    r.max = 5;
+    assert_true(ask(&c, &r));
+    assert_string_equal(c.body, "hello");
+    get(&c, &s, "/fields");
+    check_error(&c, "fields have more than 65536 bytes");
+    client_end(&c);
+    server_stop(&s);
+}
+
+static void test_time_is_bounded(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    int64_t before = clock_monotonic();
+    struct fetch_request r = {.method = "GET", .url = url_of(&s, "/slow"), .timeout = 50 * NSEC_PER_MSEC};
+    assert_true(ask(&c, &r));
+    check_error(&c, "no whole answer within 0.05 s");
+    assert_true(clock_monotonic() - before < 20 * NSEC_PER_SEC);
+    client_end(&c);
+    server_stop(&s);
+}
+
+static void test_broken_answers_are_none(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    get(&c, &s, "/half");
+    check_error(&c, "/half: ");
+    get(&c, &s, "/garbage");
+    check_error(&c, "/garbage: ");
+    assert_null(strchr(c.err.text, '\x1b'));
+    uint16_t port = s.port;
+    server_stop(&s);
+    s.port = port;
+    s.tls = NULL;
+    get(&c, &s, "/good");
+    check_error(&c, "/good: ");
+    client_end(&c);
+}
+
+static void test_urls_are_looked_at(void **state)
+{
+    struct client c;
+    (void)state;
+    client_start(&c);
+    struct fetch_request r = {.method = "GET", .url = "file:///etc/passwd"};
+    assert_false(ask(&c, &r));
+    check_error(&c, "file:///etc/passwd: expected a URL that begins with http:// or https://");
+    r.url = "gopher://192.0.2.1/";
+    assert_false(ask(&c, &r));
+    /* Neither password nor query are told; port 0 is no port. */
+    r.url = "http://me:secret@127.0.0.1:0/path?token=secret#x";
+    assert_true(ask(&c, &r));
+    check_error(&c, "http://127.0.0.1:0/path: ");
+    assert_null(strstr(c.err.text, "secret"));
+    client_end(&c);
+}
+
+static void test_a_proxy_of_the_environment_is_not_asked(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("all_proxy", "http://127.0.0.1:1", 1);
+    server_start(&s, NULL);
+    client_start(&c);
+    get(&c, &s, "/good");
+    assert_int_equal(c.status, 200);
+    unsetenv("http_proxy");
+    unsetenv("all_proxy");
+    client_end(&c);
+    server_stop(&s);
+}
+
+/* ---- TLS ---- */
+
+static const char *save_root(const struct ca *root, const char *name)
+{
+    struct err err;
+    struct buf pem = {.max = 0};
+    const char *path = pki_path(name);
+    assert_true(ca_chain_pem(root, &pem));
+    assert_int_equal(file_write_atomic(path, 0644, pem.data, pem.len, &err), 0);
+    buf_free(&pem);
+    return path;
+}
+
+static void test_the_server_proves_who_it_is(void **state)
+{
+    struct server s, misnamed;
+    struct client c;
+    (void)state;
+    struct ca *root = pki_root("root"), *other = pki_root("other");
+    struct ca *leaf =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    struct ca *wrong =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"example.com"}, .sans_len = 1});
+    server_start(&s, leaf);
+    server_start(&misnamed, wrong);
+    client_start(&c);
+    struct fetch_request r = {
+        .method = "GET", .url = url_of(&s, "/good"), .ca_file = save_root(root, "root.pem")};
+    assert_true(ask(&c, &r));
+    assert_int_equal(c.status, 200);
+    r.ca_file = save_root(other, "other.pem");
+    assert_true(ask(&c, &r));
+    check_error(&c, "certificate");
+    r.ca_file = NULL; /* the system's */
+    assert_true(ask(&c, &r));
+    check_error(&c, "certificate");
+    r.ca_file = pki_path("none.pem");
+    assert_true(ask(&c, &r));
+    check_error(&c, "none.pem");
+    r.ca_file = pki_path("root.pem");
+    r.url = url_of(&misnamed, "/good");
+    assert_true(ask(&c, &r));
+    check_error(&c, "127.0.0.1");
+    r.unproven = true;
+    assert_true(ask(&c, &r));
+    assert_int_equal(c.status, 200);
+    client_end(&c);
+    server_stop(&s);
+    server_stop(&misnamed);
+    ca_free(root);
+    ca_free(other);
+    ca_free(leaf);
+    ca_free(wrong);
+}
+
+static void test_old_tls_is_refused(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    struct ca *root = pki_root("root");
+    struct ca *leaf =
+        pki_issue(root, CA_PROFILE_SERVER,
+                  (struct ca_request){.sans = (const char *const[]){"127.0.0.1"}, .sans_len = 1});
+    server_start(&s, leaf);
+    SSL_CTX_set_max_proto_version(s.tls, TLS1_1_VERSION);
+    client_start(&c);
+    struct fetch_request r = {.method = "GET", .url = url_of(&s, "/good"), .unproven = true};
+    assert_true(ask(&c, &r));
+    check_error(&c, "handshake");
+    client_end(&c);
+    server_stop(&s);
+    ca_free(root);
+    ca_free(leaf);
+}
+
+/* ---- ends of one's own ---- */
+
+static void never(void *arg, const struct fetch_answer *a, const struct err *err)
+{
+    (void)arg;
+    (void)a;
+    (void)err;
+    fail_msg("told of a request that was cancelled");
+}
+
+static struct fetch *start(struct client *c, const struct server *s, const char *path)
+{
+    struct fetch_request r = {.method = "GET", .url = url_of(s, path)};
+    struct fetch *t = fetch_start(c->fetcher, &r, never, NULL, &c->err);
+    assert_non_null(t);
+    return t;
+}
+
+static void run_for(struct client *c, int64_t ns)
+{
+    loop_set_timer(c->loop, &c->stop, clock_monotonic() + ns);
+    assert_int_equal(loop_run(c->loop, &c->err), 0);
+}
+
+static void test_cancelled_is_not_told(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    server_start(&s, NULL);
+    client_start(&c);
+    fetch_cancel(start(&c, &s, "/good")); /* before anything happened */
+    struct fetch *slow = start(&c, &s, "/slow");
+    run_for(&c, 30 * NSEC_PER_MSEC);
+    fetch_cancel(slow); /* while it waits */
+    get(&c, &s, "/good");
+    assert_int_equal(c.status, 200);
+    client_end(&c);
+    server_stop(&s);
+}
+
+static void test_freed_with_requests_under_way(void **state)
+{
+    struct server s;
+    struct client c;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        server_start(&s, NULL);
+        client_start(&c);
+        start(&c, &s, "/slow");
+        start(&c, &s, "/slow");
+        if (i > 0)
+            run_for(&c, i * 15 * NSEC_PER_MSEC);
+        client_end(&c);
+        server_stop(&s);
+    }
+    fetcher_free(NULL);
+}
+
+static void test_a_missing_library_is_named(void **state)
+{
+    struct curl_library library;
+    struct err err;
+    (void)state;
+    assert_int_equal(curl_library_load((const char *const[]){"libnosuch-curl.so.9", NULL}, &library, &err),
+                     -1);
+    assert_non_null(strstr(err.text, "libnosuch-curl.so.9"));
+    assert_non_null(strstr(err.text, "install it (Debian: libcurl3-gnutls"));
+    /* There, but not what is needed. */
+    assert_int_equal(curl_library_load((const char *const[]){"libc.so.6", NULL}, &library, &err), -1);
+    assert_non_null(strstr(err.text, "libcurl has no curl_global_init"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_comes_whole),
+        cmocka_unit_test(test_content_is_posted),
+        cmocka_unit_test(test_redirects_are_followed_where_wanted),
+        cmocka_unit_test(test_the_connection_goes_where_it_is_sent),
+        cmocka_unit_test(test_what_comes_is_bounded),
+        cmocka_unit_test(test_time_is_bounded),
+        cmocka_unit_test(test_broken_answers_are_none),
+        cmocka_unit_test(test_urls_are_looked_at),
+        cmocka_unit_test(test_a_proxy_of_the_environment_is_not_asked),
+        cmocka_unit_test(test_the_server_proves_who_it_is),
+        cmocka_unit_test(test_old_tls_is_refused),
+        cmocka_unit_test(test_cancelled_is_not_told),
+        cmocka_unit_test(test_freed_with_requests_under_way),
+        cmocka_unit_test(test_a_missing_library_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, pki_remove);
+}
