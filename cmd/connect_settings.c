@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "cert/pem.h"
 #include "cmd/cmd.h"
 #include "config/config.h"
+#include "login/keep.h"
 #include "tunnel/wire.h"
 
 #define VARIABLE(NAME, flag) [SETTING_##NAME] = "CARDEA_" #NAME
@@ -51,16 +54,14 @@ static const char *variable(const char *name)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-/* $XDG_CONFIG_HOME/cardea/config.yaml; that variable stands for ~/.config where it is not set. NULL: no home.
- */
-static char *file_path(void)
+char *connect_settings_path(const char *name)
 {
     struct buf b = {0};
     const char *config = variable("XDG_CONFIG_HOME"), *home = variable("HOME");
     if (config == NULL && home == NULL)
         return NULL;
-    CHECK(buf_printf(&b, "%s%s/cardea/config.yaml", config != NULL ? config : home,
-                     config != NULL ? "" : "/.config"));
+    CHECK(buf_printf(&b, "%s%s/cardea/%s", config != NULL ? config : home, config != NULL ? "" : "/.config",
+                     name));
     return buf_text(&b);
 }
 
@@ -72,7 +73,7 @@ void connect_settings_fill(struct connect_settings *s, enum connect_setting whic
 
 static void fill_from_file(struct connect_settings *s, enum connect_setting which, const char *value)
 {
-    s->from_file[which] = s->value[which] == NULL && value != NULL;
+    s->from_file[which] = s->from_file[which] || (s->value[which] == NULL && value != NULL);
     connect_settings_fill(s, which, value);
 }
 
@@ -80,7 +81,7 @@ static void fill_from_file(struct connect_settings *s, enum connect_setting whic
 static int read_file(struct connect_settings *s)
 {
     struct buf errors = {0};
-    s->path = file_path();
+    s->path = connect_settings_path("config.yaml");
     if (s->path == NULL || access(s->path, F_OK) != 0)
         return -1;
     s->file = client_config_load(s->path, &errors);
@@ -99,14 +100,57 @@ static int read_file(struct connect_settings *s)
     return -1;
 }
 
-int connect_settings_complete(struct connect_settings *s, const char *verb)
+/* A file of ours that is there; NULL. The caller frees it. */
+static char *find_kept(const char *name)
+{
+    char *path = connect_settings_path(name);
+    if (path != NULL && access(path, F_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* Where nobody names a certificate, that of the login will do. */
+static void fill_from_login(struct connect_settings *s)
+{
+    bool none = s->value[SETTING_CERT] == NULL && s->value[SETTING_KEY] == NULL;
+    s->login = none ? find_kept(CONNECT_LOGIN) : NULL;
+    fill_from_file(s, SETTING_CERT, s->login);
+    fill_from_file(s, SETTING_KEY, s->login);
+    s->login_ca = s->value[SETTING_CA] == NULL ? find_kept(CONNECT_LOGIN_CA) : NULL;
+    fill_from_file(s, SETTING_CA, s->login_ca);
+}
+
+int connect_settings_check_login(const struct connect_settings *s)
+{
+    char until[PEM_TIME_MAX];
+    struct err err = {""};
+    struct keep keep;
+    if (s->login == NULL)
+        return -1;
+    if (keep_read(s->login, &keep, &err) < 0)
+        return cmd_failed("%s", err.text);
+    if (keep.until > clock_wall() / NSEC_PER_SEC)
+        return -1;
+    return cmd_failed("the login of %s ended at %s: run 'cardea login'", keep.user,
+                      pem_time_text(keep.until, until));
+}
+
+int connect_settings_complete_door(struct connect_settings *s, const char *verb)
 {
     for (int i = 0; i < SETTINGS; i++)
         connect_settings_fill(s, (enum connect_setting)i, variable(variables[i]));
     const char *transport = s->value[SETTING_TRANSPORT]; /* a flag or a file has been judged already */
     if (transport != NULL && find_transport(transport) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "CARDEA_TRANSPORT=%s: expected auto, quic or tcp", transport);
-    int status = read_file(s);
+    return read_file(s);
+}
+
+int connect_settings_complete(struct connect_settings *s, const char *verb)
+{
+    int status = connect_settings_complete_door(s, verb);
+    if (status < 0)
+        fill_from_login(s);
     return status < 0 ? connect_settings_check(s, verb) : status;
 }
 
@@ -142,4 +186,6 @@ void connect_settings_free(struct connect_settings *s)
 {
     client_config_free(s->file);
     free(s->path);
+    free(s->login);
+    free(s->login_ca);
 }

@@ -38,7 +38,16 @@ struct connect_settings {
     bool from_file[SETTINGS];
     char *path;                 /* of the file; NULL: there is no place for it */
     struct client_config *file; /* owns the values that came from it */
+    char *login;    /* what `cardea login` has kept stands in for certificate and key; NULL: it does not */
+    char *login_ca; /* ... and the CA that it has found good */
 };
+
+/* The file NAME of this user's settings: $XDG_CONFIG_HOME/cardea/NAME, where that variable stands for
+ * ~/.config if it is not set. The caller frees it. NULL: there is no home. */
+char *connect_settings_path(const char *name);
+
+#define CONNECT_LOGIN "login.pem"       /* what `cardea login` keeps (login/keep.h) */
+#define CONNECT_LOGIN_CA "login-ca.pem" /* the CA of a door that was known by its fingerprint */
 
 /* Take optarg as what one of the flags above says. Returns -1 to go on, or an exit status, told as a misuse
  * of `verb`. */
@@ -50,13 +59,20 @@ const char *connect_setting_flag(enum connect_setting which);
 /* What nobody has said yet; NULL says nothing. */
 void connect_settings_fill(struct connect_settings *s, enum connect_setting which, const char *value);
 
-/* Fill in what the flags left NULL from the environment and the file, and check the result as
- * connect_settings_check() does. Returns -1 to go on, or an exit status, with what is wrong told. */
+/* Fill in what the flags left NULL from the environment, the file and what `cardea login` has kept, and check
+ * the result as connect_settings_check() does. Returns -1 to go on, or an exit status, with what is wrong
+ * told. */
 int connect_settings_complete(struct connect_settings *s, const char *verb);
+
+/* The same without what a login has kept, and without a check: for who logs in. */
+int connect_settings_complete_door(struct connect_settings *s, const char *verb);
 
 /* Is what a door is reached with there? Returns -1 to go on, or an exit status, with what is missing told as
  * a misuse of `verb`. */
 int connect_settings_check(const struct connect_settings *s, const char *verb);
+
+/* Has the login run out that stands in for a certificate? Returns -1 to go on, or an exit status, told. */
+int connect_settings_check_login(const struct connect_settings *s);
 
 /* The same for the tunnel's client, which the caller completes. The texts stay borrowed. */
 struct client_settings connect_settings_client(const struct connect_settings *s);

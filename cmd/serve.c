@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme/service.h"
 #include "admin/server.h"
 #include "admin/tell.h"
 #include "base/check.h"
@@ -18,6 +19,7 @@
 #include "http/h2.h"
 #include "http/h3.h"
 #include "keeper/keeper.h"
+#include "login/service.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
@@ -28,7 +30,7 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
-#define SERVICES 2 /* of the door's own pages */
+#define SERVICES 4 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -47,27 +49,11 @@ struct serving {
     bool stopping;
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
+    struct login_service *login;
+    struct acme_service *acme;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
-
-/* What a door is made with. */
-static void gather(struct serving *s)
-{
-    s->challenges = challenges_new();
-    s->services[0] = challenges_service(s->challenges);
-    s->services[1] = web_redirect;
-    s->bindings = (struct door_bindings){.fronts = fronts,
-                                         .fronts_len = ARRAY_LEN(fronts),
-                                         .services = s->services,
-                                         .services_len = SERVICES,
-                                         .challenges = s->challenges};
-}
-
-static void release(struct serving *s)
-{
-    challenges_free(s->challenges);
-}
 
 static void print_lines(const char *text)
 {
@@ -98,6 +84,30 @@ static void on_notice(void *arg, const char *text)
     (void)arg;
     fprintf(stderr, "cardea: ");
     print_lines(text);
+}
+
+/* What a door is made with. */
+static void gather(struct serving *s)
+{
+    s->challenges = challenges_new();
+    s->services[0] = challenges_service(s->challenges);
+    s->services[1] = web_redirect;
+    s->login = login_service_new();
+    s->services[2] = login_service_web(s->login);
+    s->acme = acme_service_new(s->loop, on_notice, s);
+    s->services[3] = acme_service_web(s->acme);
+    s->bindings = (struct door_bindings){.fronts = fronts,
+                                         .fronts_len = ARRAY_LEN(fronts),
+                                         .services = s->services,
+                                         .services_len = SERVICES,
+                                         .challenges = s->challenges};
+}
+
+static void release(struct serving *s)
+{
+    challenges_free(s->challenges);
+    login_service_free(s->login);
+    acme_service_free(s->acme);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -224,7 +234,24 @@ static int make_keeper(struct serving *s, struct err *err)
 {
     const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
     s->keeper = keeper_new(&ear, s->challenges, err);
-    return s->keeper != NULL ? 0 : -1;
+    if (s->keeper == NULL)
+        return -1;
+    s->bindings.provider = keeper_provider(s->keeper);
+    return 0;
+}
+
+/* The CA that the door's pages serve. */
+static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
+{
+    struct err err;
+    if (ca == NULL)
+        return 0;
+    const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
+    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
+        acme_service_open(s->acme, ca, &err) == 0)
+        return 0;
+    CHECK(buf_printf(errors, "%s\n", err.text));
+    return -1;
 }
 
 static int open_door(struct serving *s, const char *path, struct buf *errors)
@@ -236,7 +263,11 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
-    s->door = door_new(s->loop, config, &s->bindings, keeper_provider(s->keeper), errors);
+    if (open_ca(s, config->ca, errors) != 0) {
+        config_free(config);
+        return -1;
+    }
+    s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
 }
 
@@ -279,6 +310,7 @@ static void finish(struct serving *s)
         keeper_stop(s->keeper);
     loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
+    loop_deliver(s->loop); /* and its office */
     keeper_free(s->keeper);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);

@@ -131,10 +131,10 @@ struct config_tls {
     int64_t ticket_lifetime;
 };
 
-/* How a name is proven to a CA. */
+/* How a name is proven to a CA: rows of tables/acme_challenges.def. */
 enum config_challenge {
-    CONFIG_BY_TLS_ALPN,
     CONFIG_BY_HTTP,
+    CONFIG_BY_TLS_ALPN,
     CONFIG_BY_DNS,
 };
 
@@ -304,10 +304,15 @@ enum config_clients_mode {
     CONFIG_CLIENTS_REQUIRED,
 };
 
+/* What becomes of a connection that stands when its client's certificate runs out. */
+enum config_clients_expired { CONFIG_EXPIRED_KEEP, CONFIG_EXPIRED_CLOSE };
+
 struct config_clients {
     struct config_head head;
     enum config_clients_mode mode;
     struct config_text trust;
+    enum config_clients_expired expired;
+    int64_t grace; /* with CONFIG_EXPIRED_CLOSE */
 };
 
 /* Of one route. Timeouts that it leaves out are filled in from the door's. */
@@ -469,6 +474,64 @@ struct config_admin {
     struct config_address metrics; /* text.text NULL: none */
 };
 
+struct config_ca_login {
+    struct config_head head;
+    int64_t renewable;
+};
+
+enum config_acme_kind { CONFIG_ACME_SERVER, CONFIG_ACME_CLIENT, CONFIG_ACME_AGENT };
+
+struct config_acme_profile {
+    struct config_head head;
+    struct config_text name;
+    enum config_acme_kind kind;
+    int64_t lifetime;
+    struct config_text text;
+};
+struct config_acme_profiles {
+    struct config_acme_profile *v;
+    size_t n;
+};
+
+struct config_acme_rule {
+    struct config_head head;
+    struct config_texts accounts, profiles, names; /* n == 0: any */
+    struct config_texts groups;
+    bool trusted;
+};
+struct config_acme_rules {
+    struct config_acme_rule *v;
+    size_t n;
+};
+
+struct config_acme_limits {
+    struct config_head head;
+    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names;
+};
+
+struct config_ca_acme {
+    struct config_head head;
+    struct config_text url;
+    struct config_codes challenges; /* rows of tables/acme_challenges.def */
+    struct config_text dns;         /* NULL: the machine's */
+    struct config_networks deny;
+    size_t http_port, tls_port;
+    struct config_acme_profiles profiles; /* n == 0: the usual ones */
+    struct config_acme_rules rules;
+    struct config_text eab_file; /* NULL: none */
+    bool eab_required;
+    struct config_text terms, website, caa; /* NULL: none */
+    struct config_acme_limits limits;
+};
+
+struct config_ca {
+    struct config_head head;
+    struct config_text directory;
+    struct config_text passphrase_file; /* NULL: none */
+    struct config_ca_login login;
+    struct config_ca_acme *acme; /* NULL: it is no ACME server */
+};
+
 struct config_store; /* the memory behind it */
 
 #define CONFIG_SPEAKS_TLS "tls"
@@ -504,6 +567,7 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
+    struct config_ca *ca; /* NULL: none */
     struct config_store *store;
 };
 
@@ -609,7 +673,8 @@ const struct config_route *config_route_find(const struct config *c, const char 
 /* Does the route say that it takes connections of that listener? */
 bool config_route_names(const struct config_route *r, const char *listener);
 
-/* Does the route take connections that came without TLS, from a listener that it names? */
+/* Does the route take connections without TLS: from a listener that it names, or, where it serves, by their
+ * first bytes? */
 bool config_route_is_plain(const struct config *c, const struct config_route *r);
 
 /* Does the door end TLS on it? */

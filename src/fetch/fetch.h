@@ -31,7 +31,8 @@ struct fetch_request {
     const char *url;    /* http: or https: */
     const char *type;   /* Content-Type of `body`, or NULL */
     struct str body;
-    const char *ca_file;    /* PEM that the server's chain must lead to; NULL: the system's */
+    const char *ca_file;              /* PEM that the server's chain must lead to; NULL: the system's */
+    const char *cert_file, *key_file; /* ours, PEM, shown where the server asks for one; NULL: none */
     const char *connect_to; /* "HOST:PORT" to connect to instead of the URL's (the name stays); NULL */
     bool follow;            /* redirects, ten at most, to http: and https: (RFC 8555, 8.3) */
     bool unproven;          /* the server need not prove who it is, as where http-01 is led to https: */

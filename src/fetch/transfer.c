@@ -115,6 +115,9 @@ static bool set_trust(const struct curl_library *curl, CURL *e, const struct fet
     if (r->ca_file != NULL && (curl->easy_setopt(e, CURLOPT_CAINFO, r->ca_file) != CURLE_OK ||
                                curl->easy_setopt(e, CURLOPT_CAPATH, NULL) != CURLE_OK))
         return false;
+    if (r->cert_file != NULL && (curl->easy_setopt(e, CURLOPT_SSLCERT, r->cert_file) != CURLE_OK ||
+                                 curl->easy_setopt(e, CURLOPT_SSLKEY, r->key_file) != CURLE_OK))
+        return false;
     return !r->unproven || (curl->easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
                             curl->easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK);
 }

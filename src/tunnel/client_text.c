@@ -77,7 +77,7 @@ static bool explain_alert(const struct client_door *door, uint8_t alert, struct 
     switch (alert) {
     case ALERT_CERTIFICATE_REQUIRED:
         err_set(ret, "the door %s wants a client certificate: %s", door->place,
-                door->cert != NULL ? "it did not take ours" : "give --cert and --key");
+                door->cert != NULL ? "it did not take ours" : "give --cert and --key, or run 'cardea login'");
         return true;
     case ALERT_UNRECOGNIZED_NAME:
         err_set(ret, "the door %s knows nothing named %s: is the name right?%s", door->place, door->name,

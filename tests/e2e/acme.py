@@ -1,119 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pebble, a CA that speaks ACME and fails on purpose, with a DNS of its own in which every name is this machine."""
+"""A door that is an ACME server, the names that it looks at, and the programs that get certificates from it."""
 import base64
+import calendar
+import http.server
 import json
 import os
+import sqlite3
 import ssl
+import threading
+import time
 import urllib.request
+from pathlib import Path
+
+from cryptography import x509
 
 from pki import openssl
-from run import Process, free_port, wait_listening
+from run import CARDEA, Process, free_port, run, wait_listening
+
+MAKER = Path(CARDEA).parent / "authority_maker"
+# Every name leads to this machine, where each test's own client waits for the look.
+NAME = "www.example.com"
+DEVICE = {"id": "device-7", "key": base64.urlsafe_b64encode(b"0123456789abcdef0123456789abcdef").rstrip(b"=").decode()}
 
 
-class Pebble:
-    """`tls_port`, `http_port`: where it looks for the proofs of tls-alpn-01 and http-01. `dns`: the port of another
-    DNS to ask. `lifetime`: seconds that its
-    certificates live. `refuses`: percent of good nonces that it refuses."""
+class Names:
+    """pebble-challtestsrv: a name server for which any name is 127.0.0.1, with TXT records that are set over HTTP."""
 
-    def __init__(self, directory, tls_port, http_port=None, *, lifetime=3600, refuses=20, eab=None, name="pebble", dns=None):
-        self.directory = directory / name
-        self.directory.mkdir(exist_ok=True)
-        self.port, self.management, self.dns, self.dns_management = (free_port() for _ in range(4))
-        self.tls_port, self.http_port = tls_port, http_port or free_port()
-        self.lifetime, self.refuses, self.eab = lifetime, refuses, eab
-        self.other_dns = dns
-        self.name = name
-        self.processes = []
+    def __init__(self, directory):
+        self.port, self.control = free_port(), free_port()
+        self.process = Process(["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.port}", "-management", f"127.0.0.1:{self.control}",
+                                "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""],
+                               directory, "challtestsrv")
+        wait_listening(self.control, self.process)
 
-    @property
-    def url(self):
-        return f"https://127.0.0.1:{self.port}/dir"
-
-    @property
-    def ca_file(self):
-        return str(self.directory / "own.pem")
-
-    def make_certificate(self):
-        """Of the CA's own server; a certificate that vouches for itself."""
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                "-keyout", self.directory / "own.key", "-out", self.directory / "own.pem", "-subj", "/CN=localhost",
-                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-
-    def start(self):
-        if not (self.directory / "own.pem").exists():
-            self.make_certificate()
-        config = {"listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
-                  "certificate": str(self.directory / "own.pem"), "privateKey": str(self.directory / "own.key"),
-                  "httpPort": self.http_port, "tlsPort": self.tls_port, "ocspResponderURL": "",
-                  "externalAccountBindingRequired": self.eab is not None,
-                  "externalAccountMACKeys": self.eab or {}, "certificateValidityPeriod": self.lifetime}
-        (self.directory / "pebble.json").write_text(json.dumps({"pebble": config}))
-        dns = Process(["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}", "-management",
-                       f"127.0.0.1:{self.dns_management}", "-http01", "", "-https01", "", "-tlsalpn01", "",
-                       "-defaultIPv6", ""], self.directory, "challtestsrv")
-        env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(self.refuses)}
-        pebble = Process(["pebble", "-config", self.directory / "pebble.json", "-dnsserver", f"127.0.0.1:{self.other_dns or self.dns}"],
-                         self.directory, "pebble", env=env)
-        self.processes = [pebble, dns]
-        wait_listening(self.dns_management, dns)
-        wait_listening(self.port, pebble)
-        return self
-
-    def stop(self):
-        for process in self.processes:
-            process.stop()
-        self.processes = []
-
-    def log(self):
-        return self.processes[0].output()
-
-    def root(self):
-        """The root that its certificates lead to, as a path."""
-        ctx = ssl.create_default_context(cafile=self.ca_file)
-        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0", context=ctx, timeout=10) as answer:
-            path = self.directory / "root.pem"
-            path.write_bytes(answer.read())
-        return str(path)
-
-    def tell_dns(self, what, **facts):
-        """Change what its DNS says (`set-txt`, `clear-txt`, ...)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.dns_management}/{what}", json.dumps(facts).encode())
+    def set(self, what, **row):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.control}/{what}", json.dumps(row).encode())
         urllib.request.urlopen(request, timeout=10).close()
 
+    def stop(self):
+        self.process.stop()
 
-class Named:
-    """BIND, with one zone that a key may change. What it has is asked over its own DNS."""
 
-    def __init__(self, directory, zone):
-        self.directory = directory / "named"
-        self.directory.mkdir()
-        self.zone, self.port = zone, free_port()
-        self.secret = base64.b64encode(os.urandom(32)).decode()
-        self.process = None
-        (self.directory / "zone").write_text(
-            f"$TTL 60\n@ SOA ns.{zone}. admin.{zone}. 1 60 60 60 60\n@ NS ns.{zone}.\nns A 127.0.0.1\n* A 127.0.0.1\n@ A 127.0.0.1\n")
-        (self.directory / "named.conf").write_text(f"""
-options {{ directory "{self.directory}"; listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-  pid-file "{self.directory}/pid"; session-keyfile "{self.directory}/session.key"; recursion no; allow-transfer {{ none; }}; }};
-controls {{ }};
-key "acme.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
-key "other.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
-zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ grant acme.{zone} subdomain {zone}. TXT; }}; }};
-""")
+class WebRoot:
+    """Serves a folder over HTTP, for clients that put their answers into one."""
 
-    def start(self):
-        self.process = Process(["named", "-g", "-c", self.directory / "named.conf"], self.directory, "named")
-        wait_listening(self.port, self.process, 20)
-        return self
+    def __init__(self, directory, port):
+        self.folder = Path(directory) / "webroot"
+        (self.folder / ".well-known/acme-challenge").mkdir(parents=True)
+        folder = str(self.folder)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, directory=folder, **kwargs)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def stop(self):
-        if self.process:
-            self.process.stop()
+        self.server.shutdown()
+        self.server.server_close()
 
-    def config(self, **other):
-        """The section `dns` of a configuration."""
-        file = self.directory / "secret"
-        file.touch(0o600)
-        file.write_text(self.secret + "\n")
-        return {"server": f"127.0.0.1:{self.port}", "zone": self.zone, "key": f"acme.{self.zone}", "secret_file": str(file),
-                **other}
+
+class Acme:
+    """The door, its CA in `directory`/ca, and its names. `http_port` and `tls_port` are where it looks."""
+
+    def __init__(self, start_door, pki, directory, **acme):
+        self.directory = Path(directory)
+        self.pki = pki
+        self.http_port, self.tls_port = free_port(), free_port()
+        assert os.access(MAKER, os.X_OK), f"no {MAKER}: ninja -C {MAKER.parent} authority_maker"
+        done = run(MAKER, self.directory / "ca")
+        assert done.returncode == 0, done.stderr
+        keys = self.directory / "acme.keys"
+        keys.write_text(f"# id key\n{DEVICE['id']} {DEVICE['key']}\n")
+        keys.chmod(0o600)
+        self.names = Names(self.directory)
+        self.start_door = start_door
+        self.settings = {"dns": f"127.0.0.1:{self.names.port}", "http_port": self.http_port, "tls_port": self.tls_port,
+                         "eab_file": str(keys), **acme}
+        self.door = start_door(self.config(free_port()))
+
+    def config(self, port):
+        self.port = port
+        self.url = f"https://localhost:{port}"
+        self.directory_url = f"{self.url}/acme/directory"
+        return {
+            "listeners": [{"name": "main", "address": f"127.0.0.1:{port}"}],
+            "certificates": [self.pki.server("localhost").row()],
+            "routes": [{"name": "ca", "sni": "localhost", "serve": ["acme"]}],
+            "ca": {"directory": str(self.directory / "ca"), "acme": {"url": self.url, **self.settings}},
+        }
+
+    @property
+    def root(self):
+        return str(self.directory / "ca/root.pem")
+
+    def check(self, chain, *names):
+        """openssl believes the chain (a file or its text) under our root, and it is for these names and no others."""
+        text = chain if "BEGIN CERTIFICATE" in str(chain) else Path(chain).read_text()
+        file = self.directory / "to-check.pem"
+        file.write_text(text)
+        openssl("verify", "-CAfile", self.root, "-untrusted", file, file)
+        said = openssl("x509", "-in", file, "-noout", "-ext", "subjectAltName").decode()
+        found = sorted(word.strip().partition(":")[2] for word in said.splitlines()[1].split(","))
+        assert found == sorted(names), said
+        return openssl("x509", "-in", file, "-noout", "-serial").decode().strip()
+
+    def revoked(self):
+        """Serial numbers that the CA has revoked, as openssl writes them."""
+        with sqlite3.connect(f"file:{self.directory}/ca/ca.db?mode=ro", uri=True) as database:
+            rows = database.execute("SELECT hex(serial) FROM certificate WHERE revoked <> 0").fetchall()
+        return [f"serial={row[0]}" for row in rows]
+
+    def renewal(self, chain):
+        """When the server suggests to renew, in seconds since 1970 (RFC 9773)."""
+        cert = x509.load_pem_x509_certificate(Path(chain).read_bytes())
+        issuer = cert.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        serial = cert.serial_number.to_bytes(cert.serial_number.bit_length() // 8 + 1, "big")
+        name = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (issuer, serial))
+        context = ssl.create_default_context(cafile=self.pki.ca.file)
+        with urllib.request.urlopen(f"{self.url}/acme/renewal-info/{name}", timeout=10, context=context) as answer:
+            start = json.load(answer)["suggestedWindow"]["start"]
+        return calendar.timegm(time.strptime(start, "%Y-%m-%dT%H:%M:%SZ"))
+
+    def stop(self):
+        self.names.stop()

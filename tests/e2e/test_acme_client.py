@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 import tls
-from acme import Named, Pebble
+from pebble import Named, Pebble
 from door import Door
 from peers import Server
 from run import SLOW, free_port, wait_until
@@ -109,7 +109,7 @@ def test_it_survives_a_restart(site):
 
 def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
     port = free_port()
-    s = Site(tmp_path, backend, challenge="http", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
+    s = Site(tmp_path, backend, challenge="http-01", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
              routes=[{"name": "plain", "listeners": ["web"], "serve": ["challenges"]}])
     s.pebble = Pebble(tmp_path, free_port(), port)
     try:
@@ -121,7 +121,7 @@ def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
 
 def test_dns_01_by_a_hook_proves_a_wildcard(site):
     """The hook hears what RFC 8555 says, in a clean environment, and is called again to clean up."""
-    s = site(names=["example.com", "*.example.com"], challenge="dns")
+    s = site(names=["example.com", "*.example.com"], challenge="dns-01")
     s.pebble.start()
     hook = s.door.directory / "hook"
     log = s.door.directory / "hook.log"
@@ -143,7 +143,7 @@ exec curl -fsS -d '{{"host":"'$2'.","value":"'$3'"}}' http://127.0.0.1:{s.pebble
 
 
 def test_a_hook_that_fails_is_told_of(site):
-    s = site(names=["*.example.com"], challenge="dns")
+    s = site(names=["*.example.com"], challenge="dns-01")
     s.pebble.start()
     hook = s.door.directory / "hook"
     hook.write_text("#!/bin/sh\necho 'no such zone' >&1\nexit 3\n")
@@ -162,7 +162,7 @@ def named(tmp_path):
 
 def test_dns_01_by_dns_update(tmp_path, backend, named):
     """RFC 2136 with TSIG, BIND being the judge; nothing is left in the zone."""
-    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenge="dns", dns=named.config())
+    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenge="dns-01", dns=named.config())
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -183,7 +183,7 @@ def test_a_name_server_that_refuses_is_quoted(tmp_path, backend, named, wrong, w
     dns = named.config(**{key: value for key, value in wrong.items() if key != "secret"})
     if "secret" in wrong:
         (named.directory / "secret").write_text(wrong["secret"])
-    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns", dns=dns)
+    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns-01", dns=dns)
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -270,6 +270,6 @@ def test_what_cannot_work_is_said_at_once(site):
     s = site(names=["*.example.com"])
     s.door.configure({"state": "state", "certificates": [{"acme": {"names": ["*.example.com"], "ca": "https://ca.example.com/dir"}}],
                       "routes": [{"name": "web", "terminate": {"to": s.backend.to}}]})
-    with pytest.raises(AssertionError, match="a wildcard is proven by the challenge 'dns' alone"):
+    with pytest.raises(AssertionError, match="a wildcard is proven by dns-01 alone"):
         s.door.start()
     s.door.process = None

@@ -70,7 +70,7 @@ def test_offer(start, fake, words, hello):
     agent = start("App.test.", "--to", "127.0.0.1:1", *words)
     said = fake.offer()[0]
     assert 1 <= said.pop("instance") < 2 ** 53
-    assert said == {"v": 1, "offer": "app.test", **hello}
+    assert said == {"v": 1, "offer": "app.test", "renews": True, **hello}
     port = f", for visitors at {hello['proto'].upper()} port {hello['port']} of the door" if "port" in hello else ""
     agent.says(f"offering app.test ({hello['kind']}) at {fake.address} over TCP{port}\n")
     agent.end()

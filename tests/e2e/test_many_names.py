@@ -2,8 +2,11 @@
 """`certificates: - directory:` holds certificates that are found by the server name and loaded when it is first asked
 for; what is replaced is served from the next handshake on, and what is bad is not."""
 import shutil
+import signal
 import ssl
+import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +14,10 @@ import pytest
 
 import tls
 from cryptography import x509
-from run import wait_until
+from run import SANITIZER, wait_until
+from slow_files import SlowFiles
 
-UNRECOGNIZED_NAME = 112
+UNRECOGNIZED_NAME, INTERNAL_ERROR = 112, 80
 
 
 class Folder:
@@ -129,11 +133,11 @@ def test_tricks(start_door, folder, echo):
 
 def raw_hello(name):
     """A ClientHello with any bytes as its server name: the client library's, with the name replaced."""
-    hello = tls.client_hello("n" * min(len(name), 63) if len(name) < 64 else ".".join(
-        ["n" * 49] * 5))
-    stand_in = (b"n" * len(name)) if len(name) < 64 else b".".join([b"n" * 49] * 5)
-    assert hello.count(stand_in) == 1 and len(stand_in) == len(name)
-    return hello.replace(stand_in, name.encode())
+    stand_in = "n" * len(name) if len(name) < 64 else ".".join(["n" * 49] * 5)
+    size = struct.pack("!H", len(name))
+    hello = tls.client_hello(stand_in)
+    assert len(stand_in) == len(name) and hello.count(size + stand_in.encode()) == 1
+    return hello.replace(size + stand_in.encode(), size + name.encode())
 
 
 def test_replaced_while_serving(start_door, pki, folder, echo):
@@ -306,7 +310,7 @@ def test_invented_names(start_door, folder, echo):
         assert answer[0] == 21
         if i % 1000 == 0:
             assert shown(door, "www.example.com") == number
-    assert door.process.rss() - before < 4 << 20
+    assert SANITIZER or door.process.rss() - before < 4 << 20
 
 
 def test_reload(start_door, folder, tmp_path, pki, echo):
@@ -340,3 +344,124 @@ def test_folder_goes_and_comes_back(start_door, folder, echo, tmp_path):
     wait_until(lambda: shown(door, "next.example.com") == second, "the name of the folder that came back")
     third = folder.put("www.example.com", fresh=True)
     wait_until(lambda: shown(door, "www.example.com") == third, "what was replaced there", timeout=30)
+
+
+# A folder that is slow -------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def slow(folder):
+    files = SlowFiles(folder.path)
+    yield files
+    files.close()
+
+
+class Waiting:
+    """A client whose certificate is not there yet."""
+
+    def __init__(self, door, sni):
+        self.sock = door.dial(timeout=30)
+        self.side = tls.context().wrap_socket(self.sock, server_hostname=sni, do_handshake_on_connect=False)
+        self.sock_name = self.side.getsockname()
+        self.result = None
+        self.thread = threading.Thread(target=self.shake_hands)
+        self.thread.start()
+
+    def shake_hands(self):
+        try:
+            self.side.do_handshake()
+            self.result = x509.load_der_x509_certificate(self.side.getpeercert(True)).serial_number
+        except OSError as e:
+            self.result = e
+
+    def end(self):
+        self.thread.join(30)
+        self.side.close()
+        return self.result
+
+
+def in_certify(door):
+    return sum(one["state"] == "certify" for one in door.get_json("/sessions")["sessions"])
+
+
+def test_waits_for_it(start_door, folder, echo, slow):
+    """All who ask meanwhile wait for one answer; who has a certificate in memory does not."""
+    number, known = folder.put("www.example.com"), folder.put("known.example.com")
+    door = start_door(config(folder, echo, workers=1))
+    assert shown(door, "known.example.com") == known
+    slow.hold(door.process.pid)
+    clients = [Waiting(door, "www.example.com") for _ in range(20)]
+    wait_until(lambda: in_certify(door) == 20, "20 who wait")
+    assert shown(door, "known.example.com") == known
+    slow.let_go()
+    assert [c.end() for c in clients] == [number] * 20
+    assert slow.opened == 1
+
+
+def test_not_in_time(start_door, folder, echo, slow):
+    """Nobody waits for longer than certificate_timeout, and a later client gets what has come meanwhile."""
+    number = folder.put("www.example.com")
+    door = start_door(config(folder, echo, limits={"certificate_timeout": "300ms"}))
+    slow.hold(door.process.pid)
+    assert refused(door, "www.example.com") == INTERNAL_ERROR
+    assert door.audited(reason="uncertified")["detail"] == "it was not there in time"
+    slow.let_go()
+    wait_until(lambda: refused(door, "www.example.com") is None, "the certificate")
+    assert shown(door, "www.example.com") == number
+
+
+def test_not_in_time_with_another(start_door, pki, folder, echo, slow):
+    """Where the configuration has certificates too, these serve then."""
+    folder.put("www.example.com")
+    own = pki.server("own.example.com")
+    door = start_door(config(folder, echo, certificates=[own.row(), {"directory": str(folder.path)}],
+                             limits={"certificate_timeout": "300ms"}))
+    slow.hold(door.process.pid)
+    assert shown(door, "www.example.com") == serial(own)
+
+
+def test_reload_while_they_wait(start_door, folder, tmp_path, pki, echo, slow):
+    """Who waits goes on under the configuration that he came under."""
+    number = folder.put("www.example.com")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = Folder(elsewhere, pki)
+    door = start_door(config(folder, echo))
+    slow.hold(door.process.pid)
+    clients = [Waiting(door, "www.example.com") for _ in range(4)]
+    wait_until(lambda: in_certify(door) == 4, "those who wait")
+    door.reload(config(other, echo))
+    slow.let_go()
+    assert [c.end() for c in clients] == [number] * 4
+    assert refused(door, "www.example.com") == UNRECOGNIZED_NAME
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_stop_while_they_wait(start_door, folder, echo, slow, comes):
+    """A door that stops lets them have it, if it comes within drain_timeout."""
+    number = folder.put("www.example.com")
+    door = start_door(config(folder, echo, limits={"drain_timeout": "10s" if comes else "200ms"}))
+    slow.hold(door.process.pid)
+    clients = [Waiting(door, "www.example.com") for _ in range(4)]
+    wait_until(lambda: in_certify(door) == 4, "those who wait")
+    door.process.send(signal.SIGTERM)
+    wait_until(lambda: "stopping" in door.process.output(), "the door to stop")
+    if not comes:
+        assert all(isinstance(c.end(), OSError) for c in clients)
+    slow.let_go()
+    if comes:
+        assert [c.end() for c in clients] == [number] * 4
+    door.stop()
+
+
+def test_clients_leave_while_they_wait(start_door, folder, echo, slow):
+    number = folder.put("www.example.com")
+    door = start_door(config(folder, echo))
+    slow.hold(door.process.pid)
+    hello = tls.client_hello("www.example.com")
+    for _ in range(10):
+        with door.dial() as sock:
+            sock.sendall(hello)
+            wait_until(lambda: in_certify(door) > 0, "one who waits")
+    slow.let_go()
+    wait_until(lambda: in_certify(door) == 0, "nobody who waits")
+    assert shown(door, "www.example.com") == number

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea login`: a certificate for a while, for who knows a password or whom an administrator knows. */
+#include "cmd/login.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "cmd/cmd.h"
+#include "cmd/login_password.h"
+#include "config/config.h"
+#include "login/client.h"
+#include "login/form.h"
+#include "login/login.h"
+
+#define POLL_MAX 60 /* seconds that a door may have us wait between two questions */
+
+/* A login under way. */
+struct logging_in {
+    const struct login_options *o;
+    struct login_http http;
+    struct evp_pkey_st *key;
+    struct buf csr;
+};
+
+/* ---- preparing ---- */
+
+/* The folder of a file of ours, 0700 where it is made here. */
+static int make_folder(const char *file, struct err *err)
+{
+    struct buf path = {0};
+    CHECK(buf_append(&path, file, strlen(file)));
+    char *text = buf_text(&path);
+    for (char *slash = strchr(text + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(text, 0700) != 0 && errno != EEXIST) {
+            err_errno(err, errno, "%s cannot be made", text);
+            buf_free(&path);
+            return -1;
+        }
+        *slash = '/';
+    }
+    buf_free(&path);
+    return 0;
+}
+
+/* Nothing is said to the door before its CA is known to be the one that was meant. */
+static int meet(struct logging_in *l, struct err *err)
+{
+    struct buf answer = {0}, pem = {0};
+    const char *path = l->o->ca_file;
+    int status = login_http_get_unproven(&l->http, "/login/ca", &answer, err);
+    if (status == 0)
+        status = keep_check_fingerprint((struct str){(const char *)answer.data, answer.len},
+                                        l->o->fingerprint, &pem, err);
+    if (status == 0)
+        status = file_write_atomic(path, 0644, pem.data, pem.len, err);
+    buf_free(&answer);
+    buf_free(&pem);
+    l->http.ca = path;
+    return status;
+}
+
+static int open_door(struct logging_in *l, struct err *err)
+{
+    const struct connect_settings *s = &l->o->settings;
+    const char *ca = s->value[SETTING_CA];
+    if (make_folder(l->o->file, err) < 0 ||
+        login_http_open(&l->http, s->value[SETTING_DOOR], s->value[SETTING_NAME], err) < 0)
+        return -1;
+    l->http.ca = ca == NULL || strcmp(ca, CONFIG_TRUST_SYSTEM) == 0 ? NULL : ca;
+    return l->o->fingerprint != NULL ? meet(l, err) : 0;
+}
+
+static int make_key(struct logging_in *l, struct err *err)
+{
+    l->key = keep_key_make(&l->csr, err);
+    return l->key != NULL ? 0 : -1;
+}
+
+static struct str csr_of(const struct logging_in *l)
+{
+    return (struct str){(const char *)l->csr.data, l->csr.len};
+}
+
+/* ---- what comes of it ---- */
+
+static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *ret, struct err *err)
+{
+    struct str pem;
+    const char *name = l->o->settings.value[SETTING_NAME];
+    *ret = (struct keep){.renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
+    snprintf(ret->door, sizeof(ret->door), "%s", l->http.place);
+    snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : "");
+    snprintf(ret->ca, sizeof(ret->ca), "%s", l->http.ca != NULL ? l->http.ca : CONFIG_TRUST_SYSTEM);
+    if (!form_text(answer, "certificate", LOGIN_PEM_MAX, &pem))
+        return err_set(err, "the answer of the door %s holds no certificate", l->http.place);
+    return keep_write(l->o->file, ret, pem, l->key, err);
+}
+
+/* ---- by a password ---- */
+
+static int ask_new(struct password *p, struct err *err)
+{
+    struct password again;
+    if (password_ask(p, "New password", err) < 0)
+        return -1;
+    int status = password_ask(&again, "Once more", err);
+    if (status == 0 && (again.len != p->len || memcmp(again.text, p->text, p->len) != 0))
+        status = err_set(err, "these were two passwords: nothing has been set");
+    password_wipe(&again);
+    return status;
+}
+
+static int get_password(const struct login_options *o, struct password *p, struct err *err)
+{
+    struct buf what = {0};
+    if (o->password_file != NULL)
+        return password_read(p, o->password_file, err);
+    if (o->mode == LOGIN_REGISTER)
+        return ask_new(p, err);
+    CHECK(buf_printf(&what, "Password of %s at %s", o->user, o->door));
+    int status = password_ask(p, buf_text(&what), err);
+    buf_free(&what);
+    return status;
+}
+
+/* The certificate of before is shown, where there is one that lives, so that the session goes on: see
+ * doc/internals/login.md. Where the door does not take it any more, it is left out. */
+static int start(struct logging_in *l, struct login_client *c, json_t **ret, struct err *err)
+{
+    const struct keep *kept = &l->o->kept;
+    bool ours = l->o->has_kept && kept->until > clock_wall() / NSEC_PER_SEC &&
+                strcmp(kept->user, l->o->user) == 0 && strcmp(kept->door, l->http.place) == 0;
+    l->http.cert = ours ? l->o->file : NULL;
+    json_t *m = login_client_start(c, err);
+    int status = m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
+    if (m == NULL || status >= 0 || l->http.answered || !ours)
+        return status;
+    l->http.cert = NULL;
+    m = login_client_start(c, err);
+    return m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
+}
+
+static int log_in(struct logging_in *l, const struct password *p, struct keep *ret, struct err *err)
+{
+    struct login_client c;
+    json_t *m, *answer = NULL, *last = NULL;
+    int status = -1;
+    if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
+        return err_set(err, "no randomness to be had from the system");
+    if (make_key(l, err) == 0 && start(l, &c, &answer, err) >= 0 &&
+        (m = login_client_prove(&c, answer, csr_of(l), err)) != NULL &&
+        login_http_post(&l->http, "/login/finish", m, &last, err) >= 0 &&
+        login_client_check(&c, last, err) == 0)
+        status = keep_answer(l, last, ret, err);
+    json_decref(answer);
+    json_decref(last);
+    login_client_wipe(&c);
+    return status;
+}
+
+/* To set a password is to log in with it at once. */
+static int set_password(struct logging_in *l, const struct password *p, struct err *err)
+{
+    struct login_client c;
+    json_t *m, *answer = NULL, *last = NULL;
+    int status = -1;
+    if (p->len < PASSWORD_SHORTEST)
+        return err_set(err, "a new password has at least %d characters", PASSWORD_SHORTEST);
+    if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
+        return err_set(err, "no randomness to be had from the system");
+    if ((m = login_client_register(&c, l->o->code, err)) != NULL &&
+        login_http_post(&l->http, "/login/register", m, &answer, err) >= 0 &&
+        (m = login_client_record(&c, l->o->code, answer, err)) != NULL &&
+        login_http_post(&l->http, "/login/register/finish", m, &last, err) >= 0)
+        status = 0;
+    json_decref(answer);
+    json_decref(last);
+    login_client_wipe(&c);
+    return status;
+}
+
+static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
+{
+    struct password p;
+    int status = get_password(l->o, &p, err);
+    if (status == 0 && l->o->mode == LOGIN_REGISTER)
+        status = set_password(l, &p, err);
+    if (status == 0)
+        status = log_in(l, &p, ret, err);
+    password_wipe(&p);
+    return status;
+}
+
+/* ---- by a code that an administrator approves ---- */
+
+static void tell_code(const struct logging_in *l, const json_t *answer)
+{
+    struct buf key = {0};
+    struct str code = {"?", 1};
+    form_text(answer, "code", 64, &code);
+    CHECK(keep_key_text(l->key, &key));
+    fprintf(
+        stderr,
+        "Tell an administrator of the door this code:\n\n    %.*s\n\nand that the key is\n    %s\n\nwho says "
+        "'cardea ca approve %.*s --user NAME'. Waiting ...\n",
+        (int)code.len, code.p, buf_text(&key), (int)code.len, code.p);
+    buf_free(&key);
+}
+
+/* Seconds until the next question. */
+static void wait_a_while(const json_t *answer)
+{
+    json_int_t s = json_integer_value(json_object_get(answer, "poll"));
+    struct timespec t = {.tv_sec = s < 1 ? 1 : s > POLL_MAX ? POLL_MAX : (time_t)s};
+    while (nanosleep(&t, &t) != 0 && errno == EINTR)
+        ;
+}
+
+/* The door ends it, by refusing a ticket that is too old. */
+static int wait_for_approval(struct logging_in *l, const json_t *asked, struct keep *ret, struct err *err)
+{
+    struct str ticket;
+    if (!form_text(asked, "ticket", 128, &ticket))
+        return err_set(err, "the answer of the door %s holds no ticket", l->http.place);
+    for (;;) {
+        json_t *m = json_object(), *answer = NULL;
+        form_put_text(m, "ticket", ticket.p, ticket.len);
+        wait_a_while(asked);
+        int status = login_http_post(&l->http, "/login/enrol/poll", m, &answer, err);
+        if (status == 200)
+            status = keep_answer(l, answer, ret, err);
+        json_decref(answer);
+        if (status != 202)
+            return status;
+    }
+}
+
+static int by_code(struct logging_in *l, struct keep *ret, struct err *err)
+{
+    char host[256] = "";
+    json_t *asked = NULL;
+    if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
+        snprintf(host, sizeof(host), "unnamed");
+    if (make_key(l, err) < 0 ||
+        login_http_post(&l->http, "/login/enrol", login_client_ask(csr_of(l), host), &asked, err) < 0)
+        return -1;
+    tell_code(l, asked);
+    int status = wait_for_approval(l, asked, ret, err);
+    json_decref(asked);
+    return status;
+}
+
+/* ---- by the certificate of before ---- */
+
+static int renew(struct logging_in *l, struct keep *ret, struct err *err)
+{
+    json_t *answer = NULL;
+    if (!l->o->has_kept)
+        return err_set(err, "there is no login to renew: run 'cardea login'");
+    l->http.cert = l->o->file;
+    if (make_key(l, err) < 0 ||
+        login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
+        return -1;
+    int status = keep_answer(l, answer, ret, err);
+    json_decref(answer);
+    return status;
+}
+
+static int run(const struct login_options *o)
+{
+    struct logging_in l = {.o = o};
+    struct err err = {""};
+    struct keep keep;
+    int status = open_door(&l, &err);
+    if (status == 0)
+        status = o->mode == LOGIN_BY_CODE ? by_code(&l, &keep, &err)
+                 : o->mode == LOGIN_RENEW ? renew(&l, &keep, &err)
+                                          : by_password(&l, &keep, &err);
+    keep_key_free(l.key);
+    buf_free(&l.csr);
+    login_http_close(&l.http);
+    return status == 0 ? login_tell(o, &keep) : cmd_failed("%s", err.text);
+}
+
+int cmd_login(int argc, char **argv)
+{
+    struct login_options o;
+    int status = login_options_read(&o, argc, argv);
+    if (status < 0)
+        status = o.mode == LOGIN_STATUS   ? login_show_status(&o)
+                 : o.mode == LOGIN_LOGOUT ? login_log_out(&o)
+                                          : run(&o);
+    login_options_free(&o);
+    return status;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How `cardea login` asks a door: one request after the other, each waited for. */
+#ifndef CARDEA_CMD_LOGIN_HTTP_H
+#define CARDEA_CMD_LOGIN_HTTP_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/hostport.h"
+
+struct fetcher;
+struct loop;
+
+struct login_http {
+    struct loop *loop;
+    struct fetcher *fetcher;
+    struct buf base;       /* "https://NAME:PORT" */
+    struct buf connect_to; /* "HOST:PORT" */
+    char place[HOST_MAX + 8];
+    const char *ca;   /* a file; NULL: the system's. Borrowed */
+    const char *cert; /* a file with our certificate and its key; NULL: none. Borrowed */
+    bool answered;    /* the last request had an answer, good or bad */
+};
+
+/* `door` is HOST or HOST:PORT, `name` what it has to prove to be, or NULL: its host. -1 with `err`. */
+int login_http_open(struct login_http *h, const char *door, const char *name, struct err *err);
+void login_http_close(struct login_http *h); /* one that is zeroed is allowed */
+
+/* POST an object (taken over). Returns the status, with the object that was answered in *ret, which the
+ * caller owns; -1 with `err` where none was, or its status tells of an error: then `err` is what the door
+ * says. */
+int login_http_post(struct login_http *h, const char *path, json_t *m, json_t **ret, struct err *err);
+
+/* GET from a door that need not prove who it is. -1 with `err`. */
+int login_http_get_unproven(struct login_http *h, const char *path, struct buf *ret, struct err *err);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "login/keep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/bio.h>
+#include <openssl/ec_key.h>
+#include <openssl/evp.h>
+#include <openssl/mem.h>
+#include <openssl/nid.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <openssl/x509.h>
+
+#include "base/base64.h"
+#include "base/check.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "cert/leaf.h"
+#include "cert/pem.h"
+
+#define KEEP_FILE_MAX (256 * 1024)
+
+/* ---- the key ---- */
+
+static EVP_PKEY *make_p256(void)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
+    if (ctx == NULL || EVP_PKEY_keygen_init(ctx) != 1 ||
+        EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, NID_X9_62_prime256v1) != 1 ||
+        EVP_PKEY_keygen(ctx, &key) != 1)
+        key = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static bool put_csr(EVP_PKEY *key, struct buf *ret)
+{
+    uint8_t *der = NULL;
+    X509_REQ *req = X509_REQ_new();
+    int len = req != NULL && X509_REQ_set_version(req, 0) == 1 && X509_REQ_set_pubkey(req, key) == 1 &&
+                      X509_REQ_sign(req, key, EVP_sha256()) > 0
+                  ? i2d_X509_REQ(req, &der)
+                  : -1;
+    bool good = len > 0 && buf_append(ret, der, (size_t)len);
+    OPENSSL_free(der);
+    X509_REQ_free(req);
+    return good;
+}
+
+struct evp_pkey_st *keep_key_make(struct buf *ret_csr, struct err *err)
+{
+    EVP_PKEY *key = make_p256();
+    if (key != NULL && put_csr(key, ret_csr))
+        return key;
+    EVP_PKEY_free(key);
+    err_set(err, "no key could be made: is there enough memory?");
+    return NULL;
+}
+
+void keep_key_free(struct evp_pkey_st *key)
+{
+    EVP_PKEY_free(key);
+}
+
+bool keep_key_text(const struct evp_pkey_st *key, struct buf *ret)
+{
+    uint8_t *der = NULL, digest[SHA256_DIGEST_LENGTH];
+    int len = i2d_PUBKEY(key, &der);
+    if (len <= 0)
+        return false;
+    SHA256(der, (size_t)len, digest);
+    OPENSSL_free(der);
+    return buf_printf(ret, "SHA256:") && base64_put(ret, digest, sizeof(digest));
+}
+
+/* ---- the file ---- */
+
+static X509 *read_first(struct str pem)
+{
+    BIO *bio = pem.len <= INT32_MAX ? BIO_new_mem_buf(pem.p, (ossl_ssize_t)pem.len) : NULL;
+    X509 *cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    BIO_free(bio);
+    return cert;
+}
+
+static void read_facts(const X509 *cert, struct keep *ret)
+{
+    char text[PEM_NAME_MAX];
+    int64_t until = 0;
+    snprintf(ret->user, sizeof(ret->user), "%s", pem_subject_text(cert, text));
+    if (ASN1_TIME_to_posix(X509_get0_notAfter(cert), &until) == 1)
+        ret->until = until;
+}
+
+/* One line, or it is refused. */
+static bool put_line(struct buf *b, const char *key, const char *value)
+{
+    return strpbrk(value, "\r\n") == NULL && (*value == '\0' || buf_printf(b, "%s: %s\n", key, value));
+}
+
+/* Into memory that is wiped afterwards. */
+static bool put_key(struct buf *b, const EVP_PKEY *key)
+{
+    const uint8_t *p = NULL;
+    size_t len = 0;
+    BIO *bio = BIO_new(BIO_s_mem());
+    bool good = bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1 &&
+                BIO_mem_contents(bio, &p, &len) == 1 && buf_append(b, p, len);
+    BIO_free(bio);
+    return good;
+}
+
+static int write_file(const char *path, const struct keep *k, struct str chain, const EVP_PKEY *key,
+                      struct err *err)
+{
+    struct buf b = {0};
+    /* At once, so that no copy of the key stays behind in memory that was given back. */
+    bool good = buf_reserve(&b, KEEP_FILE_MAX) && put_line(&b, "door", k->door) &&
+                put_line(&b, "name", k->name) && put_line(&b, "ca", k->ca) &&
+                buf_printf(&b, "renewable-until: %lld\n", (long long)k->renewable_until) &&
+                buf_append(&b, chain.p, chain.len) && put_key(&b, key) && b.len <= KEEP_FILE_MAX;
+    int status =
+        good ? file_write_atomic(path, 0600, b.data, b.len, err)
+             : err_set(err,
+                       "%s: cannot be written: the name of the door or of a file has a line end, or the "
+                       "certificates are too long",
+                       path);
+    OPENSSL_cleanse(b.data, b.len);
+    buf_free(&b);
+    return status;
+}
+
+int keep_write(const char *path, struct keep *keep, struct str chain_pem, const struct evp_pkey_st *key,
+               struct err *err)
+{
+    X509 *cert = read_first(chain_pem);
+    if (cert == NULL)
+        return err_set(err, "what the door gave is no certificate in PEM");
+    EVP_PKEY *certified = X509_get0_pubkey(cert);
+    bool ours = certified != NULL && EVP_PKEY_cmp(certified, key) == 1;
+    read_facts(cert, keep);
+    X509_free(cert);
+    if (!ours)
+        return err_set(err, "the certificate that the door gave is for another key than ours");
+    return write_file(path, keep, chain_pem, key, err);
+}
+
+static void take_line(struct keep *k, const char *line, size_t len)
+{
+    static const char renewable[] = "renewable-until: ";
+    const struct {
+        const char *key;
+        char *to;
+    } rows[] = {{"door: ", k->door}, {"name: ", k->name}, {"ca: ", k->ca}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t n = strlen(rows[i].key);
+        if (len > n && strncmp(line, rows[i].key, n) == 0)
+            str_copy(rows[i].to, KEEP_TEXT_MAX, line + n, len - n);
+    }
+    if (len > strlen(renewable) && strncmp(line, renewable, strlen(renewable)) == 0)
+        k->renewable_until = strtoll(line + strlen(renewable), NULL, 10);
+}
+
+static void read_lines(const char *text, struct keep *ret)
+{
+    for (const char *line = text; *line != '\0' && strncmp(line, "-----", 5) != 0;) {
+        size_t len = strcspn(line, "\n");
+        take_line(ret, line, len);
+        line += len + (line[len] != '\0');
+    }
+}
+
+int keep_read(const char *path, struct keep *ret, struct err *err)
+{
+    struct buf text = {0};
+    *ret = (struct keep){.until = 0};
+    if (access(path, F_OK) != 0)
+        return 0;
+    if (file_read(path, KEEP_FILE_MAX, &text, NULL, err) < 0)
+        return -1;
+    X509 *cert = read_first((struct str){(const char *)text.data, text.len});
+    if (cert != NULL) {
+        read_facts(cert, ret);
+        read_lines(buf_text(&text), ret);
+    } else {
+        err_set(err, "%s: no certificate in PEM; 'cardea login' writes it anew", path);
+    }
+    OPENSSL_cleanse(text.data, text.len);
+    buf_free(&text);
+    X509_free(cert);
+    return cert != NULL ? 1 : -1;
+}
+
+/* ---- first contact ---- */
+
+static bool read_fingerprint(const char *text, uint8_t ret[SHA256_DIGEST_LENGTH])
+{
+    size_t n = 0;
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == ':' && n > 0 && n % 2 == 0)
+            continue;
+        int digit = hex_digit(*c);
+        if (digit < 0 || n == 2 * SHA256_DIGEST_LENGTH)
+            return false;
+        ret[n / 2] = (uint8_t)(n % 2 == 0 ? digit << 4 : ret[n / 2] | digit);
+        n++;
+    }
+    return n == 2 * SHA256_DIGEST_LENGTH;
+}
+
+int keep_check_fingerprint(struct str pem, const char *fingerprint, struct buf *ret, struct err *err)
+{
+    uint8_t expected[SHA256_DIGEST_LENGTH], *der = NULL, found[SHA256_DIGEST_LENGTH];
+    if (!read_fingerprint(fingerprint, expected))
+        return err_set(err,
+                       "'%s' is no fingerprint: expected the SHA-256 of the CA's certificate, 64 hexadecimal "
+                       "digits, as 'openssl x509 -noout -fingerprint -sha256' prints it",
+                       fingerprint);
+    X509 *cert = read_first(pem);
+    int len = cert != NULL ? i2d_X509(cert, &der) : -1;
+    if (len > 0)
+        SHA256(der, (size_t)len, found);
+    bool same = len > 0 && CRYPTO_memcmp(found, expected, sizeof(found)) == 0;
+    if (same)
+        same = cert_put_pem(ret, (struct str){(const char *)der, (size_t)len});
+    OPENSSL_free(der);
+    X509_free(cert);
+    if (len <= 0)
+        return err_set(err, "the door gave no certificate of its CA");
+    return same ? 0
+                : err_set(
+                      err,
+                      "the door's CA has another fingerprint than was given: this is another CA, or somebody "
+                      "in between; nothing was sent to it");
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "login/login.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <openssl/mem.h>
+
+#include "base/check.h"
+#include "login/login_internal.h"
+#include "net/addr.h"
+
+/* Behind one address there may be a whole company, and who mistypes there is forgiven in a while. An
+ * account's tries come from anywhere. Nobody waits longer than a quarter of an hour, so that nobody is locked
+ * out for good. */
+static const struct limits_rule source_rule = {.free = 20, .first = 1, .longest = 900, .forgive = 60};
+static const struct limits_rule account_rule = {.free = 5, .first = 1, .longest = 900};
+static const struct limits_rule issue_rule = {.free = 30, .first = 1, .longest = 900, .forgive = 60};
+
+struct login *login_new(struct accounts *accounts, const struct login_settings *settings,
+                        const struct login_issuer *issuer)
+{
+    struct login *l = calloc(1, sizeof(*l));
+    CHECK(l != NULL);
+    l->accounts = accounts;
+    l->settings = *settings;
+    l->issuer = *issuer;
+    if (l->settings.renewable == 0)
+        l->settings.renewable = LOGIN_RENEWABLE;
+    l->sources = limits_new(&source_rule);
+    l->accounts_tried = limits_new(&account_rule);
+    l->issued = limits_new(&issue_rule);
+    seal_make_key(l->seal_key);
+    return l;
+}
+
+void login_free(struct login *l)
+{
+    if (l == NULL)
+        return;
+    limits_free(l->sources);
+    limits_free(l->accounts_tried);
+    limits_free(l->issued);
+    OPENSSL_cleanse(l, sizeof(*l));
+    free(l);
+}
+
+struct str login_text(const char *text)
+{
+    return (struct str){text, strlen(text)};
+}
+
+const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    for (uint32_t i = 0; id != NULL && i < id->count; i++)
+        if (id->facts[i].kind == kind && strncmp(id->facts[i].value, prefix, len) == 0)
+            return id->facts[i].value + len;
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+void login_say(struct login_step *s, json_t *m)
+{
+    s->ret->status = 200;
+    s->ret->type = FORM_TYPE;
+    CHECK(m != NULL && buf_printf(&s->ret->fields, "Cache-Control: no-store\r\n"));
+    form_write(m, &s->ret->body);
+    json_decref(m);
+}
+
+void login_refuse(struct login_step *s, unsigned status, const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    s->ret->body.len = 0;
+    CHECK(buf_printf(&s->ret->body, "{\"error\":") && str_json(&s->ret->body, text, strlen(text)) &&
+          buf_printf(&s->ret->body, "}"));
+    s->ret->status = status;
+    s->ret->type = FORM_TYPE;
+}
+
+void login_broken(struct login_step *s, const struct err *err)
+{
+    (void)err; /* told to whoever runs the door by the issuer and the database, not to strangers */
+    login_refuse(s, 503, "the door cannot do that at present; try again later");
+}
+
+void login_wait(struct login_step *s, int64_t wait)
+{
+    CHECK(buf_printf(&s->ret->fields, "Retry-After: %lld\r\n", (long long)wait));
+    login_refuse(s, 429, "too many tries; the next one is possible in %lld s", (long long)wait);
+}
+
+/* ---- certificates ---- */
+
+/* The groups of an account, a text each, in place of the blanks between them. */
+static size_t split_groups(char *text, const char *ret[ACCOUNT_GROUPS_MAX])
+{
+    size_t n = 0;
+    for (char *rest = NULL, *group = strtok_r(text, " ", &rest); group != NULL && n < ACCOUNT_GROUPS_MAX;
+         group = strtok_r(NULL, " ", &rest))
+        ret[n++] = group;
+    return n;
+}
+
+bool login_give(struct login_step *s, const struct account *account, struct str csr, const char *session,
+                int64_t session_until, const char *who, json_t *m)
+{
+    char groups_text[ACCOUNT_GROUPS_TEXT], uri[sizeof(LOGIN_URI) + SESSION_ID_MAX];
+    const char *groups[ACCOUNT_GROUPS_MAX];
+    struct err err = {""};
+    struct buf pem = {0};
+    int64_t left = session_until - s->now;
+    memcpy(groups_text, account->groups, sizeof(groups_text));
+    snprintf(uri, sizeof(uri), "%s%s", LOGIN_URI, session);
+    const struct login_grant grant = {
+        .csr = csr,
+        .name = account->name,
+        .groups = groups,
+        .groups_len = split_groups(groups_text, groups),
+        .uri = uri,
+        .now = s->now,
+        .lifetime = account->lifetime < left ? account->lifetime : left,
+        .who = who,
+    };
+    limits_count(s->l->issued, login_text(account->name), s->now);
+    bool good = s->l->issuer.issue(s->l->issuer.arg, &grant, &pem, &err) == 0;
+    if (good) {
+        form_put_text(m, "certificate", (const char *)pem.data, pem.len);
+        CHECK(json_object_set_new(m, "until", json_integer(s->now + grant.lifetime)) == 0 &&
+              json_object_set_new(m, "renewable_until", json_integer(session_until)) == 0);
+    } else {
+        login_broken(s, &err);
+    }
+    buf_free(&pem);
+    return good;
+}
+
+/* ---- requests ---- */
+
+/* Addresses of IPv6 are as many as somebody likes: his network is counted. */
+static void name_source(struct str address, char ret[LOGIN_SOURCE_MAX])
+{
+    struct net_addr a;
+    char text[NET_ADDR_TEXT_MAX];
+    if (!str_copy(text, sizeof(text), address.p, address.len) || !net_addr_parse(text, 0, &a)) {
+        snprintf(ret, LOGIN_SOURCE_MAX, "elsewhere");
+        return;
+    }
+    if (a.family == AF_INET6)
+        memset(a.ip + 8, 0, 8);
+    net_addr_host(&a, ret);
+}
+
+/* Whoever knows a fingerprint of the root only fetches it here, and holds it against that. */
+static void tell_root(struct login_step *s)
+{
+    struct err err = {""};
+    if (s->l->issuer.root(s->l->issuer.arg, &s->ret->body, &err) < 0) {
+        login_broken(s, &err);
+        return;
+    }
+    s->ret->status = 200;
+    s->ret->type = "application/x-pem-file";
+}
+
+static const struct {
+    const char *path;
+    login_step_fn *run;
+} steps[] = {
+    {"/login/register", login_register_start},
+    {"/login/register/finish", login_register_finish},
+    {"/login/start", login_start},
+    {"/login/finish", login_finish},
+    {"/login/renew", login_renew},
+    {"/login/enrol", login_enrol},
+    {"/login/enrol/poll", login_enrol_poll},
+};
+
+static login_step_fn *find_step(struct str path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+        if (str_is(path, steps[i].path))
+            return steps[i].run;
+    return NULL;
+}
+
+/* A browser sends this type to another site only when that one agrees: so nobody who has a certificate in his
+ * can be made to ask for another. */
+static bool is_json(struct str type)
+{
+    char text[64];
+    if (!str_copy(text, sizeof(text), type.p, type.len))
+        return false;
+    text[strcspn(text, "; \t")] = '\0';
+    str_lower(text, strlen(text));
+    return strcmp(text, FORM_TYPE) == 0;
+}
+
+static void run_step(struct login_step *s, login_step_fn *run)
+{
+    json_t *m = is_json(s->r->type) ? form_read(s->r->body) : NULL;
+    if (m == NULL) {
+        login_refuse(s, 400, "the request has no object of %s", FORM_TYPE);
+        return;
+    }
+    s->m = m;
+    run(s);
+    json_decref(m);
+}
+
+void login_answer(struct login *l, const struct web_request *r, int64_t now, struct web_answer *ret)
+{
+    struct login_step s = {.l = l, .r = r, .now = now, .ret = ret};
+    login_step_fn *run = find_step(r->path);
+    bool root = str_is(r->path, "/login/ca");
+    name_source(r->source, s.source);
+    if (run == NULL && !root)
+        login_refuse(&s, 404, "there is nothing here: 'cardea login' knows the way");
+    else if (!r->tls)
+        login_refuse(&s, 403, "logins go over TLS only");
+    else if (!str_is(r->method, root ? "GET" : "POST")) {
+        CHECK(buf_printf(&ret->fields, "Allow: %s\r\n", root ? "GET" : "POST"));
+        login_refuse(&s, 405, "expected %s", root ? "GET" : "POST");
+    } else if (root)
+        tell_root(&s);
+    else
+        run_step(&s, run);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the steps of a login share. */
+#ifndef CARDEA_LOGIN_LOGIN_INTERNAL_H
+#define CARDEA_LOGIN_LOGIN_INTERNAL_H
+
+#include "cert/identity.h"
+#include "login/form.h"
+#include "login/limits.h"
+#include "login/login.h"
+#include "login/seal.h"
+
+#define LOGIN_SOURCE_MAX 64
+
+struct login {
+    struct accounts *accounts;
+    struct login_settings settings;
+    struct login_issuer issuer;
+    struct limits *sources;        /* by address: tries that failed */
+    struct limits *accounts_tried; /* by account, or by account and source where that is familiar */
+    struct limits *issued;         /* by account: certificates */
+    uint8_t seal_key[SEAL_KEY];
+};
+
+/* A request as the steps have it. */
+struct login_step {
+    struct login *l;
+    const struct web_request *r;
+    int64_t now;
+    const json_t *m;
+    char source[LOGIN_SOURCE_MAX]; /* who is counted: an address, or a network of IPv6 */
+    struct web_answer *ret;
+};
+
+typedef void login_step_fn(struct login_step *s);
+
+login_step_fn login_register_start, login_register_finish; /* password.c */
+login_step_fn login_start, login_finish;
+login_step_fn login_enrol, login_enrol_poll, login_renew; /* enrol.c */
+
+/* Answer with a status and {"error": ...}; printf style. */
+void login_refuse(struct login_step *s, unsigned status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Something is wrong here, not with the client: nothing of it is told. */
+void login_broken(struct login_step *s, const struct err *err);
+
+/* 429 with Retry-After. */
+void login_wait(struct login_step *s, int64_t wait);
+
+/* Answer 200 with `m`, which is taken over. */
+void login_say(struct login_step *s, json_t *m);
+
+/* Issue a certificate to an account and put it into the answer `m` ("certificate", "until",
+ * "renewable_until"). `session`: of these certificates, which ends at `session_until`. False: an error was
+ * answered. */
+bool login_give(struct login_step *s, const struct account *account, struct str csr, const char *session,
+                int64_t session_until, const char *who, json_t *m);
+
+/* The value of the identity's first fact of a kind that begins with `prefix`, behind that; NULL: there is
+ * none, or no identity. */
+const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix);
+
+/* Texts with a length. */
+struct str login_text(const char *text);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `serve: [login]`: logins among the door's own pages, with the CA of its configuration. */
+#ifndef CARDEA_LOGIN_SERVICE_H
+#define CARDEA_LOGIN_SERVICE_H
+
+#include "base/err.h"
+#include "login/login.h"
+#include "web/service.h"
+
+struct login_service;
+
+/* One that turns requests away until it has a CA. Never NULL. */
+struct login_service *login_service_new(void);
+void login_service_free(struct login_service *s); /* NULL is allowed */
+
+/* For the door; lives as long as `s`. */
+struct web_service login_service_web(struct login_service *s);
+
+/* Open the CA in `dir` (ca/authority.h) and its accounts; before the door begins. `passphrase_file`: NULL
+ * where its keys are not encrypted. -1 with `err`. */
+int login_service_open(struct login_service *s, const char *dir, const char *passphrase_file,
+                       const struct login_settings *settings, struct err *err);
+
+#endif
