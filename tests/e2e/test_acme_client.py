@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door obtains its certificates by itself, from pebble, which refuses nonces at random."""
 import signal
+import socket
 import sqlite3
 import ssl
 import stat
@@ -171,6 +172,23 @@ def test_dns_01_by_dns_update(tmp_path, backend, named):
         assert log.count("adding an RR") == log.count("deleting an RR") == 3, log
     finally:
         s.stop()
+
+
+def test_dns_update_goes_over_tcp_where_datagrams_are_lost(tmp_path, backend, named):
+    def pass_on(sock):
+        with socket.create_connection(("127.0.0.1", named.port)) as up:
+            up.sendall(sock.recv(65536))
+            sock.sendall(up.recv(65536))
+    relay = Server(pass_on)
+    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns-01", dns=named.config(server=relay.to))
+    s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
+    try:
+        s.start()
+        s.obtained()
+        assert relay.count == 2
+    finally:
+        s.stop()
+        relay.stop()
 
 
 @pytest.mark.parametrize("wrong, words", [
