@@ -53,7 +53,7 @@ int ca_pending(const struct ca_options *o);
 int ca_approve(const struct ca_options *o);
 int ca_refuse(const struct ca_options *o);
 
-/* The folder of the CA. NULL after telling that none was named. */
+/* The folder of the CA: --dir, CARDEA_CA_DIR, or where we are. */
 const char *ca_folder(const struct ca_options *o);
 
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling

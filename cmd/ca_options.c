@@ -260,6 +260,19 @@ static bool *flag_of(int option, struct ca_options *o)
     }
 }
 
+static struct ca_list *list_of(int option, struct ca_options *o)
+{
+    switch (option) {
+    case O_PERMIT:
+        return &o->permits;
+    case O_GROUP:
+        return &o->groups;
+    default:
+        CHECK(option == O_PRINCIPAL);
+        return &o->principals;
+    }
+}
+
 /* ---- the line ---- */
 
 static int take(int option, const char *value, struct ca_options *o)
@@ -281,9 +294,7 @@ static int take(int option, const char *value, struct ca_options *o)
     else if (option == O_CODE_LIFE)
         return take_lifetime(value, &o->code_life);
     else
-        return take_one_more(value, option == O_PERMIT  ? &o->permits
-                                    : option == O_GROUP ? &o->groups
-                                                        : &o->principals);
+        return take_one_more(value, list_of(option, o));
     return CMD_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acme/service.h"
 #include "admin/server.h"
 #include "admin/tell.h"
 #include "base/check.h"
@@ -17,6 +18,7 @@
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
+#include "keeper/keeper.h"
 #include "login/service.h"
 #include "net/supervisor.h"
 #include "session/door.h"
@@ -28,7 +30,7 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
-#define SERVICES 3 /* of the door's own pages */
+#define SERVICES 4 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -37,6 +39,7 @@ static const struct front_binding fronts[] = {
 struct serving {
     struct loop *loop;
     struct door *door;
+    struct keeper *keeper;
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
@@ -47,30 +50,10 @@ struct serving {
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
     struct login_service *login;
+    struct acme_service *acme;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
-
-/* What a door is made with. */
-static void gather(struct serving *s)
-{
-    s->challenges = challenges_new();
-    s->services[0] = challenges_service(s->challenges);
-    s->services[1] = web_redirect;
-    s->login = login_service_new();
-    s->services[2] = login_service_web(s->login);
-    s->bindings = (struct door_bindings){.fronts = fronts,
-                                         .fronts_len = ARRAY_LEN(fronts),
-                                         .services = s->services,
-                                         .services_len = SERVICES,
-                                         .challenges = s->challenges};
-}
-
-static void release(struct serving *s)
-{
-    challenges_free(s->challenges);
-    login_service_free(s->login);
-}
 
 static void print_lines(const char *text)
 {
@@ -101,6 +84,30 @@ static void on_notice(void *arg, const char *text)
     (void)arg;
     fprintf(stderr, "cardea: ");
     print_lines(text);
+}
+
+/* What a door is made with. */
+static void gather(struct serving *s)
+{
+    s->challenges = challenges_new();
+    s->services[0] = challenges_service(s->challenges);
+    s->services[1] = web_redirect;
+    s->login = login_service_new();
+    s->services[2] = login_service_web(s->login);
+    s->acme = acme_service_new(s->loop, on_notice, s);
+    s->services[3] = acme_service_web(s->acme);
+    s->bindings = (struct door_bindings){.fronts = fronts,
+                                         .fronts_len = ARRAY_LEN(fronts),
+                                         .services = s->services,
+                                         .services_len = SERVICES,
+                                         .challenges = s->challenges};
+}
+
+static void release(struct serving *s)
+{
+    challenges_free(s->challenges);
+    login_service_free(s->login);
+    acme_service_free(s->acme);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -216,6 +223,23 @@ static void supervise(struct serving *s)
 
 /* ---- beginning and end ---- */
 
+static void on_changed(void *arg, const char *name)
+{
+    const struct serving *s = arg;
+    if (s->door != NULL)
+        door_forget_certificates(s->door, name);
+}
+
+static int make_keeper(struct serving *s, struct err *err)
+{
+    const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
+    s->keeper = keeper_new(&ear, s->challenges, err);
+    if (s->keeper == NULL)
+        return -1;
+    s->bindings.provider = keeper_provider(s->keeper);
+    return 0;
+}
+
 /* The CA that the door's pages serve. */
 static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
 {
@@ -223,7 +247,8 @@ static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *er
     if (ca == NULL)
         return 0;
     const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
-    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0)
+    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
+        acme_service_open(s->acme, ca, &err) == 0)
         return 0;
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;
@@ -251,7 +276,7 @@ static int start(struct serving *s, const char *path)
     struct buf errors = {0};
     struct err err = {0};
     if (signals_watch(&s->signals, s->loop, SIGNALS_HANGUP, on_signal, &err) != 0 ||
-        open_door(s, path, &errors) != 0) {
+        make_keeper(s, &err) != 0 || open_door(s, path, &errors) != 0) {
         if (errors.len > 0)
             tell_lines_of(s, buf_text(&errors));
         else
@@ -281,7 +306,12 @@ static int start(struct serving *s, const char *path)
 static void finish(struct serving *s)
 {
     admin_free(s->admin);
+    if (s->keeper != NULL)
+        keeper_stop(s->keeper);
+    loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
+    loop_deliver(s->loop); /* and its office */
+    keeper_free(s->keeper);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
     loop_free(s->loop);

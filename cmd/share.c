@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "base/unit.h"
 #include "cert/pem.h"
+#include "cert/pkcs11.h"
 #include "cmd/connect_settings.h"
 #include "net/socket.h"
 
@@ -44,6 +45,8 @@ static char *absolute(const char *path)
     struct buf b = {0};
     if (path == NULL)
         return NULL;
+    if (pkcs11_is_uri(path))
+        return strdup(path);
     if (file_put_absolute(&b, path) != 0)
         CHECK(buf_printf(&b, "%s", path));
     return buf_text(&b);

@@ -101,17 +101,20 @@ static bool put_listeners(struct buf *b, const struct config_listeners *listener
 static bool put_certificates(struct buf *b, const struct snapshot *snap)
 {
     char when[CLOCK_TEXT_MAX];
-    bool ok = buf_printf(b, ",\n\"certificates\":[");
+    bool ok = buf_printf(b, ",\n\"certificates\":["), first = true;
     for (size_t i = 0; i < snap->config->certificates.n && ok; i++) {
         const struct cert *cert = snap->certs[i];
+        if (cert == NULL)
+            continue;
         int64_t end = MIN(cert->not_after, INT64_MAX / NSEC_PER_SEC); /* some end in 9999 */
-        ok = buf_printf(b, "%s{", i > 0 ? "," : "") && put_text(b, "name", cert->label) &&
+        ok = buf_printf(b, "%s{", first ? "" : ",") && put_text(b, "name", cert->label) &&
              buf_printf(b, ",\"not_after\":\"%s\",\"expired\":%s,\"names\":[",
                         clock_format(end * NSEC_PER_SEC, when),
                         cert->not_after < time(NULL) ? "true" : "false");
         for (size_t k = 0; k < cert->names_len && k < TEXTS_SHOWN && ok; k++)
             ok = buf_append(b, ",", k > 0) && admin_json_text(b, cert->names[k]);
         ok = ok && buf_append(b, "]}", 2);
+        first = false;
     }
     return ok && buf_append(b, "]", 1);
 }

@@ -36,7 +36,7 @@ static void warn_of_certificates(struct telling *t)
     const struct config *c = t->snap->config;
     struct err text;
     for (size_t i = 0; i < c->certificates.n; i++)
-        if (cert_warning(t->snap->certs[i], time(NULL), &text))
+        if (t->snap->certs[i] != NULL && cert_warning(t->snap->certs[i], time(NULL), &text))
             tell_warn(t, c->certificates.v[i].certificate.at, "%s", text.text);
 }
 
@@ -88,7 +88,7 @@ static bool has_certificate(const struct cert_store *store, const char *sni)
 static void warn_of_names(struct telling *t, const struct route_runtime *r)
 {
     const struct config_route *rc = r->config;
-    for (size_t i = 0; r->store != NULL && i < rc->sni.n; i++) {
+    for (size_t i = 0; r->store != NULL && !r->looks_up && i < rc->sni.n; i++) {
         const char *sni = rc->sni.v[i].text;
         if (strcmp(sni, "none") != 0 && strncmp(sni, "**", 2) != 0 && !has_certificate(r->store, sni))
             tell_warn(t, rc->sni.v[i].at, "no certificate names %s (route %s)", sni, rc->name.text);

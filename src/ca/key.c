@@ -186,6 +186,37 @@ EVP_PKEY *ca_key_read(const char *path, struct str passphrase, struct err *err)
     return key;
 }
 
+bool ca_key_put_der(const struct evp_pkey_st *key, struct buf *ret)
+{
+    CBB cbb;
+    uint8_t *der = NULL;
+    size_t len = 0;
+    bool ok = CBB_init(&cbb, 256) && EVP_marshal_private_key(&cbb, key) && CBB_finish(&cbb, &der, &len);
+    if (!ok)
+        CBB_cleanup(&cbb);
+    ok = ok && buf_append(ret, der, len);
+    OPENSSL_free(der); /* which wipes it */
+    ERR_clear_error();
+    return ok;
+}
+
+struct evp_pkey_st *ca_key_from_der(struct str der)
+{
+    CBS cbs;
+    CBS_init(&cbs, (const uint8_t *)der.p, der.len);
+    EVP_PKEY *key = EVP_parse_private_key(&cbs);
+    ERR_clear_error();
+    if (key == NULL || CBS_len(&cbs) == 0)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+void ca_key_free(struct evp_pkey_st *key)
+{
+    EVP_PKEY_free(key);
+}
+
 bool ca_key_is_encrypted(const char *path)
 {
     static const char begin[] = "-----BEGIN " PEM_STRING_PKCS8 "-----";

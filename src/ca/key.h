@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "ca/ca.h"
@@ -25,6 +26,15 @@ int ca_key_write(const struct evp_pkey_st *key, struct str passphrase, const cha
 /* Read one whose file is kept from other users; `passphrase` is for those that are encrypted. The caller owns
  * it; NULL with `err`, which never holds the passphrase. */
 struct evp_pkey_st *ca_key_read(const char *path, struct str passphrase, struct err *err);
+
+/* Append a private key as PKCS #8 in DER, to be wiped. False when that does not work. */
+bool ca_key_put_der(const struct evp_pkey_st *key, struct buf *ret);
+
+/* Read it back. The caller owns it; NULL when it is none. */
+struct evp_pkey_st *ca_key_from_der(struct str der);
+
+/* NULL is allowed. */
+void ca_key_free(struct evp_pkey_st *key);
 
 /* Is there a key in this file, and encrypted? */
 bool ca_key_is_encrypted(const char *path);

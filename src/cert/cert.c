@@ -53,18 +53,23 @@ static int add_block(void *arg, const char *type, const uint8_t *der, size_t len
     return 0;
 }
 
+static int take_chain(struct loading *l, const struct buf *text, const char *path, struct err *err)
+{
+    if (pem_each(text, add_block, l, err) < 0)
+        return err_prefix(err, "%s", path);
+    if (l->chain_len == 0)
+        return err_set(err, "%s: no certificate in PEM (expected -----BEGIN CERTIFICATE-----)", path);
+    return 0;
+}
+
 static int read_chain(struct loading *l, const char *path, struct err *err)
 {
     struct buf text = {0};
     if (file_read(path, CERT_FILE_MAX, &text, NULL, err) < 0)
         return -1;
-    int rc = pem_each(&text, add_block, l, err);
+    int rc = take_chain(l, &text, path, err);
     buf_free(&text);
-    if (rc < 0)
-        return err_prefix(err, "%s", path);
-    if (l->chain_len == 0)
-        return err_set(err, "%s: no certificate in PEM (expected -----BEGIN CERTIFICATE-----)", path);
-    return 0;
+    return rc;
 }
 
 /* Each certificate must have been signed by the next one (RFC 8446, 4.4.2). */
@@ -155,9 +160,8 @@ static int find_kind(struct cert *cert, const char *path, struct err *err)
     return 0;
 }
 
-static int read_key(struct loading *l, const struct cert_files *files, struct err *err)
+static int check_key(struct loading *l, const struct cert_files *files, struct err *err)
 {
-    l->cert->key = pem_read_key(files->key, err);
     if (l->cert->key == NULL || find_kind(l->cert, files->key, err) < 0)
         return -1;
     if (X509_check_private_key(l->chain[0], l->cert->key) != 1) {
@@ -280,6 +284,57 @@ static struct cert *cert_new(void)
     return cert;
 }
 
+/* What the library takes for a key once it has signed; measured. */
+static size_t key_bytes(enum cert_key_kind kind)
+{
+    switch (kind) {
+    case CERT_KEY_RSA:
+        return 5600; /* of 2048 bits */
+    case CERT_KEY_MLDSA44:
+    case CERT_KEY_MLDSA65:
+    case CERT_KEY_MLDSA87:
+        return 8000;
+    default:
+        return 700;
+    }
+}
+
+static size_t measure(const struct cert *cert)
+{
+    size_t bytes = sizeof(*cert) + strlen(cert->label) + key_bytes(cert->kind);
+    for (size_t i = 0; i < cert->chain_len; i++)
+        bytes += sizeof(CRYPTO_BUFFER *) + CRYPTO_BUFFER_len(cert->chain[i]);
+    for (size_t i = 0; i < cert->names_len; i++)
+        bytes += sizeof(char *) + strlen(cert->names[i]);
+    return bytes + (cert->staple == NULL ? 0 : CRYPTO_BUFFER_len(cert->staple));
+}
+
+/* There was room for the longest. */
+static void fit_chain(struct cert *cert)
+{
+    struct crypto_buffer_st **fitting = realloc(cert->chain, cert->chain_len * sizeof(CRYPTO_BUFFER *));
+    if (fitting != NULL)
+        cert->chain = fitting;
+}
+
+/* What is left to do once chain and key are there; `rc`: whether they are. */
+static struct cert *finish_loading(struct loading *l, const struct cert_files *files, int rc, struct err *err)
+{
+    if (rc < 0 || check_order(l, files->certificate, err) < 0 || check_key(l, files, err) < 0 ||
+        describe(l, files, err) < 0) {
+        cert_unref(l->cert);
+        l->cert = NULL;
+    }
+    for (size_t i = 0; i < l->chain_len; i++)
+        X509_free(l->chain[i]);
+    ERR_clear_error();
+    if (l->cert != NULL) {
+        fit_chain(l->cert);
+        l->cert->bytes = measure(l->cert);
+    }
+    return l->cert;
+}
+
 struct cert *cert_load(const struct cert_files *files, struct err *err)
 {
     CHECK(files->certificate != NULL && files->key != NULL);
@@ -288,15 +343,69 @@ struct cert *cert_load(const struct cert_files *files, struct err *err)
         err_set(err, "out of memory");
         return NULL;
     }
-    if (read_chain(&l, files->certificate, err) < 0 || check_order(&l, files->certificate, err) < 0 ||
-        read_key(&l, files, err) < 0 || describe(&l, files, err) < 0) {
+    int rc = read_chain(&l, files->certificate, err);
+    if (rc == 0)
+        l.cert->key = pem_read_key(files->key, err);
+    return finish_loading(&l, files, rc, err);
+}
+
+struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *label, struct err *err)
+{
+    const struct cert_files files = {.certificate = label, .key = label};
+    struct loading l = {.cert = cert_new()};
+    struct buf text = {0};
+    if (l.cert == NULL || !buf_append(&text, chain.p, chain.len)) {
+        err_set(err, "out of memory");
         cert_unref(l.cert);
-        l.cert = NULL;
+        return NULL;
     }
-    for (size_t i = 0; i < l.chain_len; i++)
-        X509_free(l.chain[i]);
-    ERR_clear_error();
-    return l.cert;
+    int rc = take_chain(&l, &text, label, err);
+    buf_free(&text);
+    EVP_PKEY_up_ref(key);
+    l.cert->key = key;
+    return finish_loading(&l, &files, rc, err);
+}
+
+struct str cert_leaf_der(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return (struct str){(const char *)CRYPTO_BUFFER_data(cert->chain[0]), CRYPTO_BUFFER_len(cert->chain[0])};
+}
+
+static bool copy_names(struct cert *to, const struct cert *from)
+{
+    to->names = calloc(from->names_len + 1, sizeof(*to->names));
+    for (; to->names != NULL && to->names_len < from->names_len; to->names_len++)
+        if ((to->names[to->names_len] = strdup(from->names[to->names_len])) == NULL)
+            return false;
+    return to->names != NULL;
+}
+
+struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    struct cert *fresh = cert_new();
+    if (fresh != NULL) {
+        struct crypto_buffer_st **chain = fresh->chain;
+        *fresh = *cert;
+        fresh->refs = 1;
+        fresh->chain = chain;
+        for (size_t i = 0; i < cert->chain_len; i++) {
+            chain[i] = cert->chain[i];
+            CRYPTO_BUFFER_up_ref(chain[i]);
+        }
+        EVP_PKEY_up_ref(fresh->key);
+        fresh->names_len = 0;
+        fresh->label = strdup(cert->label);
+        fresh->staple = len == 0 ? NULL : CRYPTO_BUFFER_new(staple, len, NULL);
+        if (copy_names(fresh, cert) && fresh->label != NULL && (len == 0 || fresh->staple != NULL)) {
+            fresh->bytes = measure(fresh);
+            return fresh;
+        }
+    }
+    cert_unref(fresh);
+    err_set(err, "out of memory");
+    return NULL;
 }
 
 struct cert *cert_ref(struct cert *cert)
@@ -304,6 +413,12 @@ struct cert *cert_ref(struct cert *cert)
     CHECK_MAGIC(cert, CERT_MAGIC);
     __atomic_add_fetch(&cert->refs, 1, __ATOMIC_RELAXED);
     return cert;
+}
+
+size_t cert_bytes(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return cert->bytes;
 }
 
 void cert_unref(struct cert *cert)
@@ -318,11 +433,24 @@ void cert_unref(struct cert *cert)
     for (size_t i = 0; i < cert->names_len; i++)
         free(cert->names[i]);
     EVP_PKEY_free(cert->key);
+    CRYPTO_BUFFER_free(cert->staple);
     free(cert->chain);
     free(cert->names);
     free(cert->label);
     cert->magic = 0;
     free(cert);
+}
+
+bool cert_is_for(const struct cert *cert, const char *host)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    const char *dot = strchr(host, '.');
+    for (size_t i = 0; i < cert->names_len; i++) {
+        const char *name = cert->names[i];
+        if (strcmp(name, host) == 0 || (dot != NULL && name[0] == '*' && strcmp(name + 1, dot) == 0))
+            return true;
+    }
+    return false;
 }
 
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text)
@@ -354,5 +482,6 @@ bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32])
     if (key != NULL)
         OPENSSL_cleanse(key, len);
     OPENSSL_free(key);
+    ERR_clear_error(); /* one in a token cannot be read out */
     return ok;
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
+
 /* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
  * headers. */
 struct crypto_buffer_st;
@@ -43,6 +45,9 @@ struct cert {
     char key_text[16];     /* what its key is: "RSA2048", "EC256", "Ed25519" */
     int64_t not_before;    /* seconds since 1970; of the leaf */
     int64_t not_after;
+    struct crypto_buffer_st *staple; /* an OCSP response for the leaf, for clients that ask for one (RFC 6066,
+                                      * 8); NULL: none */
+    size_t bytes;                    /* of memory, see cert_bytes() */
 };
 
 #define CERT_MAGIC 0xce47ce47u
@@ -64,13 +69,32 @@ struct cert_files {
  * `err`, which names the file and says what to do. */
 struct cert *cert_load(const struct cert_files *files, struct err *err);
 
+/* The same from memory: a chain in PEM, leaf first, and its key, of which a reference is taken. */
+struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *label, struct err *err);
+
 /* References may be taken and given back in any thread; the last one frees. */
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 
+/* The same certificate and key, served with another OCSP response in DER (RFC 6960, 4.2.1), which is not
+ * looked into; with none when `len` is 0. What is large is shared. One reference for the caller; NULL with
+ * `err`: memory.
+ */
+struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err);
+
+/* Its leaf in DER; borrowed. */
+struct str cert_leaf_der(const struct cert *cert);
+
+/* About how much memory it takes, with what it may share with others. */
+size_t cert_bytes(const struct cert *cert);
+
 /* A secret that whoever has the private key can make again, and nobody else: HKDF (RFC 5869) of the key with
  * `label` as info. False when the key cannot be read out. */
 bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32]);
+
+/* Is the certificate for this host, by its exact name or by a wildcard for its first label (RFC 9525, 6.3)?
+ * `host` is in lower case. */
+bool cert_is_for(const struct cert *cert, const char *host);
 
 /* Is something wrong with the certificate at `now` (seconds since 1970)? True, with the text, when it has
  * expired, is not valid yet, or has no names to be chosen by. For the log and for `--check`. */

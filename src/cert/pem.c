@@ -17,6 +17,7 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/file.h"
+#include "cert/pkcs11.h"
 
 #define KEY_FILE_MAX (256 * 1024)
 
@@ -125,6 +126,8 @@ EVP_PKEY *pem_read_key(const char *path, struct err *err)
     struct buf text = {0};
     mode_t mode = 0;
     EVP_PKEY *key = NULL;
+    if (pkcs11_is_uri(path))
+        return pkcs11_read_key(path, err);
     if (file_read(path, KEY_FILE_MAX, &text, &mode, err) < 0)
         return NULL;
     if (!pem_key_is_kept(mode))

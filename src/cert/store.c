@@ -294,3 +294,28 @@ const struct cert *cert_select(const struct cert_store *store, const struct cert
     }
     return store->candidates[runs[0].first].cert;
 }
+
+const struct cert *cert_select_exact(const struct cert_store *store, const struct cert_query *query)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    char name[HOSTNAME_MAX];
+    struct str sni = query->sni;
+    if (sni.len == 0 || sni.len > HOSTNAME_MAX || sni.p[0] == '*')
+        return NULL;
+    memcpy(name, sni.p, sni.len);
+    str_lower(name, sni.len);
+    struct run run = find_run(store, name, sni.len);
+    if (run.count == 0)
+        return NULL;
+    const struct cert *cert = pick(store, run, query);
+    return cert != NULL ? cert : store->candidates[run.first].cert;
+}
+
+struct cert *cert_pick(struct cert *const *certs, size_t count, const struct cert_query *query)
+{
+    CHECK(count > 0);
+    for (size_t i = 0; i < count; i++)
+        if (client_verifies(query, certs[i]->kind))
+            return certs[i];
+    return certs[0];
+}

@@ -42,4 +42,11 @@ struct cert_query {
  * and the handshake fails with the right alert. Never NULL. Borrowed from the store. */
 const struct cert *cert_select(const struct cert_store *store, const struct cert_query *query);
 
+/* The same for the exact name only; NULL where no certificate has it. */
+const struct cert *cert_select_exact(const struct cert_store *store, const struct cert_query *query);
+
+/* Of `count` certificates (at least one) for the same name, most preferred first, the one that this client
+ * gets. Never NULL. */
+struct cert *cert_pick(struct cert *const *certs, size_t count, const struct cert_query *query);
+
 #endif

@@ -131,18 +131,63 @@ struct config_tls {
     int64_t ticket_lifetime;
 };
 
+/* How a name is proven to a CA: rows of tables/acme_challenges.def. */
+enum config_challenge {
+    CONFIG_BY_HTTP,
+    CONFIG_BY_TLS_ALPN,
+    CONFIG_BY_DNS,
+};
+
+struct config_acme_eab {
+    struct config_head head;
+    struct config_text kid;
+    struct config_text key_file;
+};
+
+struct config_acme_dns {
+    struct config_head head;
+    char **hook; /* its words, to a NULL; NULL: by `server` */
+    struct config_address server;
+    struct config_text zone; /* this and what follows: of `server` */
+    struct config_text key;
+    struct config_text secret_file;
+    int64_t settle;
+};
+
+struct config_acme {
+    struct config_head head;
+    struct config_texts names;
+    struct config_texts ca;
+    struct config_text ca_file;
+    struct config_text email;
+    struct config_acme_eab *eab; /* NULL: none */
+    struct config_text profile;
+    int key;                       /* enum ca_key_kind */
+    struct config_codes challenge; /* enum config_challenge */
+    struct config_acme_dns *dns;   /* NULL: none */
+    int64_t renew_before;          /* 0: by its life */
+};
+
 struct config_certificate {
     struct config_head head;
     struct config_text name;        /* label that routes use; NULL: none */
-    struct config_text certificate; /* PEM chain, leaf first */
+    struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
-    struct config_texts names; /* lower case; instead of the SANs; n == 0: the SANs */
+    struct config_text directory; /* where it is looked up */
+    struct config_acme *acme;     /* how it is obtained, or NULL */
+    struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
 struct config_certificates {
     struct config_certificate *v;
     size_t n;
 };
+
+/* Is it looked up when its name is asked for: in a folder, or among what was obtained? */
+static inline bool config_certificate_is_source(const struct config_certificate *c)
+{
+    return c->certificate.text == NULL;
+}
 
 struct config_trust {
     struct config_head head;
@@ -375,6 +420,9 @@ struct config_limits {
     int64_t udp_idle_timeout;
     int64_t total_timeout; /* 0: never */
     int64_t drain_timeout;
+    size_t certificates;
+    size_t certificate_memory;
+    int64_t certificate_timeout;
     size_t hello_size;
     size_t reserved_fds;
 };
@@ -431,11 +479,57 @@ struct config_ca_login {
     int64_t renewable;
 };
 
+enum config_acme_kind { CONFIG_ACME_SERVER, CONFIG_ACME_CLIENT, CONFIG_ACME_AGENT };
+
+struct config_acme_profile {
+    struct config_head head;
+    struct config_text name;
+    enum config_acme_kind kind;
+    int64_t lifetime;
+    struct config_text text;
+};
+struct config_acme_profiles {
+    struct config_acme_profile *v;
+    size_t n;
+};
+
+struct config_acme_rule {
+    struct config_head head;
+    struct config_texts accounts, profiles, names; /* n == 0: any */
+    struct config_texts groups;
+    bool trusted;
+};
+struct config_acme_rules {
+    struct config_acme_rule *v;
+    size_t n;
+};
+
+struct config_acme_limits {
+    struct config_head head;
+    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names;
+};
+
+struct config_ca_acme {
+    struct config_head head;
+    struct config_text url;
+    struct config_codes challenges; /* rows of tables/acme_challenges.def */
+    struct config_text dns;         /* NULL: the machine's */
+    struct config_networks deny;
+    size_t http_port, tls_port;
+    struct config_acme_profiles profiles; /* n == 0: the usual ones */
+    struct config_acme_rules rules;
+    struct config_text eab_file; /* NULL: none */
+    bool eab_required;
+    struct config_text terms, website, caa; /* NULL: none */
+    struct config_acme_limits limits;
+};
+
 struct config_ca {
     struct config_head head;
     struct config_text directory;
     struct config_text passphrase_file; /* NULL: none */
     struct config_ca_login login;
+    struct config_ca_acme *acme; /* NULL: it is no ACME server */
 };
 
 struct config_store; /* the memory behind it */
@@ -456,9 +550,10 @@ struct config_protocols {
 
 struct config {
     struct config_head head;
-    const char *file; /* its name, as in error texts */
-    struct str text;  /* where it was made from memory: all of it */
-    size_t workers;   /* 0: one per CPU */
+    const char *file;         /* its name, as in error texts */
+    struct str text;          /* where it was made from memory: all of it */
+    struct config_text state; /* NULL: see config_state() */
+    size_t workers;           /* 0: one per CPU */
     struct config_listeners listeners;
     struct config_tls tls;
     struct config_certificates certificates;
@@ -578,7 +673,8 @@ const struct config_route *config_route_find(const struct config *c, const char 
 /* Does the route say that it takes connections of that listener? */
 bool config_route_names(const struct config_route *r, const char *listener);
 
-/* Does the route take connections that came without TLS, from a listener that it names? */
+/* Does the route take connections without TLS: from a listener that it names, or, where it serves, by their
+ * first bytes? */
 bool config_route_is_plain(const struct config *c, const struct config_route *r);
 
 /* Does the door end TLS on it? */

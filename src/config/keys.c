@@ -59,10 +59,26 @@ static const struct schema_name offer_kinds[] = {
 };
 static const struct schema_name offer_protos[] = {
     {"tcp", CONFIG_OFFER_TCP}, {"udp", CONFIG_OFFER_UDP}, {NULL, 0}};
+static const struct schema_name acme_kinds[] = {
+    {"server", CONFIG_ACME_SERVER}, {"client", CONFIG_ACME_CLIENT}, {"agent", CONFIG_ACME_AGENT}, {NULL, 0}};
+enum acme_challenge_row {
+#define CHALLENGE(NAME, word, wildcard, ip) CHALLENGE_##NAME,
+#include "tables/acme_challenges.def"
+#undef CHALLENGE
+};
+static const struct schema_name acme_challenges[] = {
+#define CHALLENGE(NAME, word, wildcard, ip) {word, CHALLENGE_##NAME},
+#include "tables/acme_challenges.def"
+#undef CHALLENGE
+    {NULL, 0}};
 static const struct schema_name clients_modes[] = {
     {"required", CONFIG_CLIENTS_REQUIRED}, {"optional", CONFIG_CLIENTS_OPTIONAL}, {NULL, 0}};
 static const struct schema_name clients_expired[] = {
     {"keep", CONFIG_EXPIRED_KEEP}, {"close", CONFIG_EXPIRED_CLOSE}, {NULL, 0}};
+/* The codes are those of enum ca_key_kind, which stands above this folder: keeper/acme_wish.c holds them
+ * together. */
+static const struct schema_name acme_keys[] = {{"p256", 0},    {"p384", 1},    {"ed25519", 2},
+                                               {"rsa2048", 3}, {"rsa3072", 4}, {NULL, 0}};
 static const struct schema_name first_bytes[] = {
     {"ssh", CONFIG_FIRST_SSH},   {"http", CONFIG_FIRST_HTTP}, {"postgresql", CONFIG_FIRST_POSTGRESQL},
     {"ldap", CONFIG_FIRST_LDAP}, {"xmpp", CONFIG_FIRST_XMPP}, {NULL, 0}};
@@ -82,6 +98,9 @@ static const struct schema_name first_bytes[] = {
 #define SNI .type = &value_sni
 #define HOST_PATTERN .type = &value_host_pattern
 #define HOST .type = &value_host
+#define CERTIFIED .type = &value_certified
+#define URL .type = &value_url
+#define COMMAND .type = &value_command_line
 #define ALPN .type = &value_alpn
 #define ALPN_PATTERN .type = &value_alpn_pattern
 #define LISTEN .type = &value_listen

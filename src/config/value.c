@@ -16,6 +16,7 @@
 #define NAME_MAX_LEN 64
 #define TEXT_MAX_LEN 4095
 #define CREDENTIAL "credential:"
+#define TOKEN "pkcs11:" /* a key in a token, in the place of its file (RFC 7512) */
 #define CREDENTIALS_VARIABLE "CREDENTIALS_DIRECTORY"
 
 int value_refuse(const struct schema_value *v, struct err *err, const char *fmt, ...)
@@ -107,6 +108,8 @@ static int read_path(const struct schema_value *v, void *ret, struct err *err)
 {
     if (read_text(v, ret, err) < 0)
         return -1;
+    if (strncmp(v->text, TOKEN, strlen(TOKEN)) == 0)
+        return value_put_text(v, v->text, ret, err);
     if (strncmp(v->text, CREDENTIAL, strlen(CREDENTIAL)) != 0)
         return value_put_text(v, value_join(v, v->text), ret, err);
     const char *path = find_credential(v, v->text + strlen(CREDENTIAL), err);

@@ -21,7 +21,11 @@ extern const struct schema_type value_sni; /* config_text: a server name pattern
 extern const struct schema_type
     value_host_pattern; /* config_text: a DNS name, perhaps with `*.` before it, lower case */
 extern const struct schema_type value_host; /* config_text: a DNS name or an address, for a certificate */
-extern const struct schema_type value_alpn; /* config_text: a protocol name (RFC 7301) */
+extern const struct schema_type
+    value_certified; /* config_text: the same, or `*.` and a name; lower case: what a certificate is for */
+extern const struct schema_type value_url;          /* config_text: http:// or https:// */
+extern const struct schema_type value_command_line; /* char **: see value_command() */
+extern const struct schema_type value_alpn;         /* config_text: a protocol name (RFC 7301) */
 extern const struct schema_type value_alpn_pattern; /* config_text: the same, or a prefix and `*` */
 extern const struct schema_type value_listen; /* config_address: an IP address, `*` or nothing, and a port */
 extern const struct schema_type value_listener; /* config_address: the same, unix:PATH, systemd:NAME or '-' */

@@ -75,6 +75,35 @@ static int read_host(const struct schema_value *v, void *ret, struct err *err)
     return put_lower(v, ret, err);
 }
 
+static int read_certified(const struct schema_value *v, void *ret, struct err *err)
+{
+    uint8_t ignored[16];
+    if (hostname_address(v->text, ignored) > 0)
+        return put_lower(v, ret, err);
+    const char *name = strncmp(v->text, "*.", 2) == 0 ? v->text + 2 : v->text, *fault = name_fault(name);
+    if (fault != NULL)
+        return value_refuse(v, err, "expected a DNS name, *.NAME or an IP address: %s", fault);
+    return put_lower(v, ret, err);
+}
+
+static int read_url(const struct schema_value *v, void *ret, struct err *err)
+{
+    size_t scheme = strncmp(v->text, "https://", 8) == 0 ? 8 : strncmp(v->text, "http://", 7) == 0 ? 7 : 0;
+    bool plain = scheme > 0 && (isalnum((unsigned char)v->text[scheme]) || v->text[scheme] == '[');
+    for (const char *p = v->text; *p != '\0'; p++)
+        plain = plain && isgraph((unsigned char)*p);
+    if (!plain)
+        return value_refuse(v, err, "expected a URL such as https://acme.example.net/directory");
+    return value_put_text(v, v->text, ret, err);
+}
+
+static int read_command(const struct schema_value *v, void *ret, struct err *err)
+{
+    char **words = value_command(v, v->text, "expected a program with its arguments", err);
+    memcpy(ret, &words, sizeof(words));
+    return words == NULL ? -1 : 0;
+}
+
 static int read_protocol(const struct schema_value *v, bool pattern, void *ret, struct err *err)
 {
     size_t len = strlen(v->text);
@@ -321,6 +350,9 @@ static int read_network(const struct schema_value *v, void *ret, struct err *err
 const struct schema_type value_sni = {"server name", sizeof(struct config_text), read_sni};
 const struct schema_type value_host_pattern = {"DNS name", sizeof(struct config_text), read_host_pattern};
 const struct schema_type value_host = {"host", sizeof(struct config_text), read_host};
+const struct schema_type value_certified = {"host", sizeof(struct config_text), read_certified};
+const struct schema_type value_url = {"URL", sizeof(struct config_text), read_url};
+const struct schema_type value_command_line = {"command", sizeof(char **), read_command};
 const struct schema_type value_alpn = {"protocol", sizeof(struct config_text), read_alpn};
 const struct schema_type value_alpn_pattern = {"protocol", sizeof(struct config_text), read_alpn_pattern};
 const struct schema_type value_uri = {"URI", sizeof(struct config_text), read_uri};

@@ -155,6 +155,11 @@ static void on_step(struct task *task)
 
 /* ---- for others ---- */
 
+int fetch_check(struct err *err)
+{
+    return curl_library(err) != NULL ? 0 : -1;
+}
+
 struct fetcher *fetcher_new(struct loop *loop, struct err *err)
 {
     const struct curl_library *curl = curl_library(err);

@@ -16,6 +16,9 @@ struct fetch;
 struct fetcher;
 struct loop;
 
+/* Can requests be made at all? Loads libcurl; in any thread. -1 with `err` saying what to install. */
+int fetch_check(struct err *err);
+
 /* For the thread of `loop`. NULL with `err`, above all where libcurl is not installed. */
 struct fetcher *fetcher_new(struct loop *loop, struct err *err);
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -26,6 +27,9 @@
 #else
 #define NO_CACHE 0
 #endif
+
+#define CLASS_IN 1 /* RFC 1035, 3.2.4 and 3.2.2 */
+#define TYPE_TXT 16
 
 /* A socket of the DNS library's. It opens and closes them; we only watch. */
 struct dns_socket {
@@ -44,7 +48,8 @@ struct resolver {
 
 struct resolve_query {
     struct resolver *resolver;
-    resolve_done *done; /* NULL once cancelled */
+    resolve_done *done; /* this or the next one; NULL once cancelled */
+    resolve_texts_done *texts_done;
     void *arg;
     uint16_t port;
     bool returned; /* resolver_lookup() has returned, so the handle is known outside */
@@ -120,30 +125,58 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     loop_defer(r->loop, &s->free_later);
 }
 
-struct resolver *resolver_new(struct loop *loop, struct err *err)
+/* `servers`, and nothing else, where it is not NULL. */
+static int set_up(struct resolver *r, const char *servers)
+{
+    /* The name that policy saw, and no other: no domains of resolv.conf's, nor the host's own, are added. The
+     * flag alone does not keep ares_getaddrinfo() of 1.18 from it. */
+    char dns_alone[] = "b";
+    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH,
+                                   .domains = NULL,
+                                   .ndomains = 0,
+                                   .lookups = dns_alone,
+                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb_data = r,
+                                   .timeout = 2000,
+                                   .tries = 2};
+    int code =
+        ares_init_options(&r->channel, &options,
+                          ARES_OPT_FLAGS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+                              ARES_OPT_DOMAINS | NO_CACHE | (servers != NULL ? ARES_OPT_LOOKUPS : 0));
+    if (code != ARES_SUCCESS || servers == NULL)
+        return code;
+    code = ares_set_servers_ports_csv(r->channel, servers);
+    if (code != ARES_SUCCESS)
+        ares_destroy(r->channel);
+    return code;
+}
+
+static struct resolver *make(struct loop *loop, const char *servers, struct err *err)
 {
     struct resolver *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
     r->loop = loop;
     list_init(&r->sockets);
     timer_init(&r->timeout, on_timeout);
-    /* The name that policy saw, and no other: no domains of resolv.conf's, nor the host's own, are added. The
-     * flag alone does not keep ares_getaddrinfo() of 1.18 from it. */
-    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH,
-                                   .domains = NULL,
-                                   .ndomains = 0,
-                                   .sock_state_cb = on_socket_state,
-                                   .sock_state_cb_data = r,
-                                   .timeout = 2000,
-                                   .tries = 2};
-    int code = ares_init_options(&r->channel, &options,
-                                 ARES_OPT_FLAGS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
-                                     ARES_OPT_TRIES | ARES_OPT_DOMAINS | NO_CACHE);
+    int code = set_up(r, servers);
     if (code == ARES_SUCCESS)
         return r;
-    err_set(err, "cannot set up name resolution: %s", ares_strerror(code));
+    if (servers != NULL)
+        err_set(err, "name servers '%s': %s", servers, ares_strerror(code));
+    else
+        err_set(err, "cannot set up name resolution: %s", ares_strerror(code));
     free(r);
     return NULL;
+}
+
+struct resolver *resolver_new(struct loop *loop, struct err *err)
+{
+    return make(loop, NULL, err);
+}
+
+struct resolver *resolver_new_at(struct loop *loop, const char *servers, struct err *err)
+{
+    return make(loop, servers, err);
 }
 
 void resolver_free(struct resolver *r)
@@ -238,8 +271,63 @@ struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint
     return q;
 }
 
+/* What the library makes of an answer with TXT records: a list of parts, each record's first one marked. */
+static size_t join_texts(const struct ares_txt_ext *parts, struct buf *bytes,
+                         struct str texts[RESOLVE_TEXTS_MAX])
+{
+    size_t lengths[RESOLVE_TEXTS_MAX] = {0}, n = 0, at = 0;
+    for (const struct ares_txt_ext *p = parts; p != NULL; p = p->next) {
+        if (p->record_start && n == RESOLVE_TEXTS_MAX)
+            break;
+        n += p->record_start || n == 0;
+        CHECK(buf_append(bytes, p->txt, p->length));
+        lengths[n - 1] += p->length;
+    }
+    for (size_t i = 0; i < n; at += lengths[i++])
+        texts[i] = (struct str){(const char *)bytes->data + at, lengths[i]};
+    return n;
+}
+
+static void on_texts(void *arg, int status, int timeouts, unsigned char *answer, int len)
+{
+    struct resolve_query *q = arg;
+    struct ares_txt_ext *parts = NULL;
+    struct str texts[RESOLVE_TEXTS_MAX];
+    struct buf bytes = {0};
+    (void)timeouts;
+    if (status == ARES_SUCCESS)
+        status = ares_parse_txt_reply_ext(answer, len, &parts);
+    size_t n = join_texts(parts, &bytes, texts);
+    if (parts != NULL)
+        ares_free_data(parts);
+    q->finished = true;
+    if (q->texts_done != NULL && status != ARES_EDESTRUCTION)
+        q->texts_done(q->arg, n > 0 ? RESOLVE_OK : failure_of(status), texts, n);
+    buf_free(&bytes);
+    if (q->returned)
+        free(q);
+}
+
+struct resolve_query *resolver_texts(struct resolver *r, const char *name, resolve_texts_done *done,
+                                     void *arg)
+{
+    struct resolve_query *q = calloc(1, sizeof(*q));
+    CHECK(q != NULL);
+    *q = (struct resolve_query){.resolver = r, .texts_done = done, .arg = arg};
+    ares_query(r->channel, name, CLASS_IN, TYPE_TXT, on_texts, q);
+    if (q->finished) {
+        free(q);
+        return NULL;
+    }
+    q->returned = true;
+    arm(r);
+    return q;
+}
+
 void resolve_cancel(struct resolve_query *q)
 {
-    if (q != NULL)
-        q->done = NULL;
+    if (q == NULL)
+        return;
+    q->done = NULL;
+    q->texts_done = NULL;
 }

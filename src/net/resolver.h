@@ -6,9 +6,11 @@
 
 #include <stddef.h>
 
+#include "base/str.h"
 #include "net/addr.h"
 
 #define RESOLVE_ADDRS_MAX 8
+#define RESOLVE_TEXTS_MAX 32 /* TXT records of a name that are told of */
 
 struct err;
 struct loop;
@@ -32,6 +34,11 @@ typedef void resolve_done(void *arg, enum resolve_status status, const struct ne
 /* Reads the system's configuration. NULL with `err`. */
 struct resolver *resolver_new(struct loop *loop, struct err *err);
 
+/* One that asks these name servers ("192.0.2.53,[2001:db8::53]:5353") and nobody else: neither the hosts file
+ * nor resolv.conf has a say. They must be ones that recurse, so that an alias is followed. NULL with `err`.
+ */
+struct resolver *resolver_new_at(struct loop *loop, const char *servers, struct err *err);
+
 /* Cancels what is still asked: no `done` is called, and the handles are gone. NULL is allowed. The loop must
  * still be there. */
 void resolver_free(struct resolver *r);
@@ -41,6 +48,14 @@ void resolver_free(struct resolver *r);
  * `done` has been called already. */
 struct resolve_query *resolver_lookup(struct resolver *r, const char *host, uint16_t port, resolve_done *done,
                                       void *arg);
+
+/* The texts of TXT records (RFC 1035, 3.3.14), each put together from its parts; borrowed for the call. With
+ * RESOLVE_NO_ADDRESS the name has no such record. */
+typedef void resolve_texts_done(void *arg, enum resolve_status status, const struct str *texts, size_t count);
+
+/* Look up TXT records; as resolver_lookup() otherwise. */
+struct resolve_query *resolver_texts(struct resolver *r, const char *name, resolve_texts_done *done,
+                                     void *arg);
 
 /* `done` will not be called any more. NULL is allowed. */
 void resolve_cancel(struct resolve_query *q);

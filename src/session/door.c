@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -129,10 +130,13 @@ static void keep_reset_secret(struct door *d)
 {
     const struct snapshot *snap = d->snap;
     char label[128];
-    if (snap->config->certificates.n == 0)
+    size_t i = 0;
+    while (i < snap->config->certificates.n && snap->certs[i] == NULL)
+        i++;
+    if (i == snap->config->certificates.n)
         return;
     name_machine(label, sizeof(label));
-    cert_secret(snap->certs[0], label, d->shared.quic_secrets->reset);
+    cert_secret(snap->certs[i], label, d->shared.quic_secrets->reset);
 }
 
 static size_t worker_count(const struct config *c)
@@ -299,6 +303,23 @@ void door_free(struct door *d)
     standard_drop(&d->standard);
     d->magic = 0;
     free(d);
+}
+
+/* ---- certificates ---- */
+
+static void forget_in(struct worker *w, void *arg)
+{
+    worker_forget_certificates(w, arg);
+}
+
+void door_forget_certificates(struct door *d, const char *name)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->draining) /* nobody comes any more */
+        return;
+    char *copy = name == NULL ? NULL : strdup(name);
+    CHECK(copy != NULL || name == NULL);
+    crew_broadcast(&d->crew, d->loop, forget_in, free, copy);
 }
 
 /* ---- for the admin API ---- */

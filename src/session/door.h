@@ -14,6 +14,7 @@
 #include "session/whois.h"
 
 struct buf;
+struct cert_provider;
 struct config;
 struct door;
 struct err;
@@ -31,6 +32,11 @@ typedef void door_notice(void *arg, const char *text);
  * appended to `errors`. */
 struct door *door_new(struct loop *loop, struct config *config, const struct door_bindings *bindings,
                       struct buf *errors);
+
+/* The source has other certificates than before for `name`, for all below it when it is "*.example.com", or
+ * for every name (NULL): the next handshake on any worker asks for them. The name is copied. Control thread.
+ */
+void door_forget_certificates(struct door *door, const char *name);
 
 /* Where notices go. */
 void door_set_notice(struct door *door, door_notice *notice, void *arg);

@@ -312,14 +312,11 @@ static enum session_state no_route(struct session *s, const struct hello *h)
 }
 
 /* The first handshake step runs while the bytes and the hello are at hand. */
-void session_accept_tls(struct session *s, const struct tls_server *server, const struct config_tls *tls,
-                        const struct hello *h)
+void session_accept_tls(struct session *s, const struct tls_server *server, struct tls_client_hello *hello)
 {
     struct setup *p = s->setup;
-    struct routing_client client;
-    routing_client(h, &p->hello, tls, &client);
-    client.hello.early = p->view;
-    s->down = tls_server_accept(server, &client.hello, s->down, &s->worker->tls_scratch);
+    hello->early = p->view;
+    s->down = tls_server_accept(server, hello, s->down, &s->worker->tls_scratch);
     if (p->talk.spoken != NULL && starttls_closes_premature(p->talk.spoken))
         tls_link_take_premature_close(s->down);
     session_own(s, s->down);
@@ -331,8 +328,12 @@ void session_accept_tls(struct session *s, const struct tls_server *server, cons
 enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
                                      const struct hello *h)
 {
-    session_accept_tls(s, server, &s->route->config->tls, h);
-    return SESSION_HANDSHAKE;
+    struct routing_client client;
+    routing_client(h, &s->setup->hello, &s->route->config->tls, &client);
+    enum session_state next = certify_client(s, server, &client.hello);
+    if (next == SESSION_HANDSHAKE)
+        session_accept_tls(s, server, &client.hello);
+    return next;
 }
 
 static enum session_state take_route(struct session *s, const struct hello *h)

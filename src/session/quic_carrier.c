@@ -17,6 +17,7 @@
 #include "cert/trust.h"
 #include "quic/quic.h"
 #include "session/astray.h"
+#include "session/certify.h"
 #include "session/ending.h"
 #include "session/expiry.h"
 #include "session/front.h"
@@ -139,6 +140,16 @@ static struct tls_quic *refuse(struct quic_carrier *c, enum close_reason reason,
     return NULL;
 }
 
+/* A certificate that must be fetched is asked for, but not waited for: the client comes again, or over TCP.
+ */
+static bool certify(struct quic_carrier *c, struct tls_client_hello *hello)
+{
+    const struct certify_wish wish = {
+        .desk = c->at.epoch->desk, .route = c->at.route, .query = &hello->query, .peer = &c->peer};
+    const char *why;
+    return certify_choose(&wish, NULL, &hello->cert, &why) == CERT_DESK_FOUND;
+}
+
 static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
 {
     struct quic_carrier *c = owner;
@@ -161,6 +172,8 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
         quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
     counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
     routing_client(&h, &c->hello, &route->config->tls, &client);
+    if (!certify(c, &client.hello))
+        return refuse(c, CLOSE_UNCERTIFIED, ALERT_INTERNAL_ERROR, ret_alert);
     return tls_server_quic(route->tls, &client.hello);
 }
 

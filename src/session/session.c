@@ -34,6 +34,7 @@ enum deadline {
     DEADLINE_NONE,
     DEADLINE_HELLO,
     DEADLINE_MEET,
+    DEADLINE_CERTIFICATE,
     DEADLINE_HANDSHAKE,
     DEADLINE_DIAL,
     DEADLINE_GREET,
@@ -120,6 +121,9 @@ static void arm(struct session *s, enum deadline before)
     case DEADLINE_MEET:
         session_deadline(s, s->epoch->snap->config->agents.grace);
         break;
+    case DEADLINE_CERTIFICATE:
+        session_deadline(s, l->certificate_timeout);
+        break;
     case DEADLINE_HANDSHAKE:
         session_deadline(s, l->handshake_timeout);
         break;
@@ -157,7 +161,8 @@ static void pipe_expired(struct session *s)
 /* Does the step itself end what took too long, so that the client hears why? */
 static bool is_owed_an_answer(enum deadline kind)
 {
-    return kind == DEADLINE_MEET || kind == DEADLINE_DIAL || kind == DEADLINE_GREET;
+    return kind == DEADLINE_MEET || kind == DEADLINE_CERTIFICATE || kind == DEADLINE_DIAL ||
+           kind == DEADLINE_GREET;
 }
 
 /* The client has not come to TLS. What it said is not told: it may be a password. */
@@ -444,6 +449,7 @@ static struct session *session_new(struct worker *w, struct epoch *epoch, struct
     s->peer = *peer;
     s->setup = setup;
     list_init(&setup->visit.waiter.node);
+    certify_init(s);
     s->when.accepted = s->when.active = loop_now(w->loop);
     s->down = link;
     session_own(s, link);
@@ -567,6 +573,7 @@ static void setup_free(struct session *s)
         return;
     dial_cancel(&s->setup->dial);
     visit_cancel(s);
+    certify_cancel(s);
     talk_free(&s->setup->talk);
     challenge_free(s->setup->challenge);
     buf_free(&s->setup->bytes);

@@ -2,10 +2,11 @@
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
  * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
- * name), challenge.c (a CA that comes for a challenge of acme-tls/1), reach.c (towards the backend or
- * target), programs.c (where that is a program), greet.c (what it hears first), visit.c (towards an agent),
- * carry.c (bytes both ways, last words), unserved.c (no backend); rejudge.c (what runs, by a policy that came
- * later), expiry.c (what outlives its client's certificate). */
+ * name), certify.c (which certificate he is shown), challenge.c (a CA that comes for a challenge of
+ * acme-tls/1), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what
+ * it hears first), visit.c (towards an agent), carry.c (bytes both ways, last words), unserved.c (no
+ * backend); rejudge.c (what runs, by a policy that came later), expiry.c (what outlives its client's
+ * certificate). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -15,6 +16,7 @@
 #include "mux/agents.h"
 #include "pipe/pipe.h"
 #include "policy/policy.h"
+#include "session/cert_desk.h"
 #include "session/dial.h"
 #include "session/front.h"
 #include "session/resident.h"
@@ -78,8 +80,16 @@ struct talk {
     struct starttls_relay *relay; /* between the two: see relays.c */
 };
 
+/* On the way to a certificate of the door's: see certify.h. */
+struct certify {
+    struct cert_waiter waiter;
+    struct session *session;
+    const struct tls_server *server; /* that will show it */
+};
+
 /* What is needed until bytes flow; freed then. */
 struct setup {
+    struct certify certify;
     struct talk talk;
     /* Bytes read before anyone consumed them: in `bytes`, or, within the step that read them, still in the
      * thread's scratch. setup_keep() brings them to safety. */
@@ -329,9 +339,8 @@ enum session_state session_refuse_hello(struct session *s, uint8_t alert, enum c
 enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
                                      const struct hello *h);
 
-/* The same where the session has no route; the handshake has begun. */
-void session_accept_tls(struct session *s, const struct tls_server *server, const struct config_tls *tls,
-                        const struct hello *h);
+/* The same once the client's certificate is chosen; the handshake has begun. */
+void session_accept_tls(struct session *s, const struct tls_server *server, struct tls_client_hello *hello);
 
 /* ---- challenge.c: CHALLENGE ---- */
 
@@ -341,6 +350,19 @@ bool session_is_challenge(struct session *s, const struct hello *h, enum session
 enum session_state step_challenge(struct session *s);
 
 void challenge_free(struct challenge_tls *c);
+/* ---- certify.c: CERTIFY ---- */
+
+void certify_init(struct session *s);
+
+/* Give the client's hello its certificate. SESSION_HANDSHAKE: it has one; else where to go, which is CERTIFY
+ * while it is fetched. */
+enum session_state certify_client(struct session *s, const struct tls_server *server,
+                                  struct tls_client_hello *hello);
+
+enum session_state step_certify(struct session *s);
+
+/* Wait no longer. */
+void certify_cancel(struct session *s);
 
 /* ---- meet.c: MEET ---- */
 

@@ -7,14 +7,19 @@
  * from the one before in one part only and share the others, files and all. */
 #include "session/snapshot.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cert/source.h"
 #include "net/handed.h"
 #include "session/plan.h"
+#include "session/provider.h"
 #include "session/shared.h"
 #include "tls/server.h"
 #include "web/service.h"
@@ -103,11 +108,30 @@ static struct trust *trust_named(struct build *b, const struct config_text *name
     return b->snap->system_trust;
 }
 
+/* What can be wrong with it before anything is asked of it. */
+static void check_source(struct build *b, const struct config_certificate *cc)
+{
+    struct err err;
+    if (cc->directory.text == NULL)
+        return;
+    int fd = open(cc->directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        err_errno(&err, errno, "%s: not a folder that can be read", cc->directory.text);
+        report(b, cc->directory.at, &err);
+    } else {
+        close(fd);
+    }
+}
+
 static void load_certs(struct build *b)
 {
     const struct config *c = b->snap->config;
     for (size_t i = 0; i < c->certificates.n; i++) {
         const struct config_certificate *cc = &c->certificates.v[i];
+        if (config_certificate_is_source(cc)) {
+            check_source(b, cc);
+            continue;
+        }
         struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, plan_texts(&cc->names),
                                    cc->names.n};
         struct err err;
@@ -127,6 +151,16 @@ static bool route_wants_cert(const struct config_route *rc, const struct config_
     return rc->certificates.n == 0;
 }
 
+static bool route_looks_up(const struct config *c, const struct config_route *rc)
+{
+    for (size_t i = 0; i < c->certificates.n; i++)
+        if (config_certificate_is_source(&c->certificates.v[i]) &&
+            route_wants_cert(rc, &c->certificates.v[i]))
+            return true;
+    return false;
+}
+
+/* NULL, too, where all of its certificates are looked up. */
 static struct cert_store *store_for(struct build *b, const struct config_route *rc)
 {
     const struct config *c = b->snap->config;
@@ -137,8 +171,9 @@ static struct cert_store *store_for(struct build *b, const struct config_route *
         if (b->snap->certs[i] != NULL && route_wants_cert(rc, &c->certificates.v[i]))
             wanted[n++] = b->snap->certs[i];
     struct err err;
-    struct cert_store *store = b->failed ? NULL : cert_store_build(wanted, n, &err);
-    if (store == NULL && !b->failed)
+    bool none = b->failed || (n == 0 && route_looks_up(c, rc));
+    struct cert_store *store = none ? NULL : cert_store_build(wanted, n, &err);
+    if (store == NULL && !none)
         report(b, rc->head.at, &err);
     free(wanted);
     return store;
@@ -168,6 +203,21 @@ static void load_route_certs(struct build *b, size_t i)
     rs->backend = backend_cert(b, rc);
 }
 
+/* Not where the configuration is only looked at. */
+static void make_source(struct build *b)
+{
+    struct err err;
+    const struct config *c = b->snap->config;
+    size_t i = 0;
+    while (i < c->certificates.n && !config_certificate_is_source(&c->certificates.v[i]))
+        i++;
+    if (i == c->certificates.n || b->shared->bindings->provider == NULL || b->failed)
+        return;
+    b->snap->source = b->shared->bindings->provider->source(b->shared->bindings->provider, c, &err);
+    if (b->snap->source == NULL)
+        report(b, c->certificates.v[i].head.at, &err);
+}
+
 /* ---- routes ---- */
 
 /* What the door selects from by ALPN. */
@@ -195,7 +245,7 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
                                              [CONFIG_CLIENTS_OPTIONAL] = TLS_CLIENTS_OPTIONAL,
                                              [CONFIG_CLIENTS_REQUIRED] = TLS_CLIENTS_REQUIRED};
     struct trust *trust = mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
-    if (r->store == NULL || b->failed)
+    if ((r->store == NULL && !r->looks_up) || b->failed)
         return NULL;
     const struct config_texts *alpn = protocols_of(rc);
     struct buf scope = {0};
@@ -227,6 +277,8 @@ static void make_servers(struct build *b, struct route_runtime *r)
 {
     const struct config_route *rc = r->config;
     r->store = b->snap->own->route[rc - b->snap->config->routes.v].store;
+    r->looks_up = route_looks_up(b->snap->config, rc);
+    r->asks_as = rc->certificates.n > 0 ? (uint32_t)(rc - b->snap->config->routes.v) : CERT_ANY_ROUTE;
     if (rc->action != CONFIG_EXPOSE || rc->clients.mode != CONFIG_CLIENTS_NONE)
         r->tls = make_server(b, r, rc->action == CONFIG_EXPOSE ? CONFIG_CLIENTS_REQUIRED : rc->clients.mode);
     if (rc->action == CONFIG_EXPOSE)
@@ -448,6 +500,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
         make_route(&b, i);
     }
     b.failed |= !planned;
+    make_source(&b);
     return snapshot_finish(&b);
 }
 
@@ -461,6 +514,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     for (size_t i = 0; i < old->config->trust.n; i++)
         renew_trust(&b, old, i);
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
+    b.snap->source = cert_source_ref(old->source);
     *ret_unread = b.unread;
     b.failed = b.fresh == 0;
     for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
@@ -507,6 +561,7 @@ void snapshot_unref(struct snapshot *snap)
     for (size_t i = 0; i < c->trust.n; i++)
         trust_unref(snap->trust[i]);
     trust_unref(snap->system_trust);
+    cert_source_unref(snap->source);
     free(snap->routes);
     free(snap->trust);
     own_certs_unref(snap->own);

@@ -18,6 +18,8 @@
 #include "tls/tickets.h"
 
 struct challenges;
+struct cert_provider;
+struct cert_source;
 struct front;
 struct office;
 struct own_certs;
@@ -50,7 +52,8 @@ struct door_bindings {
     size_t fronts_len;
     const struct web_service *services; /* that routes with `serve` may name; n <= DOOR_SERVICES_MAX */
     size_t services_len;
-    struct challenges *challenges; /* answered before any route; NULL: none ever */
+    struct challenges *challenges;  /* answered before any route; NULL: none ever */
+    struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
 };
 
 #define DOOR_SERVICES_MAX 16
@@ -85,7 +88,10 @@ void snapshot_shared_free(struct snapshot_shared *shared);
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
-    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates */
+    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates. NULL
+                                     * there: all are looked up */
+    bool looks_up;                  /* some of its certificates are asked of the snapshot's source ... */
+    uint32_t asks_as;               /* ... for a route of this index: see struct cert_question */
     struct tls_server *tls;         /* where it ends TLS; expose: in private (NULL: it has no `clients`) */
     struct tls_server *tls_open;    /* expose to everybody */
     struct upstream upstream;       /* pass, terminate, forward */
@@ -106,11 +112,12 @@ struct snapshot {
     struct own_certs *own;
     struct trust **trust;       /* in the order of config->trust */
     struct trust *system_trust; /* when some backend wants it */
+    struct cert_source *source; /* of certificates that are looked up; NULL: none is */
     /* What is in them, borrowed. */
     const struct config *config;
     const struct route_table *table;
     const struct policy *policy;
-    struct cert *const *certs; /* in the order of config->certificates */
+    struct cert *const *certs; /* in the order of config->certificates; NULL: many, which are looked up */
     /* Its own. */
     struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
     struct route_stats *door;     /* connections that ended before they had a route */

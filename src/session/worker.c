@@ -21,6 +21,7 @@
 #include "net/socket.h"
 #include "quic/quic.h"
 #include "session/backend_pool.h"
+#include "session/cert_desk.h"
 #include "session/pages.h"
 #include "session/programs.h"
 #include "session/quic_carrier.h"
@@ -31,11 +32,23 @@
 
 /* ---- the configuration in force ---- */
 
+/* What was got from the same source before is good. */
+static struct cert_desk *desk_for(const struct worker *w, const struct snapshot *snap)
+{
+    const struct config_limits *l = &snap->config->limits;
+    if (snap->source == NULL)
+        return NULL;
+    if (w->epoch != NULL && w->epoch->snap->source == snap->source)
+        return cert_desk_ref(w->epoch->desk);
+    return cert_desk_new(w->loop, snap->source, l->certificates, l->certificate_memory);
+}
+
 static struct epoch *epoch_new(struct worker *w, struct snapshot *snap)
 {
     struct epoch *e = calloc(1, sizeof(*e));
     CHECK(e != NULL);
     e->snap = snapshot_ref(snap);
+    e->desk = desk_for(w, snap);
     e->holders = 1;
     e->number = ++w->epochs;
     return e;
@@ -62,6 +75,7 @@ void worker_release(struct worker *w, struct epoch *e)
     if (--e->holders > 0)
         return;
     backend_pools_free(e->pools);
+    cert_desk_unref(e->desk);
     snapshot_unref(e->snap);
     free(e);
 }
@@ -399,6 +413,8 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
     review_all(w, ret);
     if (before != NULL) {
         backend_pools_clear(before->pools);
+        if (before->desk != NULL)
+            cert_desk_forget(before->desk, NULL); /* who is left there may ask once more */
         worker_release(w, before);
     }
 }
@@ -413,6 +429,13 @@ void worker_refresh(struct worker *w, struct snapshot *snap)
     review_all(w, &review);
     backend_pools_clear(before->pools);
     worker_release(w, before);
+}
+
+void worker_forget_certificates(struct worker *w, const char *name)
+{
+    CHECK_MAGIC(w, WORKER_MAGIC);
+    if (w->epoch != NULL && w->epoch->desk != NULL)
+        cert_desk_forget(w->epoch->desk, name);
 }
 
 /* ---- life ---- */

@@ -22,6 +22,7 @@ struct epoch {
     size_t holders;              /* sessions, and the worker itself while the epoch is current */
     uint64_t number;             /* of this worker: 1, 2, ... */
     struct backend_pools *pools; /* NULL before a session has come to a TLS backend */
+    struct cert_desk *desk;      /* asks the snapshot's source of certificates; NULL: it has none */
 };
 
 /* A listener of this worker. */
@@ -41,6 +42,7 @@ struct agents;
 struct pages_counts;
 struct agents_hub;
 struct backend_pools;
+struct cert_desk;
 struct quic_scratch;
 struct review;
 
@@ -139,6 +141,9 @@ void worker_install(struct worker *w, struct snapshot *snap, const struct worker
 /* Serve under `snap` (a reference is taken) from now on, whose configuration is the one in force. In the
  * worker's thread. */
 void worker_refresh(struct worker *w, struct snapshot *snap);
+
+/* The source of certificates has others now: see cert_cache_forget(). In the worker's thread. */
+void worker_forget_certificates(struct worker *w, const char *name);
 
 /* Take no more connections and drop those that have not said yet what they want; when `deadline` passes
  * (monotonic) close those that are left. Once no worker has any, and none carries bytes for another, all stop

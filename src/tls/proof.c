@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "cert/cert.h"
 #include "cert/expect.h"
 #include "cert/identity.h"
 #include "cert/trust.h"
@@ -188,6 +189,7 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
 void tls_proof_free(struct tls_proof *proof)
 {
     tls_proof_settle(proof, false);
+    cert_unref(proof->own);
     identity_free(proof->identity);
     sk_CRYPTO_BUFFER_pop_free(proof->later, CRYPTO_BUFFER_free);
     free(proof->failure);

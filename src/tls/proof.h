@@ -25,7 +25,7 @@ struct tls_proof {
     char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
     struct str alpn_choice;        /* server: answered when nothing of its own list is offered. Borrowed until
                                       the ClientHello has been taken */
-    const struct cert *own;    /* server: the certificate that is shown. Borrowed from the server's store */
+    struct cert *own;              /* server: the certificate that is shown. A reference, owned */
     uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
     bool only_looks;           /* what is wrong is kept, nobody is refused, nobody has an identity */
     struct identity *identity; /* the peer's, once proven. Owned */

@@ -27,7 +27,8 @@ struct tls_server_params {
     uint16_t max_version;
     const int *groups; /* IANA codepoints, most wanted first */
     size_t groups_len;
-    const struct cert_store *store; /* at least one certificate; must outlive the server */
+    const struct cert_store *store; /* for clients whose hello has no certificate yet; must outlive the
+                                     * server. NULL: all have one */
     const char *const *alpn;        /* what to select from, in our order; none: ALPN is not answered */
     size_t alpn_len;
     enum tls_clients clients;
@@ -36,7 +37,7 @@ struct tls_server_params {
     const char *scope; /* tickets are good only for servers of the same scope: name the route and its trust */
 };
 
-/* Make a server. NULL with `err` when the library refuses a certificate or group. */
+/* Make a server. NULL with `err` when the library refuses a certificate of the store, or a group. */
 struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
 
 /* After the last handshake of its links: an open link needs nothing of it. NULL is allowed. */
@@ -48,7 +49,9 @@ const struct trust *tls_server_trust(const struct tls_server *server);
 /* Who is coming, from the ClientHello that was peeked at. */
 struct tls_client_hello {
     struct cert_query query;
-    struct str early; /* every byte read so far, the whole ClientHello among them */
+    struct cert *cert; /* what the client is shown (a reference is taken); NULL: what cert_select() finds in
+                        * the server's store */
+    struct str early;  /* every byte read so far, the whole ClientHello among them */
     struct str
         alpn; /* what its route was chosen by: answered when nothing of the server's own list is offered */
 };

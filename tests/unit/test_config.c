@@ -605,6 +605,17 @@ static void test_serve(void **state)
     assert_int_equal(tls->clients.mode, CONFIG_CLIENTS_OPTIONAL);
     assert_int_equal(c->ca->login.renewable, 8 * 3600 * NSEC_PER_SEC);
     assert_null(c->ca->passphrase_file.text);
+    const struct config_ca_acme *acme = c->ca->acme;
+    assert_string_equal(acme->url.text, "https://ca.example.com");
+    assert_int_equal(acme->challenges.n, 2);
+    assert_int_equal(acme->deny.n, 2);
+    assert_int_equal(acme->http_port, 80);
+    assert_int_equal(acme->profiles.v[1].kind, CONFIG_ACME_CLIENT);
+    assert_int_equal(acme->profiles.v[1].lifetime, 7 * 86400 * NSEC_PER_SEC);
+    assert_true(acme->rules.v[0].trusted && !acme->rules.v[1].trusted);
+    assert_string_equal(acme->rules.v[0].groups.v[0].text, "devices");
+    assert_int_equal(acme->limits.failures, 10);
+    assert_int_equal(acme->limits.accounts, 100000);
     assert_int_equal(c->limits.requests, 1024);
     assert_int_equal(c->limits.request_timeout, 5 * NSEC_PER_SEC);
     assert_int_equal(c->limits.keep_alive_timeout, 60 * NSEC_PER_SEC);

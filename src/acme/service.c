@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server on the office's thread: requests in, challenges looked at, a sweep now and then. */
+#include "acme/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/mem.h>
+
+#include "acme/acme_server.h"
+#include "acme/issuer.h"
+#include "acme/settings.h"
+#include "acme/validate.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "ca/authority.h"
+#include "cert/pem.h"
+#include "config/config.h"
+#include "loop/loop.h"
+
+#define PASSPHRASE_MAX 4096
+#define ROUND (30 * NSEC_PER_SEC) /* between looks for what is left over */
+
+struct acme_service {
+    struct loop *control;
+    acme_service_notice *notice;
+    void *notice_arg;
+    struct acme_settings *settings;
+    struct authority *authority;
+    struct acme_server *server; /* NULL: there is no CA */
+    /* While the office runs. */
+    struct loop *loop;
+    struct acme_validator *validator;
+    struct timer round;
+};
+
+static int64_t now(void)
+{
+    return clock_wall() / NSEC_PER_SEC;
+}
+
+/* Telling
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+struct told {
+    struct message message;
+    struct acme_service *s;
+    char text[ERR_TEXT_MAX + 8];
+};
+
+static void on_told(struct message *m)
+{
+    struct told *t = CONTAINER_OF(m, struct told, message);
+    t->s->notice(t->s->notice_arg, t->text);
+    free(t);
+}
+
+static void report(struct acme_service *s, const struct err *err)
+{
+    struct told *t = calloc(1, sizeof(*t));
+    CHECK(t != NULL);
+    t->message.run = on_told;
+    t->s = s;
+    snprintf(t->text, sizeof(t->text), "acme: %s", err->text);
+    loop_post(s->control, &t->message);
+}
+
+/* Challenges
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static void look_on(struct acme_service *s);
+
+static void on_seen(void *arg, const char *id, bool ok, enum acme_problem problem, const char *text)
+{
+    struct acme_service *s = arg;
+    struct err err;
+    if (acme_server_validated(s->server, id, ok, problem, text, now(), &err) < 0)
+        report(s, &err);
+    look_on(s);
+}
+
+/* As many at once as the validator takes; the others wait in the database. */
+static void look_on(struct acme_service *s)
+{
+    struct acme_check check;
+    struct err err;
+    int found = 0;
+    while (s->validator != NULL && !acme_validator_is_full(s->validator) &&
+           (found = acme_server_next(s->server, now(), &check, &err)) == 1)
+        acme_validator_look(s->validator, &check, on_seen, s);
+    if (found < 0)
+        report(s, &err);
+}
+
+static void on_round(struct timer *t)
+{
+    struct acme_service *s = CONTAINER_OF(t, struct acme_service, round);
+    struct err err;
+    int rc = acme_server_sweep(s->server, now(), &err);
+    if (rc < 0)
+        report(s, &err);
+    look_on(s);
+    loop_set_timer(s->loop, t, loop_now(s->loop) + (rc > 0 ? NSEC_PER_SEC : ROUND));
+}
+
+/* The office
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static void serve(void *arg, const struct web_request *request, struct web_exchange *exchange)
+{
+    struct acme_service *s = arg;
+    struct web_answer answer = {0};
+    struct err err;
+    if (s->server == NULL || !acme_server_has(s->server, request->path)) {
+        web_exchange_text(exchange, s->server == NULL ? 503 : 404, "%s",
+                          s->server == NULL ? "the door was started without `ca.acme`: start it anew"
+                                            : "there is nothing here; the directory is at /acme/directory");
+        return;
+    }
+    if (acme_server_answer(s->server, request, now(), &answer, &err) < 0)
+        report(s, &err);
+    web_exchange_answer(exchange, &answer);
+    look_on(s);
+}
+
+static void begin(void *arg, struct loop *loop)
+{
+    struct acme_service *s = arg;
+    struct err err;
+    s->loop = loop;
+    timer_init(&s->round, on_round);
+    if (s->server == NULL)
+        return;
+    const struct acme_validator_params params = {.loop = loop,
+                                                 .dns = s->settings->dns,
+                                                 .http_port = s->settings->http_port,
+                                                 .tls_port = s->settings->tls_port,
+                                                 .allow = acme_settings_allow,
+                                                 .arg = s->settings};
+    s->validator = acme_validator_new(&params, &err);
+    if (s->validator == NULL)
+        report(s, &err);
+    loop_set_timer(loop, &s->round, loop_now(loop));
+}
+
+static void end(void *arg)
+{
+    struct acme_service *s = arg;
+    wheel_cancel(&s->round);
+    acme_validator_free(s->validator);
+    s->validator = NULL;
+}
+
+struct web_service acme_service_web(struct acme_service *s)
+{
+    static const char *const prefixes[] = {"/acme/", NULL};
+    return (struct web_service){
+        .name = "acme", .prefixes = prefixes, .serve = serve, .begin = begin, .end = end, .arg = s};
+}
+
+/* Opening
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Its first line. */
+static int read_passphrase(const char *path, struct buf *ret, struct err *err)
+{
+    mode_t mode;
+    if (file_read(path, PASSPHRASE_MAX, ret, &mode, err) < 0)
+        return -1;
+    if (!pem_key_is_kept(mode))
+        return err_set(err, "%s holds a passphrase, and others may read it (mode %04o): make it 0600", path,
+                       (unsigned)mode);
+    const uint8_t *line_end = memchr(ret->data, '\n', ret->len);
+    if (line_end != NULL)
+        ret->len = (size_t)(line_end - ret->data);
+    return 0;
+}
+
+static int unlock(struct authority *a, const struct config_ca *ca, struct err *err)
+{
+    struct buf passphrase = {0};
+    const char *path = ca->passphrase_file.text;
+    if (authority_is_locked(a) && path == NULL)
+        return err_set(
+            err, "the keys in %s are encrypted: ca.passphrase_file has to name the file with the passphrase",
+            ca->directory.text);
+    int rc = path != NULL ? read_passphrase(path, &passphrase, err) : 0;
+    if (rc == 0)
+        rc = authority_unlock(a, (struct str){(const char *)passphrase.data, passphrase.len}, err);
+    if (passphrase.data != NULL)
+        OPENSSL_cleanse(passphrase.data, passphrase.cap);
+    buf_free(&passphrase);
+    return rc;
+}
+
+struct acme_service *acme_service_new(struct loop *control, acme_service_notice *notice, void *arg)
+{
+    struct acme_service *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    s->control = control;
+    s->notice = notice;
+    s->notice_arg = arg;
+    return s;
+}
+
+void acme_service_free(struct acme_service *s)
+{
+    if (s == NULL)
+        return;
+    acme_server_free(s->server);
+    authority_close(s->authority);
+    acme_settings_free(s->settings);
+    free(s);
+}
+
+int acme_service_open(struct acme_service *s, const struct config_ca *ca, struct err *err)
+{
+    if (ca->acme == NULL)
+        return 0;
+    s->authority = authority_open(ca->directory.text, err);
+    if (s->authority == NULL || unlock(s->authority, ca, err) < 0)
+        return -1;
+    s->settings = acme_settings_of(ca);
+    s->settings->params.issuer = acme_issuer_of(s->authority);
+    s->settings->params.eab = acme_settings_eab;
+    s->settings->params.eab_arg = s->settings;
+    s->server = acme_server_new(&s->settings->params, err);
+    return s->server != NULL ? 0 : -1;
+}

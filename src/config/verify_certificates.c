@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/verify_certificates.h"
+
+#include <string.h>
+
+#include "base/hostname.h"
+
+#define ACME_NAMES_MOST 100
+#define ACME_CAS_MOST 4
+
+static int verify_files(struct report *r, const struct config_certificate *c, size_t i)
+{
+    if (c->certificate.text != NULL && c->key.text != NULL)
+        return 0;
+    return report_add(r, c->head.at, "certificates[%zu]: has '%s' but no '%s'; they go together", i,
+                      c->key.text == NULL ? "certificate" : "key",
+                      c->key.text == NULL ? "key" : "certificate");
+}
+
+static int verify_directory(struct report *r, const struct config_certificate *c, size_t i)
+{
+    const char *other = c->certificate.text != NULL ? "certificate"
+                        : c->key.text != NULL       ? "key"
+                        : c->names.n > 0            ? "names"
+                                                    : NULL;
+    if (other == NULL)
+        return 0;
+    return report_add(r, c->directory.at, "certificates[%zu].directory: stands alone, found '%s' beside it%s",
+                      i, other, c->names.n > 0 ? ": the names are those of its files" : "");
+}
+
+static bool has_challenge(const struct config_acme *a, enum config_challenge which)
+{
+    for (size_t i = 0; i < a->challenge.n; i++)
+        if (a->challenge.v[i] == (int)which)
+            return true;
+    return false;
+}
+
+/* Can each name be proven in one of the ways? */
+static int verify_acme_names(struct report *r, const struct config_acme *a, size_t i)
+{
+    bool dns = has_challenge(a, CONFIG_BY_DNS);
+    bool only_dns = dns && !has_challenge(a, CONFIG_BY_TLS_ALPN) && !has_challenge(a, CONFIG_BY_HTTP);
+    int bad = 0;
+    for (size_t k = 0; k < a->names.n; k++) {
+        const struct config_text *name = &a->names.v[k];
+        uint8_t ip[16];
+        if (strncmp(name->text, "*.", 2) == 0 && !dns)
+            bad = report_add(r, name->at,
+                             "certificates[%zu].acme.names: %s: a wildcard is proven by dns-01 alone, which "
+                             "'challenge' does not have",
+                             i, name->text);
+        if (only_dns && hostname_address(name->text, ip) > 0)
+            bad = report_add(r, name->at,
+                             "certificates[%zu].acme.names: %s: an address is not proven by dns-01; add "
+                             "tls-alpn-01 or http-01",
+                             i, name->text);
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(a->names.v[j].text, name->text) == 0)
+                bad = report_add(r, name->at, "certificates[%zu].acme.names: '%s' is here twice", i,
+                                 name->text);
+    }
+    return bad;
+}
+
+/* What belongs to 'server' is there with it, and not without. */
+static int verify_dns(struct report *r, const struct config_acme_dns *d, size_t i)
+{
+    const struct config_text *const parts[] = {&d->zone, &d->key, &d->secret_file};
+    static const char *const names[] = {"zone", "key", "secret_file"};
+    uint8_t ignored[16];
+    int bad = 0;
+    for (size_t k = 0; k < 3; k++)
+        if ((parts[k]->text != NULL) == (d->hook != NULL))
+            bad =
+                report_add(r, d->head.at,
+                           d->hook != NULL ? "certificates[%zu].acme.dns.%s: goes with 'server', found 'hook'"
+                                           : "certificates[%zu].acme.dns: 'server' needs '%s'",
+                           i, names[k]);
+    if (d->hook == NULL && (d->server.host == NULL || hostname_address(d->server.host, ignored) == 0))
+        bad = report_add(r, d->head.at,
+                         "certificates[%zu].acme.dns.server: found '%s', expected an IP address and a port",
+                         i, d->server.text.text);
+    return bad;
+}
+
+static int verify_acme(struct report *r, const struct config_certificate *c, size_t i)
+{
+    const struct config_acme *a = c->acme;
+    const char *other = c->certificate.text != NULL ? "certificate"
+                        : c->key.text != NULL       ? "key"
+                        : c->directory.text != NULL ? "directory"
+                        : c->names.n > 0            ? "names"
+                                                    : NULL;
+    int bad = 0;
+    if (other != NULL)
+        bad =
+            report_add(r, a->head.at, "certificates[%zu].acme: stands alone, found '%s' beside it", i, other);
+    if (a->names.n > ACME_NAMES_MOST || a->ca.n > ACME_CAS_MOST)
+        bad = report_add(r, a->head.at, "certificates[%zu].acme: at most %d names and %d CAs", i,
+                         ACME_NAMES_MOST, ACME_CAS_MOST);
+    if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
+        bad = report_add(r, a->head.at, "certificates[%zu].acme: dns-01 needs the section 'dns'", i);
+    if (a->dns != NULL)
+        bad |= verify_dns(r, a->dns, i);
+    return bad | verify_acme_names(r, a, i);
+}
+
+static int verify_entry(struct report *r, const struct config_certificate *c, size_t i)
+{
+    if (c->acme != NULL)
+        return verify_acme(r, c, i);
+    if (c->directory.text != NULL)
+        return verify_directory(r, c, i);
+    if (c->certificate.text != NULL || c->key.text != NULL)
+        return verify_files(r, c, i);
+    return report_add(r, c->head.at,
+                      "certificates[%zu]: expected 'certificate' and 'key', 'directory', or 'acme'", i);
+}
+
+int verify_certificates(struct report *r, const struct config *c)
+{
+    int bad = 0;
+    for (size_t i = 0; i < c->certificates.n; i++)
+        bad |= verify_entry(r, &c->certificates.v[i], i);
+    return bad;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an entry of `certificates` may be made of. */
+#ifndef CARDEA_CONFIG_VERIFY_CERTIFICATES_H
+#define CARDEA_CONFIG_VERIFY_CERTIFICATES_H
+
+#include "config/report.h"
+
+/* -1 with one error or more in the report. */
+int verify_certificates(struct report *r, const struct config *c);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sources are made by the control thread and asked by workers; everything else happens in the keeper's own
+ * thread, to which both send messages. A source names its folders; the folders belong to the keeper, so that
+ * a configuration that names the same ones goes on with what they have read. */
+#include "keeper/keeper.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "cert/issuers.h"
+#include "cert/source.h"
+#include "config/config.h"
+#include "fetch/fetch.h"
+#include "keeper/book.h"
+#include "keeper/folder.h"
+#include "keeper/obtainer.h"
+#include "loop/loop.h"
+
+#define KEEPER_MAGIC 0x6ee9e400u
+#define SOURCE_MAGIC 0x50d4ce00u
+#define STATE_FOLDER "/var/lib/cardea"
+
+struct keeper {
+    uint32_t magic;
+    struct cert_provider provider;
+    struct keeper_ear ear;
+    struct challenges *challenges;
+    struct loop *loop;
+    pthread_t thread;
+    bool runs;
+    bool has_book; /* of the control thread */
+    /* Of its thread. */
+    struct cert_issuers *issuers;
+    struct list held;  /* struct held */
+    struct book *book; /* opened by the control thread, until the obtainer has it */
+    struct obtainer *obtainer;
+    int64_t notices_since;
+    size_t notices;
+};
+
+/* A folder, and how many sources name it. */
+struct held {
+    struct list node;
+    struct folder *folder;
+    size_t sources;
+};
+
+/* An entry of the configuration's `certificates`. */
+struct source_entry {
+    char *directory;
+    struct held *held;
+    struct acme_wish *wish; /* until the obtainer has it */
+    struct obtained *obtained;
+};
+
+struct source {
+    uint32_t magic;
+    struct cert_source base;
+    struct keeper *keeper;
+    struct message message; /* begins, and when it has gone, ends */
+    size_t names, bytes;    /* as much as folders may keep */
+    struct source_entry *entries;
+    size_t entries_len;
+    bool *serves; /* for each route that names its certificates, for each entry: is it one of these? */
+    size_t routes_len;
+};
+
+/* ---- what is told ---- */
+
+struct told {
+    struct message message;
+    struct keeper_ear ear;
+    void (*tell)(void *arg, const char *text);
+    bool none;
+    char text[];
+};
+
+static void on_told(struct message *m)
+{
+    struct told *t = CONTAINER_OF(m, struct told, message);
+    t->tell(t->ear.arg, t->none ? NULL : t->text);
+    free(t);
+}
+
+static void tell(const struct keeper *k, void (*how)(void *arg, const char *text), const char *text)
+{
+    size_t len = text == NULL ? 0 : strlen(text);
+    struct told *t = calloc(1, sizeof(*t) + len + 1);
+    CHECK(t != NULL);
+    *t = (struct told){.message.run = on_told, .ear = k->ear, .tell = how, .none = text == NULL};
+    memcpy(t->text, text == NULL ? "" : text, len + 1);
+    loop_post(k->ear.loop, &t->message);
+}
+
+#define NOTICES_MAX 30 /* in NOTICES_NS */
+#define NOTICES_NS (60 * NSEC_PER_SEC)
+
+static void notice(void *arg, const struct err *text)
+{
+    struct keeper *k = arg;
+    int64_t now = loop_now(k->loop);
+    if (now >= k->notices_since + NOTICES_NS) {
+        k->notices_since = now;
+        k->notices = 0;
+    }
+    if (k->notices++ < NOTICES_MAX)
+        tell(k, k->ear.notice, text->text);
+    else if (k->notices == NOTICES_MAX + 1)
+        tell(k, k->ear.notice, "more certificates that cannot be used are not told of for a minute");
+}
+
+static void changed(void *arg, const char *name)
+{
+    const struct keeper *k = arg;
+    tell(k, k->ear.changed, name);
+}
+
+/* ---- folders ---- */
+
+static struct held *hold(struct keeper *k, const char *path, const struct source *s)
+{
+    for (struct list *n = k->held.next; n != &k->held; n = n->next) {
+        struct held *h = CONTAINER_OF(n, struct held, node);
+        if (strcmp(folder_path(h->folder), path) == 0) {
+            h->sources++;
+            return h;
+        }
+    }
+    struct held *h = calloc(1, sizeof(*h));
+    CHECK(h != NULL);
+    const struct folder_owner owner = {k->loop, k->issuers, notice, changed, k};
+    *h = (struct held){.folder = folder_new(path, s->names, s->bytes, &owner), .sources = 1};
+    list_insert(&k->held, &h->node);
+    return h;
+}
+
+static void release(struct held *h)
+{
+    if (--h->sources > 0)
+        return;
+    list_remove(&h->node);
+    folder_free(h->folder);
+    free(h);
+}
+
+/* ---- what is obtained ---- */
+
+static struct obtained *want(struct keeper *k, struct acme_wish *wish)
+{
+    if (k->obtainer == NULL) {
+        const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, k};
+        k->obtainer = obtainer_new(k->book, &owner);
+        k->book = NULL;
+    }
+    return obtainer_want(k->obtainer, wish);
+}
+
+/* ---- a source's life ---- */
+
+static void begin_source(struct message *m)
+{
+    struct source *s = CONTAINER_OF(m, struct source, message);
+    CHECK_MAGIC(s, SOURCE_MAGIC);
+    for (size_t i = 0; i < s->entries_len; i++)
+        if (s->entries[i].directory != NULL)
+            s->entries[i].held = hold(s->keeper, s->entries[i].directory, s);
+    for (size_t i = 0; i < s->entries_len; i++) {
+        if (s->entries[i].wish != NULL)
+            s->entries[i].obtained = want(s->keeper, s->entries[i].wish);
+        s->entries[i].wish = NULL;
+    }
+}
+
+static void end_source(struct message *m)
+{
+    struct source *s = CONTAINER_OF(m, struct source, message);
+    CHECK_MAGIC(s, SOURCE_MAGIC);
+    for (size_t i = 0; i < s->entries_len; i++) {
+        if (s->entries[i].held != NULL)
+            release(s->entries[i].held);
+        if (s->entries[i].obtained != NULL)
+            obtained_release(s->entries[i].obtained);
+        free(s->entries[i].directory);
+    }
+    free(s->entries);
+    free(s->serves);
+    s->magic = 0;
+    free(s);
+}
+
+/* Its first message, which was posted before anybody could ask, has run before this one. */
+static void source_free(struct cert_source *base)
+{
+    struct source *s = CONTAINER_OF(base, struct source, base);
+    CHECK_MAGIC(s, SOURCE_MAGIC);
+    s->message.run = end_source;
+    loop_post(s->keeper->loop, &s->message);
+}
+
+/* ---- questions ---- */
+
+static bool serves(const struct source *s, uint32_t route, size_t entry)
+{
+    if (route == CERT_ANY_ROUTE)
+        return true;
+    CHECK(route < s->routes_len);
+    return s->serves[route * s->entries_len + entry];
+}
+
+static bool find(const struct source_entry *e, const char *name, struct cert_answer *ret)
+{
+    if (e->held != NULL)
+        return folder_find(e->held->folder, name, ret);
+    return e->obtained != NULL && obtained_find(e->obtained, name, ret);
+}
+
+/* The first entry that has one for the name. */
+static void on_question(struct message *m)
+{
+    struct cert_question *q = CONTAINER_OF(m, struct cert_question, message);
+    const struct source *s = CONTAINER_OF(q->source, struct source, base);
+    CHECK_MAGIC(s, SOURCE_MAGIC);
+    struct cert_answer answer = {.why = "there are no certificates for this purpose",
+                                 .good_for = NSEC_PER_SEC};
+    bool found = false;
+    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++)
+        if (serves(s, q->route, i))
+            found = find(&s->entries[i], q->name, &answer);
+    cert_question_answer(q, &answer);
+}
+
+static void source_ask(struct cert_source *base, struct cert_question *q)
+{
+    const struct source *s = CONTAINER_OF(base, struct source, base);
+    q->message.run = on_question;
+    loop_post(s->keeper->loop, &q->message);
+}
+
+/* ---- making sources ---- */
+
+static bool names(const struct config_route *rc, const struct config_certificate *cc)
+{
+    for (size_t i = 0; i < rc->certificates.n; i++)
+        if (cc->name.text != NULL && strcmp(rc->certificates.v[i].text, cc->name.text) == 0)
+            return true;
+    return false;
+}
+
+static struct source *source_new(struct keeper *k, const struct config *c)
+{
+    static const struct cert_source_ops ops = {source_ask, source_free};
+    struct source *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    *s = (struct source){.magic = SOURCE_MAGIC,
+                         .keeper = k,
+                         .message.run = begin_source,
+                         .names = c->limits.certificates,
+                         .bytes = c->limits.certificate_memory,
+                         .entries_len = c->certificates.n,
+                         .routes_len = c->routes.n};
+    cert_source_init(&s->base, &ops);
+    s->entries = calloc(s->entries_len + 1, sizeof(struct source_entry));
+    s->serves = calloc(s->entries_len * s->routes_len + 1, sizeof(bool));
+    CHECK(s->entries != NULL && s->serves != NULL);
+    for (size_t i = 0; i < s->entries_len; i++) {
+        const struct config_certificate *cc = &c->certificates.v[i];
+        s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
+        CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
+        s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
+        for (size_t r = 0; r < s->routes_len; r++)
+            s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
+    }
+    return s;
+}
+
+static void *thread_main(void *arg)
+{
+    struct keeper *k = arg;
+    struct err err;
+    CHECK(loop_run(k->loop, &err) == 0);
+    return NULL;
+}
+
+static int start(struct keeper *k, struct err *err)
+{
+    sigset_t all, before;
+    if (k->runs)
+        return 0;
+    sigfillset(&all); /* signals are the control thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&k->thread, NULL, thread_main, k);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    k->runs = code == 0;
+    return code == 0 ? 0 : err_errno(err, code, "cannot start the thread that keeps certificates");
+}
+
+/* Where the first configuration that obtains something wants its state. */
+static const char *state_folder(const struct config *c)
+{
+    const char *given = getenv("STATE_DIRECTORY"); /* several: apart by ':' */
+    if (c->state.text != NULL)
+        return c->state.text;
+    return given != NULL && *given == '/' && strchr(given, ':') == NULL ? given : STATE_FOLDER;
+}
+
+/* What obtaining needs is looked for where an error can still keep a configuration from coming into force. */
+static int need_book(struct keeper *k, const struct config *c, struct err *err)
+{
+    bool needed = false;
+    for (size_t i = 0; i < c->certificates.n; i++)
+        needed = needed || c->certificates.v[i].acme != NULL;
+    if (!needed || k->has_book)
+        return 0;
+    if (fetch_check(err) < 0)
+        return -1;
+    k->book = book_open(state_folder(c), err);
+    k->has_book = k->book != NULL;
+    return k->has_book ? 0 : -1;
+}
+
+static struct cert_source *make_source(struct cert_provider *provider, const struct config *c,
+                                       struct err *err)
+{
+    struct keeper *k = CONTAINER_OF(provider, struct keeper, provider);
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    if (need_book(k, c, err) != 0 || start(k, err) != 0)
+        return NULL;
+    struct source *s = source_new(k, c);
+    loop_post(k->loop, &s->message);
+    return &s->base;
+}
+
+/* ---- life ---- */
+
+struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *challenges, struct err *err)
+{
+    struct keeper *k = calloc(1, sizeof(*k));
+    CHECK(k != NULL);
+    *k = (struct keeper){
+        .magic = KEEPER_MAGIC, .provider.source = make_source, .ear = *ear, .challenges = challenges};
+    list_init(&k->held);
+    k->loop = loop_new(err);
+    if (k->loop == NULL) {
+        free(k);
+        return NULL;
+    }
+    k->issuers = cert_issuers_new();
+    return k;
+}
+
+struct cert_provider *keeper_provider(struct keeper *k)
+{
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    return &k->provider;
+}
+
+void keeper_stop(struct keeper *k)
+{
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    if (k->runs) {
+        loop_stop(k->loop);
+        pthread_join(k->thread, NULL);
+    }
+    k->runs = false;
+    loop_deliver(k->loop);
+}
+
+void keeper_free(struct keeper *k)
+{
+    if (k == NULL)
+        return;
+    keeper_stop(k); /* sources have gone since */
+    CHECK(list_empty(&k->held));
+    obtainer_free(k->obtainer);
+    book_close(k->book);
+    cert_issuers_free(k->issuers);
+    loop_free(k->loop);
+    k->magic = 0;
+    free(k);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper: a thread for certificates that change while the door serves. It has a loop of its own and may
+ * block for a moment, on files. Workers ask it for what they have not got (cert/source.h); what has changed
+ * it tells to whoever made it, who tells the workers. */
+#ifndef CARDEA_KEEPER_KEEPER_H
+#define CARDEA_KEEPER_KEEPER_H
+
+#include "base/err.h"
+#include "session/provider.h"
+
+struct keeper;
+struct loop;
+
+/* Who is told, in the thread of that loop. Texts live during the call. */
+struct keeper_ear {
+    struct loop *loop;
+    void (*notice)(void *arg, const char *text);  /* something that somebody may want to read: one line */
+    void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    void *arg;
+};
+
+struct challenges;
+
+/* The thread begins with the first source that is made. In `challenges`, which outlives it, it puts what
+ * proves to CAs that names are the door's. NULL with `err`. */
+struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *challenges, struct err *err);
+
+/* For door_new(). Lives as long as the keeper. */
+struct cert_provider *keeper_provider(struct keeper *keeper);
+
+/* End the thread. What has been asked is answered, and what is asked from now on is answered by
+ * keeper_free(), so nobody must ask any more. Once no worker runs, before door_free(). */
+void keeper_stop(struct keeper *keeper);
+
+/* After the door has gone, and a last loop_deliver() of the ear's loop. NULL is allowed. */
+void keeper_free(struct keeper *keeper);
+
+#endif

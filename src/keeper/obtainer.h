@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates that the door obtains by itself, from CAs, by ACME: life.h says when, the book keeps them,
+ * errands fetch them. Belongs to the keeper's thread. */
+#ifndef CARDEA_KEEPER_OBTAINER_H
+#define CARDEA_KEEPER_OBTAINER_H
+
+#include "cert/source.h"
+#include "keeper/acme_wish.h"
+
+struct book;
+struct challenges;
+struct obtainer;
+struct obtained;
+
+struct obtainer_owner {
+    struct loop *loop;
+    struct challenges *challenges; /* where proofs are put that the door itself shows */
+    void (*notice)(void *arg, const struct err *text);
+    void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    void *arg;
+};
+
+/* With a book that was opened and nobody else has; it is closed by obtainer_free(). Never NULL; what it
+ * cannot do it tells by notices. */
+struct obtainer *obtainer_new(struct book *book, const struct obtainer_owner *owner);
+
+/* What is under way is given up; all that was wanted has been released. NULL is allowed. */
+void obtainer_free(struct obtainer *o);
+
+/* From now on these names are to have a certificate; who wants the same names, kind of key and profile once
+ * more gets the same one, and it is obtained as was said last. `wish` is taken over. NULL, with a notice,
+ * when the book fails. */
+struct obtained *obtainer_want(struct obtainer *o, struct acme_wish *wish);
+
+/* Once for each obtainer_want(). It stays in the book. */
+void obtained_release(struct obtained *g);
+
+/* The certificate, if it is for that name, as a reference in *ret. False: it is not, or it has not been
+ * obtained yet, which *ret then says. */
+bool obtained_find(const struct obtained *g, const char *name, struct cert_answer *ret);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What obtainer.c (who is wanted, and when what is done) and obtainer_order.c (errands) share. */
+#ifndef CARDEA_KEEPER_OBTAINER_INTERNAL_H
+#define CARDEA_KEEPER_OBTAINER_INTERNAL_H
+
+#include "base/check.h"
+#include "base/list.h"
+#include "keeper/acme_errand.h"
+#include "keeper/book.h"
+#include "keeper/obtainer.h"
+
+#define OBTAINER_MAGIC 0x0b7a1e40u
+#define OBTAINED_MAGIC 0x0b7a1ed0u
+
+struct fetcher;
+
+/* A CA, by its number in the book and in life.h. */
+struct obtainer_ca {
+    char *url;
+    char *account;                   /* its URL, or NULL */
+    struct evp_pkey_st *account_key; /* NULL: none yet */
+};
+
+struct obtainer {
+    uint32_t magic;
+    struct obtainer_owner owner;
+    struct book *book;
+    struct life *life;
+    struct fetcher *fetcher;
+    struct prover *door;
+    struct obtainer_ca *cas;
+    size_t cas_len;
+    struct list all; /* struct obtained */
+    struct timer timer;
+    struct task turn;
+};
+
+/* An order, or a question, that is under way. */
+struct obtained_errand {
+    struct acme_errand *running; /* NULL: none */
+    uint16_t ca;
+    int slot;
+    struct evp_pkey_st *key; /* of the certificate to be */
+    struct cert *about;      /* the certificate that is asked about */
+    struct buf eab_key;
+    struct buf replaces;
+};
+
+struct obtained {
+    uint32_t magic;
+    struct list node;
+    struct obtainer *o;
+    size_t wanted; /* how often */
+    struct acme_wish *wish;
+    struct lineage *lineage;
+    struct prover *dns;             /* made when it is first needed; NULL: none */
+    struct cert *certs[LIFE_SLOTS]; /* what is in the slots, or NULL */
+    int served;                     /* slot, or LIFE_NO_SLOT */
+    struct obtained_errand order, look;
+};
+
+/* Seconds since 1970. */
+int64_t obtainer_now(void);
+
+/* Say something about it: "certificate for NAME: ...". */
+void obtained_notice(const struct obtained *g, const struct err *why);
+
+/* Something has changed: look soon what is to be done. */
+void obtainer_go_on(struct obtainer *o);
+
+/* Put what is known of it into the book. */
+void obtained_save(const struct obtained *g);
+
+/* ---- obtainer_secret.c ---- */
+
+/* Read a small secret in base64 or base64url, whichever it is, from a file that others cannot read; to be
+ * given to obtainer_wipe(). -1 with `err`, which has nothing of it. */
+int obtainer_secret(const char *path, struct buf *ret, struct err *err);
+void obtainer_wipe(struct buf *secret);
+
+/* ---- obtainer_order.c ---- */
+
+void obtained_order(struct obtained *g, int slot, uint16_t ca);
+void obtained_ask_renewal(struct obtained *g, int slot);
+
+/* Give up what is under way. */
+void obtained_cancel(struct obtained *g);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Orders, and the question when to renew: what an errand is given, and what becomes of it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "ca/key.h"
+#include "cert/cert.h"
+#include "cert/issued.h"
+#include "cert/pem.h"
+#include "keeper/obtainer_internal.h"
+
+static void end_errand(struct obtained_errand *e)
+{
+    ca_key_free(e->key);
+    cert_unref(e->about);
+    obtainer_wipe(&e->eab_key);
+    buf_free(&e->replaces);
+    *e = (struct obtained_errand){0};
+}
+
+void obtained_cancel(struct obtained *g)
+{
+    struct obtained_errand *const both[] = {&g->order, &g->look};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        if (both[i]->running != NULL)
+            acme_errand_cancel(both[i]->running);
+        end_errand(both[i]);
+    }
+}
+
+static void save_ca(struct obtained *g, uint16_t ca)
+{
+    const struct life_ca_state state = life_ca_state(g->o->life, ca);
+    struct err err;
+    if (book_save_ca(g->o->book, ca, &state, &err) < 0)
+        obtained_notice(g, &err);
+}
+
+static void fail(struct obtained *g, enum life_failure why, int64_t retry_after, const struct err *text)
+{
+    uint16_t ca = g->order.ca;
+    char when[PEM_TIME_MAX];
+    struct err line;
+    end_errand(&g->order);
+    life_failed(g->o->life, g->lineage, why, retry_after, obtainer_now());
+    obtained_save(g);
+    save_ca(g, ca);
+    int64_t next = life_next_try(g->lineage);
+    err_set(&line, "%s: %s; next try at %s", g->o->cas[ca].url, text->text,
+            next != LIFE_NEVER ? pem_time_text(next, when) : "no time");
+    obtained_notice(g, &line);
+    obtainer_go_on(g->o);
+}
+
+/* ---- the account ---- */
+
+static int save_account(const struct obtained *g, uint16_t number, struct err *err)
+{
+    const struct obtainer_ca *ca = &g->o->cas[number];
+    struct buf der = {.max = 0};
+    struct str url = {ca->account != NULL ? ca->account : "", ca->account != NULL ? strlen(ca->account) : 0};
+    int rc = ca_key_put_der(ca->account_key, &der)
+                 ? book_save_account(g->o->book, number, url, (struct str){(char *)der.data, der.len}, err)
+                 : err_set(err, "the account's key could not be written");
+    obtainer_wipe(&der);
+    return rc;
+}
+
+/* A key is in the book before the CA hears of it: else a crash would leave an account that nobody has. */
+static int need_account(const struct obtained *g, uint16_t number, struct err *err)
+{
+    struct obtainer_ca *ca = &g->o->cas[number];
+    if (ca->account_key != NULL)
+        return 0;
+    ca->account_key = ca_key_make(CA_KEY_P256);
+    if (ca->account_key == NULL)
+        return err_set(err, "no key could be made");
+    if (save_account(g, number, err) == 0)
+        return 0;
+    ca_key_free(ca->account_key);
+    ca->account_key = NULL;
+    return -1;
+}
+
+static void on_noted(void *arg, const struct acme_client *c)
+{
+    struct obtained *g = arg;
+    struct obtainer_ca *ca = &g->o->cas[g->order.ca];
+    const char *account = acme_client_account(c);
+    struct err err;
+    if (account == NULL || (ca->account != NULL && strcmp(account, ca->account) == 0))
+        return;
+    free(ca->account);
+    ca->account = strdup(account);
+    CHECK(ca->account != NULL);
+    if (save_account(g, g->order.ca, &err) < 0)
+        obtained_notice(g, &err);
+}
+
+/* ---- what has come ---- */
+
+static int read_certificate(const struct obtained *g, struct str chain, struct str key, struct issued *ret,
+                            struct cert **ret_cert, struct err *err)
+{
+    if (issued_read(chain, key, ret, err) < 0)
+        return -1;
+    *ret_cert = cert_from(chain, g->order.key, g->wish->names[0], err);
+    return *ret_cert != NULL ? 0 : -1;
+}
+
+/* Into its slot and into the book; what the book cannot keep is not served, for a restart would lose it. */
+static int take(struct obtained *g, const struct issued *issued, struct cert *cert,
+                const struct book_certificate *entry, struct err *err)
+{
+    const struct life_issue issue = {
+        .not_before = issued->not_before, .not_after = issued->not_after, .must_staple = issued->must_staple};
+    const struct life_state before = g->lineage->state;
+    struct obtainer *o = g->o;
+    int slot = g->order.slot;
+    life_issued(o->life, g->lineage, &issue, obtainer_now());
+    if (book_put(o->book, g->lineage, life_due_of(g->lineage), slot, entry, err) < 0) {
+        life_take_back(o->life, g->lineage, &before, obtainer_now());
+        return -1;
+    }
+    cert_unref(g->certs[slot]);
+    g->certs[slot] = cert_ref(cert);
+    save_ca(g, g->order.ca);
+    if (g->served == slot) /* no turn tells of it: the slot is the same */
+        for (size_t i = 0; i < g->wish->names_len; i++)
+            o->owner.changed(o->owner.arg, g->wish->names[i]);
+    return 0;
+}
+
+/* The key goes into the book, the certificate to clients. -1 with `err`: it is of no use to us. */
+static int keep(struct obtained *g, struct str chain, struct str key, struct issued *ret, struct err *err)
+{
+    struct cert *cert = NULL;
+    if (read_certificate(g, chain, key, ret, &cert, err) < 0)
+        return -1;
+    struct book_certificate entry = {.chain = chain,
+                                     .key = key,
+                                     .serial = {ret->serial, strlen(ret->serial)},
+                                     .issued = obtainer_now(),
+                                     .not_before = ret->not_before,
+                                     .not_after = ret->not_after,
+                                     .ca = g->order.ca};
+    memcpy(entry.pin, ret->pin, sizeof(entry.pin));
+    int rc = take(g, ret, cert, &entry, err);
+    cert_unref(cert);
+    return rc;
+}
+
+static bool is_better(const struct obtained *g, struct str chain, struct str key)
+{
+    struct issued issued;
+    if (issued_read(chain, key, &issued, NULL) < 0)
+        return true; /* keep() says what is wrong with it */
+    const struct life_issue issue = {.not_before = issued.not_before, .not_after = issued.not_after};
+    return life_takes(g->lineage, &issue, obtainer_now());
+}
+
+static void on_obtained(struct obtained *g, struct str chain)
+{
+    struct issued issued;
+    struct buf der = {.max = 0};
+    struct err err;
+    char until[PEM_TIME_MAX];
+    bool readable = ca_key_put_der(g->order.key, &der);
+    struct str key = {(char *)der.data, der.len};
+    if (!readable || !is_better(g, chain, key)) {
+        err_set(&err, readable ? "what the CA gave is no better than what there is" : "its key is lost");
+        fail(g, LIFE_USELESS, 0, &err);
+    } else if (keep(g, chain, key, &issued, &err) == 0) {
+        err_set(&err, "obtained from %s, valid until %s", g->o->cas[g->order.ca].url,
+                pem_time_text(issued.not_after, until));
+        obtained_notice(g, &err);
+    } else if (g->lineage->ordering != LIFE_NO_SLOT) {
+        fail(g, LIFE_USELESS, 0, &err);
+    } else { /* the book has failed, and life has been told */
+        obtained_notice(g, &err);
+    }
+    obtainer_wipe(&der);
+    end_errand(&g->order);
+    obtainer_go_on(g->o);
+}
+
+static void on_order_done(void *arg, const struct acme_client *c, const struct acme_client_failure *failure)
+{
+    static const enum life_failure faults[] = {[ACME_UNREACHABLE] = LIFE_UNREACHABLE,
+                                               [ACME_RATE_LIMITED] = LIFE_RATE_LIMITED,
+                                               [ACME_REFUSED] = LIFE_REFUSED,
+                                               [ACME_USELESS] = LIFE_USELESS};
+    struct obtained *g = arg;
+    g->order.running = NULL;
+    if (failure == NULL)
+        on_obtained(g, acme_client_chain(c));
+    else
+        fail(g, faults[failure->fault], failure->retry_after, &failure->why);
+}
+
+/* ---- an order ---- */
+
+static int make_dns(struct obtained *g, struct err *err)
+{
+    const struct acme_wish *w = g->wish;
+    struct buf secret = {.max = 0};
+    int rc = 0;
+    if (g->dns != NULL)
+        return 0;
+    if (w->hook != NULL) {
+        g->dns = prover_hook(g->o->owner.loop, w->hook);
+    } else if (w->dns_server.family != AF_UNSPEC) {
+        rc = obtainer_secret(w->dns_secret_file, &secret, err);
+        if (rc == 0)
+            g->dns = prover_update(g->o->owner.loop, &w->dns_server, w->dns_zone, w->dns_key,
+                                   (struct str){(char *)secret.data, secret.len});
+        obtainer_wipe(&secret);
+    }
+    return rc;
+}
+
+/* The certificate that is in the slot, where the CA has issued it, is named as what is replaced. */
+static void name_replaced(struct obtained *g)
+{
+    const struct life_slot *s = &g->lineage->state.slot[g->order.slot];
+    if (g->certs[g->order.slot] == NULL || !s->held || s->ca != g->order.ca)
+        return;
+    if (acme_client_cert_id(cert_leaf_der(g->certs[g->order.slot]), &g->order.replaces, NULL) < 0)
+        buf_free(&g->order.replaces);
+}
+
+static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
+{
+    const struct acme_wish *w = g->wish;
+    const struct obtainer_ca *ca = &g->o->cas[g->order.ca];
+    *s = (struct acme_errand_settings){
+        .loop = g->o->owner.loop,
+        .fetcher = g->o->fetcher,
+        .ca_file = w->ca_file,
+        .provers = {[ACME_BY_TLS_ALPN] = g->o->door, [ACME_BY_HTTP] = g->o->door, [ACME_BY_DNS] = g->dns},
+        .noted = on_noted,
+        .done = on_order_done,
+        .arg = g,
+        .client = {.goal = ACME_OBTAIN,
+                   .directory = ca->url,
+                   .account_key = ca->account_key,
+                   .account = ca->account,
+                   .email = w->email,
+                   .eab_kid = w->eab_kid,
+                   .eab_key = {(const char *)g->order.eab_key.data, g->order.eab_key.len},
+                   .names = (const char *const *)w->names,
+                   .names_len = w->names_len,
+                   .proofs_len = w->proofs_len,
+                   .settle = w->settle,
+                   .profile = w->profile,
+                   .replaces = g->order.replaces.len > 0 ? buf_text(&g->order.replaces) : NULL,
+                   .key = g->order.key}};
+    memcpy(s->client.proofs, w->proofs, sizeof(w->proofs));
+}
+
+void obtained_order(struct obtained *g, int slot, uint16_t ca)
+{
+    struct acme_errand_settings settings;
+    struct err err;
+    CHECK(g->order.running == NULL);
+    g->order = (struct obtained_errand){.ca = ca, .slot = slot, .key = ca_key_make(g->wish->key)};
+    int rc = g->o->fetcher != NULL ? 0 : err_set(&err, "libcurl is missing");
+    if (rc == 0 && g->order.key == NULL)
+        rc = err_set(&err, "no key could be made");
+    if (rc == 0)
+        rc = need_account(g, ca, &err);
+    if (rc == 0)
+        rc = make_dns(g, &err);
+    if (rc == 0 && g->wish->eab_key_file != NULL)
+        rc = obtainer_secret(g->wish->eab_key_file, &g->order.eab_key, &err);
+    if (rc == 0) {
+        name_replaced(g);
+        fill_settings(g, &settings);
+        g->order.running = acme_errand_start(&settings, &err);
+        rc = g->order.running != NULL ? 0 : -1;
+    }
+    if (rc < 0)
+        fail(g, LIFE_REFUSED, 0, &err);
+}
+
+/* ---- when to renew ---- */
+
+static void on_look_done(void *arg, const struct acme_client *c, const struct acme_client_failure *failure)
+{
+    struct obtained *g = arg;
+    struct life *life = g->o->life;
+    int slot = g->look.slot;
+    struct err err;
+    end_errand(&g->look);
+    if (failure == NULL) {
+        const struct acme_client_window *w = acme_client_window(c);
+        life_ari(life, g->lineage, w->start, w->end, w->retry_after, obtainer_now());
+        struct str url = {w->url, strlen(w->url)};
+        if (book_save_explanation(g->o->book, g->lineage->id, slot, url, &err) < 0)
+            obtained_notice(g, &err);
+    } else {
+        life_ari_failed(life, g->lineage, failure->fault != ACME_UNREACHABLE, obtainer_now());
+    }
+    obtained_save(g);
+    obtainer_go_on(g->o);
+}
+
+void obtained_ask_renewal(struct obtained *g, int slot)
+{
+    const struct life_slot *s = &g->lineage->state.slot[slot];
+    struct err err;
+    CHECK(g->look.running == NULL);
+    g->look = (struct obtained_errand){.slot = slot, .ca = s->ca};
+    if (g->certs[slot] != NULL && g->o->fetcher != NULL) {
+        g->look.about = cert_ref(g->certs[slot]);
+        const struct acme_errand_settings settings = {
+            .loop = g->o->owner.loop,
+            .fetcher = g->o->fetcher,
+            .ca_file = g->wish->ca_file,
+            .done = on_look_done,
+            .arg = g,
+            .client = {.goal = ACME_RENEWAL_INFO,
+                       .directory = g->o->cas[s->ca].url,
+                       .certificate = cert_leaf_der(g->look.about)}};
+        g->look.running = acme_errand_start(&settings, &err);
+    }
+    if (g->look.running != NULL)
+        return;
+    end_errand(&g->look);
+    life_ari_failed(g->o->life, g->lineage, true, obtainer_now());
+}

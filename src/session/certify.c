@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session/certify.h"
+
+#include "cert/store.h"
+#include "session/session_internal.h"
+#include "session/worker.h"
+
+static enum cert_desk_result look_up(const struct certify_wish *wish, struct cert_waiter *waiter,
+                                     struct cert **ret, const char **ret_why)
+{
+    /* Clients who are to see candidates first would ask for these here. */
+    const struct cert_cache_key key = {wish->query->sni, CERT_TO_SERVE, wish->route->asks_as};
+    const struct cert_answer *answer;
+    enum cert_desk_result result = cert_desk_find(wish->desk, &key, wish->peer, waiter, &answer);
+    if (result == CERT_DESK_FOUND)
+        *ret = cert_pick(answer->certs, answer->count, wish->query);
+    else if (result != CERT_DESK_WAIT)
+        *ret_why = answer->why;
+    return result;
+}
+
+enum cert_desk_result certify_choose(const struct certify_wish *wish, struct cert_waiter *waiter,
+                                     struct cert **ret, const char **ret_why)
+{
+    const struct route_runtime *route = wish->route;
+    enum cert_desk_result result = CERT_DESK_NONE;
+    *ret = NULL;
+    *ret_why = "it was not there in time";
+    if (!route->looks_up || (route->store != NULL && cert_select_exact(route->store, wish->query) != NULL))
+        return CERT_DESK_FOUND;
+    if (wish->desk != NULL && !wish->late)
+        result = look_up(wish, waiter, ret, ret_why);
+    if (result == CERT_DESK_FOUND || result == CERT_DESK_WAIT || route->store == NULL)
+        return result;
+    return CERT_DESK_FOUND;
+}
+
+/* ---- CERTIFY ---- */
+
+/* Not from within another session's step: an answer comes by message. */
+static void on_answer(struct cert_waiter *w)
+{
+    session_run(CONTAINER_OF(w, struct certify, waiter)->session);
+}
+
+void certify_init(struct session *s)
+{
+    struct certify *c = &s->setup->certify;
+    c->session = s;
+    c->waiter.wake = on_answer;
+    list_init(&c->waiter.node);
+}
+
+void certify_cancel(struct session *s)
+{
+    list_remove(&s->setup->certify.waiter.node);
+}
+
+static enum session_state refuse(struct session *s, enum cert_desk_result result, const char *why)
+{
+    bool never = result == CERT_DESK_NONE && !s->setup->expired;
+    session_detail(s, why);
+    return session_refuse_hello(s, never ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR, CLOSE_UNCERTIFIED);
+}
+
+enum session_state certify_client(struct session *s, const struct tls_server *server,
+                                  struct tls_client_hello *hello)
+{
+    struct setup *p = s->setup;
+    const struct certify_wish wish = {.desk = s->epoch->desk,
+                                      .route = s->route,
+                                      .query = &hello->query,
+                                      .peer = &s->peer,
+                                      .late = p->expired};
+    const char *why;
+    enum cert_desk_result result = certify_choose(&wish, &p->certify.waiter, &hello->cert, &why);
+    switch (result) {
+    case CERT_DESK_WAIT:
+        p->certify.server = server;
+        return SESSION_CERTIFY;
+    case CERT_DESK_FOUND:
+        certify_cancel(s);
+        p->expired = false;
+        return SESSION_HANDSHAKE;
+    default:
+        return refuse(s, result, why);
+    }
+}
+
+static enum session_state certify_with(struct session *s, const struct hello *h)
+{
+    return session_begin_tls(s, s->setup->certify.server, h);
+}
+
+enum session_state step_certify(struct session *s)
+{
+    return session_with_hello(s, certify_with);
+}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pebble, a CA that speaks ACME and fails on purpose, with a DNS of its own in which every name is this machine."""
+import base64
+import json
+import os
+import ssl
+import urllib.request
+
+from pki import openssl
+from run import Process, free_port, wait_listening
+
+
+class Pebble:
+    """`tls_port`, `http_port`: where it looks for the proofs of tls-alpn-01 and http-01. `dns`: the port of another
+    DNS to ask. `lifetime`: seconds that its
+    certificates live. `refuses`: percent of good nonces that it refuses."""
+
+    def __init__(self, directory, tls_port, http_port=None, *, lifetime=3600, refuses=20, eab=None, name="pebble", dns=None):
+        self.directory = directory / name
+        self.directory.mkdir(exist_ok=True)
+        self.port, self.management, self.dns, self.dns_management = (free_port() for _ in range(4))
+        self.tls_port, self.http_port = tls_port, http_port or free_port()
+        self.lifetime, self.refuses, self.eab = lifetime, refuses, eab
+        self.other_dns = dns
+        self.name = name
+        self.processes = []
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.port}/dir"
+
+    @property
+    def ca_file(self):
+        return str(self.directory / "own.pem")
+
+    def make_certificate(self):
+        """Of the CA's own server; a certificate that vouches for itself."""
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                "-keyout", self.directory / "own.key", "-out", self.directory / "own.pem", "-subj", "/CN=localhost",
+                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+
+    def start(self):
+        if not (self.directory / "own.pem").exists():
+            self.make_certificate()
+        config = {"listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
+                  "certificate": str(self.directory / "own.pem"), "privateKey": str(self.directory / "own.key"),
+                  "httpPort": self.http_port, "tlsPort": self.tls_port, "ocspResponderURL": "",
+                  "externalAccountBindingRequired": self.eab is not None,
+                  "externalAccountMACKeys": self.eab or {}, "certificateValidityPeriod": self.lifetime}
+        (self.directory / "pebble.json").write_text(json.dumps({"pebble": config}))
+        dns = Process(["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}", "-management",
+                       f"127.0.0.1:{self.dns_management}", "-http01", "", "-https01", "", "-tlsalpn01", "",
+                       "-defaultIPv6", ""], self.directory, "challtestsrv")
+        env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(self.refuses)}
+        pebble = Process(["pebble", "-config", self.directory / "pebble.json", "-dnsserver", f"127.0.0.1:{self.other_dns or self.dns}"],
+                         self.directory, "pebble", env=env)
+        self.processes = [pebble, dns]
+        wait_listening(self.dns_management, dns, 30)
+        wait_listening(self.port, pebble, 30)
+        return self
+
+    def stop(self):
+        for process in self.processes:
+            process.stop()
+        self.processes = []
+
+    def log(self):
+        return self.processes[0].output()
+
+    def root(self):
+        """The root that its certificates lead to, as a path."""
+        ctx = ssl.create_default_context(cafile=self.ca_file)
+        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0", context=ctx, timeout=10) as answer:
+            path = self.directory / "root.pem"
+            path.write_bytes(answer.read())
+        return str(path)
+
+    def tell_dns(self, what, **facts):
+        """Change what its DNS says (`set-txt`, `clear-txt`, ...)."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.dns_management}/{what}", json.dumps(facts).encode())
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+class Named:
+    """BIND, with one zone that a key may change. What it has is asked over its own DNS."""
+
+    def __init__(self, directory, zone):
+        self.directory = directory / "named"
+        self.directory.mkdir()
+        self.zone, self.port = zone, free_port()
+        self.secret = base64.b64encode(os.urandom(32)).decode()
+        self.process = None
+        (self.directory / "zone").write_text(
+            f"$TTL 60\n@ SOA ns.{zone}. admin.{zone}. 1 60 60 60 60\n@ NS ns.{zone}.\nns A 127.0.0.1\n* A 127.0.0.1\n@ A 127.0.0.1\n")
+        (self.directory / "named.conf").write_text(f"""
+options {{ directory "{self.directory}"; listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+  pid-file "{self.directory}/pid"; session-keyfile "{self.directory}/session.key"; recursion no; allow-transfer {{ none; }}; }};
+controls {{ }};
+key "acme.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
+key "other.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
+zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ grant acme.{zone} subdomain {zone}. TXT; }}; }};
+""")
+
+    def start(self):
+        self.process = Process(["named", "-g", "-c", self.directory / "named.conf"], self.directory, "named")
+        wait_listening(self.port, self.process, 30)
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+
+    def config(self, **other):
+        """The section `dns` of a configuration."""
+        file = self.directory / "secret"
+        file.touch(0o600)
+        file.write_text(self.secret + "\n")
+        return {"server": f"127.0.0.1:{self.port}", "zone": self.zone, "key": f"acme.{self.zone}", "secret_file": str(file),
+                **other}
