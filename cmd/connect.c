@@ -60,6 +60,18 @@ static int start_standard(struct connect *c, struct err *err)
     return 0;
 }
 
+/* ---- the certificate ---- */
+
+/* That all is well is news only to who has asked for it. */
+static void on_notice(void *owner, enum client_notice what, const char *text)
+{
+    const struct connect *c = owner;
+    if (what != CLIENT_RENEWED)
+        fprintf(stderr, "cardea: warning: %s\n", text);
+    else if (c->options->verbose)
+        fprintf(stderr, "cardea: %s\n", text);
+}
+
 /* ---- local ports ---- */
 
 /* That a local client went away is no news; that its tunnel failed is. The port stays open. */
@@ -256,6 +268,7 @@ static int start(struct connect *c, struct err *err)
     c->loop = loop_new(err);
     if (c->loop == NULL || watch_signals(c, err) != 0 || open_door(c, err) != 0)
         return -1;
+    client_door_notices(c->door, on_notice, c);
     return o->forwards_len > 0 ? start_listeners(c, err) : start_standard(c, err);
 }
 

@@ -203,6 +203,14 @@ static void on_visited(void *owner, const struct agent_visited *v)
             (unsigned long long)v->from_service, (double)v->duration / NSEC_PER_SEC);
 }
 
+/* That all is well is news only to who has asked for it. */
+static void on_notice(void *owner, enum client_notice what, const char *text)
+{
+    const struct expose *e = owner;
+    if (what != CLIENT_RENEWED || e->options->verbose)
+        fprintf(stderr, "cardea: %s%s\n", what == CLIENT_RENEWED ? "" : "warning: ", text);
+}
+
 /* What an end that somebody asked for waits for. */
 static void tell_stopping(const struct expose *e)
 {
@@ -389,6 +397,7 @@ static int start(struct expose *e, const struct services *services, struct err *
         fprintf(stderr, "cardea: warning: %s\n", warning.text);
     process_raise_descriptors();
     process_keep_memory();
+    client_door_notices(e->door, on_notice, e);
     e->agent = exposer_new(e->loop, e->door, services->v, services->n, o->retry, &events, e);
     return 0;
 }

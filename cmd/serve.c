@@ -234,7 +234,10 @@ static int make_keeper(struct serving *s, struct err *err)
 {
     const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
     s->keeper = keeper_new(&ear, err);
-    return s->keeper != NULL ? 0 : -1;
+    if (s->keeper == NULL)
+        return -1;
+    s->bindings.provider = keeper_provider(s->keeper);
+    return 0;
 }
 
 /* The CA that the door's pages serve. */
@@ -264,7 +267,7 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         config_free(config);
         return -1;
     }
-    s->door = door_new(s->loop, config, &s->bindings, keeper_provider(s->keeper), errors);
+    s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
 }
 

@@ -40,21 +40,6 @@ static const char *amount(long long bytes, char text[AMOUNT_MAX])
     return text;
 }
 
-/* "3d 4h", "5m 12s": the two greatest units. */
-static const char *duration(double seconds, char text[AMOUNT_MAX])
-{
-    long long s = (long long)seconds;
-    if (s >= 86400)
-        snprintf(text, AMOUNT_MAX, "%lldd %lldh", s / 86400, s % 86400 / 3600);
-    else if (s >= 3600)
-        snprintf(text, AMOUNT_MAX, "%lldh %lldm", s / 3600, s % 3600 / 60);
-    else if (s >= 60)
-        snprintf(text, AMOUNT_MAX, "%lldm %llds", s / 60, s % 60);
-    else
-        snprintf(text, AMOUNT_MAX, "%llds", s);
-    return text;
-}
-
 /* Connections that have ended in any other way than well. */
 static long long failed(const json_t *route)
 {
@@ -292,7 +277,7 @@ static void show_sessions(const json_t *status)
                   reason == NULL ? "" : reason, reason == NULL ? "" : ")",
                   json_is_true(json_object_get(session, "denied")) ? " (denied now)" : "");
         table_add(&t, "%s", table_text(session, "route"));
-        table_add(&t, "%s", duration(json_number_value(json_object_get(session, "seconds")), age));
+        table_add(&t, "%s", table_duration(json_number_value(json_object_get(session, "seconds")), age));
         table_add(&t, "%s", amount(count_of(session, "in"), in));
         table_add(&t, "%s", amount(count_of(session, "out"), out));
         table_add(&t, "%s", table_text(session, "identity"));
@@ -313,7 +298,7 @@ static void show(const json_t *status)
     char up[AMOUNT_MAX], file[4096];
     str_clean(file, sizeof(file), table_text(status, "config"));
     printf("cardea %s under %s, up %s, %lld open connection%s\n", table_text(status, "version"), file,
-           duration(json_number_value(json_object_get(status, "uptime")), up),
+           table_duration(json_number_value(json_object_get(status, "uptime")), up),
            count_of(status, "connections"), count_of(status, "connections") == 1 ? "" : "s");
     show_listeners(status);
     show_routes(status);

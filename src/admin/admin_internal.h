@@ -31,6 +31,8 @@ struct admin {
     struct responder *on_port;  /* NULL: no metrics port */
     door_reloaded *on_reload;   /* may be NULL */
     void *on_reload_arg;
+    listing_ask *list; /* certificates that are not files of the configuration; NULL: there are none */
+    void *list_arg;
 };
 
 /* One per resource; see struct resource. */
@@ -38,11 +40,18 @@ void admin_status(struct exchange *e, const struct request *request);
 void admin_sessions(struct exchange *e, const struct request *request);
 void admin_metrics(struct exchange *e, const struct request *request);
 void admin_reload(struct exchange *e, const struct request *request);
+void admin_certificates(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 
 /* Append a text as a JSON string; NULL becomes null. False when memory is out. */
 bool admin_json_text(struct buf *b, const char *text);
+
+/* Append a value of a label, in quotes. False when memory is out. */
+bool admin_put_label(struct buf *b, const char *text);
+
+/* Append what stands before the samples of a gauge, whose name is without "cardea_". */
+bool admin_gauge(struct buf *b, const char *name, const char *help);
 
 /* Answer 200 with `body`, or 500 when `ok` is false: memory was out while it was made. */
 void admin_answer(struct exchange *e, bool ok, const char *type, struct buf *body);

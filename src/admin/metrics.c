@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admin/admin_internal.h"
+#include "admin/certificates.h"
 #include "admin/offers.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -12,7 +13,7 @@
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
-static bool gauge(struct buf *b, const char *name, const char *help)
+bool admin_gauge(struct buf *b, const char *name, const char *help)
 {
     return buf_printf(b, "# HELP cardea_%s %s.\n# TYPE cardea_%s gauge\n", name, help, name);
 }
@@ -34,17 +35,17 @@ static bool put_astray(struct buf *b, const struct door *door)
 
 static bool put_door(struct buf *b, const struct door *door)
 {
-    return gauge(b, "up", "Whether the door serves") && buf_printf(b, "cardea_up 1\n") &&
-           gauge(b, "version_info", "The version that runs") &&
+    return admin_gauge(b, "up", "Whether the door serves") && buf_printf(b, "cardea_up 1\n") &&
+           admin_gauge(b, "version_info", "The version that runs") &&
            buf_printf(b, "cardea_version_info{version=\"%s\"} 1\n", CARDEA_VERSION) &&
-           gauge(b, "uptime_seconds", "Time since the door began to serve") &&
+           admin_gauge(b, "uptime_seconds", "Time since the door began to serve") &&
            buf_printf(b, "cardea_uptime_seconds %.3f\n", (double)door_uptime(door) / NSEC_PER_SEC) &&
-           gauge(b, "open_connections", "Connections open now, with those that have no route yet") &&
+           admin_gauge(b, "open_connections", "Connections open now, with those that have no route yet") &&
            buf_printf(b, "cardea_open_connections %zu\n", door_connections(door));
 }
 
 /* A label's value: backslash, quote and line feed are escaped. */
-static bool put_label(struct buf *b, const char *text)
+bool admin_put_label(struct buf *b, const char *text)
 {
     bool ok = buf_append(b, "\"", 1);
     for (; *text != '\0' && ok; text++) {
@@ -85,7 +86,7 @@ static bool put_requests(struct buf *b, const struct door *door)
 static bool put_backends(struct buf *b, const struct snapshot *snap, const char *name, const char *help,
                          unsigned (*figure)(const struct backend *))
 {
-    bool ok = gauge(b, name, help);
+    bool ok = admin_gauge(b, name, help);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         const struct upstream *u = &snap->routes[i].upstream;
         for (size_t k = 0; k < u->n && ok; k++) {
@@ -93,28 +94,8 @@ static bool put_backends(struct buf *b, const struct snapshot *snap, const char 
                 continue;
             ok =
                 buf_printf(b, "cardea_%s{route=\"%s\",backend=", name, snap->config->routes.v[i].name.text) &&
-                put_label(b, u->v[k]->key) && buf_printf(b, "} %u\n", figure(u->v[k]));
+                admin_put_label(b, u->v[k]->key) && buf_printf(b, "} %u\n", figure(u->v[k]));
         }
-    }
-    return ok;
-}
-
-static bool is_repeated_label(const struct snapshot *snap, size_t i)
-{
-    for (size_t k = 0; k < i; k++)
-        if (snap->certs[k] != NULL && strcmp(snap->certs[k]->label, snap->certs[i]->label) == 0)
-            return true;
-    return false;
-}
-
-static bool put_certificates(struct buf *b, const struct snapshot *snap)
-{
-    bool ok = gauge(b, "certificate_not_after_seconds", "When the certificate expires, since 1970");
-    for (size_t i = 0; i < snap->config->certificates.n && ok; i++) {
-        const struct cert *cert = snap->certs[i];
-        ok = cert == NULL || is_repeated_label(snap, i) ||
-             (buf_printf(b, "cardea_certificate_not_after_seconds{certificate=") &&
-              put_label(b, cert->label) && buf_printf(b, "} %lld\n", (long long)cert->not_after));
     }
     return ok;
 }
@@ -142,6 +123,23 @@ static bool put_routes(struct buf *b, const struct door *door)
     return ok;
 }
 
+/* On its way: offers are told before the certificates, and both may take a while. */
+struct metrics {
+    struct exchange *e;
+    struct buf body;
+    bool ok;
+};
+
+static void finish(void *arg, const struct listing *v, size_t len, size_t total)
+{
+    struct metrics *m = arg;
+    const struct admin *a = exchange_arg(m->e);
+    (void)total;
+    m->ok = m->ok && a != NULL && certificates_prometheus(&m->body, door_snapshot(a->door), v, len);
+    admin_answer(m->e, m->ok, TYPE_METRICS, &m->body);
+    free(m);
+}
+
 static void answer(void *arg, struct agent *const *offers, size_t count)
 {
     struct exchange *e = arg;
@@ -151,14 +149,17 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
         return;
     }
     const struct snapshot *snap = door_snapshot(a->door);
-    struct buf body = {0};
-    bool ok = put_door(&body, a->door) && put_astray(&body, a->door) && put_routes(&body, a->door) &&
-              put_requests(&body, a->door) &&
-              put_backends(&body, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
-              put_backends(&body, snap, "backend_connections", "Connections to the backend, of all routes",
-                           figure_live) &&
-              offers_prometheus(&body, offers, count) && put_certificates(&body, snap);
-    admin_answer(e, ok, TYPE_METRICS, &body);
+    struct metrics *m = calloc(1, sizeof(*m));
+    CHECK(m != NULL);
+    struct buf *b = &m->body;
+    m->e = e;
+    m->ok = put_door(b, a->door) && put_astray(b, a->door) && put_routes(b, a->door) &&
+             put_requests(b, a->door) &&
+            put_backends(b, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
+            put_backends(b, snap, "backend_connections", "Connections to the backend, of all routes",
+                         figure_live) &&
+            offers_prometheus(b, offers, count);
+    certificates_list(a, CERTIFICATES_MEASURED, finish, m);
 }
 
 void admin_metrics(struct exchange *e, const struct request *request)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "net/acceptor.h"
+#include "web/web.h"
 
 #define RESPONDER_MAGIC 0x4e590001u
 #define CONNECTION_MAGIC 0x4e590002u
@@ -65,33 +66,6 @@ struct responder {
 
 /* ---- answers ---- */
 
-static const char *phrase(unsigned status)
-{
-    static const struct {
-        unsigned status;
-        const char *phrase;
-    } rows[] = {
-        {200, "OK"},
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {422, "Unprocessable Content"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].status == status)
-            return rows[i].phrase;
-    CHECK(!"a status without a phrase");
-    return "";
-}
-
 static void connection_deadline(struct connection *c, int64_t ns)
 {
     loop_set_timer(c->responder->loop, &c->deadline, loop_now(c->responder->loop) + ns);
@@ -103,7 +77,7 @@ static void begin_answer(struct connection *c, unsigned status, const char *type
 {
     CHECK(c->state == CONNECTION_READING || c->state == CONNECTION_WAITING);
     bool ok = buf_printf(&c->out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
-                         phrase(status), type, body->len);
+                         web_phrase(status), type, body->len);
     if (allow != NULL)
         ok = ok && buf_printf(&c->out, "Allow: %s\r\n", allow);
     ok = ok && buf_printf(&c->out, "Cache-Control: no-store\r\nConnection: close\r\n\r\n");

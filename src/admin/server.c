@@ -14,9 +14,13 @@
 #include "session/snapshot.h"
 
 static const struct resource on_socket[] = {
-    {"/status", "GET", admin_status},   {"/sessions", "GET", admin_sessions},
-    {"/metrics", "GET", admin_metrics}, {"/reload", "POST", admin_reload},
-    {"/end", "POST", admin_end},        {"/whois", "GET", admin_whois},
+    {"/status", "GET", admin_status},
+    {"/sessions", "GET", admin_sessions},
+    {"/metrics", "GET", admin_metrics},
+    {"/reload", "POST", admin_reload},
+    {"/end", "POST", admin_end},
+    {"/whois", "GET", admin_whois},
+    {"/certificates", "GET", admin_certificates},
 };
 
 /* Backends come here. */
@@ -154,6 +158,13 @@ void admin_set_reloaded(struct admin *a, door_reloaded *reloaded, void *arg)
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->on_reload = reloaded;
     a->on_reload_arg = arg;
+}
+
+void admin_set_listing(struct admin *a, listing_ask *ask, void *arg)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->list = ask;
+    a->list_arg = arg;
 }
 
 /* Unless another door has put its own there meanwhile. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the running door tells about itself and lets itself be told, over HTTP: on a unix socket that only its
- * owner may open (GET /status, GET /sessions, GET /metrics, POST /reload), and, where the configuration says
- * so, GET /metrics on a TCP port. */
+ * owner may open (GET /status, GET /sessions, GET /certificates, GET /metrics, POST /reload), and, where the
+ * configuration says so, GET /metrics on a TCP port. */
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
 
+#include "keeper/listing.h"
 #include "session/door.h"
 
 #define ADMIN_SOCKET_MAX 108 /* bytes of a unix socket's path with its NUL (sun_path) */
@@ -27,6 +28,10 @@ struct admin *admin_new(struct loop *loop, struct door *door, struct err *err);
 /* Let somebody else know how each reload went that the admin API was asked for; called before the asker gets
  * his answer. */
 void admin_set_reloaded(struct admin *admin, door_reloaded *reloaded, void *arg);
+
+/* Who tells of certificates that are not files of the configuration: asked and answering on the control
+ * thread. */
+void admin_set_listing(struct admin *admin, listing_ask *ask, void *arg);
 
 /* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may
  * have stopped. NULL is allowed. */

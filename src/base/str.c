@@ -10,7 +10,7 @@
 
 bool str_is(struct str s, const char *text)
 {
-    return strlen(text) == s.len && memcmp(s.p, text, s.len) == 0;
+    return strlen(text) == s.len && (s.len == 0 || memcmp(s.p, text, s.len) == 0);
 }
 
 bool str_copy(char *ret, size_t cap, const char *p, size_t len)

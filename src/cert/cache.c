@@ -72,8 +72,9 @@ static void drop(struct cert_cache *cache, struct entry *e)
 
 static void drop_all(struct cert_cache *cache)
 {
-    while (!list_empty(&cache->used))
-        drop(cache, CONTAINER_OF(cache->used.next, struct entry, used));
+    struct list *n;
+    while ((n = list_pop(&cache->used)) != NULL)
+        drop(cache, CONTAINER_OF(n, struct entry, used));
 }
 
 void cert_cache_free(struct cert_cache *cache)
@@ -194,8 +195,10 @@ void cert_cache_forget(struct cert_cache *cache, const char *name)
     CHECK_MAGIC(cache, CACHE_MAGIC);
     free(cache->refusals);
     cache->refusals = NULL;
-    if (name == NULL)
+    if (name == NULL) {
         drop_all(cache);
+        return;
+    }
     for (struct list *n = cache->used.next, *next; n != &cache->used; n = next) {
         struct entry *e = CONTAINER_OF(n, struct entry, used);
         next = n->next;

@@ -280,17 +280,37 @@ static struct cert *cert_new(void)
     return cert;
 }
 
-/* What the library takes for a key beside its text, by its kind; measured. */
-#define KEY_BYTES 1400
+/* What the library takes for a key once it has signed; measured. */
+static size_t key_bytes(enum cert_key_kind kind)
+{
+    switch (kind) {
+    case CERT_KEY_RSA:
+        return 5600; /* of 2048 bits */
+    case CERT_KEY_MLDSA44:
+    case CERT_KEY_MLDSA65:
+    case CERT_KEY_MLDSA87:
+        return 8000;
+    default:
+        return 700;
+    }
+}
 
 static size_t measure(const struct cert *cert)
 {
-    size_t bytes = sizeof(*cert) + strlen(cert->label) + KEY_BYTES;
+    size_t bytes = sizeof(*cert) + strlen(cert->label) + key_bytes(cert->kind);
     for (size_t i = 0; i < cert->chain_len; i++)
         bytes += sizeof(CRYPTO_BUFFER *) + CRYPTO_BUFFER_len(cert->chain[i]);
     for (size_t i = 0; i < cert->names_len; i++)
         bytes += sizeof(char *) + strlen(cert->names[i]);
     return bytes + (cert->staple == NULL ? 0 : CRYPTO_BUFFER_len(cert->staple));
+}
+
+/* There was room for the longest. */
+static void fit_chain(struct cert *cert)
+{
+    struct crypto_buffer_st **fitting = realloc(cert->chain, cert->chain_len * sizeof(CRYPTO_BUFFER *));
+    if (fitting != NULL)
+        cert->chain = fitting;
 }
 
 struct cert *cert_load(const struct cert_files *files, struct err *err)
@@ -309,8 +329,10 @@ struct cert *cert_load(const struct cert_files *files, struct err *err)
     for (size_t i = 0; i < l.chain_len; i++)
         X509_free(l.chain[i]);
     ERR_clear_error();
-    if (l.cert != NULL)
+    if (l.cert != NULL) {
+        fit_chain(l.cert);
         l.cert->bytes = measure(l.cert);
+    }
     return l.cert;
 }
 

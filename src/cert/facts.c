@@ -12,6 +12,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/check.h"
+#include "cert/cert.h"
 #include "net/addr.h"
 
 /* ---- names ---- */
@@ -102,6 +103,16 @@ int cert_facts_read(const STACK_OF(CRYPTO_BUFFER) * chain, struct cert_facts *re
     X509_free(cert);
     ERR_clear_error();
     return 0;
+}
+
+const char *cert_issuer_text(const struct cert *cert, char text[PEM_NAME_MAX])
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    X509 *leaf = X509_parse_from_buffer(cert->chain[0]);
+    CHECK(leaf != NULL); /* it was read when it was loaded */
+    pem_name_text(X509_get_issuer_name(leaf), text);
+    X509_free(leaf);
+    return text;
 }
 
 void cert_facts_free(struct cert_facts *facts)

@@ -13,6 +13,7 @@
 
 /* AWS-LC's STACK_OF(CRYPTO_BUFFER), what SSL_get0_peer_certificates() returns. */
 struct stack_st_CRYPTO_BUFFER;
+struct cert;
 
 #define CERT_FACTS_NAMES_MAX 100 /* names that are kept; more are only counted */
 #define CERT_FACTS_NAME_MAX 256  /* bytes of one, its NUL included; what is longer is cut off */
@@ -34,6 +35,9 @@ struct cert_facts {
 /* Read the leaf of a chain; `ret` is to be given to cert_facts_free(). -1 with `err` when nothing was sent or
  * it is no certificate. */
 int cert_facts_read(const struct stack_st_CRYPTO_BUFFER *chain, struct cert_facts *ret, struct err *err);
+
+/* The CN of who has issued a certificate of our own, or else the whole name, as pem_name_text() makes it. */
+const char *cert_issuer_text(const struct cert *cert, char text[PEM_NAME_MAX]);
 
 /* One that is zeroed is allowed. */
 void cert_facts_free(struct cert_facts *facts);

@@ -345,7 +345,7 @@ bool config_route_is_plain(const struct config *c, const struct config_route *r)
 {
     size_t plain, others;
     count_listeners(c, r, &plain, &others);
-    return plain > 0;
+    return plain > 0 || (r->action == CONFIG_SERVE && r->first_bytes.n > 0);
 }
 
 bool config_route_ends_tls(const struct config *c, const struct config_route *r)
@@ -353,7 +353,7 @@ bool config_route_ends_tls(const struct config *c, const struct config_route *r)
     size_t plain, others;
     count_listeners(c, r, &plain, &others);
     return r->action == CONFIG_TERMINATE || r->action == CONFIG_TUNNEL || r->action == CONFIG_EXPOSE ||
-           (r->action == CONFIG_SERVE && (plain == 0 || others > 0));
+           (r->action == CONFIG_SERVE && r->first_bytes.n == 0 && (plain == 0 || others > 0));
 }
 
 static const char *name_of(const struct schema_name *names, int value)

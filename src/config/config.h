@@ -266,10 +266,15 @@ enum config_clients_mode {
     CONFIG_CLIENTS_REQUIRED,
 };
 
+/* What becomes of a connection that stands when its client's certificate runs out. */
+enum config_clients_expired { CONFIG_EXPIRED_KEEP, CONFIG_EXPIRED_CLOSE };
+
 struct config_clients {
     struct config_head head;
     enum config_clients_mode mode;
     struct config_text trust;
+    enum config_clients_expired expired;
+    int64_t grace; /* with CONFIG_EXPIRED_CLOSE */
 };
 
 /* Of one route. Timeouts that it leaves out are filled in from the door's. */
@@ -629,7 +634,8 @@ const struct config_route *config_route_find(const struct config *c, const char 
 /* Does the route say that it takes connections of that listener? */
 bool config_route_names(const struct config_route *r, const char *listener);
 
-/* Does the route take connections that came without TLS, from a listener that it names? */
+/* Does the route take connections without TLS: from a listener that it names, or, where it serves, by their
+ * first bytes? */
 bool config_route_is_plain(const struct config *c, const struct config_route *r);
 
 /* Does the door end TLS on it? */

@@ -73,6 +73,8 @@ static const struct schema_name acme_challenges[] = {
     {NULL, 0}};
 static const struct schema_name clients_modes[] = {
     {"required", CONFIG_CLIENTS_REQUIRED}, {"optional", CONFIG_CLIENTS_OPTIONAL}, {NULL, 0}};
+static const struct schema_name clients_expired[] = {
+    {"keep", CONFIG_EXPIRED_KEEP}, {"close", CONFIG_EXPIRED_CLOSE}, {NULL, 0}};
 static const struct schema_name first_bytes[] = {
     {"ssh", CONFIG_FIRST_SSH},   {"http", CONFIG_FIRST_HTTP}, {"postgresql", CONFIG_FIRST_POSTGRESQL},
     {"ldap", CONFIG_FIRST_LDAP}, {"xmpp", CONFIG_FIRST_XMPP}, {NULL, 0}};

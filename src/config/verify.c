@@ -177,10 +177,25 @@ static int verify_expose(struct verify *v, const struct config_route *r, size_t 
     return 0;
 }
 
+/* Of what does not begin with TLS only HTTP can be served; a listener that speaks plain looks at no bytes. */
+static int verify_served_first_bytes(struct verify *v, const struct config_route *r, size_t i)
+{
+    for (size_t k = 0; k < r->first_bytes.n; k++)
+        if (r->first_bytes.v[k] != CONFIG_FIRST_HTTP)
+            return wrong(v, r->head.at, "routes", i, "first_bytes", "with 'serve' there is 'http' only");
+    for (size_t k = 0; k < v->c->listeners.n && r->first_bytes.n > 0; k++)
+        if (config_route_names(r, v->c->listeners.v[k].name.text) &&
+            strcmp(v->c->listeners.v[k].speaks.text, CONFIG_SPEAKS_PLAIN) == 0)
+            return wrong(v, r->head.at, "routes", i, "first_bytes",
+                         "listener '%s' speaks plain, where all that comes is served; leave this out",
+                         v->c->listeners.v[k].name.text);
+    return 0;
+}
+
 /* What is served on a port without TLS has no client who could prove himself, and no names. */
 static int verify_serve(struct verify *v, const struct config_route *r, size_t i)
 {
-    int bad = 0;
+    int bad = verify_served_first_bytes(v, r, i);
     for (size_t k = 0; k < r->serve.n; k++)
         for (size_t j = 0; j < k; j++)
             if (strcmp(r->serve.v[j].text, r->serve.v[k].text) == 0)
@@ -217,7 +232,7 @@ static int verify_first_bytes(struct verify *v, const struct config_route *r, si
             plain = r->first_bytes.v[k] == CONFIG_FIRST_SSH ? "ssh" : "http";
     if (plain == NULL)
         return 0;
-    if (r->action != CONFIG_PASS)
+    if (r->action != CONFIG_PASS && r->action != CONFIG_SERVE)
         return wrong(v, r->head.at, "routes", i, "first_bytes",
                      "'%s' is not TLS: it goes with 'pass' only, not '%s'", plain,
                      config_action_name(r->action));

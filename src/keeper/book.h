@@ -70,7 +70,7 @@ struct book_lineage {
 
 /* The lineage of these names, this kind of key and this profile, new or known: its id. The order of the names
  * does not matter. -1 with `err`. */
-int64_t book_add(struct book *b, const struct book_lineage *what, struct err *err);
+int64_t book_add(struct book *b, const struct book_lineage *l, struct err *err);
 
 /* Forget it with all its certificates and keys. -1 with `err`. */
 int book_remove(struct book *b, int64_t id, struct err *err);

@@ -186,6 +186,10 @@ bool life_takes(const struct lineage *l, const struct life_issue *issue, int64_t
 /* The order for the lineage has brought this certificate, which life_takes(), and the book has it. */
 void life_issued(struct life *p, struct lineage *l, const struct life_issue *issue, int64_t now);
 
+/* But the book could not keep what life_issued() was told last of the lineage: all is as before, from
+ * `before`, and another order comes later. */
+void life_take_back(struct life *p, struct lineage *l, const struct life_state *before, int64_t now);
+
 /* The order has failed. `retry_after`: seconds that the CA has said, or 0. */
 void life_failed(struct life *p, struct lineage *l, enum life_failure why, int64_t retry_after, int64_t now);
 
@@ -230,6 +234,10 @@ int life_serves(const struct lineage *l, int64_t now);
 
 /* When an order will be tried next for the lineage, as things stand; LIFE_NEVER: for none. */
 int64_t life_next_try(const struct lineage *l);
+
+/* When there is anything to do for the lineage next, for book_save(); LIFE_NEVER, or a time that may have
+ * passed. */
+int64_t life_due_of(const struct lineage *l);
 
 /* Static text: "rate-limited". */
 const char *life_failure_word(enum life_failure why);

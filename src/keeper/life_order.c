@@ -113,6 +113,17 @@ int64_t life_next_try(const struct lineage *l)
                                                                 : LIFE_NEVER;
 }
 
+static int64_t key_of(const struct heap_node *node)
+{
+    return heap_has(node) ? node->key : LIFE_NEVER;
+}
+
+int64_t life_due_of(const struct lineage *l)
+{
+    int64_t at = MIN(life_next_try(l), key_of(&l->turn));
+    return l->looking != LIFE_NO_SLOT ? 0 : MIN(at, key_of(&l->look));
+}
+
 /* ---- in turn ---- */
 
 void life_set_order(struct life *p, struct lineage *l, int64_t now)
@@ -217,6 +228,20 @@ void life_issued(struct life *p, struct lineage *l, const struct life_issue *iss
     p->cas[ca].state = (struct life_ca_state){0};
     life_look_anew(p, s, now);
     if (l->looking == slot)
+        l->look_stale = true;
+    life_set_turn(p, l, now);
+    life_set_order(p, l, now);
+    life_set_look(p, l);
+}
+
+void life_take_back(struct life *p, struct lineage *l, const struct life_state *before, int64_t now)
+{
+    CHECK_MAGIC(l, LINEAGE_MAGIC);
+    CHECK(l->ordering == LIFE_NO_SLOT);
+    struct life_hold *h = &l->state.hold[l->order_ca];
+    l->state = *before;
+    hold(h, now + life_back_off(p, REFUSED_LEAST, REFUSED_MOST, h->failures + 1u));
+    if (l->looking != LIFE_NO_SLOT)
         l->look_stale = true;
     life_set_turn(p, l, now);
     life_set_order(p, l, now);

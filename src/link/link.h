@@ -44,10 +44,10 @@ struct link_peer {
     bool no_certificate; /* the link failed because the peer showed no certificate */
     uint8_t alert;       /* the link failed because the peer sent this alert (RFC 8446, 6); else 0 */
     struct str alpn;     /* lives as long as the link */
-    const struct identity
-        *identity; /* proven; NULL when the peer showed nothing. Lives as long as the link */
+    const struct identity *identity; /* proven; NULL when the peer showed nothing. Lives as long as the link,
+                                      * or until the peer proves other certificates on it */
     /* The certificates that it was proven by, leaf first, for trust_verify(). NULL when there are none, and
-     * for streams of HTTP/2, whose connection has them. Lives as long as the link. */
+     * for streams of HTTP/2, whose connection has them. Lives as long as `identity`. */
     const struct stack_st_CRYPTO_BUFFER *chain;
     /* All that it has shown, leaf first, proven or not: to tell people of it, for nothing else. */
     const struct stack_st_CRYPTO_BUFFER *shown;

@@ -428,6 +428,21 @@ void quic_conn_peer(const struct quic_conn *c, struct link_peer *ret)
         tls_quic_peer(c->tls, ret);
 }
 
+int quic_conn_export(const struct quic_conn *c, enum authenticator_sender sender,
+                     struct authenticator_keys *ret, struct err *err)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    if (c->state != CONN_OPEN)
+        return err_set(err, "the QUIC connection is not open");
+    return tls_quic_export(c->tls, sender, ret, err);
+}
+
+void quic_conn_renew(struct quic_conn *c, struct authenticator_proof *by)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    tls_quic_renew(c->tls, by);
+}
+
 struct link *quic_conn_open_stream(struct quic_conn *c)
 {
     int64_t id;

@@ -18,6 +18,7 @@
 #include "loop/loop.h"
 #include "net/addr.h"
 #include "net/udp.h"
+#include "tls/authenticator.h"
 
 struct quic_conn;
 struct quic_endpoint;
@@ -163,6 +164,15 @@ struct quic_conn *quic_connect(struct quic_endpoint *e, const struct net_addr *t
 
 /* What is known of the peer, as link_peer() tells it. */
 void quic_conn_peer(const struct quic_conn *c, struct link_peer *ret);
+
+/* tls_quic_export() and tls_quic_renew() of an open connection. */
+int quic_conn_export(const struct quic_conn *c, enum authenticator_sender sender,
+                     struct authenticator_keys *ret, struct err *err);
+void quic_conn_renew(struct quic_conn *c, struct authenticator_proof *by);
+
+/* The first of them for the connection of this stream; -1 with `err` for a link that is none, or is over. */
+int quic_stream_export(const struct link *l, enum authenticator_sender sender, struct authenticator_keys *ret,
+                       struct err *err);
 
 /* A new stream, or NULL while the peer allows no more. */
 struct link *quic_conn_open_stream(struct quic_conn *c);

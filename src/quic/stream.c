@@ -409,6 +409,15 @@ uint64_t quic_stream_peer_code(const struct link *l)
     return s == NULL ? 0 : s->peer_code;
 }
 
+int quic_stream_export(const struct link *l, enum authenticator_sender sender, struct authenticator_keys *ret,
+                       struct err *err)
+{
+    const struct quic_stream *s = stream_find(l);
+    if (s == NULL || s->conn == NULL)
+        return err_set(err, "the QUIC connection is over");
+    return quic_conn_export(s->conn, sender, ret, err);
+}
+
 enum link_status quic_stream_room(struct link *l, size_t *ret)
 {
     struct quic_stream *s = stream_of(l);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/record.h"
 #include "base/clock.h"
 #include "session/pages.h"
 #include "session/session_internal.h"
@@ -290,6 +291,22 @@ static enum session_state turn_away(struct session *s)
     return session_answer_no(s, &answer, s->setup->refused);
 }
 
+/* Whose certificate has run out may still show a newer one. */
+static bool may_renew(const struct session *s)
+{
+    enum close_reason why = s->setup->refused;
+    return s->setup->front != NULL && s->setup->front->renews &&
+           (why == CLOSE_BAD_CERTIFICATE || why == CLOSE_EXPIRED);
+}
+
+uint64_t session_connection(const struct session *s)
+{
+    struct link_peer peer;
+    bool can = s->setup->request.renews && link_peer(s->down, &peer) && peer.version == 0x0304 &&
+               peer.identity != NULL;
+    return !can ? 0 : s->carrier != 0 ? s->carrier : s->id;
+}
+
 enum session_state step_authorise(struct session *s)
 {
     enum session_state next;
@@ -301,7 +318,7 @@ enum session_state step_authorise(struct session *s)
     }
     if (session_visits(s))
         return judge_visit(s, &peer);
-    if (s->setup->refused != CLOSE_DONE)
+    if (s->setup->refused != CLOSE_DONE && !may_renew(s))
         return turn_away(s);
     return may_use_route(s, &next) ? let_in(s) : next;
 }
@@ -385,12 +402,28 @@ static enum session_state judge_offer(struct session *s)
     origin.transport = s->transport;
     origin.front = p->front;
     origin.request = &p->request;
+    origin.connection = session_connection(s);
     struct resident *r = p->front->reside(s->worker, s->down, &origin, early, &err);
     if (r != NULL)
         return session_house(s, r);
     session_detail(s, err.text);
     return session_answer_no(s, &(struct front_answer){.outcome = FRONT_CONFLICT, .text = err.text},
                              CLOSE_CONFLICT);
+}
+
+/* The client has something to prove, on this connection or another of his: that one judges it (renewal.h). */
+static enum session_state judge_renewal(struct session *s)
+{
+    struct setup *p = s->setup;
+    char id[AUDIT_ID_MAX];
+    struct err err;
+    note_target(p, "renew:", audit_id_text(p->request.renew, id), 0);
+    struct session_origin origin = session_origin(s);
+    struct str early = {(const char *)p->bytes.data, p->bytes.len};
+    origin.request = &p->request;
+    struct resident *r = p->front->reside(s->worker, s->down, &origin, early, &err);
+    CHECK(r != NULL);
+    return session_house(s, r);
 }
 
 /* A connection that an agent brings for a visitor to come: it waits at the agent's home. */
@@ -452,6 +485,8 @@ static enum session_state judge_request(struct session *s, enum front_result wha
     enum session_state next;
     struct epoch *before = s->epoch;
     buf_consume(&p->bytes, p->request.used);
+    if (what == FRONT_RENEW)
+        return judge_renewal(s);
     if (!is_still_welcome(s))
         return turn_away(s);
     if (s->epoch != before && !may_use_route(s, &next))
@@ -481,6 +516,7 @@ enum session_state step_ask(struct session *s)
         case FRONT_TARGET:
         case FRONT_OFFER:
         case FRONT_SPARE:
+        case FRONT_RENEW:
             return judge_request(s, what);
         case FRONT_BAD:
             return refuse_request(s, p->request.bad, err.text);

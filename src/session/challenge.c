@@ -3,14 +3,13 @@
  * certificate, before any route, and that is all. */
 #include <stdlib.h>
 
-#include "cert/store.h"
+#include "cert/cert.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
 #include "tls/server.h"
 #include "web/challenges.h"
 
 struct challenge_tls {
-    struct cert_store *store;
     struct tls_server *server;
 };
 
@@ -19,7 +18,6 @@ void challenge_free(struct challenge_tls *c)
     if (c == NULL)
         return;
     tls_server_free(c->server);
-    cert_store_free(c->store);
     free(c);
 }
 
@@ -35,8 +33,7 @@ static bool is_offered_alone(const struct hello *h)
     return n == 1;
 }
 
-static struct tls_server *make_server(const struct config_tls *tls, const struct cert_store *store,
-                                      struct err *err)
+static struct tls_server *make_server(const struct config_tls *tls, struct err *err)
 {
     static const char *const alpn[] = {CHALLENGES_ALPN};
     const struct tls_server_params params = {
@@ -44,7 +41,6 @@ static struct tls_server *make_server(const struct config_tls *tls, const struct
         .max_version = (uint16_t)tls->max_version,
         .groups = tls->groups.v,
         .groups_len = tls->groups.n,
-        .store = store,
         .alpn = alpn,
         .alpn_len = ARRAY_LEN(alpn),
         .clients = TLS_CLIENTS_NONE,
@@ -58,17 +54,19 @@ static enum session_state begin(struct session *s, const struct hello *h, struct
     const struct config_tls *tls = &s->epoch->snap->config->tls;
     const struct route_match none = {.route = ROUTE_NONE};
     struct challenge_tls *c = calloc(1, sizeof(*c));
+    struct routing_client client;
     struct err err;
     CHECK(c != NULL);
     s->setup->challenge = c;
     routing_note(h, &none, JA4_TCP, &s->setup->hello);
-    c->store = cert_store_build(&cert, 1, &err);
-    c->server = c->store == NULL ? NULL : make_server(tls, c->store, &err);
+    c->server = make_server(tls, &err);
     if (c->server == NULL) {
         session_detail(s, err.text);
         return session_refuse_hello(s, ALERT_INTERNAL_ERROR, CLOSE_HANDSHAKE_FAILED);
     }
-    session_accept_tls(s, c->server, tls, h);
+    routing_client(h, &s->setup->hello, tls, &client);
+    client.hello.cert = cert;
+    session_accept_tls(s, c->server, &client.hello);
     return SESSION_CHALLENGE;
 }
 

@@ -77,8 +77,7 @@ static void on_tick(struct timer *t)
 
 /* ---- beginning and end ---- */
 
-static struct door *new_door(struct loop *loop, const struct door_bindings *bindings,
-                             struct cert_provider *provider, size_t workers)
+static struct door *new_door(struct loop *loop, const struct door_bindings *bindings, size_t workers)
 {
     struct door *d = calloc(1, sizeof(*d));
     CHECK(d != NULL);
@@ -88,7 +87,6 @@ static struct door *new_door(struct loop *loop, const struct door_bindings *bind
     d->standard = STANDARD_NONE;
     d->admission = admission_new();
     snapshot_shared_init(&d->shared, workers, bindings);
-    d->shared.provider = provider;
     timer_init(&d->tick, on_tick);
     door_reload_init(d);
     return d;
@@ -162,9 +160,9 @@ static int take_standard(struct door *d, struct buf *errors)
 }
 
 struct door *door_new(struct loop *loop, struct config *config, const struct door_bindings *bindings,
-                      struct cert_provider *provider, struct buf *errors)
+                      struct buf *errors)
 {
-    struct door *d = new_door(loop, bindings, provider, worker_count(config));
+    struct door *d = new_door(loop, bindings, worker_count(config));
     d->snap = snapshot_build(config, &d->shared, errors);
     if (d->snap != NULL && take_standard(d, errors) == 0 && make_workers(d, errors) == 0 &&
         door_install_first(d, errors) == 0) {

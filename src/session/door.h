@@ -28,11 +28,10 @@ struct snapshot;
 typedef void door_notice(void *arg, const char *text);
 
 /* Build workers for `config` (taken, also on failure) and bind its listeners. Nothing is accepted before
- * door_start(). The loop is the control thread's; `bindings` must outlive the door, and so must `provider`,
- * which makes the sources of certificates that are looked up (see session/provider.h; NULL: there will be
- * none). NULL with lines of errors appended to `errors`. */
+ * door_start(). The loop is the control thread's; `bindings` must outlive the door. NULL with lines of errors
+ * appended to `errors`. */
 struct door *door_new(struct loop *loop, struct config *config, const struct door_bindings *bindings,
-                      struct cert_provider *provider, struct buf *errors);
+                      struct buf *errors);
 
 /* The source has other certificates than before for `name`, for all below it when it is "*.example.com", or
  * for every name (NULL): the next handshake on any worker asks for them. The name is copied. Control thread.

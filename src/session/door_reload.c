@@ -170,9 +170,9 @@ static void begin_reload(struct reload *r)
     r->snap = c == NULL ? NULL : snapshot_build(c, &d->shared, &errors);
     if (r->snap != NULL)
         r->listeners = door_bind_listeners(&d->crew, r->snap, d->snap, &errors);
-    if (r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0)
+    if (r->snap != NULL && r->listeners != NULL && reopen_audit(d, r->snap, &errors) != 0)
         drop_listeners(r);
-    if (r->listeners != NULL && door_open_office(d, r->snap, &err) != 0) {
+    if (r->snap != NULL && r->listeners != NULL && door_open_office(d, r->snap, &err) != 0) {
         buf_printf(&errors, "%s\n", err.text);
         drop_listeners(r);
     }

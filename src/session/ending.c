@@ -20,7 +20,7 @@ struct ending {
 /* One that ends may end others, which then must not be looked at: what is to end is moved to a list of its
  * own first, and taken from there one by one. Streams come before what carries them, so that each is told
  * why. */
-static size_t end_all(struct worker *w, uint64_t id, bool streams)
+static size_t end_all(struct worker *w, uint64_t id, bool streams, enum close_reason reason)
 {
     struct list called;
     size_t n = 0;
@@ -36,17 +36,22 @@ static size_t end_all(struct worker *w, uint64_t id, bool streams)
         struct list *node = called.next;
         list_remove(node);
         list_insert(&w->sessions, node); /* where it looks for itself, and stays while it lingers */
-        session_kill(session_of_node(node), CLOSE_ENDED);
+        session_kill(session_of_node(node), reason);
     }
     return n;
+}
+
+size_t ending_streams(struct worker *w, uint64_t id, enum close_reason reason)
+{
+    return end_all(w, id, true, reason);
 }
 
 static void end_in(struct worker *w, void *arg)
 {
     struct ending *e = arg;
     size_t *count = &e->count[w->index];
-    *count = end_all(w, e->id, true);
-    *count += end_all(w, e->id, false);
+    *count = end_all(w, e->id, true, CLOSE_ENDED);
+    *count += end_all(w, e->id, false, CLOSE_ENDED);
     *count += quic_carriers_end(w, e->id);
 }
 

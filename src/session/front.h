@@ -34,6 +34,7 @@ enum front_result {
     FRONT_TARGET, /* target and used are set */
     FRONT_OFFER,  /* an agent offers a service: offer and used are set */
     FRONT_SPARE,  /* an agent brings a connection for a visitor: spare and used are set */
+    FRONT_RENEW,  /* a newer certificate is to be proven on a connection: renew and used are set */
     FRONT_BAD,    /* bad and err are set: answer with that outcome and that text, then close */
 };
 
@@ -41,6 +42,8 @@ struct front_request {
     struct front_target target;
     struct offer offer;
     char spare[OFFER_ID_TEXT];
+    uint64_t renew;         /* the id of a connection, as an answer has told it */
+    bool renews;            /* the client wants to know that id */
     bool datagrams;         /* the client takes datagrams of the stream (quic/flow_link.h) */
     size_t used;            /* bytes of the request; what follows them is payload for the target */
     enum front_outcome bad; /* FRONT_BAD_HELLO, _METHOD or _PROTOCOL */
@@ -56,6 +59,8 @@ struct front_answer {
     bool tls;       /* with FRONT_OK: the far end of the stream speaks TLS */
     bool datagrams; /* FRONT_OK: the door will send and take them; only where the client said so */
     bool udp;       /* with FRONT_OK: the target is one over UDP */
+    uint64_t
+        connection; /* with FRONT_OK: its id, for FRONT_RENEW; 0: not to be told. Not every front says it */
 };
 
 /* A visitor, as an agent is told of him. */
@@ -95,6 +100,7 @@ struct front {
     const char *name;
     size_t max;     /* most bytes of a request */
     bool over_quic; /* spoken on streams of QUIC too */
+    bool renews;    /* clients can prove newer certificates in it (FRONT_RENEW) */
     bool readied;   /* clients have TLS connections ready for requests to come */
 
     /* Read the request at the start of `data`: all bytes that came since the handshake, from the first on.
@@ -110,9 +116,9 @@ struct front {
      * May be NULL. */
     void (*tell)(struct link *down, const struct front_answer *answer);
 
-    /* What serves the connection from now on, see resident.h: after FRONT_OFFER, or, where there is no `ask`
-     * because the protocol carries many requests, from the start. `early` (borrowed) has been read from the
-     * link already. NULL with `err` when an offer conflicts with others. May be NULL. */
+    /* What serves the connection from now on, see resident.h: after FRONT_OFFER and FRONT_RENEW, or, where
+     * there is no `ask` because the protocol carries many requests, from the start. `early` (borrowed) has
+     * been read from the link already. NULL with `err` when an offer conflicts with others. May be NULL. */
     struct resident *(*reside)(struct worker *w, struct link *link, const struct session_origin *origin,
                                struct str early, struct err *err);
 

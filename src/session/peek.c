@@ -312,25 +312,17 @@ static enum session_state no_route(struct session *s, const struct hello *h)
 }
 
 /* The first handshake step runs while the bytes and the hello are at hand. */
-static void accept_tls(struct session *s, const struct tls_server *server, struct routing_client *client)
+void session_accept_tls(struct session *s, const struct tls_server *server, struct tls_client_hello *hello)
 {
     struct setup *p = s->setup;
-    client->hello.early = p->view;
-    s->down = tls_server_accept(server, &client->hello, s->down, &s->worker->tls_scratch);
+    hello->early = p->view;
+    s->down = tls_server_accept(server, hello, s->down, &s->worker->tls_scratch);
     if (p->talk.spoken != NULL && starttls_closes_premature(p->talk.spoken))
         tls_link_take_premature_close(s->down);
     session_own(s, s->down);
     link_open(s->down); /* reads the view; what it says is asked again in HANDSHAKE */
     buf_free(&p->bytes);
     p->view = (struct str){0};
-}
-
-void session_accept_tls(struct session *s, const struct tls_server *server, const struct config_tls *tls,
-                        const struct hello *h)
-{
-    struct routing_client client;
-    routing_client(h, &s->setup->hello, tls, &client);
-    accept_tls(s, server, &client);
 }
 
 enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
@@ -340,7 +332,7 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
     routing_client(h, &s->setup->hello, &s->route->config->tls, &client);
     enum session_state next = certify_client(s, server, &client.hello);
     if (next == SESSION_HANDSHAKE)
-        accept_tls(s, server, &client);
+        session_accept_tls(s, server, &client.hello);
     return next;
 }
 

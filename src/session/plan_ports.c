@@ -117,8 +117,8 @@ static const enum first_bytes kinds[] = {[CONFIG_FIRST_SSH] = FIRST_BYTES_SSH,
 uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc)
 {
     uint32_t ret = rc->first_bytes.n == 0 ? 1u << FIRST_BYTES_TLS : 0;
-    if (rc->action == CONFIG_FORWARD ||
-        (rc->action == CONFIG_SERVE && config_route_is_plain(plan->config, rc)))
+    bool served = rc->action == CONFIG_SERVE && rc->first_bytes.n == 0;
+    if (rc->action == CONFIG_FORWARD || (served && config_route_is_plain(plan->config, rc)))
         return 1u << FIRST_BYTES_PLAIN;
     for (size_t i = 0; i < rc->first_bytes.n; i++)
         ret |= 1u << kinds[rc->first_bytes.v[i]];

@@ -14,10 +14,14 @@
 #include "base/alert.h"
 #include "base/clock.h"
 #include "base/patience.h"
+#include "cert/trust.h"
 #include "quic/quic.h"
 #include "session/astray.h"
 #include "session/certify.h"
+#include "session/ending.h"
+#include "session/expiry.h"
 #include "session/front.h"
+#include "session/renewal.h"
 #include "session/review.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -57,6 +61,7 @@ struct quic_carrier {
     struct list node;      /* of the port */
     struct timer leaving;  /* its client is refused: until its streams have ended */
     int64_t left;          /* ... and when the last had; 0: not yet */
+    struct timer expiry;   /* its client's certificate runs out: see expiry.h */
     bool told;             /* the tenant has said that nothing new is taken any more */
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
@@ -72,6 +77,7 @@ struct quic_carrier {
 /* ---- who comes ---- */
 
 static void on_leaving(struct timer *t);
+static void on_expiry(struct timer *t);
 
 /* One whose address may be made up costs its maker a packet: it leaves no line, and takes no place of whoever
  * has that address. */
@@ -120,6 +126,7 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
                                .began = loop_now(w->loop)};
     list_insert(&port->all, &c->node);
     timer_init(&c->leaving, on_leaving);
+    timer_init(&c->expiry, on_expiry);
     patience_init(&c->patience, c->began);
     port->carriers++;
     return c;
@@ -216,6 +223,17 @@ static void tell_leaving(const struct quic_carrier *c, const struct link_peer *p
         net_addr_format(&c->peer, from), c->at.why->text, close_reason_word(c->at.refused));
 }
 
+/* The route may have changed, and with it what becomes of who has run out. */
+static void arm_expiry(struct quic_carrier *c, const struct link_peer *peer)
+{
+    struct loop *loop = c->worker->loop;
+    int64_t due = expiry_due(expiry_of(c->at.route->config, peer), loop_now(loop));
+    if (due == INT64_MAX || c->at.refused == CLOSE_EXPIRED)
+        wheel_cancel(&c->expiry);
+    else
+        loop_set_timer(loop, &c->expiry, due);
+}
+
 /* May its client begin something new? Else the carrier ends with what it has carried until then, whatever
  * comes later once the goodbye has been said. */
 static bool is_welcome(struct quic_carrier *c)
@@ -225,6 +243,7 @@ static bool is_welcome(struct quic_carrier *c)
         return false;
     quic_conn_peer(c->conn, &peer);
     bool welcome = standing_renew(&c->at, c->worker, &c->hello, &peer, true);
+    arm_expiry(c, &peer);
     if (welcome) {
         wheel_cancel(&c->leaving);
         c->left = 0;
@@ -262,6 +281,7 @@ static void on_opened(void *owner)
     counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
     counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
     move_in(c);
+    arm_expiry(c, &peer);
     if (c->at.epoch != c->worker->epoch) /* on_review() passes by those in the handshake */
         is_welcome(c);
 }
@@ -412,6 +432,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     worker_release(w, c->at.epoch);
     standing_free(&c->at);
     wheel_cancel(&c->leaving);
+    wheel_cancel(&c->expiry);
     list_remove(&c->node);
     port_leave(c->port);
     c->magic = 0;
@@ -465,6 +486,26 @@ static void on_leaving(struct timer *t)
         loop_set_timer(c->worker->loop, &c->leaving, now + LEAVING_NS);
     else
         finish(c, c->at.refused, 0, NULL);
+}
+
+/* What it carries ends with it, and is told why. */
+static void on_expiry(struct timer *t)
+{
+    struct quic_carrier *c = CONTAINER_OF(t, struct quic_carrier, expiry);
+    struct link_peer peer;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    quic_conn_peer(c->conn, &peer);
+    if (!expiry_is_past(expiry_of(c->at.route->config, &peer))) {
+        arm_expiry(c, &peer);
+        return;
+    }
+    standing_expire(&c->at, &peer);
+    say_goodbye(c);
+    ending_streams(c->worker, c->id, CLOSE_EXPIRED);
+    if (!timer_is_set(&c->leaving)) {
+        tell_leaving(c, &peer);
+        loop_set_timer(c->worker->loop, &c->leaving, loop_now(c->worker->loop) + LEAVING_NS);
+    }
 }
 
 static const struct quic_events events = {.hello = on_hello,
@@ -731,19 +772,58 @@ bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out)
     return ok;
 }
 
-size_t quic_carriers_end(struct worker *w, uint64_t id)
+static struct quic_carrier *find_carrier(const struct worker *w, uint64_t id)
 {
     for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
         struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
         for (struct list *o = port->all.next; o != &port->all; o = o->next) {
             struct quic_carrier *c = CONTAINER_OF(o, struct quic_carrier, node);
-            if (c->id != id)
-                continue;
-            finish(c, CLOSE_ENDED, 0, NULL);
-            return 1;
+            if (c->id == id)
+                return c;
         }
     }
-    return 0;
+    return NULL;
+}
+
+size_t quic_carriers_end(struct worker *w, uint64_t id)
+{
+    struct quic_carrier *c = find_carrier(w, id);
+    if (c != NULL)
+        finish(c, CLOSE_ENDED, 0, NULL);
+    return c != NULL;
+}
+
+/* As one that comes now with these certificates would be judged. */
+static bool renew(struct quic_carrier *c, const struct renewal_question *q, int64_t *ret_expires,
+                  struct err *err)
+{
+    const struct snapshot *now = c->worker->epoch->snap;
+    const struct route_runtime *route = standing_lead(&c->at, now, &c->hello, true, err);
+    struct authenticator_keys keys;
+    struct authenticator_proof proof;
+    struct link_peer peer;
+    quic_conn_peer(c->conn, &peer);
+    if (route == NULL || quic_conn_export(c->conn, AUTHENTICATOR_CLIENT, &keys, err) != 0)
+        return false;
+    bool good = renewal_prove(q, &keys, route, now, &peer, &proof, err);
+    authenticator_forget(&keys);
+    if (!good)
+        return false;
+    *ret_expires = trust_expires(proof.chain);
+    quic_conn_renew(c->conn, &proof);
+    standing_proven(&c->at);
+    return is_welcome(c);
+}
+
+bool quic_carriers_renew(struct worker *w, const struct renewal_question *q, bool *ret_good,
+                         int64_t *ret_expires, struct err *err)
+{
+    struct quic_carrier *c = find_carrier(w, q->id);
+    if (c == NULL || c->opened == 0)
+        return false;
+    err_set(err, "the connection begins nothing new any more");
+    *ret_good = !c->told && c->at.refused != CLOSE_EXPIRED && renew(c, q, ret_expires, err);
+    return true;
 }
 
 bool quic_carriers_busy(const struct worker *w)

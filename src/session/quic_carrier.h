@@ -11,6 +11,7 @@
 #include "net/udp.h"
 
 struct quic_port;
+struct renewal_question;
 struct review;
 struct worker;
 struct worker_listener;
@@ -42,6 +43,11 @@ bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out);
 
 /* End the carrier of that id, whose sessions have ended. Returns how many that was: 1 or 0. */
 size_t quic_carriers_end(struct worker *w, uint64_t id);
+
+/* Judge what its client has to prove for the carrier of that id, and go on by that: see renewal.h. False
+ * where there is none of that id; else *ret_good, with `err` where it is not. */
+bool quic_carriers_renew(struct worker *w, const struct renewal_question *q, bool *ret_good,
+                         int64_t *ret_expires, struct err *err);
 
 /* Take no new clients anywhere. */
 void quic_carriers_drain(struct worker *w);

@@ -297,6 +297,7 @@ static bool answer_yes(struct session *s)
         .outcome = FRONT_OK,
         .datagrams = s->setup->request.datagrams,
         .udp = s->setup->request.target.udp,
+        .connection = session_connection(s),
         .tls = s->agent != NULL && agent_offer(s->agent)->kind == OFFER_END_TO_END,
     };
     if (front->tell != NULL) {

@@ -62,6 +62,11 @@ static bool is_visit_denied(const struct session *s, const struct policy *policy
     return policy_reach(policy, route, session_identity(s), &host, 0).effect == POLICY_DENY;
 }
 
+const struct route_runtime *session_route_now(const struct session *s)
+{
+    return route_now(s, s->worker->epoch->snap);
+}
+
 bool session_is_denied_now(const struct session *s)
 {
     const struct snapshot *now = s->worker->epoch->snap;

@@ -79,13 +79,15 @@ static int64_t silence_limit(const struct session *s)
     return idle == 0 ? drain : MIN(idle, drain);
 }
 
-/* When a piping session should be looked at next: its idle or total limit, whichever is nearer. 0: never. */
+/* When a piping session should be looked at next: its idle or total limit, or the end of its client's
+ * certificate, whichever is nearest. 0: never. */
 static int64_t pipe_limit(const struct session *s)
 {
     int64_t silence = silence_limit(s), age = s->route->config->limits.total_timeout;
     int64_t idle = silence > 0 ? s->when.active + silence : INT64_MAX;
-    int64_t total = age > 0 ? s->when.accepted + age : INT64_MAX;
-    return MIN(idle, total) == INT64_MAX ? 0 : MIN(idle, total);
+    int64_t total = age > 0 ? s->when.accepted + age : INT64_MAX, nearer = MIN(idle, total);
+    nearer = MIN(nearer, session_expiry(s));
+    return nearer == INT64_MAX ? 0 : nearer;
 }
 
 /* Who is paused goes on then, unless a limit is nearer. */
@@ -110,6 +112,8 @@ static void arm(struct session *s, enum deadline before)
     switch (kind) {
     case DEADLINE_NONE:
         session_deadline(s, 0);
+        if (s->state == SESSION_RESIDE)
+            session_arm_expiry(s);
         break;
     case DEADLINE_HELLO:
         session_deadline(s, l->hello_timeout);
@@ -132,6 +136,7 @@ static void arm(struct session *s, enum deadline before)
         break;
     case DEADLINE_IDLE:
         s->when.active = loop_now(s->worker->loop);
+        session_note_expiry(s);
         session_arm_pipe(s);
         break;
     }
@@ -143,6 +148,8 @@ static void pipe_expired(struct session *s)
     int64_t now = loop_now(s->worker->loop), limit = pipe_limit(s);
     if (l->total_timeout > 0 && now >= s->when.accepted + l->total_timeout)
         session_kill(s, CLOSE_TOTAL_TIMEOUT);
+    else if (now >= session_expiry(s))
+        session_kill(s, CLOSE_EXPIRED);
     else if (limit > 0 && now >= limit)
         session_kill(s, CLOSE_IDLE_TIMEOUT);
     else if (s->when.paused > 0 && now >= s->when.paused)
@@ -182,6 +189,8 @@ static void on_timer(struct timer *t)
         pipe_expired(s);
     } else if (s->state == SESSION_LINGER) {
         session_run(s);
+    } else if (s->state == SESSION_RESIDE) {
+        session_reside_expired(s);
     } else if (s->setup != NULL && is_owed_an_answer(states[s->state].deadline)) {
         s->setup->expired = true; /* there may be another address */
         session_run(s);

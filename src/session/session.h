@@ -40,6 +40,7 @@ struct session_origin {
     bool unproven;              /* anybody may have made up the peer's address: it is not counted for it */
     uint64_t carrier;           /* the connection's id */
     const char *transport;      /* what carries the stream, for the audit line; static */
+    uint64_t connection;        /* what the client is told to call its connection, see front_answer; or 0 */
     const struct offer *visits; /* whose port of the door was come to; else NULL */
     /* Where what it wants is known already: no request is read from the stream then. */
     const struct front *front;

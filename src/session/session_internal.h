@@ -2,10 +2,11 @@
 /* The session's inside, shared by its files: session.c (the driver, deadlines, teardown) and report.c (what
  * is told about it), and those of the steps: peek.c (bytes before TLS), authorise.c (who it is and where to),
  * preamble.c (STARTTLS), relays.c (the same where client and backend hear each other), meet.c (who offers a
- * name), challenge.c (a CA that comes for a challenge of acme-tls/1), reach.c (towards the backend or
- * target), programs.c (where that is a program), greet.c (what it hears first), visit.c (towards an agent),
- * carry.c (bytes both ways, last words), unserved.c (no backend); rejudge.c (what runs, by a policy that came
- * later). */
+ * name), certify.c (which certificate he is shown), challenge.c (a CA that comes for a challenge of
+ * acme-tls/1), reach.c (towards the backend or target), programs.c (where that is a program), greet.c (what
+ * it hears first), visit.c (towards an agent), carry.c (bytes both ways, last words), unserved.c (no
+ * backend); rejudge.c (what runs, by a policy that came later), expiry.c (what outlives its client's
+ * certificate). */
 #ifndef CARDEA_SESSION_SESSION_INTERNAL_H
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
@@ -164,6 +165,7 @@ struct session {
     uint16_t note_len[NOTES];
     struct net_addr peer;
     struct session_times when;
+    int64_t expires;    /* when it ends with its client's certificate: see expiry.h; 0: never */
     int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
     uint16_t near_port; /* of the door's end towards the backend, once somebody has asked (whois.c); else 0 */
     size_t descriptors; /* that are set aside for it */
@@ -337,9 +339,8 @@ enum session_state session_refuse_hello(struct session *s, uint8_t alert, enum c
 enum session_state session_begin_tls(struct session *s, const struct tls_server *server,
                                      const struct hello *h);
 
-/* The same where the session has no route; the handshake has begun. */
-void session_accept_tls(struct session *s, const struct tls_server *server, const struct config_tls *tls,
-                        const struct hello *h);
+/* The same once the client's certificate is chosen; the handshake has begun. */
+void session_accept_tls(struct session *s, const struct tls_server *server, struct tls_client_hello *hello);
 
 /* ---- challenge.c: CHALLENGE ---- */
 
@@ -451,6 +452,30 @@ const struct identity *session_identity(const struct session *s);
 /* Would the policy in force, which lets it run on, not let it in? False too while that is not known: before
  * bytes flow, and where the route is not there any more. */
 bool session_is_denied_now(const struct session *s);
+
+/* Its route as it is in force; NULL: it is not there any more, or nobody is asked there who he is. */
+const struct route_runtime *session_route_now(const struct session *s);
+
+/* The id of the connection that carries it, for a client who wants to prove a newer certificate on it; 0: he
+ * has not asked for it, or could not. */
+uint64_t session_connection(const struct session *s);
+
+/* ---- expiry.c ---- */
+
+/* Its client's certificate says how long it may go on: look at it, anew where another was proven. */
+void session_note_expiry(struct session *s);
+
+/* When that is over, monotonic; INT64_MAX: never. */
+int64_t session_expiry(const struct session *s);
+
+/* In RESIDE: set the timer for that; and when it has passed, end what travels on the connection, then the
+ * connection. */
+void session_arm_expiry(struct session *s);
+void session_reside_expired(struct session *s);
+
+/* Its client has proven another certificate: its time goes on, unless the policy in force would not let it
+ * in. */
+void session_extend(struct session *s);
 
 /* ---- greet.c: GREET ---- */
 

@@ -209,9 +209,9 @@ static void make_source(struct build *b)
     size_t i = 0;
     while (i < c->certificates.n && !config_certificate_is_source(&c->certificates.v[i]))
         i++;
-    if (i == c->certificates.n || b->shared->provider == NULL || b->failed)
+    if (i == c->certificates.n || b->shared->bindings->provider == NULL || b->failed)
         return;
-    b->snap->source = b->shared->provider->source(b->shared->provider, c, &err);
+    b->snap->source = b->shared->bindings->provider->source(b->shared->bindings->provider, c, &err);
     if (b->snap->source == NULL)
         report(b, c->certificates.v[i].head.at, &err);
 }

@@ -17,9 +17,9 @@
 #include "tls/client.h"
 #include "tls/tickets.h"
 
+struct challenges;
 struct cert_provider;
 struct cert_source;
-struct challenges;
 struct front;
 struct office;
 struct own_certs;
@@ -52,7 +52,8 @@ struct door_bindings {
     size_t fronts_len;
     const struct web_service *services; /* that routes with `serve` may name; n <= DOOR_SERVICES_MAX */
     size_t services_len;
-    struct challenges *challenges; /* answered before any route; NULL: none ever */
+    struct challenges *challenges;  /* answered before any route; NULL: none ever */
+    struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
 };
 
 #define DOOR_SERVICES_MAX 16
@@ -74,7 +75,6 @@ struct snapshot_shared {
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
     struct quic_secrets *quic_secrets;
-    struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
 };
 
 /* For `workers` workers. `bindings` must outlive it. */
@@ -88,8 +88,8 @@ void snapshot_shared_free(struct snapshot_shared *shared);
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
-    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates.
-                                     * NULL there: all are looked up */
+    const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates. NULL
+                                     * there: all are looked up */
     bool looks_up;                  /* some of its certificates are asked of the snapshot's source ... */
     uint32_t asks_as;               /* ... for a route of this index: see struct cert_question */
     struct tls_server *tls;         /* where it ends TLS; expose: in private (NULL: it has no `clients`) */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "cert/pem.h"
 #include "cert/trust.h"
 #include "session/front.h"
 #include "session/routing.h"
@@ -135,6 +136,31 @@ static bool judge_time(struct standing *st, const struct standing_now *now, cons
         return refuse(st, CLOSE_BAD_CERTIFICATE, &err);
     st->proven = now->monotonic;
     return true;
+}
+
+const struct route_runtime *standing_lead(const struct standing *st, const struct snapshot *now,
+                                          const struct hello_note *hello, bool udp, struct err *err)
+{
+    uint32_t listener;
+    return lead(st, now, hello, udp, &listener, err);
+}
+
+void standing_proven(struct standing *st)
+{
+    welcome(st);
+    st->judged = 0;
+    st->proven = st->expires = 0;
+}
+
+void standing_expire(struct standing *st, const struct link_peer *peer)
+{
+    struct err err;
+    char when[PEM_TIME_MAX];
+    err_set(
+        &err,
+        "the client's certificate has run out on %s, and no newer one was proven (clients.expired: close)",
+        pem_time_text(trust_expires(peer->chain), when));
+    refuse(st, CLOSE_EXPIRED, &err);
 }
 
 int64_t standing_look(const struct link_peer *peer)

@@ -58,6 +58,18 @@ bool standing_renew(struct standing *st, struct worker *w, const struct hello_no
  * False with `err`. */
 bool standing_believes(const struct route_runtime *route, const struct link_peer *peer, struct err *err);
 
+/* Its client has proven other certificates: what was held against those before is over, and it is to be
+ * judged anew next time. */
+void standing_proven(struct standing *st);
+
+/* Where a new connection of its client's would be led to in the configuration `now`: a tunnel that its
+ * protocol reaches, or NULL with `err`. */
+const struct route_runtime *standing_lead(const struct standing *st, const struct snapshot *now,
+                                          const struct hello_note *hello, bool udp, struct err *err);
+
+/* Its client's certificate has run out, and it is not to stay: no new sessions. */
+void standing_expire(struct standing *st, const struct link_peer *peer);
+
 /* For who is to be judged though he begins nothing: in how many nanoseconds time alone may have changed the
  * verdict, which is when the peer's certificate expires, or in a minute. At least a second. */
 int64_t standing_look(const struct link_peer *peer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/proof.h"
 
+#include <openssl/pool.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include "cert/expect.h"
 #include "cert/identity.h"
 #include "cert/trust.h"
+#include "tls/authenticator.h"
 #include "tls/sessions.h"
 
 /* A connection over QUIC keeps its library's pointer in SSL_set_app_data(), so ours has a place of its own,
@@ -152,6 +154,16 @@ void tls_proof_settle(struct tls_proof *proof, bool good)
     proof->offered = false;
 }
 
+void tls_proof_renew(struct tls_proof *proof, struct authenticator_proof *by)
+{
+    CHECK(by->identity != NULL && by->chain != NULL);
+    identity_free(proof->identity);
+    sk_CRYPTO_BUFFER_pop_free(proof->later, CRYPTO_BUFFER_free);
+    proof->identity = by->identity;
+    proof->later = by->chain;
+    *by = (struct authenticator_proof){0};
+}
+
 void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
@@ -168,8 +180,8 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->resumed = SSL_session_reused(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = proof->identity;
-    ret->shown = SSL_get0_peer_certificates(ssl);
-    ret->chain = proof->identity == NULL ? NULL : SSL_get0_peer_certificates(ssl);
+    ret->shown = proof->later != NULL ? proof->later : SSL_get0_peer_certificates(ssl);
+    ret->chain = proof->identity == NULL ? NULL : ret->shown;
     ret->fault = proof->fault;
     ret->failure = proof->failure == NULL ? "" : proof->failure->text;
 }
@@ -179,6 +191,7 @@ void tls_proof_free(struct tls_proof *proof)
     tls_proof_settle(proof, false);
     cert_unref(proof->own);
     identity_free(proof->identity);
+    sk_CRYPTO_BUFFER_pop_free(proof->later, CRYPTO_BUFFER_free);
     free(proof->failure);
     free(proof->host);
     *proof = (struct tls_proof){0};

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "link/link.h"
 
+struct authenticator_proof;
 struct cert;
 struct expect;
 struct identity;
@@ -28,8 +29,10 @@ struct tls_proof {
     uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
     bool only_looks;           /* what is wrong is kept, nobody is refused, nobody has an identity */
     struct identity *identity; /* the peer's, once proven. Owned */
-    struct err *failure;       /* why it was not believed; NULL while nothing is wrong. Owned */
-    enum fault fault;          /* the same as a code */
+    struct stack_st_CRYPTO_BUFFER *later; /* the certificates that prove it, where they came after the
+                                             handshake; NULL: the handshake's. Owned */
+    struct err *failure;                  /* why it was not believed; NULL while nothing is wrong. Owned */
+    enum fault fault;                     /* the same as a code */
 };
 
 /* Hang the proof (zeroed but for what the caller has set) on a connection; it must live as long as `ssl`. */
@@ -51,6 +54,9 @@ int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert);
 
 /* What has come of the ticket that was offered, if one was: the peer resumed and was believed, or not. */
 void tls_proof_settle(struct tls_proof *proof, bool good);
+
+/* The peer has proven other certificates since, by an authenticator (taken): these are his from now on. */
+void tls_proof_renew(struct tls_proof *proof, struct authenticator_proof *by);
 
 /* The part of link_peer() that TLS knows. */
 void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret);

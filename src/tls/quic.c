@@ -16,6 +16,7 @@ struct tls_quic {
     struct tls_proof proof;
     struct link_peer known;          /* when there is no `ssl` to ask; its ALPN is owned */
     STACK_OF(CRYPTO_BUFFER) * chain; /* likewise; NULL when the peer has proven nothing */
+    struct authenticator_keys *keys; /* likewise, to judge what it proves later; else NULL */
     uint8_t alert;                   /* that the peer closed with, or 0 */
     bool no_certificate;
 };
@@ -53,6 +54,14 @@ struct tls_quic *tls_quic_ref(struct tls_quic *t)
     return t;
 }
 
+static void free_keys(struct tls_quic *t)
+{
+    if (t->keys != NULL)
+        authenticator_forget(t->keys);
+    free(t->keys);
+    t->keys = NULL;
+}
+
 void tls_quic_unref(struct tls_quic *t)
 {
     if (t == NULL || --t->refs > 0)
@@ -61,6 +70,7 @@ void tls_quic_unref(struct tls_quic *t)
     tls_proof_free(&t->proof);
     free((char *)(uintptr_t)t->known.alpn.p);
     sk_CRYPTO_BUFFER_pop_free(t->chain, CRYPTO_BUFFER_free);
+    free_keys(t);
     free(t);
 }
 
@@ -79,6 +89,15 @@ static STACK_OF(CRYPTO_BUFFER) * keep_chain(const STACK_OF(CRYPTO_BUFFER) * chai
     return kept;
 }
 
+static void keep_keys(struct tls_quic *t)
+{
+    struct err err;
+    t->keys = malloc(sizeof(*t->keys));
+    CHECK(t->keys != NULL);
+    if (authenticator_export(t->ssl, AUTHENTICATOR_CLIENT, t->keys, &err) != 0)
+        free_keys(t);
+}
+
 /* A client's tickets are still to come. A server is told nothing more in TLS: QUIC changes keys by itself and
  * has no other message after the handshake (RFC 9001, 4.4 and 6). */
 static void let_go_of_ssl(struct tls_quic *t)
@@ -87,7 +106,9 @@ static void let_go_of_ssl(struct tls_quic *t)
     char *alpn = strndup(t->known.alpn.p, t->known.alpn.len);
     CHECK(alpn != NULL);
     t->known.alpn.p = alpn;
-    t->known.chain = t->chain = keep_chain(t->known.chain);
+    t->known.chain = t->known.shown = t->chain = keep_chain(t->known.chain);
+    if (t->chain != NULL)
+        keep_keys(t);
     SSL_free(t->ssl);
     t->ssl = NULL;
 }
@@ -99,6 +120,28 @@ int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert)
     if (SSL_is_server(t->ssl))
         let_go_of_ssl(t);
     return 0;
+}
+
+int tls_quic_export(const struct tls_quic *t, enum authenticator_sender sender,
+                    struct authenticator_keys *ret, struct err *err)
+{
+    if (t->ssl != NULL)
+        return authenticator_export(t->ssl, sender, ret, err);
+    if (t->keys == NULL || sender != AUTHENTICATOR_CLIENT)
+        return err_set(err, "nothing was kept of the connection's handshake to judge an authenticator by");
+    *ret = *t->keys;
+    return 0;
+}
+
+void tls_quic_renew(struct tls_quic *t, struct authenticator_proof *by)
+{
+    tls_proof_renew(&t->proof, by);
+    if (t->ssl != NULL)
+        return;
+    sk_CRYPTO_BUFFER_pop_free(t->chain, CRYPTO_BUFFER_free);
+    t->chain = keep_chain(t->proof.later);
+    t->known.chain = t->known.shown = t->chain;
+    t->known.identity = t->proof.identity;
 }
 
 void tls_quic_alerted(struct tls_quic *t, uint8_t alert)

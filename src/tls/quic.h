@@ -5,6 +5,7 @@
 #define CARDEA_TLS_QUIC_H
 
 #include "link/link.h"
+#include "tls/authenticator.h"
 
 struct ssl_st;
 struct tls_client;
@@ -39,6 +40,14 @@ const char *tls_quic_failure(struct tls_quic *t);
 
 /* The peer has closed the connection with this alert. */
 void tls_quic_alerted(struct tls_quic *t, uint8_t alert);
+
+/* authenticator_export() of a connection whose handshake is complete. A server, which keeps no more than it
+ * may need, has only what a client with a proven certificate makes authenticators with. */
+int tls_quic_export(const struct tls_quic *t, enum authenticator_sender sender,
+                    struct authenticator_keys *ret, struct err *err);
+
+/* See tls_link_renew(). */
+void tls_quic_renew(struct tls_quic *t, struct authenticator_proof *by);
 
 /* What is known of the peer; see link_peer(). */
 void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret);

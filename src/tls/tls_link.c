@@ -573,6 +573,26 @@ void tls_link_take_premature_close(struct link *l)
     tls_of(l)->premature_is_end = true;
 }
 
+struct link *tls_link_bottom(struct link *l)
+{
+    struct link *found = NULL;
+    for (; l != NULL; l = link_below(l))
+        if (l->ops == &tls_ops)
+            found = l;
+    return found;
+}
+
+int tls_link_export(const struct link *l, enum authenticator_sender sender, struct authenticator_keys *ret,
+                    struct err *err)
+{
+    return authenticator_export(tls_of(l)->ssl, sender, ret, err);
+}
+
+void tls_link_renew(struct link *l, struct authenticator_proof *by)
+{
+    tls_proof_renew(&tls_of(l)->proof, by);
+}
+
 void tls_scratch_init(struct tls_scratch *s, struct loop *loop)
 {
     *s = (struct tls_scratch){.loop = loop, .in_size = TLS_SCRATCH_SIZE, .out_size = TLS_SCRATCH_SIZE};

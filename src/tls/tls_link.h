@@ -10,6 +10,7 @@
 
 #include "link/link.h"
 #include "loop/loop.h"
+#include "tls/authenticator.h"
 
 /* Space that all TLS links of a thread use by turns. Nothing stays in it between calls. */
 struct tls_scratch {
@@ -28,6 +29,18 @@ struct tls_scratch {
  * TLS shows whether all has come (RFC 8446, 6.1): LINK_EOF in place of an error, unless a record is cut. `l`
  * is a TLS link. */
 void tls_link_take_premature_close(struct link *l);
+
+/* The lowest TLS link that `l` stands on, itself among them: the one whose peer is at the other end of the
+ * socket. NULL: there is none. */
+struct link *tls_link_bottom(struct link *l);
+
+/* authenticator_export() of an open TLS link. */
+int tls_link_export(const struct link *l, enum authenticator_sender sender, struct authenticator_keys *ret,
+                    struct err *err);
+
+/* The peer of an open TLS link has proven other certificates (`by` is taken): link_peer() tells of those from
+ * now on, and what it told before is gone. */
+void tls_link_renew(struct link *l, struct authenticator_proof *by);
 
 void tls_scratch_init(struct tls_scratch *s, struct loop *loop);
 void tls_scratch_free(struct tls_scratch *s);

@@ -55,6 +55,7 @@ struct line {
     int64_t asked;     /* when a stream was opened that nothing has been heard after; 0: none */
     int64_t unheard;   /* set aside for what is out since then is not acknowledged; 0: not for that */
     int64_t opened_at; /* wall clock */
+    int64_t until;     /* the certificate that it was opened with runs out then */
 };
 
 struct carrier {
@@ -229,6 +230,7 @@ static void connect_next(struct carrier *c)
             continue;
         }
         l->conn = quic_connect(l->endpoint, to, tls_client_quic(d->tls, d->name, NULL), &events, l);
+        l->until = d->cert == NULL ? 0 : d->cert->not_after;
         c->line = l;
         c->state = CARRIER_CONNECTING;
         return;
@@ -601,6 +603,11 @@ bool carrier_is_open(const struct carrier *c)
 bool carrier_is_under_way(const struct carrier *c)
 {
     return c->state != CARRIER_IDLE;
+}
+
+int64_t carrier_certificate(const struct carrier *c)
+{
+    return c->line == NULL ? 0 : c->line->until;
 }
 
 bool carrier_was_refused(const struct carrier *c)

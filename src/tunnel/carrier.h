@@ -6,6 +6,7 @@
 #define CARDEA_TUNNEL_CARRIER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/list.h"
@@ -52,6 +53,11 @@ bool carrier_is_open(const struct carrier *c);
 
 /* Is it open, or will it be told whether it is? */
 bool carrier_is_under_way(const struct carrier *c);
+
+/* When the certificate runs out that the connection in use was opened with, in seconds since 1970; 0: there
+ * is none.
+ */
+int64_t carrier_certificate(const struct carrier *c);
 
 /* The last connection that was tried or open: has the door turned us away, see client_is_refused()? */
 bool carrier_was_refused(const struct carrier *c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "audit/reason.h"
+#include "base/alert.h"
 #include "base/clock.h"
 #include "net/socket.h"
 #include "quic/flow_link.h"
@@ -55,6 +56,7 @@ static void teardown(struct client *c)
     list_remove(&c->node);
     way_cancel(&c->way);
     pipe_free(&c->pipe);
+    renewer_leave(&c->part);
     client_add_datagrams(c, &c->door->history.datagrams);
     if (c->far != NULL) {
         c->door->history.bytes_in += c->far->bytes_read;
@@ -164,6 +166,8 @@ static enum client_state step_reach(struct client *c)
     if (status != WAY_OK)
         return failed(c);
     c->shared = way_is_shared(&c->way);
+    if (c->shared)
+        c->until = carrier_certificate(c->door->carrier);
     c->carrier = c->door->carrier_turn;
     c->warm = way_is_warm(&c->way);
     bool near = way_is_near(&c->way);
@@ -188,8 +192,9 @@ static enum client_state step_reach(struct client *c)
                 c->door->place);
         return failed(c);
     }
-    bool datagrams = c->target.udp && quic_stream_datagram_max(c->far) > 0;
-    CHECK(wire_encode_hello(&c->target, datagrams, &c->bytes));
+    struct wire_client we = {.datagrams = c->target.udp && quic_stream_datagram_max(c->far) > 0,
+                             .renews = c->door->cert != NULL};
+    CHECK(wire_encode_hello(&c->target, we, &c->bytes));
     return CLIENT_HELLO;
 }
 
@@ -199,9 +204,17 @@ static void set_deadline(struct client *c, int64_t grace)
     loop_set_timer(c->door->loop, &c->timer, c->deadline + grace);
 }
 
+/* With the certificate of now, whatever comes meanwhile. */
+static void reach(struct client *c)
+{
+    c->until = c->door->cert == NULL ? 0 : c->door->cert->not_after;
+    way_start(&c->way, c->deadline);
+}
+
 /* Leave the connection that was asked on; what the local side has said is kept for the next. */
 static void leave_far(struct client *c)
 {
+    renewer_leave(&c->part);
     link_close(c->far, true);
     c->far = c->near = NULL;
     c->first_sent = 0;
@@ -218,7 +231,7 @@ static enum client_state go_alone(struct client *c)
     if (client_door_complete(c->door) != 0)
         return failed(c);
     set_deadline(c, 0);
-    way_start(&c->way, c->deadline);
+    reach(c);
     return CLIENT_REACH;
 }
 
@@ -245,7 +258,7 @@ static enum client_state ask_again(struct client *c)
     c->asked_again = true;
     leave_far(c);
     c->way.fresh = true;
-    way_start(&c->way, c->deadline);
+    reach(c);
     return CLIENT_REACH;
 }
 
@@ -279,7 +292,7 @@ static enum client_state ask_silently(struct client *c)
     if (c->near != NULL)
         return go_alone(c);
     leave_far(c);
-    way_start(&c->way, c->deadline);
+    reach(c);
     return CLIENT_REACH;
 }
 
@@ -405,6 +418,8 @@ static enum client_state not_end_to_end(struct client *c)
 static enum client_state heard(struct client *c, const struct wire_answer *answer, size_t used)
 {
     c->tls = answer->outcome == FRONT_OK && answer->tls;
+    if (answer->outcome == FRONT_OK && c->near == NULL)
+        renewer_join(c->door->renewer, &c->part, answer->connection, c->until, c->far, c->shared);
     learn(c, answer->outcome == FRONT_OK);
     if (c->warm)
         socket_expect_ack(link_socket(link_bottom(c->far)), 0);
@@ -477,12 +492,19 @@ static bool was_told(const struct client *c)
     return link_was_told(c->far) || quic_stream_peer_code(link_bottom(c->far)) != 0;
 }
 
+/* Over TCP there is one reason that has an alert of its own. */
+static uint64_t cut_code(struct client *c)
+{
+    struct link_peer peer;
+    uint64_t code = quic_stream_peer_code(link_bottom(c->far));
+    link_peer(c->inner ? link_below(c->far) : c->far, &peer);
+    return code == 0 && peer.alert == ALERT_CERTIFICATE_EXPIRED ? close_reason_code(CLOSE_EXPIRED) : code;
+}
+
 static enum client_state say_cut_off(struct client *c)
 {
-    struct client_cut cut = {.code = quic_stream_peer_code(link_bottom(c->far)),
-                             .told = was_told(c),
-                             .silent = c->far->bytes_read == 0,
-                             .inner = c->inner};
+    struct client_cut cut = {
+        .code = cut_code(c), .told = was_told(c), .silent = c->far->bytes_read == 0, .inner = c->inner};
     client_text_cut(c->door, &c->target, &cut, &c->door->text);
     if (cut.code == close_reason_code(CLOSE_SHUTDOWN))
         client_note_said(c->door, close_code_text(cut.code));
@@ -648,7 +670,7 @@ void client_start_on(struct client_door *door, const struct front_target *target
     c->way = (struct way){.door = door, .wake = on_way_wake, .owner = c};
     timer_init(&c->timer, on_timer);
     set_deadline(c, door->shared_fd >= 0 ? NEAR_GRACE_NS : 0);
-    way_start(&c->way, c->deadline);
+    reach(c);
     task_init(&c->again, on_again);
     list_insert(&door->clients, &c->node);
     loop_defer(door->loop, &c->again); /* so that `ended` is never told from within this call */

@@ -50,6 +50,20 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
  * expired or is not valid yet? True, with the text. */
 bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text);
 
+/* What becomes of our certificate while connections stand. */
+enum client_notice {
+    CLIENT_RUNS_OUT,    /* soon, and there is no newer one */
+    CLIENT_RENEWED,     /* a newer one was proven on a connection */
+    CLIENT_NOT_RENEWED, /* the door did not take it there */
+};
+
+/* Hear of it, in texts for people; they are borrowed for the call. */
+void client_door_notices(struct client_door *door,
+                         void (*notice)(void *owner, enum client_notice what, const char *text), void *owner);
+
+/* There is word of a newer certificate in the file: look now, not when it is due. */
+void client_door_look(struct client_door *door);
+
 /* What is known of what goes through a door now. Of times 0 is not known, of addresses AF_UNSPEC. */
 struct client_facts {
     bool reached; /* the door has answered once, whatever it said */

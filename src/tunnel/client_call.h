@@ -28,6 +28,8 @@ struct client {
     size_t first_sent; /* of it, right behind the hello */
     uint64_t acked;    /* bytes of a connection that has waited, before the hello */
     struct pipe pipe;
+    struct renewable part; /* of the connection to the door, while bytes flow */
+    int64_t until;         /* the certificate that it is being opened with runs out then */
     struct timer timer;
     struct task again; /* runs soon, frees at the end */
     int64_t deadline;

@@ -38,55 +38,80 @@ static int load_cert(const struct client_settings *s, struct cert **ret, struct 
     return *ret != NULL ? 0 : -1;
 }
 
-/* TLS with services, which their own CA may vouch for. */
-static struct tls_client *make_inner(struct tls_client_params *params, const struct client_settings *s,
-                                     struct err *err)
+/* With the door, and with services, which their own CA may vouch for. Both or none. */
+static int make_clients(const struct client_door *d, struct cert *cert, bool resumes,
+                        struct tls_client **ret_tls, struct tls_client **ret_inner, struct err *err)
 {
-    if (s->service_ca == NULL)
-        return tls_client_new(params, err);
-    struct trust *trust = load_trust(s->service_ca, err);
-    if (trust == NULL)
-        return NULL;
-    params->trust = trust;
-    struct tls_client *inner = tls_client_new(params, err);
-    trust_unref(trust);
-    return inner;
+    const char *alpn = d->alpn;
+    struct tls_client_params params = {
+        .min_version = 0x0303,
+        .max_version = 0x0304,
+        .groups = groups,
+        .groups_len = ARRAY_LEN(groups),
+        .trust = d->trust,
+        .cert = cert,
+        .alpn = &alpn,
+        .alpn_len = alpn != NULL ? 1 : 0,
+        .resumes = resumes,
+    };
+    *ret_inner = NULL;
+    *ret_tls = tls_client_new(&params, err);
+    params.alpn_len = 0;
+    params.resumes = false; /* these lead to many services */
+    params.trust = d->inner_trust;
+    if (*ret_tls != NULL)
+        *ret_inner = tls_client_new(&params, err);
+    if (*ret_inner != NULL)
+        return 0;
+    tls_client_free(*ret_tls);
+    *ret_tls = NULL;
+    return -1;
+}
+
+static void drop_tls(struct client_door *d)
+{
+    tls_client_free(d->tls);
+    tls_client_free(d->inner);
+    trust_unref(d->trust);
+    trust_unref(d->inner_trust);
+    cert_unref(d->cert);
+    d->tls = d->inner = NULL;
+    d->trust = d->inner_trust = NULL;
+    d->cert = NULL;
 }
 
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
-    if (load_cert(s, &d->cert, err) != 0)
+    bool ok = load_cert(s, &d->cert, err) == 0;
+    d->trust = ok ? load_trust(s->ca, err) : NULL;
+    if (d->trust != NULL)
+        d->inner_trust = s->service_ca == NULL ? trust_ref(d->trust) : load_trust(s->service_ca, err);
+    if (d->inner_trust == NULL || make_clients(d, d->cert, s->stays, &d->tls, &d->inner, err) != 0) {
+        drop_tls(d); /* it may be tried again, with other files then */
         return -1;
-    struct trust *trust = load_trust(s->ca, err);
-    if (trust != NULL) {
-        const char *alpn = s->alpn;
-        struct tls_client_params params = {
-            .min_version = 0x0303,
-            .max_version = 0x0304,
-            .groups = groups,
-            .groups_len = ARRAY_LEN(groups),
-            .trust = trust,
-            .cert = d->cert,
-            .alpn = &alpn,
-            .alpn_len = alpn != NULL ? 1 : 0,
-            .resumes = s->stays,
-        };
-        d->tls = tls_client_new(&params, err);
-        params.alpn_len = 0;
-        params.resumes = false; /* these lead to many services */
-        if (d->tls != NULL)
-            d->inner = make_inner(&params, s, err);
     }
-    trust_unref(trust);
-    if (d->inner != NULL) {
-        d->sessions = s->stays ? tls_sessions_new() : NULL;
-        return 0;
-    }
-    tls_client_free(d->tls); /* it may be tried again, with other files then */
+    d->sessions = s->stays ? tls_sessions_new() : NULL;
+    return 0;
+}
+
+int client_door_take_cert(struct client_door *d, struct cert *cert, struct err *err)
+{
+    struct tls_client *tls, *inner;
+    if (make_clients(d, cert, d->stays, &tls, &inner, err) != 0)
+        return -1;
+    tls_client_free(d->tls);
+    tls_client_free(d->inner);
     cert_unref(d->cert);
-    d->tls = NULL;
-    d->cert = NULL;
-    return -1;
+    d->tls = tls;
+    d->inner = inner;
+    d->cert = cert;
+    if (d->sessions != NULL) /* they would resume what the old one has proven */
+        tls_sessions_forget(d->sessions);
+    if (d->warm != NULL) {
+        warm_free(d->warm);
+        d->warm = warm_new(d);
+    }
+    return 0;
 }
 
 static int set_up_names(struct client_door *d, const struct client_settings *s, struct err *err)
@@ -119,6 +144,8 @@ static int set_up_ways(struct client_door *d, const struct client_settings *s, s
         d->transport = TRANSPORT_TCP;
     if (tunnels && d->stays)
         d->warm = warm_new(d);
+    if (tunnels && d->cert != NULL)
+        d->renewer = renewer_new(d, s->cert, s->key);
     return 0;
 }
 
@@ -187,6 +214,19 @@ int client_door_load_tls(struct client_door *door)
     return door->inner != NULL ? 0 : make_tls(door, door->later, &door->text);
 }
 
+void client_door_notices(struct client_door *door,
+                         void (*notice)(void *owner, enum client_notice what, const char *text), void *owner)
+{
+    door->notice = notice;
+    door->notice_owner = owner;
+}
+
+void client_door_look(struct client_door *door)
+{
+    if (door->renewer != NULL)
+        renewer_look(door->renewer);
+}
+
 void client_door_visitors(struct client_door *door, const struct client_visitors *visitors, void *owner)
 {
     door->visitors = visitors;
@@ -212,6 +252,7 @@ void client_door_free(struct client_door *door)
     struct list *node;
     while ((node = list_pop(&door->clients)) != NULL)
         client_drop(node);
+    renewer_free(door->renewer);
     warm_free(door->warm);
     carrier_free(door->carrier);
     carrier_free_all(&door->left);
@@ -219,9 +260,7 @@ void client_door_free(struct client_door *door)
         close(door->shared_fd);
     resolver_free(door->resolver);
     tls_sessions_free(door->sessions);
-    tls_client_free(door->tls);
-    tls_client_free(door->inner);
-    cert_unref(door->cert);
+    drop_tls(door);
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);
     pipe_scratch_free(&door->pipe_scratch);

@@ -12,6 +12,7 @@
 #include "tls/tls_link.h"
 #include "tunnel/client.h"
 #include "tunnel/plain_targets.h"
+#include "tunnel/renewer.h"
 #include "tunnel/way.h"
 #include "tunnel/wire.h"
 
@@ -45,7 +46,13 @@ struct client_door {
     char *name;
     char *alpn;
     struct cert *cert; /* ours, or NULL */
-    bool named;        /* the name was given, not taken from the host */
+    struct trust
+        *trust; /* who vouches for the door, and for services: connections that are being made borrow */
+    struct trust *inner_trust; /* these */
+    struct renewer *renewer;   /* NULL: there is no certificate */
+    void (*notice)(void *owner, enum client_notice what, const char *text); /* or NULL */
+    void *notice_owner;
+    bool named; /* the name was given, not taken from the host */
     bool system_ca;
     char *ca;         /* as the settings have it, for texts */
     char *service_ca; /* likewise; NULL: `ca` */
@@ -94,6 +101,10 @@ void client_note_loss(struct client_door *door, const char *why);
 /* The door has said on its QUIC connection why it lets go of us, before it ends that or after; NULL: it goes
  * on with us. */
 void client_note_said(struct client_door *door, const char *text);
+
+/* Show this certificate (taken) on connections that are made from now on. -1 with `err`, and nothing is
+ * changed. */
+int client_door_take_cert(struct client_door *door, struct cert *cert, struct err *err);
 
 /* Let go of a connection without telling its owner. */
 void client_drop(struct list *node);

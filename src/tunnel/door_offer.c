@@ -453,16 +453,16 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
 }
 
 /* Say yes, before anything else is said on the control stream. */
-static void accept_offer(struct door_offer *o, const struct front *front)
+static void accept_offer(struct door_offer *o, const struct session_origin *origin)
 {
     struct err warning;
-    struct front_answer answer = {.outcome = FRONT_OK};
+    struct front_answer answer = {.outcome = FRONT_OK, .connection = origin->connection};
     if (offer_warning(o->worker->epoch->snap, agent_offer(o->agent), &warning)) {
         answer.warning = warning.text;
         worker_notice(o->worker, "%s offers %s, but %s", agent_identity(o->agent),
                       agent_offer(o->agent)->name, warning.text);
     }
-    CHECK(front->answer(&answer, &o->out));
+    CHECK(origin->front->answer(&answer, &o->out));
 }
 
 static struct agent *make_known(struct door_offer *o, const struct session_origin *origin,
@@ -520,7 +520,7 @@ struct resident *door_offer_reside(struct worker *w, struct link *link, const st
         free(o);
         return NULL;
     }
-    accept_offer(o, origin->front);
+    accept_offer(o, origin);
     if (agents_fellows(w->agents, o->agent, &fellow) > 0) {
         note_joined(o, fellow);
         look_for_fellows(o);

@@ -11,6 +11,7 @@
 #include "tunnel/agent_wire.h"
 #include "tunnel/backoff.h"
 #include "tunnel/exposer.h"
+#include "tunnel/renewer.h"
 #include "tunnel/throttle.h"
 #include "tunnel/way.h"
 
@@ -54,8 +55,10 @@ struct exposer_offer {
     struct agent_service service; /* the texts are ours */
     struct way way;
     struct link *control;
-    bool shared;      /* the control stream is one of the QUIC connection's */
-    unsigned carrier; /* ... of this turn of it */
+    struct renewable part; /* of the connection that it is on */
+    int64_t until;         /* the certificate that this is opened with runs out then */
+    bool shared;           /* the control stream is one of the QUIC connection's */
+    unsigned carrier;      /* ... of this turn of it */
     struct buf in;
     struct buf out;
     struct timer timer;

@@ -61,6 +61,7 @@ static void drop_connection(struct exposer_offer *o)
     wheel_cancel(&o->timer);
     wheel_cancel(&o->fellows_due);
     way_cancel(&o->way);
+    renewer_leave(&o->part);
     link_close(o->control, o->state != OFFER_STANDS);
     o->control = NULL;
     buf_free(&o->in);
@@ -135,6 +136,7 @@ static void begin(struct exposer_offer *o)
     o->deadline = loop_now(loop) + o->agent->door->timeout;
     loop_set_timer(loop, &o->timer, o->deadline);
     o->way.tcp_only = false;
+    o->until = o->agent->door->cert == NULL ? 0 : o->agent->door->cert->not_after;
     way_start(&o->way, o->deadline);
 }
 
@@ -148,6 +150,8 @@ static enum offer_state step_reach(struct exposer_offer *o)
     if (status != WAY_OK)
         return o->way.refused ? turned_down(o, d->text.text) : try_later(o, d->text.text);
     o->shared = way_is_shared(&o->way);
+    if (o->shared)
+        o->until = carrier_certificate(d->carrier);
     o->carrier = d->carrier_turn;
     o->control = way_take(&o->way);
     o->control->wake = on_link_wake;
@@ -160,7 +164,7 @@ static enum offer_state step_reach(struct exposer_offer *o)
     }
     o->in.max = WIRE_MESSAGE_MAX + AGENT_ROOM;
     o->out.max = OUT_MAX;
-    CHECK(wire_encode_offer(&o->service.offer, &o->out));
+    CHECK(wire_encode_offer(&o->service.offer, o->agent->door->cert != NULL, &o->out));
     return OFFER_HELLO;
 }
 
@@ -238,6 +242,9 @@ static enum offer_state step_answer(struct exposer_offer *o)
         }
         if (r == WIRE_OK) {
             buf_consume(&o->in, used);
+            if (answer.outcome == FRONT_OK)
+                renewer_join(o->agent->door->renewer, &o->part, answer.connection, o->until, o->control,
+                             o->shared);
             return answer.outcome == FRONT_OK ? stand(o, answer.warning) : refused(o, &answer);
         }
         enum link_status status = read_more(o);

@@ -13,7 +13,7 @@ bool share_encode_hello(const struct front_target *target, int64_t timeout, stru
 {
     size_t at = out->len;
     int64_t ms = MIN(MAX(timeout / NSEC_PER_MSEC, INT64_C(1)), SHARE_TIMEOUT_MAX);
-    if (!wire_encode_hello(target, false, out))
+    if (!wire_encode_hello(target, (struct wire_client){0}, out))
         return false;
     CHECK(out->len > at + 2 && out->data[out->len - 1] == '}');
     out->len--;

@@ -3,12 +3,15 @@
 
 #include <string.h>
 
+#include "audit/record.h"
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/str.h"
 #include "quic/flow_link.h"
+#include "session/session.h"
 #include "tunnel/agent_wire.h"
 #include "tunnel/door_offer.h"
+#include "tunnel/door_renewal.h"
 
 static const char *const texts[FRONT_OUTCOMES] = {
 #define OUTCOME(name, code, status, phrase, type, socks, text) text,
@@ -23,7 +26,7 @@ static const char *proto_of(const struct front_target *target)
     return target->offered ? "name" : target->udp ? "udp" : "tcp";
 }
 
-bool wire_encode_hello(const struct front_target *target, bool datagrams, struct buf *out)
+bool wire_encode_hello(const struct front_target *target, struct wire_client client, struct buf *out)
 {
     CHECK(strnlen(target->host, HOST_MAX) < HOST_MAX);
     struct buf place = {0};
@@ -33,12 +36,13 @@ bool wire_encode_hello(const struct front_target *target, bool datagrams, struct
     const char *text = ok ? buf_text(&place) : NULL;
     ok = message_begin(out, &at) && text != NULL && message_put_string(out, "target", text) &&
          message_put_string(out, "proto", proto_of(target)) &&
-         (!datagrams || buf_printf(out, ",\"datagrams\":true"));
+         (!client.datagrams || buf_printf(out, ",\"datagrams\":true")) &&
+         (!client.renews || buf_printf(out, ",\"renews\":true"));
     buf_free(&place);
     return message_end(out, at, ok);
 }
 
-bool wire_encode_offer(const struct offer *offer, struct buf *out)
+bool wire_encode_offer(const struct offer *offer, bool renews, struct buf *out)
 {
     CHECK(strnlen(offer->name, HOST_MAX) < HOST_MAX && offer->kind < OFFER_KINDS);
     size_t at;
@@ -48,7 +52,8 @@ bool wire_encode_offer(const struct offer *offer, struct buf *out)
               (offer->port == 0 || buf_printf(out, ",\"port\":%u", offer->port)) &&
               (offer->instance == 0 ||
                buf_printf(out, ",\"instance\":%llu", (unsigned long long)offer->instance)) &&
-              (offer->connections == 0 || buf_printf(out, ",\"connections\":%u", offer->connections));
+              (offer->connections == 0 || buf_printf(out, ",\"connections\":%u", offer->connections)) &&
+              (!renews || buf_printf(out, ",\"renews\":true"));
     return message_end(out, at, ok);
 }
 
@@ -64,7 +69,7 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
     CHECK(answer->outcome < FRONT_OUTCOMES);
     bool yes = answer->outcome == FRONT_OK;
     /* Cut to what a client takes; so the message cannot outgrow WIRE_JSON_MAX, whatever the escaping adds. */
-    char rule[WIRE_RULE_MAX] = "", text[WIRE_TEXT_MAX];
+    char rule[WIRE_RULE_MAX] = "", text[WIRE_TEXT_MAX], id[AUDIT_ID_MAX];
     if (answer->outcome == FRONT_DENIED && answer->rule != NULL)
         str_clean(rule, sizeof(rule), answer->rule);
     str_clean(text, sizeof(text), answer->text != NULL ? answer->text : texts[answer->outcome]);
@@ -77,6 +82,8 @@ static bool encode_answer(const struct front_answer *answer, struct buf *out)
              message_put_string(out, "text", text);
     else if (answer->tls || answer->datagrams)
         ok = ok && buf_printf(out, ",\"%s\":true", answer->tls ? "tls" : "datagrams");
+    if (yes && answer->connection != 0)
+        ok = ok && message_put_string(out, "connection", audit_id_text(answer->connection, id));
     if (yes && answer->warning != NULL) {
         str_clean(text, sizeof(text), answer->warning);
         ok = ok && message_put_string(out, "warning", text);
@@ -172,15 +179,21 @@ static int read_offer(const json_t *o, const char *name, const char *proto, stru
 static int read_request(const json_t *o, struct front_request *ret, enum front_result *ret_what,
                         struct err *err)
 {
-    const char *target, *offer, *spare, *proto;
+    const char *target, *offer, *spare, *renew, *proto;
     if (message_string(o, "target", &target, err) < 0 || message_string(o, "offer", &offer, err) < 0 ||
-        message_string(o, "spare", &spare, err) < 0 || message_string(o, "proto", &proto, err) < 0)
+        message_string(o, "spare", &spare, err) < 0 || message_string(o, "renew", &renew, err) < 0 ||
+        message_string(o, "proto", &proto, err) < 0)
         return -1;
-    int asked = (target != NULL) + (offer != NULL) + (spare != NULL);
+    int asked = (target != NULL) + (offer != NULL) + (spare != NULL) + (renew != NULL);
     if (asked == 0)
-        return err_set(err, "\"target\" is missing, and neither \"offer\" nor \"spare\" is there");
+        return err_set(err, "\"target\" is missing, and neither \"offer\", \"spare\" nor \"renew\" is there");
     if (asked > 1)
-        return err_set(err, "more than one of \"target\", \"offer\" and \"spare\"");
+        return err_set(err, "more than one of \"target\", \"offer\", \"spare\" and \"renew\"");
+    if (renew != NULL) {
+        *ret_what = FRONT_RENEW;
+        return audit_id_parse(renew, &ret->renew) ? 0
+                                                  : err_set(err, "\"renew\" is not the id of a connection");
+    }
     if (spare != NULL) {
         *ret_what = FRONT_SPARE;
         return message_id("spare", spare, ret->spare, err);
@@ -207,8 +220,17 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
     int r = read_request(o, ret, &what, err);
     if (r == 0)
         r = message_bool(o, "datagrams", &there, &ret->datagrams, err);
+    if (r == 0)
+        r = message_bool(o, "renews", &there, &ret->renews, err);
     json_decref(o);
     return r < 0 ? FRONT_BAD : what;
+}
+
+static struct resident *reside(struct worker *w, struct link *link, const struct session_origin *origin,
+                               struct str early, struct err *err)
+{
+    return origin->request->renew != 0 ? door_renewal_reside(w, link, origin, early)
+                                       : door_offer_reside(w, link, origin, early, err);
 }
 
 /* The stream becomes a flow of datagrams, where there are any. */
@@ -228,7 +250,8 @@ const struct front front_cardea = {
     .readied = true,
     .ask = ask,
     .answer = encode_answer,
-    .reside = door_offer_reside,
+    .renews = true,
+    .reside = reside,
     .agent = &agent_protocol_cardea,
     .wrap = wrap,
 };
@@ -244,7 +267,7 @@ enum front_outcome wire_outcome(const char *code)
 static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err)
 {
     bool ok, there;
-    const char *code, *rule, *text, *warning;
+    const char *code, *rule, *text, *warning, *connection;
     *ret = (struct wire_answer){0};
     if (message_bool(o, "ok", &there, &ok, err) < 0)
         return -1;
@@ -253,8 +276,11 @@ static int read_answer(const json_t *o, struct wire_answer *ret, struct err *err
     if (message_string(o, "code", &code, err) < 0 || message_string(o, "rule", &rule, err) < 0 ||
         message_string(o, "text", &text, err) < 0 || message_bool(o, "tls", &there, &ret->tls, err) < 0 ||
         message_bool(o, "datagrams", &there, &ret->datagrams, err) < 0 ||
-        message_string(o, "warning", &warning, err) < 0)
+        message_string(o, "warning", &warning, err) < 0 ||
+        message_string(o, "connection", &connection, err) < 0)
         return -1;
+    if (connection != NULL && !audit_id_parse(connection, &ret->connection))
+        return err_set(err, "\"connection\" is not the id of one");
     if (ok)
         code = front_code(FRONT_OK);
     else if (code == NULL)

@@ -19,13 +19,18 @@
 /* The door's side: reads a client's hello, writes the answer. */
 extern const struct front front_cardea;
 
-/* The client's side: append a hello for `target`; `datagrams`: say that we take datagrams of the stream.
- * False when it does not fit; nothing is appended then. */
-bool wire_encode_hello(const struct front_target *target, bool datagrams, struct buf *out);
+/* What a client says of itself in a hello for a target. */
+struct wire_client {
+    bool datagrams; /* it takes datagrams of the stream */
+    bool renews;    /* it wants to know what the connection is called, to prove newer certificates on it */
+};
+
+/* The client's side: append a hello for `target`. False when it does not fit; nothing is appended then. */
+bool wire_encode_hello(const struct front_target *target, struct wire_client client, struct buf *out);
 
 /* An agent's side: append a hello that offers a service, or one that brings a connection under an id. False
  * when it does not fit; nothing is appended then. */
-bool wire_encode_offer(const struct offer *offer, struct buf *out);
+bool wire_encode_offer(const struct offer *offer, bool renews, struct buf *out);
 bool wire_encode_spare(const char *id, struct buf *out);
 
 /* The outcome that is called so on the wire; FRONT_UNREACHABLE for a word that we do not know. */
@@ -39,6 +44,7 @@ struct wire_answer {
     char rule[WIRE_RULE_MAX]; /* the policy row that denied, or "" */
     char text[WIRE_TEXT_MAX]; /* for people, never empty; control characters are replaced: it may go to a
                                  terminal */
+    uint64_t connection;      /* with FRONT_OK: what the door calls the connection; 0: it has not said */
     bool tls;                 /* with FRONT_OK: the far end of the stream speaks TLS */
     char
         warning[WIRE_TEXT_MAX]; /* with FRONT_OK: what will hardly be meant, for people; or "". Cleaned too */

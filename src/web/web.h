@@ -51,7 +51,7 @@ void web_answer_not_allowed(struct web_answer *a, const char *allow);
 
 void web_answer_free(struct web_answer *a);
 
-/* The words for a status ("Not Found"), static. */
+/* The words for a status ("Not Found"), static; "" for one that nobody here answers with. */
 const char *web_phrase(unsigned status);
 
 /* How an answer goes out on a connection of HTTP/1.1. */

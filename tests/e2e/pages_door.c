@@ -179,6 +179,22 @@ static void hold_challenges(struct setting *s)
     cert_unref(cert);
 }
 
+/* Until it is told to stop. */
+static int serve(struct setting *s, const char *path, struct buf *errors)
+{
+    struct err err;
+    struct config *config = config_load(path, errors);
+    s->door = config == NULL ? NULL : door_new(s->loop, config, &s->bindings, errors);
+    if (s->door == NULL)
+        return 1;
+    struct admin *admin = admin_new(s->loop, s->door, &err);
+    CHECK(admin != NULL && door_start(s->door, &err) == 0 && loop_run(s->loop, &err) == 0);
+    loop_deliver(s->loop);
+    admin_free(admin);
+    door_free(s->door);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct setting s = {.signals = SIGNALS_NONE};
@@ -189,20 +205,11 @@ int main(int argc, char **argv)
     CHECK(s.loop != NULL && signals_watch(&s.signals, s.loop, 0, on_signal, &err) == 0);
     gather(&s);
     hold_challenges(&s);
-    struct config *config = config_load(argv[3], &errors);
-    s.door = config == NULL ? NULL : door_new(s.loop, config, &s.bindings, NULL, &errors);
-    if (s.door == NULL) {
-        fprintf(stderr, "%s", buf_text(&errors));
-        return 1;
-    }
-    struct admin *admin = admin_new(s.loop, s.door, &err);
-    CHECK(admin != NULL && door_start(s.door, &err) == 0 && loop_run(s.loop, &err) == 0);
-    loop_deliver(s.loop);
-    admin_free(admin);
-    door_free(s.door);
+    int status = serve(&s, argv[3], &errors);
+    fprintf(stderr, "%s", buf_text(&errors));
     signals_unwatch(&s.signals);
     loop_free(s.loop);
     challenges_free(s.challenges);
     buf_free(&errors);
-    return 0;
+    return status;
 }

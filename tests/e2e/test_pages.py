@@ -324,9 +324,25 @@ def test_built_in_services(start_door):
     assert [route["action"] for route in status if route["name"] == "http"] == ["serve"]
 
 
+def test_http_at_the_port_of_tls(start_door, pki):
+    """Who speaks HTTP where TLS is spoken is led to https:// at the same port."""
+    door = start_door({"certificates": [pki.server("pages.test").row()],
+                       "routes": [{"name": "http", "first_bytes": "http", "serve": ["redirect"]},
+                                  {"name": "tls", "sni": "pages.test", "serve": ["challenges"]}]})
+    door.plain_port = door.port
+    with pages.Raw(door) as raw:
+        for byte in b"GET /x HTTP/1.1\r\nHost: pages.test\r\n\r\n":
+            raw.say(bytes([byte]))
+        assert raw.answer()[1]["location"] == "https://pages.test/x"
+        assert raw.say(b"GET /y HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").answer()[0] == 301 and raw.ended()
+    assert door.audited(route="http")["requests"] == 2
+    got = fetch(door, "/x", ca=pki.ca.file)
+    assert got.startswith(b"nothing is served under this path; what is served here begins with /.well-known/")
+
+
 @pytest.mark.parametrize("route, complaint", [
-    ({"serve": ["redirct"]}, "serve: found 'redirct', expected services that this door has: challenges, redirect; did you "
-                             "mean 'redirect'?"),
+    ({"serve": ["redirct"]}, "did you mean 'redirect'?"),
+    ({"serve": ["redirct"]}, "serve: found 'redirct', expected services that this door has: challenges, redirect"),
     ({"serve": ["secret"], "program": pages.PROGRAM},
      "serve: 'secret' is served within TLS only, and a listener of this route speaks plain"),
 ])

@@ -6,15 +6,18 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tunnel/renew_wire.h"
 #include "tunnel/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static bool put_again(const struct front_request *got, enum front_result what, struct buf *out)
 {
-    return what == FRONT_OFFER   ? wire_encode_offer(&got->offer, out)
+    const struct wire_client client = {got->datagrams, got->renews};
+    return what == FRONT_OFFER   ? wire_encode_offer(&got->offer, got->renews, out)
            : what == FRONT_SPARE ? wire_encode_spare(got->spare, out)
-                                 : wire_encode_hello(&got->target, got->datagrams, out);
+           : what == FRONT_RENEW ? renew_encode_hello(got->renew, out)
+                                 : wire_encode_hello(&got->target, client, out);
 }
 
 static void check_same(const struct front_request *a, const struct front_request *b, enum front_result what)
@@ -27,6 +30,8 @@ static void check_same(const struct front_request *a, const struct front_request
         CHECK(a->offer.port == 0 || a->offer.kind == OFFER_PUBLIC);
         CHECK(strcmp(b->offer.name, a->offer.name) == 0 && b->offer.kind == a->offer.kind);
         CHECK(b->offer.udp == a->offer.udp && b->offer.port == a->offer.port);
+    } else if (what == FRONT_RENEW) {
+        CHECK(a->renew != 0 && b->renew == a->renew);
     } else {
         CHECK(a->spare[0] != '\0' && strcmp(a->spare, b->spare) == 0);
     }
@@ -71,12 +76,14 @@ static void answer_again(const struct wire_answer *got)
                                   .text = got->text,
                                   .tls = got->tls,
                                   .datagrams = got->datagrams,
+                                  .connection = got->connection,
                                   .warning = got->warning[0] != '\0' ? got->warning : NULL};
     struct wire_answer again;
     struct buf out = {0};
     size_t used;
     CHECK(front_cardea.answer(&answer, &out) && out.len <= WIRE_MESSAGE_MAX);
     CHECK(wire_parse_answer(out.data, out.len, &again, &used, NULL) == WIRE_OK && used == out.len);
+    CHECK(again.connection == got->connection || got->outcome != FRONT_OK);
     CHECK(again.outcome == got->outcome && strcmp(again.warning, got->warning) == 0);
     if (got->outcome == FRONT_OK)
         CHECK(again.tls == got->tls && again.datagrams == (got->datagrams && !got->tls));

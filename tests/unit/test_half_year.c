@@ -344,6 +344,8 @@ static void judge(struct world *w, struct world_lineage *wl)
         return;
     if (wl->served < 0)
         fail_at(w, wl, "serves nothing");
+    assert_int_equal(wl->served,
+                     life_serves(wl->l, door_now(w))); /* what workers were told is the best there is */
     const struct world_cert *c = &wl->cert[wl->served];
     const struct life_slot *other = &wl->l->state.slot[1 - wl->served];
     w->asserted++;

@@ -318,6 +318,26 @@ static void useless_certificates(void **state)
     life_free(d.life);
 }
 
+/* The disk was full. */
+static void taken_back(void **state)
+{
+    (void)state;
+    struct door d = served(&alone, false);
+    int64_t now = life_due(d.life);
+    struct life_state before = d.l->state;
+    expect(&d, now, LIFE_ORDER, 0);
+    issue(&d, now, 90 * DAY);
+    life_take_back(d.life, d.l, &before, now);
+    assert_int_equal(d.l->state.slot[0].not_after, before.slot[0].not_after);
+    assert_false(next(&d, now));
+    now = life_next_try(d.l);
+    assert_int_equal(life_due_of(d.l), now);
+    assert_in_range(now, before.slot[0].renew_at + 300, before.slot[0].renew_at + 600);
+    expect(&d, now, LIFE_ORDER, 0);
+    assert_int_equal(life_due_of(d.l), 0); /* under way: a door that is started anew begins it again */
+    life_free(d.life);
+}
+
 static void clock_goes_back(void **state)
 {
     (void)state;
@@ -386,7 +406,8 @@ int main(void)
         cmocka_unit_test(backup_takes_over),  cmocka_unit_test(backup_takes_over_from_ari),
         cmocka_unit_test(must_staple),        cmocka_unit_test(operator_swaps),
         cmocka_unit_test(unused_names_lapse), cmocka_unit_test(useless_certificates),
-        cmocka_unit_test(clock_goes_back),    cmocka_unit_test(a_hundred_thousand),
+        cmocka_unit_test(taken_back),         cmocka_unit_test(clock_goes_back),
+        cmocka_unit_test(a_hundred_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,11 +84,6 @@ static void stop(struct world *w)
     w->restarts++;
 }
 
-static int64_t due(const struct lineage *l)
-{
-    return life_next_try(l);
-}
-
 static void order(struct world *w, const struct life_job *job, int i)
 {
     static uint8_t der[4096];
@@ -122,7 +117,7 @@ static void order(struct world *w, const struct life_job *job, int i)
     struct life_issue issue = {facts.not_before, facts.not_after, facts.must_staple, facts.must_staple};
     assert_true(life_takes(w->v[i], &issue, w->t));
     life_issued(w->life, w->v[i], &issue, w->t);
-    if (book_put(w->book, w->v[i], due(w->v[i]), job->slot, &c, &err) < 0)
+    if (book_put(w->book, w->v[i], life_due_of(w->v[i]), job->slot, &c, &err) < 0)
         fail_msg("%s", err.text);
     buf_free(&chain);
     ca_free(leaf);
@@ -140,14 +135,15 @@ static void work(struct world *w, const struct life_job *job)
         life_failed(w->life, w->v[i], LIFE_UNREACHABLE, 0, w->t);
         struct life_ca_state ca = life_ca_state(w->life, job->ca);
         assert_int_equal(book_save_ca(w->book, job->ca, &ca, &err), 0);
-        assert_int_equal(book_save(w->book, w->v[i], due(w->v[i]), &err), 0);
+        assert_int_equal(book_save(w->book, w->v[i], life_due_of(w->v[i]), &err), 0);
     } else if (job->task == LIFE_ASK_STATUS) {
         life_status(w->life, w->v[i], w->t % 11 == 3, w->t, w->t + DAY, w->t);
-        assert_int_equal(
-            book_save_staple(w->book, w->v[i], due(w->v[i]), job->slot, (struct str){"staple", 6}, &err), 0);
+        assert_int_equal(book_save_staple(w->book, w->v[i], life_due_of(w->v[i]), job->slot,
+                                          (struct str){"staple", 6}, &err),
+                         0);
     } else {
         assert_int_equal(job->task, LIFE_SERVE);
-        assert_int_equal(book_save(w->book, w->v[i], due(w->v[i]), &err), 0);
+        assert_int_equal(book_save(w->book, w->v[i], life_due_of(w->v[i]), &err), 0);
     }
 }
 

@@ -213,7 +213,7 @@ static void test_hello_splits(void **state)
     static const struct front_target target = {.host = "fd00::1", .port = 22};
     struct buf b = {0};
     struct front_request got;
-    assert_true(wire_encode_hello(&target, false, &b));
+    assert_true(wire_encode_hello(&target, (struct wire_client){0}, &b));
     size_t hello = b.len;
     for (size_t n = 0; n < hello; n++)
         assert_int_equal(ask(b.data, n, &got, NULL), FRONT_MORE);
@@ -231,7 +231,7 @@ static void test_hello_bytes(void **state)
     (void)state;
     static const struct front_target target = {.host = "db.inside", .port = 22, .udp = true};
     struct buf b = {0}, small = {.max = 20};
-    assert_true(wire_encode_hello(&target, false, &b));
+    assert_true(wire_encode_hello(&target, (struct wire_client){0}, &b));
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\"}");
     assert_int_equal(b.data[0], 0);
     assert_int_equal(b.data[1], b.len - 2);
@@ -239,12 +239,12 @@ static void test_hello_bytes(void **state)
     assert_int_equal(ask(b.data, b.len, &got, NULL), FRONT_TARGET);
     assert_false(got.datagrams);
     b.len = 0;
-    assert_true(wire_encode_hello(&target, true, &b));
+    assert_true(wire_encode_hello(&target, (struct wire_client){.datagrams = true}, &b));
     assert_string_equal(buf_text(&b) + 2,
                         "{\"v\":1,\"target\":\"db.inside:22\",\"proto\":\"udp\",\"datagrams\":true}");
     assert_int_equal(ask(b.data, b.len, &got, NULL), FRONT_TARGET);
     assert_true(got.datagrams);
-    assert_false(wire_encode_hello(&target, false, &small));
+    assert_false(wire_encode_hello(&target, (struct wire_client){0}, &small));
     assert_int_equal(small.len, 0);
     buf_free(&b);
     buf_free(&small);
@@ -305,7 +305,7 @@ static void test_agent_hello_bytes(void **state)
     static const struct front_target target = {.host = "app.example.com", .offered = true};
     struct front_request got;
     struct buf b = {0}, small = {.max = 20};
-    assert_true(wire_encode_offer(&offer, &b));
+    assert_true(wire_encode_offer(&offer, false, &b));
     check_request(&b, FRONT_OFFER, &got);
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"offer\":\"game.example.com\",\"kind\":\"public\","
                                           "\"proto\":\"udp\",\"port\":27015,\"instance\":9007199254740991,"
@@ -318,13 +318,13 @@ static void test_agent_hello_bytes(void **state)
     check_request(&b, FRONT_SPARE, &got);
     assert_string_equal(got.spare, "a-Z_9");
     b.len = 0;
-    assert_true(wire_encode_hello(&target, false, &b));
+    assert_true(wire_encode_hello(&target, (struct wire_client){0}, &b));
     check_request(&b, FRONT_TARGET, &got);
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"target\":\"app.example.com\",\"proto\":\"name\"}");
     assert_true(got.target.offered && got.target.port == 0 && !got.target.udp);
     assert_string_equal(got.target.host, "app.example.com");
 
-    assert_false(wire_encode_offer(&offer, &small) || wire_encode_spare("0123456789", &small));
+    assert_false(wire_encode_offer(&offer, false, &small) || wire_encode_spare("0123456789", &small));
     assert_int_equal(small.len, 0);
     buf_free(&b);
     buf_free(&small);

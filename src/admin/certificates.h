@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told of the door's certificates, whoever keeps them. */
+#ifndef CARDEA_ADMIN_CERTIFICATES_H
+#define CARDEA_ADMIN_CERTIFICATES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "keeper/listing.h"
+
+struct admin;
+struct buf;
+struct snapshot;
+
+#define CERTIFICATES_LISTED 1000 /* at most; those with the least life left */
+#define CERTIFICATES_MEASURED                                                     \
+    500 /* that have samples among the metrics, beside those of the configuration \
+         */
+
+/* Gather those of the configuration and those of who keeps more (admin_set_listing()); `done` is called once,
+ * from within or later. */
+void certificates_list(const struct admin *a, size_t most, listing_done *done, void *arg);
+
+/* Append the object that GET /certificates answers. False when memory is out. */
+bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total);
+
+/* Append the samples: of the configuration's files, and of all others in `v`. False when memory is out. */
+bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing *v, size_t len);
+
+#endif

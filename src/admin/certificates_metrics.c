@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the metrics tell of certificates. */
+#include <string.h>
+
+#include "admin/admin_internal.h"
+#include "admin/certificates.h"
+#include "session/snapshot.h"
+
+/* What a figure is told of. */
+static const char *label_of(const struct listing *l)
+{
+    return l->label != NULL ? l->label : l->names_len > 0 ? l->names[0] : "";
+}
+
+static bool is_measured(const struct listing *v, size_t i)
+{
+    if (strcmp(v[i].from, "file") == 0 || !v[i].served.held)
+        return false;
+    for (size_t k = 0; k < i; k++) /* a sample may be given only once */
+        if (strcmp(label_of(&v[k]), label_of(&v[i])) == 0)
+            return false;
+    return true;
+}
+
+static bool put_sample(struct buf *b, const char *name, const char *label, int64_t value)
+{
+    return buf_printf(b, "cardea_%s{certificate=", name) && admin_put_label(b, label) &&
+           buf_printf(b, "} %lld\n", (long long)value);
+}
+
+static bool is_repeated(const struct snapshot *snap, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (snap->certs[k] != NULL && strcmp(snap->certs[k]->label, snap->certs[i]->label) == 0)
+            return true;
+    return false;
+}
+
+static bool put_files(struct buf *b, const struct snapshot *snap)
+{
+    bool ok = true;
+    for (size_t i = 0; i < snap->config->certificates.n && ok; i++) {
+        const struct cert *cert = snap->certs[i];
+        ok = cert == NULL || is_repeated(snap, i) ||
+             put_sample(b, "certificate_not_after_seconds", cert->label, cert->not_after);
+    }
+    return ok;
+}
+
+static int64_t end_of(const struct listing *l)
+{
+    return l->served.not_after;
+}
+
+static int64_t backup_of(const struct listing *l)
+{
+    return l->backup.held ? l->backup.not_after : 0;
+}
+
+static int64_t staple_of(const struct listing *l)
+{
+    return l->served.staple_next;
+}
+
+static int64_t failures_of(const struct listing *l)
+{
+    return l->failures;
+}
+
+bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing *v, size_t len)
+{
+    static const struct {
+        const char *name, *help;
+        int64_t (*figure)(const struct listing *);
+    } rows[] = {
+        {"certificate_not_after_seconds", "When the certificate expires, since 1970", end_of},
+        {"certificate_backup_not_after_seconds", "When its backup expires, since 1970; 0: there is none",
+         backup_of},
+        {"certificate_staple_next_update_seconds",
+         "Until when its staple is good, since 1970; 0: there is none", staple_of},
+        {"certificate_order_failures", "Orders for it that have failed since one went well", failures_of},
+    };
+    bool ok = true;
+    for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]) && ok; row++) {
+        ok = admin_gauge(b, rows[row].name, rows[row].help) && (row > 0 || put_files(b, snap));
+        for (size_t i = 0; i < len && ok; i++)
+            ok =
+                !is_measured(v, i) || put_sample(b, rows[row].name, label_of(&v[i]), rows[row].figure(&v[i]));
+    }
+    return ok;
+}
