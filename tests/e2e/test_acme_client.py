@@ -108,6 +108,22 @@ def test_it_survives_a_restart(site):
     assert s.obtained().serial_number == serial
 
 
+def test_a_reload_changes_what_is_wanted(site):
+    """What was obtained stays, also while something else is being obtained; names that are no longer wanted go."""
+    s = site().start()
+    serial = s.obtained().serial_number
+    s.door.reload()
+    assert s.leaf().serial_number == serial
+    both = s.config()
+    both["certificates"].append({"acme": {**both["certificates"][0]["acme"], "names": ["b.example.com"]}})
+    s.door.reload(both)
+    s.door.reload()  # in the middle of it
+    s.obtained("b.example.com")
+    assert s.leaf().serial_number == serial
+    s.door.reload(s.config(names=["b.example.com"]))
+    assert s.leaf() is None and s.leaf("b.example.com")
+
+
 def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
     port = free_port()
     s = Site(tmp_path, backend, challenge="http-01", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
