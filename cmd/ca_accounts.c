@@ -18,6 +18,7 @@
 #include "base/unit.h"
 #include "ca/authority.h"
 #include "cert/pem.h"
+#include "cmd/ca.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
 #include "login/accounts.h"
@@ -110,7 +111,8 @@ static int begin(struct asked *a, int argc, char **argv)
 {
     struct err err = {""};
     int status = -1;
-    *a = (struct asked){.dir = ".", .code_life = ACCOUNT_CODE_LIFE, .now = clock_wall() / NSEC_PER_SEC};
+    *a = (struct asked){
+        .dir = ca_default_dir(), .code_life = ACCOUNT_CODE_LIFE, .now = clock_wall() / NSEC_PER_SEC};
     optind = 1;
     for (int c; status < 0 && (c = cmd_option(argc, argv, "", options)) != -1;)
         status = take(a, c);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "cert/pem.h"
 #include "config/config.h"
+#include "policy/host.h"
 
 #define PREFIX "/acme"
 #define DATABASE "acme.db"
@@ -170,13 +171,31 @@ void acme_settings_free(struct acme_settings *s)
  * ---------------------------------------------------------------------------------------------------------
  */
 
+static bool is_denied(const struct acme_settings *s, const struct policy_address *address)
+{
+    struct net_addr a = {.family = policy_address_is_v4(address) ? AF_INET : AF_INET6};
+    if (a.family == AF_INET)
+        memcpy(a.ip, address->bytes + 12, 4);
+    else
+        memcpy(a.ip, address->bytes, 16);
+    for (size_t i = 0; i < s->deny_len; i++)
+        if (net_addr_in(&a, s->deny[i].family, s->deny[i].addr, s->deny[i].prefix))
+            return true;
+    return policy_address_is_unspecified(address); /* which reaches this machine */
+}
+
 bool acme_settings_allow(void *settings, const struct net_addr *address)
 {
     const struct acme_settings *s = settings;
-    for (size_t i = 0; i < s->deny_len; i++)
-        if (net_addr_in(address, s->deny[i].family, s->deny[i].addr, s->deny[i].prefix))
-            return false;
-    return true;
+    struct policy_address embedded[POLICY_EMBEDDED_MAX], whole;
+    struct sockaddr_storage sa = {0};
+    net_addr_to(address, &sa);
+    whole = policy_address_of((const struct sockaddr *)&sa);
+    size_t n = policy_address_embedded(&whole, embedded);
+    bool denied = is_denied(s, &whole);
+    for (size_t i = 0; i < n && !denied; i++)
+        denied = is_denied(s, &embedded[i]);
+    return !denied;
 }
 
 static struct str next_word(struct str *line)

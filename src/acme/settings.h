@@ -31,7 +31,8 @@ struct acme_settings {
 struct acme_settings *acme_settings_of(const struct config_ca *ca);
 void acme_settings_free(struct acme_settings *s);
 
-/* May that address be looked at? `settings` is a struct acme_settings. */
+/* May that address be looked at? Not one of a network that is denied, nor one that a translator or a tunnel
+ * leads into it, nor the unspecified one. `settings` is a struct acme_settings. */
 bool acme_settings_allow(void *settings, const struct net_addr *address);
 
 /* The key of external account binding of that id, an acme_eab_fn: its file is read anew each time, so that a

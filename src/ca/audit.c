@@ -144,3 +144,15 @@ int journal_audit(struct state *db, const struct authority_head *known, struct a
         rc = check_agreement(db, &agreements[i], err);
     return rc;
 }
+
+int journal_began_with(struct state *db, struct str content, struct err *err)
+{
+    struct state_query *q =
+        state_query(db, "SELECT 1 FROM log WHERE row <= 2 AND act = 'init' AND content = ?", err);
+    if (q == NULL)
+        return -1;
+    state_put_blob(q, content.p, content.len);
+    enum state_result result = state_step(q, err);
+    state_done(q);
+    return result == STATE_FAILED ? -1 : result == STATE_ROW;
+}

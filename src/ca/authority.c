@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ca/authority.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/mem.h>
@@ -46,7 +48,12 @@ static struct ca *load_certificate(const char *dir, const char *name, struct err
 static struct state *load_database(const char *dir, struct err *err)
 {
     char *path = authority_path(dir, DATABASE);
-    struct state *db = journal_open(path, err);
+    struct state *db = NULL;
+    /* A new one would be a log without a past, and serial numbers that nobody knows. */
+    if (access(path, F_OK) < 0)
+        err_errno(err, errno, "%s: put a copy back; it is never made anew", path);
+    else
+        db = journal_open(path, err);
     free(path);
     return db;
 }

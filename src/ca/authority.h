@@ -66,6 +66,24 @@ struct x509_st *authority_intermediate(const struct authority *a);
 int authority_url(struct authority *a, struct str *ret, struct err *err);
 int authority_set_url(struct authority *a, const char *url, const char *who, int64_t now, struct err *err);
 
+/* What there is to know of it, for people. */
+struct authority_certificate {
+    char name[128];
+    char key[32]; /* "P-256" */
+    int64_t not_after;
+    char sha256[65]; /* of the certificate, in hexadecimal */
+};
+
+struct authority_facts {
+    struct authority_certificate root, intermediate;
+    char permitted[1024]; /* as authority_plan has them, a space between two; empty: all names */
+    char url[513];
+    bool locked;
+};
+
+/* -1 with `err`. */
+int authority_look(struct authority *a, struct authority_facts *ret, struct err *err);
+
 /* ---- certificates ---- */
 
 /* The lifetimes of a profile: what is given unless asked, and at most. Seconds. */
@@ -139,6 +157,9 @@ int authority_find(struct authority *a, const struct ca_serial *serial, authorit
 /* A serial number in hexadecimal, as openssl(1) writes it; ':' between bytes may be there. False when it is
  * none. */
 bool ca_serial_parse(const char *text, struct ca_serial *ret);
+
+/* That of the first certificate in a PEM file. -1 with `err`. */
+int ca_serial_of_file(const struct buf *file, struct ca_serial *ret, struct err *err);
 
 #define CA_SERIAL_TEXT (2 * CA_SERIAL_MAX + 1)
 const char *ca_serial_text(const struct ca_serial *serial, char text[CA_SERIAL_TEXT]);

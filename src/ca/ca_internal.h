@@ -60,6 +60,10 @@ bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,
 /* Is this the TLS feature status_request (RFC 7633), and nothing else? */
 bool ca_is_must_staple(X509_EXTENSION *extension);
 
+/* Append what a certificate may issue for, as ca_request has it, a space between two; nothing where that is
+ * all. False when memory is out. */
+bool ca_put_constraints(const X509 *cert, struct buf *ret);
+
 /* Do the name constraints of `issuer` allow the names of `cert`, which must be signed? */
 int ca_check_constraints(const X509 *issuer, X509 *cert, struct err *err);
 

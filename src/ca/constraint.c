@@ -2,6 +2,8 @@
 /* Name constraints (RFC 5280, 4.2.1.10): what an intermediate may issue for. */
 #include <string.h>
 
+#include <arpa/inet.h>
+
 #include <openssl/asn1.h>
 #include <openssl/nid.h>
 #include <openssl/x509v3.h>
@@ -135,6 +137,46 @@ int ca_add_constraints(X509 *cert, const struct ca_request *request, struct err 
         rc = err_set(err, "out of memory");
     NAME_CONSTRAINTS_free(constraints);
     return rc;
+}
+
+/* An address and its mask, as it was given. */
+static bool put_network(struct buf *ret, const uint8_t *net, size_t len)
+{
+    char text[INET6_ADDRSTRLEN];
+    unsigned bits = 0;
+    size_t bytes = len / 2;
+    if ((bytes != 4 && bytes != ADDRESS_MAX) ||
+        inet_ntop(bytes == 4 ? AF_INET : AF_INET6, net, text, sizeof(text)) == NULL)
+        return buf_printf(ret, "?");
+    for (size_t i = 0; i < bytes; i++)
+        bits += (unsigned)__builtin_popcount(net[bytes + i]);
+    return buf_printf(ret, "%s/%u", text, bits);
+}
+
+static bool put_subtree(struct buf *ret, const GENERAL_NAME *name)
+{
+    int type;
+    const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].type != type)
+            continue;
+        const uint8_t *p = ASN1_STRING_get0_data(value);
+        size_t len = (size_t)ASN1_STRING_length(value);
+        return buf_printf(ret, "%s%s", ret->len > 0 ? " " : "", kinds[i].prefix) &&
+               (type == GEN_IPADD ? put_network(ret, p, len) : buf_append(ret, p, len));
+    }
+    return true; /* of a kind that is not issued */
+}
+
+bool ca_put_constraints(const X509 *cert, struct buf *ret)
+{
+    NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(cert, NID_name_constraints, NULL, NULL);
+    bool ok = true;
+    for (size_t i = 0;
+         constraints != NULL && i < sk_GENERAL_SUBTREE_num(constraints->permittedSubtrees) && ok; i++)
+        ok = put_subtree(ret, sk_GENERAL_SUBTREE_value(constraints->permittedSubtrees, i)->base);
+    NAME_CONSTRAINTS_free(constraints);
+    return ok;
 }
 
 int ca_check_constraints(const X509 *issuer, X509 *cert, struct err *err)

@@ -64,7 +64,10 @@ int journal_revoked(struct state *db, int64_t since, authority_entry_fn *fn, voi
 /* Append the value of a setting as the last act "set" has it ("NAME=VALUE"); nothing where there is none. */
 int journal_setting(struct state *db, const char *name, struct buf *ret, struct err *err);
 
-/* As authority_audit(). */
+/* Does an act "init" have this content? 1, 0, or -1 with `err`. */
+int journal_began_with(struct state *db, struct str content, struct err *err);
+
+/* authority_audit(), without the certificates of the CA. */
 int journal_audit(struct state *db, const struct authority_head *known, struct authority_head *ret,
                   struct err *err);
 

@@ -15,114 +15,15 @@
 #include "base/check.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
+#include "ca/ocsp_request.h"
 
 #define TAG(n) (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | (n))
 #define TAG_PRIMITIVE(n) (CBS_ASN1_CONTEXT_SPECIFIC | (n))
-#define REQUEST_MAX (64 * 1024)
-#define NONCE_MAX 128 /* RFC 9654, 2.1 */
 #define TIME_TEXT 16
 
 enum { SUCCESSFUL = 0, MALFORMED = 1 };
 
-static const uint8_t oid_nonce[] = {0x2b, 6, 1, 5, 5, 7, 0x30, 1, 2};
 static const uint8_t oid_basic[] = {0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1};
-
-/* What is asked about one certificate; the bytes are the request's. */
-struct asked {
-    CBS id;               /* the CertID as it was sent, which the answer repeats */
-    const EVP_MD *digest; /* NULL: not one that we know */
-    CBS name_hash, key_hash, serial;
-};
-
-struct request {
-    struct asked asked[AUTHORITY_OCSP_MAX];
-    size_t count;
-    CBS nonce; /* the whole extension; empty: there is none */
-};
-
-/* ---- reading ---- */
-
-static bool read_cert_id(CBS *c, struct asked *ret)
-{
-    CBS id, whole, algorithm;
-    if (!CBS_get_asn1_element(c, &ret->id, CBS_ASN1_SEQUENCE))
-        return false;
-    whole = ret->id;
-    if (!CBS_get_asn1(&whole, &id, CBS_ASN1_SEQUENCE) ||
-        !CBS_get_asn1_element(&id, &algorithm, CBS_ASN1_SEQUENCE) ||
-        !CBS_get_asn1(&id, &ret->name_hash, CBS_ASN1_OCTETSTRING) ||
-        !CBS_get_asn1(&id, &ret->key_hash, CBS_ASN1_OCTETSTRING) ||
-        !CBS_get_asn1(&id, &ret->serial, CBS_ASN1_INTEGER) || CBS_len(&id) != 0)
-        return false;
-    ret->digest = EVP_parse_digest_algorithm(&algorithm);
-    return CBS_is_valid_asn1_integer(&ret->serial, NULL);
-}
-
-/* Extensions of a single request change nothing for us; one that is critical would have to. */
-static bool read_extension(CBS *c, CBS *ret_nonce)
-{
-    CBS whole, extension, oid, value, inner;
-    int critical;
-    if (!CBS_get_asn1_element(c, &whole, CBS_ASN1_SEQUENCE))
-        return false;
-    CBS copy = whole;
-    if (!CBS_get_asn1(&copy, &extension, CBS_ASN1_SEQUENCE) ||
-        !CBS_get_asn1(&extension, &oid, CBS_ASN1_OBJECT) ||
-        !CBS_get_optional_asn1_bool(&extension, &critical, CBS_ASN1_BOOLEAN, 0) ||
-        !CBS_get_asn1(&extension, &value, CBS_ASN1_OCTETSTRING) || CBS_len(&extension) != 0)
-        return false;
-    if (ret_nonce == NULL || !CBS_mem_equal(&oid, oid_nonce, sizeof(oid_nonce)))
-        return !critical;
-    if (CBS_len(ret_nonce) != 0 || !CBS_get_asn1(&value, &inner, CBS_ASN1_OCTETSTRING) ||
-        CBS_len(&value) != 0 || CBS_len(&inner) == 0 || CBS_len(&inner) > NONCE_MAX)
-        return false;
-    *ret_nonce = whole;
-    return true;
-}
-
-/* `c` is the content of the [n] that holds them, or empty. */
-static bool read_extensions(CBS *c, CBS *ret_nonce)
-{
-    CBS list;
-    if (!CBS_get_asn1(c, &list, CBS_ASN1_SEQUENCE) || CBS_len(c) != 0)
-        return false;
-    while (CBS_len(&list) > 0)
-        if (!read_extension(&list, ret_nonce))
-            return false;
-    return true;
-}
-
-static bool read_single(CBS *list, struct request *ret)
-{
-    CBS single, extensions;
-    int present;
-    if (ret->count == AUTHORITY_OCSP_MAX || !CBS_get_asn1(list, &single, CBS_ASN1_SEQUENCE) ||
-        !read_cert_id(&single, &ret->asked[ret->count++]) ||
-        !CBS_get_optional_asn1(&single, &extensions, &present, TAG(0)) || CBS_len(&single) != 0)
-        return false;
-    return !present || read_extensions(&extensions, NULL);
-}
-
-/* A signature of who asks is not looked at: the answer is no secret. */
-static bool read_request(CBS *c, struct request *ret)
-{
-    CBS outer, tbs, list, ignored, extensions;
-    uint64_t version;
-    int present;
-    if (!CBS_get_asn1(c, &outer, CBS_ASN1_SEQUENCE) || CBS_len(c) != 0 ||
-        !CBS_get_asn1(&outer, &tbs, CBS_ASN1_SEQUENCE) ||
-        !CBS_get_optional_asn1(&outer, &ignored, NULL, TAG(0)) || CBS_len(&outer) != 0)
-        return false;
-    if (!CBS_get_optional_asn1_uint64(&tbs, &version, TAG(0), 0) || version != 0 ||
-        !CBS_get_optional_asn1(&tbs, &ignored, NULL, TAG(1)) ||
-        !CBS_get_asn1(&tbs, &list, CBS_ASN1_SEQUENCE) ||
-        !CBS_get_optional_asn1(&tbs, &extensions, &present, TAG(2)) || CBS_len(&tbs) != 0)
-        return false;
-    while (CBS_len(&list) > 0)
-        if (!read_single(&list, ret))
-            return false;
-    return ret->count > 0 && (!present || read_extensions(&extensions, &ret->nonce));
-}
 
 /* ---- what we know ---- */
 
@@ -140,7 +41,7 @@ static bool digest_is(const EVP_MD *digest, const void *bytes, size_t len, const
            CBS_mem_equal(expected, hash, hash_len);
 }
 
-static bool is_ours(const struct authority *a, const struct asked *asked)
+static bool is_ours(const struct authority *a, const struct ocsp_asked *asked)
 {
     const X509 *issuer = a->issuer->chain[0];
     const struct str key = key_bits(issuer);
@@ -157,7 +58,7 @@ struct status {
     int reason;
 };
 
-static int look_up(struct authority *a, const struct asked *asked, struct status *ret, struct err *err)
+static int look_up(struct authority *a, const struct ocsp_asked *asked, struct status *ret, struct err *err)
 {
     struct ca_serial serial = {.len = CBS_len(&asked->serial)};
     *ret = (struct status){0};
@@ -198,7 +99,7 @@ static bool put_status(CBB *out, const struct status *status)
     return CBB_flush(out);
 }
 
-static bool put_single(CBB *list, const struct asked *asked, const struct status *status, int64_t now,
+static bool put_single(CBB *list, const struct ocsp_asked *asked, const struct status *status, int64_t now,
                        int64_t lifetime)
 {
     CBB single, next;
@@ -228,8 +129,8 @@ static bool put_nonce(CBB *out, const CBS *nonce)
 }
 
 /* ResponseData: what is signed. -1 with `err`. */
-static int put_data(CBB *out, struct authority *a, const struct request *r, int64_t now, int64_t lifetime,
-                    struct err *err)
+static int put_data(CBB *out, struct authority *a, const struct ocsp_request *r, int64_t now,
+                    int64_t lifetime, struct err *err)
 {
     CBB data, list;
     struct status status;
@@ -293,7 +194,7 @@ static bool put_error(CBB *out, uint64_t status)
            CBB_add_asn1_uint64_with_tag(&response, status, CBS_ASN1_ENUMERATED) && CBB_flush(out);
 }
 
-static int answer(CBB *out, struct authority *a, const struct request *r, int64_t now, int64_t lifetime,
+static int answer(CBB *out, struct authority *a, const struct ocsp_request *r, int64_t now, int64_t lifetime,
                   struct err *err)
 {
     CBB data;
@@ -309,15 +210,13 @@ int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t
                    struct buf *ret_der, struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    struct request r = {0};
-    CBS c;
+    struct ocsp_request r;
     CBB out;
     if (authority_check_unlocked(a, err) < 0)
         return -1;
     CBB_zero(&out);
-    CBS_init(&c, (const uint8_t *)request.p, request.len);
     int rc = CBB_init(&out, 1024) ? 0 : err_set(err, "out of memory");
-    if (rc == 0 && request.len <= REQUEST_MAX && read_request(&c, &r))
+    if (rc == 0 && ocsp_request_read(request, &r))
         rc = answer(&out, a, &r, now, lifetime, err);
     else if (rc == 0 && !put_error(&out, MALFORMED))
         rc = err_set(err, "out of memory");

@@ -2,6 +2,8 @@
 /* What an authority has issued and revoked. */
 #include <string.h>
 
+#include <openssl/mem.h>
+
 #include "base/check.h"
 #include "base/hex.h"
 #include "ca/authority_internal.h"
@@ -98,11 +100,28 @@ int authority_find(struct authority *a, const struct ca_serial *serial, authorit
     return journal_find(a->db, serial, fn, arg, err);
 }
 
+/* Certificates of another CA under the same log would be one way to hide what was issued. */
+static int check_began_with(struct authority *a, X509 *cert, const char *file, struct err *err)
+{
+    uint8_t *der = NULL;
+    int len = i2d_X509(cert, &der);
+    if (len <= 0)
+        return err_set(err, "out of memory");
+    int found = journal_began_with(a->db, (struct str){(const char *)der, (size_t)len}, err);
+    OPENSSL_free(der);
+    if (found == 0)
+        err_set(err, "%s/%s is not the certificate that the log begins with", a->dir, file);
+    return found > 0 ? 0 : -1;
+}
+
 int authority_audit(struct authority *a, const struct authority_head *known, struct authority_head *ret,
                     struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    return journal_audit(a->db, known, ret, err);
+    if (journal_audit(a->db, known, ret, err) < 0 ||
+        check_began_with(a, a->root->chain[0], ROOT_CERT, err) < 0)
+        return -1;
+    return check_began_with(a, a->issuer->chain[0], INTERMEDIATE_CERT, err);
 }
 
 /* ---- the CRL ---- */

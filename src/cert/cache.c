@@ -179,15 +179,12 @@ void cert_cache_put(struct cert_cache *cache, const struct cert_cache_key *key,
     make_room(cache);
 }
 
-/* "*.example.com" is every name with one label more, and itself. */
-static bool is_meant(const struct entry *e, const char *name)
+bool cert_change_concerns(const char *changed, struct str name)
 {
-    size_t len = strlen(name);
-    const char *dot = name[0] == '*' ? memchr(e->name, '.', e->name_len) : NULL;
-    if (dot != NULL && e->name_len - (size_t)(dot - e->name) == len - 1 &&
-        memcmp(dot, name + 1, len - 1) == 0)
+    if (changed == NULL || str_is(name, changed))
         return true;
-    return e->name_len == len && memcmp(e->name, name, len) == 0;
+    const char *dot = changed[0] == '*' ? memchr(name.p, '.', name.len) : NULL;
+    return dot != NULL && str_is((struct str){dot, name.len - (size_t)(dot - name.p)}, changed + 1);
 }
 
 void cert_cache_forget(struct cert_cache *cache, const char *name)
@@ -195,14 +192,10 @@ void cert_cache_forget(struct cert_cache *cache, const char *name)
     CHECK_MAGIC(cache, CACHE_MAGIC);
     free(cache->refusals);
     cache->refusals = NULL;
-    if (name == NULL) {
-        drop_all(cache);
-        return;
-    }
     for (struct list *n = cache->used.next, *next; n != &cache->used; n = next) {
         struct entry *e = CONTAINER_OF(n, struct entry, used);
         next = n->next;
-        if (is_meant(e, name))
+        if (cert_change_concerns(name, (struct str){e->name, e->name_len}))
             drop(cache, e);
     }
 }

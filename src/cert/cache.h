@@ -5,6 +5,7 @@
 #ifndef CARDEA_CERT_CACHE_H
 #define CARDEA_CERT_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,10 @@ enum cert_cached cert_cache_find(struct cert_cache *cache, const struct cert_cac
  * takes the place of another one where the table is crowded. */
 void cert_cache_put(struct cert_cache *cache, const struct cert_cache_key *key,
                     const struct cert_answer *answer, int64_t now);
+
+/* Does a change of `changed`, which may be "*.example.com" for all names below that one, or NULL for every
+ * name, concern this name? */
+bool cert_change_concerns(const char *changed, struct str name);
 
 /* Something has changed for `name`, for all below it when it is "*.example.com", or for every name (NULL):
  * what is known of it is forgotten, and so are all refusals. */

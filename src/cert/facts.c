@@ -79,6 +79,8 @@ static void read_key(struct cert_facts *f, const EVP_PKEY *key)
         snprintf(f->key, sizeof(f->key), "%s", curve);
     else if (id == EVP_PKEY_RSA)
         snprintf(f->key, sizeof(f->key), "RSA %d", EVP_PKEY_bits(key));
+    else if (id == EVP_PKEY_PQDSA)
+        snprintf(f->key, sizeof(f->key), "%s", OBJ_nid2sn(EVP_PKEY_pqdsa_get_type(key)));
     else
         snprintf(f->key, sizeof(f->key), "%s", id == EVP_PKEY_ED25519 ? "Ed25519" : "of another kind");
 }

@@ -78,10 +78,12 @@ static enum jws_result read_algorithm(struct jws *j, struct err *err)
 static int load_header(struct jws *j, struct str protected, struct err *err)
 {
     struct buf text = {0};
-    if (!base64url_read(protected, &text))
-        return malformed(err, "\"protected\" is not base64url without padding");
-    j->header = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+    bool read = base64url_read(protected, &text);
+    if (read)
+        j->header = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
     buf_free(&text);
+    if (!read)
+        return malformed(err, "\"protected\" is not base64url without padding");
     return json_is_object(j->header) ? 0 : malformed(err, "the protected header is not a JSON object");
 }
 

@@ -19,6 +19,7 @@ struct book {
     X(held)                 \
     X(must_staple)          \
     X(has_status)           \
+    X(by_crl)               \
     X(failure)              \
     X(ca)                   \
     X(failures)             \

@@ -61,8 +61,11 @@ static struct cert *read_one(struct folder *f, const char *path, struct err *err
     const struct cert_files files = {.certificate = path, .key = apart ? (const char *)beside.data : path};
     struct cert *cert = cert_load(&files, err);
     buf_free(&beside);
-    if (cert != NULL)
-        cert_issuers_share(f->owner.issuers, cert);
+    if (cert == NULL)
+        return NULL;
+    cert_issuers_share(f->owner.issuers, cert);
+    if (cert_warning(cert, clock_wall() / NSEC_PER_SEC, err))
+        f->owner.notice(f->owner.arg, err);
     return cert;
 }
 

@@ -57,6 +57,7 @@ struct life_slot {
     bool held;        /* there is a certificate */
     bool must_staple; /* TLS feature status_request (RFC 7633) */
     bool has_status;  /* an OCSP responder or a CRL tells whether it is revoked */
+    bool by_crl;      /* ... only a CRL: there is no staple */
     uint8_t failure;  /* enum life_failure: of the last order for it */
     uint16_t ca;      /* that issued it, as life_add_ca() numbers them */
     uint16_t failures;
@@ -69,7 +70,7 @@ struct life_slot {
     int64_t ari_due;                  /* when we have waited long enough for the CA to deliver */
     int64_t ari_at;                   /* when to ask for it again; 0: the CA has no ARI */
     int64_t revoked;                  /* when we learnt that it is; 0: it is not */
-    int64_t staple_this, staple_next; /* of the status that is known; 0: none */
+    int64_t staple_this, staple_next; /* of the staple, or the CRL, that is known; 0: none */
     int64_t status_at;                /* when to ask for it again; 0: there is none to ask */
 };
 
@@ -177,6 +178,7 @@ struct life_issue {
     int64_t not_before, not_after;
     bool must_staple;
     bool has_status;
+    bool by_crl;
 };
 
 /* Is what the order has brought better than what its slot has? Where it is not (it has expired, while the old

@@ -14,9 +14,11 @@ static bool is_asked_about(const struct life_slot *s)
     return s->held && s->revoked == 0;
 }
 
-static void soonest(int64_t at, enum life_task task, int slot, int64_t *best, struct life_job *ret)
+/* Nobody needs to know anything of one that has expired. */
+static void soonest(const struct life_slot *s, int64_t at, enum life_task task, int slot, int64_t *best,
+                    struct life_job *ret)
 {
-    if (at == 0 || at >= *best)
+    if (at == 0 || at >= *best || at >= s->not_after)
         return;
     *best = at;
     ret->task = task;
@@ -31,8 +33,8 @@ static int64_t next_look(const struct lineage *l, struct life_job *ret)
         const struct life_slot *s = &l->state.slot[i];
         if (!is_asked_about(s))
             continue;
-        soonest(s->status_at, LIFE_ASK_STATUS, i, &best, ret);
-        soonest(s->ari_at, LIFE_ASK_ARI, i, &best, ret);
+        soonest(s, s->status_at, LIFE_ASK_STATUS, i, &best, ret);
+        soonest(s, s->ari_at, LIFE_ASK_ARI, i, &best, ret);
     }
     return best;
 }

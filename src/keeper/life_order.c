@@ -214,6 +214,7 @@ void life_issued(struct life *p, struct lineage *l, const struct life_issue *iss
     *s = (struct life_slot){.held = true,
                             .must_staple = issue->must_staple,
                             .has_status = issue->has_status,
+                            .by_crl = issue->by_crl,
                             .ca = ca,
                             .issued = now,
                             .not_before = issue->not_before,

@@ -12,7 +12,7 @@ enum life_rank life_rank(const struct life_slot *s, int64_t now)
         return LIFE_EXPIRED;
     if (s->revoked != 0)
         return LIFE_REVOKED;
-    return s->must_staple && s->staple_next <= now ? LIFE_UNSTAPLED : LIFE_GOOD;
+    return s->must_staple && (s->by_crl || s->staple_next <= now) ? LIFE_UNSTAPLED : LIFE_GOOD;
 }
 
 int life_serves(const struct lineage *l, int64_t now)

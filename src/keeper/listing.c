@@ -20,8 +20,8 @@ static struct listing_slot slot_of(const struct life_slot *s, int64_t now)
                                  .not_after = s->not_after,
                                  .issued = s->issued,
                                  .must_staple = s->must_staple,
-                                 .staple_this = s->staple_this,
-                                 .staple_next = s->staple_next};
+                                 .staple_this = s->by_crl ? 0 : s->staple_this,
+                                 .staple_next = s->by_crl ? 0 : s->staple_next};
 }
 
 void listing_of(const struct lineage *l, int64_t now, struct listing *ret)

@@ -55,7 +55,7 @@ void form_put_bytes(json_t *m, const char *key, const void *bytes, size_t len)
 
 void form_put_text(json_t *m, const char *key, const char *text, size_t len)
 {
-    CHECK(json_object_set_new(m, key, json_stringn(text, len)) == 0);
+    CHECK(json_object_set_new(m, key, json_stringn(len > 0 ? text : "", len)) == 0);
 }
 
 static int append(const char *text, size_t len, void *arg)

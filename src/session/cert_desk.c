@@ -193,8 +193,10 @@ void cert_desk_forget(struct cert_desk *desk, const char *name)
 {
     CHECK_MAGIC(desk, DESK_MAGIC);
     cert_cache_forget(desk->cache, name);
-    for (struct list *n = desk->asked.next; n != &desk->asked; n = n->next)
-        CONTAINER_OF(n, struct asked, node)->stale = true;
+    for (struct list *n = desk->asked.next; n != &desk->asked; n = n->next) {
+        struct asked *a = CONTAINER_OF(n, struct asked, node);
+        a->stale |= cert_change_concerns(name, key_of(&a->question).name);
+    }
 }
 
 struct cert_cache_size cert_desk_size(const struct cert_desk *desk, size_t *ret_questions)

@@ -15,7 +15,8 @@ def cardea(*words):
 
 VERBS = re.findall(r"^  (\S+) ", cardea("help"), re.M)
 # Those that go with one form of the verb only.
-FORMS = {("wrap", flag): form for form, text in re.findall(r"^With (\S+):\n((?: .*\n)*)", cardea("help", "wrap"), re.M)
+FORMS = {(verb, flag): form for verb in ("wrap", "ca")
+         for form, text in re.findall(r"^With (\S+):\n((?: .*\n)*)", cardea("help", verb), re.M)
          for flag in re.findall("^ +(--[a-z-]+)", text, re.M)}
 FLAGS = [(verb, flag) for verb in VERBS
          for line in cardea("help", verb).splitlines() if re.match(" +-", line)
@@ -81,7 +82,7 @@ def test_bash(bash, tmp_path):
 def test_bash_wrap(bash):
     """What the other form takes is not offered, nor words of a sentence; names that are known are."""
     server, client = (set(bash("cardea", "wrap", form, "--")) for form in ("server", "client"))
-    assert server - client == {flag for (_, flag), form in FORMS.items() if form == "server"} > {"--clients", "--allow"}
+    assert server - client == {flag for (verb, flag), form in FORMS.items() if (verb, form) == ("wrap", "server")} > {"--clients", "--allow"}
     assert client - server == {"--ca", "--chat", "--expect"}
     assert not {"or", "standard", "'-'"} & set(bash("cardea", "wrap", "server", ""))
     assert bash("cardea", "wrap", "client", "--starttls", "im") == ["imap"]

@@ -536,6 +536,19 @@ static void test_audit(void **unused)
             fail_msg("%s: %s", forgeries[i].act, err.text);
         state_close(db);
     }
+    /* Nor may the log be another CA's, or gone. */
+    authority_make("other", (struct authority_plan){.name = "Other"}, now);
+    char command[256];
+    snprintf(command, sizeof(command), "cd %s && rm other/ca.db* && cp sound/ca.db other/", pki_dir());
+    assert_int_equal(system(command), 0);
+    a = authority_opened("other", "");
+    assert_int_equal(authority_audit(a, NULL, &again, &err), -1);
+    expect_in(err.text, "other/root.pem is not the certificate that the log begins with");
+    authority_close(a);
+    assert_int_equal(unlink(pki_path("other/ca.db")), 0);
+    assert_null(authority_open(pki_path("other"), &err));
+    expect_in(err.text, "other/ca.db: put a copy back");
+    assert_int_equal(access(pki_path("other/ca.db"), F_OK), -1);
     /* What comes after the head that was kept is no fault; another hash is. */
     a = authority_opened("sound", "");
     authority_server(a, "four.example.com", now, 0, NULL);

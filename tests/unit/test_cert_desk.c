@@ -409,7 +409,8 @@ static void test_changed_meanwhile(void **state)
     world_begin(&w);
     client_init(&c);
     assert_int_equal(find(&w, "a.example.com", &somebody, &c), CERT_DESK_WAIT);
-    cert_desk_forget(w.desk, "a.example.com");
+    cert_desk_forget(w.desk, "b.example.com");
+    cert_desk_forget(w.desk, "*.example.com");
     world_answer(&w, true);
     assert_int_equal(c.woken, 0);
     assert_int_equal(w.total, 2);
@@ -418,7 +419,9 @@ static void test_changed_meanwhile(void **state)
     assert_int_equal(find(&w, "a.example.com", &somebody, &c), CERT_DESK_FOUND);
     cert_desk_forget(w.desk, NULL);
     assert_int_equal(find(&w, "a.example.com", &somebody, &c), CERT_DESK_WAIT);
+    cert_desk_forget(w.desk, "b.example.com"); /* no concern of it */
     world_answer(&w, true);
+    assert_int_equal(c.woken, 2);
     world_end(&w);
 }
 

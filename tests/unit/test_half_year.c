@@ -174,7 +174,7 @@ static void deliver(struct world *w, struct world_lineage *wl, struct world_ca *
 {
     struct world_cert fresh = {.ca = wl->order.ca, .key = ++w->keys, .not_before = w->t - HOUR};
     fresh.not_after = fresh.not_before + ca->life;
-    struct life_issue issue = {fresh.not_before, fresh.not_after, chance(w, 8), true};
+    struct life_issue issue = {fresh.not_before, fresh.not_after, chance(w, 8), true, chance(w, 8)};
     if (!life_takes(wl->l, &issue, door_now(w))) {
         life_failed(w->life, wl->l, LIFE_USELESS, 0, door_now(w));
         return;

@@ -201,7 +201,7 @@ static void backup_takes_over(void **state)
 {
     (void)state;
     struct door d = door_of(&backed, false);
-    struct life_issue i = {T, T + 90 * DAY, false, true};
+    struct life_issue i = {T, T + 90 * DAY, false, true, false};
     expect(&d, T, LIFE_ORDER, 0);
     life_issued(d.life, d.l, &i, T);
     expect(&d, T, LIFE_SERVE, 0);
@@ -248,7 +248,7 @@ static void must_staple(void **state)
     (void)state;
     struct door d = served(&backed, false);
     int64_t now = life_due(d.life);
-    struct life_issue i = {now, now + 90 * DAY, true, true};
+    struct life_issue i = {now, now + 90 * DAY, true, true, false};
     assert_true(next(&d, now));
     int slot = d.job.slot;
     life_issued(d.life, d.l, &i, now);
@@ -261,6 +261,32 @@ static void must_staple(void **state)
     assert_int_equal(life_rank(&d.l->state.slot[slot], now + 10), LIFE_GOOD);
     assert_in_range(d.l->state.slot[slot].status_at, now + HOUR, now + 2 * HOUR); /* half way */
     assert_int_equal(life_rank(&d.l->state.slot[slot], now + 4 * HOUR), LIFE_UNSTAPLED);
+    life_free(d.life);
+}
+
+/* A CRL tells of revocation, but nothing can be stapled; one that has expired is not asked about. */
+static void only_a_crl(void **state)
+{
+    (void)state;
+    struct door d = door_of(&alone, false);
+    struct life_issue i = {T, T + DAY, true, true, .by_crl = true};
+    expect(&d, T, LIFE_ORDER, 0);
+    life_issued(d.life, d.l, &i, T);
+    expect(&d, T, LIFE_SERVE, 0);
+    int64_t now = T + 10;
+    unsigned looks = 0;
+    for (; now < T + 10 * DAY; now = MAX(now + 1, MIN(life_due(d.life), T + 10 * DAY)))
+        while (next(&d, now)) {
+            if (d.job.task == LIFE_ORDER)
+                life_failed(d.life, d.l, LIFE_REFUSED, 0, now);
+            if (d.job.task != LIFE_ASK_STATUS)
+                continue;
+            looks++;
+            assert_true(now < T + DAY);
+            life_status(d.life, d.l, false, now, now + 7 * DAY, now);
+            assert_int_equal(life_rank(&d.l->state.slot[0], now), LIFE_UNSTAPLED);
+        }
+    assert_in_range(looks, 6, 8); /* each four hours, and somewhat earlier */
     life_free(d.life);
 }
 
@@ -303,7 +329,7 @@ static void useless_certificates(void **state)
     (void)state;
     struct door d = served(&alone, false);
     int64_t now = life_due(d.life);
-    struct life_issue past = {T, T + DAY, false, false};
+    struct life_issue past = {T, T + DAY, false, false, false};
     expect(&d, now, LIFE_ORDER, 0);
     assert_false(life_takes(d.l, &past, now));
     life_failed(d.life, d.l, LIFE_USELESS, 0, now);
@@ -376,7 +402,8 @@ static void a_hundred_thousand(void **state)
         assert_true(running <= 50);
         while (running > 0)
             life_issued(life, under_way[--running],
-                        &(struct life_issue){s.slot[0].not_before, s.slot[0].not_after, false, false}, T);
+                        &(struct life_issue){s.slot[0].not_before, s.slot[0].not_after, false, false, false},
+                        T);
     }
     assert_int_equal(life_count(life), N);
     int64_t now = T;
@@ -400,13 +427,21 @@ static void a_hundred_thousand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_third_is_left),    cmocka_unit_test(ari_decides),
-        cmocka_unit_test(ari_is_bounded),     cmocka_unit_test(retry_after_is_honoured),
-        cmocka_unit_test(backs_off),          cmocka_unit_test(falls_over_to_the_next),
-        cmocka_unit_test(backup_takes_over),  cmocka_unit_test(backup_takes_over_from_ari),
-        cmocka_unit_test(must_staple),        cmocka_unit_test(operator_swaps),
-        cmocka_unit_test(unused_names_lapse), cmocka_unit_test(useless_certificates),
-        cmocka_unit_test(taken_back),         cmocka_unit_test(clock_goes_back),
+        cmocka_unit_test(a_third_is_left),
+        cmocka_unit_test(ari_decides),
+        cmocka_unit_test(ari_is_bounded),
+        cmocka_unit_test(retry_after_is_honoured),
+        cmocka_unit_test(backs_off),
+        cmocka_unit_test(falls_over_to_the_next),
+        cmocka_unit_test(backup_takes_over),
+        cmocka_unit_test(backup_takes_over_from_ari),
+        cmocka_unit_test(must_staple),
+        cmocka_unit_test(only_a_crl),
+        cmocka_unit_test(operator_swaps),
+        cmocka_unit_test(unused_names_lapse),
+        cmocka_unit_test(useless_certificates),
+        cmocka_unit_test(taken_back),
+        cmocka_unit_test(clock_goes_back),
         cmocka_unit_test(a_hundred_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

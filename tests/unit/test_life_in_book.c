@@ -114,7 +114,8 @@ static void order(struct world *w, const struct life_job *job, int i)
     memcpy(c.pin, facts.pin, sizeof(c.pin));
     c.not_before = facts.not_before;
     c.not_after = facts.not_after;
-    struct life_issue issue = {facts.not_before, facts.not_after, facts.must_staple, facts.must_staple};
+    struct life_issue issue = {facts.not_before, facts.not_after, facts.must_staple, facts.must_staple,
+                               false};
     assert_true(life_takes(w->v[i], &issue, w->t));
     life_issued(w->life, w->v[i], &issue, w->t);
     if (book_put(w->book, w->v[i], life_due_of(w->v[i]), job->slot, &c, &err) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/web: requests with content, answers, and the services that answer at once. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -410,6 +411,41 @@ static void test_challenges_are_bounded(void **state)
     challenges_free(c);
 }
 
+/* Puts and drops one token for as long as others look. */
+static void *come_and_go(void *arg)
+{
+    struct challenges *c = arg;
+    for (int i = 0; i < 2000; i++) {
+        CHECK(challenges_put(c, "a.example", "token", i % 2 == 0 ? "token.even" : "token.odd"));
+        if (i % 3 == 0)
+            challenges_drop(c, "a.example", "token");
+    }
+    challenges_drop(c, "a.example", "token");
+    return NULL;
+}
+
+/* Whoever looks meanwhile finds nothing or a whole answer. */
+static void test_challenges_from_threads(void **state)
+{
+    struct challenges *c = challenges_new();
+    pthread_t threads[2];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, c), 0);
+    for (int i = 0; i < 5000; i++) {
+        struct buf got = {0};
+        if (challenges_answer(c, text("token"), &got))
+            assert_true(strcmp(buf_text(&got), "token.even") == 0 ||
+                        strcmp(buf_text(&got), "token.odd") == 0);
+        buf_free(&got);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    struct buf none = {0};
+    assert_false(challenges_answer(c, text("token"), &none));
+    challenges_free(c);
+}
+
 static void test_longest_prefix(void **state)
 {
     static const char *const all[] = {"/", NULL}, *const ca[] = {"/ca/", "/crl", NULL},
@@ -430,10 +466,15 @@ static void test_longest_prefix(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),           cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_bounds),         cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_answers),        cmocka_unit_test(test_redirect),
-        cmocka_unit_test(test_challenges),     cmocka_unit_test(test_challenges_are_bounded),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_challenges),
+        cmocka_unit_test(test_challenges_are_bounded),
+        cmocka_unit_test(test_challenges_from_threads),
         cmocka_unit_test(test_longest_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the forms of `cardea ca` share. */
+#ifndef CARDEA_CMD_CA_H
+#define CARDEA_CMD_CA_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ca/authority.h"
+
+#define CA_LIST_MAX 64
+
+struct ca_list {
+    const char *at[CA_LIST_MAX];
+    size_t len;
+};
+
+/* What the command line says; NULL, 0 or false: nothing. */
+struct ca_options {
+    const char *dir, *passphrase_file, *root_passphrase_file;
+    const char *name, *url, *out;
+    const char *ssh, *id, *force_command, *source_address; /* with issue */
+    const char *head;
+    struct ca_list permits, groups, principals;
+    struct ca_list words; /* those that are no options */
+    enum ca_profile profile;
+    enum ca_key_kind key;
+    enum ca_reason reason;
+    int64_t lifetime; /* seconds */
+    bool json, all, krl, der, must_staple, no_pty, no_forwarding;
+};
+
+/* Read the command line of a form (argv[0] its name) and run it. Returns the exit status. */
+int ca_run_form(int argc, char **argv);
+
+/* The forms. Each prints what went wrong and returns the exit status. */
+int ca_init(const struct ca_options *o);
+int ca_issue_form(const struct ca_options *o);
+int ca_issue_ssh(const struct ca_options *o);
+int ca_sign(const struct ca_options *o);
+int ca_revoke(const struct ca_options *o);
+int ca_list_form(const struct ca_options *o);
+int ca_crl(const struct ca_options *o);
+int ca_audit(const struct ca_options *o);
+int ca_show(const struct ca_options *o);
+int ca_set(const struct ca_options *o);
+
+/* Where a CA is looked for without --dir: what CARDEA_CA_DIR says, else here. */
+const char *ca_default_dir(void);
+
+/* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
+ * why. */
+struct authority *ca_open(const struct ca_options *o, bool unlock);
+
+/* The time now, in seconds; and who asks, for the log ("cli:USER"). */
+int64_t ca_now(void);
+const char *ca_who(char text[64]);
+
+#define CA_PASSPHRASE_MAX 1024
+
+/* The first line of `file` (which must be kept from other users); or, where that is NULL, what is typed at
+ * the terminal after `prompt`, without echo and with `twice` a second time. To be wiped with ca_forget(). -1
+ * with `err`. */
+int ca_passphrase(const char *file, const char *prompt, bool twice, char ret[CA_PASSPHRASE_MAX],
+                  struct err *err);
+void ca_forget(char passphrase[CA_PASSPHRASE_MAX]);
+
+/* What was issued: as an object, and told in a line. */
+json_t *ca_entry_json(const struct authority_entry *e);
+int ca_tell_issued(struct authority *a, const struct ca_serial *serial, const char *files, bool json);
+
+/* Print an object and free it. Returns CMD_OK. */
+int ca_print_json(json_t *object);
+
+/* "89d", "5h", "12m", "expired". Returns `text`. */
+const char *ca_left(int64_t until, int64_t now, char text[32]);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea ca list`, `show`, `audit`, `revoke`, `crl` and `set`. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "cert/pem.h"
+#include "cmd/ca.h"
+#include "cmd/cmd.h"
+#include "cmd/table.h"
+
+#define CRL_LIFETIME (INT64_C(7) * 86400)
+#define CERT_FILE_MAX (1024 * 1024)
+
+/* ---- list ---- */
+
+struct listing {
+    int64_t now;
+    struct table table;
+    json_t *array; /* instead of the table */
+};
+
+static int add_row(void *arg, const struct authority_entry *e, struct err *err)
+{
+    struct listing *l = arg;
+    char serial[CA_SERIAL_TEXT], until[PEM_TIME_MAX], left[32];
+    const char *reason = ca_reason_name(e->reason);
+    (void)err;
+    if (l->array != NULL) {
+        json_array_append_new(l->array, ca_entry_json(e));
+        return 0;
+    }
+    table_add(&l->table, "%s", ca_serial_text(&e->serial, serial));
+    table_add(&l->table, "%s%.*s", e->ssh ? "ssh " : "", (int)e->profile.len, e->profile.p);
+    table_add(&l->table, "%.*s", (int)e->label.len, e->label.p);
+    table_add(&l->table, "%s", pem_time_text(e->not_after, until));
+    if (e->revoked != 0)
+        table_add(&l->table, "revoked: %s", reason != NULL ? reason : "?");
+    else
+        table_add(&l->table, "%s", ca_left(e->not_after, l->now, left));
+    table_add(&l->table, "%.*s", (int)e->names.len, e->names.p);
+    return 0;
+}
+
+int ca_list_form(const struct ca_options *o)
+{
+    static const char *const head[] = {"SERIAL", "FOR", "NAME", "UNTIL", "LEFT", "NAMES"};
+    struct listing l = {
+        .now = ca_now(), .table = {.columns = ARRAY_LEN(head)}, .array = o->json ? json_array() : NULL};
+    struct err err;
+    struct authority *a = ca_open(o, false);
+    if (a == NULL) {
+        json_decref(l.array);
+        return CMD_FAILED;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(head) && !o->json; i++)
+        table_add(&l.table, "%s", head[i]);
+    int rc = authority_each(a, o->all ? 0 : l.now, add_row, &l, &err);
+    authority_close(a);
+    if (o->json && rc == 0)
+        return ca_print_json(l.array);
+    json_decref(l.array);
+    table_end(&l.table, stdout);
+    return rc < 0 ? cmd_failed("%s", err.text) : CMD_OK;
+}
+
+/* ---- show ---- */
+
+struct counts {
+    int64_t now;
+    json_int_t issued, valid, revoked;
+};
+
+static int count(void *arg, const struct authority_entry *e, struct err *err)
+{
+    struct counts *c = arg;
+    (void)err;
+    c->issued++;
+    c->revoked += e->revoked != 0;
+    c->valid += e->revoked == 0 && e->not_after > c->now;
+    return 0;
+}
+
+static json_t *certificate_json(const struct authority_certificate *c)
+{
+    char until[PEM_TIME_MAX];
+    return json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "key", c->key, "not_after",
+                     pem_time_text(c->not_after, until), "sha256", c->sha256);
+}
+
+static void tell_certificate(const char *what, const struct authority_certificate *c, int64_t now)
+{
+    char until[PEM_TIME_MAX], left[32];
+    printf("%s: %s, %s, until %s (%s)\n  SHA-256 %s\n", what, c->name, c->key,
+           pem_time_text(c->not_after, until), ca_left(c->not_after, now, left), c->sha256);
+}
+
+static int tell(const struct authority_facts *f, const struct counts *c)
+{
+    tell_certificate("root", &f->root, c->now);
+    tell_certificate("intermediate", &f->intermediate, c->now);
+    printf("may issue for: %s\n", f->permitted[0] != '\0' ? f->permitted : "all names");
+    printf("keys: %s\n", f->locked ? "encrypted" : "not encrypted");
+    printf("CRL and OCSP: %s\n", f->url[0] != '\0' ? f->url : "no address in certificates");
+    printf("issued: %" JSON_INTEGER_FORMAT ", valid: %" JSON_INTEGER_FORMAT ", revoked: %" JSON_INTEGER_FORMAT
+           "\n",
+           c->issued, c->valid, c->revoked);
+    return CMD_OK;
+}
+
+static int tell_json(const struct authority_facts *f, const struct counts *c)
+{
+    return ca_print_json(
+        json_pack("{s:o, s:o, s:s, s:b, s:s, s:I, s:I, s:I}", "root", certificate_json(&f->root),
+                  "intermediate", certificate_json(&f->intermediate), "permitted", f->permitted, "locked",
+                  f->locked, "url", f->url, "issued", c->issued, "valid", c->valid, "revoked", c->revoked));
+}
+
+int ca_show(const struct ca_options *o)
+{
+    struct counts c = {.now = ca_now()};
+    struct authority_facts facts;
+    struct err err;
+    struct authority *a = ca_open(o, false);
+    if (a == NULL)
+        return CMD_FAILED;
+    int rc = authority_look(a, &facts, &err);
+    if (rc == 0)
+        rc = authority_each(a, 0, count, &c, &err);
+    authority_close(a);
+    if (rc < 0)
+        return cmd_failed("%s", err.text);
+    return o->json ? tell_json(&facts, &c) : tell(&facts, &c);
+}
+
+/* ---- audit ---- */
+
+/* "ROW:HASH" */
+static bool parse_head(const char *text, struct authority_head *ret)
+{
+    char number[24];
+    uint64_t row;
+    const char *colon = strchr(text, ':');
+    if (colon == NULL || !str_copy(number, sizeof(number), text, (size_t)(colon - text)) ||
+        !str_u64(number, INT64_MAX, &row) || strlen(colon + 1) != 2 * AUTHORITY_HASH)
+        return false;
+    ret->row = (int64_t)row;
+    for (size_t i = 0; i < AUTHORITY_HASH; i++) {
+        int high = hex_digit(colon[1 + 2 * i]), low = hex_digit(colon[2 + 2 * i]);
+        if (high < 0 || low < 0)
+            return false;
+        ret->hash[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static int tell_head(const struct authority_head *head, bool json)
+{
+    char text[32 + 2 * AUTHORITY_HASH];
+    size_t n = (size_t)snprintf(text, sizeof(text), "%" PRId64 ":", head->row);
+    for (size_t i = 0; i < AUTHORITY_HASH; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%02x", head->hash[i]);
+    if (json)
+        return ca_print_json(json_pack("{s:I, s:s}", "rows", (json_int_t)head->row, "head", text));
+    printf("the log is whole, %" PRId64 " rows\nhead %s\n", head->row, text);
+    return CMD_OK;
+}
+
+int ca_audit(const struct ca_options *o)
+{
+    struct authority_head known, head;
+    struct err err;
+    if (o->head != NULL && !parse_head(o->head, &known))
+        return cmd_misused("ca", "found --head '%s', expected ROW:HASH as an earlier audit has printed it",
+                           o->head);
+    struct authority *a = ca_open(o, false);
+    if (a == NULL)
+        return CMD_FAILED;
+    int rc = authority_audit(a, o->head != NULL ? &known : NULL, &head, &err);
+    authority_close(a);
+    return rc < 0 ? cmd_failed("%s", err.text) : tell_head(&head, o->json);
+}
+
+/* ---- revoke ---- */
+
+/* A serial number, or the file of the certificate that has it. */
+static int find_serial(const char *word, struct ca_serial *ret, struct err *err)
+{
+    struct buf file = {0};
+    if (ca_serial_parse(word, ret))
+        return 0;
+    if (file_read(word, CERT_FILE_MAX, &file, NULL, err) < 0)
+        return err_prefix(err, "'%s' is no serial number", word);
+    int rc = ca_serial_of_file(&file, ret, err);
+    buf_free(&file);
+    return rc < 0 ? err_prefix(err, "%s", word) : 0;
+}
+
+int ca_revoke(const struct ca_options *o)
+{
+    struct ca_serial serial;
+    struct err err;
+    char who[64], text[CA_SERIAL_TEXT];
+    if (find_serial(o->words.at[0], &serial, &err) < 0)
+        return cmd_failed("%s", err.text);
+    struct authority *a = ca_open(o, false);
+    if (a == NULL)
+        return CMD_FAILED;
+    enum authority_revoked result = authority_revoke(a, &serial, o->reason, ca_who(who), ca_now(), &err);
+    authority_close(a);
+    ca_serial_text(&serial, text);
+    switch (result) {
+    case AUTHORITY_REVOKED:
+        printf("%s is revoked; a CRL tells of it once it is made: cardea ca crl\n", text);
+        return CMD_OK;
+    case AUTHORITY_WAS_REVOKED:
+        printf("%s was revoked before\n", text);
+        return CMD_OK;
+    case AUTHORITY_UNKNOWN:
+        return cmd_failed("this CA has issued nothing with the serial number %s", text);
+    default:
+        return cmd_failed("%s", err.text);
+    }
+}
+
+/* ---- crl, set ---- */
+
+static int write_list(const struct ca_options *o, const struct buf *bytes)
+{
+    struct err err;
+    if (o->out != NULL)
+        return file_write_atomic(o->out, 0644, bytes->data, bytes->len, &err) < 0 ? cmd_failed("%s", err.text)
+                                                                                  : CMD_OK;
+    fwrite(bytes->data, 1, bytes->len, stdout);
+    return fflush(stdout) == 0 ? CMD_OK : cmd_failed("standard output could not be written");
+}
+
+static int make_list(struct authority *a, const struct ca_options *o, struct buf *ret, struct err *err)
+{
+    struct buf der = {0};
+    if (o->krl)
+        return authority_ssh_krl(a, ca_now(), ret, err);
+    int rc =
+        authority_crl(a, ca_now(), o->lifetime != 0 ? o->lifetime : CRL_LIFETIME, o->der ? ret : &der, err);
+    if (rc == 0 && !o->der && !ca_put_pem(ret, "X509 CRL", der.data, der.len))
+        rc = err_set(err, "out of memory");
+    buf_free(&der);
+    return rc;
+}
+
+int ca_crl(const struct ca_options *o)
+{
+    struct buf list = {0};
+    struct err err;
+    struct authority *a = ca_open(o, true);
+    if (a == NULL)
+        return CMD_FAILED;
+    int status = make_list(a, o, &list, &err) < 0 ? cmd_failed("%s", err.text) : write_list(o, &list);
+    authority_close(a);
+    buf_free(&list);
+    return status;
+}
+
+int ca_set(const struct ca_options *o)
+{
+    struct err err;
+    char who[64];
+    if (o->url == NULL)
+        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none");
+    struct authority *a = ca_open(o, false);
+    if (a == NULL)
+        return CMD_FAILED;
+    int rc = authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    authority_close(a);
+    return rc < 0 ? cmd_failed("%s", err.text) : CMD_OK;
+}
