@@ -22,6 +22,10 @@ enum {
     AUDIT = 1 << 6,
     SHOW = 1 << 7,
     SET = 1 << 8,
+    USER = 1 << 9,
+    PENDING = 1 << 10,
+    APPROVE = 1 << 11,
+    REFUSE = 1 << 12,
     ALL = -1,
 };
 
@@ -40,6 +44,10 @@ static const struct form {
     {"audit", AUDIT, 0, 0, ca_audit},
     {"show", SHOW, 0, 0, ca_show},
     {"set", SET, 0, 0, ca_set},
+    {"user", USER, 1, 2, ca_user},
+    {"pending", PENDING, 0, 0, ca_pending},
+    {"approve", APPROVE, 1, 1, ca_approve},
+    {"refuse", REFUSE, 1, 1, ca_refuse},
 };
 
 enum {
@@ -67,6 +75,8 @@ enum {
     O_KRL,
     O_DER,
     O_HEAD,
+    O_USER,
+    O_CODE_LIFE,
     O_JSON,
     O_HELP
 };
@@ -96,6 +106,8 @@ static const struct option options[] = {
     [O_KRL] = {"krl", no_argument, NULL, O_KRL},
     [O_DER] = {"der", no_argument, NULL, O_DER},
     [O_HEAD] = {"head", required_argument, NULL, O_HEAD},
+    [O_USER] = {"user", required_argument, NULL, O_USER},
+    [O_CODE_LIFE] = {"code-life", required_argument, NULL, O_CODE_LIFE},
     [O_JSON] = {"json", no_argument, NULL, O_JSON},
     [O_HELP] = {"help", no_argument, NULL, O_HELP},
     {0},
@@ -111,8 +123,8 @@ static const int goes_with[] = {
     [O_PERMIT] = INIT,
     [O_URL] = INIT | SET,
     [O_PROFILE] = ISSUE | SIGN,
-    [O_GROUP] = ISSUE | SIGN,
-    [O_LIFETIME] = ISSUE | SIGN | CRL,
+    [O_GROUP] = ISSUE | SIGN | USER,
+    [O_LIFETIME] = ISSUE | SIGN | CRL | USER,
     [O_OUT] = ISSUE | SIGN | CRL,
     [O_MUST_STAPLE] = ISSUE | SIGN,
     [O_SSH] = ISSUE,
@@ -127,7 +139,9 @@ static const int goes_with[] = {
     [O_KRL] = CRL,
     [O_DER] = CRL,
     [O_HEAD] = AUDIT,
-    [O_JSON] = ISSUE | LIST | AUDIT | SHOW,
+    [O_USER] = APPROVE,
+    [O_CODE_LIFE] = USER,
+    [O_JSON] = ISSUE | LIST | AUDIT | SHOW | USER | PENDING,
     [O_HELP] = ALL,
 };
 _Static_assert(ARRAY_LEN(goes_with) == ARRAY_LEN(options) - 1, "one for each option");
@@ -217,6 +231,8 @@ static const char **text_of(int option, struct ca_options *o)
         return &o->source_address;
     case O_HEAD:
         return &o->head;
+    case O_USER:
+        return &o->user;
     default:
         return NULL;
     }
@@ -244,6 +260,19 @@ static bool *flag_of(int option, struct ca_options *o)
     }
 }
 
+static struct ca_list *list_of(int option, struct ca_options *o)
+{
+    switch (option) {
+    case O_PERMIT:
+        return &o->permits;
+    case O_GROUP:
+        return &o->groups;
+    default:
+        CHECK(option == O_PRINCIPAL);
+        return &o->principals;
+    }
+}
+
 /* ---- the line ---- */
 
 static int take(int option, const char *value, struct ca_options *o)
@@ -262,10 +291,10 @@ static int take(int option, const char *value, struct ca_options *o)
         return take_reason(value, &o->reason);
     else if (option == O_LIFETIME)
         return take_lifetime(value, &o->lifetime);
+    else if (option == O_CODE_LIFE)
+        return take_lifetime(value, &o->code_life);
     else
-        return take_one_more(value, option == O_PERMIT  ? &o->permits
-                                    : option == O_GROUP ? &o->groups
-                                                        : &o->principals);
+        return take_one_more(value, list_of(option, o));
     return CMD_OK;
 }
 
@@ -284,7 +313,8 @@ static int unknown_form(const char *name)
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         names[i] = forms[i].name;
     return cmd_misused("ca",
-                       "found '%s', expected init, issue, sign, revoke, list, crl, audit, show or set%s",
+                       "found '%s', expected init, issue, sign, revoke, list, crl, audit, show, set, user, "
+                       "pending, approve or refuse%s",
                        name, str_hint(name, names, hint));
 }
 

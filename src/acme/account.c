@@ -135,7 +135,7 @@ static bool read_contacts(struct acme_call *c, char **ret)
     for (size_t i = 0; i < json_array_size(list); i++)
         if (!check_contact(c, json_array_get(list, i)))
             return false;
-    *ret = json_dumps(list, JSON_COMPACT);
+    *ret = acme_json_text(list);
     return *ret != NULL || acme_broken(c);
 }
 
@@ -187,7 +187,7 @@ static bool read_binding(struct acme_call *c, char ret_id[ACME_EAB_ID_MAX + 1], 
     ok = ok && check_binding(c, &j);
     if (ok) {
         str_copy(ret_id, ACME_EAB_ID_MAX + 1, j.kid, strlen(j.kid));
-        *ret_jws = json_dumps(given, JSON_COMPACT);
+        *ret_jws = acme_json_text(given);
     }
     jws_free(&j);
     return ok;

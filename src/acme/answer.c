@@ -41,9 +41,23 @@ json_t *acme_problem_json(enum acme_problem p, const char *text, const char *typ
     return o;
 }
 
+static int append(const char *bytes, size_t len, void *arg)
+{
+    return buf_append(arg, bytes, len) ? 0 : -1;
+}
+
+char *acme_json_text(const json_t *object)
+{
+    struct buf text = {0};
+    if (json_dump_callback(object, append, &text, JSON_COMPACT) == 0 && buf_text(&text) != NULL)
+        return (char *)text.data;
+    buf_free(&text);
+    return NULL;
+}
+
 static void put_json(struct acme_call *c, unsigned status, const char *type, json_t *object)
 {
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    char *text = object == NULL ? NULL : acme_json_text(object);
     json_decref(object);
     buf_free(&c->answer->body);
     c->answer->status = status;

@@ -8,6 +8,8 @@
 #include "cert/pem.h"
 
 #define LEASE 120                /* seconds in which whoever looks says what was seen */
+#define WAITING_MAX 200          /* challenges of an account that are under way: two large orders */
+#define RETRY_WAITING 60         /* seconds */
 #define REUSE_AT_LEAST ACME_HOUR /* what must be left of a proof for it to serve a new order */
 
 static const struct {
@@ -249,6 +251,20 @@ static void answer_challenge(struct acme_call *c, const char *authorization)
     acme_json(c, 200, o);
 }
 
+/* So that nobody's looks keep all others waiting. */
+static bool check_queue(struct acme_call *c)
+{
+    int64_t waiting;
+    if (acme_count(c->s, &c->err, &waiting,
+                   "SELECT COUNT(*) FROM challenges c JOIN authorizations a ON a.id = c.authorization WHERE "
+                   "c.status = 2 "
+                   "AND a.status = 0 AND a.account = ?",
+                   "s", c->account.id) < 0)
+        return acme_broken(c);
+    return waiting < WAITING_MAX ||
+           acme_too_many(c, RETRY_WAITING, "%d challenges of this account wait to be looked at", WAITING_MAX);
+}
+
 /* A payload, be it {}, says that it may be looked at (RFC 8555, 7.5.1). Asking again changes nothing. */
 void acme_answer_challenge(struct acme_call *c)
 {
@@ -259,9 +275,11 @@ void acme_answer_challenge(struct acme_call *c)
         !load(c, (struct str){authorization, strlen(authorization)}, &a))
         return;
     str_copy(id, sizeof(id), c->id.p, c->id.len);
-    if (c->payload != NULL && status == ACME_PENDING && a.status == ACME_PENDING &&
-        acme_run(c->s, &c->err, "UPDATE challenges SET status = 2, due = ? WHERE id = ?", "is", c->now, id) <
-            0)
+    bool asks = c->payload != NULL && status == ACME_PENDING && a.status == ACME_PENDING;
+    if (asks && !check_queue(c))
+        return;
+    if (asks && acme_run(c->s, &c->err, "UPDATE challenges SET status = 2, due = ? WHERE id = ?", "is",
+                         c->now, id) < 0)
         acme_broken(c);
     else
         answer_challenge(c, authorization);
@@ -342,7 +360,7 @@ static int set_failed(struct acme_server *s, const char *id, const struct author
     char name[ACME_NAME_TEXT];
     json_t *o = acme_problem_json(problem, text, NULL, NULL);
     json_t *of = acme_problem_json(problem, text, acme_name_type(&a->name), acme_name_text(&a->name, name));
-    char *error = json_dumps(o, JSON_COMPACT), *order_error = json_dumps(of, JSON_COMPACT);
+    char *error = acme_json_text(o), *order_error = acme_json_text(of);
     json_decref(o);
     json_decref(of);
     int rc = error == NULL || order_error == NULL ? err_set(err, "out of memory") : 0;

@@ -117,9 +117,9 @@ static bool write_certificate(struct acme_call *c, struct acme_order *o, struct 
     char serial_text[ACME_SERIAL_TEXT];
     struct ca_serial serial;
     struct buf renewal = {0};
-    int64_t from, to;
+    int64_t from = 0, to = 0;
     json_t *list = acme_names_json(o->names, o->names_len);
-    char *names = json_dumps(list, JSON_COMPACT);
+    char *names = acme_json_text(list);
     json_decref(list);
     acme_new_id(o->certificate);
     bool ok = names != NULL && buf_text(chain) != NULL && acme_serial(leaf, &serial, serial_text) &&

@@ -14,8 +14,8 @@
 struct cert;
 
 enum acme_client_proof_kind {
-    ACME_BY_TLS_ALPN, /* tls-alpn-01 */
     ACME_BY_HTTP,     /* http-01 */
+    ACME_BY_TLS_ALPN, /* tls-alpn-01 */
     ACME_BY_DNS,      /* dns-01 */
     ACME_PROOF_KINDS
 };

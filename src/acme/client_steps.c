@@ -288,25 +288,38 @@ int client_make_renewal_info(struct acme_client *c, struct err *err)
     return acme_client_cert_id(c->settings.certificate, &c->url, err);
 }
 
+/* Two digits, or -1. */
+static int two_digits(const char *p)
+{
+    if (p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9')
+        return -1;
+    return (p[0] - '0') * 10 + (p[1] - '0');
+}
+
+/* "+HH:MM", in seconds. */
+static bool read_offset(const char *p, int64_t *ret)
+{
+    if (strlen(p) != 6 || (p[0] != '+' && p[0] != '-') || p[3] != ':')
+        return false;
+    int hours = two_digits(p + 1), minutes = two_digits(p + 4);
+    *ret = (p[0] == '+' ? 1 : -1) * (hours * INT64_C(3600) + minutes * INT64_C(60));
+    return hours >= 0 && minutes >= 0;
+}
+
 /* RFC 3339, in UTC or with an offset, as ARI has it. */
 static bool read_time(const json_t *window, const char *name, int64_t *ret)
 {
     struct tm tm = {0};
-    char sign;
-    int hours, minutes;
+    int64_t offset = 0;
     const char *text = client_text(window, name, 64);
     const char *at = text != NULL ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
     if (at == NULL)
         return false;
     if (*at == '.')
         at += 1 + strspn(at + 1, "0123456789");
-    *ret = timegm(&tm);
-    if (strcmp(at, "Z") == 0)
-        return true;
-    if (strlen(at) != 6 || sscanf(at, "%c%2d:%2d", &sign, &hours, &minutes) != 3 ||
-        (sign != '+' && sign != '-'))
+    if (strcmp(at, "Z") != 0 && !read_offset(at, &offset))
         return false;
-    *ret -= (sign == '+' ? 1 : -1) * (hours * INT64_C(3600) + minutes * INT64_C(60));
+    *ret = timegm(&tm) - offset;
     return true;
 }
 

@@ -221,7 +221,7 @@ static bool check_provable(struct acme_call *c, const struct acme_order *o)
 static bool insert(struct acme_call *c, struct acme_order *o)
 {
     json_t *list = acme_names_json(o->names, o->names_len);
-    char *names = json_dumps(list, JSON_COMPACT);
+    char *names = acme_json_text(list);
     json_decref(list);
     CHECK(names != NULL);
     acme_new_id(o->id);

@@ -118,6 +118,9 @@ bool acme_too_many(struct acme_call *c, int64_t seconds, const char *fmt, ...)
 /* Answer with JSON, which is taken over; NULL: memory is out. */
 void acme_json(struct acme_call *c, unsigned status, json_t *object);
 
+/* JSON as text, for the caller to free(), which is our own and not the library's; NULL when memory is out. */
+char *acme_json_text(const json_t *object);
+
 /* The URL of an object of ours. Returns `ret`. */
 const char *acme_url(const struct acme_server *s, enum acme_resource_id at, const char *id,
                      char ret[ACME_URL_MAX]);

@@ -196,8 +196,10 @@ void acme_validator_free(struct acme_validator *v)
 {
     if (v == NULL)
         return;
-    while (!list_empty(&v->looks))
-        free_look(CONTAINER_OF(v->looks.next, struct acme_look, node));
+    struct list *node;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a list without the last one */
+    while ((node = list_pop(&v->looks)) != NULL)
+        free_look(CONTAINER_OF(node, struct acme_look, node));
     fetcher_free(v->fetcher);
     resolver_free(v->resolver);
     for (size_t i = 0; i < LOOK_TRIES; i++)

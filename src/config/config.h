@@ -131,10 +131,10 @@ struct config_tls {
     int64_t ticket_lifetime;
 };
 
-/* How a name is proven to a CA. */
+/* How a name is proven to a CA: rows of tables/acme_challenges.def. */
 enum config_challenge {
-    CONFIG_BY_TLS_ALPN,
     CONFIG_BY_HTTP,
+    CONFIG_BY_TLS_ALPN,
     CONFIG_BY_DNS,
 };
 

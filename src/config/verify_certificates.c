@@ -47,17 +47,15 @@ static int verify_acme_names(struct report *r, const struct config_acme *a, size
         const struct config_text *name = &a->names.v[k];
         uint8_t ip[16];
         if (strncmp(name->text, "*.", 2) == 0 && !dns)
-            bad = report_add(
-                r, name->at,
-                "certificates[%zu].acme.names: %s: a wildcard is proven by the challenge 'dns' alone, which "
-                "'challenge' does not have",
-                i, name->text);
+            bad = report_add(r, name->at,
+                             "certificates[%zu].acme.names: %s: a wildcard is proven by dns-01 alone, which "
+                             "'challenge' does not have",
+                             i, name->text);
         if (only_dns && hostname_address(name->text, ip) > 0)
-            bad = report_add(
-                r, name->at,
-                "certificates[%zu].acme.names: %s: an address is not proven by the challenge 'dns'; add "
-                "'tls-alpn' or 'http'",
-                i, name->text);
+            bad = report_add(r, name->at,
+                             "certificates[%zu].acme.names: %s: an address is not proven by dns-01; add "
+                             "tls-alpn-01 or http-01",
+                             i, name->text);
         for (size_t j = 0; j < k; j++)
             if (strcmp(a->names.v[j].text, name->text) == 0)
                 bad = report_add(r, name->at, "certificates[%zu].acme.names: '%s' is here twice", i,
@@ -103,8 +101,7 @@ static int verify_acme(struct report *r, const struct config_certificate *c, siz
         bad = report_add(r, a->head.at, "certificates[%zu].acme: at most %d names and %d CAs", i,
                          ACME_NAMES_MOST, ACME_CAS_MOST);
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
-        bad = report_add(r, a->head.at, "certificates[%zu].acme: the challenge 'dns' needs the section 'dns'",
-                         i);
+        bad = report_add(r, a->head.at, "certificates[%zu].acme: dns-01 needs the section 'dns'", i);
     if (a->dns != NULL)
         bad |= verify_dns(r, a->dns, i);
     return bad | verify_acme_names(r, a, i);

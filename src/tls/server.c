@@ -175,6 +175,12 @@ static bool wants_lean(const struct cert_query *query)
     return false;
 }
 
+/* Where there is one only, nothing need be known of the client. */
+static const struct cert *choose(const struct cert_store *store, const struct cert_query *query)
+{
+    return cert_store_count(store) == 1 ? cert_store_at(store, 0) : cert_select(store, query);
+}
+
 /* Can the library refuse a certificate that it has taken before, or that is made as those are? Only for want
  * of memory. A connection without one ends in the handshake, with an alert. */
 SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hello *hello,
@@ -183,7 +189,7 @@ SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hel
     CHECK_MAGIC(server, SERVER_MAGIC);
     const struct cert_query *query = &hello->query;
     bool lean = query->version >= TLS1_3_VERSION && wants_lean(query);
-    const struct cert *own = hello->cert != NULL ? hello->cert : cert_select(server->store, query);
+    const struct cert *own = hello->cert != NULL ? hello->cert : choose(server->store, query);
     SSL *ssl = SSL_new(lean ? server->lean : server->full);
     CHECK(ssl != NULL);
     if (!show(ssl, own))

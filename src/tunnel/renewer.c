@@ -396,8 +396,8 @@ static bool has_changed(struct renewer *r)
     return changed;
 }
 
-/* What cannot be read, or is of two kinds because somebody is in the midst of replacing it, is left for the
- * next look. */
+/* What cannot be read, is of two kinds because somebody is in the midst of replacing it, or is not valid yet
+ * is left for the next look. */
 static void take_newer(struct renewer *r)
 {
     struct client_door *d = r->door;
@@ -406,10 +406,10 @@ static void take_newer(struct renewer *r)
     if (!has_changed(r))
         return;
     struct cert *fresh = cert_load(&files, &err);
-    if (fresh == NULL)
+    bool later = fresh == NULL || fresh->not_before > time(NULL);
+    if (later)
         memset(r->seen, 0, sizeof(r->seen));
-    if (fresh == NULL || fresh->not_after <= d->cert->not_after ||
-        client_door_take_cert(d, fresh, &err) != 0) {
+    if (later || fresh->not_after <= d->cert->not_after || client_door_take_cert(d, fresh, &err) != 0) {
         cert_unref(fresh);
         return;
     }
@@ -461,8 +461,8 @@ struct renewer *renewer_new(struct client_door *door, const char *cert, const ch
     *r = (struct renewer){.door = door, .cert = strdup(cert), .key = strdup(key)};
     CHECK(r->cert != NULL && r->key != NULL);
     list_init(&r->known);
-    timer_init(&r->look, on_look);
-    has_changed(r);
+    timer_init(&r->look,
+               on_look); /* the first look reads the files: they may have changed since they were loaded */
     look_later(r);
     return r;
 }

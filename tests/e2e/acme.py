@@ -42,9 +42,10 @@ class Names:
 
 
 class WebRoot:
-    """Serves a folder over HTTP, for clients that put their answers into one."""
+    """Serves a folder over HTTP, for clients that put their answers into one. With `moved` a path is first sent there: the
+    text has `{path}` for it, and /moved in front of one is let be."""
 
-    def __init__(self, directory, port):
+    def __init__(self, directory, port, moved=None):
         self.folder = Path(directory) / "webroot"
         (self.folder / ".well-known/acme-challenge").mkdir(parents=True)
         folder = str(self.folder)
@@ -52,6 +53,16 @@ class WebRoot:
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args, **kwargs):
                 super().__init__(*args, directory=folder, **kwargs)
+
+            def do_GET(self):
+                if moved is None or self.path.startswith("/moved/"):
+                    self.path = self.path.removeprefix("/moved")
+                    super().do_GET()
+                    return
+                self.send_response(302)
+                self.send_header("Location", moved.format(path=self.path))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *args):
                 pass

@@ -55,8 +55,8 @@ class Pebble:
         pebble = Process(["pebble", "-config", self.directory / "pebble.json", "-dnsserver", f"127.0.0.1:{self.other_dns or self.dns}"],
                          self.directory, "pebble", env=env)
         self.processes = [pebble, dns]
-        wait_listening(self.dns_management, dns)
-        wait_listening(self.port, pebble)
+        wait_listening(self.dns_management, dns, 30)
+        wait_listening(self.port, pebble, 30)
         return self
 
     def stop(self):
@@ -103,7 +103,7 @@ zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ gr
 
     def start(self):
         self.process = Process(["named", "-g", "-c", self.directory / "named.conf"], self.directory, "named")
-        wait_listening(self.port, self.process, 20)
+        wait_listening(self.port, self.process, 30)
         return self
 
     def stop(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door obtains its certificates by itself, from pebble, which refuses nonces at random."""
 import signal
+import socket
 import sqlite3
 import ssl
 import stat
@@ -109,7 +110,7 @@ def test_it_survives_a_restart(site):
 
 def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
     port = free_port()
-    s = Site(tmp_path, backend, challenge="http", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
+    s = Site(tmp_path, backend, challenge="http-01", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
              routes=[{"name": "plain", "listeners": ["web"], "serve": ["challenges"]}])
     s.pebble = Pebble(tmp_path, free_port(), port)
     try:
@@ -121,7 +122,7 @@ def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
 
 def test_dns_01_by_a_hook_proves_a_wildcard(site):
     """The hook hears what RFC 8555 says, in a clean environment, and is called again to clean up."""
-    s = site(names=["example.com", "*.example.com"], challenge="dns")
+    s = site(names=["example.com", "*.example.com"], challenge="dns-01")
     s.pebble.start()
     hook = s.door.directory / "hook"
     log = s.door.directory / "hook.log"
@@ -143,7 +144,7 @@ exec curl -fsS -d '{{"host":"'$2'.","value":"'$3'"}}' http://127.0.0.1:{s.pebble
 
 
 def test_a_hook_that_fails_is_told_of(site):
-    s = site(names=["*.example.com"], challenge="dns")
+    s = site(names=["*.example.com"], challenge="dns-01")
     s.pebble.start()
     hook = s.door.directory / "hook"
     hook.write_text("#!/bin/sh\necho 'no such zone' >&1\nexit 3\n")
@@ -162,7 +163,7 @@ def named(tmp_path):
 
 def test_dns_01_by_dns_update(tmp_path, backend, named):
     """RFC 2136 with TSIG, BIND being the judge; nothing is left in the zone."""
-    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenge="dns", dns=named.config())
+    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenge="dns-01", dns=named.config())
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -171,6 +172,23 @@ def test_dns_01_by_dns_update(tmp_path, backend, named):
         assert log.count("adding an RR") == log.count("deleting an RR") == 3, log
     finally:
         s.stop()
+
+
+def test_dns_update_goes_over_tcp_where_datagrams_are_lost(tmp_path, backend, named):
+    def pass_on(sock):
+        with socket.create_connection(("127.0.0.1", named.port)) as up:
+            up.sendall(sock.recv(65536))
+            sock.sendall(up.recv(65536))
+    relay = Server(pass_on)
+    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns-01", dns=named.config(server=relay.to))
+    s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
+    try:
+        s.start()
+        s.obtained()
+        assert relay.count == 2
+    finally:
+        s.stop()
+        relay.stop()
 
 
 @pytest.mark.parametrize("wrong, words", [
@@ -183,7 +201,7 @@ def test_a_name_server_that_refuses_is_quoted(tmp_path, backend, named, wrong, w
     dns = named.config(**{key: value for key, value in wrong.items() if key != "secret"})
     if "secret" in wrong:
         (named.directory / "secret").write_text(wrong["secret"])
-    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns", dns=dns)
+    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns-01", dns=dns)
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -270,6 +288,6 @@ def test_what_cannot_work_is_said_at_once(site):
     s = site(names=["*.example.com"])
     s.door.configure({"state": "state", "certificates": [{"acme": {"names": ["*.example.com"], "ca": "https://ca.example.com/dir"}}],
                       "routes": [{"name": "web", "terminate": {"to": s.backend.to}}]})
-    with pytest.raises(AssertionError, match="a wildcard is proven by the challenge 'dns' alone"):
+    with pytest.raises(AssertionError, match="a wildcard is proven by dns-01 alone"):
         s.door.start()
     s.door.process = None

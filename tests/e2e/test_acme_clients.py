@@ -208,6 +208,21 @@ def test_uacme_address(acme, webroot):
     acme.check(acme.directory / "uacme/127.0.0.1/cert.pem", "127.0.0.1")
 
 
+@pytest.mark.parametrize("moved, why", [("/moved{path}", None), ("http://other.example.com:PORT/moved{path}", None),
+                                        ("http://other.example.com:22{path}", b"does not look"), ("{path}", b"more than 10")])
+def test_redirects(acme, tmp_path, moved, why):
+    """They are followed, to the ports where the door looks and so often; another name is looked up there too."""
+    root = WebRoot(tmp_path, acme.http_port, moved=moved.replace("PORT", str(acme.http_port)))
+    try:
+        program = uacme_hook(acme, root)
+        done(uacme(acme, "-y", "new"))
+        issued = uacme(acme, "-h", program, "issue", NAME)
+        assert (issued.returncode == 0) == (why is None), issued.stderr
+        assert why is None or why in issued.stdout + issued.stderr
+    finally:
+        root.stop()
+
+
 def test_dehydrated_obtains_renews_and_revokes(acme, webroot):
     base = acme.directory / "dehydrated"
     base.mkdir()

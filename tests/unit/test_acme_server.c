@@ -831,6 +831,41 @@ static void test_orders_and_leases(void **state)
     played_end(&w);
 }
 
+/* One account's challenges do not keep all others waiting. */
+static void test_queue(void **state)
+{
+    struct played w = {0};
+    struct player p;
+    char order[512];
+    (void)state;
+    played_begin(&w);
+    player_enrol(&p, &w, "{}");
+    for (unsigned i = 0; i <= 200; i++) {
+        if (i % 100 == 0) {
+            struct buf names = {0};
+            for (unsigned k = 0; k < 100; k++)
+                assert_true(buf_printf(&names, "%sn%u-%u.example.com", k == 0 ? "" : " ", i, k));
+            assert_int_equal(player_order(&p, buf_text(&names), ""), 201);
+            buf_free(&names);
+        }
+        if (i % 100 == 0)
+            played_field(&w, "Location", order);
+        played_post(&p, order, "");
+        const json_t *list = json_object_get(w.body, "authorizations");
+        played_post(&p, json_string_value(json_array_get(list, i % 100)), "");
+        list = json_object_get(w.body, "challenges");
+        char *url = strdup(json_string_value(json_object_get(json_array_get(list, 0), "url")));
+        played_post(&p, url, "{}");
+        free(url);
+        if (i < 200)
+            assert_status(&w, 200);
+        else
+            assert_problem(&w, 429, "rateLimited");
+    }
+    player_free(&p);
+    played_end(&w);
+}
+
 static void test_nonces(void **state)
 {
     struct acme_nonces *n = acme_nonces_new(), *other = acme_nonces_new();
@@ -878,6 +913,7 @@ int main(void)
         cmocka_unit_test(test_renewals),
         cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_orders_and_leases),
+        cmocka_unit_test(test_queue),
         cmocka_unit_test(test_nonces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
