@@ -400,6 +400,7 @@ def type_at(argv, env, answers):
     shows what is typed again)."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whatever has started the tests may ignore it
         script = 'trap : INT; "$@"; code=$?; stty -a; exit $code'
         os.execve("/bin/sh", ["sh", "-c", script, "sh", *argv], env)
     shown, pending = b"", list(answers)
