@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* issue DIR KIND REQUEST: a CA in the folder DIR, which is made where it is not there, with keys of that kind ("p256"),
- * in one process, as a door has it. For each line that it reads, a number, it certifies what REQUEST (PKCS #10 in PEM)
- * asks for that often, each time from the file's bytes on, and prints as one JSON object how long that took and
- * how much of it the processor worked. */
+/* issue DIR KIND REQUEST: a CA in the folder DIR, which is made where it is not there, with keys of that kind
+ * ("p256"), in one process, as a door has it. For each line that it reads, a number, it certifies what
+ * REQUEST (PKCS #10 in PEM) asks for that often, each time from the file's bytes on, and prints as one JSON
+ * object how long that took and how much of it the processor worked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +27,8 @@ static void give_up(const struct err *err)
 static struct authority *open_authority(const char *dir, const char *kind, struct err *err)
 {
     struct stat st;
-    struct authority_plan plan = {.name = "Bench",
-                                  .url = "http://ca.example.com/ca",
-                                  .root_passphrase = {"far too long to guess", 21}};
+    struct authority_plan plan = {
+        .name = "Bench", .url = "http://ca.example.com/ca", .root_passphrase = {"far too long to guess", 21}};
     if (!ca_key_parse(kind, &plan.key)) {
         err_set(err, "'%s' is no kind of keys", kind);
         return NULL;
@@ -50,9 +49,8 @@ static void certify(struct authority *a, const struct buf *file)
     struct ca_serial serial;
     if (csr_read_any(file, &csr, &err) < 0)
         give_up(&err);
-    const struct ca_request request = {.sans = (const char *const *)csr.sans,
-                                       .sans_len = csr.sans_len,
-                                       .now = clock_wall() / NSEC_PER_SEC};
+    const struct ca_request request = {
+        .sans = (const char *const *)csr.sans, .sans_len = csr.sans_len, .now = clock_wall() / NSEC_PER_SEC};
     if (authority_certify(a, csr.key, CA_PROFILE_SERVER, &request, "bench", &serial, &chain, &err) < 0)
         give_up(&err);
     csr_free(&csr);
@@ -70,7 +68,7 @@ int main(int argc, char **argv)
 {
     struct err err;
     struct buf file = {0};
-    unsigned long count;
+    char line[32];
     if (argc != 4) {
         fprintf(stderr, "usage: issue DIR KIND REQUEST\n");
         return 2;
@@ -78,13 +76,14 @@ int main(int argc, char **argv)
     struct authority *a = open_authority(argv[1], argv[2], &err);
     if (a == NULL || file_read(argv[3], REQUEST_MAX, &file, NULL, &err) < 0)
         give_up(&err);
-    while (scanf("%lu", &count) == 1) {
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        unsigned long count = strtoul(line, NULL, 10);
         int64_t from = clock_monotonic();
         double worked = processor_seconds();
         for (unsigned long i = 0; i < count; i++)
             certify(a, &file);
-        printf("{\"seconds\": %.6f, \"processor\": %.6f}\n", (double)(clock_monotonic() - from) / NSEC_PER_SEC,
-               processor_seconds() - worked);
+        printf("{\"seconds\": %.6f, \"processor\": %.6f}\n",
+               (double)(clock_monotonic() - from) / NSEC_PER_SEC, processor_seconds() - worked);
         fflush(stdout);
     }
     buf_free(&file);
