@@ -112,7 +112,7 @@ def test_lego_with_the_key(acme):
     acme.check(acme.directory / f"lego/certificates/{NAME}.crt", NAME)
 
 
-GO_PATH = "/usr/share/gocode" # where Debian has its libraries of Go
+GO_PATH = "/usr/share/gocode"  # where Debian has its libraries of Go
 
 
 @pytest.mark.skipif(shutil.which("go") is None or not Path(GO_PATH, "src/golang.org/x/crypto/acme").is_dir(),
