@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bench/run, bench/tunnel, bench/backends and bench/names share: the tools, the client, the measuring, the table, the page, the options."""
+"""What bench/run, bench/tunnel, bench/backends, bench/names and bench/ca share: the tools, the client, the measuring, the table, the page, the options."""
 import argparse
 import json
 import os

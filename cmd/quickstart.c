@@ -124,6 +124,15 @@ static int check_port(const struct quickstart *q, struct err *err)
                         q->config_path);
 }
 
+/* Where the CA looks, if the door serves it as a new configuration has it. */
+static uint16_t challenge_port(const struct config *c)
+{
+    const struct config_route *r = config_route_find(c, QUICKSTART_CA);
+    return r != NULL && r->action == CONFIG_SERVE && c->ca != NULL && c->ca->acme != NULL
+               ? (uint16_t)c->ca->acme->http_port
+               : 0;
+}
+
 static int serve(struct quickstart *q, uint16_t port)
 {
     const struct serve_hooks hooks = {.ready = on_ready, .stopping = on_stopping, .arg = q};
@@ -133,6 +142,7 @@ static int serve(struct quickstart *q, uint16_t port)
     if (read_port(q, port, &err) != 0 || check_port(q, &err) != 0 || open_welcome(q, &err) != 0)
         return cmd_failed("%s", err.text);
     q->place.socket = q->config->admin.socket.text;
+    q->place.challenge = challenge_port(q->config);
     quickstart_commands(&q->place, &q->commands);
     return serve_run(q->config_path, &hooks);
 }

@@ -30,25 +30,37 @@ static void put_file(struct buf *b, const struct quickstart_place *place, const 
     free(path);
 }
 
-/* Would the shell find this very program as `cardea`? */
-static bool is_in_path(const char *self)
+/* The program that a shell finds under that name, in a new string; NULL: none. */
+static char *find_program(const char *name)
 {
     const char *path = getenv("PATH");
-    char *copy = path == NULL ? NULL : strdup(path), *rest = copy;
-    bool found = false;
-    for (char *dir; !found && (dir = strsep(&rest, ":")) != NULL;) {
-        char *file = quickstart_path(*dir == '\0' ? "." : dir, "cardea");
-        if (access(file, X_OK) == 0) {
-            char *real = realpath(file, NULL);
-            found = real != NULL && strcmp(real, self) == 0;
-            free(real);
+    char *copy = path == NULL ? NULL : strdup(path), *rest = copy, *found = NULL;
+    for (char *dir; found == NULL && (dir = strsep(&rest, ":")) != NULL;) {
+        char *file = quickstart_path(*dir == '\0' ? "." : dir, name);
+        if (access(file, X_OK) == 0)
+            found = file;
+        else
             free(file);
-            break;
-        }
-        free(file);
     }
     free(copy);
     return found;
+}
+
+/* Would the shell find this very program as `cardea`? */
+static bool is_in_path(const char *self)
+{
+    char *file = find_program("cardea"), *real = file == NULL ? NULL : realpath(file, NULL);
+    bool found = real != NULL && strcmp(real, self) == 0;
+    free(real);
+    free(file);
+    return found;
+}
+
+static bool is_here(const char *name)
+{
+    char *file = find_program(name);
+    free(file);
+    return file != NULL;
 }
 
 /* Append this program as a shell can call it from here. */
@@ -151,7 +163,9 @@ static void put_web(struct buf *b, const struct quickstart_place *place)
 static void put_proxy(struct buf *b, const struct quickstart_place *place)
 {
     put_curl(b, false);
-    buf_printf(b, " --proxytunnel --proxy https://127.0.0.1:%u --proxy-cacert ", place->port);
+    /* By address it would reach the CA's pages, which take who asks for no name. */
+    buf_printf(b, " --proxytunnel --proxy https://%s:%u --proxy-cacert ",
+               place->challenge != 0 ? QUICKSTART_TUNNEL_NAME : "127.0.0.1", place->port);
     put_file(b, place, "ca.pem");
     buf_printf(b, NEXT_LINE "--proxy-cert ");
     put_file(b, place, "client.pem");
@@ -217,6 +231,67 @@ static void put_psql(struct buf *b, const struct quickstart_place *place)
     buf_free(&info);
 }
 
+/* ---- the CA ---- */
+
+/* A certificate by ACME, with what there is; else what there is to be had. */
+static void put_certbot(struct buf *b, const struct quickstart_place *place)
+{
+    static const char *const folders[][2] = {
+        {"config", "certbot"}, {"work", "certbot/work"}, {"logs", "certbot/logs"}};
+    buf_printf(b, "  env REQUESTS_CA_BUNDLE=");
+    put_file(b, place, "ca.pem");
+    buf_printf(
+        b,
+        " NO_PROXY='*' certbot certonly -n --agree-tos --register-unsafely-without-email" NEXT_LINE
+        "--server https://127.0.0.1:%u/acme/directory --standalone --http-01-port %u -d localhost" NEXT_LINE,
+        place->port, place->challenge);
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        buf_printf(b, "%s--%s-dir ", i == 0 ? "" : " ", folders[i][0]);
+        put_file(b, place, folders[i][1]);
+    }
+    buf_append(b, "\n", 1);
+}
+
+static void put_lego(struct buf *b, const struct quickstart_place *place)
+{
+    buf_printf(b, "  env LEGO_CA_CERTIFICATES=");
+    put_file(b, place, "ca.pem");
+    buf_printf(
+        b,
+        " NO_PROXY='*' lego --accept-tos --email admin@localhost" NEXT_LINE
+        "--server https://127.0.0.1:%u/acme/directory --http --http.port 127.0.0.1:%u -d localhost" NEXT_LINE
+        "--path ",
+        place->port, place->challenge);
+    put_file(b, place, "lego");
+    buf_printf(b, " run\n");
+}
+
+static void put_directory(struct buf *b, const struct quickstart_place *place)
+{
+    put_curl(b, true);
+    buf_printf(b, " --cacert ");
+    put_file(b, place, "ca.pem");
+    buf_printf(b, " https://127.0.0.1:%u/acme/directory\n", place->port);
+}
+
+/* Somebody who may log in. */
+static void put_account(struct buf *b, const struct quickstart_place *place)
+{
+    buf_printf(b, "  ");
+    put_self(b);
+    buf_printf(b, " ca user add alice --group " QUICKSTART_GROUP " --dir ");
+    put_file(b, place, QUICKSTART_CA);
+    buf_append(b, "\n", 1);
+}
+
+static void put_ca(struct buf *b, const struct quickstart_place *place)
+{
+    (is_here("certbot") ? put_certbot : is_here("lego") ? put_lego : put_directory)(b, place);
+    buf_append(b, "\n", 1);
+    put_account(b, place);
+    buf_append(b, "\n", 1);
+}
+
 /* What the door has seen of it. */
 static void put_status(struct buf *b, const struct quickstart_place *place)
 {
@@ -238,5 +313,7 @@ void quickstart_commands(const struct quickstart_place *place, struct buf *ret)
     buf_append(ret, "\n", 1);
     (psql_works() ? put_psql : put_plain_connect)(ret, place);
     buf_append(ret, "\n", 1);
+    if (place->challenge != 0)
+        put_ca(ret, place);
     put_status(ret, place);
 }

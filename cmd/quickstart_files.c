@@ -4,19 +4,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/file.h"
-#include "ca/ca.h"
+#include "ca/authority.h"
 #include "cert/cert.h"
 #include "cmd/quickstart.h"
 #include "net/socket.h"
 
 #define DAY INT64_C(86400)
 #define DOOR_PORT 8443 /* when it is free */
-#define GROUP "admins"
+#define SECRET_BYTES 16
+#define ROOT_MAX 65536 /* bytes of a certificate in PEM */
+#define GROUP QUICKSTART_GROUP
 
 char *quickstart_path(const char *dir, const char *name)
 {
@@ -29,6 +33,12 @@ static bool exists(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0;
+}
+
+/* Seconds since 1970. */
+static int64_t now(void)
+{
+    return clock_wall() / NSEC_PER_SEC;
 }
 
 /* ---- certificates ---- */
@@ -52,33 +62,83 @@ static void pair_free(struct pair *p)
     free(p->key);
 }
 
-/* The CA of this folder: read, or made when there is none. NULL with `err`. */
-static struct ca *open_ca(const char *dir, struct err *err)
+/* What the files are about. */
+struct making {
+    const char *dir;
+    uint16_t port;      /* of the door */
+    uint16_t welcome;   /* of the page behind it */
+    uint16_t challenge; /* where http-01 looks */
+};
+
+/* A passphrase that nobody has to remember: nothing here needs the root's key any more. It is written down,
+ * for who wants to go on with this CA. */
+static int make_passphrase(const char *dir, char ret[2 * SECRET_BYTES + 1], struct err *err)
 {
-    const struct ca_request request = {.name = "cardea quickstart CA", .lifetime = 3650 * DAY};
-    struct pair p = pair_of(dir, "ca");
-    struct ca *ca;
-    if (exists(p.cert)) {
-        ca = ca_load(p.cert, p.key, err);
-    } else {
-        ca = ca_create_root(&request, err);
-        if (ca != NULL && ca_save(ca, p.cert, p.key, err) != 0) {
-            ca_free(ca);
-            ca = NULL;
-        }
+    uint8_t secret[SECRET_BYTES];
+    char *path = quickstart_path(dir, "root-passphrase");
+    CHECK(getrandom(secret, sizeof(secret), 0) == (ssize_t)sizeof(secret));
+    for (size_t i = 0; i < sizeof(secret); i++)
+        snprintf(ret + 2 * i, 3, "%02x", secret[i]);
+    int result = file_write_atomic(path, 0600, ret, 2 * SECRET_BYTES, err);
+    explicit_bzero(secret, sizeof(secret));
+    free(path);
+    return result;
+}
+
+static int init_ca(const struct making *m, const char *folder, struct err *err)
+{
+    char passphrase[2 * SECRET_BYTES + 1] = "";
+    char *url;
+    CHECK(asprintf(&url, "http://localhost:%u/ca", m->port) >= 0);
+    int result = make_passphrase(m->dir, passphrase, err);
+    if (result == 0) {
+        const struct authority_plan plan = {
+            .name = "cardea quickstart", .url = url, .root_passphrase = {passphrase, 2 * SECRET_BYTES}};
+        result = authority_init(folder, &plan, now(), err);
     }
-    pair_free(&p);
-    return ca;
+    explicit_bzero(passphrase, sizeof(passphrase));
+    free(url);
+    return result;
+}
+
+/* Its root beside the other files, where commands and configuration name it. */
+static int copy_root(const char *dir, const char *folder, struct err *err)
+{
+    char *from = quickstart_path(folder, "root.pem"), *to = quickstart_path(dir, "ca.pem");
+    struct buf pem = {0};
+    int result = file_read(from, ROOT_MAX, &pem, NULL, err) < 0 ||
+                         file_write_atomic(to, 0644, pem.data, pem.len, err) != 0
+                     ? -1
+                     : 0;
+    buf_free(&pem);
+    free(from);
+    free(to);
+    return result;
+}
+
+/* The CA of this folder: opened, or made when there is none. NULL with `err`. */
+static struct authority *open_ca(const struct making *m, struct err *err)
+{
+    char *folder = quickstart_path(m->dir, QUICKSTART_CA);
+    struct authority *a = NULL;
+    if ((exists(folder) || init_ca(m, folder, err) == 0) && copy_root(m->dir, folder, err) == 0)
+        a = authority_open(folder, err);
+    if (a != NULL && authority_unlock(a, (struct str){0}, err) < 0) {
+        authority_close(a);
+        a = NULL;
+    }
+    free(folder);
+    return a;
 }
 
 /* Issue DIR/NAME.pem with its key when there is none. */
-static int issue(const struct ca *ca, const char *dir, const char *name, enum ca_profile profile,
+static int issue(struct authority *a, const char *dir, const char *name, enum ca_profile profile,
                  const struct ca_request *request, struct err *err)
 {
     struct pair p = pair_of(dir, name);
     int result = 0;
     if (!exists(p.cert)) {
-        struct ca *leaf = ca_issue(ca, profile, request, err);
+        struct ca *leaf = authority_issue(a, profile, request, "quickstart", err);
         result = leaf == NULL ? -1 : ca_save(leaf, p.cert, p.key, err);
         ca_free(leaf);
     }
@@ -87,45 +147,49 @@ static int issue(const struct ca *ca, const char *dir, const char *name, enum ca
 }
 
 /* For this machine, by all names that it calls itself. */
-static int issue_door(const struct ca *ca, const char *dir, struct err *err)
+static int issue_door(struct authority *ca, const char *dir, struct err *err)
 {
     char host[256] = "";
-    const char *sans[] = {"localhost", "127.0.0.1", "::1", host};
+    const char *sans[] = {"localhost", QUICKSTART_CA_NAME, QUICKSTART_TUNNEL_NAME, "127.0.0.1", "::1", host};
     if (gethostname(host, sizeof(host) - 1) != 0 || strcmp(host, "localhost") == 0 ||
         !cert_dns_name_ok(host, strlen(host)))
         host[0] = '\0';
     struct ca_request request = {.name = "localhost",
                                  .sans = sans,
                                  .sans_len = ARRAY_LEN(sans) - (*host == '\0'),
+                                 .now = now(),
                                  .lifetime = 365 * DAY};
     return issue(ca, dir, "door", CA_PROFILE_SERVER, &request, err);
 }
 
 /* For the user who runs this. */
-static int issue_client(const struct ca *ca, const char *dir, struct err *err)
+static int issue_client(struct authority *ca, const char *dir, struct err *err)
 {
     static const char *const groups[] = {GROUP};
     const struct passwd *user = getpwuid(getuid());
     struct ca_request request = {.name = user != NULL ? user->pw_name : "user",
                                  .groups = groups,
                                  .groups_len = ARRAY_LEN(groups),
+                                 .now = now(),
                                  .lifetime = 365 * DAY};
     return issue(ca, dir, "client", CA_PROFILE_CLIENT, &request, err);
 }
 
-static int write_certificates(const char *dir, struct err *err)
+static int write_certificates(const struct making *m, struct err *err)
 {
-    struct ca *ca = open_ca(dir, err);
-    int result = ca != NULL && issue_door(ca, dir, err) == 0 && issue_client(ca, dir, err) == 0 ? 0 : -1;
-    ca_free(ca);
+    struct authority *ca = open_ca(m, err);
+    int result =
+        ca != NULL && issue_door(ca, m->dir, err) == 0 && issue_client(ca, m->dir, err) == 0 ? 0 : -1;
+    authority_close(ca);
     return result;
 }
 
 /* ---- configuration ---- */
 
-/* To be filled in: the door's port, twice; the port of the web page. */
+/* To be filled in: the door's port, three times; the ports of challenges and of the web page; the door's,
+ * twice. */
 static const char config_text[] =
-    "# Made by `cardea quickstart`: one port, and three services behind it. Change what you like;\n"
+    "# Made by `cardea quickstart`: one port, and what is behind it. Change what you like;\n"
     "# a running door takes it with `cardea reload --socket` and the path of the admin socket below.\n"
     "# cardea.yaml(5) explains every key. `cardea serve --check -c` and the path of this file say\n"
     "# what is wrong with it, and in which order its routes are tried.\n"
@@ -135,7 +199,7 @@ static const char config_text[] =
     "  - name: main\n"
     "    address: \"127.0.0.1:%u\"\n"
     "\n"
-    "# What the door shows of itself, issued by the private CA in ca.pem.\n"
+    "# What the door shows of itself, issued by the private CA whose root is ca.pem.\n"
     "certificates:\n"
     "  - {certificate: door.pem, key: door.key}\n"
     "\n"
@@ -143,6 +207,20 @@ static const char config_text[] =
     "# and the group " GROUP ".\n"
     "trust:\n"
     "  - {name: ours, ca: ca.pem}\n"
+    "\n"
+    "# The private CA itself; the door serves it below. Of its root the key is not needed any more: whoever\n"
+    "# has it, and root-passphrase, can make others believe anything. `cardea ca list --dir ca` and "
+    "cardea-ca(1).\n"
+    "# Programs that speak ACME get certificates from it for what they can prove to be theirs. Whoever "
+    "answers\n"
+    "# at http_port on the place that a name leads to has proven it; it would be 80, which needs root to\n"
+    "# listen at: leave it out where others use this CA.\n"
+    "ca:\n"
+    "  directory: " QUICKSTART_CA "\n"
+    "  acme:\n"
+    "    url: https://127.0.0.1:%u\n"
+    "    challenges: [http-01]\n"
+    "    http_port: %u\n"
     "\n"
     "# What becomes of a connection. Of the routes that match, the most specific one wins, wherever\n"
     "# it stands.\n"
@@ -167,12 +245,29 @@ static const char config_text[] =
     "    tunnel: {}\n"
     "    clients: {mode: required, trust: ours}\n"
     "\n"
+    "  # 4. The CA, for those who ask for " QUICKSTART_CA_NAME
+    ", or by address and so for no name at all: certificates by\n"
+    "  #    ACME (the directory is https://127.0.0.1:%u/acme/directory), logins of people (make an account\n"
+    "  #    with `cardea ca user add`), and at /ca/ what is revoked.\n"
+    "  - name: ca\n"
+    "    sni: [none, " QUICKSTART_CA_NAME "]\n"
+    "    alpn: http/1.1\n"
+    "    serve: [acme, login, ca]\n"
+    "    clients: {mode: optional, trust: ours}\n"
+    "\n"
+    "  # 5. The same port without TLS, where clients fetch what is revoked: certificates say\n"
+    "  #    http://localhost:%u/ca, until `cardea ca set --dir ca --url URL` has said otherwise.\n"
+    "  - name: revoked\n"
+    "    first_bytes: http\n"
+    "    serve: [ca]\n"
+    "\n"
     "# Who may reach what. The first row that matches decides; what no row allows is denied.\n"
     "policy:\n"
     "  - name: admins\n"
     "    who: {group: " GROUP "}\n"
     "    routes: tunnel\n"
     "    targets: [\"127.0.0.1:*\", \"localhost:*\"]\n"
+    "  - {name: everybody, who: {any: true}, routes: ca}\n"
     "\n"
     "# One line of JSON for each connection; \"-\" is the terminal.\n"
     "audit: {file: \"-\"}\n"
@@ -193,15 +288,11 @@ static uint16_t free_port(uint16_t wanted, struct err *err)
     return port;
 }
 
-static int write_config(const char *dir, uint16_t port, struct err *err)
+static int write_config(const struct making *m, struct err *err)
 {
-    if (port == 0)
-        port = free_port(DOOR_PORT, err);
-    uint16_t welcome = free_port(0, err);
-    if (port == 0 || welcome == 0)
-        return -1;
-    char *path = quickstart_path(dir, QUICKSTART_CONFIG), *text;
-    int len = asprintf(&text, config_text, port, port, welcome);
+    char *path = quickstart_path(m->dir, QUICKSTART_CONFIG), *text;
+    int len =
+        asprintf(&text, config_text, m->port, m->port, m->port, m->challenge, m->welcome, m->port, m->port);
     CHECK(len >= 0);
     int result = file_write_atomic(path, 0644, text, (size_t)len, err);
     free(text);
@@ -216,7 +307,13 @@ int quickstart_write(const char *dir, uint16_t port, struct err *err)
     free(path);
     if (done)
         return 0;
+    const struct making m = {.dir = dir,
+                             .port = port != 0 ? port : free_port(DOOR_PORT, err),
+                             .welcome = free_port(0, err),
+                             .challenge = free_port(0, err)};
+    if (m.port == 0 || m.welcome == 0 || m.challenge == 0)
+        return -1;
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return err_errno(err, errno, "cannot make the folder %s", dir);
-    return write_certificates(dir, err) == 0 ? write_config(dir, port, err) : -1;
+    return write_certificates(&m, err) == 0 ? write_config(&m, err) : -1;
 }

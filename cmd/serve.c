@@ -12,6 +12,7 @@
 #include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "ca/publish.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
 #include "cmd/serve_check.h"
@@ -30,7 +31,7 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
-#define SERVICES 4 /* of the door's own pages */
+#define SERVICES 5 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -51,6 +52,7 @@ struct serving {
     struct challenges *challenges;
     struct login_service *login;
     struct acme_service *acme;
+    struct ca_publisher *publisher;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
@@ -96,6 +98,8 @@ static void gather(struct serving *s)
     s->services[2] = login_service_web(s->login);
     s->acme = acme_service_new(s->loop, on_notice, s);
     s->services[3] = acme_service_web(s->acme);
+    s->publisher = ca_publisher_new(s->loop, on_notice, s);
+    s->services[4] = ca_publisher_web(s->publisher);
     s->bindings = (struct door_bindings){.fronts = fronts,
                                          .fronts_len = ARRAY_LEN(fronts),
                                          .services = s->services,
@@ -108,6 +112,7 @@ static void release(struct serving *s)
     challenges_free(s->challenges);
     login_service_free(s->login);
     acme_service_free(s->acme);
+    ca_publisher_free(s->publisher);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -240,15 +245,26 @@ static int make_keeper(struct serving *s, struct err *err)
     return 0;
 }
 
-/* The CA that the door's pages serve. */
-static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *errors)
+static bool is_served(const struct config *c, const char *service)
 {
+    for (size_t i = 0; i < c->routes.n; i++)
+        for (size_t k = 0; k < c->routes.v[i].serve.n; k++)
+            if (strcmp(c->routes.v[i].serve.v[k].text, service) == 0)
+                return true;
+    return false;
+}
+
+/* The CA that the door's pages serve. */
+static int open_ca(struct serving *s, const struct config *c, struct buf *errors)
+{
+    const struct config_ca *ca = c->ca;
     struct err err;
     if (ca == NULL)
         return 0;
     const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
     if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
-        acme_service_open(s->acme, ca, &err) == 0)
+        acme_service_open(s->acme, ca, &err) == 0 &&
+        ca_publisher_open(s->publisher, ca, is_served(c, "ca"), &err) == 0)
         return 0;
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;
@@ -263,7 +279,7 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         survey_file(path, errors);
     if (config == NULL)
         return -1;
-    if (open_ca(s, config->ca, errors) != 0) {
+    if (open_ca(s, config, errors) != 0) {
         config_free(config);
         return -1;
     }

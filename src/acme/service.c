@@ -4,9 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <openssl/mem.h>
 
 #include "acme/acme_server.h"
 #include "acme/issuer.h"
@@ -14,13 +11,10 @@
 #include "acme/validate.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "ca/authority.h"
-#include "cert/pem.h"
 #include "config/config.h"
 #include "loop/loop.h"
 
-#define PASSPHRASE_MAX 4096
 #define ROUND (30 * NSEC_PER_SEC) /* between looks for what is left over */
 
 struct acme_service {
@@ -167,38 +161,6 @@ struct web_service acme_service_web(struct acme_service *s)
  * -----------------------------------------------------------------------------------------------------------
  */
 
-/* Its first line. */
-static int read_passphrase(const char *path, struct buf *ret, struct err *err)
-{
-    mode_t mode;
-    if (file_read(path, PASSPHRASE_MAX, ret, &mode, err) < 0)
-        return -1;
-    if (!pem_key_is_kept(mode))
-        return err_set(err, "%s holds a passphrase, and others may read it (mode %04o): make it 0600", path,
-                       (unsigned)mode);
-    const uint8_t *line_end = memchr(ret->data, '\n', ret->len);
-    if (line_end != NULL)
-        ret->len = (size_t)(line_end - ret->data);
-    return 0;
-}
-
-static int unlock(struct authority *a, const struct config_ca *ca, struct err *err)
-{
-    struct buf passphrase = {0};
-    const char *path = ca->passphrase_file.text;
-    if (authority_is_locked(a) && path == NULL)
-        return err_set(
-            err, "the keys in %s are encrypted: ca.passphrase_file has to name the file with the passphrase",
-            ca->directory.text);
-    int rc = path != NULL ? read_passphrase(path, &passphrase, err) : 0;
-    if (rc == 0)
-        rc = authority_unlock(a, (struct str){(const char *)passphrase.data, passphrase.len}, err);
-    if (passphrase.data != NULL)
-        OPENSSL_cleanse(passphrase.data, passphrase.cap);
-    buf_free(&passphrase);
-    return rc;
-}
-
 struct acme_service *acme_service_new(struct loop *control, acme_service_notice *notice, void *arg)
 {
     struct acme_service *s = calloc(1, sizeof(*s));
@@ -224,7 +186,7 @@ int acme_service_open(struct acme_service *s, const struct config_ca *ca, struct
     if (ca->acme == NULL)
         return 0;
     s->authority = authority_open(ca->directory.text, err);
-    if (s->authority == NULL || unlock(s->authority, ca, err) < 0)
+    if (s->authority == NULL || authority_unlock_by_file(s->authority, ca->passphrase_file.text, err) < 0)
         return -1;
     s->settings = acme_settings_of(ca);
     s->settings->params.issuer = acme_issuer_of(s->authority);

@@ -54,6 +54,10 @@ bool authority_is_locked(const struct authority *a);
  * encrypted. */
 int authority_unlock(struct authority *a, struct str passphrase, struct err *err);
 
+/* The same with the passphrase that is the first line of that file, which others must not be able to read.
+ * NULL where there is none. */
+int authority_unlock_by_file(struct authority *a, const char *passphrase_file, struct err *err);
+
 /* NULL is allowed. Wipes the keys. */
 void authority_close(struct authority *a);
 
@@ -174,10 +178,15 @@ int authority_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf
 
 /* Answer an OCSP request (RFC 6960; DER): append the response in DER, which says `malformedRequest` where
  * that is what the request is. What we have not issued is `unknown`. A nonce comes back (RFC 9654). The
- * answer holds for `lifetime` seconds. -1 with `err` where none can be given: memory, the database, no key.
- */
+ * answer holds for `lifetime` seconds. *ret_lasting (NULL is allowed): the same answer could be given to
+ * whoever sends the same request, until something is revoked: it has no nonce, and all is known. -1 with
+ * `err` where none can be given: memory, the database, no key. */
 int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t lifetime,
-                   struct buf *ret_der, struct err *err);
+                   struct buf *ret_der, bool *ret_lasting, struct err *err);
+
+/* Has something been revoked behind row *row of the log, by whichever process? 1, 0, or -1 with `err`. *row
+ * becomes the last row; 0, at first, asks for that only. */
+int authority_revoked_since(struct authority *a, int64_t *row, struct err *err);
 
 /* ---- SSH (OpenSSH's PROTOCOL.certkeys) ---- */
 

@@ -224,6 +224,25 @@ int journal_status(struct state *db, const struct ca_serial *serial, int64_t *re
     return result == STATE_FAILED ? -1 : result == STATE_ROW;
 }
 
+int journal_revoked_since(struct state *db, int64_t *row, struct err *err)
+{
+    static const char last[] = "SELECT max(row), 0 FROM log";
+    static const char behind[] = "SELECT max(row), max(act = 'revoke') FROM log WHERE row > ?";
+    struct state_query *q = state_query(db, *row == 0 ? last : behind, err);
+    if (q == NULL)
+        return -1;
+    if (*row != 0)
+        state_put_int(q, *row);
+    enum state_result result = state_step(q, err);
+    int revoked = 0;
+    if (result == STATE_ROW && !state_is_null(q, 0)) {
+        *row = state_int(q, 0);
+        revoked = state_int(q, 1) != 0;
+    }
+    state_done(q);
+    return result == STATE_FAILED ? -1 : revoked;
+}
+
 static int mark_revoked(struct state *db, const struct ca_serial *serial, int reason, int64_t at, int64_t row,
                         struct err *err)
 {

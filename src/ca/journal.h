@@ -61,6 +61,9 @@ int journal_find(struct state *db, const struct ca_serial *serial, authority_ent
 /* All that is revoked and ends after `since`, in order of revocation. */
 int journal_revoked(struct state *db, int64_t since, authority_entry_fn *fn, void *arg, struct err *err);
 
+/* As authority_revoked_since(). */
+int journal_revoked_since(struct state *db, int64_t *row, struct err *err);
+
 /* Append the value of a setting as the last act "set" has it ("NAME=VALUE"); nothing where there is none. */
 int journal_setting(struct state *db, const char *name, struct buf *ret, struct err *err);
 

@@ -128,17 +128,20 @@ static bool put_nonce(CBB *out, const CBS *nonce)
             CBB_add_bytes(&list, CBS_data(nonce), CBS_len(nonce)) && CBB_flush(out));
 }
 
-/* ResponseData: what is signed. -1 with `err`. */
+/* ResponseData: what is signed. -1 with `err`. What is not known now may be issued in a moment, by another
+ * process; what is known changes only by a revocation. */
 static int put_data(CBB *out, struct authority *a, const struct ocsp_request *r, int64_t now,
-                    int64_t lifetime, struct err *err)
+                    int64_t lifetime, bool *ret_lasting, struct err *err)
 {
     CBB data, list;
     struct status status;
     bool ok = CBB_add_asn1(out, &data, CBS_ASN1_SEQUENCE) && put_responder(&data, a) &&
               put_time(&data, now) && CBB_add_asn1(&data, &list, CBS_ASN1_SEQUENCE);
+    *ret_lasting = CBS_len(&r->nonce) == 0;
     for (size_t i = 0; i < r->count && ok; i++) {
         if (look_up(a, &r->asked[i], &status, err) < 0)
             return -1;
+        *ret_lasting = *ret_lasting && status.known;
         ok = put_single(&list, &r->asked[i], &status, now, lifetime);
     }
     ok = ok && CBB_flush(&data) && put_nonce(&data, &r->nonce) && CBB_flush(out);
@@ -195,11 +198,12 @@ static bool put_error(CBB *out, uint64_t status)
 }
 
 static int answer(CBB *out, struct authority *a, const struct ocsp_request *r, int64_t now, int64_t lifetime,
-                  struct err *err)
+                  bool *ret_lasting, struct err *err)
 {
     CBB data;
     CBB_zero(&data);
-    int rc = CBB_init(&data, 512) ? put_data(&data, a, r, now, lifetime, err) : err_set(err, "out of memory");
+    int rc = CBB_init(&data, 512) ? put_data(&data, a, r, now, lifetime, ret_lasting, err)
+                                  : err_set(err, "out of memory");
     if (rc == 0 && !put_response(out, a->issuer->key, CBB_data(&data), CBB_len(&data)))
         rc = err_set(err, "the OCSP response could not be signed");
     CBB_cleanup(&data);
@@ -207,22 +211,25 @@ static int answer(CBB *out, struct authority *a, const struct ocsp_request *r, i
 }
 
 int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t lifetime,
-                   struct buf *ret_der, struct err *err)
+                   struct buf *ret_der, bool *ret_lasting, struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     struct ocsp_request r;
+    bool lasting = false;
     CBB out;
     if (authority_check_unlocked(a, err) < 0)
         return -1;
     CBB_zero(&out);
     int rc = CBB_init(&out, 1024) ? 0 : err_set(err, "out of memory");
     if (rc == 0 && ocsp_request_read(request, &r))
-        rc = answer(&out, a, &r, now, lifetime, err);
+        rc = answer(&out, a, &r, now, lifetime, &lasting, err);
     else if (rc == 0 && !put_error(&out, MALFORMED))
         rc = err_set(err, "out of memory");
     if (rc == 0 && !buf_append(ret_der, CBB_data(&out), CBB_len(&out)))
         rc = err_set(err, "out of memory");
     CBB_cleanup(&out);
     ERR_clear_error();
+    if (ret_lasting != NULL)
+        *ret_lasting = rc == 0 && lasting;
     return rc;
 }

@@ -87,6 +87,12 @@ enum authority_revoked authority_revoke(struct authority *a, const struct ca_ser
     return journal_revoke(a->db, serial, reason, who, now, err);
 }
 
+int authority_revoked_since(struct authority *a, int64_t *row, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return journal_revoked_since(a->db, row, err);
+}
+
 int authority_each(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg, struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);

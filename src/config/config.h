@@ -528,6 +528,8 @@ struct config_ca {
     struct config_head head;
     struct config_text directory;
     struct config_text passphrase_file; /* NULL: none */
+    int64_t crl_lifetime;               /* ns, as all durations */
+    int64_t ocsp_lifetime;
     struct config_ca_login login;
     struct config_ca_acme *acme; /* NULL: it is no ACME server */
 };

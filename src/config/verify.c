@@ -202,9 +202,11 @@ static int verify_serve(struct verify *v, const struct config_route *r, size_t i
                 bad = wrong(v, r->serve.v[k].at, "routes", i, "serve", "'%s' is here twice",
                             r->serve.v[k].text);
     for (size_t k = 0; k < r->serve.n; k++)
-        if (strcmp(r->serve.v[k].text, "login") == 0 && v->c->ca == NULL)
+        if (v->c->ca == NULL &&
+            (strcmp(r->serve.v[k].text, "login") == 0 || strcmp(r->serve.v[k].text, "ca") == 0))
             bad = wrong(v, r->serve.v[k].at, "routes", i, "serve",
-                        "'login' issues certificates, and there is no CA; expected 'ca: {directory: DIR}'");
+                        "'%s' needs a CA, and there is none; expected 'ca: {directory: DIR}'",
+                        r->serve.v[k].text);
     if (config_route_is_plain(v->c, r) && config_route_ends_tls(v->c, r))
         bad = wrong(v, r->head.at, "routes", i, "serve",
                     "some of its listeners speak plain, some do not; make two routes");

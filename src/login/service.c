@@ -2,19 +2,12 @@
 #include "login/service.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#include <openssl/mem.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "ca/authority.h"
-#include "cert/pem.h"
 #include "login/accounts.h"
 #include "login/issuer.h"
-
-#define PASSPHRASE_MAX 4096
 
 struct login_service {
     struct authority *authority;
@@ -39,43 +32,12 @@ void login_service_free(struct login_service *s)
     free(s);
 }
 
-/* Its first line. */
-static int read_passphrase(const char *path, struct buf *ret, struct err *err)
-{
-    mode_t mode;
-    if (file_read(path, PASSPHRASE_MAX, ret, &mode, err) < 0)
-        return -1;
-    if (!pem_key_is_kept(mode))
-        return err_set(err, "%s holds a passphrase, and others may read it (mode %04o): make it 0600", path,
-                       (unsigned)mode);
-    const uint8_t *end = memchr(ret->data, '\n', ret->len);
-    if (end != NULL)
-        ret->len = (size_t)(end - ret->data);
-    return 0;
-}
-
-static int unlock(struct authority *a, const char *dir, const char *passphrase_file, struct err *err)
-{
-    struct buf passphrase = {0};
-    if (authority_is_locked(a) && passphrase_file == NULL)
-        return err_set(
-            err, "the keys in %s are encrypted: ca.passphrase_file has to name the file with the passphrase",
-            dir);
-    int status = passphrase_file != NULL ? read_passphrase(passphrase_file, &passphrase, err) : 0;
-    if (status == 0)
-        status = authority_unlock(a, (struct str){(const char *)passphrase.data, passphrase.len}, err);
-    if (passphrase.data != NULL)
-        OPENSSL_cleanse(passphrase.data, passphrase.cap);
-    buf_free(&passphrase);
-    return status;
-}
-
 int login_service_open(struct login_service *s, const char *dir, const char *passphrase_file,
                        const struct login_settings *settings, struct err *err)
 {
     CHECK(s->login == NULL);
     s->authority = authority_open(dir, err);
-    if (s->authority == NULL || unlock(s->authority, dir, passphrase_file, err) < 0)
+    if (s->authority == NULL || authority_unlock_by_file(s->authority, passphrase_file, err) < 0)
         return -1;
     s->accounts = accounts_open(dir, err);
     if (s->accounts == NULL)

@@ -101,17 +101,22 @@ void web_answer_free(struct web_answer *a)
 
 /* ---- writing it ---- */
 
-/* IMF-fixdate (RFC 9110, 5.6.7). Not by strftime(3), whose names depend on the locale. */
-static bool put_date(struct buf *out, int64_t now)
+/* A field with an IMF-fixdate (RFC 9110, 5.6.7). Not by strftime(3), whose names depend on the locale. */
+static bool put_date(struct buf *out, const char *name, int64_t at)
 {
     static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     struct tm tm;
-    time_t t = (time_t)now;
+    time_t t = (time_t)at;
     CHECK(gmtime_r(&t, &tm) != NULL);
-    return buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday], tm.tm_mday,
+    return buf_printf(out, "%s: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", name, days[tm.tm_wday], tm.tm_mday,
                       months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+void web_answer_date(struct web_answer *a, const char *name, int64_t at)
+{
+    CHECK(put_date(&a->fields, name, at));
 }
 
 /* Those have no content, and say nothing of its length (RFC 9110, 8.6; of 304 it would be another's). */
@@ -122,8 +127,8 @@ static bool is_bare(unsigned status)
 
 static bool put_head(const struct web_answer *a, const struct web_framing *how, struct buf *out)
 {
-    bool ok =
-        buf_printf(out, "HTTP/1.1 %u %s\r\n", a->status, web_phrase(a->status)) && put_date(out, how->now);
+    bool ok = buf_printf(out, "HTTP/1.1 %u %s\r\n", a->status, web_phrase(a->status)) &&
+              put_date(out, "Date", how->now);
     if (!is_bare(a->status))
         ok = ok && buf_printf(out, "Content-Length: %zu\r\n", a->type == NULL ? (size_t)0 : a->body.len);
     if (!is_bare(a->status) && a->type != NULL)

@@ -42,6 +42,9 @@ struct web_answer {
 void web_answer_field(struct web_answer *a, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Append a field that says when (seconds since 1970; RFC 9110, 5.6.7), as Last-Modified does. */
+void web_answer_date(struct web_answer *a, const char *name, int64_t at);
+
 /* Make it that status with a line of plain text (printf style) for people. */
 void web_answer_text(struct web_answer *a, unsigned status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -12,8 +12,8 @@ static void answer(struct authority *a, int64_t at)
     struct err err = {""};
     struct buf request = {0}, response = {0};
     assert_int_equal(file_read(pki_path("q.der"), 65536, &request, NULL, &err), 0);
-    if (authority_ocsp(a, (struct str){(const char *)request.data, request.len}, at, 3600, &response, &err) <
-        0)
+    if (authority_ocsp(a, (struct str){(const char *)request.data, request.len}, at, 3600, &response, NULL,
+                       &err) < 0)
         fail_msg("%s", err.text);
     pki_write("r.der", response.data, response.len);
     buf_free(&request);
@@ -139,7 +139,7 @@ static bool is_malformed(struct authority *a, const void *bytes, size_t len)
     static const uint8_t malformed[] = {0x30, 3, 0x0a, 1, 1};
     struct err err = {""};
     struct buf response = {0};
-    if (authority_ocsp(a, (struct str){bytes, len}, now, 3600, &response, &err) < 0)
+    if (authority_ocsp(a, (struct str){bytes, len}, now, 3600, &response, NULL, &err) < 0)
         fail_msg("%s", err.text);
     bool is = response.len == sizeof(malformed) && memcmp(response.data, malformed, sizeof(malformed)) == 0;
     buf_free(&response);
