@@ -131,8 +131,9 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
         buf_free(&text);
-        if (s->admin != NULL && admin_outdated(s->admin) != NULL)
-            fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
+        char outdated[ADMIN_OUTDATED_MAX];
+        if (s->admin != NULL && admin_outdated(s->admin, outdated) != NULL)
+            fprintf(stderr, "cardea: %s\n", outdated);
         return;
     }
     tell_lines_of(s, errors);
