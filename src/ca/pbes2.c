@@ -66,7 +66,8 @@ static bool encrypt(CBB *out, struct str plain, const uint8_t key[KEY_BYTES], co
     bool ok = ctx != NULL && CBB_reserve(out, &at, plain.len + BLOCK) &&
               EVP_EncryptInit_ex(ctx, EVP_aes_256_cbc(), NULL, key, with->iv) == 1 &&
               EVP_EncryptUpdate(ctx, at, &len, (const uint8_t *)plain.p, (int)plain.len) == 1 &&
-              EVP_EncryptFinal_ex(ctx, at + len, &last) == 1 && CBB_did_write(out, (size_t)(len + last));
+              EVP_EncryptFinal_ex(ctx, at + len, &last) == 1 &&
+              CBB_did_write(out, (size_t)len + (size_t)last);
     EVP_CIPHER_CTX_free(ctx);
     return ok;
 }
