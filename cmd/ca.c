@@ -122,10 +122,7 @@ json_t *ca_entry_json(const struct authority_entry *e)
 
 int ca_print_json(json_t *object)
 {
-    char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
-    CHECK(text != NULL);
-    puts(text);
-    free(text);
+    cmd_print_json(object);
     json_decref(object);
     return CMD_OK;
 }

@@ -177,8 +177,7 @@ static int list(const char *socket, bool json)
     if (code < 0)
         return cmd_failed("%s", err.text);
     if (code == 200 && json) {
-        json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-        putchar('\n');
+        cmd_print_json(answer);
     } else if (code == 200) {
         show(answer);
     }

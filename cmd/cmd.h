@@ -30,4 +30,8 @@ int cmd_misused(const char *verb, const char *fmt, ...) __attribute__((format(pr
 /* Print "cardea: " and the text on standard error. Returns CMD_FAILED. */
 int cmd_failed(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Print a value of jansson's on standard output, indented. */
+struct json_t;
+void cmd_print_json(const struct json_t *value);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch, and the verbs that are about the verbs. */
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,6 +92,14 @@ int cmd_failed(const char *fmt, ...)
     va_end(ap);
     fputc('\n', stderr);
     return CMD_FAILED;
+}
+
+#define DIGITS 15 /* of a fraction: as many as a double keeps, so that 0.1 stays 0.1 */
+
+void cmd_print_json(const json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS));
+    putchar('\n');
 }
 
 static int unknown_verb(const char *name)

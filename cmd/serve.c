@@ -12,6 +12,7 @@
 #include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "ca/authority.h"
 #include "ca/publish.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
@@ -21,6 +22,7 @@
 #include "http/h3.h"
 #include "keeper/keeper.h"
 #include "login/service.h"
+#include "loop/ear.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
@@ -50,6 +52,7 @@ struct serving {
     bool stopping;
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
+    struct authority *authority; /* of `ca`, lent to the services; NULL: there is none */
     struct login_service *login;
     struct acme_service *acme;
     struct ca_publisher *publisher;
@@ -91,14 +94,15 @@ static void on_notice(void *arg, const char *text)
 /* What a door is made with. */
 static void gather(struct serving *s)
 {
+    const struct ear operator= {s->loop, on_notice, s};
     s->challenges = challenges_new();
     s->services[0] = challenges_service(s->challenges);
     s->services[1] = web_redirect;
     s->login = login_service_new();
     s->services[2] = login_service_web(s->login);
-    s->acme = acme_service_new(s->loop, on_notice, s);
+    s->acme = acme_service_new(&operator);
     s->services[3] = acme_service_web(s->acme);
-    s->publisher = ca_publisher_new(s->loop, on_notice, s);
+    s->publisher = ca_publisher_new(&operator);
     s->services[4] = ca_publisher_web(s->publisher);
     s->bindings = (struct door_bindings){.fronts = fronts,
                                          .fronts_len = ARRAY_LEN(fronts),
@@ -113,6 +117,7 @@ static void release(struct serving *s)
     login_service_free(s->login);
     acme_service_free(s->acme);
     ca_publisher_free(s->publisher);
+    authority_close(s->authority);
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -126,8 +131,9 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
         buf_free(&text);
-        if (s->admin != NULL && admin_outdated(s->admin) != NULL)
-            fprintf(stderr, "cardea: %s\n", admin_outdated(s->admin));
+        char outdated[ADMIN_OUTDATED_MAX];
+        if (s->admin != NULL && admin_outdated(s->admin, outdated) != NULL)
+            fprintf(stderr, "cardea: %s\n", outdated);
         return;
     }
     tell_lines_of(s, errors);
@@ -254,17 +260,23 @@ static bool is_served(const struct config *c, const char *service)
     return false;
 }
 
-/* The CA that the door's pages serve. */
-static int open_ca(struct serving *s, const struct config *c, struct buf *errors)
+/* The CA that the door's pages serve: opened once, lent to each service. */
+static int lend_ca(struct serving *s, const struct config *c, struct err *err)
 {
     const struct config_ca *ca = c->ca;
-    struct err err;
-    if (ca == NULL)
-        return 0;
     const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
-    if (login_service_open(s->login, ca->directory.text, ca->passphrase_file.text, &settings, &err) == 0 &&
-        acme_service_open(s->acme, ca, &err) == 0 &&
-        ca_publisher_open(s->publisher, ca, is_served(c, "ca"), &err) == 0)
+    s->authority = authority_open(ca->directory.text, err);
+    if (s->authority == NULL || authority_unlock_by_file(s->authority, ca->passphrase_file.text, err) < 0 ||
+        login_service_open(s->login, s->authority, ca->directory.text, &settings, err) < 0 ||
+        acme_service_open(s->acme, s->authority, ca, err) < 0)
+        return -1;
+    return ca_publisher_open(s->publisher, s->authority, ca, is_served(c, "ca"), err);
+}
+
+static int open_ca(struct serving *s, const struct config *c, struct buf *errors)
+{
+    struct err err;
+    if (c->ca == NULL || lend_ca(s, c, &err) == 0)
         return 0;
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;

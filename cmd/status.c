@@ -17,7 +17,6 @@
 
 #define STATUS_NS (10 * NSEC_PER_SEC)
 #define LIST_SHOWN 4 /* items of a list in a table */
-#define DIGITS 15    /* of a fraction in JSON: as many as a double keeps, so that 0.1 stays 0.1 */
 
 static long long count_of(const json_t *object, const char *key)
 {
@@ -324,12 +323,6 @@ static json_t *get(const char *socket, const char *path, struct err *err)
     return NULL;
 }
 
-static void print(const json_t *object)
-{
-    json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS));
-    putchar('\n');
-}
-
 /* What is wanted. */
 struct question {
     const char *socket; /* NULL: whichever there is */
@@ -345,7 +338,7 @@ static int show_carriers(const json_t *carriers, bool json)
     struct buf places = {0};
     admin_put_places(&places);
     if (json) {
-        print(object);
+        cmd_print_json(object);
     } else {
         printf("no door here (%s); the carriers are:\n", buf_text(&places));
         carriers_show(carriers);
@@ -394,7 +387,7 @@ static int show_door(const struct question *q, json_t *carriers)
     if (carriers != NULL && !q->offers)
         json_object_set(status, "carriers", carriers);
     if (q->json) {
-        print(status);
+        cmd_print_json(status);
     } else {
         if (q->offers)
             show_offers(status, true);

@@ -14,23 +14,13 @@
 
 #define WHOIS_NS (10 * NSEC_PER_SEC)
 
-static int print_one(const json_t *connection)
-{
-    char *text = json_dumps(connection, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
-    if (text == NULL)
-        return cmd_failed("out of memory");
-    puts(text);
-    free(text);
-    return CMD_OK;
-}
-
 static int ask(const char *socket, const char *key, const char *which)
 {
     char path[64 + HOST_MAX];
     struct err err;
     json_t *answer;
     snprintf(path, sizeof(path), "/whois?%s=%s", key, which);
-    int code = admin_ask(socket, "GET", path, WHOIS_NS, &answer, &err), status;
+    int code = admin_ask(socket, "GET", path, WHOIS_NS, &answer, &err), status = CMD_OK;
     if (code < 0)
         return cmd_failed("%s", err.text);
     const json_t *all = json_object_get(answer, "connections");
@@ -38,7 +28,7 @@ static int ask(const char *socket, const char *key, const char *which)
     if (code != 200)
         status = cmd_failed("the door answered %d to %s: is it another version?", code, path);
     else if (count == 1)
-        status = print_one(json_array_get(all, 0));
+        cmd_print_json(json_array_get(all, 0));
     else if (count == 0)
         status = cmd_failed("no open connection has the %s %s", *key == 'i' ? "id" : "address", which);
     else

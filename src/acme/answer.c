@@ -7,6 +7,7 @@
 #include "acme/server_internal.h"
 #include "base/check.h"
 #include "base/clean.h"
+#include "base/json.h"
 
 #define TEXT_MAX 600 /* of a problem, for people */
 
@@ -41,15 +42,10 @@ json_t *acme_problem_json(enum acme_problem p, const char *text, const char *typ
     return o;
 }
 
-static int append(const char *bytes, size_t len, void *arg)
-{
-    return buf_append(arg, bytes, len) ? 0 : -1;
-}
-
 char *acme_json_text(const json_t *object)
 {
     struct buf text = {0};
-    if (json_dump_callback(object, append, &text, JSON_COMPACT) == 0 && buf_text(&text) != NULL)
+    if (buf_json(&text, object) && buf_text(&text) != NULL)
         return (char *)text.data;
     buf_free(&text);
     return NULL;

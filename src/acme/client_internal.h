@@ -116,6 +116,9 @@ json_t *client_object(struct acme_client *c, const struct acme_client_answer *a)
 /* Seconds of Retry-After (RFC 9110, 10.2.3), at most a week; 0: it is not there, or over. */
 int64_t client_retry_after(struct str field, int64_t now);
 
+/* Append an object, which is taken, to c->payload. */
+void client_put_payload(struct acme_client *c, json_t *object);
+
 client_make_fn client_make_directory, client_make_nonce, client_make_account, client_make_revocation,
     client_make_key_change, client_make_renewal_info;
 client_take_fn client_take_directory, client_take_nonce, client_take_account, client_take_revocation,

@@ -47,15 +47,6 @@ static const char *ordered_name(const struct acme_client *c, const json_t *ident
 
 /* ---- asking for the order ---- */
 
-static const char *start_of_payload(struct acme_client *c, json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT);
-    CHECK(text != NULL && buf_append(&c->payload, text, strlen(text)));
-    free(text);
-    json_decref(object);
-    return (const char *)c->payload.data;
-}
-
 static void put_url(struct acme_client *c, const char *url)
 {
     CHECK(buf_append(&c->url, url, strlen(url)));
@@ -77,7 +68,7 @@ int client_make_new_order(struct acme_client *c, struct err *err)
     if (c->replaces != NULL)
         json_object_set_new(order, "replaces", json_string(c->replaces));
     put_url(c, c->new_order);
-    start_of_payload(c, order);
+    client_put_payload(c, order);
     return 0;
 }
 
@@ -99,7 +90,7 @@ int client_make_finalize(struct acme_client *c, struct err *err)
         return -1;
     }
     CHECK(base64url_put(&text, der.data, der.len));
-    start_of_payload(c, json_pack("{s:s}", "csr", buf_text(&text)));
+    client_put_payload(c, json_pack("{s:s}", "csr", buf_text(&text)));
     buf_free(&der);
     buf_free(&text);
     return 0;

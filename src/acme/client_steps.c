@@ -9,6 +9,7 @@
 #include "acme/client_internal.h"
 #include "base/base64.h"
 #include "base/clean.h"
+#include "base/json.h"
 #include "jose/jwk.h"
 #include "jose/jws.h"
 
@@ -89,11 +90,9 @@ static int put_url(struct acme_client *c, const char *url, const char *what, str
     return 0;
 }
 
-static void put_json(struct acme_client *c, json_t *object)
+void client_put_payload(struct acme_client *c, json_t *object)
 {
-    char *text = json_dumps(object, JSON_COMPACT);
-    CHECK(text != NULL && buf_append(&c->payload, text, strlen(text)));
-    free(text);
+    CHECK(buf_json(&c->payload, object));
     json_decref(object);
 }
 
@@ -211,7 +210,7 @@ int client_make_account(struct acme_client *c, struct err *err)
         json_decref(account);
         return -1;
     }
-    put_json(c, account);
+    client_put_payload(c, account);
     return 0;
 }
 
@@ -231,7 +230,7 @@ void client_take_account(struct acme_client *c, int64_t now, const struct acme_c
 
 int client_make_key_change(struct acme_client *c, struct err *err)
 {
-    struct buf jwk = {.max = 0}, inner = {.max = 0};
+    struct buf jwk = {.max = 0}, text = {.max = 0}, inner = {.max = 0};
     struct jws_header header = {.url = c->change_key};
     if (put_url(c, c->change_key, "keyChange", err) < 0)
         return -1;
@@ -239,13 +238,13 @@ int client_make_key_change(struct acme_client *c, struct err *err)
         return err_set(err, "the account's key signs nothing");
     json_t *what = json_pack("{s:s, s:o}", "account", c->account, "oldKey",
                              json_loadb((const char *)jwk.data, jwk.len, 0, NULL));
-    char *text = json_dumps(what, JSON_COMPACT);
-    CHECK(text != NULL);
-    int rc = jws_sign(c->settings.new_key, &header, (struct str){text, strlen(text)}, &inner, err);
+    CHECK(buf_json(&text, what));
+    int rc =
+        jws_sign(c->settings.new_key, &header, (struct str){(const char *)text.data, text.len}, &inner, err);
     if (rc == 0)
         CHECK(buf_append(&c->payload, inner.data, inner.len));
-    free(text);
     json_decref(what);
+    buf_free(&text);
     buf_free(&jwk);
     buf_free(&inner);
     return rc;
@@ -266,7 +265,8 @@ int client_make_revocation(struct acme_client *c, struct err *err)
     if (put_url(c, c->revoke, "revokeCert", err) < 0)
         return -1;
     CHECK(base64url_put(&text, c->settings.certificate.p, c->settings.certificate.len));
-    put_json(c, json_pack("{s:s, s:i}", "certificate", buf_text(&text), "reason", (int)c->settings.reason));
+    client_put_payload(
+        c, json_pack("{s:s, s:i}", "certificate", buf_text(&text), "reason", (int)c->settings.reason));
     buf_free(&text);
     return 0;
 }

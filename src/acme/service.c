@@ -2,7 +2,6 @@
 /* The server on the office's thread: requests in, challenges looked at, a sweep now and then. */
 #include "acme/service.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "acme/acme_server.h"
@@ -11,18 +10,15 @@
 #include "acme/validate.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "ca/authority.h"
 #include "config/config.h"
+#include "loop/ear.h"
 #include "loop/loop.h"
 
 #define ROUND (30 * NSEC_PER_SEC) /* between looks for what is left over */
 
 struct acme_service {
-    struct loop *control;
-    acme_service_notice *notice;
-    void *notice_arg;
+    struct ear operator;
     struct acme_settings *settings;
-    struct authority *authority;
     struct acme_server *server; /* NULL: there is no CA */
     /* While the office runs. */
     struct loop *loop;
@@ -35,31 +31,9 @@ static int64_t now(void)
     return clock_wall() / NSEC_PER_SEC;
 }
 
-/* Telling
- * -----------------------------------------------------------------------------------------------------------
- */
-
-struct told {
-    struct message message;
-    struct acme_service *s;
-    char text[ERR_TEXT_MAX + 8];
-};
-
-static void on_told(struct message *m)
-{
-    struct told *t = CONTAINER_OF(m, struct told, message);
-    t->s->notice(t->s->notice_arg, t->text);
-    free(t);
-}
-
 static void report(struct acme_service *s, const struct err *err)
 {
-    struct told *t = calloc(1, sizeof(*t));
-    CHECK(t != NULL);
-    t->message.run = on_told;
-    t->s = s;
-    snprintf(t->text, sizeof(t->text), "acme: %s", err->text);
-    loop_post(s->control, &t->message);
+    ear_tell(&s->operator, "acme: %s", err->text);
 }
 
 /* Challenges
@@ -161,13 +135,11 @@ struct web_service acme_service_web(struct acme_service *s)
  * -----------------------------------------------------------------------------------------------------------
  */
 
-struct acme_service *acme_service_new(struct loop *control, acme_service_notice *notice, void *arg)
+struct acme_service *acme_service_new(const struct ear *operator)
 {
     struct acme_service *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
-    s->control = control;
-    s->notice = notice;
-    s->notice_arg = arg;
+    s->operator= * operator;
     return s;
 }
 
@@ -176,20 +148,17 @@ void acme_service_free(struct acme_service *s)
     if (s == NULL)
         return;
     acme_server_free(s->server);
-    authority_close(s->authority);
     acme_settings_free(s->settings);
     free(s);
 }
 
-int acme_service_open(struct acme_service *s, const struct config_ca *ca, struct err *err)
+int acme_service_open(struct acme_service *s, struct authority *a, const struct config_ca *ca,
+                      struct err *err)
 {
     if (ca->acme == NULL)
         return 0;
-    s->authority = authority_open(ca->directory.text, err);
-    if (s->authority == NULL || authority_unlock_by_file(s->authority, ca->passphrase_file.text, err) < 0)
-        return -1;
     s->settings = acme_settings_of(ca);
-    s->settings->params.issuer = acme_issuer_of(s->authority);
+    s->settings->params.issuer = acme_issuer_of(a);
     s->settings->params.eab = acme_settings_eab;
     s->settings->params.eab_arg = s->settings;
     s->server = acme_server_new(&s->settings->params, err);

@@ -26,6 +26,7 @@ struct admin {
     struct door *door;
     struct admin_socket socket, whois;
     char *metrics; /* address as configured, or NULL */
+    uint64_t ca;   /* what `ca` says at the start (struct config_head); 0: nothing */
     struct responder *on_socket;
     struct responder *on_whois; /* NULL: no socket for those who ask who somebody is */
     struct responder *on_port;  /* NULL: no metrics port */

@@ -17,7 +17,8 @@ struct asked {
 
 static bool put_good(struct buf *body, const struct admin *a, const struct review *r)
 {
-    const char *notice = admin_outdated(a);
+    char text[ADMIN_OUTDATED_MAX];
+    const char *notice = admin_outdated(a, text);
     struct buf warnings = {0};
     bool made = tell_warnings(&warnings, door_snapshot(a->door), false) &&
                 buf_printf(body, "{\"ok\":true,\"warnings\":") && tell_lines(body, buf_text(&warnings));

@@ -139,6 +139,12 @@ static int open_port(struct admin *a, struct err *err)
     return a->on_port != NULL ? 0 : -1;
 }
 
+static uint64_t ca_of(const struct admin *a)
+{
+    const struct config_ca *ca = door_snapshot(a->door)->config->ca;
+    return ca == NULL ? 0 : ca->head.content;
+}
+
 struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
 {
     struct admin *a = calloc(1, sizeof(*a));
@@ -146,6 +152,7 @@ struct admin *admin_new(struct loop *loop, struct door *door, struct err *err)
     a->magic = ADMIN_MAGIC;
     a->loop = loop;
     a->door = door;
+    a->ca = ca_of(a);
     if ((!config_of(a)->enabled || open_socket(a, err) == 0) && open_whois(a, err) == 0 &&
         open_port(a, err) == 0)
         return a;
@@ -202,15 +209,30 @@ static bool is_same(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-const char *admin_outdated(const struct admin *a)
+const char *admin_outdated(const struct admin *a, char text[ADMIN_OUTDATED_MAX])
 {
     char space[ADMIN_SOCKET_MAX];
-    static const char *const texts[2][2] = {
-        {NULL, "workers stay what they were until the door is started anew"},
-        {"the sockets of admin stay what they were until the door is started anew",
-         "workers and the sockets of admin stay what they were until the door is started anew"}};
-    bool same = is_same(config_of(a)->metrics.text.text, a->metrics) &&
-                is_same(config_of(a)->whois.text, a->whois.path) &&
-                is_same(config_of(a)->enabled ? socket_wanted(a, space) : NULL, a->socket.path);
-    return texts[!same][!door_has_its_workers(a->door)];
+    const bool sockets = !is_same(config_of(a)->metrics.text.text, a->metrics) ||
+                         !is_same(config_of(a)->whois.text, a->whois.path) ||
+                         !is_same(config_of(a)->enabled ? socket_wanted(a, space) : NULL, a->socket.path);
+    const char *words[3];
+    size_t n = 0;
+    if (!door_has_its_workers(a->door))
+        words[n++] = "workers";
+    if (sockets)
+        words[n++] = "the sockets of admin";
+    if (ca_of(a) != a->ca)
+        words[n++] = "the settings of ca";
+    if (n == 0)
+        return NULL;
+    text[0] = '\0';
+    for (size_t i = 0; i < n; i++)
+        snprintf(text + strlen(text), ADMIN_OUTDATED_MAX - strlen(text), "%s%s",
+                 i == 0       ? ""
+                 : i + 1 == n ? " and "
+                              : ", ",
+                 words[i]);
+    snprintf(text + strlen(text), ADMIN_OUTDATED_MAX - strlen(text),
+             " stay what they were until the door is started anew");
+    return text;
 }

@@ -40,8 +40,10 @@ void admin_free(struct admin *admin);
 /* Where the socket is. */
 const char *admin_socket(const struct admin *admin);
 
-/* The socket, the port and the workers stay those of the start. After a reload: a line that says that the
- * configuration in force wants others and how it gets them, or NULL. Static text. */
-const char *admin_outdated(const struct admin *admin);
+#define ADMIN_OUTDATED_MAX 128
+
+/* The sockets, the workers and the CA stay those of the start. After a reload: a line that says that the
+ * configuration in force wants others and how it gets them, or NULL. Returns `text`. */
+const char *admin_outdated(const struct admin *admin, char text[ADMIN_OUTDATED_MAX]);
 
 #endif

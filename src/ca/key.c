@@ -10,7 +10,6 @@
 #include <openssl/mem.h>
 #include <openssl/nid.h>
 #include <openssl/pem.h>
-#include <openssl/pkcs8.h>
 
 #include "base/base64.h"
 #include "base/check.h"
@@ -19,10 +18,6 @@
 #include "cert/pem.h"
 
 #define KEY_FILE_MAX (256 * 1024)
-/* AWS-LC derives with HMAC-SHA-1, of which OWASP asks for so many rounds (2023). */
-#define ROUNDS 1300000
-#define SALT_BYTES 16
-#define PBES2 (-1)
 
 /* Kinds
  * ----------------------------------------------------------------------------------------------------------
@@ -107,10 +102,15 @@ bool ca_key_parse(const char *name, enum ca_key_kind *ret)
 
 static bool marshal(CBB *out, const EVP_PKEY *key, struct str passphrase)
 {
+    struct buf plain = {0};
     if (passphrase.len == 0)
         return EVP_marshal_private_key(out, key) == 1;
-    return PKCS8_marshal_encrypted_private_key(out, PBES2, EVP_aes_256_cbc(), passphrase.p, passphrase.len,
-                                               NULL, SALT_BYTES, ROUNDS, key) == 1;
+    bool ok = ca_key_put_der(key, &plain) &&
+              ca_put_encrypted(out, (struct str){(const char *)plain.data, plain.len}, passphrase);
+    if (plain.data != NULL)
+        OPENSSL_cleanse(plain.data, plain.cap);
+    buf_free(&plain);
+    return ok;
 }
 
 int ca_key_write(const EVP_PKEY *key, struct str passphrase, const char *path, struct err *err)

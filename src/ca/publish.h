@@ -6,15 +6,13 @@
 #include "base/err.h"
 #include "web/service.h"
 
+struct authority;
 struct ca_publisher;
 struct config_ca;
-struct loop;
+struct ear;
 
-/* What is wrong with the CA, for the operator; on the thread of the loop that was given. */
-typedef void ca_publisher_notice(void *arg, const char *text);
-
-/* One that turns requests away until it has a CA. Never NULL. */
-struct ca_publisher *ca_publisher_new(struct loop *control, ca_publisher_notice *notice, void *arg);
+/* One that turns requests away until it has a CA. `operator` hears what is wrong with the CA. Never NULL. */
+struct ca_publisher *ca_publisher_new(const struct ear *operator);
 
 /* After the door's end. NULL is allowed. */
 void ca_publisher_free(struct ca_publisher *s);
@@ -22,8 +20,10 @@ void ca_publisher_free(struct ca_publisher *s);
 /* For the door; lives as long as `s`. */
 struct web_service ca_publisher_web(struct ca_publisher *s);
 
-/* Open the CA; before the door begins. Where a route leads to it (`is_served`), the operator hears of it when
- * its certificates do not say that CRL and OCSP are where the door serves them. -1 with `err`. */
-int ca_publisher_open(struct ca_publisher *s, const struct config_ca *ca, bool is_served, struct err *err);
+/* Let it have the CA; before the door begins. `a` is unlocked, lives longer than `s` and belongs to the
+ * office's thread from now on. Where a route leads to the service (`is_served`), the operator hears of it
+ * when certificates do not say that CRL and OCSP are where the door serves them. -1 with `err`. */
+int ca_publisher_open(struct ca_publisher *s, struct authority *a, const struct config_ca *ca, bool is_served,
+                      struct err *err);
 
 #endif

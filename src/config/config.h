@@ -28,7 +28,8 @@ struct config_pos {
 struct config_head {
     struct config_pos at;
     uint64_t set;
-    bool wrong; /* something in it could not be read, and is as if it were left out */
+    bool wrong;       /* something in it could not be read, and is as if it were left out */
+    uint64_t content; /* a digest of its values, defaults included: another when something was changed */
 };
 
 /* One text and where it stands. `text` is NULL when the key was left out and has no default. Paths are

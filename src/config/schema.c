@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/hash.h"
 
 /* What a list field looks like, whatever its items are. */
 struct any_list {
@@ -73,6 +74,12 @@ static void join_names(const struct schema *schema, unsigned flags, const char *
     }
 }
 
+static void digest(struct schema_reader *rd, const void *bytes, size_t len)
+{
+    const struct hash_key so_far = {rd->content, len};
+    rd->content = hash_bytes(&so_far, bytes, len);
+}
+
 /* Scalars */
 
 static int read_text(struct schema_reader *rd, const struct schema_key *key, const char *text,
@@ -80,6 +87,8 @@ static int read_text(struct schema_reader *rd, const struct schema_key *key, con
 {
     struct schema_value value = {rd->store, rd->dir, key, text, at};
     struct err err;
+    digest(rd, key->name, strlen(key->name));
+    digest(rd, text, strlen(text));
     if (key->type->read(&value, ret, &err) < 0)
         return complain(rd, at, err.text);
     return 0;
@@ -281,6 +290,8 @@ int schema_read(struct schema_reader *rd, const struct schema *schema, const str
                 void *ret)
 {
     struct config_head *head = head_of(ret);
+    const uint64_t around = rd->content;
+    rd->content = 0;
     CHECK(section->kind == YAML_SECTION && head->set == 0);
     head->at = section->at;
     int r = 0;
@@ -303,6 +314,9 @@ int schema_read(struct schema_reader *rd, const struct schema *schema, const str
     }
     r |= check_choice(rd, schema, head);
     head->wrong = r != 0;
+    head->content = rd->content;
+    rd->content = around;
+    digest(rd, &head->content, sizeof(head->content));
     return r;
 }
 

@@ -72,7 +72,8 @@ struct schema_reader {
     struct report *report;
     struct config_store *store;
     const char *dir;
-    char path[256]; /* of the key at hand: "routes[2].name" */
+    char path[256];   /* of the key at hand: "routes[2].name" */
+    uint64_t content; /* of the section at hand, so far: see config_head */
 };
 
 /* Fill `ret` (schema->size bytes, zeroed) from a section, the defaults included. 0, or -1 with one error or

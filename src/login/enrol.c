@@ -51,12 +51,12 @@ void login_enrol(struct login_step *s)
     struct buf csr = {0};
     uint8_t key[LOGIN_KEY_DIGEST];
     struct str host;
-    int64_t wait = limits_wait(s->l->sources, login_text(s->source), s->now);
+    int64_t wait = tries_wait(s->l->sources, login_text(s->source), s->now);
     if (wait > 0) {
         login_wait(s, wait);
         return;
     }
-    limits_count(s->l->sources, login_text(s->source), s->now);
+    tries_count(s->l->sources, login_text(s->source), s->now);
     if (!form_text(s->m, "host", 255, &host))
         host = login_text("unnamed");
     if (read_csr(s, &csr, key)) {
@@ -171,7 +171,7 @@ void login_renew(struct login_step *s)
         login_refuse(s, 403, "no certificate of a login was shown: run 'cardea login'");
         return;
     }
-    int64_t wait = limits_wait(s->l->issued, login_text(user), s->now);
+    int64_t wait = tries_wait(s->l->issued, login_text(user), s->now);
     if (wait > 0)
         login_wait(s, wait);
     else if (read_csr(s, &csr, key))

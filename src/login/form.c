@@ -5,6 +5,7 @@
 
 #include "base/base64.h"
 #include "base/check.h"
+#include "base/json.h"
 
 json_t *form_read(struct str body)
 {
@@ -58,12 +59,7 @@ void form_put_text(json_t *m, const char *key, const char *text, size_t len)
     CHECK(json_object_set_new(m, key, json_stringn(len > 0 ? text : "", len)) == 0);
 }
 
-static int append(const char *text, size_t len, void *arg)
-{
-    return buf_append(arg, text, len) ? 0 : -1;
-}
-
 void form_write(const json_t *m, struct buf *ret)
 {
-    CHECK(json_dump_callback(m, append, ret, JSON_COMPACT) == 0);
+    CHECK(buf_json(ret, m));
 }

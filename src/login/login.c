@@ -16,9 +16,9 @@
 /* Behind one address there may be a whole company, and who mistypes there is forgiven in a while. An
  * account's tries come from anywhere. Nobody waits longer than a quarter of an hour, so that nobody is locked
  * out for good. */
-static const struct limits_rule source_rule = {.free = 20, .first = 1, .longest = 900, .forgive = 60};
-static const struct limits_rule account_rule = {.free = 5, .first = 1, .longest = 900};
-static const struct limits_rule issue_rule = {.free = 30, .first = 1, .longest = 900, .forgive = 60};
+static const struct tries_rule source_rule = {.free = 20, .first = 1, .longest = 900, .forgive = 60};
+static const struct tries_rule account_rule = {.free = 5, .first = 1, .longest = 900};
+static const struct tries_rule issue_rule = {.free = 30, .first = 1, .longest = 900, .forgive = 60};
 
 struct login *login_new(struct accounts *accounts, const struct login_settings *settings,
                         const struct login_issuer *issuer)
@@ -30,9 +30,9 @@ struct login *login_new(struct accounts *accounts, const struct login_settings *
     l->issuer = *issuer;
     if (l->settings.renewable == 0)
         l->settings.renewable = LOGIN_RENEWABLE;
-    l->sources = limits_new(&source_rule);
-    l->accounts_tried = limits_new(&account_rule);
-    l->issued = limits_new(&issue_rule);
+    l->sources = tries_new(&source_rule);
+    l->accounts_tried = tries_new(&account_rule);
+    l->issued = tries_new(&issue_rule);
     seal_make_key(l->seal_key);
     return l;
 }
@@ -41,9 +41,9 @@ void login_free(struct login *l)
 {
     if (l == NULL)
         return;
-    limits_free(l->sources);
-    limits_free(l->accounts_tried);
-    limits_free(l->issued);
+    tries_free(l->sources);
+    tries_free(l->accounts_tried);
+    tries_free(l->issued);
     OPENSSL_cleanse(l, sizeof(*l));
     free(l);
 }
@@ -131,7 +131,7 @@ bool login_give(struct login_step *s, const struct account *account, struct str 
         .lifetime = account->lifetime < left ? account->lifetime : left,
         .who = who,
     };
-    limits_count(s->l->issued, login_text(account->name), s->now);
+    tries_count(s->l->issued, login_text(account->name), s->now);
     bool good = s->l->issuer.issue(s->l->issuer.arg, &grant, &pem, &err) == 0;
     if (good) {
         form_put_text(m, "certificate", (const char *)pem.data, pem.len);

@@ -5,9 +5,9 @@
 
 #include "cert/identity.h"
 #include "login/form.h"
-#include "login/limits.h"
 #include "login/login.h"
 #include "login/seal.h"
+#include "login/tries.h"
 
 #define LOGIN_SOURCE_MAX 64
 
@@ -15,9 +15,9 @@ struct login {
     struct accounts *accounts;
     struct login_settings settings;
     struct login_issuer issuer;
-    struct limits *sources;        /* by address: tries that failed */
-    struct limits *accounts_tried; /* by account, or by account and source where that is familiar */
-    struct limits *issued;         /* by account: certificates */
+    struct tries *sources;        /* by address: tries that failed */
+    struct tries *accounts_tried; /* by account, or by account and source where that is familiar */
+    struct tries *issued;         /* by account: certificates */
     uint8_t seal_key[SEAL_KEY];
 };
 

@@ -45,25 +45,25 @@ static struct try name_try(const struct login_step *s, struct str user, bool fam
 /* Count it, unless it is too early: then that is answered. */
 static bool may_try(struct login_step *s, const struct try *t)
 {
-    int64_t wait = limits_wait(s->l->accounts_tried, login_text(t->account), s->now);
-    int64_t of_source = t->source != NULL ? limits_wait(s->l->sources, login_text(t->source), s->now) : 0;
+    int64_t wait = tries_wait(s->l->accounts_tried, login_text(t->account), s->now);
+    int64_t of_source = t->source != NULL ? tries_wait(s->l->sources, login_text(t->source), s->now) : 0;
     if (of_source > wait)
         wait = of_source;
     if (wait > 0) {
         login_wait(s, wait);
         return false;
     }
-    limits_count(s->l->accounts_tried, login_text(t->account), s->now);
+    tries_count(s->l->accounts_tried, login_text(t->account), s->now);
     if (t->source != NULL)
-        limits_count(s->l->sources, login_text(t->source), s->now);
+        tries_count(s->l->sources, login_text(t->source), s->now);
     return true;
 }
 
 static void count_good(struct login_step *s, const struct try *t)
 {
-    limits_forget(s->l->accounts_tried, login_text(t->account));
+    tries_forget(s->l->accounts_tried, login_text(t->account));
     if (t->source != NULL)
-        limits_refund(s->l->sources, login_text(t->source));
+        tries_refund(s->l->sources, login_text(t->source));
 }
 
 /* ---- setting a password ---- */
@@ -273,7 +273,7 @@ void login_finish(struct login_step *s)
     if (is_proven(s, &login, &csr)) {
         const struct try try = name_try(s, login_text(login.name), login.familiar);
         count_good(s, &try);
-        int64_t wait = limits_wait(s->l->issued, login_text(login.name), s->now);
+        int64_t wait = tries_wait(s->l->issued, login_text(login.name), s->now);
         if (wait > 0)
             login_wait(s, wait);
         else

@@ -5,12 +5,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "ca/authority.h"
 #include "login/accounts.h"
 #include "login/issuer.h"
 
 struct login_service {
-    struct authority *authority;
     struct accounts *accounts;
     struct login *login; /* NULL: there is no CA */
 };
@@ -28,21 +26,17 @@ void login_service_free(struct login_service *s)
         return;
     login_free(s->login);
     accounts_close(s->accounts);
-    authority_close(s->authority);
     free(s);
 }
 
-int login_service_open(struct login_service *s, const char *dir, const char *passphrase_file,
+int login_service_open(struct login_service *s, struct authority *a, const char *dir,
                        const struct login_settings *settings, struct err *err)
 {
     CHECK(s->login == NULL);
-    s->authority = authority_open(dir, err);
-    if (s->authority == NULL || authority_unlock_by_file(s->authority, passphrase_file, err) < 0)
-        return -1;
     s->accounts = accounts_open(dir, err);
     if (s->accounts == NULL)
         return -1;
-    const struct login_issuer issuer = login_issuer_of(s->authority);
+    const struct login_issuer issuer = login_issuer_of(a);
     s->login = login_new(s->accounts, settings, &issuer);
     return 0;
 }

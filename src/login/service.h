@@ -7,6 +7,7 @@
 #include "login/login.h"
 #include "web/service.h"
 
+struct authority;
 struct login_service;
 
 /* One that turns requests away until it has a CA. Never NULL. */
@@ -16,9 +17,9 @@ void login_service_free(struct login_service *s); /* NULL is allowed */
 /* For the door; lives as long as `s`. */
 struct web_service login_service_web(struct login_service *s);
 
-/* Open the CA in `dir` (ca/authority.h) and its accounts; before the door begins. `passphrase_file`: NULL
- * where its keys are not encrypted. -1 with `err`. */
-int login_service_open(struct login_service *s, const char *dir, const char *passphrase_file,
+/* Open the accounts of the CA in `dir`; before the door begins. Certificates are issued by `a`, which is
+ * unlocked, lives longer than `s` and belongs to the office's thread from now on. -1 with `err`. */
+int login_service_open(struct login_service *s, struct authority *a, const char *dir,
                        const struct login_settings *settings, struct err *err);
 
 #endif

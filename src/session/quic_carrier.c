@@ -3,76 +3,24 @@
  * the address has proven to be the stranger's; the ClientHello chooses a route in the same way; then streams
  * come and go. What it is told comes from src/quic/, never from within a call of its own. It leaves an audit
  * line of its own; so does each of its streams, which names it. */
-#include "session/quic_carrier.h"
-
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "audit/record.h"
 #include "base/alert.h"
 #include "base/clock.h"
-#include "base/patience.h"
 #include "cert/trust.h"
-#include "quic/quic.h"
-#include "session/astray.h"
 #include "session/certify.h"
 #include "session/ending.h"
 #include "session/expiry.h"
 #include "session/front.h"
+#include "session/quic_carrier_internal.h"
 #include "session/renewal.h"
 #include "session/review.h"
-#include "session/routing.h"
 #include "session/session.h"
-#include "session/session_row.h"
-#include "session/standing.h"
-#include "session/tenant.h"
 #include "session/worker.h"
 #include "tls/quic.h"
 
-#define CARRIER_MAGIC 0xca441e40u
-#define PORT_MAGIC 0xca440904u
 #define QUIC_EXCESSIVE 1 /* the application's error code of cardea/1: the client asks too much */
-
-struct quic_port {
-    uint32_t magic;
-    struct worker *worker;
-    struct quic_endpoint *endpoint;
-    struct list node; /* of the worker */
-    struct list all;  /* its carriers */
-    char *key;        /* the address as configured: what it is known by across reloads */
-    uint32_t listener;
-    size_t carriers;
-    size_t unreviewed;   /* at the front of `all`: not judged by the present configuration yet */
-    struct timer review; /* goes on with them */
-    bool retired;
-    struct task free_later;
-};
-
-struct quic_carrier {
-    uint32_t magic;
-    struct worker *worker;
-    struct quic_port *port;
-    struct quic_conn *conn;
-    struct standing at;
-    const struct front *front;
-    struct tenant *tenant; /* of a front that has one, once the handshake is complete */
-    struct list node;      /* of the port */
-    struct timer leaving;  /* its client is refused: until its streams have ended */
-    int64_t left;          /* ... and when the last had; 0: not yet */
-    struct timer expiry;   /* its client's certificate runs out: see expiry.h */
-    bool told;             /* the tenant has said that nothing new is taken any more */
-    uint64_t id;
-    struct net_addr peer; /* as it was when it was admitted: there it is counted */
-    enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;
-    struct hello_note hello;
-    int64_t began; /* monotonic */
-    int64_t opened;
-    uint64_t streams;         /* so far */
-    struct patience patience; /* for streams that are taken back */
-    enum close_reason reason;
-};
 
 /* ---- who comes ---- */
 
@@ -107,7 +55,7 @@ static bool admit(struct quic_port *port, const struct net_addr *peer)
     return verdict == ADMIT_OK;
 }
 
-static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
+void *quic_carrier_incoming(void *arg, struct quic_conn *conn, const struct net_addr *peer, bool proven)
 {
     struct quic_port *port = arg;
     struct worker *w = port->worker;
@@ -282,16 +230,11 @@ static void on_opened(void *owner)
     counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
     move_in(c);
     arm_expiry(c, &peer);
-    if (c->at.epoch != c->worker->epoch) /* on_review() passes by those in the handshake */
+    if (c->at.epoch != c->worker->epoch) /* quic_port_review() passes by those in the handshake */
         is_welcome(c);
 }
 
 /* ---- streams ---- */
-
-static const char *transport_of(const struct quic_carrier *c)
-{
-    return c->front != NULL && c->front->tenant != NULL ? c->front->tenant->transport : "quic";
-}
 
 /* The peer may have moved since; its streams are counted where it was admitted. */
 static void begin_session(struct quic_carrier *c, struct link *link, const struct front_request *request)
@@ -305,7 +248,7 @@ static void begin_session(struct quic_carrier *c, struct link *link, const struc
                                     .route = c->at.route,
                                     .hello = &c->hello,
                                     .carrier = c->id,
-                                    .transport = transport_of(c),
+                                    .transport = quic_carrier_transport(c),
                                     .front = request == NULL ? NULL : c->front,
                                     .refused = c->at.refused,
                                     .why = welcome ? NULL : c->at.why->text,
@@ -365,51 +308,6 @@ static enum close_reason reason_of(const struct quic_carrier *c, enum quic_end e
     }
 }
 
-static void write_audit(const struct quic_carrier *c, const struct link_peer *peer, enum close_reason reason,
-                        const char *text)
-{
-    struct worker *w = c->worker;
-    char from[NET_ADDR_TEXT_MAX];
-    bool open = c->opened != 0;
-    struct audit_record r = {
-        .time = clock_wall(),
-        .id = c->id,
-        .listener = c->at.epoch->snap->config->listeners.v[c->at.listener].name.text,
-        .transport = transport_of(c),
-        .peer = net_addr_format(&c->peer, from),
-        .sni = {c->hello.sni, strlen(c->hello.sni)},
-        .alpn = {c->hello.alpn, c->hello.alpn_len},
-        .route = c->at.route == NULL ? NULL : c->at.route->config->name.text,
-        .action = "carrier",
-        .ja4 = {c->hello.ja4, strlen(c->hello.ja4)},
-        .carries = true,
-        .streams = c->streams,
-        .handshake_ns = open ? c->opened - c->began : -1,
-        .total_ns = loop_now(w->loop) - c->began,
-        .reason = reason,
-        .detail = reason == CLOSE_DONE ? NULL : text,
-    };
-    if (open) {
-        r.tls = true;
-        r.version = "1.3";
-        r.group = peer->group_name;
-        r.cipher = peer->cipher;
-        r.resumed = peer->resumed;
-        r.identity = peer->identity == NULL ? NULL : identity_label(peer->identity);
-    }
-    audit_format(sink_lines(&w->sink), &r);
-    sink_commit(&w->sink);
-}
-
-static void port_free(struct quic_port *port);
-
-static void port_leave(struct quic_port *port)
-{
-    CHECK(port->carriers > 0);
-    if (--port->carriers == 0 && port->retired)
-        port_free(port);
-}
-
 static void on_closed(void *owner, enum quic_end end, const char *text)
 {
     struct quic_carrier *c = owner;
@@ -422,7 +320,8 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     }
     quic_conn_peer(c->conn, &peer);
     enum close_reason reason = reason_of(c, end, &peer);
-    write_audit(c, &peer, reason, c->at.why != NULL && reason == c->at.refused ? c->at.why->text : text);
+    quic_carrier_audit(c, &peer, reason,
+                       c->at.why != NULL && reason == c->at.refused ? c->at.why->text : text);
     struct route_stats *stats = c->at.route != NULL ? c->at.route->stats : c->at.epoch->snap->door;
     struct counters *counters = worker_counters(w, stats);
     counter_add(&counters->reason[reason], 1);
@@ -434,7 +333,7 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     wheel_cancel(&c->leaving);
     wheel_cancel(&c->expiry);
     list_remove(&c->node);
-    port_leave(c->port);
+    quic_port_leave(c->port);
     c->magic = 0;
     free(c);
 }
@@ -448,7 +347,7 @@ static void finish(struct quic_carrier *c, enum close_reason reason, uint64_t co
     port->carriers++; /* the port stays until the connection, which needs its endpoint, is closed */
     on_closed(c, QUIC_END_LOCAL, text);
     quic_conn_close(conn, code);
-    port_leave(port);
+    quic_port_leave(port);
 }
 
 void tenant_leave(struct tenant *t, uint64_t code, const char *text)
@@ -508,31 +407,14 @@ static void on_expiry(struct timer *t)
     }
 }
 
-static const struct quic_events events = {.hello = on_hello,
-                                          .opened = on_opened,
-                                          .stream = on_stream,
-                                          .bad_datagram = on_bad_datagram,
-                                          .taken_back = on_taken_back,
-                                          .closed = on_closed};
+const struct quic_events quic_carrier_events = {.hello = on_hello,
+                                                .opened = on_opened,
+                                                .stream = on_stream,
+                                                .bad_datagram = on_bad_datagram,
+                                                .taken_back = on_taken_back,
+                                                .closed = on_closed};
 
-/* ---- listeners ---- */
-
-static struct quic_settings settings_of(const struct config *c)
-{
-    return (struct quic_settings){
-        .congestion = c->quic.congestion == CONFIG_BBR ? QUIC_BBR : QUIC_CUBIC,
-        .idle_timeout = c->quic.idle_timeout,
-        .handshake_timeout = c->limits.handshake_timeout,
-        .streams = c->quic.streams,
-        .stream_window = c->quic.stream_window,
-        .window = c->quic.window,
-        .send_buffer = c->quic.send_buffer,
-        .connection_buffer = c->quic.connection_buffer,
-        .datagrams = true,
-        .hello_size = c->limits.hello_size,
-        .retry_above = c->quic.retry_above,
-    };
-}
+/* ---- all of them ---- */
 
 /* So many are judged at a time: a verification of a chain takes about a tenth of a millisecond. */
 #define REVIEW_NS NSEC_PER_MSEC
@@ -540,7 +422,7 @@ static struct quic_settings settings_of(const struct config *c)
 
 /* A new configuration judges those too that begin nothing: who is not welcome any more does not stay. Each is
  * judged before its next stream in any case. */
-static void on_review(struct timer *t)
+void quic_port_review(struct timer *t)
 {
     struct quic_port *port = CONTAINER_OF(t, struct quic_port, review);
     CHECK_MAGIC(port, PORT_MAGIC);
@@ -568,149 +450,6 @@ void quic_carriers_review(struct worker *w, struct review *sum)
     }
 }
 
-static void on_astray(void *arg, unsigned owner, const struct udp_packets *packet)
-{
-    struct quic_port *port = arg;
-    CHECK_MAGIC(port, PORT_MAGIC);
-    astray_send(port->worker, owner, port->key, packet);
-}
-
-static void port_done(struct task *t)
-{
-    struct quic_port *port = CONTAINER_OF(t, struct quic_port, free_later);
-    port->magic = 0;
-    free(port->key);
-    free(port);
-}
-
-struct quic_port *quic_port_new(struct worker *w, const char *key, int fd, struct err *err)
-{
-    struct quic_port *port = calloc(1, sizeof(*port));
-    CHECK(port != NULL);
-    *port = (struct quic_port){.magic = PORT_MAGIC, .worker = w, .key = strdup(key)};
-    CHECK(port->key != NULL);
-    list_init(&port->node);
-    list_init(&port->all);
-    timer_init(&port->review, on_review);
-    task_init(&port->free_later, port_done);
-    struct quic_server server = {.incoming = on_incoming,
-                                 .astray = on_astray,
-                                 .events = &events,
-                                 .arg = port,
-                                 .place = port->key,
-                                 .index = w->index,
-                                 .count = (unsigned)w->shared->workers};
-    port->endpoint = quic_endpoint_new(w->loop, fd, &server, w->shared->quic_secrets, w->quic_scratch, err);
-    if (port->endpoint != NULL)
-        return port;
-    port_done(&port->free_later);
-    return NULL;
-}
-
-void quic_port_drop(struct quic_port *port)
-{
-    if (port == NULL)
-        return;
-    CHECK_MAGIC(port, PORT_MAGIC);
-    CHECK(list_empty(&port->node));
-    quic_endpoint_drop(port->endpoint);
-    port_done(&port->free_later);
-}
-
-static void port_serve(struct quic_port *port, uint32_t listener)
-{
-    struct worker *w = port->worker;
-    struct quic_settings settings = settings_of(w->epoch->snap->config);
-    CHECK_MAGIC(port, PORT_MAGIC);
-    if (list_empty(&port->node))
-        list_insert(&w->quic_ports, &port->node);
-    port->listener = listener;
-    quic_endpoint_serve(port->endpoint, &settings);
-}
-
-static void set_retired(struct quic_port *port, bool retired)
-{
-    if (retired != port->retired)
-        atomic_fetch_add(&port->worker->fellows->retired, retired ? 1 : (size_t)-1);
-    port->retired = retired;
-}
-
-static void port_free(struct quic_port *port)
-{
-    CHECK_MAGIC(port, PORT_MAGIC);
-    set_retired(port, false); /* the carriers that end now are not to end it once more */
-    list_remove(&port->node);
-    wheel_cancel(&port->review);
-    quic_endpoint_free(port->endpoint);
-    loop_defer(port->worker->loop, &port->free_later);
-}
-
-/* No new clients; closed with the last of its carriers. */
-static void port_retire(struct quic_port *port)
-{
-    if (port->carriers == 0) {
-        port_free(port);
-        return;
-    }
-    set_retired(port, true);
-    quic_endpoint_refuse(port->endpoint);
-}
-
-static struct quic_port *find_port(struct worker *w, const char *key)
-{
-    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
-        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
-        if (strcmp(port->key, key) == 0)
-            return port;
-    }
-    return NULL;
-}
-
-/* One that is here for its carriers only goes on in place of the fresh one, so that all packets for the
- * address still come to one place. */
-static void port_begin(struct quic_port *fresh, uint32_t listener)
-{
-    struct quic_port *here = find_port(fresh->worker, fresh->key);
-    if (here != NULL) {
-        CHECK(here->retired);
-        port_free(fresh);
-        set_retired(here, false);
-    }
-    port_serve(here != NULL ? here : fresh, listener);
-}
-
-static const struct worker_listener *find_listener(const struct worker_listener *listeners, size_t count,
-                                                   const char *key)
-{
-    for (size_t i = 0; i < count; i++)
-        if (listeners[i].udp && listeners[i].fresh_udp == NULL && strcmp(listeners[i].key, key) == 0)
-            return &listeners[i];
-    return NULL;
-}
-
-void quic_carriers_install(struct worker *w, const struct worker_listener *listeners, size_t count)
-{
-    for (struct list *n = w->quic_ports.next, *next; n != &w->quic_ports; n = next) {
-        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
-        const struct worker_listener *l = port->retired ? NULL : find_listener(listeners, count, port->key);
-        next = n->next;
-        if (l != NULL)
-            port_serve(port, (uint32_t)(l - listeners));
-        else if (!port->retired)
-            port_retire(port);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (listeners[i].fresh_udp != NULL)
-            port_begin(listeners[i].fresh_udp, (uint32_t)i);
-}
-
-void quic_carriers_take(struct worker *w, const char *key, const struct udp_packets *packet)
-{
-    struct quic_port *port = find_port(w, key);
-    if (port != NULL)
-        quic_endpoint_take(port->endpoint, packet);
-}
-
 void quic_carriers_drain(struct worker *w)
 {
     for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
@@ -719,57 +458,6 @@ void quic_carriers_drain(struct worker *w)
         for (struct list *o = port->all.next; o != &port->all; o = o->next)
             say_goodbye(CONTAINER_OF(o, struct quic_carrier, node));
     }
-}
-
-static bool to_json(const struct quic_carrier *c, struct buf *out)
-{
-    struct link_peer peer;
-    struct quic_path_facts facts;
-    quic_conn_peer(c->conn, &peer);
-    quic_conn_facts(c->conn, &facts);
-    const char *route = c->at.route == NULL ? "" : c->at.route->config->name.text;
-    const char *identity = peer.identity == NULL ? "" : identity_label(peer.identity);
-    bool leaves = c->at.refused != CLOSE_DONE;
-    const struct session_row row = {
-        .id = c->id,
-        .peer = &c->peer,
-        .state = c->opened == 0 ? "handshake"
-                 : leaves       ? "leaving"
-                                : "carrier",
-        .reason = leaves ? close_reason_word(c->at.refused) : NULL,
-        .detail = leaves ? c->at.why->text : NULL,
-        .transport = transport_of(c),
-        .carries = true,
-        .streams = quic_conn_held(c->conn),
-        .route = {route, strlen(route)},
-        .sni = {c->hello.sni, strlen(c->hello.sni)},
-        .identity = {identity, strlen(identity)},
-        .in = facts.bytes_in,
-        .out = facts.bytes_out,
-        .age = loop_now(c->worker->loop) - c->began,
-    };
-    return session_row_json(&row, out);
-}
-
-size_t quic_carriers_count(const struct worker *w)
-{
-    size_t count = 0;
-    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next)
-        count += CONTAINER_OF(n, struct quic_port, node)->carriers;
-    return count;
-}
-
-bool quic_carriers_json(const struct worker *w, size_t limit, struct buf *out)
-{
-    bool ok = true;
-    size_t told = 0;
-    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next) {
-        struct quic_port *port = CONTAINER_OF(n, struct quic_port, node);
-        for (struct list *o = port->all.next; ok && o != &port->all && told < limit; o = o->next, told++)
-            ok = (told == 0 || buf_append(out, ",\n", 2)) &&
-                 to_json(CONTAINER_OF(o, struct quic_carrier, node), out);
-    }
-    return ok;
 }
 
 static struct quic_carrier *find_carrier(const struct worker *w, uint64_t id)
@@ -824,18 +512,4 @@ bool quic_carriers_renew(struct worker *w, const struct renewal_question *q, boo
     err_set(err, "the connection begins nothing new any more");
     *ret_good = !c->told && c->at.refused != CLOSE_EXPIRED && renew(c, q, ret_expires, err);
     return true;
-}
-
-bool quic_carriers_busy(const struct worker *w)
-{
-    for (struct list *n = w->quic_ports.next; n != &w->quic_ports; n = n->next)
-        if (quic_endpoint_busy(CONTAINER_OF(n, struct quic_port, node)->endpoint))
-            return true;
-    return false;
-}
-
-void quic_carriers_close(struct worker *w)
-{
-    while (!list_empty(&w->quic_ports))
-        port_free(CONTAINER_OF(w->quic_ports.next, struct quic_port, node));
 }

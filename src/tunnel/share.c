@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "net/acceptor.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/share_link.h"
@@ -265,11 +266,11 @@ static json_t *describe(const struct share *s)
 static void caller_tell(struct caller *c)
 {
     json_t *o = describe(c->share);
-    char *text = json_dumps(o, JSON_COMPACT);
+    struct buf text = {.max = SHARE_DATA_MAX};
     size_t n;
-    CHECK(text != NULL && strlen(text) <= SHARE_DATA_MAX);
-    link_write(c->link, text, strlen(text), &n);
-    free(text);
+    CHECK(buf_json(&text, o));
+    link_write(c->link, text.data, text.len, &n);
+    buf_free(&text);
     json_decref(o);
     caller_refuse(c, NULL);
 }

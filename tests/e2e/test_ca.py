@@ -235,6 +235,23 @@ def test_typed_passphrases(tmp_path):
     assert code == 0 and "one that is typed" not in said, said
 
 
+def test_encrypted_keys_are_openssls(tmp_path):
+    """PKCS #8 by PBES2 with HMAC-SHA-256: openssl reads ours, and we read its own, and those of old."""
+    ca = Ca(tmp_path, passphrase="correct horse battery")
+    key, pass_in = ca.directory / "intermediate.key", "pass:correct horse battery"
+    shown = openssl("asn1parse", "-in", key)
+    assert b"hmacWithSHA256" in shown and b"aes-256-cbc" in shown and b"hmacWithSHA1" not in shown
+    public = openssl("pkey", "-in", key, "-passin", pass_in, "-pubout")
+    assert public in openssl("x509", "-in", ca.directory / "intermediate.pem", "-noout", "-pubkey")
+    for prf in "hmacWithSHA256", "hmacWithSHA1":
+        other = tmp_path / "other.key"
+        openssl("pkcs8", "-topk8", "-in", key, "-passin", pass_in, "-v2", "aes-256-cbc", "-v2prf", prf, "-passout", pass_in,
+                "-out", other)
+        other.chmod(0o600)
+        other.replace(key)
+        ca.run("issue", "a.example.com", "--out", prf, *ca.words)
+
+
 # The log --------------------------------------------------------------------------------------------------------------
 
 def database(ca):

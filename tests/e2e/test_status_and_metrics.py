@@ -271,11 +271,14 @@ def test_reload_is_told_on_both_sides(start_door, pki, banner):
 
 
 def test_what_is_taken_at_the_start_only(start_door, echo):
-    """A reload that changes the workers or the admin API says that they stay, to who asks and on standard error."""
+    """A reload that changes the workers, the admin API or the CA says that they stay, to who asks and on standard error."""
     config = {"routes": [{"name": "a", "pass": {"to": echo.to}}]}
     door = start_door(config)
     assert b"anew" not in door.cli("reload").stderr
-    for more, what in (({"workers": 3}, "workers"), ({"workers": 3, "admin": {}}, "workers and the sockets of admin")):
+    ca = {"ca": {"directory": "ca"}}
+    for more, what in (({"workers": 3}, "workers"), ({"workers": 3, "admin": {}}, "workers and the sockets of admin"),
+                       (ca, "the settings of ca"),
+                       ({"workers": 3, "admin": {}, **ca}, "workers, the sockets of admin and the settings of ca")):
         door.configure({**config, **more})
         done = door.cli("reload")
         expected = f"cardea: {what} stay what they were until the door is started anew\n"

@@ -622,6 +622,50 @@ static void test_serve(void **state)
     config_free(c);
 }
 
+static uint64_t content_of_ca(const char *ca)
+{
+    struct buf text = {0}, errors = {0};
+    assert_true(buf_printf(&text,
+                           "listeners: [{address: '127.0.0.1:443'}]\n"
+                           "routes: [{name: a, pass: {to: 'app:1'}}]\n%s",
+                           ca));
+    struct config *c = config_parse("x.yaml", text.data, text.len, &errors);
+    assert_string_equal(buf_text(&errors), "");
+    assert_non_null(c);
+    uint64_t content = c->ca->head.content;
+    config_free(c);
+    buf_free(&text);
+    buf_free(&errors);
+    return content;
+}
+
+/* A section's digest is that of its values, however they are written and wherever they stand. */
+static void test_content(void **state)
+{
+    static const char *const others[] = {
+        "ca: {directory: other}\n",
+        "ca: {directory: ca, crl_lifetime: 6d}\n",
+        "ca: {directory: ca, ocsp_lifetime: 7d}\n",
+        "ca: {directory: ca, passphrase_file: word}\n",
+        "ca: {directory: ca, login: {renewable: 1h}}\n",
+        "ca: {directory: ca, acme: {url: 'https://ca.example.com'}}\n",
+        "ca: {directory: ca, acme: {url: 'https://ca.example.com', challenges: [http-01]}}\n",
+        "ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}]}}\n",
+        "ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}, {groups: "
+        "[a]}]}}\n",
+    };
+    uint64_t seen[ARRAY_LEN(others)], plain = content_of_ca("ca: {directory: ca}\n");
+    (void)state;
+    assert_int_equal(content_of_ca("# elsewhere\nca:\n  crl_lifetime: 7d\n  directory: \"ca\"\n"), plain);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        seen[i] = content_of_ca(others[i]);
+        assert_int_equal(content_of_ca(others[i]), seen[i]);
+        assert_int_not_equal(seen[i], plain);
+        for (size_t k = 0; k < i; k++)
+            assert_int_not_equal(seen[i], seen[k]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_expose),      cmocka_unit_test(test_man),
         cmocka_unit_test(test_secret),      cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_serve),       cmocka_unit_test(test_backend_tls),
+        cmocka_unit_test(test_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,9 +8,9 @@
 #include "cert/identity.h"
 #include "login/enrolments.h"
 #include "login/form.h"
-#include "login/limits.h"
 #include "login/login.h"
 #include "login/seal.h"
+#include "login/tries.h"
 
 #define NOW INT64_C(1800000000)
 #define HOUR INT64_C(3600)
@@ -702,32 +702,32 @@ static void test_accounts(void **state)
 
 static void test_limits_are_bounded(void **state)
 {
-    static const struct limits_rule rule = {.free = 3, .first = 1, .longest = 100};
-    struct limits *l = limits_new(&rule);
+    static const struct tries_rule rule = {.free = 3, .first = 1, .longest = 100};
+    struct tries *l = tries_new(&rule);
     char key[32];
     (void)state;
     for (int i = 0; i < 20; i++)
-        limits_count(l, STR("victim"), NOW);
-    assert_int_equal(limits_wait(l, STR("victim"), NOW), 100);
+        tries_count(l, STR("victim"), NOW);
+    assert_int_equal(tries_wait(l, STR("victim"), NOW), 100);
     for (int i = 0; i < 200000; i++) {
         snprintf(key, sizeof(key), "invented %d", i);
-        limits_count(l, STR(key), NOW + 1);
+        tries_count(l, STR(key), NOW + 1);
     }
-    assert_int_equal(limits_wait(l, STR("victim"), NOW + 1), 99);
-    assert_int_equal(limits_wait(l, STR("victim"), NOW - 50), 100); /* the clock was set back */
-    assert_int_equal(limits_wait(l, STR("victim"), NOW + 100), 0);
+    assert_int_equal(tries_wait(l, STR("victim"), NOW + 1), 99);
+    assert_int_equal(tries_wait(l, STR("victim"), NOW - 50), 100); /* the clock was set back */
+    assert_int_equal(tries_wait(l, STR("victim"), NOW + 100), 0);
     /* Pauses make up for tries where the rule says so. */
-    struct limits *mild =
-        limits_new(&(struct limits_rule){.free = 2, .first = 8, .longest = 100, .forgive = 10});
+    struct tries *mild =
+        tries_new(&(struct tries_rule){.free = 2, .first = 8, .longest = 100, .forgive = 10});
     for (int i = 0; i < 4; i++)
-        limits_count(mild, STR("a"), NOW);
-    assert_int_equal(limits_wait(mild, STR("a"), NOW), 32);
-    assert_int_equal(limits_wait(mild, STR("a"), NOW + 10), 6); /* of 16 */
-    assert_int_equal(limits_wait(mild, STR("a"), NOW + 30), 0);
-    limits_free(mild);
-    limits_count(l, STR("victim"), NOW + 300); /* forgotten meanwhile */
-    assert_int_equal(limits_wait(l, STR("victim"), NOW + 300), 0);
-    limits_free(l);
+        tries_count(mild, STR("a"), NOW);
+    assert_int_equal(tries_wait(mild, STR("a"), NOW), 32);
+    assert_int_equal(tries_wait(mild, STR("a"), NOW + 10), 6); /* of 16 */
+    assert_int_equal(tries_wait(mild, STR("a"), NOW + 30), 0);
+    tries_free(mild);
+    tries_count(l, STR("victim"), NOW + 300); /* forgotten meanwhile */
+    assert_int_equal(tries_wait(l, STR("victim"), NOW + 300), 0);
+    tries_free(l);
 }
 
 int main(void)

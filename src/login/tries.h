@@ -3,16 +3,16 @@
  * Bounded memory, whoever tries and with whatever names: a set of few places is shared by those whose keys
  * meet there, and who has tried least gives way. So a flood of invented names does not wash away what is
  * known of a name that is under attack. Lost with the process. */
-#ifndef CARDEA_LOGIN_LIMITS_H
-#define CARDEA_LOGIN_LIMITS_H
+#ifndef CARDEA_LOGIN_TRIES_H
+#define CARDEA_LOGIN_TRIES_H
 
 #include <stdint.h>
 
 #include "base/str.h"
 
-struct limits;
+struct tries;
 
-struct limits_rule {
+struct tries_rule {
     unsigned free;   /* tries without a wait */
     int64_t first;   /* seconds of the first wait */
     int64_t longest; /* of any wait. Whoever has not tried for twice as long is forgotten */
@@ -20,19 +20,19 @@ struct limits_rule {
 };
 
 /* Never NULL. */
-struct limits *limits_new(const struct limits_rule *rule);
-void limits_free(struct limits *l); /* NULL is allowed */
+struct tries *tries_new(const struct tries_rule *rule);
+void tries_free(struct tries *l); /* NULL is allowed */
 
 /* Seconds that `key` has still to wait at `now` (seconds since 1970); 0: it may try. */
-int64_t limits_wait(const struct limits *l, struct str key, int64_t now);
+int64_t tries_wait(const struct tries *l, struct str key, int64_t now);
 
 /* It tries. */
-void limits_count(struct limits *l, struct str key, int64_t now);
+void tries_count(struct tries *l, struct str key, int64_t now);
 
 /* Its last try was a good one and does not count. */
-void limits_refund(struct limits *l, struct str key);
+void tries_refund(struct tries *l, struct str key);
 
 /* All is forgotten of it. */
-void limits_forget(struct limits *l, struct str key);
+void tries_forget(struct tries *l, struct str key);
 
 #endif

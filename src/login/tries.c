@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "login/limits.h"
+#include "login/tries.h"
 
 #include <stdlib.h>
 
@@ -16,33 +16,33 @@ struct place {
     int64_t before; /* the one before `last` */
 };
 
-struct limits {
-    struct limits_rule rule;
+struct tries {
+    struct tries_rule rule;
     struct hash_key key;
     struct place places[SETS][WAYS];
 };
 
-struct limits *limits_new(const struct limits_rule *rule)
+struct tries *tries_new(const struct tries_rule *rule)
 {
-    struct limits *l = calloc(1, sizeof(*l));
+    struct tries *l = calloc(1, sizeof(*l));
     CHECK(l != NULL && rule->first > 0 && rule->longest >= rule->first);
     l->rule = *rule;
     l->key = hash_random_key();
     return l;
 }
 
-void limits_free(struct limits *l)
+void tries_free(struct tries *l)
 {
     free(l);
 }
 
-static uint64_t tag_of(const struct limits *l, struct str key)
+static uint64_t tag_of(const struct tries *l, struct str key)
 {
     uint64_t tag = hash_bytes(&l->key, key.p, key.len);
     return tag != 0 ? tag : 1;
 }
 
-static struct place *find(struct limits *l, struct str key)
+static struct place *find(struct tries *l, struct str key)
 {
     uint64_t tag = tag_of(l, key);
     struct place *set = l->places[tag % SETS];
@@ -58,19 +58,19 @@ static int64_t since(const struct place *p, int64_t now)
     return now > p->last ? now - p->last : 0;
 }
 
-static bool is_forgotten(const struct limits *l, const struct place *p, int64_t now)
+static bool is_forgotten(const struct tries *l, const struct place *p, int64_t now)
 {
     return p->tries == 0 || since(p, now) >= 2 * l->rule.longest;
 }
 
 /* Those that still count at `now`. */
-static uint32_t tries_left(const struct limits *l, const struct place *p, int64_t now)
+static uint32_t tries_left(const struct tries *l, const struct place *p, int64_t now)
 {
     int64_t forgiven = l->rule.forgive > 0 ? since(p, now) / l->rule.forgive : 0;
     return forgiven < p->tries ? p->tries - (uint32_t)forgiven : 0;
 }
 
-static int64_t wait_after(const struct limits_rule *rule, uint32_t tries)
+static int64_t wait_after(const struct tries_rule *rule, uint32_t tries)
 {
     if (tries < rule->free)
         return 0;
@@ -80,7 +80,7 @@ static int64_t wait_after(const struct limits_rule *rule, uint32_t tries)
     return wait < rule->longest ? wait : rule->longest;
 }
 
-int64_t limits_wait(const struct limits *l, struct str key, int64_t now)
+int64_t tries_wait(const struct tries *l, struct str key, int64_t now)
 {
     uint64_t tag = tag_of(l, key);
     const struct place *set = l->places[tag % SETS];
@@ -94,7 +94,7 @@ int64_t limits_wait(const struct limits *l, struct str key, int64_t now)
 }
 
 /* A place for one who has none: that of somebody forgotten, else of who has tried least. */
-static struct place *make_room(struct limits *l, struct str key, int64_t now)
+static struct place *make_room(struct tries *l, struct str key, int64_t now)
 {
     uint64_t tag = tag_of(l, key);
     struct place *set = l->places[tag % SETS], *least = &set[0];
@@ -105,7 +105,7 @@ static struct place *make_room(struct limits *l, struct str key, int64_t now)
     return least;
 }
 
-void limits_count(struct limits *l, struct str key, int64_t now)
+void tries_count(struct tries *l, struct str key, int64_t now)
 {
     struct place *p = find(l, key);
     if (p == NULL)
@@ -117,7 +117,7 @@ void limits_count(struct limits *l, struct str key, int64_t now)
     p->last = now;
 }
 
-void limits_refund(struct limits *l, struct str key)
+void tries_refund(struct tries *l, struct str key)
 {
     struct place *p = find(l, key);
     if (p == NULL || p->tries == 0)
@@ -126,7 +126,7 @@ void limits_refund(struct limits *l, struct str key)
     p->last = p->before;
 }
 
-void limits_forget(struct limits *l, struct str key)
+void tries_forget(struct tries *l, struct str key)
 {
     struct place *p = find(l, key);
     if (p != NULL)
