@@ -19,6 +19,7 @@
 #include "login/client.h"
 #include "login/form.h"
 #include "login/login.h"
+#include "login/upkeep.h"
 
 #define POLL_MAX 60 /* seconds that a door may have us wait between two questions */
 
@@ -92,17 +93,36 @@ static struct str csr_of(const struct logging_in *l)
 
 /* ---- what comes of it ---- */
 
+/* It is renewed from other folders than this one. */
+static int put_ca(const struct logging_in *l, char ret[KEEP_TEXT_MAX], struct err *err)
+{
+    struct buf path = {0};
+    if (l->http.ca == NULL)
+        CHECK(buf_printf(&path, "%s", CONFIG_TRUST_SYSTEM));
+    else if (file_put_absolute(&path, l->http.ca) < 0)
+        return err_errno(err, errno, "%s: where is this folder?", l->http.ca);
+    bool fits = str_copy(ret, KEEP_TEXT_MAX, (const char *)path.data, path.len);
+    buf_free(&path);
+    return fits ? 0 : err_set(err, "%s: its path is longer than %d bytes", l->http.ca, KEEP_TEXT_MAX - 1);
+}
+
 static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *ret, struct err *err)
 {
     struct str pem;
     const char *name = l->o->settings.value[SETTING_NAME];
-    *ret = (struct keep){.renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
+    *ret = (struct keep){.since = clock_wall() / NSEC_PER_SEC,
+                         .renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
     snprintf(ret->door, sizeof(ret->door), "%s", l->http.place);
     snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : "");
-    snprintf(ret->ca, sizeof(ret->ca), "%s", l->http.ca != NULL ? l->http.ca : CONFIG_TRUST_SYSTEM);
+    if (put_ca(l, ret->ca, err) < 0)
+        return -1;
     if (!form_text(answer, "certificate", LOGIN_PEM_MAX, &pem))
         return err_set(err, "the answer of the door %s holds no certificate", l->http.place);
-    return keep_write(l->o->file, ret, pem, l->key, err);
+    int lock = l->o->lock < 0 ? keep_lock(l->o->file, err) : -1;
+    int status = l->o->lock < 0 && lock < 0 ? -1 : keep_write(l->o->file, ret, pem, l->key, err);
+    if (lock >= 0)
+        close(lock);
+    return status;
 }
 
 /* ---- by a password ---- */
@@ -264,8 +284,6 @@ static int by_code(struct logging_in *l, struct keep *ret, struct err *err)
 static int renew(struct logging_in *l, struct keep *ret, struct err *err)
 {
     json_t *answer = NULL;
-    if (!l->o->has_kept)
-        return err_set(err, "there is no login to renew: run 'cardea login'");
     l->http.cert = l->o->file;
     if (make_key(l, err) < 0 ||
         login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
@@ -275,8 +293,21 @@ static int renew(struct logging_in *l, struct keep *ret, struct err *err)
     return status;
 }
 
+/* False: there is nothing to do yet, or another process has just done it. */
+static bool is_due(const struct login_options *o)
+{
+    struct upkeep r = {.by_another = false};
+    int64_t at;
+    if (!o->if_due)
+        return true;
+    upkeep_begin(&r, &o->kept);
+    return upkeep_next(&r, clock_wall() / NSEC_PER_SEC, &at) != UPKEEP_WAIT;
+}
+
 static int run(const struct login_options *o)
 {
+    if (!is_due(o))
+        return CMD_OK;
     struct logging_in l = {.o = o};
     struct err err = {""};
     struct keep keep;
