@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct logging_in {
     struct login_http http;
     struct evp_pkey_st *key;
     struct buf csr;
+    struct password code; /* for registering */
 };
 
 /* ---- preparing ---- */
@@ -197,9 +199,9 @@ static int set_password(struct logging_in *l, const struct password *p, struct e
         return err_set(err, "a new password has at least %d characters", PASSWORD_SHORTEST);
     if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
         return err_set(err, "no randomness to be had from the system");
-    if ((m = login_client_register(&c, l->o->code, err)) != NULL &&
+    if ((m = login_client_register(&c, l->code.text, err)) != NULL &&
         login_http_post(&l->http, "/login/register", m, &answer, err) >= 0 &&
-        (m = login_client_record(&c, l->o->code, answer, err)) != NULL &&
+        (m = login_client_record(&c, l->code.text, answer, err)) != NULL &&
         login_http_post(&l->http, "/login/register/finish", m, &last, err) >= 0)
         status = 0;
     json_decref(answer);
@@ -208,15 +210,28 @@ static int set_password(struct logging_in *l, const struct password *p, struct e
     return status;
 }
 
+static int get_code(struct logging_in *l, struct err *err)
+{
+    const char *code = l->o->code;
+    if (strcmp(code, "-") == 0)
+        return password_ask(&l->code, "Code for registering", err);
+    return str_copy(l->code.text, sizeof(l->code.text), code, strlen(code))
+               ? 0
+               : err_set(err, "the code is too long");
+}
+
 static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
 {
-    struct password p;
-    int status = get_password(l->o, &p, err);
+    struct password p = {.len = 0};
+    int status = l->o->mode == LOGIN_REGISTER ? get_code(l, err) : 0;
+    if (status == 0)
+        status = get_password(l->o, &p, err);
     if (status == 0 && l->o->mode == LOGIN_REGISTER)
         status = set_password(l, &p, err);
     if (status == 0)
         status = log_in(l, &p, ret, err);
     password_wipe(&p);
+    password_wipe(&l->code);
     return status;
 }
 
@@ -322,9 +337,18 @@ static int run(const struct login_options *o)
     return status == 0 ? login_tell(o, &keep) : cmd_failed("%s", err.text);
 }
 
+/* A crash leaves no password and no key on the disk. One byte: with 0 a program that the kernel hands cores
+ * to gets them all the same (core(5)). */
+static void leave_no_core(void)
+{
+    const struct rlimit none = {.rlim_cur = 1, .rlim_max = 1};
+    setrlimit(RLIMIT_CORE, &none);
+}
+
 int cmd_login(int argc, char **argv)
 {
     struct login_options o;
+    leave_no_core();
     int status = login_options_read(&o, argc, argv);
     if (status < 0)
         status = o.mode == LOGIN_STATUS   ? login_show_status(&o)
