@@ -3,6 +3,7 @@
 outlive the certificates that it gets, because who holds them renews the login by himself."""
 import fcntl
 import json
+import os
 import re
 import shlex
 import signal
@@ -16,7 +17,7 @@ import tls
 from fixtures import clean_env
 from run import CARDEA, SLOW, Process, free_port, run, wait_listening, wait_until
 
-LASTS = int(9 * SLOW)  # seconds that a certificate is good for
+LASTS = int(10 * SLOW)  # seconds that a certificate is good for
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "quic"])
 PASSWORD = "correct horse battery"
 
@@ -45,8 +46,7 @@ class Person:
         self.password = directory / "password"
         self.password.write_text(PASSWORD + "\n")
         self.password.chmod(0o600)
-        code = self.user("add", "alice", "--group", "ops", "--json")["code"]
-        self.last(LASTS)
+        code = self.user("add", "alice", "--group", "ops", "--lifetime", f"{LASTS}s", "--json")["code"]
         self.login("--register", code)
 
     def tool(self, *words):
@@ -59,7 +59,7 @@ class Person:
         return json.loads(said) if "--json" in words else said
 
     def last(self, seconds):
-        """What an administrator may say begins with a minute, which is long for a test."""
+        """From the next certificate on."""
         with sqlite3.connect(self.ca / "login.db", timeout=20 * SLOW) as database:
             database.execute("UPDATE account SET lifetime = ?", (seconds,))
 
@@ -292,3 +292,15 @@ def test_not_due_yet(person):
     assert run(CARDEA, "login", "--renew", env=person.env, cwd="/").returncode == 0 and person.file.read_bytes() != before
     done = run(CARDEA, "login", "--if-due", env=person.env)
     assert done.returncode == 2 and b"--if-due goes with --renew" in done.stderr
+
+
+def test_no_core_is_left(person, tmp_path):
+    """A crash of the process that has the password leaves nothing of it on the disk (core(5): 1 also stops what cores are
+    piped to)."""
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    asking = Process([CARDEA, "login", "--password-file", tmp_path / "fifo", f"alice@127.0.0.1:{person.door.port}"], tmp_path,
+                     "asking", env=person.env)
+    with open(tmp_path / "fifo", "wb"):  # it reads
+        limits = open(f"/proc/{asking.pid}/limits").read()
+    assert re.search(r"Max core file size +1 +1 ", limits), limits
+    assert asking.wait() == 1
