@@ -13,6 +13,7 @@
 #include "base/unit.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_settings.h"
+#include "cmd/login_keeper.h"
 #include "cmd/process.h"
 #include "cmd/share.h"
 #include "tunnel/share.h"
@@ -28,6 +29,7 @@ struct carry {
     int listen_fd; /* from who started us; else -1 */
     struct loop *loop;
     struct share *share;
+    struct login_keeper *keeper; /* NULL: the certificate is of no login */
     struct signals signals;
     struct timer last;
     struct stat socket;
@@ -62,6 +64,19 @@ static void on_unused(void *owner)
     loop_set_timer(c->loop, &c->last, loop_now(c->loop) + LAST_NS);
 }
 
+static void on_renewed(void *owner)
+{
+    const struct carry *c = owner;
+    share_look(c->share);
+}
+
+static int keep_login(struct carry *c, struct err *err)
+{
+    const struct login_keeper_owner owner = {.renewed = on_renewed, .owner = c};
+    process_keep_children();
+    return login_keeper_new(&c->keeper, c->loop, &c->settings.client, &owner, err);
+}
+
 static int start(struct carry *c, struct err *err)
 {
     struct client_settings client = connect_settings_client(&c->connect);
@@ -80,7 +95,7 @@ static int start(struct carry *c, struct err *err)
     if (c->listen_fd >= 0) /* a call has started us; a service of the user's stays for others */
         life.vain = VAIN_NS;
     c->share = share_new(c->loop, fd, &c->settings.client, &life, err);
-    return c->share != NULL ? 0 : -1;
+    return c->share != NULL ? keep_login(c, err) : -1;
 }
 
 static void finish(struct carry *c)
@@ -88,6 +103,7 @@ static void finish(struct carry *c)
     if (c->share != NULL)
         remove_socket(c);
     wheel_cancel(&c->last);
+    login_keeper_free(c->keeper);
     share_free(c->share);
     signals_unwatch(&c->signals);
     loop_free(c->loop);

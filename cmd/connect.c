@@ -7,6 +7,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/connect_options.h"
+#include "cmd/login_keeper.h"
 #include "cmd/process.h"
 #include "cmd/share.h"
 #include "config/config.h"
@@ -34,6 +35,8 @@ struct connect {
     struct client_settings settings;
     struct share_settings shared;
     struct client_door *door;
+    struct login_keeper *keeper; /* NULL: the certificate is of no login */
+    bool carried;                /* by another process */
     struct signals signals;
     struct listener *listeners;
     size_t listening; /* how many of them are open */
@@ -66,10 +69,26 @@ static int start_standard(struct connect *c, struct err *err)
 static void on_notice(void *owner, enum client_notice what, const char *text)
 {
     const struct connect *c = owner;
+    if (what == CLIENT_RUNS_OUT && c->keeper != NULL)
+        return; /* it tells what can be done */
     if (what != CLIENT_RENEWED)
         fprintf(stderr, "cardea: warning: %s\n", text);
     else if (c->options->verbose)
         fprintf(stderr, "cardea: %s\n", text);
+}
+
+static void on_login_renewed(void *owner)
+{
+    const struct connect *c = owner;
+    client_door_look(c->door);
+}
+
+static int keep_login(struct connect *c, struct err *err)
+{
+    const struct login_keeper_owner owner = {
+        .renewed = on_login_renewed, .owner = c, .by_another = c->carried};
+    process_keep_children();
+    return login_keeper_new(&c->keeper, c->loop, &c->settings, &owner, err);
 }
 
 /* ---- local ports ---- */
@@ -224,6 +243,7 @@ static int open_shared(struct connect *c, struct err *err)
     if (fd < 0)
         return 0;
     c->door = client_door_shared(c->loop, &c->settings, fd, err);
+    c->carried = true;
     return c->door != NULL ? 0 : -1;
 }
 
@@ -235,6 +255,7 @@ static int start_sharing(struct connect *c, struct err *err)
         return 0;
     client_door_free(c->door);
     c->door = client_door_shared(c->loop, &c->settings, fd, err);
+    c->carried = true;
     return c->door != NULL ? 0 : -1;
 }
 
@@ -269,6 +290,8 @@ static int start(struct connect *c, struct err *err)
     if (c->loop == NULL || watch_signals(c, err) != 0 || open_door(c, err) != 0)
         return -1;
     client_door_notices(c->door, on_notice, c);
+    if (keep_login(c, err) != 0)
+        return -1;
     return o->forwards_len > 0 ? start_listeners(c, err) : start_standard(c, err);
 }
 
@@ -295,6 +318,7 @@ static void finish(struct connect *c)
         else
             acceptor_stop(&c->listeners[i].acceptor);
     }
+    login_keeper_free(c->keeper);
     client_door_free(c->door);
     for (size_t i = 0; i < c->listening; i++)
         socks_server_free(c->listeners[i].socks);

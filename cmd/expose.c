@@ -10,6 +10,7 @@
 #include "cmd/cmd.h"
 #include "cmd/expose_files.h"
 #include "cmd/expose_options.h"
+#include "cmd/login_keeper.h"
 #include "cmd/process.h"
 #include "tunnel/agent_wire.h"
 
@@ -18,6 +19,7 @@ struct expose {
     struct loop *loop;
     struct client_door *door;
     struct exposer *agent;
+    struct login_keeper *keeper; /* NULL: the certificate is of no login */
     struct signals signals;
     bool stopping;
     int status;
@@ -207,8 +209,16 @@ static void on_visited(void *owner, const struct agent_visited *v)
 static void on_notice(void *owner, enum client_notice what, const char *text)
 {
     const struct expose *e = owner;
+    if (what == CLIENT_RUNS_OUT && e->keeper != NULL)
+        return; /* it tells what can be done */
     if (what != CLIENT_RENEWED || e->options->verbose)
         fprintf(stderr, "cardea: %s%s\n", what == CLIENT_RENEWED ? "" : "warning: ", text);
+}
+
+static void on_login_renewed(void *owner)
+{
+    const struct expose *e = owner;
+    client_door_look(e->door);
 }
 
 /* What an end that somebody asked for waits for. */
@@ -399,11 +409,15 @@ static int start(struct expose *e, const struct services *services, struct err *
     process_keep_memory();
     client_door_notices(e->door, on_notice, e);
     e->agent = exposer_new(e->loop, e->door, services->v, services->n, o->retry, &events, e);
-    return 0;
+    const struct client_settings settings = connect_settings_client(&o->settings);
+    const struct login_keeper_owner owner = {.renewed = on_login_renewed, .owner = e};
+    process_keep_children();
+    return login_keeper_new(&e->keeper, e->loop, &settings, &owner, err);
 }
 
 static void finish(struct expose *e)
 {
+    login_keeper_free(e->keeper);
     exposer_free(e->agent);
     client_door_free(e->door);
     signals_unwatch(&e->signals);

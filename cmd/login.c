@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "login/enrolments.h"
 #include "login/form.h"
 #include "login/login.h"
+#include "login/upkeep.h"
 
 #define POLL_MAX 60 /* seconds that a door may have us wait between two questions */
 
@@ -29,6 +31,7 @@ struct logging_in {
     struct login_http http;
     struct evp_pkey_st *key;
     struct buf csr;
+    struct password code; /* for registering */
 };
 
 /* ---- preparing ---- */
@@ -93,17 +96,36 @@ static struct str csr_of(const struct logging_in *l)
 
 /* ---- what comes of it ---- */
 
+/* It is renewed from other folders than this one. */
+static int put_ca(const struct logging_in *l, char ret[KEEP_TEXT_MAX], struct err *err)
+{
+    struct buf path = {0};
+    if (l->http.ca == NULL)
+        CHECK(buf_printf(&path, "%s", CONFIG_TRUST_SYSTEM));
+    else if (file_put_absolute(&path, l->http.ca) < 0)
+        return err_errno(err, errno, "%s: where is this folder?", l->http.ca);
+    bool fits = str_copy(ret, KEEP_TEXT_MAX, (const char *)path.data, path.len);
+    buf_free(&path);
+    return fits ? 0 : err_set(err, "%s: its path is longer than %d bytes", l->http.ca, KEEP_TEXT_MAX - 1);
+}
+
 static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *ret, struct err *err)
 {
     struct str pem;
     const char *name = l->o->settings.value[SETTING_NAME];
-    *ret = (struct keep){.renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
+    *ret = (struct keep){.since = clock_wall() / NSEC_PER_SEC,
+                         .renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
     snprintf(ret->door, sizeof(ret->door), "%s", l->http.place);
     snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : "");
-    snprintf(ret->ca, sizeof(ret->ca), "%s", l->http.ca != NULL ? l->http.ca : CONFIG_TRUST_SYSTEM);
+    if (put_ca(l, ret->ca, err) < 0)
+        return -1;
     if (!form_text(answer, "certificate", LOGIN_PEM_MAX, &pem))
         return err_set(err, "the answer of the door %s holds no certificate", l->http.place);
-    return keep_write(l->o->file, ret, pem, l->key, err);
+    int lock = l->o->lock < 0 ? keep_lock(l->o->file, err) : -1;
+    int status = l->o->lock < 0 && lock < 0 ? -1 : keep_write(l->o->file, ret, pem, l->key, err);
+    if (lock >= 0)
+        close(lock);
+    return status;
 }
 
 /* ---- by a password ---- */
@@ -178,9 +200,9 @@ static int set_password(struct logging_in *l, const struct password *p, struct e
         return err_set(err, "a new password has at least %d characters", PASSWORD_SHORTEST);
     if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
         return err_set(err, "no randomness to be had from the system");
-    if ((m = login_client_register(&c, l->o->code, err)) != NULL &&
+    if ((m = login_client_register(&c, l->code.text, err)) != NULL &&
         login_http_post(&l->http, "/login/register", m, &answer, err) >= 0 &&
-        (m = login_client_record(&c, l->o->code, answer, err)) != NULL &&
+        (m = login_client_record(&c, l->code.text, answer, err)) != NULL &&
         login_http_post(&l->http, "/login/register/finish", m, &last, err) >= 0)
         status = 0;
     json_decref(answer);
@@ -189,15 +211,28 @@ static int set_password(struct logging_in *l, const struct password *p, struct e
     return status;
 }
 
+static int get_code(struct logging_in *l, struct err *err)
+{
+    const char *code = l->o->code;
+    if (strcmp(code, "-") == 0)
+        return password_ask(&l->code, "Code for registering", err);
+    return str_copy(l->code.text, sizeof(l->code.text), code, strlen(code))
+               ? 0
+               : err_set(err, "the code is too long");
+}
+
 static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
 {
-    struct password p;
-    int status = get_password(l->o, &p, err);
+    struct password p = {.len = 0};
+    int status = l->o->mode == LOGIN_REGISTER ? get_code(l, err) : 0;
+    if (status == 0)
+        status = get_password(l->o, &p, err);
     if (status == 0 && l->o->mode == LOGIN_REGISTER)
         status = set_password(l, &p, err);
     if (status == 0)
         status = log_in(l, &p, ret, err);
     password_wipe(&p);
+    password_wipe(&l->code);
     return status;
 }
 
@@ -267,8 +302,6 @@ static int by_code(struct logging_in *l, struct keep *ret, struct err *err)
 static int renew(struct logging_in *l, struct keep *ret, struct err *err)
 {
     json_t *answer = NULL;
-    if (!l->o->has_kept)
-        return err_set(err, "there is no login to renew: run 'cardea login'");
     l->http.cert = l->o->file;
     if (make_key(l, err) < 0 ||
         login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
@@ -278,8 +311,21 @@ static int renew(struct logging_in *l, struct keep *ret, struct err *err)
     return status;
 }
 
+/* False: there is nothing to do yet, or another process has just done it. */
+static bool is_due(const struct login_options *o)
+{
+    struct upkeep r = {.by_another = false};
+    int64_t at;
+    if (!o->if_due)
+        return true;
+    upkeep_begin(&r, &o->kept);
+    return upkeep_next(&r, clock_wall() / NSEC_PER_SEC, &at) != UPKEEP_WAIT;
+}
+
 static int run(const struct login_options *o)
 {
+    if (!is_due(o))
+        return CMD_OK;
     struct logging_in l = {.o = o};
     struct err err = {""};
     struct keep keep;
@@ -294,9 +340,18 @@ static int run(const struct login_options *o)
     return status == 0 ? login_tell(o, &keep) : cmd_failed("%s", err.text);
 }
 
+/* A crash leaves no password and no key on the disk. One byte: with 0 a program that the kernel hands cores
+ * to gets them all the same (core(5)). */
+static void leave_no_core(void)
+{
+    const struct rlimit none = {.rlim_cur = 1, .rlim_max = 1};
+    setrlimit(RLIMIT_CORE, &none);
+}
+
 int cmd_login(int argc, char **argv)
 {
     struct login_options o;
+    leave_no_core();
     int status = login_options_read(&o, argc, argv);
     if (status < 0)
         status = o.mode == LOGIN_STATUS   ? login_show_status(&o)

@@ -18,11 +18,13 @@ struct login_options {
     const char *password_file;        /* NULL: ask */
     const char *fingerprint;          /* of the door's CA; NULL: it is known already */
     bool json;
+    bool if_due; /* with LOGIN_RENEW: unless that is too early */
     /* After login_options_complete(): */
     char *file;       /* what is kept of the login */
     char *ca_file;    /* where a CA that the fingerprint shows to be good is kept */
     struct keep kept; /* what `file` says; zeroed where there is none */
     bool has_kept;
+    int lock; /* on `file`, held from before `kept` was read: with LOGIN_RENEW; else -1 */
     char user[KEEP_TEXT_MAX];
     char door[KEEP_TEXT_MAX];
 };

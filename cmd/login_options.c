@@ -17,6 +17,7 @@ enum {
     OPTION_REGISTER = 256,
     OPTION_CODE,
     OPTION_RENEW,
+    OPTION_IF_DUE,
     OPTION_STATUS,
     OPTION_LOGOUT,
     OPTION_PASSWORD_FILE,
@@ -28,6 +29,7 @@ static const struct option options[] = {
     {"register", required_argument, NULL, OPTION_REGISTER},
     {"code", no_argument, NULL, OPTION_CODE},
     {"renew", no_argument, NULL, OPTION_RENEW},
+    {"if-due", no_argument, NULL, OPTION_IF_DUE},
     {"status", no_argument, NULL, OPTION_STATUS},
     {"logout", no_argument, NULL, OPTION_LOGOUT},
     {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
@@ -58,6 +60,9 @@ static int take(struct login_options *o, int option)
         return choose(o, LOGIN_BY_CODE);
     case OPTION_RENEW:
         return choose(o, LOGIN_RENEW);
+    case OPTION_IF_DUE:
+        o->if_due = true;
+        return -1;
     case OPTION_STATUS:
         return choose(o, LOGIN_STATUS);
     case OPTION_LOGOUT:
@@ -134,10 +139,14 @@ static int find_files(struct login_options *o)
     o->ca_file = connect_settings_path(CONNECT_LOGIN_CA);
     if (o->file == NULL || o->ca_file == NULL)
         return cmd_failed("no place to keep a login: neither HOME nor XDG_CONFIG_HOME is set");
+    if (o->mode == LOGIN_RENEW && access(o->file, F_OK) == 0 && (o->lock = keep_lock(o->file, &err)) < 0)
+        return cmd_failed("%s", err.text);
     int found = keep_read(o->file, &o->kept, &err);
     o->has_kept = found > 0;
     if (found < 0 && (o->mode == LOGIN_RENEW || o->mode == LOGIN_STATUS))
         return cmd_failed("%s", err.text);
+    if (found == 0 && o->mode == LOGIN_RENEW)
+        return cmd_failed("there is no login to renew: run 'cardea login'");
     return -1;
 }
 
@@ -163,19 +172,23 @@ static int complete(struct login_options *o)
 int login_options_read(struct login_options *o, int argc, char **argv)
 {
     int status = -1;
-    *o = (struct login_options){.mode = LOGIN_BY_PASSWORD};
+    *o = (struct login_options){.mode = LOGIN_BY_PASSWORD, .lock = -1};
     for (int c; status < 0 && (c = cmd_option(argc, argv, "", options)) != -1;)
         status = take(o, c);
     if (status < 0 && argc - optind > 1)
         status = cmd_misused("login", "%s: one door at a time", argv[optind + 1]);
     if (status < 0 && optind < argc)
         status = take_door(o, argv[optind]);
+    if (status < 0 && o->if_due && o->mode != LOGIN_RENEW)
+        status = cmd_misused("login", "--if-due goes with --renew");
     return status < 0 ? complete(o) : status;
 }
 
 void login_options_free(struct login_options *o)
 {
     connect_settings_free(&o->settings);
+    if (o->lock >= 0)
+        close(o->lock);
     free(o->file);
     free(o->ca_file);
 }

@@ -39,6 +39,7 @@ static int read_line(struct password *p, int fd, const char *name, struct err *e
     }
     if (p->len > 0 && p->text[p->len - 1] == '\r')
         p->len--;
+    p->text[p->len] = '\0';
     return p->len > 0 ? 0 : err_set(err, "no password in %s", name);
 }
 

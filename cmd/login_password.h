@@ -9,7 +9,7 @@
 #define PASSWORD_SHORTEST 8 /* of those that are set here */
 
 struct password {
-    char text[OPAQUE_PASSWORD_MAX + 1];
+    char text[OPAQUE_PASSWORD_MAX + 1]; /* with a NUL */
     size_t len;
 };
 

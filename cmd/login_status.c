@@ -78,8 +78,14 @@ int login_show_status(const struct login_options *o)
 
 int login_log_out(const struct login_options *o)
 {
-    if (unlink(o->file) != 0 && errno != ENOENT)
-        return cmd_failed("%s cannot be removed: %s", o->file, strerror(errno));
+    struct err err;
+    /* Behind a renewal that is under way, which would bring it back. */
+    int lock = access(o->file, F_OK) == 0 ? keep_lock(o->file, &err) : -1;
+    int failed = unlink(o->file) != 0 && errno != ENOENT ? errno : 0;
+    if (lock >= 0)
+        close(lock);
+    if (failed != 0)
+        return cmd_failed("%s cannot be removed: %s", o->file, strerror(failed));
     if (o->json)
         puts("{\"valid\":false}");
     return CMD_OK;

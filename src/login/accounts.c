@@ -273,15 +273,29 @@ static int end_sessions(struct accounts *a, struct str name, struct err *err)
     return state_run(q, err);
 }
 
-int accounts_set_disabled(struct accounts *a, struct str name, bool disabled, struct err *err)
+static int mark_disabled(struct accounts *a, struct str name, bool disabled, struct err *err)
 {
     struct state_query *q = state_query(a->state, "UPDATE account SET disabled = ? WHERE name = ?", err);
     if (q == NULL)
         return -1;
     state_put_int(q, disabled);
     state_put_text(q, name);
-    int status = run_changing(a, q, err);
-    return status == 1 && disabled && end_sessions(a, name, err) < 0 ? -1 : status;
+    return run_changing(a, q, err);
+}
+
+/* Both or neither: sessions that are left would live again when the account is enabled. */
+int accounts_set_disabled(struct accounts *a, struct str name, bool disabled, struct err *err)
+{
+    if (state_begin(a->state, err) < 0)
+        return -1;
+    int status = mark_disabled(a, name, disabled, err);
+    if (status == 1 && disabled && end_sessions(a, name, err) < 0)
+        status = -1;
+    if (status < 0) {
+        state_rollback(a->state);
+        return -1;
+    }
+    return state_commit(a->state, err) < 0 ? -1 : status;
 }
 
 int accounts_remove(struct accounts *a, struct str name, struct err *err)

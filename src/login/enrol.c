@@ -60,8 +60,10 @@ void login_enrol(struct login_step *s)
     if (!form_text(s->m, "host", 255, &host))
         host = login_text("unnamed");
     if (read_csr(s, &csr, key)) {
-        const struct enrolment_request request = {
-            .csr = {(const char *)csr.data, csr.len}, .key = key, .source = s->r->source, .host = host};
+        const struct enrolment_request request = {.csr = {(const char *)csr.data, csr.len},
+                                                  .key = key,
+                                                  .source = login_text(s->source),
+                                                  .host = host};
         let_wait(s, &request);
     }
     buf_free(&csr);

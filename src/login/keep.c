@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "login/keep.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <openssl/bio.h>
@@ -103,6 +106,22 @@ static bool put_line(struct buf *b, const char *key, const char *value)
     return strpbrk(value, "\r\n") == NULL && (*value == '\0' || buf_printf(b, "%s: %s\n", key, value));
 }
 
+static int put_certificate(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
+{
+    if (pem_is_certificate(type) && cert_put_pem(arg, (struct str){(const char *)der, len}))
+        return 0;
+    return err_set(err, "'%s' is no certificate", type);
+}
+
+/* Its certificates and nothing else: what stands around them could be taken for lines of ours, and another
+ * private key for ours. */
+static bool put_chain(struct buf *b, struct str chain)
+{
+    const struct buf text = {.data = (uint8_t *)(uintptr_t)chain.p, .len = chain.len};
+    struct err ignored;
+    return pem_each(&text, put_certificate, b, &ignored) == 0;
+}
+
 /* Into memory that is wiped afterwards. */
 static bool put_key(struct buf *b, const EVP_PKEY *key)
 {
@@ -122,13 +141,14 @@ static int write_file(const char *path, const struct keep *k, struct str chain, 
     /* At once, so that no copy of the key stays behind in memory that was given back. */
     bool good = buf_reserve(&b, KEEP_FILE_MAX) && put_line(&b, "door", k->door) &&
                 put_line(&b, "name", k->name) && put_line(&b, "ca", k->ca) &&
+                buf_printf(&b, "since: %lld\n", (long long)k->since) &&
                 buf_printf(&b, "renewable-until: %lld\n", (long long)k->renewable_until) &&
-                buf_append(&b, chain.p, chain.len) && put_key(&b, key) && b.len <= KEEP_FILE_MAX;
+                put_chain(&b, chain) && put_key(&b, key) && b.len <= KEEP_FILE_MAX;
     int status =
         good ? file_write_atomic(path, 0600, b.data, b.len, err)
              : err_set(err,
-                       "%s: cannot be written: the name of the door or of a file has a line end, or the "
-                       "certificates are too long",
+                       "%s: cannot be written: the name of the door or of a file has a line end, or what the "
+                       "door gave is not certificates alone, or too long",
                        path);
     OPENSSL_cleanse(b.data, b.len);
     buf_free(&b);
@@ -152,7 +172,10 @@ int keep_write(const char *path, struct keep *keep, struct str chain_pem, const 
 
 static void take_line(struct keep *k, const char *line, size_t len)
 {
-    static const char renewable[] = "renewable-until: ";
+    const struct {
+        const char *key;
+        int64_t *to;
+    } times[] = {{"since: ", &k->since}, {"renewable-until: ", &k->renewable_until}};
     const struct {
         const char *key;
         char *to;
@@ -162,8 +185,9 @@ static void take_line(struct keep *k, const char *line, size_t len)
         if (len > n && strncmp(line, rows[i].key, n) == 0)
             str_copy(rows[i].to, KEEP_TEXT_MAX, line + n, len - n);
     }
-    if (len > strlen(renewable) && strncmp(line, renewable, strlen(renewable)) == 0)
-        k->renewable_until = strtoll(line + strlen(renewable), NULL, 10);
+    for (size_t i = 0; i < ARRAY_LEN(times); i++)
+        if (len > strlen(times[i].key) && strncmp(line, times[i].key, strlen(times[i].key)) == 0)
+            *times[i].to = strtoll(line + strlen(times[i].key), NULL, 10);
 }
 
 static void read_lines(const char *text, struct keep *ret)
@@ -186,6 +210,8 @@ int keep_read(const char *path, struct keep *ret, struct err *err)
     X509 *cert = read_first((struct str){(const char *)text.data, text.len});
     if (cert != NULL) {
         read_facts(cert, ret);
+        if (ASN1_TIME_to_posix(X509_get0_notBefore(cert), &ret->since) != 1) /* a line may know better */
+            ret->since = ret->until;
         read_lines(buf_text(&text), ret);
     } else {
         err_set(err, "%s: no certificate in PEM; 'cardea login' writes it anew", path);
@@ -194,6 +220,22 @@ int keep_read(const char *path, struct keep *ret, struct err *err)
     buf_free(&text);
     X509_free(cert);
     return cert != NULL ? 1 : -1;
+}
+
+int keep_lock(const char *path, struct err *err)
+{
+    struct buf name = {0};
+    CHECK(buf_printf(&name, "%s.lock", path));
+    int fd = open(buf_text(&name), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0)
+        if (errno != EINTR) {
+            close(fd);
+            fd = -1;
+        }
+    if (fd < 0)
+        err_errno(err, errno, "%s", buf_text(&name));
+    buf_free(&name);
+    return fd;
 }
 
 /* ---- first contact ---- */

@@ -22,6 +22,7 @@ struct keep {
     char name[KEEP_TEXT_MAX]; /* that the door proves; "": its host */
     char ca[KEEP_TEXT_MAX];   /* a file, or "system" */
     char user[KEEP_TEXT_MAX]; /* whom the certificate names */
+    int64_t since;            /* the certificate was fetched then, by this machine's clock */
     int64_t until;            /* of the certificate, seconds since 1970 */
     int64_t renewable_until;  /* without a password */
 };
@@ -39,6 +40,12 @@ bool keep_key_text(const struct evp_pkey_st *key, struct buf *ret);
  * line end. */
 int keep_write(const char *path, struct keep *keep, struct str chain_pem, const struct evp_pkey_st *key,
                struct err *err);
+
+/* Who replaces or removes the file, or renews the login, does it under this lock, which is a file beside it
+ * and is waited for: so of many processes one renews, the others find what it has got, and none brings back a
+ * login that its owner has replaced or ended meanwhile. The descriptor is the lock: close(2) ends it. -1 with
+ * `err`. */
+int keep_lock(const char *path, struct err *err);
 
 /* Read back what it says. 0: there is no such file; -1 with `err`. The key is not looked at. */
 int keep_read(const char *path, struct keep *ret, struct err *err);

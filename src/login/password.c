@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <openssl/mem.h>
+#include <openssl/sha.h>
 
 #include "base/check.h"
 #include "login/login_internal.h"
@@ -154,6 +155,7 @@ static void answer_ke1(struct login_step *s, struct str user, bool familiar,
     struct opaque_server_random random;
     uint8_t ke2[OPAQUE_KE2], token[SEAL_BYTES];
     str_copy(login.name, sizeof(login.name), user.p, user.len);
+    SHA256(record, OPAQUE_RECORD, login.record);
     opaque_random_answer(&random);
     if (!opaque_login_answer(accounts_server(s->l->accounts), &names, user, record, ke1, &random, ke2,
                              &login.expected)) {
@@ -233,6 +235,15 @@ static struct str session_shown(const struct login_step *s)
     return session != NULL ? login_text(session) : (struct str){NULL, 0};
 }
 
+/* Disabled or reset since KE2, or with another password: who knew the one of before is out. */
+static bool is_as_it_began(const struct account *account, const struct sealed_login *login)
+{
+    uint8_t record[SEAL_RECORD];
+    SHA256(account->record, OPAQUE_RECORD, record);
+    return !account->disabled && account->has_password &&
+           CRYPTO_memcmp(record, login->record, SEAL_RECORD) == 0;
+}
+
 static void log_in(struct login_step *s, const struct sealed_login *login, struct str csr)
 {
     struct account account;
@@ -241,8 +252,7 @@ static void log_in(struct login_step *s, const struct sealed_login *login, struc
     int64_t until = s->now + s->l->settings.renewable;
     uint8_t key[LOGIN_KEY_DIGEST];
     int status = accounts_find(s->l->accounts, login_text(login->name), &account, &err);
-    /* Disabled or reset since KE2. */
-    if (status == 0 || (status == 1 && (account.disabled || !account.has_password))) {
+    if (status == 0 || (status == 1 && !is_as_it_began(&account, login))) {
         login_refuse(s, 403, "wrong user or password");
         return;
     }

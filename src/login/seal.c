@@ -35,6 +35,7 @@ void seal_close(const uint8_t key[SEAL_KEY], const struct sealed_login *login, u
     writer_uint(&w, 1, strlen(login->name));
     writer_bytes(&w, name, sizeof(name));
     writer_uint(&w, 1, login->familiar);
+    writer_bytes(&w, login->record, SEAL_RECORD);
     writer_bytes(&w, login->expected.client_mac, OPAQUE_HASH);
     writer_bytes(&w, login->expected.session_key, OPAQUE_HASH);
     CHECK(!w.full && w.p == w.end);
@@ -53,12 +54,14 @@ static void read_plain(const uint8_t plain[SEAL_PLAIN], struct sealed_login *ret
     struct cursor c = cursor_of(plain, SEAL_PLAIN);
     uint64_t until = 0;
     uint8_t len = 0, familiar = 0;
-    const uint8_t *name, *mac, *key;
+    const uint8_t *name, *record, *mac, *key;
     CHECK(cursor_uint(&c, 8, &until) && cursor_u8(&c, &len) && len <= SEAL_NAME_MAX &&
           cursor_bytes(&c, SEAL_NAME_MAX, &name) && cursor_u8(&c, &familiar) &&
-          cursor_bytes(&c, OPAQUE_HASH, &mac) && cursor_bytes(&c, OPAQUE_HASH, &key));
+          cursor_bytes(&c, SEAL_RECORD, &record) && cursor_bytes(&c, OPAQUE_HASH, &mac) &&
+          cursor_bytes(&c, OPAQUE_HASH, &key));
     *ret = (struct sealed_login){.until = (int64_t)until, .familiar = familiar != 0};
     memcpy(ret->name, name, len);
+    memcpy(ret->record, record, SEAL_RECORD);
     memcpy(ret->expected.client_mac, mac, OPAQUE_HASH);
     memcpy(ret->expected.session_key, key, OPAQUE_HASH);
 }

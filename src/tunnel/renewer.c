@@ -21,6 +21,7 @@
 #define LOOKS 20
 #define LOOK_MIN_NS (250 * NSEC_PER_MSEC)
 #define LOOK_MAX_NS (300 * NSEC_PER_SEC)
+#define LOOK_OVER_NS (2 * NSEC_PER_SEC) /* behind its end, which may be a night long */
 
 /* It is told that the certificate runs out when so much of its life is left, and no more than that time. */
 #define WARN_PART 5
@@ -451,7 +452,7 @@ static void look_later(struct renewer *r)
         until = MIN(until, CONTAINER_OF(n, struct known, node)->until);
     int64_t left = MIN(MAX(until - now, (int64_t)0), INT64_MAX / NSEC_PER_SEC);
     int64_t wait = MAX(MIN(left * NSEC_PER_SEC / LOOKS, LOOK_MAX_NS), LOOK_MIN_NS);
-    loop_set_timer(r->door->loop, &r->look, loop_now(r->door->loop) + wait);
+    loop_set_timer(r->door->loop, &r->look, loop_now(r->door->loop) + (until < now ? LOOK_OVER_NS : wait));
 }
 
 struct renewer *renewer_new(struct client_door *door, const char *cert, const char *key)

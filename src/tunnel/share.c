@@ -115,6 +115,12 @@ static struct lane *lane_now(struct share *s, struct err *err)
     return l;
 }
 
+void share_look(struct share *s)
+{
+    for (struct list *n = s->lanes.next; n != &s->lanes; n = n->next)
+        client_door_look(CONTAINER_OF(n, struct lane, node)->door);
+}
+
 static void on_tidy(struct task *t)
 {
     struct share *s = CONTAINER_OF(t, struct share, tidy);

@@ -22,6 +22,9 @@ struct share_life {
 struct share *share_new(struct loop *loop, int fd, const struct client_settings *settings,
                         const struct share_life *life, struct err *err);
 
+/* There is word of a newer certificate in the file: look now, not when it is due. */
+void share_look(struct share *s);
+
 /* Cut off what is open; the loop frees the rest in its next round, or in loop_free(). NULL is allowed. */
 void share_free(struct share *s);
 

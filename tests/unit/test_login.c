@@ -286,6 +286,30 @@ static void test_key_is_bound(void **state)
     end(&w);
 }
 
+/* A proof of the password of before is worth nothing once there is another, and within its minute neither. */
+static void test_password_set_meanwhile(void **state)
+{
+    struct world w;
+    struct attempt a;
+    struct err err = {""};
+    char code[CODE_TEXT_MAX];
+    (void)state;
+    begin(&w, "meanwhile");
+    add_with_password(&w, "alice", "secret");
+    start(&w, "alice", "secret", &a);
+    assert_true(a.believed);
+    bind(&a, "csr");
+    finish(&w, &a, "csr");
+    assert_int_equal(w.status, 200);
+    assert_int_equal(accounts_reset(w.accounts, STR("alice"), w.now, ACCOUNT_CODE_LIFE, code, &err), 1);
+    set_password(&w, "alice", code, "another");
+    assert_int_equal(w.status, 200);
+    finish(&w, &a, "csr");
+    assert_int_equal(w.status, 403);
+    assert_int_equal(log_in(&w, "alice", "another"), 200);
+    end(&w);
+}
+
 /* No answer tells whether there is such an account. */
 static void test_unknown_is_as_wrong(void **state)
 {
@@ -584,6 +608,13 @@ static void test_enrolments_are_few(void **state)
     w.now += ENROLMENT_LIFE;
     enrol(&w, "person", ticket, code);
     assert_int_equal(w.status, 200);
+    taken = 0;
+    for (int i = 0; i < 2 * ENROLMENTS_SOURCE_MAX; i++) { /* addresses of one network are one source */
+        snprintf(source, sizeof(source), "2001:db8:1:2::%x", i + 1);
+        enrol(&w, "bot", ticket, code);
+        taken += w.status == 200;
+    }
+    assert_int_equal(taken, ENROLMENTS_SOURCE_MAX);
     end(&w);
 }
 
@@ -735,6 +766,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_way),
         cmocka_unit_test(test_key_is_bound),
+        cmocka_unit_test(test_password_set_meanwhile),
         cmocka_unit_test(test_unknown_is_as_wrong),
         cmocka_unit_test(test_waits_grow_and_end),
         cmocka_unit_test(test_owner_is_not_locked_out),

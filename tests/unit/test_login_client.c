@@ -99,6 +99,44 @@ static void test_not_kept(void **state)
     ca_free(root);
 }
 
+/* A door cannot put lines of its own into the file, nor a key. */
+static void test_only_certificates_are_kept(void **state)
+{
+    static const char lines[] = "ca: /tmp/theirs.pem\ndoor: evil.example.com:443\nrenewable-until: 99\n";
+    struct err err = {""};
+    struct buf csr = {0}, pem = {0}, junk = {0}, with_key = {0};
+    struct ca *root = pki_root("Root");
+    EVP_PKEY *key = keep_key_make(&csr, &err), *other = keep_key_make(&csr, &err);
+    struct keep k = {.door = "door.example.com:443", .ca = "system", .since = 17, .renewable_until = 5}, back;
+    const char *path = pki_path("only.pem");
+    const uint8_t *p = NULL;
+    size_t len = 0;
+    BIO *bio = BIO_new(BIO_s_mem());
+    (void)state;
+    certify(root, key, "alice", &pem);
+    assert_true(buf_append(&junk, lines, strlen(lines)) && buf_append(&junk, pem.data, pem.len) &&
+                buf_append(&junk, lines, strlen(lines)));
+    assert_int_equal(keep_write(path, &k, (struct str){(char *)junk.data, junk.len}, key, &err), 0);
+    assert_int_equal(keep_read(path, &back, &err), 1);
+    assert_string_equal(back.door, "door.example.com:443");
+    assert_string_equal(back.ca, "system");
+    assert_int_equal(back.renewable_until, 5);
+    assert_int_equal(back.since, 17);
+    assert_true(PEM_write_bio_PKCS8PrivateKey(bio, other, NULL, NULL, 0, NULL, NULL) == 1 &&
+                BIO_mem_contents(bio, &p, &len) == 1);
+    assert_true(buf_append(&with_key, pem.data, pem.len) && buf_append(&with_key, p, len));
+    assert_int_equal(keep_write(path, &k, (struct str){(char *)with_key.data, with_key.len}, key, &err), -1);
+    assert_non_null(strstr(err.text, "not certificates alone"));
+    BIO_free(bio);
+    buf_free(&csr);
+    buf_free(&pem);
+    buf_free(&junk);
+    buf_free(&with_key);
+    keep_key_free(key);
+    keep_key_free(other);
+    ca_free(root);
+}
+
 static void test_fingerprints(void **state)
 {
     static const char *const bad[] = {"", "00", ":", "zz", "sha256", NULL};
@@ -213,6 +251,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_not_kept),
+        cmocka_unit_test(test_only_certificates_are_kept),
         cmocka_unit_test(test_fingerprints),
         cmocka_unit_test(test_bad_answers),
         cmocka_unit_test(test_answer_is_bound),
