@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "acme/service.h"
 #include "admin/server.h"
@@ -18,11 +19,13 @@
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
+#include "keeper/candidates.h"
 #include "keeper/keeper.h"
 #include "login/service.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
+#include "session/staging.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
 #include "web/challenges.h"
@@ -40,6 +43,7 @@ struct serving {
     struct loop *loop;
     struct door *door;
     struct keeper *keeper;
+    struct candidates *candidates; /* NULL: their folder cannot be used */
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
@@ -254,6 +258,21 @@ static int open_ca(struct serving *s, const struct config_ca *ca, struct buf *er
     return -1;
 }
 
+/* What stands beside the configuration. A list that is damaged is told of and left alone: the door serves
+ * what its configuration says. */
+static void open_candidates(struct serving *s, const struct config *config)
+{
+    struct buf troubles = {0};
+    struct err err;
+    s->candidates = candidates_open(config_state_folder(config), &troubles, &err);
+    if (s->candidates == NULL)
+        fprintf(stderr, "cardea: nothing is staged or promoted: %s\n", err.text);
+    else
+        s->bindings.staging = candidates_now(s->candidates, time(NULL));
+    print_lines(buf_text(&troubles));
+    buf_free(&troubles);
+}
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
@@ -267,6 +286,8 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         config_free(config);
         return -1;
     }
+    if (text == NULL)
+        open_candidates(s, config);
     s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
 }
@@ -298,8 +319,10 @@ static int start(struct serving *s, const char *path)
         tell_lines_of(s, err.text);
         return -1;
     }
-    if (asked)
+    if (asked) {
         admin_set_reloaded(s->admin, on_reloaded, s);
+        admin_set_candidates(s->admin, s->candidates);
+    }
     return 0;
 }
 
@@ -312,6 +335,8 @@ static void finish(struct serving *s)
     door_free(s->door);
     loop_deliver(s->loop); /* and its office */
     keeper_free(s->keeper);
+    candidates_close(s->candidates);
+    staging_unref(s->bindings.staging);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
     loop_free(s->loop);
