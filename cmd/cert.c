@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
+#include "cmd/cert_stage.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
 
@@ -210,11 +211,19 @@ static int cert_ls(int argc, char **argv)
 
 int cmd_cert(int argc, char **argv)
 {
+    static const struct {
+        const char *word;
+        int (*run)(int argc, char **argv);
+    } forms[] = {{"ls", cert_ls},           {"stage", cert_stage},       {"test", cert_test},
+                 {"promote", cert_promote}, {"rollback", cert_rollback}, {"disable", cert_disable}};
     const char *form = argc > 1 ? argv[1] : "";
     if (strcmp(form, "--help") == 0 || strcmp(form, "-h") == 0)
         return cmd_usage("cert", true);
-    if (strcmp(form, "ls") != 0)
-        return cmd_misused("cert", "expected 'ls', not '%s'", form);
-    argv[1] = argv[0];
-    return cert_ls(argc - 1, argv + 1);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        if (strcmp(form, forms[i].word) == 0) {
+            argv[1] = argv[0];
+            return forms[i].run(argc - 1, argv + 1);
+        }
+    return cmd_misused("cert", "expected 'ls', 'stage', 'test', 'promote', 'rollback' or 'disable', not '%s'",
+                       form);
 }
