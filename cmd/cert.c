@@ -145,7 +145,8 @@ static void add_certificate(struct table *t, const json_t *certificate)
     add_backup(t, certificate);
     table_add(t, "%.10s", table_text(slot, "issued"));
     add_next(t, certificate);
-    table_add(t, "%s%s%s", strcmp(label, "-") != 0 ? label : from, swapped != NULL ? ", swapped: " : "",
+    table_add(t, "%s%s%s%s", strcmp(from, "promoted") == 0 ? "promoted: " : "",
+              strcmp(label, "-") != 0 ? label : from, swapped != NULL ? ", swapped: " : "",
               swapped != NULL ? swapped : "");
 }
 

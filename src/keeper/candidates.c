@@ -267,8 +267,6 @@ static int read_list(struct candidates *c, struct buf *troubles, struct err *err
         return err_set(err, "%s: line %d: %s", path, why.line, why.text);
     int done = read_rows(c, list, troubles, err);
     json_decref(list);
-    if (done == 0)
-        sweep(c);
     return done;
 }
 

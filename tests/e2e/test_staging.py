@@ -129,6 +129,25 @@ def test_a_damaged_list_is_left_alone(stage):
     assert "list.json: line 1" in stage.door.process.output()
 
 
+def test_what_is_hidden_is_told(stage, pki):
+    """A file that was renewed under a certificate that was promoted; and one that has become the same."""
+    stage.ok("stage", stage.candidate.certificate, "--name", "ecdsa")
+    stage.ok("promote")
+    out = stage.ok("ls")
+    assert "promoted: ecdsa" in out and len(out.strip().splitlines()) == 2
+    newer = pki.ca.issue("stage.test", dns=["stage.test", "old.stage.test"], key="rsa", start=-60, label=f"newer-{stage.state.parent.name}")
+    for path, new in ((stage.production.certificate, newer.certificate), (stage.production.key, newer.key)):
+        shutil.copy(new, path)
+    err = stage.door.cli("reload").stderr.decode()
+    assert "is newer than 'ecdsa', which was promoted and is served instead" in err
+    assert stage.shown() == ("ec", "ec")
+    done = run(CARDEA, "serve", "--check", "-c", stage.door.config_file)
+    assert done.returncode == 0 and "is newer than 'ecdsa'" in done.stderr.decode()
+    for path, new in ((stage.production.certificate, stage.candidate.certificate), (stage.production.key, stage.candidate.key)):
+        shutil.copy(new, path)
+    assert "is what was promoted as 'ecdsa', which is needed no more" in stage.door.cli("reload").stderr.decode()
+
+
 # cert test -----------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +230,7 @@ def test_tls_settings(stage):
     assert code == 1 and "speaks TLS 1.2, no more" in out and "route www: TLS 1.3 at least, in production 1.2" in out
     stage.ok("promote", "tls")
     assert stage.key("-tls1_2") is None
+    assert "TLS settings that were promoted are in force instead: min_version=1.3" in stage.door.cli("reload").stderr.decode()
     stage.door.stop()
     stage.door.start()
     assert stage.key("-tls1_2") is None and stage.key("-tls1_3") == "rsa"
