@@ -33,6 +33,8 @@
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
 
+#define PROMOTED_LOOK_NS NSEC_PER_SEC
+
 #define SERVICES 4 /* of the door's own pages */
 
 static const struct front_binding fronts[] = {
@@ -44,6 +46,8 @@ struct serving {
     struct door *door;
     struct keeper *keeper;
     struct candidates *candidates; /* NULL: their folder cannot be used */
+    struct timer promoted;         /* looks whether what was promoted has expired ... */
+    int64_t promoted_seen;         /* ... since it looked last, in seconds since 1970 */
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
@@ -273,6 +277,37 @@ static void open_candidates(struct serving *s, const struct config *config)
     buf_free(&troubles);
 }
 
+static void on_expired(void *arg, const struct review *review, const char *errors)
+{
+    (void)arg;
+    if (review == NULL)
+        print_lines(errors);
+}
+
+/* What was promoted and has expired must not hide what is good. */
+static void look_at_promoted(struct timer *t)
+{
+    struct serving *s = CONTAINER_OF(t, struct serving, promoted);
+    int64_t now = time(NULL);
+    if (candidates_next_end(s->candidates, s->promoted_seen) <= now) {
+        struct staging *left = candidates_now(s->candidates, now);
+        on_notice(s, "a certificate that was promoted has expired: what it stood in for is served again");
+        door_put_staging(s->door, left, on_expired, s);
+        staging_unref(left);
+    }
+    s->promoted_seen = now;
+    loop_set_timer(s->loop, t, loop_now(s->loop) + PROMOTED_LOOK_NS);
+}
+
+static void watch_promoted(struct serving *s)
+{
+    timer_init(&s->promoted, look_at_promoted);
+    if (s->candidates == NULL)
+        return;
+    s->promoted_seen = time(NULL);
+    loop_set_timer(s->loop, &s->promoted, loop_now(s->loop) + PROMOTED_LOOK_NS);
+}
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
@@ -322,6 +357,7 @@ static int start(struct serving *s, const char *path)
     if (asked) {
         admin_set_reloaded(s->admin, on_reloaded, s);
         admin_set_candidates(s->admin, s->candidates);
+        watch_promoted(s);
     }
     return 0;
 }

@@ -322,6 +322,18 @@ struct staging *candidates_now(struct candidates *c, int64_t now)
     return s;
 }
 
+int64_t candidates_next_end(const struct candidates *c, int64_t now)
+{
+    int64_t end = INT64_MAX;
+    CHECK_MAGIC(c, MAGIC);
+    for (size_t i = 0; i < c->now.n; i++) {
+        const struct cert *cert = c->now.v[i].stage == STAGE_PRODUCTION ? c->now.v[i].cert : NULL;
+        if (cert != NULL && cert->not_after > now)
+            end = MIN(end, cert->not_after);
+    }
+    return end;
+}
+
 /* ---- orders ---- */
 
 static size_t count(const struct table *t, enum stage stage)

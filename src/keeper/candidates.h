@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -29,6 +30,10 @@ void candidates_close(struct candidates *c);
 /* What there is now, without certificates that have expired at `now` (seconds since 1970): what they stand in
  * for is better. One reference for the caller. */
 struct staging *candidates_now(struct candidates *c, int64_t now);
+
+/* Seconds since 1970 at which the next certificate that was promoted, and has not expired at `now`, does;
+ * then candidates_now() has another answer. INT64_MAX: none. */
+int64_t candidates_next_end(const struct candidates *c, int64_t now);
 
 /* What is to be done. `label` NULL: the only one that there is to be had. */
 enum candidates_verb { CANDIDATES_STAGE, CANDIDATES_PROMOTE, CANDIDATES_ROLLBACK, CANDIDATES_DISABLE };

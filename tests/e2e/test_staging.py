@@ -11,7 +11,7 @@ import pytest
 
 import tls
 from door import Door
-from run import CARDEA, free_port, run, wait_until
+from run import CARDEA, SLOW, free_port, run, wait_until
 
 
 class Stage:
@@ -146,6 +146,15 @@ def test_what_is_hidden_is_told(stage, pki):
     for path, new in ((stage.production.certificate, stage.candidate.certificate), (stage.production.key, stage.candidate.key)):
         shutil.copy(new, path)
     assert "is what was promoted as 'ecdsa', which is needed no more" in stage.door.cli("reload").stderr.decode()
+
+
+def test_what_has_expired_hides_nothing(stage, pki):
+    short = pki.ca.issue("stage.test", dns=["stage.test", "old.stage.test"], end=int(4 * SLOW), label=f"short-{stage.state.parent.name}")
+    stage.ok("stage", short.certificate, "--name", "short")
+    stage.ok("promote")
+    assert stage.listed("promoted") == ["short"]
+    wait_until(lambda: stage.key() == "rsa", "the configuration's certificate again", 15 * SLOW, step=0.2)
+    assert "has expired: what it stood in for is served again" in stage.door.process.output()
 
 
 # cert test -----------------------------------------------------------------------------------------------------------

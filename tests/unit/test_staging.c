@@ -253,6 +253,8 @@ static void test_promotions_are_undone_in_turn(void **state)
     c = open_at(dir);
     expect_now(c, now, "+far +two");
     expect_now(c, now + 2 * PKI_YEAR, ""); /* what has expired hides nothing */
+    assert_true(candidates_next_end(c, now) > now && candidates_next_end(c, now) <= now + PKI_YEAR);
+    assert_true(candidates_next_end(c, now + 2 * PKI_YEAR) == INT64_MAX);
     order(c, CANDIDATES_ROLLBACK, "two");
     expect_now(c, now, "+one +far two");
     order(c, CANDIDATES_ROLLBACK, "one");
