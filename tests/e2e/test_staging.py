@@ -11,6 +11,7 @@ import pytest
 
 import tls
 from door import Door
+from fixtures import clean_env
 from run import CARDEA, SLOW, free_port, run, wait_until
 
 
@@ -247,6 +248,31 @@ def test_tls_settings(stage):
     assert stage.key("-tls1_2") == "rsa" and stage.key("-tls1_2", staging=True) is None
     stage.ok("disable")
     assert stage.key("-tls1_2", staging=True) == "rsa"
+
+
+# QUIC ----------------------------------------------------------------------------------------------------------------
+
+
+def test_tunnels_over_quic_see_candidates(tmp_path, pki, banner):
+    """The candidate is a stranger's: who trusts the door's CA gets through in production alone."""
+    stage = Stage(tmp_path, pki, banner, trust=[pki.trust()],
+                  routes=[{"name": "tunnel", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}],
+                  policy=[{"name": "all", "who": {"any": True}, "targets": ["127.0.0.1:*"]}])
+    stage.door.start()
+    strange = pki.stranger.issue("stage.test", dns=["stage.test", "old.stage.test"], key="rsa", label=f"quic-{tmp_path.name}")
+
+    def connects(port):
+        done = run(CARDEA, "connect", "--door", f"127.0.0.1:{port}", "--name", "stage.test", "--cert", pki.alice.certificate, "--key",
+                   pki.alice.key, "--ca", stage.ca, "--transport", "quic", banner.to, stdin=subprocess.DEVNULL, env=clean_env(tmp_path))
+        return done.returncode == 0
+    assert connects(stage.door.port) and connects(stage.staging_port)
+    stage.ok("stage", strange.certificate, "--name", "strange")
+    assert connects(stage.door.port) and not connects(stage.staging_port)
+    stage.ok("promote")
+    assert not connects(stage.door.port)
+    stage.ok("rollback")
+    assert connects(stage.door.port)
+    stage.door.stop()
 
 
 # What is refused -----------------------------------------------------------------------------------------------------
