@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clean.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
 #include "cmd/cert_stage.h"
@@ -171,6 +172,25 @@ static void show(const json_t *answer)
         printf("%lld certificates in all; those with the least life left are shown\n", total);
 }
 
+/* What stands beside the configuration: candidates, and settings that were promoted. */
+static void show_beside(const json_t *answer)
+{
+    size_t i;
+    const json_t *item;
+    char label[512], tls[512];
+    json_array_foreach(json_object_get(answer, "beside"), i, item)
+    {
+        bool promoted = strcmp(table_text(item, "state"), "promoted") == 0;
+        bool settings = json_is_string(json_object_get(item, "tls"));
+        if (promoted && !settings)
+            continue; /* it is in the table */
+        str_clean(label, sizeof(label), table_text(item, "label"));
+        str_clean(tls, sizeof(tls), table_text(item, "tls"));
+        printf("%s: %s%s%s\n", promoted ? "promoted" : "candidate", label, settings ? ": " : "",
+               settings ? tls : "");
+    }
+}
+
 static int list(const char *socket, bool json)
 {
     struct err err;
@@ -183,6 +203,7 @@ static int list(const char *socket, bool json)
         putchar('\n');
     } else if (code == 200) {
         show(answer);
+        show_beside(answer);
     }
     json_decref(answer);
     return code == 200 ? CMD_OK

@@ -205,18 +205,32 @@ static bool put_listing(struct buf *b, const struct listing *l)
            buf_append(b, "}", 1);
 }
 
-bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total)
+static bool put_beside(struct buf *b, const struct staging *s)
+{
+    bool ok = buf_printf(b, ",\n\"beside\":[");
+    for (size_t i = 0; s != NULL && i < s->n && ok; i++)
+        ok = buf_printf(b, "%s{\"state\":\"%s\"", i > 0 ? "," : "",
+                        s->v[i].promoted ? "promoted" : "candidate") &&
+             put_text(b, "label", s->v[i].label) && put_text(b, "tls", s->v[i].tls_text) &&
+             put_time(b, "since", s->v[i].since) && buf_append(b, "}", 1);
+    return ok && buf_append(b, "]", 1);
+}
+
+bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total,
+                       const struct staging *beside)
 {
     bool ok = buf_printf(b, "{\"certificates\":[");
     for (size_t i = 0; i < len && ok; i++)
         ok = buf_append(b, ",\n", i > 0 ? 2 : 0) && put_listing(b, &v[i]);
-    return ok && buf_printf(b, "],\n\"certificates_total\":%zu}\n", total);
+    return ok && buf_printf(b, "],\n\"certificates_total\":%zu", total) && put_beside(b, beside) &&
+           buf_append(b, "}\n", 2);
 }
 
 static void answer(void *arg, const struct listing *v, size_t len, size_t total)
 {
+    const struct admin *a = exchange_arg(arg);
     struct buf body = {0};
-    bool ok = certificates_json(&body, v, len, total);
+    bool ok = certificates_json(&body, v, len, total, a == NULL ? NULL : door_snapshot(a->door)->staging);
     admin_answer(arg, ok, TYPE_JSON, &body);
 }
 

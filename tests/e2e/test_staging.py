@@ -135,7 +135,7 @@ def test_what_is_hidden_is_told(stage, pki):
     stage.ok("stage", stage.candidate.certificate, "--name", "ecdsa")
     stage.ok("promote")
     out = stage.ok("ls")
-    assert "promoted: ecdsa" in out and len(out.strip().splitlines()) == 2
+    assert re.search(r"promoted: ecdsa$", out, re.MULTILINE) and len(out.strip().splitlines()) == 2
     newer = pki.ca.issue("stage.test", dns=["stage.test", "old.stage.test"], key="rsa", start=-60, label=f"newer-{stage.state.parent.name}")
     for path, new in ((stage.production.certificate, newer.certificate), (stage.production.key, newer.key)):
         shutil.copy(new, path)
@@ -234,6 +234,7 @@ def test_tls_settings(stage):
     stage.door.audited(1, sni="stage.test")
     assert "tls is staged" in stage.ok("stage", "--tls", "min_version=1.3,groups=P-256:X25519,ciphers=TLS_AES_256_GCM_SHA384")
     assert stage.key("-tls1_2", staging=True) is None and stage.key("-tls1_2") == "rsa"
+    assert "candidate: tls: min_version=1.3,groups=P-256" in stage.ok("ls")
     said = tls.s_client(stage.door, "stage.test", port=stage.staging_port)
     assert said.cipher == "TLS_AES_256_GCM_SHA384"
     code, out, _ = stage.cert("test")
