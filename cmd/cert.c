@@ -9,8 +9,10 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clean.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
+#include "cmd/cert_stage.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
 
@@ -144,7 +146,8 @@ static void add_certificate(struct table *t, const json_t *certificate)
     add_backup(t, certificate);
     table_add(t, "%.10s", table_text(slot, "issued"));
     add_next(t, certificate);
-    table_add(t, "%s%s%s", strcmp(label, "-") != 0 ? label : from, swapped != NULL ? ", swapped: " : "",
+    table_add(t, "%s%s%s%s", strcmp(from, "promoted") == 0 ? "promoted: " : "",
+              strcmp(label, "-") != 0 ? label : from, swapped != NULL ? ", swapped: " : "",
               swapped != NULL ? swapped : "");
 }
 
@@ -169,6 +172,25 @@ static void show(const json_t *answer)
         printf("%lld certificates in all; those with the least life left are shown\n", total);
 }
 
+/* What stands beside the configuration: candidates, and settings that were promoted. */
+static void show_beside(const json_t *answer)
+{
+    size_t i;
+    const json_t *item;
+    char label[512], tls[512];
+    json_array_foreach(json_object_get(answer, "beside"), i, item)
+    {
+        bool promoted = strcmp(table_text(item, "state"), "promoted") == 0;
+        bool settings = json_is_string(json_object_get(item, "tls"));
+        if (promoted && !settings)
+            continue; /* it is in the table */
+        str_clean(label, sizeof(label), table_text(item, "label"));
+        str_clean(tls, sizeof(tls), table_text(item, "tls"));
+        printf("%s: %s%s%s\n", promoted ? "promoted" : "candidate", label, settings ? ": " : "",
+               settings ? tls : "");
+    }
+}
+
 static int list(const char *socket, bool json)
 {
     struct err err;
@@ -180,6 +202,7 @@ static int list(const char *socket, bool json)
         cmd_print_json(answer);
     } else if (code == 200) {
         show(answer);
+        show_beside(answer);
     }
     json_decref(answer);
     return code == 200 ? CMD_OK
@@ -209,11 +232,19 @@ static int cert_ls(int argc, char **argv)
 
 int cmd_cert(int argc, char **argv)
 {
+    static const struct {
+        const char *word;
+        int (*run)(int argc, char **argv);
+    } forms[] = {{"ls", cert_ls},           {"stage", cert_stage},       {"test", cert_test},
+                 {"promote", cert_promote}, {"rollback", cert_rollback}, {"disable", cert_disable}};
     const char *form = argc > 1 ? argv[1] : "";
     if (strcmp(form, "--help") == 0 || strcmp(form, "-h") == 0)
         return cmd_usage("cert", true);
-    if (strcmp(form, "ls") != 0)
-        return cmd_misused("cert", "expected 'ls', not '%s'", form);
-    argv[1] = argv[0];
-    return cert_ls(argc - 1, argv + 1);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        if (strcmp(form, forms[i].word) == 0) {
+            argv[1] = argv[0];
+            return forms[i].run(argc - 1, argv + 1);
+        }
+    return cmd_misused("cert", "expected 'ls', 'stage', 'test', 'promote', 'rollback' or 'disable', not '%s'",
+                       form);
 }

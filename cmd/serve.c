@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "acme/service.h"
 #include "admin/server.h"
@@ -20,18 +21,22 @@
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
+#include "keeper/candidates.h"
 #include "keeper/keeper.h"
 #include "login/service.h"
 #include "loop/ear.h"
 #include "net/supervisor.h"
 #include "session/door.h"
 #include "session/snapshot.h"
+#include "session/staging.h"
 #include "session/survey.h"
 #include "tunnel/wire.h"
 #include "web/challenges.h"
 #include "web/redirect.h"
 
 #define LISTENERS_SHOWN 8 /* in the status of the service */
+
+#define PROMOTED_LOOK_NS NSEC_PER_SEC
 
 #define SERVICES 5 /* of the door's own pages */
 
@@ -43,6 +48,9 @@ struct serving {
     struct loop *loop;
     struct door *door;
     struct keeper *keeper;
+    struct candidates *candidates; /* NULL: their folder cannot be used */
+    struct timer promoted;         /* looks whether what was promoted has expired ... */
+    int64_t promoted_seen;         /* ... since it looked last, in seconds since 1970 */
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
@@ -282,6 +290,52 @@ static int open_ca(struct serving *s, const struct config *c, struct buf *errors
     return -1;
 }
 
+/* What stands beside the configuration. A list that is damaged is told of and left alone: the door serves
+ * what its configuration says. */
+static void open_candidates(struct serving *s, const struct config *config)
+{
+    struct buf troubles = {0};
+    struct err err;
+    s->candidates = candidates_open(config_state_folder(config), &troubles, &err);
+    if (s->candidates == NULL)
+        fprintf(stderr, "cardea: nothing is staged or promoted: %s\n", err.text);
+    else
+        s->bindings.staging = candidates_now(s->candidates, time(NULL));
+    print_lines(buf_text(&troubles));
+    buf_free(&troubles);
+}
+
+static void on_expired(void *arg, const struct review *review, const char *errors)
+{
+    (void)arg;
+    if (review == NULL)
+        print_lines(errors);
+}
+
+/* What was promoted and has expired must not hide what is good. */
+static void look_at_promoted(struct timer *t)
+{
+    struct serving *s = CONTAINER_OF(t, struct serving, promoted);
+    int64_t now = time(NULL);
+    if (candidates_next_end(s->candidates, s->promoted_seen) <= now) {
+        struct staging *left = candidates_now(s->candidates, now);
+        on_notice(s, "a certificate that was promoted has expired: what it stood in for is served again");
+        door_put_staging(s->door, left, on_expired, s);
+        staging_unref(left);
+    }
+    s->promoted_seen = now;
+    loop_set_timer(s->loop, t, loop_now(s->loop) + PROMOTED_LOOK_NS);
+}
+
+static void watch_promoted(struct serving *s)
+{
+    timer_init(&s->promoted, look_at_promoted);
+    if (s->candidates == NULL)
+        return;
+    s->promoted_seen = time(NULL);
+    loop_set_timer(s->loop, &s->promoted, loop_now(s->loop) + PROMOTED_LOOK_NS);
+}
+
 static int open_door(struct serving *s, const char *path, struct buf *errors)
 {
     const struct str *text = s->hooks != NULL && s->hooks->text.p != NULL ? &s->hooks->text : NULL;
@@ -295,6 +349,8 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         config_free(config);
         return -1;
     }
+    if (text == NULL)
+        open_candidates(s, config);
     s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
 }
@@ -326,8 +382,11 @@ static int start(struct serving *s, const char *path)
         tell_lines_of(s, err.text);
         return -1;
     }
-    if (asked)
+    if (asked) {
         admin_set_reloaded(s->admin, on_reloaded, s);
+        admin_set_candidates(s->admin, s->candidates);
+        watch_promoted(s);
+    }
     return 0;
 }
 
@@ -340,6 +399,8 @@ static void finish(struct serving *s)
     door_free(s->door);
     loop_deliver(s->loop); /* and its office */
     keeper_free(s->keeper);
+    candidates_close(s->candidates);
+    staging_unref(s->bindings.staging);
     signals_unwatch(&s->signals);
     supervisor_free(s->supervisor);
     loop_free(s->loop);

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "admin/tell.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "keeper/candidates.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 
@@ -137,12 +139,26 @@ static void print_errors(const char *errors, bool json)
     buf_free(&out);
 }
 
+/* Who checks may be another than who serves, and not be let in there. */
+static struct staging *staging_kept(const struct config *config)
+{
+    struct err err;
+    struct buf troubles = {0};
+    struct candidates *c = candidates_open(config_state_folder(config), &troubles, &err);
+    struct staging *s = c == NULL ? NULL : candidates_now(c, time(NULL));
+    candidates_close(c);
+    buf_free(&troubles);
+    return s;
+}
+
 int check_config(const char *path, const struct door_bindings *bindings, bool json)
 {
     struct buf errors = {0}, warnings = {0};
     struct snapshot_shared shared;
     snapshot_shared_init(&shared, 1, bindings);
     struct config *config = config_load(path, &errors);
+    if (config != NULL)
+        shared.staging = staging_kept(config);
     bool good = config != NULL && survey_audit(config, &errors) == 0;
     struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);
     int status = 1;

@@ -9,6 +9,7 @@
 #include "admin/server.h"
 
 struct backend;
+struct candidates;
 
 #define ADMIN_MAGIC 0xad314001u
 
@@ -34,6 +35,7 @@ struct admin {
     void *on_reload_arg;
     listing_ask *list; /* certificates that are not files of the configuration; NULL: there are none */
     void *list_arg;
+    struct candidates *candidates; /* NULL: nothing can be staged */
 };
 
 /* One per resource; see struct resource. */
@@ -42,6 +44,8 @@ void admin_sessions(struct exchange *e, const struct request *request);
 void admin_metrics(struct exchange *e, const struct request *request);
 void admin_reload(struct exchange *e, const struct request *request);
 void admin_certificates(struct exchange *e, const struct request *request);
+void admin_staging(struct exchange *e, const struct request *request);
+void admin_stage(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 

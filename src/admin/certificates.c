@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "cert/facts.h"
 #include "session/snapshot.h"
+#include "session/staging.h"
 
 #define NAMES_LISTED 16
 
@@ -54,21 +55,46 @@ static struct listing listing_of_file(const struct cert *cert, char issuer[PEM_N
                                        .not_after = cert->not_after}};
 }
 
+/* Those of the configuration, but where something was promoted that instead. */
+static void gather_certs(struct gathering *g, const struct snapshot *snap)
+{
+    struct stand_ins ins;
+    stand_ins_make(snap->certs, snap->config->certificates.n, snap->staging, false, &ins);
+    g->certs = calloc(ins.n + ins.more_len + 1, sizeof(struct cert *));
+    CHECK(g->certs != NULL);
+    for (size_t i = 0; i < ins.n; i++) {
+        bool twice = false;
+        for (size_t k = 0; k < i && ins.v[i] != snap->certs[i] && !twice; k++)
+            twice = ins.v[k] == ins.v[i];
+        if (ins.v[i] != NULL && !twice)
+            g->certs[g->total++] = ins.v[i];
+    }
+    for (size_t i = 0; i < ins.more_len; i++)
+        g->certs[g->total++] = ins.more[i];
+    stand_ins_done(&ins);
+}
+
+static bool was_promoted(const struct snapshot *snap, const struct cert *cert)
+{
+    for (size_t i = 0; snap->staging != NULL && i < snap->staging->n; i++)
+        if (snap->staging->v[i].promoted && snap->staging->v[i].cert == cert)
+            return true;
+    return false;
+}
+
 static void gather_files(struct gathering *g, const struct snapshot *snap)
 {
-    size_t n = snap->config->certificates.n;
-    g->certs = calloc(n + 1, sizeof(struct cert *));
-    CHECK(g->certs != NULL);
-    for (size_t i = 0; i < n; i++)
-        if (snap->certs[i] != NULL)
-            g->certs[g->total++] = snap->certs[i];
+    gather_certs(g, snap);
     qsort(g->certs, g->total, sizeof(struct cert *), by_end);
     g->len = MIN(g->total, g->most);
     g->v = calloc(g->len + 1, sizeof(*g->v));
     g->issuers = calloc(g->len + 1, sizeof(*g->issuers));
     CHECK(g->v != NULL && g->issuers != NULL);
-    for (size_t i = 0; i < g->len; i++)
+    for (size_t i = 0; i < g->len; i++) {
         g->v[i] = listing_of_file(cert_ref(g->certs[i]), g->issuers[i]);
+        if (was_promoted(snap, g->certs[i]))
+            g->v[i].from = "promoted";
+    }
 }
 
 static void gathered(void *arg, const struct listing *v, size_t len, size_t total)
@@ -179,18 +205,32 @@ static bool put_listing(struct buf *b, const struct listing *l)
            buf_append(b, "}", 1);
 }
 
-bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total)
+static bool put_beside(struct buf *b, const struct staging *s)
+{
+    bool ok = buf_printf(b, ",\n\"beside\":[");
+    for (size_t i = 0; s != NULL && i < s->n && ok; i++)
+        ok = buf_printf(b, "%s{\"state\":\"%s\"", i > 0 ? "," : "",
+                        s->v[i].promoted ? "promoted" : "candidate") &&
+             put_text(b, "label", s->v[i].label) && put_text(b, "tls", s->v[i].tls_text) &&
+             put_time(b, "since", s->v[i].since) && buf_append(b, "}", 1);
+    return ok && buf_append(b, "]", 1);
+}
+
+bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total,
+                       const struct staging *beside)
 {
     bool ok = buf_printf(b, "{\"certificates\":[");
     for (size_t i = 0; i < len && ok; i++)
         ok = buf_append(b, ",\n", i > 0 ? 2 : 0) && put_listing(b, &v[i]);
-    return ok && buf_printf(b, "],\n\"certificates_total\":%zu}\n", total);
+    return ok && buf_printf(b, "],\n\"certificates_total\":%zu", total) && put_beside(b, beside) &&
+           buf_append(b, "}\n", 2);
 }
 
 static void answer(void *arg, const struct listing *v, size_t len, size_t total)
 {
+    const struct admin *a = exchange_arg(arg);
     struct buf body = {0};
-    bool ok = certificates_json(&body, v, len, total);
+    bool ok = certificates_json(&body, v, len, total, a == NULL ? NULL : door_snapshot(a->door)->staging);
     admin_answer(arg, ok, TYPE_JSON, &body);
 }
 

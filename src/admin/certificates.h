@@ -11,6 +11,7 @@
 struct admin;
 struct buf;
 struct snapshot;
+struct staging;
 
 #define CERTIFICATES_LISTED 1000 /* at most; those with the least life left */
 #define CERTIFICATES_MEASURED                                                     \
@@ -21,8 +22,10 @@ struct snapshot;
  * from within or later. */
 void certificates_list(const struct admin *a, size_t most, listing_done *done, void *arg);
 
-/* Append the object that GET /certificates answers. False when memory is out. */
-bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total);
+/* Append the object that GET /certificates answers; `beside` (may be NULL): what stands beside the
+ * configuration. False when memory is out. */
+bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total,
+                       const struct staging *beside);
 
 /* Append the samples: of the configuration's files, and of all others in `v`. False when memory is out. */
 bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing *v, size_t len);

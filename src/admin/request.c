@@ -67,3 +67,50 @@ bool request_id(const struct request *r, uint64_t *ret, struct err *err)
     err_set(err, "the query must be id=ID, with the id of a connection as /sessions has it");
     return false;
 }
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* One character of a value; how many it took, 0: it is damaged. No NUL: texts end there. */
+static size_t decode(const char *p, size_t left, char *ret)
+{
+    *ret = *p;
+    if (*p != '%')
+        return 1;
+    if (left < 3 || digit(p[1]) < 0 || digit(p[2]) < 0 || (p[1] == '0' && p[2] == '0'))
+        return 0;
+    *ret = (char)(digit(p[1]) * 16 + digit(p[2]));
+    return 3;
+}
+
+static bool take_value(const char *p, size_t len, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (size_t at = 0, took; at < len; at += took) {
+        if (n + 1 == size || (took = decode(p + at, len - at, &ret[n])) == 0) {
+            ret[0] = '\0';
+            return false;
+        }
+        n++;
+    }
+    ret[n] = '\0';
+    return true;
+}
+
+bool request_value(const struct request *r, const char *key, char *ret, size_t size)
+{
+    size_t n = strlen(key);
+    ret[0] = '\0';
+    for (const char *p = r->query; *p != '\0';) {
+        size_t len = strcspn(p, "&");
+        if (len > n && strncmp(p, key, n) == 0 && p[n] == '=')
+            return take_value(p + n + 1, len - n - 1, ret, size);
+        p += len + (p[len] == '&');
+    }
+    return false;
+}

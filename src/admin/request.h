@@ -16,9 +16,9 @@
 
 struct request {
     char method[16];
-    char path[256];  /* begins with '/'; nothing is decoded, for no page has a name that needs it */
-    char query[256]; /* what follows the '?', or "" */
-    unsigned bad;    /* with REQUEST_BAD: the status to answer with */
+    char path[256];   /* begins with '/'; nothing is decoded, for no page has a name that needs it */
+    char query[2048]; /* what follows the '?', or "" */
+    unsigned bad;     /* with REQUEST_BAD: the status to answer with */
 };
 
 enum request_status {
@@ -40,5 +40,9 @@ bool request_number(const struct request *r, const char *key, uint64_t max, uint
 /* The id of a connection (audit/record.h) that the query gives: "id=ID", and nothing else. False with `err`.
  */
 bool request_id(const struct request *r, uint64_t *ret, struct err *err);
+
+/* Copy what the query "a=x&b=y" has for `key`, without its percent-encoding (RFC 3986, 2.1), into ret[size].
+ * False where it has none, or one that is damaged or too long; then ret is empty. */
+bool request_value(const struct request *r, const char *key, char *ret, size_t size);
 
 #endif

@@ -21,6 +21,8 @@ static const struct resource on_socket[] = {
     {"/end", "POST", admin_end},
     {"/whois", "GET", admin_whois},
     {"/certificates", "GET", admin_certificates},
+    {"/staging", "GET", admin_staging},
+    {"/stage", "POST", admin_stage},
 };
 
 /* Backends come here. */
@@ -172,6 +174,12 @@ void admin_set_listing(struct admin *a, listing_ask *ask, void *arg)
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->list = ask;
     a->list_arg = arg;
+}
+
+void admin_set_candidates(struct admin *a, struct candidates *candidates)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->candidates = candidates;
 }
 
 /* Unless another door has put its own there meanwhile. */

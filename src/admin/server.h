@@ -11,6 +11,7 @@
 #define ADMIN_SOCKET_MAX 108 /* bytes of a unix socket's path with its NUL (sun_path) */
 
 struct admin;
+struct candidates;
 
 #define ADMIN_SYSTEM_SOCKET "/run/cardea.sock"
 #define ADMIN_SERVICE_SOCKET \
@@ -45,5 +46,8 @@ const char *admin_socket(const struct admin *admin);
 /* The sockets, the workers and the CA stay those of the start. After a reload: a line that says that the
  * configuration in force wants others and how it gets them, or NULL. Returns `text`. */
 const char *admin_outdated(const struct admin *admin, char text[ADMIN_OUTDATED_MAX]);
+
+/* Where POST /stage keeps what it is told; it must outlive the API. NULL, as before: that is refused. */
+void admin_set_candidates(struct admin *admin, struct candidates *candidates);
 
 #endif

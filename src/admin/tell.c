@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "policy/policy.h"
 #include "session/review.h"
 #include "session/snapshot.h"
+#include "session/staging.h"
 
 #define WARNINGS_MAX 20 /* of one configuration; the rest is counted */
 
@@ -38,6 +40,56 @@ static void warn_of_certificates(struct telling *t)
     for (size_t i = 0; i < c->certificates.n; i++)
         if (t->snap->certs[i] != NULL && cert_warning(t->snap->certs[i], time(NULL), &text))
             tell_warn(t, c->certificates.v[i].certificate.at, "%s", text.text);
+}
+
+static bool is_same_leaf(const struct cert *a, const struct cert *b)
+{
+    struct str x = cert_leaf_der(a), y = cert_leaf_der(b);
+    return x.len == y.len && memcmp(x.p, y.p, x.len) == 0;
+}
+
+/* One that was promoted goes on hiding the file that it was put in place of, whatever becomes of that. */
+static void warn_of_hidden(struct telling *t, const struct staged *item, bool *marks)
+{
+    const struct config *c = t->snap->config;
+    staging_stands_for(item->cert, t->snap->certs, c->certificates.n, marks);
+    for (size_t i = 0; i < c->certificates.n; i++) {
+        const struct config_text *file = &c->certificates.v[i].certificate;
+        if (!marks[i])
+            continue;
+        if (is_same_leaf(item->cert, t->snap->certs[i]))
+            tell_warn(
+                t, file->at,
+                "%s is what was promoted as '%s', which is needed no more: 'cardea cert rollback', then "
+                "'cardea cert disable'",
+                file->text, item->label);
+        else if (t->snap->certs[i]->not_before > item->cert->not_before)
+            tell_warn(
+                t, file->at,
+                "%s is newer than '%s', which was promoted and is served instead: stage and promote the "
+                "file, or take '%s' back with 'cardea cert rollback'",
+                file->text, item->label, item->label);
+    }
+}
+
+static void warn_of_promoted(struct telling *t)
+{
+    const struct staging *s = t->snap->staging;
+    bool *marks = calloc(t->snap->config->certificates.n + 1, sizeof(bool));
+    CHECK(marks != NULL);
+    for (size_t i = 0; s != NULL && i < s->n; i++) {
+        if (!s->v[i].promoted)
+            continue;
+        if (s->v[i].cert != NULL)
+            warn_of_hidden(t, &s->v[i], marks);
+        else
+            tell_warn(
+                t, t->snap->config->tls.head.at,
+                "TLS settings that were promoted are in force instead: %s; write them here, or take them "
+                "back with 'cardea cert rollback tls'",
+                s->v[i].tls_text);
+    }
+    free(marks);
 }
 
 /* A bundle with CRLs fails closed: whole CAs may be locked out. */
@@ -339,6 +391,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
 {
     struct telling t = {.out = b, .snap = snap, .ok = true};
     warn_of_certificates(&t);
+    warn_of_promoted(&t);
     warn_of_lockouts(&t);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         warn_of_names(&t, &snap->routes[i]);

@@ -16,10 +16,11 @@ struct snapshot;
     "with 'verify: any' it proves nothing; give a 'pin', or a 'trust' that has issued its certificate"
 
 /* Append what is not wrong but will hardly be meant, a line each, `FILE:LINE:COLUMN: warning: ...`: a
- * certificate that is not valid now or names nothing, a CA of whom everybody is refused for want of a valid
- * CRL, a server name of a route that no certificate of it names, a program that is not there, a route that no
- * row of the policy opens to anybody or to any agent, a row that counts for nothing or a target of it that
- * can never match. With `hints` also what only the user can judge. False when memory is out. */
+ * certificate that is not valid now or names nothing, what was promoted and hides a newer file or the same, a
+ * CA of whom everybody is refused for want of a valid CRL, a server name of a route that no certificate of it
+ * names, a program that is not there, a route that no row of the policy opens to anybody or to any agent, a
+ * row that counts for nothing or a target of it that can never match. With `hints` also what only the user
+ * can judge. False when memory is out. */
 bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints);
 
 /* Append what a reload has done to agents and clients that were there, in words, lines that begin with

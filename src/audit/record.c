@@ -114,12 +114,12 @@ static bool format(struct buf *out, const struct audit_record *r)
            word(out, "listener", r->listener) && carriage(out, r) && word(out, "peer", r->peer) &&
            field(out, "starttls", r->starttls) && field(out, "sni", r->sni) && field(out, "alpn", r->alpn) &&
            word(out, "route", r->route) && word(out, "action", r->action) && negotiated(out, r) &&
-           field(out, "ja4", r->ja4) && word(out, "identity", r->identity) &&
-           field(out, "target", r->target) && word(out, "backend", r->backend) &&
-           word(out, "backend_tls", r->backend_tls) && word(out, "agent", r->agent) &&
-           word(out, "offer", r->offer) && word(out, "rule", r->rule) && amounts(out, r) &&
-           word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
-           PUT(out, "}\n");
+           word(out, "verifies", r->verifies) && field(out, "ja4", r->ja4) &&
+           word(out, "identity", r->identity) && field(out, "target", r->target) &&
+           word(out, "backend", r->backend) && word(out, "backend_tls", r->backend_tls) &&
+           word(out, "agent", r->agent) && word(out, "offer", r->offer) && word(out, "rule", r->rule) &&
+           amounts(out, r) && word(out, "reason", close_reason_word(r->reason)) &&
+           word(out, "detail", r->detail) && PUT(out, "}\n");
 }
 
 /* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of

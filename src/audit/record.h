@@ -36,7 +36,8 @@ struct audit_record {
     const char *version;
     const char *group;
     const char *cipher;
-    bool tls; /* `resumed` is known */
+    const char *verifies; /* kinds of key by which the client can tell who the door is, apart by ',' */
+    bool tls;             /* `resumed` is known */
     bool resumed;
     struct str ja4;
     const char *identity;

@@ -372,6 +372,14 @@ struct str cert_leaf_der(const struct cert *cert)
     return (struct str){(const char *)CRYPTO_BUFFER_data(cert->chain[0]), CRYPTO_BUFFER_len(cert->chain[0])};
 }
 
+struct str cert_chain_der(const struct cert *cert, size_t i)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    if (i >= cert->chain_len)
+        return (struct str){0};
+    return (struct str){(const char *)CRYPTO_BUFFER_data(cert->chain[i]), CRYPTO_BUFFER_len(cert->chain[i])};
+}
+
 static bool copy_names(struct cert *to, const struct cert *from)
 {
     to->names = calloc(from->names_len + 1, sizeof(*to->names));

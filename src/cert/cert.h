@@ -85,6 +85,9 @@ struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_
 /* Its leaf in DER; borrowed. */
 struct str cert_leaf_der(const struct cert *cert);
 
+/* The i-th certificate of its chain in DER (leaf: 0); borrowed; empty behind the end. */
+struct str cert_chain_der(const struct cert *cert, size_t i);
+
 /* About how much memory it takes, with what it may share with others. */
 size_t cert_bytes(const struct cert *cert);
 

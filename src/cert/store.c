@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/hostname.h"
@@ -34,6 +35,7 @@ struct slot {
 
 struct cert_store {
     uint32_t magic;
+    uint32_t refs; /* atomic */
     struct hash_key key;
     struct slot *slots;
     size_t slots_len; /* a power of two */
@@ -174,6 +176,7 @@ struct cert_store *cert_store_build(struct cert *const *certs, size_t count, str
     struct cert_store *store = calloc(1, sizeof(*store));
     if (store != NULL) {
         store->magic = STORE_MAGIC;
+        store->refs = 1;
         for (size_t i = 0; i < count; i++)
             store->candidates_len += certs[i]->names_len;
     }
@@ -191,11 +194,20 @@ struct cert_store *cert_store_build(struct cert *const *certs, size_t count, str
     return store;
 }
 
+struct cert_store *cert_store_ref(struct cert_store *store)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    __atomic_add_fetch(&store->refs, 1, __ATOMIC_RELAXED);
+    return store;
+}
+
 void cert_store_free(struct cert_store *store)
 {
     if (store == NULL)
         return;
     CHECK_MAGIC(store, STORE_MAGIC);
+    if (__atomic_sub_fetch(&store->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
     for (size_t i = 0; i < store->certs_len; i++)
         cert_unref(store->certs[i]);
     free(store->certs);
@@ -309,6 +321,36 @@ const struct cert *cert_select_exact(const struct cert_store *store, const struc
         return NULL;
     const struct cert *cert = pick(store, run, query);
     return cert != NULL ? cert : store->candidates[run.first].cert;
+}
+
+unsigned cert_kinds_verified(const struct cert_query *query)
+{
+    unsigned kinds = 0;
+    for (int i = 0; i < CERT_KEY_KINDS; i++)
+        kinds |= client_verifies(query, (enum cert_key_kind)i) ? 1u << i : 0;
+    return kinds;
+}
+
+const char *cert_kind_word(enum cert_key_kind kind)
+{
+    static const char *const words[] = {
+        [CERT_KEY_P256] = "P-256",        [CERT_KEY_P384] = "P-384",       [CERT_KEY_ED25519] = "Ed25519",
+        [CERT_KEY_RSA] = "RSA",           [CERT_KEY_P521] = "P-521",       [CERT_KEY_MLDSA44] = "ML-DSA-44",
+        [CERT_KEY_MLDSA65] = "ML-DSA-65", [CERT_KEY_MLDSA87] = "ML-DSA-87"};
+    _Static_assert(ARRAY_LEN(words) == CERT_KEY_KINDS, "a word for each kind");
+    return words[kind];
+}
+
+bool cert_put_kinds(struct buf *out, unsigned kinds)
+{
+    bool ok = true, first = true;
+    for (int i = 0; i < CERT_KEY_KINDS && ok; i++) {
+        if ((kinds >> i & 1) == 0)
+            continue;
+        ok = buf_printf(out, "%s%s", first ? "" : ",", cert_kind_word((enum cert_key_kind)i));
+        first = false;
+    }
+    return ok;
 }
 
 struct cert *cert_pick(struct cert *const *certs, size_t count, const struct cert_query *query)

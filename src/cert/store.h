@@ -4,6 +4,7 @@
 #ifndef CARDEA_CERT_STORE_H
 #define CARDEA_CERT_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,10 @@ struct cert_store;
  * memory is out. */
 struct cert_store *cert_store_build(struct cert *const *certs, size_t count, struct err *err);
 
+/* One reference more, from any thread. */
+struct cert_store *cert_store_ref(struct cert_store *store);
+
+/* Give back a reference; the last one frees. NULL is allowed. */
 void cert_store_free(struct cert_store *store);
 
 /* The certificates in the order they were given. */
@@ -44,6 +49,16 @@ const struct cert *cert_select(const struct cert_store *store, const struct cert
 
 /* The same for the exact name only; NULL where no certificate has it. */
 const struct cert *cert_select_exact(const struct cert_store *store, const struct cert_query *query);
+
+/* With which kinds of key can the client verify who we are? A bit for each, from enum cert_key_kind. */
+unsigned cert_kinds_verified(const struct cert_query *query);
+
+/* "P-256", "RSA", "Ed25519", "ML-DSA-44". */
+const char *cert_kind_word(enum cert_key_kind kind);
+
+/* Append the words for these bits, apart by ','. False when memory is out. */
+struct buf;
+bool cert_put_kinds(struct buf *out, unsigned kinds);
 
 /* Of `count` certificates (at least one) for the same name, most preferred first, the one that this client
  * gets. Never NULL. */

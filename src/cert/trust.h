@@ -88,6 +88,10 @@ int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER 
                  enum trust_purpose purpose, const char *host, int64_t now, struct trust_refusal *ret,
                  struct err *err);
 
+/* The same for a server's chain in PEM, leaf first, whatever its names. 0; -1 with the reason in `err`. */
+struct buf;
+int trust_verify_pem(const struct trust *trust, const struct buf *pem, int64_t now, struct err *err);
+
 /* The second, since 1970, from which on trust_verify() finds the leaf of a chain expired: its notAfter.
  * INT64_MIN when that cannot be read. */
 int64_t trust_expires(const struct stack_st_CRYPTO_BUFFER *chain);

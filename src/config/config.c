@@ -4,12 +4,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "config/keys.h"
 #include "config/verify.h"
+
+#define STATE_FOLDER "/var/lib/cardea"
 
 #define TUNNEL_ALPN "cardea/1"
 
@@ -372,6 +375,19 @@ const char *config_alert_name(int code)
 const char *config_group_name(int code)
 {
     return name_of(keys_groups, code);
+}
+
+const char *config_cipher_name(int code)
+{
+    return name_of(keys_ciphers, code);
+}
+
+const char *config_state_folder(const struct config *c)
+{
+    const char *given = getenv("STATE_DIRECTORY"); /* several: apart by ':' */
+    if (c->state.text != NULL)
+        return c->state.text;
+    return given != NULL && *given == '/' && strchr(given, ':') == NULL ? given : STATE_FOLDER;
 }
 
 const char *config_action_name(enum config_action action)

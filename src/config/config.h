@@ -127,7 +127,8 @@ struct config_tls {
     struct config_head head;
     enum config_tls_version min_version;
     enum config_tls_version max_version;
-    struct config_codes groups; /* IANA code points, most wanted first (tables/groups.def) */
+    struct config_codes groups;  /* IANA code points, most wanted first (tables/groups.def) */
+    struct config_codes ciphers; /* the same (tables/ciphers.def); n == 0: all */
     bool tickets;
     int64_t ticket_lifetime;
 };
@@ -551,11 +552,19 @@ struct config_protocols {
     size_t n;
 };
 
+/* Who sees candidates first. */
+struct config_staging {
+    struct config_head head;
+    struct config_texts listeners;
+    struct config_networks networks;
+    struct config_pins pins;
+};
+
 struct config {
     struct config_head head;
     const char *file;         /* its name, as in error texts */
     struct str text;          /* where it was made from memory: all of it */
-    struct config_text state; /* NULL: see config_state() */
+    struct config_text state; /* NULL: see config_state_folder() */
     size_t workers;           /* 0: one per CPU */
     struct config_listeners listeners;
     struct config_tls tls;
@@ -570,7 +579,8 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
-    struct config_ca *ca; /* NULL: none */
+    struct config_ca *ca;           /* NULL: none */
+    struct config_staging *staging; /* NULL: nobody sees candidates */
     struct config_store *store;
 };
 
@@ -690,6 +700,11 @@ const struct config_backend *config_route_backend(const struct config_route *r);
 const char *config_action_name(enum config_action action);
 const char *config_alert_name(int code);
 const char *config_group_name(int code);
+/* Of a cipher suite of tables/ciphers.def, or NULL. */
+const char *config_cipher_name(int code);
+
+/* The folder of what must survive a restart: `state`, else the service manager's, else /var/lib/cardea. */
+const char *config_state_folder(const struct config *c);
 
 /* Append the KEYS part of the manual page cardea.yaml(5) in mdoc(7): every key, its type, default, bounds and
  * an example, from the same rows that parse it. False when memory is out. */

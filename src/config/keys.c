@@ -25,6 +25,13 @@ const struct schema_name keys_groups[] = {
     {NULL, 0},
 };
 
+const struct schema_name keys_ciphers[] = {
+#define X(name, code) {name, code},
+#include "tables/ciphers.def"
+#undef X
+    {NULL, 0},
+};
+
 static const struct schema_name tls_versions[] = {
     {"1.2", CONFIG_TLS_1_2}, {"1.3", CONFIG_TLS_1_3}, {NULL, 0}};
 static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", CONFIG_DENY}, {NULL, 0}};

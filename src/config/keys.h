@@ -21,5 +21,6 @@ extern const struct schema keys_hand_on;
 
 extern const struct schema_name keys_alerts[];
 extern const struct schema_name keys_groups[];
+extern const struct schema_name keys_ciphers[];
 
 #endif

@@ -317,6 +317,16 @@ static int verify_groups(struct verify *v, const struct config_tls *tls, const c
     return 0;
 }
 
+static int verify_ciphers(struct verify *v, const struct config_tls *tls, const char *where)
+{
+    for (size_t i = 0; i < tls->ciphers.n; i++)
+        for (size_t k = 0; k < i && k < 64; k++)
+            if (tls->ciphers.v[i] == tls->ciphers.v[k])
+                return report_add(v->report, tls->head.at, "%s.ciphers: '%s' is here twice", where,
+                                  config_cipher_name(tls->ciphers.v[i]));
+    return 0;
+}
+
 static int verify_backend_tls(struct verify *v, const struct config_route *r, size_t i)
 {
     const struct config_backend *backend = config_route_backend(r);
@@ -326,7 +336,8 @@ static int verify_backend_tls(struct verify *v, const struct config_route *r, si
     struct err err;
     if (t == NULL)
         return 0;
-    const struct config_tls tls = {t->head, t->min_version, t->max_version, t->groups, false, 0};
+    const struct config_tls tls = {
+        .head = t->head, .min_version = t->min_version, .max_version = t->max_version, .groups = t->groups};
     snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
     snprintf(trust, sizeof(trust), "%s.trust", key);
     snprintf(where, sizeof(where), "routes[%zu].%s", i, key);
@@ -356,6 +367,8 @@ static int verify_route_tls(struct verify *v, const struct config_route *r, size
         bad = verify_versions(v, &r->tls, where);
     if (schema_given(&keys_route_tls, &r->tls, "groups"))
         bad |= verify_groups(v, &r->tls, where);
+    if (schema_given(&keys_route_tls, &r->tls, "ciphers"))
+        bad |= verify_ciphers(v, &r->tls, where);
     return bad;
 }
 
@@ -564,16 +577,39 @@ static int verify_listeners(struct verify *v)
     return bad;
 }
 
+/* An empty section is a slip: whoever writes it wants somebody to see candidates. */
+static int verify_staging(struct verify *v)
+{
+    const struct config_staging *s = v->c->staging;
+    if (s == NULL)
+        return 0;
+    if (s->listeners.n == 0 && s->networks.n == 0)
+        return report_add(v->report, s->head.at,
+                          "staging: nobody would see a candidate; expected 'listeners' (names), 'networks' "
+                          "(ADDRESS/BITS), or both");
+    int bad = 0;
+    for (size_t i = 0; i < s->listeners.n; i++) {
+        size_t k = 0;
+        while (k < v->c->listeners.n && strcmp(v->c->listeners.v[k].name.text, s->listeners.v[i].text) != 0)
+            k++;
+        if (k == v->c->listeners.n)
+            bad = report_add(v->report, s->listeners.v[i].at,
+                             "staging.listeners: there is no listener '%s'; expected the 'name' of one",
+                             s->listeners.v[i].text);
+    }
+    return bad;
+}
+
 static int verify_all(struct verify *v)
 {
-    int bad = verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") | verify_names(v) |
-              verify_listeners(v);
+    int bad = verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") |
+              verify_ciphers(v, &v->c->tls, "tls") | verify_names(v) | verify_listeners(v);
     for (size_t i = 0; i < v->c->routes.n; i++)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
     return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c) |
-           verify_acme(v->report, v->c);
+           verify_acme(v->report, v->c) | verify_staging(v);
 }
 
 /* All names that a route may refer to, whatever its action is. */

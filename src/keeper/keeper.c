@@ -22,7 +22,6 @@
 
 #define KEEPER_MAGIC 0x6ee9e400u
 #define SOURCE_MAGIC 0x50d4ce00u
-#define STATE_FOLDER "/var/lib/cardea"
 
 struct keeper {
     uint32_t magic;
@@ -298,15 +297,6 @@ static int start(struct keeper *k, struct err *err)
     return code == 0 ? 0 : err_errno(err, code, "cannot start the thread that keeps certificates");
 }
 
-/* Where the first configuration that obtains something wants its state. */
-static const char *state_folder(const struct config *c)
-{
-    const char *given = getenv("STATE_DIRECTORY"); /* several: apart by ':' */
-    if (c->state.text != NULL)
-        return c->state.text;
-    return given != NULL && *given == '/' && strchr(given, ':') == NULL ? given : STATE_FOLDER;
-}
-
 /* What obtaining needs is looked for where an error can still keep a configuration from coming into force. */
 static int need_book(struct keeper *k, const struct config *c, struct err *err)
 {
@@ -317,7 +307,7 @@ static int need_book(struct keeper *k, const struct config *c, struct err *err)
         return 0;
     if (fetch_check(err) < 0)
         return -1;
-    k->book = book_open(state_folder(c), err);
+    k->book = book_open(config_state_folder(c), err);
     k->has_book = k->book != NULL;
     return k->has_book ? 0 : -1;
 }

@@ -23,6 +23,7 @@ struct loop;
 struct review;
 struct route_counters;
 struct snapshot;
+struct staging;
 
 /* Things that happen by themselves and that somebody may want to read, as one line of text. */
 typedef void door_notice(void *arg, const char *text);
@@ -63,6 +64,13 @@ void door_set_reload_watch(struct door *door, door_reload_watch *told, void *arg
 /* Read the configuration file again and put it in force without touching live connections. A wrong one is
  * refused whole and the old one stays. The audit file is opened anew. */
 void door_reload(struct door *door, door_reloaded *done, void *arg);
+
+/* Could the configuration in force be served with this beside it? Lines in `errors` when it could not. */
+bool door_try_staging(struct door *door, struct staging *staging, struct buf *errors);
+
+/* Put that beside the configuration (a reference is taken), from the next handshake on and for configurations
+ * to come; no connection is touched. `done` as for a reload; it waits for its turn among these. */
+void door_put_staging(struct door *door, struct staging *staging, door_reloaded *done, void *arg);
 
 /* Stop accepting, let connections end for as long as the configuration allows, then close the rest; `done` is
  * called when all workers have stopped. Reloads that wait for their turn are refused at once; the answer of

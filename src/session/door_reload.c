@@ -12,6 +12,7 @@
 #include "session/door_internal.h"
 #include "session/health.h"
 #include "session/review.h"
+#include "session/staging.h"
 #include "session/survey.h"
 #include "session/worker.h"
 
@@ -19,13 +20,15 @@
 #define LOCKOUT_LOOK_NS (10 * NSEC_PER_SEC)
 #define STOPPING "the door is stopping\n"
 
-/* A configuration on its way into the workers: read from the file, or the one in force with other CRLs. */
+/* A configuration on its way into the workers: read from the file, or the one in force with other CRLs, or
+ * with something else beside it. */
 struct reload {
     struct door *door;
     struct reload *next;
     struct snapshot *snap;             /* NULL while it waits for its turn */
     struct worker_listener *listeners; /* of the first worker, then of the second, ...; NULL when they stay */
-    struct review *reviews;            /* one per worker; NULL for CRLs */
+    struct review *reviews;            /* one per worker; NULL where the configuration stays */
+    struct staging *staging;           /* to be put beside the one in force; NULL: it is none of that */
     door_reloaded *done;
     void *arg;
 };
@@ -52,6 +55,7 @@ static void done_with(struct reload *r, bool ok, const char *errors)
         review_add(&sum, &r->reviews[i]);
     if (r->done != NULL)
         r->done(r->arg, ok ? &sum : NULL, errors);
+    staging_unref(r->staging);
     free(r->listeners);
     free(r->reviews);
     free(r);
@@ -156,12 +160,40 @@ static void drop_listeners(struct reload *r)
     r->listeners = NULL;
 }
 
+/* Stays also where the configuration in force cannot be served with it: the next one may. */
+static void begin_restage(struct reload *r)
+{
+    struct door *d = r->door;
+    struct buf errors = {0};
+    d->installing = true;
+    staging_unref(d->shared.staging);
+    d->shared.staging = staging_ref(r->staging);
+    r->snap = snapshot_restage(d->snap, &d->shared, r->staging, &errors);
+    if (r->snap == NULL)
+        finish(r, false, buf_text(&errors));
+    else
+        crew_broadcast(&d->crew, d->loop, refresh_in, in_force, r);
+    buf_free(&errors);
+}
+
+bool door_try_staging(struct door *d, struct staging *staging, struct buf *errors)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    struct snapshot *snap = snapshot_restage(d->snap, &d->shared, staging, errors);
+    snapshot_unref(snap);
+    return snap != NULL;
+}
+
 /* Everything that can fail comes first; then there is no way back, and none is needed. */
 static void begin_reload(struct reload *r)
 {
     struct door *d = r->door;
     struct buf errors = {0};
     struct err err;
+    if (r->staging != NULL) {
+        begin_restage(r);
+        return;
+    }
     d->installing = true;
     tell_watch(d, true);
     struct config *c = config_again(d->snap->config, &errors);
@@ -195,14 +227,14 @@ static struct reload *new_reload(struct door *d, door_reloaded *done, void *arg)
     return r;
 }
 
-void door_reload(struct door *d, door_reloaded *done, void *arg)
+static void enqueue(struct reload *r)
 {
-    CHECK_MAGIC(d, DOOR_MAGIC);
+    struct door *d = r->door;
+    struct reload **end = &d->next;
     if (d->draining) {
-        done(arg, NULL, STOPPING);
+        done_with(r, false, STOPPING);
         return;
     }
-    struct reload *r = new_reload(d, done, arg), **end = &d->next;
     if (!d->installing && d->next == NULL) {
         begin_reload(r);
         return;
@@ -210,6 +242,20 @@ void door_reload(struct door *d, door_reloaded *done, void *arg)
     while (*end != NULL)
         end = &(*end)->next;
     *end = r;
+}
+
+void door_reload(struct door *d, door_reloaded *done, void *arg)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    enqueue(new_reload(d, done, arg));
+}
+
+void door_put_staging(struct door *d, struct staging *staging, door_reloaded *done, void *arg)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    struct reload *r = new_reload(d, done, arg);
+    r->staging = staging_ref(staging);
+    enqueue(r);
 }
 
 void door_reload_init(struct door *d)

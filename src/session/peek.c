@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "net/proxy_protocol.h"
+#include "session/certify.h"
 #include "session/plan.h"
 #include "session/session_internal.h"
 #include "session/worker.h"
@@ -330,6 +331,8 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
 {
     struct routing_client client;
     routing_client(h, &s->setup->hello, &s->route->config->tls, &client);
+    s->verifies = (uint16_t)cert_kinds_verified(&client.hello.query);
+    server = certify_server(s->epoch->snap->config, s->listener, &s->peer, s->route, server);
     enum session_state next = certify_client(s, server, &client.hello);
     if (next == SESSION_HANDSHAKE)
         session_accept_tls(s, server, &client.hello);

@@ -90,10 +90,13 @@ static struct tls_quic *refuse(struct quic_carrier *c, enum close_reason reason,
 
 /* A certificate that must be fetched is asked for, but not waited for: the client comes again, or over TCP.
  */
-static bool certify(struct quic_carrier *c, struct tls_client_hello *hello)
+static bool certify(struct quic_carrier *c, const struct tls_server *server, struct tls_client_hello *hello)
 {
-    const struct certify_wish wish = {
-        .desk = c->at.epoch->desk, .route = c->at.route, .query = &hello->query, .peer = &c->peer};
+    const struct certify_wish wish = {.desk = c->at.epoch->desk,
+                                      .route = c->at.route,
+                                      .query = &hello->query,
+                                      .peer = &c->peer,
+                                      .candidates = certify_shows_candidates(c->at.route, server)};
     const char *why;
     return certify_choose(&wish, NULL, &hello->cert, &why) == CERT_DESK_FOUND;
 }
@@ -120,9 +123,12 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
         quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
     counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
     routing_client(&h, &c->hello, &route->config->tls, &client);
-    if (!certify(c, &client.hello))
+    c->verifies = cert_kinds_verified(&client.hello.query);
+    const struct tls_server *server =
+        certify_server(snap->config, c->at.listener, &c->peer, route, route->tls);
+    if (!certify(c, server, &client.hello))
         return refuse(c, CLOSE_UNCERTIFIED, ALERT_INTERNAL_ERROR, ret_alert);
-    return tls_server_quic(route->tls, &client.hello);
+    return tls_server_quic(server, &client.hello);
 }
 
 static void finish(struct quic_carrier *c, enum close_reason reason, uint64_t code, const char *text);

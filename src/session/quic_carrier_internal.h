@@ -49,7 +49,8 @@ struct quic_carrier {
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
     enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;
     struct hello_note hello;
-    int64_t began; /* monotonic */
+    unsigned verifies; /* see cert_kinds_verified() */
+    int64_t began;     /* monotonic */
     int64_t opened;
     uint64_t streams;         /* so far */
     struct patience patience; /* for streams that are taken back */

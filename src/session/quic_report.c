@@ -21,6 +21,7 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
     struct worker *w = c->worker;
     char from[NET_ADDR_TEXT_MAX];
     bool open = c->opened != 0;
+    struct buf verifies = {0};
     struct audit_record r = {
         .time = clock_wall(),
         .id = c->id,
@@ -42,12 +43,14 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
     if (open) {
         r.tls = true;
         r.version = "1.3";
+        r.verifies = cert_put_kinds(&verifies, c->verifies) ? buf_text(&verifies) : NULL;
         r.group = peer->group_name;
         r.cipher = peer->cipher;
         r.resumed = peer->resumed;
         r.identity = peer->identity == NULL ? NULL : identity_label(peer->identity);
     }
     audit_format(sink_lines(&w->sink), &r);
+    buf_free(&verifies);
     sink_commit(&w->sink);
 }
 

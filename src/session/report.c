@@ -32,9 +32,11 @@ struct str session_note(const struct session *s, enum note which)
     return (struct str){s->notes + at, s->note_len[which]};
 }
 
-static void record_tls(const struct session *s, struct audit_record *r)
+static void record_tls(const struct session *s, struct audit_record *r, struct buf *verifies)
 {
     struct link_peer peer;
+    if (s->verifies != 0 && cert_put_kinds(verifies, s->verifies))
+        r->verifies = buf_text(verifies);
     if (!link_peer(s->down, &peer) || s->when.opened == 0)
         return;
     r->tls = true;
@@ -100,6 +102,7 @@ void session_write_audit(struct session *s)
     const struct config *c = s->epoch->snap->config;
     char peer[NET_ADDR_TEXT_MAX];
     struct audit_datagrams datagrams;
+    struct buf verifies = {0};
     struct audit_record r = {
         .time = clock_wall(),
         .id = s->id,
@@ -139,8 +142,9 @@ void session_write_audit(struct session *s)
         datagrams = datagrams_of(s);
         r.datagrams = &datagrams;
     }
-    record_tls(s, &r);
+    record_tls(s, &r, &verifies);
     audit_format(sink_lines(&w->sink), &r);
+    buf_free(&verifies);
     sink_commit(&w->sink);
 }
 

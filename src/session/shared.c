@@ -9,6 +9,7 @@
 #include "quic/quic.h"
 #include "session/front.h"
 #include "session/shared.h"
+#include "session/staging.h"
 
 #define STATS_MAGIC 0x57a75000u
 
@@ -26,6 +27,7 @@ void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
 {
     CHECK(bindings->services_len <= DOOR_SERVICES_MAX);
     *shared = (struct snapshot_shared){.workers = workers, .first_id = first_id(), .bindings = bindings};
+    shared->staging = bindings->staging == NULL ? NULL : staging_ref(bindings->staging);
     backend_registry_init(&shared->backends);
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);
@@ -54,6 +56,7 @@ void snapshot_shared_free(struct snapshot_shared *shared)
         tickets_free(ring->tickets);
         free(ring);
     }
+    staging_unref(shared->staging);
     backend_registry_sweep(&shared->backends);
     explicit_bzero(shared->quic_secrets, sizeof(*shared->quic_secrets));
     free(shared->quic_secrets);

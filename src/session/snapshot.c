@@ -21,6 +21,7 @@
 #include "session/plan.h"
 #include "session/provider.h"
 #include "session/shared.h"
+#include "session/staging.h"
 #include "tls/server.h"
 #include "web/service.h"
 
@@ -36,8 +37,11 @@ struct own_certs {
     size_t n;
     struct route_certs {
         struct cert_store *store; /* terminate, tunnel */
-        struct cert *backend;     /* shown to a TLS backend, or NULL */
-    } * route;                    /* in the order of config->routes */
+        struct cert_store *put;   /* for names that are looked up, what an operator has put there */
+        struct cert_store *candidate_store,
+            *candidate_put;   /* with candidates; the same where there are none */
+        struct cert *backend; /* shown to a TLS backend, or NULL */
+    } * route;                /* in the order of config->routes */
     size_t routes;
 };
 
@@ -160,23 +164,84 @@ static bool route_looks_up(const struct config *c, const struct config_route *rc
     return false;
 }
 
-/* NULL, too, where all of its certificates are looked up. */
-static struct cert_store *store_for(struct build *b, const struct config_route *rc)
+static bool is_among(struct cert *const *v, size_t n, const struct cert *cert)
+{
+    for (size_t i = 0; i < n; i++)
+        if (v[i] == cert)
+            return true;
+    return false;
+}
+
+/* Those of the configuration, and what stands in for them; of one that stands in for several one is enough.
+ */
+static size_t gather_certs(const struct build *b, const struct config_route *rc, const struct stand_ins *ins,
+                           struct cert **ret)
 {
     const struct config *c = b->snap->config;
-    struct cert **wanted = calloc(c->certificates.n + 1, sizeof(struct cert *));
-    CHECK(wanted != NULL);
     size_t n = 0;
-    for (size_t i = 0; i < c->certificates.n; i++)
-        if (b->snap->certs[i] != NULL && route_wants_cert(rc, &c->certificates.v[i]))
-            wanted[n++] = b->snap->certs[i];
+    for (size_t i = 0; i < ins->n; i++)
+        if (ins->v[i] != NULL && route_wants_cert(rc, &c->certificates.v[i]) &&
+            (ins->v[i] == b->snap->certs[i] || !is_among(ret, n, ins->v[i])))
+            ret[n++] = ins->v[i];
+    return n;
+}
+
+/* What stands in for none of the configuration's files is for routes that take every certificate, and for
+ * those that name its label. */
+static size_t gather_put(const struct config_route *rc, const struct stand_ins *ins, struct cert **ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ins->more_len; i++) {
+        bool wanted = rc->certificates.n == 0;
+        for (size_t k = 0; k < rc->certificates.n && !wanted; k++)
+            wanted = strcmp(rc->certificates.v[k].text, ins->more_labels[i]) == 0;
+        if (wanted)
+            ret[n++] = ins->more[i];
+    }
+    return n;
+}
+
+static bool is_store_of(const struct cert_store *store, struct cert *const *v, size_t n)
+{
+    if (store == NULL || cert_store_count(store) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (cert_store_at(store, i) != v[i])
+            return false;
+    return true;
+}
+
+/* One of these stores, where it is the same; else a new one. */
+static struct cert_store *store_of(struct build *b, const struct config_route *rc, struct cert *const *v,
+                                   size_t n, struct cert_store *const like[2])
+{
     struct err err;
-    bool none = b->failed || (n == 0 && route_looks_up(c, rc));
-    struct cert_store *store = none ? NULL : cert_store_build(wanted, n, &err);
-    if (store == NULL && !none)
+    for (int i = 0; i < 2; i++)
+        if (is_store_of(like[i], v, n))
+            return cert_store_ref(like[i]);
+    struct cert_store *store = cert_store_build(v, n, &err);
+    if (store == NULL)
         report(b, rc->head.at, &err);
-    free(wanted);
     return store;
+}
+
+/* *ret_store is NULL, too, where all of its certificates are looked up. `like`: what either may be the same
+ * as.
+ */
+static void store_for(struct build *b, const struct config_route *rc, const struct stand_ins *ins,
+                      struct cert_store *const like[4], struct cert_store **ret_store,
+                      struct cert_store **ret_put)
+{
+    struct cert **wanted = calloc(ins->n + ins->more_len + 1, sizeof(struct cert *));
+    CHECK(wanted != NULL);
+    bool looks_up = route_looks_up(b->snap->config, rc);
+    size_t n = b->failed ? 0 : gather_certs(b, rc, ins, wanted);
+    size_t more = b->failed ? 0 : gather_put(rc, ins, wanted + n);
+    if (!b->failed && (n > 0 || !looks_up))
+        *ret_store = store_of(b, rc, wanted, looks_up ? n : n + more, like);
+    if (!b->failed && looks_up && more > 0)
+        *ret_put = store_of(b, rc, wanted + n, more, like + 2);
+    free(wanted);
 }
 
 /* What the door shows to the backends of this route, or NULL. */
@@ -194,13 +259,32 @@ static struct cert *backend_cert(struct build *b, const struct config_route *rc)
     return cert;
 }
 
-static void load_route_certs(struct build *b, size_t i)
+/* Of a snapshot before this one with the same files, NULL else, stores are shared. */
+static void load_stores(struct build *b, const struct own_certs *before)
 {
-    const struct config_route *rc = &b->snap->config->routes.v[i];
-    struct route_certs *rs = &b->snap->own->route[i];
-    if (config_route_ends_tls(b->snap->config, rc))
-        rs->store = store_for(b, rc);
-    rs->backend = backend_cert(b, rc);
+    const struct config *c = b->snap->config;
+    struct stand_ins now, candidates;
+    stand_ins_make(b->snap->certs, c->certificates.n, b->snap->staging, false, &now);
+    stand_ins_make(b->snap->certs, c->certificates.n, b->snap->staging, true, &candidates);
+    for (size_t i = 0; i < c->routes.n; i++) {
+        struct route_certs *rs = &b->snap->own->route[i];
+        if (!config_route_ends_tls(c, &c->routes.v[i]))
+            continue;
+        static const struct route_certs none;
+        const struct route_certs *old = before == NULL ? &none : &before->route[i];
+        struct cert_store *like[4] = {old->store, old->candidate_store, old->put, old->candidate_put};
+        store_for(b, &c->routes.v[i], &now, like, &rs->store, &rs->put);
+        struct cert_store *same[4] = {rs->store, old->candidate_store, rs->put, old->candidate_put};
+        store_for(b, &c->routes.v[i], &candidates, same, &rs->candidate_store, &rs->candidate_put);
+    }
+    stand_ins_done(&now);
+    stand_ins_done(&candidates);
+}
+
+static void load_backend_certs(struct build *b)
+{
+    for (size_t i = 0; i < b->snap->config->routes.n; i++)
+        b->snap->own->route[i].backend = backend_cert(b, &b->snap->config->routes.v[i]);
 }
 
 /* Not where the configuration is only looked at. */
@@ -237,30 +321,44 @@ static const struct config_texts *protocols_of(const struct config_route *rc)
     }
 }
 
+/* Tickets are good for what they were given out under: with candidates a client is to see these. */
+static void put_scope(struct buf *scope, const struct build *b, const struct config_route *rc,
+                      const struct trust *trust, enum config_clients_mode mode, bool candidates)
+{
+    CHECK(buf_printf(scope, "%s %s %d", rc->name.text, trust == NULL ? "-" : trust_name(trust), mode));
+    if (candidates)
+        CHECK(buf_printf(scope, " candidates %llu", (unsigned long long)b->snap->staging->number));
+}
+
 static struct tls_server *make_server(struct build *b, const struct route_runtime *r,
-                                      enum config_clients_mode mode)
+                                      enum config_clients_mode mode, bool candidates)
 {
     const struct config_route *rc = r->config;
     static const enum tls_clients modes[] = {[CONFIG_CLIENTS_NONE] = TLS_CLIENTS_NONE,
                                              [CONFIG_CLIENTS_OPTIONAL] = TLS_CLIENTS_OPTIONAL,
                                              [CONFIG_CLIENTS_REQUIRED] = TLS_CLIENTS_REQUIRED};
     struct trust *trust = mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
-    if ((r->store == NULL && !r->looks_up) || b->failed)
+    const struct cert_store *store = candidates ? r->candidates.store : r->store;
+    if ((store == NULL && !r->looks_up) || b->failed)
         return NULL;
     const struct config_texts *alpn = protocols_of(rc);
+    struct config_tls tls;
     struct buf scope = {0};
-    CHECK(buf_printf(&scope, "%s %s %d", rc->name.text, trust == NULL ? "-" : trust_name(trust), mode));
+    staging_tls(&rc->tls, b->snap->staging, candidates, &tls);
+    put_scope(&scope, b, rc, trust, mode, candidates);
     struct tls_server_params params = {
-        .min_version = (uint16_t)rc->tls.min_version,
-        .max_version = (uint16_t)rc->tls.max_version,
-        .groups = rc->tls.groups.v,
-        .groups_len = rc->tls.groups.n,
-        .store = r->store,
+        .min_version = (uint16_t)tls.min_version,
+        .max_version = (uint16_t)tls.max_version,
+        .groups = tls.groups.v,
+        .groups_len = tls.groups.n,
+        .ciphers = tls.ciphers.v,
+        .ciphers_len = tls.ciphers.n,
+        .store = store,
         .alpn = plan_texts(alpn),
         .alpn_len = alpn->n,
         .clients = modes[mode],
         .trust = trust,
-        .tickets = rc->tls.tickets ? shared_tickets(b->shared, rc->tls.ticket_lifetime) : NULL,
+        .tickets = tls.tickets ? shared_tickets(b->shared, tls.ticket_lifetime) : NULL,
         .scope = buf_text(&scope),
     };
     struct err err;
@@ -273,16 +371,41 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
 }
 
 /* What agents expose is reached in private by those who prove who they are, in public by anybody. */
+static void make_both(struct build *b, const struct route_runtime *r, bool candidates,
+                      struct tls_server **ret, struct tls_server **ret_open)
+{
+    const struct config_route *rc = r->config;
+    if (rc->action != CONFIG_EXPOSE || rc->clients.mode != CONFIG_CLIENTS_NONE)
+        *ret = make_server(b, r, rc->action == CONFIG_EXPOSE ? CONFIG_CLIENTS_REQUIRED : rc->clients.mode,
+                           candidates);
+    if (rc->action == CONFIG_EXPOSE)
+        *ret_open = make_server(b, r, CONFIG_CLIENTS_NONE, candidates);
+}
+
+/* Is there a candidate that would change what this route serves? */
+static bool has_candidates(const struct build *b, const struct route_runtime *r)
+{
+    const struct staging *s = b->snap->staging;
+    if (s == NULL || b->snap->config->staging == NULL)
+        return false;
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->v[i].promoted && s->v[i].cert == NULL)
+            return true;
+    return r->candidates.store != r->store || r->candidates.put != r->put;
+}
+
 static void make_servers(struct build *b, struct route_runtime *r)
 {
     const struct config_route *rc = r->config;
-    r->store = b->snap->own->route[rc - b->snap->config->routes.v].store;
+    const struct route_certs *own = &b->snap->own->route[rc - b->snap->config->routes.v];
+    r->store = own->store;
+    r->put = own->put;
+    r->candidates = (struct route_candidates){.store = own->candidate_store, .put = own->candidate_put};
     r->looks_up = route_looks_up(b->snap->config, rc);
     r->asks_as = rc->certificates.n > 0 ? (uint32_t)(rc - b->snap->config->routes.v) : CERT_ANY_ROUTE;
-    if (rc->action != CONFIG_EXPOSE || rc->clients.mode != CONFIG_CLIENTS_NONE)
-        r->tls = make_server(b, r, rc->action == CONFIG_EXPOSE ? CONFIG_CLIENTS_REQUIRED : rc->clients.mode);
-    if (rc->action == CONFIG_EXPOSE)
-        r->tls_open = make_server(b, r, CONFIG_CLIENTS_NONE);
+    make_both(b, r, false, &r->tls, &r->tls_open);
+    if (has_candidates(b, r))
+        make_both(b, r, true, &r->candidates.tls, &r->candidates.tls_open);
 }
 
 static void make_backend_tls(struct build *b, struct route_runtime *r, const struct config_backend_tls *t)
@@ -434,6 +557,17 @@ static struct own_certs *own_certs_new(const struct config *c)
     return own;
 }
 
+/* The same certificates, for other stores. */
+static struct own_certs *own_certs_again(const struct own_certs *old, const struct config *c)
+{
+    struct own_certs *own = own_certs_new(c);
+    for (size_t i = 0; i < own->n; i++)
+        own->v[i] = old->v[i] == NULL ? NULL : cert_ref(old->v[i]);
+    for (size_t i = 0; i < own->routes; i++)
+        own->route[i].backend = old->route[i].backend == NULL ? NULL : cert_ref(old->route[i].backend);
+    return own;
+}
+
 static struct own_certs *own_certs_ref(struct own_certs *own)
 {
     atomic_fetch_add(&own->refs, 1);
@@ -446,6 +580,9 @@ static void own_certs_unref(struct own_certs *own)
         return;
     for (size_t i = 0; i < own->routes; i++) {
         cert_store_free(own->route[i].store);
+        cert_store_free(own->route[i].put);
+        cert_store_free(own->route[i].candidate_store);
+        cert_store_free(own->route[i].candidate_put);
         cert_unref(own->route[i].backend);
     }
     for (size_t i = 0; i < own->n; i++)
@@ -493,12 +630,13 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
                       .shared = shared,
                       .errors = errors};
     bool planned = plan_make(b.snap->plan, errors) == 0;
+    b.snap->staging = shared->staging == NULL ? NULL : staging_ref(shared->staging);
     load_trust(&b);
     load_certs(&b);
-    for (size_t i = 0; i < config->routes.n; i++) {
-        load_route_certs(&b, i);
+    load_stores(&b, NULL);
+    load_backend_certs(&b);
+    for (size_t i = 0; i < config->routes.n; i++)
         make_route(&b, i);
-    }
     b.failed |= !planned;
     make_source(&b);
     return snapshot_finish(&b);
@@ -513,10 +651,30 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
                       .errors = errors};
     for (size_t i = 0; i < old->config->trust.n; i++)
         renew_trust(&b, old, i);
+    b.snap->staging = old->staging == NULL ? NULL : staging_ref(old->staging);
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
     b.snap->source = cert_source_ref(old->source);
     *ret_unread = b.unread;
     b.failed = b.fresh == 0;
+    for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
+        make_route(&b, i);
+    return snapshot_finish(&b);
+}
+
+struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_shared *shared,
+                                  struct staging *staging, struct buf *errors)
+{
+    CHECK_MAGIC(old, SNAPSHOT_MAGIC);
+    struct build b = {.snap =
+                          snapshot_new(plan_ref(old->plan), own_certs_again(old->own, old->config), shared),
+                      .shared = shared,
+                      .errors = errors};
+    b.snap->staging = staging_ref(staging);
+    for (size_t i = 0; i < old->config->trust.n; i++)
+        b.snap->trust[i] = trust_ref(old->trust[i]);
+    b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
+    b.snap->source = cert_source_ref(old->source);
+    load_stores(&b, old->own);
     for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
         make_route(&b, i);
     return snapshot_finish(&b);
@@ -541,6 +699,8 @@ static void route_done(struct route_runtime *r)
 {
     tls_server_free(r->tls);
     tls_server_free(r->tls_open);
+    tls_server_free(r->candidates.tls);
+    tls_server_free(r->candidates.tls_open);
     tls_client_free(r->backend_tls);
     for (size_t i = 0; i < r->upstream.n; i++)
         backend_unref(r->upstream.v[i]);
@@ -562,6 +722,7 @@ void snapshot_unref(struct snapshot *snap)
         trust_unref(snap->trust[i]);
     trust_unref(snap->system_trust);
     cert_source_unref(snap->source);
+    staging_unref(snap->staging);
     free(snap->routes);
     free(snap->trust);
     own_certs_unref(snap->own);

@@ -25,6 +25,7 @@ struct office;
 struct own_certs;
 struct plan;
 struct quic_secrets;
+struct staging;
 struct starttls;
 struct tls_server;
 struct web_service;
@@ -54,6 +55,7 @@ struct door_bindings {
     size_t services_len;
     struct challenges *challenges;  /* answered before any route; NULL: none ever */
     struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
+    struct staging *staging;        /* what the door begins with beside its configuration; NULL: nothing */
 };
 
 #define DOOR_SERVICES_MAX 16
@@ -70,7 +72,8 @@ struct snapshot_shared {
     size_t workers;
     uint64_t first_id; /* of connections: of each worker every `workers`-th from there on, plus its index */
     const struct door_bindings *bindings;
-    struct office *office; /* NULL before a route has led to it */
+    struct office *office;   /* NULL before a route has led to it */
+    struct staging *staging; /* for snapshots that are built; a reference; NULL: nothing */
     struct backend_registry backends;
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
@@ -84,12 +87,20 @@ void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
 /* After the last snapshot: counters, ticket keys and backends go. */
 void snapshot_shared_free(struct snapshot_shared *shared);
 
+/* What clients that see candidates are served with instead of the route's own. */
+struct route_candidates {
+    const struct cert_store *store, *put;
+    struct tls_server *tls, *tls_open; /* both NULL: there are no candidates for the route */
+};
+
 /* A route made ready. */
 struct route_runtime {
     const struct config_route *config;
     struct route_stats *stats;
     const struct cert_store *store; /* where it ends TLS; borrowed from the snapshot's certificates. NULL
                                      * there: all are looked up */
+    const struct cert_store *put;   /* looks_up: what was promoted for names of its source; or NULL */
+    struct route_candidates candidates;
     bool looks_up;                  /* some of its certificates are asked of the snapshot's source ... */
     uint32_t asks_as;               /* ... for a route of this index: see struct cert_question */
     struct tls_server *tls;         /* where it ends TLS; expose: in private (NULL: it has no `clients`) */
@@ -113,6 +124,7 @@ struct snapshot {
     struct trust **trust;       /* in the order of config->trust */
     struct trust *system_trust; /* when some backend wants it */
     struct cert_source *source; /* of certificates that are looked up; NULL: none is */
+    struct staging *staging;    /* what stands beside the configuration; NULL: nothing */
     /* What is in them, borrowed. */
     const struct config *config;
     const struct route_table *table;
@@ -133,6 +145,11 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
  * when none could be read. */
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
                                   struct buf *errors, uint64_t *ret_unread);
+
+/* The same as `old` with what is in `staging` beside its configuration. No file is read; stores of routes
+ * that serve what they did are shared. NULL with lines in `errors`. */
+struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_shared *shared,
+                                  struct staging *staging, struct buf *errors);
 
 /* 0 while no CRL file has changed since its trust bundle was read; else a number for how the files of the
  * bundles are now that have: another when one changes again. */

@@ -79,6 +79,36 @@ SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *g
     return NULL;
 }
 
+/* Append those of TLS 1.3, or the others. */
+static bool put_ciphers(struct buf *list, const int *ciphers, size_t count, bool tls13, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const SSL_CIPHER *c = SSL_get_cipher_by_value((uint16_t)ciphers[i]);
+        if (c == NULL) {
+            err_set(err, "the TLS library does not know cipher suite 0x%04x", (unsigned)ciphers[i]);
+            return false;
+        }
+        if ((SSL_CIPHER_get_min_version(c) >= TLS1_3_VERSION) == tls13)
+            CHECK(buf_printf(list, "%s%s", list->len > 0 ? ":" : "", SSL_CIPHER_get_name(c)));
+    }
+    return true;
+}
+
+bool tls_params_ciphers(SSL_CTX *ctx, const int *ciphers, size_t count, struct err *err)
+{
+    struct buf newer = {0}, older = {0};
+    bool ok =
+        put_ciphers(&newer, ciphers, count, true, err) && put_ciphers(&older, ciphers, count, false, err);
+    if (ok && ((newer.len > 0 && !SSL_CTX_set_ciphersuites(ctx, buf_text(&newer))) ||
+               (older.len > 0 && !SSL_CTX_set_strict_cipher_list(ctx, buf_text(&older))))) {
+        err_set(err, "the TLS library refuses the cipher suites");
+        ok = false;
+    }
+    buf_free(&newer);
+    buf_free(&older);
+    return ok;
+}
+
 bool tls_params_alpn(const char *const *names, size_t count, struct buf *ret, struct err *err)
 {
     for (size_t i = 0; i < count; i++) {

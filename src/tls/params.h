@@ -13,6 +13,10 @@
 SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *groups, size_t groups_len,
                         struct err *err);
 
+/* Of our cipher suites take these only, in this order (IANA codepoints). Those of a version of which none is
+ * named stay as they are. False with `err`. */
+bool tls_params_ciphers(SSL_CTX *ctx, const int *ciphers, size_t count, struct err *err);
+
 /* Append protocol names as a ProtocolNameList without its outer length (RFC 7301, 3.1). False with `err` when
  * one has not 1 to 255 bytes. */
 bool tls_params_alpn(const char *const *names, size_t count, struct buf *ret, struct err *err);

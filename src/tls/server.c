@@ -21,6 +21,10 @@
 
 #define SERVER_MAGIC 0x715e4e40u
 
+#define TLS_AES_128_GCM_SHA256 0x1301
+#define TLS_AES_256_GCM_SHA384 0x1302
+#define TLS_CHACHA20_POLY1305_SHA256 0x1303
+
 /* The library lets the client's order decide between the cipher suites of TLS 1.3. For clients that name
  * AES-256 first but know AES-128 as well, as OpenSSL's do, there is a context without it: SHA-384 costs a
  * tenth of a handshake. */
@@ -77,6 +81,10 @@ static SSL_CTX *ctx_new(struct tls_server *server, const struct tls_server_param
     SSL_CTX *ctx = tls_params_ctx(p->min_version, p->max_version, p->groups, p->groups_len, err);
     if (ctx == NULL)
         return NULL;
+    if (!tls_params_ciphers(ctx, p->ciphers, p->ciphers_len, err)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, server);
     SSL_CTX_set_msg_callback(ctx, tls_proof_message);
@@ -112,13 +120,23 @@ static bool try_certificates(const struct tls_server *server, struct err *err)
     return ok;
 }
 
+/* Of the suites of TLS 1.3 that are wanted, is that the first? */
+static bool prefers_aes_128(const struct tls_server_params *p)
+{
+    for (size_t i = 0; i < p->ciphers_len; i++)
+        if (p->ciphers[i] >> 8 == TLS_AES_128_GCM_SHA256 >> 8)
+            return p->ciphers[i] == TLS_AES_128_GCM_SHA256;
+    return true;
+}
+
 static bool make_contexts(struct tls_server *server, const struct tls_server_params *p, struct err *err)
 {
     server->full = ctx_new(server, p, err);
     server->lean = server->full == NULL ? NULL : ctx_new(server, p, err);
     if (server->lean == NULL)
         return false;
-    CHECK(SSL_CTX_set_ciphersuites(server->lean, "TLS_AES_128_GCM_SHA256"));
+    if (prefers_aes_128(p))
+        CHECK(SSL_CTX_set_ciphersuites(server->lean, "TLS_AES_128_GCM_SHA256"));
     return true;
 }
 
@@ -154,10 +172,6 @@ const struct trust *tls_server_trust(const struct tls_server *server)
     CHECK_MAGIC(server, SERVER_MAGIC);
     return server->trust;
 }
-
-#define TLS_AES_128_GCM_SHA256 0x1301
-#define TLS_AES_256_GCM_SHA384 0x1302
-#define TLS_CHACHA20_POLY1305_SHA256 0x1303
 
 /* Does the client name AES-256 before anything else of TLS 1.3, and AES-128 too? */
 static bool wants_lean(const struct cert_query *query)

@@ -27,6 +27,8 @@ struct tls_server_params {
     uint16_t max_version;
     const int *groups; /* IANA codepoints, most wanted first */
     size_t groups_len;
+    const int *ciphers; /* IANA codepoints, most wanted first; see tls_params_ciphers() */
+    size_t ciphers_len;
     const struct cert_store *store; /* for clients whose hello has no certificate yet; must outlive the
                                      * server. NULL: all have one */
     const char *const *alpn;        /* what to select from, in our order; none: ALPN is not answered */

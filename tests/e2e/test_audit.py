@@ -36,7 +36,7 @@ def door(start_module_door, pki, banner, echo):
 
 COMMON = {"time", "id", "listener", "peer", "in", "out", "total_ms", "reason"}
 HELLO = {"sni", "ja4"}
-TLS = {"version", "group", "cipher", "resumed", "handshake_ms"}
+TLS = {"version", "group", "cipher", "resumed", "verifies", "handshake_ms"}
 
 
 def check(line, name, fields, **facts):

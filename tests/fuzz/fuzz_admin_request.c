@@ -48,6 +48,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         request_id(&got, &number, &err);
         if (request_number(&got, "limit", 1000, 7, &number, &err))
             CHECK(number >= 1 && number <= 1000);
+        char value[64];
+        bool given = request_value(&got, "file", value, sizeof(value));
+        CHECK(strlen(value) < sizeof(value) && (given || value[0] == '\0'));
     }
     check_splits(data, len, s);
     return 0;

@@ -13,7 +13,10 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "ca/authority.h"
+#include "ca/ca.h"
 #include "keeper/book.h"
+#include "keeper/candidates.h"
+#include "session/staging.h"
 
 #define T INT64_C(1800000000)
 #define BIG 10000 /* bytes: more than two pages of the database */
@@ -358,6 +361,105 @@ static bool revoke_check(const char *dir)
     return s.revoked == 1;
 }
 
+/* ---- candidates ---- */
+
+static void save_certificate(const char *dir, const struct ca *root, const char *label)
+{
+    char file[32], key[32];
+    snprintf(file, sizeof(file), "%s.pem", label);
+    snprintf(key, sizeof(key), "%s.key", label);
+    const struct ca_request request = {.sans = sans, .sans_len = 1, .lifetime = 86400};
+    struct ca *leaf = ca_issue(root, CA_PROFILE_SERVER, &request, &err);
+    must(leaf != NULL && ca_save(leaf, in(dir, file), in(dir, key), &err) == 0);
+    ca_free(leaf);
+}
+
+static struct candidates *open_candidates(const char *dir)
+{
+    struct buf troubles = {0};
+    struct candidates *c = candidates_open(dir, &troubles, &err);
+    must(c != NULL);
+    if (troubles.len > 0)
+        must(!err_set(&err, "%s", buf_text(&troubles)));
+    return c;
+}
+
+static void order(const char *dir, enum candidates_verb verb, const char *label)
+{
+    char file[32], key[32];
+    snprintf(file, sizeof(file), "%s.pem", label);
+    snprintf(key, sizeof(key), "%s.key", label);
+    const struct candidates_order o = {
+        .verb = verb, .label = label, .file = in(dir, file), .key = in(dir, key)};
+    struct candidates *c = open_candidates(dir);
+    must(candidates_order(c, &o, time(NULL), &err) == 0 && candidates_keep(c, &err) == 0);
+    candidates_close(c);
+}
+
+static void candidates_make(const char *dir)
+{
+    struct ca *root =
+        ca_create_root(&(struct ca_request){.name = "Root", .lifetime = INT64_C(7) * 86400}, &err);
+    must(root != NULL);
+    save_certificate(dir, root, "one");
+    save_certificate(dir, root, "two");
+    ca_free(root);
+    order(dir, CANDIDATES_STAGE, "one");
+    order(dir, CANDIDATES_PROMOTE, "one");
+}
+
+/* One is promoted, and perhaps there is a candidate; the files that a killed door has left behind go with the
+ * next order. */
+static bool is_staged(const char *dir)
+{
+    struct candidates *c = open_candidates(dir);
+    struct staging *s = candidates_now(c, 0);
+    bool staged = s->n == 2;
+    CHECK(s->n >= 1 && s->n <= 2 && s->v[0].promoted && (!staged || !s->v[1].promoted));
+    staging_unref(s);
+    candidates_close(c);
+    return staged;
+}
+
+static void stage_do(const char *dir)
+{
+    order(dir, CANDIDATES_STAGE, "two");
+}
+
+static void both_make(const char *dir)
+{
+    candidates_make(dir);
+    stage_do(dir);
+}
+
+static void promote_do(const char *dir)
+{
+    order(dir, CANDIDATES_PROMOTE, "two");
+}
+
+/* The second takes the first one's place, and the first is kept for a rollback. */
+static bool promote_check(const char *dir)
+{
+    if (is_staged(dir))
+        return false;
+    struct candidates *c = open_candidates(dir);
+    struct staging *s = candidates_now(c, 0);
+    CHECK(strcmp(s->v[0].label, "two") == 0);
+    staging_unref(s);
+    candidates_close(c);
+    return true;
+}
+
+static void disable_do(const char *dir)
+{
+    order(dir, CANDIDATES_DISABLE, "two");
+}
+
+static bool disable_check(const char *dir)
+{
+    return !is_staged(dir);
+}
+
 /* ---- which ---- */
 
 static const struct {
@@ -374,6 +476,9 @@ static const struct {
     {"book-remove", book_make, remove_do, remove_check},
     {"ca-issue", authority_make, issue_do, issue_check},
     {"ca-revoke", authority_make, revoke_do, revoke_check},
+    {"candidate-stage", candidates_make, stage_do, is_staged},
+    {"candidate-promote", both_make, promote_do, promote_check},
+    {"candidate-disable", both_make, disable_do, disable_check},
 };
 
 int main(int argc, char **argv)

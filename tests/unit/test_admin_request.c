@@ -177,14 +177,14 @@ static void test_bounds(void **state)
 
 static void test_long_target(void **state)
 {
-    char head[1024];
+    char head[4096];
     struct request got;
     struct err err;
     (void)state;
     snprintf(head, sizeof(head), "GET /%0300d HTTP/1.1\r\n" HOST "\r\n", 1);
     assert_int_equal(read_copy(head, strlen(head), &got, &err), REQUEST_BAD);
     assert_int_equal(got.bad, 414);
-    snprintf(head, sizeof(head), "GET /?%0300d HTTP/1.1\r\n" HOST "\r\n", 1);
+    snprintf(head, sizeof(head), "GET /?%02100d HTTP/1.1\r\n" HOST "\r\n", 1);
     assert_int_equal(read_copy(head, strlen(head), &got, &err), REQUEST_BAD);
     assert_int_equal(got.bad, 414);
 }
@@ -225,6 +225,45 @@ static void test_number(void **state)
     }
 }
 
+static void test_value(void **state)
+{
+    static const struct {
+        const char *query;
+        const char *value; /* NULL: there is none */
+    } rows[] = {
+        {"", NULL},
+        {"key=", ""},
+        {"key=a", "a"},
+        {"other=b&key=a", "a"},
+        {"key=a&key=b", "a"},
+        {"keys=a", NULL},
+        {"akey=a", NULL},
+        {"key", NULL},
+        {"key&key=a", "a"},
+        {"&&key=a&", "a"},
+        {"key=%2Fx%20y%3D%26%25", "/x y=&%"},
+        {"key=%c3%BC", "\xc3\xbc"},
+        {"key=a+b", "a+b"},
+        {"key=%", NULL},
+        {"key=%4", NULL},
+        {"key=%4&x=1", NULL},
+        {"key=%4g", NULL},
+        {"key=%zz", NULL},
+        {"key=a%00b", NULL},
+        {"key=1234567890", "1234567890"},
+        {"key=12345678901", NULL},
+        {"key=1234567890%41", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct request r = {.bad = 0};
+        char value[11] = "before";
+        strcpy(r.query, rows[i].query);
+        assert_int_equal(request_value(&r, "key", value, sizeof(value)), rows[i].value != NULL);
+        assert_string_equal(value, rows[i].value == NULL ? "" : rows[i].value);
+    }
+}
+
 static void test_id(void **state)
 {
     static const struct {
@@ -261,7 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),   cmocka_unit_test(test_bad),    cmocka_unit_test(test_nul),
         cmocka_unit_test(test_splits), cmocka_unit_test(test_bounds), cmocka_unit_test(test_long_target),
-        cmocka_unit_test(test_number), cmocka_unit_test(test_id),
+        cmocka_unit_test(test_number), cmocka_unit_test(test_value),  cmocka_unit_test(test_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static void in_json(void **state)
     struct life *life = life_new(&settings);
     struct listing listing = make(life, time(NULL));
     struct buf b = {0};
-    assert_true(certificates_json(&b, &listing, 1, 7));
+    assert_true(certificates_json(&b, &listing, 1, 7, NULL));
     json_t *all = json_loadb((const char *)b.data, b.len, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(all);
     assert_int_equal(json_integer_value(json_object_get(all, "certificates_total")), 7);
