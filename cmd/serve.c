@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cert/cert.h"
 #include "cmd/serve.h"
 
 #include <getopt.h>
@@ -230,9 +231,23 @@ static void on_changed(void *arg, const char *name)
         door_forget_certificates(s->door, name);
 }
 
+static void on_quiet(void *arg)
+{
+    cert_staple_free(arg);
+}
+
+static void on_retired(void *arg, struct cert_staple *staple)
+{
+    const struct serving *s = arg;
+    if (s->door != NULL)
+        door_ask_workers(s->door, on_quiet, staple);
+    else
+        cert_staple_free(staple);
+}
+
 static int make_keeper(struct serving *s, struct err *err)
 {
-    const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
+    const struct keeper_ear ear = {s->loop, on_notice, on_changed, on_retired, s};
     s->keeper = keeper_new(&ear, s->challenges, err);
     if (s->keeper == NULL)
         return -1;

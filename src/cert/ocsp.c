@@ -153,7 +153,7 @@ static int read_times(const ASN1_GENERALIZEDTIME *this_update, const ASN1_GENERA
         (next_update != NULL && !ASN1_TIME_to_posix(next_update, &ret->next_update)))
         return err_set(err, "the dates of the OCSP response cannot be read");
     if (next_update == NULL)
-        ret->next_update = ret->this_update + OCSP_USUAL;
+        ret->next_update = ret->this_update + CERT_STATUS_USUAL;
     if (ret->this_update > now + OCSP_SKEW)
         return err_set(err, "the OCSP response is from the future (thisUpdate is %s): is the clock right?",
                        pem_time_text(ret->this_update, when));

@@ -10,18 +10,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "cert/status.h"
 
 #define OCSP_ANSWER_MAX (64 * 1024) /* bytes of a response; usual are 500 to 2,500 */
 #define OCSP_GET_MAX 255            /* bytes of a URL up to which a question is asked by GET (RFC 5019, 5) */
 #define OCSP_SKEW INT64_C(300)      /* seconds by which a responder's clock may be ahead of ours */
-#define OCSP_USUAL INT64_C(86400)   /* how long a response without nextUpdate is good for */
-
-enum cert_verdict { CERT_NOT_REVOKED, CERT_REVOKED, CERT_UNKNOWN };
-
-struct cert_status {
-    enum cert_verdict verdict;
-    int64_t this_update, next_update; /* seconds since 1970 */
-};
 
 /* Append an OCSPRequest in DER for a certificate and its issuer (both in DER), unsigned and without a nonce,
  * so that responders may answer from a cache. -1 with `err`. */

@@ -15,6 +15,7 @@
 #include "cert/source.h"
 #include "config/config.h"
 #include "fetch/fetch.h"
+#include "keeper/asker.h"
 #include "keeper/book.h"
 #include "keeper/folder.h"
 #include "keeper/obtainer.h"
@@ -38,6 +39,8 @@ struct keeper {
     struct list held;  /* struct held */
     struct book *book; /* opened by the control thread, until the obtainer has it */
     struct obtainer *obtainer;
+    struct fetcher *fetcher; /* NULL: none is needed yet, or libcurl is missing */
+    struct asker *asker;     /* NULL: none is needed yet */
     int64_t notices_since;
     size_t notices;
 };
@@ -63,6 +66,8 @@ struct source {
     struct keeper *keeper;
     struct message message; /* begins, and when it has gone, ends */
     size_t names, bytes;    /* as much as folders may keep */
+    struct asker_settings asking;
+    bool asks; /* something is obtained, or stapled */
     struct source_entry *entries;
     size_t entries_len;
     bool *serves; /* for each route that names its certificates, for each entry: is it one of these? */
@@ -119,6 +124,43 @@ static void changed(void *arg, const char *name)
     tell(k, k->ear.changed, name);
 }
 
+struct retired {
+    struct message message;
+    struct keeper_ear ear;
+    struct cert_staple *staple;
+};
+
+static void on_retired(struct message *m)
+{
+    struct retired *r = CONTAINER_OF(m, struct retired, message);
+    r->ear.retired(r->ear.arg, r->staple);
+    free(r);
+}
+
+static void retire(void *arg, struct cert_staple *staple)
+{
+    const struct keeper *k = arg;
+    struct retired *r = calloc(1, sizeof(*r));
+    CHECK(r != NULL);
+    *r = (struct retired){.message.run = on_retired, .ear = k->ear, .staple = staple};
+    loop_post(k->ear.loop, &r->message);
+}
+
+/* ---- who is asked ---- */
+
+static void need_asker(struct keeper *k, const struct asker_settings *settings)
+{
+    struct err err;
+    if (k->asker != NULL) {
+        asker_set(k->asker, settings);
+        return;
+    }
+    k->fetcher = fetcher_new(k->loop, &err);
+    if (k->fetcher == NULL)
+        notice(k, &err);
+    k->asker = asker_new(k->loop, k->fetcher, settings);
+}
+
 /* ---- folders ---- */
 
 static struct held *hold(struct keeper *k, const char *path, const struct source *s)
@@ -149,13 +191,15 @@ static void release(struct held *h)
 
 /* ---- what is obtained ---- */
 
-static struct obtained *want(struct keeper *k, struct acme_wish *wish)
+static struct obtained *want(struct keeper *k, const struct source *s, struct acme_wish *wish)
 {
+    const struct obtainer_settings settings = {.check_every = s->asking.check_every};
     if (k->obtainer == NULL) {
-        const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, k};
-        k->obtainer = obtainer_new(k->book, &owner);
+        const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, retire, k};
+        k->obtainer = obtainer_new(k->book, k->fetcher, k->asker, &owner);
         k->book = NULL;
     }
+    obtainer_set(k->obtainer, &settings);
     return obtainer_want(k->obtainer, wish);
 }
 
@@ -165,12 +209,14 @@ static void begin_source(struct message *m)
 {
     struct source *s = CONTAINER_OF(m, struct source, message);
     CHECK_MAGIC(s, SOURCE_MAGIC);
+    if (s->asks)
+        need_asker(s->keeper, &s->asking);
     for (size_t i = 0; i < s->entries_len; i++)
         if (s->entries[i].directory != NULL)
             s->entries[i].held = hold(s->keeper, s->entries[i].directory, s);
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].wish != NULL)
-            s->entries[i].obtained = want(s->keeper, s->entries[i].wish);
+            s->entries[i].obtained = want(s->keeper, s, s->entries[i].wish);
         s->entries[i].wish = NULL;
     }
 }
@@ -260,6 +306,8 @@ static struct source *source_new(struct keeper *k, const struct config *c)
                          .message.run = begin_source,
                          .names = c->limits.certificates,
                          .bytes = c->limits.certificate_memory,
+                         .asking = {.crl_max = c->limits.crl_size,
+                                    .check_every = c->limits.certificate_check / NSEC_PER_SEC},
                          .entries_len = c->certificates.n,
                          .routes_len = c->routes.n};
     cert_source_init(&s->base, &ops);
@@ -271,6 +319,7 @@ static struct source *source_new(struct keeper *k, const struct config *c)
         s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
         CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
         s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
+        s->asks = s->asks || cc->acme != NULL;
         for (size_t r = 0; r < s->routes_len; r++)
             s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
     }
@@ -376,6 +425,8 @@ void keeper_free(struct keeper *k)
     keeper_stop(k); /* sources have gone since */
     CHECK(list_empty(&k->held));
     obtainer_free(k->obtainer);
+    asker_free(k->asker);
+    fetcher_free(k->fetcher);
     book_close(k->book);
     cert_issuers_free(k->issuers);
     loop_free(k->loop);

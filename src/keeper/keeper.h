@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "session/provider.h"
 
+struct cert_staple;
 struct keeper;
 struct loop;
 
@@ -16,6 +17,8 @@ struct keeper_ear {
     struct loop *loop;
     void (*notice)(void *arg, const char *text);  /* something that somebody may want to read: one line */
     void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    /* To be freed once each thread that serves has gone through its loop, see cert_set_staple(). */
+    void (*retired)(void *arg, struct cert_staple *staple);
     void *arg;
 };
 

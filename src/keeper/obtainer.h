@@ -7,7 +7,9 @@
 #include "cert/source.h"
 #include "keeper/acme_wish.h"
 
+struct asker;
 struct book;
+struct fetcher;
 struct challenges;
 struct obtainer;
 struct obtained;
@@ -17,12 +19,21 @@ struct obtainer_owner {
     struct challenges *challenges; /* where proofs are put that the door itself shows */
     void (*notice)(void *arg, const struct err *text);
     void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    void (*retired)(void *arg, struct cert_staple *staple); /* see cert_set_staple(); never NULL */
     void *arg;
 };
 
-/* With a book that was opened and nobody else has; it is closed by obtainer_free(). Never NULL; what it
+struct obtainer_settings {
+    int64_t check_every; /* seconds, at most, between looks whether a certificate is revoked */
+};
+
+/* With a book that was opened and nobody else has; it is closed by obtainer_free(). `fetcher`
+ * (NULL: nothing can be obtained) and `asker` are borrowed. Never NULL; what it
  * cannot do it tells by notices. */
-struct obtainer *obtainer_new(struct book *book, const struct obtainer_owner *owner);
+struct obtainer *obtainer_new(struct book *book, struct fetcher *fetcher, struct asker *asker,
+                              const struct obtainer_owner *owner);
+
+void obtainer_set(struct obtainer *o, const struct obtainer_settings *settings);
 
 /* What is under way is given up; all that was wanted has been released. NULL is allowed. */
 void obtainer_free(struct obtainer *o);

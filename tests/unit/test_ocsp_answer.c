@@ -129,8 +129,8 @@ static void test_times(void **unused)
         {OCSP_SKEW, HOUR, NOW + HOUR, true}, /* a responder's clock may be ahead */
         {OCSP_SKEW + 1, HOUR, 0, false},
         {-HOUR, -1, 0, false},
-        {-HOUR, 0, NOW - HOUR + OCSP_USUAL, true}, /* it does not say until when */
-        {-OCSP_USUAL, 0, 0, false},
+        {-HOUR, 0, NOW - HOUR + CERT_STATUS_USUAL, true}, /* it does not say until when */
+        {-CERT_STATUS_USUAL, 0, 0, false},
         {-365 * DAY, 0, 0, false},
         {HOUR / 60, HOUR / 60, 0, false},
     };
