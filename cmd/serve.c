@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cert/cert.h"
 #include "cmd/serve.h"
+#include "cert/cert.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -313,8 +313,11 @@ static int start(struct serving *s, const char *path)
         tell_lines_of(s, err.text);
         return -1;
     }
-    if (asked)
+    if (asked) {
         admin_set_reloaded(s->admin, on_reloaded, s);
+        admin_set_listing(s->admin, keeper_list, s->keeper);
+        admin_set_swap(s->admin, keeper_swap, s->keeper);
+    }
     return 0;
 }
 

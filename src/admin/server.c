@@ -21,6 +21,7 @@ static const struct resource on_socket[] = {
     {"/end", "POST", admin_end},
     {"/whois", "GET", admin_whois},
     {"/certificates", "GET", admin_certificates},
+    {"/certificates/swap", "POST", admin_swap},
 };
 
 /* Backends come here. */
@@ -165,6 +166,13 @@ void admin_set_listing(struct admin *a, listing_ask *ask, void *arg)
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->list = ask;
     a->list_arg = arg;
+}
+
+void admin_set_swap(struct admin *a, swap_ask *ask, void *arg)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->swap = ask;
+    a->swap_arg = arg;
 }
 
 /* Unless another door has put its own there meanwhile. */

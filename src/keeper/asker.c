@@ -117,10 +117,12 @@ static void on_ocsp(void *arg, const struct fetch_answer *a, const struct err *w
                          &answer.status, &err);
     if (rc == 0 && answer.status.verdict == CERT_NOT_REVOKED)
         answer.staple = a->body;
-    if (rc == 0)
-        finish(q, &answer, NULL);
+    if (a == NULL)
+        finish(q, NULL, why);
+    else if (rc < 0)
+        fail(q, q->names.ocsp, &err);
     else
-        fail(q, q->names.ocsp, a == NULL ? why : &err);
+        finish(q, &answer, NULL);
 }
 
 /* ---- CRLs ---- */
@@ -162,8 +164,12 @@ static void on_crl(void *arg, const struct fetch_answer *a, const struct err *wh
     struct question *q = arg;
     struct err err;
     struct crl *crl = a != NULL && check_http(a, &err) == 0 ? cert_crl_read(a->body, &err) : NULL;
+    if (a == NULL) {
+        finish(q, NULL, why);
+        return;
+    }
     if (crl == NULL) {
-        fail(q, q->names.crl, a == NULL ? why : &err);
+        fail(q, q->names.crl, &err);
         return;
     }
     struct kept_crl *k = place_of(q->asker, q->names.crl);
@@ -264,8 +270,8 @@ void question_cancel(struct question *q)
 struct cert_staple *asker_staple(const struct cert *cert, struct str response, int64_t now)
 {
     struct cert_status status;
-    if (response.len == 0 || ocsp_answer(response, cert_leaf_der(cert), cert_issuer_der(cert), now, &status,
-                                         NULL) != 0 ||
+    if (response.len == 0 ||
+        ocsp_answer(response, cert_leaf_der(cert), cert_issuer_der(cert), now, &status, NULL) != 0 ||
         status.verdict != CERT_NOT_REVOKED)
         return NULL;
     return cert_staple_new(response.p, response.len, status.next_update);

@@ -18,6 +18,7 @@
 #include "keeper/asker.h"
 #include "keeper/book.h"
 #include "keeper/folder.h"
+#include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
 #include "loop/loop.h"
 
@@ -301,15 +302,15 @@ static struct source *source_new(struct keeper *k, const struct config *c)
     static const struct cert_source_ops ops = {source_ask, source_free};
     struct source *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
-    *s = (struct source){.magic = SOURCE_MAGIC,
-                         .keeper = k,
-                         .message.run = begin_source,
-                         .names = c->limits.certificates,
-                         .bytes = c->limits.certificate_memory,
-                         .asking = {.crl_max = c->limits.crl_size,
-                                    .check_every = c->limits.certificate_check / NSEC_PER_SEC},
-                         .entries_len = c->certificates.n,
-                         .routes_len = c->routes.n};
+    *s = (struct source){
+        .magic = SOURCE_MAGIC,
+        .keeper = k,
+        .message.run = begin_source,
+        .names = c->limits.certificates,
+        .bytes = c->limits.certificate_memory,
+        .asking = {.crl_max = c->limits.crl_size, .check_every = c->limits.certificate_check / NSEC_PER_SEC},
+        .entries_len = c->certificates.n,
+        .routes_len = c->routes.n};
     cert_source_init(&s->base, &ops);
     s->entries = calloc(s->entries_len + 1, sizeof(struct source_entry));
     s->serves = calloc(s->entries_len * s->routes_len + 1, sizeof(bool));
@@ -381,6 +382,24 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
     struct source *s = source_new(k, c);
     loop_post(k->loop, &s->message);
     return &s->base;
+}
+
+/* ---- for keeper_ask.c ---- */
+
+struct obtainer *keeper_obtainer(const struct keeper *k)
+{
+    return k->obtainer;
+}
+
+struct loop *keeper_loop(const struct keeper *k)
+{
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    return k->runs ? k->loop : NULL;
+}
+
+struct loop *keeper_home(const struct keeper *k)
+{
+    return k->ear.loop;
 }
 
 /* ---- life ---- */

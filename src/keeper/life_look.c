@@ -153,7 +153,7 @@ static int64_t status_wait(struct life *p, int64_t this_update, int64_t next_upd
 
 static void status_unheard(struct life *p, struct life_slot *s, int64_t now)
 {
-    int64_t most = RETRY_MOST;
+    int64_t most = MIN(RETRY_MOST, p->settings.check_every);
     if (s->staple_next > now)
         most = MAX(MIN(most, (s->staple_next - now) / 4), retry_least(p));
     s->status_failures += s->status_failures < UINT16_MAX;

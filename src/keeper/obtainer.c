@@ -211,7 +211,8 @@ static struct cert *load(const struct obtained *g, int slot, struct err *err)
 
 static int make_rule(struct obtainer *o, const struct acme_wish *w, struct life_rule *ret, struct err *err)
 {
-    *ret = (struct life_rule){.backup = (int8_t)(w->backup < 0 ? LIFE_NO_BACKUP : w->backup), .renew_before = w->renew_before};
+    *ret = (struct life_rule){.backup = (int8_t)(w->backup < 0 ? LIFE_NO_BACKUP : w->backup),
+                              .renew_before = w->renew_before};
     for (size_t i = 0; i < w->cas_len && i < LIFE_CAS_MAX; i++) {
         int number = ca_number(o, w->cas[i], err);
         if (number < 0)
@@ -270,7 +271,6 @@ static void drop(struct obtained *g)
         cert_unref(g->certs[i]);
     acme_wish_free(g->wish);
     prover_free(g->dns);
-    free(g->trouble);
     g->magic = 0;
     free(g);
 }
@@ -342,7 +342,7 @@ void obtained_release(struct obtained *g)
 
 /* ---- questions ---- */
 
-static bool is_named(const struct obtained *g, const char *name)
+bool obtained_is_named(const struct obtained *g, const char *name)
 {
     const char *dot = strchr(name, '.');
     for (size_t i = 0; i < g->wish->names_len; i++) {
@@ -357,7 +357,7 @@ static bool is_named(const struct obtained *g, const char *name)
 bool obtained_find(const struct obtained *g, const char *name, struct cert_answer *ret)
 {
     CHECK_MAGIC(g, OBTAINED_MAGIC);
-    if (!is_named(g, name))
+    if (!obtained_is_named(g, name))
         return false;
     struct cert *cert = g->served != LIFE_NO_SLOT ? g->certs[g->served] : NULL;
     if (cert == NULL) {

@@ -6,6 +6,7 @@
 
 #include "cert/source.h"
 #include "keeper/acme_wish.h"
+#include "keeper/listing.h"
 
 struct asker;
 struct book;
@@ -18,7 +19,7 @@ struct obtainer_owner {
     struct loop *loop;
     struct challenges *challenges; /* where proofs are put that the door itself shows */
     void (*notice)(void *arg, const struct err *text);
-    void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    void (*changed)(void *arg, const char *name);           /* see door_forget_certificates() */
     void (*retired)(void *arg, struct cert_staple *staple); /* see cert_set_staple(); never NULL */
     void *arg;
 };
@@ -37,6 +38,24 @@ void obtainer_set(struct obtainer *o, const struct obtainer_settings *settings);
 
 /* What is under way is given up; all that was wanted has been released. NULL is allowed. */
 void obtainer_free(struct obtainer *o);
+
+struct obtainer_swap {
+    const char *name; /* of certificates for that name; or */
+    const char *ca;   /* of those whose served one is of the CA with that directory; NULL both: of all */
+};
+
+struct obtainer_swapped {
+    size_t swapped;
+    size_t left; /* that could not be, for they have no backup that could be served */
+};
+
+/* Serve the backups, at once and until something is wrong with them. -1 with `err`: nothing is known of what
+ * was named. */
+int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct obtainer_swapped *ret,
+                  struct err *err);
+
+/* Tell what is kept: at most `most`, those with the least life left, texts borrowed until `told` returns. */
+void obtainer_list(const struct obtainer *o, size_t most, listing_done *told, void *arg);
 
 /* From now on these names are to have a certificate; who wants the same names, kind of key and profile once
  * more gets the same one, and it is obtained as was said last. `wish` is taken over. NULL, with a notice,

@@ -59,7 +59,7 @@ struct obtained {
     struct obtained_errand order, look;
     struct question *status; /* whether the certificate in status_slot is revoked; NULL: not asked now */
     int status_slot;
-    char *trouble; /* why it could not be told last, which was said; NULL: nothing */
+    bool troubled; /* it could not be told last, which was said */
 };
 
 /* Seconds since 1970. */
@@ -73,6 +73,9 @@ void obtainer_go_on(struct obtainer *o);
 
 /* Put what is known of it into the book. */
 void obtained_save(const struct obtained *g);
+
+/* Is it for that name, be it by a wildcard? */
+bool obtained_is_named(const struct obtained *g, const char *name);
 
 /* ---- obtainer_secret.c ---- */
 

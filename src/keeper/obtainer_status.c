@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether a certificate that was obtained is revoked, and its staple. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/clock.h"
-#include "cert/pem.h"
 #include "keeper/obtainer_internal.h"
 
-/* What lasts is said once, until it is well again or something else is wrong. */
+/* What lasts is said once, until it is well again. */
 static void complain(struct obtained *g, const struct err *why)
 {
-    if (g->trouble != NULL && strcmp(g->trouble, why->text) == 0)
-        return;
-    free(g->trouble);
-    g->trouble = strdup(why->text);
-    CHECK(g->trouble != NULL);
     struct err text;
     err_set(&text, "whether it is revoked is not known: %s", why->text);
-    obtained_notice(g, &text);
-}
-
-static void be_content(struct obtained *g)
-{
-    free(g->trouble);
-    g->trouble = NULL;
+    if (!g->troubled)
+        obtained_notice(g, &text);
+    g->troubled = true;
 }
 
 void obtained_staple(const struct obtained *g, int slot, struct cert_staple *staple)
@@ -38,7 +24,7 @@ static void on_good(struct obtained *g, int slot, const struct question_answer *
     const struct cert_status *s = &a->status;
     struct err err;
     life_status(g->o->life, g->lineage, false, s->this_update, s->next_update, obtainer_now());
-    be_content(g);
+    g->troubled = false;
     if (a->staple.len == 0) {
         obtained_save(g);
         return;
@@ -56,7 +42,8 @@ static void on_revoked(struct obtained *g, int slot, const struct question_answe
     obtained_notice(g, &err);
     obtained_staple(g, slot, NULL);
     life_status(g->o->life, g->lineage, true, s->this_update, s->next_update, obtainer_now());
-    if (book_save_staple(g->o->book, g->lineage, life_due_of(g->lineage), slot, (struct str){"", 0}, &err) < 0)
+    if (book_save_staple(g->o->book, g->lineage, life_due_of(g->lineage), slot, (struct str){"", 0}, &err) <
+        0)
         obtained_notice(g, &err);
 }
 
