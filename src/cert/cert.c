@@ -423,6 +423,12 @@ struct cert *cert_ref(struct cert *cert)
     return cert;
 }
 
+bool cert_is_unshared(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return __atomic_load_n(&cert->refs, __ATOMIC_ACQUIRE) == 1;
+}
+
 size_t cert_bytes(const struct cert *cert)
 {
     CHECK_MAGIC(cert, CERT_MAGIC);

@@ -83,6 +83,9 @@ struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *la
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 
+/* Has the caller the only reference? Then it stays so, for nobody else can take another. */
+bool cert_is_unshared(const struct cert *cert);
+
 /* An OCSP response in DER (RFC 6960, 4.2.1), which is not looked into. NULL: memory. */
 struct cert_staple *cert_staple_new(const void *der, size_t len, int64_t until);
 /* NULL is allowed. */

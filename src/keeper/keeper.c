@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -20,6 +21,7 @@
 #include "keeper/folder.h"
 #include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
+#include "keeper/stapler.h"
 #include "loop/loop.h"
 
 #define KEEPER_MAGIC 0x6ee9e400u
@@ -42,6 +44,9 @@ struct keeper {
     struct obtainer *obtainer;
     struct fetcher *fetcher; /* NULL: none is needed yet, or libcurl is missing */
     struct asker *asker;     /* NULL: none is needed yet */
+    struct stapler *stapler; /* the same */
+    struct asker_settings asking;
+    char *kept; /* where staples are */
     int64_t notices_since;
     size_t notices;
 };
@@ -56,6 +61,7 @@ struct held {
 /* An entry of the configuration's `certificates`. */
 struct source_entry {
     char *directory;
+    bool staple; /* what is in it */
     struct held *held;
     struct acme_wish *wish; /* until the obtainer has it */
     struct obtained *obtained;
@@ -68,7 +74,8 @@ struct source {
     struct message message; /* begins, and when it has gone, ends */
     size_t names, bytes;    /* as much as folders may keep */
     struct asker_settings asking;
-    bool asks; /* something is obtained, or stapled */
+    char *kept; /* where staples are, or NULL */
+    bool asks;  /* something is obtained */
     struct source_entry *entries;
     size_t entries_len;
     bool *serves; /* for each route that names its certificates, for each entry: is it one of these? */
@@ -149,23 +156,51 @@ static void retire(void *arg, struct cert_staple *staple)
 
 /* ---- who is asked ---- */
 
-static void need_asker(struct keeper *k, const struct asker_settings *settings)
+/* As the last configuration wants it. */
+static void set_asking(struct keeper *k, const struct asker_settings *settings, const char *kept)
+{
+    k->asking = *settings;
+    free(k->kept);
+    k->kept = kept == NULL ? NULL : strdup(kept);
+    CHECK(k->kept != NULL || kept == NULL);
+    if (k->asker != NULL)
+        asker_set(k->asker, settings);
+    if (k->stapler != NULL)
+        stapler_set(k->stapler, settings->check_every, k->kept);
+}
+
+static void need_asker(struct keeper *k)
 {
     struct err err;
-    if (k->asker != NULL) {
-        asker_set(k->asker, settings);
+    if (k->asker != NULL)
         return;
-    }
     k->fetcher = fetcher_new(k->loop, &err);
     if (k->fetcher == NULL)
         notice(k, &err);
-    k->asker = asker_new(k->loop, k->fetcher, settings);
+    k->asker = asker_new(k->loop, k->fetcher, &k->asking);
+}
+
+/* One that came in a file, and that its entry wants stapled. */
+static void staple(void *arg, struct cert *cert)
+{
+    struct keeper *k = arg;
+    struct issued names;
+    if (!asker_can(cert, &names) || names.ocsp[0] == '\0')
+        return;
+    need_asker(k);
+    if (k->stapler == NULL) {
+        const struct stapler_owner owner = {k->loop, k->asker, notice, retire, k};
+        k->stapler = stapler_new(&owner);
+        stapler_set(k->stapler, k->asking.check_every, k->kept);
+    }
+    stapler_add(k->stapler, cert);
 }
 
 /* ---- folders ---- */
 
-static struct held *hold(struct keeper *k, const char *path, const struct source *s)
+static struct held *hold(struct keeper *k, const struct source_entry *e, const struct source *s)
 {
+    const char *path = e->directory;
     for (struct list *n = k->held.next; n != &k->held; n = n->next) {
         struct held *h = CONTAINER_OF(n, struct held, node);
         if (strcmp(folder_path(h->folder), path) == 0) {
@@ -175,7 +210,7 @@ static struct held *hold(struct keeper *k, const char *path, const struct source
     }
     struct held *h = calloc(1, sizeof(*h));
     CHECK(h != NULL);
-    const struct folder_owner owner = {k->loop, k->issuers, notice, changed, k};
+    const struct folder_owner owner = {k->loop, k->issuers, notice, changed, e->staple ? staple : NULL, k};
     *h = (struct held){.folder = folder_new(path, s->names, s->bytes, &owner), .sources = 1};
     list_insert(&k->held, &h->node);
     return h;
@@ -210,11 +245,12 @@ static void begin_source(struct message *m)
 {
     struct source *s = CONTAINER_OF(m, struct source, message);
     CHECK_MAGIC(s, SOURCE_MAGIC);
+    set_asking(s->keeper, &s->asking, s->kept);
     if (s->asks)
-        need_asker(s->keeper, &s->asking);
+        need_asker(s->keeper);
     for (size_t i = 0; i < s->entries_len; i++)
         if (s->entries[i].directory != NULL)
-            s->entries[i].held = hold(s->keeper, s->entries[i].directory, s);
+            s->entries[i].held = hold(s->keeper, &s->entries[i], s);
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].wish != NULL)
             s->entries[i].obtained = want(s->keeper, s, s->entries[i].wish);
@@ -235,6 +271,7 @@ static void end_source(struct message *m)
     }
     free(s->entries);
     free(s->serves);
+    free(s->kept);
     s->magic = 0;
     free(s);
 }
@@ -297,6 +334,34 @@ static bool names(const struct config_route *rc, const struct config_certificate
     return false;
 }
 
+/* Where a configuration wants its state; of those that obtain something the first decides. */
+static const char *state_folder(const struct config *c)
+{
+    const char *given = getenv("STATE_DIRECTORY"); /* several: apart by ':' */
+    if (c->state.text != NULL)
+        return c->state.text;
+    return given != NULL && *given == '/' && strchr(given, ':') == NULL ? given : STATE_FOLDER;
+}
+
+/* Where staples are kept; NULL where there is no folder for state. */
+static char *staples_folder(const struct config *c)
+{
+    struct buf path = {0};
+    if (access(state_folder(c), W_OK) != 0)
+        return NULL;
+    CHECK(buf_printf(&path, "%s/staples", state_folder(c)));
+    char *ret = strdup(buf_text(&path));
+    CHECK(ret != NULL);
+    buf_free(&path);
+    return ret;
+}
+
+static struct asker_settings asking_of(const struct config *c)
+{
+    return (struct asker_settings){.crl_max = c->limits.crl_size,
+                                   .check_every = c->limits.certificate_check / NSEC_PER_SEC};
+}
+
 static struct source *source_new(struct keeper *k, const struct config *c)
 {
     static const struct cert_source_ops ops = {source_ask, source_free};
@@ -320,6 +385,7 @@ static struct source *source_new(struct keeper *k, const struct config *c)
         s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
         CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
         s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
+        s->entries[i].staple = cc->staple;
         s->asks = s->asks || cc->acme != NULL;
         for (size_t r = 0; r < s->routes_len; r++)
             s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
@@ -346,15 +412,6 @@ static int start(struct keeper *k, struct err *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     k->runs = code == 0;
     return code == 0 ? 0 : err_errno(err, code, "cannot start the thread that keeps certificates");
-}
-
-/* Where the first configuration that obtains something wants its state. */
-static const char *state_folder(const struct config *c)
-{
-    const char *given = getenv("STATE_DIRECTORY"); /* several: apart by ':' */
-    if (c->state.text != NULL)
-        return c->state.text;
-    return given != NULL && *given == '/' && strchr(given, ':') == NULL ? given : STATE_FOLDER;
 }
 
 /* What obtaining needs is looked for where an error can still keep a configuration from coming into force. */
@@ -384,6 +441,51 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
     return &s->base;
 }
 
+/* ---- the configuration's files ---- */
+
+struct loaded {
+    struct message message;
+    struct keeper *keeper;
+    struct asker_settings asking;
+    char *kept;
+    size_t len;
+    struct cert *certs[]; /* a reference each */
+};
+
+static void on_loaded(struct message *m)
+{
+    struct loaded *l = CONTAINER_OF(m, struct loaded, message);
+    set_asking(l->keeper, &l->asking, l->kept);
+    for (size_t i = 0; i < l->len; i++) {
+        staple(l->keeper, l->certs[i]);
+        cert_unref(l->certs[i]);
+    }
+    free(l->kept);
+    free(l);
+}
+
+static void on_files(struct cert_provider *provider, const struct config *c, struct cert *const *certs)
+{
+    struct keeper *k = CONTAINER_OF(provider, struct keeper, provider);
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    struct loaded *l = calloc(1, sizeof(*l) + c->certificates.n * sizeof(struct cert *));
+    CHECK(l != NULL);
+    for (size_t i = 0; i < c->certificates.n; i++)
+        if (certs[i] != NULL && c->certificates.v[i].staple && asker_can(certs[i], NULL))
+            l->certs[l->len++] = certs[i];
+    if (l->len == 0 || start(k, NULL) != 0) {
+        free(l);
+        return;
+    }
+    l->message.run = on_loaded;
+    l->keeper = k;
+    l->asking = asking_of(c);
+    l->kept = staples_folder(c);
+    for (size_t i = 0; i < l->len; i++)
+        cert_ref(l->certs[i]);
+    loop_post(k->loop, &l->message);
+}
+
 /* ---- for keeper_ask.c ---- */
 
 struct obtainer *keeper_obtainer(const struct keeper *k)
@@ -409,7 +511,7 @@ struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *chall
     struct keeper *k = calloc(1, sizeof(*k));
     CHECK(k != NULL);
     *k = (struct keeper){
-        .magic = KEEPER_MAGIC, .provider.source = make_source, .ear = *ear, .challenges = challenges};
+        .magic = KEEPER_MAGIC, .provider = {make_source, on_files}, .ear = *ear, .challenges = challenges};
     list_init(&k->held);
     k->loop = loop_new(err);
     if (k->loop == NULL) {
@@ -444,6 +546,8 @@ void keeper_free(struct keeper *k)
     keeper_stop(k); /* sources have gone since */
     CHECK(list_empty(&k->held));
     obtainer_free(k->obtainer);
+    stapler_free(k->stapler);
+    free(k->kept);
     asker_free(k->asker);
     fetcher_free(k->fetcher);
     book_close(k->book);
