@@ -367,15 +367,15 @@ static struct source *source_new(struct keeper *k, const struct config *c)
     static const struct cert_source_ops ops = {source_ask, source_free};
     struct source *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
-    *s = (struct source){
-        .magic = SOURCE_MAGIC,
-        .keeper = k,
-        .message.run = begin_source,
-        .names = c->limits.certificates,
-        .bytes = c->limits.certificate_memory,
-        .asking = {.crl_max = c->limits.crl_size, .check_every = c->limits.certificate_check / NSEC_PER_SEC},
-        .entries_len = c->certificates.n,
-        .routes_len = c->routes.n};
+    *s = (struct source){.magic = SOURCE_MAGIC,
+                         .keeper = k,
+                         .message.run = begin_source,
+                         .names = c->limits.certificates,
+                         .bytes = c->limits.certificate_memory,
+                         .asking = asking_of(c),
+                         .kept = staples_folder(c),
+                         .entries_len = c->certificates.n,
+                         .routes_len = c->routes.n};
     cert_source_init(&s->base, &ops);
     s->entries = calloc(s->entries_len + 1, sizeof(struct source_entry));
     s->serves = calloc(s->entries_len * s->routes_len + 1, sizeof(bool));
