@@ -63,7 +63,7 @@ run: ## install what building needs, build, and show cardea at work
 .PHONY: test
 test: ## install what testing needs, build, run unit and end-to-end tests
 	@scripts/deps test
-	@$(MAKE) --no-print-directory build/cardea
+	$(call build,build,all)
 	$(call check,build)
 
 .PHONY: readme-table

@@ -52,16 +52,16 @@ static int unlock_with(struct authority *a, const struct ca_options *o, struct e
     return rc;
 }
 
-const char *ca_default_dir(void)
+const char *ca_folder(const struct ca_options *o)
 {
-    const char *dir = getenv("CARDEA_CA_DIR");
+    const char *dir = o->dir != NULL ? o->dir : getenv("CARDEA_CA_DIR");
     return dir != NULL ? dir : ".";
 }
 
 struct authority *ca_open(const struct ca_options *o, bool unlock)
 {
     struct err err;
-    struct authority *a = authority_open(o->dir != NULL ? o->dir : ca_default_dir(), &err);
+    struct authority *a = authority_open(ca_folder(o), &err);
     if (a != NULL && unlock && unlock_with(a, o, &err) < 0) {
         authority_close(a);
         a = NULL;

@@ -23,6 +23,8 @@ struct ca_options {
     const char *name, *url, *out;
     const char *ssh, *id, *force_command, *source_address; /* with issue */
     const char *head;
+    const char *user;  /* with approve */
+    int64_t code_life; /* with user: seconds */
     struct ca_list permits, groups, principals;
     struct ca_list words; /* those that are no options */
     enum ca_profile profile;
@@ -46,9 +48,13 @@ int ca_crl(const struct ca_options *o);
 int ca_audit(const struct ca_options *o);
 int ca_show(const struct ca_options *o);
 int ca_set(const struct ca_options *o);
+int ca_user(const struct ca_options *o); /* ca_accounts.c */
+int ca_pending(const struct ca_options *o);
+int ca_approve(const struct ca_options *o);
+int ca_refuse(const struct ca_options *o);
 
-/* Where a CA is looked for without --dir: what CARDEA_CA_DIR says, else here. */
-const char *ca_default_dir(void);
+/* The folder of the CA: --dir, CARDEA_CA_DIR, or where we are. */
+const char *ca_folder(const struct ca_options *o);
 
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
  * why. */

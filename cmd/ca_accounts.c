@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmd/ca_accounts.h"
-
-#include <getopt.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -16,7 +10,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/unit.h"
-#include "ca/authority.h"
 #include "cert/pem.h"
 #include "cmd/ca.h"
 #include "cmd/cmd.h"
@@ -24,109 +17,29 @@
 #include "login/accounts.h"
 #include "login/enrolments.h"
 
-enum { OPTION_DIR = 256, OPTION_GROUP, OPTION_LIFETIME, OPTION_CODE_LIFE, OPTION_USER, OPTION_JSON };
-
-static const struct option options[] = {
-    {"dir", required_argument, NULL, OPTION_DIR},
-    {"group", required_argument, NULL, OPTION_GROUP},
-    {"lifetime", required_argument, NULL, OPTION_LIFETIME},
-    {"code-life", required_argument, NULL, OPTION_CODE_LIFE},
-    {"user", required_argument, NULL, OPTION_USER},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, 'h'},
-    {0},
-};
-
+/* What one of the forms was asked for. */
 struct asked {
-    const char *dir;
-    const char *groups[ACCOUNT_GROUPS_MAX];
-    size_t groups_len;
-    int64_t lifetime;  /* of certificates, seconds; 0: as usual */
-    int64_t code_life; /* seconds */
-    const char *user;
-    bool json;
-    const char *word[3]; /* what stands without an option */
-    size_t words;
+    const struct ca_options *o;
     struct accounts *accounts;
     int64_t now;
+    int64_t code_life;
 };
 
-/* ---- the command line ---- */
-
-static int take_time(const char *flag, const char *text, int64_t *ret)
-{
-    int64_t ns;
-    if (!unit_parse(text, unit_durations, &ns) || ns < NSEC_PER_SEC)
-        return cmd_misused("ca", "%s %s: expected a time such as 30m or 4h", flag, text);
-    *ret = ns / NSEC_PER_SEC;
-    return -1;
-}
-
-static int take_group(struct asked *a, const char *group)
-{
-    if (a->groups_len == ACCOUNT_GROUPS_MAX)
-        return cmd_misused("ca", "--group: at most %d", ACCOUNT_GROUPS_MAX);
-    a->groups[a->groups_len++] = group;
-    return -1;
-}
-
-/* Returns -1 to go on, or an exit status. */
-static int take(struct asked *a, int option)
-{
-    switch (option) {
-    case OPTION_DIR:
-        a->dir = optarg;
-        return -1;
-    case OPTION_GROUP:
-        return take_group(a, optarg);
-    case OPTION_LIFETIME:
-        return take_time("--lifetime", optarg, &a->lifetime);
-    case OPTION_CODE_LIFE:
-        return take_time("--code-life", optarg, &a->code_life);
-    case OPTION_USER:
-        a->user = optarg;
-        return -1;
-    case OPTION_JSON:
-        a->json = true;
-        return -1;
-    case 'h':
-        return cmd_usage("ca", true);
-    default:
-        return cmd_usage("ca", false);
-    }
-}
-
-static int take_words(struct asked *a, int argc, char **argv)
-{
-    for (int i = optind; i < argc; i++) {
-        if (a->words == ARRAY_LEN(a->word))
-            return cmd_misused("ca", "%s: one too many", argv[i]);
-        a->word[a->words++] = argv[i];
-    }
-    return -1;
-}
-
-/* Read, and open the accounts. Returns -1 to go on, or an exit status. */
-static int begin(struct asked *a, int argc, char **argv)
+/* The accounts beside the CA: in a folder that is none they would be made for nobody. False after telling
+ * why. */
+static bool begin(struct asked *a, const struct ca_options *o)
 {
     struct err err = {""};
-    int status = -1;
+    struct authority *authority = ca_open(o, false);
     *a = (struct asked){
-        .dir = ca_default_dir(), .code_life = ACCOUNT_CODE_LIFE, .now = clock_wall() / NSEC_PER_SEC};
-    optind = 1;
-    for (int c; status < 0 && (c = cmd_option(argc, argv, "", options)) != -1;)
-        status = take(a, c);
-    if (status < 0)
-        status = take_words(a, argc, argv);
-    if (status >= 0)
-        return status;
-    /* The accounts stand beside a CA: in a folder that is none they would be made for nobody. */
-    struct authority *authority = authority_open(a->dir, &err);
+        .o = o, .now = ca_now(), .code_life = o->code_life > 0 ? o->code_life : ACCOUNT_CODE_LIFE};
     if (authority == NULL)
-        return cmd_failed("%s", err.text);
+        return false;
+    a->accounts = accounts_open(ca_folder(o), &err);
     authority_close(authority);
-    a->accounts = accounts_open(a->dir, &err);
-    return a->accounts != NULL ? -1 : cmd_failed("%s", err.text);
+    if (a->accounts == NULL)
+        cmd_failed("%s", err.text);
+    return a->accounts != NULL;
 }
 
 static struct str text_of(const char *text)
@@ -135,26 +48,14 @@ static struct str text_of(const char *text)
     return (struct str){text, strlen(text)};
 }
 
-/* Print and free. */
-static int print_json(json_t *m)
-{
-    char *text = m != NULL ? json_dumps(m, JSON_COMPACT) : NULL;
-    json_decref(m);
-    if (text == NULL)
-        return cmd_failed("out of memory");
-    puts(text);
-    free(text);
-    return CMD_OK;
-}
-
 /* ---- accounts ---- */
 
 static int tell_code(const struct asked *a, const char *name, const char *code)
 {
     char until[PEM_TIME_MAX];
     pem_time_text(a->now + a->code_life, until);
-    if (a->json)
-        return print_json(json_pack("{s:s, s:s, s:s}", "user", name, "code", code, "until", until));
+    if (a->o->json)
+        return ca_print_json(json_pack("{s:s, s:s, s:s}", "user", name, "code", code, "until", until));
     printf("%s\n", code);
     fprintf(stderr,
             "Give this code to %s alone. It is good once, until %s, to set the password:\n"
@@ -172,8 +73,9 @@ static int add(struct asked *a)
 {
     struct err err = {""};
     char code[CODE_TEXT_MAX];
-    const char *name = a->word[1];
-    if (accounts_add(a->accounts, name, a->groups, a->groups_len, a->lifetime, a->now, &err) < 0 ||
+    const char *name = a->o->words.at[1];
+    if (accounts_add(a->accounts, name, a->o->groups.at, a->o->groups.len, a->o->lifetime, a->now, &err) <
+            0 ||
         accounts_give_code(a->accounts, text_of(name), a->now, a->code_life, code, &err) < 0)
         return cmd_failed("%s", err.text);
     return tell_code(a, name, code);
@@ -183,10 +85,10 @@ static int reset(struct asked *a)
 {
     struct err err = {""};
     char code[CODE_TEXT_MAX];
-    int status = accounts_reset(a->accounts, text_of(a->word[1]), a->now, a->code_life, code, &err);
+    int status = accounts_reset(a->accounts, text_of(a->o->words.at[1]), a->now, a->code_life, code, &err);
     if (status < 0)
         return cmd_failed("%s", err.text);
-    return status == 0 ? none(a->word[1]) : tell_code(a, a->word[1], code);
+    return status == 0 ? none(a->o->words.at[1]) : tell_code(a, a->o->words.at[1], code);
 }
 
 /* What was given before does not end by it. */
@@ -202,14 +104,14 @@ static int change(struct asked *a, int (*how)(struct asked *a, struct str name, 
 {
     struct err err = {""};
     struct account account;
-    struct str name = text_of(a->word[1]);
+    struct str name = text_of(a->o->words.at[1]);
     int status = accounts_find(a->accounts, name, &account, &err);
     if (status == 1)
         status = how(a, name, &err);
     if (status < 0)
         return cmd_failed("%s", err.text);
     if (status == 0)
-        return none(a->word[1]);
+        return none(a->o->words.at[1]);
     if (ends)
         tell_rest(&account);
     return CMD_OK;
@@ -280,8 +182,8 @@ static int end_listing(struct listing *l, int status, const char *nothing, const
         json_decref(l->all);
         return cmd_failed("%s", err->text);
     }
-    if (l->a->json)
-        return print_json(l->all);
+    if (l->a->o->json)
+        return ca_print_json(l->all);
     if (empty)
         printf("%s\n", nothing);
     return CMD_OK;
@@ -291,17 +193,17 @@ static int list(struct asked *a)
 {
     static const char *const names[] = {"USER", "STATE", "CERTIFICATES", "LAST LOGIN", "GROUPS"};
     struct err err = {""};
-    struct listing l = {.a = a, .all = a->json ? json_array() : NULL};
+    struct listing l = {.a = a, .all = a->o->json ? json_array() : NULL};
     add_row(&l.table, names, ARRAY_LEN(names));
     return end_listing(&l, accounts_each(a->accounts, list_one, &l, &err), "no accounts", &err);
 }
 
 static int run_user(struct asked *a)
 {
-    const char *what = a->words > 0 ? a->word[0] : "";
-    if (strcmp(what, "list") == 0 && a->words == 1)
+    const char *what = a->o->words.at[0];
+    if (strcmp(what, "list") == 0 && a->o->words.len == 1)
         return list(a);
-    if (a->words != 2)
+    if (a->o->words.len != 2)
         return cmd_misused("ca", "user: expected list, or add, reset, disable, enable or remove and a NAME");
     if (strcmp(what, "add") == 0)
         return add(a);
@@ -316,12 +218,10 @@ static int run_user(struct asked *a)
     return cmd_misused("ca", "user %s: expected add, list, reset, disable, enable or remove", what);
 }
 
-int ca_user(int argc, char **argv)
+int ca_user(const struct ca_options *o)
 {
     struct asked a;
-    int status = begin(&a, argc, argv);
-    if (status < 0)
-        status = run_user(&a);
+    int status = begin(&a, o) ? run_user(&a) : CMD_FAILED;
     accounts_close(a.accounts);
     return status;
 }
@@ -348,16 +248,14 @@ static int pend_one(void *arg, const struct enrolment *e, struct err *err)
     return status;
 }
 
-int ca_pending(int argc, char **argv)
+int ca_pending(const struct ca_options *o)
 {
     static const char *const names[] = {"CODE", "ASKED", "FROM", "CALLS ITSELF", "KEY"};
     struct err err = {""};
     struct asked a;
-    int status = begin(&a, argc, argv);
-    if (status < 0 && a.words > 0)
-        status = cmd_misused("ca", "pending: %s: one too many", a.word[0]);
-    if (status < 0) {
-        struct listing l = {.a = &a, .all = a.json ? json_array() : NULL};
+    int status = CMD_FAILED;
+    if (begin(&a, o)) {
+        struct listing l = {.a = &a, .all = o->json ? json_array() : NULL};
         add_row(&l.table, names, ARRAY_LEN(names));
         status =
             end_listing(&l, enrolments_each(a.accounts, a.now, pend_one, &l, &err), "nobody waits", &err);
@@ -366,50 +264,33 @@ int ca_pending(int argc, char **argv)
     return status;
 }
 
-/* Who says so, for the log of the CA. */
-static void name_ourselves(char ret[ACCOUNT_NAME_MAX + 1])
-{
-    const struct passwd *pw = getpwuid(getuid());
-    if (pw != NULL)
-        str_copy(ret, ACCOUNT_NAME_MAX + 1, pw->pw_name, strlen(pw->pw_name));
-    else
-        snprintf(ret, ACCOUNT_NAME_MAX + 1, "%u", (unsigned)getuid());
-}
-
-static int decide(struct asked *a, const char *account)
+/* For that account; NULL: refused. */
+static int decide(const struct ca_options *o, const char *account)
 {
     struct err err = {""};
-    char who[ACCOUNT_NAME_MAX + 1];
-    name_ourselves(who);
-    int status = enrolments_decide(a->accounts, text_of(a->word[0]), account, who, a->now, &err);
-    if (status < 0)
+    struct asked a;
+    char who[64];
+    int done = 0;
+    if (!begin(&a, o))
+        return CMD_FAILED;
+    done = enrolments_decide(a.accounts, text_of(o->words.at[0]), account, ca_who(who), a.now, &err);
+    accounts_close(a.accounts);
+    if (done < 0)
         return cmd_failed("%s", err.text);
-    if (status == 0)
+    if (done == 0)
         return cmd_failed("nobody waits with the code %s (any more): 'cardea ca pending' shows who does",
-                          a->word[0]);
+                          o->words.at[0]);
     return CMD_OK;
 }
 
-int ca_approve(int argc, char **argv)
+int ca_approve(const struct ca_options *o)
 {
-    struct asked a;
-    int status = begin(&a, argc, argv);
-    if (status < 0 && (a.words != 1 || a.user == NULL))
-        status = cmd_misused("ca", "approve: expected CODE --user NAME: for whom is it?");
-    if (status < 0)
-        status = decide(&a, a.user);
-    accounts_close(a.accounts);
-    return status;
+    if (o->user == NULL)
+        return cmd_misused("ca", "approve: for whom is it? Give --user NAME");
+    return decide(o, o->user);
 }
 
-int ca_refuse(int argc, char **argv)
+int ca_refuse(const struct ca_options *o)
 {
-    struct asked a;
-    int status = begin(&a, argc, argv);
-    if (status < 0 && a.words != 1)
-        status = cmd_misused("ca", "refuse: expected CODE");
-    if (status < 0)
-        status = decide(&a, NULL);
-    accounts_close(a.accounts);
-    return status;
+    return decide(o, NULL);
 }

@@ -10,7 +10,6 @@
 #include "base/unit.h"
 #include "ca/key.h"
 #include "cmd/ca.h"
-#include "cmd/ca_accounts.h"
 #include "cmd/cmd.h"
 
 enum {
@@ -23,6 +22,10 @@ enum {
     AUDIT = 1 << 6,
     SHOW = 1 << 7,
     SET = 1 << 8,
+    USER = 1 << 9,
+    PENDING = 1 << 10,
+    APPROVE = 1 << 11,
+    REFUSE = 1 << 12,
     ALL = -1,
 };
 
@@ -41,6 +44,10 @@ static const struct form {
     {"audit", AUDIT, 0, 0, ca_audit},
     {"show", SHOW, 0, 0, ca_show},
     {"set", SET, 0, 0, ca_set},
+    {"user", USER, 1, 2, ca_user},
+    {"pending", PENDING, 0, 0, ca_pending},
+    {"approve", APPROVE, 1, 1, ca_approve},
+    {"refuse", REFUSE, 1, 1, ca_refuse},
 };
 
 enum {
@@ -68,6 +75,8 @@ enum {
     O_KRL,
     O_DER,
     O_HEAD,
+    O_USER,
+    O_CODE_LIFE,
     O_JSON,
     O_HELP
 };
@@ -97,6 +106,8 @@ static const struct option options[] = {
     [O_KRL] = {"krl", no_argument, NULL, O_KRL},
     [O_DER] = {"der", no_argument, NULL, O_DER},
     [O_HEAD] = {"head", required_argument, NULL, O_HEAD},
+    [O_USER] = {"user", required_argument, NULL, O_USER},
+    [O_CODE_LIFE] = {"code-life", required_argument, NULL, O_CODE_LIFE},
     [O_JSON] = {"json", no_argument, NULL, O_JSON},
     [O_HELP] = {"help", no_argument, NULL, O_HELP},
     {0},
@@ -112,8 +123,8 @@ static const int goes_with[] = {
     [O_PERMIT] = INIT,
     [O_URL] = INIT | SET,
     [O_PROFILE] = ISSUE | SIGN,
-    [O_GROUP] = ISSUE | SIGN,
-    [O_LIFETIME] = ISSUE | SIGN | CRL,
+    [O_GROUP] = ISSUE | SIGN | USER,
+    [O_LIFETIME] = ISSUE | SIGN | CRL | USER,
     [O_OUT] = ISSUE | SIGN | CRL,
     [O_MUST_STAPLE] = ISSUE | SIGN,
     [O_SSH] = ISSUE,
@@ -128,7 +139,9 @@ static const int goes_with[] = {
     [O_KRL] = CRL,
     [O_DER] = CRL,
     [O_HEAD] = AUDIT,
-    [O_JSON] = ISSUE | LIST | AUDIT | SHOW,
+    [O_USER] = APPROVE,
+    [O_CODE_LIFE] = USER,
+    [O_JSON] = ISSUE | LIST | AUDIT | SHOW | USER | PENDING,
     [O_HELP] = ALL,
 };
 _Static_assert(ARRAY_LEN(goes_with) == ARRAY_LEN(options) - 1, "one for each option");
@@ -218,6 +231,8 @@ static const char **text_of(int option, struct ca_options *o)
         return &o->source_address;
     case O_HEAD:
         return &o->head;
+    case O_USER:
+        return &o->user;
     default:
         return NULL;
     }
@@ -260,17 +275,6 @@ static struct ca_list *list_of(int option, struct ca_options *o)
 
 /* ---- the line ---- */
 
-/* Forms that are about who may log in; they read their own command lines. */
-static const struct account_form {
-    const char *name;
-    int (*run)(int argc, char **argv);
-} account_forms[] = {
-    {"user", ca_user},
-    {"pending", ca_pending},
-    {"approve", ca_approve},
-    {"refuse", ca_refuse},
-};
-
 static int take(int option, const char *value, struct ca_options *o)
 {
     const char **text = text_of(option, o);
@@ -287,6 +291,8 @@ static int take(int option, const char *value, struct ca_options *o)
         return take_reason(value, &o->reason);
     else if (option == O_LIFETIME)
         return take_lifetime(value, &o->lifetime);
+    else if (option == O_CODE_LIFE)
+        return take_lifetime(value, &o->code_life);
     else
         return take_one_more(value, list_of(option, o));
     return CMD_OK;
@@ -302,25 +308,19 @@ static const struct form *find_form(const char *name)
 
 static int unknown_form(const char *name)
 {
-    const char *names[ARRAY_LEN(forms) + ARRAY_LEN(account_forms) + 1] = {NULL};
+    const char *names[ARRAY_LEN(forms) + 1] = {NULL};
     char hint[STR_HINT_MAX];
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         names[i] = forms[i].name;
-    for (size_t i = 0; i < ARRAY_LEN(account_forms); i++)
-        names[ARRAY_LEN(forms) + i] = account_forms[i].name;
     return cmd_misused("ca",
                        "found '%s', expected init, issue, sign, revoke, list, crl, audit, show, set, user, "
-                       "pending, approve or "
-                       "refuse%s",
+                       "pending, approve or refuse%s",
                        name, str_hint(name, names, hint));
 }
 
 int ca_run_form(int argc, char **argv)
 {
     struct ca_options o = {.profile = CA_PROFILE_SERVER};
-    for (size_t i = 0; i < ARRAY_LEN(account_forms); i++)
-        if (strcmp(account_forms[i].name, argv[0]) == 0)
-            return account_forms[i].run(argc, argv);
     const struct form *form = find_form(argv[0]);
     if (form == NULL)
         return unknown_form(argv[0]);

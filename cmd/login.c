@@ -17,6 +17,7 @@
 #include "cmd/login_password.h"
 #include "config/config.h"
 #include "login/client.h"
+#include "login/enrolments.h"
 #include "login/form.h"
 #include "login/login.h"
 
@@ -225,12 +226,13 @@ static void wait_a_while(const json_t *answer)
         ;
 }
 
-/* The door ends it, by refusing a ticket that is too old. */
+/* The door ends it, by refusing a ticket that is too old. A network that fails for a while does not. */
 static int wait_for_approval(struct logging_in *l, const json_t *asked, struct keep *ret, struct err *err)
 {
     struct str ticket;
     if (!form_text(asked, "ticket", 128, &ticket))
         return err_set(err, "the answer of the door %s holds no ticket", l->http.place);
+    int64_t deadline = clock_monotonic() + ENROLMENT_LIFE * NSEC_PER_SEC;
     for (;;) {
         json_t *m = json_object(), *answer = NULL;
         form_put_text(m, "ticket", ticket.p, ticket.len);
@@ -239,7 +241,8 @@ static int wait_for_approval(struct logging_in *l, const json_t *asked, struct k
         if (status == 200)
             status = keep_answer(l, answer, ret, err);
         json_decref(answer);
-        if (status != 202)
+        bool lost = status < 0 && !l->http.answered && clock_monotonic() < deadline;
+        if (status != 202 && !lost)
             return status;
     }
 }

@@ -16,7 +16,7 @@ from proves import Proves, proven_file
 
 # They wait for a long time: begun last, one of them would go on when all the others are done.
 LONG = ["test_fallback_to_tcp", "test_one_round_trip", "test_chaos", "test_expose_agent", "test_shared_carrier", "test_http3",
-        "test_expose_udp", "test_http2_proxy", "test_several_agents", "test_hostile_quic"]
+        "test_expose_udp", "test_http2_proxy", "test_several_agents", "test_hostile_quic", "test_login"]
 
 
 def pytest_configure(config):

@@ -10,8 +10,9 @@ import pytest
 from cryptography import x509
 
 import tls
-from pebble import Named, Pebble
+from acme import DEVICE, Acme
 from door import Door
+from pebble import Named, Pebble
 from peers import Server
 from run import SLOW, free_port, wait_until
 
@@ -106,6 +107,22 @@ def test_it_survives_a_restart(site):
     s.pebble.stop()
     s.door.start()  # without a CA to ask
     assert s.obtained().serial_number == serial
+
+
+def test_a_reload_changes_what_is_wanted(site):
+    """What was obtained stays, also while something else is being obtained; names that are no longer wanted go."""
+    s = site().start()
+    serial = s.obtained().serial_number
+    s.door.reload()
+    assert s.leaf().serial_number == serial
+    both = s.config()
+    both["certificates"].append({"acme": {**both["certificates"][0]["acme"], "names": ["b.example.com"]}})
+    s.door.reload(both)
+    s.door.reload()  # in the middle of it
+    s.obtained("b.example.com")
+    assert s.leaf().serial_number == serial
+    s.door.reload(s.config(names=["b.example.com"]))
+    assert s.leaf() is None and s.leaf("b.example.com")
 
 
 def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
@@ -291,3 +308,32 @@ def test_what_cannot_work_is_said_at_once(site):
     with pytest.raises(AssertionError, match="a wildcard is proven by dns-01 alone"):
         s.door.start()
     s.door.process = None
+
+
+def test_one_door_obtains_from_another(tmp_path, start_door, pki, backend):
+    """A door that is a CA: bound by EAB, with a profile, proven on the other's port; and it says when to renew (ARI)."""
+    ca = Acme(start_door, pki, tmp_path, rules=[{"names": ["*.example.com"], "profiles": ["server"]}])
+    folder = tmp_path / "site"
+    folder.mkdir()
+    s = Site(folder, backend)
+    s.door.port = ca.tls_port
+    key = folder / "eab.key"
+    key.touch(0o600)
+    key.write_text(DEVICE["key"])
+    s.door.configure({"state": "state", "routes": [{"name": "web", "terminate": {"to": backend.to}}], "certificates": [
+        {"acme": {"names": ["www.example.com"], "ca": ca.directory_url, "ca_file": pki.ca.file, "profile": "server",
+                  "eab": {"kid": DEVICE["id"], "key_file": str(key)}}}]})
+    s.door.start()
+    try:
+        assert names_of(s.obtained()) == {"www.example.com"}
+        with tls.connect(s.door, "www.example.com", ca=ca.root):
+            pass
+
+        def suggested():
+            with sqlite3.connect(f"file:{folder}/state/certificates.db?mode=ro", uri=True) as book:
+                return book.execute("SELECT ari_start, ari_end FROM slot WHERE ari_start > 0").fetchall()
+        (start, end), = wait_until(suggested, "the book to know when to renew")
+        assert start < end
+    finally:
+        s.door.stop()
+        ca.stop()

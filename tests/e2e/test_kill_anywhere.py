@@ -3,6 +3,7 @@
 with its key or neither, a log that verifies. Each operation is run again and again, killed at the first such call, at the
 second, and so on until it comes to its end (tests/kill). The same where the call that is killed has written half, and
 where the power fails: nothing stays of what was not synced."""
+import json
 import os
 import shutil
 import signal
@@ -44,9 +45,33 @@ def scratch():
         yield Path(path)
 
 
-def operate(what, operation, folder, **env):
-    return subprocess.run([OPERATIONS, what, operation, folder], env={**os.environ, **env}, capture_output=True, text=True,
-                          timeout=60 * SLOW)
+def killing(n, mode, count):
+    """The environment in which a program is killed at its n-th call."""
+    return {"LD_PRELOAD": str(KILLER), "CARDEA_KILL_AT": str(n), "CARDEA_KILL_MODE": mode, "CARDEA_KILL_COUNT": str(count)}
+
+
+def kill_everywhere(start, folder, mode, command, state):
+    """Run `command` in copies of `start` at `folder`, killed at one call after the other, until it comes to its end; what
+    `state` says of the folder after each."""
+    count, seen = folder.parent / "count", []
+    for n in range(1, POINTS_MAX):
+        shutil.copytree(start, folder)
+        done = subprocess.run(command, env={**os.environ, **killing(n, mode, count)}, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=60 * SLOW)
+        if done.returncode == 0:
+            assert int(count.read_text()) == n - 1, "each call was killed once"
+            return seen
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        try:
+            seen.append(state())
+        except AssertionError as e:
+            pytest.fail(f"killed at call {n}: {e}")
+        shutil.rmtree(folder)
+    pytest.fail(f"it has not come to its end after {POINTS_MAX} calls")
+
+
+def operate(what, operation, folder):
+    return subprocess.run([OPERATIONS, what, operation, folder], capture_output=True, text=True, timeout=60 * SLOW)
 
 
 def state_of(operation, folder):
@@ -55,32 +80,91 @@ def state_of(operation, folder):
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("mode", ["clean", "torn", "lost"])
+def tell(what, mode, seen):
+    print(f"{what}, {mode}: killed at {len(seen)} points; {seen.count('old')} left the old state, {seen.count('new')} the new one")
+
+
+MODES = pytest.mark.parametrize("mode", ["clean", "torn", "lost"])
+
+
+@MODES
 @pytest.mark.parametrize("operation", ["file", "book-first", "book-put", "book-save", "book-account", "book-remove", "ca-issue",
                                        "ca-revoke"])
-def test_kill_anywhere(operation, mode, scratch, record_property):
-    start, folder, count = scratch / "start", scratch / "run", scratch / "count"
+def test_kill_anywhere(operation, mode, scratch):
+    start, folder = scratch / "start", scratch / "run"
     start.mkdir()
     assert operate("make", operation, start).returncode == 0
     assert state_of(operation, start) == "old"
-    seen = []
-    for n in range(1, POINTS_MAX):
-        shutil.copytree(start, folder)
-        done = operate("do", operation, folder, LD_PRELOAD=str(KILLER), CARDEA_KILL_AT=str(n), CARDEA_KILL_MODE=mode,
-                       CARDEA_KILL_COUNT=str(count))
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        try:
-            seen.append(state_of(operation, folder))
-        except AssertionError as e:
-            pytest.fail(f"killed at call {n}: {e}")
-        shutil.rmtree(folder)
-    else:
-        pytest.fail(f"it has not come to its end after {POINTS_MAX} calls")
-    assert int(count.read_text()) == n - 1, "each call was killed once"
+    seen = kill_everywhere(start, folder, mode, [OPERATIONS, "do", operation, folder], lambda: state_of(operation, folder))
     assert state_of(operation, folder) == "new"
     assert {*seen} == {"old", "new"} and seen == sorted(seen, reverse=True), "old, old, ..., then new: what is done stays done"
-    record_property("points", len(seen))
-    print(f"{operation}, {mode}: killed at {len(seen)} points; {seen.count('old')} left the old state, "
-          f"{seen.count('new')} the new one")
+    tell(operation, mode, seen)
+
+
+# ---- `cardea ca`, as a user runs it ----
+
+def ca(*words, folder):
+    return subprocess.run([CARDEA, "ca", *words, "--dir", folder / "ca"], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=60 * SLOW)
+
+
+def listed(folder):
+    """The log verifies; what the CA has issued."""
+    audit = ca("audit", folder=folder)
+    assert audit.returncode == 0, audit.stderr
+    return json.loads(ca("list", "--all", "--json", folder=folder).stdout)
+
+
+@pytest.fixture()
+def started(scratch):
+    """A folder with a CA, and a certificate from it. (To make one takes a second: passphrases are slow to try.)"""
+    start = scratch / "start"
+    start.mkdir()
+    file = start / "passphrase"
+    file.write_text("correct horse\n")
+    file.chmod(0o600)
+    made = subprocess.run([CARDEA, "ca", "init", start / "ca", "--name", "Test", "--root-passphrase-file", file],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60 * SLOW)
+    assert made.returncode == 0, made.stderr
+    assert ca("issue", "first.example.com", "--out", start / "first", folder=start).returncode == 0
+    return start
+
+
+def pair_is_whole(path):
+    """The certificate, if it is there, has its key beside it, which is nobody else's to read."""
+    key, certificate = path.with_suffix(".key"), path.with_suffix(".pem")
+    if key.exists():
+        assert key.stat().st_mode & 0o077 == 0
+    if not certificate.exists():
+        return False
+    public = [subprocess.run(["openssl", *words], capture_output=True, check=False).stdout
+              for words in (("pkey", "-in", key, "-pubout"), ("x509", "-in", certificate, "-noout", "-pubkey"))]
+    assert public[0] and public[0] == public[1]
+    return True
+
+
+@MODES
+def test_ca_issue(mode, started, scratch):
+    """The log verifies, and a certificate in a file has its key and is in the log."""
+    folder = scratch / "run"
+
+    def state():
+        rows, whole = len(listed(folder)), pair_is_whole(folder / "second")
+        assert rows in (1, 2) and (rows == 2 or not whole), "what is not in the log is not in a file"
+        return "new" if whole else "old"
+    seen = kill_everywhere(started, folder, mode, [CARDEA, "ca", "issue", "second.example.com", "--dir", folder / "ca",
+                                                   "--out", folder / "second"], state)
+    assert state() == "new" and "old" in seen
+    tell("cardea ca issue", mode, seen)
+
+
+@MODES
+def test_ca_revoke(mode, started, scratch):
+    folder = scratch / "run"
+
+    def state():
+        row, = listed(folder)
+        return "new" if row["revoked"] else "old"
+    seen = kill_everywhere(started, folder, mode, [CARDEA, "ca", "revoke", folder / "first.pem", "--dir", folder / "ca"], state)
+    assert state() == "new" and {*seen} == {"old", "new"} and seen == sorted(seen, reverse=True)
+    tell("cardea ca revoke", mode, seen)
