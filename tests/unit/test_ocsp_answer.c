@@ -296,6 +296,50 @@ static void test_question(void **unused)
     authority_close(a);
 }
 
+/* The other way to be told, for certificates that name no responder. */
+static void test_crl(void **unused)
+{
+    (void)unused;
+    struct {
+        const struct ca *by, *revoked;
+        int64_t from, lifetime;
+        enum cert_verdict verdict;
+        const char *words; /* NULL: it tells */
+    } rows[] = {
+        {w.issuer, NULL, NOW - HOUR, DAY, CERT_NOT_REVOKED, NULL},
+        {w.issuer, w.sibling, NOW - HOUR, DAY, CERT_NOT_REVOKED, NULL},
+        {w.issuer, w.leaf, NOW - HOUR, DAY, CERT_REVOKED, NULL},
+        {w.issuer, w.leaf, NOW - 2 * DAY, DAY, CERT_UNKNOWN, "stale"},
+        {w.issuer, w.leaf, NOW + DAY, DAY, CERT_UNKNOWN, "from the future"},
+        {w.other, NULL, NOW - HOUR, DAY, CERT_UNKNOWN, "of another issuer"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = {""};
+        struct buf der = {0};
+        struct cert_status status;
+        struct ca_revoked entry = {.at = NOW - HOUR};
+        if (rows[i].revoked != NULL)
+            entry.serial = ca_serial(rows[i].revoked);
+        assert_int_equal(ca_make_crl(rows[i].by, &entry, rows[i].revoked != NULL, 1, rows[i].from,
+                                     rows[i].lifetime, &der, &err),
+                         0);
+        struct crl *crl = cert_crl_read((struct str){(const char *)der.data, der.len}, &err);
+        assert_non_null(crl);
+        int rc = cert_crl_status(crl, der_of(w.leaf), der_of(w.issuer), NOW, &status, &err);
+        assert_int_equal(rc, rows[i].words == NULL ? 0 : -1);
+        assert_int_equal(status.verdict, rows[i].verdict);
+        if (rows[i].words != NULL)
+            expect_in(err.text, rows[i].words);
+        else
+            assert_int_equal(status.next_update, rows[i].from + DAY);
+        assert_int_equal(cert_crl_status(crl, der_of(w.leaf), der_of(w.root), NOW, &status, &err), -1);
+        cert_crl_free(crl);
+        buf_free(&der);
+    }
+    struct err err;
+    assert_null(cert_crl_read((struct str){"<html>", 6}, &err));
+}
+
 static int set_up(void **unused)
 {
     (void)unused;
@@ -323,7 +367,7 @@ int main(void)
         cmocka_unit_test(test_good),        cmocka_unit_test(test_times),
         cmocka_unit_test(test_two_answers), cmocka_unit_test(test_who_signs),
         cmocka_unit_test(test_turned_bits), cmocka_unit_test(test_other_bytes),
-        cmocka_unit_test(test_question),
+        cmocka_unit_test(test_question),    cmocka_unit_test(test_crl),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
