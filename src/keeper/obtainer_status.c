@@ -5,8 +5,11 @@
 /* What lasts is said once, until it is well again. */
 static void complain(struct obtained *g, const struct err *why)
 {
+    const struct life_slot *s = &g->lineage->state.slot[g->status_slot];
+    bool demanded = g->served == g->status_slot && life_rank(s, obtainer_now()) == LIFE_UNSTAPLED;
     struct err text;
-    err_set(&text, "whether it is revoked is not known: %s", why->text);
+    err_set(&text, "whether it is revoked is not known%s: %s",
+            demanded ? ", and clients demand a staple (RFC 7633) that there is not" : "", why->text);
     if (!g->troubled)
         obtained_notice(g, &text);
     g->troubled = true;
