@@ -245,8 +245,10 @@ void stapler_free(struct stapler *s)
     if (s == NULL)
         return;
     CHECK_MAGIC(s, STAPLER_MAGIC);
-    while (!list_empty(&s->all))
-        drop(CONTAINER_OF(s->all.next, struct stapled, node));
+    for (struct list *n = s->all.next, *next; n != &s->all; n = next) {
+        next = n->next;
+        drop(CONTAINER_OF(n, struct stapled, node));
+    }
     wheel_cancel(&s->timer);
     list_remove(&s->turn.node);
     free(s->kept);
