@@ -30,7 +30,8 @@ static int judge(struct crl *crl, X509 *leaf, X509 *issuer, int64_t now, struct 
 {
     static const char *const words[] = {[CRL_OTHER_KEY] = "it is from another key of the CA",
                                         [CRL_UNREADABLE] = "its dates cannot be read",
-                                        [CRL_UNKNOWN_CRITICAL] = "it has a critical extension that is not known",
+                                        [CRL_UNKNOWN_CRITICAL] =
+                                            "it has a critical extension that is not known",
                                         [CRL_DELTA] = "it is a delta CRL",
                                         [CRL_INDIRECT] = "it is an indirect CRL",
                                         [CRL_SOME_REASONS] = "it is for some reasons only",
@@ -45,7 +46,8 @@ static int judge(struct crl *crl, X509 *leaf, X509 *issuer, int64_t now, struct 
     enum crl_fault fault = crl_judge(crl, leaf, issuer, now);
     if (fault != CRL_GOOD)
         return err_set(err, "the CRL tells nothing of the certificate: %s",
-                       (size_t)fault < ARRAY_LEN(words) && words[fault] != NULL ? words[fault] : "it is not usable");
+                       (size_t)fault < ARRAY_LEN(words) && words[fault] != NULL ? words[fault]
+                                                                                : "it is not usable");
     ret->verdict = crl_has(crl, leaf, &ignored) ? CERT_REVOKED : CERT_NOT_REVOKED;
     crl_updates(crl, &ret->this_update, &ret->next_update);
     if (ret->next_update == INT64_MAX)

@@ -23,8 +23,8 @@ struct crl;
 struct crl *cert_crl_read(struct str der, struct err *err);
 void cert_crl_free(struct crl *crl); /* NULL is allowed */
 
-/* What the CRL says of a certificate at `now`, given that and its issuer's in DER. It must be the issuer's own,
- * signed, for such certificates, and current. -1 with `err`: it proves nothing. */
+/* What the CRL says of a certificate at `now`, given that and its issuer's in DER. It must be the issuer's
+ * own, signed, for such certificates, and current. -1 with `err`: it proves nothing. */
 int cert_crl_status(struct crl *crl, struct str leaf, struct str issuer, int64_t now, struct cert_status *ret,
                     struct err *err);
 

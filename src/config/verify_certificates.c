@@ -93,12 +93,14 @@ static int verify_backup(struct report *r, const struct config_acme *a, size_t i
         others += a->backup_ca.text != NULL ? strcmp(a->ca.v[k].text, a->backup_ca.text) != 0 : k > 0;
     if (a->backup_ca.text != NULL && !a->backup)
         return report_add(r, a->backup_ca.at,
-                          "certificates[%zu].acme.backup_ca: goes with 'backup: true', which is not there", i);
-    if (a->backup && others == 0)
-        return report_add(r, a->head.at,
-                          "certificates[%zu].acme.backup: is from another CA than the certificate that it stands "
-                          "by for: name a second one in 'ca', or as 'backup_ca'",
+                          "certificates[%zu].acme.backup_ca: goes with 'backup: true', which is not there",
                           i);
+    if (a->backup && others == 0)
+        return report_add(
+            r, a->head.at,
+            "certificates[%zu].acme.backup: is from another CA than the certificate that it stands "
+            "by for: name a second one in 'ca', or as 'backup_ca'",
+            i);
     return 0;
 }
 

@@ -30,8 +30,8 @@ void asker_set(struct asker *a, const struct asker_settings *settings);
 /* Questions have been answered or cancelled. NULL is allowed. */
 void asker_free(struct asker *a);
 
-/* Can anybody be asked about it? False where it names nobody, or its chain ends before its issuer, or it is its
- * own. *ret, where not NULL, is what it says. */
+/* Can anybody be asked about it? False where it names nobody, or its chain ends before its issuer, or it is
+ * its own. *ret, where not NULL, is what it says. */
 bool asker_can(const struct cert *cert, struct issued *ret);
 
 struct question_answer {
@@ -40,8 +40,8 @@ struct question_answer {
     const char *url;   /* of whom was asked */
 };
 
-/* `answer` is NULL where nobody has said anything that proves something, and `err` says why. Both are borrowed
- * for the call; the question is freed behind it. */
+/* `answer` is NULL where nobody has said anything that proves something, and `err` says why. Both are
+ * borrowed for the call; the question is freed behind it. */
 typedef void question_done(void *arg, const struct question_answer *answer, const struct err *err);
 
 /* Ask about a certificate that asker_can(); `done` is called later, never from within. NULL with `err`. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Staples for certificates that come in files: it asks their CAs' OCSP responders ahead of time, and keeps what
- * they have said in a folder, for the next start. (Those that are obtained have theirs in the book.) Belongs to
- * the keeper's thread. */
+/* Staples for certificates that come in files: it asks their CAs' OCSP responders ahead of time, and keeps
+ * what they have said in a folder, for the next start. (Those that are obtained have theirs in the book.)
+ * Belongs to the keeper's thread. */
 #ifndef CARDEA_KEEPER_STAPLER_H
 #define CARDEA_KEEPER_STAPLER_H
 
@@ -31,8 +31,8 @@ struct stapler *stapler_new(const struct stapler_owner *owner);
 /* Before the asker goes. NULL is allowed. */
 void stapler_free(struct stapler *s);
 
-/* At most `check_every` seconds between looks; what is said is kept in the folder `kept` (copied), which is made
- * when it is needed; NULL: it is not kept. */
+/* At most `check_every` seconds between looks; what is said is kept in the folder `kept` (copied), which is
+ * made when it is needed; NULL: it is not kept. */
 void stapler_set(struct stapler *s, int64_t check_every, const char *kept);
 
 /* See that this certificate has a staple as long as anybody else has a reference to it. One that names no
