@@ -230,13 +230,70 @@ static int cert_ls(int argc, char **argv)
     return list(socket, json);
 }
 
+/* ---- cert swap ---- */
+
+static int tell_swap(int code, const json_t *answer)
+{
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    long long count = number_of(answer, "swapped"), left = number_of(answer, "left");
+    if (code != 200)
+        return cmd_failed("%s", error != NULL ? error
+                                              : "the door does not know how to swap: is it another version?");
+    printf("%lld swapped%s\n", count, count > 0 ? "; the next handshake gets what stood by" : "");
+    if (left > 0)
+        fprintf(stderr, "cardea: %lld stay: they have nothing that could be served instead\n", left);
+    return left > 0 || count == 0 ? CMD_FAILED : CMD_OK;
+}
+
+static int swap(const char *socket, const char *key, const char *value)
+{
+    struct buf path = {0};
+    struct err err;
+    json_t *answer = NULL;
+    CHECK(buf_printf(&path, "/certificates/swap?%s%s", key, value));
+    int code = admin_ask(socket, "POST", buf_text(&path), ASK_NS, &answer, &err);
+    int status = code < 0 ? cmd_failed("%s", err.text) : tell_swap(code, answer);
+    json_decref(answer);
+    buf_free(&path);
+    return status;
+}
+
+static int cert_swap(int argc, char **argv)
+{
+    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {"ca", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *socket = NULL, *ca = NULL;
+    bool all = false;
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
+        if (c == 's')
+            socket = optarg;
+        else if (c == 'a')
+            all = true;
+        else if (c == 'c')
+            ca = optarg;
+        else
+            return cmd_usage("cert", c == 'h');
+    }
+    int named = argc - optind;
+    if (named + all + (ca != NULL) != 1)
+        return cmd_misused("cert", "swap which? expected one of NAME, --ca URL and --all");
+    const char *value = named > 0 ? argv[optind] : ca != NULL ? ca : "";
+    if (strpbrk(value, " #?&\t\r\n") != NULL)
+        return cmd_misused("cert", "'%s' is neither a name nor the URL of a CA's directory", value);
+    return swap(socket, named > 0 ? "name=" : ca != NULL ? "ca=" : "all", value);
+}
+
 int cmd_cert(int argc, char **argv)
 {
     static const struct {
         const char *word;
         int (*run)(int argc, char **argv);
-    } forms[] = {{"ls", cert_ls},           {"stage", cert_stage},       {"test", cert_test},
-                 {"promote", cert_promote}, {"rollback", cert_rollback}, {"disable", cert_disable}};
+    } forms[] = {{"ls", cert_ls},          {"swap", cert_swap},       {"stage", cert_stage},
+                 {"test", cert_test},      {"promote", cert_promote}, {"rollback", cert_rollback},
+                 {"disable", cert_disable}};
     const char *form = argc > 1 ? argv[1] : "";
     if (strcmp(form, "--help") == 0 || strcmp(form, "-h") == 0)
         return cmd_usage("cert", true);
@@ -245,6 +302,6 @@ int cmd_cert(int argc, char **argv)
             argv[1] = argv[0];
             return forms[i].run(argc - 1, argv + 1);
         }
-    return cmd_misused("cert", "expected 'ls', 'stage', 'test', 'promote', 'rollback' or 'disable', not '%s'",
-                       form);
+    return cmd_misused(
+        "cert", "expected 'ls', 'swap', 'stage', 'test', 'promote', 'rollback' or 'disable', not '%s'", form);
 }

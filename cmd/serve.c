@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/serve.h"
+#include "cert/cert.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -249,9 +250,23 @@ static void on_changed(void *arg, const char *name)
         door_forget_certificates(s->door, name);
 }
 
+static void on_quiet(void *arg)
+{
+    cert_staple_free(arg);
+}
+
+static void on_retired(void *arg, struct cert_staple *staple)
+{
+    const struct serving *s = arg;
+    if (s->door != NULL)
+        door_ask_workers(s->door, on_quiet, staple);
+    else
+        cert_staple_free(staple);
+}
+
 static int make_keeper(struct serving *s, struct err *err)
 {
-    const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
+    const struct keeper_ear ear = {s->loop, on_notice, on_changed, on_retired, s};
     s->keeper = keeper_new(&ear, s->challenges, err);
     if (s->keeper == NULL)
         return -1;
@@ -386,6 +401,8 @@ static int start(struct serving *s, const char *path)
         admin_set_reloaded(s->admin, on_reloaded, s);
         admin_set_candidates(s->admin, s->candidates);
         watch_promoted(s);
+        admin_set_listing(s->admin, keeper_list, s->keeper);
+        admin_set_swap(s->admin, keeper_swap, s->keeper);
     }
     return 0;
 }

@@ -36,6 +36,8 @@ struct admin {
     listing_ask *list; /* certificates that are not files of the configuration; NULL: there are none */
     void *list_arg;
     struct candidates *candidates; /* NULL: nothing can be staged */
+    swap_ask *swap;                /* NULL: there are no backups */
+    void *swap_arg;
 };
 
 /* One per resource; see struct resource. */
@@ -46,6 +48,7 @@ void admin_reload(struct exchange *e, const struct request *request);
 void admin_certificates(struct exchange *e, const struct request *request);
 void admin_staging(struct exchange *e, const struct request *request);
 void admin_stage(struct exchange *e, const struct request *request);
+void admin_swap(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 

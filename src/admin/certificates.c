@@ -42,6 +42,7 @@ static int by_life(const void *a, const void *b)
 static struct listing listing_of_file(const struct cert *cert, char issuer[PEM_NAME_MAX])
 {
     int64_t now = time(NULL);
+    const struct cert_staple *staple = cert_staple(cert);
     return (struct listing){.from = "file",
                             .label = cert->label,
                             .names = (const char *const *)cert->names,
@@ -52,7 +53,8 @@ static struct listing listing_of_file(const struct cert *cert, char issuer[PEM_N
                                        .issuer = cert_issuer_text(cert, issuer),
                                        .key = cert->key_text,
                                        .not_before = cert->not_before,
-                                       .not_after = cert->not_after}};
+                                       .not_after = cert->not_after,
+                                       .staple_next = staple != NULL ? staple->until : 0}};
 }
 
 /* Those of the configuration, but where something was promoted that instead. */

@@ -23,6 +23,7 @@ static const struct resource on_socket[] = {
     {"/certificates", "GET", admin_certificates},
     {"/staging", "GET", admin_staging},
     {"/stage", "POST", admin_stage},
+    {"/certificates/swap", "POST", admin_swap},
 };
 
 /* Backends come here. */
@@ -180,6 +181,13 @@ void admin_set_candidates(struct admin *a, struct candidates *candidates)
 {
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->candidates = candidates;
+}
+
+void admin_set_swap(struct admin *a, swap_ask *ask, void *arg)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->swap = ask;
+    a->swap_arg = arg;
 }
 
 /* Unless another door has put its own there meanwhile. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the running door tells about itself and lets itself be told, over HTTP: on a unix socket that only its
- * owner may open (GET /status, GET /sessions, GET /certificates, GET /metrics, POST /reload), and, where the
+ * owner may open (GET /status, GET /sessions, GET /certificates, GET /metrics, POST /reload, POST
+ * /certificates/swap), and, where the
  * configuration says so, GET /metrics on a TCP port. */
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
@@ -33,6 +34,11 @@ void admin_set_reloaded(struct admin *admin, door_reloaded *reloaded, void *arg)
 /* Who tells of certificates that are not files of the configuration: asked and answering on the control
  * thread. */
 void admin_set_listing(struct admin *admin, listing_ask *ask, void *arg);
+
+/* Who serves backups: as keeper_swap(). */
+typedef void swap_done(void *arg, size_t swapped, size_t left, const struct err *err);
+typedef void swap_ask(void *arg, const char *name, const char *ca, swap_done *done, void *done_arg);
+void admin_set_swap(struct admin *admin, swap_ask *ask, void *arg);
 
 /* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may
  * have stopped. NULL is allowed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cert/cert.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -306,7 +307,7 @@ static size_t measure(const struct cert *cert)
         bytes += sizeof(CRYPTO_BUFFER *) + CRYPTO_BUFFER_len(cert->chain[i]);
     for (size_t i = 0; i < cert->names_len; i++)
         bytes += sizeof(char *) + strlen(cert->names[i]);
-    return bytes + (cert->staple == NULL ? 0 : CRYPTO_BUFFER_len(cert->staple));
+    return bytes;
 }
 
 /* There was room for the longest. */
@@ -380,40 +381,39 @@ struct str cert_chain_der(const struct cert *cert, size_t i)
     return (struct str){(const char *)CRYPTO_BUFFER_data(cert->chain[i]), CRYPTO_BUFFER_len(cert->chain[i])};
 }
 
-static bool copy_names(struct cert *to, const struct cert *from)
+struct cert_staple *cert_staple_new(const void *der, size_t len, int64_t until)
 {
-    to->names = calloc(from->names_len + 1, sizeof(*to->names));
-    for (; to->names != NULL && to->names_len < from->names_len; to->names_len++)
-        if ((to->names[to->names_len] = strdup(from->names[to->names_len])) == NULL)
-            return false;
-    return to->names != NULL;
+    struct cert_staple *staple = calloc(1, sizeof(*staple));
+    if (staple == NULL)
+        return NULL;
+    list_init(&staple->retired);
+    staple->until = until;
+    staple->der = CRYPTO_BUFFER_new(der, len, NULL);
+    if (staple->der != NULL)
+        return staple;
+    free(staple);
+    return NULL;
 }
 
-struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err)
+void cert_staple_free(struct cert_staple *staple)
+{
+    if (staple == NULL)
+        return;
+    list_remove(&staple->retired);
+    CRYPTO_BUFFER_free(staple->der);
+    free(staple);
+}
+
+struct cert_staple *cert_set_staple(struct cert *cert, struct cert_staple *staple)
 {
     CHECK_MAGIC(cert, CERT_MAGIC);
-    struct cert *fresh = cert_new();
-    if (fresh != NULL) {
-        struct crypto_buffer_st **chain = fresh->chain;
-        *fresh = *cert;
-        fresh->refs = 1;
-        fresh->chain = chain;
-        for (size_t i = 0; i < cert->chain_len; i++) {
-            chain[i] = cert->chain[i];
-            CRYPTO_BUFFER_up_ref(chain[i]);
-        }
-        EVP_PKEY_up_ref(fresh->key);
-        fresh->names_len = 0;
-        fresh->label = strdup(cert->label);
-        fresh->staple = len == 0 ? NULL : CRYPTO_BUFFER_new(staple, len, NULL);
-        if (copy_names(fresh, cert) && fresh->label != NULL && (len == 0 || fresh->staple != NULL)) {
-            fresh->bytes = measure(fresh);
-            return fresh;
-        }
-    }
-    cert_unref(fresh);
-    err_set(err, "out of memory");
-    return NULL;
+    return atomic_exchange(&cert->staple, staple);
+}
+
+const struct cert_staple *cert_staple(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return atomic_load_explicit(&cert->staple, memory_order_acquire);
 }
 
 struct cert *cert_ref(struct cert *cert)
@@ -421,6 +421,12 @@ struct cert *cert_ref(struct cert *cert)
     CHECK_MAGIC(cert, CERT_MAGIC);
     __atomic_add_fetch(&cert->refs, 1, __ATOMIC_RELAXED);
     return cert;
+}
+
+bool cert_is_unshared(const struct cert *cert)
+{
+    CHECK_MAGIC(cert, CERT_MAGIC);
+    return __atomic_load_n(&cert->refs, __ATOMIC_ACQUIRE) == 1;
 }
 
 size_t cert_bytes(const struct cert *cert)
@@ -441,7 +447,7 @@ void cert_unref(struct cert *cert)
     for (size_t i = 0; i < cert->names_len; i++)
         free(cert->names[i]);
     EVP_PKEY_free(cert->key);
-    CRYPTO_BUFFER_free(cert->staple);
+    cert_staple_free(atomic_load(&cert->staple));
     free(cert->chain);
     free(cert->names);
     free(cert->label);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/str.h"
 
 /* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
@@ -30,7 +31,7 @@ enum cert_key_kind {
     CERT_KEY_KINDS
 };
 
-/* Immutable once loaded, shared by reference count between stores and threads. */
+/* Immutable once loaded, but for its staple; shared by reference count between stores and threads. */
 struct cert {
     uint32_t magic;
     uint32_t refs; /* atomic */
@@ -45,9 +46,15 @@ struct cert {
     char key_text[16];     /* what its key is: "RSA2048", "EC256", "Ed25519" */
     int64_t not_before;    /* seconds since 1970; of the leaf */
     int64_t not_after;
-    struct crypto_buffer_st *staple; /* an OCSP response for the leaf, for clients that ask for one (RFC 6066,
-                                      * 8); NULL: none */
-    size_t bytes;                    /* of memory, see cert_bytes() */
+    _Atomic(struct cert_staple *) staple; /* changes while it serves; NULL: none. See cert_staple() */
+    size_t bytes;                         /* of memory, see cert_bytes() */
+};
+
+/* An OCSP response for the leaf, for clients that ask for one (RFC 6066, 8). */
+struct cert_staple {
+    struct list retired; /* whoever waits until nobody reads it any more may put it on a list */
+    struct crypto_buffer_st *der;
+    int64_t until; /* seconds since 1970: when it is stale */
 };
 
 #define CERT_MAGIC 0xce47ce47u
@@ -76,11 +83,22 @@ struct cert *cert_from(struct str chain, struct evp_pkey_st *key, const char *la
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 
-/* The same certificate and key, served with another OCSP response in DER (RFC 6960, 4.2.1), which is not
- * looked into; with none when `len` is 0. What is large is shared. One reference for the caller; NULL with
- * `err`: memory.
- */
-struct cert *cert_with_staple(const struct cert *cert, const void *staple, size_t len, struct err *err);
+/* Has the caller the only reference? Then it stays so, for nobody else can take another. */
+bool cert_is_unshared(const struct cert *cert);
+
+/* An OCSP response in DER (RFC 6960, 4.2.1), which is not looked into. NULL: memory. */
+struct cert_staple *cert_staple_new(const void *der, size_t len, int64_t until);
+/* NULL is allowed. */
+void cert_staple_free(struct cert_staple *staple);
+
+/* From now on the certificate is served with that staple, which it owns then; NULL: with none. Returns the
+ * one before, or NULL: other threads may still read it, each until it has gone back to its loop once. One
+ * thread at a time may set it. */
+struct cert_staple *cert_set_staple(struct cert *cert, struct cert_staple *staple);
+
+/* What it is served with, stale or not; NULL: nothing. Borrowed until the thread goes back to its loop. Never
+ * waits. */
+const struct cert_staple *cert_staple(const struct cert *cert);
 
 /* Its leaf in DER; borrowed. */
 struct str cert_leaf_der(const struct cert *cert);

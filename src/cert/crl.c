@@ -435,6 +435,12 @@ enum crl_fault crl_dates(const struct crl *crl, int64_t now, int64_t *ret_when)
     return crl->next_update <= now ? CRL_EXPIRED : crl->this_update > now ? CRL_NOT_YET_VALID : CRL_GOOD;
 }
 
+void crl_updates(const struct crl *crl, int64_t *ret_this, int64_t *ret_next)
+{
+    *ret_this = crl->this_update;
+    *ret_next = crl->next_update;
+}
+
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now)
 {
     CHECK_MAGIC(crl, CRL_MAGIC);

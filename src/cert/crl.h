@@ -62,6 +62,9 @@ bool crl_is_signed_by(struct crl *crl, X509 *issuer);
  * `issuer` must be proven. */
 enum crl_fault crl_judge(struct crl *crl, X509 *cert, X509 *issuer, int64_t now);
 
+/* Its thisUpdate and nextUpdate; INT64_MAX: it cannot be read, or does not say. */
+void crl_updates(const struct crl *crl, int64_t *ret_this, int64_t *ret_next);
+
 /* Was it issued before another, by thisUpdate, and by CRLNumber if that is the same? False when that cannot
  * be told. */
 bool crl_is_older(const struct crl *crl, const struct crl *other);

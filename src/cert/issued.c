@@ -138,3 +138,14 @@ int issued_read(struct str chain, struct str key, struct issued *ret, struct err
     ERR_clear_error();
     return done;
 }
+
+int issued_read_leaf(struct str der, struct issued *ret, struct err *err)
+{
+    const uint8_t *p = (const uint8_t *)der.p;
+    *ret = (struct issued){0};
+    X509 *leaf = d2i_X509(NULL, &p, (long)der.len);
+    int done = leaf != NULL ? read_leaf(leaf, ret, err) : err_set(err, "the certificate cannot be read");
+    X509_free(leaf);
+    ERR_clear_error();
+    return done;
+}

@@ -28,4 +28,7 @@ struct issued {
  * is good is for others to say. -1 with `err`. */
 int issued_read(struct str chain, struct str key, struct issued *ret, struct err *err);
 
+/* The same of a certificate in DER whose key is known to fit. */
+int issued_read_leaf(struct str der, struct issued *ret, struct err *err);
+
 #endif

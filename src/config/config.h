@@ -167,7 +167,9 @@ struct config_acme {
     int key;                       /* enum ca_key_kind */
     struct config_codes challenge; /* enum config_challenge */
     struct config_acme_dns *dns;   /* NULL: none */
-    int64_t renew_before;          /* 0: by its life */
+    bool backup;
+    struct config_text backup_ca; /* where the backup comes from; NULL: the second of `ca` */
+    int64_t renew_before;         /* 0: by its life */
 };
 
 struct config_certificate {
@@ -177,6 +179,7 @@ struct config_certificate {
     struct config_text key;
     struct config_text directory; /* where it is looked up */
     struct config_acme *acme;     /* how it is obtained, or NULL */
+    bool staple;                  /* OCSP, of files */
     struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
@@ -425,6 +428,8 @@ struct config_limits {
     size_t certificates;
     size_t certificate_memory;
     int64_t certificate_timeout;
+    int64_t certificate_check;
+    size_t crl_size;
     size_t hello_size;
     size_t reserved_fds;
 };

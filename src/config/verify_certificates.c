@@ -85,6 +85,25 @@ static int verify_dns(struct report *r, const struct config_acme_dns *d, size_t 
     return bad;
 }
 
+/* A backup is of another CA. */
+static int verify_backup(struct report *r, const struct config_acme *a, size_t i)
+{
+    size_t others = 0;
+    for (size_t k = 0; k < a->ca.n; k++)
+        others += a->backup_ca.text != NULL ? strcmp(a->ca.v[k].text, a->backup_ca.text) != 0 : k > 0;
+    if (a->backup_ca.text != NULL && !a->backup)
+        return report_add(r, a->backup_ca.at,
+                          "certificates[%zu].acme.backup_ca: goes with 'backup: true', which is not there",
+                          i);
+    if (a->backup && others == 0)
+        return report_add(
+            r, a->head.at,
+            "certificates[%zu].acme.backup: is from another CA than the certificate that it stands "
+            "by for: name a second one in 'ca', or as 'backup_ca'",
+            i);
+    return 0;
+}
+
 static int verify_acme(struct report *r, const struct config_certificate *c, size_t i)
 {
     const struct config_acme *a = c->acme;
@@ -97,9 +116,10 @@ static int verify_acme(struct report *r, const struct config_certificate *c, siz
     if (other != NULL)
         bad =
             report_add(r, a->head.at, "certificates[%zu].acme: stands alone, found '%s' beside it", i, other);
-    if (a->names.n > ACME_NAMES_MOST || a->ca.n > ACME_CAS_MOST)
+    if (a->names.n > ACME_NAMES_MOST || a->ca.n + (a->backup_ca.text != NULL) > ACME_CAS_MOST)
         bad = report_add(r, a->head.at, "certificates[%zu].acme: at most %d names and %d CAs", i,
                          ACME_NAMES_MOST, ACME_CAS_MOST);
+    bad |= verify_backup(r, a, i);
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
         bad = report_add(r, a->head.at, "certificates[%zu].acme: dns-01 needs the section 'dns'", i);
     if (a->dns != NULL)

@@ -51,6 +51,26 @@ static void free_texts(char **texts)
     free(texts);
 }
 
+/* Its CA, which is one more where `ca` has not got it. */
+static int add_backup(struct acme_wish *w, const struct config_acme *from)
+{
+    const char *url = from->backup_ca.text;
+    if (!from->backup)
+        return -1;
+    if (url == NULL)
+        return 1;
+    size_t i = 0;
+    while (i < w->cas_len && strcmp(w->cas[i], url) != 0)
+        i++;
+    if (i < w->cas_len)
+        return (int)i;
+    w->cas = realloc(w->cas, (w->cas_len + 2) * sizeof(*w->cas));
+    CHECK(w->cas != NULL);
+    w->cas[w->cas_len++] = copy(url);
+    w->cas[w->cas_len] = NULL;
+    return (int)i;
+}
+
 struct acme_wish *acme_wish_new(const struct config_acme *from)
 {
     struct acme_wish *w = calloc(1, sizeof(*w));
@@ -78,6 +98,7 @@ struct acme_wish *acme_wish_new(const struct config_acme *from)
     w->key = (enum ca_key_kind)from->key;
     for (size_t i = 0; i < from->challenge.n && w->proofs_len < ACME_PROOF_KINDS; i++)
         w->proofs[w->proofs_len++] = (enum acme_client_proof_kind)from->challenge.v[i];
+    w->backup = add_backup(w, from);
     w->renew_before = from->renew_before / NSEC_PER_SEC;
     return w;
 }

@@ -25,6 +25,7 @@ struct acme_wish {
     enum acme_client_proof_kind proofs[ACME_PROOF_KINDS];
     size_t proofs_len;
     int64_t renew_before; /* seconds */
+    int backup;           /* which of `cas` a backup comes from; -1: none is wanted */
 };
 
 /* Never NULL. */

@@ -66,6 +66,8 @@ static struct cert *read_one(struct folder *f, const char *path, struct err *err
     cert_issuers_share(f->owner.issuers, cert);
     if (cert_warning(cert, clock_wall() / NSEC_PER_SEC, err))
         f->owner.notice(f->owner.arg, err);
+    if (f->owner.loaded != NULL)
+        f->owner.loaded(f->owner.arg, cert);
     return cert;
 }
 

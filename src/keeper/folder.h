@@ -10,6 +10,7 @@
 
 #include "cert/source.h"
 
+struct cert;
 struct cert_issuers;
 struct folder;
 
@@ -19,6 +20,7 @@ struct folder_owner {
     struct cert_issuers *issuers; /* shared by all folders */
     void (*notice)(void *arg, const struct err *text);
     void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    void (*loaded)(void *arg, struct cert *cert); /* it will be served; borrowed for the call. May be NULL */
     void *arg;
 };
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -15,9 +16,12 @@
 #include "cert/source.h"
 #include "config/config.h"
 #include "fetch/fetch.h"
+#include "keeper/asker.h"
 #include "keeper/book.h"
 #include "keeper/folder.h"
+#include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
+#include "keeper/stapler.h"
 #include "loop/loop.h"
 
 #define KEEPER_MAGIC 0x6ee9e400u
@@ -37,6 +41,11 @@ struct keeper {
     struct list held;  /* struct held */
     struct book *book; /* opened by the control thread, until the obtainer has it */
     struct obtainer *obtainer;
+    struct fetcher *fetcher; /* NULL: none is needed yet, or libcurl is missing */
+    struct asker *asker;     /* NULL: none is needed yet */
+    struct stapler *stapler; /* the same */
+    struct asker_settings asking;
+    char *kept; /* where staples are */
     int64_t notices_since;
     size_t notices;
 };
@@ -51,6 +60,7 @@ struct held {
 /* An entry of the configuration's `certificates`. */
 struct source_entry {
     char *directory;
+    bool staple; /* what is in it */
     struct held *held;
     struct acme_wish *wish; /* until the obtainer has it */
     struct obtained *obtained;
@@ -62,6 +72,9 @@ struct source {
     struct keeper *keeper;
     struct message message; /* begins, and when it has gone, ends */
     size_t names, bytes;    /* as much as folders may keep */
+    struct asker_settings asking;
+    char *kept; /* where staples are, or NULL */
+    bool asks;  /* something is obtained */
     struct source_entry *entries;
     size_t entries_len;
     bool *serves; /* for each route that names its certificates, for each entry: is it one of these? */
@@ -118,10 +131,75 @@ static void changed(void *arg, const char *name)
     tell(k, k->ear.changed, name);
 }
 
+struct retired {
+    struct message message;
+    struct keeper_ear ear;
+    struct cert_staple *staple;
+};
+
+static void on_retired(struct message *m)
+{
+    struct retired *r = CONTAINER_OF(m, struct retired, message);
+    r->ear.retired(r->ear.arg, r->staple);
+    free(r);
+}
+
+static void retire(void *arg, struct cert_staple *staple)
+{
+    const struct keeper *k = arg;
+    struct retired *r = calloc(1, sizeof(*r));
+    CHECK(r != NULL);
+    *r = (struct retired){.message.run = on_retired, .ear = k->ear, .staple = staple};
+    loop_post(k->ear.loop, &r->message);
+}
+
+/* ---- who is asked ---- */
+
+/* As the last configuration wants it. */
+static void set_asking(struct keeper *k, const struct asker_settings *settings, const char *kept)
+{
+    k->asking = *settings;
+    free(k->kept);
+    k->kept = kept == NULL ? NULL : strdup(kept);
+    CHECK(k->kept != NULL || kept == NULL);
+    if (k->asker != NULL)
+        asker_set(k->asker, settings);
+    if (k->stapler != NULL)
+        stapler_set(k->stapler, settings->check_every, k->kept);
+}
+
+static void need_asker(struct keeper *k)
+{
+    struct err err;
+    if (k->asker != NULL)
+        return;
+    k->fetcher = fetcher_new(k->loop, &err);
+    if (k->fetcher == NULL)
+        notice(k, &err);
+    k->asker = asker_new(k->loop, k->fetcher, &k->asking);
+}
+
+/* One that came in a file, and that its entry wants stapled. */
+static void staple(void *arg, struct cert *cert)
+{
+    struct keeper *k = arg;
+    struct issued names;
+    if (!asker_can(cert, &names) || names.ocsp[0] == '\0')
+        return;
+    need_asker(k);
+    if (k->stapler == NULL) {
+        const struct stapler_owner owner = {k->loop, k->asker, notice, retire, k};
+        k->stapler = stapler_new(&owner);
+        stapler_set(k->stapler, k->asking.check_every, k->kept);
+    }
+    stapler_add(k->stapler, cert);
+}
+
 /* ---- folders ---- */
 
-static struct held *hold(struct keeper *k, const char *path, const struct source *s)
+static struct held *hold(struct keeper *k, const struct source_entry *e, const struct source *s)
 {
+    const char *path = e->directory;
     for (struct list *n = k->held.next; n != &k->held; n = n->next) {
         struct held *h = CONTAINER_OF(n, struct held, node);
         if (strcmp(folder_path(h->folder), path) == 0) {
@@ -131,7 +209,7 @@ static struct held *hold(struct keeper *k, const char *path, const struct source
     }
     struct held *h = calloc(1, sizeof(*h));
     CHECK(h != NULL);
-    const struct folder_owner owner = {k->loop, k->issuers, notice, changed, k};
+    const struct folder_owner owner = {k->loop, k->issuers, notice, changed, e->staple ? staple : NULL, k};
     *h = (struct held){.folder = folder_new(path, s->names, s->bytes, &owner), .sources = 1};
     list_insert(&k->held, &h->node);
     return h;
@@ -148,13 +226,15 @@ static void release(struct held *h)
 
 /* ---- what is obtained ---- */
 
-static struct obtained *want(struct keeper *k, struct acme_wish *wish)
+static struct obtained *want(struct keeper *k, const struct source *s, struct acme_wish *wish)
 {
+    const struct obtainer_settings settings = {.check_every = s->asking.check_every};
     if (k->obtainer == NULL) {
-        const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, k};
-        k->obtainer = obtainer_new(k->book, &owner);
+        const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, retire, k};
+        k->obtainer = obtainer_new(k->book, k->fetcher, k->asker, &owner);
         k->book = NULL;
     }
+    obtainer_set(k->obtainer, &settings);
     return obtainer_want(k->obtainer, wish);
 }
 
@@ -164,12 +244,15 @@ static void begin_source(struct message *m)
 {
     struct source *s = CONTAINER_OF(m, struct source, message);
     CHECK_MAGIC(s, SOURCE_MAGIC);
+    set_asking(s->keeper, &s->asking, s->kept);
+    if (s->asks)
+        need_asker(s->keeper);
     for (size_t i = 0; i < s->entries_len; i++)
         if (s->entries[i].directory != NULL)
-            s->entries[i].held = hold(s->keeper, s->entries[i].directory, s);
+            s->entries[i].held = hold(s->keeper, &s->entries[i], s);
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].wish != NULL)
-            s->entries[i].obtained = want(s->keeper, s->entries[i].wish);
+            s->entries[i].obtained = want(s->keeper, s, s->entries[i].wish);
         s->entries[i].wish = NULL;
     }
 }
@@ -187,6 +270,7 @@ static void end_source(struct message *m)
     }
     free(s->entries);
     free(s->serves);
+    free(s->kept);
     s->magic = 0;
     free(s);
 }
@@ -249,6 +333,25 @@ static bool names(const struct config_route *rc, const struct config_certificate
     return false;
 }
 
+/* Where staples are kept; NULL where there is no folder for state. */
+static char *staples_folder(const struct config *c)
+{
+    struct buf path = {0};
+    if (access(config_state_folder(c), W_OK) != 0)
+        return NULL;
+    CHECK(buf_printf(&path, "%s/staples", config_state_folder(c)));
+    char *ret = strdup(buf_text(&path));
+    CHECK(ret != NULL);
+    buf_free(&path);
+    return ret;
+}
+
+static struct asker_settings asking_of(const struct config *c)
+{
+    return (struct asker_settings){.crl_max = c->limits.crl_size,
+                                   .check_every = c->limits.certificate_check / NSEC_PER_SEC};
+}
+
 static struct source *source_new(struct keeper *k, const struct config *c)
 {
     static const struct cert_source_ops ops = {source_ask, source_free};
@@ -259,6 +362,8 @@ static struct source *source_new(struct keeper *k, const struct config *c)
                          .message.run = begin_source,
                          .names = c->limits.certificates,
                          .bytes = c->limits.certificate_memory,
+                         .asking = asking_of(c),
+                         .kept = staples_folder(c),
                          .entries_len = c->certificates.n,
                          .routes_len = c->routes.n};
     cert_source_init(&s->base, &ops);
@@ -270,6 +375,8 @@ static struct source *source_new(struct keeper *k, const struct config *c)
         s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
         CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
         s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
+        s->entries[i].staple = cc->staple;
+        s->asks = s->asks || cc->acme != NULL;
         for (size_t r = 0; r < s->routes_len; r++)
             s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
     }
@@ -324,6 +431,69 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
     return &s->base;
 }
 
+/* ---- the configuration's files ---- */
+
+struct loaded {
+    struct message message;
+    struct keeper *keeper;
+    struct asker_settings asking;
+    char *kept;
+    size_t len;
+    struct cert *certs[]; /* a reference each */
+};
+
+static void on_loaded(struct message *m)
+{
+    struct loaded *l = CONTAINER_OF(m, struct loaded, message);
+    set_asking(l->keeper, &l->asking, l->kept);
+    for (size_t i = 0; i < l->len; i++) {
+        staple(l->keeper, l->certs[i]);
+        cert_unref(l->certs[i]);
+    }
+    free(l->kept);
+    free(l);
+}
+
+static void on_files(struct cert_provider *provider, const struct config *c, struct cert *const *certs)
+{
+    struct keeper *k = CONTAINER_OF(provider, struct keeper, provider);
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    struct loaded *l = calloc(1, sizeof(*l) + c->certificates.n * sizeof(struct cert *));
+    CHECK(l != NULL);
+    for (size_t i = 0; i < c->certificates.n; i++)
+        if (certs[i] != NULL && c->certificates.v[i].staple && asker_can(certs[i], NULL))
+            l->certs[l->len++] = certs[i];
+    if (l->len == 0 || start(k, NULL) != 0) {
+        free(l);
+        return;
+    }
+    l->message.run = on_loaded;
+    l->keeper = k;
+    l->asking = asking_of(c);
+    l->kept = staples_folder(c);
+    for (size_t i = 0; i < l->len; i++)
+        cert_ref(l->certs[i]);
+    loop_post(k->loop, &l->message);
+}
+
+/* ---- for keeper_ask.c ---- */
+
+struct obtainer *keeper_obtainer(const struct keeper *k)
+{
+    return k->obtainer;
+}
+
+struct loop *keeper_loop(const struct keeper *k)
+{
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    return k->runs ? k->loop : NULL;
+}
+
+struct loop *keeper_home(const struct keeper *k)
+{
+    return k->ear.loop;
+}
+
 /* ---- life ---- */
 
 struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *challenges, struct err *err)
@@ -331,7 +501,7 @@ struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *chall
     struct keeper *k = calloc(1, sizeof(*k));
     CHECK(k != NULL);
     *k = (struct keeper){
-        .magic = KEEPER_MAGIC, .provider.source = make_source, .ear = *ear, .challenges = challenges};
+        .magic = KEEPER_MAGIC, .provider = {make_source, on_files}, .ear = *ear, .challenges = challenges};
     list_init(&k->held);
     k->loop = loop_new(err);
     if (k->loop == NULL) {
@@ -366,6 +536,10 @@ void keeper_free(struct keeper *k)
     keeper_stop(k); /* sources have gone since */
     CHECK(list_empty(&k->held));
     obtainer_free(k->obtainer);
+    stapler_free(k->stapler);
+    free(k->kept);
+    asker_free(k->asker);
+    fetcher_free(k->fetcher);
     book_close(k->book);
     cert_issuers_free(k->issuers);
     loop_free(k->loop);

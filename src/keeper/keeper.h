@@ -6,8 +6,10 @@
 #define CARDEA_KEEPER_KEEPER_H
 
 #include "base/err.h"
+#include "keeper/listing.h"
 #include "session/provider.h"
 
+struct cert_staple;
 struct keeper;
 struct loop;
 
@@ -16,6 +18,8 @@ struct keeper_ear {
     struct loop *loop;
     void (*notice)(void *arg, const char *text);  /* something that somebody may want to read: one line */
     void (*changed)(void *arg, const char *name); /* see door_forget_certificates() */
+    /* To be freed once each thread that serves has gone through its loop, see cert_set_staple(). */
+    void (*retired)(void *arg, struct cert_staple *staple);
     void *arg;
 };
 
@@ -27,6 +31,15 @@ struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *chall
 
 /* For door_new(). Lives as long as the keeper. */
 struct cert_provider *keeper_provider(struct keeper *keeper);
+
+/* What is kept beside the configuration's files, for admin_set_listing(); `keeper` is a struct keeper. Thread
+ * of the ear, as what follows. */
+void keeper_list(void *keeper, size_t most, listing_done *done, void *arg);
+
+/* Serve the backups of what is named (obtainer.h), by NAME, by CA, or of all where both are NULL; texts are
+ * copied. `done` is called once, from within or later: with `err` where nothing could be swapped. */
+typedef void keeper_swapped(void *arg, size_t swapped, size_t left, const struct err *err);
+void keeper_swap(void *keeper, const char *name, const char *ca, keeper_swapped *done, void *arg);
 
 /* End the thread. What has been asked is answered, and what is asked from now on is answered by
  * keeper_free(), so nobody must ask any more. Once no worker runs, before door_free(). */

@@ -72,6 +72,12 @@ struct life *life_new(const struct life_settings *settings)
     return p;
 }
 
+void life_set_check_every(struct life *p, int64_t seconds)
+{
+    CHECK_MAGIC(p, LIFE_MAGIC);
+    p->settings.check_every = seconds != 0 ? seconds : CHECK_USUAL;
+}
+
 void life_free(struct life *p)
 {
     if (p == NULL)

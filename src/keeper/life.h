@@ -133,6 +133,8 @@ struct life;
 
 /* NULL when memory is out. */
 struct life *life_new(const struct life_settings *settings);
+/* From now on at most so many seconds pass between looks; 0: 4 h. */
+void life_set_check_every(struct life *p, int64_t seconds);
 /* Frees its lineages too. NULL is allowed. */
 void life_free(struct life *p);
 

@@ -133,6 +133,12 @@ void life_ari_failed(struct life *p, struct lineage *l, bool lasting, int64_t no
 
 /* ---- status ---- */
 
+/* Who wants it to be looked at more often than that has reasons, such as a test. */
+static int64_t retry_least(const struct life *p)
+{
+    return MIN(RETRY_LEAST, p->settings.check_every);
+}
+
 /* Half way to nextUpdate; behind that, half of what remains. Never later than revocation is to be noticed. */
 static int64_t status_wait(struct life *p, int64_t this_update, int64_t next_update, int64_t now)
 {
@@ -142,16 +148,16 @@ static int64_t status_wait(struct life *p, int64_t this_update, int64_t next_upd
         wait = MIN(every, middle > now ? middle - now : (next_update - now) / 2);
     }
     wait -= life_random(p, wait / JITTER_PART);
-    return MAX(wait, RETRY_LEAST);
+    return MAX(wait, retry_least(p));
 }
 
 static void status_unheard(struct life *p, struct life_slot *s, int64_t now)
 {
-    int64_t most = RETRY_MOST;
+    int64_t most = MIN(RETRY_MOST, p->settings.check_every);
     if (s->staple_next > now)
-        most = MAX(MIN(most, (s->staple_next - now) / 4), RETRY_LEAST);
+        most = MAX(MIN(most, (s->staple_next - now) / 4), retry_least(p));
     s->status_failures += s->status_failures < UINT16_MAX;
-    s->status_at = now + life_back_off(p, RETRY_LEAST, most, s->status_failures);
+    s->status_at = now + life_back_off(p, retry_least(p), most, s->status_failures);
 }
 
 void life_status(struct life *p, struct lineage *l, bool revoked, int64_t this_update, int64_t next_update,

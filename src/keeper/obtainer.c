@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "ca/key.h"
 #include "cert/cert.h"
-#include "fetch/fetch.h"
 #include "keeper/obtainer_internal.h"
 
 /* ---- words ---- */
@@ -70,8 +69,8 @@ static void do_job(struct obtainer *o, const struct life_job *job)
     case LIFE_ASK_ARI:
         obtained_ask_renewal(g, job->slot);
         break;
-    case LIFE_ASK_STATUS: /* of certificates that were said to have one: none is */
-        life_status_failed(o->life, g->lineage, obtainer_now());
+    case LIFE_ASK_STATUS:
+        obtained_ask_status(g, job->slot);
         break;
     case LIFE_SERVE:
         serve(g, job->slot);
@@ -138,22 +137,26 @@ static int ca_number(struct obtainer *o, const char *url, struct err *err)
 
 /* ---- life ---- */
 
-struct obtainer *obtainer_new(struct book *book, const struct obtainer_owner *owner)
+struct obtainer *obtainer_new(struct book *book, struct fetcher *fetcher, struct asker *asker,
+                              const struct obtainer_owner *owner)
 {
     struct life_settings settings = {0};
     struct err err;
     struct obtainer *o = calloc(1, sizeof(*o));
     CHECK(o != NULL);
     (void)!getrandom(&settings.seed, sizeof(settings.seed), 0);
-    *o = (struct obtainer){
-        .magic = OBTAINER_MAGIC, .owner = *owner, .book = book, .life = life_new(&settings)};
+    *o = (struct obtainer){.magic = OBTAINER_MAGIC,
+                           .owner = *owner,
+                           .book = book,
+                           .life = life_new(&settings),
+                           .fetcher = fetcher,
+                           .asker = asker};
     CHECK(o->life != NULL);
     list_init(&o->all);
     timer_init(&o->timer, on_timer);
     task_init(&o->turn, on_turn);
     o->door = prover_door(owner->challenges);
-    o->fetcher = fetcher_new(owner->loop, &err);
-    if (o->fetcher == NULL || book_each_ca(book, add_ca, o, &err) < 0)
+    if (book_each_ca(book, add_ca, o, &err) < 0)
         notice(o, &err);
     return o;
 }
@@ -166,7 +169,6 @@ void obtainer_free(struct obtainer *o)
     CHECK(list_empty(&o->all));
     wheel_cancel(&o->timer);
     list_remove(&o->turn.node);
-    fetcher_free(o->fetcher);
     prover_free(o->door);
     life_free(o->life);
     book_close(o->book);
@@ -178,6 +180,12 @@ void obtainer_free(struct obtainer *o)
     free(o->cas);
     o->magic = 0;
     free(o);
+}
+
+void obtainer_set(struct obtainer *o, const struct obtainer_settings *settings)
+{
+    CHECK_MAGIC(o, OBTAINER_MAGIC);
+    life_set_check_every(o->life, settings->check_every);
 }
 
 /* What the book has in a slot. */
@@ -195,13 +203,16 @@ static struct cert *load(const struct obtained *g, int slot, struct err *err)
     } else if (found == 0) {
         err_set(err, "the book has lost it");
     }
+    if (cert != NULL)
+        cert_set_staple(cert, asker_staple(cert, copy.staple, obtainer_now())); /* nobody has it yet */
     book_copy_free(&copy);
     return cert;
 }
 
 static int make_rule(struct obtainer *o, const struct acme_wish *w, struct life_rule *ret, struct err *err)
 {
-    *ret = (struct life_rule){.backup = LIFE_NO_BACKUP, .renew_before = w->renew_before};
+    *ret = (struct life_rule){.backup = (int8_t)(w->backup < 0 ? LIFE_NO_BACKUP : w->backup),
+                              .renew_before = w->renew_before};
     for (size_t i = 0; i < w->cas_len && i < LIFE_CAS_MAX; i++) {
         int number = ca_number(o, w->cas[i], err);
         if (number < 0)
@@ -331,7 +342,7 @@ void obtained_release(struct obtained *g)
 
 /* ---- questions ---- */
 
-static bool is_named(const struct obtained *g, const char *name)
+bool obtained_is_named(const struct obtained *g, const char *name)
 {
     const char *dot = strchr(name, '.');
     for (size_t i = 0; i < g->wish->names_len; i++) {
@@ -346,7 +357,7 @@ static bool is_named(const struct obtained *g, const char *name)
 bool obtained_find(const struct obtained *g, const char *name, struct cert_answer *ret)
 {
     CHECK_MAGIC(g, OBTAINED_MAGIC);
-    if (!is_named(g, name))
+    if (!obtained_is_named(g, name))
         return false;
     struct cert *cert = g->served != LIFE_NO_SLOT ? g->certs[g->served] : NULL;
     if (cert == NULL) {

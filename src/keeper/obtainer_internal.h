@@ -6,13 +6,12 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "keeper/acme_errand.h"
+#include "keeper/asker.h"
 #include "keeper/book.h"
 #include "keeper/obtainer.h"
 
 #define OBTAINER_MAGIC 0x0b7a1e40u
 #define OBTAINED_MAGIC 0x0b7a1ed0u
-
-struct fetcher;
 
 /* A CA, by its number in the book and in life.h. */
 struct obtainer_ca {
@@ -27,6 +26,7 @@ struct obtainer {
     struct book *book;
     struct life *life;
     struct fetcher *fetcher;
+    struct asker *asker;
     struct prover *door;
     struct obtainer_ca *cas;
     size_t cas_len;
@@ -57,6 +57,9 @@ struct obtained {
     struct cert *certs[LIFE_SLOTS]; /* what is in the slots, or NULL */
     int served;                     /* slot, or LIFE_NO_SLOT */
     struct obtained_errand order, look;
+    struct question *status; /* whether the certificate in status_slot is revoked; NULL: not asked now */
+    int status_slot;
+    bool troubled; /* it could not be told last, which was said */
 };
 
 /* Seconds since 1970. */
@@ -71,6 +74,9 @@ void obtainer_go_on(struct obtainer *o);
 /* Put what is known of it into the book. */
 void obtained_save(const struct obtained *g);
 
+/* Is it for that name, be it by a wildcard? */
+bool obtained_is_named(const struct obtained *g, const char *name);
+
 /* ---- obtainer_secret.c ---- */
 
 /* Read a small secret in base64 or base64url, whichever it is, from a file that others cannot read; to be
@@ -82,6 +88,14 @@ void obtainer_wipe(struct buf *secret);
 
 void obtained_order(struct obtained *g, int slot, uint16_t ca);
 void obtained_ask_renewal(struct obtained *g, int slot);
+
+/* ---- obtainer_status.c ---- */
+
+void obtained_ask_status(struct obtained *g, int slot);
+void obtained_cancel_status(struct obtained *g);
+
+/* The certificate of a slot is served with that staple from now on; NULL: with none. */
+void obtained_staple(const struct obtained *g, int slot, struct cert_staple *staple);
 
 /* Give up what is under way. */
 void obtained_cancel(struct obtained *g);

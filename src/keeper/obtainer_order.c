@@ -27,6 +27,7 @@ void obtained_cancel(struct obtained *g)
             acme_errand_cancel(both[i]->running);
         end_errand(both[i]);
     }
+    obtained_cancel_status(g);
 }
 
 static void save_ca(struct obtained *g, uint16_t ca)
@@ -113,8 +114,11 @@ static int read_certificate(const struct obtained *g, struct str chain, struct s
 static int take(struct obtained *g, const struct issued *issued, struct cert *cert,
                 const struct book_certificate *entry, struct err *err)
 {
-    const struct life_issue issue = {
-        .not_before = issued->not_before, .not_after = issued->not_after, .must_staple = issued->must_staple};
+    const struct life_issue issue = {.not_before = issued->not_before,
+                                     .not_after = issued->not_after,
+                                     .must_staple = issued->must_staple,
+                                     .has_status = asker_can(cert, NULL),
+                                     .by_crl = issued->ocsp[0] == '\0'};
     const struct life_state before = g->lineage->state;
     struct obtainer *o = g->o;
     int slot = g->order.slot;

@@ -4,6 +4,7 @@
 #ifndef CARDEA_SESSION_PROVIDER_H
 #define CARDEA_SESSION_PROVIDER_H
 
+struct cert;
 struct cert_source;
 struct config;
 struct err;
@@ -14,6 +15,10 @@ struct cert_provider {
      * owns a reference. NULL with `err`. Control thread. */
     struct cert_source *(*source)(struct cert_provider *provider, const struct config *config,
                                   struct err *err);
+    /* A configuration's own certificates have been loaded, in the order of config->certificates (NULL: it is
+     * looked up): who keeps staples sets theirs. All is borrowed for the call. May be NULL. Control thread.
+     */
+    void (*loaded)(struct cert_provider *provider, const struct config *config, struct cert *const *certs);
 };
 
 #endif

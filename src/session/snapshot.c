@@ -639,6 +639,9 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
         make_route(&b, i);
     b.failed |= !planned;
     make_source(&b);
+    struct cert_provider *provider = shared->bindings->provider;
+    if (!b.failed && provider != NULL && provider->loaded != NULL)
+        provider->loaded(provider, config, b.snap->certs);
     return snapshot_finish(&b);
 }
 

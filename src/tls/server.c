@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "cert/trust.h"
 #include "tls/params.h"
 #include "tls/tickets.h"
@@ -97,11 +98,13 @@ static SSL_CTX *ctx_new(struct tls_server *server, const struct tls_server_param
     return ctx;
 }
 
+/* A stale staple is worse than none: clients would take it for an attack. */
 static bool show(SSL *ssl, const struct cert *cert)
 {
+    const struct cert_staple *staple = cert_staple(cert);
     return SSL_set_chain_and_key(ssl, cert->chain, cert->chain_len, cert->key, NULL) &&
-           (cert->staple == NULL ||
-            SSL_set_ocsp_response(ssl, CRYPTO_BUFFER_data(cert->staple), CRYPTO_BUFFER_len(cert->staple)));
+           (staple == NULL || staple->until <= clock_wall() / NSEC_PER_SEC ||
+            SSL_set_ocsp_response(ssl, CRYPTO_BUFFER_data(staple->der), CRYPTO_BUFFER_len(staple->der)));
 }
 
 /* What the library does not like is to be known now, not with the first client. */

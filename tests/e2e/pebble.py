@@ -6,6 +6,9 @@ import os
 import ssl
 import urllib.request
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
 from pki import openssl
 from run import Process, free_port, wait_listening
 
@@ -13,15 +16,15 @@ from run import Process, free_port, wait_listening
 class Pebble:
     """`tls_port`, `http_port`: where it looks for the proofs of tls-alpn-01 and http-01. `dns`: the port of another
     DNS to ask. `lifetime`: seconds that its
-    certificates live. `refuses`: percent of good nonces that it refuses."""
+    certificates live. `refuses`: percent of good nonces that it refuses. `ocsp`: URL of a responder."""
 
-    def __init__(self, directory, tls_port, http_port=None, *, lifetime=3600, refuses=20, eab=None, name="pebble", dns=None):
+    def __init__(self, directory, tls_port, http_port=None, *, lifetime=3600, refuses=20, eab=None, name="pebble", dns=None, ocsp=""):
         self.directory = directory / name
         self.directory.mkdir(exist_ok=True)
         self.port, self.management, self.dns, self.dns_management = (free_port() for _ in range(4))
         self.tls_port, self.http_port = tls_port, http_port or free_port()
         self.lifetime, self.refuses, self.eab = lifetime, refuses, eab
-        self.other_dns = dns
+        self.other_dns, self.ocsp = dns, ocsp
         self.name = name
         self.processes = []
 
@@ -44,7 +47,7 @@ class Pebble:
             self.make_certificate()
         config = {"listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
                   "certificate": str(self.directory / "own.pem"), "privateKey": str(self.directory / "own.key"),
-                  "httpPort": self.http_port, "tlsPort": self.tls_port, "ocspResponderURL": "",
+                  "httpPort": self.http_port, "tlsPort": self.tls_port, "ocspResponderURL": self.ocsp,
                   "externalAccountBindingRequired": self.eab is not None,
                   "externalAccountMACKeys": self.eab or {}, "certificateValidityPeriod": self.lifetime}
         (self.directory / "pebble.json").write_text(json.dumps({"pebble": config}))
@@ -67,13 +70,21 @@ class Pebble:
     def log(self):
         return self.processes[0].output()
 
+    def fetch(self, what):
+        ctx = ssl.create_default_context(cafile=self.ca_file)
+        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/{what}/0", context=ctx, timeout=10) as answer:
+            return answer.read()
+
     def root(self):
         """The root that its certificates lead to, as a path."""
-        ctx = ssl.create_default_context(cafile=self.ca_file)
-        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0", context=ctx, timeout=10) as answer:
-            path = self.directory / "root.pem"
-            path.write_bytes(answer.read())
+        path = self.directory / "root.pem"
+        path.write_bytes(self.fetch("roots"))
         return str(path)
+
+    def issuer(self):
+        """Who signs, with the key, for an OCSP responder."""
+        return (x509.load_pem_x509_certificate(self.fetch("intermediates")),
+                serialization.load_pem_private_key(self.fetch("intermediate-keys"), None))
 
     def tell_dns(self, what, **facts):
         """Change what its DNS says (`set-txt`, `clear-txt`, ...)."""

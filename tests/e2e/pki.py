@@ -98,8 +98,8 @@ class CA:
                 "-in", f"{stem}.csr", "-out", f"{stem}.pem")
 
     def issue(self, name, *, dns=(), ip=(), uri=(), email=(), ou=(), key="ec", usage="serverAuth",
-              start=-3600, end=7 * 86400, label=None):
-        """A leaf certificate; `ou` one after another, `start` and `end` in seconds from now."""
+              start=-3600, end=7 * 86400, label=None, extra=""):
+        """A leaf certificate; `ou` one after another, `start` and `end` in seconds from now; `extra`: more extensions."""
         stem = self.directory / (label or f"{name.replace('*', 'any')}-{key}")
         names = [f"DNS:{n}" for n in dns] + [f"IP:{n}" for n in ip] + [f"URI:{n}" for n in uri]
         names += [f"email:{n}" for n in email]
@@ -107,7 +107,7 @@ class CA:
         if names:
             extensions += f"subjectAltName = {','.join(names)}\n"
         openssl("genpkey", *KEYS[key], "-out", f"{stem}.key")
-        self.sign(stem, name, extensions, ou, start, end)
+        self.sign(stem, name, extensions + extra, ou, start, end)
         if self.issuer is not None:
             chain = Path(f"{stem}.pem").read_text() + Path(self.file).read_text()
             Path(f"{stem}.pem").write_text(chain)

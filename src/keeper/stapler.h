@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Staples for certificates that come in files: it asks their CAs' OCSP responders ahead of time, and keeps
+ * what they have said in a folder, for the next start. (Those that are obtained have theirs in the book.)
+ * Belongs to the keeper's thread. */
+#ifndef CARDEA_KEEPER_STAPLER_H
+#define CARDEA_KEEPER_STAPLER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct asker;
+struct cert;
+struct cert_staple;
+struct loop;
+struct stapler;
+
+#define STAPLER_MAX 10000 /* certificates at once; more are served without a staple */
+
+struct stapler_owner {
+    struct loop *loop;
+    struct asker *asker;
+    void (*notice)(void *arg, const struct err *text);
+    void (*retired)(void *arg, struct cert_staple *staple); /* see cert_set_staple(); never NULL */
+    void *arg;
+};
+
+/* Never NULL. */
+struct stapler *stapler_new(const struct stapler_owner *owner);
+
+/* Before the asker goes. NULL is allowed. */
+void stapler_free(struct stapler *s);
+
+/* At most `check_every` seconds between looks; what is said is kept in the folder `kept` (copied), which is
+ * made when it is needed; NULL: it is not kept. */
+void stapler_set(struct stapler *s, int64_t check_every, const char *kept);
+
+/* See that this certificate has a staple as long as anybody else has a reference to it. One that names no
+ * responder, or whose chain ends before its issuer, is passed over. */
+void stapler_add(struct stapler *s, struct cert *cert);
+
+#endif

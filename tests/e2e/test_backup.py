@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A second certificate, of another CA and with another key, stands by: it takes over when the first is revoked, and when
+an operator says so. Two pebbles, each with a responder of ours."""
+import json
+from pathlib import Path
+
+import pytest
+
+from pebble import Pebble
+from peers import Server
+from responder import Responder
+from run import CARDEA, run, wait_until
+from staples import status
+from test_acme_client import Site
+
+
+class TwoCas:
+    def __init__(self, directory, backend, **config):
+        self.site = Site(directory, backend, backup=True)
+        self.responders = [Responder(), Responder()]
+        self.cas = [Pebble(directory, self.site.door.port, name=f"ca{i}", ocsp=self.responders[i].url) for i in range(2)]
+        for ca, responder in zip(self.cas, self.responders):
+            ca.start()
+            responder.issuer, responder.key = ca.issuer()
+        bundle = directory / "cas.pem"
+        bundle.write_text("".join(Path(ca.ca_file).read_text() for ca in self.cas))
+        self.site.pebble = self.cas[0]
+        self.site.acme |= {"ca": [ca.url for ca in self.cas], "ca_file": str(bundle)}
+        make = self.site.config
+        self.site.config = lambda **acme: {**make(**acme), "limits": {"certificate_check": "1s"}, "workers": 2, **config,
+                                           "admin": {"socket": str(self.site.door.socket)}}
+        self.door = self.site.door
+
+    def start(self):
+        self.site.start()
+        self.site.obtained()
+        wait_until(lambda: (self.told()["backup"] or {}).get("state") == "good", self.door.process.output, 60, 0.2)
+        return self
+
+    def stop(self):
+        self.site.stop()
+        self.cas[1].stop()
+        for responder in self.responders:
+            responder.stop()
+
+    def told(self):
+        return json.loads(run(CARDEA, "cert", "ls", "--json", "--socket", self.door.socket).stdout)["certificates"][0]
+
+    def serves(self):
+        """The index of the CA whose certificate is served."""
+        issuer = self.site.leaf().issuer
+        return [responder.issuer.subject for responder in self.responders].index(issuer)
+
+    def swap(self, *what):
+        return run(CARDEA, "cert", "swap", "--socket", self.door.socket, *what)
+
+
+@pytest.fixture
+def two(tmp_path):
+    backend = Server(lambda sock: sock.recv(1))
+    made = TwoCas(tmp_path, backend)
+    yield made
+    made.stop()
+    backend.stop()
+
+
+def test_the_backup_is_served_once_the_first_is_revoked(two):
+    two.start()
+    assert two.serves() == 0
+    first, told = two.site.leaf(), two.told()
+    assert told["served"]["ca"] == two.cas[0].url and told["backup"]["ca"] == two.cas[1].url
+    wait_until(lambda: two.told()["served"]["staple"], two.door.process.output, 20, 0.2)
+    two.responders[0].revoked.add(first.serial_number)
+    wait_until(lambda: two.serves() == 1, two.door.process.output, 20, 0.1)
+    assert two.told()["swapped"] == "revoked"
+    assert two.site.leaf().public_key().public_numbers() != first.public_key().public_numbers()
+    wait_until(lambda: status(two.door) == "good", two.door.process.output, 20, 0.2)
+    # What was left is replaced, and stands by then.
+    wait_until(lambda: two.told()["backup"]["state"] == "good", two.door.process.output, 60, 0.2)
+    assert two.told()["backup"]["ca"] == two.cas[0].url
+    assert "swapped: revoked" in run(CARDEA, "cert", "ls", "--socket", two.door.socket).stdout.decode()
+
+
+def test_swapped_by_hand_on_every_worker(two):
+    two.start()
+    assert two.serves() == 0
+    for what, then in ((["www.example.com"], 1), (["--all"], 0), (["--ca", two.cas[0].url], 1)):
+        done = two.swap(*what)
+        assert done.returncode == 0, done.stderr
+        assert b"1 swapped" in done.stdout
+        wait_until(lambda: two.serves() == then, two.door.process.output, 10)
+        assert all(two.serves() == then for _ in range(12))
+    assert two.told()["swapped"] == "operator"
+    two.door.stop()
+    two.door.start()
+    assert two.site.obtained() and two.serves() == 1
+
+
+def test_what_cannot_be_swapped_is_said(two):
+    two.start()
+    for what, words in ((["other.example.com"], "obtains no certificate for 'other.example.com'"),
+                        (["--ca", "https://ca.example.net/dir"], "no certificate is from a CA with the directory"),
+                        ([], "swap which?"), (["--all", "www.example.com"], "swap which?")):
+        done = two.swap(*what)
+        assert done.returncode != 0 and words in done.stderr.decode()
+    two.responders[1].answers = "revoked"
+    wait_until(lambda: two.told()["backup"]["state"] == "revoked", two.door.process.output, 20, 0.1)
+    done = two.swap("www.example.com")
+    assert done.returncode == 1
+    assert two.serves() == 0
+
+
+def test_a_backup_needs_a_second_ca(two):
+    two.site.acme["ca"] = [two.cas[0].url]
+    two.door.configure(two.site.config())
+    with pytest.raises(AssertionError, match="is from another CA than the certificate that it stands by for"):
+        two.door.start()
+    two.door.process = None
