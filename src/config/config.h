@@ -154,6 +154,13 @@ struct config_acme_dns {
     int64_t settle;
 };
 
+/* Who is asked: a URL, or a program. `text` NULL: nobody. */
+struct config_ask {
+    struct config_text text;
+    char **program; /* its words, to a NULL; NULL: `text` is a URL */
+};
+
+/* Both `acme` and `on_demand`; of the latter alone is what follows `renew_before`. */
 struct config_acme {
     struct config_head head;
     struct config_texts names;
@@ -166,6 +173,11 @@ struct config_acme {
     struct config_codes challenge; /* enum config_challenge */
     struct config_acme_dns *dns;   /* NULL: none */
     int64_t renew_before;          /* 0: by its life */
+    struct config_ask ask;
+    int64_t ask_timeout;
+    struct config_text names_file;
+    int64_t refused_for, failed_for;
+    uint64_t new_per_minute, asks_per_minute, asks_per_source;
 };
 
 struct config_certificate {
@@ -173,9 +185,10 @@ struct config_certificate {
     struct config_text name;        /* label that routes use; NULL: none */
     struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
-    struct config_text directory; /* where it is looked up */
-    struct config_acme *acme;     /* how it is obtained, or NULL */
-    struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
+    struct config_text directory;  /* where it is looked up */
+    struct config_acme *acme;      /* how it is obtained, or NULL */
+    struct config_acme *on_demand; /* how such are obtained when they are asked for, or NULL */
+    struct config_texts names;     /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
 struct config_certificates {

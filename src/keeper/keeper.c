@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "fetch/fetch.h"
 #include "keeper/book.h"
+#include "keeper/demand.h"
 #include "keeper/folder.h"
 #include "keeper/obtainer.h"
 #include "loop/loop.h"
@@ -38,6 +39,8 @@ struct keeper {
     struct list held;  /* struct held */
     struct book *book; /* opened by the control thread, until the obtainer has it */
     struct obtainer *obtainer;
+    struct demands *demands;
+    struct demand_figures figures; /* atomic */
     int64_t notices_since;
     size_t notices;
 };
@@ -55,6 +58,8 @@ struct source_entry {
     struct held *held;
     struct acme_wish *wish; /* until the obtainer has it */
     struct obtained *obtained;
+    struct demand_maker *maker; /* until it is in force */
+    struct demand *demand;
 };
 
 struct source {
@@ -149,14 +154,21 @@ static void release(struct held *h)
 
 /* ---- what is obtained ---- */
 
-static struct obtained *want(struct keeper *k, struct acme_wish *wish)
+static struct obtainer *need_obtainer(struct keeper *k)
 {
     if (k->obtainer == NULL) {
         const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, k};
         k->obtainer = obtainer_new(k->book, &owner);
+        k->demands = demands_new(k->obtainer, k->loop, &k->figures);
         k->book = NULL;
     }
-    return obtainer_want(k->obtainer, wish);
+    return k->obtainer;
+}
+
+static struct demands *need_demands(struct keeper *k)
+{
+    need_obtainer(k);
+    return k->demands;
 }
 
 /* ---- a source's life ---- */
@@ -170,9 +182,25 @@ static void begin_source(struct message *m)
             s->entries[i].held = hold(s->keeper, s->entries[i].directory, s);
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].wish != NULL)
-            s->entries[i].obtained = want(s->keeper, s->entries[i].wish);
+            s->entries[i].obtained = obtainer_want(need_obtainer(s->keeper), s->entries[i].wish);
         s->entries[i].wish = NULL;
+        if (s->entries[i].maker != NULL)
+            s->entries[i].demand = demand_new(need_demands(s->keeper), s->entries[i].maker);
+        s->entries[i].maker = NULL;
     }
+}
+
+static void free_entries(struct source *s)
+{
+    for (size_t i = 0; i < s->entries_len; i++) {
+        free(s->entries[i].directory);
+        acme_wish_free(s->entries[i].wish);
+        demand_maker_free(s->entries[i].maker);
+    }
+    free(s->entries);
+    free(s->serves);
+    s->magic = 0;
+    free(s);
 }
 
 static void end_source(struct message *m)
@@ -184,12 +212,10 @@ static void end_source(struct message *m)
             release(s->entries[i].held);
         if (s->entries[i].obtained != NULL)
             obtained_release(s->entries[i].obtained);
-        free(s->entries[i].directory);
+        if (s->entries[i].demand != NULL)
+            demand_free(s->entries[i].demand);
     }
-    free(s->entries);
-    free(s->serves);
-    s->magic = 0;
-    free(s);
+    free_entries(s);
 }
 
 /* Its first message, which was posted before anybody could ask, has run before this one. */
@@ -227,9 +253,13 @@ static void on_question(struct message *m)
     struct cert_answer answer = {.why = "there are no certificates for this purpose",
                                  .good_for = NSEC_PER_SEC};
     bool found = false;
-    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++)
-        if (serves(s, q->route, i))
-            found = find(&s->entries[i], q->name, &answer);
+    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++) {
+        if (!serves(s, q->route, i))
+            continue;
+        if (s->entries[i].demand != NULL && demand_ask(s->entries[i].demand, q))
+            return;
+        found = find(&s->entries[i], q->name, &answer);
+    }
     cert_question_answer(q, &answer);
 }
 
@@ -250,8 +280,18 @@ static bool names(const struct config_route *rc, const struct config_certificate
     return false;
 }
 
-static struct source *source_new(struct keeper *k, const struct config *c)
+static int make_demand(struct source_entry *e, const struct config_certificate *cc, size_t i, struct err *err)
 {
+    struct err why;
+    if (cc->on_demand == NULL)
+        return 0;
+    e->maker = demand_maker_new(cc->on_demand, &why);
+    return e->maker != NULL ? 0 : err_set(err, "certificates[%zu].on_demand: %s", i, why.text);
+}
+
+static struct source *source_new(struct keeper *k, const struct config *c, struct err *err)
+{
+    int rc = 0;
     static const struct cert_source_ops ops = {source_ask, source_free};
     struct source *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
@@ -271,10 +311,14 @@ static struct source *source_new(struct keeper *k, const struct config *c)
         s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
         CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
         s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
+        rc = rc == 0 ? make_demand(&s->entries[i], cc, i, err) : rc;
         for (size_t r = 0; r < s->routes_len; r++)
             s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
     }
-    return s;
+    if (rc == 0)
+        return s;
+    free_entries(s);
+    return NULL;
 }
 
 static void *thread_main(void *arg)
@@ -312,7 +356,7 @@ static int need_book(struct keeper *k, const struct config *c, struct err *err)
 {
     bool needed = false;
     for (size_t i = 0; i < c->certificates.n; i++)
-        needed = needed || c->certificates.v[i].acme != NULL;
+        needed = needed || c->certificates.v[i].acme != NULL || c->certificates.v[i].on_demand != NULL;
     if (!needed || k->has_book)
         return 0;
     if (fetch_check(err) < 0)
@@ -329,7 +373,9 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
     CHECK_MAGIC(k, KEEPER_MAGIC);
     if (need_book(k, c, err) != 0 || start(k, err) != 0)
         return NULL;
-    struct source *s = source_new(k, c);
+    struct source *s = source_new(k, c, err);
+    if (s == NULL)
+        return NULL;
     loop_post(k->loop, &s->message);
     return &s->base;
 }
@@ -366,6 +412,8 @@ void keeper_stop(struct keeper *k)
         pthread_join(k->thread, NULL);
     }
     k->runs = false;
+    if (k->demands != NULL)
+        demands_stop(k->demands);
     loop_deliver(k->loop);
 }
 
@@ -375,6 +423,7 @@ void keeper_free(struct keeper *k)
         return;
     keeper_stop(k); /* sources have gone since */
     CHECK(list_empty(&k->held));
+    demands_free(k->demands);
     obtainer_free(k->obtainer);
     book_close(k->book);
     cert_issuers_free(k->issuers);
