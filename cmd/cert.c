@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hostname.h"
 #include "cmd/admin_client.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
@@ -208,13 +209,52 @@ static int cert_ls(int argc, char **argv)
     return list(socket, json);
 }
 
+static int forget(const char *socket, const char *name)
+{
+    struct err err;
+    json_t *answer;
+    char path[16 + HOSTNAME_MAX];
+    snprintf(path, sizeof(path), "/forget?name=%s", name);
+    int code = admin_ask(socket, "POST", path, ASK_NS, &answer, &err);
+    if (code < 0)
+        return cmd_failed("%s", err.text);
+    long long count = number_of(answer, "forgotten");
+    json_decref(answer);
+    if (code != 200)
+        return cmd_failed("the door answered %d to %s: is it another version?", code, path);
+    return count > 0 ? CMD_OK : cmd_failed("the door has no certificate on demand for %s", name);
+}
+
+static int cert_forget(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char *socket = NULL;
+    int status = CMD_OK;
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
+        if (c != 's')
+            return cmd_usage("cert", c == 'h');
+        socket = optarg;
+    }
+    if (optind == argc)
+        return cmd_misused("cert", "which name is to be forgotten?");
+    for (int i = optind; i < argc; i++)
+        if (hostname_check(argv[i], strlen(argv[i])) != HOSTNAME_OK)
+            return cmd_misused("cert", "%s: expected a DNS name", argv[i]);
+    for (int i = optind; i < argc; i++)
+        if (forget(socket, argv[i]) != CMD_OK)
+            status = CMD_FAILED;
+    return status;
+}
+
 int cmd_cert(int argc, char **argv)
 {
     const char *form = argc > 1 ? argv[1] : "";
     if (strcmp(form, "--help") == 0 || strcmp(form, "-h") == 0)
         return cmd_usage("cert", true);
-    if (strcmp(form, "ls") != 0)
-        return cmd_misused("cert", "expected 'ls', not '%s'", form);
+    bool ls = strcmp(form, "ls") == 0;
+    if (!ls && strcmp(form, "forget") != 0)
+        return cmd_misused("cert", "expected 'ls' or 'forget', not '%s'", form);
     argv[1] = argv[0];
-    return cert_ls(argc - 1, argv + 1);
+    return ls ? cert_ls(argc - 1, argv + 1) : cert_forget(argc - 1, argv + 1);
 }

@@ -230,6 +230,11 @@ static void on_changed(void *arg, const char *name)
         door_forget_certificates(s->door, name);
 }
 
+static void forget(void *arg, const char *name, demands_forgotten *done, void *done_arg)
+{
+    keeper_forget(arg, name, done, done_arg);
+}
+
 static int make_keeper(struct serving *s, struct err *err)
 {
     const struct keeper_ear ear = {s->loop, on_notice, on_changed, s};
@@ -300,6 +305,9 @@ static int start(struct serving *s, const char *path)
     }
     if (asked)
         admin_set_reloaded(s->admin, on_reloaded, s);
+    const struct admin_demands demands = {keeper_figures(s->keeper), forget, s->keeper};
+    if (asked)
+        admin_set_demands(s->admin, &demands);
     return 0;
 }
 

@@ -33,6 +33,7 @@ struct admin {
     void *on_reload_arg;
     listing_ask *list; /* certificates that are not files of the configuration; NULL: there are none */
     void *list_arg;
+    struct admin_demands demands;
 };
 
 /* One per resource; see struct resource. */
@@ -41,6 +42,7 @@ void admin_sessions(struct exchange *e, const struct request *request);
 void admin_metrics(struct exchange *e, const struct request *request);
 void admin_reload(struct exchange *e, const struct request *request);
 void admin_certificates(struct exchange *e, const struct request *request);
+void admin_forget(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 

@@ -21,6 +21,7 @@ static const struct resource on_socket[] = {
     {"/end", "POST", admin_end},
     {"/whois", "GET", admin_whois},
     {"/certificates", "GET", admin_certificates},
+    {"/forget", "POST", admin_forget},
 };
 
 /* Backends come here. */
@@ -165,6 +166,12 @@ void admin_set_listing(struct admin *a, listing_ask *ask, void *arg)
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->list = ask;
     a->list_arg = arg;
+}
+
+void admin_set_demands(struct admin *a, const struct admin_demands *demands)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->demands = *demands;
 }
 
 /* Unless another door has put its own there meanwhile. */

@@ -109,7 +109,7 @@ static int read_ask(const struct schema_value *v, void *ret, struct err *err)
     struct config_ask a = {.text = {v->text, v->at}};
     if (strncmp(v->text, "exec:", 5) != 0)
         return read_url(v, ret, err); /* a config_text comes first */
-    a.program = value_command(v, v->text + 5, "expected http://..., https://... or exec:PROGRAM ARGS", err);
+    a.program = value_command(v, v->text + 5, "a URL or exec:PROGRAM ARGS", err);
     if (a.program == NULL || value_put_text(v, v->text, &a.text, err) < 0)
         return -1;
     memcpy(ret, &a, sizeof(a));

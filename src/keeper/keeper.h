@@ -28,6 +28,15 @@ struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *chall
 /* For door_new(). Lives as long as the keeper. */
 struct cert_provider *keeper_provider(struct keeper *keeper);
 
+struct demand_figures;
+
+/* What is counted of names on demand. Lives as long as the keeper. */
+const struct demand_figures *keeper_figures(const struct keeper *keeper);
+
+/* Forget a name on demand, see demands_forget(); `done` is called once, in the thread of the ear's loop. */
+void keeper_forget(struct keeper *keeper, const char *name,
+                   void (*done)(void *arg, int count, const struct err *err), void *arg);
+
 /* End the thread. What has been asked is answered, and what is asked from now on is answered by
  * keeper_free(), so nobody must ask any more. Once no worker runs, before door_free(). */
 void keeper_stop(struct keeper *keeper);

@@ -15,7 +15,7 @@ import tls
 from door import Door
 from pebble import Pebble
 from peers import Server
-from run import wait_until
+from run import CARDEA, run, wait_until
 
 
 def echo(sock):
@@ -232,6 +232,23 @@ def test_a_renewal_asks_again(site):
     s.hook.good.clear()
     wait_until(lambda: "it is not renewed" in s.said(), s.said, 60, 0.2)
     wait_until(lambda: s.leaf("a.example.com") in NO, s.said, 60, 0.5)
+
+
+def test_a_customer_who_has_left_is_forgotten(site):
+    s = site().start()
+    assert is_for(s.leaf("a.example.com"), "a.example.com")
+    s.hook.good.clear()
+
+    def forget():
+        return run(CARDEA, "cert", "forget", "--socket", s.door.socket, "A.example.com")
+    assert forget().returncode == 0
+    wait_until(lambda: s.leaf("a.example.com") in NO, s.said)
+    with sqlite3.connect(s.directory / "state" / "certificates.db") as book:
+        assert book.execute("SELECT count(*) FROM certificate").fetchone() == (0,)
+    again = forget()
+    assert again.returncode == 1 and b"no certificate on demand" in again.stderr
+    metrics = s.door.get("/metrics")
+    assert 'cardea_on_demand_total{what="ordered"} 1' in str(metrics)
 
 
 def test_a_reload_takes_it_away(site):
