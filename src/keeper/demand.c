@@ -69,6 +69,7 @@ struct demanded {
     struct task settle;
     bool fresh;     /* its first certificate is under way */
     bool permitted; /* the next order is */
+    bool swept;     /* it is here since it was due */
     bool refused;   /* ... is not, and there will be none */
     char name[HOSTNAME_MAX + 1];
 };
@@ -232,7 +233,10 @@ static void settle(struct task *t)
         next = LIFE_NEVER;
     if (next < now + HORIZON)
         return;
-    obtained_leave(n->obtained, next);
+    if (next == LIFE_NEVER || n->swept)
+        obtained_leave(n->obtained, next);
+    else
+        obtained_release(n->obtained); /* the book knows all of it */
     n->obtained = NULL;
     drop(n);
 }
@@ -457,6 +461,8 @@ static void take_due(struct demands *all, const struct due *due)
         if (!fits(d, due))
             continue;
         struct demanded *n = find(d, due->name) == NULL ? add(d, due->name) : NULL;
+        if (n != NULL)
+            n->swept = true;
         if (n != NULL && !take_up(n, false))
             drop(n);
         else if (n != NULL)
