@@ -47,15 +47,17 @@ void obtained_tell(const struct obtained *g)
 
 /* ---- turns ---- */
 
-static void serve(struct obtained *g, int slot)
+/* False: nothing has changed, it was read from the book. */
+static bool serve(struct obtained *g, int slot)
 {
     const struct obtainer_owner *owner = &g->o->owner;
     g->served = slot;
     if (slot != LIFE_NO_SLOT && g->certs[slot] != NULL && g->certs[slot] == g->told)
-        return;
+        return false;
     g->told = NULL;
     for (size_t i = 0; i < g->wish->names_len; i++)
         owner->changed(owner->arg, g->wish->names[i]);
+    return true;
 }
 
 /* Which of ours a lineage is: there are as many as the configuration names, and turns are rare. */
@@ -89,8 +91,10 @@ static void do_job(struct obtainer *o, const struct life_job *job)
         life_status_failed(o->life, g->lineage, obtainer_now());
         break;
     case LIFE_SERVE:
-        serve(g, job->slot);
-        obtained_save(g);
+        if (serve(g, job->slot))
+            obtained_save(g);
+        else
+            obtained_tell(g);
         break;
     }
 }
