@@ -345,13 +345,15 @@ static void begin_order(struct demanded *n)
 /* A name of which the book has nothing that is good. */
 static void begin(struct demand *d, struct cert_question *q)
 {
-    const char *why = crowded;
-    int64_t remembered = BUSY_FOR;
+    const char *why;
+    int64_t remembered;
     struct err err;
     enum permit_verdict verdict =
-        d->asking >= ASKS_AT_ONCE
-            ? PERMIT_BUSY
-            : permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
+        permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
+    if (verdict == PERMIT_ASK && d->asking >= ASKS_AT_ONCE) {
+        verdict = PERMIT_BUSY;
+        why = "too many names are being asked about";
+    }
     if (verdict == PERMIT_NO || verdict == PERMIT_BUSY) {
         count(d, verdict == PERMIT_NO ? DEMAND_REFUSED : DEMAND_BUSY);
         refuse(q, why, remembered);
@@ -510,9 +512,10 @@ struct demands *demands_new(struct obtainer *o, struct loop *loop, struct demand
 
 static void give_up_all(struct demand *d, const char *why)
 {
+    struct list *at;
     for (size_t i = 0; i < BUCKETS; i++)
-        while (!list_empty(&d->names[i]))
-            give_up(CONTAINER_OF(d->names[i].next, struct demanded, node), why, BUSY_FOR);
+        while ((at = list_pop(&d->names[i])) != NULL)
+            give_up(CONTAINER_OF(at, struct demanded, node), why, BUSY_FOR);
 }
 
 void demands_stop(struct demands *all)
