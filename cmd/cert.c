@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"
+#include "base/hostname.h"
 #include "cmd/admin_client.h"
 #include "cmd/cert_stage.h"
 #include "cmd/cmd.h"
@@ -286,13 +287,58 @@ static int cert_swap(int argc, char **argv)
     return swap(socket, named > 0 ? "name=" : ca != NULL ? "ca=" : "all", value);
 }
 
+/* ---- cert forget ---- */
+
+static int forget(const char *socket, const char *name)
+{
+    struct err err;
+    json_t *answer;
+    char path[16 + HOSTNAME_MAX];
+    snprintf(path, sizeof(path), "/forget?name=%s", name);
+    int code = admin_ask(socket, "POST", path, ASK_NS, &answer, &err);
+    if (code < 0)
+        return cmd_failed("%s", err.text);
+    long long count = number_of(answer, "forgotten");
+    json_decref(answer);
+    if (code != 200)
+        return cmd_failed("the door answered %d to %s: is it another version?", code, path);
+    return count > 0 ? CMD_OK : cmd_failed("the door has no certificate on demand for %s", name);
+}
+
+static int cert_forget(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char *socket = NULL;
+    int status = CMD_OK;
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
+        if (c != 's')
+            return cmd_usage("cert", c == 'h');
+        socket = optarg;
+    }
+    if (optind == argc)
+        return cmd_misused("cert", "which name is to be forgotten?");
+    for (int i = optind; i < argc; i++)
+        if (hostname_check(argv[i], strlen(argv[i])) != HOSTNAME_OK)
+            return cmd_misused("cert", "%s: expected a DNS name", argv[i]);
+    for (int i = optind; i < argc; i++)
+        if (forget(socket, argv[i]) != CMD_OK)
+            status = CMD_FAILED;
+    return status;
+}
+
 int cmd_cert(int argc, char **argv)
 {
     static const struct {
         const char *word;
         int (*run)(int argc, char **argv);
-    } forms[] = {{"ls", cert_ls},          {"swap", cert_swap},       {"stage", cert_stage},
-                 {"test", cert_test},      {"promote", cert_promote}, {"rollback", cert_rollback},
+    } forms[] = {{"ls", cert_ls},
+                 {"swap", cert_swap},
+                 {"forget", cert_forget},
+                 {"stage", cert_stage},
+                 {"test", cert_test},
+                 {"promote", cert_promote},
+                 {"rollback", cert_rollback},
                  {"disable", cert_disable}};
     const char *form = argc > 1 ? argv[1] : "";
     if (strcmp(form, "--help") == 0 || strcmp(form, "-h") == 0)
@@ -303,5 +349,7 @@ int cmd_cert(int argc, char **argv)
             return forms[i].run(argc - 1, argv + 1);
         }
     return cmd_misused(
-        "cert", "expected 'ls', 'swap', 'stage', 'test', 'promote', 'rollback' or 'disable', not '%s'", form);
+        "cert",
+        "expected 'ls', 'swap', 'forget', 'stage', 'test', 'promote', 'rollback' or 'disable', not '%s'",
+        form);
 }

@@ -264,6 +264,11 @@ static void on_retired(void *arg, struct cert_staple *staple)
         cert_staple_free(staple);
 }
 
+static void forget(void *arg, const char *name, demands_forgotten *done, void *done_arg)
+{
+    keeper_forget(arg, name, done, done_arg);
+}
+
 static int make_keeper(struct serving *s, struct err *err)
 {
     const struct keeper_ear ear = {s->loop, on_notice, on_changed, on_retired, s};
@@ -399,10 +404,12 @@ static int start(struct serving *s, const char *path)
     }
     if (asked) {
         admin_set_reloaded(s->admin, on_reloaded, s);
+        const struct admin_demands demands = {keeper_figures(s->keeper), forget, s->keeper};
         admin_set_candidates(s->admin, s->candidates);
         watch_promoted(s);
         admin_set_listing(s->admin, keeper_list, s->keeper);
         admin_set_swap(s->admin, keeper_swap, s->keeper);
+        admin_set_demands(s->admin, &demands);
     }
     return 0;
 }

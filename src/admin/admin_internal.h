@@ -38,6 +38,7 @@ struct admin {
     struct candidates *candidates; /* NULL: nothing can be staged */
     swap_ask *swap;                /* NULL: there are no backups */
     void *swap_arg;
+    struct admin_demands demands;
 };
 
 /* One per resource; see struct resource. */
@@ -49,6 +50,7 @@ void admin_certificates(struct exchange *e, const struct request *request);
 void admin_staging(struct exchange *e, const struct request *request);
 void admin_stage(struct exchange *e, const struct request *request);
 void admin_swap(struct exchange *e, const struct request *request);
+void admin_forget(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 

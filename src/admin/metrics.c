@@ -33,6 +33,29 @@ static bool put_astray(struct buf *b, const struct door *door)
                    dropped);
 }
 
+static bool put_demands(struct buf *b, const struct demand_figures *f)
+{
+    static const char *const words[] = {
+#define X(name, word, help) word,
+        DEMAND_COUNTS(X)
+#undef X
+    };
+    bool ok = f == NULL ||
+              buf_printf(b, "# HELP cardea_on_demand_total Names on demand, and questions for them, by what "
+                            "became of them.\n# TYPE cardea_on_demand_total counter\n");
+    for (size_t i = 0; f != NULL && i < DEMAND_COUNTS_LEN && ok; i++)
+        ok = buf_printf(b, "cardea_on_demand_total{what=\"%s\"} %llu\n", words[i],
+                        (unsigned long long)__atomic_load_n(&f->counts[i], __ATOMIC_RELAXED));
+    if (f == NULL || !ok)
+        return ok;
+    return admin_gauge(b, "on_demand_names", "Names on demand that are in memory") &&
+           buf_printf(b, "cardea_on_demand_names %llu\n",
+                      (unsigned long long)__atomic_load_n(&f->names, __ATOMIC_RELAXED)) &&
+           admin_gauge(b, "on_demand_waiting", "Questions for such names that wait for an answer") &&
+           buf_printf(b, "cardea_on_demand_waiting %llu\n",
+                      (unsigned long long)__atomic_load_n(&f->waiting, __ATOMIC_RELAXED));
+}
+
 static bool put_door(struct buf *b, const struct door *door)
 {
     return admin_gauge(b, "up", "Whether the door serves") && buf_printf(b, "cardea_up 1\n") &&
@@ -153,8 +176,8 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
     CHECK(m != NULL);
     struct buf *b = &m->body;
     m->e = e;
-    m->ok = put_door(b, a->door) && put_astray(b, a->door) && put_routes(b, a->door) &&
-            put_requests(b, a->door) &&
+    m->ok = put_door(b, a->door) && put_demands(b, a->demands.figures) && put_astray(b, a->door) &&
+            put_routes(b, a->door) && put_requests(b, a->door) &&
             put_backends(b, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
             put_backends(b, snap, "backend_connections", "Connections to the backend, of all routes",
                          figure_live) &&

@@ -24,6 +24,7 @@ static const struct resource on_socket[] = {
     {"/staging", "GET", admin_staging},
     {"/stage", "POST", admin_stage},
     {"/certificates/swap", "POST", admin_swap},
+    {"/forget", "POST", admin_forget},
 };
 
 /* Backends come here. */
@@ -188,6 +189,12 @@ void admin_set_swap(struct admin *a, swap_ask *ask, void *arg)
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->swap = ask;
     a->swap_arg = arg;
+}
+
+void admin_set_demands(struct admin *a, const struct admin_demands *demands)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->demands = *demands;
 }
 
 /* Unless another door has put its own there meanwhile. */

@@ -6,6 +6,7 @@
 #ifndef CARDEA_ADMIN_SERVER_H
 #define CARDEA_ADMIN_SERVER_H
 
+#include "keeper/demand.h"
 #include "keeper/listing.h"
 #include "session/door.h"
 
@@ -39,6 +40,16 @@ void admin_set_listing(struct admin *admin, listing_ask *ask, void *arg);
 typedef void swap_done(void *arg, size_t swapped, size_t left, const struct err *err);
 typedef void swap_ask(void *arg, const char *name, const char *ca, swap_done *done, void *done_arg);
 void admin_set_swap(struct admin *admin, swap_ask *ask, void *arg);
+
+/* Who knows of names on demand. `forget` is asked on the control thread, and answers there, from within or
+ * later: how many certificates it had, or -1 with `err`. */
+typedef void demands_forgotten(void *arg, int count, const struct err *err);
+struct admin_demands {
+    const struct demand_figures *figures; /* NULL: there is nobody */
+    void (*forget)(void *arg, const char *name, demands_forgotten *done, void *done_arg);
+    void *arg;
+};
+void admin_set_demands(struct admin *admin, const struct admin_demands *demands);
 
 /* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may
  * have stopped. NULL is allowed. */

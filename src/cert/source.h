@@ -11,6 +11,7 @@
 #include "base/hostname.h"
 #include "cert/cert.h"
 #include "loop/loop.h"
+#include "net/addr.h"
 
 /* Which of the certificates of a name are meant. */
 enum cert_purpose {
@@ -40,6 +41,7 @@ struct cert_question {
     struct cert_source *source;
     enum cert_purpose purpose;
     uint32_t route;              /* of config->routes, where that names certificates; else CERT_ANY_ROUTE */
+    struct net_addr peer;        /* whose wish it was first */
     char name[HOSTNAME_MAX + 1]; /* as hostname_check() takes it, in lower case */
     struct cert_answer answer;
 };

@@ -156,6 +156,13 @@ struct config_acme_dns {
     int64_t settle;
 };
 
+/* Who is asked: a URL, or a program. `text` NULL: nobody. */
+struct config_ask {
+    struct config_text text;
+    char **program; /* its words, to a NULL; NULL: `text` is a URL */
+};
+
+/* Both `acme` and `on_demand`; of the latter alone is what follows `renew_before`. */
 struct config_acme {
     struct config_head head;
     struct config_texts names;
@@ -170,6 +177,11 @@ struct config_acme {
     bool backup;
     struct config_text backup_ca; /* where the backup comes from; NULL: the second of `ca` */
     int64_t renew_before;         /* 0: by its life */
+    struct config_ask ask;
+    int64_t ask_timeout;
+    struct config_text names_file;
+    int64_t refused_for, failed_for;
+    uint64_t new_per_minute, asks_per_minute, asks_per_source;
 };
 
 struct config_certificate {
@@ -177,10 +189,11 @@ struct config_certificate {
     struct config_text name;        /* label that routes use; NULL: none */
     struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
-    struct config_text directory; /* where it is looked up */
-    struct config_acme *acme;     /* how it is obtained, or NULL */
-    bool staple;                  /* OCSP, of files */
-    struct config_texts names;    /* lower case; instead of the SANs; n == 0: the SANs */
+    struct config_text directory;  /* where it is looked up */
+    struct config_acme *acme;      /* how it is obtained, or NULL */
+    struct config_acme *on_demand; /* how such are obtained when they are asked for, or NULL */
+    bool staple;                   /* OCSP, of files */
+    struct config_texts names;     /* lower case; instead of the SANs; n == 0: the SANs */
 };
 
 struct config_certificates {

@@ -107,6 +107,7 @@ static const struct schema_name first_bytes[] = {
 #define HOST .type = &value_host
 #define CERTIFIED .type = &value_certified
 #define URL .type = &value_url
+#define ASK .type = &value_ask
 #define COMMAND .type = &value_command_line
 #define ALPN .type = &value_alpn
 #define ALPN_PATTERN .type = &value_alpn_pattern

@@ -104,6 +104,18 @@ static int read_command(const struct schema_value *v, void *ret, struct err *err
     return words == NULL ? -1 : 0;
 }
 
+static int read_ask(const struct schema_value *v, void *ret, struct err *err)
+{
+    struct config_ask a = {.text = {v->text, v->at}};
+    if (strncmp(v->text, "exec:", 5) != 0)
+        return read_url(v, ret, err); /* a config_text comes first */
+    a.program = value_command(v, v->text + 5, "a URL or exec:PROGRAM ARGS", err);
+    if (a.program == NULL || value_put_text(v, v->text, &a.text, err) < 0)
+        return -1;
+    memcpy(ret, &a, sizeof(a));
+    return 0;
+}
+
 static int read_protocol(const struct schema_value *v, bool pattern, void *ret, struct err *err)
 {
     size_t len = strlen(v->text);
@@ -352,6 +364,7 @@ const struct schema_type value_host_pattern = {"DNS name", sizeof(struct config_
 const struct schema_type value_host = {"host", sizeof(struct config_text), read_host};
 const struct schema_type value_certified = {"host", sizeof(struct config_text), read_certified};
 const struct schema_type value_url = {"URL", sizeof(struct config_text), read_url};
+const struct schema_type value_ask = {"who is asked", sizeof(struct config_ask), read_ask};
 const struct schema_type value_command_line = {"command", sizeof(char **), read_command};
 const struct schema_type value_alpn = {"protocol", sizeof(struct config_text), read_alpn};
 const struct schema_type value_alpn_pattern = {"protocol", sizeof(struct config_text), read_alpn_pattern};

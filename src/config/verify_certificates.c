@@ -104,39 +104,59 @@ static int verify_backup(struct report *r, const struct config_acme *a, size_t i
     return 0;
 }
 
-static int verify_acme(struct report *r, const struct config_certificate *c, size_t i)
+/* `key`: what `a` is called. */
+static int verify_acme(struct report *r, const struct config_certificate *c, const struct config_acme *a,
+                       const char *key, size_t i)
 {
-    const struct config_acme *a = c->acme;
-    const char *other = c->certificate.text != NULL ? "certificate"
-                        : c->key.text != NULL       ? "key"
-                        : c->directory.text != NULL ? "directory"
-                        : c->names.n > 0            ? "names"
-                                                    : NULL;
+    const char *other = c->certificate.text != NULL            ? "certificate"
+                        : c->key.text != NULL                  ? "key"
+                        : c->directory.text != NULL            ? "directory"
+                        : c->names.n > 0                       ? "names"
+                        : a == c->on_demand && c->acme != NULL ? "acme"
+                                                               : NULL;
     int bad = 0;
     if (other != NULL)
-        bad =
-            report_add(r, a->head.at, "certificates[%zu].acme: stands alone, found '%s' beside it", i, other);
+        bad = report_add(r, a->head.at, "certificates[%zu].%s: stands alone, found '%s' beside it", i, key,
+                         other);
     if (a->names.n > ACME_NAMES_MOST || a->ca.n + (a->backup_ca.text != NULL) > ACME_CAS_MOST)
-        bad = report_add(r, a->head.at, "certificates[%zu].acme: at most %d names and %d CAs", i,
-                         ACME_NAMES_MOST, ACME_CAS_MOST);
+        bad = report_add(r, a->head.at, "certificates[%zu].%s: at most %d names and %d CAs%s", i, key,
+                         ACME_NAMES_MOST, ACME_CAS_MOST,
+                         a == c->on_demand ? "; more names go into 'names_file'" : "");
     bad |= verify_backup(r, a, i);
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
-        bad = report_add(r, a->head.at, "certificates[%zu].acme: dns-01 needs the section 'dns'", i);
+        bad = report_add(r, a->head.at, "certificates[%zu].%s: dns-01 needs the section 'dns'", i, key);
     if (a->dns != NULL)
         bad |= verify_dns(r, a->dns, i);
-    return bad | verify_acme_names(r, a, i);
+    return bad;
+}
+
+/* Without any of these every name that anybody invents would be ordered. */
+static int verify_on_demand(struct report *r, const struct config_certificate *c, size_t i)
+{
+    const struct config_acme *a = c->on_demand;
+    int bad = verify_acme(r, c, a, "on_demand", i);
+    if (a->ask.text.text != NULL || a->names.n > 0 || a->names_file.text != NULL)
+        return bad;
+    return report_add(r, a->head.at,
+                      "certificates[%zu].on_demand: nothing says which names are permitted, so that anybody "
+                      "could have certificates ordered for names that he invents; expected 'ask', 'names' or "
+                      "'names_file'",
+                      i);
 }
 
 static int verify_entry(struct report *r, const struct config_certificate *c, size_t i)
 {
+    if (c->on_demand != NULL)
+        return verify_on_demand(r, c, i);
     if (c->acme != NULL)
-        return verify_acme(r, c, i);
+        return verify_acme(r, c, c->acme, "acme", i) | verify_acme_names(r, c->acme, i);
     if (c->directory.text != NULL)
         return verify_directory(r, c, i);
     if (c->certificate.text != NULL || c->key.text != NULL)
         return verify_files(r, c, i);
-    return report_add(r, c->head.at,
-                      "certificates[%zu]: expected 'certificate' and 'key', 'directory', or 'acme'", i);
+    return report_add(
+        r, c->head.at,
+        "certificates[%zu]: expected 'certificate' and 'key', 'directory', 'acme', or 'on_demand'", i);
 }
 
 int verify_certificates(struct report *r, const struct config *c)

@@ -103,6 +103,29 @@ struct acme_wish *acme_wish_new(const struct config_acme *from)
     return w;
 }
 
+struct acme_wish *acme_wish_for(const struct acme_wish *like, const char *name)
+{
+    struct acme_wish *w = malloc(sizeof(*w));
+    CHECK(w != NULL);
+    *w = *like;
+    w->names = calloc(2, sizeof(char *));
+    CHECK(w->names != NULL);
+    w->names[0] = copy(name);
+    w->names_len = 1;
+    w->cas = copy_words(like->cas);
+    w->ca_file = copy(like->ca_file);
+    w->email = copy(like->email);
+    w->profile = copy(like->profile);
+    w->eab_kid = copy(like->eab_kid);
+    w->eab_key_file = copy(like->eab_key_file);
+    w->hook = like->hook != NULL ? copy_words(like->hook) : NULL;
+    w->dns_zone = copy(like->dns_zone);
+    w->dns_key = copy(like->dns_key);
+    w->dns_secret_file = copy(like->dns_secret_file);
+    w->on_demand = true;
+    return w;
+}
+
 void acme_wish_free(struct acme_wish *w)
 {
     if (w == NULL)

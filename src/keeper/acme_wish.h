@@ -26,10 +26,14 @@ struct acme_wish {
     size_t proofs_len;
     int64_t renew_before; /* seconds */
     int backup;           /* which of `cas` a backup comes from; -1: none is wanted */
+    bool on_demand;       /* renewed only while it is asked for */
 };
 
 /* Never NULL. */
 struct acme_wish *acme_wish_new(const struct config_acme *from);
+
+/* The same for that one name, on demand. Never NULL. */
+struct acme_wish *acme_wish_for(const struct acme_wish *like, const char *name);
 
 /* NULL is allowed. */
 void acme_wish_free(struct acme_wish *w);

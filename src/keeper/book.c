@@ -267,6 +267,17 @@ int64_t book_add(struct book *b, const struct book_lineage *l, struct err *err)
     return found == 1 ? id : -1;
 }
 
+int64_t book_known(struct book *b, const struct book_lineage *l, struct err *err)
+{
+    CHECK_MAGIC(b, BOOK_MAGIC);
+    struct buf out = {0};
+    int64_t id = 0;
+    CHECK(put_what(&out, l));
+    int found = find_lineage(b, (struct str){(const char *)out.data, out.len}, &id, err);
+    buf_free(&out);
+    return found < 0 ? -1 : found == 0 ? 0 : id;
+}
+
 int book_remove(struct book *b, int64_t id, struct err *err)
 {
     struct state_query *q = state_query(b->state, "DELETE FROM lineage WHERE id = ?", err);
@@ -363,16 +374,41 @@ int book_get(struct book *b, int64_t id, book_lineage_fn *fn, void *arg, struct 
     return tell_all(b, q, fn, arg, err);
 }
 
-int book_each_due(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
-                  struct err *err)
+static int each_due(struct book *b, const char *sql, int64_t before, size_t most, book_lineage_fn *fn,
+                    void *arg, struct err *err)
 {
-    struct state_query *q = state_query(b->state,
-                                        "SELECT id, key_kind, profile, on_demand, due FROM lineage"
-                                        " WHERE due < ? ORDER BY due LIMIT ?",
-                                        err);
+    struct state_query *q = state_query(b->state, sql, err);
     if (q == NULL)
         return -1;
     state_put_int(q, before);
     state_put_int(q, (int64_t)MIN(most, INT_MAX));
     return tell_all(b, q, fn, arg, err);
+}
+
+int book_each_due(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
+                  struct err *err)
+{
+    return each_due(b,
+                    "SELECT id, key_kind, profile, on_demand, due FROM lineage"
+                    " WHERE due < ? ORDER BY due LIMIT ?",
+                    before, most, fn, arg, err);
+}
+
+int book_each_demanded(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
+                       struct err *err)
+{
+    return each_due(b,
+                    "SELECT id, key_kind, profile, on_demand, due FROM lineage"
+                    " WHERE due < ? AND on_demand AND saved ORDER BY due LIMIT ?",
+                    before, most, fn, arg, err);
+}
+
+int book_put_off(struct book *b, int64_t id, int64_t due, struct err *err)
+{
+    struct state_query *q = state_query(b->state, "UPDATE lineage SET due = ? WHERE id = ?", err);
+    if (q == NULL)
+        return -1;
+    state_put_int(q, due);
+    state_put_int(q, id);
+    return state_run(q, err);
 }

@@ -72,6 +72,9 @@ struct book_lineage {
  * does not matter. -1 with `err`. */
 int64_t book_add(struct book *b, const struct book_lineage *l, struct err *err);
 
+/* The same, when it is known: 0 when it is not. */
+int64_t book_known(struct book *b, const struct book_lineage *l, struct err *err);
+
 /* Forget it with all its certificates and keys. -1 with `err`. */
 int book_remove(struct book *b, int64_t id, struct err *err);
 
@@ -89,6 +92,13 @@ int book_get(struct book *b, int64_t id, book_lineage_fn *fn, void *arg, struct 
  * names has in memory those of the next hour. How many; -1 with `err`. */
 int book_each_due(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
                   struct err *err);
+
+/* The same of those on demand alone. */
+int book_each_demanded(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
+                       struct err *err);
+
+/* When there is something to do for it next, and nothing else. -1 with `err`. */
+int book_put_off(struct book *b, int64_t id, int64_t due, struct err *err);
 
 /* ---- their state ---- */
 

@@ -18,6 +18,7 @@
 #include "fetch/fetch.h"
 #include "keeper/asker.h"
 #include "keeper/book.h"
+#include "keeper/demand.h"
 #include "keeper/folder.h"
 #include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
@@ -46,6 +47,8 @@ struct keeper {
     struct stapler *stapler; /* the same */
     struct asker_settings asking;
     char *kept; /* where staples are */
+    struct demands *demands;
+    struct demand_figures figures; /* atomic */
     int64_t notices_since;
     size_t notices;
 };
@@ -64,6 +67,8 @@ struct source_entry {
     struct held *held;
     struct acme_wish *wish; /* until the obtainer has it */
     struct obtained *obtained;
+    struct demand_maker *maker; /* until it is in force */
+    struct demand *demand;
 };
 
 struct source {
@@ -226,16 +231,23 @@ static void release(struct held *h)
 
 /* ---- what is obtained ---- */
 
-static struct obtained *want(struct keeper *k, const struct source *s, struct acme_wish *wish)
+static struct obtainer *need_obtainer(struct keeper *k, const struct source *s)
 {
     const struct obtainer_settings settings = {.check_every = s->asking.check_every};
     if (k->obtainer == NULL) {
         const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, retire, k};
         k->obtainer = obtainer_new(k->book, k->fetcher, k->asker, &owner);
+        k->demands = demands_new(k->obtainer, k->loop, &k->figures);
         k->book = NULL;
     }
     obtainer_set(k->obtainer, &settings);
-    return obtainer_want(k->obtainer, wish);
+    return k->obtainer;
+}
+
+static struct demands *need_demands(struct keeper *k, const struct source *s)
+{
+    need_obtainer(k, s);
+    return k->demands;
 }
 
 /* ---- a source's life ---- */
@@ -252,9 +264,26 @@ static void begin_source(struct message *m)
             s->entries[i].held = hold(s->keeper, &s->entries[i], s);
     for (size_t i = 0; i < s->entries_len; i++) {
         if (s->entries[i].wish != NULL)
-            s->entries[i].obtained = want(s->keeper, s, s->entries[i].wish);
+            s->entries[i].obtained = obtainer_want(need_obtainer(s->keeper, s), s->entries[i].wish);
         s->entries[i].wish = NULL;
+        if (s->entries[i].maker != NULL)
+            s->entries[i].demand = demand_new(need_demands(s->keeper, s), s->entries[i].maker);
+        s->entries[i].maker = NULL;
     }
+}
+
+static void free_entries(struct source *s)
+{
+    for (size_t i = 0; i < s->entries_len; i++) {
+        free(s->entries[i].directory);
+        acme_wish_free(s->entries[i].wish);
+        demand_maker_free(s->entries[i].maker);
+    }
+    free(s->entries);
+    free(s->serves);
+    free(s->kept);
+    s->magic = 0;
+    free(s);
 }
 
 static void end_source(struct message *m)
@@ -266,13 +295,10 @@ static void end_source(struct message *m)
             release(s->entries[i].held);
         if (s->entries[i].obtained != NULL)
             obtained_release(s->entries[i].obtained);
-        free(s->entries[i].directory);
+        if (s->entries[i].demand != NULL)
+            demand_free(s->entries[i].demand);
     }
-    free(s->entries);
-    free(s->serves);
-    free(s->kept);
-    s->magic = 0;
-    free(s);
+    free_entries(s);
 }
 
 /* Its first message, which was posted before anybody could ask, has run before this one. */
@@ -310,9 +336,13 @@ static void on_question(struct message *m)
     struct cert_answer answer = {.why = "there are no certificates for this purpose",
                                  .good_for = NSEC_PER_SEC};
     bool found = false;
-    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++)
-        if (serves(s, q->route, i))
-            found = find(&s->entries[i], q->name, &answer);
+    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++) {
+        if (!serves(s, q->route, i))
+            continue;
+        if (s->entries[i].demand != NULL && demand_ask(s->entries[i].demand, q))
+            return;
+        found = find(&s->entries[i], q->name, &answer);
+    }
     cert_question_answer(q, &answer);
 }
 
@@ -352,8 +382,18 @@ static struct asker_settings asking_of(const struct config *c)
                                    .check_every = c->limits.certificate_check / NSEC_PER_SEC};
 }
 
-static struct source *source_new(struct keeper *k, const struct config *c)
+static int make_demand(struct source_entry *e, const struct config_certificate *cc, size_t i, struct err *err)
 {
+    struct err why;
+    if (cc->on_demand == NULL)
+        return 0;
+    e->maker = demand_maker_new(cc->on_demand, &why);
+    return e->maker != NULL ? 0 : err_set(err, "certificates[%zu].on_demand: %s", i, why.text);
+}
+
+static struct source *source_new(struct keeper *k, const struct config *c, struct err *err)
+{
+    int rc = 0;
     static const struct cert_source_ops ops = {source_ask, source_free};
     struct source *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
@@ -376,11 +416,15 @@ static struct source *source_new(struct keeper *k, const struct config *c)
         CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
         s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
         s->entries[i].staple = cc->staple;
-        s->asks = s->asks || cc->acme != NULL;
+        s->asks = s->asks || cc->acme != NULL || cc->on_demand != NULL;
+        rc = rc == 0 ? make_demand(&s->entries[i], cc, i, err) : rc;
         for (size_t r = 0; r < s->routes_len; r++)
             s->serves[r * s->entries_len + i] = names(&c->routes.v[r], cc);
     }
-    return s;
+    if (rc == 0)
+        return s;
+    free_entries(s);
+    return NULL;
 }
 
 static void *thread_main(void *arg)
@@ -409,7 +453,7 @@ static int need_book(struct keeper *k, const struct config *c, struct err *err)
 {
     bool needed = false;
     for (size_t i = 0; i < c->certificates.n; i++)
-        needed = needed || c->certificates.v[i].acme != NULL;
+        needed = needed || c->certificates.v[i].acme != NULL || c->certificates.v[i].on_demand != NULL;
     if (!needed || k->has_book)
         return 0;
     if (fetch_check(err) < 0)
@@ -426,7 +470,9 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
     CHECK_MAGIC(k, KEEPER_MAGIC);
     if (need_book(k, c, err) != 0 || start(k, err) != 0)
         return NULL;
-    struct source *s = source_new(k, c);
+    struct source *s = source_new(k, c, err);
+    if (s == NULL)
+        return NULL;
     loop_post(k->loop, &s->message);
     return &s->base;
 }
@@ -494,6 +540,58 @@ struct loop *keeper_home(const struct keeper *k)
     return k->ear.loop;
 }
 
+/* ---- forgetting ---- */
+
+struct forgetting {
+    struct message message;
+    struct keeper *keeper;
+    void (*done)(void *arg, int count, const struct err *err);
+    void *arg;
+    int count;
+    struct err err;
+    char name[HOSTNAME_MAX + 1];
+};
+
+static void on_forgotten(struct message *m)
+{
+    struct forgetting *f = CONTAINER_OF(m, struct forgetting, message);
+    f->done(f->arg, f->count, &f->err);
+    free(f);
+}
+
+/* Workers are told first. */
+static void on_forget(struct message *m)
+{
+    struct forgetting *f = CONTAINER_OF(m, struct forgetting, message);
+    if (f->keeper->demands != NULL)
+        f->count = demands_forget(f->keeper->demands, f->name, &f->err);
+    changed(f->keeper, f->name);
+    f->message.run = on_forgotten;
+    loop_post(f->keeper->ear.loop, &f->message);
+}
+
+void keeper_forget(struct keeper *k, const char *name,
+                   void (*done)(void *arg, int count, const struct err *err), void *arg)
+{
+    struct forgetting *f = calloc(1, sizeof(*f));
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    CHECK(f != NULL);
+    *f = (struct forgetting){.message.run = on_forget, .keeper = k, .done = done, .arg = arg};
+    str_copy(f->name, sizeof(f->name), name, strlen(name));
+    str_lower(f->name, strlen(f->name));
+    if (k->runs) {
+        loop_post(k->loop, &f->message);
+    } else {
+        f->message.run = on_forgotten;
+        loop_post(k->ear.loop, &f->message);
+    }
+}
+
+const struct demand_figures *keeper_figures(const struct keeper *k)
+{
+    return &k->figures;
+}
+
 /* ---- life ---- */
 
 struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *challenges, struct err *err)
@@ -526,6 +624,8 @@ void keeper_stop(struct keeper *k)
         pthread_join(k->thread, NULL);
     }
     k->runs = false;
+    if (k->demands != NULL)
+        demands_stop(k->demands);
     loop_deliver(k->loop);
 }
 
@@ -535,6 +635,7 @@ void keeper_free(struct keeper *k)
         return;
     keeper_stop(k); /* sources have gone since */
     CHECK(list_empty(&k->held));
+    demands_free(k->demands);
     obtainer_free(k->obtainer);
     stapler_free(k->stapler);
     free(k->kept);

@@ -41,6 +41,15 @@ void keeper_list(void *keeper, size_t most, listing_done *done, void *arg);
 typedef void keeper_swapped(void *arg, size_t swapped, size_t left, const struct err *err);
 void keeper_swap(void *keeper, const char *name, const char *ca, keeper_swapped *done, void *arg);
 
+struct demand_figures;
+
+/* What is counted of names on demand. Lives as long as the keeper. */
+const struct demand_figures *keeper_figures(const struct keeper *keeper);
+
+/* Forget a name on demand, see demands_forget(); `done` is called once, in the thread of the ear's loop. */
+void keeper_forget(struct keeper *keeper, const char *name,
+                   void (*done)(void *arg, int count, const struct err *err), void *arg);
+
 /* End the thread. What has been asked is answered, and what is asked from now on is answered by
  * keeper_free(), so nobody must ask any more. Once no worker runs, before door_free(). */
 void keeper_stop(struct keeper *keeper);

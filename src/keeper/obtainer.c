@@ -35,16 +35,28 @@ void obtained_save(const struct obtained *g)
     struct err err;
     if (book_save(g->o->book, g->lineage, life_due_of(g->lineage), &err) < 0)
         obtained_notice(g, &err);
+    obtained_tell(g);
+}
+
+void obtained_tell(const struct obtained *g)
+{
+    if (g->ear.turned != NULL)
+        g->ear.turned(g->ear.arg);
 }
 
 /* ---- turns ---- */
 
-static void serve(struct obtained *g, int slot)
+/* False: nothing has changed, it was read from the book. */
+static bool serve(struct obtained *g, int slot)
 {
     const struct obtainer_owner *owner = &g->o->owner;
     g->served = slot;
+    if (slot != LIFE_NO_SLOT && g->certs[slot] != NULL && g->certs[slot] == g->told)
+        return false;
+    g->told = NULL;
     for (size_t i = 0; i < g->wish->names_len; i++)
         owner->changed(owner->arg, g->wish->names[i]);
+    return true;
 }
 
 /* Which of ours a lineage is: there are as many as the configuration names, and turns are rare. */
@@ -64,7 +76,12 @@ static void do_job(struct obtainer *o, const struct life_job *job)
     CHECK(g != NULL);
     switch (job->task) {
     case LIFE_ORDER:
-        obtained_order(g, job->slot, job->ca);
+        if (g->ear.permit == NULL) {
+            obtained_order(g, job->slot, job->ca);
+            break;
+        }
+        g->waits = *job;
+        g->ear.permit(g->ear.arg);
         break;
     case LIFE_ASK_ARI:
         obtained_ask_renewal(g, job->slot);
@@ -73,8 +90,10 @@ static void do_job(struct obtainer *o, const struct life_job *job)
         obtained_ask_status(g, job->slot);
         break;
     case LIFE_SERVE:
-        serve(g, job->slot);
-        obtained_save(g);
+        if (serve(g, job->slot))
+            obtained_save(g);
+        else
+            obtained_tell(g);
         break;
     }
 }
@@ -212,6 +231,7 @@ static struct cert *load(const struct obtained *g, int slot, struct err *err)
 static int make_rule(struct obtainer *o, const struct acme_wish *w, struct life_rule *ret, struct err *err)
 {
     *ret = (struct life_rule){.backup = (int8_t)(w->backup < 0 ? LIFE_NO_BACKUP : w->backup),
+                              .on_demand = w->on_demand,
                               .renew_before = w->renew_before};
     for (size_t i = 0; i < w->cas_len && i < LIFE_CAS_MAX; i++) {
         int number = ca_number(o, w->cas[i], err);
@@ -246,7 +266,7 @@ static int enter(struct obtained *g, int64_t id, struct err *err)
     return 0;
 }
 
-static struct obtained *of_id(const struct obtainer *o, int64_t id)
+struct obtained *obtainer_of_id(const struct obtainer *o, int64_t id)
 {
     for (struct list *n = o->all.next; n != &o->all; n = n->next) {
         struct obtained *g = CONTAINER_OF(n, struct obtained, node);
@@ -297,6 +317,29 @@ static int renew_wish(struct obtained *g, struct acme_wish *wish, struct err *er
     return enter(g, id, err);
 }
 
+struct obtained *obtainer_take_up(struct obtainer *o, struct acme_wish *wish, int64_t id)
+{
+    struct obtained *g = add(o, wish);
+    struct err err;
+    if (enter(g, id, &err) < 0) {
+        notice(o, &err);
+        drop(g);
+        return NULL;
+    }
+    list_insert(&o->all, &g->node);
+    g->wanted++;
+    obtainer_go_on(o);
+    return g;
+}
+
+/* What is on demand elsewhere becomes the configuration's own. */
+static void take_away(struct obtained *g)
+{
+    const struct obtained_ear ear = g->ear;
+    obtained_release(g);
+    ear.taken(ear.arg);
+}
+
 struct obtained *obtainer_want(struct obtainer *o, struct acme_wish *wish)
 {
     CHECK_MAGIC(o, OBTAINER_MAGIC);
@@ -306,8 +349,12 @@ struct obtained *obtainer_want(struct obtainer *o, struct acme_wish *wish)
                                       .profile = wish->profile != NULL ? wish->profile : ""};
     struct err err;
     int64_t id = book_add(o->book, &what, &err);
-    struct obtained *g = id < 0 ? NULL : of_id(o, id);
+    struct obtained *g = id < 0 ? NULL : obtainer_of_id(o, id);
     int rc = id < 0 ? -1 : 0;
+    if (g != NULL && g->ear.taken != NULL) {
+        take_away(g);
+        g = NULL;
+    }
     if (rc == 0 && g != NULL) {
         rc = renew_wish(g, wish, &err);
         CHECK(rc == 0); /* it was entered before, and the book has not gone since */

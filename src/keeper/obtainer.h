@@ -62,8 +62,59 @@ void obtainer_list(const struct obtainer *o, size_t most, listing_done *told, vo
  * when the book fails. */
 struct obtained *obtainer_want(struct obtainer *o, struct acme_wish *wish);
 
-/* Once for each obtainer_want(). It stays in the book. */
+/* Once for each obtainer_want() or obtainer_demand(). It stays in the book. */
 void obtained_release(struct obtained *g);
+
+/* ---- on demand: in memory only while something is to be done (keeper/demand.h) ---- */
+
+/* Who has asked for it. None of these may call back, but for obtained_permit(). */
+struct obtained_ear {
+    void (*permit)(void *arg); /* an order is due: answer with obtained_permit(), from within or later */
+    void (*turned)(void *arg); /* something has become of it: obtained_stage() says what */
+    void (*taken)(void *arg);  /* another has demanded it, and it is released already */
+    void *arg;
+};
+
+/* The same for a name on demand, from the book where that has it (`fresh`: or a new lineage). It is had once:
+ * who had it before hears that it is taken. NULL, with nothing said: the book does not have it, or an entry
+ * of the configuration obtains it; with a notice when the book fails. */
+struct obtained *obtainer_demand(struct obtainer *o, struct acme_wish *wish, bool fresh,
+                                 const struct obtained_ear *ear);
+
+/* The order that is due may begin, or (`why`) it may not be renewed now, and is tried again as after an order
+ * that was refused. */
+void obtained_permit(struct obtained *g, const struct err *why);
+
+enum obtained_stage {
+    OBTAINED_SERVES, /* obtained_find() gives a certificate that clients can take */
+    OBTAINED_COMES,  /* an order is due or under way */
+    OBTAINED_LACKS,  /* there is none, and an order is tried later */
+};
+
+/* *ret_next: when something is to be done next, seconds since 1970: LIFE_NEVER for nothing. */
+enum obtained_stage obtained_stage(const struct obtained *g, int64_t *ret_next);
+
+/* Its name was asked for; noted once a day. */
+void obtained_used(struct obtained *g);
+
+/* Does it have a certificate, good or bad? */
+bool obtained_holds(const struct obtained *g);
+
+/* Leave it to the book until then, and release it. */
+void obtained_leave(struct obtained *g, int64_t due);
+
+/* Those of the book that are on demand and due before `before`, at most `most`: see book_each_demanded(). */
+struct book *obtainer_book(struct obtainer *o);
+
+/* What requests are made with; NULL: libcurl is missing. */
+struct fetcher *obtainer_fetcher(struct obtainer *o);
+
+/* Remove a lineage on demand that nobody has in memory from the book: 1; 0: it is not on demand. -1 with
+ * `err`. */
+int obtainer_forget(struct obtainer *o, int64_t id, struct err *err);
+
+/* Say something about a name. */
+void obtainer_say(struct obtainer *o, const char *name, const struct err *why);
 
 /* The certificate, if it is for that name, as a reference in *ret. False: it is not, or it has not been
  * obtained yet, which *ret then says. */

@@ -59,7 +59,10 @@ struct obtained {
     struct obtained_errand order, look;
     struct question *status; /* whether the certificate in status_slot is revoked; NULL: not asked now */
     int status_slot;
-    bool troubled; /* it could not be told last, which was said */
+    bool troubled;           /* it could not be told last, which was said */
+    struct obtained_ear ear; /* on demand; else empty */
+    struct life_job waits;   /* the order that has to be permitted; `lineage` NULL: none */
+    const struct cert *told; /* from the book, before anybody had another: no change to tell of */
 };
 
 /* Seconds since 1970. */
@@ -77,6 +80,15 @@ void obtained_save(const struct obtained *g);
 /* Is it for that name, be it by a wildcard? */
 bool obtained_is_named(const struct obtained *g, const char *name);
 
+/* Something has become of it: tell who listens. */
+void obtained_tell(const struct obtained *g);
+
+/* ---- between obtainer.c and obtainer_demand.c ---- */
+
+/* Take a wish up that nobody has yet, under that id of the book. NULL, with a notice. */
+struct obtained *obtainer_take_up(struct obtainer *o, struct acme_wish *wish, int64_t id);
+struct obtained *obtainer_of_id(const struct obtainer *o, int64_t id);
+
 /* ---- obtainer_secret.c ---- */
 
 /* Read a small secret in base64 or base64url, whichever it is, from a file that others cannot read; to be
@@ -87,6 +99,9 @@ void obtainer_wipe(struct buf *secret);
 /* ---- obtainer_order.c ---- */
 
 void obtained_order(struct obtained *g, int slot, uint16_t ca);
+
+/* The order is over before it has begun. */
+void obtained_fail(struct obtained *g, enum life_failure why, const struct err *text);
 void obtained_ask_renewal(struct obtained *g, int slot);
 
 /* ---- obtainer_status.c ---- */

@@ -54,6 +54,12 @@ static void fail(struct obtained *g, enum life_failure why, int64_t retry_after,
     obtainer_go_on(g->o);
 }
 
+void obtained_fail(struct obtained *g, enum life_failure why, const struct err *text)
+{
+    g->order.ca = g->waits.ca;
+    fail(g, why, 0, text);
+}
+
 /* ---- the account ---- */
 
 static int save_account(const struct obtained *g, uint16_t number, struct err *err)
@@ -186,6 +192,7 @@ static void on_obtained(struct obtained *g, struct str chain)
     }
     obtainer_wipe(&der);
     end_errand(&g->order);
+    obtained_tell(g);
     obtainer_go_on(g->o);
 }
 

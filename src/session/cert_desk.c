@@ -139,6 +139,7 @@ static struct asked *ask(struct cert_desk *desk, const struct cert_cache_key *ke
     a->question.answered = on_answered;
     a->question.purpose = key->purpose;
     a->question.route = key->route;
+    a->question.peer = *peer;
     str_copy(a->question.name, sizeof(a->question.name), key->name.p, key->name.len);
     cert_source_ask(desk->source, &a->question);
     return a;

@@ -174,7 +174,7 @@ def test_answers_of_another_kind(tmp_path, body, code):
 
 
 def test_command_line(tmp_path):
-    for words, said in ((["cert"], "expected 'ls'"), (["cert", "sl"], "expected 'ls', 'swap', 'stage', 'test'"),
+    for words, said in ((["cert"], "expected 'ls'"), (["cert", "sl"], "expected 'ls', 'swap', 'forget', 'stage', 'test'"),
                         (["cert", "ls", "x"], "unexpected argument: x")):
         done = run(CARDEA, *words)
         assert done.returncode == 2 and said in done.stderr.decode()

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A name in memory is a struct demanded: first, where it is new, somebody may be asked about it (`call`);
+ * then it is with the obtainer (`obtained`), which tells when something has become of it. What follows from
+ * that is done in settle(), at the end of the loop's round. */
+#include "keeper/demand.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "ca/key.h"
+#include "config/config.h"
+#include "keeper/ask_hook.h"
+#include "keeper/book.h"
+#include "keeper/obtainer.h"
+#include "keeper/permit.h"
+
+#define BUCKETS 1024
+#define ASKS_AT_ONCE 16
+#define NEW_AT_ONCE 64        /* names whose first certificate is under way */
+#define IN_MEMORY 1000        /* names that are there since something is due for them */
+#define HORIZON INT64_C(3600) /* seconds: what is due within them is in memory */
+#define SWEEP_EVERY (600 * NSEC_PER_SEC)
+#define SWEEP_SOON (20 * NSEC_PER_SEC)      /* where there was more than fits */
+#define PUT_OFF LIFE_DAY                    /* of what is none of the configuration's any more */
+#define GOOD_FOR (12 * 3600 * NSEC_PER_SEC) /* a certificate; then its use is noted anew */
+#define BUSY_FOR NSEC_PER_SEC
+
+static const char stopping[] = "the door is being stopped", changing[] = "the configuration has changed",
+                  undelivered[] = "its certificate could not be obtained",
+                  unanswered[] = "it could not be found out whether the name is permitted",
+                  refused[] = "the name is not permitted", forgotten[] = "the name was forgotten",
+                  crowded[] = "too many certificates are ordered for new names";
+
+struct demand_maker {
+    struct acme_wish *wish;
+    struct permit *permit;
+    struct ask_hook hook;
+    int64_t refused_for, failed_for;
+};
+
+struct demands {
+    struct obtainer *obtainer;
+    struct loop *loop;
+    struct demand_figures *figures;
+    struct list all; /* struct demand, the newest first */
+    struct hash_key key;
+    struct timer sweep;
+    bool stopped;
+};
+
+struct demand {
+    struct list node;
+    struct demands *home;
+    struct demand_maker *is;
+    struct list names[BUCKETS]; /* struct demanded */
+    size_t names_len, asking, fresh;
+};
+
+struct demanded {
+    struct list node;
+    struct demand *d;
+    struct cert_question **waiters;
+    size_t waiters_len;
+    struct ask_call *call;
+    struct obtained *obtained;
+    struct task settle;
+    bool fresh;     /* its first certificate is under way */
+    bool permitted; /* the next order is */
+    bool swept;     /* it is here since it was due */
+    bool refused;   /* ... is not, and there will be none */
+    char name[HOSTNAME_MAX + 1];
+};
+
+static void count(const struct demand *d, enum demand_count what)
+{
+    __atomic_add_fetch(&d->home->figures->counts[what], 1, __ATOMIC_RELAXED);
+}
+
+/* ---- answers ---- */
+
+static void refuse(struct cert_question *q, const char *why, int64_t remembered)
+{
+    const struct cert_answer answer = {.why = why, .good_for = remembered};
+    cert_question_answer(q, &answer);
+}
+
+static void refuse_all(struct demanded *n, const char *why, int64_t remembered)
+{
+    for (size_t i = 0; i < n->waiters_len; i++)
+        refuse(n->waiters[i], why, remembered);
+    __atomic_sub_fetch(&n->d->home->figures->waiting, n->waiters_len, __ATOMIC_RELAXED);
+    n->waiters_len = 0;
+}
+
+/* How long clients can be shown it before it is asked for again. */
+static int64_t good_for(const struct cert *cert)
+{
+    int64_t left = cert->not_after - clock_wall() / NSEC_PER_SEC;
+    return left < GOOD_FOR / NSEC_PER_SEC ? MAX(left, 1) * NSEC_PER_SEC : GOOD_FOR;
+}
+
+static void serve_all(struct demanded *n)
+{
+    for (size_t i = 0; i < n->waiters_len; i++) {
+        struct cert_answer answer;
+        CHECK(obtained_find(n->obtained, n->name, &answer));
+        answer.good_for = good_for(answer.certs[0]);
+        cert_question_answer(n->waiters[i], &answer);
+    }
+    __atomic_sub_fetch(&n->d->home->figures->waiting, n->waiters_len, __ATOMIC_RELAXED);
+    n->waiters_len = 0;
+}
+
+static void wait(struct demanded *n, struct cert_question *q)
+{
+    n->waiters = reallocarray(n->waiters, n->waiters_len + 1, sizeof(struct cert_question *));
+    CHECK(n->waiters != NULL);
+    n->waiters[n->waiters_len++] = q;
+    __atomic_add_fetch(&n->d->home->figures->waiting, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- names in memory ---- */
+
+static struct list *bucket_of(struct demand *d, const char *name)
+{
+    return &d->names[hash_bytes(&d->home->key, name, strlen(name)) % BUCKETS];
+}
+
+static struct demanded *find(struct demand *d, const char *name)
+{
+    struct list *bucket = bucket_of(d, name);
+    for (struct list *at = bucket->next; at != bucket; at = at->next)
+        if (strcmp(CONTAINER_OF(at, struct demanded, node)->name, name) == 0)
+            return CONTAINER_OF(at, struct demanded, node);
+    return NULL;
+}
+
+static void settle(struct task *t);
+
+static struct demanded *add(struct demand *d, const char *name)
+{
+    struct demanded *n = calloc(1, sizeof(*n));
+    CHECK(n != NULL);
+    n->d = d;
+    str_copy(n->name, sizeof(n->name), name, strlen(name));
+    task_init(&n->settle, settle);
+    list_insert(bucket_of(d, name), &n->node);
+    d->names_len++;
+    __atomic_add_fetch(&d->home->figures->names, 1, __ATOMIC_RELAXED);
+    return n;
+}
+
+/* Who waits has been answered, and the obtainer has it no more. */
+static void drop(struct demanded *n)
+{
+    struct demand *d = n->d;
+    CHECK(n->waiters_len == 0 && n->obtained == NULL);
+    if (n->call != NULL) {
+        ask_hook_cancel(n->call);
+        d->asking--;
+    }
+    d->fresh -= n->fresh;
+    d->names_len--;
+    __atomic_sub_fetch(&d->home->figures->names, 1, __ATOMIC_RELAXED);
+    list_remove(&n->settle.node);
+    list_remove(&n->node);
+    free(n->waiters);
+    free(n);
+}
+
+static void give_up(struct demanded *n, const char *why, int64_t remembered)
+{
+    refuse_all(n, why, remembered);
+    if (n->obtained != NULL)
+        obtained_release(n->obtained);
+    n->obtained = NULL;
+    drop(n);
+}
+
+/* ---- what has become of it ---- */
+
+static void on_turned(void *arg)
+{
+    struct demanded *n = arg;
+    loop_defer(n->d->home->loop, &n->settle);
+}
+
+static void on_taken(void *arg)
+{
+    struct demanded *n = arg;
+    n->obtained = NULL;
+    give_up(n, changing, BUSY_FOR);
+}
+
+/* Nothing is renewed that is not permitted any more. It is served as long as it is good. */
+static void stop_renewing(struct demanded *n, const struct err *why)
+{
+    struct err text;
+    count(n->d, DEMAND_STOPPED);
+    err_set(&text, "the name is not permitted any more: it is not renewed: %s", why->text);
+    obtainer_say(n->d->home->obtainer, n->name, &text);
+    n->refused = true;
+    on_turned(n);
+}
+
+static void settle(struct task *t)
+{
+    struct demanded *n = CONTAINER_OF(t, struct demanded, settle);
+    struct demand *d = n->d;
+    int64_t next, now = clock_wall() / NSEC_PER_SEC;
+    if (n->obtained == NULL)
+        return;
+    enum obtained_stage stage = obtained_stage(n->obtained, &next);
+    if (stage == OBTAINED_SERVES) {
+        serve_all(n);
+        d->fresh -= n->fresh;
+        n->fresh = false;
+    }
+    if (stage == OBTAINED_LACKS || (n->refused && stage != OBTAINED_SERVES)) {
+        for (size_t i = 0; i < n->waiters_len; i++)
+            count(d, DEMAND_FAILED);
+        int64_t wait = next > now && next - now < d->is->failed_for / NSEC_PER_SEC
+                           ? (next - now) * NSEC_PER_SEC
+                           : d->is->failed_for;
+        permit_refuse(d->is->permit, n->name, undelivered, loop_now(d->home->loop) + wait);
+        refuse_all(n, undelivered, wait);
+        next = LIFE_NEVER; /* it is tried again when it is asked for again */
+    }
+    if (n->refused)
+        next = LIFE_NEVER;
+    if (next < now + HORIZON)
+        return;
+    if (next == LIFE_NEVER || n->swept)
+        obtained_leave(n->obtained, next);
+    else
+        obtained_release(n->obtained); /* the book knows all of it */
+    n->obtained = NULL;
+    drop(n);
+}
+
+/* ---- permission ---- */
+
+static void begin_order(struct demanded *n);
+
+static void on_asked(void *arg, enum ask_answer answer, const struct err *why)
+{
+    struct demanded *n = arg;
+    struct demand *d = n->d;
+    int64_t now = loop_now(d->home->loop);
+    int64_t remembered = answer == ASK_NO ? d->is->refused_for : d->is->failed_for;
+    const char *text = answer == ASK_NO ? refused : unanswered;
+    n->call = NULL;
+    d->asking--;
+    if (answer == ASK_FAILED)
+        count(d, DEMAND_ASK_FAILED);
+    if (answer == ASK_YES) {
+        n->permitted = true;
+        begin_order(n);
+        return;
+    }
+    if (answer == ASK_FAILED)
+        obtainer_say(d->home->obtainer, n->name, why);
+    permit_refuse(d->is->permit, n->name, text, now + remembered);
+    if (n->obtained == NULL)
+        give_up(n, text, remembered);
+    else if (answer == ASK_NO)
+        stop_renewing(n, why);
+    else
+        obtained_permit(n->obtained, why);
+}
+
+static int ask(struct demanded *n, struct err *err)
+{
+    struct demand *d = n->d;
+    d->is->hook.fetcher = obtainer_fetcher(d->home->obtainer);
+    count(d, DEMAND_ASKED);
+    n->call = ask_hook_start(&d->is->hook, n->name, on_asked, n, err);
+    d->asking += n->call != NULL;
+    return n->call != NULL ? 0 : -1;
+}
+
+/* An order is due. Of what is new the name has been permitted just now. */
+static void on_order(void *arg)
+{
+    struct demanded *n = arg;
+    struct demand *d = n->d;
+    const char *why;
+    int64_t ignored;
+    struct err err;
+    if (n->permitted) {
+        n->permitted = false;
+        obtained_permit(n->obtained, NULL);
+        return;
+    }
+    switch (permit_judge(d->is->permit, n->name, NULL, loop_now(d->home->loop), &why, &ignored)) {
+    case PERMIT_YES:
+        obtained_permit(n->obtained, NULL);
+        break;
+    case PERMIT_ASK:
+        if (ask(n, &err) < 0)
+            obtained_permit(n->obtained, &err);
+        break;
+    default:
+        err_set(&err, "%s", why);
+        stop_renewing(n, &err);
+        break;
+    }
+}
+
+static bool take_up(struct demanded *n, bool fresh)
+{
+    const struct obtained_ear ear = {on_order, on_turned, on_taken, n};
+    struct demand *d = n->d;
+    n->obtained = obtainer_demand(d->home->obtainer, acme_wish_for(d->is->wish, n->name), fresh, &ear);
+    if (n->obtained != NULL)
+        on_turned(n);
+    return n->obtained != NULL;
+}
+
+/* It is permitted. */
+static void begin_order(struct demanded *n)
+{
+    struct demand *d = n->d;
+    if (n->obtained != NULL) {
+        n->permitted = false;
+        obtained_permit(n->obtained, NULL);
+        return;
+    }
+    count(d, DEMAND_PERMITTED);
+    if (d->fresh >= NEW_AT_ONCE || !permit_order(d->is->permit, loop_now(d->home->loop))) {
+        count(d, DEMAND_BUSY);
+        give_up(n, crowded, BUSY_FOR);
+        return;
+    }
+    count(d, DEMAND_ORDERED);
+    n->fresh = true;
+    d->fresh++;
+    if (!take_up(n, true))
+        give_up(n, undelivered, d->is->failed_for);
+}
+
+/* A name of which the book has nothing that is good. */
+static void begin(struct demand *d, struct cert_question *q)
+{
+    const char *why;
+    int64_t remembered;
+    struct err err;
+    enum permit_verdict verdict =
+        permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
+    if (verdict == PERMIT_ASK && d->asking >= ASKS_AT_ONCE) {
+        verdict = PERMIT_BUSY;
+        why = "too many names are being asked about";
+    }
+    if (verdict == PERMIT_NO || verdict == PERMIT_BUSY) {
+        count(d, verdict == PERMIT_NO ? DEMAND_REFUSED : DEMAND_BUSY);
+        refuse(q, why, remembered);
+        return;
+    }
+    struct demanded *n = add(d, q->name);
+    wait(n, q);
+    n->permitted = verdict == PERMIT_YES;
+    if (n->permitted) {
+        begin_order(n);
+    } else if (ask(n, &err) < 0) {
+        obtainer_say(d->home->obtainer, n->name, &err);
+        permit_refuse(d->is->permit, n->name, unanswered, loop_now(d->home->loop) + d->is->failed_for);
+        give_up(n, unanswered, d->is->failed_for);
+    }
+}
+
+/* Does the book have a certificate for it that clients can take? Then it is in memory for a moment at least.
+ */
+static struct demanded *load(struct demand *d, const char *name)
+{
+    int64_t ignored;
+    struct demanded *n = add(d, name);
+    if (!take_up(n, false)) {
+        drop(n);
+        return NULL;
+    }
+    if (obtained_stage(n->obtained, &ignored) == OBTAINED_SERVES) {
+        count(d, DEMAND_LOADED);
+        return n;
+    }
+    obtained_release(n->obtained);
+    n->obtained = NULL;
+    drop(n);
+    return NULL;
+}
+
+bool demand_ask(struct demand *d, struct cert_question *q)
+{
+    struct cert_answer answer;
+    struct demanded *n = find(d, q->name);
+    if (d->home->stopped) {
+        refuse(q, stopping, BUSY_FOR);
+        return true;
+    }
+    if (n == NULL)
+        n = load(d, q->name);
+    if (n == NULL && !permit_could(d->is->permit, q->name)) {
+        count(d, DEMAND_REFUSED);
+        return false;
+    }
+    if (n == NULL) {
+        begin(d, q);
+    } else if (n->obtained != NULL && obtained_find(n->obtained, n->name, &answer)) {
+        cert_answer_done(&answer);
+        obtained_used(n->obtained);
+        wait(n, q);
+        serve_all(n);
+    } else {
+        wait(n, q);
+    }
+    return true;
+}
+
+/* ---- what is due ---- */
+
+struct due {
+    int64_t id;
+    char *name, *key_kind, *profile;
+};
+
+struct dues {
+    struct due *v;
+    size_t len;
+};
+
+static char *copy(const char *text)
+{
+    char *fresh = strdup(text);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
+static int note_due(void *arg, const struct book_lineage *l, int64_t due, struct err *err)
+{
+    struct dues *all = arg;
+    (void)due;
+    (void)err;
+    all->v[all->len++] = (struct due){l->id, copy(l->names[0]), copy(l->key_kind), copy(l->profile)};
+    return 0;
+}
+
+static bool fits(const struct demand *d, const struct due *due)
+{
+    const struct acme_wish *w = d->is->wish;
+    return strcmp(ca_key_name(w->key), due->key_kind) == 0 &&
+           strcmp(w->profile != NULL ? w->profile : "", due->profile) == 0 &&
+           permit_could(d->is->permit, due->name);
+}
+
+/* Into memory with it; what no entry of the configuration wants any more is put off. */
+static void take_due(struct demands *all, const struct due *due)
+{
+    struct err err;
+    for (struct list *at = all->all.next; at != &all->all; at = at->next) {
+        struct demand *d = CONTAINER_OF(at, struct demand, node);
+        if (!fits(d, due))
+            continue;
+        struct demanded *n = find(d, due->name) == NULL ? add(d, due->name) : NULL;
+        if (n != NULL)
+            n->swept = true;
+        if (n != NULL && !take_up(n, false))
+            drop(n);
+        else if (n != NULL)
+            count(d, DEMAND_LOADED);
+        return;
+    }
+    if (book_put_off(obtainer_book(all->obtainer), due->id, clock_wall() / NSEC_PER_SEC + PUT_OFF, &err) < 0)
+        obtainer_say(all->obtainer, due->name, &err);
+}
+
+static void sweep(struct timer *t)
+{
+    struct demands *all = CONTAINER_OF(t, struct demands, sweep);
+    struct dues dues = {calloc(IN_MEMORY, sizeof(struct due)), 0};
+    struct err err;
+    bool room = __atomic_load_n(&all->figures->names, __ATOMIC_RELAXED) < IN_MEMORY;
+    CHECK(dues.v != NULL);
+    /* Those in memory are among those that are due, so that there are less than two thousand. */
+    if (!list_empty(&all->all) && room &&
+        book_each_demanded(obtainer_book(all->obtainer), clock_wall() / NSEC_PER_SEC + HORIZON, IN_MEMORY,
+                           note_due, &dues, &err) < 0)
+        obtainer_say(all->obtainer, "names on demand", &err);
+    for (size_t i = 0; i < dues.len; i++) {
+        take_due(all, &dues.v[i]);
+        free(dues.v[i].name);
+        free(dues.v[i].key_kind);
+        free(dues.v[i].profile);
+    }
+    free(dues.v);
+    loop_set_timer(all->loop, &all->sweep,
+                   loop_now(all->loop) + (dues.len == IN_MEMORY ? SWEEP_SOON : SWEEP_EVERY));
+}
+
+/* ---- life ---- */
+
+struct demands *demands_new(struct obtainer *o, struct loop *loop, struct demand_figures *figures)
+{
+    struct demands *all = calloc(1, sizeof(*all));
+    CHECK(all != NULL);
+    *all = (struct demands){.obtainer = o, .loop = loop, .figures = figures, .key = hash_random_key()};
+    list_init(&all->all);
+    timer_init(&all->sweep, sweep);
+    return all;
+}
+
+static void give_up_all(struct demand *d, const char *why)
+{
+    struct list *at;
+    for (size_t i = 0; i < BUCKETS; i++)
+        while ((at = list_pop(&d->names[i])) != NULL)
+            give_up(CONTAINER_OF(at, struct demanded, node), why, BUSY_FOR);
+}
+
+void demands_stop(struct demands *all)
+{
+    all->stopped = true;
+    for (struct list *at = all->all.next; at != &all->all; at = at->next)
+        give_up_all(CONTAINER_OF(at, struct demand, node), stopping);
+}
+
+void demands_free(struct demands *all)
+{
+    if (all == NULL)
+        return;
+    CHECK(list_empty(&all->all));
+    wheel_cancel(&all->sweep);
+    free(all);
+}
+
+struct demand_maker *demand_maker_new(const struct config_acme *from, struct err *err)
+{
+    struct permit *permit = permit_new(from, err);
+    if (permit == NULL)
+        return NULL;
+    struct demand_maker *m = calloc(1, sizeof(*m));
+    CHECK(m != NULL);
+    *m = (struct demand_maker){.wish = acme_wish_new(from),
+                               .permit = permit,
+                               .refused_for = from->refused_for,
+                               .failed_for = from->failed_for};
+    ask_hook_init(&m->hook, &from->ask, from->ask_timeout);
+    return m;
+}
+
+void demand_maker_free(struct demand_maker *m)
+{
+    if (m == NULL)
+        return;
+    acme_wish_free(m->wish);
+    permit_free(m->permit);
+    ask_hook_done(&m->hook);
+    free(m);
+}
+
+struct demand *demand_new(struct demands *all, struct demand_maker *m)
+{
+    struct demand *d = calloc(1, sizeof(*d));
+    CHECK(d != NULL);
+    d->home = all;
+    d->is = m;
+    m->hook.loop = all->loop;
+    for (size_t i = 0; i < BUCKETS; i++)
+        list_init(&d->names[i]);
+    list_insert(all->all.next, &d->node);
+    loop_set_timer(all->loop, &all->sweep, loop_now(all->loop));
+    return d;
+}
+
+void demand_free(struct demand *d)
+{
+    give_up_all(d, changing);
+    list_remove(&d->node);
+    demand_maker_free(d->is);
+    free(d);
+}
+
+/* ---- forgetting ---- */
+
+int demands_forget(struct demands *all, const char *name, struct err *err)
+{
+    int64_t ids[BOOK_FOUND_MAX];
+    struct book *book = obtainer_book(all->obtainer);
+    int removed = 0;
+    for (struct list *at = all->all.next; at != &all->all; at = at->next) {
+        struct demand *d = CONTAINER_OF(at, struct demand, node);
+        struct demanded *n = find(d, name);
+        permit_forget(d->is->permit, name);
+        if (n != NULL)
+            give_up(n, forgotten, BUSY_FOR);
+    }
+    int found = book_find(book, (struct str){name, strlen(name)}, ids, err);
+    for (int i = 0; i < found; i++) {
+        int one = obtainer_forget(all->obtainer, ids[i], err);
+        if (one < 0)
+            return -1;
+        removed += one;
+    }
+    return found < 0 ? -1 : removed;
+}

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that nobody has configured: their certificate is obtained when they are first asked for. pebble is the CA."""
+import concurrent.futures
+import http.server
+import socket
+import sqlite3
+import ssl
+import threading
+import urllib.parse
+
+import pytest
+from cryptography import x509
+
+import tls
+from door import Door
+from pebble import Pebble
+from peers import Server
+from run import CARDEA, run, wait_until
+
+
+def echo(sock):
+    while data := sock.recv(65536):
+        sock.sendall(data)
+
+
+class Hook:
+    """Says 200 for the names in `good`; notes whom it was asked about."""
+
+    def __init__(self, *good):
+        self.good, self.asked, self.status, self.hangs = set(good), [], 404, threading.Event()
+        self.hangs.set()
+        hook = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["domain"][0]
+                hook.asked.append(name)
+                hook.hangs.wait(30)
+                self.send_response(200 if name in hook.good else hook.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/permitted"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.hangs.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Site:
+    def __init__(self, directory, *, lifetime=3600, **on_demand):
+        self.directory = directory
+        self.backend = Server(echo)
+        self.hook = Hook("a.example.com")
+        self.door = Door(directory, {})
+        self.pebble = Pebble(directory, self.door.port, lifetime=lifetime, refuses=0).start()
+        self.on_demand = {"ask": self.hook.url, "ca": self.pebble.url, "ca_file": self.pebble.ca_file, **on_demand}
+
+    def config(self, certificates=None):
+        certificates = [{"on_demand": self.on_demand}] if certificates is None else certificates
+        return {"state": "state", "certificates": certificates, "limits": {"certificate_timeout": "30s"},
+                
+                "routes": [{"name": "web", "listeners": ["main"], "terminate": {"to": self.backend.to}}]}
+
+    def start(self):
+        self.door.configure(self.config())
+        self.door.start()
+        return self
+
+    def stop(self):
+        self.door.stop()
+        self.pebble.stop()
+        self.hook.stop()
+        self.backend.stop()
+
+    def leaf(self, name):
+        """The certificate, or the alert's name."""
+        try:
+            with tls.connect(self.door, name) as sock:
+                return x509.load_der_x509_certificate(sock.getpeercert(True))
+        except ssl.SSLError as e:
+            return e.reason or str(e)
+
+    def orders(self):
+        return self.pebble.log().count("Issued certificate")
+
+    def said(self):
+        return self.door.process.output()
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = []
+
+    def make(**on_demand):
+        made.append(Site(tmp_path, **on_demand))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+
+
+def is_for(leaf, name):
+    assert isinstance(leaf, x509.Certificate), leaf
+    san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return san.get_values_for_type(x509.DNSName) == [name]
+
+
+NO = ("TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME")
+
+
+def test_the_first_handshake_waits_for_a_good_certificate(site):
+    s = site().start()
+    leaf = s.leaf("a.example.com")
+    assert is_for(leaf, "a.example.com")
+    assert s.leaf("A.example.com").serial_number == leaf.serial_number
+    assert s.hook.asked == ["a.example.com"]
+    with tls.connect(s.door, "a.example.com", ca=s.pebble.root()) as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(5) == b"hello"
+
+
+def test_many_at_once_are_one_order(site):
+    s = site().start()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        leaves = list(pool.map(s.leaf, ["a.example.com"] * 20))
+    assert len({leaf.serial_number for leaf in leaves}) == 1
+    assert s.hook.asked == ["a.example.com"] and s.orders() == 1
+
+
+def test_a_no_is_asked_for_once(site):
+    s = site().start()
+    for _ in range(20):
+        assert s.leaf("b.example.com") in NO
+    assert s.hook.asked == ["b.example.com"] and s.orders() == 0
+    assert s.leaf("localhost") in NO, "a single label is nobody's"
+    assert s.hook.asked == ["b.example.com"]
+
+
+def test_a_no_is_forgotten_in_time(site):
+    s = site(refused_for="1s").start()
+    assert s.leaf("b.example.com") in NO
+    s.hook.good.add("b.example.com")
+    wait_until(lambda: isinstance(s.leaf("b.example.com"), x509.Certificate), s.said, 30)
+
+
+@pytest.mark.parametrize("fault", ["hangs", "fails", "is not there"])
+def test_a_hook_that_does_not_answer(site, fault):
+    s = site(ask_timeout="300ms", failed_for="1s").start()
+    if fault == "hangs":
+        s.hook.hangs.clear()
+    elif fault == "fails":
+        s.hook.status = 500
+        s.hook.good.clear()
+    else:
+        s.hook.server.server_close()
+    assert s.leaf("a.example.com") in NO
+    wait_until(lambda: "certificate for a.example.com: " in s.said(), s.said)
+    assert s.orders() == 0
+    if fault == "hangs":
+        s.hook.hangs.set()
+        wait_until(lambda: isinstance(s.leaf("a.example.com"), x509.Certificate), s.said, 30)
+
+
+def test_a_program_is_asked(site, tmp_path):
+    """It is run without the door's environment, and its exit status is the answer; one that is killed says nothing."""
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\necho \"$@\" >>{tmp_path}/asked\ncase $2 in a.*) exit 0;; c.*) kill -9 $$;; d.*) sleep 60;; esac\nexit 1\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook} word", ask_timeout="1s").start()
+    assert is_for(s.leaf("a.example.com"), "a.example.com")
+    for name in ("b", "c", "d"):
+        assert s.leaf(f"{name}.example.com") in NO
+    assert (tmp_path / "asked").read_text().splitlines() == [f"word {name}.example.com" for name in "abcd"]
+    wait_until(lambda: "killed by signal 9" in s.said() and "did not end within 1000 ms" in s.said(), s.said)
+
+
+def test_names_and_a_file_of_names(site, tmp_path):
+    """What they permit nobody is asked about."""
+    file = tmp_path / "customers"
+    file.write_text("# ours\nLISTED.example.org\n\n*.wild.example.org # all of them\n")
+    s = site(names=["*.example.net", "alone"], names_file=str(file)).start()
+    for name in ("x.example.net", "listed.example.org", "y.wild.example.org", "alone"):
+        leaf = s.leaf(name)
+        assert is_for(leaf, name) or name == "alone"
+    assert s.leaf("x.y.example.net") in NO and s.leaf("wild.example.org") in NO
+    assert s.hook.asked == ["x.y.example.net", "wild.example.org"]
+
+
+def test_invented_names_cost_nothing_but_counters(site):
+    s = site(asks_per_source=7).start()
+
+    def invent(first):
+        for i in range(first, first + 100):
+            assert not isinstance(s.leaf(f"n{i}.example.com"), x509.Certificate)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(invent, range(0, 1000, 100)))
+    assert len(s.hook.asked) <= 14, "a minute's worth, or two"
+    assert s.orders() == 0
+    with sqlite3.connect(s.directory / "state" / "certificates.db") as book:
+        assert book.execute("SELECT count(*) FROM lineage").fetchone() == (0,)
+
+
+def test_new_names_have_a_rate(site):
+    s = site(names=["*.example.com"], new_per_minute=2).start()
+    got = [isinstance(s.leaf(f"n{i}.example.com"), x509.Certificate) for i in range(6)]
+    assert got[:2] == [True, True] and sum(got) <= 3 and s.orders() <= 3
+
+
+def test_after_a_restart_the_book_serves(site):
+    s = site().start()
+    serial = s.leaf("a.example.com").serial_number
+    s.door.stop()
+    s.pebble.stop()
+    s.hook.good.clear()
+    s.door.start()
+    assert s.leaf("a.example.com").serial_number == serial
+    assert s.hook.asked == ["a.example.com"]
+
+
+def test_a_renewal_asks_again(site):
+    s = site(lifetime=40).start()
+    first = s.leaf("a.example.com").serial_number
+    wait_until(lambda: s.leaf("a.example.com").serial_number != first, s.said, 60, 0.2)
+    assert s.hook.asked[:2] == ["a.example.com"] * 2
+    s.hook.good.clear()
+    wait_until(lambda: "it is not renewed" in s.said(), s.said, 60, 0.2)
+    wait_until(lambda: s.leaf("a.example.com") in NO, s.said, 60, 0.5)
+
+
+def test_a_customer_who_has_left_is_forgotten(site):
+    s = site().start()
+    assert is_for(s.leaf("a.example.com"), "a.example.com")
+    s.hook.good.clear()
+
+    def forget():
+        return run(CARDEA, "cert", "forget", "--socket", s.door.socket, "A.example.com")
+    assert forget().returncode == 0
+    wait_until(lambda: s.leaf("a.example.com") in NO, s.said)
+    with sqlite3.connect(s.directory / "state" / "certificates.db") as book:
+        assert book.execute("SELECT count(*) FROM certificate").fetchone() == (0,)
+    again = forget()
+    assert again.returncode == 1 and b"no certificate on demand" in again.stderr
+    metrics = s.door.get("/metrics")
+    assert 'cardea_on_demand_total{what="ordered"} 1' in str(metrics)
+
+
+def test_a_reload_takes_it_away(site):
+    s = site(names=["b.example.com"]).start()
+    serial = s.leaf("a.example.com").serial_number
+    s.door.configure(s.config([{"acme": {"names": ["b.example.com"], "ca": s.pebble.url, "ca_file": s.pebble.ca_file}}]))
+    s.door.reload()
+    assert not isinstance(s.leaf("a.example.com"), x509.Certificate)
+    wait_until(lambda: isinstance(s.leaf("b.example.com"), x509.Certificate), s.said, 30)
+    s.door.configure(s.config())
+    s.door.reload()
+    assert s.leaf("a.example.com").serial_number == serial
+
+
+def test_what_permits_nothing_is_refused(site):
+    s = site()
+    del s.on_demand["ask"]
+    s.door.configure(s.config())
+    with pytest.raises(AssertionError, match="nothing says which names are permitted"):
+        s.door.start()
+    s.door.process = None
+
+
+def test_a_file_that_is_wrong_is_refused(site, tmp_path):
+    file = tmp_path / "customers"
+    file.write_text("a.example.com\n192.0.2.1\n")
+    s = site(names_file=str(file))
+    s.door.configure(s.config())
+    with pytest.raises(AssertionError, match="customers:2: expected a DNS name"):
+        s.door.start()
+    s.door.process = None
