@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cert/issued.h"
 #include "config/config.h"
+#include "keeper/asker.h"
 #include "keeper/book.h"
 #include "keeper/demand.h"
 #include "keeper/obtainer.h"
@@ -219,6 +220,12 @@ static void notice(void *arg, const struct err *text)
     print_message("%s\n", text->text);
 }
 
+static void retired(void *arg, struct cert_staple *staple)
+{
+    (void)arg;
+    cert_staple_free(staple);
+}
+
 static void changed(void *arg, const char *name)
 {
     (void)arg;
@@ -240,8 +247,10 @@ static void test_a_large_book(void **state)
     struct loop *loop = loop_new(&err);
     struct challenges *challenges = challenges_new();
     struct demand_figures figures = {0};
-    const struct obtainer_owner owner = {loop, challenges, notice, changed, NULL};
-    struct obtainer *o = obtainer_new(book_open(pki_path("large"), &err), &owner);
+    const struct asker_settings asking = {0};
+    struct asker *asker = asker_new(loop, NULL, &asking);
+    const struct obtainer_owner owner = {loop, challenges, notice, changed, retired, NULL};
+    struct obtainer *o = obtainer_new(book_open(pki_path("large"), &err), NULL, asker, &owner);
     struct demands *all = demands_new(o, loop, &figures);
     struct demand *d = demand_new(all, demand_maker_new(&c, &err));
     print_message("%d names: started in %.1f ms, with %.1f kB\n", NAMES,
@@ -267,6 +276,7 @@ static void test_a_large_book(void **state)
     demand_free(d);
     demands_free(all);
     obtainer_free(o);
+    asker_free(asker);
     challenges_free(challenges);
     loop_free(loop);
 }
