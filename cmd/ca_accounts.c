@@ -96,7 +96,7 @@ static void tell_rest(const struct account *account)
 {
     fprintf(stderr,
             "Certificates that %s has stay good until they end, in %" PRId64
-            " minutes at most; 'cardea ca revoke' ends them now.\n",
+            " minutes at most; 'cardea ca revoke' ends them where doors have the CRL ('crl' of 'trust').\n",
             account->name, account->lifetime / 60);
 }
 

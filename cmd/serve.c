@@ -107,7 +107,7 @@ static void gather(struct serving *s)
     s->challenges = challenges_new();
     s->services[0] = challenges_service(s->challenges);
     s->services[1] = web_redirect;
-    s->login = login_service_new();
+    s->login = login_service_new(&operator);
     s->services[2] = login_service_web(s->login);
     s->acme = acme_service_new(&operator);
     s->services[3] = acme_service_web(s->acme);

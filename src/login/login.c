@@ -89,7 +89,8 @@ void login_refuse(struct login_step *s, unsigned status, const char *fmt, ...)
 
 void login_broken(struct login_step *s, const struct err *err)
 {
-    (void)err; /* told to whoever runs the door by the issuer and the database, not to strangers */
+    *s->err = *err;
+    s->broken = true;
     login_refuse(s, 503, "the door cannot do that at present; try again later");
 }
 
@@ -217,9 +218,10 @@ static void run_step(struct login_step *s, login_step_fn *run)
     json_decref(m);
 }
 
-void login_answer(struct login *l, const struct web_request *r, int64_t now, struct web_answer *ret)
+int login_answer(struct login *l, const struct web_request *r, int64_t now, struct web_answer *ret,
+                 struct err *err)
 {
-    struct login_step s = {.l = l, .r = r, .now = now, .ret = ret};
+    struct login_step s = {.l = l, .r = r, .now = now, .ret = ret, .err = err};
     login_step_fn *run = find_step(r->path);
     bool root = str_is(r->path, "/login/ca");
     name_source(r->source, s.source);
@@ -234,4 +236,5 @@ void login_answer(struct login *l, const struct web_request *r, int64_t now, str
         tell_root(&s);
     else
         run_step(&s, run);
+    return s.broken ? -1 : 0;
 }

@@ -64,7 +64,9 @@ struct login *login_new(struct accounts *accounts, const struct login_settings *
                         const struct login_issuer *issuer);
 void login_free(struct login *l); /* NULL is allowed */
 
-/* Answer a request for a path that begins with "/login". */
-void login_answer(struct login *l, const struct web_request *r, int64_t now, struct web_answer *ret);
+/* Answer a request for a path that begins with "/login". -1 where the answer is that something is wrong here:
+ * `err` is for whoever runs the door. */
+int login_answer(struct login *l, const struct web_request *r, int64_t now, struct web_answer *ret,
+                 struct err *err);
 
 #endif

@@ -29,6 +29,8 @@ struct login_step {
     const json_t *m;
     char source[LOGIN_SOURCE_MAX]; /* who is counted: an address, or a network of IPv6 */
     struct web_answer *ret;
+    struct err *err; /* what is wrong here, for whoever runs the door */
+    bool broken;     /* something is */
 };
 
 typedef void login_step_fn(struct login_step *s);

@@ -7,16 +7,19 @@
 #include "base/clock.h"
 #include "login/accounts.h"
 #include "login/issuer.h"
+#include "loop/ear.h"
 
 struct login_service {
+    struct ear operator;
     struct accounts *accounts;
     struct login *login; /* NULL: there is no CA */
 };
 
-struct login_service *login_service_new(void)
+struct login_service *login_service_new(const struct ear *operator)
 {
     struct login_service *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
+    s->operator= * operator;
     return s;
 }
 
@@ -45,12 +48,14 @@ static void serve(void *arg, const struct web_request *request, struct web_excha
 {
     struct login_service *s = arg;
     struct web_answer answer = {0};
+    struct err err;
     if (s->login == NULL) {
         web_exchange_text(exchange, 503,
                           "the door was started without `ca`, which logins need: start it anew");
         return;
     }
-    login_answer(s->login, request, clock_wall() / NSEC_PER_SEC, &answer);
+    if (login_answer(s->login, request, clock_wall() / NSEC_PER_SEC, &answer, &err) < 0)
+        ear_tell(&s->operator, "login: %s", err.text);
     web_exchange_answer(exchange, &answer);
 }
 

@@ -8,10 +8,12 @@
 #include "web/service.h"
 
 struct authority;
+struct ear;
 struct login_service;
 
-/* One that turns requests away until it has a CA. Never NULL. */
-struct login_service *login_service_new(void);
+/* One that turns requests away until it has a CA. What goes wrong here is told to `operator`, which is
+ * copied. Never NULL. */
+struct login_service *login_service_new(const struct ear *operator);
 void login_service_free(struct login_service *s); /* NULL is allowed */
 
 /* For the door; lives as long as `s`. */

@@ -91,7 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                                   .tls = true,
                                   .source = {"192.0.2.1", 9}};
     w.now += 3600;
-    login_answer(w.login, &r, w.now, &answer);
+    struct err err;
+    login_answer(w.login, &r, w.now, &answer, &err);
     json_t *m = form_read((struct str){(const char *)answer.body.data, answer.body.len});
     CHECK(m != NULL && answer.status >= 200 && (answer.status < 400 || json_object_get(m, "error") != NULL));
     CHECK(json_object_get(m, "certificate") == NULL);

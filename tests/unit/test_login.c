@@ -96,7 +96,10 @@ static void request(struct world *w, const char *method, const char *path, const
                             .source = STR(w->source),
                             .identity = w->identity};
     struct web_answer a = {0};
-    login_answer(w->login, &r, w->now, &a);
+    struct err err = {0};
+    int told = login_answer(w->login, &r, w->now, &a, &err);
+    assert_int_equal(told, a.status == 503 ? -1 : 0);
+    assert_true(told == 0 || err.text[0] != '\0');
     json_decref(w->answer);
     buf_free(&w->fields);
     w->status = a.status;
