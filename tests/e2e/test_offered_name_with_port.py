@@ -91,12 +91,12 @@ def test_neither(connect, expose, offered):
         done = connect(target)
         assert done.returncode == 1
         return done.stderr.decode()
-    # First: this waits until the door no longer expects agents that were there before its start.
-    assert "no agent offers nobody.apps.test at the door; for a host" in said("nobody.apps.test")
+    said("nobody.apps.test")  # which waits until the door no longer expects agents that were there before its start
     assert "denied: no agent offers nobody.apps.test, and no rule lets alice reach nobody.apps.test:22" in said(
         "nobody.apps.test:22")
     assert "no such host, and no agent offers the name: nobody.invalid.apps.test" in said(
         "nobody.invalid.apps.test:22")
+    assert "no agent offers nobody.apps.test at the door; for a host" in said("nobody.apps.test")
     expose("secret.apps.test", offered.to)
     assert "no agent" not in said("secret.apps.test:22")
     assert "no rule lets alice reach elsewhere.test:22" in said("elsewhere.test:22")
