@@ -110,8 +110,9 @@ static void on_output(struct watch *w, uint32_t events)
     (void)events;
     while ((n = recv(w->fd, some, sizeof(some), 0)) > 0)
         ;
+    /* The hook itself may have gone: a program that does not end in time outlives its call. */
     if (n == 0)
-        loop_close(CONTAINER_OF(w, struct ask_call, output)->hook->loop, w);
+        loop_close(CONTAINER_OF(w, struct ask_call, output)->program.loop, w);
 }
 
 static void on_exit_of_it(struct program *p)

@@ -181,6 +181,32 @@ def test_a_program_is_asked(site, tmp_path):
     wait_until(lambda: "killed by signal 9" in s.said() and "did not end within 1000 ms" in s.said(), s.said)
 
 
+def test_a_program_outlives_its_time_and_the_configuration(site, tmp_path):
+    """What asked for it is gone when it ends."""
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {tmp_path}/begun\nwhile [ ! -e {tmp_path}/enough ]; do sleep 0.05; done\n"
+                    f"touch {tmp_path}/ended\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", ask_timeout="300ms").start()
+    assert s.leaf("a.example.com") in NO and (tmp_path / "begun").exists()
+    s.on_demand["ask"] = s.hook.url
+    s.door.reload(s.config())
+    (tmp_path / "enough").touch()
+    wait_until(lambda: (tmp_path / "ended").exists(), "the hook goes on")
+    assert s.leaf("b.example.com") in NO and s.hook.asked == ["b.example.com"], s.said()
+
+
+def test_names_that_no_ca_certifies(site, tmp_path):
+    """They would be options of the program."""
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\necho \"$@\" >>{tmp_path}/asked\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", names=["*.example.net"]).start()
+    for name in ("--exec.example.com", "-f.d", "a-.example.com", "a.example-", "-a.example.net"):
+        assert s.leaf(name) in NO
+    assert not (tmp_path / "asked").exists() and s.orders() == 0
+
+
 def test_names_and_a_file_of_names(site, tmp_path):
     """What they permit nobody is asked about."""
     file = tmp_path / "customers"
