@@ -216,8 +216,8 @@ static struct refusal *refusal_of(struct permit *p, uint64_t hash)
     return &p->refusals[hash % REFUSALS];
 }
 
-/* No CA certifies a name of which a label begins or ends with a hyphen (RFC 5890, 2.3.1), and a program that is
- * asked would take it for an option. */
+/* No CA certifies a name of which a label begins or ends with a hyphen (RFC 5890, 2.3.1), and a program that
+ * is asked would take it for an option. */
 static bool has_odd_hyphen(const char *name)
 {
     return *name == '-' || strstr(name, ".-") != NULL || strstr(name, "-.") != NULL ||
