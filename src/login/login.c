@@ -19,6 +19,9 @@
 static const struct tries_rule source_rule = {.free = 20, .first = 1, .longest = 900, .forgive = 60};
 static const struct tries_rule account_rule = {.free = 5, .first = 1, .longest = 900};
 static const struct tries_rule issue_rule = {.free = 30, .first = 1, .longest = 900, .forgive = 60};
+/* Once, for as long as a token is good. */
+static const struct tries_rule finish_rule = {.first = LOGIN_FINISH_WITHIN + 1,
+                                              .longest = LOGIN_FINISH_WITHIN + 1};
 
 struct login *login_new(struct accounts *accounts, const struct login_settings *settings,
                         const struct login_issuer *issuer)
@@ -33,6 +36,7 @@ struct login *login_new(struct accounts *accounts, const struct login_settings *
     l->sources = tries_new(&source_rule);
     l->accounts_tried = tries_new(&account_rule);
     l->issued = tries_new(&issue_rule);
+    l->finished = tries_new(&finish_rule);
     seal_make_key(l->seal_key);
     return l;
 }
@@ -44,6 +48,7 @@ void login_free(struct login *l)
     tries_free(l->sources);
     tries_free(l->accounts_tried);
     tries_free(l->issued);
+    tries_free(l->finished);
     OPENSSL_cleanse(l, sizeof(*l));
     free(l);
 }

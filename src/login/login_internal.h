@@ -10,6 +10,8 @@
 #include "login/tries.h"
 
 #define LOGIN_SOURCE_MAX 64
+/* Seconds from KE2 to KE3: Argon2id on a slow machine, and a slow network. */
+#define LOGIN_FINISH_WITHIN INT64_C(60)
 
 struct login {
     struct accounts *accounts;
@@ -18,6 +20,7 @@ struct login {
     struct tries *sources;        /* by address: tries that failed */
     struct tries *accounts_tried; /* by account, or by account and source where that is familiar */
     struct tries *issued;         /* by account: certificates */
+    struct tries *finished;       /* by the token of a login: what it was good for was counted */
     uint8_t seal_key[SEAL_KEY];
 };
 

@@ -9,8 +9,6 @@
 #include "base/check.h"
 #include "login/login_internal.h"
 
-#define FINISH_WITHIN \
-    INT64_C(60) /* seconds from KE2 to KE3: Argon2id on a slow machine, and a slow network */
 #define TRIED_MAX (ACCOUNT_NAME_MAX + 1 + LOGIN_SOURCE_MAX + 1)
 
 static bool read_user(struct login_step *s, struct str *ret)
@@ -151,7 +149,7 @@ static void answer_ke1(struct login_step *s, struct str user, bool familiar,
                        const uint8_t record[OPAQUE_RECORD], const uint8_t ke1[OPAQUE_KE1])
 {
     const struct opaque_names names = names_of(user);
-    struct sealed_login login = {.until = s->now + FINISH_WITHIN, .familiar = familiar};
+    struct sealed_login login = {.until = s->now + LOGIN_FINISH_WITHIN, .familiar = familiar};
     struct opaque_server_random random;
     uint8_t ke2[OPAQUE_KE2], token[SEAL_BYTES];
     str_copy(login.name, sizeof(login.name), user.p, user.len);
@@ -276,13 +274,24 @@ static void log_in(struct login_step *s, const struct sealed_login *login, struc
     OPENSSL_cleanse(&account, sizeof(account));
 }
 
+/* The same finish may come again, for its answer may be lost, and from anywhere. It makes up for its own try
+ * only: else whoever has an account could try the passwords of all others by saying it again in between. */
+static void count_finish(struct login_step *s, const struct sealed_login *login)
+{
+    const struct try try = name_try(s, login_text(login->name), login->familiar);
+    const struct str token = {(const char *)login->id, sizeof(login->id)};
+    if (tries_wait(s->l->finished, token, s->now) > 0)
+        return;
+    tries_count(s->l->finished, token, s->now);
+    count_good(s, &try);
+}
+
 void login_finish(struct login_step *s)
 {
     struct sealed_login login = {0};
     struct buf csr = {0};
     if (is_proven(s, &login, &csr)) {
-        const struct try try = name_try(s, login_text(login.name), login.familiar);
-        count_good(s, &try);
+        count_finish(s, &login);
         int64_t wait = tries_wait(s->l->issued, login_text(login.name), s->now);
         if (wait > 0)
             login_wait(s, wait);

@@ -10,8 +10,6 @@
 #include "base/check.h"
 #include "base/cursor.h"
 
-#define NONCE 24
-
 void seal_make_key(uint8_t ret[SEAL_KEY])
 {
     CHECK(RAND_bytes(ret, SEAL_KEY) == 1);
@@ -39,11 +37,11 @@ void seal_close(const uint8_t key[SEAL_KEY], const struct sealed_login *login, u
     writer_bytes(&w, login->expected.client_mac, OPAQUE_HASH);
     writer_bytes(&w, login->expected.session_key, OPAQUE_HASH);
     CHECK(!w.full && w.p == w.end);
-    CHECK(RAND_bytes(ret, NONCE) == 1);
+    CHECK(RAND_bytes(ret, SEAL_ID) == 1);
     init(&ctx, key);
-    CHECK(EVP_AEAD_CTX_seal(&ctx, ret + NONCE, &len, SEAL_BYTES - NONCE, ret, NONCE, plain, sizeof(plain),
-                            NULL, 0) == 1);
-    CHECK(len == SEAL_BYTES - NONCE);
+    CHECK(EVP_AEAD_CTX_seal(&ctx, ret + SEAL_ID, &len, SEAL_BYTES - SEAL_ID, ret, SEAL_ID, plain,
+                            sizeof(plain), NULL, 0) == 1);
+    CHECK(len == SEAL_BYTES - SEAL_ID);
     EVP_AEAD_CTX_cleanup(&ctx);
     OPENSSL_cleanse(plain, sizeof(plain));
 }
@@ -72,12 +70,14 @@ bool seal_open(const uint8_t key[SEAL_KEY], const uint8_t sealed[SEAL_BYTES], st
     size_t len = 0;
     EVP_AEAD_CTX ctx;
     init(&ctx, key);
-    bool good = EVP_AEAD_CTX_open(&ctx, plain, &len, sizeof(plain), sealed, NONCE, sealed + NONCE,
-                                  SEAL_BYTES - NONCE, NULL, 0) == 1 &&
+    bool good = EVP_AEAD_CTX_open(&ctx, plain, &len, sizeof(plain), sealed, SEAL_ID, sealed + SEAL_ID,
+                                  SEAL_BYTES - SEAL_ID, NULL, 0) == 1 &&
                 len == sizeof(plain);
     EVP_AEAD_CTX_cleanup(&ctx);
     if (good)
         read_plain(plain, ret);
+    if (good)
+        memcpy(ret->id, sealed, SEAL_ID);
     OPENSSL_cleanse(plain, sizeof(plain));
     return good;
 }

@@ -15,9 +15,11 @@
 #define SEAL_KEY 32
 #define SEAL_NAME_MAX 64
 #define SEAL_RECORD 32
+#define SEAL_ID 24
 
 struct sealed_login {
-    int64_t until; /* seconds since 1970 */
+    uint8_t id[SEAL_ID]; /* of the sealed form, unlike any other; set by seal_open() */
+    int64_t until;       /* seconds since 1970 */
     char name[SEAL_NAME_MAX + 1];
     bool familiar;               /* tried from a source that the account is used from */
     uint8_t record[SEAL_RECORD]; /* SHA-256 of the account's, as it was when the login began */
@@ -25,7 +27,7 @@ struct sealed_login {
 };
 
 #define SEAL_PLAIN (8 + 1 + SEAL_NAME_MAX + 1 + SEAL_RECORD + 2 * OPAQUE_HASH)
-#define SEAL_BYTES (24 + SEAL_PLAIN + 16) /* the same for every login */
+#define SEAL_BYTES (SEAL_ID + SEAL_PLAIN + 16) /* the same for every login */
 
 void seal_make_key(uint8_t ret[SEAL_KEY]);
 

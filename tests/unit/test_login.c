@@ -423,6 +423,26 @@ static void test_source_waits(void **state)
     end(&w);
 }
 
+/* Who has an account does not get more tries at others by finishing his own login again and again. */
+static void test_finish_counts_once(void **state)
+{
+    struct world w;
+    struct attempt mine;
+    char user[32];
+    (void)state;
+    begin(&w, "replay");
+    add_with_password(&w, "mallory", "secret");
+    start(&w, "mallory", "secret", &mine);
+    bind(&mine, "csr");
+    for (int i = 0; i < 40; i++) {
+        finish(&w, &mine, "csr");
+        assert_true(w.status == 200 || w.status == 429);
+        snprintf(user, sizeof(user), "user%d", i);
+        assert_int_equal(log_in(&w, user, "123456"), i < 20 ? 403 : 429);
+    }
+    end(&w);
+}
+
 static void test_codes_for_registering(void **state)
 {
     struct world w;
@@ -774,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_waits_grow_and_end),
         cmocka_unit_test(test_owner_is_not_locked_out),
         cmocka_unit_test(test_source_waits),
+        cmocka_unit_test(test_finish_counts_once),
         cmocka_unit_test(test_codes_for_registering),
         cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_enrolment),
