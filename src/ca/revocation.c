@@ -93,6 +93,34 @@ int authority_revoked_since(struct authority *a, int64_t *row, struct err *err)
     return journal_revoked_since(a->db, row, err);
 }
 
+struct sought {
+    struct str name;
+    bool found;
+};
+
+static int seek(void *arg, const struct authority_entry *entry, struct err *err)
+{
+    struct sought *s = arg;
+    const char *rest = entry->names.p, *end = entry->names.p + entry->names.len;
+    (void)err;
+    while (!s->found && rest < end) {
+        const char *blank = memchr(rest, ' ', (size_t)(end - rest));
+        const char *stop = blank != NULL ? blank : end;
+        s->found = (size_t)(stop - rest) == s->name.len && memcmp(rest, s->name.p, s->name.len) == 0;
+        rest = stop + 1;
+    }
+    return 0;
+}
+
+int authority_revoked_name(struct authority *a, const char *name, int64_t since, struct err *err)
+{
+    struct sought sought = {.name = {name, strlen(name)}};
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    if (journal_revoked(a->db, since, seek, &sought, err) < 0)
+        return -1;
+    return sought.found;
+}
+
 int authority_each(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg, struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);

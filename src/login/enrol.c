@@ -151,7 +151,12 @@ static void renew(struct login_step *s, struct str user, struct str session_id, 
         login_broken(s, &err);
         return;
     }
-    if (status == 0 || account.disabled) {
+    int revoked = status == 1 ? login_is_revoked(s, session_id, &err) : 0;
+    if (revoked < 0) {
+        login_broken(s, &err);
+        return;
+    }
+    if (status == 0 || account.disabled || revoked) {
         login_refuse(s, 403, "this login is over: run 'cardea login' again");
         return;
     }

@@ -43,6 +43,11 @@ static int look(void *arg, struct str der, uint8_t ret_key[LOGIN_KEY_DIGEST], st
     return len > 0 ? 0 : err_set(err, "its public key cannot be read");
 }
 
+static int revoked(void *arg, const char *uri, int64_t since, struct err *err)
+{
+    return authority_revoked_name(arg, uri, since, err);
+}
+
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
     uint8_t *der = NULL;
@@ -54,5 +59,5 @@ static int root(void *arg, struct buf *ret_pem, struct err *err)
 
 struct login_issuer login_issuer_of(struct authority *a)
 {
-    return (struct login_issuer){.arg = a, .issue = issue, .look = look, .root = root};
+    return (struct login_issuer){.arg = a, .issue = issue, .look = look, .revoked = revoked, .root = root};
 }

@@ -58,6 +58,14 @@ struct str login_text(const char *text)
     return (struct str){text, strlen(text)};
 }
 
+int login_is_revoked(const struct login_step *s, struct str session, struct err *err)
+{
+    char uri[sizeof(LOGIN_URI) + SESSION_ID_MAX];
+    snprintf(uri, sizeof(uri), LOGIN_URI "%.*s", (int)session.len, session.p);
+    /* Who was revoked may have renewed before: what is of no use any more for that long is over by itself. */
+    return s->l->issuer.revoked(s->l->issuer.arg, uri, s->now - s->l->settings.renewable, err);
+}
+
 const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix)
 {
     size_t len = strlen(prefix);

@@ -46,6 +46,8 @@ struct login_issuer {
     int (*issue)(void *arg, const struct login_grant *grant, struct buf *ret_pem, struct err *err);
     /* Is this a certification request (DER) that could be granted? SHA-256 of its SubjectPublicKeyInfo. */
     int (*look)(void *arg, struct str csr, uint8_t ret_key[LOGIN_KEY_DIGEST], struct err *err);
+    /* Is a certificate revoked that has this URI and ends after `since`? 1 or 0. */
+    int (*revoked)(void *arg, const char *uri, int64_t since, struct err *err);
     /* Append the root in PEM, for who knows only its fingerprint. */
     int (*root)(void *arg, struct buf *ret_pem, struct err *err);
 };

@@ -61,6 +61,10 @@ void login_say(struct login_step *s, json_t *m);
 bool login_give(struct login_step *s, const struct account *account, struct str csr, const char *session,
                 int64_t session_until, const char *who, json_t *m);
 
+/* Has a certificate of the session been revoked? Then it is over, for whoever has one of it. 1, 0, or -1 with
+ * `err`. */
+int login_is_revoked(const struct login_step *s, struct str session, struct err *err);
+
 /* The value of the identity's first fact of a kind that begins with `prefix`, behind that; NULL: there is
  * none, or no identity. */
 const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix);

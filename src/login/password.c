@@ -226,11 +226,16 @@ static void bind_certificate(json_t *m, const uint8_t session_key[OPAQUE_HASH])
 
 /* The session of the certificate that the client has shown beside its password: it goes on, so that nothing
  * of what the next certificate says differs, and connections that stand may be renewed with it
- * (doc/internals/tunnel-protocol.md). Of another account it counts for nothing. */
+ * (doc/internals/tunnel-protocol.md). Of another account it counts for nothing, nor does one that was
+ * revoked. */
 static struct str session_shown(const struct login_step *s)
 {
+    struct err err;
     const char *session = login_find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
-    return session != NULL ? login_text(session) : (struct str){NULL, 0};
+    if (session == NULL || strlen(session) >= SESSION_ID_MAX ||
+        login_is_revoked(s, login_text(session), &err) != 0)
+        return (struct str){NULL, 0};
+    return login_text(session);
 }
 
 /* Disabled or reset since KE2, or with another password: who knew the one of before is out. */

@@ -31,6 +31,15 @@ static int look(void *arg, struct str csr, uint8_t ret_key[LOGIN_KEY_DIGEST], st
     return csr.len > 4 ? 0 : err_set(err, "too short");
 }
 
+static int revoked(void *arg, const char *uri, int64_t since, struct err *err)
+{
+    (void)arg;
+    (void)uri;
+    (void)since;
+    (void)err;
+    return 0;
+}
+
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
     (void)arg;
@@ -60,7 +69,7 @@ static void end(void)
 
 static void begin(void)
 {
-    const struct login_issuer issuer = {.issue = issue, .look = look, .root = root};
+    const struct login_issuer issuer = {.issue = issue, .look = look, .revoked = revoked, .root = root};
     struct err err = {""};
     char code[CODE_TEXT_MAX];
     snprintf(w.dir, sizeof(w.dir), "/tmp/cardea-fuzz-XXXXXX");

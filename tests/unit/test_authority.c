@@ -224,6 +224,13 @@ static void test_certify(void **unused)
                   "x509 -in certified.pem -noout -pubkey -out a.pub && openssl pkey -in csr.key -pubout -out "
                   "b.pub && cmp a.pub b.pub && echo same"),
               "same");
+    /* By a name of it that it was revoked can be asked. */
+    assert_int_equal(authority_revoked_name(a, "b.example.com", now, &err), 0);
+    assert_int_equal(authority_revoke(a, &serial, CA_REASON_UNSPECIFIED, "test", now, &err),
+                     AUTHORITY_REVOKED);
+    assert_int_equal(authority_revoked_name(a, "b.example.com", now, &err), 1);
+    assert_int_equal(authority_revoked_name(a, "b.example.com", now + 3600, &err), 0);
+    assert_int_equal(authority_revoked_name(a, "example.com", now, &err), 0);
     /* What is too weak is not certified, whoever asks. */
     EVP_PKEY *weak = weak_key(EVP_PKEY_RSA, 1024);
     size_t before = pem.len;

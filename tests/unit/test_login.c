@@ -45,6 +45,16 @@ static int look(void *arg, struct str csr, uint8_t ret_key[LOGIN_KEY_DIGEST], st
     return str_is(csr, "bad") ? err_set(err, "not signed by its key") : 0;
 }
 
+static const char *revoked_uri;
+
+static int revoked(void *arg, const char *uri, int64_t since, struct err *err)
+{
+    (void)arg;
+    (void)err;
+    (void)since;
+    return revoked_uri != NULL && strcmp(uri, revoked_uri) == 0;
+}
+
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
     (void)arg;
@@ -52,7 +62,7 @@ static int root(void *arg, struct buf *ret_pem, struct err *err)
     return buf_printf(ret_pem, "ROOT") ? 0 : -1;
 }
 
-static const struct login_issuer good_issuer = {NULL, issue, look, root};
+static const struct login_issuer good_issuer = {NULL, issue, look, revoked, root};
 
 /* ---- the world of a test ---- */
 
@@ -537,6 +547,30 @@ static void test_renewal(void **state)
     end(&w);
 }
 
+/* One certificate of a login is revoked: that ends it, for others of it too, and no password prolongs it. */
+static void test_revoked(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, "revoked");
+    add_with_password(&w, "alice", "secret");
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    struct identity *lost = shown(&w, "alice");
+    assert_int_equal(renew(&w, lost), 200);
+    revoked_uri = lost->facts[1].value;
+    assert_int_equal(renew(&w, lost), 403);
+    w.identity = lost;
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    struct identity *fresh = shown(&w, "alice");
+    assert_string_not_equal(fresh->facts[1].value, revoked_uri);
+    assert_int_equal(renew(&w, lost), 403);
+    assert_int_equal(renew(&w, fresh), 200);
+    revoked_uri = NULL;
+    identity_free(lost);
+    identity_free(fresh);
+    end(&w);
+}
+
 static int keep_enrolment(void *arg, const struct enrolment *e, struct err *err)
 {
     (void)err;
@@ -797,6 +831,7 @@ int main(void)
         cmocka_unit_test(test_finish_counts_once),
         cmocka_unit_test(test_codes_for_registering),
         cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_enrolment),
         cmocka_unit_test(test_enrolments_are_few),
         cmocka_unit_test(test_hostile_requests),
