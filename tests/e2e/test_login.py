@@ -245,6 +245,22 @@ def test_renewal(person, ca):
     assert b"no login to renew" in person.login("--renew").stderr
 
 
+def test_a_revoked_login_is_over(person, ca):
+    """Revoking one certificate of it ends what was renewed with it too, at once, and a password begins another."""
+    code = ca.add("olga")
+    assert person.by_password("--register", code, "olga@").returncode == 0
+    before = person.file.read_bytes()
+    assert person.login("--renew").returncode == 0
+    stolen = person.file.read_bytes()
+    assert stolen != before
+    (person.home / "lost.pem").write_bytes(before)
+    ca.ask("revoke", person.home / "lost.pem", "--reason", "keyCompromise")
+    done = person.login("--renew")
+    assert done.returncode == 1 and b"this login is over" in done.stderr, done.stderr
+    assert person.by_password("olga@").returncode == 0
+    assert person.login("--renew").returncode == 0
+
+
 def test_a_login_that_ended(tmp_path, start_door, pki, ca, sshd):
     """`connect` says what to do about it."""
     door = start_door(configuration(pki, ca, sshd.port))
