@@ -47,6 +47,8 @@ static const char *const steps[] = {
     "CREATE TABLE failures (account TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL);"
     "CREATE INDEX failures_name ON failures (account, name, at);"
     "CREATE INDEX failures_at ON failures (at);",
+    "DROP INDEX orders_open;"
+    "CREATE INDEX orders_held ON orders (expires, account) WHERE status <> 3;",
 };
 
 struct state *acme_db_open(const char *path, struct err *err)

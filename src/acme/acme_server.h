@@ -62,7 +62,7 @@ struct acme_rule {
 struct acme_limits {
     uint32_t accounts;            /* in all; 100,000 */
     uint32_t accounts_per_source; /* new ones in an hour from an address (IPv6: a /64); 20 */
-    uint32_t orders;              /* that are not finished, in all; 10,000 */
+    uint32_t orders;              /* that are not finished, in all, a tenth from one address; 10,000 */
     uint32_t orders_per_account;  /* new ones in an hour; 100 */
     uint32_t failures;            /* failed validations of an account and a name in an hour; 5 */
     uint32_t names;               /* of an order; ACME_NAMES_MAX, which is the most */

@@ -7,6 +7,8 @@
 #include "acme/server_internal.h"
 #include "base/check.h"
 
+#define SHARE_OF_ORDERS 10
+
 #define BACKDATE_MAX ACME_HOUR /* how far before now a notBefore may be, for clocks that are behind */
 
 /* Reading
@@ -150,19 +152,38 @@ static bool read_replaces(struct acme_call *c, struct acme_order *o)
 /* Limits and rules
  * -------------------------------------------------------------------------------------------------- */
 
+/* Orders that have brought nothing are held until they expire, whether they still can or not: so one that was
+ * made to fail at once does not make room for the next. No source may have more than a share of the room,
+ * however many accounts it makes: else it could keep all others, and their renewals, out. */
+static int count_held(struct acme_call *c, int64_t *ret_all, int64_t *ret_source)
+{
+    if (acme_count(c->s, &c->err, ret_all, "SELECT COUNT(*) FROM orders WHERE status <> 3 AND expires > ?",
+                   "i", c->now) < 0)
+        return -1;
+    return acme_count(
+        c->s, &c->err, ret_source,
+        "SELECT COUNT(*) FROM orders WHERE status <> 3 AND expires > ? AND account IN (SELECT id FROM "
+        "accounts WHERE source = (SELECT source FROM accounts WHERE id = ?))",
+        "is", c->now, c->account.id);
+}
+
 static bool check_room(struct acme_call *c)
 {
-    int64_t recent, open;
+    int64_t recent, all, of_source;
+    const struct acme_limits *l = &c->s->limits;
+    uint32_t share = MAX(l->orders / SHARE_OF_ORDERS, 2 * l->orders_per_account);
     if (acme_count(c->s, &c->err, &recent, "SELECT COUNT(*) FROM orders WHERE account = ? AND created > ?",
                    "si", c->account.id, c->now - ACME_HOUR) < 0 ||
-        acme_count(c->s, &c->err, &open, "SELECT COUNT(*) FROM orders WHERE status < 2 AND expires > ?", "i",
-                   c->now) < 0)
+        count_held(c, &all, &of_source) < 0)
         return acme_broken(c);
-    if (recent >= c->s->limits.orders_per_account)
+    if (recent >= l->orders_per_account)
         return acme_too_many(c, ACME_HOUR, "too many orders of this account; at most %u in an hour",
-                             c->s->limits.orders_per_account);
-    return open < c->s->limits.orders ||
-           acme_too_many(c, ACME_HOUR, "this server holds no more orders for now");
+                             l->orders_per_account);
+    if (of_source >= share)
+        return acme_too_many(c, ACME_HOUR,
+                             "too many orders of accounts from one address that are not finished; at most %u",
+                             share);
+    return all < l->orders || acme_too_many(c, ACME_HOUR, "this server holds no more orders for now");
 }
 
 static bool check_failures(struct acme_call *c, const struct acme_order *o)

@@ -645,6 +645,40 @@ static void test_limits(void **state)
     played_end(&w);
 }
 
+/* One address has its share of the room, however many accounts it makes and whether its orders have failed.
+ */
+static void test_share_of_orders(void **state)
+{
+    struct played w = {.params = {.limits = {.orders = 100, .orders_per_account = 3}}};
+    struct player players[4], other;
+    unsigned made = 0;
+    (void)state;
+    played_begin(&w);
+    w.source = "192.0.2.1";
+    for (size_t i = 0; i < ARRAY_LEN(players); i++)
+        player_enrol(&players[i], &w, "{}");
+    w.source = "192.0.2.2";
+    player_enrol(&other, &w, "{}");
+    for (unsigned hour = 0; hour < 3; hour++, w.now += 3601)
+        for (size_t i = 0; i < ARRAY_LEN(players); i++)
+            while (player_order(&players[i], "a.example.com", "") == 201) {
+                made++;
+                char *url =
+                    strdup(json_string_value(json_array_get(json_object_get(w.body, "authorizations"), 0)));
+                played_post(&players[i], url, "{\"status\":\"deactivated\"}");
+                assert_string_equal(played_text(&w, "status"), "deactivated");
+                free(url);
+            }
+    assert_int_equal(made, 10);
+    assert_int_equal(player_order(&other, "a.example.com", ""), 201);
+    w.now += 2 * PLAYED_DAY;
+    assert_int_equal(player_order(&players[0], "a.example.com", ""), 201);
+    for (size_t i = 0; i < ARRAY_LEN(players); i++)
+        player_free(&players[i]);
+    player_free(&other);
+    played_end(&w);
+}
+
 static void test_authorizations(void **state)
 {
     struct played w = {0};
@@ -909,6 +943,7 @@ int main(void)
         cmocka_unit_test(test_csr),
         cmocka_unit_test(test_failed_validation),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_share_of_orders),
         cmocka_unit_test(test_authorizations),
         cmocka_unit_test(test_renewals),
         cmocka_unit_test(test_sweep),
