@@ -128,7 +128,8 @@ static bool read_times(struct acme_call *c, struct acme_order *o)
         return false;
     CHECK(o->profile != NULL);
     int64_t longest = o->profile->lifetime, from = o->not_before != 0 ? o->not_before : c->now;
-    if (from < c->now - BACKDATE_MAX || from > c->now + longest)
+    /* Not long ahead: a name that is held today would be certified for when it is another's. */
+    if (from < c->now - BACKDATE_MAX || from > c->now + MIN(longest, (int64_t)ACME_DAY))
         return acme_problem(c, ACME_MALFORMED, "\"notBefore\" is too far from now");
     if (o->not_after != 0 &&
         (o->not_after <= from || o->not_after <= c->now || o->not_after - from > longest))

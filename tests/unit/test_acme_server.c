@@ -447,6 +447,9 @@ static void test_hostile_orders(void **state)
         {"{\"identifiers\":[{\"type\":\"dns\",\"value\":\"a.example.com\"}],\"notBefore\":\"2001-01-01T00:00:"
          "00Z\"}",
          400, "malformed"},
+        {"{\"identifiers\":[{\"type\":\"dns\",\"value\":\"a.example.com\"}],\"notBefore\":\"2030-03-19T17:46:"
+         "40Z\"}",
+         400, "malformed"}, /* in two days */
         {"{\"identifiers\":[{\"type\":\"dns\",\"value\":\"a.example.com\"}],\"replaces\":\"AAAA.AAAA\"}", 400,
          "malformed"},
         {"{\"identifiers\":[{\"type\":\"dns\",\"value\":\"a.example.com\"}],\"profile\":[]}", 400,
