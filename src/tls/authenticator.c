@@ -15,6 +15,7 @@
 #include "cert/cert.h"
 #include "cert/identity.h"
 #include "tls/authenticator_internal.h"
+#include "tls/params.h"
 
 /* ---- what the connection gives ---- */
 
@@ -101,20 +102,6 @@ static size_t signed_bytes(const struct authenticator_terms *t, struct str certi
 
 /* ---- signatures ---- */
 
-const uint16_t authenticator_schemes[] = {
-    SSL_SIGN_ECDSA_SECP256R1_SHA256,
-    SSL_SIGN_ED25519,
-    SSL_SIGN_ECDSA_SECP384R1_SHA384,
-    SSL_SIGN_ECDSA_SECP521R1_SHA512,
-    SSL_SIGN_MLDSA44,
-    SSL_SIGN_MLDSA65,
-    SSL_SIGN_MLDSA87,
-    SSL_SIGN_RSA_PSS_RSAE_SHA256,
-    SSL_SIGN_RSA_PSS_RSAE_SHA384,
-    SSL_SIGN_RSA_PSS_RSAE_SHA512,
-};
-const size_t authenticator_schemes_len = ARRAY_LEN(authenticator_schemes);
-
 static int curve_of(const EVP_PKEY *key)
 {
     return EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key)));
@@ -150,8 +137,8 @@ static bool fits(const EVP_PKEY *key, uint16_t scheme)
 
 static bool is_ours(uint16_t scheme)
 {
-    for (size_t i = 0; i < authenticator_schemes_len; i++)
-        if (authenticator_schemes[i] == scheme)
+    for (size_t i = 0; i < TLS_PARAMS_SCHEMES_13; i++)
+        if (tls_params_schemes[i] == scheme)
             return true;
     return false;
 }
@@ -273,9 +260,9 @@ static struct str str_of(const struct buf *b, size_t from)
 static uint16_t choose_scheme(const struct authenticator_terms *t, const struct request_view *request,
                               const EVP_PKEY *key)
 {
-    for (size_t i = 0; i < authenticator_schemes_len; i++)
-        if (fits(key, authenticator_schemes[i]) && is_asked_for(t, request, authenticator_schemes[i]))
-            return authenticator_schemes[i];
+    for (size_t i = 0; i < TLS_PARAMS_SCHEMES_13; i++)
+        if (fits(key, tls_params_schemes[i]) && is_asked_for(t, request, tls_params_schemes[i]))
+            return tls_params_schemes[i];
     return 0;
 }
 

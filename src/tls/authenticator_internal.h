@@ -60,8 +60,4 @@ void authenticator_put_certificate(struct buf *out, struct str context, CRYPTO_B
 void authenticator_put_message(struct buf *out, uint8_t type, const void *head, size_t head_len,
                                const void *body, size_t len);
 
-/* The signatures that we make and take, of TLS 1.3 only, the most wanted first. */
-extern const uint16_t authenticator_schemes[];
-extern const size_t authenticator_schemes_len;
-
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "tls/authenticator_internal.h"
+#include "tls/params.h"
 
 enum { EXTENSION_SERVER_NAME = 0, EXTENSION_SIGNATURE_ALGORITHMS = 13 };
 
@@ -226,13 +227,13 @@ void authenticator_put_certificate(struct buf *out, struct str context, CRYPTO_B
 
 static void put_extensions(struct buf *out, const char *name)
 {
-    size_t len = name == NULL ? 0 : strlen(name), schemes = 2 * authenticator_schemes_len;
+    size_t len = name == NULL ? 0 : strlen(name), schemes = 2 * TLS_PARAMS_SCHEMES_13;
     put_uint(out, 2, 4 + 2 + schemes + (name == NULL ? 0 : 4 + 5 + len));
     put_uint(out, 2, EXTENSION_SIGNATURE_ALGORITHMS);
     put_uint(out, 2, 2 + schemes);
     put_uint(out, 2, schemes);
-    for (size_t i = 0; i < authenticator_schemes_len; i++)
-        put_uint(out, 2, authenticator_schemes[i]);
+    for (size_t i = 0; i < TLS_PARAMS_SCHEMES_13; i++)
+        put_uint(out, 2, tls_params_schemes[i]);
     if (name == NULL)
         return;
     put_uint(out, 2, EXTENSION_SERVER_NAME);

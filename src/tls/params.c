@@ -12,9 +12,7 @@
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define TLS13_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
-/* What may sign, ours and theirs (RFC 8446, 4.2.3): no SHA-1, no PKCS #1 v1.5 but for certificates of
- * TLS 1.2. */
-static const uint16_t signatures[] = {
+const uint16_t tls_params_schemes[TLS_PARAMS_SCHEMES] = {
     SSL_SIGN_ECDSA_SECP256R1_SHA256,
     SSL_SIGN_ED25519,
     SSL_SIGN_ECDSA_SECP384R1_SHA384,
@@ -67,8 +65,8 @@ SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *g
         !SSL_CTX_set_max_proto_version(ctx, max_version) ||
         !SSL_CTX_set_strict_cipher_list(ctx, TLS12_CIPHERS) ||
         !SSL_CTX_set_ciphersuites(ctx, TLS13_CIPHERS) ||
-        !SSL_CTX_set_verify_algorithm_prefs(ctx, signatures, ARRAY_LEN(signatures)) ||
-        !SSL_CTX_set_signing_algorithm_prefs(ctx, signatures, ARRAY_LEN(signatures))) {
+        !SSL_CTX_set_verify_algorithm_prefs(ctx, tls_params_schemes, TLS_PARAMS_SCHEMES) ||
+        !SSL_CTX_set_signing_algorithm_prefs(ctx, tls_params_schemes, TLS_PARAMS_SCHEMES)) {
         err_set(err, "the TLS library refuses the versions 0x%04x to 0x%04x", min_version, max_version);
         SSL_CTX_free(ctx);
         return NULL;
