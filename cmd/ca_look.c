@@ -215,7 +215,9 @@ int ca_revoke(const struct ca_options *o)
     ca_serial_text(&serial, text);
     switch (result) {
     case AUTHORITY_REVOKED:
-        printf("%s is revoked; a CRL tells of it once it is made: cardea ca crl\n", text);
+        printf("%s is revoked; a door that serves this CA tells of it at once, a CRL once it is made: cardea "
+               "ca crl\n",
+               text);
         return CMD_OK;
     case AUTHORITY_WAS_REVOKED:
         printf("%s was revoked before\n", text);

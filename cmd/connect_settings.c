@@ -110,6 +110,26 @@ static char *find_kept(const char *name)
     return NULL;
 }
 
+static const char *some(const char *text)
+{
+    return *text != '\0' ? text : NULL;
+}
+
+/* Where nobody names a door, it is the one that the login is from, by its name and its CA. */
+static void fill_door_from_login(struct connect_settings *s)
+{
+    struct err err;
+    if (s->login == NULL || s->value[SETTING_DOOR] != NULL)
+        return;
+    s->kept = calloc(1, sizeof(*s->kept));
+    CHECK(s->kept != NULL);
+    if (keep_read(s->login, s->kept, &err) <= 0) /* connect_settings_check_login() says why */
+        return;
+    fill_from_file(s, SETTING_DOOR, some(s->kept->door));
+    fill_from_file(s, SETTING_NAME, some(s->kept->name));
+    fill_from_file(s, SETTING_CA, some(s->kept->ca));
+}
+
 /* Where nobody names a certificate, that of the login will do. */
 static void fill_from_login(struct connect_settings *s)
 {
@@ -117,6 +137,7 @@ static void fill_from_login(struct connect_settings *s)
     s->login = none ? find_kept(CONNECT_LOGIN) : NULL;
     fill_from_file(s, SETTING_CERT, s->login);
     fill_from_file(s, SETTING_KEY, s->login);
+    fill_door_from_login(s);
     s->login_ca = s->value[SETTING_CA] == NULL ? find_kept(CONNECT_LOGIN_CA) : NULL;
     fill_from_file(s, SETTING_CA, s->login_ca);
 }
@@ -158,8 +179,8 @@ int connect_settings_check(const struct connect_settings *s, const char *verb)
 {
     if (s->value[SETTING_DOOR] == NULL)
         return cmd_misused(verb,
-                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, or write 'door: HOST:PORT' "
-                           "into %s",
+                           "which door? Give --door HOST:PORT, set CARDEA_DOOR, write 'door: HOST:PORT' "
+                           "into %s, or run 'cardea login'",
                            s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
     if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
         return cmd_misused(verb, "a certificate and its key go together: %s is missing",
@@ -188,4 +209,5 @@ void connect_settings_free(struct connect_settings *s)
     free(s->path);
     free(s->login);
     free(s->login_ca);
+    free(s->kept);
 }

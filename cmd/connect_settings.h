@@ -38,8 +38,9 @@ struct connect_settings {
     bool from_file[SETTINGS];
     char *path;                 /* of the file; NULL: there is no place for it */
     struct client_config *file; /* owns the values that came from it */
-    char *login;    /* what `cardea login` has kept stands in for certificate and key; NULL: it does not */
-    char *login_ca; /* ... and the CA that it has found good */
+    char *login;       /* what `cardea login` has kept stands in for certificate and key; NULL: it does not */
+    char *login_ca;    /* ... and the CA that it has found good */
+    struct keep *kept; /* what is read of it, where nobody names a door: it is at the login's */
 };
 
 /* The file NAME of this user's settings: $XDG_CONFIG_HOME/cardea/NAME, where that variable stands for

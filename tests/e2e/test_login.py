@@ -245,6 +245,17 @@ def test_renewal(person, ca):
     assert b"no login to renew" in person.login("--renew").stderr
 
 
+def test_the_door_of_the_login(person, ca, sshd):
+    """Who has logged in needs to write nothing down: `connect` goes to the door of the login."""
+    person.register("dora", ca.add("dora", "--group", "ops"))
+    (person.folder / "config.yaml").unlink()
+    done = run(CARDEA, "connect", f"localhost:{sshd.port}", env=person.env, input=b"\n")
+    assert done.returncode == 0 and done.stdout.startswith(b"SSH-2.0-"), done.stderr
+    assert person.login("--logout").returncode == 0
+    done = run(CARDEA, "connect", f"localhost:{sshd.port}", env=person.env)
+    assert done.returncode == 2 and b"which door?" in done.stderr and b"or run 'cardea login'" in done.stderr
+
+
 def test_a_revoked_login_is_over(person, ca):
     """Revoking one certificate of it ends what was renewed with it too, at once, and a password begins another."""
     code = ca.add("olga")
