@@ -9,6 +9,7 @@
 #include "session/ending.h"
 #include "session/quic_carrier.h"
 #include "session/session_internal.h"
+#include "session/standing.h"
 #include "session/worker.h"
 #include "tls/server.h"
 
@@ -85,17 +86,39 @@ bool renewal_prove(const struct renewal_question *q, const struct authenticator_
 
 /* ---- a tunnel over TCP, or an agent's offer ---- */
 
+/* The route that a new connection of this client would be led to, which has to be the one that it came by.
+ * NULL with `err`. */
+static const struct route_runtime *lead_again(const struct session *s, const struct snapshot *now,
+                                              struct err *err)
+{
+    const struct standing at = {.epoch = s->epoch, .route = s->route, .listener = s->listener};
+    const struct str sni = session_note(s, NOTE_SNI), alpn = session_note(s, NOTE_ALPN);
+    struct hello_note hello = {.kind = FIRST_BYTES_TLS, .alpn_len = (uint8_t)alpn.len};
+    CHECK(alpn.len <= sizeof(hello.alpn));
+    str_copy(hello.sni, sizeof(hello.sni), sni.p, sni.len);
+    if (alpn.len > 0)
+        memcpy(hello.alpn, alpn.p, alpn.len);
+    const struct route_runtime *route = standing_lead(&at, now, &hello, false, err);
+    if (route == NULL || route == session_route_now(s))
+        return route;
+    err_set(err, "a new connection would come to route %s, not to %s", route->config->name.text,
+            s->route->config->name.text);
+    return NULL;
+}
+
 static bool renew_session(struct session *s, const struct renewal_question *q, int64_t *ret_expires,
                           struct err *err)
 {
     const struct snapshot *now = s->worker->epoch->snap;
-    const struct route_runtime *route = session_route_now(s);
+    const struct route_runtime *route = lead_again(s, now, err);
     struct link *tls = tls_link_bottom(s->down);
     struct authenticator_keys keys;
     struct authenticator_proof proof;
     struct link_peer peer;
     link_peer(s->down, &peer);
-    if (route == NULL || session_is_denied_now(s)) {
+    if (route == NULL)
+        return false;
+    if (session_is_denied_now(s)) {
         err_set(
             err,
             "by the configuration in force the client would not be let in to what the connection leads to");

@@ -218,3 +218,16 @@ def test_a_reload_takes_the_route(door, standing, carol, pki, tmp_path, echo):
     verdict = renew(door, standing, pki.mallory, tmp_path, make=lambda asked, _: standing.authenticate(asked, second))
     assert not verdict["ok"] and "not in trust bundle" in verdict["text"]
     ends_in_time(door, standing)
+
+
+def test_a_reload_leads_elsewhere(door, standing, carol, pki, tmp_path, echo):
+    """Renewing gives nothing that a new connection would not: that comes by another route, or by none."""
+    second = carol()
+    tunnel = {"tunnel": {}, "alpn": ["cardea/1"], "clients": {"mode": "required", "trust": "staff", "expired": "close"}}
+    door.reload({
+        "workers": 2, "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "door", "sni": "inner.test", **tunnel}, {"name": "outer", "sni": "door.test", **tunnel}],
+        "policy": [{"name": "ops", "who": {"group": "ops"}, "targets": [f"127.0.0.1:{echo.port}"]}]})
+    verdict = renew(door, standing, second, tmp_path)
+    assert not verdict["ok"] and "a new connection would come to route outer, not to door" in verdict["text"], verdict
+    ends_in_time(door, standing)
