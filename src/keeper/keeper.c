@@ -58,6 +58,8 @@ struct held {
     struct list node;
     struct folder *folder;
     size_t sources;
+    size_t names, bytes; /* ... with which bounds, and whether its certificates are stapled */
+    bool staples;
 };
 
 /* An entry of the configuration's `certificates`. */
@@ -202,12 +204,14 @@ static void staple(void *arg, struct cert *cert)
 
 /* ---- folders ---- */
 
+/* Sources that want the same of a folder share it. */
 static struct held *hold(struct keeper *k, const struct source_entry *e, const struct source *s)
 {
     const char *path = e->directory;
     for (struct list *n = k->held.next; n != &k->held; n = n->next) {
         struct held *h = CONTAINER_OF(n, struct held, node);
-        if (strcmp(folder_path(h->folder), path) == 0) {
+        if (strcmp(folder_path(h->folder), path) == 0 && h->names == s->names && h->bytes == s->bytes &&
+            h->staples == e->staple) {
             h->sources++;
             return h;
         }
@@ -215,7 +219,11 @@ static struct held *hold(struct keeper *k, const struct source_entry *e, const s
     struct held *h = calloc(1, sizeof(*h));
     CHECK(h != NULL);
     const struct folder_owner owner = {k->loop, k->issuers, notice, changed, e->staple ? staple : NULL, k};
-    *h = (struct held){.folder = folder_new(path, s->names, s->bytes, &owner), .sources = 1};
+    *h = (struct held){.folder = folder_new(path, s->names, s->bytes, &owner),
+                       .sources = 1,
+                       .names = s->names,
+                       .bytes = s->bytes,
+                       .staples = e->staple};
     list_insert(&k->held, &h->node);
     return h;
 }

@@ -183,6 +183,17 @@ def test_a_staple_of_a_file_outlives_a_restart_and_a_reload(files, responder, fo
     see(f.door, "good", 5)
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_reload_wants_staples(files, responder, folder):
+    """What the configuration says of a folder counts from the reload on, though the folder stays."""
+    f = files(folder=folder, staple=False)
+    assert all(status(f.door) is None for _ in range(2)) and responder.count == 0
+    f.row = {}
+    f.configure()
+    f.door.reload()
+    see(f.door, "good")
+
+
 def test_a_revoked_file_loses_its_staple_and_is_told_of(files, responder):
     f = files()
     see(f.door, "good")
