@@ -246,14 +246,15 @@ static void keep_found(struct tls_link *t)
     CHECK(buf_append(&t->found, t->in, MIN((size_t)(t->in_end - t->in), (size_t)FOUND_MAX)));
 }
 
+/* An alert says more than the reset that came behind it, of a peer that closed with bytes of ours unread. */
 static enum link_status tls_fail(struct tls_link *t, int ssl_error)
 {
-    if (t->lower->error != NULL)
+    t->alert = tls_peer_alert();
+    if (t->alert == 0 && t->lower->error != NULL)
         return link_fail(&t->link, t->lower->error);
     uint32_t code = ERR_peek_error();
     if (code != 0 && ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
         t->no_certificate = true;
-    t->alert = tls_peer_alert();
     t->fault = tls_reason_fault();
     if (t->fault == FAULT_NOT_TLS)
         keep_found(t);
@@ -301,14 +302,12 @@ static enum link_status tls_open(struct link *l)
     if (l->error != NULL)
         return LINK_ERROR;
     enum link_status status = link_open(t->lower);
-    if (status == LINK_ERROR)
-        return link_fail(l, link_error(t->lower));
     if (status == LINK_OK && t->spill.len > 0)
         status = link_write_buf(t->lower, &t->spill);
-    if (status == LINK_ERROR)
+    if (status == LINK_ERROR && !t->started)
         return link_fail(l, link_error(t->lower));
-    if (status == LINK_OK)
-        status = handshake_step(t);
+    if (status != LINK_AGAIN)
+        status = handshake_step(t); /* of a broken link, what the peer said before */
     if (status != LINK_OK)
         return status;
     t->is_open = true;

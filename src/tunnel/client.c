@@ -301,7 +301,11 @@ static enum client_state step_hello(struct client *c)
     enum link_status status = link_write_buf(c->far, &c->bytes);
     if (status == LINK_AGAIN)
         return CLIENT_HELLO;
-    return status == LINK_OK ? CLIENT_ANSWER : ask_failed(c);
+    if (status == LINK_ERROR) { /* what the door said before says why */
+        buf_consume(&c->bytes, c->bytes.len);
+        c->unwritable = true;
+    }
+    return CLIENT_ANSWER;
 }
 
 /* ---- what the local side says before the answer ---- */

@@ -2,10 +2,8 @@
 /* The pipe between sockets, moving bytes inside the kernel: every interleaving of writing, ending, blocking
  * and unblocking on both sides. The scratch's memory is smaller than what a flow begins with, so that all of
  * it is bulk; the kernel's pipe must be empty after every turn. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,6 +20,7 @@
 #include "link/fd_link.h"
 #include "link/mem_link.h"
 #include "pipe/pipe.h"
+#include "tests/unit/sockets.h"
 
 #define PIECE 3000
 
@@ -40,23 +39,6 @@ struct fixture {
 static void stop(struct task *t)
 {
     loop_stop(CONTAINER_OF(t, struct fixture, stop)->loop);
-}
-
-/* Two sockets joined over loopback. */
-static void tcp_pair(int ret[2])
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_return_code(bind(listener, (struct sockaddr *)&at, len), errno);
-    assert_return_code(listen(listener, 1), errno);
-    assert_return_code(getsockname(listener, (struct sockaddr *)&at, &len), errno);
-    ret[0] = socket(AF_INET, SOCK_STREAM, 0);
-    assert_return_code(connect(ret[0], (struct sockaddr *)&at, len), errno);
-    ret[1] = accept(listener, NULL, NULL);
-    close(listener);
-    for (int i = 0; i < 2; i++)
-        assert_return_code(fcntl(ret[i], F_SETFL, O_NONBLOCK), errno);
 }
 
 /* A pair with little room between: unix sockets take about two pieces each way. */

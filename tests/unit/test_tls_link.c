@@ -4,8 +4,13 @@
 #include "pki.h"
 
 #include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/alert.h"
+#include "link/fd_link.h"
 #include "link/mem_link.h"
+#include "tests/unit/sockets.h"
 #include "tls/tls_internal.h"
 
 #define ROOM (1024 * 1024)
@@ -201,6 +206,74 @@ static void test_premature_close(void **state)
     loop_free(loop);
 }
 
+struct stopper {
+    struct loop *loop;
+    struct task task;
+};
+
+static void stop(struct task *t)
+{
+    loop_stop(CONTAINER_OF(t, struct stopper, task)->loop);
+}
+
+/* Let the loop hear what has come. */
+static void settle(struct loop *loop)
+{
+    struct stopper s = {.loop = loop};
+    task_init(&s.task, stop);
+    loop_defer(loop, &s.task);
+    assert_int_equal(loop_run(loop, NULL), 0);
+}
+
+/* Both sides' handshake over sockets, as far as `opened`; then what the server says last, and a close with
+ * bytes of ours unread, which makes a reset. Both are there when we look. */
+static void alert_and_reset(struct loop *loop, struct tls_scratch *scratch, const struct ca *ca, bool opened)
+{
+    int ends[2];
+    tcp_pair(ends);
+    SSL *server = new_ssl(ca, TLS1_3_VERSION);
+    SSL_set_fd(server, ends[1]);
+    struct link *client = tls_link_new(new_ssl(NULL, TLS1_3_VERSION), fd_link_socket(loop, ends[0], false),
+                                       scratch, &(struct tls_proof){0}, (struct str){0});
+    for (int turn = 0; opened && turn < 3; turn++) {
+        link_open(client);
+        SSL_do_handshake(server);
+        settle(loop);
+    }
+    size_t n = 0;
+    uint8_t answer[16];
+    struct link_peer peer;
+    assert_int_equal(opened ? link_write(client, "hello", 5, &n) : link_open(client),
+                     opened ? LINK_OK : LINK_AGAIN);
+    if (opened)
+        SSL_send_fatal_alert(server, ALERT_CERTIFICATE_REQUIRED);
+    else
+        assert_int_equal(send(ends[1], "\x15\x03\x03\x00\x02\x02\x74", 7, 0), 7);
+    SSL_free(server);
+    close(ends[1]);
+    settle(loop);
+    assert_int_equal(opened ? link_read(client, answer, sizeof(answer), &n) : link_open(client), LINK_ERROR);
+    link_peer(client, &peer);
+    assert_int_equal(peer.alert, ALERT_CERTIFICATE_REQUIRED);
+    link_close(client, false);
+}
+
+/* What the peer said before it broke the connection says why. */
+static void test_alert_and_reset(void **state)
+{
+    (void)state;
+    struct loop *loop = new_loop();
+    struct ca *root = pki_root("Root"), *server = pki_server(root, "a.example");
+    struct tls_scratch scratch;
+    tls_scratch_init(&scratch, loop);
+    alert_and_reset(loop, &scratch, server, false);
+    alert_and_reset(loop, &scratch, server, true);
+    tls_scratch_free(&scratch);
+    ca_free(server);
+    ca_free(root);
+    loop_free(loop);
+}
+
 /* A client that speaks no TLS: what it says is not kept. */
 static void test_a_client_in_the_clear(void **state)
 {
@@ -231,7 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_small_records),    cmocka_unit_test(test_many_key_updates),
         cmocka_unit_test(test_small_space),           cmocka_unit_test(test_premature_close),
-        cmocka_unit_test(test_a_client_in_the_clear),
+        cmocka_unit_test(test_a_client_in_the_clear), cmocka_unit_test(test_alert_and_reset),
     };
     return cmocka_run_group_tests_name("tls_link", tests, NULL, pki_remove);
 }
