@@ -38,6 +38,7 @@ enum {
     OPTION_CLIENTS,
     OPTION_ALLOW,
     OPTION_ANYONE,
+    OPTION_STATE,
     OPTION_TIMEOUT,
     OPTION_GRACE,
     OPTION_RETRY,
@@ -63,6 +64,7 @@ static const struct option options[] = {
     {"clients", required_argument, NULL, OPTION_CLIENTS},
     {"allow", required_argument, NULL, OPTION_ALLOW},
     {"anyone", no_argument, NULL, OPTION_ANYONE},
+    {"state", required_argument, NULL, OPTION_STATE},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"retry", no_argument, NULL, OPTION_RETRY},
@@ -220,6 +222,9 @@ static int take(struct expose_options *o, int option)
     case OPTION_RETRY:
         o->retry = true;
         return -1;
+    case OPTION_STATE:
+        o->state = optarg;
+        return -1;
     case OPTION_TIMEOUT:
         return take_time("timeout", 1, &o->timeout);
     case OPTION_GRACE:
@@ -255,11 +260,13 @@ static const char *mismatch(const struct exposure *e)
                "the door ends the TLS";
     if (!sealed)
         return NULL;
-    if (e->tls.cert == NULL || e->tls.key == NULL)
-        return keys
-                   ? "an offer end-to-end needs a certificate for its name and the key ('certificate', 'key')"
-                   : "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
-                     "--service-key)";
+    if ((e->tls.cert == NULL) != (e->tls.key == NULL))
+        return keys ? "a certificate and its key go together ('certificate', 'key'); without both the door's "
+                      "CA "
+                      "is asked for one"
+                    : "a certificate and its key go together (--service-cert, --service-key); without both "
+                      "the "
+                      "door's CA is asked for one";
     if ((e->tls.clients != NULL) == e->anyone)
         return keys ? "who may visit an offer end-to-end? Either whom CA certificates vouch for ('clients: "
                       "FILE'), or anyone ('anyone: true')"
@@ -440,6 +447,7 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
+    o->state = o->state != NULL ? o->state : f->state.text;
     o->wrong = !read_services(o) || o->wrong;
     return o->wrong && !o->check ? CMD_FAILED : -1;
 }

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "cert/fresh_key.h"
 #include "cmd/cmd.h"
 #include "cmd/login_password.h"
 #include "config/config.h"
@@ -85,7 +86,7 @@ static int open_door(struct logging_in *l, struct err *err)
 
 static int make_key(struct logging_in *l, struct err *err)
 {
-    l->key = keep_key_make(&l->csr, err);
+    l->key = fresh_key_make(&l->csr, err);
     return l->key != NULL ? 0 : -1;
 }
 
@@ -334,7 +335,7 @@ static int run(const struct login_options *o)
         status = o->mode == LOGIN_BY_CODE ? by_code(&l, &keep, &err)
                  : o->mode == LOGIN_RENEW ? renew(&l, &keep, &err)
                                           : by_password(&l, &keep, &err);
-    keep_key_free(l.key);
+    fresh_key_free(l.key);
     buf_free(&l.csr);
     login_http_close(&l.http);
     return status == 0 ? login_tell(o, &keep) : cmd_failed("%s", err.text);

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "ca/authority.h"
+#include "ca/certifier.h"
 #include "ca/publish.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
@@ -66,6 +67,8 @@ struct serving {
     struct acme_service *acme;
     struct ca_publisher *publisher;
     struct web_service services[SERVICES];
+    struct certifier *certifier;
+    struct web_service certifier_web;
     struct door_bindings bindings;
 };
 
@@ -113,10 +116,13 @@ static void gather(struct serving *s)
     s->services[3] = acme_service_web(s->acme);
     s->publisher = ca_publisher_new(&operator);
     s->services[4] = ca_publisher_web(s->publisher);
+    s->certifier = certifier_new(&operator);
+    s->certifier_web = certifier_web(s->certifier);
     s->bindings = (struct door_bindings){.fronts = fronts,
                                          .fronts_len = ARRAY_LEN(fronts),
                                          .services = s->services,
                                          .services_len = SERVICES,
+                                         .certifier = &s->certifier_web,
                                          .challenges = s->challenges};
 }
 
@@ -126,6 +132,7 @@ static void release(struct serving *s)
     login_service_free(s->login);
     acme_service_free(s->acme);
     ca_publisher_free(s->publisher);
+    certifier_free(s->certifier);
     authority_close(s->authority);
 }
 
@@ -298,6 +305,7 @@ static int lend_ca(struct serving *s, const struct config *c, struct err *err)
         login_service_open(s->login, s->authority, ca->directory.text, &settings, err) < 0 ||
         acme_service_open(s->acme, s->authority, ca, err) < 0)
         return -1;
+    certifier_open(s->certifier, s->authority, ca);
     return ca_publisher_open(s->publisher, s->authority, ca, is_served(c, "ca"), err);
 }
 

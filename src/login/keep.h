@@ -27,11 +27,6 @@ struct keep {
     int64_t renewable_until;  /* without a password */
 };
 
-/* A new private key (ECDSA P-256), and its certification request in DER, which names nobody: whom a
- * certificate names is the CA's to say. NULL with `err`. The caller owns the key: keep_key_free(). */
-struct evp_pkey_st *keep_key_make(struct buf *ret_csr, struct err *err);
-void keep_key_free(struct evp_pkey_st *key); /* NULL is allowed */
-
 /* SHA-256 of its public key, "SHA256:" and base64: what an administrator compares. */
 bool keep_key_text(const struct evp_pkey_st *key, struct buf *ret);
 

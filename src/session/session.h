@@ -95,6 +95,10 @@ struct session_denial {
 bool session_may_offer(struct session *s, struct session_origin *at, const struct offer *offer,
                        struct session_denial *ret);
 
+/* The same for having the door's CA certify a key for what it offers end-to-end. */
+bool session_may_certify(struct session *s, struct session_origin *at, const struct offer *offer,
+                         struct session_denial *ret);
+
 /* A connection or stream was refused before it became a session: leave its audit line. Of `o` the first
  * three parts are told (`peer` is NULL where it is not known), and where there are any route, carrier,
  * transport and offer. */

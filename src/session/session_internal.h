@@ -448,6 +448,10 @@ enum session_state session_house(struct session *s, struct resident *r);
 /* The peer's identity, or NULL. */
 const struct identity *session_identity(const struct session *s);
 
+/* Would a new connection of the client's be led to a tunnel, and its certificates be believed there, by what
+ * is in force now, and at this time? Then the session goes on in that. */
+bool session_move_on(struct session *s, const struct hello_note *hello, struct session_denial *ret);
+
 /* ---- rejudge.c ---- */
 
 /* Would the policy in force, which lets it run on, not let it in? False too while that is not known: before

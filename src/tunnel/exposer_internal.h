@@ -39,6 +39,16 @@ struct turned_away {
     struct err last;      /* why */
 };
 
+/* A certificate of the door's CA, where none was given. */
+struct own_cert {
+    bool wanted;
+    struct cert *cert;       /* NULL: there is none yet */
+    int64_t since;           /* ... which was fetched then, in seconds since 1970 */
+    struct evp_pkey_st *key; /* the door was asked to certify it; NULL: nothing is asked */
+    int64_t not_before;      /* monotonic: asking is not worth it earlier */
+    struct timer timer;
+};
+
 enum offer_state {
     OFFER_IDLE, /* the timer makes a new try */
     OFFER_REACH,
@@ -70,6 +80,7 @@ struct exposer_offer {
     struct backoff backoff;
     struct probe probe;
     struct turned_away turned_away;
+    struct own_cert own_cert;
     struct throttle throttle;
     size_t visitors;
     size_t lingering;         /* of them: gone, but their connections' ends are waited for */
@@ -131,7 +142,29 @@ void turned_away_stop(struct exposer_offer *o);
 /* One from there was not let in. */
 void turned_away_note(struct exposer_offer *o, const struct net_addr *peer, const char *why);
 
+/* ---- own_cert.c ---- */
+
+/* The offer's TLS is like that from now on (a reference is taken; NULL: it is none): with the certificate
+ * that is there, where `tls` is bare. */
+void own_cert_fit(struct exposer_offer *o, struct agent_tls *tls);
+void own_cert_stop(struct exposer_offer *o);
+
+/* Is there none to be shown to visitors? */
+bool own_cert_is_missing(const struct exposer_offer *o);
+
+/* The offer stands: ask the door where it is time. Or the door hears nothing more. */
+void own_cert_stood(struct exposer_offer *o);
+void own_cert_lost(struct exposer_offer *o);
+
+/* The door's answer: a chain, or none. False with the door's text: there never was one, and asking again is
+ * not worth it before somebody has changed something. */
+bool own_cert_take(struct exposer_offer *o, struct str chain);
+bool own_cert_refused(struct exposer_offer *o, const struct wire_control *control);
+
 /* ---- exposer_offer.c ---- */
+
+/* Say something to the door, soon. */
+void exposer_offer_say(struct exposer_offer *o, const struct wire_control *control);
 
 /* Begin to offer the service; nothing is told from within. */
 void exposer_offer_add(struct exposer *a, const struct agent_service *service);

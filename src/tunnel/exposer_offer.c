@@ -62,6 +62,7 @@ static void drop_connection(struct exposer_offer *o)
     wheel_cancel(&o->fellows_due);
     way_cancel(&o->way);
     renewer_leave(&o->part);
+    own_cert_lost(o);
     link_close(o->control, o->state != OFFER_STANDS);
     o->control = NULL;
     buf_free(&o->in);
@@ -162,7 +163,7 @@ static enum offer_state step_reach(struct exposer_offer *o)
                 d->place);
         return turned_down(o, d->text.text);
     }
-    o->in.max = WIRE_MESSAGE_MAX + AGENT_ROOM;
+    o->in.max = WIRE_CONTROL_MAX + AGENT_ROOM;
     o->out.max = OUT_MAX;
     CHECK(wire_encode_offer(&o->service.offer, o->agent->door->cert != NULL, &o->out));
     return OFFER_HELLO;
@@ -177,7 +178,7 @@ static enum offer_state step_hello(struct exposer_offer *o)
 
 static enum link_status read_more(struct exposer_offer *o)
 {
-    CHECK(o->in.len < WIRE_MESSAGE_MAX);
+    CHECK(o->in.len < WIRE_CONTROL_MAX);
     return link_read_buf(o->control, &o->in, AGENT_ROOM);
 }
 
@@ -208,7 +209,7 @@ static enum offer_state stand(struct exposer_offer *o, const char *warning)
     wheel_cancel(&o->timer);
     if (!o->shared) /* QUIC has signs of life of its own */
         loop_set_timer(loop, &o->timer, MIN(o->said + SIGN_OF_LIFE_NS, next_look(o, o->said)));
-    o->has_stood = true;
+    o->has_stood = o->has_stood || !own_cert_is_missing(o);
     free(o->complaint);
     o->complaint = NULL;
     note_fellows(o, 0, "");
@@ -266,12 +267,18 @@ static void say(struct exposer_offer *o, const struct wire_control *control)
         o->said = loop_now(o->agent->loop);
 }
 
+void exposer_offer_say(struct exposer_offer *o, const struct wire_control *control)
+{
+    say(o, control);
+    offer_run(o);
+}
+
 /* One that stops says no more of its service: it will be back, or not, whatever that does. */
 static void say_ready(struct exposer_offer *o)
 {
     bool stopping = o->agent->stopping;
     say(o, &(struct wire_control){.says_ready = true,
-                                  .ready = o->probe.down == FRONT_OK && !stopping,
+                                  .ready = o->probe.down == FRONT_OK && !stopping && !own_cert_is_missing(o),
                                   .down = stopping ? FRONT_OK : o->probe.down});
 }
 
@@ -326,10 +333,17 @@ static enum offer_state withdrawn(struct exposer_offer *o)
     return try_after(o, text.text, REFUSED_FACTOR);
 }
 
+static enum offer_state uncertified(struct exposer_offer *o)
+{
+    struct err text = o->agent->door->text;
+    return turned_down(o, text.text);
+}
+
 /* What the door has said that ends the state. */
 struct orders {
     bool drain;
-    bool withdrawn; /* the door's text says why */
+    bool withdrawn;   /* the door's text says why */
+    bool uncertified; /* likewise */
 };
 
 /* An honest door says it once a second. What another says beyond that is told when it is due: the last of
@@ -357,6 +371,14 @@ static void hear_of_fellows(struct exposer_offer *o, const struct wire_control *
         tell_fellows(o);
 }
 
+/* False when there will be none. */
+static bool hear_of_certificate(struct exposer_offer *o, const struct wire_control *control)
+{
+    if (control->chain.len > 0)
+        return own_cert_take(o, control->chain);
+    return control->uncertified == FRONT_OK || own_cert_refused(o, control);
+}
+
 /* Take what is complete. False when the door says something that cannot be read. */
 static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
 {
@@ -366,8 +388,11 @@ static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
         enum wire_result r = wire_parse_control(o->in.data, o->in.len, &control, &used, err);
         if (r != WIRE_OK)
             return r == WIRE_MORE;
-        buf_consume(&o->in, used);
         o->heard = loop_now(o->agent->loop);
+        ret->uncertified = !hear_of_certificate(o, &control);
+        buf_consume(&o->in, used);
+        if (ret->uncertified)
+            return true;
         ret->drain = ret->drain || control.drain;
         hear_of_fellows(o, &control);
         if (control.withdrawn[0] != '\0') {
@@ -390,6 +415,8 @@ static enum offer_state step_stands(struct exposer_offer *o)
             err_prefix(text, "what the door %s says cannot be read", o->agent->door->place);
             return try_later(o, text->text);
         }
+        if (orders.uncertified)
+            return uncertified(o);
         if (orders.withdrawn)
             return withdrawn(o);
         if (orders.drain && !o->agent->stopping)
@@ -430,8 +457,10 @@ static void offer_run(struct exposer_offer *o)
         if (next == o->state)
             break;
         o->state = next;
-        if (stood && (o->probe.down != FRONT_OK || o->agent->stopping))
+        if (stood && (o->probe.down != FRONT_OK || o->agent->stopping || own_cert_is_missing(o)))
             say_ready(o);
+        if (stood)
+            own_cert_stood(o);
     }
     o->running = false;
 }
@@ -522,7 +551,8 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     o->service.offer.instance = a->instance;
     o->service.host = copy(service->host);
     o->service.path = copy(service->path);
-    o->service.tls = agent_tls_ref(service->tls);
+    o->service.kept = copy(service->kept);
+    o->service.tls = NULL;
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);
     timer_init(&o->fellows_due, on_fellows_due);
@@ -531,6 +561,7 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     list_insert(&a->offers, &o->node);
     if (service->bandwidth > 0)
         throttle_init(&o->throttle, a->loop, service->bandwidth);
+    own_cert_fit(o, service->tls);
     begin(o);
     loop_defer(a->loop, &o->again); /* so that nothing is told from within exposer_new() */
     probe_start(o);
@@ -545,7 +576,9 @@ void exposer_offer_free(struct exposer_offer *o)
     list_remove(&o->again.node);
     list_remove(&o->node);
     throttle_end(&o->throttle);
+    own_cert_stop(o);
     agent_tls_unref(o->service.tls);
+    free((void *)(uintptr_t)o->service.kept);
     free((void *)(uintptr_t)o->service.host);
     free((void *)(uintptr_t)o->service.path);
     free(o->complaint);
@@ -577,9 +610,7 @@ void exposer_offer_withdraw(struct exposer_offer *o)
 
 void exposer_offer_go_on(struct exposer_offer *o, struct agent_tls *tls)
 {
-    agent_tls_ref(tls);
-    agent_tls_unref(o->service.tls);
-    o->service.tls = tls;
+    own_cert_fit(o, tls);
     if (o->state != OFFER_REFUSED)
         return;
     begin(o);

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "cert/fresh_key.h"
 #include "cert/pem.h"
 #include "login/client.h"
 #include "login/form.h"
@@ -36,7 +37,7 @@ static void test_kept(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, text = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err);
     struct keep k = {.door = "door.example.com:443", .ca = "system", .renewable_until = 1234567}, back;
     const char *path = pki_path("login.pem");
     struct stat st;
@@ -64,7 +65,7 @@ static void test_kept(void **state)
     buf_free(&csr);
     buf_free(&pem);
     buf_free(&text);
-    keep_key_free(key);
+    fresh_key_free(key);
     ca_free(root);
 }
 
@@ -73,7 +74,7 @@ static void test_not_kept(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, before = {0}, after = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err), *other = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err), *other = fresh_key_make(&csr, &err);
     struct keep k = {.door = "a"}, bad = {.door = "a\nb"};
     const char *path = pki_path("kept.pem");
     (void)state;
@@ -94,8 +95,8 @@ static void test_not_kept(void **state)
     buf_free(&pem);
     buf_free(&before);
     buf_free(&after);
-    keep_key_free(key);
-    keep_key_free(other);
+    fresh_key_free(key);
+    fresh_key_free(other);
     ca_free(root);
 }
 
@@ -106,7 +107,7 @@ static void test_only_certificates_are_kept(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, junk = {0}, with_key = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err), *other = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err), *other = fresh_key_make(&csr, &err);
     struct keep k = {.door = "door.example.com:443", .ca = "system", .since = 17, .renewable_until = 5}, back;
     const char *path = pki_path("only.pem");
     const uint8_t *p = NULL;
@@ -132,8 +133,8 @@ static void test_only_certificates_are_kept(void **state)
     buf_free(&pem);
     buf_free(&junk);
     buf_free(&with_key);
-    keep_key_free(key);
-    keep_key_free(other);
+    fresh_key_free(key);
+    fresh_key_free(other);
     ca_free(root);
 }
 
@@ -143,7 +144,7 @@ static void test_fingerprints(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, out = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err);
     char plain[65] = "", colons[97] = "", wrong[65];
     uint8_t digest[32];
     unsigned len = 0;
@@ -171,7 +172,7 @@ static void test_fingerprints(void **state)
     buf_free(&csr);
     buf_free(&pem);
     buf_free(&out);
-    keep_key_free(key);
+    fresh_key_free(key);
     ca_free(root);
 }
 

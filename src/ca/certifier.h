@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates for what agents offer end-to-end (doc/internals/tunnel-protocol.md, "Certificates"), by the CA
+ * that the door serves. Who asks, and for which name, the door has proven and its policy has allowed before;
+ * what is certified is the key of a request (CSR), for that name and nothing else. */
+#ifndef CARDEA_CA_CERTIFIER_H
+#define CARDEA_CA_CERTIFIER_H
+
+#include "base/err.h"
+#include "web/service.h"
+
+struct authority;
+struct certifier;
+struct config_ca;
+struct ear;
+
+/* One that certifies nothing until it has a CA. `operator` hears what is wrong with the CA. Never NULL. */
+struct certifier *certifier_new(const struct ear *operator);
+
+/* After the door's end. NULL is allowed. */
+void certifier_free(struct certifier *c);
+
+/* For the door, not for its routes: of a request `path` is the name, `body` the CSR in DER, `identity` the
+ * agent's. It is answered by 200 with the chain in PEM, or with a line for people by 400 (the CSR), 429 (too
+ * many within the hour), or 503 (there is no CA, it cannot, or its constraints are against the name). Lives
+ * as long as `c`. */
+struct web_service certifier_web(struct certifier *c);
+
+/* Let it have the CA; before the door begins. `a` is unlocked, lives longer than `c` and belongs to the
+ * office's thread from now on. Where ca->agents is NULL nothing is done. */
+void certifier_open(struct certifier *c, struct authority *a, const struct config_ca *ca);
+
+#endif
