@@ -35,6 +35,8 @@ enum {
     OPTION_BANDWIDTH,
     OPTION_SERVICE_CERT,
     OPTION_SERVICE_KEY,
+    OPTION_ALSO_CERT,
+    OPTION_ALSO_KEY,
     OPTION_CLIENTS,
     OPTION_ALLOW,
     OPTION_ANYONE,
@@ -61,6 +63,8 @@ static const struct option options[] = {
     {"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
     {"service-cert", required_argument, NULL, OPTION_SERVICE_CERT},
     {"service-key", required_argument, NULL, OPTION_SERVICE_KEY},
+    {"also-cert", required_argument, NULL, OPTION_ALSO_CERT},
+    {"also-key", required_argument, NULL, OPTION_ALSO_KEY},
     {"clients", required_argument, NULL, OPTION_CLIENTS},
     {"allow", required_argument, NULL, OPTION_ALLOW},
     {"anyone", no_argument, NULL, OPTION_ANYONE},
@@ -191,6 +195,12 @@ static int take_service(struct expose_options *o, int option)
     case OPTION_SERVICE_KEY:
         e->tls.key = optarg;
         return -1;
+    case OPTION_ALSO_CERT:
+        s->also_cert = optarg;
+        return -1;
+    case OPTION_ALSO_KEY:
+        s->also_key = optarg;
+        return -1;
     case OPTION_CLIENTS:
         e->tls.clients = optarg;
         return -1;
@@ -254,6 +264,9 @@ static const char *mismatch(const struct exposure *e)
         return "an offer over UDP needs a port of the door";
     if (s->offer.udp && (s->proxy != AGENT_PROXY_NONE || s->health > 0 || s->path != NULL))
         return "an offer over UDP has no PROXY header, no health probe and no unix socket";
+    if ((s->also_cert == NULL) != (s->also_key == NULL))
+        return keys ? "who else offers it is proven by a certificate and its key ('also_cert', 'also_key')"
+                    : "who else offers it is proven by a certificate and its key (--also-cert, --also-key)";
     if (!sealed && (e->tls.cert != NULL || e->tls.key != NULL || e->tls.clients != NULL ||
                     e->tls.allow_len > 0 || e->anyone))
         return "a certificate for visitors, and who they may be, go with an offer end-to-end only: of others "
@@ -329,6 +342,8 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
                     .port = c->to.port,
                     .path = c->to.path,
                     .proxy = proxies[c->proxy],
+                    .also_cert = c->also_cert.text,
+                    .also_key = c->also_key.text,
                     .dial_timeout = c->dial_timeout,
                     .health = c->health,
                     .connections = c->connections,

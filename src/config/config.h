@@ -645,6 +645,7 @@ struct config_service {
     size_t bandwidth;               /* bytes per second; 0: no bound */
     struct config_text certificate; /* end-to-end */
     struct config_text key;
+    struct config_text also_cert, also_key; /* NULL: whom the connection is opened as */
     struct config_text clients;
     struct config_texts allow;
     bool anyone;

@@ -14,7 +14,7 @@
 const struct identity *session_identity(const struct session *s)
 {
     struct link_peer peer;
-    link_peer(s->down, &peer);
+    session_peer(s, &peer);
     return peer.identity;
 }
 
@@ -354,7 +354,7 @@ static enum session_state judge_offer(struct session *s)
     if (policy_host_parse(o->name, strlen(o->name), &p->host, &bad) != 0)
         return refuse_request(s, FRONT_BAD_HELLO, bad.text);
     struct session_origin origin = session_origin(s);
-    if (!session_may_offer(s, &origin, o, &denial))
+    if (!p->request.proves && !session_may_offer(s, &origin, o, &denial))
         return refuse_offer(s, &denial);
     struct str early = {(const char *)p->bytes.data, p->bytes.len};
     struct err err;

@@ -49,7 +49,8 @@ static bool is_offer_allowed(const struct session *s, const struct offer *o, str
 bool session_may_offer(struct session *s, struct session_origin *at, const struct offer *o,
                        struct session_denial *ret)
 {
-    bool allowed = session_move_on(s, at->hello, ret) && is_offer_allowed(s, o, ret);
+    bool allowed =
+        session_move_on(s, at->hello, ret) && session_believes_further(s, ret) && is_offer_allowed(s, o, ret);
     at->epoch = s->epoch;
     at->listener = s->listener;
     at->route = s->route;

@@ -50,7 +50,7 @@ static struct inquiry *make_inquiry(struct door_offer *o, const struct web_servi
     struct inquiry *q = inquiry_new();
     struct link_peer peer;
     const char *name = agent_offer(o->agent)->name;
-    link_peer(o->link, &peer);
+    session_peer(o->resident.landlord, &peer);
     CHECK(peer.identity != NULL);
     q->service = certifier;
     q->identity = identity_make(peer.identity->facts, peer.identity->count);

@@ -186,7 +186,10 @@ static void withdraw(struct door_offer *o, enum agents_leave how, enum close_rea
 static void prove_later(struct door_offer *o)
 {
     struct link_peer peer;
-    link_peer(o->link, &peer);
+    if (o->resident.landlord == NULL)
+        link_peer(o->link, &peer);
+    else
+        session_peer(o->resident.landlord, &peer);
     loop_set_timer(o->worker->loop, &o->proof, door_offer_now(o) + standing_look(&peer));
 }
 
@@ -446,6 +449,7 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.hello = hello;
     o->origin.front = NULL;
     o->origin.request = NULL;
+    o->origin.who = NULL;
     o->origin.carrier = 0; /* who comes to the port has a connection of his own */
     o->origin.transport = NULL;
     door_spares_init(&o->spares, loop_now(w->loop));
@@ -487,7 +491,7 @@ static struct agent *make_known(struct door_offer *o, const struct session_origi
     struct link_peer peer;
     link_peer(o->link, &peer);
     CHECK(peer.identity != NULL); /* tunnels demand one */
-    const char *label = identity_label(peer.identity);
+    const char *label = identity_label(origin->who != NULL ? origin->who : peer.identity);
     str_copy(terms.identity, sizeof(terms.identity), label, strlen(label));
     identity_digest(peer.identity, terms.fingerprint);
     return agents_offer(o->worker->agents, &terms);

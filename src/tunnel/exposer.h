@@ -30,10 +30,13 @@ struct agent_service {
     struct agent_tls *tls; /* with OFFER_END_TO_END: ends the visitors' TLS; bare: with a certificate that the
                               door's CA is asked for ... */
     const char *kept;      /* ... and which is kept in this file; NULL: nowhere */
-    int64_t dial_timeout;  /* nanoseconds */
-    int64_t health;        /* between two probes of the service; 0: it is not probed */
-    size_t connections;    /* visitors at once */
-    int64_t bandwidth;     /* bytes per second of all visitors, both ways together; 0: no bound */
+    /* Files of who makes the offer, where that is not whom the door's connection is opened as; or NULL, both.
+     */
+    const char *also_cert, *also_key;
+    int64_t dial_timeout; /* nanoseconds */
+    int64_t health;       /* between two probes of the service; 0: it is not probed */
+    size_t connections;   /* visitors at once */
+    int64_t bandwidth;    /* bytes per second of all visitors, both ways together; 0: no bound */
 };
 
 enum agent_event {

@@ -49,10 +49,17 @@ struct own_cert {
     struct timer timer;
 };
 
+/* Who makes the offer, besides whom the connection is opened as. */
+struct further {
+    struct cert *cert;  /* that was proven; NULL: none yet */
+    struct timer timer; /* looks for a newer one */
+};
+
 enum offer_state {
     OFFER_IDLE, /* the timer makes a new try */
     OFFER_REACH,
     OFFER_HELLO,
+    OFFER_PROVE, /* asked to prove who makes the offer */
     OFFER_ANSWER,
     OFFER_STANDS,
     OFFER_REFUSED,
@@ -81,6 +88,8 @@ struct exposer_offer {
     struct probe probe;
     struct turned_away turned_away;
     struct own_cert own_cert;
+    struct further further;
+    bool proven; /* ... on this connection, as far as we are concerned */
     struct throttle throttle;
     size_t visitors;
     size_t lingering;         /* of them: gone, but their connections' ends are waited for */
@@ -142,6 +151,18 @@ void turned_away_stop(struct exposer_offer *o);
 /* One from there was not let in. */
 void turned_away_note(struct exposer_offer *o, const struct net_addr *peer, const char *why);
 
+/* ---- further.c ---- */
+
+bool further_is_wanted(const struct exposer_offer *o);
+
+/* Answer the door's request with what proves it. -1 with `err`. */
+int further_prove(struct exposer_offer *o, struct str request, struct err *err);
+
+/* Nothing is proven yet; the offer stands; it does not any more. */
+void further_init(struct exposer_offer *o);
+void further_stood(struct exposer_offer *o);
+void further_lost(struct exposer_offer *o);
+
 /* ---- own_cert.c ---- */
 
 /* The offer's TLS is like that from now on (a reference is taken; NULL: it is none): with the certificate
@@ -162,6 +183,9 @@ bool own_cert_take(struct exposer_offer *o, struct str chain);
 bool own_cert_refused(struct exposer_offer *o, const struct wire_control *control);
 
 /* ---- exposer_offer.c ---- */
+
+/* An offer that stands is made anew; what is open stays. */
+void exposer_offer_again(struct exposer_offer *o);
 
 /* Say something to the door, soon. */
 void exposer_offer_say(struct exposer_offer *o, const struct wire_control *control);

@@ -11,6 +11,7 @@
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
+#include "tunnel/renew_wire.h"
 
 /* An offer that stood so long was no failure. Short, so that a door that is started several times within a
  * minute has its agents back as soon as the first time. */
@@ -63,6 +64,7 @@ static void drop_connection(struct exposer_offer *o)
     way_cancel(&o->way);
     renewer_leave(&o->part);
     own_cert_lost(o);
+    further_lost(o);
     link_close(o->control, o->state != OFFER_STANDS);
     o->control = NULL;
     buf_free(&o->in);
@@ -165,7 +167,8 @@ static enum offer_state step_reach(struct exposer_offer *o)
     }
     o->in.max = WIRE_CONTROL_MAX + AGENT_ROOM;
     o->out.max = OUT_MAX;
-    CHECK(wire_encode_offer(&o->service.offer, o->agent->door->cert != NULL, &o->out));
+    CHECK(wire_encode_offer(&o->service.offer, o->agent->door->cert != NULL, further_is_wanted(o), &o->out));
+    o->proven = false;
     return OFFER_HELLO;
 }
 
@@ -173,7 +176,9 @@ static enum offer_state step_hello(struct exposer_offer *o)
 {
     if (link_write_buf(o->control, &o->out) == LINK_AGAIN)
         return OFFER_HELLO;
-    return OFFER_ANSWER; /* where that broke, what the door said before says why */
+    return further_is_wanted(o) && !o->proven
+               ? OFFER_PROVE
+               : OFFER_ANSWER; /* where that broke, what the door said before says why */
 }
 
 static enum link_status read_more(struct exposer_offer *o)
@@ -229,6 +234,63 @@ static enum offer_state refused(struct exposer_offer *o, const struct wire_answe
                                                                                  : try_later(o, text.text);
 }
 
+static enum offer_state not_read(struct exposer_offer *o)
+{
+    struct err *text = &o->agent->door->text;
+    err_prefix(text, "the door's answer cannot be read");
+    return try_later(o, text->text);
+}
+
+/* Nothing more has come of the answer; `same` waits for it. */
+static enum offer_state not_heard(struct exposer_offer *o, enum link_status status, enum offer_state same)
+{
+    struct err *text = &o->agent->door->text;
+    if (status == LINK_AGAIN)
+        return same;
+    if (status != LINK_EOF)
+        return far_failed(o);
+    err_set(text, "the door %s closed the connection without an answer", o->agent->door->place);
+    return try_later(o, text->text);
+}
+
+/* The door asks who makes the offer, or does not want to know. */
+static enum offer_state prove(struct exposer_offer *o, const struct wire_answer *answer,
+                              const struct buf *request)
+{
+    const struct str asked = {(const char *)request->data, request->len};
+    struct err err;
+    if (answer->outcome != FRONT_OK)
+        return refused(o, answer);
+    o->proven = true;
+    if (further_prove(o, asked, &err) == 0)
+        return OFFER_HELLO;
+    err_prefix(&err, "who offers %s is not proven", o->service.offer.name);
+    return turned_down(o, err.text);
+}
+
+static enum offer_state step_prove(struct exposer_offer *o)
+{
+    for (;;) {
+        struct wire_answer answer;
+        struct buf request = {.max = AUTHENTICATOR_REQUEST_MAX};
+        int64_t expires;
+        size_t used;
+        enum offer_state next = OFFER_PROVE;
+        enum wire_result r = renew_parse_answer(o->in.data, o->in.len, &answer, &request, &expires, &used,
+                                                &o->agent->door->text);
+        if (r == WIRE_OK) {
+            buf_consume(&o->in, used);
+            next = prove(o, &answer, &request);
+        }
+        buf_free(&request);
+        if (r != WIRE_MORE)
+            return r == WIRE_OK ? next : not_read(o);
+        enum link_status status = read_more(o);
+        if (status != LINK_OK)
+            return not_heard(o, status, OFFER_PROVE);
+    }
+}
+
 static enum offer_state step_answer(struct exposer_offer *o)
 {
     struct err *text = &o->agent->door->text;
@@ -236,10 +298,8 @@ static enum offer_state step_answer(struct exposer_offer *o)
         struct wire_answer answer;
         size_t used;
         enum wire_result r = wire_parse_answer(o->in.data, o->in.len, &answer, &used, text);
-        if (r == WIRE_BAD) {
-            err_prefix(text, "the door's answer cannot be read");
-            return try_later(o, text->text);
-        }
+        if (r == WIRE_BAD)
+            return not_read(o);
         if (r == WIRE_OK) {
             buf_consume(&o->in, used);
             if (answer.outcome == FRONT_OK)
@@ -248,14 +308,8 @@ static enum offer_state step_answer(struct exposer_offer *o)
             return answer.outcome == FRONT_OK ? stand(o, answer.warning) : refused(o, &answer);
         }
         enum link_status status = read_more(o);
-        if (status == LINK_AGAIN)
-            return OFFER_ANSWER;
-        if (status == LINK_EOF) {
-            err_set(text, "the door %s closed the connection without an answer", o->agent->door->place);
-            return try_later(o, text->text);
-        }
         if (status != LINK_OK)
-            return far_failed(o);
+            return not_heard(o, status, OFFER_ANSWER);
     }
 }
 
@@ -301,6 +355,13 @@ static enum offer_state stop_moving(struct exposer_offer *o)
     return try_later(o, text.text);
 }
 
+static void make_anew(struct exposer_offer *o)
+{
+    drop_connection(o);
+    begin(o);
+    loop_defer(o->agent->loop, &o->again);
+}
+
 /* The door stops: the offer moves to a new connection, and what is open stays where it is. */
 static enum offer_state move(struct exposer_offer *o)
 {
@@ -309,20 +370,24 @@ static enum offer_state move(struct exposer_offer *o)
         client_door_renew(d, o->carrier);
     if (!patience_bear(&o->whims, loop_now(o->agent->loop)))
         return stop_moving(o);
-    drop_connection(o);
-    begin(o);
-    loop_defer(o->agent->loop, &o->again);
+    make_anew(o);
     return OFFER_REACH;
+}
+
+void exposer_offer_again(struct exposer_offer *o)
+{
+    if (o->state != OFFER_STANDS || o->agent->stopping)
+        return;
+    exposer_visit_drop(o->agent, o); /* what waits was brought for the offer as it was */
+    make_anew(o);
 }
 
 void exposer_offer_unheard(struct exposer_offer *o, unsigned turn)
 {
-    bool waits = o->state == OFFER_HELLO || o->state == OFFER_ANSWER || o->state == OFFER_STANDS;
-    if (!waits || !o->shared || o->carrier != turn || o->agent->stopping)
-        return;
-    drop_connection(o);
-    begin(o);
-    loop_defer(o->agent->loop, &o->again);
+    bool waits = o->state == OFFER_HELLO || o->state == OFFER_PROVE || o->state == OFFER_ANSWER ||
+                 o->state == OFFER_STANDS;
+    if (waits && o->shared && o->carrier == turn && !o->agent->stopping)
+        make_anew(o);
 }
 
 /* The door's policy does not allow the offer any more. Whoever visits already may stay; and a slip in the
@@ -438,10 +503,8 @@ static enum offer_state step_stands(struct exposer_offer *o)
 /* ---- the driver ---- */
 
 static enum offer_state (*const steps[])(struct exposer_offer *) = {
-    [OFFER_REACH] = step_reach,
-    [OFFER_HELLO] = step_hello,
-    [OFFER_ANSWER] = step_answer,
-    [OFFER_STANDS] = step_stands,
+    [OFFER_REACH] = step_reach,   [OFFER_HELLO] = step_hello,   [OFFER_PROVE] = step_prove,
+    [OFFER_ANSWER] = step_answer, [OFFER_STANDS] = step_stands,
 };
 
 static void offer_run(struct exposer_offer *o)
@@ -459,8 +522,10 @@ static void offer_run(struct exposer_offer *o)
         o->state = next;
         if (stood && (o->probe.down != FRONT_OK || o->agent->stopping || own_cert_is_missing(o)))
             say_ready(o);
-        if (stood)
+        if (stood) {
             own_cert_stood(o);
+            further_stood(o);
+        }
     }
     o->running = false;
 }
@@ -552,6 +617,9 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     o->service.host = copy(service->host);
     o->service.path = copy(service->path);
     o->service.kept = copy(service->kept);
+    o->service.also_cert = copy(service->also_cert);
+    o->service.also_key = copy(service->also_key);
+    further_init(o);
     o->service.tls = NULL;
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);
@@ -579,6 +647,8 @@ void exposer_offer_free(struct exposer_offer *o)
     own_cert_stop(o);
     agent_tls_unref(o->service.tls);
     free((void *)(uintptr_t)o->service.kept);
+    free((void *)(uintptr_t)o->service.also_cert);
+    free((void *)(uintptr_t)o->service.also_key);
     free((void *)(uintptr_t)o->service.host);
     free((void *)(uintptr_t)o->service.path);
     free(o->complaint);
