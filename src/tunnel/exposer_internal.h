@@ -15,7 +15,8 @@
 #include "tunnel/throttle.h"
 #include "tunnel/way.h"
 
-#define AGENT_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+#define AGENT_ROOM 17408       /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+#define AGENT_WHIMS_A_SECOND 1 /* that are told, or begun anew, on the door's word alone */
 #define AGENT_SPARES_MAX (2 * OFFER_IDS_MAX)
 
 /* Does the service answer? Asked again and again where that is wanted; else visitors show it. */
@@ -150,6 +151,16 @@ void turned_away_stop(struct exposer_offer *o);
 
 /* One from there was not let in. */
 void turned_away_note(struct exposer_offer *o, const struct net_addr *peer, const char *why);
+
+/* ---- fellows.c ---- */
+
+void fellows_init(struct exposer_offer *o);
+void fellows_hear(struct exposer_offer *o, const struct wire_control *control);
+
+/* The offer stands, and nobody has been told of; it is lost; it goes. */
+void fellows_forget(struct exposer_offer *o);
+void fellows_lost(struct exposer_offer *o);
+void fellows_end(struct exposer_offer *o);
 
 /* ---- further.c ---- */
 

@@ -26,7 +26,6 @@
 /* The door's word alone is not to fill a disk or keep a processor busy. What a slow network has held up may
  * come at once. */
 #define WHIMS_AT_ONCE 10
-#define WHIMS_A_SECOND 1
 
 /* ---- telling ---- */
 
@@ -60,7 +59,7 @@ static char *copy(const char *text)
 static void drop_connection(struct exposer_offer *o)
 {
     wheel_cancel(&o->timer);
-    wheel_cancel(&o->fellows_due);
+    fellows_lost(o);
     way_cancel(&o->way);
     renewer_leave(&o->part);
     own_cert_lost(o);
@@ -196,17 +195,6 @@ static int64_t next_look(const struct exposer_offer *o, int64_t now)
     return now + (carrier_is_under_way(c) ? LOOK_NS : LOOK_RARELY_NS);
 }
 
-/* False: it is known. */
-static bool note_fellows(struct exposer_offer *o, size_t count, const char *one)
-{
-    if (o->fellows == count && strcmp(one, o->fellow == NULL ? "" : o->fellow) == 0)
-        return false;
-    o->fellows = count;
-    free(o->fellow);
-    o->fellow = copy(*one == '\0' ? NULL : one);
-    return true;
-}
-
 static enum offer_state stand(struct exposer_offer *o, const char *warning)
 {
     struct loop *loop = o->agent->loop;
@@ -217,7 +205,7 @@ static enum offer_state stand(struct exposer_offer *o, const char *warning)
     o->has_stood = o->has_stood || !own_cert_is_missing(o);
     free(o->complaint);
     o->complaint = NULL;
-    note_fellows(o, 0, "");
+    fellows_forget(o);
     exposer_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
@@ -411,31 +399,6 @@ struct orders {
     bool uncertified; /* likewise */
 };
 
-/* An honest door says it once a second. What another says beyond that is told when it is due: the last of
- * it. */
-static void tell_fellows(struct exposer_offer *o)
-{
-    int64_t now = loop_now(o->agent->loop);
-    struct agent_news news = {
-        .event = AGENT_FELLOWS, .text = o->fellow == NULL ? "" : o->fellow, .fellows = o->fellows};
-    if (patience_bear(&o->whims, now))
-        exposer_offer_tell(o, &news);
-    else
-        loop_set_timer(o->agent->loop, &o->fellows_due, now + NSEC_PER_SEC / WHIMS_A_SECOND);
-}
-
-static void on_fellows_due(struct timer *t)
-{
-    tell_fellows(CONTAINER_OF(t, struct exposer_offer, fellows_due));
-}
-
-static void hear_of_fellows(struct exposer_offer *o, const struct wire_control *control)
-{
-    if (control->says_fellows && note_fellows(o, control->fellows, control->fellow) &&
-        !timer_is_set(&o->fellows_due))
-        tell_fellows(o);
-}
-
 /* False when there will be none. */
 static bool hear_of_certificate(struct exposer_offer *o, const struct wire_control *control)
 {
@@ -459,7 +422,7 @@ static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
         if (ret->uncertified)
             return true;
         ret->drain = ret->drain || control.drain;
-        hear_of_fellows(o, &control);
+        fellows_hear(o, &control);
         if (control.withdrawn[0] != '\0') {
             ret->withdrawn = true;
             err_set(err, "the door %s has withdrawn the offer of %s: %s", o->agent->door->place,
@@ -623,8 +586,8 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     o->service.tls = NULL;
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);
-    timer_init(&o->fellows_due, on_fellows_due);
-    patience_init_as(&o->whims, WHIMS_AT_ONCE, WHIMS_A_SECOND, loop_now(a->loop));
+    fellows_init(o);
+    patience_init_as(&o->whims, WHIMS_AT_ONCE, AGENT_WHIMS_A_SECOND, loop_now(a->loop));
     task_init(&o->again, on_again);
     list_insert(&a->offers, &o->node);
     if (service->bandwidth > 0)
@@ -652,7 +615,7 @@ void exposer_offer_free(struct exposer_offer *o)
     free((void *)(uintptr_t)o->service.host);
     free((void *)(uintptr_t)o->service.path);
     free(o->complaint);
-    free(o->fellow);
+    fellows_end(o);
     free(o);
 }
 

@@ -119,15 +119,24 @@ void own_cert_lost(struct exposer_offer *o)
 
 /* ---- the answer ---- */
 
+static bool is_for(const struct cert *cert, const char *name)
+{
+    for (size_t i = 0; i < cert->names_len; i++)
+        if (strcmp(cert->names[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* What was made of our key, and for our name? */
 static struct cert *read_chain(struct exposer_offer *o, struct str chain, struct err *err)
 {
     const char *name = o->service.offer.name;
     struct cert *cert = cert_from(chain, o->own_cert.key, name, err);
-    for (size_t i = 0; cert != NULL && i < cert->names_len; i++)
-        if (strcmp(cert->names[i], name) == 0)
-            return cert;
-    if (cert != NULL)
+    if (cert != NULL && cert->not_after <= time(NULL))
+        err_set(err, "the certificate has expired already: do this machine's clock and the door's agree?");
+    else if (cert != NULL && is_for(cert, name))
+        return cert;
+    else if (cert != NULL)
         err_set(err, "the certificate is for another name");
     cert_unref(cert);
     return NULL;
@@ -180,6 +189,7 @@ bool own_cert_take(struct exposer_offer *o, struct str chain)
     if (cert == NULL || show(o, o->service.tls, cert, &err) != 0)
         return go_without(o, err.text, LOOK_MAX_NS, false);
     c->since = time(NULL);
+    c->not_before = now_of(o) + AGAIN_LEAST_NS; /* however short the door's CA means it */
     keep(o, chain);
     forget_key(c);
     o->has_stood = true;
@@ -209,10 +219,7 @@ static struct cert *load(struct exposer_offer *o)
     if (o->service.kept == NULL || stat(o->service.kept, &st) != 0)
         return NULL;
     struct cert *cert = cert_load(&files, NULL);
-    bool named = false;
-    for (size_t i = 0; cert != NULL && i < cert->names_len; i++)
-        named = named || strcmp(cert->names[i], o->service.offer.name) == 0;
-    if (!named || cert->not_after <= time(NULL)) {
+    if (cert == NULL || !is_for(cert, o->service.offer.name) || cert->not_after <= time(NULL)) {
         cert_unref(cert);
         return NULL;
     }
