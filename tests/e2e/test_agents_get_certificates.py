@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent that offers a name end-to-end, and has been given no certificate for it, has one from the door's CA, through its
 tunnel: for a key of its own, renewed while visitors stay, kept for the next start. Who may have one, the policy says."""
+import datetime
 import hashlib
 import json
 import stat
@@ -13,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 import peers
 import tls
-from agents import Agent, Stream
+from agents import Agent, FakeDoor, Stream
 from run import CARDEA, SLOW, run, wait_until
 
 LIFETIME = int(4 * SLOW)
@@ -222,3 +223,78 @@ def test_floods_are_bounded(site):
         hand.ask(csr())
         said.append(hand.hear())
     assert said[-1]["uncertified"] == "limit" and 5 <= len(said) <= 20, said
+
+
+# ... and doors
+
+def certificate(public, name, ends):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    key = ec.generate_private_key(ec.SECP256R1())
+    return (x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).public_key(public).serial_number(1)
+            .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(seconds=ends))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), True).sign(key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM))
+
+
+def test_a_door_that_gives_what_was_not_asked(pki, tmp_path, echo):
+    """No chain is taken that is not for the key and the name, or is over; asking again waits; what is unasked is let be."""
+    fake = FakeDoor(pki)
+    agent = Agent(tmp_path, fake.address, pki, "app.apps.test", "--to", echo.to, "--end-to-end", "--anyone", "--transport", "tcp",
+                  "--state", tmp_path / "state", "--json", "--grace", "0s")
+    try:
+        _, stream = fake.offer()
+        assert stream.message() == {"v": 1, "ready": False}
+        def asked():
+            request = x509.load_der_x509_csr(stream.read(stream.message()["csr"]))
+            assert request.is_signature_valid and not list(request.subject)
+            return request.public_key()
+
+        def give(public):
+            chain = certificate(public, "app.apps.test", 3600)
+            stream.say(chain=len(chain), behind=chain)
+
+        def told(count):
+            wait_until(lambda: len(agent.events("uncertified")) == count, agent.output)
+            return agent.events("uncertified")[-1]["text"]
+
+        public = asked()
+        stream.say(uncertified="limit", text="later", again=0)
+        assert told(1) == "later"
+        assert asked() != public
+        stream.say(uncertified="unreachable", text="\x1b[31mred", again=1)
+        assert "\x1b" not in told(2)
+        public = asked()
+        give(public)
+        wait_until(lambda: agent.events("certified"), agent.output)
+        assert stream.message() == {"v": 1, "ready": True}
+        give(public)  # nobody has asked
+        stream.say(uncertified="denied", text="nor for this", again=1)
+        stream.sock.close()
+        _, stream = fake.offer()
+        stream.say(chain=10, behind=b"no chain, ")
+        stream.sock.close()
+        _, stream = fake.offer()
+        assert len(agent.events("certified")) == 1 and len(agent.events("uncertified")) == 2
+    finally:
+        agent.end()
+        fake.close()
+
+
+@pytest.mark.parametrize("name, ends, own, text", [("other.test", 3600, True, "for another name"),
+                                                   ("app.apps.test", -60, True, "has expired already"),
+                                                   ("app.apps.test", 3600, False, "key")])
+def test_a_chain_that_is_not_taken(pki, tmp_path, echo, name, ends, own, text):
+    fake = FakeDoor(pki)
+    agent = Agent(tmp_path, fake.address, pki, "app.apps.test", "--to", echo.to, "--end-to-end", "--anyone", "--transport", "tcp",
+                  "--state", tmp_path / "state", "--grace", "0s")
+    try:
+        _, stream = fake.offer()
+        assert stream.message() == {"v": 1, "ready": False}
+        request = x509.load_der_x509_csr(stream.read(stream.message()["csr"]))
+        chain = certificate(request.public_key() if own else ec.generate_private_key(ec.SECP256R1()).public_key(), name, ends)
+        stream.say(chain=len(chain), behind=chain)
+        agent.says("warning: app.apps.test: ")
+        assert text in agent.output() and not list((tmp_path / "state").rglob("*.pem")), agent.output()
+    finally:
+        agent.end()
+        fake.close()
