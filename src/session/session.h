@@ -105,7 +105,6 @@ bool session_may_certify(struct session *s, struct session_origin *at, const str
                          struct session_denial *ret);
 
 /* Who is at the other end: as link_peer() of its link tells, but by the identity that was proven last. */
-struct link_peer;
 bool session_peer(const struct session *s, struct link_peer *ret);
 
 /* For an offer that is about to be made: its agent proves another identity than the connection's, once, by an

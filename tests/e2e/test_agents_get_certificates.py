@@ -98,7 +98,7 @@ def test_it_comes_by_itself(site, expose, tmp_path, transport):
 
         agent.child.kill()
         agent.wait()
-        again = expose(site, name, *words)
+        again = expose(site, name, *words, name="again")
         again.says(f"over {transport.upper()}")
         assert b"hello" in site.get(name) and site.shown(name) == before
 
