@@ -3,9 +3,6 @@
 import hashlib
 import json
 import os
-import pty
-import select
-import shutil
 import sqlite3
 import struct
 import subprocess
@@ -13,39 +10,10 @@ import time
 
 import pytest
 
-import peers
+from authority import Ca, CertifiedSshd
 from pki import openssl
 from run import CARDEA, SLOW, run
-
-
-class Ca:
-    """A CA in a folder of its own, and a folder for what it issues."""
-
-    def __init__(self, tmp_path, *words, passphrase=None):
-        self.place, self.directory = tmp_path, tmp_path / "ca"
-        self.words = []
-        secret = tmp_path / "root-passphrase"
-        secret.write_text("correct horse battery\n")
-        secret.chmod(0o600)
-        if passphrase:
-            self.passphrase = tmp_path / "passphrase"
-            self.passphrase.write_text(passphrase)
-            self.passphrase.chmod(0o600)
-            self.words = ["--passphrase-file", self.passphrase]
-        self.run("init", self.directory, "--name", "Example", "--root-passphrase-file", secret, *self.words, *words)
-
-    def run(self, form, *words, code=0):
-        env = {**os.environ, "CARDEA_CA_DIR": str(self.directory)}
-        done = run(CARDEA, "ca", form, *words, cwd=self.place, env=env)
-        assert done.returncode == code, done.stderr.decode()
-        return done.stdout.decode() if code == 0 else done.stderr.decode()
-
-    def rows(self, *words):
-        return json.loads(self.run("list", "--json", *words))
-
-    def verify(self, name, *words):
-        return openssl("verify", "-x509_strict", "-CAfile", self.directory / "root.pem", "-untrusted",
-                       self.directory / "intermediate.pem", *words, self.place / name)
+from typed import typed
 
 
 @pytest.fixture
@@ -203,24 +171,6 @@ def test_passphrases(tmp_path):
     assert done.returncode == 1 and b"no terminal to ask at" in done.stderr
 
 
-def typed(argv, cwd, *lines):
-    """What a program at a terminal says, and its exit status; each line is typed when it asks."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.chdir(cwd)
-        os.execv(argv[0], [str(word) for word in argv])
-    said, lines = b"", list(lines)
-    try:
-        while select.select([fd], [], [], 20 * SLOW)[0] and (chunk := os.read(fd, 1000)):
-            said += chunk
-            if lines and said.endswith(b": "):
-                os.write(fd, lines.pop(0).encode() + b"\n")
-    except OSError:
-        pass  # it has ended, and the terminal with it
-    os.close(fd)
-    return said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def test_typed_passphrases(tmp_path):
     said, code = typed([CARDEA, "ca", "init", "ca"], tmp_path, "correct horse battery", "correct horse battery")
     assert code == 0 and "correct horse" not in said, said
@@ -319,31 +269,7 @@ def test_lost_database(ca):
 
 @pytest.fixture
 def sshd(ca, tmp_path):
-    """An sshd that believes in the CA only: its host key has a certificate, and nobody's key is listed."""
-    (tmp_path / "sshd").mkdir()
-
-    class Certified(peers.Sshd):
-        def certify(self):
-            config = self.directory / "sshd_config"
-            ca.run("issue", "--ssh", "host", self.directory / "host_key.pub", "--principal", "shell.example.com")
-            ca.run("crl", "--krl", "--out", self.directory / "revoked.krl")
-            config.write_text(config.read_text() + f"""HostCertificate {self.directory}/host_key-cert.pub
-TrustedUserCAKeys {ca.directory}/ssh_user_ca.pub
-RevokedKeys {self.directory}/revoked.krl
-""")
-            (self.directory / "authorized_keys").write_text("")
-            (self.directory / "known_hosts").write_text(
-                "@cert-authority *.example.com " + (ca.directory / "ssh_host_ca.pub").read_text())
-            self.process.stop()
-            self.process = peers.Process([shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", config], self.directory,
-                                         "sshd-certified")
-            peers.wait_listening(self.port, self.process)
-
-        def login(self, *command, name="shell.example.com"):
-            return run("ssh", *self.options(), "-o", f"HostKeyAlias={name}", "-p", self.port, f"{self.user}@127.0.0.1", *command)
-
-    server = Certified(tmp_path / "sshd")
-    server.certify()
+    server = CertifiedSshd(ca, tmp_path / "sshd")
     yield server
     server.stop()
 
