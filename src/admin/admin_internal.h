@@ -39,6 +39,8 @@ struct admin {
     swap_ask *swap;                /* NULL: there are no backups */
     void *swap_arg;
     struct admin_demands demands;
+    admin_ca_fn *ca_ends; /* NULL: there is nobody */
+    void *ca_ends_arg;
 };
 
 /* One per resource; see struct resource. */

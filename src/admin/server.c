@@ -197,6 +197,19 @@ void admin_set_demands(struct admin *a, const struct admin_demands *demands)
     a->demands = *demands;
 }
 
+void admin_set_ca(struct admin *a, admin_ca_fn *ends, void *arg)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->ca_ends = ends;
+    a->ca_ends_arg = arg;
+}
+
+void admin_took_ca(struct admin *a)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->ca = ca_of(a);
+}
+
 /* Unless another door has put its own there meanwhile. */
 static void remove_socket(const struct admin_socket *s)
 {

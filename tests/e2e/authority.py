@@ -34,6 +34,12 @@ class Ca:
         assert done.returncode == code, done.stderr.decode()
         return done.stdout.decode() if code == 0 else done.stderr.decode()
 
+    def warned(self, form, *words):
+        """What a form that works says on standard error."""
+        done = run(CARDEA, "ca", form, *words, "--dir", self.directory, cwd=self.place)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stderr.decode()
+
     def rows(self, *words):
         return json.loads(self.run("list", "--json", *words))
 
