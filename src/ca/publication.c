@@ -70,6 +70,7 @@ struct publication *publication_new(struct authority *a, const struct publicatio
     struct authority_issuer issuer;
     while (authority_issuer(a, p->issuers, &issuer))
         p->issuers++;
+    CHECK(p->issuers > 0);
     p->crls = calloc(p->issuers, sizeof(*p->crls));
     CHECK(p->kept != NULL && p->crls != NULL);
     return p;

@@ -259,6 +259,67 @@ def test_forged_log(ca, forgery, error):
     assert error in ca.run("audit", "--head", kept, code=1)
 
 
+def compute_anew(db):
+    """What whoever can write to the database does after he has changed it: all hashes are right again."""
+    last = bytes(32)
+    for row, at, act, who, serial, detail, content, _ in db.execute("SELECT * FROM log ORDER BY row").fetchall():
+        text = b"cardea ca log 1" + last + struct.pack(">QQ", row, at)
+        for part in (act.encode(), who.encode(), serial, detail.encode(), content):
+            text += struct.pack(">Q", len(part)) + part
+        last = hashlib.sha256(text).digest()
+        db.execute("UPDATE log SET hash = ? WHERE row = ?", (last, row))
+
+
+SWAP = """PRAGMA foreign_keys = OFF;
+UPDATE log SET row = row + 100 WHERE row IN (3, 4); UPDATE log SET row = 107 - (row - 100) - 100 WHERE row > 100;
+UPDATE certificate SET row = row + 100; UPDATE certificate SET row = 107 - (row - 100) - 100"""
+CUT = "DELETE FROM certificate WHERE row = 4; DELETE FROM log WHERE row = 4"
+RELABEL = "UPDATE log SET content = (SELECT content FROM log WHERE row = 3) WHERE row = 4"
+
+
+@pytest.mark.parametrize("forgery, error", [(SWAP, None), (CUT, None), (RELABEL, "forged at row 4: the certificate has another serial")])
+def test_log_that_was_computed_anew(ca, forgery, error):
+    """Order and end are shown by a head that was kept, and by nothing else; certificates by their signatures too."""
+    for name in "ab":
+        ca.run("issue", f"{name}.example.com")
+    kept = json.loads(ca.run("show", "--json"))["head"]
+    with database(ca) as db:
+        for trigger in ("log_stays", "log_is_kept", "log_grows"):
+            db.execute(f"DROP TRIGGER {trigger}")
+        for statement in forgery.split(";"):
+            db.execute(statement)
+        compute_anew(db)
+    if error is None:
+        ca.run("audit")
+    else:
+        assert error in ca.run("audit", code=1)
+    assert ca.run("audit", "--head", kept, code=1)
+
+
+def test_rows_of_another_log(ca, tmp_path):
+    """What another CA has issued does not become ours by being in our log, nor does its intermediate."""
+    (tmp_path / "other").mkdir()
+    other = Ca(tmp_path / "other")
+    ca.run("issue", "a.example.com")
+    other.run("issue", "b.example.com")
+    with database(other) as db:
+        rows = db.execute("SELECT * FROM log").fetchall()
+        listed = db.execute("SELECT * FROM certificate").fetchone()
+    with database(ca) as db:
+        for trigger in ("log_stays", "log_is_kept", "log_grows"):
+            db.execute(f"DROP TRIGGER {trigger}")
+        db.execute("INSERT INTO log VALUES (4, ?, ?, ?, ?, ?, ?, ?)", rows[2][1:])
+        db.execute("INSERT INTO certificate VALUES (4, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", listed[1:])
+        compute_anew(db)
+    assert "forged at row 4: the certificate is not signed by its issuer" in ca.run("audit", code=1)
+    (ca.directory / "intermediate-2.pem").write_bytes((other.directory / "intermediate.pem").read_bytes())
+    with database(ca) as db:
+        db.execute("INSERT INTO log VALUES (5, ?, 'renew', ?, ?, 'intermediate-2.pem intermediate-2.key', ?, ?)",
+                   (rows[1][1], *rows[1][3:5], *rows[1][6:]))
+        compute_anew(db)
+    assert "the root has not signed the intermediate of row 5" in ca.run("audit", code=1)
+
+
 def test_lost_database(ca):
     (ca.directory / "ca.db").unlink()
     assert "never made anew" in ca.run("list", code=1)

@@ -48,13 +48,14 @@ def test_all_of_it(start_door, pki, token, tmp_path, kind):
     said = subprocess.run(["openssl", "verify", "-crl_check", "-CRLfile", "list.crl", "-CAfile", "ca/root.pem", "-untrusted",
                            "ca/intermediate.pem", "www.example.com.pem"], cwd=tmp_path, capture_output=True, check=False)
     assert b"certificate revoked" in said.stderr
+    door = start_door({"certificates": [pki.server("ca.test").row()], "ca": {"directory": str(ca.directory)},
+                       "routes": [{"name": "plain", "listeners": ["plain"], "serve": ["ca"]}]},
+                      listeners=[{"name": "plain", "address": f"127.0.0.1:{port}", "speaks": "plain"}])
     ca.run("renew", "--intermediate-key", token.uri("second"), "--generate")
+    door.reload()
     ca.run("issue", "later.example.com")
     openssl("verify", "-x509_strict", "-CAfile", ca.directory / "root.pem", "-untrusted", ca.directory / "intermediate-2.pem",
             ca.place / "later.example.com.pem")
-    start_door({"certificates": [pki.server("ca.test").row()], "ca": {"directory": str(ca.directory)},
-                "routes": [{"name": "plain", "listeners": ["plain"], "serve": ["ca"]}]},
-               listeners=[{"name": "plain", "address": f"127.0.0.1:{port}", "speaks": "plain"}])
     for name, issuer, status in (("www", "intermediate", "revoked"), ("later", "intermediate-2", "good")):
         said = openssl("ocsp", "-issuer", f"{ca.directory}/{issuer}.pem", "-CAfile", ca.directory / "root.pem", "-cert",
                        ca.place / f"{name}.example.com.pem", "-url", f"http://127.0.0.1:{port}/ca/ocsp").decode()
