@@ -52,11 +52,12 @@ void ca_forget_secrets(struct ca_secrets *s)
     ca_forget(s->pin);
 }
 
-int ca_ask_pin(const char *const *uris, size_t n, char ret[CA_PASSPHRASE_MAX], struct err *err)
+int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, char ret[CA_PASSPHRASE_MAX],
+               struct err *err)
 {
     for (size_t i = 0; i < n; i++)
         if (uris[i] != NULL && pkcs11_is_uri(uris[i]) && pkcs11_asks_pin(uris[i]))
-            return ca_passphrase(NULL, "PIN of the token: ", false, ret, err);
+            return ca_passphrase(NULL, prompt, false, ret, err);
     return 0;
 }
 

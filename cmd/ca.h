@@ -73,9 +73,10 @@ void ca_forget_secrets(struct ca_secrets *s);
 int ca_ask_secrets(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
                    struct err *err);
 
-/* The PIN of a token, asked at the terminal where one of these URIs does not say where it is; NULL is none.
- * -1 with `err`. */
-int ca_ask_pin(const char *const *uris, size_t n, char ret[CA_PASSPHRASE_MAX], struct err *err);
+/* The PIN of a token, asked at the terminal after `prompt` where one of these URIs does not say where it is;
+ * NULL is none. -1 with `err`. */
+int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, char ret[CA_PASSPHRASE_MAX],
+               struct err *err);
 
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
  * why. */

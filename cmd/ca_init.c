@@ -25,7 +25,7 @@ static int take_secrets(const struct ca_options *o, struct init_secrets *ret, st
         ca_passphrase(o->root_passphrase_file, "New passphrase for the key of the root: ", true, ret->root,
                       err) < 0)
         return -1;
-    return ca_ask_pin(uris, ARRAY_LEN(uris), ret->pin, err);
+    return ca_ask_pin(uris, ARRAY_LEN(uris), "PIN of the token: ", ret->pin, err);
 }
 
 static int made(const char *dir, bool in_file)
@@ -80,13 +80,15 @@ static int ask_root(const struct authority *a, const struct ca_options *o, struc
     if (place == KEY_PLACE_ENCRYPTED)
         return ca_passphrase(o->root_passphrase_file, "Passphrase of the root: ", false, ret->passphrase,
                              err);
-    return ca_ask_pin(uris, 1, ret->pin, err);
+    return ca_ask_pin(uris, 1, "PIN of the token with the root: ", ret->pin, err);
 }
 
 /* A PIN that was asked for to unlock the keys before is that of the same token, most likely. */
 static int ask_new(const struct ca_options *o, struct ca_secrets *secrets, struct err *err)
 {
-    return secrets->pin[0] != '\0' ? 0 : ca_ask_pin(&o->intermediate_key, 1, secrets->pin, err);
+    return secrets->pin[0] != '\0'
+               ? 0
+               : ca_ask_pin(&o->intermediate_key, 1, "PIN of the token: ", secrets->pin, err);
 }
 
 static int renew(struct authority *a, const struct ca_options *o, struct ca_secrets *root,

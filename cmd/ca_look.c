@@ -281,6 +281,8 @@ static int make_crls(struct authority *a, const struct ca_options *o, struct buf
     int rc = o->der ? authority_crl(a, 0, ca_now(), lifetime, ret, err) : 0;
     for (size_t i = 0; rc == 0 && !o->der && authority_issuer(a, i, &issuer); i++) {
         struct buf der = {0};
+        if (authority_issuer_is_over(a, i, ca_now()))
+            continue;
         rc = authority_crl(a, i, ca_now(), lifetime, &der, err);
         if (rc == 0 && !ca_put_pem(ret, "X509 CRL", der.data, der.len))
             rc = err_set(err, "out of memory");

@@ -92,6 +92,9 @@ struct authority_issuer {
  * when a later one was made. */
 bool authority_issuer(const struct authority *a, size_t i, struct authority_issuer *ret);
 
+/* Has one that came before expired, so that nobody needs to hear of what it has revoked? */
+bool authority_issuer_is_over(const struct authority *a, size_t i, int64_t now);
+
 /* ---- a new intermediate ---- */
 
 struct authority_renewal {

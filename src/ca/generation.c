@@ -62,6 +62,12 @@ bool authority_issuer(const struct authority *a, size_t i, struct authority_issu
     return g != NULL;
 }
 
+bool authority_issuer_is_over(const struct authority *a, size_t i, int64_t now)
+{
+    struct authority_issuer issuer;
+    return i > 0 && authority_issuer(a, i, &issuer) && authority_end(issuer.cert) < now;
+}
+
 /* ---- reading the log ---- */
 
 /* "intermediate-3" of "intermediate-3.pem"; nothing of another kind of name goes into a path. */

@@ -192,6 +192,8 @@ static int answer_all_crls(struct publication *p, int64_t now, struct web_answer
     int rc = look_at_log(p, err);
     for (size_t i = 0; i < p->issuers; i++) {
         const struct made *m = &p->crls[i].made;
+        if (authority_issuer_is_over(p->authority, i, now))
+            continue;
         if (rc == 0)
             rc = refresh_crl(p, i, now, err);
         if (!holds(p, i, now)) {
