@@ -119,6 +119,7 @@ def test_its_end_is_told(start_door, pki, tmp_path):
         wait_until(lambda: words in door.process.output(), words)
     assert end("intermediate") < before and door.process.pid == pid
     assert (status("a", "intermediate"), status("b", "intermediate-2")) == ("good", "good")
+    assert status("a", "intermediate-2") == "unknown"
     for name in "ab":
         ca.run("revoke", f"{name}.example.com.pem")
     assert (status("a", "intermediate"), status("b", "intermediate-2")) == ("revoked", "revoked")
