@@ -58,7 +58,7 @@ void serve_ca_services(struct serve_ca *c, struct web_service ret[SERVE_CA_SERVI
     ret[2] = ca_publisher_web(c->publisher);
 }
 
-bool serve_ca_ends(void *arg, int64_t *ret_root, int64_t *ret_intermediate)
+bool serve_ca_ends(void *arg, struct ca_end *ret_root, struct ca_end *ret_intermediate)
 {
     const struct serve_ca *c = arg;
     return ca_publisher_ends(c->publisher, ret_root, ret_intermediate);

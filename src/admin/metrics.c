@@ -33,20 +33,6 @@ static bool put_astray(struct buf *b, const struct door *door)
                    dropped);
 }
 
-static bool put_ca(struct buf *b, const struct admin *a)
-{
-    int64_t root, intermediate;
-    if (a->ca_ends == NULL || !a->ca_ends(a->ca_ends_arg, &root, &intermediate))
-        return true;
-    return buf_printf(
-        b,
-        "# HELP cardea_ca_not_after_seconds When the certificates of the door's CA expire, since 1970.\n"
-        "# TYPE cardea_ca_not_after_seconds gauge\n"
-        "cardea_ca_not_after_seconds{certificate=\"root\"} %lld\n"
-        "cardea_ca_not_after_seconds{certificate=\"intermediate\"} %lld\n",
-        (long long)root, (long long)intermediate);
-}
-
 static bool put_demands(struct buf *b, const struct demand_figures *f)
 {
     static const char *const words[] = {
@@ -190,7 +176,7 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
     CHECK(m != NULL);
     struct buf *b = &m->body;
     m->e = e;
-    m->ok = put_door(b, a->door) && put_ca(b, a) && put_demands(b, a->demands.figures) &&
+    m->ok = put_door(b, a->door) && admin_ca_metrics(b, a) && put_demands(b, a->demands.figures) &&
             put_astray(b, a->door) && put_routes(b, a->door) && put_requests(b, a->door) &&
             put_backends(b, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
             put_backends(b, snap, "backend_connections", "Connections to the backend, of all routes",

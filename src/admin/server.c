@@ -25,6 +25,7 @@ static const struct resource on_socket[] = {
     {"/stage", "POST", admin_stage},
     {"/certificates/swap", "POST", admin_swap},
     {"/forget", "POST", admin_forget},
+    {"/ca", "GET", admin_ca},
 };
 
 /* Backends come here. */

@@ -13,6 +13,7 @@
 #define ADMIN_SOCKET_MAX 108 /* bytes of a unix socket's path with its NUL (sun_path) */
 
 struct admin;
+struct ca_end;
 struct candidates;
 
 #define ADMIN_SYSTEM_SOCKET "/run/cardea.sock"
@@ -51,8 +52,8 @@ struct admin_demands {
 };
 void admin_set_demands(struct admin *admin, const struct admin_demands *demands);
 
-/* When the certificates of the door's CA end, in seconds since 1970. False: it has none. */
-typedef bool admin_ca_fn(void *arg, int64_t *ret_root, int64_t *ret_intermediate);
+/* When the certificates of the door's CA end, as ca_publisher_ends() tells. False: it has none. */
+typedef bool admin_ca_fn(void *arg, struct ca_end *ret_root, struct ca_end *ret_intermediate);
 void admin_set_ca(struct admin *admin, admin_ca_fn *ends, void *arg);
 
 /* The CA has taken the settings that are in force now: nothing about it is outdated. */

@@ -124,6 +124,9 @@ int authority_renew(struct authority *a, const struct authority_renewal *renewal
  * follows it? What it issues is cut to its end. */
 bool authority_is_ending(const struct x509_st *cert, int64_t now);
 
+/* From when on it is, in seconds since 1970. */
+int64_t authority_due(const struct x509_st *cert);
+
 /* Its end, in seconds since 1970. */
 int64_t authority_end(const struct x509_st *cert);
 

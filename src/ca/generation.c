@@ -22,11 +22,16 @@ int64_t authority_end(const X509 *cert)
     return seconds;
 }
 
-bool authority_is_ending(const X509 *cert, int64_t now)
+int64_t authority_due(const X509 *cert)
 {
     int64_t from = 0, until = authority_end(cert);
     CHECK(ASN1_TIME_to_posix(X509_get0_notBefore(cert), &from) == 1);
-    return until - now < MIN((until - from) / 3, ENDING_MAX);
+    return until - MIN((until - from) / 3, ENDING_MAX);
+}
+
+bool authority_is_ending(const X509 *cert, int64_t now)
+{
+    return now > authority_due(cert);
 }
 
 /* ---- which there are ---- */

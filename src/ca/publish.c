@@ -23,7 +23,9 @@ struct ca_publisher {
     struct publication *publication; /* NULL: there is no CA */
     struct authority *authority;
     int64_t told; /* seconds since 1970 */
-    _Atomic int64_t root_end, intermediate_end;
+    struct {
+        _Atomic int64_t at, due; /* 0: there is no CA */
+    } root, intermediate;
     struct loop *loop; /* while the office runs */
     struct timer daily;
 };
@@ -155,8 +157,10 @@ void ca_publisher_take(struct ca_publisher *s, struct publication *p, struct aut
     publication_free(s->publication);
     s->publication = p;
     s->authority = a;
-    atomic_store(&s->root_end, authority_end(authority_root(a)));
-    atomic_store(&s->intermediate_end, authority_end(authority_intermediate(a)));
+    atomic_store(&s->root.due, authority_due(authority_root(a)));
+    atomic_store(&s->intermediate.due, authority_due(authority_intermediate(a)));
+    atomic_store(&s->intermediate.at, authority_end(authority_intermediate(a)));
+    atomic_store(&s->root.at, authority_end(authority_root(a)));
     warn_of_end(s);
 }
 
@@ -171,9 +175,9 @@ int ca_publisher_open(struct ca_publisher *s, struct authority *a, const struct 
     return 0;
 }
 
-bool ca_publisher_ends(const struct ca_publisher *s, int64_t *ret_root, int64_t *ret_intermediate)
+bool ca_publisher_ends(const struct ca_publisher *s, struct ca_end *ret_root, struct ca_end *ret_intermediate)
 {
-    *ret_root = atomic_load(&s->root_end);
-    *ret_intermediate = atomic_load(&s->intermediate_end);
-    return *ret_root != 0;
+    *ret_root = (struct ca_end){atomic_load(&s->root.at), atomic_load(&s->root.due)};
+    *ret_intermediate = (struct ca_end){atomic_load(&s->intermediate.at), atomic_load(&s->intermediate.due)};
+    return ret_root->at != 0;
 }

@@ -31,9 +31,15 @@ struct publication *ca_publisher_prepare(const struct ca_publisher *s, struct au
                                          const struct config_ca *ca, bool is_served, struct err *err);
 void ca_publisher_take(struct ca_publisher *s, struct publication *p, struct authority *a);
 
-/* When the root and the one that issues end, in seconds since 1970; from any thread. False: there is no CA.
- */
-bool ca_publisher_ends(const struct ca_publisher *s, int64_t *ret_root, int64_t *ret_intermediate);
+/* When a certificate of the CA ends, and from when on that is near (authority_is_ending()); in seconds since
+ * 1970. */
+struct ca_end {
+    int64_t at, due;
+};
+
+/* Of the root and of the one that issues; from any thread. False: there is no CA. */
+bool ca_publisher_ends(const struct ca_publisher *s, struct ca_end *ret_root,
+                       struct ca_end *ret_intermediate);
 
 /* Let it have the CA; before the door begins. `a` is unlocked, lives longer than `s` and belongs to the
  * office's thread from now on. Where a route leads to the service (`is_served`), the operator hears of it

@@ -10,7 +10,7 @@ from acme import DEVICE, Acme
 from authority import Ca
 from peers import curl
 from pki import openssl
-from run import free_port, wait_until
+from run import CARDEA, free_port, run, wait_until
 from test_acme_clients import done, lego, lego_chain
 
 
@@ -117,6 +117,9 @@ def test_its_end_is_told(start_door, pki, tmp_path):
     door.reload()
     for words in ("ca: Example CA 2 issues from now on", "ca: the intermediate is good until"):
         wait_until(lambda: words in door.process.output(), words)
+    listed = run(CARDEA, "cert", "ls", "--socket", door.socket)
+    assert listed.returncode == 0 and b"the intermediate of the door's CA is near its end" in listed.stderr, listed
+    assert door.get_json("/ca")["intermediate"] == {"not_after": end("intermediate"), "ending": True}
     assert end("intermediate") < before and door.process.pid == pid
     assert (status("a", "intermediate"), status("b", "intermediate-2")) == ("good", "good")
     assert status("a", "intermediate-2") == "unknown"
