@@ -76,6 +76,18 @@ struct acme_server *acme_server_new(const struct acme_server_params *params, str
     return s;
 }
 
+void acme_server_take(struct acme_server *s, const struct acme_server_params *params)
+{
+    CHECK_MAGIC(s, ACME_SERVER_MAGIC);
+    CHECK(params->profiles_len > 0 && strcmp(params->path, s->params->path) == 0);
+    const char *host = strstr(params->url, "://");
+    const char *path = host == NULL ? NULL : strchr(host + 3, '/');
+    CHECK(path != NULL); /* as acme_server_new() has looked at it: the tail is ours */
+    s->params = params;
+    s->limits = with_defaults(&params->limits);
+    s->path = path;
+}
+
 void acme_server_free(struct acme_server *s)
 {
     if (s == NULL)

@@ -122,6 +122,9 @@ struct acme_server_params {
 /* Open or make the database. NULL with `err`. */
 struct acme_server *acme_server_new(const struct acme_server_params *params, struct err *err);
 
+/* Go by these from now on, which are of the same database and of a URL as acme_server_new() takes it. */
+void acme_server_take(struct acme_server *s, const struct acme_server_params *params);
+
 /* NULL is allowed. */
 void acme_server_free(struct acme_server *s);
 

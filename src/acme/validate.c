@@ -136,6 +136,11 @@ bool acme_validator_is_full(const struct acme_validator *v)
     return v->count >= ACME_LOOKS_MAX;
 }
 
+bool acme_validator_is_idle(const struct acme_validator *v)
+{
+    return v->count == 0;
+}
+
 void acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
                          void *arg)
 {

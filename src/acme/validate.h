@@ -41,6 +41,9 @@ typedef void acme_validator_done(void *arg, const char *id, bool ok, enum acme_p
 /* Are ACME_LOOKS_MAX under way? */
 bool acme_validator_is_full(const struct acme_validator *v);
 
+/* Is none under way? */
+bool acme_validator_is_idle(const struct acme_validator *v);
+
 /* Look, unless it is full. */
 void acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
                          void *arg);

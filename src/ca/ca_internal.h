@@ -39,6 +39,11 @@ struct ca_serial ca_serial_of(const X509 *cert);
 X509 *ca_certify(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
                  const struct ca_request *request, struct err *err);
 
+/* The same as ca_issue() or, where `issuer` is NULL, ca_create_root(), with a key that is there and becomes
+ * the result's; it is freed where there is none. NULL for the key is an error. */
+struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
+                   const struct ca_request *request, struct err *err);
+
 /* Append the chain of `issuer`, without the root, to a certificate that it has issued. */
 void ca_put_above(struct ca *made, const struct ca *issuer);
 

@@ -92,46 +92,18 @@ static X509 *make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profil
     return cert;
 }
 
-/* A key and a certificate for it. */
-static struct ca *make_with_key(const struct ca *issuer, enum ca_profile profile,
-                                const struct ca_request *request, struct err *err)
-{
-    struct ca *made = ca_new();
-    EVP_PKEY *key = ca_key_make(request->key);
-    X509 *cert = NULL;
-    if (made == NULL || key == NULL)
-        err_set(err, "no key could be made");
-    else
-        cert = make(issuer, key, profile, request, err);
-    if (cert == NULL) {
-        EVP_PKEY_free(key);
-        ca_free(made);
-        return NULL;
-    }
-    made->chain[made->chain_len++] = cert;
-    made->key = key;
-    return made;
-}
-
-struct ca *ca_create_root(const struct ca_request *request, struct err *err)
-{
-    if (request->name == NULL) {
-        err_set(err, "a CA needs a name");
-        return NULL;
-    }
-    return make_with_key(NULL, CA_PROFILE_INTERMEDIATE, request, err);
-}
-
 static int check_may_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
                            struct err *err)
 {
+    if (profile == CA_PROFILE_INTERMEDIATE && request->name == NULL)
+        return err_set(err, "a CA needs a name");
+    if (issuer == NULL)
+        return 0;
     X509 *cert = issuer->chain[0];
     if (!X509_check_ca(cert))
         return err_set(err, "the issuer's certificate is not that of a CA");
     if (profile == CA_PROFILE_INTERMEDIATE && X509_get_pathlen(cert) == 0)
         return err_set(err, "the issuer may not make other CAs (its path length is 0)");
-    if (profile == CA_PROFILE_INTERMEDIATE && request->name == NULL)
-        return err_set(err, "a CA needs a name");
     if (profile == CA_PROFILE_SERVER && request->sans_len == 0)
         return err_set(err, "a server certificate needs a DNS name or an IP address");
     if (request->name == NULL && request->sans_len == 0)
@@ -160,14 +132,35 @@ void ca_put_above(struct ca *made, const struct ca *issuer)
     }
 }
 
+struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
+                   const struct ca_request *request, struct err *err)
+{
+    struct ca *made = ca_new();
+    X509 *cert = NULL;
+    if (made == NULL || key == NULL)
+        err_set(err, "no key could be made");
+    else if (check_may_issue(issuer, profile, request, err) == 0)
+        cert = make(issuer, key, profile, request, err);
+    if (cert == NULL) {
+        EVP_PKEY_free(key);
+        ca_free(made);
+        return NULL;
+    }
+    made->chain[made->chain_len++] = cert;
+    made->key = key;
+    if (issuer != NULL)
+        ca_put_above(made, issuer);
+    return made;
+}
+
+struct ca *ca_create_root(const struct ca_request *request, struct err *err)
+{
+    return ca_make(NULL, ca_key_make(request->key), CA_PROFILE_INTERMEDIATE, request, err);
+}
+
 struct ca *ca_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
                     struct err *err)
 {
     CHECK_MAGIC(issuer, CA_MAGIC);
-    if (check_may_issue(issuer, profile, request, err) < 0)
-        return NULL;
-    struct ca *made = make_with_key(issuer, profile, request, err);
-    if (made != NULL)
-        ca_put_above(made, issuer);
-    return made;
+    return ca_make(issuer, ca_key_make(request->key), profile, request, err);
 }

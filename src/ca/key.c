@@ -85,6 +85,13 @@ const char *ca_key_name(enum ca_key_kind kind)
     return key_rows[kind].name;
 }
 
+void ca_key_type(enum ca_key_kind kind, int *ret_type, int *ret_parameter)
+{
+    CHECK((unsigned)kind < CA_KEY_KINDS);
+    *ret_type = key_rows[kind].type;
+    *ret_parameter = key_rows[kind].parameter;
+}
+
 bool ca_key_parse(const char *name, enum ca_key_kind *ret)
 {
     for (enum ca_key_kind kind = 0; kind < CA_KEY_KINDS; kind++) {

@@ -19,6 +19,9 @@ struct evp_pkey_st *ca_key_make(enum ca_key_kind kind);
 const char *ca_key_name(enum ca_key_kind kind);
 bool ca_key_parse(const char *name, enum ca_key_kind *ret);
 
+/* As AWS-LC has it: EVP_PKEY_EC with the NID of the curve, EVP_PKEY_RSA with the bits, or another type. */
+void ca_key_type(enum ca_key_kind kind, int *ret_type, int *ret_parameter);
+
 /* Write a key (mode 0600, atomically) to where nothing is yet. An empty passphrase: not encrypted. -1 with
  * `err`. */
 int ca_key_write(const struct evp_pkey_st *key, struct str passphrase, const char *path, struct err *err);

@@ -127,7 +127,7 @@ EVP_PKEY *pem_read_key(const char *path, struct err *err)
     mode_t mode = 0;
     EVP_PKEY *key = NULL;
     if (pkcs11_is_uri(path))
-        return pkcs11_read_key(path, err);
+        return pkcs11_read_key(path, (struct str){0}, err);
     if (file_read(path, KEY_FILE_MAX, &text, &mode, err) < 0)
         return NULL;
     if (!pem_key_is_kept(mode))

@@ -44,6 +44,13 @@ int login_service_open(struct login_service *s, struct authority *a, const char 
     return 0;
 }
 
+void login_service_take(struct login_service *s, struct authority *a, const struct login_settings *settings)
+{
+    const struct login_issuer issuer = login_issuer_of(a);
+    CHECK(s->login != NULL);
+    login_take(s->login, settings, &issuer);
+}
+
 static void serve(void *arg, const struct web_request *request, struct web_exchange *exchange)
 {
     struct login_service *s = arg;

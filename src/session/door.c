@@ -223,6 +223,15 @@ static void begin_standard(struct worker *w, void *arg)
     w->over = NULL;
 }
 
+void door_post_office(struct door *d, struct message *m)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->shared.office != NULL)
+        office_post(d->shared.office, m);
+    else
+        m->run(m);
+}
+
 int door_open_office(struct door *d, const struct snapshot *snap, struct err *err)
 {
     if (d->shared.office != NULL || !snapshot_needs_office(snap))
