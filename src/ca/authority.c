@@ -14,8 +14,8 @@
 #include "base/check.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
 #include "ca/ssh.h"
+#include "cert/key.h"
 #include "cert/pem.h"
 #include "state/state.h"
 
@@ -77,7 +77,7 @@ bool authority_is_locked(const struct authority *a)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     char *path = authority_path(a->dir, INTERMEDIATE_KEY);
-    bool locked = ca_key_is_encrypted(path);
+    bool locked = key_is_encrypted(path);
     free(path);
     return locked;
 }
@@ -85,7 +85,7 @@ bool authority_is_locked(const struct authority *a)
 static int load_ssh(struct authority *a, int which, struct str passphrase, struct err *err)
 {
     char *path = authority_path(a->dir, which == SSH_USER ? SSH_USER_CA ".key" : SSH_HOST_CA ".key");
-    EVP_PKEY *key = ca_key_read(path, passphrase, err);
+    EVP_PKEY *key = key_read(path, passphrase, err);
     int rc = key == NULL ? -1 : ssh_put_key(&a->ssh_pub[which], key, err);
     a->ssh[which] = key;
     free(path);
@@ -316,7 +316,7 @@ struct ca *authority_issue(struct authority *a, enum ca_profile profile, const s
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     struct ca *made = ca_new();
-    EVP_PKEY *key = ca_key_make(request->key);
+    EVP_PKEY *key = key_make(request->key);
     X509 *cert = NULL;
     if (made == NULL || key == NULL)
         err_set(err, "no key could be made");

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "ca/ca.h"
+#include "cert/key.h"
 
 struct authority;
 
@@ -28,7 +29,7 @@ struct authority;
 /* What to make. Zero-initialise and fill in what matters. */
 struct authority_plan {
     const char *name; /* of whom it is; the certificates are called "NAME root CA" and "NAME CA" */
-    enum ca_key_kind key;
+    enum key_kind key;
     int64_t root_lifetime;         /* seconds; 0: 20 years */
     int64_t intermediate_lifetime; /* 0: 5 years */
     /* What the intermediate may issue for: "dns:example.com" (and all names below), "ip:192.0.2.0/24",
@@ -73,7 +74,7 @@ int authority_set_url(struct authority *a, const char *url, const char *who, int
 /* What there is to know of it, for people. */
 struct authority_certificate {
     char name[128];
-    char key[32]; /* "P-256" */
+    char key[KEY_TEXT_MAX]; /* see key_describe() */
     int64_t not_after;
     char sha256[65]; /* of the certificate, in hexadecimal */
 };

@@ -17,8 +17,8 @@
 #include "base/file.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
 #include "ca/ssh.h"
+#include "cert/key.h"
 #include "state/state.h"
 
 #define YEAR (INT64_C(365) * 86400)
@@ -90,7 +90,7 @@ static int write_pair(const struct ca *ca, const char *dir, const char *cert, co
     struct buf pem = {0};
     int rc = ca_chain_pem(ca, &pem) ? 0 : err_set(err, "out of memory");
     if (rc == 0)
-        rc = ca_key_write(ca->key, passphrase, key_path, err);
+        rc = key_write(ca->key, passphrase, key_path, err);
     if (rc == 0)
         rc = file_create_atomic(cert_path, 0644, pem.data, pem.len, err);
     buf_free(&pem);
@@ -105,13 +105,13 @@ static int write_ssh(const struct authority_plan *plan, const char *dir, const c
     char *pub_path = NULL, *key_path = NULL;
     CHECK(asprintf(&pub_path, "%s/%s.pub", dir, which) >= 0 &&
           asprintf(&key_path, "%s/%s.key", dir, which) >= 0);
-    EVP_PKEY *key = ca_key_make(CA_KEY_ED25519);
+    EVP_PKEY *key = key_make(KEY_ED25519);
     struct buf blob = {0}, line = {0};
     int rc = key == NULL ? err_set(err, "no key could be made") : ssh_put_key(&blob, key, err);
     if (rc == 0 && !ssh_put_line(&line, &blob, plan->name))
         rc = err_set(err, "out of memory");
     if (rc == 0)
-        rc = ca_key_write(key, plan->passphrase, key_path, err);
+        rc = key_write(key, plan->passphrase, key_path, err);
     if (rc == 0)
         rc = file_create_atomic(pub_path, 0644, line.data, line.len, err);
     EVP_PKEY_free(key);

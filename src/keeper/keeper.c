@@ -387,7 +387,7 @@ static char *staples_folder(const struct config *c)
 static struct asker_settings asking_of(const struct config *c)
 {
     return (struct asker_settings){.crl_max = c->limits.crl_size,
-                                   .check_every = c->limits.certificate_check / NSEC_PER_SEC};
+                                   .check_every = c->limits.revocation_check / NSEC_PER_SEC};
 }
 
 static int make_demand(struct source_entry *e, const struct config_certificate *cc, size_t i, struct err *err)

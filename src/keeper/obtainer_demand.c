@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/key.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 struct book *obtainer_book(struct obtainer *o)
@@ -40,8 +40,8 @@ struct obtained *obtainer_demand(struct obtainer *o, struct acme_wish *wish, boo
     CHECK_MAGIC(o, OBTAINER_MAGIC);
     const struct book_lineage what = {.names = (const char *const *)wish->names,
                                       .names_len = wish->names_len,
-                                      .key_kind = ca_key_name(wish->key),
-                                      .profile = wish->profile != NULL ? wish->profile : "",
+                                      .key_kind = key_kind_name(wish->key),
+                                      .profile = acme_wish_profile(wish),
                                       .on_demand = true};
     struct err err;
     int64_t id = fresh ? book_add(o->book, &what, &err) : book_known(o->book, &what, &err);
