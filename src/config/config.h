@@ -150,6 +150,7 @@ struct config_acme_eab {
 struct config_acme_dns {
     struct config_head head;
     char **hook; /* its words, to a NULL; NULL: by `server` */
+    int64_t hook_timeout;
     struct config_address server;
     struct config_text zone; /* this and what follows: of `server` */
     struct config_text key;
@@ -196,6 +197,7 @@ struct config_acme {
     struct config_codes challenges; /* enum config_challenge */
     struct config_acme_dns *dns;    /* NULL: none */
     struct config_acme_backup backup;
+    int64_t order_timeout;
     int64_t renew_before; /* 0: by its life */
     /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is none of these.
      */
@@ -206,6 +208,8 @@ struct config_acme {
     struct config_text names_file;
     int64_t refused_for, failed_for;
     uint64_t orders_per_minute, asks_per_minute, asks_per_source;
+    size_t asks_at_once, orders_at_once;
+    int64_t unused_after;
 };
 
 struct config_certificate {
@@ -457,6 +461,7 @@ struct config_limits {
     int64_t dial_timeout;
     size_t requests;
     int64_t request_timeout;
+    int64_t answer_timeout;
     int64_t keep_alive_timeout;
     int64_t idle_timeout; /* 0: never */
     int64_t udp_idle_timeout;
@@ -465,7 +470,9 @@ struct config_limits {
     size_t certificates;
     size_t certificate_memory;
     int64_t certificate_timeout;
+    size_t certificate_orders;
     int64_t revocation_check;
+    size_t staples;
     size_t crl_size;
     size_t hello_size;
     size_t reserved_fds;

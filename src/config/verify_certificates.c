@@ -140,6 +140,11 @@ static int verify_acme(struct report *r, const struct config_certificate *c, con
         bad = report_add(r, a->head.at, "certificates[%zu].%s: dns-01 needs the section 'dns'", i, key);
     if (a->dns != NULL)
         bad |= verify_dns(r, a->dns, key, i);
+    if (a->dns != NULL && a->dns->settle >= a->order_timeout)
+        bad = report_add(r, a->dns->head.at,
+                         "certificates[%zu].%s.dns.settle: has to be shorter than 'order_timeout', which is "
+                         "for all of an order",
+                         i, key);
     return bad;
 }
 

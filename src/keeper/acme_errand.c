@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "fetch/fetch.h"
 
 #define ERRAND_MAGIC 0xe44a0d01u

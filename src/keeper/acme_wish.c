@@ -112,12 +112,15 @@ struct acme_wish *acme_wish_new(const struct config_acme *from)
         w->dns_key = str_dup(from->dns->key.text);
         w->dns_secret_file = str_dup(from->dns->secret_file.text);
         w->settle = from->dns->settle / NSEC_PER_SEC;
+        w->hook_timeout = from->dns->hook_timeout;
     }
     w->key = from->key_kind;
     for (size_t i = 0; i < from->challenges.n && w->proofs_len < ACME_PROOF_KINDS; i++)
         w->proofs[w->proofs_len++] = (enum acme_client_proof_kind)from->challenges.v[i];
     w->backup = from->backup_from == CONFIG_NO_BACKUP ? -1 : (int)from->backup_from;
+    w->patience = from->order_timeout / NSEC_PER_SEC;
     w->renew_before = from->renew_before / NSEC_PER_SEC;
+    w->unused_after = from->unused_after / NSEC_PER_SEC;
     return w;
 }
 

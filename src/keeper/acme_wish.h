@@ -25,13 +25,16 @@ struct acme_wish {
     char **hook;                /* for dns-01, or NULL */
     struct net_addr dns_server; /* for dns-01; AF_UNSPEC: none */
     char *dns_zone, *dns_key, *dns_secret_file;
-    int64_t settle; /* seconds */
+    int64_t settle;       /* seconds */
+    int64_t hook_timeout; /* ns */
     enum key_kind key;
     enum acme_client_proof_kind proofs[ACME_PROOF_KINDS];
     size_t proofs_len;
+    int64_t patience;     /* seconds, with an order */
     int64_t renew_before; /* seconds */
     int backup;           /* which of `cas` a backup comes from; -1: none is wanted */
-    bool on_demand;       /* renewed only while it is asked for */
+    bool on_demand;
+    int64_t unused_after; /* seconds; on demand: from then on it is not renewed */
 };
 
 /* The CA with that directory; NULL: it is not asked any more. */

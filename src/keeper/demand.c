@@ -19,8 +19,6 @@
 #include "keeper/permit.h"
 
 #define BUCKETS 1024
-#define ASKS_AT_ONCE 16
-#define NEW_AT_ONCE 64        /* names whose first certificate is under way */
 #define IN_MEMORY 1000        /* names that are there since something is due for them */
 #define HORIZON INT64_C(3600) /* seconds: what is due within them is in memory */
 #define SWEEP_EVERY (600 * NSEC_PER_SEC)
@@ -40,6 +38,7 @@ struct demand_maker {
     struct permit *permit;
     struct ask_hook hook;
     int64_t refused_for, failed_for;
+    size_t asks_most, fresh_most; /* at once */
 };
 
 struct demands {
@@ -331,7 +330,7 @@ static void begin_order(struct demanded *n)
         return;
     }
     count(d, DEMAND_PERMITTED);
-    if (d->fresh >= NEW_AT_ONCE || !permit_order(d->is->permit, loop_now(d->home->loop))) {
+    if (d->fresh >= d->is->fresh_most || !permit_order(d->is->permit, loop_now(d->home->loop))) {
         count(d, DEMAND_BUSY);
         give_up(n, crowded, BUSY_FOR);
         return;
@@ -351,7 +350,7 @@ static void begin(struct demand *d, struct cert_question *q)
     struct err err;
     enum permit_verdict verdict =
         permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
-    if (verdict == PERMIT_ASK && d->asking >= ASKS_AT_ONCE) {
+    if (verdict == PERMIT_ASK && d->asking >= d->is->asks_most) {
         verdict = PERMIT_BUSY;
         why = "too many names are being asked about";
     }
@@ -537,7 +536,9 @@ struct demand_maker *demand_maker_new(const struct config_acme *from, struct err
     *m = (struct demand_maker){.wish = acme_wish_new(from),
                                .permit = permit,
                                .refused_for = from->refused_for,
-                               .failed_for = from->failed_for};
+                               .failed_for = from->failed_for,
+                               .asks_most = from->asks_at_once,
+                               .fresh_most = from->orders_at_once};
     ask_hook_init(&m->hook, &from->ask, from->ask_timeout);
     return m;
 }

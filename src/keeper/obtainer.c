@@ -204,7 +204,7 @@ void obtainer_free(struct obtainer *o)
 void obtainer_set(struct obtainer *o, const struct obtainer_settings *settings)
 {
     CHECK_MAGIC(o, OBTAINER_MAGIC);
-    life_set_check_every(o->life, settings->check_every);
+    life_set(o->life, settings->check_every, settings->orders);
 }
 
 /* What the book has in a slot. */
@@ -232,6 +232,7 @@ static int make_rule(struct obtainer *o, const struct acme_wish *w, struct life_
 {
     *ret = (struct life_rule){.backup = (int8_t)(w->backup < 0 ? LIFE_NO_BACKUP : w->backup),
                               .on_demand = w->on_demand,
+                              .unused_after = w->unused_after,
                               .renew_before = w->renew_before};
     for (size_t i = 0; i < w->cas_len && i < LIFE_CAS_MAX; i++) {
         int number = ca_number(o, w->cas[i].url, err);

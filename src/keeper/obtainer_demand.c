@@ -82,7 +82,7 @@ enum obtained_stage obtained_stage(const struct obtained *g, int64_t *ret_next)
         *ret_next = now;
         return OBTAINED_COMES;
     }
-    if (l->rule.on_demand && l->state.used + LIFE_IDLE_MOST<now && * ret_next> now)
+    if (life_is_unused(l, now) && *ret_next > now)
         *ret_next = LIFE_NEVER;
     if (g->served != LIFE_NO_SLOT && g->certs[g->served] != NULL &&
         life_rank(&l->state.slot[g->served], now) <= LIFE_REVOKED)

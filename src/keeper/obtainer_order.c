@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "cert/cert.h"
 #include "cert/issued.h"
 #include "cert/key.h"
@@ -219,7 +220,7 @@ static int make_dns(struct obtained *g, struct err *err)
     if (g->dns != NULL)
         return 0;
     if (w->hook != NULL) {
-        g->dns = prover_hook(g->o->owner.loop, w->hook);
+        g->dns = prover_hook(g->o->owner.loop, w->hook, w->hook_timeout);
     } else if (w->dns_server.family != AF_UNSPEC) {
         rc = obtainer_secret(w->dns_secret_file, &secret, err);
         if (rc == 0)
@@ -255,6 +256,7 @@ static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
         .arg = g,
         .client = {.goal = ACME_OBTAIN,
                    .directory = ca->url,
+                   .patience = w->patience,
                    .account_key = ca->account_key,
                    .account = ca->account,
                    .email = asked->email,

@@ -170,6 +170,13 @@ def test_a_hook_that_fails_is_told_of(site):
     s.acme["dns"] = {"hook": str(hook)}
     s.start()
     wait_until(lambda: "exited with status 3: no such zone" in s.door.process.output(), s.door.process.output, 20)
+    hook.write_text("#!/bin/sh\nexec sleep 600\n")
+    s.acme["dns"]["hook_timeout"] = "1s"
+    (s.door.directory / "state" / "certificates.db").unlink()
+    s.door.stop()
+    s.door.configure(s.config())
+    s.door.start()
+    wait_until(lambda: "did not end within 1 s" in s.door.process.output(), s.door.process.output, 20)
 
 
 @pytest.fixture

@@ -34,7 +34,9 @@ static struct config_acme usual(void)
                                 .ask_timeout = NSEC_PER_SEC,
                                 .orders_per_minute = 10,
                                 .asks_per_minute = 30,
-                                .asks_per_source = 20};
+                                .asks_per_source = 20,
+                                .asks_at_once = 16,
+                                .orders_at_once = 64};
 }
 
 /* ---- permission ---- */
