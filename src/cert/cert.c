@@ -345,7 +345,7 @@ struct cert *cert_load(const struct cert_files *files, struct err *err)
     }
     int rc = read_chain(&l, files->certificate, err);
     if (rc == 0)
-        l.cert->key = pem_read_key(files->key, err);
+        l.cert->key = key_load(files->key, err);
     return finish_loading(&l, files, rc, err);
 }
 

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "cert/pbes2.h"
 #include "cert/pem.h"
+#include "cert/pkcs11.h"
 
 #define KEY_FILE_MAX (256 * 1024)
 
@@ -179,7 +180,9 @@ static int give_passphrase(char *out, int size, int rwflag, void *arg)
     return (int)asked->passphrase.len;
 }
 
-static EVP_PKEY *parse(const char *path, const struct buf *text, struct str passphrase, struct err *err)
+/* `hint`: what to do about one that is encrypted where there is no passphrase, up to the path; or empty. */
+static EVP_PKEY *parse(const char *path, const struct buf *text, struct str passphrase, const char *hint,
+                       struct err *err)
 {
     struct asked asked = {.passphrase = passphrase};
     BIO *bio = BIO_new_mem_buf(text->data, (ossl_ssize_t)text->len);
@@ -187,7 +190,8 @@ static EVP_PKEY *parse(const char *path, const struct buf *text, struct str pass
     BIO_free(bio);
     ERR_clear_error();
     if (key == NULL && asked.encrypted && passphrase.len == 0)
-        err_set(err, "%s: the key is encrypted, and no passphrase was given", path);
+        err_set(err, "%s: the key is encrypted, and no passphrase was given%s%s", path, hint,
+                *hint != '\0' ? path : "");
     else if (key == NULL && asked.encrypted)
         err_set(err, "%s: not the passphrase of this key, or the file is damaged", path);
     else if (key == NULL)
@@ -196,7 +200,7 @@ static EVP_PKEY *parse(const char *path, const struct buf *text, struct str pass
     return key;
 }
 
-EVP_PKEY *key_read(const char *path, struct str passphrase, struct err *err)
+static EVP_PKEY *read_file(const char *path, struct str passphrase, const char *hint, struct err *err)
 {
     struct buf text = {0};
     mode_t mode = 0;
@@ -207,10 +211,22 @@ EVP_PKEY *key_read(const char *path, struct str passphrase, struct err *err)
         err_set(err, "%s: other users may use this private key (mode %04o); do: chmod 600 %s", path,
                 (unsigned)mode, path);
     else
-        key = parse(path, &text, passphrase, err);
+        key = parse(path, &text, passphrase, hint, err);
     OPENSSL_cleanse(text.data, text.cap);
     buf_free(&text);
     return key;
+}
+
+EVP_PKEY *key_read(const char *path, struct str passphrase, struct err *err)
+{
+    return read_file(path, passphrase, "", err);
+}
+
+EVP_PKEY *key_load(const char *path, struct err *err)
+{
+    if (pkcs11_is_uri(path))
+        return pkcs11_read_key(path, err);
+    return read_file(path, (struct str){NULL, 0}, "; decrypt it with: openssl pkey -in ", err);
 }
 
 bool key_put_der(const struct evp_pkey_st *key, struct buf *ret)

@@ -36,6 +36,10 @@ int key_write(const struct evp_pkey_st *key, struct str passphrase, const char *
  * it; NULL with `err`, which never holds the passphrase. */
 struct evp_pkey_st *key_read(const char *path, struct str passphrase, struct err *err);
 
+/* Read one that is not encrypted, or take one in a token, where `path` is a URI (pkcs11.h). The caller owns
+ * it; NULL with `err` naming the file. */
+struct evp_pkey_st *key_load(const char *path, struct err *err);
+
 /* Append a private key as PKCS #8 in DER, to be wiped. False when that does not work. */
 bool key_put_der(const struct evp_pkey_st *key, struct buf *ret);
 
