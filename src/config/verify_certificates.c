@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/verify_certificates.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/hostname.h"
+#include "base/str.h"
 
 #define ACME_NAMES_MOST 100
 #define ACME_CAS_MOST 4
@@ -84,27 +88,6 @@ static int verify_dns(struct report *r, const struct config_acme_dns *d, const c
     return bad;
 }
 
-/* Each that has a name there is, and is here once. */
-static int verify_cas(struct report *r, const struct config_acme *a, const char *key, size_t i)
-{
-    int bad = 0;
-    for (size_t k = 0; k < a->from.n; k++) {
-        const struct config_acme_ca *ca = &a->from.v[k];
-        const struct config_text *said = k < a->ca.n ? &a->ca.v[k] : &a->backup.ca;
-        const char *where = k < a->ca.n ? "ca" : "backup";
-        if (ca->name.text == NULL && strchr(ca->url.text, ':') == NULL)
-            bad = report_add(
-                r, said->at,
-                "certificates[%zu].%s.%s: there is no CA '%s'; expected a URL, or a 'name' of 'acme_cas'", i,
-                key, where, said->text);
-        for (size_t j = 0; j < k; j++)
-            if (strcmp(a->from.v[j].url.text, ca->url.text) == 0)
-                bad = report_add(r, said->at, "certificates[%zu].%s.%s: '%s' is the same CA as '%s'", i, key,
-                                 where, said->text, a->ca.v[j].text);
-    }
-    return bad;
-}
-
 /* A backup is of another CA. */
 static int verify_backup(struct report *r, const struct config_acme *a, const char *key, size_t i)
 {
@@ -135,7 +118,7 @@ static int verify_acme(struct report *r, const struct config_certificate *c, con
         bad = report_add(r, a->head.at, "certificates[%zu].%s: at most %d names and %d CAs%s", i, key,
                          ACME_NAMES_MOST, ACME_CAS_MOST,
                          a == c->on_demand ? "; more names go into 'names_file'" : "");
-    bad |= verify_cas(r, a, key, i) | verify_backup(r, a, key, i);
+    bad |= verify_backup(r, a, key, i);
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
         bad = report_add(r, a->head.at, "certificates[%zu].%s: dns-01 needs the section 'dns'", i, key);
     if (a->dns != NULL)
@@ -214,12 +197,75 @@ static int verify_acme_ca(struct report *r, const struct config *c, size_t i)
     return bad;
 }
 
+/* Where the CA of an entry stands. */
+struct said {
+    const struct config_text *text;
+    const char *entry, *key; /* "acme", "ca" */
+    size_t i;
+};
+
+__attribute__((format(printf, 3, 4))) static int wrong_ca(struct report *r, const struct said *s,
+                                                          const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX - 128];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return report_add(r, s->text->at, "certificates[%zu].%s.%s: %s", s->i, s->entry, s->key, text);
+}
+
+#define HINTS_MOST 64
+
+static const char *hint_of(const struct config *c, const char *word, char hint[STR_HINT_MAX])
+{
+    const char *names[HINTS_MOST + 1] = {NULL};
+    for (size_t i = 0; i < c->acme_cas.n && i < HINTS_MOST; i++)
+        names[i] = c->acme_cas.v[i].name.text;
+    return str_hint(word, names, hint);
+}
+
+/* A name there is; and what has a name is called by that. */
+static int verify_said(struct report *r, const struct config *c, const struct config_acme_ca *ca,
+                       const struct said *s)
+{
+    char hint[STR_HINT_MAX];
+    if (ca->name.text != NULL)
+        return 0;
+    if (strchr(ca->url.text, ':') == NULL)
+        return wrong_ca(r, s, "there is no CA '%s'; expected a URL, or a 'name' of 'acme_cas'%s",
+                        s->text->text, hint_of(c, s->text->text, hint));
+    for (size_t k = 0; k < c->acme_cas.n; k++)
+        if (strcmp(c->acme_cas.v[k].url.text, ca->url.text) == 0)
+            return wrong_ca(r, s, "'%s' has the name '%s' in 'acme_cas'; expected that", s->text->text,
+                            c->acme_cas.v[k].name.text);
+    return 0;
+}
+
+/* All that an entry names, each of which is here once. */
+static int verify_cas(struct report *r, const struct config *c, const struct config_acme *a,
+                      const char *entry, size_t i)
+{
+    int bad = 0;
+    for (size_t k = 0; a != NULL && k < a->from.n; k++) {
+        const struct said s = {k < a->ca.n ? &a->ca.v[k] : &a->backup.ca, entry,
+                               k < a->ca.n ? "ca" : "backup", i};
+        bad |= verify_said(r, c, &a->from.v[k], &s);
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(a->from.v[j].url.text, a->from.v[k].url.text) == 0)
+                bad = wrong_ca(r, &s, "'%s' is the same CA as '%s'", s.text->text, a->ca.v[j].text);
+    }
+    return bad;
+}
+
 int verify_certificates(struct report *r, const struct config *c)
 {
     int bad = 0;
     for (size_t i = 0; i < c->acme_cas.n; i++)
         bad |= verify_acme_ca(r, c, i);
     for (size_t i = 0; i < c->certificates.n; i++)
-        bad |= verify_entry(r, &c->certificates.v[i], i);
+        bad |= verify_entry(r, &c->certificates.v[i], i) |
+               verify_cas(r, c, c->certificates.v[i].acme, "acme", i) |
+               verify_cas(r, c, c->certificates.v[i].on_demand, "on_demand", i);
     return bad;
 }
