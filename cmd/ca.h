@@ -30,7 +30,7 @@ struct ca_options {
     struct ca_list permits, groups, principals;
     struct ca_list words; /* those that are no options */
     enum ca_profile profile;
-    enum ca_key_kind key;
+    enum key_kind key;
     enum ca_reason reason;
     int64_t lifetime; /* seconds */
     bool key_given, same_key, generate;

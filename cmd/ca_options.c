@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/unit.h"
-#include "ca/key.h"
 #include "cmd/ca.h"
 #include "cmd/cmd.h"
 
@@ -183,18 +182,14 @@ static int take_profile(const char *text, enum ca_profile *ret)
                        str_hint(text, names, hint));
 }
 
-static int take_key(const char *text, bool *ret_given, enum ca_key_kind *ret)
+static int take_key(const char *text, bool *ret_given, enum key_kind *ret)
 {
-    const char *names[CA_KEY_KINDS + 1] = {NULL};
-    char hint[STR_HINT_MAX];
+    char names[KEY_KIND_NAMES_MAX], hint[STR_HINT_MAX];
     *ret_given = true;
-    if (ca_key_parse(text, ret))
+    if (key_kind_parse(text, ret))
         return CMD_OK;
-    for (enum ca_key_kind kind = 0; kind < CA_KEY_KINDS; kind++)
-        names[kind] = ca_key_name(kind);
-    return cmd_misused(
-        "ca", "found key '%s', expected p256, p384, ed25519, rsa2048, rsa3072, mldsa44, mldsa65 or mldsa87%s",
-        text, str_hint(text, names, hint));
+    return cmd_misused("ca", "found key '%s', expected %s%s", text, key_kind_names(names),
+                       key_kind_hint(text, hint));
 }
 
 static int take_reason(const char *text, enum ca_reason *ret)

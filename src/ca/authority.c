@@ -14,9 +14,9 @@
 #include "base/check.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
 #include "ca/key_place.h"
 #include "ca/ssh.h"
+#include "cert/key.h"
 #include "cert/pem.h"
 #include "cert/pkcs11.h"
 #include "state/state.h"
@@ -360,7 +360,7 @@ struct ca *authority_issue(struct authority *a, enum ca_profile profile, const s
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     struct ca *made = ca_new();
-    EVP_PKEY *key = ca_key_make(request->key);
+    EVP_PKEY *key = key_make(request->key);
     X509 *cert = NULL;
     if (made == NULL || key == NULL)
         err_set(err, "no key could be made");

@@ -31,6 +31,7 @@
 #include "base/str.h"
 #include "ca/ca.h"
 #include "ca/key_place.h"
+#include "cert/key.h"
 
 struct authority;
 
@@ -39,7 +40,7 @@ struct authority;
 /* What to make. Zero-initialise and fill in what matters. */
 struct authority_plan {
     const char *name; /* of whom it is; the certificates are called "NAME root CA" and "NAME CA" */
-    enum ca_key_kind key;
+    enum key_kind key;
     int64_t root_lifetime;         /* seconds; 0: 20 years */
     int64_t intermediate_lifetime; /* 0: 5 years */
     /* What the intermediate may issue for: "dns:example.com" (and all names below), "ip:192.0.2.0/24",
@@ -100,7 +101,7 @@ bool authority_issuer_is_over(const struct authority *a, size_t i, int64_t now);
 struct authority_renewal {
     bool same_key;              /* the same key gets another certificate; else the fields about a key count */
     bool any_kind;              /* the kind of the key before; else `kind` */
-    enum ca_key_kind kind;      /* of the new key */
+    enum key_kind kind;         /* of the new key */
     const char *uri;            /* of a key in a token; NULL: in a file */
     bool generate;              /* make it in the token */
     const char *root_key;       /* the file of the root's key, or a URI; NULL: root.key in the folder */
@@ -138,7 +139,7 @@ int authority_set_url(struct authority *a, const char *url, const char *who, int
 /* What there is to know of it, for people. */
 struct authority_certificate {
     char name[128];
-    char key[32]; /* "P-256" */
+    char key[KEY_TEXT_MAX]; /* see key_describe() */
     int64_t not_after;
     bool ending;     /* see authority_is_ending() */
     char sha256[65]; /* of the certificate, in hexadecimal */

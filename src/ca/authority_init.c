@@ -17,9 +17,9 @@
 #include "base/file.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
 #include "ca/key_place.h"
 #include "ca/ssh.h"
+#include "cert/key.h"
 #include "state/state.h"
 
 #define YEAR (INT64_C(365) * 86400)
@@ -87,7 +87,7 @@ static struct ca *make_intermediate(const struct ca *root, const struct authorit
 static int write_key(const EVP_PKEY *key, const char *uri, struct str passphrase, const char *path,
                      struct err *err)
 {
-    return uri != NULL ? key_place_write_uri(path, uri, err) : ca_key_write(key, passphrase, path, err);
+    return uri != NULL ? key_place_write_uri(path, uri, err) : key_write(key, passphrase, path, err);
 }
 
 int authority_write_cert(const struct ca *ca, const char *dir, const char *cert, struct err *err)
@@ -120,8 +120,7 @@ static int write_ssh(const struct authority_plan *plan, const char *uri, const c
     char *pub_path = NULL, *key_path = NULL;
     CHECK(asprintf(&pub_path, "%s/%s.pub", dir, which) >= 0 &&
           asprintf(&key_path, "%s/%s.key", dir, which) >= 0);
-    EVP_PKEY *key =
-        key_place_take(uri, plan->generate, uri != NULL ? CA_KEY_P256 : CA_KEY_ED25519, plan->pin, err);
+    EVP_PKEY *key = key_place_take(uri, plan->generate, uri != NULL ? KEY_P256 : KEY_ED25519, plan->pin, err);
     struct buf blob = {0}, line = {0};
     int rc = key == NULL ? -1 : ssh_put_key(&blob, key, err);
     if (rc == 0 && !ssh_put_line(&line, &blob, plan->name))

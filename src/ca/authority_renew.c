@@ -14,8 +14,8 @@
 #include "base/check.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
 #include "ca/key_place.h"
+#include "cert/key.h"
 #include "cert/pkcs11.h"
 #include "state/state.h"
 
@@ -96,15 +96,15 @@ static int parameter_of(const EVP_PKEY *key)
     }
 }
 
-static enum ca_key_kind kind_like(const EVP_PKEY *key)
+static enum key_kind kind_like(const EVP_PKEY *key)
 {
-    for (enum ca_key_kind kind = 0; kind < CA_KEY_KINDS; kind++) {
+    for (enum key_kind kind = 0; kind < KEY_KINDS; kind++) {
         int type, parameter;
-        ca_key_type(kind, &type, &parameter);
+        key_type(kind, &type, &parameter);
         if (type == EVP_PKEY_id(key) && parameter == parameter_of(key))
             return kind;
     }
-    return CA_KEY_P256; /* one of a token that we do not make */
+    return KEY_P256; /* one of a token that we do not make */
 }
 
 static EVP_PKEY *take_key(const struct making *m, struct err *err)

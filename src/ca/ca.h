@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/key_kind.h"
 
 /* AWS-LC's X509 and EVP_PKEY. */
 struct x509_st;
@@ -17,18 +18,6 @@ struct evp_pkey_st;
 /* A certificate with its private key, and the intermediates above it. Of a root, an intermediate or a leaf
  * alike. */
 struct ca;
-
-enum ca_key_kind {
-    CA_KEY_P256, /* the default */
-    CA_KEY_P384,
-    CA_KEY_ED25519,
-    CA_KEY_RSA2048,
-    CA_KEY_RSA3072,
-    CA_KEY_MLDSA44,
-    CA_KEY_MLDSA65,
-    CA_KEY_MLDSA87,
-    CA_KEY_KINDS
-};
 
 enum ca_profile {
     CA_PROFILE_SERVER,       /* digitalSignature, serverAuth */
@@ -48,7 +37,7 @@ struct ca_request {
     size_t sans_len;
     const char *const *groups; /* an OU each */
     size_t groups_len;
-    enum ca_key_kind key;
+    enum key_kind key;
     /* Of an intermediate: what it may issue for, see authority.h. */
     const char *const *permitted;
     size_t permitted_len;

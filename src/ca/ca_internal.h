@@ -73,13 +73,6 @@ bool ca_put_constraints(const X509 *cert, struct buf *ret);
 /* Do the name constraints of `issuer` allow the names of `cert`, which must be signed? */
 int ca_check_constraints(const X509 *issuer, X509 *cert, struct err *err);
 
-/* The digest to sign with by this key; NULL for those that bring their own (Ed25519, ML-DSA). */
-const EVP_MD *ca_digest(const EVP_PKEY *key);
-
-/* Append an EncryptedPrivateKeyInfo (RFC 5958, 3; PBES2 of RFC 8018 with PBKDF2, HMAC-SHA-256 and
- * AES-256-CBC) of a private key in PKCS #8. False when memory is out. */
-bool ca_put_encrypted(CBB *out, struct str plain, struct str passphrase);
-
 /* The authorityKeyIdentifier that points at `issuer`'s subjectKeyIdentifier, or its own where it has none.
  * The caller owns it; NULL when memory is out. */
 AUTHORITY_KEYID *ca_authority_key_id(const X509 *issuer);

@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "ca/ca_internal.h"
-#include "ca/key.h"
+#include "cert/key.h"
 
 #define SERIAL_BYTES 16
 #define BACKDATE (5 * 60)               /* seconds, for clocks that are behind */
@@ -80,7 +80,7 @@ static X509 *make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profil
     EVP_PKEY *signer = issuer == NULL ? key : issuer->key;
     X509 *cert = X509_new();
     int rc = cert == NULL ? out_of_memory(err) : fill(cert, key, above, profile, request, err);
-    if (rc == 0 && X509_sign(cert, signer, ca_digest(signer)) <= 0)
+    if (rc == 0 && X509_sign(cert, signer, key_digest(signer)) <= 0)
         rc = err_set(err, "the certificate could not be signed");
     if (rc == 0 && above != NULL)
         rc = ca_check_constraints(above, cert, err);
@@ -155,12 +155,12 @@ struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profi
 
 struct ca *ca_create_root(const struct ca_request *request, struct err *err)
 {
-    return ca_make(NULL, ca_key_make(request->key), CA_PROFILE_INTERMEDIATE, request, err);
+    return ca_make(NULL, key_make(request->key), CA_PROFILE_INTERMEDIATE, request, err);
 }
 
 struct ca *ca_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
                     struct err *err)
 {
     CHECK_MAGIC(issuer, CA_MAGIC);
-    return ca_make(issuer, ca_key_make(request->key), profile, request, err);
+    return ca_make(issuer, key_make(request->key), profile, request, err);
 }

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "ca/ca_internal.h"
-#include "ca/key.h"
+#include "cert/key.h"
 #include "cert/pkcs11.h"
 
 #define KEY_FILE_MAX (256 * 1024)
@@ -31,7 +31,7 @@ enum key_place_kind key_place_look(const char *path, char ret_uri[KEY_URI_MAX])
     buf_free(&text);
     if (ret_uri[0] != '\0')
         return KEY_PLACE_TOKEN;
-    return ca_key_is_encrypted(path) ? KEY_PLACE_ENCRYPTED : KEY_PLACE_PLAIN;
+    return key_is_encrypted(path) ? KEY_PLACE_ENCRYPTED : KEY_PLACE_PLAIN;
 }
 
 EVP_PKEY *key_place_read(const char *path, const struct key_secrets *secrets, struct err *err)
@@ -41,7 +41,7 @@ EVP_PKEY *key_place_read(const char *path, const struct key_secrets *secrets, st
     if (secrets == NULL)
         secrets = &none;
     if (key_place_look(path, uri) != KEY_PLACE_TOKEN)
-        return ca_key_read(path, secrets->passphrase, err);
+        return key_read(path, secrets->passphrase, err);
     EVP_PKEY *key = pkcs11_read_key(uri, secrets->pin, err);
     if (key == NULL)
         err_prefix(err, "%s", path);
@@ -58,24 +58,24 @@ int key_place_write_uri(const char *path, const char *uri, struct err *err)
     return rc;
 }
 
-static int make_in_token(const char *uri, enum ca_key_kind kind, struct str pin, struct err *err)
+static int make_in_token(const char *uri, enum key_kind kind, struct str pin, struct err *err)
 {
     int type, parameter;
-    ca_key_type(kind, &type, &parameter);
+    key_type(kind, &type, &parameter);
     if (type != EVP_PKEY_EC && type != EVP_PKEY_RSA)
         return err_set(
             err,
-            "%.200s: no %s key can be made in a token: PKCS#11 modules have p256, p384, rsa2048 and "
-            "rsa3072; keep a key of that kind in its file",
-            uri, ca_key_name(kind));
+            "%.200s: no %s key can be made in a token: PKCS#11 modules have P-256, P-384, RSA-2048 and "
+            "RSA-3072; keep a key of that kind in its file",
+            uri, key_kind_name(kind));
     return pkcs11_make_key(uri, pin, type, parameter, err);
 }
 
-EVP_PKEY *key_place_take(const char *uri, bool make, enum ca_key_kind kind, struct str pin, struct err *err)
+EVP_PKEY *key_place_take(const char *uri, bool make, enum key_kind kind, struct str pin, struct err *err)
 {
     EVP_PKEY *key;
     if (uri == NULL) {
-        key = ca_key_make(kind);
+        key = key_make(kind);
         if (key == NULL)
             err_set(err, "no key could be made");
         return key;

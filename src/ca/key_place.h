@@ -32,7 +32,7 @@ int key_place_write_uri(const char *path, const char *uri, struct err *err);
 
 /* What to have for a key: one of a file where `uri` is NULL, else that of the token, which with `make` is
  * made there. ML-DSA and Ed25519 keys are not to be had in tokens. The caller owns it; NULL with `err`. */
-struct evp_pkey_st *key_place_take(const char *uri, bool make, enum ca_key_kind kind, struct str pin,
+struct evp_pkey_st *key_place_take(const char *uri, bool make, enum key_kind kind, struct str pin,
                                    struct err *err);
 
 #endif

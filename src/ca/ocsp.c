@@ -16,6 +16,7 @@
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
 #include "ca/ocsp_request.h"
+#include "cert/key.h"
 
 #define TAG(n) (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | (n))
 #define TAG_PRIMITIVE(n) (CBS_ASN1_CONTEXT_SPECIFIC | (n))
@@ -170,7 +171,7 @@ static bool put_algorithm(CBB *out, const EVP_PKEY *key)
     CBB algorithm, null;
     if (nid == EVP_PKEY_PQDSA)
         nid = EVP_PKEY_pqdsa_get_type(key);
-    else if (ca_digest(key) != NULL && !OBJ_find_sigid_by_algs(&nid, EVP_MD_type(ca_digest(key)), nid))
+    else if (key_digest(key) != NULL && !OBJ_find_sigid_by_algs(&nid, EVP_MD_type(key_digest(key)), nid))
         return false;
     return CBB_add_asn1(out, &algorithm, CBS_ASN1_SEQUENCE) && OBJ_nid2cbb(&algorithm, nid) &&
            (EVP_PKEY_id(key) != EVP_PKEY_RSA || CBB_add_asn1(&algorithm, &null, CBS_ASN1_NULL)) &&
@@ -183,7 +184,7 @@ static bool put_signature(CBB *out, EVP_PKEY *key, const uint8_t *data, size_t l
     uint8_t *space;
     size_t size = 0;
     CBB bits;
-    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, ca_digest(key), NULL, key) == 1 &&
+    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, key_digest(key), NULL, key) == 1 &&
               EVP_DigestSign(ctx, NULL, &size, data, len) == 1 &&
               CBB_add_asn1(out, &bits, CBS_ASN1_BITSTRING) && CBB_add_u8(&bits, 0) &&
               CBB_reserve(&bits, &space, size) && EVP_DigestSign(ctx, space, &size, data, len) == 1 &&

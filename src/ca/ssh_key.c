@@ -14,6 +14,7 @@
 #include "ca/ca_internal.h"
 #include "ca/ssh.h"
 #include "ca/ssh_internal.h"
+#include "cert/key.h"
 
 #define ED25519 "ssh-ed25519"
 #define ED25519_LEN 32
@@ -122,7 +123,7 @@ bool ssh_put_signature(struct buf *b, EVP_PKEY *ca)
     struct buf inner = {0};
     const char *curve = curve_of(ca);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, ca_digest(ca), NULL, ca) == 1 &&
+    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, key_digest(ca), NULL, ca) == 1 &&
               EVP_DigestSign(ctx, signature, &len, b->data, b->len) == 1;
     EVP_MD_CTX_free(ctx);
     if (curve != NULL)

@@ -10,7 +10,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "ca/key.h"
+#include "base/str.h"
+#include "cert/key.h"
 #include "config/config.h"
 #include "keeper/ask_hook.h"
 #include "keeper/book.h"
@@ -18,8 +19,6 @@
 #include "keeper/permit.h"
 
 #define BUCKETS 1024
-#define ASKS_AT_ONCE 16
-#define NEW_AT_ONCE 64        /* names whose first certificate is under way */
 #define IN_MEMORY 1000        /* names that are there since something is due for them */
 #define HORIZON INT64_C(3600) /* seconds: what is due within them is in memory */
 #define SWEEP_EVERY (600 * NSEC_PER_SEC)
@@ -39,6 +38,7 @@ struct demand_maker {
     struct permit *permit;
     struct ask_hook hook;
     int64_t refused_for, failed_for;
+    size_t asks_most, fresh_most; /* at once */
 };
 
 struct demands {
@@ -330,7 +330,7 @@ static void begin_order(struct demanded *n)
         return;
     }
     count(d, DEMAND_PERMITTED);
-    if (d->fresh >= NEW_AT_ONCE || !permit_order(d->is->permit, loop_now(d->home->loop))) {
+    if (d->fresh >= d->is->fresh_most || !permit_order(d->is->permit, loop_now(d->home->loop))) {
         count(d, DEMAND_BUSY);
         give_up(n, crowded, BUSY_FOR);
         return;
@@ -350,7 +350,7 @@ static void begin(struct demand *d, struct cert_question *q)
     struct err err;
     enum permit_verdict verdict =
         permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
-    if (verdict == PERMIT_ASK && d->asking >= ASKS_AT_ONCE) {
+    if (verdict == PERMIT_ASK && d->asking >= d->is->asks_most) {
         verdict = PERMIT_BUSY;
         why = "too many names are being asked about";
     }
@@ -430,28 +430,20 @@ struct dues {
     size_t len;
 };
 
-static char *copy(const char *text)
-{
-    char *fresh = strdup(text);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 static int note_due(void *arg, const struct book_lineage *l, int64_t due, struct err *err)
 {
     struct dues *all = arg;
     (void)due;
     (void)err;
-    all->v[all->len++] = (struct due){l->id, copy(l->names[0]), copy(l->key_kind), copy(l->profile)};
+    all->v[all->len++] = (struct due){l->id, str_dup(l->names[0]), str_dup(l->key_kind), str_dup(l->profile)};
     return 0;
 }
 
 static bool fits(const struct demand *d, const struct due *due)
 {
     const struct acme_wish *w = d->is->wish;
-    return strcmp(ca_key_name(w->key), due->key_kind) == 0 &&
-           strcmp(w->profile != NULL ? w->profile : "", due->profile) == 0 &&
-           permit_could(d->is->permit, due->name);
+    return strcmp(key_kind_name(w->key), due->key_kind) == 0 &&
+           strcmp(acme_wish_profile(w), due->profile) == 0 && permit_could(d->is->permit, due->name);
 }
 
 /* Into memory with it; what no entry of the configuration wants any more is put off. */
@@ -544,7 +536,9 @@ struct demand_maker *demand_maker_new(const struct config_acme *from, struct err
     *m = (struct demand_maker){.wish = acme_wish_new(from),
                                .permit = permit,
                                .refused_for = from->refused_for,
-                               .failed_for = from->failed_for};
+                               .failed_for = from->failed_for,
+                               .asks_most = from->asks_at_once,
+                               .fresh_most = from->orders_at_once};
     ask_hook_init(&m->hook, &from->ask, from->ask_timeout);
     return m;
 }

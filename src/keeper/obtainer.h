@@ -26,6 +26,7 @@ struct obtainer_owner {
 
 struct obtainer_settings {
     int64_t check_every; /* seconds, at most, between looks whether a certificate is revoked */
+    unsigned orders;     /* under way at once */
 };
 
 /* With a book that was opened and nobody else has; it is closed by obtainer_free(). `fetcher`

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/key.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 struct book *obtainer_book(struct obtainer *o)
@@ -40,8 +40,8 @@ struct obtained *obtainer_demand(struct obtainer *o, struct acme_wish *wish, boo
     CHECK_MAGIC(o, OBTAINER_MAGIC);
     const struct book_lineage what = {.names = (const char *const *)wish->names,
                                       .names_len = wish->names_len,
-                                      .key_kind = ca_key_name(wish->key),
-                                      .profile = wish->profile != NULL ? wish->profile : "",
+                                      .key_kind = key_kind_name(wish->key),
+                                      .profile = acme_wish_profile(wish),
                                       .on_demand = true};
     struct err err;
     int64_t id = fresh ? book_add(o->book, &what, &err) : book_known(o->book, &what, &err);
@@ -82,7 +82,7 @@ enum obtained_stage obtained_stage(const struct obtained *g, int64_t *ret_next)
         *ret_next = now;
         return OBTAINED_COMES;
     }
-    if (l->rule.on_demand && l->state.used + LIFE_IDLE_MOST<now && * ret_next> now)
+    if (life_is_unused(l, now) && *ret_next > now)
         *ret_next = LIFE_NEVER;
     if (g->served != LIFE_NO_SLOT && g->certs[g->served] != NULL &&
         life_rank(&l->state.slot[g->served], now) <= LIFE_REVOKED)

@@ -119,16 +119,14 @@ struct permit *permit_new(const struct config_acme *from, struct err *err)
     CHECK(p != NULL);
     p->key = hash_random_key();
     p->asks = from->ask.text.text != NULL;
-    p->new_names = bucket_of(from->new_per_minute);
+    p->new_names = bucket_of(from->orders_per_minute);
     p->questions = bucket_of(from->asks_per_minute);
     p->per_source = (uint32_t)from->asks_per_source;
     p->minute = INT64_MIN;
     p->patterns = calloc(from->names.n + 1, sizeof(char *));
     CHECK(p->patterns != NULL);
-    for (; p->patterns_len < from->names.n; p->patterns_len++) {
-        p->patterns[p->patterns_len] = strdup(from->names.v[p->patterns_len].text);
-        CHECK(p->patterns[p->patterns_len] != NULL);
-    }
+    for (; p->patterns_len < from->names.n; p->patterns_len++)
+        p->patterns[p->patterns_len] = str_dup(from->names.v[p->patterns_len].text);
     if (from->names_file.text == NULL || read_list(p, from->names_file.text, err) == 0)
         return p;
     permit_free(p);

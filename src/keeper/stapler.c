@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/list.h"
+#include "base/str.h"
 #include "cert/ocsp.h"
 #include "keeper/asker.h"
 #include "loop/loop.h"
@@ -37,6 +38,7 @@ struct stapler {
     uint32_t magic;
     struct stapler_owner owner;
     int64_t check_every;
+    size_t most;
     char *kept; /* NULL: nothing is */
     struct list all;
     size_t count, asked;
@@ -256,13 +258,13 @@ void stapler_free(struct stapler *s)
     free(s);
 }
 
-void stapler_set(struct stapler *s, int64_t check_every, const char *kept)
+void stapler_set(struct stapler *s, int64_t check_every, size_t most, const char *kept)
 {
     CHECK_MAGIC(s, STAPLER_MAGIC);
     free(s->kept);
-    s->kept = kept == NULL ? NULL : strdup(kept);
-    CHECK(s->kept != NULL || kept == NULL);
+    s->kept = str_dup(kept);
     s->check_every = check_every;
+    s->most = most;
 }
 
 static char *file_name(const struct issued *names)
@@ -281,7 +283,7 @@ void stapler_add(struct stapler *s, struct cert *cert)
 {
     CHECK_MAGIC(s, STAPLER_MAGIC);
     struct issued names;
-    if (s->count >= STAPLER_MAX || !asker_can(cert, &names) || names.ocsp[0] == '\0')
+    if (s->count >= s->most || !asker_can(cert, &names) || names.ocsp[0] == '\0')
         return;
     struct stapled *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);

@@ -79,7 +79,7 @@ def test_mldsa(tmp_path):
     """OpenSSL 3.0 does not know it; such a chain is verified in tests/unit/test_authority.c."""
     ca = Ca(tmp_path, "--key", "mldsa44")
     ca.run("issue", "pq.example.com", "--key", "mldsa65")
-    assert json.loads(ca.run("show", "--json"))["root"]["key"] == "MLDSA44"
+    assert json.loads(ca.run("show", "--json"))["root"]["key"] == "ML-DSA-44"
 
 
 def make_request(place, *words):
@@ -373,7 +373,7 @@ def test_usage(ca):
     assert "did you mean 'issue'?" in ca.run("isue", "x", code=2)
     assert "--all does not go with 'audit'" in ca.run("audit", "--all", code=2)
     assert "expected server, client or agent" in ca.run("issue", "x", "--profile", "servre", code=2)
-    assert "did you mean 'mldsa44'?" in ca.run("issue", "x", "--key", "mldsa4", code=2)
+    assert "did you mean 'ML-DSA-44'?" in ca.run("issue", "x", "--key", "mldsa4", code=2)
     assert "expected a time" in ca.run("issue", "x", "--lifetime", "0", code=2)
     assert "398 at most" in ca.run("issue", "x.example.com", "--lifetime", "399d", code=1)
     bare = {key: value for key, value in os.environ.items() if key != "CARDEA_CA_DIR"}

@@ -156,7 +156,7 @@ def test_what_is_told_of_a_certificate(s_server, look, pki):
     facts = told["certificate"]
     assert facts["subject"] == "facts.test" and facts["issuer"] == "Door CA" and facts["days_left"] == 10
     assert facts["names"] == ["facts.test", "*.facts.test", "192.0.2.7", "https://facts.test/"]
-    assert facts["key"] == "RSA 2048" and facts["signature"] == "ecdsa-with-SHA256" and facts["chain_length"] == 1
+    assert facts["key"] == "RSA-2048" and facts["signature"] == "ecdsa-with-SHA256" and facts["chain_length"] == 1
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

@@ -60,12 +60,14 @@ class Site:
         self.hook = Hook("a.example.com")
         self.door = Door(directory, {})
         self.pebble = Pebble(directory, self.door.port, lifetime=lifetime, refuses=0).start()
-        self.on_demand = {"ask": self.hook.url, "ca": self.pebble.url, "ca_file": self.pebble.ca_file, **on_demand}
+        self.others = {}  # CAs, by name
+        self.on_demand = {"ask": self.hook.url, "ca": "pebble", **on_demand}
 
     def config(self, certificates=None):
         certificates = [{"on_demand": self.on_demand}] if certificates is None else certificates
-        return {"state": "state", "certificates": certificates, "limits": {"certificate_timeout": "30s"},
-                
+        return {"state": "state", "certificates": certificates,
+                "acme_cas": [{"name": name, "url": ca.url, "ca_file": ca.ca_file} for name, ca in {"pebble": self.pebble, **self.others}.items()],
+                "limits": {"certificate_timeout": "30s"},
                 "routes": [{"name": "web", "listeners": ["main"], "terminate": {"to": self.backend.to}}]}
 
     def start(self):
@@ -75,7 +77,8 @@ class Site:
 
     def stop(self):
         self.door.stop()
-        self.pebble.stop()
+        for ca in (self.pebble, *self.others.values()):
+            ca.stop()
         self.hook.stop()
         self.backend.stop()
 
@@ -234,7 +237,7 @@ def test_invented_names_cost_nothing_but_counters(site):
 
 
 def test_new_names_have_a_rate(site):
-    s = site(names=["*.example.com"], new_per_minute=2).start()
+    s = site(names=["*.example.com"], orders_per_minute=2).start()
     got = [isinstance(s.leaf(f"n{i}.example.com"), x509.Certificate) for i in range(6)]
     assert got[:2] == [True, True] and sum(got) <= 3 and s.orders() <= 3
 
@@ -260,6 +263,22 @@ def test_a_renewal_asks_again(site):
     wait_until(lambda: s.leaf("a.example.com") in NO, s.said, 60, 0.5)
 
 
+def test_a_backup_stands_by(site):
+    """From another CA, with that one's root, and served when the operator says so."""
+    s = site(backup="second")
+    s.others["second"] = Pebble(s.directory, s.door.port, refuses=0, name="second").start()
+    s.start()
+    first = s.leaf("a.example.com")
+    is_for(first, "a.example.com")
+    wait_until(lambda: s.others["second"].log().count("Issued certificate") == 1, s.said, 30, 0.2)
+
+    def swap():
+        return run(CARDEA, "cert", "swap", "--socket", s.door.socket, "a.example.com").returncode == 0
+    wait_until(swap, s.said, 20, 0.2)
+    wait_until(lambda: s.leaf("a.example.com").issuer != first.issuer, s.said, 20, 0.2)
+    assert s.orders() == 1
+
+
 def test_a_customer_who_has_left_is_forgotten(site):
     s = site().start()
     assert is_for(s.leaf("a.example.com"), "a.example.com")
@@ -280,7 +299,7 @@ def test_a_customer_who_has_left_is_forgotten(site):
 def test_a_reload_takes_it_away(site):
     s = site(names=["b.example.com"]).start()
     serial = s.leaf("a.example.com").serial_number
-    s.door.configure(s.config([{"acme": {"names": ["b.example.com"], "ca": s.pebble.url, "ca_file": s.pebble.ca_file}}]))
+    s.door.configure(s.config([{"acme": {"names": ["b.example.com"], "ca": "pebble"}}]))
     s.door.reload()
     assert not isinstance(s.leaf("a.example.com"), x509.Certificate)
     wait_until(lambda: isinstance(s.leaf("b.example.com"), x509.Certificate), s.said, 30)

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "ca/authority.h"
 #include "ca/ca.h"
-#include "ca/key.h"
+#include "cert/key.h"
 #include "keeper/book.h"
 #include "keeper/candidates.h"
 #include "session/staging.h"
@@ -317,9 +317,9 @@ static void issue_do(const char *dir)
 static void renew_make(const char *dir)
 {
     authority_make(dir);
-    struct evp_pkey_st *root = ca_key_read(in(dir, "ca/root.key"), str_of("correct horse"), &err);
-    must(root != NULL && ca_key_write(root, (struct str){0}, in(dir, "root.key"), &err) == 0);
-    ca_key_free(root);
+    struct evp_pkey_st *root = key_read(in(dir, "ca/root.key"), str_of("correct horse"), &err);
+    must(root != NULL && key_write(root, (struct str){0}, in(dir, "root.key"), &err) == 0);
+    key_free(root);
 }
 
 static void renew_do(const char *dir)

@@ -210,7 +210,7 @@ static void test_certify(void **unused)
     struct csr csr;
     const char *dns = "b.example.com";
     const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now, .lifetime = 3600};
-    authority_make("certify", (struct authority_plan){.key = CA_KEY_ED25519}, now);
+    authority_make("certify", (struct authority_plan){.key = KEY_ED25519}, now);
     struct authority *a = authority_opened("certify", "");
     assert_non_null(pki_openssl(
         "req -new -newkey rsa:2048 -nodes -keyout csr.key -subj /CN=evil.example.com -out csr.pem"));
@@ -262,9 +262,9 @@ static void test_mldsa(void **unused)
     struct err err = {""};
     const char *dns = "pq.example.com";
     const char *anchor = pki_path("mldsa/root.pem");
-    authority_make("mldsa", (struct authority_plan){.key = CA_KEY_MLDSA65}, now);
+    authority_make("mldsa", (struct authority_plan){.key = KEY_MLDSA65}, now);
     struct authority *a = authority_opened("mldsa", "");
-    const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now, .key = CA_KEY_MLDSA44};
+    const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now, .key = KEY_MLDSA44};
     struct ca *made = authority_issue(a, CA_PROFILE_SERVER, &request, "test", &err);
     assert_non_null(made);
     struct trust *trust = trust_load(&(struct trust_files){.name = "pq", .ca = &anchor, .ca_len = 1}, &err);
