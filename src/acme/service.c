@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 
 #define ROUND (30 * NSEC_PER_SEC) /* between looks for what is left over */
+#define QUIET 60                  /* seconds between two notices: each request may be a reason for one */
 
 struct acme_service {
     struct ear operator;
@@ -23,7 +24,8 @@ struct acme_service {
     /* While the office runs. */
     struct loop *loop;
     struct acme_validator *validator;
-    struct timer round;
+    struct timer round, later;
+    int64_t told; /* seconds since 1970 */
 };
 
 static int64_t now(void)
@@ -33,6 +35,10 @@ static int64_t now(void)
 
 static void report(struct acme_service *s, const struct err *err)
 {
+    const int64_t at = now();
+    if (at >= s->told && at - s->told < QUIET)
+        return;
+    s->told = at;
     ear_tell(&s->operator, "acme: %s", err->text);
 }
 
@@ -42,13 +48,25 @@ static void report(struct acme_service *s, const struct err *err)
 
 static void look_on(struct acme_service *s);
 
-static void on_seen(void *arg, const char *id, bool ok, enum acme_problem problem, const char *text)
+static void on_seen(void *arg, const char *id, enum acme_seen seen, enum acme_problem problem,
+                    const char *text)
 {
     struct acme_service *s = arg;
     struct err err;
-    if (acme_server_validated(s->server, id, ok, problem, text, now(), &err) < 0)
+    int rc = seen == ACME_SEEN_LATER
+                 ? acme_server_postpone(s->server, id, now(), &err)
+                 : acme_server_validated(s->server, id, seen == ACME_SEEN_GOOD, problem, text, now(), &err);
+    if (rc < 0)
         report(s, &err);
+    if (seen == ACME_SEEN_LATER && !timer_is_set(&s->later))
+        loop_set_timer(s->loop, &s->later, loop_now(s->loop) + ACME_POSTPONED * NSEC_PER_SEC);
     look_on(s);
+}
+
+/* What is still put off then waits for the next round, or the next request. */
+static void on_later(struct timer *t)
+{
+    look_on(CONTAINER_OF(t, struct acme_service, later));
 }
 
 /* As many at once as the validator takes; the others wait in the database. */
@@ -102,12 +120,15 @@ static void begin(void *arg, struct loop *loop)
     struct err err;
     s->loop = loop;
     timer_init(&s->round, on_round);
+    timer_init(&s->later, on_later);
     if (s->server == NULL)
         return;
     const struct acme_validator_params params = {.loop = loop,
                                                  .dns = s->settings->dns,
                                                  .http_port = s->settings->http_port,
                                                  .tls_port = s->settings->tls_port,
+                                                 .looks = s->settings->looks,
+                                                 .looks_per_target = s->settings->looks_per_target,
                                                  .allow = acme_settings_allow,
                                                  .arg = s->settings};
     s->validator = acme_validator_new(&params, &err);
@@ -120,6 +141,7 @@ static void end(void *arg)
 {
     struct acme_service *s = arg;
     wheel_cancel(&s->round);
+    wheel_cancel(&s->later);
     acme_validator_free(s->validator);
     s->validator = NULL;
 }

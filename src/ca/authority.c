@@ -297,6 +297,12 @@ static X509 *certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile
     return cert;
 }
 
+int authority_check_names(const struct authority *a, const struct ca_request *request, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return ca_check_names(a->issuer, request, err);
+}
+
 int authority_certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile,
                       const struct ca_request *request, const char *who, struct ca_serial *ret_serial,
                       struct buf *ret_chain_pem, struct err *err)

@@ -105,7 +105,12 @@ int authority_certify(struct authority *a, struct evp_pkey_st *key, enum ca_prof
                       const struct ca_request *request, const char *who, struct ca_serial *ret_serial,
                       struct buf *ret_chain_pem, struct err *err);
 
-/* The same with a new key of kind request->key, for ca_save(). The caller owns it; NULL with `err`. */
+/* Would the names and groups of `request` be refused, whatever the key? -1 with `err`, which may be told to
+ * who asks for them. */
+int authority_check_names(const struct authority *a, const struct ca_request *request, struct err *err);
+
+/* The same as authority_certify() with a new key of kind request->key, for ca_save(). The caller owns it;
+ * NULL with `err`. */
 struct ca *authority_issue(struct authority *a, enum ca_profile profile, const struct ca_request *request,
                            const char *who, struct err *err);
 

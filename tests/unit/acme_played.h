@@ -93,6 +93,17 @@ static inline int played_issue(void *arg, const struct acme_certify *what, struc
     return 0;
 }
 
+static inline int played_check(void *arg, const struct acme_certify *what, struct err *err)
+{
+    const struct played *w = arg;
+    const struct ca_request request = {.name = what->name,
+                                       .sans = what->sans,
+                                       .sans_len = what->sans_len,
+                                       .groups = what->groups,
+                                       .groups_len = what->groups_len};
+    return ca_check_names(w->ca, &request, err);
+}
+
 static inline enum acme_revoked played_revoke(void *arg, const struct ca_serial *serial, int reason,
                                               const char *who, int64_t now, struct err *err)
 {
@@ -140,7 +151,8 @@ static inline void played_begin(struct played *w)
     CHECK(w->ca != NULL);
     w->params.url = PLAYED_URL;
     w->params.path = w->path;
-    w->params.issuer = (struct acme_issuer){.arg = w, .issue = played_issue, .revoke = played_revoke};
+    w->params.issuer =
+        (struct acme_issuer){.arg = w, .check = played_check, .issue = played_issue, .revoke = played_revoke};
     w->params.profiles = played_profiles;
     w->params.profiles_len = ARRAY_LEN(played_profiles);
     w->params.eab = played_eab;
