@@ -20,7 +20,7 @@ struct ca_list {
 /* What the command line says; NULL, 0 or false: nothing. */
 struct ca_options {
     const char *dir, *passphrase_file, *root_passphrase_file;
-    const char *name, *url, *out;
+    const char *name, *url, *replace, *out;
     const char *ssh, *id, *force_command, *source_address; /* with issue */
     const char *head;
     const char *user;  /* with approve */

@@ -271,12 +271,17 @@ int ca_set(const struct ca_options *o)
 {
     struct err err;
     char who[64];
-    if (o->url == NULL)
-        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none");
+    bool all = o->replace != NULL && strcmp(o->replace, "all") == 0;
+    if (o->url == NULL && o->replace == NULL)
+        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none; or --replace all|none");
+    if (o->replace != NULL && !all && strcmp(o->replace, "none") != 0)
+        return cmd_misused("ca", "--replace %s: expected all or none", o->replace);
     struct authority *a = ca_open(o, false);
     if (a == NULL)
         return CMD_FAILED;
-    int rc = authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    int rc = o->url == NULL ? 0 : authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    if (rc == 0 && o->replace != NULL)
+        rc = authority_set_replace(a, all, ca_who(who), ca_now(), &err);
     authority_close(a);
     return rc < 0 ? cmd_failed("%s", err.text) : CMD_OK;
 }

@@ -65,7 +65,7 @@ static struct acme_limits with_defaults(const struct acme_limits *l)
 struct acme_server *acme_server_new(const struct acme_server_params *params, struct err *err)
 {
     CHECK(params->profiles_len > 0 && params->issuer.check != NULL && params->issuer.issue != NULL &&
-          params->issuer.revoke != NULL);
+          params->issuer.look != NULL && params->issuer.revoke != NULL);
     const char *host = strstr(params->url, "://");
     const char *path = host == NULL ? NULL : strchr(host + 3, '/');
     size_t len = strlen(params->url);

@@ -100,6 +100,10 @@ struct acme_issuer {
     int (*check)(void *arg, const struct acme_certify *what, struct err *err);
     /* Append the chain in PEM, the certificate first. -1 with `err`: nothing was issued. */
     int (*issue)(void *arg, const struct acme_certify *what, struct buf *ret_chain_pem, struct err *err);
+    /* When it was revoked, by whomever (0: it is not), and up to when all that was issued is to be replaced
+     * (0: nothing). -1 with `err`. */
+    int (*look)(void *arg, const struct ca_serial *serial, int64_t *ret_revoked, int64_t *ret_replace,
+                struct err *err);
     /* Revoke, for a reason of RFC 5280, 5.3.1 that can not be taken back. `err` with ACME_REVOKE_FAILED. */
     enum acme_revoked (*revoke)(void *arg, const struct ca_serial *serial, int reason, const char *who,
                                 int64_t now, struct err *err);

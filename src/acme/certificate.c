@@ -168,9 +168,9 @@ static bool write_certificate(struct acme_call *c, struct acme_order *o, struct 
         err_set(&c->err, "what was issued is no certificate that can be read");
     ok =
         ok && acme_begin(c) &&
-        acme_run(c->s, &c->err, "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", "ssssssii",
+        acme_run(c->s, &c->err, "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", "ssssssiii",
                  o->certificate, c->account.id, serial_text, renewable ? buf_text(&renewal) : NULL, names,
-                 buf_text(chain), from, to) == 0 &&
+                 buf_text(chain), c->now, from, to) == 0 &&
         acme_run(c->s, &c->err, "UPDATE orders SET status = 3, certificate = ?, expires = ? WHERE number = ?",
                  "sii", o->certificate, to, o->number) == 0;
     o->status = ACME_VALID;

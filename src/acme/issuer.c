@@ -28,6 +28,13 @@ static int check(void *arg, const struct acme_certify *what, struct err *err)
     return authority_check_names(arg, &request, err);
 }
 
+static int look(void *arg, const struct ca_serial *serial, int64_t *ret_revoked, int64_t *ret_replace,
+                struct err *err)
+{
+    return authority_revoked_at(arg, serial, ret_revoked, err) < 0 ? -1
+                                                                   : authority_replace(arg, ret_replace, err);
+}
+
 /* The reasons that the server lets through are among those of the authority, under the same numbers. */
 static enum acme_revoked revoke(void *arg, const struct ca_serial *serial, int reason, const char *who,
                                 int64_t now, struct err *err)
@@ -46,5 +53,5 @@ static enum acme_revoked revoke(void *arg, const struct ca_serial *serial, int r
 
 struct acme_issuer acme_issuer_of(struct authority *a)
 {
-    return (struct acme_issuer){.arg = a, .check = check, .issue = issue, .revoke = revoke};
+    return (struct acme_issuer){.arg = a, .check = check, .issue = issue, .look = look, .revoke = revoke};
 }

@@ -196,6 +196,31 @@ int authority_set_url(struct authority *a, const char *url, const char *who, int
     return set(a, "url", url, who, now, err);
 }
 
+int authority_set_replace(struct authority *a, bool all, const char *who, int64_t now, struct err *err)
+{
+    char value[24] = "";
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    if (all)
+        snprintf(value, sizeof(value), "%lld", (long long)now);
+    return set(a, "replace", value, who, now, err);
+}
+
+int authority_replace(struct authority *a, int64_t *ret, struct err *err)
+{
+    struct buf value = {0};
+    uint64_t until = 0;
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    int rc = journal_setting(a->db, "replace", &value, err);
+    const char *text = rc == 0 ? buf_text(&value) : NULL;
+    if (rc == 0 && text == NULL)
+        rc = err_set(err, "out of memory");
+    if (rc == 0 && text[0] != '\0' && !str_u64(text, INT64_MAX, &until))
+        rc = err_set(err, "the log has '%s' for a time", text);
+    *ret = (int64_t)until;
+    buf_free(&value);
+    return rc;
+}
+
 /* ---- issuing ---- */
 
 static const struct profile_row {

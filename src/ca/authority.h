@@ -70,6 +70,13 @@ struct x509_st *authority_intermediate(const struct authority *a);
 int authority_url(struct authority *a, struct str *ret, struct err *err);
 int authority_set_url(struct authority *a, const char *url, const char *who, int64_t now, struct err *err);
 
+/* Have all that was issued up to `now` replaced: clients that ask when to renew (ARI, RFC 9773) are told to
+ * do so at once. `all` false: they are not any more. An act for the log. -1 with `err`. */
+int authority_set_replace(struct authority *a, bool all, const char *who, int64_t now, struct err *err);
+
+/* Up to when what was issued is to be replaced; 0: nothing is. -1 with `err`. */
+int authority_replace(struct authority *a, int64_t *ret, struct err *err);
+
 /* What there is to know of it, for people. */
 struct authority_certificate {
     char name[128];
@@ -192,6 +199,9 @@ int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t
 /* Has something been revoked behind row *row of the log, by whichever process? 1, 0, or -1 with `err`. *row
  * becomes the last row; 0, at first, asks for that only. */
 int authority_revoked_since(struct authority *a, int64_t *row, struct err *err);
+
+/* When the one with that serial number was revoked; 0: it is not, or is none of ours. -1 with `err`. */
+int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err);
 
 /* Is a certificate revoked that ends after `since` and has this name among its names? 1, 0, or -1 with `err`.
  */

@@ -134,6 +134,14 @@ int authority_find(struct authority *a, const struct ca_serial *serial, authorit
     return journal_find(a->db, serial, fn, arg, err);
 }
 
+int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err)
+{
+    int reason;
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    *ret = 0;
+    return journal_status(a->db, serial, ret, &reason, err) < 0 ? -1 : 0;
+}
+
 /* Certificates of another CA under the same log would be one way to hide what was issued. */
 static int check_began_with(struct authority *a, X509 *cert, const char *file, struct err *err)
 {

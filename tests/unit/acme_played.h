@@ -39,7 +39,8 @@ struct played {
     int reason;
     const char *groups; /* the first one of the last certificate, or NULL */
     enum ca_profile kind;
-    bool refuses; /* the CA does not work */
+    bool refuses;                   /* the CA does not work */
+    int64_t revoked_by_ca, replace; /* what it says of each certificate */
     /* The last answer. */
     unsigned status;
     json_t *body;
@@ -104,6 +105,17 @@ static inline int played_check(void *arg, const struct acme_certify *what, struc
     return ca_check_names(w->ca, &request, err);
 }
 
+static inline int played_look(void *arg, const struct ca_serial *serial, int64_t *ret_revoked,
+                              int64_t *ret_replace, struct err *err)
+{
+    const struct played *w = arg;
+    (void)err;
+    CHECK(serial->len > 0);
+    *ret_revoked = w->revoked_by_ca;
+    *ret_replace = w->replace;
+    return 0;
+}
+
 static inline enum acme_revoked played_revoke(void *arg, const struct ca_serial *serial, int reason,
                                               const char *who, int64_t now, struct err *err)
 {
@@ -151,8 +163,8 @@ static inline void played_begin(struct played *w)
     CHECK(w->ca != NULL);
     w->params.url = PLAYED_URL;
     w->params.path = w->path;
-    w->params.issuer =
-        (struct acme_issuer){.arg = w, .check = played_check, .issue = played_issue, .revoke = played_revoke};
+    w->params.issuer = (struct acme_issuer){
+        .arg = w, .check = played_check, .issue = played_issue, .look = played_look, .revoke = played_revoke};
     w->params.profiles = played_profiles;
     w->params.profiles_len = ARRAY_LEN(played_profiles);
     w->params.eab = played_eab;

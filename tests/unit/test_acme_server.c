@@ -679,6 +679,28 @@ static void test_authorizations(void **state)
     played_end(&w);
 }
 
+/* What the CA has revoked, or wants replaced, is to be renewed at once. */
+static void assert_told_to_renew(struct played *w, const char *url)
+{
+    static const struct {
+        int64_t revoked, replace; /* from now on */
+        bool at_once;
+    } rows[] = {{-5, 0, true}, {0, -1, false}, {0, 0, true}, {0, 5, true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tm tm = {0};
+        w->revoked_by_ca = rows[i].revoked == 0 ? 0 : w->now + rows[i].revoked;
+        w->replace = rows[i].revoked != 0 ? 0 : w->now + rows[i].replace;
+        played_get(w, url);
+        assert_status(w, 200);
+        const char *start =
+            json_string_value(json_object_get(json_object_get(w->body, "suggestedWindow"), "start"));
+        assert_non_null(strptime(start, "%Y-%m-%dT%H:%M:%SZ", &tm));
+        if ((timegm(&tm) <= w->now + 5) != rows[i].at_once)
+            fail_msg("row %zu: %s", i, start);
+    }
+    w->revoked_by_ca = w->replace = 0;
+}
+
 /* Half a year of renewals by what the server suggests, across restarts; what nobody needs goes. */
 static void test_renewals(void **state)
 {
@@ -723,6 +745,7 @@ static void test_renewals(void **state)
                      "%Y-%m-%dT%H:%M:%SZ", &tm));
         start = (int64_t)timegm(&tm);
         assert_true(start > w.now && start < not_after);
+        assert_told_to_renew(&w, window);
         w.now = start;
         acme_server_free(w.server);
         played_open(&w);
