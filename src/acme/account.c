@@ -310,17 +310,18 @@ static bool deactivate(struct acme_call *c)
 static bool update(struct acme_call *c)
 {
     char *contact;
+    const char *id = c->account.id;
+    bool agrees = json_is_true(json_object_get(c->payload, "termsOfServiceAgreed"));
     if (!read_contacts(c, &contact))
         return false;
-    bool ok = contact == NULL ||
-              acme_run(c->s, &c->err, "UPDATE accounts SET contact = ? WHERE id = ?", "ss", contact,
-                       c->account.id) == 0 ||
-              acme_broken(c);
+    bool ok = acme_begin(c);
+    if (ok &&
+        ((contact != NULL &&
+          acme_run(c->s, &c->err, "UPDATE accounts SET contact = ? WHERE id = ?", "ss", contact, id) < 0) ||
+         (agrees && acme_run(c->s, &c->err, "UPDATE accounts SET terms = 1 WHERE id = ?", "s", id) < 0)))
+        ok = acme_broken(c);
     free(contact);
-    if (ok && json_is_true(json_object_get(c->payload, "termsOfServiceAgreed")))
-        ok = acme_run(c->s, &c->err, "UPDATE accounts SET terms = 1 WHERE id = ?", "s", c->account.id) == 0 ||
-             acme_broken(c);
-    return ok;
+    return ok && acme_commit(c);
 }
 
 void acme_answer_account(struct acme_call *c)

@@ -31,7 +31,7 @@
 struct played {
     struct acme_server_params params;
     struct acme_server *server;
-    char dir[64], path[96];
+    char dir[256], path[272];
     struct ca *ca;
     int64_t now;
     const char *source;
@@ -149,13 +149,11 @@ static inline void played_open(struct played *w)
     CHECK(w->server != NULL);
 }
 
-/* `params` is filled in where the test has said nothing. */
-static inline void played_begin(struct played *w)
+/* In the folder `w->dir`. `params` is filled in where the test has said nothing. */
+static inline void played_begin_there(struct played *w)
 {
     struct err err;
     struct ca_request root = {.name = "Played root", .now = PLAYED_START, .lifetime = 3650 * PLAYED_DAY};
-    strcpy(w->dir, "/tmp/cardea-acme-XXXXXX");
-    CHECK(mkdtemp(w->dir) != NULL);
     snprintf(w->path, sizeof(w->path), "%s/acme.db", w->dir);
     w->now = PLAYED_START;
     w->source = "192.0.2.1";
@@ -173,6 +171,13 @@ static inline void played_begin(struct played *w)
     played_open(w);
 }
 
+static inline void played_begin(struct played *w)
+{
+    strcpy(w->dir, "/tmp/cardea-acme-XXXXXX");
+    CHECK(mkdtemp(w->dir) != NULL);
+    played_begin_there(w);
+}
+
 static inline void played_forget(struct played *w)
 {
     json_decref(w->body);
@@ -182,13 +187,19 @@ static inline void played_forget(struct played *w)
     w->text = w->fields = NULL;
 }
 
-static inline void played_end(struct played *w)
+/* The folder stays. */
+static inline void played_leave(struct played *w)
 {
-    char path[128];
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
     played_forget(w);
     acme_server_free(w->server);
     ca_free(w->ca);
+}
+
+static inline void played_end(struct played *w)
+{
+    char path[sizeof(w->path) + 16];
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    played_leave(w);
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         snprintf(path, sizeof(path), "%s%s", w->path, ends[i]);
         unlink(path);
