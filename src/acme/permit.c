@@ -39,19 +39,21 @@ static bool is_thumbprint(const char *wanted, const char *thumbprint)
 
 /* The operator gives the key out, and takes it back: whose line has gone from the file is bound by nothing.
  */
-static bool is_bound(const struct acme_server *s, const struct acme_account *account)
+static bool is_bound(const struct acme_server *s, struct acme_account *account)
 {
     const struct acme_server_params *p = s->params;
     struct buf secret = {0};
-    bool found =
-        p->eab != NULL && p->eab(p->eab_arg, (struct str){account->eab, strlen(account->eab)}, &secret);
+    if (account->binding == ACME_BINDING_UNKNOWN) {
+        struct str id = {account->eab, strlen(account->eab)};
+        account->binding = p->eab != NULL && p->eab(p->eab_arg, id, &secret) ? ACME_BOUND : ACME_UNBOUND;
+    }
     if (secret.data != NULL)
         OPENSSL_cleanse(secret.data, secret.len);
     buf_free(&secret);
-    return found;
+    return account->binding == ACME_BOUND;
 }
 
-static bool is_account(const struct acme_server *s, const char *wanted, const struct acme_account *account)
+static bool is_account(const struct acme_server *s, const char *wanted, struct acme_account *account)
 {
     if (strncmp(wanted, BY_EAB, strlen(BY_EAB)) == 0)
         return account->eab[0] != '\0' && str_glob(wanted + strlen(BY_EAB), account->eab) &&
@@ -69,7 +71,7 @@ bool acme_rules_name(const struct acme_server *s, const char *thumbprint)
 }
 
 static bool has_account(const struct acme_server *s, const struct acme_rule *rule,
-                        const struct acme_account *account)
+                        struct acme_account *account)
 {
     const char *const *at = rule->accounts;
     while (at != NULL && *at != NULL && !is_account(s, *at, account))
@@ -108,7 +110,7 @@ static bool has_name(const struct acme_rule *rule, const struct acme_name *name)
     return at == NULL || *at != NULL;
 }
 
-const struct acme_rule *acme_permit(const struct acme_server *s, const struct acme_account *account,
+const struct acme_rule *acme_permit(const struct acme_server *s, struct acme_account *account,
                                     const struct acme_profile *profile, const struct acme_name *names,
                                     size_t count)
 {

@@ -52,6 +52,7 @@ struct acme_account {
     char eab[ACME_EAB_ID_MAX + 1]; /* "": not bound */
     enum acme_status status;
     struct evp_pkey_st *key;
+    enum { ACME_BINDING_UNKNOWN, ACME_BOUND, ACME_UNBOUND } binding; /* see acme_permit() */
 };
 
 enum acme_signer { ANYBODY, BY_KEY, BY_ACCOUNT, BY_EITHER };
@@ -175,8 +176,9 @@ const char *acme_name_text(const struct acme_name *n, char ret[ACME_NAME_TEXT]);
 
 const char *acme_name_type(const struct acme_name *n); /* "dns" or "ip" */
 
-/* The rule that permits all of it; NULL: none does. */
-const struct acme_rule *acme_permit(const struct acme_server *s, const struct acme_account *account,
+/* The rule that permits all of it; NULL: none does. The account notes whether the key that it is bound by
+ * still is one, which is asked once. */
+const struct acme_rule *acme_permit(const struct acme_server *s, struct acme_account *account,
                                     const struct acme_profile *profile, const struct acme_name *names,
                                     size_t count);
 

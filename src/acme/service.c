@@ -25,7 +25,7 @@ struct acme_service {
     struct loop *loop;
     struct acme_validator *validator;
     struct timer round, later;
-    int64_t told; /* seconds since 1970 */
+    int64_t told; /* see ear_tell_seldom() */
 };
 
 static int64_t now(void)
@@ -35,11 +35,7 @@ static int64_t now(void)
 
 static void report(struct acme_service *s, const struct err *err)
 {
-    const int64_t at = now();
-    if (at >= s->told && at - s->told < QUIET)
-        return;
-    s->told = at;
-    ear_tell(&s->operator, "acme: %s", err->text);
+    ear_tell_seldom(&s->operator, & s->told, "acme: %s", err->text);
 }
 
 /* Challenges

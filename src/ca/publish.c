@@ -12,21 +12,11 @@
 #include "config/config.h"
 #include "loop/ear.h"
 
-#define QUIET 60 /* seconds between two notices: each request may be a reason for one */
-
 struct ca_publisher {
     struct ear operator;
     struct publication *publication; /* NULL: there is no CA */
-    int64_t told;                    /* seconds since 1970 */
+    int64_t told;                    /* see ear_tell_seldom() */
 };
-
-static void report(struct ca_publisher *s, const struct err *err, int64_t now)
-{
-    if (now >= s->told && now - s->told < QUIET)
-        return;
-    s->told = now;
-    ear_tell(&s->operator, "ca: %s", err->text);
-}
 
 static void serve(void *arg, const struct web_request *request, struct web_exchange *exchange)
 {
@@ -39,7 +29,7 @@ static void serve(void *arg, const struct web_request *request, struct web_excha
         return;
     }
     if (publication_answer(s->publication, request, now, &answer, &err) < 0)
-        report(s, &err, now);
+        ear_tell_seldom(&s->operator, & s->told, "ca: %s", err.text);
     web_exchange_answer(exchange, &answer);
 }
 

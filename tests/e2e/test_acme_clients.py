@@ -256,6 +256,21 @@ def test_dehydrated_obtains_renews_and_revokes(acme, webroot):
     done(dehydrated("-r", (base / "certs" / NAME / "cert.pem").resolve()))
     assert acme.revoked() == [second]
 
+def test_one_address_is_looked_at_by_few_at_once(start_door, pki, tmp_path):
+    """All names lead to one address: the second look waits for the first, and nothing fails by that."""
+    acme = Acme(start_door, pki, tmp_path, limits={"looks_per_target": 1, "pending": "10m"})
+    names = [NAME, "a.example.com"]
+    words = [word for name in names for word in ("-d", name)]
+    root = WebRoot(tmp_path, acme.http_port)
+    try:
+        done(lego(acme, "--http", "--http.webroot", root.folder, *words))
+        acme.check(lego_chain(acme), *names)
+        done(lego(acme, "--tls", "--tls.port", f"127.0.0.1:{acme.tls_port}", *words, path="tls"))
+        acme.check(lego_chain(acme, path="tls"), *names)
+    finally:
+        root.stop()
+        acme.stop()
+
 
 @pytest.mark.parametrize("program", ["certbot", "lego", "uacme", "dehydrated"])
 def test_all_judges_are_here(program):
