@@ -210,11 +210,13 @@ int authority_replace(struct authority *a, int64_t *ret, struct err *err)
     struct buf value = {0};
     uint64_t until = 0;
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    int rc = journal_setting(a->db, "replace", &value, err);
-    const char *text = rc == 0 ? buf_text(&value) : NULL;
-    if (rc == 0 && text == NULL)
+    const char *text = NULL;
+    int rc = 0;
+    if (journal_setting(a->db, "replace", &value, err) < 0)
+        rc = -1;
+    else if ((text = buf_text(&value)) == NULL)
         rc = err_set(err, "out of memory");
-    if (rc == 0 && text[0] != '\0' && !str_u64(text, INT64_MAX, &until))
+    else if (value.len > 0 && !str_u64(text, INT64_MAX, &until))
         rc = err_set(err, "the log has '%s' for a time", text);
     *ret = (int64_t)until;
     buf_free(&value);

@@ -30,8 +30,7 @@ static EVP_PKEY *key_in(const char *dir, const char *name)
 static struct stage *enter(const char *dir)
 {
     struct stage *s = calloc(1, sizeof(*s));
-    CHECK(s != NULL && strlen(dir) < sizeof(s->world.dir));
-    strcpy(s->world.dir, dir);
+    CHECK(s != NULL && str_copy(s->world.dir, sizeof(s->world.dir), dir, strlen(dir)));
     played_begin_there(&s->world);
     s->player = (struct player){.world = &s->world, .key = key_in(dir, "key.pem")};
     s->next = key_in(dir, "next.pem");

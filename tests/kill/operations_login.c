@@ -76,7 +76,7 @@ static void wait_for_approval(struct accounts *a)
 static int take_code(void *arg, const struct enrolment *e, struct err *ret_err)
 {
     (void)ret_err;
-    strcpy(arg, e->code);
+    CHECK(str_copy(arg, CODE_TEXT_MAX, e->code, strlen(e->code)));
     return 0;
 }
 

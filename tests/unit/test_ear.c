@@ -4,26 +4,26 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "loop/ear.h"
 #include "loop/loop.h"
 
 static void hear(void *arg, const char *text)
 {
-    strcat(strcat(arg, text), ";");
+    assert_true(buf_printf(arg, "%s;", text));
 }
 
 static void test_seldom(void **state)
 {
-    char heard[256] = "";
+    struct buf heard = {0};
     int64_t told = 0;
     (void)state;
     struct loop *loop = loop_new(NULL);
-    const struct ear ear = {loop, hear, heard};
+    const struct ear ear = {loop, hear, &heard};
     ear_tell(&ear, "%d", 1);
     ear_tell(&ear, "%d", 1);
     ear_tell_seldom(&ear, &told, "%d", 2);
@@ -33,9 +33,10 @@ static void test_seldom(void **state)
     told -= 2 * NSEC_PER_SEC;
     ear_tell_seldom(&ear, &told, "%d", 5);
     ear_tell_seldom(&ear, &told, "%d", 6);
-    assert_string_equal(heard, "");
+    assert_string_equal(buf_text(&heard), "");
     loop_deliver(loop);
-    assert_string_equal(heard, "1;1;2;5;");
+    assert_string_equal(buf_text(&heard), "1;1;2;5;");
+    buf_free(&heard);
     loop_free(loop);
 }
 
