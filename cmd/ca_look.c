@@ -106,6 +106,9 @@ static int tell(const struct authority_facts *f, const struct counts *c)
     printf("may issue for: %s\n", f->permitted[0] != '\0' ? f->permitted : "all names");
     printf("keys: %s\n", f->locked ? "encrypted" : "not encrypted");
     printf("CRL and OCSP: %s\n", f->url[0] != '\0' ? f->url : "no address in certificates");
+    char until[PEM_TIME_MAX];
+    if (f->replace != 0)
+        printf("to be replaced: what was issued until %s\n", pem_time_text(f->replace, until));
     printf("issued: %" JSON_INTEGER_FORMAT ", valid: %" JSON_INTEGER_FORMAT ", revoked: %" JSON_INTEGER_FORMAT
            "\n",
            c->issued, c->valid, c->revoked);
@@ -114,10 +117,12 @@ static int tell(const struct authority_facts *f, const struct counts *c)
 
 static int tell_json(const struct authority_facts *f, const struct counts *c)
 {
-    return ca_print_json(
-        json_pack("{s:o, s:o, s:s, s:b, s:s, s:I, s:I, s:I}", "root", certificate_json(&f->root),
-                  "intermediate", certificate_json(&f->intermediate), "permitted", f->permitted, "locked",
-                  f->locked, "url", f->url, "issued", c->issued, "valid", c->valid, "revoked", c->revoked));
+    char until[PEM_TIME_MAX];
+    return ca_print_json(json_pack(
+        "{s:o, s:o, s:s, s:b, s:s, s:s*, s:I, s:I, s:I}", "root", certificate_json(&f->root), "intermediate",
+        certificate_json(&f->intermediate), "permitted", f->permitted, "locked", f->locked, "url", f->url,
+        "replace", f->replace == 0 ? NULL : pem_time_text(f->replace, until), "issued", c->issued, "valid",
+        c->valid, "revoked", c->revoked));
 }
 
 int ca_show(const struct ca_options *o)

@@ -89,6 +89,7 @@ struct authority_facts {
     struct authority_certificate root, intermediate;
     char permitted[1024]; /* as authority_plan has them, a space between two; empty: all names */
     char url[513];
+    int64_t replace; /* see authority_replace() */
     bool locked;
 };
 

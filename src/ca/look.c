@@ -50,7 +50,8 @@ int authority_look(struct authority *a, struct authority_facts *ret, struct err 
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     *ret = (struct authority_facts){.locked = authority_is_locked(a)};
     if (look_at(authority_root(a), &ret->root, err) < 0 ||
-        look_at(authority_intermediate(a), &ret->intermediate, err) < 0 || authority_url(a, &url, err) < 0)
+        look_at(authority_intermediate(a), &ret->intermediate, err) < 0 || authority_url(a, &url, err) < 0 ||
+        authority_replace(a, &ret->replace, err) < 0)
         return -1;
     str_copy(ret->url, sizeof(ret->url), url.p, url.len);
     bool ok = ca_put_constraints(authority_intermediate(a), &permitted);
