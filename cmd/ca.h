@@ -22,7 +22,7 @@ struct ca_list {
 struct ca_options {
     const char *dir, *passphrase_file, *root_passphrase_file;
     const char *root_key, *intermediate_key, *ssh_user_key, *ssh_host_key; /* URIs; with renew also a file */
-    const char *name, *url, *out;
+    const char *name, *url, *replace, *out;
     const char *ssh, *id, *force_command, *source_address; /* with issue */
     const char *head;
     const char *user;  /* with approve */

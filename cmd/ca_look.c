@@ -132,6 +132,9 @@ static int tell(const struct authority *a, const struct authority_facts *f, cons
     printf("may issue for: %s\n", f->permitted[0] != '\0' ? f->permitted : "all names");
     printf("keys: %s\n", f->locked ? "encrypted" : "not encrypted");
     printf("CRL and OCSP: %s\n", f->url[0] != '\0' ? f->url : "no address in certificates");
+    char until[PEM_TIME_MAX];
+    if (f->replace != 0)
+        printf("to be replaced: what was issued until %s\n", pem_time_text(f->replace, until));
     printf("issued: %" JSON_INTEGER_FORMAT ", valid: %" JSON_INTEGER_FORMAT ", revoked: %" JSON_INTEGER_FORMAT
            "\n",
            c->issued, c->valid, c->revoked);
@@ -141,10 +144,12 @@ static int tell(const struct authority *a, const struct authority_facts *f, cons
 
 static int tell_json(const struct authority_facts *f, const struct counts *c)
 {
-    return ca_print_json(json_pack("{s:o, s:o, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:s}", "root",
+    char until[PEM_TIME_MAX];
+    return ca_print_json(json_pack("{s:o, s:o, s:I, s:s, s:b, s:s, s:s*, s:I, s:I, s:I, s:s}", "root",
                                    certificate_json(&f->root), "intermediate",
                                    certificate_json(&f->intermediate), "issuers", (json_int_t)f->issuers,
-                                   "permitted", f->permitted, "locked", f->locked, "url", f->url, "issued",
+                                   "permitted", f->permitted, "locked", f->locked, "url", f->url, "replace",
+                                   f->replace == 0 ? NULL : pem_time_text(f->replace, until), "issued",
                                    c->issued, "valid", c->valid, "revoked", c->revoked, "head", c->head));
 }
 
@@ -313,12 +318,17 @@ int ca_set(const struct ca_options *o)
 {
     struct err err;
     char who[64];
-    if (o->url == NULL)
-        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none");
+    bool all = o->replace != NULL && strcmp(o->replace, "all") == 0;
+    if (o->url == NULL && o->replace == NULL)
+        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none; or --replace all|none");
+    if (o->replace != NULL && !all && strcmp(o->replace, "none") != 0)
+        return cmd_misused("ca", "--replace %s: expected all or none", o->replace);
     struct authority *a = ca_open(o, false);
     if (a == NULL)
         return CMD_FAILED;
-    int rc = authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    int rc = o->url == NULL ? 0 : authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    if (rc == 0 && o->replace != NULL)
+        rc = authority_set_replace(a, all, ca_who(who), ca_now(), &err);
     authority_close(a);
     return rc < 0 ? cmd_failed("%s", err.text) : CMD_OK;
 }

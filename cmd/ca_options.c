@@ -65,6 +65,7 @@ enum {
     O_KEY,
     O_PERMIT,
     O_URL,
+    O_REPLACE,
     O_PROFILE,
     O_GROUP,
     O_LIFETIME,
@@ -102,6 +103,7 @@ static const struct option options[] = {
     [O_KEY] = {"key", required_argument, NULL, O_KEY},
     [O_PERMIT] = {"permit", required_argument, NULL, O_PERMIT},
     [O_URL] = {"url", required_argument, NULL, O_URL},
+    [O_REPLACE] = {"replace", required_argument, NULL, O_REPLACE},
     [O_PROFILE] = {"profile", required_argument, NULL, O_PROFILE},
     [O_GROUP] = {"group", required_argument, NULL, O_GROUP},
     [O_LIFETIME] = {"lifetime", required_argument, NULL, O_LIFETIME},
@@ -141,6 +143,7 @@ static const int goes_with[] = {
     [O_KEY] = INIT | RENEW | ISSUE,
     [O_PERMIT] = INIT,
     [O_URL] = INIT | SET,
+    [O_REPLACE] = SET,
     [O_PROFILE] = ISSUE | SIGN,
     [O_GROUP] = ISSUE | SIGN | USER,
     [O_LIFETIME] = RENEW | ISSUE | SIGN | CRL | USER,
@@ -243,6 +246,8 @@ static const char **text_of(int option, struct ca_options *o)
         return &o->name;
     case O_URL:
         return &o->url;
+    case O_REPLACE:
+        return &o->replace;
     case O_OUT:
         return &o->out;
     case O_SSH:

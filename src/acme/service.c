@@ -29,7 +29,8 @@ struct acme_service {
     struct in_force before; /* while there still are looks by it */
     /* While the office runs. */
     struct loop *loop;
-    struct timer round;
+    struct timer round, later;
+    int64_t told; /* see ear_tell_seldom() */
 };
 
 static int64_t now(void)
@@ -39,7 +40,7 @@ static int64_t now(void)
 
 static void report(struct acme_service *s, const struct err *err)
 {
-    ear_tell(&s->operator, "acme: %s", err->text);
+    ear_tell_seldom(&s->operator, & s->told, "acme: %s", err->text);
 }
 
 /* Challenges
@@ -48,13 +49,25 @@ static void report(struct acme_service *s, const struct err *err)
 
 static void look_on(struct acme_service *s);
 
-static void on_seen(void *arg, const char *id, bool ok, enum acme_problem problem, const char *text)
+static void on_seen(void *arg, const char *id, enum acme_seen seen, enum acme_problem problem,
+                    const char *text)
 {
     struct acme_service *s = arg;
     struct err err;
-    if (acme_server_validated(s->server, id, ok, problem, text, now(), &err) < 0)
+    int rc = seen == ACME_SEEN_LATER
+                 ? acme_server_postpone(s->server, id, now(), &err)
+                 : acme_server_validated(s->server, id, seen == ACME_SEEN_GOOD, problem, text, now(), &err);
+    if (rc < 0)
         report(s, &err);
+    if (seen == ACME_SEEN_LATER && !timer_is_set(&s->later))
+        loop_set_timer(s->loop, &s->later, loop_now(s->loop) + ACME_POSTPONED * NSEC_PER_SEC);
     look_on(s);
+}
+
+/* What is still put off then waits for the next round, or the next request. */
+static void on_later(struct timer *t)
+{
+    look_on(CONTAINER_OF(t, struct acme_service, later));
 }
 
 /* As many at once as the validator takes; the others wait in the database. */
@@ -118,6 +131,8 @@ static void start_looking(struct acme_service *s)
                                                  .dns = s->now.settings->dns,
                                                  .http_port = s->now.settings->http_port,
                                                  .tls_port = s->now.settings->tls_port,
+                                                 .looks = s->now.settings->looks,
+                                                 .looks_per_target = s->now.settings->looks_per_target,
                                                  .allow = acme_settings_allow,
                                                  .arg = s->now.settings};
     s->now.validator = acme_validator_new(&params, &err);
@@ -130,6 +145,7 @@ static void begin(void *arg, struct loop *loop)
     struct acme_service *s = arg;
     s->loop = loop;
     timer_init(&s->round, on_round);
+    timer_init(&s->later, on_later);
     if (s->server == NULL)
         return;
     start_looking(s);
@@ -140,6 +156,7 @@ static void end(void *arg)
 {
     struct acme_service *s = arg;
     wheel_cancel(&s->round);
+    wheel_cancel(&s->later);
     forget(&s->before);
     acme_validator_free(s->now.validator);
     s->now.validator = NULL;

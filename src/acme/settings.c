@@ -115,7 +115,12 @@ static struct acme_limits limits_of(const struct config_acme_limits *l)
                                 .orders = (uint32_t)l->orders,
                                 .orders_per_account = (uint32_t)l->orders_per_account,
                                 .failures = (uint32_t)l->failures,
-                                .names = (uint32_t)l->names};
+                                .names = (uint32_t)l->names,
+                                .certificates = (uint32_t)l->certificates,
+                                .waiting_per_account = (uint32_t)l->waiting_per_account,
+                                .waiting_per_source = (uint32_t)l->waiting_per_source,
+                                .pending = l->pending / NSEC_PER_SEC,
+                                .idle = l->idle / NSEC_PER_SEC};
 }
 
 struct acme_settings *acme_settings_of(const struct config_ca *ca)
@@ -127,6 +132,8 @@ struct acme_settings *acme_settings_of(const struct config_ca *ca)
     s->dns = str_dup(a->resolvers.text);
     s->http_port = (uint16_t)a->http_port;
     s->tls_port = (uint16_t)a->tls_port;
+    s->looks = (uint16_t)a->limits.looks;
+    s->looks_per_target = (uint16_t)a->limits.looks_per_target;
     s->params.url = s->url = joined(a->url.text, PREFIX);
     s->params.path = s->path = joined(ca->directory.text, "/" DATABASE);
     s->params.terms = s->terms = str_dup(a->terms.text);

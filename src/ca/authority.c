@@ -237,6 +237,33 @@ int authority_set_url(struct authority *a, const char *url, const char *who, int
     return set(a, "url", url, who, now, err);
 }
 
+int authority_set_replace(struct authority *a, bool all, const char *who, int64_t now, struct err *err)
+{
+    char value[24] = "";
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    if (all)
+        snprintf(value, sizeof(value), "%lld", (long long)now);
+    return set(a, "replace", value, who, now, err);
+}
+
+int authority_replace(struct authority *a, int64_t *ret, struct err *err)
+{
+    struct buf value = {0};
+    uint64_t until = 0;
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    const char *text = NULL;
+    int rc = 0;
+    if (journal_setting(a->db, "replace", &value, err) < 0)
+        rc = -1;
+    else if ((text = buf_text(&value)) == NULL)
+        rc = err_set(err, "out of memory");
+    else if (value.len > 0 && !str_u64(text, INT64_MAX, &until))
+        rc = err_set(err, "the log has '%s' for a time", text);
+    *ret = (int64_t)until;
+    buf_free(&value);
+    return rc;
+}
+
 /* ---- issuing ---- */
 
 static const struct profile_row {
@@ -339,6 +366,12 @@ static X509 *certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile
         cert = NULL;
     }
     return cert;
+}
+
+int authority_check_names(const struct authority *a, const struct ca_request *request, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return ca_check_names(authority_current(a)->ca, request, err);
 }
 
 int authority_certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile,

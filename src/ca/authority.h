@@ -136,6 +136,13 @@ int64_t authority_end(const struct x509_st *cert);
 int authority_url(struct authority *a, struct str *ret, struct err *err);
 int authority_set_url(struct authority *a, const char *url, const char *who, int64_t now, struct err *err);
 
+/* Have all that was issued up to `now` replaced: clients that ask when to renew (ARI, RFC 9773) are told to
+ * do so at once. `all` false: they are not any more. An act for the log. -1 with `err`. */
+int authority_set_replace(struct authority *a, bool all, const char *who, int64_t now, struct err *err);
+
+/* Up to when what was issued is to be replaced; 0: nothing is. -1 with `err`. */
+int authority_replace(struct authority *a, int64_t *ret, struct err *err);
+
 /* What there is to know of it, for people. */
 struct authority_certificate {
     char name[128];
@@ -152,6 +159,7 @@ struct authority_facts {
     size_t issuers;       /* see authority_issuer() */
     char permitted[1024]; /* as authority_plan has them, a space between two; empty: all names */
     char url[513];
+    int64_t replace; /* see authority_replace() */
     bool locked;
 };
 
@@ -175,7 +183,12 @@ int authority_certify(struct authority *a, struct evp_pkey_st *key, enum ca_prof
                       const struct ca_request *request, const char *who, struct ca_serial *ret_serial,
                       struct buf *ret_chain_pem, struct err *err);
 
-/* The same with a new key of kind request->key, for ca_save(). The caller owns it; NULL with `err`. */
+/* Would the names and groups of `request` be refused, whatever the key? -1 with `err`, which may be told to
+ * who asks for them. */
+int authority_check_names(const struct authority *a, const struct ca_request *request, struct err *err);
+
+/* The same as authority_certify() with a new key of kind request->key, for ca_save(). The caller owns it;
+ * NULL with `err`. */
 struct ca *authority_issue(struct authority *a, enum ca_profile profile, const struct ca_request *request,
                            const char *who, struct err *err);
 
@@ -260,6 +273,9 @@ int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t
 /* Has something been revoked behind row *row of the log, by whichever process? 1, 0, or -1 with `err`. *row
  * becomes the last row; 0, at first, asks for that only. */
 int authority_revoked_since(struct authority *a, int64_t *row, struct err *err);
+
+/* When the one with that serial number was revoked; 0: it is not, or is none of ours. -1 with `err`. */
+int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err);
 
 /* Is a certificate revoked that ends after `since` and has this name among its names? 1, 0, or -1 with `err`.
  */

@@ -47,6 +47,10 @@ struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profi
 /* Append the chain of `issuer`, without the root, to a certificate that it has issued. */
 void ca_put_above(struct ca *made, const struct ca *issuer);
 
+/* Could a certificate have the names and groups of `request`, by their form and the issuer's name
+ * constraints? Nothing else of it is looked at. -1 with `err`. */
+int ca_check_names(const struct ca *issuer, const struct ca_request *request, struct err *err);
+
 /* Parts of certificates, from `request`; -1 with `err`. ca_add_sans() comes last: whether the names are
  * critical hangs on the subject. */
 int ca_set_subject(X509 *cert, const struct ca_request *request, struct err *err);

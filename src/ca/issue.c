@@ -121,6 +121,20 @@ X509 *ca_certify(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile
                                                               : make(issuer, key, profile, request, err);
 }
 
+int ca_check_names(const struct ca *issuer, const struct ca_request *request, struct err *err)
+{
+    CHECK_MAGIC(issuer, CA_MAGIC);
+    X509 *cert = X509_new();
+    int rc = cert == NULL ? out_of_memory(err) : ca_set_subject(cert, request, err);
+    if (rc == 0)
+        rc = ca_add_sans(cert, request, err);
+    if (rc == 0)
+        rc = ca_check_constraints(issuer->chain[0], cert, err);
+    X509_free(cert);
+    ERR_clear_error();
+    return rc;
+}
+
 void ca_put_above(struct ca *made, const struct ca *issuer)
 {
     bool root =

@@ -65,7 +65,7 @@ int authority_look(struct authority *a, int64_t now, struct authority_facts *ret
     *ret = (struct authority_facts){.locked = authority_is_locked(a)};
     if (look_at(authority_root(a), now, &ret->root, err) < 0 ||
         look_at(authority_intermediate(a), now, &ret->intermediate, err) < 0 ||
-        authority_url(a, &url, err) < 0)
+        authority_url(a, &url, err) < 0 || authority_replace(a, &ret->replace, err) < 0)
         return -1;
     look_at_files(a, ROOT_CERT, ROOT_KEY, &ret->root);
     look_at_files(a, authority_current(a)->cert, authority_current(a)->key, &ret->intermediate);

@@ -16,27 +16,18 @@
 #include "loop/loop.h"
 
 #define DAY (86400 * NSEC_PER_SEC)
-#define QUIET 60 /* seconds between two notices: each request may be a reason for one */
 
 struct ca_publisher {
     struct ear operator;
     struct publication *publication; /* NULL: there is no CA */
     struct authority *authority;
-    int64_t told; /* seconds since 1970 */
+    int64_t told; /* see ear_tell_seldom() */
     struct {
         _Atomic int64_t at, due; /* 0: there is no CA */
     } root, intermediate;
     struct loop *loop; /* while the office runs */
     struct timer daily;
 };
-
-static void report(struct ca_publisher *s, const struct err *err, int64_t now)
-{
-    if (now >= s->told && now - s->told < QUIET)
-        return;
-    s->told = now;
-    ear_tell(&s->operator, "ca: %s", err->text);
-}
 
 /* ---- its end ---- */
 
@@ -93,7 +84,7 @@ static void serve(void *arg, const struct web_request *request, struct web_excha
         return;
     }
     if (publication_answer(s->publication, request, now, &answer, &err) < 0)
-        report(s, &err, now);
+        ear_tell_seldom(&s->operator, & s->told, "ca: %s", err.text);
     web_exchange_answer(exchange, &answer);
 }
 

@@ -134,6 +134,15 @@ int authority_find(struct authority *a, const struct ca_serial *serial, authorit
     return journal_find(a->db, serial, fn, arg, err);
 }
 
+int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err)
+{
+    struct journal_status status = {0};
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    int found = journal_status(a->db, serial, &status, err);
+    *ret = found > 0 ? status.revoked : 0;
+    return found < 0 ? -1 : 0;
+}
+
 /* ---- the CRL ---- */
 
 struct revoked_by {

@@ -557,7 +557,9 @@ struct config_acme_rules {
 
 struct config_acme_limits {
     struct config_head head;
-    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names;
+    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names, certificates;
+    size_t waiting_per_account, waiting_per_source, looks, looks_per_target;
+    int64_t pending, idle;
 };
 
 struct config_ca_acme {

@@ -581,7 +581,6 @@ int demands_forget(struct demands *all, const char *name, struct err *err)
 {
     int64_t ids[BOOK_FOUND_MAX];
     struct book *book = obtainer_book(all->obtainer);
-    int removed = 0;
     for (struct list *at = all->all.next; at != &all->all; at = at->next) {
         struct demand *d = CONTAINER_OF(at, struct demand, node);
         struct demanded *n = find(d, name);
@@ -590,11 +589,5 @@ int demands_forget(struct demands *all, const char *name, struct err *err)
             give_up(n, forgotten, BUSY_FOR);
     }
     int found = book_find(book, (struct str){name, strlen(name)}, ids, err);
-    for (int i = 0; i < found; i++) {
-        int one = obtainer_forget(all->obtainer, ids[i], err);
-        if (one < 0)
-            return -1;
-        removed += one;
-    }
-    return found < 0 ? -1 : removed;
+    return found < 0 ? -1 : obtainer_forget(all->obtainer, ids, found, err);
 }

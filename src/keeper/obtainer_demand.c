@@ -122,14 +122,17 @@ static int is_demanded(void *arg, const struct book_lineage *l, int64_t due, str
     return 0;
 }
 
-int obtainer_forget(struct obtainer *o, int64_t id, struct err *err)
+int obtainer_forget(struct obtainer *o, int64_t *ids, int count, struct err *err)
 {
-    bool on_demand = false;
-    if (obtainer_of_id(o, id) != NULL)
-        return 0;
-    if (book_get(o->book, id, is_demanded, &on_demand, err) < 0)
-        return -1;
-    if (!on_demand)
-        return 0;
-    return book_remove(o->book, id, err) < 0 ? -1 : 1;
+    int going = 0;
+    for (int i = 0; i < count; i++) {
+        bool on_demand = false;
+        if (obtainer_of_id(o, ids[i]) != NULL)
+            continue;
+        if (book_get(o->book, ids[i], is_demanded, &on_demand, err) < 0)
+            return -1;
+        if (on_demand)
+            ids[going++] = ids[i];
+    }
+    return book_remove(o->book, ids, going, err) < 0 ? -1 : going;
 }

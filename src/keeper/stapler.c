@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "cert/ocsp.h"
 #include "keeper/asker.h"
+#include "keeper/staple_file.h"
 #include "loop/loop.h"
 
 #define STAPLER_MAGIC 0x57a91e00u
@@ -60,40 +61,16 @@ static void say(const struct stapled *c, const char *what, const char *why)
 
 /* ---- what is kept ---- */
 
-static bool put_path(const struct stapled *c, struct buf *ret)
-{
-    return c->stapler->kept != NULL && buf_printf(ret, "%s/%s", c->stapler->kept, c->file);
-}
-
-/* Not being able to costs no more than a question after the next start. */
-static void keep(const struct stapled *c)
-{
-    struct buf path = {0};
-    if (put_path(c, &path) && (mkdir(c->stapler->kept, 0700) == 0 || errno == EEXIST))
-        file_write_atomic(buf_text(&path), 0600, c->response.data, c->response.len, NULL);
-    buf_free(&path);
-}
-
-static void forget(const struct stapled *c)
-{
-    struct buf path = {0};
-    if (put_path(c, &path))
-        unlink(buf_text(&path));
-    buf_free(&path);
-}
-
 /* What another copy of the certificate has, as that of the configuration before; else what is kept. */
 static void recall(struct stapled *c)
 {
-    struct buf path = {0};
     for (struct list *n = c->stapler->all.next; n != &c->stapler->all && c->response.len == 0; n = n->next) {
         const struct stapled *other = CONTAINER_OF(n, struct stapled, node);
         if (strcmp(other->file, c->file) == 0)
             buf_append(&c->response, other->response.data, other->response.len);
     }
-    if (c->response.len == 0 && put_path(c, &path))
-        file_read(buf_text(&path), OCSP_ANSWER_MAX, &c->response, NULL, NULL);
-    buf_free(&path);
+    if (c->response.len == 0)
+        staple_file_recall(c->stapler->kept, c->file, &c->response);
 }
 
 /* ---- serving ---- */
@@ -119,7 +96,7 @@ static void on_good(struct stapled *c, const struct question_answer *a)
     buf_consume(&c->response, c->response.len);
     CHECK(buf_append(&c->response, a->staple.p, a->staple.len));
     serve(c, cert_staple_new(a->staple.p, a->staple.len, a->status.next_update));
-    keep(c);
+    staple_file_keep(c->stapler->kept, c->file, a->staple);
     c->failures = 0;
     c->at = next_look(c->stapler, &a->status, now_seconds());
 }
@@ -130,7 +107,7 @@ static void on_revoked(struct stapled *c, const char *url)
         say(c, "it is revoked, and should be replaced at once, as says ", url);
     buf_consume(&c->response, c->response.len);
     serve(c, NULL);
-    forget(c);
+    staple_file_forget(c->stapler->kept, c->file);
     c->at = now_seconds() + c->stapler->check_every;
 }
 
@@ -188,7 +165,7 @@ static void retire(struct stapled *c)
         last = last && (other == c || strcmp(other->file, c->file) != 0);
     }
     if (last)
-        forget(c);
+        staple_file_forget(c->stapler->kept, c->file);
     drop(c);
 }
 

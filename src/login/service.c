@@ -11,6 +11,7 @@
 
 struct login_service {
     struct ear operator;
+    int64_t told; /* see ear_tell_seldom() */
     struct accounts *accounts;
     struct login *login; /* NULL: there is no CA */
 };
@@ -62,7 +63,7 @@ static void serve(void *arg, const struct web_request *request, struct web_excha
         return;
     }
     if (login_answer(s->login, request, clock_wall() / NSEC_PER_SEC, &answer, &err) < 0)
-        ear_tell(&s->operator, "login: %s", err.text);
+        ear_tell_seldom(&s->operator, & s->told, "login: %s", err.text);
     web_exchange_answer(exchange, &answer);
 }
 

@@ -67,10 +67,14 @@ def test_limits(tmp_path):
     assert done.returncode != 0 and b"permitted subtree violation" in done.stderr
     shown = json.loads(ca.run("show", "--json"))
     assert shown["permitted"] == "dns:example.com ip:192.0.2.0/24" and shown["url"] == "http://ca.example.com"
-    assert shown["issued"] == shown["valid"] == 1 and not shown["locked"]
+    assert shown["issued"] == shown["valid"] == 1 and not shown["locked"] and "replace" not in shown
     digest = openssl("x509", "-in", ca.directory / "root.pem", "-noout", "-fingerprint", "-sha256").decode()
     assert shown["root"]["sha256"].upper() == digest.partition("=")[2].strip().replace(":", "")
-    ca.run("set", "--url", "")
+    ca.run("set", "--url", "", "--replace", "all")
+    assert "replace" in json.loads(ca.run("show", "--json")) and "to be replaced" in ca.run("show")
+    assert "all or none" in ca.run("set", "--replace", "some", code=2)
+    ca.run("set", "--replace", "none")
+    assert "replace" not in json.loads(ca.run("show", "--json"))
     ca.run("issue", "plain.example.com")
     assert b"URI:" not in openssl("x509", "-in", ca.place / "plain.example.com.pem", "-noout", "-text")
 
