@@ -74,9 +74,20 @@ struct demanded {
     char name[HOSTNAME_MAX + 1];
 };
 
+static void count_some(const struct demand *d, enum demand_count what, uint64_t some)
+{
+    __atomic_add_fetch(&d->home->figures->counts[what], some, __ATOMIC_RELAXED);
+}
+
 static void count(const struct demand *d, enum demand_count what)
 {
-    __atomic_add_fetch(&d->home->figures->counts[what], 1, __ATOMIC_RELAXED);
+    count_some(d, what, 1);
+}
+
+/* Each of its questions. */
+static void count_waiting(const struct demanded *n, enum demand_count what)
+{
+    count_some(n->d, what, n->waiters_len);
 }
 
 /* ---- answers ---- */
@@ -220,8 +231,7 @@ static void settle(struct task *t)
         n->fresh = false;
     }
     if (stage == OBTAINED_LACKS || (n->refused && stage != OBTAINED_SERVES)) {
-        for (size_t i = 0; i < n->waiters_len; i++)
-            count(d, DEMAND_FAILED);
+        count_waiting(n, DEMAND_FAILED);
         int64_t wait = next > now && next - now < d->is->failed_for / NSEC_PER_SEC
                            ? (next - now) * NSEC_PER_SEC
                            : d->is->failed_for;
@@ -264,9 +274,11 @@ static void on_asked(void *arg, enum ask_answer answer, const struct err *why)
     if (answer == ASK_FAILED)
         obtainer_say(d->home->obtainer, n->name, why);
     permit_refuse(d->is->permit, n->name, text, now + remembered);
-    if (n->obtained == NULL)
+    if (n->obtained == NULL) {
+        if (answer == ASK_NO)
+            count_waiting(n, DEMAND_REFUSED);
         give_up(n, text, remembered);
-    else if (answer == ASK_NO)
+    } else if (answer == ASK_NO)
         stop_renewing(n, why);
     else
         obtained_permit(n->obtained, why);

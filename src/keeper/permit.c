@@ -214,17 +214,17 @@ static struct refusal *refusal_of(struct permit *p, uint64_t hash)
     return &p->refusals[hash % REFUSALS];
 }
 
-/* No CA certifies a name of which a label begins or ends with a hyphen (RFC 5890, 2.3.1), and a program that
- * is asked would take it for an option. */
-static bool has_odd_hyphen(const char *name)
+/* No CA certifies an empty name, nor one of which a label begins or ends with a hyphen (RFC 5890, 2.3.1),
+ * and a program that is asked would take it for an option. */
+static bool is_odd(const char *name)
 {
-    return *name == '-' || strstr(name, ".-") != NULL || strstr(name, "-.") != NULL ||
+    return *name == '\0' || *name == '-' || strstr(name, ".-") != NULL || strstr(name, "-.") != NULL ||
            name[strlen(name) - 1] == '-';
 }
 
 bool permit_could(const struct permit *p, const char *name)
 {
-    if (*name == '\0' || has_odd_hyphen(name))
+    if (is_odd(name))
         return false;
     return (p->asks && strchr(name, '.') != NULL) || is_named(p, name);
 }
@@ -240,7 +240,7 @@ enum permit_verdict permit_judge(struct permit *p, const char *name, const struc
         *ret_for = r->until - now;
         return PERMIT_NO;
     }
-    if (!has_odd_hyphen(name) && is_named(p, name))
+    if (!is_odd(name) && is_named(p, name))
         return PERMIT_YES;
     *ret_why = "the name is not one of those that are permitted";
     if (!permit_could(p, name))

@@ -265,10 +265,12 @@ def test_the_next_ca_delivers_where_the_first_does_not(site):
     s.obtained(timeout=200)
 
 
-def test_it_is_renewed(tmp_path, backend):
-    """Before its end, with a new key, while clients come and go."""
+@pytest.mark.parametrize("reuses", [0, 100])
+def test_it_is_renewed(tmp_path, backend, reuses):
+    """Before its end, with a new key, while clients come and go; by a CA that refuses every other nonce and takes its time, and
+    that has all names proven anew or none."""
     s = Site(tmp_path, backend)
-    s.pebble = Pebble(tmp_path, s.door.port, lifetime=40)
+    s.pebble = Pebble(tmp_path, s.door.port, lifetime=30, refuses=50, sleeps=2, reuses=reuses)
     try:
         s.start()
         first = s.obtained()

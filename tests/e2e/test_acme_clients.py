@@ -74,8 +74,9 @@ def test_lego_http_obtains_renews_and_revokes(acme):
 
 
 def test_lego_tls_alpn(acme):
-    done(lego(acme, "--tls", "--tls.port", f"127.0.0.1:{acme.tls_port}", "-d", NAME))
+    done(lego(acme, "--tls", "--tls.port", f"127.0.0.1:{acme.tls_port}", "-d", NAME, verb="run --must-staple"))
     acme.check(lego_chain(acme), NAME)
+    assert b"status_request" in openssl("x509", "-in", lego_chain(acme), "-noout", "-ext", "tlsfeature")
 
 
 def hook(acme):

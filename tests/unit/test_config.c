@@ -681,8 +681,8 @@ static void test_content(void **state)
         "ca: {directory: ca, acme: {url: 'https://ca.example.com'}}\n",
         "ca: {directory: ca, acme: {url: 'https://ca.example.com', challenges: [http-01]}}\n",
         "ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}]}}\n",
-        "ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}, {groups: "
-        "[a]}]}}\n",
+        ("ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}, {groups: "
+         "[a]}]}}\n"),
     };
     uint64_t seen[ARRAY_LEN(others)], plain = content_of_ca("ca: {directory: ca}\n");
     (void)state;
