@@ -82,7 +82,7 @@ class Ours:
 
     def config(self, **row):
         return {"certificates": [{"certificate": str(self.directory / "www.pem"), "key": str(self.directory / "www.key"), **row}],
-                "limits": {"certificate_check": "1s"}, "routes": [{"name": "web", "terminate": {"to": self.backend.to}}]}
+                "limits": {"revocation_check": "1s"}, "routes": [{"name": "web", "terminate": {"to": self.backend.to}}]}
 
 
 def test_a_certificate_of_ours_that_must_be_stapled(start_door, pki, tmp_path, backend):
