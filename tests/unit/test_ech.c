@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client-facing server between the TLS library's client, which does ECH, and its server, which knows no key
+ * of it: split mode (RFC 9849) in memory. The hello is opened here, the answer goes through untouched. */
+#include "pki.h"
+
+#include <openssl/ssl.h>
+
+#include "ech/config.h"
+#include "ech/inner.h"
+#include "ech/keys.h"
+#include "ech/open.h"
+#include "hello/scan.h"
+
+#define ROOM 65536
+
+struct duo {
+    SSL *client, *server;
+    struct ech_keys *keys;
+    struct ech_opening *opening;
+    int hellos; /* of the client that have gone through */
+    char outer[256], inner[256];
+};
+
+static SSL *new_ssl(const struct ca *server, const char *groups)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    assert_true(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION));
+    assert_true(SSL_CTX_set1_groups_list(ctx, groups));
+    if (server != NULL)
+        assert_true(SSL_CTX_use_certificate(ctx, ca_x509(server)) &&
+                    SSL_CTX_use_PrivateKey(ctx, ca_private_key(server)));
+    SSL *ssl = SSL_new(ctx);
+    SSL_CTX_free(ctx);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set_bio(ssl, in, out);
+    if (server != NULL)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+static struct ech_key *make_key(uint8_t id, const char *name)
+{
+    struct err err = {{0}};
+    struct ech_key *key = ech_key_make(id, name, 0, &err);
+    if (key == NULL)
+        fail_msg("%s", err.text);
+    return key;
+}
+
+static struct ech_keys *set_of(struct ech_key *key)
+{
+    struct ech_keys *set = ech_keys_new(&key, 1, 1);
+    ech_key_unref(key);
+    return set;
+}
+
+/* A handshake message in one record. */
+static void write_record(SSL *to, const struct buf *message)
+{
+    uint8_t header[5] = {22, 3, 1, (uint8_t)(message->len >> 8), (uint8_t)message->len};
+    assert_in_range(message->len, 1, 16384);
+    assert_int_equal(BIO_write(SSL_get_rbio(to), header, 5), 5);
+    assert_int_equal(BIO_write(SSL_get_rbio(to), message->data, (int)message->len), message->len);
+}
+
+/* What the client-facing server does with a hello. */
+static enum ech_result open_hello(struct duo *d, const uint8_t *message, size_t len, struct ech_opened *ret)
+{
+    struct hello outer, inner;
+    assert_int_equal(hello_parse(message, len, &outer), HELLO_REASON_NONE);
+    snprintf(d->outer, sizeof(d->outer), "%s", outer.name);
+    enum ech_result result = d->hellos == 0 ? ech_open(d->keys, message, len, &outer, ret)
+                                            : ech_open_second(d->opening, message, len, ret);
+    if (result == ECH_OPENED) {
+        assert_int_equal(hello_parse(ret->inner.data, ret->inner.len, &inner), HELLO_REASON_NONE);
+        snprintf(d->inner, sizeof(d->inner), "%s", inner.name);
+    }
+    return result;
+}
+
+/* Client to server: a hello is opened, all else goes as it is. */
+static void carry_up(struct duo *d, bool is_hello)
+{
+    uint8_t bytes[ROOM];
+    int n = BIO_read(SSL_get_wbio(d->client), bytes, sizeof(bytes));
+    size_t skip = 0;
+    if (n <= 0)
+        return;
+    if (is_hello && bytes[0] == 20) /* change_cipher_spec, for middleboxes, before the second hello */
+        skip = 6;
+    if (is_hello && bytes[skip] == 22) {
+        struct hello_scan scan = hello_scan_start(sizeof(bytes));
+        uint8_t scratch[ROOM];
+        struct ech_opened opened;
+        assert_int_equal(hello_scan(&scan, bytes + skip, (size_t)n - skip), HELLO_DONE);
+        const uint8_t *message = hello_scan_message(&scan, bytes + skip, scratch);
+        assert_int_equal(open_hello(d, message, scan.message_len, &opened), ECH_OPENED);
+        write_record(d->server, &opened.inner);
+        buf_free(&opened.inner);
+        if (d->hellos++ == 0)
+            d->opening = opened.opening;
+        skip += scan.wire_len;
+    }
+    if ((size_t)n > skip)
+        assert_int_equal(BIO_write(SSL_get_rbio(d->server), bytes + skip, n - (int)skip), n - (int)skip);
+}
+
+static void carry_down(struct duo *d)
+{
+    uint8_t bytes[ROOM];
+    int n = BIO_read(SSL_get_wbio(d->server), bytes, sizeof(bytes));
+    if (n > 0)
+        assert_int_equal(BIO_write(SSL_get_rbio(d->client), bytes, n), n);
+}
+
+static void use_config(SSL *client, const struct ech_keys *keys)
+{
+    struct cursor list = ech_keys_offered(keys);
+    assert_true(SSL_set1_ech_config_list(client, list.p, cursor_left(&list)));
+}
+
+/* The handshake goes through, and the client knows that ECH was accepted: the server, which has no key of it,
+ * has proven so. */
+static void shake_hands(const char *client_groups, const char *server_groups, int hellos)
+{
+    struct ca *root = pki_root("Root"), *server = pki_server(root, "secret.example");
+    struct duo d = {.client = new_ssl(NULL, client_groups), .server = new_ssl(server, server_groups)};
+    d.keys = set_of(make_key(7, "public.example"));
+    use_config(d.client, d.keys);
+    assert_true(SSL_set_tlsext_host_name(d.client, "secret.example"));
+    for (int turn = 0; turn < 6; turn++) {
+        SSL_do_handshake(d.client);
+        carry_up(&d, d.hellos < hellos);
+        SSL_do_handshake(d.server);
+        carry_down(&d);
+    }
+    assert_true(SSL_is_init_finished(d.client) && SSL_is_init_finished(d.server));
+    assert_true(SSL_ech_accepted(d.client));
+    assert_string_equal(SSL_get_servername(d.server, TLSEXT_NAMETYPE_host_name), "secret.example");
+    assert_string_equal(d.outer, "public.example");
+    assert_string_equal(d.inner, "secret.example");
+    assert_int_equal(d.hellos, hellos);
+    SSL_free(d.client);
+    SSL_free(d.server);
+    ech_opening_free(d.opening);
+    ech_keys_unref(d.keys);
+    ca_free(server);
+    ca_free(root);
+}
+
+static void test_split_mode(void **state)
+{
+    (void)state;
+    shake_hands("X25519:P-256", "X25519", 1);
+    shake_hands("X25519MLKEM768:X25519", "X25519MLKEM768", 1);
+}
+
+/* The server wants another group: the client encrypts its second hello with the same context. */
+static void test_hello_retry_request(void **state)
+{
+    (void)state;
+    shake_hands("X25519:P-256", "P-256", 2);
+}
+
+/* The client's first hello. */
+static void first_hello(const struct ech_keys *keys, bool grease, struct buf *ret)
+{
+    SSL *client = new_ssl(NULL, "X25519");
+    uint8_t bytes[ROOM];
+    if (keys != NULL)
+        use_config(client, keys);
+    SSL_set_enable_ech_grease(client, grease);
+    assert_true(SSL_set_tlsext_host_name(client, "secret.example"));
+    SSL_do_handshake(client);
+    int n = BIO_read(SSL_get_wbio(client), bytes, sizeof(bytes));
+    assert_in_range(n, 6, sizeof(bytes));
+    assert_true(buf_append(ret, bytes + 5, (size_t)n - 5));
+    SSL_free(client);
+}
+
+static enum ech_result try_open(const struct ech_keys *keys, const struct buf *message,
+                                struct ech_opened *ret)
+{
+    struct hello outer;
+    assert_int_equal(hello_parse(message->data, message->len, &outer), HELLO_REASON_NONE);
+    enum ech_result result = ech_open(keys, message->data, message->len, &outer, ret);
+    buf_free(&ret->inner);
+    ech_opening_free(ret->opening);
+    return result;
+}
+
+/* No ECH, GREASE, another's key and a hello that was changed on its way: the outer hello counts. */
+static void test_not_ours(void **state)
+{
+    (void)state;
+    struct ech_keys *ours = set_of(make_key(7, "public.example")),
+                    *others = set_of(make_key(7, "public.example"));
+    struct ech_opened opened;
+    struct buf plain = {0}, grease = {0}, stale = {0}, changed = {0};
+    first_hello(NULL, false, &plain);
+    first_hello(NULL, true, &grease);
+    first_hello(others, false, &stale);
+    first_hello(ours, false, &changed);
+    assert_int_equal(try_open(ours, &changed, &opened), ECH_OPENED);
+    changed.data[10] ^= 1; /* in its random */
+    assert_int_equal(try_open(ours, &plain, &opened), ECH_NOT_OURS);
+    assert_int_equal(try_open(ours, &grease, &opened), ECH_NOT_OURS);
+    assert_int_equal(try_open(ours, &stale, &opened), ECH_NOT_OURS);
+    assert_int_equal(try_open(ours, &changed, &opened), ECH_NOT_OURS);
+    buf_free(&plain);
+    buf_free(&grease);
+    buf_free(&stale);
+    buf_free(&changed);
+    ech_keys_unref(ours);
+    ech_keys_unref(others);
+}
+
+/* Old keys open as well as new ones, of the same id too; only the new ones are offered. */
+static void test_rotation(void **state)
+{
+    (void)state;
+    struct ech_key *v[] = {make_key(9, "public.example"), make_key(8, "public.example"),
+                           make_key(9, "public.example")};
+    struct ech_keys *now = ech_keys_new(v, ARRAY_LEN(v), 1);
+    struct cursor list = ech_keys_offered(now), contents;
+    struct ech_config config;
+    assert_true(ech_config_list(list.p, cursor_left(&list), &contents));
+    assert_true(ech_config_next(&contents, &config) && cursor_left(&contents) == 0);
+    assert_int_equal(config.id, 9);
+    for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+        struct ech_keys *then = ech_keys_new(&v[i], 1, 1);
+        struct ech_opened opened;
+        struct buf hello = {0};
+        first_hello(then, false, &hello);
+        assert_int_equal(try_open(now, &hello, &opened), ECH_OPENED);
+        buf_free(&hello);
+        ech_keys_unref(then);
+        ech_key_unref(v[i]);
+    }
+    ech_keys_unref(now);
+}
+
+/* A file holds a key whole; what is no such file is told. */
+static void test_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        {"", "has no block ECHCONFIG (RFC 9934)"},
+        {"-----BEGIN ECHCONFIG-----\nAAA=\n-----END ECHCONFIG-----\n", "has no private key"},
+        {"-----BEGIN CERTIFICATE-----\nAAA=\n-----END CERTIFICATE-----\n",
+         "has a block 'CERTIFICATE': expected PRIVATE KEY and ECHCONFIG (RFC 9934)"},
+        {"-----BEGIN PRIVATE KEY-----\nAAA=\n-----END PRIVATE KEY-----\n"
+         "-----BEGIN ECHCONFIG-----\nAAA=\n-----END ECHCONFIG-----\n",
+         "has a private key that is none for X25519"},
+    };
+    struct err err;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf pem = {0};
+        assert_true(buf_append(&pem, rows[i].text, strlen(rows[i].text)));
+        assert_null(ech_key_read(&pem, &err));
+        assert_string_equal(err.text, rows[i].error);
+        buf_free(&pem);
+    }
+    struct ech_key *key = make_key(200, "public.example");
+    struct buf pem = {0}, again = {0};
+    assert_true(ech_key_write(key, &pem));
+    struct ech_key *same = ech_key_read(&pem, &err);
+    assert_non_null(same);
+    assert_true(ech_key_write(same, &again));
+    assert_int_equal(again.len, pem.len);
+    assert_memory_equal(again.data, pem.data, pem.len);
+    assert_int_equal(ech_key_config(same)->id, 200);
+    ech_key_unref(key);
+    ech_key_unref(same);
+    buf_free(&pem);
+    buf_free(&again);
+    assert_null(ech_key_make(1, "192.0.2.1", 0, &err));
+}
+
+/* ---- hostile inner hellos ---- */
+
+#define BYTES(text) (text), sizeof(text) - 1
+
+/* An EncodedClientHelloInner: fixed parts, then the extensions given, then padding. */
+struct encoded {
+    const char *session_id, *extensions, *padding;
+    size_t session_len, extensions_len, padding_len;
+};
+
+static void encode(const struct encoded *e, struct buf *ret)
+{
+    static const uint8_t random[32] = {1}, middle[] = {0, 2, 0x13, 0x01, 1, 0};
+    uint8_t session_len = (uint8_t)e->session_len;
+    uint8_t len[2] = {(uint8_t)(e->extensions_len >> 8), (uint8_t)e->extensions_len};
+    assert_true(buf_append(ret, "\x03\x03", 2) && buf_append(ret, random, 32) &&
+                buf_append(ret, &session_len, 1) && buf_append(ret, e->session_id, e->session_len) &&
+                buf_append(ret, middle, sizeof(middle)) && buf_append(ret, len, 2) &&
+                buf_append(ret, e->extensions, e->extensions_len) &&
+                buf_append(ret, e->padding, e->padding_len));
+}
+
+#define INNER "\xfe\x0d\0\1\1"
+#define VERSIONS "\0\x2b\0\3\2\3\4"
+#define NAME "\0\0\0\xe\0\xc\0\0\x9secret.ex"
+
+static void test_hostile_inner(void **state)
+{
+    (void)state;
+    static const struct {
+        struct encoded encoded;
+        const char *expected;
+    } rows[] = {
+        {{"", INNER VERSIONS NAME, "\0\0\0", 0, sizeof(INNER VERSIONS NAME) - 1, 3}, NULL},
+        {{"", INNER "\xfd\0\0\3\2\0\x2b", "", 0, 12, 0}, NULL},
+        {{"", INNER "\xfd\0\0\5\4\0\x0a\0\x2b", "", 0, 14, 0}, NULL},
+        {{"x", INNER VERSIONS, "", 1, sizeof(INNER VERSIONS) - 1, 0}, "an inner hello with a session id"},
+        {{"", INNER VERSIONS, "\0\1", 0, sizeof(INNER VERSIONS) - 1, 2}, "padding that is not zero"},
+        {{"", VERSIONS, "", 0, sizeof(VERSIONS) - 1, 0}, "an inner hello without the mark of one"},
+        {{"", INNER, "", 0, sizeof(INNER) - 1, 0}, "an inner hello that does not offer TLS 1.3"},
+        {{"", INNER "\0\x2b\0\5\4\3\4\3\3", "", 0, 14, 0}, "an inner hello that offers less than TLS 1.3"},
+        {{"", INNER "\xfd\0\0\5\4\0\x2b\0\x0a", "", 0, 14, 0},
+         "ech_outer_extensions that the outer hello does not have, or not in this order"},
+        {{"", INNER "\xfd\0\0\5\4\0\x2b\0\x2b", "", 0, 14, 0},
+         "ech_outer_extensions that the outer hello does not have, or not in this order"},
+        {{"", INNER "\xfd\0\0\3\2\0\x39", "", 0, 12, 0},
+         "ech_outer_extensions that the outer hello does not have, or not in this order"},
+        {{"", "\xfd\0\0\3\2\xfe\x0d", "", 0, 7, 0}, "ech_outer_extensions that name encrypted_client_hello"},
+        {{"", INNER "\xfd\0\0\3\2\0\x0a\xfd\0\0\3\2\0\x2b", "", 0, 19, 0}, "ech_outer_extensions twice"},
+        {{"", INNER "\xfd\0\0\1\0", "", 0, 10, 0}, "ech_outer_extensions that cannot be read"},
+        {{"", INNER "\xfd\0\0\2\1\0", "", 0, 11, 0}, "ech_outer_extensions that cannot be read"},
+        {{"", INNER "\xfd\0\0\4\2\0\x2b\0", "", 0, 13, 0}, "ech_outer_extensions that cannot be read"},
+        {{"", INNER VERSIONS "\xfd\0\0\3\2\0\x2b", "", 0, sizeof(INNER VERSIONS) - 1 + 7, 0},
+         "an inner hello that is damaged"}, /* supported_versions twice */
+        {{"", INNER "\0", "", 0, 6, 0}, "extensions that are cut short"},
+    };
+    /* supported_groups, then encrypted_client_hello, then supported_versions. */
+    static const uint8_t extensions[] =
+        "\0\x0a\0\4\0\2\0\x1d\xfe\x0d\0\x0b\0\0\1\0\1\7\0\0\0\1x\0\x2b\0\3\2\3\4";
+    struct hello outer = {.extensions = cursor_of(extensions, sizeof(extensions) - 1),
+                          .session_id = cursor_of("0123456789abcdef", 16)};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf encoded = {0}, inner = {0};
+        encode(&rows[i].encoded, &encoded);
+        const char *fault = ech_inner_decode(cursor_of(encoded.data, encoded.len), &outer, &inner);
+        if (fault != rows[i].expected &&
+            (fault == NULL || rows[i].expected == NULL || strcmp(fault, rows[i].expected) != 0))
+            fail_msg("row %zu: %s, expected %s", i, fault, rows[i].expected);
+        /* Cut anywhere, it is never taken; the lengths say so. */
+        for (size_t n = 0; fault == NULL && n + rows[i].encoded.padding_len < encoded.len; n++) {
+            struct buf cut = {0};
+            assert_non_null(ech_inner_decode(cursor_of(encoded.data, n), &outer, &cut));
+            buf_free(&cut);
+        }
+        buf_free(&encoded);
+        buf_free(&inner);
+    }
+}
+
+/* Configs of other versions are passed over, damaged ones end the list. */
+static void test_configs(void **state)
+{
+    (void)state;
+    struct ech_keys *set = set_of(make_key(3, "public.example"));
+    struct cursor list = ech_keys_offered(set), contents;
+    struct ech_config config;
+    struct buf other = {0};
+    size_t len = cursor_left(&list);
+    assert_true(buf_append(&other, "\0\0\xfe\x0c\0\2hi", 8) && buf_append(&other, list.p + 2, len - 2));
+    other.data[1] = (uint8_t)(other.len - 2);
+    assert_true(ech_config_list(other.data, other.len, &contents));
+    assert_true(ech_config_next(&contents, &config) && config.version == 0xfe0c);
+    assert_true(ech_config_next(&contents, &config) && config.version == ECH_VERSION);
+    assert_true(str_is(config.public_name, "public.example") && config.id == 3 && !config.demands);
+    assert_true(ech_config_has_suite(&config, 1, 1) && !ech_config_has_suite(&config, 1, 9));
+    for (size_t n = 0; n < len; n++) {
+        assert_false(ech_config_list(list.p, n, &contents));
+        uint8_t *cut = malloc(len); /* the length says less than there is */
+        memcpy(cut, list.p, len);
+        cut[1] = (uint8_t)(n < 2 ? 0 : n - 2);
+        assert_false(ech_config_list(cut, n < 2 ? 2 : n, &contents));
+        free(cut);
+    }
+    buf_free(&other);
+    ech_keys_unref(set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_split_mode), cmocka_unit_test(test_hello_retry_request),
+        cmocka_unit_test(test_not_ours),   cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_files),      cmocka_unit_test(test_hostile_inner),
+        cmocka_unit_test(test_configs),
+    };
+    return cmocka_run_group_tests_name("ech", tests, NULL, pki_remove);
+}
