@@ -5,19 +5,22 @@
 
 #include <openssl/ssl.h>
 
+#include "base/alert.h"
 #include "ech/config.h"
+#include "ech/ech_link.h"
 #include "ech/inner.h"
 #include "ech/keys.h"
-#include "ech/open.h"
-#include "hello/scan.h"
+#include "ech/stream.h"
+#include "link/mem_link.h"
 
 #define ROOM 65536
 
 struct duo {
     SSL *client, *server;
     struct ech_keys *keys;
-    struct ech_opening *opening;
-    int hellos; /* of the client that have gone through */
+    bool begun; /* the first hello has gone through */
+    struct ech_stream stream;
+    size_t piece; /* so many bytes are carried at once */
     char outer[256], inner[256];
 };
 
@@ -57,61 +60,57 @@ static struct ech_keys *set_of(struct ech_key *key)
     return set;
 }
 
-/* A handshake message in one record. */
-static void write_record(SSL *to, const struct buf *message)
+static void note_name(const uint8_t *message, size_t len, char ret[256])
 {
-    uint8_t header[5] = {22, 3, 1, (uint8_t)(message->len >> 8), (uint8_t)message->len};
-    assert_in_range(message->len, 1, 16384);
-    assert_int_equal(BIO_write(SSL_get_rbio(to), header, 5), 5);
-    assert_int_equal(BIO_write(SSL_get_rbio(to), message->data, (int)message->len), message->len);
+    struct hello h;
+    assert_int_equal(hello_parse(message, len, &h), HELLO_REASON_NONE);
+    snprintf(ret, 256, "%s", h.name);
 }
 
-/* What the client-facing server does with a hello. */
-static enum ech_result open_hello(struct duo *d, const uint8_t *message, size_t len, struct ech_opened *ret)
+/* What the client-facing server does with the first hello. */
+static void begin(struct duo *d, const uint8_t *bytes, size_t n, struct buf *ret)
 {
-    struct hello outer, inner;
-    assert_int_equal(hello_parse(message, len, &outer), HELLO_REASON_NONE);
-    snprintf(d->outer, sizeof(d->outer), "%s", outer.name);
-    enum ech_result result = d->hellos == 0 ? ech_open(d->keys, message, len, &outer, ret)
-                                            : ech_open_second(d->opening, message, len, ret);
-    if (result == ECH_OPENED) {
-        assert_int_equal(hello_parse(ret->inner.data, ret->inner.len, &inner), HELLO_REASON_NONE);
-        snprintf(d->inner, sizeof(d->inner), "%s", inner.name);
-    }
-    return result;
+    struct hello_scan scan = hello_scan_start(ROOM);
+    struct hello outer;
+    struct ech_opened opened;
+    uint8_t scratch[ROOM];
+    assert_int_equal(hello_scan(&scan, bytes, n), HELLO_DONE);
+    const uint8_t *message = hello_scan_message(&scan, bytes, scratch);
+    note_name(message, scan.message_len, d->outer);
+    assert_int_equal(hello_parse(message, scan.message_len, &outer), HELLO_REASON_NONE);
+    assert_int_equal(ech_open(d->keys, message, scan.message_len, &outer, &opened), ECH_OPENED);
+    note_name(opened.inner.data, opened.inner.len, d->inner);
+    assert_true(ech_stream_put_records(&opened.inner, ret));
+    ech_stream_begin(&d->stream, opened.opening, ROOM);
+    ech_stream_up(&d->stream, bytes + scan.wire_len, n - scan.wire_len, ret);
+    buf_free(&opened.inner);
+    d->begun = true;
 }
 
-/* Client to server: a hello is opened, all else goes as it is. */
-static void carry_up(struct duo *d, bool is_hello)
+static void carry_up(struct duo *d)
 {
     uint8_t bytes[ROOM];
+    struct buf up = {0};
     int n = BIO_read(SSL_get_wbio(d->client), bytes, sizeof(bytes));
-    size_t skip = 0;
     if (n <= 0)
         return;
-    if (is_hello && bytes[0] == 20) /* change_cipher_spec, for middleboxes, before the second hello */
-        skip = 6;
-    if (is_hello && bytes[skip] == 22) {
-        struct hello_scan scan = hello_scan_start(sizeof(bytes));
-        uint8_t scratch[ROOM];
-        struct ech_opened opened;
-        assert_int_equal(hello_scan(&scan, bytes + skip, (size_t)n - skip), HELLO_DONE);
-        const uint8_t *message = hello_scan_message(&scan, bytes + skip, scratch);
-        assert_int_equal(open_hello(d, message, scan.message_len, &opened), ECH_OPENED);
-        write_record(d->server, &opened.inner);
-        buf_free(&opened.inner);
-        if (d->hellos++ == 0)
-            d->opening = opened.opening;
-        skip += scan.wire_len;
-    }
-    if ((size_t)n > skip)
-        assert_int_equal(BIO_write(SSL_get_rbio(d->server), bytes + skip, n - (int)skip), n - (int)skip);
+    if (!d->begun)
+        begin(d, bytes, (size_t)n, &up);
+    else
+        for (size_t at = 0; at < (size_t)n; at += d->piece)
+            ech_stream_up(&d->stream, bytes + at, MIN(d->piece, (size_t)n - at), &up);
+    assert_int_not_equal(d->stream.state, ECH_STREAM_BAD);
+    if (up.len > 0)
+        assert_int_equal(BIO_write(SSL_get_rbio(d->server), up.data, (int)up.len), up.len);
+    buf_free(&up);
 }
 
 static void carry_down(struct duo *d)
 {
     uint8_t bytes[ROOM];
     int n = BIO_read(SSL_get_wbio(d->server), bytes, sizeof(bytes));
+    for (int at = 0; at < n; at += (int)d->piece)
+        ech_stream_down(&d->stream, bytes + at, MIN(d->piece, (size_t)(n - at)));
     if (n > 0)
         assert_int_equal(BIO_write(SSL_get_rbio(d->client), bytes, n), n);
 }
@@ -124,16 +123,17 @@ static void use_config(SSL *client, const struct ech_keys *keys)
 
 /* The handshake goes through, and the client knows that ECH was accepted: the server, which has no key of it,
  * has proven so. */
-static void shake_hands(const char *client_groups, const char *server_groups, int hellos)
+static void shake_hands(const char *client_groups, const char *server_groups, size_t piece)
 {
     struct ca *root = pki_root("Root"), *server = pki_server(root, "secret.example");
-    struct duo d = {.client = new_ssl(NULL, client_groups), .server = new_ssl(server, server_groups)};
+    struct duo d = {
+        .client = new_ssl(NULL, client_groups), .server = new_ssl(server, server_groups), .piece = piece};
     d.keys = set_of(make_key(7, "public.example"));
     use_config(d.client, d.keys);
     assert_true(SSL_set_tlsext_host_name(d.client, "secret.example"));
     for (int turn = 0; turn < 6; turn++) {
         SSL_do_handshake(d.client);
-        carry_up(&d, d.hellos < hellos);
+        carry_up(&d);
         SSL_do_handshake(d.server);
         carry_down(&d);
     }
@@ -142,27 +142,32 @@ static void shake_hands(const char *client_groups, const char *server_groups, in
     assert_string_equal(SSL_get_servername(d.server, TLSEXT_NAMETYPE_host_name), "secret.example");
     assert_string_equal(d.outer, "public.example");
     assert_string_equal(d.inner, "secret.example");
-    assert_int_equal(d.hellos, hellos);
+    assert_int_equal(d.stream.state, ECH_STREAM_OVER);
     SSL_free(d.client);
     SSL_free(d.server);
-    ech_opening_free(d.opening);
+    ech_stream_free(&d.stream);
     ech_keys_unref(d.keys);
     ca_free(server);
     ca_free(root);
 }
 
+static const size_t pieces[] = {1, 3, 5, 38, 100, ROOM};
+
 static void test_split_mode(void **state)
 {
     (void)state;
-    shake_hands("X25519:P-256", "X25519", 1);
-    shake_hands("X25519MLKEM768:X25519", "X25519MLKEM768", 1);
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+        shake_hands("X25519:P-256", "X25519", pieces[i]);
+        shake_hands("X25519MLKEM768:X25519", "X25519MLKEM768", pieces[i]);
+    }
 }
 
 /* The server wants another group: the client encrypts its second hello with the same context. */
 static void test_hello_retry_request(void **state)
 {
     (void)state;
-    shake_hands("X25519:P-256", "P-256", 2);
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
+        shake_hands("X25519:P-256", "P-256", pieces[i]);
 }
 
 /* The client's first hello. */
@@ -282,6 +287,116 @@ static void test_files(void **state)
     assert_null(ech_key_make(1, "192.0.2.1", 0, &err));
 }
 
+/* ---- as a link ---- */
+
+/* A client that has sent its hello, and the door's end of its connection behind it. */
+struct end {
+    SSL *client;
+    struct ech_keys *keys;
+    struct link *wire, *top;
+};
+
+static void begin_link(struct end *e, size_t hello_max)
+{
+    uint8_t bytes[ROOM];
+    struct hello outer;
+    struct ech_opened opened;
+    struct link *lower;
+    *e = (struct end){.client = new_ssl(NULL, "X25519:P-256"), .keys = set_of(make_key(7, "public.example"))};
+    use_config(e->client, e->keys);
+    assert_true(SSL_set_tlsext_host_name(e->client, "secret.example"));
+    SSL_do_handshake(e->client);
+    int n = BIO_read(SSL_get_wbio(e->client), bytes, sizeof(bytes));
+    assert_in_range(n, 6, sizeof(bytes));
+    assert_int_equal(hello_parse(bytes + 5, (size_t)n - 5, &outer), HELLO_REASON_NONE);
+    assert_int_equal(ech_open(e->keys, bytes + 5, (size_t)n - 5, &outer, &opened), ECH_OPENED);
+    mem_link_pair(ROOM, &e->wire, &lower);
+    e->top = ech_link_new(lower, &opened, (struct str){"", 0}, hello_max);
+    size_t got = 0;
+    assert_int_equal(link_read(e->top, bytes, sizeof(bytes), &got), LINK_OK);
+    assert_int_equal(bytes[0], 22);
+}
+
+static void end_link(struct end *e)
+{
+    link_close(e->top, false);
+    link_close(e->wire, false);
+    SSL_free(e->client);
+    ech_keys_unref(e->keys);
+}
+
+static void answer(struct end *e, const char *bytes, size_t len)
+{
+    size_t n = 0;
+    assert_int_equal(link_write(e->top, bytes, len, &n), LINK_OK);
+    assert_int_equal(n, len);
+}
+
+#define SERVER_HELLO "\x16\3\3\0\x26\2\0\0\x46\3\3"
+#define RETRY                                                           \
+    SERVER_HELLO "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e" \
+                 "\x65\xb8\x91\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e" \
+                 "\x09\xe2\xc8\xa8\x33\x9c"
+
+/* After an answer that is none to try again, bytes go through untouched, records of hellos as well. */
+static void test_link_dissolves(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {SERVER_HELLO "01234567890123456789012345678901",
+                                          "\x15\3\3\0\2\2\x28"};
+    static const size_t lens[] = {43, 7};
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        struct end e;
+        uint8_t bytes[64];
+        size_t n = 0;
+        begin_link(&e, ROOM);
+        answer(&e, answers[i], lens[i]);
+        assert_int_equal(link_write(e.wire, "\x16\3\3\0\4\1\0\0\0", 9, &n), LINK_OK);
+        assert_int_equal(link_read(e.top, bytes, sizeof(bytes), &n), LINK_OK);
+        assert_int_equal(n, 9);
+        assert_int_equal(link_read(e.top, bytes, sizeof(bytes), &n), LINK_AGAIN);
+        end_link(&e);
+    }
+}
+
+/* A second hello that is not as it must be: the client hears an alert, and whoever reads that it is over. */
+static void test_link_second_is_bad(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says;
+        size_t len;
+        enum alert alert;
+        const char *why;
+    } rows[] = {
+        {"\x14\3\3\0\1\1\x16\3\3\0\x2d\1\0\0\x29\3\3" /* change_cipher_spec first; then without ECH */
+         "01234567890123456789012345678901\0\0\2\x13\1\1\0",
+         56, ALERT_MISSING_EXTENSION, "a second hello without encrypted_client_hello"},
+        {"\x16\3\3\0\4\2\0\0\0", 9, ALERT_DECODE_ERROR, "a second hello that is none"},
+        {"\x16\3\3\x40\0\1\1\0\0", 9, ALERT_DECODE_ERROR, "a second hello that is none"}, /* too long */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct end e;
+        uint8_t bytes[128];
+        size_t n = 0;
+        begin_link(&e, 4096);
+        answer(&e, RETRY, 43);
+        assert_int_equal(link_read(e.wire, bytes, sizeof(bytes), &n), LINK_OK);
+        assert_int_equal(n, 43);
+        assert_int_equal(link_write(e.wire, rows[i].says, rows[i].len, &n), LINK_OK);
+        enum link_status status;
+        while ((status = link_read(e.top, bytes, sizeof(bytes), &n)) == LINK_OK)
+            ;
+        assert_int_equal(status, LINK_ERROR);
+        assert_string_equal(link_error(e.top), rows[i].why);
+        assert_int_equal(link_read(e.wire, bytes, sizeof(bytes), &n), LINK_OK);
+        assert_int_equal(n, 7);
+        assert_int_equal(bytes[0], 21);
+        assert_int_equal(bytes[6], rows[i].alert);
+        end_link(&e);
+    }
+}
+
 /* ---- hostile inner hellos ---- */
 
 #define BYTES(text) (text), sizeof(text) - 1
@@ -392,10 +507,15 @@ static void test_configs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split_mode), cmocka_unit_test(test_hello_retry_request),
-        cmocka_unit_test(test_not_ours),   cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_files),      cmocka_unit_test(test_hostile_inner),
+        cmocka_unit_test(test_split_mode),
+        cmocka_unit_test(test_hello_retry_request),
+        cmocka_unit_test(test_not_ours),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_hostile_inner),
         cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_link_dissolves),
+        cmocka_unit_test(test_link_second_is_bad),
     };
     return cmocka_run_group_tests_name("ech", tests, NULL, pki_remove);
 }
