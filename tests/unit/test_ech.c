@@ -4,12 +4,14 @@
 #include "pki.h"
 
 #include <openssl/ssl.h>
+#include <sys/wait.h>
 
 #include "base/alert.h"
 #include "ech/config.h"
 #include "ech/ech_link.h"
 #include "ech/inner.h"
 #include "ech/keys.h"
+#include "ech/ring.h"
 #include "ech/stream.h"
 #include "link/mem_link.h"
 
@@ -246,6 +248,96 @@ static void test_rotation(void **state)
         ech_key_unref(v[i]);
     }
     ech_keys_unref(now);
+}
+
+/* ---- keys over time ---- */
+
+#define ROTATE 3600
+#define KEEP 5400
+
+static struct ech_ring *new_ring(const char *folder, int64_t now)
+{
+    struct err err = {{0}};
+    struct ech_ring *ring = ech_ring_new(
+        &(struct ech_ring_settings){
+            .folder = folder, .public_name = "public.example", .rotate = ROTATE, .keep = KEEP},
+        now, &err);
+    if (ring == NULL)
+        fail_msg("%s", err.text);
+    return ring;
+}
+
+static void turn(struct ech_ring *ring, int64_t now)
+{
+    struct ech_keys *old;
+    struct err err = {{0}};
+    if (ech_ring_turn(ring, now, &old, &err) != 0)
+        fail_msg("%s", err.text);
+    ech_keys_unref(old);
+}
+
+static bool has_id(const struct ech_ring *ring, uint8_t id)
+{
+    const struct ech_keys *keys = ech_ring_keys(ring);
+    for (size_t i = 0; i < ech_keys_count(keys); i++)
+        if (ech_key_config(ech_keys_at(keys, i))->id == id)
+            return true;
+    return false;
+}
+
+static int count_files(const char *folder)
+{
+    char command[256];
+    snprintf(command, sizeof(command), "exit $(ls %s | wc -l)", folder);
+    return WEXITSTATUS(system(command));
+}
+
+/* Two doors with one folder, each looking every 20 seconds, in turns: whatever one has offered in the last
+ * KEEP, both open; and they offer the same but for the time between two looks. */
+static void test_ring(void **state)
+{
+    (void)state;
+    const char *folder = pki_path("ech");
+    int64_t begin = 1000000000;
+    struct ech_ring *a = new_ring(folder, begin), *b = new_ring(folder, begin);
+    static uint8_t offered[10 * ROTATE / 10];
+    size_t n = 0, changes = 0;
+    for (int64_t now = begin; now < begin + 10 * ROTATE; now += 10) {
+        turn(n % 2 == 0 ? a : b, now);
+        offered[n] = ech_key_config(ech_keys_at(ech_ring_keys(a), 0))->id;
+        changes += n > 0 && offered[n] != offered[n - 1];
+        for (size_t back = 0; back <= MIN(n, (size_t)KEEP / 10); back += 9)
+            assert_true(has_id(a, offered[n - back]) && has_id(b, offered[n - back]));
+        assert_in_range(count_files(folder), 1, 4);
+        n++;
+    }
+    assert_int_equal(changes, 10);
+    assert_int_equal(offered[n - 1], ech_key_config(ech_keys_at(ech_ring_keys(b), 0))->id);
+    struct ech_ring *c = new_ring(folder, begin + 10 * ROTATE); /* a restart */
+    for (size_t back = 1; back <= KEEP / 10; back++)
+        assert_true(has_id(c, offered[n - back]));
+    ech_ring_free(a);
+    ech_ring_free(b);
+    ech_ring_free(c);
+}
+
+/* A file that is no key is told of, and does no harm. */
+static void test_ring_with_a_bad_file(void **state)
+{
+    (void)state;
+    const char *folder = pki_path("ech-bad");
+    struct ech_ring *ring = new_ring(folder, ROTATE);
+    struct err err = {{0}};
+    struct ech_keys *old;
+    char path[256], text[320];
+    snprintf(path, sizeof(path), "%s/public.example-%d.pem", folder, 2 * ROTATE);
+    assert_int_equal(file_create_atomic(path, 0600, "", 0, &err), 0);
+    assert_int_equal(ech_ring_turn(ring, ROTATE, &old, &err), -1);
+    snprintf(text, sizeof(text), "%s has no block ECHCONFIG (RFC 9934)", path);
+    assert_string_equal(err.text, text);
+    assert_null(old);
+    assert_int_equal(ech_keys_count(ech_ring_keys(ring)), 1);
+    ech_ring_free(ring);
 }
 
 /* A file holds a key whole; what is no such file is told. */
@@ -512,6 +604,8 @@ int main(void)
         cmocka_unit_test(test_not_ours),
         cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_ring_with_a_bad_file),
         cmocka_unit_test(test_hostile_inner),
         cmocka_unit_test(test_configs),
         cmocka_unit_test(test_link_dissolves),
