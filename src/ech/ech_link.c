@@ -135,6 +135,17 @@ static struct link *ech_below(struct link *l)
     return ech_of(l)->lower;
 }
 
+static void ech_leave(struct link *l)
+{
+    struct link *lower = ech_of(l)->lower;
+    lower->ops->leave(lower);
+}
+
+static bool ech_enter(struct link *l, const struct link_home *home)
+{
+    return link_enter(ech_of(l)->lower, home);
+}
+
 static enum link_status pass_splice_read(struct link *l, int kernel_pipe, size_t cap, size_t *ret_n)
 {
     return as_below(l, link_splice_read(ech_of(l)->lower, kernel_pipe, cap, ret_n));
@@ -153,7 +164,7 @@ static size_t pass_splice_room(const struct link *l)
 
 #define COMMON                                                                          \
     .name = "ECH", .open = ech_open_link, .shutdown = ech_shutdown, .close = ech_close, \
-    .socket = ech_socket, .peer = ech_peer, .below = ech_below
+    .socket = ech_socket, .peer = ech_peer, .below = ech_below, .leave = ech_leave, .enter = ech_enter
 
 static const struct link_ops looking = {COMMON, .read = look_read, .write = look_write};
 static const struct link_ops passing = {COMMON, .read = pass_read, .write = pass_write};
@@ -176,6 +187,7 @@ struct link *ech_link_new(struct link *lower, struct ech_opened *opened, struct 
     e->link.ops = &looking;
     e->magic = ECH_LINK_MAGIC;
     e->lower = lower;
+    e->link.bytes_written = lower->bytes_written;
     ech_stream_begin(&e->stream, opened->opening, hello_max);
     ech_stream_up(&e->stream, (const uint8_t *)rest.p, rest.len, &e->ready);
     buf_free(&opened->inner);

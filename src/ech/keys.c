@@ -36,6 +36,7 @@ struct ech_keys {
     size_t n;
     struct ech_key *keys[ECH_KEYS_MAX];
     struct buf offered;
+    SSL_ECH_KEYS *library; /* the same for the TLS library */
 };
 
 /* ---- a key ---- */
@@ -234,6 +235,11 @@ struct ech_keys *ech_keys_new(struct ech_key *const *keys, size_t n, size_t offe
     for (size_t i = 0; i < n; i++)
         set->keys[i] = ech_key_ref(keys[i]);
     append_list(&set->offered, keys, offered);
+    set->library = SSL_ECH_KEYS_new();
+    CHECK(set->library != NULL);
+    for (size_t i = 0; i < n; i++)
+        CHECK(SSL_ECH_KEYS_add(set->library, i < offered, keys[i]->bytes.data, keys[i]->bytes.len,
+                               keys[i]->secret));
     return set;
 }
 
@@ -253,9 +259,16 @@ void ech_keys_unref(struct ech_keys *set)
         return;
     for (size_t i = 0; i < set->n; i++)
         ech_key_unref(set->keys[i]);
+    SSL_ECH_KEYS_free(set->library);
     buf_free(&set->offered);
     set->magic = 0;
     free(set);
+}
+
+void ech_keys_attach(const struct ech_keys *set, SSL_CTX *ctx)
+{
+    CHECK_MAGIC(set, KEYS_MAGIC);
+    CHECK(SSL_CTX_set1_ech_keys(ctx, set->library));
 }
 
 size_t ech_keys_count(const struct ech_keys *set)

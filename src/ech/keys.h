@@ -13,6 +13,7 @@
 #include "ech/config.h"
 
 struct evp_hpke_key_st;
+struct ssl_ctx_st;
 
 /* A config and its private key. */
 struct ech_key;
@@ -57,6 +58,10 @@ const struct ech_key *ech_keys_at(const struct ech_keys *set, size_t i);
 
 /* The ECHConfigList of those offered: what an HTTPS record holds (`ech`). Borrowed from the set. */
 struct cursor ech_keys_offered(const struct ech_keys *set);
+
+/* Let a server's context tell the keys that are offered to clients whose config is stale, and open for itself
+ * what comes to it unopened. While others use the context, too. */
+void ech_keys_attach(const struct ech_keys *set, struct ssl_ctx_st *ctx);
 
 /* Private to ech/: the HPKE key. */
 const struct evp_hpke_key_st *ech_key_secret(const struct ech_key *key);

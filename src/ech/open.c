@@ -79,13 +79,13 @@ static EVP_HPKE_CTX *context_for(const struct ech_key *key, const struct sealed 
 }
 
 /* Decrypt the payload; the hello around it, with zeros in the payload's place, is authenticated (5.2). */
-static bool open_payload(EVP_HPKE_CTX *ctx, const uint8_t *message, size_t len, const struct sealed *s,
-                         struct buf *ret)
+static bool open_payload(EVP_HPKE_CTX *ctx, struct cursor hello, const struct sealed *s, struct buf *ret)
 {
-    size_t at = (size_t)(s->payload.p - message), n = cursor_left(&s->payload), out = 0;
+    size_t at = (size_t)(s->payload.p - hello.p), n = cursor_left(&s->payload), out = 0;
+    const size_t len = cursor_left(&hello);
     struct buf aad = {0};
     CHECK(at >= HEADER_LEN && at + n <= len);
-    CHECK(buf_append(&aad, message + HEADER_LEN, len - HEADER_LEN) && buf_reserve(ret, n));
+    CHECK(buf_append(&aad, hello.p + HEADER_LEN, len - HEADER_LEN) && buf_reserve(ret, n));
     memset(aad.data + at - HEADER_LEN, 0, n);
     int ok = EVP_HPKE_CTX_open(ctx, ret->data, &out, n, s->payload.p, n, aad.data, aad.len);
     buf_free(&aad);
@@ -100,8 +100,7 @@ static enum ech_result decode(const struct buf *encoded, const struct hello *out
 }
 
 /* Several keys may have the same id: each is tried. */
-enum ech_result ech_open(const struct ech_keys *keys, const uint8_t *message, size_t len,
-                         const struct hello *outer, struct ech_opened *ret)
+enum ech_result ech_open(const struct ech_keys *keys, const struct hello *outer, struct ech_opened *ret)
 {
     struct sealed s;
     struct buf encoded = {0};
@@ -113,7 +112,7 @@ enum ech_result ech_open(const struct ech_keys *keys, const uint8_t *message, si
     for (size_t i = 0; i < ech_keys_count(keys) && !opened; i++) {
         EVP_HPKE_CTX_free(ctx);
         ctx = context_for(ech_keys_at(keys, i), &s);
-        opened = ctx != NULL && open_payload(ctx, message, len, &s, &encoded);
+        opened = ctx != NULL && open_payload(ctx, outer->message, &s, &encoded);
     }
     ERR_clear_error();
     enum ech_result result = opened ? decode(&encoded, outer, ret) : ECH_NOT_OURS;
@@ -143,7 +142,7 @@ enum ech_result ech_open_second(struct ech_opening *opening, const uint8_t *mess
     if (!read_sealed(&outer, &s) || s.kdf != opening->kdf || s.aead != opening->aead || s.id != opening->id ||
         cursor_left(&s.enc) > 0)
         return bad(ret, ALERT_ILLEGAL_PARAMETER, "a second hello that is encrypted otherwise than the first");
-    bool ok = open_payload(opening->hpke, message, len, &s, &encoded);
+    bool ok = open_payload(opening->hpke, outer.message, &s, &encoded);
     ERR_clear_error();
     enum ech_result result = ok ? decode(&encoded, &outer, ret)
                                 : bad(ret, ALERT_DECRYPT_ERROR, "a second hello that cannot be decrypted");

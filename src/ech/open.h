@@ -26,9 +26,8 @@ struct ech_opened {
     enum alert alert;            /* ECH_BAD: what the peer is told */
 };
 
-/* `message` is a ClientHello, and `outer` what it says. */
-enum ech_result ech_open(const struct ech_keys *keys, const uint8_t *message, size_t len,
-                         const struct hello *outer, struct ech_opened *ret);
+/* A ClientHello that is as it must be (hello_parse()), with ECH or without. */
+enum ech_result ech_open(const struct ech_keys *keys, const struct hello *outer, struct ech_opened *ret);
 
 /* The hello that answers a HelloRetryRequest to one that was opened (7.1.1): ECH_OPENED with `inner`, or
  * ECH_BAD. Once for each opening. */

@@ -35,6 +35,7 @@ struct ech_ring {
     struct slot slots[ECH_KEYS_MAX];   /* newest first */
     size_t n;
     _Atomic(struct ech_keys *) keys;
+    _Atomic uint64_t turns;
 };
 
 /* ---- the folder ---- */
@@ -227,6 +228,7 @@ int ech_ring_turn(struct ech_ring *r, int64_t now, struct ech_keys **ret_old, st
         ech_keys_unref(set);
     } else if (set != NULL) {
         atomic_store(&r->keys, set);
+        atomic_fetch_add(&r->turns, 1);
         *ret_old = before;
     }
     return rc;
@@ -280,4 +282,10 @@ const struct ech_keys *ech_ring_keys(const struct ech_ring *r)
 {
     CHECK_MAGIC(r, RING_MAGIC);
     return atomic_load_explicit(&r->keys, memory_order_acquire);
+}
+
+uint64_t ech_ring_turns(const struct ech_ring *r)
+{
+    CHECK_MAGIC(r, RING_MAGIC);
+    return atomic_load(&r->turns);
 }

@@ -36,6 +36,10 @@ bool ech_ring_is(const struct ech_ring *ring, const struct ech_ring_settings *se
  */
 const struct ech_keys *ech_ring_keys(const struct ech_ring *ring);
 
+/* How often they have changed so far, beginning at 1: first this, then the keys, and they are no older. Any
+ * thread. */
+uint64_t ech_ring_turns(const struct ech_ring *ring);
+
 /* Look at the folder, at most once in a second or so: *ret_old is NULL where nothing has changed, else the
  * keys as they were, to be let go when every thread has left whatever it was doing with them. -1 with `err`
  * (something in the folder cannot be read, or no key be made); what can be used is, all the same. */

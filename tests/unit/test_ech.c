@@ -80,7 +80,7 @@ static void begin(struct duo *d, const uint8_t *bytes, size_t n, struct buf *ret
     const uint8_t *message = hello_scan_message(&scan, bytes, scratch);
     note_name(message, scan.message_len, d->outer);
     assert_int_equal(hello_parse(message, scan.message_len, &outer), HELLO_REASON_NONE);
-    assert_int_equal(ech_open(d->keys, message, scan.message_len, &outer, &opened), ECH_OPENED);
+    assert_int_equal(ech_open(d->keys, &outer, &opened), ECH_OPENED);
     note_name(opened.inner.data, opened.inner.len, d->inner);
     assert_true(ech_stream_put_records(&opened.inner, ret));
     ech_stream_begin(&d->stream, opened.opening, ROOM);
@@ -193,7 +193,7 @@ static enum ech_result try_open(const struct ech_keys *keys, const struct buf *m
 {
     struct hello outer;
     assert_int_equal(hello_parse(message->data, message->len, &outer), HELLO_REASON_NONE);
-    enum ech_result result = ech_open(keys, message->data, message->len, &outer, ret);
+    enum ech_result result = ech_open(keys, &outer, ret);
     buf_free(&ret->inner);
     ech_opening_free(ret->opening);
     return result;
@@ -401,7 +401,7 @@ static void begin_link(struct end *e, size_t hello_max)
     int n = BIO_read(SSL_get_wbio(e->client), bytes, sizeof(bytes));
     assert_in_range(n, 6, sizeof(bytes));
     assert_int_equal(hello_parse(bytes + 5, (size_t)n - 5, &outer), HELLO_REASON_NONE);
-    assert_int_equal(ech_open(e->keys, bytes + 5, (size_t)n - 5, &outer, &opened), ECH_OPENED);
+    assert_int_equal(ech_open(e->keys, &outer, &opened), ECH_OPENED);
     mem_link_pair(ROOM, &e->wire, &lower);
     e->top = ech_link_new(lower, &opened, (struct str){"", 0}, hello_max);
     size_t got = 0;
