@@ -289,3 +289,20 @@ uint64_t ech_ring_turns(const struct ech_ring *r)
     CHECK_MAGIC(r, RING_MAGIC);
     return atomic_load(&r->turns);
 }
+
+size_t ech_ring_list(const struct ech_ring *r, int64_t now, struct ech_ring_key ret[ECH_KEYS_MAX])
+{
+    bool offered = false;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct slot *slot = &r->slots[i];
+        int64_t until = i > 0 ? r->slots[i - 1].begin : slot->begin + r->settings.rotate;
+        bool is_now = !offered && slot->begin <= now;
+        offered = offered || is_now;
+        ret[i] = (struct ech_ring_key){.id = ech_key_config(slot->key)->id,
+                                       .offered = is_now,
+                                       .from = slot->begin,
+                                       .until = until,
+                                       .opens_until = slot->begin + r->settings.rotate + r->settings.keep};
+    }
+    return r->n;
+}

@@ -40,6 +40,17 @@ const struct ech_keys *ech_ring_keys(const struct ech_ring *ring);
  * thread. */
 uint64_t ech_ring_turns(const struct ech_ring *ring);
 
+/* What is told of a key: seconds since 1970. */
+struct ech_ring_key {
+    uint8_t id; /* config_id */
+    bool offered;
+    int64_t from, until; /* when it is offered */
+    int64_t opens_until;
+};
+
+/* All keys, newest first; how many. In the thread that turns the ring. */
+size_t ech_ring_list(const struct ech_ring *ring, int64_t now, struct ech_ring_key ret[ECH_KEYS_MAX]);
+
 /* Look at the folder, at most once in a second or so: *ret_old is NULL where nothing has changed, else the
  * keys as they were, to be let go when every thread has left whatever it was doing with them. -1 with `err`
  * (something in the folder cannot be read, or no key be made); what can be used is, all the same. */
