@@ -15,7 +15,10 @@ import pytest
 
 import peers
 from pki import openssl
-from run import CARDEA, SLOW, run
+from run import CARDEA, SANITIZER, SLOW, run
+
+# Passphrases are made slow to guess, and slower by a sanitizer.
+pytestmark = pytest.mark.skipif(SANITIZER == "thread", reason="one thread")
 
 
 class Ca:
