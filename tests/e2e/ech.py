@@ -44,10 +44,10 @@ def configs(keys):
 
 
 def client(port, name, ca, *words, config=None):
-    """s_client asks for the page `/`; what it says of it all."""
+    """s_client asks for a page; what it says of it all."""
     ech = ("-ech_config_list", config) if config else ()
     done = subprocess.run([openssl4(), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name, "-CAfile", ca,
-                           "-verify_return_error", "-tls1_3", "-ign_eof", *ech, *words], input=b"GET / HTTP/1.0\r\n\r\n",
+                           "-verify_return_error", "-tls1_3", "-ign_eof", *ech, *words], input=b"GET /who HTTP/1.0\r\n\r\n",
                           capture_output=True, timeout=20 * SLOW)
     return (done.stdout + done.stderr).decode(errors="replace")
 

@@ -53,7 +53,7 @@ def keys(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def door(start_module_door, backends, names, keys, nginx):
-    return start_module_door(configuration(backends, names, keys, nginx.to("plain")))
+    return start_module_door(configuration(backends, names, keys, nginx.to("h1")))
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
@@ -63,7 +63,7 @@ def test_split(door, pki, keys, name):
     door.mark()
     capture = Capture(door.port)
     said = ech.client(door.port, f"{name}.ech.test", pki.ca.file, config=ech.configs(keys)[-1])
-    packets = b"".join(capture.end())
+    packets = capture.end()
     assert "ECH: success: 1" in said and f"CN={name}.ech.test" in said.replace(" ", ""), said
     assert "ECH acting as backend" in said
     line = door.audited(route=name)
@@ -112,7 +112,7 @@ def test_keys_rotate(start_door, backends, names, pki, tmp_path, nginx):
     """Under load not one handshake fails, neither with the newest config nor with the one before it; two doors share the
     keys."""
     keys = tmp_path / "keys"
-    config = configuration(backends, names, keys, nginx.to("plain"), rotate=f"{ROTATE}s", keep=f"{round(4 * ROTATE * PACE)}s")
+    config = configuration(backends, names, keys, nginx.to("h1"), rotate=f"{ROTATE}s", keep=f"{round(4 * ROTATE * PACE)}s")
     doors = [start_door(config), start_door(config)]
     seen, failed, done, over = [], [], [], threading.Event()
 
