@@ -53,6 +53,7 @@ void admin_staging(struct exchange *e, const struct request *request);
 void admin_stage(struct exchange *e, const struct request *request);
 void admin_swap(struct exchange *e, const struct request *request);
 void admin_forget(struct exchange *e, const struct request *request);
+void admin_ech(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 void admin_ca(struct exchange *e, const struct request *request);

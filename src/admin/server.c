@@ -18,6 +18,7 @@ static const struct resource on_socket[] = {
     {"/sessions", "GET", admin_sessions},
     {"/metrics", "GET", admin_metrics},
     {"/reload", "POST", admin_reload},
+    {"/ech", "GET", admin_ech},
     {"/end", "POST", admin_end},
     {"/whois", "GET", admin_whois},
     {"/certificates", "GET", admin_certificates},

@@ -512,6 +512,15 @@ struct config_http2 {
     size_t window;
 };
 
+struct config_ech {
+    struct config_head head;
+    struct config_text public_name;
+    struct config_text keys; /* NULL: config_ech_folder() */
+    int64_t rotate;
+    int64_t keep;
+    size_t longest_name;
+};
+
 struct config_audit {
     struct config_head head;
     struct config_text file; /* "-": standard output */
@@ -631,6 +640,7 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
+    struct config_ech *ech;         /* NULL: no ClientHello is decrypted */
     struct config_ca *ca;           /* NULL: none */
     struct config_staging *staging; /* NULL: nobody sees candidates */
     struct config_store *store;
