@@ -27,7 +27,9 @@ struct trust_files {
 };
 
 #define TRUST_FILE_MAX (32 * 1024 * 1024) /* bytes of one CA or CRL file */
-#define TRUST_CHAIN_MAX 16                /* certificates that a peer may send */
+/* Certificates that a peer may send. All cross certificates of a bridge with four houses behind it are 35
+ * (RFC 4158, 2.4). */
+#define TRUST_CHAIN_MAX 64
 
 /* Read the files. Each certificate in a CA file is an anchor of its own, intermediates too; one that is not a
  * CA is trusted for itself only. CRLs are PEM (any number in a file) or DER. The caller owns one reference;
@@ -70,10 +72,11 @@ struct trust_refusal {
     enum fault fault; /* for who tells people of it */
 };
 
-/* Prove a peer's chain (leaf first, the rest in any order) at `now`, in seconds since 1970. `host`, when not
- * NULL, is the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a
- * wildcard is a whole left-most label). 0 when proven; -1 with the reason in `err` and what else is to be
- * known of it in `ret` (may be NULL).
+/* Prove a peer's chain (leaf first, the rest in any order, and whatever else came with it) at `now`, in
+ * seconds since 1970: every way to an anchor is tried (cert/path.h), within bounds. `host`, when not NULL, is
+ * the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a wildcard
+ * is a whole left-most label). 0 when proven; -1 with the reason in `err` and what else is to be known of it
+ * in `ret` (may be NULL).
  *
  * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
  * the chain is refused; certificates further up are checked where the bundle has a CRL of their issuer's

@@ -103,8 +103,12 @@ static void test_chains(void **state)
     expect(only_middle, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "Staff Root");
     expect(trust, pki_stack(NULL), TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "no certificate");
-    expect(trust, pki_stack(m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, NULL), TRUST_CLIENT, NULL,
-           ALERT_BAD_CERTIFICATE, "17 certificates");
+    STACK_OF(CRYPTO_BUFFER) *many = pki_stack(m, NULL);
+    while (sk_CRYPTO_BUFFER_num(many) <= TRUST_CHAIN_MAX) {
+        CRYPTO_BUFFER_up_ref(sk_CRYPTO_BUFFER_value(many, 0));
+        sk_CRYPTO_BUFFER_push(many, sk_CRYPTO_BUFFER_value(many, 0));
+    }
+    expect(trust, many, TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "65 certificates");
     STACK_OF(CRYPTO_BUFFER) *junk = pki_stack(NULL);
     sk_CRYPTO_BUFFER_push(junk, CRYPTO_BUFFER_new((const uint8_t *)"junk", 4, NULL));
     expect(trust, junk, TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE,
