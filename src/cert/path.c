@@ -22,7 +22,8 @@ struct search {
     struct path_graph graph;
     struct path_cert *path[PATH_DEPTH_MAX]; /* leaf first */
     size_t len;
-    bool *explained; /* by certificate: its dead end was told of */
+    bool *explained; /* by certificate: what is above it need not be told of again */
+    size_t steps, told;
     struct checked checked[PATH_SIGNATURES_MAX];
     size_t checked_len;
     size_t comparisons_left;
@@ -171,7 +172,6 @@ static enum path_fault check_signature(struct search *s, struct path_cert *issue
     enum path_fault fault = verify(s->path[s->len - 1], issuer);
     now.good = fault == PATH_GOOD;
     s->checked[s->checked_len++] = now;
-    s->ret->signatures++;
     return fault;
 }
 
@@ -189,6 +189,7 @@ static size_t rank_of(const struct search *s, const struct path_step *step, size
 static void note(struct search *s, const struct path_step *step, size_t number)
 {
     size_t rank = rank_of(s, step, number);
+    s->told++;
     if (s->q->trace != NULL)
         s->q->trace(s->q->arg, step);
     if (step->fault == PATH_GOOD || step->fault == PATH_LOOP ||
@@ -237,9 +238,18 @@ static enum outcome refuse_leaf(struct search *s)
     return ENDED;
 }
 
+static void tally(struct search *s)
+{
+    s->ret->steps = s->steps;
+    s->ret->signatures = s->checked_len;
+    s->ret->told = s->told;
+}
+
 static enum outcome complete(struct search *s)
 {
     enum path_verdict verdict = PATH_TAKE;
+    if (s->ret->found)
+        return GO_ON; /* one more way, which was told of */
     if (s->leaf_fault != PATH_GOOD)
         return refuse_leaf(s);
     if (s->paths++ == s->q->limits.paths)
@@ -253,28 +263,38 @@ static enum outcome complete(struct search *s)
     }
     for (s->ret->len = 0; s->ret->len < s->len; s->ret->len++)
         s->ret->path[s->ret->len] = s->path[s->ret->len];
+    for (size_t i = 1; i + 1 < s->len; i++)
+        s->explained[s->path[i] - s->q->certs] = true;
+    tally(s);
     s->ret->found = true;
-    return FOUND;
+    return s->q->tell_all ? GO_ON : FOUND;
 }
 
 static enum outcome climb(struct search *s, size_t number, bool dead);
 
+/* Among the candidates for one issuer. */
+struct seen {
+    bool circle; /* one that stands below */
+    bool other;
+};
+
 /* Look at one candidate, and go on above it. `dead`: no anchor can be reached from here, and it is only to be
  * told why; each certificate is gone through once for that, and no signature is checked. */
 static enum outcome try_candidate(struct search *s, struct path_cert *issuer, size_t number, bool dead,
-                                  bool *ret_any)
+                                  struct seen *seen)
 {
     struct path_step step = step_to(s, issuer);
-    if (s->ret->steps++ == s->q->limits.steps)
+    if (s->steps++ == s->q->limits.steps)
         return end(s, "candidates", s->q->limits.steps);
     step.fault = judge_step(s, &step, number);
-    *ret_any |= step.fault != PATH_LOOP;
-    if (step.fault == PATH_GOOD && number != AN_ANCHOR &&
-        s->graph.names[s->graph.issuer[number]].near == GRAPH_FAR) {
-        if (s->explained[number])
+    seen->circle |= step.fault == PATH_LOOP;
+    seen->other |= step.fault != PATH_LOOP;
+    if (step.fault == PATH_GOOD && number != AN_ANCHOR) {
+        bool is_dead = s->graph.names[s->graph.issuer[number]].near == GRAPH_FAR;
+        if ((is_dead || s->ret->found) && s->explained[number])
             return GO_ON;
-        s->explained[number] = true;
-        dead = true;
+        s->explained[number] |= is_dead || s->ret->found;
+        dead = dead || is_dead;
     }
     if (step.fault == PATH_GOOD && !dead)
         step.fault = check_signature(s, issuer, number);
@@ -292,18 +312,18 @@ static enum outcome try_candidate(struct search *s, struct path_cert *issuer, si
 
 /* All candidates of one class for the issuer of the path's top. */
 static enum outcome try_class(struct search *s, const struct graph_name *name, int class, bool dead,
-                              bool *ret_any)
+                              struct seen *seen)
 {
     const struct path_cert *top = s->path[s->len - 1];
     const struct anchors *anchors = s->q->anchors;
     enum outcome outcome = GO_ON;
     for (size_t a = name->anchor; a != ANCHORS_NONE && outcome == GO_ON; a = anchors_next(anchors, a))
         if (key_class(top, anchors_at(anchors, a)) == class)
-            outcome = try_candidate(s, anchors_at(anchors, a), AN_ANCHOR, dead, ret_any);
+            outcome = try_candidate(s, anchors_at(anchors, a), AN_ANCHOR, dead, seen);
     for (uint32_t i = name->first; i < name->end && outcome == GO_ON; i++) {
         size_t number = s->graph.order[i];
         if (key_class(top, &s->q->certs[number]) == class)
-            outcome = try_candidate(s, &s->q->certs[number], number, dead, ret_any);
+            outcome = try_candidate(s, &s->q->certs[number], number, dead, seen);
     }
     return outcome;
 }
@@ -313,12 +333,12 @@ static enum outcome climb(struct search *s, size_t number, bool dead)
 {
     const struct graph_name *name = &s->graph.names[s->graph.issuer[number]];
     enum outcome outcome = GO_ON;
-    bool any = false;
+    struct seen seen = {0};
     for (int class = 0; class < KEY_CLASSES && outcome == GO_ON; class ++)
-        outcome = try_class(s, name, class, dead, &any);
-    if (outcome == GO_ON && !any) {
+        outcome = try_class(s, name, class, dead, &seen);
+    if (outcome == GO_ON && !seen.other) {
         struct path_step step = step_to(s, NULL);
-        step.fault = PATH_NO_ISSUER;
+        step.fault = seen.circle && !step.cert->self_issued ? PATH_CIRCLE : PATH_NO_ISSUER;
         note(s, &step, number);
     }
     return outcome;
@@ -358,6 +378,8 @@ bool path_build(const struct path_question *question, struct path_answer *ret)
     CHECK(s.explained != NULL);
     s.path[s.len++] = &question->certs[0];
     (void)begin(&s);
+    if (!ret->found)
+        tally(&s);
     free(s.explained);
     path_graph_free(&s.graph);
     return ret->found;

@@ -52,6 +52,7 @@ enum path_fault {
     PATH_BAD_SIGNATURE,
     PATH_OTHER_KEY,  /* the same, and key identifiers had said so before */
     PATH_NO_ISSUER,  /* neither sent nor an anchor */
+    PATH_CIRCLE,     /* all who could be the issuer stand below already */
     PATH_LOOP,       /* the same name and key stand below already */
     PATH_TOO_LONG,   /* limits.depth */
     PATH_REFUSED,    /* by `accept` */
@@ -84,6 +85,8 @@ struct path_question {
     /* May be NULL. Told of each step, in the order in which they are made. */
     void (*trace)(void *arg, const struct path_step *step);
     void *arg;
+    /* Once there is a path, go on to tell `trace` of the other branches, each certificate once. */
+    bool tell_all;
 };
 
 struct path_answer {
@@ -93,7 +96,8 @@ struct path_answer {
     struct path_step why; /* not found: of the branch that came furthest */
     const char *limit;    /* with PATH_GAVE_UP: what of, such as "signatures" */
     size_t limit_value;
-    size_t steps, signatures; /* that were made */
+    size_t steps, signatures; /* that were made, up to the path */
+    size_t told;              /* so often `trace` was called up to then */
 };
 
 /* Search. Returns ret->found. */

@@ -88,6 +88,13 @@ int trust_refuse_step(struct verdict *v, const struct path_step *step, const cha
     case PATH_NO_ISSUER:
     case PATH_OTHER_KEY:
         return refuse_issuer(v, step->cert, cert);
+    case PATH_CIRCLE:
+        v->refusal.fault = FAULT_UNKNOWN_ISSUER;
+        return REFUSE(
+            v, ALERT_UNKNOWN_CA,
+            "the issuers of certificate '%s' have signed each other in a circle, and are not in trust "
+            "bundle %s",
+            cert, v->trust->name);
     case PATH_BAD_SIGNATURE:
         return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' was not signed by the key of its issuer",
                       cert);

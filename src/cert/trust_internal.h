@@ -59,10 +59,15 @@ struct verdict {
 /* Record a refusal; returns -1. */
 #define REFUSE(verdict, code, ...) ((verdict)->refusal.alert = (code), err_set((verdict)->err, __VA_ARGS__))
 
-/* trust_verify() for certificates that were read (leaf first), within these limits. `trace` may be NULL; see
- * struct path_question. What was found goes to `ret`. */
+/* trust_verify() for certificates that were read (leaf first), within these limits. `trace` may be NULL;
+ * where it is not it is told of all branches: see struct path_question. What was found goes to `ret`. */
 int trust_judge(struct verdict *v, struct path_cert *certs, size_t len, const struct path_limits *limits,
                 void (*trace)(void *arg, const struct path_step *step), void *arg, struct path_answer *ret);
+
+/* ---- verify_pem.c ---- */
+
+/* Append the certificates of a PEM text, at most `max`. -1 with `err`. */
+int trust_read_pem(const struct buf *pem, size_t max, struct stack_st_CRYPTO_BUFFER *ret, struct err *err);
 
 /* ---- refusal.c ---- */
 

@@ -135,6 +135,7 @@ int trust_judge(struct verdict *v, struct path_cert *certs, size_t len, const st
                                      .limits = *limits,
                                      .accept = accept_path,
                                      .trace = trace != NULL ? pass_on : NULL,
+                                     .tell_all = trace != NULL,
                                      .arg = &j};
     if (path_build(&question, ret))
         return 0;

@@ -246,7 +246,7 @@ static const struct {
     {"one way only", "T T>A T>C!x A>C C>A A>B!x C>B B>L", "LBCAT", 0},
     {"the other way only", "T T>A!x T>C A>C C>A A>B C>B!x B>L", "LBACT", 0},
     {"no way", "T T>A!x T>C!x A>C C>A A>B C>B B>L", NULL, PATH_EXPIRED},
-    {"a circle without a way out", "R A>B B>C C>A A>L", NULL, PATH_NO_ISSUER},
+    {"a circle without a way out", "R A>B B>C C>A A>L", NULL, PATH_CIRCLE},
     {"a circle with one", "R A>B B>C C>A R>B A>L", "LACBR", 0},
     {"two who have signed each other", "R A>B B>A A>L R>A", "LAR", 0},
     /* what is wrong with an intermediate, alone and with a way around it */
