@@ -207,7 +207,7 @@ static const char *path_text(const struct path_answer *answer, char ret[PATH_DEP
     for (size_t i = 0; i < answer->len; i++) {
         char name[PEM_NAME_MAX];
         pem_subject_text(path_cert_x509(answer->path[i]), name);
-        ret[i] = (char)atoi(name + strlen("Entity "));
+        ret[i] = (char)strtoul(name + strlen("Entity "), NULL, 10);
     }
     ret[answer->len] = '\0';
     return ret;
@@ -463,7 +463,7 @@ static enum path_verdict judge_path(void *arg, struct path_cert *const *path, si
     char name[PEM_NAME_MAX];
     judge->asked++;
     pem_subject_text(path_cert_x509(path[len - 1]), name);
-    return (unsigned)atoi(name + strlen("Entity ")) == judge->refused ? judge->verdict : PATH_TAKE;
+    return strtoul(name + strlen("Entity "), NULL, 10) == judge->refused ? judge->verdict : PATH_TAKE;
 }
 
 static void count_step(void *arg, const struct path_step *step)
