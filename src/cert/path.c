@@ -49,6 +49,8 @@ static enum path_fault judge_any(const struct path_cert *cert, int64_t now)
         return PATH_EXPIRED;
     if (now < cert->not_before)
         return PATH_NOT_YET_VALID;
+    if (cert->rsa_bits > RSA_BITS_MAX && !cert->is_anchor)
+        return PATH_HUGE_KEY;
     return cert->rsa_bits != 0 && cert->rsa_bits < RSA_BITS_MIN ? PATH_WEAK_KEY : PATH_GOOD;
 }
 

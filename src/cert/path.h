@@ -43,6 +43,7 @@ enum path_fault {
     PATH_NOT_YET_VALID,
     PATH_EXPIRED,
     PATH_WEAK_KEY,
+    PATH_HUGE_KEY,
     PATH_WEAK_SIGNATURE,
     PATH_NOT_A_CA,
     PATH_NO_CERT_SIGN,   /* keyUsage */

@@ -130,6 +130,7 @@ static bool read_known(enum extension kind, bool critical, CBS value, struct pat
 {
     switch (kind) {
     case ID_SUBJECT_KEY_ID:
+        ret->unknown_critical |= critical; /* RFC 5280, 4.2.1.2: it must not be */
         return CBS_get_asn1(&value, &ret->key_id, CBS_ASN1_OCTETSTRING) == 1;
     case ID_KEY_USAGE:
         return read_key_usage(value, &ret->key_usage);
@@ -142,7 +143,7 @@ static bool read_known(enum extension kind, bool critical, CBS value, struct pat
         ret->constraints_critical = critical;
         return name_constraints_check(value);
     case ID_AUTHORITY_KEY_ID:
-        ret->unknown_critical |= critical; /* RFC 5280, 4.2.1.1: it must not be */
+        ret->unknown_critical |= critical; /* RFC 5280, 4.2.1.1: nor this */
         return read_authority_key_id(value, &ret->authority_key_id);
     case ID_POLICY_CONSTRAINTS:
         return read_policy_constraints(value, &ret->asks_for_policies);

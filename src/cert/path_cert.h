@@ -28,6 +28,7 @@
 
 #define PATH_LEN_NONE (-1)
 #define RSA_BITS_MIN 2048 /* RFC 9325, 4.5 */
+#define RSA_BITS_MAX 8192 /* of what was sent: a larger one is there to cost time (CVE-2023-29409) */
 
 struct path_cert {
     CBS der;                         /* borrowed, as all CBS here are but the canonical names */

@@ -58,6 +58,10 @@ static int refuse_certificate(struct verdict *v, const struct path_cert *cert, c
     case PATH_WEAK_KEY:
         return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' has an RSA key of only %d bits", subject,
                       cert->rsa_bits);
+    case PATH_HUGE_KEY:
+        return REFUSE(v, ALERT_BAD_CERTIFICATE,
+                      "certificate '%s' has an RSA key of %d bits, and none of more than %d is used", subject,
+                      cert->rsa_bits, RSA_BITS_MAX);
     case PATH_WEAK_SIGNATURE:
         return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate '%s' is signed with %s, which can be forged",
                       subject, cert->weak_digest);

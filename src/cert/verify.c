@@ -101,20 +101,19 @@ static int check_policies(struct verdict *v, struct path_cert *const *path, size
 static enum path_verdict accept_path(void *arg, struct path_cert *const *path, size_t len)
 {
     struct judging *j = arg;
-    bool leaf_is_revoked = false;
+    bool is_final = false; /* no other path would change it */
     j->v->refusal = (struct trust_refusal){ALERT_BAD_CERTIFICATE, FAULT_OTHER};
     if (check_host(j->v, path[0]) == -1)
-        leaf_is_revoked = true; /* as little as if it were will another path help */
-    else if (check_policies(j->v, path, len) == 0 &&
-             trust_check_revocation(j->v, path, len, &leaf_is_revoked) == 0)
+        is_final = true;
+    else if (check_policies(j->v, path, len) == 0 && trust_check_revocation(j->v, path, len, &is_final) == 0)
         return PATH_TAKE;
-    if (!j->refused || leaf_is_revoked) {
+    if (!j->refused || is_final) {
         j->refusal = j->v->refusal;
         if (j->v->err != NULL)
             j->err = *j->v->err;
     }
     j->refused = true;
-    return leaf_is_revoked ? PATH_STOP : PATH_TRY_ANOTHER;
+    return is_final ? PATH_STOP : PATH_TRY_ANOTHER;
 }
 
 static void pass_on(void *arg, const struct path_step *step)

@@ -1028,6 +1028,49 @@ static void expect_lockouts(const char *ca, const char *crl, int64_t now, const 
     trust_unref(trust);
 }
 
+/* A CA with two certificates for one key, by two roots: one is revoked, and the other is a way around it. */
+static void test_revoked_cross_certificate(void **state)
+{
+    (void)state;
+    struct ca *house = pki_root("House"), *leaf = pki_client(house, "ada");
+    const struct ca *issuers[] = {root, other};
+    X509 *cross[2];
+    for (size_t i = 0; i < 2; i++) {
+        cross[i] = pki_blank(issuers[i], ca_private_key(house));
+        assert_true(X509_set_subject_name(cross[i], X509_get_subject_name(ca_x509(house))));
+        make_ca(cross[i]);
+        pki_extension(cross[i], NID_key_usage, "critical,keyCertSign,cRLSign");
+        pki_sign(cross[i], issuers[i]);
+    }
+    struct buf pem = {0}, der = {0};
+    struct err err = {{0}};
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cross[0]);
+    struct ca_revoked entry = {.at = time(NULL) - 60};
+    entry.serial.len = (size_t)ASN1_STRING_length(serial);
+    memcpy(entry.serial.bytes, ASN1_STRING_get0_data(serial), entry.serial.len);
+    assert_int_equal(ca_make_crl(root, &entry, 1, 1, time(NULL) - 60, 3600, &der, &err), 0);
+    assert_true(ca_put_pem(&pem, PEM_STRING_X509_CRL, der.data, der.len));
+    buf_free(&der);
+    pki_crl(house, NULL, 1, time(NULL) - 60, 3600, &pem); /* of the leaf's issuer, who must have one */
+    pki_write("cross.crl", pem.data, pem.len);
+    assert_non_null(pki_openssl("version; cat root.pem other.pem > both.pem"));
+    struct trust *both = load("both.pem", "cross.crl"), *one = load("root.pem", "cross.crl");
+    X509 *l = ca_x509(leaf);
+    expect(both, pki_stack(l, cross[0], cross[1], NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(both, pki_stack(l, cross[1], cross[0], NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(both, pki_stack(l, cross[0], NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED,
+           "certificate 'House' was revoked");
+    expect(one, pki_stack(l, cross[0], cross[1], NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED,
+           "certificate 'House' was revoked");
+    trust_unref(one);
+    trust_unref(both);
+    buf_free(&pem);
+    X509_free(cross[0]);
+    X509_free(cross[1]);
+    ca_free(leaf);
+    ca_free(house);
+}
+
 static void test_lockouts(void **state)
 {
     (void)state;
@@ -1216,6 +1259,7 @@ int main(void)
         cmocka_unit_test(test_crl_of_sent_issuer),
         cmocka_unit_test(test_crl_without_key_usage),
         cmocka_unit_test(test_crl_further_up),
+        cmocka_unit_test(test_revoked_cross_certificate),
         cmocka_unit_test(test_lockouts),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_bundle_files),
