@@ -66,8 +66,10 @@ static int verify_again(struct path_cert *const *path, size_t len, int64_t now)
     for (size_t i = 1; ok && i + 1 < len; i++)
         ok = sk_X509_push(between, path_cert_x509(path[i])) > 0;
     if (ok && X509_STORE_CTX_init(ctx, store, path_cert_x509(path[0]), between)) {
-        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
+        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_POLICY_CHECK);
         X509_STORE_CTX_set_time_posix(ctx, 0, now);
+        /* Any policy will do (user-initial-policy-set; the object is static). */
+        (void)X509_VERIFY_PARAM_add0_policy(X509_STORE_CTX_get0_param(ctx), OBJ_nid2obj(NID_any_policy));
         (void)X509_verify_cert(ctx);
         code = X509_STORE_CTX_get_error(ctx);
     }

@@ -325,9 +325,10 @@ static void test_odd_leaves(void **state)
     trust_unref(trust);
 }
 
-/* A leaf "eve" signed by a certificate that `issuer` gave to somebody, made by `make`. */
-static void expect_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
-                         enum alert alert, const char *expected)
+/* A leaf "eve", with what `make_leaf` (may be NULL) adds to it, signed by a certificate that the root gave to
+ * somebody, made by `make`. */
+static void expect_leaf_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
+                              void (*make_leaf)(X509 *cert), enum alert alert, const char *expected)
 {
     struct ca *thief = pki_client(other, "Thief"); /* for its key */
     X509 *between = pki_blank(root, ca_private_key(thief)), *leaf = pki_blank(root, ca_private_key(other));
@@ -337,11 +338,19 @@ static void expect_below(const struct trust *trust, void (*make)(X509 *cert), co
     assert_true(X509_set_issuer_name(leaf, X509_get_subject_name(between)));
     names_host(leaf, dns);
     pki_subject(leaf, NID_commonName, MBSTRING_ASC, "eve", 3);
+    if (make_leaf != NULL)
+        make_leaf(leaf);
     assert_true(X509_sign(leaf, ca_private_key(thief), EVP_sha256()) > 0);
     expect(trust, pki_stack(leaf, between, NULL), TRUST_CLIENT, NULL, alert, expected);
     X509_free(leaf);
     X509_free(between);
     ca_free(thief);
+}
+
+static void expect_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
+                         enum alert alert, const char *expected)
+{
+    expect_leaf_below(trust, make, dns, NULL, alert, expected);
 }
 
 static void make_leaf_like(X509 *cert)
@@ -403,6 +412,36 @@ static void test_not_a_ca(void **state)
     expect_below(trust, make_constrained, "www.bad.example", bad, "permitted subtree violation");
     expect_below(trust, make_excluding, "www.bad.example", bad, "excluded subtree violation");
     expect_below(trust, make_excluding, "www.good.example", 0, NULL);
+    trust_unref(trust);
+}
+
+static void add_policy(X509 *cert)
+{
+    static const uint8_t policy[] = {0x30, 0x0d, 0x30, 0x0b, 0x06, 0x09, 0x2b, 0x06,
+                                     0x01, 0x04, 0x01, 0x86, 0x8d, 0x1f, 0x07}; /* 1.3.6.1.4.1.99999.7 */
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    assert_true(ASN1_STRING_set(value, policy, sizeof(policy)));
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_NID(NULL, NID_certificate_policies, 0, value);
+    assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(value);
+}
+
+static void make_ca_of_policies(X509 *cert)
+{
+    make_ca(cert);
+    add_policy(cert);
+    pki_extension(cert, NID_policy_constraints, "critical,requireExplicitPolicy:0");
+}
+
+/* Policies count where a CA asks for them, and nowhere else. */
+static void test_policies(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    expect_leaf_below(trust, make_ca, "x.example", add_policy, 0, NULL);
+    expect_leaf_below(trust, make_ca_of_policies, "x.example", add_policy, 0, NULL);
+    expect_leaf_below(trust, make_ca_of_policies, "x.example", NULL, ALERT_BAD_CERTIFICATE, "policy");
     trust_unref(trust);
 }
 
@@ -1246,6 +1285,7 @@ int main(void)
         cmocka_unit_test(test_host_names),
         cmocka_unit_test(test_odd_leaves),
         cmocka_unit_test(test_not_a_ca),
+        cmocka_unit_test(test_policies),
         cmocka_unit_test(test_impostors),
         cmocka_unit_test(test_weak),
         cmocka_unit_test(test_pinned),
