@@ -134,6 +134,8 @@ static enum path_fault judge_step(struct search *s, struct path_step *step, size
         return PATH_LOOP;
     enum path_fault fault =
         number == AN_ANCHOR ? path_judge_ca(ca, s->q->purpose, s->q->now) : s->graph.fault[number];
+    if (fault == PATH_NAME) /* once more, to tell which name */
+        fault = hold_names(s, step);
     if (fault != PATH_GOOD)
         return fault;
     if (s->len >= s->q->limits.depth)

@@ -27,11 +27,10 @@ struct path_limits {
     size_t paths;       /* complete paths that were shown to `accept` */
 };
 
-/* 100 signatures cost some 5 ms at most of today's algorithms, and as many are what other verifiers allow
- * (Go, webpki): chains that they take are taken here. 20,000 candidates take 1 to 2 ms, and honest graphs
- * need a few hundred. Comparisons are as cheap, and a CA of a large house has some hundred subtrees. A path
- * that was complete and was then refused is rare (a revoked cross certificate); each costs a look at all
- * CRLs. */
+/* 100 signatures cost 5 to 10 ms with today's algorithms, and as many are what other verifiers allow (Go,
+ * webpki): chains that they take are taken here. 20,000 candidates take some 5 ms, and honest graphs need a
+ * few hundred. Comparisons are as cheap, and a CA of a large house has some hundred subtrees. A path that was
+ * complete and was then refused is rare (a revoked cross certificate); each costs a look at all CRLs. */
 static const struct path_limits path_limits_default = {
     .depth = PATH_DEPTH_MAX, .steps = 20000, .signatures = 100, .comparisons = 50000, .paths = 32};
 

@@ -69,7 +69,21 @@ static void number_all(struct path_graph *g)
 
 /* ---- distances ---- */
 
-static void find_anchors(struct path_graph *g, const struct path_question *q)
+/* Every CA of a path has the leaf below it. So constraints that the leaf does not meet are a fault of the
+ * CA's own here, and no way over it need be tried. Beyond `left` comparisons that is not known yet. */
+static enum path_fault judge_for_leaf(const struct path_graph *g, const struct path_question *q,
+                                      const struct path_cert *ca, size_t *left)
+{
+    char name[CONSTRAINT_NAME_MAX];
+    enum path_fault fault = path_judge_ca(ca, q->purpose, q->now);
+    if (fault != PATH_GOOD || CBS_len(&ca->constraints) == 0)
+        return fault;
+    enum constraint_verdict verdict =
+        name_constraints_meet(ca->constraints, ca->constraints_critical, &g->certs[0].called, left, name);
+    return verdict == CONSTRAINT_MET || verdict == CONSTRAINT_TOO_MANY ? PATH_GOOD : PATH_NAME;
+}
+
+static void find_anchors(struct path_graph *g, const struct path_question *q, size_t *left)
 {
     for (size_t i = 0; i < g->names_len; i++)
         g->names[i] = (struct graph_name){.anchor = ANCHORS_NONE, .near = GRAPH_FAR};
@@ -80,7 +94,7 @@ static void find_anchors(struct path_graph *g, const struct path_question *q)
         name->anchor = anchors_first(q->anchors, g->certs[i].issuer);
         name->known = name->anchor != ANCHORS_NONE;
         for (size_t a = name->anchor; a != ANCHORS_NONE; a = anchors_next(q->anchors, a))
-            if (path_judge_ca(anchors_at(q->anchors, a), q->purpose, q->now) == PATH_GOOD)
+            if (judge_for_leaf(g, q, anchors_at(q->anchors, a), left) == PATH_GOOD)
                 name->near = 0;
     }
 }
@@ -150,10 +164,11 @@ void path_graph_make(const struct path_question *q, struct path_graph *ret)
     ret->key = ret->issuer + n;
     ret->order = ret->key + n;
     ret->fault = (enum path_fault *)(ret->order + n);
+    size_t left = q->limits.comparisons;
     for (size_t i = 1; i < n; i++)
-        ret->fault[i] = path_judge_ca(&q->certs[i], q->purpose, q->now);
+        ret->fault[i] = judge_for_leaf(ret, q, &q->certs[i], &left);
     number_all(ret);
-    find_anchors(ret, q);
+    find_anchors(ret, q, &left);
     for (size_t round = 0; round < q->limits.depth && come_nearer(ret); round++)
         continue;
     put_in_order(ret);

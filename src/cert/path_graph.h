@@ -25,7 +25,7 @@ struct path_graph {
     uint32_t *subject, *issuer; /* numbers of names */
     uint32_t *key;              /* number of its key: the same for the same key */
     uint32_t *order;            /* all but the leaf: by subject, and the most promising first */
-    enum path_fault *fault;     /* as a CA */
+    enum path_fault *fault;     /* as a CA above this leaf */
     /* by name */
     struct graph_name *names;
     size_t names_len;

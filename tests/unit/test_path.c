@@ -406,13 +406,28 @@ static void test_mesh_without_end(void **state)
     end_world(&w);
 }
 
-/* Where each way ends in the same constraint, nothing tells so before: limits do. */
-static void test_mesh_of_ways(void **state)
+/* Nor where those who could lead to it do not allow the leaf's name. */
+static void test_mesh_of_other_names(void **state)
 {
     (void)state;
     struct path_answer answer;
     struct world w = make_mesh("c", NULL);
     assert_false(search(&w, &path_limits_default, &answer));
+    assert_int_equal(answer.why.fault, PATH_NAME);
+    assert_int_equal(answer.signatures, 0);
+    end_world(&w);
+}
+
+/* Where each way ends in a rule about those below, nothing tells so before: limits do. */
+static void test_mesh_of_ways(void **state)
+{
+    (void)state;
+    struct path_answer answer;
+    struct world w = make_mesh("p", NULL);
+    int64_t begin = spent();
+    assert_false(search(&w, &path_limits_default, &answer));
+    print_message("gave up in %.2f ms, %zu candidates, %zu signatures\n",
+                  (double)(spent() - begin) / NSEC_PER_MSEC, answer.steps, answer.signatures);
     assert_int_equal(answer.why.fault, PATH_GAVE_UP);
     assert_in_range(answer.steps, 1, path_limits_default.steps + 1);
     assert_in_range(answer.signatures, 1, path_limits_default.signatures);
@@ -533,10 +548,15 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),        cmocka_unit_test(test_any_order),
-        cmocka_unit_test(test_mesh),         cmocka_unit_test(test_mesh_without_end),
-        cmocka_unit_test(test_mesh_of_ways), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_accept),       cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_mesh),
+        cmocka_unit_test(test_mesh_without_end),
+        cmocka_unit_test(test_mesh_of_other_names),
+        cmocka_unit_test(test_mesh_of_ways),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests_name("path", tests, NULL, drop_keys);
 }
