@@ -20,7 +20,6 @@
 #define ROWS 2
 #define CELLS 4096
 #define WHO_MAX 256
-#define QUIET 60 /* seconds between two notices: each request may be a reason for one */
 
 /* What was issued within the hour: a sketch of fixed size, of whose rows the lower count is taken. It is
  * never too low; too high only where others share all cells. */
@@ -33,10 +32,9 @@ struct issued {
 
 struct certifier {
     struct ear operator;
-    struct authority *authority; /* NULL: nothing is certified */
-    int64_t lifetime;            /* seconds */
-    uint32_t per_name, per_hour;
-    int64_t told; /* the operator, in seconds since 1970 */
+    struct authority *authority; /* the office's; NULL: there is none yet */
+    struct certifier_settings settings;
+    int64_t told; /* see ear_tell_seldom() */
     struct issued issued;
 };
 
@@ -58,7 +56,7 @@ static bool is_too_many(struct certifier *c, const struct buf *key, int64_t now)
     }
     for (size_t row = 0; row < ROWS; row++)
         least = MIN(least, *cell_of(i, row, key));
-    return least >= c->per_name || i->all >= c->per_hour;
+    return least >= c->settings.per_name || i->all >= c->settings.per_hour;
 }
 
 static void count(struct certifier *c, const struct buf *key)
@@ -95,7 +93,8 @@ static int certify(struct certifier *c, const struct csr *csr, const struct web_
 {
     struct ca_serial serial;
     char label[WHO_MAX - 16], who[WHO_MAX];
-    const struct ca_request what = {.sans = &name, .sans_len = 1, .now = now, .lifetime = c->lifetime};
+    const struct ca_request what = {
+        .sans = &name, .sans_len = 1, .now = now, .lifetime = c->settings.lifetime};
     str_clean(label, sizeof(label), identity_label(request->identity));
     snprintf(who, sizeof(who), "agent:%s", label);
     return authority_certify(c->authority, csr->key, CA_PROFILE_SERVER, &what, who, &serial, ret_pem, err);
@@ -115,7 +114,7 @@ static unsigned judge(struct certifier *c, const struct web_request *request, co
         err_set(
             err,
             "the CA has certified as much within the hour as it may: %u for one agent and name, %u in all",
-            c->per_name, c->per_hour);
+            c->settings.per_name, c->settings.per_hour);
     } else if (csr_read(request->body, &csr, err) == 0 && check_names(&csr, name, err) == 0) {
         status = certify(c, &csr, request, name, now, ret_pem, err) == 0 ? 200 : 503;
     }
@@ -130,12 +129,8 @@ static unsigned judge(struct certifier *c, const struct web_request *request, co
 static void report(struct certifier *c, const struct web_request *request, const char *name,
                    const struct err *why)
 {
-    const int64_t now = clock_wall() / NSEC_PER_SEC;
-    if (now >= c->told && now - c->told < QUIET)
-        return;
-    c->told = now;
-    ear_tell(&c->operator, "ca: %s gets no certificate for %s: %s", identity_label(request->identity), name,
-             why->text);
+    ear_tell_seldom(&c->operator, & c->told, "ca: %s gets no certificate for %s: %s",
+                    identity_label(request->identity), name, why->text);
 }
 
 static void serve(void *arg, const struct web_request *request, struct web_exchange *exchange)
@@ -145,8 +140,8 @@ static void serve(void *arg, const struct web_request *request, struct web_excha
     struct buf pem = {0};
     struct err err;
     char name[256];
-    if (c->authority == NULL) {
-        web_exchange_text(exchange, 503, "the door was started without 'agents' of 'ca': start it anew");
+    if (c->settings.lifetime == 0) {
+        web_exchange_text(exchange, 503, "the door's CA is not at hand for what agents offer");
         return;
     }
     CHECK(request->identity != NULL && str_copy(name, sizeof(name), request->path.p, request->path.len));
@@ -185,12 +180,18 @@ void certifier_free(struct certifier *c)
     free(c);
 }
 
-void certifier_open(struct certifier *c, struct authority *a, const struct config_ca *ca)
+struct certifier_settings certifier_settings(const struct config_ca *ca)
 {
-    if (ca->agents == NULL)
-        return;
+    const struct config_ca_agents *agents = ca->agents;
+    if (agents == NULL)
+        return (struct certifier_settings){0};
+    return (struct certifier_settings){.lifetime = agents->lifetime / NSEC_PER_SEC,
+                                       .per_name = (uint32_t)agents->per_name,
+                                       .per_hour = (uint32_t)agents->per_hour};
+}
+
+void certifier_take(struct certifier *c, struct authority *a, const struct certifier_settings *settings)
+{
     c->authority = a;
-    c->lifetime = ca->agents->lifetime / NSEC_PER_SEC;
-    c->per_name = (uint32_t)ca->agents->per_name;
-    c->per_hour = (uint32_t)ca->agents->per_hour;
+    c->settings = *settings;
 }

@@ -5,6 +5,8 @@
 #ifndef CARDEA_CA_CERTIFIER_H
 #define CARDEA_CA_CERTIFIER_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "web/service.h"
 
@@ -25,8 +27,16 @@ void certifier_free(struct certifier *c);
  * as long as `c`. */
 struct web_service certifier_web(struct certifier *c);
 
-/* Let it have the CA; before the door begins. `a` is unlocked, lives longer than `c` and belongs to the
- * office's thread from now on. Where ca->agents is NULL nothing is done. */
-void certifier_open(struct certifier *c, struct authority *a, const struct config_ca *ca);
+struct certifier_settings {
+    int64_t lifetime; /* seconds; 0: nothing is certified */
+    uint32_t per_name, per_hour;
+};
+
+struct certifier_settings certifier_settings(const struct config_ca *ca);
+
+/* Let it have the CA, with these settings: before the door begins, or on the office's thread between two
+ * requests. `a` is unlocked and belongs to that thread from now on; it lives longer than `c`, or until the
+ * next one is taken. What was issued within the hour stays counted. */
+void certifier_take(struct certifier *c, struct authority *a, const struct certifier_settings *settings);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "tunnel/exposer_internal.h"
 
 /* False: it is known. */
@@ -13,7 +14,7 @@ static bool note(struct exposer_offer *o, size_t count, const char *one)
         return false;
     o->fellows = count;
     free(o->fellow);
-    o->fellow = *one == '\0' ? NULL : strdup(one);
+    o->fellow = str_dup(*one == '\0' ? NULL : one);
     return true;
 }
 
