@@ -36,6 +36,8 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
         return 0;
     if (!SSL_session_reused(ssl)) /* in TLS 1.2 the handshake is not over */
         tls_proof_settle(proof, false);
+    if (proof->sessions_age != tls_sessions_age(proof->sessions))
+        return 0;
     tls_sessions_put(proof->sessions, fresh);
     return 1; /* it is ours */
 }
@@ -121,6 +123,7 @@ struct link *tls_client_resume(const struct tls_client *client, struct tls_sessi
     struct tls_proof proof;
     SSL *ssl = tls_client_ssl(client, host, sni, &proof);
     proof.sessions = sessions;
+    proof.sessions_age = sessions == NULL ? 0 : tls_sessions_age(sessions);
     proof.offered = sessions != NULL && tls_sessions_offer(sessions, ssl);
     return tls_link_new(ssl, lower, scratch, &proof, (struct str){0});
 }
