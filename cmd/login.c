@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clean.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "cert/pem.h"
 #include "cmd/cmd.h"
 #include "cmd/login_password.h"
 #include "config/config.h"
@@ -85,7 +87,8 @@ static int open_door(struct logging_in *l, struct err *err)
 
 static int make_key(struct logging_in *l, struct err *err)
 {
-    l->key = keep_key_make(&l->csr, err);
+    l->key =
+        l->o->mode == LOGIN_RENEW ? keep_key_next(l->o->file, &l->csr, err) : keep_key_make(&l->csr, err);
     return l->key != NULL ? 0 : -1;
 }
 
@@ -109,6 +112,24 @@ static int put_ca(const struct logging_in *l, char ret[KEEP_TEXT_MAX], struct er
     return fits ? 0 : err_set(err, "%s: its path is longer than %d bytes", l->http.ca, KEEP_TEXT_MAX - 1);
 }
 
+/* What the door has seen since the last login. */
+static void tell_alarm(const struct logging_in *l, const json_t *answer)
+{
+    char when[PEM_TIME_MAX], from[64] = "?";
+    struct str source;
+    int64_t at = json_integer_value(json_object_get(answer, "reused"));
+    if (at == 0)
+        return;
+    if (form_text(answer, "reused_from", sizeof(from) - 1, &source))
+        str_clean(from, sizeof(from), source.p);
+    fprintf(
+        stderr,
+        "cardea: warning: at %s somebody at %s used a key of an earlier login of yours that a newer one had "
+        "replaced. The door has ended that login. If it was not you, with a copy of %s (a backup, another "
+        "machine), somebody has had that file: tell an administrator of the door\n",
+        pem_time_text(at, when), from, l->o->file);
+}
+
 static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *ret, struct err *err)
 {
     struct str pem;
@@ -117,6 +138,7 @@ static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *
                          .renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
     snprintf(ret->door, sizeof(ret->door), "%s", l->http.place);
     snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : "");
+    tell_alarm(l, answer);
     if (put_ca(l, ret->ca, err) < 0)
         return -1;
     if (!form_text(answer, "certificate", LOGIN_PEM_MAX, &pem))
@@ -155,8 +177,8 @@ static int get_password(const struct login_options *o, struct password *p, struc
     return status;
 }
 
-/* The certificate of before is shown, where there is one that lives, so that the session goes on: see
- * doc/internals/login.md. Where the door does not take it any more, it is left out. */
+/* The certificate of before is shown, where there is one that lives, so that its session ends: see
+ * login/sessions.h. Where the door does not take it any more, it is left out. */
 static int start(struct logging_in *l, struct login_client *c, json_t **ret, struct err *err)
 {
     const struct keep *kept = &l->o->kept;

@@ -192,6 +192,11 @@ int authority_revoked_since(struct authority *a, int64_t *row, struct err *err);
  */
 int authority_revoked_name(struct authority *a, const char *name, int64_t since, struct err *err);
 
+/* Revoke all that has this name among its names, ends after `now` and is not revoked. Returns how many, or -1
+ * with `err`. */
+int authority_revoke_name(struct authority *a, const char *name, enum ca_reason reason, const char *who,
+                          int64_t now, struct err *err);
+
 /* ---- SSH (OpenSSH's PROTOCOL.certkeys) ---- */
 
 struct authority_ssh {

@@ -138,9 +138,9 @@ def test_from_invitation_to_ssh(person, door, ca, sshd, tmp_path):
     assert "alice" in json.dumps(door.audited(action="tunnel", target=f"localhost:{sshd.port}"))
     before = person.file.read_bytes()
     assert person.by_password("alice@").returncode == 0
-    # Another certificate and key, of the same session: so it says the same, and can be proven on connections that stand.
+    # Another certificate and key, of a session of its own: no password prolongs another's.
     assert person.file.read_bytes() != before
-    assert re.search("URI:(.*)", certificate(person.file))[1] == re.search("URI:(.*)", shown)[1]
+    assert re.search("URI:(.*)", certificate(person.file))[1] != re.search("URI:(.*)", shown)[1]
     assert {user["user"]: user["state"] for user in ca.ask_json("user", "list")}["alice"] == "active"
     assert {row["who"] for row in ca.ask_json("list") if row["name"] == "alice"} == {"login:alice"}
     ca.ask("audit")
@@ -330,7 +330,7 @@ def test_a_session_outlives_two_renewals(tmp_path, start_door, pki, ca, sshd):
     assert person.login("--renew").returncode == 0
     wait_until(lambda: time.time() > first + lasts * 0.1 or ssh.poll() is not None, "the first to end", lasts * 3)
     assert ssh.poll() is None, ssh.output()
-    assert person.by_password().returncode == 0  # the certificate of before is shown beside it: the session goes on
+    assert person.by_password().returncode == 0  # another session of the same person: the connection goes on
     second = time.time() + lasts
     wait_until(lambda: time.time() > second - lasts * 0.2 or ssh.poll() is not None, "the second to end", lasts * 3)
     assert ssh.poll() is None, ssh.output()
