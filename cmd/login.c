@@ -178,20 +178,25 @@ static int get_password(const struct login_options *o, struct password *p, struc
 }
 
 /* The certificate of before is shown, where there is one that lives, so that its session ends: see
- * login/sessions.h. Where the door does not take it any more, it is left out. */
-static int start(struct logging_in *l, struct login_client *c, json_t **ret, struct err *err)
+ * login/sessions.h. */
+static void show_kept(struct logging_in *l)
 {
     const struct keep *kept = &l->o->kept;
     bool ours = l->o->has_kept && kept->until > clock_wall() / NSEC_PER_SEC &&
                 strcmp(kept->user, l->o->user) == 0 && strcmp(kept->door, l->http.place) == 0;
     l->http.cert = ours ? l->o->file : NULL;
-    json_t *m = login_client_start(c, err);
-    int status = m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
-    if (m == NULL || status >= 0 || l->http.answered || !ours)
-        return status;
-    l->http.cert = NULL;
-    m = login_client_start(c, err);
-    return m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
+}
+
+/* Where the door does not take the certificate that is shown, or not any more, it is left out. */
+static int post(struct logging_in *l, const char *path, json_t *m, json_t **ret, struct err *err)
+{
+    int status = login_http_post(&l->http, path, json_incref(m), ret, err);
+    if (status < 0 && !l->http.answered && l->http.cert != NULL) {
+        l->http.cert = NULL;
+        status = login_http_post(&l->http, path, json_incref(m), ret, err);
+    }
+    json_decref(m);
+    return status;
 }
 
 static int log_in(struct logging_in *l, const struct password *p, struct keep *ret, struct err *err)
@@ -201,10 +206,11 @@ static int log_in(struct logging_in *l, const struct password *p, struct keep *r
     int status = -1;
     if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
         return err_set(err, "no randomness to be had from the system");
-    if (make_key(l, err) == 0 && start(l, &c, &answer, err) >= 0 &&
+    show_kept(l);
+    if (make_key(l, err) == 0 && (m = login_client_start(&c, err)) != NULL &&
+        post(l, "/login/start", m, &answer, err) >= 0 &&
         (m = login_client_prove(&c, answer, csr_of(l), err)) != NULL &&
-        login_http_post(&l->http, "/login/finish", m, &last, err) >= 0 &&
-        login_client_check(&c, last, err) == 0)
+        post(l, "/login/finish", m, &last, err) >= 0 && login_client_check(&c, last, err) == 0)
         status = keep_answer(l, last, ret, err);
     json_decref(answer);
     json_decref(last);
@@ -321,13 +327,31 @@ static int by_code(struct logging_in *l, struct keep *ret, struct err *err)
 
 /* ---- by the certificate of before ---- */
 
+/* There was no answer. Is it the certificate that the door does not take, or is there no door? */
+static int explain_silence(struct logging_in *l, struct err *err)
+{
+    json_t *answer = NULL;
+    struct err ignored;
+    l->http.cert = NULL;
+    login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, &ignored);
+    json_decref(answer);
+    if (l->http.answered)
+        err_set(
+            err,
+            "this login is over: the door %s does not take its certificate any more; it was revoked, or has "
+            "run out. Run 'cardea login' again",
+            l->http.place);
+    return -1;
+}
+
 static int renew(struct logging_in *l, struct keep *ret, struct err *err)
 {
     json_t *answer = NULL;
     l->http.cert = l->o->file;
-    if (make_key(l, err) < 0 ||
-        login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
+    if (make_key(l, err) < 0)
         return -1;
+    if (login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
+        return l->http.answered ? -1 : explain_silence(l, err);
     int status = keep_answer(l, answer, ret, err);
     json_decref(answer);
     return status;

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "ca/authority.h"
 #include "ca/publish.h"
+#include "ca/revocations.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
 #include "cmd/serve_check.h"
@@ -65,6 +66,7 @@ struct serving {
     struct login_service *login;
     struct acme_service *acme;
     struct ca_publisher *publisher;
+    struct ca_revocations *revocations;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
@@ -126,6 +128,7 @@ static void release(struct serving *s)
     login_service_free(s->login);
     acme_service_free(s->acme);
     ca_publisher_free(s->publisher);
+    ca_revocations_close(s->revocations);
     authority_close(s->authority);
 }
 
@@ -292,12 +295,17 @@ static bool is_served(const struct config *c, const char *service)
 static int lend_ca(struct serving *s, const struct config *c, struct err *err)
 {
     const struct config_ca *ca = c->ca;
+    const struct ear operator= {s->loop, on_notice, s};
     const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
     s->authority = authority_open(ca->directory.text, err);
     if (s->authority == NULL || authority_unlock_by_file(s->authority, ca->passphrase_file.text, err) < 0 ||
         login_service_open(s->login, s->authority, ca->directory.text, &settings, err) < 0 ||
         acme_service_open(s->acme, s->authority, ca, err) < 0)
         return -1;
+    s->revocations = ca_revocations_open(ca->directory.text, &operator, err);
+    if (s->revocations == NULL)
+        return -1;
+    s->bindings.revocations = ca_revocations_provider(s->revocations);
     return ca_publisher_open(s->publisher, s->authority, ca, is_served(c, "ca"), err);
 }
 

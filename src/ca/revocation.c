@@ -93,6 +93,13 @@ int authority_revoked_since(struct authority *a, int64_t *row, struct err *err)
     return journal_revoked_since(a->db, row, err);
 }
 
+int authority_each_revoked(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg,
+                           struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return journal_revoked(a->db, since, fn, arg, err);
+}
+
 struct sought {
     struct str name;
     bool found;

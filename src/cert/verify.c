@@ -13,6 +13,7 @@
 #include "base/hostname.h"
 #include "cert/crl.h"
 #include "cert/pem.h"
+#include "cert/revoked.h"
 #include "cert/trust_internal.h"
 
 /* One verification under way, and where it tells what it found. */
@@ -209,6 +210,18 @@ static bool is_listed(const struct trust *trust, const STACK_OF(X509) * chain, s
     return false;
 }
 
+/* By the book of a CA that stands in the chain. */
+static int check_book(struct verdict *v, const STACK_OF(X509) * chain)
+{
+    for (size_t i = 0; v->trust->revoked != NULL && i + 1 < sk_X509_num(chain); i++) {
+        const X509 *cert = sk_X509_value(chain, i);
+        int64_t when;
+        if (revoked_has(v->trust->revoked, cert, sk_X509_value(chain, i + 1), &when))
+            return refuse_revoked(v, cert, when);
+    }
+    return 0;
+}
+
 /* RFC 5280, 6.3, on a chain that is proven. No CRL at all of its issuer's name
  * may be there for all but the leaf. Has an anchor
  * a CRL to answer to? No: we trust it because the bundle says so, not because somebody signed it. */
@@ -216,6 +229,8 @@ static int check_revocation(struct verdict *v, X509_STORE_CTX *ctx, int64_t now)
 {
     const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     size_t n = sk_X509_num(chain);
+    if (check_book(v, chain) < 0)
+        return -1;
     if (v->trust->crl_len == 0)
         return 0;
     for (size_t i = 0; i == 0 || i + 1 < n; i++) {

@@ -6,7 +6,7 @@ import select
 import pytest
 
 from peers import Server
-from run import run, wait_until
+from run import CARDEA, run, wait_until
 from test_login import Ca, Person, certificate, configuration
 
 
@@ -39,7 +39,7 @@ def sessions(ca, name):
 
 def logins(door, name):
     """What the audit has of an account, as (target, reason)."""
-    return [(row["target"], row["reason"]) for row in door.audit() if row.get("action") == "login" and row["identity"] == name]
+    return [(row["target"], row["reason"]) for row in door.audit() if row.get("action") == "login" and row.get("identity") == name]
 
 
 def test_a_stolen_key(person, door, ca, pki, tmp_path):
@@ -111,6 +111,10 @@ def test_an_answer_is_lost(person, ca, door):
     assert (row["session"], row["renewals"]) == (session, 2)
 
 
+def connect(person):
+    return run(CARDEA, "connect", "localhost:1", env=person.env)
+
+
 def test_an_administrator_ends_sessions(person, ca, door, pki, tmp_path):
     """One or all; what was given in them is revoked, and a password begins another."""
     person.register("carol", ca.add("carol"))
@@ -122,12 +126,19 @@ def test_an_administrator_ends_sessions(person, ca, door, pki, tmp_path):
     assert set(rows) == {mine, other} and rows[mine]["renewals"] == 1 and rows[mine]["source"] == "127.0.0.1"
     assert mine in ca.ask("user", "sessions", "carol")
     assert ca.ask("user", "end", "carol", mine) == "1 session ended, 2 certificates revoked\n"
-    assert b"run 'cardea login'" in person.login("--renew").stderr
+    wait_until(lambda: b"has been revoked" in connect(person).stderr, lambda: connect(person).stderr)
+    # The door does not even shake hands with it now, and still the message says what to do.
+    assert b"this login is over" in person.login("--renew").stderr
     assert elsewhere.login("--renew").returncode == 0
     assert b"has no session" in ca.run("user", "end", "carol", mine).stderr
     assert b"there is no account" in ca.run("user", "end", "nobody").stderr
     assert b"whom do you mean" in ca.run("user", "sessions").stderr
+    # Nobody has told the door where a CRL is: it knows what its own CA has revoked.
+    assert b"revoked" not in connect(elsewhere).stderr
     assert ca.ask_json("user", "end", "carol") == {"sessions": 1, "certificates": 2}
+    wait_until(lambda: b"has been revoked" in connect(elsewhere).stderr, lambda: connect(elsewhere).stderr)
+    assert "what the CA has revoked is refused from now on" in door.process.output()
+    door.audited(route="tunnel", reason="bad_certificate")
     assert ca.ask("user", "sessions", "carol") == "no sessions\n"
     assert person.by_password("carol@").returncode == 0
     ca.ask("audit")
@@ -140,5 +151,5 @@ def test_a_password_prolongs_no_other(person, ca, door):
     assert person.by_password().returncode == 0
     assert [row["session"] for row in sessions(ca, "dave")] == [session_of(person.file)] != [before]
     person.file.write_bytes(kept)
-    assert b"this login is over: run 'cardea login' again" in person.login("--renew").stderr
+    assert b"this login is over" in person.login("--renew").stderr
     assert logins(door, "dave")[:2] == [("login:register", "done"), ("login:try", "done")]
