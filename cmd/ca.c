@@ -40,15 +40,20 @@ const char *ca_who(char text[64])
     return text;
 }
 
+const struct secret_kind ca_passphrase = {
+    "passphrase", "--passphrase-file (of the root: --root-passphrase-file) names a file with it"};
+
 static int unlock_with(struct authority *a, const struct ca_options *o, struct err *err)
 {
-    char passphrase[CA_PASSPHRASE_MAX] = "";
+    struct secret passphrase = {.len = 0};
     int rc = 0;
     if (authority_is_locked(a))
-        rc = ca_passphrase(o->passphrase_file, "Passphrase of the intermediate: ", false, passphrase, err);
+        rc = o->passphrase_file != NULL
+                 ? secret_read(&passphrase, &ca_passphrase, o->passphrase_file, err)
+                 : secret_ask(&passphrase, &ca_passphrase, "Passphrase of the intermediate", err);
     if (rc == 0)
-        rc = authority_unlock(a, (struct str){passphrase, strlen(passphrase)}, err);
-    ca_forget(passphrase);
+        rc = authority_unlock(a, secret_text(&passphrase), err);
+    secret_wipe(&passphrase);
     return rc;
 }
 

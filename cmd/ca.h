@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "ca/authority.h"
+#include "cmd/secret.h"
 
 #define CA_LIST_MAX 64
 
@@ -64,14 +65,8 @@ struct authority *ca_open(const struct ca_options *o, bool unlock);
 int64_t ca_now(void);
 const char *ca_who(char text[64]);
 
-#define CA_PASSPHRASE_MAX 1024
-
-/* The first line of `file` (which must be kept from other users); or, where that is NULL, what is typed at
- * the terminal after `prompt`, without echo and with `twice` a second time. To be wiped with ca_forget(). -1
- * with `err`. */
-int ca_passphrase(const char *file, const char *prompt, bool twice, char ret[CA_PASSPHRASE_MAX],
-                  struct err *err);
-void ca_forget(char passphrase[CA_PASSPHRASE_MAX]);
+/* Of a CA's keys. */
+extern const struct secret_kind ca_passphrase;
 
 /* What was issued: as an object, and told in a line. */
 json_t *ca_entry_json(const struct authority_entry *e);

@@ -13,13 +13,14 @@
 
 /* ---- init ---- */
 
-static int take_passphrases(const struct ca_options *o, char root[CA_PASSPHRASE_MAX],
-                            char other[CA_PASSPHRASE_MAX], struct err *err)
+static int take_passphrases(const struct ca_options *o, struct secret *root, struct secret *other,
+                            struct err *err)
 {
-    if (o->passphrase_file != NULL && ca_passphrase(o->passphrase_file, NULL, false, other, err) < 0)
+    if (o->passphrase_file != NULL && secret_read(other, &ca_passphrase, o->passphrase_file, err) < 0)
         return -1;
-    return ca_passphrase(o->root_passphrase_file, "New passphrase for the key of the root: ", true, root,
-                         err);
+    return o->root_passphrase_file != NULL
+               ? secret_read(root, &ca_passphrase, o->root_passphrase_file, err)
+               : secret_ask_new(root, &ca_passphrase, "New passphrase for the key of the root", err);
 }
 
 static int made(const char *dir)
@@ -33,22 +34,22 @@ static int made(const char *dir)
 
 int ca_init(const struct ca_options *o)
 {
-    char root[CA_PASSPHRASE_MAX] = "", other[CA_PASSPHRASE_MAX] = "";
+    struct secret root = {.len = 0}, other = {.len = 0};
     const char *dir = o->words.at[0];
     struct err err;
-    int rc = take_passphrases(o, root, other, &err);
+    int rc = take_passphrases(o, &root, &other, &err);
     if (rc == 0) {
         const struct authority_plan plan = {.name = o->name != NULL ? o->name : "cardea",
                                             .key = o->key,
                                             .permitted = o->permits.at,
                                             .permitted_len = o->permits.len,
                                             .url = o->url,
-                                            .root_passphrase = {root, strlen(root)},
-                                            .passphrase = {other, strlen(other)}};
+                                            .root_passphrase = secret_text(&root),
+                                            .passphrase = secret_text(&other)};
         rc = authority_init(dir, &plan, ca_now(), &err);
     }
-    ca_forget(root);
-    ca_forget(other);
+    secret_wipe(&root);
+    secret_wipe(&other);
     return rc < 0 ? cmd_failed("%s", err.text) : made(dir);
 }
 

@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "cert/pem.h"
 #include "cmd/cmd.h"
-#include "cmd/login_password.h"
+#include "cmd/secret.h"
 #include "config/config.h"
 #include "login/client.h"
 #include "login/enrolments.h"
@@ -25,7 +25,13 @@
 #include "login/login.h"
 #include "login/upkeep.h"
 
-#define POLL_MAX 60 /* seconds that a door may have us wait between two questions */
+#define PASSWORD_SHORTEST 8 /* of those that are set here */
+#define POLL_MAX 60         /* seconds that a door may have us wait between two questions */
+
+static const struct secret_kind password = {"password", "--password-file names a file with it"};
+static const struct secret_kind registering = {"code", "give it on the command line, behind --register"};
+
+_Static_assert(SECRET_MAX == OPAQUE_PASSWORD_MAX, "what can be typed can be proven");
 
 /* A login under way. */
 struct logging_in {
@@ -33,7 +39,7 @@ struct logging_in {
     struct login_http http;
     struct evp_pkey_st *key;
     struct buf csr;
-    struct password code; /* for registering */
+    struct secret code; /* for registering */
 };
 
 /* ---- preparing ---- */
@@ -152,27 +158,15 @@ static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *
 
 /* ---- by a password ---- */
 
-static int ask_new(struct password *p, struct err *err)
-{
-    struct password again;
-    if (password_ask(p, "New password", err) < 0)
-        return -1;
-    int status = password_ask(&again, "Once more", err);
-    if (status == 0 && (again.len != p->len || memcmp(again.text, p->text, p->len) != 0))
-        status = err_set(err, "these were two passwords: nothing has been set");
-    password_wipe(&again);
-    return status;
-}
-
-static int get_password(const struct login_options *o, struct password *p, struct err *err)
+static int get_password(const struct login_options *o, struct secret *p, struct err *err)
 {
     struct buf what = {0};
     if (o->password_file != NULL)
-        return password_read(p, o->password_file, err);
+        return secret_read(p, &password, o->password_file, err);
     if (o->mode == LOGIN_REGISTER)
-        return ask_new(p, err);
+        return secret_ask_new(p, &password, "New password", err);
     CHECK(buf_printf(&what, "Password of %s at %s", o->user, o->door));
-    int status = password_ask(p, buf_text(&what), err);
+    int status = secret_ask(p, &password, buf_text(&what), err);
     buf_free(&what);
     return status;
 }
@@ -199,12 +193,12 @@ static int post(struct logging_in *l, const char *path, json_t *m, json_t **ret,
     return status;
 }
 
-static int log_in(struct logging_in *l, const struct password *p, struct keep *ret, struct err *err)
+static int log_in(struct logging_in *l, const struct secret *p, struct keep *ret, struct err *err)
 {
     struct login_client c;
     json_t *m, *answer = NULL, *last = NULL;
     int status = -1;
-    if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
+    if (!login_client_begin(&c, l->o->user, secret_text(p)))
         return err_set(err, "no randomness to be had from the system");
     show_kept(l);
     if (make_key(l, err) == 0 && (m = login_client_start(&c, err)) != NULL &&
@@ -219,14 +213,14 @@ static int log_in(struct logging_in *l, const struct password *p, struct keep *r
 }
 
 /* To set a password is to log in with it at once. */
-static int set_password(struct logging_in *l, const struct password *p, struct err *err)
+static int set_password(struct logging_in *l, const struct secret *p, struct err *err)
 {
     struct login_client c;
     json_t *m, *answer = NULL, *last = NULL;
     int status = -1;
     if (p->len < PASSWORD_SHORTEST)
         return err_set(err, "a new password has at least %d characters", PASSWORD_SHORTEST);
-    if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
+    if (!login_client_begin(&c, l->o->user, secret_text(p)))
         return err_set(err, "no randomness to be had from the system");
     if ((m = login_client_register(&c, l->code.text, err)) != NULL &&
         login_http_post(&l->http, "/login/register", m, &answer, err) >= 0 &&
@@ -243,7 +237,7 @@ static int get_code(struct logging_in *l, struct err *err)
 {
     const char *code = l->o->code;
     if (strcmp(code, "-") == 0)
-        return password_ask(&l->code, "Code for registering", err);
+        return secret_ask(&l->code, &registering, "Code for registering", err);
     return str_copy(l->code.text, sizeof(l->code.text), code, strlen(code))
                ? 0
                : err_set(err, "the code is too long");
@@ -251,7 +245,7 @@ static int get_code(struct logging_in *l, struct err *err)
 
 static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
 {
-    struct password p = {.len = 0};
+    struct secret p = {.len = 0};
     int status = l->o->mode == LOGIN_REGISTER ? get_code(l, err) : 0;
     if (status == 0)
         status = get_password(l->o, &p, err);
@@ -259,8 +253,8 @@ static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
         status = set_password(l, &p, err);
     if (status == 0)
         status = log_in(l, &p, ret, err);
-    password_wipe(&p);
-    password_wipe(&l->code);
+    secret_wipe(&p);
+    secret_wipe(&l->code);
     return status;
 }
 

@@ -449,7 +449,7 @@ def test_at_a_terminal(person, ca):
     """It is asked for, twice when it is set, and not shown."""
     code, typed = ca.add("kim"), PASSWORD.encode() + b"\n"
     done = type_at([CARDEA, "login", "--register", code, "kim@"], person.env,
-                   [(b"New password: ", typed), (b"Once more: ", typed)])
+                   [(b"New password: ", typed), (b"The same again: ", typed)])
     assert done[::2] == (0, True) and PASSWORD.encode() not in done[1], done
     done = type_at([CARDEA, "login"], person.env, [(b"Password of kim at ", typed)])
     assert done[::2] == (0, True) and PASSWORD.encode() not in done[1], done
@@ -457,7 +457,7 @@ def test_at_a_terminal(person, ca):
     assert done[::2] == (128 + signal.SIGINT, True), done
     code = ca.add("lee")
     done = type_at([CARDEA, "login", "--register", "-", "lee@"], person.env,
-                   [(b"Code for registering: ", code.encode() + b"\n"), (b"New password: ", typed), (b"Once more: ", typed)])
+                   [(b"Code for registering: ", code.encode() + b"\n"), (b"New password: ", typed), (b"The same again: ", typed)])
     assert done[::2] == (0, True) and code.encode() not in done[1], done
     person.login("--logout")
     assert b"no terminal" in person.login("kim@", start_new_session=True).stderr
@@ -467,7 +467,7 @@ def test_password_files(person):
     """Others must not be able to read it."""
     person.password_file.chmod(0o644)
     done = person.by_password("alice@")
-    assert done.returncode == 1 and b"make it 0600" in done.stderr
+    assert done.returncode == 1 and b"chmod 600" in done.stderr
     done = person.login("alice@", "--password-file", person.home / "none")
     assert done.returncode == 1 and b"No such file" in done.stderr
 
