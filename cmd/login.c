@@ -164,7 +164,7 @@ static int get_password(const struct login_options *o, struct secret *p, struct 
     if (o->password_file != NULL)
         return secret_read(p, &password, o->password_file, err);
     if (o->mode == LOGIN_REGISTER)
-        return secret_ask_new(p, &password, "New password", err);
+        return secret_ask_new(p, &password, "New password, of 8 characters or more", err);
     CHECK(buf_printf(&what, "Password of %s at %s", o->user, o->door));
     int status = secret_ask(p, &password, buf_text(&what), err);
     buf_free(&what);
@@ -219,7 +219,8 @@ static int set_password(struct logging_in *l, const struct secret *p, struct err
     json_t *m, *answer = NULL, *last = NULL;
     int status = -1;
     if (p->len < PASSWORD_SHORTEST)
-        return err_set(err, "a new password has at least %d characters", PASSWORD_SHORTEST);
+        return err_set(err, "a new password has at least %d characters: nothing has been set, try again",
+                       PASSWORD_SHORTEST);
     if (!login_client_begin(&c, l->o->user, secret_text(p)))
         return err_set(err, "no randomness to be had from the system");
     if ((m = login_client_register(&c, l->code.text, err)) != NULL &&
@@ -377,7 +378,13 @@ static int run(const struct login_options *o)
     keep_key_free(l.key);
     buf_free(&l.csr);
     login_http_close(&l.http);
-    return status == 0 ? login_tell(o, &keep) : cmd_failed("%s", err.text);
+    if (status < 0)
+        return cmd_failed("%s", err.text);
+    if (o->mode == LOGIN_REGISTER && !o->json)
+        fprintf(
+            stderr,
+            "The password is set, and you are logged in: 'cardea connect' and 'cardea expose' go by that.\n");
+    return login_tell(o, &keep);
 }
 
 /* A crash leaves no password and no key on the disk. One byte: with 0 a program that the kernel hands cores

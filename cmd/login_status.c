@@ -67,7 +67,7 @@ int login_show_status(const struct login_options *o)
         if (o->json)
             puts("{\"valid\":false}");
         else
-            printf("not logged in\n");
+            printf("not logged in: run 'cardea login'\n");
         return CMD_FAILED;
     }
     int status = login_tell(o, &o->kept);

@@ -47,7 +47,7 @@ static int read_line(struct secret *s, const struct secret_kind *kind, int fd, c
     if (s->len > 0 && s->text[s->len - 1] == '\r')
         s->len--;
     s->text[s->len] = '\0';
-    return s->len > 0 ? 0 : err_set(err, "no %s in %s", kind->noun, name);
+    return s->len > 0 ? 0 : err_set(err, "no %s came from %s", kind->noun, name);
 }
 
 /* A line is there to be read, or a signal has come (false): as long as it is asked, those wait that would end

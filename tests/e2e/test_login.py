@@ -20,6 +20,8 @@ from fixtures import clean_env
 from peers import Server
 from run import CARDEA, SLOW, Process, run, wait_until
 
+WRONG = (b"cardea: wrong user or password; whoever was invited with a code sets the password first: "
+         b"'cardea login --register CODE'\n")
 PASSWORD = "correct horse battery staple"
 
 
@@ -155,7 +157,7 @@ def test_nobody_else_gets_in(person, ca):
     person.password("wrong")
     wrong, unknown = person.by_password("bob@"), person.by_password("nobody@")
     assert wrong.returncode == unknown.returncode == 1
-    assert wrong.stderr == unknown.stderr == b"cardea: wrong user or password\n"
+    assert wrong.stderr == unknown.stderr == WRONG
     assert person.file.read_bytes() == kept
 
 
@@ -167,7 +169,7 @@ def test_tries_are_limited(tmp_path, start_door, pki, ca, sshd):
     person.password("wrong")
     for user in ("carol@", "nobody@"):
         said = [person.by_password(user).stderr for _ in range(12)]
-        assert said[:5] == 5 * [b"cardea: wrong user or password\n"]
+        assert said[:5] == 5 * [WRONG]
         # Each of them takes a while, so the first waits may be over by themselves.
         assert any(b"too many tries; the next one is possible in" in text for text in said[5:]), said
     person.password(PASSWORD)
@@ -449,7 +451,7 @@ def test_at_a_terminal(person, ca):
     """It is asked for, twice when it is set, and not shown."""
     code, typed = ca.add("kim"), PASSWORD.encode() + b"\n"
     done = type_at([CARDEA, "login", "--register", code, "kim@"], person.env,
-                   [(b"New password: ", typed), (b"The same again: ", typed)])
+                   [(b"or more: ", typed), (b"The same again: ", typed)])
     assert done[::2] == (0, True) and PASSWORD.encode() not in done[1], done
     done = type_at([CARDEA, "login"], person.env, [(b"Password of kim at ", typed)])
     assert done[::2] == (0, True) and PASSWORD.encode() not in done[1], done
@@ -457,7 +459,7 @@ def test_at_a_terminal(person, ca):
     assert done[::2] == (128 + signal.SIGINT, True), done
     code = ca.add("lee")
     done = type_at([CARDEA, "login", "--register", "-", "lee@"], person.env,
-                   [(b"Code for registering: ", code.encode() + b"\n"), (b"New password: ", typed), (b"The same again: ", typed)])
+                   [(b"Code for registering: ", code.encode() + b"\n"), (b"or more: ", typed), (b"The same again: ", typed)])
     assert done[::2] == (0, True) and code.encode() not in done[1], done
     person.login("--logout")
     assert b"no terminal" in person.login("kim@", start_new_session=True).stderr
