@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cardea ca init`, `issue` and `sign`. */
+/* `cardea ca issue` and `sign`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,48 +10,6 @@
 #include "ca/ssh.h"
 #include "cmd/ca.h"
 #include "cmd/cmd.h"
-
-/* ---- init ---- */
-
-static int take_passphrases(const struct ca_options *o, struct secret *root, struct secret *other,
-                            struct err *err)
-{
-    if (o->passphrase_file != NULL && secret_read(other, &ca_passphrase, o->passphrase_file, err) < 0)
-        return -1;
-    return o->root_passphrase_file != NULL
-               ? secret_read(root, &ca_passphrase, o->root_passphrase_file, err)
-               : secret_ask_new(root, &ca_passphrase, "New passphrase for the key of the root", err);
-}
-
-static int made(const char *dir)
-{
-    printf("%s: a CA is made.\n"
-           "root.pem is what others trust. Nothing needs root.key from now on: keep it, and its passphrase, "
-           "elsewhere.\n",
-           dir);
-    return CMD_OK;
-}
-
-int ca_init(const struct ca_options *o)
-{
-    struct secret root = {.len = 0}, other = {.len = 0};
-    const char *dir = o->words.at[0];
-    struct err err;
-    int rc = take_passphrases(o, &root, &other, &err);
-    if (rc == 0) {
-        const struct authority_plan plan = {.name = o->name != NULL ? o->name : "cardea",
-                                            .key = o->key,
-                                            .permitted = o->permits.at,
-                                            .permitted_len = o->permits.len,
-                                            .url = o->url,
-                                            .root_passphrase = secret_text(&root),
-                                            .passphrase = secret_text(&other)};
-        rc = authority_init(dir, &plan, ca_now(), &err);
-    }
-    secret_wipe(&root);
-    secret_wipe(&other);
-    return rc < 0 ? cmd_failed("%s", err.text) : made(dir);
-}
 
 /* ---- names ---- */
 

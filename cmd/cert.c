@@ -204,6 +204,7 @@ static int list(const char *socket, bool json)
     } else if (code == 200) {
         show(answer);
         show_beside(answer);
+        admin_warn_of_ca(socket);
     }
     json_decref(answer);
     return code == 200 ? CMD_OK

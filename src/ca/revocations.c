@@ -12,15 +12,14 @@
 
 _Static_assert(REVOKED_SERIAL_MAX == CA_SERIAL_MAX, "a serial number of ours fits");
 
-#define QUIET 60 /* seconds between two notices */
-
 struct ca_revocations {
     struct revocations_provider provider;
     struct ear operator;
+    char *dir;
     struct authority *authority;
     struct revoked *list;
     int64_t row;  /* of the log, that the list is of */
-    int64_t told; /* seconds since 1970 */
+    int64_t told; /* see ear_tell_seldom() */
 };
 
 static int add(void *arg, const struct authority_entry *entry, struct err *err)
@@ -32,17 +31,33 @@ static int add(void *arg, const struct authority_entry *entry, struct err *err)
     return buf_append(arg, &row, sizeof(row)) ? 0 : err_set(err, "out of memory");
 }
 
-/* Those that have expired are refused by that. */
+/* Those of an earlier intermediate as well: what it has issued may outlive its time in office. Never NULL;
+ * the caller owns a reference. */
+static struct revoked *make_list(const struct authority *a, const struct buf *rows)
+{
+    struct authority_issuer issuer;
+    struct buf issuers = {0}; /* X509 * */
+    for (size_t i = 0; authority_issuer(a, i, &issuer); i++)
+        CHECK(buf_append(&issuers, &issuer.cert, sizeof(issuer.cert)));
+    struct revoked *list = revoked_new((const void *)issuers.data, issuers.len / sizeof(issuer.cert),
+                                       (const void *)rows->data, rows->len / sizeof(struct revoked_row));
+    buf_free(&issuers);
+    return list;
+}
+
+/* Those that have expired are refused by that. The folder is opened anew, since only so are the intermediates
+ * seen that another process has made. */
 static int read_list(struct ca_revocations *r, int64_t now, struct err *err)
 {
     struct buf rows = {0};
-    int status = authority_each_revoked(r->authority, now, add, &rows, err);
+    struct authority *a = authority_open(r->dir, err);
+    int status = a == NULL ? -1 : authority_each_revoked(a, now, add, &rows, err);
     if (status == 0) {
         revoked_unref(r->list);
-        r->list = revoked_new(authority_intermediate(r->authority), (const void *)rows.data,
-                              rows.len / sizeof(struct revoked_row));
+        r->list = make_list(a, &rows);
     }
     buf_free(&rows);
+    authority_close(a);
     return status;
 }
 
@@ -61,11 +76,8 @@ static struct revoked *now_revoked(struct revocations_provider *provider)
 {
     struct ca_revocations *r = CONTAINER_OF(provider, struct ca_revocations, provider);
     struct err err;
-    int64_t now = clock_wall() / NSEC_PER_SEC;
-    if (look(r, now, &err) < 0 && (now < r->told || now - r->told >= QUIET)) {
-        r->told = now;
-        ear_tell(&r->operator, "ca: what was revoked lately is not known: %s", err.text);
-    }
+    if (look(r, clock_wall() / NSEC_PER_SEC, &err) < 0)
+        ear_tell_seldom(&r->operator, & r->told, "ca: what was revoked lately is not known: %s", err.text);
     return r->list;
 }
 
@@ -73,6 +85,8 @@ struct ca_revocations *ca_revocations_open(const char *dir, const struct ear *op
 {
     struct ca_revocations *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
+    r->dir = strdup(dir);
+    CHECK(r->dir != NULL);
     r->provider.now = now_revoked;
     r->operator= * operator;
     r->authority = authority_open(dir, err);
@@ -90,6 +104,7 @@ void ca_revocations_close(struct ca_revocations *r)
         return;
     authority_close(r->authority);
     revoked_unref(r->list);
+    free(r->dir);
     free(r);
 }
 

@@ -16,7 +16,8 @@
 struct revoked {
     uint32_t magic;
     _Atomic uint32_t refs;
-    X509 *issuer;
+    X509 **issuers;
+    size_t issuers_len;
     size_t n;
     struct revoked_row rows[]; /* by serial number */
 };
@@ -28,13 +29,20 @@ static int compare(const void *a, const void *b)
     return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-struct revoked *revoked_new(X509 *issuer, const struct revoked_row *rows, size_t n)
+struct revoked *revoked_new(X509 *const *issuers, size_t issuers_len, const struct revoked_row *rows,
+                            size_t n)
 {
     struct revoked *r = calloc(1, sizeof(*r) + n * sizeof(*rows));
-    CHECK(r != NULL && X509_up_ref(issuer) == 1);
+    CHECK(r != NULL && issuers_len > 0);
     r->magic = REVOKED_MAGIC;
     atomic_store(&r->refs, 1);
-    r->issuer = issuer;
+    r->issuers = calloc(issuers_len, sizeof(*r->issuers));
+    CHECK(r->issuers != NULL);
+    r->issuers_len = issuers_len;
+    for (size_t i = 0; i < issuers_len; i++) {
+        CHECK(X509_up_ref(issuers[i]) == 1);
+        r->issuers[i] = issuers[i];
+    }
     r->n = n;
     if (n > 0) {
         memcpy(r->rows, rows, n * sizeof(*rows));
@@ -57,17 +65,27 @@ void revoked_unref(struct revoked *r)
     CHECK_MAGIC(r, REVOKED_MAGIC);
     if (atomic_fetch_sub(&r->refs, 1) > 1)
         return;
-    X509_free(r->issuer);
+    for (size_t i = 0; i < r->issuers_len; i++)
+        X509_free(r->issuers[i]);
+    free(r->issuers);
     r->magic = 0;
     free(r);
 }
 
 /* By name and key: the same CA may have more than one certificate. */
+static bool is_same_ca(const X509 *a, const X509 *b)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(a), *other = X509_get0_pubkey(b);
+    return X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0 && key != NULL &&
+           other != NULL && EVP_PKEY_cmp(key, other) == 1;
+}
+
 static bool is_issuer(const struct revoked *r, const X509 *issuer)
 {
-    const EVP_PKEY *ours = X509_get0_pubkey(r->issuer), *theirs = X509_get0_pubkey(issuer);
-    return X509_NAME_cmp(X509_get_subject_name(r->issuer), X509_get_subject_name(issuer)) == 0 &&
-           ours != NULL && theirs != NULL && EVP_PKEY_cmp(ours, theirs) == 1;
+    for (size_t i = 0; i < r->issuers_len; i++)
+        if (is_same_ca(r->issuers[i], issuer))
+            return true;
+    return false;
 }
 
 bool revoked_has(const struct revoked *r, const X509 *cert, const X509 *issuer, int64_t *ret_at)

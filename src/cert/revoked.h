@@ -20,9 +20,11 @@ struct revoked_row {
     int64_t at; /* seconds since 1970 */
 };
 
-/* Of those that `issuer` has issued; the rows, in any order, are copied. Never NULL; the caller owns a
- * reference. */
-struct revoked *revoked_new(struct x509_st *issuer, const struct revoked_row *rows, size_t n);
+/* Of those that the CA has issued, under one of these issuers (its intermediates, one after the other; a
+ * reference to each is taken): a serial number is that of one certificate, whoever of them has signed it. The
+ * rows, in any order, are copied. Never NULL; the caller owns a reference. */
+struct revoked *revoked_new(struct x509_st *const *issuers, size_t issuers_len,
+                            const struct revoked_row *rows, size_t n);
 
 /* References may be taken and given back in any thread. NULL is allowed for both. */
 struct revoked *revoked_ref(struct revoked *r);

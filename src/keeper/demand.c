@@ -10,7 +10,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "ca/key.h"
+#include "base/str.h"
+#include "cert/key.h"
 #include "config/config.h"
 #include "keeper/ask_hook.h"
 #include "keeper/book.h"
@@ -18,8 +19,6 @@
 #include "keeper/permit.h"
 
 #define BUCKETS 1024
-#define ASKS_AT_ONCE 16
-#define NEW_AT_ONCE 64        /* names whose first certificate is under way */
 #define IN_MEMORY 1000        /* names that are there since something is due for them */
 #define HORIZON INT64_C(3600) /* seconds: what is due within them is in memory */
 #define SWEEP_EVERY (600 * NSEC_PER_SEC)
@@ -39,6 +38,7 @@ struct demand_maker {
     struct permit *permit;
     struct ask_hook hook;
     int64_t refused_for, failed_for;
+    size_t asks_most, fresh_most; /* at once */
 };
 
 struct demands {
@@ -74,9 +74,20 @@ struct demanded {
     char name[HOSTNAME_MAX + 1];
 };
 
+static void count_some(const struct demand *d, enum demand_count what, uint64_t some)
+{
+    __atomic_add_fetch(&d->home->figures->counts[what], some, __ATOMIC_RELAXED);
+}
+
 static void count(const struct demand *d, enum demand_count what)
 {
-    __atomic_add_fetch(&d->home->figures->counts[what], 1, __ATOMIC_RELAXED);
+    count_some(d, what, 1);
+}
+
+/* Each of its questions. */
+static void count_waiting(const struct demanded *n, enum demand_count what)
+{
+    count_some(n->d, what, n->waiters_len);
 }
 
 /* ---- answers ---- */
@@ -220,8 +231,7 @@ static void settle(struct task *t)
         n->fresh = false;
     }
     if (stage == OBTAINED_LACKS || (n->refused && stage != OBTAINED_SERVES)) {
-        for (size_t i = 0; i < n->waiters_len; i++)
-            count(d, DEMAND_FAILED);
+        count_waiting(n, DEMAND_FAILED);
         int64_t wait = next > now && next - now < d->is->failed_for / NSEC_PER_SEC
                            ? (next - now) * NSEC_PER_SEC
                            : d->is->failed_for;
@@ -264,9 +274,11 @@ static void on_asked(void *arg, enum ask_answer answer, const struct err *why)
     if (answer == ASK_FAILED)
         obtainer_say(d->home->obtainer, n->name, why);
     permit_refuse(d->is->permit, n->name, text, now + remembered);
-    if (n->obtained == NULL)
+    if (n->obtained == NULL) {
+        if (answer == ASK_NO)
+            count_waiting(n, DEMAND_REFUSED);
         give_up(n, text, remembered);
-    else if (answer == ASK_NO)
+    } else if (answer == ASK_NO)
         stop_renewing(n, why);
     else
         obtained_permit(n->obtained, why);
@@ -330,7 +342,7 @@ static void begin_order(struct demanded *n)
         return;
     }
     count(d, DEMAND_PERMITTED);
-    if (d->fresh >= NEW_AT_ONCE || !permit_order(d->is->permit, loop_now(d->home->loop))) {
+    if (d->fresh >= d->is->fresh_most || !permit_order(d->is->permit, loop_now(d->home->loop))) {
         count(d, DEMAND_BUSY);
         give_up(n, crowded, BUSY_FOR);
         return;
@@ -350,7 +362,7 @@ static void begin(struct demand *d, struct cert_question *q)
     struct err err;
     enum permit_verdict verdict =
         permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
-    if (verdict == PERMIT_ASK && d->asking >= ASKS_AT_ONCE) {
+    if (verdict == PERMIT_ASK && d->asking >= d->is->asks_most) {
         verdict = PERMIT_BUSY;
         why = "too many names are being asked about";
     }
@@ -430,28 +442,20 @@ struct dues {
     size_t len;
 };
 
-static char *copy(const char *text)
-{
-    char *fresh = strdup(text);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 static int note_due(void *arg, const struct book_lineage *l, int64_t due, struct err *err)
 {
     struct dues *all = arg;
     (void)due;
     (void)err;
-    all->v[all->len++] = (struct due){l->id, copy(l->names[0]), copy(l->key_kind), copy(l->profile)};
+    all->v[all->len++] = (struct due){l->id, str_dup(l->names[0]), str_dup(l->key_kind), str_dup(l->profile)};
     return 0;
 }
 
 static bool fits(const struct demand *d, const struct due *due)
 {
     const struct acme_wish *w = d->is->wish;
-    return strcmp(ca_key_name(w->key), due->key_kind) == 0 &&
-           strcmp(w->profile != NULL ? w->profile : "", due->profile) == 0 &&
-           permit_could(d->is->permit, due->name);
+    return strcmp(key_kind_name(w->key), due->key_kind) == 0 &&
+           strcmp(acme_wish_profile(w), due->profile) == 0 && permit_could(d->is->permit, due->name);
 }
 
 /* Into memory with it; what no entry of the configuration wants any more is put off. */
@@ -544,7 +548,9 @@ struct demand_maker *demand_maker_new(const struct config_acme *from, struct err
     *m = (struct demand_maker){.wish = acme_wish_new(from),
                                .permit = permit,
                                .refused_for = from->refused_for,
-                               .failed_for = from->failed_for};
+                               .failed_for = from->failed_for,
+                               .asks_most = from->asks_at_once,
+                               .fresh_most = from->orders_at_once};
     ask_hook_init(&m->hook, &from->ask, from->ask_timeout);
     return m;
 }
@@ -587,7 +593,6 @@ int demands_forget(struct demands *all, const char *name, struct err *err)
 {
     int64_t ids[BOOK_FOUND_MAX];
     struct book *book = obtainer_book(all->obtainer);
-    int removed = 0;
     for (struct list *at = all->all.next; at != &all->all; at = at->next) {
         struct demand *d = CONTAINER_OF(at, struct demand, node);
         struct demanded *n = find(d, name);
@@ -596,11 +601,5 @@ int demands_forget(struct demands *all, const char *name, struct err *err)
             give_up(n, forgotten, BUSY_FOR);
     }
     int found = book_find(book, (struct str){name, strlen(name)}, ids, err);
-    for (int i = 0; i < found; i++) {
-        int one = obtainer_forget(all->obtainer, ids[i], err);
-        if (one < 0)
-            return -1;
-        removed += one;
-    }
-    return found < 0 ? -1 : removed;
+    return found < 0 ? -1 : obtainer_forget(all->obtainer, ids, found, err);
 }

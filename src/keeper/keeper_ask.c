@@ -4,16 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/str.h"
 #include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
 #include "loop/loop.h"
-
-static char *copy(const char *text)
-{
-    char *fresh = text == NULL ? NULL : strdup(text);
-    CHECK((fresh == NULL) == (text == NULL));
-    return fresh;
-}
 
 /* ---- listing ---- */
 
@@ -31,16 +25,16 @@ static void own_texts(struct listing *l)
     char **names = calloc(l->names_len + 1, sizeof(*names));
     CHECK(names != NULL);
     for (size_t i = 0; i < l->names_len; i++)
-        names[i] = copy(l->names[i]);
+        names[i] = str_dup(l->names[i]);
     l->names = (const char *const *)names;
     struct listing_slot *const slots[] = {&l->served, &l->backup};
     for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
-        slots[i]->issuer = copy(slots[i]->issuer);
-        slots[i]->ca = copy(slots[i]->ca);
-        slots[i]->key = copy(slots[i]->key);
+        slots[i]->issuer = str_dup(slots[i]->issuer);
+        slots[i]->ca = str_dup(slots[i]->ca);
+        slots[i]->key = str_dup(slots[i]->key);
     }
-    l->label = copy(l->label);
-    l->explanation = copy(l->explanation);
+    l->label = str_dup(l->label);
+    l->explanation = str_dup(l->explanation);
 }
 
 static void let_go(const void *text)
@@ -156,7 +150,11 @@ void keeper_swap(void *keeper, const char *name, const char *ca, keeper_swapped 
     }
     struct swap *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
-    *s = (struct swap){
-        .message.run = on_swap, .keeper = k, .name = copy(name), .ca = copy(ca), .done = done, .arg = arg};
+    *s = (struct swap){.message.run = on_swap,
+                       .keeper = k,
+                       .name = str_dup(name),
+                       .ca = str_dup(ca),
+                       .done = done,
+                       .arg = arg};
     loop_post(keeper_loop(k), &s->message);
 }

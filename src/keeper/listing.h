@@ -16,7 +16,7 @@ struct listing_slot {
     enum life_rank rank;
     const char *issuer; /* CN of who has signed it; NULL: not known */
     const char *ca;     /* URL of the CA's directory; NULL: it came in a file */
-    const char *key;    /* "EC256"; NULL: not known */
+    const char *key;    /* "P-256"; NULL: not known */
     int64_t not_before, not_after;
     int64_t issued; /* to us */
     bool must_staple;

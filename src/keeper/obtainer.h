@@ -26,6 +26,7 @@ struct obtainer_owner {
 
 struct obtainer_settings {
     int64_t check_every; /* seconds, at most, between looks whether a certificate is revoked */
+    unsigned orders;     /* under way at once */
 };
 
 /* With a book that was opened and nobody else has; it is closed by obtainer_free(). `fetcher`
@@ -109,9 +110,9 @@ struct book *obtainer_book(struct obtainer *o);
 /* What requests are made with; NULL: libcurl is missing. */
 struct fetcher *obtainer_fetcher(struct obtainer *o);
 
-/* Remove a lineage on demand that nobody has in memory from the book: 1; 0: it is not on demand. -1 with
- * `err`. */
-int obtainer_forget(struct obtainer *o, int64_t id, struct err *err);
+/* Remove those of these lineages from the book, at once, that are on demand and that nobody has in memory:
+ * how many; -1 with `err`: none. The list is changed. */
+int obtainer_forget(struct obtainer *o, int64_t *ids, int count, struct err *err);
 
 /* Say something about a name. */
 void obtainer_say(struct obtainer *o, const char *name, const struct err *why);

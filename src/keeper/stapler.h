@@ -5,6 +5,7 @@
 #ifndef CARDEA_KEEPER_STAPLER_H
 #define CARDEA_KEEPER_STAPLER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -14,8 +15,6 @@ struct cert;
 struct cert_staple;
 struct loop;
 struct stapler;
-
-#define STAPLER_MAX 10000 /* certificates at once; more are served without a staple */
 
 struct stapler_owner {
     struct loop *loop;
@@ -31,9 +30,10 @@ struct stapler *stapler_new(const struct stapler_owner *owner);
 /* Before the asker goes. NULL is allowed. */
 void stapler_free(struct stapler *s);
 
-/* At most `check_every` seconds between looks; what is said is kept in the folder `kept` (copied), which is
- * made when it is needed; NULL: it is not kept. */
-void stapler_set(struct stapler *s, int64_t check_every, const char *kept);
+/* At most `check_every` seconds between looks, and `most` certificates at once: more are served without a
+ * staple; what is said is kept in the folder `kept` (copied), which is made when it is needed; NULL: it is
+ * not kept. */
+void stapler_set(struct stapler *s, int64_t check_every, size_t most, const char *kept);
 
 /* See that this certificate has a staple as long as anybody else has a reference to it. One that names no
  * responder, or whose chain ends before its issuer, is passed over. */

@@ -148,7 +148,7 @@ static void names(void **unused)
     assert_string_equal(buf_text(&out), "0: b.example.com rsa/short on demand\n"
                                         "1800000000: a.example.com b.example.com /\n");
     buf_free(&out);
-    assert_int_equal(book_remove(b, id, &err), 0);
+    assert_int_equal(book_remove(b, &id, 1, &err), 0);
     assert_int_equal(book_find(b, str_of("a.example.com"), found, &err), 1);
     assert_int_equal(found[0], any);
     book_close(b);
@@ -234,7 +234,7 @@ static void generations(void **unused)
     assert_int_equal(book_certificate(b, l.id, 0, 0, &copy, &err), 1);
     assert_int_equal(copy.staple.len, 0);
     book_copy_free(&copy);
-    assert_int_equal(book_remove(b, l.id, &err), 0);
+    assert_int_equal(book_remove(b, &l.id, 1, &err), 0);
     assert_int_equal(book_check(b, &err), 0);
     book_close(b);
 }
