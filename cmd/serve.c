@@ -285,11 +285,13 @@ static int make_keeper(struct serving *s, struct err *err)
     return 0;
 }
 
-static int open_ca(const struct serving *s, const struct config *c, struct buf *errors)
+static int open_ca(struct serving *s, const struct config *c, struct buf *errors)
 {
     struct err err;
-    if (serve_ca_open(s->ca, c, &err) == 0)
+    if (serve_ca_open(s->ca, c, &err) == 0) {
+        s->bindings.revocations = serve_ca_revocations(s->ca);
         return 0;
+    }
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;
 }

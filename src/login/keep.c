@@ -42,13 +42,18 @@ static bool put_csr(EVP_PKEY *key, struct buf *ret)
     return good;
 }
 
+static int refuse_key(struct err *err)
+{
+    return err_set(err, "no key could be made: is there enough memory?");
+}
+
 struct evp_pkey_st *keep_key_make(struct buf *ret_csr, struct err *err)
 {
     EVP_PKEY *key = key_make(KEY_P256);
     if (key != NULL && put_csr(key, ret_csr))
         return key;
     EVP_PKEY_free(key);
-    err_set(err, "no key could be made: is there enough memory?");
+    refuse_key(err);
     return NULL;
 }
 
@@ -121,6 +126,77 @@ static bool put_key(struct buf *b, const EVP_PKEY *key)
     return good;
 }
 
+/* ---- the key that follows ---- */
+
+static struct buf next_path(const char *path)
+{
+    struct buf next = {0};
+    CHECK(buf_printf(&next, "%s.next", path));
+    return next;
+}
+
+static void forget_next(const char *path)
+{
+    struct buf next = next_path(path);
+    (void)unlink(buf_text(&next)); /* one that stays is as good for the next renewal as any other */
+    buf_free(&next);
+}
+
+/* NULL where there is none, or it cannot be read: then another is made. */
+static EVP_PKEY *read_next(const char *path)
+{
+    struct buf text = {0};
+    struct err ignored;
+    if (file_read(path, KEEP_FILE_MAX, &text, NULL, &ignored) < 0)
+        return NULL;
+    BIO *bio = BIO_new_mem_buf(text.data, (ossl_ssize_t)text.len);
+    EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
+    BIO_free(bio);
+    OPENSSL_cleanse(text.data, text.len);
+    buf_free(&text);
+    return key;
+}
+
+static EVP_PKEY *make_next(const char *path, struct err *err)
+{
+    struct buf b = {0};
+    EVP_PKEY *key = key_make(KEY_P256);
+    bool good = key != NULL && buf_reserve(&b, KEEP_FILE_MAX) && put_key(&b, key);
+    int status = good ? file_write_atomic(path, 0600, b.data, b.len, err) : refuse_key(err);
+    if (b.data != NULL)
+        OPENSSL_cleanse(b.data, b.len);
+    buf_free(&b);
+    if (status == 0)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+struct evp_pkey_st *keep_key_next(const char *path, struct buf *ret_csr, struct err *err)
+{
+    struct buf next = next_path(path);
+    EVP_PKEY *key = read_next(buf_text(&next));
+    if (key == NULL || !put_csr(key, ret_csr)) {
+        EVP_PKEY_free(key);
+        key = make_next(buf_text(&next), err);
+        if (key != NULL && !put_csr(key, ret_csr)) {
+            EVP_PKEY_free(key);
+            key = NULL;
+            refuse_key(err);
+        }
+    }
+    buf_free(&next);
+    return key;
+}
+
+int keep_remove(const char *path, struct err *err)
+{
+    forget_next(path);
+    return unlink(path) == 0 || errno == ENOENT ? 0 : err_errno(err, errno, "%s cannot be removed", path);
+}
+
+/* ---- writing and reading ---- */
+
 static int write_file(const char *path, const struct keep *k, struct str chain, const EVP_PKEY *key,
                       struct err *err)
 {
@@ -154,7 +230,10 @@ int keep_write(const char *path, struct keep *keep, struct str chain_pem, const 
     X509_free(cert);
     if (!ours)
         return err_set(err, "the certificate that the door gave is for another key than ours");
-    return write_file(path, keep, chain_pem, key, err);
+    if (write_file(path, keep, chain_pem, key, err) < 0)
+        return -1;
+    forget_next(path);
+    return 0;
 }
 
 static void take_line(struct keep *k, const char *line, size_t len)

@@ -95,7 +95,8 @@ OPERATIONS_OF = {
     "candidate": ["stage", "promote", "disable"],
     "acme": ["enrol", "contact", "key", "order", "ask", "next", "proven", "failed", "give-up", "finalize", "revoke", "deactivate",
              "sweep"],
-    "login": ["first", "add", "code", "password", "session", "reset", "disable", "remove", "wait", "approve", "refuse", "end"],
+    "login": ["first", "add", "code", "password", "session", "renew", "reuse", "reset", "disable", "remove", "wait", "approve",
+              "refuse", "end"],
 }
 
 
