@@ -66,6 +66,12 @@ bool expose_files_of_service(const struct expose_options *o, size_t index)
         complain(&p, &err);
         good = false;
     }
+    const struct agent_service *s = &o->exposures[index].service;
+    if (s->also_cert != NULL && s->also_key != NULL && !cert_is_good(s->also_cert, s->also_key, &err)) {
+        struct place p = place_of_service(o, index, "also_cert", c->also_cert.at);
+        complain(&p, &err);
+        good = false;
+    }
     if (f->clients != NULL && !ca_is_good(f->clients, &err)) {
         struct place p = place_of_service(o, index, "clients", c->clients.at);
         complain(&p, &err);

@@ -35,9 +35,12 @@ enum {
     OPTION_BANDWIDTH,
     OPTION_SERVICE_CERT,
     OPTION_SERVICE_KEY,
+    OPTION_ALSO_CERT,
+    OPTION_ALSO_KEY,
     OPTION_CLIENTS,
     OPTION_ALLOW,
     OPTION_ANYONE,
+    OPTION_STATE,
     OPTION_TIMEOUT,
     OPTION_GRACE,
     OPTION_RETRY,
@@ -60,9 +63,12 @@ static const struct option options[] = {
     {"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
     {"service-cert", required_argument, NULL, OPTION_SERVICE_CERT},
     {"service-key", required_argument, NULL, OPTION_SERVICE_KEY},
+    {"also-cert", required_argument, NULL, OPTION_ALSO_CERT},
+    {"also-key", required_argument, NULL, OPTION_ALSO_KEY},
     {"clients", required_argument, NULL, OPTION_CLIENTS},
     {"allow", required_argument, NULL, OPTION_ALLOW},
     {"anyone", no_argument, NULL, OPTION_ANYONE},
+    {"state", required_argument, NULL, OPTION_STATE},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"retry", no_argument, NULL, OPTION_RETRY},
@@ -189,6 +195,12 @@ static int take_service(struct expose_options *o, int option)
     case OPTION_SERVICE_KEY:
         e->tls.key = optarg;
         return -1;
+    case OPTION_ALSO_CERT:
+        s->also_cert = optarg;
+        return -1;
+    case OPTION_ALSO_KEY:
+        s->also_key = optarg;
+        return -1;
     case OPTION_CLIENTS:
         e->tls.clients = optarg;
         return -1;
@@ -220,6 +232,9 @@ static int take(struct expose_options *o, int option)
     case OPTION_RETRY:
         o->retry = true;
         return -1;
+    case OPTION_STATE:
+        o->state = optarg;
+        return -1;
     case OPTION_TIMEOUT:
         return take_time("timeout", 1, &o->timeout);
     case OPTION_GRACE:
@@ -249,17 +264,22 @@ static const char *mismatch(const struct exposure *e)
         return "an offer over UDP needs a port of the door";
     if (s->offer.udp && (s->proxy != AGENT_PROXY_NONE || s->health > 0 || s->path != NULL))
         return "an offer over UDP has no PROXY header, no health probe and no unix socket";
+    if ((s->also_cert == NULL) != (s->also_key == NULL))
+        return keys ? "who else offers it is proven by a certificate and its key ('also_cert', 'also_key')"
+                    : "who else offers it is proven by a certificate and its key (--also-cert, --also-key)";
     if (!sealed && (e->tls.cert != NULL || e->tls.key != NULL || e->tls.clients != NULL ||
                     e->tls.allow_len > 0 || e->anyone))
         return "a certificate for visitors, and who they may be, go with an offer end-to-end only: of others "
                "the door ends the TLS";
     if (!sealed)
         return NULL;
-    if (e->tls.cert == NULL || e->tls.key == NULL)
-        return keys
-                   ? "an offer end-to-end needs a certificate for its name and the key ('certificate', 'key')"
-                   : "an offer end-to-end needs a certificate for its name and the key (--service-cert, "
-                     "--service-key)";
+    if ((e->tls.cert == NULL) != (e->tls.key == NULL))
+        return keys ? "a certificate and its key go together ('certificate', 'key'); without both the door's "
+                      "CA "
+                      "is asked for one"
+                    : "a certificate and its key go together (--service-cert, --service-key); without both "
+                      "the "
+                      "door's CA is asked for one";
     if ((e->tls.clients != NULL) == e->anyone)
         return keys ? "who may visit an offer end-to-end? Either whom CA certificates vouch for ('clients: "
                       "FILE'), or anyone ('anyone: true')"
@@ -322,6 +342,8 @@ static int read_service(const struct config_service *c, struct exposure *e, stru
                     .port = c->to.port,
                     .path = c->to.path,
                     .proxy = proxies[c->proxy],
+                    .also_cert = c->also_cert.text,
+                    .also_key = c->also_key.text,
                     .dial_timeout = c->dial_timeout,
                     .health = c->health,
                     .connections = c->connections,
@@ -440,6 +462,7 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
+    o->state = o->state != NULL ? o->state : f->state.text;
     o->wrong = !read_services(o) || o->wrong;
     return o->wrong && !o->check ? CMD_FAILED : -1;
 }

@@ -36,7 +36,8 @@ struct expose_options {
     bool json;
     bool check; /* only say whether all is right, without the door */
     bool wrong; /* with `check`: the file has errors, which are told; the rest of it is as it could be read */
-    const char *path; /* of the file, as given; NULL: none */
+    const char *path;  /* of the file, as given; NULL: none */
+    const char *state; /* the folder where certificates of the door's CA are kept; NULL: see expose_state.h */
     /* private: what the exposure of the command line refers to */
     bool kind_given;
     char host[HOST_MAX];

@@ -15,6 +15,7 @@
 #include "base/clean.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "cert/fresh_key.h"
 #include "cert/pem.h"
 #include "cmd/cmd.h"
 #include "cmd/secret.h"
@@ -94,7 +95,7 @@ static int open_door(struct logging_in *l, struct err *err)
 static int make_key(struct logging_in *l, struct err *err)
 {
     l->key =
-        l->o->mode == LOGIN_RENEW ? keep_key_next(l->o->file, &l->csr, err) : keep_key_make(&l->csr, err);
+        l->o->mode == LOGIN_RENEW ? keep_key_next(l->o->file, &l->csr, err) : fresh_key_make(&l->csr, err);
     return l->key != NULL ? 0 : -1;
 }
 
@@ -375,7 +376,7 @@ static int run(const struct login_options *o)
         status = o->mode == LOGIN_BY_CODE ? by_code(&l, &keep, &err)
                  : o->mode == LOGIN_RENEW ? renew(&l, &keep, &err)
                                           : by_password(&l, &keep, &err);
-    keep_key_free(l.key);
+    fresh_key_free(l.key);
     buf_free(&l.csr);
     login_http_close(&l.http);
     if (status < 0)

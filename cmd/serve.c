@@ -62,6 +62,7 @@ struct serving {
     struct challenges *challenges;
     struct serve_ca *ca;
     struct web_service services[SERVICES];
+    struct web_service certifier;
     struct door_bindings bindings;
 };
 
@@ -105,10 +106,12 @@ static void gather(struct serving *s)
     s->services[1] = web_redirect;
     s->ca = serve_ca_new(&operator);
     serve_ca_services(s->ca, &s->services[OWN_SERVICES]);
+    s->certifier = serve_ca_certifier(s->ca);
     s->bindings = (struct door_bindings){.fronts = fronts,
                                          .fronts_len = ARRAY_LEN(fronts),
                                          .services = s->services,
                                          .services_len = SERVICES,
+                                         .certifier = &s->certifier,
                                          .challenges = s->challenges};
 }
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "ca/authority.h"
+#include "ca/certifier.h"
 #include "ca/publish.h"
 #include "ca/revocations.h"
 #include "config/config.h"
@@ -23,6 +24,7 @@ struct serve_ca {
     struct acme_service *acme;
     struct ca_publisher *publisher;
     struct ca_revocations *revocations; /* the control thread's, for the life of the door; NULL: no CA */
+    struct certifier *certifier;
     /* What is in force, as the control thread knows it. */
     char *directory;
     uint64_t content;      /* of the section */
@@ -38,6 +40,7 @@ struct serve_ca *serve_ca_new(const struct ear *operator)
     c->login = login_service_new(operator);
     c->acme = acme_service_new(operator);
     c->publisher = ca_publisher_new(operator);
+    c->certifier = certifier_new(operator);
     return c;
 }
 
@@ -49,6 +52,7 @@ void serve_ca_free(struct serve_ca *c)
     acme_service_free(c->acme);
     ca_publisher_free(c->publisher);
     ca_revocations_close(c->revocations);
+    certifier_free(c->certifier);
     authority_close(c->authority);
     free(c->directory);
     free(c);
@@ -64,6 +68,11 @@ void serve_ca_services(struct serve_ca *c, struct web_service ret[SERVE_CA_SERVI
 struct revocations_provider *serve_ca_revocations(const struct serve_ca *c)
 {
     return c->revocations == NULL ? NULL : ca_revocations_provider(c->revocations);
+}
+
+struct web_service serve_ca_certifier(struct serve_ca *c)
+{
+    return certifier_web(c->certifier);
 }
 
 bool serve_ca_ends(void *arg, struct ca_end *ret_root, struct ca_end *ret_intermediate)
@@ -112,6 +121,7 @@ int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *e
     if (ca == NULL)
         return 0;
     const struct login_settings settings = login_settings_of(ca);
+    const struct certifier_settings agents = certifier_settings(ca);
     c->authority = open_authority(ca, &facts, err);
     if (c->authority == NULL || authority_unlock_by_file(c->authority, ca->passphrase_file.text, err) < 0 ||
         login_service_open(c->login, c->authority, ca->directory.text, &settings, err) < 0 ||
@@ -121,6 +131,7 @@ int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *e
     c->revocations = ca_revocations_open(ca->directory.text, &c->operator, err);
     if (c->revocations == NULL)
         return -1;
+    certifier_take(c->certifier, c->authority, &agents);
     c->directory = strdup(ca->directory.text);
     CHECK(c->directory != NULL);
     c->acme_served = ca->acme != NULL;
@@ -138,6 +149,7 @@ struct handover {
     struct publication *publication;
     struct acme_settings *acme; /* NULL: it has none */
     struct login_settings login;
+    struct certifier_settings agents;
 };
 
 /* On the office's thread, between two requests; what is under way there goes on with what it began with. */
@@ -151,6 +163,7 @@ static void hand_over(struct message *m)
     if (h->acme != NULL)
         acme_service_take(c->acme, h->authority, h->acme);
     ca_publisher_take(c->publisher, h->publication, h->authority);
+    certifier_take(c->certifier, h->authority, &h->agents);
     authority_close(before);
     free(h);
 }
@@ -160,8 +173,11 @@ static int send_to_office(struct serve_ca *c, struct door *door, struct authorit
 {
     struct handover *h = calloc(1, sizeof(*h));
     CHECK(h != NULL);
-    *h = (struct handover){
-        .message = {.run = hand_over}, .to = c, .authority = a, .login = login_settings_of(config->ca)};
+    *h = (struct handover){.message = {.run = hand_over},
+                           .to = c,
+                           .authority = a,
+                           .login = login_settings_of(config->ca),
+                           .agents = certifier_settings(config->ca)};
     h->publication = ca_publisher_prepare(c->publisher, a, config->ca, is_served(config, "ca"), err);
     if (h->publication == NULL) {
         free(h);

@@ -28,6 +28,9 @@ void serve_ca_free(struct serve_ca *c);
 /* For the door; they live as long as `c`. */
 void serve_ca_services(struct serve_ca *c, struct web_service ret[SERVE_CA_SERVICES]);
 
+/* What agents offer is certified by this one, which is no route's; it lives as long as `c`. */
+struct web_service serve_ca_certifier(struct serve_ca *c);
+
 /* Open the CA of this configuration, if it has one, before the door begins. -1 with `err`. */
 int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *err);
 

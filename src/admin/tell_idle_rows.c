@@ -109,7 +109,7 @@ static const char *why_never(const struct snapshot *snap, const struct config_po
     CHECK(policy_target_facts(target, &f));
     if (is_only_for(c, row, CONFIG_EXPOSE)) {
         if (f.space != POLICY_NAME)
-            return f.space == POLICY_OFFER || f.space == POLICY_PUBLIC
+            return f.space == POLICY_OFFER || f.space == POLICY_PUBLIC || f.space == POLICY_CERTIFY
                        ? "agents make offers on tunnel routes, and the row is for routes with expose only"
                        : "hosts are reached on tunnel routes, and the row is for routes with expose only; "
                          "visitors "
@@ -120,6 +120,10 @@ static const char *why_never(const struct snapshot *snap, const struct config_po
     if (row->effect == CONFIG_DENY)
         return NULL;
     if (f.space == POLICY_NAME && !may_be_offered(c, rest))
+        return "no row allows an agent to offer such a name ('offer:NAME')";
+    if (f.space == POLICY_CERTIFY && (c->ca == NULL || c->ca->agents == NULL))
+        return "this door's CA certifies nothing that agents offer ('agents' of 'ca' is missing)";
+    if (f.space == POLICY_CERTIFY && !may_be_offered(c, rest))
         return "no row allows an agent to offer such a name ('offer:NAME')";
     if (f.space == POLICY_PUBLIC && are_ports_of_door(snap, &f))
         return "the door itself listens there, so no agent gets the port";

@@ -586,6 +586,13 @@ struct config_ca_acme {
     struct config_acme_limits limits;
 };
 
+/* What agents get for their offers end-to-end. */
+struct config_ca_agents {
+    struct config_head head;
+    int64_t lifetime;
+    size_t per_name, per_hour;
+};
+
 struct config_ca {
     struct config_head head;
     struct config_text directory;
@@ -593,7 +600,8 @@ struct config_ca {
     int64_t crl_lifetime;               /* ns, as all durations */
     int64_t ocsp_lifetime;
     struct config_ca_login login;
-    struct config_ca_acme *acme; /* NULL: it is no ACME server */
+    struct config_ca_acme *acme;     /* NULL: it is no ACME server */
+    struct config_ca_agents *agents; /* NULL: it certifies nothing that agents offer */
 };
 
 struct config_store; /* the memory behind it */
@@ -681,6 +689,7 @@ struct config_service {
     size_t bandwidth;               /* bytes per second; 0: no bound */
     struct config_text certificate; /* end-to-end */
     struct config_text key;
+    struct config_text also_cert, also_key; /* NULL: whom the connection is opened as */
     struct config_text clients;
     struct config_texts allow;
     bool anyone;
@@ -701,6 +710,7 @@ struct expose_config {
     struct config_text ca;
     struct config_text name;
     enum transport transport;
+    struct config_text state; /* NULL: not said */
     struct config_services services;
     struct config_store *store;
 };

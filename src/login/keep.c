@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "cert/fresh_key.h"
 #include "cert/key.h"
 #include "cert/leaf.h"
 #include "cert/pem.h"
@@ -28,38 +29,9 @@
 
 /* ---- the key ---- */
 
-static bool put_csr(EVP_PKEY *key, struct buf *ret)
-{
-    uint8_t *der = NULL;
-    X509_REQ *req = X509_REQ_new();
-    int len = req != NULL && X509_REQ_set_version(req, 0) == 1 && X509_REQ_set_pubkey(req, key) == 1 &&
-                      X509_REQ_sign(req, key, EVP_sha256()) > 0
-                  ? i2d_X509_REQ(req, &der)
-                  : -1;
-    bool good = len > 0 && buf_append(ret, der, (size_t)len);
-    OPENSSL_free(der);
-    X509_REQ_free(req);
-    return good;
-}
-
 static int refuse_key(struct err *err)
 {
     return err_set(err, "no key could be made: is there enough memory?");
-}
-
-struct evp_pkey_st *keep_key_make(struct buf *ret_csr, struct err *err)
-{
-    EVP_PKEY *key = key_make(KEY_P256);
-    if (key != NULL && put_csr(key, ret_csr))
-        return key;
-    EVP_PKEY_free(key);
-    refuse_key(err);
-    return NULL;
-}
-
-void keep_key_free(struct evp_pkey_st *key)
-{
-    EVP_PKEY_free(key);
 }
 
 bool keep_key_text(const struct evp_pkey_st *key, struct buf *ret)
@@ -98,34 +70,6 @@ static bool put_line(struct buf *b, const char *key, const char *value)
     return strpbrk(value, "\r\n") == NULL && (*value == '\0' || buf_printf(b, "%s: %s\n", key, value));
 }
 
-static int put_certificate(void *arg, const char *type, const uint8_t *der, size_t len, struct err *err)
-{
-    if (pem_is_certificate(type) && cert_put_pem(arg, (struct str){(const char *)der, len}))
-        return 0;
-    return err_set(err, "'%s' is no certificate", type);
-}
-
-/* Its certificates and nothing else: what stands around them could be taken for lines of ours, and another
- * private key for ours. */
-static bool put_chain(struct buf *b, struct str chain)
-{
-    const struct buf text = {.data = (uint8_t *)(uintptr_t)chain.p, .len = chain.len};
-    struct err ignored;
-    return pem_each(&text, put_certificate, b, &ignored) == 0;
-}
-
-/* Into memory that is wiped afterwards. */
-static bool put_key(struct buf *b, const EVP_PKEY *key)
-{
-    const uint8_t *p = NULL;
-    size_t len = 0;
-    BIO *bio = BIO_new(BIO_s_mem());
-    bool good = bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1 &&
-                BIO_mem_contents(bio, &p, &len) == 1 && buf_append(b, p, len);
-    BIO_free(bio);
-    return good;
-}
-
 /* ---- the key that follows ---- */
 
 static struct buf next_path(const char *path)
@@ -161,7 +105,7 @@ static EVP_PKEY *make_next(const char *path, struct err *err)
 {
     struct buf b = {0};
     EVP_PKEY *key = key_make(KEY_P256);
-    bool good = key != NULL && buf_reserve(&b, KEEP_FILE_MAX) && put_key(&b, key);
+    bool good = key != NULL && buf_reserve(&b, KEEP_FILE_MAX) && fresh_key_put(&b, key);
     int status = good ? file_write_atomic(path, 0600, b.data, b.len, err) : refuse_key(err);
     if (b.data != NULL)
         OPENSSL_cleanse(b.data, b.len);
@@ -176,10 +120,10 @@ struct evp_pkey_st *keep_key_next(const char *path, struct buf *ret_csr, struct 
 {
     struct buf next = next_path(path);
     EVP_PKEY *key = read_next(buf_text(&next));
-    if (key == NULL || !put_csr(key, ret_csr)) {
+    if (key == NULL || !fresh_key_put_csr(key, ret_csr)) {
         EVP_PKEY_free(key);
         key = make_next(buf_text(&next), err);
-        if (key != NULL && !put_csr(key, ret_csr)) {
+        if (key != NULL && !fresh_key_put_csr(key, ret_csr)) {
             EVP_PKEY_free(key);
             key = NULL;
             refuse_key(err);
@@ -206,7 +150,7 @@ static int write_file(const char *path, const struct keep *k, struct str chain, 
                 put_line(&b, "name", k->name) && put_line(&b, "ca", k->ca) &&
                 buf_printf(&b, "since: %lld\n", (long long)k->since) &&
                 buf_printf(&b, "renewable-until: %lld\n", (long long)k->renewable_until) &&
-                put_chain(&b, chain) && put_key(&b, key) && b.len <= KEEP_FILE_MAX;
+                fresh_key_put_chain(&b, chain) && fresh_key_put(&b, key) && b.len <= KEEP_FILE_MAX;
     int status =
         good ? file_write_atomic(path, 0600, b.data, b.len, err)
              : err_set(err,

@@ -27,15 +27,10 @@ struct keep {
     int64_t renewable_until;  /* without a password */
 };
 
-/* A new private key (ECDSA P-256), and its certification request in DER, which names nobody: whom a
- * certificate names is the CA's to say. NULL with `err`. The caller owns the key: keep_key_free(). */
-struct evp_pkey_st *keep_key_make(struct buf *ret_csr, struct err *err);
-void keep_key_free(struct evp_pkey_st *key); /* NULL is allowed */
-
-/* The key that is to follow that of `path` in a renewal. It is written to `path`.next before anybody is asked
- * to certify it, and is the same until keep_write() has put it in its place: an answer that got lost can so
- * be asked for again, which is all that the door allows with a key that it has replaced (login/sessions.h).
- * NULL with `err`. */
+/* The key that is to follow that of `path` in a renewal, and its certification request in DER. It is written
+ * to `path`.next before anybody is asked to certify it, and is the same until keep_write() has put it in its
+ * place: an answer that got lost can so be asked for again, which is all that the door allows with a key that
+ * it has replaced (login/sessions.h). NULL with `err`. The caller owns it: fresh_key_free(). */
 struct evp_pkey_st *keep_key_next(const char *path, struct buf *ret_csr, struct err *err);
 
 /* Remove what is kept at `path`, where it is. -1 with `err`. */

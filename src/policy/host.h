@@ -18,11 +18,13 @@
 
 /* What is asked for at a host, or of a name: each has targets of its own. */
 enum policy_space {
-    POLICY_TCP,    /* HOST:PORTS */
-    POLICY_UDP,    /* udp:HOST:PORTS */
-    POLICY_NAME,   /* name:NAME: to visit what an agent offers under the name; no port (0) */
-    POLICY_OFFER,  /* offer:NAME: to offer it, in private or end-to-end; no port (0) */
-    POLICY_PUBLIC, /* public:NAME: to offer it to everybody; public:NAME:PORTS: at a port of the door */
+    POLICY_TCP,     /* HOST:PORTS */
+    POLICY_UDP,     /* udp:HOST:PORTS */
+    POLICY_NAME,    /* name:NAME: to visit what an agent offers under the name; no port (0) */
+    POLICY_OFFER,   /* offer:NAME: to offer it, in private or end-to-end; no port (0) */
+    POLICY_PUBLIC,  /* public:NAME: to offer it to everybody; public:NAME:PORTS: at a port of the door */
+    POLICY_CERTIFY, /* certify:NAME: to have the door's CA certify a key for it, once it is offered; no port
+                     */
 };
 
 /* 16 bytes, IPv4 as ::ffff:a.b.c.d. */

@@ -66,9 +66,9 @@ void policy_free(struct policy *p);
 
 /* Is this a valid entry of `targets`? HOST:PORTS, or udp:HOST:PORTS for datagrams, where HOST is a name, a
  * name with `*` (any run of characters, dots included), `*`, ADDRESS, ADDRESS/BITS, [V6] or [V6]/BITS, and
- * PORTS is PORT, FROM-TO or `*`; or name:NAME, offer:NAME, public:NAME, public:NAME:PORTS about what agents
- * offer (enum policy_space). -1 with a text that says what was found and what was expected: for the
- * configuration, which knows file and line. */
+ * PORTS is PORT, FROM-TO or `*`; or name:NAME, offer:NAME, certify:NAME, public:NAME, public:NAME:PORTS about
+ * what agents offer (enum policy_space). -1 with a text that says what was found and what was expected: for
+ * the configuration, which knows file and line. */
 int policy_target_check(const char *text, struct err *err);
 
 /* What such an entry is for, and what follows the word for that: of "name:app.test" POLICY_NAME and

@@ -149,11 +149,9 @@ static int parse_name(const struct parts *parts, struct target *ret, struct err 
 }
 
 /* Words in front that say what a target is for. */
-static const char *const words[] = {[POLICY_TCP] = "",
-                                    [POLICY_UDP] = "udp:",
-                                    [POLICY_NAME] = "name:",
-                                    [POLICY_OFFER] = "offer:",
-                                    [POLICY_PUBLIC] = "public:"};
+static const char *const words[] = {
+    [POLICY_TCP] = "",         [POLICY_UDP] = "udp:",       [POLICY_NAME] = "name:",
+    [POLICY_OFFER] = "offer:", [POLICY_PUBLIC] = "public:", [POLICY_CERTIFY] = "certify:"};
 
 const char *policy_target_of(const char *text, enum policy_space *ret)
 {
@@ -176,10 +174,11 @@ static int check_word(const char *text, struct err *err)
     if (len == 0 || text[len] != ':' || *rest == '\0' || *rest == ':' ||
         rest[strspn(rest, "0123456789-*")] == '\0')
         return 0;
-    return err_set(err,
-                   "unknown kind '%.*s:'; known: name:, offer:, public:, udp:; in HOST:PORTS found port "
-                   "\"%.80s\": expected 1 to 65535, FROM-TO or *",
-                   (int)MIN(len, (size_t)40), text, rest);
+    return err_set(
+        err,
+        "unknown kind '%.*s:'; known: name:, offer:, public:, certify:, udp:; in HOST:PORTS found port "
+        "\"%.80s\": expected 1 to 65535, FROM-TO or *",
+        (int)MIN(len, (size_t)40), text, rest);
 }
 
 /* NAME, with ports of the door only where the space has some. */

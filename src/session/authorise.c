@@ -14,7 +14,7 @@
 const struct identity *session_identity(const struct session *s)
 {
     struct link_peer peer;
-    link_peer(s->down, &peer);
+    session_peer(s, &peer);
     return peer.identity;
 }
 
@@ -259,9 +259,7 @@ static bool is_fresh(const struct session *s)
     return s->epoch == s->worker->epoch && loop_now(s->worker->loop) - s->when.opened < NSEC_PER_SEC;
 }
 
-/* Would a new connection of the client's be led to a tunnel, and its certificates be believed there, by what
- * is in force now, and at this time? Then the session goes on in that. */
-static bool catch_up(struct session *s, const struct hello_note *hello, struct session_denial *ret)
+bool session_move_on(struct session *s, const struct hello_note *hello, struct session_denial *ret)
 {
     struct standing st = {0};
     bool welcome = is_fresh(s) || session_renew(s, &st, hello);
@@ -278,7 +276,7 @@ static bool is_still_welcome(struct session *s)
 {
     struct setup *p = s->setup;
     struct session_denial denial;
-    if (p->refused == CLOSE_DONE && !catch_up(s, &p->hello, &denial)) {
+    if (p->refused == CLOSE_DONE && !session_move_on(s, &p->hello, &denial)) {
         p->refused = denial.reason;
         session_detail(s, denial.text);
     }
@@ -337,45 +335,6 @@ static enum session_state judge_target(struct session *s)
 
 /* ---- agents ---- */
 
-void session_offer_target(const struct offer *o, char *ret, size_t cap)
-{
-    const char *word = o->kind == OFFER_PUBLIC ? "public:" : "offer:";
-    if (o->port != 0)
-        snprintf(ret, cap, "%s%s:%u", word, o->name, o->port);
-    else
-        snprintf(ret, cap, "%s%s", word, o->name);
-}
-
-/* By the policy of the session's configuration. */
-static bool is_offer_allowed(const struct session *s, const struct offer *o, struct session_denial *ret)
-{
-    struct policy_host host;
-    struct err err;
-    char action[POLICY_TEXT_MAX], target[HOST_MAX + 16];
-    CHECK(policy_host_parse(o->name, strlen(o->name), &host, &err) == 0);
-    host.space = o->kind == OFFER_PUBLIC ? POLICY_PUBLIC : POLICY_OFFER;
-    struct policy_verdict v =
-        policy_reach(s->epoch->snap->policy, session_route_id(s), session_identity(s), &host, o->port);
-    if (v.effect != POLICY_DENY)
-        return true;
-    session_offer_target(o, target, sizeof(target));
-    snprintf(action, sizeof(action), "offer %s%s on route %s", o->name,
-             o->kind == OFFER_PUBLIC ? " to everybody" : "", s->route->config->name.text);
-    *ret = (struct session_denial){.reason = CLOSE_DENIED, .rule = v.rule};
-    policy_denial(&v, session_identity(s), action, target, ret->text);
-    return false;
-}
-
-bool session_may_offer(struct session *s, struct session_origin *at, const struct offer *o,
-                       struct session_denial *ret)
-{
-    bool allowed = catch_up(s, at->hello, ret) && is_offer_allowed(s, o, ret);
-    at->epoch = s->epoch;
-    at->listener = s->listener;
-    at->route = s->route;
-    return allowed;
-}
-
 static enum session_state refuse_offer(struct session *s, const struct session_denial *denial)
 {
     s->setup->rule = denial->rule;
@@ -395,7 +354,7 @@ static enum session_state judge_offer(struct session *s)
     if (policy_host_parse(o->name, strlen(o->name), &p->host, &bad) != 0)
         return refuse_request(s, FRONT_BAD_HELLO, bad.text);
     struct session_origin origin = session_origin(s);
-    if (!session_may_offer(s, &origin, o, &denial))
+    if (!p->request.proves && !session_may_offer(s, &origin, o, &denial))
         return refuse_offer(s, &denial);
     struct str early = {(const char *)p->bytes.data, p->bytes.len};
     struct err err;

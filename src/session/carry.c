@@ -33,10 +33,27 @@ enum session_state session_house(struct session *s, struct resident *r)
     return SESSION_RESIDE;
 }
 
+void resident_succeed(struct resident *r, struct resident *next)
+{
+    struct session *s = r->landlord;
+    r->successor = next;
+    list_remove(&r->unreviewed);
+    s->resident = next;
+    next->landlord = s;
+    list_init(&next->unreviewed);
+    if (s->worker->draining)
+        next->ops->drain(next);
+    resident_wake(next);
+}
+
 enum session_state step_reside(struct session *s)
 {
     struct resident_end end = {.reason = CLOSE_DONE};
-    if (s->resident->ops->run(s->resident, &end))
+    struct resident *r = s->resident;
+    bool goes_on = r->ops->run(r, &end);
+    if (s->resident != r) /* it has made way for another */
+        r->ops->close(r);
+    if (goes_on)
         return SESSION_RESIDE;
     s->broken = end.detail;
     session_end(s, end.reason);

@@ -42,10 +42,11 @@ struct front_request {
     struct front_target target;
     struct offer offer;
     char spare[OFFER_ID_TEXT];
-    uint64_t renew;         /* the id of a connection, as an answer has told it */
-    bool renews;            /* the client wants to know that id */
-    bool datagrams;         /* the client takes datagrams of the stream (quic/flow_link.h) */
-    size_t used;            /* bytes of the request; what follows them is payload for the target */
+    uint64_t renew; /* the id of a connection, as an answer has told it */
+    bool renews;    /* the client wants to know that id */
+    bool proves;    /* with FRONT_OFFER: the agent proves another identity for it, then it is judged */
+    bool datagrams; /* the client takes datagrams of the stream (quic/flow_link.h) */
+    size_t used;    /* bytes of the request; what follows them is payload for the target */
     enum front_outcome bad; /* FRONT_BAD_HELLO, _METHOD or _PROTOCOL */
 };
 

@@ -39,6 +39,7 @@ void inquiry_free(struct inquiry *q)
         return;
     list_remove(&q->node);
     web_reader_free(&q->reader);
+    buf_free(&q->content);
     web_answer_free(&q->answer);
     identity_free(q->identity);
     audit_place_free(q->place);

@@ -24,7 +24,8 @@ struct office;
 struct inquiry {
     struct web_exchange exchange;
     struct web_service const *service;
-    struct web_reader reader; /* what `request` borrows from */
+    struct web_reader reader; /* what `request` borrows from ... */
+    struct buf content;       /* ... or this, where no HTTP was read */
     struct web_request request;
     char source[NET_ADDR_TEXT_MAX];
     struct audit_place *place; /* of its own, or NULL */

@@ -38,7 +38,7 @@ static void record_tls(const struct session *s, struct audit_record *r, struct b
     struct link_peer peer;
     if (s->verifies != 0 && cert_put_kinds(verifies, s->verifies))
         r->verifies = buf_text(verifies);
-    if (!link_peer(s->down, &peer) || s->when.opened == 0)
+    if (!session_peer(s, &peer) || s->when.opened == 0)
         return;
     r->tls = true;
     r->version = tls_version_word(peer.version);
@@ -204,7 +204,7 @@ void session_count(struct session *s)
 bool session_json(const struct session *s, struct buf *out)
 {
     struct link_peer peer;
-    link_peer(s->down, &peer);
+    session_peer(s, &peer);
     const char *carries = s->resident == NULL ? NULL : s->resident->ops->transport;
     const struct session_row row = {
         .id = s->id,

@@ -47,14 +47,19 @@ struct resident_ops {
 /* Embed it. */
 struct resident {
     const struct resident_ops *ops;
-    struct session *landlord; /* set by the session */
-    struct list unreviewed;   /* of the worker, while it waits for its review */
-    uint64_t streams;         /* started so far */
-    unsigned status;          /* of the last answer; 0: there was none */
-    size_t open;              /* of these, now */
+    struct session *landlord;   /* set by the session */
+    struct list unreviewed;     /* of the worker, while it waits for its review */
+    uint64_t streams;           /* started so far */
+    struct resident *successor; /* see resident_succeed() */
+    unsigned status;            /* of the last answer; 0: there was none */
+    size_t open;                /* of these, now */
 };
 
 /* For a resident: run it soon. */
 void resident_wake(struct resident *r);
+
+/* For a resident, within its run: `next` (taken) lives on the link from now on in its place. It is closed
+ * once its run has ended, which has to say that it goes on. */
+void resident_succeed(struct resident *r, struct resident *next);
 
 #endif

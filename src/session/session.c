@@ -663,6 +663,7 @@ static void close_down(struct session *s)
         s->linger_by > 0 ? link_close(s->down, true) : link_cut(s->down);
     }
     s->down = NULL;
+    session_forget_further(s);
     agent_unref(s->spare_for);
 }
 

@@ -9,7 +9,9 @@
 
 #include "audit/reason.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/list.h"
+#include "base/str.h"
 #include "link/link.h"
 #include "net/addr.h"
 
@@ -17,6 +19,7 @@ struct epoch;
 struct front;
 struct front_request;
 struct hello_note;
+struct identity;
 struct offer;
 struct review;
 struct route_runtime;
@@ -45,6 +48,8 @@ struct session_origin {
     /* Where what it wants is known already: no request is read from the stream then. */
     const struct front *front;
     const struct front_request *request;
+    const struct identity *who; /* an offer: who makes it, where that was proven besides; NULL: whoever has
+                                   opened the connection */
     /* The connection's client is not welcome any more: `why` says why, else it is NULL. */
     enum close_reason refused;
     const char *why;
@@ -94,6 +99,18 @@ struct session_denial {
  * become the session's in any case. False with `ret`. */
 bool session_may_offer(struct session *s, struct session_origin *at, const struct offer *offer,
                        struct session_denial *ret);
+
+/* The same for having the door's CA certify a key for what it offers end-to-end. */
+bool session_may_certify(struct session *s, struct session_origin *at, const struct offer *offer,
+                         struct session_denial *ret);
+
+/* Who is at the other end: as link_peer() of its link tells, but by the identity that was proven last. */
+bool session_peer(const struct session *s, struct link_peer *ret);
+
+/* For an offer that is about to be made: its agent proves another identity than the connection's, once, by an
+ * authenticator of that connection (RFC 9261) which answers `request`. True: the session is that identity's
+ * from now on. False with `err`. */
+bool session_prove_further(struct session *s, struct str request, struct str authenticator, struct err *err);
 
 /* A connection or stream was refused before it became a session: leave its audit line. Of `o` the first
  * three parts are told (`peer` is NULL where it is not known), and where there are any route, carrier,

@@ -151,7 +151,8 @@ struct session {
     struct link *down; /* towards the client */
     struct link *up;   /* towards the backend or target */
     struct pipe pipe;
-    struct resident *resident; /* in RESIDE; else NULL */
+    struct resident *resident;           /* in RESIDE; else NULL */
+    struct authenticator_proof *further; /* who the client has proven to be besides, for its offer; or NULL */
     struct timer timer;
     struct task again;
     struct setup *setup;        /* NULL once bytes flow */
@@ -453,6 +454,18 @@ enum session_state session_house(struct session *s, struct resident *r);
 
 /* The peer's identity, or NULL. */
 const struct identity *session_identity(const struct session *s);
+
+/* ---- further.c ---- */
+
+/* Is the identity that was proven besides, if there is one, still to be believed on the route? */
+bool session_believes_further(const struct session *s, struct session_denial *ret);
+void session_forget_further(struct session *s);
+
+/* ---- authorise.c ---- */
+
+/* Would a new connection of the client's be led to a tunnel, and its certificates be believed there, by what
+ * is in force now, and at this time? Then the session goes on in that. */
+bool session_move_on(struct session *s, const struct hello_note *hello, struct session_denial *ret);
 
 /* ---- rejudge.c ---- */
 

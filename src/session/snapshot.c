@@ -519,7 +519,7 @@ bool snapshot_needs_office(const struct snapshot *snap)
         for (size_t k = 0; k < snap->routes[i].services_len; k++)
             if (!snap->routes[i].services[k]->at_once)
                 return true;
-    return false;
+    return snap->config->ca != NULL && snap->config->ca->agents != NULL;
 }
 
 static void make_route(struct build *b, size_t i)

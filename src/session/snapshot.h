@@ -56,7 +56,9 @@ struct door_bindings {
     size_t fronts_len;
     const struct web_service *services; /* that routes with `serve` may name; n <= DOOR_SERVICES_MAX */
     size_t services_len;
-    struct challenges *challenges;  /* answered before any route; NULL: none ever */
+    const struct web_service *certifier; /* what agents offer is certified by it (ca/certifier.h), in the
+                                            office; NULL: nothing is */
+    struct challenges *challenges;       /* answered before any route; NULL: none ever */
     struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
     struct revocations_provider *revocations; /* of the door's own CA; NULL: it has none */
     struct staging *staging; /* what the door begins with beside its configuration; NULL: nothing */
@@ -178,7 +180,8 @@ void snapshot_unref(struct snapshot *snap);
 /* The front for a negotiated ALPN protocol, or NULL. */
 const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn);
 
-/* Does some route lead to a service that answers in the office (session/office.h)? */
+/* Is the office (session/office.h) needed: does some route lead to a service that answers there, or are
+ * agents' offers certified? */
 bool snapshot_needs_office(const struct snapshot *snap);
 
 /* Can streams of QUIC reach this route when it was chosen by that ALPN protocol? */

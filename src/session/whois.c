@@ -104,7 +104,7 @@ static bool put_session(struct buf *out, const struct session *s)
     struct link_peer peer;
     const char *route = s->route == NULL ? "" : s->route->config->name.text;
     const char *backend = s->backend == NULL ? "" : s->backend->key;
-    bool tls = link_peer(s->down, &peer) && s->when.opened != 0;
+    bool tls = session_peer(s, &peer) && s->when.opened != 0;
     bool ok = buf_printf(out, "{\"id\":\"%s\",\"peer\":\"%s\"", audit_id_text(s->id, id),
                          net_addr_format(&s->peer, from)) &&
               put_text(out, "route", (struct str){route, strlen(route)}) &&

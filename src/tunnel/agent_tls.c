@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "cert/cert.h"
 #include "cert/identity.h"
 #include "cert/store.h"
 #include "cert/trust.h"
@@ -48,16 +49,8 @@ static int read_pattern(const char *text, struct pattern *ret, struct err *err)
     return 0;
 }
 
-static int load(struct agent_tls *t, const struct agent_tls_files *f, struct err *err)
+static int load_visitors(struct agent_tls *t, const struct agent_tls_files *f, struct err *err)
 {
-    struct cert_files files = {.certificate = f->cert, .key = f->key};
-    struct cert *cert = cert_load(&files, err);
-    if (cert == NULL)
-        return -1;
-    t->store = cert_store_build(&cert, 1, err);
-    cert_unref(cert);
-    if (t->store == NULL)
-        return -1;
     if (f->clients != NULL) {
         struct trust_files trust = {.name = f->clients, .ca = &f->clients, .ca_len = 1};
         t->trust = trust_load(&trust, err);
@@ -69,6 +62,18 @@ static int load(struct agent_tls *t, const struct agent_tls_files *f, struct err
     for (size_t i = 0; i < f->allow_len; i++, t->allow_len++)
         if (read_pattern(f->allow[i], &t->allow[i], err) < 0)
             return -1;
+    return 0;
+}
+
+/* Visitors see that certificate (taken) from now on. */
+static int show(struct agent_tls *t, struct cert *cert, struct err *err)
+{
+    if (cert == NULL)
+        return -1;
+    t->store = cert_store_build(&cert, 1, err);
+    cert_unref(cert);
+    if (t->store == NULL)
+        return -1;
     struct tls_server_params params = {
         .min_version = 0x0303,
         .max_version = 0x0304,
@@ -83,16 +88,50 @@ static int load(struct agent_tls *t, const struct agent_tls_files *f, struct err
     return t->server != NULL ? 0 : -1;
 }
 
-struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err *err)
+static struct agent_tls *make(void)
 {
-    CHECK(files->cert != NULL && files->key != NULL);
     struct agent_tls *t = calloc(1, sizeof(*t));
     CHECK(t != NULL);
     t->refs = 1;
-    if (load(t, files, err) == 0)
+    return t;
+}
+
+static struct agent_tls *made(struct agent_tls *t, int status)
+{
+    if (status == 0)
         return t;
     agent_tls_unref(t);
     return NULL;
+}
+
+struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err *err)
+{
+    struct agent_tls *t = make();
+    struct cert_files chain = {.certificate = files->cert, .key = files->key};
+    CHECK((files->cert == NULL) == (files->key == NULL));
+    int status = load_visitors(t, files, err);
+    if (status == 0 && files->cert != NULL)
+        status = show(t, cert_load(&chain, err), err);
+    return made(t, status);
+}
+
+struct agent_tls *agent_tls_with(const struct agent_tls *like, struct cert *cert, struct err *err)
+{
+    struct agent_tls *t = make();
+    t->trust = like->trust != NULL ? trust_ref(like->trust) : NULL;
+    t->allow = calloc(like->allow_len + 1, sizeof(*t->allow));
+    CHECK(t->allow != NULL);
+    for (; t->allow_len < like->allow_len; t->allow_len++) {
+        t->allow[t->allow_len] = like->allow[t->allow_len];
+        t->allow[t->allow_len].text = strdup(like->allow[t->allow_len].text);
+        CHECK(t->allow[t->allow_len].text != NULL);
+    }
+    return made(t, show(t, cert_ref(cert), err));
+}
+
+bool agent_tls_is_bare(const struct agent_tls *t)
+{
+    return t->server == NULL;
 }
 
 struct agent_tls *agent_tls_ref(struct agent_tls *t)

@@ -11,13 +11,14 @@
 #include "base/str.h"
 
 struct agent_tls;
+struct cert;
 struct identity;
 struct link;
 struct tls_scratch;
 
 /* Paths of PEM files; the texts are needed during agent_tls_new() only. */
 struct agent_tls_files {
-    const char *cert; /* the chain that visitors see, and its key */
+    const char *cert; /* the chain that visitors see, and its key; both NULL: there is none yet */
     const char *key;
     const char *clients;      /* who may vouch for visitors, who must then show a certificate; NULL: anyone
                                  may visit */
@@ -27,6 +28,12 @@ struct agent_tls_files {
 
 /* NULL with `err`, which names the file or pattern. The caller owns one reference. */
 struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err *err);
+
+/* The same visitors, who see that certificate (a reference is taken). NULL with `err`. */
+struct agent_tls *agent_tls_with(const struct agent_tls *like, struct cert *cert, struct err *err);
+
+/* Has it no certificate? Then it ends no visitor's TLS. */
+bool agent_tls_is_bare(const struct agent_tls *t);
 
 /* Of one thread only. Who has links keeps a reference as long as they live. NULL is allowed. */
 struct agent_tls *agent_tls_ref(struct agent_tls *t);

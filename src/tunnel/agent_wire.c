@@ -26,10 +26,25 @@ static bool put_spares(const struct wire_control *control, struct buf *out)
     return ok && buf_append(out, "]", 1);
 }
 
+static bool put_uncertified(const struct wire_control *control, struct buf *out)
+{
+    return message_put_string(out, "uncertified", front_code(control->uncertified)) &&
+           put_known(out, "text", control->why) && buf_printf(out, ",\"again\":%u", control->again);
+}
+
+/* How many bytes follow the message. */
+static bool put_length(struct buf *out, const char *key, struct str bytes)
+{
+    return bytes.len == 0 || buf_printf(out, ",\"%s\":%zu", key, bytes.len);
+}
+
 bool wire_encode_control(const struct wire_control *control, struct buf *out)
 {
-    size_t at;
-    bool ok = message_begin(out, &at);
+    size_t at, before = out->len;
+    CHECK(control->csr.len <= WIRE_CSR_MAX && control->chain.len <= WIRE_CHAIN_MAX);
+    CHECK(control->csr.len == 0 || control->chain.len == 0);
+    bool ok = message_begin(out, &at) && put_length(out, "csr", control->csr) &&
+              put_length(out, "chain", control->chain);
     if (control->says_ready)
         ok = ok && buf_printf(out, ",\"ready\":%s", control->ready ? "true" : "false");
     if (control->drain)
@@ -43,7 +58,15 @@ bool wire_encode_control(const struct wire_control *control, struct buf *out)
              put_known(out, "fellow", control->fellow);
     if (control->spares > 0)
         ok = ok && put_spares(control, out);
-    return message_end(out, at, ok);
+    if (control->uncertified != FRONT_OK)
+        ok = ok && put_uncertified(control, out);
+    if (!message_end(out, at, ok))
+        return false;
+    ok = buf_append(out, control->csr.p, control->csr.len) &&
+         buf_append(out, control->chain.p, control->chain.len);
+    if (!ok)
+        out->len = before;
+    return ok;
 }
 
 static int read_spares(const json_t *spares, struct wire_control *ret, struct err *err)
@@ -85,6 +108,45 @@ static int read_fellows(const json_t *o, struct wire_control *ret, struct err *e
     return read_identity(o, "fellow", ret->fellow, err);
 }
 
+/* A length in bytes that may be absent (0). */
+static int read_length(const json_t *o, const char *key, json_int_t most, size_t *ret, struct err *err)
+{
+    const json_t *length = json_object_get(o, key);
+    json_int_t n = json_integer_value(length);
+    if (length != NULL && (!json_is_integer(length) || n < 1 || n > most))
+        return err_set(err, "\"%s\" is not a number of bytes from 1 to %lld", key, (long long)most);
+    *ret = (size_t)n;
+    return 0;
+}
+
+static int read_uncertified(const json_t *o, struct wire_control *ret, struct err *err)
+{
+    const char *code, *text;
+    const json_t *again = json_object_get(o, "again");
+    json_int_t n = json_integer_value(again);
+    if (message_string(o, "uncertified", &code, err) < 0 || message_string(o, "text", &text, err) < 0)
+        return -1;
+    if (code == NULL)
+        return 0;
+    if (again != NULL && (!json_is_integer(again) || n < 0 || n > WIRE_AGAIN_MAX))
+        return err_set(err, "\"again\" is not a number of seconds from 0 to %d", WIRE_AGAIN_MAX);
+    ret->again = (uint32_t)n;
+    ret->uncertified = strcmp(code, front_code(FRONT_OK)) != 0 ? wire_outcome(code) : FRONT_UNREACHABLE;
+    str_clean(ret->why, sizeof(ret->why), text != NULL && text[0] != '\0' ? text : "it does not say why");
+    return 0;
+}
+
+/* What is to follow the message. */
+static int read_lengths(const json_t *o, struct wire_control *ret, struct err *err)
+{
+    if (read_length(o, "csr", WIRE_CSR_MAX, &ret->csr.len, err) < 0 ||
+        read_length(o, "chain", WIRE_CHAIN_MAX, &ret->chain.len, err) < 0)
+        return -1;
+    if (ret->csr.len > 0 && ret->chain.len > 0)
+        return err_set(err, "\"csr\" and \"chain\" in one message");
+    return 0;
+}
+
 /* "withdrawn" says something even where its text is empty. */
 static int read_control(const json_t *o, struct wire_control *ret, struct err *err)
 {
@@ -93,7 +155,8 @@ static int read_control(const json_t *o, struct wire_control *ret, struct err *e
     *ret = (struct wire_control){0};
     if (message_bool(o, "ready", &ret->says_ready, &ret->ready, err) < 0 ||
         message_bool(o, "drain", &there, &ret->drain, err) < 0 || message_string(o, "down", &down, err) < 0 ||
-        message_string(o, "withdrawn", &withdrawn, err) < 0 || read_fellows(o, ret, err) < 0)
+        message_string(o, "withdrawn", &withdrawn, err) < 0 || read_fellows(o, ret, err) < 0 ||
+        read_uncertified(o, ret, err) < 0 || read_lengths(o, ret, err) < 0)
         return -1;
     if (ret->says_ready && !ret->ready && down != NULL)
         ret->down = wire_outcome(down);
@@ -102,6 +165,17 @@ static int read_control(const json_t *o, struct wire_control *ret, struct err *e
                   withdrawn[0] != '\0' ? withdrawn : "it may not be offered any more");
     const json_t *spares = json_object_get(o, "spares");
     return spares != NULL ? read_spares(spares, ret, err) : 0;
+}
+
+static enum wire_result take_bytes(const uint8_t *data, size_t len, struct wire_control *ret,
+                                   size_t *ret_used)
+{
+    struct str *bytes = ret->csr.len > 0 ? &ret->csr : &ret->chain;
+    if (len - *ret_used < bytes->len)
+        return WIRE_MORE;
+    bytes->p = (const char *)data + *ret_used;
+    *ret_used += bytes->len;
+    return WIRE_OK;
 }
 
 enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire_control *ret,
@@ -113,7 +187,7 @@ enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire
         return r;
     r = read_control(o, ret, err) < 0 ? WIRE_BAD : WIRE_OK;
     json_decref(o);
-    return r;
+    return r == WIRE_OK ? take_bytes(data, len, ret, ret_used) : r;
 }
 
 /* ---- a visitor's stream ---- */

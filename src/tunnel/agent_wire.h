@@ -19,6 +19,11 @@
 
 #define WIRE_IDENTITY_MAX 256  /* with the NUL; a longer one is left out: cut, it might be another's */
 #define WIRE_WITHDRAWN_MAX 512 /* with the NUL; a longer text is cut */
+#define WIRE_WHY_MAX 256       /* likewise */
+#define WIRE_CSR_MAX 2048      /* bytes of a certification request */
+#define WIRE_CHAIN_MAX 32768   /* bytes of a chain in PEM */
+#define WIRE_AGAIN_MAX 86400   /* seconds */
+#define WIRE_CONTROL_MAX (WIRE_MESSAGE_MAX + WIRE_CHAIN_MAX) /* bytes of a message with what follows it */
 
 /* Over TCP each side says something at least so often, and gives the other up after so much silence; QUIC has
  * signs of life of its own. */
@@ -38,15 +43,22 @@ struct wire_control {
     bool says_fellows;                  /* door: `fellows` and `fellow` hold */
     uint32_t fellows;                   /* so many other agents offer the name now */
     char fellow[WIRE_IDENTITY_MAX];     /* who one of them is; cleaned; "": not said */
-    size_t spares;                      /* door: bring a connection under each of these */
+    struct str
+        csr; /* agent: certify this key for the offer (RFC 2986, DER); borrowed; empty: it is not asked */
+    struct str chain; /* door: the certificate and those above it, in PEM; borrowed; empty: there is none */
+    enum front_outcome uncertified; /* door: there will be none, in this way; FRONT_OK: it is not said */
+    char why[WIRE_WHY_MAX];         /* ... and why, for people; cleaned, never empty with it */
+    uint32_t again;                 /* ... and asking again is worth it in so many seconds */
+    size_t spares;                  /* door: bring a connection under each of these */
     char spare[OFFER_IDS_MAX][OFFER_ID_TEXT];
 };
 
 /* Append it. False when it does not fit; nothing is appended then. */
 bool wire_encode_control(const struct wire_control *control, struct buf *out);
 
-/* Read the message at the start of `data`; *ret_used bytes are it, and the next may follow. Keeps no state:
- * the result depends on the bytes, not on how they were split. */
+/* Read the message at the start of `data`; *ret_used bytes are it, with what follows it, and the next may
+ * come then. WIRE_MORE is never said once there are WIRE_CONTROL_MAX bytes. Keeps no state: the result
+ * depends on the bytes, not on how they were split. */
 enum wire_result wire_parse_control(const uint8_t *data, size_t len, struct wire_control *ret,
                                     size_t *ret_used, struct err *err);
 

@@ -16,9 +16,10 @@
 #include "tunnel/offer_advice.h"
 
 #define READ_ROOM 4096
-#define READ_TURN 16                  /* reads of a control stream before others have a turn */
-#define UNSENT_MAX (64 * 1024)        /* bytes that an agent may leave unread */
-#define GOODBYE_NS (2 * NSEC_PER_SEC) /* for an agent to read that its offer is withdrawn */
+#define READ_TURN 16                                /* reads of a control stream before others have a turn */
+#define HEARD_MAX (WIRE_MESSAGE_MAX + WIRE_CSR_MAX) /* bytes of a message of an agent's */
+#define UNSENT_MAX (64 * 1024)                      /* bytes that an agent may leave unread */
+#define GOODBYE_NS (2 * NSEC_PER_SEC)               /* for an agent to read that its offer is withdrawn */
 #define CLOSED_TEXT "the agent closed its control stream in the middle of a message"
 
 static struct door_offer *offer_of(struct resident *r)
@@ -82,14 +83,18 @@ static bool hear(struct door_offer *o, struct resident_end *ret)
         size_t used;
         switch (wire_parse_control(o->in.data, o->in.len, &control, &used, &err)) {
         case WIRE_MORE:
-            return true;
+            return o->in.len < HEARD_MAX ||
+                   finish(o, ret, CLOSE_BAD_REQUEST, "more than an agent has to say");
         case WIRE_BAD:
             return finish(o, ret, CLOSE_BAD_REQUEST, err.text);
         case WIRE_OK:
             break;
         }
-        buf_consume(&o->in, used);
         o->heard = door_offer_now(o);
+        const char *wrong = control.csr.len > 0 ? door_certify_ask(o, control.csr) : NULL;
+        buf_consume(&o->in, used);
+        if (wrong != NULL)
+            return finish(o, ret, CLOSE_BAD_REQUEST, wrong);
         if (control.says_ready)
             hear_ready(o, &control);
     }
@@ -159,6 +164,7 @@ static void look(struct door_offer *o)
 static void take_back(struct door_offer *o, enum agents_leave how)
 {
     door_port_close(o);
+    door_certify_end(&o->certify);
     agents_withdraw(o->worker->agents, o->agent, how);
     o->agent = NULL;
     door_spares_close(o);
@@ -180,7 +186,10 @@ static void withdraw(struct door_offer *o, enum agents_leave how, enum close_rea
 static void prove_later(struct door_offer *o)
 {
     struct link_peer peer;
-    link_peer(o->link, &peer);
+    if (o->resident.landlord == NULL)
+        link_peer(o->link, &peer);
+    else
+        session_peer(o->resident.landlord, &peer);
     loop_set_timer(o->worker->loop, &o->proof, door_offer_now(o) + standing_look(&peer));
 }
 
@@ -440,9 +449,11 @@ static struct door_offer *door_offer_new(struct worker *w, struct link *link,
     o->origin.hello = hello;
     o->origin.front = NULL;
     o->origin.request = NULL;
+    o->origin.who = NULL;
     o->origin.carrier = 0; /* who comes to the port has a connection of his own */
     o->origin.transport = NULL;
     door_spares_init(&o->spares, loop_now(w->loop));
+    door_certify_init(&o->certify, loop_now(w->loop));
     timer_init(&o->timer, on_timer);
     timer_init(&o->fellows, on_fellows_timer);
     list_init(&o->joined);
@@ -480,7 +491,7 @@ static struct agent *make_known(struct door_offer *o, const struct session_origi
     struct link_peer peer;
     link_peer(o->link, &peer);
     CHECK(peer.identity != NULL); /* tunnels demand one */
-    const char *label = identity_label(peer.identity);
+    const char *label = identity_label(origin->who != NULL ? origin->who : peer.identity);
     str_copy(terms.identity, sizeof(terms.identity), label, strlen(label));
     identity_digest(peer.identity, terms.fingerprint);
     return agents_offer(o->worker->agents, &terms);

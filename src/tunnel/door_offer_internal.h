@@ -17,6 +17,7 @@
 
 struct door_port;
 struct hello_note;
+struct inquiry;
 struct udp_port;
 
 /* Over TCP: connections that wait for visitors, and visitors who wait for one. */
@@ -27,6 +28,12 @@ struct door_spares {
     size_t waiting_count;
     bool begun;               /* the first have been asked for */
     struct patience patience; /* for visitors whom anybody may have made up: each costs a TLS handshake */
+};
+
+/* The certificate that the agent wants for what it offers. */
+struct door_certify {
+    struct inquiry *asked; /* at the office; NULL: nothing is */
+    struct patience patience;
 };
 
 struct door_offer {
@@ -41,6 +48,7 @@ struct door_offer {
     struct hello_note *hello;
     struct buf in, out;
     struct door_spares spares;
+    struct door_certify certify;
     struct door_port *port;
     struct udp_port *udp_port;
     struct timer timer;
@@ -76,6 +84,18 @@ void door_offer_expect_answer(struct door_offer *o);
  * is there so that descriptors suffice. False: the door holds as many as it may. */
 bool door_offer_take_place(const struct door_offer *o);
 void door_offer_give_place(const struct door_offer *o);
+
+/* ---- door_certify.c ---- */
+
+/* `now`: monotonic. */
+void door_certify_init(struct door_certify *c, int64_t now);
+
+/* The agent wants a key certified (CSR, borrowed): it is told what comes of that. Returns NULL, or what the
+ * agent has done that none does. */
+const char *door_certify_ask(struct door_offer *o, struct str csr);
+
+/* The agent hears of nothing any more. */
+void door_certify_end(struct door_certify *c);
 
 /* ---- door_spares.c ---- */
 

@@ -23,6 +23,7 @@ static bool same_service(const struct agent_service *a, const struct agent_servi
     return strcmp(a->offer.name, b->offer.name) == 0 && a->offer.kind == b->offer.kind &&
            a->offer.udp == b->offer.udp && a->offer.port == b->offer.port && same_text(a->host, b->host) &&
            a->port == b->port && same_text(a->path, b->path) && a->proxy == b->proxy &&
+           same_text(a->also_cert, b->also_cert) && same_text(a->also_key, b->also_key) &&
            a->dial_timeout == b->dial_timeout && a->health == b->health && a->connections == b->connections &&
            a->bandwidth == b->bandwidth;
 }

@@ -27,11 +27,16 @@ struct agent_service {
     uint16_t port;
     const char *path;
     enum agent_proxy proxy; /* tell the service who visits; not over UDP */
-    struct agent_tls *tls;  /* with OFFER_END_TO_END: ends the visitors' TLS */
-    int64_t dial_timeout;   /* nanoseconds */
-    int64_t health;         /* between two probes of the service; 0: it is not probed */
-    size_t connections;     /* visitors at once */
-    int64_t bandwidth;      /* bytes per second of all visitors, both ways together; 0: no bound */
+    struct agent_tls *tls; /* with OFFER_END_TO_END: ends the visitors' TLS; bare: with a certificate that the
+                              door's CA is asked for ... */
+    const char *kept;      /* ... and which is kept in this file; NULL: nowhere */
+    /* Files of who makes the offer, where that is not whom the door's connection is opened as; or NULL, both.
+     */
+    const char *also_cert, *also_key;
+    int64_t dial_timeout; /* nanoseconds */
+    int64_t health;       /* between two probes of the service; 0: it is not probed */
+    size_t connections;   /* visitors at once */
+    int64_t bandwidth;    /* bytes per second of all visitors, both ways together; 0: no bound */
 };
 
 enum agent_event {
@@ -42,6 +47,8 @@ enum agent_event {
     AGENT_DOWN, /* the service cannot be connected to; while that goes on it is told once a minute at most */
     AGENT_UP,   /* after AGENT_DOWN: it can */
     AGENT_FELLOWS, /* other agents that offer the name have come or gone; there are none after AGENT_STANDS */
+    AGENT_CERTIFIED,   /* the door's CA has certified the offer; `text`: until when */
+    AGENT_UNCERTIFIED, /* it has not, and `text` says why; it is asked again after `wait` */
     AGENT_TURNED_AWAY, /* the agent let visitors not in; while that goes on it is told once a minute at most
                         */
 };
@@ -49,10 +56,11 @@ enum agent_event {
 struct agent_news {
     enum agent_event event;
     const struct agent_service *service;
-    const char *text; /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
-    bool quic;        /* AGENT_STANDS: over QUIC */
-    bool again;   /* AGENT_LOST: the same was told last; AGENT_TURNED_AWAY: others within a minute before */
-    int64_t wait; /* AGENT_LOST: nanoseconds */
+    const char *text;     /* for people: why; with AGENT_STANDS a warning of the door's, or "" */
+    bool quic;            /* AGENT_STANDS: over QUIC */
+    bool again;           /* AGENT_LOST: the same was told last; AGENT_CERTIFIED: one before had served;
+                             AGENT_TURNED_AWAY: others within a minute before */
+    int64_t wait;         /* AGENT_LOST, AGENT_UNCERTIFIED: nanoseconds */
     size_t turned_away;   /* AGENT_DOWN, AGENT_TURNED_AWAY: visitors, since it was last told */
     struct net_addr peer; /* AGENT_TURNED_AWAY: the last of them, `text` being why */
     size_t fellows; /* AGENT_FELLOWS: how many (OFFER_FELLOWS_MAX: or more); `text`: who one is, or "" */

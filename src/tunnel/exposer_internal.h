@@ -15,7 +15,8 @@
 #include "tunnel/throttle.h"
 #include "tunnel/way.h"
 
-#define AGENT_ROOM 17408 /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+#define AGENT_ROOM 17408       /* bytes that the longest TLS record fits into (RFC 8446, 5.2) */
+#define AGENT_WHIMS_A_SECOND 1 /* that are told, or begun anew, on the door's word alone */
 #define AGENT_SPARES_MAX (2 * OFFER_IDS_MAX)
 
 /* Does the service answer? Asked again and again where that is wanted; else visitors show it. */
@@ -39,10 +40,27 @@ struct turned_away {
     struct err last;      /* why */
 };
 
+/* A certificate of the door's CA, where none was given. */
+struct own_cert {
+    bool wanted;
+    struct cert *cert;       /* NULL: there is none yet */
+    int64_t since;           /* ... which was fetched then, in seconds since 1970 */
+    struct evp_pkey_st *key; /* the door was asked to certify it; NULL: nothing is asked */
+    int64_t not_before;      /* monotonic: asking is not worth it earlier */
+    struct timer timer;
+};
+
+/* Who makes the offer, besides whom the connection is opened as. */
+struct further {
+    struct cert *cert;  /* that was proven; NULL: none yet */
+    struct timer timer; /* looks for a newer one */
+};
+
 enum offer_state {
     OFFER_IDLE, /* the timer makes a new try */
     OFFER_REACH,
     OFFER_HELLO,
+    OFFER_PROVE, /* asked to prove who makes the offer */
     OFFER_ANSWER,
     OFFER_STANDS,
     OFFER_REFUSED,
@@ -70,6 +88,9 @@ struct exposer_offer {
     struct backoff backoff;
     struct probe probe;
     struct turned_away turned_away;
+    struct own_cert own_cert;
+    struct further further;
+    bool proven; /* ... on this connection, as far as we are concerned */
     struct throttle throttle;
     size_t visitors;
     size_t lingering;         /* of them: gone, but their connections' ends are waited for */
@@ -131,7 +152,54 @@ void turned_away_stop(struct exposer_offer *o);
 /* One from there was not let in. */
 void turned_away_note(struct exposer_offer *o, const struct net_addr *peer, const char *why);
 
+/* ---- fellows.c ---- */
+
+void fellows_init(struct exposer_offer *o);
+void fellows_hear(struct exposer_offer *o, const struct wire_control *control);
+
+/* The offer stands, and nobody has been told of; it is lost; it goes. */
+void fellows_forget(struct exposer_offer *o);
+void fellows_lost(struct exposer_offer *o);
+void fellows_end(struct exposer_offer *o);
+
+/* ---- further.c ---- */
+
+bool further_is_wanted(const struct exposer_offer *o);
+
+/* Answer the door's request with what proves it. -1 with `err`. */
+int further_prove(struct exposer_offer *o, struct str request, struct err *err);
+
+/* Nothing is proven yet; the offer stands; it does not any more. */
+void further_init(struct exposer_offer *o);
+void further_stood(struct exposer_offer *o);
+void further_lost(struct exposer_offer *o);
+
+/* ---- own_cert.c ---- */
+
+/* The offer's TLS is like that from now on (a reference is taken; NULL: it is none): with the certificate
+ * that is there, where `tls` is bare. */
+void own_cert_fit(struct exposer_offer *o, struct agent_tls *tls);
+void own_cert_stop(struct exposer_offer *o);
+
+/* Is there none to be shown to visitors? */
+bool own_cert_is_missing(const struct exposer_offer *o);
+
+/* The offer stands: ask the door where it is time. Or the door hears nothing more. */
+void own_cert_stood(struct exposer_offer *o);
+void own_cert_lost(struct exposer_offer *o);
+
+/* The door's answer: a chain, or none. False with the door's text: there never was one, and asking again is
+ * not worth it before somebody has changed something. */
+bool own_cert_take(struct exposer_offer *o, struct str chain);
+bool own_cert_refused(struct exposer_offer *o, const struct wire_control *control);
+
 /* ---- exposer_offer.c ---- */
+
+/* An offer that stands is made anew; what is open stays. */
+void exposer_offer_again(struct exposer_offer *o);
+
+/* Say something to the door, soon. */
+void exposer_offer_say(struct exposer_offer *o, const struct wire_control *control);
 
 /* Begin to offer the service; nothing is told from within. */
 void exposer_offer_add(struct exposer *a, const struct agent_service *service);

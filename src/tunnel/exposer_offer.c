@@ -12,6 +12,7 @@
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
+#include "tunnel/renew_wire.h"
 
 /* An offer that stood so long was no failure. Short, so that a door that is started several times within a
  * minute has its agents back as soon as the first time. */
@@ -26,7 +27,6 @@
 /* The door's word alone is not to fill a disk or keep a processor busy. What a slow network has held up may
  * come at once. */
 #define WHIMS_AT_ONCE 10
-#define WHIMS_A_SECOND 1
 
 /* ---- telling ---- */
 
@@ -53,9 +53,11 @@ static void tell_lost(struct exposer_offer *o, const char *text, int64_t wait)
 static void drop_connection(struct exposer_offer *o)
 {
     wheel_cancel(&o->timer);
-    wheel_cancel(&o->fellows_due);
+    fellows_lost(o);
     way_cancel(&o->way);
     renewer_leave(&o->part);
+    own_cert_lost(o);
+    further_lost(o);
     link_close(o->control, o->state != OFFER_STANDS);
     o->control = NULL;
     buf_free(&o->in);
@@ -156,9 +158,10 @@ static enum offer_state step_reach(struct exposer_offer *o)
                 d->place);
         return turned_down(o, d->text.text);
     }
-    o->in.max = WIRE_MESSAGE_MAX + AGENT_ROOM;
+    o->in.max = WIRE_CONTROL_MAX + AGENT_ROOM;
     o->out.max = OUT_MAX;
-    CHECK(wire_encode_offer(&o->service.offer, o->agent->door->cert != NULL, &o->out));
+    CHECK(wire_encode_offer(&o->service.offer, o->agent->door->cert != NULL, further_is_wanted(o), &o->out));
+    o->proven = false;
     return OFFER_HELLO;
 }
 
@@ -166,12 +169,14 @@ static enum offer_state step_hello(struct exposer_offer *o)
 {
     if (link_write_buf(o->control, &o->out) == LINK_AGAIN)
         return OFFER_HELLO;
-    return OFFER_ANSWER; /* where that broke, what the door said before says why */
+    return further_is_wanted(o) && !o->proven
+               ? OFFER_PROVE
+               : OFFER_ANSWER; /* where that broke, what the door said before says why */
 }
 
 static enum link_status read_more(struct exposer_offer *o)
 {
-    CHECK(o->in.len < WIRE_MESSAGE_MAX);
+    CHECK(o->in.len < WIRE_CONTROL_MAX);
     return link_read_buf(o->control, &o->in, AGENT_ROOM);
 }
 
@@ -184,17 +189,6 @@ static int64_t next_look(const struct exposer_offer *o, int64_t now)
     return now + (carrier_is_under_way(c) ? LOOK_NS : LOOK_RARELY_NS);
 }
 
-/* False: it is known. */
-static bool note_fellows(struct exposer_offer *o, size_t count, const char *one)
-{
-    if (o->fellows == count && strcmp(one, o->fellow == NULL ? "" : o->fellow) == 0)
-        return false;
-    o->fellows = count;
-    free(o->fellow);
-    o->fellow = str_dup(*one == '\0' ? NULL : one);
-    return true;
-}
-
 static enum offer_state stand(struct exposer_offer *o, const char *warning)
 {
     struct loop *loop = o->agent->loop;
@@ -202,10 +196,10 @@ static enum offer_state stand(struct exposer_offer *o, const char *warning)
     wheel_cancel(&o->timer);
     if (!o->shared) /* QUIC has signs of life of its own */
         loop_set_timer(loop, &o->timer, MIN(o->said + SIGN_OF_LIFE_NS, next_look(o, o->said)));
-    o->has_stood = true;
+    o->has_stood = o->has_stood || !own_cert_is_missing(o);
     free(o->complaint);
     o->complaint = NULL;
-    note_fellows(o, 0, "");
+    fellows_forget(o);
     exposer_offer_tell(o, &(struct agent_news){.event = AGENT_STANDS, .text = warning, .quic = o->shared});
     return OFFER_STANDS;
 }
@@ -222,6 +216,63 @@ static enum offer_state refused(struct exposer_offer *o, const struct wire_answe
                                                                                  : try_later(o, text.text);
 }
 
+static enum offer_state not_read(struct exposer_offer *o)
+{
+    struct err *text = &o->agent->door->text;
+    err_prefix(text, "the door's answer cannot be read");
+    return try_later(o, text->text);
+}
+
+/* Nothing more has come of the answer; `same` waits for it. */
+static enum offer_state not_heard(struct exposer_offer *o, enum link_status status, enum offer_state same)
+{
+    struct err *text = &o->agent->door->text;
+    if (status == LINK_AGAIN)
+        return same;
+    if (status != LINK_EOF)
+        return far_failed(o);
+    err_set(text, "the door %s closed the connection without an answer", o->agent->door->place);
+    return try_later(o, text->text);
+}
+
+/* The door asks who makes the offer, or does not want to know. */
+static enum offer_state prove(struct exposer_offer *o, const struct wire_answer *answer,
+                              const struct buf *request)
+{
+    const struct str asked = {(const char *)request->data, request->len};
+    struct err err;
+    if (answer->outcome != FRONT_OK)
+        return refused(o, answer);
+    o->proven = true;
+    if (further_prove(o, asked, &err) == 0)
+        return OFFER_HELLO;
+    err_prefix(&err, "who offers %s is not proven", o->service.offer.name);
+    return turned_down(o, err.text);
+}
+
+static enum offer_state step_prove(struct exposer_offer *o)
+{
+    for (;;) {
+        struct wire_answer answer;
+        struct buf request = {.max = AUTHENTICATOR_REQUEST_MAX};
+        int64_t expires;
+        size_t used;
+        enum offer_state next = OFFER_PROVE;
+        enum wire_result r = renew_parse_answer(o->in.data, o->in.len, &answer, &request, &expires, &used,
+                                                &o->agent->door->text);
+        if (r == WIRE_OK) {
+            buf_consume(&o->in, used);
+            next = prove(o, &answer, &request);
+        }
+        buf_free(&request);
+        if (r != WIRE_MORE)
+            return r == WIRE_OK ? next : not_read(o);
+        enum link_status status = read_more(o);
+        if (status != LINK_OK)
+            return not_heard(o, status, OFFER_PROVE);
+    }
+}
+
 static enum offer_state step_answer(struct exposer_offer *o)
 {
     struct err *text = &o->agent->door->text;
@@ -229,10 +280,8 @@ static enum offer_state step_answer(struct exposer_offer *o)
         struct wire_answer answer;
         size_t used;
         enum wire_result r = wire_parse_answer(o->in.data, o->in.len, &answer, &used, text);
-        if (r == WIRE_BAD) {
-            err_prefix(text, "the door's answer cannot be read");
-            return try_later(o, text->text);
-        }
+        if (r == WIRE_BAD)
+            return not_read(o);
         if (r == WIRE_OK) {
             buf_consume(&o->in, used);
             if (answer.outcome == FRONT_OK)
@@ -241,14 +290,8 @@ static enum offer_state step_answer(struct exposer_offer *o)
             return answer.outcome == FRONT_OK ? stand(o, answer.warning) : refused(o, &answer);
         }
         enum link_status status = read_more(o);
-        if (status == LINK_AGAIN)
-            return OFFER_ANSWER;
-        if (status == LINK_EOF) {
-            err_set(text, "the door %s closed the connection without an answer", o->agent->door->place);
-            return try_later(o, text->text);
-        }
         if (status != LINK_OK)
-            return far_failed(o);
+            return not_heard(o, status, OFFER_ANSWER);
     }
 }
 
@@ -260,12 +303,18 @@ static void say(struct exposer_offer *o, const struct wire_control *control)
         o->said = loop_now(o->agent->loop);
 }
 
+void exposer_offer_say(struct exposer_offer *o, const struct wire_control *control)
+{
+    say(o, control);
+    offer_run(o);
+}
+
 /* One that stops says no more of its service: it will be back, or not, whatever that does. */
 static void say_ready(struct exposer_offer *o)
 {
     bool stopping = o->agent->stopping;
     say(o, &(struct wire_control){.says_ready = true,
-                                  .ready = o->probe.down == FRONT_OK && !stopping,
+                                  .ready = o->probe.down == FRONT_OK && !stopping && !own_cert_is_missing(o),
                                   .down = stopping ? FRONT_OK : o->probe.down});
 }
 
@@ -288,6 +337,13 @@ static enum offer_state stop_moving(struct exposer_offer *o)
     return try_later(o, text.text);
 }
 
+static void make_anew(struct exposer_offer *o)
+{
+    drop_connection(o);
+    begin(o);
+    loop_defer(o->agent->loop, &o->again);
+}
+
 /* The door stops: the offer moves to a new connection, and what is open stays where it is. */
 static enum offer_state move(struct exposer_offer *o)
 {
@@ -296,20 +352,24 @@ static enum offer_state move(struct exposer_offer *o)
         client_door_renew(d, o->carrier);
     if (!patience_bear(&o->whims, loop_now(o->agent->loop)))
         return stop_moving(o);
-    drop_connection(o);
-    begin(o);
-    loop_defer(o->agent->loop, &o->again);
+    make_anew(o);
     return OFFER_REACH;
+}
+
+void exposer_offer_again(struct exposer_offer *o)
+{
+    if (o->state != OFFER_STANDS || o->agent->stopping)
+        return;
+    exposer_visit_drop(o->agent, o); /* what waits was brought for the offer as it was */
+    make_anew(o);
 }
 
 void exposer_offer_unheard(struct exposer_offer *o, unsigned turn)
 {
-    bool waits = o->state == OFFER_HELLO || o->state == OFFER_ANSWER || o->state == OFFER_STANDS;
-    if (!waits || !o->shared || o->carrier != turn || o->agent->stopping)
-        return;
-    drop_connection(o);
-    begin(o);
-    loop_defer(o->agent->loop, &o->again);
+    bool waits = o->state == OFFER_HELLO || o->state == OFFER_PROVE || o->state == OFFER_ANSWER ||
+                 o->state == OFFER_STANDS;
+    if (waits && o->shared && o->carrier == turn && !o->agent->stopping)
+        make_anew(o);
 }
 
 /* The door's policy does not allow the offer any more. Whoever visits already may stay; and a slip in the
@@ -320,35 +380,25 @@ static enum offer_state withdrawn(struct exposer_offer *o)
     return try_after(o, text.text, REFUSED_FACTOR);
 }
 
+static enum offer_state uncertified(struct exposer_offer *o)
+{
+    struct err text = o->agent->door->text;
+    return turned_down(o, text.text);
+}
+
 /* What the door has said that ends the state. */
 struct orders {
     bool drain;
-    bool withdrawn; /* the door's text says why */
+    bool withdrawn;   /* the door's text says why */
+    bool uncertified; /* likewise */
 };
 
-/* An honest door says it once a second. What another says beyond that is told when it is due: the last of
- * it. */
-static void tell_fellows(struct exposer_offer *o)
+/* False when there will be none. */
+static bool hear_of_certificate(struct exposer_offer *o, const struct wire_control *control)
 {
-    int64_t now = loop_now(o->agent->loop);
-    struct agent_news news = {
-        .event = AGENT_FELLOWS, .text = o->fellow == NULL ? "" : o->fellow, .fellows = o->fellows};
-    if (patience_bear(&o->whims, now))
-        exposer_offer_tell(o, &news);
-    else
-        loop_set_timer(o->agent->loop, &o->fellows_due, now + NSEC_PER_SEC / WHIMS_A_SECOND);
-}
-
-static void on_fellows_due(struct timer *t)
-{
-    tell_fellows(CONTAINER_OF(t, struct exposer_offer, fellows_due));
-}
-
-static void hear_of_fellows(struct exposer_offer *o, const struct wire_control *control)
-{
-    if (control->says_fellows && note_fellows(o, control->fellows, control->fellow) &&
-        !timer_is_set(&o->fellows_due))
-        tell_fellows(o);
+    if (control->chain.len > 0)
+        return own_cert_take(o, control->chain);
+    return control->uncertified == FRONT_OK || own_cert_refused(o, control);
 }
 
 /* Take what is complete. False when the door says something that cannot be read. */
@@ -360,10 +410,13 @@ static bool obey(struct exposer_offer *o, struct orders *ret, struct err *err)
         enum wire_result r = wire_parse_control(o->in.data, o->in.len, &control, &used, err);
         if (r != WIRE_OK)
             return r == WIRE_MORE;
-        buf_consume(&o->in, used);
         o->heard = loop_now(o->agent->loop);
+        ret->uncertified = !hear_of_certificate(o, &control);
+        buf_consume(&o->in, used);
+        if (ret->uncertified)
+            return true;
         ret->drain = ret->drain || control.drain;
-        hear_of_fellows(o, &control);
+        fellows_hear(o, &control);
         if (control.withdrawn[0] != '\0') {
             ret->withdrawn = true;
             err_set(err, "the door %s has withdrawn the offer of %s: %s", o->agent->door->place,
@@ -384,6 +437,8 @@ static enum offer_state step_stands(struct exposer_offer *o)
             err_prefix(text, "what the door %s says cannot be read", o->agent->door->place);
             return try_later(o, text->text);
         }
+        if (orders.uncertified)
+            return uncertified(o);
         if (orders.withdrawn)
             return withdrawn(o);
         if (orders.drain && !o->agent->stopping)
@@ -405,10 +460,8 @@ static enum offer_state step_stands(struct exposer_offer *o)
 /* ---- the driver ---- */
 
 static enum offer_state (*const steps[])(struct exposer_offer *) = {
-    [OFFER_REACH] = step_reach,
-    [OFFER_HELLO] = step_hello,
-    [OFFER_ANSWER] = step_answer,
-    [OFFER_STANDS] = step_stands,
+    [OFFER_REACH] = step_reach,   [OFFER_HELLO] = step_hello,   [OFFER_PROVE] = step_prove,
+    [OFFER_ANSWER] = step_answer, [OFFER_STANDS] = step_stands,
 };
 
 static void offer_run(struct exposer_offer *o)
@@ -424,8 +477,12 @@ static void offer_run(struct exposer_offer *o)
         if (next == o->state)
             break;
         o->state = next;
-        if (stood && (o->probe.down != FRONT_OK || o->agent->stopping))
+        if (stood && (o->probe.down != FRONT_OK || o->agent->stopping || own_cert_is_missing(o)))
             say_ready(o);
+        if (stood) {
+            own_cert_stood(o);
+            further_stood(o);
+        }
     }
     o->running = false;
 }
@@ -516,15 +573,20 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     o->service.offer.instance = a->instance;
     o->service.host = str_dup(service->host);
     o->service.path = str_dup(service->path);
-    o->service.tls = agent_tls_ref(service->tls);
+    o->service.kept = str_dup(service->kept);
+    o->service.also_cert = str_dup(service->also_cert);
+    o->service.also_key = str_dup(service->also_key);
+    further_init(o);
+    o->service.tls = NULL;
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);
-    timer_init(&o->fellows_due, on_fellows_due);
-    patience_init_as(&o->whims, WHIMS_AT_ONCE, WHIMS_A_SECOND, loop_now(a->loop));
+    fellows_init(o);
+    patience_init_as(&o->whims, WHIMS_AT_ONCE, AGENT_WHIMS_A_SECOND, loop_now(a->loop));
     task_init(&o->again, on_again);
     list_insert(&a->offers, &o->node);
     if (service->bandwidth > 0)
         throttle_init(&o->throttle, a->loop, service->bandwidth);
+    own_cert_fit(o, service->tls);
     begin(o);
     loop_defer(a->loop, &o->again); /* so that nothing is told from within exposer_new() */
     probe_start(o);
@@ -539,11 +601,15 @@ void exposer_offer_free(struct exposer_offer *o)
     list_remove(&o->again.node);
     list_remove(&o->node);
     throttle_end(&o->throttle);
+    own_cert_stop(o);
     agent_tls_unref(o->service.tls);
+    free((void *)(uintptr_t)o->service.kept);
+    free((void *)(uintptr_t)o->service.also_cert);
+    free((void *)(uintptr_t)o->service.also_key);
     free((void *)(uintptr_t)o->service.host);
     free((void *)(uintptr_t)o->service.path);
     free(o->complaint);
-    free(o->fellow);
+    fellows_end(o);
     free(o);
 }
 
@@ -571,9 +637,7 @@ void exposer_offer_withdraw(struct exposer_offer *o)
 
 void exposer_offer_go_on(struct exposer_offer *o, struct agent_tls *tls)
 {
-    agent_tls_ref(tls);
-    agent_tls_unref(o->service.tls);
-    o->service.tls = tls;
+    own_cert_fit(o, tls);
     if (o->state != OFFER_REFUSED)
         return;
     begin(o);

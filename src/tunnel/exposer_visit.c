@@ -281,6 +281,8 @@ static enum visit_state receive(struct exposer_visit *v)
         turn_away(v, "as many visitors are here as may be (connections)");
         return refuse(v, FRONT_LIMIT, "the agent has as many visitors as it takes");
     }
+    if (own_cert_is_missing(o))
+        return refuse(v, FRONT_UNREACHABLE, "the agent has no certificate yet");
     v->tls = agent_tls_ref(o->service.tls);
     if (v->tls != NULL)
         return reply(v, FRONT_OK, NULL);

@@ -162,13 +162,11 @@ static struct renewable *first_part(const struct known *k)
     return CONTAINER_OF(k->parts.next, struct renewable, node);
 }
 
-/* Of the connection that is to go on, not of the one that this travels on. */
-static int export_keys(const struct known *k, struct authenticator_keys *ret, struct err *err)
+int renewer_export(struct link *link, bool shared, struct authenticator_keys *ret, struct err *err)
 {
-    const struct renewable *p = first_part(k);
-    if (p->shared)
-        return quic_stream_export(link_bottom(p->link), AUTHENTICATOR_CLIENT, ret, err);
-    struct link *tls = tls_link_bottom(p->link);
+    if (shared)
+        return quic_stream_export(link_bottom(link), AUTHENTICATOR_CLIENT, ret, err);
+    struct link *tls = tls_link_bottom(link);
     return tls == NULL ? err_set(err, "no TLS") : tls_link_export(tls, AUTHENTICATOR_CLIENT, ret, err);
 }
 
@@ -176,7 +174,8 @@ static int put_proof(struct call *c, const struct buf *request, struct err *err)
 {
     struct authenticator_keys keys;
     struct buf made = {0};
-    if (export_keys(c->known, &keys, err) != 0)
+    const struct renewable *part = first_part(c->known); /* not of the connection that this travels on */
+    if (renewer_export(part->link, part->shared, &keys, err) != 0)
         return -1;
     struct authenticator_terms terms = {.keys = &keys,
                                         .sender = AUTHENTICATOR_CLIENT,

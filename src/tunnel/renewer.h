@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/list.h"
 
+struct authenticator_keys;
 struct client_door;
 struct link;
 struct renewer;
@@ -37,6 +39,10 @@ void renewer_join(struct renewer *r, struct renewable *part, uint64_t id, int64_
 
 /* The link goes. Harmless on one that never joined. */
 void renewer_leave(struct renewable *part);
+
+/* What authenticators of ours are made with on the connection that carries `link`, a stream of QUIC if
+ * `shared`. -1 with `err`. */
+int renewer_export(struct link *link, bool shared, struct authenticator_keys *ret, struct err *err);
 
 /* There is word of a newer certificate in the file: look now. */
 void renewer_look(struct renewer *r);

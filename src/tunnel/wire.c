@@ -11,6 +11,7 @@
 #include "session/session.h"
 #include "tunnel/agent_wire.h"
 #include "tunnel/door_offer.h"
+#include "tunnel/door_proof.h"
 #include "tunnel/door_renewal.h"
 
 static const char *const texts[FRONT_OUTCOMES] = {
@@ -42,7 +43,7 @@ bool wire_encode_hello(const struct front_target *target, struct wire_client cli
     return message_end(out, at, ok);
 }
 
-bool wire_encode_offer(const struct offer *offer, bool renews, struct buf *out)
+bool wire_encode_offer(const struct offer *offer, bool renews, bool proves, struct buf *out)
 {
     CHECK(strnlen(offer->name, HOST_MAX) < HOST_MAX && offer->kind < OFFER_KINDS);
     size_t at;
@@ -53,7 +54,8 @@ bool wire_encode_offer(const struct offer *offer, bool renews, struct buf *out)
               (offer->instance == 0 ||
                buf_printf(out, ",\"instance\":%llu", (unsigned long long)offer->instance)) &&
               (offer->connections == 0 || buf_printf(out, ",\"connections\":%u", offer->connections)) &&
-              (!renews || buf_printf(out, ",\"renews\":true"));
+              (!renews || buf_printf(out, ",\"renews\":true")) &&
+              (!proves || buf_printf(out, ",\"proves\":true"));
     return message_end(out, at, ok);
 }
 
@@ -222,6 +224,10 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
         r = message_bool(o, "datagrams", &there, &ret->datagrams, err);
     if (r == 0)
         r = message_bool(o, "renews", &there, &ret->renews, err);
+    if (r == 0)
+        r = message_bool(o, "proves", &there, &ret->proves, err);
+    if (r == 0 && ret->proves && what != FRONT_OFFER)
+        r = err_set(err, "\"proves\" goes with \"offer\" only");
     json_decref(o);
     return r < 0 ? FRONT_BAD : what;
 }
@@ -229,8 +235,10 @@ static enum front_result ask(const uint8_t *data, size_t len, struct front_reque
 static struct resident *reside(struct worker *w, struct link *link, const struct session_origin *origin,
                                struct str early, struct err *err)
 {
-    return origin->request->renew != 0 ? door_renewal_reside(w, link, origin, early)
-                                       : door_offer_reside(w, link, origin, early, err);
+    if (origin->request->renew != 0)
+        return door_renewal_reside(w, link, origin, early);
+    return origin->request->proves ? door_proof_reside(w, link, origin, early)
+                                   : door_offer_reside(w, link, origin, early, err);
 }
 
 /* The stream becomes a flow of datagrams, where there are any. */

@@ -30,7 +30,7 @@ bool wire_encode_hello(const struct front_target *target, struct wire_client cli
 
 /* An agent's side: append a hello that offers a service, or one that brings a connection under an id. False
  * when it does not fit; nothing is appended then. */
-bool wire_encode_offer(const struct offer *offer, bool renews, struct buf *out);
+bool wire_encode_offer(const struct offer *offer, bool renews, bool proves, struct buf *out);
 bool wire_encode_spare(const char *id, struct buf *out);
 
 /* The outcome that is called so on the wire; FRONT_UNREACHABLE for a word that we do not know. */

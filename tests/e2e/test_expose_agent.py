@@ -751,7 +751,8 @@ def test_hangup_without_a_file(start, fake):
     (["a.test", "--to", "a:1", "--port", "1"], "goes with a public offer only"),
     (["a.test", "--to", "a:1", "--public", "--udp"], "needs a port"),
     (["a.test", "--to", "a:1", "--public", "--port", "0"], "1 to 65535"),
-    (["a.test", "--to", "a:1", "--end-to-end"], "needs a certificate"),
+    (["a.test", "--to", "a:1", "--end-to-end", "--anyone", "--service-cert", "c.pem"], "a certificate and its key go together"),
+    (["a.test", "--to", "a:1", "--also-key", "c.key"], "is proven by a certificate and its key"),
     (["a.test", "--to", "a:1", "--end-to-end", "--service-cert", "c", "--service-key", "k"], "who may visit"),
     (["a.test", "--to", "a:1", "--anyone"], "end-to-end only"),
     (["a.test", "--to", "a:1", "--bandwidth", "fast"], "bytes per second"),
@@ -886,7 +887,7 @@ def test_check_finds_all_in_one_go(pki, tmp_path):
                     "  - {name: d.test, to: 'a:1', kind: end-to-end, certificate: no.pem, key: no.key, clients: none.pem}\n"
                     f"  - {{name: e.test, to: 'a:1', kind: end-to-end, certificate: {cert.certificate}, key: {cert.key}, "
                     "anyone: true, allow: bob}\n"
-                    "  - {name: f.test, to: 'a:1', kind: end-to-end, clients: none.pem}\n")
+                    "  - {name: f.test, to: 'a:1', kind: end-to-end, key: no.key, clients: none.pem}\n")
     status, out, err = check(tmp_path, "-c", path)
     places = [line.removeprefix(f"{path}:") for line in err.splitlines()]
     assert (status, out) == (1, "")
@@ -894,9 +895,9 @@ def test_check_finds_all_in_one_go(pki, tmp_path):
                                     "8:5: services[2]: who may visit an offer end-to-end? Either whom CA certificates vouch "
                                     "for ('clients: FILE'), or anyone ('anyone: true')",
                                     "10:5: services[4]: whom to allow can only be told of visitors who show a certificate "
-                                    "('clients')", "11:5: services[5]: an offer end-to-end needs a certificate for its name "
-                                    "and the key ('certificate', 'key')", "9:62: services[3].certificate: ",
-                                    "9:92: services[3].clients: ", "11:58: services[5].clients: ", "2:7: cert: ", "4:5: ca: "],
+                                    "('clients')", "11:5: services[5]: a certificate and its key go together "
+                                    "('certificate', 'key'); without both the door's CA is asked for one", "9:62: services[3].certificate: ",
+                                    "9:92: services[3].clients: ", "11:71: services[5].clients: ", "2:7: cert: ", "4:5: ca: "],
                            strict=True):
         assert place.startswith(text), err
     assert "--" not in err

@@ -16,18 +16,23 @@ static void control(const uint8_t *data, size_t len)
     size_t used;
     struct err err = {""};
     enum wire_result r = wire_parse_control(data, len, &got, &used, &err);
-    CHECK(r != WIRE_MORE || len < WIRE_MESSAGE_MAX);
+    CHECK(r != WIRE_MORE || len < WIRE_CONTROL_MAX);
     CHECK(r != WIRE_BAD || err.text[0] != '\0');
     if (r != WIRE_OK)
         return;
     struct buf out = {0};
     CHECK(used <= len && got.spares <= OFFER_IDS_MAX);
     CHECK(wire_parse_control(data, used - 1, &again, &used, NULL) == WIRE_MORE);
-    CHECK(wire_encode_control(&got, &out) && out.len <= WIRE_MESSAGE_MAX);
+    CHECK(wire_encode_control(&got, &out) && out.len <= WIRE_CONTROL_MAX);
     CHECK(wire_parse_control(out.data, out.len, &again, &used, NULL) == WIRE_OK && used == out.len);
     CHECK(again.says_ready == got.says_ready && again.ready == got.ready && again.drain == got.drain);
     CHECK(again.down == got.down && (got.down == FRONT_OK || (got.says_ready && !got.ready)));
     CHECK(strpbrk(got.withdrawn, "\r\n\x1b") == NULL && strcmp(again.withdrawn, got.withdrawn) == 0);
+    CHECK(again.csr.len == got.csr.len && again.chain.len == got.chain.len);
+    CHECK(got.csr.len <= WIRE_CSR_MAX && (got.csr.len == 0 || got.chain.len == 0));
+    CHECK(again.uncertified == got.uncertified && again.again == got.again &&
+          strcmp(again.why, got.why) == 0);
+    CHECK(strpbrk(got.why, "\r\n\x1b") == NULL && (got.why[0] == '\0') == (got.uncertified == FRONT_OK));
     CHECK(again.spares == got.spares && memcmp(again.spare, got.spare, sizeof(got.spare)) == 0);
     buf_free(&out);
 }

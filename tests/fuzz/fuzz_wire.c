@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static bool put_again(const struct front_request *got, enum front_result what, struct buf *out)
 {
     const struct wire_client client = {got->datagrams, got->renews};
-    return what == FRONT_OFFER   ? wire_encode_offer(&got->offer, got->renews, out)
+    return what == FRONT_OFFER   ? wire_encode_offer(&got->offer, got->renews, got->proves, out)
            : what == FRONT_SPARE ? wire_encode_spare(got->spare, out)
            : what == FRONT_RENEW ? renew_encode_hello(got->renew, out)
                                  : wire_encode_hello(&got->target, client, out);
@@ -30,6 +30,7 @@ static void check_same(const struct front_request *a, const struct front_request
         CHECK(a->offer.port == 0 || a->offer.kind == OFFER_PUBLIC);
         CHECK(strcmp(b->offer.name, a->offer.name) == 0 && b->offer.kind == a->offer.kind);
         CHECK(b->offer.udp == a->offer.udp && b->offer.port == a->offer.port);
+        CHECK(b->proves == a->proves && b->renews == a->renews);
     } else if (what == FRONT_RENEW) {
         CHECK(a->renew != 0 && b->renew == a->renew);
     } else {

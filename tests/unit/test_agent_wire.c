@@ -75,6 +75,8 @@ static void test_control(void **state)
         {{.says_fellows = true, .fellows = 2, .fellow = "bob"}, "{\"v\":1,\"fellows\":2,\"fellow\":\"bob\"}"},
         {{.says_fellows = true}, "{\"v\":1,\"fellows\":0}"},
         {{.spares = 2, .spare = {"aB-_9", "x"}}, "{\"v\":1,\"spares\":[\"aB-_9\",\"x\"]}"},
+        {{.uncertified = FRONT_DENIED, .why = "rule", .again = 60},
+         "{\"v\":1,\"uncertified\":\"denied\",\"text\":\"rule\",\"again\":60}"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -93,7 +95,41 @@ static void test_control(void **state)
         assert_int_equal(got.control.says_fellows, rows[i].control.says_fellows);
         assert_int_equal(got.control.fellows, rows[i].control.fellows);
         assert_string_equal(got.control.fellow, rows[i].control.fellow);
+        assert_int_equal(got.control.uncertified, rows[i].control.uncertified);
+        assert_string_equal(got.control.why, rows[i].control.why);
+        assert_int_equal(got.control.again, rows[i].control.again);
         buf_free(&b);
+    }
+}
+
+/* What follows a message belongs to it, and the longest is still waited for. */
+static void test_control_bytes(void **state)
+{
+    static char bytes[WIRE_CHAIN_MAX];
+    const struct wire_control rows[] = {{.csr = {bytes, 1}},
+                                        {.csr = {bytes, WIRE_CSR_MAX}},
+                                        {.chain = {bytes, 300}},
+                                        {.chain = {bytes, WIRE_CHAIN_MAX}}};
+    (void)state;
+    memset(bytes, 'x', sizeof(bytes));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf b = {0}, small = {.max = 16};
+        struct wire_control got;
+        size_t used;
+        assert_true(wire_encode_control(&rows[i], &b) && b.len <= WIRE_CONTROL_MAX);
+        assert_true(buf_append(&b, "next", 4));
+        for (size_t n = 0; n < b.len - 4; n += 1 + n / 64)
+            assert_int_equal(wire_parse_control(b.data, n, &got, &used, NULL), WIRE_MORE);
+        assert_int_equal(wire_parse_control(b.data, b.len - 5, &got, &used, NULL), WIRE_MORE);
+        assert_int_equal(wire_parse_control(b.data, b.len, &got, &used, NULL), WIRE_OK);
+        assert_int_equal(used, b.len - 4);
+        assert_int_equal(got.csr.len, rows[i].csr.len);
+        assert_int_equal(got.chain.len, rows[i].chain.len);
+        assert_memory_equal(got.csr.len > 0 ? got.csr.p : got.chain.p, bytes, got.csr.len + got.chain.len);
+        assert_false(wire_encode_control(&rows[i], &small));
+        assert_int_equal(small.len, 0);
+        buf_free(&b);
+        buf_free(&small);
     }
 }
 
@@ -225,6 +261,16 @@ static void test_hostile(void **state)
         {false, "{\"v\":1,\"fellows\":\"1\"}", "\"fellows\" is not a number"},
         {false, "{\"v\":1,\"fellows\":1.5}", "\"fellows\" is not a number"},
         {false, "{\"v\":1,\"fellows\":1,\"fellow\":[]}", "\"fellow\" is not a string"},
+        {false, "{\"v\":1,\"csr\":0}", "from 1 to 2048"},
+        {false, "{\"v\":1,\"csr\":2049}", "from 1 to 2048"},
+        {false, "{\"v\":1,\"csr\":-1}", "from 1 to 2048"},
+        {false, "{\"v\":1,\"csr\":\"abc\"}", "from 1 to 2048"},
+        {false, "{\"v\":1,\"chain\":32769}", "from 1 to 32768"},
+        {false, "{\"v\":1,\"chain\":1.5}", "from 1 to 32768"},
+        {false, "{\"v\":1,\"csr\":1,\"chain\":1}", "in one message"},
+        {false, "{\"v\":1,\"uncertified\":1}", "not a string"},
+        {false, "{\"v\":1,\"uncertified\":\"denied\",\"again\":-1}", "from 0 to 86400"},
+        {false, "{\"v\":1,\"uncertified\":\"denied\",\"again\":86401}", "from 0 to 86400"},
         {false, "{\"v\":1,\"spares\":\"a\"}", "not a list"},
         {false, "{\"v\":1,\"spares\":[1]}", "not a string"},
         {false, "{\"v\":1,\"spares\":[\"a\",[]]}", "not a string"},
@@ -293,10 +339,10 @@ static void test_ignored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_control),       cmocka_unit_test(test_control_longest),
-        cmocka_unit_test(test_visit),         cmocka_unit_test(test_visit_longest),
-        cmocka_unit_test(test_long_identity), cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_ignored),
+        cmocka_unit_test(test_control),         cmocka_unit_test(test_control_bytes),
+        cmocka_unit_test(test_control_longest), cmocka_unit_test(test_visit),
+        cmocka_unit_test(test_visit_longest),   cmocka_unit_test(test_long_identity),
+        cmocka_unit_test(test_hostile),         cmocka_unit_test(test_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -605,6 +605,9 @@ static void test_serve(void **state)
     assert_int_equal(tls->clients.mode, CONFIG_CLIENTS_OPTIONAL);
     assert_int_equal(c->ca->login.renewable, 8 * 3600 * NSEC_PER_SEC);
     assert_null(c->ca->passphrase_file.text);
+    assert_int_equal(c->ca->agents->lifetime, 12 * 3600 * NSEC_PER_SEC);
+    assert_int_equal(c->ca->agents->per_name, 4);
+    assert_int_equal(c->ca->agents->per_hour, 1000);
     const struct config_ca_acme *acme = c->ca->acme;
     assert_string_equal(acme->url.text, "https://ca.example.com");
     assert_int_equal(acme->challenges.n, 2);

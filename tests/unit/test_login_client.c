@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "cert/fresh_key.h"
 #include "cert/key.h"
 #include "cert/pem.h"
 #include "login/client.h"
@@ -37,7 +38,7 @@ static void test_kept(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, text = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err);
     struct keep k = {.door = "door.example.com:443", .ca = "system", .renewable_until = 1234567}, back;
     const char *path = pki_path("login.pem");
     struct stat st;
@@ -65,7 +66,7 @@ static void test_kept(void **state)
     buf_free(&csr);
     buf_free(&pem);
     buf_free(&text);
-    keep_key_free(key);
+    fresh_key_free(key);
     ca_free(root);
 }
 
@@ -74,7 +75,7 @@ static void test_not_kept(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, before = {0}, after = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err), *other = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err), *other = fresh_key_make(&csr, &err);
     struct keep k = {.door = "a"}, bad = {.door = "a\nb"};
     const char *path = pki_path("kept.pem");
     (void)state;
@@ -95,8 +96,8 @@ static void test_not_kept(void **state)
     buf_free(&pem);
     buf_free(&before);
     buf_free(&after);
-    keep_key_free(key);
-    keep_key_free(other);
+    fresh_key_free(key);
+    fresh_key_free(other);
     ca_free(root);
 }
 
@@ -130,7 +131,7 @@ static void test_key_that_follows(void **state)
     assert_int_equal(keep_remove(path, &err), 0); /* nothing is there */
     EVP_PKEY *const keys[] = {key, same, other, fresh};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        keep_key_free(keys[i]);
+        fresh_key_free(keys[i]);
     buf_free(&csr);
     buf_free(&again);
     buf_free(&pem);
@@ -144,7 +145,7 @@ static void test_only_certificates_are_kept(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, junk = {0}, with_key = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err), *other = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err), *other = fresh_key_make(&csr, &err);
     struct keep k = {.door = "door.example.com:443", .ca = "system", .since = 17, .renewable_until = 5}, back;
     const char *path = pki_path("only.pem");
     const uint8_t *p = NULL;
@@ -170,8 +171,8 @@ static void test_only_certificates_are_kept(void **state)
     buf_free(&pem);
     buf_free(&junk);
     buf_free(&with_key);
-    keep_key_free(key);
-    keep_key_free(other);
+    fresh_key_free(key);
+    fresh_key_free(other);
     ca_free(root);
 }
 
@@ -181,7 +182,7 @@ static void test_fingerprints(void **state)
     struct err err = {""};
     struct buf csr = {0}, pem = {0}, out = {0};
     struct ca *root = pki_root("Root");
-    EVP_PKEY *key = keep_key_make(&csr, &err);
+    EVP_PKEY *key = fresh_key_make(&csr, &err);
     char plain[65] = "", colons[97] = "", wrong[65];
     uint8_t digest[32];
     unsigned len = 0;
@@ -209,7 +210,7 @@ static void test_fingerprints(void **state)
     buf_free(&csr);
     buf_free(&pem);
     buf_free(&out);
-    keep_key_free(key);
+    fresh_key_free(key);
     ca_free(root);
 }
 

@@ -647,6 +647,8 @@ static void test_targets(void **state)
         {"publik:*.test:80", "unknown kind 'publik:'"},
         {"localhost:ssh", "port \"ssh\""},
         {"name:app.test:22", "found a port"},
+        {"certify:app.test:443", "found a port"},
+        {"certify:", "found no name"},
         {"public:app.test:http", "port \"http\""},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -804,6 +806,7 @@ static void test_denial_of_offers(void **state)
         {"app.inside", POLICY_PUBLIC, 0, "public:app.inside", "rule agents allows public:*.test"},
         {"game.test", POLICY_PUBLIC, 300, "public:game.test:300",
          "rule games allows other ports of it: public:game.test:100-200"},
+        {"app.test", POLICY_CERTIFY, 0, "certify:app.test", "no rule lets alice do it"}, /* by no offer: */
         {"app.inside", POLICY_TCP, 22, NULL, "no rule lets alice do it"},
     };
     struct err err;

@@ -305,7 +305,7 @@ static void test_agent_hello_bytes(void **state)
     static const struct front_target target = {.host = "app.example.com", .offered = true};
     struct front_request got;
     struct buf b = {0}, small = {.max = 20};
-    assert_true(wire_encode_offer(&offer, false, &b));
+    assert_true(wire_encode_offer(&offer, false, false, &b));
     check_request(&b, FRONT_OFFER, &got);
     assert_string_equal(buf_text(&b) + 2, "{\"v\":1,\"offer\":\"game.example.com\",\"kind\":\"public\","
                                           "\"proto\":\"udp\",\"port\":27015,\"instance\":9007199254740991,"
@@ -313,6 +313,11 @@ static void test_agent_hello_bytes(void **state)
     assert_int_equal(got.offer.port, 27015);
     assert_int_equal(got.offer.connections, 256);
     assert_true(got.offer.instance == OFFER_INSTANCES - 1);
+    assert_false(got.renews || got.proves);
+    b.len = 0;
+    assert_true(wire_encode_offer(&offer, true, true, &b));
+    check_request(&b, FRONT_OFFER, &got);
+    assert_true(got.renews && got.proves);
     b.len = 0;
     assert_true(wire_encode_spare("a-Z_9", &b));
     check_request(&b, FRONT_SPARE, &got);
@@ -324,7 +329,7 @@ static void test_agent_hello_bytes(void **state)
     assert_true(got.target.offered && got.target.port == 0 && !got.target.udp);
     assert_string_equal(got.target.host, "app.example.com");
 
-    assert_false(wire_encode_offer(&offer, false, &small) || wire_encode_spare("0123456789", &small));
+    assert_false(wire_encode_offer(&offer, false, false, &small) || wire_encode_spare("0123456789", &small));
     assert_int_equal(small.len, 0);
     buf_free(&b);
     buf_free(&small);
