@@ -81,12 +81,15 @@ struct acme_client *acme_client_new(const struct acme_client_settings *settings,
     c->magic = CLIENT_MAGIC;
     c->settings = *settings;
     c->replaces = settings->replaces;
-    c->known_order = settings->order;
     c->deadline = now + (settings->patience > 0 ? settings->patience : ACME_CLIENT_PATIENCE);
     c->wait_until = now;
     if (settings->account != NULL &&
         !client_take_url(c, settings->account, strlen(settings->account), &c->account))
         c->account = NULL;
+    char *usable = NULL; /* it comes from a file */
+    if (settings->order != NULL && client_take_url(c, settings->order, strlen(settings->order), &usable))
+        c->known_order = settings->order;
+    free(usable);
     return c;
 }
 

@@ -111,7 +111,7 @@ static enum reading read_stem(struct folder *f, const char *stem, struct cert_an
 
 static struct cert_cache_key key_of(const char *stem)
 {
-    return (struct cert_cache_key){{stem, strlen(stem)}, CERT_TO_SERVE, CERT_ANY_ROUTE};
+    return (struct cert_cache_key){{stem, strlen(stem)}, CERT_ANY_ROUTE};
 }
 
 static int64_t good_for(const struct folder *f)

@@ -341,10 +341,10 @@ static void on_question(struct message *m)
     struct cert_question *q = CONTAINER_OF(m, struct cert_question, message);
     const struct source *s = CONTAINER_OF(q->source, struct source, base);
     CHECK_MAGIC(s, SOURCE_MAGIC);
-    struct cert_answer answer = {.why = "there are no certificates for this purpose",
+    struct cert_answer answer = {.why = "no certificate is looked up for this route",
                                  .good_for = NSEC_PER_SEC};
     bool found = false;
-    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++) {
+    for (size_t i = 0; i < s->entries_len && !found; i++) {
         if (!serves(s, q->route, i))
             continue;
         if (s->entries[i].demand != NULL && demand_ask(s->entries[i].demand, q))

@@ -212,7 +212,7 @@ static struct cert *load(const struct obtained *g, int slot, struct err *err)
 {
     struct book_copy copy = {0};
     struct cert *cert = NULL;
-    int found = book_certificate(g->o->book, g->lineage->id, slot, 0, &copy, err);
+    int found = book_certificate(g->o->book, g->lineage->id, slot, &copy, err);
     if (found == 1) {
         struct evp_pkey_st *key = ca_key_from_der(copy.is.key);
         cert = key != NULL ? cert_from(copy.is.chain, key, g->wish->names[0], err) : NULL;

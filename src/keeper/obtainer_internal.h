@@ -44,6 +44,7 @@ struct obtained_errand {
     struct cert *about;      /* the certificate that is asked about */
     struct buf eab_key;
     struct buf replaces;
+    struct buf resumes; /* URL of an order with this key that was begun before; empty: none */
 };
 
 struct obtained {

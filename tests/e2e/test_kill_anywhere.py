@@ -88,7 +88,7 @@ MODES = pytest.mark.parametrize("mode", ["clean", "torn", "lost"])
 
 
 @MODES
-@pytest.mark.parametrize("operation", ["file", "book-first", "book-put", "book-save", "book-account", "book-remove", "ca-issue",
+@pytest.mark.parametrize("operation", ["file", "book-first", "book-put", "book-order", "book-save", "book-account", "book-remove", "ca-issue",
                                        "ca-revoke", "candidate-stage", "candidate-promote", "candidate-disable"])
 def test_kill_anywhere(operation, mode, scratch):
     start, folder = scratch / "start", scratch / "run"
