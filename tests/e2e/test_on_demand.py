@@ -7,6 +7,7 @@ import sqlite3
 import ssl
 import threading
 import urllib.parse
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -194,6 +195,24 @@ def test_a_program_outlives_its_time_and_the_configuration(site, tmp_path):
     (tmp_path / "enough").touch()
     wait_until(lambda: (tmp_path / "ended").exists(), "the hook goes on")
     assert s.leaf("b.example.com") in NO and s.hook.asked == ["b.example.com"], s.said()
+
+
+def test_programs_that_outlive_their_time_are_counted(site, tmp_path):
+    """No more than sixteen run at once, also of those whose answer nobody waits for any more. When they have been killed
+    there is room again."""
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntrap '' TERM\nmkdir -p {tmp_path}/begun/$1/$$\nexec sleep 60\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", ask_timeout="100ms", failed_for="1h", asks_per_source=100).start()
+
+    def run():
+        return sum(Path(f"/proc/{begun.name}").exists() for begun in (tmp_path / "begun").glob("*/*"))
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        for first in (0, 10):
+            assert all(no in NO for no in pool.map(s.leaf, [f"n{first + i}.example.com" for i in range(10)]))
+    assert run() <= 16
+    wait_until(lambda: run() == 0, s.said, 20)
+    assert s.leaf("later.example.com") in NO and (tmp_path / "begun" / "later.example.com").exists(), s.said()
 
 
 def test_names_that_no_ca_certifies(site, tmp_path):
