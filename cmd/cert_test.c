@@ -225,31 +225,17 @@ static int test(const struct question *q)
 
 int cert_test(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"log", required_argument, NULL, 'l'},
-        {"since", required_argument, NULL, 'd'},  {"pins", required_argument, NULL, 'p'},
-        {"trust", required_argument, NULL, 't'},  {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {0}};
     struct question q = {0};
-    read_since("7d", q.since);
-    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
-        if (c == 's')
-            q.socket = optarg;
-        else if (c == 'l' && q.files_len < LOGS_MAX)
-            q.files[q.files_len++] = optarg;
-        else if (c == 'l')
-            return cmd_misused("cert", "more than %d times --log", LOGS_MAX);
-        else if (c == 'd' && !read_since(optarg, q.since))
-            return cmd_misused("cert", "--since: found '%s', expected days or hours, as 7d or 12h", optarg);
-        else if (c == 'p')
-            q.pins = optarg;
-        else if (c == 't')
-            q.trust = optarg;
-        else if (c == 'j')
-            q.json = true;
-        else if (c != 'd')
-            return cmd_usage("cert", c == 'h');
-    }
+    const char *since = "7d";
+    const struct cmd_flag flags[] = {
+        {"socket", .text = &q.socket}, {"log", .text = q.files, .count = &q.files_len, .most = LOGS_MAX},
+        {"since", .text = &since},     {"pins", .text = &q.pins},
+        {"trust", .text = &q.trust},   {"json", .on = &q.json}};
+    int status;
+    if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
+    if (!read_since(since, q.since))
+        return cmd_misused("cert", "--since: found '%s', expected days or hours, as 7d or 12h", since);
     if (optind + 1 < argc)
         return cmd_misused("cert", "unexpected argument: %s", argv[optind + 1]);
     q.label = optind < argc ? argv[optind] : NULL;

@@ -420,6 +420,7 @@ static void give_up_all(struct demand *d, const char *why)
 void demands_stop(struct demands *all)
 {
     all->stopped = true;
+    obtainer_stop_revoking(all->obtainer);
     for (struct list *at = all->all.next; at != &all->all; at = at->next)
         give_up_all(CONTAINER_OF(at, struct demand, node), stopping);
 }
@@ -483,6 +484,17 @@ void demand_free(struct demand *d)
 }
 
 /* ---- forgetting ---- */
+
+void demands_revoke(struct demands *all, const char *name, demands_revoked *done, void *arg)
+{
+    const char *ca_file = NULL;
+    for (struct list *at = all->all.next; at != &all->all; at = at->next) {
+        const struct demand *d = CONTAINER_OF(at, struct demand, node);
+        if (permit_could(d->is->permit, name))
+            ca_file = d->is->wish->ca_file;
+    }
+    obtainer_revoke(all->obtainer, name, ca_file, done, arg);
+}
 
 int demands_forget(struct demands *all, const char *name, struct err *err)
 {

@@ -62,6 +62,10 @@ void demand_free(struct demand *d);
 /* Take a question: it is answered, now or later, and true; or the name is none of this entry's: false. */
 bool demand_ask(struct demand *d, struct cert_question *q);
 
+/* Revoke its certificates, see obtainer_revoke(). */
+typedef void demands_revoked(void *arg, int count, const struct err *err);
+void demands_revoke(struct demands *all, const char *name, demands_revoked *done, void *arg);
+
 /* Forget all that is known of the name, in memory and in the book, with its keys; who waits for it is
  * refused. How many certificates there were; -1 with `err`. Workers have to be told. */
 int demands_forget(struct demands *all, const char *name, struct err *err);

@@ -134,8 +134,7 @@ static void notice(void *arg, const struct err *text)
 
 static void changed(void *arg, const char *name)
 {
-    const struct keeper *k = arg;
-    tell(k, k->ear.changed, name);
+    keeper_changed(arg, name);
 }
 
 struct retired {
@@ -530,7 +529,17 @@ static void on_files(struct cert_provider *provider, const struct config *c, str
     loop_post(k->loop, &l->message);
 }
 
-/* ---- for keeper_ask.c ---- */
+/* ---- for keeper_ask.c and keeper_forget.c ---- */
+
+struct demands *keeper_demands(const struct keeper *k)
+{
+    return k->demands;
+}
+
+void keeper_changed(const struct keeper *k, const char *name)
+{
+    tell(k, k->ear.changed, name);
+}
 
 struct obtainer *keeper_obtainer(const struct keeper *k)
 {
@@ -546,53 +555,6 @@ struct loop *keeper_loop(const struct keeper *k)
 struct loop *keeper_home(const struct keeper *k)
 {
     return k->ear.loop;
-}
-
-/* ---- forgetting ---- */
-
-struct forgetting {
-    struct message message;
-    struct keeper *keeper;
-    void (*done)(void *arg, int count, const struct err *err);
-    void *arg;
-    int count;
-    struct err err;
-    char name[HOSTNAME_MAX + 1];
-};
-
-static void on_forgotten(struct message *m)
-{
-    struct forgetting *f = CONTAINER_OF(m, struct forgetting, message);
-    f->done(f->arg, f->count, &f->err);
-    free(f);
-}
-
-/* Workers are told first. */
-static void on_forget(struct message *m)
-{
-    struct forgetting *f = CONTAINER_OF(m, struct forgetting, message);
-    if (f->keeper->demands != NULL)
-        f->count = demands_forget(f->keeper->demands, f->name, &f->err);
-    changed(f->keeper, f->name);
-    f->message.run = on_forgotten;
-    loop_post(f->keeper->ear.loop, &f->message);
-}
-
-void keeper_forget(struct keeper *k, const char *name,
-                   void (*done)(void *arg, int count, const struct err *err), void *arg)
-{
-    struct forgetting *f = calloc(1, sizeof(*f));
-    CHECK_MAGIC(k, KEEPER_MAGIC);
-    CHECK(f != NULL);
-    *f = (struct forgetting){.message.run = on_forget, .keeper = k, .done = done, .arg = arg};
-    str_copy(f->name, sizeof(f->name), name, strlen(name));
-    str_lower(f->name, strlen(f->name));
-    if (k->runs) {
-        loop_post(k->loop, &f->message);
-    } else {
-        f->message.run = on_forgotten;
-        loop_post(k->ear.loop, &f->message);
-    }
 }
 
 const struct demand_figures *keeper_figures(const struct keeper *k)

@@ -46,9 +46,11 @@ struct demand_figures;
 /* What is counted of names on demand. Lives as long as the keeper. */
 const struct demand_figures *keeper_figures(const struct keeper *keeper);
 
-/* Forget a name on demand, see demands_forget(); `done` is called once, in the thread of the ear's loop. */
-void keeper_forget(struct keeper *keeper, const char *name,
-                   void (*done)(void *arg, int count, const struct err *err), void *arg);
+/* Forget a name on demand, see demands_forget(); `revoke`: when its certificates have been revoked, which is
+ * the one thing done where one of them could not be. `done` is called once, in the thread of the ear's loop:
+ * how many lineages were forgotten (-1 with `err`) and how many certificates revoked. */
+typedef void keeper_forgotten(void *arg, int count, int revoked, const struct err *err);
+void keeper_forget(struct keeper *keeper, const char *name, bool revoke, keeper_forgotten *done, void *arg);
 
 /* End the thread. What has been asked is answered, and what is asked from now on is answered by
  * keeper_free(), so nobody must ask any more. Once no worker runs, before door_free(). */

@@ -172,6 +172,7 @@ struct obtainer *obtainer_new(struct book *book, struct fetcher *fetcher, struct
                            .asker = asker};
     CHECK(o->life != NULL);
     list_init(&o->all);
+    list_init(&o->revoking);
     timer_init(&o->timer, on_timer);
     task_init(&o->turn, on_turn);
     o->door = prover_door(owner->challenges);
@@ -185,7 +186,7 @@ void obtainer_free(struct obtainer *o)
     if (o == NULL)
         return;
     CHECK_MAGIC(o, OBTAINER_MAGIC);
-    CHECK(list_empty(&o->all));
+    CHECK(list_empty(&o->all) && list_empty(&o->revoking));
     wheel_cancel(&o->timer);
     list_remove(&o->turn.node);
     prover_free(o->door);

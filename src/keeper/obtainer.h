@@ -113,6 +113,17 @@ struct fetcher *obtainer_fetcher(struct obtainer *o);
  * `err`. */
 int obtainer_forget(struct obtainer *o, int64_t id, struct err *err);
 
+/* Revoke at their CAs all certificates of lineages on demand that have the name, in memory or not: by our
+ * account, or where the CA does not take that by the certificate's own key (RFC 8555, 7.6). Those that have
+ * expired are left. `ca_file`: as in struct acme_wish. `done` is called once, from within or later: how many
+ * are revoked, and `err` (else NULL) where one could not be; then the rest was not tried. */
+typedef void obtainer_revoked(void *arg, int count, const struct err *err);
+void obtainer_revoke(struct obtainer *o, const char *name, const char *ca_file, obtainer_revoked *done,
+                     void *arg);
+
+/* The thread ends: what is being revoked is given up, and told so. */
+void obtainer_stop_revoking(struct obtainer *o);
+
 /* Say something about a name. */
 void obtainer_say(struct obtainer *o, const char *name, const struct err *why);
 

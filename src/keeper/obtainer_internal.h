@@ -30,7 +30,8 @@ struct obtainer {
     struct prover *door;
     struct obtainer_ca *cas;
     size_t cas_len;
-    struct list all; /* struct obtained */
+    struct list all;      /* struct obtained */
+    struct list revoking; /* struct revocation */
     struct timer timer;
     struct task turn;
 };

@@ -2,6 +2,7 @@
 """Names that nobody has configured: their certificate is obtained when they are first asked for. pebble is the CA."""
 import concurrent.futures
 import http.server
+import json
 import socket
 import sqlite3
 import ssl
@@ -294,6 +295,36 @@ def test_a_customer_who_has_left_is_forgotten(site):
     assert again.returncode == 1 and b"no certificate on demand" in again.stderr
     metrics = s.door.get("/metrics")
     assert 'cardea_on_demand_total{what="ordered"} 1' in str(metrics)
+
+
+def test_what_is_forgotten_can_be_revoked(site):
+    """By the account, or by the certificate's key where the CA does not believe that; what cannot be revoked stays."""
+    s = site(names=["b.example.com", "c.example.com"]).start()
+
+    def forget(name):
+        done = run(CARDEA, "cert", "forget", "--socket", s.door.socket, "--revoke", "--json", name)
+        return done.returncode, json.loads(done.stdout or "null"), done.stderr.decode()
+
+    def revoked(leaf):
+        return json.loads(s.pebble.get(f"cert-status-by-serial/{leaf.serial_number:x}"))["Status"] == "Revoked"
+    by_account = s.leaf("b.example.com")
+    assert forget("b.example.com") == (0, {"forgotten": 1, "revoked": 1}, "")
+    assert revoked(by_account)
+    by_key = s.leaf("c.example.com")
+    with sqlite3.connect(s.directory / "state" / "certificates.db") as book:
+        account = book.execute("SELECT account, account_key FROM ca").fetchone()
+        book.execute("UPDATE ca SET account = '', account_key = NULL")
+    s.door.stop()
+    s.door.start()
+    assert forget("c.example.com") == (0, {"forgotten": 1, "revoked": 1}, "") and account
+    assert revoked(by_key)
+    assert forget("c.example.com")[:2] == (1, {"forgotten": 0, "revoked": 0})
+    s.leaf("b.example.com")
+    s.pebble.stop()
+    s.pebble.start()  # which has forgotten all of it
+    status, told, said = forget("b.example.com")
+    assert status == 1 and told is None and "b.example.com is not forgotten" in said
+    assert isinstance(s.leaf("b.example.com"), x509.Certificate)
 
 
 def test_a_reload_takes_it_away(site):
