@@ -13,11 +13,12 @@
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"
+#include "base/hostname.h"
 #include "cmd/admin_client.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
 
-#define ASK_NS (10 * NSEC_PER_SEC)
+#define ASK_NS (120 * NSEC_PER_SEC) /* a large folder is counted */
 #define NAMES_SHOWN 2
 #define BAR 10 /* characters */
 
@@ -134,6 +135,7 @@ static void add_certificate(struct table *t, const json_t *certificate)
     const json_t *slot = json_object_get(certificate, "served");
     const char *label = table_text(certificate, "label"), *from = table_text(certificate, "from");
     const char *swapped = json_string_value(json_object_get(certificate, "swapped"));
+    const char *unusable = json_string_value(json_object_get(certificate, "unusable"));
     add_names(t, certificate);
     if (json_is_object(slot)) {
         table_add(t, "%s", table_text(slot, "issuer"));
@@ -141,33 +143,112 @@ static void add_certificate(struct table *t, const json_t *certificate)
         add_life(t, slot);
         add_staple(t, slot);
     } else {
-        for (int i = 0; i < 4; i++)
-            table_add(t, "%s", i == 2 ? "none yet" : "-");
+        for (int i = 0; i < 4; i++) {
+            table_add(t, "%s", i != 2 ? "-" : unusable != NULL ? "cannot be used" : "none yet");
+            table_paint(t, i == 2 && unusable != NULL ? TABLE_RED : TABLE_PLAIN);
+        }
     }
     add_backup(t, certificate);
     table_add(t, "%.10s", table_text(slot, "issued"));
     add_next(t, certificate);
     table_add(t, "%s%s%s%s", strcmp(from, "promoted") == 0 ? "promoted: " : "",
-              strcmp(label, "-") != 0 ? label : from, swapped != NULL ? ", swapped: " : "",
-              swapped != NULL ? swapped : "");
+              unusable != NULL          ? unusable
+              : strcmp(label, "-") != 0 ? label
+                                        : from,
+              swapped != NULL ? ", swapped: " : "", swapped != NULL ? swapped : "");
 }
 
-/* ---- cert ls ---- */
-
-static void show(const json_t *answer)
+static void add_heading(struct table *t)
 {
     static const char *const heading[] = {"NAMES",  "ISSUER",  "KEY",      "LEFT", "STAPLE",
                                           "BACKUP", "RENEWED", "NEXT TRY", "FROM"};
-    struct table t = {.columns = ARRAY_LEN(heading)};
-    const json_t *list = json_object_get(answer, "certificates");
-    long long total = number_of(answer, "certificates_total");
+    t->columns = ARRAY_LEN(heading);
+    for (size_t i = 0; i < ARRAY_LEN(heading); i++)
+        table_add(t, "%s", heading[i]);
+}
+
+static void show_rows(const json_t *list)
+{
+    struct table t = {0};
     size_t i;
-    json_t *certificate;
-    for (i = 0; i < ARRAY_LEN(heading); i++)
-        table_add(&t, "%s", heading[i]);
+    const json_t *certificate;
+    add_heading(&t);
     json_array_foreach(list, i, certificate) add_certificate(&t, certificate);
     table_end(&t, stdout);
-    if (total == 0)
+}
+
+/* ---- sources ---- */
+
+static void add_count(struct table *t, const json_t *source, const char *key, enum table_colour colour)
+{
+    long long n = number_of(source, key);
+    table_add(t, "%lld", n);
+    table_paint(t, n > 0 ? colour : TABLE_PLAIN);
+}
+
+static void add_soonest(struct table *t, const json_t *source)
+{
+    char text[TABLE_DURATION_MAX];
+    long long left;
+    if (until(source, "soonest", &left))
+        table_add(t, "%s: %s", table_duration((double)MAX(0, left), text),
+                  table_text(source, "soonest_name"));
+    else
+        table_add(t, "-");
+}
+
+static void add_bad(struct table *t, const json_t *source)
+{
+    const json_t *bad = json_object_get(source, "bad");
+    size_t n = json_array_size(bad);
+    struct buf b = {0};
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s%s", i > 0 ? "," : "", json_string_value(json_array_get(bad, i)));
+    if (number_of(source, "total") - number_of(source, "good") > (long long)n)
+        buf_printf(&b, ",...");
+    table_add(t, "%s", b.len > 0 ? buf_text(&b) : "-");
+    table_paint(t, n > 0 ? TABLE_RED : TABLE_PLAIN);
+    buf_free(&b);
+}
+
+static void add_source(struct table *t, const json_t *source)
+{
+    const char *label = table_text(source, "label");
+    table_add(t, "%s", strcmp(label, "-") != 0 ? label : table_text(source, "from"));
+    add_count(t, source, "total", TABLE_PLAIN);
+    add_count(t, source, "good", TABLE_GREEN);
+    add_count(t, source, "ending", TABLE_YELLOW);
+    add_count(t, source, "expired", TABLE_RED);
+    add_count(t, source, "revoked", TABLE_RED);
+    add_count(t, source, "unusable", TABLE_RED);
+    add_soonest(t, source);
+    add_bad(t, source);
+}
+
+static void show_sources(const json_t *sources)
+{
+    static const char *const heading[] = {"SOURCE",   "CERTIFICATES",    "GOOD",
+                                          "ENDING",   "EXPIRED",         "REVOKED",
+                                          "UNUSABLE", "FIRST TO EXPIRE", "NOT GOOD"};
+    struct table t = {.columns = ARRAY_LEN(heading)};
+    size_t i;
+    const json_t *source;
+    for (i = 0; i < ARRAY_LEN(heading); i++)
+        table_add(&t, "%s", heading[i]);
+    json_array_foreach(sources, i, source) add_source(&t, source);
+    table_end(&t, stdout);
+}
+
+/* ---- what the configuration names, and what its sources are like ---- */
+
+static void show(const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "certificates"),
+                 *sources = json_object_get(answer, "sources");
+    long long total = number_of(answer, "certificates_total");
+    show_rows(list);
+    show_sources(sources);
+    if (total == 0 && json_array_size(sources) == 0)
         printf("the door serves no certificates of its own\n");
     else if (total > (long long)json_array_size(list))
         printf("%lld certificates in all; those with the least life left are shown\n", total);
@@ -192,33 +273,132 @@ static void show_beside(const json_t *answer)
     }
 }
 
-static int list(const char *socket, bool json)
+static json_t *ask(const char *socket, const char *path)
 {
     struct err err;
-    json_t *answer;
-    int code = admin_ask(socket, "GET", "/certificates", ASK_NS, &answer, &err);
+    json_t *answer = NULL;
+    int code = admin_ask(socket, "GET", path, ASK_NS, &answer, &err);
+    if (code == 200)
+        return answer;
+    json_decref(answer);
     if (code < 0)
-        return cmd_failed("%s", err.text);
-    if (code == 200 && json) {
+        cmd_failed("%s", err.text);
+    else
+        cmd_failed("the door answered %d to %s: is it another version?", code, path);
+    return NULL;
+}
+
+static int list(const char *socket, bool json)
+{
+    json_t *answer = ask(socket, "/certificates");
+    if (answer == NULL)
+        return CMD_FAILED;
+    if (json) {
         cmd_print_json(answer);
-    } else if (code == 200) {
+    } else {
         show(answer);
         show_beside(answer);
     }
     json_decref(answer);
-    return code == 200 ? CMD_OK
-                       : cmd_failed("the door answered %d to /certificates: is it another version?", code);
+    return CMD_OK;
+}
+
+/* ---- all of them, page by page ---- */
+
+struct stream {
+    const char *socket;
+    bool json;
+    size_t shown;
+};
+
+static void show_page(struct stream *s, const json_t *rows)
+{
+    size_t i;
+    const json_t *row;
+    if (!s->json)
+        show_rows(rows);
+    json_array_foreach(rows, i, row)
+    {
+        if (s->json) {
+            fputs(s->shown > 0 ? ",\n" : "", stdout);
+            json_dumpf(row, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+        }
+        s->shown++;
+    }
+    fflush(stdout);
+}
+
+/* Where the next page begins, or empty. */
+static void read_next(const json_t *answer, struct buf *next)
+{
+    const char *text = json_string_value(json_object_get(answer, "next"));
+    buf_consume(next, next->len);
+    if (text != NULL)
+        CHECK(buf_append(next, text, strlen(text)));
+}
+
+/* `match` NULL: all. The door makes `next` of letters that a query may have. */
+static int list_pages(struct stream *s, const char *match)
+{
+    struct buf next = {0}, path = {0};
+    int status = CMD_OK;
+    do {
+        buf_consume(&path, path.len);
+        CHECK(buf_printf(&path, "/certificates?%s%s", match != NULL ? "match=" : "each=1",
+                         match != NULL ? match : ""));
+        if (next.len > 0)
+            CHECK(buf_printf(&path, "&after=%s", buf_text(&next)));
+        json_t *answer = ask(s->socket, buf_text(&path));
+        if (answer != NULL)
+            show_page(s, json_object_get(answer, "certificates"));
+        else
+            status = CMD_FAILED;
+        read_next(answer, &next);
+        json_decref(answer);
+    } while (status == CMD_OK && next.len > 0);
+    buf_free(&next);
+    buf_free(&path);
+    return status;
+}
+
+static int list_all(struct stream *s, char **matches, size_t n)
+{
+    int status = CMD_OK;
+    if (s->json)
+        printf("{\"certificates\":[");
+    if (n == 0)
+        status = list_pages(s, NULL);
+    for (size_t i = 0; i < n && status == CMD_OK; i++) {
+        size_t before = s->shown;
+        status = list_pages(s, matches[i]);
+        if (status == CMD_OK && s->shown == before)
+            status = cmd_failed("no certificate has a name like %s", matches[i]);
+    }
+    if (s->json)
+        printf("]}\n");
+    return status;
+}
+
+static bool is_pattern(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._*";
+    return *text != '\0' && strlen(text) <= HOSTNAME_MAX && text[strspn(text, letters)] == '\0';
 }
 
 int cert_ls(int argc, char **argv)
 {
-    const char *socket = NULL;
-    bool json = false;
+    struct stream s = {0};
+    bool all = false;
     int status;
-    const struct cmd_flag flags[] = {{"socket", .text = &socket}, {"json", .on = &json}};
+    const struct cmd_flag flags[] = {
+        {"socket", .text = &s.socket}, {"json", .on = &s.json}, {"all", .on = &all}};
     if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
         return status;
-    if (optind != argc)
-        return cmd_misused("cert", "unexpected argument: %s", argv[optind]);
-    return list(socket, json);
+    if (all && optind != argc)
+        return cmd_misused("cert", "--all and '%s': expected one of them", argv[optind]);
+    for (int i = optind; i < argc; i++)
+        if (!is_pattern(argv[i]))
+            return cmd_misused("cert", "%s: expected a name, where * is any text", argv[i]);
+    return all || optind < argc ? list_all(&s, argv + optind, (size_t)(argc - optind))
+                                : list(s.socket, s.json);
 }

@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "keeper/life.h"
+#include "keeper/listing.h"
 
 struct book;
 
@@ -94,6 +95,21 @@ int book_get(struct book *b, int64_t id, book_lineage_fn *fn, void *arg, struct 
  * million names has in memory those of the next hour. How many; -1 with `err`. */
 int book_each_demanded(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
                        struct err *err);
+
+/* Names on demand, for who lists them: count them; the text that a slot's state gives decides. -1 with `err`.
+ * It reads all of them: a second or two for a million. */
+int book_summarise(struct book *b, int64_t now, struct listing_summary *ret, struct err *err);
+
+/* Where one is among the names on demand: by name, then by lineage. */
+struct book_place {
+    char name[HOSTNAME_MAX + 1];
+    int64_t id;
+};
+
+/* Those behind `after` (zeroed: from the beginning) whose name is like `match` (letters, digits, '-', '.' and
+ * '*' for any text; "": all), in order, at most `most`. How many; -1 with `err`. */
+int book_page(struct book *b, const struct book_place *after, const char *match, struct book_place *ret,
+              size_t most, struct err *err);
 
 /* When there is something to do for it next, and nothing else. -1 with `err`. */
 int book_put_off(struct book *b, int64_t id, int64_t due, struct err *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is due of the names on demand: from time to time the book is looked through for it. */
+/* What is due of the names on demand: from time to time the book is looked through for it, and for how they
+ * are. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,4 +87,21 @@ void demands_sweep(struct timer *t)
     free(dues.v);
     loop_set_timer(all->loop, &all->sweep,
                    loop_now(all->loop) + (dues.len == IN_MEMORY ? SWEEP_SOON : SWEEP_EVERY));
+}
+
+bool demands_any(const struct demands *all)
+{
+    return !list_empty(&all->all);
+}
+
+const struct listing_summary *demands_summary(struct demands *all)
+{
+    int64_t begun = clock_monotonic();
+    struct err err;
+    if (begun < all->summary_until)
+        return &all->summary;
+    if (book_summarise(obtainer_book(all->obtainer), clock_wall() / NSEC_PER_SEC, &all->summary, &err) < 0)
+        obtainer_say(all->obtainer, "names on demand", &err);
+    all->summary_until = clock_monotonic() + 100 * (clock_monotonic() - begun);
+    return &all->summary;
 }

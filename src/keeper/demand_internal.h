@@ -29,6 +29,8 @@ struct demands {
     struct task next_asks; /* ... which there is now */
     struct hash_key key;
     struct timer sweep;
+    struct listing_summary summary;
+    int64_t summary_until; /* monotonic */
     bool stopped;
 };
 

@@ -18,6 +18,7 @@
 #include "fetch/fetch.h"
 #include "keeper/asker.h"
 #include "keeper/book.h"
+#include "keeper/census.h"
 #include "keeper/demand.h"
 #include "keeper/folder.h"
 #include "keeper/keeper_internal.h"
@@ -57,6 +58,7 @@ struct keeper {
 struct held {
     struct list node;
     struct folder *folder;
+    struct census *census;
     size_t sources;
     size_t names, bytes; /* ... with which bounds, and whether its certificates are stapled */
     bool staples;
@@ -223,6 +225,7 @@ static struct held *hold(struct keeper *k, const struct source_entry *e, const s
                        .names = s->names,
                        .bytes = s->bytes,
                        .staples = e->staple};
+    h->census = census_new(k->loop, h->folder, &k->stapler);
     list_insert(&k->held, &h->node);
     return h;
 }
@@ -232,6 +235,7 @@ static void release(struct held *h)
     if (--h->sources > 0)
         return;
     list_remove(&h->node);
+    census_free(h->census);
     folder_free(h->folder);
     free(h);
 }
@@ -529,7 +533,20 @@ static void on_files(struct cert_provider *provider, const struct config *c, str
     loop_post(k->loop, &l->message);
 }
 
-/* ---- for keeper_ask.c and keeper_forget.c ---- */
+/* ---- for keeper_swap.c, keeper_list.c and keeper_forget.c ---- */
+
+struct census *keeper_census(const struct keeper *k, size_t i)
+{
+    for (struct list *n = k->held.next; n != &k->held; n = n->next)
+        if (i-- == 0)
+            return CONTAINER_OF(n, struct held, node)->census;
+    return NULL;
+}
+
+const struct stapler *keeper_stapler(const struct keeper *k)
+{
+    return k->stapler;
+}
 
 struct demands *keeper_demands(const struct keeper *k)
 {
@@ -596,6 +613,8 @@ void keeper_stop(struct keeper *k)
     k->runs = false;
     if (k->demands != NULL)
         demands_stop(k->demands);
+    for (struct list *n = k->held.next; n != &k->held; n = n->next)
+        census_stop(CONTAINER_OF(n, struct held, node)->census);
     loop_deliver(k->loop);
 }
 

@@ -10,6 +10,7 @@
 
 struct asker;
 struct book;
+struct book_place;
 struct fetcher;
 struct challenges;
 struct obtainer;
@@ -54,8 +55,13 @@ struct obtainer_swapped {
 int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct obtainer_swapped *ret,
                   struct err *err);
 
-/* Tell what is kept: at most `most`, those with the least life left, texts borrowed until `told` returns. */
-void obtainer_list(const struct obtainer *o, size_t most, listing_done *told, void *arg);
+/* Add a row for each that the configuration names, and of whose names one is like `match` ("": for all). */
+void obtainer_list(const struct obtainer *o, const char *match, struct listings *rows);
+
+/* The same for names on demand behind *at, at most `most`, in the order of book_page(); *at moves on. 1:
+ * there may be more; 0: there are none; -1 with `err`. */
+int obtainer_page(const struct obtainer *o, struct book_place *at, const char *match, size_t most,
+                  struct listings *rows, struct err *err);
 
 /* From now on these names are to have a certificate; who wants the same names, kind of key and profile once
  * more gets the same one, and it is obtained as was said last. `wish` is taken over. NULL, with a notice,

@@ -268,6 +268,16 @@ def test_after_a_restart_the_book_serves(site):
     s.door.start()
     assert s.leaf("a.example.com").serial_number == serial
     assert s.hook.asked == ["a.example.com"]
+    s.door.stop()
+    s.door.start()  # now nobody has asked for it: only the book knows it
+    told = json.loads(run(CARDEA, "cert", "ls", "--socket", s.door.socket, "--json").stdout)
+    source, = told["sources"]
+    assert told["certificates"] == [] and (source["from"], source["total"], source["good"], source["soonest_name"]) == (
+        "on demand", 1, 1, "a.example.com")
+    row, = json.loads(run(CARDEA, "cert", "ls", "--socket", s.door.socket, "--json", "*.example.com").stdout)["certificates"]
+    assert row["names"] == ["a.example.com"] and row["from"] == "on demand" and row["next_try"] and row["served"]["issued"]
+    assert row["served"]["issuer"].startswith("Pebble") and row["served"]["ca"] == s.pebble.url
+    assert 'cardea_source_certificates{source="on demand",state="good"} 1' in str(s.door.get("/metrics"))
 
 
 def test_a_renewal_asks_again(site):
