@@ -143,5 +143,5 @@ static bool put_sources(struct buf *b, const struct listing_answer *a)
 
 bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing_answer *a)
 {
-    return put_listed(b, snap, a->rows.v, a->rows.len) && (a->sources_len == 0 || put_sources(b, a));
+    return put_listed(b, snap, a->rows.v, a->rows.len) && put_sources(b, a);
 }

@@ -49,33 +49,53 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_wanted(const char *file, const char *after, const char *match)
+static bool is_wanted(const char *file, const char *match)
 {
     char name[HOSTNAME_MAX + 1];
     const char *end = strrchr(file, '.');
-    return end != NULL && strcmp(end, ".pem") == 0 && strcmp(file, after) > 0 &&
-           folder_file_name(file, name) && (*match == '\0' || str_glob(match, name));
+    return end != NULL && strcmp(end, ".pem") == 0 && folder_file_name(file, name) &&
+           (*match == '\0' || str_glob(match, name));
 }
 
-static struct files read_files(const struct census *c, const char *after, const char *match)
+/* In order, and no more than `most`. */
+static void put_in_order(struct files *f, size_t most)
+{
+    if (f->len > 0)
+        qsort(f->v, f->len, sizeof(*f->v), by_name);
+    while (f->len > most)
+        free(f->v[--f->len]);
+}
+
+static void add_file(struct files *f, const char *file)
+{
+    if (f->len == f->cap) {
+        f->cap = MAX(64, 2 * f->cap);
+        f->v = reallocarray(f->v, f->cap, sizeof(*f->v));
+        CHECK(f->v != NULL);
+    }
+    f->v[f->len] = strdup(file);
+    CHECK(f->v[f->len++] != NULL);
+}
+
+/* The first `most` behind `after`. Of those that come later few are ever held. */
+static struct files read_files(const struct census *c, const char *after, const char *match, size_t most)
 {
     struct files f = {0};
     DIR *dir = opendir(folder_path(c->folder));
+    bool full = false; /* `most` are there, in order, and perhaps some that come before the last of them */
     for (struct dirent *d; dir != NULL && (d = readdir(dir)) != NULL;) {
-        if (!is_wanted(d->d_name, after, match))
+        if (strcmp(d->d_name, after) <= 0 || (full && strcmp(d->d_name, f.v[most - 1]) > 0) ||
+            !is_wanted(d->d_name, match))
             continue;
-        if (f.len == f.cap) {
-            f.cap = MAX(64, 2 * f.cap);
-            f.v = reallocarray(f.v, f.cap, sizeof(*f.v));
-            CHECK(f.v != NULL);
+        add_file(&f, d->d_name);
+        if (f.len / 2 >= most) {
+            put_in_order(&f, most);
+            full = true;
         }
-        f.v[f.len] = strdup(d->d_name);
-        CHECK(f.v[f.len++] != NULL);
     }
     if (dir != NULL)
         closedir(dir);
-    if (f.len > 0)
-        qsort(f.v, f.len, sizeof(*f.v), by_name);
+    put_in_order(&f, most);
     return f;
 }
 
@@ -109,7 +129,7 @@ static void add_row(struct census *c, const char *file, int64_t now, struct list
 void census_page(struct census *c, const char *after, const char *match, size_t most, struct listings *rows,
                  char *ret_last, size_t size)
 {
-    struct files f = read_files(c, after, match);
+    struct files f = read_files(c, after, match, most + 1);
     int64_t now = clock_wall() / NSEC_PER_SEC;
     size_t n = MIN(f.len, most);
     for (size_t i = 0; i < n; i++)
@@ -157,7 +177,7 @@ static void on_step(struct timer *t)
     struct census *c = CONTAINER_OF(t, struct census, step);
     int64_t begun = clock_monotonic(), now = clock_wall() / NSEC_PER_SEC;
     if (c->at == 0) {
-        c->files = read_files(c, "", "");
+        c->files = read_files(c, "", "", SIZE_MAX);
         c->next = (struct listing_summary){0};
     }
     for (bool first = true; c->at < c->files.len && (first || clock_monotonic() - begun < STEP_NS);
