@@ -159,6 +159,6 @@ void obtainer_revoke(struct obtainer *o, const char *name, const char *ca_file, 
 void obtainer_stop_revoking(struct obtainer *o)
 {
     const struct err why = {"the door is being stopped"};
-    while (!list_empty(&o->revoking))
-        end(CONTAINER_OF(o->revoking.next, struct revocation, node), &why);
+    for (struct list *at; (at = list_pop(&o->revoking)) != NULL;)
+        end(CONTAINER_OF(at, struct revocation, node), &why);
 }
