@@ -169,7 +169,7 @@ def many(tmp_path_factory, pki, banner):
     folder = tmp_path_factory.mktemp("many")
     good = pki.server("*.many.test")
     gone = pki.ca.issue("gone.test", dns=["gone.test"], start=-7200, end=-3600, label="ls-gone")
-    soon = pki.ca.issue("soon.test", dns=["soon.test"], start=-9 * 86400, end=86400, label="ls-soon")
+    soon = pki.ca.issue("soon.test", dns=["soon.test"], start=-90 * 86400, end=5 * 86400 + 43200, label="ls-soon")
 
     def put(stem, cert):
         path = folder / f"{stem}.pem"
@@ -202,7 +202,7 @@ def test_a_large_folder_is_one_line(many):
     out = ls(many.socket)[1].splitlines()
     *counts, soonest, bad = re.split(r"  +", out[-1])
     assert counts == [many.folder, "603", "601", "1", "1", "0", "1"] and bad == "bad.test,gone.test"
-    assert re.fullmatch(r"23h \d+m: soon.test", soonest)
+    assert re.fullmatch(r"5d 1[12]h: soon.test", soonest)
     metrics = str(many.get("/metrics"))
     assert f'cardea_source_certificates{{source="{many.folder}",state="good"}} 601' in metrics
     assert f'cardea_source_certificates{{source="{many.folder}",state="unusable"}} 1' in metrics
