@@ -7,8 +7,7 @@ SHELL := /bin/bash
 # The distribution's packages serve its own Python, which need not be the first one in PATH.
 PYTHON ?= $(shell for p in python3 /usr/bin/python3; do $$p -c 'import pytest, xdist, cryptography' 2>/dev/null && break; done; echo $$p)
 PYTEST = $(PYTHON) -m pytest --no-header
-# End-to-end tests that run at once. They wait more than they compute: two more than there are processors; under a
-# sanitizer one more.
+# End-to-end tests that run at once. They wait more than they compute: two more than there are processors.
 TEST_JOBS ?= $(shell echo $$(($$(nproc) + 2)))
 FUZZ_SECONDS ?= 60
 PREFIX ?= /usr/local
@@ -70,8 +69,6 @@ test: ## install what testing needs, build, run unit and end-to-end tests
 .PHONY: readme-table
 readme-table: ## README.md's table of protocols, from what the last end-to-end tests have shown
 	@scripts/readme-table
-
-asan tsan: TEST_JOBS := $(shell echo $$(($$(nproc) + 1)))
 
 .PHONY: asan
 asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer

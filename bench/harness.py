@@ -37,8 +37,8 @@ def build(folder):
     cc = [*os.environ.get("CC", "cc").split(), "-O2", "-g", "-std=gnu17", "-D_GNU_SOURCE", *WARNINGS.split()]
     subprocess.run([*cc, BENCH / "backend.c", "-o", folder / "backend"], check=True)
     names = [ROOT / "bench/route_names.c", *sorted((ROOT / "src/route").glob("*.c")), *sorted((ROOT / "src/base").glob("*.c"))]
-    subprocess.run([*cc, "-Wno-format-truncation", "-I", ROOT / "src", "-I", ROOT, *names, "-o", folder / "route_names"],
-                   check=True)
+    subprocess.run([*cc, "-Wno-format-truncation", "-I", ROOT / "src", "-I", ROOT, *names, "-o", folder / "route_names",
+                    "-ljansson"], check=True)
     for name, sources in (("load", ["load.c", "conn.c"]), ("floor", ["floor.c"]),
                           ("make_names", ["make_names.c"])):
         subprocess.run([*cc, "-isystem", f"{prefix}/include", *(BENCH / s for s in sources), "-o", folder / name,

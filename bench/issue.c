@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "ca/authority.h"
 #include "ca/csr.h"
-#include "ca/key.h"
+#include "cert/key.h"
 
 #define REQUEST_MAX 65536
 
@@ -29,7 +29,7 @@ static struct authority *open_authority(const char *dir, const char *kind, struc
     struct stat st;
     struct authority_plan plan = {
         .name = "Bench", .url = "http://ca.example.com/ca", .root_passphrase = {"far too long to guess", 21}};
-    if (!ca_key_parse(kind, &plan.key)) {
+    if (!key_kind_parse(kind, &plan.key)) {
         err_set(err, "'%s' is no kind of keys", kind);
         return NULL;
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/socket.h"
+
+#define ASK_CA_NS (5 * NSEC_PER_SEC)
 
 #define ANSWER_MAX (256 << 20)
 #define VERSION "HTTP/1.1 "
@@ -183,6 +186,26 @@ static bool listens(const char *socket)
         return !is_absent(errno);
     close(fd);
     return true;
+}
+
+static bool is_ending(const json_t *answer, const char *which)
+{
+    return json_is_true(json_object_get(json_object_get(answer, which), "ending"));
+}
+
+void admin_warn_of_ca(const char *socket)
+{
+    struct err err;
+    json_t *answer = NULL;
+    if (admin_ask(socket, "GET", "/ca", ASK_CA_NS, &answer, &err) < 0)
+        return; /* whoever asks has been told already, by what he asked for */
+    if (is_ending(answer, "root"))
+        fprintf(stderr, "cardea: the root of the door's CA is near its end: cardea ca show\n");
+    else if (is_ending(answer, "intermediate"))
+        fprintf(stderr,
+                "cardea: the intermediate of the door's CA is near its end, and what it issues ends with it: "
+                "cardea ca renew\n");
+    json_decref(answer);
 }
 
 bool admin_is_there(const char *socket)

@@ -17,6 +17,9 @@ struct json_t; /* jansson's */
 int admin_ask(const char *socket, const char *method, const char *path, int64_t timeout, struct json_t **ret,
               struct err *err);
 
+/* Say on standard error that the CA of that door is near its end, if that is so. */
+void admin_warn_of_ca(const char *socket);
+
 /* Is there a door to ask, as admin_ask() would look for it? True also for one that may not be asked. */
 bool admin_is_there(const char *socket);
 

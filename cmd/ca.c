@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cert/pem.h"
+#include "cert/pkcs11.h"
 #include "cmd/cmd.h"
 
 #define HOUR INT64_C(3600)
@@ -40,15 +41,46 @@ const char *ca_who(char text[64])
     return text;
 }
 
-static int unlock_with(struct authority *a, const struct ca_options *o, struct err *err)
+struct key_secrets ca_secrets_of(const struct ca_secrets *s)
 {
-    char passphrase[CA_PASSPHRASE_MAX] = "";
+    return (struct key_secrets){{s->passphrase, strlen(s->passphrase)}, {s->pin, strlen(s->pin)}};
+}
+
+void ca_forget_secrets(struct ca_secrets *s)
+{
+    ca_forget(s->passphrase);
+    ca_forget(s->pin);
+}
+
+int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, char ret[CA_PASSPHRASE_MAX],
+               struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (uris[i] != NULL && pkcs11_is_uri(uris[i]) && pkcs11_asks_pin(uris[i]))
+            return ca_passphrase(NULL, prompt, false, ret, err);
+    return 0;
+}
+
+int ca_ask_secrets(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
+                   struct err *err)
+{
     int rc = 0;
     if (authority_is_locked(a))
-        rc = ca_passphrase(o->passphrase_file, "Passphrase of the intermediate: ", false, passphrase, err);
+        rc = ca_passphrase(o->passphrase_file, "Passphrase of the intermediate: ", false, ret->passphrase,
+                           err);
+    if (rc == 0 && authority_asks_pin(a))
+        rc = ca_passphrase(NULL, "PIN of the token: ", false, ret->pin, err);
+    return rc;
+}
+
+static int unlock_with(struct authority *a, const struct ca_options *o, struct err *err)
+{
+    struct ca_secrets secrets = {"", ""};
+    int rc = ca_ask_secrets(a, o, &secrets, err);
+    const struct key_secrets given = ca_secrets_of(&secrets);
     if (rc == 0)
-        rc = authority_unlock(a, (struct str){passphrase, strlen(passphrase)}, err);
-    ca_forget(passphrase);
+        rc = authority_unlock(a, &given, err);
+    ca_forget_secrets(&secrets);
     return rc;
 }
 
@@ -85,6 +117,24 @@ const char *ca_left(int64_t until, int64_t now, char text[32])
     else
         snprintf(text, 32, "%lldm", (long long)(left / 60));
     return text;
+}
+
+void ca_warn_of_end(const struct authority *a)
+{
+    const int64_t now = ca_now();
+    char left[32];
+    struct x509_st *root = authority_root(a), *issuer = authority_intermediate(a);
+    if (authority_is_ending(root, now))
+        fprintf(
+            stderr,
+            "cardea: the root is near its end (%s): nothing that it vouches for is good behind that; make "
+            "another CA with 'cardea ca init' in time\n",
+            ca_left(authority_end(root), now, left));
+    else if (authority_is_ending(issuer, now))
+        fprintf(stderr,
+                "cardea: the intermediate is near its end (%s), and what it issues ends with it: cardea ca "
+                "renew\n",
+                ca_left(authority_end(issuer), now, left));
 }
 
 static json_t *text_json(struct str s)
@@ -130,6 +180,7 @@ int ca_print_json(json_t *object)
 struct tell {
     const char *files;
     bool json;
+    int64_t issuer_end;
 };
 
 static int tell_entry(void *arg, const struct authority_entry *e, struct err *err)
@@ -137,6 +188,8 @@ static int tell_entry(void *arg, const struct authority_entry *e, struct err *er
     const struct tell *tell = arg;
     char serial[CA_SERIAL_TEXT], until[PEM_TIME_MAX];
     (void)err;
+    if (!e->ssh && e->not_after == tell->issuer_end)
+        fprintf(stderr, "cardea: the lifetime is cut to the end of the intermediate: cardea ca renew\n");
     if (tell->json) {
         json_t *object = ca_entry_json(e);
         json_object_set_new(object, "files", json_string(tell->files));
@@ -151,6 +204,6 @@ static int tell_entry(void *arg, const struct authority_entry *e, struct err *er
 int ca_tell_issued(struct authority *a, const struct ca_serial *serial, const char *files, bool json)
 {
     struct err err;
-    struct tell tell = {.files = files, .json = json};
+    struct tell tell = {.files = files, .json = json, .issuer_end = authority_end(authority_intermediate(a))};
     return authority_find(a, serial, tell_entry, &tell, &err) < 0 ? cmd_failed("%s", err.text) : CMD_OK;
 }

@@ -11,6 +11,7 @@
 #include "ca/authority.h"
 
 #define CA_LIST_MAX 64
+#define CA_PASSPHRASE_MAX 1024
 
 struct ca_list {
     const char *at[CA_LIST_MAX];
@@ -20,7 +21,8 @@ struct ca_list {
 /* What the command line says; NULL, 0 or false: nothing. */
 struct ca_options {
     const char *dir, *passphrase_file, *root_passphrase_file;
-    const char *name, *url, *out;
+    const char *root_key, *intermediate_key, *ssh_user_key, *ssh_host_key; /* URIs; with renew also a file */
+    const char *name, *url, *replace, *out;
     const char *ssh, *id, *force_command, *source_address; /* with issue */
     const char *head;
     const char *user;  /* with approve */
@@ -28,9 +30,10 @@ struct ca_options {
     struct ca_list permits, groups, principals;
     struct ca_list words; /* those that are no options */
     enum ca_profile profile;
-    enum ca_key_kind key;
+    enum key_kind key;
     enum ca_reason reason;
     int64_t lifetime; /* seconds */
+    bool key_given, same_key, generate;
     bool json, all, krl, der, must_staple, no_pty, no_forwarding;
 };
 
@@ -39,6 +42,7 @@ int ca_run_form(int argc, char **argv);
 
 /* The forms. Each prints what went wrong and returns the exit status. */
 int ca_init(const struct ca_options *o);
+int ca_renew(const struct ca_options *o);
 int ca_issue_form(const struct ca_options *o);
 int ca_issue_ssh(const struct ca_options *o);
 int ca_sign(const struct ca_options *o);
@@ -56,6 +60,24 @@ int ca_refuse(const struct ca_options *o);
 /* The folder of the CA: --dir, CARDEA_CA_DIR, or where we are. */
 const char *ca_folder(const struct ca_options *o);
 
+/* What opens keys, as it is asked for; to be wiped with ca_forget_secrets(). */
+struct ca_secrets {
+    char passphrase[CA_PASSPHRASE_MAX], pin[CA_PASSPHRASE_MAX];
+};
+
+struct key_secrets ca_secrets_of(const struct ca_secrets *s);
+void ca_forget_secrets(struct ca_secrets *s);
+
+/* Those that unlock `a`: out of --passphrase-file, or asked at the terminal; none where none is needed. -1
+ * with `err`. */
+int ca_ask_secrets(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
+                   struct err *err);
+
+/* The PIN of a token, asked at the terminal after `prompt` where one of these URIs does not say where it is;
+ * NULL is none. -1 with `err`. */
+int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, char ret[CA_PASSPHRASE_MAX],
+               struct err *err);
+
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
  * why. */
 struct authority *ca_open(const struct ca_options *o, bool unlock);
@@ -63,8 +85,6 @@ struct authority *ca_open(const struct ca_options *o, bool unlock);
 /* The time now, in seconds; and who asks, for the log ("cli:USER"). */
 int64_t ca_now(void);
 const char *ca_who(char text[64]);
-
-#define CA_PASSPHRASE_MAX 1024
 
 /* The first line of `file` (which must be kept from other users); or, where that is NULL, what is typed at
  * the terminal after `prompt`, without echo and with `twice` a second time. To be wiped with ca_forget(). -1
@@ -79,6 +99,9 @@ int ca_tell_issued(struct authority *a, const struct ca_serial *serial, const ch
 
 /* Print an object and free it. Returns CMD_OK. */
 int ca_print_json(json_t *object);
+
+/* Say on standard error that the root or the intermediate is near its end, and what to do, if that is so. */
+void ca_warn_of_end(const struct authority *a);
 
 /* "89d", "5h", "12m", "expired". Returns `text`. */
 const char *ca_left(int64_t until, int64_t now, char text[32]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cardea ca init`, `issue` and `sign`. */
+/* `cardea ca issue` and `sign`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,47 +10,6 @@
 #include "ca/ssh.h"
 #include "cmd/ca.h"
 #include "cmd/cmd.h"
-
-/* ---- init ---- */
-
-static int take_passphrases(const struct ca_options *o, char root[CA_PASSPHRASE_MAX],
-                            char other[CA_PASSPHRASE_MAX], struct err *err)
-{
-    if (o->passphrase_file != NULL && ca_passphrase(o->passphrase_file, NULL, false, other, err) < 0)
-        return -1;
-    return ca_passphrase(o->root_passphrase_file, "New passphrase for the key of the root: ", true, root,
-                         err);
-}
-
-static int made(const char *dir)
-{
-    printf("%s: a CA is made.\n"
-           "root.pem is what others trust. Nothing needs root.key from now on: keep it, and its passphrase, "
-           "elsewhere.\n",
-           dir);
-    return CMD_OK;
-}
-
-int ca_init(const struct ca_options *o)
-{
-    char root[CA_PASSPHRASE_MAX] = "", other[CA_PASSPHRASE_MAX] = "";
-    const char *dir = o->words.at[0];
-    struct err err;
-    int rc = take_passphrases(o, root, other, &err);
-    if (rc == 0) {
-        const struct authority_plan plan = {.name = o->name != NULL ? o->name : "cardea",
-                                            .key = o->key,
-                                            .permitted = o->permits.at,
-                                            .permitted_len = o->permits.len,
-                                            .url = o->url,
-                                            .root_passphrase = {root, strlen(root)},
-                                            .passphrase = {other, strlen(other)}};
-        rc = authority_init(dir, &plan, ca_now(), &err);
-    }
-    ca_forget(root);
-    ca_forget(other);
-    return rc < 0 ? cmd_failed("%s", err.text) : made(dir);
-}
 
 /* ---- names ---- */
 

@@ -60,6 +60,7 @@ int ca_list_form(const struct ca_options *o)
     for (size_t i = 0; i < ARRAY_LEN(head) && !o->json; i++)
         table_add(&l.table, "%s", head[i]);
     int rc = authority_each(a, o->all ? 0 : l.now, add_row, &l, &err);
+    ca_warn_of_end(a);
     authority_close(a);
     if (o->json && rc == 0)
         return ca_print_json(l.array);
@@ -70,9 +71,20 @@ int ca_list_form(const struct ca_options *o)
 
 /* ---- show ---- */
 
+#define HEAD_TEXT (32 + 2 * AUTHORITY_HASH)
+
+/* "ROW:HASH" */
+static void head_text(const struct authority_head *head, char ret[HEAD_TEXT])
+{
+    size_t n = (size_t)snprintf(ret, HEAD_TEXT, "%" PRId64 ":", head->row);
+    for (size_t i = 0; i < AUTHORITY_HASH; i++)
+        n += (size_t)snprintf(ret + n, HEAD_TEXT - n, "%02x", head->hash[i]);
+}
+
 struct counts {
     int64_t now;
     json_int_t issued, valid, revoked;
+    char head[HEAD_TEXT];
 };
 
 static int count(void *arg, const struct authority_entry *e, struct err *err)
@@ -88,53 +100,80 @@ static int count(void *arg, const struct authority_entry *e, struct err *err)
 static json_t *certificate_json(const struct authority_certificate *c)
 {
     char until[PEM_TIME_MAX];
-    return json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "key", c->key, "not_after",
-                     pem_time_text(c->not_after, until), "sha256", c->sha256);
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o}", "file", c->file, "name", c->name, "key", c->key,
+                     "not_after", pem_time_text(c->not_after, until), "ending", c->ending, "sha256",
+                     c->sha256, "token", c->token[0] != '\0' ? json_string(c->token) : json_null());
 }
 
 static void tell_certificate(const char *what, const struct authority_certificate *c, int64_t now)
 {
     char until[PEM_TIME_MAX], left[32];
-    printf("%s: %s, %s, until %s (%s)\n  SHA-256 %s\n", what, c->name, c->key,
-           pem_time_text(c->not_after, until), ca_left(c->not_after, now, left), c->sha256);
+    printf("%s: %s, %s, until %s (%s)\n  %s, SHA-256 %s\n", what, c->name, c->key,
+           pem_time_text(c->not_after, until), ca_left(c->not_after, now, left), c->file, c->sha256);
+    if (c->token[0] != '\0')
+        printf("  its key is %s\n", c->token);
 }
 
-static int tell(const struct authority_facts *f, const struct counts *c)
+/* Those before it that still answer for what they have issued. */
+static void tell_earlier(const struct authority *a)
+{
+    struct authority_issuer issuer;
+    char name[PEM_NAME_MAX], until[PEM_TIME_MAX];
+    for (size_t i = 1; authority_issuer(a, i, &issuer); i++)
+        printf("before it: %s, until %s, CRL crl%s.der\n", pem_subject_text(issuer.cert, name),
+               pem_time_text(authority_end(issuer.cert), until), issuer.suffix);
+}
+
+static int tell(const struct authority *a, const struct authority_facts *f, const struct counts *c)
 {
     tell_certificate("root", &f->root, c->now);
     tell_certificate("intermediate", &f->intermediate, c->now);
+    tell_earlier(a);
     printf("may issue for: %s\n", f->permitted[0] != '\0' ? f->permitted : "all names");
     printf("keys: %s\n", f->locked ? "encrypted" : "not encrypted");
     printf("CRL and OCSP: %s\n", f->url[0] != '\0' ? f->url : "no address in certificates");
+    char until[PEM_TIME_MAX];
+    if (f->replace != 0)
+        printf("to be replaced: what was issued until %s\n", pem_time_text(f->replace, until));
     printf("issued: %" JSON_INTEGER_FORMAT ", valid: %" JSON_INTEGER_FORMAT ", revoked: %" JSON_INTEGER_FORMAT
            "\n",
            c->issued, c->valid, c->revoked);
+    printf("head of the log: %s\n", c->head);
     return CMD_OK;
 }
 
 static int tell_json(const struct authority_facts *f, const struct counts *c)
 {
-    return ca_print_json(
-        json_pack("{s:o, s:o, s:s, s:b, s:s, s:I, s:I, s:I}", "root", certificate_json(&f->root),
-                  "intermediate", certificate_json(&f->intermediate), "permitted", f->permitted, "locked",
-                  f->locked, "url", f->url, "issued", c->issued, "valid", c->valid, "revoked", c->revoked));
+    char until[PEM_TIME_MAX];
+    return ca_print_json(json_pack("{s:o, s:o, s:I, s:s, s:b, s:s, s:s*, s:I, s:I, s:I, s:s}", "root",
+                                   certificate_json(&f->root), "intermediate",
+                                   certificate_json(&f->intermediate), "issuers", (json_int_t)f->issuers,
+                                   "permitted", f->permitted, "locked", f->locked, "url", f->url, "replace",
+                                   f->replace == 0 ? NULL : pem_time_text(f->replace, until), "issued",
+                                   c->issued, "valid", c->valid, "revoked", c->revoked, "head", c->head));
 }
 
 int ca_show(const struct ca_options *o)
 {
     struct counts c = {.now = ca_now()};
     struct authority_facts facts;
+    struct authority_head head;
     struct err err;
     struct authority *a = ca_open(o, false);
     if (a == NULL)
         return CMD_FAILED;
-    int rc = authority_look(a, &facts, &err);
+    int rc = authority_look(a, c.now, &facts, &err);
     if (rc == 0)
         rc = authority_each(a, 0, count, &c, &err);
+    if (rc == 0)
+        rc = authority_head(a, &head, &err);
+    if (rc == 0) {
+        head_text(&head, c.head);
+        rc = o->json ? tell_json(&facts, &c) : tell(a, &facts, &c);
+        ca_warn_of_end(a);
+    }
     authority_close(a);
-    if (rc < 0)
-        return cmd_failed("%s", err.text);
-    return o->json ? tell_json(&facts, &c) : tell(&facts, &c);
+    return rc < 0 ? cmd_failed("%s", err.text) : CMD_OK;
 }
 
 /* ---- audit ---- */
@@ -160,10 +199,8 @@ static bool parse_head(const char *text, struct authority_head *ret)
 
 static int tell_head(const struct authority_head *head, bool json)
 {
-    char text[32 + 2 * AUTHORITY_HASH];
-    size_t n = (size_t)snprintf(text, sizeof(text), "%" PRId64 ":", head->row);
-    for (size_t i = 0; i < AUTHORITY_HASH; i++)
-        n += (size_t)snprintf(text + n, sizeof(text) - n, "%02x", head->hash[i]);
+    char text[HEAD_TEXT];
+    head_text(head, text);
     if (json)
         return ca_print_json(json_pack("{s:I, s:s}", "rows", (json_int_t)head->row, "head", text));
     printf("the log is whole, %" PRId64 " rows\nhead %s\n", head->row, text);
@@ -241,17 +278,27 @@ static int write_list(const struct ca_options *o, const struct buf *bytes)
     return fflush(stdout) == 0 ? CMD_OK : cmd_failed("standard output could not be written");
 }
 
+/* In PEM of all issuers, one behind the other; DER has room for one: that of who issues now. */
+static int make_crls(struct authority *a, const struct ca_options *o, struct buf *ret, struct err *err)
+{
+    const int64_t lifetime = o->lifetime != 0 ? o->lifetime : CRL_LIFETIME;
+    struct authority_issuer issuer;
+    int rc = o->der ? authority_crl(a, 0, ca_now(), lifetime, ret, err) : 0;
+    for (size_t i = 0; rc == 0 && !o->der && authority_issuer(a, i, &issuer); i++) {
+        struct buf der = {0};
+        if (authority_issuer_is_over(a, i, ca_now()))
+            continue;
+        rc = authority_crl(a, i, ca_now(), lifetime, &der, err);
+        if (rc == 0 && !ca_put_pem(ret, "X509 CRL", der.data, der.len))
+            rc = err_set(err, "out of memory");
+        buf_free(&der);
+    }
+    return rc;
+}
+
 static int make_list(struct authority *a, const struct ca_options *o, struct buf *ret, struct err *err)
 {
-    struct buf der = {0};
-    if (o->krl)
-        return authority_ssh_krl(a, ca_now(), ret, err);
-    int rc =
-        authority_crl(a, ca_now(), o->lifetime != 0 ? o->lifetime : CRL_LIFETIME, o->der ? ret : &der, err);
-    if (rc == 0 && !o->der && !ca_put_pem(ret, "X509 CRL", der.data, der.len))
-        rc = err_set(err, "out of memory");
-    buf_free(&der);
-    return rc;
+    return o->krl ? authority_ssh_krl(a, ca_now(), ret, err) : make_crls(a, o, ret, err);
 }
 
 int ca_crl(const struct ca_options *o)
@@ -271,12 +318,17 @@ int ca_set(const struct ca_options *o)
 {
     struct err err;
     char who[64];
-    if (o->url == NULL)
-        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none");
+    bool all = o->replace != NULL && strcmp(o->replace, "all") == 0;
+    if (o->url == NULL && o->replace == NULL)
+        return cmd_misused("ca", "set what? Give --url URL, or --url '' for none; or --replace all|none");
+    if (o->replace != NULL && !all && strcmp(o->replace, "none") != 0)
+        return cmd_misused("ca", "--replace %s: expected all or none", o->replace);
     struct authority *a = ca_open(o, false);
     if (a == NULL)
         return CMD_FAILED;
-    int rc = authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    int rc = o->url == NULL ? 0 : authority_set_url(a, o->url, ca_who(who), ca_now(), &err);
+    if (rc == 0 && o->replace != NULL)
+        rc = authority_set_replace(a, all, ca_who(who), ca_now(), &err);
     authority_close(a);
     return rc < 0 ? cmd_failed("%s", err.text) : CMD_OK;
 }

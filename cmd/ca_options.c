@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/unit.h"
-#include "ca/key.h"
 #include "cmd/ca.h"
 #include "cmd/cmd.h"
 
@@ -26,6 +25,7 @@ enum {
     PENDING = 1 << 10,
     APPROVE = 1 << 11,
     REFUSE = 1 << 12,
+    RENEW = 1 << 13,
     ALL = -1,
 };
 
@@ -36,6 +36,7 @@ static const struct form {
     int (*run)(const struct ca_options *o);
 } forms[] = {
     {"init", INIT, 1, 1, ca_init},
+    {"renew", RENEW, 0, 0, ca_renew},
     {"issue", ISSUE, 1, CA_LIST_MAX, ca_issue_form},
     {"sign", SIGN, 1, CA_LIST_MAX, ca_sign},
     {"revoke", REVOKE, 1, 1, ca_revoke},
@@ -54,10 +55,17 @@ enum {
     O_DIR,
     O_PASSPHRASE,
     O_ROOT_PASSPHRASE,
+    O_ROOT_KEY,
+    O_INTERMEDIATE_KEY,
+    O_SSH_USER_KEY,
+    O_SSH_HOST_KEY,
+    O_GENERATE,
+    O_SAME_KEY,
     O_NAME,
     O_KEY,
     O_PERMIT,
     O_URL,
+    O_REPLACE,
     O_PROFILE,
     O_GROUP,
     O_LIFETIME,
@@ -85,10 +93,17 @@ static const struct option options[] = {
     [O_DIR] = {"dir", required_argument, NULL, O_DIR},
     [O_PASSPHRASE] = {"passphrase-file", required_argument, NULL, O_PASSPHRASE},
     [O_ROOT_PASSPHRASE] = {"root-passphrase-file", required_argument, NULL, O_ROOT_PASSPHRASE},
+    [O_ROOT_KEY] = {"root-key", required_argument, NULL, O_ROOT_KEY},
+    [O_INTERMEDIATE_KEY] = {"intermediate-key", required_argument, NULL, O_INTERMEDIATE_KEY},
+    [O_SSH_USER_KEY] = {"ssh-user-key", required_argument, NULL, O_SSH_USER_KEY},
+    [O_SSH_HOST_KEY] = {"ssh-host-key", required_argument, NULL, O_SSH_HOST_KEY},
+    [O_GENERATE] = {"generate", no_argument, NULL, O_GENERATE},
+    [O_SAME_KEY] = {"same-key", no_argument, NULL, O_SAME_KEY},
     [O_NAME] = {"name", required_argument, NULL, O_NAME},
     [O_KEY] = {"key", required_argument, NULL, O_KEY},
     [O_PERMIT] = {"permit", required_argument, NULL, O_PERMIT},
     [O_URL] = {"url", required_argument, NULL, O_URL},
+    [O_REPLACE] = {"replace", required_argument, NULL, O_REPLACE},
     [O_PROFILE] = {"profile", required_argument, NULL, O_PROFILE},
     [O_GROUP] = {"group", required_argument, NULL, O_GROUP},
     [O_LIFETIME] = {"lifetime", required_argument, NULL, O_LIFETIME},
@@ -116,15 +131,22 @@ static const struct option options[] = {
 /* Which forms an option goes with. */
 static const int goes_with[] = {
     [O_DIR] = ALL & ~INIT,
-    [O_PASSPHRASE] = INIT | ISSUE | SIGN | CRL,
-    [O_ROOT_PASSPHRASE] = INIT,
+    [O_PASSPHRASE] = INIT | RENEW | ISSUE | SIGN | CRL,
+    [O_ROOT_PASSPHRASE] = INIT | RENEW,
+    [O_ROOT_KEY] = INIT | RENEW,
+    [O_INTERMEDIATE_KEY] = INIT | RENEW,
+    [O_SSH_USER_KEY] = INIT,
+    [O_SSH_HOST_KEY] = INIT,
+    [O_GENERATE] = INIT | RENEW,
+    [O_SAME_KEY] = RENEW,
     [O_NAME] = INIT | ISSUE | SIGN,
-    [O_KEY] = INIT | ISSUE,
+    [O_KEY] = INIT | RENEW | ISSUE,
     [O_PERMIT] = INIT,
     [O_URL] = INIT | SET,
+    [O_REPLACE] = SET,
     [O_PROFILE] = ISSUE | SIGN,
     [O_GROUP] = ISSUE | SIGN | USER,
-    [O_LIFETIME] = ISSUE | SIGN | CRL | USER,
+    [O_LIFETIME] = RENEW | ISSUE | SIGN | CRL | USER,
     [O_OUT] = ISSUE | SIGN | CRL,
     [O_MUST_STAPLE] = ISSUE | SIGN,
     [O_SSH] = ISSUE,
@@ -141,7 +163,7 @@ static const int goes_with[] = {
     [O_HEAD] = AUDIT,
     [O_USER] = APPROVE,
     [O_CODE_LIFE] = USER,
-    [O_JSON] = ISSUE | LIST | AUDIT | SHOW | USER | PENDING,
+    [O_JSON] = RENEW | ISSUE | LIST | AUDIT | SHOW | USER | PENDING,
     [O_HELP] = ALL,
 };
 _Static_assert(ARRAY_LEN(goes_with) == ARRAY_LEN(options) - 1, "one for each option");
@@ -163,17 +185,14 @@ static int take_profile(const char *text, enum ca_profile *ret)
                        str_hint(text, names, hint));
 }
 
-static int take_key(const char *text, enum ca_key_kind *ret)
+static int take_key(const char *text, bool *ret_given, enum key_kind *ret)
 {
-    const char *names[CA_KEY_KINDS + 1] = {NULL};
-    char hint[STR_HINT_MAX];
-    if (ca_key_parse(text, ret))
+    char names[KEY_KIND_NAMES_MAX], hint[STR_HINT_MAX];
+    *ret_given = true;
+    if (key_kind_parse(text, ret))
         return CMD_OK;
-    for (enum ca_key_kind kind = 0; kind < CA_KEY_KINDS; kind++)
-        names[kind] = ca_key_name(kind);
-    return cmd_misused(
-        "ca", "found key '%s', expected p256, p384, ed25519, rsa2048, rsa3072, mldsa44, mldsa65 or mldsa87%s",
-        text, str_hint(text, names, hint));
+    return cmd_misused("ca", "found key '%s', expected %s%s", text, key_kind_names(names),
+                       key_kind_hint(text, hint));
 }
 
 static int take_reason(const char *text, enum ca_reason *ret)
@@ -215,10 +234,20 @@ static const char **text_of(int option, struct ca_options *o)
         return &o->passphrase_file;
     case O_ROOT_PASSPHRASE:
         return &o->root_passphrase_file;
+    case O_ROOT_KEY:
+        return &o->root_key;
+    case O_INTERMEDIATE_KEY:
+        return &o->intermediate_key;
+    case O_SSH_USER_KEY:
+        return &o->ssh_user_key;
+    case O_SSH_HOST_KEY:
+        return &o->ssh_host_key;
     case O_NAME:
         return &o->name;
     case O_URL:
         return &o->url;
+    case O_REPLACE:
+        return &o->replace;
     case O_OUT:
         return &o->out;
     case O_SSH:
@@ -241,6 +270,10 @@ static const char **text_of(int option, struct ca_options *o)
 static bool *flag_of(int option, struct ca_options *o)
 {
     switch (option) {
+    case O_GENERATE:
+        return &o->generate;
+    case O_SAME_KEY:
+        return &o->same_key;
     case O_MUST_STAPLE:
         return &o->must_staple;
     case O_NO_PTY:
@@ -286,7 +319,7 @@ static int take(int option, const char *value, struct ca_options *o)
     else if (option == O_PROFILE)
         return take_profile(value, &o->profile);
     else if (option == O_KEY)
-        return take_key(value, &o->key);
+        return take_key(value, &o->key_given, &o->key);
     else if (option == O_REASON)
         return take_reason(value, &o->reason);
     else if (option == O_LIFETIME)
@@ -312,10 +345,11 @@ static int unknown_form(const char *name)
     char hint[STR_HINT_MAX];
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         names[i] = forms[i].name;
-    return cmd_misused("ca",
-                       "found '%s', expected init, issue, sign, revoke, list, crl, audit, show, set, user, "
-                       "pending, approve or refuse%s",
-                       name, str_hint(name, names, hint));
+    return cmd_misused(
+        "ca",
+        "found '%s', expected init, renew, issue, sign, revoke, list, crl, audit, show, set, user, "
+        "pending, approve or refuse%s",
+        name, str_hint(name, names, hint));
 }
 
 int ca_run_form(int argc, char **argv)

@@ -78,6 +78,7 @@ static int list(const char *socket, bool json)
     } else {
         show(answer);
         show_beside(answer);
+        admin_warn_of_ca(socket);
     }
     json_decref(answer);
     return CMD_OK;
@@ -156,6 +157,8 @@ static int list_all(struct stream *s, char **matches, size_t n)
     }
     if (s->json)
         printf("]}\n");
+    else if (status == CMD_OK)
+        admin_warn_of_ca(s->socket);
     return status;
 }
 

@@ -15,6 +15,7 @@
 #include "base/unit.h"
 #include "cert/cert.h"
 #include "cert/trust.h"
+#include "cmd/check_path.h"
 #include "cmd/check_report.h"
 #include "cmd/cmd.h"
 #include "cmd/protocols.h"
@@ -326,6 +327,8 @@ static int read_options(int argc, char **argv, struct checking *c)
 int cmd_check(int argc, char **argv)
 {
     struct checking c = {.timeout = TIMEOUT_NS};
+    if (check_path_is_asked(argc, argv))
+        return check_path(argc, argv);
     int status = read_options(argc, argv, &c);
     if (status < 0)
         status = run(&c);

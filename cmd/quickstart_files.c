@@ -123,7 +123,7 @@ static struct authority *open_ca(const struct making *m, struct err *err)
     struct authority *a = NULL;
     if ((exists(folder) || init_ca(m, folder, err) == 0) && copy_root(m->dir, folder, err) == 0)
         a = authority_open(folder, err);
-    if (a != NULL && authority_unlock(a, (struct str){0}, err) < 0) {
+    if (a != NULL && authority_unlock(a, NULL, err) < 0) {
         authority_close(a);
         a = NULL;
     }

@@ -9,22 +9,19 @@
 #include <string.h>
 #include <time.h>
 
-#include "acme/service.h"
 #include "admin/server.h"
 #include "admin/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "ca/authority.h"
-#include "ca/publish.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
+#include "cmd/serve_ca.h"
 #include "cmd/serve_check.h"
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
 #include "keeper/candidates.h"
 #include "keeper/keeper.h"
-#include "login/service.h"
 #include "loop/ear.h"
 #include "net/supervisor.h"
 #include "session/door.h"
@@ -39,7 +36,9 @@
 
 #define PROMOTED_LOOK_NS NSEC_PER_SEC
 
-#define SERVICES 5 /* of the door's own pages */
+/* Of the door's own pages: those here, and those of a CA. */
+#define OWN_SERVICES 2
+#define SERVICES (OWN_SERVICES + SERVE_CA_SERVICES)
 
 static const struct front_binding fronts[] = {
     {WIRE_ALPN, &front_cardea}, {"http/1.1", &front_connect}, {H2_ALPN, &front_h2}, {H3_ALPN, &front_h3}};
@@ -61,10 +60,7 @@ struct serving {
     bool stopping;
     bool failed; /* the one connection that there was to serve */
     struct challenges *challenges;
-    struct authority *authority; /* of `ca`, lent to the services; NULL: there is none */
-    struct login_service *login;
-    struct acme_service *acme;
-    struct ca_publisher *publisher;
+    struct serve_ca *ca;
     struct web_service services[SERVICES];
     struct door_bindings bindings;
 };
@@ -107,12 +103,8 @@ static void gather(struct serving *s)
     s->challenges = challenges_new();
     s->services[0] = challenges_service(s->challenges);
     s->services[1] = web_redirect;
-    s->login = login_service_new(&operator);
-    s->services[2] = login_service_web(s->login);
-    s->acme = acme_service_new(&operator);
-    s->services[3] = acme_service_web(s->acme);
-    s->publisher = ca_publisher_new(&operator);
-    s->services[4] = ca_publisher_web(s->publisher);
+    s->ca = serve_ca_new(&operator);
+    serve_ca_services(s->ca, &s->services[OWN_SERVICES]);
     s->bindings = (struct door_bindings){.fronts = fronts,
                                          .fronts_len = ARRAY_LEN(fronts),
                                          .services = s->services,
@@ -123,10 +115,23 @@ static void gather(struct serving *s)
 static void release(struct serving *s)
 {
     challenges_free(s->challenges);
-    login_service_free(s->login);
-    acme_service_free(s->acme);
-    ca_publisher_free(s->publisher);
-    authority_close(s->authority);
+    serve_ca_free(s->ca);
+}
+
+/* That it stays what it was is told with what else needs a start. */
+static void take_ca(const struct serving *s)
+{
+    struct err err;
+    switch (serve_ca_reload(s->ca, s->door, door_snapshot(s->door)->config, &err)) {
+    case SERVE_CA_TAKEN:
+        if (s->admin != NULL)
+            admin_took_ca(s->admin);
+        break;
+    case SERVE_CA_STAYS:
+        break;
+    case SERVE_CA_FAILED:
+        fprintf(stderr, "cardea: ca: %s; the CA goes on as it was\n", err.text);
+    }
 }
 
 static void on_reloaded(void *arg, const struct review *review, const char *errors)
@@ -136,6 +141,7 @@ static void on_reloaded(void *arg, const struct review *review, const char *erro
     if (review != NULL) {
         struct buf text = {0};
         warn(s);
+        take_ca(s);
         fprintf(stderr, "cardea: configuration reloaded\n");
         if (tell_review(&text, review))
             print_lines(buf_text(&text));
@@ -279,32 +285,10 @@ static int make_keeper(struct serving *s, struct err *err)
     return 0;
 }
 
-static bool is_served(const struct config *c, const char *service)
-{
-    for (size_t i = 0; i < c->routes.n; i++)
-        for (size_t k = 0; k < c->routes.v[i].serve.n; k++)
-            if (strcmp(c->routes.v[i].serve.v[k].text, service) == 0)
-                return true;
-    return false;
-}
-
-/* The CA that the door's pages serve: opened once, lent to each service. */
-static int lend_ca(struct serving *s, const struct config *c, struct err *err)
-{
-    const struct config_ca *ca = c->ca;
-    const struct login_settings settings = {.renewable = ca->login.renewable / NSEC_PER_SEC};
-    s->authority = authority_open(ca->directory.text, err);
-    if (s->authority == NULL || authority_unlock_by_file(s->authority, ca->passphrase_file.text, err) < 0 ||
-        login_service_open(s->login, s->authority, ca->directory.text, &settings, err) < 0 ||
-        acme_service_open(s->acme, s->authority, ca, err) < 0)
-        return -1;
-    return ca_publisher_open(s->publisher, s->authority, ca, is_served(c, "ca"), err);
-}
-
-static int open_ca(struct serving *s, const struct config *c, struct buf *errors)
+static int open_ca(const struct serving *s, const struct config *c, struct buf *errors)
 {
     struct err err;
-    if (c->ca == NULL || lend_ca(s, c, &err) == 0)
+    if (serve_ca_open(s->ca, c, &err) == 0)
         return 0;
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;
@@ -410,6 +394,7 @@ static int start(struct serving *s, const char *path)
         admin_set_listing(s->admin, keeper_list, s->keeper);
         admin_set_swap(s->admin, keeper_swap, s->keeper);
         admin_set_demands(s->admin, &demands);
+        admin_set_ca(s->admin, serve_ca_ends, s->ca);
     }
     return 0;
 }

@@ -229,12 +229,13 @@ static bool insert(struct acme_call *c, const char *id, const char *thumbprint, 
     if (!acme_begin(c) || !check_room(c, source))
         return false;
     const char *text = jwk_put(c->key, &jwk) ? buf_text(&jwk) : NULL;
-    int rc = text == NULL
-                 ? err_set(&c->err, "out of memory")
-                 : acme_run(c->s, &c->err, "INSERT INTO accounts VALUES (?,?,?,?,?,?,?,?,?,?)", "sssisisssi",
-                            id, thumbprint, text, (int64_t)ACME_VALID, contact != NULL ? contact : "[]",
-                            (int64_t)json_is_true(json_object_get(c->payload, "termsOfServiceAgreed")),
-                            eab[0] != '\0' ? eab : NULL, eab_jws, source, c->now);
+    int rc =
+        text == NULL
+            ? err_set(&c->err, "out of memory")
+            : acme_run(c->s, &c->err, "INSERT INTO accounts VALUES (?,?,?,?,?,?,?,?,?,?,0)", "sssisisssi", id,
+                       thumbprint, text, (int64_t)ACME_VALID, contact != NULL ? contact : "[]",
+                       (int64_t)json_is_true(json_object_get(c->payload, "termsOfServiceAgreed")),
+                       eab[0] != '\0' ? eab : NULL, eab_jws, source, c->now);
     buf_free(&jwk);
     return rc == 0 ? acme_commit(c) : acme_broken(c);
 }
@@ -301,24 +302,26 @@ static bool deactivate(struct acme_call *c)
               (acme_run(c->s, &c->err,
                         "UPDATE authorizations SET status = ? WHERE account = ? AND status IN (0, 3)", "is",
                         (int64_t)ACME_DEACTIVATED, id) == 0 ||
-               acme_broken(c));
+               acme_broken(c)) &&
+              (acme_look_forget_account(c->s, id, &c->err) == 0 || acme_broken(c));
     return ok && acme_commit(c);
 }
 
 static bool update(struct acme_call *c)
 {
     char *contact;
+    const char *id = c->account.id;
+    bool agrees = json_is_true(json_object_get(c->payload, "termsOfServiceAgreed"));
     if (!read_contacts(c, &contact))
         return false;
-    bool ok = contact == NULL ||
-              acme_run(c->s, &c->err, "UPDATE accounts SET contact = ? WHERE id = ?", "ss", contact,
-                       c->account.id) == 0 ||
-              acme_broken(c);
+    bool ok = acme_begin(c);
+    if (ok &&
+        ((contact != NULL &&
+          acme_run(c->s, &c->err, "UPDATE accounts SET contact = ? WHERE id = ?", "ss", contact, id) < 0) ||
+         (agrees && acme_run(c->s, &c->err, "UPDATE accounts SET terms = 1 WHERE id = ?", "s", id) < 0)))
+        ok = acme_broken(c);
     free(contact);
-    if (ok && json_is_true(json_object_get(c->payload, "termsOfServiceAgreed")))
-        ok = acme_run(c->s, &c->err, "UPDATE accounts SET terms = 1 WHERE id = ?", "s", c->account.id) == 0 ||
-             acme_broken(c);
-    return ok;
+    return ok && acme_commit(c);
 }
 
 void acme_answer_account(struct acme_call *c)

@@ -40,6 +40,11 @@ static uint32_t or_default(uint32_t value, uint32_t usual)
     return value != 0 ? value : usual;
 }
 
+static int64_t or_usual_time(int64_t seconds, int64_t usual)
+{
+    return seconds != 0 ? seconds : usual;
+}
+
 static struct acme_limits with_defaults(const struct acme_limits *l)
 {
     return (struct acme_limits){
@@ -49,12 +54,18 @@ static struct acme_limits with_defaults(const struct acme_limits *l)
         .orders_per_account = or_default(l->orders_per_account, 100),
         .failures = or_default(l->failures, 5),
         .names = MIN(or_default(l->names, ACME_NAMES_MAX), (uint32_t)ACME_NAMES_MAX),
+        .certificates = or_default(l->certificates, 1000000),
+        .waiting_per_account = or_default(l->waiting_per_account, 200),
+        .waiting_per_source = or_default(l->waiting_per_source, 1000),
+        .pending = or_usual_time(l->pending, ACME_HOUR),
+        .idle = or_usual_time(l->idle, 90 * (int64_t)ACME_DAY),
     };
 }
 
 struct acme_server *acme_server_new(const struct acme_server_params *params, struct err *err)
 {
-    CHECK(params->profiles_len > 0 && params->issuer.issue != NULL && params->issuer.revoke != NULL);
+    CHECK(params->profiles_len > 0 && params->issuer.check != NULL && params->issuer.issue != NULL &&
+          params->issuer.look != NULL && params->issuer.revoke != NULL);
     const char *host = strstr(params->url, "://");
     const char *path = host == NULL ? NULL : strchr(host + 3, '/');
     size_t len = strlen(params->url);
@@ -73,7 +84,22 @@ struct acme_server *acme_server_new(const struct acme_server_params *params, str
                               .path = path,
                               .state = state,
                               .nonces = acme_nonces_new()};
-    return s;
+    if (acme_certificates_count(s, err) == 0)
+        return s;
+    acme_server_free(s);
+    return NULL;
+}
+
+void acme_server_take(struct acme_server *s, const struct acme_server_params *params)
+{
+    CHECK_MAGIC(s, ACME_SERVER_MAGIC);
+    CHECK(params->profiles_len > 0 && strcmp(params->path, s->params->path) == 0);
+    const char *host = strstr(params->url, "://");
+    const char *path = host == NULL ? NULL : strchr(host + 3, '/');
+    CHECK(path != NULL); /* as acme_server_new() has looked at it: the tail is ours */
+    s->params = params;
+    s->limits = with_defaults(&params->limits);
+    s->path = path;
 }
 
 void acme_server_free(struct acme_server *s)

@@ -21,6 +21,7 @@ struct evp_pkey_st;
 
 #define ACME_NAMES_MAX 100  /* identifiers of one order; a certificate holds no more than that well */
 #define ACME_ID_MAX 24      /* bytes of an object's id with its NUL */
+#define ACME_SOURCE_MAX 64  /* of an address in text (net/addr.h) */
 #define ACME_TOKEN_MAX 44   /* of a challenge's token */
 #define ACME_EAB_ID_MAX 128 /* of the id of a key of external account binding */
 
@@ -66,6 +67,11 @@ struct acme_limits {
     uint32_t orders_per_account;  /* new ones in an hour; 100 */
     uint32_t failures;            /* failed validations of an account and a name in an hour; 5 */
     uint32_t names;               /* of an order; ACME_NAMES_MAX, which is the most */
+    uint32_t certificates;        /* that are kept, in all, a tenth for one address; 1,000,000 */
+    uint32_t waiting_per_account; /* challenges that wait to be looked at; 200, two large orders */
+    uint32_t waiting_per_source;  /* the same of all accounts from an address; 1,000 */
+    int64_t pending; /* seconds that an order, and what is to be proven for it, may take; an hour */
+    int64_t idle;    /* seconds without an order behind which an account without certificates goes; 90 days */
 };
 
 /* What is to be certified: names were proven or are trusted. */
@@ -89,8 +95,15 @@ enum acme_revoked { ACME_REVOKED, ACME_WAS_REVOKED, ACME_NOT_OURS, ACME_REVOKE_F
 /* Whoever issues. */
 struct acme_issuer {
     void *arg;
+    /* Could it have these names? `what` has them and the groups, and no more. -1 with `err`, which the client
+     * is told. */
+    int (*check)(void *arg, const struct acme_certify *what, struct err *err);
     /* Append the chain in PEM, the certificate first. -1 with `err`: nothing was issued. */
     int (*issue)(void *arg, const struct acme_certify *what, struct buf *ret_chain_pem, struct err *err);
+    /* When it was revoked, by whomever (0: it is not), and up to when all that was issued is to be replaced
+     * (0: nothing). -1 with `err`. */
+    int (*look)(void *arg, const struct ca_serial *serial, int64_t *ret_revoked, int64_t *ret_replace,
+                struct err *err);
     /* Revoke, for a reason of RFC 5280, 5.3.1 that can not be taken back. `err` with ACME_REVOKE_FAILED. */
     enum acme_revoked (*revoke)(void *arg, const struct ca_serial *serial, int reason, const char *who,
                                 int64_t now, struct err *err);
@@ -122,6 +135,9 @@ struct acme_server_params {
 /* Open or make the database. NULL with `err`. */
 struct acme_server *acme_server_new(const struct acme_server_params *params, struct err *err);
 
+/* Go by these from now on, which are of the same database and of a URL as acme_server_new() takes it. */
+void acme_server_take(struct acme_server *s, const struct acme_server_params *params);
+
 /* NULL is allowed. */
 void acme_server_free(struct acme_server *s);
 
@@ -137,20 +153,28 @@ int acme_server_answer(struct acme_server *s, const struct web_request *request,
 struct acme_check {
     char id[ACME_ID_MAX];
     enum acme_challenge type;
-    bool ip;                     /* `name` is an address */
-    char name[HOSTNAME_MAX + 1]; /* without "*." */
+    bool ip;                      /* `name` is an address */
+    char name[HOSTNAME_MAX + 1];  /* without "*." */
+    char source[ACME_SOURCE_MAX]; /* where the account is from */
     char token[ACME_TOKEN_MAX];
     char key_authorization[ACME_TOKEN_MAX + 44];
 };
 
-/* The next one that nobody looks at: 1; 0: there is none; -1 with `err`. Whoever takes one says within two
- * minutes what was seen: then it is handed out again. */
+/* The next one that nobody looks at: 1; 0: there is none; -1 with `err`. Sources take turns, and the accounts
+ * from one source do. Whoever takes one says within two minutes what was seen: then it is handed out again.
+ */
 int acme_server_next(struct acme_server *s, int64_t now, struct acme_check *ret, struct err *err);
 
 /* What was seen: `ok`, or the problem with a text for the client, which quotes little of what a stranger has
  * said. An id that is gone is let be. -1 with `err`. */
 int acme_server_validated(struct acme_server *s, const char *id, bool ok, enum acme_problem problem,
                           const char *text, int64_t now, struct err *err);
+
+/* It could not be looked at for now, since too much goes to the same place: hand it out again in a while,
+ * which is the longer the more its account waits for. An id that is gone is let be. -1 with `err`. */
+int acme_server_postpone(struct acme_server *s, const char *id, int64_t now, struct err *err);
+
+#define ACME_POSTPONED 2 /* seconds at least */
 
 /* Remove what nobody can use any more, up to a bound, so that a call is short. 1: there is more; 0; -1 with
  * `err`. To be called each few minutes. */

@@ -7,9 +7,6 @@
 #include "base/check.h"
 #include "cert/pem.h"
 
-#define LEASE 120                /* seconds in which whoever looks says what was seen */
-#define WAITING_MAX 200          /* challenges of an account that are under way: two large orders */
-#define RETRY_WAITING 60         /* seconds */
 #define REUSE_AT_LEAST ACME_HOUR /* what must be left of a proof for it to serve a new order */
 
 static const struct {
@@ -54,7 +51,7 @@ static int make_challenges(struct acme_call *c, const struct acme_name *name, co
             continue;
         acme_new_id(id);
         acme_new_id(token); /* 128 bits, as RFC 8555, 8.3 asks for */
-        if (acme_run(c->s, &c->err, "INSERT INTO challenges VALUES (?, ?, ?, ?, 0, 0, 0, NULL)", "ssis", id,
+        if (acme_run(c->s, &c->err, "INSERT INTO challenges VALUES (?, ?, ?, ?, 0, 0, NULL)", "ssis", id,
                      authorization, (int64_t)i, token) < 0)
             return -1;
     }
@@ -72,7 +69,7 @@ int acme_authorization_make(struct acme_call *c, const struct acme_name *name, b
     if (acme_run(c->s, &c->err, "INSERT INTO authorizations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "ssiisiiii",
                  ret, c->account.id, (int64_t)name->ip, (int64_t)name->wildcard, name->text,
                  (int64_t)(trusted ? ACME_VALID : ACME_PENDING), (int64_t)trusted, c->now,
-                 c->now + ACME_PENDING_LIFETIME) < 0)
+                 c->now + c->s->limits.pending) < 0)
         return -1;
     return trusted ? 0 : make_challenges(c, name, ret);
 }
@@ -251,20 +248,6 @@ static void answer_challenge(struct acme_call *c, const char *authorization)
     acme_json(c, 200, o);
 }
 
-/* So that nobody's looks keep all others waiting. */
-static bool check_queue(struct acme_call *c)
-{
-    int64_t waiting;
-    if (acme_count(c->s, &c->err, &waiting,
-                   "SELECT COUNT(*) FROM challenges c JOIN authorizations a ON a.id = c.authorization WHERE "
-                   "c.status = 2 "
-                   "AND a.status = 0 AND a.account = ?",
-                   "s", c->account.id) < 0)
-        return acme_broken(c);
-    return waiting < WAITING_MAX ||
-           acme_too_many(c, RETRY_WAITING, "%d challenges of this account wait to be looked at", WAITING_MAX);
-}
-
 /* A payload, be it {}, says that it may be looked at (RFC 8555, 7.5.1). Asking again changes nothing. */
 void acme_answer_challenge(struct acme_call *c)
 {
@@ -276,118 +259,6 @@ void acme_answer_challenge(struct acme_call *c)
         return;
     str_copy(id, sizeof(id), c->id.p, c->id.len);
     bool asks = c->payload != NULL && status == ACME_PENDING && a.status == ACME_PENDING;
-    if (asks && !check_queue(c))
-        return;
-    if (asks && acme_run(c->s, &c->err, "UPDATE challenges SET status = 2, due = ? WHERE id = ?", "is",
-                         c->now, id) < 0)
-        acme_broken(c);
-    else
+    if (!asks || acme_look_ask(c, id, authorization, a.expires))
         answer_challenge(c, authorization);
-}
-
-/* Looking
- * -----------------------------------------------------------------------------------------------------------
- */
-
-int acme_server_next(struct acme_server *s, int64_t now, struct acme_check *ret, struct err *err)
-{
-    char thumbprint[JWK_THUMBPRINT_MAX];
-    CHECK_MAGIC(s, ACME_SERVER_MAGIC);
-    struct state_query *q = acme_ask(s, err,
-                                     "SELECT c.id, c.type, c.token, a.ip, a.name, u.thumbprint FROM "
-                                     "challenges c JOIN authorizations a ON a.id = "
-                                     "c.authorization JOIN accounts u ON u.id = a.account WHERE c.status = 2 "
-                                     "AND c.due <= ? AND a.status = 0 AND "
-                                     "a.expires > ? ORDER BY c.due LIMIT 1",
-                                     "ii", now, now);
-    if (q == NULL)
-        return -1;
-    *ret = (struct acme_check){0};
-    enum state_result result = state_step(q, err);
-    if (result == STATE_ROW) {
-        acme_column(q, 0, ret->id, sizeof(ret->id));
-        ret->type = (enum acme_challenge)state_int(q, 1);
-        acme_column(q, 2, ret->token, sizeof(ret->token));
-        ret->ip = state_int(q, 3) != 0;
-        acme_column(q, 4, ret->name, sizeof(ret->name));
-        acme_column(q, 5, thumbprint, sizeof(thumbprint));
-        snprintf(ret->key_authorization, sizeof(ret->key_authorization), "%s.%s", ret->token, thumbprint);
-    }
-    state_done(q);
-    if (result != STATE_ROW)
-        return result == STATE_END ? 0 : -1;
-    return acme_run(s, err, "UPDATE challenges SET due = ? WHERE id = ?", "is", now + LEASE, ret->id) < 0 ? -1
-                                                                                                          : 1;
-}
-
-/* What a challenge in progress is about. 1; 0: it is none any more; -1 with `err`. */
-static int find_checked(struct acme_server *s, const char *id, struct authorization *ret,
-                        char ret_account[ACME_ID_MAX], struct err *err)
-{
-    struct state_query *q = acme_ask(
-        s, err,
-        "SELECT a.id, a.ip, a.wildcard, a.name, a.account FROM challenges c JOIN authorizations a ON "
-        "a.id = c.authorization WHERE c.id = ? AND c.status = 2 AND a.status = 0",
-        "s", id);
-    if (q == NULL)
-        return -1;
-    enum state_result result = state_step(q, err);
-    if (result == STATE_ROW) {
-        acme_column(q, 0, ret->id, sizeof(ret->id));
-        ret->name.ip = state_int(q, 1) != 0;
-        ret->name.wildcard = state_int(q, 2) != 0;
-        acme_column(q, 3, ret->name.text, sizeof(ret->name.text));
-        acme_column(q, 4, ret_account, ACME_ID_MAX);
-    }
-    state_done(q);
-    return result == STATE_ROW ? 1 : result == STATE_END ? 0 : -1;
-}
-
-static int set_proven(struct acme_server *s, const char *id, const char *authorization, int64_t now,
-                      struct err *err)
-{
-    if (acme_run(s, err, "UPDATE challenges SET status = 3, validated = ? WHERE id = ?", "is", now, id) < 0 ||
-        acme_run(s, err, "UPDATE authorizations SET status = 3, expires = ? WHERE id = ?", "is",
-                 now + ACME_PROVEN_LIFETIME, authorization) < 0)
-        return -1;
-    return acme_orders_follow(s, authorization, true, NULL, err);
-}
-
-static int set_failed(struct acme_server *s, const char *id, const struct authorization *a,
-                      const char *account, enum acme_problem problem, const char *text, int64_t now,
-                      struct err *err)
-{
-    char name[ACME_NAME_TEXT];
-    json_t *o = acme_problem_json(problem, text, NULL, NULL);
-    json_t *of = acme_problem_json(problem, text, acme_name_type(&a->name), acme_name_text(&a->name, name));
-    char *error = acme_json_text(o), *order_error = acme_json_text(of);
-    json_decref(o);
-    json_decref(of);
-    int rc = error == NULL || order_error == NULL ? err_set(err, "out of memory") : 0;
-    if (rc == 0 &&
-        (acme_run(s, err, "UPDATE challenges SET status = 4, error = ? WHERE id = ?", "ss", error, id) < 0 ||
-         acme_run(s, err, "UPDATE authorizations SET status = 4 WHERE id = ?", "s", a->id) < 0 ||
-         acme_run(s, err, "INSERT INTO failures VALUES (?, ?, ?)", "ssi", account, a->name.text, now) < 0 ||
-         acme_orders_follow(s, a->id, false, order_error, err) < 0))
-        rc = -1;
-    free(error);
-    free(order_error);
-    return rc;
-}
-
-int acme_server_validated(struct acme_server *s, const char *id, bool ok, enum acme_problem problem,
-                          const char *text, int64_t now, struct err *err)
-{
-    struct authorization a = {0};
-    char account[ACME_ID_MAX];
-    CHECK_MAGIC(s, ACME_SERVER_MAGIC);
-    if (state_begin(s->state, err) < 0)
-        return -1;
-    int rc = find_checked(s, id, &a, account, err);
-    if (rc == 1)
-        rc = ok ? set_proven(s, id, a.id, now, err) : set_failed(s, id, &a, account, problem, text, now, err);
-    if (rc == 0 && state_commit(s->state, err) == 0)
-        return 0;
-    state_rollback(s->state);
-    return -1;
 }

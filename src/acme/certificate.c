@@ -76,39 +76,77 @@ static bool read_csr(struct acme_call *c, const struct acme_order *o, struct csr
  * -----------------------------------------------------------------------------------------------------------
  */
 
-struct texts {
+/* What is asked of the CA, and the texts that it points at. */
+struct wish {
+    struct acme_certify what;
     char sans[ACME_NAMES_MAX][ACME_NAME_TEXT];
     const char *list[ACME_NAMES_MAX];
     char who[ACME_ID_MAX + 8];
 };
 
+/* The names and groups of it. Free with free(). */
+static struct wish *wish_of(const struct acme_call *c, const struct acme_order *o,
+                            const struct acme_rule *rule)
+{
+    struct wish *w = calloc(1, sizeof(*w));
+    CHECK(w != NULL);
+    for (size_t i = 0; i < o->names_len; i++)
+        w->list[i] = acme_name_text(&o->names[i], w->sans[i]);
+    snprintf(w->who, sizeof(w->who), "acme:%s", c->account.id);
+    w->what = (struct acme_certify){
+        .kind = o->profile->kind,
+        /* Policy knows a client by its name; a server's stands in the alternative names only. */
+        .name = o->profile->kind == CA_PROFILE_SERVER ? NULL : w->list[0],
+        .sans = w->list,
+        .sans_len = o->names_len,
+        .groups = rule->groups,
+        .now = c->now,
+        .who = w->who,
+    };
+    while (rule->groups != NULL && rule->groups[w->what.groups_len] != NULL)
+        w->what.groups_len++;
+    return w;
+}
+
+bool acme_certifiable(struct acme_call *c, const struct acme_order *o, const struct acme_rule *rule)
+{
+    const struct acme_issuer *issuer = &c->s->params->issuer;
+    char text[ACME_NAME_TEXT];
+    for (size_t i = 0; o->profile->kind == CA_PROFILE_CLIENT && i < o->names_len; i++)
+        if (o->names[i].wildcard)
+            return acme_problem(c, ACME_REJECTED_IDENTIFIER,
+                                "%s: a client is one; expected names without \"*\" under profile %s",
+                                acme_name_text(&o->names[i], text), o->profile_name);
+    struct wish *w = wish_of(c, o, rule);
+    struct err err;
+    int rc = issuer->check(issuer->arg, &w->what, &err);
+    free(w);
+    return rc == 0 || acme_problem(c, ACME_REJECTED_IDENTIFIER, "%s", err.text);
+}
+
+/* Time has gone by since the order was made: is there a lifetime left? 0: no. */
+static int64_t lifetime_of(const struct acme_call *c, const struct acme_order *o)
+{
+    int64_t from = o->not_before != 0 ? o->not_before : c->now;
+    int64_t to = o->not_after != 0 ? o->not_after : from + o->profile->lifetime;
+    return to > c->now ? MIN(to - from, o->profile->lifetime) : 0;
+}
+
 static bool issue(struct acme_call *c, const struct acme_order *o, const struct acme_rule *rule,
                   const struct csr *csr, struct buf *ret_chain)
 {
-    struct texts *t = calloc(1, sizeof(*t));
-    CHECK(t != NULL);
-    for (size_t i = 0; i < o->names_len; i++)
-        t->list[i] = acme_name_text(&o->names[i], t->sans[i]);
-    snprintf(t->who, sizeof(t->who), "acme:%s", c->account.id);
-    struct acme_certify what = {
-        .key = csr->key,
-        .kind = o->profile->kind,
-        /* Policy knows a client by its name; a server's stands in the alternative names only. */
-        .name = o->profile->kind == CA_PROFILE_SERVER ? NULL : t->list[0],
-        .sans = t->list,
-        .sans_len = o->names_len,
-        .groups = rule->groups,
-        .must_staple = csr->must_staple,
-        .now = c->now,
-        .not_before = o->not_before,
-        .lifetime = o->not_after == 0 ? o->profile->lifetime
-                                      : o->not_after - (o->not_before != 0 ? o->not_before : c->now),
-        .who = t->who,
-    };
-    while (rule->groups != NULL && rule->groups[what.groups_len] != NULL)
-        what.groups_len++;
-    int rc = c->s->params->issuer.issue(c->s->params->issuer.arg, &what, ret_chain, &c->err);
-    free(t);
+    const struct acme_issuer *issuer = &c->s->params->issuer;
+    int64_t lifetime = lifetime_of(c, o);
+    if (lifetime == 0)
+        return acme_problem(c, ACME_MALFORMED,
+                            "the time that this order asks for has passed; make a new order");
+    struct wish *w = wish_of(c, o, rule);
+    w->what.key = csr->key;
+    w->what.must_staple = csr->must_staple;
+    w->what.not_before = o->not_before;
+    w->what.lifetime = lifetime;
+    int rc = issuer->issue(issuer->arg, &w->what, ret_chain, &c->err);
+    free(w);
     return rc == 0 || acme_broken(c);
 }
 
@@ -130,16 +168,22 @@ static bool write_certificate(struct acme_call *c, struct acme_order *o, struct 
         err_set(&c->err, "what was issued is no certificate that can be read");
     ok =
         ok && acme_begin(c) &&
-        acme_run(c->s, &c->err, "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", "ssssssii",
+        acme_run(c->s, &c->err, "INSERT INTO certificates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", "ssssssiii",
                  o->certificate, c->account.id, serial_text, renewable ? buf_text(&renewal) : NULL, names,
-                 buf_text(chain), from, to) == 0 &&
+                 buf_text(chain), c->now, from, to) == 0 &&
         acme_run(c->s, &c->err, "UPDATE orders SET status = 3, certificate = ?, expires = ? WHERE number = ?",
                  "sii", o->certificate, to, o->number) == 0;
     o->status = ACME_VALID;
     o->expires = to;
     free(names);
     buf_free(&renewal);
+    c->s->certificates++;
     return ok ? acme_commit(c) : acme_broken(c);
+}
+
+int acme_certificates_count(struct acme_server *s, struct err *err)
+{
+    return acme_count(s, err, &s->certificates, "SELECT COUNT(*) FROM certificates", "");
 }
 
 static bool finalize(struct acme_call *c, struct acme_order *o, const struct acme_rule *rule,
@@ -159,7 +203,7 @@ static bool finalize(struct acme_call *c, struct acme_order *o, const struct acm
 /* The rules may have changed since the order was made: what they say now counts. */
 static bool check_rules(struct acme_call *c, const struct acme_order *o, const struct acme_rule **ret)
 {
-    int64_t trusted, stale;
+    int64_t trusted, good;
     *ret = o->profile == NULL ? NULL : acme_permit(c->s, &c->account, o->profile, o->names, o->names_len);
     if (*ret == NULL)
         return acme_problem(c, ACME_UNAUTHORIZED, "this server's rules do not permit this order any more");
@@ -168,13 +212,12 @@ static bool check_rules(struct acme_call *c, const struct acme_order *o, const s
             "SELECT COUNT(*) FROM wants w JOIN authorizations a ON a.id = w.authorization WHERE w.number = ? "
             "AND a.trusted = 1",
             "i", o->number) < 0 ||
-        acme_count(c->s, &c->err, &stale,
-                   "SELECT COUNT(*) FROM wants w LEFT JOIN authorizations a ON a.id = w.authorization WHERE "
-                   "w.number = "
-                   "? AND (a.id IS NULL OR a.status <> 3 OR a.expires <= ?)",
+        acme_count(c->s, &c->err, &good,
+                   "SELECT COUNT(*) FROM wants w JOIN authorizations a ON a.id = w.authorization WHERE "
+                   "w.number = ? AND a.status = 3 AND a.expires > ?",
                    "ii", o->number, c->now) < 0)
         return acme_broken(c);
-    return (stale == 0 && (trusted == 0 || (*ret)->trusted)) ||
+    return ((size_t)good == o->names_len && (trusted == 0 || (*ret)->trusted)) ||
            acme_problem(c, ACME_UNAUTHORIZED,
                         "authorizations of this order hold no longer; make a new order");
 }
@@ -188,7 +231,8 @@ void acme_answer_finalize(struct acme_call *c)
     if (ok && o.status != ACME_READY)
         ok = acme_problem(c, ACME_ORDER_NOT_READY, "this order is %s; expected ready",
                           acme_status_name(o.status));
-    if (ok && check_rules(c, &o, &rule) && read_csr(c, &o, &csr) && finalize(c, &o, rule, &csr))
+    if (ok && check_rules(c, &o, &rule) && acme_certifiable(c, &o, rule) && read_csr(c, &o, &csr) &&
+        finalize(c, &o, rule, &csr))
         acme_order_answer(c, 200, &o);
     csr_free(&csr);
     acme_order_free(&o);

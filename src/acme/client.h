@@ -3,7 +3,7 @@
  * and without a clock: one errand at a CA, from its directory to its end. It says what it needs next
  * (acme_client_next()), is told what came of that, and believes nothing that it is told: answers are bounded,
  * and a certificate is held against what was ordered. Times are seconds since 1970. What an errand needs of
- * the world is keeper/order.h. */
+ * the world is keeper/acme_errand.h. */
 #ifndef CARDEA_ACME_CLIENT_H
 #define CARDEA_ACME_CLIENT_H
 

@@ -16,8 +16,8 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "ca/ca.h"
-#include "ca/key.h"
 #include "cert/cert.h"
+#include "cert/key.h"
 
 #define DAY INT64_C(86400)
 #define SERIAL_LEN 16
@@ -127,7 +127,7 @@ static bool fill(X509 *x, EVP_PKEY *key, const struct acme_client_proof *proof, 
 
 struct cert *acme_client_alpn_certificate(const struct acme_client_proof *proof, int64_t now, struct err *err)
 {
-    EVP_PKEY *key = ca_key_make(CA_KEY_P256);
+    EVP_PKEY *key = key_make(KEY_P256);
     X509 *x = X509_new();
     uint8_t *der = NULL;
     struct buf pem = {.max = 0};

@@ -18,6 +18,23 @@ static int issue(void *arg, const struct acme_certify *what, struct buf *ret_cha
     return authority_certify(arg, what->key, what->kind, &request, what->who, &serial, ret_chain_pem, err);
 }
 
+static int check(void *arg, const struct acme_certify *what, struct err *err)
+{
+    const struct ca_request request = {.name = what->name,
+                                       .sans = what->sans,
+                                       .sans_len = what->sans_len,
+                                       .groups = what->groups,
+                                       .groups_len = what->groups_len};
+    return authority_check_names(arg, &request, err);
+}
+
+static int look(void *arg, const struct ca_serial *serial, int64_t *ret_revoked, int64_t *ret_replace,
+                struct err *err)
+{
+    return authority_revoked_at(arg, serial, ret_revoked, err) < 0 ? -1
+                                                                   : authority_replace(arg, ret_replace, err);
+}
+
 /* The reasons that the server lets through are among those of the authority, under the same numbers. */
 static enum acme_revoked revoke(void *arg, const struct ca_serial *serial, int reason, const char *who,
                                 int64_t now, struct err *err)
@@ -36,5 +53,5 @@ static enum acme_revoked revoke(void *arg, const struct ca_serial *serial, int r
 
 struct acme_issuer acme_issuer_of(struct authority *a)
 {
-    return (struct acme_issuer){.arg = a, .issue = issue, .revoke = revoke};
+    return (struct acme_issuer){.arg = a, .check = check, .issue = issue, .look = look, .revoke = revoke};
 }

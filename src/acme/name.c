@@ -10,6 +10,8 @@
 static const char *read_dns(const char *value, struct acme_name *ret)
 {
     size_t len = strlen(value);
+    if (len > HOSTNAME_MAX) /* with its "*." */
+        return hostname_fault_text(HOSTNAME_TOO_LONG);
     ret->wildcard = strncmp(value, "*.", 2) == 0;
     if (ret->wildcard) {
         value += 2;

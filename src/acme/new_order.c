@@ -7,7 +7,7 @@
 #include "acme/server_internal.h"
 #include "base/check.h"
 
-#define SHARE_OF_ORDERS 10
+#define SHARE 10 /* of what there is room for, for one source */
 
 #define BACKDATE_MAX ACME_HOUR /* how far before now a notBefore may be, for clocks that are behind */
 
@@ -168,11 +168,29 @@ static int count_held(struct acme_call *c, int64_t *ret_all, int64_t *ret_source
         "is", c->now, c->account.id);
 }
 
+/* Certificates stay until they have ended, so there are bounds of how many there are. */
+static bool check_certificates(struct acme_call *c)
+{
+    int64_t of_source;
+    const struct acme_limits *l = &c->s->limits;
+    uint32_t share = MAX(l->certificates / SHARE, l->orders_per_account);
+    if (acme_count(c->s, &c->err, &of_source,
+                   "SELECT COUNT(*) FROM certificates WHERE not_after > ? AND account IN (SELECT id FROM "
+                   "accounts WHERE source = (SELECT source FROM accounts WHERE id = ?))",
+                   "is", c->now, c->account.id) < 0)
+        return acme_broken(c);
+    if (of_source >= share)
+        return acme_too_many(c, ACME_DAY, "too many certificates of accounts from one address; at most %u",
+                             share);
+    return c->s->certificates < l->certificates ||
+           acme_too_many(c, ACME_DAY, "this server holds no more certificates");
+}
+
 static bool check_room(struct acme_call *c)
 {
     int64_t recent, all, of_source;
     const struct acme_limits *l = &c->s->limits;
-    uint32_t share = MAX(l->orders / SHARE_OF_ORDERS, 2 * l->orders_per_account);
+    uint32_t share = MAX(l->orders / SHARE, 2 * l->orders_per_account);
     if (acme_count(c->s, &c->err, &recent, "SELECT COUNT(*) FROM orders WHERE account = ? AND created > ?",
                    "si", c->account.id, c->now - ACME_HOUR) < 0 ||
         count_held(c, &all, &of_source) < 0)
@@ -262,9 +280,12 @@ static bool insert(struct acme_call *c, struct acme_order *o)
 static bool write_order(struct acme_call *c, struct acme_order *o, bool trusted)
 {
     bool ready = true;
-    o->expires = c->now + ACME_PENDING_LIFETIME;
+    o->expires = c->now + c->s->limits.pending;
     if (!acme_begin(c) || !insert(c, o))
         return false;
+    if (acme_run(c->s, &c->err, "UPDATE accounts SET ordered = ? WHERE id = ?", "is", c->now, c->account.id) <
+        0)
+        return acme_broken(c);
     for (size_t i = 0; i < o->names_len; i++) {
         char id[ACME_ID_MAX];
         bool valid;
@@ -290,7 +311,9 @@ void acme_answer_new_order(struct acme_call *c)
     if (read_order(c, &o)) {
         const struct acme_rule *rule = acme_permit(c->s, &c->account, o.profile, o.names, o.names_len);
         bool ok = rule == NULL ? refuse(c, &o) : rule->trusted || check_provable(c, &o);
-        if (ok && check_room(c) && check_failures(c, &o) && write_order(c, &o, rule != NULL && rule->trusted))
+        ok = ok && acme_certifiable(c, &o, rule);
+        if (ok && check_room(c) && check_certificates(c) && check_failures(c, &o) &&
+            write_order(c, &o, rule != NULL && rule->trusted))
             acme_order_answer(c, 201, &o);
     }
     acme_order_free(&o);

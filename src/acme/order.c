@@ -117,6 +117,8 @@ void acme_answer_order(struct acme_call *c)
 int acme_orders_follow(struct acme_server *s, const char *authorization, bool valid, const char *problem,
                        struct err *err)
 {
+    if (acme_look_forget(s, authorization, err) < 0)
+        return -1;
     if (valid)
         return acme_run(
             s, err,

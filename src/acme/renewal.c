@@ -5,13 +5,16 @@
 
 #include "acme/server_internal.h"
 #include "base/check.h"
+#include "ca/authority.h"
 #include "cert/pem.h"
 
 #define ASK_AGAIN (6 * ACME_HOUR)
 
 struct renewable {
     char account[ACME_ID_MAX];
-    int64_t not_before, not_after, revoked;
+    struct ca_serial serial;
+    int64_t issued, not_before, not_after, revoked;
+    int64_t replace; /* up to when what was issued is to be replaced */
     struct acme_name *names;
     size_t names_len;
 };
@@ -21,8 +24,10 @@ static int find(struct acme_call *c, const char *certid, struct renewable *ret)
 {
     struct state_query *q =
         acme_ask(c->s, &c->err,
-                 "SELECT account, not_before, not_after, revoked, names FROM certificates WHERE renewal = ?",
+                 "SELECT account, not_before, not_after, revoked, names, serial, issued FROM certificates "
+                 "WHERE renewal = ?",
                  "s", certid);
+    char serial[ACME_SERIAL_TEXT];
     *ret = (struct renewable){0};
     if (q == NULL)
         return -1;
@@ -33,17 +38,36 @@ static int find(struct acme_call *c, const char *certid, struct renewable *ret)
         ret->not_after = state_int(q, 2);
         ret->revoked = state_int(q, 3);
         acme_names_load(state_text(q, 4), &ret->names, &ret->names_len);
+        acme_column(q, 5, serial, sizeof(serial));
+        CHECK(ca_serial_parse(serial, &ret->serial)); /* we have written it */
+        ret->issued = state_int(q, 6);
     }
     state_done(q);
     return result == STATE_ROW ? 1 : result == STATE_END ? 0 : -1;
 }
 
+/* What the CA knows of it, and perhaps not we: it has other doors. False: the call is answered. */
+static bool ask_issuer(struct acme_call *c, struct renewable *r)
+{
+    int64_t revoked;
+    const struct acme_issuer *issuer = &c->s->params->issuer;
+    if (issuer->look(issuer->arg, &r->serial, &revoked, &r->replace, &c->err) < 0)
+        return acme_broken(c);
+    r->revoked = r->revoked != 0 ? r->revoked : revoked;
+    return true;
+}
+
 /* From two thirds of the lifetime on, for a fiftieth of it, so that not all come at once and two tries more
- * are left; at once for what is revoked (RFC 9773, 4.2). */
+ * are left. At once for what is revoked (RFC 9773, 4.2); as long from the order on for what is to be
+ * replaced. */
 static void window(const struct renewable *r, int64_t now, int64_t *ret_start, int64_t *ret_end)
 {
     int64_t lifetime = r->not_after - r->not_before;
-    *ret_start = r->revoked != 0 ? now - 2 * ACME_HOUR : r->not_before + lifetime / 3 * 2;
+    *ret_start = r->not_before + lifetime / 3 * 2;
+    if (r->revoked != 0)
+        *ret_start = now - 2 * ACME_HOUR;
+    else if (r->issued <= r->replace)
+        *ret_start = MIN(*ret_start, r->replace);
     *ret_end = r->revoked != 0 ? now - ACME_HOUR : *ret_start + MAX(lifetime / 50, 1);
 }
 
@@ -64,6 +88,8 @@ void acme_answer_renewal_info(struct acme_call *c)
                          : acme_problem(c, ACME_NOT_FOUND, "no certificate of that id was issued here"));
         return;
     }
+    if (!ask_issuer(c, &r))
+        return;
     window(&r, c->now, &start, &end);
     web_answer_field(c->answer, "Retry-After", "%lld",
                      (long long)MIN((int64_t)ASK_AGAIN, MAX((r.not_after - r.not_before) / 12, 60)));

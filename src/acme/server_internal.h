@@ -16,8 +16,7 @@
 #define ACME_URL_MAX 512
 #define ACME_HOUR 3600
 #define ACME_DAY (24 * ACME_HOUR)
-#define ACME_PENDING_LIFETIME ACME_DAY /* of an order, and of an authorization that nobody has proven */
-#define ACME_PROVEN_LIFETIME ACME_DAY  /* how long a proof may serve further orders */
+#define ACME_PROVEN_LIFETIME ACME_DAY /* how long a proof may serve further orders */
 #define ACME_SERIAL_TEXT (2 * CA_SERIAL_MAX + 1)
 
 struct acme_server {
@@ -27,6 +26,9 @@ struct acme_server {
     const char *path;          /* that of params->url: "/acme" */
     struct state *state;
     struct acme_nonces *nonces;
+    char looked_for[ACME_SOURCE_MAX]; /* the source whose challenge was handed out last */
+    char swept[ACME_ID_MAX];          /* the account that the sweep has come to */
+    int64_t certificates;             /* how many there are; counted with each sweep */
 };
 
 /* What objects can be (RFC 8555, 7.1.6); as numbers in the database, so the order stays. */
@@ -50,6 +52,7 @@ struct acme_account {
     char eab[ACME_EAB_ID_MAX + 1]; /* "": not bound */
     enum acme_status status;
     struct evp_pkey_st *key;
+    enum { ACME_BINDING_UNKNOWN, ACME_BOUND, ACME_UNBOUND } binding; /* see acme_permit() */
 };
 
 enum acme_signer { ANYBODY, BY_KEY, BY_ACCOUNT, BY_EITHER };
@@ -173,10 +176,14 @@ const char *acme_name_text(const struct acme_name *n, char ret[ACME_NAME_TEXT]);
 
 const char *acme_name_type(const struct acme_name *n); /* "dns" or "ip" */
 
-/* The rule that permits all of it; NULL: none does. */
-const struct acme_rule *acme_permit(const struct acme_server *s, const struct acme_account *account,
+/* The rule that permits all of it; NULL: none does. The account notes whether the key that it is bound by
+ * still is one, which is asked once. */
+const struct acme_rule *acme_permit(const struct acme_server *s, struct acme_account *account,
                                     const struct acme_profile *profile, const struct acme_name *names,
                                     size_t count);
+
+/* Does a rule name the key of that thumbprint? */
+bool acme_rules_name(const struct acme_server *s, const char *thumbprint);
 
 const struct acme_profile *acme_profile_named(const struct acme_server *s, const char *name);
 
@@ -216,7 +223,7 @@ bool acme_name_read(const char *type, const char *value, struct acme_name *ret,
 bool acme_name_equal(const struct acme_name *a, const struct acme_name *b);
 
 /* Set what follows for orders when this authorization has become valid, or never will (then `problem` is why,
- * a problem document, or NULL). -1 with `err`. */
+ * a problem document, or NULL); it is not looked at any more. -1 with `err`. */
 int acme_orders_follow(struct acme_server *s, const char *authorization, bool valid, const char *problem,
                        struct err *err);
 
@@ -230,7 +237,22 @@ bool acme_can_prove(const struct acme_server *s, enum acme_challenge type, const
 int acme_authorization_make(struct acme_call *c, const struct acme_name *name, bool trusted,
                             char ret[ACME_ID_MAX], bool *ret_valid);
 
+/* ---- looks (looks.c) ---- */
+
+/* A challenge of the caller's is to be looked at. False: the call is answered, for too many wait already. */
+bool acme_look_ask(struct acme_call *c, const char *challenge, const char *authorization, int64_t expires);
+
+/* Nothing of this authorization, or of this account, is to be looked at any more. -1 with `err`. */
+int acme_look_forget(struct acme_server *s, const char *authorization, struct err *err);
+int acme_look_forget_account(struct acme_server *s, const char *account, struct err *err);
+
 /* ---- certificates ---- */
+
+/* Count them, which takes too long to be done for each order. -1 with `err`. */
+int acme_certificates_count(struct acme_server *s, struct err *err);
+
+/* Would the CA certify the names of this order, under this rule? False: the call is answered. */
+bool acme_certifiable(struct acme_call *c, const struct acme_order *o, const struct acme_rule *rule);
 
 /* May an order for these names replace that certificate (RFC 9773, 5)? False: the call is answered. */
 bool acme_replaces_check(struct acme_call *c, const char *certid, const struct acme_name *names,

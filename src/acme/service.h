@@ -7,6 +7,7 @@
 #include "web/service.h"
 
 struct acme_service;
+struct acme_settings;
 struct authority;
 struct config_ca;
 struct ear;
@@ -26,5 +27,13 @@ struct web_service acme_service_web(struct acme_service *s);
  * NULL nothing is done. The configuration is copied. -1 with `err`. */
 int acme_service_open(struct acme_service *s, struct authority *a, const struct config_ca *ca,
                       struct err *err);
+
+/* What a configuration says, copied: for acme_service_take(). Never NULL. */
+struct acme_settings *acme_service_prepare(const struct config_ca *ca);
+
+/* Go by these from now on, on the office's thread or while there is none, and issue by `a`. `settings` become
+ * its own; they are of the same folder, and it is open. Challenges that are being looked at are by what was
+ * before. */
+void acme_service_take(struct acme_service *s, struct authority *a, struct acme_settings *settings);
 
 #endif

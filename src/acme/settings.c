@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "cert/pem.h"
 #include "config/config.h"
 #include "policy/host.h"
@@ -31,13 +32,6 @@ static const struct acme_profile usual_profiles[] = {
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static char *copy(const char *text)
-{
-    char *made = text == NULL ? NULL : strdup(text);
-    CHECK(made != NULL || text == NULL);
-    return made;
-}
-
 /* A text that lives as long as the settings. */
 static const char *keep(struct acme_settings *s, const char *text)
 {
@@ -46,7 +40,7 @@ static const char *keep(struct acme_settings *s, const char *text)
         s->texts = realloc(s->texts, s->texts_cap * sizeof(*s->texts));
         CHECK(s->texts != NULL);
     }
-    return s->texts[s->texts_len++] = copy(text);
+    return s->texts[s->texts_len++] = str_dup(text);
 }
 
 /* A list, NULL-terminated; NULL where there is nothing in it. */
@@ -121,7 +115,12 @@ static struct acme_limits limits_of(const struct config_acme_limits *l)
                                 .orders = (uint32_t)l->orders,
                                 .orders_per_account = (uint32_t)l->orders_per_account,
                                 .failures = (uint32_t)l->failures,
-                                .names = (uint32_t)l->names};
+                                .names = (uint32_t)l->names,
+                                .certificates = (uint32_t)l->certificates,
+                                .waiting_per_account = (uint32_t)l->waiting_per_account,
+                                .waiting_per_source = (uint32_t)l->waiting_per_source,
+                                .pending = l->pending / NSEC_PER_SEC,
+                                .idle = l->idle / NSEC_PER_SEC};
 }
 
 struct acme_settings *acme_settings_of(const struct config_ca *ca)
@@ -129,15 +128,17 @@ struct acme_settings *acme_settings_of(const struct config_ca *ca)
     const struct config_ca_acme *a = ca->acme;
     struct acme_settings *s = calloc(1, sizeof(*s));
     CHECK(s != NULL && a != NULL);
-    s->eab_file = copy(a->eab_file.text);
-    s->dns = copy(a->dns.text);
+    s->eab_file = str_dup(a->eab_file.text);
+    s->dns = str_dup(a->resolvers.text);
     s->http_port = (uint16_t)a->http_port;
     s->tls_port = (uint16_t)a->tls_port;
+    s->looks = (uint16_t)a->limits.looks;
+    s->looks_per_target = (uint16_t)a->limits.looks_per_target;
     s->params.url = s->url = joined(a->url.text, PREFIX);
     s->params.path = s->path = joined(ca->directory.text, "/" DATABASE);
-    s->params.terms = s->terms = copy(a->terms.text);
-    s->params.website = s->website = copy(a->website.text);
-    s->params.caa = s->caa = copy(a->caa.text);
+    s->params.terms = s->terms = str_dup(a->terms.text);
+    s->params.website = s->website = str_dup(a->website.text);
+    s->params.caa = s->caa = str_dup(a->caa.text);
     s->params.eab_required = a->eab_required;
     s->params.limits = limits_of(&a->limits);
     for (size_t i = 0; i < a->challenges.n; i++)

@@ -17,6 +17,7 @@ struct acme_settings {
     struct config_network *deny;
     size_t deny_len;
     uint16_t http_port, tls_port;
+    uint16_t looks, looks_per_target; /* see struct acme_validator_params */
     /* What params point at. */
     char *url, *path, *terms, *website, *caa;
     struct acme_profile *profiles;

@@ -14,19 +14,21 @@
 
 #define LOOK_TIME (15 * NSEC_PER_SEC) /* of one challenge, redirects and all */
 #define TEXT_MAX 400
+#define LOOKS 32
+#define LOOKS_PER_TARGET 8
 
 /* Ends
  * --------------------------------------------------------------------------------------------------------------
  */
 
-static void tell(struct acme_look *l, bool ok, enum acme_problem problem, const char *text)
+static void tell(struct acme_look *l, enum acme_seen seen, enum acme_problem problem, const char *text)
 {
     if (l->over)
         return;
     l->over = true;
     wheel_cancel(&l->timer);
     loop_defer(l->v->params.loop, &l->end);
-    l->done(l->arg, l->check.id, ok, problem, text);
+    l->done(l->arg, l->check.id, seen, problem, text);
 }
 
 void look_failed(struct acme_look *l, enum acme_problem problem, const char *fmt, ...)
@@ -37,12 +39,17 @@ void look_failed(struct acme_look *l, enum acme_problem problem, const char *fmt
     vsnprintf(said, sizeof(said), fmt, ap);
     va_end(ap);
     str_clean(text, sizeof(text), said);
-    tell(l, false, problem, text);
+    tell(l, ACME_SEEN_BAD, problem, text);
 }
 
 void look_good(struct acme_look *l)
 {
-    tell(l, true, ACME_SERVER_INTERNAL, "");
+    tell(l, ACME_SEEN_GOOD, ACME_SERVER_INTERNAL, "");
+}
+
+void look_later(struct acme_look *l)
+{
+    tell(l, ACME_SEEN_LATER, ACME_SERVER_INTERNAL, "");
 }
 
 void look_unresolved(struct acme_look *l, const char *name, enum resolve_status status)
@@ -54,6 +61,16 @@ bool look_may(void *look, const struct net_addr *address)
 {
     struct acme_look *l = look;
     return l->v->params.allow == NULL || l->v->params.allow(l->v->params.arg, address);
+}
+
+bool look_may_now(void *look, const struct net_addr *address)
+{
+    struct acme_look *l = look;
+    if (!look_may(l, address))
+        return false;
+    bool room = acme_targets_take(l->v->targets, address, l->check.source, l, loop_now(l->v->params.loop));
+    l->crowded = l->crowded || !room;
+    return room;
 }
 
 static void free_look(struct acme_look *l)
@@ -68,6 +85,7 @@ static void free_look(struct acme_look *l)
         fetch_cancel(l->fetch);
     dial_cancel(&l->dial);
     link_close(l->link, true);
+    acme_targets_give(l->v->targets, l);
     l->v->count--;
     free(l);
 }
@@ -112,6 +130,11 @@ static void on_texts(void *arg, enum resolve_status status, const struct str *te
 static void look_dns(struct acme_look *l)
 {
     char name[ACME_CLIENT_DNS_NAME_MAX];
+    if (!acme_targets_take_name(l->v->targets, l->check.name, l->check.source, l,
+                                loop_now(l->v->params.loop))) {
+        look_later(l);
+        return;
+    }
     acme_client_dns_name(&l->proof, name);
     struct resolve_query *query = resolver_texts(l->v->resolver, name, on_texts, l);
     if (query != NULL)
@@ -133,7 +156,12 @@ static void on_begin(struct task *t)
 
 bool acme_validator_is_full(const struct acme_validator *v)
 {
-    return v->count >= ACME_LOOKS_MAX;
+    return v->count >= v->params.looks;
+}
+
+bool acme_validator_is_idle(const struct acme_validator *v)
+{
+    return v->count == 0;
 }
 
 void acme_validator_look(struct acme_validator *v, const struct acme_check *check, acme_validator_done *done,
@@ -181,6 +209,10 @@ struct acme_validator *acme_validator_new(const struct acme_validator_params *pa
         v->params.http_port = 80;
     if (v->params.tls_port == 0)
         v->params.tls_port = 443;
+    if (v->params.looks == 0)
+        v->params.looks = LOOKS;
+    v->targets =
+        acme_targets_new(params->looks_per_target != 0 ? params->looks_per_target : LOOKS_PER_TARGET);
     list_init(&v->looks);
     tls_scratch_init(&v->scratch, params->loop);
     v->resolver = params->dns != NULL ? resolver_new_at(params->loop, params->dns, err)
@@ -205,5 +237,6 @@ void acme_validator_free(struct acme_validator *v)
     for (size_t i = 0; i < LOOK_TRIES; i++)
         tls_client_free(v->tls[i]);
     tls_scratch_free(&v->scratch);
+    acme_targets_free(v->targets);
     free(v);
 }

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 
 #define REDIRECTS_MAX 10
-#define ADDRESSES_TRIED 3
 #define CONTENT_MAX 4096 /* bytes; a key authorization has 66 */
 #define FETCH_TIME (10 * NSEC_PER_SEC)
 
@@ -165,6 +164,10 @@ static void fetch_next(struct acme_look *l)
     char url[LOOK_URL_MAX], to[NET_ADDR_TEXT_MAX];
     struct err err;
     struct net_addr address = l->addresses[l->next++];
+    if (!look_may_now(l, &address)) {
+        look_later(l);
+        return;
+    }
     address.port = l->place.tls ? l->v->params.tls_port : l->v->params.http_port;
     struct fetch_request request = {.method = "GET",
                                     .url = put_url(&l->place, url),
@@ -183,7 +186,7 @@ static void on_addresses(void *arg, enum resolve_status status, const struct net
     struct acme_look *l = arg;
     l->query = NULL;
     l->addresses_len = l->next = 0;
-    for (size_t i = 0; i < count && l->addresses_len < ADDRESSES_TRIED; i++)
+    for (size_t i = 0; i < count && l->addresses_len < LOOK_ADDRESSES; i++)
         if (look_may(l, &addresses[i]))
             l->addresses[l->addresses_len++] = addresses[i];
     if (status != RESOLVE_OK)

@@ -4,6 +4,7 @@
 #define CARDEA_ACME_VALIDATE_INTERNAL_H
 
 #include "acme/client_proof.h"
+#include "acme/targets.h"
 #include "acme/validate.h"
 #include "base/list.h"
 #include "fetch/fetch.h"
@@ -16,6 +17,8 @@
 #define LOOK_PATH_MAX 1024
 #define LOOK_URL_MAX (LOOK_PATH_MAX + HOSTNAME_MAX + 32)
 
+#define LOOK_ADDRESSES 3 /* of a name that are tried */
+
 /* tls-alpn-01: with TLS 1.3, and where that fails with 1.2 alone. What others answer with may have a key
  * usage that does not allow for signatures; of RSA in TLS 1.2 the library lets that be. */
 #define LOOK_TRIES 2
@@ -26,6 +29,7 @@ struct acme_validator {
     struct fetcher *fetcher;
     struct tls_client *tls[LOOK_TRIES];
     struct tls_scratch scratch;
+    struct acme_targets *targets;
     struct list looks;
     size_t count;
 };
@@ -46,15 +50,17 @@ struct acme_look {
     struct timer timer;
     struct task begin, end;
     bool over;
+    bool crowded;                   /* there was an address at which too many look already */
     struct acme_client_proof proof; /* of `check` */
     struct resolve_query *query;
     /* http-01 */
     struct look_place place;
     unsigned redirects;
-    struct net_addr addresses[RESOLVE_ADDRS_MAX]; /* that may be looked at */
+    struct net_addr addresses[LOOK_ADDRESSES]; /* that may be looked at */
     size_t addresses_len, next;
     struct fetch *fetch;
     /* tls-alpn-01 */
+    size_t dialled; /* addresses that may be dialled */
     struct dial dial;
     struct link *link;
     struct task again;
@@ -66,10 +72,15 @@ void look_failed(struct acme_look *l, enum acme_problem problem, const char *fmt
     __attribute__((format(printf, 3, 4)));
 void look_good(struct acme_look *l);
 
+/* Likewise, and nothing was seen: others look at the same place. */
+void look_later(struct acme_look *l);
+
 /* What a lookup without addresses means. */
 void look_unresolved(struct acme_look *l, const char *name, enum resolve_status status);
 
+/* May this address be looked at? And may it now: else `crowded` is set. */
 bool look_may(void *look, const struct net_addr *address);
+bool look_may_now(void *look, const struct net_addr *address);
 
 void look_http(struct acme_look *l);
 void look_tls(struct acme_look *l);

@@ -119,6 +119,12 @@ void look_tls_again(struct task *again)
         look_tls(l);
 }
 
+static bool may_dial(void *owner, const struct net_addr *address)
+{
+    struct acme_look *l = owner;
+    return l->dialled < LOOK_ADDRESSES && look_may_now(l, address) && ++l->dialled > 0;
+}
+
 static void step(void *owner)
 {
     struct acme_look *l = owner;
@@ -128,6 +134,10 @@ static void step(void *owner)
         return;
     if (status == DIAL_NO_SUCH_HOST || status == DIAL_UNRESOLVED) {
         look_unresolved(l, l->check.name, dial_resolved(&l->dial));
+        return;
+    }
+    if (status != DIAL_OK && l->crowded) { /* it may be there that it is answered */
+        look_later(l);
         return;
     }
     if (status != DIAL_OK) {
@@ -146,8 +156,10 @@ static void step(void *owner)
 
 void look_tls(struct acme_look *l)
 {
+    l->crowded = false;
+    l->dialled = 0;
     l->dial = (struct dial){
-        .loop = l->v->params.loop, .resolver = l->v->resolver, .wake = step, .allow = look_may, .owner = l};
+        .loop = l->v->params.loop, .resolver = l->v->resolver, .wake = step, .allow = may_dial, .owner = l};
     dial_start(&l->dial, l->check.name, l->v->params.tls_port);
     step(l);
 }

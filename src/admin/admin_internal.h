@@ -39,6 +39,8 @@ struct admin {
     swap_ask *swap;                /* NULL: there are no backups */
     void *swap_arg;
     struct admin_demands demands;
+    admin_ca_fn *ca_ends; /* NULL: there is nobody */
+    void *ca_ends_arg;
 };
 
 /* One per resource; see struct resource. */
@@ -51,8 +53,10 @@ void admin_staging(struct exchange *e, const struct request *request);
 void admin_stage(struct exchange *e, const struct request *request);
 void admin_swap(struct exchange *e, const struct request *request);
 void admin_forget(struct exchange *e, const struct request *request);
+void admin_ech(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
+void admin_ca(struct exchange *e, const struct request *request);
 
 /* Append a text as a JSON string; NULL becomes null. False when memory is out. */
 bool admin_json_text(struct buf *b, const char *text);
@@ -62,6 +66,9 @@ bool admin_put_label(struct buf *b, const char *text);
 
 /* Append what stands before the samples of a gauge, whose name is without "cardea_". */
 bool admin_gauge(struct buf *b, const char *name, const char *help);
+
+/* Append when the certificates of the door's CA expire, if it has one. False when memory is out. */
+bool admin_ca_metrics(struct buf *b, const struct admin *a);
 
 /* Answer 200 with `body`, or 500 when `ok` is false: memory was out while it was made. */
 void admin_answer(struct exchange *e, bool ok, const char *type, struct buf *body);

@@ -18,6 +18,7 @@ static const struct resource on_socket[] = {
     {"/sessions", "GET", admin_sessions},
     {"/metrics", "GET", admin_metrics},
     {"/reload", "POST", admin_reload},
+    {"/ech", "GET", admin_ech},
     {"/end", "POST", admin_end},
     {"/whois", "GET", admin_whois},
     {"/certificates", "GET", admin_certificates},
@@ -25,6 +26,7 @@ static const struct resource on_socket[] = {
     {"/stage", "POST", admin_stage},
     {"/certificates/swap", "POST", admin_swap},
     {"/forget", "POST", admin_forget},
+    {"/ca", "GET", admin_ca},
 };
 
 /* Backends come here. */
@@ -204,6 +206,19 @@ void admin_set_demands(struct admin *a, const struct admin_demands *demands)
 {
     CHECK_MAGIC(a, ADMIN_MAGIC);
     a->demands = *demands;
+}
+
+void admin_set_ca(struct admin *a, admin_ca_fn *ends, void *arg)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->ca_ends = ends;
+    a->ca_ends_arg = arg;
+}
+
+void admin_took_ca(struct admin *a)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->ca = ca_of(a);
 }
 
 /* Unless another door has put its own there meanwhile. */

@@ -13,6 +13,7 @@
 #define ADMIN_SOCKET_MAX 108 /* bytes of a unix socket's path with its NUL (sun_path) */
 
 struct admin;
+struct ca_end;
 struct candidates;
 
 #define ADMIN_SYSTEM_SOCKET "/run/cardea.sock"
@@ -51,6 +52,13 @@ struct admin_demands {
 };
 void admin_set_demands(struct admin *admin, const struct admin_demands *demands);
 
+/* When the certificates of the door's CA end, as ca_publisher_ends() tells. False: it has none. */
+typedef bool admin_ca_fn(void *arg, struct ca_end *ret_root, struct ca_end *ret_intermediate);
+void admin_set_ca(struct admin *admin, admin_ca_fn *ends, void *arg);
+
+/* The CA has taken the settings that are in force now: nothing about it is outdated. */
+void admin_took_ca(struct admin *admin);
+
 /* Close everything and remove the socket's file. Not from within a request; before door_free(). The loop may
  * have stopped. NULL is allowed. */
 void admin_free(struct admin *admin);
@@ -60,8 +68,9 @@ const char *admin_socket(const struct admin *admin);
 
 #define ADMIN_OUTDATED_MAX 128
 
-/* The sockets, the workers and the CA stay those of the start. After a reload: a line that says that the
- * configuration in force wants others and how it gets them, or NULL. Returns `text`. */
+/* The sockets and the workers stay those of the start, and the CA does until admin_took_ca(). After a reload:
+ * a line that says that the configuration in force wants others and how it gets them, or NULL. Returns
+ * `text`. */
 const char *admin_outdated(const struct admin *admin, char text[ADMIN_OUTDATED_MAX]);
 
 /* Where POST /stage keeps what it is told; it must outlive the API. NULL, as before: that is refused. */

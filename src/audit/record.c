@@ -112,7 +112,8 @@ static bool format(struct buf *out, const struct audit_record *r)
     return PUT(out, "{\"time\":\"") && buf_append(out, when, strlen(when)) && PUT(out, "\",\"id\":\"") &&
            buf_append(out, audit_id_text(r->id, id), AUDIT_ID_MAX - 1) && PUT(out, "\"") &&
            word(out, "listener", r->listener) && carriage(out, r) && word(out, "peer", r->peer) &&
-           field(out, "starttls", r->starttls) && field(out, "sni", r->sni) && field(out, "alpn", r->alpn) &&
+           field(out, "starttls", r->starttls) && field(out, "sni", r->sni) && word(out, "ech", r->ech) &&
+           field(out, "outer_sni", r->outer_sni) && field(out, "alpn", r->alpn) &&
            word(out, "route", r->route) && word(out, "action", r->action) && negotiated(out, r) &&
            word(out, "verifies", r->verifies) && field(out, "ja4", r->ja4) &&
            word(out, "identity", r->identity) && field(out, "target", r->target) &&
@@ -124,8 +125,8 @@ static bool format(struct buf *out, const struct audit_record *r)
 
 /* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of
  * the line takes less than 1 KiB. */
-#define LONG_TEXTS 12
-#define CUT_TEXT 240
+#define LONG_TEXTS 13
+#define CUT_TEXT 232
 #define ELLIPSIS "\xe2\x80\xa6"
 _Static_assert(LONG_TEXTS *(CUT_TEXT + sizeof(ELLIPSIS)) + 1024 < AUDIT_LINE_MAX, "it fits then");
 
@@ -182,6 +183,7 @@ bool audit_format(struct buf *out, const struct audit_record *r)
     less.peer = cut_word(&c, r->peer);
     less.starttls = cut(&c, r->starttls);
     less.sni = cut(&c, r->sni);
+    less.outer_sni = cut(&c, r->outer_sni);
     less.alpn = cut(&c, r->alpn);
     less.route = cut_word(&c, r->route);
     less.identity = cut_word(&c, r->identity);

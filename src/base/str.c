@@ -23,6 +23,13 @@ bool str_copy(char *ret, size_t cap, const char *p, size_t len)
     return n == len;
 }
 
+char *str_dup(const char *text)
+{
+    char *fresh = text == NULL ? NULL : strdup(text);
+    CHECK((fresh == NULL) == (text == NULL));
+    return fresh;
+}
+
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;

@@ -21,6 +21,9 @@ bool str_is(struct str s, const char *text);
 /* Copy at most cap-1 bytes and NUL-terminate; returns false when something was cut off. cap >= 1. */
 bool str_copy(char *ret, size_t cap, const char *p, size_t len);
 
+/* A copy that the caller frees; NULL of NULL. Never NULL else. */
+char *str_dup(const char *text);
+
 /* ASCII lower case in place (DNS names compare without case, RFC 4343). */
 void str_lower(char *p, size_t len);
 

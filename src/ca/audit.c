@@ -97,8 +97,9 @@ static int check_rows(struct state *db, const struct authority_head *known, stru
 }
 
 /* What is derived from the log, held against it. Each gives the rows where they differ. */
-#define DETAIL \
-    "c.profile || ' ' || c.not_before || ' ' || c.not_after || ' ' || c.names || char(10) || c.label"
+#define DETAIL                                                                                        \
+    "c.profile || ' ' || c.not_before || ' ' || c.not_after || ' ' || c.issuer || ' ' || c.names || " \
+    "char(10) || c.label"
 #define IS_ISSUED "l.row = c.row AND l.act = 'issue' AND l.serial = c.serial AND l.detail = " DETAIL
 #define IS_REVOKED                                                                            \
     "l.row = c.revoked_row AND l.act = 'revoke' AND l.serial = c.serial AND l.at = c.revoked" \
@@ -143,16 +144,4 @@ int journal_audit(struct state *db, const struct authority_head *known, struct a
     for (size_t i = 0; i < ARRAY_LEN(agreements) && rc == 0; i++)
         rc = check_agreement(db, &agreements[i], err);
     return rc;
-}
-
-int journal_began_with(struct state *db, struct str content, struct err *err)
-{
-    struct state_query *q =
-        state_query(db, "SELECT 1 FROM log WHERE row <= 2 AND act = 'init' AND content = ?", err);
-    if (q == NULL)
-        return -1;
-    state_put_blob(q, content.p, content.len);
-    enum state_result result = state_step(q, err);
-    state_done(q);
-    return result == STATE_FAILED ? -1 : result == STATE_ROW;
 }

@@ -14,9 +14,11 @@
 #include "base/check.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
+#include "ca/key_place.h"
 #include "ca/ssh.h"
+#include "cert/key.h"
 #include "cert/pem.h"
+#include "cert/pkcs11.h"
 #include "state/state.h"
 
 #define DAY INT64_C(86400)
@@ -31,9 +33,9 @@ char *authority_path(const char *dir, const char *name)
 
 /* ---- opening ---- */
 
-static struct ca *load_certificate(const char *dir, const char *name, struct err *err)
+static struct ca *load_root(const char *dir, struct err *err)
 {
-    char *path = authority_path(dir, name);
+    char *path = authority_path(dir, ROOT_CERT);
     struct ca *ca = ca_new();
     CHECK(ca != NULL);
     if (ca_load_chain(ca, path, err) < 0) {
@@ -63,9 +65,8 @@ struct authority *authority_open(const char *dir, struct err *err)
     struct authority *a = calloc(1, sizeof(*a));
     CHECK(a != NULL && (a->dir = strdup(dir)) != NULL);
     a->magic = AUTHORITY_MAGIC;
-    if ((a->root = load_certificate(dir, ROOT_CERT, err)) == NULL ||
-        (a->issuer = load_certificate(dir, INTERMEDIATE_CERT, err)) == NULL ||
-        (a->db = load_database(dir, err)) == NULL) {
+    if ((a->root = load_root(dir, err)) == NULL || (a->db = load_database(dir, err)) == NULL ||
+        authority_load_generations(a, err) < 0) {
         err_prefix(err, "no CA in %s", dir);
         authority_close(a);
         return NULL;
@@ -73,36 +74,79 @@ struct authority *authority_open(const char *dir, struct err *err)
     return a;
 }
 
+/* The files of keys that unlocking needs. */
+static const char *key_file(const struct authority *a, size_t i)
+{
+    const char *const files[] = {authority_current(a)->key, SSH_USER_CA ".key", SSH_HOST_CA ".key"};
+    return i < ARRAY_LEN(files) ? files[i] : NULL;
+}
+
+static enum key_place_kind look_at_key(const struct authority *a, const char *file, char uri[KEY_URI_MAX])
+{
+    char *path = authority_path(a->dir, file);
+    enum key_place_kind place = key_place_look(path, uri);
+    free(path);
+    return place;
+}
+
 bool authority_is_locked(const struct authority *a)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    char *path = authority_path(a->dir, INTERMEDIATE_KEY);
-    bool locked = ca_key_is_encrypted(path);
-    free(path);
-    return locked;
+    char uri[KEY_URI_MAX];
+    const char *file;
+    for (size_t i = 0; (file = key_file(a, i)) != NULL; i++)
+        if (look_at_key(a, file, uri) == KEY_PLACE_ENCRYPTED)
+            return true;
+    return false;
 }
 
-static int load_ssh(struct authority *a, int which, struct str passphrase, struct err *err)
+bool authority_asks_pin(const struct authority *a)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    char uri[KEY_URI_MAX];
+    const char *file;
+    for (size_t i = 0; (file = key_file(a, i)) != NULL; i++)
+        if (look_at_key(a, file, uri) == KEY_PLACE_TOKEN && pkcs11_asks_pin(uri))
+            return true;
+    return false;
+}
+
+static int load_ssh(struct authority *a, int which, const struct key_secrets *secrets, struct err *err)
 {
     char *path = authority_path(a->dir, which == SSH_USER ? SSH_USER_CA ".key" : SSH_HOST_CA ".key");
-    EVP_PKEY *key = ca_key_read(path, passphrase, err);
+    EVP_PKEY *key = key_place_read(path, secrets, err);
     int rc = key == NULL ? -1 : ssh_put_key(&a->ssh_pub[which], key, err);
     a->ssh[which] = key;
     free(path);
     return rc;
 }
 
-int authority_unlock(struct authority *a, struct str passphrase, struct err *err)
+static void lock(struct authority *a)
+{
+    for (size_t i = 0; i < a->generations_len; i++) {
+        EVP_PKEY_free(a->generations[i].ca->key);
+        a->generations[i].ca->key = NULL;
+    }
+    for (int which = 0; which < SSH_CAS; which++) {
+        EVP_PKEY_free(a->ssh[which]);
+        a->ssh[which] = NULL;
+        buf_free(&a->ssh_pub[which]);
+    }
+}
+
+int authority_unlock(struct authority *a, const struct key_secrets *secrets, struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    if (a->issuer->key != NULL)
+    struct err ignored;
+    if (authority_current(a)->ca->key != NULL)
         return 0;
-    char *cert = authority_path(a->dir, INTERMEDIATE_CERT), *key = authority_path(a->dir, INTERMEDIATE_KEY);
-    int rc = ca_load_key(a->issuer, cert, key, passphrase, err);
-    free(cert);
-    free(key);
+    for (size_t i = 0; i + 1 < a->generations_len; i++)
+        (void)authority_load_key(a, &a->generations[i], secrets, &ignored);
+    int rc = authority_load_key(a, authority_current(a), secrets, err);
     for (int which = 0; which < SSH_CAS && rc == 0; which++)
-        rc = load_ssh(a, which, passphrase, err);
+        rc = load_ssh(a, which, secrets, err);
+    if (rc < 0)
+        lock(a);
     return rc;
 }
 
@@ -112,11 +156,8 @@ void authority_close(struct authority *a)
         return;
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     ca_free(a->root);
-    ca_free(a->issuer);
-    for (int which = 0; which < SSH_CAS; which++) {
-        EVP_PKEY_free(a->ssh[which]);
-        buf_free(&a->ssh_pub[which]);
-    }
+    lock(a);
+    authority_free_generations(a);
     state_close(a->db);
     buf_free(&a->url);
     free(a->dir);
@@ -133,12 +174,12 @@ X509 *authority_root(const struct authority *a)
 X509 *authority_intermediate(const struct authority *a)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    return a->issuer->chain[0];
+    return authority_current(a)->ca->chain[0];
 }
 
 int authority_check_unlocked(const struct authority *a, struct err *err)
 {
-    return a->issuer->key != NULL && a->ssh[SSH_HOST] != NULL
+    return authority_current(a)->ca->key != NULL && a->ssh[SSH_HOST] != NULL
                ? 0
                : err_set(err, "the keys of the CA in %s have not been unlocked", a->dir);
 }
@@ -196,6 +237,33 @@ int authority_set_url(struct authority *a, const char *url, const char *who, int
     return set(a, "url", url, who, now, err);
 }
 
+int authority_set_replace(struct authority *a, bool all, const char *who, int64_t now, struct err *err)
+{
+    char value[24] = "";
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    if (all)
+        snprintf(value, sizeof(value), "%lld", (long long)now);
+    return set(a, "replace", value, who, now, err);
+}
+
+int authority_replace(struct authority *a, int64_t *ret, struct err *err)
+{
+    struct buf value = {0};
+    uint64_t until = 0;
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    const char *text = NULL;
+    int rc = 0;
+    if (journal_setting(a->db, "replace", &value, err) < 0)
+        rc = -1;
+    else if ((text = buf_text(&value)) == NULL)
+        rc = err_set(err, "out of memory");
+    else if (value.len > 0 && !str_u64(text, INT64_MAX, &until))
+        rc = err_set(err, "the log has '%s' for a time", text);
+    *ret = (int64_t)until;
+    buf_free(&value);
+    return rc;
+}
+
 /* ---- issuing ---- */
 
 static const struct profile_row {
@@ -235,6 +303,7 @@ static int apply_profile(struct authority *a, enum ca_profile profile, struct ca
         return -1;
     if (url.len > 0 && (request->url = buf_text(&a->url)) == NULL)
         return err_set(err, "out of memory");
+    request->url_suffix = authority_current(a)->suffix;
     return authority_check_unlocked(a, err);
 }
 
@@ -273,6 +342,7 @@ static int record(struct authority *a, X509 *cert, enum ca_profile profile, cons
             .who = {who, strlen(who)},
             .not_before = posix_of(X509_get0_notBefore(cert)),
             .not_after = posix_of(X509_get0_notAfter(cert)),
+            .issuer = authority_current(a)->issuer,
             .content = {(const char *)der, (size_t)len},
         };
         rc = journal_issue(a->db, &entry, request->now, false, err);
@@ -289,12 +359,19 @@ static X509 *certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile
     struct ca_request request = *asked;
     if (apply_profile(a, profile, &request, err) < 0)
         return NULL;
-    X509 *cert = ca_check_key(key, err) < 0 ? NULL : ca_certify(a->issuer, key, profile, &request, err);
+    X509 *cert =
+        ca_check_key(key, err) < 0 ? NULL : ca_certify(authority_current(a)->ca, key, profile, &request, err);
     if (cert != NULL && record(a, cert, profile, &request, who, err) < 0) {
         X509_free(cert);
         cert = NULL;
     }
     return cert;
+}
+
+int authority_check_names(const struct authority *a, const struct ca_request *request, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return ca_check_names(authority_current(a)->ca, request, err);
 }
 
 int authority_certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile,
@@ -306,7 +383,7 @@ int authority_certify(struct authority *a, EVP_PKEY *key, enum ca_profile profil
     if (cert == NULL)
         return -1;
     *ret_serial = ca_serial_of(cert);
-    bool ok = ca_cert_pem(cert, ret_chain_pem) && ca_chain_pem(a->issuer, ret_chain_pem);
+    bool ok = ca_cert_pem(cert, ret_chain_pem) && ca_chain_pem(authority_current(a)->ca, ret_chain_pem);
     X509_free(cert);
     return ok ? 0 : err_set(err, "out of memory");
 }
@@ -316,7 +393,7 @@ struct ca *authority_issue(struct authority *a, enum ca_profile profile, const s
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     struct ca *made = ca_new();
-    EVP_PKEY *key = ca_key_make(request->key);
+    EVP_PKEY *key = key_make(request->key);
     X509 *cert = NULL;
     if (made == NULL || key == NULL)
         err_set(err, "no key could be made");
@@ -329,6 +406,6 @@ struct ca *authority_issue(struct authority *a, enum ca_profile profile, const s
     }
     made->key = key;
     made->chain[made->chain_len++] = cert;
-    ca_put_above(made, a->issuer);
+    ca_put_above(made, authority_current(a)->ca);
     return made;
 }

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A private certificate authority that lasts: a folder with its certificates, its keys and a database in
- * which each act is a row of a log that can only grow. In the folder are
+ * which each act is a row of a log that can only grow.
  *
- *   root.pem, root.key                  the anchor; its key is encrypted and may be taken away, nothing here
- * needs it intermediate.pem, intermediate.key  what issues, and signs CRLs and OCSP answers ssh_user_ca.pub,
- * ssh_user_ca.key    who vouches for users of SSH ssh_host_ca.pub, ssh_host_ca.key    ... and for hosts ca.db
- * the log, serial numbers, revocations, settings
+ * root.pem and root.key: the anchor. Its key is encrypted and may be taken away; only a new intermediate
+ * needs it.
  *
- * Several processes may use one folder at once; one `struct authority` belongs to one thread. No function
- * asks the clock: `now` is in seconds since 1970. */
+ * intermediate.pem and intermediate.key: what issues, and signs CRLs and OCSP answers. Those that come later
+ * are intermediate-2.pem and so on; the log says which there are, and the last one issues. Those before go
+ * on signing CRLs and OCSP answers about what they have issued.
+ *
+ * ssh_user_ca.pub and ssh_user_ca.key, ssh_host_ca.pub and ssh_host_ca.key: who vouches for users and for
+ * hosts of SSH.
+ *
+ * ca.db: the log, serial numbers, revocations, settings.
+ *
+ * A file of a key has the key (PKCS #8, perhaps encrypted) or, in one line, the URI of a key in a token (RFC
+ * 7512).
+ *
+ * Several processes may use one folder at once; one `struct authority` belongs to one thread at a time. No
+ * function asks the clock: `now` is in seconds since 1970. */
 #ifndef CARDEA_CA_AUTHORITY_H
 #define CARDEA_CA_AUTHORITY_H
 
@@ -20,6 +30,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "ca/ca.h"
+#include "ca/key_place.h"
+#include "cert/key.h"
 
 struct authority;
 
@@ -28,7 +40,7 @@ struct authority;
 /* What to make. Zero-initialise and fill in what matters. */
 struct authority_plan {
     const char *name; /* of whom it is; the certificates are called "NAME root CA" and "NAME CA" */
-    enum ca_key_kind key;
+    enum key_kind key;
     int64_t root_lifetime;         /* seconds; 0: 20 years */
     int64_t intermediate_lifetime; /* 0: 5 years */
     /* What the intermediate may issue for: "dns:example.com" (and all names below), "ip:192.0.2.0/24",
@@ -37,8 +49,12 @@ struct authority_plan {
     const char *const *permitted;
     size_t permitted_len;
     const char *url;            /* where CRL, OCSP and the issuer's certificate will be had, or NULL */
-    struct str root_passphrase; /* must not be empty */
-    struct str passphrase;      /* of the other keys; empty: they are kept by their mode (0600) alone */
+    struct str root_passphrase; /* must not be empty where the root's key is in a file */
+    struct str passphrase;      /* of other keys in files; empty: they are kept by their mode (0600) alone */
+    /* Keys in tokens: URIs. NULL: in its file. With `generate` they are made there, else they are there. */
+    const char *root_uri, *intermediate_uri, *ssh_user_uri, *ssh_host_uri;
+    struct str pin; /* for URIs that do not say where it is */
+    bool generate;
 };
 
 /* Make the folder `dir` (mode 0700) and all that is in it; one that is there must be empty. -1 with `err`. */
@@ -47,12 +63,14 @@ int authority_init(const char *dir, const struct authority_plan *plan, int64_t n
 /* Open it to look at. NULL with `err`. */
 struct authority *authority_open(const char *dir, struct err *err);
 
-/* Are its keys encrypted, so that authority_unlock() needs a passphrase? */
+/* Are keys encrypted, so that authority_unlock() needs a passphrase? Is there one whose PIN it needs? */
 bool authority_is_locked(const struct authority *a);
+bool authority_asks_pin(const struct authority *a);
 
-/* Read the keys; without this nothing can be issued or signed. `passphrase` is ignored where they are not
- * encrypted. */
-int authority_unlock(struct authority *a, struct str passphrase, struct err *err);
+/* Read the keys; without this nothing can be issued or signed. What is not needed of `secrets` is ignored;
+ * NULL: there are none. That the key of an earlier intermediate cannot be had is no error here: what needs
+ * it will fail. */
+int authority_unlock(struct authority *a, const struct key_secrets *secrets, struct err *err);
 
 /* The same with the passphrase that is the first line of that file, which others must not be able to read.
  * NULL where there is none. */
@@ -61,32 +79,92 @@ int authority_unlock_by_file(struct authority *a, const char *passphrase_file, s
 /* NULL is allowed. Wipes the keys. */
 void authority_close(struct authority *a);
 
-/* The certificates, borrowed. */
+/* The certificates, borrowed; the intermediate is the one that issues. */
 struct x509_st *authority_root(const struct authority *a);
 struct x509_st *authority_intermediate(const struct authority *a);
+
+/* A key that has issued, with its latest certificate. */
+struct authority_issuer {
+    struct x509_st *cert; /* borrowed */
+    const char *suffix;   /* of its names below the URL: "" for crl.der, "-2" for crl-2.der. Borrowed */
+};
+
+/* The issuers, the one that issues now first. False behind the last one. Left out are those that had expired
+ * when a later one was made. */
+bool authority_issuer(const struct authority *a, size_t i, struct authority_issuer *ret);
+
+/* Has one that came before expired, so that nobody needs to hear of what it has revoked? */
+bool authority_issuer_is_over(const struct authority *a, size_t i, int64_t now);
+
+/* ---- a new intermediate ---- */
+
+struct authority_renewal {
+    bool same_key;              /* the same key gets another certificate; else the fields about a key count */
+    bool any_kind;              /* the kind of the key before; else `kind` */
+    enum key_kind kind;         /* of the new key */
+    const char *uri;            /* of a key in a token; NULL: in a file */
+    bool generate;              /* make it in the token */
+    const char *root_key;       /* the file of the root's key, or a URI; NULL: root.key in the folder */
+    int64_t lifetime;           /* seconds; 0: 5 years. It is cut to the root's */
+    struct key_secrets root;    /* what opens the root's key */
+    struct key_secrets secrets; /* what opens the other keys: a new one is encrypted as they are */
+};
+
+/* What opens the root's key, as authority_renewal has it in `root_key`? */
+enum key_place_kind authority_root_key(const struct authority *a, const char *root_key,
+                                       char ret_uri[KEY_URI_MAX]);
+
+/* Let the root sign another intermediate, which issues from now on, with the name constraints of the one
+ * before. A new key is a new issuer with a name of its own; the same one keeps its name. `a` must be
+ * unlocked; other processes see it once they open the folder anew. What was written before a crash is not
+ * looked at again: until the log has it there is no new intermediate. -1 with `err`. */
+int authority_renew(struct authority *a, const struct authority_renewal *renewal, const char *who,
+                    int64_t now, struct err *err);
+
+/* Is the certificate so near its end (a third of its life, 90 days at most) that one should be made that
+ * follows it? What it issues is cut to its end. */
+bool authority_is_ending(const struct x509_st *cert, int64_t now);
+
+/* From when on it is, in seconds since 1970. */
+int64_t authority_due(const struct x509_st *cert);
+
+/* Its end, in seconds since 1970. */
+int64_t authority_end(const struct x509_st *cert);
 
 /* Where CRL and OCSP are to be had, without a '/' at its end: what was set last; empty: nowhere. Borrowed
  * until the next call. To set it (empty: none) is an act for the log. -1 with `err`. */
 int authority_url(struct authority *a, struct str *ret, struct err *err);
 int authority_set_url(struct authority *a, const char *url, const char *who, int64_t now, struct err *err);
 
+/* Have all that was issued up to `now` replaced: clients that ask when to renew (ARI, RFC 9773) are told to
+ * do so at once. `all` false: they are not any more. An act for the log. -1 with `err`. */
+int authority_set_replace(struct authority *a, bool all, const char *who, int64_t now, struct err *err);
+
+/* Up to when what was issued is to be replaced; 0: nothing is. -1 with `err`. */
+int authority_replace(struct authority *a, int64_t *ret, struct err *err);
+
 /* What there is to know of it, for people. */
 struct authority_certificate {
     char name[128];
-    char key[32]; /* "P-256" */
+    char key[KEY_TEXT_MAX]; /* see key_describe() */
     int64_t not_after;
+    bool ending;     /* see authority_is_ending() */
     char sha256[65]; /* of the certificate, in hexadecimal */
+    char token[201]; /* the URI of its key, without what tells of a PIN; empty: it is in a file */
+    char file[32];   /* in the folder */
 };
 
 struct authority_facts {
     struct authority_certificate root, intermediate;
+    size_t issuers;       /* see authority_issuer() */
     char permitted[1024]; /* as authority_plan has them, a space between two; empty: all names */
     char url[513];
+    int64_t replace; /* see authority_replace() */
     bool locked;
 };
 
 /* -1 with `err`. */
-int authority_look(struct authority *a, struct authority_facts *ret, struct err *err);
+int authority_look(struct authority *a, int64_t now, struct authority_facts *ret, struct err *err);
 
 /* ---- certificates ---- */
 
@@ -105,7 +183,12 @@ int authority_certify(struct authority *a, struct evp_pkey_st *key, enum ca_prof
                       const struct ca_request *request, const char *who, struct ca_serial *ret_serial,
                       struct buf *ret_chain_pem, struct err *err);
 
-/* The same with a new key of kind request->key, for ca_save(). The caller owns it; NULL with `err`. */
+/* Would the names and groups of `request` be refused, whatever the key? -1 with `err`, which may be told to
+ * who asks for them. */
+int authority_check_names(const struct authority *a, const struct ca_request *request, struct err *err);
+
+/* The same as authority_certify() with a new key of kind request->key, for ca_save(). The caller owns it;
+ * NULL with `err`. */
 struct ca *authority_issue(struct authority *a, enum ca_profile profile, const struct ca_request *request,
                            const char *who, struct err *err);
 
@@ -145,6 +228,7 @@ struct authority_entry {
     int64_t revoked; /* when; 0: is not */
     int reason;
     int64_t row;        /* of the log */
+    int64_t issuer;     /* the row of the log that tells of the issuer's key; 0 for SSH */
     struct str content; /* the certificate in DER; of SSH its blob */
 };
 
@@ -170,14 +254,16 @@ const char *ca_serial_text(const struct ca_serial *serial, char text[CA_SERIAL_T
 
 /* ---- revocation, for others ---- */
 
-/* Append a CRL in DER of all that is revoked and has not been expired for long (RFC 5280, 5). Its number
- * grows. -1 with `err`. */
-int authority_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf *ret_der, struct err *err);
+/* Append a CRL in DER of all that this issuer (see authority_issuer(); 0: that of now) has issued, is revoked
+ * and has not been expired for long (RFC 5280, 5). Its number grows. -1 with `err`. */
+int authority_crl(struct authority *a, size_t issuer, int64_t now, int64_t lifetime, struct buf *ret_der,
+                  struct err *err);
 
 #define AUTHORITY_OCSP_MAX 32 /* certificates asked for in one request */
 
 /* Answer an OCSP request (RFC 6960; DER): append the response in DER, which says `malformedRequest` where
- * that is what the request is. What we have not issued is `unknown`. A nonce comes back (RFC 9654). The
+ * that is what the request is. It is signed by the issuer that the request asks about first; what that one
+ * has not issued is `unknown`. A nonce comes back (RFC 9654). The
  * answer holds for `lifetime` seconds. *ret_lasting (NULL is allowed): the same answer could be given to
  * whoever sends the same request, until something is revoked: it has no nonce, and all is known. -1 with
  * `err` where none can be given: memory, the database, no key. */
@@ -187,6 +273,9 @@ int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t
 /* Has something been revoked behind row *row of the log, by whichever process? 1, 0, or -1 with `err`. *row
  * becomes the last row; 0, at first, asks for that only. */
 int authority_revoked_since(struct authority *a, int64_t *row, struct err *err);
+
+/* When the one with that serial number was revoked; 0: it is not, or is none of ours. -1 with `err`. */
+int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err);
 
 /* Is a certificate revoked that ends after `since` and has this name among its names? 1, 0, or -1 with `err`.
  */
@@ -225,9 +314,12 @@ struct authority_head {
     uint8_t hash[AUTHORITY_HASH];
 };
 
+/* What it is now, as it stands there: unverified. -1 with `err`. */
+int authority_head(struct authority *a, struct authority_head *ret, struct err *err);
+
 /* Verify the whole log: each row's hash, that none is missing, that the certificates and what is revoked are
- * what it says; and, where `known` is not NULL, that the log had this head once. -1 with `err`, which says at
- * which row it breaks. */
+ * what it says, that the intermediates are signed by the root and what was issued by them; and, where `known`
+ * is not NULL, that the log had this head once. -1 with `err`, which says at which row it breaks. */
 int authority_audit(struct authority *a, const struct authority_head *known, struct authority_head *ret,
                     struct err *err);
 

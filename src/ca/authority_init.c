@@ -17,13 +17,13 @@
 #include "base/file.h"
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
-#include "ca/key.h"
+#include "ca/key_place.h"
 #include "ca/ssh.h"
+#include "cert/key.h"
 #include "state/state.h"
 
 #define YEAR (INT64_C(365) * 86400)
 #define ROOT_LIFETIME (20 * YEAR)
-#define INTERMEDIATE_LIFETIME (5 * YEAR)
 #define NAME_MAX_LEN 48 /* so that what stands behind it fits into a common name */
 #define PASSPHRASE_MIN 8
 
@@ -48,7 +48,7 @@ static int check_plan(const struct authority_plan *plan, struct err *err)
                        NAME_MAX_LEN);
     if (plan->url != NULL && authority_check_url(plan->url, err) < 0)
         return -1;
-    if (check_passphrase(plan->root_passphrase, ROOT_KEY, err) < 0)
+    if (plan->root_uri == NULL && check_passphrase(plan->root_passphrase, ROOT_KEY, err) < 0)
         return -1;
     return plan->passphrase.len == 0 ? 0 : check_passphrase(plan->passphrase, INTERMEDIATE_KEY, err);
 }
@@ -62,7 +62,8 @@ static struct ca *make_root(const struct authority_plan *plan, int64_t now, stru
                                        .now = now,
                                        .lifetime =
                                            plan->root_lifetime != 0 ? plan->root_lifetime : ROOT_LIFETIME};
-    return ca_create_root(&request, err);
+    EVP_PKEY *key = key_place_take(plan->root_uri, plan->generate, plan->key, plan->pin, err);
+    return key == NULL ? NULL : ca_make(NULL, key, CA_PROFILE_INTERMEDIATE, &request, err);
 }
 
 static struct ca *make_intermediate(const struct ca *root, const struct authority_plan *plan, int64_t now,
@@ -77,41 +78,55 @@ static struct ca *make_intermediate(const struct ca *root, const struct authorit
         .permitted_len = plan->permitted_len,
         .now = now,
         .lifetime = plan->intermediate_lifetime != 0 ? plan->intermediate_lifetime : INTERMEDIATE_LIFETIME};
-    return ca_issue(root, CA_PROFILE_INTERMEDIATE, &request, err);
+    EVP_PKEY *key = key_place_take(plan->intermediate_uri, plan->generate, plan->key, plan->pin, err);
+    return key == NULL ? NULL : ca_make(root, key, CA_PROFILE_INTERMEDIATE, &request, err);
 }
 
 /* ---- its files ---- */
 
-/* DIR/CERT and DIR/KEY. */
-static int write_pair(const struct ca *ca, const char *dir, const char *cert, const char *key,
-                      struct str passphrase, struct err *err)
+static int write_key(const EVP_PKEY *key, const char *uri, struct str passphrase, const char *path,
+                     struct err *err)
 {
-    char *cert_path = authority_path(dir, cert), *key_path = authority_path(dir, key);
+    return uri != NULL ? key_place_write_uri(path, uri, err) : key_write(key, passphrase, path, err);
+}
+
+int authority_write_cert(const struct ca *ca, const char *dir, const char *cert, struct err *err)
+{
+    char *path = authority_path(dir, cert);
     struct buf pem = {0};
-    int rc = ca_chain_pem(ca, &pem) ? 0 : err_set(err, "out of memory");
-    if (rc == 0)
-        rc = ca_key_write(ca->key, passphrase, key_path, err);
-    if (rc == 0)
-        rc = file_create_atomic(cert_path, 0644, pem.data, pem.len, err);
+    int rc = ca_chain_pem(ca, &pem) ? file_create_atomic(path, 0644, pem.data, pem.len, err)
+                                    : err_set(err, "out of memory");
     buf_free(&pem);
-    free(cert_path);
-    free(key_path);
+    free(path);
     return rc;
 }
 
-/* SSH knows no certificates of CAs, only their keys; and of those that are here, Ed25519 is known to all. */
-static int write_ssh(const struct authority_plan *plan, const char *dir, const char *which, struct err *err)
+int authority_write_pair(const struct ca *ca, const char *dir, const char *cert, const char *key,
+                         const char *uri, struct str passphrase, struct err *err)
+{
+    char *path = authority_path(dir, key);
+    int rc = write_key(ca->key, uri, passphrase, path, err);
+    if (rc == 0)
+        rc = authority_write_cert(ca, dir, cert, err);
+    free(path);
+    return rc;
+}
+
+/* SSH knows no certificates of CAs, only their keys; and of those that are here, Ed25519 is known to all.
+ * Tokens have P-256 instead. */
+static int write_ssh(const struct authority_plan *plan, const char *uri, const char *dir, const char *which,
+                     struct err *err)
 {
     char *pub_path = NULL, *key_path = NULL;
     CHECK(asprintf(&pub_path, "%s/%s.pub", dir, which) >= 0 &&
           asprintf(&key_path, "%s/%s.key", dir, which) >= 0);
-    EVP_PKEY *key = ca_key_make(CA_KEY_ED25519);
+    EVP_PKEY *key = key_place_take(uri, plan->generate, uri != NULL ? KEY_P256 : KEY_ED25519, plan->pin, err);
     struct buf blob = {0}, line = {0};
-    int rc = key == NULL ? err_set(err, "no key could be made") : ssh_put_key(&blob, key, err);
+    int rc = key == NULL ? -1 : ssh_put_key(&blob, key, err);
     if (rc == 0 && !ssh_put_line(&line, &blob, plan->name))
         rc = err_set(err, "out of memory");
     if (rc == 0)
-        rc = ca_key_write(key, plan->passphrase, key_path, err);
+        rc = write_key(key, uri, plan->passphrase, key_path, err);
     if (rc == 0)
         rc = file_create_atomic(pub_path, 0644, line.data, line.len, err);
     EVP_PKEY_free(key);
@@ -122,21 +137,21 @@ static int write_ssh(const struct authority_plan *plan, const char *dir, const c
     return rc;
 }
 
-static int log_certificate(struct state *db, const struct ca *ca, const char *what, int64_t now,
-                           struct err *err)
+int authority_log_certificate(struct state *db, const struct ca *ca, const char *act, const char *who,
+                              const char *detail, int64_t now, struct err *err)
 {
     uint8_t *der = NULL;
     int64_t row;
     int len = i2d_X509(ca->chain[0], &der);
     if (len <= 0)
         return err_set(err, "out of memory");
-    const struct journal_act act = {.at = now,
-                                    .act = "init",
-                                    .who = "init",
-                                    .serial = ca_serial(ca),
-                                    .detail = {what, strlen(what)},
-                                    .content = {(const char *)der, (size_t)len}};
-    int rc = journal_append(db, &act, &row, err);
+    const struct journal_act row_of_it = {.at = now,
+                                          .act = act,
+                                          .who = who,
+                                          .serial = ca_serial(ca),
+                                          .detail = {detail, strlen(detail)},
+                                          .content = {(const char *)der, (size_t)len}};
+    int rc = journal_append(db, &row_of_it, &row, err);
     OPENSSL_free(der);
     return rc;
 }
@@ -157,9 +172,9 @@ static int write_database(const struct ca *root, const struct ca *intermediate, 
     struct state *db = journal_open(path, err);
     int rc = db == NULL ? -1 : state_begin(db, err);
     if (rc == 0)
-        rc = log_certificate(db, root, ROOT_CERT, now, err);
+        rc = authority_log_certificate(db, root, "init", "init", ROOT_CERT, now, err);
     if (rc == 0)
-        rc = log_certificate(db, intermediate, INTERMEDIATE_CERT, now, err);
+        rc = authority_log_certificate(db, intermediate, "init", "init", INTERMEDIATE_CERT, now, err);
     if (rc == 0 && url != NULL)
         rc = log_url(db, url, now, err);
     if (rc == 0)
@@ -173,14 +188,16 @@ static int write_all(const struct authority_plan *plan, const char *dir, int64_t
 {
     struct ca *root = make_root(plan, now, err);
     struct ca *intermediate = root == NULL ? NULL : make_intermediate(root, plan, now, err);
-    int rc =
-        intermediate == NULL ? -1 : write_pair(root, dir, ROOT_CERT, ROOT_KEY, plan->root_passphrase, err);
+    int rc = intermediate == NULL ? -1
+                                  : authority_write_pair(root, dir, ROOT_CERT, ROOT_KEY, plan->root_uri,
+                                                         plan->root_passphrase, err);
     if (rc == 0)
-        rc = write_pair(intermediate, dir, INTERMEDIATE_CERT, INTERMEDIATE_KEY, plan->passphrase, err);
+        rc = authority_write_pair(intermediate, dir, INTERMEDIATE_CERT, INTERMEDIATE_KEY,
+                                  plan->intermediate_uri, plan->passphrase, err);
     if (rc == 0)
-        rc = write_ssh(plan, dir, SSH_USER_CA, err);
+        rc = write_ssh(plan, plan->ssh_user_uri, dir, SSH_USER_CA, err);
     if (rc == 0)
-        rc = write_ssh(plan, dir, SSH_HOST_CA, err);
+        rc = write_ssh(plan, plan->ssh_host_uri, dir, SSH_HOST_CA, err);
     if (rc == 0)
         rc = write_database(root, intermediate, plan->url, dir, now, err);
     ca_free(intermediate);
@@ -210,6 +227,23 @@ static void sync_folder(const char *dir)
     }
 }
 
+static int not_empty(const char *dir, struct err *err)
+{
+    return err_set(err, "%s: not empty, and nothing in it is overwritten; name another folder", dir);
+}
+
+/* Said before keys are made in a token, where they would stay. */
+static int check_empty(const char *dir, struct err *err)
+{
+    DIR *d = opendir(dir);
+    bool empty = true;
+    for (const struct dirent *entry; d != NULL && empty && (entry = readdir(d)) != NULL;)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    if (d != NULL)
+        closedir(d);
+    return empty ? 0 : not_empty(dir, err);
+}
+
 /* Only an empty folder is ever replaced: rename(2) sees to that. */
 static int put_in_place(const char *made, const char *dir, struct err *err)
 {
@@ -221,7 +255,7 @@ static int put_in_place(const char *made, const char *dir, struct err *err)
         return 0;
     }
     if (errno == ENOTEMPTY || errno == EEXIST)
-        return err_set(err, "%s: not empty, and nothing in it is overwritten; name another folder", dir);
+        return not_empty(dir, err);
     return err_errno(err, errno, "%s", dir);
 }
 
@@ -232,7 +266,7 @@ int authority_init(const char *dir, const struct authority_plan *plan, int64_t n
     while (len > 1 && dir[len - 1] == '/')
         len--;
     CHECK(asprintf(&made, "%.*s.XXXXXX", (int)len, dir) >= 0);
-    int rc = check_plan(plan, err);
+    int rc = check_plan(plan, err) < 0 ? -1 : check_empty(dir, err);
     if (rc == 0 && mkdtemp(made) == NULL)
         rc = err_errno(err, errno, "%s: cannot make a folder beside it", dir);
     if (rc == 0) {

@@ -10,23 +10,39 @@
 
 struct state;
 
+#define INTERMEDIATE_LIFETIME (INT64_C(5) * 365 * 86400) /* seconds, unless something else is asked for */
+
 #define AUTHORITY_MAGIC 0xa07409b1u
 
 #define ROOT_CERT "root.pem"
 #define ROOT_KEY "root.key"
-#define INTERMEDIATE_CERT "intermediate.pem"
-#define INTERMEDIATE_KEY "intermediate.key"
+#define INTERMEDIATE "intermediate"
+#define INTERMEDIATE_CERT INTERMEDIATE ".pem"
+#define INTERMEDIATE_KEY INTERMEDIATE ".key"
 #define SSH_USER_CA "ssh_user_ca"
 #define SSH_HOST_CA "ssh_host_ca"
 #define DATABASE "ca.db"
 
 enum { SSH_USER, SSH_HOST, SSH_CAS };
 
+#define GENERATION_FILE_MAX 32
+
+/* An intermediate. Those that share a key are one issuer. */
+struct generation {
+    struct ca *ca;                  /* its key once unlocked, if it can be had */
+    char cert[GENERATION_FILE_MAX]; /* names in the folder */
+    char key[GENERATION_FILE_MAX];
+    char suffix[GENERATION_FILE_MAX]; /* of the key's name, behind "intermediate" */
+    int64_t row;                      /* of the log, which tells of it ... */
+    int64_t issuer;                   /* ... and of its key */
+};
+
 struct authority {
     uint32_t magic;
     char *dir;
-    struct ca *root;             /* without its key */
-    struct ca *issuer;           /* the intermediate; its key once unlocked */
+    struct ca *root;                /* without its key */
+    struct generation *generations; /* one at least; the last one issues */
+    size_t generations_len;
     EVP_PKEY *ssh[SSH_CAS];      /* once unlocked */
     struct buf ssh_pub[SSH_CAS]; /* the public keys, as OpenSSH writes them in a key blob; once unlocked */
     struct state *db;
@@ -38,6 +54,31 @@ char *authority_path(const char *dir, const char *name);
 
 /* Is this one to be put into certificates? -1 with `err`. */
 int authority_check_url(const char *url, struct err *err);
+
+/* The one that issues. */
+struct generation *authority_current(const struct authority *a);
+
+/* That of an issuer, see authority_issuer(); NULL behind the last one. */
+struct generation *authority_generation(const struct authority *a, size_t issuer);
+
+/* Read which intermediates there are, and their certificates. -1 with `err`. */
+int authority_load_generations(struct authority *a, struct err *err);
+void authority_free_generations(struct authority *a);
+
+/* Read the key of one. -1 with `err`. */
+int authority_load_key(const struct authority *a, const struct generation *g,
+                       const struct key_secrets *secrets, struct err *err);
+
+/* Write ca's certificates and its key into files of the folder: the key encrypted where there is a
+ * passphrase, or its URI. -1 with `err`. */
+int authority_write_pair(const struct ca *ca, const char *dir, const char *cert, const char *key,
+                         const char *uri, struct str passphrase, struct err *err);
+int authority_write_cert(const struct ca *ca, const char *dir, const char *cert, struct err *err);
+
+/* Write down, in a transaction of the caller, that there is a certificate of the CA. `detail` names its
+ * file. -1 with `err`. */
+int authority_log_certificate(struct state *db, const struct ca *ca, const char *act, const char *who,
+                              const char *detail, int64_t now, struct err *err);
 
 /* 0, or -1 with `err` saying that the keys were not read. */
 int authority_check_unlocked(const struct authority *a, struct err *err);

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "ca/ca_internal.h"
-#include "ca/key.h"
+#include "cert/key.h"
 #include "cert/pem.h"
 
 #define CERT_FILE_MAX (1024 * 1024)
@@ -102,7 +102,7 @@ int ca_load_chain(struct ca *ca, const char *path, struct err *err)
 int ca_load_key(struct ca *ca, const char *cert_path, const char *key_path, struct str passphrase,
                 struct err *err)
 {
-    ca->key = ca_key_read(key_path, passphrase, err);
+    ca->key = key_read(key_path, passphrase, err);
     if (ca->key == NULL)
         return -1;
     if (X509_check_private_key(ca->chain[0], ca->key) != 1)
@@ -167,7 +167,7 @@ int ca_save(const struct ca *ca, const char *cert_path, const char *key_path, st
         buf_free(&pem);
         return err_set(err, "out of memory");
     }
-    int rc = ca_key_write(ca->key, (struct str){NULL, 0}, key_path, err);
+    int rc = key_write(ca->key, (struct str){NULL, 0}, key_path, err);
     if (rc == 0) {
         rc = file_create_atomic(cert_path, 0644, pem.data, pem.len, err);
         if (rc < 0) /* a key without its certificate is of no use, and would be in the way next time */

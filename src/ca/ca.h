@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/key_kind.h"
 
 /* AWS-LC's X509 and EVP_PKEY. */
 struct x509_st;
@@ -17,18 +18,6 @@ struct evp_pkey_st;
 /* A certificate with its private key, and the intermediates above it. Of a root, an intermediate or a leaf
  * alike. */
 struct ca;
-
-enum ca_key_kind {
-    CA_KEY_P256, /* the default */
-    CA_KEY_P384,
-    CA_KEY_ED25519,
-    CA_KEY_RSA2048,
-    CA_KEY_RSA3072,
-    CA_KEY_MLDSA44,
-    CA_KEY_MLDSA65,
-    CA_KEY_MLDSA87,
-    CA_KEY_KINDS
-};
 
 enum ca_profile {
     CA_PROFILE_SERVER,       /* digitalSignature, serverAuth */
@@ -48,22 +37,24 @@ struct ca_request {
     size_t sans_len;
     const char *const *groups; /* an OU each */
     size_t groups_len;
-    enum ca_key_kind key;
+    enum key_kind key;
     /* Of an intermediate: what it may issue for, see authority.h. */
     const char *const *permitted;
     size_t permitted_len;
     const char
         *url; /* of a leaf: where its issuer's CRL, OCSP and certificate are, see CA_URL_CRL; or NULL */
-    bool must_staple;   /* of a server: clients are to demand an OCSP staple (RFC 7633) */
-    int64_t now;        /* seconds since 1970; 0: what the clock says */
-    int64_t not_before; /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
-    int64_t lifetime;   /* seconds from now (or from not_before when that is given); must be > 0 */
+    const char *url_suffix; /* of its issuer's names there: "-2" for crl-2.der; NULL or "": none */
+    bool must_staple;       /* of a server: clients are to demand an OCSP staple (RFC 7633) */
+    int64_t now;            /* seconds since 1970; 0: what the clock says */
+    int64_t not_before;     /* seconds since 1970; 0: five minutes ago, for clocks that are behind */
+    int64_t lifetime;       /* seconds from now (or from not_before when that is given); must be > 0 */
 };
 
-/* What stands behind request->url and a '/'. */
-#define CA_URL_CRL "crl.der"
+/* What stands behind request->url and a '/'; behind CRL and ISSUER the suffix and CA_URL_DER. */
+#define CA_URL_CRL "crl"
 #define CA_URL_OCSP "ocsp"
-#define CA_URL_ISSUER "intermediate.der"
+#define CA_URL_ISSUER "intermediate"
+#define CA_URL_DER ".der"
 
 /* Make a self-signed root (any depth below it). The caller owns the result; NULL with `err`. */
 struct ca *ca_create_root(const struct ca_request *request, struct err *err);

@@ -39,8 +39,17 @@ struct ca_serial ca_serial_of(const X509 *cert);
 X509 *ca_certify(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
                  const struct ca_request *request, struct err *err);
 
+/* The same as ca_issue() or, where `issuer` is NULL, ca_create_root(), with a key that is there and becomes
+ * the result's; it is freed where there is none. NULL for the key is an error. */
+struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
+                   const struct ca_request *request, struct err *err);
+
 /* Append the chain of `issuer`, without the root, to a certificate that it has issued. */
 void ca_put_above(struct ca *made, const struct ca *issuer);
+
+/* Could a certificate have the names and groups of `request`, by their form and the issuer's name
+ * constraints? Nothing else of it is looked at. -1 with `err`. */
+int ca_check_names(const struct ca *issuer, const struct ca_request *request, struct err *err);
 
 /* Parts of certificates, from `request`; -1 with `err`. ca_add_sans() comes last: whether the names are
  * critical hangs on the subject. */
@@ -67,13 +76,6 @@ bool ca_put_constraints(const X509 *cert, struct buf *ret);
 
 /* Do the name constraints of `issuer` allow the names of `cert`, which must be signed? */
 int ca_check_constraints(const X509 *issuer, X509 *cert, struct err *err);
-
-/* The digest to sign with by this key; NULL for those that bring their own (Ed25519, ML-DSA). */
-const EVP_MD *ca_digest(const EVP_PKEY *key);
-
-/* Append an EncryptedPrivateKeyInfo (RFC 5958, 3; PBES2 of RFC 8018 with PBKDF2, HMAC-SHA-256 and
- * AES-256-CBC) of a private key in PKCS #8. False when memory is out. */
-bool ca_put_encrypted(CBB *out, struct str plain, struct str passphrase);
 
 /* The authorityKeyIdentifier that points at `issuer`'s subjectKeyIdentifier, or its own where it has none.
  * The caller owns it; NULL when memory is out. */

@@ -10,8 +10,10 @@
 
 #include "base/hostname.h"
 #include "ca/ca_internal.h"
+#include "cert/name_constraints.h"
 
 #define PERMITTED_MAX 64
+#define COMPARISONS_MAX 50000 /* as for a peer's chain: cert/path.h */
 #define ADDRESS_MAX 16
 
 static const struct constraint_kind {
@@ -179,16 +181,41 @@ bool ca_put_constraints(const X509 *cert, struct buf *ret)
     return ok;
 }
 
+/* The value of an extension of a certificate; false where it has none such. */
+static bool get_extension(const X509 *cert, int nid, CBS *ret, bool *ret_critical)
+{
+    X509_EXTENSION *extension = X509_get_ext(cert, X509_get_ext_by_NID(cert, nid, -1));
+    if (extension == NULL)
+        return false;
+    const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(extension);
+    CBS_init(ret, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
+    *ret_critical = X509_EXTENSION_get_critical(extension) == 1;
+    return true;
+}
+
 int ca_check_constraints(const X509 *issuer, X509 *cert, struct err *err)
 {
-    NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(issuer, NID_name_constraints, NULL, NULL);
-    if (constraints == NULL)
+    char name[CONSTRAINT_NAME_MAX] = "";
+    size_t left = COMPARISONS_MAX;
+    struct constrained_names names = {0};
+    CBS constraints, subject, san;
+    bool critical, ignored;
+    if (!get_extension(issuer, NID_name_constraints, &constraints, &critical))
         return 0;
-    X509_get_extension_flags(cert); /* reads the names that are looked at */
-    int verdict = NAME_CONSTRAINTS_check(cert, constraints);
-    NAME_CONSTRAINTS_free(constraints);
-    if (verdict == X509_V_OK)
+    uint8_t *der = NULL;
+    int len = i2d_X509_NAME(X509_get_subject_name(cert), &der);
+    if (len < 0)
+        return err_set(err, "out of memory");
+    CBS_init(&subject, der, (size_t)len);
+    bool read = CBS_get_asn1(&subject, &names.subject, CBS_ASN1_SEQUENCE) == 1;
+    if (read && get_extension(cert, NID_subject_alt_name, &san, &ignored))
+        read = CBS_get_asn1(&san, &names.san, CBS_ASN1_SEQUENCE) == 1;
+    enum constraint_verdict verdict = CONSTRAINT_ODD_NAME;
+    if (read && name_constraints_check(constraints))
+        verdict = name_constraints_meet(constraints, critical, &names, &left, name);
+    OPENSSL_free(der);
+    if (verdict == CONSTRAINT_MET)
         return 0;
-    return err_set(err, "the name constraints of the CA do not allow all of these names (%s)",
-                   X509_verify_cert_error_string(verdict));
+    return err_set(err, "the name constraints of the CA do not allow all of these names (%s%s%s)", name,
+                   name[0] != '\0' ? ": " : "", name_constraints_text(verdict));
 }

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "ca/ca_internal.h"
+#include "cert/key.h"
 
 static ASN1_INTEGER *integer_of(const struct ca_serial *serial)
 {
@@ -68,7 +69,7 @@ static bool fill(X509_CRL *crl, const struct ca *issuer, const struct ca_revoked
               add_extensions(crl, issuer->chain[0], number);
     for (size_t i = 0; i < count && ok; i++)
         ok = add_revoked(crl, &revoked[i]);
-    ok = ok && X509_CRL_sort(crl) && X509_CRL_sign(crl, issuer->key, ca_digest(issuer->key)) > 0;
+    ok = ok && X509_CRL_sort(crl) && X509_CRL_sign(crl, issuer->key, key_digest(issuer->key)) > 0;
     ASN1_TIME_free(from);
     ASN1_TIME_free(until);
     return ok;

@@ -148,23 +148,23 @@ static bool add_access(AUTHORITY_INFO_ACCESS *all, int method, const char *url, 
 }
 
 /* Where its issuer can be asked about it (RFC 5280, 4.2.2.1). */
-static bool add_authority_access(X509 *cert, const char *url)
+static bool add_authority_access(X509 *cert, const char *url, const char *issuer)
 {
     AUTHORITY_INFO_ACCESS *all = AUTHORITY_INFO_ACCESS_new();
     bool ok = all != NULL && add_access(all, NID_ad_OCSP, url, CA_URL_OCSP) &&
-              add_access(all, NID_ad_ca_issuers, url, CA_URL_ISSUER) &&
+              add_access(all, NID_ad_ca_issuers, url, issuer) &&
               X509_add1_ext_i2d(cert, NID_info_access, all, 0, 0) == 1;
     AUTHORITY_INFO_ACCESS_free(all);
     return ok;
 }
 
 /* Where the CRL is (RFC 5280, 4.2.1.13). */
-static bool add_crl_points(X509 *cert, const char *url)
+static bool add_crl_points(X509 *cert, const char *url, const char *crl)
 {
     CRL_DIST_POINTS *points = CRL_DIST_POINTS_new();
     DIST_POINT *point = DIST_POINT_new();
     GENERAL_NAMES *names = GENERAL_NAMES_new();
-    GENERAL_NAME *uri = uri_below(url, CA_URL_CRL);
+    GENERAL_NAME *uri = uri_below(url, crl);
     bool ok = points != NULL && point != NULL && names != NULL && uri != NULL &&
               (point->distpoint = DIST_POINT_NAME_new()) != NULL && sk_GENERAL_NAME_push(names, uri) > 0;
     if (ok) {
@@ -214,12 +214,20 @@ static bool add_must_staple(X509 *cert)
     return ok;
 }
 
+static bool add_places(X509 *cert, const struct ca_request *request)
+{
+    const char *suffix = request->url_suffix != NULL ? request->url_suffix : "";
+    char issuer[64], crl[64];
+    snprintf(issuer, sizeof(issuer), "%s%s%s", CA_URL_ISSUER, suffix, CA_URL_DER);
+    snprintf(crl, sizeof(crl), "%s%s%s", CA_URL_CRL, suffix, CA_URL_DER);
+    return add_authority_access(cert, request->url, issuer) && add_crl_points(cert, request->url, crl);
+}
+
 /* What only leaves have. */
 static bool add_leaf_extensions(X509 *cert, enum ca_profile profile, const struct ca_request *request)
 {
-    const char *url = request->url;
     return add_extended_usage(cert, profile) && (!request->must_staple || add_must_staple(cert)) &&
-           (url == NULL || (add_authority_access(cert, url) && add_crl_points(cert, url)));
+           (request->url == NULL || add_places(cert, request));
 }
 
 bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,

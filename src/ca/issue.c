@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "ca/ca_internal.h"
-#include "ca/key.h"
+#include "cert/key.h"
 
 #define SERIAL_BYTES 16
 #define BACKDATE (5 * 60)               /* seconds, for clocks that are behind */
@@ -80,7 +80,7 @@ static X509 *make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profil
     EVP_PKEY *signer = issuer == NULL ? key : issuer->key;
     X509 *cert = X509_new();
     int rc = cert == NULL ? out_of_memory(err) : fill(cert, key, above, profile, request, err);
-    if (rc == 0 && X509_sign(cert, signer, ca_digest(signer)) <= 0)
+    if (rc == 0 && X509_sign(cert, signer, key_digest(signer)) <= 0)
         rc = err_set(err, "the certificate could not be signed");
     if (rc == 0 && above != NULL)
         rc = ca_check_constraints(above, cert, err);
@@ -92,46 +92,18 @@ static X509 *make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profil
     return cert;
 }
 
-/* A key and a certificate for it. */
-static struct ca *make_with_key(const struct ca *issuer, enum ca_profile profile,
-                                const struct ca_request *request, struct err *err)
-{
-    struct ca *made = ca_new();
-    EVP_PKEY *key = ca_key_make(request->key);
-    X509 *cert = NULL;
-    if (made == NULL || key == NULL)
-        err_set(err, "no key could be made");
-    else
-        cert = make(issuer, key, profile, request, err);
-    if (cert == NULL) {
-        EVP_PKEY_free(key);
-        ca_free(made);
-        return NULL;
-    }
-    made->chain[made->chain_len++] = cert;
-    made->key = key;
-    return made;
-}
-
-struct ca *ca_create_root(const struct ca_request *request, struct err *err)
-{
-    if (request->name == NULL) {
-        err_set(err, "a CA needs a name");
-        return NULL;
-    }
-    return make_with_key(NULL, CA_PROFILE_INTERMEDIATE, request, err);
-}
-
 static int check_may_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
                            struct err *err)
 {
+    if (profile == CA_PROFILE_INTERMEDIATE && request->name == NULL)
+        return err_set(err, "a CA needs a name");
+    if (issuer == NULL)
+        return 0;
     X509 *cert = issuer->chain[0];
     if (!X509_check_ca(cert))
         return err_set(err, "the issuer's certificate is not that of a CA");
     if (profile == CA_PROFILE_INTERMEDIATE && X509_get_pathlen(cert) == 0)
         return err_set(err, "the issuer may not make other CAs (its path length is 0)");
-    if (profile == CA_PROFILE_INTERMEDIATE && request->name == NULL)
-        return err_set(err, "a CA needs a name");
     if (profile == CA_PROFILE_SERVER && request->sans_len == 0)
         return err_set(err, "a server certificate needs a DNS name or an IP address");
     if (request->name == NULL && request->sans_len == 0)
@@ -149,6 +121,20 @@ X509 *ca_certify(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile
                                                               : make(issuer, key, profile, request, err);
 }
 
+int ca_check_names(const struct ca *issuer, const struct ca_request *request, struct err *err)
+{
+    CHECK_MAGIC(issuer, CA_MAGIC);
+    X509 *cert = X509_new();
+    int rc = cert == NULL ? out_of_memory(err) : ca_set_subject(cert, request, err);
+    if (rc == 0)
+        rc = ca_add_sans(cert, request, err);
+    if (rc == 0)
+        rc = ca_check_constraints(issuer->chain[0], cert, err);
+    X509_free(cert);
+    ERR_clear_error();
+    return rc;
+}
+
 void ca_put_above(struct ca *made, const struct ca *issuer)
 {
     bool root =
@@ -160,14 +146,35 @@ void ca_put_above(struct ca *made, const struct ca *issuer)
     }
 }
 
+struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
+                   const struct ca_request *request, struct err *err)
+{
+    struct ca *made = ca_new();
+    X509 *cert = NULL;
+    if (made == NULL || key == NULL)
+        err_set(err, "no key could be made");
+    else if (check_may_issue(issuer, profile, request, err) == 0)
+        cert = make(issuer, key, profile, request, err);
+    if (cert == NULL) {
+        EVP_PKEY_free(key);
+        ca_free(made);
+        return NULL;
+    }
+    made->chain[made->chain_len++] = cert;
+    made->key = key;
+    if (issuer != NULL)
+        ca_put_above(made, issuer);
+    return made;
+}
+
+struct ca *ca_create_root(const struct ca_request *request, struct err *err)
+{
+    return ca_make(NULL, key_make(request->key), CA_PROFILE_INTERMEDIATE, request, err);
+}
+
 struct ca *ca_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
                     struct err *err)
 {
     CHECK_MAGIC(issuer, CA_MAGIC);
-    if (check_may_issue(issuer, profile, request, err) < 0)
-        return NULL;
-    struct ca *made = make_with_key(issuer, profile, request, err);
-    if (made != NULL)
-        ca_put_above(made, issuer);
-    return made;
+    return ca_make(issuer, key_make(request->key), profile, request, err);
 }

@@ -20,6 +20,7 @@ static const char *const steps[] = {
     "  hash BLOB NOT NULL"
     ") STRICT;"
     "CREATE INDEX log_settings ON log (row) WHERE act = 'set';"
+    "CREATE INDEX log_authorities ON log (row) WHERE act IN ('init', 'renew');"
     "CREATE TRIGGER log_stays BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'the log can only grow'); END;"
     "CREATE TRIGGER log_is_kept BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'the log can only grow'); END;"
     "CREATE TRIGGER log_grows BEFORE INSERT ON log"
@@ -31,6 +32,7 @@ static const char *const steps[] = {
     "  profile TEXT NOT NULL,"
     "  label TEXT NOT NULL,"
     "  names TEXT NOT NULL,"
+    "  issuer INTEGER NOT NULL,"
     "  not_before INTEGER NOT NULL,"
     "  not_after INTEGER NOT NULL,"
     "  revoked INTEGER NOT NULL DEFAULT 0,"
@@ -48,7 +50,7 @@ struct state *journal_open(const char *path, struct err *err)
 /* ---- the log ---- */
 
 /* The last row; row 0 and zeros for an empty log. */
-static int read_head(struct state *db, struct authority_head *ret, struct err *err)
+int journal_head(struct state *db, struct authority_head *ret, struct err *err)
 {
     *ret = (struct authority_head){0};
     struct state_query *q = state_query(db, "SELECT row, hash FROM log ORDER BY row DESC LIMIT 1", err);
@@ -71,7 +73,7 @@ static int read_head(struct state *db, struct authority_head *ret, struct err *e
 int journal_next(struct state *db, int64_t *ret_row, struct err *err)
 {
     struct authority_head head;
-    int rc = read_head(db, &head, err);
+    int rc = journal_head(db, &head, err);
     *ret_row = head.row + 1;
     return rc;
 }
@@ -92,7 +94,7 @@ int journal_append(struct state *db, const struct journal_act *act, int64_t *ret
     if (strlen(act->who) > JOURNAL_WHO_MAX)
         return err_set(err, "who asks is told in %zu bytes, expected %d at most", strlen(act->who),
                        JOURNAL_WHO_MAX);
-    if (read_head(db, &head, err) < 0)
+    if (journal_head(db, &head, err) < 0)
         return -1;
     const struct journal_row row = {.row = head.row + 1,
                                     .at = act->at,
@@ -148,8 +150,8 @@ static int put_certificate(struct state *db, const struct authority_entry *entry
 {
     struct state_query *q =
         state_query(db,
-                    "INSERT INTO certificate (row, serial, profile, label, names, not_before,"
-                    " not_after) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO certificate (row, serial, profile, label, names, issuer, not_before,"
+                    " not_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     err);
     if (q == NULL)
         return -1;
@@ -158,6 +160,7 @@ static int put_certificate(struct state *db, const struct authority_entry *entry
     state_put_text(q, entry->profile);
     state_put_text(q, entry->label);
     state_put_text(q, entry->names);
+    state_put_int(q, entry->issuer);
     state_put_int(q, entry->not_before);
     state_put_int(q, entry->not_after);
     return state_run(q, err);
@@ -167,7 +170,8 @@ static int put_certificate(struct state *db, const struct authority_entry *entry
 static bool put_detail(const struct authority_entry *e, struct buf *ret)
 {
     return buf_append(ret, e->profile.p, e->profile.len) &&
-           buf_printf(ret, " %lld %lld ", (long long)e->not_before, (long long)e->not_after) &&
+           buf_printf(ret, " %lld %lld %lld ", (long long)e->not_before, (long long)e->not_after,
+                      (long long)e->issuer) &&
            buf_append(ret, e->names.p, e->names.len) && buf_append(ret, "\n", 1) &&
            buf_append(ret, e->label.p, e->label.len);
 }
@@ -208,18 +212,17 @@ int journal_issue(struct state *db, const struct authority_entry *entry, int64_t
 
 /* ---- what is revoked ---- */
 
-int journal_status(struct state *db, const struct ca_serial *serial, int64_t *ret_revoked, int *ret_reason,
+int journal_status(struct state *db, const struct ca_serial *serial, struct journal_status *ret,
                    struct err *err)
 {
-    struct state_query *q = state_query(db, "SELECT revoked, reason FROM certificate WHERE serial = ?", err);
+    struct state_query *q =
+        state_query(db, "SELECT issuer, revoked, reason FROM certificate WHERE serial = ?", err);
     if (q == NULL)
         return -1;
     state_put_blob(q, serial->bytes, serial->len);
     enum state_result result = state_step(q, err);
-    if (result == STATE_ROW) {
-        *ret_revoked = state_int(q, 0);
-        *ret_reason = (int)state_int(q, 1);
-    }
+    if (result == STATE_ROW)
+        *ret = (struct journal_status){state_int(q, 0), state_int(q, 1), (int)state_int(q, 2)};
     state_done(q);
     return result == STATE_FAILED ? -1 : result == STATE_ROW;
 }
@@ -260,13 +263,13 @@ static int mark_revoked(struct state *db, const struct ca_serial *serial, int re
 static enum authority_revoked revoke(struct state *db, const struct ca_serial *serial, enum ca_reason reason,
                                      const char *who, int64_t at, struct err *err)
 {
-    int64_t revoked = 0, row = 0;
-    int before = 0;
+    struct journal_status before = {0};
+    int64_t row = 0;
     char detail[16];
-    int known = journal_status(db, serial, &revoked, &before, err);
+    int known = journal_status(db, serial, &before, err);
     if (known <= 0)
         return known < 0 ? AUTHORITY_FAILED : AUTHORITY_UNKNOWN;
-    if (revoked != 0)
+    if (before.revoked != 0)
         return AUTHORITY_WAS_REVOKED;
     struct buf text = {.data = (uint8_t *)detail, .cap = sizeof(detail), .max = sizeof(detail)};
     CHECK(str_put_u64(&text, reason));
@@ -295,7 +298,7 @@ enum authority_revoked journal_revoke(struct state *db, const struct ca_serial *
 #define ENTRY                                                                                               \
     "SELECT c.serial, c.profile, c.label, c.names, l.who, c.not_before, c.not_after, c.revoked, c.reason, " \
     "c.row,"                                                                                                \
-    " l.content FROM certificate c JOIN log l ON l.row = c.row "
+    " l.content, c.issuer FROM certificate c JOIN log l ON l.row = c.row "
 
 static int read_entry(const struct state_query *q, struct authority_entry *ret, struct err *err)
 {
@@ -309,7 +312,8 @@ static int read_entry(const struct state_query *q, struct authority_entry *ret, 
                                     .revoked = state_int(q, 7),
                                     .reason = (int)state_int(q, 8),
                                     .row = state_int(q, 9),
-                                    .content = state_blob(q, 10)};
+                                    .content = state_blob(q, 10),
+                                    .issuer = state_int(q, 11)};
     if (serial.len == 0 || serial.len > CA_SERIAL_MAX)
         return err_set(err, "row %lld: a serial number of %zu bytes; see cardea ca audit",
                        (long long)ret->row, serial.len);
@@ -362,4 +366,20 @@ int journal_revoked(struct state *db, int64_t since, authority_entry_fn *fn, voi
         return -1;
     state_put_int(q, since);
     return go_through(q, fn, arg, err) < 0 ? -1 : 0;
+}
+
+int journal_authorities(struct state *db, journal_authority_fn *fn, void *arg, struct err *err)
+{
+    struct state_query *q = state_query(
+        db, "SELECT row, detail, content FROM log WHERE act IN ('init', 'renew') ORDER BY row", err);
+    enum state_result result;
+    int rc = 0;
+    if (q == NULL)
+        return -1;
+    while (rc == 0 && (result = state_step(q, err)) != STATE_END)
+        rc = result == STATE_FAILED || fn(arg, state_int(q, 0), state_text(q, 1), state_blob(q, 2), err) < 0
+                 ? -1
+                 : 0;
+    state_done(q);
+    return rc;
 }

@@ -24,7 +24,8 @@ struct state;
 /* Open it, or make it. NULL with `err`. */
 struct state *journal_open(const char *path, struct err *err);
 
-/* An act: "init", "set", "issue", "revoke", "crl", "krl". Everything but `act` and `who` may be empty. */
+/* An act: "init", "renew", "set", "issue", "revoke", "crl", "krl". Everything but `act` and `who` may be
+ * empty. */
 struct journal_act {
     int64_t at; /* seconds since 1970 */
     const char *act;
@@ -49,8 +50,14 @@ int journal_issue(struct state *db, const struct authority_entry *entry, int64_t
 enum authority_revoked journal_revoke(struct state *db, const struct ca_serial *serial, enum ca_reason reason,
                                       const char *who, int64_t at, struct err *err);
 
-/* What is known of a serial number: 1, 0 there is none, -1 with `err`. *ret_revoked is when, or 0. */
-int journal_status(struct state *db, const struct ca_serial *serial, int64_t *ret_revoked, int *ret_reason,
+/* What is known of a serial number: 1, 0 there is none, -1 with `err`. */
+struct journal_status {
+    int64_t issuer;  /* see authority_entry */
+    int64_t revoked; /* when, or 0 */
+    int reason;
+};
+
+int journal_status(struct state *db, const struct ca_serial *serial, struct journal_status *ret,
                    struct err *err);
 
 /* As authority_each() and authority_find(). */
@@ -67,8 +74,14 @@ int journal_revoked_since(struct state *db, int64_t *row, struct err *err);
 /* Append the value of a setting as the last act "set" has it ("NAME=VALUE"); nothing where there is none. */
 int journal_setting(struct state *db, const char *name, struct buf *ret, struct err *err);
 
-/* Does an act "init" have this content? 1, 0, or -1 with `err`. */
-int journal_began_with(struct state *db, struct str content, struct err *err);
+/* Called with each certificate of the CA itself, acts "init" and "renew", in order: what names its file, and
+ * the certificate in DER, borrowed. Less than 0 stops, with `err`. -1 then. */
+typedef int journal_authority_fn(void *arg, int64_t row, struct str detail, struct str content,
+                                 struct err *err);
+int journal_authorities(struct state *db, journal_authority_fn *fn, void *arg, struct err *err);
+
+/* As authority_head(). */
+int journal_head(struct state *db, struct authority_head *ret, struct err *err);
 
 /* authority_audit(), without the certificates of the CA. */
 int journal_audit(struct state *db, const struct authority_head *known, struct authority_head *ret,

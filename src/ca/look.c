@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An authority as people want to see it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/digest.h>
@@ -10,6 +11,7 @@
 
 #include "base/check.h"
 #include "ca/authority_internal.h"
+#include "ca/key_place.h"
 #include "cert/facts.h"
 #include "cert/pem.h"
 
@@ -19,7 +21,7 @@ static void put_hex(const uint8_t *bytes, size_t len, char *ret)
         snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static int look_at(X509 *cert, struct authority_certificate *ret, struct err *err)
+static int look_at(X509 *cert, int64_t now, struct authority_certificate *ret, struct err *err)
 {
     uint8_t *der = NULL, hash[EVP_MAX_MD_SIZE] = {0};
     unsigned hash_len = 0;
@@ -36,6 +38,7 @@ static int look_at(X509 *cert, struct authority_certificate *ret, struct err *er
         str_copy(ret->name, sizeof(ret->name), facts.subject, strlen(facts.subject));
         str_copy(ret->key, sizeof(ret->key), facts.key, strlen(facts.key));
         ret->not_after = facts.not_after;
+        ret->ending = authority_is_ending(cert, now);
     }
     cert_facts_free(&facts);
     sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
@@ -43,15 +46,31 @@ static int look_at(X509 *cert, struct authority_certificate *ret, struct err *er
     return rc;
 }
 
-int authority_look(struct authority *a, struct authority_facts *ret, struct err *err)
+/* Where it and its key are. */
+static void look_at_files(const struct authority *a, const char *cert, const char *key,
+                          struct authority_certificate *ret)
+{
+    char *path = authority_path(a->dir, key), uri[KEY_URI_MAX];
+    key_place_look(path, uri);
+    str_copy(ret->token, sizeof(ret->token), uri, MIN(strcspn(uri, "?"), sizeof(ret->token) - 1));
+    str_copy(ret->file, sizeof(ret->file), cert, strlen(cert));
+    free(path);
+}
+
+int authority_look(struct authority *a, int64_t now, struct authority_facts *ret, struct err *err)
 {
     struct str url;
     struct buf permitted = {0};
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     *ret = (struct authority_facts){.locked = authority_is_locked(a)};
-    if (look_at(authority_root(a), &ret->root, err) < 0 ||
-        look_at(authority_intermediate(a), &ret->intermediate, err) < 0 || authority_url(a, &url, err) < 0)
+    if (look_at(authority_root(a), now, &ret->root, err) < 0 ||
+        look_at(authority_intermediate(a), now, &ret->intermediate, err) < 0 ||
+        authority_url(a, &url, err) < 0 || authority_replace(a, &ret->replace, err) < 0)
         return -1;
+    look_at_files(a, ROOT_CERT, ROOT_KEY, &ret->root);
+    look_at_files(a, authority_current(a)->cert, authority_current(a)->key, &ret->intermediate);
+    while (authority_generation(a, ret->issuers) != NULL)
+        ret->issuers++;
     str_copy(ret->url, sizeof(ret->url), url.p, url.len);
     bool ok = ca_put_constraints(authority_intermediate(a), &permitted);
     if (ok)

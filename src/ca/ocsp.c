@@ -16,6 +16,7 @@
 #include "ca/authority_internal.h"
 #include "ca/journal.h"
 #include "ca/ocsp_request.h"
+#include "cert/key.h"
 
 #define TAG(n) (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | (n))
 #define TAG_PRIMITIVE(n) (CBS_ASN1_CONTEXT_SPECIFIC | (n))
@@ -41,9 +42,9 @@ static bool digest_is(const EVP_MD *digest, const void *bytes, size_t len, const
            CBS_mem_equal(expected, hash, hash_len);
 }
 
-static bool is_ours(const struct authority *a, const struct ocsp_asked *asked)
+static bool is_of(const struct generation *g, const struct ocsp_asked *asked)
 {
-    const X509 *issuer = a->issuer->chain[0];
+    const X509 *issuer = g->ca->chain[0];
     const struct str key = key_bits(issuer);
     const uint8_t *name;
     size_t len;
@@ -58,15 +59,30 @@ struct status {
     int reason;
 };
 
-static int look_up(struct authority *a, const struct ocsp_asked *asked, struct status *ret, struct err *err)
+/* Whose answer it is to be: of whom is asked first, or of the one that issues now. Others would have to be
+ * asked for themselves, for one signature is all that an answer has (RFC 6960, 4.2.2.2). */
+static const struct generation *signer_of(const struct authority *a, const struct ocsp_request *r)
+{
+    const struct generation *g;
+    for (size_t k = 0; k < r->count; k++)
+        for (size_t i = 0; (g = authority_generation(a, i)) != NULL; i++)
+            if (is_of(g, &r->asked[k]))
+                return g;
+    return authority_current(a);
+}
+
+static int look_up(struct authority *a, const struct generation *g, const struct ocsp_asked *asked,
+                   struct status *ret, struct err *err)
 {
     struct ca_serial serial = {.len = CBS_len(&asked->serial)};
     *ret = (struct status){0};
-    if (serial.len > sizeof(serial.bytes) || !is_ours(a, asked))
+    if (serial.len > sizeof(serial.bytes) || !is_of(g, asked))
         return 0;
     memcpy(serial.bytes, CBS_data(&asked->serial), serial.len);
-    int found = journal_status(a->db, &serial, &ret->revoked, &ret->reason, err);
-    ret->known = found > 0;
+    struct journal_status known = {0};
+    int found = journal_status(a->db, &serial, &known, err);
+    if (found > 0 && known.issuer == g->issuer)
+        *ret = (struct status){true, known.revoked, known.reason};
     return found < 0 ? -1 : 0;
 }
 
@@ -110,10 +126,10 @@ static bool put_single(CBB *list, const struct ocsp_asked *asked, const struct s
 }
 
 /* The responder by the SHA-1 of its key, as the RFC has it (4.2.1); nothing hangs on that hash. */
-static bool put_responder(CBB *out, const struct authority *a)
+static bool put_responder(CBB *out, const struct generation *g)
 {
     uint8_t hash[SHA_DIGEST_LENGTH];
-    const struct str key = key_bits(a->issuer->chain[0]);
+    const struct str key = key_bits(g->ca->chain[0]);
     CBB child;
     SHA1((const uint8_t *)key.p, key.len, hash);
     return CBB_add_asn1(out, &child, TAG(2)) && CBB_add_asn1_octet_string(&child, hash, sizeof(hash)) &&
@@ -130,16 +146,16 @@ static bool put_nonce(CBB *out, const CBS *nonce)
 
 /* ResponseData: what is signed. -1 with `err`. What is not known now may be issued in a moment, by another
  * process; what is known changes only by a revocation. */
-static int put_data(CBB *out, struct authority *a, const struct ocsp_request *r, int64_t now,
-                    int64_t lifetime, bool *ret_lasting, struct err *err)
+static int put_data(CBB *out, struct authority *a, const struct generation *g, const struct ocsp_request *r,
+                    int64_t now, int64_t lifetime, bool *ret_lasting, struct err *err)
 {
     CBB data, list;
     struct status status;
-    bool ok = CBB_add_asn1(out, &data, CBS_ASN1_SEQUENCE) && put_responder(&data, a) &&
+    bool ok = CBB_add_asn1(out, &data, CBS_ASN1_SEQUENCE) && put_responder(&data, g) &&
               put_time(&data, now) && CBB_add_asn1(&data, &list, CBS_ASN1_SEQUENCE);
     *ret_lasting = CBS_len(&r->nonce) == 0;
     for (size_t i = 0; i < r->count && ok; i++) {
-        if (look_up(a, &r->asked[i], &status, err) < 0)
+        if (look_up(a, g, &r->asked[i], &status, err) < 0)
             return -1;
         *ret_lasting = *ret_lasting && status.known;
         ok = put_single(&list, &r->asked[i], &status, now, lifetime);
@@ -155,7 +171,7 @@ static bool put_algorithm(CBB *out, const EVP_PKEY *key)
     CBB algorithm, null;
     if (nid == EVP_PKEY_PQDSA)
         nid = EVP_PKEY_pqdsa_get_type(key);
-    else if (ca_digest(key) != NULL && !OBJ_find_sigid_by_algs(&nid, EVP_MD_type(ca_digest(key)), nid))
+    else if (key_digest(key) != NULL && !OBJ_find_sigid_by_algs(&nid, EVP_MD_type(key_digest(key)), nid))
         return false;
     return CBB_add_asn1(out, &algorithm, CBS_ASN1_SEQUENCE) && OBJ_nid2cbb(&algorithm, nid) &&
            (EVP_PKEY_id(key) != EVP_PKEY_RSA || CBB_add_asn1(&algorithm, &null, CBS_ASN1_NULL)) &&
@@ -168,7 +184,7 @@ static bool put_signature(CBB *out, EVP_PKEY *key, const uint8_t *data, size_t l
     uint8_t *space;
     size_t size = 0;
     CBB bits;
-    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, ca_digest(key), NULL, key) == 1 &&
+    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, key_digest(key), NULL, key) == 1 &&
               EVP_DigestSign(ctx, NULL, &size, data, len) == 1 &&
               CBB_add_asn1(out, &bits, CBS_ASN1_BITSTRING) && CBB_add_u8(&bits, 0) &&
               CBB_reserve(&bits, &space, size) && EVP_DigestSign(ctx, space, &size, data, len) == 1 &&
@@ -200,11 +216,15 @@ static bool put_error(CBB *out, uint64_t status)
 static int answer(CBB *out, struct authority *a, const struct ocsp_request *r, int64_t now, int64_t lifetime,
                   bool *ret_lasting, struct err *err)
 {
+    const struct generation *g = signer_of(a, r);
     CBB data;
     CBB_zero(&data);
-    int rc = CBB_init(&data, 512) ? put_data(&data, a, r, now, lifetime, ret_lasting, err)
+    if (g->ca->key == NULL)
+        return err_set(err, "%s/%s: the key could not be read, and %s is asked about", a->dir, g->key,
+                       g->cert);
+    int rc = CBB_init(&data, 512) ? put_data(&data, a, g, r, now, lifetime, ret_lasting, err)
                                   : err_set(err, "out of memory");
-    if (rc == 0 && !put_response(out, a->issuer->key, CBB_data(&data), CBB_len(&data)))
+    if (rc == 0 && !put_response(out, g->ca->key, CBB_data(&data), CBB_len(&data)))
         rc = err_set(err, "the OCSP response could not be signed");
     CBB_cleanup(&data);
     return rc;

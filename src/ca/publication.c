@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ca/publication.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "base/hash.h"
 #include "ca/authority.h"
 #include "ca/ocsp_path.h"
+#include "cert/pem.h"
 
 #define PUBLICATION_MAGIC 0xca9b1150u
 
@@ -47,8 +49,11 @@ struct publication {
     struct authority *authority;
     struct publication_lifetimes lifetimes;
     int64_t row; /* of the log, up to which it is known what was revoked */
-    struct made crl;
-    bool crl_outdated; /* something was revoked since */
+    struct list_made {
+        struct made made;
+        bool outdated; /* something was revoked since */
+    } * crls;          /* of each issuer */
+    size_t issuers;
     struct hash_key key;
     struct kept *kept; /* OCSP_KEPT; where two would have the same place the later one stays */
 };
@@ -62,7 +67,12 @@ struct publication *publication_new(struct authority *a, const struct publicatio
                               .lifetimes = *lifetimes,
                               .key = hash_random_key(),
                               .kept = calloc(OCSP_KEPT, sizeof(*p->kept))};
-    CHECK(p->kept != NULL);
+    struct authority_issuer issuer;
+    while (authority_issuer(a, p->issuers, &issuer))
+        p->issuers++;
+    CHECK(p->issuers > 0);
+    p->crls = calloc(p->issuers, sizeof(*p->crls));
+    CHECK(p->kept != NULL && p->crls != NULL);
     return p;
 }
 
@@ -80,7 +90,9 @@ void publication_free(struct publication *p)
     for (size_t i = 0; i < OCSP_KEPT; i++)
         forget(&p->kept[i]);
     free(p->kept);
-    buf_free(&p->crl.der);
+    for (size_t i = 0; i < p->issuers; i++)
+        buf_free(&p->crls[i].made.der);
+    free(p->crls);
     p->magic = 0;
     free(p);
 }
@@ -92,7 +104,8 @@ static int look_at_log(struct publication *p, struct err *err)
 {
     int revoked = authority_revoked_since(p->authority, &p->row, err);
     if (revoked > 0) {
-        p->crl_outdated = true;
+        for (size_t i = 0; i < p->issuers; i++)
+            p->crls[i].outdated = true;
         for (size_t i = 0; i < OCSP_KEPT; i++)
             forget(&p->kept[i]);
     }
@@ -133,29 +146,65 @@ static int fail(struct web_answer *ret)
 
 /* ---- the CRL ---- */
 
-static int make_crl(struct publication *p, int64_t now, struct err *err)
+static int make_crl(struct publication *p, size_t issuer, int64_t now, struct err *err)
 {
+    struct list_made *crl = &p->crls[issuer];
     struct buf der = {0};
-    int rc = authority_crl(p->authority, now, p->lifetimes.crl, &der, err);
+    int rc = authority_crl(p->authority, issuer, now, p->lifetimes.crl, &der, err);
     if (rc < 0) {
         buf_free(&der);
         return -1;
     }
-    buf_free(&p->crl.der);
-    p->crl = (struct made){.der = der, .at = now};
-    p->crl_outdated = false;
+    buf_free(&crl->made.der);
+    *crl = (struct list_made){.made = {.der = der, .at = now}};
     return 0;
 }
 
 /* Where no new one can be had the old one still is what the CA has signed, as long as it holds. */
-static int answer_crl(struct publication *p, int64_t now, struct web_answer *ret, struct err *err)
+static int refresh_crl(struct publication *p, size_t issuer, int64_t now, struct err *err)
+{
+    const struct list_made *crl = &p->crls[issuer];
+    return crl->outdated || !is_fresh(&crl->made, p->lifetimes.crl, now) ? make_crl(p, issuer, now, err) : 0;
+}
+
+static bool holds(const struct publication *p, size_t issuer, int64_t now)
+{
+    const struct made *m = &p->crls[issuer].made;
+    return m->der.len > 0 && now >= m->at && now < m->at + p->lifetimes.crl;
+}
+
+static int answer_crl(struct publication *p, size_t issuer, int64_t now, struct web_answer *ret,
+                      struct err *err)
 {
     int rc = look_at_log(p, err);
-    if (rc == 0 && (p->crl_outdated || !is_fresh(&p->crl, p->lifetimes.crl, now)))
-        rc = make_crl(p, now, err);
-    if (p->crl.der.len == 0 || now < p->crl.at || now >= p->crl.at + p->lifetimes.crl)
+    if (rc == 0)
+        rc = refresh_crl(p, issuer, now, err);
+    if (!holds(p, issuer, now))
         return fail(ret);
-    give(ret, TYPE_CRL, &p->crl, p->lifetimes.crl, now);
+    give(ret, TYPE_CRL, &p->crls[issuer].made, p->lifetimes.crl, now);
+    return rc;
+}
+
+/* Those of all issuers, one behind the other in PEM. */
+static int answer_all_crls(struct publication *p, int64_t now, struct web_answer *ret, struct err *err)
+{
+    struct made all = {.at = now};
+    int rc = look_at_log(p, err);
+    for (size_t i = 0; i < p->issuers; i++) {
+        const struct made *m = &p->crls[i].made;
+        if (authority_issuer_is_over(p->authority, i, now))
+            continue;
+        if (rc == 0)
+            rc = refresh_crl(p, i, now, err);
+        if (!holds(p, i, now)) {
+            buf_free(&all.der);
+            return fail(ret);
+        }
+        CHECK(ca_put_pem(&all.der, "X509 CRL", m->der.data, m->der.len));
+        all.at = MIN(all.at, m->at);
+    }
+    give(ret, TYPE_PEM, &all, p->lifetimes.crl, now);
+    buf_free(&all.der);
     return rc;
 }
 
@@ -265,40 +314,76 @@ static int answer_certificate(X509 *cert, bool pem, struct web_answer *ret, stru
     return 0;
 }
 
-static int answer_page(struct publication *p, struct web_answer *ret, struct err *err)
+/* An issuer before: its name, and where its own files are. */
+static void put_earlier(const struct publication *p, struct buf *text)
+{
+    struct authority_issuer issuer;
+    for (size_t i = 0; authority_issuer(p->authority, i, &issuer); i++) {
+        char name[PEM_NAME_MAX];
+        if (i == 1)
+            CHECK(buf_printf(text, "Who has issued before, and answers for that:\n\n"));
+        if (i > 0)
+            CHECK(
+                buf_printf(text, CA_URL_ISSUER "%s.pem, " CA_URL_ISSUER "%s.der, " CA_URL_CRL "%s.der: %s\n",
+                           issuer.suffix, issuer.suffix, issuer.suffix, pem_subject_text(issuer.cert, name)));
+    }
+    CHECK(p->issuers < 2 || buf_append(text, "\n", 1));
+}
+
+static int answer_page(struct publication *p, int64_t now, struct web_answer *ret, struct err *err)
 {
     struct authority_facts facts;
-    if (authority_look(p->authority, &facts, err) < 0)
+    struct authority_issuer issuer;
+    CHECK(authority_issuer(p->authority, 0, &issuer));
+    const char *suffix = issuer.suffix;
+    if (authority_look(p->authority, now, &facts, err) < 0)
         return fail(ret);
     ret->status = 200;
     ret->type = TYPE_TEXT;
+    CHECK(buf_printf(&ret->body,
+                     "Here is a certificate authority.\n\n"
+                     "root.pem, root.der: whom to trust: %s\n" CA_URL_ISSUER "%s.pem, " CA_URL_ISSUER
+                     "%s.der: who issues: %s\n" CA_URL_CRL
+                     "%s.der: what is revoked of it (RFC 5280)\n" CA_URL_CRL
+                     ".pem: the same of all that have issued\n"
+                     "ocsp: the same of one certificate (RFC 6960)\n\n",
+                     facts.root.name, suffix, suffix, facts.intermediate.name, suffix));
+    put_earlier(p, &ret->body);
     CHECK(buf_printf(
         &ret->body,
-        "Here is a certificate authority.\n\n"
-        "root.pem, root.der                  whom to trust: %s\n"
-        "intermediate.pem, intermediate.der  who issues: %s\n"
-        "crl.der                             what is revoked (RFC 5280)\n"
-        "ocsp                                the same of one certificate (RFC 6960)\n\n"
         "Before you trust the root hold its SHA-256 against the one that you were told by other means:\n"
         "%s\n\n"
-        "openssl ocsp -issuer intermediate.pem -CAfile root.pem -cert FILE -url http://HOST" OCSP_PATH "\n",
-        facts.root.name, facts.intermediate.name, facts.root.sha256));
+        "openssl ocsp -issuer " CA_URL_ISSUER "%s.pem -CAfile root.pem -cert FILE -url http://HOST" OCSP_PATH
+        "\n",
+        facts.root.sha256, suffix));
     return 0;
+}
+
+static bool is_called(struct str name, const char *begin, const char *suffix, const char *end)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%s%s%s", begin, suffix, end);
+    return str_is(name, text);
 }
 
 /* `name` is what stands behind PUBLICATION_PATH. */
 static int route_get(struct publication *p, struct str name, int64_t now, struct web_answer *ret,
                      struct err *err)
 {
-    X509 *root = authority_root(p->authority), *intermediate = authority_intermediate(p->authority);
+    struct authority_issuer issuer;
     if (name.len == 0)
-        return answer_page(p, ret, err);
-    if (str_is(name, CA_URL_CRL))
-        return answer_crl(p, now, ret, err);
+        return answer_page(p, now, ret, err);
+    if (str_is(name, CA_URL_CRL ".pem"))
+        return answer_all_crls(p, now, ret, err);
     if (str_is(name, "root.pem") || str_is(name, "root.der"))
-        return answer_certificate(root, str_is(name, "root.pem"), ret, err);
-    if (str_is(name, "intermediate.pem") || str_is(name, CA_URL_ISSUER))
-        return answer_certificate(intermediate, str_is(name, "intermediate.pem"), ret, err);
+        return answer_certificate(authority_root(p->authority), str_is(name, "root.pem"), ret, err);
+    for (size_t i = 0; authority_issuer(p->authority, i, &issuer); i++) {
+        if (is_called(name, CA_URL_CRL, issuer.suffix, CA_URL_DER))
+            return answer_crl(p, i, now, ret, err);
+        bool pem = is_called(name, CA_URL_ISSUER, issuer.suffix, ".pem");
+        if (pem || is_called(name, CA_URL_ISSUER, issuer.suffix, CA_URL_DER))
+            return answer_certificate(issuer.cert, pem, ret, err);
+    }
     web_answer_text(ret, 404, "there is nothing here; " PUBLICATION_PATH " tells what is");
     return 0;
 }

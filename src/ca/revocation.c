@@ -134,64 +134,65 @@ int authority_find(struct authority *a, const struct ca_serial *serial, authorit
     return journal_find(a->db, serial, fn, arg, err);
 }
 
-/* Certificates of another CA under the same log would be one way to hide what was issued. */
-static int check_began_with(struct authority *a, X509 *cert, const char *file, struct err *err)
+int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err)
 {
-    uint8_t *der = NULL;
-    int len = i2d_X509(cert, &der);
-    if (len <= 0)
-        return err_set(err, "out of memory");
-    int found = journal_began_with(a->db, (struct str){(const char *)der, (size_t)len}, err);
-    OPENSSL_free(der);
-    if (found == 0)
-        err_set(err, "%s/%s is not the certificate that the log begins with", a->dir, file);
-    return found > 0 ? 0 : -1;
-}
-
-int authority_audit(struct authority *a, const struct authority_head *known, struct authority_head *ret,
-                    struct err *err)
-{
+    struct journal_status status = {0};
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    if (journal_audit(a->db, known, ret, err) < 0 ||
-        check_began_with(a, a->root->chain[0], ROOT_CERT, err) < 0)
-        return -1;
-    return check_began_with(a, a->issuer->chain[0], INTERMEDIATE_CERT, err);
+    int found = journal_status(a->db, serial, &status, err);
+    *ret = found > 0 ? status.revoked : 0;
+    return found < 0 ? -1 : 0;
 }
 
 /* ---- the CRL ---- */
 
+struct revoked_by {
+    int64_t issuer;
+    struct buf all; /* of struct ca_revoked */
+};
+
 static int add_to_crl(void *arg, const struct authority_entry *entry, struct err *err)
 {
+    struct revoked_by *by = arg;
     const struct ca_revoked revoked = {
         .serial = entry->serial, .at = entry->revoked, .reason = entry->reason};
-    if (entry->ssh || buf_append(arg, &revoked, sizeof(revoked)))
+    if (entry->ssh || entry->issuer != by->issuer || buf_append(&by->all, &revoked, sizeof(revoked)))
         return 0;
     return err_set(err, "out of memory");
 }
 
 /* Its number is that of the row that tells of it: so it grows, whichever process makes it. */
-static int make_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf *ret_der, struct err *err)
+static int make_crl(struct authority *a, const struct generation *g, int64_t now, int64_t lifetime,
+                    struct buf *ret_der, struct err *err)
 {
-    const struct journal_act act = {.at = now, .act = "crl", .who = "crl"};
-    struct buf revoked = {0};
+    const struct journal_act act = {
+        .at = now, .act = "crl", .who = "crl", .detail = {g->cert, strlen(g->cert)}};
+    struct revoked_by by = {.issuer = g->issuer};
     int64_t row;
     int rc = journal_append(a->db, &act, &row, err);
     if (rc == 0)
-        rc = journal_revoked(a->db, now - KEPT_EXPIRED, add_to_crl, &revoked, err);
+        rc = journal_revoked(a->db, now - KEPT_EXPIRED, add_to_crl, &by, err);
     if (rc == 0)
-        rc = ca_make_crl(a->issuer, (const void *)revoked.data, revoked.len / sizeof(struct ca_revoked),
+        rc = ca_make_crl(g->ca, (const void *)by.all.data, by.all.len / sizeof(struct ca_revoked),
                          (uint64_t)row, now, lifetime, ret_der, err);
-    buf_free(&revoked);
+    buf_free(&by.all);
     return rc;
 }
 
-int authority_crl(struct authority *a, int64_t now, int64_t lifetime, struct buf *ret_der, struct err *err)
+int authority_crl(struct authority *a, size_t issuer, int64_t now, int64_t lifetime, struct buf *ret_der,
+                  struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    const struct generation *g = authority_generation(a, issuer);
     size_t before = ret_der->len;
-    if (authority_check_unlocked(a, err) < 0 || state_begin(a->db, err) < 0)
+    CHECK(g != NULL);
+    if (authority_check_unlocked(a, err) < 0)
         return -1;
-    if (make_crl(a, now, lifetime, ret_der, err) == 0) {
+    if (g->ca->key == NULL)
+        return err_set(err, "%s/%s: the key could not be read, so there is no CRL of %s", a->dir, g->key,
+                       g->cert);
+    if (state_begin(a->db, err) < 0)
+        return -1;
+    if (make_crl(a, g, now, lifetime, ret_der, err) == 0) {
         if (state_commit(a->db, err) == 0)
             return 0;
     } else {

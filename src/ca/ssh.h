@@ -30,7 +30,8 @@ struct ssh_public {
 int ssh_public_read(struct str line, struct ssh_public *ret, struct err *err);
 void ssh_public_free(struct ssh_public *key);
 
-/* Append the key blob of an Ed25519 key of our own. -1 with `err`, also for other kinds. */
+/* Append the key blob of a key of our own: Ed25519, or ECDSA with P-256 or P-384. -1 with `err`, also for
+ * other kinds. */
 int ssh_put_key(struct buf *ret, const struct evp_pkey_st *key, struct err *err);
 
 /* Append the line "TYPE BASE64 COMMENT" of a blob, which begins with its type. False when memory is out. */
@@ -48,7 +49,7 @@ struct ssh_cert {
     bool no_pty, no_forwarding;
 };
 
-/* Append the blob of a certificate for `key`, signed by the Ed25519 key `ca` whose blob is `ca_blob`. -1 with
+/* Append the blob of a certificate for `key`, signed by the key `ca` whose blob is `ca_blob`. -1 with
  * `err`. */
 int ssh_cert_put(struct buf *ret, const struct ssh_public *key, const struct ssh_cert *cert,
                  struct evp_pkey_st *ca, const struct buf *ca_blob, struct err *err);

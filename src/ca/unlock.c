@@ -36,7 +36,8 @@ int authority_unlock_by_file(struct authority *a, const char *passphrase_file, s
             a->dir);
     int rc = passphrase_file != NULL ? read_passphrase(passphrase_file, &passphrase, err) : 0;
     if (rc == 0)
-        rc = authority_unlock(a, (struct str){(const char *)passphrase.data, passphrase.len}, err);
+        rc = authority_unlock(
+            a, &(struct key_secrets){.passphrase = {(const char *)passphrase.data, passphrase.len}}, err);
     if (passphrase.data != NULL)
         OPENSSL_cleanse(passphrase.data, passphrase.cap);
     buf_free(&passphrase);

@@ -22,6 +22,7 @@
 #include "base/file.h"
 #include "base/hostname.h"
 #include "base/str.h"
+#include "cert/key.h"
 #include "cert/pem.h"
 
 /* A cert on its way in: the parsed chain is needed for the checks only. */
@@ -237,19 +238,17 @@ static int take_alternative_names(struct cert *cert, const X509 *leaf, struct er
     return rc;
 }
 
-/* As HAProxy prints it. */
+/* What HAProxy calls an ECDSA or RSA key, and what it has no word for. */
 static void describe_key(struct cert *cert, const X509 *leaf)
 {
-    static const char *const others[CERT_KEY_KINDS] = {[CERT_KEY_ED25519] = "Ed25519",
-                                                       [CERT_KEY_MLDSA44] = "ML-DSA-44",
-                                                       [CERT_KEY_MLDSA65] = "ML-DSA-65",
-                                                       [CERT_KEY_MLDSA87] = "ML-DSA-87"};
+    int type = EVP_PKEY_id(cert->key), bits = EVP_PKEY_bits(cert->key);
     cert->signature = OBJ_nid2sn(X509_get_signature_nid(leaf));
-    if (others[cert->kind] != NULL)
-        snprintf(cert->key_text, sizeof(cert->key_text), "%s", others[cert->kind]);
+    key_describe(cert->key, cert->key_text);
+    if (type == EVP_PKEY_EC || type == EVP_PKEY_RSA)
+        snprintf(cert->proxy_text, sizeof(cert->proxy_text), "%s%d", type == EVP_PKEY_RSA ? "RSA" : "EC",
+                 bits);
     else
-        snprintf(cert->key_text, sizeof(cert->key_text), "%s%d", cert->kind == CERT_KEY_RSA ? "RSA" : "EC",
-                 EVP_PKEY_bits(cert->key));
+        str_copy(cert->proxy_text, sizeof(cert->proxy_text), cert->key_text, strlen(cert->key_text));
 }
 
 static int describe(struct loading *l, const struct cert_files *files, struct err *err)
@@ -346,7 +345,7 @@ struct cert *cert_load(const struct cert_files *files, struct err *err)
     }
     int rc = read_chain(&l, files->certificate, err);
     if (rc == 0)
-        l.cert->key = pem_read_key(files->key, err);
+        l.cert->key = key_load(files->key, err);
     return finish_loading(&l, files, rc, err);
 }
 

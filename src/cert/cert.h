@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/str.h"
+#include "cert/key.h"
 
 /* AWS-LC's CRYPTO_BUFFER and EVP_PKEY, so that those who only pass certificates on need not include its
  * headers. */
@@ -41,10 +42,11 @@ struct cert {
     struct evp_pkey_st *key;
     char **names; /* lower case; "*.example.com" for a wildcard; may be empty */
     size_t names_len;
-    char *label;           /* what the configuration calls it; default: the path of the certificate */
-    const char *signature; /* what the leaf is signed by, as OpenSSL calls it ("RSA-SHA256"); static */
-    char key_text[16];     /* what its key is: "RSA2048", "EC256", "Ed25519" */
-    int64_t not_before;    /* seconds since 1970; of the leaf */
+    char *label;                 /* what the configuration calls it; default: the path of the certificate */
+    const char *signature;       /* what the leaf is signed by, as OpenSSL calls it ("RSA-SHA256"); static */
+    char key_text[KEY_TEXT_MAX]; /* see key_describe() */
+    char proxy_text[16];         /* the same for a PROXY header, as HAProxy says it: "EC256" */
+    int64_t not_before;          /* seconds since 1970; of the leaf */
     int64_t not_after;
     _Atomic(struct cert_staple *) staple; /* changes while it serves; NULL: none. See cert_staple() */
     size_t bytes;                         /* of memory, see cert_bytes() */

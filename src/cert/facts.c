@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pool.h>
@@ -13,6 +12,7 @@
 
 #include "base/check.h"
 #include "cert/cert.h"
+#include "cert/key.h"
 #include "net/addr.h"
 
 /* ---- names ---- */
@@ -69,22 +69,6 @@ static int64_t seconds(const ASN1_TIME *t)
     return ASN1_TIME_to_posix(t, &when) ? when : INT64_MIN;
 }
 
-static void read_key(struct cert_facts *f, const EVP_PKEY *key)
-{
-    int id = key == NULL ? EVP_PKEY_NONE : EVP_PKEY_id(key);
-    const char *curve = NULL;
-    if (id == EVP_PKEY_EC)
-        curve = EC_curve_nid2nist(EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key))));
-    if (curve != NULL)
-        snprintf(f->key, sizeof(f->key), "%s", curve);
-    else if (id == EVP_PKEY_RSA)
-        snprintf(f->key, sizeof(f->key), "RSA %d", EVP_PKEY_bits(key));
-    else if (id == EVP_PKEY_PQDSA)
-        snprintf(f->key, sizeof(f->key), "%s", OBJ_nid2sn(EVP_PKEY_pqdsa_get_type(key)));
-    else
-        snprintf(f->key, sizeof(f->key), "%s", id == EVP_PKEY_ED25519 ? "Ed25519" : "of another kind");
-}
-
 int cert_facts_read(const STACK_OF(CRYPTO_BUFFER) * chain, struct cert_facts *ret, struct err *err)
 {
     *ret = (struct cert_facts){.chain_len = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain)};
@@ -100,7 +84,7 @@ int cert_facts_read(const STACK_OF(CRYPTO_BUFFER) * chain, struct cert_facts *re
     read_names(ret, cert);
     ret->not_before = seconds(X509_get0_notBefore(cert));
     ret->not_after = seconds(X509_get0_notAfter(cert));
-    read_key(ret, X509_get0_pubkey(cert));
+    key_describe(X509_get0_pubkey(cert), ret->key);
     ret->signature = OBJ_nid2sn(X509_get_signature_nid(cert));
     X509_free(cert);
     ERR_clear_error();

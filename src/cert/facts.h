@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "cert/key.h"
 #include "cert/pem.h"
 
 /* AWS-LC's STACK_OF(CRYPTO_BUFFER), what SSL_get0_peer_certificates() returns. */
@@ -27,9 +28,9 @@ struct cert_facts {
     size_t names_more;
     int64_t not_before; /* seconds since 1970; INT64_MIN: cannot be read */
     int64_t not_after;
-    char key[32];          /* "P-256", "RSA 2048", "Ed25519" */
-    const char *signature; /* the algorithm that it is signed with, as X.509 calls it; static */
-    size_t chain_len;      /* certificates that were sent */
+    char key[KEY_TEXT_MAX]; /* see key_describe() */
+    const char *signature;  /* the algorithm that it is signed with, as X.509 calls it; static */
+    size_t chain_len;       /* certificates that were sent */
 };
 
 /* Read the leaf of a chain; `ret` is to be given to cert_facts_free(). -1 with `err` when nothing was sent or

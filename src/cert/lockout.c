@@ -14,7 +14,7 @@
 
 static X509 *anchor_at(const struct trust *trust, size_t i)
 {
-    return X509_OBJECT_get0_X509(sk_X509_OBJECT_value(X509_STORE_get0_objects(trust->store), i));
+    return anchors_at(trust->anchors, i)->x509;
 }
 
 static bool has_crl(const struct trust *trust, X509 *issuer)
@@ -30,17 +30,16 @@ static bool has_crl(const struct trust *trust, X509 *issuer)
  */
 static bool may_be_above(const struct trust *trust, X509 *anchor)
 {
-    size_t n = sk_X509_OBJECT_num(X509_STORE_get0_objects(trust->store));
+    size_t n = anchors_len(trust->anchors);
     for (size_t i = 0; i < n; i++) {
         X509 *other = anchor_at(trust, i);
-        if (other != NULL && other != anchor &&
-            X509_NAME_cmp(X509_get_issuer_name(other), X509_get_subject_name(anchor)) == 0)
+        if (other != anchor && X509_NAME_cmp(X509_get_issuer_name(other), X509_get_subject_name(anchor)) == 0)
             return true;
     }
     for (size_t k = 0; k < trust->crls_len; k++) {
         bool is_anchors = false;
         for (size_t i = 0; i < n && !is_anchors; i++)
-            is_anchors = anchor_at(trust, i) != NULL && crl_names(trust->crls[k], anchor_at(trust, i));
+            is_anchors = crl_names(trust->crls[k], anchor_at(trust, i));
         if (!is_anchors)
             return true;
     }
@@ -49,7 +48,7 @@ static bool may_be_above(const struct trust *trust, X509 *anchor)
 
 void trust_find_unlisted(struct trust *trust)
 {
-    size_t n = sk_X509_OBJECT_num(X509_STORE_get0_objects(trust->store));
+    size_t n = anchors_len(trust->anchors);
     if (trust->crls_len == 0)
         return;
     trust->unlisted = calloc(n + 1, sizeof(char *));
@@ -57,8 +56,7 @@ void trust_find_unlisted(struct trust *trust)
     for (size_t i = 0; i < n; i++) {
         char name[PEM_NAME_MAX];
         X509 *anchor = anchor_at(trust, i);
-        if (anchor == NULL || X509_check_ca(anchor) == 0 || has_crl(trust, anchor) ||
-            may_be_above(trust, anchor))
+        if (X509_check_ca(anchor) == 0 || has_crl(trust, anchor) || may_be_above(trust, anchor))
             continue;
         trust->unlisted[trust->unlisted_len] = strdup(pem_subject_text(anchor, name));
         CHECK(trust->unlisted[trust->unlisted_len] != NULL);

@@ -16,10 +16,6 @@
 
 #include "base/base64.h"
 #include "base/check.h"
-#include "base/file.h"
-#include "cert/pkcs11.h"
-
-#define KEY_FILE_MAX (256 * 1024)
 
 /* 1: a block was handled; 0: no more; -1: damaged, or `fn` failed. */
 static int next_block(BIO *bio, pem_block_fn *fn, void *arg, struct err *err)
@@ -89,55 +85,9 @@ int pem_pins(const struct buf *text, struct buf *ret, struct err *err)
     return pem_each(text, put_pin, ret, err);
 }
 
-/* Nobody is there to type a passphrase: remember that one was asked for. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-    (void)rwflag;
-    if (size > 0)
-        buf[0] = '\0';
-    bool *ret_encrypted = arg;
-    *ret_encrypted = true;
-    return -1;
-}
-
-static EVP_PKEY *parse_key(const char *path, const struct buf *text, struct err *err)
-{
-    BIO *bio = BIO_new_mem_buf(text->data, (ossl_ssize_t)text->len);
-    bool encrypted = false;
-    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &encrypted);
-    BIO_free(bio);
-    ERR_clear_error();
-    if (key == NULL && encrypted)
-        err_set(err, "%s: the key is encrypted with a passphrase; decrypt it with: openssl pkey -in %s", path,
-                path);
-    else if (key == NULL)
-        err_set(err, "%s: no private key in PEM that can be read (expected -----BEGIN PRIVATE KEY-----)",
-                path);
-    return key;
-}
-
 bool pem_key_is_kept(mode_t mode)
 {
     return (mode & 0007) == 0;
-}
-
-EVP_PKEY *pem_read_key(const char *path, struct err *err)
-{
-    struct buf text = {0};
-    mode_t mode = 0;
-    EVP_PKEY *key = NULL;
-    if (pkcs11_is_uri(path))
-        return pkcs11_read_key(path, err);
-    if (file_read(path, KEY_FILE_MAX, &text, &mode, err) < 0)
-        return NULL;
-    if (!pem_key_is_kept(mode))
-        err_set(err, "%s: other users may use this private key (mode %04o); do: chmod 600 %s", path,
-                (unsigned)mode, path);
-    else
-        key = parse_key(path, &text, err);
-    OPENSSL_cleanse(text.data, text.cap);
-    buf_free(&text);
-    return key;
 }
 
 const char *pem_name_text(const X509_NAME *name, char text[PEM_NAME_MAX])

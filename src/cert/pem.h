@@ -37,10 +37,6 @@ int pem_pins(const struct buf *text, struct buf *ret, struct err *err);
 /* Do these permission bits keep a private key from all but its owner and group? */
 bool pem_key_is_kept(mode_t mode);
 
-/* Read a private key (PEM, PKCS #8 or a traditional form, not encrypted) whose file is kept so; or take one
- * in a token, where `path` is a URI (pkcs11.h). The caller owns it; NULL with `err` naming the file. */
-struct evp_pkey_st *pem_read_key(const char *path, struct err *err);
-
 #define PEM_NAME_MAX 128
 #define PEM_TIME_MAX 32
 

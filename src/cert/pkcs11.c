@@ -3,11 +3,7 @@
  * certificate. AWS-LC then calls our methods where it would compute with the private half. */
 #include "cert/pkcs11.h"
 
-#include <p11-kit/p11-kit.h>
-#include <p11-kit/uri.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/bn.h>
@@ -20,49 +16,11 @@
 #include <openssl/mem.h>
 #include <openssl/rsa.h>
 
-#include "base/buf.h"
 #include "base/check.h"
-#include "base/file.h"
-#include "cert/pem.h"
+#include "cert/pkcs11_internal.h"
 
-#define PREFIX "pkcs11:"
-#define PIN_MAX 256
-#define SLOTS_MAX 64
-#define LABEL_MAX 200      /* bytes of a URI that are told */
 #define ATTRIBUTE_MAX 1024 /* bytes of one: an RSA modulus of 8192 bits */
 #define SIGNATURE_MAX 1024
-#define TOKEN_KEY_MAGIC 0x70c31100u
-
-/* A private key in a token. One session, one signature at a time: PKCS#11 knows no other way. */
-struct token_key {
-    uint32_t magic;
-    CK_FUNCTION_LIST **modules; /* of this key: held as long as it is */
-    CK_FUNCTION_LIST *module;
-    CK_SESSION_HANDLE session;
-    CK_OBJECT_HANDLE object;
-    pthread_mutex_t lock;
-};
-
-bool pkcs11_is_uri(const char *text)
-{
-    return strncmp(text, PREFIX, strlen(PREFIX)) == 0;
-}
-
-/* ---- life ---- */
-
-static void token_key_free(struct token_key *k)
-{
-    if (k == NULL)
-        return;
-    CHECK_MAGIC(k, TOKEN_KEY_MAGIC);
-    if (k->module != NULL)
-        k->module->C_CloseSession(k->session);
-    if (k->modules != NULL)
-        p11_kit_modules_finalize_and_release(k->modules);
-    pthread_mutex_destroy(&k->lock);
-    k->magic = 0;
-    free(k);
-}
 
 static void on_key_freed(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
 {
@@ -176,19 +134,6 @@ static bool read_attribute(const struct token_key *k, CK_OBJECT_HANDLE object, C
     return ok && ret->len > 0;
 }
 
-static bool find_object(const struct token_key *k, CK_ATTRIBUTE *wanted, CK_ULONG count,
-                        CK_OBJECT_HANDLE *ret, CK_ULONG *ret_count)
-{
-    CK_OBJECT_HANDLE found[2] = {0};
-    *ret_count = 0;
-    if (k->module->C_FindObjectsInit(k->session, wanted, count) != CKR_OK)
-        return false;
-    bool ok = k->module->C_FindObjects(k->session, found, 2, ret_count) == CKR_OK;
-    k->module->C_FindObjectsFinal(k->session);
-    *ret = found[0];
-    return ok && *ret_count > 0;
-}
-
 static RSA *read_rsa(const struct token_key *k)
 {
     struct attribute n, e;
@@ -212,12 +157,11 @@ static EC_KEY *read_ec(const struct token_key *k)
     struct attribute id, params, point;
     CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
     CK_OBJECT_HANDLE public;
-    CK_ULONG count;
     CBS cbs, bytes;
     if (!read_attribute(k, k->object, CKA_ID, &id) || !read_attribute(k, k->object, CKA_EC_PARAMS, &params))
         return NULL;
     CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_ID, id.data, id.len}};
-    if (!find_object(k, wanted, 2, &public, &count) || !read_attribute(k, public, CKA_EC_POINT, &point))
+    if (token_objects(k, wanted, 2, &public) == 0 || !read_attribute(k, public, CKA_EC_POINT, &point))
         return NULL;
     CBS_init(&cbs, point.data, point.len);
     if (!CBS_get_asn1(&cbs, &bytes, CBS_ASN1_OCTETSTRING))
@@ -264,132 +208,26 @@ static EVP_PKEY *make_key(struct token_key *k, const char *label, struct err *er
 
 /* ---- finding it ---- */
 
-/* The URI up to its query, where a PIN may stand. */
-static const char *label_of(const char *uri, char ret[LABEL_MAX])
+static int find(struct token_key *k, const struct token_search *search, struct err *err)
 {
-    size_t n = strcspn(uri, "?");
-    snprintf(ret, LABEL_MAX, "%.*s", (int)MIN(n, (size_t)LABEL_MAX - 1), uri);
-    return ret;
+    CK_ULONG count = token_look(k, search, &k->object);
+    if (count > 1)
+        return err_set(err, "%s: more than one private key is meant; say object= or id= of one",
+                       search->label);
+    return count == 1;
 }
 
-static int read_pin(const P11KitUri *uri, const char *label, struct buf *ret, struct err *err)
+EVP_PKEY *pkcs11_read_key(const char *text, struct str pin, struct err *err)
 {
-    const char *source = p11_kit_uri_get_pin_source(uri);
-    mode_t mode = 0;
-    if (p11_kit_uri_get_pin_value(uri) != NULL)
-        return err_set(
-            err,
-            "%s: a PIN in the URI (pin-value) can be read by whoever reads it; put it into a file of its "
-            "own and say pin-source=file:PATH",
-            label);
-    if (source == NULL)
-        return 0;
-    source += strncmp(source, "file:", 5) == 0 ? 5 : 0;
-    if (file_read(source, PIN_MAX, ret, &mode, err) < 0)
-        return -1;
-    if (!pem_key_is_kept(mode))
-        return err_set(err, "%s: other users may use this PIN (mode %04o); do: chmod 600 %s", source,
-                       (unsigned)mode, source);
-    while (ret->len > 0 && (ret->data[ret->len - 1] == '\n' || ret->data[ret->len - 1] == '\r'))
-        ret->len--;
-    return 0;
-}
-
-/* In that slot, if its token is one that the URI means. 1: found; 0: not there; -1 with `err`. */
-static int look_in_slot(struct token_key *k, CK_SLOT_ID slot, P11KitUri *uri, const struct buf *pin,
-                        const char *label, struct err *err)
-{
-    CK_TOKEN_INFO token;
-    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-    CK_ATTRIBUTE wanted[8] = {{CKA_CLASS, &class, sizeof(class)}};
-    CK_ULONG n = 1, given = 0, count;
-    if (k->module->C_GetTokenInfo(slot, &token) != CKR_OK || !p11_kit_uri_match_token_info(uri, &token) ||
-        k->module->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &k->session) != CKR_OK)
-        return 0;
-    CK_RV rv = pin->len == 0 ? CKR_OK : k->module->C_Login(k->session, CKU_USER, pin->data, pin->len);
-    CK_ATTRIBUTE_PTR attributes = p11_kit_uri_get_attributes(uri, &given);
-    for (CK_ULONG i = 0; i < given && n < ARRAY_LEN(wanted); i++)
-        if (attributes[i].type != CKA_CLASS)
-            wanted[n++] = attributes[i];
-    bool in = rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN;
-    if (in && find_object(k, wanted, n, &k->object, &count) && count == 1)
-        return 1;
-    k->module->C_CloseSession(k->session);
-    if (!in)
-        return err_set(err, "%s: the token does not take the PIN: %s", label, p11_kit_strerror(rv));
-    return count > 1
-               ? err_set(err, "%s: more than one private key is meant; say object= or id= of one", label)
-               : 0;
-}
-
-static int look_in_module(struct token_key *k, P11KitUri *uri, const struct buf *pin, const char *label,
-                          struct err *err)
-{
-    CK_SLOT_ID slots[SLOTS_MAX];
-    CK_ULONG count = SLOTS_MAX;
-    CK_INFO info;
-    int found = 0;
-    if (k->module->C_GetInfo(&info) != CKR_OK || !p11_kit_uri_match_module_info(uri, &info) ||
-        k->module->C_GetSlotList(CK_TRUE, slots, &count) != CKR_OK)
-        return 0;
-    for (CK_ULONG i = 0; i < count && found == 0; i++)
-        found = look_in_slot(k, slots[i], uri, pin, label, err);
-    return found;
-}
-
-static int find_key(struct token_key *k, P11KitUri *uri, const struct buf *pin, const char *label,
-                    struct err *err)
-{
-    int found = 0;
-    k->modules = p11_kit_modules_load_and_initialize(0);
-    if (k->modules == NULL)
-        return err_set(err, "%s: p11-kit has no modules: %s", label, p11_kit_message());
-    for (CK_FUNCTION_LIST **m = k->modules; *m != NULL && found == 0; m++) {
-        k->module = *m;
-        found = look_in_module(k, uri, pin, label, err);
-    }
-    if (found != 1)
-        k->module = NULL;
-    if (found == 0)
-        return err_set(
-            err,
-            "%s: no token has such a private key (pkcs11-tool -O lists what there is; a key shows only "
-            "with a PIN: pin-source=file:PATH)",
-            label);
-    return found == 1 ? 0 : -1;
-}
-
-static EVP_PKEY *load(const char *text, P11KitUri *uri, const char *label, struct err *err)
-{
-    struct buf pin = {0};
-    struct token_key *k = calloc(1, sizeof(*k));
-    EVP_PKEY *key = NULL;
-    CHECK(k != NULL);
-    k->magic = TOKEN_KEY_MAGIC;
-    pthread_mutex_init(&k->lock, NULL);
-    if (p11_kit_uri_parse(text, P11_KIT_URI_FOR_OBJECT_ON_TOKEN_AND_MODULE, uri) != P11_KIT_URI_OK)
-        err_set(
-            err,
-            "%s: not a PKCS#11 URI (RFC 7512); expected pkcs11:token=NAME;object=NAME?pin-source=file:PATH",
-            label);
-    else if (read_pin(uri, label, &pin, err) == 0 && find_key(k, uri, &pin, label, err) == 0)
-        key = make_key(k, label, err);
-    if (pin.data != NULL)
-        OPENSSL_cleanse(pin.data, pin.cap);
-    buf_free(&pin);
+    static const char none[] =
+        "no token has such a private key (pkcs11-tool -O lists what there is; a key shows only with a PIN: "
+        "pin-source=file:PATH)";
+    struct token_search search = {.visit = find};
+    pthread_once(&library.once, make_library);
+    struct token_key *k = token_find(text, pin, &search, none, err);
+    EVP_PKEY *key = k == NULL ? NULL : make_key(k, search.label, err);
     if (key == NULL)
         token_key_free(k);
-    return key;
-}
-
-EVP_PKEY *pkcs11_read_key(const char *text, struct err *err)
-{
-    char label[LABEL_MAX];
-    pthread_once(&library.once, make_library);
-    P11KitUri *uri = p11_kit_uri_new();
-    CHECK(uri != NULL);
-    EVP_PKEY *key = load(text, uri, label_of(text, label), err);
-    p11_kit_uri_free(uri);
     ERR_clear_error();
     return key;
 }

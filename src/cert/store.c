@@ -333,12 +333,14 @@ unsigned cert_kinds_verified(const struct cert_query *query)
 
 const char *cert_kind_word(enum cert_key_kind kind)
 {
-    static const char *const words[] = {
-        [CERT_KEY_P256] = "P-256",        [CERT_KEY_P384] = "P-384",       [CERT_KEY_ED25519] = "Ed25519",
-        [CERT_KEY_RSA] = "RSA",           [CERT_KEY_P521] = "P-521",       [CERT_KEY_MLDSA44] = "ML-DSA-44",
-        [CERT_KEY_MLDSA65] = "ML-DSA-65", [CERT_KEY_MLDSA87] = "ML-DSA-87"};
-    _Static_assert(ARRAY_LEN(words) == CERT_KEY_KINDS, "a word for each kind");
-    return words[kind];
+    static const enum key_kind kinds[] = {
+        [CERT_KEY_P256] = KEY_P256,       [CERT_KEY_P384] = KEY_P384,       [CERT_KEY_ED25519] = KEY_ED25519,
+        [CERT_KEY_P521] = KEY_P521,       [CERT_KEY_MLDSA44] = KEY_MLDSA44, [CERT_KEY_MLDSA65] = KEY_MLDSA65,
+        [CERT_KEY_MLDSA87] = KEY_MLDSA87,
+    };
+    _Static_assert(ARRAY_LEN(kinds) == CERT_KEY_KINDS, "a row for each kind");
+    return kind == CERT_KEY_RSA ? "RSA"
+                                : key_kind_name(kinds[kind]); /* of RSA the size makes no difference */
 }
 
 bool cert_put_kinds(struct buf *out, unsigned kinds)

@@ -37,18 +37,10 @@ static int add_anchor(void *arg, const char *type, const uint8_t *der, size_t le
     struct reading *r = arg;
     if (!pem_is_certificate(type))
         return 0;
-    const uint8_t *end = der;
-    X509 *cert = d2i_X509(NULL, &end, (long)len);
-    if (cert == NULL || end != der + len) {
-        X509_free(cert);
+    if (!anchors_add(r->trust->anchors, der, len))
         return err_set(err, "certificate %zu cannot be read", r->found + 1);
-    }
-    /* Fills the certificate's cache of its extensions now, so that verifying threads only read it. */
-    (void)X509_check_ca(cert);
-    int rc = X509_STORE_add_cert(r->trust->store, cert) ? 0 : err_set(err, "out of memory");
-    X509_free(cert);
     r->found++;
-    return rc;
+    return 0;
 }
 
 static int add_crl(struct reading *r, const uint8_t *der, size_t len, struct err *err)
@@ -153,12 +145,13 @@ static char **copy_paths(const char *const *paths, size_t count)
     return copy;
 }
 
-/* Without anchors but those in `store` (taken, also on failure). */
-static struct trust *trust_new(const char *name, const char *const *crl, size_t crl_len, X509_STORE *store)
+/* Without anchors but those that are given (taken, also on failure). */
+static struct trust *trust_new(const char *name, const char *const *crl, size_t crl_len,
+                               struct anchors *anchors)
 {
     struct trust *trust = calloc(1, sizeof(*trust));
     if (trust == NULL) {
-        X509_STORE_free(store);
+        anchors_unref(anchors);
         return NULL;
     }
     trust->magic = TRUST_MAGIC;
@@ -168,9 +161,8 @@ static struct trust *trust_new(const char *name, const char *const *crl, size_t 
     trust->crl_len = crl_len;
     trust->stamps = calloc(crl_len + 1, sizeof(*trust->stamps));
     trust->ends = calloc(crl_len + 1, sizeof(*trust->ends));
-    trust->store = store;
-    if (trust->name == NULL || trust->crl == NULL || trust->stamps == NULL || trust->ends == NULL ||
-        trust->store == NULL) {
+    trust->anchors = anchors;
+    if (trust->name == NULL || trust->crl == NULL || trust->stamps == NULL || trust->ends == NULL) {
         trust_unref(trust);
         return NULL;
     }
@@ -182,13 +174,12 @@ static struct trust *trust_new(const char *name, const char *const *crl, size_t 
  * peers send. */
 static void prove_crls(struct trust *trust)
 {
-    const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(trust->store);
-    for (size_t i = 0; i < sk_X509_OBJECT_num(objects); i++) {
-        X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
-        for (size_t k = 0; cert != NULL && k < trust->crls_len; k++)
+    for (size_t i = 0; i < anchors_len(trust->anchors); i++)
+        for (size_t k = 0; k < trust->crls_len; k++) {
+            X509 *cert = anchors_at(trust->anchors, i)->x509;
             if (crl_is_from(trust->crls[k], cert))
                 (void)crl_is_signed_by(trust->crls[k], cert);
-    }
+        }
 }
 
 static int read_crl_files(struct trust *trust, struct err *err)
@@ -218,13 +209,11 @@ static struct trust *read_or_drop(struct trust *trust, int rc, struct err *err)
 struct trust *trust_load(const struct trust_files *files, struct err *err)
 {
     CHECK(files->name != NULL);
-    struct trust *trust = trust_new(files->name, files->crl, files->crl_len, X509_STORE_new());
+    struct trust *trust = trust_new(files->name, files->crl, files->crl_len, anchors_new());
     if (trust == NULL) {
         err_set(err, "out of memory");
         return NULL;
     }
-    /* Every certificate in the bundle is an anchor, found before what the peer sends. */
-    X509_STORE_set_flags(trust->store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
     int rc = files->ca_len > 0 ? 0 : err_set(err, "no CA files");
     for (size_t i = 0; i < files->ca_len && rc == 0; i++)
         rc = read_ca_file(trust, files->ca[i], err);
@@ -234,8 +223,8 @@ struct trust *trust_load(const struct trust_files *files, struct err *err)
 struct trust *trust_reload(const struct trust *old, struct err *err)
 {
     CHECK_MAGIC(old, TRUST_MAGIC);
-    CHECK(X509_STORE_up_ref(old->store));
-    struct trust *trust = trust_new(old->name, (const char *const *)old->crl, old->crl_len, old->store);
+    struct trust *trust =
+        trust_new(old->name, (const char *const *)old->crl, old->crl_len, anchors_ref(old->anchors));
     if (trust == NULL) {
         err_set(err, "out of memory");
         return NULL;
@@ -264,7 +253,7 @@ void trust_unref(struct trust *trust)
     CHECK_MAGIC(trust, TRUST_MAGIC);
     if (__atomic_sub_fetch(&trust->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    X509_STORE_free(trust->store);
+    anchors_unref(trust->anchors);
     for (size_t i = 0; i < trust->crls_len; i++)
         crl_free(trust->crls[i]);
     free(trust->crls);
@@ -326,14 +315,11 @@ uint64_t trust_stale(const struct trust *trust)
     return stale ? sum | 1 : 0;
 }
 
-/* Append the subject of one object of the store, if it is a certificate. */
-static bool append_subject(STACK_OF(CRYPTO_BUFFER) * names, const X509_OBJECT *object)
+/* Append the subject of one anchor. */
+static bool append_subject(STACK_OF(CRYPTO_BUFFER) * names, const struct path_cert *anchor)
 {
-    X509 *cert = X509_OBJECT_get0_X509(object);
-    if (cert == NULL)
-        return true;
     uint8_t *der = NULL;
-    int len = i2d_X509_NAME(X509_get_subject_name(cert), &der);
+    int len = i2d_X509_NAME(X509_get_subject_name(anchor->x509), &der);
     CRYPTO_BUFFER *name = len < 0 ? NULL : CRYPTO_BUFFER_new(der, (size_t)len, NULL);
     OPENSSL_free(der);
     if (name == NULL || !sk_CRYPTO_BUFFER_push(names, name)) {
@@ -347,9 +333,8 @@ STACK_OF(CRYPTO_BUFFER) * trust_ca_names(const struct trust *trust)
 {
     CHECK_MAGIC(trust, TRUST_MAGIC);
     STACK_OF(CRYPTO_BUFFER) *names = sk_CRYPTO_BUFFER_new_null();
-    const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(trust->store);
-    for (size_t i = 0; names != NULL && i < sk_X509_OBJECT_num(objects); i++) {
-        if (append_subject(names, sk_X509_OBJECT_value(objects, i)))
+    for (size_t i = 0; names != NULL && i < anchors_len(trust->anchors); i++) {
+        if (append_subject(names, anchors_at(trust->anchors, i)))
             continue;
         sk_CRYPTO_BUFFER_pop_free(names, CRYPTO_BUFFER_free);
         names = NULL;

@@ -27,7 +27,9 @@ struct trust_files {
 };
 
 #define TRUST_FILE_MAX (32 * 1024 * 1024) /* bytes of one CA or CRL file */
-#define TRUST_CHAIN_MAX 16                /* certificates that a peer may send */
+/* Certificates that a peer may send. All cross certificates of a bridge with four houses behind it are 35
+ * (RFC 4158, 2.4). */
+#define TRUST_CHAIN_MAX 64
 
 /* Read the files. Each certificate in a CA file is an anchor of its own, intermediates too; one that is not a
  * CA is trusted for itself only. CRLs are PEM (any number in a file) or DER. The caller owns one reference;
@@ -70,10 +72,11 @@ struct trust_refusal {
     enum fault fault; /* for who tells people of it */
 };
 
-/* Prove a peer's chain (leaf first, the rest in any order) at `now`, in seconds since 1970. `host`, when not
- * NULL, is the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a
- * wildcard is a whole left-most label). 0 when proven; -1 with the reason in `err` and what else is to be
- * known of it in `ret` (may be NULL).
+/* Prove a peer's chain (leaf first, the rest in any order, and whatever else came with it) at `now`, in
+ * seconds since 1970: every way to an anchor is tried (cert/path.h), within bounds. `host`, when not NULL, is
+ * the DNS name or IP address that the leaf's SAN must hold (RFC 9525: the CN is never looked at; a wildcard
+ * is a whole left-most label). 0 when proven; -1 with the reason in `err` and what else is to be known of it
+ * in `ret` (may be NULL).
  *
  * Revocation fails closed. When the bundle has CRLs, the leaf's issuer must have one that is valid now, or
  * the chain is refused; certificates further up are checked where the bundle has a CRL of their issuer's
@@ -82,8 +85,9 @@ struct trust_refusal {
  * whoever is listed in any other that the issuer has signed is revoked all the same, unless that one is older
  * (by thisUpdate, then CRLNumber): an expired one, one not valid yet, and those not taken count here. Anchors
  * are not looked up in CRLs: the bundle is why we trust them. Not taken are delta and indirect CRLs, those
- * for some reasons only, and those with a critical extension that is not known. Refused as well: RSA keys
- * under 2048 bits, and signatures with MD5 or SHA-1 below the anchor. */
+ * for some reasons only, and those with a critical extension that is not known. A revoked
+ * leaf is refused; of a revoked CA another way around it may prove the leaf. Refused as well: RSA keys under
+ * 2048 bits and, below the anchor, over 8192, and signatures with MD5 or SHA-1 below the anchor. */
 int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER *chain,
                  enum trust_purpose purpose, const char *host, int64_t now, struct trust_refusal *ret,
                  struct err *err);

@@ -9,12 +9,11 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "config/complete.h"
 #include "config/keys.h"
 #include "config/verify.h"
 
 #define STATE_FOLDER "/var/lib/cardea"
-
-#define TUNNEL_ALPN "cardea/1"
 
 /* Reading */
 
@@ -62,75 +61,6 @@ static int load(const char *path, struct buf *ret, struct buf *errors)
     return -1;
 }
 
-/* Completing */
-
-static int one_text(struct config_store *s, const char *text, struct config_pos at, struct config_texts *ret)
-{
-    ret->v = store_alloc(s, 1, sizeof(*ret->v));
-    if (ret->v == NULL)
-        return -1;
-    ret->v[0] = (struct config_text){text, at};
-    ret->n = 1;
-    return 0;
-}
-
-/* The entries that are no prefixes. */
-static int exact_only(struct config_store *s, const struct config_texts *patterns, struct config_texts *ret)
-{
-    ret->v = store_alloc(s, patterns->n, sizeof(*ret->v));
-    if (ret->v == NULL)
-        return -1;
-    for (size_t i = 0; i < patterns->n; i++)
-        if (strchr(patterns->v[i].text, '*') == NULL)
-            ret->v[ret->n++] = patterns->v[i];
-    return 0;
-}
-
-/* Who is known by his key, or by nothing, needs nobody to vouch for him. */
-static void complete_backend_tls(const struct config *c, struct config_backend_tls *t)
-{
-    schema_inherit(&keys_backend_tls, t, &keys_tls, &c->tls);
-    if (t->trust.text == NULL && t->pin.n == 0 && t->verify == CONFIG_VERIFY_CHAIN)
-        t->trust = (struct config_text){CONFIG_TRUST_SYSTEM, t->head.at};
-}
-
-static int complete_route(struct config *c, struct config_route *r)
-{
-    /* The schema has seen to it that there is exactly one. */
-    r->action = r->pass != NULL        ? CONFIG_PASS
-                : r->terminate != NULL ? CONFIG_TERMINATE
-                : r->tunnel != NULL    ? CONFIG_TUNNEL
-                : r->expose != NULL    ? CONFIG_EXPOSE
-                : r->forward != NULL   ? CONFIG_FORWARD
-                : r->serve.n > 0       ? CONFIG_SERVE
-                                       : CONFIG_REJECT;
-    schema_inherit(&keys_route_tls, &r->tls, &keys_tls, &c->tls);
-    schema_inherit(&keys_route_limits, &r->limits, &keys_limits, &c->limits);
-    if (r->terminate != NULL && r->terminate->tls != NULL)
-        complete_backend_tls(c, r->terminate->tls);
-    if (r->forward != NULL && r->forward->tls != NULL)
-        complete_backend_tls(c, r->forward->tls);
-    if (r->action == CONFIG_TUNNEL && r->alpn.n == 0)
-        return one_text(c->store, TUNNEL_ALPN, r->head.at, &r->alpn);
-    if (r->terminate != NULL && r->terminate->alpn.n == 0 && r->alpn.n == 0 && r->hand_on.headers)
-        return one_text(c->store, CONFIG_HEADERS_ALPN, r->head.at, &r->terminate->alpn);
-    if (r->terminate != NULL && r->terminate->alpn.n == 0)
-        return exact_only(c->store, &r->alpn, &r->terminate->alpn);
-    return 0;
-}
-
-/* Fill in what is said elsewhere in the file; -1 when memory is out. */
-static int complete(struct config *c)
-{
-    for (size_t i = 0; i < c->listeners.n; i++)
-        if (c->listeners.v[i].name.text == NULL) /* it stands nowhere */
-            c->listeners.v[i].name.text = c->listeners.v[i].address.text.text;
-    for (size_t i = 0; i < c->routes.n; i++)
-        if (complete_route(c, &c->routes.v[i]) < 0)
-            return -1;
-    return 0;
-}
-
 /* The whole */
 
 static bool finish_config(struct report *r, struct config_store *s, struct config *c)
@@ -141,7 +71,7 @@ static bool finish_config(struct report *r, struct config_store *s, struct confi
         return false;
     }
     c->file = store_text(s, r->file, strlen(r->file));
-    if (c->file == NULL || complete(c) < 0) {
+    if (c->file == NULL || config_complete(c) < 0) {
         report_add(r, (struct config_pos){0, 0}, "out of memory");
         return false;
     }

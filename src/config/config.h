@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/key_kind.h"
 #include "base/str.h"
 #include "base/transport.h"
 
@@ -149,6 +150,7 @@ struct config_acme_eab {
 struct config_acme_dns {
     struct config_head head;
     char **hook; /* its words, to a NULL; NULL: by `server` */
+    int64_t hook_timeout;
     struct config_address server;
     struct config_text zone; /* this and what follows: of `server` */
     struct config_text key;
@@ -162,26 +164,52 @@ struct config_ask {
     char **program; /* its words, to a NULL; NULL: `text` is a URL */
 };
 
-/* Both `acme` and `on_demand`; of the latter alone is what follows `renew_before`. */
+/* A CA that certificates are obtained from. What is NULL is not asked for. */
+struct config_acme_ca {
+    struct config_head head;
+    struct config_text name; /* NULL: it stood by its URL alone where it is used */
+    struct config_text url;
+    struct config_text ca_file;
+    struct config_text email;
+    struct config_acme_eab *eab;
+    struct config_text profile;
+};
+
+struct config_acme_cas {
+    struct config_acme_ca *v;
+    size_t n;
+};
+
+/* `ca.text` NULL: the second of the CAs. */
+struct config_acme_backup {
+    bool wanted;
+    struct config_text ca;
+};
+
+#define CONFIG_NO_BACKUP SIZE_MAX
+
+/* Both `acme` and `on_demand`; of the latter alone is what follows `backup_from`. */
 struct config_acme {
     struct config_head head;
     struct config_texts names;
-    struct config_texts ca;
-    struct config_text ca_file;
-    struct config_text email;
-    struct config_acme_eab *eab; /* NULL: none */
-    struct config_text profile;
-    int key;                       /* enum ca_key_kind */
-    struct config_codes challenge; /* enum config_challenge */
-    struct config_acme_dns *dns;   /* NULL: none */
-    bool backup;
-    struct config_text backup_ca; /* where the backup comes from; NULL: the second of `ca` */
-    int64_t renew_before;         /* 0: by its life */
+    struct config_texts ca; /* as in the file: URLs, and names of `acme_cas` */
+    enum key_kind key_kind;
+    struct config_codes challenges; /* enum config_challenge */
+    struct config_acme_dns *dns;    /* NULL: none */
+    struct config_acme_backup backup;
+    int64_t order_timeout;
+    int64_t renew_before; /* 0: by its life */
+    /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is none of these.
+     */
+    struct config_acme_cas from;
+    size_t backup_from; /* which of `from` a backup comes from, or CONFIG_NO_BACKUP */
     struct config_ask ask;
     int64_t ask_timeout;
     struct config_text names_file;
     int64_t refused_for, failed_for;
-    uint64_t new_per_minute, asks_per_minute, asks_per_source;
+    uint64_t orders_per_minute, asks_per_minute, asks_per_source;
+    size_t asks_at_once, orders_at_once;
+    int64_t unused_after;
 };
 
 struct config_certificate {
@@ -433,6 +461,7 @@ struct config_limits {
     int64_t dial_timeout;
     size_t requests;
     int64_t request_timeout;
+    int64_t answer_timeout;
     int64_t keep_alive_timeout;
     int64_t idle_timeout; /* 0: never */
     int64_t udp_idle_timeout;
@@ -441,7 +470,9 @@ struct config_limits {
     size_t certificates;
     size_t certificate_memory;
     int64_t certificate_timeout;
-    int64_t certificate_check;
+    size_t certificate_orders;
+    int64_t revocation_check;
+    size_t staples;
     size_t crl_size;
     size_t hello_size;
     size_t reserved_fds;
@@ -479,6 +510,15 @@ struct config_http2 {
     size_t streams;
     size_t stream_window;
     size_t window;
+};
+
+struct config_ech {
+    struct config_head head;
+    struct config_text public_name;
+    struct config_text keys; /* NULL: config_ech_folder() */
+    int64_t rotate;
+    int64_t keep;
+    size_t longest_name;
 };
 
 struct config_audit {
@@ -526,14 +566,16 @@ struct config_acme_rules {
 
 struct config_acme_limits {
     struct config_head head;
-    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names;
+    size_t accounts, accounts_per_source, orders, orders_per_account, failures, names, certificates;
+    size_t waiting_per_account, waiting_per_source, looks, looks_per_target;
+    int64_t pending, idle;
 };
 
 struct config_ca_acme {
     struct config_head head;
     struct config_text url;
     struct config_codes challenges; /* rows of tables/acme_challenges.def */
-    struct config_text dns;         /* NULL: the machine's */
+    struct config_text resolvers;   /* NULL: the machine's */
     struct config_networks deny;
     size_t http_port, tls_port;
     struct config_acme_profiles profiles; /* n == 0: the usual ones */
@@ -587,6 +629,7 @@ struct config {
     struct config_listeners listeners;
     struct config_tls tls;
     struct config_certificates certificates;
+    struct config_acme_cas acme_cas;
     struct config_trusts trust;
     struct config_routes routes;
     struct config_protocols protocols;
@@ -597,6 +640,7 @@ struct config {
     struct config_http2 http2;
     struct config_audit audit;
     struct config_admin admin;
+    struct config_ech *ech;         /* NULL: no ClientHello is decrypted */
     struct config_ca *ca;           /* NULL: none */
     struct config_staging *staging; /* NULL: nobody sees candidates */
     struct config_store *store;

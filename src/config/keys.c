@@ -82,10 +82,6 @@ static const struct schema_name clients_modes[] = {
     {"required", CONFIG_CLIENTS_REQUIRED}, {"optional", CONFIG_CLIENTS_OPTIONAL}, {NULL, 0}};
 static const struct schema_name clients_expired[] = {
     {"keep", CONFIG_EXPIRED_KEEP}, {"close", CONFIG_EXPIRED_CLOSE}, {NULL, 0}};
-/* The codes are those of enum ca_key_kind, which stands above this folder: keeper/acme_wish.c holds them
- * together. */
-static const struct schema_name acme_keys[] = {{"p256", 0},    {"p384", 1},    {"ed25519", 2},
-                                               {"rsa2048", 3}, {"rsa3072", 4}, {NULL, 0}};
 static const struct schema_name first_bytes[] = {
     {"ssh", CONFIG_FIRST_SSH},   {"http", CONFIG_FIRST_HTTP}, {"postgresql", CONFIG_FIRST_POSTGRESQL},
     {"ldap", CONFIG_FIRST_LDAP}, {"xmpp", CONFIG_FIRST_XMPP}, {NULL, 0}};
@@ -107,6 +103,9 @@ static const struct schema_name first_bytes[] = {
 #define HOST .type = &value_host
 #define CERTIFIED .type = &value_certified
 #define URL .type = &value_url
+#define ACME_CA .type = &value_acme_ca
+#define ACME_BACKUP .type = &value_acme_backup
+#define KEY_KIND .type = &value_key_kind
 #define ASK .type = &value_ask
 #define COMMAND .type = &value_command_line
 #define ALPN .type = &value_alpn

@@ -24,6 +24,9 @@ extern const struct schema_type value_host; /* config_text: a DNS name or an add
 extern const struct schema_type
     value_certified; /* config_text: the same, or `*.` and a name; lower case: what a certificate is for */
 extern const struct schema_type value_url;          /* config_text: http:// or https:// */
+extern const struct schema_type value_acme_ca;      /* config_text: a URL, or a name of acme_cas */
+extern const struct schema_type value_acme_backup;  /* struct config_acme_backup */
+extern const struct schema_type value_key_kind;     /* enum key_kind */
 extern const struct schema_type value_ask;          /* struct config_ask */
 extern const struct schema_type value_command_line; /* char **: see value_command() */
 extern const struct schema_type value_alpn;         /* config_text: a protocol name (RFC 7301) */

@@ -5,6 +5,8 @@
 
 #define BY_EAB "eab:"
 #define BY_KEY "key:"
+#define GROUP_MAX 64 /* bytes */
+#define GROUPS_MAX 48
 
 static bool begins(const char *text, const char *with)
 {
@@ -50,6 +52,23 @@ static bool has_profile(const struct config_ca_acme *a, const char *name)
     return false;
 }
 
+/* What a certificate can have (ca/name.c). */
+static int verify_groups(struct report *r, const struct config_acme_rule *rule, size_t i)
+{
+    char quoted[QUOTE_MAX];
+    int bad = 0;
+    for (size_t k = 0; k < rule->groups.n; k++)
+        if (strlen(rule->groups.v[k].text) > GROUP_MAX)
+            bad = report_add(r, rule->groups.v[k].at,
+                             "ca.acme.rules[%zu].groups: %s; expected %d bytes at most", i,
+                             report_quote(quoted, rule->groups.v[k].text), GROUP_MAX);
+    if (rule->groups.n > GROUPS_MAX)
+        bad = report_add(r, rule->groups.v[GROUPS_MAX].at,
+                         "ca.acme.rules[%zu].groups: %zu groups; expected %d at most", i, rule->groups.n,
+                         GROUPS_MAX);
+    return bad;
+}
+
 static int verify_rule(struct report *r, const struct config_ca_acme *a, const struct config_acme_rule *rule,
                        size_t i)
 {
@@ -77,7 +96,7 @@ static int verify_rule(struct report *r, const struct config_ca_acme *a, const s
         if (!has_profile(a, rule->profiles.v[k].text))
             bad = report_add(r, rule->profiles.v[k].at, "ca.acme.rules[%zu].profiles: there is no profile %s",
                              i, report_quote(quoted, rule->profiles.v[k].text));
-    return bad;
+    return verify_groups(r, rule, i) < 0 ? -1 : bad;
 }
 
 static int verify_profiles(struct report *r, const struct config_ca_acme *a)

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/verify_certificates.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/hostname.h"
+#include "base/str.h"
 
 #define ACME_NAMES_MOST 100
 #define ACME_CAS_MOST 4
@@ -31,8 +35,8 @@ static int verify_directory(struct report *r, const struct config_certificate *c
 
 static bool has_challenge(const struct config_acme *a, enum config_challenge which)
 {
-    for (size_t i = 0; i < a->challenge.n; i++)
-        if (a->challenge.v[i] == (int)which)
+    for (size_t i = 0; i < a->challenges.n; i++)
+        if (a->challenges.v[i] == (int)which)
             return true;
     return false;
 }
@@ -49,7 +53,7 @@ static int verify_acme_names(struct report *r, const struct config_acme *a, size
         if (strncmp(name->text, "*.", 2) == 0 && !dns)
             bad = report_add(r, name->at,
                              "certificates[%zu].acme.names: %s: a wildcard is proven by dns-01 alone, which "
-                             "'challenge' does not have",
+                             "'challenges' does not have",
                              i, name->text);
         if (only_dns && hostname_address(name->text, ip) > 0)
             bad = report_add(r, name->at,
@@ -65,7 +69,7 @@ static int verify_acme_names(struct report *r, const struct config_acme *a, size
 }
 
 /* What belongs to 'server' is there with it, and not without. */
-static int verify_dns(struct report *r, const struct config_acme_dns *d, size_t i)
+static int verify_dns(struct report *r, const struct config_acme_dns *d, const char *key, size_t i)
 {
     const struct config_text *const parts[] = {&d->zone, &d->key, &d->secret_file};
     static const char *const names[] = {"zone", "key", "secret_file"};
@@ -73,35 +77,27 @@ static int verify_dns(struct report *r, const struct config_acme_dns *d, size_t 
     int bad = 0;
     for (size_t k = 0; k < 3; k++)
         if ((parts[k]->text != NULL) == (d->hook != NULL))
-            bad =
-                report_add(r, d->head.at,
-                           d->hook != NULL ? "certificates[%zu].acme.dns.%s: goes with 'server', found 'hook'"
-                                           : "certificates[%zu].acme.dns: 'server' needs '%s'",
-                           i, names[k]);
+            bad = report_add(r, d->head.at,
+                             d->hook != NULL ? "certificates[%zu].%s.dns.%s: goes with 'server', found 'hook'"
+                                             : "certificates[%zu].%s.dns: 'server' needs '%s'",
+                             i, key, names[k]);
     if (d->hook == NULL && (d->server.host == NULL || hostname_address(d->server.host, ignored) == 0))
         bad = report_add(r, d->head.at,
-                         "certificates[%zu].acme.dns.server: found '%s', expected an IP address and a port",
-                         i, d->server.text.text);
+                         "certificates[%zu].%s.dns.server: found '%s', expected an IP address and a port", i,
+                         key, d->server.text.text);
     return bad;
 }
 
 /* A backup is of another CA. */
-static int verify_backup(struct report *r, const struct config_acme *a, size_t i)
+static int verify_backup(struct report *r, const struct config_acme *a, const char *key, size_t i)
 {
-    size_t others = 0;
-    for (size_t k = 0; k < a->ca.n; k++)
-        others += a->backup_ca.text != NULL ? strcmp(a->ca.v[k].text, a->backup_ca.text) != 0 : k > 0;
-    if (a->backup_ca.text != NULL && !a->backup)
-        return report_add(r, a->backup_ca.at,
-                          "certificates[%zu].acme.backup_ca: goes with 'backup: true', which is not there",
-                          i);
-    if (a->backup && others == 0)
-        return report_add(
-            r, a->head.at,
-            "certificates[%zu].acme.backup: is from another CA than the certificate that it stands "
-            "by for: name a second one in 'ca', or as 'backup_ca'",
-            i);
-    return 0;
+    if (!a->backup.wanted || (a->from.n > 1 && a->backup_from < a->from.n))
+        return 0;
+    return report_add(
+        r, a->head.at,
+        "certificates[%zu].%s.backup: is from another CA than the certificate that it stands by for: "
+        "name a second one in 'ca', or here",
+        i, key);
 }
 
 /* `key`: what `a` is called. */
@@ -118,15 +114,20 @@ static int verify_acme(struct report *r, const struct config_certificate *c, con
     if (other != NULL)
         bad = report_add(r, a->head.at, "certificates[%zu].%s: stands alone, found '%s' beside it", i, key,
                          other);
-    if (a->names.n > ACME_NAMES_MOST || a->ca.n + (a->backup_ca.text != NULL) > ACME_CAS_MOST)
+    if (a->names.n > ACME_NAMES_MOST || a->from.n > ACME_CAS_MOST)
         bad = report_add(r, a->head.at, "certificates[%zu].%s: at most %d names and %d CAs%s", i, key,
                          ACME_NAMES_MOST, ACME_CAS_MOST,
                          a == c->on_demand ? "; more names go into 'names_file'" : "");
-    bad |= verify_backup(r, a, i);
+    bad |= verify_backup(r, a, key, i);
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
         bad = report_add(r, a->head.at, "certificates[%zu].%s: dns-01 needs the section 'dns'", i, key);
     if (a->dns != NULL)
-        bad |= verify_dns(r, a->dns, i);
+        bad |= verify_dns(r, a->dns, key, i);
+    if (a->dns != NULL && a->dns->settle >= a->order_timeout)
+        bad = report_add(r, a->dns->head.at,
+                         "certificates[%zu].%s.dns.settle: has to be shorter than 'order_timeout', which is "
+                         "for all of an order",
+                         i, key);
     return bad;
 }
 
@@ -159,10 +160,112 @@ static int verify_entry(struct report *r, const struct config_certificate *c, si
         "certificates[%zu]: expected 'certificate' and 'key', 'directory', 'acme', or 'on_demand'", i);
 }
 
+static bool same_text(const struct config_text *a, const struct config_text *b)
+{
+    return a->text == NULL || b->text == NULL ? a->text == b->text : strcmp(a->text, b->text) == 0;
+}
+
+/* The door has one account at each URL, whatever names that has. */
+static bool same_account(const struct config_acme_ca *a, const struct config_acme_ca *b)
+{
+    if (!same_text(&a->email, &b->email) || (a->eab == NULL) != (b->eab == NULL))
+        return false;
+    return a->eab == NULL || same_text(&a->eab->kid, &b->eab->kid);
+}
+
+static int verify_acme_ca(struct report *r, const struct config *c, size_t i)
+{
+    const struct config_acme_ca *ca = &c->acme_cas.v[i];
+    int bad = 0;
+    if (strcmp(ca->name.text, "true") == 0 || strcmp(ca->name.text, "false") == 0)
+        bad = report_add(r, ca->name.at,
+                         "acme_cas[%zu].name: '%s' means something else in 'backup'; expected another name",
+                         i, ca->name.text);
+    for (size_t k = 0; k < i; k++) {
+        const struct config_acme_ca *other = &c->acme_cas.v[k];
+        if (strcmp(other->name.text, ca->name.text) == 0)
+            bad = report_add(r, ca->name.at,
+                             "acme_cas[%zu].name: '%s' is the name of acme_cas[%zu] already (line %u)", i,
+                             ca->name.text, k, other->name.at.line);
+        if (strcmp(other->url.text, ca->url.text) == 0 && !same_account(other, ca))
+            bad = report_add(
+                r, ca->head.at,
+                "acme_cas[%zu]: has the 'url' of '%s', where the door has one account; expected the same "
+                "'email' and 'eab'",
+                i, other->name.text);
+    }
+    return bad;
+}
+
+/* Where the CA of an entry stands. */
+struct said {
+    const struct config_text *text;
+    const char *entry, *key; /* "acme", "ca" */
+    size_t i;
+};
+
+__attribute__((format(printf, 3, 4))) static int wrong_ca(struct report *r, const struct said *s,
+                                                          const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX - 128];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return report_add(r, s->text->at, "certificates[%zu].%s.%s: %s", s->i, s->entry, s->key, text);
+}
+
+#define HINTS_MOST 64
+
+static const char *hint_of(const struct config *c, const char *word, char hint[STR_HINT_MAX])
+{
+    const char *names[HINTS_MOST + 1] = {NULL};
+    for (size_t i = 0; i < c->acme_cas.n && i < HINTS_MOST; i++)
+        names[i] = c->acme_cas.v[i].name.text;
+    return str_hint(word, names, hint);
+}
+
+/* A name there is; and what has a name is called by that. */
+static int verify_said(struct report *r, const struct config *c, const struct config_acme_ca *ca,
+                       const struct said *s)
+{
+    char hint[STR_HINT_MAX];
+    if (ca->name.text != NULL)
+        return 0;
+    if (strchr(ca->url.text, ':') == NULL)
+        return wrong_ca(r, s, "there is no CA '%s'; expected a URL, or a 'name' of 'acme_cas'%s",
+                        s->text->text, hint_of(c, s->text->text, hint));
+    for (size_t k = 0; k < c->acme_cas.n; k++)
+        if (strcmp(c->acme_cas.v[k].url.text, ca->url.text) == 0)
+            return wrong_ca(r, s, "'%s' has the name '%s' in 'acme_cas'; expected that", s->text->text,
+                            c->acme_cas.v[k].name.text);
+    return 0;
+}
+
+/* All that an entry names, each of which is here once. */
+static int verify_cas(struct report *r, const struct config *c, const struct config_acme *a,
+                      const char *entry, size_t i)
+{
+    int bad = 0;
+    for (size_t k = 0; a != NULL && k < a->from.n; k++) {
+        const struct said s = {k < a->ca.n ? &a->ca.v[k] : &a->backup.ca, entry,
+                               k < a->ca.n ? "ca" : "backup", i};
+        bad |= verify_said(r, c, &a->from.v[k], &s);
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(a->from.v[j].url.text, a->from.v[k].url.text) == 0)
+                bad = wrong_ca(r, &s, "'%s' is the same CA as '%s'", s.text->text, a->ca.v[j].text);
+    }
+    return bad;
+}
+
 int verify_certificates(struct report *r, const struct config *c)
 {
     int bad = 0;
+    for (size_t i = 0; i < c->acme_cas.n; i++)
+        bad |= verify_acme_ca(r, c, i);
     for (size_t i = 0; i < c->certificates.n; i++)
-        bad |= verify_entry(r, &c->certificates.v[i], i);
+        bad |= verify_entry(r, &c->certificates.v[i], i) |
+               verify_cas(r, c, c->certificates.v[i].acme, "acme", i) |
+               verify_cas(r, c, c->certificates.v[i].on_demand, "on_demand", i);
     return bad;
 }

@@ -257,6 +257,7 @@ enum hello_reason hello_parse(const uint8_t *message, size_t len, struct hello *
     struct cursor all = cursor_of(message, len), body;
     uint8_t type;
     memset(ret, 0, offsetof(struct hello, name) + 1);
+    ret->message = all;
     if (!cursor_u8(&all, &type) || !cursor_vector(&all, 3, &body))
         return HELLO_REASON_TRUNCATED;
     if (type != CLIENT_HELLO)

@@ -42,6 +42,7 @@ enum hello_ech {
  * is a validated list, empty when it was not sent. Read through a copy: `struct cursor c = h->groups;`.
  * GREASE values are still in the lists (RFC 8701). */
 struct hello {
+    struct cursor message; /* all of it, its header too */
     struct cursor session_id;
     struct cursor cipher_suites;   /* u16 each */
     struct cursor extensions;      /* hello_next_extension() */

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "fetch/fetch.h"
 
 #define ERRAND_MAGIC 0xe44a0d01u
@@ -177,7 +178,7 @@ struct acme_errand *acme_errand_start(const struct acme_errand_settings *setting
     CHECK(e != NULL);
     e->magic = ERRAND_MAGIC;
     e->settings = *settings;
-    e->ca_file = settings->ca_file != NULL ? strdup(settings->ca_file) : NULL;
+    e->ca_file = str_dup(settings->ca_file);
     timer_init(&e->timer, on_timer);
     task_init(&e->step, on_step);
     e->client = acme_client_new(&settings->client, now(e), err);

@@ -6,29 +6,19 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "config/config.h"
 
-/* As tables of src/config/keys.c have them. */
-_Static_assert(CA_KEY_P256 == 0 && CA_KEY_P384 == 1 && CA_KEY_ED25519 == 2 && CA_KEY_RSA2048 == 3 &&
-                   CA_KEY_RSA3072 == 4,
-               "the kinds of keys are numbered alike");
 _Static_assert((int)ACME_BY_TLS_ALPN == (int)CONFIG_BY_TLS_ALPN && (int)ACME_BY_HTTP == (int)CONFIG_BY_HTTP &&
                    (int)ACME_BY_DNS == (int)CONFIG_BY_DNS,
                "the challenges are numbered alike");
-
-static char *copy(const char *text)
-{
-    char *fresh = text != NULL ? strdup(text) : NULL;
-    CHECK((fresh == NULL) == (text == NULL));
-    return fresh;
-}
 
 static char **copy_texts(const struct config_texts *from)
 {
     char **fresh = calloc(from->n + 1, sizeof(*fresh));
     CHECK(fresh != NULL);
     for (size_t i = 0; i < from->n; i++)
-        fresh[i] = copy(from->v[i].text);
+        fresh[i] = str_dup(from->v[i].text);
     return fresh;
 }
 
@@ -40,7 +30,7 @@ static char **copy_words(char *const *from)
     char **fresh = calloc(n + 1, sizeof(*fresh));
     CHECK(fresh != NULL);
     for (size_t i = 0; i < n; i++)
-        fresh[i] = copy(from[i]);
+        fresh[i] = str_dup(from[i]);
     return fresh;
 }
 
@@ -51,25 +41,58 @@ static void free_texts(char **texts)
     free(texts);
 }
 
-/* Its CA, which is one more where `ca` has not got it. */
-static int add_backup(struct acme_wish *w, const struct config_acme *from)
+/* ---- CAs ---- */
+
+static void add_ca(struct acme_wish *w, const struct config_acme_ca *from)
 {
-    const char *url = from->backup_ca.text;
-    if (!from->backup)
-        return -1;
-    if (url == NULL)
-        return 1;
-    size_t i = 0;
-    while (i < w->cas_len && strcmp(w->cas[i], url) != 0)
-        i++;
-    if (i < w->cas_len)
-        return (int)i;
-    w->cas = realloc(w->cas, (w->cas_len + 2) * sizeof(*w->cas));
-    CHECK(w->cas != NULL);
-    w->cas[w->cas_len++] = copy(url);
-    w->cas[w->cas_len] = NULL;
-    return (int)i;
+    w->cas[w->cas_len++] = (struct acme_wish_ca){
+        .url = str_dup(from->url.text),
+        .ca_file = str_dup(from->ca_file.text),
+        .email = str_dup(from->email.text),
+        .profile = str_dup(from->profile.text),
+        .eab_kid = from->eab != NULL ? str_dup(from->eab->kid.text) : NULL,
+        .eab_key_file = from->eab != NULL ? str_dup(from->eab->key_file.text) : NULL,
+    };
 }
+
+static struct acme_wish_ca *copy_cas(const struct acme_wish *from)
+{
+    struct acme_wish_ca *fresh = calloc(from->cas_len, sizeof(*fresh));
+    CHECK(fresh != NULL);
+    for (size_t i = 0; i < from->cas_len; i++) {
+        const struct acme_wish_ca *ca = &from->cas[i];
+        fresh[i] =
+            (struct acme_wish_ca){str_dup(ca->url),     str_dup(ca->ca_file), str_dup(ca->email),
+                                  str_dup(ca->profile), str_dup(ca->eab_kid), str_dup(ca->eab_key_file)};
+    }
+    return fresh;
+}
+
+static void free_cas(struct acme_wish *w)
+{
+    for (size_t i = 0; i < w->cas_len; i++) {
+        const struct acme_wish_ca *ca = &w->cas[i];
+        char *const own[] = {ca->url, ca->ca_file, ca->email, ca->profile, ca->eab_kid, ca->eab_key_file};
+        for (size_t k = 0; k < ARRAY_LEN(own); k++)
+            free(own[k]);
+    }
+    free(w->cas);
+}
+
+const struct acme_wish_ca *acme_wish_ca(const struct acme_wish *w, const char *url)
+{
+    for (size_t i = 0; i < w->cas_len; i++)
+        if (strcmp(w->cas[i].url, url) == 0)
+            return &w->cas[i];
+    return NULL;
+}
+
+const char *acme_wish_profile(const struct acme_wish *w)
+{
+    return w->cas[0].profile != NULL ? w->cas[0].profile : "";
+}
+
+/* ---- wishes ---- */
 
 struct acme_wish *acme_wish_new(const struct config_acme *from)
 {
@@ -77,29 +100,27 @@ struct acme_wish *acme_wish_new(const struct config_acme *from)
     CHECK(w != NULL);
     w->names = copy_texts(&from->names);
     w->names_len = from->names.n;
-    w->cas = copy_texts(&from->ca);
-    w->cas_len = from->ca.n;
-    w->ca_file = copy(from->ca_file.text);
-    w->email = copy(from->email.text);
-    w->profile = copy(from->profile.text);
-    if (from->eab != NULL) {
-        w->eab_kid = copy(from->eab->kid.text);
-        w->eab_key_file = copy(from->eab->key_file.text);
-    }
+    w->cas = calloc(from->from.n, sizeof(*w->cas));
+    CHECK(w->cas != NULL && from->from.n > 0);
+    for (size_t i = 0; i < from->from.n; i++)
+        add_ca(w, &from->from.v[i]);
     if (from->dns != NULL) {
         w->hook = from->dns->hook != NULL ? copy_words(from->dns->hook) : NULL;
         if (w->hook == NULL)
             net_addr_parse(from->dns->server.host, from->dns->server.port, &w->dns_server);
-        w->dns_zone = copy(from->dns->zone.text);
-        w->dns_key = copy(from->dns->key.text);
-        w->dns_secret_file = copy(from->dns->secret_file.text);
+        w->dns_zone = str_dup(from->dns->zone.text);
+        w->dns_key = str_dup(from->dns->key.text);
+        w->dns_secret_file = str_dup(from->dns->secret_file.text);
         w->settle = from->dns->settle / NSEC_PER_SEC;
+        w->hook_timeout = from->dns->hook_timeout;
     }
-    w->key = (enum ca_key_kind)from->key;
-    for (size_t i = 0; i < from->challenge.n && w->proofs_len < ACME_PROOF_KINDS; i++)
-        w->proofs[w->proofs_len++] = (enum acme_client_proof_kind)from->challenge.v[i];
-    w->backup = add_backup(w, from);
+    w->key = from->key_kind;
+    for (size_t i = 0; i < from->challenges.n && w->proofs_len < ACME_PROOF_KINDS; i++)
+        w->proofs[w->proofs_len++] = (enum acme_client_proof_kind)from->challenges.v[i];
+    w->backup = from->backup_from == CONFIG_NO_BACKUP ? -1 : (int)from->backup_from;
+    w->patience = from->order_timeout / NSEC_PER_SEC;
     w->renew_before = from->renew_before / NSEC_PER_SEC;
+    w->unused_after = from->unused_after / NSEC_PER_SEC;
     return w;
 }
 
@@ -110,18 +131,13 @@ struct acme_wish *acme_wish_for(const struct acme_wish *like, const char *name)
     *w = *like;
     w->names = calloc(2, sizeof(char *));
     CHECK(w->names != NULL);
-    w->names[0] = copy(name);
+    w->names[0] = str_dup(name);
     w->names_len = 1;
-    w->cas = copy_words(like->cas);
-    w->ca_file = copy(like->ca_file);
-    w->email = copy(like->email);
-    w->profile = copy(like->profile);
-    w->eab_kid = copy(like->eab_kid);
-    w->eab_key_file = copy(like->eab_key_file);
+    w->cas = copy_cas(like);
     w->hook = like->hook != NULL ? copy_words(like->hook) : NULL;
-    w->dns_zone = copy(like->dns_zone);
-    w->dns_key = copy(like->dns_key);
-    w->dns_secret_file = copy(like->dns_secret_file);
+    w->dns_zone = str_dup(like->dns_zone);
+    w->dns_key = str_dup(like->dns_key);
+    w->dns_secret_file = str_dup(like->dns_secret_file);
     w->on_demand = true;
     return w;
 }
@@ -131,13 +147,8 @@ void acme_wish_free(struct acme_wish *w)
     if (w == NULL)
         return;
     free_texts(w->names);
-    free_texts(w->cas);
+    free_cas(w);
     free_texts(w->hook);
-    free(w->ca_file);
-    free(w->email);
-    free(w->profile);
-    free(w->eab_kid);
-    free(w->eab_key_file);
     free(w->dns_zone);
     free(w->dns_key);
     free(w->dns_secret_file);

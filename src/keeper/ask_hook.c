@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/hostname.h"
+#include "base/str.h"
 #include "config/config.h"
 #include "fetch/fetch.h"
 #include "net/program.h"
@@ -29,24 +30,17 @@ struct ask_call {
     struct task reap;
 };
 
-static char *copy(const char *text)
-{
-    char *fresh = strdup(text);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 void ask_hook_init(struct ask_hook *h, const struct config_ask *from, int64_t timeout)
 {
     *h = (struct ask_hook){.timeout = timeout};
     if (from->text.text != NULL && from->program == NULL)
-        h->url = copy(from->text.text);
+        h->url = str_dup(from->text.text);
     if (from->program == NULL)
         return;
     h->program = calloc(WORDS_MAX + 1, sizeof(char *));
     CHECK(h->program != NULL);
     for (size_t i = 0; i < WORDS_MAX && from->program[i] != NULL; i++)
-        h->program[i] = copy(from->program[i]);
+        h->program[i] = str_dup(from->program[i]);
 }
 
 void ask_hook_done(struct ask_hook *h)

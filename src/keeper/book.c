@@ -276,13 +276,23 @@ int64_t book_known(struct book *b, const struct book_lineage *l, struct err *err
     return found < 0 ? -1 : found == 0 ? 0 : id;
 }
 
-int book_remove(struct book *b, int64_t id, struct err *err)
+static int remove_lineage(struct book *b, int64_t id, struct err *err)
 {
     struct state_query *q = state_query(b->state, "DELETE FROM lineage WHERE id = ?", err);
     if (q == NULL)
         return -1;
     state_put_int(q, id);
     return state_run(q, err);
+}
+
+int book_remove(struct book *b, const int64_t *ids, int count, struct err *err)
+{
+    int rc = state_begin(b->state, err);
+    if (rc < 0)
+        return -1;
+    for (int i = 0; i < count && rc == 0; i++)
+        rc = remove_lineage(b, ids[i], err);
+    return book_end(b, rc, err);
 }
 
 static int find_name(struct book *b, struct str name, int64_t ret[BOOK_FOUND_MAX], struct err *err)

@@ -78,8 +78,8 @@ int64_t book_add(struct book *b, const struct book_lineage *l, struct err *err);
 /* The same, when it is known: 0 when it is not. */
 int64_t book_known(struct book *b, const struct book_lineage *l, struct err *err);
 
-/* Forget it with all its certificates and keys. -1 with `err`. */
-int book_remove(struct book *b, int64_t id, struct err *err);
+/* Forget these with all their certificates and keys: all of them, or -1 with `err` and none. */
+int book_remove(struct book *b, const int64_t *ids, int count, struct err *err);
 
 /* The lineages that are to be asked for a server name (lower case): those that have it, or else those with a
  * wildcard for it. How many; -1 with `err`. */

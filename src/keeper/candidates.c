@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "cert/cert.h"
 #include "cert/pkcs11.h"
 #include "session/staging.h"
@@ -59,13 +60,6 @@ struct candidates {
 
 /* ---- tables ---- */
 
-static char *copy(const char *text)
-{
-    char *own = text == NULL ? NULL : strdup(text);
-    CHECK(own != NULL || text == NULL);
-    return own;
-}
-
 static void entry_done(struct entry *e)
 {
     free(e->label);
@@ -86,9 +80,9 @@ static void table_copy(struct table *to, const struct table *from)
 {
     for (size_t i = 0; i < from->n; i++) {
         to->v[i] = from->v[i];
-        to->v[i].label = copy(from->v[i].label);
-        to->v[i].key = copy(from->v[i].key);
-        to->v[i].tls = copy(from->v[i].tls);
+        to->v[i].label = str_dup(from->v[i].label);
+        to->v[i].key = str_dup(from->v[i].key);
+        to->v[i].tls = str_dup(from->v[i].tls);
         to->v[i].cert = from->v[i].cert == NULL ? NULL : cert_ref(from->v[i].cert);
     }
     to->n = from->n;
@@ -199,9 +193,9 @@ static bool read_entry(json_t *row, struct entry *ret)
     ret->id = id;
     ret->by = by;
     ret->since = since;
-    ret->label = copy(label);
-    ret->key = copy(key);
-    ret->tls = copy(tls);
+    ret->label = str_dup(label);
+    ret->key = str_dup(key);
+    ret->tls = str_dup(tls);
     return ret->stage != STAGES && id > 0;
 }
 
@@ -277,7 +271,7 @@ struct candidates *candidates_open(const char *dir, struct buf *troubles, struct
     CHECK(c != NULL && buf_printf(&path, "%s/" FOLDER, dir));
     c->magic = MAGIC;
     c->next_id = 1;
-    c->dir = copy(buf_text(&path));
+    c->dir = str_dup(buf_text(&path));
     buf_free(&path);
     if (strlen(c->dir) > PATH_MAX - 64)
         err_set(err, "the path of state is longer than %d bytes", PATH_MAX);
@@ -408,7 +402,7 @@ static int take_files(struct candidates *c, const struct candidates_order *o, st
     if (copy_file(o->file, path, err) != 0)
         return -1;
     if (pkcs11_is_uri(o->key)) {
-        e->key = copy(o->key);
+        e->key = str_dup(o->key);
         return 0;
     }
     path_of(c, e->id, "key", path);
@@ -431,14 +425,14 @@ static int stage(struct candidates *c, const struct candidates_order *o, int64_t
     drop_candidate(t, label);
     if (count(t, STAGE_CANDIDATE) >= STAGING_MAX)
         return err_set(err, "found %d candidates, expected fewer: disable one", STAGING_MAX);
-    struct entry e = {.id = c->next_id++, .label = copy(label), .tls = copy(o->tls), .since = now};
+    struct entry e = {.id = c->next_id++, .label = str_dup(label), .tls = str_dup(o->tls), .since = now};
     if (o->tls != NULL ? staging_read_tls(o->tls, &e.settings, err) != 0 : take_files(c, o, &e, err) != 0) {
         remove_files(c, e.id);
         entry_done(&e);
         return -1;
     }
     t->v[t->n++] = e;
-    c->label = copy(label);
+    c->label = str_dup(label);
     return 0;
 }
 
@@ -485,7 +479,7 @@ static int promote(struct candidates *c, const struct candidates_order *o, int64
                        "the configuration",
                        STAGING_MAX);
     retire_before(t, e);
-    c->label = copy(e->label);
+    c->label = str_dup(e->label);
     struct entry moved = *e;
     moved.stage = STAGE_PRODUCTION;
     moved.since = now;
@@ -503,7 +497,7 @@ static int roll_back(struct candidates *c, const struct candidates_order *o, int
     if (e == NULL)
         return -1;
     int64_t id = e->id;
-    c->label = copy(e->label);
+    c->label = str_dup(e->label);
     drop_candidate(t, c->label);
     for (size_t i = 0; i < t->n; i++) {
         if (t->v[i].id == id) {
@@ -522,7 +516,7 @@ static int disable(struct candidates *c, const struct candidates_order *o, struc
     struct entry *e = choose(&c->now, STAGE_CANDIDATE, o->label, err);
     if (e == NULL)
         return -1;
-    c->label = copy(e->label);
+    c->label = str_dup(e->label);
     table_remove(&c->now, (size_t)(e - c->now.v));
     return 0;
 }

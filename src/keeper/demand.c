@@ -9,15 +9,14 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "ca/key.h"
+#include "base/str.h"
+#include "cert/key.h"
 #include "config/config.h"
 #include "keeper/book.h"
 #include "keeper/demand_internal.h"
 #include "keeper/obtainer.h"
 #include "keeper/permit.h"
 
-#define ASKS_AT_ONCE 16
-#define NEW_AT_ONCE 64                      /* names whose first certificate is under way */
 #define GOOD_FOR (12 * 3600 * NSEC_PER_SEC) /* a certificate; then its use is noted anew */
 #define BUSY_FOR NSEC_PER_SEC
 
@@ -27,9 +26,20 @@ static const char stopping[] = "the door is being stopped", changing[] = "the co
                   refused[] = "the name is not permitted", forgotten[] = "the name was forgotten",
                   crowded[] = "too many certificates are ordered for new names";
 
+static void count_some(const struct demand *d, enum demand_count what, uint64_t some)
+{
+    __atomic_add_fetch(&d->home->figures->counts[what], some, __ATOMIC_RELAXED);
+}
+
 void demand_count(const struct demand *d, enum demand_count what)
 {
-    __atomic_add_fetch(&d->home->figures->counts[what], 1, __ATOMIC_RELAXED);
+    count_some(d, what, 1);
+}
+
+/* Each of its questions. */
+static void count_waiting(const struct demanded *n, enum demand_count what)
+{
+    count_some(n->d, what, n->waiters_len);
 }
 
 /* ---- answers ---- */
@@ -173,8 +183,7 @@ static void settle(struct task *t)
         n->fresh = false;
     }
     if (stage == OBTAINED_LACKS || (n->refused && stage != OBTAINED_SERVES)) {
-        for (size_t i = 0; i < n->waiters_len; i++)
-            demand_count(d, DEMAND_FAILED);
+        count_waiting(n, DEMAND_FAILED);
         int64_t wait = next > now && next - now < d->is->failed_for / NSEC_PER_SEC
                            ? (next - now) * NSEC_PER_SEC
                            : d->is->failed_for;
@@ -216,9 +225,11 @@ static void on_asked(void *arg, enum ask_answer answer, const struct err *why)
     if (answer == ASK_FAILED)
         obtainer_say(d->home->obtainer, n->name, why);
     permit_refuse(d->is->permit, n->name, text, now + remembered);
-    if (n->obtained == NULL)
+    if (n->obtained == NULL) {
+        if (answer == ASK_NO)
+            count_waiting(n, DEMAND_REFUSED);
         give_up(n, text, remembered);
-    else if (answer == ASK_NO)
+    } else if (answer == ASK_NO)
         stop_renewing(n, why);
     else
         obtained_permit(n->obtained, why);
@@ -233,17 +244,40 @@ static int ask(struct demanded *n, struct err *err)
     return n->call != NULL ? 0 : -1;
 }
 
+static void drop_asks(struct demand_asks *a)
+{
+    list_remove(&a->node);
+    list_remove(&a->room.node);
+    free(a);
+}
+
 /* There may be room among those who are asked about. */
 static void on_room(struct task *t)
 {
-    struct demands *all = CONTAINER_OF(t, struct demands, next_asks);
+    struct demand_asks *a = CONTAINER_OF(t, struct demand_asks, room);
     struct list *at;
     struct err err;
-    while (all->asking.under_way < ASKS_AT_ONCE && (at = list_pop(&all->queue)) != NULL) {
+    if (a->d == NULL && a->crowd.under_way == 0) {
+        drop_asks(a);
+        return;
+    }
+    while (a->d != NULL && a->crowd.under_way < a->d->is->asks_most && (at = list_pop(&a->queue)) != NULL) {
         struct demanded *n = CONTAINER_OF(at, struct demanded, queued);
         if (ask(n, &err) < 0)
             obtained_permit(n->obtained, &err);
     }
+}
+
+static struct demand_asks *make_asks(struct demand *d)
+{
+    struct demand_asks *a = calloc(1, sizeof(*a));
+    CHECK(a != NULL);
+    a->d = d;
+    list_init(&a->queue);
+    task_init(&a->room, on_room);
+    a->crowd.room = &a->room;
+    list_insert(&d->home->asks, &a->node);
+    return a;
 }
 
 /* An order is due. Of what is new the name has been permitted just now. */
@@ -264,8 +298,8 @@ static void on_order(void *arg)
         obtained_permit(n->obtained, NULL);
         break;
     case PERMIT_ASK:
-        list_insert(&d->home->queue, &n->queued);
-        loop_defer(d->home->loop, &d->home->next_asks);
+        list_insert(&d->asks->queue, &n->queued);
+        loop_defer(d->home->loop, &d->asks->room);
         break;
     default:
         err_set(&err, "%s", why);
@@ -294,7 +328,7 @@ static void begin_order(struct demanded *n)
         return;
     }
     demand_count(d, DEMAND_PERMITTED);
-    if (d->fresh >= NEW_AT_ONCE || !permit_order(d->is->permit, loop_now(d->home->loop))) {
+    if (d->fresh >= d->is->fresh_most || !permit_order(d->is->permit, loop_now(d->home->loop))) {
         demand_count(d, DEMAND_BUSY);
         give_up(n, crowded, BUSY_FOR);
         return;
@@ -314,7 +348,7 @@ static void begin(struct demand *d, struct cert_question *q)
     struct err err;
     enum permit_verdict verdict =
         permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
-    if (verdict == PERMIT_ASK && d->home->asking.under_way >= ASKS_AT_ONCE) {
+    if (verdict == PERMIT_ASK && d->asks->crowd.under_way >= d->is->asks_most) {
         verdict = PERMIT_BUSY;
         why = "too many names are being asked about";
     }
@@ -402,9 +436,7 @@ struct demands *demands_new(struct obtainer *o, struct loop *loop, struct demand
     CHECK(all != NULL);
     *all = (struct demands){.obtainer = o, .loop = loop, .figures = figures, .key = hash_random_key()};
     list_init(&all->all);
-    list_init(&all->queue);
-    task_init(&all->next_asks, on_room);
-    all->asking.room = &all->next_asks;
+    list_init(&all->asks);
     timer_init(&all->sweep, demands_sweep);
     return all;
 }
@@ -431,7 +463,8 @@ void demands_free(struct demands *all)
         return;
     CHECK(list_empty(&all->all));
     wheel_cancel(&all->sweep);
-    list_remove(&all->next_asks.node);
+    for (struct list *at; (at = list_pop(&all->asks)) != NULL;)
+        drop_asks(CONTAINER_OF(at, struct demand_asks, node));
     free(all);
 }
 
@@ -445,7 +478,9 @@ struct demand_maker *demand_maker_new(const struct config_acme *from, struct err
     *m = (struct demand_maker){.wish = acme_wish_new(from),
                                .permit = permit,
                                .refused_for = from->refused_for,
-                               .failed_for = from->failed_for};
+                               .failed_for = from->failed_for,
+                               .asks_most = from->asks_at_once,
+                               .fresh_most = from->orders_at_once};
     ask_hook_init(&m->hook, &from->ask, from->ask_timeout);
     return m;
 }
@@ -467,7 +502,8 @@ struct demand *demand_new(struct demands *all, struct demand_maker *m)
     d->home = all;
     d->is = m;
     m->hook.loop = all->loop;
-    m->hook.crowd = &all->asking;
+    d->asks = make_asks(d);
+    m->hook.crowd = &d->asks->crowd;
     for (size_t i = 0; i < DEMAND_BUCKETS; i++)
         list_init(&d->names[i]);
     list_insert(all->all.next, &d->node);
@@ -479,6 +515,9 @@ void demand_free(struct demand *d)
 {
     give_up_all(d, changing);
     list_remove(&d->node);
+    d->asks->d = NULL;
+    if (d->asks->crowd.under_way == 0)
+        drop_asks(d->asks);
     demand_maker_free(d->is);
     free(d);
 }
@@ -487,20 +526,19 @@ void demand_free(struct demand *d)
 
 void demands_revoke(struct demands *all, const char *name, demands_revoked *done, void *arg)
 {
-    const char *ca_file = NULL;
+    const struct acme_wish *wish = NULL;
     for (struct list *at = all->all.next; at != &all->all; at = at->next) {
         const struct demand *d = CONTAINER_OF(at, struct demand, node);
         if (permit_could(d->is->permit, name))
-            ca_file = d->is->wish->ca_file;
+            wish = d->is->wish;
     }
-    obtainer_revoke(all->obtainer, name, ca_file, done, arg);
+    obtainer_revoke(all->obtainer, name, wish, done, arg);
 }
 
 int demands_forget(struct demands *all, const char *name, struct err *err)
 {
     int64_t ids[BOOK_FOUND_MAX];
     struct book *book = obtainer_book(all->obtainer);
-    int removed = 0;
     for (struct list *at = all->all.next; at != &all->all; at = at->next) {
         struct demand *d = CONTAINER_OF(at, struct demand, node);
         struct demanded *n = demand_find(d, name);
@@ -509,11 +547,5 @@ int demands_forget(struct demands *all, const char *name, struct err *err)
             give_up(n, forgotten, BUSY_FOR);
     }
     int found = book_find(book, (struct str){name, strlen(name)}, ids, err);
-    for (int i = 0; i < found; i++) {
-        int one = obtainer_forget(all->obtainer, ids[i], err);
-        if (one < 0)
-            return -1;
-        removed += one;
-    }
-    return found < 0 ? -1 : removed;
+    return found < 0 ? -1 : obtainer_forget(all->obtainer, ids, found, err);
 }

@@ -6,7 +6,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "ca/key.h"
+#include "base/str.h"
+#include "cert/key.h"
 #include "keeper/book.h"
 #include "keeper/demand_internal.h"
 #include "keeper/obtainer.h"
@@ -27,28 +28,20 @@ struct dues {
     size_t len;
 };
 
-static char *copy(const char *text)
-{
-    char *fresh = strdup(text);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 static int note_due(void *arg, const struct book_lineage *l, int64_t due, struct err *err)
 {
     struct dues *all = arg;
     (void)due;
     (void)err;
-    all->v[all->len++] = (struct due){l->id, copy(l->names[0]), copy(l->key_kind), copy(l->profile)};
+    all->v[all->len++] = (struct due){l->id, str_dup(l->names[0]), str_dup(l->key_kind), str_dup(l->profile)};
     return 0;
 }
 
 static bool fits(const struct demand *d, const struct due *due)
 {
     const struct acme_wish *w = d->is->wish;
-    return strcmp(ca_key_name(w->key), due->key_kind) == 0 &&
-           strcmp(w->profile != NULL ? w->profile : "", due->profile) == 0 &&
-           permit_could(d->is->permit, due->name);
+    return strcmp(key_kind_name(w->key), due->key_kind) == 0 &&
+           strcmp(acme_wish_profile(w), due->profile) == 0 && permit_could(d->is->permit, due->name);
 }
 
 /* Into memory with it; what no entry of the configuration wants any more is put off. */

@@ -17,16 +17,25 @@ struct demand_maker {
     struct permit *permit;
     struct ask_hook hook;
     int64_t refused_for, failed_for;
+    size_t asks_most, fresh_most; /* at once */
+};
+
+/* Those of one `struct demand` who are asked about. It outlives that by the programs of which something is
+ * left. */
+struct demand_asks {
+    struct list node;
+    struct demand *d; /* NULL: it is gone */
+    struct ask_crowd crowd;
+    struct list queue; /* struct demanded, whose renewal waits until there is room among those asked about */
+    struct task room;  /* ... which there may be now */
 };
 
 struct demands {
     struct obtainer *obtainer;
     struct loop *loop;
     struct demand_figures *figures;
-    struct list all; /* struct demand, the newest first */
-    struct ask_crowd asking;
-    struct list queue; /* struct demanded, whose renewal waits until there is room among those asked about */
-    struct task next_asks; /* ... which there is now */
+    struct list all;  /* struct demand, the newest first */
+    struct list asks; /* struct demand_asks */
     struct hash_key key;
     struct timer sweep;
     struct listing_summary summary;
@@ -38,6 +47,7 @@ struct demand {
     struct list node;
     struct demands *home;
     struct demand_maker *is;
+    struct demand_asks *asks;
     struct list names[DEMAND_BUCKETS]; /* struct demanded */
     size_t names_len, fresh;
 };

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "cert/issuers.h"
 #include "cert/source.h"
 #include "config/config.h"
@@ -28,6 +29,13 @@
 
 #define KEEPER_MAGIC 0x6ee9e400u
 #define SOURCE_MAGIC 0x50d4ce00u
+
+/* What the configuration's limits say of it. */
+struct keeping {
+    struct asker_settings asker;
+    size_t staples;  /* of files, at once */
+    unsigned orders; /* under way at once */
+};
 
 struct keeper {
     uint32_t magic;
@@ -46,7 +54,7 @@ struct keeper {
     struct fetcher *fetcher; /* NULL: none is needed yet, or libcurl is missing */
     struct asker *asker;     /* NULL: none is needed yet */
     struct stapler *stapler; /* the same */
-    struct asker_settings asking;
+    struct keeping keeping;
     char *kept; /* where staples are */
     struct demands *demands;
     struct demand_figures figures; /* atomic */
@@ -81,7 +89,7 @@ struct source {
     struct keeper *keeper;
     struct message message; /* begins, and when it has gone, ends */
     size_t names, bytes;    /* as much as folders may keep */
-    struct asker_settings asking;
+    struct keeping keeping;
     char *kept; /* where staples are, or NULL */
     bool asks;  /* something is obtained */
     struct source_entry *entries;
@@ -164,16 +172,15 @@ static void retire(void *arg, struct cert_staple *staple)
 /* ---- who is asked ---- */
 
 /* As the last configuration wants it. */
-static void set_asking(struct keeper *k, const struct asker_settings *settings, const char *kept)
+static void set_keeping(struct keeper *k, const struct keeping *settings, const char *kept)
 {
-    k->asking = *settings;
+    k->keeping = *settings;
     free(k->kept);
-    k->kept = kept == NULL ? NULL : strdup(kept);
-    CHECK(k->kept != NULL || kept == NULL);
+    k->kept = str_dup(kept);
     if (k->asker != NULL)
-        asker_set(k->asker, settings);
+        asker_set(k->asker, &settings->asker);
     if (k->stapler != NULL)
-        stapler_set(k->stapler, settings->check_every, k->kept);
+        stapler_set(k->stapler, settings->asker.check_every, settings->staples, k->kept);
 }
 
 static void need_asker(struct keeper *k)
@@ -184,7 +191,7 @@ static void need_asker(struct keeper *k)
     k->fetcher = fetcher_new(k->loop, &err);
     if (k->fetcher == NULL)
         notice(k, &err);
-    k->asker = asker_new(k->loop, k->fetcher, &k->asking);
+    k->asker = asker_new(k->loop, k->fetcher, &k->keeping.asker);
 }
 
 /* One that came in a file, and that its entry wants stapled. */
@@ -198,7 +205,7 @@ static void staple(void *arg, struct cert *cert)
     if (k->stapler == NULL) {
         const struct stapler_owner owner = {k->loop, k->asker, notice, retire, k};
         k->stapler = stapler_new(&owner);
-        stapler_set(k->stapler, k->asking.check_every, k->kept);
+        stapler_set(k->stapler, k->keeping.asker.check_every, k->keeping.staples, k->kept);
     }
     stapler_add(k->stapler, cert);
 }
@@ -244,7 +251,8 @@ static void release(struct held *h)
 
 static struct obtainer *need_obtainer(struct keeper *k, const struct source *s)
 {
-    const struct obtainer_settings settings = {.check_every = s->asking.check_every};
+    const struct obtainer_settings settings = {.check_every = s->keeping.asker.check_every,
+                                               .orders = s->keeping.orders};
     if (k->obtainer == NULL) {
         const struct obtainer_owner owner = {k->loop, k->challenges, notice, changed, retire, k};
         k->obtainer = obtainer_new(k->book, k->fetcher, k->asker, &owner);
@@ -267,7 +275,7 @@ static void begin_source(struct message *m)
 {
     struct source *s = CONTAINER_OF(m, struct source, message);
     CHECK_MAGIC(s, SOURCE_MAGIC);
-    set_asking(s->keeper, &s->asking, s->kept);
+    set_keeping(s->keeper, &s->keeping, s->kept);
     if (s->asks)
         need_asker(s->keeper);
     for (size_t i = 0; i < s->entries_len; i++)
@@ -381,16 +389,17 @@ static char *staples_folder(const struct config *c)
     if (access(config_state_folder(c), W_OK) != 0)
         return NULL;
     CHECK(buf_printf(&path, "%s/staples", config_state_folder(c)));
-    char *ret = strdup(buf_text(&path));
-    CHECK(ret != NULL);
+    char *ret = str_dup(buf_text(&path));
     buf_free(&path);
     return ret;
 }
 
-static struct asker_settings asking_of(const struct config *c)
+static struct keeping keeping_of(const struct config *c)
 {
-    return (struct asker_settings){.crl_max = c->limits.crl_size,
-                                   .check_every = c->limits.certificate_check / NSEC_PER_SEC};
+    return (struct keeping){
+        .asker = {.crl_max = c->limits.crl_size, .check_every = c->limits.revocation_check / NSEC_PER_SEC},
+        .staples = c->limits.staples,
+        .orders = (unsigned)c->limits.certificate_orders};
 }
 
 static int make_demand(struct source_entry *e, const struct config_certificate *cc, size_t i, struct err *err)
@@ -413,7 +422,7 @@ static struct source *source_new(struct keeper *k, const struct config *c, struc
                          .message.run = begin_source,
                          .names = c->limits.certificates,
                          .bytes = c->limits.certificate_memory,
-                         .asking = asking_of(c),
+                         .keeping = keeping_of(c),
                          .kept = staples_folder(c),
                          .entries_len = c->certificates.n,
                          .routes_len = c->routes.n};
@@ -423,8 +432,7 @@ static struct source *source_new(struct keeper *k, const struct config *c, struc
     CHECK(s->entries != NULL && s->serves != NULL);
     for (size_t i = 0; i < s->entries_len; i++) {
         const struct config_certificate *cc = &c->certificates.v[i];
-        s->entries[i].directory = cc->directory.text == NULL ? NULL : strdup(cc->directory.text);
-        CHECK(s->entries[i].directory != NULL || cc->directory.text == NULL);
+        s->entries[i].directory = str_dup(cc->directory.text);
         s->entries[i].wish = cc->acme == NULL ? NULL : acme_wish_new(cc->acme);
         s->entries[i].staple = cc->staple;
         s->asks = s->asks || cc->acme != NULL || cc->on_demand != NULL;
@@ -493,7 +501,7 @@ static struct cert_source *make_source(struct cert_provider *provider, const str
 struct loaded {
     struct message message;
     struct keeper *keeper;
-    struct asker_settings asking;
+    struct keeping keeping;
     char *kept;
     size_t len;
     struct cert *certs[]; /* a reference each */
@@ -502,7 +510,7 @@ struct loaded {
 static void on_loaded(struct message *m)
 {
     struct loaded *l = CONTAINER_OF(m, struct loaded, message);
-    set_asking(l->keeper, &l->asking, l->kept);
+    set_keeping(l->keeper, &l->keeping, l->kept);
     for (size_t i = 0; i < l->len; i++) {
         staple(l->keeper, l->certs[i]);
         cert_unref(l->certs[i]);
@@ -526,7 +534,7 @@ static void on_files(struct cert_provider *provider, const struct config *c, str
     }
     l->message.run = on_loaded;
     l->keeper = k;
-    l->asking = asking_of(c);
+    l->keeping = keeping_of(c);
     l->kept = staples_folder(c);
     for (size_t i = 0; i < l->len; i++)
         cert_ref(l->certs[i]);

@@ -4,16 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/str.h"
 #include "keeper/keeper_internal.h"
 #include "keeper/obtainer.h"
 #include "loop/loop.h"
-
-static char *copy(const char *text)
-{
-    char *fresh = text == NULL ? NULL : strdup(text);
-    CHECK((fresh == NULL) == (text == NULL));
-    return fresh;
-}
 
 struct swap {
     struct message message;
@@ -58,7 +52,11 @@ void keeper_swap(void *keeper, const char *name, const char *ca, keeper_swapped 
     }
     struct swap *s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
-    *s = (struct swap){
-        .message.run = on_swap, .keeper = k, .name = copy(name), .ca = copy(ca), .done = done, .arg = arg};
+    *s = (struct swap){.message.run = on_swap,
+                       .keeper = k,
+                       .name = str_dup(name),
+                       .ca = str_dup(ca),
+                       .done = done,
+                       .arg = arg};
     loop_post(keeper_loop(k), &s->message);
 }

@@ -72,10 +72,11 @@ struct life *life_new(const struct life_settings *settings)
     return p;
 }
 
-void life_set_check_every(struct life *p, int64_t seconds)
+void life_set(struct life *p, int64_t check_every, unsigned orders_max)
 {
     CHECK_MAGIC(p, LIFE_MAGIC);
-    p->settings.check_every = seconds != 0 ? seconds : CHECK_USUAL;
+    p->settings.check_every = check_every != 0 ? check_every : CHECK_USUAL;
+    p->settings.orders_max = orders_max != 0 ? orders_max : ORDERS_USUAL;
 }
 
 void life_free(struct life *p)
@@ -193,6 +194,12 @@ void life_remove(struct life *p, struct lineage *l)
     p->count--;
     l->magic = 0;
     free(l);
+}
+
+bool life_is_unused(const struct lineage *l, int64_t now)
+{
+    int64_t after = l->rule.unused_after > 0 ? l->rule.unused_after : LIFE_UNUSED_USUAL;
+    return l->rule.on_demand && l->state.used + after < now;
 }
 
 void life_used(struct life *p, struct lineage *l, int64_t now)

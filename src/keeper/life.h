@@ -29,7 +29,7 @@
 #define LIFE_ARI_MOST LIFE_DAY
 #define LIFE_ARI_USUAL (6 * INT64_C(3600)) /* where the CA says nothing, and after an error that lasts */
 #define LIFE_RETRY_MOST (7 * LIFE_DAY)     /* of a CA's Retry-After, for orders */
-#define LIFE_IDLE_MOST (30 * LIFE_DAY)     /* an on-demand name that nobody has asked for is not renewed */
+#define LIFE_UNUSED_USUAL (30 * LIFE_DAY)
 
 /* Why something did not work; the words are in life_failure_word(). */
 enum life_failure {
@@ -95,6 +95,8 @@ struct life_rule {
     uint8_t cas_len;
     int8_t backup; /* which of `cas` it should come from, or LIFE_ANY_BACKUP, or LIFE_NO_BACKUP */
     bool on_demand;
+    int64_t unused_after; /* on demand: seconds without being asked for, from when on it is not renewed; 0: 30
+                             days */
     int64_t renew_before; /* seconds before the end; 0: a third of the life, of one below ten days a half */
     int64_t swap_before;  /* life left at which the backup takes over while renewal fails; 0: a sixth */
 };
@@ -133,8 +135,9 @@ struct life;
 
 /* NULL when memory is out. */
 struct life *life_new(const struct life_settings *settings);
-/* From now on at most so many seconds pass between looks; 0: 4 h. */
-void life_set_check_every(struct life *p, int64_t seconds);
+/* From now on at most so many seconds pass between looks, and so many orders are under way at once; 0: as in
+ * life_settings. */
+void life_set(struct life *p, int64_t check_every, unsigned orders_max);
 /* Frees its lineages too. NULL is allowed. */
 void life_free(struct life *p);
 
@@ -242,6 +245,9 @@ int64_t life_next_try(const struct lineage *l);
 /* When there is anything to do for the lineage next, for book_save(); LIFE_NEVER, or a time that may have
  * passed. */
 int64_t life_due_of(const struct lineage *l);
+
+/* Is it on demand, and has nobody asked for it for so long that it is not renewed? */
+bool life_is_unused(const struct lineage *l, int64_t now);
 
 /* Static text: "rate-limited". */
 const char *life_failure_word(enum life_failure why);

@@ -43,7 +43,7 @@ static int64_t wanted(const struct lineage *l, int slot, int64_t now)
     const struct life_slot *s = &l->state.slot[slot];
     if (slot != l->state.active && l->rule.backup == LIFE_NO_BACKUP)
         return LIFE_NEVER;
-    if (l->rule.on_demand && l->state.used + LIFE_IDLE_MOST < now)
+    if (life_is_unused(l, now))
         return LIFE_NEVER;
     if (!s->held || s->revoked != 0 || is_twin(l, slot, now))
         return 0;

@@ -18,13 +18,6 @@ const char *listing_rank_word(enum life_rank rank)
     return words[rank];
 }
 
-static char *copy(const char *text)
-{
-    char *own = strdup(text);
-    CHECK(own != NULL);
-    return own;
-}
-
 /* ---- rows ---- */
 
 struct listing *listings_add(struct listings *l)
@@ -117,18 +110,18 @@ void listing_of(const struct lineage *l, int64_t now, struct listing *ret, int *
 void listing_slot_of_cert(const struct cert *cert, struct listing_slot *ret)
 {
     char issuer[PEM_NAME_MAX];
-    ret->issuer = copy(cert_issuer_text(cert, issuer));
-    ret->key = copy(cert->key_text);
+    ret->issuer = str_dup(cert_issuer_text(cert, issuer));
+    ret->key = str_dup(cert->key_text);
 }
 
 void listing_of_cert(const struct cert *cert, enum listing_revoked revoked, int64_t now, struct listing *ret)
 {
     const struct cert_staple *staple = cert_staple(cert);
-    ret->label = copy(cert->label);
+    ret->label = str_dup(cert->label);
     ret->names = calloc(cert->names_len + 1, sizeof(*ret->names));
     CHECK(ret->names != NULL);
     for (; ret->names_len < cert->names_len; ret->names_len++)
-        ret->names[ret->names_len] = copy(cert->names[ret->names_len]);
+        ret->names[ret->names_len] = str_dup(cert->names[ret->names_len]);
     ret->served = (struct listing_slot){.held = true,
                                         .rank = now >= cert->not_after       ? LIFE_EXPIRED
                                                 : revoked == LISTING_REVOKED ? LIFE_REVOKED

@@ -26,7 +26,7 @@ struct listing_slot {
     enum listing_revoked revoked;
     char *issuer; /* CN of who has signed it; NULL: not known */
     char *ca;     /* URL of the CA's directory; NULL: it came in a file */
-    char *key;    /* "EC256"; NULL: not known */
+    char *key;    /* "P-256"; NULL: not known */
     int64_t not_before, not_after;
     int64_t issued; /* to us */
     bool must_staple;

@@ -6,8 +6,8 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
-#include "ca/key.h"
 #include "cert/cert.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 /* ---- words ---- */
@@ -136,7 +136,7 @@ static int add_ca(void *arg, const struct book_ca *ca, struct err *err)
     CHECK(mine->url != NULL);
     if (ca->account.len > 0)
         mine->account = strndup(ca->account.p, ca->account.len);
-    if (ca->account_key.len > 0 && (mine->account_key = ca_key_from_der(ca->account_key)) == NULL)
+    if (ca->account_key.len > 0 && (mine->account_key = key_from_der(ca->account_key)) == NULL)
         return err_set(err, "the account's key for %s cannot be read in the book", mine->url);
     if (life_add_ca(o->life, true, &ca->state) != (int)o->cas_len || ca->number != o->cas_len)
         return err_set(err, "the CAs in the book are not numbered in order");
@@ -195,7 +195,7 @@ void obtainer_free(struct obtainer *o)
     for (size_t i = 0; i < o->cas_len; i++) {
         free(o->cas[i].url);
         free(o->cas[i].account);
-        ca_key_free(o->cas[i].account_key);
+        key_free(o->cas[i].account_key);
     }
     free(o->cas);
     o->magic = 0;
@@ -205,7 +205,7 @@ void obtainer_free(struct obtainer *o)
 void obtainer_set(struct obtainer *o, const struct obtainer_settings *settings)
 {
     CHECK_MAGIC(o, OBTAINER_MAGIC);
-    life_set_check_every(o->life, settings->check_every);
+    life_set(o->life, settings->check_every, settings->orders);
 }
 
 /* What the book has in a slot. */
@@ -215,11 +215,11 @@ static struct cert *load(const struct obtained *g, int slot, struct err *err)
     struct cert *cert = NULL;
     int found = book_certificate(g->o->book, g->lineage->id, slot, &copy, err);
     if (found == 1) {
-        struct evp_pkey_st *key = ca_key_from_der(copy.is.key);
+        struct evp_pkey_st *key = key_from_der(copy.is.key);
         cert = key != NULL ? cert_from(copy.is.chain, key, g->wish->names[0], err) : NULL;
         if (key == NULL)
             err_set(err, "its key in the book cannot be read");
-        ca_key_free(key);
+        key_free(key);
     } else if (found == 0) {
         err_set(err, "the book has lost it");
     }
@@ -233,9 +233,10 @@ static int make_rule(struct obtainer *o, const struct acme_wish *w, struct life_
 {
     *ret = (struct life_rule){.backup = (int8_t)(w->backup < 0 ? LIFE_NO_BACKUP : w->backup),
                               .on_demand = w->on_demand,
+                              .unused_after = w->unused_after,
                               .renew_before = w->renew_before};
     for (size_t i = 0; i < w->cas_len && i < LIFE_CAS_MAX; i++) {
-        int number = ca_number(o, w->cas[i], err);
+        int number = ca_number(o, w->cas[i].url, err);
         if (number < 0)
             return -1;
         ret->cas[ret->cas_len++] = (uint16_t)number;
@@ -346,8 +347,8 @@ struct obtained *obtainer_want(struct obtainer *o, struct acme_wish *wish)
     CHECK_MAGIC(o, OBTAINER_MAGIC);
     const struct book_lineage what = {.names = (const char *const *)wish->names,
                                       .names_len = wish->names_len,
-                                      .key_kind = ca_key_name(wish->key),
-                                      .profile = wish->profile != NULL ? wish->profile : ""};
+                                      .key_kind = key_kind_name(wish->key),
+                                      .profile = acme_wish_profile(wish)};
     struct err err;
     int64_t id = book_add(o->book, &what, &err);
     struct obtained *g = id < 0 ? NULL : obtainer_of_id(o, id);

@@ -27,6 +27,7 @@ struct obtainer_owner {
 
 struct obtainer_settings {
     int64_t check_every; /* seconds, at most, between looks whether a certificate is revoked */
+    unsigned orders;     /* under way at once */
 };
 
 /* With a book that was opened and nobody else has; it is closed by obtainer_free(). `fetcher`
@@ -115,17 +116,18 @@ struct book *obtainer_book(struct obtainer *o);
 /* What requests are made with; NULL: libcurl is missing. */
 struct fetcher *obtainer_fetcher(struct obtainer *o);
 
-/* Remove a lineage on demand that nobody has in memory from the book: 1; 0: it is not on demand. -1 with
- * `err`. */
-int obtainer_forget(struct obtainer *o, int64_t id, struct err *err);
+/* Remove those of these lineages from the book, at once, that are on demand and that nobody has in memory:
+ * how many; -1 with `err`: none. The list is changed. */
+int obtainer_forget(struct obtainer *o, int64_t *ids, int count, struct err *err);
 
 /* Revoke at their CAs all certificates of lineages on demand that have the name, in memory or not: by our
  * account, or where the CA does not take that by the certificate's own key (RFC 8555, 7.6). Those that have
- * expired are left. `ca_file`: as in struct acme_wish. `done` is called once, from within or later: how many
+ * expired are left. `wish` (NULL: none) says whom to believe at
+ * its CAs. `done` is called once, from within or later: how many
  * are revoked, and `err` (else NULL) where one could not be; then the rest was not tried. */
 typedef void obtainer_revoked(void *arg, int count, const struct err *err);
-void obtainer_revoke(struct obtainer *o, const char *name, const char *ca_file, obtainer_revoked *done,
-                     void *arg);
+void obtainer_revoke(struct obtainer *o, const char *name, const struct acme_wish *wish,
+                     obtainer_revoked *done, void *arg);
 
 /* The thread ends: what is being revoked is given up, and told so. */
 void obtainer_stop_revoking(struct obtainer *o);

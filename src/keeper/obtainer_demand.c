@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/key.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 struct book *obtainer_book(struct obtainer *o)
@@ -40,8 +40,8 @@ struct obtained *obtainer_demand(struct obtainer *o, struct acme_wish *wish, boo
     CHECK_MAGIC(o, OBTAINER_MAGIC);
     const struct book_lineage what = {.names = (const char *const *)wish->names,
                                       .names_len = wish->names_len,
-                                      .key_kind = ca_key_name(wish->key),
-                                      .profile = wish->profile != NULL ? wish->profile : "",
+                                      .key_kind = key_kind_name(wish->key),
+                                      .profile = acme_wish_profile(wish),
                                       .on_demand = true};
     struct err err;
     int64_t id = fresh ? book_add(o->book, &what, &err) : book_known(o->book, &what, &err);
@@ -82,7 +82,7 @@ enum obtained_stage obtained_stage(const struct obtained *g, int64_t *ret_next)
         *ret_next = now;
         return OBTAINED_COMES;
     }
-    if (l->rule.on_demand && l->state.used + LIFE_IDLE_MOST<now && * ret_next> now)
+    if (life_is_unused(l, now) && *ret_next > now)
         *ret_next = LIFE_NEVER;
     if (g->served != LIFE_NO_SLOT && g->certs[g->served] != NULL &&
         life_rank(&l->state.slot[g->served], now) <= LIFE_REVOKED)
@@ -122,14 +122,17 @@ static int is_demanded(void *arg, const struct book_lineage *l, int64_t due, str
     return 0;
 }
 
-int obtainer_forget(struct obtainer *o, int64_t id, struct err *err)
+int obtainer_forget(struct obtainer *o, int64_t *ids, int count, struct err *err)
 {
-    bool on_demand = false;
-    if (obtainer_of_id(o, id) != NULL)
-        return 0;
-    if (book_get(o->book, id, is_demanded, &on_demand, err) < 0)
-        return -1;
-    if (!on_demand)
-        return 0;
-    return book_remove(o->book, id, err) < 0 ? -1 : 1;
+    int going = 0;
+    for (int i = 0; i < count; i++) {
+        bool on_demand = false;
+        if (obtainer_of_id(o, ids[i]) != NULL)
+            continue;
+        if (book_get(o->book, ids[i], is_demanded, &on_demand, err) < 0)
+            return -1;
+        if (on_demand)
+            ids[going++] = ids[i];
+    }
+    return book_remove(o->book, ids, going, err) < 0 ? -1 : going;
 }

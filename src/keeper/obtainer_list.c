@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/key.h"
+#include "base/str.h"
 #include "cert/cert.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 /* ---- swap ---- */
@@ -52,18 +53,11 @@ int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct o
 
 /* ---- listing ---- */
 
-static char *copy(const char *text)
-{
-    char *own = strdup(text);
-    CHECK(own != NULL);
-    return own;
-}
-
 static void tell_slot(const struct obtained *g, struct listing_slot *s, int slot)
 {
     if (!s->held)
         return;
-    s->ca = copy(g->o->cas[g->lineage->state.slot[slot].ca].url);
+    s->ca = str_dup(g->o->cas[g->lineage->state.slot[slot].ca].url);
     if (g->certs[slot] != NULL)
         listing_slot_of_cert(g->certs[slot], s);
 }
@@ -73,7 +67,7 @@ static void put_names(struct listing *l, const char *const *names, size_t n)
     l->names = calloc(n + 1, sizeof(*l->names));
     CHECK(l->names != NULL);
     for (; l->names_len < n; l->names_len++)
-        l->names[l->names_len] = copy(names[l->names_len]);
+        l->names[l->names_len] = str_dup(names[l->names_len]);
 }
 
 static void tell_one(const struct obtained *g, const char *from, struct listing *l)
@@ -107,14 +101,14 @@ static void read_slot(const struct obtainer *o, int64_t id, int slot, struct lis
     struct err err;
     if (!s->held || book_certificate(o->book, id, slot, &copied, &err) != 1)
         return;
-    struct evp_pkey_st *key = ca_key_from_der(copied.is.key);
+    struct evp_pkey_st *key = key_from_der(copied.is.key);
     struct cert *cert = key != NULL ? cert_from(copied.is.chain, key, "", &err) : NULL;
     if (copied.is.ca < o->cas_len)
-        s->ca = copy(o->cas[copied.is.ca].url);
+        s->ca = str_dup(o->cas[copied.is.ca].url);
     if (cert != NULL)
         listing_slot_of_cert(cert, s);
     cert_unref(cert);
-    ca_key_free(key);
+    key_free(key);
     book_copy_free(&copied);
 }
 
@@ -122,7 +116,7 @@ static void read_slot(const struct obtainer *o, int64_t id, int slot, struct lis
 static int64_t next_order(const struct lineage *l, int served, int64_t now)
 {
     int64_t at = l->state.slot[served].renew_at;
-    return !l->state.slot[served].held || l->state.used + LIFE_IDLE_MOST < MAX(at, now) ? LIFE_NEVER : at;
+    return !l->state.slot[served].held || life_is_unused(l, MAX(at, now)) ? LIFE_NEVER : at;
 }
 
 static void tell_place(const struct obtainer *o, const struct book_place *at, struct listings *rows)

@@ -4,15 +4,16 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "ca/key.h"
+#include "base/str.h"
 #include "cert/cert.h"
 #include "cert/issued.h"
+#include "cert/key.h"
 #include "cert/pem.h"
 #include "keeper/obtainer_internal.h"
 
 static void end_errand(struct obtained_errand *e)
 {
-    ca_key_free(e->key);
+    key_free(e->key);
     cert_unref(e->about);
     obtainer_wipe(&e->eab_key);
     buf_free(&e->replaces);
@@ -70,7 +71,7 @@ static int save_account(const struct obtained *g, uint16_t number, struct err *e
     const struct obtainer_ca *ca = &g->o->cas[number];
     struct buf der = {.max = 0};
     struct str url = {ca->account != NULL ? ca->account : "", ca->account != NULL ? strlen(ca->account) : 0};
-    int rc = ca_key_put_der(ca->account_key, &der)
+    int rc = key_put_der(ca->account_key, &der)
                  ? book_save_account(g->o->book, number, url, (struct str){(char *)der.data, der.len}, err)
                  : err_set(err, "the account's key could not be written");
     obtainer_wipe(&der);
@@ -83,12 +84,12 @@ static int need_account(const struct obtained *g, uint16_t number, struct err *e
     struct obtainer_ca *ca = &g->o->cas[number];
     if (ca->account_key != NULL)
         return 0;
-    ca->account_key = ca_key_make(CA_KEY_P256);
+    ca->account_key = key_make(KEY_P256);
     if (ca->account_key == NULL)
         return err_set(err, "no key could be made");
     if (save_account(g, number, err) == 0)
         return 0;
-    ca_key_free(ca->account_key);
+    key_free(ca->account_key);
     ca->account_key = NULL;
     return -1;
 }
@@ -101,8 +102,7 @@ static void note_account(const struct obtained *g, const struct acme_client *c)
     if (account == NULL || (ca->account != NULL && strcmp(account, ca->account) == 0))
         return;
     free(ca->account);
-    ca->account = strdup(account);
-    CHECK(ca->account != NULL);
+    ca->account = str_dup(account);
     if (save_account(g, g->order.ca, &err) < 0)
         obtained_notice(g, &err);
 }
@@ -117,7 +117,7 @@ static void note_order(struct obtained *g, const struct acme_client *c)
     struct err err;
     if (url == NULL || (g->order.resumes.len > 0 && strcmp(url, buf_text(&g->order.resumes)) == 0))
         return;
-    int rc = ca_key_put_der(g->order.key, &der) ? 0 : err_set(&err, "its key could not be written");
+    int rc = key_put_der(g->order.key, &der) ? 0 : err_set(&err, "its key could not be written");
     const struct book_order order = {.slot = g->order.slot,
                                      .ca = g->order.ca,
                                      .url = {url, strlen(url)},
@@ -145,7 +145,7 @@ static void resume(struct obtained *g)
     if (found < 0)
         obtained_notice(g, &err);
     if (found == 1 && kept.slot == g->order.slot && kept.ca == g->order.ca)
-        g->order.key = ca_key_from_der(kept.key);
+        g->order.key = key_from_der(kept.key);
     if (g->order.key != NULL)
         CHECK(buf_append(&g->order.resumes, kept.url.p, kept.url.len));
     obtainer_wipe(&space);
@@ -221,7 +221,7 @@ static void on_obtained(struct obtained *g, struct str chain)
     struct buf der = {.max = 0};
     struct err err;
     char until[PEM_TIME_MAX];
-    bool readable = ca_key_put_der(g->order.key, &der);
+    bool readable = key_put_der(g->order.key, &der);
     struct str key = {(char *)der.data, der.len};
     if (!readable || !is_better(g, chain, key)) {
         err_set(&err, readable ? "what the CA gave is no better than what there is" : "its key is lost");
@@ -265,7 +265,7 @@ static int make_dns(struct obtained *g, struct err *err)
     if (g->dns != NULL)
         return 0;
     if (w->hook != NULL) {
-        g->dns = prover_hook(g->o->owner.loop, w->hook);
+        g->dns = prover_hook(g->o->owner.loop, w->hook, w->hook_timeout);
     } else if (w->dns_server.family != AF_UNSPEC) {
         rc = obtainer_secret(w->dns_secret_file, &secret, err);
         if (rc == 0)
@@ -290,26 +290,28 @@ static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
 {
     const struct acme_wish *w = g->wish;
     const struct obtainer_ca *ca = &g->o->cas[g->order.ca];
+    const struct acme_wish_ca *asked = acme_wish_ca(w, ca->url);
     *s = (struct acme_errand_settings){
         .loop = g->o->owner.loop,
         .fetcher = g->o->fetcher,
-        .ca_file = w->ca_file,
+        .ca_file = asked->ca_file,
         .provers = {[ACME_BY_TLS_ALPN] = g->o->door, [ACME_BY_HTTP] = g->o->door, [ACME_BY_DNS] = g->dns},
         .noted = on_noted,
         .done = on_order_done,
         .arg = g,
         .client = {.goal = ACME_OBTAIN,
                    .directory = ca->url,
+                   .patience = w->patience,
                    .account_key = ca->account_key,
                    .account = ca->account,
-                   .email = w->email,
-                   .eab_kid = w->eab_kid,
+                   .email = asked->email,
+                   .eab_kid = asked->eab_kid,
                    .eab_key = {(const char *)g->order.eab_key.data, g->order.eab_key.len},
                    .names = (const char *const *)w->names,
                    .names_len = w->names_len,
                    .proofs_len = w->proofs_len,
                    .settle = w->settle,
-                   .profile = w->profile,
+                   .profile = asked->profile,
                    .replaces = g->order.replaces.len > 0 ? buf_text(&g->order.replaces) : NULL,
                    .key = g->order.key,
                    .order = g->order.resumes.len > 0 ? buf_text(&g->order.resumes) : NULL}};
@@ -320,11 +322,12 @@ void obtained_order(struct obtained *g, int slot, uint16_t ca)
 {
     struct acme_errand_settings settings;
     struct err err;
-    CHECK(g->order.running == NULL);
+    const struct acme_wish_ca *asked = acme_wish_ca(g->wish, g->o->cas[ca].url);
+    CHECK(g->order.running == NULL && asked != NULL); /* orders go to the CAs of the wish */
     g->order = (struct obtained_errand){.ca = ca, .slot = slot};
     resume(g);
     if (g->order.key == NULL)
-        g->order.key = ca_key_make(g->wish->key);
+        g->order.key = key_make(g->wish->key);
     int rc = g->o->fetcher != NULL ? 0 : err_set(&err, "libcurl is missing");
     if (rc == 0 && g->order.key == NULL)
         rc = err_set(&err, "no key could be made");
@@ -332,8 +335,8 @@ void obtained_order(struct obtained *g, int slot, uint16_t ca)
         rc = need_account(g, ca, &err);
     if (rc == 0)
         rc = make_dns(g, &err);
-    if (rc == 0 && g->wish->eab_key_file != NULL)
-        rc = obtainer_secret(g->wish->eab_key_file, &g->order.eab_key, &err);
+    if (rc == 0 && asked->eab_key_file != NULL)
+        rc = obtainer_secret(asked->eab_key_file, &g->order.eab_key, &err);
     if (rc == 0) {
         name_replaced(g);
         fill_settings(g, &settings);
@@ -369,6 +372,7 @@ static void on_look_done(void *arg, const struct acme_client *c, const struct ac
 void obtained_ask_renewal(struct obtained *g, int slot)
 {
     const struct life_slot *s = &g->lineage->state.slot[slot];
+    const struct acme_wish_ca *asked = acme_wish_ca(g->wish, g->o->cas[s->ca].url);
     struct err err;
     CHECK(g->look.running == NULL);
     g->look = (struct obtained_errand){.slot = slot, .ca = s->ca};
@@ -377,7 +381,7 @@ void obtained_ask_renewal(struct obtained *g, int slot)
         const struct acme_errand_settings settings = {
             .loop = g->o->owner.loop,
             .fetcher = g->o->fetcher,
-            .ca_file = g->wish->ca_file,
+            .ca_file = asked != NULL ? asked->ca_file : NULL,
             .done = on_look_done,
             .arg = g,
             .client = {.goal = ACME_RENEWAL_INFO,

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/key.h"
+#include "base/str.h"
 #include "cert/cert.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 #define PATIENCE 30 /* seconds for one: somebody waits for it */
@@ -12,6 +13,7 @@
 /* A certificate that is to be revoked. */
 struct doomed {
     uint16_t ca;
+    char *ca_file; /* whom to believe there, or NULL */
     struct cert *cert;
     struct evp_pkey_st *key;
 };
@@ -19,7 +21,7 @@ struct doomed {
 struct revocation {
     struct list node;
     struct obtainer *o;
-    char *ca_file;
+    const struct acme_wish *wish; /* until all are gathered */
     obtainer_revoked *done;
     void *arg;
     struct doomed v[BOOK_FOUND_MAX * LIFE_SLOTS];
@@ -33,12 +35,12 @@ static void end(struct revocation *r, const struct err *why)
     if (r->running != NULL)
         acme_errand_cancel(r->running);
     for (size_t i = 0; i < r->len; i++) {
+        free(r->v[i].ca_file);
         cert_unref(r->v[i].cert);
-        ca_key_free(r->v[i].key);
+        key_free(r->v[i].key);
     }
     list_remove(&r->node);
     r->done(r->arg, (int)r->at, why);
-    free(r->ca_file);
     free(r);
 }
 
@@ -58,8 +60,11 @@ static int add_slot(struct revocation *r, int64_t id, int slot, struct err *err)
     struct doomed *d = &r->v[r->len];
     int found = book_certificate(r->o->book, id, slot, &copy, err);
     if (found == 1 && copy.is.not_after > obtainer_now() && copy.is.ca < r->o->cas_len) {
-        struct evp_pkey_st *key = ca_key_from_der(copy.is.key);
-        *d = (struct doomed){.ca = copy.is.ca, .key = key};
+        struct evp_pkey_st *key = key_from_der(copy.is.key);
+        const struct acme_wish_ca *asked =
+            r->wish != NULL ? acme_wish_ca(r->wish, r->o->cas[copy.is.ca].url) : NULL;
+        *d = (struct doomed){
+            .ca = copy.is.ca, .ca_file = asked != NULL ? str_dup(asked->ca_file) : NULL, .key = key};
         if (key != NULL)
             d->cert = cert_from(copy.is.chain, key, "", err);
         else
@@ -122,7 +127,7 @@ static void go_on(struct revocation *r)
     const struct acme_errand_settings settings = {
         .loop = r->o->owner.loop,
         .fetcher = r->o->fetcher,
-        .ca_file = r->ca_file,
+        .ca_file = d->ca_file,
         .done = on_done,
         .arg = r,
         .client = {.goal = ACME_REVOKE,
@@ -140,17 +145,18 @@ static void go_on(struct revocation *r)
         end(r, &err);
 }
 
-void obtainer_revoke(struct obtainer *o, const char *name, const char *ca_file, obtainer_revoked *done,
-                     void *arg)
+void obtainer_revoke(struct obtainer *o, const char *name, const struct acme_wish *wish,
+                     obtainer_revoked *done, void *arg)
 {
     struct err err;
     CHECK_MAGIC(o, OBTAINER_MAGIC);
     struct revocation *r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
-    *r = (struct revocation){
-        .o = o, .ca_file = ca_file != NULL ? strdup(ca_file) : NULL, .done = done, .arg = arg};
+    *r = (struct revocation){.o = o, .wish = wish, .done = done, .arg = arg};
     list_insert(&o->revoking, &r->node);
-    if (gather(r, name, &err) < 0)
+    int rc = gather(r, name, &err);
+    r->wish = NULL;
+    if (rc < 0)
         end(r, &err);
     else
         go_on(r);

@@ -119,16 +119,14 @@ struct permit *permit_new(const struct config_acme *from, struct err *err)
     CHECK(p != NULL);
     p->key = hash_random_key();
     p->asks = from->ask.text.text != NULL;
-    p->new_names = bucket_of(from->new_per_minute);
+    p->new_names = bucket_of(from->orders_per_minute);
     p->questions = bucket_of(from->asks_per_minute);
     p->per_source = (uint32_t)from->asks_per_source;
     p->minute = INT64_MIN;
     p->patterns = calloc(from->names.n + 1, sizeof(char *));
     CHECK(p->patterns != NULL);
-    for (; p->patterns_len < from->names.n; p->patterns_len++) {
-        p->patterns[p->patterns_len] = strdup(from->names.v[p->patterns_len].text);
-        CHECK(p->patterns[p->patterns_len] != NULL);
-    }
+    for (; p->patterns_len < from->names.n; p->patterns_len++)
+        p->patterns[p->patterns_len] = str_dup(from->names.v[p->patterns_len].text);
     if (from->names_file.text == NULL || read_list(p, from->names_file.text, err) == 0)
         return p;
     permit_free(p);
@@ -216,17 +214,17 @@ static struct refusal *refusal_of(struct permit *p, uint64_t hash)
     return &p->refusals[hash % REFUSALS];
 }
 
-/* No CA certifies a name of which a label begins or ends with a hyphen (RFC 5890, 2.3.1), and a program that
- * is asked would take it for an option. */
-static bool has_odd_hyphen(const char *name)
+/* No CA certifies an empty name, nor one of which a label begins or ends with a hyphen (RFC 5890, 2.3.1),
+ * and a program that is asked would take it for an option. */
+static bool is_odd(const char *name)
 {
-    return *name == '-' || strstr(name, ".-") != NULL || strstr(name, "-.") != NULL ||
+    return *name == '\0' || *name == '-' || strstr(name, ".-") != NULL || strstr(name, "-.") != NULL ||
            name[strlen(name) - 1] == '-';
 }
 
 bool permit_could(const struct permit *p, const char *name)
 {
-    if (*name == '\0' || has_odd_hyphen(name))
+    if (is_odd(name))
         return false;
     return (p->asks && strchr(name, '.') != NULL) || is_named(p, name);
 }
@@ -242,7 +240,7 @@ enum permit_verdict permit_judge(struct permit *p, const char *name, const struc
         *ret_for = r->until - now;
         return PERMIT_NO;
     }
-    if (!has_odd_hyphen(name) && is_named(p, name))
+    if (!is_odd(name) && is_named(p, name))
         return PERMIT_YES;
     *ret_why = "the name is not one of those that are permitted";
     if (!permit_could(p, name))

@@ -39,7 +39,7 @@ struct prover *prover_door(struct challenges *challenges);
 /* By dns-01, with a program: `argv` (its words to a NULL, the first one a path; copied), then "present" or
  * "cleanup", then _acme-challenge.NAME, then what the TXT record is to say. It has PATH alone in its
  * environment, a minute, and is to exit with 0 once all name servers know. Never NULL. */
-struct prover *prover_hook(struct loop *loop, char *const argv[]);
+struct prover *prover_hook(struct loop *loop, char *const argv[], int64_t patience);
 
 /* By dns-01, with DNS UPDATE (RFC 2136) of that zone at that server, signed with TSIG by hmac-sha256. All is
  * copied. Never NULL. */

@@ -13,15 +13,16 @@
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "net/program.h"
 
-#define HOOK_TIME (60 * NSEC_PER_SEC)
 #define WORDS_MAX 32
 #define OUTPUT_MAX 512
 
 struct hook_prover {
     struct prover base;
     struct loop *loop;
+    int64_t patience; /* ns */
     char *words[WORDS_MAX + 1];
     size_t n;
 };
@@ -110,7 +111,8 @@ static void on_patience(struct timer *t)
 {
     struct hook_run *r = CONTAINER_OF(t, struct hook_run, patience);
     struct err err;
-    err_set(&err, "%s did not end within %d s", r->prover->words[0], (int)(HOOK_TIME / NSEC_PER_SEC));
+    err_set(&err, "%s did not end within %d s", r->prover->words[0],
+            (int)(r->prover->patience / NSEC_PER_SEC));
     tell(r, &err);
     program_leave(&r->program, false);
 }
@@ -149,7 +151,7 @@ static void run(struct hook_prover *h, struct prover_call *call, const char *wha
     shutdown(fd, SHUT_WR);
     if (loop_watch(h->loop, &r->output, fd, EPOLLIN | EPOLLET, on_output) != 0)
         close(fd);
-    loop_set_timer(h->loop, &r->patience, loop_now(h->loop) + HOOK_TIME);
+    loop_set_timer(h->loop, &r->patience, loop_now(h->loop) + h->patience);
 }
 
 static void put(struct prover *p, struct prover_call *call)
@@ -182,16 +184,15 @@ static void free_prover(struct prover *p)
     free(h);
 }
 
-struct prover *prover_hook(struct loop *loop, char *const argv[])
+struct prover *prover_hook(struct loop *loop, char *const argv[], int64_t patience)
 {
     static const struct prover_ops ops = {put, drop, cancel, free_prover};
     struct hook_prover *h = calloc(1, sizeof(*h));
     CHECK(h != NULL);
     h->base.ops = &ops;
     h->loop = loop;
-    for (; h->n < WORDS_MAX && argv[h->n] != NULL; h->n++) {
-        h->words[h->n] = strdup(argv[h->n]);
-        CHECK(h->words[h->n] != NULL);
-    }
+    h->patience = patience;
+    for (; h->n < WORDS_MAX && argv[h->n] != NULL; h->n++)
+        h->words[h->n] = str_dup(argv[h->n]);
     return &h->base;
 }

@@ -12,8 +12,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/list.h"
+#include "base/str.h"
 #include "cert/ocsp.h"
 #include "keeper/asker.h"
+#include "keeper/staple_file.h"
 #include "loop/loop.h"
 
 #define STAPLER_MAGIC 0x57a91e00u
@@ -38,6 +40,7 @@ struct stapler {
     uint32_t magic;
     struct stapler_owner owner;
     int64_t check_every;
+    size_t most;
     char *kept; /* NULL: nothing is */
     struct list all;
     size_t count, asked;
@@ -59,40 +62,16 @@ static void say(const struct stapled *c, const char *what, const char *why)
 
 /* ---- what is kept ---- */
 
-static bool put_path(const struct stapled *c, struct buf *ret)
-{
-    return c->stapler->kept != NULL && buf_printf(ret, "%s/%s", c->stapler->kept, c->file);
-}
-
-/* Not being able to costs no more than a question after the next start. */
-static void keep(const struct stapled *c)
-{
-    struct buf path = {0};
-    if (put_path(c, &path) && (mkdir(c->stapler->kept, 0700) == 0 || errno == EEXIST))
-        file_write_atomic(buf_text(&path), 0600, c->response.data, c->response.len, NULL);
-    buf_free(&path);
-}
-
-static void forget(const struct stapled *c)
-{
-    struct buf path = {0};
-    if (put_path(c, &path))
-        unlink(buf_text(&path));
-    buf_free(&path);
-}
-
 /* What another copy of the certificate has, as that of the configuration before; else what is kept. */
 static void recall(struct stapled *c)
 {
-    struct buf path = {0};
     for (struct list *n = c->stapler->all.next; n != &c->stapler->all && c->response.len == 0; n = n->next) {
         const struct stapled *other = CONTAINER_OF(n, struct stapled, node);
         if (strcmp(other->file, c->file) == 0)
             buf_append(&c->response, other->response.data, other->response.len);
     }
-    if (c->response.len == 0 && put_path(c, &path))
-        file_read(buf_text(&path), OCSP_ANSWER_MAX, &c->response, NULL, NULL);
-    buf_free(&path);
+    if (c->response.len == 0)
+        staple_file_recall(c->stapler->kept, c->file, &c->response);
 }
 
 /* ---- serving ---- */
@@ -118,7 +97,7 @@ static void on_good(struct stapled *c, const struct question_answer *a)
     buf_consume(&c->response, c->response.len);
     CHECK(buf_append(&c->response, a->staple.p, a->staple.len));
     serve(c, cert_staple_new(a->staple.p, a->staple.len, a->status.next_update));
-    keep(c);
+    staple_file_keep(c->stapler->kept, c->file, a->staple);
     c->failures = 0;
     c->revoked = false;
     c->at = next_look(c->stapler, &a->status, now_seconds());
@@ -131,7 +110,7 @@ static void on_revoked(struct stapled *c, const char *url)
     buf_consume(&c->response, c->response.len);
     c->revoked = true;
     serve(c, NULL);
-    forget(c);
+    staple_file_forget(c->stapler->kept, c->file);
     c->at = now_seconds() + c->stapler->check_every;
 }
 
@@ -189,7 +168,7 @@ static void retire(struct stapled *c)
         last = last && (other == c || strcmp(other->file, c->file) != 0);
     }
     if (last)
-        forget(c);
+        staple_file_forget(c->stapler->kept, c->file);
     drop(c);
 }
 
@@ -273,13 +252,13 @@ void stapler_free(struct stapler *s)
     free(s);
 }
 
-void stapler_set(struct stapler *s, int64_t check_every, const char *kept)
+void stapler_set(struct stapler *s, int64_t check_every, size_t most, const char *kept)
 {
     CHECK_MAGIC(s, STAPLER_MAGIC);
     free(s->kept);
-    s->kept = kept == NULL ? NULL : strdup(kept);
-    CHECK(s->kept != NULL || kept == NULL);
+    s->kept = str_dup(kept);
     s->check_every = check_every;
+    s->most = most;
 }
 
 static char *file_name(const struct issued *names)
@@ -298,7 +277,7 @@ void stapler_add(struct stapler *s, struct cert *cert)
 {
     CHECK_MAGIC(s, STAPLER_MAGIC);
     struct issued names;
-    if (s->count >= STAPLER_MAX || !asker_can(cert, &names) || names.ocsp[0] == '\0')
+    if (s->count >= s->most || !asker_can(cert, &names) || names.ocsp[0] == '\0')
         return;
     struct stapled *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);

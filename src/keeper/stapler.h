@@ -5,6 +5,7 @@
 #ifndef CARDEA_KEEPER_STAPLER_H
 #define CARDEA_KEEPER_STAPLER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -15,8 +16,6 @@ struct cert;
 struct cert_staple;
 struct loop;
 struct stapler;
-
-#define STAPLER_MAX 10000 /* certificates at once; more are served without a staple */
 
 struct stapler_owner {
     struct loop *loop;
@@ -32,9 +31,10 @@ struct stapler *stapler_new(const struct stapler_owner *owner);
 /* Before the asker goes. NULL is allowed. */
 void stapler_free(struct stapler *s);
 
-/* At most `check_every` seconds between looks; what is said is kept in the folder `kept` (copied), which is
- * made when it is needed; NULL: it is not kept. */
-void stapler_set(struct stapler *s, int64_t check_every, const char *kept);
+/* At most `check_every` seconds between looks, and `most` certificates at once: more are served without a
+ * staple; what is said is kept in the folder `kept` (copied), which is made when it is needed; NULL: it is
+ * not kept. */
+void stapler_set(struct stapler *s, int64_t check_every, size_t most, const char *kept);
 
 /* What was heard last of a certificate, this one or another copy of it. */
 enum listing_revoked stapler_heard(const struct stapler *s, const struct cert *cert);

@@ -10,10 +10,8 @@
 #include <unistd.h>
 
 #include <openssl/bio.h>
-#include <openssl/ec_key.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
-#include <openssl/nid.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
@@ -22,24 +20,13 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "cert/key.h"
 #include "cert/leaf.h"
 #include "cert/pem.h"
 
 #define KEEP_FILE_MAX (256 * 1024)
 
 /* ---- the key ---- */
-
-static EVP_PKEY *make_p256(void)
-{
-    EVP_PKEY *key = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
-    if (ctx == NULL || EVP_PKEY_keygen_init(ctx) != 1 ||
-        EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, NID_X9_62_prime256v1) != 1 ||
-        EVP_PKEY_keygen(ctx, &key) != 1)
-        key = NULL;
-    EVP_PKEY_CTX_free(ctx);
-    return key;
-}
 
 static bool put_csr(EVP_PKEY *key, struct buf *ret)
 {
@@ -57,7 +44,7 @@ static bool put_csr(EVP_PKEY *key, struct buf *ret)
 
 struct evp_pkey_st *keep_key_make(struct buf *ret_csr, struct err *err)
 {
-    EVP_PKEY *key = make_p256();
+    EVP_PKEY *key = key_make(KEY_P256);
     if (key != NULL && put_csr(key, ret_csr))
         return key;
     EVP_PKEY_free(key);

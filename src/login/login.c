@@ -23,16 +23,21 @@ static const struct tries_rule issue_rule = {.free = 30, .first = 1, .longest = 
 static const struct tries_rule finish_rule = {.first = LOGIN_FINISH_WITHIN + 1,
                                               .longest = LOGIN_FINISH_WITHIN + 1};
 
+void login_take(struct login *l, const struct login_settings *settings, const struct login_issuer *issuer)
+{
+    l->settings = *settings;
+    l->issuer = *issuer;
+    if (l->settings.renewable == 0)
+        l->settings.renewable = LOGIN_RENEWABLE;
+}
+
 struct login *login_new(struct accounts *accounts, const struct login_settings *settings,
                         const struct login_issuer *issuer)
 {
     struct login *l = calloc(1, sizeof(*l));
     CHECK(l != NULL);
     l->accounts = accounts;
-    l->settings = *settings;
-    l->issuer = *issuer;
-    if (l->settings.renewable == 0)
-        l->settings.renewable = LOGIN_RENEWABLE;
+    login_take(l, settings, issuer);
     l->sources = tries_new(&source_rule);
     l->accounts_tried = tries_new(&account_rule);
     l->issued = tries_new(&issue_rule);

@@ -66,6 +66,9 @@ struct login *login_new(struct accounts *accounts, const struct login_settings *
                         const struct login_issuer *issuer);
 void login_free(struct login *l); /* NULL is allowed */
 
+/* Go by these from now on. Logins that have begun go on. */
+void login_take(struct login *l, const struct login_settings *settings, const struct login_issuer *issuer);
+
 /* Answer a request for a path that begins with "/login". -1 where the answer is that something is wrong here:
  * `err` is for whoever runs the door. */
 int login_answer(struct login *l, const struct web_request *r, int64_t now, struct web_answer *ret,

@@ -11,6 +11,7 @@
 
 struct login_service {
     struct ear operator;
+    int64_t told; /* see ear_tell_seldom() */
     struct accounts *accounts;
     struct login *login; /* NULL: there is no CA */
 };
@@ -44,6 +45,13 @@ int login_service_open(struct login_service *s, struct authority *a, const char 
     return 0;
 }
 
+void login_service_take(struct login_service *s, struct authority *a, const struct login_settings *settings)
+{
+    const struct login_issuer issuer = login_issuer_of(a);
+    CHECK(s->login != NULL);
+    login_take(s->login, settings, &issuer);
+}
+
 static void serve(void *arg, const struct web_request *request, struct web_exchange *exchange)
 {
     struct login_service *s = arg;
@@ -55,7 +63,7 @@ static void serve(void *arg, const struct web_request *request, struct web_excha
         return;
     }
     if (login_answer(s->login, request, clock_wall() / NSEC_PER_SEC, &answer, &err) < 0)
-        ear_tell(&s->operator, "login: %s", err.text);
+        ear_tell_seldom(&s->operator, & s->told, "login: %s", err.text);
     web_exchange_answer(exchange, &answer);
 }
 

@@ -24,4 +24,7 @@ struct web_service login_service_web(struct login_service *s);
 int login_service_open(struct login_service *s, struct authority *a, const char *dir,
                        const struct login_settings *settings, struct err *err);
 
+/* Go by these from now on, on the office's thread or while there is none. It is open. */
+void login_service_take(struct login_service *s, struct authority *a, const struct login_settings *settings);
+
 #endif

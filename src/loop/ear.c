@@ -6,7 +6,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "loop/loop.h"
+
+#define QUIET (60 * NSEC_PER_SEC)
 
 struct told {
     struct message message;
@@ -22,15 +25,32 @@ static void on_told(struct message *m)
     free(t);
 }
 
-void ear_tell(const struct ear *ear, const char *fmt, ...)
+__attribute__((format(printf, 2, 0))) static void tell(const struct ear *ear, const char *fmt, va_list args)
 {
     struct told *t = calloc(1, sizeof(*t));
-    va_list args;
     CHECK(t != NULL);
     t->message.run = on_told;
     t->ear = *ear;
-    va_start(args, fmt);
     CHECK(vasprintf(&t->text, fmt, args) >= 0);
-    va_end(args);
     loop_post(ear->loop, &t->message);
+}
+
+void ear_tell(const struct ear *ear, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    tell(ear, fmt, args);
+    va_end(args);
+}
+
+void ear_tell_seldom(const struct ear *ear, int64_t *told, const char *fmt, ...)
+{
+    va_list args;
+    const int64_t now = clock_monotonic();
+    if (*told != 0 && now - *told < QUIET)
+        return;
+    *told = now;
+    va_start(args, fmt);
+    tell(ear, fmt, args);
+    va_end(args);
 }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cert/cert.h"
+#include "ech/ring.h"
 #include "loop/loop.h"
 #include "quic/quic.h"
 #include "session/door_internal.h"
@@ -52,6 +53,27 @@ static void rotate_tickets(struct door *d, int64_t now)
     }
 }
 
+static void forget_ech(void *arg)
+{
+    ech_keys_unref(arg);
+}
+
+/* As with tickets. What is wrong in the folder is told once. */
+static void turn_ech(struct door *d)
+{
+    for (struct list *n = d->shared.ech_places.next; n != &d->shared.ech_places; n = n->next) {
+        struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
+        struct ech_keys *old;
+        struct err err = {{0}};
+        int rc = ech_ring_turn(place->ring, clock_wall() / NSEC_PER_SEC, &old, &err);
+        if (old != NULL)
+            crew_broadcast(&d->crew, d->loop, pass_by, forget_ech, old);
+        if (rc != 0 && strncmp(place->complaint, err.text, sizeof(place->complaint) - 1) != 0)
+            door_notify(d, err.text);
+        snprintf(place->complaint, sizeof(place->complaint), "%s", rc == 0 ? "" : err.text);
+    }
+}
+
 static void report_lost_lines(struct door *d)
 {
     uint64_t lost = sink_file_lost(&d->audit);
@@ -69,6 +91,7 @@ static void on_tick(struct timer *t)
 {
     struct door *d = CONTAINER_OF(t, struct door, tick);
     rotate_tickets(d, loop_now(d->loop));
+    turn_ech(d);
     door_refresh_crls(d);
     door_look_for_lockouts(d);
     report_lost_lines(d);
@@ -221,6 +244,15 @@ static void begin_standard(struct worker *w, void *arg)
     w->last = CLOSE_LIMIT_TOTAL;
     loop_post(d->loop, &d->over);
     w->over = NULL;
+}
+
+void door_post_office(struct door *d, struct message *m)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    if (d->shared.office != NULL)
+        office_post(d->shared.office, m);
+    else
+        m->run(m);
 }
 
 int door_open_office(struct door *d, const struct snapshot *snap, struct err *err)

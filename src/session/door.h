@@ -20,6 +20,7 @@ struct door;
 struct err;
 struct door_bindings;
 struct loop;
+struct message;
 struct review;
 struct route_counters;
 struct snapshot;
@@ -96,6 +97,10 @@ uint64_t door_packets_astray(const struct door *door, uint64_t *ret_dropped);
 /* Ask every worker for a sign of life: `done` is called on the control thread once all have given one, and
  * never while one of them hangs. */
 void door_ask_workers(struct door *door, void (*done)(void *arg), void *arg);
+
+/* Run a message where the services run: on the office's thread, see office_post(), or at once where there is
+ * no office. */
+void door_post_office(struct door *door, struct message *m);
 
 /* Are the workers as many as the configuration in force wants? Their number is taken at the start only. */
 bool door_has_its_workers(const struct door *d);

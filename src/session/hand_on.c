@@ -70,7 +70,7 @@ static struct proxy_ssl ssl_of(const struct link_peer *facts)
         .cn = common_name(facts->identity),
         .cipher = facts->cipher_text,
         .sig_alg = facts->own == NULL ? NULL : facts->own->signature,
-        .key_alg = facts->own == NULL ? NULL : facts->own->key_text,
+        .key_alg = facts->own == NULL ? NULL : facts->own->proxy_text,
         .group = group_text(facts),
         .scheme = facts->signature,
     };

@@ -110,6 +110,12 @@ bool office_ask(struct office *o, struct inquiry *q, struct loop *home, size_t m
     return true;
 }
 
+void office_post(struct office *o, struct message *m)
+{
+    CHECK_MAGIC(o, OFFICE_MAGIC);
+    loop_post(o->loop, m);
+}
+
 /* ---- life ---- */
 
 static void *thread_main(void *arg)

@@ -55,6 +55,10 @@ struct office *office_open(const struct web_service *services, size_t n, struct 
  * the office is closed before. False, and nothing sent, while `most` are under way. */
 bool office_ask(struct office *o, struct inquiry *q, struct loop *home, size_t most);
 
+/* Run a message on the office's thread, behind what was asked before and ahead of what is asked later; at the
+ * latest in office_free(). */
+void office_post(struct office *o, struct message *m);
+
 /* End the thread: nothing comes back any more. What is under way stays until office_free(), after those who
  * have asked. NULL is allowed for both. */
 void office_close(struct office *o);

@@ -18,9 +18,8 @@
 
 #define PAGES_MAGIC 0x9a6e5000u
 
-#define READS 4                             /* in one turn, so that others have one */
-#define READ_MOST (16 * 1024)               /* bytes of one read */
-#define OFFICE_PATIENCE (60 * NSEC_PER_SEC) /* for an answer */
+#define READS 4               /* in one turn, so that others have one */
+#define READ_MOST (16 * 1024) /* bytes of one read */
 
 struct pages {
     struct resident resident;
@@ -226,7 +225,7 @@ static void dispatch(struct pages *p)
         return;
     }
     p->asked = q;
-    allow(p, OFFICE_PATIENCE);
+    allow(p, p->limits->answer_timeout);
     if (office_ask(p->worker->shared->office, q, p->worker->loop, p->limits->requests))
         return;
     p->asked = NULL;

@@ -395,6 +395,8 @@ static enum session_state route_with(struct session *s, const struct hello *h)
 {
     enum session_state next;
     s->when.routed = loop_now(s->worker->loop);
+    if (h != NULL && session_decrypts(s, h, &next))
+        return next;
     if (h != NULL && session_is_challenge(s, h, &next))
         return next;
     struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);

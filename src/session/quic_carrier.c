@@ -90,7 +90,8 @@ static struct tls_quic *refuse(struct quic_carrier *c, enum close_reason reason,
 
 /* A certificate that must be fetched is asked for, but not waited for: the client comes again, or over TCP.
  */
-static bool certify(struct quic_carrier *c, const struct tls_server *server, struct tls_client_hello *hello)
+static enum cert_desk_result certify(struct quic_carrier *c, const struct tls_server *server,
+                                     struct tls_client_hello *hello)
 {
     const struct certify_wish wish = {.desk = c->at.epoch->desk,
                                       .route = c->at.route,
@@ -98,7 +99,7 @@ static bool certify(struct quic_carrier *c, const struct tls_server *server, str
                                       .peer = &c->peer,
                                       .candidates = certify_shows_candidates(c->at.route, server)};
     const char *why;
-    return certify_choose(&wish, NULL, &hello->cert, &why) == CERT_DESK_FOUND;
+    return certify_choose(&wish, NULL, &hello->cert, &why);
 }
 
 static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
@@ -126,8 +127,10 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     c->verifies = cert_kinds_verified(&client.hello.query);
     const struct tls_server *server =
         certify_server(snap->config, c->at.listener, &c->peer, route, route->tls);
-    if (!certify(c, server, &client.hello))
-        return refuse(c, CLOSE_UNCERTIFIED, ALERT_INTERNAL_ERROR, ret_alert);
+    enum cert_desk_result result = certify(c, server, &client.hello);
+    if (result != CERT_DESK_FOUND)
+        return refuse(c, CLOSE_UNCERTIFIED,
+                      result == CERT_DESK_NONE ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR, ret_alert);
     return tls_server_quic(server, &client.hello);
 }
 

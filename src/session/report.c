@@ -24,6 +24,7 @@ struct str session_note(const struct session *s, enum note which)
     if (p != NULL)
         return which == NOTE_STARTTLS ? text_of(p->talk.spoken == NULL ? "" : starttls_name(p->talk.spoken))
                : which == NOTE_SNI    ? text_of(p->hello.sni)
+               : which == NOTE_OUTER  ? text_of(p->hello.outer)
                : which == NOTE_JA4    ? text_of(p->hello.ja4)
                : which == NOTE_ALPN   ? (struct str){p->hello.alpn, p->hello.alpn_len}
                                       : text_of(p->target);
@@ -112,6 +113,10 @@ void session_write_audit(struct session *s)
         .peer = net_addr_format(&s->peer, peer),
         .starttls = session_note(s, NOTE_STARTTLS),
         .sni = session_note(s, NOTE_SNI),
+        .ech = session_note(s, NOTE_OUTER).len > 0 ? "accepted"
+               : s->ech_refused                    ? "refused"
+                                                   : NULL,
+        .outer_sni = session_note(s, NOTE_OUTER),
         .alpn = session_note(s, NOTE_ALPN),
         .route = s->route == NULL ? NULL : s->route->config->name.text,
         .action = action_of(s),

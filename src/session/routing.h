@@ -17,9 +17,10 @@ struct snapshot;
 struct hello_note {
     char sni[HELLO_NAME_MAX + 3];
     uint8_t alpn_len;
-    char alpn[255];    /* the protocol that routing settled on, or the client's first offer */
-    bool alpn_matched; /* ... the former */
-    uint8_t kind;      /* enum first_bytes: how it came to TLS */
+    char alpn[255];                 /* the protocol that routing settled on, or the client's first offer */
+    bool alpn_matched;              /* ... the former */
+    char outer[HELLO_NAME_MAX + 3]; /* of an ECH that was accepted: the name in the clear */
+    uint8_t kind;                   /* enum first_bytes: how it came to TLS */
     char ja4[JA4_TEXT_MAX];
 };
 

@@ -125,7 +125,7 @@ struct setup {
 };
 
 /* Texts for the audit line, packed into one block once the set-up is freed. They may hold any byte. */
-enum note { NOTE_STARTTLS, NOTE_SNI, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
+enum note { NOTE_STARTTLS, NOTE_SNI, NOTE_OUTER, NOTE_ALPN, NOTE_JA4, NOTE_TARGET, NOTES };
 
 /* Monotonic. */
 struct session_times {
@@ -175,6 +175,7 @@ struct session {
     bool spare;         /* `up` is a connection that stood ready */
     bool told;          /* the client has heard how it ended */
     bool datagrams;     /* towards a target over UDP */
+    bool ech_refused;   /* its hello may have been encrypted, but for no key of the door */
     bool uncounted;     /* admitted in all, but under no source */
     bool reaped;        /* there was a moment to see how its program exits */
     bool unproven;      /* admitted so: anybody may have made up the peer's address */
@@ -342,6 +343,11 @@ enum session_state session_begin_tls(struct session *s, const struct tls_server 
 
 /* The same once the client's certificate is chosen; the handshake has begun. */
 void session_accept_tls(struct session *s, const struct tls_server *server, struct tls_client_hello *hello);
+
+/* ---- decrypt.c ---- */
+
+/* Is the hello one for a key of ours? Then *ret_next is the state to go on in. */
+bool session_decrypts(struct session *s, const struct hello *h, enum session_state *ret_next);
 
 /* ---- challenge.c: CHALLENGE ---- */
 

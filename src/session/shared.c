@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What outlives a configuration: counters, ticket keys, backends. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "ech/ring.h"
 #include "quic/quic.h"
 #include "session/front.h"
 #include "session/shared.h"
@@ -31,6 +33,7 @@ void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
     backend_registry_init(&shared->backends);
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);
+    list_init(&shared->ech_places);
     shared->quic_secrets = malloc(sizeof(*shared->quic_secrets));
     CHECK(shared->quic_secrets != NULL);
     quic_secrets_make(shared->quic_secrets);
@@ -55,6 +58,11 @@ void snapshot_shared_free(struct snapshot_shared *shared)
         struct ticket_ring *ring = CONTAINER_OF(node, struct ticket_ring, node);
         tickets_free(ring->tickets);
         free(ring);
+    }
+    while ((node = list_pop(&shared->ech_places)) != NULL) {
+        struct ech_place *place = CONTAINER_OF(node, struct ech_place, node);
+        ech_ring_free(place->ring);
+        free(place);
     }
     staging_unref(shared->staging);
     backend_registry_sweep(&shared->backends);
@@ -99,6 +107,31 @@ struct tickets *shared_tickets(struct snapshot_shared *shared, int64_t lifetime)
     ring->rotate_at = clock_monotonic() + lifetime / 2;
     list_insert(&shared->ticket_rings, &ring->node);
     return ring->tickets;
+}
+
+struct ech_ring *shared_ech(struct snapshot_shared *shared, const struct config *config, struct err *err)
+{
+    const struct config_ech *c = config->ech;
+    char folder[4096];
+    snprintf(folder, sizeof(folder), "%s/ech", config_state_folder(config));
+    struct ech_ring_settings settings = {.folder = c->keys.text != NULL ? c->keys.text : folder,
+                                         .public_name = c->public_name.text,
+                                         .longest_name = (uint8_t)c->longest_name,
+                                         .rotate = c->rotate / NSEC_PER_SEC,
+                                         .keep = c->keep / NSEC_PER_SEC};
+    for (struct list *n = shared->ech_places.next; n != &shared->ech_places; n = n->next) {
+        struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
+        if (ech_ring_is(place->ring, &settings))
+            return place->ring;
+    }
+    struct ech_ring *ring = ech_ring_new(&settings, clock_wall() / NSEC_PER_SEC, err);
+    if (ring == NULL)
+        return NULL;
+    struct ech_place *place = calloc(1, sizeof(*place));
+    CHECK(place != NULL);
+    place->ring = ring;
+    list_insert(&shared->ech_places, &place->node);
+    return ring;
 }
 
 const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn)

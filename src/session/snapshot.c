@@ -302,6 +302,17 @@ static void make_source(struct build *b)
         report(b, c->certificates.v[i].head.at, &err);
 }
 
+static void load_ech(struct build *b)
+{
+    const struct config *c = b->snap->config;
+    struct err err;
+    if (c->ech == NULL || b->failed)
+        return;
+    b->snap->ech = shared_ech(b->shared, c, &err);
+    if (b->snap->ech == NULL)
+        report(b, c->ech->head.at, &err);
+}
+
 /* ---- routes ---- */
 
 /* What the door selects from by ALPN. */
@@ -359,6 +370,7 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
         .clients = modes[mode],
         .trust = trust,
         .tickets = tls.tickets ? shared_tickets(b->shared, tls.ticket_lifetime) : NULL,
+        .ech = b->snap->ech,
         .scope = buf_text(&scope),
     };
     struct err err;
@@ -631,6 +643,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
                       .errors = errors};
     bool planned = plan_make(b.snap->plan, errors) == 0;
     b.snap->staging = shared->staging == NULL ? NULL : staging_ref(shared->staging);
+    load_ech(&b);
     load_trust(&b);
     load_certs(&b);
     load_stores(&b, NULL);
@@ -652,6 +665,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     struct build b = {.snap = snapshot_new(plan_ref(old->plan), own_certs_ref(old->own), shared),
                       .shared = shared,
                       .errors = errors};
+    b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
         renew_trust(&b, old, i);
     b.snap->staging = old->staging == NULL ? NULL : staging_ref(old->staging);
@@ -673,6 +687,7 @@ struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_sh
                       .shared = shared,
                       .errors = errors};
     b.snap->staging = staging_ref(staging);
+    b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
         b.snap->trust[i] = trust_ref(old->trust[i]);
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);

@@ -20,6 +20,7 @@
 struct challenges;
 struct cert_provider;
 struct cert_source;
+struct ech_ring;
 struct front;
 struct office;
 struct own_certs;
@@ -67,6 +68,13 @@ struct ticket_ring {
     int64_t rotate_at; /* monotonic */
 };
 
+/* A ring of ECH keys; it outlives reloads, so that what clients know of it stays good. */
+struct ech_place {
+    struct list node;
+    struct ech_ring *ring;
+    char complaint[256]; /* told last; "" */
+};
+
 /* What snapshots share and what lives longer than they do. Belongs to the control thread. */
 struct snapshot_shared {
     size_t workers;
@@ -77,6 +85,7 @@ struct snapshot_shared {
     struct backend_registry backends;
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
+    struct list ech_places;   /* struct ech_place */
     struct quic_secrets *quic_secrets;
 };
 
@@ -124,6 +133,7 @@ struct snapshot {
     struct trust **trust;       /* in the order of config->trust */
     struct trust *system_trust; /* when some backend wants it */
     struct cert_source *source; /* of certificates that are looked up; NULL: none is */
+    struct ech_ring *ech;       /* keys that hellos are decrypted by; NULL: none is */
     struct staging *staging;    /* what stands beside the configuration; NULL: nothing */
     /* What is in them, borrowed. */
     const struct config *config;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "cert/cert.h"
 #include "config/config.h"
 #include "config/keys.h"
@@ -22,19 +23,12 @@ struct staging *staging_new(size_t count)
     return s;
 }
 
-static char *copy(const char *text)
-{
-    char *own = text == NULL ? NULL : strdup(text);
-    CHECK(own != NULL || text == NULL);
-    return own;
-}
-
 void staging_add(struct staging *s, const struct staged *item)
 {
     struct staged *own = &s->v[s->n++];
     *own = *item;
-    own->label = copy(item->label);
-    own->tls_text = copy(item->tls_text);
+    own->label = str_dup(item->label);
+    own->tls_text = str_dup(item->tls_text);
     own->cert = item->cert == NULL ? NULL : cert_ref(item->cert);
 }
 

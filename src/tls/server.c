@@ -10,12 +10,15 @@
 #include <openssl/pool.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cert/trust.h"
+#include "ech/ring.h"
 #include "tls/params.h"
 #include "tls/tickets.h"
 #include "tls/tls_internal.h"
@@ -36,6 +39,9 @@ struct tls_server {
     struct buf alpn; /* wire form, in our order */
     SSL_CTX *full;
     SSL_CTX *lean;
+    const struct ech_ring *ech; /* or NULL */
+    pthread_mutex_t ech_lock;   /* while the contexts get other keys */
+    _Atomic uint64_t ech_turn;  /* whose keys they have */
 };
 
 /* The first of ours that the client offers; else what its route was chosen by. */
@@ -150,6 +156,8 @@ struct tls_server *tls_server_new(const struct tls_server_params *params, struct
     server->magic = SERVER_MAGIC;
     server->store = params->store;
     server->trust = params->trust == NULL ? NULL : trust_ref(params->trust);
+    server->ech = params->ech;
+    pthread_mutex_init(&server->ech_lock, NULL);
     if (tls_params_alpn(params->alpn, params->alpn_len, &server->alpn, err) &&
         make_contexts(server, params, err) && try_certificates(server, err))
         return server;
@@ -164,6 +172,7 @@ void tls_server_free(struct tls_server *server)
     CHECK_MAGIC(server, SERVER_MAGIC);
     SSL_CTX_free(server->full);
     SSL_CTX_free(server->lean);
+    pthread_mutex_destroy(&server->ech_lock);
     buf_free(&server->alpn);
     trust_unref(server->trust);
     server->magic = 0;
@@ -198,6 +207,21 @@ static const struct cert *choose(const struct cert_store *store, const struct ce
     return cert_store_count(store) == 1 ? cert_store_at(store, 0) : cert_select(store, query);
 }
 
+/* Let the contexts know the keys of ECH as they are now: once for each turn of the ring. */
+static void follow_ech(const struct tls_server *const_server)
+{
+    struct tls_server *server = (struct tls_server *)(uintptr_t)const_server;
+    if (server->ech == NULL || atomic_load(&server->ech_turn) == ech_ring_turns(server->ech))
+        return;
+    pthread_mutex_lock(&server->ech_lock);
+    uint64_t turn = ech_ring_turns(server->ech);
+    const struct ech_keys *keys = ech_ring_keys(server->ech);
+    ech_keys_attach(keys, server->full);
+    ech_keys_attach(keys, server->lean);
+    atomic_store(&server->ech_turn, turn);
+    pthread_mutex_unlock(&server->ech_lock);
+}
+
 /* Can the library refuse a certificate that it has taken before, or that is made as those are? Only for want
  * of memory. A connection without one ends in the handshake, with an alert. */
 SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hello *hello,
@@ -207,6 +231,7 @@ SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hel
     const struct cert_query *query = &hello->query;
     bool lean = query->version >= TLS1_3_VERSION && wants_lean(query);
     const struct cert *own = hello->cert != NULL ? hello->cert : choose(server->store, query);
+    follow_ech(server);
     SSL *ssl = SSL_new(lean ? server->lean : server->full);
     CHECK(ssl != NULL);
     if (!show(ssl, own))

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cert/store.h"
 
+struct ech_ring;
 struct link;
 struct tickets;
 struct tls_scratch;
@@ -36,6 +37,8 @@ struct tls_server_params {
     enum tls_clients clients;
     struct trust *trust;     /* for client certificates; a reference is taken */
     struct tickets *tickets; /* NULL: no resumption; must outlive the server */
+    struct ech_ring
+        *ech;          /* what clients are told whose ECH is stale; NULL: nothing; must outlive the server */
     const char *scope; /* tickets are good only for servers of the same scope: name the route and its trust */
 };
 

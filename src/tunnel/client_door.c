@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "cert/trust.h"
 #include "tls/sessions.h"
 #include "tunnel/carrier.h"
@@ -13,13 +14,6 @@
 
 static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
                              0x0018 /* P-384 */};
-
-static char *copy(const char *text)
-{
-    char *own = text == NULL ? NULL : strdup(text);
-    CHECK(text == NULL || own != NULL);
-    return own;
-}
 
 static struct trust *load_trust(const char *ca, struct err *err)
 {
@@ -124,10 +118,10 @@ static int set_up_names(struct client_door *d, const struct client_settings *s, 
     client_text_place(d->host, d->port, d->place);
     d->named = s->name != NULL;
     d->system_ca = strcmp(s->ca, "system") == 0;
-    d->ca = copy(s->ca);
-    d->service_ca = copy(s->service_ca);
-    d->name = copy(s->name != NULL ? s->name : d->host);
-    d->alpn = copy(s->alpn);
+    d->ca = str_dup(s->ca);
+    d->service_ca = str_dup(s->service_ca);
+    d->name = str_dup(s->name != NULL ? s->name : d->host);
+    d->alpn = str_dup(s->alpn);
     return 0;
 }
 

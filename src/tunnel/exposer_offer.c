@@ -6,6 +6,7 @@
 #include "audit/reason.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/str.h"
 #include "quic/quic.h"
 #include "tunnel/agent_tls.h"
 #include "tunnel/carrier.h"
@@ -45,13 +46,6 @@ static void tell_lost(struct exposer_offer *o, const char *text, int64_t wait)
         o->complaint = strdup(text);
     }
     exposer_offer_tell(o, &news);
-}
-
-static char *copy(const char *text)
-{
-    char *own = text == NULL ? NULL : strdup(text);
-    CHECK(text == NULL || own != NULL);
-    return own;
 }
 
 /* ---- losing ---- */
@@ -197,7 +191,7 @@ static bool note_fellows(struct exposer_offer *o, size_t count, const char *one)
         return false;
     o->fellows = count;
     free(o->fellow);
-    o->fellow = copy(*one == '\0' ? NULL : one);
+    o->fellow = str_dup(*one == '\0' ? NULL : one);
     return true;
 }
 
@@ -520,8 +514,8 @@ void exposer_offer_add(struct exposer *a, const struct agent_service *service)
     if (service->offer.udp) /* strangers take these places: the door keeps them for who is there */
         o->service.offer.connections = (uint32_t)MIN(service->connections, (size_t)UINT32_MAX);
     o->service.offer.instance = a->instance;
-    o->service.host = copy(service->host);
-    o->service.path = copy(service->path);
+    o->service.host = str_dup(service->host);
+    o->service.path = str_dup(service->path);
     o->service.tls = agent_tls_ref(service->tls);
     o->way = (struct way){.door = a->door, .wake = on_way_wake, .owner = o};
     timer_init(&o->timer, on_timer);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/list.h"
+#include "base/str.h"
 #include "cert/cert.h"
 
 #define PREFIX "/.well-known/acme-challenge/"
@@ -79,22 +80,15 @@ static struct challenge *find(struct challenges *c, const char *name, const char
     return NULL;
 }
 
-static char *copy(const char *text)
-{
-    char *made = text == NULL ? NULL : strdup(text);
-    CHECK(made != NULL || text == NULL);
-    return made;
-}
-
 /* In the place of the one that is there. */
 static bool put(struct challenges *c, const char *name, const char *token, const char *answer,
                 struct cert *cert)
 {
     struct challenge *fresh = calloc(1, sizeof(*fresh)), *before;
     CHECK(fresh != NULL);
-    *fresh = (struct challenge){.name = copy(name),
-                                .token = copy(token),
-                                .answer = copy(answer),
+    *fresh = (struct challenge){.name = str_dup(name),
+                                .token = str_dup(token),
+                                .answer = str_dup(answer),
                                 .cert = cert == NULL ? NULL : cert_ref(cert)};
     lock(c);
     before = find(c, name, token);

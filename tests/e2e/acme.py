@@ -90,7 +90,7 @@ class Acme:
         keys.chmod(0o600)
         self.names = Names(self.directory)
         self.start_door = start_door
-        self.settings = {"dns": f"127.0.0.1:{self.names.port}", "http_port": self.http_port, "tls_port": self.tls_port,
+        self.settings = {"resolvers": f"127.0.0.1:{self.names.port}", "http_port": self.http_port, "tls_port": self.tls_port,
                          "eab_file": str(keys), **acme}
         self.door = start_door(self.config(free_port()))
 

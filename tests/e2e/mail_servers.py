@@ -339,6 +339,7 @@ pathrun: {directory}/run
 pathspool: {directory}/spool
 pathincoming: {directory}/incoming
 pathtmp: {directory}/tmp
+nnrpdloadlimit: 0
 """
 INN_TLS = """
 tlscertfile: {directory}/server.pem

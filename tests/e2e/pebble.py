@@ -16,15 +16,19 @@ from run import Process, free_port, wait_listening
 class Pebble:
     """`tls_port`, `http_port`: where it looks for the proofs of tls-alpn-01 and http-01. `dns`: the port of another
     DNS to ask. `lifetime`: seconds that its
-    certificates live. `refuses`: percent of good nonces that it refuses. `ocsp`: URL of a responder."""
+    certificates live. `refuses`: percent of good nonces that it refuses. `reuses`: percent of authorizations that are
+    good for the next order too. `sleeps`: seconds at most that it waits before it looks at a proof. `ocsp`: URL of a
+    responder."""
 
-    def __init__(self, directory, tls_port, http_port=None, *, lifetime=3600, refuses=20, eab=None, name="pebble", dns=None, ocsp=""):
+    def __init__(self, directory, tls_port, http_port=None, *, lifetime=3600, refuses=20, eab=None, name="pebble", dns=None, ocsp="",
+                 reuses=50, sleeps=0):
         self.directory = directory / name
         self.directory.mkdir(exist_ok=True)
         self.port, self.management, self.dns, self.dns_management = (free_port() for _ in range(4))
         self.tls_port, self.http_port = tls_port, http_port or free_port()
         self.lifetime, self.refuses, self.eab = lifetime, refuses, eab
         self.other_dns, self.ocsp = dns, ocsp
+        self.reuses, self.sleeps = reuses, sleeps
         self.name = name
         self.processes = []
 
@@ -54,7 +58,8 @@ class Pebble:
         dns = Process(["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}", "-management",
                        f"127.0.0.1:{self.dns_management}", "-http01", "", "-https01", "", "-tlsalpn01", "",
                        "-defaultIPv6", ""], self.directory, "challtestsrv")
-        env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(self.refuses)}
+        sleep = {"PEBBLE_VA_SLEEPTIME": str(self.sleeps)} if self.sleeps else {"PEBBLE_VA_NOSLEEP": "1"}
+        env = {**os.environ, **sleep, "PEBBLE_WFE_NONCEREJECT": str(self.refuses), "PEBBLE_AUTHZREUSE": str(self.reuses)}
         pebble = Process(["pebble", "-config", self.directory / "pebble.json", "-dnsserver", f"127.0.0.1:{self.other_dns or self.dns}"],
                          self.directory, "pebble", env=env)
         self.processes = [pebble, dns]

@@ -170,7 +170,8 @@ def crypto_frame(data, offset=0):
 
 
 class Tls:
-    """The client's side of a handshake; `cert` from pki.py (an EC key) or None. Does not ask who the door is."""
+    """The client's side of a handshake; `cert` from pki.py (an EC key) or None. Does not ask who the door is, but keeps what
+    it has `shown`, the body of its Certificate."""
 
     def __init__(self, sni, scid, cert, alpn):
         self.cert = cert
@@ -178,7 +179,7 @@ class Tls:
         share = self.key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         self.hello = hello(sni, share, scid, alpn)
         self.transcript = self.hello
-        self.asked = None
+        self.asked = self.shown = None
         self.secrets = {}       # level: (client's, server's)
 
     def digest(self):
@@ -197,6 +198,8 @@ class Tls:
             self.transcript += whole
             self.server_hello(Reader(body))
             return said
+        if kind == 11:
+            self.shown = body
         if kind == 13:
             self.asked = Reader(body).take(1 + body[0])[1:]
         if kind == 20:

@@ -29,6 +29,9 @@ SANITIZER = sanitizer()
 # Every wait is multiplied by this: sanitizer builds are slow.
 SLOW = float(os.environ.get("CARDEA_SLOW", {"address": "4", "thread": "8"}.get(SANITIZER, "1")))
 
+# For what a test waits for in any case, such as the end of a certificate: longer too, but not by as much.
+PACE = min(SLOW, {"address": 2.0, "thread": 4.0}.get(SANITIZER, SLOW))
+
 _given = set()
 # Who has been given a port keeps it until the process ends: a lock on the byte of that number in a file that all test runs
 # of this user share. Several of them at once (pytest -n, two checkouts) are so kept from giving out the same one.

@@ -37,11 +37,12 @@ class Site:
         self.pebble = pebble or Pebble(directory, self.door.port)
         self.backend = backend
         self.acme = {"names": ["www.example.com"], **acme}
+        self.of_ca = {}
         self.routes = list(routes)
 
     def config(self, **acme):
-        wanted = {"ca": self.pebble.url, "ca_file": self.pebble.ca_file, **self.acme, **acme}
-        return {"state": "state", "certificates": [{"acme": wanted}],
+        return {"state": "state", "certificates": [{"acme": {"ca": "pebble", **self.acme, **acme}}],
+                "acme_cas": [{"name": "pebble", "url": self.pebble.url, "ca_file": self.pebble.ca_file, **self.of_ca}],
                 "routes": [{"name": "web", "listeners": ["main"], "terminate": {"to": self.backend.to}}, *self.routes]}
 
     def start(self):
@@ -127,7 +128,7 @@ def test_a_reload_changes_what_is_wanted(site):
 
 def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
     port = free_port()
-    s = Site(tmp_path, backend, challenge="http-01", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
+    s = Site(tmp_path, backend, challenges="http-01", listeners=[{"name": "web", "address": f"127.0.0.1:{port}", "speaks": "plain"}],
              routes=[{"name": "plain", "listeners": ["web"], "serve": ["challenges"]}])
     s.pebble = Pebble(tmp_path, free_port(), port)
     try:
@@ -139,7 +140,7 @@ def test_http_01_where_a_route_serves_challenges(tmp_path, backend):
 
 def test_dns_01_by_a_hook_proves_a_wildcard(site):
     """The hook hears what RFC 8555 says, in a clean environment, and is called again to clean up."""
-    s = site(names=["example.com", "*.example.com"], challenge="dns-01")
+    s = site(names=["example.com", "*.example.com"], challenges="dns-01")
     s.pebble.start()
     hook = s.door.directory / "hook"
     log = s.door.directory / "hook.log"
@@ -161,7 +162,7 @@ exec curl -fsS -d '{{"host":"'$2'.","value":"'$3'"}}' http://127.0.0.1:{s.pebble
 
 
 def test_a_hook_that_fails_is_told_of(site):
-    s = site(names=["*.example.com"], challenge="dns-01")
+    s = site(names=["*.example.com"], challenges="dns-01")
     s.pebble.start()
     hook = s.door.directory / "hook"
     hook.write_text("#!/bin/sh\necho 'no such zone' >&1\nexit 3\n")
@@ -169,6 +170,13 @@ def test_a_hook_that_fails_is_told_of(site):
     s.acme["dns"] = {"hook": str(hook)}
     s.start()
     wait_until(lambda: "exited with status 3: no such zone" in s.door.process.output(), s.door.process.output, 20)
+    hook.write_text("#!/bin/sh\nexec sleep 600\n")
+    s.acme["dns"]["hook_timeout"] = "1s"
+    (s.door.directory / "state" / "certificates.db").unlink()
+    s.door.stop()
+    s.door.configure(s.config())
+    s.door.start()
+    wait_until(lambda: "did not end within 1 s" in s.door.process.output(), s.door.process.output, 20)
 
 
 @pytest.fixture
@@ -180,7 +188,7 @@ def named(tmp_path):
 
 def test_dns_01_by_dns_update(tmp_path, backend, named):
     """RFC 2136 with TSIG, BIND being the judge; nothing is left in the zone."""
-    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenge="dns-01", dns=named.config())
+    s = Site(tmp_path, backend, names=["example.com", "*.example.com", "a.b.example.com"], challenges="dns-01", dns=named.config())
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -197,7 +205,7 @@ def test_dns_update_goes_over_tcp_where_datagrams_are_lost(tmp_path, backend, na
             up.sendall(sock.recv(65536))
             sock.sendall(up.recv(65536))
     relay = Server(pass_on)
-    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns-01", dns=named.config(server=relay.to))
+    s = Site(tmp_path, backend, names=["*.example.com"], challenges="dns-01", dns=named.config(server=relay.to))
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -218,7 +226,7 @@ def test_a_name_server_that_refuses_is_quoted(tmp_path, backend, named, wrong, w
     dns = named.config(**{key: value for key, value in wrong.items() if key != "secret"})
     if "secret" in wrong:
         (named.directory / "secret").write_text(wrong["secret"])
-    s = Site(tmp_path, backend, names=["*.example.com"], challenge="dns-01", dns=dns)
+    s = Site(tmp_path, backend, names=["*.example.com"], challenges="dns-01", dns=dns)
     s.pebble = Pebble(tmp_path, s.door.port, dns=named.port)
     try:
         s.start()
@@ -236,7 +244,7 @@ def test_external_account_binding(tmp_path, backend):
     key.write_text(secret + "\n")
     try:
         key.chmod(0o644)
-        s.acme["eab"] = {"kid": "kid-1", "key_file": str(key)}
+        s.of_ca["eab"] = {"kid": "kid-1", "key_file": str(key)}
         s.start()
         wait_until(lambda: "others can read it" in s.door.process.output(), s.door.process.output)
         s.door.stop()
@@ -252,15 +260,17 @@ def test_external_account_binding(tmp_path, backend):
 def test_the_next_ca_delivers_where_the_first_does_not(site):
     s = site()
     s.pebble.start()
-    s.acme["ca"] = [f"https://127.0.0.1:{free_port()}/dir", s.pebble.url]
+    s.acme["ca"] = [f"https://127.0.0.1:{free_port()}/dir", "pebble"]
     s.start()
     s.obtained(timeout=200)
 
 
-def test_it_is_renewed(tmp_path, backend):
-    """Before its end, with a new key, while clients come and go."""
+@pytest.mark.parametrize("reuses", [0, 100])
+def test_it_is_renewed(tmp_path, backend, reuses):
+    """Before its end, with a new key, while clients come and go; by a CA that refuses every other nonce and takes its time, and
+    that has all names proven anew or none."""
     s = Site(tmp_path, backend)
-    s.pebble = Pebble(tmp_path, s.door.port, lifetime=40)
+    s.pebble = Pebble(tmp_path, s.door.port, lifetime=30, refuses=50, sleeps=2, reuses=reuses)
     try:
         s.start()
         first = s.obtained()
@@ -376,9 +386,10 @@ def test_one_door_obtains_from_another(tmp_path, start_door, pki, backend):
     key = folder / "eab.key"
     key.touch(0o600)
     key.write_text(DEVICE["key"])
-    s.door.configure({"state": "state", "routes": [{"name": "web", "terminate": {"to": backend.to}}], "certificates": [
-        {"acme": {"names": ["www.example.com"], "ca": ca.directory_url, "ca_file": pki.ca.file, "profile": "server",
-                  "eab": {"kid": DEVICE["id"], "key_file": str(key)}}}]})
+    s.door.configure({"state": "state", "routes": [{"name": "web", "terminate": {"to": backend.to}}],
+                      "certificates": [{"acme": {"names": ["www.example.com"], "ca": "inside"}}],
+                      "acme_cas": [{"name": "inside", "url": ca.directory_url, "ca_file": pki.ca.file, "profile": "server",
+                                    "eab": {"kid": DEVICE["id"], "key_file": str(key)}}]})
     s.door.start()
     try:
         assert names_of(s.obtained()) == {"www.example.com"}

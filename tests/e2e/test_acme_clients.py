@@ -9,7 +9,7 @@ import pytest
 
 from acme import DEVICE, NAME, Acme, WebRoot
 from pki import openssl
-from run import run
+from run import CARDEA, run
 
 RULES = [{"accounts": ["eab:device-*"], "profiles": ["client"], "names": ["*.devices.example.com"], "groups": ["devices"],
           "trusted": True},
@@ -35,6 +35,10 @@ def done(result):
     return result.stdout.decode(errors="replace")
 
 
+def ca(acme, *words):
+    done(run(CARDEA, "ca", *words, "--dir", acme.directory / "ca"))
+
+
 def lego(acme, *words, path="lego", verb="run", env=None):
     return run("lego", "--accept-tos", "--email", "admin@example.com", "--server", acme.directory_url, "--path",
                acme.directory / path, *words, *verb.split(), timeout=60,
@@ -50,19 +54,29 @@ def test_lego_http_obtains_renews_and_revokes(acme):
     done(lego(acme, *words))
     first = acme.check(lego_chain(acme), NAME, "example.com")
     assert acme.renewal(lego_chain(acme)) > time.time() + 30 * 86400
+    ca(acme, "set", "--replace", "all")
+    assert acme.renewal(lego_chain(acme)) <= time.time(), "what was issued is to be replaced"
     done(lego(acme, *words, verb="renew --days 1000 --no-random-sleep"))
     second = acme.check(lego_chain(acme), NAME, "example.com")
     assert first != second
+    ca(acme, "set", "--replace", "none")
+    assert acme.renewal(lego_chain(acme)) > time.time() + 30 * 86400
+    old = acme.directory / "old.pem"
+    shutil.copy(lego_chain(acme), old)
+    done(lego(acme, *words, verb="renew --days 1000 --no-random-sleep"))
+    ca(acme, "revoke", old)
+    assert acme.renewal(old) < time.time(), "by the operator"
     kept = acme.directory / "kept.pem"
     shutil.copy(lego_chain(acme), kept)
     done(lego(acme, "-d", NAME, verb="revoke"))
-    assert acme.revoked() == [second]
+    assert sorted(acme.revoked()) == sorted([second, acme.check(kept, NAME, "example.com")])
     assert acme.renewal(kept) < time.time(), "what is revoked is to be renewed at once"
 
 
 def test_lego_tls_alpn(acme):
-    done(lego(acme, "--tls", "--tls.port", f"127.0.0.1:{acme.tls_port}", "-d", NAME))
+    done(lego(acme, "--tls", "--tls.port", f"127.0.0.1:{acme.tls_port}", "-d", NAME, verb="run --must-staple"))
     acme.check(lego_chain(acme), NAME)
+    assert b"status_request" in openssl("x509", "-in", lego_chain(acme), "-noout", "-ext", "tlsfeature")
 
 
 def hook(acme):
@@ -242,6 +256,21 @@ def test_dehydrated_obtains_renews_and_revokes(acme, webroot):
     second = acme.check(chain, NAME)
     done(dehydrated("-r", (base / "certs" / NAME / "cert.pem").resolve()))
     assert acme.revoked() == [second]
+
+def test_one_address_is_looked_at_by_few_at_once(start_door, pki, tmp_path):
+    """All names lead to one address: the second look waits for the first, and nothing fails by that."""
+    acme = Acme(start_door, pki, tmp_path, limits={"looks_per_target": 1, "pending": "10m"})
+    names = [NAME, "a.example.com"]
+    words = [word for name in names for word in ("-d", name)]
+    root = WebRoot(tmp_path, acme.http_port)
+    try:
+        done(lego(acme, "--http", "--http.webroot", root.folder, *words))
+        acme.check(lego_chain(acme), *names)
+        done(lego(acme, "--tls", "--tls.port", f"127.0.0.1:{acme.tls_port}", *words, path="tls"))
+        acme.check(lego_chain(acme, path="tls"), *names)
+    finally:
+        root.stop()
+        acme.stop()
 
 
 @pytest.mark.parametrize("program", ["certbot", "lego", "uacme", "dehydrated"])

@@ -13,7 +13,7 @@ import peers
 import tls
 from peers import curl_door
 from pki import openssl
-from run import CARDEA, SLOW, Process, free_port, run, wait_listening
+from run import CARDEA, PACE, SLOW, Process, free_port, run, wait_listening
 
 SPIFFE = "spiffe://example.test/app/web"
 
@@ -243,7 +243,7 @@ def test_no_ticket_under_other_expectations(start_door, pki):
 
 def test_resumed_backend_is_judged_again(start_door, pki):
     """A ticket does not outlive the certificate that it was given with."""
-    lifetime = 6 * SLOW
+    lifetime = 6 * PACE
     cert = pki.ca.issue("brief.test", dns=["brief.test"], end=lifetime, label=f"brief-{time.time()}")
     end = time.time() + lifetime
     with says("hello", peers.server_context(cert)) as server:

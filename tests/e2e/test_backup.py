@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second certificate, of another CA and with another key, stands by: it takes over when the first is revoked, and when
 an operator says so. Two pebbles, each with a responder of ours."""
+import base64
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,23 +13,34 @@ from run import CARDEA, run, wait_until
 from staples import status
 from test_acme_client import Site
 
+# Of external account binding, one for each CA.
+SECRETS = [base64.urlsafe_b64encode(bytes([i]) * 32).decode().rstrip("=") for i in range(2)]
+
 
 class TwoCas:
     def __init__(self, directory, backend, **config):
         self.site = Site(directory, backend, backup=True)
         self.responders = [Responder(), Responder()]
-        self.cas = [Pebble(directory, self.site.door.port, name=f"ca{i}", ocsp=self.responders[i].url) for i in range(2)]
+        self.cas = [Pebble(directory, self.site.door.port, name=f"ca{i}", ocsp=self.responders[i].url, eab={f"kid-{i}": SECRETS[i]})
+                    for i in range(2)]
         for ca, responder in zip(self.cas, self.responders):
             ca.start()
             responder.issuer, responder.key = ca.issuer()
-        bundle = directory / "cas.pem"
-        bundle.write_text("".join(Path(ca.ca_file).read_text() for ca in self.cas))
         self.site.pebble = self.cas[0]
-        self.site.acme |= {"ca": [ca.url for ca in self.cas], "ca_file": str(bundle)}
+        self.site.acme |= {"ca": ["ca0", "ca1"]}
         make = self.site.config
-        self.site.config = lambda **acme: {**make(**acme), "limits": {"certificate_check": "1s"}, "workers": 2, **config,
+        config["acme_cas"] = [self.named(directory, i) for i in range(2)]
+        self.site.config = lambda **acme: {**make(**acme), "limits": {"revocation_check": "1s"}, "workers": 2, **config,
                                            "admin": {"socket": str(self.site.door.socket)}}
         self.door = self.site.door
+
+    def named(self, directory, i):
+        """Each has a root and a binding of its own."""
+        key = directory / f"eab{i}.key"
+        key.touch(0o600)
+        key.write_text(SECRETS[i])
+        return {"name": f"ca{i}", "url": self.cas[i].url, "ca_file": self.cas[i].ca_file,
+                "eab": {"kid": f"kid-{i}", "key_file": str(key)}}
 
     def start(self):
         self.site.start()
@@ -111,7 +122,7 @@ def test_what_cannot_be_swapped_is_said(two):
 
 
 def test_a_backup_needs_a_second_ca(two):
-    two.site.acme["ca"] = [two.cas[0].url]
+    two.site.acme["ca"] = "ca0"
     two.door.configure(two.site.config())
     with pytest.raises(AssertionError, match="is from another CA than the certificate that it stands by for"):
         two.door.start()

@@ -81,7 +81,7 @@ class Told:
 
 def slot(days, of=90, state="good", **more):
     end = datetime.now(timezone.utc) + timedelta(days=days, minutes=5)
-    return {"state": state, "issuer": "R11", "ca": "https://ca.example/directory", "key": "EC256",
+    return {"state": state, "issuer": "R11", "ca": "https://ca.example/directory", "key": "P-256",
             "not_before": None, "not_after": end.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "seconds": of * 86400,
             "seconds_left": max(0, days * 86400 + 300), "issued": "2026-11-02T10:00:00.000Z", "must_staple": False,
             "staple": None, **more}
@@ -118,7 +118,7 @@ def test_what_is_told(told):
     status, out, _ = ls(told.path)
     rows = {line.split(",")[0]: re.split(r"  +", line) for line in out.strip().splitlines()[1:]}
     assert status == 0
-    assert rows["late.test"] == ["late.test,b.test,... (5)", "R11", "EC256", "[##--------] 10d 0h", "-", "not yet", "2026-11-02",
+    assert rows["late.test"] == ["late.test,b.test,... (5)", "R11", "P-256", "[##--------] 10d 0h", "-", "not yet", "2026-11-02",
                                  "in 2h 5m (rate-limited, 3 in a row)", "acme"]
     assert rows["well.test"][3:] == ["[#########-] 80d 0h", "3d 0h", "R11, 40d 0h", "2026-11-02", "in 20d 0h", "acme"]
     assert rows["swapped.test"][5:] == ["revoked", "2026-11-02", "now", "acme, swapped: revoked"]

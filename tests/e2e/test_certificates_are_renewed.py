@@ -14,9 +14,9 @@ import tls
 from agents import Agent
 from fixtures import clean_env, connect_words
 from pki import Cert
-from run import SLOW, Process, free_port, wait_listening, wait_until
+from run import PACE, SLOW, Process, free_port, wait_listening, wait_until
 
-LASTS = 6 * SLOW  # seconds that a certificate is good for
+LASTS = 6 * PACE  # seconds that a certificate is good for
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "quic"])
 
 
@@ -150,7 +150,7 @@ def test_the_shared_carrier_renews(start_door, pki, echo, holder, tmp_path, tran
 def test_who_shares_is_told_too(start_door, pki, echo, holder, tmp_path):
     """Another process shows the certificate to the door; the user reads here that it runs out."""
     door = start_door(config(pki, f"127.0.0.1:{echo.port}"))
-    holder.renew(lasts=12 * SLOW)
+    holder.renew(lasts=12 * PACE)
     process = Process([*connect_words(door, holder.cert, pki.ca.file), f"127.0.0.1:{echo.port}"], tmp_path, "connect",
                       stdin=subprocess.PIPE, env=clean_env(tmp_path, CARDEA_SHARE="1s"))
     try:

@@ -11,7 +11,7 @@ import tls
 from agents import Agent
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
-from run import SLOW, Process, free_port, wait_listening, wait_until
+from run import PACE, SLOW, Process, free_port, wait_listening, wait_until
 
 LASTS = 5  # seconds; it has to do for the beginning of a test
 
@@ -37,7 +37,7 @@ def brief(pki):
     """Makes certificates that run out soon; `ends` is when."""
     made = []
 
-    def make(lasts=LASTS * SLOW):
+    def make(lasts=LASTS * PACE):
         name = f"brief{len(made)}{time.monotonic_ns()}"
         cert = pki.staff.client(name, ou=["ops"], end=lasts)
         cert.name, cert.ends = name, int(time.time() + lasts)
@@ -119,7 +119,7 @@ def test_http2_ends(closing, brief, echo):
 
 
 def test_http3_ends(closing, brief, echo):
-    cert = brief(min(LASTS * SLOW, 20))  # the client says nothing meanwhile, and is given up after 30 s of that
+    cert = brief(min(LASTS * PACE, 20))  # the client says nothing meanwhile, and is given up after 30 s of that
     client = h3.Client(closing.port, cert)
     stream = client.tcp(f"127.0.0.1:{echo.port}")
     assert client.answer(stream)[":status"] == "200"

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cardea check`: what it finds at real servers, and what it says of those that are broken, hostile or silent."""
+import datetime
 import json
 import re
 import ssl
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+import path_cases
 import peers
 from mail_work import PROTOCOLS, SERVER, Work
 from middle import Middle
+from pki import Cert
 from run import CARDEA, Process, free_port, ms, run, wait_listening
 
 ANSWERING = ["ftp", "imap", "irc", "ldap", "lmtp", "managesieve", "nntp", "pop3", "postgresql", "smtp", "telnet", "xmpp",
@@ -156,7 +160,7 @@ def test_what_is_told_of_a_certificate(s_server, look, pki):
     facts = told["certificate"]
     assert facts["subject"] == "facts.test" and facts["issuer"] == "Door CA" and facts["days_left"] == 10
     assert facts["names"] == ["facts.test", "*.facts.test", "192.0.2.7", "https://facts.test/"]
-    assert facts["key"] == "RSA 2048" and facts["signature"] == "ecdsa-with-SHA256" and facts["chain_length"] == 1
+    assert facts["key"] == "RSA-2048" and facts["signature"] == "ecdsa-with-SHA256" and facts["chain_length"] == 1
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -228,6 +232,21 @@ def test_expired(s_server, look, pki):
     assert told["result"] == "not_proven" and "expired" in told["detail"]
     assert told["certificate"]["days_left"] == -2 and told["certificate"]["names"] == [NAME]
     assert told["tls"]["version"] == "1.3"
+
+
+@pytest.mark.parametrize(["bad", "result"], [(["T>A", "C>B"], "good"), (["A>B", "C>B"], "not_proven")])
+def test_cross_signed_intermediates(s_server, look, tmp_path, monkeypatch, bad, result):
+    """A server sends all the certificates that its CAs have of each other, some of them expired."""
+    monkeypatch.setattr(path_cases, "NOW", datetime.datetime.utcnow())
+    graph = path_cases.Graph(path_cases.MESH, bad, "expired")
+    key = graph.key("L").private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                       serialization.NoEncryption())
+    for name, parts in (("leaf", graph.leaves), ("chain", graph.others), ("roots", graph.roots), ("key", [key])):
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(parts))
+    port = s_server("-cert_chain", tmp_path / "chain.pem", cert=Cert(tmp_path / "leaf.pem", tmp_path / "key.pem"))
+    told = look(port, ca=tmp_path / "roots.pem", name=path_cases.HOST)
+    assert told["result"] == result and told["certificate"]["chain_length"] == 7
+    assert result == "good" or "certificate 'B' has expired" in told["detail"]
 
 
 def test_unknown_issuer(s_server, look, pki):

@@ -18,7 +18,7 @@ import pytest
 
 from fixtures import clean_env
 from peers import Server
-from run import CARDEA, SLOW, Process, run, wait_until
+from run import CARDEA, PACE, SLOW, Process, run, wait_until
 
 PASSWORD = "correct horse battery staple"
 
@@ -316,7 +316,7 @@ def test_first_contact(tmp_path, start_door, pki, ca, sshd):
 def test_a_session_outlives_two_renewals(tmp_path, start_door, pki, ca, sshd):
     """ssh through a door that closes at the end of the certificate: `cardea login --renew`, and then the password once more,
     keep it; when nothing can, it ends."""
-    lasts = round(10 * SLOW)
+    lasts = round(10 * PACE)
     config = configuration(pki, ca, sshd.port)
     config["routes"][0]["clients"]["expired"] = "close"
     person = Person(tmp_path / "home", start_door(config), pki)
@@ -379,7 +379,7 @@ def test_waiting_outlives_the_network(tmp_path, pki, ca, door):
     middle.cut = True
     middle.server.stop()
     count = middle.server.count
-    time.sleep(4 * SLOW)  # a question that nobody hears
+    time.sleep(4 * PACE)  # a question that nobody hears
     assert waiting.process.poll() is None, waiting.process.output()
     middle.cut = False
     middle.server.start()

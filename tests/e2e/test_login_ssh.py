@@ -15,9 +15,9 @@ import time
 import pytest
 import tls
 from fixtures import clean_env
-from run import CARDEA, SLOW, Process, free_port, run, wait_listening, wait_until
+from run import CARDEA, PACE, SLOW, Process, free_port, run, wait_listening, wait_until
 
-LASTS = int(10 * SLOW)  # seconds that a certificate is good for
+LASTS = int(10 * PACE)  # seconds that a certificate is good for
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "quic"])
 PASSWORD = "correct horse battery"
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.server
 import json
+import re
 import socket
 import sqlite3
 import ssl
@@ -13,11 +14,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+import h3
 import tls
 from door import Door
 from pebble import Pebble
 from peers import Server
-from run import CARDEA, run, wait_until
+from run import CARDEA, SANITIZER, SLOW, run, wait_until
 
 
 def echo(sock):
@@ -62,12 +64,14 @@ class Site:
         self.hook = Hook("a.example.com")
         self.door = Door(directory, {})
         self.pebble = Pebble(directory, self.door.port, lifetime=lifetime, refuses=0).start()
-        self.on_demand = {"ask": self.hook.url, "ca": self.pebble.url, "ca_file": self.pebble.ca_file, **on_demand}
+        self.others = {}  # CAs, by name
+        self.on_demand = {"ask": self.hook.url, "ca": "pebble", **on_demand}
 
     def config(self, certificates=None):
         certificates = [{"on_demand": self.on_demand}] if certificates is None else certificates
-        return {"state": "state", "certificates": certificates, "limits": {"certificate_timeout": "30s"},
-                
+        return {"state": "state", "certificates": certificates,
+                "acme_cas": [{"name": name, "url": ca.url, "ca_file": ca.ca_file} for name, ca in {"pebble": self.pebble, **self.others}.items()],
+                "limits": {"certificate_timeout": "30s"},
                 "routes": [{"name": "web", "listeners": ["main"], "terminate": {"to": self.backend.to}}]}
 
     def start(self):
@@ -77,7 +81,8 @@ class Site:
 
     def stop(self):
         self.door.stop()
-        self.pebble.stop()
+        for ca in (self.pebble, *self.others.values()):
+            ca.stop()
         self.hook.stop()
         self.backend.stop()
 
@@ -91,6 +96,11 @@ class Site:
 
     def orders(self):
         return self.pebble.log().count("Issued certificate")
+
+    def counted(self):
+        """The counters of names on demand."""
+        return {what: int(count) for what, count in
+                re.findall(r'cardea_on_demand_total\{what="(\w+)"\} (\d+)', self.door.get("/metrics")[1])}
 
     def said(self):
         return self.door.process.output()
@@ -114,6 +124,7 @@ def is_for(leaf, name):
     return san.get_values_for_type(x509.DNSName) == [name]
 
 
+INTERNAL_ERROR, UNRECOGNIZED_NAME = 80, 112
 NO = ("TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME")
 
 
@@ -239,22 +250,81 @@ def test_names_and_a_file_of_names(site, tmp_path):
     assert s.hook.asked == ["x.y.example.net", "wild.example.org"]
 
 
-def test_invented_names_cost_nothing_but_counters(site):
-    s = site(asks_per_source=7).start()
+FLOOD, CROWD = 10000, 8
+GROWTH = {None: 8 << 20, "address": 400 << 20, "thread": 400 << 20}[SANITIZER]
 
-    def invent(first):
-        for i in range(first, first + 100):
-            assert not isinstance(s.leaf(f"n{i}.example.com"), x509.Certificate)
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(invent, range(0, 1000, 100)))
-    assert len(s.hook.asked) <= 14, "a minute's worth, or two"
-    assert s.orders() == 0
+
+def invent(door, hello, numbers):
+    """A hello for each number's name; answers how many were told that there is no such name."""
+    told = 0
+    for i in numbers:
+        with socket.create_connection(("127.0.0.1", door.port), 20 * SLOW) as sock:
+            sock.sendall(hello.replace(b"n00000.", b"n%05d." % i))
+            told += tls.alert_of(sock) == UNRECOGNIZED_NAME
+    return told
+
+
+def test_invented_names_cost_nothing_but_counters(site, tmp_path):
+    """Ten thousand: no file, no order, no memory, and of programs what the rate allows; names that a pattern permits are
+    answered meanwhile, new ones and old."""
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\necho \"$1\" >>{tmp_path}/asked\nexit 1\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", names=["*.example.net"], asks_per_source=7).start()
+    assert is_for(s.leaf("a.example.net"), "a.example.net")
+    hello = tls.client_hello("n00000.example.com")
+    assert invent(s.door, hello, range(90000, 90500)) == 500
+    files, memory = sorted((s.directory / "state").iterdir()), s.door.process.rss()
+    descriptors = s.door.process.open_files()
+    with concurrent.futures.ThreadPoolExecutor(CROWD) as pool:
+        told = [pool.submit(invent, s.door, hello, range(i, FLOOD, CROWD)) for i in range(CROWD)]
+        rounds = 0
+        while rounds == 0 or not all(one.done() for one in told):
+            assert is_for(s.leaf("a.example.net"), "a.example.net")
+            rounds += 1
+            if rounds == 2:
+                assert is_for(s.leaf("b.example.net"), "b.example.net")
+    assert sum(one.result() for one in told) == FLOOD
+    counted = s.counted()
+    assert counted["refused"] + counted["busy"] == FLOOD + 500
+    assert counted["ordered"] == s.orders() <= 2
+    assert len((tmp_path / "asked").read_text().splitlines()) == counted["asked"] <= 7 * 4, "a minute's worth, or a few"
+    assert sorted((s.directory / "state").iterdir()) == files
     with sqlite3.connect(s.directory / "state" / "certificates.db") as book:
-        assert book.execute("SELECT count(*) FROM lineage").fetchone() == (0,)
+        assert book.execute("SELECT count(*) FROM lineage").fetchone() == (counted["ordered"],)
+    assert s.door.process.rss() - memory < GROWTH
+    wait_until(lambda: s.door.process.open_files() <= descriptors + 2, "its connections to be closed")
+
+
+def test_over_quic(site, pki):
+    """Who comes by HTTP/3 is not kept waiting: the certificate is there when he comes again. There is none for an invented name."""
+    s = site(names=["proxy.example.net"])
+    tunnel = {"name": "proxy", "sni": "**.example.net", "alpn": ["h3"], "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}
+    make = s.config
+    s.config = lambda *more: {**make(*more), "trust": [pki.trust()], "routes": [tunnel, *make()["routes"]],
+                              "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.1:*"]}]}
+    s.start()
+
+    def comes(name):
+        """A client, or the alert that it is sent away with."""
+        try:
+            return h3.Client(s.door.port, pki.alice, sni=name)
+        except h3.quic.Closed as closed:
+            return closed.code - 0x100
+    assert comes("proxy.example.net") == INTERNAL_ERROR
+    with wait_until(lambda: (came := comes("proxy.example.net")) != INTERNAL_ERROR and came, s.said, 30, 0.1) as client:
+        stream = client.ok(client.tcp(s.backend.to))
+        client.say(stream, b"hello")
+        assert client.hears(stream, 5) == b"hello"
+        shown = h3.quic.Reader(client.tls.shown)
+        shown.take(4)
+        assert is_for(x509.load_der_x509_certificate(shown.take(shown.number(3))), "proxy.example.net")
+    wait_until(lambda: comes("invented.example.net") == UNRECOGNIZED_NAME, "the alert that there is no such name")
+    assert s.orders() == 1
 
 
 def test_new_names_have_a_rate(site):
-    s = site(names=["*.example.com"], new_per_minute=2).start()
+    s = site(names=["*.example.com"], orders_per_minute=2).start()
     got = [isinstance(s.leaf(f"n{i}.example.com"), x509.Certificate) for i in range(6)]
     assert got[:2] == [True, True] and sum(got) <= 3 and s.orders() <= 3
 
@@ -290,6 +360,22 @@ def test_a_renewal_asks_again(site):
     wait_until(lambda: s.leaf("a.example.com") in NO, s.said, 60, 0.5)
 
 
+def test_a_backup_stands_by(site):
+    """From another CA, with that one's root, and served when the operator says so."""
+    s = site(backup="second")
+    s.others["second"] = Pebble(s.directory, s.door.port, refuses=0, name="second").start()
+    s.start()
+    first = s.leaf("a.example.com")
+    is_for(first, "a.example.com")
+    wait_until(lambda: s.others["second"].log().count("Issued certificate") == 1, s.said, 30, 0.2)
+
+    def swap():
+        return run(CARDEA, "cert", "swap", "--socket", s.door.socket, "a.example.com").returncode == 0
+    wait_until(swap, s.said, 20, 0.2)
+    wait_until(lambda: s.leaf("a.example.com").issuer != first.issuer, s.said, 20, 0.2)
+    assert s.orders() == 1
+
+
 def test_a_customer_who_has_left_is_forgotten(site):
     s = site().start()
     assert is_for(s.leaf("a.example.com"), "a.example.com")
@@ -303,8 +389,7 @@ def test_a_customer_who_has_left_is_forgotten(site):
         assert book.execute("SELECT count(*) FROM certificate").fetchone() == (0,)
     again = forget()
     assert again.returncode == 1 and b"no certificate on demand" in again.stderr
-    metrics = s.door.get("/metrics")
-    assert 'cardea_on_demand_total{what="ordered"} 1' in str(metrics)
+    assert s.counted()["ordered"] == 1
 
 
 def test_what_is_forgotten_can_be_revoked(site):
@@ -340,7 +425,7 @@ def test_what_is_forgotten_can_be_revoked(site):
 def test_a_reload_takes_it_away(site):
     s = site(names=["b.example.com"]).start()
     serial = s.leaf("a.example.com").serial_number
-    s.door.configure(s.config([{"acme": {"names": ["b.example.com"], "ca": s.pebble.url, "ca_file": s.pebble.ca_file}}]))
+    s.door.configure(s.config([{"acme": {"names": ["b.example.com"], "ca": "pebble"}}]))
     s.door.reload()
     assert not isinstance(s.leaf("a.example.com"), x509.Certificate)
     wait_until(lambda: isinstance(s.leaf("b.example.com"), x509.Certificate), s.said, 30)

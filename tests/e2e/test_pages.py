@@ -248,6 +248,14 @@ def test_drain(start_door, pki):
     door.stop()
 
 
+def test_an_answer_that_does_not_come_in_time(start_door, pki):
+    """The client hears of it, and what else would be asked on the connection is not."""
+    door = pages.start(start_door, pki, limits={"answer_timeout": ms(100)})
+    with pages.Raw(door) as raw:
+        status, fields, text = raw.say(b"GET /slow/900000 HTTP/1.1\r\nHost: a\r\n\r\n").answer()
+        assert (status, fields["connection"]) == (504, "close") and b"in time" in text and raw.ended()
+
+
 def test_drain_does_not_wait_for_ever(start_door, pki):
     """An answer that does not come in `drain_timeout` is given up, and nothing is left behind (a sanitizer looks)."""
     door = pages.start(start_door, pki, limits={"drain_timeout": ms(300)})

@@ -14,7 +14,7 @@ import tls
 from agents import Agent, pack
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
-from run import SLOW, Process, free_port, run, wait_listening, wait_until
+from run import PACE, SLOW, Process, free_port, run, wait_listening, wait_until
 
 EXPIRES = 6  # seconds; a certificate's, which has to last for the beginning of a test
 
@@ -198,12 +198,12 @@ def test_revocation(start_door, pki, staff, hold, echo):
 def test_expiry(start_door, pki, staff, hold, echo):
     """The certificate expires while the connection is there. No reload is needed."""
     door = start_door(config(pki, staff, to(echo)))
-    erin = staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    erin = staff.client("erin", ou=["ops"], end=EXPIRES * PACE)
     client = hold(door, erin, echo)
     began = time.monotonic()
     running = client.open()
     assert running is not None
-    while time.monotonic() < began + EXPIRES * SLOW + 1:
+    while time.monotonic() < began + EXPIRES * PACE + 1:
         assert client.says(running)
         time.sleep(0.5)
     refused(client, "expired")
@@ -303,9 +303,9 @@ def test_ready_and_revoked(start_door, pki, staff, ready, banner):
 def test_ready_and_expired(start_door, pki, staff, banner):
     """No reload is needed."""
     door = start_door(config(pki, staff, to(banner), limits={"handshake_timeout": "5m"}))
-    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * PACE)
     with tls.connect(door, "door.test", cert=erin, alpn=["http/1.1"]) as sock:
-        time.sleep(max(0, EXPIRES * SLOW + 1 - (time.monotonic() - began)))
+        time.sleep(max(0, EXPIRES * PACE + 1 - (time.monotonic() - began)))
         said = ask(sock, banner)
         assert " 403 " in said and "expired" in said
     assert door.audited(action="tunnel")["reason"] == "bad_certificate"
@@ -601,11 +601,11 @@ def test_offer_of_a_revoked_agent(start_door, pki, staff, tmp_path, echo, transp
 def test_offer_of_an_agent_whose_certificate_expires(start_door, pki, staff, tmp_path, echo, transport):
     """It ends by itself: visitors come to an agent without its doing anything."""
     door = start_door(config(pki, staff, "offer:app.test"))
-    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * SLOW)
+    began, erin = time.monotonic(), staff.client("erin", ou=["ops"], end=EXPIRES * PACE)
     agent = Agent(tmp_path, door.address, pki, "--transport", transport, "app.test", "--to", to(echo), who=erin)
     agent.says("offering app.test")
     agent.says("has withdrawn the offer of app.test", EXPIRES + 10)
-    assert time.monotonic() - began >= EXPIRES * SLOW - 1
+    assert time.monotonic() - began >= EXPIRES * PACE - 1
     assert not door.get_json("/status").get("offers")
     wait_until(lambda: "the offer of app.test by erin is withdrawn: " in door.process.output(), "the notice")
     notice, = (one for one in door.process.output().splitlines() if "is withdrawn" in one)

@@ -15,12 +15,12 @@ import pytest
 import tls
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from run import SLOW
+from run import PACE, SLOW
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import authenticator_reference as reference  # noqa: E402
 
-LASTS = 8 * SLOW
+LASTS = 8 * PACE
 
 
 def expand_label(secret, label, context, size, name):

@@ -215,7 +215,7 @@ def test_handshakes_tell_what_changes(stage):
         "TLS 1.3, stage.test": "changed", "TLS 1.3, old.stage.test": "changed",
         "TLS 1.3, X25519MLKEM768 alone, stage.test": "changed", "TLS 1.3, X25519MLKEM768 alone, old.stage.test": "changed",
         "no SNI": "changed"}, out
-    assert re.search(r"TLS 1.3, X25519, TLS_\w+, P-256 by Door CA; in production TLS 1.3, X25519, TLS_\w+, RSA 2048 by Door CA",
+    assert re.search(r"TLS 1.3, X25519, TLS_\w+, P-256 by Door CA; in production TLS 1.3, X25519, TLS_\w+, RSA-2048 by Door CA",
                      tried["TLS 1.3, stage.test"]["text"])
     stage.ok("disable", "ecdsa")
     stage.ok("stage", "--tls", "min_version=1.3")

@@ -37,7 +37,7 @@ def site(tmp_path, backend, responder):
     s.pebble.start()
     responder.issuer, responder.key = s.pebble.issuer()
     make = s.config
-    s.config = lambda **acme: {**make(**acme), "limits": {"certificate_check": "1s"}}
+    s.config = lambda **acme: {**make(**acme), "limits": {"revocation_check": "1s"}}
     yield s
     s.stop()
 
@@ -138,7 +138,7 @@ class Files:
         row = {"directory": str(self.directory / "names")} if self.folder else self.cert.row()
         self.door.configure({"state": str(self.directory / "state"), "certificates": [{**row, **self.row}],
                              "admin": {"socket": str(self.door.socket)},
-                             "limits": {"certificate_check": "1s"}, "workers": 2,
+                             "limits": {"revocation_check": "1s"}, "workers": 2,
                              "routes": [{"name": "web", "terminate": {"to": self.backend.to}}]})
 
     def start(self):

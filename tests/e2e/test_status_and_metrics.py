@@ -13,6 +13,7 @@ import pytest
 
 import forms
 import tls
+from authority import Ca
 from peers import curl
 from run import CARDEA, ROOT, SLOW, free_port, run, wait_until
 
@@ -21,11 +22,12 @@ from run import CARDEA, ROOT, SLOW, free_port, run, wait_until
 def door(tmp_path_factory, pki, banner, echo):
     from door import Door
     metrics = free_port()
+    ca = Ca(tmp_path_factory.mktemp("ca"))
     door = Door(tmp_path_factory.mktemp("door"), {})
     door.configure({
         "admin": {"socket": str(door.socket), "metrics": f"127.0.0.1:{metrics}"},
         "certificates": [pki.server("www.test").row(), pki.server("door.test").row()],
-        "trust": [pki.trust()],
+        "trust": [pki.trust()], "ca": {"directory": str(ca.directory)},
         "routes": [
             {"name": "pass", "sni": "pass.test", "pass": {"to": echo.to}},
             {"name": "www", "sni": "www.test", "terminate": {"to": banner.to}},

@@ -6,7 +6,7 @@
 
 #include "acme/client.h"
 #include "base/check.h"
-#include "ca/key.h"
+#include "cert/key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum acme_client_need need;
     int64_t now = 1800000000, up = 0;
     if (key == NULL)
-        key = ca_key_make(CA_KEY_P256);
+        key = key_make(KEY_P256);
     struct acme_client_settings s = {.directory = "https://ca.example.com/dir",
                                      .account_key = key,
                                      .key = key,

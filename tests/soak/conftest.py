@@ -2,7 +2,7 @@
 """Soak tests: minutes of mixed traffic, gigabytes over a bad network. They use the helpers of the end-to-end tests.
 
     /usr/bin/python3 -m pytest tests/soak          (make soak)
-    CARDEA_SOAK=600 ...                            seconds of churn (default 150), of chaos (default 600)
+    CARDEA_SOAK=600 ...                            seconds of churn (default 150), of chaos (default 600), of renewals (60)
 """
 import sys
 from pathlib import Path

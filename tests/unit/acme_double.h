@@ -5,7 +5,7 @@
 #define CARDEA_TESTS_UNIT_ACME_DOUBLE_H
 
 #include "acme/client.h"
-#include "ca/key.h"
+#include "cert/key.h"
 #include "jose/jws.h"
 
 #include "pki.h"
@@ -61,7 +61,7 @@ static inline void acme_double_init(struct acme_double *d, const char *const *na
         pki_issue(d->intermediate, CA_PROFILE_SERVER,
                   (struct ca_request){
                       .sans = names, .sans_len = n, .not_before = ACME_NOW - 3600, .lifetime = 90 * 86400});
-    d->account_key = ca_key_make(CA_KEY_P256);
+    d->account_key = key_make(KEY_P256);
 }
 
 static inline void acme_double_free(struct acme_double *d)

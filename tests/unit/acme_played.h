@@ -31,7 +31,7 @@
 struct played {
     struct acme_server_params params;
     struct acme_server *server;
-    char dir[64], path[96];
+    char dir[256], path[272];
     struct ca *ca;
     int64_t now;
     const char *source;
@@ -39,7 +39,8 @@ struct played {
     int reason;
     const char *groups; /* the first one of the last certificate, or NULL */
     enum ca_profile kind;
-    bool refuses; /* the CA does not work */
+    bool refuses;                   /* the CA does not work */
+    int64_t revoked_by_ca, replace; /* what it says of each certificate */
     /* The last answer. */
     unsigned status;
     json_t *body;
@@ -93,6 +94,28 @@ static inline int played_issue(void *arg, const struct acme_certify *what, struc
     return 0;
 }
 
+static inline int played_check(void *arg, const struct acme_certify *what, struct err *err)
+{
+    const struct played *w = arg;
+    const struct ca_request request = {.name = what->name,
+                                       .sans = what->sans,
+                                       .sans_len = what->sans_len,
+                                       .groups = what->groups,
+                                       .groups_len = what->groups_len};
+    return ca_check_names(w->ca, &request, err);
+}
+
+static inline int played_look(void *arg, const struct ca_serial *serial, int64_t *ret_revoked,
+                              int64_t *ret_replace, struct err *err)
+{
+    const struct played *w = arg;
+    (void)err;
+    CHECK(serial->len > 0);
+    *ret_revoked = w->revoked_by_ca;
+    *ret_replace = w->replace;
+    return 0;
+}
+
 static inline enum acme_revoked played_revoke(void *arg, const struct ca_serial *serial, int reason,
                                               const char *who, int64_t now, struct err *err)
 {
@@ -126,13 +149,11 @@ static inline void played_open(struct played *w)
     CHECK(w->server != NULL);
 }
 
-/* `params` is filled in where the test has said nothing. */
-static inline void played_begin(struct played *w)
+/* In the folder `w->dir`. `params` is filled in where the test has said nothing. */
+static inline void played_begin_there(struct played *w)
 {
     struct err err;
     struct ca_request root = {.name = "Played root", .now = PLAYED_START, .lifetime = 3650 * PLAYED_DAY};
-    strcpy(w->dir, "/tmp/cardea-acme-XXXXXX");
-    CHECK(mkdtemp(w->dir) != NULL);
     snprintf(w->path, sizeof(w->path), "%s/acme.db", w->dir);
     w->now = PLAYED_START;
     w->source = "192.0.2.1";
@@ -140,13 +161,21 @@ static inline void played_begin(struct played *w)
     CHECK(w->ca != NULL);
     w->params.url = PLAYED_URL;
     w->params.path = w->path;
-    w->params.issuer = (struct acme_issuer){.arg = w, .issue = played_issue, .revoke = played_revoke};
+    w->params.issuer = (struct acme_issuer){
+        .arg = w, .check = played_check, .issue = played_issue, .look = played_look, .revoke = played_revoke};
     w->params.profiles = played_profiles;
     w->params.profiles_len = ARRAY_LEN(played_profiles);
     w->params.eab = played_eab;
     for (size_t i = 0; i < ACME_CHALLENGES; i++)
         w->params.challenges[i] = true;
     played_open(w);
+}
+
+static inline void played_begin(struct played *w)
+{
+    strcpy(w->dir, "/tmp/cardea-acme-XXXXXX");
+    CHECK(mkdtemp(w->dir) != NULL);
+    played_begin_there(w);
 }
 
 static inline void played_forget(struct played *w)
@@ -158,13 +187,19 @@ static inline void played_forget(struct played *w)
     w->text = w->fields = NULL;
 }
 
-static inline void played_end(struct played *w)
+/* The folder stays. */
+static inline void played_leave(struct played *w)
 {
-    char path[128];
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
     played_forget(w);
     acme_server_free(w->server);
     ca_free(w->ca);
+}
+
+static inline void played_end(struct played *w)
+{
+    char path[sizeof(w->path) + 16];
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    played_leave(w);
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         snprintf(path, sizeof(path), "%s%s", w->path, ends[i]);
         unlink(path);

@@ -25,7 +25,7 @@ static inline struct authority *authority_opened(const char *name, const char *p
 {
     struct err err = {""};
     struct authority *a = authority_open(pki_path(name), &err);
-    if (a == NULL || authority_unlock(a, TEXT(passphrase), &err) < 0)
+    if (a == NULL || authority_unlock(a, &(struct key_secrets){.passphrase = TEXT(passphrase)}, &err) < 0)
         fail_msg("%s", err.text);
     return a;
 }

@@ -328,7 +328,7 @@ static void test_the_accounts_key_is_changed(void **state)
     acme_double_init(&d, NAMES("www.example.com"));
     struct acme_client_settings s = acme_settings(&d);
     s.goal = ACME_CHANGE_KEY;
-    s.new_key = ca_key_make(CA_KEY_P384);
+    s.new_key = key_make(KEY_P384);
     struct acme_client *c = client_of(&s);
     assert_true(acme_double_run(&d, c));
     assert_int_equal(jws_load((struct str){d.last_payload, strlen(d.last_payload)}, &inner, &err), JWS_OK);

@@ -1,33 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* acme/acme_server.h: the protocol as a client plays it, what must be refused, limits, rules, and time. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
 #include "acme/nonce.h"
-#include "acme_played.h"
-
-#define NEW_ACCOUNT PLAYED_URL "/new-account"
-#define NEW_ORDER PLAYED_URL "/new-order"
-
-/* The last answer is this problem. */
-static void assert_problem(const struct played *w, unsigned status, const char *word)
-{
-    const char *type = played_text(w, "type");
-    if (w->status != status || strncmp(type, "urn:ietf:params:acme:error:", 27) != 0 ||
-        strcmp(type + 27, word) != 0)
-        fail_msg("expected %u %s, found %u %s", status, word, w->status, w->text);
-}
-
-static void assert_status(const struct played *w, unsigned status)
-{
-    if (w->status != status)
-        fail_msg("expected %u, found %u %s", status, w->status, w->text);
-}
+#include "acme_asserts.h"
 
 static void test_directory(void **state)
 {
@@ -300,21 +274,6 @@ static void test_key_change(void **state)
     player_free(&p);
     player_free(&other);
     played_end(&w);
-}
-
-/* newAccount's payload with a binding by `secret`, of the key `of`. */
-static char *bound(EVP_PKEY *of, const char *kid, const char *secret, const char *url)
-{
-    struct buf jwk = {0}, inner = {0}, payload = {0};
-    struct jws_header header = {.kid = kid, .url = url};
-    assert_true(jwk_put(of, &jwk));
-    assert_int_equal(jws_sign_mac((const uint8_t *)secret, strlen(secret), &header,
-                                  (struct str){(char *)jwk.data, jwk.len}, &inner, NULL),
-                     0);
-    assert_true(buf_printf(&payload, "{\"externalAccountBinding\":%s}", buf_text(&inner)));
-    buf_free(&jwk);
-    buf_free(&inner);
-    return buf_text(&payload);
 }
 
 static void test_binding(void **state)
@@ -652,7 +611,7 @@ static void test_limits(void **state)
  */
 static void test_share_of_orders(void **state)
 {
-    struct played w = {.params = {.limits = {.orders = 100, .orders_per_account = 3}}};
+    struct played w = {.params = {.limits = {.orders = 100, .orders_per_account = 3, .pending = PLAYED_DAY}}};
     struct player players[4], other;
     unsigned made = 0;
     (void)state;
@@ -720,6 +679,28 @@ static void test_authorizations(void **state)
     played_end(&w);
 }
 
+/* What the CA has revoked, or wants replaced, is to be renewed at once. */
+static void assert_told_to_renew(struct played *w, const char *url)
+{
+    static const struct {
+        int64_t revoked, replace; /* from now on */
+        bool at_once;
+    } rows[] = {{-5, 0, true}, {0, -1, false}, {0, 0, true}, {0, 5, true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct tm tm = {0};
+        w->revoked_by_ca = rows[i].revoked == 0 ? 0 : w->now + rows[i].revoked;
+        w->replace = rows[i].revoked != 0 ? 0 : w->now + rows[i].replace;
+        played_get(w, url);
+        assert_status(w, 200);
+        const char *start =
+            json_string_value(json_object_get(json_object_get(w->body, "suggestedWindow"), "start"));
+        assert_non_null(strptime(start, "%Y-%m-%dT%H:%M:%SZ", &tm));
+        if ((timegm(&tm) <= w->now + 5) != rows[i].at_once)
+            fail_msg("row %zu: %s", i, start);
+    }
+    w->revoked_by_ca = w->replace = 0;
+}
+
 /* Half a year of renewals by what the server suggests, across restarts; what nobody needs goes. */
 static void test_renewals(void **state)
 {
@@ -764,6 +745,7 @@ static void test_renewals(void **state)
                      "%Y-%m-%dT%H:%M:%SZ", &tm));
         start = (int64_t)timegm(&tm);
         assert_true(start > w.now && start < not_after);
+        assert_told_to_renew(&w, window);
         w.now = start;
         acme_server_free(w.server);
         played_open(&w);
@@ -785,37 +767,6 @@ static void test_renewals(void **state)
     played_get(&w, PLAYED_URL "/renewal-info/AAAA.AAAA");
     assert_problem(&w, 404, "malformed");
     player_free(&p);
-    played_end(&w);
-}
-
-static void test_sweep(void **state)
-{
-    struct played w = {0};
-    struct player p, unused;
-    (void)state;
-    played_begin(&w);
-    player_enrol(&p, &w, "{}");
-    player_enrol(&unused, &w, "{}");
-    player_order(&p, "a.example.com", "");
-    char *order = strdup(played_field(&w, "Location", (char[512]){0}));
-    player_obtain(&p, "b.example.com", "");
-    assert_int_equal(acme_server_sweep(w.server, w.now, NULL), 0);
-    assert_int_equal(played_post(&p, order, ""), 200);
-    w.now += 25 * 3600;
-    played_post(&p, order, "");
-    assert_string_equal(played_text(&w, "status"), "invalid");
-    w.now += 2 * PLAYED_DAY;
-    assert_int_equal(acme_server_sweep(w.server, w.now, NULL), 0);
-    played_post(&p, order, "");
-    assert_problem(&w, 404, "malformed");
-    free(order);
-    w.now += 91 * PLAYED_DAY;
-    assert_int_equal(acme_server_sweep(w.server, w.now, NULL), 0);
-    played_post(&unused, unused.kid, "");
-    assert_problem(&w, 400, "accountDoesNotExist");
-    assert_int_equal(played_post(&p, p.kid, ""), 200);
-    player_free(&p);
-    player_free(&unused);
     played_end(&w);
 }
 
@@ -949,7 +900,6 @@ int main(void)
         cmocka_unit_test(test_share_of_orders),
         cmocka_unit_test(test_authorizations),
         cmocka_unit_test(test_renewals),
-        cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_orders_and_leases),
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_nonces),

@@ -104,7 +104,9 @@ static void test_settings(void **state)
 {
     (void)state;
     struct acme_settings *s = settings_of(
-        "deny: [127.0.0.0/8, \"2001:db8::/32\"], challenges: [dns-01], limits: {failures: 7}, "
+        "deny: [127.0.0.0/8, \"2001:db8::/32\"], challenges: [dns-01], limits: {failures: 7, pending: 2h, "
+        "idle: 30d, "
+        "looks_per_target: 3, waiting_per_source: 9, certificates: 11}, "
         "eab_file: keys, profiles: [{name: device, kind: agent, lifetime: 2d}], "
         "rules: [{accounts: [\"eab:d*\"], names: [\"*.example.com\"], groups: [a, b], trusted: true}]");
     static const struct {
@@ -132,7 +134,10 @@ static void test_settings(void **state)
     assert_string_equal(s->params.url, "https://ca.example.com/acme");
     assert_string_equal(s->params.path, "/nowhere/acme.db");
     assert_true(s->params.challenges[ACME_DNS_01] && !s->params.challenges[ACME_HTTP_01]);
-    assert_int_equal(s->params.limits.failures, 7);
+    const struct acme_limits *l = &s->params.limits;
+    assert_true(l->failures == 7 && l->pending == 7200 && l->idle == 30 * 86400 && l->certificates == 11);
+    assert_true(l->waiting_per_account == 200 && l->waiting_per_source == 9);
+    assert_true(s->looks == 32 && s->looks_per_target == 3);
     assert_int_equal(s->params.profiles_len, 1);
     assert_int_equal(s->params.profiles[0].kind, CA_PROFILE_AGENT);
     assert_int_equal(s->params.profiles[0].lifetime, 2 * 86400);

@@ -184,7 +184,7 @@ static struct cert *load_server(const char *dns, const char *name)
     return cert;
 }
 
-static struct cert *load_client(const char *name, enum ca_key_kind kind)
+static struct cert *load_client(const char *name, enum key_kind kind)
 {
     struct ca *ca = pki_issue(world.root, CA_PROFILE_CLIENT, (struct ca_request){.name = name, .key = kind});
     struct cert *cert = load(ca, name);
@@ -203,7 +203,7 @@ static int build_world(void **state)
     struct trust_files files = {.name = "test", .ca = &ca, .ca_len = 1};
     world.trust = trust_load(&files, &err);
     assert_non_null(world.trust);
-    world.alice = load_client("alice", CA_KEY_P256);
+    world.alice = load_client("alice", KEY_P256);
     return 0;
 }
 
@@ -275,10 +275,10 @@ static void test_client_proves_each_kind_of_key(void **state)
 {
     static const struct {
         const char *name;
-        enum ca_key_kind kind;
-    } rows[] = {{"p256", CA_KEY_P256},      {"p384", CA_KEY_P384},       {"ed25519", CA_KEY_ED25519},
-                {"rsa", CA_KEY_RSA2048},    {"mldsa44", CA_KEY_MLDSA44}, {"mldsa65", CA_KEY_MLDSA65},
-                {"mldsa87", CA_KEY_MLDSA87}};
+        enum key_kind kind;
+    } rows[] = {{"p256", KEY_P256},      {"p384", KEY_P384},       {"ed25519", KEY_ED25519},
+                {"rsa", KEY_RSA2048},    {"mldsa44", KEY_MLDSA44}, {"mldsa65", KEY_MLDSA65},
+                {"mldsa87", KEY_MLDSA87}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct exchange x;
@@ -309,7 +309,7 @@ static void write_hex(FILE *f, const char *key, const void *data, size_t len)
 static void test_reference_takes_what_we_make(void **state)
 {
     static const char *const names[] = {"p256", "p384", "ed25519", "rsa", NULL};
-    static const enum ca_key_kind kinds[] = {CA_KEY_P256, CA_KEY_P384, CA_KEY_ED25519, CA_KEY_RSA2048, 0};
+    static const enum key_kind kinds[] = {KEY_P256, KEY_P384, KEY_ED25519, KEY_RSA2048, 0};
     char command[256], word[64];
     (void)state;
     FILE *f = fopen(pki_path("made.txt"), "w");
@@ -639,7 +639,7 @@ static void test_hostile_chains(void **state)
     } rows[] = {
         {0, "", 0, "without certificates"},
         {1, "", 0, "cannot be read"},
-        {17, "", 0, "more than 16 certificates"},
+        {TRUST_CHAIN_MAX + 1, "", 0, "more than 64 certificates"},
         {1, "\0\x05\0\0", 4, "extension 5, which was not asked for"},
         {1, "\0\x0d\0\0\0\x0d\0\0", 8, "stands twice"},
         {1, "\0\x0d\0\x09\0", 5, "cut off"},

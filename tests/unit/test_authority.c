@@ -15,6 +15,11 @@ static int64_t now;
 
 /* ---- the folder ---- */
 
+static int unlock(struct authority *a, struct str passphrase, struct err *err)
+{
+    return authority_unlock(a, &(struct key_secrets){.passphrase = passphrase}, err);
+}
+
 static void test_folder(void **unused)
 {
     (void)unused;
@@ -51,12 +56,12 @@ static void test_folder(void **unused)
     const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now};
     assert_null(authority_issue(a, CA_PROFILE_SERVER, &request, "test", &err));
     expect_in(err.text, "not been unlocked");
-    assert_int_equal(authority_unlock(a, TEXT(""), &err), -1);
+    assert_int_equal(unlock(a, TEXT(""), &err), -1);
     expect_in(err.text, "intermediate.key: the key is encrypted, and no passphrase was given");
-    assert_int_equal(authority_unlock(a, TEXT("another wrong one"), &err), -1);
+    assert_int_equal(unlock(a, TEXT("another wrong one"), &err), -1);
     expect_in(err.text, "intermediate.key: not the passphrase");
     assert_null(strstr(err.text, "wrong one"));
-    assert_int_equal(authority_unlock(a, TEXT("another long one"), &err), 0);
+    assert_int_equal(unlock(a, TEXT("another long one"), &err), 0);
     /* The root's key can be taken away. */
     assert_int_equal(unlink(pki_path("folder/root.key")), 0);
     authority_server(a, dns, now, 0, NULL);
@@ -205,7 +210,7 @@ static void test_certify(void **unused)
     struct csr csr;
     const char *dns = "b.example.com";
     const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now, .lifetime = 3600};
-    authority_make("certify", (struct authority_plan){.key = CA_KEY_ED25519}, now);
+    authority_make("certify", (struct authority_plan){.key = KEY_ED25519}, now);
     struct authority *a = authority_opened("certify", "");
     assert_non_null(pki_openssl(
         "req -new -newkey rsa:2048 -nodes -keyout csr.key -subj /CN=evil.example.com -out csr.pem"));
@@ -257,9 +262,9 @@ static void test_mldsa(void **unused)
     struct err err = {""};
     const char *dns = "pq.example.com";
     const char *anchor = pki_path("mldsa/root.pem");
-    authority_make("mldsa", (struct authority_plan){.key = CA_KEY_MLDSA65}, now);
+    authority_make("mldsa", (struct authority_plan){.key = KEY_MLDSA65}, now);
     struct authority *a = authority_opened("mldsa", "");
-    const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now, .key = CA_KEY_MLDSA44};
+    const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now, .key = KEY_MLDSA44};
     struct ca *made = authority_issue(a, CA_PROFILE_SERVER, &request, "test", &err);
     assert_non_null(made);
     struct trust *trust = trust_load(&(struct trust_files){.name = "pq", .ca = &anchor, .ca_len = 1}, &err);
@@ -269,7 +274,7 @@ static void test_mldsa(void **unused)
         fail_msg("%s", err.text);
     pki_stack_free(stack);
     struct buf der = {0};
-    assert_int_equal(authority_crl(a, now, DAY, &der, &err), 0);
+    assert_int_equal(authority_crl(a, 0, now, DAY, &der, &err), 0);
     const uint8_t *p = der.data;
     X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)der.len);
     EVP_PKEY *key = X509_get_pubkey(authority_intermediate(a));
@@ -338,7 +343,7 @@ static void save_crl(struct authority *a, int64_t at, const char *name)
 {
     struct err err = {""};
     struct buf der = {0};
-    if (authority_crl(a, at, 7 * DAY, &der, &err) < 0)
+    if (authority_crl(a, 0, at, 7 * DAY, &der, &err) < 0)
         fail_msg("%s", err.text);
     pki_write(name, der.data, der.len);
     buf_free(&der);
@@ -511,8 +516,8 @@ static void test_audit(void **unused)
         {"UPDATE certificate SET serial = x'4142' WHERE row = 3", "at row 3: what was issued there"},
         {"UPDATE certificate SET not_after = not_after + 1 WHERE row = 6", "at row 6: what was issued there"},
         {"DELETE FROM certificate WHERE row = 6", "at row 6: what was issued there is missing"},
-        {"INSERT INTO certificate (row, serial, profile, label, names, not_before, not_after)"
-         " VALUES (1, x'4142', 'server', '', '', 0, 1)",
+        {"INSERT INTO certificate (row, serial, profile, label, names, issuer, not_before, not_after)"
+         " VALUES (1, x'4142', 'server', '', '', 2, 0, 1)",
          "at row 1: the list of certificates has one that the log does not know"},
     };
     struct err err = {""};
@@ -573,7 +578,7 @@ static int issue_some(const char *folder)
 {
     struct err err = {""};
     struct authority *a = authority_open(pki_path(folder), &err);
-    bool ok = a != NULL && authority_unlock(a, TEXT(""), &err) == 0;
+    bool ok = a != NULL && unlock(a, TEXT(""), &err) == 0;
     for (int i = 0; i < EACH && ok; i++) {
         const char *dns = "a.example.com";
         const struct ca_request request = {.sans = &dns, .sans_len = 1, .now = now};
@@ -582,7 +587,7 @@ static int issue_some(const char *folder)
         struct ca_serial serial = made != NULL ? ca_serial(made) : (struct ca_serial){.len = 0};
         ok = made != NULL &&
              authority_revoke(a, &serial, CA_REASON_UNSPECIFIED, "test", now, &err) == AUTHORITY_REVOKED &&
-             authority_crl(a, now, DAY, &der, &err) == 0;
+             authority_crl(a, 0, now, DAY, &der, &err) == 0;
         ca_free(made);
         buf_free(&der);
     }

@@ -151,7 +151,7 @@ static void names(void **unused)
     assert_string_equal(buf_text(&out), "0: b.example.com rsa/short on demand\n"
                                         "1800000000: a.example.com b.example.com /\n");
     buf_free(&out);
-    assert_int_equal(book_remove(b, id, &err), 0);
+    assert_int_equal(book_remove(b, &id, 1, &err), 0);
     assert_int_equal(book_find(b, str_of("a.example.com"), found, &err), 1);
     assert_int_equal(found[0], any);
     book_close(b);
@@ -227,7 +227,7 @@ static void one_takes_the_place_of_another(void **unused)
     struct life_state back;
     assert_int_equal(book_load(b, l.id, &l.rule, &back, &err), 1);
     assert_memory_equal(&back, &before.state, sizeof(back));
-    assert_int_equal(book_remove(b, l.id, &err), 0);
+    assert_int_equal(book_remove(b, &l.id, 1, &err), 0);
     assert_int_equal(book_check(b, &err), 0);
     book_close(b);
 }
@@ -260,7 +260,7 @@ static void orders_under_way(void **unused)
     assert_int_equal(book_end_order(b, l.id, &err), 0);
     assert_int_equal(book_order(b, l.id, &back, &space, &err), 0);
     assert_int_equal(book_save_order(b, l.id, &order, &err), 0);
-    assert_int_equal(book_remove(b, l.id, &err), 0);
+    assert_int_equal(book_remove(b, &l.id, 1, &err), 0);
     assert_int_equal(book_order(b, l.id, &back, &space, &err), 0);
     assert_int_equal(book_save_order(b, l.id, &order, &err), -1); /* nobody's */
     book_close(b);

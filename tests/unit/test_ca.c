@@ -57,7 +57,7 @@ static void test_text(void **state)
 static void test_kinds(void **state)
 {
     (void)state;
-    static const enum ca_key_kind kinds[] = {CA_KEY_P256, CA_KEY_P384, CA_KEY_ED25519, CA_KEY_RSA2048};
+    static const enum key_kind kinds[] = {KEY_P256, KEY_P384, KEY_ED25519, KEY_RSA2048};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct err err;
         const char *san = "a.example";
@@ -89,7 +89,7 @@ static void test_kinds(void **state)
 static void test_mldsa(void **state)
 {
     (void)state;
-    for (enum ca_key_kind kind = CA_KEY_MLDSA44; kind <= CA_KEY_MLDSA87; kind++) {
+    for (enum key_kind kind = KEY_MLDSA44; kind <= KEY_MLDSA87; kind++) {
         struct err err;
         struct ca *root =
             ca_create_root(&(struct ca_request){.name = "PQ", .key = kind, .lifetime = PKI_YEAR}, &err);

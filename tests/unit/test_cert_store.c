@@ -31,7 +31,7 @@ static struct cert *load(const char *name, struct err *err)
 }
 
 /* Make, save and load a server certificate with these names. */
-static struct cert *make(const char *label, enum ca_key_kind kind, const char *const *sans, size_t sans_len)
+static struct cert *make(const char *label, enum key_kind kind, const char *const *sans, size_t sans_len)
 {
     struct err err = {{0}};
     struct ca *leaf = pki_issue(root, CA_PROFILE_SERVER,
@@ -44,7 +44,7 @@ static struct cert *make(const char *label, enum ca_key_kind kind, const char *c
     return cert;
 }
 
-static struct cert *make1(const char *label, enum ca_key_kind kind, const char *name)
+static struct cert *make1(const char *label, enum key_kind kind, const char *name)
 {
     return make(label, kind, &name, 1);
 }
@@ -62,7 +62,7 @@ static void test_load(void **state)
 {
     (void)state;
     static const char *const sans[] = {"WWW.Example.com", "*.example.org", "192.0.2.1"};
-    struct cert *cert = make("load", CA_KEY_P256, sans, 3);
+    struct cert *cert = make("load", KEY_P256, sans, 3);
     assert_int_equal(cert->kind, CERT_KEY_P256);
     assert_int_equal(cert->chain_len, 1);
     assert_int_equal(cert->names_len, 2);
@@ -84,8 +84,8 @@ static void test_load(void **state)
 static void test_kinds(void **state)
 {
     (void)state;
-    static const enum ca_key_kind made[] = {CA_KEY_P256,    CA_KEY_P384,    CA_KEY_ED25519, CA_KEY_RSA2048,
-                                            CA_KEY_MLDSA44, CA_KEY_MLDSA65, CA_KEY_MLDSA87};
+    static const enum key_kind made[] = {KEY_P256,    KEY_P384,    KEY_ED25519, KEY_RSA2048,
+                                         KEY_MLDSA44, KEY_MLDSA65, KEY_MLDSA87};
     static const enum cert_key_kind expected[] = {CERT_KEY_P256,   CERT_KEY_P384,    CERT_KEY_ED25519,
                                                   CERT_KEY_RSA,    CERT_KEY_MLDSA44, CERT_KEY_MLDSA65,
                                                   CERT_KEY_MLDSA87};
@@ -100,8 +100,8 @@ static void test_kinds(void **state)
 static void test_secrets(void **state)
 {
     (void)state;
-    static const enum ca_key_kind kinds[] = {CA_KEY_P256,    CA_KEY_P384,    CA_KEY_ED25519, CA_KEY_RSA2048,
-                                             CA_KEY_MLDSA44, CA_KEY_MLDSA65, CA_KEY_MLDSA87};
+    static const enum key_kind kinds[] = {KEY_P256,    KEY_P384,    KEY_ED25519, KEY_RSA2048,
+                                          KEY_MLDSA44, KEY_MLDSA65, KEY_MLDSA87};
     uint8_t before[32] = {0}, one[32], again[32], other[32];
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct cert *cert = make1("secret", kinds[i], "a.example");
@@ -121,7 +121,7 @@ static void test_given_names(void **state)
     (void)state;
     static const char *const names[] = {"Other.example", "*.other.example"};
     static const char *const bad[] = {"", "a b", "*", "*.", "a.*.b", "a..b", ".a", "a.", "w*.example", "a/b"};
-    cert_unref(make1("given", CA_KEY_P256, "a.example"));
+    cert_unref(make1("given", KEY_P256, "a.example"));
     struct err err;
     struct cert_files files = {
         .certificate = pki_path("given.pem"), .key = pki_path("given.key"), .names = names, .names_len = 2};
@@ -144,8 +144,8 @@ static void test_refused_files(void **state)
 {
     (void)state;
     struct err err;
-    cert_unref(make1("one", CA_KEY_P256, "a.example"));
-    cert_unref(make1("two", CA_KEY_P256, "a.example"));
+    cert_unref(make1("one", KEY_P256, "a.example"));
+    cert_unref(make1("two", KEY_P256, "a.example"));
     assert_int_equal(chmod(pki_path("one.key"), 0604), 0);
     assert_null(load("one", &err));
     expect_error(&err, "one.key: other users may use this private key (mode 0604); do: chmod 600 /");
@@ -173,7 +173,7 @@ static void test_refused_files(void **state)
     assert_non_null(pki_openssl("pkey -in two.key -aes128 -passout pass:x -out locked.key"));
     files = (struct cert_files){.certificate = pki_path("two.pem"), .key = pki_path("locked.key")};
     assert_null(cert_load(&files, &err));
-    expect_error(&err, "encrypted with a passphrase");
+    expect_error(&err, "is encrypted, and no passphrase was given; decrypt it with: openssl pkey -in ");
     assert_non_null(
         pki_openssl("req -x509 -newkey rsa:1024 -nodes -keyout weak.key -out weak.pem -subj /CN=weak"));
     assert_int_equal(chmod(pki_path("weak.key"), 0600), 0);
@@ -303,13 +303,13 @@ static void test_select(void **state)
     (void)state;
     struct err err;
     struct cert *certs[CERTS] = {
-        [DEFAULT_EC] = make1("default-ec", CA_KEY_P256, "default.example"),
-        [WWW_RSA] = make1("www-rsa", CA_KEY_RSA2048, "www.example.com"),
-        [WWW_EC] = make1("www-ec", CA_KEY_P256, "www.example.com"),
-        [WWW_ED] = make1("www-ed", CA_KEY_ED25519, "www.example.com"),
-        [WWW_PQ] = make1("www-pq", CA_KEY_MLDSA65, "www.example.com"),
-        [WILD] = make1("wild", CA_KEY_P256, "*.example.com"),
-        [DEFAULT_RSA] = make1("default-rsa", CA_KEY_RSA2048, "default.example"),
+        [DEFAULT_EC] = make1("default-ec", KEY_P256, "default.example"),
+        [WWW_RSA] = make1("www-rsa", KEY_RSA2048, "www.example.com"),
+        [WWW_EC] = make1("www-ec", KEY_P256, "www.example.com"),
+        [WWW_ED] = make1("www-ed", KEY_ED25519, "www.example.com"),
+        [WWW_PQ] = make1("www-pq", KEY_MLDSA65, "www.example.com"),
+        [WILD] = make1("wild", KEY_P256, "*.example.com"),
+        [DEFAULT_RSA] = make1("default-rsa", KEY_RSA2048, "default.example"),
     };
     struct cert_store *store = cert_store_build(certs, CERTS, &err);
     assert_non_null(store);
@@ -338,7 +338,7 @@ static void test_no_names(void **state)
 {
     (void)state;
     struct err err;
-    struct cert *ip = make1("ip", CA_KEY_P256, "192.0.2.1");
+    struct cert *ip = make1("ip", KEY_P256, "192.0.2.1");
     assert_int_equal(ip->names_len, 0);
     assert_true(cert_warning(ip, time(NULL), &err));
     expect_error(&err, "no DNS names");
@@ -358,7 +358,7 @@ static void test_many_names(void **state)
     (void)state;
     enum { MANY = 100000 };
     struct err err;
-    cert_unref(make1("many", CA_KEY_P256, "a.example"));
+    cert_unref(make1("many", KEY_P256, "a.example"));
     char **names = calloc(MANY, sizeof(char *));
     assert_non_null(names);
     for (size_t i = 0; i < MANY; i++) {
@@ -372,7 +372,7 @@ static void test_many_names(void **state)
                                .names_len = MANY};
     struct cert *many = cert_load(&files, &err);
     assert_non_null(many);
-    struct cert *certs[] = {make1("other", CA_KEY_P256, "other.example"), many};
+    struct cert *certs[] = {make1("other", KEY_P256, "other.example"), many};
     struct cert_store *store = cert_store_build(certs, 2, &err);
     assert_non_null(store);
     for (size_t i = 0; i < MANY; i++) {

@@ -622,6 +622,36 @@ static void test_serve(void **state)
     config_free(c);
 }
 
+/* Names of CAs and URLs, and the backup among them or behind them. */
+static void test_obtained(void **state)
+{
+    (void)state;
+    struct config *c = load_good(FILES "good/obtained.yaml");
+    const struct config_acme *both = c->certificates.v[0].acme, *behind = c->certificates.v[1].acme;
+    const struct config_acme *demand = c->certificates.v[2].on_demand;
+    assert_int_equal(both->from.n, 2);
+    assert_string_equal(both->from.v[0].profile.text, "shortlived");
+    assert_string_equal(both->from.v[1].ca_file.text, FILES "good/inside.pem");
+    assert_string_equal(both->from.v[1].eab->kid.text, "door");
+    assert_int_equal(both->backup_from, 1);
+    assert_int_equal(both->key_kind, KEY_P256);
+    assert_int_equal(both->order_timeout, 15 * 60 * NSEC_PER_SEC);
+    assert_int_equal(behind->from.n, 2);
+    assert_null(behind->from.v[0].name.text);
+    assert_string_equal(behind->from.v[0].url.text, "https://acme.example.org/directory");
+    assert_string_equal(behind->from.v[1].name.text, "inside");
+    assert_int_equal(behind->backup_from, 1);
+    assert_int_equal(behind->key_kind, KEY_RSA2048);
+    assert_null(demand->from.v[0].profile.text);
+    assert_string_equal(demand->from.v[demand->backup_from].url.text, "https://acme.example.org/directory");
+    assert_int_equal(demand->orders_at_once, 8);
+    assert_int_equal(demand->unused_after, INT64_C(90) * 86400 * NSEC_PER_SEC);
+    assert_int_equal(demand->dns->hook_timeout, 600 * NSEC_PER_SEC);
+    assert_int_equal(c->limits.answer_timeout, 60 * NSEC_PER_SEC);
+    assert_int_equal(c->limits.certificate_orders, 4);
+    config_free(c);
+}
+
 static uint64_t content_of_ca(const char *ca)
 {
     struct buf text = {0}, errors = {0};
@@ -651,8 +681,8 @@ static void test_content(void **state)
         "ca: {directory: ca, acme: {url: 'https://ca.example.com'}}\n",
         "ca: {directory: ca, acme: {url: 'https://ca.example.com', challenges: [http-01]}}\n",
         "ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}]}}\n",
-        "ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}, {groups: "
-        "[a]}]}}\n",
+        ("ca: {directory: ca, acme: {url: 'https://ca.example.com', rules: [{names: [a.test]}, {groups: "
+         "[a]}]}}\n"),
     };
     uint64_t seen[ARRAY_LEN(others)], plain = content_of_ca("ca: {directory: ca}\n");
     (void)state;
@@ -677,8 +707,8 @@ int main(void)
         cmocka_unit_test(test_many_routes), cmocka_unit_test(test_client),
         cmocka_unit_test(test_expose),      cmocka_unit_test(test_man),
         cmocka_unit_test(test_secret),      cmocka_unit_test(test_endpoints),
-        cmocka_unit_test(test_serve),       cmocka_unit_test(test_backend_tls),
-        cmocka_unit_test(test_content),
+        cmocka_unit_test(test_serve),       cmocka_unit_test(test_obtained),
+        cmocka_unit_test(test_backend_tls), cmocka_unit_test(test_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,18 +22,21 @@
 
 static struct err err;
 static struct config_text patterns[] = {{.text = "*.example.com"}, {.text = "alone"}};
-static struct config_text cas[] = {{.text = "https://ca.example.com/directory"}};
+static struct config_acme_ca cas[] = {{.url = {.text = "https://ca.example.com/directory"}}};
 
 static struct config_acme usual(void)
 {
     return (struct config_acme){.names = {patterns, 2},
-                                .ca = {cas, 1},
+                                .from = {cas, 1},
+                                .backup_from = CONFIG_NO_BACKUP,
                                 .refused_for = 10 * MINUTE,
                                 .failed_for = MINUTE,
                                 .ask_timeout = NSEC_PER_SEC,
-                                .new_per_minute = 10,
+                                .orders_per_minute = 10,
                                 .asks_per_minute = 30,
-                                .asks_per_source = 20};
+                                .asks_per_source = 20,
+                                .asks_at_once = 16,
+                                .orders_at_once = 64};
 }
 
 /* ---- permission ---- */
@@ -127,7 +130,7 @@ static void put_first(struct book *b)
     struct life *life = life_new(&(struct life_settings){0});
     struct life_rule rule = {.cas_len = 1, .backup = LIFE_NO_BACKUP, .on_demand = true};
     struct book_lineage what = {
-        .names = &name, .names_len = 1, .key_kind = "p256", .profile = "", .on_demand = true};
+        .names = &name, .names_len = 1, .key_kind = "P-256", .profile = "", .on_demand = true};
     struct life_job job;
     struct issued facts;
     struct buf chain = {0};
@@ -142,7 +145,7 @@ static void put_first(struct book *b)
     memcpy(c.pin, facts.pin, sizeof(c.pin));
     c.not_before = facts.not_before;
     c.not_after = facts.not_after;
-    assert_int_equal(book_add_ca(b, cas[0].text, &err), 0);
+    assert_int_equal(book_add_ca(b, cas[0].url.text, &err), 0);
     life_add_ca(life, false, NULL);
     struct lineage *l = life_add(life, book_add(b, &what, &err), &rule, NULL, now);
     assert_true(life_next(life, now, &job) && job.task == LIFE_ORDER);
@@ -165,7 +168,8 @@ static void multiply(const char *path)
         "CREATE TEMP TABLE k AS SELECT * FROM certificate; BEGIN;"
         "INSERT INTO lineage (id, what, key_kind, profile, on_demand, due, used, saved) SELECT i, 'n' || (i "
         "- 1) ||"
-        " '.example.com /p256/', 'p256', '', 1, CASE WHEN i < 3000 THEN 1 ELSE l.due END, l.used, 1 FROM n, "
+        " '.example.com /P-256/', 'P-256', '', 1, CASE WHEN i < 3000 THEN 1 ELSE l.due END, l.used, 1 FROM "
+        "n, "
         "l;"
         "INSERT INTO name SELECT 'n' || (i - 1) || '.example.com', i FROM n;"
         "INSERT INTO certificate (lineage, slot, ca, issued, not_before, not_after, pin, chain, key)"

@@ -92,7 +92,7 @@ static void prepare(struct fixture *f, X509 *leaf)
     const CRYPTO_BUFFER *der = sk_CRYPTO_BUFFER_value(f->chain, 0);
     f->id = identity_from_der(CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der), &err);
     assert_non_null(f->id);
-    f->own = (struct cert){.signature = "RSA-SHA256", .key_text = "EC256"};
+    f->own = (struct cert){.signature = "RSA-SHA256", .proxy_text = "EC256"};
     f->client = (struct hand_on_client){
         .id = 12345,
         .sni = {"www.example.com", 15},

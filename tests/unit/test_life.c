@@ -321,6 +321,14 @@ static void unused_names_lapse(void **state)
     life_used(d.life, d.l, due);
     expect(&d, due, LIFE_ORDER, 0);
     life_free(d.life);
+
+    rule.unused_after = due - T + DAY;
+    d = served(&rule, false);
+    due = d.l->state.slot[0].renew_at;
+    assert_false(life_is_unused(d.l, due));
+    assert_true(life_is_unused(d.l, T + rule.unused_after + 1));
+    expect(&d, due, LIFE_ORDER, 0);
+    life_free(d.life);
 }
 
 /* A certificate that has expired does not replace one that has not. */

@@ -69,7 +69,7 @@ static void start(struct world *w)
     for (int i = 0; i < LINEAGES; i++) {
         struct life_state state;
         const char *names[] = {name_of(i)};
-        struct book_lineage what = {.names = names, .names_len = 1, .key_kind = "p256", .profile = ""};
+        struct book_lineage what = {.names = names, .names_len = 1, .key_kind = "P-256", .profile = ""};
         w->id[i] = book_add(w->book, &what, &err);
         int found = book_load(w->book, w->id[i], &rules[i], &state, &err);
         assert_true(found >= 0);

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "cert/key.h"
 #include "cert/pem.h"
 #include "login/client.h"
 #include "login/form.h"
@@ -55,7 +56,7 @@ static void test_kept(void **state)
     assert_int_equal(back.renewable_until, 1234567);
     assert_true(back.until > time(NULL));
     /* As all others read it. */
-    EVP_PKEY *read = pem_read_key(path, &err);
+    EVP_PKEY *read = key_load(path, &err);
     assert_non_null(read);
     assert_int_equal(EVP_PKEY_cmp(read, key), 1);
     EVP_PKEY_free(read);

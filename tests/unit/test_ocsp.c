@@ -42,7 +42,7 @@ static const char *ask(struct authority *a, const char *folder, const char *cert
 static void test_status(void **unused)
 {
     (void)unused;
-    static const enum ca_key_kind kinds[] = {CA_KEY_P256, CA_KEY_P384, CA_KEY_ED25519, CA_KEY_RSA2048};
+    static const enum key_kind kinds[] = {KEY_P256, KEY_P384, KEY_ED25519, KEY_RSA2048};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct err err = {""};
         char folder[16];
@@ -109,7 +109,7 @@ static void test_mldsa(void **unused)
 {
     (void)unused;
     struct err err = {""};
-    authority_make("pq", (struct authority_plan){.key = CA_KEY_MLDSA44}, now);
+    authority_make("pq", (struct authority_plan){.key = KEY_MLDSA44}, now);
     struct authority *a = authority_opened("pq", "");
     authority_make("helper", (struct authority_plan){.name = "Helper"}, now);
     assert_non_null(pki_openssl("ocsp -issuer helper/intermediate.pem -serial 1 -reqout q.der"));

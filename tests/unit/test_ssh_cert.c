@@ -106,7 +106,7 @@ static void test_krl(void **unused)
     }
     /* X.509 knows nothing of it: no 8-byte serial number in the CRL. */
     struct buf der = {0};
-    assert_int_equal(authority_crl(a, now, DAY, &der, &err), 0);
+    assert_int_equal(authority_crl(a, 0, now, DAY, &der, &err), 0);
     pki_write("x.crl", der.data, der.len);
     buf_free(&der);
     expect_in(pki_openssl("crl -inform DER -in x.crl -noout -text"), "No Revoked Certificates");

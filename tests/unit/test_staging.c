@@ -25,7 +25,7 @@ static int drop_root(void **state)
 }
 
 /* Into LABEL.pem and LABEL.key; names apart by a blank. */
-static struct cert *make(const char *label, enum ca_key_kind kind, const char *names)
+static struct cert *make(const char *label, enum key_kind kind, const char *names)
 {
     const char *sans[8];
     size_t n = 0;
@@ -125,23 +125,19 @@ static void test_settings_are_put_over(void **state)
 
 static void test_stands_for(void **state)
 {
-    struct cert *own[] = {make("ec", CA_KEY_P256, "a.example b.example"),
-                          make("rsa", CA_KEY_RSA2048, "a.example"), NULL,
-                          make("other", CA_KEY_P256, "c.example"), make("wild", CA_KEY_P256, "*.w.example")};
+    struct cert *own[] = {make("ec", KEY_P256, "a.example b.example"), make("rsa", KEY_RSA2048, "a.example"),
+                          NULL, make("other", KEY_P256, "c.example"), make("wild", KEY_P256, "*.w.example")};
     static const struct {
         const char *names;
-        enum ca_key_kind kind;
+        enum key_kind kind;
         const char *marks; /* of `own` */
     } rows[] = {
-        {"a.example", CA_KEY_P256, "10000"}, /* of its kind alone */
-        {"a.example", CA_KEY_RSA2048, "01000"},
-        {"a.example", CA_KEY_ED25519, "11000"},
-        {"b.example", CA_KEY_RSA2048, "10000"},
-        {"a.example c.example", CA_KEY_P256, "10010"},
-        {"x.example", CA_KEY_P256, "00000"},
-        {"*.example", CA_KEY_P256, "11010"},   /* covers all their names */
-        {"x.w.example", CA_KEY_P256, "00000"}, /* a narrower name leaves the wildcard where it is */
-        {"*.w.example", CA_KEY_RSA2048, "00001"},
+        {"a.example", KEY_P256, "10000"}, /* of its kind alone */
+        {"a.example", KEY_RSA2048, "01000"},   {"a.example", KEY_ED25519, "11000"},
+        {"b.example", KEY_RSA2048, "10000"},   {"a.example c.example", KEY_P256, "10010"},
+        {"x.example", KEY_P256, "00000"},      {"*.example", KEY_P256, "11010"}, /* covers all their names */
+        {"x.w.example", KEY_P256, "00000"}, /* a narrower name leaves the wildcard where it is */
+        {"*.w.example", KEY_RSA2048, "00001"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -161,10 +157,10 @@ static void test_stands_for(void **state)
 
 static void test_stand_ins(void **state)
 {
-    struct cert *own[] = {make("old", CA_KEY_P256, "a.example b.example"), NULL};
-    struct cert *promoted = make("new", CA_KEY_P256, "a.example"),
-                *candidate = make("newer", CA_KEY_P256, "a.example n.example"),
-                *apart = make("apart", CA_KEY_P256, "obtained.example");
+    struct cert *own[] = {make("old", KEY_P256, "a.example b.example"), NULL};
+    struct cert *promoted = make("new", KEY_P256, "a.example"),
+                *candidate = make("newer", KEY_P256, "a.example n.example"),
+                *apart = make("apart", KEY_P256, "obtained.example");
     struct staging *s = staging_new(3);
     struct stand_ins ins;
     (void)state;
@@ -237,9 +233,9 @@ static void test_promotions_are_undone_in_turn(void **state)
     struct candidates *c = open_at(dir);
     int64_t now = time(NULL);
     (void)state;
-    cert_unref(make("one", CA_KEY_P256, "a.example"));
-    cert_unref(make("two", CA_KEY_P256, "a.example"));
-    cert_unref(make("far", CA_KEY_P256, "far.example"));
+    cert_unref(make("one", KEY_P256, "a.example"));
+    cert_unref(make("two", KEY_P256, "a.example"));
+    cert_unref(make("far", KEY_P256, "far.example"));
     expect_now(c, now, "");
     order(c, CANDIDATES_STAGE, "one");
     order(c, CANDIDATES_PROMOTE, "one");
@@ -272,7 +268,7 @@ static void test_undone_orders_change_nothing(void **state)
     struct candidates *c = open_at(dir);
     struct err err = {{0}};
     (void)state;
-    cert_unref(make("kept", CA_KEY_P256, "a.example"));
+    cert_unref(make("kept", KEY_P256, "a.example"));
     order(c, CANDIDATES_STAGE, "kept");
     const struct candidates_order promote = {.verb = CANDIDATES_PROMOTE};
     assert_int_equal(candidates_order(c, &promote, time(NULL), &err), 0);
@@ -294,7 +290,7 @@ static void test_old_ones_go(void **state)
     struct candidates *c = open_at(pki_path("old"));
     int64_t now = time(NULL);
     (void)state;
-    cert_unref(make("turn", CA_KEY_P256, "a.example"));
+    cert_unref(make("turn", KEY_P256, "a.example"));
     for (int i = 0; i < 12; i++) {
         order(c, CANDIDATES_STAGE, "turn");
         order(c, CANDIDATES_PROMOTE, "turn");
@@ -346,7 +342,7 @@ static void test_a_lost_file(void **state)
     struct buf troubles = {0};
     struct err err = {{0}};
     (void)state;
-    cert_unref(make("gone", CA_KEY_P256, "a.example"));
+    cert_unref(make("gone", KEY_P256, "a.example"));
     order(c, CANDIDATES_STAGE, "gone");
     candidates_close(c);
     assert_int_equal(unlink(pki_path("lost/candidates/1.pem")), 0);

@@ -103,8 +103,12 @@ static void test_chains(void **state)
     expect(only_middle, pki_stack(ca_x509(leaf), r, NULL), TRUST_CLIENT, NULL, ALERT_UNKNOWN_CA,
            "Staff Root");
     expect(trust, pki_stack(NULL), TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "no certificate");
-    expect(trust, pki_stack(m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, m, NULL), TRUST_CLIENT, NULL,
-           ALERT_BAD_CERTIFICATE, "17 certificates");
+    STACK_OF(CRYPTO_BUFFER) *many = pki_stack(m, NULL);
+    while (sk_CRYPTO_BUFFER_num(many) <= TRUST_CHAIN_MAX) {
+        CRYPTO_BUFFER_up_ref(sk_CRYPTO_BUFFER_value(many, 0));
+        sk_CRYPTO_BUFFER_push(many, sk_CRYPTO_BUFFER_value(many, 0));
+    }
+    expect(trust, many, TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE, "65 certificates");
     STACK_OF(CRYPTO_BUFFER) *junk = pki_stack(NULL);
     sk_CRYPTO_BUFFER_push(junk, CRYPTO_BUFFER_new((const uint8_t *)"junk", 4, NULL));
     expect(trust, junk, TRUST_CLIENT, NULL, ALERT_BAD_CERTIFICATE,
@@ -321,9 +325,10 @@ static void test_odd_leaves(void **state)
     trust_unref(trust);
 }
 
-/* A leaf "eve" signed by a certificate that `issuer` gave to somebody, made by `make`. */
-static void expect_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
-                         enum alert alert, const char *expected)
+/* A leaf "eve", with what `make_leaf` (may be NULL) adds to it, signed by a certificate that the root gave to
+ * somebody, made by `make`. */
+static void expect_leaf_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
+                              void (*make_leaf)(X509 *cert), enum alert alert, const char *expected)
 {
     struct ca *thief = pki_client(other, "Thief"); /* for its key */
     X509 *between = pki_blank(root, ca_private_key(thief)), *leaf = pki_blank(root, ca_private_key(other));
@@ -333,11 +338,19 @@ static void expect_below(const struct trust *trust, void (*make)(X509 *cert), co
     assert_true(X509_set_issuer_name(leaf, X509_get_subject_name(between)));
     names_host(leaf, dns);
     pki_subject(leaf, NID_commonName, MBSTRING_ASC, "eve", 3);
+    if (make_leaf != NULL)
+        make_leaf(leaf);
     assert_true(X509_sign(leaf, ca_private_key(thief), EVP_sha256()) > 0);
     expect(trust, pki_stack(leaf, between, NULL), TRUST_CLIENT, NULL, alert, expected);
     X509_free(leaf);
     X509_free(between);
     ca_free(thief);
+}
+
+static void expect_below(const struct trust *trust, void (*make)(X509 *cert), const char *dns,
+                         enum alert alert, const char *expected)
+{
+    expect_leaf_below(trust, make, dns, NULL, alert, expected);
 }
 
 static void make_leaf_like(X509 *cert)
@@ -399,6 +412,36 @@ static void test_not_a_ca(void **state)
     expect_below(trust, make_constrained, "www.bad.example", bad, "permitted subtree violation");
     expect_below(trust, make_excluding, "www.bad.example", bad, "excluded subtree violation");
     expect_below(trust, make_excluding, "www.good.example", 0, NULL);
+    trust_unref(trust);
+}
+
+static void add_policy(X509 *cert)
+{
+    static const uint8_t policy[] = {0x30, 0x0d, 0x30, 0x0b, 0x06, 0x09, 0x2b, 0x06,
+                                     0x01, 0x04, 0x01, 0x86, 0x8d, 0x1f, 0x07}; /* 1.3.6.1.4.1.99999.7 */
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    assert_true(ASN1_STRING_set(value, policy, sizeof(policy)));
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_NID(NULL, NID_certificate_policies, 0, value);
+    assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(value);
+}
+
+static void make_ca_of_policies(X509 *cert)
+{
+    make_ca(cert);
+    add_policy(cert);
+    pki_extension(cert, NID_policy_constraints, "critical,requireExplicitPolicy:0");
+}
+
+/* Policies count where a CA asks for them, and nowhere else. */
+static void test_policies(void **state)
+{
+    (void)state;
+    struct trust *trust = load("root.pem", NULL);
+    expect_leaf_below(trust, make_ca, "x.example", add_policy, 0, NULL);
+    expect_leaf_below(trust, make_ca_of_policies, "x.example", add_policy, 0, NULL);
+    expect_leaf_below(trust, make_ca_of_policies, "x.example", NULL, ALERT_BAD_CERTIFICATE, "policy");
     trust_unref(trust);
 }
 
@@ -1024,6 +1067,49 @@ static void expect_lockouts(const char *ca, const char *crl, int64_t now, const 
     trust_unref(trust);
 }
 
+/* A CA with two certificates for one key, by two roots: one is revoked, and the other is a way around it. */
+static void test_revoked_cross_certificate(void **state)
+{
+    (void)state;
+    struct ca *house = pki_root("House"), *leaf = pki_client(house, "ada");
+    const struct ca *issuers[] = {root, other};
+    X509 *cross[2];
+    for (size_t i = 0; i < 2; i++) {
+        cross[i] = pki_blank(issuers[i], ca_private_key(house));
+        assert_true(X509_set_subject_name(cross[i], X509_get_subject_name(ca_x509(house))));
+        make_ca(cross[i]);
+        pki_extension(cross[i], NID_key_usage, "critical,keyCertSign,cRLSign");
+        pki_sign(cross[i], issuers[i]);
+    }
+    struct buf pem = {0}, der = {0};
+    struct err err = {{0}};
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cross[0]);
+    struct ca_revoked entry = {.at = time(NULL) - 60};
+    entry.serial.len = (size_t)ASN1_STRING_length(serial);
+    memcpy(entry.serial.bytes, ASN1_STRING_get0_data(serial), entry.serial.len);
+    assert_int_equal(ca_make_crl(root, &entry, 1, 1, time(NULL) - 60, 3600, &der, &err), 0);
+    assert_true(ca_put_pem(&pem, PEM_STRING_X509_CRL, der.data, der.len));
+    buf_free(&der);
+    pki_crl(house, NULL, 1, time(NULL) - 60, 3600, &pem); /* of the leaf's issuer, who must have one */
+    pki_write("cross.crl", pem.data, pem.len);
+    assert_non_null(pki_openssl("version; cat root.pem other.pem > both.pem"));
+    struct trust *both = load("both.pem", "cross.crl"), *one = load("root.pem", "cross.crl");
+    X509 *l = ca_x509(leaf);
+    expect(both, pki_stack(l, cross[0], cross[1], NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(both, pki_stack(l, cross[1], cross[0], NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(both, pki_stack(l, cross[0], NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED,
+           "certificate 'House' was revoked");
+    expect(one, pki_stack(l, cross[0], cross[1], NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED,
+           "certificate 'House' was revoked");
+    trust_unref(one);
+    trust_unref(both);
+    buf_free(&pem);
+    X509_free(cross[0]);
+    X509_free(cross[1]);
+    ca_free(leaf);
+    ca_free(house);
+}
+
 static void test_lockouts(void **state)
 {
     (void)state;
@@ -1199,6 +1285,7 @@ int main(void)
         cmocka_unit_test(test_host_names),
         cmocka_unit_test(test_odd_leaves),
         cmocka_unit_test(test_not_a_ca),
+        cmocka_unit_test(test_policies),
         cmocka_unit_test(test_impostors),
         cmocka_unit_test(test_weak),
         cmocka_unit_test(test_pinned),
@@ -1212,6 +1299,7 @@ int main(void)
         cmocka_unit_test(test_crl_of_sent_issuer),
         cmocka_unit_test(test_crl_without_key_usage),
         cmocka_unit_test(test_crl_further_up),
+        cmocka_unit_test(test_revoked_cross_certificate),
         cmocka_unit_test(test_lockouts),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_bundle_files),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AWS-LC reads keys whose passphrase went through HMAC-SHA-256, but writes such with HMAC-SHA-1 only. */
+#include "cert/pbes2.h"
+
 #include <openssl/bytestring.h>
 #include <openssl/digest.h>
 #include <openssl/evp.h>
@@ -7,7 +9,6 @@
 #include <openssl/rand.h>
 
 #include "base/check.h"
-#include "ca/ca_internal.h"
 
 #define ROUNDS 600000 /* of HMAC-SHA-256, as OWASP asks for (2023) */
 #define SALT_BYTES 16
@@ -72,7 +73,7 @@ static bool encrypt(CBB *out, struct str plain, const uint8_t key[KEY_BYTES], co
     return ok;
 }
 
-bool ca_put_encrypted(CBB *out, struct str plain, struct str passphrase)
+bool pbes2_put(CBB *out, struct str plain, struct str passphrase)
 {
     CBB info, algorithm, content;
     struct with with;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ca/key.h"
+#include "cert/key.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/bio.h>
 #include <openssl/bytestring.h>
+#include <openssl/ec.h>
+#include <openssl/ec_key.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
@@ -14,8 +17,9 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/file.h"
-#include "ca/ca_internal.h"
+#include "cert/pbes2.h"
 #include "cert/pem.h"
+#include "cert/pkcs11.h"
 
 #define KEY_FILE_MAX (256 * 1024)
 
@@ -23,40 +27,47 @@
  * ----------------------------------------------------------------------------------------------------------
  */
 
-/* How each kind is called and made: the type, and its one parameter (curve, bits or parameter set). */
+/* How each kind is made: the type, and its one parameter (curve, bits or parameter set). */
+#define TYPE_EC EVP_PKEY_EC
+#define TYPE_ED25519 EVP_PKEY_ED25519
+#define TYPE_RSA EVP_PKEY_RSA
+#define TYPE_MLDSA EVP_PKEY_PQDSA
 static const struct key_row {
-    const char *name;
     int type;
-    int parameter;
+    int size;
 } key_rows[] = {
-    [CA_KEY_P256] = {"p256", EVP_PKEY_EC, NID_X9_62_prime256v1},
-    [CA_KEY_P384] = {"p384", EVP_PKEY_EC, NID_secp384r1},
-    [CA_KEY_ED25519] = {"ed25519", EVP_PKEY_ED25519, 0},
-    [CA_KEY_RSA2048] = {"rsa2048", EVP_PKEY_RSA, 2048},
-    [CA_KEY_RSA3072] = {"rsa3072", EVP_PKEY_RSA, 3072},
-    [CA_KEY_MLDSA44] = {"mldsa44", EVP_PKEY_PQDSA, NID_MLDSA44},
-    [CA_KEY_MLDSA65] = {"mldsa65", EVP_PKEY_PQDSA, NID_MLDSA65},
-    [CA_KEY_MLDSA87] = {"mldsa87", EVP_PKEY_PQDSA, NID_MLDSA87},
+#define KIND(NAME, name, type, size, synonyms) [KEY_##NAME] = {TYPE_##type, size},
+#include "tables/key_kinds.def"
+#undef KIND
 };
-_Static_assert(ARRAY_LEN(key_rows) == CA_KEY_KINDS, "a row for each kind");
+
+static int curve_of(int bits)
+{
+    return bits == 256 ? NID_X9_62_prime256v1 : bits == 384 ? NID_secp384r1 : NID_secp521r1;
+}
+
+static int parameters_of(int set)
+{
+    return set == 44 ? NID_MLDSA44 : set == 65 ? NID_MLDSA65 : NID_MLDSA87;
+}
 
 static bool set_parameter(EVP_PKEY_CTX *ctx, const struct key_row *row)
 {
     switch (row->type) {
     case EVP_PKEY_EC:
-        return EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, row->parameter) == 1;
+        return EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, curve_of(row->size)) == 1;
     case EVP_PKEY_RSA:
-        return EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, row->parameter) == 1;
+        return EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, row->size) == 1;
     case EVP_PKEY_PQDSA:
-        return EVP_PKEY_CTX_pqdsa_set_params(ctx, row->parameter) == 1;
+        return EVP_PKEY_CTX_pqdsa_set_params(ctx, parameters_of(row->size)) == 1;
     default:
         return true;
     }
 }
 
-EVP_PKEY *ca_key_make(enum ca_key_kind kind)
+EVP_PKEY *key_make(enum key_kind kind)
 {
-    CHECK((unsigned)kind < CA_KEY_KINDS);
+    CHECK((unsigned)kind < KEY_KINDS);
     const struct key_row *row = &key_rows[kind];
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(row->type, NULL);
     EVP_PKEY *key = NULL;
@@ -67,7 +78,7 @@ EVP_PKEY *ca_key_make(enum ca_key_kind kind)
     return key;
 }
 
-const EVP_MD *ca_digest(const EVP_PKEY *key)
+const EVP_MD *key_digest(const EVP_PKEY *key)
 {
     switch (EVP_PKEY_id(key)) {
     case EVP_PKEY_RSA:
@@ -79,21 +90,45 @@ const EVP_MD *ca_digest(const EVP_PKEY *key)
     }
 }
 
-const char *ca_key_name(enum ca_key_kind kind)
+static bool is_of(const EVP_PKEY *key, const struct key_row *row)
 {
-    CHECK((unsigned)kind < CA_KEY_KINDS);
-    return key_rows[kind].name;
+    if (EVP_PKEY_id(key) != row->type)
+        return false;
+    switch (row->type) {
+    case EVP_PKEY_EC:
+        return EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key))) == curve_of(row->size);
+    case EVP_PKEY_RSA:
+        return EVP_PKEY_bits(key) == row->size;
+    case EVP_PKEY_PQDSA:
+        return EVP_PKEY_pqdsa_get_type(key) == parameters_of(row->size);
+    default:
+        return true;
+    }
 }
 
-bool ca_key_parse(const char *name, enum ca_key_kind *ret)
+void key_type(enum key_kind kind, int *ret_type, int *ret_parameter)
 {
-    for (enum ca_key_kind kind = 0; kind < CA_KEY_KINDS; kind++) {
-        if (strcmp(key_rows[kind].name, name) == 0) {
-            *ret = kind;
-            return true;
+    CHECK((unsigned)kind < KEY_KINDS);
+    *ret_type = key_rows[kind].type;
+    *ret_parameter = key_rows[kind].type == EVP_PKEY_EC ? curve_of(key_rows[kind].size) : key_rows[kind].size;
+}
+
+const char *key_describe(const EVP_PKEY *key, char ret[KEY_TEXT_MAX])
+{
+    for (enum key_kind kind = 0; key != NULL && kind < KEY_KINDS; kind++) {
+        if (is_of(key, &key_rows[kind])) {
+            snprintf(ret, KEY_TEXT_MAX, "%s", key_kind_name(kind));
+            return ret;
         }
     }
-    return false;
+    const char *curve = NULL;
+    if (key != NULL && EVP_PKEY_id(key) == EVP_PKEY_EC)
+        curve = EC_curve_nid2nist(EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key))));
+    if (key != NULL && EVP_PKEY_id(key) == EVP_PKEY_RSA)
+        snprintf(ret, KEY_TEXT_MAX, "RSA-%d", EVP_PKEY_bits(key));
+    else
+        snprintf(ret, KEY_TEXT_MAX, "%s", curve != NULL ? curve : "of another kind");
+    return ret;
 }
 
 /* Files
@@ -105,15 +140,15 @@ static bool marshal(CBB *out, const EVP_PKEY *key, struct str passphrase)
     struct buf plain = {0};
     if (passphrase.len == 0)
         return EVP_marshal_private_key(out, key) == 1;
-    bool ok = ca_key_put_der(key, &plain) &&
-              ca_put_encrypted(out, (struct str){(const char *)plain.data, plain.len}, passphrase);
+    bool ok = key_put_der(key, &plain) &&
+              pbes2_put(out, (struct str){(const char *)plain.data, plain.len}, passphrase);
     if (plain.data != NULL)
         OPENSSL_cleanse(plain.data, plain.cap);
     buf_free(&plain);
     return ok;
 }
 
-int ca_key_write(const EVP_PKEY *key, struct str passphrase, const char *path, struct err *err)
+int key_write(const EVP_PKEY *key, struct str passphrase, const char *path, struct err *err)
 {
     const char *type = passphrase.len == 0 ? PEM_STRING_PKCS8INF : PEM_STRING_PKCS8;
     BIO *bio = BIO_new(BIO_s_mem());
@@ -152,7 +187,9 @@ static int give_passphrase(char *out, int size, int rwflag, void *arg)
     return (int)asked->passphrase.len;
 }
 
-static EVP_PKEY *parse(const char *path, const struct buf *text, struct str passphrase, struct err *err)
+/* `hint`: what to do about one that is encrypted where there is no passphrase, up to the path; or empty. */
+static EVP_PKEY *parse(const char *path, const struct buf *text, struct str passphrase, const char *hint,
+                       struct err *err)
 {
     struct asked asked = {.passphrase = passphrase};
     BIO *bio = BIO_new_mem_buf(text->data, (ossl_ssize_t)text->len);
@@ -160,7 +197,8 @@ static EVP_PKEY *parse(const char *path, const struct buf *text, struct str pass
     BIO_free(bio);
     ERR_clear_error();
     if (key == NULL && asked.encrypted && passphrase.len == 0)
-        err_set(err, "%s: the key is encrypted, and no passphrase was given", path);
+        err_set(err, "%s: the key is encrypted, and no passphrase was given%s%s", path, hint,
+                *hint != '\0' ? path : "");
     else if (key == NULL && asked.encrypted)
         err_set(err, "%s: not the passphrase of this key, or the file is damaged", path);
     else if (key == NULL)
@@ -169,7 +207,7 @@ static EVP_PKEY *parse(const char *path, const struct buf *text, struct str pass
     return key;
 }
 
-EVP_PKEY *ca_key_read(const char *path, struct str passphrase, struct err *err)
+static EVP_PKEY *read_file(const char *path, struct str passphrase, const char *hint, struct err *err)
 {
     struct buf text = {0};
     mode_t mode = 0;
@@ -180,13 +218,25 @@ EVP_PKEY *ca_key_read(const char *path, struct str passphrase, struct err *err)
         err_set(err, "%s: other users may use this private key (mode %04o); do: chmod 600 %s", path,
                 (unsigned)mode, path);
     else
-        key = parse(path, &text, passphrase, err);
+        key = parse(path, &text, passphrase, hint, err);
     OPENSSL_cleanse(text.data, text.cap);
     buf_free(&text);
     return key;
 }
 
-bool ca_key_put_der(const struct evp_pkey_st *key, struct buf *ret)
+EVP_PKEY *key_read(const char *path, struct str passphrase, struct err *err)
+{
+    return read_file(path, passphrase, "", err);
+}
+
+EVP_PKEY *key_load(const char *path, struct err *err)
+{
+    if (pkcs11_is_uri(path))
+        return pkcs11_read_key(path, (struct str){0}, err);
+    return read_file(path, (struct str){NULL, 0}, "; decrypt it with: openssl pkey -in ", err);
+}
+
+bool key_put_der(const struct evp_pkey_st *key, struct buf *ret)
 {
     CBB cbb;
     uint8_t *der = NULL;
@@ -200,7 +250,7 @@ bool ca_key_put_der(const struct evp_pkey_st *key, struct buf *ret)
     return ok;
 }
 
-struct evp_pkey_st *ca_key_from_der(struct str der)
+struct evp_pkey_st *key_from_der(struct str der)
 {
     CBS cbs;
     CBS_init(&cbs, (const uint8_t *)der.p, der.len);
@@ -212,12 +262,12 @@ struct evp_pkey_st *ca_key_from_der(struct str der)
     return NULL;
 }
 
-void ca_key_free(struct evp_pkey_st *key)
+void key_free(struct evp_pkey_st *key)
 {
     EVP_PKEY_free(key);
 }
 
-bool ca_key_is_encrypted(const char *path)
+bool key_is_encrypted(const char *path)
 {
     static const char begin[] = "-----BEGIN " PEM_STRING_PKCS8 "-----";
     struct buf text = {0};

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea ca init` and `renew`: what the root signs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cert/pem.h"
+#include "cert/pkcs11.h"
+#include "cmd/ca.h"
+#include "cmd/cmd.h"
+
+/* ---- init ---- */
+
+struct init_secrets {
+    char root[CA_PASSPHRASE_MAX], other[CA_PASSPHRASE_MAX], pin[CA_PASSPHRASE_MAX];
+};
+
+static int take_secrets(const struct ca_options *o, struct init_secrets *ret, struct err *err)
+{
+    const char *const uris[] = {o->root_key, o->intermediate_key, o->ssh_user_key, o->ssh_host_key};
+    if (o->passphrase_file != NULL && ca_passphrase(o->passphrase_file, NULL, false, ret->other, err) < 0)
+        return -1;
+    if (o->root_key == NULL &&
+        ca_passphrase(o->root_passphrase_file, "New passphrase for the key of the root: ", true, ret->root,
+                      err) < 0)
+        return -1;
+    return ca_ask_pin(uris, ARRAY_LEN(uris), "PIN of the token: ", ret->pin, err);
+}
+
+static int made(const char *dir, bool in_file)
+{
+    printf("%s: a CA is made.\n"
+           "root.pem is what others trust. Only 'cardea ca renew' needs %s from now on%s.\n",
+           dir, in_file ? "root.key" : "the root's key",
+           in_file ? ": keep it, and its passphrase, elsewhere" : "");
+    return CMD_OK;
+}
+
+static int init(const struct ca_options *o, const struct init_secrets *s, struct err *err)
+{
+    const struct authority_plan plan = {.name = o->name != NULL ? o->name : "cardea",
+                                        .key = o->key,
+                                        .permitted = o->permits.at,
+                                        .permitted_len = o->permits.len,
+                                        .url = o->url,
+                                        .root_passphrase = {s->root, strlen(s->root)},
+                                        .passphrase = {s->other, strlen(s->other)},
+                                        .root_uri = o->root_key,
+                                        .intermediate_uri = o->intermediate_key,
+                                        .ssh_user_uri = o->ssh_user_key,
+                                        .ssh_host_uri = o->ssh_host_key,
+                                        .pin = {s->pin, strlen(s->pin)},
+                                        .generate = o->generate};
+    return authority_init(o->words.at[0], &plan, ca_now(), err);
+}
+
+int ca_init(const struct ca_options *o)
+{
+    struct init_secrets secrets = {"", "", ""};
+    struct err err;
+    int rc = take_secrets(o, &secrets, &err);
+    if (rc == 0)
+        rc = init(o, &secrets, &err);
+    ca_forget(secrets.root);
+    ca_forget(secrets.other);
+    ca_forget(secrets.pin);
+    return rc < 0 ? cmd_failed("%s", err.text) : made(o->words.at[0], o->root_key == NULL);
+}
+
+/* ---- renew ---- */
+
+/* What opens the root's key, wherever it is. */
+static int ask_root(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
+                    struct err *err)
+{
+    char uri[KEY_URI_MAX];
+    enum key_place_kind place = authority_root_key(a, o->root_key, uri);
+    const char *const uris[] = {uri};
+    if (place == KEY_PLACE_ENCRYPTED)
+        return ca_passphrase(o->root_passphrase_file, "Passphrase of the root: ", false, ret->passphrase,
+                             err);
+    return ca_ask_pin(uris, 1, "PIN of the token with the root: ", ret->pin, err);
+}
+
+/* A PIN that was asked for to unlock the keys before is that of the same token, most likely. */
+static int ask_new(const struct ca_options *o, struct ca_secrets *secrets, struct err *err)
+{
+    return secrets->pin[0] != '\0'
+               ? 0
+               : ca_ask_pin(&o->intermediate_key, 1, "PIN of the token: ", secrets->pin, err);
+}
+
+static int renew(struct authority *a, const struct ca_options *o, struct ca_secrets *root,
+                 struct ca_secrets *secrets, struct err *err)
+{
+    char who[64];
+    if (ca_ask_secrets(a, o, secrets, err) < 0)
+        return -1;
+    struct key_secrets given = ca_secrets_of(secrets);
+    if (authority_unlock(a, &given, err) < 0 || ask_root(a, o, root, err) < 0 || ask_new(o, secrets, err) < 0)
+        return -1;
+    const struct authority_renewal renewal = {.same_key = o->same_key,
+                                              .any_kind = !o->key_given,
+                                              .kind = o->key,
+                                              .uri = o->intermediate_key,
+                                              .generate = o->generate,
+                                              .root_key = o->root_key,
+                                              .lifetime = o->lifetime,
+                                              .root = ca_secrets_of(root),
+                                              .secrets = ca_secrets_of(secrets)};
+    return authority_renew(a, &renewal, ca_who(who), ca_now(), err);
+}
+
+/* Opened anew: as every other process will see it. */
+static int tell_renewed(const struct ca_options *o)
+{
+    struct authority_facts facts;
+    struct authority_issuer issuer;
+    char until[PEM_TIME_MAX];
+    struct err err;
+    struct authority *a = ca_open(o, false);
+    if (a == NULL)
+        return CMD_FAILED;
+    if (authority_look(a, ca_now(), &facts, &err) < 0) {
+        authority_close(a);
+        return cmd_failed("%s", err.text);
+    }
+    CHECK(authority_issuer(a, 0, &issuer));
+    pem_time_text(facts.intermediate.not_after, until);
+    if (o->json)
+        ca_print_json(json_pack("{s:s, s:s, s:s, s:s}", "file", facts.intermediate.file, "name",
+                                facts.intermediate.name, "not_after", until, "crl", issuer.suffix));
+    else
+        printf("%s: %s issues now, until %s%s\n"
+               "A door that has this CA takes it when it is reloaded: cardea reload\n"
+               "The one before goes on signing CRLs and OCSP answers. Whoever copies CRLs takes all: crl.pem "
+               "of the "
+               "door, or 'cardea ca crl'.\n",
+               facts.intermediate.file, facts.intermediate.name, until,
+               facts.intermediate.not_after == facts.root.not_after ? ", which is the end of the root" : "");
+    authority_close(a);
+    return CMD_OK;
+}
+
+int ca_renew(const struct ca_options *o)
+{
+    struct ca_secrets root = {"", ""}, secrets = {"", ""};
+    struct err err;
+    if (o->same_key && (o->key_given || o->intermediate_key != NULL || o->generate))
+        return cmd_misused("ca",
+                           "--same-key leaves the key as it is: --key, --intermediate-key and --generate "
+                           "are for another one");
+    if (o->generate && o->intermediate_key == NULL)
+        return cmd_misused("ca", "generate where? Give --intermediate-key pkcs11:...");
+    struct authority *a = ca_open(o, false);
+    if (a == NULL)
+        return CMD_FAILED;
+    int rc = renew(a, o, &root, &secrets, &err);
+    ca_forget_secrets(&root);
+    ca_forget_secrets(&secrets);
+    authority_close(a);
+    return rc < 0 ? cmd_failed("%s", err.text) : tell_renewed(o);
+}

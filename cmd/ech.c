@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cardea ech`: the keys by which the running door decrypts ClientHellos, and the DNS records that tell
+ * clients of them. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hostname.h"
+#include "base/str.h"
+#include "cmd/admin_client.h"
+#include "cmd/cmd.h"
+#include "cmd/table.h"
+
+#define ASK_NS (10 * NSEC_PER_SEC)
+#define TTL_DEFAULT 300
+#define TTL_MAX 86400
+
+struct flags {
+    const char *socket;
+    const char *alpn;
+    uint64_t ttl;
+    bool json;
+};
+
+/* What the door says of its keys; the caller's. NULL: it was said why. */
+static json_t *ask(const struct flags *f)
+{
+    struct err err;
+    json_t *answer;
+    int code = admin_ask(f->socket, "GET", "/ech", ASK_NS, &answer, &err);
+    if (code < 0) {
+        cmd_failed("%s", err.text);
+        return NULL;
+    }
+    json_t *ech = json_incref(json_object_get(answer, "ech"));
+    json_decref(answer);
+    if (code == 200 && json_is_object(ech))
+        return ech;
+    json_decref(ech);
+    if (code == 200)
+        cmd_failed("the door decrypts no ClientHello: its configuration has no section 'ech'");
+    else
+        cmd_failed("the door answered %d to /ech: is it another version?", code);
+    return NULL;
+}
+
+static int list(const struct flags *f)
+{
+    struct table t = {.columns = 5};
+    const json_t *key;
+    size_t i;
+    json_t *ech = ask(f);
+    if (ech == NULL)
+        return CMD_FAILED;
+    if (f->json) {
+        cmd_print_json(ech);
+    } else {
+        printf("public name: %s\n", json_string_value(json_object_get(ech, "public_name")));
+        table_add(&t, "KEY");
+        table_add(&t, "OFFERED");
+        table_add(&t, "FROM");
+        table_add(&t, "UNTIL");
+        table_add(&t, "OPENS UNTIL");
+        json_array_foreach(json_object_get(ech, "keys"), i, key)
+        {
+            table_add(&t, "%lld", (long long)json_integer_value(json_object_get(key, "id")));
+            table_add(&t, json_is_true(json_object_get(key, "offered")) ? "yes" : "-");
+            table_add(&t, "%s", table_text(key, "from"));
+            table_add(&t, "%s", table_text(key, "until"));
+            table_add(&t, "%s", table_text(key, "opens_until"));
+        }
+        table_end(&t, stdout);
+    }
+    json_decref(ech);
+    return CMD_OK;
+}
+
+/* A record in the form of a zone file (RFC 9460, 2.1; RFC 9848). */
+static void print_record(const struct flags *f, const char *name, const char *config)
+{
+    size_t len = strlen(name);
+    const char *dot = len > 0 && name[len - 1] == '.' ? "" : ".";
+    if (f->json) {
+        json_t *row = json_pack("{s:s, s:I, s:s, s:s}", "name", name, "ttl", (json_int_t)f->ttl, "alpn",
+                                f->alpn, "ech", config);
+        cmd_print_json(row);
+        json_decref(row);
+        return;
+    }
+    printf("%s%s %llu IN HTTPS 1 . ", name, dot, (unsigned long long)f->ttl);
+    if (f->alpn[0] != '\0')
+        printf("alpn=\"%s\" ", f->alpn);
+    printf("ech=%s\n", config);
+}
+
+static int publish(const struct flags *f, char *const *names, int n)
+{
+    if (n == 0)
+        return cmd_misused(
+            "ech", "for which names? Give those that clients are to come to by Encrypted ClientHello");
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(names[i]);
+        enum hostname_fault fault =
+            hostname_check(names[i], len > 1 && names[i][len - 1] == '.' ? len - 1 : len);
+        if (fault != HOSTNAME_OK)
+            return cmd_misused("ech", "'%s' is no host name: %s", names[i], hostname_fault_text(fault));
+    }
+    json_t *ech = ask(f);
+    if (ech == NULL)
+        return CMD_FAILED;
+    for (int i = 0; i < n; i++)
+        print_record(f, names[i], json_string_value(json_object_get(ech, "config")));
+    json_decref(ech);
+    return CMD_OK;
+}
+
+int cmd_ech(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+        {"alpn", required_argument, NULL, 'a'},   {"ttl", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},         {0}};
+    struct flags f = {.alpn = "", .ttl = TTL_DEFAULT};
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
+        if (c == 's')
+            f.socket = optarg;
+        else if (c == 'j')
+            f.json = true;
+        else if (c == 'a')
+            f.alpn = optarg;
+        else if (c != 't')
+            return cmd_usage("ech", c == 'h');
+        else if (!str_u64(optarg, TTL_MAX, &f.ttl))
+            return cmd_misused("ech", "--ttl: found '%s', expected seconds, at most %d", optarg, TTL_MAX);
+    }
+    const char *form = optind < argc ? argv[optind] : "ls";
+    if (strcmp(form, "publish") == 0)
+        return publish(&f, argv + optind + 1, argc - optind - 1);
+    if (strcmp(form, "ls") == 0 && optind + 1 >= argc)
+        return list(&f);
+    return cmd_misused("ech", "%s: expected ls, or publish NAME...", form);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/serve_ca.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "acme/service.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "ca/authority.h"
+#include "ca/publish.h"
+#include "config/config.h"
+#include "login/service.h"
+#include "loop/ear.h"
+#include "loop/loop.h"
+#include "session/door.h"
+
+struct serve_ca {
+    struct ear operator;
+    struct authority *authority; /* the office's; NULL: there is none */
+    struct login_service *login;
+    struct acme_service *acme;
+    struct ca_publisher *publisher;
+    /* What is in force, as the control thread knows it. */
+    char *directory;
+    uint64_t content;      /* of the section */
+    bool acme_served;      /* it has `acme` */
+    char intermediate[65]; /* SHA-256 of the one that issues */
+};
+
+struct serve_ca *serve_ca_new(const struct ear *operator)
+{
+    struct serve_ca *c = calloc(1, sizeof(*c));
+    CHECK(c != NULL);
+    c->operator= * operator;
+    c->login = login_service_new(operator);
+    c->acme = acme_service_new(operator);
+    c->publisher = ca_publisher_new(operator);
+    return c;
+}
+
+void serve_ca_free(struct serve_ca *c)
+{
+    if (c == NULL)
+        return;
+    login_service_free(c->login);
+    acme_service_free(c->acme);
+    ca_publisher_free(c->publisher);
+    authority_close(c->authority);
+    free(c->directory);
+    free(c);
+}
+
+void serve_ca_services(struct serve_ca *c, struct web_service ret[SERVE_CA_SERVICES])
+{
+    ret[0] = login_service_web(c->login);
+    ret[1] = acme_service_web(c->acme);
+    ret[2] = ca_publisher_web(c->publisher);
+}
+
+bool serve_ca_ends(void *arg, struct ca_end *ret_root, struct ca_end *ret_intermediate)
+{
+    const struct serve_ca *c = arg;
+    return ca_publisher_ends(c->publisher, ret_root, ret_intermediate);
+}
+
+/* ---- opening ---- */
+
+static bool is_served(const struct config *c, const char *service)
+{
+    for (size_t i = 0; i < c->routes.n; i++)
+        for (size_t k = 0; k < c->routes.v[i].serve.n; k++)
+            if (strcmp(c->routes.v[i].serve.v[k].text, service) == 0)
+                return true;
+    return false;
+}
+
+static struct login_settings login_settings_of(const struct config_ca *ca)
+{
+    return (struct login_settings){.renewable = ca->login.renewable / NSEC_PER_SEC};
+}
+
+/* NULL with `err`. */
+static struct authority *open_authority(const struct config_ca *ca, struct authority_facts *ret,
+                                        struct err *err)
+{
+    struct authority *a = authority_open(ca->directory.text, err);
+    if (a != NULL && authority_look(a, clock_wall() / NSEC_PER_SEC, ret, err) == 0)
+        return a;
+    authority_close(a);
+    return NULL;
+}
+
+static void note(struct serve_ca *c, const struct config_ca *ca, const struct authority_facts *facts)
+{
+    c->content = ca->head.content;
+    memcpy(c->intermediate, facts->intermediate.sha256, sizeof(c->intermediate));
+}
+
+int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *err)
+{
+    const struct config_ca *ca = config->ca;
+    struct authority_facts facts;
+    if (ca == NULL)
+        return 0;
+    const struct login_settings settings = login_settings_of(ca);
+    c->authority = open_authority(ca, &facts, err);
+    if (c->authority == NULL || authority_unlock_by_file(c->authority, ca->passphrase_file.text, err) < 0 ||
+        login_service_open(c->login, c->authority, ca->directory.text, &settings, err) < 0 ||
+        acme_service_open(c->acme, c->authority, ca, err) < 0 ||
+        ca_publisher_open(c->publisher, c->authority, ca, is_served(config, "ca"), err) < 0)
+        return -1;
+    c->directory = strdup(ca->directory.text);
+    CHECK(c->directory != NULL);
+    c->acme_served = ca->acme != NULL;
+    note(c, ca, &facts);
+    return 0;
+}
+
+/* ---- taking it anew ---- */
+
+/* On its way to the office. */
+struct handover {
+    struct message message;
+    struct serve_ca *to;
+    struct authority *authority;
+    struct publication *publication;
+    struct acme_settings *acme; /* NULL: it has none */
+    struct login_settings login;
+};
+
+/* On the office's thread, between two requests; what is under way there goes on with what it began with. */
+static void hand_over(struct message *m)
+{
+    struct handover *h = CONTAINER_OF(m, struct handover, message);
+    struct serve_ca *c = h->to;
+    struct authority *before = c->authority;
+    c->authority = h->authority;
+    login_service_take(c->login, h->authority, &h->login);
+    if (h->acme != NULL)
+        acme_service_take(c->acme, h->authority, h->acme);
+    ca_publisher_take(c->publisher, h->publication, h->authority);
+    authority_close(before);
+    free(h);
+}
+
+static int send_to_office(struct serve_ca *c, struct door *door, struct authority *a,
+                          const struct config *config, struct err *err)
+{
+    struct handover *h = calloc(1, sizeof(*h));
+    CHECK(h != NULL);
+    *h = (struct handover){
+        .message = {.run = hand_over}, .to = c, .authority = a, .login = login_settings_of(config->ca)};
+    h->publication = ca_publisher_prepare(c->publisher, a, config->ca, is_served(config, "ca"), err);
+    if (h->publication == NULL) {
+        free(h);
+        return -1;
+    }
+    if (config->ca->acme != NULL)
+        h->acme = acme_service_prepare(config->ca);
+    door_post_office(door, &h->message);
+    return 0;
+}
+
+static bool needs_start(const struct serve_ca *c, const struct config_ca *ca)
+{
+    if (ca == NULL || c->directory == NULL)
+        return ca != NULL || c->directory != NULL;
+    return strcmp(ca->directory.text, c->directory) != 0 || (ca->acme != NULL) != c->acme_served;
+}
+
+enum serve_ca_result serve_ca_reload(struct serve_ca *c, struct door *door, const struct config *config,
+                                     struct err *err)
+{
+    const struct config_ca *ca = config->ca;
+    struct authority_facts facts;
+    if (needs_start(c, ca))
+        return SERVE_CA_STAYS;
+    if (ca == NULL)
+        return SERVE_CA_TAKEN;
+    struct authority *a = open_authority(ca, &facts, err);
+    if (a == NULL)
+        return SERVE_CA_FAILED;
+    if (ca->head.content == c->content && strcmp(facts.intermediate.sha256, c->intermediate) == 0) {
+        authority_close(a);
+        return SERVE_CA_TAKEN;
+    }
+    if (authority_unlock_by_file(a, ca->passphrase_file.text, err) < 0 ||
+        send_to_office(c, door, a, config, err) < 0) {
+        authority_close(a);
+        return SERVE_CA_FAILED;
+    }
+    if (strcmp(facts.intermediate.sha256, c->intermediate) != 0)
+        ear_tell(&c->operator, "ca: %s issues from now on", facts.intermediate.name);
+    note(c, ca, &facts);
+    return SERVE_CA_TAKEN;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit of an authority: its log in itself (audit.c), and what is in it held against the folder and
+ * against the keys of the CA. Whoever writes to the database can compute hashes, but not sign. */
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/mem.h>
+
+#include "base/check.h"
+#include "ca/authority_internal.h"
+#include "ca/journal.h"
+
+struct known {
+    int64_t row;
+    X509 *cert;
+};
+
+/* What the log tells of the CA itself: the root, and the intermediates by their rows. */
+struct trust {
+    const struct authority *a;
+    bool root;
+    struct buf intermediates; /* of struct known */
+};
+
+static X509 *find(const struct trust *t, int64_t row)
+{
+    const struct known *known = (const void *)t->intermediates.data;
+    for (size_t i = 0; i < t->intermediates.len / sizeof(*known); i++)
+        if (known[i].row == row)
+            return known[i].cert;
+    return NULL;
+}
+
+static X509 *read_certificate(struct str der)
+{
+    const uint8_t *p = (const uint8_t *)der.p;
+    X509 *cert = d2i_X509(NULL, &p, (long)der.len);
+    ERR_clear_error();
+    if (cert != NULL && p == (const uint8_t *)der.p + der.len)
+        return cert;
+    X509_free(cert);
+    return NULL;
+}
+
+static bool is_signed(X509 *cert, X509 *issuer)
+{
+    EVP_PKEY *key = X509_get_pubkey(issuer);
+    bool ok = key != NULL && X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) == 0 &&
+              X509_verify(cert, key) == 1;
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return ok;
+}
+
+/* ---- the certificates of the CA ---- */
+
+/* Certificates of another CA over the same log would be one way to hide what was issued. */
+static int no_such_root(const struct authority *a, struct err *err)
+{
+    return err_set(err, "%s/%s is not the certificate that the log begins with", a->dir, ROOT_CERT);
+}
+
+static int take(void *arg, int64_t row, struct str detail, struct str content, struct err *err)
+{
+    struct trust *t = arg;
+    const struct known known = {row, read_certificate(content)};
+    X509 *root = t->a->root->chain[0];
+    if (known.cert == NULL)
+        return err_set(err, "the log has no certificate of the CA at row %lld", (long long)row);
+    if (str_is(detail, ROOT_CERT)) {
+        t->root = t->root || X509_cmp(known.cert, root) == 0;
+        X509_free(known.cert);
+        return t->root ? 0 : no_such_root(t->a, err);
+    }
+    if (buf_append(&t->intermediates, &known, sizeof(known)) && is_signed(known.cert, root))
+        return 0;
+    return err_set(err, "the root has not signed the intermediate of row %lld", (long long)row);
+}
+
+static int check_files(const struct trust *t, struct err *err)
+{
+    const struct authority *a = t->a;
+    if (!t->root)
+        return no_such_root(a, err);
+    for (size_t i = 0; i < a->generations_len; i++) {
+        const struct generation *g = &a->generations[i];
+        X509 *cert = find(t, g->row);
+        if (cert == NULL || X509_cmp(cert, g->ca->chain[0]) != 0)
+            return err_set(err, "%s/%s is not the certificate that the log has at row %lld", a->dir, g->cert,
+                           (long long)g->row);
+    }
+    return 0;
+}
+
+/* ---- what was issued ---- */
+
+static int check_issued(void *arg, const struct authority_entry *entry, struct err *err)
+{
+    const struct trust *t = arg;
+    const char *fault = NULL;
+    if (entry->ssh)
+        return 0;
+    X509 *cert = read_certificate(entry->content), *issuer = find(t, entry->issuer);
+    const ASN1_INTEGER *serial = cert == NULL ? NULL : X509_get0_serialNumber(cert);
+    if (cert == NULL || issuer == NULL)
+        fault = "there is no certificate, or none of its issuer";
+    else if ((size_t)ASN1_STRING_length(serial) != entry->serial.len ||
+             memcmp(ASN1_STRING_get0_data(serial), entry->serial.bytes, entry->serial.len) != 0 ||
+             authority_end(cert) != entry->not_after)
+        fault = "the certificate has another serial number, or another end";
+    else if (!is_signed(cert, issuer))
+        fault = "the certificate is not signed by its issuer";
+    X509_free(cert);
+    return fault == NULL ? 0
+                         : err_set(err, "the log is forged at row %lld: %s", (long long)entry->row, fault);
+}
+
+int authority_audit(struct authority *a, const struct authority_head *known, struct authority_head *ret,
+                    struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    struct trust t = {.a = a};
+    int rc = journal_audit(a->db, known, ret, err);
+    if (rc == 0)
+        rc = journal_authorities(a->db, take, &t, err);
+    if (rc == 0)
+        rc = check_files(&t, err);
+    if (rc == 0)
+        rc = journal_each(a->db, 0, check_issued, &t, err);
+    for (size_t i = 0; i < t.intermediates.len / sizeof(struct known); i++)
+        X509_free(((const struct known *)(const void *)t.intermediates.data)[i].cert);
+    buf_free(&t.intermediates);
+    return rc;
+}
+
+int authority_head(struct authority *a, struct authority_head *ret, struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return journal_head(a->db, ret, err);
+}

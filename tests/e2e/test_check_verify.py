@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cardea check --verify: each published category of chains has the verdict that it must have, and a person is told why."""
+import json
+import shutil
+import subprocess
+
+import path_cases
+import pytest
+from run import CARDEA, SLOW
+
+
+def check(*words, status):
+    command = [CARDEA, "check", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLOW, check=False)
+    assert done.returncode == status, f"{done.stdout[-3000:]}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(name="folder")
+def make_folder(tmp_path):
+    """A folder with this one case, which stays alone in its directory."""
+
+    def make(edges, *bad, defect=None):
+        directory = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        path_cases.Cases(directory).graph("case", edges, bad=bad, defect=defect)
+        return directory / "case"
+
+    return make
+
+
+def verify(folder, *words, status, roots=None):
+    named = ["--name", path_cases.HOST, "--at", path_cases.AT]
+    return check("--verify", folder / "chain.pem", "--roots", roots or folder / "roots.pem", *named, *words, status=status)
+
+
+def test_every_case(tmp_path):
+    count = path_cases.generate(tmp_path)
+    rows = [line.split() for line in check("--verify", tmp_path, status=0).stdout.splitlines() if line]
+    assert rows[0] == ["CATEGORY", "CASES", "RIGHT", "WRONG", "OPEN"]
+    assert sum(int(row[-4]) for row in rows[1:]) == sum(int(row[-3]) for row in rows[1:]) == count
+
+
+def test_cases_as_json(tmp_path):
+    cases = path_cases.Cases(tmp_path)
+    cases.graph("right", path_cases.TWO_ROOTS)
+    cases.graph("wrong", path_cases.LINEAR)
+    cases.graph("open", path_cases.LINEAR, root="U")
+    wrong, no_settings = tmp_path / "wrong/case.json", tmp_path / "open/case.json"
+    wrong.write_text(json.dumps({**json.loads(wrong.read_text()), "expect": "reject"}))
+    no_settings.unlink()
+    told = [json.loads(line) for line in check("--verify", tmp_path, "--json", status=1).stdout.splitlines()]
+    assert [(row["case"], row["verdict"], row["as_expected"]) for row in told] == [
+        ("open", "reject", None),
+        ("right", "accept", True),
+        ("wrong", "accept", False),
+    ]
+    assert "wrong: expected reject, found accept" in check("--verify", tmp_path, status=1).stdout
+    wrong.write_text('{"expect": "perhaps"}')
+    assert "found 'perhaps', expected accept or reject" in check("--verify", tmp_path, status=1).stderr
+
+
+def test_the_path_and_the_other_branches(folder):
+    case = folder(path_cases.MESH, "T>A", "C>B", defect="expired")
+    text = verify(case, status=0).stdout
+    assert ": accept\n" in text
+    assert "   5  'T' (anchor), by 'T'" in text
+    assert "certificate 'A' has expired on 2026-05-31T23:00:00Z" in text.split("signatures checked")[1]
+    told = json.loads(verify(case, "--json", status=0).stdout)
+    assert [cert["subject"] for cert in told["path"]] == ["L", "B", "A", "C", "T"]
+    assert told["path"][0]["sent"] == 1 and told["path"][-1]["anchor"]
+    assert [step["candidate"]["subject"] for step in told["steps"] if step["chosen"]] == ["B", "A", "C", "T"]
+    assert told["signatures"] == 4
+
+
+def test_why_not(folder, tmp_path):
+    linear = folder(path_cases.LINEAR)
+    assert "certificate 'A' has expired on" in verify(folder("T>A A>L", "T>A", defect="expired"), status=1).stdout
+    told = json.loads(verify(folder("T>A A>L", "T>A", defect="name-constraints"), "--json", status=1).stdout)
+    assert told["reason"].endswith("do not allow (permitted subtree violation)") and told["path"] == []
+    assert not any(step["chosen"] for step in told["steps"])
+    assert "may not be used to prove a client" in verify(linear, "--purpose", "client", status=1).stdout
+    assert "is not for other.example" in verify(linear, "--name", "other.example", status=1).stdout
+    assert "has expired on" in verify(linear, "--at", "2030-01-01", status=1).stdout
+    assert "is not valid before" in verify(linear, "--at", "0", status=1).stdout
+    (tmp_path / "no.pem").write_text("nothing\n")
+    broken = check("--verify", tmp_path / "no.pem", "--roots", linear / "roots.pem", status=1)
+    assert "there is no certificate" in broken.stdout
+
+
+def test_wrong_use(folder, tmp_path):
+    (tmp_path / "none").mkdir()
+    chain = folder(path_cases.LINEAR) / "chain.pem"
+    assert "--roots is missing" in check("--verify", chain, status=2).stderr
+    assert "expected server or client" in check("--verify", chain, "--purpose", "mail", status=2).stderr
+    assert "expected a time in UTC" in check("--verify", chain, "--at", "noon", status=2).stderr
+    assert "asks no server" in check("--verify", chain, "--roots", chain, "a.example:443", status=2).stderr
+    assert "No such file" in check("--verify", tmp_path / "x.pem", "--roots", chain, status=1).stderr
+    assert "there are no cases" in check("--verify", tmp_path / "none", status=1).stderr

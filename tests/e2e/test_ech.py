@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encrypted ClientHello (RFC 9849): OpenSSL 4 as the client, and behind the door as servers that own their names."""
+import contextlib
+import threading
+
+import pytest
+
+import ech
+from capture import Capture
+from run import PACE, wait_until
+
+PUBLIC = "public.ech.test"
+ROTATE = 10  # seconds, the least that there may be
+
+
+@pytest.fixture(scope="module")
+def names(pki):
+    return {name: pki.server(f"{name}.ech.test") for name in ("a", "b", "shared", "public")}
+
+
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory, names):
+    """`a` takes the client's first key share; `b` asks for another group (HelloRetryRequest)."""
+    place = tmp_path_factory.mktemp("backends")
+    with contextlib.ExitStack() as stack:
+        def start(name, *words):
+            server = ech.Server(place, names[name], *words)
+            stack.callback(server.stop)
+            return server
+        yield {"a": start("a"), "b": start("b", "-groups", "P-256")}
+
+
+def configuration(backends, names, keys, plain, **settings):
+    cert = [{"name": name, "certificate": str(names[name].certificate), "key": str(names[name].key)}
+            for name in ("shared", "public")]
+    return {
+        "certificates": cert,
+        "ech": {"public_name": PUBLIC, "keys": str(keys), **settings},
+        "tls": {"groups": ["X25519MLKEM768", "X25519", "P-256"]},
+        "routes": [
+            {"name": "a", "sni": "a.ech.test", "pass": {"to": backends["a"].to}},
+            {"name": "b", "sni": "b.ech.test", "pass": {"to": backends["b"].to}},
+            {"name": "shared", "sni": "shared.ech.test", "terminate": {"to": plain}},
+            {"name": "public", "sni": PUBLIC, "terminate": {"to": plain}},
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return tmp_path_factory.mktemp("door-keys") / "ech"
+
+
+@pytest.fixture(scope="module")
+def door(start_module_door, backends, names, keys, nginx):
+    return start_module_door(configuration(backends, names, keys, nginx.to("h1")))
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_split(door, pki, keys, name):
+    """The door has no certificate for either name: each server answers the hello that was meant for it, and proves so. Who
+    listens sees the public name only."""
+    door.mark()
+    capture = Capture(door.port)
+    said = ech.client(door.port, f"{name}.ech.test", pki.ca.file, config=ech.configs(keys)[-1])
+    packets = capture.end()
+    assert "ECH: success: 1" in said and f"CN={name}.ech.test" in said.replace(" ", ""), said
+    assert "ECH acting as backend" in said
+    line = door.audited(route=name)
+    assert (line["sni"], line["outer_sni"], line["ech"]) == (f"{name}.ech.test", PUBLIC, "accepted")
+    assert (line["action"], line["reason"]) == ("pass", "done")
+    assert PUBLIC.encode() in packets and f"{name}.ech.test".encode() not in packets
+
+
+@pytest.mark.parametrize("groups", ["X25519", "secp521r1:P-256"])
+def test_shared(door, pki, keys, groups):
+    """The door ends TLS itself, also where it asks for another key share."""
+    door.mark()
+    said = ech.client(door.port, "shared.ech.test", pki.ca.file, "-groups", groups, config=ech.configs(keys)[-1])
+    assert "ECH: success: 1" in said and "HTTP/1.1 200" in said, said
+    line = door.audited(route="shared")
+    assert (line["sni"], line["outer_sni"], line["action"]) == ("shared.ech.test", PUBLIC, "terminate")
+
+
+def test_stale(door, pki, keys):
+    """A client with an old config proves the public name, and is told the config of now."""
+    config = ech.configs(keys)[-1]
+    door.mark()
+    said = ech.client(door.port, "a.ech.test", pki.ca.file, config=ech.damaged(config))
+    assert "ech required" in said and "Got 1 retry-configs" in said, said
+    line = door.audited(route="public")
+    assert line["ech"] == "refused" and "outer_sni" not in line
+
+
+def test_grease(door, pki):
+    """Who has no config but pretends to sees the page of the name that it asks for in the clear."""
+    door.mark()
+    said = ech.client(door.port, "shared.ech.test", pki.ca.file, "-ech_grease")
+    assert "ECH: GREASE" in said and "HTTP/1.1 200" in said, said
+    assert door.audited(route="shared")["ech"] == "refused"
+
+
+def test_without(door, pki):
+    """Nothing changes for clients that do not know of it."""
+    door.mark()
+    assert "HTTP/1.0 200" in ech.client(door.port, "a.ech.test", pki.ca.file)
+    line = door.audited(route="a")
+    assert "ech" not in line and "outer_sni" not in line
+
+
+def test_keys_rotate(start_door, backends, names, pki, tmp_path, nginx):
+    """Under load not one handshake fails, neither with the newest config nor with the one before it; two doors share the
+    keys."""
+    keys = tmp_path / "keys"
+    config = configuration(backends, names, keys, nginx.to("h1"), rotate=f"{ROTATE}s", keep=f"{round(4 * ROTATE * PACE)}s")
+    doors = [start_door(config), start_door(config)]
+    seen, failed, done, over = [], [], [], threading.Event()
+
+    def load(name):
+        while not over.is_set():
+            for number, known in enumerate(seen[-2:]):
+                said = ech.client(doors[(len(done) + number) % 2].port, f"{name}.ech.test", pki.ca.file, config=known)
+                (done if "ECH: success: 1" in said else failed).append(said)
+
+    threads = [threading.Thread(target=load, args=(name,)) for name in ("a", "b", "shared")]
+    for thread in threads:
+        thread.start()
+
+    def rotated():
+        """What is published: the config of the newest key whose time has come; a client may have it from then on."""
+        newest = doors[0].get_json("/ech")["ech"]["config"]
+        if newest not in seen:
+            seen.append(newest)
+        return len(seen) > 3
+    wait_until(rotated, lambda: f"three rotations; {seen}", 5 * ROTATE, step=0.5)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed[0]
+    assert len(done) > 6
