@@ -273,9 +273,9 @@ static void on_retired(void *arg, struct cert_staple *staple)
         cert_staple_free(staple);
 }
 
-static void forget(void *arg, const char *name, demands_forgotten *done, void *done_arg)
+static void forget(void *arg, const char *name, bool revoke, demands_forgotten *done, void *done_arg)
 {
-    keeper_forget(arg, name, done, done_arg);
+    keeper_forget(arg, name, revoke, done, done_arg);
 }
 
 static int make_keeper(struct serving *s, struct err *err)

@@ -58,6 +58,11 @@ static int configure(struct tls_client *c, const struct tls_client_params *p, st
         buf_free(&alpn);
         return -1;
     }
+    if ((p->ciphers != NULL && !SSL_CTX_set_strict_cipher_list(c->ctx, p->ciphers)) ||
+        (p->verifies_len > 0 && !SSL_CTX_set_verify_algorithm_prefs(c->ctx, p->verifies, p->verifies_len))) {
+        buf_free(&alpn);
+        return err_set(err, "the TLS library refuses the cipher suites or signature schemes of a client");
+    }
     if (alpn.len > 0)
         SSL_CTX_set_alpn_protos(c->ctx, alpn.data, (unsigned)alpn.len);
     buf_free(&alpn);

@@ -89,7 +89,7 @@ MODES = pytest.mark.parametrize("mode", ["clean", "torn", "lost"])
 
 OPERATIONS_OF = {
     "file": [""],
-    "book": ["first", "put", "save", "account", "remove", "forget"],
+    "book": ["first", "put", "order", "save", "account", "remove", "forget"],
     "staple": ["first", "keep"],
     "ca": ["issue", "revoke", "renew"],
     "candidate": ["stage", "promote", "disable"],
