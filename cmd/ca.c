@@ -41,23 +41,34 @@ const char *ca_who(char text[64])
     return text;
 }
 
+const struct secret_kind ca_passphrase = {
+    "passphrase", "--passphrase-file (of the root: --root-passphrase-file) names a file with it"};
+
+static const struct secret_kind pin_kind = {
+    "PIN", "pin-source in the URI of the key names a file with it: pkcs11:...?pin-source=FILE"};
+
 struct key_secrets ca_secrets_of(const struct ca_secrets *s)
 {
-    return (struct key_secrets){{s->passphrase, strlen(s->passphrase)}, {s->pin, strlen(s->pin)}};
+    return (struct key_secrets){secret_text(&s->passphrase), secret_text(&s->pin)};
 }
 
 void ca_forget_secrets(struct ca_secrets *s)
 {
-    ca_forget(s->passphrase);
-    ca_forget(s->pin);
+    secret_wipe(&s->passphrase);
+    secret_wipe(&s->pin);
 }
 
-int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, char ret[CA_PASSPHRASE_MAX],
-               struct err *err)
+int ca_get_passphrase(const char *file, const char *prompt, struct secret *ret, struct err *err)
+{
+    return file != NULL ? secret_read(ret, &ca_passphrase, file, err)
+                        : secret_ask(ret, &ca_passphrase, prompt, err);
+}
+
+int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, struct secret *ret, struct err *err)
 {
     for (size_t i = 0; i < n; i++)
         if (uris[i] != NULL && pkcs11_is_uri(uris[i]) && pkcs11_asks_pin(uris[i]))
-            return ca_passphrase(NULL, prompt, false, ret, err);
+            return secret_ask(ret, &pin_kind, prompt, err);
     return 0;
 }
 
@@ -66,16 +77,15 @@ int ca_ask_secrets(const struct authority *a, const struct ca_options *o, struct
 {
     int rc = 0;
     if (authority_is_locked(a))
-        rc = ca_passphrase(o->passphrase_file, "Passphrase of the intermediate: ", false, ret->passphrase,
-                           err);
+        rc = ca_get_passphrase(o->passphrase_file, "Passphrase of the intermediate", &ret->passphrase, err);
     if (rc == 0 && authority_asks_pin(a))
-        rc = ca_passphrase(NULL, "PIN of the token: ", false, ret->pin, err);
+        rc = secret_ask(&ret->pin, &pin_kind, "PIN of the token", err);
     return rc;
 }
 
 static int unlock_with(struct authority *a, const struct ca_options *o, struct err *err)
 {
-    struct ca_secrets secrets = {"", ""};
+    struct ca_secrets secrets = {.passphrase.len = 0};
     int rc = ca_ask_secrets(a, o, &secrets, err);
     const struct key_secrets given = ca_secrets_of(&secrets);
     if (rc == 0)

@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #include "ca/authority.h"
+#include "cmd/secret.h"
 
 #define CA_LIST_MAX 64
-#define CA_PASSPHRASE_MAX 1024
 
 struct ca_list {
     const char *at[CA_LIST_MAX];
@@ -60,9 +60,15 @@ int ca_refuse(const struct ca_options *o);
 /* The folder of the CA: --dir, CARDEA_CA_DIR, or where we are. */
 const char *ca_folder(const struct ca_options *o);
 
+/* Of a CA's keys. */
+extern const struct secret_kind ca_passphrase;
+
+/* One out of `file`; where that is NULL it is asked at the terminal. -1 with `err`. */
+int ca_get_passphrase(const char *file, const char *prompt, struct secret *ret, struct err *err);
+
 /* What opens keys, as it is asked for; to be wiped with ca_forget_secrets(). */
 struct ca_secrets {
-    char passphrase[CA_PASSPHRASE_MAX], pin[CA_PASSPHRASE_MAX];
+    struct secret passphrase, pin;
 };
 
 struct key_secrets ca_secrets_of(const struct ca_secrets *s);
@@ -75,8 +81,7 @@ int ca_ask_secrets(const struct authority *a, const struct ca_options *o, struct
 
 /* The PIN of a token, asked at the terminal after `prompt` where one of these URIs does not say where it is;
  * NULL is none. -1 with `err`. */
-int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, char ret[CA_PASSPHRASE_MAX],
-               struct err *err);
+int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, struct secret *ret, struct err *err);
 
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
  * why. */
@@ -85,13 +90,6 @@ struct authority *ca_open(const struct ca_options *o, bool unlock);
 /* The time now, in seconds; and who asks, for the log ("cli:USER"). */
 int64_t ca_now(void);
 const char *ca_who(char text[64]);
-
-/* The first line of `file` (which must be kept from other users); or, where that is NULL, what is typed at
- * the terminal after `prompt`, without echo and with `twice` a second time. To be wiped with ca_forget(). -1
- * with `err`. */
-int ca_passphrase(const char *file, const char *prompt, bool twice, char ret[CA_PASSPHRASE_MAX],
-                  struct err *err);
-void ca_forget(char passphrase[CA_PASSPHRASE_MAX]);
 
 /* What was issued: as an object, and told in a line. */
 json_t *ca_entry_json(const struct authority_entry *e);

@@ -16,10 +16,13 @@
 #include "cmd/table.h"
 #include "login/accounts.h"
 #include "login/enrolments.h"
+#include "login/login.h"
+#include "login/sessions.h"
 
 /* What one of the forms was asked for. */
 struct asked {
     const struct ca_options *o;
+    struct authority *authority;
     struct accounts *accounts;
     int64_t now;
     int64_t code_life;
@@ -30,16 +33,22 @@ struct asked {
 static bool begin(struct asked *a, const struct ca_options *o)
 {
     struct err err = {""};
-    struct authority *authority = ca_open(o, false);
-    *a = (struct asked){
-        .o = o, .now = ca_now(), .code_life = o->code_life > 0 ? o->code_life : ACCOUNT_CODE_LIFE};
-    if (authority == NULL)
+    *a = (struct asked){.o = o,
+                        .authority = ca_open(o, false),
+                        .now = ca_now(),
+                        .code_life = o->code_life > 0 ? o->code_life : ACCOUNT_CODE_LIFE};
+    if (a->authority == NULL)
         return false;
     a->accounts = accounts_open(ca_folder(o), &err);
-    authority_close(authority);
     if (a->accounts == NULL)
         cmd_failed("%s", err.text);
     return a->accounts != NULL;
+}
+
+static void end(struct asked *a)
+{
+    accounts_close(a->accounts);
+    authority_close(a->authority);
 }
 
 static struct str text_of(const char *text)
@@ -96,7 +105,7 @@ static void tell_rest(const struct account *account)
 {
     fprintf(stderr,
             "Certificates that %s has stay good until they end, in %" PRId64
-            " minutes at most; 'cardea ca revoke' ends them where doors have the CRL ('crl' of 'trust').\n",
+            " minutes at most; 'cardea ca revoke' ends them.\n",
             account->name, account->lifetime / 60);
 }
 
@@ -198,31 +207,155 @@ static int list(struct asked *a)
     return end_listing(&l, accounts_each(a->accounts, list_one, &l, &err), "no accounts", &err);
 }
 
+/* ---- sessions ---- */
+
+static int list_session(void *arg, const struct login_session *s, struct err *err)
+{
+    struct listing *l = arg;
+    char begun[PEM_TIME_MAX], certified[PEM_TIME_MAX], until[PEM_TIME_MAX];
+    (void)err;
+    pem_time_text(s->begun, begun);
+    pem_time_text(s->certified, certified);
+    pem_time_text(s->until, until);
+    if (l->all != NULL)
+        return json_array_append_new(l->all,
+                                     json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "session", s->id, "begun",
+                                               begun, "renewed", certified, "until", until, "source",
+                                               s->source, "renewals", (json_int_t)s->renewals));
+    add_row(&l->table, (const char *[]){s->id, begun, certified, until, s->source}, 5);
+    return 0;
+}
+
+/* Is there such an account? Else that is told. */
+static bool is_there(struct asked *a, const char *name)
+{
+    struct err err = {""};
+    struct account account;
+    int found = accounts_find(a->accounts, text_of(name), &account, &err);
+    if (found < 0)
+        cmd_failed("%s", err.text);
+    else if (found == 0)
+        none(name);
+    return found == 1;
+}
+
+static int sessions(struct asked *a)
+{
+    static const char *const names[] = {"SESSION", "BEGUN", "LAST CERTIFICATE", "RENEWABLE UNTIL", "FROM"};
+    struct err err = {""};
+    const char *name = a->o->words.at[1];
+    if (!is_there(a, name))
+        return CMD_FAILED;
+    struct listing l = {.a = a, .all = a->o->json ? json_array() : NULL};
+    add_row(&l.table, names, ARRAY_LEN(names));
+    int status = sessions_each(a->accounts, text_of(name), a->now, list_session, &l, &err);
+    return end_listing(&l, status, "no sessions", &err);
+}
+
+static int gather_session(void *arg, const struct login_session *s, struct err *err)
+{
+    return buf_append(arg, s->id, sizeof(s->id)) ? 0 : err_set(err, "out of memory");
+}
+
+/* Nothing is renewed in it any more, and what was given in it is revoked. Returns how many certificates, or
+ * -1 with `err`. */
+static int end_session(struct asked *a, const char *id, struct err *err)
+{
+    char who[64], uri[sizeof(LOGIN_URI) + SESSION_ID_MAX];
+    snprintf(uri, sizeof(uri), "%s%s", LOGIN_URI, id);
+    if (sessions_end(a->accounts, text_of(a->o->words.at[1]), text_of(id), err) < 0)
+        return -1;
+    return authority_revoke_name(a->authority, uri, CA_REASON_UNSPECIFIED, ca_who(who), a->now, err);
+}
+
+static int tell_ended(const struct asked *a, int ended, int certificates)
+{
+    const struct ca_options *o = a->o;
+    if (ended == 0 && o->words.len == 3)
+        return cmd_failed(
+            "%s has no session %s (any more); 'cardea ca user sessions %s' shows those there are",
+            o->words.at[1], o->words.at[2], o->words.at[1]);
+    if (o->json)
+        return ca_print_json(json_pack("{s:i, s:i}", "sessions", ended, "certificates", certificates));
+    printf("%d session%s ended, %d certificate%s revoked\n", ended, ended == 1 ? "" : "s", certificates,
+           certificates == 1 ? "" : "s");
+    return CMD_OK;
+}
+
+/* That one, or all of the account. */
+static int end_sessions(struct asked *a)
+{
+    struct err err = {""};
+    struct buf ids = {0};
+    const char *only = a->o->words.len == 3 ? a->o->words.at[2] : NULL;
+    if (!is_there(a, a->o->words.at[1]))
+        return CMD_FAILED;
+    int status = sessions_each(a->accounts, text_of(a->o->words.at[1]), a->now, gather_session, &ids, &err);
+    int ended = 0, certificates = 0;
+    for (size_t i = 0; status >= 0 && i < ids.len; i += SESSION_ID_MAX) {
+        const char *id = (const char *)ids.data + i;
+        if (only != NULL && strcmp(only, id) != 0)
+            continue;
+        status = end_session(a, id, &err);
+        certificates += status;
+        ended++;
+    }
+    buf_free(&ids);
+    return status < 0 ? cmd_failed("%s", err.text) : tell_ended(a, ended, certificates);
+}
+
+/* ---- which of them ---- */
+
+static int do_disable(struct asked *a)
+{
+    return change(a, disable, true);
+}
+
+static int do_enable(struct asked *a)
+{
+    return change(a, enable, false);
+}
+
+static int do_remove(struct asked *a)
+{
+    return change(a, forget, true);
+}
+
+static const struct {
+    const char *name;
+    size_t least, most; /* words, with its own */
+    int (*run)(struct asked *a);
+} acts[] = {
+    {"list", 1, 1, list},          {"add", 2, 2, add},          {"reset", 2, 2, reset},
+    {"disable", 2, 2, do_disable}, {"enable", 2, 2, do_enable}, {"remove", 2, 2, do_remove},
+    {"sessions", 2, 2, sessions},  {"end", 2, 3, end_sessions},
+};
+
 static int run_user(struct asked *a)
 {
     const char *what = a->o->words.at[0];
-    if (strcmp(what, "list") == 0 && a->o->words.len == 1)
-        return list(a);
-    if (a->o->words.len != 2)
-        return cmd_misused("ca", "user: expected list, or add, reset, disable, enable or remove and a NAME");
-    if (strcmp(what, "add") == 0)
-        return add(a);
-    if (strcmp(what, "reset") == 0)
-        return reset(a);
-    if (strcmp(what, "disable") == 0)
-        return change(a, disable, true);
-    if (strcmp(what, "enable") == 0)
-        return change(a, enable, false);
-    if (strcmp(what, "remove") == 0)
-        return change(a, forget, true);
-    return cmd_misused("ca", "user %s: expected add, list, reset, disable, enable or remove", what);
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+        if (strcmp(what, acts[i].name) != 0)
+            continue;
+        if (a->o->words.len < acts[i].least)
+            return cmd_misused("ca", "user %s: whom do you mean? Give the NAME of an account", what);
+        if (a->o->words.len > acts[i].most)
+            return cmd_misused("ca", "user %s: '%s' is one word too many", what,
+                               a->o->words.at[acts[i].most]);
+        return acts[i].run(a);
+    }
+    return cmd_misused(
+        "ca",
+        "user %s: expected list, or add, reset, disable, enable, remove, sessions or end and a "
+        "NAME",
+        what);
 }
 
 int ca_user(const struct ca_options *o)
 {
     struct asked a;
     int status = begin(&a, o) ? run_user(&a) : CMD_FAILED;
-    accounts_close(a.accounts);
+    end(&a);
     return status;
 }
 
@@ -260,7 +393,7 @@ int ca_pending(const struct ca_options *o)
         status =
             end_listing(&l, enrolments_each(a.accounts, a.now, pend_one, &l, &err), "nobody waits", &err);
     }
-    accounts_close(a.accounts);
+    end(&a);
     return status;
 }
 
@@ -271,10 +404,12 @@ static int decide(const struct ca_options *o, const char *account)
     struct asked a;
     char who[64];
     int done = 0;
-    if (!begin(&a, o))
+    if (!begin(&a, o)) {
+        end(&a);
         return CMD_FAILED;
+    }
     done = enrolments_decide(a.accounts, text_of(o->words.at[0]), account, ca_who(who), a.now, &err);
-    accounts_close(a.accounts);
+    end(&a);
     if (done < 0)
         return cmd_failed("%s", err.text);
     if (done == 0)

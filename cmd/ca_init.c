@@ -9,23 +9,29 @@
 #include "cert/pkcs11.h"
 #include "cmd/ca.h"
 #include "cmd/cmd.h"
+#include "cmd/secret.h"
 
 /* ---- init ---- */
 
 struct init_secrets {
-    char root[CA_PASSPHRASE_MAX], other[CA_PASSPHRASE_MAX], pin[CA_PASSPHRASE_MAX];
+    struct secret root, other, pin;
 };
+
+static int take_root(const struct ca_options *o, struct secret *ret, struct err *err)
+{
+    return o->root_passphrase_file != NULL
+               ? secret_read(ret, &ca_passphrase, o->root_passphrase_file, err)
+               : secret_ask_new(ret, &ca_passphrase, "New passphrase for the key of the root", err);
+}
 
 static int take_secrets(const struct ca_options *o, struct init_secrets *ret, struct err *err)
 {
     const char *const uris[] = {o->root_key, o->intermediate_key, o->ssh_user_key, o->ssh_host_key};
-    if (o->passphrase_file != NULL && ca_passphrase(o->passphrase_file, NULL, false, ret->other, err) < 0)
+    if (o->passphrase_file != NULL && secret_read(&ret->other, &ca_passphrase, o->passphrase_file, err) < 0)
         return -1;
-    if (o->root_key == NULL &&
-        ca_passphrase(o->root_passphrase_file, "New passphrase for the key of the root: ", true, ret->root,
-                      err) < 0)
+    if (o->root_key == NULL && take_root(o, &ret->root, err) < 0)
         return -1;
-    return ca_ask_pin(uris, ARRAY_LEN(uris), "PIN of the token: ", ret->pin, err);
+    return ca_ask_pin(uris, ARRAY_LEN(uris), "PIN of the token", &ret->pin, err);
 }
 
 static int made(const char *dir, bool in_file)
@@ -44,27 +50,27 @@ static int init(const struct ca_options *o, const struct init_secrets *s, struct
                                         .permitted = o->permits.at,
                                         .permitted_len = o->permits.len,
                                         .url = o->url,
-                                        .root_passphrase = {s->root, strlen(s->root)},
-                                        .passphrase = {s->other, strlen(s->other)},
+                                        .root_passphrase = secret_text(&s->root),
+                                        .passphrase = secret_text(&s->other),
                                         .root_uri = o->root_key,
                                         .intermediate_uri = o->intermediate_key,
                                         .ssh_user_uri = o->ssh_user_key,
                                         .ssh_host_uri = o->ssh_host_key,
-                                        .pin = {s->pin, strlen(s->pin)},
+                                        .pin = secret_text(&s->pin),
                                         .generate = o->generate};
     return authority_init(o->words.at[0], &plan, ca_now(), err);
 }
 
 int ca_init(const struct ca_options *o)
 {
-    struct init_secrets secrets = {"", "", ""};
+    struct init_secrets secrets = {.root.len = 0};
     struct err err;
     int rc = take_secrets(o, &secrets, &err);
     if (rc == 0)
         rc = init(o, &secrets, &err);
-    ca_forget(secrets.root);
-    ca_forget(secrets.other);
-    ca_forget(secrets.pin);
+    secret_wipe(&secrets.root);
+    secret_wipe(&secrets.other);
+    secret_wipe(&secrets.pin);
     return rc < 0 ? cmd_failed("%s", err.text) : made(o->words.at[0], o->root_key == NULL);
 }
 
@@ -78,17 +84,15 @@ static int ask_root(const struct authority *a, const struct ca_options *o, struc
     enum key_place_kind place = authority_root_key(a, o->root_key, uri);
     const char *const uris[] = {uri};
     if (place == KEY_PLACE_ENCRYPTED)
-        return ca_passphrase(o->root_passphrase_file, "Passphrase of the root: ", false, ret->passphrase,
-                             err);
-    return ca_ask_pin(uris, 1, "PIN of the token with the root: ", ret->pin, err);
+        return ca_get_passphrase(o->root_passphrase_file, "Passphrase of the root", &ret->passphrase, err);
+    return ca_ask_pin(uris, 1, "PIN of the token with the root", &ret->pin, err);
 }
 
 /* A PIN that was asked for to unlock the keys before is that of the same token, most likely. */
 static int ask_new(const struct ca_options *o, struct ca_secrets *secrets, struct err *err)
 {
-    return secrets->pin[0] != '\0'
-               ? 0
-               : ca_ask_pin(&o->intermediate_key, 1, "PIN of the token: ", secrets->pin, err);
+    return secrets->pin.len > 0 ? 0
+                                : ca_ask_pin(&o->intermediate_key, 1, "PIN of the token", &secrets->pin, err);
 }
 
 static int renew(struct authority *a, const struct ca_options *o, struct ca_secrets *root,
@@ -145,7 +149,7 @@ static int tell_renewed(const struct ca_options *o)
 
 int ca_renew(const struct ca_options *o)
 {
-    struct ca_secrets root = {"", ""}, secrets = {"", ""};
+    struct ca_secrets root = {.passphrase.len = 0}, secrets = {.passphrase.len = 0};
     struct err err;
     if (o->same_key && (o->key_given || o->intermediate_key != NULL || o->generate))
         return cmd_misused("ca",

@@ -45,7 +45,7 @@ static const struct form {
     {"audit", AUDIT, 0, 0, ca_audit},
     {"show", SHOW, 0, 0, ca_show},
     {"set", SET, 0, 0, ca_set},
-    {"user", USER, 1, 2, ca_user},
+    {"user", USER, 1, 3, ca_user},
     {"pending", PENDING, 0, 0, ca_pending},
     {"approve", APPROVE, 1, 1, ca_approve},
     {"refuse", REFUSE, 1, 1, ca_refuse},

@@ -129,32 +129,18 @@ static const char *key_beside(const char *file, struct buf *space)
     return file;
 }
 
-static const struct option stage_options[] = {{"socket", required_argument, NULL, 's'},
-                                              {"key", required_argument, NULL, 'k'},
-                                              {"name", required_argument, NULL, 'n'},
-                                              {"tls", required_argument, NULL, 't'},
-                                              {"json", no_argument, NULL, 'j'},
-                                              {"help", no_argument, NULL, 'h'},
-                                              {0}};
-
 int cert_stage(int argc, char **argv)
 {
     struct order o = {.verb = "stage"};
     struct buf space = {0};
-    for (int c; (c = cmd_option(argc, argv, "h", stage_options)) != -1;) {
-        if (c == 's')
-            o.socket = optarg;
-        else if (c == 'k')
-            o.key = optarg;
-        else if (c == 'n')
-            o.name = optarg;
-        else if (c == 't')
-            o.tls = optarg;
-        else if (c == 'j')
-            o.json = true;
-        else
-            return cmd_usage("cert", c == 'h');
-    }
+    const struct cmd_flag flags[] = {{"socket", .text = &o.socket},
+                                     {"key", .text = &o.key},
+                                     {"name", .text = &o.name},
+                                     {"tls", .text = &o.tls},
+                                     {"json", .on = &o.json}};
+    int status;
+    if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
     if (o.tls != NULL && (optind != argc || o.key != NULL || o.name != NULL))
         return cmd_misused("cert", "--tls stands alone: neither FILE nor --key nor --name goes with it");
     if (o.tls == NULL && optind + 1 != argc)
@@ -164,7 +150,7 @@ int cert_stage(int argc, char **argv)
         o.file = argv[optind];
         o.key = o.key != NULL ? o.key : key_beside(o.file, &space);
     }
-    int status = send_order(&o);
+    status = send_order(&o);
     buf_free(&space);
     return status;
 }
@@ -172,22 +158,12 @@ int cert_stage(int argc, char **argv)
 /* `verb` [LABEL]. */
 static int move(const char *verb, int argc, char **argv)
 {
-    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
     struct order o = {.verb = verb};
-    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
-        if (c == 's')
-            o.socket = optarg;
-        else if (c == 'f')
-            o.force = true;
-        else if (c == 'j')
-            o.json = true;
-        else
-            return cmd_usage("cert", c == 'h');
-    }
+    const struct cmd_flag flags[] = {
+        {"socket", .text = &o.socket}, {"force", .on = &o.force}, {"json", .on = &o.json}};
+    int status;
+    if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
     if (o.force && strcmp(verb, "promote") != 0)
         return cmd_misused("cert", "--force goes with 'promote'");
     if (optind + 1 < argc)

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "cmd/admin_client.h"
 #include "cmd/cert_compare.h"
+#include "cmd/cert_live.h"
 #include "cmd/cert_log.h"
 #include "cmd/cert_stage.h"
 #include "cmd/cmd.h"
@@ -27,7 +28,8 @@ struct question {
     const char *files[LOGS_MAX];
     size_t files_len;
     char since[CLOCK_TEXT_MAX];
-    bool json;
+    const char *production, *staging; /* addresses, for --live */
+    bool live, json;
 };
 
 /* "7d", "12h": days or hours. */
@@ -164,6 +166,46 @@ static void tell(const struct question *q, const json_t *entries, json_t *const 
     json_decref(all);
 }
 
+/* ---- handshakes ---- */
+
+static const char *either(const char *given, const json_t *answer, const char *key)
+{
+    return given != NULL ? given : json_string_value(json_object_get(answer, key));
+}
+
+/* The names to try: the candidate's, or, where that is settings, those of the certificate that ends first. */
+static json_t *names_to_try(const struct question *q, const json_t *entry, struct err *err)
+{
+    json_t *names = json_object_get(json_object_get(entry, "certificate"), "names"), *answer = NULL;
+    if (names != NULL)
+        return json_incref(names);
+    if (admin_ask(q->socket, "GET", "/certificates", ASK_NS, &answer, err) == 200) {
+        const json_t *first = json_array_get(json_object_get(answer, "certificates"), 0);
+        names = json_incref(json_object_get(first, "names"));
+    }
+    json_decref(answer);
+    return names != NULL ? names : json_array();
+}
+
+static int shake_hands(const struct question *q, const json_t *answer, const json_t *entry,
+                       struct trust *roots, json_t *findings, struct err *err)
+{
+    const struct cert_live live = {.production = either(q->production, answer, "production_address"),
+                                   .staging = either(q->staging, answer, "staging_address"),
+                                   .roots = roots};
+    if (!q->live)
+        return 0;
+    if (live.production == NULL || live.staging == NULL)
+        return err_set(err,
+                       "--live: the configuration has no listener for TLS %s; say where one is with "
+                       "--production and --staging HOST:PORT",
+                       live.production == NULL ? "in production" : "among those of 'staging'");
+    json_t *names = names_to_try(q, entry, err);
+    int done = cert_live_try(&live, names, findings, err);
+    json_decref(names);
+    return done;
+}
+
 static int compare_all(const struct question *q, const json_t *answer, const json_t *entries, struct err *err)
 {
     size_t n = json_array_size(entries);
@@ -182,6 +224,7 @@ static int compare_all(const struct question *q, const json_t *answer, const jso
         done = cert_compare_open(&with, err);
     for (size_t i = 0; i < n && done == 0; i++) {
         findings[i] = cert_compare(&with, logs[i].entry);
+        done = shake_hands(q, answer, logs[i].entry, with.roots, findings[i], err);
         lost = lost || is_lost(findings[i], &logs[i]);
     }
     if (done == 0)
@@ -225,31 +268,23 @@ static int test(const struct question *q)
 
 int cert_test(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"log", required_argument, NULL, 'l'},
-        {"since", required_argument, NULL, 'd'},  {"pins", required_argument, NULL, 'p'},
-        {"trust", required_argument, NULL, 't'},  {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {0}};
     struct question q = {0};
-    read_since("7d", q.since);
-    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
-        if (c == 's')
-            q.socket = optarg;
-        else if (c == 'l' && q.files_len < LOGS_MAX)
-            q.files[q.files_len++] = optarg;
-        else if (c == 'l')
-            return cmd_misused("cert", "more than %d times --log", LOGS_MAX);
-        else if (c == 'd' && !read_since(optarg, q.since))
-            return cmd_misused("cert", "--since: found '%s', expected days or hours, as 7d or 12h", optarg);
-        else if (c == 'p')
-            q.pins = optarg;
-        else if (c == 't')
-            q.trust = optarg;
-        else if (c == 'j')
-            q.json = true;
-        else if (c != 'd')
-            return cmd_usage("cert", c == 'h');
-    }
+    const char *since = "7d";
+    const struct cmd_flag flags[] = {{"socket", .text = &q.socket},
+                                     {"log", .text = q.files, .count = &q.files_len, .most = LOGS_MAX},
+                                     {"since", .text = &since},
+                                     {"pins", .text = &q.pins},
+                                     {"trust", .text = &q.trust},
+                                     {"live", .on = &q.live},
+                                     {"production", .text = &q.production},
+                                     {"staging", .text = &q.staging},
+                                     {"json", .on = &q.json}};
+    int status;
+    if (!cmd_flags("cert", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
+    q.live = q.live || q.production != NULL || q.staging != NULL;
+    if (!read_since(since, q.since))
+        return cmd_misused("cert", "--since: found '%s', expected days or hours, as 7d or 12h", since);
     if (optind + 1 < argc)
         return cmd_misused("cert", "unexpected argument: %s", argv[optind + 1]);
     q.label = optind < argc ? argv[optind] : NULL;

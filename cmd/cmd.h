@@ -4,6 +4,7 @@
 #define CARDEA_CMD_CMD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Exit statuses of every verb. */
 #define CMD_OK 0
@@ -23,6 +24,20 @@ int cmd_usage(const char *verb, bool asked);
 /* As getopt_long(); of a long option that there is not it also says which may have been meant. */
 struct option;
 int cmd_option(int argc, char **argv, const char *shorts, const struct option *options);
+
+/* An option that a verb takes beside --help: a value goes to `text`, one without to `on`. */
+struct cmd_flag {
+    const char *name;
+    const char **text;
+    bool *on;
+    size_t *count; /* may be given again: how many values text[] has; NULL: the last one holds */
+    size_t most;   /* ... and how many it has room for */
+};
+
+/* Read the options of a verb; what is left begins at argv[optind]. False: it was used wrongly, or asked for
+ * help, which was told; end with *ret_status. */
+bool cmd_flags(const char *verb, int argc, char **argv, const struct cmd_flag *flags, size_t n,
+               int *ret_status);
 
 /* Print "cardea VERB: " and the text on standard error, and how the verb is used. Returns CMD_USAGE. */
 int cmd_misused(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "audit/record.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "cmd/admin_client.h"
 #include "cmd/cmd.h"
@@ -30,16 +31,12 @@ static int end_one(const char *socket, const char *id)
 
 int cmd_end(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *socket = NULL;
-    int status = CMD_OK;
+    const struct cmd_flag flags[] = {{"socket", .text = &socket}};
+    int status;
     uint64_t id;
-    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
-        if (c != 's')
-            return cmd_usage("end", c == 'h');
-        socket = optarg;
-    }
+    if (!cmd_flags("end", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
     if (optind == argc)
         return cmd_misused("end", "which connection? Give its id, as `cardea status --sessions` shows it");
     for (int i = optind; i < argc; i++)
@@ -47,6 +44,7 @@ int cmd_end(int argc, char **argv)
             return cmd_misused(
                 "end", "%s is no id: expected %d letters and digits as `cardea status --sessions` shows",
                 argv[i], AUDIT_ID_MAX - 1);
+    status = CMD_OK;
     for (int i = optind; i < argc; i++)
         if (end_one(socket, argv[i]) != CMD_OK)
             status = CMD_FAILED;

@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clean.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "cert/fresh_key.h"
+#include "cert/pem.h"
 #include "cmd/cmd.h"
-#include "cmd/login_password.h"
+#include "cmd/secret.h"
 #include "config/config.h"
 #include "login/client.h"
 #include "login/enrolments.h"
@@ -24,7 +26,13 @@
 #include "login/login.h"
 #include "login/upkeep.h"
 
-#define POLL_MAX 60 /* seconds that a door may have us wait between two questions */
+#define PASSWORD_SHORTEST 8 /* of those that are set here */
+#define POLL_MAX 60         /* seconds that a door may have us wait between two questions */
+
+static const struct secret_kind password = {"password", "--password-file names a file with it"};
+static const struct secret_kind registering = {"code", "give it on the command line, behind --register"};
+
+_Static_assert(SECRET_MAX == OPAQUE_PASSWORD_MAX, "what can be typed can be proven");
 
 /* A login under way. */
 struct logging_in {
@@ -32,7 +40,7 @@ struct logging_in {
     struct login_http http;
     struct evp_pkey_st *key;
     struct buf csr;
-    struct password code; /* for registering */
+    struct secret code; /* for registering */
 };
 
 /* ---- preparing ---- */
@@ -86,7 +94,8 @@ static int open_door(struct logging_in *l, struct err *err)
 
 static int make_key(struct logging_in *l, struct err *err)
 {
-    l->key = fresh_key_make(&l->csr, err);
+    l->key =
+        l->o->mode == LOGIN_RENEW ? keep_key_next(l->o->file, &l->csr, err) : fresh_key_make(&l->csr, err);
     return l->key != NULL ? 0 : -1;
 }
 
@@ -110,6 +119,24 @@ static int put_ca(const struct logging_in *l, char ret[KEEP_TEXT_MAX], struct er
     return fits ? 0 : err_set(err, "%s: its path is longer than %d bytes", l->http.ca, KEEP_TEXT_MAX - 1);
 }
 
+/* What the door has seen since the last login. */
+static void tell_alarm(const struct logging_in *l, const json_t *answer)
+{
+    char when[PEM_TIME_MAX], from[64] = "?";
+    struct str source;
+    int64_t at = json_integer_value(json_object_get(answer, "reused"));
+    if (at == 0)
+        return;
+    if (form_text(answer, "reused_from", sizeof(from) - 1, &source))
+        str_clean(from, sizeof(from), source.p);
+    fprintf(
+        stderr,
+        "cardea: warning: at %s somebody at %s used a key of an earlier login of yours that a newer one had "
+        "replaced. The door has ended that login. If it was not you, with a copy of %s (a backup, another "
+        "machine), somebody has had that file: tell an administrator of the door\n",
+        pem_time_text(at, when), from, l->o->file);
+}
+
 static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *ret, struct err *err)
 {
     struct str pem;
@@ -118,6 +145,7 @@ static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *
                          .renewable_until = json_integer_value(json_object_get(answer, "renewable_until"))};
     snprintf(ret->door, sizeof(ret->door), "%s", l->http.place);
     snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : "");
+    tell_alarm(l, answer);
     if (put_ca(l, ret->ca, err) < 0)
         return -1;
     if (!form_text(answer, "certificate", LOGIN_PEM_MAX, &pem))
@@ -131,59 +159,53 @@ static int keep_answer(struct logging_in *l, const json_t *answer, struct keep *
 
 /* ---- by a password ---- */
 
-static int ask_new(struct password *p, struct err *err)
-{
-    struct password again;
-    if (password_ask(p, "New password", err) < 0)
-        return -1;
-    int status = password_ask(&again, "Once more", err);
-    if (status == 0 && (again.len != p->len || memcmp(again.text, p->text, p->len) != 0))
-        status = err_set(err, "these were two passwords: nothing has been set");
-    password_wipe(&again);
-    return status;
-}
-
-static int get_password(const struct login_options *o, struct password *p, struct err *err)
+static int get_password(const struct login_options *o, struct secret *p, struct err *err)
 {
     struct buf what = {0};
     if (o->password_file != NULL)
-        return password_read(p, o->password_file, err);
+        return secret_read(p, &password, o->password_file, err);
     if (o->mode == LOGIN_REGISTER)
-        return ask_new(p, err);
+        return secret_ask_new(p, &password, "New password, of 8 characters or more", err);
     CHECK(buf_printf(&what, "Password of %s at %s", o->user, o->door));
-    int status = password_ask(p, buf_text(&what), err);
+    int status = secret_ask(p, &password, buf_text(&what), err);
     buf_free(&what);
     return status;
 }
 
-/* The certificate of before is shown, where there is one that lives, so that the session goes on: see
- * doc/internals/login.md. Where the door does not take it any more, it is left out. */
-static int start(struct logging_in *l, struct login_client *c, json_t **ret, struct err *err)
+/* The certificate of before is shown, where there is one that lives, so that its session ends: see
+ * login/sessions.h. */
+static void show_kept(struct logging_in *l)
 {
     const struct keep *kept = &l->o->kept;
     bool ours = l->o->has_kept && kept->until > clock_wall() / NSEC_PER_SEC &&
                 strcmp(kept->user, l->o->user) == 0 && strcmp(kept->door, l->http.place) == 0;
     l->http.cert = ours ? l->o->file : NULL;
-    json_t *m = login_client_start(c, err);
-    int status = m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
-    if (m == NULL || status >= 0 || l->http.answered || !ours)
-        return status;
-    l->http.cert = NULL;
-    m = login_client_start(c, err);
-    return m != NULL ? login_http_post(&l->http, "/login/start", m, ret, err) : -1;
 }
 
-static int log_in(struct logging_in *l, const struct password *p, struct keep *ret, struct err *err)
+/* Where the door does not take the certificate that is shown, or not any more, it is left out. */
+static int post(struct logging_in *l, const char *path, json_t *m, json_t **ret, struct err *err)
+{
+    int status = login_http_post(&l->http, path, json_incref(m), ret, err);
+    if (status < 0 && !l->http.answered && l->http.cert != NULL) {
+        l->http.cert = NULL;
+        status = login_http_post(&l->http, path, json_incref(m), ret, err);
+    }
+    json_decref(m);
+    return status;
+}
+
+static int log_in(struct logging_in *l, const struct secret *p, struct keep *ret, struct err *err)
 {
     struct login_client c;
     json_t *m, *answer = NULL, *last = NULL;
     int status = -1;
-    if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
+    if (!login_client_begin(&c, l->o->user, secret_text(p)))
         return err_set(err, "no randomness to be had from the system");
-    if (make_key(l, err) == 0 && start(l, &c, &answer, err) >= 0 &&
+    show_kept(l);
+    if (make_key(l, err) == 0 && (m = login_client_start(&c, err)) != NULL &&
+        post(l, "/login/start", m, &answer, err) >= 0 &&
         (m = login_client_prove(&c, answer, csr_of(l), err)) != NULL &&
-        login_http_post(&l->http, "/login/finish", m, &last, err) >= 0 &&
-        login_client_check(&c, last, err) == 0)
+        post(l, "/login/finish", m, &last, err) >= 0 && login_client_check(&c, last, err) == 0)
         status = keep_answer(l, last, ret, err);
     json_decref(answer);
     json_decref(last);
@@ -192,14 +214,15 @@ static int log_in(struct logging_in *l, const struct password *p, struct keep *r
 }
 
 /* To set a password is to log in with it at once. */
-static int set_password(struct logging_in *l, const struct password *p, struct err *err)
+static int set_password(struct logging_in *l, const struct secret *p, struct err *err)
 {
     struct login_client c;
     json_t *m, *answer = NULL, *last = NULL;
     int status = -1;
     if (p->len < PASSWORD_SHORTEST)
-        return err_set(err, "a new password has at least %d characters", PASSWORD_SHORTEST);
-    if (!login_client_begin(&c, l->o->user, (struct str){p->text, p->len}))
+        return err_set(err, "a new password has at least %d characters: nothing has been set, try again",
+                       PASSWORD_SHORTEST);
+    if (!login_client_begin(&c, l->o->user, secret_text(p)))
         return err_set(err, "no randomness to be had from the system");
     if ((m = login_client_register(&c, l->code.text, err)) != NULL &&
         login_http_post(&l->http, "/login/register", m, &answer, err) >= 0 &&
@@ -216,7 +239,7 @@ static int get_code(struct logging_in *l, struct err *err)
 {
     const char *code = l->o->code;
     if (strcmp(code, "-") == 0)
-        return password_ask(&l->code, "Code for registering", err);
+        return secret_ask(&l->code, &registering, "Code for registering", err);
     return str_copy(l->code.text, sizeof(l->code.text), code, strlen(code))
                ? 0
                : err_set(err, "the code is too long");
@@ -224,7 +247,7 @@ static int get_code(struct logging_in *l, struct err *err)
 
 static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
 {
-    struct password p = {.len = 0};
+    struct secret p = {.len = 0};
     int status = l->o->mode == LOGIN_REGISTER ? get_code(l, err) : 0;
     if (status == 0)
         status = get_password(l->o, &p, err);
@@ -232,8 +255,8 @@ static int by_password(struct logging_in *l, struct keep *ret, struct err *err)
         status = set_password(l, &p, err);
     if (status == 0)
         status = log_in(l, &p, ret, err);
-    password_wipe(&p);
-    password_wipe(&l->code);
+    secret_wipe(&p);
+    secret_wipe(&l->code);
     return status;
 }
 
@@ -300,13 +323,31 @@ static int by_code(struct logging_in *l, struct keep *ret, struct err *err)
 
 /* ---- by the certificate of before ---- */
 
+/* There was no answer. Is it the certificate that the door does not take, or is there no door? */
+static int explain_silence(struct logging_in *l, struct err *err)
+{
+    json_t *answer = NULL;
+    struct err ignored;
+    l->http.cert = NULL;
+    login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, &ignored);
+    json_decref(answer);
+    if (l->http.answered)
+        err_set(
+            err,
+            "this login is over: the door %s does not take its certificate any more; it was revoked, or has "
+            "run out. Run 'cardea login' again",
+            l->http.place);
+    return -1;
+}
+
 static int renew(struct logging_in *l, struct keep *ret, struct err *err)
 {
     json_t *answer = NULL;
     l->http.cert = l->o->file;
-    if (make_key(l, err) < 0 ||
-        login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
+    if (make_key(l, err) < 0)
         return -1;
+    if (login_http_post(&l->http, "/login/renew", login_client_ask(csr_of(l), NULL), &answer, err) < 0)
+        return l->http.answered ? -1 : explain_silence(l, err);
     int status = keep_answer(l, answer, ret, err);
     json_decref(answer);
     return status;
@@ -338,7 +379,13 @@ static int run(const struct login_options *o)
     fresh_key_free(l.key);
     buf_free(&l.csr);
     login_http_close(&l.http);
-    return status == 0 ? login_tell(o, &keep) : cmd_failed("%s", err.text);
+    if (status < 0)
+        return cmd_failed("%s", err.text);
+    if (o->mode == LOGIN_REGISTER && !o->json)
+        fprintf(
+            stderr,
+            "The password is set, and you are logged in: 'cardea connect' and 'cardea expose' go by that.\n");
+    return login_tell(o, &keep);
 }
 
 /* A crash leaves no password and no key on the disk. One byte: with 0 a program that the kernel hands cores

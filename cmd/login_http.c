@@ -79,9 +79,15 @@ static int ask(struct login_http *h, const char *path, struct fetch_request *r, 
     buf_free(&url);
     *ret = a.body;
     h->answered = began && a.status >= 0;
-    if (began && a.status < 0)
-        *err = a.err;
-    return began ? a.status : -1;
+    if (!began)
+        return -1;
+    if (a.status < 0)
+        err_set(err,
+                "the door %s gives no answer: %s. Is it that address? --name gives the name that the door "
+                "proves and "
+                "serves logins under, --ca or --ca-fingerprint its CA",
+                h->place, a.err.text);
+    return a.status;
 }
 
 /* What the door says for people; or what its answer is like, where it is none of ours. */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who this machine is logged in as, and the end of that. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -69,7 +67,7 @@ int login_show_status(const struct login_options *o)
         if (o->json)
             puts("{\"valid\":false}");
         else
-            printf("not logged in\n");
+            printf("not logged in: run 'cardea login'\n");
         return CMD_FAILED;
     }
     int status = login_tell(o, &o->kept);
@@ -81,11 +79,11 @@ int login_log_out(const struct login_options *o)
     struct err err;
     /* Behind a renewal that is under way, which would bring it back. */
     int lock = access(o->file, F_OK) == 0 ? keep_lock(o->file, &err) : -1;
-    int failed = unlink(o->file) != 0 && errno != ENOENT ? errno : 0;
+    int status = keep_remove(o->file, &err);
     if (lock >= 0)
         close(lock);
-    if (failed != 0)
-        return cmd_failed("%s cannot be removed: %s", o->file, strerror(failed));
+    if (status < 0)
+        return cmd_failed("%s", err.text);
     if (o->json)
         puts("{\"valid\":false}");
     return CMD_OK;

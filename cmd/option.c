@@ -10,6 +10,8 @@
 
 #define OPTIONS_MAX 64
 #define NAME_MAX_LEN 40
+#define FLAGS_MAX 16
+#define FIRST_FLAG 256 /* behind all characters */
 
 /* The beginning of several is told of by getopt_long() already. */
 static void suggest(const char *program, const char *word, const struct option *options)
@@ -36,4 +38,38 @@ int cmd_option(int argc, char **argv, const char *shorts, const struct option *o
     if (strncmp(word, "--", 2) == 0)
         suggest(argv[0], word, options);
     return c;
+}
+
+static bool take(const char *verb, const struct cmd_flag *f, int *ret_status)
+{
+    if (f->on != NULL) {
+        *f->on = true;
+    } else if (f->count == NULL) {
+        *f->text = optarg;
+    } else if (*f->count < f->most) {
+        f->text[(*f->count)++] = optarg;
+    } else {
+        *ret_status = cmd_misused(verb, "more than %zu times --%s", f->most, f->name);
+        return false;
+    }
+    return true;
+}
+
+bool cmd_flags(const char *verb, int argc, char **argv, const struct cmd_flag *flags, size_t n,
+               int *ret_status)
+{
+    struct option options[FLAGS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
+    CHECK(n <= FLAGS_MAX);
+    for (size_t i = 0; i < n; i++)
+        options[i + 1] = (struct option){flags[i].name, flags[i].on != NULL ? no_argument : required_argument,
+                                         NULL, FIRST_FLAG + (int)i};
+    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
+        if (c < FIRST_FLAG) {
+            *ret_status = cmd_usage(verb, c == 'h');
+            return false;
+        }
+        if (!take(verb, &flags[c - FIRST_FLAG], ret_status))
+            return false;
+    }
+    return true;
 }

@@ -83,20 +83,12 @@ static int reload(const char *socket, bool json)
 
 int cmd_reload(int argc, char **argv)
 {
-    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
     const char *socket = NULL;
     bool json = false;
-    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
-        if (c == 's')
-            socket = optarg;
-        else if (c == 'j')
-            json = true;
-        else
-            return cmd_usage("reload", c == 'h');
-    }
+    int status;
+    const struct cmd_flag flags[] = {{"socket", .text = &socket}, {"json", .on = &json}};
+    if (!cmd_flags("reload", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
     return optind == argc ? reload(socket, json)
                           : cmd_misused("reload", "unexpected argument: %s", argv[optind]);
 }

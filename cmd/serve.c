@@ -273,9 +273,9 @@ static void on_retired(void *arg, struct cert_staple *staple)
         cert_staple_free(staple);
 }
 
-static void forget(void *arg, const char *name, demands_forgotten *done, void *done_arg)
+static void forget(void *arg, const char *name, bool revoke, demands_forgotten *done, void *done_arg)
 {
-    keeper_forget(arg, name, done, done_arg);
+    keeper_forget(arg, name, revoke, done, done_arg);
 }
 
 static int make_keeper(struct serving *s, struct err *err)
@@ -288,11 +288,13 @@ static int make_keeper(struct serving *s, struct err *err)
     return 0;
 }
 
-static int open_ca(const struct serving *s, const struct config *c, struct buf *errors)
+static int open_ca(struct serving *s, const struct config *c, struct buf *errors)
 {
     struct err err;
-    if (serve_ca_open(s->ca, c, &err) == 0)
+    if (serve_ca_open(s->ca, c, &err) == 0) {
+        s->bindings.revocations = serve_ca_revocations(s->ca);
         return 0;
+    }
     CHECK(buf_printf(errors, "%s\n", err.text));
     return -1;
 }

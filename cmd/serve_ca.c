@@ -10,6 +10,7 @@
 #include "ca/authority.h"
 #include "ca/certifier.h"
 #include "ca/publish.h"
+#include "ca/revocations.h"
 #include "config/config.h"
 #include "login/service.h"
 #include "loop/ear.h"
@@ -22,6 +23,7 @@ struct serve_ca {
     struct login_service *login;
     struct acme_service *acme;
     struct ca_publisher *publisher;
+    struct ca_revocations *revocations; /* the control thread's, for the life of the door; NULL: no CA */
     struct certifier *certifier;
     /* What is in force, as the control thread knows it. */
     char *directory;
@@ -49,6 +51,7 @@ void serve_ca_free(struct serve_ca *c)
     login_service_free(c->login);
     acme_service_free(c->acme);
     ca_publisher_free(c->publisher);
+    ca_revocations_close(c->revocations);
     certifier_free(c->certifier);
     authority_close(c->authority);
     free(c->directory);
@@ -60,6 +63,11 @@ void serve_ca_services(struct serve_ca *c, struct web_service ret[SERVE_CA_SERVI
     ret[0] = login_service_web(c->login);
     ret[1] = acme_service_web(c->acme);
     ret[2] = ca_publisher_web(c->publisher);
+}
+
+struct revocations_provider *serve_ca_revocations(const struct serve_ca *c)
+{
+    return c->revocations == NULL ? NULL : ca_revocations_provider(c->revocations);
 }
 
 struct web_service serve_ca_certifier(struct serve_ca *c)
@@ -119,6 +127,9 @@ int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *e
         login_service_open(c->login, c->authority, ca->directory.text, &settings, err) < 0 ||
         acme_service_open(c->acme, c->authority, ca, err) < 0 ||
         ca_publisher_open(c->publisher, c->authority, ca, is_served(config, "ca"), err) < 0)
+        return -1;
+    c->revocations = ca_revocations_open(ca->directory.text, &c->operator, err);
+    if (c->revocations == NULL)
         return -1;
     certifier_take(c->certifier, c->authority, &agents);
     c->directory = strdup(ca->directory.text);

@@ -13,6 +13,7 @@
 struct config;
 struct door;
 struct ear;
+struct revocations_provider;
 struct serve_ca;
 
 #define SERVE_CA_SERVICES 3
@@ -32,6 +33,9 @@ struct web_service serve_ca_certifier(struct serve_ca *c);
 
 /* Open the CA of this configuration, if it has one, before the door begins. -1 with `err`. */
 int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *err);
+
+/* For the door, once that is done: what the CA has revoked; NULL: there is no CA. It lives as long as `c`. */
+struct revocations_provider *serve_ca_revocations(const struct serve_ca *c);
 
 enum serve_ca_result {
     SERVE_CA_TAKEN, /* also where nothing has changed */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "audit/record.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/hostport.h"
 #include "cmd/admin_client.h"
@@ -42,21 +43,15 @@ static int ask(const char *socket, const char *key, const char *which)
 
 int cmd_whois(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'}, /* as with other verbs, which have something else too */
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     const char *socket = NULL;
+    bool json; /* as with other verbs, which have something else too */
+    const struct cmd_flag flags[] = {{"socket", .text = &socket}, {"json", .on = &json}};
     char host[HOST_MAX];
     uint64_t id;
     uint16_t port;
-    for (int c; (c = cmd_option(argc, argv, "h", options)) != -1;) {
-        if (c == 's')
-            socket = optarg;
-        else if (c != 'j')
-            return cmd_usage("whois", c == 'h');
-    }
+    int status;
+    if (!cmd_flags("whois", argc, argv, flags, ARRAY_LEN(flags), &status))
+        return status;
     if (optind + 1 != argc)
         return cmd_misused("whois",
                            "which connection? Give one id, or one ADDRESS:PORT that its backend sees");

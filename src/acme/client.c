@@ -72,7 +72,8 @@ static int check_order_settings(const struct acme_client_settings *s, struct err
 struct acme_client *acme_client_new(const struct acme_client_settings *settings, int64_t now, struct err *err)
 {
     CHECK(settings->directory != NULL);
-    CHECK(settings->account_key != NULL || settings->goal == ACME_RENEWAL_INFO);
+    CHECK(settings->account_key != NULL || settings->goal == ACME_RENEWAL_INFO ||
+          (settings->goal == ACME_REVOKE && settings->key != NULL));
     CHECK(settings->new_key != NULL || settings->goal != ACME_CHANGE_KEY);
     if (settings->goal == ACME_OBTAIN && check_order_settings(settings, err) < 0)
         return NULL;
@@ -81,12 +82,15 @@ struct acme_client *acme_client_new(const struct acme_client_settings *settings,
     c->magic = CLIENT_MAGIC;
     c->settings = *settings;
     c->replaces = settings->replaces;
-    c->known_order = settings->order;
     c->deadline = now + (settings->patience > 0 ? settings->patience : ACME_CLIENT_PATIENCE);
     c->wait_until = now;
     if (settings->account != NULL &&
         !client_take_url(c, settings->account, strlen(settings->account), &c->account))
         c->account = NULL;
+    char *usable = NULL; /* it comes from a file */
+    if (settings->order != NULL && client_take_url(c, settings->order, strlen(settings->order), &usable))
+        c->known_order = settings->order;
+    free(usable);
     return c;
 }
 
@@ -169,11 +173,14 @@ static bool is_signed(enum client_method method)
 
 static int sign(struct acme_client *c, enum client_method method, struct err *err)
 {
-    struct jws_header header = {
-        .kid = method == CLIENT_NEW ? NULL : c->account, .nonce = c->nonce, .url = buf_text(&c->url)};
+    bool as_account = c->settings.account_key != NULL;
+    struct jws_header header = {.kid = as_account && method != CLIENT_NEW ? c->account : NULL,
+                                .nonce = c->nonce,
+                                .url = buf_text(&c->url)};
     struct str payload = {c->payload.len > 0 ? (const char *)c->payload.data : "", c->payload.len};
     c->body.len = 0;
-    int rc = jws_sign(c->settings.account_key, &header, payload, &c->body, err);
+    int rc =
+        jws_sign(as_account ? c->settings.account_key : c->settings.key, &header, payload, &c->body, err);
     c->nonce[0] = '\0';
     return rc;
 }

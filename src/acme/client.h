@@ -25,7 +25,7 @@ struct evp_pkey_st;
 
 enum acme_client_goal {
     ACME_OBTAIN,       /* a certificate */
-    ACME_REVOKE,       /* one that the account has obtained (RFC 8555, 7.6) */
+    ACME_REVOKE,       /* one, by the account that has obtained it or by its own key (RFC 8555, 7.6) */
     ACME_CHANGE_KEY,   /* of the account (7.3.5) */
     ACME_RENEWAL_INFO, /* when to renew (RFC 9773, 4) */
 };
@@ -37,8 +37,8 @@ struct acme_client_settings {
     int64_t patience;      /* seconds; 0: ACME_CLIENT_PATIENCE */
 
     /* The account. Its key signs: P-256, P-384, RSA or Ed25519. With goals but ACME_RENEWAL_INFO. */
-    struct evp_pkey_st *account_key;
-    const char *account; /* its URL, if known; else the CA is asked, and makes one */
+    struct evp_pkey_st *account_key; /* ACME_REVOKE without one: `key`, the certificate's, signs */
+    const char *account;             /* its URL, if known; else the CA is asked, and makes one */
     const char *email;
     const char *eab_kid; /* external account binding (RFC 8555, 7.3.4) */
     struct str eab_key;  /* its bytes */

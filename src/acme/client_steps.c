@@ -160,8 +160,7 @@ void client_take_directory(struct acme_client *c, int64_t now, const struct acme
     c->profiles = json_incref(json_object_get(meta, "profiles"));
     json_decref(d);
     if (offers_profile(c))
-        client_go(c, c->account == NULL && c->settings.goal != ACME_RENEWAL_INFO ? STEP_ACCOUNT
-                                                                                 : step_of_goal(c));
+        client_go(c, c->account == NULL && c->settings.account_key != NULL ? STEP_ACCOUNT : step_of_goal(c));
 }
 
 int client_make_nonce(struct acme_client *c, struct err *err)

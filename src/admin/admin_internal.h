@@ -73,6 +73,9 @@ bool admin_ca_metrics(struct buf *b, const struct admin *a);
 /* Answer 200 with `body`, or 500 when `ok` is false: memory was out while it was made. */
 void admin_answer(struct exchange *e, bool ok, const char *type, struct buf *body);
 
+/* Answer 409 with {"error":...}: what was asked for cannot be done. */
+void admin_refuse(struct exchange *e, const struct err *why);
+
 /* Would a new connection be sent there: no check and no failure of late speaks against it? */
 bool admin_backend_up(const struct backend *b);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /certificates: what is served for which names, who has issued it, what stands by, what comes next. */
+/* GET /certificates: what is served for which names, who has issued it, what stands by, what comes next; of
+ * what the configuration names, with a summary of each folder and of the names on demand. With ?each=1 or
+ * ?match=PATTERN all of them, page by page: "next" is what `after` has to say for the next one, or null. */
 #include "admin/certificates.h"
 
 #include <stdlib.h>
@@ -9,72 +11,14 @@
 #include "admin/admin_internal.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "cert/facts.h"
+#include "cert/cert.h"
 #include "session/snapshot.h"
 #include "session/staging.h"
 
 #define NAMES_LISTED 16
+#define ROWS_OF_PAGE 250 /* files that the keeper reads at a time */
 
-/* ---- gathering ---- */
-
-/* Those of the configuration, until the others have come. */
-struct gathering {
-    listing_done *done;
-    void *arg;
-    size_t most, len, total;
-    struct cert **certs; /* a reference each: the configuration may be another one by then */
-    struct listing *v;
-    char (*issuers)[PEM_NAME_MAX];
-};
-
-static int by_end(const void *a, const void *b)
-{
-    const struct cert *const *x = a, *const *y = b;
-    return ((*x)->not_after > (*y)->not_after) - ((*x)->not_after < (*y)->not_after);
-}
-
-static int by_life(const void *a, const void *b)
-{
-    const struct listing *x = a, *y = b;
-    return (x->served.not_after > y->served.not_after) - (x->served.not_after < y->served.not_after);
-}
-
-static struct listing listing_of_file(const struct cert *cert, char issuer[PEM_NAME_MAX])
-{
-    int64_t now = time(NULL);
-    const struct cert_staple *staple = cert_staple(cert);
-    return (struct listing){.from = "file",
-                            .label = cert->label,
-                            .names = (const char *const *)cert->names,
-                            .names_len = cert->names_len,
-                            .next_try = LIFE_NEVER,
-                            .served = {.held = true,
-                                       .rank = now >= cert->not_after ? LIFE_EXPIRED : LIFE_GOOD,
-                                       .issuer = cert_issuer_text(cert, issuer),
-                                       .key = cert->key_text,
-                                       .not_before = cert->not_before,
-                                       .not_after = cert->not_after,
-                                       .staple_next = staple != NULL ? staple->until : 0}};
-}
-
-/* Those of the configuration, but where something was promoted that instead. */
-static void gather_certs(struct gathering *g, const struct snapshot *snap)
-{
-    struct stand_ins ins;
-    stand_ins_make(snap->certs, snap->config->certificates.n, snap->staging, false, &ins);
-    g->certs = calloc(ins.n + ins.more_len + 1, sizeof(struct cert *));
-    CHECK(g->certs != NULL);
-    for (size_t i = 0; i < ins.n; i++) {
-        bool twice = false;
-        for (size_t k = 0; k < i && ins.v[i] != snap->certs[i] && !twice; k++)
-            twice = ins.v[k] == ins.v[i];
-        if (ins.v[i] != NULL && !twice)
-            g->certs[g->total++] = ins.v[i];
-    }
-    for (size_t i = 0; i < ins.more_len; i++)
-        g->certs[g->total++] = ins.more[i];
-    stand_ins_done(&ins);
-}
+/* ---- asking ---- */
 
 static bool was_promoted(const struct snapshot *snap, const struct cert *cert)
 {
@@ -84,52 +28,40 @@ static bool was_promoted(const struct snapshot *snap, const struct cert *cert)
     return false;
 }
 
-static void gather_files(struct gathering *g, const struct snapshot *snap)
+static void add_file(struct listing_query *q, const struct snapshot *snap, struct cert *cert)
 {
-    gather_certs(g, snap);
-    qsort(g->certs, g->total, sizeof(struct cert *), by_end);
-    g->len = MIN(g->total, g->most);
-    g->v = calloc(g->len + 1, sizeof(*g->v));
-    g->issuers = calloc(g->len + 1, sizeof(*g->issuers));
-    CHECK(g->v != NULL && g->issuers != NULL);
-    for (size_t i = 0; i < g->len; i++) {
-        g->v[i] = listing_of_file(cert_ref(g->certs[i]), g->issuers[i]);
-        if (was_promoted(snap, g->certs[i]))
-            g->v[i].from = "promoted";
+    q->files[q->files_len++] = (struct listing_file){cert_ref(cert), was_promoted(snap, cert)};
+}
+
+/* Those of the configuration, but where something was promoted that instead. */
+static void gather_files(struct listing_query *q, const struct snapshot *snap)
+{
+    struct stand_ins ins;
+    stand_ins_make(snap->certs, snap->config->certificates.n, snap->staging, false, &ins);
+    q->files = calloc(ins.n + ins.more_len + 1, sizeof(*q->files));
+    CHECK(q->files != NULL);
+    for (size_t i = 0; i < ins.n; i++) {
+        bool twice = false;
+        for (size_t k = 0; k < i && ins.v[i] != snap->certs[i] && !twice; k++)
+            twice = ins.v[k] == ins.v[i];
+        if (ins.v[i] != NULL && !twice)
+            add_file(q, snap, ins.v[i]);
     }
+    for (size_t i = 0; i < ins.more_len; i++)
+        add_file(q, snap, ins.more[i]);
+    stand_ins_done(&ins);
 }
 
-static void gathered(void *arg, const struct listing *v, size_t len, size_t total)
+void certificates_ask(const struct admin *a, const struct listing_query *query, listing_done *done, void *arg)
 {
-    struct gathering *g = arg;
-    struct listing *all = calloc(g->len + len + 1, sizeof(*all));
-    CHECK(all != NULL);
-    memcpy(all, g->v, g->len * sizeof(*all));
-    if (len > 0)
-        memcpy(all + g->len, v, len * sizeof(*all));
-    qsort(all, g->len + len, sizeof(*all), by_life);
-    g->done(g->arg, all, MIN(g->len + len, g->most), g->total + total);
-    for (size_t i = 0; i < g->len; i++)
-        cert_unref(g->certs[i]);
-    free(all);
-    free(g->certs);
-    free(g->v);
-    free(g->issuers);
-    free(g);
-}
-
-void certificates_list(const struct admin *a, size_t most, listing_done *done, void *arg)
-{
-    struct gathering *g = calloc(1, sizeof(*g));
-    CHECK(g != NULL);
-    g->done = done;
-    g->arg = arg;
-    g->most = most;
-    gather_files(g, door_snapshot(a->door));
-    if (a->list != NULL)
-        a->list(a->list_arg, most, gathered, g);
-    else
-        gathered(g, NULL, 0, 0);
+    struct listing_query q = *query;
+    const struct listing_answer none = {0};
+    if (a->list == NULL) {
+        done(arg, &none);
+        return;
+    }
+    gather_files(&q, door_snapshot(a->door));
+    a->list(a->list_arg, &q, done, arg);
 }
 
 /* ---- JSON ---- */
@@ -162,7 +94,10 @@ static bool put_slot(struct buf *b, const char *key, const struct listing_slot *
 {
     if (!s->held)
         return buf_printf(b, ",\"%s\":null", key);
-    return buf_printf(b, ",\"%s\":{\"state\":\"%s\"", key, listing_rank_word(s->rank)) &&
+    static const char *const heard[] = {
+        [LISTING_UNHEARD] = "null", [LISTING_GOOD] = "false", [LISTING_REVOKED] = "true"};
+    return buf_printf(b, ",\"%s\":{\"state\":\"%s\",\"revoked\":%s", key, listing_rank_word(s->rank),
+                      heard[s->revoked]) &&
            put_text(b, "issuer", s->issuer) && put_text(b, "ca", s->ca) && put_text(b, "key", s->key) &&
            put_time(b, "not_before", s->not_before) && put_time(b, "not_after", s->not_after) &&
            buf_printf(b, ",\"seconds\":%lld,\"seconds_left\":%lld", (long long)(s->not_after - s->not_before),
@@ -199,8 +134,8 @@ static bool put_listing(struct buf *b, const struct listing *l)
 {
     int64_t next = l->next_try == LIFE_NEVER ? 0 : MAX(l->next_try, time(NULL));
     return buf_append(b, "{", 1) && put_names(b, l) && put_text(b, "from", l->from) &&
-           put_text(b, "label", l->label) && put_slot(b, "served", &l->served) &&
-           put_slot(b, "backup", &l->backup) &&
+           put_text(b, "label", l->label) && put_text(b, "unusable", l->unusable) &&
+           put_slot(b, "served", &l->served) && put_slot(b, "backup", &l->backup) &&
            buf_printf(b, ",\"backup_wanted\":%s", l->backup_wanted ? "true" : "false") &&
            put_text(b, "swapped", l->swapped != LIFE_NOT_SWAPPED ? life_swap_word(l->swapped) : NULL) &&
            put_time(b, "swapped_at", l->swapped_at) && put_time(b, "next_try", next) && put_troubles(b, l) &&
@@ -218,26 +153,75 @@ static bool put_beside(struct buf *b, const struct staging *s)
     return ok && buf_append(b, "]", 1);
 }
 
-bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total,
-                       const struct staging *beside)
+static bool put_rows(struct buf *b, const struct listing_answer *a)
 {
     bool ok = buf_printf(b, "{\"certificates\":[");
-    for (size_t i = 0; i < len && ok; i++)
-        ok = buf_append(b, ",\n", i > 0 ? 2 : 0) && put_listing(b, &v[i]);
-    return ok && buf_printf(b, "],\n\"certificates_total\":%zu", total) && put_beside(b, beside) &&
-           buf_append(b, "}\n", 2);
+    for (size_t i = 0; i < a->rows.len && ok; i++)
+        ok = buf_append(b, ",\n", i > 0 ? 2 : 0) && put_listing(b, &a->rows.v[i]);
+    return ok && buf_append(b, "]", 1);
 }
 
-static void answer(void *arg, const struct listing *v, size_t len, size_t total)
+static bool put_source(struct buf *b, const struct listing_source *s)
+{
+    const struct listing_summary *is = &s->is;
+    bool ok =
+        buf_printf(b, "{\"from\":\"%s\"", s->from) && put_text(b, "label", s->label) &&
+        buf_printf(
+            b, ",\"total\":%zu,\"good\":%zu,\"ending\":%zu,\"expired\":%zu,\"revoked\":%zu,\"unusable\":%zu",
+            is->total, is->good, is->ending, is->expired, is->revoked, is->unusable) &&
+        put_time(b, "soonest", is->soonest) &&
+        put_text(b, "soonest_name", is->soonest != 0 ? is->soonest_name : NULL) &&
+        put_time(b, "counted", is->counted) && buf_printf(b, ",\"bad\":[");
+    for (size_t i = 0; i < is->bad_len && ok; i++)
+        ok = buf_append(b, ",", i > 0) && admin_json_text(b, is->bad[i]);
+    return ok && buf_append(b, "]}", 2);
+}
+
+bool certificates_json(struct buf *b, const struct listing_answer *a, const struct staging *beside)
+{
+    bool ok = put_rows(b, a) && buf_printf(b, ",\n\"certificates_total\":%zu,\n\"sources\":[", a->total);
+    for (size_t i = 0; i < a->sources_len && ok; i++)
+        ok = buf_append(b, ",\n", i > 0 ? 2 : 0) && put_source(b, &a->sources[i]);
+    return ok && buf_append(b, "]", 1) && put_beside(b, beside) && buf_append(b, "}\n", 2);
+}
+
+static void answer(void *arg, const struct listing_answer *listed)
 {
     const struct admin *a = exchange_arg(arg);
     struct buf body = {0};
-    bool ok = certificates_json(&body, v, len, total, a == NULL ? NULL : door_snapshot(a->door)->staging);
+    bool ok = certificates_json(&body, listed, a == NULL ? NULL : door_snapshot(a->door)->staging);
     admin_answer(arg, ok, TYPE_JSON, &body);
+}
+
+static void answer_page(void *arg, const struct listing_answer *listed)
+{
+    struct buf body = {0};
+    bool ok = put_rows(&body, listed) &&
+              put_text(&body, "next", listed->next[0] != '\0' ? listed->next : NULL) &&
+              buf_append(&body, "}\n", 2);
+    admin_answer(arg, ok, TYPE_JSON, &body);
+}
+
+/* A host name, with '*' for any text. */
+static bool is_pattern(const char *text)
+{
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._*")] == '\0';
 }
 
 void admin_certificates(struct exchange *e, const struct request *request)
 {
-    (void)request;
-    certificates_list(exchange_arg(e), CERTIFICATES_LISTED, answer, e);
+    struct listing_query q = {.most = CERTIFICATES_LISTED, .patient = true};
+    const struct admin *a = exchange_arg(e);
+    char each[2];
+    bool match = request_value(request, "match", q.match, sizeof(q.match));
+    q.each = match || request_value(request, "each", each, sizeof(each));
+    request_value(request, "after", q.after, sizeof(q.after));
+    str_lower(q.match, strlen(q.match));
+    if (q.each)
+        q.most = ROWS_OF_PAGE;
+    if (!is_pattern(q.match) || (request->query[0] != '\0' && !q.each))
+        exchange_refuse(e, 400,
+                        "the query must be each=1 or match=NAME, where * is any text, and after=NEXT");
+    else
+        certificates_ask(a, &q, q.each ? answer_page : answer, e);
 }

@@ -18,16 +18,17 @@ struct staging;
     500 /* that have samples among the metrics, beside those of the configuration \
          */
 
-/* Gather those of the configuration and those of who keeps more (admin_set_listing()); `done` is called once,
- * from within or later. */
-void certificates_list(const struct admin *a, size_t most, listing_done *done, void *arg);
+/* Ask whoever keeps certificates (admin_set_listing()); the configuration's files are added to the question.
+ * `done` is called once, from within or later. */
+void certificates_ask(const struct admin *a, const struct listing_query *query, listing_done *done,
+                      void *arg);
 
 /* Append the object that GET /certificates answers; `beside` (may be NULL): what stands beside the
  * configuration. False when memory is out. */
-bool certificates_json(struct buf *b, const struct listing *v, size_t len, size_t total,
-                       const struct staging *beside);
+bool certificates_json(struct buf *b, const struct listing_answer *a, const struct staging *beside);
 
-/* Append the samples: of the configuration's files, and of all others in `v`. False when memory is out. */
-bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing *v, size_t len);
+/* Append the samples: of the configuration's files, of all others in `a`, and of its sources. False when
+ * memory is out. */
+bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing_answer *a);
 
 #endif

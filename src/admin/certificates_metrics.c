@@ -67,7 +67,7 @@ static int64_t failures_of(const struct listing *l)
     return l->failures;
 }
 
-bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing *v, size_t len)
+static bool put_listed(struct buf *b, const struct snapshot *snap, const struct listing *v, size_t len)
 {
     static const struct {
         const char *name, *help;
@@ -88,4 +88,60 @@ bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const s
                 !is_measured(v, i) || put_sample(b, rows[row].name, label_of(&v[i]), rows[row].figure(&v[i]));
     }
     return ok;
+}
+
+static bool put_source_label(struct buf *b, const struct listing_source *s)
+{
+    return buf_printf(b, "{source=") && admin_put_label(b, s->label != NULL ? s->label : s->from);
+}
+
+/* Of a source that has been counted yet. */
+static bool put_states(struct buf *b, const struct listing_source *s)
+{
+    const struct listing_summary *is = &s->is;
+    const struct {
+        const char *state;
+        size_t count;
+    } rows[] = {
+        {"good", is->good}, {"expired", is->expired}, {"revoked", is->revoked}, {"unusable", is->unusable}};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && ok && is->counted != 0; i++)
+        ok = buf_printf(b, "cardea_source_certificates") && put_source_label(b, s) &&
+             buf_printf(b, ",state=\"%s\"} %zu\n", rows[i].state, rows[i].count);
+    return ok;
+}
+
+static bool put_soonest(struct buf *b, const struct listing_source *s)
+{
+    return s->is.counted == 0 ||
+           (buf_printf(b, "cardea_source_not_after_seconds") && put_source_label(b, s) &&
+            buf_printf(b, "} %lld\n", (long long)s->is.soonest));
+}
+
+/* Folders that two configurations name, or with other bounds, are there twice for a moment. */
+static bool is_first(const struct listing_answer *a, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (a->sources[k].label != NULL && a->sources[i].label != NULL &&
+            strcmp(a->sources[k].label, a->sources[i].label) == 0)
+            return false;
+    return true;
+}
+
+static bool put_sources(struct buf *b, const struct listing_answer *a)
+{
+    bool ok = admin_gauge(b, "source_certificates",
+                          "Certificates of a folder, or of names on demand, when they were counted last");
+    for (size_t i = 0; i < a->sources_len && ok; i++)
+        ok = !is_first(a, i) || put_states(b, &a->sources[i]);
+    ok = ok && admin_gauge(b, "source_not_after_seconds",
+                           "When the first of these expires that is good, since 1970; 0: there is none");
+    for (size_t i = 0; i < a->sources_len && ok; i++)
+        ok = !is_first(a, i) || put_soonest(b, &a->sources[i]);
+    return ok;
+}
+
+bool certificates_prometheus(struct buf *b, const struct snapshot *snap, const struct listing_answer *a)
+{
+    return put_listed(b, snap, a->rows.v, a->rows.len) && put_sources(b, a);
 }

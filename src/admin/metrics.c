@@ -153,12 +153,11 @@ struct metrics {
     bool ok;
 };
 
-static void finish(void *arg, const struct listing *v, size_t len, size_t total)
+static void finish(void *arg, const struct listing_answer *listed)
 {
     struct metrics *m = arg;
     const struct admin *a = exchange_arg(m->e);
-    (void)total;
-    m->ok = m->ok && a != NULL && certificates_prometheus(&m->body, door_snapshot(a->door), v, len);
+    m->ok = m->ok && a != NULL && certificates_prometheus(&m->body, door_snapshot(a->door), listed);
     admin_answer(m->e, m->ok, TYPE_METRICS, &m->body);
     free(m);
 }
@@ -182,7 +181,7 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
             put_backends(b, snap, "backend_connections", "Connections to the backend, of all routes",
                          figure_live) &&
             offers_prometheus(b, offers, count);
-    certificates_list(a, CERTIFICATES_MEASURED, finish, m);
+    certificates_ask(a, &(struct listing_query){.most = CERTIFICATES_MEASURED}, finish, m);
 }
 
 void admin_metrics(struct exchange *e, const struct request *request)

@@ -56,6 +56,15 @@ void admin_answer(struct exchange *e, bool ok, const char *type, struct buf *bod
     exchange_refuse(e, 500, "out of memory");
 }
 
+void admin_refuse(struct exchange *e, const struct err *why)
+{
+    struct buf body = {0};
+    if (buf_printf(&body, "{\"error\":") && admin_json_text(&body, why->text) && buf_append(&body, "}\n", 2))
+        exchange_answer(e, 409, TYPE_JSON, &body);
+    else
+        admin_answer(e, false, TYPE_JSON, &body);
+}
+
 /* ---- sockets ---- */
 
 const char *admin_default_socket(char text[ADMIN_SOCKET_MAX])

@@ -43,11 +43,11 @@ typedef void swap_ask(void *arg, const char *name, const char *ca, swap_done *do
 void admin_set_swap(struct admin *admin, swap_ask *ask, void *arg);
 
 /* Who knows of names on demand. `forget` is asked on the control thread, and answers there, from within or
- * later: how many certificates it had, or -1 with `err`. */
-typedef void demands_forgotten(void *arg, int count, const struct err *err);
+ * later: how many lineages it had, or -1 with `err`, and how many certificates were revoked before. */
+typedef void demands_forgotten(void *arg, int count, int revoked, const struct err *err);
 struct admin_demands {
     const struct demand_figures *figures; /* NULL: there is nobody */
-    void (*forget)(void *arg, const char *name, demands_forgotten *done, void *done_arg);
+    void (*forget)(void *arg, const char *name, bool revoke, demands_forgotten *done, void *done_arg);
     void *arg;
 };
 void admin_set_demands(struct admin *admin, const struct admin_demands *demands);

@@ -230,6 +230,40 @@ static bool put_network(struct buf *b, const struct config_network *n)
     return buf_printf(b, "\"%s/%u\"", text, n->prefix);
 }
 
+/* Where a client of TLS can come to by himself. */
+static bool is_open(const struct config_listener *l)
+{
+    return l->address.host != NULL && l->proxy_protocol == NULL &&
+           (l->speaks.text == NULL || strcmp(l->speaks.text, CONFIG_SPEAKS_TLS) == 0);
+}
+
+static bool is_of_staging(const struct config *c, const struct config_listener *l)
+{
+    for (size_t i = 0; c->staging != NULL && i < c->staging->listeners.n; i++)
+        if (strcmp(c->staging->listeners.v[i].text, l->name.text) == 0)
+            return true;
+    return false;
+}
+
+/* The first address of production, or of staging, from this machine; null where there is none. */
+static bool put_place(struct buf *b, const char *key, const struct config *c, bool of_staging)
+{
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct config_listener *l = &c->listeners.v[i];
+        const char *host = l->address.host;
+        if (!is_open(l) || is_of_staging(c, l) != of_staging)
+            continue;
+        bool any = *host == '\0' || strcmp(host, "0.0.0.0") == 0, any6 = strcmp(host, "::") == 0;
+        bool v6 = any6 || (!any && strchr(host, ':') != NULL);
+        return buf_printf(b, ",\"%s\":\"%s%s%s:%u\"", key, v6 ? "[" : "",
+                          any    ? "127.0.0.1"
+                          : any6 ? "::1"
+                                 : host,
+                          v6 ? "]" : "", l->address.port);
+    }
+    return buf_printf(b, ",\"%s\":null", key);
+}
+
 static bool put_audience(struct buf *b, const struct config_staging *s)
 {
     if (s == NULL)
@@ -254,6 +288,8 @@ void admin_staging(struct exchange *e, const struct request *request)
     struct buf body = {0};
     (void)request;
     bool ok = buf_append(&body, "{", 1) && put_audience(&body, snap->config->staging) &&
+              put_place(&body, "production_address", snap->config, false) &&
+              put_place(&body, "staging_address", snap->config, true) &&
               put_text(&body, "audit", snap->config->audit.file.text) && put_entries(&body, snap) &&
               put_routes(&body, snap) && buf_append(&body, "}\n", 2);
     admin_answer(e, ok, TYPE_JSON, &body);

@@ -10,16 +10,10 @@ static void swapped(void *arg, size_t count, size_t left, const struct err *err)
 {
     struct exchange *e = arg;
     struct buf body = {0};
-    if (err != NULL) {
-        bool made = buf_printf(&body, "{\"error\":") && admin_json_text(&body, err->text) &&
-                    buf_append(&body, "}\n", 2);
-        if (made)
-            exchange_answer(e, 409, TYPE_JSON, &body);
-        else
-            admin_answer(e, false, TYPE_JSON, &body);
-        return;
-    }
-    admin_answer(e, buf_printf(&body, "{\"swapped\":%zu,\"left\":%zu}\n", count, left), TYPE_JSON, &body);
+    if (err != NULL)
+        admin_refuse(e, err);
+    else
+        admin_answer(e, buf_printf(&body, "{\"swapped\":%zu,\"left\":%zu}\n", count, left), TYPE_JSON, &body);
 }
 
 static const char *value_of(const struct request *r, const char *key)

@@ -119,8 +119,9 @@ static bool format(struct buf *out, const struct audit_record *r)
            word(out, "identity", r->identity) && field(out, "target", r->target) &&
            word(out, "backend", r->backend) && word(out, "backend_tls", r->backend_tls) &&
            word(out, "agent", r->agent) && word(out, "offer", r->offer) && word(out, "rule", r->rule) &&
-           amounts(out, r) && word(out, "reason", close_reason_word(r->reason)) &&
-           word(out, "detail", r->detail) && PUT(out, "}\n");
+           word(out, "login", r->login) && word(out, "serial", r->serial) && amounts(out, r) &&
+           word(out, "reason", close_reason_word(r->reason)) && word(out, "detail", r->detail) &&
+           PUT(out, "}\n");
 }
 
 /* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of

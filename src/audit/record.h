@@ -49,6 +49,8 @@ struct audit_record {
     const char *agent;       /* who has served it: the identity of the agent that offers the name */
     const char *offer;       /* in what kind: "private", "public", "end-to-end" (TLS passed through) */
     const char *rule;        /* the policy row that denied */
+    const char *login;       /* the session of a login, in which certificates are renewed */
+    const char *serial;      /* of a certificate that was issued, in hexadecimal */
     uint64_t bytes_in;
     uint64_t bytes_out;
     bool carries;                            /* `streams` is known */

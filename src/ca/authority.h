@@ -274,12 +274,21 @@ int authority_ocsp(struct authority *a, struct str request, int64_t now, int64_t
  * becomes the last row; 0, at first, asks for that only. */
 int authority_revoked_since(struct authority *a, int64_t *row, struct err *err);
 
+/* Called with each that is revoked and ends after `since`. */
+int authority_each_revoked(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg,
+                           struct err *err);
+
 /* When the one with that serial number was revoked; 0: it is not, or is none of ours. -1 with `err`. */
 int authority_revoked_at(struct authority *a, const struct ca_serial *serial, int64_t *ret, struct err *err);
 
 /* Is a certificate revoked that ends after `since` and has this name among its names? 1, 0, or -1 with `err`.
  */
 int authority_revoked_name(struct authority *a, const char *name, int64_t since, struct err *err);
+
+/* Revoke all that has this name among its names, ends after `now` and is not revoked. Returns how many, or -1
+ * with `err`. */
+int authority_revoke_name(struct authority *a, const char *name, enum ca_reason reason, const char *who,
+                          int64_t now, struct err *err);
 
 /* ---- SSH (OpenSSH's PROTOCOL.certkeys) ---- */
 

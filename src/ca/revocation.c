@@ -93,6 +93,13 @@ int authority_revoked_since(struct authority *a, int64_t *row, struct err *err)
     return journal_revoked_since(a->db, row, err);
 }
 
+int authority_each_revoked(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg,
+                           struct err *err)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return journal_revoked(a->db, since, fn, arg, err);
+}
+
 struct sought {
     struct str name;
     bool found;
@@ -119,6 +126,38 @@ int authority_revoked_name(struct authority *a, const char *name, int64_t since,
     if (journal_revoked(a->db, since, seek, &sought, err) < 0)
         return -1;
     return sought.found;
+}
+
+/* What is to be revoked. */
+struct gathered {
+    struct sought sought;
+    struct buf serials; /* struct ca_serial */
+};
+
+static int gather(void *arg, const struct authority_entry *entry, struct err *err)
+{
+    struct gathered *g = arg;
+    g->sought.found = false;
+    seek(&g->sought, entry, err);
+    if (!g->sought.found || entry->revoked != 0 ||
+        buf_append(&g->serials, &entry->serial, sizeof(entry->serial)))
+        return 0;
+    return err_set(err, "out of memory");
+}
+
+int authority_revoke_name(struct authority *a, const char *name, enum ca_reason reason, const char *who,
+                          int64_t now, struct err *err)
+{
+    struct gathered g = {.sought.name = {name, strlen(name)}};
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    int count = journal_each(a->db, now, gather, &g, err) < 0 ? -1 : 0;
+    const struct ca_serial *serials = (const void *)g.serials.data;
+    for (size_t i = 0; count >= 0 && i < g.serials.len / sizeof(*serials); i++) {
+        enum authority_revoked done = authority_revoke(a, &serials[i], reason, who, now, err);
+        count = done == AUTHORITY_FAILED ? -1 : count + (done == AUTHORITY_REVOKED);
+    }
+    buf_free(&g.serials);
+    return count;
 }
 
 int authority_each(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg, struct err *err)

@@ -22,7 +22,6 @@ struct entry {
     struct cert_answer answer;
     size_t bytes;
     uint32_t route;
-    enum cert_purpose purpose;
     size_t name_len;
     char name[];
 };
@@ -91,16 +90,15 @@ void cert_cache_free(struct cert_cache *cache)
 
 static uint64_t hash_of(const struct cert_cache *cache, const struct cert_cache_key *key)
 {
-    uint64_t parts[2] = {hash_bytes(&cache->key, key->name.p, key->name.len),
-                         (uint64_t)key->route << 8 | (uint64_t)key->purpose};
+    uint64_t parts[2] = {hash_bytes(&cache->key, key->name.p, key->name.len), key->route};
     return hash_bytes(&cache->key, parts, sizeof(parts));
 }
 
 static struct entry *find(const struct cert_cache *cache, const struct cert_cache_key *key, uint64_t hash)
 {
     struct entry *e = cache->buckets[hash & (cache->buckets_len - 1)];
-    while (e != NULL && (e->hash != hash || e->purpose != key->purpose || e->route != key->route ||
-                         e->name_len != key->name.len || memcmp(e->name, key->name.p, e->name_len) != 0))
+    while (e != NULL && (e->hash != hash || e->route != key->route || e->name_len != key->name.len ||
+                         memcmp(e->name, key->name.p, e->name_len) != 0))
         e = e->next;
     return e;
 }
@@ -165,7 +163,6 @@ void cert_cache_put(struct cert_cache *cache, const struct cert_cache_key *key,
                         .answer = *answer,
                         .bytes = sizeof(*e) + key->name.len,
                         .route = key->route,
-                        .purpose = key->purpose,
                         .name_len = key->name.len};
     memcpy(e->name, key->name.p, key->name.len);
     for (size_t i = 0; i < answer->count; i++)

@@ -24,7 +24,6 @@ void cert_cache_free(struct cert_cache *cache);
 /* What an answer is found by. */
 struct cert_cache_key {
     struct str name; /* in lower case */
-    enum cert_purpose purpose;
     uint32_t route;
 };
 

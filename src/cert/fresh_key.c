@@ -14,7 +14,7 @@
 
 /* ---- making one ---- */
 
-static bool put_csr(EVP_PKEY *key, struct buf *ret)
+bool fresh_key_put_csr(EVP_PKEY *key, struct buf *ret)
 {
     uint8_t *der = NULL;
     X509_REQ *req = X509_REQ_new();
@@ -31,7 +31,7 @@ static bool put_csr(EVP_PKEY *key, struct buf *ret)
 struct evp_pkey_st *fresh_key_make(struct buf *ret_csr, struct err *err)
 {
     EVP_PKEY *key = key_make(KEY_P256);
-    if (key != NULL && put_csr(key, ret_csr))
+    if (key != NULL && fresh_key_put_csr(key, ret_csr))
         return key;
     EVP_PKEY_free(key);
     err_set(err, "no key could be made: is there enough memory?");

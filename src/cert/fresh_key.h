@@ -15,6 +15,8 @@ struct evp_pkey_st;
  * nobody: whom a certificate names is the CA's to say. NULL with `err`. The caller owns the key:
  * fresh_key_free(). */
 struct evp_pkey_st *fresh_key_make(struct buf *ret_csr, struct err *err);
+/* Append the certification request of a key that there is. False when that does not work. */
+bool fresh_key_put_csr(struct evp_pkey_st *key, struct buf *ret);
 void fresh_key_free(struct evp_pkey_st *key); /* NULL is allowed */
 
 /* Append the certificates of a PEM text, and nothing else of it: what stands around them could be taken for

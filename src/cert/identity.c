@@ -267,12 +267,20 @@ const char *identity_label(const struct identity *id)
     return "unnamed";
 }
 
+static bool is_of_login(const struct identity_fact *fact)
+{
+    return fact->kind == IDENTITY_URI &&
+           strncmp(fact->value, IDENTITY_LOGIN_URI, sizeof(IDENTITY_LOGIN_URI) - 1) == 0;
+}
+
 void identity_digest(const struct identity *id, uint8_t ret[IDENTITY_DIGEST])
 {
     SHA256_CTX sum;
     SHA256_Init(&sum);
     for (uint32_t i = 0; i < id->count; i++) {
         uint8_t kind = (uint8_t)id->facts[i].kind;
+        if (is_of_login(&id->facts[i]))
+            continue;
         SHA256_Update(&sum, &kind, 1);
         SHA256_Update(&sum, id->facts[i].value, strlen(id->facts[i].value) + 1);
     }

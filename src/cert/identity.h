@@ -39,7 +39,11 @@ struct identity {
  * `err` set when it cannot be read, has embedded NULs in a name, or has too many names. */
 struct identity *identity_from_der(const uint8_t *der, size_t len, struct err *err);
 
-/* A digest of all that an identity says: the same for two certificates that prove the same. */
+/* A URI that begins so tells of one login (login/login.h), not of whoever has logged in. */
+#define IDENTITY_LOGIN_URI "cardea://login/"
+
+/* A digest of all that an identity says of its holder: the same for two certificates that prove the same, be
+ * they of one login or of two. */
 #define IDENTITY_DIGEST 32
 void identity_digest(const struct identity *id, uint8_t ret[IDENTITY_DIGEST]);
 

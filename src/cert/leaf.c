@@ -12,6 +12,7 @@
 #include <openssl/objects.h>
 #include <openssl/pem.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #include "base/check.h"
@@ -162,6 +163,19 @@ bool cert_leaf_each(struct str der, cert_leaf_fn *each, void *arg)
     X509_free(leaf);
     ERR_clear_error();
     return ok;
+}
+
+bool cert_key_digest(struct str der, uint8_t ret[CERT_KEY_DIGEST])
+{
+    X509 *leaf = read_leaf(der);
+    uint8_t *spki = NULL;
+    int len = leaf == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &spki);
+    if (len > 0)
+        SHA256(spki, (size_t)len, ret);
+    OPENSSL_free(spki);
+    X509_free(leaf);
+    ERR_clear_error();
+    return len > 0;
 }
 
 bool cert_put_pem(struct buf *out, struct str der)

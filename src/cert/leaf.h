@@ -26,6 +26,10 @@ typedef void cert_leaf_fn(void *arg, const char *name, const char *value);
  * characters is left out. False when the certificate cannot be read. */
 bool cert_leaf_each(struct str der, cert_leaf_fn *each, void *arg);
 
+/* SHA-256 of the public key (SubjectPublicKeyInfo) of a certificate in DER. False when it cannot be read. */
+#define CERT_KEY_DIGEST 32
+bool cert_key_digest(struct str der, uint8_t ret[CERT_KEY_DIGEST]);
+
 /* Append a certificate in PEM (RFC 7468). False when it cannot be: memory, or the bound of `out`. */
 bool cert_put_pem(struct buf *out, struct str der);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Has somebody on a proven path been revoked? By the CRLs of the bundle. */
+/* Has somebody on a proven path been revoked? By the CRLs of the bundle, and by the book of a CA. */
 #include <openssl/x509.h>
 
 #include "base/check.h"
 #include "cert/pem.h"
+#include "cert/revoked.h"
 #include "cert/trust_internal.h"
 
 struct chain {
@@ -94,25 +95,29 @@ static bool is_listed(const struct trust *trust, const struct chain *chain, size
     return false;
 }
 
+/* By the book of a CA that stands in the chain. */
+static int check_book(struct verdict *v, const struct chain *chain, bool *ret_leaf)
+{
+    for (size_t i = 0; v->trust->revoked != NULL && i + 1 < chain->len; i++) {
+        int64_t when;
+        if (revoked_has(v->trust->revoked, chain->certs[i], chain->certs[i + 1], &when)) {
+            *ret_leaf = i == 0;
+            return refuse_revoked(v, chain->certs[i], when);
+        }
+    }
+    return 0;
+}
+
 /* No CRL at all of its issuer's name may be there for all but the leaf. Has an anchor a CRL to answer to? No:
  * we trust it because the bundle says so, not because somebody signed it. */
-int trust_check_revocation(struct verdict *v, struct path_cert *const *path, size_t len, bool *ret_leaf)
+static int check_crls(struct verdict *v, const struct chain *chain, bool *ret_leaf)
 {
-    struct chain chain = {.len = len};
-    *ret_leaf = false;
-    if (v->trust->crl_len == 0)
-        return 0;
-    for (size_t i = 0; i < len; i++) {
-        chain.certs[i] = path_cert_x509(path[i]);
-        if (chain.certs[i] == NULL)
-            return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate %zu of the chain cannot be read", i + 1);
-    }
-    for (size_t i = 0; i == 0 || i + 1 < len; i++) {
-        const X509 *cert = chain.certs[i];
+    for (size_t i = 0; v->trust->crl_len > 0 && (i == 0 || i + 1 < chain->len); i++) {
+        const X509 *cert = chain->certs[i];
         enum crl_fault fault;
         int64_t when;
-        const struct crl *crl = find_crl(v->trust, &chain, i, v->now, &fault);
-        if (is_listed(v->trust, &chain, i, crl, &when)) {
+        const struct crl *crl = find_crl(v->trust, chain, i, v->now, &fault);
+        if (is_listed(v->trust, chain, i, crl, &when)) {
             *ret_leaf = i == 0;
             return refuse_revoked(v, cert, when);
         }
@@ -120,4 +125,18 @@ int trust_check_revocation(struct verdict *v, struct path_cert *const *path, siz
             return refuse_crl(v, cert, fault);
     }
     return 0;
+}
+
+int trust_check_revocation(struct verdict *v, struct path_cert *const *path, size_t len, bool *ret_leaf)
+{
+    struct chain chain = {.len = len};
+    *ret_leaf = false;
+    if (v->trust->crl_len == 0 && v->trust->revoked == NULL)
+        return 0;
+    for (size_t i = 0; i < len; i++) {
+        chain.certs[i] = path_cert_x509(path[i]);
+        if (chain.certs[i] == NULL)
+            return REFUSE(v, ALERT_BAD_CERTIFICATE, "certificate %zu of the chain cannot be read", i + 1);
+    }
+    return check_book(v, &chain, ret_leaf) < 0 ? -1 : check_crls(v, &chain, ret_leaf);
 }

@@ -13,13 +13,6 @@
 #include "loop/loop.h"
 #include "net/addr.h"
 
-/* Which of the certificates of a name are meant. */
-enum cert_purpose {
-    CERT_TO_SERVE,     /* those that clients get */
-    CERT_TO_STAGE,     /* candidates, for those clients who are to see them first */
-    CERT_TO_CHALLENGE, /* proof for a CA that the name is ours (acme-tls/1, RFC 8737) */
-};
-
 #define CERT_ANSWER_MAX 4         /* certificates of one name: of each kind of key one */
 #define CERT_ANY_ROUTE UINT32_MAX /* a route that does not say which certificates are its own */
 
@@ -39,7 +32,6 @@ struct cert_question {
     struct loop *home;                                /* where `answered` runs */
     void (*answered)(struct cert_question *question); /* the question is the asker's again; `answer` too */
     struct cert_source *source;
-    enum cert_purpose purpose;
     uint32_t route;              /* of config->routes, where that names certificates; else CERT_ANY_ROUTE */
     struct net_addr peer;        /* whose wish it was first */
     char name[HOSTNAME_MAX + 1]; /* as hostname_check() takes it, in lower case */

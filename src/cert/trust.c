@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "cert/pem.h"
+#include "cert/revoked.h"
 #include "cert/trust_internal.h"
 
 /* Where distributions keep their bundle: Debian and Arch; Fedora and RHEL; openSUSE; Alpine. */
@@ -232,6 +233,25 @@ struct trust *trust_reload(const struct trust *old, struct err *err)
     return read_or_drop(trust, read_crl_files(trust, err), err);
 }
 
+struct trust *trust_with_revoked(struct trust *trust, struct revoked *revoked)
+{
+    struct trust *borrower = malloc(sizeof(*borrower));
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    CHECK(borrower != NULL);
+    struct trust *lender = trust->lender != NULL ? trust->lender : trust;
+    memcpy(borrower, lender, sizeof(*borrower));
+    borrower->refs = 1;
+    borrower->lender = trust_ref(lender);
+    borrower->revoked = revoked_ref(revoked);
+    return borrower;
+}
+
+struct revoked *trust_revoked(const struct trust *trust)
+{
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    return trust->revoked;
+}
+
 struct trust *trust_ref(struct trust *trust)
 {
     CHECK_MAGIC(trust, TRUST_MAGIC);
@@ -246,13 +266,8 @@ static void free_paths(char **paths, size_t count)
     free(paths);
 }
 
-void trust_unref(struct trust *trust)
+static void free_own(struct trust *trust)
 {
-    if (trust == NULL)
-        return;
-    CHECK_MAGIC(trust, TRUST_MAGIC);
-    if (__atomic_sub_fetch(&trust->refs, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
     anchors_unref(trust->anchors);
     for (size_t i = 0; i < trust->crls_len; i++)
         crl_free(trust->crls[i]);
@@ -262,6 +277,20 @@ void trust_unref(struct trust *trust)
     free(trust->ends);
     free(trust->stamps);
     free(trust->name);
+}
+
+void trust_unref(struct trust *trust)
+{
+    if (trust == NULL)
+        return;
+    CHECK_MAGIC(trust, TRUST_MAGIC);
+    if (__atomic_sub_fetch(&trust->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    revoked_unref(trust->revoked);
+    if (trust->lender != NULL)
+        trust_unref(trust->lender);
+    else
+        free_own(trust);
     trust->magic = 0;
     free(trust);
 }

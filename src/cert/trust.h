@@ -52,6 +52,15 @@ uint64_t trust_stale(const struct trust *trust);
  * themselves). */
 struct trust *trust_reload(const struct trust *old, struct err *err);
 
+struct revoked;
+
+/* The same bundle, with what a CA has revoked by its own book (cert/revoked.h): such a certificate is
+ * refused, whatever CRLs say. `revoked` (a reference is taken) may be NULL. Never NULL. */
+struct trust *trust_with_revoked(struct trust *trust, struct revoked *revoked);
+
+/* Borrowed, or NULL. */
+struct revoked *trust_revoked(const struct trust *trust);
+
 /* Of whom is everybody refused at `now` (seconds since 1970), for want of a CRL that is valid? One after the
  * other: *at begins as 0. `ret` says who and why, *ret_file which of the CRL files is meant, SIZE_MAX none.
  * False when there are no more. Told by dates and names alone: there may be others that are refused. */

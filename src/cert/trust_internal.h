@@ -37,6 +37,8 @@ struct trust {
     size_t *ends;               /* one a CRL file: so many of `crls` are in it and those before */
     char **unlisted; /* names of anchors without a CRL where there are CRLs: all of theirs are refused */
     size_t unlisted_len;
+    struct revoked *revoked; /* or NULL */
+    struct trust *lender;    /* whose everything but `revoked` is, see trust_with_revoked(); NULL: its own */
 };
 
 #define TRUST_MAGIC 0x72057b0du

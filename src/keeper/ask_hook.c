@@ -18,7 +18,9 @@
 #define WORDS_MAX 64
 
 struct ask_call {
-    const struct ask_hook *hook;
+    const struct ask_hook *hook; /* until it was told */
+    struct ask_crowd *crowd;
+    struct loop *loop;
     ask_done *done; /* NULL: it was told */
     void *arg;
     struct fetch *fetch;
@@ -58,9 +60,17 @@ static void tell(struct ask_call *c, enum ask_answer answer, const struct err *e
         done(c->arg, answer, err);
 }
 
+/* Nothing is left of what was asked. */
+static void end(struct ask_call *c)
+{
+    c->crowd->under_way--;
+    loop_defer(c->loop, c->crowd->room);
+    free(c);
+}
+
 static void reap(struct task *t)
 {
-    free(CONTAINER_OF(t, struct ask_call, reap));
+    end(CONTAINER_OF(t, struct ask_call, reap));
 }
 
 /* ---- a URL ---- */
@@ -77,7 +87,7 @@ static void on_fetched(void *arg, const struct fetch_answer *answer, const struc
         err_set(&err, "%s says %u, expected 200", c->hook->url, answer->status);
         tell(c, answer->status >= 500 ? ASK_FAILED : ASK_NO, &err);
     }
-    free(c);
+    end(c);
 }
 
 static int start_fetch(struct ask_call *c, const char *name, struct err *err)
@@ -169,11 +179,14 @@ struct ask_call *ask_hook_start(const struct ask_hook *h, const char *name, ask_
 {
     struct ask_call *c = calloc(1, sizeof(*c));
     CHECK(c != NULL && (h->url != NULL || h->program != NULL));
-    *c = (struct ask_call){.hook = h, .done = done, .arg = arg, .output.fd = -1};
+    *c = (struct ask_call){
+        .hook = h, .crowd = h->crowd, .loop = h->loop, .done = done, .arg = arg, .output.fd = -1};
     timer_init(&c->patience, on_patience);
     task_init(&c->reap, reap);
-    if ((h->url != NULL ? start_fetch(c, name, err) : start_program(c, name, err)) == 0)
+    if ((h->url != NULL ? start_fetch(c, name, err) : start_program(c, name, err)) == 0) {
+        h->crowd->under_way++;
         return c;
+    }
     free(c);
     return NULL;
 }
@@ -186,5 +199,5 @@ void ask_hook_cancel(struct ask_call *c)
         return;
     }
     fetch_cancel(c->fetch);
-    free(c);
+    end(c);
 }

@@ -5,6 +5,7 @@
 #define CARDEA_KEEPER_ASK_HOOK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -13,6 +14,14 @@ struct ask_call;
 struct config_ask;
 struct fetcher;
 struct loop;
+struct task;
+
+/* How many are being asked about, of all hooks that share it: a program until nothing is left of it, also
+ * where its answer has come too late. */
+struct ask_crowd {
+    size_t under_way;
+    struct task *room; /* deferred when there is one less */
+};
 
 struct ask_hook {
     struct loop *loop;
@@ -20,6 +29,7 @@ struct ask_hook {
     char *url;               /* or NULL: */
     char **program;          /* its words, to a NULL */
     int64_t timeout;         /* ns */
+    struct ask_crowd *crowd; /* borrowed; outlives the loop's last round */
 };
 
 enum ask_answer {
@@ -31,7 +41,7 @@ enum ask_answer {
 /* `err` says why not; for ASK_YES it is NULL. */
 typedef void ask_done(void *arg, enum ask_answer answer, const struct err *err);
 
-/* A copy of what the configuration says; `loop` and `fetcher` are the caller's to add. */
+/* A copy of what the configuration says; `loop`, `fetcher` and `crowd` are the caller's to add. */
 void ask_hook_init(struct ask_hook *h, const struct config_ask *from, int64_t timeout);
 void ask_hook_done(struct ask_hook *h);
 

@@ -14,13 +14,12 @@
 
 #define NAME "certificates.db"
 
-/* A slot is 0 or 1, as in life.h; more (a candidate that is staged) may come. `stage` is 'production', and
- * will be 'staged' or 'disabled' for lineages that are. */
+/* A slot is 0 or 1, as in life.h. */
 static const char *const steps[] = {
     "CREATE TABLE ca (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, until INTEGER NOT NULL DEFAULT 0,"
     " failures INTEGER NOT NULL DEFAULT 0, account TEXT NOT NULL DEFAULT '', account_key BLOB) STRICT;"
     "CREATE TABLE lineage (id INTEGER PRIMARY KEY, what TEXT NOT NULL UNIQUE, key_kind TEXT NOT NULL,"
-    " profile TEXT NOT NULL, on_demand INTEGER NOT NULL, stage TEXT NOT NULL DEFAULT 'production',"
+    " profile TEXT NOT NULL, on_demand INTEGER NOT NULL,"
     " due INTEGER NOT NULL DEFAULT 0, active INTEGER NOT NULL DEFAULT 0, swapped INTEGER NOT NULL DEFAULT 0,"
     " swapped_at INTEGER NOT NULL DEFAULT 0, used INTEGER NOT NULL DEFAULT 0,"
     " saved INTEGER NOT NULL DEFAULT 0) STRICT;"
@@ -29,20 +28,19 @@ static const char *const steps[] = {
     "CASCADE,"
     " PRIMARY KEY (name, lineage)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX name_lineage ON name (lineage);"
-    "CREATE TABLE certificate (id INTEGER PRIMARY KEY,"
+    "CREATE TABLE certificate ("
     " lineage INTEGER NOT NULL REFERENCES lineage (id) ON DELETE CASCADE, slot INTEGER NOT NULL,"
     " ca INTEGER NOT NULL, issued INTEGER NOT NULL, not_before INTEGER NOT NULL, not_after INTEGER NOT NULL,"
-    " serial TEXT NOT NULL, pin BLOB NOT NULL UNIQUE, chain TEXT NOT NULL, key BLOB NOT NULL) STRICT;"
-    "CREATE INDEX certificate_lineage ON certificate (lineage, slot, id);"
+    " pin BLOB NOT NULL UNIQUE, chain TEXT NOT NULL, key BLOB NOT NULL, staple BLOB,"
+    " explanation TEXT NOT NULL DEFAULT '', PRIMARY KEY (lineage, slot)) STRICT;"
+    "CREATE TABLE under_way (lineage INTEGER PRIMARY KEY REFERENCES lineage (id) ON DELETE CASCADE,"
+    " slot INTEGER NOT NULL, ca INTEGER NOT NULL, url TEXT NOT NULL, key BLOB NOT NULL) STRICT;"
     "CREATE TABLE slot (lineage INTEGER NOT NULL REFERENCES lineage (id) ON DELETE CASCADE, slot INTEGER NOT "
-    "NULL,"
-    " certificate INTEGER REFERENCES certificate (id) ON DELETE CASCADE, staple BLOB,"
-    " explanation TEXT NOT NULL DEFAULT ''"
+    "NULL"
 #define X(field) ", " #field " INTEGER NOT NULL DEFAULT 0"
     BOOK_SLOT_FIELDS(X)
 #undef X
         ", PRIMARY KEY (lineage, slot)) STRICT;"
-        "CREATE INDEX slot_certificate ON slot (certificate);"
         "CREATE TABLE hold (lineage INTEGER NOT NULL REFERENCES lineage (id) ON DELETE CASCADE, ca INTEGER "
         "NOT NULL,"
         " until INTEGER NOT NULL, failures INTEGER NOT NULL, PRIMARY KEY (lineage, ca)) STRICT, WITHOUT "
@@ -384,33 +382,20 @@ int book_get(struct book *b, int64_t id, book_lineage_fn *fn, void *arg, struct 
     return tell_all(b, q, fn, arg, err);
 }
 
-static int each_due(struct book *b, const char *sql, int64_t before, size_t most, book_lineage_fn *fn,
-                    void *arg, struct err *err)
+int book_each_demanded(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
+                       struct err *err)
 {
-    struct state_query *q = state_query(b->state, sql, err);
+    struct state_query *q = state_query(b->state,
+                                        "SELECT id, key_kind, profile, on_demand, due FROM lineage"
+                                        " WHERE due < ? AND on_demand AND"
+                                        " (saved OR id IN (SELECT lineage FROM under_way))"
+                                        " ORDER BY due LIMIT ?",
+                                        err);
     if (q == NULL)
         return -1;
     state_put_int(q, before);
     state_put_int(q, (int64_t)MIN(most, INT_MAX));
     return tell_all(b, q, fn, arg, err);
-}
-
-int book_each_due(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
-                  struct err *err)
-{
-    return each_due(b,
-                    "SELECT id, key_kind, profile, on_demand, due FROM lineage"
-                    " WHERE due < ? ORDER BY due LIMIT ?",
-                    before, most, fn, arg, err);
-}
-
-int book_each_demanded(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
-                       struct err *err)
-{
-    return each_due(b,
-                    "SELECT id, key_kind, profile, on_demand, due FROM lineage"
-                    " WHERE due < ? AND on_demand AND saved ORDER BY due LIMIT ?",
-                    before, most, fn, arg, err);
 }
 
 int book_put_off(struct book *b, int64_t id, int64_t due, struct err *err)

@@ -9,7 +9,10 @@
  *
  * A million names cost no memory: lineages are found by an index and read one at a time. The book knows
  * nothing of X.509; who calls has looked at what he puts in (issued_read()). One `struct book` belongs to one
- * thread; times are seconds since 1970. */
+ * thread; times are seconds since 1970.
+ *
+ * An order that a CA has taken is kept with the key that it is for, until it is over: a door that is killed
+ * goes on with it. */
 #ifndef CARDEA_KEEPER_BOOK_H
 #define CARDEA_KEEPER_BOOK_H
 
@@ -21,11 +24,11 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "keeper/life.h"
+#include "keeper/listing.h"
 
 struct book;
 
 #define BOOK_PIN_LEN 32    /* SHA-256 of a SubjectPublicKeyInfo */
-#define BOOK_GENERATIONS 4 /* certificates that are kept of a slot: the current one, and those before it */
 #define BOOK_FOUND_MAX 8   /* lineages of one name */
 #define BOOK_NAMES_MAX 100 /* names of a lineage */
 
@@ -88,14 +91,25 @@ typedef int book_lineage_fn(void *arg, const struct book_lineage *l, int64_t due
 /* The one with that id: 1, 0 when there is none, -1 with `err`. */
 int book_get(struct book *b, int64_t id, book_lineage_fn *fn, void *arg, struct err *err);
 
-/* Those with something to do before `before`, the most overdue first, at most `most`: a door with a million
- * names has in memory those of the next hour. How many; -1 with `err`. */
-int book_each_due(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
-                  struct err *err);
-
-/* The same of those on demand alone. */
+/* Those on demand with something to do before `before`, the most overdue first, at most `most`: a door with a
+ * million names has in memory those of the next hour. How many; -1 with `err`. */
 int book_each_demanded(struct book *b, int64_t before, size_t most, book_lineage_fn *fn, void *arg,
                        struct err *err);
+
+/* Names on demand, for who lists them: count them; the text that a slot's state gives decides. -1 with `err`.
+ * It reads all of them: a second or two for a million. */
+int book_summarise(struct book *b, int64_t now, struct listing_summary *ret, struct err *err);
+
+/* Where one is among the names on demand: by name, then by lineage. */
+struct book_place {
+    char name[HOSTNAME_MAX + 1];
+    int64_t id;
+};
+
+/* Those behind `after` (zeroed: from the beginning) whose name is like `match` (letters, digits, '-', '.' and
+ * '*' for any text; "": all), in order, at most `most`. How many; -1 with `err`. */
+int book_page(struct book *b, const struct book_place *after, const char *match, struct book_place *ret,
+              size_t most, struct err *err);
 
 /* When there is something to do for it next, and nothing else. -1 with `err`. */
 int book_put_off(struct book *b, int64_t id, int64_t due, struct err *err);
@@ -121,14 +135,13 @@ struct book_certificate {
     struct str chain; /* PEM, leaf first */
     struct str key;   /* PKCS #8 in DER */
     uint8_t pin[BOOK_PIN_LEN];
-    struct str serial; /* hexadecimal */
     int64_t issued, not_before, not_after;
     uint16_t ca;
 };
 
-/* Put a new certificate into a slot, and save the lineage's state, which is the one after life_issued(): all
- * or nothing. The one before becomes the youngest of those kept. A key that the book has, or had within what
- * is kept, is refused: no two certificates share one. -1 with `err`. */
+/* Put a new certificate into a slot in the place of the one before, and save the lineage's state, which is
+ * the one after life_issued(); the order that was under way is over: all or nothing. A key that the book has
+ * is refused: no two certificates share one. -1 with `err`. */
 int book_put(struct book *b, const struct lineage *l, int64_t due, int slot, const struct book_certificate *c,
              struct err *err);
 
@@ -136,15 +149,32 @@ int book_put(struct book *b, const struct lineage *l, int64_t due, int slot, con
 struct book_copy {
     struct book_certificate is; /* its texts are in `bytes` */
     struct buf bytes;
-    struct str staple;      /* of generation 0 */
-    struct str explanation; /* the same */
+    struct str staple;
+    struct str explanation;
 };
 void book_copy_free(struct book_copy *copy);
 
-/* The certificate of a slot; generation 0 is the current one, 1 the one before. 1, 0 when there is none, -1
- * with `err`. */
-int book_certificate(struct book *b, int64_t id, int slot, unsigned generation, struct book_copy *ret,
-                     struct err *err);
+/* The certificate of a slot: 1, 0 when there is none, -1 with `err`. */
+int book_certificate(struct book *b, int64_t id, int slot, struct book_copy *ret, struct err *err);
+
+/* ---- orders under way: one of a lineage ---- */
+
+struct book_order {
+    int slot;
+    uint16_t ca;
+    struct str url; /* of the order at the CA (RFC 8555, 7.4) */
+    struct str key; /* of the certificate to be: PKCS #8 in DER */
+};
+
+/* Keep an order with its key, whole, in the place of the one before. -1 with `err`. */
+int book_save_order(struct book *b, int64_t id, const struct book_order *order, struct err *err);
+
+/* The order that is kept: 1, with its bytes in `space`, which is to be wiped; 0: there is none; -1 with
+ * `err`. */
+int book_order(struct book *b, int64_t id, struct book_order *ret, struct buf *space, struct err *err);
+
+/* Forget it; there may be none. -1 with `err`. */
+int book_end_order(struct book *b, int64_t id, struct err *err);
 
 /* Look through the whole book: is each slot's certificate there with its key, and nobody's key anybody
  * else's? How many certificates there are; -1 with `err`, which says what is wrong. */

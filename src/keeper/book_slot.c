@@ -89,7 +89,7 @@ int book_save(struct book *b, const struct lineage *l, int64_t due, struct err *
 static int write_staple(struct book *b, int64_t id, int slot, struct str staple, struct err *err)
 {
     struct state_query *q =
-        state_query(b->state, "UPDATE slot SET staple = ? WHERE lineage = ? AND slot = ?", err);
+        state_query(b->state, "UPDATE certificate SET staple = ? WHERE lineage = ? AND slot = ?", err);
     if (q == NULL)
         return -1;
     if (staple.len > 0)
@@ -113,7 +113,7 @@ int book_save_staple(struct book *b, const struct lineage *l, int64_t due, int s
 int book_save_explanation(struct book *b, int64_t id, int slot, struct str url, struct err *err)
 {
     struct state_query *q =
-        state_query(b->state, "UPDATE slot SET explanation = ? WHERE lineage = ? AND slot = ?", err);
+        state_query(b->state, "UPDATE certificate SET explanation = ? WHERE lineage = ? AND slot = ?", err);
     if (q == NULL)
         return -1;
     state_put_text(q, url);
@@ -129,8 +129,8 @@ static int write_certificate(struct book *b, int64_t id, int slot, const struct 
 {
     struct state_query *q = state_query(
         b->state,
-        "INSERT INTO certificate (lineage, slot, ca, issued, not_before, not_after, serial, pin, chain, key)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO certificate (lineage, slot, ca, issued, not_before, not_after, pin, chain, key)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         err);
     if (q == NULL)
         return -1;
@@ -140,41 +140,21 @@ static int write_certificate(struct book *b, int64_t id, int slot, const struct 
     state_put_int(q, c->issued);
     state_put_int(q, c->not_before);
     state_put_int(q, c->not_after);
-    state_put_text(q, c->serial);
     state_put_blob(q, c->pin, sizeof(c->pin));
     state_put_text(q, c->chain);
     state_put_blob(q, c->key.p, c->key.len);
     return state_run(q, err);
 }
 
-/* What was known of the certificate before, its staple above all, is not of this one. */
-static int point_to_it(struct book *b, int64_t id, int slot, const uint8_t pin[BOOK_PIN_LEN], struct err *err)
+/* With all that was known of it, its staple above all. */
+static int remove_certificate(struct book *b, int64_t id, int slot, struct err *err)
 {
     struct state_query *q =
-        state_query(b->state,
-                    "UPDATE slot SET staple = NULL, explanation = '', certificate ="
-                    " (SELECT id FROM certificate WHERE pin = ?) WHERE lineage = ? AND slot = ?",
-                    err);
-    if (q == NULL)
-        return -1;
-    state_put_blob(q, pin, BOOK_PIN_LEN);
-    state_put_int(q, id);
-    state_put_int(q, slot);
-    return state_run(q, err);
-}
-
-static int forget_oldest(struct book *b, int64_t id, int slot, struct err *err)
-{
-    struct state_query *q = state_query(
-        b->state,
-        "DELETE FROM certificate WHERE id IN (SELECT id FROM certificate WHERE lineage = ? AND slot = ?"
-        " ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        err);
+        state_query(b->state, "DELETE FROM certificate WHERE lineage = ? AND slot = ?", err);
     if (q == NULL)
         return -1;
     state_put_int(q, id);
     state_put_int(q, slot);
-    state_put_int(q, BOOK_GENERATIONS);
     return state_run(q, err);
 }
 
@@ -199,10 +179,10 @@ static int put(struct book *b, const struct lineage *l, int64_t due, int slot,
                    ? -1
                    : err_set(err, "the key of the new certificate is that of another one in the book: each "
                                   "certificate needs a key of its own");
-    if (book_write_state(b, l, due, err) < 0 || write_certificate(b, l->id, slot, c, err) < 0 ||
-        point_to_it(b, l->id, slot, c->pin, err) < 0)
+    if (book_write_state(b, l, due, err) < 0 || remove_certificate(b, l->id, slot, err) < 0 ||
+        write_certificate(b, l->id, slot, c, err) < 0)
         return -1;
-    return forget_oldest(b, l->id, slot, err);
+    return book_end_order(b, l->id, err);
 }
 
 int book_put(struct book *b, const struct lineage *l, int64_t due, int slot, const struct book_certificate *c,
@@ -221,18 +201,17 @@ void book_copy_free(struct book_copy *copy)
     *copy = (struct book_copy){0};
 }
 
-/* Reserved before, so that no copy of the key is left behind. */
-static struct str keep(struct buf *b, struct str s)
+struct str book_keep(struct buf *b, struct str s)
 {
     struct str kept = {(const char *)b->data + b->len, s.len};
     CHECK(buf_append(b, s.p, s.len));
     return kept;
 }
 
-static void copy_row(const struct state_query *q, unsigned generation, struct book_copy *ret)
+static void copy_row(const struct state_query *q, struct book_copy *ret)
 {
-    struct str pin = state_blob(q, 7), text[] = {state_text(q, 4), state_text(q, 5), state_blob(q, 6),
-                                                 state_blob(q, 8), state_text(q, 9)};
+    struct str pin = state_blob(q, 4),
+               text[] = {state_text(q, 5), state_blob(q, 6), state_blob(q, 7), state_text(q, 8)};
     *ret = (struct book_copy){.is = {.ca = (uint16_t)state_int(q, 0),
                                      .issued = state_int(q, 1),
                                      .not_before = state_int(q, 2),
@@ -242,33 +221,26 @@ static void copy_row(const struct state_query *q, unsigned generation, struct bo
         need += text[i].len;
     CHECK(buf_reserve(&ret->bytes, need) && pin.len == BOOK_PIN_LEN);
     memcpy(ret->is.pin, pin.p, BOOK_PIN_LEN);
-    ret->is.serial = keep(&ret->bytes, text[0]);
-    ret->is.chain = keep(&ret->bytes, text[1]);
-    ret->is.key = keep(&ret->bytes, text[2]);
-    if (generation == 0) {
-        ret->staple = keep(&ret->bytes, text[3]);
-        ret->explanation = keep(&ret->bytes, text[4]);
-    }
+    ret->is.chain = book_keep(&ret->bytes, text[0]);
+    ret->is.key = book_keep(&ret->bytes, text[1]);
+    ret->staple = book_keep(&ret->bytes, text[2]);
+    ret->explanation = book_keep(&ret->bytes, text[3]);
 }
 
-int book_certificate(struct book *b, int64_t id, int slot, unsigned generation, struct book_copy *ret,
-                     struct err *err)
+int book_certificate(struct book *b, int64_t id, int slot, struct book_copy *ret, struct err *err)
 {
     struct state_query *q =
         state_query(b->state,
-                    "SELECT c.ca, c.issued, c.not_before, c.not_after, c.serial, c.chain, c.key, c.pin, "
-                    "s.staple, s.explanation"
-                    " FROM certificate c JOIN slot s ON s.lineage = c.lineage AND s.slot = c.slot"
-                    " WHERE c.lineage = ? AND c.slot = ? ORDER BY c.id DESC LIMIT 1 OFFSET ?",
+                    "SELECT ca, issued, not_before, not_after, pin, chain, key, staple, explanation"
+                    " FROM certificate WHERE lineage = ? AND slot = ?",
                     err);
     if (q == NULL)
         return -1;
     state_put_int(q, id);
     state_put_int(q, slot);
-    state_put_int(q, generation);
     enum state_result r = state_step(q, err);
     if (r == STATE_ROW)
-        copy_row(q, generation, ret);
+        copy_row(q, ret);
     state_done(q);
     return r == STATE_ROW ? 1 : r == STATE_END ? 0 : -1;
 }
@@ -292,7 +264,7 @@ static int load_slot(struct book *b, int64_t id, int slot, struct life_slot *ret
 #define X(field) #field ", "
                                         BOOK_SLOT_FIELDS(X)
 #undef X
-                                            "certificate FROM slot WHERE lineage = ? AND slot = ?",
+                                            "slot FROM slot WHERE lineage = ? AND slot = ?",
                                         err);
     if (q == NULL)
         return -1;
@@ -371,14 +343,16 @@ int64_t book_check(struct book *b, struct err *err)
         const char *sql, *what;
     } faults[] = {
         {"SELECT count(*) FROM pragma_foreign_key_check", "rows that belong to none"},
-        {"SELECT count(*) FROM slot WHERE held <> (certificate IS NOT NULL)",
+        {"SELECT count(*) FROM slot LEFT JOIN certificate c USING (lineage, slot)"
+         " WHERE held <> (c.pin IS NOT NULL)",
          "slots whose certificate is not what their state says"},
-        {"SELECT count(*) FROM slot s JOIN certificate c ON c.id = s.certificate WHERE c.lineage <> s.lineage"
-         " OR c.slot <> s.slot OR c.ca <> s.ca OR c.issued <> s.issued OR c.not_after <> s.not_after"
-         " OR c.id <> (SELECT max(id) FROM certificate d WHERE d.lineage = s.lineage AND d.slot = s.slot)",
+        {"SELECT count(*) FROM certificate c LEFT JOIN slot s USING (lineage, slot) WHERE s.held IS NULL"
+         " OR c.ca <> s.ca OR c.issued <> s.issued OR c.not_after <> s.not_after",
          "slots that have another certificate than their state says"},
         {"SELECT count(*) FROM certificate WHERE length(pin) <> 32 OR length(key) = 0 OR length(chain) = 0",
          "certificates without a key"},
+        {"SELECT count(*) FROM under_way WHERE length(url) = 0 OR length(key) = 0",
+         "orders under way without their URL or their key"},
     };
     for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
         int64_t n = count(b, faults[i].sql, err);

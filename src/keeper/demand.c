@@ -9,21 +9,14 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/str.h"
 #include "cert/key.h"
 #include "config/config.h"
-#include "keeper/ask_hook.h"
 #include "keeper/book.h"
+#include "keeper/demand_internal.h"
 #include "keeper/obtainer.h"
 #include "keeper/permit.h"
 
-#define BUCKETS 1024
-#define IN_MEMORY 1000        /* names that are there since something is due for them */
-#define HORIZON INT64_C(3600) /* seconds: what is due within them is in memory */
-#define SWEEP_EVERY (600 * NSEC_PER_SEC)
-#define SWEEP_SOON (20 * NSEC_PER_SEC)      /* where there was more than fits */
-#define PUT_OFF LIFE_DAY                    /* of what is none of the configuration's any more */
 #define GOOD_FOR (12 * 3600 * NSEC_PER_SEC) /* a certificate; then its use is noted anew */
 #define BUSY_FOR NSEC_PER_SEC
 
@@ -33,53 +26,12 @@ static const char stopping[] = "the door is being stopped", changing[] = "the co
                   refused[] = "the name is not permitted", forgotten[] = "the name was forgotten",
                   crowded[] = "too many certificates are ordered for new names";
 
-struct demand_maker {
-    struct acme_wish *wish;
-    struct permit *permit;
-    struct ask_hook hook;
-    int64_t refused_for, failed_for;
-    size_t asks_most, fresh_most; /* at once */
-};
-
-struct demands {
-    struct obtainer *obtainer;
-    struct loop *loop;
-    struct demand_figures *figures;
-    struct list all; /* struct demand, the newest first */
-    struct hash_key key;
-    struct timer sweep;
-    bool stopped;
-};
-
-struct demand {
-    struct list node;
-    struct demands *home;
-    struct demand_maker *is;
-    struct list names[BUCKETS]; /* struct demanded */
-    size_t names_len, asking, fresh;
-};
-
-struct demanded {
-    struct list node;
-    struct demand *d;
-    struct cert_question **waiters;
-    size_t waiters_len;
-    struct ask_call *call;
-    struct obtained *obtained;
-    struct task settle;
-    bool fresh;     /* its first certificate is under way */
-    bool permitted; /* the next order is */
-    bool swept;     /* it is here since it was due */
-    bool refused;   /* ... is not, and there will be none */
-    char name[HOSTNAME_MAX + 1];
-};
-
 static void count_some(const struct demand *d, enum demand_count what, uint64_t some)
 {
     __atomic_add_fetch(&d->home->figures->counts[what], some, __ATOMIC_RELAXED);
 }
 
-static void count(const struct demand *d, enum demand_count what)
+void demand_count(const struct demand *d, enum demand_count what)
 {
     count_some(d, what, 1);
 }
@@ -137,10 +89,10 @@ static void wait(struct demanded *n, struct cert_question *q)
 
 static struct list *bucket_of(struct demand *d, const char *name)
 {
-    return &d->names[hash_bytes(&d->home->key, name, strlen(name)) % BUCKETS];
+    return &d->names[hash_bytes(&d->home->key, name, strlen(name)) % DEMAND_BUCKETS];
 }
 
-static struct demanded *find(struct demand *d, const char *name)
+struct demanded *demand_find(struct demand *d, const char *name)
 {
     struct list *bucket = bucket_of(d, name);
     for (struct list *at = bucket->next; at != bucket; at = at->next)
@@ -158,6 +110,7 @@ static struct demanded *add(struct demand *d, const char *name)
     n->d = d;
     str_copy(n->name, sizeof(n->name), name, strlen(name));
     task_init(&n->settle, settle);
+    list_init(&n->queued);
     list_insert(bucket_of(d, name), &n->node);
     d->names_len++;
     __atomic_add_fetch(&d->home->figures->names, 1, __ATOMIC_RELAXED);
@@ -169,10 +122,9 @@ static void drop(struct demanded *n)
 {
     struct demand *d = n->d;
     CHECK(n->waiters_len == 0 && n->obtained == NULL);
-    if (n->call != NULL) {
+    if (n->call != NULL)
         ask_hook_cancel(n->call);
-        d->asking--;
-    }
+    list_remove(&n->queued);
     d->fresh -= n->fresh;
     d->names_len--;
     __atomic_sub_fetch(&d->home->figures->names, 1, __ATOMIC_RELAXED);
@@ -210,7 +162,7 @@ static void on_taken(void *arg)
 static void stop_renewing(struct demanded *n, const struct err *why)
 {
     struct err text;
-    count(n->d, DEMAND_STOPPED);
+    demand_count(n->d, DEMAND_STOPPED);
     err_set(&text, "the name is not permitted any more: it is not renewed: %s", why->text);
     obtainer_say(n->d->home->obtainer, n->name, &text);
     n->refused = true;
@@ -241,7 +193,7 @@ static void settle(struct task *t)
     }
     if (n->refused)
         next = LIFE_NEVER;
-    if (next < now + HORIZON)
+    if (next < now + DEMAND_HORIZON)
         return;
     if (next == LIFE_NEVER || n->swept)
         obtained_leave(n->obtained, next);
@@ -263,9 +215,8 @@ static void on_asked(void *arg, enum ask_answer answer, const struct err *why)
     int64_t remembered = answer == ASK_NO ? d->is->refused_for : d->is->failed_for;
     const char *text = answer == ASK_NO ? refused : unanswered;
     n->call = NULL;
-    d->asking--;
     if (answer == ASK_FAILED)
-        count(d, DEMAND_ASK_FAILED);
+        demand_count(d, DEMAND_ASK_FAILED);
     if (answer == ASK_YES) {
         n->permitted = true;
         begin_order(n);
@@ -288,10 +239,45 @@ static int ask(struct demanded *n, struct err *err)
 {
     struct demand *d = n->d;
     d->is->hook.fetcher = obtainer_fetcher(d->home->obtainer);
-    count(d, DEMAND_ASKED);
+    demand_count(d, DEMAND_ASKED);
     n->call = ask_hook_start(&d->is->hook, n->name, on_asked, n, err);
-    d->asking += n->call != NULL;
     return n->call != NULL ? 0 : -1;
+}
+
+static void drop_asks(struct demand_asks *a)
+{
+    list_remove(&a->node);
+    list_remove(&a->room.node);
+    free(a);
+}
+
+/* There may be room among those who are asked about. */
+static void on_room(struct task *t)
+{
+    struct demand_asks *a = CONTAINER_OF(t, struct demand_asks, room);
+    struct list *at;
+    struct err err;
+    if (a->d == NULL && a->crowd.under_way == 0) {
+        drop_asks(a);
+        return;
+    }
+    while (a->d != NULL && a->crowd.under_way < a->d->is->asks_most && (at = list_pop(&a->queue)) != NULL) {
+        struct demanded *n = CONTAINER_OF(at, struct demanded, queued);
+        if (ask(n, &err) < 0)
+            obtained_permit(n->obtained, &err);
+    }
+}
+
+static struct demand_asks *make_asks(struct demand *d)
+{
+    struct demand_asks *a = calloc(1, sizeof(*a));
+    CHECK(a != NULL);
+    a->d = d;
+    list_init(&a->queue);
+    task_init(&a->room, on_room);
+    a->crowd.room = &a->room;
+    list_insert(&d->home->asks, &a->node);
+    return a;
 }
 
 /* An order is due. Of what is new the name has been permitted just now. */
@@ -312,8 +298,8 @@ static void on_order(void *arg)
         obtained_permit(n->obtained, NULL);
         break;
     case PERMIT_ASK:
-        if (ask(n, &err) < 0)
-            obtained_permit(n->obtained, &err);
+        list_insert(&d->asks->queue, &n->queued);
+        loop_defer(d->home->loop, &d->asks->room);
         break;
     default:
         err_set(&err, "%s", why);
@@ -341,13 +327,13 @@ static void begin_order(struct demanded *n)
         obtained_permit(n->obtained, NULL);
         return;
     }
-    count(d, DEMAND_PERMITTED);
+    demand_count(d, DEMAND_PERMITTED);
     if (d->fresh >= d->is->fresh_most || !permit_order(d->is->permit, loop_now(d->home->loop))) {
-        count(d, DEMAND_BUSY);
+        demand_count(d, DEMAND_BUSY);
         give_up(n, crowded, BUSY_FOR);
         return;
     }
-    count(d, DEMAND_ORDERED);
+    demand_count(d, DEMAND_ORDERED);
     n->fresh = true;
     d->fresh++;
     if (!take_up(n, true))
@@ -362,12 +348,12 @@ static void begin(struct demand *d, struct cert_question *q)
     struct err err;
     enum permit_verdict verdict =
         permit_judge(d->is->permit, q->name, &q->peer, loop_now(d->home->loop), &why, &remembered);
-    if (verdict == PERMIT_ASK && d->asking >= d->is->asks_most) {
+    if (verdict == PERMIT_ASK && d->asks->crowd.under_way >= d->is->asks_most) {
         verdict = PERMIT_BUSY;
         why = "too many names are being asked about";
     }
     if (verdict == PERMIT_NO || verdict == PERMIT_BUSY) {
-        count(d, verdict == PERMIT_NO ? DEMAND_REFUSED : DEMAND_BUSY);
+        demand_count(d, verdict == PERMIT_NO ? DEMAND_REFUSED : DEMAND_BUSY);
         refuse(q, why, remembered);
         return;
     }
@@ -394,7 +380,7 @@ static struct demanded *load(struct demand *d, const char *name)
         return NULL;
     }
     if (obtained_stage(n->obtained, &ignored) == OBTAINED_SERVES) {
-        count(d, DEMAND_LOADED);
+        demand_count(d, DEMAND_LOADED);
         return n;
     }
     obtained_release(n->obtained);
@@ -406,7 +392,7 @@ static struct demanded *load(struct demand *d, const char *name)
 bool demand_ask(struct demand *d, struct cert_question *q)
 {
     struct cert_answer answer;
-    struct demanded *n = find(d, q->name);
+    struct demanded *n = demand_find(d, q->name);
     if (d->home->stopped) {
         refuse(q, stopping, BUSY_FOR);
         return true;
@@ -414,7 +400,7 @@ bool demand_ask(struct demand *d, struct cert_question *q)
     if (n == NULL)
         n = load(d, q->name);
     if (n == NULL && !permit_could(d->is->permit, q->name)) {
-        count(d, DEMAND_REFUSED);
+        demand_count(d, DEMAND_REFUSED);
         return false;
     }
     if (n == NULL) {
@@ -430,76 +416,16 @@ bool demand_ask(struct demand *d, struct cert_question *q)
     return true;
 }
 
-/* ---- what is due ---- */
-
-struct due {
-    int64_t id;
-    char *name, *key_kind, *profile;
-};
-
-struct dues {
-    struct due *v;
-    size_t len;
-};
-
-static int note_due(void *arg, const struct book_lineage *l, int64_t due, struct err *err)
+void demand_take_up(struct demand *d, const char *name)
 {
-    struct dues *all = arg;
-    (void)due;
-    (void)err;
-    all->v[all->len++] = (struct due){l->id, str_dup(l->names[0]), str_dup(l->key_kind), str_dup(l->profile)};
-    return 0;
-}
-
-static bool fits(const struct demand *d, const struct due *due)
-{
-    const struct acme_wish *w = d->is->wish;
-    return strcmp(key_kind_name(w->key), due->key_kind) == 0 &&
-           strcmp(acme_wish_profile(w), due->profile) == 0 && permit_could(d->is->permit, due->name);
-}
-
-/* Into memory with it; what no entry of the configuration wants any more is put off. */
-static void take_due(struct demands *all, const struct due *due)
-{
-    struct err err;
-    for (struct list *at = all->all.next; at != &all->all; at = at->next) {
-        struct demand *d = CONTAINER_OF(at, struct demand, node);
-        if (!fits(d, due))
-            continue;
-        struct demanded *n = find(d, due->name) == NULL ? add(d, due->name) : NULL;
-        if (n != NULL)
-            n->swept = true;
-        if (n != NULL && !take_up(n, false))
-            drop(n);
-        else if (n != NULL)
-            count(d, DEMAND_LOADED);
+    if (demand_find(d, name) != NULL)
         return;
-    }
-    if (book_put_off(obtainer_book(all->obtainer), due->id, clock_wall() / NSEC_PER_SEC + PUT_OFF, &err) < 0)
-        obtainer_say(all->obtainer, due->name, &err);
-}
-
-static void sweep(struct timer *t)
-{
-    struct demands *all = CONTAINER_OF(t, struct demands, sweep);
-    struct dues dues = {calloc(IN_MEMORY, sizeof(struct due)), 0};
-    struct err err;
-    bool room = __atomic_load_n(&all->figures->names, __ATOMIC_RELAXED) < IN_MEMORY;
-    CHECK(dues.v != NULL);
-    /* Those in memory are among those that are due, so that there are less than two thousand. */
-    if (!list_empty(&all->all) && room &&
-        book_each_demanded(obtainer_book(all->obtainer), clock_wall() / NSEC_PER_SEC + HORIZON, IN_MEMORY,
-                           note_due, &dues, &err) < 0)
-        obtainer_say(all->obtainer, "names on demand", &err);
-    for (size_t i = 0; i < dues.len; i++) {
-        take_due(all, &dues.v[i]);
-        free(dues.v[i].name);
-        free(dues.v[i].key_kind);
-        free(dues.v[i].profile);
-    }
-    free(dues.v);
-    loop_set_timer(all->loop, &all->sweep,
-                   loop_now(all->loop) + (dues.len == IN_MEMORY ? SWEEP_SOON : SWEEP_EVERY));
+    struct demanded *n = add(d, name);
+    n->swept = true;
+    if (take_up(n, false))
+        demand_count(d, DEMAND_LOADED);
+    else
+        drop(n);
 }
 
 /* ---- life ---- */
@@ -510,14 +436,15 @@ struct demands *demands_new(struct obtainer *o, struct loop *loop, struct demand
     CHECK(all != NULL);
     *all = (struct demands){.obtainer = o, .loop = loop, .figures = figures, .key = hash_random_key()};
     list_init(&all->all);
-    timer_init(&all->sweep, sweep);
+    list_init(&all->asks);
+    timer_init(&all->sweep, demands_sweep);
     return all;
 }
 
 static void give_up_all(struct demand *d, const char *why)
 {
     struct list *at;
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < DEMAND_BUCKETS; i++)
         while ((at = list_pop(&d->names[i])) != NULL)
             give_up(CONTAINER_OF(at, struct demanded, node), why, BUSY_FOR);
 }
@@ -525,6 +452,7 @@ static void give_up_all(struct demand *d, const char *why)
 void demands_stop(struct demands *all)
 {
     all->stopped = true;
+    obtainer_stop_revoking(all->obtainer);
     for (struct list *at = all->all.next; at != &all->all; at = at->next)
         give_up_all(CONTAINER_OF(at, struct demand, node), stopping);
 }
@@ -535,6 +463,8 @@ void demands_free(struct demands *all)
         return;
     CHECK(list_empty(&all->all));
     wheel_cancel(&all->sweep);
+    for (struct list *at; (at = list_pop(&all->asks)) != NULL;)
+        drop_asks(CONTAINER_OF(at, struct demand_asks, node));
     free(all);
 }
 
@@ -572,7 +502,9 @@ struct demand *demand_new(struct demands *all, struct demand_maker *m)
     d->home = all;
     d->is = m;
     m->hook.loop = all->loop;
-    for (size_t i = 0; i < BUCKETS; i++)
+    d->asks = make_asks(d);
+    m->hook.crowd = &d->asks->crowd;
+    for (size_t i = 0; i < DEMAND_BUCKETS; i++)
         list_init(&d->names[i]);
     list_insert(all->all.next, &d->node);
     loop_set_timer(all->loop, &all->sweep, loop_now(all->loop));
@@ -583,11 +515,25 @@ void demand_free(struct demand *d)
 {
     give_up_all(d, changing);
     list_remove(&d->node);
+    d->asks->d = NULL;
+    if (d->asks->crowd.under_way == 0)
+        drop_asks(d->asks);
     demand_maker_free(d->is);
     free(d);
 }
 
 /* ---- forgetting ---- */
+
+void demands_revoke(struct demands *all, const char *name, demands_revoked *done, void *arg)
+{
+    const struct acme_wish *wish = NULL;
+    for (struct list *at = all->all.next; at != &all->all; at = at->next) {
+        const struct demand *d = CONTAINER_OF(at, struct demand, node);
+        if (permit_could(d->is->permit, name))
+            wish = d->is->wish;
+    }
+    obtainer_revoke(all->obtainer, name, wish, done, arg);
+}
 
 int demands_forget(struct demands *all, const char *name, struct err *err)
 {
@@ -595,7 +541,7 @@ int demands_forget(struct demands *all, const char *name, struct err *err)
     struct book *book = obtainer_book(all->obtainer);
     for (struct list *at = all->all.next; at != &all->all; at = at->next) {
         struct demand *d = CONTAINER_OF(at, struct demand, node);
-        struct demanded *n = find(d, name);
+        struct demanded *n = demand_find(d, name);
         permit_forget(d->is->permit, name);
         if (n != NULL)
             give_up(n, forgotten, BUSY_FOR);

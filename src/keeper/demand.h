@@ -8,6 +8,7 @@
 
 #include "cert/source.h"
 #include "keeper/acme_wish.h"
+#include "keeper/listing.h"
 
 struct config_acme;
 struct demand;
@@ -61,6 +62,17 @@ void demand_free(struct demand *d);
 
 /* Take a question: it is answered, now or later, and true; or the name is none of this entry's: false. */
 bool demand_ask(struct demand *d, struct cert_question *q);
+
+/* How the names on demand are. They are counted when this is asked and the last count is old: by a hundred
+ * times what it took. */
+const struct listing_summary *demands_summary(struct demands *all);
+
+/* Is anything obtained on demand? */
+bool demands_any(const struct demands *all);
+
+/* Revoke its certificates, see obtainer_revoke(). */
+typedef void demands_revoked(void *arg, int count, const struct err *err);
+void demands_revoke(struct demands *all, const char *name, demands_revoked *done, void *arg);
 
 /* Forget all that is known of the name, in memory and in the book, with its keys; who waits for it is
  * refused. How many certificates there were; -1 with `err`. Workers have to be told. */

@@ -54,13 +54,19 @@ static bool key_path(const char *path, struct buf *ret)
     return access((const char *)ret->data, F_OK) == 0;
 }
 
-static struct cert *read_one(struct folder *f, const char *path, struct err *err)
+static struct cert *load(const char *path, struct err *err)
 {
     struct buf beside = {0};
     bool apart = key_path(path, &beside);
     const struct cert_files files = {.certificate = path, .key = apart ? (const char *)beside.data : path};
     struct cert *cert = cert_load(&files, err);
     buf_free(&beside);
+    return cert;
+}
+
+static struct cert *read_one(struct folder *f, const char *path, struct err *err)
+{
+    struct cert *cert = load(path, err);
     if (cert == NULL)
         return NULL;
     cert_issuers_share(f->owner.issuers, cert);
@@ -107,11 +113,34 @@ static enum reading read_stem(struct folder *f, const char *stem, struct cert_an
     return bad ? READ_BAD : ret->count > 0 ? READ_GOOD : READ_NOTHING;
 }
 
+/* ---- names of files ---- */
+
+static bool ends_in(const char *text, size_t *len, const char *end)
+{
+    size_t n = strlen(end);
+    if (*len <= n || memcmp(text + *len - n, end, n) != 0)
+        return false;
+    *len -= n;
+    return true;
+}
+
+/* The stem of a file, as it stands there. */
+static bool stem_of(const char *file, char ret[STEM_MAX])
+{
+    size_t len = strlen(file);
+    if (!ends_in(file, &len, ".pem") && !ends_in(file, &len, ".key"))
+        return false;
+    for (size_t i = 1; i < ARRAY_LEN(kinds); i++)
+        if (ends_in(file, &len, kinds[i]))
+            break;
+    return str_copy(ret, STEM_MAX, file, len);
+}
+
 /* ---- what was read ---- */
 
 static struct cert_cache_key key_of(const char *stem)
 {
-    return (struct cert_cache_key){{stem, strlen(stem)}, CERT_TO_SERVE, CERT_ANY_ROUTE};
+    return (struct cert_cache_key){{stem, strlen(stem)}, CERT_ANY_ROUTE};
 }
 
 static int64_t good_for(const struct folder *f)
@@ -219,28 +248,24 @@ bool folder_find(struct folder *f, const char *name, struct cert_answer *ret)
     return found;
 }
 
+struct cert *folder_peek(struct folder *f, const char *file, struct err *err)
+{
+    CHECK_MAGIC(f, FOLDER_MAGIC);
+    char stem[STEM_MAX];
+    struct buf path = {0};
+    struct cert *cert = NULL;
+    CHECK(buf_printf(&path, "%s/%s", f->path, file));
+    const struct cert_answer *read = stem_of(file, stem) ? known(f->read, stem, HOWEVER_OLD) : NULL;
+    for (size_t i = 0; read != NULL && i < read->count && cert == NULL; i++)
+        if (strcmp(read->certs[i]->label, buf_text(&path)) == 0)
+            cert = cert_ref(read->certs[i]);
+    if (cert == NULL)
+        cert = load(buf_text(&path), err);
+    buf_free(&path);
+    return cert;
+}
+
 /* ---- changes ---- */
-
-static bool ends_in(const char *text, size_t *len, const char *end)
-{
-    size_t n = strlen(end);
-    if (*len <= n || memcmp(text + *len - n, end, n) != 0)
-        return false;
-    *len -= n;
-    return true;
-}
-
-/* The stem of a file, as it stands there. */
-static bool stem_of(const char *file, char ret[STEM_MAX])
-{
-    size_t len = strlen(file);
-    if (!ends_in(file, &len, ".pem") && !ends_in(file, &len, ".key"))
-        return false;
-    for (size_t i = 1; i < ARRAY_LEN(kinds); i++)
-        if (ends_in(file, &len, kinds[i]))
-            break;
-    return str_copy(ret, STEM_MAX, file, len);
-}
 
 bool folder_file_name(const char *file, char ret[HOSTNAME_MAX + 1])
 {

@@ -37,6 +37,10 @@ const char *folder_path(const struct folder *folder);
  * `good_for` in *ret, when there is none, or none that is good. */
 bool folder_find(struct folder *folder, const char *name, struct cert_answer *ret);
 
+/* The certificate in a file of the folder as it is served, or would be when it is asked for: a reference.
+ * NULL with `err`; nobody is told. */
+struct cert *folder_peek(struct folder *folder, const char *file, struct err *err);
+
 /* Of which name, or which names below one ("*.example.com"), does this file hold a certificate or key? False:
  * it is none of such. */
 bool folder_file_name(const char *file, char ret[HOSTNAME_MAX + 1]);

@@ -19,6 +19,7 @@
 #include "fetch/fetch.h"
 #include "keeper/asker.h"
 #include "keeper/book.h"
+#include "keeper/census.h"
 #include "keeper/demand.h"
 #include "keeper/folder.h"
 #include "keeper/keeper_internal.h"
@@ -65,6 +66,7 @@ struct keeper {
 struct held {
     struct list node;
     struct folder *folder;
+    struct census *census;
     size_t sources;
     size_t names, bytes; /* ... with which bounds, and whether its certificates are stapled */
     bool staples;
@@ -142,8 +144,7 @@ static void notice(void *arg, const struct err *text)
 
 static void changed(void *arg, const char *name)
 {
-    const struct keeper *k = arg;
-    tell(k, k->ear.changed, name);
+    keeper_changed(arg, name);
 }
 
 struct retired {
@@ -231,6 +232,7 @@ static struct held *hold(struct keeper *k, const struct source_entry *e, const s
                        .names = s->names,
                        .bytes = s->bytes,
                        .staples = e->staple};
+    h->census = census_new(k->loop, h->folder, &k->stapler);
     list_insert(&k->held, &h->node);
     return h;
 }
@@ -240,6 +242,7 @@ static void release(struct held *h)
     if (--h->sources > 0)
         return;
     list_remove(&h->node);
+    census_free(h->census);
     folder_free(h->folder);
     free(h);
 }
@@ -349,10 +352,10 @@ static void on_question(struct message *m)
     struct cert_question *q = CONTAINER_OF(m, struct cert_question, message);
     const struct source *s = CONTAINER_OF(q->source, struct source, base);
     CHECK_MAGIC(s, SOURCE_MAGIC);
-    struct cert_answer answer = {.why = "there are no certificates for this purpose",
+    struct cert_answer answer = {.why = "no certificate is looked up for this route",
                                  .good_for = NSEC_PER_SEC};
     bool found = false;
-    for (size_t i = 0; i < s->entries_len && !found && q->purpose == CERT_TO_SERVE; i++) {
+    for (size_t i = 0; i < s->entries_len && !found; i++) {
         if (!serves(s, q->route, i))
             continue;
         if (s->entries[i].demand != NULL && demand_ask(s->entries[i].demand, q))
@@ -538,7 +541,30 @@ static void on_files(struct cert_provider *provider, const struct config *c, str
     loop_post(k->loop, &l->message);
 }
 
-/* ---- for keeper_ask.c ---- */
+/* ---- for keeper_swap.c, keeper_list.c and keeper_forget.c ---- */
+
+struct census *keeper_census(const struct keeper *k, size_t i)
+{
+    for (struct list *n = k->held.next; n != &k->held; n = n->next)
+        if (i-- == 0)
+            return CONTAINER_OF(n, struct held, node)->census;
+    return NULL;
+}
+
+const struct stapler *keeper_stapler(const struct keeper *k)
+{
+    return k->stapler;
+}
+
+struct demands *keeper_demands(const struct keeper *k)
+{
+    return k->demands;
+}
+
+void keeper_changed(const struct keeper *k, const char *name)
+{
+    tell(k, k->ear.changed, name);
+}
 
 struct obtainer *keeper_obtainer(const struct keeper *k)
 {
@@ -554,53 +580,6 @@ struct loop *keeper_loop(const struct keeper *k)
 struct loop *keeper_home(const struct keeper *k)
 {
     return k->ear.loop;
-}
-
-/* ---- forgetting ---- */
-
-struct forgetting {
-    struct message message;
-    struct keeper *keeper;
-    void (*done)(void *arg, int count, const struct err *err);
-    void *arg;
-    int count;
-    struct err err;
-    char name[HOSTNAME_MAX + 1];
-};
-
-static void on_forgotten(struct message *m)
-{
-    struct forgetting *f = CONTAINER_OF(m, struct forgetting, message);
-    f->done(f->arg, f->count, &f->err);
-    free(f);
-}
-
-/* Workers are told first. */
-static void on_forget(struct message *m)
-{
-    struct forgetting *f = CONTAINER_OF(m, struct forgetting, message);
-    if (f->keeper->demands != NULL)
-        f->count = demands_forget(f->keeper->demands, f->name, &f->err);
-    changed(f->keeper, f->name);
-    f->message.run = on_forgotten;
-    loop_post(f->keeper->ear.loop, &f->message);
-}
-
-void keeper_forget(struct keeper *k, const char *name,
-                   void (*done)(void *arg, int count, const struct err *err), void *arg)
-{
-    struct forgetting *f = calloc(1, sizeof(*f));
-    CHECK_MAGIC(k, KEEPER_MAGIC);
-    CHECK(f != NULL);
-    *f = (struct forgetting){.message.run = on_forget, .keeper = k, .done = done, .arg = arg};
-    str_copy(f->name, sizeof(f->name), name, strlen(name));
-    str_lower(f->name, strlen(f->name));
-    if (k->runs) {
-        loop_post(k->loop, &f->message);
-    } else {
-        f->message.run = on_forgotten;
-        loop_post(k->ear.loop, &f->message);
-    }
 }
 
 const struct demand_figures *keeper_figures(const struct keeper *k)
@@ -642,6 +621,8 @@ void keeper_stop(struct keeper *k)
     k->runs = false;
     if (k->demands != NULL)
         demands_stop(k->demands);
+    for (struct list *n = k->held.next; n != &k->held; n = n->next)
+        census_stop(CONTAINER_OF(n, struct held, node)->census);
     loop_deliver(k->loop);
 }
 

@@ -32,9 +32,9 @@ struct keeper *keeper_new(const struct keeper_ear *ear, struct challenges *chall
 /* For door_new(). Lives as long as the keeper. */
 struct cert_provider *keeper_provider(struct keeper *keeper);
 
-/* What is kept beside the configuration's files, for admin_set_listing(); `keeper` is a struct keeper. Thread
- * of the ear, as what follows. */
-void keeper_list(void *keeper, size_t most, listing_done *done, void *arg);
+/* What is served, for admin_set_listing(); `keeper` is a struct keeper. Thread of the ear, as what follows.
+ */
+void keeper_list(void *keeper, const struct listing_query *query, listing_done *done, void *arg);
 
 /* Serve the backups of what is named (obtainer.h), by NAME, by CA, or of all where both are NULL; texts are
  * copied. `done` is called once, from within or later: with `err` where nothing could be swapped. */
@@ -46,9 +46,11 @@ struct demand_figures;
 /* What is counted of names on demand. Lives as long as the keeper. */
 const struct demand_figures *keeper_figures(const struct keeper *keeper);
 
-/* Forget a name on demand, see demands_forget(); `done` is called once, in the thread of the ear's loop. */
-void keeper_forget(struct keeper *keeper, const char *name,
-                   void (*done)(void *arg, int count, const struct err *err), void *arg);
+/* Forget a name on demand, see demands_forget(); `revoke`: when its certificates have been revoked, which is
+ * the one thing done where one of them could not be. `done` is called once, in the thread of the ear's loop:
+ * how many lineages were forgotten (-1 with `err`) and how many certificates revoked. */
+typedef void keeper_forgotten(void *arg, int count, int revoked, const struct err *err);
+void keeper_forget(struct keeper *keeper, const char *name, bool revoke, keeper_forgotten *done, void *arg);
 
 /* End the thread. What has been asked is answered, and what is asked from now on is answered by
  * keeper_free(), so nobody must ask any more. Once no worker runs, before door_free(). */

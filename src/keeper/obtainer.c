@@ -172,6 +172,7 @@ struct obtainer *obtainer_new(struct book *book, struct fetcher *fetcher, struct
                            .asker = asker};
     CHECK(o->life != NULL);
     list_init(&o->all);
+    list_init(&o->revoking);
     timer_init(&o->timer, on_timer);
     task_init(&o->turn, on_turn);
     o->door = prover_door(owner->challenges);
@@ -185,7 +186,7 @@ void obtainer_free(struct obtainer *o)
     if (o == NULL)
         return;
     CHECK_MAGIC(o, OBTAINER_MAGIC);
-    CHECK(list_empty(&o->all));
+    CHECK(list_empty(&o->all) && list_empty(&o->revoking));
     wheel_cancel(&o->timer);
     list_remove(&o->turn.node);
     prover_free(o->door);
@@ -212,7 +213,7 @@ static struct cert *load(const struct obtained *g, int slot, struct err *err)
 {
     struct book_copy copy = {0};
     struct cert *cert = NULL;
-    int found = book_certificate(g->o->book, g->lineage->id, slot, 0, &copy, err);
+    int found = book_certificate(g->o->book, g->lineage->id, slot, &copy, err);
     if (found == 1) {
         struct evp_pkey_st *key = key_from_der(copy.is.key);
         cert = key != NULL ? cert_from(copy.is.chain, key, g->wish->names[0], err) : NULL;

@@ -10,6 +10,7 @@
 
 struct asker;
 struct book;
+struct book_place;
 struct fetcher;
 struct challenges;
 struct obtainer;
@@ -55,8 +56,13 @@ struct obtainer_swapped {
 int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct obtainer_swapped *ret,
                   struct err *err);
 
-/* Tell what is kept: at most `most`, those with the least life left, texts borrowed until `told` returns. */
-void obtainer_list(const struct obtainer *o, size_t most, listing_done *told, void *arg);
+/* Add a row for each that the configuration names, and of whose names one is like `match` ("": for all). */
+void obtainer_list(const struct obtainer *o, const char *match, struct listings *rows);
+
+/* The same for names on demand behind *at, at most `most`, in the order of book_page(); *at moves on. 1:
+ * there may be more; 0: there are none; -1 with `err`. */
+int obtainer_page(const struct obtainer *o, struct book_place *at, const char *match, size_t most,
+                  struct listings *rows, struct err *err);
 
 /* From now on these names are to have a certificate; who wants the same names, kind of key and profile once
  * more gets the same one, and it is obtained as was said last. `wish` is taken over. NULL, with a notice,
@@ -113,6 +119,18 @@ struct fetcher *obtainer_fetcher(struct obtainer *o);
 /* Remove those of these lineages from the book, at once, that are on demand and that nobody has in memory:
  * how many; -1 with `err`: none. The list is changed. */
 int obtainer_forget(struct obtainer *o, int64_t *ids, int count, struct err *err);
+
+/* Revoke at their CAs all certificates of lineages on demand that have the name, in memory or not: by our
+ * account, or where the CA does not take that by the certificate's own key (RFC 8555, 7.6). Those that have
+ * expired are left. `wish` (NULL: none) says whom to believe at
+ * its CAs. `done` is called once, from within or later: how many
+ * are revoked, and `err` (else NULL) where one could not be; then the rest was not tried. */
+typedef void obtainer_revoked(void *arg, int count, const struct err *err);
+void obtainer_revoke(struct obtainer *o, const char *name, const struct acme_wish *wish,
+                     obtainer_revoked *done, void *arg);
+
+/* The thread ends: what is being revoked is given up, and told so. */
+void obtainer_stop_revoking(struct obtainer *o);
 
 /* Say something about a name. */
 void obtainer_say(struct obtainer *o, const char *name, const struct err *why);

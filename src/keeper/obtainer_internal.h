@@ -30,7 +30,8 @@ struct obtainer {
     struct prover *door;
     struct obtainer_ca *cas;
     size_t cas_len;
-    struct list all; /* struct obtained */
+    struct list all;      /* struct obtained */
+    struct list revoking; /* struct revocation */
     struct timer timer;
     struct task turn;
 };
@@ -44,6 +45,7 @@ struct obtained_errand {
     struct cert *about;      /* the certificate that is asked about */
     struct buf eab_key;
     struct buf replaces;
+    struct buf resumes; /* URL of an order with this key that was begun before; empty: none */
 };
 
 struct obtained {

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cert/facts.h"
+#include "base/str.h"
+#include "cert/cert.h"
+#include "cert/key.h"
 #include "keeper/obtainer_internal.h"
 
 /* ---- swap ---- */
@@ -51,44 +53,105 @@ int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct o
 
 /* ---- listing ---- */
 
-static void tell_slot(const struct obtained *g, struct listing_slot *s, int slot, char issuer[PEM_NAME_MAX])
+static void tell_slot(const struct obtained *g, struct listing_slot *s, int slot)
 {
     if (!s->held)
         return;
-    s->ca = g->o->cas[g->lineage->state.slot[slot].ca].url;
-    if (g->certs[slot] == NULL)
-        return;
-    s->issuer = cert_issuer_text(g->certs[slot], issuer);
-    s->key = g->certs[slot]->key_text;
+    s->ca = str_dup(g->o->cas[g->lineage->state.slot[slot].ca].url);
+    if (g->certs[slot] != NULL)
+        listing_slot_of_cert(g->certs[slot], s);
 }
 
-static int by_end(const void *a, const void *b)
+static void put_names(struct listing *l, const char *const *names, size_t n)
 {
-    const struct listing *x = a, *y = b;
-    return (x->served.not_after > y->served.not_after) - (x->served.not_after < y->served.not_after);
+    l->names = calloc(n + 1, sizeof(*l->names));
+    CHECK(l->names != NULL);
+    for (; l->names_len < n; l->names_len++)
+        l->names[l->names_len] = str_dup(names[l->names_len]);
 }
 
-void obtainer_list(const struct obtainer *o, size_t most, listing_done *told, void *arg)
+static void tell_one(const struct obtained *g, const char *from, struct listing *l)
+{
+    int served;
+    listing_of(g->lineage, obtainer_now(), l, &served);
+    l->from = from;
+    l->next_try = life_next_try(g->lineage);
+    put_names(l, (const char *const *)g->wish->names, g->wish->names_len);
+    tell_slot(g, &l->served, served);
+    tell_slot(g, &l->backup, 1 - served);
+}
+
+void obtainer_list(const struct obtainer *o, const char *match, struct listings *rows)
 {
     CHECK_MAGIC(o, OBTAINER_MAGIC);
-    size_t total = life_count(o->life), len = 0;
-    struct listing *v = calloc(total + 1, sizeof(*v));
-    char(*issuers)[PEM_NAME_MAX] = calloc(2 * total + 1, sizeof(*issuers));
-    CHECK(v != NULL && issuers != NULL);
-    for (struct list *n = o->all.next; n != &o->all && len < total; n = n->next, len++) {
+    for (struct list *n = o->all.next; n != &o->all; n = n->next) {
         const struct obtained *g = CONTAINER_OF(n, struct obtained, node);
-        struct listing *l = &v[len];
-        int serves = life_serves(g->lineage, obtainer_now());
-        int served = serves != LIFE_NO_SLOT ? serves : g->lineage->state.active;
-        listing_of(g->lineage, obtainer_now(), l);
-        l->from = "acme";
-        l->names = (const char *const *)g->wish->names;
-        l->names_len = g->wish->names_len;
-        tell_slot(g, &l->served, served, issuers[2 * len]);
-        tell_slot(g, &l->backup, 1 - served, issuers[2 * len + 1]);
+        bool wanted = *match == '\0';
+        for (size_t i = 0; i < g->wish->names_len && !wanted; i++)
+            wanted = str_glob(match, g->wish->names[i]);
+        if (wanted && g->ear.taken == NULL)
+            tell_one(g, "acme", listings_add(rows));
     }
-    qsort(v, len, sizeof(*v), by_end);
-    told(arg, v, MIN(len, most), len);
-    free(v);
-    free(issuers);
+}
+
+/* A slot of a lineage that is in the book only. */
+static void read_slot(const struct obtainer *o, int64_t id, int slot, struct listing_slot *s)
+{
+    struct book_copy copied = {0};
+    struct err err;
+    if (!s->held || book_certificate(o->book, id, slot, &copied, &err) != 1)
+        return;
+    struct evp_pkey_st *key = key_from_der(copied.is.key);
+    struct cert *cert = key != NULL ? cert_from(copied.is.chain, key, "", &err) : NULL;
+    if (copied.is.ca < o->cas_len)
+        s->ca = str_dup(o->cas[copied.is.ca].url);
+    if (cert != NULL)
+        listing_slot_of_cert(cert, s);
+    cert_unref(cert);
+    key_free(key);
+    book_copy_free(&copied);
+}
+
+/* When it is renewed, as long as somebody asks for it. */
+static int64_t next_order(const struct lineage *l, int served, int64_t now)
+{
+    int64_t at = l->state.slot[served].renew_at;
+    return !l->state.slot[served].held || life_is_unused(l, MAX(at, now)) ? LIFE_NEVER : at;
+}
+
+static void tell_place(const struct obtainer *o, const struct book_place *at, struct listings *rows)
+{
+    const struct obtained *g = obtainer_of_id(o, at->id);
+    const char *name = at->name;
+    struct lineage l = {.id = at->id, .rule = {.on_demand = true, .backup = LIFE_NO_BACKUP}};
+    struct err err;
+    int served;
+    if (g != NULL) {
+        tell_one(g, "on demand", listings_add(rows));
+        return;
+    }
+    if (book_load(o->book, at->id, &l.rule, &l.state, &err) != 1)
+        return;
+    struct listing *row = listings_add(rows);
+    listing_of(&l, obtainer_now(), row, &served);
+    row->from = "on demand";
+    row->next_try = next_order(&l, served, obtainer_now());
+    put_names(row, &name, 1);
+    read_slot(o, at->id, served, &row->served);
+    read_slot(o, at->id, 1 - served, &row->backup);
+}
+
+int obtainer_page(const struct obtainer *o, struct book_place *at, const char *match, size_t most,
+                  struct listings *rows, struct err *err)
+{
+    CHECK_MAGIC(o, OBTAINER_MAGIC);
+    struct book_place *places = calloc(most, sizeof(*places));
+    CHECK(places != NULL);
+    int n = book_page(o->book, at, match, places, most, err);
+    for (int i = 0; i < n; i++)
+        tell_place(o, &places[i], rows);
+    if (n > 0)
+        *at = places[n - 1];
+    free(places);
+    return n < 0 ? -1 : (size_t)n == most;
 }

@@ -17,6 +17,7 @@ static void end_errand(struct obtained_errand *e)
     cert_unref(e->about);
     obtainer_wipe(&e->eab_key);
     buf_free(&e->replaces);
+    buf_free(&e->resumes);
     *e = (struct obtained_errand){0};
 }
 
@@ -45,6 +46,8 @@ static void fail(struct obtained *g, enum life_failure why, int64_t retry_after,
     char when[PEM_TIME_MAX];
     struct err line;
     end_errand(&g->order);
+    if (book_end_order(g->o->book, g->lineage->id, &line) < 0)
+        obtained_notice(g, &line);
     life_failed(g->o->life, g->lineage, why, retry_after, obtainer_now());
     obtained_save(g);
     save_ca(g, ca);
@@ -91,9 +94,8 @@ static int need_account(const struct obtained *g, uint16_t number, struct err *e
     return -1;
 }
 
-static void on_noted(void *arg, const struct acme_client *c)
+static void note_account(const struct obtained *g, const struct acme_client *c)
 {
-    struct obtained *g = arg;
     struct obtainer_ca *ca = &g->o->cas[g->order.ca];
     const char *account = acme_client_account(c);
     struct err err;
@@ -103,6 +105,50 @@ static void on_noted(void *arg, const struct acme_client *c)
     ca->account = str_dup(account);
     if (save_account(g, g->order.ca, &err) < 0)
         obtained_notice(g, &err);
+}
+
+/* ---- the order ---- */
+
+/* With its key: a door that is killed goes on with it. */
+static void note_order(struct obtained *g, const struct acme_client *c)
+{
+    const char *url = acme_client_order(c);
+    struct buf der = {.max = 0};
+    struct err err;
+    if (url == NULL || (g->order.resumes.len > 0 && strcmp(url, buf_text(&g->order.resumes)) == 0))
+        return;
+    int rc = key_put_der(g->order.key, &der) ? 0 : err_set(&err, "its key could not be written");
+    const struct book_order order = {.slot = g->order.slot,
+                                     .ca = g->order.ca,
+                                     .url = {url, strlen(url)},
+                                     .key = {(char *)der.data, der.len}};
+    if (rc == 0)
+        rc = book_save_order(g->o->book, g->lineage->id, &order, &err);
+    if (rc < 0)
+        obtained_notice(g, &err);
+    obtainer_wipe(&der);
+}
+
+static void on_noted(void *arg, const struct acme_client *c)
+{
+    note_account(arg, c);
+    note_order(arg, c);
+}
+
+/* The order that was under way when the door ended, where it is for the same slot at the same CA. */
+static void resume(struct obtained *g)
+{
+    struct book_order kept;
+    struct buf space = {.max = 0};
+    struct err err;
+    int found = book_order(g->o->book, g->lineage->id, &kept, &space, &err);
+    if (found < 0)
+        obtained_notice(g, &err);
+    if (found == 1 && kept.slot == g->order.slot && kept.ca == g->order.ca)
+        g->order.key = key_from_der(kept.key);
+    if (g->order.key != NULL)
+        CHECK(buf_append(&g->order.resumes, kept.url.p, kept.url.len));
+    obtainer_wipe(&space);
 }
 
 /* ---- what has come ---- */
@@ -150,7 +196,6 @@ static int keep(struct obtained *g, struct str chain, struct str key, struct iss
         return -1;
     struct book_certificate entry = {.chain = chain,
                                      .key = key,
-                                     .serial = {ret->serial, strlen(ret->serial)},
                                      .issued = obtainer_now(),
                                      .not_before = ret->not_before,
                                      .not_after = ret->not_after,
@@ -268,7 +313,8 @@ static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
                    .settle = w->settle,
                    .profile = asked->profile,
                    .replaces = g->order.replaces.len > 0 ? buf_text(&g->order.replaces) : NULL,
-                   .key = g->order.key}};
+                   .key = g->order.key,
+                   .order = g->order.resumes.len > 0 ? buf_text(&g->order.resumes) : NULL}};
     memcpy(s->client.proofs, w->proofs, sizeof(w->proofs));
 }
 
@@ -278,7 +324,10 @@ void obtained_order(struct obtained *g, int slot, uint16_t ca)
     struct err err;
     const struct acme_wish_ca *asked = acme_wish_ca(g->wish, g->o->cas[ca].url);
     CHECK(g->order.running == NULL && asked != NULL); /* orders go to the CAs of the wish */
-    g->order = (struct obtained_errand){.ca = ca, .slot = slot, .key = key_make(g->wish->key)};
+    g->order = (struct obtained_errand){.ca = ca, .slot = slot};
+    resume(g);
+    if (g->order.key == NULL)
+        g->order.key = key_make(g->wish->key);
     int rc = g->o->fetcher != NULL ? 0 : err_set(&err, "libcurl is missing");
     if (rc == 0 && g->order.key == NULL)
         rc = err_set(&err, "no key could be made");

@@ -33,6 +33,7 @@ struct stapled {
     struct question *asked;
     int64_t at; /* seconds since 1970: when to ask next */
     unsigned failures;
+    bool revoked;
 };
 
 struct stapler {
@@ -98,6 +99,7 @@ static void on_good(struct stapled *c, const struct question_answer *a)
     serve(c, cert_staple_new(a->staple.p, a->staple.len, a->status.next_update));
     staple_file_keep(c->stapler->kept, c->file, a->staple);
     c->failures = 0;
+    c->revoked = false;
     c->at = next_look(c->stapler, &a->status, now_seconds());
 }
 
@@ -106,6 +108,7 @@ static void on_revoked(struct stapled *c, const char *url)
     if (c->response.len > 0 || c->at == 0)
         say(c, "it is revoked, and should be replaced at once, as says ", url);
     buf_consume(&c->response, c->response.len);
+    c->revoked = true;
     serve(c, NULL);
     staple_file_forget(c->stapler->kept, c->file);
     c->at = now_seconds() + c->stapler->check_every;
@@ -203,6 +206,20 @@ static void on_turn(struct task *t)
 static void on_timer(struct timer *t)
 {
     go_on(CONTAINER_OF(t, struct stapler, timer));
+}
+
+/* ---- questions ---- */
+
+enum listing_revoked stapler_heard(const struct stapler *s, const struct cert *cert)
+{
+    struct str der = cert_leaf_der(cert);
+    for (struct list *n = s->all.next; n != &s->all; n = n->next) {
+        const struct stapled *c = CONTAINER_OF(n, struct stapled, node);
+        struct str mine = cert_leaf_der(c->cert);
+        if (c->cert == cert || (mine.len == der.len && memcmp(mine.p, der.p, der.len) == 0))
+            return c->revoked ? LISTING_REVOKED : c->response.len > 0 ? LISTING_GOOD : LISTING_UNHEARD;
+    }
+    return LISTING_UNHEARD;
 }
 
 /* ---- life ---- */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "keeper/listing.h"
 
 struct asker;
 struct cert;
@@ -34,6 +35,9 @@ void stapler_free(struct stapler *s);
  * staple; what is said is kept in the folder `kept` (copied), which is made when it is needed; NULL: it is
  * not kept. */
 void stapler_set(struct stapler *s, int64_t check_every, size_t most, const char *kept);
+
+/* What was heard last of a certificate, this one or another copy of it. */
+enum listing_revoked stapler_heard(const struct stapler *s, const struct cert *cert);
 
 /* See that this certificate has a staple as long as anybody else has a reference to it. One that names no
  * responder, or whose chain ends before its issuer, is passed over. */

@@ -21,7 +21,6 @@
 #define ACCOUNT_LIFETIME (INT64_C(4) * 3600)
 #define ACCOUNT_LIFETIME_MAX (INT64_C(24) * 3600)
 #define ACCOUNT_CODE_LIFE (INT64_C(72) * 3600)
-#define SESSION_ID_MAX 33
 
 struct accounts;
 struct state;
@@ -83,15 +82,5 @@ int accounts_set_record(struct accounts *a, struct str name, struct str code,
 
 /* Has the account been used from there, lately (90 days)? Errors are a no. */
 bool accounts_is_familiar(struct accounts *a, struct str name, struct str source, int64_t now);
-
-/* A login was good: remember its source (or none, where that is empty), and begin a session, in which
- * certificates may be renewed for `life` seconds. Where `known` is a session of this account that lives, that
- * goes on instead: *ret_id is the same. */
-int accounts_begin_session(struct accounts *a, struct str name, struct str source, struct str known,
-                           int64_t now, int64_t life, char ret_id[SESSION_ID_MAX], struct err *err);
-
-/* When the session began and until when it lasts. 0: there is none, or it is another account's. */
-int accounts_find_session(struct accounts *a, struct str name, struct str id, int64_t now, int64_t *ret_until,
-                          struct err *err);
 
 #endif

@@ -104,7 +104,8 @@ json_t *login_client_prove(struct login_client *c, const json_t *answer, struct 
         return NULL;
     }
     if (!opaque_login_finish(&c->state, c->password, &names, &c->stretch, ke2, ke3, &c->secrets)) {
-        err_set(err, "wrong user or password");
+        err_set(err, "wrong user or password; whoever was invited with a code sets the password first: "
+                     "'cardea login --register CODE'");
         return NULL;
     }
     opaque_bind(c->secrets.session_key, LOGIN_MAC_CSR, &csr, 1, mac);

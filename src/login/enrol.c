@@ -74,7 +74,11 @@ static void enrol_approved(struct login_step *s, const struct enrolment *e, stru
     struct account account;
     struct err err = {""};
     char session[SESSION_ID_MAX], who[2 * ACCOUNT_NAME_MAX + 32];
-    int64_t until = s->now + s->l->settings.renewable;
+    const struct session_beginning beginning = {.account = login_text(e->account),
+                                                .source = login_text(s->source),
+                                                .key = e->key,
+                                                .now = s->now,
+                                                .life = s->l->settings.renewable};
     int status = accounts_find(s->l->accounts, login_text(e->account), &account, &err);
     if (status == 0 || (status == 1 && account.disabled)) {
         login_refuse(s, 403, "refused");
@@ -87,15 +91,14 @@ static void enrol_approved(struct login_step *s, const struct enrolment *e, stru
         login_refuse(s, 410, "the code is used up");
         return;
     }
-    if (status < 0 ||
-        accounts_begin_session(s->l->accounts, login_text(account.name), (struct str){NULL, 0},
-                               (struct str){NULL, 0}, s->now, s->l->settings.renewable, session, &err) < 0) {
+    if (status < 0 || sessions_begin(s->l->accounts, &beginning, session, &err) == SESSION_FAILED) {
         login_broken(s, &err);
         return;
     }
     snprintf(who, sizeof(who), "login:%s approved:%s", account.name, e->who);
     json_t *m = json_object();
-    if (login_give(s, &account, csr, session, until, who, m))
+    if (login_give(s, &account, csr, session, s->now + beginning.life, who, m) &&
+        login_put_alarm(s, &account, m))
         login_say(s, json_incref(m));
     json_decref(m);
 }
@@ -103,6 +106,8 @@ static void enrol_approved(struct login_step *s, const struct enrolment *e, stru
 static void tell_verdict(struct login_step *s, const struct enrolment *e, struct str csr)
 {
     struct err err = {""};
+    if (e->verdict != ENROLMENT_WAITS)
+        login_deed(s, "login:code", login_text(e->account));
     if (e->verdict == ENROLMENT_APPROVED)
         enrol_approved(s, e, csr);
     else if (e->verdict == ENROLMENT_REFUSED) {
@@ -138,50 +143,87 @@ void login_enrol_poll(struct login_step *s)
 
 /* ---- renewal ---- */
 
-static void renew(struct login_step *s, struct str user, struct str session_id, struct str csr)
+/* Is the session over for another reason than its keys: the account is disabled, a certificate of it revoked?
+ * 1, 0, or -1 with `err`. */
+static int is_barred(const struct login_step *s, const struct session_renewal *r, struct account *ret,
+                     struct err *err)
+{
+    int found = accounts_find(s->l->accounts, r->account, ret, err);
+    if (found < 0)
+        return -1;
+    return found == 0 || ret->disabled ? 1 : login_is_revoked(s, r->shown.session, err);
+}
+
+static enum session_verdict judge(struct login_step *s, const struct session_renewal *r,
+                                  struct account *ret_account, int64_t *ret_until, struct err *err)
+{
+    int barred = is_barred(s, r, ret_account, err);
+    if (barred != 0)
+        return barred < 0 ? SESSION_FAILED : SESSION_OVER;
+    return sessions_renew(s->l->accounts, r, ret_until, err);
+}
+
+static void refuse_reused(struct login_step *s, const struct session_renewal *r, const char *who)
+{
+    snprintf(s->ret->deed.detail, sizeof(s->ret->deed.detail), "%s",
+             login_end_reused(s, r->shown.session, who));
+    login_refuse(
+        s, 403,
+        "this login is over: its key had been replaced by a newer one, so there are two copies of it, "
+        "and one may be in wrong hands. Run 'cardea login' again, and tell an administrator if you do "
+        "not know where the other one is");
+}
+
+static void renew(struct login_step *s, const struct session_renewal *r, struct str csr)
 {
     struct account account = {.disabled = true};
     struct err err = {""};
     char session[SESSION_ID_MAX], who[ACCOUNT_NAME_MAX + 8];
     int64_t until = 0;
-    int status = accounts_find_session(s->l->accounts, user, session_id, s->now, &until, &err);
-    if (status == 1)
-        status = accounts_find(s->l->accounts, user, &account, &err);
-    if (status < 0) {
-        login_broken(s, &err);
-        return;
-    }
-    int revoked = status == 1 ? login_is_revoked(s, session_id, &err) : 0;
-    if (revoked < 0) {
-        login_broken(s, &err);
-        return;
-    }
-    if (status == 0 || account.disabled || revoked) {
-        login_refuse(s, 403, "this login is over: run 'cardea login' again");
-        return;
-    }
-    str_copy(session, sizeof(session), session_id.p, session_id.len);
+    enum session_verdict verdict = judge(s, r, &account, &until, &err);
     snprintf(who, sizeof(who), "login:%s", account.name);
-    json_t *m = json_object();
-    if (login_give(s, &account, csr, session, until, who, m))
-        login_say(s, json_incref(m));
-    json_decref(m);
+    str_copy(session, sizeof(session), r->shown.session.p, r->shown.session.len);
+    snprintf(s->ret->deed.session, sizeof(s->ret->deed.session), "%s", session);
+    if (verdict == SESSION_FAILED)
+        login_broken(s, &err);
+    else if (verdict == SESSION_REUSED)
+        refuse_reused(s, r, who);
+    else if (verdict == SESSION_OVER)
+        login_refuse(s, 403, "this login is over: run 'cardea login' again");
+    else {
+        json_t *m = json_object();
+        if (login_give(s, &account, csr, session, until, who, m))
+            login_say(s, json_incref(m));
+        json_decref(m);
+    }
+}
+
+static struct str name_shown(const struct identity *id)
+{
+    for (uint32_t i = 0; id != NULL && i < id->count; i++)
+        if (id->facts[i].kind == IDENTITY_NAME)
+            return login_text(id->facts[i].value);
+    return login_text("");
 }
 
 void login_renew(struct login_step *s)
 {
     struct buf csr = {0};
     uint8_t key[LOGIN_KEY_DIGEST];
-    const char *user = login_find_fact(s->r->identity, IDENTITY_NAME, "");
-    const char *session = login_find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
-    if (user == NULL || session == NULL || strlen(session) >= SESSION_ID_MAX) {
+    const struct session_renewal r = {.account = name_shown(s->r->identity),
+                                      .shown = login_shown(s),
+                                      .next = key,
+                                      .source = login_text(s->source),
+                                      .now = s->now};
+    login_deed(s, "login:renew", r.account);
+    if (r.account.len == 0 || r.shown.session.len == 0) {
         login_refuse(s, 403, "no certificate of a login was shown: run 'cardea login'");
         return;
     }
-    int64_t wait = tries_wait(s->l->issued, login_text(user), s->now);
+    int64_t wait = tries_wait(s->l->issued, r.account, s->now);
     if (wait > 0)
         login_wait(s, wait);
     else if (read_csr(s, &csr, key))
-        renew(s, login_text(user), login_text(session), (struct str){(const char *)csr.data, csr.len});
+        renew(s, &r, (struct str){(const char *)csr.data, csr.len});
     buf_free(&csr);
 }

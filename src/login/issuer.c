@@ -10,7 +10,10 @@
 #include "ca/csr.h"
 #include "cert/leaf.h"
 
-static int issue(void *arg, const struct login_grant *g, struct buf *ret_pem, struct err *err)
+_Static_assert(LOGIN_SERIAL_MAX >= CA_SERIAL_TEXT, "a serial number fits");
+
+static int issue(void *arg, const struct login_grant *g, struct buf *ret_pem,
+                 char ret_serial[LOGIN_SERIAL_MAX], struct err *err)
 {
     struct csr csr = {0};
     struct ca_serial serial;
@@ -25,6 +28,8 @@ static int issue(void *arg, const struct login_grant *g, struct buf *ret_pem, st
                                        .lifetime = g->lifetime};
     int status = authority_certify(arg, csr.key, CA_PROFILE_CLIENT, &request, g->who, &serial, ret_pem, err);
     csr_free(&csr);
+    if (status == 0)
+        ca_serial_text(&serial, ret_serial);
     return status;
 }
 
@@ -48,6 +53,11 @@ static int revoked(void *arg, const char *uri, int64_t since, struct err *err)
     return authority_revoked_name(arg, uri, since, err);
 }
 
+static int revoke(void *arg, const char *uri, const char *who, int64_t now, struct err *err)
+{
+    return authority_revoke_name(arg, uri, CA_REASON_KEY_COMPROMISE, who, now, err) < 0 ? -1 : 0;
+}
+
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
     uint8_t *der = NULL;
@@ -59,5 +69,6 @@ static int root(void *arg, struct buf *ret_pem, struct err *err)
 
 struct login_issuer login_issuer_of(struct authority *a)
 {
-    return (struct login_issuer){.arg = a, .issue = issue, .look = look, .revoked = revoked, .root = root};
+    return (struct login_issuer){
+        .arg = a, .issue = issue, .look = look, .revoked = revoked, .revoke = revoke, .root = root};
 }

@@ -21,12 +21,18 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "cert/fresh_key.h"
+#include "cert/key.h"
 #include "cert/leaf.h"
 #include "cert/pem.h"
 
 #define KEEP_FILE_MAX (256 * 1024)
 
 /* ---- the key ---- */
+
+static int refuse_key(struct err *err)
+{
+    return err_set(err, "no key could be made: is there enough memory?");
+}
 
 bool keep_key_text(const struct evp_pkey_st *key, struct buf *ret)
 {
@@ -64,6 +70,77 @@ static bool put_line(struct buf *b, const char *key, const char *value)
     return strpbrk(value, "\r\n") == NULL && (*value == '\0' || buf_printf(b, "%s: %s\n", key, value));
 }
 
+/* ---- the key that follows ---- */
+
+static struct buf next_path(const char *path)
+{
+    struct buf next = {0};
+    CHECK(buf_printf(&next, "%s.next", path));
+    return next;
+}
+
+static void forget_next(const char *path)
+{
+    struct buf next = next_path(path);
+    (void)unlink(buf_text(&next)); /* one that stays is as good for the next renewal as any other */
+    buf_free(&next);
+}
+
+/* NULL where there is none, or it cannot be read: then another is made. */
+static EVP_PKEY *read_next(const char *path)
+{
+    struct buf text = {0};
+    struct err ignored;
+    if (file_read(path, KEEP_FILE_MAX, &text, NULL, &ignored) < 0)
+        return NULL;
+    BIO *bio = BIO_new_mem_buf(text.data, (ossl_ssize_t)text.len);
+    EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
+    BIO_free(bio);
+    OPENSSL_cleanse(text.data, text.len);
+    buf_free(&text);
+    return key;
+}
+
+static EVP_PKEY *make_next(const char *path, struct err *err)
+{
+    struct buf b = {0};
+    EVP_PKEY *key = key_make(KEY_P256);
+    bool good = key != NULL && buf_reserve(&b, KEEP_FILE_MAX) && fresh_key_put(&b, key);
+    int status = good ? file_write_atomic(path, 0600, b.data, b.len, err) : refuse_key(err);
+    if (b.data != NULL)
+        OPENSSL_cleanse(b.data, b.len);
+    buf_free(&b);
+    if (status == 0)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+struct evp_pkey_st *keep_key_next(const char *path, struct buf *ret_csr, struct err *err)
+{
+    struct buf next = next_path(path);
+    EVP_PKEY *key = read_next(buf_text(&next));
+    if (key == NULL || !fresh_key_put_csr(key, ret_csr)) {
+        EVP_PKEY_free(key);
+        key = make_next(buf_text(&next), err);
+        if (key != NULL && !fresh_key_put_csr(key, ret_csr)) {
+            EVP_PKEY_free(key);
+            key = NULL;
+            refuse_key(err);
+        }
+    }
+    buf_free(&next);
+    return key;
+}
+
+int keep_remove(const char *path, struct err *err)
+{
+    forget_next(path);
+    return unlink(path) == 0 || errno == ENOENT ? 0 : err_errno(err, errno, "%s cannot be removed", path);
+}
+
+/* ---- writing and reading ---- */
+
 static int write_file(const char *path, const struct keep *k, struct str chain, const EVP_PKEY *key,
                       struct err *err)
 {
@@ -97,7 +174,10 @@ int keep_write(const char *path, struct keep *keep, struct str chain_pem, const 
     X509_free(cert);
     if (!ours)
         return err_set(err, "the certificate that the door gave is for another key than ours");
-    return write_file(path, keep, chain_pem, key, err);
+    if (write_file(path, keep, chain_pem, key, err) < 0)
+        return -1;
+    forget_next(path);
+    return 0;
 }
 
 static void take_line(struct keep *k, const char *line, size_t len)

@@ -27,12 +27,21 @@ struct keep {
     int64_t renewable_until;  /* without a password */
 };
 
+/* The key that is to follow that of `path` in a renewal, and its certification request in DER. It is written
+ * to `path`.next before anybody is asked to certify it, and is the same until keep_write() has put it in its
+ * place: an answer that got lost can so be asked for again, which is all that the door allows with a key that
+ * it has replaced (login/sessions.h). NULL with `err`. The caller owns it: fresh_key_free(). */
+struct evp_pkey_st *keep_key_next(const char *path, struct buf *ret_csr, struct err *err);
+
+/* Remove what is kept at `path`, where it is. -1 with `err`. */
+int keep_remove(const char *path, struct err *err);
+
 /* SHA-256 of its public key, "SHA256:" and base64: what an administrator compares. */
 bool keep_key_text(const struct evp_pkey_st *key, struct buf *ret);
 
-/* Write `path`, in place of what is there: 0600, atomically. Of `keep`, `user` and `until` are filled in from
- * the certificate. -1 with `err`: the chain does not begin with a certificate of that key, or a text has a
- * line end. */
+/* Write `path`, in place of what is there: 0600, atomically; a key that was to follow is gone then. Of
+ * `keep`, `user` and `until` are filled in from the certificate. -1 with `err`: the chain does not begin with
+ * a certificate of that key, or a text has a line end. */
 int keep_write(const char *path, struct keep *keep, struct str chain_pem, const struct evp_pkey_st *key,
                struct err *err);
 

@@ -71,16 +71,56 @@ int login_is_revoked(const struct login_step *s, struct str session, struct err 
     return s->l->issuer.revoked(s->l->issuer.arg, uri, s->now - s->l->settings.renewable, err);
 }
 
-const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix)
+struct session_shown login_shown(const struct login_step *s)
 {
-    size_t len = strlen(prefix);
-    for (uint32_t i = 0; id != NULL && i < id->count; i++)
-        if (id->facts[i].kind == kind && strncmp(id->facts[i].value, prefix, len) == 0)
-            return id->facts[i].value + len;
-    return NULL;
+    const struct identity *id = s->r->identity;
+    const size_t len = strlen(LOGIN_URI);
+    for (uint32_t i = 0; id != NULL && s->r->key != NULL && i < id->count; i++) {
+        const char *value = id->facts[i].value;
+        if (id->facts[i].kind == IDENTITY_URI && strncmp(value, LOGIN_URI, len) == 0 &&
+            strlen(value + len) < SESSION_ID_MAX)
+            return (struct session_shown){login_text(value + len), s->r->key};
+    }
+    return (struct session_shown){{"", 0}, NULL};
+}
+
+const char *login_end_reused(struct login_step *s, struct str session, const char *who)
+{
+    char uri[sizeof(LOGIN_URI) + SESSION_ID_MAX];
+    struct err err = {""};
+    snprintf(uri, sizeof(uri), LOGIN_URI "%.*s", (int)session.len, session.p);
+    if (s->l->issuer.revoke(s->l->issuer.arg, uri, who, s->now, &err) == 0)
+        return "a key that had been replaced was used: somebody has a copy of it. The session has ended, its "
+               "certificates are revoked";
+    login_report(s, &err);
+    return "a key that had been replaced was used: somebody has a copy of it. The session has ended, but its "
+           "certificates could not be revoked";
+}
+
+bool login_put_alarm(struct login_step *s, const struct account *account, json_t *m)
+{
+    struct session_alarm alarm;
+    struct err err = {""};
+    if (sessions_take_alarm(s->l->accounts, login_text(account->name), &alarm, &err) < 0) {
+        login_broken(s, &err);
+        return false;
+    }
+    if (alarm.at == 0)
+        return true;
+    CHECK(json_object_set_new(m, "reused", json_integer(alarm.at)) == 0);
+    form_put_text(m, "reused_from", alarm.source, strlen(alarm.source));
+    return true;
 }
 
 /* ---- answers ---- */
+
+void login_deed(struct login_step *s, const char *what, struct str who)
+{
+    struct web_deed *deed = &s->ret->deed;
+    *deed = (struct web_deed){.action = "login", .what = what};
+    str_copy(deed->who, sizeof(deed->who), who.p,
+             who.len < sizeof(deed->who) ? who.len : sizeof(deed->who) - 1);
+}
 
 void login_say(struct login_step *s, json_t *m)
 {
@@ -103,12 +143,22 @@ void login_refuse(struct login_step *s, unsigned status, const char *fmt, ...)
           buf_printf(&s->ret->body, "}"));
     s->ret->status = status;
     s->ret->type = FORM_TYPE;
+    s->ret->deed.refused = true;
+    if (status == 400) /* nothing was tried by it */
+        s->ret->deed.what = NULL;
+    if (s->ret->deed.detail[0] == '\0')
+        snprintf(s->ret->deed.detail, sizeof(s->ret->deed.detail), "%s", text);
+}
+
+void login_report(struct login_step *s, const struct err *err)
+{
+    *s->err = *err;
+    s->broken = true;
 }
 
 void login_broken(struct login_step *s, const struct err *err)
 {
-    *s->err = *err;
-    s->broken = true;
+    login_report(s, err);
     login_refuse(s, 503, "the door cannot do that at present; try again later");
 }
 
@@ -151,7 +201,11 @@ bool login_give(struct login_step *s, const struct account *account, struct str 
         .who = who,
     };
     tries_count(s->l->issued, login_text(account->name), s->now);
-    bool good = s->l->issuer.issue(s->l->issuer.arg, &grant, &pem, &err) == 0;
+    char serial[LOGIN_SERIAL_MAX] = "";
+    struct web_deed *deed = &s->ret->deed;
+    bool good = s->l->issuer.issue(s->l->issuer.arg, &grant, &pem, serial, &err) == 0;
+    snprintf(deed->session, sizeof(deed->session), "%s", session);
+    snprintf(deed->serial, sizeof(deed->serial), "%s", serial);
     if (good) {
         form_put_text(m, "certificate", (const char *)pem.data, pem.len);
         CHECK(json_object_set_new(m, "until", json_integer(s->now + grant.lifetime)) == 0 &&

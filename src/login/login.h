@@ -15,16 +15,19 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "cert/identity.h"
 #include "login/accounts.h"
+#include "login/sessions.h"
 #include "web/web.h"
 
-/* Behind "cardea://login/" in the certificate (a URI of its subject's names) stands the session. */
-#define LOGIN_URI "cardea://login/"
+/* Behind this in the certificate (a URI of its subject's names) stands the session. */
+#define LOGIN_URI IDENTITY_LOGIN_URI
 #define LOGIN_CONTEXT "cardea login 1"   /* OPAQUE's context, 6.4.2 */
 #define LOGIN_MAC_CSR "cardea login csr" /* labels of opaque_bind() */
 #define LOGIN_MAC_CERTIFICATE "cardea login certificate"
-#define LOGIN_KEY_DIGEST 32
+#define LOGIN_KEY_DIGEST SESSION_KEY
 #define LOGIN_PEM_MAX 65536
+#define LOGIN_SERIAL_MAX 48
 #define LOGIN_POLL 3 /* seconds between two questions of whoever waits to be approved */
 
 /* A certificate to be issued. Borrowed for the call. */
@@ -42,12 +45,16 @@ struct login_grant {
 /* Who issues. Each returns -1 with `err`. */
 struct login_issuer {
     void *arg;
-    /* Append the certificate and those above it without the root, in PEM. */
-    int (*issue)(void *arg, const struct login_grant *grant, struct buf *ret_pem, struct err *err);
+    /* Append the certificate and those above it without the root, in PEM; its serial number in hexadecimal.
+     */
+    int (*issue)(void *arg, const struct login_grant *grant, struct buf *ret_pem,
+                 char ret_serial[LOGIN_SERIAL_MAX], struct err *err);
     /* Is this a certification request (DER) that could be granted? SHA-256 of its SubjectPublicKeyInfo. */
     int (*look)(void *arg, struct str csr, uint8_t ret_key[LOGIN_KEY_DIGEST], struct err *err);
     /* Is a certificate revoked that has this URI and ends after `since`? 1 or 0. */
     int (*revoked)(void *arg, const char *uri, int64_t since, struct err *err);
+    /* Revoke all certificates that have this URI and have not ended at `now`: others may have their keys. */
+    int (*revoke)(void *arg, const char *uri, const char *who, int64_t now, struct err *err);
     /* Append the root in PEM, for who knows only its fingerprint. */
     int (*root)(void *arg, struct buf *ret_pem, struct err *err);
 };

@@ -42,9 +42,16 @@ login_step_fn login_register_start, login_register_finish; /* password.c */
 login_step_fn login_start, login_finish;
 login_step_fn login_enrol, login_enrol_poll, login_renew; /* enrol.c */
 
+/* What is asked for deserves a line of the audit: `what` (static) for `who`. Whatever is answered behind this
+ * goes into it. */
+void login_deed(struct login_step *s, const char *what, struct str who);
+
 /* Answer with a status and {"error": ...}; printf style. */
 void login_refuse(struct login_step *s, unsigned status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Something is wrong here: for whoever runs the door. What is answered stays as it is. */
+void login_report(struct login_step *s, const struct err *err);
 
 /* Something is wrong here, not with the client: nothing of it is told. */
 void login_broken(struct login_step *s, const struct err *err);
@@ -65,9 +72,17 @@ bool login_give(struct login_step *s, const struct account *account, struct str 
  * `err`. */
 int login_is_revoked(const struct login_step *s, struct str session, struct err *err);
 
-/* The value of the identity's first fact of a kind that begins with `prefix`, behind that; NULL: there is
- * none, or no identity. */
-const char *login_find_fact(const struct identity *id, enum identity_kind kind, const char *prefix);
+/* The session of the certificate that the client has shown, and its key; an empty session: it has shown none
+ * of a login. */
+struct session_shown login_shown(const struct login_step *s);
+
+/* A key that was replaced was shown for that session, which has ended: what was issued in it is void too.
+ * Returns what the audit is to say of it. */
+const char *login_end_reused(struct login_step *s, struct str session, const char *who);
+
+/* Put into the answer `m` what the owner of the account is to be told at a login. False: an error was
+ * answered. */
+bool login_put_alarm(struct login_step *s, const struct account *account, json_t *m);
 
 /* Texts with a length. */
 struct str login_text(const char *text);

@@ -94,7 +94,10 @@ void login_register_start(struct login_step *s)
 {
     struct str user, code;
     uint8_t request[OPAQUE_REQUEST], response[OPAQUE_RESPONSE];
-    if (!read_user(s, &user) || !has_code(s, user, &code))
+    if (!read_user(s, &user))
+        return;
+    login_deed(s, "login:register", user);
+    if (!has_code(s, user, &code))
         return;
     if (!form_bytes(s->m, "request", request, sizeof(request)) ||
         !opaque_register_answer(accounts_server(s->l->accounts), user, request, response)) {
@@ -103,6 +106,7 @@ void login_register_start(struct login_step *s)
     }
     json_t *m = json_object();
     form_put_bytes(m, "response", response, sizeof(response));
+    s->ret->deed = (struct web_deed){0}; /* told once the password is set */
     login_say(s, m);
 }
 
@@ -111,7 +115,10 @@ void login_register_finish(struct login_step *s)
     struct err err = {""};
     struct str user, code;
     uint8_t record[OPAQUE_RECORD];
-    if (!read_user(s, &user) || !has_code(s, user, &code))
+    if (!read_user(s, &user))
+        return;
+    login_deed(s, "login:register", user);
+    if (!has_code(s, user, &code))
         return;
     if (!form_bytes(s->m, "record", record, sizeof(record)) || !opaque_record_is_sound(record)) {
         login_refuse(s, 400, "'record' is no registration record (RFC 9807, 5.1)");
@@ -176,6 +183,7 @@ void login_start(struct login_step *s)
     uint8_t ke1[OPAQUE_KE1], record[OPAQUE_RECORD];
     if (!read_user(s, &user))
         return;
+    login_deed(s, "login:try", user);
     if (!form_bytes(s->m, "ke1", ke1, sizeof(ke1))) {
         login_refuse(s, 400, "'ke1' is missing, or not %d bytes in base64", OPAQUE_KE1);
         return;
@@ -224,20 +232,6 @@ static void bind_certificate(json_t *m, const uint8_t session_key[OPAQUE_HASH])
     form_put_bytes(m, "mac", mac, sizeof(mac));
 }
 
-/* The session of the certificate that the client has shown beside its password: it goes on, so that nothing
- * of what the next certificate says differs, and connections that stand may be renewed with it
- * (doc/internals/tunnel-protocol.md). Of another account it counts for nothing, nor does one that was
- * revoked. */
-static struct str session_shown(const struct login_step *s)
-{
-    struct err err;
-    const char *session = login_find_fact(s->r->identity, IDENTITY_URI, LOGIN_URI);
-    if (session == NULL || strlen(session) >= SESSION_ID_MAX ||
-        login_is_revoked(s, login_text(session), &err) != 0)
-        return (struct str){NULL, 0};
-    return login_text(session);
-}
-
 /* Disabled or reset since KE2, or with another password: who knew the one of before is out. */
 static bool is_as_it_began(const struct account *account, const struct sealed_login *login)
 {
@@ -252,7 +246,6 @@ static void log_in(struct login_step *s, const struct sealed_login *login, struc
     struct account account;
     struct err err = {""};
     char session[SESSION_ID_MAX], who[ACCOUNT_NAME_MAX + 8];
-    int64_t until = s->now + s->l->settings.renewable;
     uint8_t key[LOGIN_KEY_DIGEST];
     int status = accounts_find(s->l->accounts, login_text(login->name), &account, &err);
     if (status == 0 || (status == 1 && !is_as_it_began(&account, login))) {
@@ -263,15 +256,26 @@ static void log_in(struct login_step *s, const struct sealed_login *login, struc
         login_refuse(s, 400, "'csr': %s", err.text);
         return;
     }
-    if (status < 0 ||
-        accounts_begin_session(s->l->accounts, login_text(login->name), login_text(s->source),
-                               session_shown(s), s->now, s->l->settings.renewable, session, &err) < 0) {
+    const struct session_beginning beginning = {.account = login_text(login->name),
+                                                .source = login_text(s->source),
+                                                .familiar = true,
+                                                .key = key,
+                                                .replaces = login_shown(s),
+                                                .now = s->now,
+                                                .life = s->l->settings.renewable};
+    enum session_verdict begun =
+        status < 0 ? SESSION_FAILED : sessions_begin(s->l->accounts, &beginning, session, &err);
+    if (begun == SESSION_FAILED) {
         login_broken(s, &err);
         return;
     }
     snprintf(who, sizeof(who), "login:%s", account.name);
+    if (begun == SESSION_REUSED)
+        snprintf(s->ret->deed.detail, sizeof(s->ret->deed.detail), "of the login that this replaces %s",
+                 login_end_reused(s, beginning.replaces.session, who));
     json_t *m = json_object();
-    if (login_give(s, &account, csr, session, until, who, m)) {
+    if (login_give(s, &account, csr, session, s->now + beginning.life, who, m) &&
+        login_put_alarm(s, &account, m)) {
         bind_certificate(m, login->expected.session_key);
         login_say(s, json_incref(m));
     }
@@ -295,7 +299,9 @@ void login_finish(struct login_step *s)
 {
     struct sealed_login login = {0};
     struct buf csr = {0};
+    login_deed(s, "login:password", login_text(""));
     if (is_proven(s, &login, &csr)) {
+        login_deed(s, "login:password", login_text(login.name));
         count_finish(s, &login);
         int64_t wait = tries_wait(s->l->issued, login_text(login.name), s->now);
         if (wait > 0)

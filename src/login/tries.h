@@ -2,7 +2,8 @@
 /* How often something may be tried: a few times at once, then with waits that double, up to a longest.
  * Bounded memory, whoever tries and with whatever names: a set of few places is shared by those whose keys
  * meet there, and who has tried least gives way. So a flood of invented names does not wash away what is
- * known of a name that is under attack. Lost with the process. */
+ * known of a name that is under attack. Lost with the process, which is as good as kept:
+ * doc/internals/login.md, "Tries". */
 #ifndef CARDEA_LOGIN_TRIES_H
 #define CARDEA_LOGIN_TRIES_H
 

@@ -52,7 +52,7 @@ struct server_probe_params {
     const struct starttls *protocol; /* has a section `ask`; NULL: TLS begins at once */
     const char *host;                /* where to connect */
     uint16_t port;
-    const char *name;          /* what the server must prove to be; also sent as SNI */
+    const char *name;          /* what the server must prove to be; also sent as SNI. NULL: any, and none */
     int64_t timeout;           /* for all of it, in nanoseconds */
     void (*done)(void *owner); /* from the loop, once; free it there if you like */
     void *owner;

@@ -65,7 +65,7 @@ void cert_desk_unref(struct cert_desk *desk)
 
 static struct cert_cache_key key_of(const struct cert_question *q)
 {
-    return (struct cert_cache_key){{q->name, strlen(q->name)}, q->purpose, q->route};
+    return (struct cert_cache_key){{q->name, strlen(q->name)}, q->route};
 }
 
 /* Each looks again and finds what has come. Who is woken may take others out of the list. */
@@ -102,8 +102,7 @@ static struct asked *find_asked(const struct cert_desk *desk, const struct cert_
 {
     for (struct list *n = desk->asked.next; n != &desk->asked; n = n->next) {
         struct asked *a = CONTAINER_OF(n, struct asked, node);
-        if (a->question.purpose == key->purpose && a->question.route == key->route &&
-            str_is(key->name, a->question.name))
+        if (a->question.route == key->route && str_is(key->name, a->question.name))
             return a;
     }
     return NULL;
@@ -137,7 +136,6 @@ static struct asked *ask(struct cert_desk *desk, const struct cert_cache_key *ke
     desk->questions++;
     a->question.home = desk->loop;
     a->question.answered = on_answered;
-    a->question.purpose = key->purpose;
     a->question.route = key->route;
     a->question.peer = *peer;
     str_copy(a->question.name, sizeof(a->question.name), key->name.p, key->name.len);
@@ -165,7 +163,7 @@ enum cert_desk_result cert_desk_find(struct cert_desk *desk, const struct cert_c
                                                     "the client names no host that could have a certificate"},
                                     busy = {.why = "too many certificates are being waited for"};
     char name[HOSTNAME_MAX + 1];
-    struct cert_cache_key tidied = {{name, 0}, key->purpose, key->route};
+    struct cert_cache_key tidied = {{name, 0}, key->route};
     CHECK_MAGIC(desk, DESK_MAGIC);
     *ret = &nameless;
     if (!tidy(key->name, name, &tidied.name.len))

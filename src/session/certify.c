@@ -11,7 +11,7 @@
 static enum cert_desk_result look_up(const struct certify_wish *wish, struct cert_waiter *waiter,
                                      struct cert **ret, const char **ret_why)
 {
-    const struct cert_cache_key key = {wish->query->sni, CERT_TO_SERVE, wish->route->asks_as};
+    const struct cert_cache_key key = {wish->query->sni, wish->route->asks_as};
     const struct cert_answer *answer;
     enum cert_desk_result result = cert_desk_find(wish->desk, &key, wish->peer, waiter, &answer);
     if (result == CERT_DESK_FOUND)

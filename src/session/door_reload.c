@@ -279,6 +279,16 @@ int door_install_first(struct door *d, struct buf *errors)
 
 /* ---- CRLs ---- */
 
+/* By the book of the door's own CA, perhaps by CRLs as well. */
+static void book_in_force(void *arg, const struct review *review, const char *errors)
+{
+    struct door *d = arg;
+    (void)review;
+    (void)errors;
+    door_notify(d, "what the CA has revoked is refused from now on");
+    d->lockouts = lockouts(d, d->snap, true);
+}
+
 static void crls_in_force(void *arg, const struct review *review, const char *errors)
 {
     struct door *d = arg;
@@ -305,7 +315,7 @@ void door_refresh_crls(struct door *d)
     int64_t now = loop_now(d->loop);
     if (d->installing || d->draining)
         return;
-    uint64_t stale = snapshot_stale(d->snap);
+    uint64_t stale = snapshot_stale(d->snap, &d->shared);
     if (stale == d->unread_crls && now < d->crl_retry_at)
         return;
     d->unread_crls = 0;
@@ -319,7 +329,7 @@ void door_refresh_crls(struct door *d)
     buf_free(&errors);
     if (fresh == NULL)
         return;
-    struct reload *r = new_reload(d, crls_in_force, d);
+    struct reload *r = new_reload(d, fresh->revoked != d->snap->revoked ? book_in_force : crls_in_force, d);
     r->snap = fresh;
     d->installing = true;
     crew_broadcast(&d->crew, d->loop, refresh_in, in_force, r);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "cert/identity.h"
+#include "session/deed.h"
 
 #define OFFICE_MAGIC 0x0ff1ce00u
 
@@ -41,6 +42,7 @@ void inquiry_free(struct inquiry *q)
     buf_free(&q->content);
     web_answer_free(&q->answer);
     identity_free(q->identity);
+    audit_place_free(q->place);
     free(q);
 }
 

@@ -9,11 +9,13 @@
 #include <stddef.h>
 
 #include "base/list.h"
+#include "cert/leaf.h"
 #include "loop/loop.h"
 #include "net/addr.h"
 #include "web/reader.h"
 #include "web/service.h"
 
+struct audit_place;
 struct identity;
 struct office;
 
@@ -26,7 +28,9 @@ struct inquiry {
     struct buf content;       /* ... or this, where no HTTP was read */
     struct web_request request;
     char source[NET_ADDR_TEXT_MAX];
+    struct audit_place *place; /* of its own, or NULL */
     struct identity *identity; /* of its own, or NULL */
+    uint8_t key[CERT_KEY_DIGEST];
     struct web_answer answer;
     bool answered;
     /* Called on the asker's thread, once; the inquiry is his again. */

@@ -10,6 +10,7 @@
 #include "audit/counters.h"
 #include "base/clock.h"
 #include "cert/identity.h"
+#include "session/deed.h"
 #include "session/office.h"
 #include "session/resident.h"
 #include "session/session.h"
@@ -25,6 +26,8 @@ struct pages {
     struct resident resident;
     uint32_t magic;
     struct worker *worker;
+    struct session_origin origin; /* its session's, which lives longer */
+    struct net_addr peer;
     struct link *link;
     const struct route_runtime *route;
     const struct config_limits *limits;
@@ -147,6 +150,7 @@ static void abandon(struct pages *p)
 static void on_back(struct inquiry *q)
 {
     struct pages *p = q->asker;
+    audit_place_tell(q->place, &q->answer.deed);
     if (p == NULL) {
         inquiry_free(q);
         return;
@@ -171,11 +175,17 @@ static void tell_services(struct pages *p)
     answer(p, NULL, &a);
 }
 
-static struct identity *identity_for(const struct pages *p)
+/* Who has asked, and by which key he has proven it. */
+static void show_identity(const struct pages *p, struct inquiry *q)
 {
     struct link_peer peer;
     link_peer(p->link, &peer);
-    return peer.identity == NULL ? NULL : identity_make(peer.identity->facts, peer.identity->count);
+    if (peer.identity == NULL)
+        return;
+    q->identity = identity_make(peer.identity->facts, peer.identity->count);
+    q->request.identity = q->identity;
+    if (cert_key_digest(cert_chain_at(peer.chain, 0), q->key))
+        q->request.key = q->key;
 }
 
 static struct inquiry *make_inquiry(struct pages *p, const struct web_service *service)
@@ -184,12 +194,11 @@ static struct inquiry *make_inquiry(struct pages *p, const struct web_service *s
     q->service = service;
     q->reader = p->reader;
     p->reader = (struct web_reader){0};
-    q->identity = identity_for(p);
     memcpy(q->source, p->source, sizeof(q->source));
     q->request = web_reader_request(&q->reader);
+    show_identity(p, q);
     q->request.tls = p->tls;
     q->request.source = (struct str){q->source, strlen(q->source)};
-    q->request.identity = q->identity;
     q->request.https_port = (uint16_t)p->route->config->redirect_port;
     q->back = on_back;
     q->asker = p;
@@ -225,6 +234,7 @@ static void dispatch(struct pages *p)
         return;
     }
     p->asked = q;
+    q->place = audit_place_new(p->worker, &p->origin);
     allow(p, p->limits->answer_timeout);
     if (office_ask(p->worker->shared->office, q, p->worker->loop, p->limits->requests))
         return;
@@ -407,10 +417,16 @@ struct resident *pages_new(struct worker *w, struct link *link, const struct ses
     *p = (struct pages){.resident = {.ops = &ops},
                         .magic = PAGES_MAGIC,
                         .worker = w,
+                        .origin = {.listener = origin->listener,
+                                   .epoch = origin->epoch,
+                                   .route = origin->route,
+                                   .carrier = origin->carrier},
+                        .peer = *origin->peer,
                         .link = link,
                         .route = origin->route,
                         .limits = &origin->epoch->snap->config->limits,
                         .tls = tls};
+    p->origin.peer = &p->peer;
     net_addr_host(origin->peer, p->source);
     CHECK(buf_append(&p->in, early.p, early.len));
     timer_init(&p->timer, on_timer);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who makes a source of certificates out of a configuration: the keeper, which stands above this folder. It
- * lives as long as the door. */
+/* Who stands above this folder and lives as long as the door. The keeper makes a source of certificates out
+ * of a configuration; the CA tells what it has revoked. */
 #ifndef CARDEA_SESSION_PROVIDER_H
 #define CARDEA_SESSION_PROVIDER_H
 
 struct cert;
+struct revoked;
 struct cert_source;
 struct config;
 struct err;
@@ -19,6 +20,12 @@ struct cert_provider {
      * looked up): who keeps staples sets theirs. All is borrowed for the call. May be NULL. Control thread.
      */
     void (*loaded)(struct cert_provider *provider, const struct config *config, struct cert *const *certs);
+};
+
+/* What the door's own CA, which stands above this folder too, has revoked by now. Borrowed until the next
+ * call, and the same while nothing more has been. Control thread. */
+struct revocations_provider {
+    struct revoked *(*now)(struct revocations_provider *provider);
 };
 
 #endif

@@ -4,8 +4,8 @@
  *
  * Nothing is gained by it that a new connection would not give. The chain is proven by the trust bundle of
  * the route that is in force; the certificate says the same of its holder as the one before, every fact of it
- * (identity.h), so that all that was decided by those facts still holds; and the policy in force has to let
- * him in. Else the connection stays as it is, and ends when it would have.
+ * (identity_digest()), so that all that was decided by those facts still holds; and the policy in force has
+ * to let him in. Else the connection stays as it is, and ends when it would have.
  *
  * Whom a worker is asked about may live on another: the question goes there and comes back as a message. */
 #ifndef CARDEA_SESSION_RENEWAL_H

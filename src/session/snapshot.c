@@ -16,8 +16,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cert/revoked.h"
 #include "cert/source.h"
 #include "net/handed.h"
+#include "session/bundles.h"
 #include "session/plan.h"
 #include "session/provider.h"
 #include "session/shared.h"
@@ -67,14 +69,10 @@ static void load_trust(struct build *b)
 {
     const struct config *c = b->snap->config;
     for (size_t i = 0; i < c->trust.n; i++) {
-        const struct config_trust *t = &c->trust.v[i];
-        struct trust_files files = {t->name.text, plan_texts(&t->ca), t->ca.n, plan_texts(&t->crl), t->crl.n};
         struct err err;
-        b->snap->trust[i] = trust_load(&files, &err);
+        b->snap->trust[i] = bundles_load(&c->trust.v[i], b->snap->revoked, &err);
         if (b->snap->trust[i] == NULL)
-            report(b, t->head.at, &err);
-        plan_texts_done(files.ca);
-        plan_texts_done(files.crl);
+            report(b, c->trust.v[i].head.at, &err);
     }
 }
 
@@ -83,15 +81,15 @@ static void load_trust(struct build *b)
 static void renew_trust(struct build *b, const struct snapshot *old, size_t i)
 {
     struct err why, err;
-    uint64_t stale = trust_stale(old->trust[i]);
-    struct trust *fresh = stale != 0 ? trust_reload(old->trust[i], &why) : NULL;
-    if (stale != 0 && fresh == NULL) {
+    uint64_t unread;
+    struct trust *fresh = bundles_renew(old->trust[i], b->snap->revoked, &unread, &why);
+    if (unread != 0) {
         err_set(&err, "%s; the CRL before stays in force, until it expires", why.text);
         plan_complain(old->plan, old->config->trust.v[i].head.at, &err, b->errors);
     }
     b->snap->trust[i] = fresh != NULL ? fresh : trust_ref(old->trust[i]);
     b->fresh += fresh != NULL;
-    b->unread += fresh == NULL ? stale : 0;
+    b->unread += unread;
 }
 
 static struct trust *trust_named(struct build *b, const struct config_text *name)
@@ -643,6 +641,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
                       .errors = errors};
     bool planned = plan_make(b.snap->plan, errors) == 0;
     b.snap->staging = shared->staging == NULL ? NULL : staging_ref(shared->staging);
+    b.snap->revoked = revoked_ref(bundles_revoked(shared));
     load_ech(&b);
     load_trust(&b);
     load_certs(&b);
@@ -665,6 +664,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     struct build b = {.snap = snapshot_new(plan_ref(old->plan), own_certs_ref(old->own), shared),
                       .shared = shared,
                       .errors = errors};
+    b.snap->revoked = revoked_ref(bundles_revoked(shared));
     b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
         renew_trust(&b, old, i);
@@ -672,7 +672,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
     b.snap->source = cert_source_ref(old->source);
     *ret_unread = b.unread;
-    b.failed = b.fresh == 0;
+    b.failed = b.fresh == 0 && b.snap->revoked == old->revoked;
     for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
         make_route(&b, i);
     return snapshot_finish(&b);
@@ -687,6 +687,7 @@ struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_sh
                       .shared = shared,
                       .errors = errors};
     b.snap->staging = staging_ref(staging);
+    b.snap->revoked = revoked_ref(old->revoked);
     b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
         b.snap->trust[i] = trust_ref(old->trust[i]);
@@ -698,9 +699,10 @@ struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_sh
     return snapshot_finish(&b);
 }
 
-uint64_t snapshot_stale(const struct snapshot *snap)
+uint64_t snapshot_stale(const struct snapshot *snap, const struct snapshot_shared *shared)
 {
-    uint64_t sum = 0;
+    const struct revoked *revoked = bundles_revoked(shared);
+    uint64_t sum = revoked == snap->revoked ? 0 : (uintptr_t)revoked | 1;
     for (size_t i = 0; i < snap->config->trust.n; i++)
         sum += trust_stale(snap->trust[i]);
     return sum;
@@ -739,6 +741,7 @@ void snapshot_unref(struct snapshot *snap)
     for (size_t i = 0; i < c->trust.n; i++)
         trust_unref(snap->trust[i]);
     trust_unref(snap->system_trust);
+    revoked_unref(snap->revoked);
     cert_source_unref(snap->source);
     staging_unref(snap->staging);
     free(snap->routes);

@@ -26,6 +26,8 @@ struct office;
 struct own_certs;
 struct plan;
 struct quic_secrets;
+struct revocations_provider;
+struct revoked;
 struct staging;
 struct starttls;
 struct tls_server;
@@ -58,7 +60,8 @@ struct door_bindings {
                                             office; NULL: nothing is */
     struct challenges *challenges;       /* answered before any route; NULL: none ever */
     struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
-    struct staging *staging;        /* what the door begins with beside its configuration; NULL: nothing */
+    struct revocations_provider *revocations; /* of the door's own CA; NULL: it has none */
+    struct staging *staging; /* what the door begins with beside its configuration; NULL: nothing */
 };
 
 #define DOOR_SERVICES_MAX 16
@@ -132,6 +135,7 @@ struct snapshot {
     /* Parts that it may share with others, a reference to each. */
     struct plan *plan;
     struct own_certs *own;
+    struct revoked *revoked;    /* by the door's own CA; NULL: it has none */
     struct trust **trust;       /* in the order of config->trust */
     struct trust *system_trust; /* when some backend wants it */
     struct cert_source *source; /* of certificates that are looked up; NULL: none is */
@@ -151,10 +155,10 @@ struct snapshot {
 /* Make `config` (taken, also on failure) ready. NULL with lines of errors appended to `errors`. */
 struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors);
 
-/* The same, but for the trust bundles whose CRL files have changed: those are read anew. No other file is
- * looked at. A bundle that cannot be read stays as it was, with a line appended to `errors`; *ret_unread is
- * what snapshot_stale() would say if there were only those, as their files were before they were read. NULL
- * when none could be read. */
+/* The same, but for the trust bundles: those whose CRL files have changed are read anew, and what the door's
+ * own CA has revoked by now counts in all. No other file is looked at. A bundle that cannot be read stays as
+ * it was, with a line appended to `errors`; *ret_unread is what snapshot_stale() would say if there were only
+ * those, as their files were before they were read. NULL when nothing has changed that could be read. */
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
                                   struct buf *errors, uint64_t *ret_unread);
 
@@ -163,9 +167,9 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
 struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_shared *shared,
                                   struct staging *staging, struct buf *errors);
 
-/* 0 while no CRL file has changed since its trust bundle was read; else a number for how the files of the
- * bundles are now that have: another when one changes again. */
-uint64_t snapshot_stale(const struct snapshot *snap);
+/* 0 while no CRL file has changed since its trust bundle was read, and the door's own CA has revoked nothing
+ * more; else a number for how these are now: another when one changes again. */
+uint64_t snapshot_stale(const struct snapshot *snap, const struct snapshot_shared *shared);
 
 /* One reference more, from any thread. */
 struct snapshot *snapshot_ref(struct snapshot *snap);

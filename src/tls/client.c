@@ -36,6 +36,8 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
         return 0;
     if (!SSL_session_reused(ssl)) /* in TLS 1.2 the handshake is not over */
         tls_proof_settle(proof, false);
+    if (proof->sessions_age != tls_sessions_age(proof->sessions))
+        return 0;
     tls_sessions_put(proof->sessions, fresh);
     return 1; /* it is ours */
 }
@@ -55,6 +57,11 @@ static int configure(struct tls_client *c, const struct tls_client_params *p, st
     if (c->ctx == NULL || !tls_params_alpn(p->alpn, p->alpn_len, &alpn, err)) {
         buf_free(&alpn);
         return -1;
+    }
+    if ((p->ciphers != NULL && !SSL_CTX_set_strict_cipher_list(c->ctx, p->ciphers)) ||
+        (p->verifies_len > 0 && !SSL_CTX_set_verify_algorithm_prefs(c->ctx, p->verifies, p->verifies_len))) {
+        buf_free(&alpn);
+        return err_set(err, "the TLS library refuses the cipher suites or signature schemes of a client");
     }
     if (alpn.len > 0)
         SSL_CTX_set_alpn_protos(c->ctx, alpn.data, (unsigned)alpn.len);
@@ -121,6 +128,7 @@ struct link *tls_client_resume(const struct tls_client *client, struct tls_sessi
     struct tls_proof proof;
     SSL *ssl = tls_client_ssl(client, host, sni, &proof);
     proof.sessions = sessions;
+    proof.sessions_age = sessions == NULL ? 0 : tls_sessions_age(sessions);
     proof.offered = sessions != NULL && tls_sessions_offer(sessions, ssl);
     return tls_link_new(ssl, lower, scratch, &proof, (struct str){0});
 }

@@ -22,8 +22,11 @@ struct tls_client_params {
     uint16_t max_version;
     const int *groups; /* IANA codepoints; the first one or two get a key share */
     size_t groups_len;
-    struct trust *trust; /* the peer must prove itself against it; a reference is taken. NULL only where
-                          * `expect` has pins, or says that anyone will do */
+    const char *ciphers;      /* of TLS 1.2, as OpenSSL calls them, by ':'; NULL: all that we have */
+    const uint16_t *verifies; /* signature schemes that it says it can verify (RFC 8446, 4.2.3) ... */
+    size_t verifies_len;      /* ... 0: all that we have */
+    struct trust *trust;      /* the peer must prove itself against it; a reference is taken. NULL only where
+                               * `expect` has pins, or says that anyone will do */
     const struct expect
         *expect;             /* what it must prove besides; NULL: no more. Borrowed, outlives the client */
     struct cert *cert;       /* ours, shown when asked; NULL: none. A reference is taken */

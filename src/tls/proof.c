@@ -150,8 +150,16 @@ int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
 void tls_proof_settle(struct tls_proof *proof, bool good)
 {
     if (proof->offered && !good)
-        tls_sessions_forget(proof->sessions);
+        tls_proof_refused(proof);
     proof->offered = false;
+}
+
+void tls_proof_refused(struct tls_proof *proof)
+{
+    if (proof->sessions == NULL || proof->sessions_age != tls_sessions_age(proof->sessions))
+        return;
+    tls_sessions_forget(proof->sessions);
+    proof->sessions_age = tls_sessions_age(proof->sessions);
 }
 
 void tls_proof_renew(struct tls_proof *proof, struct authenticator_proof *by)

@@ -21,6 +21,7 @@ struct tls_proof {
     const struct trust *trust;     /* judges the peer's chain; NULL: no chain is. Borrowed */
     const struct expect *expect;   /* what the peer must prove besides; NULL: no more. Borrowed */
     struct tls_sessions *sessions; /* client: where tickets go; NULL: nowhere. Borrowed */
+    uint32_t sessions_age;         /* ... as long as they are so old */
     bool offered;                  /* ... and one was offered that has not led to anything yet */
     char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
     struct str alpn_choice;        /* server: answered when nothing of its own list is offered. Borrowed until
@@ -51,6 +52,9 @@ void tls_proof_message(int is_write, int version, int content_type, const void *
 /* The handshake is complete: take the peer's identity. A chain that a ticket remembers is proven again, since
  * a ticket must not outlive a revocation. -1 with the alert to send when the peer is not believed. */
 int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert);
+
+/* Client: the peer has refused us, perhaps for what an earlier connection has proven: nothing is resumed. */
+void tls_proof_refused(struct tls_proof *proof);
 
 /* What has come of the ticket that was offered, if one was: the peer resumed and was believed, or not. */
 void tls_proof_settle(struct tls_proof *proof, bool good);

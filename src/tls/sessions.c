@@ -13,6 +13,7 @@ struct tls_sessions {
     uint32_t magic;
     SSL_SESSION *v[TLS_SESSIONS_MAX];
     size_t n;
+    uint32_t age;
 };
 
 struct tls_sessions *tls_sessions_new(void)
@@ -36,6 +37,12 @@ size_t tls_sessions_count(const struct tls_sessions *s)
 {
     CHECK_MAGIC(s, SESSIONS_MAGIC);
     return s->n;
+}
+
+uint32_t tls_sessions_age(const struct tls_sessions *s)
+{
+    CHECK_MAGIC(s, SESSIONS_MAGIC);
+    return s->age;
 }
 
 void tls_sessions_put(struct tls_sessions *s, SSL_SESSION *fresh)
@@ -70,4 +77,5 @@ void tls_sessions_forget(struct tls_sessions *s)
     CHECK_MAGIC(s, SESSIONS_MAGIC);
     while (s->n > 0)
         SSL_SESSION_free(s->v[--s->n]);
+    s->age++;
 }

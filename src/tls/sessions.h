@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct ssl_session_st;
 struct ssl_st;
@@ -22,6 +23,10 @@ void tls_sessions_free(struct tls_sessions *s);
 
 /* How many there are. */
 size_t tls_sessions_count(const struct tls_sessions *s);
+
+/* How often they were forgotten: a link that began before that has nothing to add, for it may have proven
+ * what is not to be resumed any more. */
+uint32_t tls_sessions_age(const struct tls_sessions *s);
 
 /* Keep one (taken over). */
 void tls_sessions_put(struct tls_sessions *s, struct ssl_session_st *fresh);

@@ -255,6 +255,8 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
     uint32_t code = ERR_peek_error();
     if (code != 0 && ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
         t->no_certificate = true;
+    if (t->alert != 0)
+        tls_proof_refused(&t->proof);
     t->fault = tls_reason_fault();
     if (t->fault == FAULT_NOT_TLS)
         keep_found(t);

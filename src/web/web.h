@@ -27,7 +27,23 @@ struct web_request {
     bool tls;                        /* it came within TLS */
     struct str source;               /* the client's address, without port, in text */
     const struct identity *identity; /* that the client has proven, or NULL */
-    uint16_t https_port;             /* where clients who came without TLS are to go */
+    const uint8_t *key;  /* SHA-256 of the public key (SubjectPublicKeyInfo) that it was proven by, or NULL */
+    uint16_t https_port; /* where clients who came without TLS are to go */
+};
+
+#define WEB_DEED_TEXT 65
+#define WEB_DEED_DETAIL 200
+
+/* What was done for a client, or refused to him, that deserves an audit line of its own: somebody has a
+ * certificate now, say. Texts are cut to what fits. */
+struct web_deed {
+    const char *action; /* static: "login" */
+    const char *what;   /* static: "login:password"; NULL: there is none */
+    bool refused;
+    char who[WEB_DEED_TEXT]; /* an account */
+    char session[WEB_DEED_TEXT];
+    char serial[WEB_DEED_TEXT]; /* of the certificate */
+    char detail[WEB_DEED_DETAIL];
 };
 
 /* What to answer. Zero-initialise; free with web_answer_free(). */
@@ -36,6 +52,7 @@ struct web_answer {
     const char *type;  /* media type of `body`, static; NULL: there is no content */
     struct buf fields; /* further fields, "Name: value\r\n" each */
     struct buf body;
+    struct web_deed deed;
 };
 
 /* Append a field; value printf style. What would end its line is replaced by '?'. */

@@ -76,8 +76,12 @@ class Pebble:
         return self.processes[0].output()
 
     def fetch(self, what):
+        return self.get(f"{what}/0")
+
+    def get(self, path):
+        """A page of its management."""
         ctx = ssl.create_default_context(cafile=self.ca_file)
-        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/{what}/0", context=ctx, timeout=10) as answer:
+        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/{path}", context=ctx, timeout=10) as answer:
             return answer.read()
 
     def root(self):

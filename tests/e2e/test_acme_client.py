@@ -311,6 +311,62 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, backend):
         s.stop()
 
 
+def test_killed_between_order_and_end_it_goes_on_with_the_order(tmp_path, backend):
+    """kill -9 while the proof is put up: the same order is finalized by the next door. Where the CA has forgotten the order
+    (pebble keeps nothing), a new one is made."""
+    s = Site(tmp_path, backend, names=["a.example.com"], challenge="dns-01")
+    s.pebble = Pebble(tmp_path, s.door.port, refuses=0)
+    go, waits, hook = tmp_path / "go", tmp_path / "waits", tmp_path / "hook"
+    s.pebble.start()
+    hook.write_text(f"""#!/bin/sh
+[ $1 = present ] || exit 0
+echo x >>{waits}
+while [ ! -e {go} ]; do sleep 0.05; done
+exec curl -fsS -d '{{"host":"'$2'.","value":"'$3'"}}' http://127.0.0.1:{s.pebble.dns_management}/set-txt
+""")
+    hook.chmod(0o755)
+    s.acme["dns"] = {"hook": str(hook)}
+
+    def presented(times):
+        wait_until(lambda: waits.exists() and waits.read_text().count("x") == times, s.door.process.output, 20)
+
+    def kill():
+        s.door.process.child.send_signal(signal.SIGKILL)
+        s.door.process.child.wait()
+        s.door.process = None
+
+    def orders():
+        return s.pebble.log().count("/order-plz -> calling")
+    try:
+        s.start()
+        presented(1)
+        kill()
+        s.door.start()
+        presented(2)
+        assert orders() == 1
+        go.touch()
+        assert names_of(s.obtained("a.example.com")) == {"a.example.com"}
+        assert orders() == 1
+        s.door.stop()
+        with sqlite3.connect(tmp_path / "state" / "certificates.db") as book:
+            assert book.execute("SELECT count(*) FROM under_way").fetchone() == (0,)
+        go.unlink()
+        s.door.configure(s.config(names=["b.example.com"]))
+        s.door.start()
+        presented(3)
+        kill()
+        s.pebble.stop()
+        s.pebble.start()
+        s.door.start()
+        presented(4)
+        go.touch()
+        assert names_of(s.obtained("b.example.com")) == {"b.example.com"}
+        assert orders() == 3  # the first one, the one that was forgotten, and that in its place
+    finally:
+        go.touch()
+        s.stop()
+
+
 def test_what_cannot_work_is_said_at_once(site):
     s = site(names=["*.example.com"])
     s.door.configure({"state": "state", "certificates": [{"acme": {"names": ["*.example.com"], "ca": "https://ca.example.com/dir"}}],

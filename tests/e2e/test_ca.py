@@ -175,7 +175,7 @@ def test_passphrases(tmp_path):
     assert len(ca.rows()) == 1, "looking needs none"
     done = subprocess.run(["setsid", CARDEA, "ca", "issue", "b.example.com", "--dir", ca.directory], cwd=ca.place,
                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    assert done.returncode == 1 and b"no terminal to ask at" in done.stderr
+    assert done.returncode == 1 and b"no terminal to ask the passphrase at" in done.stderr
 
 
 def test_typed_passphrases(tmp_path):

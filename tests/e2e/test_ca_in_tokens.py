@@ -93,7 +93,7 @@ def test_keys_that_are_there(token, tmp_path, pki):
     rows = [
         (["--root-key", token.uri("nobody")], "no token has such a private key"),
         (["--root-key", token.uri("root"), "--generate"], "there is such a key already"),
-        (["--root-key", token.uri("new"), "--generate", "--key", "mldsa65"], "no mldsa65 key can be made in a token"),
+        (["--root-key", token.uri("new"), "--generate", "--key", "ML-DSA-65"], "no ML-DSA-65 key can be made in a token"),
         (["--root-key", token.uri("new"), "--generate", "--key", "ed25519"], "keep a key of that kind in its file"),
         (["--root-key", "root.key"], "is no key in a token"),
         (["--root-key", f"pkcs11:token=nowhere;object=x?pin-source={token.pin}", "--generate"], "there is no such token"),

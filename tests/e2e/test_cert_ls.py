@@ -159,6 +159,80 @@ def test_colours(told):
     assert "\033" not in on_terminal(told.path, NO_COLOR="", TERM="dumb")
 
 
+MANY = 600
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, pki, banner):
+    """A door with a file, and a folder of many, some of which are bad."""
+    from door import Door
+    folder = tmp_path_factory.mktemp("many")
+    good = pki.server("*.many.test")
+    gone = pki.ca.issue("gone.test", dns=["gone.test"], start=-7200, end=-3600, label="ls-gone")
+    soon = pki.ca.issue("soon.test", dns=["soon.test"], start=-90 * 86400, end=5 * 86400 + 43200, label="ls-soon")
+
+    def put(stem, cert):
+        path = folder / f"{stem}.pem"
+        path.write_text(open(cert.certificate).read() + open(cert.key).read())
+        path.chmod(0o600)
+    for i in range(MANY):
+        put(f"n{i:03}.many.test", good)
+    put("gone.test", gone)
+    put("soon.test", soon)
+    (folder / "bad.test.pem").write_text("no certificate")
+    (folder / "README").write_text("nothing to do with it")
+    door = Door(tmp_path_factory.mktemp("door"), {"certificates": [pki.server("long.test").row(), {"directory": str(folder)}],
+                                                  "routes": [{"name": "www", "terminate": {"to": banner.to}}]})
+    door.start()
+    door.folder = str(folder)
+    yield door
+    door.stop()
+
+
+def test_a_large_folder_is_one_line(many):
+    status, out, _ = ls(many.socket, "--json")
+    told = json.loads(out)
+    assert status == 0 and [row["from"] for row in told["certificates"]] == ["file"] and told["certificates_total"] == 1
+    source, = told["sources"]
+    assert {key: source[key] for key in ("from", "label", "total", "good", "ending", "expired", "revoked", "unusable")} == {
+        "from": "directory", "label": many.folder, "total": MANY + 3, "good": MANY + 1, "ending": 1, "expired": 1, "revoked": 0,
+        "unusable": 1}
+    assert source["soonest_name"] == "soon.test" and source["soonest"] and source["counted"]
+    assert sorted(source["bad"]) == ["bad.test", "gone.test"]
+    out = ls(many.socket)[1].splitlines()
+    *counts, soonest, bad = re.split(r"  +", out[-1])
+    assert counts == [many.folder, "603", "601", "1", "1", "0", "1"] and bad == "bad.test,gone.test"
+    assert re.fullmatch(r"5d 1[12]h: soon.test", soonest)
+    metrics = str(many.get("/metrics"))
+    assert f'cardea_source_certificates{{source="{many.folder}",state="good"}} 601' in metrics
+    assert f'cardea_source_certificates{{source="{many.folder}",state="unusable"}} 1' in metrics
+    assert "many.test" not in metrics and "cardea_source_not_after_seconds{" in metrics
+
+
+def test_all_of_it_is_listed_where_that_is_wanted(many):
+    status, out, _ = ls(many.socket, "--json", "--all")
+    rows = json.loads(out)["certificates"]
+    assert status == 0 and len(rows) == MANY + 4 and len({row["label"] for row in rows if row["label"]}) == MANY + 3
+    assert rows[0]["names"] == ["long.test"] and rows[0]["served"]["revoked"] is None
+    assert [row["served"]["state"] for row in rows if row["names"] == ["gone.test"]] == ["expired"]
+    bad, = (row for row in rows if row["unusable"])
+    assert bad["names"] == ["bad.test"] and bad["served"] is None and f"{many.folder}/bad.test.pem" in bad["unusable"]
+    assert ls(many.socket, "--all")[1].count("*.many.test") == MANY
+
+
+@pytest.mark.parametrize("pattern, count", [("n00*.many.test", 10), ("N007.many.test", 1), ("*.test", MANY + 4), ("long.test", 1)])
+def test_names_are_looked_for(many, pattern, count):
+    status, out, _ = ls(many.socket, "--json", pattern)
+    assert status == 0 and len(json.loads(out)["certificates"]) == count
+
+
+def test_a_name_that_there_is_not(many):
+    status, out, err = ls(many.socket, "nobody.test")
+    assert status == 1 and "no certificate has a name like nobody.test" in err
+    for words in (["a b"], ["--all", "x.test"]):
+        assert ls(many.socket, *words)[0] == 2
+
+
 def test_none(tmp_path):
     told = Told(tmp_path / "sock", '{"certificates": [], "certificates_total": 0}')
     assert ls(told.path)[:2] == (0, "the door serves no certificates of its own\n")
@@ -175,7 +249,7 @@ def test_answers_of_another_kind(tmp_path, body, code):
 
 def test_command_line(tmp_path):
     for words, said in ((["cert"], "expected 'ls'"), (["cert", "sl"], "expected 'ls', 'swap', 'forget', 'stage', 'test'"),
-                        (["cert", "ls", "x"], "unexpected argument: x")):
+                        (["cert", "ls", "a/b"], "a/b: expected a name, where * is any text")):
         done = run(CARDEA, *words)
         assert done.returncode == 2 and said in done.stderr.decode()
     status, _, err = ls(tmp_path / "none")

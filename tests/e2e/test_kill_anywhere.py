@@ -89,13 +89,14 @@ MODES = pytest.mark.parametrize("mode", ["clean", "torn", "lost"])
 
 OPERATIONS_OF = {
     "file": [""],
-    "book": ["first", "put", "save", "account", "remove", "forget"],
+    "book": ["first", "put", "order", "save", "account", "remove", "forget"],
     "staple": ["first", "keep"],
     "ca": ["issue", "revoke", "renew"],
     "candidate": ["stage", "promote", "disable"],
     "acme": ["enrol", "contact", "key", "order", "ask", "next", "proven", "failed", "give-up", "finalize", "revoke", "deactivate",
              "sweep"],
-    "login": ["first", "add", "code", "password", "session", "reset", "disable", "remove", "wait", "approve", "refuse", "end"],
+    "login": ["first", "add", "code", "password", "session", "renew", "reuse", "reset", "disable", "remove", "wait", "approve",
+              "refuse", "end"],
 }
 
 

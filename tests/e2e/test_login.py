@@ -20,6 +20,8 @@ from fixtures import clean_env
 from peers import Server
 from run import CARDEA, PACE, SLOW, Process, run, wait_until
 
+WRONG = (b"cardea: wrong user or password; whoever was invited with a code sets the password first: "
+         b"'cardea login --register CODE'\n")
 PASSWORD = "correct horse battery staple"
 
 
@@ -138,9 +140,9 @@ def test_from_invitation_to_ssh(person, door, ca, sshd, tmp_path):
     assert "alice" in json.dumps(door.audited(action="tunnel", target=f"localhost:{sshd.port}"))
     before = person.file.read_bytes()
     assert person.by_password("alice@").returncode == 0
-    # Another certificate and key, of the same session: so it says the same, and can be proven on connections that stand.
+    # Another certificate and key, of a session of its own: no password prolongs another's.
     assert person.file.read_bytes() != before
-    assert re.search("URI:(.*)", certificate(person.file))[1] == re.search("URI:(.*)", shown)[1]
+    assert re.search("URI:(.*)", certificate(person.file))[1] != re.search("URI:(.*)", shown)[1]
     assert {user["user"]: user["state"] for user in ca.ask_json("user", "list")}["alice"] == "active"
     assert {row["who"] for row in ca.ask_json("list") if row["name"] == "alice"} == {"login:alice"}
     ca.ask("audit")
@@ -155,7 +157,7 @@ def test_nobody_else_gets_in(person, ca):
     person.password("wrong")
     wrong, unknown = person.by_password("bob@"), person.by_password("nobody@")
     assert wrong.returncode == unknown.returncode == 1
-    assert wrong.stderr == unknown.stderr == b"cardea: wrong user or password\n"
+    assert wrong.stderr == unknown.stderr == WRONG
     assert person.file.read_bytes() == kept
 
 
@@ -167,7 +169,7 @@ def test_tries_are_limited(tmp_path, start_door, pki, ca, sshd):
     person.password("wrong")
     for user in ("carol@", "nobody@"):
         said = [person.by_password(user).stderr for _ in range(12)]
-        assert said[:5] == 5 * [b"cardea: wrong user or password\n"]
+        assert said[:5] == 5 * [WRONG]
         # Each of them takes a while, so the first waits may be over by themselves.
         assert any(b"too many tries; the next one is possible in" in text for text in said[5:]), said
     person.password(PASSWORD)
@@ -330,7 +332,7 @@ def test_a_session_outlives_two_renewals(tmp_path, start_door, pki, ca, sshd):
     assert person.login("--renew").returncode == 0
     wait_until(lambda: time.time() > first + lasts * 0.1 or ssh.poll() is not None, "the first to end", lasts * 3)
     assert ssh.poll() is None, ssh.output()
-    assert person.by_password().returncode == 0  # the certificate of before is shown beside it: the session goes on
+    assert person.by_password().returncode == 0  # another session of the same person: the connection goes on
     second = time.time() + lasts
     wait_until(lambda: time.time() > second - lasts * 0.2 or ssh.poll() is not None, "the second to end", lasts * 3)
     assert ssh.poll() is None, ssh.output()
@@ -449,7 +451,7 @@ def test_at_a_terminal(person, ca):
     """It is asked for, twice when it is set, and not shown."""
     code, typed = ca.add("kim"), PASSWORD.encode() + b"\n"
     done = type_at([CARDEA, "login", "--register", code, "kim@"], person.env,
-                   [(b"New password: ", typed), (b"Once more: ", typed)])
+                   [(b"or more: ", typed), (b"The same again: ", typed)])
     assert done[::2] == (0, True) and PASSWORD.encode() not in done[1], done
     done = type_at([CARDEA, "login"], person.env, [(b"Password of kim at ", typed)])
     assert done[::2] == (0, True) and PASSWORD.encode() not in done[1], done
@@ -457,7 +459,7 @@ def test_at_a_terminal(person, ca):
     assert done[::2] == (128 + signal.SIGINT, True), done
     code = ca.add("lee")
     done = type_at([CARDEA, "login", "--register", "-", "lee@"], person.env,
-                   [(b"Code for registering: ", code.encode() + b"\n"), (b"New password: ", typed), (b"Once more: ", typed)])
+                   [(b"Code for registering: ", code.encode() + b"\n"), (b"or more: ", typed), (b"The same again: ", typed)])
     assert done[::2] == (0, True) and code.encode() not in done[1], done
     person.login("--logout")
     assert b"no terminal" in person.login("kim@", start_new_session=True).stderr
@@ -467,7 +469,7 @@ def test_password_files(person):
     """Others must not be able to read it."""
     person.password_file.chmod(0o644)
     done = person.by_password("alice@")
-    assert done.returncode == 1 and b"make it 0600" in done.stderr
+    assert done.returncode == 1 and b"chmod 600" in done.stderr
     done = person.login("alice@", "--password-file", person.home / "none")
     assert done.returncode == 1 and b"No such file" in done.stderr
 

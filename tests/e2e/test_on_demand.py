@@ -2,12 +2,14 @@
 """Names that nobody has configured: their certificate is obtained when they are first asked for. pebble is the CA."""
 import concurrent.futures
 import http.server
+import json
 import re
 import socket
 import sqlite3
 import ssl
 import threading
 import urllib.parse
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -207,6 +209,24 @@ def test_a_program_outlives_its_time_and_the_configuration(site, tmp_path):
     assert s.leaf("b.example.com") in NO and s.hook.asked == ["b.example.com"], s.said()
 
 
+def test_programs_that_outlive_their_time_are_counted(site, tmp_path):
+    """No more than sixteen run at once, also of those whose answer nobody waits for any more. When they have been killed
+    there is room again."""
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntrap '' TERM\nmkdir -p {tmp_path}/begun/$1/$$\nexec sleep 60\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", ask_timeout="100ms", failed_for="1h", asks_per_source=100).start()
+
+    def run():
+        return sum(Path(f"/proc/{begun.name}").exists() for begun in (tmp_path / "begun").glob("*/*"))
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        for first in (0, 10):
+            assert all(no in NO for no in pool.map(s.leaf, [f"n{first + i}.example.com" for i in range(10)]))
+    assert run() <= 16
+    wait_until(lambda: run() == 0, s.said, 20)
+    assert s.leaf("later.example.com") in NO and (tmp_path / "begun" / "later.example.com").exists(), s.said()
+
+
 def test_names_that_no_ca_certifies(site, tmp_path):
     """They would be options of the program."""
     hook = tmp_path / "hook"
@@ -318,6 +338,16 @@ def test_after_a_restart_the_book_serves(site):
     s.door.start()
     assert s.leaf("a.example.com").serial_number == serial
     assert s.hook.asked == ["a.example.com"]
+    s.door.stop()
+    s.door.start()  # now nobody has asked for it: only the book knows it
+    told = json.loads(run(CARDEA, "cert", "ls", "--socket", s.door.socket, "--json").stdout)
+    source, = told["sources"]
+    assert told["certificates"] == [] and (source["from"], source["total"], source["good"], source["soonest_name"]) == (
+        "on demand", 1, 1, "a.example.com")
+    row, = json.loads(run(CARDEA, "cert", "ls", "--socket", s.door.socket, "--json", "*.example.com").stdout)["certificates"]
+    assert row["names"] == ["a.example.com"] and row["from"] == "on demand" and row["next_try"] and row["served"]["issued"]
+    assert row["served"]["issuer"].startswith("Pebble") and row["served"]["ca"] == s.pebble.url
+    assert 'cardea_source_certificates{source="on demand",state="good"} 1' in str(s.door.get("/metrics"))
 
 
 def test_a_renewal_asks_again(site):
@@ -360,6 +390,36 @@ def test_a_customer_who_has_left_is_forgotten(site):
     again = forget()
     assert again.returncode == 1 and b"no certificate on demand" in again.stderr
     assert s.counted()["ordered"] == 1
+
+
+def test_what_is_forgotten_can_be_revoked(site):
+    """By the account, or by the certificate's key where the CA does not believe that; what cannot be revoked stays."""
+    s = site(names=["b.example.com", "c.example.com"]).start()
+
+    def forget(name):
+        done = run(CARDEA, "cert", "forget", "--socket", s.door.socket, "--revoke", "--json", name)
+        return done.returncode, json.loads(done.stdout or "null"), done.stderr.decode()
+
+    def revoked(leaf):
+        return json.loads(s.pebble.get(f"cert-status-by-serial/{leaf.serial_number:x}"))["Status"] == "Revoked"
+    by_account = s.leaf("b.example.com")
+    assert forget("b.example.com") == (0, {"forgotten": 1, "revoked": 1}, "")
+    assert revoked(by_account)
+    by_key = s.leaf("c.example.com")
+    with sqlite3.connect(s.directory / "state" / "certificates.db") as book:
+        account = book.execute("SELECT account, account_key FROM ca").fetchone()
+        book.execute("UPDATE ca SET account = '', account_key = NULL")
+    s.door.stop()
+    s.door.start()
+    assert forget("c.example.com") == (0, {"forgotten": 1, "revoked": 1}, "") and account
+    assert revoked(by_key)
+    assert forget("c.example.com")[:2] == (1, {"forgotten": 0, "revoked": 0})
+    s.leaf("b.example.com")
+    s.pebble.stop()
+    s.pebble.start()  # which has forgotten all of it
+    status, told, said = forget("b.example.com")
+    assert status == 1 and told is None and "b.example.com is not forgotten" in said
+    assert isinstance(s.leaf("b.example.com"), x509.Certificate)
 
 
 def test_a_reload_takes_it_away(site):

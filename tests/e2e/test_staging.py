@@ -203,6 +203,29 @@ def test_clients_that_cannot_verify(stage, tmp_path):
     assert code == 0 and "0 handshakes in the log" in out, "what is older than a week does not count"
 
 
+def test_handshakes_tell_what_changes(stage):
+    """Of clients of several kinds, with both addresses."""
+    stage.ok("stage", stage.candidate.certificate, "--name", "ecdsa")
+    code, out, err = stage.cert("test", "--trust", stage.ca, "--live", "--json")
+    assert out, err
+    tried = {f["text"].split(": ")[0]: f for f in json.loads(out)["candidates"][0]["findings"] if f["what"] == "handshake"}
+    assert code == 1 and {key: f["level"] for key, f in tried.items()} == {
+        "TLS 1.2, ECDSA alone, stage.test": "note", "TLS 1.2, ECDSA alone, old.stage.test": "note",
+        "TLS 1.2, RSA alone, stage.test": "lost", "TLS 1.2, RSA alone, old.stage.test": "lost",
+        "TLS 1.3, stage.test": "changed", "TLS 1.3, old.stage.test": "changed",
+        "TLS 1.3, X25519MLKEM768 alone, stage.test": "changed", "TLS 1.3, X25519MLKEM768 alone, old.stage.test": "changed",
+        "no SNI": "changed"}, out
+    assert re.search(r"TLS 1.3, X25519, TLS_\w+, P-256 by Door CA; in production TLS 1.3, X25519, TLS_\w+, RSA-2048 by Door CA",
+                     tried["TLS 1.3, stage.test"]["text"])
+    stage.ok("disable", "ecdsa")
+    stage.ok("stage", "--tls", "min_version=1.3")
+    _, out, _ = stage.cert("test", "--trust", stage.ca, "--live")
+    assert re.search(r"lost +TLS 1.2, RSA alone, stage.test: .*; in production TLS 1.2", out)
+    assert re.search(r"good +TLS 1.3, stage.test: TLS 1.3, .*, as in production", out)
+    code, _, err = stage.cert("test", "--production", "nowhere", "--live")
+    assert code == 1 and "'nowhere'" in err
+
+
 def test_pins_that_break(stage, tmp_path):
     def pin(cert):
         der = tls.subprocess.run(f"openssl x509 -in {cert} -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64",

@@ -201,8 +201,12 @@ def test_a_revoked_file_loses_its_staple_and_is_told_of(files, responder):
     see(f.door, None)
     assert f.door.process.output().count("is revoked") == 1
     assert not list((f.directory / "state" / "staples").iterdir())
+    served = f.door.get_json("/certificates")["certificates"][0]["served"]
+    assert (served["state"], served["revoked"]) == ("revoked", True)
     responder.answers = "good"
     see(f.door, "good")
+    served = f.door.get_json("/certificates")["certificates"][0]["served"]
+    assert (served["state"], served["revoked"]) == ("good", False)
 
 
 def test_a_stale_staple_of_a_file_is_not_shown(files, responder):

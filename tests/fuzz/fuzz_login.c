@@ -14,9 +14,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static int issue(void *arg, const struct login_grant *grant, struct buf *ret_pem, struct err *err)
+static int issue(void *arg, const struct login_grant *grant, struct buf *ret_pem,
+                 char ret_serial[LOGIN_SERIAL_MAX], struct err *err)
 {
     (void)arg;
+    (void)ret_serial;
     (void)grant;
     (void)ret_pem;
     (void)err;
@@ -40,6 +42,17 @@ static int revoked(void *arg, const char *uri, int64_t since, struct err *err)
     return 0;
 }
 
+static int revoke_all(void *arg, const char *uri, const char *who, int64_t now, struct err *err)
+{
+    (void)arg;
+    (void)uri;
+    (void)who;
+    (void)now;
+    (void)err;
+    CHECK(!"nobody has a session");
+    return -1;
+}
+
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
     (void)arg;
@@ -48,6 +61,7 @@ static int root(void *arg, struct buf *ret_pem, struct err *err)
 }
 
 static struct {
+    struct identity *stranger; /* of another CA: he says that he has a login */
     char dir[32];
     struct accounts *accounts;
     struct login *login;
@@ -59,6 +73,7 @@ static void end(void)
     char path[64];
     static const char *const names[] = {"login.db", "login.db-wal", "login.db-shm"};
     login_free(w.login);
+    identity_free(w.stranger);
     accounts_close(w.accounts);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", w.dir, names[i]);
@@ -69,7 +84,8 @@ static void end(void)
 
 static void begin(void)
 {
-    const struct login_issuer issuer = {.issue = issue, .look = look, .revoked = revoked, .root = root};
+    const struct login_issuer issuer = {
+        .issue = issue, .look = look, .revoked = revoked, .revoke = revoke_all, .root = root};
     struct err err = {""};
     char code[CODE_TEXT_MAX];
     snprintf(w.dir, sizeof(w.dir), "/tmp/cardea-fuzz-XXXXXX");
@@ -78,6 +94,8 @@ static void begin(void)
     CHECK(w.accounts != NULL && accounts_add(w.accounts, "alice", NULL, 0, 0, 1, &err) == 0);
     CHECK(accounts_give_code(w.accounts, (struct str){"alice", 5}, 1, INT64_C(1) << 40, code, &err) == 1);
     w.login = login_new(w.accounts, &(struct login_settings){0}, &issuer);
+    const struct identity_fact facts[] = {{IDENTITY_NAME, "alice"}, {IDENTITY_URI, LOGIN_URI "0123"}};
+    w.stranger = identity_make(facts, ARRAY_LEN(facts));
     w.now = INT64_C(1800000000);
     atexit(end);
 }
@@ -92,13 +110,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         begin();
     if (len == 0)
         return 0;
+    static const uint8_t key[SESSION_KEY];
     const char *path = paths[data[0] % ARRAY_LEN(paths)];
     const struct web_request r = {.method = {"POST", 4},
                                   .path = {path, strlen(path)},
                                   .type = {FORM_TYPE, strlen(FORM_TYPE)},
                                   .body = {(const char *)data + 1, len - 1},
                                   .tls = true,
-                                  .source = {"192.0.2.1", 9}};
+                                  .source = {"192.0.2.1", 9},
+                                  .identity = w.stranger,
+                                  .key = key};
     w.now += 3600;
     struct err err;
     login_answer(w.login, &r, w.now, &answer, &err);

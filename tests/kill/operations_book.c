@@ -34,7 +34,6 @@ static void put(struct book *b, struct lineage *l, int slot, char which)
     static char chain[BIG], key[BIG];
     struct book_certificate c = {.chain = {chain, sizeof(chain)},
                                  .key = {key, sizeof(key)},
-                                 .serial = {key, 8},
                                  .issued = T + which,
                                  .not_before = T,
                                  .not_after = T + 1000,
@@ -51,7 +50,7 @@ static void put(struct book *b, struct lineage *l, int slot, char which)
 static char which(struct book *b, const struct lineage *l, int slot)
 {
     struct book_copy copy;
-    int found = book_certificate(b, l->id, slot, 0, &copy, &err);
+    int found = book_certificate(b, l->id, slot, &copy, &err);
     must(found >= 0);
     CHECK((found == 1) == l->state.slot[slot].held);
     if (found == 0)
@@ -65,15 +64,30 @@ static char which(struct book *b, const struct lineage *l, int slot)
     return is;
 }
 
+/* The order under way, whole: its first letter; 0: there is none. */
+static char order_of(struct book *b, const struct lineage *l)
+{
+    struct book_order is;
+    struct buf space = {0};
+    int found = book_order(b, l->id, &is, &space, &err);
+    must(found >= 0);
+    char first = found == 1 ? is.url.p[0] : '\0';
+    CHECK(found == 0 ||
+          (str_is(is.url, first == 'n' ? "new" : "old") && str_is(is.key, first == 'n' ? "new" : "old")));
+    buf_free(&space);
+    return first;
+}
+
 static void book_make(const char *dir)
 {
     struct book *b = open_book(dir);
     struct lineage l = lineage_of(b);
-    for (int i = 0; i < BOOK_GENERATIONS; i++) /* so that the next one pushes one out */
-        put(b, &l, 0, (char)('a' + i));
+    put(b, &l, 0, 'a');
     put(b, &l, 1, 'p');
     must(book_save_staple(b, &l, T, 0, str_of("staple"), &err) == 0);
     must(book_save_account(b, 0, str_of("old"), str_of("old"), &err) == 0);
+    const struct book_order order = {.url = str_of("old"), .key = str_of("old")};
+    must(book_save_order(b, l.id, &order, &err) == 0);
     book_close(b);
 }
 
@@ -90,13 +104,35 @@ static bool put_check(const char *dir)
     struct book *b = open_book(dir);
     struct lineage l = lineage_of(b);
     struct book_copy copy;
-    must(book_check(b, &err) == BOOK_GENERATIONS + 1);
+    must(book_check(b, &err) == 2);
     char is = which(b, &l, 0);
-    CHECK(is == 'n' || is == 'a' + BOOK_GENERATIONS - 1);
+    CHECK(is == 'n' || is == 'a');
     CHECK(which(b, &l, 1) == 'p');
-    must(book_certificate(b, l.id, 0, 0, &copy, &err) == 1);
+    must(book_certificate(b, l.id, 0, &copy, &err) == 1);
     CHECK(str_is(copy.staple, is == 'n' ? "" : "staple"));
     book_copy_free(&copy);
+    CHECK(order_of(b, &l) == (is == 'n' ? 0 : 'o'));
+    book_close(b);
+    return is == 'n';
+}
+
+/* An order takes the place of another, URL and key. */
+static void order_do(const char *dir)
+{
+    struct book *b = open_book(dir);
+    const struct lineage l = lineage_of(b);
+    const struct book_order fresh = {.url = str_of("new"), .key = str_of("new")};
+    must(book_save_order(b, l.id, &fresh, &err) == 0);
+    book_close(b);
+}
+
+static bool order_check(const char *dir)
+{
+    struct book *b = open_book(dir);
+    const struct lineage l = lineage_of(b);
+    must(book_check(b, &err) == 2);
+    char is = order_of(b, &l);
+    CHECK(is == 'n' || is == 'o');
     book_close(b);
     return is == 'n';
 }
@@ -170,7 +206,7 @@ static bool remove_check(const char *dir)
     int64_t kept = book_check(b, &err);
     must(n >= 0 && kept >= 0);
     CHECK(book_find(b, str_of(names[1]), found, &err) == n);
-    CHECK(kept == (n == 0 ? 0 : BOOK_GENERATIONS + 1));
+    CHECK(kept == (n == 0 ? 0 : 2));
     book_close(b);
     return n == 0;
 }
@@ -243,6 +279,7 @@ static bool forget_check(const char *dir)
 const struct operation book_operations[] = {
     {"book-first", nothing, first_do, first_check},
     {"book-put", book_make, put_do, put_check},
+    {"book-order", book_make, order_do, order_check},
     {"book-save", book_make, save_do, save_check},
     {"book-account", book_make, account_do, account_check},
     {"book-remove", book_make, remove_do, remove_check},

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "login/accounts.h"
 #include "login/enrolments.h"
+#include "login/sessions.h"
 #include "operations.h"
 #include "state/state.h"
 
@@ -41,10 +42,50 @@ static void set_password(struct accounts *a)
     must(accounts_set_record(a, str_of(ADA), str_of(code), record, T, &err) == 1);
 }
 
+static const uint8_t session_keys[2][SESSION_KEY] = {{1}, {2}};
+
 static void begin_session(struct accounts *a)
 {
+    const struct session_beginning b = {.account = str_of(ADA),
+                                        .source = str_of("192.0.2.1"),
+                                        .familiar = true,
+                                        .key = session_keys[0],
+                                        .now = T,
+                                        .life = 1000};
     char id[SESSION_ID_MAX];
-    must(accounts_begin_session(a, str_of(ADA), str_of("192.0.2.1"), str_of(""), T, 1000, id, &err) >= 0);
+    must(sessions_begin(a, &b, id, &err) == SESSION_GOOD);
+}
+
+static int take_id(void *arg, const struct login_session *s, struct err *ret_err)
+{
+    (void)ret_err;
+    CHECK(str_copy(arg, SESSION_ID_MAX, s->id, strlen(s->id)));
+    return 0;
+}
+
+static enum session_verdict renew_from(struct accounts *a, const uint8_t *shown, const uint8_t *next)
+{
+    char id[SESSION_ID_MAX];
+    int64_t until;
+    must(sessions_each(a, str_of(ADA), T, take_id, id, &err) == 0);
+    const struct session_renewal r = {.account = str_of(ADA),
+                                      .shown = {str_of(id), shown},
+                                      .next = next,
+                                      .source = str_of("192.0.2.1"),
+                                      .now = T};
+    return sessions_renew(a, &r, &until, &err);
+}
+
+static void renew_session(struct accounts *a)
+{
+    must(renew_from(a, session_keys[0], session_keys[1]) == SESSION_GOOD);
+}
+
+/* By the key that was replaced. */
+static void reuse_key(struct accounts *a)
+{
+    const uint8_t third[SESSION_KEY] = {3};
+    must(renew_from(a, session_keys[0], third) == SESSION_REUSED);
 }
 
 static void reset(struct accounts *a)
@@ -159,6 +200,13 @@ OPERATION(session, begin_session,
           CASES("last_login > 0 AND " SESSIONS " = 1 AND EXISTS (SELECT 1 FROM familiar)",
                 "last_login = 0 AND " SESSIONS " = 0 AND NOT EXISTS (SELECT 1 FROM familiar)"),
           add, set_password, NULL)
+OPERATION(renew, renew_session,
+          "SELECT CASE WHEN renewals = 1 AND hex(key) LIKE '02%' AND hex(key_before) LIKE '01%' THEN 1 WHEN "
+          "renewals = 0 AND hex(key) LIKE '01%' AND key_before IS NULL THEN 0 END FROM session",
+          add, set_password, begin_session, NULL)
+OPERATION(reuse, reuse_key,
+          CASES("alarm > 0 AND alarm_source <> '' AND " SESSIONS " = 0", "alarm = 0 AND " SESSIONS " = 1"),
+          add, set_password, begin_session, renew_session, NULL)
 OPERATION(reset, reset,
           CASES("record IS NULL AND code IS NOT NULL AND " SESSIONS " = 0",
                 "record IS NOT NULL AND code IS NULL AND " SESSIONS " = 1"),
@@ -192,6 +240,8 @@ const struct operation login_operations[] = {
     {"login-code", given_make, given_do, given_is_new},
     {"login-password", password_make, password_do, password_is_new},
     {"login-session", session_make, session_do, session_is_new},
+    {"login-renew", renew_make, renew_do, renew_is_new},
+    {"login-reuse", reuse_make, reuse_do, reuse_is_new},
     {"login-reset", reset_make, reset_do, reset_is_new},
     {"login-disable", disable_make, disable_do, disable_is_new},
     {"login-remove", remove_make, remove_do, remove_is_new},

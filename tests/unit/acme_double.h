@@ -204,17 +204,19 @@ static inline unsigned acme_answer_by_path(struct acme_double *d, const char *pa
     return strcmp(path, "revoke") == 0 || strcmp(path, "key") == 0 ? 200 : 404;
 }
 
-/* Everything that is signed is signed by the account, for this URL, with the nonce that was given last. */
+/* Everything that is signed is signed by the account, or a revocation by the certificate's key, for this URL,
+ * with the nonce that was given last. */
 static inline void acme_check_signed(struct acme_double *d, const struct acme_client_request *r)
 {
     struct jws j;
     struct err err = {{0}};
     if (jws_load(r->body, &j, &err) != JWS_OK)
         fail_msg("%s", err.text);
-    assert_true(jws_verify(&j, d->account_key));
+    bool by_certificate = acme_path_is(r->url, "/revoke") && j.jwk != NULL;
+    assert_true(jws_verify(&j, by_certificate ? ca_private_key(d->leaf) : d->account_key));
     assert_string_equal(j.url, r->url);
     assert_string_equal(j.nonce, d->nonce_text);
-    if (acme_path_is(r->url, "/account"))
+    if (acme_path_is(r->url, "/account") || by_certificate)
         assert_non_null(j.jwk);
     else
         assert_string_equal(j.kid, ACME_BASE "acct/1");

@@ -307,6 +307,14 @@ static void test_a_certificate_is_revoked(void **state)
     d.odd.body = ACME_PROBLEM("unauthorized", "not yours");
     d.odd_seen = 0;
     refuse(&d, &s, ACME_REFUSED, "unauthorized: not yours");
+    /* By the certificate's own key no account is needed, nor made. */
+    d.odd = (struct acme_oddity){0};
+    s.account_key = NULL;
+    s.account = NULL;
+    c = client_of(&s);
+    assert_true(acme_double_run(&d, c));
+    assert_null(acme_client_account(c));
+    acme_client_free(c);
     OPENSSL_free(der);
     acme_double_free(&d);
 }

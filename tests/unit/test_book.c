@@ -41,7 +41,7 @@ static struct lineage lineage_of(int64_t id)
 /* A certificate that nobody could use, of the n-th key. */
 static struct book_certificate certificate(unsigned n)
 {
-    struct book_certificate c = {.chain = str_of("chain"), .key = str_of("key"), .serial = str_of("0a0b")};
+    struct book_certificate c = {.chain = str_of("chain"), .key = str_of("key")};
     memcpy(c.pin, &n, sizeof(n));
     c.issued = T + n;
     c.not_before = T;
@@ -140,7 +140,10 @@ static void names(void **unused)
     assert_int_equal(book_find(b, str_of("example"), found, &err), 0);
     struct lineage l = lineage_of(id);
     assert_int_equal(book_save(b, &l, T, &err), 0);
-    assert_int_equal(book_each_due(b, T, 2, note_lineage, &out, &err), 2); /* new ones are due */
+    assert_int_equal(book_each_demanded(b, T, 2, note_lineage, &out, &err), 0); /* nobody knows the new one */
+    const struct book_order order = {.url = str_of("https://a.example/order/1"), .key = str_of("key")};
+    assert_int_equal(book_save_order(b, other, &order, &err), 0);
+    assert_int_equal(book_each_demanded(b, T, 2, note_lineage, &out, &err), 1); /* ... but its CA */
     buf_free(&out);
     assert_int_equal(book_get(b, other, note_lineage, &out, &err), 1);
     assert_int_equal(book_get(b, id, note_lineage, &out, &err), 1);
@@ -184,13 +187,12 @@ static void state_comes_back(void **unused)
     assert_int_equal(book_load(b, l.id, &turned, &back, &err), 1);
     assert_int_equal(back.hold[0].until, T + 8);
     struct book_copy copy;
-    assert_int_equal(book_certificate(b, l.id, 1, 0, &copy, &err), 1);
-    assert_true(str_is(copy.is.key, "key") && str_is(copy.is.chain, "chain") &&
-                str_is(copy.is.serial, "0a0b"));
+    assert_int_equal(book_certificate(b, l.id, 1, &copy, &err), 1);
+    assert_true(str_is(copy.is.key, "key") && str_is(copy.is.chain, "chain"));
     assert_true(str_is(copy.staple, "staple") && str_is(copy.explanation, "https://a.example/why"));
     assert_memory_equal(copy.is.pin, c.pin, sizeof(c.pin));
     book_copy_free(&copy);
-    assert_int_equal(book_certificate(b, l.id, 0, 0, &copy, &err), 0);
+    assert_int_equal(book_certificate(b, l.id, 0, &copy, &err), 0);
     assert_int_equal(book_check(b, &err), 1);
     struct lineage stranger = lineage_of(99);
     assert_int_equal(book_save(b, &stranger, T, &err), -1);
@@ -198,28 +200,25 @@ static void state_comes_back(void **unused)
     book_close(b);
 }
 
-static void generations(void **unused)
+static void one_takes_the_place_of_another(void **unused)
 {
     (void)unused;
     static const char *const one[] = {"old.example.com"};
-    struct book *b = open_book("generations");
+    struct book *b = open_book("place");
     struct lineage l = lineage_of(add(b, one, 1));
     struct book_copy copy;
-    for (unsigned n = 1; n <= BOOK_GENERATIONS + 3; n++) {
+    for (unsigned n = 1; n <= 3; n++) {
         struct book_certificate c = certificate(n);
         assert_int_equal(put(b, &l, 0, &c), 0);
-        assert_int_equal(book_save_staple(b, &l, T, 0, str_of("staple"), &err), 0);
-    }
-    for (unsigned n = 0; n < BOOK_GENERATIONS; n++) {
-        assert_int_equal(book_certificate(b, l.id, 0, n, &copy, &err), 1);
-        assert_int_equal(copy.is.issued, T + BOOK_GENERATIONS + 3 - n);
-        assert_int_equal(copy.staple.len, n == 0 ? 6 : 0);
+        assert_int_equal(book_certificate(b, l.id, 0, &copy, &err), 1);
+        assert_int_equal(copy.is.issued, T + n);
+        assert_int_equal(copy.staple.len, 0); /* a staple does not outlive its certificate */
         book_copy_free(&copy);
+        assert_int_equal(book_save_staple(b, &l, T, 0, str_of("staple"), &err), 0);
+        assert_int_equal(book_check(b, &err), 1);
     }
-    assert_int_equal(book_certificate(b, l.id, 0, BOOK_GENERATIONS, &copy, &err), 0);
-    assert_int_equal(book_check(b, &err), BOOK_GENERATIONS);
-    /* Nobody's key is anybody else's, nor an old one. Nothing changes then. */
-    struct book_certificate again = certificate(BOOK_GENERATIONS + 1);
+    /* Nobody's key is anybody else's. Nothing changes then. */
+    struct book_certificate again = certificate(3);
     struct lineage before = l;
     assert_int_equal(put(b, &l, 1, &again), -1);
     assert_string_equal(err.text,
@@ -228,23 +227,54 @@ static void generations(void **unused)
     struct life_state back;
     assert_int_equal(book_load(b, l.id, &l.rule, &back, &err), 1);
     assert_memory_equal(&back, &before.state, sizeof(back));
-    /* A staple does not outlive its certificate. */
-    struct book_certificate c = certificate(100);
-    assert_int_equal(put(b, &before, 0, &c), 0);
-    assert_int_equal(book_certificate(b, l.id, 0, 0, &copy, &err), 1);
-    assert_int_equal(copy.staple.len, 0);
-    book_copy_free(&copy);
     assert_int_equal(book_remove(b, &l.id, 1, &err), 0);
     assert_int_equal(book_check(b, &err), 0);
+    book_close(b);
+}
+
+static void orders_under_way(void **unused)
+{
+    (void)unused;
+    static const char *const one[] = {"order.example.com"};
+    struct book *b = open_book("orders");
+    struct lineage l = lineage_of(add(b, one, 1));
+    struct book_order order = {.slot = 1, .ca = 2, .url = str_of("https://a.example/1"), .key = str_of("k")};
+    struct book_order back;
+    struct buf space = {0};
+    assert_int_equal(book_order(b, l.id, &back, &space, &err), 0);
+    assert_int_equal(book_save_order(b, l.id, &order, &err), 0);
+    order.url = str_of("https://a.example/2");
+    order.key = str_of("another");
+    assert_int_equal(book_save_order(b, l.id, &order, &err), 0);
+    book_close(b);
+    b = open_book("orders");
+    assert_int_equal(book_order(b, l.id, &back, &space, &err), 1);
+    assert_true(back.slot == 1 && back.ca == 2 && str_is(back.url, "https://a.example/2") &&
+                str_is(back.key, "another"));
+    buf_free(&space);
+    /* It is over with its certificate, when it is ended, and with its lineage. */
+    struct book_certificate c = certificate(1);
+    assert_int_equal(put(b, &l, 1, &c), 0);
+    assert_int_equal(book_order(b, l.id, &back, &space, &err), 0);
+    assert_int_equal(book_save_order(b, l.id, &order, &err), 0);
+    assert_int_equal(book_end_order(b, l.id, &err), 0);
+    assert_int_equal(book_order(b, l.id, &back, &space, &err), 0);
+    assert_int_equal(book_save_order(b, l.id, &order, &err), 0);
+    assert_int_equal(book_remove(b, &l.id, 1, &err), 0);
+    assert_int_equal(book_order(b, l.id, &back, &space, &err), 0);
+    assert_int_equal(book_save_order(b, l.id, &order, &err), -1); /* nobody's */
     book_close(b);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(modes),       cmocka_unit_test(cas),
-        cmocka_unit_test(names),       cmocka_unit_test(state_comes_back),
-        cmocka_unit_test(generations),
+        cmocka_unit_test(modes),
+        cmocka_unit_test(cas),
+        cmocka_unit_test(names),
+        cmocka_unit_test(state_comes_back),
+        cmocka_unit_test(one_takes_the_place_of_another),
+        cmocka_unit_test(orders_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }

@@ -40,7 +40,7 @@ static struct cert_answer good(int64_t for_ns)
 
 static struct cert_cache_key key_of(const char *name)
 {
-    return (struct cert_cache_key){{name, strlen(name)}, CERT_TO_SERVE, CERT_ANY_ROUTE};
+    return (struct cert_cache_key){{name, strlen(name)}, CERT_ANY_ROUTE};
 }
 
 /* ---- the cache ---- */
@@ -120,9 +120,6 @@ static void test_cache_tells_keys_apart(void **state)
     const struct cert_answer *answer;
     put(cache, "a.example.com", good(0), 0);
     key.route = 3;
-    assert_int_equal(cert_cache_find(cache, &key, 0, &answer), CERT_CACHE_MISS);
-    key = key_of("a.example.com");
-    key.purpose = CERT_TO_STAGE;
     assert_int_equal(cert_cache_find(cache, &key, 0, &answer), CERT_CACHE_MISS);
     assert_int_equal(look(cache, "a.example.co", 0), CERT_CACHE_MISS);
     cert_cache_free(cache);
@@ -323,14 +320,14 @@ static void test_names_with_tricks(void **state)
     world_begin(&w);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct client c;
-        const struct cert_cache_key key = {rows[i], CERT_TO_SERVE, CERT_ANY_ROUTE};
+        const struct cert_cache_key key = {rows[i], CERT_ANY_ROUTE};
         const struct cert_answer *answer;
         client_init(&c);
         assert_int_equal(cert_desk_find(w.desk, &key, &somebody, &c.waiter, &answer), CERT_DESK_NONE);
         assert_non_null(answer->why);
     }
     assert_int_equal(w.total, 0);
-    const struct cert_cache_key longest_good = {{longest, 253}, CERT_TO_SERVE, CERT_ANY_ROUTE};
+    const struct cert_cache_key longest_good = {{longest, 253}, CERT_ANY_ROUTE};
     const struct cert_answer *answer;
     assert_int_equal(cert_desk_find(w.desk, &longest_good, &somebody, NULL, &answer), CERT_DESK_WAIT);
     assert_int_equal(strlen(w.asked[0]->name), 253);

@@ -142,7 +142,6 @@ static void put_first(struct book *b)
     struct book_certificate c = {
         .chain = {(const char *)chain.data, chain.len}, .key = {(const char *)der, key_len}, .issued = now};
     assert_int_equal(issued_read(c.chain, c.key, &facts, &err), 0);
-    c.serial = (struct str){facts.serial, strlen(facts.serial)};
     memcpy(c.pin, facts.pin, sizeof(c.pin));
     c.not_before = facts.not_before;
     c.not_after = facts.not_after;
@@ -173,11 +172,10 @@ static void multiply(const char *path)
         "n, "
         "l;"
         "INSERT INTO name SELECT 'n' || (i - 1) || '.example.com', i FROM n;"
-        "UPDATE k SET id = 0; INSERT INTO certificate SELECT i, i, slot, ca, issued, not_before, not_after, "
-        "serial,"
-        " randomblob(32), chain, key FROM n, k;"
-        "INSERT INTO slot (lineage, slot, certificate, held, ca, issued, not_before, not_after, renew_at)"
-        " SELECT i, slot, i, held, ca, issued, not_before, not_after, renew_at FROM n, s WHERE s.slot = 0; "
+        "INSERT INTO certificate (lineage, slot, ca, issued, not_before, not_after, pin, chain, key)"
+        " SELECT i, slot, ca, issued, not_before, not_after, randomblob(32), chain, key FROM n, k;"
+        "INSERT INTO slot (lineage, slot, held, ca, issued, not_before, not_after, renew_at)"
+        " SELECT i, slot, held, ca, issued, not_before, not_after, renew_at FROM n, s WHERE s.slot = 0; "
         "COMMIT;";
     char text[sizeof(sql) + 32], *why = NULL;
     sqlite3 *db;

@@ -246,6 +246,27 @@ static void test_make_and_label(void **state)
     identity_free(NULL);
 }
 
+/* Two logins of one person are the same person; another name, or another URI, is somebody else. */
+static void test_digest(void **state)
+{
+    static const struct identity_fact rows[][2] = {
+        {{IDENTITY_NAME, "alice"}, {IDENTITY_URI, "cardea://login/1"}},
+        {{IDENTITY_NAME, "alice"}, {IDENTITY_URI, "cardea://login/2"}},
+        {{IDENTITY_NAME, "alice"}, {IDENTITY_URI, "cardea://other/1"}},
+        {{IDENTITY_NAME, "alicf"}, {IDENTITY_URI, "cardea://login/1"}},
+    };
+    uint8_t digest[ARRAY_LEN(rows)][IDENTITY_DIGEST];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct identity *id = identity_make(rows[i], 2);
+        identity_digest(id, digest[i]);
+        identity_free(id);
+    }
+    assert_memory_equal(digest[0], digest[1], IDENTITY_DIGEST);
+    assert_memory_not_equal(digest[0], digest[2], IDENTITY_DIGEST);
+    assert_memory_not_equal(digest[0], digest[3], IDENTITY_DIGEST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_make_and_label),
         cmocka_unit_test(test_not_utf8),
+        cmocka_unit_test(test_digest),
     };
     return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
 }

@@ -23,7 +23,8 @@ static const struct opaque_stretch no_stretch = {0};
 static char issued[512]; /* the last */
 static unsigned issues;
 
-static int issue(void *arg, const struct login_grant *g, struct buf *ret_pem, struct err *err)
+static int issue(void *arg, const struct login_grant *g, struct buf *ret_pem,
+                 char ret_serial[LOGIN_SERIAL_MAX], struct err *err)
 {
     struct buf b = {0};
     if (arg != NULL)
@@ -35,13 +36,14 @@ static int issue(void *arg, const struct login_grant *g, struct buf *ret_pem, st
              g->csr.p);
     buf_free(&b);
     issues++;
+    snprintf(ret_serial, LOGIN_SERIAL_MAX, "%02X", issues);
     return buf_printf(ret_pem, "PEM %s", g->uri) ? 0 : -1;
 }
 
 static int look(void *arg, struct str csr, uint8_t ret_key[LOGIN_KEY_DIGEST], struct err *err)
 {
     (void)arg;
-    memset(ret_key, 7, LOGIN_KEY_DIGEST);
+    code_digest(csr, ret_key); /* requests that differ are for keys that do */
     return str_is(csr, "bad") ? err_set(err, "not signed by its key") : 0;
 }
 
@@ -55,6 +57,17 @@ static int revoked(void *arg, const char *uri, int64_t since, struct err *err)
     return revoked_uri != NULL && strcmp(uri, revoked_uri) == 0;
 }
 
+static char revoke_told[128]; /* the last */
+
+static int revoke_all(void *arg, const char *uri, const char *who, int64_t now, struct err *err)
+{
+    (void)now;
+    if (arg != NULL)
+        return err_set(err, "out of order");
+    snprintf(revoke_told, sizeof(revoke_told), "%s %s", uri, who);
+    return 0;
+}
+
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
     (void)arg;
@@ -62,7 +75,7 @@ static int root(void *arg, struct buf *ret_pem, struct err *err)
     return buf_printf(ret_pem, "ROOT") ? 0 : -1;
 }
 
-static const struct login_issuer good_issuer = {NULL, issue, look, revoked, root};
+static const struct login_issuer good_issuer = {NULL, issue, look, revoked, revoke_all, root};
 
 /* ---- the world of a test ---- */
 
@@ -72,7 +85,9 @@ struct world {
     int64_t now;
     const char *source;
     const struct identity *identity;
+    const uint8_t *key; /* that it is proven by */
     unsigned status;
+    struct web_deed deed;
     json_t *answer; /* NULL: no object */
     struct buf fields;
 };
@@ -104,7 +119,8 @@ static void request(struct world *w, const char *method, const char *path, const
                             .body = body,
                             .tls = true,
                             .source = STR(w->source),
-                            .identity = w->identity};
+                            .identity = w->identity,
+                            .key = w->key};
     struct web_answer a = {0};
     struct err err = {0};
     int told = login_answer(w->login, &r, w->now, &a, &err);
@@ -113,6 +129,7 @@ static void request(struct world *w, const char *method, const char *path, const
     json_decref(w->answer);
     buf_free(&w->fields);
     w->status = a.status;
+    w->deed = a.deed;
     w->answer = form_read((struct str){(const char *)a.body.data, a.body.len});
     w->fields = a.fields;
     a.fields = (struct buf){0};
@@ -493,14 +510,37 @@ static struct identity *shown(const struct world *w, const char *name)
     return identity_make(facts, 2);
 }
 
-static unsigned renew(struct world *w, const struct identity *id)
+/* With the key of the request `key`, for that of `next`. */
+static unsigned renew(struct world *w, const struct identity *id, const char *key, const char *next)
 {
+    uint8_t digest[CODE_DIGEST];
     json_t *m = json_object();
-    form_put_bytes(m, "csr", "next", 4);
+    form_put_bytes(m, "csr", next, strlen(next));
+    code_digest(STR(key), digest);
     w->identity = id;
+    w->key = id != NULL ? digest : NULL;
     post(w, "/login/renew", m);
     w->identity = NULL;
+    w->key = NULL;
     return w->status;
+}
+
+static const char *session_of(const struct identity *id)
+{
+    return id->facts[1].value;
+}
+
+/* The same while that certificate is shown. */
+static unsigned log_in_with(struct world *w, const char *user, const struct identity *id, const char *key)
+{
+    uint8_t digest[CODE_DIGEST];
+    code_digest(STR(key), digest);
+    w->identity = id;
+    w->key = digest;
+    unsigned status = log_in(w, user, "secret");
+    w->identity = NULL;
+    w->key = NULL;
+    return status;
 }
 
 static void test_renewal(void **state)
@@ -511,38 +551,130 @@ static void test_renewal(void **state)
     begin(&w, "renewal");
     add_with_password(&w, "alice", "secret");
     add_with_password(&w, "bob", "secret");
-    assert_int_equal(renew(&w, NULL), 403);
+    assert_int_equal(renew(&w, NULL, "", "next"), 403);
     assert_int_equal(log_in(&w, "alice", "secret"), 200);
     struct identity *alice = shown(&w, "alice"), *stolen = shown(&w, "bob");
     w.now += 3 * HOUR;
-    assert_int_equal(renew(&w, alice), 200);
-    assert_string_equal(issued, "alice ops,admins, login:alice 14400 for next");
-    assert_int_equal(renew(&w, stolen), 403); /* another's session */
+    assert_int_equal(renew(&w, alice, "csr", "2"), 200);
+    assert_string_equal(issued, "alice ops,admins, login:alice 14400 for 2");
+    assert_int_equal(renew(&w, stolen, "2", "3"), 403); /* another's session */
     w.now += 7 * HOUR;
-    assert_int_equal(renew(&w, alice), 200); /* cut to twelve hours since the password */
-    assert_string_equal(issued, "alice ops,admins, login:alice 7200 for next");
+    assert_int_equal(renew(&w, alice, "2", "3"), 200); /* cut to twelve hours since the password */
+    assert_string_equal(issued, "alice ops,admins, login:alice 7200 for 3");
     w.now += 2 * HOUR;
-    assert_int_equal(renew(&w, alice), 403);
+    assert_int_equal(renew(&w, alice, "3", "4"), 403);
     identity_free(alice);
     identity_free(stolen);
     assert_int_equal(log_in(&w, "alice", "secret"), 200);
     alice = shown(&w, "alice");
-    assert_int_equal(renew(&w, alice), 200);
-    /* A password with the certificate of before shown lets the session go on, longer; another's does not. */
-    const char *before = alice->facts[1].value;
-    w.identity = alice;
-    w.now += 11 * HOUR;
-    assert_int_equal(log_in(&w, "bob", "secret"), 200);
-    assert_null(strstr(json_string_value(json_object_get(w.answer, "certificate")), before));
-    assert_int_equal(log_in(&w, "alice", "secret"), 200);
-    assert_non_null(strstr(json_string_value(json_object_get(w.answer, "certificate")), before));
-    assert_int_equal(json_integer_value(json_object_get(w.answer, "renewable_until")), w.now + 12 * HOUR);
-    w.now += 2 * HOUR;
-    assert_int_equal(renew(&w, alice), 200);
+    assert_int_equal(renew(&w, alice, "csr", "2"), 200);
     assert_int_equal(accounts_set_disabled(w.accounts, STR("alice"), true, &err), 1);
-    assert_int_equal(renew(&w, alice), 403);
+    assert_int_equal(renew(&w, alice, "2", "3"), 403);
     assert_int_equal(accounts_set_disabled(w.accounts, STR("alice"), false, &err), 1);
-    assert_int_equal(renew(&w, alice), 403); /* the session has ended for good */
+    assert_int_equal(renew(&w, alice, "2", "3"), 403); /* the session has ended for good */
+    identity_free(alice);
+    end(&w);
+}
+
+/* Each password begins a session of its own, which prolongs no other and ends the one that it replaces, where
+ * it is shown and of the same account. */
+static void test_sessions_stand_alone(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, "alone");
+    add_with_password(&w, "alice", "secret");
+    add_with_password(&w, "bob", "secret");
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    struct identity *first = shown(&w, "alice");
+    w.now += 11 * HOUR;
+    assert_int_equal(log_in(&w, "alice", "secret"), 200); /* elsewhere */
+    struct identity *second = shown(&w, "alice");
+    assert_string_not_equal(session_of(first), session_of(second));
+    assert_int_equal(json_integer_value(json_object_get(w.answer, "renewable_until")), w.now + 12 * HOUR);
+    assert_int_equal(log_in_with(&w, "bob", second, "csr"),
+                     200); /* another's, which he has nothing to do with */
+    assert_int_equal(renew(&w, first, "csr", "f2"), 200);
+    assert_int_equal(renew(&w, second, "csr", "s2"), 200);
+    w.now += 2 * HOUR;
+    assert_int_equal(renew(&w, first, "f2", "f3"), 403);
+    assert_int_equal(renew(&w, second, "s2", "s3"), 200);
+    assert_int_equal(log_in_with(&w, "alice", second, "s3"), 200);
+    assert_null(json_object_get(w.answer, "reused"));
+    assert_string_equal(w.deed.detail, "");
+    assert_int_equal(renew(&w, second, "s3", "s4"), 403);
+    identity_free(first);
+    identity_free(second);
+    end(&w);
+}
+
+/* A thief has the owner's key. Whoever of them comes second with it ends the session, and its certificates;
+ * the owner hears of it, once, at his next login. */
+static void test_stolen_key(void **state)
+{
+    struct world w;
+    char expected[128];
+    (void)state;
+    begin(&w, "stolen");
+    add_with_password(&w, "alice", "secret");
+    for (int thief_first = 0; thief_first < 2; thief_first++) {
+        assert_int_equal(log_in(&w, "alice", "secret"), 200);
+        assert_null(json_object_get(w.answer, "reused"));
+        struct identity *alice = shown(&w, "alice");
+        assert_int_equal(renew(&w, alice, "csr", thief_first ? "thief" : "owner"), 200);
+        revoke_told[0] = '\0';
+        w.source = "198.51.100.9";
+        assert_int_equal(renew(&w, alice, "csr", thief_first ? "owner" : "thief"), 403);
+        w.source = "192.0.2.7";
+        snprintf(expected, sizeof(expected), "%s login:alice", session_of(alice));
+        assert_string_equal(revoke_told, expected);
+        assert_true(w.deed.refused);
+        assert_string_equal(w.deed.what, "login:renew");
+        assert_string_equal(w.deed.who, "alice");
+        assert_non_null(strstr(w.deed.detail, "a key that had been replaced"));
+        assert_int_equal(renew(&w, alice, thief_first ? "thief" : "owner", "last"), 403); /* over for both */
+        w.now += 60;
+        assert_int_equal(log_in(&w, "alice", "secret"), 200);
+        assert_int_equal(json_integer_value(json_object_get(w.answer, "reused")), w.now - 60);
+        assert_string_equal(json_string_value(json_object_get(w.answer, "reused_from")), "198.51.100.9");
+        identity_free(alice);
+    }
+    end(&w);
+}
+
+/* The client did not get the answer: it asks for the same key again, as often as it takes, until that key is
+ * used. Shown at a login the key before is no alarm, an older one is. */
+static void test_lost_answer(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, "lost");
+    add_with_password(&w, "alice", "secret");
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    struct identity *alice = shown(&w, "alice");
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(renew(&w, alice, "csr", "2"), 200);
+        w.now += 600;
+    }
+    assert_int_equal(renew(&w, alice, "2", "3"), 200);
+    assert_int_equal(renew(&w, alice, "2", "3"), 200);
+    assert_int_equal(renew(&w, alice, "csr", "2"), 403); /* it was used */
+    assert_int_equal(renew(&w, alice, "3", "4"), 403);
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    assert_non_null(json_object_get(w.answer, "reused"));
+    struct identity *again = shown(&w, "alice");
+    assert_int_equal(renew(&w, again, "csr", "2"), 200);
+    assert_int_equal(log_in_with(&w, "alice", again, "csr"), 200);
+    assert_null(json_object_get(w.answer, "reused"));
+    identity_free(again);
+    again = shown(&w, "alice");
+    assert_int_equal(renew(&w, again, "csr", "2"), 200);
+    assert_int_equal(renew(&w, again, "2", "3"), 200);
+    assert_int_equal(log_in_with(&w, "alice", again, "csr"), 200);
+    assert_int_equal(json_integer_value(json_object_get(w.answer, "reused")), w.now);
+    assert_non_null(strstr(w.deed.detail, "of the login that this replaces"));
+    assert_false(w.deed.refused);
+    identity_free(again);
     identity_free(alice);
     end(&w);
 }
@@ -556,18 +688,82 @@ static void test_revoked(void **state)
     add_with_password(&w, "alice", "secret");
     assert_int_equal(log_in(&w, "alice", "secret"), 200);
     struct identity *lost = shown(&w, "alice");
-    assert_int_equal(renew(&w, lost), 200);
-    revoked_uri = lost->facts[1].value;
-    assert_int_equal(renew(&w, lost), 403);
-    w.identity = lost;
-    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    assert_int_equal(renew(&w, lost, "csr", "2"), 200);
+    revoked_uri = session_of(lost);
+    assert_int_equal(renew(&w, lost, "2", "3"), 403);
+    assert_int_equal(log_in_with(&w, "alice", lost, "2"), 200);
     struct identity *fresh = shown(&w, "alice");
-    assert_string_not_equal(fresh->facts[1].value, revoked_uri);
-    assert_int_equal(renew(&w, lost), 403);
-    assert_int_equal(renew(&w, fresh), 200);
+    assert_string_not_equal(session_of(fresh), revoked_uri);
+    assert_int_equal(renew(&w, lost, "2", "3"), 403);
+    assert_int_equal(renew(&w, fresh, "csr", "2"), 200);
     revoked_uri = NULL;
     identity_free(lost);
     identity_free(fresh);
+    end(&w);
+}
+
+/* What the audit has of each: who, which session, which certificate; and nothing of what nobody has tried. */
+static void test_deeds(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, "deeds");
+    add_with_password(&w, "alice", "secret");
+    assert_string_equal(w.deed.what, "login:register");
+    assert_string_equal(w.deed.who, "alice");
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    struct identity *alice = shown(&w, "alice");
+    assert_string_equal(w.deed.what, "login:password");
+    assert_string_equal(w.deed.session, session_of(alice) + strlen(LOGIN_URI));
+    assert_string_not_equal(w.deed.serial, "");
+    assert_false(w.deed.refused);
+    struct attempt a;
+    start(&w, "alice", "wrong", &a);
+    assert_string_equal(w.deed.what, "login:try");
+    bind(&a, "csr");
+    finish(&w, &a, "csr");
+    assert_true(w.deed.refused);
+    assert_string_equal(w.deed.detail, "wrong user or password");
+    request(&w, "POST", "/login/start", "application/json", STR("{}"));
+    assert_null(w.deed.what);
+    identity_free(alice);
+    end(&w);
+}
+
+static int count_session(void *arg, const struct login_session *session, struct err *err)
+{
+    struct login_session *last = arg;
+    (void)err;
+    *last = *session;
+    return 0;
+}
+
+/* What an administrator sees and ends. */
+static void test_sessions_are_shown(void **state)
+{
+    struct world w;
+    struct err err = {""};
+    struct login_session found = {.renewals = -1};
+    (void)state;
+    begin(&w, "sessions");
+    add_with_password(&w, "alice", "secret");
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    struct identity *alice = shown(&w, "alice");
+    w.now += HOUR;
+    w.source = "198.51.100.4";
+    assert_int_equal(renew(&w, alice, "csr", "2"), 200);
+    assert_int_equal(sessions_each(w.accounts, STR("bob"), w.now, count_session, &found, &err), 0);
+    assert_int_equal(found.renewals, -1);
+    assert_int_equal(sessions_each(w.accounts, STR("alice"), w.now, count_session, &found, &err), 0);
+    assert_string_equal(found.id, session_of(alice) + strlen(LOGIN_URI));
+    assert_string_equal(found.source, "198.51.100.4");
+    assert_int_equal(found.begun, NOW);
+    assert_int_equal(found.certified, NOW + HOUR);
+    assert_int_equal(found.renewals, 1);
+    assert_int_equal(sessions_end(w.accounts, STR("bob"), STR(found.id), &err), 0);
+    assert_int_equal(sessions_end(w.accounts, STR("alice"), STR(found.id), &err), 1);
+    assert_int_equal(renew(&w, alice, "2", "3"), 403);
+    identity_free(alice);
     end(&w);
 }
 
@@ -608,7 +804,7 @@ static void test_enrolment(void **state)
     struct err err = {""};
     struct enrolment e = {0};
     char code[CODE_TEXT_MAX], ignored[CODE_TEXT_MAX];
-    uint8_t ticket[ENROLMENT_TICKET], other[ENROLMENT_TICKET];
+    uint8_t ticket[ENROLMENT_TICKET], other[ENROLMENT_TICKET], key[CODE_DIGEST];
     (void)state;
     begin(&w, "enrolment");
     add(&w, "alice", ignored);
@@ -618,7 +814,8 @@ static void test_enrolment(void **state)
     assert_string_equal(e.code, code);
     assert_string_equal(e.host, "laptop?[2J");
     assert_string_equal(e.source, "192.0.2.7");
-    assert_int_equal(e.key[0], 7);
+    code_digest(STR("csr"), key);
+    assert_memory_equal(e.key, key, sizeof(key));
     assert_int_equal(enrolments_decide(w.accounts, STR("2222-2222"), "alice", "root", w.now, &err), 0);
     assert_int_equal(enrolments_decide(w.accounts, STR(code), "nobody", "root", w.now, &err), -1);
     assert_int_equal(enrolments_decide(w.accounts, STR(code), "alice", "root", w.now, &err), 1);
@@ -629,7 +826,7 @@ static void test_enrolment(void **state)
     assert_string_equal(issued, "alice ops,admins, login:alice approved:root 14400 for csr");
     struct identity *alice = shown(&w, "alice");
     assert_int_equal(poll_ticket(&w, ticket), 410); /* once */
-    assert_int_equal(renew(&w, alice), 200);
+    assert_int_equal(renew(&w, alice, "csr", "next"), 200);
     identity_free(alice);
 
     enrol(&w, "laptop", ticket, code);
@@ -831,6 +1028,11 @@ int main(void)
         cmocka_unit_test(test_finish_counts_once),
         cmocka_unit_test(test_codes_for_registering),
         cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_sessions_stand_alone),
+        cmocka_unit_test(test_stolen_key),
+        cmocka_unit_test(test_lost_answer),
+        cmocka_unit_test(test_deeds),
+        cmocka_unit_test(test_sessions_are_shown),
         cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_enrolment),
         cmocka_unit_test(test_enrolments_are_few),

@@ -101,6 +101,43 @@ static void test_not_kept(void **state)
     ca_free(root);
 }
 
+/* The key that is asked for stays the same until it has its certificate, and is nobody else's to read. */
+static void test_key_that_follows(void **state)
+{
+    struct err err = {""};
+    struct buf csr = {0}, again = {0}, pem = {0};
+    struct ca *root = pki_root("Root");
+    char path[PATH_MAX], next[PATH_MAX + 8];
+    struct stat st;
+    struct keep k = {.door = "door.example.com:443", .ca = "system"};
+    (void)state;
+    snprintf(path, sizeof(path), "%s", pki_path("follows.pem"));
+    snprintf(next, sizeof(next), "%s.next", path);
+    EVP_PKEY *key = keep_key_next(path, &csr, &err), *same = keep_key_next(path, &again, &err);
+    assert_true(key != NULL && same != NULL && EVP_PKEY_cmp(key, same) == 1);
+    assert_int_equal(stat(next, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    certify(root, key, "alice", &pem);
+    assert_int_equal(keep_write(path, &k, (struct str){(char *)pem.data, pem.len}, key, &err), 0);
+    assert_int_equal(stat(next, &st), -1);
+    EVP_PKEY *other = keep_key_next(path, &again, &err);
+    assert_int_equal(EVP_PKEY_cmp(key, other), 0);
+    pki_write("follows.pem.next", "no key", 6); /* as good as none */
+    EVP_PKEY *fresh = keep_key_next(path, &again, &err);
+    assert_true(fresh != NULL && EVP_PKEY_cmp(other, fresh) == 0);
+    assert_int_equal(keep_remove(path, &err), 0);
+    assert_int_equal(stat(path, &st), -1);
+    assert_int_equal(stat(next, &st), -1);
+    assert_int_equal(keep_remove(path, &err), 0); /* nothing is there */
+    EVP_PKEY *const keys[] = {key, same, other, fresh};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        fresh_key_free(keys[i]);
+    buf_free(&csr);
+    buf_free(&again);
+    buf_free(&pem);
+    ca_free(root);
+}
+
 /* A door cannot put lines of its own into the file, nor a key. */
 static void test_only_certificates_are_kept(void **state)
 {
@@ -253,6 +290,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_not_kept),
+        cmocka_unit_test(test_key_that_follows),
         cmocka_unit_test(test_only_certificates_are_kept),
         cmocka_unit_test(test_fingerprints),
         cmocka_unit_test(test_bad_answers),

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "ca/ca_internal.h"
+#include "cert/revoked.h"
 #include "cert/trust.h"
 
 static struct ca *root, *middle, *other;
@@ -1192,6 +1194,48 @@ static void test_reload(void **state)
     ca_free(leaf);
 }
 
+/* The book of one CA: it counts beside CRLs and without any, below that CA only, and another takes its place
+ * without a file being read. */
+static void test_book(void **state)
+{
+    (void)state;
+    struct ca *good = pki_client(middle, "good"), *bad = pki_client(middle, "bad"),
+              *above = pki_client(root, "above");
+    const struct ca_serial s = ca_serial_of(ca_x509(bad)), t = ca_serial_of(ca_x509(above));
+    struct revoked_row rows[3] = {
+        {.len = 1, .at = 5}, {.len = (uint8_t)s.len, .at = 1700000000}, {.len = (uint8_t)t.len, .at = 7}};
+    memcpy(rows[1].serial, s.bytes, s.len);
+    memcpy(rows[2].serial, t.bytes, t.len);
+    /* The CA has had another intermediate before. */
+    struct x509_st *const issuers[] = {ca_x509(good), ca_x509(middle)};
+    struct revoked *book = revoked_new(issuers, 2, rows, 3), *empty = revoked_new(issuers, 2, NULL, 0);
+    struct trust *plain = load("root.pem", NULL), *trust = trust_with_revoked(plain, book);
+    trust_unref(plain); /* what it lends stays */
+    assert_ptr_equal(trust_revoked(trust), book);
+    assert_false(trust_stale(trust));
+    expect(trust, pki_stack(ca_x509(good), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(bad), ca_x509(middle), NULL), TRUST_CLIENT, NULL,
+           ALERT_CERTIFICATE_REVOKED, "certificate 'bad' was revoked on 2023-11-14T22:13:20Z");
+    expect(trust, pki_stack(ca_x509(above), NULL), TRUST_CLIENT, NULL, 0, NULL); /* another issuer's number */
+    struct trust *freed = trust_with_revoked(trust, empty);
+    trust_unref(trust);
+    expect(freed, pki_stack(ca_x509(bad), ca_x509(middle), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    trust_unref(freed);
+    /* A CRL that clears does not help. */
+    write_crl("book.crl", middle, NULL, time(NULL) - 60, 3600);
+    plain = load("middle.pem", "book.crl");
+    trust = trust_with_revoked(plain, book);
+    trust_unref(plain);
+    expect(trust, pki_stack(ca_x509(good), NULL), TRUST_CLIENT, NULL, 0, NULL);
+    expect(trust, pki_stack(ca_x509(bad), NULL), TRUST_CLIENT, NULL, ALERT_CERTIFICATE_REVOKED, "revoked");
+    trust_unref(trust);
+    revoked_unref(book);
+    revoked_unref(empty);
+    ca_free(good);
+    ca_free(bad);
+    ca_free(above);
+}
+
 static void test_bundle_files(void **state)
 {
     (void)state;
@@ -1302,6 +1346,7 @@ int main(void)
         cmocka_unit_test(test_revoked_cross_certificate),
         cmocka_unit_test(test_lockouts),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_book),
         cmocka_unit_test(test_bundle_files),
         cmocka_unit_test(test_system),
         cmocka_unit_test(test_threads),
