@@ -26,8 +26,9 @@ def door(start_door, pki, echo):
 def carol(pki):
     """Makes certificates that say the same of carol, and others."""
     def make(name="carol", lasts=3600, **more):
+        ends = int(time.time() + lasts)
         made = pki.staff.client(name, **{"ou": ["ops"], **more}, end=lasts, label=f"{name}-{time.monotonic_ns()}")
-        made.ends = int(time.time() + lasts)
+        made.ends = ends
         return made
     return make
 
