@@ -314,7 +314,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, backend):
 def test_killed_between_order_and_end_it_goes_on_with_the_order(tmp_path, backend):
     """kill -9 while the proof is put up: the same order is finalized by the next door. Where the CA has forgotten the order
     (pebble keeps nothing), a new one is made."""
-    s = Site(tmp_path, backend, names=["a.example.com"], challenge="dns-01")
+    s = Site(tmp_path, backend, names=["a.example.com"], challenges="dns-01")
     s.pebble = Pebble(tmp_path, s.door.port, refuses=0)
     go, waits, hook = tmp_path / "go", tmp_path / "waits", tmp_path / "hook"
     s.pebble.start()
