@@ -132,9 +132,10 @@ static int run_case(struct run *run, const char *name, struct err *err)
     if (rc == 0 && (rc = read_settings(json, &c, err)) == 0 &&
         (rc = check_path_verify(&c, &report, err)) == 0) {
         struct buf out = {0};
-        if (run->json)
+        if (run->json) {
             check_path_json(&out, &c, &report);
-        fwrite(out.data, 1, out.len, stdout);
+            fwrite(out.data, 1, out.len, stdout);
+        }
         buf_free(&out);
         count(run, &c, &report);
     }
