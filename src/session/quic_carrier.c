@@ -9,6 +9,8 @@
 #include "base/alert.h"
 #include "base/clock.h"
 #include "cert/trust.h"
+#include "ech/open.h"
+#include "ech/ring.h"
 #include "session/certify.h"
 #include "session/ending.h"
 #include "session/expiry.h"
@@ -102,19 +104,15 @@ static enum cert_desk_result certify(struct quic_carrier *c, const struct tls_se
     return certify_choose(&wish, NULL, &hello->cert, &why);
 }
 
-static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+/* Where the hello leads. */
+static struct tls_quic *take_hello(struct quic_carrier *c, const struct hello *h, uint8_t *ret_alert)
 {
-    struct quic_carrier *c = owner;
     const struct snapshot *snap = c->at.epoch->snap;
-    struct hello h;
     struct routing_client client;
-    CHECK_MAGIC(c, CARRIER_MAGIC);
-    if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
-        return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
-    struct route_match match = routing_find(snap, c->at.listener, FIRST_BYTES_TLS, &h);
-    routing_note(&h, &match, JA4_QUIC, &c->hello);
+    struct route_match match = routing_find(snap, c->at.listener, FIRST_BYTES_TLS, h);
+    routing_note(h, &match, JA4_QUIC, &c->hello);
     const struct route_runtime *route = match.route == ROUTE_NONE ? NULL : &snap->routes[match.route];
-    bool known = route != NULL || routing_knows_name(snap, c->at.listener, FIRST_BYTES_TLS, &h);
+    bool known = route != NULL || routing_knows_name(snap, c->at.listener, FIRST_BYTES_TLS, h);
     if (route == NULL || !snapshot_carries(c->worker->shared, route, match.alpn))
         return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME,
                       ret_alert);
@@ -123,7 +121,7 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     if (c->front->tenant != NULL)
         quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
     counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
-    routing_client(&h, &c->hello, &route->config->tls, &client);
+    routing_client(h, &c->hello, &route->config->tls, &client);
     c->verifies = cert_kinds_verified(&client.hello.query);
     const struct tls_server *server =
         certify_server(snap->config, c->at.listener, &c->peer, route, route->tls);
@@ -132,6 +130,36 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
         return refuse(c, CLOSE_UNCERTIFIED,
                       result == CERT_DESK_NONE ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR, ret_alert);
     return tls_server_quic(server, &client.hello);
+}
+
+/* The TLS library opens an encrypted hello by itself here, by the same keys: it is opened once more so that
+ * the route is that of the name within, and of the protocols within. */
+static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
+{
+    struct quic_carrier *c = owner;
+    const struct ech_ring *ring = c->at.epoch->snap->ech;
+    struct ech_opened opened = {0};
+    struct hello h, inner;
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
+        return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
+    if (ring == NULL || h.ech != HELLO_ECH_OUTER)
+        return take_hello(c, &h, ret_alert);
+    switch (ech_open(ech_ring_keys(ring), &h, &opened)) {
+    case ECH_NOT_OURS:
+        c->ech_refused = true;
+        return take_hello(c, &h, ret_alert);
+    case ECH_BAD:
+        return refuse(c, CLOSE_HELLO_BAD, (uint8_t)opened.alert, ret_alert);
+    default:
+        break;
+    }
+    CHECK(hello_parse(opened.inner.data, opened.inner.len, &inner) == HELLO_REASON_NONE);
+    memcpy(c->hello.outer, h.name, (size_t)h.name_len + 1);
+    struct tls_quic *tls = take_hello(c, &inner, ret_alert);
+    ech_opening_free(opened.opening);
+    buf_free(&opened.inner);
+    return tls;
 }
 
 static void finish(struct quic_carrier *c, enum close_reason reason, uint64_t code, const char *text);

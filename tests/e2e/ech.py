@@ -46,8 +46,9 @@ def configs(keys):
 def client(port, name, ca, *words, config=None):
     """s_client asks for a page; what it says of it all."""
     ech = ("-ech_config_list", config) if config else ()
+    version, end = ((), b"Q\n") if "-quic" in words else (("-tls1_3", "-ign_eof"), b"GET /who HTTP/1.0\r\n\r\n")
     done = subprocess.run([openssl4(), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name, "-CAfile", ca,
-                           "-verify_return_error", "-tls1_3", "-ign_eof", *ech, *words], input=b"GET /who HTTP/1.0\r\n\r\n",
+                           "-verify_return_error", *version, *ech, *words], input=end,
                           capture_output=True, timeout=20 * SLOW)
     return (done.stdout + done.stderr).decode(errors="replace")
 

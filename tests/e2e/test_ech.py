@@ -15,7 +15,7 @@ ROTATE = 10  # seconds, the least that there may be
 
 @pytest.fixture(scope="module")
 def names(pki):
-    return {name: pki.server(f"{name}.ech.test") for name in ("a", "b", "shared", "public")}
+    return {name: pki.server(f"{name}.ech.test") for name in ("a", "b", "shared", "inside", "public")}
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,20 @@ def backends(tmp_path_factory, names):
         yield {"a": start("a"), "b": start("b", "-groups", "P-256")}
 
 
-def configuration(backends, names, keys, plain, **settings):
+def configuration(backends, names, keys, plain, staff, **settings):
     cert = [{"name": name, "certificate": str(names[name].certificate), "key": str(names[name].key)}
-            for name in ("shared", "public")]
+            for name in ("shared", "inside", "public")]
     return {
         "certificates": cert,
         "ech": {"public_name": PUBLIC, "keys": str(keys), **settings},
+        "trust": [{"name": "staff", "ca": str(staff)}],
+        "policy": [{"name": "nobody", "who": {"any": True}, "targets": ["127.0.0.1:1"]}],
         "tls": {"groups": ["X25519MLKEM768", "X25519", "P-256"]},
         "routes": [
             {"name": "a", "sni": "a.ech.test", "pass": {"to": backends["a"].to}},
             {"name": "b", "sni": "b.ech.test", "pass": {"to": backends["b"].to}},
             {"name": "shared", "sni": "shared.ech.test", "terminate": {"to": plain}},
+            {"name": "inside", "sni": "inside.ech.test", "alpn": "h3", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
             {"name": "public", "sni": PUBLIC, "terminate": {"to": plain}},
         ],
     }
@@ -52,8 +55,8 @@ def keys(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def door(start_module_door, backends, names, keys, nginx):
-    return start_module_door(configuration(backends, names, keys, nginx.to("h1")))
+def door(start_module_door, backends, names, keys, nginx, pki):
+    return start_module_door(configuration(backends, names, keys, nginx.to("h1"), pki.staff.file))
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
@@ -80,6 +83,17 @@ def test_shared(door, pki, keys, groups):
     assert "ECH: success: 1" in said and "HTTP/1.1 200" in said, said
     line = door.audited(route="shared")
     assert (line["sni"], line["outer_sni"], line["action"]) == ("shared.ech.test", PUBLIC, "terminate")
+
+
+def test_quic(door, pki, keys):
+    """The name within leads there too: to a route that has no other."""
+    door.mark()
+    said = ech.client(door.port, "inside.ech.test", pki.ca.file, "-quic", "-alpn", "h3", "-cert", pki.alice.certificate, "-key",
+                      pki.alice.key, config=ech.configs(keys)[-1])
+    assert "ECH: success: 1" in said and "ALPN protocol: h3" in said, said
+    line = door.audited(route="inside")
+    assert (line["sni"], line["outer_sni"], line["ech"]) == ("inside.ech.test", PUBLIC, "accepted")
+    assert (line["transport"], line["identity"]) == ("h3", "alice")
 
 
 def test_stale(door, pki, keys):
@@ -112,7 +126,7 @@ def test_keys_rotate(start_door, backends, names, pki, tmp_path, nginx):
     """Under load not one handshake fails, neither with the newest config nor with the one before it; two doors share the
     keys."""
     keys = tmp_path / "keys"
-    config = configuration(backends, names, keys, nginx.to("h1"), rotate=f"{ROTATE}s", keep=f"{12 * ROTATE}s")
+    config = configuration(backends, names, keys, nginx.to("h1"), pki.staff.file, rotate=f"{ROTATE}s", keep=f"{12 * ROTATE}s")
     doors = [start_door(config), start_door(config)]
     seen, failed, done, over = [], [], [], threading.Event()
 
