@@ -15,6 +15,8 @@
 #define EXCLUDED (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 1)
 #define MINIMUM (CBS_ASN1_CONTEXT_SPECIFIC | 0)
 
+#define BYTES_OF_A_COMPARISON 64 /* names that are longer count as several */
+
 static const uint8_t common_name[] = {0x55, 0x04, 0x03};
 static const uint8_t email_address[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01};
 
@@ -99,6 +101,15 @@ static void tell_name(enum name_kind kind, CBS value, char ret[CONSTRAINT_NAME_M
     }
 }
 
+/* Whoever makes a name makes its length, and that of the constraints. */
+static bool count_down(const struct holding *h, size_t bytes)
+{
+    size_t cost = 1 + bytes / BYTES_OF_A_COMPARISON;
+    bool enough = cost <= *h->left;
+    *h->left = enough ? *h->left - cost : 0;
+    return enough;
+}
+
 /* One name and one list. SUBTREE_NO with `ret_any` false: the list has nothing on its kind. */
 static enum constraint_verdict hold_against(const struct holding *h, CBS list, enum name_kind kind,
                                             CBS_ASN1_TAG tag, CBS value, bool *ret_any,
@@ -108,10 +119,10 @@ static enum constraint_verdict hold_against(const struct holding *h, CBS list, e
     *ret_any = false;
     *ret_most = SUBTREE_NO;
     while (CBS_len(&list) > 0 && next_subtree(&list, &s)) {
-        if (*h->left == 0)
+        bool same = s.kind == kind && s.tag == tag;
+        if (!count_down(h, same ? CBS_len(&s.base) + CBS_len(&value) : 0))
             return CONSTRAINT_TOO_MANY;
-        --*h->left;
-        if (s.kind != kind || s.tag != tag)
+        if (!same)
             continue;
         if (kind == NAME_UNKNOWN && !h->critical)
             continue;
@@ -130,8 +141,9 @@ static enum constraint_verdict hold(const struct holding *h, enum name_kind kind
 {
     bool any_permitted, any_excluded;
     enum subtree_match permitted, excluded;
-    enum constraint_verdict verdict =
-        hold_against(h, h->subtrees.permitted, kind, tag, value, &any_permitted, &permitted);
+    enum constraint_verdict verdict = count_down(h, CBS_len(&value)) ? CONSTRAINT_MET : CONSTRAINT_TOO_MANY;
+    if (verdict == CONSTRAINT_MET)
+        verdict = hold_against(h, h->subtrees.permitted, kind, tag, value, &any_permitted, &permitted);
     if (verdict == CONSTRAINT_MET)
         verdict = hold_against(h, h->subtrees.excluded, kind, tag, value, &any_excluded, &excluded);
     if (verdict == CONSTRAINT_MET && any_excluded && excluded != SUBTREE_NO)

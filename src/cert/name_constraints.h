@@ -40,8 +40,9 @@ enum constraint_verdict {
 bool name_constraints_check(CBS extension);
 
 /* Hold the names of a certificate against the constraints of a CA above it. `left` is how many comparisons of
- * a name with a subtree may still be made; it is counted down. Which name is not allowed goes to `ret_name`
- * as text that is safe to print. */
+ * a name with a subtree may still be made; it is counted down. To take up a name counts as one, and a long
+ * one as several: so the time is bounded whatever the sizes. Which name is not allowed goes to `ret_name` as
+ * text that is safe to print. */
 enum constraint_verdict name_constraints_meet(CBS extension, bool critical,
                                               const struct constrained_names *names, size_t *left,
                                               char ret_name[CONSTRAINT_NAME_MAX]);

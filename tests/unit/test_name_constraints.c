@@ -378,13 +378,51 @@ static void test_odd_der(void **state)
     }
 }
 
+/* A peer makes names and constraints as long as it likes: what is counted is the work. */
+static void test_long_names(void **state)
+{
+    (void)state;
+    enum { NAMES = 500, LONG = 8192 };
+    static uint8_t many[2 * NAMES], text[LONG];
+    static const uint8_t none[] = {0x30, 0x02, 0xa0, 0x00}, all[] = {0x30, 0x04, 0xa4, 0x02, 0x30, 0x00};
+    char name[CONSTRAINT_NAME_MAX];
+    /* Names, and nothing to compare them with. */
+    for (size_t i = 0; i < NAMES; i++)
+        many[2 * i] = 0x82;
+    struct constrained_names names = {.san = cbs_of(&(struct der){many, sizeof(many)})};
+    size_t left = NAMES, few = NAMES - 1;
+    CBS empty = cbs_of(&(struct der){(uint8_t *)(uintptr_t)none, sizeof(none)});
+    assert_int_equal(name_constraints_meet(empty, true, &names, &left, name), CONSTRAINT_MET);
+    assert_int_equal(name_constraints_meet(empty, true, &names, &few, name), CONSTRAINT_TOO_MANY);
+    /* One name of 8 KiB, and as many subtrees, each of which allows it. */
+    CBB cbb, list, set, pair;
+    struct der extension, rdns;
+    assert_true(CBB_init(&cbb, 4096) && CBB_add_asn1(&cbb, &set, CBS_ASN1_SEQUENCE) &&
+                CBB_add_asn1(&set, &list, CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0));
+    for (size_t i = 0; i < NAMES; i++)
+        assert_true(CBB_add_bytes(&list, all, sizeof(all)));
+    assert_true(CBB_finish(&cbb, &extension.p, &extension.len));
+    memset(text, 'x', sizeof(text));
+    assert_true(CBB_init(&cbb, 4096) && CBB_add_asn1(&cbb, &set, CBS_ASN1_SET) &&
+                CBB_add_asn1(&set, &pair, CBS_ASN1_SEQUENCE) &&
+                CBB_add_bytes(&pair, (const uint8_t *)"\x06\x03\x55\x04\x03", 5) &&
+                CBB_add_asn1(&pair, &list, CBS_ASN1_UTF8STRING) && CBB_add_bytes(&list, text, LONG) &&
+                CBB_finish(&cbb, &rdns.p, &rdns.len));
+    names = (struct constrained_names){.subject = cbs_of(&rdns)};
+    assert_true(name_constraints_check(cbs_of(&extension)));
+    left = 50000;
+    assert_int_equal(name_constraints_meet(cbs_of(&extension), true, &names, &left, name),
+                     CONSTRAINT_TOO_MANY);
+    assert_int_equal(left, 0);
+    OPENSSL_free(extension.p);
+    OPENSSL_free(rdns.p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_not_critical),
-        cmocka_unit_test(test_subtrees),
-        cmocka_unit_test(test_odd_der),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_not_critical), cmocka_unit_test(test_subtrees),
+        cmocka_unit_test(test_odd_der), cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests_name("name_constraints", tests, NULL, NULL);
 }
