@@ -157,6 +157,16 @@ static bool find_config(struct cursor list, const EVP_HPKE_KEY *secret, struct e
     return false;
 }
 
+/* The TLS library takes no config with a suite or a mandatory extension that it does not know. */
+static bool is_usable(const struct ech_config *config, const EVP_HPKE_KEY *secret)
+{
+    SSL_ECH_KEYS *one = SSL_ECH_KEYS_new();
+    CHECK(one != NULL);
+    bool ok = SSL_ECH_KEYS_add(one, 1, config->whole.p, cursor_left(&config->whole), secret) == 1;
+    SSL_ECH_KEYS_free(one);
+    return ok;
+}
+
 static struct ech_key *key_of_file(const struct file *f, struct err *err)
 {
     struct cursor list;
@@ -171,6 +181,8 @@ static struct ech_key *key_of_file(const struct file *f, struct err *err)
         why = "has a list of configs that cannot be read";
     else if (!find_config(list, secret, &config))
         why = "has no config for its private key";
+    else if (!is_usable(&config, secret))
+        why = "has a config that asks for more than is known here, such as another KDF than HKDF-SHA256";
     if (why == NULL)
         return key_of(secret, config.whole.p, cursor_left(&config.whole));
     EVP_HPKE_KEY_free(secret);

@@ -340,6 +340,26 @@ static void test_ring_with_a_bad_file(void **state)
     ech_ring_free(ring);
 }
 
+/* Another's key, with a suite that the TLS library does not know (HKDF-SHA512). */
+static void test_foreign_suite(void **state)
+{
+    (void)state;
+    static const char text[] = "-----BEGIN PRIVATE KEY-----\n"
+                               "MC4CAQAwBQYDK2VuBCIEIGBqYml8HD2Zpbct8sxCvD2v5VldtqkuXxDulFvQgAZ7\n"
+                               "-----END PRIVATE KEY-----\n"
+                               "-----BEGIN ECHCONFIG-----\n"
+                               "ADv+DQA3dwAgACDsrc2zDKECAD/tNxwhkfQsSEXnHhh3MeFUGLldHCk/XQAEAAMA\n"
+                               "AgAIcHViLnRlc3QAAA==\n"
+                               "-----END ECHCONFIG-----\n";
+    struct err err;
+    struct buf pem = {0};
+    assert_true(buf_append(&pem, text, sizeof(text) - 1));
+    assert_null(ech_key_read(&pem, &err));
+    assert_string_equal(err.text, "has a config that asks for more than is known here, such as another KDF "
+                                  "than HKDF-SHA256");
+    buf_free(&pem);
+}
+
 /* A file holds a key whole; what is no such file is told. */
 static void test_files(void **state)
 {
@@ -599,17 +619,12 @@ static void test_configs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split_mode),
-        cmocka_unit_test(test_hello_retry_request),
-        cmocka_unit_test(test_not_ours),
-        cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_ring),
-        cmocka_unit_test(test_ring_with_a_bad_file),
-        cmocka_unit_test(test_hostile_inner),
-        cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_link_dissolves),
-        cmocka_unit_test(test_link_second_is_bad),
+        cmocka_unit_test(test_split_mode),     cmocka_unit_test(test_hello_retry_request),
+        cmocka_unit_test(test_not_ours),       cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_files),          cmocka_unit_test(test_foreign_suite),
+        cmocka_unit_test(test_ring),           cmocka_unit_test(test_ring_with_a_bad_file),
+        cmocka_unit_test(test_hostile_inner),  cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_link_dissolves), cmocka_unit_test(test_link_second_is_bad),
     };
     return cmocka_run_group_tests_name("ech", tests, NULL, pki_remove);
 }
