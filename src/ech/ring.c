@@ -218,10 +218,12 @@ int ech_ring_turn(struct ech_ring *r, int64_t now, struct ech_keys **ret_old, st
     CHECK_MAGIC(r, RING_MAGIC);
     int64_t slot = slot_of(r, now), lead = MIN(r->settings.rotate / 4, (int64_t)LEAD_MAX);
     *ret_old = NULL;
-    int rc = look(r, now, err);
-    rc |= make(r, slot, err);
+    struct err other;
+    int rc = look(r, now,
+                  err); /* says why what is there cannot be used; what comes of that is less worth telling */
+    rc |= make(r, slot, rc == 0 ? err : &other);
     if (now + lead >= slot + r->settings.rotate)
-        rc |= make(r, slot + r->settings.rotate, err);
+        rc |= make(r, slot + r->settings.rotate, rc == 0 ? err : &other);
     forget(r, now);
     struct ech_keys *before = atomic_load(&r->keys), *set = gather(r, now);
     if (set != NULL && before != NULL && is_same(set, before)) {

@@ -12,6 +12,7 @@ static enum session_state begin_again(struct session *s, struct ech_opened *open
 {
     struct setup *p = s->setup;
     struct str rest = {p->view.p + p->scan.wire_len, p->view.len - p->scan.wire_len};
+    s->ech_accepted = true;
     memcpy(p->hello.outer, outer->name, (size_t)outer->name_len + 1);
     s->down = ech_link_new(s->down, opened, rest, session_limits(s)->hello_size);
     session_own(s, s->down);

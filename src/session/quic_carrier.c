@@ -155,6 +155,7 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
         break;
     }
     CHECK(hello_parse(opened.inner.data, opened.inner.len, &inner) == HELLO_REASON_NONE);
+    c->ech_accepted = true;
     memcpy(c->hello.outer, h.name, (size_t)h.name_len + 1);
     struct tls_quic *tls = take_hello(c, &inner, ret_alert);
     ech_opening_free(opened.opening);

@@ -176,6 +176,7 @@ struct session {
     bool spare;         /* `up` is a connection that stood ready */
     bool told;          /* the client has heard how it ended */
     bool datagrams;     /* towards a target over UDP */
+    bool ech_accepted;  /* its hello was encrypted; the name in the clear may be none */
     bool ech_refused;   /* its hello may have been encrypted, but for no key of the door */
     bool uncounted;     /* admitted in all, but under no source */
     bool reaped;        /* there was a moment to see how its program exits */

@@ -96,6 +96,15 @@ def test_quic(door, pki, keys):
     assert (line["transport"], line["identity"]) == ("h3", "alice")
 
 
+def test_no_name_in_the_clear(door, pki, keys):
+    """Who leaves it out is told of all the same."""
+    door.mark()
+    said = ech.client(door.port, "shared.ech.test", pki.ca.file, "-ech_no_outer_sni", config=ech.configs(keys)[-1])
+    assert "ECH: success: 1" in said and "HTTP/1.1 200" in said, said
+    line = door.audited(route="shared")
+    assert line["ech"] == "accepted" and "outer_sni" not in line
+
+
 def test_stale(door, pki, keys):
     """A client with an old config proves the public name, and is told the config of now."""
     config = ech.configs(keys)[-1]
