@@ -434,7 +434,10 @@ enum session_state session_with_hello(struct session *s,
 static enum session_state go_on_with(struct session *s, const struct hello *h)
 {
     struct route_match match = {.route = session_route_id(s)};
+    enum session_state next;
     s->when.routed = loop_now(s->worker->loop);
+    if (session_decrypts(s, h, &next))
+        return next;
     bool another = wants_another_protocol(s, h, &match);
     routing_note(h, &match, JA4_TCP, &s->setup->hello);
     if (another)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted ClientHello (RFC 9849): OpenSSL 4 as the client, and behind the door as servers that own their names."""
 import contextlib
+import socket
 import threading
 
 import pytest
 
 import ech
 from capture import Capture
-from run import wait_until
+from run import free_port, wait_until
 
 PUBLIC = "public.ech.test"
 ROTATE = 10  # seconds, the least that there may be
@@ -103,6 +104,37 @@ def test_no_name_in_the_clear(door, pki, keys):
     assert "ECH: success: 1" in said and "HTTP/1.1 200" in said, said
     line = door.audited(route="shared")
     assert line["ech"] == "accepted" and "outer_sni" not in line
+
+
+MYSQL = (b"\x0a5.7.0\0\1\0\0\0" b"12345678\0\0\x8a\x21\2\0\x08\0\x15" + bytes(10) + b"123456789012\0mysql_native_password\0")
+
+
+def greet(listener):
+    """A server that greets in MySQL's protocol, hears something, and goes."""
+    with listener, contextlib.suppress(OSError):
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(len(MYSQL).to_bytes(3, "little") + b"\0" + MYSQL)
+            connection.recv(1)
+
+
+def test_behind_a_greeting(start_door, names, pki, keys):
+    """Where the route is known before TLS the hello is decrypted too: the certificate is for the name within."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = {
+        "certificates": [{"name": name, "certificate": str(names[name].certificate), "key": str(names[name].key)}
+                         for name in ("public", "shared")],
+        "ech": {"public_name": PUBLIC, "keys": str(keys)},
+        "listeners": [{"name": "db", "address": f"127.0.0.1:{free_port()}", "speaks": "mysql"}],
+        "routes": [{"name": "db", "listeners": ["db"], "terminate": {"to": f"127.0.0.1:{listener.getsockname()[1]}"}}],
+    }
+    door = start_door(config)
+    threading.Thread(target=greet, args=(listener,), daemon=True).start()
+    port = int(config["listeners"][0]["address"].split(":")[1])
+    said = ech.client(port, "shared.ech.test", pki.ca.file, "-starttls", "mysql", config=ech.configs(keys)[-1])
+    assert "ECH: success: 1" in said and "CN=shared.ech.test" in said.replace(" ", ""), said
+    line = door.audited(route="db")
+    assert (line["sni"], line["outer_sni"], line["ech"]) == ("shared.ech.test", PUBLIC, "accepted")
 
 
 def test_stale(door, pki, keys):
