@@ -208,10 +208,10 @@ size_t agents_places(struct agents *view, const char *name);
 size_t agents_names(const struct agents *view);
 
 /* Ask for a link to the agent. `arrived` is called once, later, with the link (the owner's from then on), or
- * NULL when there is none to be had. `unproven`: anybody may have made up
+ * NULL when there is none to be had; `gone`: for the offer has ended. `unproven`: anybody may have made up
  * who visits. */
 struct errand *agents_visit(struct agents *view, struct agent *a, bool unproven,
-                            void (*arrived)(void *owner, struct link *link), void *owner);
+                            void (*arrived)(void *owner, struct link *link, bool gone), void *owner);
 
 /* Nobody waits for it any more. NULL is allowed. */
 void errand_cancel(struct errand *e);

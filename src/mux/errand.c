@@ -24,7 +24,8 @@ struct errand {
     struct bridge *bridge; /* ... or this */
     _Atomic bool is_void;
     bool unproven;
-    void (*arrived)(void *owner, struct link *link);
+    bool gone; /* the agent was, when it failed */
+    void (*arrived)(void *owner, struct link *link, bool gone);
     void *owner;
 };
 
@@ -46,7 +47,7 @@ static void deliver(struct errand *e)
     if (atomic_load(&e->is_void))
         link_close(link, true);
     else
-        e->arrived(e->owner, link);
+        e->arrived(e->owner, link, e->gone);
     agent_unref(e->agent);
     e->magic = 0;
     free(e);
@@ -105,6 +106,7 @@ void errand_fail(struct errand *e)
 {
     CHECK_MAGIC(e, ERRAND_MAGIC);
     list_remove(&e->node);
+    e->gone = e->agent->withdrawn;
     send_back(e);
 }
 
@@ -151,7 +153,7 @@ static void on_arrival_here(struct task *t)
 /* ---- the visitor sets out ---- */
 
 struct errand *agents_visit(struct agents *v, struct agent *a, bool unproven,
-                            void (*arrived)(void *owner, struct link *link), void *owner)
+                            void (*arrived)(void *owner, struct link *link, bool gone), void *owner)
 {
     struct errand *e = calloc(1, sizeof(*e));
     CHECK(e != NULL);

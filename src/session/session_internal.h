@@ -42,6 +42,7 @@ struct visit {
     struct session *session; /* that waits */
     struct errand *errand;
     struct link *arrived; /* what the errand brought */
+    bool gone;            /* it brought nothing, for the offer has ended */
     uint16_t port;        /* of the door, that he came to; 0: to none */
     bool udp;             /* ... in datagrams */
     bool missed;          /* what was asked for as a host he may visit, but nobody offers it */

@@ -122,11 +122,12 @@ static enum session_state await_agent(struct session *s)
 
 /* ---- attempts ---- */
 
-static void on_arrived(void *owner, struct link *link)
+static void on_arrived(void *owner, struct link *link, bool gone)
 {
     struct session *s = owner;
     struct visit *v = &s->setup->visit;
     v->arrived = link;
+    v->gone = gone;
     v->back = true;
     loop_defer(s->worker->loop, &s->again);
 }
@@ -305,6 +306,8 @@ enum session_state visit_dial(struct session *s)
         return out_of_time(s, "the agent did not answer in time");
     if (!v->back)
         return SESSION_DIAL;
+    if (v->arrived == NULL && v->gone)
+        return next_attempt(s, true); /* it was never tried: another may have come in its place, or will */
     if (v->arrived == NULL)
         return attempt_failed(s, FRONT_UNREACHABLE, "the agent could not be reached");
     s->up = v->arrived;

@@ -26,7 +26,7 @@ struct world {
     size_t changes;
     size_t joinings;
     struct link *arrived;
-    bool back;
+    bool back, gone;
     size_t woken;
     struct timer stop;
 };
@@ -49,10 +49,11 @@ static void on_changed(void *owner, const struct agent *came)
     w->joinings += came != NULL;
 }
 
-static void on_arrived(void *owner, struct link *link)
+static void on_arrived(void *owner, struct link *link, bool gone)
 {
     struct world *w = owner;
     w->arrived = link;
+    w->gone = gone;
     w->back = true;
 }
 
@@ -436,7 +437,7 @@ static void errands_in_vain(void **state)
     agents_withdraw(w->view[0], a, AGENTS_LOST);
     settle(w);
     assert_null(w->wanted);
-    assert_true(w->back);
+    assert_true(w->back && w->gone);
     assert_null(w->arrived);
 }
 

@@ -102,8 +102,9 @@ static const struct agent_ops gives = {.wanted = on_wanted, .brought = on_brough
 static const struct agent_ops fails = {
     .wanted = on_wanted_in_vain, .brought = on_brought, .changed = on_changed};
 
-static void on_arrived(void *owner, struct link *link)
+static void on_arrived(void *owner, struct link *link, bool gone)
 {
+    (void)gone;
     struct world *w = owner;
     w->back = true;
     w->arrived = link;
