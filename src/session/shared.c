@@ -109,6 +109,12 @@ struct tickets *shared_tickets(struct snapshot_shared *shared, int64_t lifetime)
     return ring->tickets;
 }
 
+/* Begun ones count, so that no text of a configuration comes to more slots than were allowed. */
+static int64_t whole_seconds(int64_t ns)
+{
+    return ns / NSEC_PER_SEC + (ns % NSEC_PER_SEC > 0);
+}
+
 struct ech_ring *shared_ech(struct snapshot_shared *shared, const struct config *config, struct err *err)
 {
     const struct config_ech *c = config->ech;
@@ -117,8 +123,8 @@ struct ech_ring *shared_ech(struct snapshot_shared *shared, const struct config 
     struct ech_ring_settings settings = {.folder = c->keys.text != NULL ? c->keys.text : folder,
                                          .public_name = c->public_name.text,
                                          .longest_name = (uint8_t)c->longest_name,
-                                         .rotate = c->rotate / NSEC_PER_SEC,
-                                         .keep = c->keep / NSEC_PER_SEC};
+                                         .rotate = whole_seconds(c->rotate),
+                                         .keep = whole_seconds(c->keep)};
     for (struct list *n = shared->ech_places.next; n != &shared->ech_places; n = n->next) {
         struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
         if (ech_ring_is(place->ring, &settings))

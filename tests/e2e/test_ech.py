@@ -164,6 +164,13 @@ def test_without(door, pki):
     assert "ech" not in line and "outer_sni" not in line
 
 
+@pytest.mark.parametrize(("rotate", "keep"), [("10900ms", "141s"), ("10001ms", "130013ms")])
+def test_parts_of_seconds(start_door, backends, names, tmp_path, nginx, rotate, keep):
+    """As many slots as are allowed, of a length that is no whole number of seconds."""
+    door = start_door(configuration(backends, names, tmp_path / "keys", nginx.to("h1"), rotate=rotate, keep=keep))
+    assert door.get_json("/ech")["ech"]["keys"]
+
+
 def test_keys_rotate(start_door, backends, names, pki, tmp_path, nginx):
     """Under load not one handshake fails, neither with the newest config nor with the one before it; two doors share the
     keys."""
