@@ -156,6 +156,7 @@ int check_config(const char *path, const struct door_bindings *bindings, bool js
     struct buf errors = {0}, warnings = {0};
     struct snapshot_shared shared;
     snapshot_shared_init(&shared, 1, bindings);
+    shared.only_checks = true;
     struct config *config = config_load(path, &errors);
     if (config != NULL)
         shared.staging = staging_kept(config);

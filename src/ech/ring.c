@@ -164,8 +164,8 @@ static void forget(struct ech_ring *r, int64_t now)
     r->n = kept;
 }
 
-/* Load what is new in the folder, and remove what nobody opens any more. */
-static int look(struct ech_ring *r, int64_t now, struct err *err)
+/* Load what is new in the folder, and, where it `tidies`, remove what nobody opens any more. */
+static int look(struct ech_ring *r, int64_t now, bool tidies, struct err *err)
 {
     int rc = 0;
     char path[PATH_ROOM];
@@ -177,7 +177,7 @@ static int look(struct ech_ring *r, int64_t now, struct err *err)
         if (begin < 0)
             continue;
         bool old = begin + r->settings.rotate + r->settings.keep <= now;
-        if (old && put_path(r, begin, path))
+        if (old && tidies && put_path(r, begin, path))
             unlink(path);
         else if (is_wanted(r, begin, now) && find(r, begin) == NULL)
             rc |= load(r, begin, err);
@@ -219,8 +219,8 @@ int ech_ring_turn(struct ech_ring *r, int64_t now, struct ech_keys **ret_old, st
     int64_t slot = slot_of(r, now), lead = MIN(r->settings.rotate / 4, (int64_t)LEAD_MAX);
     *ret_old = NULL;
     struct err other;
-    int rc = look(r, now,
-                  err); /* says why what is there cannot be used; what comes of that is less worth telling */
+    /* It says why what is there cannot be used; what comes of that is less worth telling. */
+    int rc = look(r, now, true, err);
     rc |= make(r, slot, rc == 0 ? err : &other);
     if (now + lead >= slot + r->settings.rotate)
         rc |= make(r, slot + r->settings.rotate, rc == 0 ? err : &other);
@@ -238,16 +238,22 @@ int ech_ring_turn(struct ech_ring *r, int64_t now, struct ech_keys **ret_old, st
 
 /* ---- the ring ---- */
 
-struct ech_ring *ech_ring_new(const struct ech_ring_settings *settings, int64_t now, struct err *err)
+static struct ech_ring *ring_of(const struct ech_ring_settings *settings)
 {
     struct ech_ring *r = calloc(1, sizeof(*r));
-    struct ech_keys *none;
     CHECK(r != NULL && settings->rotate > 0 && settings->keep / settings->rotate <= ECH_RING_KEEP_MAX);
     r->magic = RING_MAGIC;
     r->settings = *settings;
     r->settings.folder = strdup(settings->folder);
     r->settings.public_name = strdup(settings->public_name);
     CHECK(r->settings.folder != NULL && r->settings.public_name != NULL);
+    return r;
+}
+
+struct ech_ring *ech_ring_new(const struct ech_ring_settings *settings, int64_t now, struct err *err)
+{
+    struct ech_ring *r = ring_of(settings);
+    struct ech_keys *none;
     int rc = 0;
     if (mkdir(settings->folder, 0700) != 0 && errno != EEXIST)
         rc = err_set(err, "%s: %s", settings->folder, strerror(errno));
@@ -257,6 +263,15 @@ struct ech_ring *ech_ring_new(const struct ech_ring_settings *settings, int64_t 
         return r;
     ech_ring_free(r);
     return NULL;
+}
+
+int ech_ring_check(const struct ech_ring_settings *settings, int64_t now, struct err *err)
+{
+    struct ech_ring *r = ring_of(settings);
+    bool visible = access(settings->folder, R_OK | X_OK) == 0 || (errno != ENOENT && errno != EACCES);
+    int rc = visible ? look(r, now, false, err) : 0;
+    ech_ring_free(r);
+    return rc;
 }
 
 void ech_ring_free(struct ech_ring *r)

@@ -29,6 +29,9 @@ struct ech_ring_settings {
 struct ech_ring *ech_ring_new(const struct ech_ring_settings *settings, int64_t now, struct err *err);
 void ech_ring_free(struct ech_ring *ring);
 
+/* Could the ring be made, as far as the caller is let in? Nothing is changed. -1 with `err`. */
+int ech_ring_check(const struct ech_ring_settings *settings, int64_t now, struct err *err);
+
 /* Is it for these? */
 bool ech_ring_is(const struct ech_ring *ring, const struct ech_ring_settings *settings);
 

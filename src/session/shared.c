@@ -115,29 +115,35 @@ static int64_t whole_seconds(int64_t ns)
     return ns / NSEC_PER_SEC + (ns % NSEC_PER_SEC > 0);
 }
 
-struct ech_ring *shared_ech(struct snapshot_shared *shared, const struct config *config, struct err *err)
+int shared_ech(struct snapshot_shared *shared, const struct config *config, struct ech_ring **ret,
+               struct err *err)
 {
     const struct config_ech *c = config->ech;
     char folder[4096];
+    *ret = NULL;
     snprintf(folder, sizeof(folder), "%s/ech", config_state_folder(config));
     struct ech_ring_settings settings = {.folder = c->keys.text != NULL ? c->keys.text : folder,
                                          .public_name = c->public_name.text,
                                          .longest_name = (uint8_t)c->longest_name,
                                          .rotate = whole_seconds(c->rotate),
                                          .keep = whole_seconds(c->keep)};
+    if (shared->only_checks)
+        return ech_ring_check(&settings, clock_wall() / NSEC_PER_SEC, err);
     for (struct list *n = shared->ech_places.next; n != &shared->ech_places; n = n->next) {
         struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
-        if (ech_ring_is(place->ring, &settings))
-            return place->ring;
+        if (!ech_ring_is(place->ring, &settings))
+            continue;
+        *ret = place->ring;
+        return 0;
     }
-    struct ech_ring *ring = ech_ring_new(&settings, clock_wall() / NSEC_PER_SEC, err);
-    if (ring == NULL)
-        return NULL;
+    *ret = ech_ring_new(&settings, clock_wall() / NSEC_PER_SEC, err);
+    if (*ret == NULL)
+        return -1;
     struct ech_place *place = calloc(1, sizeof(*place));
     CHECK(place != NULL);
-    place->ring = ring;
+    place->ring = *ret;
     list_insert(&shared->ech_places, &place->node);
-    return ring;
+    return 0;
 }
 
 const struct front *snapshot_front(const struct snapshot_shared *shared, struct str alpn)

@@ -11,8 +11,9 @@ struct route_stats *shared_stats(struct snapshot_shared *shared, const char *nam
 /* The ring for tickets of that lifetime (nanoseconds), made when it is new. Owned by `shared`. */
 struct tickets *shared_tickets(struct snapshot_shared *shared, int64_t lifetime);
 
-/* The ring of these keys, made when it is new; the folder is looked at then. Owned by `shared`. NULL with
- * `err`. */
-struct ech_ring *shared_ech(struct snapshot_shared *shared, const struct config *config, struct err *err);
+/* The ring of these keys, made when it is new; the folder is looked at then. Owned by `shared`; NULL where
+ * that `only_checks`. -1 with `err`. */
+int shared_ech(struct snapshot_shared *shared, const struct config *config, struct ech_ring **ret,
+               struct err *err);
 
 #endif

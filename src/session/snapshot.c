@@ -306,8 +306,7 @@ static void load_ech(struct build *b)
     struct err err;
     if (c->ech == NULL || b->failed)
         return;
-    b->snap->ech = shared_ech(b->shared, c, &err);
-    if (b->snap->ech == NULL)
+    if (shared_ech(b->shared, c, &b->snap->ech, &err) < 0)
         report(b, c->ech->head.at, &err);
 }
 

@@ -83,6 +83,7 @@ struct ech_place {
 /* What snapshots share and what lives longer than they do. Belongs to the control thread. */
 struct snapshot_shared {
     size_t workers;
+    bool only_checks;  /* nothing will be served: leave the disk as it is */
     uint64_t first_id; /* of connections: of each worker every `workers`-th from there on, plus its index */
     const struct door_bindings *bindings;
     struct office *office;   /* NULL before a route has led to it */

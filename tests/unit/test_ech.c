@@ -360,6 +360,26 @@ static void test_foreign_suite(void **state)
     buf_free(&pem);
 }
 
+/* Who only checks leaves the folder as it is, and tells what is wrong in it. */
+static void test_ring_checked(void **state)
+{
+    (void)state;
+    const char *folder = pki_path("ech-checked");
+    const struct ech_ring_settings settings = {
+        .folder = folder, .public_name = "public.example", .rotate = ROTATE, .keep = KEEP};
+    struct err err = {{0}};
+    char path[256];
+    assert_int_equal(ech_ring_check(&settings, ROTATE, &err), 0);
+    assert_int_not_equal(access(folder, F_OK), 0);
+    ech_ring_free(new_ring(folder, ROTATE));
+    assert_int_equal(ech_ring_check(&settings, 100 * ROTATE, &err), 0);
+    assert_int_equal(count_files(folder), 1);
+    snprintf(path, sizeof(path), "%s/public.example-%d.pem", folder, 2 * ROTATE);
+    assert_int_equal(file_create_atomic(path, 0600, "", 0, &err), 0);
+    assert_int_equal(ech_ring_check(&settings, ROTATE, &err), -1);
+    assert_non_null(strstr(err.text, path));
+}
+
 /* A file holds a key whole; what is no such file is told. */
 static void test_files(void **state)
 {
@@ -619,12 +639,19 @@ static void test_configs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split_mode),     cmocka_unit_test(test_hello_retry_request),
-        cmocka_unit_test(test_not_ours),       cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_files),          cmocka_unit_test(test_foreign_suite),
-        cmocka_unit_test(test_ring),           cmocka_unit_test(test_ring_with_a_bad_file),
-        cmocka_unit_test(test_hostile_inner),  cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_link_dissolves), cmocka_unit_test(test_link_second_is_bad),
+        cmocka_unit_test(test_split_mode),
+        cmocka_unit_test(test_hello_retry_request),
+        cmocka_unit_test(test_not_ours),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_foreign_suite),
+        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_ring_with_a_bad_file),
+        cmocka_unit_test(test_ring_checked),
+        cmocka_unit_test(test_hostile_inner),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_link_dissolves),
+        cmocka_unit_test(test_link_second_is_bad),
     };
     return cmocka_run_group_tests_name("ech", tests, NULL, pki_remove);
 }
