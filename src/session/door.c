@@ -58,11 +58,14 @@ static void forget_ech(void *arg)
     ech_keys_unref(arg);
 }
 
-/* As with tickets. What is wrong in the folder is told once. */
+/* As with tickets, but for what is in force alone: a folder that is no longer ours, or whose keys are kept
+ * longer now, is left in peace. What is wrong in the folder is told once. */
 static void turn_ech(struct door *d)
 {
     for (struct list *n = d->shared.ech_places.next; n != &d->shared.ech_places; n = n->next) {
         struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
+        if (place->ring != d->snap->ech)
+            continue;
         struct ech_keys *old;
         struct err err = {{0}};
         int rc = ech_ring_turn(place->ring, clock_wall() / NSEC_PER_SEC, &old, &err);

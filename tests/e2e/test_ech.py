@@ -171,6 +171,23 @@ def test_parts_of_seconds(start_door, backends, names, tmp_path, nginx, rotate, 
     assert door.get_json("/ech")["ech"]["keys"]
 
 
+def test_only_what_is_in_force_is_tidied(start_door, backends, names, tmp_path, nginx):
+    """After a reload the keys of the configuration before are nobody's: none is removed, and none made."""
+    keys = tmp_path / "keys"
+    config = configuration(backends, names, keys, nginx.to("h1"))
+    door = start_door(config)
+    config["ech"]["public_name"] = "another.ech.test"
+    door.reload(config)
+    for made in keys.glob(f"{PUBLIC}-*.pem"):
+        made.unlink()
+    old, ours = keys / f"{PUBLIC}-0.pem", keys / "another.ech.test-0.pem"
+    old.touch()
+    for _ in range(2):  # the door has looked, twice
+        ours.touch()
+        wait_until(lambda: not ours.exists(), "an old key to be removed", 10)
+    assert list(keys.glob(f"{PUBLIC}-*.pem")) == [old]
+
+
 def test_keys_rotate(start_door, backends, names, pki, tmp_path, nginx):
     """Under load not one handshake fails, neither with the newest config nor with the one before it; two doors share the
     keys."""
