@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/clean.h"
 #include "base/clock.h"

@@ -11,7 +11,6 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "ca/csr.h"
-#include "cert/pem.h"
 
 /* The request's names
  * --------------------------------------------------------------------------------------------------- */

@@ -17,7 +17,6 @@
 #include "ca/key_place.h"
 #include "ca/ssh.h"
 #include "cert/key.h"
-#include "cert/pem.h"
 #include "cert/pkcs11.h"
 #include "state/state.h"
 
@@ -274,16 +273,6 @@ static const struct profile_row {
     [CA_PROFILE_CLIENT] = {"client", 90 * DAY, 398 * DAY},
     [CA_PROFILE_AGENT] = {"agent", 90 * DAY, 398 * DAY},
 };
-
-int64_t authority_lifetime(enum ca_profile profile)
-{
-    return profiles[profile].lifetime;
-}
-
-int64_t authority_lifetime_max(enum ca_profile profile)
-{
-    return profiles[profile].max;
-}
 
 /* Fill in what the profile says, and refuse what it does not allow. */
 static int apply_profile(struct authority *a, enum ca_profile profile, struct ca_request *request,

@@ -168,10 +168,6 @@ int authority_look(struct authority *a, int64_t now, struct authority_facts *ret
 
 /* ---- certificates ---- */
 
-/* The lifetimes of a profile: what is given unless asked, and at most. Seconds. */
-int64_t authority_lifetime(enum ca_profile profile);
-int64_t authority_lifetime_max(enum ca_profile profile);
-
 /* Certify the public key of `key` (AWS-LC's EVP_PKEY) for the names of `request`, and write that down as
  * asked for by `who` ("cli:root", "acme:ACCOUNT"). The names are to be checked by the caller: this one looks
  * at their form and at the name constraints only. `profile`: server, client or agent. request->now is needed;

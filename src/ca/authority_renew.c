@@ -13,7 +13,6 @@
 
 #include "base/check.h"
 #include "ca/authority_internal.h"
-#include "ca/journal.h"
 #include "ca/key_place.h"
 #include "cert/key.h"
 #include "cert/pkcs11.h"

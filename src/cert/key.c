@@ -14,7 +14,6 @@
 #include <openssl/nid.h>
 #include <openssl/pem.h>
 
-#include "base/base64.h"
 #include "base/check.h"
 #include "base/file.h"
 #include "cert/pbes2.h"

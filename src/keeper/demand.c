@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "cert/key.h"
 #include "config/config.h"
 #include "keeper/book.h"
 #include "keeper/demand_internal.h"

@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "cert/key.h"
 #include "keeper/book.h"
 #include "keeper/demand_internal.h"
 #include "keeper/obtainer.h"

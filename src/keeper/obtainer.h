@@ -104,9 +104,6 @@ enum obtained_stage obtained_stage(const struct obtained *g, int64_t *ret_next);
 /* Its name was asked for; noted once a day. */
 void obtained_used(struct obtained *g);
 
-/* Does it have a certificate, good or bad? */
-bool obtained_holds(const struct obtained *g);
-
 /* Leave it to the book until then, and release it. */
 void obtained_leave(struct obtained *g, int64_t due);
 

@@ -100,11 +100,6 @@ void obtained_used(struct obtained *g)
     obtainer_go_on(g->o);
 }
 
-bool obtained_holds(const struct obtained *g)
-{
-    return g->certs[0] != NULL || g->certs[1] != NULL;
-}
-
 void obtained_leave(struct obtained *g, int64_t due)
 {
     struct err err;

@@ -5,7 +5,6 @@
 
 #include "cert/identity.h"
 #include "session/office.h"
-#include "session/routing.h"
 #include "tunnel/door_offer_internal.h"
 
 /* For one offer: each request costs a signature to be verified here, and one to be made. */

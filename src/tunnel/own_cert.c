@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "cert/cert.h"
 #include "cert/fresh_key.h"
 #include "cert/pem.h"
