@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/expose_files.h"
 #include "cmd/expose_options.h"
@@ -146,17 +147,12 @@ static bool services_load(const struct expose_options *o, const struct expose_op
 
 /* ---- another file ---- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* How the door is reached is settled at the start. */
 static bool same_door(const struct expose_config *a, const struct expose_config *b)
 {
-    return same_text(a->door.text.text, b->door.text.text) && same_text(a->cert.text, b->cert.text) &&
-           same_text(a->key.text, b->key.text) && same_text(a->ca.text, b->ca.text) &&
-           same_text(a->name.text, b->name.text) && a->transport == b->transport;
+    return str_same(a->door.text.text, b->door.text.text) && str_same(a->cert.text, b->cert.text) &&
+           str_same(a->key.text, b->key.text) && str_same(a->ca.text, b->ca.text) &&
+           str_same(a->name.text, b->name.text) && a->transport == b->transport;
 }
 
 static void reload(struct expose *e)

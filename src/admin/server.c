@@ -251,17 +251,12 @@ const char *admin_socket(const struct admin *a)
     return a->socket.path;
 }
 
-static bool is_same(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 const char *admin_outdated(const struct admin *a, char text[ADMIN_OUTDATED_MAX])
 {
     char space[ADMIN_SOCKET_MAX];
-    const bool sockets = !is_same(config_of(a)->metrics.text.text, a->metrics) ||
-                         !is_same(config_of(a)->whois.text, a->whois.path) ||
-                         !is_same(config_of(a)->enabled ? socket_wanted(a, space) : NULL, a->socket.path);
+    const bool sockets = !str_same(config_of(a)->metrics.text.text, a->metrics) ||
+                         !str_same(config_of(a)->whois.text, a->whois.path) ||
+                         !str_same(config_of(a)->enabled ? socket_wanted(a, space) : NULL, a->socket.path);
     const char *words[3];
     size_t n = 0;
     if (!door_has_its_workers(a->door))

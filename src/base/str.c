@@ -23,6 +23,11 @@ bool str_copy(char *ret, size_t cap, const char *p, size_t len)
     return n == len;
 }
 
+bool str_same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 char *str_dup(const char *text)
 {
     char *fresh = text == NULL ? NULL : strdup(text);

@@ -18,6 +18,9 @@ struct str {
 /* Compare bytes with a NUL-terminated text. */
 bool str_is(struct str s, const char *text);
 
+/* Do two texts say the same, or are both NULL? */
+bool str_same(const char *a, const char *b);
+
 /* Copy at most cap-1 bytes and NUL-terminate; returns false when something was cut off. cap >= 1. */
 bool str_copy(char *ret, size_t cap, const char *p, size_t len);
 

@@ -454,6 +454,14 @@ void cert_unref(struct cert *cert)
     free(cert);
 }
 
+bool cert_has_name(const struct cert *cert, const char *name)
+{
+    for (size_t i = 0; i < cert->names_len; i++)
+        if (strcmp(cert->names[i], name) == 0)
+            return true;
+    return false;
+}
+
 bool cert_is_for(const struct cert *cert, const char *host)
 {
     CHECK_MAGIC(cert, CERT_MAGIC);

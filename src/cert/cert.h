@@ -119,6 +119,9 @@ bool cert_secret(const struct cert *cert, const char *label, uint8_t ret[32]);
  * `host` is in lower case. */
 bool cert_is_for(const struct cert *cert, const char *host);
 
+/* Does it have this very name, wildcards too? */
+bool cert_has_name(const struct cert *cert, const char *name);
+
 /* Is something wrong with the certificate at `now` (seconds since 1970)? True, with the text, when it has
  * expired, is not valid yet, or has no names to be chosen by. For the log and for `--check`. */
 bool cert_warning(const struct cert *cert, int64_t now, struct err *ret_text);

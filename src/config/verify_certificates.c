@@ -160,17 +160,12 @@ static int verify_entry(struct report *r, const struct config_certificate *c, si
         "certificates[%zu]: expected 'certificate' and 'key', 'directory', 'acme', or 'on_demand'", i);
 }
 
-static bool same_text(const struct config_text *a, const struct config_text *b)
-{
-    return a->text == NULL || b->text == NULL ? a->text == b->text : strcmp(a->text, b->text) == 0;
-}
-
 /* The door has one account at each URL, whatever names that has. */
 static bool same_account(const struct config_acme_ca *a, const struct config_acme_ca *b)
 {
-    if (!same_text(&a->email, &b->email) || (a->eab == NULL) != (b->eab == NULL))
+    if (!str_same(a->email.text, b->email.text) || (a->eab == NULL) != (b->eab == NULL))
         return false;
-    return a->eab == NULL || same_text(&a->eab->kid, &b->eab->kid);
+    return a->eab == NULL || str_same(a->eab->kid.text, b->eab->kid.text);
 }
 
 static int verify_acme_ca(struct report *r, const struct config *c, size_t i)

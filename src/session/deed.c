@@ -7,6 +7,7 @@
 #include "audit/record.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "web/web.h"
@@ -19,21 +20,14 @@ struct audit_place {
     char peer[NET_ADDR_TEXT_MAX];
 };
 
-static char *copy(const char *text)
-{
-    char *mine = strdup(text);
-    CHECK(mine != NULL);
-    return mine;
-}
-
 struct audit_place *audit_place_new(struct worker *w, const struct session_origin *origin)
 {
     const struct config *c = origin->epoch->snap->config;
     struct audit_place *place = malloc(sizeof(*place));
     CHECK(place != NULL && origin->listener < c->listeners.n);
     *place = (struct audit_place){.worker = w,
-                                  .listener = copy(c->listeners.v[origin->listener].name.text),
-                                  .route = copy(origin->route->config->name.text),
+                                  .listener = str_dup(c->listeners.v[origin->listener].name.text),
+                                  .route = str_dup(origin->route->config->name.text),
                                   .connection = origin->carrier};
     net_addr_format(origin->peer, place->peer);
     return place;

@@ -162,18 +162,10 @@ bool staging_sees(const struct config *c, uint32_t listener, const struct net_ad
 
 /* ---- stand-ins ---- */
 
-static bool has_name(const struct cert *cert, const char *name)
-{
-    for (size_t i = 0; i < cert->names_len; i++)
-        if (strcmp(cert->names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static bool shares_name(const struct cert *a, const struct cert *b)
 {
     for (size_t i = 0; i < a->names_len; i++)
-        if (has_name(b, a->names[i]))
+        if (cert_has_name(b, a->names[i]))
             return true;
     return false;
 }
@@ -261,7 +253,7 @@ bool stand_ins_have(const struct stand_ins *ins, const char *name)
 {
     for (size_t i = 0; i < ins->n + ins->more_len; i++) {
         const struct cert *cert = i < ins->n ? ins->v[i] : ins->more[i - ins->n];
-        if (cert != NULL && (name[0] == '*' ? has_name(cert, name) : cert_is_for(cert, name)))
+        if (cert != NULL && (name[0] == '*' ? cert_has_name(cert, name) : cert_is_for(cert, name)))
             return true;
     }
     return false;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/str.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/exposer_internal.h"
 
@@ -13,17 +14,12 @@
 
 /* ---- the list of services ---- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 static bool same_service(const struct agent_service *a, const struct agent_service *b)
 {
     return strcmp(a->offer.name, b->offer.name) == 0 && a->offer.kind == b->offer.kind &&
-           a->offer.udp == b->offer.udp && a->offer.port == b->offer.port && same_text(a->host, b->host) &&
-           a->port == b->port && same_text(a->path, b->path) && a->proxy == b->proxy &&
-           same_text(a->also_cert, b->also_cert) && same_text(a->also_key, b->also_key) &&
+           a->offer.udp == b->offer.udp && a->offer.port == b->offer.port && str_same(a->host, b->host) &&
+           a->port == b->port && str_same(a->path, b->path) && a->proxy == b->proxy &&
+           str_same(a->also_cert, b->also_cert) && str_same(a->also_key, b->also_key) &&
            a->dial_timeout == b->dial_timeout && a->health == b->health && a->connections == b->connections &&
            a->bandwidth == b->bandwidth;
 }

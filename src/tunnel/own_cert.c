@@ -118,14 +118,6 @@ void own_cert_lost(struct exposer_offer *o)
 
 /* ---- the answer ---- */
 
-static bool is_for(const struct cert *cert, const char *name)
-{
-    for (size_t i = 0; i < cert->names_len; i++)
-        if (strcmp(cert->names[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* What was made of our key, and for our name? */
 static struct cert *read_chain(struct exposer_offer *o, struct str chain, struct err *err)
 {
@@ -133,7 +125,7 @@ static struct cert *read_chain(struct exposer_offer *o, struct str chain, struct
     struct cert *cert = cert_from(chain, o->own_cert.key, name, err);
     if (cert != NULL && cert->not_after <= time(NULL))
         err_set(err, "the certificate has expired already: do this machine's clock and the door's agree?");
-    else if (cert != NULL && is_for(cert, name))
+    else if (cert != NULL && cert_has_name(cert, name))
         return cert;
     else if (cert != NULL)
         err_set(err, "the certificate is for another name");
@@ -218,7 +210,7 @@ static struct cert *load(struct exposer_offer *o)
     if (o->service.kept == NULL || stat(o->service.kept, &st) != 0)
         return NULL;
     struct cert *cert = cert_load(&files, NULL);
-    if (cert == NULL || !is_for(cert, o->service.offer.name) || cert->not_after <= time(NULL)) {
+    if (cert == NULL || !cert_has_name(cert, o->service.offer.name) || cert->not_after <= time(NULL)) {
         cert_unref(cert);
         return NULL;
     }

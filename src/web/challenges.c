@@ -65,16 +65,11 @@ void challenges_free(struct challenges *c)
     free(c);
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 static struct challenge *find(struct challenges *c, const char *name, const char *token)
 {
     for (struct list *n = c->all.next; n != &c->all; n = n->next) {
         struct challenge *one = CONTAINER_OF(n, struct challenge, node);
-        if (strcmp(one->name, name) == 0 && same(one->token, token))
+        if (strcmp(one->name, name) == 0 && str_same(one->token, token))
             return one;
     }
     return NULL;
