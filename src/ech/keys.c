@@ -32,7 +32,6 @@ struct ech_key {
 
 struct ech_keys {
     uint32_t magic;
-    atomic_uint refs;
     size_t n;
     struct ech_key *keys[ECH_KEYS_MAX];
     struct buf offered;
@@ -242,7 +241,6 @@ struct ech_keys *ech_keys_new(struct ech_key *const *keys, size_t n, size_t offe
     struct ech_keys *set = calloc(1, sizeof(*set));
     CHECK(set != NULL && n > 0 && n <= ECH_KEYS_MAX && offered > 0 && offered <= n);
     set->magic = KEYS_MAGIC;
-    set->refs = 1;
     set->n = n;
     for (size_t i = 0; i < n; i++)
         set->keys[i] = ech_key_ref(keys[i]);
@@ -255,20 +253,11 @@ struct ech_keys *ech_keys_new(struct ech_key *const *keys, size_t n, size_t offe
     return set;
 }
 
-struct ech_keys *ech_keys_ref(struct ech_keys *set)
-{
-    CHECK_MAGIC(set, KEYS_MAGIC);
-    atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
-    return set;
-}
-
-void ech_keys_unref(struct ech_keys *set)
+void ech_keys_free(struct ech_keys *set)
 {
     if (set == NULL)
         return;
     CHECK_MAGIC(set, KEYS_MAGIC);
-    if (atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) > 1)
-        return;
     for (size_t i = 0; i < set->n; i++)
         ech_key_unref(set->keys[i]);
     SSL_ECH_KEYS_free(set->library);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of a client-facing server: ECHConfigs, each with its private key. Keys and sets of them never
- * change once made, and are shared by reference count; any number of threads may open with one at once. */
+ * change once made; any number of threads may open with one at once. Keys are shared by reference count. */
 #ifndef CARDEA_ECH_KEYS_H
 #define CARDEA_ECH_KEYS_H
 
@@ -44,12 +44,12 @@ struct ech_keys;
 #define ECH_KEYS_MAX 16
 
 /* A set of `n` (1 to ECH_KEYS_MAX), best first; references are taken. `offered` of them, from the front, are
- * what is published and told to clients whose config is stale (retry_configs): 1 to n. The caller owns a
- * reference. */
+ * what is published and told to clients whose config is stale (retry_configs): 1 to n. The caller owns
+ * it. */
 struct ech_keys *ech_keys_new(struct ech_key *const *keys, size_t n, size_t offered);
 
-struct ech_keys *ech_keys_ref(struct ech_keys *set);
-void ech_keys_unref(struct ech_keys *set);
+/* NULL is allowed. */
+void ech_keys_free(struct ech_keys *set);
 
 size_t ech_keys_count(const struct ech_keys *set);
 

@@ -227,7 +227,7 @@ int ech_ring_turn(struct ech_ring *r, int64_t now, struct ech_keys **ret_old, st
     forget(r, now);
     struct ech_keys *before = atomic_load(&r->keys), *set = gather(r, now);
     if (set != NULL && before != NULL && is_same(set, before)) {
-        ech_keys_unref(set);
+        ech_keys_free(set);
     } else if (set != NULL) {
         atomic_store(&r->keys, set);
         atomic_fetch_add(&r->turns, 1);
@@ -281,7 +281,7 @@ void ech_ring_free(struct ech_ring *r)
     CHECK_MAGIC(r, RING_MAGIC);
     for (size_t i = 0; i < r->n; i++)
         ech_key_unref(r->slots[i].key);
-    ech_keys_unref(atomic_load(&r->keys));
+    ech_keys_free(atomic_load(&r->keys));
     free((char *)(uintptr_t)r->settings.folder);
     free((char *)(uintptr_t)r->settings.public_name);
     r->magic = 0;

@@ -55,7 +55,7 @@ static void rotate_tickets(struct door *d, int64_t now)
 
 static void forget_ech(void *arg)
 {
-    ech_keys_unref(arg);
+    ech_keys_free(arg);
 }
 
 /* As with tickets, but for what is in force alone: a folder that is no longer ours, or whose keys are kept

@@ -148,7 +148,7 @@ static void shake_hands(const char *client_groups, const char *server_groups, si
     SSL_free(d.client);
     SSL_free(d.server);
     ech_stream_free(&d.stream);
-    ech_keys_unref(d.keys);
+    ech_keys_free(d.keys);
     ca_free(server);
     ca_free(root);
 }
@@ -221,8 +221,8 @@ static void test_not_ours(void **state)
     buf_free(&grease);
     buf_free(&stale);
     buf_free(&changed);
-    ech_keys_unref(ours);
-    ech_keys_unref(others);
+    ech_keys_free(ours);
+    ech_keys_free(others);
 }
 
 /* Old keys open as well as new ones, of the same id too; only the new ones are offered. */
@@ -244,10 +244,10 @@ static void test_rotation(void **state)
         first_hello(then, false, &hello);
         assert_int_equal(try_open(now, &hello, &opened), ECH_OPENED);
         buf_free(&hello);
-        ech_keys_unref(then);
+        ech_keys_free(then);
         ech_key_unref(v[i]);
     }
-    ech_keys_unref(now);
+    ech_keys_free(now);
 }
 
 /* ---- keys over time ---- */
@@ -273,7 +273,7 @@ static void turn(struct ech_ring *ring, int64_t now)
     struct err err = {{0}};
     if (ech_ring_turn(ring, now, &old, &err) != 0)
         fail_msg("%s", err.text);
-    ech_keys_unref(old);
+    ech_keys_free(old);
 }
 
 static bool has_id(const struct ech_ring *ring, uint8_t id)
@@ -454,7 +454,7 @@ static void end_link(struct end *e)
     link_close(e->top, false);
     link_close(e->wire, false);
     SSL_free(e->client);
-    ech_keys_unref(e->keys);
+    ech_keys_free(e->keys);
 }
 
 static void answer(struct end *e, const char *bytes, size_t len)
@@ -633,7 +633,7 @@ static void test_configs(void **state)
         free(cut);
     }
     buf_free(&other);
-    ech_keys_unref(set);
+    ech_keys_free(set);
 }
 
 int main(void)
