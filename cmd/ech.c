@@ -17,6 +17,9 @@
 #define TTL_DEFAULT 300
 #define TTL_MAX 86400
 
+/* What stands in a zone file without quoting; no protocol that is registered has others. */
+#define ALPN_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/+,"
+
 struct flags {
     const char *socket;
     const char *alpn;
@@ -110,6 +113,13 @@ static int publish(const struct flags *f, char *const *names, int n)
     json_t *ech = ask(f);
     if (ech == NULL)
         return CMD_FAILED;
+    json_int_t keep = json_integer_value(json_object_get(ech, "keep"));
+    if ((json_int_t)f->ttl > keep)
+        fprintf(stderr,
+                "cardea: warning: old keys open for %lld s (ech.keep), and a record may be kept for %llu: "
+                "give a --ttl "
+                "that is not longer, or raise 'keep'\n",
+                (long long)keep, (unsigned long long)f->ttl);
     for (int i = 0; i < n; i++)
         print_record(f, names[i], json_string_value(json_object_get(ech, "config")));
     json_decref(ech);
@@ -128,6 +138,9 @@ int cmd_ech(int argc, char **argv)
             f.socket = optarg;
         else if (c == 'j')
             f.json = true;
+        else if (c == 'a' && optarg[strspn(optarg, ALPN_CHARACTERS)] != '\0')
+            return cmd_misused(
+                "ech", "--alpn: found '%s', expected protocols apart by ',', such as h2,http/1.1", optarg);
         else if (c == 'a')
             f.alpn = optarg;
         else if (c != 't')

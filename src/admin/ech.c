@@ -31,8 +31,9 @@ static bool put_ring(struct buf *b, const struct config_ech *config, const struc
 {
     struct cursor list = ech_keys_offered(ech_ring_keys(ring));
     return buf_printf(b, "{\"public_name\":") && admin_json_text(b, config->public_name.text) &&
-           buf_printf(b, ",\"config\":\"") && base64_put(b, list.p, cursor_left(&list)) &&
-           buf_printf(b, "\",") && put_keys(b, ring) && buf_append(b, "}", 1);
+           buf_printf(b, ",\"keep\":%lld,\"config\":\"", (long long)(config->keep / NSEC_PER_SEC)) &&
+           base64_put(b, list.p, cursor_left(&list)) && buf_printf(b, "\",") && put_keys(b, ring) &&
+           buf_append(b, "}", 1);
 }
 
 void admin_ech(struct exchange *e, const struct request *request)

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "policy/policy.h"
 #include "session/review.h"
+#include "session/routing.h"
 #include "session/snapshot.h"
 #include "session/staging.h"
 
@@ -103,6 +104,19 @@ static void warn_of_lockouts(struct telling *t)
         while (trust_lockout(t->snap->trust[i], &at, time(NULL), &file, &text))
             tell_warn(t, file == SIZE_MAX ? ct->head.at : ct->crl.v[file].at, "%s", text.text);
     }
+}
+
+/* Clients whose keys are stale are led by the public name, and told the keys of now within TLS only. */
+static void warn_of_public_name(struct telling *t)
+{
+    const struct config_ech *e = t->snap->config->ech;
+    if (e == NULL)
+        return;
+    uint32_t route = routing_of_name(t->snap, e->public_name.text);
+    if (route == ROUTE_NONE || t->snap->routes[route].tls == NULL)
+        tell_warn(t, e->public_name.at,
+                  "ech: no route ends TLS for %s: clients with keys of before cannot be told the keys of now",
+                  e->public_name.text);
 }
 
 /* Is `name` one label and then `suffix`, which begins with a dot? */
@@ -393,6 +407,7 @@ bool tell_warnings(struct buf *b, const struct snapshot *snap, bool hints)
     warn_of_certificates(&t);
     warn_of_promoted(&t);
     warn_of_lockouts(&t);
+    warn_of_public_name(&t);
     for (size_t i = 0; i < snap->config->routes.n; i++) {
         warn_of_names(&t, &snap->routes[i]);
         warn_of_anyone(&t, snap->routes[i].config);

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "cert/pem.h"
 
 #define RING_MAGIC 0xec411291u
 #define FILE_MAX 16384
@@ -91,9 +92,14 @@ static int load(struct ech_ring *r, int64_t begin, struct err *err)
     char path[PATH_ROOM];
     struct buf pem = {0};
     struct err why;
-    if (!put_path(r, begin, path) || file_read(path, FILE_MAX, &pem, NULL, err) != 0)
+    mode_t mode = 0;
+    struct ech_key *key = NULL;
+    if (!put_path(r, begin, path) || file_read(path, FILE_MAX, &pem, &mode, err) != 0)
         return -1;
-    struct ech_key *key = ech_key_read(&pem, &why);
+    if (!pem_key_is_kept(mode))
+        err_set(&why, "may be read by other users (mode %04o); do: chmod 600 %s", (unsigned)mode, path);
+    else
+        key = ech_key_read(&pem, &why);
     explicit_bzero(pem.data, pem.len);
     buf_free(&pem);
     if (key == NULL)
@@ -256,7 +262,8 @@ struct ech_ring *ech_ring_new(const struct ech_ring_settings *settings, int64_t 
     struct ech_keys *none;
     int rc = 0;
     if (mkdir(settings->folder, 0700) != 0 && errno != EEXIST)
-        rc = err_set(err, "%s: %s", settings->folder, strerror(errno));
+        rc = err_errno(err, errno, "cannot make the folder %s, which is to hold keys of ECH",
+                       settings->folder);
     if (rc == 0)
         rc = ech_ring_turn(r, now, &none, err);
     if (rc == 0)

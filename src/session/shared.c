@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -136,6 +137,8 @@ int shared_ech(struct snapshot_shared *shared, const struct config *config, stru
         *ret = place->ring;
         return 0;
     }
+    if (c->keys.text == NULL) /* what is wrong with it the ring will say */
+        (void)mkdir(config_state_folder(config), 0700);
     *ret = ech_ring_new(&settings, clock_wall() / NSEC_PER_SEC, err);
     if (*ret == NULL)
         return -1;

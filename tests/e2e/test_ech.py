@@ -165,16 +165,16 @@ def test_without(door, pki):
 
 
 @pytest.mark.parametrize(("rotate", "keep"), [("10900ms", "141s"), ("10001ms", "130013ms")])
-def test_parts_of_seconds(start_door, backends, names, tmp_path, nginx, rotate, keep):
+def test_parts_of_seconds(start_door, backends, names, tmp_path, nginx, pki, rotate, keep):
     """As many slots as are allowed, of a length that is no whole number of seconds."""
-    door = start_door(configuration(backends, names, tmp_path / "keys", nginx.to("h1"), rotate=rotate, keep=keep))
+    door = start_door(configuration(backends, names, tmp_path / "keys", nginx.to("h1"), pki.staff.file, rotate=rotate, keep=keep))
     assert door.get_json("/ech")["ech"]["keys"]
 
 
-def test_only_what_is_in_force_is_tidied(start_door, backends, names, tmp_path, nginx):
+def test_only_what_is_in_force_is_tidied(start_door, backends, names, tmp_path, nginx, pki):
     """After a reload the keys of the configuration before are nobody's: none is removed, and none made."""
     keys = tmp_path / "keys"
-    config = configuration(backends, names, keys, nginx.to("h1"))
+    config = configuration(backends, names, keys, nginx.to("h1"), pki.staff.file)
     door = start_door(config)
     config["ech"]["public_name"] = "another.ech.test"
     door.reload(config)
@@ -218,3 +218,16 @@ def test_keys_rotate(start_door, backends, names, pki, tmp_path, nginx):
         thread.join()
     assert not failed, failed[0]
     assert len(done) > 6
+
+
+def test_told(door, keys, tmp_path):
+    """What is to be published, and what is wrong with how."""
+    config = ech.configs(keys)[-1]
+    done = door.cli("ech", "publish", "--alpn", "h2,http/1.1", "a.ech.test", "b.ech.test.")
+    assert done.stdout.decode() == "".join(f'{name}.ech.test. 300 IN HTTPS 1 . alpn="h2,http/1.1" ech={config}\n' for name in "ab")
+    assert done.stderr == b""
+    assert b"old keys open for 3600 s" in door.cli("ech", "publish", "--ttl", "7200", "a.ech.test").stderr
+    for words, why in ((["--alpn", 'a"b', "a.test"], b"expected protocols apart by"), (["a_b..test"], b"is no host name"), ([], b"for which names?")):
+        done = door.cli("ech", "publish", *words)
+        assert done.returncode == 2 and why in done.stderr, done.stderr
+    assert b"yes" in door.cli("ech").stdout

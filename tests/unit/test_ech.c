@@ -4,6 +4,7 @@
 #include "pki.h"
 
 #include <openssl/ssl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/alert.h"
@@ -331,7 +332,10 @@ static void test_ring_with_a_bad_file(void **state)
     struct ech_keys *old;
     char path[256], text[320];
     snprintf(path, sizeof(path), "%s/public.example-%d.pem", folder, 2 * ROTATE);
-    assert_int_equal(file_create_atomic(path, 0600, "", 0, &err), 0);
+    assert_int_equal(file_create_atomic(path, 0644, "", 0, &err), 0);
+    assert_int_equal(ech_ring_turn(ring, ROTATE, &old, &err), -1);
+    assert_non_null(strstr(err.text, "may be read by other users (mode 0644); do: chmod 600 "));
+    assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(ech_ring_turn(ring, ROTATE, &old, &err), -1);
     snprintf(text, sizeof(text), "%s has no block ECHCONFIG (RFC 9934)", path);
     assert_string_equal(err.text, text);
