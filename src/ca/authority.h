@@ -286,6 +286,10 @@ int authority_revoked_name(struct authority *a, const char *name, int64_t since,
 int authority_revoke_name(struct authority *a, const char *name, enum ca_reason reason, const char *who,
                           int64_t now, struct err *err);
 
+/* The same with all that has this label and a name that begins with `prefix`. */
+int authority_revoke_label(struct authority *a, const char *label, const char *prefix, enum ca_reason reason,
+                           const char *who, int64_t now, struct err *err);
+
 /* ---- SSH (OpenSSH's PROTOCOL.certkeys) ---- */
 
 struct authority_ssh {
