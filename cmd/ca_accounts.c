@@ -101,15 +101,17 @@ static int reset(struct asked *a)
 }
 
 /* What was given before does not end by it. */
-static void tell_rest(const struct account *account)
+static void tell_rest(const struct account *account, const char *by)
 {
     fprintf(stderr,
             "Certificates that %s has stay good until they end, in %" PRId64
-            " minutes at most; 'cardea ca revoke' ends them.\n",
-            account->name, account->lifetime / 60);
+            " minutes at most; %s ends them.\n",
+            account->name, account->lifetime / 60, by);
 }
 
-static int change(struct asked *a, int (*how)(struct asked *a, struct str name, struct err *err), bool ends)
+/* `rest_by` ends certificates that stay; NULL: there is nothing to tell of them. */
+static int change(struct asked *a, int (*how)(struct asked *a, struct str name, struct err *err),
+                  const char *rest_by)
 {
     struct err err = {""};
     struct account account;
@@ -121,8 +123,8 @@ static int change(struct asked *a, int (*how)(struct asked *a, struct str name, 
         return cmd_failed("%s", err.text);
     if (status == 0)
         return none(a->o->words.at[1]);
-    if (ends)
-        tell_rest(&account);
+    if (rest_by != NULL)
+        tell_rest(&account, rest_by);
     return CMD_OK;
 }
 
@@ -252,73 +254,68 @@ static int sessions(struct asked *a)
     return end_listing(&l, status, "no sessions", &err);
 }
 
-static int gather_session(void *arg, const struct login_session *s, struct err *err)
-{
-    return buf_append(arg, s->id, sizeof(s->id)) ? 0 : err_set(err, "out of memory");
-}
-
-/* Nothing is renewed in it any more, and what was given in it is revoked. Returns how many certificates, or
- * -1 with `err`. */
-static int end_session(struct asked *a, const char *id, struct err *err)
-{
-    char who[64], uri[sizeof(LOGIN_URI) + SESSION_ID_MAX];
-    snprintf(uri, sizeof(uri), "%s%s", LOGIN_URI, id);
-    if (sessions_end(a->accounts, text_of(a->o->words.at[1]), text_of(id), err) < 0)
-        return -1;
-    return authority_revoke_name(a->authority, uri, CA_REASON_UNSPECIFIED, ca_who(who), a->now, err);
-}
-
 static int tell_ended(const struct asked *a, int ended, int certificates)
 {
-    const struct ca_options *o = a->o;
-    if (ended == 0 && o->words.len == 3)
-        return cmd_failed(
-            "%s has no session %s (any more); 'cardea ca user sessions %s' shows those there are",
-            o->words.at[1], o->words.at[2], o->words.at[1]);
-    if (o->json)
+    if (a->o->json)
         return ca_print_json(json_pack("{s:i, s:i}", "sessions", ended, "certificates", certificates));
     printf("%d session%s ended, %d certificate%s revoked\n", ended, ended == 1 ? "" : "s", certificates,
            certificates == 1 ? "" : "s");
     return CMD_OK;
 }
 
-/* That one, or all of the account. */
-static int end_sessions(struct asked *a)
+/* Nothing is renewed in it any more, and what was given in it is revoked. */
+static int end_session(struct asked *a, const char *name, const char *id)
 {
     struct err err = {""};
-    struct buf ids = {0};
-    const char *only = a->o->words.len == 3 ? a->o->words.at[2] : NULL;
-    if (!is_there(a, a->o->words.at[1]))
+    char who[64], uri[sizeof(LOGIN_URI) + SESSION_ID_MAX];
+    int certificates = -1, ended = sessions_end(a->accounts, text_of(name), text_of(id), &err);
+    if (ended == 0)
+        return cmd_failed(
+            "%s has no session %s (any more); 'cardea ca user sessions %s' shows those there are", name, id,
+            name);
+    snprintf(uri, sizeof(uri), "%s%s", LOGIN_URI, id);
+    if (ended > 0)
+        certificates =
+            authority_revoke_name(a->authority, uri, CA_REASON_UNSPECIFIED, ca_who(who), a->now, &err);
+    return certificates < 0 ? cmd_failed("%s", err.text) : tell_ended(a, ended, certificates);
+}
+
+/* All of the account, and what was given in those that had ended before: another login replaces one, and
+ * leaves its certificates good. Sessions end first, so that nothing is renewed in between. */
+static int end_all(struct asked *a, const char *name)
+{
+    struct err err = {""};
+    char who[64];
+    int certificates = -1, ended = sessions_end_all(a->accounts, text_of(name), a->now, &err);
+    if (ended >= 0)
+        certificates = authority_revoke_label(a->authority, name, LOGIN_URI, CA_REASON_UNSPECIFIED,
+                                              ca_who(who), a->now, &err);
+    return certificates < 0 ? cmd_failed("%s", err.text) : tell_ended(a, ended, certificates);
+}
+
+static int end_sessions(struct asked *a)
+{
+    const char *name = a->o->words.at[1];
+    if (!is_there(a, name))
         return CMD_FAILED;
-    int status = sessions_each(a->accounts, text_of(a->o->words.at[1]), a->now, gather_session, &ids, &err);
-    int ended = 0, certificates = 0;
-    for (size_t i = 0; status >= 0 && i < ids.len; i += SESSION_ID_MAX) {
-        const char *id = (const char *)ids.data + i;
-        if (only != NULL && strcmp(only, id) != 0)
-            continue;
-        status = end_session(a, id, &err);
-        certificates += status;
-        ended++;
-    }
-    buf_free(&ids);
-    return status < 0 ? cmd_failed("%s", err.text) : tell_ended(a, ended, certificates);
+    return a->o->words.len == 3 ? end_session(a, name, a->o->words.at[2]) : end_all(a, name);
 }
 
 /* ---- which of them ---- */
 
 static int do_disable(struct asked *a)
 {
-    return change(a, disable, true);
+    return change(a, disable, "'cardea ca user end'");
 }
 
 static int do_enable(struct asked *a)
 {
-    return change(a, enable, false);
+    return change(a, enable, NULL);
 }
 
 static int do_remove(struct asked *a)
 {
-    return change(a, forget, true);
+    return change(a, forget, "'cardea ca revoke'");
 }
 
 static const struct {

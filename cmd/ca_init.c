@@ -88,9 +88,31 @@ static int ask_root(const struct authority *a, const struct ca_options *o, struc
     return ca_ask_pin(uris, 1, "PIN of the token with the root", &ret->pin, err);
 }
 
-/* A PIN that was asked for to unlock the keys before is that of the same token, most likely. */
+/* Is the new key kept as well as the one before? That one does not leave a token for a file without a word.
+ */
+static int check_new(struct authority *a, const struct ca_options *o, struct err *err)
+{
+    struct authority_facts facts;
+    if (o->same_key || o->key_given || o->intermediate_key != NULL)
+        return 0;
+    if (authority_look(a, ca_now(), &facts, err) < 0)
+        return -1;
+    if (facts.intermediate.token[0] == '\0')
+        return 0;
+    return err_set(err,
+                   "the key that issues now is in a token (%s), and the new one would be in a file: give "
+                   "--intermediate-key pkcs11:... for one that is in a token (with --generate it is made "
+                   "there), --same-key, or --key KIND for one in a file",
+                   facts.intermediate.token);
+}
+
+/* What the new key needs. It is encrypted where there is a passphrase, be it the first one. A PIN that was
+ * asked for to unlock the keys before is that of the same token, most likely. */
 static int ask_new(const struct ca_options *o, struct ca_secrets *secrets, struct err *err)
 {
+    if (!o->same_key && o->intermediate_key == NULL && o->passphrase_file != NULL &&
+        secrets->passphrase.len == 0)
+        return secret_read(&secrets->passphrase, &ca_passphrase, o->passphrase_file, err);
     return secrets->pin.len > 0 ? 0
                                 : ca_ask_pin(&o->intermediate_key, 1, "PIN of the token", &secrets->pin, err);
 }
@@ -99,7 +121,7 @@ static int renew(struct authority *a, const struct ca_options *o, struct ca_secr
                  struct ca_secrets *secrets, struct err *err)
 {
     char who[64];
-    if (ca_ask_secrets(a, o, secrets, err) < 0)
+    if (check_new(a, o, err) < 0 || ca_ask_secrets(a, o, secrets, err) < 0)
         return -1;
     struct key_secrets given = ca_secrets_of(secrets);
     if (authority_unlock(a, &given, err) < 0 || ask_root(a, o, root, err) < 0 || ask_new(o, secrets, err) < 0)

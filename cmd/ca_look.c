@@ -124,13 +124,28 @@ static void tell_earlier(const struct authority *a)
                pem_time_text(authority_end(issuer.cert), until), issuer.suffix);
 }
 
+/* Of the keys that it issues with; some may be in one place, and some in another. */
+static void tell_keys(const struct authority_facts *f)
+{
+    const char *const places[] = {f->in_token ? "in a token" : NULL, f->locked ? "encrypted" : NULL,
+                                  f->plain ? "not encrypted" : NULL};
+    const char *before = "keys: ";
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        if (places[i] == NULL)
+            continue;
+        printf("%s%s", before, places[i]);
+        before = ", others ";
+    }
+    printf("\n");
+}
+
 static int tell(const struct authority *a, const struct authority_facts *f, const struct counts *c)
 {
     tell_certificate("root", &f->root, c->now);
     tell_certificate("intermediate", &f->intermediate, c->now);
     tell_earlier(a);
     printf("may issue for: %s\n", f->permitted[0] != '\0' ? f->permitted : "all names");
-    printf("keys: %s\n", f->locked ? "encrypted" : "not encrypted");
+    tell_keys(f);
     printf("CRL and OCSP: %s\n", f->url[0] != '\0' ? f->url : "no address in certificates");
     char until[PEM_TIME_MAX];
     if (f->replace != 0)

@@ -130,6 +130,13 @@ static void fill_door_from_login(struct connect_settings *s)
     fill_from_file(s, SETTING_CA, some(s->kept->ca));
 }
 
+void connect_settings_fill_login_ca(struct connect_settings *s)
+{
+    if (s->login_ca == NULL && s->value[SETTING_CA] == NULL)
+        s->login_ca = find_kept(CONNECT_LOGIN_CA);
+    fill_from_file(s, SETTING_CA, s->login_ca);
+}
+
 /* Where nobody names a certificate, that of the login will do. */
 static void fill_from_login(struct connect_settings *s)
 {
@@ -138,8 +145,7 @@ static void fill_from_login(struct connect_settings *s)
     fill_from_file(s, SETTING_CERT, s->login);
     fill_from_file(s, SETTING_KEY, s->login);
     fill_door_from_login(s);
-    s->login_ca = s->value[SETTING_CA] == NULL ? find_kept(CONNECT_LOGIN_CA) : NULL;
-    fill_from_file(s, SETTING_CA, s->login_ca);
+    connect_settings_fill_login_ca(s);
 }
 
 int connect_settings_check_login(const struct connect_settings *s)
@@ -175,13 +181,18 @@ int connect_settings_complete(struct connect_settings *s, const char *verb)
     return status < 0 ? connect_settings_check(s, verb) : status;
 }
 
+const char *connect_settings_file(const struct connect_settings *s)
+{
+    return s->path != NULL ? s->path : "~/.config/cardea/config.yaml";
+}
+
 int connect_settings_check(const struct connect_settings *s, const char *verb)
 {
     if (s->value[SETTING_DOOR] == NULL)
         return cmd_misused(verb,
                            "which door? Give --door HOST:PORT, set CARDEA_DOOR, write 'door: HOST:PORT' "
                            "into %s, or run 'cardea login'",
-                           s->path != NULL ? s->path : "~/.config/cardea/config.yaml");
+                           connect_settings_file(s));
     if ((s->value[SETTING_CERT] == NULL) != (s->value[SETTING_KEY] == NULL))
         return cmd_misused(verb, "a certificate and its key go together: %s is missing",
                            s->value[SETTING_KEY] == NULL ? "--key (CARDEA_KEY)" : "--cert (CARDEA_CERT)");

@@ -68,6 +68,13 @@ int connect_settings_complete(struct connect_settings *s, const char *verb);
 /* The same without what a login has kept, and without a check: for who logs in. */
 int connect_settings_complete_door(struct connect_settings *s, const char *verb);
 
+/* Where nobody names a CA, it is the one that a login has found good by its fingerprint, where there is one.
+ */
+void connect_settings_fill_login_ca(struct connect_settings *s);
+
+/* The file of settings, for texts, once completed. Borrowed. */
+const char *connect_settings_file(const struct connect_settings *s);
+
 /* Is what a door is reached with there? Returns -1 to go on, or an exit status, with what is missing told as
  * a misuse of `verb`. */
 int connect_settings_check(const struct connect_settings *s, const char *verb);

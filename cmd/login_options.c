@@ -161,10 +161,12 @@ static int complete(struct login_options *o)
     if (status >= 0)
         return status;
     fill_from_kept(o);
+    connect_settings_fill_login_ca(&o->settings);
     find_user(o);
     if (o->settings.value[SETTING_DOOR] == NULL)
-        return cmd_misused("login", "which door? Give it, set CARDEA_DOOR, or write 'door: HOST:PORT' into "
-                                    "~/.config/cardea/config.yaml");
+        return cmd_misused("login",
+                           "which door? Give it, set CARDEA_DOOR, or write 'door: HOST:PORT' into %s",
+                           connect_settings_file(&o->settings));
     copy(o->door, o->settings.value[SETTING_DOOR]);
     return check_user(o);
 }

@@ -88,15 +88,20 @@ static enum key_place_kind look_at_key(const struct authority *a, const char *fi
     return place;
 }
 
-bool authority_is_locked(const struct authority *a)
+bool authority_has_key(const struct authority *a, enum key_place_kind place)
 {
-    CHECK_MAGIC(a, AUTHORITY_MAGIC);
     char uri[KEY_URI_MAX];
     const char *file;
     for (size_t i = 0; (file = key_file(a, i)) != NULL; i++)
-        if (look_at_key(a, file, uri) == KEY_PLACE_ENCRYPTED)
+        if (look_at_key(a, file, uri) == place)
             return true;
     return false;
+}
+
+bool authority_is_locked(const struct authority *a)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return authority_has_key(a, KEY_PLACE_ENCRYPTED);
 }
 
 bool authority_asks_pin(const struct authority *a)

@@ -107,7 +107,7 @@ struct authority_renewal {
     const char *root_key;       /* the file of the root's key, or a URI; NULL: root.key in the folder */
     int64_t lifetime;           /* seconds; 0: 5 years. It is cut to the root's */
     struct key_secrets root;    /* what opens the root's key */
-    struct key_secrets secrets; /* what opens the other keys: a new one is encrypted as they are */
+    struct key_secrets secrets; /* what opens the other keys; its passphrase encrypts a new one */
 };
 
 /* What opens the root's key, as authority_renewal has it in `root_key`? */
@@ -160,7 +160,10 @@ struct authority_facts {
     char permitted[1024]; /* as authority_plan has them, a space between two; empty: all names */
     char url[513];
     int64_t replace; /* see authority_replace() */
-    bool locked;
+    /* Where the keys are that it issues with, those of SSH too. */
+    bool in_token; /* one is in a token */
+    bool locked;   /* one is in a file and encrypted */
+    bool plain;    /* one is in a file and is not */
 };
 
 /* -1 with `err`. */
@@ -285,6 +288,10 @@ int authority_revoked_name(struct authority *a, const char *name, int64_t since,
  * with `err`. */
 int authority_revoke_name(struct authority *a, const char *name, enum ca_reason reason, const char *who,
                           int64_t now, struct err *err);
+
+/* The same with all that has this label and a name that begins with `prefix`. */
+int authority_revoke_label(struct authority *a, const char *label, const char *prefix, enum ca_reason reason,
+                           const char *who, int64_t now, struct err *err);
 
 /* ---- SSH (OpenSSH's PROTOCOL.certkeys) ---- */
 

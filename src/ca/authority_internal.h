@@ -80,6 +80,9 @@ int authority_write_cert(const struct ca *ca, const char *dir, const char *cert,
 int authority_log_certificate(struct state *db, const struct ca *ca, const char *act, const char *who,
                               const char *detail, int64_t now, struct err *err);
 
+/* Is one of the keys that unlocking needs there? */
+bool authority_has_key(const struct authority *a, enum key_place_kind place);
+
 /* 0, or -1 with `err` saying that the keys were not read. */
 int authority_check_unlocked(const struct authority *a, struct err *err);
 

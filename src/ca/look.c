@@ -62,7 +62,9 @@ int authority_look(struct authority *a, int64_t now, struct authority_facts *ret
     struct str url;
     struct buf permitted = {0};
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    *ret = (struct authority_facts){.locked = authority_is_locked(a)};
+    *ret = (struct authority_facts){.in_token = authority_has_key(a, KEY_PLACE_TOKEN),
+                                    .locked = authority_is_locked(a),
+                                    .plain = authority_has_key(a, KEY_PLACE_PLAIN)};
     if (look_at(authority_root(a), now, &ret->root, err) < 0 ||
         look_at(authority_intermediate(a), now, &ret->intermediate, err) < 0 ||
         authority_url(a, &url, err) < 0 || authority_replace(a, &ret->replace, err) < 0)

@@ -102,8 +102,15 @@ int authority_each_revoked(struct authority *a, int64_t since, authority_entry_f
 
 struct sought {
     struct str name;
+    bool begins; /* with `name`; else it is that */
     bool found;
 };
+
+static bool is_sought(const struct sought *s, struct str name)
+{
+    return (s->begins ? name.len >= s->name.len : name.len == s->name.len) &&
+           memcmp(name.p, s->name.p, s->name.len) == 0;
+}
 
 static int seek(void *arg, const struct authority_entry *entry, struct err *err)
 {
@@ -113,7 +120,7 @@ static int seek(void *arg, const struct authority_entry *entry, struct err *err)
     while (!s->found && rest < end) {
         const char *blank = memchr(rest, ' ', (size_t)(end - rest));
         const char *stop = blank != NULL ? blank : end;
-        s->found = (size_t)(stop - rest) == s->name.len && memcmp(rest, s->name.p, s->name.len) == 0;
+        s->found = is_sought(s, (struct str){rest, (size_t)(stop - rest)});
         rest = stop + 1;
     }
     return 0;
@@ -131,18 +138,37 @@ int authority_revoked_name(struct authority *a, const char *name, int64_t since,
 /* What is to be revoked. */
 struct gathered {
     struct sought sought;
+    const char *label;  /* NULL: any */
     struct buf serials; /* struct ca_serial */
 };
+
+static bool is_of(const struct gathered *g, const struct authority_entry *entry)
+{
+    return g->label == NULL || str_is(entry->label, g->label);
+}
 
 static int gather(void *arg, const struct authority_entry *entry, struct err *err)
 {
     struct gathered *g = arg;
     g->sought.found = false;
     seek(&g->sought, entry, err);
-    if (!g->sought.found || entry->revoked != 0 ||
+    if (!g->sought.found || entry->revoked != 0 || !is_of(g, entry) ||
         buf_append(&g->serials, &entry->serial, sizeof(entry->serial)))
         return 0;
     return err_set(err, "out of memory");
+}
+
+static int revoke_all(struct authority *a, struct gathered *g, enum ca_reason reason, const char *who,
+                      int64_t now, struct err *err)
+{
+    int count = journal_each(a->db, now, gather, g, err) < 0 ? -1 : 0;
+    const struct ca_serial *serials = (const void *)g->serials.data;
+    for (size_t i = 0; count >= 0 && i < g->serials.len / sizeof(*serials); i++) {
+        enum authority_revoked done = authority_revoke(a, &serials[i], reason, who, now, err);
+        count = done == AUTHORITY_FAILED ? -1 : count + (done == AUTHORITY_REVOKED);
+    }
+    buf_free(&g->serials);
+    return count;
 }
 
 int authority_revoke_name(struct authority *a, const char *name, enum ca_reason reason, const char *who,
@@ -150,14 +176,15 @@ int authority_revoke_name(struct authority *a, const char *name, enum ca_reason 
 {
     struct gathered g = {.sought.name = {name, strlen(name)}};
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    int count = journal_each(a->db, now, gather, &g, err) < 0 ? -1 : 0;
-    const struct ca_serial *serials = (const void *)g.serials.data;
-    for (size_t i = 0; count >= 0 && i < g.serials.len / sizeof(*serials); i++) {
-        enum authority_revoked done = authority_revoke(a, &serials[i], reason, who, now, err);
-        count = done == AUTHORITY_FAILED ? -1 : count + (done == AUTHORITY_REVOKED);
-    }
-    buf_free(&g.serials);
-    return count;
+    return revoke_all(a, &g, reason, who, now, err);
+}
+
+int authority_revoke_label(struct authority *a, const char *label, const char *prefix, enum ca_reason reason,
+                           const char *who, int64_t now, struct err *err)
+{
+    struct gathered g = {.sought = {.name = {prefix, strlen(prefix)}, .begins = true}, .label = label};
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return revoke_all(a, &g, reason, who, now, err);
 }
 
 int authority_each(struct authority *a, int64_t since, authority_entry_fn *fn, void *arg, struct err *err)

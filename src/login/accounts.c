@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "login/sessions.h"
 #include "state/state.h"
 
 struct accounts {
@@ -265,15 +266,6 @@ static int run_changing(struct accounts *a, struct state_query *q, struct err *e
     return state_changed(a->state) > 0;
 }
 
-static int end_sessions(struct accounts *a, struct str name, struct err *err)
-{
-    struct state_query *q = state_query(a->state, "DELETE FROM session WHERE account = ?", err);
-    if (q == NULL)
-        return -1;
-    state_put_text(q, name);
-    return state_run(q, err);
-}
-
 static int mark_disabled(struct accounts *a, struct str name, bool disabled, struct err *err)
 {
     struct state_query *q = state_query(a->state, "UPDATE account SET disabled = ? WHERE name = ?", err);
@@ -290,7 +282,7 @@ int accounts_set_disabled(struct accounts *a, struct str name, bool disabled, st
     if (state_begin(a->state, err) < 0)
         return -1;
     int status = mark_disabled(a, name, disabled, err);
-    if (status == 1 && disabled && end_sessions(a, name, err) < 0)
+    if (status == 1 && disabled && sessions_end_all(a, name, 0, err) < 0)
         status = -1;
     if (status < 0) {
         state_rollback(a->state);
@@ -340,7 +332,7 @@ int accounts_reset(struct accounts *a, struct str name, int64_t now, int64_t lif
 {
     if (state_begin(a->state, err) < 0)
         return -1;
-    int status = void_password(a, name, err) < 0 || end_sessions(a, name, err) < 0
+    int status = void_password(a, name, err) < 0 || sessions_end_all(a, name, 0, err) < 0
                      ? -1
                      : accounts_give_code(a, name, now, life, ret, err);
     if (status < 0) {
@@ -388,7 +380,7 @@ int accounts_set_record(struct accounts *a, struct str name, struct str code,
         return -1;
     int status = accounts_code_is_good(a, name, code, now, err);
     /* Whoever knew the old password is out. */
-    if (status == 1 && end_sessions(a, name, err) < 0)
+    if (status == 1 && sessions_end_all(a, name, 0, err) < 0)
         status = -1;
     if (status == 1)
         status = use_code(a, name, record, err);

@@ -130,6 +130,17 @@ int sessions_end(struct accounts *a, struct str account, struct str id, struct e
     return state_run(q, err) < 0 ? -1 : state_changed(accounts_state(a)) > 0;
 }
 
+int sessions_end_all(struct accounts *a, struct str account, int64_t since, struct err *err)
+{
+    struct state_query *q =
+        state_query(accounts_state(a), "DELETE FROM session WHERE account = ? AND until > ?", err);
+    if (q == NULL)
+        return -1;
+    state_put_text(q, account);
+    state_put_int(q, since);
+    return state_run(q, err) < 0 ? -1 : (int)state_changed(accounts_state(a));
+}
+
 /* A key that was replaced has been shown: whoever has it, this is over, and its owner is to know. */
 static enum session_verdict end_reused(struct accounts *a, struct str account, struct str id,
                                        struct str source, int64_t now, struct err *err)

@@ -91,6 +91,10 @@ int sessions_each(struct accounts *a, struct str account, int64_t now, login_ses
 /* End that one: nothing is renewed in it any more. 1 done, 0 there is none, -1 with `err`. */
 int sessions_end(struct accounts *a, struct str account, struct str id, struct err *err);
 
+/* End all of that account that could go on after `since`; 0: whichever there are. Returns how many, or -1
+ * with `err`. */
+int sessions_end_all(struct accounts *a, struct str account, int64_t since, struct err *err);
+
 /* A key that was replaced was used last, as far as the owner has not been told yet. */
 struct session_alarm {
     int64_t at; /* 0: none was */

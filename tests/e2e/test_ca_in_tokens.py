@@ -39,6 +39,7 @@ def test_all_of_it(start_door, pki, token, tmp_path, kind):
             root_in_file=False)
     for file in ("root.key", "intermediate.key", "ssh_user_ca.key", "ssh_host_ca.key"):
         assert (ca.directory / file).read_text().startswith("pkcs11:token=door%20token;object=")
+    assert "keys: in a token\n" in ca.run("show")
     shown = json.loads(ca.run("show", "--json"))
     assert shown["intermediate"]["token"] == "pkcs11:token=door%20token;object=intermediate" and not shown["locked"]
     ca.run("issue", "www.example.com")
@@ -51,6 +52,9 @@ def test_all_of_it(start_door, pki, token, tmp_path, kind):
     door = start_door({"certificates": [pki.server("ca.test").row()], "ca": {"directory": str(ca.directory)},
                        "routes": [{"name": "plain", "listeners": ["plain"], "serve": ["ca"]}]},
                       listeners=[{"name": "plain", "address": f"127.0.0.1:{port}", "speaks": "plain"}])
+    refused = ca.run("renew", code=1)
+    assert "in a token (pkcs11:token=door%20token;object=intermediate)" in refused and "--intermediate-key pkcs11:" in refused
+    assert not (ca.directory / "intermediate-2.key").exists()
     ca.run("renew", "--intermediate-key", token.uri("second"), "--generate")
     door.reload()
     ca.run("issue", "later.example.com")
@@ -77,6 +81,13 @@ def test_ssh(token, tmp_path):
         assert server.login("true").returncode != 0
     finally:
         server.stop()
+    # Out of the token by an explicit word only, and then encrypted by the first passphrase that is given.
+    secret = tmp_path / "passphrase"
+    secret.write_text("of the files\n")
+    secret.chmod(0o600)
+    ca.run("renew", "--key", "p384", "--passphrase-file", secret)
+    assert "ENCRYPTED PRIVATE KEY" in (ca.directory / "intermediate-2.key").read_text()
+    assert "keys: in a token, others encrypted\n" in ca.run("show")
 
 
 def test_keys_that_are_there(token, tmp_path, pki):

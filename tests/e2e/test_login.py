@@ -256,6 +256,8 @@ def test_the_door_of_the_login(person, ca, sshd):
     assert person.login("--logout").returncode == 0
     done = run(CARDEA, "connect", f"localhost:{sshd.port}", env=person.env)
     assert done.returncode == 2 and b"which door?" in done.stderr and b"or run 'cardea login'" in done.stderr
+    done = run(CARDEA, "login", env={**person.env, "XDG_CONFIG_HOME": str(person.home / "xdg")})
+    assert done.returncode == 2 and f"into {person.home}/xdg/cardea/config.yaml" in done.stderr.decode(), done.stderr
 
 
 def test_a_revoked_login_is_over(person, ca):
@@ -309,6 +311,11 @@ def test_first_contact(tmp_path, start_door, pki, ca, sshd):
     done = person.by_password("--register", code, "leo@", "--ca-fingerprint", fingerprint)
     assert done.returncode == 0, done.stderr.decode()
     assert person.by_password().returncode == 0
+    assert person.login("--logout").returncode == 0
+    done = person.by_password("leo@", "--ca", "system")
+    assert done.returncode == 1, "what is named is not what is believed"
+    done = person.by_password("leo@")
+    assert done.returncode == 0, done.stderr.decode()
     command = shlex.join([CARDEA, "connect"]) + " %h:%p"
     done = run("ssh", *sshd.options(proxy_command=command), "-o", f"Port={sshd.port}", f"{sshd.user}@localhost",
                "echo inside", env=person.env)

@@ -145,11 +145,15 @@ def test_an_administrator_ends_sessions(person, ca, door, pki, tmp_path):
 
 
 def test_a_password_prolongs_no_other(person, ca, door):
-    """What is on the machine is replaced: its session ends, and another begins."""
+    """What is on the machine is replaced: its session ends, and another begins. To end all takes the certificate of the one that
+    was replaced as well."""
     person.register("dave", ca.add("dave"))
     before, kept = session_of(person.file), person.file.read_bytes()
     assert person.by_password().returncode == 0
     assert [row["session"] for row in sessions(ca, "dave")] == [session_of(person.file)] != [before]
     person.file.write_bytes(kept)
     assert b"this login is over" in person.login("--renew").stderr
+    assert b"revoked" not in connect(person).stderr
+    assert ca.ask("user", "end", "dave") == "1 session ended, 2 certificates revoked\n"
+    wait_until(lambda: b"has been revoked" in connect(person).stderr, lambda: connect(person).stderr)
     assert logins(door, "dave")[:2] == [("login:register", "done"), ("login:try", "done")]

@@ -763,6 +763,11 @@ static void test_sessions_are_shown(void **state)
     assert_int_equal(sessions_end(w.accounts, STR("bob"), STR(found.id), &err), 0);
     assert_int_equal(sessions_end(w.accounts, STR("alice"), STR(found.id), &err), 1);
     assert_int_equal(renew(&w, alice, "2", "3"), 403);
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    assert_int_equal(log_in(&w, "alice", "secret"), 200);
+    assert_int_equal(sessions_end_all(w.accounts, STR("bob"), w.now, &err), 0);
+    assert_int_equal(sessions_end_all(w.accounts, STR("alice"), w.now + 30 * 24 * HOUR, &err), 0);
+    assert_int_equal(sessions_end_all(w.accounts, STR("alice"), w.now, &err), 2);
     identity_free(alice);
     end(&w);
 }
