@@ -100,11 +100,10 @@ static void test_room_for_certificates(void **state)
 {
     struct played w = {.params = {.limits = {.certificates = 20, .orders_per_account = 2}}};
     struct player players[11], later;
-    char name[32];
+    char name[32], source[32];
     (void)state;
     played_begin(&w);
     for (unsigned i = 0; i < ARRAY_LEN(players); i++) {
-        char source[32];
         snprintf(source, sizeof(source), "192.0.2.%u", i);
         w.source = source;
         player_enrol(&players[i], &w, "{}");
