@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Orders, and the question when to renew: what an errand is given, and what becomes of it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 #include "cert/key.h"
 #include "cert/pem.h"
 #include "keeper/obtainer_internal.h"
+
+#define NEXT_MAX (PEM_TIME_MAX + 32)
 
 static void end_errand(struct obtained_errand *e)
 {
@@ -39,20 +42,33 @@ static void save_ca(struct obtained *g, uint16_t ca)
         obtained_notice(g, &err);
 }
 
+/* What comes next; the CA that has failed is not it for a while. */
+static void put_next(const struct lineage *l, int64_t now, char text[NEXT_MAX])
+{
+    char when[PEM_TIME_MAX];
+    int64_t next = life_next_try(l);
+    if (next == LIFE_NEVER)
+        snprintf(text, NEXT_MAX, "there is no next try");
+    else if (next <= now)
+        snprintf(text, NEXT_MAX, "another CA is asked at once");
+    else
+        snprintf(text, NEXT_MAX, "next try at %s", pem_time_text(next, when));
+}
+
 static void fail(struct obtained *g, enum life_failure why, int64_t retry_after, const struct err *text)
 {
     uint16_t ca = g->order.ca;
-    char when[PEM_TIME_MAX];
+    int64_t now = obtainer_now();
+    char next[NEXT_MAX];
     struct err line;
     end_errand(&g->order);
     if (book_end_order(g->o->book, g->lineage->id, &line) < 0)
         obtained_notice(g, &line);
-    life_failed(g->o->life, g->lineage, why, retry_after, obtainer_now());
+    life_failed(g->o->life, g->lineage, why, retry_after, now);
     obtained_save(g);
     save_ca(g, ca);
-    int64_t next = life_next_try(g->lineage);
-    err_set(&line, "%s: %s; next try at %s", g->o->cas[ca].url, text->text,
-            next != LIFE_NEVER ? pem_time_text(next, when) : "no time");
+    put_next(g->lineage, now, next);
+    err_set(&line, "%s: %s; %s", g->o->cas[ca].url, text->text, next);
     obtained_notice(g, &line);
     obtainer_go_on(g->o);
 }

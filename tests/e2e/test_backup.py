@@ -121,6 +121,17 @@ def test_what_cannot_be_swapped_is_said(two):
     assert two.serves() == 0
 
 
+def test_while_the_first_ca_is_down_the_next_is_asked_at_once(two):
+    """And that is what the door says, with no time that has long passed."""
+    two.cas[0].stop()
+    two.door.configure(two.site.config())
+    two.door.start()
+    two.site.obtained()
+    assert two.serves() == 1
+    told = [line for line in two.door.process.output().splitlines() if f"{two.cas[0].url}: " in line]
+    assert "another CA is asked at once" in told[0] and "1970-" not in two.door.process.output(), told
+
+
 def test_a_backup_needs_a_second_ca(two):
     two.site.acme["ca"] = "ca0"
     two.door.configure(two.site.config())
