@@ -95,7 +95,8 @@ def test_the_backup_is_served_once_the_first_is_revoked(two):
 def test_swapped_by_hand_on_every_worker(two):
     two.start()
     assert two.serves() == 0
-    for what, then in ((["www.example.com"], 1), (["--all"], 0), (["--ca", two.cas[0].url], 1)):
+    for what, then in ((["www.example.com"], 1), (["--all"], 0), (["--ca", two.cas[0].url], 1),
+                       (["--ca", "ca1"], 0), (["--ca", "ca0"], 1)):
         done = two.swap(*what)
         assert done.returncode == 0, done.stderr
         assert b"1 swapped" in done.stdout
@@ -110,7 +111,8 @@ def test_swapped_by_hand_on_every_worker(two):
 def test_what_cannot_be_swapped_is_said(two):
     two.start()
     for what, words in ((["other.example.com"], "obtains no certificate for 'other.example.com'"),
-                        (["--ca", "https://ca.example.net/dir"], "no certificate is from a CA with the directory"),
+                        (["--ca", "https://ca.example.net/dir"], "no certificate is from a CA 'https://ca.example.net/dir'"),
+                        (["--ca", "ca2"], "no certificate is from a CA 'ca2'"),
                         ([], "swap which?"), (["--all", "www.example.com"], "swap which?")):
         done = two.swap(*what)
         assert done.returncode != 0 and words in done.stderr.decode()
