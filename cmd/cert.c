@@ -71,7 +71,7 @@ static int cert_swap(int argc, char **argv)
         return status;
     int named = argc - optind;
     if (named + all + (ca != NULL) != 1)
-        return cmd_misused("cert", "swap which? expected one of NAME, --ca URL and --all");
+        return cmd_misused("cert", "swap which? expected one of NAME, --ca CA and --all");
     const char *value = named > 0 ? argv[optind] : ca != NULL ? ca : "";
     if (strpbrk(value, " #?&\t\r\n") != NULL)
         return cmd_misused("cert", "'%s' is neither a name nor the URL of a CA's directory", value);

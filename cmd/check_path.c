@@ -12,6 +12,8 @@
 #include "cert/trust.h"
 #include "cmd/cmd.h"
 
+#define OF_SERVERS 256 /* and up: options that check has without --verify */
+
 struct options {
     struct check_path_case asked;
     bool json;
@@ -83,6 +85,35 @@ static int verify_one(const struct options *o)
     return status;
 }
 
+static const struct option options[] = {
+    {"verify", required_argument, NULL, 'v'},
+    {"roots", required_argument, NULL, 'r'},
+    {"name", required_argument, NULL, 'n'},
+    {"at", required_argument, NULL, 'a'},
+    {"purpose", required_argument, NULL, 'p'},
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
+    /* of servers: see of_servers() */
+    {"ca", required_argument, NULL, OF_SERVERS},
+    {"starttls", required_argument, NULL, OF_SERVERS + 1},
+    {"chat", required_argument, NULL, OF_SERVERS + 2},
+    {"cert", required_argument, NULL, OF_SERVERS + 3},
+    {"key", required_argument, NULL, OF_SERVERS + 4},
+    {"alpn", required_argument, NULL, OF_SERVERS + 5},
+    {"timeout", required_argument, NULL, OF_SERVERS + 6},
+    {0},
+};
+
+static int of_servers(int option)
+{
+    const struct option *o = options;
+    while (o->val != option)
+        o++;
+    return cmd_misused("check",
+                       "--%s and --verify do not go together: --verify reads a file, and asks no server%s",
+                       o->name, option == OF_SERVERS ? "; what it is to believe is --roots" : "");
+}
+
 /* One option. Returns -1, or an exit status. */
 static int take(struct options *o, int option)
 {
@@ -111,18 +142,12 @@ static int take(struct options *o, int option)
         o->json = true;
         return -1;
     default:
-        return cmd_usage("check", option == 'h');
+        return option >= OF_SERVERS ? of_servers(option) : cmd_usage("check", option == 'h');
     }
 }
 
 int check_path(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"verify", required_argument, NULL, 'v'},  {"roots", required_argument, NULL, 'r'},
-        {"name", required_argument, NULL, 'n'},    {"at", required_argument, NULL, 'a'},
-        {"purpose", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {0},
-    };
     struct options o = {.asked = {.purpose = TRUST_SERVER, .at = time(NULL)}};
     struct stat st;
     int status = -1;

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "keeper/candidates.h"
+#include "keeper/permit.h"
 #include "session/snapshot.h"
 #include "session/survey.h"
 
@@ -151,6 +152,31 @@ static struct staging *staging_kept(const struct config *config)
     return s;
 }
 
+/* The lists of names that are permitted on demand, which a start reads. */
+static int audit_names(const struct config *c, struct buf *errors)
+{
+    int rc = 0;
+    for (size_t i = 0; i < c->certificates.n; i++) {
+        const struct config_acme *a = c->certificates.v[i].on_demand;
+        struct err err, placed;
+        struct permit *p = a != NULL ? permit_new(a, &err) : NULL;
+        if (a != NULL && p == NULL) {
+            config_error(c, a->names_file.at, &placed, "certificates[%zu].on_demand: %s", i, err.text);
+            buf_printf(errors, "%s\n", placed.text);
+            rc = -1;
+        }
+        permit_free(p);
+    }
+    return rc;
+}
+
+/* What building a snapshot does not open. All of it is told. */
+static bool has_files(const struct config *c, struct buf *errors)
+{
+    int audit = survey_audit(c, errors), acme = survey_acme(c, errors), names = audit_names(c, errors);
+    return audit == 0 && acme == 0 && names == 0;
+}
+
 int check_config(const char *path, const struct door_bindings *bindings, bool json)
 {
     struct buf errors = {0}, warnings = {0};
@@ -160,7 +186,7 @@ int check_config(const char *path, const struct door_bindings *bindings, bool js
     struct config *config = config_load(path, &errors);
     if (config != NULL)
         shared.staging = staging_kept(config);
-    bool good = config != NULL && survey_audit(config, &errors) == 0;
+    bool good = config != NULL && has_files(config, &errors);
     struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);
     int status = 1;
     if (config == NULL)

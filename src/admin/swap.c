@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /certificates/swap?name=NAME, ?ca=URL or ?all: serves the backups instead, {"swapped":N,"left":N}:
- * `left` are those that have none that could be served. Status 409 with {"error":...} where nothing could be.
+/* POST /certificates/swap?name=NAME, ?ca=CA (its name or URL) or ?all: serves the backups instead,
+ * {"swapped":N,"left":N}: `left` are those that have none that could be served. Status 409 with {"error":...}
+ * where nothing could be.
  */
 #include <string.h>
 
@@ -28,7 +29,7 @@ void admin_swap(struct exchange *e, const struct request *request)
     const char *name = value_of(request, "name="), *ca = value_of(request, "ca=");
     struct err err;
     if (name == NULL && ca == NULL && strcmp(request->query, "all") != 0) {
-        exchange_refuse(e, 400, "the query must be name=NAME, ca=URL or all");
+        exchange_refuse(e, 400, "the query must be name=NAME, ca=CA or all");
     } else if (a->swap == NULL) {
         err_set(&err, "the door keeps no backups");
         swapped(e, 0, 0, &err);

@@ -13,44 +13,22 @@
 #include "base/check.h"
 #include "cert/cert.h"
 #include "cert/key.h"
-#include "net/addr.h"
+#include "cert/san.h"
 
 /* ---- names ---- */
 
-static void put_name(struct cert_facts *f, const char *p, size_t len)
+static void put_general_name(struct cert_facts *f, const GENERAL_NAME *name)
 {
     char text[CERT_FACTS_NAME_MAX];
-    size_t n = MIN(len, sizeof(text) - 1);
+    size_t len = san_text(name, text, sizeof(text));
+    if (len == 0)
+        return;
     if (f->names_len == CERT_FACTS_NAMES_MAX) {
         f->names_more++;
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        text[i] = p[i] > 0x20 && p[i] < 0x7f ? p[i] : '?';
-    text[n] = '\0';
-    CHECK(buf_append(&f->names, text, n + 1));
+    CHECK(buf_append(&f->names, text, len + 1));
     f->names_len++;
-}
-
-static void put_address(struct cert_facts *f, const uint8_t *ip, size_t len)
-{
-    char text[NET_ADDR_TEXT_MAX];
-    struct net_addr a = {.family = len == 4 ? AF_INET : AF_INET6};
-    if (len != 4 && len != 16) /* RFC 5280, 4.2.1.6 */
-        return;
-    memcpy(a.ip, ip, len);
-    net_addr_host(&a, text);
-    put_name(f, text, strlen(text));
-}
-
-static void put_general_name(struct cert_facts *f, const GENERAL_NAME *name)
-{
-    int kind;
-    const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &kind);
-    if (kind == GEN_DNS || kind == GEN_URI || kind == GEN_EMAIL)
-        put_name(f, (const char *)ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
-    else if (kind == GEN_IPADD)
-        put_address(f, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
 }
 
 static void read_names(struct cert_facts *f, const X509 *cert)

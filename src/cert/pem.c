@@ -16,6 +16,7 @@
 
 #include "base/base64.h"
 #include "base/check.h"
+#include "cert/san.h"
 
 /* 1: a block was handled; 0: no more; -1: damaged, or `fn` failed. */
 static int next_block(BIO *bio, pem_block_fn *fn, void *arg, struct err *err)
@@ -90,20 +91,38 @@ bool pem_key_is_kept(mode_t mode)
     return (mode & 0007) == 0;
 }
 
-const char *pem_name_text(const X509_NAME *name, char text[PEM_NAME_MAX])
+static void to_printable(char *text)
 {
-    text[0] = '\0';
-    if (X509_NAME_get_text_by_NID(name, NID_commonName, text, PEM_NAME_MAX) <= 0)
-        X509_NAME_oneline(name, text, PEM_NAME_MAX);
     for (char *p = text; *p != '\0'; p++)
         if (*p < 0x20 || *p > 0x7e)
             *p = '?';
-    return text[0] == '\0' ? "(no name)" : text;
+}
+
+static bool common_name(const X509_NAME *name, char text[PEM_NAME_MAX])
+{
+    text[0] = '\0';
+    bool found = X509_NAME_get_text_by_NID(name, NID_commonName, text, PEM_NAME_MAX) > 0;
+    to_printable(text);
+    return found && text[0] != '\0';
+}
+
+const char *pem_name_text(const X509_NAME *name, char text[PEM_NAME_MAX])
+{
+    if (common_name(name, text))
+        return text;
+    X509_NAME_oneline(name, text, PEM_NAME_MAX);
+    to_printable(text);
+    if (text[0] == '\0')
+        snprintf(text, PEM_NAME_MAX, "(no name)");
+    return text;
 }
 
 const char *pem_subject_text(const X509 *cert, char text[PEM_NAME_MAX])
 {
-    return pem_name_text(X509_get_subject_name(cert), text);
+    const X509_NAME *name = X509_get_subject_name(cert);
+    if (common_name(name, text) || san_first_text(cert, text, PEM_NAME_MAX) > 0)
+        return text;
+    return pem_name_text(name, text);
 }
 
 const char *pem_time_text(int64_t seconds, char text[PEM_TIME_MAX])

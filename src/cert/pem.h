@@ -41,8 +41,9 @@ bool pem_key_is_kept(mode_t mode);
 #define PEM_TIME_MAX 32
 
 /* The CN, or else the whole name on one line, cut off and with all that is not printable ASCII replaced by
- * '?'. */
+ * '?'; "(no name)" where it is empty. `text` is filled in, and returned. */
 const char *pem_name_text(const struct X509_name_st *name, char text[PEM_NAME_MAX]);
+/* The same of a certificate's subject, but without a CN rather the first subject alternative name. */
 const char *pem_subject_text(const struct x509_st *cert, char text[PEM_NAME_MAX]);
 
 /* Seconds since 1970 as "2026-11-23T00:40:00Z". */

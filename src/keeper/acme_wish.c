@@ -46,6 +46,7 @@ static void free_texts(char **texts)
 static void add_ca(struct acme_wish *w, const struct config_acme_ca *from)
 {
     w->cas[w->cas_len++] = (struct acme_wish_ca){
+        .name = str_dup(from->name.text),
         .url = str_dup(from->url.text),
         .ca_file = str_dup(from->ca_file.text),
         .email = str_dup(from->email.text),
@@ -61,9 +62,9 @@ static struct acme_wish_ca *copy_cas(const struct acme_wish *from)
     CHECK(fresh != NULL);
     for (size_t i = 0; i < from->cas_len; i++) {
         const struct acme_wish_ca *ca = &from->cas[i];
-        fresh[i] =
-            (struct acme_wish_ca){str_dup(ca->url),     str_dup(ca->ca_file), str_dup(ca->email),
-                                  str_dup(ca->profile), str_dup(ca->eab_kid), str_dup(ca->eab_key_file)};
+        fresh[i] = (struct acme_wish_ca){str_dup(ca->name),        str_dup(ca->url),     str_dup(ca->ca_file),
+                                         str_dup(ca->email),       str_dup(ca->profile), str_dup(ca->eab_kid),
+                                         str_dup(ca->eab_key_file)};
     }
     return fresh;
 }
@@ -72,7 +73,8 @@ static void free_cas(struct acme_wish *w)
 {
     for (size_t i = 0; i < w->cas_len; i++) {
         const struct acme_wish_ca *ca = &w->cas[i];
-        char *const own[] = {ca->url, ca->ca_file, ca->email, ca->profile, ca->eab_kid, ca->eab_key_file};
+        char *const own[] = {ca->name,    ca->url,     ca->ca_file,     ca->email,
+                             ca->profile, ca->eab_kid, ca->eab_key_file};
         for (size_t k = 0; k < ARRAY_LEN(own); k++)
             free(own[k]);
     }

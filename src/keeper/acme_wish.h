@@ -12,7 +12,8 @@ struct config_acme;
 
 /* What is NULL is not asked for. */
 struct acme_wish_ca {
-    char *url; /* of its directory */
+    char *name; /* in `acme_cas` */
+    char *url;  /* of its directory */
     char *ca_file, *email, *profile;
     char *eab_kid, *eab_key_file; /* both or none */
 };

@@ -43,7 +43,7 @@ void obtainer_free(struct obtainer *o);
 
 struct obtainer_swap {
     const char *name; /* of certificates for that name; or */
-    const char *ca;   /* of those whose served one is of the CA with that directory; NULL both: of all */
+    const char *ca;   /* of those whose served one is of that CA, by its name or URL; NULL both: of all */
 };
 
 struct obtainer_swapped {

@@ -91,13 +91,6 @@ void obtained_tell(const struct obtained *g);
 struct obtained *obtainer_take_up(struct obtainer *o, struct acme_wish *wish, int64_t id);
 struct obtained *obtainer_of_id(const struct obtainer *o, int64_t id);
 
-/* ---- obtainer_secret.c ---- */
-
-/* Read a small secret in base64 or base64url, whichever it is, from a file that others cannot read; to be
- * given to obtainer_wipe(). -1 with `err`, which has nothing of it. */
-int obtainer_secret(const char *path, struct buf *ret, struct err *err);
-void obtainer_wipe(struct buf *secret);
-
 /* ---- obtainer_order.c ---- */
 
 void obtained_order(struct obtained *g, int slot, uint16_t ca);

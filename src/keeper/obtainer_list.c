@@ -10,8 +10,21 @@
 
 /* ---- swap ---- */
 
-static int number_of(const struct obtainer *o, const char *url)
+/* Its URL, where some wish has a CA of that name in the configuration; else what was given, a URL itself. */
+static const char *url_of(const struct obtainer *o, const char *ca)
 {
+    for (struct list *n = o->all.next; n != &o->all; n = n->next) {
+        const struct acme_wish *w = CONTAINER_OF(n, struct obtained, node)->wish;
+        for (size_t i = 0; i < w->cas_len; i++)
+            if (str_same(w->cas[i].name, ca))
+                return w->cas[i].url;
+    }
+    return ca;
+}
+
+static int number_of(const struct obtainer *o, const char *ca)
+{
+    const char *url = url_of(o, ca);
     for (size_t i = 0; i < o->cas_len; i++)
         if (strcmp(o->cas[i].url, url) == 0)
             return (int)i;
@@ -44,7 +57,10 @@ int obtainer_swap(struct obtainer *o, const struct obtainer_swap *what, struct o
     } else {
         int ca = what->ca != NULL ? number_of(o, what->ca) : -1;
         if (what->ca != NULL && ca < 0)
-            return err_set(err, "no certificate is from a CA with the directory '%s'", what->ca);
+            return err_set(err,
+                           "no certificate is from a CA '%s', neither by a name in acme_cas nor by the URL "
+                           "of a directory",
+                           what->ca);
         ret->swapped = life_swap_all(o->life, ca, obtainer_now(), &ret->left);
     }
     obtainer_go_on(o);

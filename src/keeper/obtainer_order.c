@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Orders, and the question when to renew: what an errand is given, and what becomes of it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +9,16 @@
 #include "cert/issued.h"
 #include "cert/key.h"
 #include "cert/pem.h"
+#include "cert/secret_file.h"
 #include "keeper/obtainer_internal.h"
+
+#define NEXT_MAX (PEM_TIME_MAX + 32)
 
 static void end_errand(struct obtained_errand *e)
 {
     key_free(e->key);
     cert_unref(e->about);
-    obtainer_wipe(&e->eab_key);
+    secret_file_wipe(&e->eab_key);
     buf_free(&e->replaces);
     buf_free(&e->resumes);
     *e = (struct obtained_errand){0};
@@ -39,20 +43,33 @@ static void save_ca(struct obtained *g, uint16_t ca)
         obtained_notice(g, &err);
 }
 
+/* What comes next; the CA that has failed is not it for a while. */
+static void put_next(const struct lineage *l, int64_t now, char text[NEXT_MAX])
+{
+    char when[PEM_TIME_MAX];
+    int64_t next = life_next_try(l);
+    if (next == LIFE_NEVER)
+        snprintf(text, NEXT_MAX, "there is no next try");
+    else if (next <= now)
+        snprintf(text, NEXT_MAX, "another CA is asked at once");
+    else
+        snprintf(text, NEXT_MAX, "next try at %s", pem_time_text(next, when));
+}
+
 static void fail(struct obtained *g, enum life_failure why, int64_t retry_after, const struct err *text)
 {
     uint16_t ca = g->order.ca;
-    char when[PEM_TIME_MAX];
+    int64_t now = obtainer_now();
+    char next[NEXT_MAX];
     struct err line;
     end_errand(&g->order);
     if (book_end_order(g->o->book, g->lineage->id, &line) < 0)
         obtained_notice(g, &line);
-    life_failed(g->o->life, g->lineage, why, retry_after, obtainer_now());
+    life_failed(g->o->life, g->lineage, why, retry_after, now);
     obtained_save(g);
     save_ca(g, ca);
-    int64_t next = life_next_try(g->lineage);
-    err_set(&line, "%s: %s; next try at %s", g->o->cas[ca].url, text->text,
-            next != LIFE_NEVER ? pem_time_text(next, when) : "no time");
+    put_next(g->lineage, now, next);
+    err_set(&line, "%s: %s; %s", g->o->cas[ca].url, text->text, next);
     obtained_notice(g, &line);
     obtainer_go_on(g->o);
 }
@@ -73,7 +90,7 @@ static int save_account(const struct obtained *g, uint16_t number, struct err *e
     int rc = key_put_der(ca->account_key, &der)
                  ? book_save_account(g->o->book, number, url, (struct str){(char *)der.data, der.len}, err)
                  : err_set(err, "the account's key could not be written");
-    obtainer_wipe(&der);
+    secret_file_wipe(&der);
     return rc;
 }
 
@@ -125,7 +142,7 @@ static void note_order(struct obtained *g, const struct acme_client *c)
         rc = book_save_order(g->o->book, g->lineage->id, &order, &err);
     if (rc < 0)
         obtained_notice(g, &err);
-    obtainer_wipe(&der);
+    secret_file_wipe(&der);
 }
 
 static void on_noted(void *arg, const struct acme_client *c)
@@ -147,7 +164,7 @@ static void resume(struct obtained *g)
         g->order.key = key_from_der(kept.key);
     if (g->order.key != NULL)
         CHECK(buf_append(&g->order.resumes, kept.url.p, kept.url.len));
-    obtainer_wipe(&space);
+    secret_file_wipe(&space);
 }
 
 /* ---- what has come ---- */
@@ -234,7 +251,7 @@ static void on_obtained(struct obtained *g, struct str chain)
     } else { /* the book has failed, and life has been told */
         obtained_notice(g, &err);
     }
-    obtainer_wipe(&der);
+    secret_file_wipe(&der);
     end_errand(&g->order);
     obtained_tell(g);
     obtainer_go_on(g->o);
@@ -266,11 +283,11 @@ static int make_dns(struct obtained *g, struct err *err)
     if (w->hook != NULL) {
         g->dns = prover_hook(g->o->owner.loop, w->hook, w->hook_timeout);
     } else if (w->dns_server.family != AF_UNSPEC) {
-        rc = obtainer_secret(w->dns_secret_file, &secret, err);
+        rc = secret_file_read(w->dns_secret_file, &secret, err);
         if (rc == 0)
             g->dns = prover_update(g->o->owner.loop, &w->dns_server, w->dns_zone, w->dns_key,
                                    (struct str){(char *)secret.data, secret.len});
-        obtainer_wipe(&secret);
+        secret_file_wipe(&secret);
     }
     return rc;
 }
@@ -335,7 +352,7 @@ void obtained_order(struct obtained *g, int slot, uint16_t ca)
     if (rc == 0)
         rc = make_dns(g, &err);
     if (rc == 0 && asked->eab_key_file != NULL)
-        rc = obtainer_secret(asked->eab_key_file, &g->order.eab_key, &err);
+        rc = secret_file_read(asked->eab_key_file, &g->order.eab_key, &err);
     if (rc == 0) {
         name_replaced(g);
         fill_settings(g, &settings);

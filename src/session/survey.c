@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session/survey.h"
 
+#include <stdio.h>
+
 #include "audit/sink.h"
 #include "base/file.h"
 #include "cert/cert.h"
+#include "cert/secret_file.h"
 #include "cert/trust.h"
 #include "config/config.h"
 #include "policy/policy.h"
 #include "session/plan.h"
+
+#define KEY_MAX 64 /* of the names of keys below */
 
 static void report(const struct config *c, struct config_pos at, const struct err *why, struct buf *errors)
 {
@@ -79,6 +84,55 @@ static void look_at_targets(const struct config *c, const struct config_texts *t
             report(c, targets->v[i].at, &err, errors);
 }
 
+/* `key`: where in the file, such as "acme_cas[0].eab.key_file". */
+static void look_at_secret(const struct config *c, const char *key, const struct config_text *file,
+                           struct buf *errors)
+{
+    struct buf secret = {0};
+    struct err err;
+    if (file->text != NULL && secret_file_read(file->text, &secret, &err) != 0) {
+        err_prefix(&err, "%s", key);
+        report(c, file->at, &err, errors);
+    }
+    secret_file_wipe(&secret);
+}
+
+static void look_at_acme_ca(const struct config *c, size_t i, struct buf *errors)
+{
+    const struct config_acme_ca *ca = &c->acme_cas.v[i];
+    const char *name = ca->name.text != NULL ? ca->name.text : "?";
+    const struct trust_files roots = {
+        .name = name, .ca = (const char *const *)&ca->ca_file.text, .ca_len = 1};
+    char key[KEY_MAX];
+    struct err err;
+    struct trust *trust = ca->ca_file.text != NULL ? trust_load(&roots, &err) : NULL;
+    if (ca->ca_file.text != NULL && trust == NULL) {
+        err_prefix(&err, "acme_cas[%zu].ca_file", i);
+        report(c, ca->ca_file.at, &err, errors);
+    }
+    trust_unref(trust);
+    snprintf(key, sizeof(key), "acme_cas[%zu].eab.key_file", i);
+    if (ca->eab != NULL)
+        look_at_secret(c, key, &ca->eab->key_file, errors);
+}
+
+int survey_acme(const struct config *c, struct buf *errors)
+{
+    size_t before = errors->len;
+    for (size_t i = 0; i < c->acme_cas.n; i++)
+        look_at_acme_ca(c, i, errors);
+    for (size_t i = 0; i < c->certificates.n; i++) {
+        const struct config_certificate *cc = &c->certificates.v[i];
+        const struct config_acme *a = cc->acme != NULL ? cc->acme : cc->on_demand;
+        char key[KEY_MAX];
+        snprintf(key, sizeof(key), "certificates[%zu].%s.dns.secret_file", i,
+                 cc->acme != NULL ? "acme" : "on_demand");
+        if (a != NULL && a->dns != NULL)
+            look_at_secret(c, key, &a->dns->secret_file, errors);
+    }
+    return errors->len == before ? 0 : -1;
+}
+
 int survey_audit(const struct config *c, struct buf *errors)
 {
     struct err err, why;
@@ -103,6 +157,7 @@ void survey_file(const char *path, struct buf *errors)
         look_at_route(c, &c->routes.v[i], errors);
     for (size_t i = 0; i < c->policy.n; i++)
         look_at_targets(c, &c->policy.v[i].targets, errors);
+    survey_acme(c, errors);
     if (c->audit.file.text != NULL)
         survey_audit(c, errors);
     config_free(c);

@@ -15,4 +15,8 @@ void survey_file(const char *path, struct buf *errors);
 /* Could the audit file be opened, which a start does? It is not made. -1 after a line in `errors`. */
 int survey_audit(const struct config *c, struct buf *errors);
 
+/* Can the files be read that orders need: of `acme_cas`, and the secrets of `dns`? A start does not ask: an
+ * order is tried again. -1 after a line in `errors` for each. */
+int survey_acme(const struct config *c, struct buf *errors);
+
 #endif

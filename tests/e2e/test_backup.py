@@ -95,7 +95,8 @@ def test_the_backup_is_served_once_the_first_is_revoked(two):
 def test_swapped_by_hand_on_every_worker(two):
     two.start()
     assert two.serves() == 0
-    for what, then in ((["www.example.com"], 1), (["--all"], 0), (["--ca", two.cas[0].url], 1)):
+    for what, then in ((["www.example.com"], 1), (["--all"], 0), (["--ca", two.cas[0].url], 1),
+                       (["--ca", "ca1"], 0), (["--ca", "ca0"], 1)):
         done = two.swap(*what)
         assert done.returncode == 0, done.stderr
         assert b"1 swapped" in done.stdout
@@ -110,7 +111,8 @@ def test_swapped_by_hand_on_every_worker(two):
 def test_what_cannot_be_swapped_is_said(two):
     two.start()
     for what, words in ((["other.example.com"], "obtains no certificate for 'other.example.com'"),
-                        (["--ca", "https://ca.example.net/dir"], "no certificate is from a CA with the directory"),
+                        (["--ca", "https://ca.example.net/dir"], "no certificate is from a CA 'https://ca.example.net/dir'"),
+                        (["--ca", "ca2"], "no certificate is from a CA 'ca2'"),
                         ([], "swap which?"), (["--all", "www.example.com"], "swap which?")):
         done = two.swap(*what)
         assert done.returncode != 0 and words in done.stderr.decode()
@@ -119,6 +121,17 @@ def test_what_cannot_be_swapped_is_said(two):
     done = two.swap("www.example.com")
     assert done.returncode == 1
     assert two.serves() == 0
+
+
+def test_when_the_first_ca_refuses_the_next_is_asked_at_once(two):
+    """And that is what the door says, with no time that has long passed."""
+    (two.door.directory / "eab0.key").write_text(SECRETS[1])
+    two.door.configure(two.site.config())
+    two.door.start()
+    two.site.obtained()
+    assert two.serves() == 1
+    told = [line for line in two.door.process.output().splitlines() if f"{two.cas[0].url}: " in line]
+    assert "another CA is asked at once" in told[0] and "1970-" not in two.door.process.output(), told
 
 
 def test_a_backup_needs_a_second_ca(two):

@@ -38,6 +38,9 @@ def furnish(path, folder, pki):
     for name in ("ca.pem", "staff-ca.pem", "inside.pem"):
         (folder / name).write_bytes(open(pki.ca.file, "rb").read())
     pki.ca.crl(folder / "staff.crl")
+    for secret in ("inside.key", "k.key", "s"):
+        (folder / secret).touch(0o600)
+        (folder / secret).write_text("c2VjcmV0\n")
     (folder / "names.txt").write_text("one.example\ntwo.example\n")
     copy = folder / path.name
     copy.write_bytes(path.read_bytes().replace(b"/etc/cardea/", b""))
@@ -385,6 +388,42 @@ def test_audit_file(routes, file, reason):
     assert done.returncode == (0 if reason is None else 1)
     if reason:
         assert done.stderr.decode().startswith("door.yaml:") and reason in done.stderr.decode()
+
+
+ORDERS = """listeners: [{address: "127.0.0.1:4433"}]
+acme_cas:
+  - {name: one, url: "https://ca.test/dir", ca_file: one.pem, eab: {kid: k, key_file: one.key}}
+certificates:
+  - acme: {names: [a.test], ca: one, challenges: [dns-01],
+           dns: {server: "127.0.0.1:53", zone: test, key: k.test, secret_file: dns.key}}
+  - on_demand: {names_file: allowed.txt, ca: one}
+routes: [{name: a, terminate: {to: "127.0.0.1:1"}}]
+"""
+
+
+def test_files_that_orders_need(tmp_path, pki):
+    """Each that is missing or wrong, with its place, whether or not the rest of the configuration is good."""
+    path = tmp_path / "door.yaml"
+    path.write_text(ORDERS)
+    missing = check(path).stderr.decode().splitlines()
+    assert [line.split(": ")[:2] for line in missing] == [
+        ["door.yaml:3:54", "acme_cas[0].ca_file"], ["door.yaml:3:87", "acme_cas[0].eab.key_file"],
+        ["door.yaml:6:80", "certificates[0].acme.dns.secret_file"], ["door.yaml:7:29", "certificates[1].on_demand"]], missing
+    assert all("No such file" in line for line in missing)
+    (tmp_path / "one.pem").write_bytes(open(pki.ca.file, "rb").read())
+    (tmp_path / "allowed.txt").write_text("a.test\n")
+    for name in ("one.key", "dns.key"):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text("c2VjcmV0")
+    done = check(path)
+    assert done.returncode == 0 and done.stderr == b"", done.stderr.decode()
+    (tmp_path / "one.pem").write_text("nothing\n")
+    (tmp_path / "one.key").chmod(0o644)
+    path.write_text(ORDERS.replace("routes:", "roots:"))
+    done = check(path)
+    assert done.returncode == 1
+    for word in (b"door.yaml:8:1", b"one.pem: no certificate in PEM", b"one.key: others can read it"):
+        assert word in done.stderr, done.stderr.decode()
 
 
 def test_key_that_does_not_fit(tmp_path, pki):

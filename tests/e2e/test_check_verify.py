@@ -87,6 +87,22 @@ def test_why_not(folder, tmp_path):
     assert "there is no certificate" in broken.stdout
 
 
+def test_a_leaf_without_a_common_name(tmp_path):
+    """It goes by its first subject alternative name: in the path, in the steps, and in what is wrong with it."""
+    graph = path_cases.Graph(path_cases.LINEAR, common_name="")
+    path_cases.Cases(tmp_path).add("case", "names", graph, "accept")
+    case = tmp_path / "case"
+    good = verify(case, status=0).stdout
+    assert f"'{path_cases.HOST}' (sent as 1), by 'A'" in good and f"* '{path_cases.HOST}' (sent as 1) by 'A'" in good
+    told = json.loads(verify(case, "--json", status=0).stdout)
+    assert told["path"][0]["subject"] == told["steps"][0]["cert"]["subject"] == path_cases.HOST
+    late = verify(case, "--at", "2030-01-01", status=1).stdout
+    assert f"certificate '{path_cases.HOST}' has expired" in late and "''" not in late + good
+    nameless = path_cases.Graph(path_cases.LINEAR, common_name="", leaf_names=[])
+    path_cases.Cases(tmp_path).add("nameless", "names", nameless, "reject")
+    assert "'(no name)' (sent as 1)" in verify(tmp_path / "nameless", status=1).stdout
+
+
 def test_wrong_use(folder, tmp_path):
     (tmp_path / "none").mkdir()
     chain = folder(path_cases.LINEAR) / "chain.pem"
@@ -94,5 +110,9 @@ def test_wrong_use(folder, tmp_path):
     assert "expected server or client" in check("--verify", chain, "--purpose", "mail", status=2).stderr
     assert "expected a time in UTC" in check("--verify", chain, "--at", "noon", status=2).stderr
     assert "asks no server" in check("--verify", chain, "--roots", chain, "a.example:443", status=2).stderr
+    for option in ("starttls", "chat", "ca", "cert", "key", "alpn", "timeout"):
+        said = check("--verify", chain, f"--{option}", "x", status=2).stderr
+        assert f"--{option} and --verify do not go together" in said and "did you mean" not in said
+        assert ("--roots" in said.splitlines()[0]) == (option == "ca")
     assert "No such file" in check("--verify", tmp_path / "x.pem", "--roots", chain, status=1).stderr
     assert "there are no cases" in check("--verify", tmp_path / "none", status=1).stderr

@@ -190,6 +190,32 @@ static void falls_over_to_the_next(void **state)
     life_free(d.life);
 }
 
+/* A time that has passed, behind a failure, is always that of another CA: the one that has failed gets its
+ * rest.
+ */
+static void what_fails_is_not_asked_at_once(void **state)
+{
+    (void)state;
+    struct door d = door_of(&backed, false);
+    expect(&d, T, LIFE_ORDER, 0);
+    assert_int_equal(d.job.ca, 0);
+    life_failed(d.life, d.l, LIFE_REFUSED, 0, T);
+    assert_true(life_next_try(d.l) <= T);
+    expect(&d, T, LIFE_ORDER, 0);
+    assert_int_equal(d.job.ca, 1);
+    life_failed(d.life, d.l, LIFE_UNREACHABLE, 0, T);
+    assert_in_range(life_next_try(d.l), T + 30, T + HOUR);
+    int64_t last[2] = {T, T};
+    for (int n = 0; n < 40; n++) {
+        int64_t now = MAX(life_due(d.life), last[0] > last[1] ? last[0] : last[1]);
+        expect(&d, now, LIFE_ORDER, 0);
+        assert_true(now - last[d.job.ca] >= 30);
+        last[d.job.ca] = now;
+        life_failed(d.life, d.l, n % 2 == 0 ? LIFE_REFUSED : LIFE_UNREACHABLE, 0, now);
+    }
+    life_free(d.life);
+}
+
 static void revoked(struct door *d, int slot, int64_t now)
 {
     expect(d, now, LIFE_ASK_STATUS, slot);
@@ -441,6 +467,7 @@ int main(void)
         cmocka_unit_test(retry_after_is_honoured),
         cmocka_unit_test(backs_off),
         cmocka_unit_test(falls_over_to_the_next),
+        cmocka_unit_test(what_fails_is_not_asked_at_once),
         cmocka_unit_test(backup_takes_over),
         cmocka_unit_test(backup_takes_over_from_ari),
         cmocka_unit_test(must_staple),

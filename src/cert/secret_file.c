@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cert/secret_file.h"
+
 #include <string.h>
 
 #include "base/base64.h"
 #include "base/file.h"
 #include "cert/pem.h"
-#include "keeper/obtainer_internal.h"
 
 #define SECRET_MAX 4096
 
-void obtainer_wipe(struct buf *secret)
+void secret_file_wipe(struct buf *secret)
 {
     if (secret->data != NULL)
         explicit_bzero(secret->data, secret->cap);
@@ -26,7 +27,7 @@ static struct str normalise(struct buf *text)
     return (struct str){(char *)text->data, len};
 }
 
-int obtainer_secret(const char *path, struct buf *ret, struct err *err)
+int secret_file_read(const char *path, struct buf *ret, struct err *err)
 {
     struct buf file = {.max = 0};
     mode_t mode;
@@ -38,6 +39,6 @@ int obtainer_secret(const char *path, struct buf *ret, struct err *err)
         rc = err_set(err, "%s: others can read it; expected a file for its owner alone (chmod 600)", path);
     else if (text.len == 0 || !buf_reserve(ret, text.len) || !base64url_read(text, ret))
         rc = err_set(err, "%s: expected a secret in base64 or base64url, and nothing else", path);
-    obtainer_wipe(&file);
+    secret_file_wipe(&file);
     return rc;
 }
