@@ -164,7 +164,8 @@ static void tell(struct run *run)
         table_paint(&table, c->wrong > 0 ? TABLE_RED : TABLE_GREEN);
         table_add(&table, "%zu", c->open);
     }
-    fwrite(run->wrong.data, 1, run->wrong.len, stdout);
+    if (run->wrong.len > 0)
+        fwrite(run->wrong.data, 1, run->wrong.len, stdout);
     table_end(&table, stdout);
 }
 

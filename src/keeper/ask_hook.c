@@ -60,17 +60,17 @@ static void tell(struct ask_call *c, enum ask_answer answer, const struct err *e
         done(c->arg, answer, err);
 }
 
+static void reap(struct task *t)
+{
+    free(CONTAINER_OF(t, struct ask_call, reap));
+}
+
 /* Nothing is left of what was asked. */
 static void end(struct ask_call *c)
 {
     c->crowd->under_way--;
     loop_defer(c->loop, c->crowd->room);
-    free(c);
-}
-
-static void reap(struct task *t)
-{
-    end(CONTAINER_OF(t, struct ask_call, reap));
+    loop_defer(c->loop, &c->reap);
 }
 
 /* ---- a URL ---- */
@@ -139,7 +139,7 @@ static void on_gone(struct program *p)
     if (c->output.fd >= 0)
         loop_close(p->loop, &c->output);
     wheel_cancel(&c->patience);
-    loop_defer(p->loop, &c->reap);
+    end(c);
 }
 
 static void on_patience(struct timer *t)
@@ -163,7 +163,8 @@ static int start_program(struct ask_call *c, const char *name, struct err *err)
     str_copy(last, sizeof(last), name, strlen(name));
     argv[n] = last;
     argv[n + 1] = NULL;
-    c->program = (struct program){.loop = h->loop, .changed = on_exit_of_it, .gone = on_gone, .owner = c};
+    c->program = (struct program){
+        .loop = h->loop, .changed = on_exit_of_it, .gone = on_gone, .owner = c, .among = h->programs};
     int fd = program_start(&c->program, argv, env);
     if (fd < 0)
         return err_errno(err, errno, "%s could not be run", argv[0]);

@@ -13,6 +13,7 @@
 struct ask_call;
 struct config_ask;
 struct fetcher;
+struct list;
 struct loop;
 struct task;
 
@@ -29,7 +30,8 @@ struct ask_hook {
     char *url;               /* or NULL: */
     char **program;          /* its words, to a NULL */
     int64_t timeout;         /* ns */
-    struct ask_crowd *crowd; /* borrowed; outlives the loop's last round */
+    struct list *programs;   /* borrowed: those that run (net/program.h) */
+    struct ask_crowd *crowd; /* borrowed; outlives them */
 };
 
 enum ask_answer {
@@ -41,7 +43,8 @@ enum ask_answer {
 /* `err` says why not; for ASK_YES it is NULL. */
 typedef void ask_done(void *arg, enum ask_answer answer, const struct err *err);
 
-/* A copy of what the configuration says; `loop`, `fetcher` and `crowd` are the caller's to add. */
+/* A copy of what the configuration says; `loop`, `fetcher`, `programs` and `crowd` are the caller's to add.
+ */
 void ask_hook_init(struct ask_hook *h, const struct config_ask *from, int64_t timeout);
 void ask_hook_done(struct ask_hook *h);
 

@@ -15,6 +15,7 @@
 #include "keeper/demand_internal.h"
 #include "keeper/obtainer.h"
 #include "keeper/permit.h"
+#include "net/program.h"
 
 #define GOOD_FOR (12 * 3600 * NSEC_PER_SEC) /* a certificate; then its use is noted anew */
 #define BUSY_FOR NSEC_PER_SEC
@@ -436,6 +437,7 @@ struct demands *demands_new(struct obtainer *o, struct loop *loop, struct demand
     *all = (struct demands){.obtainer = o, .loop = loop, .figures = figures, .key = hash_random_key()};
     list_init(&all->all);
     list_init(&all->asks);
+    list_init(&all->programs);
     timer_init(&all->sweep, demands_sweep);
     return all;
 }
@@ -462,6 +464,7 @@ void demands_free(struct demands *all)
         return;
     CHECK(list_empty(&all->all));
     wheel_cancel(&all->sweep);
+    programs_kill(&all->programs); /* whose answer has come too late */
     for (struct list *at; (at = list_pop(&all->asks)) != NULL;)
         drop_asks(CONTAINER_OF(at, struct demand_asks, node));
     free(all);
@@ -501,6 +504,7 @@ struct demand *demand_new(struct demands *all, struct demand_maker *m)
     d->home = all;
     d->is = m;
     m->hook.loop = all->loop;
+    m->hook.programs = &all->programs;
     d->asks = make_asks(d);
     m->hook.crowd = &d->asks->crowd;
     for (size_t i = 0; i < DEMAND_BUCKETS; i++)

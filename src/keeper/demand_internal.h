@@ -34,8 +34,9 @@ struct demands {
     struct obtainer *obtainer;
     struct loop *loop;
     struct demand_figures *figures;
-    struct list all;  /* struct demand, the newest first */
-    struct list asks; /* struct demand_asks */
+    struct list all;      /* struct demand, the newest first */
+    struct list asks;     /* struct demand_asks */
+    struct list programs; /* that are asked */
     struct hash_key key;
     struct timer sweep;
     struct listing_summary summary;

@@ -9,6 +9,7 @@
 #include "cert/cert.h"
 #include "cert/key.h"
 #include "keeper/obtainer_internal.h"
+#include "net/program.h"
 
 /* ---- words ---- */
 
@@ -173,6 +174,7 @@ struct obtainer *obtainer_new(struct book *book, struct fetcher *fetcher, struct
     CHECK(o->life != NULL);
     list_init(&o->all);
     list_init(&o->revoking);
+    list_init(&o->programs);
     timer_init(&o->timer, on_timer);
     task_init(&o->turn, on_turn);
     o->door = prover_door(owner->challenges);
@@ -189,6 +191,7 @@ void obtainer_free(struct obtainer *o)
     CHECK(list_empty(&o->all) && list_empty(&o->revoking));
     wheel_cancel(&o->timer);
     list_remove(&o->turn.node);
+    programs_kill(&o->programs); /* that have not ended in time */
     prover_free(o->door);
     life_free(o->life);
     book_close(o->book);

@@ -32,6 +32,7 @@ struct obtainer {
     size_t cas_len;
     struct list all;      /* struct obtained */
     struct list revoking; /* struct revocation */
+    struct list programs; /* hooks that run */
     struct timer timer;
     struct task turn;
 };

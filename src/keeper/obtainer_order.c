@@ -281,7 +281,7 @@ static int make_dns(struct obtained *g, struct err *err)
     if (g->dns != NULL)
         return 0;
     if (w->hook != NULL) {
-        g->dns = prover_hook(g->o->owner.loop, w->hook, w->hook_timeout);
+        g->dns = prover_hook(g->o->owner.loop, &g->o->programs, w->hook, w->hook_timeout);
     } else if (w->dns_server.family != AF_UNSPEC) {
         rc = secret_file_read(w->dns_secret_file, &secret, err);
         if (rc == 0)

@@ -12,6 +12,7 @@
 #include "net/addr.h"
 
 struct challenges;
+struct list;
 struct prover;
 
 /* One thing to do. Embed it; `proof` lives until `done`. */
@@ -38,8 +39,9 @@ struct prover *prover_door(struct challenges *challenges);
 
 /* By dns-01, with a program: `argv` (its words to a NULL, the first one a path; copied), then "present" or
  * "cleanup", then _acme-challenge.NAME, then what the TXT record is to say. It has PATH alone in its
- * environment, a minute, and is to exit with 0 once all name servers know. Never NULL. */
-struct prover *prover_hook(struct loop *loop, char *const argv[], int64_t patience);
+ * environment, `patience` ns, and is to exit with 0 once all name servers know. While it runs it is among
+ * `programs` (net/program.h), also when it has no more time. Never NULL. */
+struct prover *prover_hook(struct loop *loop, struct list *programs, char *const argv[], int64_t patience);
 
 /* By dns-01, with DNS UPDATE (RFC 2136) of that zone at that server, signed with TSIG by hmac-sha256. All is
  * copied. Never NULL. */

@@ -22,6 +22,7 @@
 struct hook_prover {
     struct prover base;
     struct loop *loop;
+    struct list *programs;
     int64_t patience; /* ns */
     char *words[WORDS_MAX + 1];
     size_t n;
@@ -137,7 +138,8 @@ static void run(struct hook_prover *h, struct prover_call *call, const char *wha
     r->prover = h;
     r->call = call;
     r->output.fd = -1;
-    r->program = (struct program){.loop = h->loop, .changed = on_exit_of_it, .gone = on_gone, .owner = r};
+    r->program = (struct program){
+        .loop = h->loop, .changed = on_exit_of_it, .gone = on_gone, .owner = r, .among = h->programs};
     timer_init(&r->patience, on_patience);
     task_init(&r->reap, reap);
     int fd = program_start(&r->program, argv, env);
@@ -184,13 +186,14 @@ static void free_prover(struct prover *p)
     free(h);
 }
 
-struct prover *prover_hook(struct loop *loop, char *const argv[], int64_t patience)
+struct prover *prover_hook(struct loop *loop, struct list *programs, char *const argv[], int64_t patience)
 {
     static const struct prover_ops ops = {put, drop, cancel, free_prover};
     struct hook_prover *h = calloc(1, sizeof(*h));
     CHECK(h != NULL);
     h->base.ops = &ops;
     h->loop = loop;
+    h->programs = programs;
     h->patience = patience;
     for (; h->n < WORDS_MAX && argv[h->n] != NULL; h->n++)
         h->words[h->n] = str_dup(argv[h->n]);

@@ -78,7 +78,7 @@ static int watch(struct program *p)
 int program_start(struct program *p, char *const argv[], char *const envp[])
 {
     int pair[2];
-    CHECK(p->loop != NULL && p->changed != NULL && p->gone != NULL);
+    CHECK(p->loop != NULL && p->changed != NULL && p->gone != NULL && p->among != NULL);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return -1;
     fcntl(pair[0], F_SETFL, O_RDWR | O_NONBLOCK); /* ours only: programs expect theirs to block */
@@ -95,8 +95,10 @@ int program_start(struct program *p, char *const argv[], char *const envp[])
         waitpid(p->pid, NULL, 0);
         p->pid = -1;
     }
-    if (p->pid > 0)
+    if (p->pid > 0) {
+        list_insert(p->among, &p->node);
         return pair[0];
+    }
     close(pair[0]);
     errno = saved;
     return -1;
@@ -104,14 +106,21 @@ int program_start(struct program *p, char *const argv[], char *const envp[])
 
 /* ---- its end ---- */
 
-static void reap(struct program *p)
+/* Nothing is left of it. */
+static void forget(struct program *p)
 {
     wheel_cancel(&p->patience);
-    kill(-p->pid, SIGKILL); /* what it has left in its group */
-    waitpid(p->pid, NULL, 0);
     loop_close(p->loop, &p->watch);
+    list_remove(&p->node);
     p->pid = -1;
     p->gone(p);
+}
+
+static void reap(struct program *p)
+{
+    kill(-p->pid, SIGKILL); /* what it has left in its group */
+    waitpid(p->pid, NULL, 0);
+    forget(p);
 }
 
 /* Remember how it has exited, but leave the zombie. */
@@ -183,10 +192,13 @@ void program_leave(struct program *p, bool in_order)
     }
 }
 
-void program_end(struct program *p)
+void programs_end(struct list *among)
 {
-    if (p->left && p->phase == PROGRAM_FINISHES)
-        tell_to_end(p);
+    for (struct list *n = among->next; n != among; n = n->next) {
+        struct program *p = CONTAINER_OF(n, struct program, node);
+        if (p->left && p->phase == PROGRAM_FINISHES)
+            tell_to_end(p);
+    }
 }
 
 void program_kill(struct program *p)
@@ -194,10 +206,13 @@ void program_kill(struct program *p)
     CHECK(p->pid > 0);
     kill(-p->pid, SIGKILL);
     struct pollfd dead = {.fd = p->watch.fd, .events = POLLIN};
-    wheel_cancel(&p->patience);
     if (poll(&dead, 1, LAST_WAIT_MS) == 1)
         waitpid(p->pid, NULL, 0);
-    loop_close(p->loop, &p->watch);
-    p->pid = -1;
-    p->gone(p);
+    forget(p);
+}
+
+void programs_kill(struct list *among)
+{
+    while (!list_empty(among))
+        program_kill(CONTAINER_OF(among->next, struct program, node));
 }

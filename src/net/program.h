@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "loop/loop.h"
 
 #define PROGRAM_GRACE_NS (INT64_C(5) * 1000000000) /* from SIGTERM to SIGKILL */
@@ -24,7 +25,9 @@ struct program {
     void (*gone)(struct program *);    /* nothing is left of it, after program_leave(): it may be freed at
                                           the end of the round */
     void *owner;
+    struct list *among; /* the list that it is in from its start until it is gone */
     /* private */
+    struct list node;
     int pid;
     enum program_phase phase;
     bool exited;
@@ -35,9 +38,9 @@ struct program {
     struct timer patience;
 };
 
-/* Start argv[0] (a path) with these words and this environment. `loop`, `changed`, `gone` and `owner` are
- * set before. Returns our end of the pair, non-blocking, or -1 with errno: then there is no process, and the
- * struct is not in use. */
+/* Start argv[0] (a path) with these words and this environment. `loop`, `changed`, `gone`, `owner`
+ * and `among` are set before. Returns our end of the pair, non-blocking, or -1 with errno: then there is no
+ * process, and the struct is not in use. */
 int program_start(struct program *p, char *const argv[], char *const envp[]);
 
 /* Has it exited by itself with anything but 0? Writes how into `text`. */
@@ -48,10 +51,13 @@ bool program_failed(struct program *p, char *text, size_t cap);
  * `gone` is called when it is reaped, perhaps at once. */
 void program_leave(struct program *p, bool in_order);
 
-/* One that may still finish has no more time for it: it gets SIGTERM now. */
-void program_end(struct program *p);
-
 /* Kill it and wait for its end, which is near; `gone` is called. For the end of a thread. */
 void program_kill(struct program *p);
+
+/* The same for all of a list. */
+void programs_kill(struct list *among);
+
+/* Those of a list that may still finish have no more time for it. */
+void programs_end(struct list *among);
 
 #endif

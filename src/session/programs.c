@@ -17,7 +17,6 @@ struct hired {
     struct program program;
     struct worker *worker;
     struct session *session; /* NULL when that has left */
-    struct list node;        /* of the worker */
     struct task free_later;
     char how[64]; /* it exited */
 };
@@ -49,7 +48,6 @@ static void on_gone(struct program *p)
         h->session->program = NULL;
     admission_leave_program(w->admission);
     admission_release(w->admission, PROGRAM_FDS);
-    list_remove(&h->node);
     loop_defer(w->loop, &h->free_later);
     worker_look_for_end(w);
 }
@@ -95,7 +93,8 @@ void programs_start(struct session *s, const struct config_address *a)
         return;
     struct hired *h = calloc(1, sizeof(*h));
     CHECK(h != NULL && s->program == NULL);
-    h->program = (struct program){.loop = w->loop, .changed = on_changed, .gone = on_gone, .owner = h};
+    h->program = (struct program){
+        .loop = w->loop, .changed = on_changed, .gone = on_gone, .owner = h, .among = &w->programs};
     h->worker = w;
     task_init(&h->free_later, free_hired);
     hand_on_client(s, &client);
@@ -111,7 +110,6 @@ void programs_start(struct session *s, const struct config_address *a)
     }
     h->session = s;
     s->program = h;
-    list_insert(&w->programs, &h->node);
     dial_start_connected(&s->setup->dial, fd);
 }
 
@@ -154,16 +152,4 @@ void programs_leave(struct session *s)
     s->program = NULL;
     h->session = NULL;
     program_leave(&h->program, has_ended(s));
-}
-
-void programs_end(struct worker *w)
-{
-    for (struct list *n = w->programs.next; n != &w->programs; n = n->next)
-        program_end(&CONTAINER_OF(n, struct hired, node)->program);
-}
-
-void programs_kill(struct worker *w)
-{
-    while (!list_empty(&w->programs))
-        program_kill(&CONTAINER_OF(w->programs.next, struct hired, node)->program);
 }

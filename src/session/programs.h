@@ -28,10 +28,4 @@ void programs_tell(struct session *s);
  * finish, others are told to end. */
 void programs_leave(struct session *s);
 
-/* Those that may still finish are told to end. */
-void programs_end(struct worker *w);
-
-/* All that are left are killed. */
-void programs_kill(struct worker *w);
-
 #endif

@@ -18,12 +18,12 @@
 #include "base/clock.h"
 #include "link/fd_link.h"
 #include "mux/agents.h"
+#include "net/program.h"
 #include "net/socket.h"
 #include "quic/quic.h"
 #include "session/backend_pool.h"
 #include "session/cert_desk.h"
 #include "session/pages.h"
-#include "session/programs.h"
 #include "session/quic_carrier.h"
 #include "session/review.h"
 #include "session/session.h"
@@ -468,10 +468,10 @@ static void on_last_call(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, last_call);
     close_all(w);
-    programs_end(w);
+    programs_end(&w->programs);
     if (w->called) {
         agents_break_off(w->agents);
-        programs_kill(w);
+        programs_kill(&w->programs);
     } else if (agents_busy(w->agents) || !list_empty(&w->programs))
         loop_set_timer(w->loop, &w->last_call, loop_now(w->loop) + CROSSING_NS);
     w->called = true;
@@ -534,7 +534,7 @@ void worker_close(struct worker *w)
     while (!list_empty(&w->ports))
         port_free(CONTAINER_OF(w->ports.next, struct port, node));
     close_all(w);
-    programs_kill(w);
+    programs_kill(&w->programs);
     quic_carriers_close(w);
     if (w->epoch != NULL)
         backend_pools_clear(w->epoch->pools);

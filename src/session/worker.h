@@ -95,7 +95,7 @@ struct worker {
     struct message *over;    /* posted to `ear.loop` once, when no session is left; else NULL */
     enum close_reason last;  /* how the session that has ended last did */
     struct pages_counts *requests;
-    struct list programs; /* of sessions, also of those that have ended (programs.h) */
+    struct list programs; /* of sessions, also of those that have ended */
     struct worker_ear ear;
     int64_t packed_since;  /* when offers were last told that the door is packed */
     int64_t notices_since; /* so many notices have gone out since then, or were left out */

@@ -19,6 +19,7 @@
 #include "base/check.h"
 
 static struct loop *loop;
+static struct list programs;
 
 struct run {
     struct program program;
@@ -43,7 +44,7 @@ static void start(struct run *r, char *script)
 {
     static char shell[] = "/bin/sh", run[] = "-c", path[] = "PATH=/usr/bin:/bin", word[] = "WORD=said";
     char *argv[] = {shell, run, script, NULL}, *envp[] = {path, word, NULL};
-    *r = (struct run){.program = {.loop = loop, .changed = on_changed, .gone = on_gone}};
+    *r = (struct run){.program = {.loop = loop, .changed = on_changed, .gone = on_gone, .among = &programs}};
     r->fd = program_start(&r->program, argv, envp);
     assert_true(r->fd >= 0);
     assert_true(fcntl(r->fd, F_GETFL) & O_NONBLOCK);
@@ -123,7 +124,7 @@ static void what_cannot_be_started_says_why(void **state)
     } rows[] = {{nowhere, ENOENT}, {folder, EACCES}, {plain, EACCES}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct program p = {.loop = loop, .changed = on_changed, .gone = on_gone};
+        struct program p = {.loop = loop, .changed = on_changed, .gone = on_gone, .among = &programs};
         char *argv[] = {rows[i].path, NULL}, *envp[] = {NULL};
         assert_int_equal(program_start(&p, argv, envp), -1);
         assert_int_equal(errno, rows[i].code);
@@ -163,7 +164,7 @@ static void who_does_not_obey_is_killed(void **state)
     int pid = r.program.pid, child = (int)strtol(text, NULL, 10);
     close(r.fd);
     program_leave(&r.program, false);
-    program_kill(&r.program);
+    programs_kill(&programs);
     assert_true(r.gone);
     assert_false(is_alive(pid));
     struct pollfd nothing;
@@ -190,6 +191,7 @@ int main(void)
         cmocka_unit_test(who_does_not_obey_is_killed),
     };
     struct err err;
+    list_init(&programs);
     loop = loop_new(&err);
     CHECK(loop != NULL);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
