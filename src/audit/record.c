@@ -116,6 +116,7 @@ static bool format(struct buf *out, const struct audit_record *r)
            field(out, "outer_sni", r->outer_sni) && field(out, "alpn", r->alpn) &&
            word(out, "route", r->route) && word(out, "action", r->action) && negotiated(out, r) &&
            word(out, "verifies", r->verifies) && field(out, "ja4", r->ja4) &&
+           word(out, "offers_groups", r->offers_groups) && word(out, "offers_ciphers", r->offers_ciphers) &&
            word(out, "identity", r->identity) && field(out, "target", r->target) &&
            word(out, "backend", r->backend) && word(out, "backend_tls", r->backend_tls) &&
            word(out, "agent", r->agent) && word(out, "offer", r->offer) && word(out, "rule", r->rule) &&

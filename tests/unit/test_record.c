@@ -81,6 +81,8 @@ static void everything(void **state)
         .tls = true,
         .resumed = true,
         .ja4 = str_of("t13d"),
+        .offers_groups = "X25519,P-256",
+        .offers_ciphers = "1301",
         .identity = "alice",
         .target = str_of("db.inside:5432"),
         .backend = "127.0.0.1:80",
@@ -96,6 +98,7 @@ static void everything(void **state)
                     "\"peer\":\"192.0.2.1:5678\",\"sni\":\"www.test\",\"alpn\":\"h2\",\"route\":\"www\","
                     "\"action\":\"terminate\",\"version\":\"1.3\",\"group\":\"X25519\","
                     "\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"resumed\":true,\"ja4\":\"t13d\","
+                    "\"offers_groups\":\"X25519,P-256\",\"offers_ciphers\":\"1301\","
                     "\"identity\":\"alice\",\"target\":\"db.inside:5432\",\"backend\":\"127.0.0.1:80\","
                     "\"rule\":\"ops\",\"in\":18446744073709551615,\"out\":1,\"handshake_ms\":1.234,"
                     "\"total_ms\":61000.000,\"reason\":\"denied\",\"detail\":\"why\"}");
