@@ -57,29 +57,38 @@ static int read_size(const char *option, const char *text, size_t least, size_t 
     return CMD_OK;
 }
 
-static int read_woulds(struct explain_woulds *w)
+static int add_would(struct explain_woulds *w, const char *text)
 {
     struct err err;
-    for (size_t i = 0; i < w->count; i++)
-        if (would_parse(w->text[i], &w->v[i], &err) != 0)
-            return cmd_misused("explain", "--would: %s", err.text);
+    if (strcmp(text, "all") == 0) {
+        int status = add_would(w, "min=1.3");
+        return status == CMD_OK ? add_would(w, "pq=require") : status;
+    }
+    if (w->count == EXPLAIN_WOULDS_MAX)
+        return cmd_misused("explain", "more than %d times --would", EXPLAIN_WOULDS_MAX);
+    if (would_parse(text, &w->v[w->count], &err) != 0)
+        return cmd_misused("explain", "--would: %s, or all", err.text);
+    w->text[w->count++] = text;
     return CMD_OK;
 }
 
 /* False: end with *ret_status. */
 static bool read_options(int argc, char **argv, struct options *o, int *ret_status)
 {
-    const char *flow = NULL, *memory = NULL;
+    const char *flow = NULL, *memory = NULL, *woulds[EXPLAIN_WOULDS_MAX];
+    size_t count = 0;
     const struct cmd_flag flags[] = {
         {.name = "summary", .on = &o->summary},
         {.name = "json", .on = &o->json},
-        {.name = "would", .text = o->woulds.text, .count = &o->woulds.count, .most = EXPLAIN_WOULDS_MAX},
+        {.name = "would", .text = woulds, .count = &count, .most = ARRAY_LEN(woulds)},
         {.name = "max-flow", .text = &flow},
         {.name = "max-memory", .text = &memory},
     };
     if (!cmd_flags("explain", argc, argv, flags, ARRAY_LEN(flags), ret_status))
         return false;
-    *ret_status = read_woulds(&o->woulds);
+    *ret_status = CMD_OK;
+    for (size_t i = 0; i < count && *ret_status == CMD_OK; i++)
+        *ret_status = add_would(&o->woulds, woulds[i]);
     if (*ret_status == CMD_OK)
         *ret_status = read_size("max-flow", flow, CAPTURE_FLOW_MIN, &o->limits.flow);
     if (*ret_status == CMD_OK)

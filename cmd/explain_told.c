@@ -72,10 +72,9 @@ static json_t *tls_json(const struct foresight *f)
 {
     if (!f->ends_tls)
         return json_null();
-    json_t *alpn = f->alpn.len > 0 ? json_stringn_nocheck(f->alpn.p, f->alpn.len) : NULL;
-    return json_pack("{s:s, s:o*, s:o, s:b, s:b, s:s}", "version", tls_version_word(f->version), "alpn", alpn,
-                     "certificate", certificate_json(f->cert), "looked_up", (int)f->looked_up, "candidates",
-                     (int)f->candidates, "clients",
+    return json_pack("{s:s, s:s*, s:o, s:b, s:b, s:s}", "version", tls_version_word(f->version), "alpn",
+                     *f->alpn == '\0' ? NULL : f->alpn, "certificate", certificate_json(f->cert), "looked_up",
+                     (int)f->looked_up, "candidates", (int)f->candidates, "clients",
                      f->demands ? "required"
                      : f->asks  ? "optional"
                                 : "none");
@@ -243,8 +242,7 @@ static void tell_tls(const struct foresight *f, const json_t *all)
     const json_t *tls = json_object_get(all, "tls");
     if (!f->ends_tls)
         return;
-    line("TLS", "%s%s%s", table_text(tls, "version"), f->alpn.len > 0 ? ", " : "",
-         f->alpn.len > 0 ? table_text(tls, "alpn") : "");
+    line("TLS", "%s%s%s", table_text(tls, "version"), *f->alpn == '\0' ? "" : ", ", f->alpn);
     tell_certificate(f, tls);
     if (f->asks)
         line("identity", "%s (client certificates: %s)",

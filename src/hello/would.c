@@ -116,6 +116,7 @@ static bool is_left(const struct would *w, uint16_t cipher)
     return !others && is_known(cipher);
 }
 
+/* The version comes first: it is the highest that both speak, whatever suites are left of it. */
 static enum would_verdict judge_ciphers(const struct would *w, const struct would_offer *offer)
 {
     struct cursor list = offer->ciphers;
@@ -123,7 +124,7 @@ static enum would_verdict judge_ciphers(const struct would *w, const struct woul
     if (cursor_left(&list) == 0)
         return WOULD_UNKNOWN;
     while (cursor_u16(&list, &cipher))
-        if ((is_of_tls13(cipher) ? offer->tls13 : offer->tls12) && is_left(w, cipher))
+        if (is_of_tls13(cipher) == offer->tls13 && (offer->tls13 || offer->tls12) && is_left(w, cipher))
             return WOULD_WORK;
     return WOULD_BREAK_CIPHER;
 }

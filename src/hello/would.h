@@ -39,7 +39,7 @@ enum would_verdict {
     WOULD_WORK,
     WOULD_BREAK_VERSION, /* no version that is left */
     WOULD_BREAK_GROUP,   /* no post-quantum group, or no TLS 1.3, which alone has them */
-    WOULD_BREAK_CIPHER,  /* no cipher suite that is left, of a version that it speaks */
+    WOULD_BREAK_CIPHER,  /* no cipher suite that is left, of the version that it comes to */
     WOULD_UNKNOWN,       /* its cipher suites are not known */
     WOULD_VERDICTS,
 };

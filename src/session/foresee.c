@@ -143,8 +143,10 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
     if (f->cert != NULL && !f->looked_up && (cert_kinds_verified(&hello->query) >> f->cert->kind & 1) == 0)
         return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_HANDSHAKE_FAILURE,
                     "the client cannot verify the kind of key that the certificate has");
-    if (c->alpn_len > 0)
-        f->alpn = tls_server_protocol(server, hello->alpn, c->alpn, c->alpn_len, &refused);
+    if (c->alpn_len > 0) {
+        struct str agreed = tls_server_protocol(server, hello->alpn, c->alpn, c->alpn_len, &refused);
+        CHECK(str_copy(f->alpn, sizeof(f->alpn), agreed.p, agreed.len));
+    }
     return !refused || ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_NO_APPLICATION_PROTOCOL,
                             "the client offers none of the protocols (ALPN) that the route's backend speaks");
 }
@@ -213,7 +215,7 @@ static bool may_visit(const struct snapshot *snap, const struct foresee_client *
 static bool authorise(const struct snapshot *snap, const struct snapshot_shared *shared,
                       const struct foresee_client *c, struct foresight *f)
 {
-    static const struct str http = {"http/1.1", 8}; /* what a client without ALPN is taken to speak */
+    const char *spoken = f->alpn[0] != '\0' ? f->alpn : "http/1.1"; /* as choose_front() in authorise.c */
     const struct config_route *rc = f->route->config;
     char action[POLICY_TEXT_MAX];
     if (!f->ends_tls)
@@ -221,7 +223,7 @@ static bool authorise(const struct snapshot *snap, const struct snapshot_shared 
     if (rc->action == CONFIG_EXPOSE)
         return may_visit(snap, c, f);
     if (rc->action == CONFIG_TUNNEL) {
-        const struct front *front = snapshot_front(shared, f->alpn.len > 0 ? f->alpn : http);
+        const struct front *front = snapshot_front(shared, (struct str){spoken, strlen(spoken)});
         if (front == NULL || (front->tenant != NULL && !c->quic))
             return ends(f, CLOSE_BAD_REQUEST, ALERT_CLOSE_NOTIFY,
                         "the negotiated ALPN has no way to name a target");

@@ -45,7 +45,7 @@ struct foresight {
                        */
     bool candidates;  /* he sees candidates */
     uint16_t version; /* that is agreed */
-    struct str alpn;  /* that is agreed; empty: none */
+    char alpn[256];   /* that is agreed, NUL-terminated; "": none */
     bool asks;        /* he is asked for a certificate */
     bool demands;     /* ... and must show one */
     const struct cert *cert;       /* that he is shown; NULL: none is known */

@@ -175,7 +175,7 @@ def test_cut_off(door, tmp_path):
 # Files that are checked in ----------------------------------------------------------------------------------------
 
 GOLDEN = ROOT / "tests" / "capture"
-WOULD = ["--would", "min=1.3", "--would", "pq=require", "--would", "ciphers=TLS_AES_256_GCM_SHA384"]
+WOULD = ["--would", "all", "--would", "ciphers=TLS_AES_256_GCM_SHA384"]
 
 
 @pytest.mark.parametrize("name, flags", [
@@ -203,12 +203,13 @@ def some(tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--would", "min=1.4", "x"], "--would: found 'min=1.4', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME"),
+    (["--would", "min=1.4", "x"], "--would: found 'min=1.4', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME, or all"),
     (["--max-flow", "1KiB", "x"], "--max-flow: found '1KiB', expected a size from 4KiB to 1GiB"),
     (["--max-memory", "many", "x"], "--max-memory: found 'many', expected a size from 1MiB to 1GiB"),
     ([], "which connection? Give --sni NAME, or the FILE of a capture"),
     (["a", "b"], "one FILE is expected"),
     (9 * ["--would", "min=1.3"] + ["x"], "more than 8 times --would"),
+    (5 * ["--would", "all"] + ["x"], "more than 8 times --would"),
 ])
 def test_misused(words, message):
     done = run(CARDEA, "explain", *words)
