@@ -207,6 +207,7 @@ def some(tmp_path):
     (["--max-flow", "1KiB", "x"], "--max-flow: found '1KiB', expected a size from 4KiB to 1GiB"),
     (["--max-memory", "many", "x"], "--max-memory: found 'many', expected a size from 1MiB to 1GiB"),
     ([], "which connection? Give --sni NAME, or the FILE of a capture"),
+    (["-c", "door.yaml"], "which connection? --sni NAME is missing; 'none' is a client that sends none"),
     (["a", "b"], "one FILE is expected"),
     (9 * ["--would", "min=1.3"] + ["x"], "more than 8 times --would"),
     (5 * ["--would", "all"] + ["x"], "more than 8 times --would"),
