@@ -31,10 +31,10 @@ static bool put_extensions(struct buf *b, struct cursor list, struct cursor *ret
     struct cursor body;
     uint16_t type;
     size_t start = b->len;
-    *ret_formats = cursor_of(NULL, 0);
+    *ret_formats = (struct cursor){0};
     while (hello_next_extension(&list, &type, &body)) {
         if (type == EXT_EC_POINT_FORMATS && !cursor_vector(&body, 1, ret_formats))
-            *ret_formats = cursor_of(NULL, 0);
+            *ret_formats = (struct cursor){0};
         if (hello_is_grease(type))
             continue;
         if ((b->len > start && !buf_append(b, "-", 1)) || !str_put_u64(b, type))

@@ -55,7 +55,7 @@ static bool read_extension(uint16_t type, struct cursor body, struct server_hell
 
 bool server_hello_parse(const uint8_t *message, size_t len, struct server_hello *ret)
 {
-    struct cursor body, list = cursor_of(NULL, 0), extension;
+    struct cursor body, list = (struct cursor){0}, extension;
     const uint8_t *random;
     uint8_t compression;
     uint16_t type;

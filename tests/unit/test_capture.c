@@ -477,7 +477,7 @@ static void test_bounds(void **state)
     uint8_t bytes[1000] = {22, 3, 1, 0x3f, 0xff, 1, 0, 0x3f, 0xfb};
     for (uint16_t i = 0; i < 2000; i++) {
         struct buf tcp = make_tcp(true, (uint16_t)(1024 + i), START, ACK, "", bytes, sizeof(bytes));
-        capture_frame(c, PACKET_LINK_RAW, 0, NULL, 0, 0);
+        capture_frame(c, PACKET_LINK_RAW, 0, bytes, 0, 0);
         struct buf frame = make_ipv4(true, 6, 0, tcp);
         capture_frame(c, PACKET_LINK_RAW, 0, frame.data, frame.len, frame.len);
         buf_free(&frame);
