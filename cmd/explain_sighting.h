@@ -3,6 +3,8 @@
 #ifndef CARDEA_CMD_EXPLAIN_SIGHTING_H
 #define CARDEA_CMD_EXPLAIN_SIGHTING_H
 
+#include "base/buf.h"
+#include "base/str.h"
 #include "capture/capture.h"
 #include "hello/ja3.h"
 #include "hello/ja4.h"
@@ -31,5 +33,16 @@ struct explain_sighting explain_sighting_of(const struct sighting *seen, const s
 /* Print it on standard output: a block of lines, or one line of JSON. */
 void explain_sighting_text(const struct explain_sighting *s);
 void explain_sighting_json(const struct explain_sighting *s);
+
+/* Append a protocol's name, which may be any bytes. */
+void explain_put_protocol(struct buf *b, struct str name);
+
+/* "1.3" of "TLS 1.3"; what is none of those as it is. */
+const char *explain_version_word(const char *name);
+
+bool explain_has_share(const struct hello *h, uint16_t group);
+
+/* The first post-quantum group that is offered; 0: none. */
+uint16_t explain_pq_group(const struct hello *h);
 
 #endif

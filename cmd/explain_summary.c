@@ -184,10 +184,10 @@ static json_t *breaks_json(const struct explain_woulds *woulds, const uint64_t *
 static void print_group_json(const struct group *g, const struct explain_woulds *woulds)
 {
     char number[HELLO_NUMBER_MAX], time[CLOCK_TEXT_MAX];
-    const char *version = hello_version_name(g->version, number);
+    const char *version = explain_version_word(hello_version_name(g->version, number));
     json_t *o = json_pack("{s:I, s:s, s:s, s:b, s:I, s:s}", "hellos", (json_int_t)g->count, "ja4", g->ja4,
-                          "version", strncmp(version, "TLS ", 4) == 0 ? version + 4 : version, "post_quantum",
-                          g->pq, "refused", (json_int_t)g->refused, "last", clock_format(g->last, time));
+                          "version", version, "post_quantum", g->pq, "refused", (json_int_t)g->refused,
+                          "last", clock_format(g->last, time));
     if (g->name[0] != '\0')
         json_object_set_new(o, "sni", json_string(g->name));
     if (woulds->count > 0)
