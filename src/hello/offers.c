@@ -117,10 +117,13 @@ uint16_t hello_offers_read_ciphers(struct str text)
 {
     struct str word;
     uint16_t bits = 0, code;
-    while (next_word(&text, &word))
-        for (size_t i = 0; read_code(word, &code) && i < ARRAY_LEN(ciphers); i++)
-            if (ciphers[i] == code)
-                bits |= (uint16_t)(1u << i);
+    while (next_word(&text, &word)) {
+        size_t i = read_code(word, &code) ? 0 : ARRAY_LEN(ciphers);
+        while (i < ARRAY_LEN(ciphers) && ciphers[i] != code)
+            i++;
+        if (i < ARRAY_LEN(ciphers))
+            bits |= (uint16_t)(1u << i);
+    }
     return bits;
 }
 
