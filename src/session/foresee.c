@@ -34,18 +34,38 @@ static const uint8_t all_groups[] = {
 #undef X
 };
 
-/* Of every kind of key in cert/cert.h (IANA, TLS SignatureScheme). */
-static const uint8_t all_signatures[] = {
-    U16(0x0403), U16(0x0503), U16(0x0603), U16(0x0807), U16(0x0804), U16(0x0805), U16(0x0806),
-    U16(0x0401), U16(0x0501), U16(0x0601), U16(0x0904), U16(0x0905), U16(0x0906),
+/* A hello and what it points to. */
+struct made {
+    struct hello hello;
+    uint8_t signatures[2 * CERT_KEY_KINDS * CERT_KIND_SIGALGS_MAX];
 };
 
-static void make_hello(const struct foresee_client *c, struct hello *h)
+static void add_kind(struct writer *w, enum cert_key_kind kind)
 {
+    uint16_t list[CERT_KIND_SIGALGS_MAX];
+    size_t n = cert_kind_sigalgs(kind, list);
+    for (size_t i = 0; i < n; i++)
+        writer_uint(w, 2, list[i]);
+}
+
+static struct cursor put_signatures(const struct foresee_client *c, struct made *m)
+{
+    struct writer w = writer_of(m->signatures, sizeof(m->signatures));
+    for (size_t i = 0; i < c->kinds_len; i++)
+        add_kind(&w, c->kinds[i]);
+    for (int kind = 0; c->kinds_len == 0 && kind < CERT_KEY_KINDS; kind++)
+        add_kind(&w, (enum cert_key_kind)kind);
+    CHECK(!w.full);
+    return cursor_of(m->signatures, (size_t)(w.p - m->signatures));
+}
+
+static void make_hello(const struct foresee_client *c, struct made *m)
+{
+    struct hello *h = &m->hello;
     *h = (struct hello){
         .cipher_suites = cursor_of(all_ciphers, sizeof(all_ciphers)),
         .groups = cursor_of(all_groups, sizeof(all_groups)),
-        .signatures = cursor_of(all_signatures, sizeof(all_signatures)),
+        .signatures = put_signatures(c, m),
         .alpn = cursor_of(c->alpn, c->alpn_len),
         .legacy_version = CONFIG_TLS_1_2,
         .version = c->version,
@@ -239,16 +259,17 @@ static bool authorise(const struct snapshot *snap, const struct snapshot_shared 
 void foresee(const struct snapshot *snap, const struct snapshot_shared *shared,
              const struct foresee_client *c, struct foresight *ret)
 {
-    struct hello h;
+    struct made made;
+    const struct hello *h = &made.hello;
     struct hello_note note = {0};
     struct route_match match;
     CHECK(c->listener < snap->config->listeners.n && !snap->plan->ports[c->listener].plain);
     *ret = (struct foresight){.reason = CLOSE_DONE};
-    make_hello(c, &h);
-    if (!find_route(snap, shared, c, &h, &match, ret))
+    make_hello(c, &made);
+    if (!find_route(snap, shared, c, h, &match, ret))
         return;
-    routing_note(&h, &match, c->quic ? JA4_QUIC : JA4_TCP, &note);
-    if (begin_tls(snap, c, &h, &note, ret))
+    routing_note(h, &match, c->quic ? JA4_QUIC : JA4_TCP, &note);
+    if (begin_tls(snap, c, h, &note, ret))
         authorise(snap, shared, c, ret);
 }
 
@@ -261,7 +282,7 @@ void foresight_free(struct foresight *f)
 int foresee_routes(const struct snapshot *snap, const struct foresee_client *c,
                    void (*each)(void *arg, const struct route_trial *trial), void *arg, bool *ret_as_http)
 {
-    struct hello h;
-    make_hello(c, &h);
-    return routing_trace(snap, c->listener, kind_of(snap, c), &h, each, arg, ret_as_http);
+    struct made made;
+    make_hello(c, &made);
+    return routing_trace(snap, c->listener, kind_of(snap, c), &made.hello, each, arg, ret_as_http);
 }
