@@ -138,6 +138,15 @@ static int renew(struct authority *a, const struct ca_options *o, struct ca_secr
     return authority_renew(a, &renewal, ca_who(who), ca_now(), err);
 }
 
+/* No certificate outlives its issuer. */
+static void tell_cut(const struct ca_options *o, int64_t end)
+{
+    char until[PEM_TIME_MAX];
+    fprintf(stderr,
+            "cardea: the %slifetime is cut to the end of the root, %s: nothing below it lives longer\n",
+            o->lifetime == 0 ? "usual " : "", pem_time_text(end, until));
+}
+
 /* Opened anew: as every other process will see it. */
 static int tell_renewed(const struct ca_options *o)
 {
@@ -154,9 +163,13 @@ static int tell_renewed(const struct ca_options *o)
     }
     CHECK(authority_issuer(a, 0, &issuer));
     pem_time_text(facts.intermediate.not_after, until);
+    bool cut = facts.intermediate.not_after == facts.root.not_after;
+    if (cut)
+        tell_cut(o, facts.root.not_after);
     if (o->json)
-        ca_print_json(json_pack("{s:s, s:s, s:s, s:s}", "file", facts.intermediate.file, "name",
-                                facts.intermediate.name, "not_after", until, "crl", issuer.suffix));
+        ca_print_json(json_pack("{s:s, s:s, s:s, s:b, s:s}", "file", facts.intermediate.file, "name",
+                                facts.intermediate.name, "not_after", until, "cut", cut, "crl",
+                                issuer.suffix));
     else
         printf("%s: %s issues now, until %s%s\n"
                "A door that has this CA takes it when it is reloaded: cardea reload\n"
@@ -164,7 +177,7 @@ static int tell_renewed(const struct ca_options *o)
                "of the "
                "door, or 'cardea ca crl'.\n",
                facts.intermediate.file, facts.intermediate.name, until,
-               facts.intermediate.not_after == facts.root.not_after ? ", which is the end of the root" : "");
+               cut ? ", which is the end of the root" : "");
     authority_close(a);
     return CMD_OK;
 }

@@ -76,6 +76,16 @@ def test_the_same_key(ca):
     ca.run("audit")
 
 
+def test_a_lifetime_beyond_the_root_s_is_cut_and_told(ca):
+    words = ("renew", "--root-passphrase-file", ca.secret, "--lifetime")
+    assert "cut" not in ca.warned(*words, "400d")
+    said = ca.warned(*words, "20000d")
+    assert "the lifetime is cut to the end of the root, " in said
+    told = json.loads(ca.run(*words, "20000d", "--json"))
+    assert told["cut"] and told["not_after"] == shown(ca)["root"]["not_after"] and told["not_after"] in said
+    assert not json.loads(ca.run(*words, "400d", "--json"))["cut"]
+
+
 def test_files_that_the_log_does_not_know(ca):
     """What a crash has left is neither used nor overwritten; and the root's key may be elsewhere."""
     (ca.directory / "intermediate-2.key").write_text("left over\n")
