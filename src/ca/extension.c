@@ -230,6 +230,12 @@ static bool add_leaf_extensions(X509 *cert, enum ca_profile profile, const struc
            (request->url == NULL || add_places(cert, request));
 }
 
+bool ca_add_cross_extensions(X509 *cert, const X509 *issuer)
+{
+    return add_basic_constraints(cert, true, NO_PATH_LENGTH) && add_key_usage(cert, true, true) &&
+           add_subject_key_id(cert) && add_authority_key_id(cert, issuer);
+}
+
 bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,
                        const struct ca_request *request)
 {
