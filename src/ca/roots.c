@@ -82,7 +82,10 @@ static bool is_vouched_for(const struct roots *r, X509 *root)
 static bool take_files(struct str detail, struct root *ret)
 {
     char number[8];
-    size_t digits = strspn(detail.p + strlen(ROOT), "0123456789");
+    size_t digits = 0;
+    while (strlen(ROOT) + digits < detail.len && detail.p[strlen(ROOT) + digits] >= '0' &&
+           detail.p[strlen(ROOT) + digits] <= '9')
+        digits++;
     if (!str_copy(number, sizeof(number), detail.p + strlen(ROOT), digits))
         return false;
     snprintf(ret->cert, sizeof(ret->cert), ROOT "%s.pem", number);

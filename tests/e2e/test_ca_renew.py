@@ -145,6 +145,9 @@ def test_another_root(ca):
     assert roots.believe("before.example.com.pem", ca.directory / "root.pem") == [True]
     for name in ("between", "after"):
         assert roots.believe(f"{name}.example.com.pem") == [True, True]
+        for root in roots.files:  # GnuTLS thinks so, too
+            done = run("certtool", "--verify", "--load-ca-certificate", root, "--infile", ca.place / f"{name}.example.com.pem")
+            assert done.returncode == 0, done.stdout
     assert b"Issuer: CN = Example root CA 2\n" in openssl("x509", "-in", ca.directory / "intermediate-2.pem", "-noout", "-issuer", "-text")
     fresh = ca.place / "fresh"
     fresh.write_text("another passphrase\n")
