@@ -78,13 +78,15 @@ static void wake_all(struct list *waiters)
     }
 }
 
+/* What has changed since is asked for again where somebody waits for it: at the end nobody does, and there is
+ * nobody to ask. */
 static void on_answered(struct cert_question *q)
 {
     struct asked *a = CONTAINER_OF(q, struct asked, question);
     struct cert_desk *desk = a->desk;
     const struct cert_cache_key key = key_of(q);
     CHECK_MAGIC(desk, DESK_MAGIC);
-    if (a->stale) {
+    if (a->stale && !list_empty(&a->waiters)) {
         a->stale = false;
         cert_answer_done(&q->answer);
         cert_source_ask(desk->source, q);
@@ -92,7 +94,10 @@ static void on_answered(struct cert_question *q)
     }
     list_remove(&a->node);
     desk->questions--;
-    cert_cache_put(desk->cache, &key, &q->answer, loop_now(desk->loop));
+    if (a->stale)
+        cert_answer_done(&q->answer);
+    else
+        cert_cache_put(desk->cache, &key, &q->answer, loop_now(desk->loop));
     wake_all(&a->waiters);
     free(a);
     cert_desk_unref(desk);

@@ -434,6 +434,21 @@ def test_a_reload_takes_it_away(site):
     assert s.leaf("a.example.com").serial_number == serial
 
 
+def test_a_reload_and_the_end_while_a_client_waits(site):
+    """A client waits for what the configuration before says; the door ends while it does."""
+    s = site(ask_timeout="30s")
+    s.hook.hangs.clear()
+    s.start()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        cut = pool.submit(s.leaf, "a.example.com")
+        wait_until(lambda: s.hook.asked, "the hook to be asked")
+        s.on_demand["refused_for"] = "2m"
+        s.door.configure(s.config())
+        s.door.reload()
+        s.door.stop()
+        assert isinstance(cut.exception(), OSError)
+
+
 def test_what_permits_nothing_is_refused(site):
     s = site()
     del s.on_demand["ask"]
