@@ -125,11 +125,10 @@ static size_t questions_of(const struct cert_desk *desk, const struct net_addr *
     return count;
 }
 
-/* Whoever does not wait leaves room for those who do. */
 static struct asked *ask(struct cert_desk *desk, const struct cert_cache_key *key,
-                         const struct net_addr *peer, bool waits)
+                         const struct net_addr *peer, bool unproven)
 {
-    if (desk->questions >= (waits ? CERT_DESK_QUESTIONS : CERT_DESK_QUESTIONS / 4) ||
+    if (desk->questions >= (unproven ? CERT_DESK_QUESTIONS / 4 : CERT_DESK_QUESTIONS) ||
         questions_of(desk, peer) >= CERT_DESK_QUESTIONS_PER_SOURCE)
         return NULL;
     struct asked *a = calloc(1, sizeof(*a));
@@ -183,12 +182,12 @@ enum cert_desk_result cert_desk_find(struct cert_desk *desk, const struct cert_c
     }
     struct asked *a = find_asked(desk, &tidied);
     if (a == NULL)
-        a = ask(desk, &tidied, peer, waiter != NULL);
+        a = ask(desk, &tidied, peer, waiter->unproven);
     if (a == NULL) {
         *ret = &busy;
         return CERT_DESK_BUSY;
     }
-    if (waiter != NULL && list_empty(&waiter->node))
+    if (list_empty(&waiter->node))
         list_insert(&a->waiters, &waiter->node);
     return CERT_DESK_WAIT;
 }

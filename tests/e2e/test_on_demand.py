@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-import h3
 import tls
 from door import Door
 from pebble import Pebble
@@ -294,33 +293,6 @@ def test_invented_names_cost_nothing_but_counters(site, tmp_path):
         assert book.execute("SELECT count(*) FROM lineage").fetchone() == (counted["ordered"],)
     assert s.door.process.rss() - memory < GROWTH
     wait_until(lambda: s.door.process.open_files() <= descriptors + 2, "its connections to be closed")
-
-
-def test_over_quic(site, pki):
-    """Who comes by HTTP/3 is not kept waiting: the certificate is there when he comes again. There is none for an invented name."""
-    s = site(names=["proxy.example.net"])
-    tunnel = {"name": "proxy", "sni": "**.example.net", "alpn": ["h3"], "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}
-    make = s.config
-    s.config = lambda *more: {**make(*more), "trust": [pki.trust()], "routes": [tunnel, *make()["routes"]],
-                              "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.1:*"]}]}
-    s.start()
-
-    def comes(name):
-        """A client, or the alert that it is sent away with."""
-        try:
-            return h3.Client(s.door.port, pki.alice, sni=name)
-        except h3.quic.Closed as closed:
-            return closed.code - 0x100
-    assert comes("proxy.example.net") == INTERNAL_ERROR
-    with wait_until(lambda: (came := comes("proxy.example.net")) != INTERNAL_ERROR and came, s.said, 30, 0.1) as client:
-        stream = client.ok(client.tcp(s.backend.to))
-        client.say(stream, b"hello")
-        assert client.hears(stream, 5) == b"hello"
-        shown = h3.quic.Reader(client.tls.shown)
-        shown.take(4)
-        assert is_for(x509.load_der_x509_certificate(shown.take(shown.number(3))), "proxy.example.net")
-    wait_until(lambda: comes("invented.example.net") == UNRECOGNIZED_NAME, "the alert that there is no such name")
-    assert s.orders() == 1
 
 
 def test_new_names_have_a_rate(site):

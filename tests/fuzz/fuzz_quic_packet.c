@@ -57,7 +57,7 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
 {
     (void)owner;
     CHECK(len >= 4 && len <= settings.hello_size && message != NULL);
-    *ret_alert = 112;
+    *ret_alert = len % 2 == 0 ? 112 : QUIC_HELLO_LATER; /* which never comes */
     return NULL;
 }
 
