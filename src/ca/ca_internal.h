@@ -67,9 +67,6 @@ int ca_check_key(const EVP_PKEY *key, struct err *err);
 bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,
                        const struct ca_request *request);
 
-/* Is this the TLS feature status_request (RFC 7633), and nothing else? */
-bool ca_is_must_staple(X509_EXTENSION *extension);
-
 /* Append what a certificate may issue for, as ca_request has it, a space between two; nothing where that is
  * all. False when memory is out. */
 bool ca_put_constraints(const X509 *cert, struct buf *ret);

@@ -19,6 +19,7 @@ from door import Door
 from pebble import Pebble
 from peers import Server
 from run import CARDEA, SANITIZER, SLOW, run, wait_until
+from test_acme_client import LEFT_OUT
 
 
 def echo(sock):
@@ -293,6 +294,12 @@ def test_invented_names_cost_nothing_but_counters(site, tmp_path):
         assert book.execute("SELECT count(*) FROM lineage").fetchone() == (counted["ordered"],)
     assert s.door.process.rss() - memory < GROWTH
     wait_until(lambda: s.door.process.open_files() <= descriptors + 2, "its connections to be closed")
+
+
+def test_must_staple_is_asked_for(site):
+    """Of pebble, which leaves it out."""
+    s = site(must_staple=True).start()
+    assert is_for(s.leaf("a.example.com"), "a.example.com") and LEFT_OUT in s.said()
 
 
 def test_new_names_have_a_rate(site):
