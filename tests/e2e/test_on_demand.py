@@ -2,6 +2,7 @@
 """Names that nobody has configured: their certificate is obtained when they are first asked for. pebble is the CA."""
 import concurrent.futures
 import http.server
+import itertools
 import json
 import re
 import socket
@@ -225,6 +226,42 @@ def test_programs_that_outlive_their_time_are_counted(site, tmp_path):
     assert run() <= 16
     wait_until(lambda: run() == 0, s.said, 20)
     assert s.leaf("later.example.com") in NO and (tmp_path / "begun" / "later.example.com").exists(), s.said()
+
+
+def test_reloads_while_programs_run(site, tmp_path):
+    """Programs that do not end, of one configuration after the other, while clients come for names old and new: the old ones are
+    served all the time, none of the programs stays, and the door ends while some run."""
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\ntrap '' TERM\nexec sleep 60\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", ask_timeout="100ms", failed_for="1s", names=["good.example.com"], asks_per_source=10000,
+             asks_per_minute=10000).start()
+    door, numbers, over = s.door.process.pid, itertools.count(), threading.Event()
+    assert is_for(s.leaf("good.example.com"), "good.example.com")
+
+    def programs():
+        return [int(pid) for file in Path(f"/proc/{door}/task").glob("*/children") for pid in file.read_text().split()]
+
+    def comes(name):
+        served = 0
+        while not over.is_set():
+            served += isinstance(s.leaf(name or f"n{next(numbers)}.example.com"), x509.Certificate)
+            assert served or name is None, "the name that was served is not"
+        return served
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        old, new = [pool.submit(comes, "good.example.com") for _ in range(2)], [pool.submit(comes, None) for _ in range(4)]
+        try:
+            for i in range(8):
+                wait_until(programs, "programs to run")
+                s.on_demand["asks_at_once"] = 4 + i
+                s.door.reload(s.config())
+        finally:
+            over.set()
+        assert all(one.result() > 0 for one in old) and not any(one.result() for one in new)
+    wait_until(lambda: not programs(), "the programs to be killed and reaped", 20)
+    assert s.leaf("last.example.com") in NO and (left := programs())
+    s.door.stop()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
 
 
 def test_names_that_no_ca_certifies(site, tmp_path):
