@@ -259,8 +259,11 @@ def test_reloads_while_programs_run(site, tmp_path):
             over.set()
         assert all(one.result() > 0 for one in old) and not any(one.result() for one in new)
     wait_until(lambda: not programs(), "the programs to be killed and reaped", 20)
-    assert s.leaf("last.example.com") in NO and (left := programs())
-    s.door.stop()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        last = pool.submit(s.leaf, "last.example.com")
+        left = wait_until(programs, "a program to run")
+        s.door.stop()
+        last.exception()
     assert not any(Path(f"/proc/{pid}").exists() for pid in left)
 
 
