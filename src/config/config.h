@@ -199,6 +199,7 @@ struct config_acme {
     struct config_acme_backup backup;
     int64_t order_timeout;
     int64_t renew_before; /* 0: by its life */
+    bool must_staple;
     /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is none of these.
      */
     struct config_acme_cas from;
