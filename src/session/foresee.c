@@ -143,7 +143,8 @@ static void choose_certificate(const struct route_runtime *r, const struct fores
     const char *why;
     enum cert_desk_result result = certify_choose(&wish, NULL, &cert, &why);
     f->cert = cert != NULL ? cert : store != NULL ? cert_select(store, query) : NULL;
-    bool certain = cert != NULL || !r->looks_up || cert_select_exact(store, query) != NULL;
+    bool exact = store != NULL && cert_select_exact(store, query) != NULL;
+    bool certain = cert != NULL || !r->looks_up || exact;
     f->looked_up = !certain || result != CERT_DESK_FOUND;
 }
 
@@ -155,7 +156,10 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
     bool refused = false;
     char why[128];
     f->version = hello->query.version;
-    if (c->version < (uint16_t)tls->min_version || (c->quic && f->version != CONFIG_TLS_1_3)) {
+    if (c->quic && f->version != CONFIG_TLS_1_3)
+        return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_PROTOCOL_VERSION,
+                    "QUIC needs TLS 1.3, and the client or the route does not speak it");
+    if (c->version < (uint16_t)tls->min_version) {
         snprintf(why, sizeof(why), "the route speaks %s and up, and the client %s at most",
                  tls_version_name((uint16_t)tls->min_version), tls_version_name(c->version));
         return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_PROTOCOL_VERSION, why);
@@ -168,7 +172,7 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
         CHECK(str_copy(f->alpn, sizeof(f->alpn), agreed.p, agreed.len));
     }
     return !refused || ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_NO_APPLICATION_PROTOCOL,
-                            "the client offers none of the protocols (ALPN) that the route's backend speaks");
+                            "the client offers none of the protocols (ALPN) that the route speaks");
 }
 
 static bool prove_client(const struct tls_server *server, const struct foresee_client *c, struct foresight *f)

@@ -311,6 +311,11 @@ def test_what_only_a_running_door_knows(tmp_path, pki):
         return done.returncode, done.stdout.decode() + done.stderr.decode()
     code, text = ask("found.test")
     assert code == 0 and "the running door looks one up for the name; where there is none: " in text, text
+    only = tmp_path / "only.yaml"
+    only.write_text("listeners: [{address: '127.0.0.1:4433'}]\ncertificates: [{directory: certs}]\n"
+                    "routes: [{name: rest, terminate: {to: '127.0.0.1:1'}}]\n")
+    done = run(CARDEA, "explain", "-c", only, "--sni", "found.test")
+    assert done.returncode == 0 and b"the running door looks one up for the name\n" in done.stdout, done.stderr.decode()
     code, text = ask("other.test")
     assert code == 0 and f"certificate  {cert.certificate}: other.test" in text
     code, text = ask("a.apps.test")
