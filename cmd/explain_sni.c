@@ -27,7 +27,7 @@
 #define ALPN_BYTES_MAX 1024
 
 struct options {
-    const char *config, *sni, *alpn, *from, *identity, *listener, *tls;
+    const char *config, *sni, *alpn, *from, *identity, *listener, *tls, *verifies;
     bool quic, json;
 };
 
@@ -36,6 +36,7 @@ struct visitor {
     struct foresee_client client;
     char name[HOSTNAME_MAX + 1];
     uint8_t alpn[ALPN_BYTES_MAX];
+    enum cert_key_kind kinds[CERT_KEY_KINDS];
     struct buf pem;
 };
 
@@ -64,6 +65,24 @@ static bool read_alpn(const char *list, struct visitor *v)
     }
     c->alpn = v->alpn;
     return true;
+}
+
+/* "P-256,RSA", as `verifies` of an audit line has it. */
+static bool read_kinds(const char *list, struct visitor *v)
+{
+    struct foresee_client *c = &v->client;
+    c->kinds = v->kinds;
+    for (size_t len; *list != '\0'; list += len + (list[len] == ',')) {
+        len = strcspn(list, ",");
+        int kind = 0;
+        while (kind < CERT_KEY_KINDS &&
+               !str_is((struct str){list, len}, cert_kind_word((enum cert_key_kind)kind)))
+            kind++;
+        if (kind == CERT_KEY_KINDS || c->kinds_len == CERT_KEY_KINDS)
+            return false;
+        v->kinds[c->kinds_len++] = (enum cert_key_kind)kind;
+    }
+    return c->kinds_len > 0;
 }
 
 static int read_name(const char *text, struct visitor *v)
@@ -97,6 +116,11 @@ static int read_client(const struct options *o, struct visitor *v)
             "explain", "--from: found '%s', expected an address such as 192.0.2.1 or 2001:db8::1", o->from);
     if (o->tls != NULL && strcmp(o->tls, "1.2") != 0 && strcmp(o->tls, "1.3") != 0)
         return cmd_misused("explain", "--tls: found '%s', expected 1.2 or 1.3", o->tls);
+    if (o->verifies != NULL && !read_kinds(o->verifies, v))
+        return cmd_misused(
+            "explain",
+            "--verifies: found '%s', expected kinds of key apart by ',', such as P-256,RSA,ML-DSA-65",
+            o->verifies);
     v->client.version = o->tls != NULL && strcmp(o->tls, "1.2") == 0 ? CONFIG_TLS_1_2 : CONFIG_TLS_1_3;
     v->client.quic = o->quic;
     if (o->identity != NULL && file_read(o->identity, TRUST_FILE_MAX, &v->pem, NULL, &err) != 0)
@@ -180,17 +204,12 @@ static int with_bindings(const struct door_bindings *bindings, void *arg)
 }
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"sni", required_argument, NULL, 's'},
-    {"alpn", required_argument, NULL, 'a'},
-    {"from", required_argument, NULL, 'f'},
-    {"identity", required_argument, NULL, 'i'},
-    {"listener", required_argument, NULL, 'l'},
-    {"tls", required_argument, NULL, 't'},
-    {"quic", no_argument, NULL, 'q'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"config", required_argument, NULL, 'c'},   {"sni", required_argument, NULL, 's'},
+    {"alpn", required_argument, NULL, 'a'},     {"from", required_argument, NULL, 'f'},
+    {"identity", required_argument, NULL, 'i'}, {"listener", required_argument, NULL, 'l'},
+    {"tls", required_argument, NULL, 't'},      {"verifies", required_argument, NULL, 'v'},
+    {"quic", no_argument, NULL, 'q'},           {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},           {0},
 };
 
 static bool take(struct options *o, int c)
@@ -202,6 +221,7 @@ static bool take(struct options *o, int c)
                         : c == 'i' ? &o->identity
                         : c == 'l' ? &o->listener
                         : c == 't' ? &o->tls
+                        : c == 'v' ? &o->verifies
                                    : NULL;
     if (text != NULL)
         *text = optarg;

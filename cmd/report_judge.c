@@ -7,56 +7,13 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "base/hex.h"
 #include "base/hostport.h"
+#include "hello/offers.h"
 #include "net/addr.h"
 
 #define KEY_PARTS 4 /* identity, network, JA4, route: each ends with a newline, which no JSON text has */
 
 /* ---- what the client has offered ---- */
-
-static bool names_pq_group(struct str list)
-{
-    static const struct {
-        const char *name;
-        uint16_t code;
-    } groups[] = {
-#define X(name, code, remark) {name, code},
-#include "tables/groups.def"
-#undef X
-    };
-    for (const char *p = list.p, *end = p + list.len; p < end;) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        struct str word = {p, (size_t)((comma == NULL ? end : comma) - p)};
-        for (size_t i = 0; i < ARRAY_LEN(groups); i++)
-            if (would_group_is_pq(groups[i].code) && str_is(word, groups[i].name))
-                return true;
-        p += word.len + 1;
-    }
-    return false;
-}
-
-/* Code points in hexadecimal, apart by ','. "none" is one that no list has. */
-static size_t read_ciphers(struct str list, uint8_t ret[WOULD_CIPHERS_MAX * 2])
-{
-    size_t n = 0;
-    if (str_is(list, "none")) {
-        memset(ret, 0, 2);
-        return 2;
-    }
-    for (size_t at = 0; at + 4 <= list.len && n < (size_t)WOULD_CIPHERS_MAX * 2; at += 5, n += 2) {
-        unsigned code = 0;
-        for (size_t i = 0; i < 4; i++) {
-            int digit = hex_digit(list.p[at + i]);
-            if (digit < 0)
-                return 0;
-            code = code << 4 | (unsigned)digit;
-        }
-        ret[n] = (uint8_t)(code >> 8);
-        ret[n + 1] = (uint8_t)code;
-    }
-    return n;
-}
 
 /* Of a suite by its IANA name. */
 static size_t cipher_of(struct str name, uint8_t ret[2])
@@ -81,10 +38,10 @@ static size_t cipher_of(struct str name, uint8_t ret[2])
 /* The offer as far as a line tells. */
 struct offer {
     struct would_offer offer;
-    bool versions_known; /* else they are what was negotiated */
-    bool groups_known;   /* else `pq` is what was negotiated */
-    bool ciphers_known;  /* else `ciphers` is what was negotiated */
-    uint8_t ciphers[WOULD_CIPHERS_MAX * 2];
+    bool versions_known; /* else they are what was negotiated, and so with what follows */
+    bool groups_known;
+    bool ciphers_known;
+    uint8_t ciphers[HELLO_OFFERS_LIST_MAX];
 };
 
 /* The 2nd and 3rd character of a JA4 are the highest version that is offered. False: only what was negotiated
@@ -98,14 +55,25 @@ static bool read_versions(const struct audit_line *line, struct would_offer *ret
     return told;
 }
 
+/* What has none of the suites that have names here offers one that no list has, so that it is known. */
+static size_t list_ciphers(struct str text, uint8_t ret[HELLO_OFFERS_LIST_MAX])
+{
+    size_t n = hello_offers_cipher_list(hello_offers_read_ciphers(text), ret);
+    if (n > 0)
+        return n;
+    memset(ret, 0, 2);
+    return 2;
+}
+
 static void read_offer(const struct audit_line *line, struct offer *ret)
 {
     struct str groups = line->v[AUDIT_OFFERS_GROUPS], ciphers = line->v[AUDIT_OFFERS_CIPHERS];
     ret->versions_known = read_versions(line, &ret->offer);
     ret->groups_known = groups.p != NULL;
-    ret->offer.pq = names_pq_group(ret->groups_known ? groups : line->v[AUDIT_GROUP]);
+    ret->offer.pq = hello_offers_has_group(
+        hello_offers_read_groups(ret->groups_known ? groups : line->v[AUDIT_GROUP]), would_group_is_pq);
     ret->ciphers_known = ciphers.p != NULL;
-    size_t n = ret->ciphers_known ? read_ciphers(ciphers, ret->ciphers)
+    size_t n = ret->ciphers_known ? list_ciphers(ciphers, ret->ciphers)
                                   : cipher_of(line->v[AUDIT_CIPHER], ret->ciphers);
     ret->offer.ciphers = cursor_of(ret->ciphers, n);
 }

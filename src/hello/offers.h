@@ -6,6 +6,7 @@
 #define CARDEA_HELLO_OFFERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "hello/hello.h"
@@ -27,5 +28,16 @@ const char *hello_offers_groups(const struct hello_offers *o, char text[HELLO_OF
 
 /* The same of the cipher suites, by their code points in hexadecimal ("1301,c02b"). */
 const char *hello_offers_ciphers(const struct hello_offers *o, char text[HELLO_OFFERS_TEXT_MAX]);
+
+/* Read what these have written, of this version or another: what the tables do not have is passed over. */
+uint8_t hello_offers_read_groups(struct str text);
+uint16_t hello_offers_read_ciphers(struct str text);
+
+/* The cipher suites of these bits as they stand in a hello, u16 each. Returns how many bytes. */
+#define HELLO_OFFERS_LIST_MAX 32
+size_t hello_offers_cipher_list(uint16_t ciphers, uint8_t ret[HELLO_OFFERS_LIST_MAX]);
+
+/* Is one of the groups of these bits for which `holds`? */
+bool hello_offers_has_group(uint8_t groups, bool (*holds)(uint16_t group));
 
 #endif

@@ -34,18 +34,38 @@ static const uint8_t all_groups[] = {
 #undef X
 };
 
-/* Of every kind of key in cert/cert.h (IANA, TLS SignatureScheme). */
-static const uint8_t all_signatures[] = {
-    U16(0x0403), U16(0x0503), U16(0x0603), U16(0x0807), U16(0x0804), U16(0x0805), U16(0x0806),
-    U16(0x0401), U16(0x0501), U16(0x0601), U16(0x0904), U16(0x0905), U16(0x0906),
+/* A hello and what it points to. */
+struct made {
+    struct hello hello;
+    uint8_t signatures[2 * CERT_KEY_KINDS * CERT_KIND_SIGALGS_MAX];
 };
 
-static void make_hello(const struct foresee_client *c, struct hello *h)
+static void add_kind(struct writer *w, enum cert_key_kind kind)
 {
+    uint16_t list[CERT_KIND_SIGALGS_MAX];
+    size_t n = cert_kind_sigalgs(kind, list);
+    for (size_t i = 0; i < n; i++)
+        writer_uint(w, 2, list[i]);
+}
+
+static struct cursor put_signatures(const struct foresee_client *c, struct made *m)
+{
+    struct writer w = writer_of(m->signatures, sizeof(m->signatures));
+    for (size_t i = 0; i < c->kinds_len; i++)
+        add_kind(&w, c->kinds[i]);
+    for (int kind = 0; c->kinds_len == 0 && kind < CERT_KEY_KINDS; kind++)
+        add_kind(&w, (enum cert_key_kind)kind);
+    CHECK(!w.full);
+    return cursor_of(m->signatures, (size_t)(w.p - m->signatures));
+}
+
+static void make_hello(const struct foresee_client *c, struct made *m)
+{
+    struct hello *h = &m->hello;
     *h = (struct hello){
         .cipher_suites = cursor_of(all_ciphers, sizeof(all_ciphers)),
         .groups = cursor_of(all_groups, sizeof(all_groups)),
-        .signatures = cursor_of(all_signatures, sizeof(all_signatures)),
+        .signatures = put_signatures(c, m),
         .alpn = cursor_of(c->alpn, c->alpn_len),
         .legacy_version = CONFIG_TLS_1_2,
         .version = c->version,
@@ -123,7 +143,8 @@ static void choose_certificate(const struct route_runtime *r, const struct fores
     const char *why;
     enum cert_desk_result result = certify_choose(&wish, NULL, &cert, &why);
     f->cert = cert != NULL ? cert : store != NULL ? cert_select(store, query) : NULL;
-    bool certain = cert != NULL || !r->looks_up || cert_select_exact(store, query) != NULL;
+    bool exact = store != NULL && cert_select_exact(store, query) != NULL;
+    bool certain = cert != NULL || !r->looks_up || exact;
     f->looked_up = !certain || result != CERT_DESK_FOUND;
 }
 
@@ -135,7 +156,10 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
     bool refused = false;
     char why[128];
     f->version = hello->query.version;
-    if (c->version < (uint16_t)tls->min_version || (c->quic && f->version != CONFIG_TLS_1_3)) {
+    if (c->quic && f->version != CONFIG_TLS_1_3)
+        return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_PROTOCOL_VERSION,
+                    "QUIC needs TLS 1.3, and the client or the route does not speak it");
+    if (c->version < (uint16_t)tls->min_version) {
         snprintf(why, sizeof(why), "the route speaks %s and up, and the client %s at most",
                  tls_version_name((uint16_t)tls->min_version), tls_version_name(c->version));
         return ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_PROTOCOL_VERSION, why);
@@ -148,7 +172,7 @@ static bool shake_hands(const struct tls_server *server, const struct foresee_cl
         CHECK(str_copy(f->alpn, sizeof(f->alpn), agreed.p, agreed.len));
     }
     return !refused || ends(f, CLOSE_HANDSHAKE_FAILED, ALERT_NO_APPLICATION_PROTOCOL,
-                            "the client offers none of the protocols (ALPN) that the route's backend speaks");
+                            "the client offers none of the protocols (ALPN) that the route speaks");
 }
 
 static bool prove_client(const struct tls_server *server, const struct foresee_client *c, struct foresight *f)
@@ -239,16 +263,17 @@ static bool authorise(const struct snapshot *snap, const struct snapshot_shared 
 void foresee(const struct snapshot *snap, const struct snapshot_shared *shared,
              const struct foresee_client *c, struct foresight *ret)
 {
-    struct hello h;
+    struct made made;
+    const struct hello *h = &made.hello;
     struct hello_note note = {0};
     struct route_match match;
     CHECK(c->listener < snap->config->listeners.n && !snap->plan->ports[c->listener].plain);
     *ret = (struct foresight){.reason = CLOSE_DONE};
-    make_hello(c, &h);
-    if (!find_route(snap, shared, c, &h, &match, ret))
+    make_hello(c, &made);
+    if (!find_route(snap, shared, c, h, &match, ret))
         return;
-    routing_note(&h, &match, c->quic ? JA4_QUIC : JA4_TCP, &note);
-    if (begin_tls(snap, c, &h, &note, ret))
+    routing_note(h, &match, c->quic ? JA4_QUIC : JA4_TCP, &note);
+    if (begin_tls(snap, c, h, &note, ret))
         authorise(snap, shared, c, ret);
 }
 
@@ -261,7 +286,7 @@ void foresight_free(struct foresight *f)
 int foresee_routes(const struct snapshot *snap, const struct foresee_client *c,
                    void (*each)(void *arg, const struct route_trial *trial), void *arg, bool *ret_as_http)
 {
-    struct hello h;
-    make_hello(c, &h);
-    return routing_trace(snap, c->listener, kind_of(snap, c), &h, each, arg, ret_as_http);
+    struct made made;
+    make_hello(c, &made);
+    return routing_trace(snap, c->listener, kind_of(snap, c), &made.hello, each, arg, ret_as_http);
 }

@@ -12,28 +12,30 @@
 
 #include "audit/reason.h"
 #include "base/str.h"
+#include "cert/cert.h"
 #include "hello/hello.h"
 #include "net/addr.h"
 #include "policy/policy.h"
 
 struct buf;
-struct cert;
 struct identity;
 struct route_runtime;
 struct route_trial;
 struct snapshot;
 struct snapshot_shared;
 
-/* Who comes. What is not said of him is as it is of clients of today: he speaks TLS 1.2 too, has all cipher
- * suites and groups, and can verify every kind of key. All is borrowed. */
+/* Who comes. What is not said of him is as it is of clients of today: he speaks TLS 1.2 too, and has all
+ * cipher suites and groups. All is borrowed. */
 struct foresee_client {
     uint32_t listener;
     bool quic;
-    struct net_addr peer;  /* AF_UNSPEC: unknown */
-    const char *name;      /* in lower case, without a last dot; "": he sends none */
-    const uint8_t *alpn;   /* the names of a ProtocolNameList, each after its one-byte length */
-    size_t alpn_len;       /* 0: he sends none */
-    uint16_t version;      /* the highest that he offers: 0x0303 or 0x0304 */
+    struct net_addr peer;            /* AF_UNSPEC: unknown */
+    const char *name;                /* in lower case, without a last dot; "": he sends none */
+    const uint8_t *alpn;             /* the names of a ProtocolNameList, each after its one-byte length */
+    size_t alpn_len;                 /* 0: he sends none */
+    uint16_t version;                /* the highest that he offers: 0x0303 or 0x0304 */
+    const enum cert_key_kind *kinds; /* of key that he can verify, most wanted first */
+    size_t kinds_len;                /* 0: all, as a door prefers them */
     const struct buf *pem; /* the chain that he shows where he is asked for one, leaf first; NULL: he has none
                             */
 };

@@ -253,7 +253,7 @@ def test_text(tmp_path):
     ([], "--sni NAME is missing"), (["--sni", "a b"], "no host name"), (["--sni", "a", "--alpn", "h2,"], "--alpn"),
     (["--sni", "a", "--alpn", ","], "--alpn"), (["--sni", "a", "--from", "x"], "--from"),
     (["--sni", "a", "--tls", "1.1"], "--tls"), (["--sni", "a", "b"], "unexpected argument: b"),
-    (["--sni", "a"], "-c FILE is missing"),
+    (["--sni", "a", "--verifies", "P256"], "'P256'"), (["--sni", "a"], "-c FILE is missing"),
 ])
 def test_misused(flags, text):
     named = [] if text.startswith("-c") else ["-c", "x"]
@@ -271,6 +271,17 @@ def test_what_is_not_there(tmp_path, door):
     path.write_text("listeners: [{address: '127.0.0.1:1'}]\n")
     done = run(CARDEA, "explain", "-c", path, "--sni", "web.test")
     assert done.returncode == 1 and b"door.yaml:" in done.stderr
+
+
+def test_kinds_of_key(door, certificates):
+    """Of several certificates for a name the one that the client can verify, as a client finds it."""
+    for kinds, label, flags in (("P-256,RSA", "web", []), ("RSA", "rsa", ["-sigalgs", "RSA-PSS+SHA256"])):
+        said = explain(door, "web.test", [], None, TLS13, None, "--verifies", kinds)
+        assert said["tls"]["certificate"]["label"] == label and said["end"] is None
+        shown = tls.s_client(door, "web.test", *flags, until=b"behind the door").text
+        pem = shown[shown.index("-----BEGIN CERT"):shown.index("-----END CERT")] + "-----END CERTIFICATE-----\n"
+        assert ssl.PEM_cert_to_DER_cert(pem) == leaf(certificates[label])
+    assert explain(door, "web.test", [], None, TLS13, None, "--verifies", "ML-DSA-44")["end"]["reason"] == "handshake_failed"
 
 
 def test_quic(door, pki):
@@ -300,6 +311,11 @@ def test_what_only_a_running_door_knows(tmp_path, pki):
         return done.returncode, done.stdout.decode() + done.stderr.decode()
     code, text = ask("found.test")
     assert code == 0 and "the running door looks one up for the name; where there is none: " in text, text
+    only = tmp_path / "only.yaml"
+    only.write_text("listeners: [{address: '127.0.0.1:4433'}]\ncertificates: [{directory: certs}]\n"
+                    "routes: [{name: rest, terminate: {to: '127.0.0.1:1'}}]\n")
+    done = run(CARDEA, "explain", "-c", only, "--sni", "found.test")
+    assert done.returncode == 0 and b"the running door looks one up for the name\n" in done.stdout, done.stderr.decode()
     code, text = ask("other.test")
     assert code == 0 and f"certificate  {cert.certificate}: other.test" in text
     code, text = ask("a.apps.test")

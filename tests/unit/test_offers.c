@@ -46,6 +46,9 @@ static void test_words(void **state)
         struct hello_offers o = offers_of(fields, rows[i].extensions);
         assert_string_equal(hello_offers_groups(&o, text), rows[i].groups_text);
         assert_string_equal(hello_offers_ciphers(&o, text), rows[i].ciphers_text);
+        assert_int_equal(hello_offers_read_ciphers((struct str){text, strlen(text)}), o.ciphers);
+        hello_offers_groups(&o, text);
+        assert_int_equal(hello_offers_read_groups((struct str){text, strlen(text)}), o.groups);
     }
 }
 
@@ -58,11 +61,59 @@ static void test_nothing_known(void **state)
     assert_null(hello_offers_ciphers(&o, text));
 }
 
+/* Words of another version, and what is none. */
+static void test_reading(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned groups, ciphers;
+    } rows[] = {
+        {"", 0, 0},
+        {",", 0, 0},
+        {",,", 0, 0},
+        {"none", 0, 0},
+        {"X25519", 1u << 3, 0},
+        {"X25519,X25519MLKEM1024,X25519MLKEM768", 1u << 3 | 1, 0},
+        {"x25519", 0, 0},
+        {"X2551", 0, 0},
+        {"1301", 0, 1},
+        {"C02B,13", 0, 1u << 3},
+        {"1301,zzzz,1303,13020,c02", 0, 1 | 1u << 2},
+        {"1301,", 0, 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct str text = {rows[i].text, strlen(rows[i].text)};
+        assert_int_equal(hello_offers_read_groups(text), rows[i].groups);
+        assert_int_equal(hello_offers_read_ciphers(text), rows[i].ciphers);
+    }
+    assert_int_equal(hello_offers_read_groups((struct str){NULL, 0}), 0);
+}
+
+static bool is_x25519(uint16_t group)
+{
+    return group == 0x001d;
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    uint8_t list[HELLO_OFFERS_LIST_MAX];
+    assert_int_equal(hello_offers_cipher_list(0, list), 0);
+    assert_int_equal(hello_offers_cipher_list(1u << 3 | 1, list), 4);
+    assert_memory_equal(list, "\x13\x01\xc0\x2b", 4);
+    assert_true(hello_offers_has_group(1u << 3, is_x25519));
+    assert_false(hello_offers_has_group(1u << 2, is_x25519));
+    assert_false(hello_offers_has_group(0, is_x25519));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_nothing_known),
+        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
