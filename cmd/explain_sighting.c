@@ -49,8 +49,7 @@ const char *explain_version_word(const char *name)
     return strncmp(name, "TLS ", 4) == 0 ? name + 4 : name;
 }
 
-/* For people ----------------------------------------------------------------------------------------------
- */
+/* For people ----------------------------------------------------------------------------------------- */
 
 static void row(struct table *t, const char *label, struct buf *value)
 {

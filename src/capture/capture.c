@@ -61,8 +61,7 @@ static void account(struct capture *c, struct flow *f)
     c->held += f->buffers;
 }
 
-/* Telling -------------------------------------------------------------------------------------------------
- */
+/* Telling -------------------------------------------------------------------------------------------- */
 
 static void tell(struct capture *c, struct flow *f)
 {
@@ -100,8 +99,7 @@ static void note(struct capture *c, struct flow *f)
     list_insert(&c->queue, &f->queue);
 }
 
-/* Flows ---------------------------------------------------------------------------------------------------
- */
+/* Flows ---------------------------------------------------------------------------------------------- */
 
 /* A flow that is over goes when its hello has been told of, or it has none. */
 static void drop(struct capture *c, struct flow *f)
@@ -168,8 +166,7 @@ static void touched(struct capture *c, struct flow *f)
     clear_out(c);
 }
 
-/* Packets -------------------------------------------------------------------------------------------------
- */
+/* Packets -------------------------------------------------------------------------------------------- */
 
 static void take_tcp(struct capture *c, const struct packet *p)
 {

@@ -21,8 +21,7 @@ struct finder finder_start(bool seen_all)
     return (struct finder){.state = seen_all ? FINDER_TRIES : FINDER_SEEKS, .found = FINDER_SEEKS};
 }
 
-/* Beginnings ----------------------------------------------------------------------------------------------
- */
+/* Beginnings ----------------------------------------------------------------------------------------- */
 
 enum beginning { BEGINS_NOTHING, BEGINS_MORE, BEGINS_HELLO, BEGINS_ANSWER, BEGINS_PROXY, BEGINS_POSTGRES };
 
@@ -80,8 +79,7 @@ static enum beginning beginning_of(struct finder *f, size_t *ret_len)
                                                                          : BEGINS_NOTHING;
 }
 
-/* Going on ------------------------------------------------------------------------------------------------
- */
+/* Going on ------------------------------------------------------------------------------------------- */
 
 static void end(struct finder *f)
 {

@@ -57,8 +57,7 @@ void flow_free(struct flow *f, size_t *total)
     free(f);
 }
 
-/* TCP -----------------------------------------------------------------------------------------------------
- */
+/* TCP ------------------------------------------------------------------------------------------------ */
 
 bool flow_is_anew(const struct flow *f, const struct packet *p, unsigned side)
 {
@@ -148,8 +147,7 @@ void flow_take_tcp(struct flow *f, const struct packet *p, unsigned side, size_t
         f->closed = true;
 }
 
-/* Both ----------------------------------------------------------------------------------------------------
- */
+/* Both ----------------------------------------------------------------------------------------------- */
 
 size_t flow_buffers(const struct flow *f)
 {

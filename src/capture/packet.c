@@ -22,8 +22,7 @@ static void broken(struct packet *p)
     p->kind = PACKET_BROKEN;
 }
 
-/* Transport -----------------------------------------------------------------------------------------------
- */
+/* Transport ------------------------------------------------------------------------------------------ */
 
 /* What was captured of a payload of `len` bytes. */
 static void put_payload(struct packet *p, struct cursor c, size_t len)
@@ -85,8 +84,7 @@ void packet_read_transport(uint8_t protocol, struct cursor data, struct packet *
     read_transport(protocol, data, cursor_left(&data), ret);
 }
 
-/* IP ------------------------------------------------------------------------------------------------------
- */
+/* IP ------------------------------------------------------------------------------------------------- */
 
 static bool read_address(struct cursor *c, uint16_t family, size_t len, struct net_addr *ret)
 {
@@ -225,8 +223,7 @@ static void read_ip(struct cursor c, struct packet *p)
         broken(p);
 }
 
-/* Links ---------------------------------------------------------------------------------------------------
- */
+/* Links ---------------------------------------------------------------------------------------------- */
 
 /* PPP behind PPPoE (RFC 2516, 4; RFC 1332; RFC 5072). */
 static bool read_pppoe(struct cursor *c, uint16_t *type)

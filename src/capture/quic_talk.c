@@ -7,8 +7,7 @@
 #define CLIENT_HELLO 1
 #define CRYPTO_ERROR 0x100u /* RFC 9001, 4.8 */
 
-/* Keys ----------------------------------------------------------------------------------------------------
- */
+/* Keys ----------------------------------------------------------------------------------------------- */
 
 static struct cursor dcid_of(const struct quic_talk *t)
 {
@@ -45,8 +44,7 @@ bool quic_talk_start(struct quic_talk *t, struct cursor datagram, uint8_t *plain
     return true;
 }
 
-/* Messages ------------------------------------------------------------------------------------------------
- */
+/* Messages ------------------------------------------------------------------------------------------- */
 
 size_t quic_talk_wanted(const struct quic_talk *t)
 {
@@ -119,8 +117,7 @@ static void take_frames(struct quic_talk *t, struct cursor frames, bool from_cli
         take_server(t);
 }
 
-/* Packets -------------------------------------------------------------------------------------------------
- */
+/* Packets -------------------------------------------------------------------------------------------- */
 
 /* A client changes to the id that the server gave, and its keys stay; only after a Retry are they others. */
 static enum quic_talk_result take_of_client(struct quic_talk *t, const struct quic_packet *p, uint8_t *plain,

@@ -13,8 +13,7 @@
 
 enum record_type { RECORD_CCS = 20, RECORD_ALERT = 21, RECORD_HANDSHAKE = 22 };
 
-/* Messages ------------------------------------------------------------------------------------------------
- */
+/* Messages ------------------------------------------------------------------------------------------- */
 
 static void take_hello(struct reply_reader *r, const struct server_hello *s)
 {
@@ -94,8 +93,7 @@ void reply_messages(struct reply_reader *r, const uint8_t *data, size_t len)
         buf_free(&r->held);
 }
 
-/* Records -------------------------------------------------------------------------------------------------
- */
+/* Records -------------------------------------------------------------------------------------------- */
 
 /* The header is whole: what may follow? */
 static void begin_record(struct reply_reader *r)

@@ -16,8 +16,7 @@
 #define NUMBER_MAX 4  /* bytes of a packet number */
 #define HEAD_MAX 2048 /* of a header with its token, which is a few dozen bytes */
 
-/* Packets -------------------------------------------------------------------------------------------------
- */
+/* Packets -------------------------------------------------------------------------------------------- */
 
 /* RFC 9000, 17.2; version 2 counts them from elsewhere (RFC 9369, 3.2). */
 static enum quic_packet_type type_of(uint8_t first, uint32_t version)
@@ -60,8 +59,7 @@ bool quic_packet_next(struct cursor *datagram, struct quic_packet *ret)
     return true;
 }
 
-/* Keys ----------------------------------------------------------------------------------------------------
- */
+/* Keys ----------------------------------------------------------------------------------------------- */
 
 /* HKDF-Expand-Label with an empty context (RFC 8446, 7.1). */
 static void expand(const uint8_t secret[SECRET_LEN], const char *label, uint8_t *out, size_t len)
@@ -96,8 +94,7 @@ void initial_keys_derive(uint32_t version, struct cursor dcid, bool from_client,
     ret->newest = 0;
 }
 
-/* Opening -------------------------------------------------------------------------------------------------
- */
+/* Opening -------------------------------------------------------------------------------------------- */
 
 /* The packet number of which the low `bits` were sent (RFC 9000, A.3). */
 static uint64_t whole_number(uint64_t cut, unsigned bits, uint64_t expected)
@@ -167,8 +164,7 @@ bool initial_open(struct initial_keys *keys, const struct quic_packet *packet, u
     return true;
 }
 
-/* Frames --------------------------------------------------------------------------------------------------
- */
+/* Frames --------------------------------------------------------------------------------------------- */
 
 enum frame_type {
     FRAME_PADDING = 0,

@@ -99,8 +99,7 @@ static void test_example(void **state)
     buf_free(&b);
 }
 
-/* Sealing -------------------------------------------------------------------------------------------------
- */
+/* Sealing -------------------------------------------------------------------------------------------- */
 
 /* Append an Initial packet with these frames, in hexadecimal and then as bytes. */
 static void seal(struct buf *out, uint32_t version, const char *dcid, const char *key_dcid, bool from_client,
