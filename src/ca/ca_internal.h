@@ -75,9 +75,6 @@ bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,
 /* Those of what ca_cross() makes. */
 bool ca_add_cross_extensions(X509 *cert, const X509 *issuer);
 
-/* Is this the TLS feature status_request (RFC 7633), and nothing else? */
-bool ca_is_must_staple(X509_EXTENSION *extension);
-
 /* Append what a certificate may issue for, as ca_request has it, a space between two; nothing where that is
  * all. False when memory is out. */
 bool ca_put_constraints(const X509 *cert, struct buf *ret);
