@@ -332,7 +332,8 @@ static void test_disorder(void **state)
         struct capture *c = start(&seen);
         give_tcp(c, true, START - 1, SYN, NULL, 0);
         for (int i = 0; i < 40; i++) {
-            size_t at = (size_t)rand() % (hello.len - 1), len = MIN(1 + (size_t)rand() % 120, hello.len - at);
+            size_t at = (size_t)rand() % (hello.len - 1), want = 1 + (size_t)rand() % 120;
+            size_t len = MIN(want, hello.len - at);
             give_tcp(c, true, START + (uint32_t)at, ACK, hello.data + at, len);
             give_tcp(c, true, START + (uint32_t)at, ACK, other, len);
         }

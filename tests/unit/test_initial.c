@@ -320,6 +320,7 @@ static void test_hostile_datagrams(void **state)
         struct quic_talk t;
         size_t total = 0;
         struct buf b = {0};
+        assert_true(buf_reserve(&b, 1)); /* an empty one has an address too */
         put_hex(&b, rows[i]);
         if (quic_talk_start(&t, cursor_of(b.data, b.len), plain, &total))
             fail_msg("row %zu was taken", i);
@@ -356,6 +357,7 @@ static void test_hostile_frames(void **state)
         struct initial_content c;
         struct quic_talk t;
         size_t total = 0;
+        assert_true(buf_reserve(&b, 1));
         put_hex(&b, rows[i].hex);
         struct cursor frames = cursor_of(b.data, b.len);
         if (initial_next_frame(&frames, &c) != rows[i].kind)
