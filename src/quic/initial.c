@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 
-#define LONG_HEADER 0xc0 /* and the fixed bit */
+#define LONG_HEADER 0x80 /* the bit behind it may be anything (RFC 9287) */
 #define CID_MAX 20
 #define SECRET_LEN 32
 #define SAMPLE_LEN 16
@@ -30,7 +30,7 @@ static bool read_head(struct cursor *at, struct quic_packet *p)
 {
     uint8_t first;
     uint64_t version;
-    if (!cursor_u8(at, &first) || (first & LONG_HEADER) != LONG_HEADER || !cursor_uint(at, 4, &version))
+    if (!cursor_u8(at, &first) || (first & LONG_HEADER) == 0 || !cursor_uint(at, 4, &version))
         return false;
     p->version = (uint32_t)version;
     if (p->version != QUIC_VERSION_1 && p->version != QUIC_VERSION_2)

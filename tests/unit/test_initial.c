@@ -109,7 +109,8 @@ static void seal(struct buf *out, uint32_t version, const char *dcid, const char
     struct buf id = {0};
     put_hex(&id, dcid);
     size_t start = out->len, sealed_len = frames->len + 16;
-    put_uint(out, 1, version == QUIC_VERSION_2 ? 0xd1 : 0xc1); /* a number of two bytes */
+    unsigned fixed = from_client ? 0x40 : 0;                             /* servers may clear it (RFC 9287) */
+    put_uint(out, 1, (version == QUIC_VERSION_2 ? 0x91 : 0x81) | fixed); /* a number of two bytes */
     put_uint(out, 4, version);
     put_uint(out, 1, id.len);
     put(out, id.data, id.len);
