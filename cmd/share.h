@@ -14,7 +14,7 @@
 
 struct share_settings {
     struct client_settings client; /* with absolute paths */
-    char *cert, *key, *ca;         /* those that were made absolute */
+    char *cert, *key, *ca, *ech;   /* those that were made absolute */
     char path[SHARE_PATH_MAX];     /* of the socket */
     int64_t idle;
 };

@@ -27,6 +27,7 @@ struct wrap_options {
     struct wrap_many allow;
     struct wrap_many expect; /* client: what the server must prove: a name, KIND=VALUE, any */
     const char *ca;          /* client: who may vouch for the server */
+    const char *ech;         /* client: what to offer of Encrypted ClientHello */
     const char *clients;     /* server: who may vouch for clients */
     bool optional;           /* ... who may as well show nothing */
     const char *starttls;    /* a protocol, or with a '/' or '.' in it a file */

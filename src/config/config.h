@@ -282,6 +282,7 @@ struct config_backend_tls {
     struct config_text certificate; /* ours, with key; NULL: none */
     struct config_text key;
     struct config_texts alpn;
+    struct config_text ech;      /* base/ech_setting.h; NULL: GREASE */
     struct config_text starttls; /* a protocol's name; NULL: TLS begins at once */
     bool resume;
     size_t spares;
@@ -665,6 +666,7 @@ struct client_config {
     struct config_text service_ca;
     struct config_text name;
     enum transport transport;
+    struct config_text ech; /* base/ech_setting.h; NULL: nothing is said */
     bool share;
     struct config_store *store;
 };
@@ -710,6 +712,7 @@ struct expose_config {
     struct config_text ca;
     struct config_text name;
     enum transport transport;
+    struct config_text ech;   /* as in client_config */
     struct config_text state; /* NULL: not said */
     struct config_services services;
     struct config_store *store;

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "base/ech_setting.h"
+
 /* The first key that asks something of the backend, or NULL. */
 static const char *expectation(const struct config_backend_tls *t)
 {
@@ -68,8 +70,19 @@ static int verify_spares(const struct config_route *r, const struct config_backe
     return 0;
 }
 
+static int verify_ech(const struct config_backend_tls *t, struct err *err)
+{
+    struct ech_setting setting;
+    if (!ech_setting_read(t->ech.text, &setting) || setting.wish != ECH_WISH_FILE ||
+        t->max_version >= CONFIG_TLS_1_3)
+        return 0;
+    return err_set(err, "has 'ech' with a file, and a 'max_version' below 1.3, the first that has Encrypted "
+                        "ClientHello; leave one out");
+}
+
 bool verify_backend_tls_keys(const struct config_route *r, struct err *err)
 {
     const struct config_backend *b = config_route_backend(r);
-    return verify_expectations(b->tls, err) == 0 && verify_name(b, err) == 0 && verify_spares(r, b, err) == 0;
+    return verify_expectations(b->tls, err) == 0 && verify_name(b, err) == 0 &&
+           verify_ech(b->tls, err) == 0 && verify_spares(r, b, err) == 0;
 }

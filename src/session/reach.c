@@ -156,6 +156,19 @@ static bool take_spare(struct session *s)
     return true;
 }
 
+static void start_backend(struct session *s)
+{
+    struct setup *p = s->setup;
+    const struct backend *b = s->backend;
+    const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
+    if (to->place == CONFIG_AT_PROGRAM)
+        programs_start(s, to);
+    else if (b->host == NULL)
+        dial_start_unix(&p->dial, backend_unix_path(b));
+    else
+        dial_start(&p->dial, b->host, b->port);
+}
+
 /* Begin with the next backend; false when there is none left. */
 static bool next_backend(struct session *s)
 {
@@ -169,15 +182,9 @@ static bool next_backend(struct session *s)
     p->talk.disbelieved = false;
     s->last = s->backend = b;
     backend_acquire(b);
-    if (take_spare(s))
-        return true;
-    const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
-    if (to->place == CONFIG_AT_PROGRAM)
-        programs_start(s, to);
-    else if (b->host == NULL)
-        dial_start_unix(&p->dial, backend_unix_path(b));
-    else
-        dial_start(&p->dial, b->host, b->port);
+    ech_attempt_begin(&p->ech, &s->route->ech);
+    if (!take_spare(s))
+        start_backend(s);
     return true;
 }
 
@@ -284,6 +291,14 @@ enum session_state step_dial(struct session *s)
 enum session_state session_next_backend(struct session *s, enum close_reason reason)
 {
     return go_on(s) ? SESSION_DIAL : session_unserved(s, reason);
+}
+
+enum session_state session_same_backend(struct session *s)
+{
+    programs_leave(s);
+    dial_cancel(&s->setup->dial);
+    start_backend(s);
+    return SESSION_DIAL;
 }
 
 /* ---- JOIN ---- */

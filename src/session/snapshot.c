@@ -417,6 +417,15 @@ static void make_servers(struct build *b, struct route_runtime *r)
         make_both(b, r, true, &r->candidates.tls, &r->candidates.tls_open);
 }
 
+static void make_ech(struct build *b, struct route_runtime *r, const struct config_text *text)
+{
+    struct err err;
+    struct ech_setting setting;
+    CHECK(ech_setting_read(text->text, &setting)); /* as the configuration has seen to */
+    if (ech_offer_load(&setting, &r->ech, &err) != 0)
+        report(b, text->at, &err);
+}
+
 static void make_backend_tls(struct build *b, struct route_runtime *r, const struct config_backend_tls *t)
 {
     struct err err;
@@ -439,6 +448,7 @@ static void make_backend_tls(struct build *b, struct route_runtime *r, const str
     if (!b->failed && (r->backend_tls = tls_client_new(&params, &err)) == NULL)
         report(b, t->head.at, &err);
     plan_texts_done(params.alpn);
+    make_ech(b, r, &t->ech);
 }
 
 static void make_upstream(struct build *b, struct route_runtime *r, const struct config_backend *cb)
@@ -721,6 +731,7 @@ static void route_done(struct route_runtime *r)
     tls_server_free(r->candidates.tls);
     tls_server_free(r->candidates.tls_open);
     tls_client_free(r->backend_tls);
+    ech_offer_free(&r->ech);
     for (size_t i = 0; i < r->upstream.n; i++)
         backend_unref(r->upstream.v[i]);
     free(r->upstream.v);

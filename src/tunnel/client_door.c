@@ -73,9 +73,24 @@ static void drop_tls(struct client_door *d)
     d->trust = d->inner_trust = NULL;
 }
 
+/* Without `ech` there is GREASE everywhere. A config is the door's: services have GREASE. */
+static int load_ech(struct client_door *d, const char *text, struct err *err)
+{
+    static const struct ech_offer off = {.off = true};
+    struct ech_setting setting;
+    ech_offer_free(&d->ech);
+    if (!ech_setting_read(text, &setting))
+        return err_set(err, "--ech %s: expected " ECH_SETTING_WORDS, text);
+    if (setting.wish == ECH_WISH_OFF)
+        d->inner_ech.offer = &off;
+    return ech_offer_load(&setting, &d->ech, err) == 0 ? 0 : err_prefix(err, "--ech");
+}
+
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
     struct cert *cert;
+    if (load_ech(d, s->ech, err) != 0)
+        return -1;
     bool ok = load_cert(s, &cert, err) == 0;
     d->trust = ok ? load_trust(s->ca, err) : NULL;
     if (d->trust != NULL)
@@ -274,6 +289,7 @@ void client_door_free(struct client_door *door)
     resolver_free(door->resolver);
     tls_sessions_free(door->sessions);
     drop_tls(door);
+    ech_offer_free(&door->ech);
     cert_unref(door->cert);
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);

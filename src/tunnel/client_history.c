@@ -50,6 +50,17 @@ void client_note_reached(struct client_door *door)
     client_note_said(door, NULL);
 }
 
+void client_note_ech(struct client_door *door, const struct ech_attempt *attempt)
+{
+    const char *remark = ech_attempt_remark(attempt);
+    struct err text;
+    if (remark == NULL || door->ech_told || door->notice == NULL)
+        return;
+    door->ech_told = true;
+    err_set(&text, "the door %s %s", door->place, remark);
+    door->notice(door->notice_owner, CLIENT_ECH, text.text);
+}
+
 void client_note_tcp(struct client_door *door)
 {
     bool others = door->warm != NULL && warm_ready(door->warm) > 0;

@@ -140,6 +140,9 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
         return -1;
     if (peer->fault == FAULT_NOT_TLS)
         return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);
+    if (peer->fault == FAULT_ECH)
+        return err_set(ret, "no TLS with the door %s by Encrypted ClientHello (--ech): %s", door->place,
+                       word);
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
     if (door->alpn == NULL || strcmp(door->alpn, WIRE_ALPN) != 0)

@@ -399,7 +399,8 @@ static int tear_down(void **state)
 
 static void connect_with(struct world *w, struct tls_client *tls, const char *host)
 {
-    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(tls, host, NULL), &client_events, &w->c);
+    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(tls, &(struct tls_peer){.host = host}),
+                             &client_events, &w->c);
     run(w);
 }
 
