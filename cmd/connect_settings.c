@@ -102,6 +102,8 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_NAME, s->file->name.text);
     fill_from_file(s, SETTING_TRANSPORT, transport_word(s->file->transport));
     fill_from_file(s, SETTING_ECH, s->file->ech.text);
+    fill_from_file(s, SETTING_DOH, s->file->doh.text);
+    fill_from_file(s, SETTING_DOH_CA, s->file->doh_ca.text);
     return -1;
 }
 
@@ -215,6 +217,8 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .service_ca = s->value[SETTING_SERVICE_CA],
         .name = s->value[SETTING_NAME],
         .ech = s->value[SETTING_ECH],
+        .doh = s->value[SETTING_DOH],
+        .doh_ca = s->value[SETTING_DOH_CA],
         .alpn = WIRE_ALPN,
         .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,
     };

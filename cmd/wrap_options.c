@@ -48,6 +48,8 @@ static const struct {
     {"ca", ONE, CLIENT, offsetof(struct wrap_options, ca)},
     {"expect", MANY, CLIENT, offsetof(struct wrap_options, expect)},
     {"ech", ONE, CLIENT, offsetof(struct wrap_options, ech)},
+    {"doh", ONE, CLIENT, offsetof(struct wrap_options, doh)},
+    {"doh-ca", ONE, CLIENT, offsetof(struct wrap_options, doh_ca)},
 };
 
 static int keep(size_t row, char *value, struct wrap_options *o)
@@ -408,9 +410,21 @@ static void put_protocol(struct writing *w, const struct wrap_options *o)
         put_path(w, "starttls", "    file: ", o->starttls);
 }
 
+static void put_resolver(struct writing *w, const struct wrap_options *o)
+{
+    if (o->doh == NULL && o->doh_ca == NULL)
+        return;
+    put(w, "doh", "doh:");
+    if (o->doh != NULL)
+        put_value(w, "doh", "  url: ", o->doh);
+    if (o->doh_ca != NULL)
+        put_path(w, "doh-ca", "  ca: ", o->doh_ca);
+}
+
 /* A door that is printed has what any door has. */
 static void put_surroundings(struct writing *w, const struct wrap_options *o)
 {
+    put_resolver(w, o);
     if (o->audit != NULL) {
         put(w, NULL, "audit:");
         put_path(w, "audit", "  file: ", o->audit);

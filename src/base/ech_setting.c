@@ -9,7 +9,11 @@
 static const struct {
     const char *word;
     enum ech_wish wish;
-} words[] = {{"grease", ECH_WISH_GREASE}, {"off", ECH_WISH_OFF}};
+    bool required;
+} words[] = {{"grease", ECH_WISH_GREASE, false},
+             {"off", ECH_WISH_OFF, false},
+             {"auto", ECH_WISH_AUTO, false},
+             {"require", ECH_WISH_AUTO, true}};
 
 bool ech_setting_read(const char *text, struct ech_setting *ret)
 {
@@ -19,6 +23,7 @@ bool ech_setting_read(const char *text, struct ech_setting *ret)
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (strcmp(text, words[i].word) == 0) {
             ret->wish = words[i].wish;
+            ret->required = words[i].required;
             return true;
         }
     size_t prefix = strlen(ECH_SETTING_REQUIRE);
@@ -33,7 +38,8 @@ int ech_setting_put_absolute(struct buf *out, const struct ech_setting *setting)
     struct buf path = {0};
     if (setting->wish != ECH_WISH_FILE) {
         for (size_t i = 0; i < ARRAY_LEN(words); i++)
-            CHECK(words[i].wish != setting->wish || buf_printf(out, "%s", words[i].word));
+            if (words[i].wish == setting->wish && words[i].required == setting->required)
+                CHECK(buf_printf(out, "%s", words[i].word));
         return 0;
     }
     if (file_put_absolute(&path, setting->path) != 0)

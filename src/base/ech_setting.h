@@ -12,10 +12,11 @@ enum ech_wish {
     ECH_WISH_GREASE, /* something that looks like it, so that those who mean it do not stand out */
     ECH_WISH_OFF,    /* nothing */
     ECH_WISH_FILE,   /* by the configs of a file */
+    ECH_WISH_AUTO,   /* by those that the DNS tells */
 };
 
 #define ECH_SETTING_REQUIRE "require:"
-#define ECH_SETTING_WORDS "grease, off, a file of ECHConfigs, or require:FILE"
+#define ECH_SETTING_WORDS "grease, off, auto, require, a file of ECHConfigs, or require:FILE"
 
 struct ech_setting {
     enum ech_wish wish;
@@ -23,8 +24,8 @@ struct ech_setting {
     const char *path; /* ECH_WISH_FILE: within the text that was read */
 };
 
-/* "grease", "off", PATH or "require:PATH"; NULL is as "grease". A file of such a name is written ./off. False
- * where it is none of these. */
+/* "grease", "off", "auto", "require" (which is auto), PATH or "require:PATH"; NULL is as "grease". A file of
+ * such a name is written ./off. False where it is none of these. */
 bool ech_setting_read(const char *text, struct ech_setting *ret);
 
 /* Append the same setting as it holds wherever one is, its path absolute. -1 with errno where it is not known

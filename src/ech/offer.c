@@ -14,6 +14,7 @@
 #include "base/hostname.h"
 #include "cert/pem.h"
 #include "ech/config.h"
+#include "ech/source.h"
 
 #define FILE_MAX (64 * 1024)
 #define PEM_CONFIG "ECHCONFIG"
@@ -126,10 +127,18 @@ int ech_list_read(const struct buf *text, struct buf *ret, struct err *err)
     return err_set(err, "%s", fault);
 }
 
-int ech_offer_load(const struct ech_setting *setting, struct ech_offer *ret, struct err *err)
+bool ech_list_is_for_us(const uint8_t *data, size_t len)
+{
+    return fault_of_list(data, len) == NULL;
+}
+
+int ech_offer_load(const struct ech_setting *setting, struct ech_source *source, struct ech_offer *ret,
+                   struct err *err)
 {
     struct buf text = {0};
     *ret = (struct ech_offer){.off = setting->wish == ECH_WISH_OFF, .required = setting->required};
+    CHECK((source != NULL) == (setting->wish == ECH_WISH_AUTO));
+    ret->source = source == NULL ? NULL : ech_source_ref(source);
     if (setting->wish != ECH_WISH_FILE)
         return 0;
     if (file_read(setting->path, FILE_MAX, &text, NULL, err) != 0)
@@ -144,6 +153,7 @@ int ech_offer_load(const struct ech_setting *setting, struct ech_offer *ret, str
 void ech_offer_free(struct ech_offer *offer)
 {
     buf_free(&offer->configs);
+    ech_source_unref(offer->source);
     *offer = (struct ech_offer){0};
 }
 
@@ -155,44 +165,52 @@ void ech_attempt_end(struct ech_attempt *a)
     *a = (struct ech_attempt){0};
 }
 
-void ech_attempt_begin(struct ech_attempt *a, const struct ech_offer *offer)
-{
-    ech_attempt_end(a);
-    a->offer = offer;
-}
-
-static const struct buf *configs_of(const struct ech_attempt *a)
-{
-    if (a == NULL || a->offer == NULL || a->stage == ECH_WITHOUT)
-        return NULL;
-    const struct buf *configs = a->stage == ECH_FIRST ? &a->offer->configs : &a->configs;
-    return configs->len > 0 ? configs : NULL;
-}
-
-void ech_attempt_put(const struct ech_attempt *a, SSL *ssl)
-{
-    const struct buf *configs = configs_of(a);
-    bool off = a != NULL && a->offer != NULL && a->offer->off;
-    SSL_set_enable_ech_grease(ssl, !off);
-    if (configs != NULL)
-        CHECK(SSL_set1_ech_config_list(ssl, configs->data, configs->len));
-}
-
-bool ech_attempt_encrypts(const struct ech_attempt *a)
-{
-    return configs_of(a) != NULL;
-}
-
 static void fail(struct ech_attempt *a, const char *why)
 {
     a->stage = ECH_FAILED;
     a->why = why;
 }
 
+bool ech_attempt_begin(struct ech_attempt *a, const struct ech_offer *offer)
+{
+    ech_attempt_end(a);
+    a->offer = offer;
+    if (offer->source != NULL)
+        ech_source_read(offer->source, &a->configs);
+    else if (offer->configs.len > 0)
+        CHECK(buf_append(&a->configs, offer->configs.data, offer->configs.len));
+    if (a->configs.len > 0 || !offer->required)
+        return true;
+    fail(a, "Encrypted ClientHello is required, and no config is known");
+    return false;
+}
+
+bool ech_offer_is_unknown(const struct ech_offer *offer, struct err *ret_why)
+{
+    if (offer->source != NULL)
+        return ech_source_is_unknown(offer->source, ret_why);
+    err_set(ret_why, "there is none");
+    return false;
+}
+
+void ech_attempt_put(const struct ech_attempt *a, SSL *ssl)
+{
+    bool off = a != NULL && a->offer != NULL && a->offer->off;
+    SSL_set_enable_ech_grease(ssl, !off);
+    if (ech_attempt_encrypts(a))
+        CHECK(SSL_set1_ech_config_list(ssl, a->configs.data, a->configs.len));
+}
+
+bool ech_attempt_encrypts(const struct ech_attempt *a)
+{
+    return a != NULL && a->configs.len > 0;
+}
+
 void ech_attempt_refused(struct ech_attempt *a, const uint8_t *configs, size_t len)
 {
     CHECK(ech_attempt_encrypts(a));
     bool told = len > 0 && fault_of_list(configs, len) == NULL;
+    buf_free(&a->configs);
     if (a->stage != ECH_FIRST) {
         fail(a, "it refused the ECH config that it had told itself just before: its servers seem to have "
                 "different keys; ask who runs it");
@@ -221,6 +239,8 @@ const char *ech_attempt_remark(const struct ech_attempt *a)
 {
     switch (a->stage) {
     case ECH_ANEW:
+        if (a->offer->source != NULL) /* it is asked for anew when its time has come */
+            return NULL;
         return "has other ECH keys than the config here says, and told them: get its config anew, for each "
                "connection takes two until then";
     case ECH_WITHOUT:

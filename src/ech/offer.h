@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct ech_source;
 struct ssl_st;
 
 /* Read an ECHConfigList as it comes in files: in PEM (RFC 9934; a private key beside it is left alone), in
@@ -19,16 +20,21 @@ struct ssl_st;
  * caller's to free. -1 with `err`, to read on from the file's name. */
 int ech_list_read(const struct buf *text, struct buf *ret, struct err *err);
 
+/* Is it such a list? */
+bool ech_list_is_for_us(const uint8_t *data, size_t len);
+
 /* What is wanted, read only: many connections may share it. */
 struct ech_offer {
-    bool off;           /* not even GREASE */
-    bool required;      /* no connection without it */
-    struct buf configs; /* an ECHConfigList; empty: GREASE */
+    bool off;                  /* not even GREASE */
+    bool required;             /* no connection without it */
+    struct buf configs;        /* an ECHConfigList; empty: GREASE, or what `source` says */
+    struct ech_source *source; /* a reference; NULL: none */
 };
 
 /* What a setting wants; its file is read. *ret is for ech_offer_free(). -1 with `err`, which names the file.
- */
-int ech_offer_load(const struct ech_setting *setting, struct ech_offer *ret, struct err *err);
+ * `source` is where ECH_WISH_AUTO has its configs from (else NULL): a reference is taken. */
+int ech_offer_load(const struct ech_setting *setting, struct ech_source *source, struct ech_offer *ret,
+                   struct err *err);
 void ech_offer_free(struct ech_offer *offer);
 
 enum ech_stage {
@@ -44,12 +50,18 @@ struct ech_attempt {
     const struct ech_offer *offer; /* borrowed */
     enum ech_stage stage;
     bool again;         /* a second one is due */
-    struct buf configs; /* ECH_ANEW */
+    struct buf configs; /* what is offered; empty: GREASE */
     const char *why;    /* ECH_FAILED: static text */
 };
 
-/* Begin a connection anew; what was begun before is over. A zeroed attempt is one with GREASE. */
-void ech_attempt_begin(struct ech_attempt *a, const struct ech_offer *offer);
+/* Begin a connection anew; what was begun before is over. A zeroed attempt is one with GREASE. False where
+ * none may be made: there must be a config, and there is none (`why`; ech_offer_is_unknown()). */
+bool ech_attempt_begin(struct ech_attempt *a, const struct ech_offer *offer);
+
+/* Is there no config to be had of it now, since nobody could tell (true), or since there is none? Why, for
+ * people.
+ */
+bool ech_offer_is_unknown(const struct ech_offer *offer, struct err *ret_why);
 
 /* Let go of what it has. */
 void ech_attempt_end(struct ech_attempt *a);

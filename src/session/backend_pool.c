@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "session/backend_ech.h"
 #include "session/dial.h"
 #include "session/worker.h"
 #include "starttls/starttls.h"
@@ -209,9 +210,12 @@ static void add(struct pool *p)
     loop_set_timer(w->loop, &s->timer, loop_now(w->loop) + p->route->config->limits.dial_timeout);
     s->dial = (struct dial){
         .loop = w->loop, .resolver = w->resolver, .wake = on_dial_wake, .owner = s, .speaks_first = true};
-    ech_attempt_begin(&s->ech, &p->route->ech);
-    begin_dial(s);
-    step(s);
+    if (ech_attempt_begin(&s->ech, &p->route->ech->v[index_of(p)])) {
+        begin_dial(s);
+        step(s);
+    } else {
+        drop(s);
+    }
 }
 
 /* ---- the pool of a backend ---- */

@@ -10,6 +10,7 @@
 
 #include "http1/http1_link.h"
 #include "quic/quic.h"
+#include "session/backend_ech.h"
 #include "session/backend_pool.h"
 #include "session/hand_on.h"
 #include "session/programs.h"
@@ -169,6 +170,16 @@ static void start_backend(struct session *s)
         dial_start(&p->dial, b->host, b->port);
 }
 
+/* It may not be reached without Encrypted ClientHello, and nobody knows its keys. */
+static void refuse_unencrypted(struct session *s)
+{
+    struct err why, text;
+    ech_offer_is_unknown(&s->route->ech->v[s->setup->backend], &why);
+    err_set(&text, "%s: %s", s->setup->ech.why, why.text);
+    session_detail(s, text.text);
+    dial_start_failed(&s->setup->dial, DIAL_UNREACHABLE);
+}
+
 /* Begin with the next backend; false when there is none left. */
 static bool next_backend(struct session *s)
 {
@@ -182,8 +193,11 @@ static bool next_backend(struct session *s)
     p->talk.disbelieved = false;
     s->last = s->backend = b;
     backend_acquire(b);
-    ech_attempt_begin(&p->ech, &s->route->ech);
-    if (!take_spare(s))
+    if (take_spare(s))
+        return true;
+    if (s->route->ech != NULL && !ech_attempt_begin(&p->ech, &s->route->ech->v[p->backend]))
+        refuse_unencrypted(s);
+    else
         start_backend(s);
     return true;
 }

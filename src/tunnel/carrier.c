@@ -256,9 +256,12 @@ void carrier_want(struct carrier *c)
 {
     if (c->state != CARRIER_IDLE)
         return;
+    if (!ech_attempt_begin(&c->ech, &c->door->ech)) {
+        client_text_no_ech(c->door, &c->door->text);
+        return;
+    }
     c->state = CARRIER_RESOLVING;
     c->refused = false;
-    ech_attempt_begin(&c->ech, &c->door->ech);
     c->wanted_at = clock_monotonic();
     c->query = resolver_lookup(c->door->resolver, c->door->host, c->door->port, on_resolved, c);
 }

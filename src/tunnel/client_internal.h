@@ -137,6 +137,9 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
  * `opened`: the handshake was over on our side (in TLS 1.3 the door judges our certificate after that). */
 int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret);
 
+/* There is no ECHConfig, without which no connection may be made. */
+int client_text_no_ech(const struct client_door *door, struct err *ret);
+
 /* The same from what is known of the peer; `word` is the transport's own. */
 int client_text_peer(const struct client_door *door, const struct link_peer *peer, const char *word,
                      bool opened, struct err *ret);

@@ -36,6 +36,15 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
     }
 }
 
+int client_text_no_ech(const struct client_door *door, struct err *ret)
+{
+    struct err why;
+    ech_offer_is_unknown(&door->ech, &why);
+    return err_set(
+        ret, "no connection to the door %s without Encrypted ClientHello (--ech): no config is known: %s",
+        door->place, why.text);
+}
+
 /* ---- what the door told us in an alert ---- */
 
 /* The text reads on from "the door HOST:PORT ". */

@@ -50,7 +50,8 @@ static void begin_tcp(struct way *w)
     w->warm = w->tls != NULL;
     if (w->warm)
         return;
-    ech_attempt_begin(&w->ech, &d->ech);
+    if (!ech_attempt_begin(&w->ech, &d->ech))
+        return;
     w->dial = (struct dial){.loop = d->loop, .resolver = d->resolver, .wake = on_dial_wake, .owner = w};
     dial_start(&w->dial, d->host, d->port);
     arm(w);
@@ -116,6 +117,10 @@ static enum way_status step_tcp(struct way *w)
 {
     if (!w->tcp_begun)
         return WAY_WAIT; /* QUIC has its head start */
+    if (w->tls == NULL && w->ech.stage == ECH_FAILED) {
+        client_text_no_ech(w->door, &w->door->text);
+        return tcp_failed(w);
+    }
     if (w->tls == NULL) {
         enum way_status status = step_dial(w);
         if (status != WAY_OK)

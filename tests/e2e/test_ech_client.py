@@ -165,7 +165,7 @@ def test_bad_files(door, through, config, text, why):
 def test_bad_words(connect, door, banner):
     for word in ("", "require:"):
         done = connect(door, "--ech", word, f"127.0.0.1:{banner.port}")
-        assert done.returncode == 2 and b"expected grease, off, a file of ECHConfigs, or require:FILE" in done.stderr
+        assert done.returncode == 2 and b"expected grease, off, auto, require, a file of ECHConfigs, or require:FILE" in done.stderr
 
 
 def test_in_files(door, keys, banner, pki, tmp_path):
@@ -321,7 +321,7 @@ def test_backend_nginx(start_door, pki, nginx):
     ("{}/none", "{}/none: is no ECHConfigList"),
     ("{}/missing", "{}/missing: No such file or directory"),
     ("require:{}/missing", "{}/missing: No such file or directory"),
-    ("'require:'", "found 'require:', expected grease, off, a file of ECHConfigs, or require:FILE"),
+    ("'require:'", "found 'require:', expected grease, off, auto, require, a file of ECHConfigs, or require:FILE"),
 ])
 def test_config(tmp_path, setting, why):
     """What is wrong is told with the place of the key."""

@@ -143,6 +143,8 @@ static void test_settings(void **state)
         {"off", true, {ECH_WISH_OFF, false, NULL}},
         {"./off", true, {ECH_WISH_FILE, false, "./off"}},
         {"a.ech", true, {ECH_WISH_FILE, false, "a.ech"}},
+        {"auto", true, {ECH_WISH_AUTO, false, NULL}},
+        {"require", true, {ECH_WISH_AUTO, true, NULL}},
         {"require:a.ech", true, {ECH_WISH_FILE, true, "a.ech"}},
         {"", false, {0}},
         {"require:", false, {0}},
@@ -167,7 +169,7 @@ static void test_refusals(void **state)
     struct buf stale = {0};
     make_list(&rows[0], &offer.configs);
     make_list(&rows[3], &stale);
-    ech_attempt_begin(&a, &offer);
+    assert_true(ech_attempt_begin(&a, &offer));
     assert_true(ech_attempt_encrypts(&a) && !ech_attempt_again(&a));
     ech_attempt_refused(&a, offer.configs.data, offer.configs.len);
     assert_true(ech_attempt_again(&a) && !ech_attempt_again(&a));
@@ -176,12 +178,12 @@ static void test_refusals(void **state)
     assert_true(!ech_attempt_again(&a) && a.stage == ECH_FAILED && a.why != NULL);
     /* None that is for us is as none at all; so is what cannot be read. */
     for (size_t n = 0; n <= stale.len; n += stale.len / 2) {
-        ech_attempt_begin(&a, &offer);
+        assert_true(ech_attempt_begin(&a, &offer));
         ech_attempt_refused(&a, stale.data, n);
         assert_true(ech_attempt_again(&a) && !ech_attempt_encrypts(&a) && a.stage == ECH_WITHOUT);
     }
     offer.required = true;
-    ech_attempt_begin(&a, &offer);
+    assert_true(ech_attempt_begin(&a, &offer));
     ech_attempt_refused(&a, NULL, 0);
     assert_true(!ech_attempt_again(&a) && a.stage == ECH_FAILED && a.why != NULL);
     ech_attempt_end(&a);
