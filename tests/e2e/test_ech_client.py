@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted ClientHello as a client: `cardea connect` to a door, and a door to its backends (OpenSSL 4's server)."""
 import base64
+import hashlib
 import re
 import subprocess
 
@@ -10,6 +11,7 @@ import ech
 from capture import Capture
 from fixtures import clean_env, connect_words
 from peers import curl_door
+from pki import openssl
 from run import CARDEA, Process, free_port, run, wait_listening
 
 PUBLIC = "public.ech.test"
@@ -215,6 +217,11 @@ def backend(tmp_path_factory, names, backend_keys):
     server.stop()
 
 
+def pin(cert):
+    key = openssl("pkey", "-in", cert.key, "-pubout", "-outform", "DER")
+    return base64.b64encode(hashlib.sha256(key).digest()).decode()
+
+
 class OpenSsl3:
     """The system's s_server, which knows nothing of ECH."""
 
@@ -261,12 +268,12 @@ def test_backend_stale(start_door, pki, backend, backend_keys, spares):
     assert door.process.output().count("has other ECH keys than the config here says") == 1
 
 
-@pytest.fixture(scope="module")
-def without(tmp_path_factory, names):
+@pytest.fixture(scope="module", params=["-tls1_3", "-tls1_2"])
+def without(tmp_path_factory, names, request):
     """A backend that decrypts nothing. Without NAME in the clear it is PUBLIC."""
     cert = names["inside"]
     server = ech.Server(tmp_path_factory.mktemp("without"), names["public"], "-servername", NAME, "-cert2", str(cert.certificate),
-                        "-key2", str(cert.key))
+                        "-key2", str(cert.key), request.param)
     yield server
     server.stop()
 
@@ -293,6 +300,19 @@ def test_backend_public_name_not_proven(start_door, pki, backend_keys, names, tm
 
 
 OUTER = re.compile(rb"\xfe\x0d..\x00\x00\x01\x00[\x01\x03]", re.S)    # encrypted_client_hello, of an outer hello, with a suite of ours (RFC 9849, 5)
+
+
+def test_backend_pins(start_door, pki, without, backend_keys, names):
+    """Where a key is pinned, and nobody vouches for names, the server of the public name has one of those keys, or it is
+    believed nothing."""
+    pins = {name: pin(cert) for name, cert in names.items()}
+    for wanted, good in ((["inside"], False), (["inside", "public"], True)):
+        config = to_backend(pki, without.to)
+        config["routes"][0]["terminate"]["tls"] = {"name": NAME, "pin": [pins[name] for name in wanted], "ech": str(backend_keys[0])}
+        door = start_door(config)
+        assert (HELLO in page(door, pki)) == good
+        if not good:
+            assert door.audited(route="a")["detail"].startswith(f"ECH was refused, and not in the name of {PUBLIC}")
 
 
 @pytest.mark.parametrize("words", [[], ["-groups", "P-384"]])
