@@ -1,52 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTPS records that follow the keys of ECH (RFC 9848): BIND has the zone, OpenSSL 4 takes its config from there."""
 import json
-import re
 import stat
 import threading
 import time
 
-import pytest
-
 import ech
-from pebble import Named
+from published import PUBLIC, ROTATE, TTL, config_of, configuration, named, names, told  # noqa: F401
 from run import wait_until
-
-PUBLIC = "public.ech.test"
-ROTATE = 10  # seconds, the least that there may be
-TTL = 2
-
-
-@pytest.fixture(scope="module")
-def names(pki):
-    return {name: pki.server(f"{name}.ech.test") for name in ("shared", "public")}
-
-
-@pytest.fixture
-def named(tmp_path):
-    server = Named(tmp_path, "ech.test").start()
-    yield server
-    server.stop()
-
-
-def configuration(certs, keys, plain, dns, **publish):
-    cert = [{"name": name, "certificate": str(certs[name].certificate), "key": str(certs[name].key)} for name in certs]
-    return {
-        "certificates": cert,
-        "ech": {"public_name": PUBLIC, "keys": str(keys), "rotate": f"{ROTATE}s", "keep": "20s",
-                "publish": {"names": ["shared.ech.test"], "dns": dns, "ttl": f"{TTL}s", "alpn": ["h2", "http/1.1"], **publish}},
-        "routes": [{"name": "shared", "sni": "shared.ech.test", "terminate": {"to": plain}},
-                   {"name": "public", "sni": PUBLIC, "terminate": {"to": plain}}],
-    }
-
-
-def told(door):
-    return door.get_json("/ech")["ech"]
-
-
-def config_of(record):
-    return record.partition("ech=")[2]
-
 
 def test_records_follow_the_keys(start_door, names, named, pki, tmp_path, nginx):
     """Two doors share the keys; clients know of them what the DNS says, as long as they may cache it. Not one handshake fails
@@ -79,29 +40,6 @@ def test_records_follow_the_keys(start_door, names, named, pki, tmp_path, nginx)
     rows = told(doors[0])["keys"]
     assert [row["records"] for row in rows if row["offered"]] == [1]
     assert any(row["published"] and row["records"] == 0 and row["opens_until"] for row in rows), rows
-
-
-def test_what_fails_is_tried_again(start_door, names, named, tmp_path, nginx):
-    """A name server that refuses is quoted, by the door, by `ech ls` and by the metrics; the key is kept, for the record may have it.
-    Once it is mended the record comes by itself."""
-    dns = named.config()
-    secret = named.directory / "secret"
-    secret.write_text("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
-    door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), dns))
-    said = wait_until(lambda: "BADSIG" in door.process.output() and door.process.output(), "the server's no", 10)
-    assert "1 of 1 records could not be replaced" in said and "shared.ech.test" in said
-    done = door.cli("ech", "publish")
-    assert done.returncode == 1 and b"BADSIG" in done.stdout, done
-    assert b"a record may hold it" in door.cli("ech").stdout
-    _, metrics = door.get("/metrics")
-    assert re.search(r'^cardea_ech_records_total{what="failed"} [1-9]', metrics, re.M), metrics
-    assert "cardea_ech_records_stale 1" in metrics
-    assert named.https("shared.ech.test") == ""
-    secret.write_text(named.secret)
-    wait_until(lambda: named.https("shared.ech.test"), door.process.output, 20)
-    wait_until(lambda: "all records have the key that is offered again" in door.process.output(), door.process.output, 5)
-    wait_until(lambda: "cardea_ech_records_stale 0" in door.get("/metrics")[1], lambda: door.get("/metrics")[1], 5)
-    assert named.secret not in door.process.output()
 
 
 def test_what_else_the_record_says(start_door, names, named, tmp_path, nginx):
