@@ -90,13 +90,10 @@ static struct ech_source *ask_dns(struct client_door *d, const struct client_set
 /* Without `ech` there is GREASE everywhere. A config is the door's: services have GREASE. */
 static int load_ech(struct client_door *d, const struct client_settings *s, struct err *err)
 {
-    static const struct ech_offer off = {.off = true};
     struct ech_setting setting;
     ech_offer_free(&d->ech);
     if (!ech_setting_read(s->ech, &setting))
         return err_set(err, "--ech %s: expected " ECH_SETTING_WORDS, s->ech);
-    if (setting.wish == ECH_WISH_OFF)
-        d->inner_ech.offer = &off;
     if (setting.wish == ECH_WISH_AUTO && s->doh == NULL)
         return err_set(err,
                        "--ech %s: who is to be asked for the ECH config? Give --doh URL, set CARDEA_DOH, or "
@@ -111,11 +108,18 @@ static int load_ech(struct client_door *d, const struct client_settings *s, stru
     return rc == 0 ? 0 : err_prefix(err, "--ech");
 }
 
+static void choose_inner_ech(struct client_door *d, const struct client_settings *s)
+{
+    static const struct ech_offer off = {.off = true};
+    struct ech_setting setting;
+    if (ech_setting_read(s->ech, &setting) && setting.wish == ECH_WISH_OFF)
+        d->inner_ech.offer = &off;
+}
+
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
     struct cert *cert;
-    if (load_ech(d, s, err) != 0)
-        return -1;
+    choose_inner_ech(d, s);
     bool ok = load_cert(s, &cert, err) == 0;
     d->trust = ok ? load_trust(s->ca, err) : NULL;
     if (d->trust != NULL)
@@ -167,7 +171,7 @@ static int set_up_names(struct client_door *d, const struct client_settings *s, 
 
 static int set_up_ways(struct client_door *d, const struct client_settings *s, struct err *err)
 {
-    if (d->inner == NULL && make_tls(d, s, err) != 0)
+    if ((d->inner == NULL && make_tls(d, s, err) != 0) || load_ech(d, s, err) != 0)
         return -1;
     d->resolver = resolver_new(d->loop, err);
     if (d->resolver == NULL)
