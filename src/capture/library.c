@@ -71,6 +71,7 @@ struct capture_file *capture_file_open(const char *path, struct err *err)
     CHECK(f != NULL);
     f->path = path;
     if (load(&f->lib, err) == 0) {
+        CHECK(f->lib.open_offline_with_tstamp_precision != NULL);
         f->pcap = f->lib.open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, text);
         if (f->pcap != NULL)
             return f;

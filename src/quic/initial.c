@@ -175,17 +175,22 @@ enum frame_type {
     FRAME_CLOSE = 0x1c,
 };
 
-/* RFC 9000, 19.3. */
+static bool skip_varints(struct cursor *c, uint64_t count)
+{
+    uint64_t ignored;
+    for (; count > 0; count--)
+        if (!cursor_varint(c, &ignored))
+            return false;
+    return true;
+}
+
+/* RFC 9000, 19.3: the largest and the delay, how many ranges follow the first, two numbers for each; three
+ * counts. */
 static bool skip_ack(struct cursor *c, bool ecn)
 {
-    uint64_t ignored, ranges;
-    if (!cursor_varint(c, &ignored) || !cursor_varint(c, &ignored) || !cursor_varint(c, &ranges) ||
-        !cursor_varint(c, &ignored))
-        return false;
-    for (; ranges > 0; ranges--)
-        if (!cursor_varint(c, &ignored) || !cursor_varint(c, &ignored))
-            return false;
-    return !ecn || (cursor_varint(c, &ignored) && cursor_varint(c, &ignored) && cursor_varint(c, &ignored));
+    uint64_t ranges;
+    return skip_varints(c, 2) && cursor_varint(c, &ranges) && skip_varints(c, 1 + 2 * ranges) &&
+           (!ecn || skip_varints(c, 3));
 }
 
 static bool read_crypto(struct cursor *c, struct initial_content *ret)
