@@ -19,7 +19,7 @@ const struct schema_name keys_alerts[] = {
 };
 
 const struct schema_name keys_groups[] = {
-#define X(name, code, remark) {name, code},
+#define X(name, code, hybrid, remark) {name, code},
 #include "tables/groups.def"
 #undef X
     {NULL, 0},

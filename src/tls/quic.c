@@ -79,6 +79,16 @@ SSL *tls_quic_ssl(const struct tls_quic *t)
     return t->ssl;
 }
 
+void tls_quic_heard(struct tls_quic *t, size_t len)
+{
+    t->proof.handshake_in += (uint32_t)len;
+}
+
+void tls_quic_said(struct tls_quic *t, size_t len)
+{
+    t->proof.handshake_out += (uint32_t)len;
+}
+
 /* The certificates outlive the handshake: the peer may be asked to be proven anew (link_peer.chain). */
 static STACK_OF(CRYPTO_BUFFER) * keep_chain(const STACK_OF(CRYPTO_BUFFER) * chain)
 {
