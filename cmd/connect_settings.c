@@ -35,12 +35,28 @@ static enum transport find_transport(const char *word)
     return TRANSPORT_UNSAID;
 }
 
+/* TLS_PQ_UNSAID: no such word. */
+static enum tls_pq find_pq(const char *word)
+{
+    for (int pq = TLS_PQ_UNSAID + 1; pq < TLS_PQS; pq++)
+        if (strcmp(word, tls_pq_word((enum tls_pq)pq)) == 0)
+            return (enum tls_pq)pq;
+    return TLS_PQ_UNSAID;
+}
+
+enum tls_pq connect_settings_pq(const struct connect_settings *s)
+{
+    return s->value[SETTING_PQ] == NULL ? TLS_PQ_UNSAID : find_pq(s->value[SETTING_PQ]);
+}
+
 int connect_settings_take(struct connect_settings *s, int option, const char *verb)
 {
     CHECK(option >= CONNECT_OPTION_SETTING && option < CONNECT_OPTION_SETTING + SETTINGS);
     int which = option - CONNECT_OPTION_SETTING;
     if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    if (which == SETTING_PQ && find_pq(optarg) == TLS_PQ_UNSAID)
+        return cmd_misused(verb, "--pq %s: expected prefer, require or off", optarg);
     if (*optarg == '\0')
         return cmd_misused(verb, "%s '': it says nothing; leave it out, or give a value", flags[which]);
     s->value[which] = optarg;
@@ -97,6 +113,7 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_SERVICE_CA, s->file->service_ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
     fill_from_file(s, SETTING_TRANSPORT, transport_word(s->file->transport));
+    fill_from_file(s, SETTING_PQ, tls_pq_word(s->file->pq));
     return -1;
 }
 
@@ -170,6 +187,8 @@ int connect_settings_complete_door(struct connect_settings *s, const char *verb)
     const char *transport = s->value[SETTING_TRANSPORT]; /* a flag or a file has been judged already */
     if (transport != NULL && find_transport(transport) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "CARDEA_TRANSPORT=%s: expected auto, quic or tcp", transport);
+    if (s->value[SETTING_PQ] != NULL && connect_settings_pq(s) == TLS_PQ_UNSAID)
+        return cmd_misused(verb, "CARDEA_PQ=%s: expected prefer, require or off", s->value[SETTING_PQ]);
     return read_file(s);
 }
 
@@ -211,6 +230,7 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .name = s->value[SETTING_NAME],
         .alpn = WIRE_ALPN,
         .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,
+        .pq = connect_settings_pq(s),
     };
 }
 

@@ -128,6 +128,7 @@ _Noreturn static void become(const struct share_settings *s, int listener)
     put_option(argv, &n, "--key", s->client.key);
     put_option(argv, &n, "--ca", s->client.ca);
     put_option(argv, &n, "--transport", transport_word(s->client.transport));
+    put_option(argv, &n, "--pq", tls_pq_word(s->client.pq));
     put_option(argv, &n, "--idle", idle);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -163,12 +163,12 @@ const char *tls_quic_failure(struct tls_quic *t)
 {
     if (t == NULL)
         return "the ClientHello was refused";
-    if (t->alert != 0) {
-        const char *text = tls_alert_text(t->alert);
-        return text != NULL ? text : "the peer sent an alert";
-    }
+    if (t->alert != 0 && tls_alert_text(t->alert) == NULL)
+        return "the peer sent an alert";
+    if (t->alert != 0 || t->proof.refusal != NULL)
+        return tls_handshake_reason(&t->proof, t->alert);
     t->no_certificate = ERR_GET_REASON(ERR_peek_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
-    return t->proof.failure != NULL ? t->proof.failure->text : tls_reason();
+    return t->proof.failure != NULL ? t->proof.failure->text : tls_handshake_reason(&t->proof, 0);
 }
 
 void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret)

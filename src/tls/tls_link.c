@@ -264,7 +264,7 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
         keep_found(t);
     if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
         return link_fail(&t->link, "closed during the handshake");
-    return link_fail(&t->link, tls_reason());
+    return link_fail(&t->link, t->is_open ? tls_reason() : tls_handshake_reason(&t->proof, t->alert));
 }
 
 /* ---- link operations ---- */

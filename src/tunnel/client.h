@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/tls_group.h"
 #include "base/transport.h"
 #include "net/addr.h"
 #include "session/outcome.h"
@@ -29,6 +30,7 @@ struct client_settings {
     const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
     const char *alpn; /* the one protocol to offer; NULL: none */
     enum transport transport;
+    enum tls_pq pq;  /* with the door, and with services that speak TLS with us themselves */
     bool end_to_end; /* lead to nothing but services that speak TLS and prove their name to us */
     bool stays;      /* many connections over a long time: what did not work is worth being tried again */
     int64_t timeout; /* nanoseconds for a connection to be set up, from the dial to the door's answer */

@@ -7,13 +7,11 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cert/trust.h"
+#include "tls/groups.h"
 #include "tls/sessions.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/warm.h"
-
-static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
-                             0x0018 /* P-384 */};
 
 static struct trust *load_trust(const char *ca, struct err *err)
 {
@@ -41,8 +39,9 @@ static int make_clients(const struct client_door *d, struct cert *cert, bool res
     struct tls_client_params params = {
         .min_version = 0x0303,
         .max_version = 0x0304,
-        .groups = groups,
-        .groups_len = ARRAY_LEN(groups),
+        .groups = tls_groups_default,
+        .groups_len = TLS_GROUPS_DEFAULT,
+        .pq = d->pq,
         .trust = d->trust,
         .cert = cert,
         .alpn = &alpn,
@@ -122,6 +121,7 @@ static int set_up_names(struct client_door *d, const struct client_settings *s, 
     d->service_ca = str_dup(s->service_ca);
     d->name = str_dup(s->name != NULL ? s->name : d->host);
     d->alpn = str_dup(s->alpn);
+    d->pq = s->pq;
     return 0;
 }
 
