@@ -2,6 +2,7 @@
 """Hybrid key exchange (draft-ietf-tls-ecdhe-mlkem) with the clients and servers of others: OpenSSL 4 knows it, the
 distribution's OpenSSL, GnuTLS, NSS and curl as far as they are new enough."""
 import re
+import socket
 import subprocess
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 import ech
 import peers
 import tls
+from agents import Agent
+from fixtures import clean_env, connect_words
 from run import SLOW, run
 
 BANNER = b"behind the door"
@@ -239,6 +242,67 @@ def test_connect_is_refused(tunnels, connect, transport, ours, theirs, words, de
 def test_words(tunnels, connect):
     done = connect(tunnels["prefer"], "--pq", "yes", "127.0.0.1:1")
     assert done.returncode == 2 and b"--pq yes: expected prefer, require or off" in done.stderr
+
+
+@pytest.mark.parametrize("variable, line, words, group", [
+    ("off", "", [], "X25519"), ("", "pq: off\n", [], "X25519"), ("off", "pq: off\n", ["--pq", "prefer"], "X25519MLKEM768"),
+    ("require", "pq: off\n", [], "X25519MLKEM768")])
+def test_who_says_so(tunnels, pki, banner, tmp_path, variable, line, words, group):
+    """Flags win over the environment, and that over the file."""
+    door = tunnels["prefer"]
+    door.mark()
+    (tmp_path / ".config/cardea").mkdir(parents=True)
+    (tmp_path / ".config/cardea/config.yaml").write_text(line or "share: true\n")
+    done = run(*connect_words(door, pki.alice, pki.ca.file), "--transport", "tcp", *words, f"127.0.0.1:{banner.port}", input=b"",
+               env=clean_env(tmp_path, CARDEA_PQ=variable))
+    assert done.returncode == 0, done.stderr
+    assert door.audited(action="tunnel")["group"] == group
+
+
+def test_carriers_are_apart(tunnels, pki, banner, tmp_path):
+    """Who insists does not go through the connection of who does not."""
+    door = tunnels["prefer"]
+    for pq, group in (("off", "X25519"), ("require", "X25519MLKEM768")):
+        done = run(*connect_words(door, pki.alice, pki.ca.file), "--transport", "quic", "--pq", pq, f"127.0.0.1:{banner.port}",
+                   input=b"", env=clean_env(tmp_path, CARDEA_SHARE="1s"))
+        assert done.returncode == 0, done.stderr
+        door.audited(group=group, action="carrier", timeout=20)
+
+
+def test_wrap(start_wrap, pki, banner):
+    """Both ends have --pq; what cannot be agreed on is told by both."""
+    cert = pki.server("backend.test")
+    server = start_wrap("server", banner.port, "--cert", cert.certificate, "--key", cert.key, "--pq", "require")
+    for pq, served in (("require", True), ("off", False)):
+        client = start_wrap("client", server.port, "--ca", pki.ca.file, "--expect", "backend.test", "--pq", pq)
+        with socket.create_connection(("127.0.0.1", client.port), 10 * SLOW) as sock:
+            assert tls.read_line(sock) == ("behind the door" if served else "")
+        if served:
+            assert server.audited(group="X25519MLKEM768")
+        else:
+            assert server.audited(reason="handshake_failed")["detail"] == NO_HYBRID
+            assert "insufficient_security" in client.audited(reason="backend_tls")["detail"]
+
+
+def test_expose(start_door, pki, tmp_path, echo):
+    """An agent's --pq holds towards the door, and towards visitors whose TLS it ends."""
+    name = "a.apps.test"
+    door = start_door({
+        "certificates": [pki.server("door.test").row()], "trust": [pki.trust()],
+        "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}},
+                   {"name": "apps", "sni": "*.apps.test", "expose": {}}],
+        "policy": [{"name": "all", "who": {"any": True}, "targets": ["offer:*.apps.test"]}]})
+    cert = pki.server(name)
+    agent = Agent(tmp_path, door.address, pki, name, "--to", echo.to, "--transport", "tcp", "--pq", "require", "--end-to-end",
+                  "--service-cert", cert.certificate, "--service-key", cert.key, "--anyone")
+    try:
+        agent.says("over TCP")
+        said = tls.s_client(door, name, program=ech.openssl4())
+        assert said.done and said.group == "X25519MLKEM768", said.text
+        assert tls.s_client(door, name, "-groups", "X25519", program=ech.openssl4()).alert == "71"
+    finally:
+        agent.end()
+    assert door.audited(action="offer")["group"] == "X25519MLKEM768"
 
 
 # Backends ---------------------------------------------------------------------------------------------------------
