@@ -31,6 +31,7 @@ struct client_settings {
     const char *alpn; /* the one protocol to offer; NULL: none */
     enum transport transport;
     enum tls_pq pq;  /* with the door, and with services that speak TLS with us themselves */
+    bool unproven;   /* neither the door nor services need prove who they are */
     bool end_to_end; /* lead to nothing but services that speak TLS and prove their name to us */
     bool stays;      /* many connections over a long time: what did not work is worth being tried again */
     int64_t timeout; /* nanoseconds for a connection to be set up, from the dial to the door's answer */

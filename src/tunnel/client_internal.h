@@ -60,6 +60,7 @@ struct client_door {
     int64_t timeout;
     enum transport transport;
     enum tls_pq pq;
+    bool unproven;
     bool end_to_end;
     bool stays;
     struct carrier *carrier;                /* NULL: over TCP only */
