@@ -463,6 +463,9 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
     connect_settings_fill(&o->settings, SETTING_PQ, tls_pq_word(f->pq));
+    connect_settings_fill(&o->settings, SETTING_ECH, f->ech.text);
+    connect_settings_fill(&o->settings, SETTING_DOH, f->doh.text);
+    connect_settings_fill(&o->settings, SETTING_DOH_CA, f->doh_ca.text);
     o->state = o->state != NULL ? o->state : f->state.text;
     o->wrong = !read_services(o) || o->wrong;
     return o->wrong && !o->check ? CMD_FAILED : -1;
