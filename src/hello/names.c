@@ -18,7 +18,7 @@ static const struct name ciphers[] = {
 };
 
 static const struct name groups[] = {
-#define X(name, code, remark) {code, name},
+#define X(name, code, hybrid, remark) {code, name},
 #include "tables/groups.def"
 #undef X
 #define X(code, name) {code, name},
