@@ -179,7 +179,7 @@ void check_report_json(struct buf *out, const struct check_subject *s, const str
     member(out, "address", r->address.family == AF_UNSPEC ? NULL : net_addr_format(&r->address, address));
     member(out, "name", s->name);
     member(out, "starttls", s->protocol);
-    member(out, "result", server_probe_word(r->outcome));
+    member(out, "result", probe_outcome_word(r->outcome));
     member(out, "detail", r->outcome == PROBE_GOOD ? NULL : r->text.text);
     buf_printf(out, ",\"tls\":");
     if (r->shook_hands) {

@@ -93,14 +93,14 @@ static void begin_next(struct checking *c)
     if (c->begun == c->n)
         return;
     struct server *s = &c->servers[c->begun++];
-    s->probe = server_probe_start(&(struct server_probe_params){.loop = c->loop,
-                                                                .resolver = c->resolver,
+    s->probe = server_probe_start(&(struct server_probe_params){.to = {.loop = c->loop,
+                                                                       .resolver = c->resolver,
+                                                                       .protocol = s->protocol,
+                                                                       .host = s->host,
+                                                                       .port = s->subject.port,
+                                                                       .name = s->subject.name},
                                                                 .scratch = &c->scratch,
                                                                 .tls = c->tls,
-                                                                .protocol = s->protocol,
-                                                                .host = s->host,
-                                                                .port = s->subject.port,
-                                                                .name = s->subject.name,
                                                                 .timeout = c->timeout,
                                                                 .done = on_done,
                                                                 .owner = s});
