@@ -17,6 +17,7 @@
 #include "loop/loop.h"
 #include "starttls/starttls.h"
 #include "tls/client.h"
+#include "tls/sessions.h"
 
 #define READ_AT_ONCE 4096
 
@@ -105,6 +106,18 @@ static void take_facts(struct server_probe *p)
     r->outcome = readable && *peer.failure == '\0' ? PROBE_GOOD : PROBE_UNPROVEN;
 }
 
+static void set_afterword(struct server_probe *p)
+{
+    int64_t until = MIN(p->deadline, loop_now(p->params.to.loop) + AFTERWORD_NS);
+    loop_set_timer(p->params.to.loop, &p->timer, until);
+}
+
+/* A request is made of who has chosen its protocol. */
+static bool makes_request(const struct server_probe *p)
+{
+    return p->params.request != NULL && strcmp(p->params.request_protocol, p->result.alpn) == 0;
+}
+
 static bool shake(struct server_probe *p)
 {
     switch (link_open(p->link)) {
@@ -117,29 +130,44 @@ static bool shake(struct server_probe *p)
     }
     p->result.spent[PROBE_TLS] = clock_monotonic() - p->began;
     take_facts(p);
+    if (!makes_request(p))
+        set_afterword(p);
     p->phase = CONVERSING;
     return true;
 }
 
 static bool listen_next(struct server_probe *p)
 {
-    int64_t until = MIN(p->deadline, loop_now(p->params.to.loop) + AFTERWORD_NS);
-    loop_set_timer(p->params.to.loop, &p->timer, until);
+    set_afterword(p);
     p->phase = LISTENING;
     return true;
 }
 
-/* The request, and what comes back up to an empty line: one that does not come is no fault of TLS. */
+static bool has_heard(const struct server_probe *p)
+{
+    const struct buf *heard = &p->result.heard;
+    return !makes_request(p) || heard->len == heard->max ||
+           memmem(heard->data, heard->len, "\r\n\r\n", 4) != NULL;
+}
+
+/* In TLS 1.3 tickets come behind the handshake, and are not taken any more once our end is written. */
+static bool waits_for_ticket(const struct server_probe *p)
+{
+    bool asks_first = p->params.request != NULL && !makes_request(p);
+    return p->params.sessions != NULL && !asks_first && p->result.version == 0x0304 && !p->result.resumed &&
+           tls_sessions_count(p->params.sessions) == 0;
+}
+
+/* The request, and what comes back up to an empty line; or a ticket. That they do not come is no fault of
+ * TLS. */
 static bool converse(struct server_probe *p)
 {
     struct buf *heard = &p->result.heard;
-    if (p->params.request == NULL)
-        return listen_next(p);
-    enum link_status status = link_write_buf(p->link, &p->say);
-    while (status == LINK_OK && memmem(heard->data, heard->len, "\r\n\r\n", 4) == NULL) {
-        size_t room = heard->max - heard->len;
-        status = room == 0 ? LINK_EOF : link_read_buf(p->link, heard, MIN(room, (size_t)READ_AT_ONCE));
-    }
+    enum link_status status = has_heard(p) ? LINK_OK : link_write_buf(p->link, &p->say);
+    while (status == LINK_OK && (!has_heard(p) || waits_for_ticket(p)))
+        status = heard->len == heard->max
+                     ? LINK_EOF
+                     : link_read_buf(p->link, heard, MIN(heard->max - heard->len, (size_t)READ_AT_ONCE));
     return status == LINK_AGAIN ? false : listen_next(p);
 }
 

@@ -52,9 +52,10 @@ struct server_probe_params {
     struct tls_scratch *scratch;
     const struct tls_client *tls;  /* one that only looks (tls/client.h), of any number of probes */
     struct tls_sessions *sessions; /* resume, and keep tickets, there (tls/sessions.h). NULL: neither */
-    const char *request;           /* to be said once TLS stands, until an empty line comes. NULL: nothing */
-    int64_t timeout;               /* for all of it, in nanoseconds */
-    void (*done)(void *owner);     /* from the loop, once; free it there if you like */
+    const char *request; /* to be said once TLS stands, until an empty line comes; copied. NULL: nothing */
+    const char *request_protocol; /* ... and only to a server that has chosen this by ALPN */
+    int64_t timeout;              /* for all of it, in nanoseconds */
+    void (*done)(void *owner);    /* from the loop, once; free it there if you like */
     void *owner;
 };
 
