@@ -45,7 +45,7 @@ static const uint16_t schemes[] = {0x0403, 0x0503, 0x0603, 0x0807, 0x0804, 0x080
                                    0x0501, 0x0601, 0x0203, 0x0201, 0x0904, 0x0905, 0x0906};
 static const uint16_t versions[] = {TLS_1_3, TLS_1_2, 0x0302, 0x0301};
 static const uint16_t versions_13[] = {TLS_1_3};
-static const uint16_t versions_future[] = {TLS_FUTURE, TLS_1_3, TLS_1_2};
+static const uint16_t versions_future[] = {TLS_FUTURE, TLS_1_3, TLS_1_2, 0x0302, 0x0301};
 
 #define CODES(list) ((struct hello_codes){(list), ARRAY_LEN(list)})
 
