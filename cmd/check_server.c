@@ -37,6 +37,7 @@ struct checking;
 struct server {
     struct checking *checking;
     char host[HOST_MAX];
+    char address[NET_ADDR_TEXT_MAX]; /* at which the first handshake was made */
     struct check_subject subject;
     const struct starttls *protocol; /* NULL: TLS at once */
     struct server_probe *probe;
@@ -174,7 +175,11 @@ static void on_probed(void *owner)
         end_server(s);
         return;
     }
-    s->survey = survey_start(&(struct survey_params){.to = approach_to(s),
+    /* all of one address: behind a name there may be several servers, and not one like the other */
+    net_addr_host(&first->address, s->address);
+    struct approach_to to = approach_to(s);
+    to.host = s->address;
+    s->survey = survey_start(&(struct survey_params){.to = to,
                                                      .scratch = &c->scratch,
                                                      .clients = c->clients,
                                                      .first = first->shook_hands ? first : NULL,

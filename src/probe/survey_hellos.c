@@ -274,9 +274,10 @@ static bool hear_choice(struct line *l, const struct hello_probe_result *r)
         .version = TLS_1_2, .begin = begin_class, .hear = hear_choice, .place = place_suites, \
         .which = SUITE_##name                                                                 \
     }
-#define TOLERANCE(name, odd)                                                                    \
-    {                                                                                           \
-        .question = SURVEY_##name, .begin = begin_usual, .offer = (odd), .hear = hear_tolerance \
+#define TOLERANCE(name, odd, how)                                                          \
+    {                                                                                      \
+        .question = SURVEY_##name, .cut = CUT_##how, .begin = begin_usual, .offer = (odd), \
+        .hear = hear_tolerance                                                             \
     }
 
 const struct hello_line survey_hello_lines[] = {
@@ -304,12 +305,12 @@ const struct hello_line survey_hello_lines[] = {
      .offer = offer_compression,
      .hear = hear_compression},
     {.question = SURVEY_FALLBACK, .version = TLS_1_2, .begin = begin_fallback, .hear = hear_fallback},
-    TOLERANCE(LONG_HELLO, offer_long),
-    TOLERANCE(SPLIT_SEGMENTS, offer_long),
-    TOLERANCE(SPLIT_RECORDS, offer_long),
-    TOLERANCE(GREASE, offer_grease),
-    TOLERANCE(FUTURE_VERSION, offer_future),
-    TOLERANCE(ECH_GREASE, offer_ech),
+    TOLERANCE(LONG_HELLO, offer_long, NOT),
+    TOLERANCE(SPLIT_SEGMENTS, offer_long, SEGMENTS),
+    TOLERANCE(SPLIT_RECORDS, offer_long, RECORDS),
+    TOLERANCE(GREASE, offer_grease, NOT),
+    TOLERANCE(FUTURE_VERSION, offer_future, NOT),
+    TOLERANCE(ECH_GREASE, offer_ech, NOT),
 };
 const size_t survey_hello_lines_len = ARRAY_LEN(survey_hello_lines);
 
@@ -337,11 +338,10 @@ void survey_write_hello(const struct line *l, struct buf *ret, size_t *ret_first
                                 .random = random};
     if (kind->offer != NULL)
         kind->offer(l, &offer);
-    bool records = kind->question == SURVEY_SPLIT_RECORDS && kind->hear == hear_tolerance;
-    bool segments = kind->question == SURVEY_SPLIT_SEGMENTS && kind->hear == hear_tolerance;
     CHECK(hello_write(&offer, &message));
-    CHECK(hello_put_records(message.data, message.len, offer.legacy_version, records ? FIRST_PART : 0, ret));
+    CHECK(hello_put_records(message.data, message.len, offer.legacy_version,
+                            kind->cut == CUT_RECORDS ? FIRST_PART : 0, ret));
     *ret_first = FIRST_PART;
-    *ret_pause = segments ? PAUSE_NS : 0;
+    *ret_pause = kind->cut == CUT_SEGMENTS ? PAUSE_NS : 0;
     buf_free(&message);
 }

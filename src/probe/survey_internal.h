@@ -25,9 +25,13 @@ enum survey_client {
     SURVEY_CLIENTS,
 };
 
+/* How a hello is sent. */
+enum hello_cut { CUT_NOT, CUT_SEGMENTS, CUT_RECORDS };
+
 /* A ClientHello by hand, and what is made of the answer. */
 struct hello_line {
     enum survey_question question;
+    enum hello_cut cut;
     uint16_t version;                                           /* 0: all that there are */
     void (*begin)(struct line *l);                              /* which codes to ask for. NULL: none */
     void (*offer)(const struct line *l, struct hello_offer *o); /* what is odd about it. NULL: nothing */

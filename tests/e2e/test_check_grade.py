@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cardea check` as a judge: what it finds at servers that are set up badly, broken, or as they should be, and what other
-judges (testssl.sh, sslscan) say of the door."""
+"""`cardea check` as a judge: what it finds at servers that are set up badly, broken, or as they should be, and what sslscan
+says of the door. testssl.sh, which takes minutes for that, is in tests/soak."""
 import json
 import re
 import shutil
@@ -10,9 +10,10 @@ import threading
 
 import pytest
 
+import judges
 import peers
-from pki import openssl
-from run import CARDEA, ROOT, SANITIZER, SLOW, Process, free_port, ms, run, wait_listening
+from pki import Cert, openssl
+from run import CARDEA, ROOT, Process, free_port, ms, run, wait_listening
 
 NAME = "grade.test"
 RULES = re.findall(r'^X\((\w+), "(\w+)", (\w+|NOTE), "', (ROOT / "tables/grade_rules.def").read_text(), re.MULTILINE)
@@ -65,19 +66,10 @@ def found(told):
 
 # The door ---------------------------------------------------------------------------------------------------------
 
-def web(sock):
-    """A web server that does as it should."""
-    sock.recv(65536)
-    head = peers.http_answer(b"hello", "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
-                             "X-Frame-Options: DENY\r\nX-Content-Type-Options: nosniff\r\n"
-                             "Content-Security-Policy: default-src 'none'\r\n")
-    sock.sendall(head)
-
-
 @pytest.fixture
 def door(start_door, cert):
     """With nothing configured that need not be."""
-    with peers.Server(web) as backend:
+    with peers.Server(judges.web) as backend:
         yield start_door({"certificates": [cert.row()],
                           "routes": [{"name": "web", "sni": NAME, "alpn": "http/1.1", "terminate": {"to": backend.to}}]})
 
@@ -181,7 +173,6 @@ def test_short_rsa_and_sha1(s_server, judge, tmp_path):
     """From a CA of its own, which a certificate may be."""
     openssl("req", "-x509", "-newkey", "rsa:1024", "-nodes", "-sha1", "-days", 9, "-subj", f"/CN={NAME}", "-addext",
             f"subjectAltName=DNS:{NAME}", "-keyout", tmp_path / "weak.key", "-out", tmp_path / "weak.pem")
-    from pki import Cert
     weak = Cert(tmp_path / "weak.pem", tmp_path / "weak.key")
     told = judge(s_server("-cipher", "ALL:@SECLEVEL=0", cert=weak), ca=weak.certificate)
     assert told["grade"] == "F" and {"not_proven", "weak_key", "weak_signature"} <= set(found(told))
@@ -358,40 +349,10 @@ def test_manual():
 
 # Other judges -----------------------------------------------------------------------------------------------------
 
-WORSE = ("MEDIUM", "HIGH", "CRITICAL")
-
-
 @pytest.fixture
-def judged_door(start_door, cert, tmp_path):
-    """The same door with a certificate of a CA that can be asked what it has revoked, at a name that leads to it."""
-    ca = tmp_path / "ca"
-    secret = tmp_path / "passphrase"
-    secret.touch(0o600)
-    secret.write_text("correct horse battery staple\n")
-    for words in (["init", ca, "--name", "Judged", "--url", "http://127.0.0.1:9/ca", "--root-passphrase-file", secret],
-                  ["issue", "localhost", "--out", tmp_path / "judged"]):
-        done = run(CARDEA, "ca", *words, env={"CARDEA_CA_DIR": str(ca), "PATH": "/usr/bin:/bin"})
-        assert done.returncode == 0, done.stderr.decode()
-    with peers.Server(web) as backend:
-        row = {"certificate": str(tmp_path / "judged.pem"), "key": str(tmp_path / "judged.key")}
-        door = start_door({"certificates": [row], "routes": [{"name": "web", "sni": "localhost", "alpn": "http/1.1",
-                                                              "terminate": {"to": backend.to}}]})
-        door.root = ca / "root.pem"
-        yield door
-
-
-@pytest.mark.skipif(shutil.which("testssl") is None, reason="no testssl.sh here")
-@pytest.mark.skipif(SANITIZER is not None or SLOW > 1, reason="it takes a minute as it is")
-def test_testssl(judged_door, tmp_path):
-    """testssl.sh: nothing above LOW, of the protocols, suites, groups, certificate and headers."""
-    told = tmp_path / "told.json"
-    done = run("testssl", "--jsonfile", told, "--warnings", "off", "--color", "0", "--quiet", "--ip", "one", "--add-ca",
-               judged_door.root, "-p", "-s", "-f", "-P", "-S", "-h", f"localhost:{judged_door.port}", timeout=240)
-    findings = json.loads(told.read_text())
-    assert len(findings) > 40, done.stdout.decode()
-    bad = [each for each in findings if each["severity"] in WORSE]
-    # whom the CA has revoked is asked at an address where nobody is; there is no name server for the zone
-    assert bad == [], bad
+def judged_door(start_door, tmp_path):
+    with peers.Server(judges.web) as backend:
+        yield judges.judged_door(start_door, tmp_path, backend.to)
 
 
 @pytest.mark.skipif(shutil.which("sslscan") is None, reason="no sslscan here")
