@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/admin_client.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
@@ -231,4 +232,15 @@ int admin_ask(const char *socket, const char *method, const char *path, int64_t 
     int status = ask(&a, method, path, ret, err);
     close(a.fd);
     return status;
+}
+
+void admin_put_value(struct buf *b, const char *key, const char *value)
+{
+    if (value == NULL)
+        return;
+    CHECK(buf_printf(b, "%s%s=", b->len > 0 && b->data[b->len - 1] == '?' ? "" : "&", key));
+    for (const char *p = value; *p != '\0'; p++)
+        CHECK(isalnum((unsigned char)*p) || strchr("-._~/", *p) != NULL
+                  ? buf_append(b, p, 1)
+                  : buf_printf(b, "%%%02X", (unsigned char)*p));
 }

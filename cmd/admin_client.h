@@ -23,6 +23,10 @@ void admin_warn_of_ca(const char *socket);
 /* Is there a door to ask, as admin_ask() would look for it? True also for one that may not be asked. */
 bool admin_is_there(const char *socket);
 
+/* Append "key=value" to the query of a path, percent-encoded (RFC 3986, 2.1), behind a '&' where it does not
+ * begin with it; NULL: nothing. */
+void admin_put_value(struct buf *path, const char *key, const char *value);
+
 /* Append where a door is looked for when nobody names its socket: paths apart by words. */
 void admin_put_places(struct buf *ret);
 

@@ -138,7 +138,7 @@ void ca_warn_of_end(const struct authority *a)
         fprintf(
             stderr,
             "cardea: the root is near its end (%s): nothing that it vouches for is good behind that; make "
-            "another CA with 'cardea ca init' in time\n",
+            "another with 'cardea ca renew --root' in time\n",
             ca_left(authority_end(root), now, left));
     else if (authority_is_ending(issuer, now))
         fprintf(stderr,

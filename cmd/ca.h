@@ -32,8 +32,9 @@ struct ca_options {
     enum ca_profile profile;
     enum key_kind key;
     enum ca_reason reason;
-    int64_t lifetime; /* seconds */
-    bool key_given, same_key, generate;
+    int64_t lifetime;                                    /* seconds */
+    const char *new_root_key, *new_root_passphrase_file; /* with renew --root */
+    bool key_given, same_key, generate, root;
     bool json, all, krl, der, must_staple, no_pty, no_forwarding;
 };
 
@@ -43,6 +44,7 @@ int ca_run_form(int argc, char **argv);
 /* The forms. Each prints what went wrong and returns the exit status. */
 int ca_init(const struct ca_options *o);
 int ca_renew(const struct ca_options *o);
+int ca_renew_root(const struct ca_options *o); /* of renew, with --root; ca_root.c */
 int ca_issue_form(const struct ca_options *o);
 int ca_issue_ssh(const struct ca_options *o);
 int ca_sign(const struct ca_options *o);
@@ -86,6 +88,10 @@ int ca_ask_pin(const char *const *uris, size_t n, const char *prompt, struct sec
 /* Open the CA of --dir; with `unlock` its keys too, for which a passphrase may be asked. NULL after telling
  * why. */
 struct authority *ca_open(const struct ca_options *o, bool unlock);
+
+/* What opens the root's key, wherever it is. -1 with `err`. */
+int ca_ask_root(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
+                struct err *err);
 
 /* The time now, in seconds; and who asks, for the log ("cli:USER"). */
 int64_t ca_now(void);

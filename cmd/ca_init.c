@@ -76,9 +76,8 @@ int ca_init(const struct ca_options *o)
 
 /* ---- renew ---- */
 
-/* What opens the root's key, wherever it is. */
-static int ask_root(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
-                    struct err *err)
+int ca_ask_root(const struct authority *a, const struct ca_options *o, struct ca_secrets *ret,
+                struct err *err)
 {
     char uri[KEY_URI_MAX];
     enum key_place_kind place = authority_root_key(a, o->root_key, uri);
@@ -124,7 +123,8 @@ static int renew(struct authority *a, const struct ca_options *o, struct ca_secr
     if (check_new(a, o, err) < 0 || ca_ask_secrets(a, o, secrets, err) < 0)
         return -1;
     struct key_secrets given = ca_secrets_of(secrets);
-    if (authority_unlock(a, &given, err) < 0 || ask_root(a, o, root, err) < 0 || ask_new(o, secrets, err) < 0)
+    if (authority_unlock(a, &given, err) < 0 || ca_ask_root(a, o, root, err) < 0 ||
+        ask_new(o, secrets, err) < 0)
         return -1;
     const struct authority_renewal renewal = {.same_key = o->same_key,
                                               .any_kind = !o->key_given,
@@ -136,6 +136,16 @@ static int renew(struct authority *a, const struct ca_options *o, struct ca_secr
                                               .root = ca_secrets_of(root),
                                               .secrets = ca_secrets_of(secrets)};
     return authority_renew(a, &renewal, ca_who(who), ca_now(), err);
+}
+
+/* No certificate outlives its issuer. */
+static void tell_cut(const struct ca_options *o, int64_t end)
+{
+    char until[PEM_TIME_MAX];
+    fprintf(stderr,
+            "cardea: the %slifetime is cut to the end of the root, %s: nothing below it lives longer; "
+            "'cardea ca renew --root' makes another root\n",
+            o->lifetime == 0 ? "usual " : "", pem_time_text(end, until));
 }
 
 /* Opened anew: as every other process will see it. */
@@ -154,9 +164,13 @@ static int tell_renewed(const struct ca_options *o)
     }
     CHECK(authority_issuer(a, 0, &issuer));
     pem_time_text(facts.intermediate.not_after, until);
+    bool cut = facts.intermediate.not_after == facts.root.not_after;
+    if (cut)
+        tell_cut(o, facts.root.not_after);
     if (o->json)
-        ca_print_json(json_pack("{s:s, s:s, s:s, s:s}", "file", facts.intermediate.file, "name",
-                                facts.intermediate.name, "not_after", until, "crl", issuer.suffix));
+        ca_print_json(json_pack("{s:s, s:s, s:s, s:b, s:s}", "file", facts.intermediate.file, "name",
+                                facts.intermediate.name, "not_after", until, "cut", cut, "crl",
+                                issuer.suffix));
     else
         printf("%s: %s issues now, until %s%s\n"
                "A door that has this CA takes it when it is reloaded: cardea reload\n"
@@ -164,7 +178,7 @@ static int tell_renewed(const struct ca_options *o)
                "of the "
                "door, or 'cardea ca crl'.\n",
                facts.intermediate.file, facts.intermediate.name, until,
-               facts.intermediate.not_after == facts.root.not_after ? ", which is the end of the root" : "");
+               cut ? ", which is the end of the root" : "");
     authority_close(a);
     return CMD_OK;
 }
@@ -173,6 +187,10 @@ int ca_renew(const struct ca_options *o)
 {
     struct ca_secrets root = {.passphrase.len = 0}, secrets = {.passphrase.len = 0};
     struct err err;
+    if (o->root)
+        return ca_renew_root(o);
+    if (o->new_root_key != NULL || o->new_root_passphrase_file != NULL)
+        return cmd_misused("ca", "--new-root-key and --new-root-passphrase-file go with --root");
     if (o->same_key && (o->key_given || o->intermediate_key != NULL || o->generate))
         return cmd_misused("ca",
                            "--same-key leaves the key as it is: --key, --intermediate-key and --generate "

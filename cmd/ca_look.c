@@ -114,6 +114,15 @@ static void tell_certificate(const char *what, const struct authority_certificat
         printf("  its key is %s\n", c->token);
 }
 
+static void tell_earlier_roots(const struct authority *a)
+{
+    struct x509_st *root;
+    char name[PEM_NAME_MAX], until[PEM_TIME_MAX];
+    for (size_t i = 0; (root = authority_earlier_root(a, i)) != NULL; i++)
+        printf("before it: %s, until %s\n", pem_subject_text(root, name),
+               pem_time_text(authority_end(root), until));
+}
+
 /* Those before it that still answer for what they have issued. */
 static void tell_earlier(const struct authority *a)
 {
@@ -142,6 +151,7 @@ static void tell_keys(const struct authority_facts *f)
 static int tell(const struct authority *a, const struct authority_facts *f, const struct counts *c)
 {
     tell_certificate("root", &f->root, c->now);
+    tell_earlier_roots(a);
     tell_certificate("intermediate", &f->intermediate, c->now);
     tell_earlier(a);
     printf("may issue for: %s\n", f->permitted[0] != '\0' ? f->permitted : "all names");

@@ -61,6 +61,9 @@ enum {
     O_SSH_HOST_KEY,
     O_GENERATE,
     O_SAME_KEY,
+    O_ROOT,
+    O_NEW_ROOT_KEY,
+    O_NEW_ROOT_PASSPHRASE,
     O_NAME,
     O_KEY,
     O_PERMIT,
@@ -99,6 +102,9 @@ static const struct option options[] = {
     [O_SSH_HOST_KEY] = {"ssh-host-key", required_argument, NULL, O_SSH_HOST_KEY},
     [O_GENERATE] = {"generate", no_argument, NULL, O_GENERATE},
     [O_SAME_KEY] = {"same-key", no_argument, NULL, O_SAME_KEY},
+    [O_ROOT] = {"root", no_argument, NULL, O_ROOT},
+    [O_NEW_ROOT_KEY] = {"new-root-key", required_argument, NULL, O_NEW_ROOT_KEY},
+    [O_NEW_ROOT_PASSPHRASE] = {"new-root-passphrase-file", required_argument, NULL, O_NEW_ROOT_PASSPHRASE},
     [O_NAME] = {"name", required_argument, NULL, O_NAME},
     [O_KEY] = {"key", required_argument, NULL, O_KEY},
     [O_PERMIT] = {"permit", required_argument, NULL, O_PERMIT},
@@ -139,6 +145,9 @@ static const int goes_with[] = {
     [O_SSH_HOST_KEY] = INIT,
     [O_GENERATE] = INIT | RENEW,
     [O_SAME_KEY] = RENEW,
+    [O_ROOT] = RENEW,
+    [O_NEW_ROOT_KEY] = RENEW,
+    [O_NEW_ROOT_PASSPHRASE] = RENEW,
     [O_NAME] = INIT | ISSUE | SIGN,
     [O_KEY] = INIT | RENEW | ISSUE,
     [O_PERMIT] = INIT,
@@ -242,6 +251,10 @@ static const char **text_of(int option, struct ca_options *o)
         return &o->ssh_user_key;
     case O_SSH_HOST_KEY:
         return &o->ssh_host_key;
+    case O_NEW_ROOT_KEY:
+        return &o->new_root_key;
+    case O_NEW_ROOT_PASSPHRASE:
+        return &o->new_root_passphrase_file;
     case O_NAME:
         return &o->name;
     case O_URL:
@@ -274,6 +287,8 @@ static bool *flag_of(int option, struct ca_options *o)
         return &o->generate;
     case O_SAME_KEY:
         return &o->same_key;
+    case O_ROOT:
+        return &o->root;
     case O_MUST_STAPLE:
         return &o->must_staple;
     case O_NO_PTY:

@@ -52,7 +52,8 @@ static int swap(const char *socket, bool json, const char *key, const char *valu
     struct buf path = {0};
     struct err err;
     json_t *answer = NULL;
-    CHECK(buf_printf(&path, "/certificates/swap?%s%s", key, value));
+    CHECK(buf_printf(&path, "/certificates/swap?%s", value == NULL ? key : ""));
+    admin_put_value(&path, key, value);
     int code = admin_ask(socket, "POST", buf_text(&path), SWAP_NS, &answer, &err);
     int status = code < 0 ? cmd_failed("%s", err.text) : tell_swap(code, answer, json);
     json_decref(answer);
@@ -72,10 +73,7 @@ static int cert_swap(int argc, char **argv)
     int named = argc - optind;
     if (named + all + (ca != NULL) != 1)
         return cmd_misused("cert", "swap which? expected one of NAME, --ca CA and --all");
-    const char *value = named > 0 ? argv[optind] : ca != NULL ? ca : "";
-    if (strpbrk(value, " #?&\t\r\n") != NULL)
-        return cmd_misused("cert", "'%s' is neither a name nor the URL of a CA's directory", value);
-    return swap(socket, json, named > 0 ? "name=" : ca != NULL ? "ca=" : "all", value);
+    return swap(socket, json, named > 0 ? "name" : ca != NULL ? "ca" : "all", named > 0 ? argv[optind] : ca);
 }
 
 /* ---- cert forget ---- */

@@ -2,7 +2,6 @@
 /* `cardea cert stage`, `promote`, `rollback`, `disable`: the door does it, and reads the files itself. */
 #include "cmd/cert_stage.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -26,32 +25,20 @@ struct order {
     bool force, json;
 };
 
-/* Append "&key=value", percent-encoded (RFC 3986, 2.1). */
-static void put_value(struct buf *b, const char *key, const char *value)
-{
-    if (value == NULL)
-        return;
-    CHECK(buf_printf(b, "&%s=", key));
-    for (const char *p = value; *p != '\0'; p++)
-        CHECK(isalnum((unsigned char)*p) || strchr("-._~/", *p) != NULL
-                  ? buf_append(b, p, 1)
-                  : buf_printf(b, "%%%02X", (unsigned char)*p));
-}
-
 static int put_path(struct buf *b, const char *key, const char *path)
 {
     struct buf absolute = {0};
     if (path == NULL)
         return 0;
     if (strncmp(path, "pkcs11:", strlen("pkcs11:")) == 0) {
-        put_value(b, key, path);
+        admin_put_value(b, key, path);
         return 0;
     }
     if (file_put_absolute(&absolute, path) != 0) {
         buf_free(&absolute);
         return -1;
     }
-    put_value(b, key, buf_text(&absolute));
+    admin_put_value(b, key, buf_text(&absolute));
     buf_free(&absolute);
     return 0;
 }
@@ -94,8 +81,8 @@ static int send_order(const struct order *o)
     struct err err;
     json_t *answer = NULL;
     CHECK(buf_printf(&path, "/stage?do=%s%s", o->verb, o->force ? "&force=1" : ""));
-    put_value(&path, "name", o->name);
-    put_value(&path, "tls", o->tls);
+    admin_put_value(&path, "name", o->name);
+    admin_put_value(&path, "tls", o->tls);
     if (put_path(&path, "file", o->file) != 0 || put_path(&path, "key", o->key) != 0) {
         buf_free(&path);
         return cmd_failed("the folder that this runs in cannot be told, so the door would not find %s",

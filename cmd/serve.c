@@ -17,6 +17,7 @@
 #include "cmd/process.h"
 #include "cmd/serve_ca.h"
 #include "cmd/serve_check.h"
+#include "cmd/serve_swaps.h"
 #include "http/connect.h"
 #include "http/h2.h"
 #include "http/h3.h"
@@ -51,6 +52,7 @@ struct serving {
     struct candidates *candidates; /* NULL: their folder cannot be used */
     struct timer promoted;         /* looks whether what was promoted has expired ... */
     int64_t promoted_seen;         /* ... since it looked last, in seconds since 1970 */
+    struct serve_swaps *swaps;     /* NULL: the configuration comes from nowhere that would have backups */
     struct admin *admin;
     struct signals signals;
     const struct serve_hooks *hooks;
@@ -314,6 +316,13 @@ static void open_candidates(struct serving *s, const struct config *config)
     buf_free(&troubles);
 }
 
+static void open_swaps(struct serving *s, const struct config *config)
+{
+    const struct serve_swaps_owner owner = {s->loop, on_notice, s};
+    s->swaps = serve_swaps_new(&owner, config_state_folder(config));
+    s->bindings.aside = serve_swaps_aside(s->swaps);
+}
+
 static void on_expired(void *arg, const struct review *review, const char *errors)
 {
     (void)arg;
@@ -358,10 +367,23 @@ static int open_door(struct serving *s, const char *path, struct buf *errors)
         config_free(config);
         return -1;
     }
-    if (text == NULL)
+    if (text == NULL) {
         open_candidates(s, config);
+        open_swaps(s, config);
+    }
     s->door = door_new(s->loop, config, &s->bindings, errors);
     return s->door != NULL ? 0 : -1;
+}
+
+static void set_swaps(struct serving *s)
+{
+    if (s->swaps == NULL) {
+        admin_set_swap(s->admin, keeper_swap, s->keeper);
+        return;
+    }
+    serve_swaps_start(s->swaps, s->door, s->keeper);
+    admin_set_swap(s->admin, serve_swaps_do, s->swaps);
+    admin_set_swaps(s->admin, serve_swaps_told(s->swaps));
 }
 
 static int start(struct serving *s, const char *path)
@@ -397,7 +419,7 @@ static int start(struct serving *s, const char *path)
         admin_set_candidates(s->admin, s->candidates);
         watch_promoted(s);
         admin_set_listing(s->admin, keeper_list, s->keeper);
-        admin_set_swap(s->admin, keeper_swap, s->keeper);
+        set_swaps(s);
         admin_set_demands(s->admin, &demands);
         admin_set_ca(s->admin, serve_ca_ends, s->ca);
     }
@@ -407,6 +429,7 @@ static int start(struct serving *s, const char *path)
 static void finish(struct serving *s)
 {
     admin_free(s->admin);
+    serve_swaps_free(s->swaps);
     if (s->keeper != NULL)
         keeper_stop(s->keeper);
     loop_deliver(s->loop); /* what it has told */

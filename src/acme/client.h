@@ -53,6 +53,7 @@ struct acme_client_settings {
     const char *profile;     /* draft-ietf-acme-profiles */
     const char *replaces;    /* the CertID of what this takes the place of (RFC 9773, 5) */
     struct evp_pkey_st *key; /* of the certificate */
+    bool must_staple;        /* ask for the TLS feature status_request (RFC 7633); the CA may leave it out */
     const char *order;       /* the URL of an order with this key that was begun before */
 
     /* ACME_REVOKE and ACME_RENEWAL_INFO: in DER. */

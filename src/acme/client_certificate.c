@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/hostname.h"
 #include "cert/pem.h"
+#include "cert/tls_feature.h"
 
 #define CLOCKS_DIFFER 3600 /* seconds that the CA's clock may be ahead of ours */
 
@@ -65,11 +66,21 @@ static const EVP_MD *digest_for(const EVP_PKEY *key)
     }
 }
 
-static bool fill_request(X509_REQ *req, EVP_PKEY *key, const char *const *names, size_t len)
+static bool ask_for_feature(X509_EXTENSIONS *extensions)
+{
+    X509_EXTENSION *feature = tls_feature_new();
+    if (feature != NULL && sk_X509_EXTENSION_push(extensions, feature) > 0)
+        return true;
+    X509_EXTENSION_free(feature);
+    return false;
+}
+
+static bool fill_request(X509_REQ *req, EVP_PKEY *key, const char *const *names, size_t len, bool must_staple)
 {
     GENERAL_NAMES *sans = acme_client_san(names, len);
     X509_EXTENSIONS *extensions = NULL;
     bool ok = sans != NULL && X509V3_add1_i2d(&extensions, NID_subject_alt_name, sans, 0, 0) == 1 &&
+              (!must_staple || ask_for_feature(extensions)) &&
               X509_REQ_set_version(req, X509_REQ_VERSION_1) == 1 && X509_REQ_set_pubkey(req, key) == 1 &&
               X509_REQ_add_extensions(req, extensions) == 1 && X509_REQ_sign(req, key, digest_for(key)) > 0;
     sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
@@ -77,11 +88,12 @@ static bool fill_request(X509_REQ *req, EVP_PKEY *key, const char *const *names,
     return ok;
 }
 
-int acme_client_csr(EVP_PKEY *key, const char *const *names, size_t len, struct buf *ret, struct err *err)
+int acme_client_csr(EVP_PKEY *key, const char *const *names, size_t len, bool must_staple, struct buf *ret,
+                    struct err *err)
 {
     X509_REQ *req = X509_REQ_new();
     uint8_t *der = NULL;
-    int n = req != NULL && fill_request(req, key, names, len) ? i2d_X509_REQ(req, &der) : -1;
+    int n = req != NULL && fill_request(req, key, names, len, must_staple) ? i2d_X509_REQ(req, &der) : -1;
     bool ok = n > 0 && buf_append(ret, der, (size_t)n);
     OPENSSL_free(der);
     X509_REQ_free(req);

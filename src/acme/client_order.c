@@ -85,7 +85,8 @@ int client_make_finalize(struct acme_client *c, struct err *err)
     if (c->finalize == NULL)
         return err_set(err, "the CA's order is ready, but has no finalize");
     put_url(c, c->finalize);
-    if (acme_client_csr(c->settings.key, c->settings.names, c->settings.names_len, &der, err) < 0) {
+    if (acme_client_csr(c->settings.key, c->settings.names, c->settings.names_len, c->settings.must_staple,
+                        &der, err) < 0) {
         buf_free(&der);
         return -1;
     }

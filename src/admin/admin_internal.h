@@ -38,6 +38,7 @@ struct admin {
     struct candidates *candidates; /* NULL: nothing can be staged */
     swap_ask *swap;                /* NULL: there are no backups */
     void *swap_arg;
+    const struct swaps *swaps; /* NULL: nobody swaps what comes in files */
     struct admin_demands demands;
     admin_ca_fn *ca_ends; /* NULL: there is nobody */
     void *ca_ends_arg;

@@ -12,8 +12,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "cert/cert.h"
+#include "keeper/swaps.h"
 #include "session/snapshot.h"
 #include "session/staging.h"
+#include "session/standby.h"
 
 #define NAMES_LISTED 16
 #define ROWS_OF_PAGE 250 /* files that the keeper reads at a time */
@@ -30,12 +32,27 @@ static bool was_promoted(const struct snapshot *snap, const struct cert *cert)
 
 static void add_file(struct listing_query *q, const struct snapshot *snap, struct cert *cert)
 {
-    q->files[q->files_len++] = (struct listing_file){cert_ref(cert), was_promoted(snap, cert)};
+    q->files[q->files_len++] =
+        (struct listing_file){.cert = cert_ref(cert), .promoted = was_promoted(snap, cert)};
+}
+
+/* What stands by for it, and why it is the one that is served. */
+static void add_other(struct listing_file *f, const struct admin *a, const struct standby_pair *pair)
+{
+    if (pair->side[STANDBY_BACKUP] == NULL)
+        return;
+    f->other = cert_ref(pair->side[f->cert == pair->side[STANDBY_FIRST] ? STANDBY_BACKUP : STANDBY_FIRST]);
+    if (a->swaps == NULL)
+        return;
+    const struct swaps_state state = swaps_state_of(a->swaps, pair);
+    f->swapped = state.why;
+    f->swapped_at = state.at;
 }
 
 /* Those of the configuration, but where something was promoted that instead. */
-static void gather_files(struct listing_query *q, const struct snapshot *snap)
+static void gather_files(struct listing_query *q, const struct admin *a)
 {
+    const struct snapshot *snap = door_snapshot(a->door);
     struct stand_ins ins;
     stand_ins_make(snap->certs, snap->config->certificates.n, snap->staging, false, &ins);
     q->files = calloc(ins.n + ins.more_len + 1, sizeof(*q->files));
@@ -44,8 +61,11 @@ static void gather_files(struct listing_query *q, const struct snapshot *snap)
         bool twice = false;
         for (size_t k = 0; k < i && ins.v[i] != snap->certs[i] && !twice; k++)
             twice = ins.v[k] == ins.v[i];
-        if (ins.v[i] != NULL && !twice)
-            add_file(q, snap, ins.v[i]);
+        if (ins.v[i] == NULL || twice)
+            continue;
+        add_file(q, snap, ins.v[i]);
+        if (ins.v[i] == snap->certs[i])
+            add_other(&q->files[q->files_len - 1], a, &snap->pairs[i]);
     }
     for (size_t i = 0; i < ins.more_len; i++)
         add_file(q, snap, ins.more[i]);
@@ -60,7 +80,7 @@ void certificates_ask(const struct admin *a, const struct listing_query *query, 
         done(arg, &none);
         return;
     }
-    gather_files(&q, door_snapshot(a->door));
+    gather_files(&q, a);
     a->list(a->list_arg, &q, done, arg);
 }
 

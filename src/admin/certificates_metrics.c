@@ -5,6 +5,7 @@
 #include "admin/admin_internal.h"
 #include "admin/certificates.h"
 #include "session/snapshot.h"
+#include "session/standby.h"
 
 /* What a figure is told of. */
 static const char *label_of(const struct listing *l)
@@ -28,21 +29,36 @@ static bool put_sample(struct buf *b, const char *name, const char *label, int64
            buf_printf(b, "} %lld\n", (long long)value);
 }
 
+/* Whichever of its pair is served. */
+static const char *label_of_file(const struct snapshot *snap, size_t i)
+{
+    return snap->pairs[i].side[STANDBY_FIRST]->label;
+}
+
 static bool is_repeated(const struct snapshot *snap, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (snap->certs[k] != NULL && strcmp(snap->certs[k]->label, snap->certs[i]->label) == 0)
+        if (snap->certs[k] != NULL && strcmp(label_of_file(snap, k), label_of_file(snap, i)) == 0)
             return true;
     return false;
 }
 
-static bool put_files(struct buf *b, const struct snapshot *snap)
+/* What is served of an entry, or what stands by for that; NULL: nothing. */
+static const struct cert *cert_of(const struct snapshot *snap, size_t i, bool backup)
+{
+    const struct standby_pair *pair = &snap->pairs[i];
+    if (!backup)
+        return snap->certs[i];
+    return pair->side[snap->certs[i] == pair->side[STANDBY_FIRST] ? STANDBY_BACKUP : STANDBY_FIRST];
+}
+
+static bool put_files(struct buf *b, const char *name, const struct snapshot *snap, bool backups)
 {
     bool ok = true;
     for (size_t i = 0; i < snap->config->certificates.n && ok; i++) {
-        const struct cert *cert = snap->certs[i];
+        const struct cert *cert = cert_of(snap, i, backups);
         ok = cert == NULL || is_repeated(snap, i) ||
-             put_sample(b, "certificate_not_after_seconds", cert->label, cert->not_after);
+             put_sample(b, name, label_of_file(snap, i), cert->not_after);
     }
     return ok;
 }
@@ -82,7 +98,8 @@ static bool put_listed(struct buf *b, const struct snapshot *snap, const struct 
     };
     bool ok = true;
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]) && ok; row++) {
-        ok = admin_gauge(b, rows[row].name, rows[row].help) && (row > 0 || put_files(b, snap));
+        ok = admin_gauge(b, rows[row].name, rows[row].help) &&
+             (row > 1 || put_files(b, rows[row].name, snap, row == 1));
         for (size_t i = 0; i < len && ok; i++)
             ok =
                 !is_measured(v, i) || put_sample(b, rows[row].name, label_of(&v[i]), rows[row].figure(&v[i]));

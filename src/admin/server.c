@@ -195,6 +195,12 @@ void admin_set_candidates(struct admin *a, struct candidates *candidates)
     a->candidates = candidates;
 }
 
+void admin_set_swaps(struct admin *a, const struct swaps *swaps)
+{
+    CHECK_MAGIC(a, ADMIN_MAGIC);
+    a->swaps = swaps;
+}
+
 void admin_set_swap(struct admin *a, swap_ask *ask, void *arg)
 {
     CHECK_MAGIC(a, ADMIN_MAGIC);

@@ -42,6 +42,10 @@ typedef void swap_done(void *arg, size_t swapped, size_t left, const struct err 
 typedef void swap_ask(void *arg, const char *name, const char *ca, swap_done *done, void *done_arg);
 void admin_set_swap(struct admin *admin, swap_ask *ask, void *arg);
 
+/* What was swapped of certificates in files; outlives it. */
+struct swaps;
+void admin_set_swaps(struct admin *admin, const struct swaps *swaps);
+
 /* Who knows of names on demand. `forget` is asked on the control thread, and answers there, from within or
  * later: how many lineages it had, or -1 with `err`, and how many certificates were revoked before. */
 typedef void demands_forgotten(void *arg, int count, int revoked, const struct err *err);

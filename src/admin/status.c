@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "session/snapshot.h"
+#include "session/standby.h"
 
 #define TEXTS_SHOWN 16 /* names of a list; a route may have a million */
 
@@ -107,7 +108,8 @@ static bool put_certificates(struct buf *b, const struct snapshot *snap)
         if (cert == NULL)
             continue;
         int64_t end = MIN(cert->not_after, INT64_MAX / NSEC_PER_SEC); /* some end in 9999 */
-        ok = buf_printf(b, "%s{", first ? "" : ",") && put_text(b, "name", cert->label) &&
+        ok = buf_printf(b, "%s{", first ? "" : ",") &&
+             put_text(b, "name", snap->pairs[i].side[STANDBY_FIRST]->label) &&
              buf_printf(b, ",\"not_after\":\"%s\",\"expired\":%s,\"names\":[",
                         clock_format(end * NSEC_PER_SEC, when),
                         cert->not_after < time(NULL) ? "true" : "false");

@@ -18,6 +18,7 @@
 #include "session/routing.h"
 #include "session/snapshot.h"
 #include "session/staging.h"
+#include "session/standby.h"
 
 #define WARNINGS_MAX 20 /* of one configuration; the rest is counted */
 
@@ -34,13 +35,21 @@ void tell_warn(struct telling *t, struct config_pos at, const char *fmt, ...)
     t->ok = t->ok && buf_printf(t->out, "%s\n", placed.text);
 }
 
+static const struct config_text *file_of(const struct config_certificate *c, enum standby_side side)
+{
+    return side == STANDBY_BACKUP ? &c->backup->certificate : &c->certificate;
+}
+
 static void warn_of_certificates(struct telling *t)
 {
     const struct config *c = t->snap->config;
     struct err text;
     for (size_t i = 0; i < c->certificates.n; i++)
-        if (t->snap->certs[i] != NULL && cert_warning(t->snap->certs[i], time(NULL), &text))
-            tell_warn(t, c->certificates.v[i].certificate.at, "%s", text.text);
+        for (int side = 0; side < STANDBY_SIDES; side++) {
+            const struct cert *cert = t->snap->pairs[i].side[side];
+            if (cert != NULL && cert_warning(cert, time(NULL), &text))
+                tell_warn(t, file_of(&c->certificates.v[i], (enum standby_side)side)->at, "%s", text.text);
+        }
 }
 
 static bool is_same_leaf(const struct cert *a, const struct cert *b)
@@ -55,9 +64,10 @@ static void warn_of_hidden(struct telling *t, const struct staged *item, bool *m
     const struct config *c = t->snap->config;
     staging_stands_for(item->cert, t->snap->certs, c->certificates.n, marks);
     for (size_t i = 0; i < c->certificates.n; i++) {
-        const struct config_text *file = &c->certificates.v[i].certificate;
         if (!marks[i])
             continue;
+        const struct config_text *file =
+            file_of(&c->certificates.v[i], standby_serves(&t->snap->pairs[i], t->snap->aside));
         if (is_same_leaf(item->cert, t->snap->certs[i]))
             tell_warn(
                 t, file->at,

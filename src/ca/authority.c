@@ -32,20 +32,6 @@ char *authority_path(const char *dir, const char *name)
 
 /* ---- opening ---- */
 
-static struct ca *load_root(const char *dir, struct err *err)
-{
-    char *path = authority_path(dir, ROOT_CERT);
-    struct ca *ca = ca_new();
-    CHECK(ca != NULL);
-    if (ca_load_chain(ca, path, err) < 0) {
-        ca_free(ca);
-        ca = NULL;
-    }
-    ERR_clear_error();
-    free(path);
-    return ca;
-}
-
 static struct state *load_database(const char *dir, struct err *err)
 {
     char *path = authority_path(dir, DATABASE);
@@ -64,8 +50,7 @@ struct authority *authority_open(const char *dir, struct err *err)
     struct authority *a = calloc(1, sizeof(*a));
     CHECK(a != NULL && (a->dir = strdup(dir)) != NULL);
     a->magic = AUTHORITY_MAGIC;
-    if ((a->root = load_root(dir, err)) == NULL || (a->db = load_database(dir, err)) == NULL ||
-        authority_load_generations(a, err) < 0) {
+    if ((a->db = load_database(dir, err)) == NULL || authority_load_generations(a, err) < 0) {
         err_prefix(err, "no CA in %s", dir);
         authority_close(a);
         return NULL;
@@ -128,8 +113,11 @@ static int load_ssh(struct authority *a, int which, const struct key_secrets *se
 static void lock(struct authority *a)
 {
     for (size_t i = 0; i < a->generations_len; i++) {
-        EVP_PKEY_free(a->generations[i].ca->key);
-        a->generations[i].ca->key = NULL;
+        struct ca *ca = a->generations[i].ca;
+        if (ca == NULL) /* the log was not read to its end */
+            continue;
+        EVP_PKEY_free(ca->key);
+        ca->key = NULL;
     }
     for (int which = 0; which < SSH_CAS; which++) {
         EVP_PKEY_free(a->ssh[which]);
@@ -159,7 +147,7 @@ void authority_close(struct authority *a)
     if (a == NULL)
         return;
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    ca_free(a->root);
+    roots_free(&a->roots);
     lock(a);
     authority_free_generations(a);
     state_close(a->db);
@@ -172,7 +160,19 @@ void authority_close(struct authority *a)
 X509 *authority_root(const struct authority *a)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    return a->root->chain[0];
+    return a->roots.v[a->roots.n - 1].ca->chain[0];
+}
+
+X509 *authority_earlier_root(const struct authority *a, size_t i)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return i + 1 < a->roots.n ? a->roots.v[a->roots.n - 2 - i].ca->chain[0] : NULL;
+}
+
+bool authority_put_roots(const struct authority *a, int64_t now, struct buf *ret_pem)
+{
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    return roots_put_pem(&a->roots, now, ret_pem);
 }
 
 X509 *authority_intermediate(const struct authority *a)
@@ -353,6 +353,7 @@ static X509 *certify(struct authority *a, EVP_PKEY *key, enum ca_profile profile
     struct ca_request request = *asked;
     if (apply_profile(a, profile, &request, err) < 0)
         return NULL;
+    roots_put_above(&a->roots, authority_current(a)->ca, request.now); /* some end as time goes by */
     X509 *cert =
         ca_check_key(key, err) < 0 ? NULL : ca_certify(authority_current(a)->ca, key, profile, &request, err);
     if (cert != NULL && record(a, cert, profile, &request, who, err) < 0) {

@@ -3,7 +3,9 @@
  * which each act is a row of a log that can only grow.
  *
  * root.pem and root.key: the anchor. Its key is encrypted and may be taken away; only a new intermediate
- * needs it.
+ * needs it. Roots that come later are root-2.pem and so on, the log says which there are; then root.pem has
+ * all that have not expired, the latest one first, and cross-2-1.pem is the second one as the first vouches
+ * for it.
  *
  * intermediate.pem and intermediate.key: what issues, and signs CRLs and OCSP answers. Those that come later
  * are intermediate-2.pem and so on; the log says which there are, and the last one issues. Those before go
@@ -79,9 +81,16 @@ int authority_unlock_by_file(struct authority *a, const char *passphrase_file, s
 /* NULL is allowed. Wipes the keys. */
 void authority_close(struct authority *a);
 
-/* The certificates, borrowed; the intermediate is the one that issues. */
+/* The certificates, borrowed; the root is the latest one, the intermediate the one that issues. */
 struct x509_st *authority_root(const struct authority *a);
 struct x509_st *authority_intermediate(const struct authority *a);
+
+/* The roots before it, the latest of these first. NULL behind the last one. */
+struct x509_st *authority_earlier_root(const struct authority *a, size_t i);
+
+/* Append whom to trust, in PEM: the roots that have not expired, the latest one first. False when memory is
+ * out. */
+bool authority_put_roots(const struct authority *a, int64_t now, struct buf *ret_pem);
 
 /* A key that has issued, with its latest certificate. */
 struct authority_issuer {
@@ -109,6 +118,26 @@ struct authority_renewal {
     struct key_secrets root;    /* what opens the root's key */
     struct key_secrets secrets; /* what opens the other keys; its passphrase encrypts a new one */
 };
+
+/* ---- a new root ---- */
+
+struct authority_root_renewal {
+    bool any_kind;           /* the kind of the key before; else `kind` */
+    enum key_kind kind;      /* of the new key */
+    const char *uri;         /* of a key in a token; NULL: in a file, which `passphrase` encrypts */
+    bool generate;           /* make it in the token */
+    const char *root_key;    /* of the root before, as authority_renewal has it */
+    int64_t lifetime;        /* seconds; 0: 20 years */
+    struct key_secrets root; /* what opens the key of the root before */
+    struct str passphrase, pin;
+};
+
+/* Make another root. It and the one before sign each other (RFC 4210, 4.4): whoever trusts either of them
+ * believes in all that is issued from then on. The next intermediate is signed by it. Keys need not be
+ * unlocked. `a` must be closed then; what was written before a crash is not looked at again: until the log
+ * has it there is no new root, and root.pem follows the log. -1 with `err`. */
+int authority_renew_root(struct authority *a, const struct authority_root_renewal *renewal, const char *who,
+                         int64_t now, struct err *err);
 
 /* What opens the root's key, as authority_renewal has it in `root_key`? */
 enum key_place_kind authority_root_key(const struct authority *a, const char *root_key,

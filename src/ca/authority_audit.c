@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The audit of an authority: its log in itself (audit.c), and what is in it held against the folder and
  * against the keys of the CA. Whoever writes to the database can compute hashes, but not sign. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -15,10 +16,10 @@ struct known {
     X509 *cert;
 };
 
-/* What the log tells of the CA itself: the root, and the intermediates by their rows. */
+/* What the log tells of the CA itself: the roots, and the intermediates by their rows. */
 struct trust {
     const struct authority *a;
-    bool root;
+    struct roots roots;
     struct buf intermediates; /* of struct known */
 };
 
@@ -42,37 +43,44 @@ static X509 *read_certificate(struct str der)
     return NULL;
 }
 
-static bool is_signed(X509 *cert, X509 *issuer)
-{
-    EVP_PKEY *key = X509_get_pubkey(issuer);
-    bool ok = key != NULL && X509_NAME_cmp(X509_get_issuer_name(cert), X509_get_subject_name(issuer)) == 0 &&
-              X509_verify(cert, key) == 1;
-    EVP_PKEY_free(key);
-    ERR_clear_error();
-    return ok;
-}
-
 /* ---- the certificates of the CA ---- */
 
-/* Certificates of another CA over the same log would be one way to hide what was issued. */
-static int no_such_root(const struct authority *a, struct err *err)
+/* Certificates of another CA over the same log would be one way to hide what was issued: root.pem has none
+ * but roots of the log, the latest one among them. */
+static int check_root_file(const struct trust *t, struct err *err)
 {
-    return err_set(err, "%s/%s is not the certificate that the log begins with", a->dir, ROOT_CERT);
+    char *path = authority_path(t->a->dir, ROOT_CERT);
+    struct ca *file = ca_new();
+    CHECK(file != NULL);
+    int rc = ca_load_chain(file, path, err);
+    size_t known = 0;
+    bool latest = false;
+    for (size_t i = 0; rc == 0 && i < file->chain_len; i++)
+        for (size_t k = 0; k < t->roots.n; k++)
+            if (X509_cmp(file->chain[i], t->roots.v[k].ca->chain[0]) == 0) {
+                known++;
+                latest = latest || k + 1 == t->roots.n;
+                break;
+            }
+    if (rc == 0 && (known < file->chain_len || !latest))
+        rc = err_set(err, "%s is not the certificate that the log %s", path,
+                     t->roots.n > 1 ? "has, or lacks the latest root (cardea ca renew writes it anew)"
+                                    : "begins with");
+    ca_free(file);
+    free(path);
+    return rc;
 }
 
 static int take(void *arg, int64_t row, struct str detail, struct str content, struct err *err)
 {
     struct trust *t = arg;
+    int about_root = roots_take(&t->roots, row, detail, content, err);
+    if (about_root != 0)
+        return about_root < 0 ? -1 : 0;
     const struct known known = {row, read_certificate(content)};
-    X509 *root = t->a->root->chain[0];
     if (known.cert == NULL)
         return err_set(err, "the log has no certificate of the CA at row %lld", (long long)row);
-    if (str_is(detail, ROOT_CERT)) {
-        t->root = t->root || X509_cmp(known.cert, root) == 0;
-        X509_free(known.cert);
-        return t->root ? 0 : no_such_root(t->a, err);
-    }
-    if (buf_append(&t->intermediates, &known, sizeof(known)) && is_signed(known.cert, root))
+    if (buf_append(&t->intermediates, &known, sizeof(known)) && roots_signed(&t->roots, known.cert))
         return 0;
     return err_set(err, "the root has not signed the intermediate of row %lld", (long long)row);
 }
@@ -80,8 +88,8 @@ static int take(void *arg, int64_t row, struct str detail, struct str content, s
 static int check_files(const struct trust *t, struct err *err)
 {
     const struct authority *a = t->a;
-    if (!t->root)
-        return no_such_root(a, err);
+    if (check_root_file(t, err) < 0)
+        return -1;
     for (size_t i = 0; i < a->generations_len; i++) {
         const struct generation *g = &a->generations[i];
         X509 *cert = find(t, g->row);
@@ -108,7 +116,7 @@ static int check_issued(void *arg, const struct authority_entry *entry, struct e
              memcmp(ASN1_STRING_get0_data(serial), entry->serial.bytes, entry->serial.len) != 0 ||
              authority_end(cert) != entry->not_after)
         fault = "the certificate has another serial number, or another end";
-    else if (!is_signed(cert, issuer))
+    else if (!authority_is_signed(cert, issuer))
         fault = "the certificate is not signed by its issuer";
     X509_free(cert);
     return fault == NULL ? 0
@@ -130,6 +138,7 @@ int authority_audit(struct authority *a, const struct authority_head *known, str
     for (size_t i = 0; i < t.intermediates.len / sizeof(struct known); i++)
         X509_free(((const struct known *)(const void *)t.intermediates.data)[i].cert);
     buf_free(&t.intermediates);
+    roots_free(&t.roots);
     return rc;
 }
 

@@ -23,7 +23,6 @@
 #include "state/state.h"
 
 #define YEAR (INT64_C(365) * 86400)
-#define ROOT_LIFETIME (20 * YEAR)
 #define NAME_MAX_LEN 48 /* so that what stands behind it fits into a common name */
 #define PASSPHRASE_MIN 8
 

@@ -10,6 +10,7 @@
 
 struct state;
 
+#define ROOT_LIFETIME (INT64_C(20) * 365 * 86400)        /* seconds, unless something else is asked for */
 #define INTERMEDIATE_LIFETIME (INT64_C(5) * 365 * 86400) /* seconds, unless something else is asked for */
 
 #define AUTHORITY_MAGIC 0xa07409b1u
@@ -37,10 +38,49 @@ struct generation {
     int64_t issuer;                   /* ... and of its key */
 };
 
+#define ROOTS_MAX CA_CHAIN_MAX
+
+/* What others trust. */
+struct root {
+    struct ca *ca;                  /* its certificate, and its key for as long as that is needed */
+    char cert[GENERATION_FILE_MAX]; /* names in the folder */
+    char key[GENERATION_FILE_MAX];
+};
+
+/* The roots as the log tells of them, the first one first, and the certificates by which they vouch for each
+ * other. */
+struct roots {
+    struct root v[ROOTS_MAX];
+    size_t n;
+    X509 *cross[2 * ROOTS_MAX];
+    size_t cross_n;
+};
+
+/* Take a row about a root: a later one only where one before vouches for it. 1; 0: the row is about something
+ * else; -1 with `err`. */
+int roots_take(struct roots *r, int64_t row, struct str detail, struct str content, struct err *err);
+void roots_free(struct roots *r);
+
+/* The latest; there is one. */
+struct root *roots_latest(struct roots *r);
+
+/* Has one of them signed it? */
+bool roots_signed(const struct roots *r, X509 *cert);
+
+/* Append to an intermediate the certificates by which those who trust another root than its own believe in
+ * it, as far as they are good at `now`. What stood above it goes. */
+void roots_put_above(const struct roots *r, struct ca *intermediate, int64_t now);
+
+/* Append all that have not expired at `now`, the latest one first, in PEM. False when memory is out. */
+bool roots_put_pem(const struct roots *r, int64_t now, struct buf *ret);
+
+/* Is the certificate signed by this issuer, whose name it has? */
+bool authority_is_signed(X509 *cert, X509 *issuer);
+
 struct authority {
     uint32_t magic;
     char *dir;
-    struct ca *root;                /* without its key */
+    struct roots roots;
     struct generation *generations; /* one at least; the last one issues */
     size_t generations_len;
     EVP_PKEY *ssh[SSH_CAS];      /* once unlocked */
@@ -68,6 +108,27 @@ void authority_free_generations(struct authority *a);
 /* Read the key of one. -1 with `err`. */
 int authority_load_key(const struct authority *a, const struct generation *g,
                        const struct key_secrets *secrets, struct err *err);
+
+/* Read the key of the latest root, from `root_key` (NULL: its file in the folder), only as long as it is
+ * needed. -1 with `err`. */
+int authority_unlock_root(struct authority *a, const char *root_key, const struct key_secrets *secrets,
+                          struct err *err);
+void authority_lock_root(struct authority *a);
+
+/* Write root.pem as `a` has read the log. -1 with `err`. */
+int authority_write_roots(const struct authority *a, int64_t now, struct err *err);
+
+/* Is there a file of this name in the folder? */
+bool authority_has_file(const struct authority *a, const char *name);
+
+#define AUTHORITY_NAME_LEN 64 /* of a common name (RFC 5280, A.1) */
+
+/* The common name of `cert` without a number `before` at its end, and with this one. -1 with `err`. */
+int authority_next_name(X509 *cert, const char *before, int number, char ret[AUTHORITY_NAME_LEN + 1],
+                        struct err *err);
+
+/* Which kind of key it is; P-256 where that is none that we make. */
+enum key_kind authority_kind_like(const EVP_PKEY *key);
 
 /* Write ca's certificates and its key into files of the folder: the key encrypted where there is a
  * passphrase, or its URI. -1 with `err`. */

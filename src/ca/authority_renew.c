@@ -19,7 +19,6 @@
 #include "state/state.h"
 
 #define NUMBER_MAX 9999
-#define NAME_LEN 64 /* of a common name (RFC 5280, A.1) */
 
 /* What is being made. */
 struct making {
@@ -32,7 +31,7 @@ struct making {
 
 /* ---- names ---- */
 
-static bool exists(const struct authority *a, const char *name)
+bool authority_has_file(const struct authority *a, const char *name)
 {
     char *path = authority_path(a->dir, name);
     bool is = access(path, F_OK) == 0;
@@ -46,7 +45,7 @@ static int choose_files(struct making *m, struct err *err)
     for (m->number = 2; m->number <= NUMBER_MAX; m->number++) {
         snprintf(m->cert, sizeof(m->cert), INTERMEDIATE "-%d.pem", m->number);
         snprintf(m->key, sizeof(m->key), INTERMEDIATE "-%d.key", m->number);
-        if (!exists(m->a, m->cert) && !exists(m->a, m->key))
+        if (!authority_has_file(m->a, m->cert) && !authority_has_file(m->a, m->key))
             break;
     }
     if (m->number > NUMBER_MAX)
@@ -57,26 +56,38 @@ static int choose_files(struct making *m, struct err *err)
     return 0;
 }
 
-/* Who has another key has another name, so that nobody mixes up their CRLs: that of the first one, and the
- * number. */
-static int choose_name(const struct making *m, char ret[NAME_LEN + 1], struct err *err)
+int authority_next_name(X509 *cert, const char *before, int number, char ret[AUTHORITY_NAME_LEN + 1],
+                        struct err *err)
 {
-    const struct generation *g = authority_current(m->a);
-    char text[2 * NAME_LEN];
-    int len =
-        X509_NAME_get_text_by_NID(X509_get_subject_name(g->ca->chain[0]), NID_commonName, text, sizeof(text));
+    char text[2 * AUTHORITY_NAME_LEN];
+    int len = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, text, sizeof(text));
     if (len <= 0)
-        return err_set(err, "%s has no common name", g->cert);
-    size_t tail = strlen(g->suffix);
-    if (!m->with->same_key) {
-        if (tail > 0 && (size_t)len > tail && strcmp(text + len - tail + 1, g->suffix + 1) == 0)
-            text[(size_t)len - tail] = '\0';
-        len = (int)strlen(text);
-        len += snprintf(text + len, sizeof(text) - (size_t)len, " %d", m->number);
-    }
-    return len <= NAME_LEN && str_copy(ret, NAME_LEN + 1, text, (size_t)len)
+        return err_set(err, "the certificate before has no common name");
+    size_t tail = strlen(before);
+    if (tail > 0 && (size_t)len > tail && strcmp(text + len - tail, before) == 0)
+        text[(size_t)len - tail] = '\0';
+    len = (int)strlen(text);
+    len += snprintf(text + len, sizeof(text) - (size_t)len, " %d", number);
+    return len <= AUTHORITY_NAME_LEN && str_copy(ret, AUTHORITY_NAME_LEN + 1, text, (size_t)len)
                ? 0
                : err_set(err, "'%s' is too long for a common name", text);
+}
+
+/* Who has another key has another name, so that nobody mixes up their CRLs: that of the first one, and the
+ * number. */
+static int choose_name(const struct making *m, char ret[AUTHORITY_NAME_LEN + 1], struct err *err)
+{
+    const struct generation *g = authority_current(m->a);
+    X509 *before = g->ca->chain[0];
+    char number[GENERATION_FILE_MAX];
+    if (m->with->same_key)
+        return X509_NAME_get_text_by_NID(X509_get_subject_name(before), NID_commonName, ret,
+                                         AUTHORITY_NAME_LEN + 1) > 0
+                   ? 0
+                   : err_set(err, "%s has no common name", g->cert);
+    snprintf(number, sizeof(number), "%s%s", g->suffix[0] != '\0' ? " " : "",
+             g->suffix[0] != '\0' ? g->suffix + 1 : "");
+    return authority_next_name(before, number, m->number, ret, err);
 }
 
 /* ---- keys ---- */
@@ -95,7 +106,7 @@ static int parameter_of(const EVP_PKEY *key)
     }
 }
 
-static enum key_kind kind_like(const EVP_PKEY *key)
+enum key_kind authority_kind_like(const EVP_PKEY *key)
 {
     for (enum key_kind kind = 0; kind < KEY_KINDS; kind++) {
         int type, parameter;
@@ -114,12 +125,13 @@ static EVP_PKEY *take_key(const struct making *m, struct err *err)
         return before;
     }
     return key_place_take(m->with->uri, m->with->generate,
-                          m->with->any_kind ? kind_like(before) : m->with->kind, m->with->secrets.pin, err);
+                          m->with->any_kind ? authority_kind_like(before) : m->with->kind,
+                          m->with->secrets.pin, err);
 }
 
 static char *root_key_path(const struct authority *a, const char *root_key)
 {
-    char *path = root_key != NULL ? strdup(root_key) : authority_path(a->dir, ROOT_KEY);
+    char *path = root_key != NULL ? strdup(root_key) : authority_path(a->dir, a->roots.v[a->roots.n - 1].key);
     CHECK(path != NULL);
     return path;
 }
@@ -138,27 +150,29 @@ enum key_place_kind authority_root_key(const struct authority *a, const char *ro
     return place;
 }
 
-/* The root with its key, only as long as it is needed. */
-static int unlock_root(const struct making *m, struct err *err)
+int authority_unlock_root(struct authority *a, const char *root_key, const struct key_secrets *secrets,
+                          struct err *err)
 {
-    struct ca *root = m->a->root;
-    char *path = root_key_path(m->a, m->with->root_key);
-    root->key = pkcs11_is_uri(path) ? pkcs11_read_key(path, m->with->root.pin, err)
-                                    : key_place_read(path, &m->with->root, err);
-    if (root->key != NULL && X509_check_private_key(root->chain[0], root->key) != 1) {
-        err_set(err, "%.200s: not the key of the certificate in %s/%s", path, m->a->dir, ROOT_CERT);
-        EVP_PKEY_free(root->key);
-        root->key = NULL;
+    struct root *root = roots_latest(&a->roots);
+    char *path = root_key_path(a, root_key);
+    EVP_PKEY *key =
+        pkcs11_is_uri(path) ? pkcs11_read_key(path, secrets->pin, err) : key_place_read(path, secrets, err);
+    if (key != NULL && X509_check_private_key(root->ca->chain[0], key) != 1) {
+        err_set(err, "%.200s: not the key of the certificate in %s/%s", path, a->dir, root->cert);
+        EVP_PKEY_free(key);
+        key = NULL;
     }
+    root->ca->key = key;
     ERR_clear_error();
     free(path);
-    return root->key != NULL ? 0 : -1;
+    return key != NULL ? 0 : -1;
 }
 
-static void lock_root(struct authority *a)
+void authority_lock_root(struct authority *a)
 {
-    EVP_PKEY_free(a->root->key);
-    a->root->key = NULL;
+    struct ca *root = roots_latest(&a->roots)->ca;
+    EVP_PKEY_free(root->key);
+    root->key = NULL;
 }
 
 /* ---- making ---- */
@@ -175,7 +189,7 @@ static size_t split(char *text, const char **ret, size_t max)
 
 static struct ca *sign(const struct making *m, EVP_PKEY *key, int64_t now, struct err *err)
 {
-    char name[NAME_LEN + 1];
+    char name[AUTHORITY_NAME_LEN + 1];
     struct buf text = {0};
     struct ca *made = NULL;
     X509 *before = authority_current(m->a)->ca->chain[0];
@@ -192,8 +206,10 @@ static struct ca *sign(const struct making *m, EVP_PKEY *key, int64_t now, struc
                                            .lifetime = m->with->lifetime != 0 ? m->with->lifetime
                                                                               : INTERMEDIATE_LIFETIME};
         EVP_PKEY_up_ref(key);
-        made = ca_make(m->a->root, key, CA_PROFILE_INTERMEDIATE, &request, err);
+        made = ca_make(roots_latest(&m->a->roots)->ca, key, CA_PROFILE_INTERMEDIATE, &request, err);
     }
+    if (made != NULL)
+        roots_put_above(&m->a->roots, made, now);
     free(permitted);
     buf_free(&text);
     return made;
@@ -228,9 +244,13 @@ int authority_renew(struct authority *a, const struct authority_renewal *renewal
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
     struct making m = {.a = a, .with = renewal};
-    if (authority_check_unlocked(a, err) < 0 || unlock_root(&m, err) < 0)
+    if (authority_check_unlocked(a, err) < 0 ||
+        authority_unlock_root(a, renewal->root_key, &renewal->root, err) < 0)
         return -1;
-    int rc = state_begin(a->db, err);
+    /* A crash may have kept it from following the log. */
+    int rc = a->roots.n > 1 ? authority_write_roots(a, now, err) : 0;
+    if (rc == 0)
+        rc = state_begin(a->db, err);
     if (rc == 0) {
         rc = make(&m, who, now, err);
         if (rc == 0)
@@ -238,6 +258,6 @@ int authority_renew(struct authority *a, const struct authority_renewal *renewal
         else
             state_rollback(a->db);
     }
-    lock_root(a);
+    authority_lock_root(a);
     return rc;
 }

@@ -44,6 +44,11 @@ X509 *ca_certify(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile
 struct ca *ca_make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profile,
                    const struct ca_request *request, struct err *err);
 
+/* A certificate for the key and the name of another root, signed by `issuer`, a root itself: whoever trusts
+ * that one believes in the other's intermediates (RFC 4210, 4.4). It ends with the first of both. The caller
+ * owns it; NULL with `err`. */
+X509 *ca_cross(const struct ca *issuer, X509 *root, int64_t now, struct err *err);
+
 /* Append the chain of `issuer`, without the root, to a certificate that it has issued. */
 void ca_put_above(struct ca *made, const struct ca *issuer);
 
@@ -67,8 +72,8 @@ int ca_check_key(const EVP_PKEY *key, struct err *err);
 bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,
                        const struct ca_request *request);
 
-/* Is this the TLS feature status_request (RFC 7633), and nothing else? */
-bool ca_is_must_staple(X509_EXTENSION *extension);
+/* Those of what ca_cross() makes. */
+bool ca_add_cross_extensions(X509 *cert, const X509 *issuer);
 
 /* Append what a certificate may issue for, as ca_request has it, a space between two; nothing where that is
  * all. False when memory is out. */

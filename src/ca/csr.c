@@ -19,6 +19,7 @@
 #include "ca/ca_internal.h"
 #include "cert/cert.h"
 #include "cert/pem.h"
+#include "cert/tls_feature.h"
 
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX 8192
@@ -153,7 +154,7 @@ static int take_extension(X509_EXTENSION *extension, struct csr *ret, struct err
         if (constraints == NULL || constraints->ca)
             rc = err_set(err, "it asks to be a CA; only certificates of servers and clients are issued");
         BASIC_CONSTRAINTS_free(constraints);
-    } else if (ca_is_must_staple(extension)) {
+    } else if (tls_feature_is(extension)) {
         ret->must_staple = true;
     }
     return rc;

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "ca/ca_internal.h"
+#include "cert/tls_feature.h"
 
 #define KEY_ID_BYTES 20
 #define BIT_SIGNATURE 0 /* bits of keyUsage (RFC 5280, 4.2.1.3) */
@@ -184,33 +185,11 @@ static bool add_crl_points(X509 *cert, const char *url, const char *crl)
     return ok;
 }
 
-/* The TLS feature status_request, id-pe 24 (RFC 7633), which AWS-LC has no number for. */
-#define TLS_FEATURE_OID "1.3.6.1.5.5.7.1.24"
-static const uint8_t tls_feature_oid[] = {0x2b, 6, 1, 5, 5, 7, 1, 24};
-static const uint8_t must_staple[] = {0x30, 3, 2, 1, 5}; /* SEQUENCE { INTEGER 5 } */
-
-bool ca_is_must_staple(X509_EXTENSION *extension)
-{
-    const ASN1_OBJECT *object = X509_EXTENSION_get_object(extension);
-    const ASN1_OCTET_STRING *data = X509_EXTENSION_get_data(extension);
-    return OBJ_length(object) == sizeof(tls_feature_oid) &&
-           memcmp(OBJ_get0_data(object), tls_feature_oid, sizeof(tls_feature_oid)) == 0 &&
-           ASN1_STRING_length(data) == sizeof(must_staple) &&
-           memcmp(ASN1_STRING_get0_data(data), must_staple, sizeof(must_staple)) == 0;
-}
-
 static bool add_must_staple(X509 *cert)
 {
-    ASN1_OBJECT *object = OBJ_txt2obj(TLS_FEATURE_OID, 1);
-    ASN1_OCTET_STRING *data = ASN1_OCTET_STRING_new();
-    X509_EXTENSION *extension = NULL;
-    bool ok = object != NULL && data != NULL &&
-              ASN1_OCTET_STRING_set(data, must_staple, sizeof(must_staple)) &&
-              (extension = X509_EXTENSION_create_by_OBJ(NULL, object, 0, data)) != NULL &&
-              X509_add_ext(cert, extension, -1) == 1;
+    X509_EXTENSION *extension = tls_feature_new();
+    bool ok = extension != NULL && X509_add_ext(cert, extension, -1) == 1;
     X509_EXTENSION_free(extension);
-    ASN1_OCTET_STRING_free(data);
-    ASN1_OBJECT_free(object);
     return ok;
 }
 
@@ -228,6 +207,12 @@ static bool add_leaf_extensions(X509 *cert, enum ca_profile profile, const struc
 {
     return add_extended_usage(cert, profile) && (!request->must_staple || add_must_staple(cert)) &&
            (request->url == NULL || add_places(cert, request));
+}
+
+bool ca_add_cross_extensions(X509 *cert, const X509 *issuer)
+{
+    return add_basic_constraints(cert, true, NO_PATH_LENGTH) && add_key_usage(cert, true, true) &&
+           add_subject_key_id(cert) && add_authority_key_id(cert, issuer);
 }
 
 bool ca_add_extensions(X509 *cert, const X509 *issuer, enum ca_profile profile,

@@ -108,9 +108,9 @@ static int add(void *arg, int64_t row, struct str detail, struct str content, st
 {
     struct authority *a = arg;
     struct generation g = {.row = row, .issuer = row};
-    (void)content;
-    if (str_is(detail, ROOT_CERT))
-        return 0;
+    int about_root = roots_take(&a->roots, row, detail, content, err);
+    if (about_root != 0)
+        return about_root < 0 ? -1 : 0;
     if (!take_names(detail, &g))
         return err_set(err, "row %lld of the log has no file of an intermediate; see cardea ca audit",
                        (long long)row);
@@ -153,8 +153,8 @@ int authority_load_generations(struct authority *a, struct err *err)
 {
     if (journal_authorities(a->db, add, a, err) < 0)
         return -1;
-    if (a->generations_len == 0)
-        return err_set(err, "its log tells of no intermediate; see cardea ca audit");
+    if (a->generations_len == 0 || a->roots.n == 0)
+        return err_set(err, "its log tells of no intermediate, or of no root; see cardea ca audit");
     for (size_t i = 0; i < a->generations_len; i++)
         if (load(a, &a->generations[i], err) < 0)
             return -1;

@@ -92,6 +92,36 @@ static X509 *make(const struct ca *issuer, EVP_PKEY *key, enum ca_profile profil
     return cert;
 }
 
+static int fill_cross(X509 *cert, const X509 *issuer, X509 *root, int64_t now, struct err *err)
+{
+    int64_t end;
+    if (!ASN1_TIME_to_posix(X509_get0_notAfter(root), &end) || end <= now)
+        return err_set(err, "the root before has expired, so that nobody goes on with it");
+    const struct ca_request request = {.now = now, .lifetime = end - now};
+    if (!X509_set_version(cert, X509_VERSION_3) || !set_serial(cert) ||
+        !X509_set_pubkey(cert, X509_get0_pubkey(root)) ||
+        !X509_set_subject_name(cert, X509_get_subject_name(root)) ||
+        !X509_set_issuer_name(cert, X509_get_subject_name(issuer)))
+        return out_of_memory(err);
+    if (set_validity(cert, &request, issuer, err) < 0)
+        return -1;
+    return ca_add_cross_extensions(cert, issuer) ? 0 : out_of_memory(err);
+}
+
+X509 *ca_cross(const struct ca *issuer, X509 *root, int64_t now, struct err *err)
+{
+    CHECK_MAGIC(issuer, CA_MAGIC);
+    X509 *cert = X509_new();
+    int rc = cert == NULL ? out_of_memory(err) : fill_cross(cert, issuer->chain[0], root, now, err);
+    if (rc == 0 && X509_sign(cert, issuer->key, key_digest(issuer->key)) <= 0)
+        rc = err_set(err, "the certificate could not be signed");
+    ERR_clear_error();
+    if (rc == 0)
+        return cert;
+    X509_free(cert);
+    return NULL;
+}
+
 static int check_may_issue(const struct ca *issuer, enum ca_profile profile, const struct ca_request *request,
                            struct err *err)
 {

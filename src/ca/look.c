@@ -69,7 +69,8 @@ int authority_look(struct authority *a, int64_t now, struct authority_facts *ret
         look_at(authority_intermediate(a), now, &ret->intermediate, err) < 0 ||
         authority_url(a, &url, err) < 0 || authority_replace(a, &ret->replace, err) < 0)
         return -1;
-    look_at_files(a, ROOT_CERT, ROOT_KEY, &ret->root);
+    const struct root *root = roots_latest(&a->roots);
+    look_at_files(a, root->cert, root->key, &ret->root);
     look_at_files(a, authority_current(a)->cert, authority_current(a)->key, &ret->intermediate);
     while (authority_generation(a, ret->issuers) != NULL)
         ret->issuers++;

@@ -314,6 +314,20 @@ static int answer_certificate(X509 *cert, bool pem, struct web_answer *ret, stru
     return 0;
 }
 
+/* Whom to trust: while two roots do, both. */
+static int answer_roots(const struct authority *a, int64_t now, struct web_answer *ret, struct err *err)
+{
+    if (!authority_put_roots(a, now, &ret->body)) {
+        ret->body.len = 0;
+        err_set(err, "out of memory");
+        return fail(ret);
+    }
+    ret->status = 200;
+    ret->type = TYPE_PEM;
+    web_answer_field(ret, "Cache-Control", "public, max-age=%d", CACHED);
+    return 0;
+}
+
 /* An issuer before: its name, and where its own files are. */
 static void put_earlier(const struct publication *p, struct buf *text)
 {
@@ -375,8 +389,10 @@ static int route_get(struct publication *p, struct str name, int64_t now, struct
         return answer_page(p, now, ret, err);
     if (str_is(name, CA_URL_CRL ".pem"))
         return answer_all_crls(p, now, ret, err);
-    if (str_is(name, "root.pem") || str_is(name, "root.der"))
-        return answer_certificate(authority_root(p->authority), str_is(name, "root.pem"), ret, err);
+    if (str_is(name, "root.pem"))
+        return answer_roots(p->authority, now, ret, err);
+    if (str_is(name, "root.der"))
+        return answer_certificate(authority_root(p->authority), false, ret, err);
     for (size_t i = 0; authority_issuer(p->authority, i, &issuer); i++) {
         if (is_called(name, CA_URL_CRL, issuer.suffix, CA_URL_DER))
             return answer_crl(p, i, now, ret, err);

@@ -39,7 +39,7 @@ static void warn_of_end(const struct ca_publisher *s)
         ear_tell(
             &s->operator,
             "ca: the root is good until %s: nothing that it vouches for is good behind that; make another "
-            "CA (cardea ca init) in time",
+            "root (cardea ca renew --root) in time",
             pem_time_text(authority_end(authority_root(s->authority)), until));
     else if (authority_is_ending(authority_intermediate(s->authority), now))
         ear_tell(

@@ -32,7 +32,8 @@ enum cert_key_kind {
     CERT_KEY_KINDS
 };
 
-/* Immutable once loaded, but for its staple; shared by reference count between stores and threads. */
+/* Immutable once loaded, but for what its CA says of it; shared by reference count between stores and
+ * threads. */
 struct cert {
     uint32_t magic;
     uint32_t refs; /* atomic */
@@ -49,6 +50,7 @@ struct cert {
     int64_t not_before;          /* seconds since 1970; of the leaf */
     int64_t not_after;
     _Atomic(struct cert_staple *) staple; /* changes while it serves; NULL: none. See cert_staple() */
+    _Atomic bool revoked;                 /* the same: as its CA has said last, where it was asked */
     size_t bytes;                         /* of memory, see cert_bytes() */
 };
 

@@ -9,8 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#define TLS_FEATURE_OID "1.3.6.1.5.5.7.1.24"
-#define STATUS_REQUEST 5 /* the extension of TLS that the feature names (RFC 6066, 8) */
+#include "cert/tls_feature.h"
 
 /* ---- what it names ---- */
 
@@ -59,27 +58,6 @@ static void read_crl(const X509 *leaf, char ret[ISSUED_URL_MAX])
     CRL_DIST_POINTS_free(points);
 }
 
-static bool has_status_request(const ASN1_OCTET_STRING *data)
-{
-    CBS all, features;
-    uint64_t feature;
-    CBS_init(&all, ASN1_STRING_get0_data(data), (size_t)ASN1_STRING_length(data));
-    if (!CBS_get_asn1(&all, &features, CBS_ASN1_SEQUENCE))
-        return false;
-    while (CBS_get_asn1_uint64(&features, &feature))
-        if (feature == STATUS_REQUEST)
-            return true;
-    return false;
-}
-
-static bool is_must_staple(const X509 *leaf)
-{
-    ASN1_OBJECT *oid = OBJ_txt2obj(TLS_FEATURE_OID, 1);
-    int at = oid == NULL ? -1 : X509_get_ext_by_OBJ(leaf, oid, -1);
-    ASN1_OBJECT_free(oid);
-    return at >= 0 && has_status_request(X509_EXTENSION_get_data(X509_get_ext(leaf, at)));
-}
-
 static int read_serial(const X509 *leaf, char ret[ISSUED_SERIAL_MAX], struct err *err)
 {
     static const char digits[] = "0123456789abcdef";
@@ -107,7 +85,7 @@ static int read_leaf(const X509 *leaf, struct issued *ret, struct err *err)
         return err_set(err, "the certificate's public key cannot be read");
     read_ocsp(leaf, ret->ocsp);
     read_crl(leaf, ret->crl);
-    ret->must_staple = is_must_staple(leaf);
+    ret->must_staple = tls_feature_has(leaf);
     return read_serial(leaf, ret->serial, err);
 }
 

@@ -199,6 +199,7 @@ struct config_acme {
     struct config_acme_backup backup;
     int64_t order_timeout;
     int64_t renew_before; /* 0: by its life */
+    bool must_staple;
     /* Filled in: the CAs, the most wanted first; behind them that of the backup, where it is none of these.
      */
     struct config_acme_cas from;
@@ -212,11 +213,19 @@ struct config_acme {
     int64_t unused_after;
 };
 
+/* The files of what stands by for a certificate. */
+struct config_backup {
+    struct config_head head;
+    struct config_text certificate;
+    struct config_text key;
+};
+
 struct config_certificate {
     struct config_head head;
     struct config_text name;        /* label that routes use; NULL: none */
     struct config_text certificate; /* PEM chain, leaf first; NULL: it is looked up by name */
     struct config_text key;
+    struct config_backup *backup;  /* NULL: none */
     struct config_text directory;  /* where it is looked up */
     struct config_acme *acme;      /* how it is obtained, or NULL */
     struct config_acme *on_demand; /* how such are obtained when they are asked for, or NULL */

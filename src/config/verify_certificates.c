@@ -25,6 +25,7 @@ static int verify_directory(struct report *r, const struct config_certificate *c
 {
     const char *other = c->certificate.text != NULL ? "certificate"
                         : c->key.text != NULL       ? "key"
+                        : c->backup != NULL         ? "backup"
                         : c->names.n > 0            ? "names"
                                                     : NULL;
     if (other == NULL)
@@ -106,6 +107,7 @@ static int verify_acme(struct report *r, const struct config_certificate *c, con
 {
     const char *other = c->certificate.text != NULL            ? "certificate"
                         : c->key.text != NULL                  ? "key"
+                        : c->backup != NULL                    ? "backup"
                         : c->directory.text != NULL            ? "directory"
                         : c->names.n > 0                       ? "names"
                         : a == c->on_demand && c->acme != NULL ? "acme"

@@ -10,7 +10,9 @@
 #include "base/clock.h"
 
 #define FETCHER_MAGIC 0xfe7c4e12u
-#define IDLE_CONNECTIONS_MAX 8L
+/* More than are needed at once (the keeper has twenty and some under way): with fewer each burst of questions
+ * to a CA shakes hands anew. */
+#define IDLE_CONNECTIONS_MAX 32L
 
 /* A descriptor of libcurl's. It is freed at the end of the round, when no event names it any more. */
 struct fetch_socket {

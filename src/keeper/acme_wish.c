@@ -122,6 +122,7 @@ struct acme_wish *acme_wish_new(const struct config_acme *from)
     w->backup = from->backup_from == CONFIG_NO_BACKUP ? -1 : (int)from->backup_from;
     w->patience = from->order_timeout / NSEC_PER_SEC;
     w->renew_before = from->renew_before / NSEC_PER_SEC;
+    w->must_staple = from->must_staple;
     w->unused_after = from->unused_after / NSEC_PER_SEC;
     return w;
 }

@@ -33,6 +33,7 @@ struct acme_wish {
     size_t proofs_len;
     int64_t patience;     /* seconds, with an order */
     int64_t renew_before; /* seconds */
+    bool must_staple;     /* TLS feature status_request (RFC 7633) */
     int backup;           /* which of `cas` a backup comes from; -1: none is wanted */
     bool on_demand;
     int64_t unused_after; /* seconds; on demand: from then on it is not renewed */

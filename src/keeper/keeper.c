@@ -26,6 +26,7 @@
 #include "keeper/obtainer.h"
 #include "keeper/stapler.h"
 #include "loop/loop.h"
+#include "session/standby.h"
 
 #define KEEPER_MAGIC 0x6ee9e400u
 #define SOURCE_MAGIC 0x50d4ce00u
@@ -194,12 +195,10 @@ static void need_asker(struct keeper *k)
     k->asker = asker_new(k->loop, k->fetcher, &k->keeping.asker);
 }
 
-/* One that came in a file, and that its entry wants stapled. */
-static void staple(void *arg, struct cert *cert)
+static void watch(struct keeper *k, struct cert *cert, bool by_crl)
 {
-    struct keeper *k = arg;
     struct issued names;
-    if (!asker_can(cert, &names) || names.ocsp[0] == '\0')
+    if (!asker_can(cert, &names) || (names.ocsp[0] == '\0' && !by_crl))
         return;
     need_asker(k);
     if (k->stapler == NULL) {
@@ -207,7 +206,13 @@ static void staple(void *arg, struct cert *cert)
         k->stapler = stapler_new(&owner);
         stapler_set(k->stapler, k->keeping.asker.check_every, k->keeping.staples, k->kept);
     }
-    stapler_add(k->stapler, cert);
+    stapler_add(k->stapler, cert, by_crl);
+}
+
+/* One that came in a file, and that its entry wants stapled. */
+static void staple(void *arg, struct cert *cert)
+{
+    watch(arg, cert, false);
 }
 
 /* ---- folders ---- */
@@ -504,7 +509,10 @@ struct loaded {
     struct keeping keeping;
     char *kept;
     size_t len;
-    struct cert *certs[]; /* a reference each */
+    struct loaded_cert {
+        struct cert *cert; /* a reference */
+        bool by_crl;
+    } certs[];
 };
 
 static void on_loaded(struct message *m)
@@ -512,22 +520,31 @@ static void on_loaded(struct message *m)
     struct loaded *l = CONTAINER_OF(m, struct loaded, message);
     set_keeping(l->keeper, &l->keeping, l->kept);
     for (size_t i = 0; i < l->len; i++) {
-        staple(l->keeper, l->certs[i]);
-        cert_unref(l->certs[i]);
+        watch(l->keeper, l->certs[i].cert, l->certs[i].by_crl);
+        cert_unref(l->certs[i].cert);
     }
     free(l->kept);
     free(l);
 }
 
-static void on_files(struct cert_provider *provider, const struct config *c, struct cert *const *certs)
+/* Both of a pair; only where another one stands by has it a use to know what a CRL says. */
+static void add_loaded(struct loaded *l, const struct standby_pair *pair)
+{
+    bool by_crl = pair->side[STANDBY_BACKUP] != NULL;
+    for (int i = 0; i < STANDBY_SIDES; i++)
+        if (pair->side[i] != NULL && asker_can(pair->side[i], NULL))
+            l->certs[l->len++] = (struct loaded_cert){pair->side[i], by_crl};
+}
+
+static void on_files(struct cert_provider *provider, const struct config *c, const struct standby_pair *pairs)
 {
     struct keeper *k = CONTAINER_OF(provider, struct keeper, provider);
     CHECK_MAGIC(k, KEEPER_MAGIC);
-    struct loaded *l = calloc(1, sizeof(*l) + c->certificates.n * sizeof(struct cert *));
+    struct loaded *l = calloc(1, sizeof(*l) + c->certificates.n * STANDBY_SIDES * sizeof(l->certs[0]));
     CHECK(l != NULL);
     for (size_t i = 0; i < c->certificates.n; i++)
-        if (certs[i] != NULL && c->certificates.v[i].staple && asker_can(certs[i], NULL))
-            l->certs[l->len++] = certs[i];
+        if (c->certificates.v[i].staple)
+            add_loaded(l, &pairs[i]);
     if (l->len == 0 || start(k, NULL) != 0) {
         free(l);
         return;
@@ -537,7 +554,7 @@ static void on_files(struct cert_provider *provider, const struct config *c, str
     l->keeping = keeping_of(c);
     l->kept = staples_folder(c);
     for (size_t i = 0; i < l->len; i++)
-        cert_ref(l->certs[i]);
+        cert_ref(l->certs[i].cert);
     loop_post(k->loop, &l->message);
 }
 

@@ -45,18 +45,26 @@ static bool is_like(const struct cert *cert, const char *match)
     return like;
 }
 
+static enum listing_revoked heard(const struct listed *l, const struct cert *cert)
+{
+    const struct stapler *stapler = keeper_stapler(l->keeper);
+    return stapler != NULL ? stapler_heard(stapler, cert) : LISTING_UNHEARD;
+}
+
 static void list_named(struct listed *l)
 {
     struct listings *rows = &l->answer.rows;
-    const struct stapler *stapler = keeper_stapler(l->keeper);
     for (size_t i = 0; i < l->query.files_len; i++) {
         const struct listing_file *f = &l->query.files[i];
         if (!is_like(f->cert, l->query.match))
             continue;
         struct listing *row = listings_add(rows);
-        listing_of_cert(f->cert, stapler != NULL ? stapler_heard(stapler, f->cert) : LISTING_UNHEARD,
-                        now_seconds(), row);
+        listing_of_cert(f->cert, heard(l, f->cert), now_seconds(), row);
         row->from = f->promoted ? "promoted" : "file";
+        if (f->other != NULL)
+            listing_backup_of_cert(f->other, heard(l, f->other), now_seconds(), row);
+        row->swapped = f->swapped;
+        row->swapped_at = f->swapped_at;
     }
     if (keeper_obtainer(l->keeper) != NULL)
         obtainer_list(keeper_obtainer(l->keeper), l->query.match, rows);
@@ -161,8 +169,10 @@ static void on_listed(struct message *m)
         free(l->answer.sources[i].label);
     free(l->answer.sources);
     listings_done(&l->answer.rows);
-    for (size_t i = 0; i < l->query.files_len; i++)
+    for (size_t i = 0; i < l->query.files_len; i++) {
         cert_unref(l->query.files[i].cert);
+        cert_unref(l->query.files[i].other);
+    }
     free(l->query.files);
     free(l);
 }

@@ -236,6 +236,9 @@ enum life_rank {
 };
 enum life_rank life_rank(const struct life_slot *s, int64_t now);
 
+/* Why one of a rank behind LIFE_UNSTAPLED cannot take over: static text, "is revoked". */
+const char *life_rank_verb(enum life_rank rank);
+
 /* The slot to serve at `now`: the better one, of equals the active one; LIFE_NO_SLOT when both are empty. */
 int life_serves(const struct lineage *l, int64_t now);
 

@@ -138,16 +138,22 @@ bool life_next_turn(struct life *p, int64_t now, struct life_job *ret)
 
 /* ---- the operator ---- */
 
-int life_swap(struct life *p, struct lineage *l, int64_t now, struct err *err)
+const char *life_rank_verb(enum life_rank rank)
 {
-    static const char *const ranks[] = {
+    static const char *const verbs[] = {
         [LIFE_REVOKED] = "is revoked",
         [LIFE_EXPIRED] = "has expired",
         [LIFE_EMPTY] = "is not there yet",
     };
+    CHECK(rank > LIFE_UNSTAPLED);
+    return verbs[rank];
+}
+
+int life_swap(struct life *p, struct lineage *l, int64_t now, struct err *err)
+{
     enum life_rank rank = life_rank(&l->state.slot[1 - l->state.active], now);
     if (rank > LIFE_UNSTAPLED)
-        return err_set(err, "the other certificate %s; see 'cardea cert ls'", ranks[rank]);
+        return err_set(err, "the other certificate %s; see 'cardea cert ls'", life_rank_verb(rank));
     swap(l, LIFE_SWAP_OPERATOR, now);
     life_set_turn(p, l, now);
     life_set_order(p, l, now);

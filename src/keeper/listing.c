@@ -114,23 +114,36 @@ void listing_slot_of_cert(const struct cert *cert, struct listing_slot *ret)
     ret->key = str_dup(cert->key_text);
 }
 
-void listing_of_cert(const struct cert *cert, enum listing_revoked revoked, int64_t now, struct listing *ret)
+static struct listing_slot slot_of_file(const struct cert *cert, enum listing_revoked revoked, int64_t now)
 {
     const struct cert_staple *staple = cert_staple(cert);
+    struct listing_slot slot = {.held = true,
+                                .rank = now >= cert->not_after       ? LIFE_EXPIRED
+                                        : revoked == LISTING_REVOKED ? LIFE_REVOKED
+                                                                     : LIFE_GOOD,
+                                .revoked = revoked,
+                                .not_before = cert->not_before,
+                                .not_after = cert->not_after,
+                                .staple_next = staple != NULL ? staple->until : 0};
+    listing_slot_of_cert(cert, &slot);
+    return slot;
+}
+
+void listing_of_cert(const struct cert *cert, enum listing_revoked revoked, int64_t now, struct listing *ret)
+{
     ret->label = str_dup(cert->label);
     ret->names = calloc(cert->names_len + 1, sizeof(*ret->names));
     CHECK(ret->names != NULL);
     for (; ret->names_len < cert->names_len; ret->names_len++)
         ret->names[ret->names_len] = str_dup(cert->names[ret->names_len]);
-    ret->served = (struct listing_slot){.held = true,
-                                        .rank = now >= cert->not_after       ? LIFE_EXPIRED
-                                                : revoked == LISTING_REVOKED ? LIFE_REVOKED
-                                                                             : LIFE_GOOD,
-                                        .revoked = revoked,
-                                        .not_before = cert->not_before,
-                                        .not_after = cert->not_after,
-                                        .staple_next = staple != NULL ? staple->until : 0};
-    listing_slot_of_cert(cert, &ret->served);
+    ret->served = slot_of_file(cert, revoked, now);
+}
+
+void listing_backup_of_cert(const struct cert *cert, enum listing_revoked revoked, int64_t now,
+                            struct listing *ret)
+{
+    ret->backup_wanted = true;
+    ret->backup = slot_of_file(cert, revoked, now);
 }
 
 /* ---- summaries ---- */

@@ -72,6 +72,10 @@ void listing_of(const struct lineage *l, int64_t now, struct listing *ret, int *
 /* Fill in what a certificate that came in a file says at `now`; `from` is the caller's to add. */
 void listing_of_cert(const struct cert *cert, enum listing_revoked revoked, int64_t now, struct listing *ret);
 
+/* Fill in the backup of a row for a certificate in a file: what stands by for the one that is served. */
+void listing_backup_of_cert(const struct cert *cert, enum listing_revoked revoked, int64_t now,
+                            struct listing *ret);
+
 /* The texts of a slot that come from its certificate. */
 void listing_slot_of_cert(const struct cert *cert, struct listing_slot *ret);
 
@@ -108,8 +112,11 @@ struct listing_source {
 
 /* A certificate of the configuration's files. */
 struct listing_file {
-    struct cert *cert; /* a reference, which goes to who answers */
-    bool promoted;     /* ... or what stands in for one */
+    struct cert *cert;      /* a reference, which goes to who answers */
+    bool promoted;          /* ... or what stands in for one */
+    struct cert *other;     /* the other one of its pair, a reference, too; NULL: it has none */
+    enum life_swap swapped; /* why it is `cert` that is served */
+    int64_t swapped_at;
 };
 
 struct listing_query {

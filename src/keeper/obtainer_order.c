@@ -231,21 +231,30 @@ static bool is_better(const struct obtained *g, struct str chain, struct str key
     return life_takes(g->lineage, &issue, obtainer_now());
 }
 
+static void tell_obtained(struct obtained *g, const struct issued *issued)
+{
+    char until[PEM_TIME_MAX];
+    struct err line;
+    err_set(&line, "obtained from %s, valid until %s%s", g->o->cas[g->order.ca].url,
+            pem_time_text(issued->not_after, until),
+            g->wish->must_staple && !issued->must_staple
+                ? ", without the TLS feature status_request that was asked for (must_staple)"
+                : "");
+    obtained_notice(g, &line);
+}
+
 static void on_obtained(struct obtained *g, struct str chain)
 {
     struct issued issued;
     struct buf der = {.max = 0};
     struct err err;
-    char until[PEM_TIME_MAX];
     bool readable = key_put_der(g->order.key, &der);
     struct str key = {(char *)der.data, der.len};
     if (!readable || !is_better(g, chain, key)) {
         err_set(&err, readable ? "what the CA gave is no better than what there is" : "its key is lost");
         fail(g, LIFE_USELESS, 0, &err);
     } else if (keep(g, chain, key, &issued, &err) == 0) {
-        err_set(&err, "obtained from %s, valid until %s", g->o->cas[g->order.ca].url,
-                pem_time_text(issued.not_after, until));
-        obtained_notice(g, &err);
+        tell_obtained(g, &issued);
     } else if (g->lineage->ordering != LIFE_NO_SLOT) {
         fail(g, LIFE_USELESS, 0, &err);
     } else { /* the book has failed, and life has been told */
@@ -330,6 +339,7 @@ static void fill_settings(struct obtained *g, struct acme_errand_settings *s)
                    .profile = asked->profile,
                    .replaces = g->order.replaces.len > 0 ? buf_text(&g->order.replaces) : NULL,
                    .key = g->order.key,
+                   .must_staple = w->must_staple,
                    .order = g->order.resumes.len > 0 ? buf_text(&g->order.resumes) : NULL}};
     memcpy(s->client.proofs, w->proofs, sizeof(w->proofs));
 }

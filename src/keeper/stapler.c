@@ -33,7 +33,7 @@ struct stapled {
     struct question *asked;
     int64_t at; /* seconds since 1970: when to ask next */
     unsigned failures;
-    bool revoked;
+    enum listing_revoked heard;
 };
 
 struct stapler {
@@ -65,12 +65,16 @@ static void say(const struct stapled *c, const char *what, const char *why)
 /* What another copy of the certificate has, as that of the configuration before; else what is kept. */
 static void recall(struct stapled *c)
 {
-    for (struct list *n = c->stapler->all.next; n != &c->stapler->all && c->response.len == 0; n = n->next) {
+    for (struct list *n = c->stapler->all.next; n != &c->stapler->all && c->heard == LISTING_UNHEARD;
+         n = n->next) {
         const struct stapled *other = CONTAINER_OF(n, struct stapled, node);
-        if (strcmp(other->file, c->file) == 0)
-            buf_append(&c->response, other->response.data, other->response.len);
+        if (strcmp(other->file, c->file) != 0)
+            continue;
+        buf_append(&c->response, other->response.data, other->response.len);
+        c->heard = other->heard;
+        c->cert->revoked = c->heard == LISTING_REVOKED;
     }
-    if (c->response.len == 0)
+    if (c->heard == LISTING_UNHEARD)
         staple_file_recall(c->stapler->kept, c->file, &c->response);
 }
 
@@ -95,20 +99,24 @@ static int64_t next_look(const struct stapler *s, const struct cert_status *stat
 static void on_good(struct stapled *c, const struct question_answer *a)
 {
     buf_consume(&c->response, c->response.len);
-    CHECK(buf_append(&c->response, a->staple.p, a->staple.len));
-    serve(c, cert_staple_new(a->staple.p, a->staple.len, a->status.next_update));
-    staple_file_keep(c->stapler->kept, c->file, a->staple);
+    if (a->staple.len > 0) { /* else a CRL says so */
+        CHECK(buf_append(&c->response, a->staple.p, a->staple.len));
+        serve(c, cert_staple_new(a->staple.p, a->staple.len, a->status.next_update));
+        staple_file_keep(c->stapler->kept, c->file, a->staple);
+    }
     c->failures = 0;
-    c->revoked = false;
+    c->heard = LISTING_GOOD;
+    c->cert->revoked = false;
     c->at = next_look(c->stapler, &a->status, now_seconds());
 }
 
 static void on_revoked(struct stapled *c, const char *url)
 {
-    if (c->response.len > 0 || c->at == 0)
+    if (c->heard != LISTING_REVOKED)
         say(c, "it is revoked, and should be replaced at once, as says ", url);
     buf_consume(&c->response, c->response.len);
-    c->revoked = true;
+    c->heard = LISTING_REVOKED;
+    c->cert->revoked = true;
     serve(c, NULL);
     staple_file_forget(c->stapler->kept, c->file);
     c->at = now_seconds() + c->stapler->check_every;
@@ -217,7 +225,7 @@ enum listing_revoked stapler_heard(const struct stapler *s, const struct cert *c
         const struct stapled *c = CONTAINER_OF(n, struct stapled, node);
         struct str mine = cert_leaf_der(c->cert);
         if (c->cert == cert || (mine.len == der.len && memcmp(mine.p, der.p, der.len) == 0))
-            return c->revoked ? LISTING_REVOKED : c->response.len > 0 ? LISTING_GOOD : LISTING_UNHEARD;
+            return c->heard;
     }
     return LISTING_UNHEARD;
 }
@@ -273,11 +281,11 @@ static char *file_name(const struct issued *names)
     return ret;
 }
 
-void stapler_add(struct stapler *s, struct cert *cert)
+void stapler_add(struct stapler *s, struct cert *cert, bool by_crl)
 {
     CHECK_MAGIC(s, STAPLER_MAGIC);
     struct issued names;
-    if (s->count >= s->most || !asker_can(cert, &names) || names.ocsp[0] == '\0')
+    if (s->count >= s->most || !asker_can(cert, &names) || (names.ocsp[0] == '\0' && !by_crl))
         return;
     struct stapled *c = calloc(1, sizeof(*c));
     CHECK(c != NULL);
@@ -285,10 +293,12 @@ void stapler_add(struct stapler *s, struct cert *cert)
     recall(c);
     struct cert_staple *staple =
         asker_staple(cert, (struct str){(const char *)c->response.data, c->response.len}, now_seconds());
-    if (staple != NULL)
+    if (staple != NULL) {
         serve(c, staple);
-    else
+        c->heard = LISTING_GOOD;
+    } else {
         buf_consume(&c->response, c->response.len);
+    }
     list_insert(&s->all, &c->node);
     s->count++;
     go_on(s);

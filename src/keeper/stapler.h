@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Staples for certificates that come in files: it asks their CAs' OCSP responders ahead of time, and keeps
  * what they have said in a folder, for the next start. (Those that are obtained have theirs in the book.)
+ * Whether they are revoked it says in the certificate itself.
  * Belongs to the keeper's thread. */
 #ifndef CARDEA_KEEPER_STAPLER_H
 #define CARDEA_KEEPER_STAPLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,7 +42,8 @@ void stapler_set(struct stapler *s, int64_t check_every, size_t most, const char
 enum listing_revoked stapler_heard(const struct stapler *s, const struct cert *cert);
 
 /* See that this certificate has a staple as long as anybody else has a reference to it. One that names no
- * responder, or whose chain ends before its issuer, is passed over. */
-void stapler_add(struct stapler *s, struct cert *cert);
+ * responder is passed over, or, `by_crl`, looked up in the CRL that it names; so is one whose chain ends
+ * before its issuer. */
+void stapler_add(struct stapler *s, struct cert *cert, bool by_crl);
 
 #endif

@@ -6,9 +6,9 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include "base/clock.h"
 #include "ca/authority.h"
 #include "ca/csr.h"
-#include "cert/leaf.h"
 
 _Static_assert(LOGIN_SERIAL_MAX >= CA_SERIAL_TEXT, "a serial number fits");
 
@@ -60,11 +60,9 @@ static int revoke(void *arg, const char *uri, const char *who, int64_t now, stru
 
 static int root(void *arg, struct buf *ret_pem, struct err *err)
 {
-    uint8_t *der = NULL;
-    int len = i2d_X509(authority_root(arg), &der);
-    bool good = len > 0 && cert_put_pem(ret_pem, (struct str){(const char *)der, (size_t)len});
-    OPENSSL_free(der);
-    return good ? 0 : err_set(err, "the root's certificate cannot be written");
+    return authority_put_roots(arg, clock_wall() / NSEC_PER_SEC, ret_pem)
+               ? 0
+               : err_set(err, "the root's certificate cannot be written");
 }
 
 struct login_issuer login_issuer_of(struct authority *a)

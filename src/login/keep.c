@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <openssl/bio.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/pem.h>
@@ -265,24 +266,37 @@ static bool read_fingerprint(const char *text, uint8_t ret[SHA256_DIGEST_LENGTH]
     return n == 2 * SHA256_DIGEST_LENGTH;
 }
 
+/* Appends the certificate if it is the one. */
+static bool is_expected(X509 *cert, const uint8_t expected[SHA256_DIGEST_LENGTH], struct buf *ret)
+{
+    uint8_t *der = NULL, found[SHA256_DIGEST_LENGTH];
+    int len = i2d_X509(cert, &der);
+    if (len > 0)
+        SHA256(der, (size_t)len, found);
+    bool same = len > 0 && CRYPTO_memcmp(found, expected, sizeof(found)) == 0 &&
+                cert_put_pem(ret, (struct str){(const char *)der, (size_t)len});
+    OPENSSL_free(der);
+    return same;
+}
+
 int keep_check_fingerprint(struct str pem, const char *fingerprint, struct buf *ret, struct err *err)
 {
-    uint8_t expected[SHA256_DIGEST_LENGTH], *der = NULL, found[SHA256_DIGEST_LENGTH];
+    uint8_t expected[SHA256_DIGEST_LENGTH];
     if (!read_fingerprint(fingerprint, expected))
         return err_set(err,
                        "'%s' is no fingerprint: expected the SHA-256 of the CA's certificate, 64 hexadecimal "
                        "digits, as 'openssl x509 -noout -fingerprint -sha256' prints it",
                        fingerprint);
-    X509 *cert = read_first(pem);
-    int len = cert != NULL ? i2d_X509(cert, &der) : -1;
-    if (len > 0)
-        SHA256(der, (size_t)len, found);
-    bool same = len > 0 && CRYPTO_memcmp(found, expected, sizeof(found)) == 0;
-    if (same)
-        same = cert_put_pem(ret, (struct str){(const char *)der, (size_t)len});
-    OPENSSL_free(der);
-    X509_free(cert);
-    if (len <= 0)
+    BIO *bio = pem.len <= INT32_MAX ? BIO_new_mem_buf(pem.p, (ossl_ssize_t)pem.len) : NULL;
+    bool any = false, same = false;
+    for (X509 *cert; bio != NULL && !same && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL;) {
+        any = true;
+        same = is_expected(cert, expected, ret);
+        X509_free(cert);
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    if (!any)
         return err_set(err, "the door gave no certificate of its CA");
     return same ? 0
                 : err_set(

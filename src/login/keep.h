@@ -54,8 +54,9 @@ int keep_lock(const char *path, struct err *err);
 /* Read back what it says. 0: there is no such file; -1 with `err`. The key is not looked at. */
 int keep_read(const char *path, struct keep *ret, struct err *err);
 
-/* Append, in PEM, the first certificate of a PEM text, if the SHA-256 of its DER is `fingerprint`
- * (hexadecimal, ':' between bytes or not). -1 with `err`. */
+/* Append, in PEM, that certificate of a PEM text of which the SHA-256 of its DER is `fingerprint`
+ * (hexadecimal, ':' between bytes or not): of the roots of a CA the one that was told. -1 with `err`: there
+ * is none. */
 int keep_check_fingerprint(struct str pem, const char *fingerprint, struct buf *ret, struct err *err);
 
 #endif

@@ -55,7 +55,7 @@ struct login_issuer {
     int (*revoked)(void *arg, const char *uri, int64_t since, struct err *err);
     /* Revoke all certificates that have this URI and have not ended at `now`: others may have their keys. */
     int (*revoke)(void *arg, const char *uri, const char *who, int64_t now, struct err *err);
-    /* Append the root in PEM, for who knows only its fingerprint. */
+    /* Append the roots in PEM, for who knows only the fingerprint of one. */
     int (*root)(void *arg, struct buf *ret_pem, struct err *err);
 };
 

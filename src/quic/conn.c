@@ -176,9 +176,6 @@ void conn_fail(struct quic_conn *c, int library_error)
     case NGTCP2_ERR_IDLE_CLOSE:
         drop(c, QUIC_END_IDLE, "nothing was heard for too long");
         return;
-    case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
-        drop(c, QUIC_END_TIMEOUT, "the handshake took too long");
-        return;
     case NGTCP2_ERR_DROP_CONN:
     case NGTCP2_ERR_RETRY:
         drop(c, QUIC_END_PROTOCOL, "not the beginning of a connection");
@@ -195,13 +192,21 @@ void conn_fail(struct quic_conn *c, int library_error)
 
 /* ---- going on ---- */
 
+/* It is for the peer to go on with the handshake. */
+static bool is_opening(const struct quic_conn *c)
+{
+    return c->state == CONN_OPENING && c->held == 0;
+}
+
 void conn_arm(struct quic_conn *c)
 {
-    ngtcp2_tstamp when = ngtcp2_conn_get_expiry2(c->lib);
-    if (when == UINT64_MAX)
+    int64_t when = (int64_t)MIN(ngtcp2_conn_get_expiry2(c->lib), (ngtcp2_tstamp)INT64_MAX);
+    if (is_opening(c))
+        when = MIN(when, c->due);
+    if (when == INT64_MAX)
         wheel_cancel(&c->timer);
     else
-        loop_set_timer(c->endpoint->loop, &c->timer, (int64_t)MIN(when, (ngtcp2_tstamp)INT64_MAX));
+        loop_set_timer(c->endpoint->loop, &c->timer, when);
 }
 
 /* Send for all that has asked so far. */
@@ -235,6 +240,10 @@ static void on_timer(struct timer *t)
     CHECK_MAGIC(c, CONN_MAGIC);
     if (c->state > CONN_OPEN) {
         bury(c);
+        return;
+    }
+    if (is_opening(c) && clock_monotonic() >= c->due) {
+        drop(c, QUIC_END_TIMEOUT, "the handshake took too long");
         return;
     }
     c->inside = true;
@@ -285,9 +294,22 @@ static void wake_streams(struct quic_conn *c)
         link_wake(&CONTAINER_OF(n, struct quic_stream, woken)->link);
 }
 
+/* The owner knows now what he says to the ClientHello. */
+static void answer_hello(struct quic_conn *c)
+{
+    c->asks_again = false;
+    c->inside = true;
+    int error = library_answer_hello(c);
+    c->inside = false;
+    if (error != 0)
+        conn_fail(c, error);
+}
+
 /* Any of these calls may close the connection. */
 static void tell_owner(struct quic_conn *c)
 {
+    if (c->state == CONN_OPENING && c->asks_again)
+        answer_hello(c);
     if (c->opened && c->state == CONN_OPENING) {
         c->state = CONN_OPEN;
         uncount(c);
@@ -334,6 +356,7 @@ static struct quic_conn *conn_new(struct quic_endpoint *e, const struct quic_eve
     c->events = events;
     c->hello.max = e->settings.hello_size;
     c->packet_most = SIZE_MAX;
+    c->due = clock_monotonic() + e->settings.handshake_timeout;
     c->stream_window = e->settings.stream_window;
     c->growth_left = e->settings.window * WINDOW_GROWTH;
     list_init(&c->received);
@@ -463,6 +486,13 @@ struct link *quic_conn_open_uni(struct quic_conn *c)
     struct quic_stream *s = stream_new(c, id);
     ngtcp2_conn_set_stream_user_data(c->lib, id, s);
     return &s->link;
+}
+
+void quic_conn_ask_again(struct quic_conn *c)
+{
+    CHECK_MAGIC(c, CONN_MAGIC);
+    c->asks_again = c->held != 0;
+    conn_touch(c);
 }
 
 void quic_conn_allow_uni(struct quic_conn *c, uint64_t streams)

@@ -86,15 +86,29 @@ static bool hello_is_whole(const struct buf *b)
            b->len - 4 >= ((size_t)b->data[1] << 16 | (size_t)b->data[2] << 8 | (size_t)b->data[3]);
 }
 
-/* Who is to answer is chosen by the ClientHello; until it is whole there is no TLS object to give it to. */
-static int take_hello(struct quic_conn *c, const uint8_t *data, size_t len)
+/* What it is held for is not the client's fault. */
+static void hold(struct quic_conn *c)
+{
+    if (c->held == 0)
+        c->held = clock_monotonic();
+}
+
+static void let_go_on(struct quic_conn *c)
+{
+    if (c->held != 0)
+        c->due += clock_monotonic() - c->held;
+    c->held = 0;
+}
+
+int library_answer_hello(struct quic_conn *c)
 {
     uint8_t alert = SSL_AD_INTERNAL_ERROR;
-    if (!buf_append(&c->hello, data, len))
-        return refuse(c, SSL_AD_ILLEGAL_PARAMETER);
-    if (!hello_is_whole(&c->hello))
-        return 0;
     c->tls = c->owner == NULL ? NULL : c->events->hello(c->owner, c->hello.data, c->hello.len, &alert);
+    if (c->tls == NULL && alert == QUIC_HELLO_LATER) {
+        hold(c);
+        return 0;
+    }
+    let_go_on(c);
     if (c->tls == NULL)
         return refuse(c, alert);
     library_attach(c);
@@ -102,6 +116,17 @@ static int take_hello(struct quic_conn *c, const uint8_t *data, size_t len)
                                                      c->hello.len);
     buf_free(&c->hello);
     return error == 0 ? 0 : NGTCP2_ERR_CRYPTO;
+}
+
+/* Who is to answer is chosen by the ClientHello; until it is whole there is no TLS object to give it to. A
+ * client whose ClientHello is held has nothing more to say in TLS. */
+static int take_hello(struct quic_conn *c, const uint8_t *data, size_t len)
+{
+    if (c->held != 0)
+        return refuse(c, SSL_AD_UNEXPECTED_MESSAGE);
+    if (!buf_append(&c->hello, data, len))
+        return refuse(c, SSL_AD_ILLEGAL_PARAMETER);
+    return hello_is_whole(&c->hello) ? library_answer_hello(c) : 0;
 }
 
 static int on_crypto(ngtcp2_conn *lib, ngtcp2_encryption_level level, uint64_t offset, const uint8_t *data,
@@ -355,7 +380,6 @@ void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
     ret->cc_algo = s->congestion == QUIC_BBR ? NGTCP2_CC_ALGO_BBR : NGTCP2_CC_ALGO_CUBIC;
     ret->initial_ts = (ngtcp2_tstamp)clock_monotonic();
     ret->initial_rtt = INITIAL_RTT;
-    ret->handshake_timeout = (ngtcp2_duration)s->handshake_timeout;
     ret->max_stream_window = 0; /* streams grow by our own rule, which bounds what all hold: stream.c */
     ret->max_window = s->window * WINDOW_GROWTH;
     ret->max_tx_udp_payload_size =

@@ -5,7 +5,8 @@
  *
  * Who owns a connection is told what happens to it through `struct quic_events`, never from within a call of
  * his own, and never with the library on the stack: he may do with the connection whatever he likes then.
- * `hello` alone is asked in the midst of a packet, for the answer is wanted there. */
+ * `hello` alone is asked in the midst of a packet, for the answer is wanted there, or at least that it is to
+ * come. */
 #ifndef CARDEA_QUIC_QUIC_H
 #define CARDEA_QUIC_QUIC_H
 
@@ -32,7 +33,8 @@ struct quic_settings {
     int64_t idle_timeout;      /* of silence, after which a connection is dropped without a word */
     int64_t keep_alive;        /* a PING after that much silence, or sooner where the peer's idle timeout
                                   asks for it; 0: none */
-    int64_t handshake_timeout; /* from the first packet to the end of the handshake */
+    int64_t handshake_timeout; /* from the first packet to the end of the handshake, less what a server
+                                  takes for QUIC_HELLO_LATER */
     uint64_t streams;          /* that the peer may have open at once */
     uint64_t stream_window;    /* first credit for what a stream brings; it grows to 32 times that */
     uint64_t window;           /* first credit for what is on its way on all streams; it grows to eight times
@@ -60,6 +62,9 @@ struct quic_secrets {
  * one that stays the same. */
 void quic_secrets_make(struct quic_secrets *ret);
 
+/* In place of an alert: no ClientHello is refused with close_notify. */
+#define QUIC_HELLO_LATER 0
+
 /* Why a connection ended. */
 enum quic_end {
     QUIC_END_LOCAL,     /* we closed it */
@@ -74,7 +79,8 @@ enum quic_end {
 
 struct quic_events {
     /* Server: the whole ClientHello is here (a handshake message with its header). Answer with TLS for it, or
-     * NULL with the alert to refuse it with. */
+     * NULL with the alert to refuse it with; or NULL with QUIC_HELLO_LATER: the client is kept waiting, for
+     * as long as the owner likes, and this is called once more after quic_conn_ask_again(). */
     struct tls_quic *(*hello)(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert);
     /* The handshake is complete and the peer's identity proven. */
     void (*opened)(void *owner);
@@ -179,6 +185,10 @@ struct link *quic_conn_open_stream(struct quic_conn *c);
 
 /* A new stream that only we write to (RFC 9000, 2.1), or NULL while the peer allows no more. */
 struct link *quic_conn_open_uni(struct quic_conn *c);
+
+/* Server, of a connection whose `hello` was answered with QUIC_HELLO_LATER: the answer is known now. It is
+ * asked for soon, never from within this call. */
+void quic_conn_ask_again(struct quic_conn *c);
 
 /* Server, from within `hello` only: let the client have so many unidirectional streams open at once. Without
  * that it may have none. */

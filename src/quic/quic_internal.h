@@ -133,8 +133,10 @@ struct quic_conn {
     size_t datagram_max;        /* a whole frame, as the peer allows */
     struct timer timer;
     struct task flush;
-    struct net_addr local;  /* of the path that packets in hand are for */
-    int64_t heard;          /* when the last packet came */
+    struct net_addr local; /* of the path that packets in hand are for */
+    int64_t due;           /* when the handshake has taken too long */
+    int64_t held;  /* server: since when the ClientHello waits for the owner's answer; 0: it does not */
+    int64_t heard; /* when the last packet came */
     int64_t unacknowledged; /* quic_path_facts; as of the last flush */
     uint64_t in_flight;     /* bytes, after the last flush */
     struct path_size size;  /* whether the path still carries long packets */
@@ -145,6 +147,7 @@ struct quic_conn {
     unsigned asked;      /* ... and how often we were asked for it */
     uint8_t alert;       /* that the handshake failed with, here */
     bool was_reset;      /* the peer has forgotten the connection */
+    bool asks_again;     /* the owner knows the answer to the ClientHello */
     bool opened;         /* to be told to the owner */
     bool streams_left;   /* likewise */
     bool bad_datagram;   /* likewise */
@@ -193,6 +196,9 @@ extern const ngtcp2_callbacks library_client;
 
 /* Let the library's TLS half drive this connection. */
 void library_attach(struct quic_conn *c);
+
+/* The ClientHello is whole: have the owner answer it, and go on by that. An error of the library's, or 0. */
+int library_answer_hello(struct quic_conn *c);
 
 void library_settings(const struct quic_settings *s, ngtcp2_settings *ret,
                       ngtcp2_transport_params *ret_params);

@@ -78,13 +78,15 @@ static void wake_all(struct list *waiters)
     }
 }
 
+/* What has changed since is asked for again where somebody waits for it: at the end nobody does, and there is
+ * nobody to ask. */
 static void on_answered(struct cert_question *q)
 {
     struct asked *a = CONTAINER_OF(q, struct asked, question);
     struct cert_desk *desk = a->desk;
     const struct cert_cache_key key = key_of(q);
     CHECK_MAGIC(desk, DESK_MAGIC);
-    if (a->stale) {
+    if (a->stale && !list_empty(&a->waiters)) {
         a->stale = false;
         cert_answer_done(&q->answer);
         cert_source_ask(desk->source, q);
@@ -92,7 +94,10 @@ static void on_answered(struct cert_question *q)
     }
     list_remove(&a->node);
     desk->questions--;
-    cert_cache_put(desk->cache, &key, &q->answer, loop_now(desk->loop));
+    if (a->stale)
+        cert_answer_done(&q->answer);
+    else
+        cert_cache_put(desk->cache, &key, &q->answer, loop_now(desk->loop));
     wake_all(&a->waiters);
     free(a);
     cert_desk_unref(desk);
@@ -120,11 +125,10 @@ static size_t questions_of(const struct cert_desk *desk, const struct net_addr *
     return count;
 }
 
-/* Whoever does not wait leaves room for those who do. */
 static struct asked *ask(struct cert_desk *desk, const struct cert_cache_key *key,
-                         const struct net_addr *peer, bool waits)
+                         const struct net_addr *peer, bool unproven)
 {
-    if (desk->questions >= (waits ? CERT_DESK_QUESTIONS : CERT_DESK_QUESTIONS / 4) ||
+    if (desk->questions >= (unproven ? CERT_DESK_QUESTIONS / 4 : CERT_DESK_QUESTIONS) ||
         questions_of(desk, peer) >= CERT_DESK_QUESTIONS_PER_SOURCE)
         return NULL;
     struct asked *a = calloc(1, sizeof(*a));
@@ -178,12 +182,12 @@ enum cert_desk_result cert_desk_find(struct cert_desk *desk, const struct cert_c
     }
     struct asked *a = find_asked(desk, &tidied);
     if (a == NULL)
-        a = ask(desk, &tidied, peer, waiter != NULL);
+        a = ask(desk, &tidied, peer, waiter->unproven);
     if (a == NULL) {
         *ret = &busy;
         return CERT_DESK_BUSY;
     }
-    if (waiter != NULL && list_empty(&waiter->node))
+    if (list_empty(&waiter->node))
         list_insert(&a->waiters, &waiter->node);
     return CERT_DESK_WAIT;
 }

@@ -21,6 +21,8 @@ struct net_addr;
 struct cert_waiter {
     struct list node;
     void (*wake)(struct cert_waiter *waiter); /* ask again; it is in no list any more */
+    bool unproven; /* anybody may have made up the address that it comes from: what is asked for it first
+                      leaves three quarters of the room to others */
 };
 
 enum cert_desk_result {
@@ -41,13 +43,13 @@ void cert_desk_unref(struct cert_desk *desk);
 
 /* The certificates for that key. The name may have upper case and a dot at its end; what is no host name is
  * not asked for. FOUND: *ret is borrowed until the desk is called again. NONE and BUSY: ret->why, static
- * text. `peer` is whose wish it is, and `waiter` (NULL: nobody waits, but it is asked) is who wants to know.
- * A waiter that is enrolled already stays so. */
+ * text. `peer` is whose wish it is, and `waiter` is who wants to know. A waiter that is enrolled already
+ * stays so. */
 enum cert_desk_result cert_desk_find(struct cert_desk *desk, const struct cert_cache_key *key,
                                      const struct net_addr *peer, struct cert_waiter *waiter,
                                      const struct cert_answer **ret);
 
-/* See cert_cache_forget(). What is under way is asked for again when somebody wants it. */
+/* See cert_cache_forget(). What is under way is asked for again where somebody waits for it, and not kept. */
 void cert_desk_forget(struct cert_desk *desk, const char *name);
 
 /* What it holds, and how many questions are under way. */

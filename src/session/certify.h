@@ -31,8 +31,8 @@ const struct tls_server *certify_server(const struct config *config, uint32_t li
 /* Does that server show candidates? */
 bool certify_shows_candidates(const struct route_runtime *route, const struct tls_server *server);
 
-/* FOUND: *ret is borrowed until the desk is called again; NULL: what cert_select() finds. WAIT: `waiter` (may
- * be NULL) is enrolled. NONE and BUSY: *ret_why, static text. */
+/* FOUND: *ret is borrowed until the desk is called again; NULL: what cert_select() finds. WAIT: `waiter`
+ * is enrolled. NONE and BUSY: *ret_why, static text. */
 enum cert_desk_result certify_choose(const struct certify_wish *wish, struct cert_waiter *waiter,
                                      struct cert **ret, const char **ret_why);
 

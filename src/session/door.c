@@ -16,6 +16,7 @@
 #include "session/health.h"
 #include "session/office.h"
 #include "session/pages.h"
+#include "session/standby.h"
 #include "session/worker.h"
 
 #define MACHINE_ID_LEN 32
@@ -157,12 +158,12 @@ static void keep_reset_secret(struct door *d)
     const struct snapshot *snap = d->snap;
     char label[128];
     size_t i = 0;
-    while (i < snap->config->certificates.n && snap->certs[i] == NULL)
+    while (i < snap->config->certificates.n && snap->pairs[i].side[STANDBY_FIRST] == NULL)
         i++;
     if (i == snap->config->certificates.n)
         return;
     name_machine(label, sizeof(label));
-    cert_secret(snap->certs[i], label, d->shared.quic_secrets->reset);
+    cert_secret(snap->pairs[i].side[STANDBY_FIRST], label, d->shared.quic_secrets->reset);
 }
 
 static size_t worker_count(const struct config *c)

@@ -24,6 +24,7 @@ struct message;
 struct review;
 struct route_counters;
 struct snapshot;
+struct set_aside;
 struct staging;
 
 /* Things that happen by themselves and that somebody may want to read, as one line of text. */
@@ -72,6 +73,9 @@ bool door_try_staging(struct door *door, struct staging *staging, struct buf *er
 /* Put that beside the configuration (a reference is taken), from the next handshake on and for configurations
  * to come; no connection is touched. `done` as for a reload; it waits for its turn among these. */
 void door_put_staging(struct door *door, struct staging *staging, door_reloaded *done, void *arg);
+
+/* Serve the backups of these, and of no others; the rest as door_put_staging(). */
+void door_put_aside(struct door *door, struct set_aside *aside, door_reloaded *done, void *arg);
 
 /* Stop accepting, let connections end for as long as the configuration allows, then close the rest; `done` is
  * called when all workers have stopped. Reloads that wait for their turn are refused at once; the answer of

@@ -13,6 +13,7 @@
 #include "session/health.h"
 #include "session/review.h"
 #include "session/staging.h"
+#include "session/standby.h"
 #include "session/survey.h"
 #include "session/worker.h"
 
@@ -29,6 +30,7 @@ struct reload {
     struct worker_listener *listeners; /* of the first worker, then of the second, ...; NULL when they stay */
     struct review *reviews;            /* one per worker; NULL where the configuration stays */
     struct staging *staging;           /* to be put beside the one in force; NULL: it is none of that */
+    struct set_aside *aside;           /* what backups are to be served for; NULL: the same */
     door_reloaded *done;
     void *arg;
 };
@@ -56,6 +58,7 @@ static void done_with(struct reload *r, bool ok, const char *errors)
     if (r->done != NULL)
         r->done(r->arg, ok ? &sum : NULL, errors);
     staging_unref(r->staging);
+    set_aside_unref(r->aside);
     free(r->listeners);
     free(r->reviews);
     free(r);
@@ -166,9 +169,15 @@ static void begin_restage(struct reload *r)
     struct door *d = r->door;
     struct buf errors = {0};
     d->installing = true;
-    staging_unref(d->shared.staging);
-    d->shared.staging = staging_ref(r->staging);
-    r->snap = snapshot_restage(d->snap, &d->shared, r->staging, &errors);
+    if (r->staging != NULL) {
+        staging_unref(d->shared.staging);
+        d->shared.staging = staging_ref(r->staging);
+    }
+    if (r->aside != NULL) {
+        set_aside_unref(d->shared.aside);
+        d->shared.aside = set_aside_ref(r->aside);
+    }
+    r->snap = snapshot_restage(d->snap, &d->shared, r->staging, r->aside, &errors);
     if (r->snap == NULL)
         finish(r, false, buf_text(&errors));
     else
@@ -179,7 +188,7 @@ static void begin_restage(struct reload *r)
 bool door_try_staging(struct door *d, struct staging *staging, struct buf *errors)
 {
     CHECK_MAGIC(d, DOOR_MAGIC);
-    struct snapshot *snap = snapshot_restage(d->snap, &d->shared, staging, errors);
+    struct snapshot *snap = snapshot_restage(d->snap, &d->shared, staging, NULL, errors);
     snapshot_unref(snap);
     return snap != NULL;
 }
@@ -190,7 +199,7 @@ static void begin_reload(struct reload *r)
     struct door *d = r->door;
     struct buf errors = {0};
     struct err err;
-    if (r->staging != NULL) {
+    if (r->staging != NULL || r->aside != NULL) {
         begin_restage(r);
         return;
     }
@@ -255,6 +264,14 @@ void door_put_staging(struct door *d, struct staging *staging, door_reloaded *do
     CHECK_MAGIC(d, DOOR_MAGIC);
     struct reload *r = new_reload(d, done, arg);
     r->staging = staging_ref(staging);
+    enqueue(r);
+}
+
+void door_put_aside(struct door *d, struct set_aside *aside, door_reloaded *done, void *arg)
+{
+    CHECK_MAGIC(d, DOOR_MAGIC);
+    struct reload *r = new_reload(d, done, arg);
+    r->aside = set_aside_ref(aside);
     enqueue(r);
 }
 

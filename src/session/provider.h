@@ -4,11 +4,11 @@
 #ifndef CARDEA_SESSION_PROVIDER_H
 #define CARDEA_SESSION_PROVIDER_H
 
-struct cert;
 struct revoked;
 struct cert_source;
 struct config;
 struct err;
+struct standby_pair;
 
 struct cert_provider {
     /* The source for the entries of `certificates` that are looked up; called where there is one. `config`
@@ -16,10 +16,10 @@ struct cert_provider {
      * owns a reference. NULL with `err`. Control thread. */
     struct cert_source *(*source)(struct cert_provider *provider, const struct config *config,
                                   struct err *err);
-    /* A configuration's own certificates have been loaded, in the order of config->certificates (NULL: it is
-     * looked up): who keeps staples sets theirs. All is borrowed for the call. May be NULL. Control thread.
-     */
-    void (*loaded)(struct cert_provider *provider, const struct config *config, struct cert *const *certs);
+    /* A configuration's own certificates have been loaded, in the order of config->certificates: who keeps
+     * staples sets theirs. All is borrowed for the call. May be NULL. Control thread. */
+    void (*loaded)(struct cert_provider *provider, const struct config *config,
+                   const struct standby_pair *pairs);
 };
 
 /* What the door's own CA, which stands above this folder too, has revoked by now. Borrowed until the next

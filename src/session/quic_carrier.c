@@ -26,6 +26,8 @@
 
 /* ---- who comes ---- */
 
+static void on_certificate(struct cert_waiter *waiter);
+static void on_no_certificate(struct timer *t);
 static void on_leaving(struct timer *t);
 static void on_expiry(struct timer *t);
 
@@ -75,6 +77,9 @@ void *quic_carrier_incoming(void *arg, struct quic_conn *conn, const struct net_
                                .place = proven ? COUNTED : UNPROVEN,
                                .began = loop_now(w->loop)};
     list_insert(&port->all, &c->node);
+    c->wanted.waiter.wake = on_certificate;
+    list_init(&c->wanted.waiter.node);
+    timer_init(&c->wanted.late, on_no_certificate);
     timer_init(&c->leaving, on_leaving);
     timer_init(&c->expiry, on_expiry);
     patience_init(&c->patience, c->began);
@@ -90,8 +95,30 @@ static struct tls_quic *refuse(struct quic_carrier *c, enum close_reason reason,
     return NULL;
 }
 
-/* A certificate that must be fetched is asked for, but not waited for: the client comes again, or over TCP.
- */
+/* ---- the certificate ---- */
+
+static void on_certificate(struct cert_waiter *waiter)
+{
+    const struct quic_carrier *c = CONTAINER_OF(waiter, struct quic_carrier, wanted.waiter);
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    quic_conn_ask_again(c->conn);
+}
+
+static void on_no_certificate(struct timer *t)
+{
+    struct quic_carrier *c = CONTAINER_OF(t, struct quic_carrier, wanted.late);
+    CHECK_MAGIC(c, CARRIER_MAGIC);
+    c->wanted.over = true;
+    quic_conn_ask_again(c->conn);
+}
+
+static void want_no_more(struct quic_carrier *c)
+{
+    list_remove(&c->wanted.waiter.node);
+    wheel_cancel(&c->wanted.late);
+}
+
+/* For a certificate that must be fetched the client waits, as over TCP. */
 static enum cert_desk_result certify(struct quic_carrier *c, const struct tls_server *server,
                                      struct tls_client_hello *hello)
 {
@@ -99,9 +126,42 @@ static enum cert_desk_result certify(struct quic_carrier *c, const struct tls_se
                                       .route = c->at.route,
                                       .query = &hello->query,
                                       .peer = &c->peer,
+                                      .late = c->wanted.over,
                                       .candidates = certify_shows_candidates(c->at.route, server)};
-    const char *why;
-    return certify_choose(&wish, NULL, &hello->cert, &why);
+    struct worker *w = c->worker;
+    c->wanted.waiter.unproven = c->place == UNPROVEN;
+    enum cert_desk_result result = certify_choose(&wish, &c->wanted.waiter, &hello->cert, &c->wanted.why);
+    if (result != CERT_DESK_WAIT)
+        want_no_more(c);
+    else if (!timer_is_set(&c->wanted.late))
+        loop_set_timer(w->loop, &c->wanted.late,
+                       loop_now(w->loop) + c->at.epoch->snap->config->limits.certificate_timeout);
+    return result;
+}
+
+/* What a ClientHello that gets no certificate is answered with. */
+static struct tls_quic *answer_uncertified(struct quic_carrier *c, enum cert_desk_result result,
+                                           uint8_t *ret_alert)
+{
+    bool never = result == CERT_DESK_NONE && !c->wanted.over;
+    if (result != CERT_DESK_WAIT)
+        return refuse(c, CLOSE_UNCERTIFIED, never ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR,
+                      ret_alert);
+    *ret_alert = QUIC_HELLO_LATER;
+    return NULL;
+}
+
+/* ---- the ClientHello ---- */
+
+/* It may come to be asked for more than once. */
+static void set_route(struct quic_carrier *c, const struct route_runtime *route, struct str alpn)
+{
+    if (c->at.route == NULL)
+        counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
+    c->at.route = route;
+    c->front = snapshot_front(c->worker->shared, alpn);
+    if (c->front->tenant != NULL)
+        quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
 }
 
 /* Where the hello leads. */
@@ -116,20 +176,14 @@ static struct tls_quic *take_hello(struct quic_carrier *c, const struct hello *h
     if (route == NULL || !snapshot_carries(c->worker->shared, route, match.alpn))
         return refuse(c, CLOSE_NO_ROUTE, known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME,
                       ret_alert);
-    c->at.route = route;
-    c->front = snapshot_front(c->worker->shared, match.alpn);
-    if (c->front->tenant != NULL)
-        quic_conn_allow_uni(c->conn, c->front->tenant->uni_streams);
-    counter_add(&worker_counters(c->worker, route->stats)->n[COUNTER_CONNECTIONS], 1);
+    set_route(c, route, match.alpn);
     routing_client(h, &c->hello, &route->config->tls, &client);
     c->verifies = cert_kinds_verified(&client.hello.query);
     const struct tls_server *server =
         certify_server(snap->config, c->at.listener, &c->peer, route, route->tls);
     enum cert_desk_result result = certify(c, server, &client.hello);
-    if (result != CERT_DESK_FOUND)
-        return refuse(c, CLOSE_UNCERTIFIED,
-                      result == CERT_DESK_NONE ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR, ret_alert);
-    return tls_server_quic(server, &client.hello);
+    return result == CERT_DESK_FOUND ? tls_server_quic(server, &client.hello)
+                                     : answer_uncertified(c, result, ret_alert);
 }
 
 /* The TLS library opens an encrypted hello by itself here, by the same keys: it is opened once more so that
@@ -359,13 +413,16 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
     quic_conn_peer(c->conn, &peer);
     enum close_reason reason = reason_of(c, end, &peer);
     quic_carrier_audit(c, &peer, reason,
-                       c->at.why != NULL && reason == c->at.refused ? c->at.why->text : text);
+                       c->at.why != NULL && reason == c->at.refused ? c->at.why->text
+                       : reason == CLOSE_UNCERTIFIED                ? c->wanted.why
+                                                                    : text);
     struct route_stats *stats = c->at.route != NULL ? c->at.route->stats : c->at.epoch->snap->door;
     struct counters *counters = worker_counters(w, stats);
     counter_add(&counters->reason[reason], 1);
     if (reason == CLOSE_NO_CERTIFICATE)
         counter_add(&counters->n[COUNTER_NO_CERTIFICATE], 1);
     leave_place(c);
+    want_no_more(c);
     worker_release(w, c->at.epoch);
     standing_free(&c->at);
     wheel_cancel(&c->leaving);

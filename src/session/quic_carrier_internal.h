@@ -9,6 +9,7 @@
 #include "loop/loop.h"
 #include "net/addr.h"
 #include "quic/quic.h"
+#include "session/cert_desk.h"
 #include "session/quic_carrier.h"
 #include "session/routing.h"
 #include "session/standing.h"
@@ -47,6 +48,12 @@ struct quic_carrier {
     bool ech_accepted;     /* its hello was encrypted; the name in the clear may be none */
     bool ech_refused;      /* its hello may have been encrypted, but for no key of the door */
     bool told;             /* the tenant has said that nothing new is taken any more */
+    struct {
+        struct cert_waiter waiter;
+        struct timer late; /* no longer than that: set while it waits */
+        bool over;         /* it has waited that long */
+        const char *why;   /* there is none; static text */
+    } wanted;              /* the certificate that its client is to be shown: see certify.h */
     uint64_t id;
     struct net_addr peer; /* as it was when it was admitted: there it is counted */
     enum { COUNTED, UNPROVEN, OF_NO_SOURCE } place;

@@ -70,9 +70,10 @@ static bool to_json(const struct quic_carrier *c, struct buf *out)
     const struct session_row row = {
         .id = c->id,
         .peer = &c->peer,
-        .state = c->opened == 0 ? "handshake"
-                 : leaves       ? "leaving"
-                                : "carrier",
+        .state = timer_is_set(&c->wanted.late) ? "certify"
+                 : c->opened == 0              ? "handshake"
+                 : leaves                      ? "leaving"
+                                               : "carrier",
         .reason = leaves ? close_reason_word(c->at.refused) : NULL,
         .detail = leaves ? c->at.why->text : NULL,
         .transport = quic_carrier_transport(c),

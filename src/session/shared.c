@@ -13,6 +13,7 @@
 #include "session/front.h"
 #include "session/shared.h"
 #include "session/staging.h"
+#include "session/standby.h"
 
 #define STATS_MAGIC 0x57a75000u
 
@@ -31,6 +32,7 @@ void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
     CHECK(bindings->services_len <= DOOR_SERVICES_MAX);
     *shared = (struct snapshot_shared){.workers = workers, .first_id = first_id(), .bindings = bindings};
     shared->staging = bindings->staging == NULL ? NULL : staging_ref(bindings->staging);
+    shared->aside = set_aside_ref(bindings->aside);
     backend_registry_init(&shared->backends);
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);
@@ -66,6 +68,7 @@ void snapshot_shared_free(struct snapshot_shared *shared)
         free(place);
     }
     staging_unref(shared->staging);
+    set_aside_unref(shared->aside);
     backend_registry_sweep(&shared->backends);
     explicit_bzero(shared->quic_secrets, sizeof(*shared->quic_secrets));
     free(shared->quic_secrets);

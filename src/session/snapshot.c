@@ -24,6 +24,7 @@
 #include "session/provider.h"
 #include "session/shared.h"
 #include "session/staging.h"
+#include "session/standby.h"
 #include "tls/server.h"
 #include "web/service.h"
 
@@ -35,7 +36,8 @@
 /* The door's own certificates as they were when they were read; snapshots share them. */
 struct own_certs {
     _Atomic uint32_t refs;
-    struct cert **v; /* in the order of config->certificates */
+    struct standby_pair *pairs; /* in the order of config->certificates */
+    struct cert **v;            /* the one of each that is served; borrowed from the pairs */
     size_t n;
     struct route_certs {
         struct cert_store *store; /* terminate, tunnel */
@@ -125,6 +127,25 @@ static void check_source(struct build *b, const struct config_certificate *cc)
     }
 }
 
+static void load_backup(struct build *b, const struct config_backup *backup, const struct cert_files *first,
+                        struct standby_pair *pair)
+{
+    const struct cert_files files = {.certificate = backup->certificate.text,
+                                     .key = backup->key.text,
+                                     .names = first->names,
+                                     .names_len = first->names_len};
+    struct err err;
+    if (standby_load(pair, &files, &err) != 0)
+        report(b, backup->certificate.at, &err);
+}
+
+static void choose_certs(const struct snapshot *snap)
+{
+    struct own_certs *own = snap->own;
+    for (size_t i = 0; i < own->n; i++)
+        own->v[i] = own->pairs[i].side[standby_serves(&own->pairs[i], snap->aside)];
+}
+
 static void load_certs(struct build *b)
 {
     const struct config *c = b->snap->config;
@@ -137,11 +158,15 @@ static void load_certs(struct build *b)
         struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, plan_texts(&cc->names),
                                    cc->names.n};
         struct err err;
-        b->snap->own->v[i] = cert_load(&files, &err);
-        if (b->snap->own->v[i] == NULL)
+        struct standby_pair *pair = &b->snap->own->pairs[i];
+        pair->side[STANDBY_FIRST] = cert_load(&files, &err);
+        if (pair->side[STANDBY_FIRST] == NULL)
             report(b, cc->certificate.at, &err);
+        else if (cc->backup != NULL)
+            load_backup(b, cc->backup, &files, pair);
         plan_texts_done(files.names);
     }
+    choose_certs(b->snap);
 }
 
 /* Is this certificate one of those the route restricts itself to? */
@@ -559,10 +584,11 @@ static struct own_certs *own_certs_new(const struct config *c)
     CHECK(own != NULL);
     atomic_store(&own->refs, 1);
     own->n = c->certificates.n;
+    own->pairs = calloc(own->n + 1, sizeof(*own->pairs));
     own->v = calloc(own->n + 1, sizeof(struct cert *));
     own->routes = c->routes.n;
     own->route = calloc(own->routes + 1, sizeof(struct route_certs));
-    CHECK(own->v != NULL && own->route != NULL);
+    CHECK(own->pairs != NULL && own->v != NULL && own->route != NULL);
     return own;
 }
 
@@ -571,7 +597,7 @@ static struct own_certs *own_certs_again(const struct own_certs *old, const stru
 {
     struct own_certs *own = own_certs_new(c);
     for (size_t i = 0; i < own->n; i++)
-        own->v[i] = old->v[i] == NULL ? NULL : cert_ref(old->v[i]);
+        own->pairs[i] = standby_pair_ref(&old->pairs[i]);
     for (size_t i = 0; i < own->routes; i++)
         own->route[i].backend = old->route[i].backend == NULL ? NULL : cert_ref(old->route[i].backend);
     return own;
@@ -595,9 +621,10 @@ static void own_certs_unref(struct own_certs *own)
         cert_unref(own->route[i].backend);
     }
     for (size_t i = 0; i < own->n; i++)
-        cert_unref(own->v[i]);
+        standby_pair_unref(&own->pairs[i]);
     free(own->route);
     free(own->v);
+    free(own->pairs);
     free(own);
 }
 
@@ -612,6 +639,7 @@ static struct snapshot *snapshot_new(struct plan *plan, struct own_certs *own, s
     snap->config = plan->config;
     snap->own = own;
     snap->certs = own->v;
+    snap->pairs = own->pairs;
     snap->trust = calloc(snap->config->trust.n + 1, sizeof(struct trust *));
     snap->routes = calloc(snap->config->routes.n + 1, sizeof(struct route_runtime));
     CHECK(snap->trust != NULL && snap->routes != NULL);
@@ -640,6 +668,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
                       .errors = errors};
     bool planned = plan_make(b.snap->plan, errors) == 0;
     b.snap->staging = shared->staging == NULL ? NULL : staging_ref(shared->staging);
+    b.snap->aside = set_aside_ref(shared->aside);
     b.snap->revoked = revoked_ref(bundles_revoked(shared));
     load_ech(&b);
     load_trust(&b);
@@ -652,7 +681,7 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
     make_source(&b);
     struct cert_provider *provider = shared->bindings->provider;
     if (!b.failed && provider != NULL && provider->loaded != NULL)
-        provider->loaded(provider, config, b.snap->certs);
+        provider->loaded(provider, config, b.snap->pairs);
     return snapshot_finish(&b);
 }
 
@@ -668,6 +697,7 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     for (size_t i = 0; i < old->config->trust.n; i++)
         renew_trust(&b, old, i);
     b.snap->staging = old->staging == NULL ? NULL : staging_ref(old->staging);
+    b.snap->aside = set_aside_ref(old->aside);
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
     b.snap->source = cert_source_ref(old->source);
     *ret_unread = b.unread;
@@ -678,14 +708,17 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
 }
 
 struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_shared *shared,
-                                  struct staging *staging, struct buf *errors)
+                                  struct staging *staging, struct set_aside *aside, struct buf *errors)
 {
     CHECK_MAGIC(old, SNAPSHOT_MAGIC);
     struct build b = {.snap =
                           snapshot_new(plan_ref(old->plan), own_certs_again(old->own, old->config), shared),
                       .shared = shared,
                       .errors = errors};
-    b.snap->staging = staging_ref(staging);
+    struct staging *beside = staging != NULL ? staging : old->staging;
+    b.snap->staging = beside == NULL ? NULL : staging_ref(beside);
+    b.snap->aside = set_aside_ref(aside != NULL ? aside : old->aside);
+    choose_certs(b.snap);
     b.snap->revoked = revoked_ref(old->revoked);
     b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
@@ -743,6 +776,7 @@ void snapshot_unref(struct snapshot *snap)
     revoked_unref(snap->revoked);
     cert_source_unref(snap->source);
     staging_unref(snap->staging);
+    set_aside_unref(snap->aside);
     free(snap->routes);
     free(snap->trust);
     own_certs_unref(snap->own);

@@ -28,7 +28,9 @@ struct plan;
 struct quic_secrets;
 struct revocations_provider;
 struct revoked;
+struct set_aside;
 struct staging;
+struct standby_pair;
 struct starttls;
 struct tls_server;
 struct web_service;
@@ -62,6 +64,7 @@ struct door_bindings {
     struct cert_provider *provider; /* of certificates that are looked up; NULL: nothing will be served */
     struct revocations_provider *revocations; /* of the door's own CA; NULL: it has none */
     struct staging *staging; /* what the door begins with beside its configuration; NULL: nothing */
+    struct set_aside *aside; /* ... and of its files what backups are served for; NULL: of none */
 };
 
 #define DOOR_SERVICES_MAX 16
@@ -88,6 +91,7 @@ struct snapshot_shared {
     const struct door_bindings *bindings;
     struct office *office;   /* NULL before a route has led to it */
     struct staging *staging; /* for snapshots that are built; a reference; NULL: nothing */
+    struct set_aside *aside; /* the same */
     struct backend_registry backends;
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
@@ -142,11 +146,14 @@ struct snapshot {
     struct cert_source *source; /* of certificates that are looked up; NULL: none is */
     struct ech_ring *ech;       /* keys that hellos are decrypted by; NULL: none is */
     struct staging *staging;    /* what stands beside the configuration; NULL: nothing */
+    struct set_aside *aside;    /* of what the backup is served; NULL: of nothing */
     /* What is in them, borrowed. */
     const struct config *config;
     const struct route_table *table;
     const struct policy *policy;
-    struct cert *const *certs; /* in the order of config->certificates; NULL: many, which are looked up */
+    struct cert *const *certs; /* that are served, in the order of config->certificates; NULL: many, which are
+                                * looked up */
+    const struct standby_pair *pairs; /* in the same order: what they are chosen from */
     /* Its own. */
     struct route_runtime *routes; /* in the order of config->routes; their ids are their indexes */
     struct route_stats *door;     /* connections that ended before they had a route */
@@ -163,10 +170,11 @@ struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *s
 struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_shared *shared,
                                   struct buf *errors, uint64_t *ret_unread);
 
-/* The same as `old` with what is in `staging` beside its configuration. No file is read; stores of routes
- * that serve what they did are shared. NULL with lines in `errors`. */
+/* The same as `old` with what is in `staging` beside its configuration, and the backups served of what is in
+ * `aside`; NULL: both as before. No file is read; stores of routes that serve what they did are shared. NULL
+ * with lines in `errors`. */
 struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_shared *shared,
-                                  struct staging *staging, struct buf *errors);
+                                  struct staging *staging, struct set_aside *aside, struct buf *errors);
 
 /* 0 while no CRL file has changed since its trust bundle was read, and the door's own CA has revoked nothing
  * more; else a number for how these are now: another when one changes again. */

@@ -15,8 +15,8 @@ from fixtures import pytest_report_header  # noqa: F401
 from proves import Proves, proven_file
 
 # They wait for a long time: begun last, one of them would go on when all the others are done.
-LONG = ["test_login_ssh", "test_staples", "test_certificates_are_renewed", "test_on_demand", "test_fallback_to_tcp",
-        "test_acme_client", "test_backup_of_a_lax_ca", "test_must_staple", "test_certificates_run_out",
+LONG = ["test_login_ssh", "test_staples", "test_certificates_are_renewed", "test_on_demand", "test_on_demand_over_quic",
+        "test_fallback_to_tcp", "test_acme_client", "test_backup_of_a_lax_ca", "test_must_staple", "test_certificates_run_out",
         "test_reload_reaches_carriers", "test_chaos", "test_one_round_trip", "test_expose_agent", "test_login",
         "test_renewal_is_proven", "test_acme_clients", "test_several_agents", "test_http3", "test_shared_carrier",
         "test_expose_udp", "test_http2_proxy", "test_hostile_quic"]

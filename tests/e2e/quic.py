@@ -7,10 +7,10 @@ import hmac
 import json
 import os
 import socket
+import ssl
 import struct
 import time
 
-from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -232,9 +232,9 @@ class Tls:
     def prove(self):
         chain = []
         if self.cert is not None:
-            with open(self.cert.certificate, "rb") as file:
-                leaf = x509.load_pem_x509_certificate(file.read())
-            chain = [vector(3, leaf.public_bytes(serialization.Encoding.DER)) + b"\0\0"]
+            with open(self.cert.certificate) as file:
+                shown = file.read().split("-----END CERTIFICATE-----")[:-1]
+            chain = [vector(3, ssl.PEM_cert_to_DER_cert(f"{one.strip()}\n-----END CERTIFICATE-----\n")) + b"\0\0" for one in shown]
         self.transcript += message(11, vector(1, self.asked) + vector(3, b"".join(chain)))
         if not chain:
             return

@@ -16,6 +16,8 @@ from pebble import Named, Pebble
 from peers import Server
 from run import SLOW, free_port, wait_until
 
+LEFT_OUT = "without the TLS feature status_request that was asked for (must_staple)"
+
 
 def echo(sock):
     while data := sock.recv(65536):
@@ -86,6 +88,10 @@ def names_of(leaf):
     return set(san.get_values_for_type(x509.DNSName)) | {str(ip) for ip in san.get_values_for_type(x509.IPAddress)}
 
 
+def is_must_staple(leaf):
+    return any(e.oid == x509.TLSFeature.oid and x509.TLSFeatureType.status_request in e.value for e in leaf.extensions)
+
+
 def test_a_certificate_is_obtained_and_served(site):
     """By tls-alpn-01, on the door's one port; a client that believes the CA is content; the key is nobody's else."""
     s = site(names=["www.example.com", "example.com"]).start()
@@ -99,6 +105,12 @@ def test_a_certificate_is_obtained_and_served(site):
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in state.iterdir())
     assert "obtained from" in s.door.process.output()
+
+
+def test_a_ca_that_leaves_must_staple_out_is_told_of(site):
+    """As pebble does; what it gave is served. Another door does not: test_one_door_obtains_from_another."""
+    s = site(must_staple=True).start()
+    assert not is_must_staple(s.obtained()) and LEFT_OUT in s.door.process.output()
 
 
 def test_it_survives_a_restart(site):
@@ -387,12 +399,14 @@ def test_one_door_obtains_from_another(tmp_path, start_door, pki, backend):
     key.touch(0o600)
     key.write_text(DEVICE["key"])
     s.door.configure({"state": "state", "routes": [{"name": "web", "terminate": {"to": backend.to}}],
-                      "certificates": [{"acme": {"names": ["www.example.com"], "ca": "inside"}}],
+                      "certificates": [{"acme": {"names": ["www.example.com"], "ca": "inside", "must_staple": True}}],
                       "acme_cas": [{"name": "inside", "url": ca.directory_url, "ca_file": pki.ca.file, "profile": "server",
                                     "eab": {"kid": DEVICE["id"], "key_file": str(key)}}]})
     s.door.start()
     try:
-        assert names_of(s.obtained()) == {"www.example.com"}
+        leaf = s.obtained()
+        assert names_of(leaf) == {"www.example.com"}
+        assert is_must_staple(leaf) and LEFT_OUT not in s.door.process.output()
         with tls.connect(s.door, "www.example.com", ca=ca.root):
             pass
 

@@ -31,19 +31,23 @@ class Site:
         done = run(CARDEA, "ca", "init", place / "ca", "--name", "Test", "--permit", "dns:apps.test", "--root-passphrase-file", secret)
         assert done.returncode == 0, done.stderr.decode()
         self.root = str(place / "ca" / "root.pem")
+        self.door = start(self.config(lifetime))
+
+    def config(self, lifetime, *more):
         clients = {"mode": "required", "trust": "staff"}
-        self.door = start({
-            "certificates": [pki.server("door.test").row()],
-            "trust": [pki.trust()],
-            "ca": {"directory": str(place / "ca"), "agents": {"lifetime": f"{lifetime}s", "per_name": 60}},
+        return {
+            "certificates": [self.pki.server("door.test").row()],
+            "trust": [self.pki.trust()],
+            "ca": {"directory": str(self.place / "ca"), "agents": {"lifetime": f"{lifetime}s", "per_name": 60}},
             "routes": [{"name": "tunnel", "sni": "door.test", "tunnel": {}, "clients": clients},
                        {"name": "apps", "sni": ["*.apps.test", "elsewhere.test"], "expose": {}}],
             "policy": [
+                *more,
                 {"name": "no-secrets", "effect": "deny", "who": {"any": True}, "targets": ["certify:secret.apps.test"]},
                 {"name": "agents", "who": {"name": ["alice"]}, "targets": ["offer:*", "certify:*"]},
                 {"name": "others", "who": {"any": True}, "targets": ["offer:*.apps.test"]},
             ],
-        })
+        }
 
     def issued(self):
         done = run(CARDEA, "ca", "list", "--json", "--all", "--dir", self.place / "ca")
@@ -124,6 +128,37 @@ def test_it_is_renewed_while_a_visitor_stays(start_door, pki, tmp_path, expose, 
             return len(seen) > 2
         wait_until(renewed_twice, agent.output, 4 * LIFETIME)
     assert len(site.issued()) >= 3
+
+
+@pytest.mark.parametrize("transport", ["quic", "tcp"])
+def test_a_reload_reaches_the_next_renewal(start_door, pki, tmp_path, expose, echo, transport):
+    """On the connection that was there before: as long as the configuration says now, to whom its policy lets have one."""
+    site = Site(start_door, pki, tmp_path, LIFETIME)
+    agent = expose(site, "app.apps.test", "--to", echo.to, "--transport", transport, "--verbose")
+    agent.says("the door's CA has certified it")
+
+    def lives():
+        with tls.connect(site.door, "app.apps.test", ca=site.root) as sock:
+            leaf = x509.load_der_x509_certificate(sock.getpeercert(True))
+        return (leaf.not_valid_after - leaf.not_valid_before).total_seconds()
+    before = lives()
+    with tls.connect(site.door, "app.apps.test", ca=site.root) as visitor:
+        site.door.reload(site.config(100 * LIFETIME))
+        wait_until(lambda: lives() > 2 * before, agent.output, 2 * LIFETIME)
+        visitor.sendall(b"on!")
+        assert tls.read_exactly(visitor, 3) == b"on!"
+    assert agent.output().count(f"over {transport.upper()}") == 1, agent.output()
+
+
+def test_a_reload_takes_the_next_renewal_away(start_door, pki, tmp_path, expose, echo):
+    """The agent and whoever looks after it are told why; what it has is good until its end."""
+    site = Site(start_door, pki, tmp_path, LIFETIME)
+    agent = expose(site, "app.apps.test", "--to", echo.to, "--verbose")
+    agent.says("the door's CA has certified it")
+    site.door.reload(site.config(LIFETIME, {"name": "over", "effect": "deny", "who": {"any": True}, "targets": ["certify:*"]}))
+    issued = len(site.issued())
+    agent.says("warning: app.apps.test: rule over does not let alice have app.apps.test certified by the door's CA")
+    assert len(site.issued()) == issued and agent.poll() is None
 
 
 def test_who_gets_none_is_told_why(site, start_door, pki, expose, echo):

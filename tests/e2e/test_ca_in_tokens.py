@@ -90,6 +90,24 @@ def test_ssh(token, tmp_path):
     assert "keys: in a token, others encrypted\n" in ca.run("show")
 
 
+def test_another_root(token, tmp_path):
+    """Made in the token by the one that is there; and it does not leave it without a word."""
+    ca = Ca(tmp_path, *in_token(token, "--generate"), root_in_file=False)
+    assert "give --new-root-key pkcs11:" in ca.run("renew", "--root", code=1)
+    first = (ca.directory / "root.pem").read_bytes()
+    ca.run("renew", "--root", "--new-root-key", token.uri("root-two"), "--generate")
+    assert json.loads(ca.run("show", "--json"))["root"]["token"].endswith("object=root-two")
+    ca.run("renew", "--intermediate-key", token.uri("second"), "--generate")
+    ca.run("issue", "www.example.com")
+    (tmp_path / "first.pem").write_bytes(first)
+    for root in ("first.pem", "ca/root-2.pem"):
+        openssl("verify", "-x509_strict", "-CAfile", tmp_path / root, "-untrusted", tmp_path / "www.example.com.pem",
+                tmp_path / "www.example.com.pem")
+    ca.run("renew", "--root", "--new-root-passphrase-file", ca.secret)
+    assert "ENCRYPTED PRIVATE KEY" in (ca.directory / "root-3.key").read_text()
+    ca.run("audit")
+
+
 def test_keys_that_are_there(token, tmp_path, pki):
     """Without --generate; a PIN that no URI tells of is asked for, and what is wrong is said."""
     for which in ("root", "intermediate"):

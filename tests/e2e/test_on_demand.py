@@ -2,6 +2,7 @@
 """Names that nobody has configured: their certificate is obtained when they are first asked for. pebble is the CA."""
 import concurrent.futures
 import http.server
+import itertools
 import json
 import re
 import socket
@@ -14,12 +15,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-import h3
 import tls
 from door import Door
 from pebble import Pebble
 from peers import Server
 from run import CARDEA, SANITIZER, SLOW, run, wait_until
+from test_acme_client import LEFT_OUT
 
 
 def echo(sock):
@@ -227,6 +228,45 @@ def test_programs_that_outlive_their_time_are_counted(site, tmp_path):
     assert s.leaf("later.example.com") in NO and (tmp_path / "begun" / "later.example.com").exists(), s.said()
 
 
+def test_reloads_while_programs_run(site, tmp_path):
+    """Programs that do not end, of one configuration after the other, while clients come for names old and new: the old ones are
+    served all the time, none of the programs stays, and the door ends while some run."""
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\ntrap '' TERM\nexec sleep 60\n")
+    hook.chmod(0o755)
+    s = site(ask=f"exec:{hook}", ask_timeout="100ms", failed_for="1s", names=["good.example.com"], asks_per_source=10000,
+             asks_per_minute=10000).start()
+    door, numbers, over = s.door.process.pid, itertools.count(), threading.Event()
+    assert is_for(s.leaf("good.example.com"), "good.example.com")
+
+    def programs():
+        return [int(pid) for file in Path(f"/proc/{door}/task").glob("*/children") for pid in file.read_text().split()]
+
+    def comes(name):
+        served = 0
+        while not over.is_set():
+            served += isinstance(s.leaf(name or f"n{next(numbers)}.example.com"), x509.Certificate)
+            assert served or name is None, "the name that was served is not"
+        return served
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        old, new = [pool.submit(comes, "good.example.com") for _ in range(2)], [pool.submit(comes, None) for _ in range(4)]
+        try:
+            for i in range(8):
+                wait_until(programs, "programs to run")
+                s.on_demand["asks_at_once"] = 4 + i
+                s.door.reload(s.config())
+        finally:
+            over.set()
+        assert all(one.result() > 0 for one in old) and not any(one.result() for one in new)
+    wait_until(lambda: not programs(), "the programs to be killed and reaped", 20)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        last = pool.submit(s.leaf, "last.example.com")
+        left = wait_until(programs, "a program to run")
+        s.door.stop()
+        last.exception()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+
+
 def test_names_that_no_ca_certifies(site, tmp_path):
     """They would be options of the program."""
     hook = tmp_path / "hook"
@@ -296,31 +336,10 @@ def test_invented_names_cost_nothing_but_counters(site, tmp_path):
     wait_until(lambda: s.door.process.open_files() <= descriptors + 2, "its connections to be closed")
 
 
-def test_over_quic(site, pki):
-    """Who comes by HTTP/3 is not kept waiting: the certificate is there when he comes again. There is none for an invented name."""
-    s = site(names=["proxy.example.net"])
-    tunnel = {"name": "proxy", "sni": "**.example.net", "alpn": ["h3"], "tunnel": {}, "clients": {"mode": "required", "trust": "staff"}}
-    make = s.config
-    s.config = lambda *more: {**make(*more), "trust": [pki.trust()], "routes": [tunnel, *make()["routes"]],
-                              "policy": [{"name": "all", "who": {"any": True}, "targets": ["127.0.0.1:*"]}]}
-    s.start()
-
-    def comes(name):
-        """A client, or the alert that it is sent away with."""
-        try:
-            return h3.Client(s.door.port, pki.alice, sni=name)
-        except h3.quic.Closed as closed:
-            return closed.code - 0x100
-    assert comes("proxy.example.net") == INTERNAL_ERROR
-    with wait_until(lambda: (came := comes("proxy.example.net")) != INTERNAL_ERROR and came, s.said, 30, 0.1) as client:
-        stream = client.ok(client.tcp(s.backend.to))
-        client.say(stream, b"hello")
-        assert client.hears(stream, 5) == b"hello"
-        shown = h3.quic.Reader(client.tls.shown)
-        shown.take(4)
-        assert is_for(x509.load_der_x509_certificate(shown.take(shown.number(3))), "proxy.example.net")
-    wait_until(lambda: comes("invented.example.net") == UNRECOGNIZED_NAME, "the alert that there is no such name")
-    assert s.orders() == 1
+def test_must_staple_is_asked_for(site):
+    """Of pebble, which leaves it out."""
+    s = site(must_staple=True).start()
+    assert is_for(s.leaf("a.example.com"), "a.example.com") and LEFT_OUT in s.said()
 
 
 def test_new_names_have_a_rate(site):
@@ -432,6 +451,21 @@ def test_a_reload_takes_it_away(site):
     s.door.configure(s.config())
     s.door.reload()
     assert s.leaf("a.example.com").serial_number == serial
+
+
+def test_a_reload_and_the_end_while_a_client_waits(site):
+    """A client waits for what the configuration before says; the door ends while it does."""
+    s = site(ask_timeout="30s")
+    s.hook.hangs.clear()
+    s.start()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        cut = pool.submit(s.leaf, "a.example.com")
+        wait_until(lambda: s.hook.asked, "the hook to be asked")
+        s.on_demand["refused_for"] = "2m"
+        s.door.configure(s.config())
+        s.door.reload()
+        s.door.stop()
+        assert isinstance(cut.exception(), OSError)
 
 
 def test_what_permits_nothing_is_refused(site):

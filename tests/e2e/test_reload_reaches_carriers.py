@@ -15,6 +15,7 @@ from agents import Agent, pack
 from fixtures import clean_env, connect_words
 from http2 import Client as H2
 from run import PACE, SLOW, Process, free_port, run, wait_listening, wait_until
+from test_login import Ca
 
 EXPIRES = 6  # seconds; a certificate's, which has to last for the beginning of a test
 
@@ -190,6 +191,26 @@ def test_revocation(start_door, pki, staff, hold, echo):
     refused(client, "revoked")
     assert client.says(running)
     assert door.audited(action="tunnel", reason="bad_certificate")["identity"] == "carol"
+    client.end(running)
+    carrier = door.audited(action="carrier", transport=client.transport if client.transport != "h2" else None)
+    assert carrier["reason"] == "bad_certificate" and "revoked" in carrier["detail"]
+
+
+def test_revocation_by_our_own_ca(start_door, pki, tmp_path, hold, echo):
+    """The door stands above the folder of the CA, and is told nothing: no list, no reload."""
+    ca = Ca(tmp_path)
+    ca.ask("issue", "carol", "--profile", "client", "--out", tmp_path / "carol")
+    carol = pki_module.Cert(tmp_path / "carol.pem", tmp_path / "carol.key")
+    everybody = {"name": "all", "who": {"any": True}, "targets": [to(echo)]}
+    ca.file = str(ca.root)
+    door = start_door({**config(pki, ca, crl=False), "policy": [everybody], "ca": {"directory": str(ca.directory)}})
+    client = hold(door, carol, echo)
+    running = client.open()
+    assert running is not None
+    ca.ask("revoke", tmp_path / "carol.pem")
+    wait_until(lambda: "what the CA has revoked is refused from now on" in door.process.output(), door.process.output)
+    refused(client, "revoked")
+    assert client.says(running)
     client.end(running)
     carrier = door.audited(action="carrier", transport=client.transport if client.transport != "h2" else None)
     assert carrier["reason"] == "bad_certificate" and "revoked" in carrier["detail"]

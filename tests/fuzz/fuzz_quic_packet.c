@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server's endpoint and whatever may come to its port: packets from two strangers, each after its length in
- * two bytes; the second stranger has to show by a token that his address is his. No answer is more than three
- * times what it answers to, and in the end nothing is left of any of them (cids_free() checks that no id is).
- * The endpoint is used from outside, through a socket. */
+ * two bytes. The first one's ClientHello is held to the end; the second has to show by a token that his
+ * address is his, and is refused. No answer is more than three times what it answers to, and in the end
+ * nothing is left of any of them (cids_free() checks that no id is). The endpoint is used from outside,
+ * through a socket. */
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -55,9 +56,9 @@ static void *on_incoming(void *arg, struct quic_conn *conn, const struct net_add
 
 static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len, uint8_t *ret_alert)
 {
-    (void)owner;
+    const struct world *w = owner;
     CHECK(len >= 4 && len <= settings.hello_size && message != NULL);
-    *ret_alert = 112;
+    *ret_alert = w->wary ? 112 : QUIC_HELLO_LATER;
     return NULL;
 }
 

@@ -4,7 +4,9 @@
 
 #include <openssl/sha.h>
 
+#include "acme/client_certificate.h"
 #include "base/base64.h"
+#include "ca/csr.h"
 #include "cert/cert.h"
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -50,6 +52,30 @@ static void refuse(struct acme_double *d, const struct acme_client_settings *s, 
 }
 
 /* ---- how it should be ---- */
+
+/* Read as our own CA reads it. */
+static void test_what_is_to_be_certified(void **state)
+{
+    struct acme_double d;
+    struct err err = {{0}};
+    (void)state;
+    acme_double_init(&d, NAMES("www.example.com", "192.0.2.1"));
+    struct acme_client_settings s = acme_settings(&d);
+    for (int must_staple = 0; must_staple < 2; must_staple++) {
+        struct buf der = {.max = 0};
+        struct csr csr;
+        assert_int_equal(acme_client_csr(s.key, s.names, s.names_len, must_staple, &der, &err), 0);
+        if (csr_read((struct str){(const char *)der.data, der.len}, &csr, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(csr.sans_len, 2);
+        assert_string_equal(csr.sans[0], "www.example.com");
+        assert_string_equal(csr.sans[1], "192.0.2.1");
+        assert_int_equal(csr.must_staple, must_staple);
+        csr_free(&csr);
+        buf_free(&der);
+    }
+    acme_double_free(&d);
+}
 
 static void test_a_certificate_is_obtained(void **state)
 {
@@ -661,6 +687,7 @@ static void test_the_certificate_of_tls_alpn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_to_be_certified),
         cmocka_unit_test(test_a_certificate_is_obtained),
         cmocka_unit_test(test_names_of_all_kinds_are_proven),
         cmocka_unit_test(test_what_is_proven_already_is_not_again),

@@ -236,8 +236,7 @@ static enum cert_desk_result find(struct world *w, const char *name, const struc
 {
     const struct cert_cache_key key = key_of(name);
     const struct cert_answer *answer;
-    enum cert_desk_result result =
-        cert_desk_find(w->desk, &key, peer, c == NULL ? NULL : &c->waiter, &answer);
+    enum cert_desk_result result = cert_desk_find(w->desk, &key, peer, &c->waiter, &answer);
     if (result == CERT_DESK_FOUND)
         assert_ptr_equal(answer->certs[0], certificate);
     else if (result != CERT_DESK_WAIT)
@@ -329,7 +328,9 @@ static void test_names_with_tricks(void **state)
     assert_int_equal(w.total, 0);
     const struct cert_cache_key longest_good = {{longest, 253}, CERT_ANY_ROUTE};
     const struct cert_answer *answer;
-    assert_int_equal(cert_desk_find(w.desk, &longest_good, &somebody, NULL, &answer), CERT_DESK_WAIT);
+    struct client c;
+    client_init(&c);
+    assert_int_equal(cert_desk_find(w.desk, &longest_good, &somebody, &c.waiter, &answer), CERT_DESK_WAIT);
     assert_int_equal(strlen(w.asked[0]->name), 253);
     world_answer(&w, false);
     world_end(&w);
@@ -376,24 +377,33 @@ static void test_flood(void **state)
     world_end(&w);
 }
 
-/* One that nobody waits for leaves room. */
-static void test_nobody_waits(void **state)
+/* Whose address may be made up leaves room for the others, and may wait for what they have asked for. */
+static void test_unproven_leave_room(void **state)
 {
     (void)state;
     char name[64];
     struct world w;
-    struct client c;
+    static struct client c[1000];
+    struct client proven, late;
     world_begin(&w);
-    for (size_t i = 0; i < 1000; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(c); i++) {
         const struct net_addr peer = nth(i, false);
+        client_init(&c[i]);
+        c[i].waiter.unproven = true;
         snprintf(name, sizeof(name), "n%zu.example.com", i);
-        find(&w, name, &peer, NULL);
+        assert_int_equal(find(&w, name, &peer, &c[i]),
+                         i < CERT_DESK_QUESTIONS / 4 ? CERT_DESK_WAIT : CERT_DESK_BUSY);
     }
-    assert_int_equal(w.total, CERT_DESK_QUESTIONS / 4);
-    client_init(&c);
-    assert_int_equal(find(&w, "a.example.com", &somebody, &c), CERT_DESK_WAIT);
+    client_init(&proven);
+    assert_int_equal(find(&w, "a.example.com", &somebody, &proven), CERT_DESK_WAIT);
+    client_init(&late);
+    late.waiter.unproven = true;
+    assert_int_equal(find(&w, "a.example.com", &somebody, &late), CERT_DESK_WAIT);
+    assert_int_equal(w.total, CERT_DESK_QUESTIONS / 4 + 1);
     world_answer(&w, true);
-    assert_int_equal(c.woken, 1);
+    for (size_t i = 0; i < ARRAY_LEN(c); i++)
+        assert_int_equal(c[i].woken, i < CERT_DESK_QUESTIONS / 4);
+    assert_int_equal(proven.woken + late.woken, 2);
     world_end(&w);
 }
 
@@ -419,6 +429,28 @@ static void test_changed_meanwhile(void **state)
     cert_desk_forget(w.desk, "b.example.com"); /* no concern of it */
     world_answer(&w, true);
     assert_int_equal(c.woken, 2);
+    world_end(&w);
+}
+
+/* Nobody waits any more when the answer comes, which may be from before the change: it is of no use. */
+static void test_changed_and_nobody_waits(void **state)
+{
+    (void)state;
+    struct world w;
+    struct client c;
+    size_t questions;
+    world_begin(&w);
+    client_init(&c);
+    assert_int_equal(find(&w, "a.example.com", &somebody, &c), CERT_DESK_WAIT);
+    cert_desk_forget(w.desk, NULL);
+    list_remove(&c.waiter.node);
+    world_answer(&w, true);
+    assert_int_equal(w.total, 1);
+    assert_int_equal(cert_desk_size(w.desk, &questions).names, 0);
+    assert_int_equal(questions, 0);
+    assert_int_equal(find(&w, "a.example.com", &somebody, &c), CERT_DESK_WAIT);
+    assert_int_equal(w.total, 2);
+    world_answer(&w, true);
     world_end(&w);
 }
 
@@ -454,8 +486,9 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_names_with_tricks),
         cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_nobody_waits),
+        cmocka_unit_test(test_unproven_leave_room),
         cmocka_unit_test(test_changed_meanwhile),
+        cmocka_unit_test(test_changed_and_nobody_waits),
         cmocka_unit_test(test_answer_comes_late),
     };
     return cmocka_run_group_tests(tests, make_certificate, drop_certificate);

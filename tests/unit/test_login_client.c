@@ -201,6 +201,14 @@ static void test_fingerprints(void **state)
     assert_int_equal(keep_check_fingerprint(chain, plain, &out, &err), 0);
     assert_memory_equal(out.data, pem.data, pem.len);
     assert_int_equal(keep_check_fingerprint(chain, colons, &out, &err), 0);
+    /* The one that is meant, wherever it stands, and that one alone. */
+    struct buf both = {0};
+    assert_true(ca_chain_pem(root, &both) && buf_append(&both, pem.data, pem.len));
+    buf_consume(&out, out.len);
+    assert_int_equal(keep_check_fingerprint((struct str){(char *)both.data, both.len}, plain, &out, &err), 0);
+    assert_int_equal(out.len, pem.len);
+    assert_memory_equal(out.data, pem.data, pem.len);
+    buf_free(&both);
     assert_int_equal(keep_check_fingerprint(chain, wrong, &out, &err), -1);
     assert_int_equal(keep_check_fingerprint(STR("no certificate"), plain, &out, &err), -1);
     for (size_t i = 0; bad[i] != NULL; i++)

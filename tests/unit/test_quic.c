@@ -71,6 +71,8 @@ struct world {
     bool abort;                      /* ... as broken */
     size_t part;                     /* ... after it has said so much, which is not taken back */
     uint8_t refuse;                  /* the server refuses hellos with this alert */
+    bool later;                      /* the server does not know yet what it answers to them */
+    unsigned hellos;                 /* how often it was asked */
     struct quic_endpoint *others[3]; /* that share its address, by index; they listen elsewhere */
     size_t handed_on;
     struct timer limit;
@@ -224,8 +226,9 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     static const uint16_t algorithms[] = {0x0403};
     assert_int_equal(hello_parse(message, len, &h), HELLO_REASON_NONE);
     struct tls_client_hello hello = {.query = {.version = 0x0304, .sigalgs = algorithms, .sigalgs_len = 1}};
-    *ret_alert = e->world->refuse;
-    return e->world->refuse != 0 ? NULL : tls_server_quic(e->world->tls_server, &hello);
+    e->world->hellos++;
+    *ret_alert = e->world->later ? QUIC_HELLO_LATER : e->world->refuse;
+    return e->world->later || e->world->refuse != 0 ? NULL : tls_server_quic(e->world->tls_server, &hello);
 }
 
 static const struct quic_events server_events = {
@@ -482,6 +485,87 @@ static void a_refused_hello_is_told_with_its_alert(void **state)
     connect_with(w, w->tls_client, "door.test");
     assert_int_equal(w->c.how, QUIC_END_TLS);
     assert_string_equal(w->c.text, "the peer sent the alert unrecognized_name");
+}
+
+/* Connect: the server has the ClientHello, and does not answer it yet. */
+static void begin_and_hold(struct world *w)
+{
+    struct quic_settings patient = settings;
+    patient.handshake_timeout = 8 * NSEC_PER_SEC;
+    quic_endpoint_serve(w->client, &patient);
+    w->later = true;
+    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(w->tls_client, "door.test", NULL),
+                             &client_events, &w->c);
+    for (int i = 0; i < 200 && w->hellos == 0; i++)
+        run_for(w, 20 * NSEC_PER_MSEC);
+    assert_int_equal(w->hellos, 1);
+}
+
+/* The time that it takes is not the client's, and what he sends again meanwhile does nothing. */
+static void the_answer_to_a_hello_may_take_time(void **state)
+{
+    struct world *w = *state;
+    struct quic_settings hasty = settings;
+    hasty.handshake_timeout = NSEC_PER_SEC;
+    quic_endpoint_serve(w->server, &hasty);
+    begin_and_hold(w);
+    run_for(w, 1500 * NSEC_PER_MSEC);
+    assert_int_equal(w->hellos, 1);
+    quic_conn_ask_again(w->s.conn);
+    run_for(w, 20 * NSEC_PER_MSEC);
+    assert_int_equal(w->hellos, 2);
+    w->later = false;
+    quic_conn_ask_again(w->s.conn);
+    quic_conn_ask_again(w->s.conn);
+    assert_int_equal(w->hellos, 2); /* never from within the call */
+    run(w);
+    assert_int_equal(w->hellos, 3);
+    if (!w->c.opened)
+        fail_msg("%s", w->c.text);
+    run_for(w, 20 * NSEC_PER_MSEC);
+    assert_string_equal(w->s.peer, "alice");
+    quic_conn_ask_again(w->s.conn); /* nothing is asked */
+    run_for(w, 20 * NSEC_PER_MSEC);
+    assert_int_equal(w->hellos, 3);
+}
+
+static void the_answer_may_be_a_late_no(void **state)
+{
+    struct world *w = *state;
+    begin_and_hold(w);
+    w->later = false;
+    w->refuse = 112;
+    quic_conn_ask_again(w->s.conn);
+    run(w);
+    assert_int_equal(w->c.how, QUIC_END_TLS);
+    assert_string_equal(w->c.text, "the peer sent the alert unrecognized_name");
+    assert_int_equal(w->s.how, QUIC_END_TLS);
+}
+
+static void who_waits_for_the_answer_may_leave(void **state)
+{
+    struct world *w = *state;
+    begin_and_hold(w);
+    quic_conn_close(w->c.conn, 0);
+    run_for(w, 50 * NSEC_PER_MSEC);
+    assert_true(w->s.closed);
+    assert_int_equal(w->s.how, QUIC_END_PEER);
+    assert_int_equal(w->hellos, 1);
+}
+
+static void the_server_may_end_before_it_has_answered(void **state)
+{
+    struct world *w = *state;
+    begin_and_hold(w);
+    quic_conn_ask_again(w->s.conn);
+    quic_endpoint_free(w->server);
+    w->server = NULL;
+    assert_true(w->s.closed);
+    assert_int_equal(w->s.how, QUIC_END_LOCAL);
+    run(w);
+    assert_true(w->c.closed);
+    assert_int_equal(w->c.how, QUIC_END_PEER);
+    assert_int_equal(w->hellos, 1);
 }
 
 static void a_retry_is_answered(void **state)
@@ -1001,6 +1085,10 @@ int main(void)
         TEST(a_client_without_a_certificate_is_refused),
         TEST(a_server_of_another_name_is_refused),
         TEST(a_refused_hello_is_told_with_its_alert),
+        TEST(the_answer_to_a_hello_may_take_time),
+        TEST(the_answer_may_be_a_late_no),
+        TEST(who_waits_for_the_answer_may_leave),
+        TEST(the_server_may_end_before_it_has_answered),
         TEST(a_retry_is_answered),
         TEST(who_has_proven_nothing_may_be_asked_to),
         TEST(datagrams_go_both_ways),

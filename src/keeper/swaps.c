@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/swaps.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/str.h"
+#include "cert/cert.h"
+#include "cert/facts.h"
+
+#define SWAPS_MAGIC 0x5a4b5000u
+#define LIST "swaps.json"
+#define LIST_MAX (4 * 1024 * 1024)
+
+/* A pair that was swapped once, by its id. */
+struct swapped {
+    uint8_t id[STANDBY_ID];
+    bool aside; /* the backup is the active one; else it is the first again */
+    enum life_swap why;
+    int64_t at;
+    int64_t until; /* when the first one expires: then nothing is kept any more */
+};
+
+struct swaps {
+    uint32_t magic;
+    char *dir;
+    struct swapped *v;
+    size_t n;
+    bool dirty; /* what is kept is not what is so */
+    struct set_aside *now;
+};
+
+/* ---- what was swapped ---- */
+
+static struct swapped *find(const struct swaps *s, const struct standby_pair *pair)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (memcmp(s->v[i].id, pair->id, STANDBY_ID) == 0)
+            return &s->v[i];
+    return NULL;
+}
+
+static struct swapped *add(struct swaps *s, const uint8_t id[STANDBY_ID])
+{
+    s->v = reallocarray(s->v, s->n + 1, sizeof(*s->v));
+    CHECK(s->v != NULL);
+    s->v[s->n] = (struct swapped){0};
+    memcpy(s->v[s->n].id, id, STANDBY_ID);
+    return &s->v[s->n++];
+}
+
+static enum standby_side active_of(const struct swaps *s, const struct standby_pair *pair)
+{
+    const struct swapped *was = find(s, pair);
+    return was != NULL && was->aside ? STANDBY_BACKUP : STANDBY_FIRST;
+}
+
+static enum standby_side other_than(enum standby_side side)
+{
+    return side == STANDBY_FIRST ? STANDBY_BACKUP : STANDBY_FIRST;
+}
+
+static void swap(struct swaps *s, const struct standby_pair *pair, enum life_swap why, int64_t now)
+{
+    struct swapped *is = find(s, pair);
+    if (is == NULL)
+        is = add(s, pair->id);
+    is->aside = !is->aside;
+    is->why = why;
+    is->at = now;
+    is->until = pair->side[STANDBY_FIRST]->not_after;
+    s->dirty = true;
+}
+
+/* ---- the list ---- */
+
+static void put_path(const struct swaps *s, struct buf *ret)
+{
+    CHECK(buf_printf(ret, "%s/" LIST, s->dir));
+}
+
+static int why_of(const char *word)
+{
+    for (int i = 0; i < LIFE_SWAPS; i++)
+        if (strcmp(life_swap_word((enum life_swap)i), word) == 0)
+            return i;
+    return -1;
+}
+
+static bool read_row(struct swaps *s, json_t *row)
+{
+    const char *id, *why;
+    int aside;
+    json_int_t at, until;
+    uint8_t bytes[STANDBY_ID];
+    if (json_unpack(row, "{s:s, s:b, s:s, s:I, s:I}", "first", &id, "backup_served", &aside, "why", &why,
+                    "at", &at, "until", &until) != 0 ||
+        !hex_read(id, bytes, sizeof(bytes)) || why_of(why) < 0)
+        return false;
+    struct swapped *was = add(s, bytes);
+    was->aside = aside != 0;
+    was->why = (enum life_swap)why_of(why);
+    was->at = at;
+    was->until = until;
+    return true;
+}
+
+static bool read_rows(struct swaps *s, json_t *list)
+{
+    json_int_t version = 0;
+    json_t *rows = NULL, *row;
+    size_t i;
+    if (json_unpack(list, "{s:I, s:o}", "version", &version, "swaps", &rows) != 0 || version != 1 ||
+        !json_is_array(rows))
+        return false;
+    json_array_foreach(rows, i, row)
+    {
+        if (!read_row(s, row)) {
+            s->n = 0;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void read_list(struct swaps *s, struct err *trouble)
+{
+    struct buf path = {0}, text = {0};
+    struct stat there;
+    json_error_t why;
+    put_path(s, &path);
+    trouble->text[0] = '\0';
+    if (stat(buf_text(&path), &there) == 0 &&
+        file_read(buf_text(&path), LIST_MAX, &text, NULL, trouble) == 0) {
+        json_t *list = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &why);
+        if (list == NULL || !read_rows(s, list))
+            err_set(trouble, "%s: not a list of swaps as this version writes it", buf_text(&path));
+        json_decref(list);
+    }
+    buf_free(&path);
+    buf_free(&text);
+}
+
+static json_t *row_of(const struct swapped *is)
+{
+    char id[2 * STANDBY_ID + 1];
+    hex_write(is->id, sizeof(is->id), id);
+    return json_pack("{s:s, s:b, s:s, s:I, s:I}", "first", id, "backup_served", is->aside, "why",
+                     life_swap_word(is->why), "at", (json_int_t)is->at, "until", (json_int_t)is->until);
+}
+
+static int write_list(const struct swaps *s, struct err *err)
+{
+    struct buf path = {0};
+    json_t *rows = json_array();
+    for (size_t i = 0; i < s->n; i++)
+        CHECK(json_array_append_new(rows, row_of(&s->v[i])) == 0);
+    json_t *list = json_pack("{s:i, s:o}", "version", 1, "swaps", rows);
+    char *text = json_dumps(list, JSON_INDENT(1));
+    json_decref(list);
+    CHECK(text != NULL);
+    put_path(s, &path);
+    int rc = 0;
+    if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
+        rc = err_errno(err, errno, "%s", s->dir);
+    if (rc == 0)
+        rc = file_write_atomic(buf_text(&path), 0600, text, strlen(text), err);
+    buf_free(&path);
+    free(text);
+    return rc;
+}
+
+/* Of certificates that have expired nothing is kept, unless they are still in their files. */
+static void forget_old(struct swaps *s, const struct standby_pair *pairs, size_t n, int64_t now)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        bool wanted = s->v[i].until > now;
+        for (size_t k = 0; k < n && !wanted; k++)
+            wanted =
+                pairs[k].side[STANDBY_BACKUP] != NULL && memcmp(pairs[k].id, s->v[i].id, STANDBY_ID) == 0;
+        if (wanted)
+            s->v[left++] = s->v[i];
+    }
+    s->n = left;
+}
+
+/* Told once for each change. */
+static void keep(struct swaps *s, swaps_notice *notice, void *arg)
+{
+    struct err why, text;
+    if (!s->dirty)
+        return;
+    s->dirty = false;
+    if (write_list(s, &why) == 0)
+        return;
+    err_set(&text, "the swap of a certificate is in force, but a restart will not know of it: %s", why.text);
+    notice(arg, text.text);
+}
+
+/* ---- judging ---- */
+
+static enum life_rank rank_of(const struct standby_pair *pair, enum standby_side side, int64_t now)
+{
+    const struct cert *cert = pair->side[side];
+    const struct cert_staple *staple = cert_staple(cert);
+    const struct life_slot slot = {.held = true,
+                                   .must_staple = pair->must_staple[side],
+                                   .not_after = cert->not_after,
+                                   .revoked = cert->revoked,
+                                   .staple_next = staple != NULL ? staple->until : 0};
+    return life_rank(&slot, now);
+}
+
+static void tell_swap(const struct standby_pair *pair, enum standby_side left, enum life_swap why,
+                      swaps_notice *notice, void *arg)
+{
+    struct err text;
+    err_set(&text, "certificate %s %s: %s is served instead", pair->side[left]->label,
+            why == LIFE_SWAP_REVOKED ? "is revoked" : "has expired", pair->side[other_than(left)]->label);
+    notice(arg, text.text);
+}
+
+/* Which one is served, once a swap that is due was done. */
+static enum standby_side judge(struct swaps *s, const struct standby_pair *pair, int64_t now,
+                               swaps_notice *notice, void *arg)
+{
+    enum standby_side active = active_of(s, pair), other = other_than(active);
+    enum life_rank is = rank_of(pair, active, now), would_be = rank_of(pair, other, now);
+    if (is > LIFE_UNSTAPLED && would_be <= LIFE_UNSTAPLED) {
+        enum life_swap why = is == LIFE_REVOKED ? LIFE_SWAP_REVOKED : LIFE_SWAP_EXPIRED;
+        swap(s, pair, why, now);
+        tell_swap(pair, active, why, notice, arg);
+        return other;
+    }
+    return would_be < is ? other : active;
+}
+
+static bool is_same(const struct set_aside *a, const struct set_aside *b)
+{
+    return a->n == b->n && memcmp(a->ids, b->ids, a->n * STANDBY_ID) == 0;
+}
+
+bool swaps_judge(struct swaps *s, const struct standby_pair *pairs, size_t n, int64_t now,
+                 swaps_notice *notice, void *arg)
+{
+    CHECK_MAGIC(s, SWAPS_MAGIC);
+    uint8_t(*ids)[STANDBY_ID] = calloc(n + 1, sizeof(*ids));
+    size_t aside = 0;
+    CHECK(ids != NULL);
+    for (size_t i = 0; i < n; i++)
+        if (pairs[i].side[STANDBY_BACKUP] != NULL && judge(s, &pairs[i], now, notice, arg) == STANDBY_BACKUP)
+            memcpy(ids[aside++], pairs[i].id, STANDBY_ID);
+    struct set_aside *before = s->now;
+    s->now = set_aside_new((const uint8_t(*)[STANDBY_ID])ids, aside);
+    bool changed = !is_same(before, s->now);
+    set_aside_unref(before);
+    free(ids);
+    if (s->dirty)
+        forget_old(s, pairs, n, now);
+    keep(s, notice, arg);
+    return changed;
+}
+
+/* ---- the operator ---- */
+
+static bool is_meant(const struct cert *served, const struct swaps_order *order)
+{
+    char issuer[PEM_NAME_MAX];
+    if (order->name != NULL)
+        return order->name[0] == '*' ? cert_has_name(served, order->name) : cert_is_for(served, order->name);
+    return order->ca == NULL || str_same(cert_issuer_text(served, issuer), order->ca);
+}
+
+/* Two entries with the same first one are swapped as one. */
+static bool is_repeated(const struct standby_pair *pairs, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (pairs[k].side[STANDBY_BACKUP] != NULL && memcmp(pairs[k].id, pairs[i].id, STANDBY_ID) == 0)
+            return true;
+    return false;
+}
+
+static void swap_if_good(struct swaps *s, const struct standby_pair *pair, int64_t now,
+                         struct swaps_result *ret)
+{
+    enum life_rank rank = rank_of(pair, other_than(active_of(s, pair)), now);
+    if (rank <= LIFE_UNSTAPLED) {
+        swap(s, pair, LIFE_SWAP_OPERATOR, now);
+        ret->swapped++;
+    } else {
+        err_set(&ret->why, "the other certificate %s; see 'cardea cert ls'", life_rank_verb(rank));
+        ret->left++;
+    }
+}
+
+void swaps_do(struct swaps *s, const struct standby_pair *pairs, size_t n, const struct swaps_order *order,
+              int64_t now, struct swaps_result *ret)
+{
+    CHECK_MAGIC(s, SWAPS_MAGIC);
+    *ret = (struct swaps_result){0};
+    for (size_t i = 0; i < n; i++)
+        if (pairs[i].side[STANDBY_BACKUP] != NULL && !is_repeated(pairs, i) &&
+            is_meant(pairs[i].side[active_of(s, &pairs[i])], order))
+            swap_if_good(s, &pairs[i], now, ret);
+}
+
+struct swaps_state swaps_state_of(const struct swaps *s, const struct standby_pair *pair)
+{
+    const struct swapped *is = find(s, pair);
+    return is == NULL ? (struct swaps_state){LIFE_NOT_SWAPPED, 0} : (struct swaps_state){is->why, is->at};
+}
+
+/* ---- life ---- */
+
+struct swaps *swaps_open(const char *dir, struct err *ret_trouble)
+{
+    struct swaps *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    *s = (struct swaps){.magic = SWAPS_MAGIC, .dir = str_dup(dir)};
+    read_list(s, ret_trouble);
+    uint8_t(*ids)[STANDBY_ID] = calloc(s->n + 1, sizeof(*ids));
+    size_t aside = 0;
+    CHECK(ids != NULL);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->v[i].aside)
+            memcpy(ids[aside++], s->v[i].id, STANDBY_ID);
+    s->now = set_aside_new((const uint8_t(*)[STANDBY_ID])ids, aside);
+    free(ids);
+    return s;
+}
+
+void swaps_close(struct swaps *s)
+{
+    if (s == NULL)
+        return;
+    CHECK_MAGIC(s, SWAPS_MAGIC);
+    set_aside_unref(s->now);
+    free(s->v);
+    free(s->dir);
+    s->magic = 0;
+    free(s);
+}
+
+struct set_aside *swaps_now(const struct swaps *s)
+{
+    CHECK_MAGIC(s, SWAPS_MAGIC);
+    return s->now;
+}
