@@ -139,8 +139,8 @@ static const char *spoil(unsigned which, const char **ret_grade)
                  {"no_hsts", "A"},
                  {"more_round_trips", "A+"},
                  {"retry", "A+"},
-                 {"incomplete", "A+"},
-                 {"no_handshake", "A+"},
+                 {"incomplete", "B"},
+                 {"no_handshake", "B"},
                  {"no_modern_version", "F"}};
     if (which >= sizeof(names) / sizeof(names[0]))
         return NULL;
