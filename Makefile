@@ -89,8 +89,8 @@ soak: build/cardea ## long tests: leaks, descriptors, churn
 .PHONY: bench
 bench: ## install the peers, measure cardea beside them, write bench/RESULTS.md
 	@scripts/deps bench
-	$(call build,build,cardea crowd issue)
-	@status=0; bench/run --write || status=1; bench/tunnel --write || status=1; bench/backends --write || status=1; bench/names --write || status=1; bench/ca --write || status=1; exit $$status
+	$(call build,build,cardea crowd issue mesh)
+	@status=0; bench/run --write || status=1; bench/tunnel --write || status=1; bench/backends --write || status=1; bench/names --write || status=1; bench/ca --write || status=1; bench/posture --write || status=1; exit $$status
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; FUZZ=NAME for one

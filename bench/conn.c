@@ -52,6 +52,7 @@ static int keep_ticket(SSL *ssl, SSL_SESSION *session)
 
 static SSL_CTX *make_ctx(const struct target *t)
 {
+    static const uint16_t signatures[] = {SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_MLDSA65};
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (!ctx || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
         !SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") || !SSL_CTX_set1_groups_list(ctx, t->group))
@@ -61,10 +62,27 @@ static SSL_CTX *make_ctx(const struct target *t)
         conn_fail("reading ahead");
     /* The certificate's chain is not looked at: it is the server that is measured. Its signature still is. */
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    if (!SSL_CTX_set_verify_algorithm_prefs(ctx, signatures, sizeof(signatures) / sizeof(*signatures)))
+        conn_fail("the signatures");
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, keep_ticket);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return ctx;
+}
+
+static void read_configs(struct target *t)
+{
+    char text[4096];
+    FILE *f = fopen(t->ech, "r");
+    size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+    if (!f || n == sizeof(text) - 1)
+        conn_fail(t->ech);
+    fclose(f);
+    text[n] = '\0';
+    n = strcspn(text, "\n");
+    t->configs = malloc(n);
+    if (!t->configs || !EVP_DecodeBase64(t->configs, &t->configs_len, n, (const uint8_t *)text, n))
+        conn_fail("the ECHConfigList is not in base64");
 }
 
 /* A real ClientHello, as this client would send it. */
@@ -93,6 +111,8 @@ void target_prepare(struct target *t)
     t->pattern = wire_pattern();
     if (!t->pattern)
         conn_fail("malloc");
+    if (t->ech)
+        read_configs(t);
     if (!t->tls)
         make_hello(t);
 }
@@ -207,6 +227,8 @@ static void open_tls(struct conn *c)
     SSL_set_app_data(c->ssl, c);
     if (c->ticket && !SSL_set_session(c->ssl, c->ticket))
         conn_fail("SSL_set_session");
+    if (c->target->ech && !SSL_set1_ech_config_list(c->ssl, c->target->configs, c->target->configs_len))
+        conn_fail("SSL_set1_ech_config_list");
 }
 
 /* That the server did the work we came to measure, and no other. */
@@ -217,6 +239,15 @@ static void check_handshake(const struct conn *c)
         conn_fail("the server chose another key exchange");
     if (c->target->expect_resumed != (SSL_session_reused(c->ssl) == 1))
         conn_fail(c->target->expect_resumed ? "the server did not resume" : "the server resumed");
+    if (SSL_ech_accepted(c->ssl) != (c->target->ech != NULL))
+        conn_fail("the server did not accept ECH");
+}
+
+static void count_bytes(struct conn *c)
+{
+    c->target->handshakes++;
+    c->target->to_server += BIO_number_written(SSL_get_wbio(c->ssl));
+    c->target->from_server += BIO_number_read(SSL_get_rbio(c->ssl));
 }
 
 /* The way to TLS in a protocol: what must have come, then what is said. */
@@ -287,6 +318,7 @@ static bool run_open(struct conn *c)
         return false;
     if (result == 0)
         conn_fail("the server closed during the handshake");
+    count_bytes(c);
     /* Until the first round of connections has been through, there are no tickets yet. */
     if (!c->target->resume || c->target->expect_resumed)
         check_handshake(c);

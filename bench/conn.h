@@ -27,14 +27,19 @@ struct target {
     bool tls;             /* false: the server passes through, and the client sends `hello` */
     bool resume;          /* offer the ticket of the connection before */
     bool expect_resumed;  /* fail where the server does not take it */
-    uint64_t bytes;       /* of ORDER_SOURCE and ORDER_SINK */
+    const char *ech;      /* a file with an ECHConfigList in base64; NULL: no ECH */
+    uint8_t *configs;     /* ... read */
+    size_t configs_len;
+    uint64_t bytes; /* of ORDER_SOURCE and ORDER_SINK */
     SSL_CTX *ctx;
     unsigned char *hello, *pattern;
     size_t hello_size;
+    uint64_t to_server, from_server; /* bytes of handshakes so far, as TLS has them */
+    uint64_t handshakes;
 };
 
 struct conn {
-    const struct target *target;
+    struct target *target;
     SSL *ssl; /* NULL where the connection is passed through */
     SSL_SESSION *ticket;
     int fd;

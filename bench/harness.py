@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bench/run, bench/tunnel, bench/backends, bench/names and bench/ca share: the tools, the client, the measuring, the table, the page, the options."""
+"""What bench/run, bench/tunnel, bench/backends, bench/names, bench/ca and bench/posture share: the tools, the client, the measuring, the table, the page, the options."""
 import argparse
 import json
 import os
@@ -39,8 +39,8 @@ def build(folder):
     names = [ROOT / "bench/route_names.c", *sorted((ROOT / "src/route").glob("*.c")), *sorted((ROOT / "src/base").glob("*.c"))]
     subprocess.run([*cc, "-Wno-format-truncation", "-I", ROOT / "src", "-I", ROOT, *names, "-o", folder / "route_names",
                     "-ljansson"], check=True)
-    for name, sources in (("load", ["load.c", "conn.c"]), ("floor", ["floor.c"]),
-                          ("make_names", ["make_names.c"])):
+    for name, sources in (("load", ["load.c", "conn.c"]), ("floor", ["floor.c"]), ("handshake", ["handshake.c"]),
+                          ("make_names", ["make_names.c"]), ("make_cert", ["make_cert.c"])):
         subprocess.run([*cc, "-isystem", f"{prefix}/include", *(BENCH / s for s in sources), "-o", folder / name,
                         f"-L{prefix}/lib", "-lssl", "-lcrypto", "-l:libstdc++.a", "-lm", "-lpthread"], check=True)
 

@@ -249,6 +249,9 @@ static void report(const struct load *l, uint64_t elapsed)
         printf(", \"p50\": %.1f, \"p99\": %.1f, \"p999\": %.1f", percentile_us(l, 0.5),
                percentile_us(l, 0.99), percentile_us(l, 0.999));
     }
+    if (l->target.handshakes > 0)
+        printf(", \"in\": %.1f, \"out\": %.1f", (double)l->target.to_server / (double)l->target.handshakes,
+               (double)l->target.from_server / (double)l->target.handshakes);
     puts("}");
     fflush(stdout);
 }
@@ -260,6 +263,7 @@ static void prepare(struct load *l)
     if (*o->mode->prepare)
         run_script(l, o->mode->prepare, o->connections, o->connections);
     l->target.expect_resumed = o->mode->resume;
+    l->target.handshakes = l->target.to_server = l->target.from_server = 0;
 }
 
 static void work(struct load *l)
@@ -292,17 +296,10 @@ static const struct mode *find_mode(const char *name)
 static void read_options(struct load *l, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"mode", 1, NULL, 'm'},
-        {"port", 1, NULL, 'p'},
-        {"sni", 1, NULL, 's'},
-        {"group", 1, NULL, 'g'},
-        {"connections", 1, NULL, 'c'},
-        {"count", 1, NULL, 'n'},
-        {"rate", 1, NULL, 'r'},
-        {"bytes", 1, NULL, 'b'},
-        {"address", 1, NULL, 'a'},
-        {"starttls", 1, NULL, 't'},
-        {0},
+        {"mode", 1, NULL, 'm'},     {"port", 1, NULL, 'p'},        {"sni", 1, NULL, 's'},
+        {"group", 1, NULL, 'g'},    {"connections", 1, NULL, 'c'}, {"count", 1, NULL, 'n'},
+        {"rate", 1, NULL, 'r'},     {"bytes", 1, NULL, 'b'},       {"address", 1, NULL, 'a'},
+        {"starttls", 1, NULL, 't'}, {"ech", 1, NULL, 'e'},         {0},
     };
     struct options *o = &l->options;
     struct target *t = &l->target;
@@ -325,6 +322,9 @@ static void read_options(struct load *l, int argc, char **argv)
             break;
         case 't':
             t->starttls = optarg;
+            break;
+        case 'e':
+            t->ech = optarg;
             break;
         case 's':
             t->sni = optarg;
@@ -350,7 +350,7 @@ static void read_options(struct load *l, int argc, char **argv)
     }
     if (!o->mode || !t->sni || !t->address.sin_port || !o->connections || !o->count || !o->rate) {
         fputs("usage: load --mode MODE --port N --sni NAME [--group NAME] [--connections N] [--count N]"
-              " [--rate N] [--bytes N] [--address IPV4]\n",
+              " [--rate N] [--bytes N] [--address IPV4] [--ech FILE]\n",
               stderr);
         exit(2);
     }

@@ -206,7 +206,7 @@ class Server(Program):
         values = {"TLS": self.tls_port, "PASS": self.pass_port, "BACKEND": backend_port, "DIR": self.folder,
                   "NOFILE": NOFILE, "CONNECTIONS": most_connections(),
                   "CERT": certificate / "cert.pem", "KEY": certificate / "key.pem", "PEM": certificate / "both.pem",
-                  "CARDEA_SPEAKS": starttls or "tls",
+                  "CARDEA_SPEAKS": starttls or "tls", "NGINX_GROUPS": "X25519:prime256v1",
                   "STUNNEL_PROTOCOL": f"protocol = {'pgsql' if starttls == 'postgresql' else starttls}" if starttls else "",
                   **getattr(peer, variant)}
         if peer.conf:

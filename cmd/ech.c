@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/hostname.h"
@@ -14,6 +15,8 @@
 #include "cmd/table.h"
 
 #define ASK_NS (10 * NSEC_PER_SEC)
+#define PUSH_NS (120 * NSEC_PER_SEC) /* that pushing may take */
+#define PAUSE_NS (NSEC_PER_SEC / 5)
 #define TTL_DEFAULT 300
 #define TTL_MAX 86400
 
@@ -49,11 +52,61 @@ static json_t *ask(const struct flags *f)
     return NULL;
 }
 
-static int list(const struct flags *f)
+static const char *opens_until(const json_t *key)
 {
-    struct table t = {.columns = 5};
+    return json_is_null(json_object_get(key, "opens_until")) ? "a record may hold it"
+                                                             : table_text(key, "opens_until");
+}
+
+static void print_keys(const json_t *ech)
+{
+    static const char *const heads[] = {"KEY",       "OFFERED", "FROM",       "UNTIL",
+                                        "PUBLISHED", "RECORDS", "OPENS UNTIL"};
+    struct table t = {.columns = sizeof(heads) / sizeof(heads[0])};
     const json_t *key;
     size_t i;
+    for (i = 0; i < t.columns; i++)
+        table_add(&t, "%s", heads[i]);
+    json_array_foreach(json_object_get(ech, "keys"), i, key)
+    {
+        table_add(&t, "%lld", (long long)json_integer_value(json_object_get(key, "id")));
+        table_add(&t, json_is_true(json_object_get(key, "offered")) ? "yes" : "-");
+        table_add(&t, "%s", table_text(key, "from"));
+        table_add(&t, "%s", table_text(key, "until"));
+        table_add(&t, "%s", table_text(key, "published"));
+        table_add(&t, "%lld", (long long)json_integer_value(json_object_get(key, "records")));
+        table_add(&t, "%s", opens_until(key));
+    }
+    table_end(&t, stdout);
+}
+
+/* The records that are published; how many of them could not be pushed the last time. */
+static size_t print_records(const json_t *ech)
+{
+    struct table t = {.columns = 2};
+    const json_t *name, *names = json_object_get(ech, "names");
+    size_t i, failed = 0;
+    if (json_array_size(names) == 0)
+        return 0;
+    table_add(&t, "RECORD");
+    table_add(&t, "STATE");
+    json_array_foreach(names, i, name)
+    {
+        const char *error = json_string_value(json_object_get(name, "error"));
+        bool bad = error != NULL && *error != '\0';
+        failed += bad;
+        table_add(&t, "%s", table_text(name, "name"));
+        table_add(&t, "%s",
+                  bad                                              ? error
+                  : json_is_true(json_object_get(name, "current")) ? "current"
+                                                                   : "is being pushed");
+    }
+    table_end(&t, stdout);
+    return failed;
+}
+
+static int list(const struct flags *f)
+{
     json_t *ech = ask(f);
     if (ech == NULL)
         return CMD_FAILED;
@@ -61,22 +114,100 @@ static int list(const struct flags *f)
         cmd_print_json(ech);
     } else {
         printf("public name: %s\n", json_string_value(json_object_get(ech, "public_name")));
-        table_add(&t, "KEY");
-        table_add(&t, "OFFERED");
-        table_add(&t, "FROM");
-        table_add(&t, "UNTIL");
-        table_add(&t, "OPENS UNTIL");
-        json_array_foreach(json_object_get(ech, "keys"), i, key)
-        {
-            table_add(&t, "%lld", (long long)json_integer_value(json_object_get(key, "id")));
-            table_add(&t, json_is_true(json_object_get(key, "offered")) ? "yes" : "-");
-            table_add(&t, "%s", table_text(key, "from"));
-            table_add(&t, "%s", table_text(key, "until"));
-            table_add(&t, "%s", table_text(key, "opens_until"));
-        }
-        table_end(&t, stdout);
+        print_keys(ech);
+        print_records(ech);
     }
     json_decref(ech);
+    return CMD_OK;
+}
+
+/* Have the door do something; its answer, the caller's. NULL: it was said why not. */
+static json_t *order(const struct flags *f, const char *path)
+{
+    struct err err;
+    json_t *answer;
+    int code = admin_ask(f->socket, "POST", path, PUSH_NS, &answer, &err);
+    if (code == 200)
+        return answer;
+    if (code < 0)
+        cmd_failed("%s", err.text);
+    else if (code == 409)
+        cmd_failed("%s", json_string_value(json_object_get(answer, "error")));
+    else
+        cmd_failed("the door answered %d to %s: is it another version?", code, path);
+    if (code >= 0)
+        json_decref(answer);
+    return NULL;
+}
+
+/* What became of a push, once it is over; the caller's. NULL: it was said why. */
+static json_t *wait_for_push(const struct flags *f, json_int_t number)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    for (int64_t waited = 0; waited < PUSH_NS; waited += PAUSE_NS) {
+        json_t *ech = ask(f);
+        if (ech == NULL || json_integer_value(json_object_get(ech, "hurried")) >= number)
+            return ech;
+        json_decref(ech);
+        nanosleep(&pause, NULL);
+    }
+    cmd_failed("it takes long: see 'cardea ech ls'; does another door that shares the keys push?");
+    return NULL;
+}
+
+static int push(const struct flags *f)
+{
+    json_t *answer = order(f, "/ech/publish");
+    if (answer == NULL)
+        return CMD_FAILED;
+    json_t *ech = wait_for_push(f, json_integer_value(json_object_get(answer, "hurried")));
+    json_decref(answer);
+    if (ech == NULL)
+        return CMD_FAILED;
+    size_t failed = 0;
+    const json_t *name;
+    size_t i;
+    if (f->json) {
+        cmd_print_json(json_object_get(ech, "names"));
+        json_array_foreach(json_object_get(ech, "names"), i, name) failed +=
+            json_string_length(json_object_get(name, "error")) > 0;
+    } else {
+        failed = print_records(ech);
+    }
+    json_decref(ech);
+    return failed == 0 ? CMD_OK : CMD_FAILED;
+}
+
+/* Are all of them host names? If not it was said which is not. */
+static int check_names(char *const *names, int n)
+{
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(names[i]);
+        enum hostname_fault fault =
+            hostname_check(names[i], len > 1 && names[i][len - 1] == '.' ? len - 1 : len);
+        if (fault != HOSTNAME_OK)
+            return cmd_misused("ech", "'%s' is no host name: %s", names[i], hostname_fault_text(fault));
+    }
+    return CMD_OK;
+}
+
+static int withdraw(const struct flags *f, char *const *names, int n)
+{
+    char path[sizeof("/ech/withdraw?name=") + HOSTNAME_MAX];
+    if (n == 0)
+        return cmd_misused("ech", "for which names? Give those whose records are to go");
+    if (check_names(names, n) != CMD_OK)
+        return CMD_USAGE;
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(names[i]);
+        int dot = names[i][len - 1] == '.';
+        snprintf(path, sizeof(path), "/ech/withdraw?name=%.*s", (int)len - dot, names[i]);
+        str_lower(path, strlen(path));
+        json_t *answer = order(f, path);
+        if (answer == NULL)
+            return CMD_FAILED;
+        json_decref(answer);
+    }
     return CMD_OK;
 }
 
@@ -101,15 +232,9 @@ static void print_record(const struct flags *f, const char *name, const char *co
 static int publish(const struct flags *f, char *const *names, int n)
 {
     if (n == 0)
-        return cmd_misused(
-            "ech", "for which names? Give those that clients are to come to by Encrypted ClientHello");
-    for (int i = 0; i < n; i++) {
-        size_t len = strlen(names[i]);
-        enum hostname_fault fault =
-            hostname_check(names[i], len > 1 && names[i][len - 1] == '.' ? len - 1 : len);
-        if (fault != HOSTNAME_OK)
-            return cmd_misused("ech", "'%s' is no host name: %s", names[i], hostname_fault_text(fault));
-    }
+        return push(f);
+    if (check_names(names, n) != CMD_OK)
+        return CMD_USAGE;
     json_t *ech = ask(f);
     if (ech == NULL)
         return CMD_FAILED;
@@ -151,7 +276,9 @@ int cmd_ech(int argc, char **argv)
     const char *form = optind < argc ? argv[optind] : "ls";
     if (strcmp(form, "publish") == 0)
         return publish(&f, argv + optind + 1, argc - optind - 1);
+    if (strcmp(form, "withdraw") == 0)
+        return withdraw(&f, argv + optind + 1, argc - optind - 1);
     if (strcmp(form, "ls") == 0 && optind + 1 >= argc)
         return list(&f);
-    return cmd_misused("ech", "%s: expected ls, or publish NAME...", form);
+    return cmd_misused("ech", "%s: expected ls, publish, publish NAME... or withdraw NAME...", form);
 }

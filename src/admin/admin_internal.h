@@ -55,6 +55,8 @@ void admin_stage(struct exchange *e, const struct request *request);
 void admin_swap(struct exchange *e, const struct request *request);
 void admin_forget(struct exchange *e, const struct request *request);
 void admin_ech(struct exchange *e, const struct request *request);
+void admin_ech_publish(struct exchange *e, const struct request *request);
+void admin_ech_withdraw(struct exchange *e, const struct request *request);
 void admin_end(struct exchange *e, const struct request *request);
 void admin_whois(struct exchange *e, const struct request *request);
 void admin_ca(struct exchange *e, const struct request *request);
@@ -67,6 +69,9 @@ bool admin_put_label(struct buf *b, const char *text);
 
 /* Append what stands before the samples of a gauge, whose name is without "cardea_". */
 bool admin_gauge(struct buf *b, const char *name, const char *help);
+
+/* Append how it is with the HTTPS records, where any are published. False when memory is out. */
+bool admin_ech_metrics(struct buf *b, const struct door *door);
 
 /* Append when the certificates of the door's CA expire, if it has one. False when memory is out. */
 bool admin_ca_metrics(struct buf *b, const struct admin *a);

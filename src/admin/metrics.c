@@ -176,7 +176,8 @@ static void answer(void *arg, struct agent *const *offers, size_t count)
     struct buf *b = &m->body;
     m->e = e;
     m->ok = put_door(b, a->door) && admin_ca_metrics(b, a) && put_demands(b, a->demands.figures) &&
-            put_astray(b, a->door) && put_routes(b, a->door) && put_requests(b, a->door) &&
+            put_astray(b, a->door) && admin_ech_metrics(b, a->door) && put_routes(b, a->door) &&
+            put_requests(b, a->door) &&
             put_backends(b, snap, "backend_up", "Whether connections go to the backend", figure_up) &&
             put_backends(b, snap, "backend_connections", "Connections to the backend, of all routes",
                          figure_live) &&

@@ -19,6 +19,8 @@ static const struct resource on_socket[] = {
     {"/metrics", "GET", admin_metrics},
     {"/reload", "POST", admin_reload},
     {"/ech", "GET", admin_ech},
+    {"/ech/publish", "POST", admin_ech_publish},
+    {"/ech/withdraw", "POST", admin_ech_withdraw},
     {"/end", "POST", admin_end},
     {"/whois", "GET", admin_whois},
     {"/certificates", "GET", admin_certificates},

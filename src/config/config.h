@@ -521,6 +521,14 @@ struct config_http2 {
     size_t window;
 };
 
+struct config_ech_publish {
+    struct config_head head;
+    struct config_texts names;
+    struct config_acme_dns *dns;
+    struct config_texts alpn;
+    int64_t ttl;
+};
+
 struct config_ech {
     struct config_head head;
     struct config_text public_name;
@@ -528,6 +536,7 @@ struct config_ech {
     int64_t rotate;
     int64_t keep;
     size_t longest_name;
+    struct config_ech_publish *publish; /* NULL: the records are somebody else's business */
 };
 
 struct config_audit {

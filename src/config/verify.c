@@ -15,6 +15,7 @@
 #include "config/verify_acme.h"
 #include "config/verify_backend_tls.h"
 #include "config/verify_certificates.h"
+#include "config/verify_ech.h"
 #include "config/verify_ports.h"
 
 /* The names of one kind of thing, sorted, and NULL at the end. */
@@ -577,27 +578,6 @@ static int verify_listeners(struct verify *v)
     return bad;
 }
 
-/* All keys that still open are tried, so there must not be too many. */
-#define ECH_KEEP_MOST 13
-
-static int verify_ech(struct verify *v)
-{
-    const struct config_ech *e = v->c->ech;
-    if (e == NULL)
-        return 0;
-    int bad = 0;
-    const char *name = e->public_name.text;
-    enum hostname_fault fault = name == NULL ? HOSTNAME_OK : hostname_check(name, strlen(name));
-    if (fault != HOSTNAME_OK)
-        bad =
-            report_add(v->report, e->public_name.at, "ech.public_name: found '%s', expected a host name: %s",
-                       name, hostname_fault_text(fault));
-    if (e->keep / ECH_KEEP_MOST > e->rotate)
-        bad |= report_add(v->report, e->head.at,
-                          "ech.keep: is more than %d times 'rotate': rotate less often", ECH_KEEP_MOST);
-    return bad;
-}
-
 /* An empty section is a slip: whoever writes it wants somebody to see candidates. */
 static int verify_staging(struct verify *v)
 {
@@ -630,7 +610,7 @@ static int verify_all(struct verify *v)
     for (size_t i = 0; i < v->c->policy.n; i++)
         bad |= verify_policy_row(v, &v->c->policy.v[i], i);
     return bad | verify_certificates(v->report, v->c) | verify_ports(v->report, v->c) |
-           verify_acme(v->report, v->c) | verify_staging(v) | verify_ech(v);
+           verify_acme(v->report, v->c) | verify_staging(v) | verify_ech(v->report, v->c);
 }
 
 /* All names that a route may refer to, whatever its action is. */

@@ -69,8 +69,7 @@ static int verify_acme_names(struct report *r, const struct config_acme *a, size
     return bad;
 }
 
-/* What belongs to 'server' is there with it, and not without. */
-static int verify_dns(struct report *r, const struct config_acme_dns *d, const char *key, size_t i)
+int verify_dns(struct report *r, const struct config_acme_dns *d, const char *where)
 {
     const struct config_text *const parts[] = {&d->zone, &d->key, &d->secret_file};
     static const char *const names[] = {"zone", "key", "secret_file"};
@@ -79,13 +78,12 @@ static int verify_dns(struct report *r, const struct config_acme_dns *d, const c
     for (size_t k = 0; k < 3; k++)
         if ((parts[k]->text != NULL) == (d->hook != NULL))
             bad = report_add(r, d->head.at,
-                             d->hook != NULL ? "certificates[%zu].%s.dns.%s: goes with 'server', found 'hook'"
-                                             : "certificates[%zu].%s.dns: 'server' needs '%s'",
-                             i, key, names[k]);
+                             d->hook != NULL ? "%s.dns.%s: goes with 'server', found 'hook'"
+                                             : "%s.dns: 'server' needs '%s'",
+                             where, names[k]);
     if (d->hook == NULL && (d->server.host == NULL || hostname_address(d->server.host, ignored) == 0))
-        bad = report_add(r, d->head.at,
-                         "certificates[%zu].%s.dns.server: found '%s', expected an IP address and a port", i,
-                         key, d->server.text.text);
+        bad = report_add(r, d->head.at, "%s.dns.server: found '%s', expected an IP address and a port", where,
+                         d->server.text.text);
     return bad;
 }
 
@@ -112,6 +110,7 @@ static int verify_acme(struct report *r, const struct config_certificate *c, con
                         : c->names.n > 0                       ? "names"
                         : a == c->on_demand && c->acme != NULL ? "acme"
                                                                : NULL;
+    char where[64];
     int bad = 0;
     if (other != NULL)
         bad = report_add(r, a->head.at, "certificates[%zu].%s: stands alone, found '%s' beside it", i, key,
@@ -123,8 +122,9 @@ static int verify_acme(struct report *r, const struct config_certificate *c, con
     bad |= verify_backup(r, a, key, i);
     if (a->dns == NULL && has_challenge(a, CONFIG_BY_DNS))
         bad = report_add(r, a->head.at, "certificates[%zu].%s: dns-01 needs the section 'dns'", i, key);
+    snprintf(where, sizeof(where), "certificates[%zu].%s", i, key);
     if (a->dns != NULL)
-        bad |= verify_dns(r, a->dns, key, i);
+        bad |= verify_dns(r, a->dns, where);
     if (a->dns != NULL && a->dns->settle >= a->order_timeout)
         bad = report_add(r, a->dns->head.at,
                          "certificates[%zu].%s.dns.settle: has to be shorter than 'order_timeout', which is "

@@ -212,6 +212,12 @@ static void append_list(struct buf *list, struct ech_key *const *keys, size_t n)
         CHECK(buf_append(list, keys[i]->bytes.data, keys[i]->bytes.len));
 }
 
+void ech_key_list(const struct ech_key *key, struct buf *list)
+{
+    CHECK_MAGIC(key, KEY_MAGIC);
+    append_list(list, (struct ech_key *const[]){(struct ech_key *)(uintptr_t)key}, 1);
+}
+
 bool ech_key_write(const struct ech_key *key, struct buf *pem)
 {
     uint8_t raw[SECRET_MAX];
@@ -222,7 +228,7 @@ bool ech_key_write(const struct ech_key *key, struct buf *pem)
     EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, raw, len);
     OPENSSL_cleanse(raw, sizeof(raw));
     BIO *bio = BIO_new(BIO_s_mem());
-    append_list(&list, (struct ech_key *const[]){(struct ech_key *)(uintptr_t)key}, 1);
+    ech_key_list(key, &list);
     CHECK(pkey != NULL && bio != NULL &&
           PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) &&
           PEM_write_bio(bio, PEM_CONFIG, "", list.data, (long)list.len) && BIO_mem_contents(bio, &text, &n));

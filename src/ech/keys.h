@@ -36,12 +36,15 @@ void ech_key_unref(struct ech_key *key);
 /* Borrowed from the key. */
 const struct ech_config *ech_key_config(const struct ech_key *key);
 
+/* Append an ECHConfigList of that key's config alone. */
+void ech_key_list(const struct ech_key *key, struct buf *list);
+
 /* ---- sets ---- */
 
 struct ech_keys;
 
 /* Most that a set may have. */
-#define ECH_KEYS_MAX 16
+#define ECH_KEYS_MAX 48
 
 /* A set of `n` (1 to ECH_KEYS_MAX), best first; references are taken. `offered` of them, from the front, are
  * what is published and told to clients whose config is stale (retry_configs): 1 to n. The caller owns

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "cert/pem.h"
+#include "ech/journal.h"
 
 #define RING_MAGIC 0xec411291u
 #define FILE_MAX 16384
@@ -35,6 +36,9 @@ struct ech_ring {
     struct ech_ring_settings settings; /* its texts are the ring's own */
     struct slot slots[ECH_KEYS_MAX];   /* newest first */
     size_t n;
+    struct ech_records published;
+    struct stat version; /* of what is in `published` */
+    bool unsure;         /* it could not be read: no key goes */
     _Atomic(struct ech_keys *) keys;
     _Atomic uint64_t turns;
 };
@@ -115,10 +119,17 @@ static int64_t slot_of(const struct ech_ring *r, int64_t now)
     return now - now % r->settings.rotate;
 }
 
+/* INT64_MAX: nobody knows. */
+static int64_t opens_until(const struct ech_ring *r, int64_t begin)
+{
+    int64_t until = begin + r->settings.rotate + r->settings.keep;
+    return r->unsure ? INT64_MAX : MAX(until, ech_records_keeps(&r->published, begin));
+}
+
 /* Does a key still open, or will it? */
 static bool is_wanted(const struct ech_ring *r, int64_t begin, int64_t now)
 {
-    return begin + r->settings.rotate + r->settings.keep > now && begin <= now + r->settings.rotate;
+    return opens_until(r, begin) > now && begin <= now + r->settings.rotate;
 }
 
 /* What no other key in use has. */
@@ -170,10 +181,26 @@ static void forget(struct ech_ring *r, int64_t now)
     r->n = kept;
 }
 
+/* What records hold, where that has changed. */
+static int look_at_journal(struct ech_ring *r, struct err *err)
+{
+    const struct ech_ring_settings *s = &r->settings;
+    struct stat now = ech_journal_version(s->folder, s->public_name);
+    bool same = now.st_ino == r->version.st_ino && now.st_size == r->version.st_size &&
+                now.st_mtim.tv_sec == r->version.st_mtim.tv_sec &&
+                now.st_mtim.tv_nsec == r->version.st_mtim.tv_nsec;
+    if (same && !r->unsure)
+        return 0;
+    ech_records_free(&r->published);
+    r->version = now;
+    r->unsure = ech_journal_read(s->folder, s->public_name, &r->published, err) != 0;
+    return r->unsure ? -1 : 0;
+}
+
 /* Load what is new in the folder, and, where it `tidies`, remove what nobody opens any more. */
 static int look(struct ech_ring *r, int64_t now, bool tidies, struct err *err)
 {
-    int rc = 0;
+    int rc = look_at_journal(r, err);
     char path[PATH_ROOM];
     DIR *dir = opendir(r->settings.folder);
     if (dir == NULL)
@@ -182,7 +209,7 @@ static int look(struct ech_ring *r, int64_t now, bool tidies, struct err *err)
         int64_t begin = begin_of(r, e->d_name);
         if (begin < 0)
             continue;
-        bool old = begin + r->settings.rotate + r->settings.keep <= now;
+        bool old = opens_until(r, begin) <= now;
         if (old && tidies && put_path(r, begin, path))
             unlink(path);
         else if (is_wanted(r, begin, now) && find(r, begin) == NULL)
@@ -289,6 +316,7 @@ void ech_ring_free(struct ech_ring *r)
     for (size_t i = 0; i < r->n; i++)
         ech_key_unref(r->slots[i].key);
     ech_keys_free(atomic_load(&r->keys));
+    ech_records_free(&r->published);
     free((char *)(uintptr_t)r->settings.folder);
     free((char *)(uintptr_t)r->settings.public_name);
     r->magic = 0;
@@ -314,6 +342,32 @@ uint64_t ech_ring_turns(const struct ech_ring *r)
     return atomic_load(&r->turns);
 }
 
+int64_t ech_ring_newest(const struct ech_ring *r)
+{
+    CHECK_MAGIC(r, RING_MAGIC);
+    const struct ech_key *offered = ech_keys_at(ech_ring_keys(r), 0);
+    size_t i = 0;
+    while (r->slots[i].key != offered)
+        i++;
+    return r->slots[i].begin;
+}
+
+const struct ech_key *ech_ring_key(const struct ech_ring *r, int64_t begin)
+{
+    const struct slot *slot = find(r, begin);
+    return slot != NULL ? slot->key : NULL;
+}
+
+const struct ech_ring_settings *ech_ring_settings(const struct ech_ring *r)
+{
+    return &r->settings;
+}
+
+const struct ech_records *ech_ring_records(const struct ech_ring *r)
+{
+    return &r->published;
+}
+
 size_t ech_ring_list(const struct ech_ring *r, int64_t now, struct ech_ring_key ret[ECH_KEYS_MAX])
 {
     bool offered = false;
@@ -326,7 +380,9 @@ size_t ech_ring_list(const struct ech_ring *r, int64_t now, struct ech_ring_key 
                                        .offered = is_now,
                                        .from = slot->begin,
                                        .until = until,
-                                       .opens_until = slot->begin + r->settings.rotate + r->settings.keep};
+                                       .opens_until = opens_until(r, slot->begin),
+                                       .published = ech_records_since(&r->published, slot->begin),
+                                       .records = ech_records_count(&r->published, slot->begin)};
     }
     return r->n;
 }

@@ -5,12 +5,16 @@
  * the old config from a cache. Then its file goes. Whichever door comes first makes a key; a file is there
  * whole or not at all.
  *
+ * A key that DNS records or caches may hold (ech/journal.h) opens for as long as they do, whatever `keep`
+ * says.
+ *
  * One thread turns the ring; any number read. */
 #ifndef CARDEA_ECH_RING_H
 #define CARDEA_ECH_RING_H
 
 #include "base/err.h"
 #include "ech/keys.h"
+#include "ech/records.h"
 
 struct ech_ring;
 
@@ -21,8 +25,9 @@ struct ech_ring_settings {
     int64_t rotate, keep; /* seconds */
 };
 
-/* The most slots that `keep` may have, for a set holds them all, the one offered and the next. */
-#define ECH_RING_KEEP_MAX (ECH_KEYS_MAX - 3)
+/* The most slots that `keep` may have, for a set holds them all, the one offered and the next, and those that
+ * records may hold for longer. */
+#define ECH_RING_KEEP_MAX (ECH_KEYS_MAX - ECH_RECORDS_KEYS_MAX - 3)
 
 /* Read the folder, which is made where it is not there, and make the key of now (seconds since 1970). NULL
  * with `err`. */
@@ -48,11 +53,23 @@ struct ech_ring_key {
     uint8_t id; /* config_id */
     bool offered;
     int64_t from, until; /* when it is offered */
-    int64_t opens_until;
+    int64_t opens_until; /* INT64_MAX: as long as a record may hold it */
+    int64_t published;   /* since when; 0: in no record that is known of */
+    size_t records;      /* that may hold it now */
 };
 
 /* All keys, newest first; how many. In the thread that turns the ring. */
 size_t ech_ring_list(const struct ech_ring *ring, int64_t now, struct ech_ring_key ret[ECH_KEYS_MAX]);
+
+/* When the slot of the key that is offered begins. In that thread, as what follows. */
+int64_t ech_ring_newest(const struct ech_ring *ring);
+
+/* The key of the slot that begins then. Borrowed until the ring turns; NULL: there is none. */
+const struct ech_key *ech_ring_key(const struct ech_ring *ring, int64_t begin);
+
+/* Whose ring it is, and what was known of records at the last turn. Borrowed from it. */
+const struct ech_ring_settings *ech_ring_settings(const struct ech_ring *ring);
+const struct ech_records *ech_ring_records(const struct ech_ring *ring);
 
 /* Look at the folder, at most once in a second or so: *ret_old is NULL where nothing has changed, else the
  * keys as they were, to be let go when every thread has left whatever it was doing with them. -1 with `err`

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cert/cert.h"
+#include "ech/publisher.h"
 #include "ech/ring.h"
 #include "loop/loop.h"
 #include "quic/quic.h"
@@ -16,6 +17,7 @@
 #include "session/health.h"
 #include "session/office.h"
 #include "session/pages.h"
+#include "session/publish.h"
 #include "session/standby.h"
 #include "session/worker.h"
 
@@ -76,6 +78,7 @@ static void turn_ech(struct door *d)
             door_notify(d, err.text);
         snprintf(place->complaint, sizeof(place->complaint), "%s", rc == 0 ? "" : err.text);
     }
+    ech_publisher_turn(d->publisher, clock_wall() / NSEC_PER_SEC);
 }
 
 static void report_lost_lines(struct door *d)
@@ -104,6 +107,11 @@ static void on_tick(struct timer *t)
 
 /* ---- beginning and end ---- */
 
+static void hear_publisher(void *arg, const char *text)
+{
+    door_notify(arg, text);
+}
+
 static struct door *new_door(struct loop *loop, const struct door_bindings *bindings, size_t workers)
 {
     struct door *d = calloc(1, sizeof(*d));
@@ -113,6 +121,7 @@ static struct door *new_door(struct loop *loop, const struct door_bindings *bind
     d->audit.fd = -1;
     d->standard = STANDARD_NONE;
     d->admission = admission_new();
+    d->publisher = ech_publisher_new(loop, hear_publisher, d);
     snapshot_shared_init(&d->shared, workers, bindings);
     timer_init(&d->tick, on_tick);
     door_reload_init(d);
@@ -278,6 +287,7 @@ int door_start(struct door *d, struct err *err)
         return -1;
     d->started = clock_monotonic();
     health_install(d->health, d->snap);
+    publish_install(d->publisher, d->snap);
     loop_set_timer(d->loop, &d->tick, loop_now(d->loop) + TICK_NS);
     d->over.run = on_over;
     if (door_is_for_one(d))
@@ -327,6 +337,7 @@ void door_free(struct door *d)
     list_remove(&d->next_reload.node);
     wheel_cancel(&d->tick);
     health_free(d->health);
+    ech_publisher_free(d->publisher);
     office_close(d->shared.office); /* workers are told no more by it, but may still hold what it has */
     crew_free(&d->crew);
     office_free(d->shared.office);
@@ -364,6 +375,11 @@ uint64_t door_packets_astray(const struct door *d, uint64_t *ret_dropped)
 {
     *ret_dropped = atomic_load(&d->crew.fellows->astray_dropped);
     return atomic_load(&d->crew.fellows->astray);
+}
+
+struct ech_publisher *door_publisher(const struct door *d)
+{
+    return d->publisher;
 }
 
 const struct snapshot *door_snapshot(const struct door *d)

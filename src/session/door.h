@@ -91,6 +91,9 @@ void door_free(struct door *door);
 /* The configuration in force. */
 const struct snapshot *door_snapshot(const struct door *door);
 
+/* Who keeps HTTPS records up to date (ech/publisher.h). Borrowed. */
+struct ech_publisher *door_publisher(const struct door *door);
+
 /* Connections now. */
 size_t door_connections(const struct door *door);
 

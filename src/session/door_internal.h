@@ -10,6 +10,7 @@
 #include "session/snapshot.h"
 #include "session/standard.h"
 
+struct ech_publisher;
 struct reload;
 struct worker_listener;
 
@@ -25,6 +26,7 @@ struct door {
     struct crew crew;
     struct resolver *resolver;
     struct health *health;
+    struct ech_publisher *publisher;
     struct timer tick;
     door_notice *notice;
     void *notice_arg;

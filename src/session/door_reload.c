@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "session/door_internal.h"
 #include "session/health.h"
+#include "session/publish.h"
 #include "session/review.h"
 #include "session/staging.h"
 #include "session/standby.h"
@@ -131,6 +132,7 @@ static void installed(void *arg)
     struct reload *r = arg;
     struct door *d = r->door;
     health_install(d->health, r->snap);
+    publish_install(d->publisher, r->snap);
     d->unread_crls = 0;
     d->lockouts = lockouts(d, r->snap, false); /* whoever asked for the reload is warned of these */
     in_force(r);

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import ssl
+import subprocess
 import urllib.request
 
 from cryptography import x509
@@ -118,7 +119,7 @@ options {{ directory "{self.directory}"; listen-on port {self.port} {{ 127.0.0.1
 controls {{ }};
 key "acme.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
 key "other.{zone}" {{ algorithm hmac-sha256; secret "{self.secret}"; }};
-zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ grant acme.{zone} subdomain {zone}. TXT; }}; }};
+zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ grant acme.{zone} subdomain {zone}. TXT HTTPS; }}; }};
 """)
 
     def start(self):
@@ -129,6 +130,12 @@ zone "{zone}" {{ type primary; file "{self.directory}/zone"; update-policy {{ gr
     def stop(self):
         if self.process:
             self.process.stop()
+
+    def https(self, name):
+        """What the HTTPS record of a name says, in the words of a zone file, behind its TTL; "": there is none."""
+        done = subprocess.run(["dig", "+noall", "+answer", "+norecurse", "-p", str(self.port), "@127.0.0.1", name, "HTTPS"],
+                              capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.split("HTTPS", 1)[-1].strip()
 
     def config(self, **other):
         """The section `dns` of a configuration."""

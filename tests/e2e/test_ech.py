@@ -227,7 +227,9 @@ def test_told(door, keys, tmp_path):
     assert done.stdout.decode() == "".join(f'{name}.ech.test. 300 IN HTTPS 1 . alpn="h2,http/1.1" ech={config}\n' for name in "ab")
     assert done.stderr == b""
     assert b"old keys open for 3600 s" in door.cli("ech", "publish", "--ttl", "7200", "a.ech.test").stderr
-    for words, why in ((["--alpn", 'a"b', "a.test"], b"expected protocols apart by"), (["a_b..test"], b"is no host name"), ([], b"for which names?")):
+    for words, why in ((["--alpn", 'a"b', "a.test"], b"expected protocols apart by"), (["a_b..test"], b"is no host name")):
         done = door.cli("ech", "publish", *words)
         assert done.returncode == 2 and why in done.stderr, done.stderr
+    done = door.cli("ech", "publish")
+    assert done.returncode == 1 and b"has no section 'ech.publish'" in done.stderr
     assert b"yes" in door.cli("ech").stdout

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`certificates: - directory:` holds certificates that are found by the server name and loaded when it is first asked
 for; what is replaced is served from the next handshake on, and what is bad is not."""
+import concurrent.futures
 import shutil
 import signal
 import ssl
@@ -478,7 +479,7 @@ def test_clients_leave_while_they_wait(start_door, folder, echo, slow):
 
 
 def test_over_quic(start_door, pki, folder, connect, counter, slow):
-    """What is not in memory is asked for, and the client comes over TCP meanwhile; then QUIC has it too."""
+    """The first client waits while it is read, as over TCP."""
     folder.put("door.test")
     door = start_door(config(
         folder, counter, workers=1, trust=[pki.trust()],
@@ -486,12 +487,15 @@ def test_over_quic(start_door, pki, folder, connect, counter, slow):
                  "clients": {"mode": "required", "trust": "staff"}}],
         policy=[{"name": "ops", "who": {"group": "ops"}, "targets": ["127.0.0.0/8:*"]}]))
     target = f"127.0.0.1:{counter.port}"
+    words = ("--transport", "quic", target)
+
+    def waits():
+        return [one["state"] for one in door.get_json("/sessions")["sessions"]] == ["certify"]
     slow.hold(door.process.pid)
-    done = connect(door, "--transport", "quic", target)
-    assert done.returncode != 0
-    line = door.audited(reason="uncertified")
-    assert (line["transport"], line["sni"]) == ("quic", "door.test")
-    slow.let_go()
-    assert connect(door, "--transport", "tcp", target, input=b"").returncode == 0
-    assert connect(door, "--transport", "quic", target, input=b"").returncode == 0
-    assert door.audited(action="tunnel", transport="quic")["reason"] == "done"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(connect, door, *words, input=b"")
+        wait_until(waits, "a client to wait for the certificate")
+        slow.let_go()
+        assert first.result().returncode == 0
+    assert connect(door, *words, input=b"").returncode == 0
+    assert [line["reason"] for line in door.audited(2, action="tunnel", transport="quic")] == ["done"] * 2

@@ -10,8 +10,9 @@
 
 #include <cmocka.h>
 
-#include "acme/dns_update.h"
 #include "base/check.h"
+#include "dns/rdata.h"
+#include "dns/update.h"
 
 #define NOW INT64_C(1800000000)
 
@@ -59,8 +60,10 @@ static void make(bool remove, struct dns_request *ret)
 {
     const struct dns_update u = {.zone = "Example.com",
                                  .name = "_acme-challenge.example.com",
-                                 .value = "a text",
-                                 .remove = remove,
+                                 .type = DNS_TYPE_TXT,
+                                 .change = remove ? DNS_REMOVE : DNS_ADD,
+                                 .data = {"\6a text", 7},
+                                 .ttl = 60,
                                  .id = 0x1234,
                                  .now = NOW};
     struct err err = {{0}};
@@ -79,6 +82,59 @@ static void test_requests_are_those_of_another_program(void **state)
     make(true, &r);
     assert_int_equal(r.len, bytes_of(removes, bytes));
     assert_memory_equal(r.bytes, bytes, r.len);
+}
+
+/* All that there was goes, and the new record comes, in this order (RFC 2136, 2.5.2 and 2.5.1); the data is
+ * that of RFC 9460, put together by hand. */
+static void test_a_record_takes_the_place_of_others(void **state)
+{
+    static const uint8_t https[] = {0,   1,   0, 0, 1, 0, 6,    2,    'h', '2', 2,
+                                    'h', '3', 0, 5, 0, 4, 0xfe, 0x0d, 0,   0};
+    static const uint8_t gone[] = {1, 'a', 0, 0, 65, 0, 255, 0, 0, 0, 0, 0, 0};
+    static const uint8_t come[] = {1, 'a', 0, 0, 65, 0, 1, 0, 0, 1, 44, 0, sizeof(https)};
+    const size_t at = 12 + 1 + 1 + 1 + 4;
+    struct buf data = {0};
+    struct dns_request r;
+    struct err err;
+    (void)state;
+    assert_int_equal(dns_rdata_https(&data, "h2,h3", cursor_of(https + 17, 4), &err), 0);
+    assert_int_equal(data.len, sizeof(https));
+    assert_memory_equal(data.data, https, sizeof(https));
+    struct dns_update u = {.zone = "z",
+                           .name = "A",
+                           .type = DNS_TYPE_HTTPS,
+                           .change = DNS_REPLACE,
+                           .ttl = 300,
+                           .data = {(const char *)data.data, data.len},
+                           .now = NOW};
+    assert_int_equal(dns_update_make(&u, &key, &r, &err), 0);
+    assert_int_equal(r.bytes[9], 2);
+    assert_memory_equal(r.bytes + at, gone, sizeof(gone));
+    assert_memory_equal(r.bytes + at + sizeof(gone), come, sizeof(come));
+    assert_memory_equal(r.bytes + at + sizeof(gone) + sizeof(come), https, sizeof(https));
+    u.change = DNS_CLEAR;
+    assert_int_equal(dns_update_make(&u, &key, &r, &err), 0);
+    assert_int_equal(r.bytes[9], 1);
+    assert_memory_equal(r.bytes + at, gone, sizeof(gone));
+    buf_free(&data);
+}
+
+static void test_data_that_is_none(void **state)
+{
+    static const char *const alpns[] = {",", "h2,", ",h2", "h2,,h3"};
+    struct buf data = {0};
+    struct err err;
+    char text[300];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(alpns); i++)
+        assert_int_equal(dns_rdata_https(&data, alpns[i], cursor_of("", 0), &err), -1);
+    memset(text, 'a', sizeof(text));
+    text[256] = '\0';
+    assert_int_equal(dns_rdata_txt(&data, text, &err), -1);
+    assert_int_equal(dns_rdata_https(&data, text, cursor_of("", 0), &err), -1);
+    text[255] = '\0';
+    assert_int_equal(dns_rdata_txt(&data, text, &err), 0);
+    buf_free(&data);
 }
 
 static enum dns_result read_hex(const char *hex, int64_t now, struct err *err)
@@ -150,13 +206,13 @@ static void test_names_that_are_none(void **state)
     struct err err;
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const struct dns_update u = {.zone = "example.com", .name = names[i], .value = "x", .now = NOW};
+        const struct dns_update u = {
+            .zone = "example.com", .name = names[i], .type = DNS_TYPE_TXT, .now = NOW};
         assert_int_equal(dns_update_make(&u, &key, &r, &err), -1);
     }
-    char text[300];
-    memset(text, 'a', sizeof(text) - 1);
-    text[sizeof(text) - 1] = '\0';
-    const struct dns_update u = {.zone = "example.com", .name = "example.com", .value = text, .now = NOW};
+    char much[DNS_UPDATE_MAX] = {0};
+    const struct dns_update u = {
+        .zone = "example.com", .name = "example.com", .data = {much, sizeof(much)}, .now = NOW};
     assert_int_equal(dns_update_make(&u, &key, &r, &err), -1);
 }
 
@@ -164,6 +220,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_are_those_of_another_program),
+        cmocka_unit_test(test_a_record_takes_the_place_of_others),
+        cmocka_unit_test(test_data_that_is_none),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_nothing_that_was_changed_is_believed),
         cmocka_unit_test(test_names_that_are_none),

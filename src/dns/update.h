@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A TXT record put into a zone, or taken out of it (RFC 2136), signed with a shared secret (TSIG with
+/* Records put into a zone, or taken out of it (RFC 2136), signed with a shared secret (TSIG with
  * HMAC-SHA256, RFC 8945): the messages, without sockets and without a clock. */
-#ifndef CARDEA_ACME_DNS_UPDATE_H
-#define CARDEA_ACME_DNS_UPDATE_H
+#ifndef CARDEA_DNS_UPDATE_H
+#define CARDEA_DNS_UPDATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define DNS_UPDATE_MAX 1024 /* bytes of a message of ours */
+#define DNS_UPDATE_MAX 2048 /* bytes of a message of ours */
 #define DNS_MAC_LEN 32
 
 /* What both messages of an exchange are signed with. Names are host names without a dot at the end. */
@@ -20,13 +20,23 @@ struct dns_key {
     struct str secret; /* its bytes */
 };
 
+/* What becomes of the records of one name and type. */
+enum dns_change {
+    DNS_ADD,     /* this one comes, beside those that are there */
+    DNS_REMOVE,  /* this one goes */
+    DNS_REPLACE, /* this one comes, and all others go, at once */
+    DNS_CLEAR,   /* all go */
+};
+
 struct dns_update {
     const char *zone;
-    const char *name;  /* of the record */
-    const char *value; /* its text, at most 255 bytes */
-    bool remove;       /* that one record goes; else it comes, beside those that are there */
-    uint16_t id;       /* a random number */
-    int64_t now;       /* seconds since 1970 */
+    const char *name; /* of the record */
+    uint16_t type;    /* dns/rdata.h */
+    enum dns_change change;
+    struct str data; /* the record's data (RDATA), where there is one */
+    uint32_t ttl;    /* ... and where it comes */
+    uint16_t id;     /* a random number */
+    int64_t now;     /* seconds since 1970 */
 };
 
 /* A request that was sent, as its answer is held against it. */
@@ -36,7 +46,7 @@ struct dns_request {
     uint8_t mac[DNS_MAC_LEN];
 };
 
-/* Write the message. -1 with `err` where a name is none, or a text too long. */
+/* Write the message. -1 with `err` where a name is none, or there is too much data. */
 int dns_update_make(const struct dns_update *u, const struct dns_key *key, struct dns_request *ret,
                     struct err *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "acme/dns_update.h"
+#include "dns/update.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +12,13 @@
 #include "base/hostname.h"
 
 #define TYPE_SOA 6
-#define TYPE_TXT 16
 #define TYPE_TSIG 250
 #define CLASS_IN 1
 #define CLASS_NONE 254
 #define CLASS_ANY 255
 #define OPCODE_UPDATE 5
-#define TTL 60
 #define FUDGE 300 /* seconds that clocks may differ by */
 #define HEADER_LEN 12
-#define TEXT_MAX 255
 #define RECORDS_MAX 64 /* of an answer: it repeats what was asked, no more */
 #define FLAG_ANSWER 0x8000u
 #define FLAG_CUT 0x0200u
@@ -47,16 +44,32 @@ static void put_name(struct writer *w, const char *name)
     writer_uint(w, 1, 0);
 }
 
-static void put_record(struct writer *w, const struct dns_update *u)
+static void put_record(struct writer *w, const struct dns_update *u, unsigned class, uint32_t ttl,
+                       struct str data)
 {
-    size_t len = strlen(u->value);
     put_name(w, u->name);
-    writer_uint(w, 2, TYPE_TXT);
-    writer_uint(w, 2, u->remove ? CLASS_NONE : CLASS_IN); /* RFC 2136, 2.5.4 and 2.5.1 */
-    writer_uint(w, 4, u->remove ? 0 : TTL);
-    writer_uint(w, 2, len + 1);
-    writer_uint(w, 1, len);
-    writer_bytes(w, u->value, len);
+    writer_uint(w, 2, u->type);
+    writer_uint(w, 2, class);
+    writer_uint(w, 4, ttl);
+    writer_uint(w, 2, data.len);
+    writer_bytes(w, data.p, data.len);
+}
+
+/* What a change is made of (RFC 2136, 2.5): whether all of the type go first, and whether one comes. */
+static const struct {
+    bool clears, puts;
+} changes[] = {[DNS_ADD] = {false, true},
+               [DNS_REMOVE] = {false, true},
+               [DNS_REPLACE] = {true, true},
+               [DNS_CLEAR] = {true, false}};
+
+static void put_change(struct writer *w, const struct dns_update *u)
+{
+    bool removes = u->change == DNS_REMOVE;
+    if (changes[u->change].clears)
+        put_record(w, u, CLASS_ANY, 0, (struct str){"", 0});
+    if (changes[u->change].puts)
+        put_record(w, u, removes ? CLASS_NONE : CLASS_IN, removes ? 0 : u->ttl, u->data);
 }
 
 /* What is signed beside the message (RFC 8945, 4.3.3). */
@@ -112,22 +125,20 @@ int dns_update_make(const struct dns_update *u, const struct dns_key *key, struc
     struct writer s = writer_of(signed_bytes, sizeof(signed_bytes));
     if (!is_name(u->zone) || !is_name(u->name) || !is_name(key->name))
         return err_set(err, "the zone, the record and the key need names of 1 to %d bytes", HOSTNAME_MAX);
-    if (strlen(u->value) > TEXT_MAX)
-        return err_set(err, "a text of more than %d bytes", TEXT_MAX);
     writer_uint(&w, 2, u->id);
     writer_uint(&w, 2, OPCODE_UPDATE << 11);
     writer_uint(&w, 2, 1); /* zone */
     writer_uint(&w, 2, 0); /* prerequisites */
-    writer_uint(&w, 2, 1); /* updates */
+    writer_uint(&w, 2, (uint64_t)changes[u->change].clears + changes[u->change].puts);
     writer_uint(&w, 2, 0); /* further ones: the signature is counted once it is there */
     put_name(&w, u->zone);
     writer_uint(&w, 2, TYPE_SOA);
     writer_uint(&w, 2, CLASS_IN);
-    put_record(&w, u);
+    put_change(&w, u);
     writer_bytes(&s, ret->bytes, (size_t)(w.p - ret->bytes));
     put_variables(&s, key, u->now, 0, (struct str){"", 0});
     if (w.full || s.full || !sign(key, signed_bytes, (size_t)(s.p - signed_bytes), ret->mac))
-        return err_set(err, "%s: a name with an empty or a long label", u->name);
+        return err_set(err, "%s: a name with an empty or a long label, or too much to say of it", u->name);
     put_tsig(&w, u, key, ret->mac);
     if (w.full)
         return err_set(err, "the message has more than %d bytes", DNS_UPDATE_MAX);

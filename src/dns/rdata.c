@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dns/rdata.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define TEXT_MAX 255
+#define PROTOCOL_MAX 255
+
+/* SvcParamKeys (RFC 9460, 14.3.2; RFC 9848); they stand in rising order. */
+#define PARAM_ALPN 1
+#define PARAM_ECH 5
+
+static void put_u16(struct buf *out, size_t v)
+{
+    const uint8_t be[] = {(uint8_t)(v >> 8), (uint8_t)v};
+    CHECK(buf_append(out, be, sizeof(be)));
+}
+
+int dns_rdata_txt(struct buf *out, const char *text, struct err *err)
+{
+    size_t len = strlen(text);
+    uint8_t head = (uint8_t)len;
+    if (len > TEXT_MAX)
+        return err_set(err, "a text of more than %d bytes", TEXT_MAX);
+    CHECK(buf_append(out, &head, 1) && buf_append(out, text, len));
+    return 0;
+}
+
+static int put_alpn(struct buf *out, const char *alpn, struct err *err)
+{
+    /* A length before each takes the place of the comma behind it. */
+    put_u16(out, PARAM_ALPN);
+    put_u16(out, strlen(alpn) + 1);
+    for (const char *p = alpn;; p++) {
+        size_t len = strcspn(p, ",");
+        uint8_t head = (uint8_t)len;
+        if (len == 0 || len > PROTOCOL_MAX)
+            return err_set(err, "'%s': expected protocols of 1 to %d bytes, apart by ','", alpn,
+                           PROTOCOL_MAX);
+        CHECK(buf_append(out, &head, 1) && buf_append(out, p, len));
+        p += len;
+        if (*p == '\0')
+            return 0;
+    }
+}
+
+int dns_rdata_https(struct buf *out, const char *alpn, struct cursor ech, struct err *err)
+{
+    put_u16(out, 1);               /* priority: not an alias */
+    CHECK(buf_append(out, "", 1)); /* target: the name itself */
+    if (*alpn != '\0' && put_alpn(out, alpn, err) != 0)
+        return -1;
+    put_u16(out, PARAM_ECH);
+    put_u16(out, cursor_left(&ech));
+    CHECK(buf_append(out, ech.p, cursor_left(&ech)));
+    return 0;
+}

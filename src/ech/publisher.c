@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ech/publisher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "cert/secret_file.h"
+#include "dns/rdata.h"
+#include "ech/journal.h"
+#include "net/hook.h"
+#include "net/program.h"
+
+#define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
+#define WAIT_MAX 300
+#define HOOK_ROOM (HOOK_WORDS_MAX - 4)
+
+struct target {
+    char *name;
+    int64_t due;      /* in this pass: the key to give it; 0: none */
+    int64_t retry_at; /* seconds since 1970; 0: it did not fail */
+    int64_t wait;
+    char error[256];
+};
+
+/* The settings, as copies. */
+struct plan {
+    struct target *targets;
+    size_t n;
+    char *alpn, *zone, *key_name, *secret_file;
+    char *hook[HOOK_ROOM + 1];
+    bool runs_hook;
+    int64_t hook_timeout;
+    int64_t ttl, settle;
+    struct net_addr server;
+};
+
+struct withdrawal {
+    char *name; /* NULL: there is none */
+    void (*done)(void *arg, const struct err *why);
+    void *arg;
+};
+
+struct ech_publisher {
+    struct loop *loop;
+    ech_publisher_told *told;
+    void *arg;
+    struct ech_ring *ring; /* NULL: nothing is published */
+    struct plan plan;
+    struct list programs;
+    struct ech_publisher_figures figures;
+    bool hurry;          /* in the next pass all is due */
+    bool anew;           /* what records say beside the key may have changed with the settings */
+    char complaint[256]; /* what was told last; "" */
+    /* A pass: what it has under way. */
+    int lock;                     /* -1: there is none */
+    bool hurries;                 /* all is due in it */
+    struct ech_records *now;      /* what is known of records, as it becomes */
+    size_t at;                    /* the target whose turn it is */
+    struct withdrawal withdrawal; /* ... or this */
+    struct dns_server server;
+    struct buf secret;
+    struct dns_updater *updater;
+    struct hook *hook;
+};
+
+/* ---- the settings ---- */
+
+static void plan_free(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        free(plan->targets[i].name);
+    for (size_t i = 0; plan->hook[i] != NULL; i++)
+        free(plan->hook[i]);
+    free(plan->targets);
+    free(plan->alpn);
+    free(plan->zone);
+    free(plan->key_name);
+    free(plan->secret_file);
+    *plan = (struct plan){0};
+}
+
+static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
+{
+    *plan = (struct plan){.n = MIN(s->names_len, (size_t)ECH_RECORDS_NAMES_MAX),
+                          .alpn = str_dup(s->alpn),
+                          .zone = str_dup(s->zone),
+                          .key_name = str_dup(s->key_name),
+                          .secret_file = str_dup(s->secret_file),
+                          .runs_hook = s->hook != NULL,
+                          .hook_timeout = s->hook_timeout,
+                          .ttl = s->ttl,
+                          .settle = s->settle,
+                          .server = s->server};
+    plan->targets = calloc(plan->n + 1, sizeof(*plan->targets));
+    CHECK(plan->targets != NULL);
+    for (size_t i = 0; i < plan->n; i++)
+        plan->targets[i].name = str_dup(s->names[i]);
+    for (size_t i = 0; s->hook != NULL && i < HOOK_ROOM && s->hook[i] != NULL; i++)
+        plan->hook[i] = str_dup(s->hook[i]);
+}
+
+/* What a record says beside the key. */
+static void put_said(const struct ech_publisher *p, char *ret, size_t cap)
+{
+    snprintf(ret, cap, "%lld %s", (long long)p->plan.ttl, p->plan.alpn);
+}
+
+/* ---- telling ---- */
+
+static void complain(struct ech_publisher *p, const char *text)
+{
+    if (strncmp(p->complaint, text, sizeof(p->complaint) - 1) == 0)
+        return;
+    snprintf(p->complaint, sizeof(p->complaint), "%s", text);
+    if (*text != '\0')
+        p->told(p->arg, text);
+    else
+        p->told(p->arg, "ech.publish: all records have the key that is offered again");
+}
+
+static void tell_of_pass(struct ech_publisher *p)
+{
+    struct err text = {{0}};
+    size_t failed = 0;
+    const struct target *first = NULL;
+    for (size_t i = p->plan.n; i-- > 0;)
+        if (p->plan.targets[i].error[0] != '\0') {
+            first = &p->plan.targets[i];
+            failed++;
+        }
+    if (first != NULL)
+        err_set(&text, "ech.publish: %zu of %zu records could not be replaced; they are tried again. %s: %s",
+                failed, p->plan.n, first->name, first->error);
+    complain(p, text.text);
+}
+
+/* ---- a pass ---- */
+
+static void drop_pass(struct ech_publisher *p)
+{
+    if (p->lock >= 0)
+        close(p->lock);
+    p->lock = -1;
+    if (p->now != NULL)
+        ech_records_free(p->now);
+    free(p->now);
+    p->now = NULL;
+    secret_file_wipe(&p->secret);
+}
+
+static const struct ech_ring_settings *place(const struct ech_publisher *p)
+{
+    return ech_ring_settings(p->ring);
+}
+
+static int write_journal(const struct ech_publisher *p, struct err *err)
+{
+    return ech_journal_write(place(p)->folder, place(p)->public_name, p->now, err);
+}
+
+/* Lock and read the journal, and have the secret. -1 with `err`, whose text is "" where another door has the
+ * lock. */
+static int begin_pass(struct ech_publisher *p, struct err *err)
+{
+    struct plan *plan = &p->plan;
+    p->lock = ech_journal_lock(place(p)->folder, place(p)->public_name, err);
+    if (p->lock < 0)
+        return -1;
+    p->now = calloc(1, sizeof(*p->now));
+    CHECK(p->now != NULL);
+    if (ech_journal_read(place(p)->folder, place(p)->public_name, p->now, err) != 0 ||
+        (!plan->runs_hook && secret_file_read(plan->secret_file, &p->secret, err) != 0)) {
+        drop_pass(p);
+        return -1;
+    }
+    p->server =
+        (struct dns_server){plan->server, {plan->key_name, {(const char *)p->secret.data, p->secret.len}}};
+    return 0;
+}
+
+static void fail(struct ech_publisher *p, struct target *t, const char *why, int64_t now)
+{
+    p->figures.failed++;
+    snprintf(t->error, sizeof(t->error), "%s", why);
+    t->wait = MIN(MAX(2 * t->wait, (int64_t)WAIT_MIN), (int64_t)WAIT_MAX);
+    t->retry_at = now + t->wait;
+}
+
+/* Where one of a pass cannot even begin. */
+static void fail_all(struct ech_publisher *p, const char *why, int64_t now)
+{
+    for (size_t i = 0; i < p->plan.n; i++)
+        if (p->plan.targets[i].due != 0)
+            fail(p, &p->plan.targets[i], why, now);
+}
+
+static void end_pass(struct ech_publisher *p, int64_t now)
+{
+    struct err err = {{0}};
+    ech_records_forget(p->now, now);
+    if (write_journal(p, &err) != 0)
+        fail_all(p, err.text, now); /* what was done counts as not known */
+    drop_pass(p);
+    p->figures.hurried += p->hurries;
+    p->hurries = p->anew = false;
+    tell_of_pass(p);
+}
+
+/* It could not begin, for that reason. */
+static void give_up(struct ech_publisher *p, const char *why, int64_t now)
+{
+    fail_all(p, why, now);
+    drop_pass(p);
+    p->figures.hurried += p->hurries;
+    p->hurries = false;
+    tell_of_pass(p);
+}
+
+static void go_on(struct ech_publisher *p);
+
+static void pushed(void *arg, const struct err *why)
+{
+    struct ech_publisher *p = arg;
+    struct target *t = &p->plan.targets[p->at];
+    int64_t now = clock_wall() / NSEC_PER_SEC;
+    p->updater = NULL;
+    p->hook = NULL;
+    if (why != NULL) {
+        fail(p, t, why->text, now);
+    } else {
+        p->figures.pushed++;
+        ech_records_given(p->now, t->name, p->plan.ttl + p->plan.settle, now);
+        t->error[0] = '\0';
+        t->retry_at = t->wait = 0;
+    }
+    p->at++;
+    go_on(p);
+}
+
+/* In the words of a zone file, behind the type. */
+static char *record_text(const struct ech_publisher *p, struct cursor config)
+{
+    struct buf b = {0};
+    CHECK(buf_printf(&b, "1 . "));
+    CHECK(*p->plan.alpn == '\0' || buf_printf(&b, "alpn=\"%s\" ", p->plan.alpn));
+    CHECK(buf_printf(&b, "ech=") && base64_put(&b, config.p, cursor_left(&config)));
+    char *text = strdup(buf_text(&b));
+    CHECK(text != NULL);
+    buf_free(&b);
+    return text;
+}
+
+static void push_by_hook(struct ech_publisher *p, const char *name, struct cursor config)
+{
+    char ttl[24], *text = record_text(p, config);
+    const char *more[] = {"publish", name, ttl, text, NULL};
+    snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
+    struct hook *hook =
+        hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, pushed, p);
+    if (hook != NULL)
+        p->hook = hook;
+    free(text);
+}
+
+static void push_by_update(struct ech_publisher *p, const char *name, struct cursor config)
+{
+    struct buf data = {0};
+    struct err err;
+    if (dns_rdata_https(&data, p->plan.alpn, config, &err) != 0) {
+        buf_free(&data);
+        pushed(p, &err);
+        return;
+    }
+    const struct dns_update u = {.zone = p->plan.zone,
+                                 .name = name,
+                                 .type = DNS_TYPE_HTTPS,
+                                 .change = DNS_REPLACE,
+                                 .data = {(const char *)data.data, data.len},
+                                 .ttl = (uint32_t)p->plan.ttl};
+    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, pushed, p);
+    if (updater != NULL)
+        p->updater = updater;
+    buf_free(&data);
+}
+
+/* The next of the pass, or its end. */
+static void go_on(struct ech_publisher *p)
+{
+    while (p->at < p->plan.n && p->plan.targets[p->at].due == 0)
+        p->at++;
+    if (p->at == p->plan.n) {
+        end_pass(p, clock_wall() / NSEC_PER_SEC);
+        return;
+    }
+    const struct target *t = &p->plan.targets[p->at];
+    struct buf list = {0};
+    ech_key_list(ech_ring_key(p->ring, t->due), &list);
+    struct cursor config = cursor_of(list.data, list.len);
+    if (p->plan.runs_hook)
+        push_by_hook(p, t->name, config);
+    else
+        push_by_update(p, t->name, config);
+    buf_free(&list);
+}
+
+/* ---- what is due ---- */
+
+static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct target *t,
+                   int64_t now)
+{
+    char said[512];
+    int64_t newest = ech_ring_newest(p->ring), key = ech_records_due(known, t->name, newest);
+    const struct ech_record *n = ech_records_find(known, t->name);
+    if (p->hurry)
+        return key != 0 ? key : newest;
+    put_said(p, said, sizeof(said));
+    if (key == 0 && p->anew && strcmp(n->said, said) != 0)
+        key = newest;
+    return now >= t->retry_at ? key : 0;
+}
+
+static bool is_any_due(const struct ech_publisher *p, int64_t now)
+{
+    for (size_t i = 0; i < p->plan.n; i++)
+        if (due(p, ech_ring_records(p->ring), &p->plan.targets[i], now) != 0)
+            return true;
+    return false;
+}
+
+/* Write down what the pass is about to try. */
+static int mark(struct ech_publisher *p, int64_t now, struct err *err)
+{
+    char said[512];
+    put_said(p, said, sizeof(said));
+    for (size_t i = 0; i < p->plan.n; i++) {
+        struct target *t = &p->plan.targets[i];
+        t->due = due(p, p->now, t, now);
+        if (t->due != 0 && ech_ring_key(p->ring, t->due) == NULL) {
+            ech_records_lost(p->now, t->name);
+            t->due = ech_ring_newest(p->ring);
+        }
+        if (t->due != 0 &&
+            !ech_records_try(p->now, t->name, t->due, p->plan.ttl + p->plan.settle, said, now)) {
+            fail(p, t, "records that could not be replaced hold too many keys: mend those first", now);
+            t->due = 0;
+        }
+    }
+    return write_journal(p, err);
+}
+
+void ech_publisher_turn(struct ech_publisher *p, int64_t now)
+{
+    struct err err;
+    if (p->ring == NULL || p->lock >= 0 || !is_any_due(p, now))
+        return;
+    for (size_t i = 0; i < p->plan.n; i++)
+        p->plan.targets[i].due = due(p, ech_ring_records(p->ring), &p->plan.targets[i], now);
+    bool begun = begin_pass(p, &err) == 0;
+    if (!begun && err.text[0] == '\0')
+        return;
+    bool marked = begun && mark(p, now, &err) == 0;
+    p->hurries = p->hurry;
+    p->hurry = false;
+    p->at = 0;
+    if (marked)
+        go_on(p);
+    else
+        give_up(p, err.text, now);
+}
+
+bool ech_publisher_hurry(struct ech_publisher *p)
+{
+    p->hurry = p->ring != NULL && p->plan.n > 0;
+    return p->hurry;
+}
+
+/* ---- a record that goes ---- */
+
+static void withdrawn(void *arg, const struct err *why)
+{
+    struct ech_publisher *p = arg;
+    struct withdrawal w = p->withdrawal;
+    struct err err;
+    int64_t now = clock_wall() / NSEC_PER_SEC;
+    p->updater = NULL;
+    p->hook = NULL;
+    p->withdrawal = (struct withdrawal){0};
+    if (why == NULL) {
+        ech_records_withdrawn(p->now, w.name, now);
+        if (write_journal(p, &err) != 0)
+            why = &err;
+    }
+    drop_pass(p);
+    free(w.name);
+    w.done(w.arg, why);
+}
+
+static void withdraw(struct ech_publisher *p, const char *name)
+{
+    const char *more[] = {"withdraw", name, NULL};
+    if (p->plan.runs_hook) {
+        struct hook *hook =
+            hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, withdrawn, p);
+        if (hook != NULL)
+            p->hook = hook;
+        return;
+    }
+    const struct dns_update u = {
+        .zone = p->plan.zone, .name = name, .type = DNS_TYPE_HTTPS, .change = DNS_CLEAR};
+    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, withdrawn, p);
+    if (updater != NULL)
+        p->updater = updater;
+}
+
+/* NULL: it may go. */
+static const char *may_not_go(const struct ech_publisher *p, const char *name)
+{
+    if (p->ring == NULL)
+        return "the configuration has no section 'ech.publish'";
+    for (size_t i = 0; i < p->plan.n; i++)
+        if (strcmp(p->plan.targets[i].name, name) == 0)
+            return "it stands in 'ech.publish.names': take it out there first";
+    return p->lock >= 0 ? "records are being pushed just now: try again" : NULL;
+}
+
+void ech_publisher_withdraw(struct ech_publisher *p, const char *name,
+                            void (*done)(void *arg, const struct err *why), void *arg)
+{
+    struct err err;
+    const char *no = may_not_go(p, name);
+    if (no != NULL) {
+        err_set(&err, "%s: %s", name, no);
+        done(arg, &err);
+        return;
+    }
+    if (begin_pass(p, &err) != 0) {
+        if (err.text[0] == '\0')
+            err_set(&err, "another door pushes records just now: try again");
+        done(arg, &err);
+        return;
+    }
+    p->withdrawal = (struct withdrawal){str_dup(name), done, arg};
+    withdraw(p, p->withdrawal.name);
+}
+
+/* ---- beginning and end ---- */
+
+struct ech_publisher *ech_publisher_new(struct loop *loop, ech_publisher_told *told, void *arg)
+{
+    struct ech_publisher *p = calloc(1, sizeof(*p));
+    CHECK(p != NULL);
+    *p = (struct ech_publisher){.loop = loop, .told = told, .arg = arg, .lock = -1};
+    list_init(&p->programs);
+    return p;
+}
+
+static void break_off(struct ech_publisher *p)
+{
+    static const struct err why = {"the configuration has changed, or the door stops"};
+    struct withdrawal w = p->withdrawal;
+    if (p->updater != NULL)
+        dns_updater_cancel(p->updater);
+    if (p->hook != NULL)
+        hook_cancel(p->hook);
+    p->updater = NULL;
+    p->hook = NULL;
+    p->withdrawal = (struct withdrawal){0};
+    drop_pass(p);
+    free(w.name);
+    if (w.done != NULL)
+        w.done(w.arg, &why);
+}
+
+void ech_publisher_set(struct ech_publisher *p, struct ech_ring *ring,
+                       const struct ech_publisher_settings *settings)
+{
+    break_off(p);
+    plan_free(&p->plan);
+    p->ring = settings != NULL ? ring : NULL;
+    if (settings != NULL)
+        plan_make(&p->plan, settings);
+    p->anew = true;
+    p->figures.hurried += p->hurry + p->hurries;
+    p->hurry = p->hurries = false;
+    p->complaint[0] = '\0';
+}
+
+void ech_publisher_free(struct ech_publisher *p)
+{
+    if (p == NULL)
+        return;
+    break_off(p);
+    programs_kill(&p->programs);
+    plan_free(&p->plan);
+    free(p);
+}
+
+/* ---- what is told ---- */
+
+struct ech_publisher_figures ech_publisher_figures(const struct ech_publisher *p)
+{
+    struct ech_publisher_figures figures = p->figures;
+    figures.hurried_next = figures.hurried + p->hurries + p->hurry;
+    return figures;
+}
+
+size_t ech_publisher_count(const struct ech_publisher *p)
+{
+    return p->plan.n;
+}
+
+struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i)
+{
+    const struct target *t = &p->plan.targets[i];
+    return (struct ech_publisher_row){
+        .name = t->name,
+        .error = t->error,
+        .current = ech_records_due(ech_ring_records(p->ring), t->name, ech_ring_newest(p->ring)) == 0};
+}

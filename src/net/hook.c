@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/hook.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+
+#include "base/check.h"
+#include "base/clean.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "net/program.h"
+
+#define OUTPUT_MAX 512
+
+struct hook {
+    struct loop *loop;
+    char *path;
+    int64_t allowed; /* ns */
+    hook_done *done; /* NULL: it was told of */
+    void *arg;
+    struct program program;
+    struct watch output;
+    struct timer patience;
+    struct task reap;
+    char said[OUTPUT_MAX]; /* the end of what it has printed */
+};
+
+static void tell(struct hook *h, const struct err *why)
+{
+    hook_done *done = h->done;
+    wheel_cancel(&h->patience);
+    h->done = NULL;
+    if (done != NULL)
+        done(h->arg, why);
+}
+
+/* Keep the end of what it prints; the rest is only read so that it does not wait. */
+static void on_output(struct watch *w, uint32_t events)
+{
+    struct hook *h = CONTAINER_OF(w, struct hook, output);
+    char some[1024];
+    ssize_t n;
+    (void)events;
+    while ((n = read(w->fd, some, sizeof(some))) > 0) {
+        size_t keep = MIN((size_t)n, sizeof(h->said) - 1), had = strlen(h->said);
+        size_t old = MIN(had, sizeof(h->said) - 1 - keep);
+        memmove(h->said, h->said + had - old, old);
+        memcpy(h->said + old, some + (size_t)n - keep, keep);
+        h->said[old + keep] = '\0';
+    }
+    if (n == 0)
+        loop_close(h->loop, &h->output);
+}
+
+static const char *last_line(struct hook *h, char *ret, size_t cap)
+{
+    size_t len = strlen(h->said);
+    while (len > 0 && (h->said[len - 1] == '\n' || h->said[len - 1] == '\r'))
+        h->said[--len] = '\0';
+    const char *line = strrchr(h->said, '\n');
+    str_clean(ret, cap, line != NULL ? line + 1 : h->said);
+    return ret;
+}
+
+static void on_exit_of_it(struct program *p)
+{
+    struct hook *h = p->owner;
+    struct err err;
+    char how[128], line[256];
+    if (h->output.fd >= 0)
+        on_output(&h->output, EPOLLIN);
+    if (!program_failed(p, how, sizeof(how)))
+        tell(h, NULL);
+    else if (*last_line(h, line, sizeof(line)) == '\0')
+        tell(h, (err_set(&err, "%s: %s", h->path, how), &err));
+    else
+        tell(h, (err_set(&err, "%s: %s: %s", h->path, how, line), &err));
+    program_leave(p, true);
+}
+
+static void reap(struct task *t)
+{
+    struct hook *h = CONTAINER_OF(t, struct hook, reap);
+    free(h->path);
+    free(h);
+}
+
+static void on_gone(struct program *p)
+{
+    struct hook *h = p->owner;
+    if (h->output.fd >= 0)
+        loop_close(h->loop, &h->output);
+    wheel_cancel(&h->patience);
+    loop_defer(h->loop, &h->reap);
+}
+
+static void on_patience(struct timer *t)
+{
+    struct hook *h = CONTAINER_OF(t, struct hook, patience);
+    struct err err;
+    err_set(&err, "%s did not end within %d s", h->path, (int)(h->allowed / NSEC_PER_SEC));
+    tell(h, &err);
+    program_leave(&h->program, false);
+}
+
+static int start(struct hook *h, char *const command[], const char *const more[])
+{
+    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char *env[] = {path, NULL}, *argv[HOOK_WORDS_MAX + 1];
+    size_t n = 0;
+    for (; n < HOOK_WORDS_MAX && command[n] != NULL; n++)
+        argv[n] = command[n];
+    for (size_t i = 0; n < HOOK_WORDS_MAX && more[i] != NULL; i++)
+        argv[n++] = (char *)(uintptr_t)more[i]; /* execve(2) changes no word */
+    argv[n] = NULL;
+    return program_start(&h->program, argv, env);
+}
+
+struct hook *hook_start(struct loop *loop, struct list *programs, char *const command[],
+                        const char *const more[], int64_t patience, hook_done *done, void *arg)
+{
+    struct hook *h = calloc(1, sizeof(*h));
+    struct err err;
+    CHECK(h != NULL);
+    *h = (struct hook){.loop = loop, .allowed = patience, .done = done, .arg = arg, .output.fd = -1};
+    h->program = (struct program){
+        .loop = loop, .changed = on_exit_of_it, .gone = on_gone, .owner = h, .among = programs};
+    timer_init(&h->patience, on_patience);
+    task_init(&h->reap, reap);
+    int fd = start(h, command, more);
+    if (fd < 0) {
+        err_errno(&err, errno, "%s could not be run", command[0]);
+        free(h);
+        done(arg, &err);
+        return NULL;
+    }
+    h->path = str_dup(command[0]);
+    shutdown(fd, SHUT_WR);
+    if (loop_watch(loop, &h->output, fd, EPOLLIN | EPOLLET, on_output) != 0)
+        close(fd);
+    loop_set_timer(loop, &h->patience, loop_now(loop) + patience);
+    return h;
+}
+
+void hook_cancel(struct hook *h)
+{
+    h->done = NULL;
+    program_kill(&h->program);
+}

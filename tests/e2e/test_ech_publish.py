@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTPS records that follow the keys of ECH (RFC 9848): BIND has the zone, OpenSSL 4 takes its config from there."""
+import json
+import stat
+import threading
+import time
+
+import ech
+from published import PUBLIC, ROTATE, TTL, config_of, configuration, named, names, told  # noqa: F401
+from run import wait_until
+
+def test_records_follow_the_keys(start_door, names, named, pki, tmp_path, nginx):
+    """Two doors share the keys; clients know of them what the DNS says, as long as they may cache it. Not one handshake fails
+    while keys rotate."""
+    config = configuration(names, tmp_path / "keys", nginx.to("h1"), named.config())
+    doors = [start_door(config), start_door(config)]
+    wait_until(lambda: named.https("shared.ech.test"), lambda: doors[0].process.output(), 10)
+    seen, failed, done, over = [], [], [], threading.Event()
+
+    def load():
+        while not over.is_set():
+            record, until = named.https("shared.ech.test"), time.monotonic() + TTL
+            assert record.startswith('1 . alpn="h2,http/1.1" ech='), record
+            seen.append(config_of(record))
+            while time.monotonic() < until and not over.is_set():
+                said = ech.client(doors[len(done) % 2].port, "shared.ech.test", pki.ca.file, config=seen[-1])
+                (done if "ECH: success: 1" in said else failed).append(said)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    wait_until(lambda: failed or len(set(seen)) > 1 and config_of(named.https("shared.ech.test")) == seen[-1],
+               lambda: f"a rotation; {set(seen)}", 4 * ROTATE, step=0.5)
+    done_before = len(done)
+    wait_until(lambda: failed or len(done) > done_before + 4, "more handshakes", 20)
+    over.set()
+    thread.join()
+    assert not failed, failed[0]
+    pushed = [told(door)["pushed"] for door in doors]
+    assert len(set(seen)) <= sum(pushed) <= len(set(seen)) + 2, "one of them pushes for both"
+    rows = told(doors[0])["keys"]
+    assert [row["records"] for row in rows if row["offered"]] == [1]
+    assert any(row["published"] and row["records"] == 0 and row["opens_until"] for row in rows), rows
+
+
+def test_what_else_the_record_says(start_door, names, named, tmp_path, nginx):
+    """It changes with the configuration; a name that was taken out is withdrawn by hand, and then forgotten."""
+    config = configuration(names, tmp_path / "keys", nginx.to("h1"), named.config(), names=["shared.ech.test", "other.ech.test"])
+    door = start_door(config)
+    wait_until(lambda: named.https("other.ech.test"), door.process.output, 10)
+    done = door.cli("ech", "withdraw", "other.ech.test")
+    assert done.returncode == 1 and b"take it out there first" in done.stderr
+    config["ech"]["publish"].update({"names": ["shared.ech.test"], "alpn": ["h2"]})
+    door.reload(config)
+    wait_until(lambda: named.https("shared.ech.test").startswith('1 . alpn="h2" ech='), door.process.output, 10)
+    assert named.https("other.ech.test")
+    done = door.cli("ech", "withdraw", "other.ech.test")
+    assert done.returncode == 0, done.stderr
+    assert named.https("other.ech.test") == ""
+    journal = json.loads((tmp_path / "keys" / f"{PUBLIC}.published").read_text())
+    assert [row["name"] for row in journal["names"]] == ["shared.ech.test"]
+
+
+HOOK = """#!/bin/sh
+echo "$@" >> {log}
+[ -e {good} ] || {{ echo "no such zone" >&2; echo "no zone today"; exit 3; }}
+"""
+
+
+def test_by_a_program(start_door, names, tmp_path, nginx):
+    """It is told what the record is to say; what it prints last is quoted where it fails."""
+    log, good, hook = (tmp_path / name for name in ("log", "good", "hook"))
+    hook.write_text(HOOK.format(log=log, good=good))
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), {"hook": f"{hook} zone"}))
+    wait_until(lambda: "no zone today" in door.process.output(), door.process.output, 10)
+    good.touch()
+    done = door.cli("ech", "publish")
+    assert done.returncode == 0, done.stdout
+    assert log.read_text().splitlines()[-1] == (
+        f'zone publish shared.ech.test {TTL} 1 . alpn="h2,http/1.1" ech={ech.configs(tmp_path / "keys")[-1]}')
+
+
+def test_wrong_settings(start_door, names, tmp_path, nginx):
+    """What cannot go well is refused before it is in force."""
+    config = configuration(names, tmp_path / "keys", nginx.to("h1"), {"hook": "/bin/true"})
+    door = start_door(config)
+    for change, words in (
+            ({"ttl": "21s"}, "ech.publish: 'ttl' and 'dns.settle' come to 21 s, 'ech.keep' is 20 s"),
+            ({"names": ["192.0.2.1"]}, "ech.publish.names: found '192.0.2.1', expected a host name"),
+            ({"names": ["a.ech.test", "a.ech.test"]}, "ech.publish.names: 'a.ech.test' is here twice"),
+            ({"alpn": ["h2,h3"]}, "ech.publish.alpn: found 'h2,h3'"),
+            ({"dns": {"hook": "/bin/true", "zone": "ech.test"}}, "ech.publish.dns.zone: goes with 'server'"),
+            ({"dns": {"server": "127.0.0.1:53"}}, "ech.publish.dns: 'server' needs 'zone'")):
+        door.configure({**config, "ech": {**config["ech"], "publish": {**config["ech"]["publish"], **change}}})
+        done = door.cli("reload")
+        assert done.returncode == 1 and words in done.stderr.decode(), done.stderr
