@@ -12,7 +12,6 @@
 #define TLS_1_2 0x0303
 #define TLS_FUTURE 0x0305
 #define FALLBACK_SCSV 0x5600
-#define INAPPROPRIATE_FALLBACK 86
 
 #define LONG_HELLO 1900 /* bytes: more than one packet of 1,500, as with a hybrid key share */
 #define FIRST_PART 1200 /* of them */
@@ -224,11 +223,11 @@ static bool hear_compression(struct line *l, const struct hello_probe_result *r)
     return false;
 }
 
+/* It is to end with inappropriate_fallback; some close the connection before that alert has left. */
 static bool hear_fallback(struct line *l, const struct hello_probe_result *r)
 {
-    if (r->end != HELLO_PROBE_UNREACHED)
-        answer(l, r->end == HELLO_PROBE_ANSWERED && r->answer.kind == ANSWER_ALERT &&
-                      r->answer.alert == INAPPROPRIATE_FALLBACK);
+    if (r->end == HELLO_PROBE_ANSWERED || r->end == HELLO_PROBE_CLOSED)
+        answer(l, !goes_on(r));
     return false;
 }
 
