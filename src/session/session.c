@@ -591,6 +591,7 @@ void session_settle(struct session *s)
         s->note_len[i] = (uint16_t)text.len;
         CHECK(buf_append(&notes, text.p, text.len));
     }
+    s->offers = s->setup->hello.offers;
     s->notes = notes.len == 0 ? NULL : realloc(notes.data, notes.len);
     CHECK(s->notes != NULL || notes.len == 0);
     setup_free(s);

@@ -167,9 +167,10 @@ struct session {
     uint16_t note_len[NOTES];
     struct net_addr peer;
     struct session_times when;
-    int64_t expires;    /* when it ends with its client's certificate: see expiry.h; 0: never */
-    int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
-    uint16_t verifies;  /* what kinds of key the client can: see cert_kinds_verified() */
+    int64_t expires;            /* when it ends with its client's certificate: see expiry.h; 0: never */
+    int64_t linger_by;          /* in LINGER: when it ends at the latest; else 0 */
+    uint16_t verifies;          /* what kinds of key the client can: see cert_kinds_verified() */
+    struct hello_offers offers; /* once the set-up is freed */
     uint16_t near_port; /* of the door's end towards the backend, once somebody has asked (whois.c); else 0 */
     size_t descriptors; /* that are set aside for it */
     size_t discarded;   /* bytes thrown away after our last words */
