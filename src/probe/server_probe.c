@@ -147,7 +147,7 @@ static bool has_heard(const struct server_probe *p)
 {
     const struct buf *heard = &p->result.heard;
     return !makes_request(p) || heard->len == heard->max ||
-           memmem(heard->data, heard->len, "\r\n\r\n", 4) != NULL;
+           (heard->len > 0 && memmem(heard->data, heard->len, "\r\n\r\n", 4) != NULL);
 }
 
 /* In TLS 1.3 tickets come behind the handshake, and are not taken any more once our end is written. */
