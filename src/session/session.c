@@ -579,6 +579,7 @@ static void setup_free(struct session *s)
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);
     buf_free(&s->setup->say_up);
+    ech_attempt_end(&s->setup->ech);
     free(s->setup);
     s->setup = NULL;
 }

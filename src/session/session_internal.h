@@ -11,6 +11,7 @@
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
 #include "base/alert.h"
+#include "ech/offer.h"
 #include "hello/scan.h"
 #include "loop/loop.h"
 #include "mux/agents.h"
@@ -114,10 +115,11 @@ struct setup {
     bool by_address;               /* no row allows it by its name: only for an address that it may have */
     struct policy_verdict verdict; /* on an address of it that is not allowed */
     struct dial dial;
-    int backend;      /* index of the backend being tried, or -1 */
-    uint64_t tried;   /* backends that failed, a bit each */
-    size_t attempt;   /* of names, addresses and backends, to see when a new one begins */
-    int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
+    struct ech_attempt ech; /* to a TLS backend */
+    int backend;            /* index of the backend being tried, or -1 */
+    uint64_t tried;         /* backends that failed, a bit each */
+    size_t attempt;         /* of names, addresses and backends, to see when a new one begins */
+    int64_t reach_by;       /* when everything that can be tried must have been; 0 before DIAL */
     struct visit visit;
     const char *rule;
     struct challenge_tls *challenge; /* that is shown; or NULL */
@@ -511,6 +513,9 @@ void greet_hand_over(struct session *s);
 
 /* The backend that was tried is no good: try the next one, or tell the client that there is none. */
 enum session_state session_next_backend(struct session *s, enum close_reason reason);
+
+/* Another connection to the same backend, which has nothing against that. */
+enum session_state session_same_backend(struct session *s);
 
 enum session_state step_dial(struct session *s);
 enum session_state step_join(struct session *s);
