@@ -96,7 +96,7 @@ static void take_facts(struct server_probe *p)
     r->cipher = peer.cipher;
     r->traffic = (struct probe_traffic){.sent = wire->bytes_written - p->written_by,
                                         .received = wire->bytes_read - p->read_by,
-                                        .retried = peer.retried};
+                                        .retried = peer.hello_retry};
     if (peer.alpn.len > 0)
         str_copy(r->alpn, sizeof(r->alpn), peer.alpn.p, peer.alpn.len);
     cert_shown_read(peer.shown, peer.staple, peer.timestamps, time(NULL), &r->shown);
