@@ -71,13 +71,13 @@ def test_by_a_program(start_door, names, tmp_path, nginx):
     log, good, hook = (tmp_path / name for name in ("log", "good", "hook"))
     hook.write_text(HOOK.format(log=log, good=good))
     hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
-    door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), {"hook": f"{hook} zone"}))
+    door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), {"hook": f"{hook}{' zone' * 110}"}))
     wait_until(lambda: "no zone today" in door.process.output(), door.process.output, 10)
     good.touch()
     done = door.cli("ech", "publish")
     assert done.returncode == 0, done.stdout
     assert log.read_text().splitlines()[-1] == (
-        f'zone publish shared.ech.test {TTL} 1 . alpn="h2,http/1.1" ech={ech.configs(tmp_path / "keys")[-1]}')
+        f'{"zone " * 110}publish shared.ech.test {TTL} 1 . alpn="h2,http/1.1" ech={ech.configs(tmp_path / "keys")[-1]}')
 
 
 def test_wrong_settings(start_door, names, tmp_path, nginx):
