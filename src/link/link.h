@@ -38,6 +38,10 @@ struct link_peer {
     const struct cert
         *own; /* that we have shown, or NULL; lives as long as the configuration in which we did */
     bool resumed;
+    bool hello_retry; /* the handshake took a HelloRetryRequest (RFC 8446, 4.1.4) */
+    /* What the handshake has taken, from the peer and to it, as far as it got: bytes of TLS records; over
+     * QUIC those of the handshake messages. Tickets that come behind it are not among them. */
+    uint32_t handshake_in, handshake_out;
     bool truncated; /* the peer's stream broke off: it ended without saying so */
     bool misspoke;  /* the link failed because somebody broke the rules of the protocol that it follows: its
                      * peer; of a  relay, who writes to it */

@@ -235,6 +235,9 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->cipher_text = cipher == NULL ? NULL : SSL_CIPHER_get_name(cipher);
     ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
     ret->resumed = SSL_session_reused(ssl);
+    ret->handshake_in = proof->handshake_in;
+    ret->handshake_out = proof->handshake_out;
+    ret->hello_retry = SSL_used_hello_retry_request(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = proof->identity;
     ret->shown = proof->later != NULL ? proof->later : SSL_get0_peer_certificates(ssl);
