@@ -130,7 +130,7 @@ int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *e
         return -1;
     struct err why;
     if (authority_follow_roots(c->authority, clock_wall() / NSEC_PER_SEC, &why) < 0)
-        ear_tell(&c->operator, "ca: root.pem may lack a root: %s", why.text);
+        ear_tell(&c->operator, "ca: %s", why.text);
     c->revocations = ca_revocations_open(ca->directory.text, &c->operator, err);
     if (c->revocations == NULL)
         return -1;

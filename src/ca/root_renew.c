@@ -152,13 +152,15 @@ static int write_roots(const struct authority *a, int64_t now, struct err *err)
 int authority_follow_roots(struct authority *a, int64_t now, struct err *err)
 {
     CHECK_MAGIC(a, AUTHORITY_MAGIC);
-    if (state_begin(a->db, err) < 0)
-        return -1;
-    struct authority *again = authority_open(a->dir, err);
-    int rc = again == NULL ? -1 : again->roots.n > 1 ? write_roots(again, now, err) : 0;
-    state_rollback(a->db);
+    struct authority *again = NULL;
+    int rc = state_begin(a->db, err);
+    if (rc == 0) {
+        again = authority_open(a->dir, err);
+        rc = again == NULL ? -1 : again->roots.n > 1 ? write_roots(again, now, err) : 0;
+        state_rollback(a->db);
+    }
     authority_close(again);
-    return rc;
+    return rc < 0 ? err_prefix(err, "%s/" ROOT_CERT " may lack a root that the log has", a->dir) : 0;
 }
 
 /* ---- all of it ---- */
