@@ -60,7 +60,7 @@ struct ech_publisher {
     /* A pass: what it has under way. */
     int lock;                     /* -1: there is none */
     bool hurries;                 /* all is due in it */
-    struct ech_records *now;      /* what is known of records, as it becomes */
+    struct ech_records *known;    /* what is known of records, as it becomes */
     size_t at;                    /* the target whose turn it is */
     struct withdrawal withdrawal; /* ... or this */
     struct dns_server server;
@@ -87,7 +87,7 @@ static void plan_free(struct plan *plan)
 
 static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
 {
-    *plan = (struct plan){.n = MIN(s->names_len, (size_t)ECH_RECORDS_NAMES_MAX),
+    *plan = (struct plan){.n = MIN(s->names_len, (size_t)ECH_NAMES_MAX),
                           .alpn = str_dup(s->alpn),
                           .zone = str_dup(s->zone),
                           .key_name = str_dup(s->key_name),
@@ -147,10 +147,10 @@ static void drop_pass(struct ech_publisher *p)
     if (p->lock >= 0)
         close(p->lock);
     p->lock = -1;
-    if (p->now != NULL)
-        ech_records_free(p->now);
-    free(p->now);
-    p->now = NULL;
+    if (p->known != NULL)
+        ech_records_free(p->known);
+    free(p->known);
+    p->known = NULL;
     secret_file_wipe(&p->secret);
 }
 
@@ -161,7 +161,7 @@ static const struct ech_ring_settings *place(const struct ech_publisher *p)
 
 static int write_journal(const struct ech_publisher *p, struct err *err)
 {
-    return ech_journal_write(place(p)->folder, place(p)->public_name, p->now, err);
+    return ech_journal_write(place(p)->folder, place(p)->public_name, p->known, err);
 }
 
 /* Lock and read the journal, and have the secret. -1 with `err`, whose text is "" where another door has the
@@ -172,9 +172,9 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
     p->lock = ech_journal_lock(place(p)->folder, place(p)->public_name, err);
     if (p->lock < 0)
         return -1;
-    p->now = calloc(1, sizeof(*p->now));
-    CHECK(p->now != NULL);
-    if (ech_journal_read(place(p)->folder, place(p)->public_name, p->now, err) != 0 ||
+    p->known = calloc(1, sizeof(*p->known));
+    CHECK(p->known != NULL);
+    if (ech_journal_read(place(p)->folder, place(p)->public_name, p->known, err) != 0 ||
         (!plan->runs_hook && secret_file_read(plan->secret_file, &p->secret, err) != 0)) {
         drop_pass(p);
         return -1;
@@ -203,7 +203,7 @@ static void fail_all(struct ech_publisher *p, const char *why, int64_t now)
 static void end_pass(struct ech_publisher *p, int64_t now)
 {
     struct err err = {{0}};
-    ech_records_forget(p->now, now);
+    ech_records_forget(p->known, now);
     if (write_journal(p, &err) != 0)
         fail_all(p, err.text, now); /* what was done counts as not known */
     drop_pass(p);
@@ -235,7 +235,7 @@ static void pushed(void *arg, const struct err *why)
         fail(p, t, why->text, now);
     } else {
         p->figures.pushed++;
-        ech_records_given(p->now, t->name, p->plan.ttl + p->plan.settle, now);
+        ech_records_given(p->known, t->name, p->plan.ttl + p->plan.settle, now);
         t->error[0] = '\0';
         t->retry_at = t->wait = 0;
     }
@@ -348,13 +348,13 @@ static int mark(struct ech_publisher *p, int64_t now, struct err *err)
     put_said(p, said, sizeof(said));
     for (size_t i = 0; i < p->plan.n; i++) {
         struct target *t = &p->plan.targets[i];
-        t->due = due(p, p->now, t, now);
+        t->due = due(p, p->known, t, now);
         if (t->due != 0 && ech_ring_key(p->ring, t->due) == NULL) {
-            ech_records_lost(p->now, t->name);
+            ech_records_lost(p->known, t->name);
             t->due = ech_ring_newest(p->ring);
         }
         if (t->due != 0 &&
-            !ech_records_try(p->now, t->name, t->due, p->plan.ttl + p->plan.settle, said, now)) {
+            !ech_records_try(p->known, t->name, t->due, p->plan.ttl + p->plan.settle, said, now)) {
             fail(p, t, "records that could not be replaced hold too many keys: mend those first", now);
             t->due = 0;
         }
@@ -400,7 +400,7 @@ static void withdrawn(void *arg, const struct err *why)
     p->hook = NULL;
     p->withdrawal = (struct withdrawal){0};
     if (why == NULL) {
-        ech_records_withdrawn(p->now, w.name, now);
+        ech_records_withdrawn(p->known, w.name, now);
         if (write_journal(p, &err) != 0)
             why = &err;
     }

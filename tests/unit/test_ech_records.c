@@ -111,7 +111,7 @@ static void test_there_is_an_end_to_it(void **state)
         assert_true(ech_records_try(r, name, i, TTL, "", NOW));
     }
     assert_false(ech_records_try(r, "more", 1000, TTL, "", NOW));
-    for (int i = ECH_RECORDS_KEYS_MAX + 1; i <= ECH_RECORDS_NAMES_MAX; i++) {
+    for (int i = ECH_RECORDS_KEYS_MAX + 1; i <= ECH_NAMES_MAX; i++) {
         snprintf(name, sizeof(name), "n%d", i);
         assert_true(ech_records_try(r, name, 1, TTL, "", NOW));
     }
@@ -138,6 +138,7 @@ static void test_text(void **state)
         "{\"keys\":[{\"begin\":-1,\"since\":1,\"until\":0}],\"names\":[]}",
         "{\"keys\":[{\"begin\":1,\"since\":1}],\"names\":[]}",
         "{\"keys\":[{\"begin\":1.5,\"since\":1,\"until\":0}],\"names\":[]}",
+        "{\"keys\":[{\"begin\":1,\"since\":1,\"until\":9223372037}],\"names\":[]}", /* no time in ns */
         "{\"keys\":[{\"begin\":9223372036854775807,\"since\":1,\"until\":0}],\"names\":[]}",
         "{\"keys\":[{\"begin\":1,\"since\":1,\"until\":0},{\"begin\":1,\"since\":1,\"until\":0}],\"names\":[]"
         "}",
