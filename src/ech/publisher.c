@@ -192,12 +192,14 @@ static void fail(struct ech_publisher *p, struct target *t, const char *why, int
     t->retry_at = now + t->wait;
 }
 
-/* Where one of a pass cannot even begin. */
-static void fail_all(struct ech_publisher *p, const char *why, int64_t now)
+/* All that is left of a pass, from target `at` on. */
+static void fail_rest(struct ech_publisher *p, size_t at, const char *why, int64_t now)
 {
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (p->plan.targets[i].due != 0)
-            fail(p, &p->plan.targets[i], why, now);
+    for (; at < p->plan.n; at++)
+        if (p->plan.targets[at].due != 0) {
+            fail(p, &p->plan.targets[at], why, now);
+            p->plan.targets[at].due = 0;
+        }
 }
 
 static void end_pass(struct ech_publisher *p, int64_t now)
@@ -205,7 +207,7 @@ static void end_pass(struct ech_publisher *p, int64_t now)
     struct err err = {{0}};
     ech_records_forget(p->known, now);
     if (write_journal(p, &err) != 0)
-        fail_all(p, err.text, now); /* what was done counts as not known */
+        fail_rest(p, 0, err.text, now); /* what was done counts as not known */
     drop_pass(p);
     p->figures.hurried += p->hurries;
     p->hurries = p->anew = false;
@@ -215,7 +217,7 @@ static void end_pass(struct ech_publisher *p, int64_t now)
 /* It could not begin, for that reason. */
 static void give_up(struct ech_publisher *p, const char *why, int64_t now)
 {
-    fail_all(p, why, now);
+    fail_rest(p, 0, why, now);
     drop_pass(p);
     p->figures.hurried += p->hurries;
     p->hurries = false;
@@ -241,6 +243,14 @@ static void pushed(void *arg, const struct err *why)
     }
     p->at++;
     go_on(p);
+}
+
+static void updated(void *arg, const struct err *why, bool silent)
+{
+    struct ech_publisher *p = arg;
+    if (silent) /* it would keep each of the others waiting, with the lock held */
+        fail_rest(p, p->at + 1, why->text, clock_wall() / NSEC_PER_SEC);
+    pushed(p, why);
 }
 
 /* In the words of a zone file, behind the type. */
@@ -283,7 +293,7 @@ static void push_by_update(struct ech_publisher *p, const char *name, struct cur
                                  .change = DNS_REPLACE,
                                  .data = {(const char *)data.data, data.len},
                                  .ttl = (uint32_t)p->plan.ttl};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, pushed, p);
+    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, updated, p);
     if (updater != NULL)
         p->updater = updater;
     buf_free(&data);
@@ -409,6 +419,12 @@ static void withdrawn(void *arg, const struct err *why)
     w.done(w.arg, why);
 }
 
+static void cleared(void *arg, const struct err *why, bool silent)
+{
+    (void)silent;
+    withdrawn(arg, why);
+}
+
 static void withdraw(struct ech_publisher *p, const char *name)
 {
     const char *more[] = {"withdraw", name, NULL};
@@ -421,7 +437,7 @@ static void withdraw(struct ech_publisher *p, const char *name)
     }
     const struct dns_update u = {
         .zone = p->plan.zone, .name = name, .type = DNS_TYPE_HTTPS, .change = DNS_CLEAR};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, withdrawn, p);
+    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, cleared, p);
     if (updater != NULL)
         p->updater = updater;
 }
