@@ -54,12 +54,12 @@ struct ech_publisher {
     struct plan plan;
     struct list programs;
     struct ech_publisher_figures figures;
-    bool hurry;          /* in the next pass all is due */
+    unsigned hurry;      /* so many have asked that in the next pass all is due */
     bool anew;           /* what records say beside the key may have changed with the settings */
     char complaint[256]; /* what was told last; "" */
     /* A pass: what it has under way. */
     int lock;                     /* -1: there is none */
-    bool hurries;                 /* all is due in it */
+    unsigned hurries;             /* so many have asked that all is due in it */
     struct ech_records *known;    /* what is known of records, as it becomes */
     size_t at;                    /* the target whose turn it is */
     struct withdrawal withdrawal; /* ... or this */
@@ -87,7 +87,8 @@ static void plan_free(struct plan *plan)
 
 static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
 {
-    *plan = (struct plan){.n = MIN(s->names_len, (size_t)ECH_NAMES_MAX),
+    CHECK(s->names_len <= ECH_NAMES_MAX);
+    *plan = (struct plan){.n = s->names_len,
                           .alpn = str_dup(s->alpn),
                           .zone = str_dup(s->zone),
                           .key_name = str_dup(s->key_name),
@@ -103,6 +104,57 @@ static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
         plan->targets[i].name = str_dup(s->names[i]);
     for (size_t i = 0; s->hook != NULL && i < HOOK_ROOM && s->hook[i] != NULL; i++)
         plan->hook[i] = str_dup(s->hook[i]);
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Do both reach the DNS in the same way? */
+static bool is_same_way(const struct plan *a, const struct plan *b)
+{
+    char at[NET_ADDR_TEXT_MAX], other[NET_ADDR_TEXT_MAX];
+    size_t i = 0;
+    while (a->hook[i] != NULL && is_same_text(a->hook[i], b->hook[i]))
+        i++;
+    return is_same_text(a->hook[i], b->hook[i]) && a->runs_hook == b->runs_hook &&
+           a->hook_timeout == b->hook_timeout &&
+           strcmp(net_addr_format(&a->server, at), net_addr_format(&b->server, other)) == 0 &&
+           is_same_text(a->zone, b->zone) && is_same_text(a->key_name, b->key_name) &&
+           is_same_text(a->secret_file, b->secret_file);
+}
+
+static bool is_same_plan(const struct plan *a, const struct plan *b)
+{
+    bool same = is_same_way(a, b) && a->n == b->n && is_same_text(a->alpn, b->alpn) && a->ttl == b->ttl &&
+                a->settle == b->settle;
+    for (size_t i = 0; same && i < a->n; i++)
+        same = strcmp(a->targets[i].name, b->targets[i].name) == 0;
+    return same;
+}
+
+/* NULL: it is not published. */
+static struct target *target_of(const struct plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (strcmp(plan->targets[i].name, name) == 0)
+            return &plan->targets[i];
+    return NULL;
+}
+
+/* What has failed with names that stay waits as long as it would have. */
+static void keep_waits(struct plan *plan, const struct plan *before)
+{
+    for (size_t i = 0; i < plan->n; i++) {
+        struct target *t = &plan->targets[i];
+        const struct target *was = target_of(before, t->name);
+        if (was == NULL)
+            continue;
+        t->retry_at = was->retry_at;
+        t->wait = was->wait;
+        memcpy(t->error, was->error, sizeof(t->error));
+    }
 }
 
 /* What a record says beside the key. */
@@ -210,7 +262,8 @@ static void end_pass(struct ech_publisher *p, int64_t now)
         fail_rest(p, 0, err.text, now); /* what was done counts as not known */
     drop_pass(p);
     p->figures.hurried += p->hurries;
-    p->hurries = p->anew = false;
+    p->hurries = 0;
+    p->anew = false;
     tell_of_pass(p);
 }
 
@@ -220,7 +273,7 @@ static void give_up(struct ech_publisher *p, const char *why, int64_t now)
     fail_rest(p, 0, why, now);
     drop_pass(p);
     p->figures.hurried += p->hurries;
-    p->hurries = false;
+    p->hurries = 0;
     tell_of_pass(p);
 }
 
@@ -335,7 +388,7 @@ static int64_t due(const struct ech_publisher *p, const struct ech_records *know
     const struct ech_record *n = ech_records_find(known, t->name);
     if (newest == 0) /* the ring tells what is wrong */
         return 0;
-    if (p->hurry)
+    if (p->hurry > 0)
         return key != 0 ? key : newest;
     put_said(p, said, sizeof(said));
     if (key == 0 && p->anew && strcmp(n->said, said) != 0)
@@ -365,17 +418,27 @@ static int mark(struct ech_publisher *p, int64_t now, struct err *err)
         }
         if (t->due != 0 &&
             !ech_records_try(p->known, t->name, t->due, p->plan.ttl + p->plan.settle, said, now)) {
-            fail(p, t, "records that could not be replaced hold too many keys: mend those first", now);
+            fail(p, t,
+                 "records that could not be replaced, or that are not published any more, hold too many "
+                 "keys: mend those, or withdraw them ('cardea ech ls' shows which)",
+                 now);
             t->due = 0;
         }
     }
     return write_journal(p, err);
 }
 
+/* Is a pass or a withdrawal under way, or a program still at what was broken off? It might end after the next
+ * one, and undo what that has done. */
+static bool is_busy(const struct ech_publisher *p)
+{
+    return p->lock >= 0 || !list_empty(&p->programs);
+}
+
 void ech_publisher_turn(struct ech_publisher *p, int64_t now)
 {
     struct err err;
-    if (p->ring == NULL || p->lock >= 0 || !is_any_due(p, now))
+    if (p->ring == NULL || is_busy(p) || !is_any_due(p, now))
         return;
     for (size_t i = 0; i < p->plan.n; i++)
         p->plan.targets[i].due = due(p, ech_ring_records(p->ring), &p->plan.targets[i], now);
@@ -384,7 +447,7 @@ void ech_publisher_turn(struct ech_publisher *p, int64_t now)
         return;
     bool marked = begun && mark(p, now, &err) == 0;
     p->hurries = p->hurry;
-    p->hurry = false;
+    p->hurry = 0;
     p->at = 0;
     if (marked)
         go_on(p);
@@ -394,8 +457,10 @@ void ech_publisher_turn(struct ech_publisher *p, int64_t now)
 
 bool ech_publisher_hurry(struct ech_publisher *p)
 {
-    p->hurry = p->ring != NULL && p->plan.n > 0;
-    return p->hurry;
+    if (p->ring == NULL || p->plan.n == 0)
+        return false;
+    p->hurry = MAX(p->hurry, 1u);
+    return true;
 }
 
 /* ---- a record that goes ---- */
@@ -447,10 +512,9 @@ static const char *may_not_go(const struct ech_publisher *p, const char *name)
 {
     if (p->ring == NULL)
         return "the configuration has no section 'ech.publish'";
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (strcmp(p->plan.targets[i].name, name) == 0)
-            return "it stands in 'ech.publish.names': take it out there first";
-    return p->lock >= 0 ? "records are being pushed just now: try again" : NULL;
+    if (target_of(&p->plan, name) != NULL)
+        return "it stands in 'ech.publish.names': take it out there first";
+    return is_busy(p) ? "records are being pushed just now: try again" : NULL;
 }
 
 void ech_publisher_withdraw(struct ech_publisher *p, const char *name,
@@ -466,6 +530,15 @@ void ech_publisher_withdraw(struct ech_publisher *p, const char *name,
     if (begin_pass(p, &err) != 0) {
         if (err.text[0] == '\0')
             err_set(&err, "another door pushes records just now: try again");
+        done(arg, &err);
+        return;
+    }
+    if (ech_records_find(p->known, name) == NULL) {
+        drop_pass(p);
+        err_set(
+            &err,
+            "%s: it has no record that doors with these keys have published ('cardea ech ls' shows those)",
+            name);
         done(arg, &err);
         return;
     }
@@ -504,15 +577,28 @@ static void break_off(struct ech_publisher *p)
 void ech_publisher_set(struct ech_publisher *p, struct ech_ring *ring,
                        const struct ech_publisher_settings *settings)
 {
-    break_off(p);
-    plan_free(&p->plan);
-    p->ring = settings != NULL ? ring : NULL;
+    struct plan plan = {0};
     if (settings != NULL)
-        plan_make(&p->plan, settings);
+        plan_make(&plan, settings);
+    if (p->ring == (settings != NULL ? ring : NULL) && is_same_plan(&p->plan, &plan)) {
+        plan_free(&plan);
+        return;
+    }
+    break_off(p);
+    if (is_same_way(&p->plan, &plan))
+        keep_waits(&plan, &p->plan);
+    else
+        p->complaint[0] = '\0';
+    plan_free(&p->plan);
+    p->plan = plan;
+    p->ring = settings != NULL ? ring : NULL;
     p->anew = true;
-    p->figures.hurried += p->hurry + p->hurries;
-    p->hurry = p->hurries = false;
-    p->complaint[0] = '\0';
+    p->hurry += p->hurries;
+    p->hurries = 0;
+    if (p->plan.n == 0) {
+        p->figures.hurried += p->hurry;
+        p->hurry = 0;
+    }
 }
 
 void ech_publisher_free(struct ech_publisher *p)
@@ -542,8 +628,14 @@ size_t ech_publisher_count(const struct ech_publisher *p)
 struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i)
 {
     const struct target *t = &p->plan.targets[i];
+    int64_t newest = ech_ring_newest(p->ring);
     return (struct ech_publisher_row){
         .name = t->name,
         .error = t->error,
-        .current = ech_records_due(ech_ring_records(p->ring), t->name, ech_ring_newest(p->ring)) == 0};
+        .current = newest != 0 && ech_records_due(ech_ring_records(p->ring), t->name, newest) == 0};
+}
+
+bool ech_publisher_has(const struct ech_publisher *p, const char *name)
+{
+    return target_of(&p->plan, name) != NULL;
 }
