@@ -55,6 +55,9 @@ struct link_peer {
     const struct stack_st_CRYPTO_BUFFER *chain;
     /* All that it has shown, leaf first, proven or not: to tell people of it, for nothing else. */
     const struct stack_st_CRYPTO_BUFFER *shown;
+    struct str staple;     /* OCSP response that a server sent with them (RFC 6066, 8) ... */
+    struct str timestamps; /* ... and SignedCertificateTimestampList (RFC 6962, 3.3); neither is judged. As
+                            * long as the link */
     struct str found; /* what a server said in the place of TLS (FAULT_NOT_TLS); lives as long as the link */
     enum fault fault; /* what is wrong with the peer, where the link failed for that */
     const char *failure; /* why the peer was not believed, in full; "" otherwise */

@@ -74,6 +74,10 @@ static int configure(struct tls_client *c, const struct tls_client_params *p, st
     SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, tls_proof_verify);
     if (p->resumes)
         keep_sessions(c);
+    if (p->only_looks) {
+        SSL_CTX_enable_ocsp_stapling(c->ctx);
+        SSL_CTX_enable_signed_cert_timestamps(c->ctx);
+    }
     if (c->cert != NULL &&
         !SSL_CTX_set_chain_and_key(c->ctx, c->cert->chain, c->cert->chain_len, c->cert->key, NULL))
         return err_set(err, "certificate %s: %s", c->cert->label, tls_reason());

@@ -36,10 +36,10 @@ struct tls_client_params {
     struct cert *cert;       /* ours, shown when asked; NULL: none. A reference is taken */
     const char *const *alpn; /* offered, in order */
     size_t alpn_len;
-    bool resumes; /* links of tls_client_resume() keep tickets */
-    bool
-        only_looks; /* a peer that does not prove itself is told of by link_peer(), and the handshake goes on;
-                     * nobody has an identity. For who looks at a server and says nothing in confidence */
+    bool resumes;    /* links of tls_client_resume() keep tickets */
+    bool only_looks; /* a peer that does not prove itself is told of by link_peer(), and the handshake goes
+                      * on; nobody has an identity. A staple and timestamps are asked for. For who looks at a
+                      * server and says nothing in confidence */
 };
 
 /* Make a client, to be shared by all threads. NULL with `err` when the library refuses something. */
