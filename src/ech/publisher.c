@@ -111,15 +111,22 @@ static bool is_same_text(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+/* To a NULL each; NULL: there are none. */
+static bool is_same_words(char *const *a, char *const *b)
+{
+    size_t i = 0;
+    if (a == NULL || b == NULL)
+        return a == b;
+    while (a[i] != NULL && is_same_text(a[i], b[i]))
+        i++;
+    return is_same_text(a[i], b[i]);
+}
+
 /* Do both reach the DNS in the same way? */
 static bool is_same_way(const struct plan *a, const struct plan *b)
 {
     char at[NET_ADDR_TEXT_MAX], other[NET_ADDR_TEXT_MAX];
-    size_t i = 0;
-    while (a->hook[i] != NULL && is_same_text(a->hook[i], b->hook[i]))
-        i++;
-    return is_same_text(a->hook[i], b->hook[i]) && a->runs_hook == b->runs_hook &&
-           a->hook_timeout == b->hook_timeout &&
+    return is_same_words(a->hook, b->hook) && a->hook_timeout == b->hook_timeout &&
            strcmp(net_addr_format(&a->server, at), net_addr_format(&b->server, other)) == 0 &&
            is_same_text(a->zone, b->zone) && is_same_text(a->key_name, b->key_name) &&
            is_same_text(a->secret_file, b->secret_file);
