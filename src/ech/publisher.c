@@ -12,31 +12,13 @@
 #include "base/str.h"
 #include "cert/secret_file.h"
 #include "dns/rdata.h"
+#include "dns/updater.h"
 #include "ech/journal.h"
 #include "net/hook.h"
 #include "net/program.h"
 
 #define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
 #define WAIT_MAX 300
-
-struct target {
-    char *name;
-    int64_t due;      /* in this pass: the key to give it; 0: none */
-    int64_t retry_at; /* seconds since 1970; 0: it did not fail */
-    int64_t wait;
-    char error[256];
-};
-
-/* The settings, as copies. */
-struct plan {
-    struct target *targets;
-    size_t n;
-    char *alpn, *zone, *key_name, *secret_file;
-    char **hook; /* its words; NULL: by DNS UPDATE */
-    int64_t hook_timeout;
-    int64_t ttl, settle;
-    struct net_addr server;
-};
 
 struct withdrawal {
     char *name; /* NULL: there is none */
@@ -49,7 +31,7 @@ struct ech_publisher {
     ech_publisher_told *told;
     void *arg;
     struct ech_ring *ring; /* NULL: nothing is published */
-    struct plan plan;
+    struct ech_plan plan;
     struct list programs;
     struct ech_publisher_figures figures;
     unsigned hurry;      /* so many have asked that in the next pass all is due */
@@ -66,98 +48,6 @@ struct ech_publisher {
     struct dns_updater *updater;
     struct hook *hook;
 };
-
-/* ---- the settings ---- */
-
-static void plan_free(struct plan *plan)
-{
-    for (size_t i = 0; i < plan->n; i++)
-        free(plan->targets[i].name);
-    hook_words_free(plan->hook);
-    free(plan->targets);
-    free(plan->alpn);
-    free(plan->zone);
-    free(plan->key_name);
-    free(plan->secret_file);
-    *plan = (struct plan){0};
-}
-
-static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
-{
-    CHECK(s->names_len <= ECH_NAMES_MAX);
-    *plan = (struct plan){.n = s->names_len,
-                          .alpn = str_dup(s->alpn),
-                          .zone = str_dup(s->zone),
-                          .key_name = str_dup(s->key_name),
-                          .secret_file = str_dup(s->secret_file),
-                          .hook = hook_words_copy(s->hook),
-                          .hook_timeout = s->hook_timeout,
-                          .ttl = s->ttl,
-                          .settle = s->settle,
-                          .server = s->server};
-    plan->targets = calloc(plan->n + 1, sizeof(*plan->targets));
-    CHECK(plan->targets != NULL);
-    for (size_t i = 0; i < plan->n; i++)
-        plan->targets[i].name = str_dup(s->names[i]);
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* To a NULL each; NULL: there are none. */
-static bool is_same_words(char *const *a, char *const *b)
-{
-    size_t i = 0;
-    if (a == NULL || b == NULL)
-        return a == b;
-    while (a[i] != NULL && is_same_text(a[i], b[i]))
-        i++;
-    return is_same_text(a[i], b[i]);
-}
-
-/* Do both reach the DNS in the same way? */
-static bool is_same_way(const struct plan *a, const struct plan *b)
-{
-    char at[NET_ADDR_TEXT_MAX], other[NET_ADDR_TEXT_MAX];
-    return is_same_words(a->hook, b->hook) && a->hook_timeout == b->hook_timeout &&
-           strcmp(net_addr_format(&a->server, at), net_addr_format(&b->server, other)) == 0 &&
-           is_same_text(a->zone, b->zone) && is_same_text(a->key_name, b->key_name) &&
-           is_same_text(a->secret_file, b->secret_file);
-}
-
-static bool is_same_plan(const struct plan *a, const struct plan *b)
-{
-    bool same = is_same_way(a, b) && a->n == b->n && is_same_text(a->alpn, b->alpn) && a->ttl == b->ttl &&
-                a->settle == b->settle;
-    for (size_t i = 0; same && i < a->n; i++)
-        same = strcmp(a->targets[i].name, b->targets[i].name) == 0;
-    return same;
-}
-
-/* NULL: it is not published. */
-static struct target *target_of(const struct plan *plan, const char *name)
-{
-    for (size_t i = 0; i < plan->n; i++)
-        if (strcmp(plan->targets[i].name, name) == 0)
-            return &plan->targets[i];
-    return NULL;
-}
-
-/* What has failed with names that stay waits as long as it would have. */
-static void keep_waits(struct plan *plan, const struct plan *before)
-{
-    for (size_t i = 0; i < plan->n; i++) {
-        struct target *t = &plan->targets[i];
-        const struct target *was = target_of(before, t->name);
-        if (was == NULL)
-            continue;
-        t->retry_at = was->retry_at;
-        t->wait = was->wait;
-        memcpy(t->error, was->error, sizeof(t->error));
-    }
-}
 
 /* What a record says beside the key. */
 static void put_said(const struct ech_publisher *p, char *ret, size_t cap)
@@ -182,7 +72,7 @@ static void tell_of_pass(struct ech_publisher *p)
 {
     struct err text = {{0}};
     size_t failed = 0;
-    const struct target *first = NULL;
+    const struct ech_target *first = NULL;
     for (size_t i = p->plan.n; i-- > 0;)
         if (p->plan.targets[i].error[0] != '\0') {
             first = &p->plan.targets[i];
@@ -222,7 +112,7 @@ static int write_journal(const struct ech_publisher *p, struct err *err)
  * lock. */
 static int begin_pass(struct ech_publisher *p, struct err *err)
 {
-    struct plan *plan = &p->plan;
+    struct ech_plan *plan = &p->plan;
     p->lock = ech_journal_lock(place(p)->folder, place(p)->public_name, err);
     if (p->lock < 0)
         return -1;
@@ -238,7 +128,7 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
     return 0;
 }
 
-static void fail(struct ech_publisher *p, struct target *t, const char *why, int64_t now)
+static void fail(struct ech_publisher *p, struct ech_target *t, const char *why, int64_t now)
 {
     p->figures.failed++;
     snprintf(t->error, sizeof(t->error), "%s", why);
@@ -284,7 +174,7 @@ static void go_on(struct ech_publisher *p);
 static void pushed(void *arg, const struct err *why)
 {
     struct ech_publisher *p = arg;
-    struct target *t = &p->plan.targets[p->at];
+    struct ech_target *t = &p->plan.targets[p->at];
     int64_t now = clock_wall() / NSEC_PER_SEC;
     p->updater = NULL;
     p->hook = NULL;
@@ -363,7 +253,7 @@ static void go_on(struct ech_publisher *p)
         end_pass(p, clock_wall() / NSEC_PER_SEC);
         return;
     }
-    const struct target *t = &p->plan.targets[p->at];
+    const struct ech_target *t = &p->plan.targets[p->at];
     const struct ech_key *key = ech_ring_key(p->ring, t->due);
     static const struct err gone = {"its key has gone meanwhile"};
     struct buf list = {0};
@@ -382,7 +272,7 @@ static void go_on(struct ech_publisher *p)
 
 /* ---- what is due ---- */
 
-static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct target *t,
+static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct ech_target *t,
                    int64_t now)
 {
     char said[512];
@@ -412,7 +302,7 @@ static int mark(struct ech_publisher *p, int64_t now, struct err *err)
     char said[512];
     put_said(p, said, sizeof(said));
     for (size_t i = 0; i < p->plan.n; i++) {
-        struct target *t = &p->plan.targets[i];
+        struct ech_target *t = &p->plan.targets[i];
         t->due = due(p, p->known, t, now);
         if (t->due != 0 && ech_ring_key(p->ring, t->due) == NULL) {
             ech_records_lost(p->known, t->name);
@@ -514,7 +404,7 @@ static const char *may_not_go(const struct ech_publisher *p, const char *name)
 {
     if (p->ring == NULL)
         return "the configuration has no section 'ech.publish'";
-    if (target_of(&p->plan, name) != NULL)
+    if (ech_plan_target(&p->plan, name) != NULL)
         return "it stands in 'ech.publish.names': take it out there first";
     return is_busy(p) ? "records are being pushed just now: try again" : NULL;
 }
@@ -579,19 +469,19 @@ static void break_off(struct ech_publisher *p)
 void ech_publisher_set(struct ech_publisher *p, struct ech_ring *ring,
                        const struct ech_publisher_settings *settings)
 {
-    struct plan plan = {0};
+    struct ech_plan plan = {0};
     if (settings != NULL)
-        plan_make(&plan, settings);
-    if (p->ring == (settings != NULL ? ring : NULL) && is_same_plan(&p->plan, &plan)) {
-        plan_free(&plan);
+        ech_plan_make(&plan, settings);
+    if (p->ring == (settings != NULL ? ring : NULL) && ech_plan_is(&p->plan, &plan)) {
+        ech_plan_free(&plan);
         return;
     }
     break_off(p);
-    if (is_same_way(&p->plan, &plan))
-        keep_waits(&plan, &p->plan);
+    if (ech_plan_goes_as(&p->plan, &plan))
+        ech_plan_keep_waits(&plan, &p->plan);
     else
         p->complaint[0] = '\0';
-    plan_free(&p->plan);
+    ech_plan_free(&p->plan);
     p->plan = plan;
     p->ring = settings != NULL ? ring : NULL;
     p->anew = true;
@@ -609,7 +499,7 @@ void ech_publisher_free(struct ech_publisher *p)
         return;
     break_off(p);
     programs_kill(&p->programs);
-    plan_free(&p->plan);
+    ech_plan_free(&p->plan);
     free(p);
 }
 
@@ -629,7 +519,7 @@ size_t ech_publisher_count(const struct ech_publisher *p)
 
 struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i)
 {
-    const struct target *t = &p->plan.targets[i];
+    const struct ech_target *t = &p->plan.targets[i];
     int64_t newest = ech_ring_newest(p->ring);
     return (struct ech_publisher_row){
         .name = t->name,
@@ -639,5 +529,5 @@ struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t
 
 bool ech_publisher_has(const struct ech_publisher *p, const char *name)
 {
-    return target_of(&p->plan, name) != NULL;
+    return ech_plan_target(&p->plan, name) != NULL;
 }

@@ -9,23 +9,11 @@
 #define CARDEA_ECH_PUBLISHER_H
 
 #include "base/err.h"
-#include "dns/updater.h"
+#include "ech/plan.h"
 #include "ech/ring.h"
 #include "loop/loop.h"
 
 struct ech_publisher;
-
-/* What is published, and how; copied. */
-struct ech_publisher_settings {
-    const char *const *names; /* at most ECH_NAMES_MAX */
-    size_t names_len;
-    const char *alpn;     /* that the records say, apart by ','; "" */
-    int64_t ttl, settle;  /* seconds: of the records; and that all name servers need to have a new one */
-    char *const *hook;    /* a program and its words, to a NULL; NULL: by DNS UPDATE */
-    int64_t hook_timeout; /* ns */
-    struct net_addr server;
-    const char *zone, *key_name, *secret_file;
-};
 
 /* Of what goes wrong with records, and that it goes well again. */
 typedef void ech_publisher_told(void *arg, const char *text);
