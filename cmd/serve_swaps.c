@@ -21,7 +21,7 @@ struct serve_swaps {
     struct serve_swaps_owner owner;
     struct swaps *swaps;
     struct door *door;     /* NULL before the start */
-    struct keeper *keeper; /* the same */
+    struct keeper *keeper; /* the same, and after the end */
     struct timer look;
     size_t under_way; /* puts, see put() */
     int64_t retry_at; /* ns of the loop; 0: the last one has gone well */
@@ -110,6 +110,12 @@ static void on_kept_swapped(void *arg, size_t swapped, size_t left, const struct
 
 static void ask_keeper(struct asked *a)
 {
+    struct err stopped;
+    if (a->swaps->keeper == NULL) {
+        err_set(&stopped, "the door stops");
+        on_kept_swapped(a, 0, 0, &stopped);
+        return;
+    }
     keeper_swap(a->swaps->keeper, a->name, a->ca, on_kept_swapped, a);
 }
 
@@ -151,8 +157,10 @@ struct serve_swaps *serve_swaps_new(const struct serve_swaps_owner *owner, const
 
 void serve_swaps_stop(struct serve_swaps *s)
 {
-    if (s != NULL)
-        wheel_cancel(&s->look);
+    if (s == NULL)
+        return;
+    wheel_cancel(&s->look);
+    s->keeper = NULL;
 }
 
 void serve_swaps_free(struct serve_swaps *s)

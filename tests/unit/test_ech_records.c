@@ -279,8 +279,8 @@ static bool is_current(struct ech_ring *ring)
     return current;
 }
 
-/* A folder in which nothing can be made any more: the last key is offered still, but no record is given it, and
- * none is current. */
+/* A folder in which nothing can be made any more: the last key is offered still, but no record is given it,
+ * and none is current. */
 static void test_a_folder_that_is_gone(void **state)
 {
     const char *folder = pki_path("ech-gone");
