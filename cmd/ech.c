@@ -80,6 +80,24 @@ static void print_keys(const json_t *ech)
     table_end(&t, stdout);
 }
 
+/* Records that were published once, and are not any more. */
+static void print_left(const json_t *ech)
+{
+    struct table t = {.columns = 2};
+    const json_t *name, *names = json_object_get(ech, "left");
+    size_t i;
+    if (json_array_size(names) == 0)
+        return;
+    table_add(&t, "LEFT RECORD");
+    table_add(&t, "STATE");
+    json_array_foreach(names, i, name)
+    {
+        table_add(&t, "%s", json_string_value(name));
+        table_add(&t, "its key is kept: put it back into 'ech.publish.names', or 'cardea ech withdraw' it");
+    }
+    table_end(&t, stdout);
+}
+
 /* The records that are published; how many of them could not be pushed the last time. */
 static size_t print_records(const json_t *ech)
 {
@@ -116,6 +134,7 @@ static int list(const struct flags *f)
         printf("public name: %s\n", json_string_value(json_object_get(ech, "public_name")));
         print_keys(ech);
         print_records(ech);
+        print_left(ech);
     }
     json_decref(ech);
     return CMD_OK;
@@ -162,6 +181,11 @@ static int push(const struct flags *f)
         return CMD_FAILED;
     json_t *ech = wait_for_push(f, json_integer_value(json_object_get(answer, "hurried")));
     json_decref(answer);
+    if (ech != NULL && json_array_size(json_object_get(ech, "names")) == 0) {
+        json_decref(ech);
+        return cmd_failed(
+            "nothing was pushed: the configuration has changed meanwhile, and publishes nothing");
+    }
     if (ech == NULL)
         return CMD_FAILED;
     size_t failed = 0;

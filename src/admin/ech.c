@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /ech: the public name, the ECHConfigList that is offered, the keys that open, and the records that are
- * published: {"ech":{...}}, or {"ech":null}. POST /ech/publish: push all records now; {"hurried":N} is the
- * figure that GET /ech tells once that is over. POST /ech/withdraw?name=NAME: take a record out of the DNS:
+ * published, and those that are not any more but still hold keys: {"ech":{...}}, or {"ech":null}. POST
+ * /ech/publish: push all records now; {"hurried":N} is the figure that GET /ech tells once that is over. POST
+ * /ech/withdraw?name=NAME: take a record out of the DNS:
  * {"withdrawn":NAME}. Status 409 with {"error":...} where that cannot be. */
 #include "ech/publisher.h"
 
@@ -56,6 +57,20 @@ static bool put_records(struct buf *b, const struct ech_publisher *p)
     return ok && buf_append(b, "]", 1);
 }
 
+/* Names that are not published any more: somebody has to withdraw them, or their keys stay. */
+static bool put_left(struct buf *b, const struct ech_records *known, const struct ech_publisher *p)
+{
+    const char *before = "";
+    bool ok = buf_printf(b, ",\"left\":[");
+    for (size_t i = 0; i < known->names_len && ok; i++) {
+        if (ech_publisher_has(p, known->names[i].name))
+            continue;
+        ok = buf_printf(b, "%s", before) && admin_json_text(b, known->names[i].name);
+        before = ",";
+    }
+    return ok && buf_append(b, "]", 1);
+}
+
 static bool put_ring(struct buf *b, const struct config_ech *config, const struct ech_ring *ring,
                      const struct ech_publisher *publisher)
 {
@@ -63,7 +78,8 @@ static bool put_ring(struct buf *b, const struct config_ech *config, const struc
     return buf_printf(b, "{\"public_name\":") && admin_json_text(b, config->public_name.text) &&
            buf_printf(b, ",\"keep\":%lld,\"config\":\"", (long long)(config->keep / NSEC_PER_SEC)) &&
            base64_put(b, list.p, cursor_left(&list)) && buf_printf(b, "\",") && put_keys(b, ring) &&
-           put_records(b, publisher) && buf_append(b, "}", 1);
+           put_records(b, publisher) && put_left(b, ech_ring_records(ring), publisher) &&
+           buf_append(b, "}", 1);
 }
 
 void admin_ech(struct exchange *e, const struct request *request)

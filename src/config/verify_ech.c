@@ -4,20 +4,16 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/ech_limits.h"
 #include "base/hostname.h"
 #include "config/verify_certificates.h"
-
-/* All keys that still open are kept at hand, so there must not be too many. */
-#define KEEP_MOST 13
-
-#define NAMES_MOST 256
 
 static int verify_names(struct report *r, const struct config_ech_publish *p)
 {
     int bad = 0;
-    if (p->names.n > NAMES_MOST)
+    if (p->names.n > ECH_NAMES_MAX)
         bad = report_add(r, p->head.at, "ech.publish.names: found %zu names, expected at most %d", p->names.n,
-                         NAMES_MOST);
+                         ECH_NAMES_MAX);
     for (size_t i = 0; i < p->names.n; i++) {
         const struct config_text *name = &p->names.v[i];
         enum hostname_fault fault = hostname_check(name->text, strlen(name->text));
@@ -86,8 +82,8 @@ int verify_ech(struct report *r, const struct config *c)
     if (fault != HOSTNAME_OK)
         bad |= report_add(r, e->public_name.at, "ech.public_name: found '%s', expected a host name: %s", name,
                           hostname_fault_text(fault));
-    if (e->keep / KEEP_MOST > e->rotate)
+    if (e->keep > ECH_KEEP_MAX * e->rotate)
         bad |= report_add(r, e->head.at, "ech.keep: is more than %d times 'rotate': rotate less often",
-                          KEEP_MOST);
+                          ECH_KEEP_MAX);
     return bad | verify_publish(r, e);
 }

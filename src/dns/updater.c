@@ -37,7 +37,7 @@ static void reap(struct task *t)
     free(CONTAINER_OF(t, struct dns_updater, reap));
 }
 
-static void end(struct dns_updater *r, const struct err *why)
+static void end(struct dns_updater *r, const struct err *why, bool silent)
 {
     dns_updated *done = r->done;
     loop_close(r->loop, &r->watch);
@@ -45,15 +45,15 @@ static void end(struct dns_updater *r, const struct err *why)
     loop_defer(r->loop, &r->reap);
     r->done = NULL;
     if (done != NULL)
-        done(r->arg, why);
+        done(r->arg, why, silent);
 }
 
-static void end_with(struct dns_updater *r, const char *what)
+static void end_with(struct dns_updater *r, const char *what, bool silent)
 {
     struct err err;
     char server[NET_ADDR_TEXT_MAX];
     err_set(&err, "DNS UPDATE at %s: %s", net_addr_format(&r->server->address, server), what);
-    end(r, &err);
+    end(r, &err, silent);
 }
 
 static void try_next(struct dns_updater *r);
@@ -65,14 +65,17 @@ static bool take_answer(struct dns_updater *r, const uint8_t *bytes, size_t len)
     switch (dns_update_read(&r->request, &r->server->key, (struct str){(const char *)bytes, len},
                             clock_wall() / NSEC_PER_SEC, &err)) {
     case DNS_DONE:
-        end(r, NULL);
+        end(r, NULL, false);
         return true;
     case DNS_REFUSED:
-        end_with(r, err.text);
+        end_with(r, err.text, false);
         return true;
     case DNS_CUT:
         r->tries = TRIES;
-        try_next(r);
+        if (r->tcp)
+            end_with(r, "the answer is cut off, over TCP as well", false);
+        else
+            try_next(r);
         return true;
     case DNS_NOT_OURS:
         break;
@@ -94,7 +97,7 @@ static void on_tcp(struct watch *w, uint32_t events)
         if (n < 0 && (errno == EAGAIN || errno == ENOTCONN))
             return;
         if (n < 0) {
-            end_with(r, strerror(errno)); /* NOLINT(concurrency-mt-unsafe): of a number that is known */
+            end_with(r, strerror(errno), true); /* NOLINT(concurrency-mt-unsafe): of a number that is known */
             return;
         }
         r->sent += (size_t)n;
@@ -104,14 +107,14 @@ static void on_tcp(struct watch *w, uint32_t events)
         size_t len = r->got >= 2 ? (size_t)r->in[0] << 8 | r->in[1] : SIZE_MAX;
         if (len != SIZE_MAX && r->got >= 2 + len) {
             if (!take_answer(r, r->in + 2, len))
-                end_with(r, "the answer is not signed with the key");
+                end_with(r, "the answer is not signed with the key", false);
             return;
         }
         if (r->got == sizeof(r->in))
             break;
     }
     if (n >= 0 || errno != EAGAIN)
-        end_with(r, "the connection ended without an answer");
+        end_with(r, "the connection ended without an answer", true);
 }
 
 static void try_tcp(struct dns_updater *r)
@@ -122,7 +125,7 @@ static void try_tcp(struct dns_updater *r)
     if (fd < 0 || loop_watch(r->loop, &r->watch, fd, EPOLLIN | EPOLLOUT | EPOLLET, on_tcp) != 0) {
         if (fd >= 0)
             close(fd);
-        end_with(r, "it cannot be reached");
+        end_with(r, "it cannot be reached", true);
         return;
     }
     loop_set_timer(r->loop, &r->patience, loop_now(r->loop) + TCP_TIME);
@@ -164,7 +167,7 @@ static void on_patience(struct timer *t)
 {
     struct dns_updater *r = CONTAINER_OF(t, struct dns_updater, patience);
     if (r->tcp)
-        end_with(r, "no answer");
+        end_with(r, "no answer", true);
     else
         try_next(r);
 }
@@ -184,7 +187,7 @@ struct dns_updater *dns_updater_start(struct loop *loop, const struct dns_server
     timer_init(&r->patience, on_patience);
     task_init(&r->reap, reap);
     if (dns_update_make(&wanted, &server->key, &r->request, &err) < 0)
-        end(r, &err);
+        end(r, &err, false);
     else
         try_next(r);
     return r->done != NULL ? r : NULL;
@@ -193,5 +196,5 @@ struct dns_updater *dns_updater_start(struct loop *loop, const struct dns_server
 void dns_updater_cancel(struct dns_updater *r)
 {
     r->done = NULL;
-    end(r, NULL);
+    end(r, NULL, false);
 }

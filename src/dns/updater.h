@@ -16,8 +16,9 @@ struct dns_server {
 
 struct dns_updater;
 
-/* It is over: `why` is NULL where the server has done it; borrowed for the call. */
-typedef void dns_updated(void *arg, const struct err *why);
+/* It is over: `why` is NULL where the server has done it; borrowed for the call. `silent`: it has not
+ * answered at all, and whoever asks it again waits as long. */
+typedef void dns_updated(void *arg, const struct err *why, bool silent);
 
 /* Begin. Of `u`, which is copied, `id` and `now` are set here. `done` is called once, later or before this
  * returns NULL, which it does where there is nothing to cancel. */

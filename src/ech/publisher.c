@@ -12,31 +12,13 @@
 #include "base/str.h"
 #include "cert/secret_file.h"
 #include "dns/rdata.h"
+#include "dns/updater.h"
 #include "ech/journal.h"
 #include "net/hook.h"
 #include "net/program.h"
 
 #define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
 #define WAIT_MAX 300
-
-struct target {
-    char *name;
-    int64_t due;      /* in this pass: the key to give it; 0: none */
-    int64_t retry_at; /* seconds since 1970; 0: it did not fail */
-    int64_t wait;
-    char error[256];
-};
-
-/* The settings, as copies. */
-struct plan {
-    struct target *targets;
-    size_t n;
-    char *alpn, *zone, *key_name, *secret_file;
-    char **hook; /* its words; NULL: by DNS UPDATE */
-    int64_t hook_timeout;
-    int64_t ttl, settle;
-    struct net_addr server;
-};
 
 struct withdrawal {
     char *name; /* NULL: there is none */
@@ -49,16 +31,16 @@ struct ech_publisher {
     ech_publisher_told *told;
     void *arg;
     struct ech_ring *ring; /* NULL: nothing is published */
-    struct plan plan;
+    struct ech_plan plan;
     struct list programs;
     struct ech_publisher_figures figures;
-    bool hurry;          /* in the next pass all is due */
+    unsigned hurry;      /* so many have asked that in the next pass all is due */
     bool anew;           /* what records say beside the key may have changed with the settings */
     char complaint[256]; /* what was told last; "" */
     /* A pass: what it has under way. */
     int lock;                     /* -1: there is none */
-    bool hurries;                 /* all is due in it */
-    struct ech_records *now;      /* what is known of records, as it becomes */
+    unsigned hurries;             /* so many have asked that all is due in it */
+    struct ech_records *known;    /* what is known of records, as it becomes */
     size_t at;                    /* the target whose turn it is */
     struct withdrawal withdrawal; /* ... or this */
     struct dns_server server;
@@ -66,39 +48,6 @@ struct ech_publisher {
     struct dns_updater *updater;
     struct hook *hook;
 };
-
-/* ---- the settings ---- */
-
-static void plan_free(struct plan *plan)
-{
-    for (size_t i = 0; i < plan->n; i++)
-        free(plan->targets[i].name);
-    hook_words_free(plan->hook);
-    free(plan->targets);
-    free(plan->alpn);
-    free(plan->zone);
-    free(plan->key_name);
-    free(plan->secret_file);
-    *plan = (struct plan){0};
-}
-
-static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
-{
-    *plan = (struct plan){.n = MIN(s->names_len, (size_t)ECH_RECORDS_NAMES_MAX),
-                          .alpn = str_dup(s->alpn),
-                          .zone = str_dup(s->zone),
-                          .key_name = str_dup(s->key_name),
-                          .secret_file = str_dup(s->secret_file),
-                          .hook = hook_words_copy(s->hook),
-                          .hook_timeout = s->hook_timeout,
-                          .ttl = s->ttl,
-                          .settle = s->settle,
-                          .server = s->server};
-    plan->targets = calloc(plan->n + 1, sizeof(*plan->targets));
-    CHECK(plan->targets != NULL);
-    for (size_t i = 0; i < plan->n; i++)
-        plan->targets[i].name = str_dup(s->names[i]);
-}
 
 /* What a record says beside the key. */
 static void put_said(const struct ech_publisher *p, char *ret, size_t cap)
@@ -123,7 +72,7 @@ static void tell_of_pass(struct ech_publisher *p)
 {
     struct err text = {{0}};
     size_t failed = 0;
-    const struct target *first = NULL;
+    const struct ech_target *first = NULL;
     for (size_t i = p->plan.n; i-- > 0;)
         if (p->plan.targets[i].error[0] != '\0') {
             first = &p->plan.targets[i];
@@ -142,10 +91,10 @@ static void drop_pass(struct ech_publisher *p)
     if (p->lock >= 0)
         close(p->lock);
     p->lock = -1;
-    if (p->now != NULL)
-        ech_records_free(p->now);
-    free(p->now);
-    p->now = NULL;
+    if (p->known != NULL)
+        ech_records_free(p->known);
+    free(p->known);
+    p->known = NULL;
     secret_file_wipe(&p->secret);
 }
 
@@ -156,20 +105,20 @@ static const struct ech_ring_settings *place(const struct ech_publisher *p)
 
 static int write_journal(const struct ech_publisher *p, struct err *err)
 {
-    return ech_journal_write(place(p)->folder, place(p)->public_name, p->now, err);
+    return ech_journal_write(place(p)->folder, place(p)->public_name, p->known, err);
 }
 
 /* Lock and read the journal, and have the secret. -1 with `err`, whose text is "" where another door has the
  * lock. */
 static int begin_pass(struct ech_publisher *p, struct err *err)
 {
-    struct plan *plan = &p->plan;
+    struct ech_plan *plan = &p->plan;
     p->lock = ech_journal_lock(place(p)->folder, place(p)->public_name, err);
     if (p->lock < 0)
         return -1;
-    p->now = calloc(1, sizeof(*p->now));
-    CHECK(p->now != NULL);
-    if (ech_journal_read(place(p)->folder, place(p)->public_name, p->now, err) != 0 ||
+    p->known = calloc(1, sizeof(*p->known));
+    CHECK(p->known != NULL);
+    if (ech_journal_read(place(p)->folder, place(p)->public_name, p->known, err) != 0 ||
         (plan->hook == NULL && secret_file_read(plan->secret_file, &p->secret, err) != 0)) {
         drop_pass(p);
         return -1;
@@ -179,7 +128,7 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
     return 0;
 }
 
-static void fail(struct ech_publisher *p, struct target *t, const char *why, int64_t now)
+static void fail(struct ech_publisher *p, struct ech_target *t, const char *why, int64_t now)
 {
     p->figures.failed++;
     snprintf(t->error, sizeof(t->error), "%s", why);
@@ -187,33 +136,36 @@ static void fail(struct ech_publisher *p, struct target *t, const char *why, int
     t->retry_at = now + t->wait;
 }
 
-/* Where one of a pass cannot even begin. */
-static void fail_all(struct ech_publisher *p, const char *why, int64_t now)
+/* All that is left of a pass, from target `at` on. */
+static void fail_rest(struct ech_publisher *p, size_t at, const char *why, int64_t now)
 {
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (p->plan.targets[i].due != 0)
-            fail(p, &p->plan.targets[i], why, now);
+    for (; at < p->plan.n; at++)
+        if (p->plan.targets[at].due != 0) {
+            fail(p, &p->plan.targets[at], why, now);
+            p->plan.targets[at].due = 0;
+        }
 }
 
 static void end_pass(struct ech_publisher *p, int64_t now)
 {
     struct err err = {{0}};
-    ech_records_forget(p->now, now);
+    ech_records_forget(p->known, now);
     if (write_journal(p, &err) != 0)
-        fail_all(p, err.text, now); /* what was done counts as not known */
+        fail_rest(p, 0, err.text, now); /* what was done counts as not known */
     drop_pass(p);
     p->figures.hurried += p->hurries;
-    p->hurries = p->anew = false;
+    p->hurries = 0;
+    p->anew = false;
     tell_of_pass(p);
 }
 
 /* It could not begin, for that reason. */
 static void give_up(struct ech_publisher *p, const char *why, int64_t now)
 {
-    fail_all(p, why, now);
+    fail_rest(p, 0, why, now);
     drop_pass(p);
     p->figures.hurried += p->hurries;
-    p->hurries = false;
+    p->hurries = 0;
     tell_of_pass(p);
 }
 
@@ -222,7 +174,7 @@ static void go_on(struct ech_publisher *p);
 static void pushed(void *arg, const struct err *why)
 {
     struct ech_publisher *p = arg;
-    struct target *t = &p->plan.targets[p->at];
+    struct ech_target *t = &p->plan.targets[p->at];
     int64_t now = clock_wall() / NSEC_PER_SEC;
     p->updater = NULL;
     p->hook = NULL;
@@ -230,12 +182,20 @@ static void pushed(void *arg, const struct err *why)
         fail(p, t, why->text, now);
     } else {
         p->figures.pushed++;
-        ech_records_given(p->now, t->name, p->plan.ttl + p->plan.settle, now);
+        ech_records_given(p->known, t->name, p->plan.ttl + p->plan.settle, now);
         t->error[0] = '\0';
         t->retry_at = t->wait = 0;
     }
     p->at++;
     go_on(p);
+}
+
+static void updated(void *arg, const struct err *why, bool silent)
+{
+    struct ech_publisher *p = arg;
+    if (silent) /* it would keep each of the others waiting, with the lock held */
+        fail_rest(p, p->at + 1, why->text, clock_wall() / NSEC_PER_SEC);
+    pushed(p, why);
 }
 
 /* In the words of a zone file, behind the type. */
@@ -278,7 +238,7 @@ static void push_by_update(struct ech_publisher *p, const char *name, struct cur
                                  .change = DNS_REPLACE,
                                  .data = {(const char *)data.data, data.len},
                                  .ttl = (uint32_t)p->plan.ttl};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, pushed, p);
+    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, updated, p);
     if (updater != NULL)
         p->updater = updater;
     buf_free(&data);
@@ -293,7 +253,7 @@ static void go_on(struct ech_publisher *p)
         end_pass(p, clock_wall() / NSEC_PER_SEC);
         return;
     }
-    const struct target *t = &p->plan.targets[p->at];
+    const struct ech_target *t = &p->plan.targets[p->at];
     const struct ech_key *key = ech_ring_key(p->ring, t->due);
     static const struct err gone = {"its key has gone meanwhile"};
     struct buf list = {0};
@@ -312,7 +272,7 @@ static void go_on(struct ech_publisher *p)
 
 /* ---- what is due ---- */
 
-static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct target *t,
+static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct ech_target *t,
                    int64_t now)
 {
     char said[512];
@@ -320,7 +280,7 @@ static int64_t due(const struct ech_publisher *p, const struct ech_records *know
     const struct ech_record *n = ech_records_find(known, t->name);
     if (newest == 0) /* the ring tells what is wrong */
         return 0;
-    if (p->hurry)
+    if (p->hurry > 0)
         return key != 0 ? key : newest;
     put_said(p, said, sizeof(said));
     if (key == 0 && p->anew && strcmp(n->said, said) != 0)
@@ -342,25 +302,35 @@ static int mark(struct ech_publisher *p, int64_t now, struct err *err)
     char said[512];
     put_said(p, said, sizeof(said));
     for (size_t i = 0; i < p->plan.n; i++) {
-        struct target *t = &p->plan.targets[i];
-        t->due = due(p, p->now, t, now);
+        struct ech_target *t = &p->plan.targets[i];
+        t->due = due(p, p->known, t, now);
         if (t->due != 0 && ech_ring_key(p->ring, t->due) == NULL) {
-            ech_records_lost(p->now, t->name);
+            ech_records_lost(p->known, t->name);
             t->due = ech_ring_newest(p->ring);
         }
         if (t->due != 0 &&
-            !ech_records_try(p->now, t->name, t->due, p->plan.ttl + p->plan.settle, said, now)) {
-            fail(p, t, "records that could not be replaced hold too many keys: mend those first", now);
+            !ech_records_try(p->known, t->name, t->due, p->plan.ttl + p->plan.settle, said, now)) {
+            fail(p, t,
+                 "records that could not be replaced, or that are not published any more, hold too many "
+                 "keys: mend those, or withdraw them ('cardea ech ls' shows which)",
+                 now);
             t->due = 0;
         }
     }
     return write_journal(p, err);
 }
 
+/* Is a pass or a withdrawal under way, or a program still at what was broken off? It might end after the next
+ * one, and undo what that has done. */
+static bool is_busy(const struct ech_publisher *p)
+{
+    return p->lock >= 0 || !list_empty(&p->programs);
+}
+
 void ech_publisher_turn(struct ech_publisher *p, int64_t now)
 {
     struct err err;
-    if (p->ring == NULL || p->lock >= 0 || !is_any_due(p, now))
+    if (p->ring == NULL || is_busy(p) || !is_any_due(p, now))
         return;
     for (size_t i = 0; i < p->plan.n; i++)
         p->plan.targets[i].due = due(p, ech_ring_records(p->ring), &p->plan.targets[i], now);
@@ -369,7 +339,7 @@ void ech_publisher_turn(struct ech_publisher *p, int64_t now)
         return;
     bool marked = begun && mark(p, now, &err) == 0;
     p->hurries = p->hurry;
-    p->hurry = false;
+    p->hurry = 0;
     p->at = 0;
     if (marked)
         go_on(p);
@@ -379,8 +349,10 @@ void ech_publisher_turn(struct ech_publisher *p, int64_t now)
 
 bool ech_publisher_hurry(struct ech_publisher *p)
 {
-    p->hurry = p->ring != NULL && p->plan.n > 0;
-    return p->hurry;
+    if (p->ring == NULL || p->plan.n == 0)
+        return false;
+    p->hurry = MAX(p->hurry, 1u);
+    return true;
 }
 
 /* ---- a record that goes ---- */
@@ -395,13 +367,19 @@ static void withdrawn(void *arg, const struct err *why)
     p->hook = NULL;
     p->withdrawal = (struct withdrawal){0};
     if (why == NULL) {
-        ech_records_withdrawn(p->now, w.name, now);
+        ech_records_withdrawn(p->known, w.name, now);
         if (write_journal(p, &err) != 0)
             why = &err;
     }
     drop_pass(p);
     free(w.name);
     w.done(w.arg, why);
+}
+
+static void cleared(void *arg, const struct err *why, bool silent)
+{
+    (void)silent;
+    withdrawn(arg, why);
 }
 
 static void withdraw(struct ech_publisher *p, const char *name)
@@ -416,7 +394,7 @@ static void withdraw(struct ech_publisher *p, const char *name)
     }
     const struct dns_update u = {
         .zone = p->plan.zone, .name = name, .type = DNS_TYPE_HTTPS, .change = DNS_CLEAR};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, withdrawn, p);
+    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, cleared, p);
     if (updater != NULL)
         p->updater = updater;
 }
@@ -426,10 +404,9 @@ static const char *may_not_go(const struct ech_publisher *p, const char *name)
 {
     if (p->ring == NULL)
         return "the configuration has no section 'ech.publish'";
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (strcmp(p->plan.targets[i].name, name) == 0)
-            return "it stands in 'ech.publish.names': take it out there first";
-    return p->lock >= 0 ? "records are being pushed just now: try again" : NULL;
+    if (ech_plan_target(&p->plan, name) != NULL)
+        return "it stands in 'ech.publish.names': take it out there first";
+    return is_busy(p) ? "records are being pushed just now: try again" : NULL;
 }
 
 void ech_publisher_withdraw(struct ech_publisher *p, const char *name,
@@ -445,6 +422,15 @@ void ech_publisher_withdraw(struct ech_publisher *p, const char *name,
     if (begin_pass(p, &err) != 0) {
         if (err.text[0] == '\0')
             err_set(&err, "another door pushes records just now: try again");
+        done(arg, &err);
+        return;
+    }
+    if (ech_records_find(p->known, name) == NULL) {
+        drop_pass(p);
+        err_set(
+            &err,
+            "%s: it has no record that doors with these keys have published ('cardea ech ls' shows those)",
+            name);
         done(arg, &err);
         return;
     }
@@ -483,15 +469,28 @@ static void break_off(struct ech_publisher *p)
 void ech_publisher_set(struct ech_publisher *p, struct ech_ring *ring,
                        const struct ech_publisher_settings *settings)
 {
-    break_off(p);
-    plan_free(&p->plan);
-    p->ring = settings != NULL ? ring : NULL;
+    struct ech_plan plan = {0};
     if (settings != NULL)
-        plan_make(&p->plan, settings);
+        ech_plan_make(&plan, settings);
+    if (p->ring == (settings != NULL ? ring : NULL) && ech_plan_is(&p->plan, &plan)) {
+        ech_plan_free(&plan);
+        return;
+    }
+    break_off(p);
+    if (ech_plan_goes_as(&p->plan, &plan))
+        ech_plan_keep_waits(&plan, &p->plan);
+    else
+        p->complaint[0] = '\0';
+    ech_plan_free(&p->plan);
+    p->plan = plan;
+    p->ring = settings != NULL ? ring : NULL;
     p->anew = true;
-    p->figures.hurried += p->hurry + p->hurries;
-    p->hurry = p->hurries = false;
-    p->complaint[0] = '\0';
+    p->hurry += p->hurries;
+    p->hurries = 0;
+    if (p->plan.n == 0) {
+        p->figures.hurried += p->hurry;
+        p->hurry = 0;
+    }
 }
 
 void ech_publisher_free(struct ech_publisher *p)
@@ -500,7 +499,7 @@ void ech_publisher_free(struct ech_publisher *p)
         return;
     break_off(p);
     programs_kill(&p->programs);
-    plan_free(&p->plan);
+    ech_plan_free(&p->plan);
     free(p);
 }
 
@@ -520,9 +519,15 @@ size_t ech_publisher_count(const struct ech_publisher *p)
 
 struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i)
 {
-    const struct target *t = &p->plan.targets[i];
+    const struct ech_target *t = &p->plan.targets[i];
+    int64_t newest = ech_ring_newest(p->ring);
     return (struct ech_publisher_row){
         .name = t->name,
         .error = t->error,
-        .current = ech_records_due(ech_ring_records(p->ring), t->name, ech_ring_newest(p->ring)) == 0};
+        .current = newest != 0 && ech_records_due(ech_ring_records(p->ring), t->name, newest) == 0};
+}
+
+bool ech_publisher_has(const struct ech_publisher *p, const char *name)
+{
+    return ech_plan_target(&p->plan, name) != NULL;
 }

@@ -9,23 +9,11 @@
 #define CARDEA_ECH_PUBLISHER_H
 
 #include "base/err.h"
-#include "dns/updater.h"
+#include "ech/plan.h"
 #include "ech/ring.h"
 #include "loop/loop.h"
 
 struct ech_publisher;
-
-/* What is published, and how; copied. */
-struct ech_publisher_settings {
-    const char *const *names; /* at most ECH_RECORDS_NAMES_MAX */
-    size_t names_len;
-    const char *alpn;     /* that the records say, apart by ','; "" */
-    int64_t ttl, settle;  /* seconds: of the records; and that all name servers need to have a new one */
-    char *const *hook;    /* a program and its words, to a NULL; NULL: by DNS UPDATE */
-    int64_t hook_timeout; /* ns */
-    struct net_addr server;
-    const char *zone, *key_name, *secret_file;
-};
 
 /* Of what goes wrong with records, and that it goes well again. */
 typedef void ech_publisher_told(void *arg, const char *text);
@@ -37,7 +25,9 @@ struct ech_publisher *ech_publisher_new(struct loop *loop, ech_publisher_told *t
 void ech_publisher_free(struct ech_publisher *p);
 
 /* From now on these, for that ring, which lives until this is called anew, or the publisher freed. `settings`
- * NULL: nothing is published. What is under way is broken off. */
+ * NULL: nothing is published. Where they are the ones in force nothing happens, and what has failed waits on.
+ * Else what is under way is broken off: a program is told to end, and may finish; nothing new begins before
+ * it has; and what was asked for by ech_publisher_hurry() is done with these. */
 void ech_publisher_set(struct ech_publisher *p, struct ech_ring *ring,
                        const struct ech_publisher_settings *settings);
 
@@ -48,8 +38,8 @@ void ech_publisher_turn(struct ech_publisher *p, int64_t now);
  * nothing is published. */
 bool ech_publisher_hurry(struct ech_publisher *p);
 
-/* Take the record of a name that is not published any more out of the DNS; `done` is called once, perhaps
- * before this returns. */
+/* Take the record of a name that is not published any more out of the DNS; one that the journal does not know
+ * is somebody else's, and is refused. `done` is called once, perhaps before this returns. */
 void ech_publisher_withdraw(struct ech_publisher *p, const char *name,
                             void (*done)(void *arg, const struct err *why), void *arg);
 
@@ -67,11 +57,14 @@ struct ech_publisher_figures ech_publisher_figures(const struct ech_publisher *p
 struct ech_publisher_row {
     const char *name;
     const char *error; /* of the last time; "": it went well */
-    bool current;      /* its record has the key that is offered, as far as is known */
+    bool current;      /* its record has the key that is offered, as far as is known, and there is one */
 };
 
 /* How many there are. */
 size_t ech_publisher_count(const struct ech_publisher *p);
 struct ech_publisher_row ech_publisher_row(const struct ech_publisher *p, size_t i);
+
+/* Is a record of that name published from here? */
+bool ech_publisher_has(const struct ech_publisher *p, const char *name);
 
 #endif

@@ -7,21 +7,28 @@
 #include <jansson.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hostname.h"
 #include "base/json.h"
 
 #define SAID_MAX 512
 #define TTL_MAX INT64_C(10000000)
-#define TIME_MAX (INT64_MAX / 4)
+#define TIME_MAX (INT64_MAX / NSEC_PER_SEC) /* that is told, too */
 
 /* ---- keys ---- */
 
-static struct ech_record_key *key_of(const struct ech_records *p, int64_t begin)
+/* Where it is among the keys; keys_len: nowhere. */
+static size_t key_at(const struct ech_records *p, int64_t begin)
 {
-    for (size_t i = 0; i < p->keys_len; i++)
-        if (p->keys[i].begin == begin)
-            return (struct ech_record_key *)(uintptr_t)&p->keys[i];
-    return NULL;
+    size_t i = 0;
+    while (i < p->keys_len && p->keys[i].begin != begin)
+        i++;
+    return i;
+}
+
+static bool has_key(const struct ech_records *p, int64_t begin)
+{
+    return key_at(p, begin) < p->keys_len;
 }
 
 static bool is_held_by(const struct ech_record *n, int64_t begin)
@@ -39,16 +46,16 @@ size_t ech_records_count(const struct ech_records *p, int64_t begin)
 
 int64_t ech_records_keeps(const struct ech_records *p, int64_t begin)
 {
-    const struct ech_record_key *key = key_of(p, begin);
-    if (key == NULL)
+    size_t at = key_at(p, begin);
+    if (at == p->keys_len)
         return 0;
-    return ech_records_count(p, begin) > 0 ? INT64_MAX : key->until;
+    return ech_records_count(p, begin) > 0 ? INT64_MAX : p->keys[at].until;
 }
 
 int64_t ech_records_since(const struct ech_records *p, int64_t begin)
 {
-    const struct ech_record_key *key = key_of(p, begin);
-    return key != NULL ? key->since : 0;
+    size_t at = key_at(p, begin);
+    return at < p->keys_len ? p->keys[at].since : 0;
 }
 
 void ech_records_forget(struct ech_records *p, int64_t now)
@@ -63,24 +70,33 @@ void ech_records_forget(struct ech_records *p, int64_t now)
 /* A record no longer holds the key, or never did; caches may, if it did. */
 static void let_go(struct ech_records *p, int64_t begin, int64_t until)
 {
-    struct ech_record_key *key = begin != 0 ? key_of(p, begin) : NULL;
-    if (key != NULL)
-        key->until = MAX(key->until, until);
+    size_t at = key_at(p, begin);
+    if (begin != 0 && at < p->keys_len)
+        p->keys[at].until = MAX(p->keys[at].until, until);
 }
 
 /* ---- names ---- */
 
-static struct ech_record *name_of(const struct ech_records *p, const char *name)
+/* Where it is among the names; names_len: nowhere. */
+static size_t name_at(const struct ech_records *p, const char *name)
 {
-    for (size_t i = 0; i < p->names_len; i++)
-        if (strcmp(p->names[i].name, name) == 0)
-            return (struct ech_record *)(uintptr_t)&p->names[i];
-    return NULL;
+    size_t i = 0;
+    while (i < p->names_len && strcmp(p->names[i].name, name) != 0)
+        i++;
+    return i;
 }
 
 const struct ech_record *ech_records_find(const struct ech_records *p, const char *name)
 {
-    return name_of(p, name);
+    size_t at = name_at(p, name);
+    return at < p->names_len ? &p->names[at] : NULL;
+}
+
+/* To be changed; NULL: it is not there. */
+static struct ech_record *name_of(struct ech_records *p, const char *name)
+{
+    size_t at = name_at(p, name);
+    return at < p->names_len ? &p->names[at] : NULL;
 }
 
 static void drop_name(struct ech_records *p, struct ech_record *n)
@@ -93,7 +109,7 @@ static void drop_name(struct ech_records *p, struct ech_record *n)
 
 int64_t ech_records_due(const struct ech_records *p, const char *name, int64_t newest)
 {
-    const struct ech_record *n = name_of(p, name);
+    const struct ech_record *n = ech_records_find(p, name);
     if (n == NULL)
         return newest;
     if (n->tries != 0)
@@ -106,11 +122,11 @@ bool ech_records_try(struct ech_records *p, const char *name, int64_t begin, int
 {
     struct ech_record *n = name_of(p, name);
     ech_records_forget(p, now);
-    if ((n == NULL && p->names_len == ECH_RECORDS_NAMES_MAX) ||
-        (key_of(p, begin) == NULL && p->keys_len == ECH_RECORDS_KEYS_MAX))
+    if ((n == NULL && p->names_len == ECH_NAMES_MAX) ||
+        (!has_key(p, begin) && p->keys_len == ECH_RECORDS_KEYS_MAX))
         return false;
     CHECK(n == NULL || n->tries == 0 || n->tries == begin);
-    if (key_of(p, begin) == NULL)
+    if (!has_key(p, begin))
         p->keys[p->keys_len++] = (struct ech_record_key){begin, now, 0};
     if (n == NULL) {
         n = &p->names[p->names_len++];
@@ -182,7 +198,7 @@ static bool read_key(const json_t *row, struct ech_records *p)
     struct ech_record_key k;
     if (p->keys_len == ECH_RECORDS_KEYS_MAX || !read_time(row, "begin", TIME_MAX, &k.begin) || k.begin == 0 ||
         !read_time(row, "since", TIME_MAX, &k.since) || !read_time(row, "until", TIME_MAX, &k.until) ||
-        key_of(p, k.begin) != NULL)
+        has_key(p, k.begin))
         return false;
     p->keys[p->keys_len++] = k;
     return true;
@@ -193,10 +209,10 @@ static bool read_name(const json_t *row, struct ech_records *p)
 {
     struct ech_record n = {0};
     const char *name = read_text(row, "name", HOSTNAME_MAX), *said = read_text(row, "said", SAID_MAX);
-    if (p->names_len == ECH_RECORDS_NAMES_MAX || name == NULL || said == NULL || name_of(p, name) != NULL ||
+    if (p->names_len == ECH_NAMES_MAX || name == NULL || said == NULL || name_of(p, name) != NULL ||
         !read_time(row, "holds", TIME_MAX, &n.holds) || !read_time(row, "tries", TIME_MAX, &n.tries) ||
         !read_time(row, "ttl", TTL_MAX, &n.ttl) || (n.holds == 0 && n.tries == 0) ||
-        (n.holds != 0 && key_of(p, n.holds) == NULL) || (n.tries != 0 && key_of(p, n.tries) == NULL))
+        (n.holds != 0 && !has_key(p, n.holds)) || (n.tries != 0 && !has_key(p, n.tries)))
         return false;
     n.name = str_dup(name);
     n.said = str_dup(said);

@@ -13,12 +13,12 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/ech_limits.h"
 #include "base/err.h"
 #include "base/str.h"
 
-#define ECH_RECORDS_NAMES_MAX 256
 #define ECH_RECORDS_KEYS_MAX 30 /* that records or caches may hold at once */
-#define ECH_RECORDS_TEXT_MAX (ECH_RECORDS_NAMES_MAX * 1024)
+#define ECH_RECORDS_TEXT_MAX (ECH_NAMES_MAX * 1024)
 
 struct ech_record {
     char *name;
@@ -36,7 +36,7 @@ struct ech_record_key {
 
 /* Zeroed: nothing was published. */
 struct ech_records {
-    struct ech_record names[ECH_RECORDS_NAMES_MAX];
+    struct ech_record names[ECH_NAMES_MAX];
     size_t names_len;
     struct ech_record_key keys[ECH_RECORDS_KEYS_MAX];
     size_t keys_len;

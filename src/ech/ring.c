@@ -26,6 +26,10 @@
 /* How long before its slot a key is made, at most; every door looks far more often. */
 #define LEAD_MAX 60
 
+/* A set holds those that `keep` asks for, one that has ended in part, the one offered and the next, and those
+ * that records may hold for longer. */
+_Static_assert(ECH_KEEP_MAX + 3 + ECH_RECORDS_KEYS_MAX <= ECH_KEYS_MAX, "a set has no room for all keys");
+
 struct slot {
     int64_t begin;
     struct ech_key *key;
@@ -274,7 +278,7 @@ int ech_ring_turn(struct ech_ring *r, int64_t now, struct ech_keys **ret_old, st
 static struct ech_ring *ring_of(const struct ech_ring_settings *settings)
 {
     struct ech_ring *r = calloc(1, sizeof(*r));
-    CHECK(r != NULL && settings->rotate > 0 && settings->keep / settings->rotate <= ECH_RING_KEEP_MAX);
+    CHECK(r != NULL && settings->rotate > 0 && settings->keep <= ECH_KEEP_MAX * settings->rotate);
     r->magic = RING_MAGIC;
     r->settings = *settings;
     r->settings.folder = strdup(settings->folder);

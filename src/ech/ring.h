@@ -22,12 +22,8 @@ struct ech_ring_settings {
     const char *folder;
     const char *public_name;
     uint8_t longest_name; /* as ech_key_make() has it */
-    int64_t rotate, keep; /* seconds */
+    int64_t rotate, keep; /* seconds; keep <= ECH_KEEP_MAX * rotate */
 };
-
-/* The most slots that `keep` may have, for a set holds them all, the one offered and the next, and those that
- * records may hold for longer. */
-#define ECH_RING_KEEP_MAX (ECH_KEYS_MAX - ECH_RECORDS_KEYS_MAX - 3)
 
 /* Read the folder, which is made where it is not there, and make the key of now (seconds since 1970). NULL
  * with `err`. */

@@ -20,9 +20,10 @@ struct update_prover {
     struct buf secret;
 };
 
-static void on_updated(void *arg, const struct err *why)
+static void on_updated(void *arg, const struct err *why, bool silent)
 {
     struct prover_call *call = arg;
+    (void)silent;
     call->state = NULL;
     call->done(call, why);
 }

@@ -183,5 +183,6 @@ struct hook *hook_start(struct loop *loop, struct list *programs, char *const co
 void hook_cancel(struct hook *h)
 {
     h->done = NULL;
-    program_kill(&h->program);
+    wheel_cancel(&h->patience);
+    program_leave(&h->program, false);
 }

@@ -27,7 +27,8 @@ typedef void hook_done(void *arg, const struct err *why);
 struct hook *hook_start(struct loop *loop, struct list *programs, char *const command[],
                         const char *const more[], int64_t patience, hook_done *done, void *arg);
 
-/* `done` is not called any more; it is killed, for nobody would hear of its end. */
+/* `done` is not called any more. The program is told to end (SIGTERM) and may finish what it does, as
+ * program_leave() has it; it stays among the programs until it is gone. */
 void hook_cancel(struct hook *hook);
 
 #endif

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTPS records that follow the keys of ECH (RFC 9848): BIND has the zone, OpenSSL 4 takes its config from there."""
 import json
+import re
 import stat
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
 
 import ech
 from published import PUBLIC, ROTATE, TTL, config_of, configuration, named, names, told  # noqa: F401
@@ -55,9 +60,14 @@ def test_what_else_the_record_says(start_door, names, named, tmp_path, nginx):
     door.reload(config)
     wait_until(lambda: named.https("shared.ech.test").startswith('1 . alpn="h2" ech='), door.process.output, 10)
     assert named.https("other.ech.test")
+    assert told(door)["left"] == ["other.ech.test"]
+    assert re.search(rb"^other\.ech\.test +its key is kept", door.cli("ech", "ls").stdout, re.M)
     done = door.cli("ech", "withdraw", "other.ech.test")
     assert done.returncode == 0, done.stderr
     assert named.https("other.ech.test") == ""
+    wait_until(lambda: told(door)["left"] == [], lambda: told(door), 10)
+    done = door.cli("ech", "withdraw", "other.ech.test")
+    assert done.returncode == 1 and b"no record that doors with these keys have published" in done.stderr, done.stderr
     journal = json.loads((tmp_path / "keys" / f"{PUBLIC}.published").read_text())
     assert [row["name"] for row in journal["names"]] == ["shared.ech.test"]
 
@@ -81,6 +91,59 @@ def test_by_a_program(start_door, names, tmp_path, nginx):
     said, _, config = log.read_text().splitlines()[-1].partition("ech=")
     assert said == f'{"zone " * 110}publish shared.ech.test {TTL} 1 . alpn="h2,http/1.1" '
     assert config in ech.configs(tmp_path / "keys")
+
+
+SLOW_HOOK = """#!/bin/sh
+trap 'echo told >> {log}' TERM
+echo "start $2" >> {log}
+while [ ! -e {go} ]; do sleep 0.1; done
+echo "end $2" >> {log}
+"""
+
+
+@pytest.fixture
+def slow_hook(tmp_path):
+    """A program that ends when it may."""
+    hook, log, go = (tmp_path / name for name in ("hook", "log", "go"))
+    log.touch()
+    hook.write_text(SLOW_HOOK.format(log=log, go=go))
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    return SimpleNamespace(dns={"hook": str(hook)}, go=go, lines=lambda: log.read_text().splitlines())
+
+
+def test_a_reload_leaves_a_program_in_peace(start_door, names, tmp_path, nginx, slow_hook):
+    """Where nothing of what is published has changed."""
+    config = configuration(names, tmp_path / "keys", nginx.to("h1"), slow_hook.dns)
+    config["ech"].update({"rotate": "1h", "keep": "1h"})
+    door = start_door(config)
+    wait_until(slow_hook.lines, door.process.output, 10)
+    door.reload({**config, "audit": {"file": str(tmp_path / "audit")}})
+    slow_hook.go.touch()
+    wait_until(lambda: told(door)["names"][0]["current"], door.process.output, 10)
+    assert slow_hook.lines() == ["start shared.ech.test", "end shared.ech.test"]
+
+
+def test_a_reload_that_changes_what_is_published(start_door, names, tmp_path, nginx, slow_hook):
+    """The program is told to end, and may finish what it does before the next one begins. Whoever has asked for a push is
+    answered when all has been pushed that the new configuration says."""
+    config = configuration(names, tmp_path / "keys", nginx.to("h1"), slow_hook.dns)
+    config["ech"].update({"rotate": "1h", "keep": "1h"})
+    slow_hook.go.touch()
+    door = start_door(config)
+    wait_until(lambda: told(door)["names"][0]["current"], door.process.output, 10)
+    slow_hook.go.unlink()
+    before = len(slow_hook.lines())
+    with ThreadPoolExecutor() as pool:
+        push = pool.submit(door.cli, "ech", "publish")
+        wait_until(lambda: len(slow_hook.lines()) > before, door.process.output, 10)
+        config["ech"]["publish"]["names"] = ["shared.ech.test", "other.ech.test"]
+        door.reload(config)
+        wait_until(lambda: "told" in slow_hook.lines(), door.process.output, 10)
+        slow_hook.go.touch()
+        done = push.result()
+    assert done.returncode == 0 and b"other.ech.test" in done.stdout, done
+    assert slow_hook.lines()[before:] == ["start shared.ech.test", "told", "end shared.ech.test"] + [
+        f"{what} {name}.ech.test" for name in ("shared", "other") for what in ("start", "end")]
 
 
 def test_wrong_settings(start_door, names, tmp_path, nginx):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTPS records that cannot be replaced: it is told, tried again, and no key goes that they may hold."""
 import re
+import socket
 from datetime import datetime, timedelta, timezone
 
 import ech
 from published import config_of, configuration, named, names, told  # noqa: F401
-from run import wait_until
+from run import free_port, wait_until
 
 
 def test_what_fails_is_tried_again(start_door, names, named, tmp_path, nginx):
@@ -50,3 +51,25 @@ def test_a_key_stays_while_its_record_cannot_be_replaced(start_door, names, name
     named.start()
     wait_until(lambda: named.https("shared.ech.test") and config_of(named.https("shared.ech.test")) != old, door.process.output, 30, step=0.2)
     wait_until(lambda: held["id"] not in [row["id"] for row in told(door)["keys"]], lambda: told(door), 10, step=0.2)
+
+
+def test_a_name_server_that_is_silent(start_door, names, named, tmp_path, nginx):
+    """It is asked for one record; that the others fail, too, is told without waiting for it each time."""
+    named.stop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, socket.socket() as deaf:
+        at = ("127.0.0.1", free_port())
+        silent.bind(at)
+        silent.setblocking(False)
+        deaf.bind(at)
+        dns = named.config(server=f"{at[0]}:{at[1]}")
+        door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), dns, names=["shared.ech.test", "other.ech.test"]))
+        rows = wait_until(lambda: all(row["error"] for row in told(door)["names"]) and told(door)["names"], lambda: told(door), 30)
+        assert all("DNS UPDATE at" in row["error"] for row in rows), rows
+        assert "2 of 2 records could not be replaced" in door.process.output()
+        asked = []
+        while True:
+            try:
+                asked.append(silent.recv(4096))
+            except BlockingIOError:
+                break
+        assert asked and not any(b"\x05other" in question for question in asked)

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "ech/journal.h"
+#include "ech/publisher.h"
 #include "ech/ring.h"
 
 #define NOW INT64_C(1000000000)
@@ -111,7 +112,7 @@ static void test_there_is_an_end_to_it(void **state)
         assert_true(ech_records_try(r, name, i, TTL, "", NOW));
     }
     assert_false(ech_records_try(r, "more", 1000, TTL, "", NOW));
-    for (int i = ECH_RECORDS_KEYS_MAX + 1; i <= ECH_RECORDS_NAMES_MAX; i++) {
+    for (int i = ECH_RECORDS_KEYS_MAX + 1; i <= ECH_NAMES_MAX; i++) {
         snprintf(name, sizeof(name), "n%d", i);
         assert_true(ech_records_try(r, name, 1, TTL, "", NOW));
     }
@@ -138,6 +139,7 @@ static void test_text(void **state)
         "{\"keys\":[{\"begin\":-1,\"since\":1,\"until\":0}],\"names\":[]}",
         "{\"keys\":[{\"begin\":1,\"since\":1}],\"names\":[]}",
         "{\"keys\":[{\"begin\":1.5,\"since\":1,\"until\":0}],\"names\":[]}",
+        "{\"keys\":[{\"begin\":1,\"since\":1,\"until\":9223372037}],\"names\":[]}", /* no time in ns */
         "{\"keys\":[{\"begin\":9223372036854775807,\"since\":1,\"until\":0}],\"names\":[]}",
         "{\"keys\":[{\"begin\":1,\"since\":1,\"until\":0},{\"begin\":1,\"since\":1,\"until\":0}],\"names\":[]"
         "}",
@@ -255,8 +257,30 @@ static void test_a_journal_that_cannot_be_read(void **state)
     ech_ring_free(ring);
 }
 
-/* A folder in which nothing can be made any more: the last key is offered still, but no record is given it.
- */
+static void hear(void *arg, const char *text)
+{
+    (void)arg;
+    (void)text;
+}
+
+/* What a publisher says of its only name. */
+static bool is_current(struct ech_ring *ring)
+{
+    static const char *const names[] = {"a"};
+    static const struct ech_publisher_settings s = {
+        .names = names, .names_len = 1, .alpn = "", .zone = "", .key_name = "", .secret_file = ""};
+    struct err err;
+    struct loop *loop = loop_new(&err);
+    struct ech_publisher *p = ech_publisher_new(loop, hear, NULL);
+    ech_publisher_set(p, ring, &s);
+    bool current = ech_publisher_row(p, 0).current;
+    ech_publisher_free(p);
+    loop_free(loop);
+    return current;
+}
+
+/* A folder in which nothing can be made any more: the last key is offered still, but no record is given it,
+ * and none is current. */
 static void test_a_folder_that_is_gone(void **state)
 {
     const char *folder = pki_path("ech-gone");
@@ -274,6 +298,7 @@ static void test_a_folder_that_is_gone(void **state)
     assert_null(old);
     assert_int_equal(ech_keys_count(ech_ring_keys(ring)), 1);
     assert_int_equal(ech_ring_newest(ring), 0);
+    assert_false(is_current(ring));
     ech_ring_free(ring);
 }
 
