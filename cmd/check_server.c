@@ -19,6 +19,7 @@
 #include "cmd/check_report.h"
 #include "cmd/cmd.h"
 #include "cmd/protocols.h"
+#include "cmd/recommend.h"
 #include "loop/loop.h"
 #include "net/resolver.h"
 #include "starttls/starttls.h"
@@ -329,6 +330,8 @@ int cmd_check(int argc, char **argv)
     struct checking c = {.timeout = TIMEOUT_NS};
     if (check_path_is_asked(argc, argv))
         return check_path(argc, argv);
+    if (recommend_is_asked(argc, argv))
+        return recommend(argc, argv);
     int status = read_options(argc, argv, &c);
     if (status < 0)
         status = run(&c);

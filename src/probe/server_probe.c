@@ -162,7 +162,7 @@ static void begin_dialogue(struct server_probe *p)
 
 static void begin_tls(struct server_probe *p)
 {
-    p->link = tls_client_connect(p->params.tls, p->params.name, NULL, p->link, p->params.scratch);
+    p->link = tls_client_connect(p->params.tls, p->params.name, p->params.sni, p->link, p->params.scratch);
     p->link->wake = on_link_wake;
     p->link->owner = p;
     p->phase = SHAKING;

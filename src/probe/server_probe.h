@@ -53,6 +53,7 @@ struct server_probe_params {
     const char *host;                /* where to connect */
     uint16_t port;
     const char *name;          /* what the server must prove to be; also sent as SNI. NULL: any, and none */
+    const char *sni;           /* sent in its place; NULL: `name` is */
     int64_t timeout;           /* for all of it, in nanoseconds */
     void (*done)(void *owner); /* from the loop, once; free it there if you like */
     void *owner;
