@@ -22,6 +22,8 @@
 struct recommend_looker {
     struct recommend_tools tools;
     const struct recommend_options *options;
+    const char *site;        /* what clients of the route at hand call it; NULL: nobody says */
+    size_t steps;            /* pages that the walk at hand has looked at */
     struct fetcher *fetcher; /* made for the first walk */
     struct tls_scratch scratch;
 };
@@ -52,8 +54,8 @@ static bool climb_one(struct recommend_looker *l, const struct recommend_attempt
     r->tried = true;
     if (r->works)
         r->text[0] = '\0';
-    else if (a->mode >= MODE_FULL_STRICT && a->trust != NULL)
-        snprintf(before, sizeof(before), "by %s: ", a->trust);
+    if (a->mode == MODE_FULL_STRICT && a->trust != NULL)
+        snprintf(before, sizeof(before), "%s by %s: ", a->name != NULL ? a->name : a->at->host, a->trust);
     note(r, before, err.text);
     return r->works;
 }
@@ -97,9 +99,10 @@ static void on_walked(void *owner)
 
 static void on_step(void *owner)
 {
-    const struct recommend_looker *l = owner;
+    struct recommend_looker *l = owner;
+    l->steps++;
     if (!l->options->quiet)
-        fputc('.', stderr);
+        fprintf(stderr, "\rlooked at %zu of at most %zu pages", l->steps, l->options->pages);
 }
 
 static void put_way(struct page_way *way, const char *scheme, const char *name, const char *host,
@@ -113,14 +116,18 @@ static void put_way(struct page_way *way, const char *scheme, const char *name, 
     buf_free(&place);
 }
 
-static int walk(struct recommend_looker *l, const struct recommend_attempt *a, const char *site, size_t pages,
-                struct backend_advice *b, struct err *err)
+/* By the way of now and by that of the attempt. */
+static int walk(struct recommend_looker *l, const struct recommend_attempt *a, const struct page_way *now,
+                size_t pages, struct backend_advice *b, struct err *err)
 {
     const struct recommend_options *o = l->options;
-    const char *host = a->at->host;
+    const struct config_backend_tls *t = config_route_backend(a->route)->tls;
     if (l->fetcher == NULL && (l->fetcher = fetcher_new(l->tools.loop, err)) == NULL)
         return -1;
     struct page_walk_params params = {.fetcher = l->fetcher,
+                                      .now = *now,
+                                      .cert_file = t != NULL ? t->certificate.text : NULL,
+                                      .key_file = t != NULL ? t->key.text : NULL,
                                       .pages = pages,
                                       .depth = o->depth,
                                       .size = o->size,
@@ -129,16 +136,17 @@ static int walk(struct recommend_looker *l, const struct recommend_attempt *a, c
                                       .step = on_step,
                                       .done = on_walked,
                                       .owner = l};
+    const char *site = l->site != NULL ? l->site : a->at->host;
     str_copy(params.host, sizeof(params.host), site, strlen(site));
-    put_way(&params.plain, "http", site, host, a->at->port);
-    put_way(&params.tls, "https", a->name != NULL ? a->name : host, host, a->port);
+    put_way(&params.then, "https", a->name != NULL ? a->name : a->at->host, a->at->host, a->port);
+    l->steps = 0;
     struct page_walk *w = page_walk_start(&params);
     int rc = loop_run(l->tools.loop, err);
     b->pages = *page_walk_result(w);
     b->walked = true;
     page_walk_free(w);
     if (!o->quiet)
-        fputc('\n', stderr);
+        fputs("\r\033[K", stderr);
     return rc;
 }
 
@@ -148,16 +156,22 @@ static void give_up(struct backend_advice *b, const char *before, const char *wh
     err_set(&b->note, "%s%s", before, why);
 }
 
-static void judge_pages(struct backend_advice *b, enum backend_mode now)
+/* Does a stronger mode lead to the same site? */
+static void compare(struct recommend_looker *l, const struct recommend_attempt *a, const struct page_way *way,
+                    enum backend_mode now, struct backend_advice *b)
 {
     const struct page_walk_result *p = &b->pages;
-    if (p->unanswered) {
+    struct err err;
+    if (walk(l, a, way, l->options->pages, b, &err) != 0) {
+        give_up(b, "", err.text);
+    } else if (p->unanswered) {
         give_up(b, NO_PAGE, p->why.text);
     } else if (p->differ == 0 && p->same == 0) {
         give_up(b, "", "no page could be compared");
     } else if (p->differ > 0) {
         b->best = now;
-        err_set(&b->note, "what comes over TLS is not what comes now: %.200s: %.400s", p->path, p->why.text);
+        err_set(&b->note, "what comes in a stronger mode is not what comes now: %.200s: %.400s", p->path,
+                p->why.text);
     }
 }
 
@@ -187,53 +201,61 @@ static bool find_port(struct recommend_looker *l, struct recommend_attempt *a, s
 }
 
 /* Nothing is better than what is now; if that works. */
-static int look_at_root(struct recommend_looker *l, const struct recommend_attempt *a, const char *site,
-                        struct backend_advice *b, struct err *err)
+static void look_at_root(struct recommend_looker *l, const struct recommend_attempt *a,
+                         const struct page_way *way, struct backend_advice *b)
 {
-    if (walk(l, a, site, 1, b, err) != 0)
-        return -1;
-    b->walked = false;
-    if (b->pages.unanswered)
+    struct err err;
+    if (walk(l, a, way, 1, b, &err) != 0)
+        give_up(b, "", err.text);
+    else if (b->pages.unanswered)
         give_up(b, NO_PAGE, b->pages.why.text);
     else
         err_set(&b->note, "it speaks no TLS");
-    return 0;
+    b->walked = false;
 }
 
 static void look_at_plain(struct recommend_looker *l, const struct choices *c, struct recommend_attempt *a,
-                          const char *site, struct route_advice *r, struct backend_advice *b)
+                          const struct route_advice *r, struct backend_advice *b)
 {
-    struct err err;
+    struct page_way way;
     if (r->route->hand_on.proxy != CONFIG_SEND_PROXY_NONE) {
         give_up(b, "", "it expects a PROXY header ('hand_on.proxy'), so its pages cannot be asked for");
         return;
     }
-    bool speaks = find_port(l, a, b);
-    if (speaks)
+    put_way(&way, "http", l->site != NULL ? l->site : a->at->host, a->at->host, a->at->port);
+    if (find_port(l, a, b)) {
         climb(l, c, a, r->now, r->best, b);
-    if ((speaks ? walk(l, a, site, l->options->pages, b, &err) : look_at_root(l, a, site, b, &err)) != 0)
-        give_up(b, "", err.text);
-    else if (speaks)
-        judge_pages(b, r->now);
+        compare(l, a, &way, r->now, b);
+    } else {
+        look_at_root(l, a, &way, b);
+    }
 }
 
-/* Over TLS it is the same server in every mode: a handshake tells all. */
+/* Asked by the same name it is the same server in every mode, and a handshake tells all. */
 static void look_at_tls(struct recommend_looker *l, const struct choices *c, struct recommend_attempt *a,
-                        struct route_advice *r, struct backend_advice *b)
+                        const struct route_advice *r, struct backend_advice *b)
 {
     const struct config_backend_tls *t = config_route_backend(r->route)->tls;
+    const char *name = t->name.text != NULL ? t->name.text : a->at->host;
+    struct page_way way;
     a->port = b->port = a->at->port;
     a->mode = r->now;
+    a->name = t->name.text;
     a->trust = t->trust.text;
     if (!climb_one(l, a, b)) {
         give_up(b, "the present mode fails: ", b->rungs[r->now].text);
         return;
     }
+    a->name = c->names[0];
     climb(l, c, a, r->now, r->best, b);
+    if (b->best == r->now || a->name == NULL || strcmp(a->name, name) == 0)
+        return;
+    put_way(&way, "https", name, a->at->host, a->port);
+    compare(l, a, &way, r->now, b);
 }
 
-static void look_at_backend(struct recommend_looker *l, const struct choices *c, const char *site,
-                            struct route_advice *r, struct backend_advice *b)
+static void look_at_backend(struct recommend_looker *l, const struct choices *c, struct route_advice *r,
+                            struct backend_advice *b)
 {
     struct recommend_attempt a = {.route = r->route, .at = b->at, .name = c->names[0]};
     b->best = r->now;
@@ -242,7 +264,7 @@ static void look_at_backend(struct recommend_looker *l, const struct choices *c,
     else if (r->now >= MODE_FULL)
         look_at_tls(l, c, &a, r, b);
     else
-        look_at_plain(l, c, &a, site != NULL ? site : b->at->host, r, b);
+        look_at_plain(l, c, &a, r, b);
     if (b->state != ADVICE_UNKNOWN && b->best > r->now)
         b->state = ADVICE_STRONGER;
     r->name = a.name;
@@ -264,27 +286,29 @@ static const char *site_of(const struct recommend_looker *l, const struct config
     return NULL;
 }
 
-static void choose(const struct recommend_looker *l, const struct config_route *route, const char *site,
-                   struct choices *ret)
+/* A backend with a `name`, and one that proves itself already, has that name only. */
+static void choose_names(const struct recommend_looker *l, const struct config_backend_tls *t,
+                         struct choices *ret)
+{
+    if (t != NULL)
+        ret->names[ret->names_len++] = t->name.text;
+    if (l->site != NULL &&
+        (t == NULL || (t->name.text == NULL && t->verify == CONFIG_VERIFY_ANY && t->starttls.text == NULL)))
+        ret->names[ret->names_len++] = l->site;
+    if (t == NULL)
+        ret->names[ret->names_len++] = NULL;
+}
+
+static void choose(const struct recommend_looker *l, const struct config_route *route, struct choices *ret)
 {
     const struct config *c = l->tools.config;
     const struct config_backend_tls *t = config_route_backend(route)->tls;
     *ret = (struct choices){.trusts = calloc(c->trust.n + 1, sizeof(*ret->trusts))};
     CHECK(ret->trusts != NULL);
-    if (t != NULL && t->name.text != NULL)
-        ret->names[ret->names_len++] = t->name.text;
-    else if (t != NULL)
-        ret->names[ret->names_len++] = NULL;
-    else if (site != NULL)
-        ret->names[ret->names_len++] = site;
-    if (t == NULL || (t->name.text == NULL && site != NULL && t->verify == CONFIG_VERIFY_ANY))
-        ret->names[ret->names_len++] = t == NULL ? NULL : site;
-    if (t != NULL && t->verify != CONFIG_VERIFY_ANY) {
-        ret->trusts[ret->trusts_len++] = t->trust.text;
-        return;
-    }
-    ret->trusts[ret->trusts_len++] = CONFIG_TRUST_SYSTEM;
-    for (size_t i = 0; i < c->trust.n; i++)
+    choose_names(l, t, ret);
+    ret->trusts_len = 1;
+    ret->trusts[0] = t != NULL && t->verify != CONFIG_VERIFY_ANY ? t->trust.text : CONFIG_TRUST_SYSTEM;
+    for (size_t i = 0; i < c->trust.n && (t == NULL || t->verify == CONFIG_VERIFY_ANY); i++)
         ret->trusts[ret->trusts_len++] = c->trust.v[i].name.text;
 }
 
@@ -292,7 +316,6 @@ int recommend_look(struct recommend_looker *l, const struct config_route *route,
                    struct err *err)
 {
     const struct config_addresses *to = &config_route_backend(route)->to;
-    const char *site = site_of(l, route);
     struct choices c;
     *ret =
         (struct route_advice){.route = route, .now = recommend_mode(route), .best = MODE_STRICT, .n = to->n};
@@ -300,10 +323,11 @@ int recommend_look(struct recommend_looker *l, const struct config_route *route,
     CHECK(ret->backends != NULL);
     if (ret->now < MODE_FULL && fetch_check(err) != 0)
         return -1;
-    choose(l, route, site, &c);
+    l->site = site_of(l, route);
+    choose(l, route, &c);
     for (size_t i = 0; i < to->n; i++) {
         ret->backends[i].at = &to->v[i];
-        look_at_backend(l, &c, site, ret, &ret->backends[i]);
+        look_at_backend(l, &c, ret, &ret->backends[i]);
         if (i == 0) { /* what it has proven the others are asked for too */
             c.names[0] = ret->name;
             c.trusts[0] = ret->trust;

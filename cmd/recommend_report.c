@@ -85,11 +85,13 @@ void recommend_yaml(struct buf *out, const struct config *c, const struct route_
 
 static void put_pages(struct buf *out, const struct page_walk_result *p)
 {
-    CHECK(buf_printf(out, "    %-12s %zu the same (likeness %.2f and up), %zu differ, %zu tell nothing%s\n",
-                     "pages", p->same, p->likeness, p->differ, p->untold,
-                     p->cut ? "; not all before the deadline" : ""));
+    CHECK(buf_printf(out, "    %-12s %zu the same", "pages", p->same));
+    if (p->same > 0)
+        CHECK(buf_printf(out, " (likeness %.2f or more)", p->likeness));
+    CHECK(buf_printf(out, ", %zu differ, %zu tell nothing%s\n", p->differ, p->untold,
+                     p->cut ? "; the deadline came before the end" : ""));
     if (p->to_tls > 0)
-        CHECK(buf_printf(out, "    %-12s %zu of them only lead to themselves over https:\n", "", p->to_tls));
+        CHECK(buf_printf(out, "    %-12s %zu of them only lead to themselves by https:\n", "", p->to_tls));
 }
 
 static void put_backend(struct buf *out, const struct backend_advice *b)

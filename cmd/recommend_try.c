@@ -131,45 +131,50 @@ static struct tls_client *make_client(const struct config *c, const struct recom
 
 static void describe(const struct server_probe_result *r, struct err *ret)
 {
-    if (r->shook_hands)
-        err_set(ret, "TLS 1.%d, %s", r->version - 0x0301, r->group != NULL ? r->group : "no key exchange");
+    err_set(ret, "TLS 1.%d, %s", r->version - 0x0301, r->group != NULL ? r->group : "no key exchange");
+}
+
+static bool shake_hands(const struct recommend_tools *tools, const struct recommend_attempt *a,
+                        const struct tls_client *client, const struct starttls *protocol,
+                        struct err *ret_text)
+{
+    const struct config_backend_tls *t = config_route_backend(a->route)->tls;
+    const char *name = a->name != NULL ? a->name : a->at->host;
+    bool by_uri = t != NULL && t->uri.text != NULL && t->name.text == NULL && a->mode >= MODE_FULL_STRICT;
+    struct server_probe *p = server_probe_start(&(struct server_probe_params){.loop = tools->loop,
+                                                                              .resolver = tools->resolver,
+                                                                              .scratch = tools->scratch,
+                                                                              .tls = client,
+                                                                              .protocol = protocol,
+                                                                              .host = a->at->host,
+                                                                              .port = a->port,
+                                                                              .name = by_uri ? NULL : name,
+                                                                              .sni = by_uri ? name : NULL,
+                                                                              .timeout = tools->timeout,
+                                                                              .done = on_done,
+                                                                              .owner = tools->loop});
+    bool works = loop_run(tools->loop, ret_text) == 0;
+    if (works) {
+        const struct server_probe_result *r = server_probe_result(p);
+        works = r->outcome == PROBE_GOOD;
+        *ret_text = r->text;
+        if (works)
+            describe(r, ret_text);
+    }
+    server_probe_free(p);
+    return works;
 }
 
 bool recommend_try(const struct recommend_tools *tools, const struct recommend_attempt *a,
                    struct err *ret_text)
 {
     const struct config_backend_tls *t = config_route_backend(a->route)->tls;
-    const char *name = a->name != NULL ? a->name : a->at->host;
-    bool by_uri = t != NULL && t->uri.text != NULL && t->name.text == NULL && a->mode >= MODE_FULL_STRICT;
     struct expect expect;
     struct starttls *own = NULL;
     const struct starttls *protocol = protocol_of(tools, t, &own, ret_text);
-    bool works = false, lacks = protocol == NULL && t != NULL && t->starttls.text != NULL;
+    bool lacks = protocol == NULL && t != NULL && t->starttls.text != NULL;
     struct tls_client *client = lacks ? NULL : make_client(tools->config, a, &expect, ret_text);
-    if (client != NULL) {
-        struct server_probe *p =
-            server_probe_start(&(struct server_probe_params){.loop = tools->loop,
-                                                             .resolver = tools->resolver,
-                                                             .scratch = tools->scratch,
-                                                             .tls = client,
-                                                             .protocol = protocol,
-                                                             .host = a->at->host,
-                                                             .port = a->port,
-                                                             .name = by_uri ? NULL : name,
-                                                             .sni = by_uri ? name : NULL,
-                                                             .timeout = tools->timeout,
-                                                             .done = on_done,
-                                                             .owner = tools->loop});
-        works = loop_run(tools->loop, ret_text) == 0;
-        const struct server_probe_result *r = server_probe_result(p);
-        if (works) {
-            works = r->outcome == PROBE_GOOD;
-            *ret_text = r->text;
-        }
-        if (works)
-            describe(r, ret_text);
-        server_probe_free(p);
-    }
+    bool works = client != NULL && shake_hands(tools, a, client, protocol, ret_text);
     tls_client_free(client);
     starttls_free(own);
     return works;

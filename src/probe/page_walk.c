@@ -14,7 +14,7 @@
 #include "fetch/fetch.h"
 #include "probe/page_likeness.h"
 
-enum look { LOOK_PLAIN, LOOK_TLS, LOOK_AGAIN, LOOKS };
+enum look { LOOK_NOW, LOOK_THEN, LOOK_AGAIN, LOOKS };
 
 struct page {
     char *path;
@@ -29,7 +29,7 @@ struct page_walk {
     size_t found, at;
     int64_t until;
     struct fetch *fetch;
-    enum look now; /* which look at pages[at] is under way */
+    enum look look; /* which one at pages[at] is under way */
     struct page_look looks[LOOKS];
 };
 
@@ -80,7 +80,7 @@ static void read_location(struct page_walk *w, struct page_look *look, struct st
 
 static void read_answer(struct page_walk *w, const struct fetch_answer *a)
 {
-    struct page_look *look = &w->looks[w->now];
+    struct page_look *look = &w->looks[w->look];
     bool html;
     look->status = a->status;
     read_type(look, a->type);
@@ -88,7 +88,7 @@ static void read_answer(struct page_walk *w, const struct fetch_answer *a)
     page_prints_make(a->body, html, &look->prints);
     if (a->status / 100 == 3)
         read_location(w, look, fetch_field(a, "Location"));
-    if (html && w->now != LOOK_AGAIN)
+    if (html && w->look != LOOK_AGAIN)
         page_links(a->body, on_link, w);
 }
 
@@ -113,15 +113,15 @@ static void note_difference(struct page_walk *w, const char *before, const char 
 static void judge(struct page_walk *w)
 {
     struct page_walk_result *r = &w->result;
-    struct page_compared c = page_compare(&w->looks[LOOK_PLAIN], &w->looks[LOOK_AGAIN], &w->looks[LOOK_TLS]);
+    struct page_compared c = page_compare(&w->looks[LOOK_NOW], &w->looks[LOOK_AGAIN], &w->looks[LOOK_THEN]);
     switch (c.verdict) {
     case PAGE_SAME:
         r->same++;
-        r->to_tls += w->looks[LOOK_PLAIN].to_tls;
+        r->to_tls += w->looks[LOOK_NOW].to_tls;
         r->likeness = MIN(r->likeness, c.likeness);
         break;
     case PAGE_DIFFERS:
-        note_difference(w, "over TLS it has another ", c.what);
+        note_difference(w, "it has another ", c.what);
         break;
     default:
         r->untold++;
@@ -131,18 +131,18 @@ static void judge(struct page_walk *w)
 static void next_page(struct page_walk *w)
 {
     forget_looks(w);
-    w->now = LOOK_PLAIN;
+    w->look = LOOK_NOW;
     w->at++;
     if (w->params.step != NULL)
         w->params.step(w->params.owner);
     ask(w);
 }
 
-/* No answer came by the way that is now. */
+/* No answer came. */
 static void on_nothing(struct page_walk *w, const struct err *err)
 {
-    if (w->now == LOOK_TLS) {
-        note_difference(w, "over TLS it does not come: ", err->text);
+    if (w->look == LOOK_THEN) {
+        note_difference(w, "it does not come: ", err->text);
     } else {
         w->result.untold++;
         w->result.unanswered = w->at == 0;
@@ -161,7 +161,7 @@ static void on_done(void *arg, const struct fetch_answer *answer, const struct e
         return;
     }
     read_answer(w, answer);
-    if (w->now++ < LOOK_AGAIN) {
+    if (w->look++ < LOOK_AGAIN) {
         ask(w);
         return;
     }
@@ -174,7 +174,7 @@ static void on_done(void *arg, const struct fetch_answer *answer, const struct e
 static void ask(struct page_walk *w)
 {
     const struct page_walk_params *p = &w->params;
-    const struct page_way *way = w->now == LOOK_TLS ? &p->tls : &p->plain;
+    const struct page_way *way = w->look == LOOK_THEN ? &p->then : &p->now;
     int64_t left = w->until - clock_monotonic();
     struct buf url = {0};
     struct err err;
@@ -188,6 +188,8 @@ static void ask(struct page_walk *w)
                                     .url = buf_text(&url),
                                     .connect_to = way->connect_to,
                                     .host = w->field,
+                                    .cert_file = p->cert_file,
+                                    .key_file = p->key_file,
                                     .unproven = true,
                                     .timeout = MIN(p->timeout, left),
                                     .max = p->size};

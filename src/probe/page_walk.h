@@ -25,28 +25,29 @@ struct page_way {
 
 struct page_walk_params {
     struct fetcher *fetcher; /* of the thread of the loop */
-    struct page_way plain, tls;
-    char host[HOST_MAX];       /* of the site: sent as Host, and what links may name */
-    size_t pages;              /* asked for at most, 1 to PAGE_WALK_PAGES_MAX */
-    size_t depth;              /* links between the root and a page at most */
-    size_t size;               /* bytes of one at most; a larger one is passed over */
-    int64_t timeout;           /* of a request, in nanoseconds */
-    int64_t deadline;          /* of the walk, likewise; pages that are left then are left out */
-    void (*step)(void *owner); /* a page was looked at; may be NULL */
-    void (*done)(void *owner); /* once: from the loop, or at the start where nothing can be asked */
+    struct page_way now, then;
+    char host[HOST_MAX];              /* of the site: sent as Host, and what links may name */
+    const char *cert_file, *key_file; /* ours, shown to who asks for one; NULL: none */
+    size_t pages;                     /* asked for at most, 1 to PAGE_WALK_PAGES_MAX */
+    size_t depth;                     /* links between the root and a page at most */
+    size_t size;                      /* bytes of one at most; a larger one is passed over */
+    int64_t timeout;                  /* of a request, in nanoseconds */
+    int64_t deadline;                 /* of the walk, likewise; pages that are left then are left out */
+    void (*step)(void *owner);        /* a page was looked at; may be NULL */
+    void (*done)(void *owner);        /* once: from the loop, or at the start where nothing can be asked */
     void *owner;
 };
 
 struct page_walk_result {
     size_t same;              /* pages that prove something: no errors, and alike */
     size_t differ;            /* or do not come by the other way */
-    size_t untold;            /* errors by both ways, restless ones, or none came by the first */
-    size_t to_tls;            /* of `same`: the first way only leads to the other */
+    size_t untold;            /* errors by both ways, restless ones, or none came now */
+    size_t to_tls;            /* of `same`: now they only lead to themselves by https: */
     bool cut;                 /* the deadline came before the end */
     double likeness;          /* the least of those that are alike */
     char path[PAGE_PATH_MAX]; /* the first page that differs; "" */
-    struct err why;           /* what it differs in; or why the root did not come by the first way */
-    bool unanswered;          /* not even the root came by the first way */
+    struct err why;           /* what it differs in; or why the root does not come now */
+    bool unanswered;          /* not even the root comes now */
 };
 
 /* Begin. `params` is copied, what it points at is borrowed. Never NULL. */

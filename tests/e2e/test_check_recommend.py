@@ -17,6 +17,7 @@ from run import CARDEA, Process, free_port, run, wait_listening
 
 NAME = "site.test"
 WORDS = "the quick brown fox jumps over the lazy dog while seven wizards boil their cauldrons".split()
+SNI = {}  # connections that were asked for a name
 TICKET = itertools.count()
 PAGES = 5  # of Site: "b" below /c/ is another page
 
@@ -66,6 +67,14 @@ class Endless(Site):
         return f"<p>{' '.join(WORDS)} <a href='{self.path}0/'>left</a><a href='{self.path}1/'>right</a></p>"
 
 
+class ByName(Site):
+    """Another site for who names it within TLS."""
+    def setup(self):
+        self.request.do_handshake()
+        self.word = SNI.get(self.request, "shop")
+        super().setup()
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
@@ -80,6 +89,7 @@ def serving(handler, cert=None, version=None):
     if cert is not None:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ctx.load_cert_chain(cert.certificate, cert.key)
+        ctx.sni_callback = lambda sock, name, _: name and SNI.update({sock: "parked"})
         if version is not None:
             ctx.maximum_version = version
         server.socket = ctx.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -241,6 +251,21 @@ def test_a_present_mode_that_fails_is_not_weakened(door, pki):
     assert told["mode"] == "full strict" and told["recommended"] is None
     assert told["backends"][0]["note"].startswith("the present mode fails: ")
     assert modes(told) == {"full strict": False}
+
+
+def test_another_name_may_lead_to_another_site(door, pki, tmp_path):
+    """A backend that is asked by its address and need not prove itself: its certificate is for the site's name, and what
+    answers to that name must be what answers now."""
+    cert = pki.ca.issue(NAME, dns=[NAME], label="by-name")
+    with serving(Site, cert) as tls:
+        config, path = door(f"127.0.0.1:{tls}", {"verify": "any"})
+        told = recommend(path, status=1)
+        assert f"name: {NAME}" in told["change"] and told["backends"][0]["pages"]["same"] == PAGES
+        recommend(changed(tmp_path, config, told), status=0)
+    with serving(ByName, cert) as tls:
+        _, path = door(f"127.0.0.1:{tls}", {"verify": "any"})
+        told = recommend(path, status=0)
+        assert modes(told)["full strict"] and told["backends"][0]["pages"]["differ"] > 0
 
 
 def test_one_backend_holds_back_the_others(door, pki, tmp_path):
