@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/ech_setting.h"
 #include "cert/pem.h"
 #include "cmd/cmd.h"
 #include "config/config.h"
@@ -41,6 +42,9 @@ int connect_settings_take(struct connect_settings *s, int option, const char *ve
     int which = option - CONNECT_OPTION_SETTING;
     if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    struct ech_setting ignored;
+    if (which == SETTING_ECH && !ech_setting_read(optarg, &ignored))
+        return cmd_misused(verb, "--ech '%s': expected " ECH_SETTING_WORDS, optarg);
     if (*optarg == '\0')
         return cmd_misused(verb, "%s '': it says nothing; leave it out, or give a value", flags[which]);
     s->value[which] = optarg;
@@ -97,6 +101,9 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_SERVICE_CA, s->file->service_ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
     fill_from_file(s, SETTING_TRANSPORT, transport_word(s->file->transport));
+    fill_from_file(s, SETTING_ECH, s->file->ech.text);
+    fill_from_file(s, SETTING_DOH, s->file->doh.text);
+    fill_from_file(s, SETTING_DOH_CA, s->file->doh_ca.text);
     return -1;
 }
 
@@ -209,6 +216,9 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .ca = s->value[SETTING_CA] != NULL ? s->value[SETTING_CA] : "system",
         .service_ca = s->value[SETTING_SERVICE_CA],
         .name = s->value[SETTING_NAME],
+        .ech = s->value[SETTING_ECH],
+        .doh = s->value[SETTING_DOH],
+        .doh_ca = s->value[SETTING_DOH_CA],
         .alpn = WIRE_ALPN,
         .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,
     };

@@ -14,7 +14,7 @@
 /* Each has a flag (--door) and a variable (CARDEA_DOOR). */
 #define DOOR_SETTINGS(ROW)                                                                   \
     ROW(DOOR, "door"), ROW(CERT, "cert"), ROW(KEY, "key"), ROW(CA, "ca"), ROW(NAME, "name"), \
-        ROW(TRANSPORT, "transport")
+        ROW(TRANSPORT, "transport"), ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca")
 
 /* For those who ask for a target, too. */
 #define CONNECT_SETTINGS(ROW) DOOR_SETTINGS(ROW), ROW(SERVICE_CA, "service-ca")

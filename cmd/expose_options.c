@@ -462,6 +462,9 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
+    connect_settings_fill(&o->settings, SETTING_ECH, f->ech.text);
+    connect_settings_fill(&o->settings, SETTING_DOH, f->doh.text);
+    connect_settings_fill(&o->settings, SETTING_DOH_CA, f->doh_ca.text);
     o->state = o->state != NULL ? o->state : f->state.text;
     o->wrong = !read_services(o) || o->wrong;
     return o->wrong && !o->check ? CMD_FAILED : -1;

@@ -444,13 +444,24 @@ static void finish(struct serving *s)
     release(s);
 }
 
-static int check_only(const char *path, bool json)
+int serve_lend(int (*use)(const struct door_bindings *bindings, void *arg), void *arg)
 {
     struct serving s = {0};
     gather(&s);
-    int status = check_config(path, &s.bindings, json);
+    int status = use(&s.bindings, arg);
     release(&s);
     return status;
+}
+
+struct check {
+    const char *path;
+    bool json;
+};
+
+static int check_only(const struct door_bindings *bindings, void *arg)
+{
+    const struct check *c = arg;
+    return check_config(c->path, bindings, c->json);
 }
 
 /* Routes that take connections of this listener. */
@@ -548,6 +559,6 @@ int cmd_serve(int argc, char **argv)
     if (json && !check)
         return cmd_misused("serve", "--json goes with --check");
     if (check)
-        return check_only(path, json);
+        return serve_lend(check_only, &(struct check){path, json});
     return serve_run(path, NULL);
 }

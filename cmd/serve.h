@@ -20,4 +20,8 @@ struct serve_hooks {
  * serve. */
 int serve_run(const char *config_path, const struct serve_hooks *hooks);
 
+/* Lend what a door is made with to somebody who makes none: returns what `use` returns. */
+struct door_bindings;
+int serve_lend(int (*use)(const struct door_bindings *bindings, void *arg), void *arg);
+
 #endif

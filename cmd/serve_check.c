@@ -177,21 +177,32 @@ static bool has_files(const struct config *c, struct buf *errors)
     return audit == 0 && acme == 0 && names == 0;
 }
 
+struct snapshot *check_build(const char *path, const struct door_bindings *bindings, bool files,
+                             struct snapshot_shared *shared, struct buf *errors)
+{
+    snapshot_shared_init(shared, 1, bindings);
+    shared->only_checks = true;
+    struct config *config = config_load(path, errors);
+    if (config == NULL) {
+        survey_file(path, errors);
+        return NULL;
+    }
+    shared->staging = staging_kept(config);
+    bool good = !files || has_files(config, errors);
+    struct snapshot *snap = snapshot_build(config, shared, errors);
+    if (good)
+        return snap;
+    snapshot_unref(snap);
+    return NULL;
+}
+
 int check_config(const char *path, const struct door_bindings *bindings, bool json)
 {
     struct buf errors = {0}, warnings = {0};
     struct snapshot_shared shared;
-    snapshot_shared_init(&shared, 1, bindings);
-    shared.only_checks = true;
-    struct config *config = config_load(path, &errors);
-    if (config != NULL)
-        shared.staging = staging_kept(config);
-    bool good = config != NULL && has_files(config, &errors);
-    struct snapshot *snap = config == NULL ? NULL : snapshot_build(config, &shared, &errors);
+    struct snapshot *snap = check_build(path, bindings, true, &shared, &errors);
     int status = 1;
-    if (config == NULL)
-        survey_file(path, &errors);
-    if (snap != NULL && good) {
+    if (snap != NULL) {
         tell_warnings(&warnings, snap, true);
         if (!json)
             fputs(buf_text(&warnings), stderr);

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/ech_setting.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "base/unit.h"
@@ -52,6 +53,18 @@ static char *absolute(const char *path)
     return buf_text(&b);
 }
 
+/* The same of what is said of ECH. */
+static char *absolute_ech(const char *text)
+{
+    struct buf b = {0};
+    struct ech_setting setting;
+    if (text == NULL)
+        return NULL;
+    if (!ech_setting_read(text, &setting) || ech_setting_put_absolute(&b, &setting) != 0)
+        CHECK(buf_printf(&b, "%s", text)); /* it is refused later, with a text */
+    return buf_text(&b);
+}
+
 int share_settings_make(struct share_settings *ret, const struct client_settings *client, int64_t idle,
                         struct err *err)
 {
@@ -59,6 +72,8 @@ int share_settings_make(struct share_settings *ret, const struct client_settings
     *ret = (struct share_settings){.client = *client, .idle = idle};
     ret->client.cert = ret->cert = absolute(client->cert);
     ret->client.key = ret->key = absolute(client->key);
+    ret->client.doh_ca = ret->doh_ca = absolute(client->doh_ca);
+    ret->client.ech = ret->ech = absolute_ech(client->ech);
     ret->ca = system_ca ? NULL : absolute(client->ca);
     ret->client.ca = system_ca ? client->ca : ret->ca;
     return share_place(&ret->client, ret->path, err);
@@ -69,6 +84,8 @@ void share_settings_free(struct share_settings *s)
     free(s->cert);
     free(s->key);
     free(s->ca);
+    free(s->ech);
+    free(s->doh_ca);
 }
 
 /* The carrier has read the files some time ago; meanwhile they may have been opened to others, or taken away.
@@ -116,7 +133,7 @@ static void put_option(char **argv, size_t *n, const char *flag, const char *val
 _Noreturn static void become(const struct share_settings *s, int listener)
 {
     char idle[32];
-    char *argv[24] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
+    char *argv[30] = {(char *)(uintptr_t) "cardea", (char *)(uintptr_t) "carry"};
     size_t n = 2;
     sigset_t none;
     int null = open("/dev/null", O_RDWR);
@@ -127,6 +144,9 @@ _Noreturn static void become(const struct share_settings *s, int listener)
     put_option(argv, &n, "--cert", s->client.cert);
     put_option(argv, &n, "--key", s->client.key);
     put_option(argv, &n, "--ca", s->client.ca);
+    put_option(argv, &n, "--ech", s->client.ech);
+    put_option(argv, &n, "--doh", s->client.doh);
+    put_option(argv, &n, "--doh-ca", s->client.doh_ca);
     put_option(argv, &n, "--transport", transport_word(s->client.transport));
     put_option(argv, &n, "--idle", idle);
     sigemptyset(&none);

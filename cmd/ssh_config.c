@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/ech_setting.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/connect_settings.h"
@@ -23,7 +24,7 @@ static const struct option options[] = {
 
 static bool is_file(enum connect_setting which, const char *value)
 {
-    return which == SETTING_CERT || which == SETTING_KEY ||
+    return which == SETTING_CERT || which == SETTING_KEY || which == SETTING_DOH_CA ||
            ((which == SETTING_CA || which == SETTING_SERVICE_CA) && strcmp(value, CONFIG_TRUST_SYSTEM) != 0);
 }
 
@@ -51,7 +52,16 @@ static int put_setting(struct buf *command, enum connect_setting which, const ch
 {
     struct buf path = {0};
     int status = CMD_OK;
+    struct ech_setting ech;
     buf_printf(command, " %s ", connect_setting_flag(which));
+    if (which == SETTING_ECH && ech_setting_read(value, &ech)) {
+        if (ech_setting_put_absolute(&path, &ech) != 0)
+            status = cmd_failed("--ech: cannot find where %s is", value);
+        else
+            status = put_word(command, buf_text(&path));
+        buf_free(&path);
+        return status;
+    }
     if (!is_file(which, value))
         return put_word(command, value);
     if (file_put_absolute(&path, value) != 0 || access(buf_text(&path), R_OK) != 0)

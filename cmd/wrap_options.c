@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/ech_setting.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
@@ -46,6 +47,9 @@ static const struct {
     {"chat", ONE, CLIENT, offsetof(struct wrap_options, chat)},
     {"ca", ONE, CLIENT, offsetof(struct wrap_options, ca)},
     {"expect", MANY, CLIENT, offsetof(struct wrap_options, expect)},
+    {"ech", ONE, CLIENT, offsetof(struct wrap_options, ech)},
+    {"doh", ONE, CLIENT, offsetof(struct wrap_options, doh)},
+    {"doh-ca", ONE, CLIENT, offsetof(struct wrap_options, doh_ca)},
 };
 
 static int keep(size_t row, char *value, struct wrap_options *o)
@@ -301,6 +305,17 @@ static void put_expectations(struct writing *w, const struct wrap_options *o)
         put(w, "ca", "        trust: system");
 }
 
+/* The path in it is made absolute where others are. */
+static void put_ech(struct writing *w, const char *value)
+{
+    struct ech_setting setting;
+    struct buf text = {0};
+    bool absolute =
+        w->absolute && ech_setting_read(value, &setting) && ech_setting_put_absolute(&text, &setting) == 0;
+    put_value(w, "ech", "        ech: ", absolute ? buf_text(&text) : value);
+    buf_free(&text);
+}
+
 static void put_client_route(struct writing *w, const struct wrap_options *o)
 {
     put(w, NULL, "    forward:");
@@ -314,6 +329,8 @@ static void put_client_route(struct writing *w, const struct wrap_options *o)
         put_path(w, "key", "        key: ", o->key.v[0]);
     }
     put_list(w, "alpn", "        ", &o->alpn, put_value);
+    if (o->ech != NULL)
+        put_ech(w, o->ech);
     if (protocol_of(o) != NULL)
         put_value(w, o->chat != NULL ? "chat" : "starttls", "        starttls: ", protocol_of(o));
 }
@@ -393,9 +410,21 @@ static void put_protocol(struct writing *w, const struct wrap_options *o)
         put_path(w, "starttls", "    file: ", o->starttls);
 }
 
+static void put_resolver(struct writing *w, const struct wrap_options *o)
+{
+    if (o->doh == NULL && o->doh_ca == NULL)
+        return;
+    put(w, "doh", "doh:");
+    if (o->doh != NULL)
+        put_value(w, "doh", "  url: ", o->doh);
+    if (o->doh_ca != NULL)
+        put_path(w, "doh-ca", "  ca: ", o->doh_ca);
+}
+
 /* A door that is printed has what any door has. */
 static void put_surroundings(struct writing *w, const struct wrap_options *o)
 {
+    put_resolver(w, o);
     if (o->audit != NULL) {
         put(w, NULL, "audit:");
         put_path(w, "audit", "  file: ", o->audit);

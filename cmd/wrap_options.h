@@ -27,10 +27,13 @@ struct wrap_options {
     struct wrap_many allow;
     struct wrap_many expect; /* client: what the server must prove: a name, KIND=VALUE, any */
     const char *ca;          /* client: who may vouch for the server */
-    const char *clients;     /* server: who may vouch for clients */
-    bool optional;           /* ... who may as well show nothing */
-    const char *starttls;    /* a protocol, or with a '/' or '.' in it a file */
-    const char *chat;        /* client: a script of chat(8) in its place */
+    const char *ech;         /* client: what to offer of Encrypted ClientHello */
+    const char *doh;         /* ... and who tells the configs for it, and who may vouch for him */
+    const char *doh_ca;
+    const char *clients;  /* server: who may vouch for clients */
+    bool optional;        /* ... who may as well show nothing */
+    const char *starttls; /* a protocol, or with a '/' or '.' in it a file */
+    const char *chat;     /* client: a script of chat(8) in its place */
     bool plaintext;
     const char *proxy; /* the version of a PROXY header, or NULL */
     bool headers;

@@ -116,6 +116,7 @@ static bool format(struct buf *out, const struct audit_record *r)
            field(out, "outer_sni", r->outer_sni) && field(out, "alpn", r->alpn) &&
            word(out, "route", r->route) && word(out, "action", r->action) && negotiated(out, r) &&
            word(out, "verifies", r->verifies) && field(out, "ja4", r->ja4) &&
+           word(out, "offers_groups", r->offers_groups) && word(out, "offers_ciphers", r->offers_ciphers) &&
            word(out, "identity", r->identity) && field(out, "target", r->target) &&
            word(out, "backend", r->backend) && word(out, "backend_tls", r->backend_tls) &&
            word(out, "agent", r->agent) && word(out, "offer", r->offer) && word(out, "rule", r->rule) &&
@@ -125,11 +126,12 @@ static bool format(struct buf *out, const struct audit_record *r)
 }
 
 /* Texts from outside that a line has at most, and what each may take in a line that is too long; the rest of
- * the line takes less than 1 KiB. */
+ * the line takes less than OTHERS. */
 #define LONG_TEXTS 13
-#define CUT_TEXT 232
+#define CUT_TEXT 192
+#define OTHERS 1536
 #define ELLIPSIS "\xe2\x80\xa6"
-_Static_assert(LONG_TEXTS *(CUT_TEXT + sizeof(ELLIPSIS)) + 1024 < AUDIT_LINE_MAX, "it fits then");
+_Static_assert(LONG_TEXTS *(CUT_TEXT + sizeof(ELLIPSIS)) + OTHERS < AUDIT_LINE_MAX, "it fits then");
 
 struct cutter {
     char space[LONG_TEXTS][CUT_TEXT + sizeof(ELLIPSIS)];

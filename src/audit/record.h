@@ -42,6 +42,8 @@ struct audit_record {
     bool tls;             /* `resumed` is known */
     bool resumed;
     struct str ja4;
+    const char *offers_groups;  /* of those that a configuration may name: what the client offers ... */
+    const char *offers_ciphers; /* ... by code point */
     const char *identity;
     struct str target;
     const char *backend;     /* the one that was used, or tried last */

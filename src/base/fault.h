@@ -9,6 +9,7 @@ enum fault {
     FAULT_NOT_TLS,        /* it speaks no TLS */
     FAULT_UNKNOWN_ISSUER, /* nobody whom we trust has issued its certificate */
     FAULT_OTHER_NAME,     /* its certificate is good, and for another name */
+    FAULT_ECH,            /* it has refused Encrypted ClientHello, and proven its public name */
 };
 
 #endif

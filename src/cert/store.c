@@ -343,6 +343,24 @@ const char *cert_kind_word(enum cert_key_kind kind)
                                 : key_kind_name(kinds[kind]); /* of RSA the size makes no difference */
 }
 
+static void add_sigalgs(const uint16_t *from, size_t len, uint16_t *ret, size_t *n)
+{
+    for (size_t i = 0; i < len && from[i] != 0; i++)
+        if (!any_of(&from[i], 1, ret, *n))
+            ret[(*n)++] = from[i];
+}
+
+size_t cert_kind_sigalgs(enum cert_key_kind kind, uint16_t ret[CERT_KIND_SIGALGS_MAX])
+{
+    const struct cert_key_row *row = &cert_key_rows[kind];
+    size_t n = 0;
+    _Static_assert(ARRAY_LEN(row->tls13) + ARRAY_LEN(row->tls12) <= CERT_KIND_SIGALGS_MAX, "all have room");
+    add_sigalgs(row->tls13, ARRAY_LEN(row->tls13), ret, &n);
+    if (row->rsa_cipher) /* of the others those of TLS 1.3 do for TLS 1.2 */
+        add_sigalgs(row->tls12, ARRAY_LEN(row->tls12), ret, &n);
+    return n;
+}
+
 bool cert_put_kinds(struct buf *out, unsigned kinds)
 {
     bool ok = true, first = true;

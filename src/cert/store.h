@@ -53,6 +53,11 @@ const struct cert *cert_select_exact(const struct cert_store *store, const struc
 /* With which kinds of key can the client verify who we are? A bit for each, from enum cert_key_kind. */
 unsigned cert_kinds_verified(const struct cert_query *query);
 
+/* The signature algorithms by which a client says that it can verify that kind of key, and no more than it
+ * has to say for that. Returns how many. */
+#define CERT_KIND_SIGALGS_MAX 9
+size_t cert_kind_sigalgs(enum cert_key_kind kind, uint16_t ret[CERT_KIND_SIGALGS_MAX]);
+
 /* "P-256", "RSA", "Ed25519", "ML-DSA-44". */
 const char *cert_kind_word(enum cert_key_kind kind);
 

@@ -105,6 +105,12 @@ int trust_verify(const struct trust *trust, const struct stack_st_CRYPTO_BUFFER 
 struct buf;
 int trust_verify_pem(const struct trust *trust, const struct buf *pem, int64_t now, struct err *err);
 
+/* Whom a client's chain in PEM, leaf first, would prove. Owned by the caller; NULL with the reason in `err`,
+ * and what else is to be known of it in `ret`. */
+struct identity;
+struct identity *trust_identity_pem(const struct trust *trust, const struct buf *pem, int64_t now,
+                                    struct trust_refusal *ret, struct err *err);
+
 /* The second, since 1970, from which on trust_verify() finds the leaf of a chain expired: its notAfter.
  * INT64_MIN when that cannot be read. */
 int64_t trust_expires(const struct stack_st_CRYPTO_BUFFER *chain);

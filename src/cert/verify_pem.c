@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "cert/identity.h"
 #include "cert/pem.h"
 #include "cert/trust_internal.h"
 
@@ -42,4 +43,24 @@ int trust_verify_pem(const struct trust *trust, const struct buf *pem, int64_t n
         done = trust_verify(trust, chain, TRUST_SERVER, NULL, now, NULL, err);
     sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
     return done < 0 ? -1 : 0;
+}
+
+struct identity *trust_identity_pem(const struct trust *trust, const struct buf *pem, int64_t now,
+                                    struct trust_refusal *ret, struct err *err)
+{
+    STACK_OF(CRYPTO_BUFFER) *chain = sk_CRYPTO_BUFFER_new_null();
+    struct identity *id = NULL;
+    CHECK(chain != NULL);
+    *ret = (struct trust_refusal){.alert = ALERT_BAD_CERTIFICATE};
+    int done = trust_read_pem(pem, TRUST_CHAIN_MAX, chain, err);
+    if (done == 0 && sk_CRYPTO_BUFFER_num(chain) == 0)
+        done = err_set(err, "no certificate in PEM");
+    if (done == 0)
+        done = trust_verify(trust, chain, TRUST_CLIENT, NULL, now, ret, err);
+    if (done == 0) {
+        const CRYPTO_BUFFER *leaf = sk_CRYPTO_BUFFER_value(chain, 0);
+        id = identity_from_der(CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf), err);
+    }
+    sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
+    return id;
 }

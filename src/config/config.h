@@ -277,6 +277,13 @@ struct config_pins {
 enum config_backend_verify { CONFIG_VERIFY_CHAIN, CONFIG_VERIFY_ANY };
 
 /* How to speak TLS to a backend. Versions and groups that it leaves out are filled in from the door's. */
+/* A resolver that is asked by DNS over HTTPS. */
+struct config_doh {
+    struct config_head head;
+    struct config_text url;
+    struct config_text ca; /* NULL: the system's */
+};
+
 struct config_backend_tls {
     struct config_head head;
     struct config_text name;   /* what its certificate must name; NULL: the host of the address */
@@ -291,6 +298,7 @@ struct config_backend_tls {
     struct config_text certificate; /* ours, with key; NULL: none */
     struct config_text key;
     struct config_texts alpn;
+    struct config_text ech;      /* base/ech_setting.h; NULL: GREASE */
     struct config_text starttls; /* a protocol's name; NULL: TLS begins at once */
     bool resume;
     size_t spares;
@@ -667,6 +675,7 @@ struct config {
     struct config_audit audit;
     struct config_admin admin;
     struct config_ech *ech;         /* NULL: no ClientHello is decrypted */
+    struct config_doh *doh;         /* NULL: no resolver is asked for ECHConfigs */
     struct config_ca *ca;           /* NULL: none */
     struct config_staging *staging; /* NULL: nobody sees candidates */
     struct config_store *store;
@@ -683,6 +692,9 @@ struct client_config {
     struct config_text service_ca;
     struct config_text name;
     enum transport transport;
+    struct config_text ech; /* base/ech_setting.h; NULL: nothing is said */
+    struct config_text doh; /* the URL of a resolver (RFC 8484) */
+    struct config_text doh_ca;
     bool share;
     struct config_store *store;
 };
@@ -728,6 +740,9 @@ struct expose_config {
     struct config_text ca;
     struct config_text name;
     enum transport transport;
+    struct config_text ech; /* as in client_config */
+    struct config_text doh;
+    struct config_text doh_ca;
     struct config_text state; /* NULL: not said */
     struct config_services services;
     struct config_store *store;

@@ -97,6 +97,7 @@ static const struct schema_name first_bytes[] = {
 #define NAME .type = &value_name
 #define PATH .type = &value_path
 #define OUTPUT .type = &value_output
+#define ECH_SETTING .type = &value_ech_setting
 #define BOOL .type = &value_bool
 #define SNI .type = &value_sni
 #define HOST_PATTERN .type = &value_host_pattern

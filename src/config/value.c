@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/ech_setting.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -147,6 +148,26 @@ static int read_enum(const struct schema_value *v, void *ret, struct err *err)
     return value_refuse(v, err, "expected one of %s%s", names, str_hint(v->text, list, hint));
 }
 
+static int read_ech_setting(const struct schema_value *v, void *ret, struct err *err)
+{
+    struct ech_setting setting;
+    struct config_text text;
+    if (!ech_setting_read(v->text, &setting))
+        return value_refuse(v, err, "expected " ECH_SETTING_WORDS);
+    if (setting.wish != ECH_WISH_FILE)
+        return read_text(v, ret, err);
+    struct schema_value path = *v;
+    path.text = setting.path;
+    if (read_path(&path, &text, err) < 0)
+        return -1;
+    if (!setting.required)
+        return value_put_text(v, text.text, ret, err);
+    char *whole = store_alloc(v->store, strlen(ECH_SETTING_REQUIRE) + strlen(text.text) + 1, 1);
+    if (whole != NULL)
+        sprintf(whole, "%s%s", ECH_SETTING_REQUIRE, text.text);
+    return value_put_text(v, whole, ret, err);
+}
+
 /* Numbers */
 
 static const struct unit *units_of(const struct schema_type *type)
@@ -197,6 +218,7 @@ static int read_duration(const struct schema_value *v, void *ret, struct err *er
 const struct schema_type value_text = {"text", sizeof(struct config_text), read_text};
 const struct schema_type value_name = {"name", sizeof(struct config_text), read_name};
 const struct schema_type value_path = {"path", sizeof(struct config_text), read_path};
+const struct schema_type value_ech_setting = {"ECH", sizeof(struct config_text), read_ech_setting};
 const struct schema_type value_output = {"path or -", sizeof(struct config_text), read_output};
 const struct schema_type value_bool = {"true or false", sizeof(bool), read_bool};
 const struct schema_type value_integer = {"number", sizeof(size_t), read_count};

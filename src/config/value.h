@@ -6,11 +6,13 @@
 #include "base/unit.h"
 #include "config/schema.h"
 
-extern const struct schema_type value_text;     /* config_text */
-extern const struct schema_type value_name;     /* config_text: [A-Za-z0-9._-], at most 64 */
-extern const struct schema_type value_path;     /* config_text, joined to the file's directory; or of a
-                                                   credential */
-extern const struct schema_type value_output;   /* the same, but "-" stays */
+extern const struct schema_type value_text;   /* config_text */
+extern const struct schema_type value_name;   /* config_text: [A-Za-z0-9._-], at most 64 */
+extern const struct schema_type value_path;   /* config_text, joined to the file's directory; or of a
+                                                 credential */
+extern const struct schema_type value_output; /* the same, but "-" stays */
+extern const struct schema_type
+    value_ech_setting; /* config_text: base/ech_setting.h, a path in it joined likewise */
 extern const struct schema_type value_bool;     /* bool */
 extern const struct schema_type value_integer;  /* size_t, in the row's range */
 extern const struct schema_type value_size;     /* size_t, bytes, in the row's range */

@@ -347,7 +347,7 @@ static int verify_backend_tls(struct verify *v, const struct config_route *r, si
     if ((t->certificate.text == NULL) != (t->key.text == NULL))
         bad = wrong(v, t->head.at, "routes", i, key, "has '%s' but no '%s'; they go together",
                     t->key.text == NULL ? "certificate" : "key", t->key.text == NULL ? "key" : "certificate");
-    if (!verify_backend_tls_keys(r, &err))
+    if (!verify_backend_tls_keys(v->c, r, &err))
         bad = wrong(v, t->head.at, "routes", i, key, "%s", err.text);
     if (schema_given(&keys_backend_tls, t, "min_version") ||
         schema_given(&keys_backend_tls, t, "max_version"))

@@ -2,6 +2,10 @@
 #include "config/verify_backend_tls.h"
 
 #include <stddef.h>
+#include <string.h>
+
+#include "base/ech_setting.h"
+#include "base/hostname.h"
 
 /* The first key that asks something of the backend, or NULL. */
 static const char *expectation(const struct config_backend_tls *t)
@@ -68,8 +72,47 @@ static int verify_spares(const struct config_route *r, const struct config_backe
     return 0;
 }
 
-bool verify_backend_tls_keys(const struct config_route *r, struct err *err)
+/* The DNS is asked for the name that is sent. */
+static int verify_ech_names(const struct config_backend *b, struct err *err)
+{
+    for (size_t k = 0; k < b->to.n; k++) {
+        const char *name = b->tls->name.text != NULL ? b->tls->name.text : b->to.v[k].host;
+        if (name == NULL || hostname_check(name, strlen(name)) != HOSTNAME_OK)
+            return err_set(
+                err,
+                "has 'ech: %s', for which the DNS is asked, and for %s there is no name to ask for; "
+                "give it as 'name'",
+                b->tls->ech.text, b->to.v[k].text.text);
+    }
+    return 0;
+}
+
+static int verify_ech(const struct config *c, const struct config_backend *b, struct err *err)
+{
+    struct ech_setting setting;
+    const struct config_backend_tls *t = b->tls;
+    if (!ech_setting_read(t->ech.text, &setting) ||
+        (setting.wish != ECH_WISH_FILE && setting.wish != ECH_WISH_AUTO))
+        return 0;
+    if (t->max_version < CONFIG_TLS_1_3)
+        return err_set(err,
+                       "has 'ech: %s', and a 'max_version' below 1.3, the first that has Encrypted "
+                       "ClientHello; leave one out",
+                       t->ech.text);
+    if (setting.wish == ECH_WISH_FILE)
+        return 0;
+    if (c->doh == NULL)
+        return err_set(
+            err,
+            "has 'ech: %s', for which the DNS is asked, and there is no 'doh: {url: ...}' that says "
+            "whom to ask",
+            t->ech.text);
+    return verify_ech_names(b, err);
+}
+
+bool verify_backend_tls_keys(const struct config *c, const struct config_route *r, struct err *err)
 {
     const struct config_backend *b = config_route_backend(r);
-    return verify_expectations(b->tls, err) == 0 && verify_name(b, err) == 0 && verify_spares(r, b, err) == 0;
+    return verify_expectations(b->tls, err) == 0 && verify_name(b, err) == 0 && verify_ech(c, b, err) == 0 &&
+           verify_spares(r, b, err) == 0;
 }

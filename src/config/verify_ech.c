@@ -66,17 +66,26 @@ static int verify_publish(struct report *r, const struct config_ech *e)
     return bad;
 }
 
+static int verify_doh(struct report *r, const struct config_doh *d)
+{
+    if (d == NULL || d->url.text == NULL || strncmp(d->url.text, "https://", strlen("https://")) == 0)
+        return 0;
+    return report_add(r, d->url.at,
+                      "doh.url: found '%s', expected https://...: in the clear it would tell what ECH hides",
+                      d->url.text);
+}
+
 int verify_ech(struct report *r, const struct config *c)
 {
     const struct config_ech *e = c->ech;
+    int bad = verify_doh(r, c->doh);
     if (e == NULL)
-        return 0;
-    int bad = 0;
+        return bad;
     const char *name = e->public_name.text;
     enum hostname_fault fault = name == NULL ? HOSTNAME_OK : hostname_check(name, strlen(name));
     if (fault != HOSTNAME_OK)
-        bad = report_add(r, e->public_name.at, "ech.public_name: found '%s', expected a host name: %s", name,
-                         hostname_fault_text(fault));
+        bad |= report_add(r, e->public_name.at, "ech.public_name: found '%s', expected a host name: %s", name,
+                          hostname_fault_text(fault));
     if (e->keep / KEEP_MOST > e->rotate)
         bad |= report_add(r, e->head.at, "ech.keep: is more than %d times 'rotate': rotate less often",
                           KEEP_MOST);

@@ -8,46 +8,24 @@
 #include <openssl/mem.h>
 
 #include "base/check.h"
-#include "base/cursor.h"
-#include "base/hostname.h"
+#include "dns/wire.h"
 
 #define TYPE_SOA 6
 #define TYPE_TSIG 250
-#define CLASS_IN 1
 #define CLASS_NONE 254
 #define CLASS_ANY 255
 #define OPCODE_UPDATE 5
-#define FUDGE 300 /* seconds that clocks may differ by */
-#define HEADER_LEN 12
+#define FUDGE 300      /* seconds that clocks may differ by */
 #define RECORDS_MAX 64 /* of an answer: it repeats what was asked, no more */
-#define FLAG_ANSWER 0x8000u
-#define FLAG_CUT 0x0200u
 
 #define ALGORITHM "hmac-sha256"
 
 /* ---- writing ---- */
 
-/* A name in wire format and lower case, as signatures have it (RFC 4034, 6.2). */
-static void put_name(struct writer *w, const char *name)
-{
-    while (*name != '\0' && !w->full) {
-        size_t len = strcspn(name, ".");
-        if (len == 0 || len > HOSTNAME_LABEL_MAX) {
-            w->full = true;
-            return;
-        }
-        writer_uint(w, 1, len);
-        for (size_t i = 0; i < len; i++)
-            writer_uint(w, 1, (uint8_t)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]));
-        name += len + (name[len] == '.' ? 1 : 0);
-    }
-    writer_uint(w, 1, 0);
-}
-
 static void put_record(struct writer *w, const struct dns_update *u, unsigned class, uint32_t ttl,
                        struct str data)
 {
-    put_name(w, u->name);
+    dns_put_name(w, u->name);
     writer_uint(w, 2, u->type);
     writer_uint(w, 2, class);
     writer_uint(w, 4, ttl);
@@ -69,17 +47,17 @@ static void put_change(struct writer *w, const struct dns_update *u)
     if (changes[u->change].clears)
         put_record(w, u, CLASS_ANY, 0, (struct str){"", 0});
     if (changes[u->change].puts)
-        put_record(w, u, removes ? CLASS_NONE : CLASS_IN, removes ? 0 : u->ttl, u->data);
+        put_record(w, u, removes ? CLASS_NONE : DNS_CLASS_IN, removes ? 0 : u->ttl, u->data);
 }
 
 /* What is signed beside the message (RFC 8945, 4.3.3). */
 static void put_variables(struct writer *w, const struct dns_key *key, int64_t signed_at, unsigned error,
                           struct str other)
 {
-    put_name(w, key->name);
+    dns_put_name(w, key->name);
     writer_uint(w, 2, CLASS_ANY);
     writer_uint(w, 4, 0);
-    put_name(w, ALGORITHM);
+    dns_put_name(w, ALGORITHM);
     writer_uint(w, 6, (uint64_t)signed_at);
     writer_uint(w, 2, FUDGE);
     writer_uint(w, 2, error);
@@ -96,12 +74,12 @@ static bool sign(const struct dns_key *key, const uint8_t *data, size_t len, uin
 static void put_tsig(struct writer *w, const struct dns_update *u, const struct dns_key *key,
                      const uint8_t mac[DNS_MAC_LEN])
 {
-    put_name(w, key->name);
+    dns_put_name(w, key->name);
     writer_uint(w, 2, TYPE_TSIG);
     writer_uint(w, 2, CLASS_ANY);
     writer_uint(w, 4, 0);
     writer_uint(w, 2, sizeof(ALGORITHM) + 1 + 6 + 2 + 2 + DNS_MAC_LEN + 2 + 2 + 2);
-    put_name(w, ALGORITHM);
+    dns_put_name(w, ALGORITHM);
     writer_uint(w, 6, (uint64_t)u->now);
     writer_uint(w, 2, FUDGE);
     writer_uint(w, 2, DNS_MAC_LEN);
@@ -131,9 +109,9 @@ int dns_update_make(const struct dns_update *u, const struct dns_key *key, struc
     writer_uint(&w, 2, 0); /* prerequisites */
     writer_uint(&w, 2, (uint64_t)changes[u->change].clears + changes[u->change].puts);
     writer_uint(&w, 2, 0); /* further ones: the signature is counted once it is there */
-    put_name(&w, u->zone);
+    dns_put_name(&w, u->zone);
     writer_uint(&w, 2, TYPE_SOA);
-    writer_uint(&w, 2, CLASS_IN);
+    writer_uint(&w, 2, DNS_CLASS_IN);
     put_change(&w, u);
     writer_bytes(&s, ret->bytes, (size_t)(w.p - ret->bytes));
     put_variables(&s, key, u->now, 0, (struct str){"", 0});
@@ -142,27 +120,12 @@ int dns_update_make(const struct dns_update *u, const struct dns_key *key, struc
     put_tsig(&w, u, key, ret->mac);
     if (w.full)
         return err_set(err, "the message has more than %d bytes", DNS_UPDATE_MAX);
-    ret->bytes[HEADER_LEN - 1] = 1;
+    ret->bytes[DNS_HEADER_LEN - 1] = 1;
     ret->len = (size_t)(w.p - ret->bytes);
     return 0;
 }
 
 /* ---- reading ---- */
-
-/* Over a name, which may end in a pointer to another (RFC 1035, 4.1.4). */
-static bool skip_name(struct cursor *c)
-{
-    uint8_t len;
-    while (cursor_u8(c, &len)) {
-        if (len == 0)
-            return true;
-        if ((len & 0xc0) == 0xc0)
-            return cursor_skip(c, 1);
-        if (len > HOSTNAME_LABEL_MAX || !cursor_skip(c, len))
-            return false;
-    }
-    return false;
-}
 
 /* A name that is not compressed is this one: so a TSIG's are (RFC 8945, 4.2). */
 static bool take_name(struct cursor *c, const char *name)
@@ -170,7 +133,7 @@ static bool take_name(struct cursor *c, const char *name)
     uint8_t mine[HOSTNAME_MAX + 2], len;
     struct writer w = writer_of(mine, sizeof(mine));
     const uint8_t *p;
-    put_name(&w, name);
+    dns_put_name(&w, name);
     if (w.full || !cursor_bytes(c, (size_t)(w.p - mine), &p))
         return false;
     for (size_t at = 0; at < (size_t)(w.p - mine); at += 1 + (size_t)len) {
@@ -203,37 +166,25 @@ static bool read_tsig(struct cursor *c, const struct dns_key *key, struct tsig *
            cursor_left(&data) == 0;
 }
 
-struct header {
-    uint64_t id, flags, counts[4];
-};
-
-static bool read_header(struct cursor *c, struct header *ret)
-{
-    bool ok = cursor_uint(c, 2, &ret->id) && cursor_uint(c, 2, &ret->flags);
-    for (size_t i = 0; i < ARRAY_LEN(ret->counts); i++)
-        ok = ok && cursor_uint(c, 2, &ret->counts[i]);
-    return ok;
-}
-
 /* To the last record, which is to be the signature. */
-static bool skip_to_last(struct cursor *c, const struct header *h)
+static bool skip_to_last(struct cursor *c, const struct dns_header *h)
 {
     uint64_t records = h->counts[1] + h->counts[2] + h->counts[3];
     struct cursor data;
     if (h->counts[3] == 0 || records > RECORDS_MAX || h->counts[0] > RECORDS_MAX)
         return false;
     for (uint64_t i = 0; i < h->counts[0]; i++)
-        if (!skip_name(c) || !cursor_skip(c, 4))
+        if (!dns_skip_name(c) || !cursor_skip(c, 4))
             return false;
     for (uint64_t i = 0; i + 1 < records; i++)
-        if (!skip_name(c) || !cursor_skip(c, 8) || !cursor_vector(c, 2, &data))
+        if (!dns_skip_name(c) || !cursor_skip(c, 8) || !cursor_vector(c, 2, &data))
             return false;
     return true;
 }
 
 /* Is it signed, for this request, now? (RFC 8945, 5.4.1) */
 static bool is_signed(const struct dns_request *request, const struct dns_key *key, struct str answer,
-                      const struct header *h, const struct tsig *t, int64_t now)
+                      const struct dns_header *h, const struct tsig *t, int64_t now)
 {
     size_t cap = 2 + DNS_MAC_LEN + t->at + 2 * DNS_UPDATE_MAX;
     uint8_t mac[DNS_MAC_LEN], *bytes = malloc(cap);
@@ -243,13 +194,13 @@ static bool is_signed(const struct dns_request *request, const struct dns_key *k
     writer_uint(&w, 2, DNS_MAC_LEN);
     writer_bytes(&w, request->mac, DNS_MAC_LEN);
     writer_uint(&w, 2, t->id);
-    writer_bytes(&w, answer.p + 2, HEADER_LEN - 4);
+    writer_bytes(&w, answer.p + 2, DNS_HEADER_LEN - 4);
     writer_uint(&w, 2, h->counts[3] - 1);
-    writer_bytes(&w, answer.p + HEADER_LEN, t->at - HEADER_LEN);
-    put_name(&w, key->name);
+    writer_bytes(&w, answer.p + DNS_HEADER_LEN, t->at - DNS_HEADER_LEN);
+    dns_put_name(&w, key->name);
     writer_uint(&w, 2, CLASS_ANY);
     writer_uint(&w, 4, 0);
-    put_name(&w, ALGORITHM);
+    dns_put_name(&w, ALGORITHM);
     writer_uint(&w, 6, t->signed_at);
     writer_uint(&w, 2, t->fudge);
     writer_uint(&w, 2, t->error);
@@ -264,11 +215,9 @@ static bool is_signed(const struct dns_request *request, const struct dns_key *k
 
 static enum dns_result refused(unsigned code, struct err *err)
 {
-    static const char *const words[] = {
-        [1] = "FORMERR",  [2] = "SERVFAIL", [3] = "NXDOMAIN", [4] = "NOTIMP",  [5] = "REFUSED",
-        [6] = "YXDOMAIN", [7] = "YXRRSET",  [8] = "NXRRSET",  [9] = "NOTAUTH", [10] = "NOTZONE"};
-    if (code < ARRAY_LEN(words) && words[code] != NULL)
-        err_set(err, "the name server answers %s%s", words[code],
+    const char *word = dns_code_word(code);
+    if (word != NULL)
+        err_set(err, "the name server answers %s%s", word,
                 code == 9    ? ": it does not have the zone, or not the key"
                 : code == 5  ? ": the key may not change that record"
                 : code == 10 ? ": the record is not in the zone"
@@ -295,12 +244,12 @@ enum dns_result dns_update_read(const struct dns_request *request, const struct 
                                 struct str answer, int64_t now, struct err *err)
 {
     struct cursor c = cursor_of(answer.p, answer.len), mine = cursor_of(request->bytes, request->len);
-    struct header h, asked;
+    struct dns_header h, asked;
     struct tsig t = {.at = 0};
-    if (!read_header(&c, &h) || !read_header(&mine, &asked) || h.id != asked.id ||
-        (h.flags & FLAG_ANSWER) == 0 || (h.flags >> 11 & 15) != OPCODE_UPDATE)
+    if (!dns_read_header(&c, &h) || !dns_read_header(&mine, &asked) || h.id != asked.id ||
+        (h.flags & DNS_FLAG_ANSWER) == 0 || (h.flags >> 11 & 15) != OPCODE_UPDATE)
         return DNS_NOT_OURS;
-    if ((h.flags & FLAG_CUT) != 0)
+    if ((h.flags & DNS_FLAG_CUT) != 0)
         return DNS_CUT;
     if (!skip_to_last(&c, &h))
         return DNS_NOT_OURS;
@@ -311,5 +260,5 @@ enum dns_result dns_update_read(const struct dns_request *request, const struct 
         return refused_signature(t.error, err);
     if (!is_signed(request, key, answer, &h, &t, now))
         return DNS_NOT_OURS;
-    return (h.flags & 15) == 0 ? DNS_DONE : refused((unsigned)(h.flags & 15), err);
+    return dns_code(&h) == 0 ? DNS_DONE : refused(dns_code(&h), err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Telling people what the table does, rule by rule in order of precedence. */
+/* Telling people what the table does, rule by rule in order of precedence: with all that may come, and with
+ * one connection. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,14 +66,21 @@ static int tell(struct explain *x, const struct rule *r, const char *sni, size_t
     return 0;
 }
 
-/* The rules of one set for one pattern. */
-static int tell_set(struct explain *x, uint32_t set, const char *sni)
+/* Put the rules of a set in order; returns how many there are. */
+static uint32_t order_set(struct explain *x, uint32_t set)
 {
     CHECK(set < x->t->sets_len);
     uint32_t count = x->t->sets[set];
     CHECK(count <= x->t->rule_count);
     memcpy(x->order, x->t->sets + set + 1, count * sizeof(*x->order));
     qsort_r(x->order, count, sizeof(*x->order), compare_rules, (void *)(uintptr_t)x->t);
+    return count;
+}
+
+/* The rules of one set for one pattern. */
+static int tell_set(struct explain *x, uint32_t set, const char *sni)
+{
+    uint32_t count = order_set(x, set);
     for (uint32_t i = 0; i < count; i++)
         if (tell(x, x->t->rules + x->order[i], sni, 0) != 0)
             return -1;
@@ -163,5 +171,120 @@ int route_explain(const struct route_table *t, void (*each)(void *arg, const str
     free(x.order);
     buf_free(&x.alpn);
     buf_free(&x.sni);
+    return rc;
+}
+
+/* ---- with one connection ---- */
+
+struct trace {
+    struct explain x; /* but for its `each` and `arg` */
+    const struct route_query *q;
+    void (*each)(void *arg, const struct route_trial *trial);
+    void *arg;
+    bool *told; /* of each rule, under some pattern */
+    bool taken; /* a rule has taken the connection */
+};
+
+static int tell_trial(struct trace *r, uint32_t rule, const char *sni, enum route_verdict verdict)
+{
+    const struct rule *of = r->x.t->rules + rule;
+    if (!alpn_text(&r->x, of))
+        return -1;
+    r->told[rule] = true;
+    r->each(r->arg, &(struct route_trial){.route = of->id,
+                                          .name = of->name,
+                                          .sni = sni,
+                                          .alpn = (const char *)r->x.alpn.data,
+                                          .verdict = verdict});
+    return 0;
+}
+
+/* Which of the first rules in order would take it? ROUTE_NONE: none. */
+static uint32_t best_of(const struct trace *r, uint32_t count)
+{
+    uint32_t best = 0, found = ROUTE_NONE, rank;
+    struct str alpn;
+    for (uint32_t i = 0; i < count; i++) {
+        enum route_verdict v = rule_judge(r->x.t, r->x.t->rules + r->x.order[i], r->q, &alpn, &rank);
+        if (v == ROUTE_TAKES && rank > best) {
+            best = rank;
+            found = r->x.order[i];
+        }
+    }
+    return found;
+}
+
+/* The rules of one pattern, which holds. */
+static int trace_set(struct trace *r, uint32_t set, const char *sni)
+{
+    const struct route_table *t = r->x.t;
+    uint32_t count = order_set(&r->x, set), best = best_of(r, count), rank;
+    struct str alpn;
+    int rc = 0;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        uint32_t rule = r->x.order[i];
+        enum route_verdict v = rule_judge(t, t->rules + rule, r->q, &alpn, &rank);
+        bool later = v == ROUTE_TAKES && (r->taken || rule != best);
+        rc = tell_trial(r, rule, sni, later ? ROUTE_COMES_LATER : v);
+    }
+    r->taken = r->taken || best != ROUTE_NONE;
+    return rc;
+}
+
+static int trace_pattern(struct trace *r, const struct split *s, enum name_kind kind, size_t skip)
+{
+    uint32_t set = pattern_set(r->x.t, s, kind, skip);
+    if (set == 0)
+        return 0;
+    size_t start = s->starts[skip];
+    r->x.sni.len = 0;
+    bool ok = buf_printf(&r->x.sni, "%s%.*s", kind == NAME_ONE ? "*." : "**.", (int)(s->name.len - start),
+                         s->name.p + start);
+    return ok && buf_text(&r->x.sni) != NULL ? trace_set(r, set, (const char *)r->x.sni.data) : -1;
+}
+
+/* As find_by_name() in route.c, but to the end. */
+static int trace_name(struct trace *r)
+{
+    const struct route_table *t = r->x.t;
+    char name[NAME_MAX_LEN + 1];
+    struct split s = {.name = r->q->sni};
+    if (s.name.p[s.name.len - 1] == '.')
+        s.name.len--;
+    if (s.name.len == 0 || s.name.len > NAME_MAX_LEN)
+        return 0;
+    str_copy(name, sizeof(name), s.name.p, s.name.len);
+    s.labels = name_labels(s.name.p, s.name.len, s.starts);
+    uint32_t exact = digests_get(&t->exact, digests_seek(&t->exact, s.name.p, s.name.len));
+    int rc = trace_set(r, exact, name);
+    if (rc == 0)
+        rc = trace_pattern(r, &s, NAME_ONE, 1);
+    for (size_t skip = 1; skip < s.labels && rc == 0; skip++)
+        rc = trace_pattern(r, &s, NAME_MANY, skip);
+    return rc;
+}
+
+int route_trace(const struct route_table *t, const struct route_query *q,
+                void (*each)(void *arg, const struct route_trial *trial), void *arg)
+{
+    CHECK_MAGIC(t, ROUTE_TABLE_MAGIC);
+    CHECK(q->kind < ROUTE_KINDS_MAX);
+    struct trace r = {.x = {.t = t}, .q = q, .each = each, .arg = arg};
+    bool named = q->sni.p != NULL && q->sni.len > 0;
+    r.told = calloc((size_t)t->rule_count + 1, sizeof(*r.told));
+    r.x.order = calloc((size_t)t->rule_count + 1, sizeof(*r.x.order));
+    int rc = r.told == NULL || r.x.order == NULL ? -1
+             : named                             ? trace_name(&r)
+                                                 : trace_set(&r, t->none, "none");
+    if (rc == 0)
+        rc = trace_set(&r, t->any, "any");
+    for (uint32_t i = 0; i < t->rule_count && rc == 0; i++)
+        if (!r.told[i])
+            rc = tell_trial(&r, i, NULL, ROUTE_OTHER_NAME);
+    CHECK(rc != 0 || r.taken == (route_find(t, q).route != ROUTE_NONE));
+    free(r.told);
+    free(r.x.order);
+    buf_free(&r.x.alpn);
+    buf_free(&r.x.sni);
     return rc;
 }

@@ -59,6 +59,19 @@ static bool listens_on(const struct rule *r, uint32_t listener)
     return listener < ROUTE_LISTENERS_MAX && (r->listeners[listener / 64] >> (listener % 64) & 1) != 0;
 }
 
+enum route_verdict rule_judge(const struct route_table *t, const struct rule *r, const struct route_query *q,
+                              struct str *ret_alpn, uint32_t *ret_rank)
+{
+    *ret_rank = 0;
+    if ((r->kinds >> q->kind & 1) == 0)
+        return ROUTE_OTHER_KIND;
+    if (r->names_listener && !listens_on(r, q->listener))
+        return ROUTE_OTHER_LISTENER;
+    uint32_t rank = alpn_rank(t, r, q, ret_alpn);
+    *ret_rank = rank | (rank != 0 && r->names_listener ? 1 : 0);
+    return rank == 0 ? ROUTE_OTHER_ALPN : ROUTE_TAKES;
+}
+
 /* The best rule of one set. The builder has seen to it that no two are equally good. */
 static struct route_match pick(const struct route_table *t, uint32_t set, const struct route_query *q)
 {
@@ -69,14 +82,9 @@ static struct route_match pick(const struct route_table *t, uint32_t set, const 
     for (uint32_t left = *member++; left > 0; left--, member++) {
         CHECK(*member < t->rule_count);
         const struct rule *r = t->rules + *member;
-        if ((r->kinds >> q->kind & 1) == 0)
-            continue;
-        if (r->names_listener && !listens_on(r, q->listener))
-            continue;
         struct str alpn;
-        uint32_t rank = alpn_rank(t, r, q, &alpn);
-        rank |= rank != 0 && r->names_listener ? 1 : 0;
-        if (rank > best) {
+        uint32_t rank;
+        if (rule_judge(t, r, q, &alpn, &rank) == ROUTE_TAKES && rank > best) {
             best = rank;
             match = (struct route_match){r->id, alpn};
         }
@@ -84,16 +92,7 @@ static struct route_match pick(const struct route_table *t, uint32_t set, const 
     return match;
 }
 
-/* A name, and where its labels begin; no labels where it is none that a pattern can hold. */
-struct split {
-    struct str name;
-    uint8_t starts[NAME_MAX_LABELS];
-    size_t labels;
-};
-
-/* The set of the pattern of this kind that holds the name by all but its first `skip` labels. */
-static uint32_t pattern_set(const struct route_table *t, const struct split *s, enum name_kind kind,
-                            size_t skip)
+uint32_t pattern_set(const struct route_table *t, const struct split *s, enum name_kind kind, size_t skip)
 {
     if (skip >= s->labels || !depths_have(kind == NAME_ONE ? &t->one : &t->many, s->labels - skip))
         return 0;

@@ -108,6 +108,30 @@ struct route_row {
 int route_explain(const struct route_table *t, void (*each)(void *arg, const struct route_row *row),
                   void *arg);
 
+/* What becomes of one rule in a lookup. The first thing that stands in the way, in this order. */
+enum route_verdict {
+    ROUTE_TAKES,      /* the connection */
+    ROUTE_OTHER_NAME, /* none of its names holds */
+    ROUTE_OTHER_KIND, /* of first bytes */
+    ROUTE_OTHER_LISTENER,
+    ROUTE_OTHER_ALPN,
+    ROUTE_COMES_LATER, /* it would take it, but another has precedence */
+};
+
+struct route_trial {
+    uint32_t route;
+    const char *name; /* of the route */
+    const char *sni;  /* the name or pattern that holds, "none" or "any"; NULL: ROUTE_OTHER_NAME */
+    const char *alpn; /* "h2, acme*" or "any" */
+    enum route_verdict verdict;
+};
+
+/* Look a connection up as route_find() does and call `each` with every rule in the order of precedence of
+ * names: a rule once for each of its patterns that hold, those of which none does at the end. The texts live
+ * during the call only. -1 when memory is out. */
+int route_trace(const struct route_table *t, const struct route_query *q,
+                void (*each)(void *arg, const struct route_trial *trial), void *arg);
+
 /* Distinct server names and patterns in the table, and the bytes of heap it takes. */
 size_t route_table_names(const struct route_table *t);
 size_t route_table_bytes(const struct route_table *t);

@@ -62,6 +62,21 @@ struct route_table {
     struct buf alpn_text;
 };
 
+/* A name, and where its labels begin; no labels where it is none that a pattern can hold. */
+struct split {
+    struct str name;
+    uint8_t starts[NAME_MAX_LABELS];
+    size_t labels;
+};
+
+/* The set of the pattern of this kind that holds the name by all but its first `skip` labels; 0: none. */
+uint32_t pattern_set(const struct route_table *t, const struct split *s, enum name_kind kind, size_t skip);
+
+/* One rule against a query, its names aside: ROUTE_TAKES with the protocol that fits and how well (bigger is
+ * better), or what stands in the way. */
+enum route_verdict rule_judge(const struct route_table *t, const struct rule *r, const struct route_query *q,
+                              struct str *ret_alpn, uint32_t *ret_rank);
+
 static inline bool depths_have(const struct depths *d, size_t labels)
 {
     return labels < 128 && (d->bits[labels / 64] >> (labels % 64) & 1) != 0;

@@ -239,15 +239,8 @@ static enum session_state judge_visit(struct session *s, const struct link_peer 
 /* May it use the route at all? False with the step that says no. */
 static bool may_use_route(struct session *s, enum session_state *ret_next)
 {
-    const struct policy *policy = s->epoch->snap->policy;
-    const struct identity *who = session_identity(s);
-    bool tunnel = session_is_tunnel(s);
-    if (!s->route->ask_policy)
-        return true;
-    struct policy_verdict v = tunnel ? policy_use_tunnel(policy, session_route_id(s), who)
-                                     : policy_use_route(policy, session_route_id(s), who);
-    bool settled_later = tunnel && v.rule == NULL; /* the target will name the rule, or the nearest */
-    if (v.effect == POLICY_ALLOW || settled_later)
+    struct policy_verdict v;
+    if (routing_admits(s->epoch->snap, s->route, session_identity(s), &v))
         return true;
     *ret_next = refuse_route(s, &v);
     return false;

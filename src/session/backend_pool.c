@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "session/backend_ech.h"
 #include "session/dial.h"
 #include "session/worker.h"
 #include "starttls/starttls.h"
@@ -19,6 +20,7 @@ struct spare {
     struct pool *pool;
     struct list node;
     struct dial dial;
+    struct ech_attempt ech;
     struct link *link;
     bool ready;
     struct buf said; /* by the backend, since it is ready */
@@ -34,8 +36,9 @@ struct pool {
     struct tls_sessions *sessions; /* NULL: the route does not resume */
     struct list spares;
     size_t count;
-    int64_t used; /* monotonic, last */
-    bool useless; /* the backend talks too much to be kept waiting */
+    int64_t used;  /* monotonic, last */
+    bool useless;  /* the backend talks too much to be kept waiting */
+    bool ech_told; /* that it does not go by the ECH config */
     struct task refill;
 };
 
@@ -73,6 +76,7 @@ static void drop(struct spare *s)
     dial_cancel(&s->dial);
     link_close(s->link, false);
     s->link = NULL;
+    ech_attempt_end(&s->ech);
     buf_free(&s->said);
     admission_release(w->admission, 1);
     task_init(&s->again, on_freed); /* what wakes in this round may still name it */
@@ -112,11 +116,24 @@ static void on_dial_wake(void *owner)
     loop_defer(s->pool->all->worker->loop, &s->again);
 }
 
+static size_t index_of(const struct pool *p)
+{
+    return (size_t)(p - p->all->route[p->route - p->all->epoch->snap->routes]);
+}
+
+static void begin_dial(struct spare *s)
+{
+    const struct backend *b = s->pool->backend;
+    if (b->host == NULL)
+        dial_start_unix(&s->dial, backend_unix_path(b));
+    else
+        dial_start(&s->dial, b->host, b->port);
+}
+
 static void begin_tls(struct spare *s)
 {
     struct pool *p = s->pool;
-    size_t index = (size_t)(p - p->all->route[p->route - p->all->epoch->snap->routes]);
-    s->link = backend_pool_connect(p->all, p->route, index, dial_take(&s->dial));
+    s->link = backend_pool_connect(p->all, p->route, index_of(p), dial_take(&s->dial), &s->ech);
     s->link->wake = on_link_wake;
     s->link->owner = s;
 }
@@ -125,7 +142,7 @@ static void stand_by(struct spare *s)
 {
     struct loop *loop = s->pool->all->worker->loop;
     s->ready = true;
-    backend_pool_opened(s->pool->all->worker, s->pool->route, s->link);
+    backend_pool_opened(s->pool->all, s->pool->route, index_of(s->pool), s->link, &s->ech);
     loop_set_timer(loop, &s->timer, loop_now(loop) + tls_of(s->pool)->spare_idle);
 }
 
@@ -142,6 +159,13 @@ static void step(struct spare *s)
         begin_tls(s);
     }
     enum link_status status = s->ready ? LINK_OK : link_open(s->link);
+    if (status == LINK_ERROR && ech_attempt_again(&s->ech)) {
+        link_close(s->link, true);
+        s->link = NULL;
+        begin_dial(s);
+        step(s);
+        return;
+    }
     if (status == LINK_OK && !s->ready)
         stand_by(s);
     if (status == LINK_ERROR || (status == LINK_OK && !is_alive(s)))
@@ -186,11 +210,12 @@ static void add(struct pool *p)
     loop_set_timer(w->loop, &s->timer, loop_now(w->loop) + p->route->config->limits.dial_timeout);
     s->dial = (struct dial){
         .loop = w->loop, .resolver = w->resolver, .wake = on_dial_wake, .owner = s, .speaks_first = true};
-    if (p->backend->host == NULL)
-        dial_start_unix(&s->dial, backend_unix_path(p->backend));
-    else
-        dial_start(&s->dial, p->backend->host, p->backend->port);
-    step(s);
+    if (ech_attempt_begin(&s->ech, &p->route->ech->v[index_of(p)])) {
+        begin_dial(s);
+        step(s);
+    } else {
+        drop(s);
+    }
 }
 
 /* ---- the pool of a backend ---- */
@@ -235,14 +260,14 @@ static struct pool *pool_of(struct backend_pools *pools, const struct route_runt
 /* With a URI to be told by a backend need not have a name (SPIFFE); it is asked for by the name of its host
  * all the same. */
 struct link *backend_pool_connect(struct backend_pools *pools, const struct route_runtime *route,
-                                  size_t index, struct link *lower)
+                                  size_t index, struct link *lower, struct ech_attempt *ech)
 {
     const struct pool *p = pool_of(pools, route, index);
     const struct config_backend_tls *t = tls_of(p);
     const char *name = t->name.text != NULL ? t->name.text : p->backend->host;
     const char *proven = t->name.text != NULL || t->uri.text == NULL ? name : NULL;
-    struct link *l =
-        tls_client_resume(route->backend_tls, p->sessions, proven, name, lower, &pools->worker->tls_scratch);
+    const struct tls_peer peer = {.host = proven, .sni = name, .sessions = p->sessions, .ech = ech};
+    struct link *l = tls_client_link(route->backend_tls, &peer, lower, &pools->worker->tls_scratch);
     if (route->asks != NULL && starttls_closes_premature(route->asks))
         tls_link_take_premature_close(l);
     return l;
@@ -276,13 +301,20 @@ struct link *backend_pool_take(struct backend_pools *pools, const struct route_r
     return l;
 }
 
-void backend_pool_opened(const struct worker *w, const struct route_runtime *route, const struct link *link)
+void backend_pool_opened(struct backend_pools *pools, const struct route_runtime *route, size_t index,
+                         const struct link *link, const struct ech_attempt *ech)
 {
+    struct pool *p = pool_of(pools, route, index);
+    struct worker *w = pools->worker;
+    const char *remark = ech_attempt_remark(ech);
     struct link_peer peer;
     struct counters *c = worker_counters(w, route->stats);
     link_peer(link, &peer);
     counter_add(&c->n[COUNTER_BACKEND_HANDSHAKES], 1);
     counter_add(&c->n[COUNTER_BACKEND_RESUMED], peer.resumed);
+    if (remark != NULL && !p->ech_told)
+        worker_notice(w, "backend %s of route %s %s", p->backend->key, route->config->name.text, remark);
+    p->ech_told = p->ech_told || remark != NULL;
 }
 
 /* ---- all of them ---- */

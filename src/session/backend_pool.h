@@ -18,6 +18,7 @@
 
 struct backend_pools;
 struct buf;
+struct ech_attempt;
 struct epoch;
 struct link;
 struct route_runtime;
@@ -38,9 +39,9 @@ bool backend_pools_clear(struct backend_pools *pools);
 void backend_pools_free(struct backend_pools *pools);
 
 /* TLS on top of a connection (taken over) to the backend of that index of the route, resuming where that is
- * possible. Never NULL. */
+ * possible, and offering what `ech` says; see tls_client_link(). Never NULL. */
 struct link *backend_pool_connect(struct backend_pools *pools, const struct route_runtime *route,
-                                  size_t index, struct link *lower);
+                                  size_t index, struct link *lower, struct ech_attempt *ech);
 
 /* A spare connection to that backend for a session that has picked it: open, as far as is known here, and the
  * caller's own, with what the backend has said already in `ret_said` (empty, zeroed; the caller frees it).
@@ -48,7 +49,9 @@ struct link *backend_pool_connect(struct backend_pools *pools, const struct rout
 struct link *backend_pool_take(struct backend_pools *pools, const struct route_runtime *route, size_t index,
                                struct buf *ret_said);
 
-/* The handshake with a backend of the route is over: count it. */
-void backend_pool_opened(const struct worker *w, const struct route_runtime *route, const struct link *link);
+/* The handshake with the backend of that index of the route is over: count it, and tell where `ech` did not
+ * go as the configuration says. */
+void backend_pool_opened(struct backend_pools *pools, const struct route_runtime *route, size_t index,
+                         const struct link *link, const struct ech_attempt *ech);
 
 #endif

@@ -86,6 +86,12 @@ void dial_start_unix(struct dial *d, const char *path)
     adopt(d, socket_connect_unix(path), false);
 }
 
+void dial_again(struct dial *d)
+{
+    CHECK(d->link == NULL && d->query == NULL && d->next > 0);
+    d->next--;
+}
+
 void dial_start_connected(struct dial *d, int fd)
 {
     reset(d);

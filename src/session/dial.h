@@ -45,6 +45,9 @@ void dial_start(struct dial *d, const char *host, uint16_t port);
 /* Begin towards a unix socket. */
 void dial_start_unix(struct dial *d, const char *path);
 
+/* Once more to the address whose link was taken last, where dial_start() began. */
+void dial_again(struct dial *d);
+
 /* Begin with a socket that is connected already, and taken. */
 void dial_start_connected(struct dial *d, int fd);
 

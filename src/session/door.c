@@ -13,6 +13,7 @@
 #include "ech/ring.h"
 #include "loop/loop.h"
 #include "quic/quic.h"
+#include "session/backend_ech.h"
 #include "session/door_internal.h"
 #include "session/health.h"
 #include "session/office.h"
@@ -65,6 +66,7 @@ static void forget_ech(void *arg)
  * longer now, is left in peace. What is wrong in the folder is told once. */
 static void turn_ech(struct door *d)
 {
+    backend_ech_keep(&d->shared, d->loop);
     for (struct list *n = d->shared.ech_places.next; n != &d->shared.ech_places; n = n->next) {
         struct ech_place *place = CONTAINER_OF(n, struct ech_place, node);
         if (place->ring != d->snap->ech)

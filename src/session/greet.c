@@ -28,19 +28,29 @@ static void forget_dialogue(struct talk *t)
     t->settling = false;
 }
 
-enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
+/* Let go of the connection to the backend. */
+static void drop_backend(struct session *s)
 {
     struct setup *p = s->setup;
-    programs_tell(s); /* how it exited says more */
-    session_detail(s, why);
     link_close(s->up, true);
     s->up = NULL;
     forget_dialogue(&p->talk);
     buf_free(&p->say_up);
     p->expired = p->unheard = s->spare = s->reaped = false;
-    /* Does the client know this one's greeting? */
-    bool heard = (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
-    return heard ? session_unserved(s, reason) : session_next_backend(s, reason);
+}
+
+/* Does the client know this one's greeting? Then no other connection can take its place. */
+static bool has_greeted(const struct session *s)
+{
+    return (relay_asks(s) || relay_leads(s)) && s->down->bytes_written > 0;
+}
+
+enum session_state greet_failed(struct session *s, const char *why, enum close_reason reason)
+{
+    programs_tell(s); /* how it exited says more */
+    session_detail(s, why);
+    drop_backend(s);
+    return has_greeted(s) ? session_unserved(s, reason) : session_next_backend(s, reason);
 }
 
 enum session_state greet_broke_off(struct session *s, const char *why, enum close_reason reason)
@@ -66,6 +76,10 @@ static enum session_state greet_broken(struct session *s)
 {
     struct link_peer peer;
     char text[STARTTLS_CLEAR_MAX];
+    if (ech_attempt_again(&s->setup->ech) && !has_greeted(s)) {
+        drop_backend(s);
+        return session_same_backend(s);
+    }
     link_peer(s->up, &peer);
     s->setup->talk.disbelieved = *peer.failure != '\0';
     const char *why = s->setup->talk.disbelieved ? peer.failure : link_error(s->up);
@@ -226,7 +240,8 @@ static enum session_state ask(struct session *s)
 static void begin_backend_tls(struct session *s)
 {
     struct backend_pools *pools = backend_pools_of(s->worker, s->epoch);
-    s->up = backend_pool_connect(pools, s->route, (size_t)s->setup->backend, s->up);
+    struct setup *p = s->setup;
+    s->up = backend_pool_connect(pools, s->route, (size_t)p->backend, s->up, &p->ech);
     session_own(s, s->up);
 }
 
@@ -239,7 +254,8 @@ static enum session_state open_up(struct session *s)
         return SESSION_GREET;
     case LINK_OK:
         if (s->route->backend_tls != NULL && !s->spare)
-            backend_pool_opened(s->worker, s->route, s->up);
+            backend_pool_opened(backend_pools_of(s->worker, s->epoch), s->route, (size_t)s->setup->backend,
+                                s->up, &s->setup->ech);
         return SESSION_JOIN;
     default:
         return greet_broken(s);

@@ -294,7 +294,7 @@ enum session_state step_peek(struct session *s)
 
 /* ---- ROUTE ---- */
 
-/* Nothing matched: is it the name, or only the protocol? (RFC 7301, 3.2; RFC 6066, 3) */
+/* Nothing matched. */
 static enum session_state no_route(struct session *s, const struct hello *h)
 {
     if (h == NULL) {
@@ -304,12 +304,10 @@ static enum session_state no_route(struct session *s, const struct hello *h)
                               : "");
         return session_end(s, CLOSE_NOT_TLS);
     }
-    if (!routing_knows_name(s->epoch->snap, s->listener, s->setup->kind, h)) {
-        session_detail(s, h->name_len > 0 ? "no route has this name" : "no route takes a client without SNI");
-        return session_refuse_hello(s, ALERT_UNRECOGNIZED_NAME, CLOSE_NO_ROUTE);
-    }
-    session_detail(s, "the name has routes, but none that takes this ALPN");
-    return session_refuse_hello(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
+    const char *why;
+    enum alert alert = routing_refusal(s->epoch->snap, s->listener, s->setup->kind, h, &why);
+    session_detail(s, why);
+    return session_refuse_hello(s, (uint8_t)alert, CLOSE_NO_ROUTE);
 }
 
 /* The first handshake step runs while the bytes and the hello are at hand. */
@@ -364,30 +362,9 @@ static enum session_state take_route(struct session *s, const struct hello *h)
     }
 }
 
-/* After STARTTLS: does the client want to speak something else within TLS? A browser that was led here by
- * somebody else's page does (ALPACA). Where a route names protocols these count; else the one that was spoken
- * before, if it has a name. */
-static bool wants_another_protocol(const struct session *s, const struct hello *h, struct route_match *match)
-{
-    const struct talk *t = &s->setup->talk;
-    if (h == NULL || t->spoken == NULL || match->route == ROUTE_NONE || match->alpn.p != NULL ||
-        cursor_left(&h->alpn) == 0)
-        return false;
-    struct cursor list = h->alpn;
-    struct str protocol;
-    const char *name = starttls_alpn(t->spoken);
-    while (hello_next_protocol(&list, &protocol)) {
-        if (name != NULL && str_is(protocol, name)) {
-            match->alpn = protocol;
-            return false;
-        }
-    }
-    return true;
-}
-
 static enum session_state refuse_protocols(struct session *s)
 {
-    session_detail(s, "the client offers other protocols (ALPN) than the one in which it has asked for TLS");
+    session_detail(s, ROUTING_ANOTHER);
     return session_refuse_hello(s, ALERT_NO_APPLICATION_PROTOCOL, CLOSE_NO_ROUTE);
 }
 
@@ -400,7 +377,7 @@ static enum session_state route_with(struct session *s, const struct hello *h)
     if (h != NULL && session_is_challenge(s, h, &next))
         return next;
     struct route_match match = routing_find(s->epoch->snap, s->listener, s->setup->kind, h);
-    bool another = wants_another_protocol(s, h, &match);
+    bool another = h != NULL && routing_wants_another(h, s->setup->talk.spoken, &match);
     if (h != NULL) {
         routing_note(h, &match, JA4_TCP, &s->setup->hello);
         s->setup->hello.kind = (uint8_t)s->setup->kind;
@@ -438,7 +415,7 @@ static enum session_state go_on_with(struct session *s, const struct hello *h)
     s->when.routed = loop_now(s->worker->loop);
     if (session_decrypts(s, h, &next))
         return next;
-    bool another = wants_another_protocol(s, h, &match);
+    bool another = routing_wants_another(h, s->setup->talk.spoken, &match);
     routing_note(h, &match, JA4_TCP, &s->setup->hello);
     if (another)
         return refuse_protocols(s);

@@ -19,7 +19,7 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
                         const char *text)
 {
     struct worker *w = c->worker;
-    char from[NET_ADDR_TEXT_MAX];
+    char from[NET_ADDR_TEXT_MAX], groups[HELLO_OFFERS_TEXT_MAX], ciphers[HELLO_OFFERS_TEXT_MAX];
     bool open = c->opened != 0;
     struct buf verifies = {0};
     struct audit_record r = {
@@ -37,6 +37,8 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
         .route = c->at.route == NULL ? NULL : c->at.route->config->name.text,
         .action = "carrier",
         .ja4 = {c->hello.ja4, strlen(c->hello.ja4)},
+        .offers_groups = hello_offers_groups(&c->hello.offers, groups),
+        .offers_ciphers = hello_offers_ciphers(&c->hello.offers, ciphers),
         .carries = true,
         .streams = c->streams,
         .handshake_ns = open ? c->opened - c->began : -1,

@@ -10,6 +10,7 @@
 
 #include "http1/http1_link.h"
 #include "quic/quic.h"
+#include "session/backend_ech.h"
 #include "session/backend_pool.h"
 #include "session/hand_on.h"
 #include "session/programs.h"
@@ -156,6 +157,29 @@ static bool take_spare(struct session *s)
     return true;
 }
 
+static void start_backend(struct session *s)
+{
+    struct setup *p = s->setup;
+    const struct backend *b = s->backend;
+    const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
+    if (to->place == CONFIG_AT_PROGRAM)
+        programs_start(s, to);
+    else if (b->host == NULL)
+        dial_start_unix(&p->dial, backend_unix_path(b));
+    else
+        dial_start(&p->dial, b->host, b->port);
+}
+
+/* It may not be reached without Encrypted ClientHello, and nobody knows its keys. */
+static void refuse_unencrypted(struct session *s)
+{
+    struct err why, text;
+    ech_offer_is_unknown(&s->route->ech->v[s->setup->backend], &why);
+    err_set(&text, "%s: %s", s->setup->ech.why, why.text);
+    session_detail(s, text.text);
+    dial_start_failed(&s->setup->dial, DIAL_UNREACHABLE);
+}
+
 /* Begin with the next backend; false when there is none left. */
 static bool next_backend(struct session *s)
 {
@@ -171,13 +195,10 @@ static bool next_backend(struct session *s)
     backend_acquire(b);
     if (take_spare(s))
         return true;
-    const struct config_address *to = &config_route_backend(s->route->config)->to.v[p->backend];
-    if (to->place == CONFIG_AT_PROGRAM)
-        programs_start(s, to);
-    else if (b->host == NULL)
-        dial_start_unix(&p->dial, backend_unix_path(b));
+    if (s->route->ech != NULL && !ech_attempt_begin(&p->ech, &s->route->ech->v[p->backend]))
+        refuse_unencrypted(s);
     else
-        dial_start(&p->dial, b->host, b->port);
+        start_backend(s);
     return true;
 }
 
@@ -284,6 +305,14 @@ enum session_state step_dial(struct session *s)
 enum session_state session_next_backend(struct session *s, enum close_reason reason)
 {
     return go_on(s) ? SESSION_DIAL : session_unserved(s, reason);
+}
+
+enum session_state session_same_backend(struct session *s)
+{
+    programs_leave(s);
+    dial_cancel(&s->setup->dial);
+    start_backend(s);
+    return SESSION_DIAL;
 }
 
 /* ---- JOIN ---- */

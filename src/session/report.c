@@ -101,7 +101,8 @@ void session_write_audit(struct session *s)
         return;
     struct worker *w = s->worker;
     const struct config *c = s->epoch->snap->config;
-    char peer[NET_ADDR_TEXT_MAX];
+    char peer[NET_ADDR_TEXT_MAX], groups[HELLO_OFFERS_TEXT_MAX], ciphers[HELLO_OFFERS_TEXT_MAX];
+    const struct hello_offers *offers = s->setup == NULL ? &s->offers : &s->setup->hello.offers;
     struct audit_datagrams datagrams;
     struct buf verifies = {0};
     struct audit_record r = {
@@ -121,6 +122,8 @@ void session_write_audit(struct session *s)
         .route = s->route == NULL ? NULL : s->route->config->name.text,
         .action = action_of(s),
         .ja4 = session_note(s, NOTE_JA4),
+        .offers_groups = hello_offers_groups(offers, groups),
+        .offers_ciphers = hello_offers_ciphers(offers, ciphers),
         .target = session_note(s, NOTE_TARGET),
         .backend = s->last == NULL ? NULL : s->last->key,
         .backend_tls = backend_tls_of(s),

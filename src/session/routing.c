@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "config/config.h"
 #include "session/snapshot.h"
+#include "starttls/starttls.h"
 #include "tls/digest.h"
 
 static struct route_query query_of(uint32_t listener, enum first_bytes kind, const struct hello *h)
@@ -20,7 +21,7 @@ static struct route_query query_of(uint32_t listener, enum first_bytes kind, con
 }
 
 /* HTTP clients of old, and curl towards a proxy, send no ALPN: what no other route takes is taken for
- * HTTP/1.1. */
+ * HTTP/1.1. `q` is what decided. */
 static struct route_match find_tls(const struct snapshot *snap, struct route_query *q)
 {
     static const uint8_t http[] = "\x08http/1.1";
@@ -64,6 +65,56 @@ bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum fir
     return route_find(snap->table, &q).route != ROUTE_NONE;
 }
 
+enum alert routing_refusal(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                           const struct hello *h, const char **ret_why)
+{
+    bool known = routing_knows_name(snap, listener, kind, h);
+    *ret_why = known             ? "the name has routes, but none that takes this ALPN"
+               : h->name_len > 0 ? "no route has this name"
+                                 : "no route takes a client without SNI";
+    return known ? ALERT_NO_APPLICATION_PROTOCOL : ALERT_UNRECOGNIZED_NAME;
+}
+
+int routing_trace(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                  const struct hello *h, void (*each)(void *arg, const struct route_trial *trial), void *arg,
+                  bool *ret_as_http)
+{
+    struct route_query q = query_of(listener, kind, h);
+    size_t offered = q.alpn_len;
+    find_tls(snap, &q);
+    *ret_as_http = q.alpn_len != offered;
+    return route_trace(snap->table, &q, each, arg);
+}
+
+bool routing_wants_another(const struct hello *h, const struct starttls *spoken, struct route_match *match)
+{
+    if (spoken == NULL || match->route == ROUTE_NONE || match->alpn.p != NULL || cursor_left(&h->alpn) == 0)
+        return false;
+    struct cursor list = h->alpn;
+    struct str protocol;
+    const char *name = starttls_alpn(spoken);
+    while (hello_next_protocol(&list, &protocol)) {
+        if (name != NULL && str_is(protocol, name)) {
+            match->alpn = protocol;
+            return false;
+        }
+    }
+    return true;
+}
+
+bool routing_admits(const struct snapshot *snap, const struct route_runtime *route, const struct identity *id,
+                    struct policy_verdict *ret)
+{
+    uint32_t number = (uint32_t)(route - snap->routes);
+    bool tunnel = route->config->action == CONFIG_TUNNEL;
+    *ret = (struct policy_verdict){.effect = POLICY_ALLOW};
+    if (!route->ask_policy)
+        return true;
+    *ret = tunnel ? policy_use_tunnel(snap->policy, number, id) : policy_use_route(snap->policy, number, id);
+    bool settled_later = tunnel && ret->rule == NULL; /* the target will name the rule, or the nearest */
+    return ret->effect == POLICY_ALLOW || settled_later;
+}
+
 uint32_t routing_of_name(const struct snapshot *snap, const char *name)
 {
     uint32_t found = ROUTE_NONE;
@@ -92,6 +143,7 @@ void routing_note(const struct hello *h, const struct route_match *match, enum j
     }
     memcpy(ret->sni, h->name, (size_t)h->name_len + 1);
     ja4_compute(h, transport, tls_sha256, ret->ja4);
+    ret->offers = hello_offers_of(h);
 }
 
 static size_t copy_u16(struct cursor list, uint16_t ret[ROUTING_LIST_MAX])

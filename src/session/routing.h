@@ -4,14 +4,19 @@
 #ifndef CARDEA_SESSION_ROUTING_H
 #define CARDEA_SESSION_ROUTING_H
 
+#include "base/alert.h"
 #include "hello/first_bytes.h"
 #include "hello/hello.h"
 #include "hello/ja4.h"
+#include "hello/offers.h"
+#include "policy/policy.h"
 #include "route/route.h"
 #include "tls/server.h"
 
 struct config_tls;
+struct route_runtime;
 struct snapshot;
+struct starttls;
 
 /* What is kept of a ClientHello: for the audit line, and for ALPN. */
 struct hello_note {
@@ -22,6 +27,7 @@ struct hello_note {
     char outer[HELLO_NAME_MAX + 3]; /* of an ECH that was accepted: the name in the clear */
     uint8_t kind;                   /* enum first_bytes: how it came to TLS */
     char ja4[JA4_TEXT_MAX];
+    struct hello_offers offers;
 };
 
 /* The route for a client of that listener whose first bytes are of that kind; `h` is NULL when they were no
@@ -38,6 +44,28 @@ struct route_match routing_again(const struct snapshot *snap, uint32_t listener,
 /* Nothing was found: would another ALPN have been taken under the same name? */
 bool routing_knows_name(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
                         const struct hello *h);
+
+/* ... then this is what the client is told, and why for people (static text). RFC 7301, 3.2; RFC 6066, 3. */
+enum alert routing_refusal(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                           const struct hello *h, const char **ret_why);
+
+/* The same lookup as routing_find() makes, rule by rule: see route_trace(). *ret_as_http: the client sent no
+ * ALPN, and was taken for one that speaks HTTP/1.1. -1 when memory is out. */
+int routing_trace(const struct snapshot *snap, uint32_t listener, enum first_bytes kind,
+                  const struct hello *h, void (*each)(void *arg, const struct route_trial *trial), void *arg,
+                  bool *ret_as_http);
+
+/* After STARTTLS in `spoken` (NULL: TLS began at once): does the client want to speak something else within
+ * TLS? A browser that was led here by somebody else's page does (ALPACA). Where a route names protocols these
+ * count; else the one that was spoken before, if it has a name, which `match` gets then. */
+bool routing_wants_another(const struct hello *h, const struct starttls *spoken, struct route_match *match);
+
+/* Why, for people. */
+#define ROUTING_ANOTHER "the client offers other protocols (ALPN) than the one in which it has asked for TLS"
+
+/* May a client use the route at all? Of a tunnel a target may say no later, and names the rule then. */
+bool routing_admits(const struct snapshot *snap, const struct route_runtime *route, const struct identity *id,
+                    struct policy_verdict *ret);
 
 /* The route that takes TLS clients who ask for that name: one that leads to agents, where some listener or
  * protocol has one; else any. ROUTE_NONE: there is none. */

@@ -579,6 +579,7 @@ static void setup_free(struct session *s)
     buf_free(&s->setup->bytes);
     buf_free(&s->setup->say_down);
     buf_free(&s->setup->say_up);
+    ech_attempt_end(&s->setup->ech);
     free(s->setup);
     s->setup = NULL;
 }
@@ -591,6 +592,7 @@ void session_settle(struct session *s)
         s->note_len[i] = (uint16_t)text.len;
         CHECK(buf_append(&notes, text.p, text.len));
     }
+    s->offers = s->setup->hello.offers;
     s->notes = notes.len == 0 ? NULL : realloc(notes.data, notes.len);
     CHECK(s->notes != NULL || notes.len == 0);
     setup_free(s);

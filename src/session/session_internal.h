@@ -11,6 +11,7 @@
 #define CARDEA_SESSION_SESSION_INTERNAL_H
 
 #include "base/alert.h"
+#include "ech/offer.h"
 #include "hello/scan.h"
 #include "loop/loop.h"
 #include "mux/agents.h"
@@ -114,10 +115,11 @@ struct setup {
     bool by_address;               /* no row allows it by its name: only for an address that it may have */
     struct policy_verdict verdict; /* on an address of it that is not allowed */
     struct dial dial;
-    int backend;      /* index of the backend being tried, or -1 */
-    uint64_t tried;   /* backends that failed, a bit each */
-    size_t attempt;   /* of names, addresses and backends, to see when a new one begins */
-    int64_t reach_by; /* when everything that can be tried must have been; 0 before DIAL */
+    struct ech_attempt ech; /* to a TLS backend */
+    int backend;            /* index of the backend being tried, or -1 */
+    uint64_t tried;         /* backends that failed, a bit each */
+    size_t attempt;         /* of names, addresses and backends, to see when a new one begins */
+    int64_t reach_by;       /* when everything that can be tried must have been; 0 before DIAL */
     struct visit visit;
     const char *rule;
     struct challenge_tls *challenge; /* that is shown; or NULL */
@@ -167,9 +169,10 @@ struct session {
     uint16_t note_len[NOTES];
     struct net_addr peer;
     struct session_times when;
-    int64_t expires;    /* when it ends with its client's certificate: see expiry.h; 0: never */
-    int64_t linger_by;  /* in LINGER: when it ends at the latest; else 0 */
-    uint16_t verifies;  /* what kinds of key the client can: see cert_kinds_verified() */
+    int64_t expires;            /* when it ends with its client's certificate: see expiry.h; 0: never */
+    int64_t linger_by;          /* in LINGER: when it ends at the latest; else 0 */
+    uint16_t verifies;          /* what kinds of key the client can: see cert_kinds_verified() */
+    struct hello_offers offers; /* once the set-up is freed */
     uint16_t near_port; /* of the door's end towards the backend, once somebody has asked (whois.c); else 0 */
     size_t descriptors; /* that are set aside for it */
     size_t discarded;   /* bytes thrown away after our last words */
@@ -510,6 +513,9 @@ void greet_hand_over(struct session *s);
 
 /* The backend that was tried is no good: try the next one, or tell the client that there is none. */
 enum session_state session_next_backend(struct session *s, enum close_reason reason);
+
+/* Another connection to the same backend, which has nothing against that. */
+enum session_state session_same_backend(struct session *s);
 
 enum session_state step_dial(struct session *s);
 enum session_state step_join(struct session *s);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "ech/ring.h"
 #include "quic/quic.h"
+#include "session/backend_ech.h"
 #include "session/front.h"
 #include "session/shared.h"
 #include "session/staging.h"
@@ -37,6 +38,7 @@ void snapshot_shared_init(struct snapshot_shared *shared, size_t workers,
     list_init(&shared->stats);
     list_init(&shared->ticket_rings);
     list_init(&shared->ech_places);
+    list_init(&shared->ech_sources);
     shared->quic_secrets = malloc(sizeof(*shared->quic_secrets));
     CHECK(shared->quic_secrets != NULL);
     quic_secrets_make(shared->quic_secrets);
@@ -67,6 +69,7 @@ void snapshot_shared_free(struct snapshot_shared *shared)
         ech_ring_free(place->ring);
         free(place);
     }
+    backend_ech_forget(shared);
     staging_unref(shared->staging);
     set_aside_unref(shared->aside);
     backend_registry_sweep(&shared->backends);

@@ -19,6 +19,7 @@
 #include "cert/revoked.h"
 #include "cert/source.h"
 #include "net/handed.h"
+#include "session/backend_ech.h"
 #include "session/bundles.h"
 #include "session/plan.h"
 #include "session/provider.h"
@@ -45,7 +46,8 @@ struct own_certs {
         struct cert_store *candidate_store,
             *candidate_put;   /* with candidates; the same where there are none */
         struct cert *backend; /* shown to a TLS backend, or NULL */
-    } * route;                /* in the order of config->routes */
+        struct backend_ech *ech;
+    } * route; /* in the order of config->routes */
     size_t routes;
 };
 
@@ -304,10 +306,22 @@ static void load_stores(struct build *b, const struct own_certs *before)
     stand_ins_done(&candidates);
 }
 
+static void load_backend_ech(struct build *b, const struct config_route *rc, struct backend_ech **ret)
+{
+    struct err err;
+    *ret = backend_ech_load(b->shared, b->snap->config, rc, &err);
+    if (*ret == NULL && err.text[0] != '\0')
+        report(b, config_route_backend(rc)->tls->ech.at, &err);
+}
+
 static void load_backend_certs(struct build *b)
 {
-    for (size_t i = 0; i < b->snap->config->routes.n; i++)
+    for (size_t i = 0; i < b->snap->config->routes.n; i++) {
         b->snap->own->route[i].backend = backend_cert(b, &b->snap->config->routes.v[i]);
+        load_backend_ech(b, &b->snap->config->routes.v[i], &b->snap->own->route[i].ech);
+    }
+    if (!b->failed && !b->shared->only_checks)
+        backend_ech_ask(b->shared);
 }
 
 /* Not where the configuration is only looked at. */
@@ -464,6 +478,7 @@ static void make_backend_tls(struct build *b, struct route_runtime *r, const str
     if (!b->failed && (r->backend_tls = tls_client_new(&params, &err)) == NULL)
         report(b, t->head.at, &err);
     plan_texts_done(params.alpn);
+    r->ech = b->snap->own->route[r->config - b->snap->config->routes.v].ech;
 }
 
 static void make_upstream(struct build *b, struct route_runtime *r, const struct config_backend *cb)
@@ -598,8 +613,10 @@ static struct own_certs *own_certs_again(const struct own_certs *old, const stru
     struct own_certs *own = own_certs_new(c);
     for (size_t i = 0; i < own->n; i++)
         own->pairs[i] = standby_pair_ref(&old->pairs[i]);
-    for (size_t i = 0; i < own->routes; i++)
+    for (size_t i = 0; i < own->routes; i++) {
         own->route[i].backend = old->route[i].backend == NULL ? NULL : cert_ref(old->route[i].backend);
+        own->route[i].ech = backend_ech_ref(old->route[i].ech);
+    }
     return own;
 }
 
@@ -619,6 +636,7 @@ static void own_certs_unref(struct own_certs *own)
         cert_store_free(own->route[i].candidate_store);
         cert_store_free(own->route[i].candidate_put);
         cert_unref(own->route[i].backend);
+        backend_ech_unref(own->route[i].ech);
     }
     for (size_t i = 0; i < own->n; i++)
         standby_pair_unref(&own->pairs[i]);

@@ -96,6 +96,7 @@ struct snapshot_shared {
     struct list stats;        /* struct route_stats */
     struct list ticket_rings; /* struct ticket_ring */
     struct list ech_places;   /* struct ech_place */
+    struct list ech_sources;  /* of backend_ech.c */
     struct quic_secrets *quic_secrets;
 };
 
@@ -127,6 +128,7 @@ struct route_runtime {
     struct upstream upstream;       /* pass, terminate, forward */
     struct tls_client *backend_tls; /* terminate, forward: to a TLS backend, or NULL */
     struct expect expect;           /* of that backend, besides the chain */
+    const struct backend_ech *ech;  /* to each of them; borrowed from the certificates. NULL: no TLS */
     const struct starttls *asks;    /* the protocol in which it is asked to begin TLS, or NULL */
     const struct starttls *tells;   /* in which the backend is told of the client, or NULL */
     const struct web_service **services; /* serve: those that it names */

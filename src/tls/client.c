@@ -12,6 +12,7 @@
 #include "cert/cert.h"
 #include "cert/expect.h"
 #include "cert/trust.h"
+#include "ech/offer.h"
 #include "tls/params.h"
 #include "tls/sessions.h"
 #include "tls/tls_internal.h"
@@ -103,30 +104,32 @@ void tls_client_free(struct tls_client *client)
     free(client);
 }
 
-SSL *tls_client_ssl(const struct tls_client *client, const char *host, const char *sni,
-                    struct tls_proof *ret_proof)
+SSL *tls_client_ssl(const struct tls_client *client, const struct tls_peer *peer, struct tls_proof *ret_proof)
 {
     CHECK_MAGIC(client, CLIENT_MAGIC);
     SSL *ssl = SSL_new(client->ctx);
     CHECK(ssl != NULL);
     SSL_set_connect_state(ssl);
-    const char *name = sni != NULL ? sni : host;
+    const char *name = peer->sni != NULL ? peer->sni : peer->host;
     uint8_t ignored[16];
     if (name != NULL && hostname_address(name, ignored) == 0) /* RFC 6066, 3: addresses are not sent */
         SSL_set_tlsext_host_name(ssl, name);
-    *ret_proof = (struct tls_proof){
-        .trust = client->trust, .expect = client->expect, .host = host == NULL ? NULL : strdup(host)};
-    CHECK(ret_proof->host != NULL || host == NULL);
+    ech_attempt_put(peer->ech, ssl);
+    *ret_proof = (struct tls_proof){.trust = client->trust,
+                                    .expect = client->expect,
+                                    .ech = peer->ech,
+                                    .host = peer->host == NULL ? NULL : strdup(peer->host)};
+    CHECK(ret_proof->host != NULL || peer->host == NULL);
     ret_proof->only_looks = client->only_looks;
     return ssl;
 }
 
-struct link *tls_client_resume(const struct tls_client *client, struct tls_sessions *sessions,
-                               const char *host, const char *sni, struct link *lower,
-                               struct tls_scratch *scratch)
+struct link *tls_client_link(const struct tls_client *client, const struct tls_peer *peer, struct link *lower,
+                             struct tls_scratch *scratch)
 {
     struct tls_proof proof;
-    SSL *ssl = tls_client_ssl(client, host, sni, &proof);
+    struct tls_sessions *sessions = peer->sessions;
+    SSL *ssl = tls_client_ssl(client, peer, &proof);
     proof.sessions = sessions;
     proof.sessions_age = sessions == NULL ? 0 : tls_sessions_age(sessions);
     proof.offered = sessions != NULL && tls_sessions_offer(sessions, ssl);
@@ -136,5 +139,5 @@ struct link *tls_client_resume(const struct tls_client *client, struct tls_sessi
 struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
                                 struct link *lower, struct tls_scratch *scratch)
 {
-    return tls_client_resume(client, NULL, host, sni, lower, scratch);
+    return tls_client_link(client, &(struct tls_peer){.host = host, .sni = sni}, lower, scratch);
 }

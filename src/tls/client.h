@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 struct cert;
+struct ech_attempt;
 struct expect;
 struct link;
 struct tls_client;
@@ -44,19 +45,29 @@ struct tls_client *tls_client_new(const struct tls_client_params *params, struct
 /* After its last link. NULL is allowed. */
 void tls_client_free(struct tls_client *client);
 
-/* A client link on top of `lower` (taken over). `host`: the name or address that the peer must prove (RFC
- * 9525: DNS-ID, IP-ID), NULL: it need not prove any; it is sent as SNI when it is a name; `sni`, when not
- * NULL, is sent in its place. Never NULL. */
+/* Whom a connection leads to. */
+struct tls_peer {
+    const char *host; /* the name or address that the peer must prove (RFC 9525: DNS-ID, IP-ID), NULL: it need
+                       * not prove any; it is sent as SNI when it is a name */
+    const char *sni;  /* sent in its place; NULL: it is not */
+    /* NULL: nothing is resumed. Else one of these is, where there is one, and what tickets come are kept
+     * there. They must outlive the link, and be used for this client, peer and `host` only: so nobody who has
+     * proven something else is ever resumed with. The peer's certificate is held against what is expected
+     * once more (tls/proof.h). When nothing comes of what was offered all of them are forgotten. */
+    struct tls_sessions *sessions;
+    /* What is offered of Encrypted ClientHello; NULL: GREASE (RFC 9849, 6.2). It must live until the
+     * handshake is over. Where that has failed ech_attempt_again() says whether to connect once more; where
+     * that is no, and link_peer() tells of nothing else, its `why` is the link's error. */
+    struct ech_attempt *ech;
+};
+
+/* A client link on top of `lower` (taken over). What `peer` points to as text need not outlive the call.
+ * Never NULL. */
+struct link *tls_client_link(const struct tls_client *client, const struct tls_peer *peer, struct link *lower,
+                             struct tls_scratch *scratch);
+
+/* The same without sessions, and with GREASE. */
 struct link *tls_client_connect(const struct tls_client *client, const char *host, const char *sni,
                                 struct link *lower, struct tls_scratch *scratch);
-
-/* The same, resuming with one of `sessions` where there is one, and keeping there what tickets come. These
- * must outlive the link, and be used for this client, peer and `host` only: so nobody who has proven
- * something else is ever resumed with. The peer's certificate is held against what is expected once more
- * (tls/proof.h). When nothing comes of what was offered all of `sessions` are forgotten. NULL: as
- * tls_client_connect(). */
-struct link *tls_client_resume(const struct tls_client *client, struct tls_sessions *sessions,
-                               const char *host, const char *sni, struct link *lower,
-                               struct tls_scratch *scratch);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/proof.h"
 
+#include <openssl/err.h>
 #include <openssl/pool.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -8,10 +9,12 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "base/hostname.h"
 #include "cert/cert.h"
 #include "cert/expect.h"
 #include "cert/identity.h"
 #include "cert/trust.h"
+#include "ech/offer.h"
 #include "tls/authenticator.h"
 #include "tls/sessions.h"
 
@@ -60,12 +63,29 @@ static int take_identity(struct tls_proof *proof, const STACK_OF(CRYPTO_BUFFER) 
     return proof->identity != NULL ? 0 : -1;
 }
 
+/* A server that has refused ECH proves its public name, so that what it tells can be believed (RFC
+ * 9849, 6.1.7). It is not the one that was meant, so nothing else is asked of it; but where keys are pinned
+ * it has one of those. */
+static int judge_public_name(const struct tls_proof *proof, const STACK_OF(CRYPTO_BUFFER) * chain,
+                             struct str public_name, struct trust_refusal *ret, struct err *err)
+{
+    char name[HOSTNAME_MAX + 1];
+    str_copy(name, sizeof(name), public_name.p, public_name.len);
+    int rc = proof->trust != NULL
+                 ? trust_verify(proof->trust, chain, TRUST_SERVER, name, time(NULL), ret, err)
+                 : expect_pin(proof->expect, chain, ret, err);
+    return rc == 0 ? 0 : err_prefix(err, "ECH was refused, and not in the name of %s", name);
+}
+
 static int judge(struct tls_proof *proof, const SSL *ssl, struct trust_refusal *ret, struct err *err)
 {
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
     enum trust_purpose purpose = SSL_is_server(ssl) ? TRUST_CLIENT : TRUST_SERVER;
     const struct expect *e = proof->expect;
+    struct str public_name = ech_attempt_public_name(ssl);
     CHECK(proof->trust != NULL || expect_suffices(e));
+    if (public_name.len > 0)
+        return judge_public_name(proof, chain, public_name, ret, err);
     if (proof->trust != NULL &&
         trust_verify(proof->trust, chain, purpose, proof->host, time(NULL), ret, err) != 0)
         return -1;
@@ -140,9 +160,38 @@ static int complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
     return -1;
 }
 
+bool tls_proof_ech_refused(struct tls_proof *proof, SSL *ssl)
+{
+    const uint8_t *configs = NULL;
+    size_t len = 0;
+    uint32_t code = ERR_peek_error();
+    if (proof->ech == NULL || ERR_GET_LIB(code) != ERR_LIB_SSL || ERR_GET_REASON(code) != SSL_R_ECH_REJECTED)
+        return false;
+    SSL_get0_ech_retry_configs(ssl, &configs, &len);
+    ech_attempt_refused(proof->ech, configs, len);
+    ERR_clear_error();
+    proof->ech = NULL;
+    proof->fault = FAULT_ECH;
+    return true;
+}
+
+/* What was meant to be encrypted must have been. */
+static int settle_ech(struct tls_proof *proof, const SSL *ssl, uint8_t *ret_alert)
+{
+    bool broken = proof->ech != NULL && ech_attempt_encrypts(proof->ech) && !SSL_ech_accepted(ssl);
+    struct err err;
+    proof->ech = NULL;
+    if (!broken)
+        return 0;
+    err_set(&err, "the ClientHello was not encrypted");
+    note_failure(proof, &err);
+    *ret_alert = SSL_AD_ECH_REQUIRED;
+    return -1;
+}
+
 int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert)
 {
-    int rc = complete(proof, ssl, ret_alert);
+    int rc = settle_ech(proof, ssl, ret_alert) == 0 ? complete(proof, ssl, ret_alert) : -1;
     tls_proof_settle(proof, rc == 0 && SSL_session_reused(ssl));
     return rc;
 }

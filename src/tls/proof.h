@@ -12,6 +12,7 @@
 
 struct authenticator_proof;
 struct cert;
+struct ech_attempt;
 struct expect;
 struct identity;
 struct tls_sessions;
@@ -24,9 +25,11 @@ struct tls_proof {
     uint32_t sessions_age;         /* ... as long as they are so old */
     bool offered;                  /* ... and one was offered that has not led to anything yet */
     char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
-    struct str alpn_choice;        /* server: answered when nothing of its own list is offered. Borrowed until
-                                      the ClientHello has been taken */
-    struct cert *own;              /* server: the certificate that is shown. A reference, owned */
+    struct ech_attempt *ech;   /* client: what it offers of ECH, until the handshake is over; NULL: GREASE.
+                                * Borrowed */
+    struct str alpn_choice;    /* server: answered when nothing of its own list is offered. Borrowed until
+                                  the ClientHello has been taken */
+    struct cert *own;          /* server: the certificate that is shown. A reference, owned */
     uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
     bool only_looks;           /* what is wrong is kept, nobody is refused, nobody has an identity */
     struct identity *identity; /* the peer's, once proven. Owned */
@@ -52,6 +55,10 @@ void tls_proof_message(int is_write, int version, int content_type, const void *
 /* The handshake is complete: take the peer's identity. A chain that a ticket remembers is proven again, since
  * a ticket must not outlive a revocation. -1 with the alert to send when the peer is not believed. */
 int tls_proof_complete(struct tls_proof *proof, SSL *ssl, uint8_t *ret_alert);
+
+/* Client: a call of the library has failed. True where that is since the server has refused ECH, and proven
+ * its public name: the attempt knows now, and the library's queue of errors is empty. */
+bool tls_proof_ech_refused(struct tls_proof *proof, SSL *ssl);
 
 /* Client: the peer has refused us, perhaps for what an earlier connection has proven: nothing is resumed. */
 void tls_proof_refused(struct tls_proof *proof);

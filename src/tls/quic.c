@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ech/offer.h"
 #include "tls/client.h"
 #include "tls/server.h"
 #include "tls/tls_internal.h"
@@ -41,10 +42,10 @@ struct tls_quic *tls_server_quic(const struct tls_server *server, const struct t
     return tls_quic_new(ssl, &proof);
 }
 
-struct tls_quic *tls_client_quic(const struct tls_client *client, const char *host, const char *sni)
+struct tls_quic *tls_client_quic(const struct tls_client *client, const struct tls_peer *peer)
 {
     struct tls_proof proof;
-    SSL *ssl = tls_client_ssl(client, host, sni, &proof);
+    SSL *ssl = tls_client_ssl(client, peer, &proof);
     return tls_quic_new(ssl, &proof);
 }
 
@@ -157,6 +158,9 @@ const char *tls_quic_failure(struct tls_quic *t)
         const char *text = tls_alert_text(t->alert);
         return text != NULL ? text : "the peer sent an alert";
     }
+    const struct ech_attempt *ech = t->proof.ech;
+    if (tls_proof_ech_refused(&t->proof, t->ssl))
+        return ech->why != NULL ? ech->why : "ECH was refused";
     t->no_certificate = ERR_GET_REASON(ERR_peek_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
     return t->proof.failure != NULL ? t->proof.failure->text : tls_reason();
 }

@@ -10,6 +10,7 @@
 struct ssl_st;
 struct tls_client;
 struct tls_client_hello;
+struct tls_peer;
 struct tls_quic;
 struct tls_server;
 
@@ -18,8 +19,8 @@ struct tls_server;
  * been given to the library. Never NULL. The caller owns it. */
 struct tls_quic *tls_server_quic(const struct tls_server *server, const struct tls_client_hello *hello);
 
-/* The client's side; see tls_client_connect(). */
-struct tls_quic *tls_client_quic(const struct tls_client *client, const char *host, const char *sni);
+/* The client's side; see tls_client_link(). Nothing is resumed, whatever `peer` says. */
+struct tls_quic *tls_client_quic(const struct tls_client *client, const struct tls_peer *peer);
 
 /* Another owner; of one thread all of them. */
 struct tls_quic *tls_quic_ref(struct tls_quic *t);

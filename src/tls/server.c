@@ -44,26 +44,30 @@ struct tls_server {
     _Atomic uint64_t ech_turn;  /* whose keys they have */
 };
 
-/* The first of ours that the client offers; else what its route was chosen by. */
+struct str tls_server_protocol(const struct tls_server *server, struct str choice, const uint8_t *offered,
+                               size_t offered_len, bool *ret_refused)
+{
+    uint8_t *selected, len;
+    *ret_refused = false;
+    if (server->alpn.len > 0 &&
+        SSL_select_next_proto(&selected, &len, server->alpn.data, (unsigned)server->alpn.len, offered,
+                              (unsigned)offered_len) == OPENSSL_NPN_NEGOTIATED)
+        return (struct str){(const char *)selected, len};
+    *ret_refused = choice.len == 0 && server->alpn.len > 0;
+    return choice;
+}
+
 static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len,
                        void *arg)
 {
-    const struct tls_server *server = arg;
-    struct str choice = tls_proof_of(ssl)->alpn_choice;
-    uint8_t *selected;
-    if (server->alpn.len > 0 &&
-        SSL_select_next_proto(&selected, out_len, server->alpn.data, (unsigned)server->alpn.len, in,
-                              in_len) == OPENSSL_NPN_NEGOTIATED) {
-        *out = selected;
-        return SSL_TLSEXT_ERR_OK;
-    }
-    if (choice.len > 0) {
-        *out = (const uint8_t *)choice.p;
-        *out_len = (uint8_t)choice.len;
-        return SSL_TLSEXT_ERR_OK;
-    }
+    bool refused;
+    struct str protocol = tls_server_protocol(arg, tls_proof_of(ssl)->alpn_choice, in, in_len, &refused);
+    *out = (const uint8_t *)protocol.p;
+    *out_len = (uint8_t)protocol.len;
     /* no_application_protocol (RFC 7301, 3.2) */
-    return server->alpn.len > 0 ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+    return refused             ? SSL_TLSEXT_ERR_ALERT_FATAL
+           : protocol.len == 0 ? SSL_TLSEXT_ERR_NOACK
+                               : SSL_TLSEXT_ERR_OK;
 }
 
 static void ask_for_clients(SSL_CTX *ctx, const struct tls_server_params *p)

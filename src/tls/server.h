@@ -3,6 +3,7 @@
 #ifndef CARDEA_TLS_SERVER_H
 #define CARDEA_TLS_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,13 @@ struct tls_server_params {
 
 /* Make a server. NULL with `err` when the library refuses a certificate of the store, or a group. */
 struct tls_server *tls_server_new(const struct tls_server_params *params, struct err *err);
+
+/* The protocol that is agreed with a client who offers that list (the names of a ProtocolNameList, each after
+ * its one-byte length): the first of the server's own that he offers, else `choice`, what his route was
+ * chosen by. Empty: none; *ret_refused: then he is refused. It points into `choice`, the list or the server.
+ */
+struct str tls_server_protocol(const struct tls_server *server, struct str choice, const uint8_t *offered,
+                               size_t offered_len, bool *ret_refused);
 
 /* After the last handshake of its links: an open link needs nothing of it. NULL is allowed. */
 void tls_server_free(struct tls_server *server);

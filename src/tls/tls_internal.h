@@ -11,6 +11,7 @@
 
 struct tls_client;
 struct tls_client_hello;
+struct tls_peer;
 struct tls_server;
 
 /* A link that runs `ssl` (taken) on top of `lower` (taken too). `proof` is what it must prove and be shown
@@ -24,8 +25,8 @@ struct link *tls_link_new(SSL *ssl, struct link *lower, struct tls_scratch *scra
 SSL *tls_server_ssl(const struct tls_server *server, const struct tls_client_hello *hello,
                     struct tls_proof *ret_proof);
 
-/* The same towards a server; see tls_client_connect(). */
-SSL *tls_client_ssl(const struct tls_client *client, const char *host, const char *sni,
+/* The same towards a server; see tls_client_link(). */
+SSL *tls_client_ssl(const struct tls_client *client, const struct tls_peer *peer,
                     struct tls_proof *ret_proof);
 
 /* What went wrong last, in words, as static text (tables/tls_failures.def, tables/alerts.def). */

@@ -26,6 +26,7 @@
 
 #include "base/alert.h"
 #include "base/buf.h"
+#include "ech/offer.h"
 #include "tls/tls_internal.h"
 
 /* How often a handshake step fills the scratch: more than the library's bound on a certificate chain needs.
@@ -257,6 +258,9 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
         t->no_certificate = true;
     if (t->alert != 0)
         tls_proof_refused(&t->proof);
+    const struct ech_attempt *ech = t->proof.ech;
+    if (tls_proof_ech_refused(&t->proof, t->ssl))
+        return link_fail(&t->link, ech->why != NULL ? ech->why : "ECH was refused");
     t->fault = tls_reason_fault();
     if (t->fault == FAULT_NOT_TLS)
         keep_found(t);

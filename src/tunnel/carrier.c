@@ -71,15 +71,16 @@ struct carrier {
     struct net_addr addrs[RESOLVE_ADDRS_MAX];
     size_t count;
     size_t next;
-    struct list waiting; /* struct way */
-    int64_t likely_from; /* monotonic */
-    int64_t try_from;    /* likewise: when it may be tried although it is not likely */
-    int64_t wanted_at;   /* likewise: the attempt that is under way */
-    int64_t tcp_at;      /* likewise: when TCP stood first since that began */
-    int64_t vain_at;     /* likewise: when it ended in vain, and TCP may still show that it was UDP; 0 */
-    uint64_t network;    /* network_memory.h; 0: nothing is remembered */
-    bool known_good;     /* ... of this network */
-    bool refused;        /* by the door, the last connection */
+    struct ech_attempt ech; /* of the connection that is being made */
+    struct list waiting;    /* struct way */
+    int64_t likely_from;    /* monotonic */
+    int64_t try_from;       /* likewise: when it may be tried although it is not likely */
+    int64_t wanted_at;      /* likewise: the attempt that is under way */
+    int64_t tcp_at;         /* likewise: when TCP stood first since that began */
+    int64_t vain_at;        /* likewise: when it ended in vain, and TCP may still show that it was UDP; 0 */
+    uint64_t network;       /* network_memory.h; 0: nothing is remembered */
+    bool known_good;        /* ... of this network */
+    bool refused;           /* by the door, the last connection */
     struct route_watch watch;
     struct list node;       /* of those that were left */
     struct task free_later; /* ... when the door has closed it */
@@ -212,6 +213,7 @@ static void connect_next(struct carrier *c)
 {
     struct client_door *d = c->door;
     struct quic_settings mine = settings;
+    const struct tls_peer peer = {.host = d->name, .ech = &c->ech};
     if (d->visitors != NULL)
         mine.keep_alive = AGENT_KEEP_ALIVE;
     drop_connection(c);
@@ -229,7 +231,7 @@ static void connect_next(struct carrier *c)
             free(l);
             continue;
         }
-        l->conn = quic_connect(l->endpoint, to, tls_client_quic(d->tls, d->name, NULL), &events, l);
+        l->conn = quic_connect(l->endpoint, to, tls_client_quic(d->tls, &peer), &events, l);
         l->until = d->cert == NULL ? 0 : d->cert->not_after;
         c->line = l;
         c->state = CARRIER_CONNECTING;
@@ -254,6 +256,10 @@ void carrier_want(struct carrier *c)
 {
     if (c->state != CARRIER_IDLE)
         return;
+    if (!ech_attempt_begin(&c->ech, &c->door->ech)) {
+        client_text_no_ech(c->door, &c->door->text);
+        return;
+    }
     c->state = CARRIER_RESOLVING;
     c->refused = false;
     c->wanted_at = clock_monotonic();
@@ -384,6 +390,7 @@ static void on_opened(void *owner)
     l->opened_at = clock_wall();
     remember(c, true);
     client_note_reached(c->door);
+    client_note_ech(c->door, &c->ech);
     c->state = CARRIER_OPEN;
     c->likely_from = 0;
     tell_waiting(c);
@@ -464,6 +471,9 @@ static void on_closed(void *owner, enum quic_end end, const char *text)
         free_when_over(c);
         if (!list_empty(&c->waiting)) /* streams that noticed, and ask again */
             carrier_want(c);
+    } else if (end == QUIC_END_TLS && ech_attempt_again(&c->ech)) {
+        c->next--; /* the same address once more */
+        connect_next(c);
     } else if (end == QUIC_END_TLS) {
         fail(c, FAILURE_TOLD); /* another address of the same door would say the same */
     } else {
@@ -549,6 +559,7 @@ void carrier_free(struct carrier *c)
     while ((n = list_pop(&c->silent)) != NULL)
         drop_line(CONTAINER_OF(n, struct line, node));
     route_watch_stop(&c->watch);
+    ech_attempt_end(&c->ech);
     quic_scratch_free(c->scratch);
     free(c);
 }

@@ -375,7 +375,9 @@ static enum client_state begin_inner(struct client *c, size_t early)
     if (client_door_load_tls(c->door) != 0)
         return failed(c);
     c->inner = true;
-    c->far = tls_client_connect(c->door->inner, c->target.host, NULL, c->far, &c->door->inner_scratch);
+    c->far = tls_client_link(c->door->inner,
+                             &(struct tls_peer){.host = c->target.host, .ech = &c->door->inner_ech}, c->far,
+                             &c->door->inner_scratch);
     c->far->wake = on_wake;
     c->far->owner = c;
     return CLIENT_INNER;

@@ -26,8 +26,11 @@ struct client_settings {
     const char *key;
     const char *ca;         /* who may vouch for the door (path of a PEM file, or "system") */
     const char *service_ca; /* ... and for services that speak TLS with us themselves; NULL: those of `ca` */
-    const char *name; /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
-    const char *alpn; /* the one protocol to offer; NULL: none */
+    const char *name;   /* sent as SNI, and what the door's certificate must name; NULL: the door's host */
+    const char *alpn;   /* the one protocol to offer; NULL: none */
+    const char *ech;    /* what to offer of Encrypted ClientHello (base/ech_setting.h); NULL: GREASE */
+    const char *doh;    /* the resolver that tells ECHConfigs, a URL (RFC 8484); NULL: there is none */
+    const char *doh_ca; /* who may vouch for that (path of a PEM file); NULL: the system's */
     enum transport transport;
     bool end_to_end; /* lead to nothing but services that speak TLS and prove their name to us */
     bool stays;      /* many connections over a long time: what did not work is worth being tried again */
@@ -50,11 +53,12 @@ struct client_door *client_door_shared(struct loop *loop, const struct client_se
  * expired or is not valid yet? True, with the text. */
 bool client_door_warning(const struct client_door *door, int64_t now, struct err *ret_text);
 
-/* What becomes of our certificate while connections stand. */
+/* What becomes of connections that stand, and of our certificate on them. */
 enum client_notice {
     CLIENT_RUNS_OUT,    /* soon, and there is no newer one */
     CLIENT_RENEWED,     /* a newer one was proven on a connection */
     CLIENT_NOT_RENEWED, /* the door did not take it there */
+    CLIENT_ECH,         /* the door does not decrypt what was encrypted for it */
 };
 
 /* Hear of it, in texts for people; they are borrowed for the call. */

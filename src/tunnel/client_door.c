@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cert/trust.h"
+#include "ech/source.h"
 #include "tls/sessions.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
@@ -73,9 +74,52 @@ static void drop_tls(struct client_door *d)
     d->trust = d->inner_trust = NULL;
 }
 
+#define LOOKUP_NS (5 * NSEC_PER_SEC)
+
+/* The ECHConfigs of the door, as far as they could be had in time. */
+static struct ech_source *ask_dns(struct client_door *d, const struct client_settings *s)
+{
+    const struct ech_resolver resolver = {.url = s->doh, .ca_file = s->doh_ca};
+    struct ech_source *source = ech_source_new(&resolver, d->name, d->port);
+    ech_sources_wait(&source, 1, MIN(LOOKUP_NS, d->timeout));
+    if (s->stays)
+        ech_source_keep(source, d->loop);
+    return source;
+}
+
+/* Without `ech` there is GREASE everywhere. A config is the door's: services have GREASE. */
+static int load_ech(struct client_door *d, const struct client_settings *s, struct err *err)
+{
+    struct ech_setting setting;
+    ech_offer_free(&d->ech);
+    if (!ech_setting_read(s->ech, &setting))
+        return err_set(err, "--ech %s: expected " ECH_SETTING_WORDS, s->ech);
+    if (setting.wish == ECH_WISH_AUTO && s->doh == NULL)
+        return err_set(err,
+                       "--ech %s: who is to be asked for the ECH config? Give --doh URL, set CARDEA_DOH, or "
+                       "write 'doh: URL' into the file of settings",
+                       s->ech);
+    if (setting.wish == ECH_WISH_AUTO && strncmp(s->doh, "https://", strlen("https://")) != 0)
+        return err_set(err, "--doh %s: expected https://...: in the clear it would tell what ECH hides",
+                       s->doh);
+    struct ech_source *source = setting.wish == ECH_WISH_AUTO ? ask_dns(d, s) : NULL;
+    int rc = ech_offer_load(&setting, source, &d->ech, err);
+    ech_source_unref(source);
+    return rc == 0 ? 0 : err_prefix(err, "--ech");
+}
+
+static void choose_inner_ech(struct client_door *d, const struct client_settings *s)
+{
+    static const struct ech_offer off = {.off = true};
+    struct ech_setting setting;
+    if (ech_setting_read(s->ech, &setting) && setting.wish == ECH_WISH_OFF)
+        d->inner_ech.offer = &off;
+}
+
 static int make_tls(struct client_door *d, const struct client_settings *s, struct err *err)
 {
     struct cert *cert;
+    choose_inner_ech(d, s);
     bool ok = load_cert(s, &cert, err) == 0;
     d->trust = ok ? load_trust(s->ca, err) : NULL;
     if (d->trust != NULL)
@@ -127,7 +171,7 @@ static int set_up_names(struct client_door *d, const struct client_settings *s, 
 
 static int set_up_ways(struct client_door *d, const struct client_settings *s, struct err *err)
 {
-    if (d->inner == NULL && make_tls(d, s, err) != 0)
+    if ((d->inner == NULL && make_tls(d, s, err) != 0) || load_ech(d, s, err) != 0)
         return -1;
     d->resolver = resolver_new(d->loop, err);
     if (d->resolver == NULL)
@@ -274,6 +318,7 @@ void client_door_free(struct client_door *door)
     resolver_free(door->resolver);
     tls_sessions_free(door->sessions);
     drop_tls(door);
+    ech_offer_free(&door->ech);
     cert_unref(door->cert);
     tls_scratch_free(&door->tls_scratch);
     tls_scratch_free(&door->inner_scratch);

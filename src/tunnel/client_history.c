@@ -50,6 +50,23 @@ void client_note_reached(struct client_door *door)
     client_note_said(door, NULL);
 }
 
+void client_note_ech(struct client_door *door, const struct ech_attempt *attempt)
+{
+    const char *remark = ech_attempt_remark(attempt);
+    bool meant = attempt->offer != NULL && attempt->offer->source != NULL && attempt->stage == ECH_FIRST &&
+                 !ech_attempt_encrypts(attempt);
+    struct err text, why;
+    if (door->ech_told || door->notice == NULL ||
+        (remark == NULL && !(meant && ech_offer_is_unknown(attempt->offer, &why))))
+        return;
+    door->ech_told = true;
+    if (remark != NULL)
+        err_set(&text, "the door %s %s", door->place, remark);
+    else
+        err_set(&text, "the name %s went in the clear: no ECH config is known: %s", door->name, why.text);
+    door->notice(door->notice_owner, CLIENT_ECH, text.text);
+}
+
 void client_note_tcp(struct client_door *door)
 {
     bool others = door->warm != NULL && warm_ready(door->warm) > 0;

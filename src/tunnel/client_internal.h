@@ -6,6 +6,7 @@
 #include "base/hostport.h"
 #include "base/list.h"
 #include "cert/cert.h"
+#include "ech/offer.h"
 #include "pipe/pipe.h"
 #include "session/dial.h"
 #include "tls/client.h"
@@ -45,7 +46,10 @@ struct client_door {
     char place[CLIENT_PLACE_MAX]; /* host:port, for texts */
     char *name;
     char *alpn;
-    struct cert *cert; /* ours, or NULL */
+    struct ech_offer ech;         /* to the door */
+    bool ech_told;                /* that it does not go by that */
+    struct ech_attempt inner_ech; /* to services: GREASE, or nothing */
+    struct cert *cert;            /* ours, or NULL */
     struct trust
         *trust; /* who vouches for the door, and for services: connections that are being made borrow */
     struct trust *inner_trust; /* these */
@@ -97,6 +101,9 @@ void client_note_reached(struct client_door *door);
 /* One over TCP is there now, and about to be counted: the same, and since when. */
 void client_note_tcp(struct client_door *door);
 
+/* One was made: tell, once, where that went otherwise than the settings would have it. */
+void client_note_ech(struct client_door *door, const struct ech_attempt *attempt);
+
 /* The connection to the door has failed, or none could be made. */
 void client_note_loss(struct client_door *door, const char *why);
 
@@ -129,6 +136,9 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
 /* The TLS link broke: what we hold against the door's certificate, or what the door told us in an alert.
  * `opened`: the handshake was over on our side (in TLS 1.3 the door judges our certificate after that). */
 int client_text_tls(const struct client_door *door, const struct link *tls, bool opened, struct err *ret);
+
+/* There is no ECHConfig, without which no connection may be made. */
+int client_text_no_ech(const struct client_door *door, struct err *ret);
 
 /* The same from what is known of the peer; `word` is the transport's own. */
 int client_text_peer(const struct client_door *door, const struct link_peer *peer, const char *word,

@@ -36,6 +36,15 @@ int client_text_dial(const struct client_door *door, enum dial_status status, st
     }
 }
 
+int client_text_no_ech(const struct client_door *door, struct err *ret)
+{
+    struct err why;
+    ech_offer_is_unknown(&door->ech, &why);
+    return err_set(
+        ret, "no connection to the door %s without Encrypted ClientHello (--ech): no config is known: %s",
+        door->place, why.text);
+}
+
 /* ---- what the door told us in an alert ---- */
 
 /* The text reads on from "the door HOST:PORT ". */
@@ -140,6 +149,9 @@ int client_text_peer(const struct client_door *door, const struct link_peer *pee
         return -1;
     if (peer->fault == FAULT_NOT_TLS)
         return err_set(ret, "the door %s does not speak TLS: is that its port?", door->place);
+    if (peer->fault == FAULT_ECH)
+        return err_set(ret, "no TLS with the door %s by Encrypted ClientHello (--ech): %s", door->place,
+                       word);
     if (opened)
         return err_set(ret, "the connection to the door %s broke: %s", door->place, word);
     if (door->alpn == NULL || strcmp(door->alpn, WIRE_ALPN) != 0)

@@ -62,7 +62,8 @@ static bool hash(const struct client_settings *s, char ret[NAME_MAX_HEX])
     struct buf b = {0};
     uint8_t transport = (uint8_t)s->transport;
     bool ok = put(&b, CARDEA_VERSION) && put(&b, s->door) && put(&b, s->name) && put(&b, s->cert) &&
-              put(&b, s->key) && put(&b, s->ca) && buf_append(&b, &transport, 1);
+              put(&b, s->key) && put(&b, s->ca) && put(&b, s->ech) && put(&b, s->doh) && put(&b, s->doh_ca) &&
+              buf_append(&b, &transport, 1);
     if (ok)
         snprintf(ret, NAME_MAX_HEX, "%016llx", (unsigned long long)hash_bytes(&key, b.data, b.len));
     buf_free(&b);

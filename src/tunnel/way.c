@@ -50,6 +50,8 @@ static void begin_tcp(struct way *w)
     w->warm = w->tls != NULL;
     if (w->warm)
         return;
+    if (!ech_attempt_begin(&w->ech, &d->ech))
+        return;
     w->dial = (struct dial){.loop = d->loop, .resolver = d->resolver, .wake = on_dial_wake, .owner = w};
     dial_start(&w->dial, d->host, d->port);
     arm(w);
@@ -80,17 +82,45 @@ static enum way_status step_dial(struct way *w)
         return tcp_failed(w);
     }
     wheel_cancel(&w->timer);
-    w->tls = tls_client_resume(d->tls, d->sessions, d->name, NULL, dial_take(&w->dial), &d->tls_scratch);
+    w->tls =
+        tls_client_link(d->tls, &(struct tls_peer){.host = d->name, .sessions = d->sessions, .ech = &w->ech},
+                        dial_take(&w->dial), &d->tls_scratch);
     w->tls->wake = on_link_wake;
     w->tls->owner = w;
     return WAY_OK;
 }
 
-static enum way_status step_tcp(struct way *w)
+/* The handshake has failed. */
+static enum way_status tls_failed(struct way *w)
 {
     struct link_peer peer;
+    link_peer(w->tls, &peer);
+    w->refused = w->refused || client_is_refused(&peer);
+    client_text_tls(w->door, w->tls, false, &w->door->text);
+    link_close(w->tls, true);
+    w->tls = NULL;
+    if (!ech_attempt_again(&w->ech))
+        return tcp_failed(w);
+    dial_again(&w->dial);
+    return WAY_OK;
+}
+
+static enum way_status tls_opened(struct way *w)
+{
+    client_note_ech(w->door, &w->ech);
+    if (w->door->carrier != NULL && !w->warm)
+        carrier_tcp_stands(w->door->carrier);
+    return WAY_OK;
+}
+
+static enum way_status step_tcp(struct way *w)
+{
     if (!w->tcp_begun)
         return WAY_WAIT; /* QUIC has its head start */
+    if (w->tls == NULL && w->ech.stage == ECH_FAILED) {
+        client_text_no_ech(w->door, &w->door->text);
+        return tcp_failed(w);
+    }
     if (w->tls == NULL) {
         enum way_status status = step_dial(w);
         if (status != WAY_OK)
@@ -98,18 +128,11 @@ static enum way_status step_tcp(struct way *w)
     }
     switch (link_open(w->tls)) {
     case LINK_OK:
-        if (w->door->carrier != NULL && !w->warm)
-            carrier_tcp_stands(w->door->carrier);
-        return WAY_OK;
+        return tls_opened(w);
     case LINK_AGAIN:
         return WAY_WAIT;
     default:
-        link_peer(w->tls, &peer);
-        w->refused = w->refused || client_is_refused(&peer);
-        client_text_tls(w->door, w->tls, false, &w->door->text);
-        link_close(w->tls, true);
-        w->tls = NULL;
-        return tcp_failed(w);
+        return tls_failed(w) == WAY_OK ? step_tcp(w) : WAY_FAILED;
     }
 }
 
@@ -278,5 +301,6 @@ void way_cancel(struct way *w)
     link_close(w->tls, true);
     link_close(w->stream, true);
     link_close(w->near, true);
+    ech_attempt_end(&w->ech);
     w->tls = w->stream = w->near = NULL;
 }

@@ -7,6 +7,7 @@
 #ifndef CARDEA_TUNNEL_WAY_H
 #define CARDEA_TUNNEL_WAY_H
 
+#include "ech/offer.h"
 #include "link/link.h"
 #include "loop/loop.h"
 #include "session/dial.h"
@@ -28,12 +29,13 @@ struct way {
     bool refused;  /* set with WAY_FAILED: the door has turned us away, see client_is_refused() */
     /* private */
     struct dial dial;
-    struct link *tls;    /* over TCP, in its handshake */
-    struct link *stream; /* over QUIC */
-    struct link *near;   /* to a process of this user's that carries the connection */
-    struct list waiting; /* for the carrier */
-    struct timer timer;  /* the head start, then the time of one address */
-    size_t tried;        /* addresses of the door that have had their timer set */
+    struct link *tls;       /* over TCP, in its handshake */
+    struct ech_attempt ech; /* ... and what that offers */
+    struct link *stream;    /* over QUIC */
+    struct link *near;      /* to a process of this user's that carries the connection */
+    struct list waiting;    /* for the carrier */
+    struct timer timer;     /* the head start, then the time of one address */
+    size_t tried;           /* addresses of the door that have had their timer set */
     int64_t deadline;
     struct err tcp_text; /* why TCP failed: it is told when both have */
     bool wants_quic;

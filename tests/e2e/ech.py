@@ -34,13 +34,15 @@ class Server:
         self.process.stop()
 
 
+def config_of(path):
+    """The config list of a file in PEM, in base64."""
+    block = path.read_text().split("-----BEGIN ECHCONFIG-----")[1].split("-----END")[0]
+    return "".join(block.split())
+
+
 def configs(keys):
     """The config lists of the files of a folder of keys, oldest first."""
-    lists = []
-    for path in sorted(keys.glob("*.pem")):
-        block = path.read_text().split("-----BEGIN ECHCONFIG-----")[1].split("-----END")[0]
-        lists.append("".join(block.split()))
-    return lists
+    return [config_of(path) for path in sorted(keys.glob("*.pem"))]
 
 
 def client(port, name, ca, *words, config=None):

@@ -35,7 +35,7 @@ def door(start_module_door, pki, banner, echo):
 
 
 COMMON = {"time", "id", "listener", "peer", "in", "out", "total_ms", "reason"}
-HELLO = {"sni", "ja4"}
+HELLO = {"sni", "ja4", "offers_groups", "offers_ciphers"}
 TLS = {"version", "group", "cipher", "resumed", "verifies", "handshake_ms"}
 
 
@@ -77,6 +77,7 @@ def test_terminate(door, version, named):
         assert line["cipher"] == cipher
     else:
         assert line["cipher"].startswith("TLS_ECDHE_ECDSA_WITH_")
+    assert "X25519" in line["offers_groups"].split(",") and "c02b" in line["offers_ciphers"].split(",")
 
 
 def test_tunnel(door, pki, banner):

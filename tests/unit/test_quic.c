@@ -402,7 +402,8 @@ static int tear_down(void **state)
 
 static void connect_with(struct world *w, struct tls_client *tls, const char *host)
 {
-    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(tls, host, NULL), &client_events, &w->c);
+    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(tls, &(struct tls_peer){.host = host}),
+                             &client_events, &w->c);
     run(w);
 }
 
@@ -494,7 +495,8 @@ static void begin_and_hold(struct world *w)
     patient.handshake_timeout = 8 * NSEC_PER_SEC;
     quic_endpoint_serve(w->client, &patient);
     w->later = true;
-    w->c.conn = quic_connect(w->client, &w->address, tls_client_quic(w->tls_client, "door.test", NULL),
+    w->c.conn = quic_connect(w->client, &w->address,
+                             tls_client_quic(w->tls_client, &(struct tls_peer){.host = "door.test"}),
                              &client_events, &w->c);
     for (int i = 0; i < 200 && w->hellos == 0; i++)
         run_for(w, 20 * NSEC_PER_MSEC);

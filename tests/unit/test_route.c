@@ -92,17 +92,41 @@ static size_t wire(const char *list, uint8_t *out)
     return len;
 }
 
-static struct route_match find(const struct route_table *t, const char *sni, const char *alpn,
-                               uint32_t listener, uint8_t kind)
+static struct route_query query(const char *sni, const char *alpn, uint32_t listener, uint8_t kind)
 {
     static uint8_t bytes[256];
     size_t len = wire(alpn, bytes);
-    struct route_query q = {.listener = listener,
-                            .kind = kind,
-                            .sni = {sni, sni != NULL ? strlen(sni) : 0},
-                            .alpn = bytes,
-                            .alpn_len = len};
+    return (struct route_query){.listener = listener,
+                                .kind = kind,
+                                .sni = {sni, sni != NULL ? strlen(sni) : 0},
+                                .alpn = bytes,
+                                .alpn_len = len};
+}
+
+static struct route_match find(const struct route_table *t, const char *sni, const char *alpn,
+                               uint32_t listener, uint8_t kind)
+{
+    struct route_query q = query(sni, alpn, listener, kind);
     return route_find(t, &q);
+}
+
+static void note_taken(void *arg, const struct route_trial *trial)
+{
+    uint32_t *taken = arg;
+    if (trial->verdict != ROUTE_TAKES)
+        return;
+    assert_int_equal(*taken, ROUTE_NONE);
+    *taken = trial->route;
+}
+
+/* The route that the trace says takes it. */
+static uint32_t traced(const struct route_table *t, const char *sni, const char *alpn, uint32_t listener,
+                       uint8_t kind)
+{
+    struct route_query q = query(sni, alpn, listener, kind);
+    uint32_t taken = ROUTE_NONE;
+    assert_int_equal(route_trace(t, &q, note_taken, &taken), 0);
+    return taken;
 }
 
 static void expect(const struct route_table *t, const char *sni, const char *alpn, uint32_t route)
@@ -110,6 +134,7 @@ static void expect(const struct route_table *t, const char *sni, const char *alp
     struct route_match m = find(t, sni, alpn, 0, 0);
     if (m.route != route)
         fail_msg("%s [%s]: found %u, expected %u", sni != NULL ? sni : "(none)", alpn, m.route, route);
+    assert_int_equal(traced(t, sni, alpn, 0, 0), route);
 }
 
 static void test_names(void **state)
@@ -552,6 +577,54 @@ static void test_explain(void **state)
     route_table_free(t);
 }
 
+static void collect_trial(void *arg, const struct route_trial *trial)
+{
+    static const char *const words[] = {[ROUTE_TAKES] = "takes",     [ROUTE_OTHER_NAME] = "name",
+                                        [ROUTE_OTHER_KIND] = "kind", [ROUTE_OTHER_LISTENER] = "listener",
+                                        [ROUTE_OTHER_ALPN] = "alpn", [ROUTE_COMES_LATER] = "later"};
+    assert_true(buf_printf(arg, "%s: %s [%s] %s\n", trial->name, trial->sni == NULL ? "-" : trial->sni,
+                           trial->alpn, words[trial->verdict]));
+}
+
+static void test_trace(void **state)
+{
+    (void)state;
+    static const struct plan plans[] = {
+        {"any", {NULL}, {NULL}, {0}, 0, 0},
+        {"any-here", {NULL}, {NULL}, {3}, 1, 0},
+        {"ssh", {NULL}, {NULL}, {0}, 0, 2},
+        {"deep", {"**.a.b"}, {NULL}, {0}, 0, 0},
+        {"one", {"*.b", "**.b", "none"}, {NULL}, {0}, 0, 0},
+        {"acme", {"x.b"}, {"acme*"}, {0}, 0, 0},
+        {"www", {"x.b", "y.b"}, {"h2"}, {0}, 0, 0},
+        {"old", {"x.b"}, {NULL}, {0}, 0, 0},
+    };
+    struct err err;
+    struct route_table *t = build(plans, ARRAY_LEN(plans), &err);
+    assert_non_null(t);
+    struct buf text = {0};
+    struct route_query q = query("x.b", "h2,x", 0, 0);
+    assert_int_equal(route_trace(t, &q, collect_trial, &text), 0);
+    assert_string_equal(buf_text(&text), "www: x.b [h2] takes\n"
+                                         "acme: x.b [acme*] alpn\n"
+                                         "old: x.b [any] later\n"
+                                         "one: *.b [any] later\n"
+                                         "one: **.b [any] later\n"
+                                         "any-here: any [any] listener\n"
+                                         "any: any [any] later\n"
+                                         "ssh: any [any] kind\n"
+                                         "deep: - [any] name\n");
+    buf_free(&text);
+    q = query(NULL, "", 3, 1);
+    assert_int_equal(route_trace(t, &q, collect_trial, &text), 0);
+    assert_non_null(strstr(buf_text(&text), "one: none [any] kind\n"
+                                            "any-here: any [any] kind\n"
+                                            "any: any [any] kind\n"
+                                            "ssh: any [any] takes\n"));
+    buf_free(&text);
+    route_table_free(t);
+}
+
 /* The second implementation: ranks as triples of numbers, found by comparing texts.
  * ------------------------------ */
 
@@ -688,6 +761,8 @@ static void compare_all(const struct route_table *t, const struct answers *a)
                         snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", p > 0 ? "," : "",
                                  protocols[p]);
                     assert_int_equal(find(t, all_names[n], text, i, (uint8_t)k).route, a->route[n][l][i][k]);
+                    if (i == 0 && k == 0)
+                        assert_int_equal(traced(t, all_names[n], text, i, (uint8_t)k), a->route[n][l][i][k]);
                 }
 }
 
@@ -723,7 +798,7 @@ int main(void)
         cmocka_unit_test(test_bad_rules),  cmocka_unit_test(test_hostile_queries),
         cmocka_unit_test(test_ties),       cmocka_unit_test(test_names_file),
         cmocka_unit_test(test_many_names), cmocka_unit_test(test_explain),
-        cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_trace),      cmocka_unit_test(test_precedence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

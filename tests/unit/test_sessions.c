@@ -99,7 +99,8 @@ static void dial(struct world *w, struct tls_sessions *sessions, const char *hos
 {
     struct link *lower;
     mem_link_pair(ROOM, &ret->wire, &lower);
-    ret->link = tls_client_resume(w->client, sessions, host, NULL, lower, &w->scratch);
+    ret->link = tls_client_link(w->client, &(struct tls_peer){.host = host, .sessions = sessions}, lower,
+                                &w->scratch);
     ret->server = SSL_new(w->server);
     SSL_set_accept_state(ret->server);
     ret->to_server = BIO_new(BIO_s_mem());
