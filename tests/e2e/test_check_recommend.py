@@ -13,7 +13,7 @@ import pytest
 
 from door import to_yaml
 from pki import Cert, openssl
-from run import CARDEA, Process, free_port, run, wait_listening
+from run import CARDEA, SLOW, Process, free_port, run, wait_listening
 
 NAME = "site.test"
 WORDS = "the quick brown fox jumps over the lazy dog while seven wizards boil their cauldrons".split()
@@ -73,6 +73,16 @@ class ByName(Site):
         self.request.do_handshake()
         self.word = SNI.get(self.request, "shop")
         super().setup()
+
+
+class Slow(Site):
+    """Only the root comes."""
+    over = threading.Event()
+
+    def do_GET(self):
+        if self.path != "/":
+            self.over.wait()
+        super().do_GET()
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -189,6 +199,17 @@ def test_a_backend_that_proves_its_own_name(door, pki, tmp_path):
         recommend(changed(tmp_path, config, told), status=0)
 
 
+def test_strict_up_to_a_peer_with_a_hybrid_exchange(door, pki, start_wrap, tmp_path):
+    with serving(Site) as plain:
+        wrap = start_wrap("server", f"127.0.0.1:{plain}", "--cert", pki.server(NAME).certificate, "--key",
+                          pki.server(NAME).key)
+        config, path = door(f"127.0.0.1:{plain}")
+        told = recommend(path, "--port", wrap.port, status=1)
+        assert told["recommended"] == "strict" and "groups: [X25519MLKEM768, " in told["change"]
+        told = recommend(changed(tmp_path, config, told), status=0)
+        assert told["mode"] == "strict" and modes(told) == {"strict": True}
+
+
 def test_another_site_over_tls(door, pki):
     with serving(Site) as plain, serving(Other, pki.server(NAME)) as tls:
         _, path = door(f"127.0.0.1:{plain}")
@@ -287,6 +308,15 @@ def test_an_endless_site_is_left(door, pki):
         assert told["backends"][0]["pages"]["same"] == 7 and Endless.asked == 3 * 7
         told = recommend(path, "--port", tls, "--depth", 1, status=1)
         assert told["backends"][0]["pages"]["same"] == 3
+
+
+def test_a_slow_site_is_left_at_the_deadline(door, pki):
+    with serving(Slow) as plain, serving(Slow, pki.server(NAME)) as tls:
+        _, path = door(f"127.0.0.1:{plain}")
+        told = recommend(path, "--port", tls, "--deadline", f"{int(2 * SLOW)}s", status=1)
+        Slow.over.set()
+    pages = told["backends"][0]["pages"]
+    assert pages["cut"] and pages["same"] == 1 and pages["differ"] == 0, pages
 
 
 NGINX = """
