@@ -226,7 +226,7 @@ static void remove_dots(char *path)
 
 bool page_link_path(const char *host, const char *base, struct str reference, char ret_path[PAGE_PATH_MAX])
 {
-    char text[PAGE_PATH_MAX];
+    char text[PAGE_PATH_MAX] = "";
     if (!plain(reference, text) || text[0] == '\0')
         return false;
     const char *at = behind_site(text, host);

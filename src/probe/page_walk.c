@@ -17,7 +17,7 @@
 enum look { LOOK_NOW, LOOK_THEN, LOOK_AGAIN, LOOKS };
 
 struct page {
-    char *path;
+    char path[PAGE_PATH_MAX];
     size_t depth;
 };
 
@@ -44,7 +44,9 @@ static void add_page(struct page_walk *w, const char *path, size_t depth)
     for (size_t i = 0; i < w->found; i++)
         if (strcmp(w->pages[i].path, path) == 0)
             return;
-    w->pages[w->found++] = (struct page){str_dup(path), depth};
+    struct page *p = &w->pages[w->found++];
+    str_copy(p->path, sizeof(p->path), path, strlen(path));
+    p->depth = depth;
 }
 
 static void on_link(void *arg, struct str reference)
@@ -226,8 +228,6 @@ void page_walk_free(struct page_walk *w)
     if (w->fetch != NULL)
         fetch_cancel(w->fetch);
     forget_looks(w);
-    for (size_t i = 0; i < w->found; i++)
-        free(w->pages[i].path);
     free(w->pages);
     free(w);
 }
