@@ -113,13 +113,13 @@ static void begin(struct trying *all, struct try *t)
 {
     for (int i = 0; i < PLACES; i++)
         t->probe[i] = server_probe_start(
-            &(struct server_probe_params){.loop = all->loop,
-                                          .resolver = all->resolver,
+            &(struct server_probe_params){.to = {.loop = all->loop,
+                                                 .resolver = all->resolver,
+                                                 .host = all->host[i],
+                                                 .port = all->port[i],
+                                                 .name = profiles[t->profile].nameless ? NULL : t->name},
                                           .scratch = &all->scratch,
                                           .tls = all->tls[t->profile],
-                                          .host = all->host[i],
-                                          .port = all->port[i],
-                                          .name = profiles[t->profile].nameless ? NULL : t->name,
                                           .timeout = TIMEOUT_NS,
                                           .done = on_done,
                                           .owner = t});

@@ -101,6 +101,12 @@ static const struct option options[] = {
     {"key", required_argument, NULL, OF_SERVERS + 4},
     {"alpn", required_argument, NULL, OF_SERVERS + 5},
     {"timeout", required_argument, NULL, OF_SERVERS + 6},
+    {"question-timeout", required_argument, NULL, OF_SERVERS + 7},
+    {"survey-timeout", required_argument, NULL, OF_SERVERS + 8},
+    {"quick", no_argument, NULL, OF_SERVERS + 9},
+    {"fail-below", required_argument, NULL, OF_SERVERS + 10},
+    {"accept", required_argument, NULL, OF_SERVERS + 11},
+    {"expect", required_argument, NULL, OF_SERVERS + 12},
     {0},
 };
 

@@ -55,7 +55,7 @@ static void put_end(struct buf *out, int64_t when)
                    pem_time_text(when, until));
 }
 
-static void put_certificate(struct buf *out, const struct cert_facts *c)
+void check_text_certificate(struct buf *out, const struct cert_facts *c)
 {
     if (c->key[0] == '\0')
         return;
@@ -90,14 +90,31 @@ static void put_tls(struct buf *out, const struct check_subject *s, const struct
     buf_printf(out, "\n");
 }
 
-void check_report_text(struct buf *out, const struct check_subject *s, const struct server_probe_result *r)
+static void put_unexpected(struct buf *out, const struct check_findings *f)
 {
-    char address[NET_ADDR_TEXT_MAX];
-    str_host_port_put(out, s->host, s->port);
+    struct err found;
+    for (size_t i = 0; i < f->expect_len && f->first->shook_hands; i++)
+        if (!check_expect_holds(&f->expect[i], f->first, &found))
+            buf_printf(out, "  EXPECTED     %s, found %s\n", f->expect[i].text, found.text);
+}
+
+static void put_heading(struct buf *out, const struct check_findings *f)
+{
+    const struct server_probe_result *r = f->first;
     if (r->outcome == PROBE_GOOD)
         buf_printf(out, ": good");
     else
         buf_printf(out, ": %s: %s", r->outcome == PROBE_UNPROVEN ? "NOT PROVEN" : "FAILED", r->text.text);
+    if (f->grade != NULL)
+        buf_printf(out, "; grade %s", grade_text(f->grade->grade));
+}
+
+void check_report_text(struct buf *out, const struct check_subject *s, const struct check_findings *f)
+{
+    const struct server_probe_result *r = f->first;
+    char address[NET_ADDR_TEXT_MAX];
+    str_host_port_put(out, s->host, s->port);
+    put_heading(out, f);
     buf_printf(out, "\n  asked        %s%s, for %s", s->protocol != NULL ? "STARTTLS in " : "TLS",
                s->protocol != NULL ? s->protocol : "", s->name);
     if (r->address.family != AF_UNSPEC)
@@ -105,15 +122,16 @@ void check_report_text(struct buf *out, const struct check_subject *s, const str
     buf_printf(out, "\n");
     if (r->shook_hands) {
         put_tls(out, s, r);
-        put_certificate(out, &r->certificate);
+        check_text_certificate(out, &r->certificate);
     }
     put_times(out, r);
+    check_grade_text(out, f);
+    put_unexpected(out, f);
 }
 
 /* ---- for machines ---- */
 
-/* A member with text, null for NULL. */
-static void member(struct buf *out, const char *key, const char *value)
+void check_json_member(struct buf *out, const char *key, const char *value)
 {
     buf_printf(out, ",\"%s\":", key);
     if (value == NULL)
@@ -125,18 +143,13 @@ static void member(struct buf *out, const char *key, const char *value)
 static void time_member(struct buf *out, const char *key, int64_t when)
 {
     char text[PEM_TIME_MAX];
-    member(out, key, when == INT64_MIN ? NULL : pem_time_text(when, text));
+    check_json_member(out, key, when == INT64_MIN ? NULL : pem_time_text(when, text));
 }
 
-static void certificate_json(struct buf *out, const struct cert_facts *c)
+void check_json_certificate(struct buf *out, const struct cert_facts *c)
 {
     const char *name = (const char *)c->names.data;
-    buf_printf(out, ",\"certificate\":");
-    if (c->key[0] == '\0') {
-        buf_printf(out, "null");
-        return;
-    }
-    buf_printf(out, "{\"subject\":");
+    buf_printf(out, "\"subject\":");
     str_json(out, c->subject, strlen(c->subject));
     buf_printf(out, ",\"names\":[");
     for (size_t i = 0; i < c->names_len; i++, name += strlen(name) + 1) {
@@ -144,16 +157,45 @@ static void certificate_json(struct buf *out, const struct cert_facts *c)
         str_json(out, name, strlen(name));
     }
     buf_printf(out, "],\"more_names\":%zu", c->names_more);
-    member(out, "issuer", c->issuer);
+    check_json_member(out, "issuer", c->issuer);
     time_member(out, "not_before", c->not_before);
     time_member(out, "not_after", c->not_after);
     if (c->not_after == INT64_MIN)
         buf_printf(out, ",\"days_left\":null");
     else
         buf_printf(out, ",\"days_left\":%lld", days_until(c->not_after));
-    member(out, "key", c->key);
-    member(out, "signature", c->signature);
-    buf_printf(out, ",\"chain_length\":%zu}", c->chain_len);
+    check_json_member(out, "key", c->key);
+    check_json_member(out, "signature", c->signature);
+    buf_printf(out, ",\"chain_length\":%zu", c->chain_len);
+}
+
+static void certificate_json(struct buf *out, const struct cert_facts *c)
+{
+    buf_printf(out, ",\"certificate\":");
+    if (c->key[0] == '\0') {
+        buf_printf(out, "null");
+        return;
+    }
+    buf_printf(out, "{");
+    check_json_certificate(out, c);
+    buf_printf(out, "}");
+}
+
+static void unexpected_json(struct buf *out, const struct check_findings *f)
+{
+    const char *before = "";
+    struct err found;
+    buf_printf(out, ",\"unexpected\":[");
+    for (size_t i = 0; i < f->expect_len && f->first->shook_hands; i++) {
+        if (check_expect_holds(&f->expect[i], f->first, &found))
+            continue;
+        buf_printf(out, "%s{\"expected\":", before);
+        str_json(out, f->expect[i].text, strlen(f->expect[i].text));
+        check_json_member(out, "found", found.text);
+        buf_printf(out, "}");
+        before = ",";
+    }
+    buf_printf(out, "]");
 }
 
 static void times_json(struct buf *out, const struct server_probe_result *r)
@@ -169,29 +211,33 @@ static void times_json(struct buf *out, const struct server_probe_result *r)
     buf_printf(out, "}");
 }
 
-void check_report_json(struct buf *out, const struct check_subject *s, const struct server_probe_result *r)
+void check_report_json(struct buf *out, const struct check_subject *s, const struct check_findings *f)
 {
+    const struct server_probe_result *r = f->first;
     char address[NET_ADDR_TEXT_MAX];
     struct buf server = {0};
     str_host_port_put(&server, s->host, s->port);
     buf_printf(out, "{\"server\":\"%s\"", buf_text(&server));
     buf_free(&server);
-    member(out, "address", r->address.family == AF_UNSPEC ? NULL : net_addr_format(&r->address, address));
-    member(out, "name", s->name);
-    member(out, "starttls", s->protocol);
-    member(out, "result", server_probe_word(r->outcome));
-    member(out, "detail", r->outcome == PROBE_GOOD ? NULL : r->text.text);
+    check_json_member(out, "address",
+                      r->address.family == AF_UNSPEC ? NULL : net_addr_format(&r->address, address));
+    check_json_member(out, "name", s->name);
+    check_json_member(out, "starttls", s->protocol);
+    check_json_member(out, "result", probe_outcome_word(r->outcome));
+    check_json_member(out, "detail", r->outcome == PROBE_GOOD ? NULL : r->text.text);
     buf_printf(out, ",\"tls\":");
     if (r->shook_hands) {
         buf_printf(out, "{\"version\":\"%s\"", tls_version_word(r->version));
-        member(out, "group", r->group);
-        member(out, "cipher", r->cipher);
-        member(out, "alpn", r->alpn[0] != '\0' ? r->alpn : NULL);
+        check_json_member(out, "group", r->group);
+        check_json_member(out, "cipher", r->cipher);
+        check_json_member(out, "alpn", r->alpn[0] != '\0' ? r->alpn : NULL);
         buf_printf(out, "}");
     } else {
         buf_printf(out, "null");
     }
     certificate_json(out, &r->certificate);
     times_json(out, r);
+    unexpected_json(out, f);
+    check_grade_json(out, f);
     buf_printf(out, "}\n");
 }

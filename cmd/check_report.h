@@ -3,7 +3,10 @@
 #ifndef CARDEA_CMD_CHECK_REPORT_H
 #define CARDEA_CMD_CHECK_REPORT_H
 
+#include "cmd/check_expect.h"
+#include "probe/grade.h"
 #include "probe/server_probe.h"
+#include "probe/survey.h"
 
 struct buf;
 
@@ -15,10 +18,32 @@ struct check_subject {
     bool offered_alpn;
 };
 
-/* Append a few lines for people. */
-void check_report_text(struct buf *out, const struct check_subject *s, const struct server_probe_result *r);
+struct check_findings {
+    const struct server_probe_result *first;
+    const struct survey_facts *facts; /* NULL, as `grade`: there was no survey */
+    const struct grade_report *grade;
+    const struct check_expect *expect;
+    size_t expect_len;
+    bool coloured; /* text for a terminal */
+};
+
+/* Append some lines for people. */
+void check_report_text(struct buf *out, const struct check_subject *s, const struct check_findings *f);
 
 /* Append one JSON object and a new line: see cardea-check(1). */
-void check_report_json(struct buf *out, const struct check_subject *s, const struct server_probe_result *r);
+void check_report_json(struct buf *out, const struct check_subject *s, const struct check_findings *f);
+
+/* The part of either that the survey and the grade are. */
+void check_grade_text(struct buf *out, const struct check_findings *f);
+void check_grade_json(struct buf *out, const struct check_findings *f);
+
+/* A member with text, null for NULL. */
+void check_json_member(struct buf *out, const char *key, const char *value);
+
+/* The members of a certificate, without braces. */
+void check_json_certificate(struct buf *out, const struct cert_facts *c);
+
+/* The lines of a certificate. */
+void check_text_certificate(struct buf *out, const struct cert_facts *c);
 
 #endif

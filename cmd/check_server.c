@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cardea check`: what do servers offer to those who ask them for TLS? Several are looked at side by side;
- * what is said of them comes in the order in which they were given. */
+/* `cardea check`: what do servers offer to those who ask them for TLS, and how good is it? Several are looked
+ * at side by side; what is said of them comes in the order in which they were given. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -12,75 +13,128 @@
 #include "base/hostname.h"
 #include "base/hostport.h"
 #include "base/str.h"
-#include "base/unit.h"
 #include "cert/cert.h"
 #include "cert/trust.h"
+#include "cmd/check_options.h"
 #include "cmd/check_path.h"
 #include "cmd/check_report.h"
 #include "cmd/cmd.h"
 #include "cmd/protocols.h"
 #include "cmd/recommend.h"
+#include "cmd/table.h"
 #include "loop/loop.h"
 #include "net/resolver.h"
+#include "probe/survey.h"
 #include "starttls/starttls.h"
 #include "tls/client.h"
 #include "tls/tls_link.h"
 
-#define TIMEOUT_NS (10 * NSEC_PER_SEC)
-#define AT_ONCE 16 /* servers; more wait, so that times tell of them and not of us */
-#define ALPN_MAX 8
+#define AT_ONCE 16          /* servers; more wait, so that times tell of them and not of us */
 #define SUBMISSION_PORT 587 /* RFC 6409: SMTP, at a port of its own */
+#define HTTPS_PORT 443      /* where no port is given */
 
 struct checking;
 
 struct server {
     struct checking *checking;
     char host[HOST_MAX];
+    char address[NET_ADDR_TEXT_MAX]; /* at which the first handshake was made */
     struct check_subject subject;
     const struct starttls *protocol; /* NULL: TLS at once */
     struct server_probe *probe;
+    struct survey *survey;      /* NULL: no TLS is spoken, or it is not asked for */
+    size_t answered, questions; /* of the survey */
     bool looked_at;
 };
 
 struct checking {
-    /* as the options say; NULL: they do not */
-    const char *starttls, *chat, *name, *ca, *cert, *key;
-    const char *alpn[ALPN_MAX];
-    size_t alpn_len;
-    char name_space[HOST_MAX];
-    int64_t timeout;
-    bool json;
-
+    struct check_options options;
     struct loop *loop;
     struct resolver *resolver;
     struct tls_scratch scratch;
     struct tls_client *tls;
+    struct survey_clients *clients;
     struct starttls *own; /* the user's script */
     struct server *servers;
     size_t n, begun, told;
     bool all_good;
+    bool coloured;       /* standard output */
+    bool shows_progress; /* standard error */
 };
+
+/* ---- telling ---- */
+
+static void show_progress(const struct checking *c)
+{
+    size_t answered = 0, questions = 0;
+    for (size_t i = 0; i < c->begun; i++) {
+        answered += c->servers[i].answered;
+        questions += c->servers[i].questions;
+    }
+    if (c->shows_progress)
+        fprintf(stderr, "\r\033[K%zu of %zu questions answered", answered, questions);
+}
+
+static void end_progress(const struct checking *c)
+{
+    if (c->shows_progress)
+        fprintf(stderr, "\r\033[K");
+}
+
+/* Is it as it was asked to be? */
+static bool is_as_expected(const struct server *s, const struct check_findings *f)
+{
+    const struct check_options *o = &s->checking->options;
+    bool low = f->grade != NULL && f->grade->grade < o->below;
+    bool open = f->facts != NULL && f->facts->cut_short && !o->accepted[GRADE_INCOMPLETE];
+    if (f->first->outcome != PROBE_GOOD || (o->fails_below && (low || open)))
+        return false;
+    for (size_t i = 0; i < f->expect_len; i++) {
+        struct err found;
+        if (!check_expect_holds(&f->expect[i], f->first, &found))
+            return false;
+    }
+    return true;
+}
+
+static void tell(const struct server *s)
+{
+    struct checking *c = s->checking;
+    struct grade_report *grade = calloc(1, sizeof(*grade));
+    CHECK(grade != NULL);
+    struct check_findings f = {.first = server_probe_result(s->probe),
+                               .facts = s->survey == NULL ? NULL : survey_facts(s->survey),
+                               .expect = c->options.expect,
+                               .expect_len = c->options.expect_len,
+                               .coloured = c->coloured};
+    if (f.facts != NULL && !grade_can_be(f.facts))
+        f.facts = NULL;
+    if (f.facts != NULL) {
+        grade_make(&(struct grade_question){.facts = f.facts,
+                                            .public_trust = c->options.ca == NULL,
+                                            .accepted = c->options.accepted,
+                                            .now = clock_wall() / NSEC_PER_SEC},
+                   grade);
+        f.grade = grade;
+    }
+    c->all_good = is_as_expected(s, &f) && c->all_good;
+    struct buf out = {0};
+    (c->options.json ? check_report_json : check_report_text)(&out, &s->subject, &f);
+    end_progress(c);
+    fwrite(out.data, 1, out.len, stdout);
+    fflush(stdout);
+    buf_free(&out);
+    free(grade);
+}
 
 /* ---- looking ---- */
 
 static void begin_next(struct checking *c);
 
-static void tell(const struct server *s)
+static void end_server(struct server *s)
 {
-    struct buf out = {0};
-    (s->checking->json ? check_report_json : check_report_text)(&out, &s->subject,
-                                                                server_probe_result(s->probe));
-    fwrite(out.data, 1, out.len, stdout);
-    fflush(stdout);
-    buf_free(&out);
-}
-
-static void on_done(void *owner)
-{
-    struct server *s = owner;
     struct checking *c = s->checking;
     s->looked_at = true;
-    c->all_good = c->all_good && server_probe_result(s->probe)->outcome == PROBE_GOOD;
     for (; c->told < c->n && c->servers[c->told].looked_at; c->told++)
         tell(&c->servers[c->told]);
     if (c->told == c->n)
@@ -89,21 +143,64 @@ static void on_done(void *owner)
         begin_next(c);
 }
 
+static void on_surveyed(void *owner)
+{
+    end_server(owner);
+}
+
+static void on_progress(void *owner, size_t done, size_t all)
+{
+    struct server *s = owner;
+    s->answered = done;
+    s->questions = all;
+    show_progress(s->checking);
+}
+
+static struct approach_to approach_to(const struct server *s)
+{
+    const struct checking *c = s->checking;
+    return (struct approach_to){.loop = c->loop,
+                                .resolver = c->resolver,
+                                .protocol = s->protocol,
+                                .host = s->host,
+                                .port = s->subject.port,
+                                .name = s->subject.name};
+}
+
+static void on_probed(void *owner)
+{
+    struct server *s = owner;
+    struct checking *c = s->checking;
+    const struct server_probe_result *first = server_probe_result(s->probe);
+    if (c->options.quick || (!first->shook_hands && first->outcome != PROBE_TLS_FAILED)) {
+        end_server(s);
+        return;
+    }
+    /* all of one address: behind a name there may be several servers, and not one like the other */
+    net_addr_host(&first->address, s->address);
+    struct approach_to to = approach_to(s);
+    to.host = s->address;
+    s->survey = survey_start(&(struct survey_params){.to = to,
+                                                     .scratch = &c->scratch,
+                                                     .clients = c->clients,
+                                                     .first = first->shook_hands ? first : NULL,
+                                                     .question_timeout = c->options.question_timeout,
+                                                     .timeout = c->options.survey_timeout,
+                                                     .progress = on_progress,
+                                                     .done = on_surveyed,
+                                                     .owner = s});
+}
+
 static void begin_next(struct checking *c)
 {
     if (c->begun == c->n)
         return;
     struct server *s = &c->servers[c->begun++];
-    s->probe = server_probe_start(&(struct server_probe_params){.loop = c->loop,
-                                                                .resolver = c->resolver,
+    s->probe = server_probe_start(&(struct server_probe_params){.to = approach_to(s),
                                                                 .scratch = &c->scratch,
                                                                 .tls = c->tls,
-                                                                .protocol = s->protocol,
-                                                                .host = s->host,
-                                                                .port = s->subject.port,
-                                                                .name = s->subject.name,
-                                                                .timeout = c->timeout,
-                                                                .done = on_done,
+                                                                .timeout = c->options.timeout,
+                                                                .done = on_probed,
                                                                 .owner = s});
 }
 
@@ -122,27 +219,30 @@ static int make_tls(struct checking *c, struct err *err)
 {
     static const int groups[] = {0x11ec, 0x001d, 0x11eb, 0x11ed,
                                  0x0017, 0x0018, 0x0019}; /* tables/groups.def */
-    const char *ca = c->ca != NULL ? c->ca : "system";
+    const struct check_options *o = &c->options;
+    const char *ca = o->ca != NULL ? o->ca : "system";
     struct trust *trust = trust_load(&(struct trust_files){.name = ca, .ca = &ca, .ca_len = 1}, err);
-    if (trust == NULL && c->ca != NULL)
+    if (trust == NULL && o->ca != NULL)
         blame_option(ca, err);
     struct cert *cert = NULL;
-    if (trust != NULL && c->cert != NULL)
-        cert = cert_load(&(struct cert_files){.certificate = c->cert, .key = c->key}, err);
+    if (trust != NULL && o->cert != NULL)
+        cert = cert_load(&(struct cert_files){.certificate = o->cert, .key = o->key}, err);
     struct tls_client_params params = {.min_version = 0x0303,
                                        .max_version = 0x0304,
                                        .groups = groups,
                                        .groups_len = ARRAY_LEN(groups),
                                        .trust = trust,
                                        .cert = cert,
-                                       .alpn = c->alpn,
-                                       .alpn_len = c->alpn_len,
+                                       .alpn = o->alpn,
+                                       .alpn_len = o->alpn_len,
                                        .only_looks = true};
-    if (trust != NULL && (cert != NULL || c->cert == NULL))
+    if (trust != NULL && (cert != NULL || o->cert == NULL))
         c->tls = tls_client_new(&params, err);
+    if (c->tls != NULL && !o->quick)
+        c->clients = survey_clients_new(trust, cert, err);
     cert_unref(cert);
     trust_unref(trust);
-    return c->tls != NULL ? 0 : -1;
+    return c->tls != NULL && (o->quick || c->clients != NULL) ? 0 : -1;
 }
 
 static int look(struct checking *c, struct err *err)
@@ -160,9 +260,14 @@ static int run(struct checking *c)
 {
     struct err err = {0};
     c->all_good = true;
+    c->coloured = table_is_coloured(stdout);
+    c->shows_progress = table_is_coloured(stderr);
     int status = look(c, &err) != 0 ? cmd_failed("%s", err.text) : c->all_good ? CMD_OK : CMD_FAILED;
-    for (size_t i = 0; i < c->n; i++)
+    for (size_t i = 0; i < c->n; i++) {
+        survey_free(c->servers[i].survey);
         server_probe_free(c->servers[i].probe);
+    }
+    survey_clients_free(c->clients);
     tls_client_free(c->tls);
     resolver_free(c->resolver);
     loop_free(c->loop);
@@ -170,7 +275,7 @@ static int run(struct checking *c)
     return status;
 }
 
-/* ---- options ---- */
+/* ---- servers ---- */
 
 /* The protocol that is usual at a port, where TLS does not begin at once; NULL: none. */
 static const char *usual_protocol(uint16_t port)
@@ -185,8 +290,9 @@ static const char *usual_protocol(uint16_t port)
 
 static const struct starttls *read_script(struct checking *c, struct err *err)
 {
+    const struct check_options *o = &c->options;
     if (c->own == NULL)
-        c->own = starttls_load(c->chat != NULL ? c->chat : c->starttls, c->chat != NULL, err);
+        c->own = starttls_load(o->chat != NULL ? o->chat : o->starttls, o->chat != NULL, err);
     return c->own;
 }
 
@@ -208,11 +314,12 @@ static int unknown_protocol(const char *name, struct err *err)
 /* Which script the server is asked with, and what it is called; both NULL: none. Returns -1 with `err`. */
 static int choose_protocol(struct checking *c, struct server *s, struct err *err)
 {
-    const char *given = c->chat != NULL ? c->chat : c->starttls;
+    const struct check_options *o = &c->options;
+    const char *given = o->chat != NULL ? o->chat : o->starttls;
     const char *name = given != NULL ? given : usual_protocol(s->subject.port);
     if (name == NULL || strcmp(name, "none") == 0)
         return 0;
-    bool is_file = c->chat != NULL || starttls_is_file(name);
+    bool is_file = o->chat != NULL || starttls_is_file(name);
     s->protocol = is_file ? read_script(c, err) : starttls_builtin(name);
     s->subject.protocol = name;
     if (s->protocol == NULL && is_file)
@@ -224,115 +331,58 @@ static int choose_protocol(struct checking *c, struct server *s, struct err *err
     return err_set(err, "%s has no section `ask`, which is what a server is asked with", name);
 }
 
+/* A host alone is at the port that is usual for the protocol it is asked in. */
+static int read_address(const struct check_options *o, const char *text, struct server *s, struct err *err)
+{
+    uint8_t ip[16];
+    bool alone = strspn(text, "0123456789") < strlen(text) && strchr(text, ':') == NULL;
+    if (!alone)
+        return str_host_port(text, strlen(text), s->host, &s->subject.port, err);
+    const struct starttls *known = o->starttls == NULL ? NULL : starttls_builtin(o->starttls);
+    s->subject.port = known == NULL ? HTTPS_PORT : starttls_port(known);
+    if (hostname_address(text, ip) == 0)
+        return str_host_name(text, strlen(text), s->host, err);
+    str_copy(s->host, sizeof(s->host), text, strlen(text));
+    return 0;
+}
+
 static int add_server(struct checking *c, const char *text)
 {
+    const struct check_options *o = &c->options;
     struct server *s = &c->servers[c->n++];
     char hint[HOST_HINT_MAX];
     struct err err;
     s->checking = c;
-    if (str_host_port(text, strlen(text), s->host, &s->subject.port, &err) != 0)
+    if (read_address(o, text, s, &err) != 0)
         return cmd_misused("check", "'%s': %s%s", text, err.text, str_host_port_hint(text, hint));
     s->subject.host = s->host;
-    s->subject.offered_alpn = c->alpn_len > 0;
-    s->subject.name = c->name != NULL ? c->name : s->host;
+    s->subject.offered_alpn = o->alpn_len > 0;
+    s->subject.name = o->name != NULL ? o->name : s->host;
     if (choose_protocol(c, s, &err) != 0)
-        return cmd_misused("check", "--%s: %s", c->chat != NULL ? "chat" : "starttls", err.text);
+        return cmd_misused("check", "--%s: %s", o->chat != NULL ? "chat" : "starttls", err.text);
     return -1;
 }
 
-/* A name in the form in which names are compared; or an address, as it stands. */
-static int take_name(struct checking *c, const char *text)
+static int add_servers(struct checking *c, char **argv, int count)
 {
-    uint8_t ip[16];
-    struct err err;
-    if (hostname_address(text, ip) > 0)
-        c->name = text;
-    else if (str_host_name(text, strlen(text), c->name_space, &err) == 0)
-        c->name = c->name_space;
-    else
-        return cmd_misused("check", "--name: %s", err.text);
-    return -1;
-}
-
-/* One option. Returns -1, or an exit status. */
-static int take(struct checking *c, int option)
-{
-    switch (option) {
-    case 's':
-        c->starttls = optarg;
-        return -1;
-    case 'C':
-        c->chat = optarg;
-        return -1;
-    case 'n':
-        return take_name(c, optarg);
-    case 'a':
-        c->ca = optarg;
-        return -1;
-    case 'c':
-        c->cert = optarg;
-        return -1;
-    case 'k':
-        c->key = optarg;
-        return -1;
-    case 'p':
-        if (c->alpn_len == ALPN_MAX)
-            return cmd_misused("check", "--alpn is there more than %d times", ALPN_MAX);
-        c->alpn[c->alpn_len++] = optarg;
-        return -1;
-    case 't':
-        if (unit_parse(optarg, unit_durations, &c->timeout) && c->timeout > 0)
-            return -1;
-        return cmd_misused("check", "--timeout %s: expected a time such as 500ms, 10s or 1m", optarg);
-    case 'j':
-        c->json = true;
-        return -1;
-    default:
-        return cmd_usage("check", option == 'h');
-    }
-}
-
-static int read_options(int argc, char **argv, struct checking *c)
-{
-    static const struct option options[] = {
-        {"starttls", required_argument, NULL, 's'},
-        {"chat", required_argument, NULL, 'C'},
-        {"name", required_argument, NULL, 'n'},
-        {"ca", required_argument, NULL, 'a'},
-        {"cert", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},
-        {"alpn", required_argument, NULL, 'p'},
-        {"timeout", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
     int status = -1;
-    for (int o; status < 0 && (o = cmd_option(argc, argv, "h", options)) != -1;)
-        status = take(c, o);
-    if (status >= 0)
-        return status;
-    if (optind == argc)
-        return cmd_misused("check", "which server? HOST:PORT is missing, such as mail.example.com:25");
-    if (c->starttls != NULL && c->chat != NULL)
-        return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
-    if ((c->cert == NULL) != (c->key == NULL))
-        return cmd_misused("check", "--cert and --key go together (one file may hold both)");
-    c->servers = calloc((size_t)(argc - optind), sizeof(*c->servers));
+    c->servers = calloc((size_t)count, sizeof(*c->servers));
     CHECK(c->servers != NULL);
-    for (; status < 0 && optind < argc; optind++)
-        status = add_server(c, argv[optind]);
+    for (int i = 0; status < 0 && i < count; i++)
+        status = add_server(c, argv[i]);
     return status;
 }
 
 int cmd_check(int argc, char **argv)
 {
-    struct checking c = {.timeout = TIMEOUT_NS};
+    struct checking c = {0};
     if (check_path_is_asked(argc, argv))
         return check_path(argc, argv);
     if (recommend_is_asked(argc, argv))
         return recommend(argc, argv);
-    int status = read_options(argc, argv, &c);
+    int status = check_options_read(argc, argv, &c.options);
+    if (status < 0)
+        status = add_servers(&c, argv + optind, argc - optind);
     if (status < 0)
         status = run(&c);
     starttls_free(c.own);

@@ -36,12 +36,28 @@ static enum transport find_transport(const char *word)
     return TRANSPORT_UNSAID;
 }
 
+/* TLS_PQ_UNSAID: no such word. */
+static enum tls_pq find_pq(const char *word)
+{
+    for (int pq = TLS_PQ_UNSAID + 1; pq < TLS_PQS; pq++)
+        if (strcmp(word, tls_pq_word((enum tls_pq)pq)) == 0)
+            return (enum tls_pq)pq;
+    return TLS_PQ_UNSAID;
+}
+
+enum tls_pq connect_settings_pq(const struct connect_settings *s)
+{
+    return s->value[SETTING_PQ] == NULL ? TLS_PQ_UNSAID : find_pq(s->value[SETTING_PQ]);
+}
+
 int connect_settings_take(struct connect_settings *s, int option, const char *verb)
 {
     CHECK(option >= CONNECT_OPTION_SETTING && option < CONNECT_OPTION_SETTING + SETTINGS);
     int which = option - CONNECT_OPTION_SETTING;
     if (which == SETTING_TRANSPORT && find_transport(optarg) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "--transport %s: expected auto, quic or tcp", optarg);
+    if (which == SETTING_PQ && find_pq(optarg) == TLS_PQ_UNSAID)
+        return cmd_misused(verb, "--pq %s: expected prefer, require or off", optarg);
     struct ech_setting ignored;
     if (which == SETTING_ECH && !ech_setting_read(optarg, &ignored))
         return cmd_misused(verb, "--ech '%s': expected " ECH_SETTING_WORDS, optarg);
@@ -101,6 +117,7 @@ static int read_file(struct connect_settings *s)
     fill_from_file(s, SETTING_SERVICE_CA, s->file->service_ca.text);
     fill_from_file(s, SETTING_NAME, s->file->name.text);
     fill_from_file(s, SETTING_TRANSPORT, transport_word(s->file->transport));
+    fill_from_file(s, SETTING_PQ, tls_pq_word(s->file->pq));
     fill_from_file(s, SETTING_ECH, s->file->ech.text);
     fill_from_file(s, SETTING_DOH, s->file->doh.text);
     fill_from_file(s, SETTING_DOH_CA, s->file->doh_ca.text);
@@ -177,6 +194,8 @@ int connect_settings_complete_door(struct connect_settings *s, const char *verb)
     const char *transport = s->value[SETTING_TRANSPORT]; /* a flag or a file has been judged already */
     if (transport != NULL && find_transport(transport) == TRANSPORT_UNSAID)
         return cmd_misused(verb, "CARDEA_TRANSPORT=%s: expected auto, quic or tcp", transport);
+    if (s->value[SETTING_PQ] != NULL && connect_settings_pq(s) == TLS_PQ_UNSAID)
+        return cmd_misused(verb, "CARDEA_PQ=%s: expected prefer, require or off", s->value[SETTING_PQ]);
     return read_file(s);
 }
 
@@ -221,6 +240,7 @@ struct client_settings connect_settings_client(const struct connect_settings *s)
         .doh_ca = s->value[SETTING_DOH_CA],
         .alpn = WIRE_ALPN,
         .transport = transport != NULL ? find_transport(transport) : TRANSPORT_AUTO,
+        .pq = connect_settings_pq(s),
     };
 }
 

@@ -14,7 +14,7 @@
 /* Each has a flag (--door) and a variable (CARDEA_DOOR). */
 #define DOOR_SETTINGS(ROW)                                                                   \
     ROW(DOOR, "door"), ROW(CERT, "cert"), ROW(KEY, "key"), ROW(CA, "ca"), ROW(NAME, "name"), \
-        ROW(TRANSPORT, "transport"), ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca")
+        ROW(TRANSPORT, "transport"), ROW(PQ, "pq"), ROW(ECH, "ech"), ROW(DOH, "doh"), ROW(DOH_CA, "doh-ca")
 
 /* For those who ask for a target, too. */
 #define CONNECT_SETTINGS(ROW) DOOR_SETTINGS(ROW), ROW(SERVICE_CA, "service-ca")
@@ -56,6 +56,9 @@ int connect_settings_take(struct connect_settings *s, int option, const char *ve
 
 /* "--door" */
 const char *connect_setting_flag(enum connect_setting which);
+
+/* What they say of post-quantum key exchange, once completed. */
+enum tls_pq connect_settings_pq(const struct connect_settings *s);
 
 /* What nobody has said yet; NULL says nothing. */
 void connect_settings_fill(struct connect_settings *s, enum connect_setting which, const char *value);

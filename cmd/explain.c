@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cardea explain`: what the door would do with a connection, and why. */
+/* `cardea explain`: what the door would do with a connection, or what clients in captured traffic say. */
 #include <getopt.h>
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/explain_capture.h"
 #include "cmd/explain_sni.h"
 
 static bool has_option(int argc, char **argv, const char *name)
@@ -21,6 +22,8 @@ int cmd_explain(int argc, char **argv)
         return cmd_usage("explain", true);
     if (has_option(argc, argv, "--sni"))
         return explain_sni(argc, argv);
-    return cmd_misused("explain",
-                       "which connection? --sni NAME is missing; 'none' is a client that sends none");
+    if (has_option(argc, argv, "-c") || has_option(argc, argv, "--config"))
+        return cmd_misused("explain",
+                           "which connection? --sni NAME is missing; 'none' is a client that sends none");
+    return explain_capture(argc, argv);
 }

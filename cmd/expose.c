@@ -105,7 +105,9 @@ static int load_tls(const struct exposure *x, const struct expose_options *start
 {
     const char *name = s->offer.name;
     struct err warning;
-    s->tls = agent_tls_new(&x->tls, err);
+    struct agent_tls_files files = x->tls;
+    files.pq = connect_settings_pq(&started->settings);
+    s->tls = agent_tls_new(&files, err);
     bool bare = s->tls != NULL && agent_tls_is_bare(s->tls);
     if (s->tls == NULL || (bare && find_place(started, s, err) != 0))
         return err_prefix(err, "%s", name);
@@ -154,7 +156,7 @@ static bool same_door(const struct expose_config *a, const struct expose_config 
            str_same(a->key.text, b->key.text) && str_same(a->ca.text, b->ca.text) &&
            str_same(a->name.text, b->name.text) && str_same(a->ech.text, b->ech.text) &&
            str_same(a->doh.text, b->doh.text) && str_same(a->doh_ca.text, b->doh_ca.text) &&
-           a->transport == b->transport;
+           a->transport == b->transport && a->pq == b->pq;
 }
 
 static void reload(struct expose *e)
@@ -166,9 +168,9 @@ static void reload(struct expose *e)
         fprintf(stderr, "cardea: %s is read again: %zu service%s\n", e->options->path, services.n,
                 services.n == 1 ? "" : "s");
         if (!same_door(e->options->file, fresh.file))
-            fprintf(stderr, "cardea: door, cert, key, ca, name, ech, doh, doh_ca and transport are taken at "
-                            "the start only: what "
-                            "has changed of them needs a restart\n");
+            fprintf(stderr,
+                    "cardea: door, cert, key, ca, name, ech, doh, doh_ca, transport and pq are taken at "
+                    "the start only: what has changed of them needs a restart\n");
     } else {
         fprintf(stderr, "cardea: what was offered goes on as it was\n");
     }

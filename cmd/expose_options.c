@@ -462,6 +462,7 @@ static int read_file(struct expose_options *o)
     connect_settings_fill(&o->settings, SETTING_CA, f->ca.text);
     connect_settings_fill(&o->settings, SETTING_NAME, f->name.text);
     connect_settings_fill(&o->settings, SETTING_TRANSPORT, transport_word(f->transport));
+    connect_settings_fill(&o->settings, SETTING_PQ, tls_pq_word(f->pq));
     connect_settings_fill(&o->settings, SETTING_ECH, f->ech.text);
     connect_settings_fill(&o->settings, SETTING_DOH, f->doh.text);
     connect_settings_fill(&o->settings, SETTING_DOH_CA, f->doh_ca.text);

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/login_http.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/clean.h"
-#include "fetch/fetch.h"
+#include "base/clock.h"
+#include "config/config.h"
+#include "http1/reply.h"
+#include "link/fd_link.h"
 #include "login/form.h"
 #include "loop/loop.h"
+#include "tunnel/client.h"
 
 #define HTTPS_PORT 443
 #define WORDS_MAX 300
+#define ASK_TIMEOUT (30 * NSEC_PER_SEC)
+#define ANSWER_MAX ((size_t)1024 * 1024)
+#define ALPN "http/1.1"
 
 /* HOST:PORT, or HOST for port 443. */
 static int read_door(const char *door, char ret_host[HOST_MAX], uint16_t *ret_port, struct err *err)
@@ -28,66 +37,166 @@ static int read_door(const char *door, char ret_host[HOST_MAX], uint16_t *ret_po
 
 int login_http_open(struct login_http *h, const char *door, const char *name, struct err *err)
 {
+    struct buf place = {0}, authority = {0};
     char host[HOST_MAX];
     uint16_t port;
-    *h = (struct login_http){.loop = NULL};
+    *h = (struct login_http){.name = name};
     if (read_door(door, host, &port, err) < 0)
         return -1;
-    CHECK(str_host_port_put(&h->connect_to, host, port) && buf_printf(&h->base, "https://") &&
-          str_host_port_put(&h->base, name != NULL ? name : host, port));
-    snprintf(h->place, sizeof(h->place), "%s", buf_text(&h->connect_to));
+    CHECK(str_host_port_put(&place, host, port) &&
+          str_host_port_put(&authority, name != NULL ? name : host, port));
+    snprintf(h->place, sizeof(h->place), "%s", buf_text(&place));
+    snprintf(h->authority, sizeof(h->authority), "%s", buf_text(&authority));
+    buf_free(&place);
+    buf_free(&authority);
     h->loop = loop_new(err);
-    h->fetcher = h->loop != NULL ? fetcher_new(h->loop, err) : NULL;
-    return h->fetcher != NULL ? 0 : -1;
+    return h->loop != NULL ? 0 : -1;
 }
 
 void login_http_close(struct login_http *h)
 {
-    fetcher_free(h->fetcher);
     loop_free(h->loop);
-    buf_free(&h->base);
-    buf_free(&h->connect_to);
 }
 
-/* One request that is waited for. */
+/* One request that is waited for, on a connection of its own. */
 struct asked {
     struct loop *loop;
+    struct link *link; /* to the tunnel's client, which leads it through TLS; NULL: it is over */
+    struct timer late;
+    struct buf request; /* what is left of it */
+    struct buf heard;
     int status; /* -1: no answer, see `err` */
-    struct buf body;
+    struct buf content;
     struct err err;
 };
 
-static void on_answer(void *arg, const struct fetch_answer *answer, const struct err *err)
+static void conclude(struct asked *a)
 {
-    struct asked *a = arg;
-    if (answer == NULL)
-        a->err = *err;
-    else if (buf_append(&a->body, answer->body.p, answer->body.len))
-        a->status = (int)answer->status;
+    loop_stop(a->loop);
+    wheel_cancel(&a->late);
+}
+
+/* True once there is nothing to wait for. */
+static bool judge(struct asked *a, bool ended)
+{
+    unsigned status;
+    struct err err;
+    enum reply_status s =
+        reply_read(a->heard.data, a->heard.len, ended, ANSWER_MAX, &status, &a->content, &err);
+    if (s == REPLY_MORE)
+        return false;
+    if (s == REPLY_READ)
+        a->status = (int)status;
+    else
+        a->err = err;
+    conclude(a);
+    return true;
+}
+
+static void hear(struct asked *a)
+{
+    uint8_t bytes[4096];
+    size_t n;
+    while (link_read(a->link, bytes, sizeof(bytes), &n) == LINK_OK)
+        if (!buf_append(&a->heard, bytes, n))
+            return; /* judge() says that it is too long */
+}
+
+static void on_wake(struct link *link)
+{
+    struct asked *a = link->owner;
+    size_t before = a->heard.len;
+    link_write_buf(link, &a->request);
+    hear(a);
+    if (a->heard.len > before)
+        judge(a, false);
+}
+
+static void on_late(struct timer *t)
+{
+    struct asked *a = CONTAINER_OF(t, struct asked, late);
+    err_set(&a->err, "it took longer than %d seconds", (int)(ASK_TIMEOUT / NSEC_PER_SEC));
     loop_stop(a->loop);
 }
 
-static int ask(struct login_http *h, const char *path, struct fetch_request *r, struct buf *ret,
-               struct err *err)
+static void on_ended(void *owner, enum client_outcome outcome, const char *text)
 {
-    struct asked a = {.loop = h->loop, .status = -1, .err = {"no memory for the answer"}};
-    struct buf url = {0};
-    CHECK(buf_printf(&url, "%s%s", buf_text(&h->base), path));
-    r->url = buf_text(&url);
-    r->connect_to = buf_text(&h->connect_to);
-    bool began = fetch_start(h->fetcher, r, on_answer, &a, err) != NULL && loop_run(h->loop, err) == 0;
-    buf_free(&url);
-    *ret = a.body;
+    struct asked *a = owner;
+    if (a->status >= 0)
+        return;
+    hear(a);
+    if (judge(a, outcome == CLIENT_DONE))
+        return;
+    err_set(&a->err, "%s", text);
+    conclude(a);
+}
+
+/* The near end of the connection, and the far one, which the client takes. */
+static int join(struct asked *a, struct link **ret_far, struct err *err)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+        return err_errno(err, errno, "a connection to the door");
+    a->link = fd_link_socket(a->loop, fds[0], false);
+    *ret_far = fd_link_socket(a->loop, fds[1], false);
+    CHECK(a->link != NULL && *ret_far != NULL);
+    a->link->owner = a;
+    a->link->wake = on_wake;
+    return 0;
+}
+
+static int exchange(struct asked *a, struct client_door *door, struct err *err)
+{
+    struct link *far = NULL;
+    if (join(a, &far, err) < 0)
+        return -1;
+    client_start(door, NULL, far, NULL, on_ended, a);
+    link_write_buf(a->link, &a->request);
+    timer_init(&a->late, on_late);
+    loop_set_timer(a->loop, &a->late, loop_now(a->loop) + ASK_TIMEOUT);
+    int status = loop_run(a->loop, err);
+    wheel_cancel(&a->late);
+    link_close(a->link, true);
+    return status;
+}
+
+/* `request` is taken over. */
+static int ask(struct login_http *h, struct buf *request, bool unproven, struct buf *ret, struct err *err)
+{
+    struct asked a = {
+        .loop = h->loop, .request = *request, .heard.max = ANSWER_MAX + REPLY_HEAD_MAX, .status = -1};
+    const struct client_settings settings = {.door = h->place,
+                                             .cert = unproven ? NULL : h->cert,
+                                             .key = unproven ? NULL : h->cert,
+                                             .ca = h->ca != NULL ? h->ca : CONFIG_TRUST_SYSTEM,
+                                             .name = h->name,
+                                             .alpn = ALPN,
+                                             .transport = TRANSPORT_TCP,
+                                             .pq = h->pq,
+                                             .unproven = unproven,
+                                             .timeout = ASK_TIMEOUT};
+    struct client_door *door = client_door_new(h->loop, &settings, err);
+    bool began = door != NULL && exchange(&a, door, err) == 0;
+    client_door_free(door);
+    buf_free(&a.request);
+    buf_free(&a.heard);
+    *ret = a.content;
     h->answered = began && a.status >= 0;
     if (!began)
         return -1;
     if (a.status < 0)
         err_set(err,
                 "the door %s gives no answer: %s. Is it that address? --name gives the name that the door "
-                "proves and "
-                "serves logins under, --ca or --ca-fingerprint its CA",
+                "proves and serves logins under, --ca or --ca-fingerprint its CA",
                 h->place, a.err.text);
     return a.status;
+}
+
+static void begin_request(const struct login_http *h, const char *method, const char *path, struct buf *ret)
+{
+    CHECK(buf_printf(
+        ret, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cardea/" CARDEA_VERSION "\r\nConnection: close\r\n",
+        method, path, h->authority));
 }
 
 /* What the door says for people; or what its answer is like, where it is none of ours. */
@@ -107,16 +216,13 @@ static int tell_refusal(const struct login_http *h, int status, const json_t *an
 
 int login_http_post(struct login_http *h, const char *path, json_t *m, json_t **ret, struct err *err)
 {
-    struct buf body = {0}, answer = {0};
+    struct buf body = {0}, answer = {0}, request = {0};
     form_write(m, &body);
     json_decref(m);
-    struct fetch_request r = {.method = "POST",
-                              .type = FORM_TYPE,
-                              .body = {(const char *)body.data, body.len},
-                              .ca_file = h->ca,
-                              .cert_file = h->cert,
-                              .key_file = h->cert};
-    int status = ask(h, path, &r, &answer, err);
+    begin_request(h, "POST", path, &request);
+    CHECK(buf_printf(&request, "Content-Type: " FORM_TYPE "\r\nContent-Length: %zu\r\n\r\n", body.len) &&
+          buf_append(&request, body.data, body.len));
+    int status = ask(h, &request, false, &answer, err);
     json_t *said = status < 0 ? NULL : form_read((struct str){(const char *)answer.data, answer.len});
     buf_free(&body);
     buf_free(&answer);
@@ -133,8 +239,10 @@ int login_http_post(struct login_http *h, const char *path, json_t *m, json_t **
 
 int login_http_get_unproven(struct login_http *h, const char *path, struct buf *ret, struct err *err)
 {
-    struct fetch_request r = {.method = "GET", .unproven = true};
-    int status = ask(h, path, &r, ret, err);
+    struct buf request = {0};
+    begin_request(h, "GET", path, &request);
+    CHECK(buf_append(&request, "\r\n", 2));
+    int status = ask(h, &request, true, ret, err);
     if (status < 0 || status == 200)
         return status < 0 ? -1 : 0;
     return tell_refusal(h, status, NULL, err);

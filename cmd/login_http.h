@@ -10,16 +10,16 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/hostport.h"
+#include "base/tls_group.h"
 
-struct fetcher;
 struct loop;
 
 struct login_http {
     struct loop *loop;
-    struct fetcher *fetcher;
-    struct buf base;       /* "https://NAME:PORT" */
-    struct buf connect_to; /* "HOST:PORT" */
-    char place[HOST_MAX + 8];
+    char place[HOST_MAX + 8];     /* "HOST:PORT", where it is */
+    char authority[HOST_MAX + 8]; /* likewise by its name */
+    const char *name;             /* it has to prove; NULL: its host. Borrowed */
+    enum tls_pq pq;
     const char *ca;   /* a file; NULL: the system's. Borrowed */
     const char *cert; /* a file with our certificate and its key; NULL: none. Borrowed */
     bool answered;    /* the last request had an answer, good or bad */

@@ -36,6 +36,7 @@ static const struct option options[] = {
     {"ca-fingerprint", required_argument, NULL, OPTION_FINGERPRINT},
     {"ca", required_argument, NULL, CONNECT_OPTION_SETTING + SETTING_CA},
     {"name", required_argument, NULL, CONNECT_OPTION_SETTING + SETTING_NAME},
+    {"pq", required_argument, NULL, CONNECT_OPTION_SETTING + SETTING_PQ},
     {"json", no_argument, NULL, OPTION_JSON},
     {"help", no_argument, NULL, 'h'},
     {0},

@@ -141,18 +141,19 @@ static bool shake_hands(const struct recommend_tools *tools, const struct recomm
     const struct config_backend_tls *t = config_route_backend(a->route)->tls;
     const char *name = a->name != NULL ? a->name : a->at->host;
     bool by_uri = t != NULL && t->uri.text != NULL && t->name.text == NULL && a->mode >= MODE_FULL_STRICT;
-    struct server_probe *p = server_probe_start(&(struct server_probe_params){.loop = tools->loop,
-                                                                              .resolver = tools->resolver,
-                                                                              .scratch = tools->scratch,
-                                                                              .tls = client,
-                                                                              .protocol = protocol,
-                                                                              .host = a->at->host,
-                                                                              .port = a->port,
-                                                                              .name = by_uri ? NULL : name,
-                                                                              .sni = by_uri ? name : NULL,
-                                                                              .timeout = tools->timeout,
-                                                                              .done = on_done,
-                                                                              .owner = tools->loop});
+    struct server_probe *p =
+        server_probe_start(&(struct server_probe_params){.to = {.loop = tools->loop,
+                                                                .resolver = tools->resolver,
+                                                                .protocol = protocol,
+                                                                .host = a->at->host,
+                                                                .port = a->port,
+                                                                .name = by_uri ? NULL : name},
+                                                         .scratch = tools->scratch,
+                                                         .tls = client,
+                                                         .sni = by_uri ? name : NULL,
+                                                         .timeout = tools->timeout,
+                                                         .done = on_done,
+                                                         .owner = tools->loop});
     bool works = loop_run(tools->loop, ret_text) == 0;
     if (works) {
         const struct server_probe_result *r = server_probe_result(p);

@@ -148,6 +148,7 @@ _Noreturn static void become(const struct share_settings *s, int listener)
     put_option(argv, &n, "--doh", s->client.doh);
     put_option(argv, &n, "--doh-ca", s->client.doh_ca);
     put_option(argv, &n, "--transport", transport_word(s->client.transport));
+    put_option(argv, &n, "--pq", tls_pq_word(s->client.pq));
     put_option(argv, &n, "--idle", idle);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

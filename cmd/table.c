@@ -67,19 +67,26 @@ const char *table_text(const json_t *object, const char *key)
     return text != NULL && *text != '\0' ? text : "-";
 }
 
-static bool is_coloured(FILE *out)
+bool table_is_coloured(FILE *out)
 {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
     return isatty(fileno(out)) && (no == NULL || *no == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
+const char *table_code(enum table_colour colour)
+{
+    static const char *const codes[] = {[TABLE_PLAIN] = "\033[0m",
+                                        [TABLE_GREEN] = "\033[32m",
+                                        [TABLE_YELLOW] = "\033[33m",
+                                        [TABLE_RED] = "\033[31m"};
+    return codes[colour];
+}
+
 static void print_cell(const struct table *t, size_t i, bool coloured, FILE *out)
 {
-    static const char *const codes[] = {
-        [TABLE_GREEN] = "\033[32m", [TABLE_YELLOW] = "\033[33m", [TABLE_RED] = "\033[31m"};
     int width = width_of(t, i % t->columns);
     if (coloured && t->colour[i] != TABLE_PLAIN)
-        fprintf(out, "%s%s\033[0m%*s", codes[t->colour[i]], t->cell[i],
+        fprintf(out, "%s%s%s%*s", table_code(t->colour[i]), t->cell[i], table_code(TABLE_PLAIN),
                 MAX(0, width - (int)strlen(t->cell[i])), "");
     else
         fprintf(out, "%-*s", width, t->cell[i]);
@@ -87,7 +94,7 @@ static void print_cell(const struct table *t, size_t i, bool coloured, FILE *out
 
 void table_end(struct table *t, FILE *out)
 {
-    bool coloured = is_coloured(out);
+    bool coloured = table_is_coloured(out);
     CHECK(t->columns > 0 && t->count % t->columns == 0);
     for (size_t i = 0; t->count > t->columns && i < t->count; i++) {
         size_t column = i % t->columns;

@@ -4,6 +4,7 @@
 #define CARDEA_CMD_TABLE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -23,6 +24,12 @@ void table_add(struct table *t, const char *fmt, ...) __attribute__((format(prin
 /* Give the cell that was added last a colour. It is seen on a terminal only, and not where NO_COLOR
  * (no-color.org) is set. */
 void table_paint(struct table *t, enum table_colour colour);
+
+/* Would colours be seen there? */
+bool table_is_coloured(FILE *out);
+
+/* What begins a colour, and what ends it (TABLE_PLAIN), on a terminal. Static. */
+const char *table_code(enum table_colour colour);
 
 #define TABLE_DURATION_MAX 32
 

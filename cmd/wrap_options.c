@@ -40,6 +40,7 @@ static const struct {
     {"optional", FLAG, SERVER, offsetof(struct wrap_options, optional)},
     {"allow", MANY, SERVER, offsetof(struct wrap_options, allow)},
     {"min-version", ONE, BOTH, offsetof(struct wrap_options, min_version)},
+    {"pq", ONE, BOTH, offsetof(struct wrap_options, pq)},
     {"proxy", ONE, BOTH, offsetof(struct wrap_options, proxy)},
     {"headers", FLAG, SERVER, offsetof(struct wrap_options, headers)},
     {"tell", ONE, SERVER, offsetof(struct wrap_options, tell)},
@@ -251,10 +252,12 @@ static void put_server_route(struct writing *w, const struct wrap_options *o)
     put_list(w, "alpn", "      ", &o->alpn, put_value);
     if (o->clients != NULL)
         put(w, "clients", "    clients: {mode: %s, trust: clients}", o->optional ? "optional" : "required");
-    if (o->min_version != NULL) {
+    if (o->min_version != NULL || o->pq != NULL)
         put(w, NULL, "    tls:");
+    if (o->min_version != NULL)
         put_value(w, "min-version", "      min_version: ", o->min_version);
-    }
+    if (o->pq != NULL)
+        put_value(w, "pq", "      pq: ", o->pq);
 }
 
 static void put_hand_on(struct writing *w, const struct wrap_options *o)
@@ -324,6 +327,8 @@ static void put_client_route(struct writing *w, const struct wrap_options *o)
     put_expectations(w, o);
     if (o->min_version != NULL)
         put_value(w, "min-version", "        min_version: ", o->min_version);
+    if (o->pq != NULL)
+        put_value(w, "pq", "        pq: ", o->pq);
     if (o->cert.n > 0) {
         put_path(w, "cert", "        certificate: ", o->cert.v[0]);
         put_path(w, "key", "        key: ", o->key.v[0]);

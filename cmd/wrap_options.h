@@ -39,6 +39,7 @@ struct wrap_options {
     bool headers;
     const char *tell; /* the protocol in which the server is told of the client */
     const char *min_version;
+    const char *pq;
     const char *audit;
     const char *socket;
     bool print;

@@ -192,12 +192,26 @@ static bool put_codes(struct buf *b, const char *key, const struct config_codes 
     return ok && buf_append(b, "]", 1);
 }
 
+/* Those that `pq` leaves. */
+static bool put_groups(struct buf *b, const struct config_tls *t)
+{
+    const char *comma = "";
+    bool ok = buf_printf(b, ",\"groups\":[");
+    for (size_t i = 0; i < t->groups.n && ok; i++) {
+        if (!tls_pq_allows(t->pq, (uint16_t)t->groups.v[i]))
+            continue;
+        ok = buf_printf(b, "%s\"%s\"", comma, config_group_name(t->groups.v[i]));
+        comma = ",";
+    }
+    return ok && buf_append(b, "]", 1);
+}
+
 static bool put_settings(struct buf *b, const char *key, const struct config_tls *t)
 {
     return buf_printf(b, ",\"%s\":{\"min_version\":\"%s\"", key,
-                      t->min_version == CONFIG_TLS_1_3 ? "1.3" : "1.2") &&
-           put_codes(b, "groups", &t->groups, config_group_name) &&
-           put_codes(b, "ciphers", &t->ciphers, config_cipher_name) && buf_append(b, "}", 1);
+                      t->min_version == CONFIG_TLS_1_3 || t->pq == TLS_PQ_REQUIRE ? "1.3" : "1.2") &&
+           put_groups(b, t) && put_codes(b, "ciphers", &t->ciphers, config_cipher_name) &&
+           buf_append(b, "}", 1);
 }
 
 /* As the configuration has them, as they are, and as they would be. */

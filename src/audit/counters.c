@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/tls_group.h"
 
 static const struct {
     const char *word, *help;
@@ -19,13 +20,9 @@ static const struct {
     uint16_t code;
     const char *name;
 } groups[COUNTER_GROUPS] = {
-    {0x11ec, "X25519MLKEM768"},
-    {0x001d, "X25519"},
-    {0x0017, "P-256"},
-    {0x0018, "P-384"},
-    {0x0019, "P-521"},
-    {0x11eb, "SecP256r1MLKEM768"},
-    {0x11ed, "SecP384r1MLKEM1024"},
+#define X(name, code, hybrid, remark) {code, name},
+#include "tables/groups.def"
+#undef X
     {0, "other"},
 };
 
@@ -39,18 +36,22 @@ static const struct {
     {NSEC_PER_SEC, "1"},          {5 * NSEC_PER_SEC, "5"},
 };
 
-void counters_handshake(struct counters *c, uint16_t version, uint16_t group, int64_t duration)
+void counters_handshake(struct counters *c, const struct counted_handshake *h)
 {
     size_t g = 0, b = 0;
-    while (g < COUNTER_GROUPS - 1 && groups[g].code != group)
+    while (g < COUNTER_GROUPS - 1 && groups[g].code != h->group)
         g++;
-    while (b < COUNTER_BUCKETS && duration > buckets[b].ns)
+    while (b < COUNTER_BUCKETS && h->duration > buckets[b].ns)
         b++;
     counter_add(&c->n[COUNTER_HANDSHAKES], 1);
-    counter_add(&c->version[version >= 0x0304], 1);
+    counter_add(&c->n[COUNTER_RESUMED], h->resumed);
+    counter_add(&c->n[COUNTER_HELLO_RETRIES], h->hello_retry);
+    counter_add(&c->n[COUNTER_HANDSHAKE_BYTES_IN], h->bytes_in);
+    counter_add(&c->n[COUNTER_HANDSHAKE_BYTES_OUT], h->bytes_out);
+    counter_add(&c->version[h->version >= 0x0304], 1);
     counter_add(&c->group[g], 1);
     counter_add(&c->handshake_bucket[b], 1);
-    counter_add(&c->handshake_ns, (uint64_t)duration);
+    counter_add(&c->handshake_ns, (uint64_t)h->duration);
 }
 
 /* Sum of one figure, at `offset` in the block, over a route's blocks. */
@@ -119,6 +120,27 @@ static bool closed_counters(struct buf *out, const struct route_counters *r, siz
     return ok;
 }
 
+/* Of the handshakes of a route, those by a hybrid group, or the others. */
+static uint64_t handshakes_by(const struct route_counters *r, bool hybrid)
+{
+    uint64_t total = 0;
+    for (size_t k = 0; k < COUNTER_GROUPS; k++)
+        if (tls_group_is_hybrid(groups[k].code) == hybrid)
+            total += SUM_AT(r, group, k);
+    return total;
+}
+
+static bool pq_counters(struct buf *out, const struct route_counters *r, size_t count)
+{
+    bool ok =
+        heading(out, "tls_pq_total", "counter",
+                "Handshakes by whether their key exchange keeps what is recorded from a quantum computer");
+    for (size_t i = 0; i < count; i++)
+        ok = ok && sample(out, "tls_pq_total", r[i].route, "pq", "yes", handshakes_by(&r[i], true)) &&
+             sample(out, "tls_pq_total", r[i].route, "pq", "no", handshakes_by(&r[i], false));
+    return ok;
+}
+
 static bool tls_counters(struct buf *out, const struct route_counters *r, size_t count)
 {
     bool ok = heading(out, "tls_version_total", "counter", "Handshakes by TLS version");
@@ -156,7 +178,8 @@ static bool histogram(struct buf *out, const struct route_counters *r, size_t co
 bool counters_prometheus(struct buf *out, const struct route_counters *routes, size_t count)
 {
     return plain_counters(out, routes, count) && closed_counters(out, routes, count) &&
-           tls_counters(out, routes, count) && histogram(out, routes, count);
+           tls_counters(out, routes, count) && pq_counters(out, routes, count) &&
+           histogram(out, routes, count);
 }
 
 bool counters_json(struct buf *out, const struct route_counters *r)

@@ -18,7 +18,7 @@ enum counter {
 };
 
 #define COUNTER_VERSIONS 2 /* TLS 1.2, TLS 1.3 */
-#define COUNTER_GROUPS 8   /* rows of the group table, the last one is "other" */
+#define COUNTER_GROUPS 8   /* rows of tables/groups.def, and "other" */
 #define COUNTER_BUCKETS 8  /* handshake durations */
 
 /* One writer (the worker), any readers. */
@@ -37,8 +37,15 @@ static inline void counter_add(uint64_t *n, uint64_t by)
     __atomic_store_n(n, __atomic_load_n(n, __ATOMIC_RELAXED) + by, __ATOMIC_RELAXED);
 }
 
-/* Count a completed handshake: version and group are wire values, the duration is in nanoseconds. */
-void counters_handshake(struct counters *c, uint16_t version, uint16_t group, int64_t duration);
+/* A handshake that is complete. */
+struct counted_handshake {
+    uint16_t version, group; /* wire values */
+    bool resumed, hello_retry;
+    uint32_t bytes_in, bytes_out; /* see struct link_peer */
+    int64_t duration;             /* nanoseconds */
+};
+
+void counters_handshake(struct counters *c, const struct counted_handshake *h);
 
 /* All the blocks of one route. */
 struct route_counters {

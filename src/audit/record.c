@@ -60,11 +60,17 @@ static bool millis(struct buf *out, int64_t ns)
     return str_put_u64(out, us / 1000) && buf_append(out, fraction, sizeof(fraction));
 }
 
+static bool truth(struct buf *out, const char *key, bool value)
+{
+    return buf_append(out, ",\"", 2) && buf_append(out, key, strlen(key)) &&
+           (value ? PUT(out, "\":true") : PUT(out, "\":false"));
+}
+
 static bool negotiated(struct buf *out, const struct audit_record *r)
 {
     return word(out, "version", r->version) && word(out, "group", r->group) &&
-           word(out, "cipher", r->cipher) &&
-           (!r->tls || (r->resumed ? PUT(out, ",\"resumed\":true") : PUT(out, ",\"resumed\":false")));
+           word(out, "signature", r->signature) && word(out, "cipher", r->cipher) &&
+           (!r->tls || (truth(out, "resumed", r->resumed) && truth(out, "hello_retry", r->hello_retry)));
 }
 
 static bool figure(struct buf *out, const char *key, uint64_t n)
@@ -92,6 +98,9 @@ static bool amounts(struct buf *out, const struct audit_record *r)
              (r->status == 0 || figure(out, "status", r->status));
     if (r->datagrams != NULL)
         ok = ok && datagrams(out, r->datagrams);
+    if (r->handshake_bytes_in > 0)
+        ok = ok && figure(out, "handshake_bytes_in", r->handshake_bytes_in) &&
+             figure(out, "handshake_bytes_out", r->handshake_bytes_out);
     if (r->handshake_ns >= 0)
         ok = ok && PUT(out, ",\"handshake_ms\":") && millis(out, r->handshake_ns);
     return ok && PUT(out, ",\"total_ms\":") && millis(out, r->total_ns);

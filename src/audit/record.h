@@ -37,10 +37,12 @@ struct audit_record {
     const char *action;
     const char *version;
     const char *group;
+    const char *signature; /* scheme that the door's key has signed the handshake with */
     const char *cipher;
     const char *verifies; /* kinds of key by which the client can tell who the door is, apart by ',' */
-    bool tls;             /* `resumed` is known */
+    bool tls;             /* `resumed` and `hello_retry` are known */
     bool resumed;
+    bool hello_retry;
     struct str ja4;
     const char *offers_groups;  /* of those that a configuration may name: what the client offers ... */
     const char *offers_ciphers; /* ... by code point */
@@ -61,6 +63,8 @@ struct audit_record {
     uint64_t requests;                       /* that the door itself has answered */
     unsigned status;                         /* of the last answer; 0: there was none */
     const struct audit_datagrams *datagrams; /* NULL: it was no flow of datagrams */
+    uint32_t handshake_bytes_in; /* of a handshake that has begun: see struct link_peer; 0: left out */
+    uint32_t handshake_bytes_out;
     int64_t handshake_ns;
     int64_t total_ns;
     enum close_reason reason;

@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "cert/key.h"
 #include "cert/pem.h"
+#include "cert/scheme.h"
 
 /* A cert on its way in: the parsed chain is needed for the checks only. */
 struct loading {
@@ -258,6 +259,7 @@ static int describe(struct loading *l, const struct cert_files *files, struct er
     if (cert->label == NULL)
         return err_set(err, "out of memory");
     describe_key(cert, l->chain[0]);
+    cert->schemes_len = cert_schemes(l->chain, l->chain_len, cert->schemes, CERT_SCHEMES_MAX);
     if (!ASN1_TIME_to_posix(X509_get0_notBefore(l->chain[0]), &cert->not_before) ||
         !ASN1_TIME_to_posix(X509_get0_notAfter(l->chain[0]), &cert->not_after))
         return err_set(err, "%s: its validity dates cannot be read", files->certificate);

@@ -32,6 +32,8 @@ enum cert_key_kind {
     CERT_KEY_KINDS
 };
 
+#define CERT_SCHEMES_MAX 4
+
 /* Immutable once loaded, but for what its CA says of it; shared by reference count between stores and
  * threads. */
 struct cert {
@@ -43,7 +45,9 @@ struct cert {
     struct evp_pkey_st *key;
     char **names; /* lower case; "*.example.com" for a wildcard; may be empty */
     size_t names_len;
-    char *label;                 /* what the configuration calls it; default: the path of the certificate */
+    char *label; /* what the configuration calls it; default: the path of the certificate */
+    uint16_t schemes[CERT_SCHEMES_MAX]; /* of the signatures on its chain, see cert_schemes() */
+    size_t schemes_len;
     const char *signature;       /* what the leaf is signed by, as OpenSSL calls it ("RSA-SHA256"); static */
     char key_text[KEY_TEXT_MAX]; /* see key_describe() */
     char proxy_text[16];         /* the same for a PROXY header, as HAProxy says it: "EC256" */

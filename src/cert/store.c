@@ -51,8 +51,8 @@ struct cert_store {
  * ECDSA first: P-256 signs some twenty times faster than RSA-2048 and its chains are the shortest; P-384 is
  * five times slower. Ed25519 is as good but few clients offer it. RSA is for those who know nothing else;
  * P-521 is slower still and rarely offered. ML-DSA last: its chains take 8 to 20 kB, and while nobody can
- * forge the others yet, a client that offers both loses nothing by the small one. Moving its rows to the top
- * is all it takes to prefer it. */
+ * forge the others yet, a client that offers both loses nothing by the small one; but who lists it before all
+ * others gets it, see prefers_mldsa(). */
 static const struct cert_key_row {
     uint16_t tls13[3]; /* SignatureScheme (RFC 8446, 4.2.3); 0: none */
     uint16_t tls12[6]; /* in TLS 1.2 the curve is not bound to the hash (RFC 8422, 5.1) */
@@ -255,15 +255,66 @@ static bool client_verifies(const struct cert_query *q, enum cert_key_kind kind)
                            : any_of(ecdsa_ciphers, ARRAY_LEN(ecdsa_ciphers), q->ciphers, q->ciphers_len);
 }
 
-/* The first of a run that the client can verify, or NULL. A run is in order of preference. */
+static bool is_mldsa(enum cert_key_kind kind)
+{
+    return kind >= CERT_KEY_MLDSA44;
+}
+
+/* Is the first scheme in the client's list that we have a kind of key for one of ML-DSA? The list is in the
+ * client's order of preference (RFC 8446, 4.2.3), which decides nothing else here. */
+static bool prefers_mldsa(const struct cert_query *q)
+{
+    for (size_t i = 0; i < q->sigalgs_len && q->version >= TLS13; i++)
+        for (int kind = 0; kind < CERT_KEY_KINDS; kind++)
+            if (any_of(cert_key_rows[kind].tls13, ARRAY_LEN(cert_key_rows[kind].tls13), &q->sigalgs[i], 1))
+                return is_mldsa((enum cert_key_kind)kind);
+    return false;
+}
+
+/* The signatures on it, by signature_algorithms_cert or what stands for it. A server that has no chain to
+ * please the client sends the one that it has (RFC 8446, 4.4.2.2). */
+static bool client_verifies_chain(const struct cert_query *q, const struct cert *cert)
+{
+    const uint16_t *list = q->sigalgs_cert_len > 0 ? q->sigalgs_cert : q->sigalgs;
+    size_t len = q->sigalgs_cert_len > 0 ? q->sigalgs_cert_len : q->sigalgs_len;
+    for (size_t i = 0; i < cert->schemes_len; i++)
+        if (!any_of(&cert->schemes[i], 1, list, len))
+            return false;
+    return true;
+}
+
+/* The best of several for a client. */
+struct choice {
+    const struct cert_query *query;
+    bool mldsa_first;
+    const struct cert *best; /* NULL: none can be verified */
+    int demerits;            /* of that one */
+};
+
+static struct choice choice_for(const struct cert_query *q)
+{
+    return (struct choice){.query = q, .mldsa_first = prefers_mldsa(q)};
+}
+
+/* They come in our order of preference. */
+static void consider(struct choice *c, const struct cert *cert)
+{
+    if (!client_verifies(c->query, cert->kind))
+        return;
+    int demerits = 2 * !client_verifies_chain(c->query, cert) + (is_mldsa(cert->kind) != c->mldsa_first);
+    if (c->best != NULL && demerits >= c->demerits)
+        return;
+    c->best = cert;
+    c->demerits = demerits;
+}
+
+/* The one of a run for the client, or NULL. */
 static const struct cert *pick(const struct cert_store *store, struct run run, const struct cert_query *q)
 {
-    for (uint32_t i = 0; i < run.count; i++) {
-        const struct cert *cert = store->candidates[run.first + i].cert;
-        if (client_verifies(q, cert->kind))
-            return cert;
-    }
-    return NULL;
+    struct choice c = choice_for(q);
+    for (uint32_t i = 0; i < run.count; i++)
+        consider(&c, store->candidates[run.first + i].cert);
+    return c.best;
 }
 
 /* The runs for a name, best first: exact, then the wildcard for its parent. Returns how many there are. */
@@ -376,8 +427,8 @@ bool cert_put_kinds(struct buf *out, unsigned kinds)
 struct cert *cert_pick(struct cert *const *certs, size_t count, const struct cert_query *query)
 {
     CHECK(count > 0);
+    struct choice c = choice_for(query);
     for (size_t i = 0; i < count; i++)
-        if (client_verifies(query, certs[i]->kind))
-            return certs[i];
-    return certs[0];
+        consider(&c, certs[i]);
+    return c.best != NULL ? (struct cert *)(uintptr_t)c.best : certs[0];
 }

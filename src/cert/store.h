@@ -35,6 +35,9 @@ struct cert_query {
     uint16_t version;        /* what will be negotiated: 0x0303 (TLS 1.2) or 0x0304 (TLS 1.3) */
     const uint16_t *sigalgs; /* signature_algorithms as sent (RFC 8446, 4.2.3), host order */
     size_t sigalgs_len;
+    const uint16_t *sigalgs_cert; /* signature_algorithms_cert likewise; none: `sigalgs` hold for certificates
+                                   * too */
+    size_t sigalgs_cert_len;
     const uint16_t *ciphers; /* cipher_suites as sent; looked at for TLS 1.2 only. NULL: unknown, any kind of
                               * key is taken to be usable */
     size_t ciphers_len;
@@ -42,7 +45,8 @@ struct cert_query {
 
 /* The certificate for this client: of those with the exact name, then of those with a wildcard for it (one
  * left-most label, RFC 9525, 6.3), the one whose kind of key comes first in our preference and that the
- * client can verify. For a name we do not know, or none, the same among all that share the first
+ * client can verify; if it can, with the signatures on its chain. ML-DSA comes before the others for who
+ * lists a scheme of it first. For a name we do not know, or none, the same among all that share the first
  * certificate's first name. When the client can verify none, the most preferred of the best name is returned
  * and the handshake fails with the right alert. Never NULL. Borrowed from the store. */
 const struct cert *cert_select(const struct cert_store *store, const struct cert_query *query);

@@ -14,6 +14,7 @@
 
 #include "base/key_kind.h"
 #include "base/str.h"
+#include "base/tls_group.h"
 #include "base/transport.h"
 
 struct buf;
@@ -129,6 +130,7 @@ struct config_tls {
     enum config_tls_version min_version;
     enum config_tls_version max_version;
     struct config_codes groups;  /* IANA code points, most wanted first (tables/groups.def) */
+    enum tls_pq pq;              /* which of these groups are used */
     struct config_codes ciphers; /* the same (tables/ciphers.def); n == 0: all */
     bool tickets;
     int64_t ticket_lifetime;
@@ -295,6 +297,7 @@ struct config_backend_tls {
     enum config_tls_version min_version;
     enum config_tls_version max_version;
     struct config_codes groups;
+    enum tls_pq pq;
     struct config_text certificate; /* ours, with key; NULL: none */
     struct config_text key;
     struct config_texts alpn;
@@ -692,6 +695,7 @@ struct client_config {
     struct config_text service_ca;
     struct config_text name;
     enum transport transport;
+    enum tls_pq pq;
     struct config_text ech; /* base/ech_setting.h; NULL: nothing is said */
     struct config_text doh; /* the URL of a resolver (RFC 8484) */
     struct config_text doh_ca;
@@ -740,6 +744,7 @@ struct expose_config {
     struct config_text ca;
     struct config_text name;
     enum transport transport;
+    enum tls_pq pq;
     struct config_text ech; /* as in client_config */
     struct config_text doh;
     struct config_text doh_ca;

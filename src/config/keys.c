@@ -19,7 +19,7 @@ const struct schema_name keys_alerts[] = {
 };
 
 const struct schema_name keys_groups[] = {
-#define X(name, code, remark) {name, code},
+#define X(name, code, hybrid, remark) {name, code},
 #include "tables/groups.def"
 #undef X
     {NULL, 0},
@@ -34,6 +34,12 @@ const struct schema_name keys_ciphers[] = {
 
 static const struct schema_name tls_versions[] = {
     {"1.2", CONFIG_TLS_1_2}, {"1.3", CONFIG_TLS_1_3}, {NULL, 0}};
+static const struct schema_name tls_pqs[] = {
+#define PQ(NAME, word) {word, TLS_PQ_##NAME},
+#include "tables/tls_pq.def"
+#undef PQ
+    {NULL, 0},
+};
 static const struct schema_name effects[] = {{"allow", CONFIG_ALLOW}, {"deny", CONFIG_DENY}, {NULL, 0}};
 static const struct schema_name congestions[] = {{"cubic", CONFIG_CUBIC}, {"bbr", CONFIG_BBR}, {0}};
 static const struct schema_name proxy_versions[] = {

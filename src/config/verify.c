@@ -318,6 +318,35 @@ static int verify_groups(struct verify *v, const struct config_tls *tls, const c
     return 0;
 }
 
+/* `both`: the section has `pq` and `groups` itself, so that one who wrote it meant both. */
+static int verify_pq(struct verify *v, const struct config_tls *tls, bool both, const char *where)
+{
+    const char *word = tls_pq_word(tls->pq);
+    size_t left = 0;
+    if (tls->pq == TLS_PQ_REQUIRE && tls->max_version < CONFIG_TLS_1_3)
+        return report_add(
+            v->report, tls->head.at,
+            "%s: 'pq: require' needs TLS 1.3, and max_version is 1.2; raise that, or leave 'pq' "
+            "out",
+            where);
+    for (size_t i = 0; i < tls->groups.n; i++)
+        if (tls_pq_allows(tls->pq, (uint16_t)tls->groups.v[i]))
+            left++;
+        else if (both)
+            return report_add(v->report, tls->head.at,
+                              "%s.groups: '%s' %s post-quantum, and 'pq: %s' does not take it; expected one "
+                              "%s MLKEM, or 'pq: prefer'",
+                              where, config_group_name(tls->groups.v[i]),
+                              tls->pq == TLS_PQ_REQUIRE ? "is not" : "is", word,
+                              tls->pq == TLS_PQ_REQUIRE ? "with" : "without");
+    if (left > 0)
+        return 0;
+    return report_add(v->report, tls->head.at,
+                      "%s: 'pq: %s' leaves none of the 'groups' that hold here; expected one %s MLKEM among "
+                      "them",
+                      where, word, tls->pq == TLS_PQ_REQUIRE ? "with" : "without");
+}
+
 static int verify_ciphers(struct verify *v, const struct config_tls *tls, const char *where)
 {
     for (size_t i = 0; i < tls->ciphers.n; i++)
@@ -337,8 +366,11 @@ static int verify_backend_tls(struct verify *v, const struct config_route *r, si
     struct err err;
     if (t == NULL)
         return 0;
-    const struct config_tls tls = {
-        .head = t->head, .min_version = t->min_version, .max_version = t->max_version, .groups = t->groups};
+    const struct config_tls tls = {.head = t->head,
+                                   .min_version = t->min_version,
+                                   .max_version = t->max_version,
+                                   .groups = t->groups,
+                                   .pq = t->pq};
     snprintf(key, sizeof(key), "%s.tls", config_action_name(r->action));
     snprintf(trust, sizeof(trust), "%s.trust", key);
     snprintf(where, sizeof(where), "routes[%zu].%s", i, key);
@@ -352,8 +384,11 @@ static int verify_backend_tls(struct verify *v, const struct config_route *r, si
     if (schema_given(&keys_backend_tls, t, "min_version") ||
         schema_given(&keys_backend_tls, t, "max_version"))
         bad |= verify_versions(v, &tls, where);
-    if (schema_given(&keys_backend_tls, t, "groups"))
+    bool groups = schema_given(&keys_backend_tls, t, "groups"), pq = schema_given(&keys_backend_tls, t, "pq");
+    if (groups)
         bad |= verify_groups(v, &tls, where);
+    if (groups || pq || schema_given(&keys_backend_tls, t, "max_version"))
+        bad |= verify_pq(v, &tls, groups && pq, where);
     return bad;
 }
 
@@ -366,8 +401,12 @@ static int verify_route_tls(struct verify *v, const struct config_route *r, size
     if (schema_given(&keys_route_tls, &r->tls, "min_version") ||
         schema_given(&keys_route_tls, &r->tls, "max_version"))
         bad = verify_versions(v, &r->tls, where);
-    if (schema_given(&keys_route_tls, &r->tls, "groups"))
+    bool groups = schema_given(&keys_route_tls, &r->tls, "groups");
+    bool pq = schema_given(&keys_route_tls, &r->tls, "pq");
+    if (groups)
         bad |= verify_groups(v, &r->tls, where);
+    if (groups || pq || schema_given(&keys_route_tls, &r->tls, "max_version"))
+        bad |= verify_pq(v, &r->tls, groups && pq, where);
     if (schema_given(&keys_route_tls, &r->tls, "ciphers"))
         bad |= verify_ciphers(v, &r->tls, where);
     return bad;
@@ -603,8 +642,12 @@ static int verify_staging(struct verify *v)
 
 static int verify_all(struct verify *v)
 {
-    int bad = verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") |
-              verify_ciphers(v, &v->c->tls, "tls") | verify_names(v) | verify_listeners(v);
+    int bad =
+        verify_versions(v, &v->c->tls, "tls") | verify_groups(v, &v->c->tls, "tls") |
+        verify_pq(v, &v->c->tls,
+                  schema_given(&keys_tls, &v->c->tls, "groups") && schema_given(&keys_tls, &v->c->tls, "pq"),
+                  "tls") |
+        verify_ciphers(v, &v->c->tls, "tls") | verify_names(v) | verify_listeners(v);
     for (size_t i = 0; i < v->c->routes.n; i++)
         bad |= verify_route(v, &v->c->routes.v[i], i);
     for (size_t i = 0; i < v->c->policy.n; i++)

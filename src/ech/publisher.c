@@ -299,8 +299,14 @@ static void go_on(struct ech_publisher *p)
         return;
     }
     const struct target *t = &p->plan.targets[p->at];
+    const struct ech_key *key = ech_ring_key(p->ring, t->due);
+    static const struct err gone = {"its key has gone meanwhile"};
     struct buf list = {0};
-    ech_key_list(ech_ring_key(p->ring, t->due), &list);
+    if (key == NULL) {
+        pushed(p, &gone);
+        return;
+    }
+    ech_key_list(key, &list);
     struct cursor config = cursor_of(list.data, list.len);
     if (p->plan.runs_hook)
         push_by_hook(p, t->name, config);
@@ -317,6 +323,8 @@ static int64_t due(const struct ech_publisher *p, const struct ech_records *know
     char said[512];
     int64_t newest = ech_ring_newest(p->ring), key = ech_records_due(known, t->name, newest);
     const struct ech_record *n = ech_records_find(known, t->name);
+    if (newest == 0) /* the ring tells what is wrong */
+        return 0;
     if (p->hurry)
         return key != 0 ? key : newest;
     put_said(p, said, sizeof(said));

@@ -346,10 +346,10 @@ int64_t ech_ring_newest(const struct ech_ring *r)
 {
     CHECK_MAGIC(r, RING_MAGIC);
     const struct ech_key *offered = ech_keys_at(ech_ring_keys(r), 0);
-    size_t i = 0;
-    while (r->slots[i].key != offered)
-        i++;
-    return r->slots[i].begin;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->slots[i].key == offered)
+            return r->slots[i].begin;
+    return 0;
 }
 
 const struct ech_key *ech_ring_key(const struct ech_ring *r, int64_t begin)

@@ -61,7 +61,8 @@ struct ech_ring_key {
 /* All keys, newest first; how many. In the thread that turns the ring. */
 size_t ech_ring_list(const struct ech_ring *ring, int64_t now, struct ech_ring_key ret[ECH_KEYS_MAX]);
 
-/* When the slot of the key that is offered begins. In that thread, as what follows. */
+/* When the slot of the key that is offered begins; 0 where that key has had its time, and none could be made
+ * in its place. In that thread, as what follows. */
 int64_t ech_ring_newest(const struct ech_ring *ring);
 
 /* The key of the slot that begins then. Borrowed until the ring turns; NULL: there is none. */

@@ -146,9 +146,9 @@ static bool read_ech(struct cursor body, struct hello *h)
         return cursor_left(&body) == 0;
     }
     h->ech = HELLO_ECH_OUTER;
-    return type == OUTER && cursor_skip(&body, 4) /* KDF and AEAD */ && cursor_u8(&body, &h->ech_config_id) &&
-           cursor_vector(&body, 2, &enc) && cursor_vector(&body, 2, &payload) && cursor_left(&body) == 0 &&
-           cursor_left(&payload) > 0;
+    return type == OUTER && cursor_u16(&body, &h->ech_kdf) && cursor_u16(&body, &h->ech_aead) &&
+           cursor_u8(&body, &h->ech_config_id) && cursor_vector(&body, 2, &enc) &&
+           cursor_vector(&body, 2, &payload) && cursor_left(&body) == 0 && cursor_left(&payload) > 0;
 }
 
 #define REASON(ok, name) ((ok) ? HELLO_REASON_NONE : HELLO_REASON_##name)

@@ -63,6 +63,8 @@ struct hello {
     bool pq_share; /* and in `key_shares` */
     enum hello_ech ech;
     uint8_t ech_config_id; /* HELLO_ECH_OUTER */
+    uint16_t ech_kdf;      /* of HPKE (RFC 9180, 7), as the next */
+    uint16_t ech_aead;
     enum hello_name name_kind;
     uint8_t name_len;
     char name[HELLO_NAME_MAX + 3]; /* server_name in lower case without a trailing dot, NUL-terminated */

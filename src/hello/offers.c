@@ -11,7 +11,7 @@ static const struct {
     const char *name;
     uint16_t code;
 } groups[] = {
-#define X(name, code, remark) {name, code},
+#define X(name, code, hybrid, remark) {name, code},
 #include "tables/groups.def"
 #undef X
 };

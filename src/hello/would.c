@@ -22,8 +22,7 @@ static bool is_of_tls13(uint16_t cipher)
     return cipher >> 8 == 0x13;
 }
 
-/* The question --------------------------------------------------------------------------------------------
- */
+/* The question --------------------------------------------------------------------------------------- */
 
 static int read_ciphers(const char *list, struct would *ret, struct err *err)
 {
@@ -70,8 +69,7 @@ int would_parse(const char *text, struct would *ret, struct err *err)
     return err_set(err, "found '%s', expected min=1.2, min=1.3, pq=require or ciphers=NAME:NAME", text);
 }
 
-/* The offer -----------------------------------------------------------------------------------------------
- */
+/* The offer ------------------------------------------------------------------------------------------ */
 
 bool would_group_is_pq(uint16_t group)
 {
@@ -93,8 +91,7 @@ struct would_offer would_offer_of(const struct hello *h)
     return offer;
 }
 
-/* The verdict ---------------------------------------------------------------------------------------------
- */
+/* The verdict ---------------------------------------------------------------------------------------- */
 
 static bool is_known(uint16_t cipher)
 {

@@ -221,7 +221,7 @@ static const char *group_of(const char *curve)
     static const struct {
         const char *curve, *group;
     } known[] = {
-#define X(name, code, remark) {name, name},
+#define X(name, code, hybrid, remark) {name, name},
 #include "tables/groups.def"
 #undef X
         {"prime256v1", "P-256"},

@@ -25,7 +25,7 @@
 #define HOWEVER_OLD INT64_MIN
 
 /* A name may have one for each kind of key. */
-static const char *const kinds[] = {"", ".ecdsa", ".rsa"};
+static const char *const kinds[] = {"", ".ecdsa", ".rsa", ".mldsa"};
 _Static_assert(ARRAY_LEN(kinds) <= CERT_ANSWER_MAX, "an answer holds them all");
 
 #define STEM_MAX (HOSTNAME_MAX + 2) /* "_." or "*." may stand before a name */

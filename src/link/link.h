@@ -38,6 +38,10 @@ struct link_peer {
     const struct cert
         *own; /* that we have shown, or NULL; lives as long as the configuration in which we did */
     bool resumed;
+    bool hello_retry; /* the handshake took a HelloRetryRequest (RFC 8446, 4.1.4) */
+    /* What the handshake has taken, from the peer and to it, as far as it got: bytes of TLS records; over
+     * QUIC those of the handshake messages. Tickets that come behind it are not among them. */
+    uint32_t handshake_in, handshake_out;
     bool truncated; /* the peer's stream broke off: it ended without saying so */
     bool misspoke;  /* the link failed because somebody broke the rules of the protocol that it follows: its
                      * peer; of a  relay, who writes to it */
@@ -51,6 +55,9 @@ struct link_peer {
     const struct stack_st_CRYPTO_BUFFER *chain;
     /* All that it has shown, leaf first, proven or not: to tell people of it, for nothing else. */
     const struct stack_st_CRYPTO_BUFFER *shown;
+    struct str staple;     /* OCSP response that a server sent with them (RFC 6066, 8) ... */
+    struct str timestamps; /* ... and SignedCertificateTimestampList (RFC 6962, 3.3); neither is judged. As
+                            * long as the link */
     struct str found; /* what a server said in the place of TLS (FAULT_NOT_TLS); lives as long as the link */
     enum fault fault; /* what is wrong with the peer, where the link failed for that */
     const char *failure; /* why the peer was not believed, in full; "" otherwise */

@@ -39,6 +39,8 @@ static int set_write_secret(SSL *ssl, enum ssl_encryption_level_t level, const S
 static int add_handshake_data(SSL *ssl, enum ssl_encryption_level_t level, const uint8_t *data, size_t len)
 {
     const struct quic_conn *c = SSL_get_app_data(ssl);
+    if (level != ssl_encryption_application) /* tickets */
+        tls_quic_said(c->tls, len);
     int error = ngtcp2_conn_submit_crypto_data(
         c->lib, ngtcp2_crypto_boringssl_from_ssl_encryption_level(level), data, len);
     if (error != 0)
@@ -112,6 +114,7 @@ int library_answer_hello(struct quic_conn *c)
     if (c->tls == NULL)
         return refuse(c, alert);
     library_attach(c);
+    tls_quic_heard(c->tls, c->hello.len);
     int error = ngtcp2_crypto_read_write_crypto_data(c->lib, NGTCP2_ENCRYPTION_LEVEL_INITIAL, c->hello.data,
                                                      c->hello.len);
     buf_free(&c->hello);
@@ -138,6 +141,8 @@ static int on_crypto(ngtcp2_conn *lib, ngtcp2_encryption_level level, uint64_t o
         return take_hello(c, data, len);
     if (tls_quic_ssl(c->tls) == NULL)
         return refuse(c, SSL_AD_UNEXPECTED_MESSAGE);
+    if (level != NGTCP2_ENCRYPTION_LEVEL_1RTT)
+        tls_quic_heard(c->tls, len);
     return ngtcp2_crypto_read_write_crypto_data(lib, level, data, len) == 0 ? 0 : NGTCP2_ERR_CRYPTO;
 }
 

@@ -40,8 +40,7 @@ static void count_handshake(struct session *s)
     struct counters *c = worker_counters(s->worker, s->route->stats);
     struct link_peer peer;
     link_peer(s->down, &peer);
-    counters_handshake(c, peer.version, peer.group, s->when.opened - s->when.routed);
-    counter_add(&c->n[COUNTER_RESUMED], peer.resumed);
+    worker_count_handshake(c, &peer, s->when.opened - s->when.routed);
     if (peer.identity == NULL && s->route->ask_policy)
         counter_add(&c->n[COUNTER_NO_CERTIFICATE], 1);
 }

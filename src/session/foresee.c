@@ -29,7 +29,7 @@ static const uint8_t all_ciphers[] = {
 };
 
 static const uint8_t all_groups[] = {
-#define X(name, code, remark) U16(code),
+#define X(name, code, hybrid, remark) U16(code),
 #include "tables/groups.def"
 #undef X
 };

@@ -317,9 +317,7 @@ static void on_opened(void *owner)
     }
     c->opened = loop_now(c->worker->loop);
     quic_conn_peer(c->conn, &peer);
-    struct counters *counters = worker_counters(c->worker, c->at.route->stats);
-    counters_handshake(counters, peer.version, peer.group, c->opened - c->began);
-    counter_add(&counters->n[COUNTER_RESUMED], peer.resumed);
+    worker_count_handshake(worker_counters(c->worker, c->at.route->stats), &peer, c->opened - c->began);
     move_in(c);
     arm_expiry(c, &peer);
     if (c->at.epoch != c->worker->epoch) /* quic_port_review() passes by those in the handshake */

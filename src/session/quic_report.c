@@ -41,6 +41,8 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
         .offers_ciphers = hello_offers_ciphers(&c->hello.offers, ciphers),
         .carries = true,
         .streams = c->streams,
+        .handshake_bytes_in = peer->handshake_in,
+        .handshake_bytes_out = peer->handshake_out,
         .handshake_ns = open ? c->opened - c->began : -1,
         .total_ns = loop_now(w->loop) - c->began,
         .reason = reason,
@@ -51,8 +53,10 @@ void quic_carrier_audit(const struct quic_carrier *c, const struct link_peer *pe
         r.version = "1.3";
         r.verifies = cert_put_kinds(&verifies, c->verifies) ? buf_text(&verifies) : NULL;
         r.group = peer->group_name;
+        r.signature = peer->signature;
         r.cipher = peer->cipher;
         r.resumed = peer->resumed;
+        r.hello_retry = peer->hello_retry;
         r.identity = peer->identity == NULL ? NULL : identity_label(peer->identity);
     }
     audit_format(sink_lines(&w->sink), &r);

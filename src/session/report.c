@@ -38,13 +38,18 @@ static void record_tls(const struct session *s, struct audit_record *r, struct b
     struct link_peer peer;
     if (s->verifies != 0 && cert_put_kinds(verifies, s->verifies))
         r->verifies = buf_text(verifies);
-    if (!session_peer(s, &peer) || s->when.opened == 0)
+    bool known = session_peer(s, &peer);
+    r->handshake_bytes_in = s->carrier == 0 ? peer.handshake_in : 0;
+    r->handshake_bytes_out = peer.handshake_out;
+    if (!known || s->when.opened == 0)
         return;
     r->tls = true;
     r->version = tls_version_word(peer.version);
     r->group = peer.group_name;
+    r->signature = peer.signature;
     r->cipher = peer.cipher;
     r->resumed = peer.resumed;
+    r->hello_retry = peer.hello_retry;
     r->alpn = peer.alpn;
     r->identity = peer.identity == NULL ? NULL : identity_label(peer.identity);
     r->handshake_ns = s->when.opened - s->when.routed;

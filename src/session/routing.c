@@ -170,6 +170,8 @@ void routing_client(const struct hello *h, const struct hello_note *note, const 
                   .version = likely_version(h, tls),
                   .sigalgs = ret->sigalgs,
                   .sigalgs_len = copy_u16(h->signatures, ret->sigalgs),
+                  .sigalgs_cert = ret->sigalgs_cert,
+                  .sigalgs_cert_len = copy_u16(h->signatures_cert, ret->sigalgs_cert),
                   .ciphers = ret->ciphers,
                   .ciphers_len = copy_u16(h->cipher_suites, ret->ciphers)},
         .alpn = {note->alpn, note->alpn_matched ? note->alpn_len : 0},

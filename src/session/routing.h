@@ -80,6 +80,7 @@ void routing_note(const struct hello *h, const struct route_match *match, enum j
 /* A hello in the form that a TLS server takes. It points into `hello`, `note` and itself. */
 struct routing_client {
     uint16_t sigalgs[ROUTING_LIST_MAX];
+    uint16_t sigalgs_cert[ROUTING_LIST_MAX];
     uint16_t ciphers[ROUTING_LIST_MAX];
     struct tls_client_hello hello;
 };

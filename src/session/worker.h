@@ -186,6 +186,19 @@ static inline struct counters *worker_counters(const struct worker *w, const str
     return stats->block[w->index];
 }
 
+/* Count a handshake that is complete: what TLS knows of the client, and how long it took (nanoseconds). */
+static inline void worker_count_handshake(struct counters *c, const struct link_peer *peer, int64_t duration)
+{
+    const struct counted_handshake done = {.version = peer->version,
+                                           .group = peer->group,
+                                           .resumed = peer->resumed,
+                                           .hello_retry = peer->hello_retry,
+                                           .bytes_in = peer->handshake_in,
+                                           .bytes_out = peer->handshake_out,
+                                           .duration = duration};
+    counters_handshake(c, &done);
+}
+
 /* Descriptors that are set aside for a session on a socket: its own, and the one towards its target, backend
  * or agent. One on a stream has the second only. */
 #define FAR_FDS ((size_t)1)

@@ -26,6 +26,7 @@ struct tls_client {
     struct cert *cert;
     const struct expect *expect;
     bool only_looks;
+    bool only_hybrid;
 };
 
 /* ---- tickets ---- */
@@ -54,7 +55,10 @@ static void keep_sessions(struct tls_client *c)
 static int configure(struct tls_client *c, const struct tls_client_params *p, struct err *err)
 {
     struct buf alpn = {0};
-    c->ctx = tls_params_ctx(p->min_version, p->max_version, p->groups, p->groups_len, err);
+    struct tls_groups groups;
+    if (tls_groups_make(p->groups, p->groups_len, p->pq, &groups, err) != 0)
+        return -1;
+    c->ctx = tls_params_ctx(p->min_version, p->max_version, &groups, err);
     if (c->ctx == NULL || !tls_params_alpn(p->alpn, p->alpn_len, &alpn, err)) {
         buf_free(&alpn);
         return -1;
@@ -70,6 +74,10 @@ static int configure(struct tls_client *c, const struct tls_client_params *p, st
     SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, tls_proof_verify);
     if (p->resumes)
         keep_sessions(c);
+    if (p->only_looks) {
+        SSL_CTX_enable_ocsp_stapling(c->ctx);
+        SSL_CTX_enable_signed_cert_timestamps(c->ctx);
+    }
     if (c->cert != NULL &&
         !SSL_CTX_set_chain_and_key(c->ctx, c->cert->chain, c->cert->chain_len, c->cert->key, NULL))
         return err_set(err, "certificate %s: %s", c->cert->label, tls_reason());
@@ -85,6 +93,7 @@ struct tls_client *tls_client_new(const struct tls_client_params *params, struct
     c->trust = params->trust == NULL ? NULL : trust_ref(params->trust);
     c->expect = params->expect;
     c->only_looks = params->only_looks;
+    c->only_hybrid = params->pq == TLS_PQ_REQUIRE;
     c->cert = params->cert == NULL ? NULL : cert_ref(params->cert);
     if (configure(c, params, err) == 0)
         return c;
@@ -121,6 +130,7 @@ SSL *tls_client_ssl(const struct tls_client *client, const struct tls_peer *peer
                                     .host = peer->host == NULL ? NULL : strdup(peer->host)};
     CHECK(ret_proof->host != NULL || peer->host == NULL);
     ret_proof->only_looks = client->only_looks;
+    ret_proof->only_hybrid = client->only_hybrid;
     return ssl;
 }
 

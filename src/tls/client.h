@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/tls_group.h"
 
 struct cert;
 struct ech_attempt;
@@ -21,8 +22,10 @@ struct trust;
 struct tls_client_params {
     uint16_t min_version;
     uint16_t max_version;
-    const int *groups; /* IANA codepoints; the first one or two get a key share */
+    const int *groups; /* IANA codepoints; the first gets a key share, and the first that is not hybrid where
+                        * that is, or is where that is not */
     size_t groups_len;
+    enum tls_pq pq;           /* which of them are offered; TLS_PQ_REQUIRE: with TLS 1.3 only */
     const char *ciphers;      /* of TLS 1.2, as OpenSSL calls them, by ':'; NULL: all that we have */
     const uint16_t *verifies; /* signature schemes that it says it can verify (RFC 8446, 4.2.3) ... */
     size_t verifies_len;      /* ... 0: all that we have */
@@ -33,10 +36,10 @@ struct tls_client_params {
     struct cert *cert;       /* ours, shown when asked; NULL: none. A reference is taken */
     const char *const *alpn; /* offered, in order */
     size_t alpn_len;
-    bool resumes; /* links of tls_client_resume() keep tickets */
-    bool
-        only_looks; /* a peer that does not prove itself is told of by link_peer(), and the handshake goes on;
-                     * nobody has an identity. For who looks at a server and says nothing in confidence */
+    bool resumes;    /* links of tls_client_resume() keep tickets */
+    bool only_looks; /* a peer that does not prove itself is told of by link_peer(), and the handshake goes
+                      * on; nobody has an identity. A staple and timestamps are asked for. For who looks at a
+                      * server and says nothing in confidence */
 };
 
 /* Make a client, to be shared by all threads. NULL with `err` when the library refuses something. */

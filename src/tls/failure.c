@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "base/alert.h"
 #include "base/check.h"
 #include "tls/tls_internal.h"
 
@@ -60,4 +61,21 @@ const char *tls_reason(void)
             return ours[i].text;
     const char *text = code == 0 ? NULL : ERR_reason_error_string(code);
     return text != NULL ? text : "TLS error";
+}
+
+/* What a server says, or does, that has no group of ours, or no TLS 1.3. */
+const char *tls_handshake_reason(const struct tls_proof *proof, uint8_t alert)
+{
+    const char *text = alert != 0 ? tls_alert_text(alert) : NULL;
+    if (proof->refusal != NULL)
+        return proof->refusal;
+    if (proof->only_hybrid && (alert == ALERT_HANDSHAKE_FAILURE || alert == ALERT_PROTOCOL_VERSION ||
+                               alert == ALERT_INSUFFICIENT_SECURITY))
+        return "the peer refused: it may have no post-quantum key exchange, and nothing else was offered "
+               "(pq: "
+               "require)";
+    if (proof->only_hybrid && ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNSUPPORTED_PROTOCOL)
+        return "the peer does not speak TLS 1.3, which post-quantum key exchange needs, and nothing else was "
+               "offered (pq: require)";
+    return text != NULL ? text : tls_reason();
 }

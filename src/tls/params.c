@@ -28,21 +28,21 @@ const uint16_t tls_params_schemes[TLS_PARAMS_SCHEMES] = {
     SSL_SIGN_RSA_PKCS1_SHA512,
 };
 
-static bool set_groups(SSL_CTX *ctx, const int *groups, size_t count, struct err *err)
+static bool set_groups(SSL_CTX *ctx, const struct tls_groups *groups, struct err *err)
 {
     struct buf list = {0};
     bool ok = true;
-    for (size_t i = 0; i < count && ok; i++) {
-        const char *name = SSL_get_group_name((uint16_t)groups[i]);
+    for (size_t i = 0; i < groups->n && ok; i++) {
+        const char *name = SSL_get_group_name(groups->v[i]);
         if (name == NULL) {
             buf_free(&list);
-            err_set(err, "the TLS library does not know group 0x%04x", (unsigned)groups[i]);
+            err_set(err, "the TLS library does not know group 0x%04x", groups->v[i]);
             return false;
         }
         ok = buf_printf(&list, "%s%s", i > 0 ? ":" : "", name);
     }
     CHECK(ok);
-    ok = count == 0 || SSL_CTX_set1_groups_list(ctx, buf_text(&list));
+    ok = groups->n == 0 || SSL_CTX_set1_groups_list(ctx, buf_text(&list));
     if (!ok)
         err_set(err, "the TLS library refuses the groups %s", buf_text(&list));
     buf_free(&list);
@@ -53,9 +53,11 @@ static bool set_groups(SSL_CTX *ctx, const int *groups, size_t count, struct err
  * ML-DSA-87 take some 15 KiB. */
 #define CERTIFICATE_MAX ((size_t)32 * 1024)
 
-SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *groups, size_t groups_len,
+SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const struct tls_groups *groups,
                         struct err *err)
 {
+    if (groups->pq == TLS_PQ_REQUIRE)
+        min_version = MAX(min_version, (uint16_t)TLS1_3_VERSION);
     SSL_CTX *ctx = SSL_CTX_new(TLS_with_buffers_method());
     CHECK(ctx != NULL);
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -71,7 +73,7 @@ SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *g
         SSL_CTX_free(ctx);
         return NULL;
     }
-    if (set_groups(ctx, groups, groups_len, err))
+    if (set_groups(ctx, groups, err))
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;

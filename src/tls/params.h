@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "tls/groups.h"
 
 /* What may sign, ours and theirs (RFC 8446, 4.2.3), the most wanted first: no SHA-1; and no PKCS #1 v1.5 but
  * for certificates of TLS 1.2, which come last. */
@@ -14,9 +15,9 @@
 #define TLS_PARAMS_SCHEMES 13
 extern const uint16_t tls_params_schemes[TLS_PARAMS_SCHEMES];
 
-/* A context with our cipher suites and signature algorithms (RFC 9325, 4.2) and the given versions and groups
- * (IANA codepoints; none: the library's). No session is cached in it. NULL with `err`. */
-SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const int *groups, size_t groups_len,
+/* A context with our cipher suites and signature algorithms (RFC 9325, 4.2) and the given versions and
+ * groups; with TLS_PQ_REQUIRE TLS 1.3 only. No session is cached in it. NULL with `err`. */
+SSL_CTX *tls_params_ctx(uint16_t min_version, uint16_t max_version, const struct tls_groups *groups,
                         struct err *err);
 
 /* Of our cipher suites take these only, in this order (IANA codepoints). Those of a version of which none is

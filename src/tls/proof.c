@@ -221,6 +221,19 @@ void tls_proof_renew(struct tls_proof *proof, struct authenticator_proof *by)
     *by = (struct authenticator_proof){0};
 }
 
+/* What came with a server's certificates. */
+static void tell_further(const SSL *ssl, struct link_peer *ret)
+{
+    const uint8_t *staple, *timestamps;
+    size_t staple_len, timestamps_len;
+    if (SSL_is_server(ssl))
+        return;
+    SSL_get0_ocsp_response(ssl, &staple, &staple_len);
+    SSL_get0_signed_cert_timestamp_list(ssl, &timestamps, &timestamps_len);
+    ret->staple = (struct str){(const char *)staple, staple_len};
+    ret->timestamps = (struct str){(const char *)timestamps, timestamps_len};
+}
+
 void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_peer *ret)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
@@ -235,6 +248,10 @@ void tls_proof_peer(const struct tls_proof *proof, const SSL *ssl, struct link_p
     ret->cipher_text = cipher == NULL ? NULL : SSL_CIPHER_get_name(cipher);
     ret->cipher = cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher);
     ret->resumed = SSL_session_reused(ssl);
+    tell_further(ssl, ret);
+    ret->handshake_in = proof->handshake_in;
+    ret->handshake_out = proof->handshake_out;
+    ret->hello_retry = SSL_used_hello_retry_request(ssl);
     ret->alpn = (struct str){(const char *)alpn, alpn_len};
     ret->identity = proof->identity;
     ret->shown = proof->later != NULL ? proof->later : SSL_get0_peer_certificates(ssl);

@@ -25,12 +25,15 @@ struct tls_proof {
     uint32_t sessions_age;         /* ... as long as they are so old */
     bool offered;                  /* ... and one was offered that has not led to anything yet */
     char *host;                    /* what the peer's certificate must name; NULL: anything. Owned */
-    struct ech_attempt *ech;   /* client: what it offers of ECH, until the handshake is over; NULL: GREASE.
-                                * Borrowed */
-    struct str alpn_choice;    /* server: answered when nothing of its own list is offered. Borrowed until
-                                  the ClientHello has been taken */
-    struct cert *own;          /* server: the certificate that is shown. A reference, owned */
-    uint16_t signature;        /* server: the scheme that its key signed the handshake with; 0: it did not */
+    struct ech_attempt *ech; /* client: what it offers of ECH, until the handshake is over; NULL: GREASE.
+                              * Borrowed */
+    struct str alpn_choice;  /* server: answered when nothing of its own list is offered. Borrowed until
+                                the ClientHello has been taken */
+    struct cert *own;        /* server: the certificate that is shown. A reference, owned */
+    uint16_t signature;      /* server: the scheme that its key signed the handshake with; 0: it did not */
+    const char *refusal;     /* server: why no handshake with that client comes to anything, or NULL */
+    bool only_hybrid;        /* client: nothing but post-quantum key exchange is offered */
+    uint32_t handshake_in, handshake_out; /* see struct link_peer */
     bool only_looks;           /* what is wrong is kept, nobody is refused, nobody has an identity */
     struct identity *identity; /* the peer's, once proven. Owned */
     struct stack_st_CRYPTO_BUFFER *later; /* the certificates that prove it, where they came after the

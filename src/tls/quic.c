@@ -80,6 +80,16 @@ SSL *tls_quic_ssl(const struct tls_quic *t)
     return t->ssl;
 }
 
+void tls_quic_heard(struct tls_quic *t, size_t len)
+{
+    t->proof.handshake_in += (uint32_t)len;
+}
+
+void tls_quic_said(struct tls_quic *t, size_t len)
+{
+    t->proof.handshake_out += (uint32_t)len;
+}
+
 /* The certificates outlive the handshake: the peer may be asked to be proven anew (link_peer.chain). */
 static STACK_OF(CRYPTO_BUFFER) * keep_chain(const STACK_OF(CRYPTO_BUFFER) * chain)
 {
@@ -154,15 +164,15 @@ const char *tls_quic_failure(struct tls_quic *t)
 {
     if (t == NULL)
         return "the ClientHello was refused";
-    if (t->alert != 0) {
-        const char *text = tls_alert_text(t->alert);
-        return text != NULL ? text : "the peer sent an alert";
-    }
+    if (t->alert != 0 && tls_alert_text(t->alert) == NULL)
+        return "the peer sent an alert";
+    if (t->alert != 0 || t->proof.refusal != NULL)
+        return tls_handshake_reason(&t->proof, t->alert);
     const struct ech_attempt *ech = t->proof.ech;
     if (tls_proof_ech_refused(&t->proof, t->ssl))
         return ech->why != NULL ? ech->why : "ECH was refused";
     t->no_certificate = ERR_GET_REASON(ERR_peek_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
-    return t->proof.failure != NULL ? t->proof.failure->text : tls_reason();
+    return t->proof.failure != NULL ? t->proof.failure->text : tls_handshake_reason(&t->proof, 0);
 }
 
 void tls_quic_peer(const struct tls_quic *t, struct link_peer *ret)

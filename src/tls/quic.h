@@ -31,6 +31,10 @@ void tls_quic_unref(struct tls_quic *t);
 /* The library's object; NULL when TLS has no more to say. SSL_set_app_data() is the driver's to use. */
 struct ssl_st *tls_quic_ssl(const struct tls_quic *t);
 
+/* So many bytes of the handshake's messages have come, or are to be sent (link_peer.handshake_in, _out). */
+void tls_quic_heard(struct tls_quic *t, size_t len);
+void tls_quic_said(struct tls_quic *t, size_t len);
+
 /* The handshake is complete: take the peer's identity, and on a server let go of the library's object. -1
  * with the alert to close with when the peer is not believed. */
 int tls_quic_complete(struct tls_quic *t, uint8_t *ret_alert);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ClientHello has been read before TLS begins, so the certificate is chosen up front and no callback of
- * the library's decides it. It is given to the connection, not to the context: so there are two contexts
- * whatever the number of certificates, made when the configuration is loaded and only read afterwards, by all
- * workers, and a certificate that comes later needs none. The library looks at the leaf's key once for each
- * connection, which is 1.5 % of what it does in a full handshake. */
+ * the library's decides it; one chooses the key exchange group. It is given to the connection, not to the
+ * context: so there are two contexts whatever the number of certificates, made when the configuration is
+ * loaded and only read afterwards, by all workers, and a certificate that comes later needs none. The library
+ * looks at the leaf's key once for each connection, which is 1.5 % of what it does in a full handshake. */
 #include "tls/server.h"
 
 #include <openssl/err.h>
@@ -37,6 +37,7 @@ struct tls_server {
     const struct cert_store *store; /* or NULL */
     struct trust *trust;
     struct buf alpn; /* wire form, in our order */
+    struct tls_groups groups;
     SSL_CTX *full;
     SSL_CTX *lean;
     const struct ech_ring *ech; /* or NULL */
@@ -70,6 +71,35 @@ static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const ui
                                : SSL_TLSEXT_ERR_OK;
 }
 
+static struct cursor extension_of(const SSL_CLIENT_HELLO *hello, uint16_t type)
+{
+    const uint8_t *body;
+    size_t len;
+    return SSL_early_callback_ctx_extension_get(hello, type, &body, &len) ? cursor_of(body, len)
+                                                                          : (struct cursor){0};
+}
+
+/* The library takes the first group of ours that the client knows, share or not. */
+static enum ssl_select_cert_result_t choose_group(const SSL_CLIENT_HELLO *hello)
+{
+    SSL *ssl = hello->ssl;
+    const struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct tls_groups_offer offer = {.versions = extension_of(hello, TLSEXT_TYPE_supported_versions),
+                                           .groups = extension_of(hello, TLSEXT_TYPE_supported_groups),
+                                           .shares = extension_of(hello, TLSEXT_TYPE_key_share)};
+    const char *refusal = tls_groups_refuse(&server->groups, &offer);
+    uint16_t held = SSL_CTX_get_max_proto_version(server->full) < TLS1_3_VERSION
+                        ? 0
+                        : tls_groups_hold(&server->groups, &offer);
+    if (refusal != NULL) {
+        tls_proof_of(ssl)->refusal = refusal;
+        SSL_send_fatal_alert(ssl, SSL_AD_INSUFFICIENT_SECURITY);
+        return ssl_select_cert_error;
+    }
+    return held == 0 || SSL_set1_groups_list(ssl, SSL_get_group_name(held)) ? ssl_select_cert_success
+                                                                            : ssl_select_cert_error;
+}
+
 static void ask_for_clients(SSL_CTX *ctx, const struct tls_server_params *p)
 {
     if (p->clients == TLS_CLIENTS_NONE)
@@ -89,7 +119,7 @@ static void set_scope(SSL_CTX *ctx, const char *scope)
 
 static SSL_CTX *ctx_new(struct tls_server *server, const struct tls_server_params *p, struct err *err)
 {
-    SSL_CTX *ctx = tls_params_ctx(p->min_version, p->max_version, p->groups, p->groups_len, err);
+    SSL_CTX *ctx = tls_params_ctx(p->min_version, p->max_version, &server->groups, err);
     if (ctx == NULL)
         return NULL;
     if (!tls_params_ciphers(ctx, p->ciphers, p->ciphers_len, err)) {
@@ -97,6 +127,8 @@ static SSL_CTX *ctx_new(struct tls_server *server, const struct tls_server_param
         return NULL;
     }
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_app_data(ctx, server);
+    SSL_CTX_set_select_certificate_cb(ctx, choose_group);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, server);
     SSL_CTX_set_msg_callback(ctx, tls_proof_message);
     ask_for_clients(ctx, p);
@@ -162,7 +194,8 @@ struct tls_server *tls_server_new(const struct tls_server_params *params, struct
     server->trust = params->trust == NULL ? NULL : trust_ref(params->trust);
     server->ech = params->ech;
     pthread_mutex_init(&server->ech_lock, NULL);
-    if (tls_params_alpn(params->alpn, params->alpn_len, &server->alpn, err) &&
+    if (tls_groups_make(params->groups, params->groups_len, params->pq, &server->groups, err) == 0 &&
+        tls_params_alpn(params->alpn, params->alpn_len, &server->alpn, err) &&
         make_contexts(server, params, err) && try_certificates(server, err))
         return server;
     tls_server_free(server);

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/tls_group.h"
 #include "cert/store.h"
 
 struct ech_ring;
@@ -29,6 +30,7 @@ struct tls_server_params {
     uint16_t max_version;
     const int *groups; /* IANA codepoints, most wanted first */
     size_t groups_len;
+    enum tls_pq pq;     /* which of them are taken; TLS_PQ_REQUIRE: in TLS 1.3 only */
     const int *ciphers; /* IANA codepoints, most wanted first; see tls_params_ciphers() */
     size_t ciphers_len;
     const struct cert_store *store; /* for clients whose hello has no certificate yet; must outlive the

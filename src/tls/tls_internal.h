@@ -32,6 +32,9 @@ SSL *tls_client_ssl(const struct tls_client *client, const struct tls_peer *peer
 /* What went wrong last, in words, as static text (tables/tls_failures.def, tables/alerts.def). */
 const char *tls_reason(void);
 
+/* The same of a handshake, where more may be known of it. `alert`: that the peer sent, or 0. */
+const char *tls_handshake_reason(const struct tls_proof *proof, uint8_t alert);
+
 /* "the peer sent the alert NAME", or NULL for a number that has no name. */
 const char *tls_alert_text(uint8_t alert);
 

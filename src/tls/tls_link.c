@@ -118,6 +118,7 @@ static int bio_write(BIO *bio, const char *data, int len)
     struct tls_scratch *s = t->scratch;
     size_t n = (size_t)len;
     CHECK(len >= 0);
+    t->proof.handshake_out += t->is_open ? 0 : (uint32_t)len;
     if (s->out_size - s->out_len < n && flush_scratch(t) == LINK_ERROR)
         return -1;
     if (s->out_size - s->out_len < n) { /* larger than the whole scratch: a huge certificate chain */
@@ -167,6 +168,7 @@ static int bio_read(BIO *bio, char *out, int len)
     size_t n = MIN((size_t)len, (size_t)(t->in_end - t->in));
     memcpy(out, t->in, n);
     t->in += n;
+    t->proof.handshake_in += t->is_open ? 0 : (uint32_t)n;
     if (n == (size_t)len) {
         t->turn--;
         t->fruitless++;
@@ -266,7 +268,7 @@ static enum link_status tls_fail(struct tls_link *t, int ssl_error)
         keep_found(t);
     if (ssl_error == SSL_ERROR_SYSCALL && code == 0)
         return link_fail(&t->link, "closed during the handshake");
-    return link_fail(&t->link, tls_reason());
+    return link_fail(&t->link, t->is_open ? tls_reason() : tls_handshake_reason(&t->proof, t->alert));
 }
 
 /* ---- link operations ---- */

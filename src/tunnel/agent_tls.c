@@ -10,6 +10,7 @@
 #include "cert/identity.h"
 #include "cert/store.h"
 #include "cert/trust.h"
+#include "tls/groups.h"
 #include "tls/server.h"
 
 struct pattern {
@@ -22,12 +23,10 @@ struct agent_tls {
     struct cert_store *store;
     struct trust *trust; /* NULL: visitors are not asked */
     struct tls_server *server;
+    enum tls_pq pq;
     struct pattern *allow;
     size_t allow_len;
 };
-
-static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
-                             0x0018 /* P-384 */};
 
 static int read_pattern(const char *text, struct pattern *ret, struct err *err)
 {
@@ -77,8 +76,9 @@ static int show(struct agent_tls *t, struct cert *cert, struct err *err)
     struct tls_server_params params = {
         .min_version = 0x0303,
         .max_version = 0x0304,
-        .groups = groups,
-        .groups_len = ARRAY_LEN(groups),
+        .groups = tls_groups_default,
+        .groups_len = TLS_GROUPS_DEFAULT,
+        .pq = t->pq,
         .store = t->store,
         .clients = t->trust != NULL ? TLS_CLIENTS_REQUIRED : TLS_CLIENTS_NONE,
         .trust = t->trust,
@@ -109,6 +109,7 @@ struct agent_tls *agent_tls_new(const struct agent_tls_files *files, struct err 
     struct agent_tls *t = make();
     struct cert_files chain = {.certificate = files->cert, .key = files->key};
     CHECK((files->cert == NULL) == (files->key == NULL));
+    t->pq = files->pq;
     int status = load_visitors(t, files, err);
     if (status == 0 && files->cert != NULL)
         status = show(t, cert_load(&chain, err), err);
@@ -119,6 +120,7 @@ struct agent_tls *agent_tls_with(const struct agent_tls *like, struct cert *cert
 {
     struct agent_tls *t = make();
     t->trust = like->trust != NULL ? trust_ref(like->trust) : NULL;
+    t->pq = like->pq;
     t->allow = calloc(like->allow_len + 1, sizeof(*t->allow));
     CHECK(t->allow != NULL);
     for (; t->allow_len < like->allow_len; t->allow_len++) {

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/tls_group.h"
 
 struct agent_tls;
 struct cert;
@@ -24,6 +25,7 @@ struct agent_tls_files {
                                  may visit */
     const char *const *allow; /* patterns, see agent_tls_allows(); none: whoever `clients` vouches for */
     size_t allow_len;
+    enum tls_pq pq; /* with visitors */
 };
 
 /* NULL with `err`, which names the file or pattern. The caller owns one reference. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/tls_group.h"
 #include "base/transport.h"
 #include "net/addr.h"
 #include "session/outcome.h"
@@ -32,6 +33,8 @@ struct client_settings {
     const char *doh;    /* the resolver that tells ECHConfigs, a URL (RFC 8484); NULL: there is none */
     const char *doh_ca; /* who may vouch for that (path of a PEM file); NULL: the system's */
     enum transport transport;
+    enum tls_pq pq;  /* with the door, and with services that speak TLS with us themselves */
+    bool unproven;   /* neither the door nor services need prove who they are */
     bool end_to_end; /* lead to nothing but services that speak TLS and prove their name to us */
     bool stays;      /* many connections over a long time: what did not work is worth being tried again */
     int64_t timeout; /* nanoseconds for a connection to be set up, from the dial to the door's answer */

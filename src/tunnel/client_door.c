@@ -6,15 +6,14 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cert/expect.h"
 #include "cert/trust.h"
 #include "ech/source.h"
+#include "tls/groups.h"
 #include "tls/sessions.h"
 #include "tunnel/carrier.h"
 #include "tunnel/client_internal.h"
 #include "tunnel/warm.h"
-
-static const int groups[] = {0x11ec /* X25519MLKEM768 */, 0x001d /* X25519 */, 0x0017 /* P-256 */,
-                             0x0018 /* P-384 */};
 
 static struct trust *load_trust(const char *ca, struct err *err)
 {
@@ -38,13 +37,16 @@ static int load_cert(const struct client_settings *s, struct cert **ret, struct 
 static int make_clients(const struct client_door *d, struct cert *cert, bool resumes,
                         struct tls_client **ret_tls, struct tls_client **ret_inner, struct err *err)
 {
+    static const struct expect anyone = {.anyone = true};
     const char *alpn = d->alpn;
     struct tls_client_params params = {
         .min_version = 0x0303,
         .max_version = 0x0304,
-        .groups = groups,
-        .groups_len = ARRAY_LEN(groups),
+        .groups = tls_groups_default,
+        .groups_len = TLS_GROUPS_DEFAULT,
+        .pq = d->pq,
         .trust = d->trust,
+        .expect = d->unproven ? &anyone : NULL,
         .cert = cert,
         .alpn = &alpn,
         .alpn_len = alpn != NULL ? 1 : 0,
@@ -72,6 +74,17 @@ static void drop_tls(struct client_door *d)
     trust_unref(d->inner_trust);
     d->tls = d->inner = NULL;
     d->trust = d->inner_trust = NULL;
+}
+
+/* Who is asked to prove nothing needs nobody to vouch for him. */
+static int load_trusts(struct client_door *d, const struct client_settings *s, struct err *err)
+{
+    if (s->unproven)
+        return 0;
+    d->trust = load_trust(s->ca, err);
+    if (d->trust != NULL)
+        d->inner_trust = s->service_ca == NULL ? trust_ref(d->trust) : load_trust(s->service_ca, err);
+    return d->inner_trust != NULL ? 0 : -1;
 }
 
 #define LOOKUP_NS (5 * NSEC_PER_SEC)
@@ -120,11 +133,8 @@ static int make_tls(struct client_door *d, const struct client_settings *s, stru
 {
     struct cert *cert;
     choose_inner_ech(d, s);
-    bool ok = load_cert(s, &cert, err) == 0;
-    d->trust = ok ? load_trust(s->ca, err) : NULL;
-    if (d->trust != NULL)
-        d->inner_trust = s->service_ca == NULL ? trust_ref(d->trust) : load_trust(s->service_ca, err);
-    if (d->inner_trust == NULL || make_clients(d, cert, s->stays, &d->tls, &d->inner, err) != 0) {
+    if (load_cert(s, &cert, err) != 0 || load_trusts(d, s, err) != 0 ||
+        make_clients(d, cert, s->stays, &d->tls, &d->inner, err) != 0) {
         drop_tls(d); /* it may be tried again, with other files then */
         cert_unref(cert);
         return -1;
@@ -166,6 +176,8 @@ static int set_up_names(struct client_door *d, const struct client_settings *s, 
     d->service_ca = str_dup(s->service_ca);
     d->name = str_dup(s->name != NULL ? s->name : d->host);
     d->alpn = str_dup(s->alpn);
+    d->pq = s->pq;
+    d->unproven = s->unproven;
     return 0;
 }
 

@@ -63,6 +63,8 @@ struct client_door {
     char *service_ca; /* likewise; NULL: `ca` */
     int64_t timeout;
     enum transport transport;
+    enum tls_pq pq;
+    bool unproven;
     bool end_to_end;
     bool stays;
     struct carrier *carrier;                /* NULL: over TCP only */

@@ -80,9 +80,29 @@ static bool explain_expired(const struct client_door *door, struct err *ret)
     return true;
 }
 
+/* An alert of who finds nothing in common with a client that insists, on post-quantum key exchange or on
+ * none. Reads on as the texts above; NULL: it is none. */
+static const char *explain_pq(enum tls_pq pq, uint8_t alert)
+{
+    bool nothing_shared = alert == ALERT_HANDSHAKE_FAILURE || alert == ALERT_PROTOCOL_VERSION;
+    if (pq == TLS_PQ_REQUIRE && (nothing_shared || alert == ALERT_INSUFFICIENT_SECURITY))
+        return "finds nothing to agree on: it may have no post-quantum key exchange, and nothing else is "
+               "offered "
+               "('pq: require')";
+    if (pq == TLS_PQ_OFF && alert == ALERT_INSUFFICIENT_SECURITY)
+        return "asks for stronger cryptography than we offer: it may demand post-quantum key exchange, which "
+               "'pq: off' leaves out";
+    return NULL;
+}
+
 /* False when it is none of the alerts that we have more to say about. */
 static bool explain_alert(const struct client_door *door, uint8_t alert, struct err *ret)
 {
+    const char *pq = explain_pq(door->pq, alert);
+    if (pq != NULL) {
+        err_set(ret, "the door %s %s", door->place, pq);
+        return true;
+    }
     switch (alert) {
     case ALERT_CERTIFICATE_REQUIRED:
         err_set(ret, "the door %s wants a client certificate: %s", door->place,
@@ -117,7 +137,8 @@ bool client_is_refused(const struct link_peer *peer)
                                        ALERT_NO_APPLICATION_PROTOCOL, ALERT_CERTIFICATE_EXPIRED,
                                        ALERT_ACCESS_DENIED,           ALERT_BAD_CERTIFICATE,
                                        ALERT_UNSUPPORTED_CERTIFICATE, ALERT_CERTIFICATE_REVOKED,
-                                       ALERT_CERTIFICATE_UNKNOWN,     ALERT_UNKNOWN_CA};
+                                       ALERT_CERTIFICATE_UNKNOWN,     ALERT_UNKNOWN_CA,
+                                       ALERT_INSUFFICIENT_SECURITY};
     return *peer->failure == '\0' && memchr(refusals, peer->alert, sizeof(refusals)) != NULL;
 }
 
@@ -186,6 +207,9 @@ int client_text_inner(const struct client_door *door, const struct front_target 
     link_peer(tls, &peer);
     if (*peer.failure != '\0')
         return service_unproven(door, target, &peer, ret);
+    const char *pq = explain_pq(door->pq, peer.alert);
+    if (pq != NULL)
+        return err_set(ret, "the service %s %s", target->host, pq);
     for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
         if (peer.alert == alerts[i].alert && peer.alert == ALERT_ACCESS_DENIED)
             return err_set(ret, "denied: the service %s does not let us in", target->host);

@@ -60,10 +60,10 @@ static bool hash(const struct client_settings *s, char ret[NAME_MAX_HEX])
 {
     static const struct hash_key key = {1, 2};
     struct buf b = {0};
-    uint8_t transport = (uint8_t)s->transport;
+    const uint8_t kinds[] = {(uint8_t)s->transport, (uint8_t)s->pq};
     bool ok = put(&b, CARDEA_VERSION) && put(&b, s->door) && put(&b, s->name) && put(&b, s->cert) &&
               put(&b, s->key) && put(&b, s->ca) && put(&b, s->ech) && put(&b, s->doh) && put(&b, s->doh_ca) &&
-              buf_append(&b, &transport, 1);
+              buf_append(&b, kinds, sizeof(kinds));
     if (ok)
         snprintf(ret, NAME_MAX_HEX, "%016llx", (unsigned long long)hash_bytes(&key, b.data, b.len));
     buf_free(&b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the unix sockets of a user's carriers are: $XDG_RUNTIME_DIR/cardea/, else /tmp/cardea-UID/, a
  * directory that is this user's alone. One socket for each version of the program, door, name, certificate,
- * key, CA, ECH and transport: its name is a hash of them. */
+ * key, CA, ECH, transport and what is made of post-quantum key exchange: its name is a hash of them. */
 #ifndef CARDEA_TUNNEL_SHARE_PLACE_H
 #define CARDEA_TUNNEL_SHARE_PLACE_H
 

@@ -36,7 +36,8 @@ def door(start_module_door, pki, banner, echo):
 
 COMMON = {"time", "id", "listener", "peer", "in", "out", "total_ms", "reason"}
 HELLO = {"sni", "ja4", "offers_groups", "offers_ciphers"}
-TLS = {"version", "group", "cipher", "resumed", "verifies", "handshake_ms"}
+TLS = {"version", "group", "signature", "cipher", "resumed", "hello_retry", "verifies", "handshake_bytes_in", "handshake_bytes_out",
+       "handshake_ms"}
 
 
 def check(line, name, fields, **facts):
@@ -78,6 +79,19 @@ def test_terminate(door, version, named):
     else:
         assert line["cipher"].startswith("TLS_ECDHE_ECDSA_WITH_")
     assert "X25519" in line["offers_groups"].split(",") and "c02b" in line["offers_ciphers"].split(",")
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_bytes_of_the_handshake(door, version):
+    """As many as openssl counts at its end."""
+    door.mark()
+    out = tls.s_client(door, "www.test", version, until=b"behind the door")
+    read, written = map(int, re.search(r"SSL handshake has read (\d+) bytes and written (\d+) bytes", out.text).groups())
+    line = door.audited(route="www")
+    assert (line["handshake_bytes_out"], line["handshake_bytes_in"]) == (read, written), out.text
+    assert line["signature"] == "ecdsa_secp256r1_sha256"
+    if version == "-tls1_3":
+        assert line["hello_retry"] is False
 
 
 def test_tunnel(door, pki, banner):

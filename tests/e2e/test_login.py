@@ -176,6 +176,18 @@ def test_tries_are_limited(tmp_path, start_door, pki, ca, sshd):
     assert person.by_password("dave@").returncode == 0
 
 
+def test_post_quantum(tmp_path, start_door, pki, ca, sshd):
+    """A door that takes nothing else is logged in at, and says why not to who leaves it out."""
+    door = start_door({**configuration(pki, ca, sshd.port), "tls": {"pq": "require"}})
+    person = Person(tmp_path / "home", door, pki)
+    person.register("quinn", ca.add("quinn"))
+    assert person.by_password("quinn@").returncode == 0
+    assert {line["group"] for line in door.audited(2, route="login", action="serve")} == {"X25519MLKEM768"}
+    done = person.by_password("--pq", "off", "quinn@")
+    assert done.returncode == 1 and b"may demand post-quantum key exchange, which 'pq: off' leaves out" in done.stderr
+    assert person.login("--renew").returncode == 0
+
+
 def test_invitations(person, ca):
     """A code is for one account, once; a reset voids the password at once."""
     code = ca.add("erin")

@@ -263,11 +263,11 @@ class Said:
     alert = property(lambda self: self.find(r"SSL alert number (\d+)"))
 
 
-def s_client(door, sni, *flags, until=None, then=b"", timeout=10.0, port=None):
+def s_client(door, sni, *flags, until=None, then=b"", timeout=10.0, port=None, program="openssl"):
     """Run openssl s_client. It is left running until `until` (bytes: what the backend says) is printed; then `then`
     is typed, and standard input ends. Without `until` it ends right after the handshake."""
     name = ["-servername", sni] if sni else ["-noservername"]
-    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{port or door.port}", *name, *map(str, flags)]
+    argv = [program, "s_client", "-connect", f"127.0.0.1:{port or door.port}", *name, *map(str, flags)]
     child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     text = bytearray()
 

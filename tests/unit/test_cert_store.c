@@ -255,7 +255,10 @@ static void test_chain_order(void **state)
 #define CIPHERS(...)                            \
     .ciphers = (const uint16_t[]){__VA_ARGS__}, \
     .ciphers_len = sizeof((const uint16_t[]){__VA_ARGS__}) / sizeof(uint16_t)
-#define ALL SIGALGS(0x0905, 0x0904, 0x0906, 0x0804, 0x0807, 0x0403, 0x0503, 0x0401, 0x0201)
+#define FOR_CERTS(...)                               \
+    .sigalgs_cert = (const uint16_t[]){__VA_ARGS__}, \
+    .sigalgs_cert_len = sizeof((const uint16_t[]){__VA_ARGS__}) / sizeof(uint16_t)
+#define ALL SIGALGS(0x0804, 0x0905, 0x0904, 0x0906, 0x0807, 0x0403, 0x0503, 0x0401, 0x0201)
 
 enum { DEFAULT_EC, WWW_RSA, WWW_EC, WWW_ED, WWW_PQ, WILD, DEFAULT_RSA, CERTS };
 
@@ -280,7 +283,17 @@ static const struct choice {
     {"www.example.com", {.version = 0x0304, SIGALGS(0x0804, 0x0807)}, WWW_ED},
     {"www.example.com", {.version = 0x0304, SIGALGS(0x0804)}, WWW_RSA},
     {"www.example.com", {.version = 0x0304, SIGALGS(0x0805, 0x0806)}, WWW_RSA},
-    {"www.example.com", {.version = 0x0304, SIGALGS(0x0905, 0x0804)}, WWW_RSA},
+    {"www.example.com", {.version = 0x0304, SIGALGS(0x0804, 0x0905)}, WWW_RSA},
+    /* who lists ML-DSA before the others gets it */
+    {"www.example.com", {.version = 0x0304, SIGALGS(0x0905, 0x0804)}, WWW_PQ},
+    {"www.example.com", {.version = 0x0304, SIGALGS(0x0a0a, 0x0905, 0x0403)}, WWW_PQ},
+    {"www.example.com", {.version = 0x0304, SIGALGS(0x0904, 0x0905, 0x0403)}, WWW_PQ},
+    {"www.example.com",
+     {.version = 0x0304, SIGALGS(0x0904, 0x0403)},
+     WWW_EC}, /* there is none of ML-DSA-44 */
+    {"www.example.com", {.version = 0x0304, SIGALGS(0x0403, 0x0905)}, WWW_EC},
+    {"www.example.com", {.version = 0x0303, SIGALGS(0x0905, 0x0403)}, WWW_EC},
+    {"mail.example.com", {.version = 0x0304, SIGALGS(0x0905, 0x0403)}, WILD},
     {"www.example.com", {.version = 0x0304, SIGALGS(0x0905)}, WWW_PQ},
     {"www.example.com", {.version = 0x0304, SIGALGS(0x0904)}, WWW_EC}, /* nothing fits: the most preferred */
     {"www.example.com", {.version = 0x0304, SIGALGS(0x0401)}, WWW_EC}, /* PKCS #1 is not for TLS 1.3 */
@@ -332,6 +345,52 @@ static void test_select(void **state)
     assert_string_equal(cert_select(store, &query)->label, "default-ec");
     cert_store_free(store);
     cert_store_free(NULL);
+}
+
+static const struct {
+    struct cert_query query;
+    int expected;
+} chain_rows[] = {
+    {{.version = 0x0304, SIGALGS(0x0403, 0x0804, 0x0905)}, 0},
+    {{.version = 0x0304, SIGALGS(0x0403, 0x0804)}, 1},
+    {{.version = 0x0303, SIGALGS(0x0403, 0x0804)}, 1},
+    {{.version = 0x0304, SIGALGS(0x0403, 0x0804), FOR_CERTS(0x0905, 0x0403)}, 0},
+    {{.version = 0x0304, SIGALGS(0x0403, 0x0804, 0x0905), FOR_CERTS(0x0403)}, 1},
+    {{.version = 0x0304, SIGALGS(0x0403)}, 0}, /* the only one whose key it knows */
+    {{.version = 0x0304, SIGALGS(0x0403, 0x0804), FOR_CERTS(0x0401)}, 0}, /* neither chain will do */
+};
+
+/* A leaf of the best kind is worth less to who cannot verify what it is signed by. */
+static void test_chains(void **state)
+{
+    (void)state;
+    struct err err;
+    const char *name = "a.example";
+    struct ca *middle = pki_issue(root, CA_PROFILE_INTERMEDIATE,
+                                  (struct ca_request){.name = "New Middle", .key = KEY_MLDSA65});
+    struct ca *leaf = pki_issue(middle, CA_PROFILE_SERVER, (struct ca_request){.sans = &name, .sans_len = 1});
+    pki_save(leaf, "mixed");
+    struct cert *certs[] = {load("mixed", &err), make1("plain", KEY_RSA2048, name)};
+    assert_non_null(certs[0]);
+    assert_int_equal(certs[0]->schemes_len, 2);
+    assert_int_equal(certs[0]->schemes[0], 0x0905);
+    assert_int_equal(certs[0]->schemes[1], 0x0403);
+    assert_int_equal(certs[1]->schemes_len, 1);
+    struct cert_store *store = cert_store_build(certs, 2, &err);
+    assert_non_null(store);
+    for (size_t i = 0; i < ARRAY_LEN(chain_rows); i++) {
+        struct cert_query query = chain_rows[i].query;
+        query.sni = (struct str){name, strlen(name)};
+        if (cert_select(store, &query) != certs[chain_rows[i].expected] ||
+            cert_select_exact(store, &query) != certs[chain_rows[i].expected] ||
+            cert_pick(certs, 2, &query) != certs[chain_rows[i].expected])
+            fail_msg("row %zu", i);
+    }
+    cert_store_free(store);
+    cert_unref(certs[0]);
+    cert_unref(certs[1]);
+    ca_free(leaf);
+    ca_free(middle);
 }
 
 static void test_no_names(void **state)
@@ -396,7 +455,8 @@ int main(void)
         cmocka_unit_test(test_secrets),       cmocka_unit_test(test_given_names),
         cmocka_unit_test(test_refused_files), cmocka_unit_test(test_other_forms),
         cmocka_unit_test(test_chain_order),   cmocka_unit_test(test_select),
-        cmocka_unit_test(test_no_names),      cmocka_unit_test(test_many_names),
+        cmocka_unit_test(test_chains),        cmocka_unit_test(test_no_names),
+        cmocka_unit_test(test_many_names),
     };
     return cmocka_run_group_tests_name("cert_store", tests, make_root, drop_root);
 }

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "tls/groups.h"
 
 #define FILES "tests/config/"
 #define PAGE "doc/man/cardea.yaml.5"
@@ -271,7 +272,8 @@ static void test_backend_tls(void **state)
     t = route(c, "spiffe")->terminate->tls;
     assert_string_equal(t->uri.text, "spiffe://example.com/app/*");
     assert_string_equal(t->issuer.text, "Inside CA 2");
-    assert_int_equal(t->groups.n, 4);
+    assert_int_equal(t->groups.n, 6);
+    assert_int_equal(t->pq, TLS_PQ_PREFER);
     assert_true(t->resume);
     assert_int_equal(t->spares, 0);
     assert_int_equal(t->verify, CONFIG_VERIFY_CHAIN);
@@ -335,9 +337,11 @@ static void test_defaults(void **state)
     assert_int_equal(c->workers, 0);
     assert_int_equal(c->tls.min_version, CONFIG_TLS_1_2);
     assert_int_equal(c->tls.max_version, CONFIG_TLS_1_3);
-    assert_int_equal(c->tls.groups.n, 4);
+    assert_int_equal(c->tls.groups.n, TLS_GROUPS_DEFAULT);
+    for (size_t i = 0; i < TLS_GROUPS_DEFAULT; i++)
+        assert_int_equal(c->tls.groups.v[i], tls_groups_default[i]);
     assert_string_equal(config_group_name(c->tls.groups.v[0]), "X25519MLKEM768");
-    assert_int_equal(c->tls.groups.v[3], 0x18);
+    assert_int_equal(c->tls.pq, TLS_PQ_PREFER);
     assert_true(c->tls.tickets);
     assert_true(c->tls.ticket_lifetime == 12 * 3600 * NSEC_PER_SEC);
     assert_int_equal(c->limits.connections, 100000);
@@ -439,12 +443,12 @@ static void test_client(void **state)
     assert_string_equal(c->key.text, "/k.pem");
     assert_string_equal(c->service_ca.text, "home/s.pem");
     assert_string_equal(c->name.text, "d.example");
-    assert_true(c->share && c->transport == TRANSPORT_UNSAID);
+    assert_true(c->share && c->transport == TRANSPORT_UNSAID && c->pq == TLS_PQ_UNSAID);
     client_config_free(c);
-    static const char more[] = "share: false\ntransport: tcp\n";
+    static const char more[] = "share: false\ntransport: tcp\npq: off\n";
     c = client_config_parse("c.yaml", more, sizeof(more) - 1, &errors);
     assert_non_null(c);
-    assert_true(!c->share && c->transport == TRANSPORT_TCP);
+    assert_true(!c->share && c->transport == TRANSPORT_TCP && c->pq == TLS_PQ_OFF);
     client_config_free(c);
     static const char bad[] = "door: example.com\ncret: me.pem\ntransport: udp\n";
     assert_null(client_config_parse("c.yaml", bad, sizeof(bad) - 1, &errors));
@@ -452,7 +456,7 @@ static void test_client(void **state)
         buf_text(&errors),
         "c.yaml:2:1: cret: unknown key; did you mean 'cert'? (keys here: door, cert, key, ca, service_ca, "
         "name, "
-        "transport, ech, doh, doh_ca, share)\n"
+        "transport, pq, ech, doh, doh_ca, share)\n"
         "c.yaml:1:7: door: found 'example.com', expected HOST:PORT or [V6]:PORT: there is no :PORT "
         "after the host\n"
         "c.yaml:3:12: transport: found 'udp', expected one of auto, quic, tcp\n");

@@ -255,6 +255,28 @@ static void test_a_journal_that_cannot_be_read(void **state)
     ech_ring_free(ring);
 }
 
+/* A folder in which nothing can be made any more: the last key is offered still, but no record is given it.
+ */
+static void test_a_folder_that_is_gone(void **state)
+{
+    const char *folder = pki_path("ech-gone");
+    char elsewhere[512];
+    struct ech_ring_settings mine = settings;
+    struct ech_keys *old;
+    struct err err;
+    (void)state;
+    mine.folder = folder;
+    struct ech_ring *ring = ech_ring_new(&mine, ROTATE, &err);
+    assert_non_null(ring);
+    snprintf(elsewhere, sizeof(elsewhere), "%s-away", folder);
+    assert_int_equal(rename(folder, elsewhere), 0);
+    assert_int_equal(ech_ring_turn(ring, 100 * ROTATE, &old, &err), -1);
+    assert_null(old);
+    assert_int_equal(ech_keys_count(ech_ring_keys(ring)), 1);
+    assert_int_equal(ech_ring_newest(ring), 0);
+    ech_ring_free(ring);
+}
+
 static void test_one_has_the_lock(void **state)
 {
     const char *folder = pki_path("ech-locked");
@@ -284,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_a_published_key_stays),
         cmocka_unit_test(test_a_journal_that_cannot_be_read),
+        cmocka_unit_test(test_a_folder_that_is_gone),
         cmocka_unit_test(test_one_has_the_lock),
     };
     return cmocka_run_group_tests_name("ech_records", tests, NULL, pki_remove);

@@ -14,6 +14,7 @@ static void test_file_names(void **state)
         {"www.example.com.key", "www.example.com"},
         {"www.example.com.rsa.pem", "www.example.com"},
         {"www.example.com.ecdsa.key", "www.example.com"},
+        {"www.example.com.mldsa.pem", "www.example.com"},
         {"_.example.com.pem", "*.example.com"},
         {"*.example.com.rsa.pem", "*.example.com"},
         {"localhost.pem", "localhost"},

@@ -77,7 +77,11 @@ static void everything(void **state)
         .action = "terminate",
         .version = "1.3",
         .group = "X25519",
+        .signature = "ed25519",
         .cipher = "TLS_AES_128_GCM_SHA256",
+        .hello_retry = true,
+        .handshake_bytes_in = 1700,
+        .handshake_bytes_out = UINT32_MAX,
         .tls = true,
         .resumed = true,
         .ja4 = str_of("t13d"),
@@ -97,10 +101,12 @@ static void everything(void **state)
     assert_line(&r, "{\"time\":\"2026-11-23T00:40:00.123Z\",\"id\":\"aaaaaaaaaaabb\",\"listener\":\"main\","
                     "\"peer\":\"192.0.2.1:5678\",\"sni\":\"www.test\",\"alpn\":\"h2\",\"route\":\"www\","
                     "\"action\":\"terminate\",\"version\":\"1.3\",\"group\":\"X25519\","
-                    "\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"resumed\":true,\"ja4\":\"t13d\","
+                    "\"signature\":\"ed25519\",\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"resumed\":true,"
+                    "\"hello_retry\":true,\"ja4\":\"t13d\","
                     "\"offers_groups\":\"X25519,P-256\",\"offers_ciphers\":\"1301\","
                     "\"identity\":\"alice\",\"target\":\"db.inside:5432\",\"backend\":\"127.0.0.1:80\","
-                    "\"rule\":\"ops\",\"in\":18446744073709551615,\"out\":1,\"handshake_ms\":1.234,"
+                    "\"rule\":\"ops\",\"in\":18446744073709551615,\"out\":1,\"handshake_bytes_in\":1700,"
+                    "\"handshake_bytes_out\":4294967295,\"handshake_ms\":1.234,"
                     "\"total_ms\":61000.000,\"reason\":\"denied\",\"detail\":\"why\"}");
 }
 

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/check_expect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/tls_version.h"
+#include "probe/server_probe.h"
+
+#define DAYS_MAX 100000
+#define SECONDS_OF_DAY 86400
+
+enum what { VERSION, GROUP, CIPHER, ALPN, SUBJECT, ISSUER, KEY, SIGNATURE, STAPLE, DAYS, WHATS };
+
+static const char *const words[WHATS + 1] = {"version", "group", "cipher",    "alpn",   "subject",
+                                             "issuer",  "key",   "signature", "staple", "days"};
+
+int check_expect_parse(const char *text, struct check_expect *ret, struct err *err)
+{
+    char hint[STR_HINT_MAX], word[32];
+    const char *at = strchr(text, '=');
+    uint64_t days;
+    if (at == NULL)
+        return err_set(err, "expected WHAT=VALUE, such as group=X25519MLKEM768");
+    str_copy(word, sizeof(word), text, (size_t)(at - text));
+    *ret = (struct check_expect){.text = text, .value = at + 1};
+    while (ret->what < WHATS && strcmp(words[ret->what], word) != 0)
+        ret->what++;
+    if (ret->what == WHATS)
+        return err_set(err,
+                       "found '%s', expected version, group, cipher, alpn, subject, issuer, key, "
+                       "signature, staple or days%s",
+                       word, str_hint(word, words, hint));
+    if (ret->what == DAYS && !str_u64(ret->value, DAYS_MAX, &days))
+        return err_set(err, "found '%s', expected a number of days", ret->value);
+    return 0;
+}
+
+static const char *text_of(enum what what, const struct server_probe_result *r)
+{
+    static const char *const staples[] = {
+        [STAPLE_NONE] = "none", [STAPLE_GOOD] = "good", [STAPLE_REVOKED] = "revoked", [STAPLE_BAD] = "bad"};
+    switch (what) {
+    case VERSION:
+        return tls_version_word(r->version);
+    case GROUP:
+        return r->group;
+    case CIPHER:
+        return r->cipher;
+    case ALPN:
+        return r->alpn;
+    case SUBJECT:
+        return r->certificate.subject;
+    case ISSUER:
+        return r->certificate.issuer;
+    case KEY:
+        return r->certificate.key;
+    case SIGNATURE:
+        return r->certificate.signature;
+    case STAPLE:
+        return staples[r->shown.staple];
+    default:
+        return NULL;
+    }
+}
+
+static bool days_hold(const struct check_expect *e, const struct server_probe_result *r, struct err *ret)
+{
+    uint64_t least;
+    CHECK(str_u64(e->value, DAYS_MAX, &least));
+    if (r->certificate.not_after == INT64_MIN) {
+        err_set(ret, "%s", "a time that cannot be read");
+        return false;
+    }
+    int64_t left = r->certificate.not_after - clock_wall() / NSEC_PER_SEC;
+    err_set(ret, "%lld", (long long)(left / SECONDS_OF_DAY));
+    return left >= (int64_t)least * SECONDS_OF_DAY;
+}
+
+bool check_expect_holds(const struct check_expect *e, const struct server_probe_result *r,
+                        struct err *ret_found)
+{
+    if (e->what == DAYS)
+        return days_hold(e, r, ret_found);
+    const char *found = text_of((enum what)e->what, r);
+    err_set(ret_found, "%s", found == NULL || *found == '\0' ? "none" : found);
+    return str_glob(e->value, ret_found->text);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/check_options.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hostname.h"
+#include "base/str.h"
+#include "base/unit.h"
+#include "cmd/cmd.h"
+
+#define TIMEOUT_NS (10 * NSEC_PER_SEC)
+#define QUESTION_TIMEOUT_NS (3 * NSEC_PER_SEC)
+#define SURVEY_TIMEOUT_NS (60 * NSEC_PER_SEC)
+
+/* A name in the form in which names are compared; or an address, as it stands. */
+static int take_name(struct check_options *o, const char *text)
+{
+    uint8_t ip[16];
+    struct err err;
+    if (hostname_address(text, ip) > 0)
+        o->name = text;
+    else if (str_host_name(text, strlen(text), o->name_space, &err) == 0)
+        o->name = o->name_space;
+    else
+        return cmd_misused("check", "--name: %s", err.text);
+    return -1;
+}
+
+static int take_time(const char *option, const char *text, int64_t *ret)
+{
+    if (unit_parse(text, unit_durations, ret) && *ret > 0)
+        return -1;
+    return cmd_misused("check", "--%s %s: expected a time such as 500ms, 10s or 1m", option, text);
+}
+
+static int take_alpn(struct check_options *o, const char *text)
+{
+    if (o->alpn_len == CHECK_ALPN_MAX)
+        return cmd_misused("check", "--alpn is there more than %d times", CHECK_ALPN_MAX);
+    o->alpn[o->alpn_len++] = text;
+    return -1;
+}
+
+static int take_grade(struct check_options *o, const char *text)
+{
+    o->fails_below = true;
+    if (grade_parse(text, &o->below))
+        return -1;
+    return cmd_misused("check", "--fail-below %s: expected a grade: A+, A, B, C, D or F", text);
+}
+
+static int take_accepted(struct check_options *o, const char *text)
+{
+    const char *words[GRADE_RULES + 1];
+    char hint[STR_HINT_MAX];
+    for (size_t i = 0; i < GRADE_RULES; i++) {
+        words[i] = grade_rule_words((enum grade_rule)i)->word;
+        if (strcmp(words[i], text) == 0) {
+            o->accepted[i] = true;
+            return -1;
+        }
+    }
+    words[GRADE_RULES] = NULL;
+    return cmd_misused("check", "--accept %s: expected a finding, as --json calls it%s", text,
+                       str_hint(text, words, hint));
+}
+
+static int take_expected(struct check_options *o, const char *text)
+{
+    struct err err;
+    if (o->expect_len == CHECK_EXPECT_MAX)
+        return cmd_misused("check", "--expect is there more than %d times", CHECK_EXPECT_MAX);
+    if (check_expect_parse(text, &o->expect[o->expect_len++], &err) == 0)
+        return -1;
+    return cmd_misused("check", "--expect %s: %s", text, err.text);
+}
+
+/* One option with a meaning of its own. Returns -1, or an exit status. */
+static int take(struct check_options *o, int option)
+{
+    switch (option) {
+    case 'n':
+        return take_name(o, optarg);
+    case 'p':
+        return take_alpn(o, optarg);
+    case 't':
+        return take_time("timeout", optarg, &o->timeout);
+    case 'Q':
+        return take_time("question-timeout", optarg, &o->question_timeout);
+    case 'S':
+        return take_time("survey-timeout", optarg, &o->survey_timeout);
+    case 'f':
+        return take_grade(o, optarg);
+    case 'A':
+        return take_accepted(o, optarg);
+    case 'e':
+        return take_expected(o, optarg);
+    case 'q':
+        o->quick = true;
+        return -1;
+    case 'j':
+        o->json = true;
+        return -1;
+    default:
+        return cmd_usage("check", option == 'h');
+    }
+}
+
+/* One that is a text alone. */
+static const char **text_of(struct check_options *o, int option)
+{
+    switch (option) {
+    case 's':
+        return &o->starttls;
+    case 'C':
+        return &o->chat;
+    case 'a':
+        return &o->ca;
+    case 'c':
+        return &o->cert;
+    case 'k':
+        return &o->key;
+    default:
+        return NULL;
+    }
+}
+
+static int judge(const struct check_options *o)
+{
+    if (o->starttls != NULL && o->chat != NULL)
+        return cmd_misused("check", "--starttls and --chat both say how TLS is asked for: leave one out");
+    if ((o->cert == NULL) != (o->key == NULL))
+        return cmd_misused("check", "--cert and --key go together (one file may hold both)");
+    if (o->quick && o->fails_below)
+        return cmd_misused("check", "--quick gives no grade that --fail-below could be about: leave one out");
+    return -1;
+}
+
+int check_options_read(int argc, char **argv, struct check_options *ret)
+{
+    static const struct option options[] = {
+        {"starttls", required_argument, NULL, 's'},
+        {"chat", required_argument, NULL, 'C'},
+        {"name", required_argument, NULL, 'n'},
+        {"ca", required_argument, NULL, 'a'},
+        {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},
+        {"alpn", required_argument, NULL, 'p'},
+        {"timeout", required_argument, NULL, 't'},
+        {"question-timeout", required_argument, NULL, 'Q'},
+        {"survey-timeout", required_argument, NULL, 'S'},
+        {"quick", no_argument, NULL, 'q'},
+        {"fail-below", required_argument, NULL, 'f'},
+        {"accept", required_argument, NULL, 'A'},
+        {"expect", required_argument, NULL, 'e'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int status = -1;
+    *ret = (struct check_options){
+        .timeout = TIMEOUT_NS, .question_timeout = QUESTION_TIMEOUT_NS, .survey_timeout = SURVEY_TIMEOUT_NS};
+    for (int option; status < 0 && (option = cmd_option(argc, argv, "h", options)) != -1;) {
+        const char **text = text_of(ret, option);
+        if (text != NULL)
+            *text = optarg;
+        else
+            status = take(ret, option);
+    }
+    if (status >= 0)
+        return status;
+    if (optind == argc)
+        return cmd_misused("check",
+                           "which server? HOST or HOST:PORT is missing, such as mail.example.com:25");
+    return judge(ret);
+}
