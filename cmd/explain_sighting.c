@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/tls_group.h"
 #include "cmd/table.h"
 #include "hello/names.h"
 #include "tls/digest.h"
@@ -135,7 +136,7 @@ uint16_t explain_pq_group(const struct hello *h)
 {
     struct cursor list = h->groups;
     for (uint16_t v; cursor_u16(&list, &v);)
-        if (would_group_is_pq(v))
+        if (tls_group_is_hybrid(v))
             return v;
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/hostport.h"
+#include "base/tls_group.h"
 #include "hello/offers.h"
 #include "net/addr.h"
 
@@ -71,7 +72,7 @@ static void read_offer(const struct audit_line *line, struct offer *ret)
     ret->versions_known = read_versions(line, &ret->offer);
     ret->groups_known = groups.p != NULL;
     ret->offer.pq = hello_offers_has_group(
-        hello_offers_read_groups(ret->groups_known ? groups : line->v[AUDIT_GROUP]), would_group_is_pq);
+        hello_offers_read_groups(ret->groups_known ? groups : line->v[AUDIT_GROUP]), tls_group_is_hybrid);
     ret->ciphers_known = ciphers.p != NULL;
     size_t n = ret->ciphers_known ? list_ciphers(ciphers, ret->ciphers)
                                   : cipher_of(line->v[AUDIT_CIPHER], ret->ciphers);

@@ -429,12 +429,13 @@ static int start(struct serving *s, const char *path)
 static void finish(struct serving *s)
 {
     admin_free(s->admin);
-    serve_swaps_free(s->swaps);
+    serve_swaps_stop(s->swaps);
     if (s->keeper != NULL)
         keeper_stop(s->keeper);
     loop_deliver(s->loop); /* what it has told */
     door_free(s->door);
     loop_deliver(s->loop); /* and its office */
+    serve_swaps_free(s->swaps);
     keeper_free(s->keeper);
     candidates_close(s->candidates);
     staging_unref(s->bindings.staging);

@@ -128,6 +128,9 @@ int serve_ca_open(struct serve_ca *c, const struct config *config, struct err *e
         acme_service_open(c->acme, c->authority, ca, err) < 0 ||
         ca_publisher_open(c->publisher, c->authority, ca, is_served(config, "ca"), err) < 0)
         return -1;
+    struct err why;
+    if (authority_follow_roots(c->authority, clock_wall() / NSEC_PER_SEC, &why) < 0)
+        ear_tell(&c->operator, "ca: %s", why.text);
     c->revocations = ca_revocations_open(ca->directory.text, &c->operator, err);
     if (c->revocations == NULL)
         return -1;

@@ -15,13 +15,16 @@
 #include "session/snapshot.h"
 
 #define LOOK_NS NSEC_PER_SEC
+#define RETRY_NS (60 * NSEC_PER_SEC) /* after what is wanted could not be put in force */
 
 struct serve_swaps {
     struct serve_swaps_owner owner;
     struct swaps *swaps;
     struct door *door;     /* NULL before the start */
-    struct keeper *keeper; /* the same */
+    struct keeper *keeper; /* the same, and after the end */
     struct timer look;
+    size_t under_way; /* puts, see put() */
+    int64_t retry_at; /* ns of the loop; 0: the last one has gone well */
 };
 
 /* What an operator has asked for, on its way through the workers and the keeper. */
@@ -47,18 +50,36 @@ static bool judge(struct serve_swaps *s)
     return swaps_judge(s->swaps, snap->pairs, snap->config->certificates.n, time(NULL), notice, s);
 }
 
+/* Make what is wanted be so; `done` ends with on_put(). */
+static void put(struct serve_swaps *s, door_reloaded *done, void *arg)
+{
+    s->under_way++;
+    door_put_aside(s->door, swaps_now(s->swaps), done, arg);
+}
+
 static void on_put(void *arg, const struct review *review, const char *errors)
 {
+    struct serve_swaps *s = arg;
+    s->under_way--;
+    s->retry_at = review == NULL ? loop_now(s->owner.loop) + RETRY_NS : 0;
     if (review == NULL)
-        notice(arg, errors);
+        notice(s, errors);
+}
+
+/* Is something else in force than what is wanted, with nothing under way to change it? */
+static bool is_behind(const struct serve_swaps *s, int64_t now)
+{
+    return s->under_way == 0 && now >= s->retry_at &&
+           !set_aside_is_same(door_snapshot(s->door)->aside, swaps_now(s->swaps));
 }
 
 static void on_look(struct timer *t)
 {
     struct serve_swaps *s = CONTAINER_OF(t, struct serve_swaps, look);
-    if (judge(s))
-        door_put_aside(s->door, swaps_now(s->swaps), on_put, s);
-    loop_set_timer(s->owner.loop, t, loop_now(s->owner.loop) + LOOK_NS);
+    int64_t now = loop_now(s->owner.loop);
+    if (judge(s) || is_behind(s, now))
+        put(s, on_put, s);
+    loop_set_timer(s->owner.loop, t, now + LOOK_NS);
 }
 
 /* ---- the operator ---- */
@@ -89,6 +110,12 @@ static void on_kept_swapped(void *arg, size_t swapped, size_t left, const struct
 
 static void ask_keeper(struct asked *a)
 {
+    struct err stopped;
+    if (a->swaps->keeper == NULL) {
+        err_set(&stopped, "the door stops");
+        on_kept_swapped(a, 0, 0, &stopped);
+        return;
+    }
     keeper_swap(a->swaps->keeper, a->name, a->ca, on_kept_swapped, a);
 }
 
@@ -109,7 +136,7 @@ void serve_swaps_do(void *swaps, const char *name, const char *ca, serve_swaps_d
     *a = (struct asked){.swaps = s, .name = str_dup(name), .ca = str_dup(ca), .done = done, .arg = arg};
     swaps_do(s->swaps, snap->pairs, snap->config->certificates.n, &order, time(NULL), &a->files);
     if (judge(s))
-        door_put_aside(s->door, swaps_now(s->swaps), on_served, a);
+        put(s, on_served, a);
     else
         ask_keeper(a);
 }
@@ -126,6 +153,14 @@ struct serve_swaps *serve_swaps_new(const struct serve_swaps_owner *owner, const
     if (trouble.text[0] != '\0')
         notice(s, trouble.text);
     return s;
+}
+
+void serve_swaps_stop(struct serve_swaps *s)
+{
+    if (s == NULL)
+        return;
+    wheel_cancel(&s->look);
+    s->keeper = NULL;
 }
 
 void serve_swaps_free(struct serve_swaps *s)

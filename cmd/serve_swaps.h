@@ -23,7 +23,10 @@ struct serve_swaps_owner {
 /* With what is kept below the folder `state`. Never NULL; what is wrong there is told. */
 struct serve_swaps *serve_swaps_new(const struct serve_swaps_owner *owner, const char *state);
 
-/* Before the door goes. NULL is allowed. */
+/* Judge no more: before the door goes. NULL is allowed. */
+void serve_swaps_stop(struct serve_swaps *s);
+
+/* After the door has gone, which may answer until then. NULL is allowed. */
 void serve_swaps_free(struct serve_swaps *s);
 
 /* For a door that is made; borrowed. */

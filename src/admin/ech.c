@@ -125,14 +125,13 @@ bool admin_ech_metrics(struct buf *b, const struct door *door)
     size_t n = ech_publisher_count(p), stale = 0;
     for (size_t i = 0; i < n; i++)
         stale += !ech_publisher_row(p, i).current;
-    return n == 0 ||
-           (buf_printf(
-                b,
-                "# HELP cardea_ech_records_total HTTPS records that were to get a new key, by what became of "
-                "it.\n# TYPE cardea_ech_records_total counter\n"
-                "cardea_ech_records_total{what=\"pushed\"} %llu\n"
-                "cardea_ech_records_total{what=\"failed\"} %llu\n",
-                (unsigned long long)figures.pushed, (unsigned long long)figures.failed) &&
-            admin_gauge(b, "ech_records_stale", "HTTPS records without the key that is offered") &&
-            buf_printf(b, "cardea_ech_records_stale %zu\n", stale));
+    return buf_printf(
+               b,
+               "# HELP cardea_ech_records_total HTTPS records that were to get a new key, by what became of "
+               "it.\n# TYPE cardea_ech_records_total counter\n"
+               "cardea_ech_records_total{what=\"pushed\"} %llu\n"
+               "cardea_ech_records_total{what=\"failed\"} %llu\n",
+               (unsigned long long)figures.pushed, (unsigned long long)figures.failed) &&
+           admin_gauge(b, "ech_records_stale", "HTTPS records without the key that is offered") &&
+           buf_printf(b, "cardea_ech_records_stale %zu\n", stale);
 }

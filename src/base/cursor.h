@@ -18,7 +18,7 @@ struct cursor {
 static inline struct cursor cursor_of(const void *data, size_t len)
 {
     const uint8_t *p = data;
-    return (struct cursor){p, p + len};
+    return (struct cursor){p, len > 0 ? p + len : p};
 }
 
 static inline size_t cursor_left(const struct cursor *c)

@@ -139,6 +139,10 @@ struct authority_root_renewal {
 int authority_renew_root(struct authority *a, const struct authority_root_renewal *renewal, const char *who,
                          int64_t now, struct err *err);
 
+/* Write root.pem as the log has it by now, where that is another: a crash may have kept it from following the
+ * log, and roots expire. The file of a CA that has one root only is left alone. -1 with `err`. */
+int authority_follow_roots(struct authority *a, int64_t now, struct err *err);
+
 /* What opens the root's key, as authority_renewal has it in `root_key`? */
 enum key_place_kind authority_root_key(const struct authority *a, const char *root_key,
                                        char ret_uri[KEY_URI_MAX]);

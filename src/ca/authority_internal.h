@@ -115,9 +115,6 @@ int authority_unlock_root(struct authority *a, const char *root_key, const struc
                           struct err *err);
 void authority_lock_root(struct authority *a);
 
-/* Write root.pem as `a` has read the log. -1 with `err`. */
-int authority_write_roots(const struct authority *a, int64_t now, struct err *err);
-
 /* Is there a file of this name in the folder? */
 bool authority_has_file(const struct authority *a, const char *name);
 

@@ -247,10 +247,7 @@ int authority_renew(struct authority *a, const struct authority_renewal *renewal
     if (authority_check_unlocked(a, err) < 0 ||
         authority_unlock_root(a, renewal->root_key, &renewal->root, err) < 0)
         return -1;
-    /* A crash may have kept it from following the log. */
-    int rc = a->roots.n > 1 ? authority_write_roots(a, now, err) : 0;
-    if (rc == 0)
-        rc = state_begin(a->db, err);
+    int rc = state_begin(a->db, err);
     if (rc == 0) {
         rc = make(&m, who, now, err);
         if (rc == 0)
@@ -259,5 +256,5 @@ int authority_renew(struct authority *a, const struct authority_renewal *renewal
             state_rollback(a->db);
     }
     authority_lock_root(a);
-    return rc;
+    return rc < 0 ? -1 : authority_follow_roots(a, now, err);
 }

@@ -2,6 +2,7 @@
 /* Another root. As of an intermediate, its files are written first and the log tells of it last. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/err.h>
 
@@ -12,6 +13,7 @@
 #include "state/state.h"
 
 #define NUMBER_MAX 9999
+#define ROOTS_FILE_MAX (1024 * 1024)
 
 /* What is being made: the root, and what both say of each other. */
 struct making {
@@ -120,24 +122,48 @@ static int make(struct making *m, const char *who, int64_t now, struct err *err)
     return log_all(m, who, now, err);
 }
 
-int authority_write_roots(const struct authority *a, int64_t now, struct err *err)
+/* ---- root.pem ---- */
+
+static bool has_text(const char *path, const struct buf *text)
+{
+    struct buf there = {0};
+    struct err why;
+    bool is = file_read(path, ROOTS_FILE_MAX, &there, NULL, &why) == 0 && there.len == text->len &&
+              memcmp(there.data, text->data, text->len) == 0;
+    buf_free(&there);
+    return is;
+}
+
+/* As `a` has read the log. */
+static int write_roots(const struct authority *a, int64_t now, struct err *err)
 {
     char *path = authority_path(a->dir, ROOT_CERT);
     struct buf pem = {0};
-    int rc = roots_put_pem(&a->roots, now, &pem) ? file_write_atomic(path, 0644, pem.data, pem.len, err)
-                                                 : err_set(err, "out of memory");
+    int rc = roots_put_pem(&a->roots, now, &pem) ? 0 : err_set(err, "out of memory");
+    if (rc == 0 && !has_text(path, &pem))
+        rc = file_write_atomic(path, 0644, pem.data, pem.len, err);
     buf_free(&pem);
     free(path);
     return rc;
 }
 
-static int write_roots_anew(const char *dir, int64_t now, struct err *err)
+/* The log is read anew, while nobody can add to it: others may have made a root since `a` was opened, and
+ * must not find theirs overwritten. */
+int authority_follow_roots(struct authority *a, int64_t now, struct err *err)
 {
-    struct authority *again = authority_open(dir, err);
-    int rc = again == NULL ? -1 : authority_write_roots(again, now, err);
+    CHECK_MAGIC(a, AUTHORITY_MAGIC);
+    struct authority *again = NULL;
+    int rc = state_begin(a->db, err);
+    if (rc == 0) {
+        again = authority_open(a->dir, err);
+        rc = again == NULL ? -1 : again->roots.n > 1 ? write_roots(again, now, err) : 0;
+        state_rollback(a->db);
+    }
     authority_close(again);
-    return rc;
+    return rc < 0 ? err_prefix(err, "%s/" ROOT_CERT " may lack a root that the log has", a->dir) : 0;
 }
+
+/* ---- all of it ---- */
 
 int authority_renew_root(struct authority *a, const struct authority_root_renewal *renewal, const char *who,
                          int64_t now, struct err *err)
@@ -159,5 +185,5 @@ int authority_renew_root(struct authority *a, const struct authority_root_renewa
     ca_free(m.new_by_old);
     ca_free(m.old_by_new);
     ERR_clear_error();
-    return rc < 0 ? -1 : write_roots_anew(a->dir, now, err);
+    return rc < 0 ? -1 : authority_follow_roots(a, now, err);
 }

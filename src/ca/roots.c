@@ -104,6 +104,8 @@ static int take_root(struct roots *r, int64_t row, struct root *is, X509 *cert, 
 {
     if (r->n == ROOTS_MAX)
         return bad_row(row, "has another root, and there are too many", err);
+    if (!authority_is_signed(cert, cert))
+        return bad_row(row, "has a root that has not signed itself", err);
     if (r->n > 0 && !is_vouched_for(r, cert))
         return bad_row(row, "has a root that no root before vouches for", err);
     is->ca = ca_new();
@@ -114,8 +116,12 @@ static int take_root(struct roots *r, int64_t row, struct root *is, X509 *cert, 
     return 1;
 }
 
+/* An intermediate, which a root has signed too, vouches for no root: it has a path length, and a cross
+ * certificate none. */
 static int take_cross(struct roots *r, int64_t row, X509 *cert, struct err *err)
 {
+    if (X509_get_pathlen(cert) != -1)
+        return bad_row(row, "has a certificate for a root that is not for a root", err);
     if (r->cross_n == ARRAY_LEN(r->cross) || !roots_signed(r, cert))
         return bad_row(row, "has a certificate for a root that no root has signed", err);
     X509_up_ref(cert);

@@ -54,7 +54,8 @@ struct cert {
     int64_t not_before;          /* seconds since 1970; of the leaf */
     int64_t not_after;
     _Atomic(struct cert_staple *) staple; /* changes while it serves; NULL: none. See cert_staple() */
-    _Atomic bool revoked;                 /* the same: as its CA has said last, where it was asked */
+    _Atomic bool revoked;                 /* the same: as its CA has said last, where it was asked ... */
+    _Atomic bool good;                    /* ... or that it is not; neither: nothing was heard */
     size_t bytes;                         /* of memory, see cert_bytes() */
 };
 

@@ -149,7 +149,7 @@ struct config_acme_eab {
     struct config_text key_file;
 };
 
-struct config_acme_dns {
+struct config_dns {
     struct config_head head;
     char **hook; /* its words, to a NULL; NULL: by `server` */
     int64_t hook_timeout;
@@ -197,7 +197,7 @@ struct config_acme {
     struct config_texts ca; /* as in the file: URLs, and names of `acme_cas` */
     enum key_kind key_kind;
     struct config_codes challenges; /* enum config_challenge */
-    struct config_acme_dns *dns;    /* NULL: none */
+    struct config_dns *dns;         /* NULL: none */
     struct config_acme_backup backup;
     int64_t order_timeout;
     int64_t renew_before; /* 0: by its life */
@@ -535,7 +535,7 @@ struct config_http2 {
 struct config_ech_publish {
     struct config_head head;
     struct config_texts names;
-    struct config_acme_dns *dns;
+    struct config_dns *dns;
     struct config_texts alpn;
     int64_t ttl;
 };

@@ -69,7 +69,7 @@ static int verify_acme_names(struct report *r, const struct config_acme *a, size
     return bad;
 }
 
-int verify_dns(struct report *r, const struct config_acme_dns *d, const char *where)
+int verify_dns(struct report *r, const struct config_dns *d, const char *where)
 {
     const struct config_text *const parts[] = {&d->zone, &d->key, &d->secret_file};
     static const char *const names[] = {"zone", "key", "secret_file"};

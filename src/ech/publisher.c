@@ -18,7 +18,6 @@
 
 #define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
 #define WAIT_MAX 300
-#define HOOK_ROOM (HOOK_WORDS_MAX - 4)
 
 struct target {
     char *name;
@@ -33,8 +32,7 @@ struct plan {
     struct target *targets;
     size_t n;
     char *alpn, *zone, *key_name, *secret_file;
-    char *hook[HOOK_ROOM + 1];
-    bool runs_hook;
+    char **hook; /* its words; NULL: by DNS UPDATE */
     int64_t hook_timeout;
     int64_t ttl, settle;
     struct net_addr server;
@@ -75,8 +73,7 @@ static void plan_free(struct plan *plan)
 {
     for (size_t i = 0; i < plan->n; i++)
         free(plan->targets[i].name);
-    for (size_t i = 0; plan->hook[i] != NULL; i++)
-        free(plan->hook[i]);
+    hook_words_free(plan->hook);
     free(plan->targets);
     free(plan->alpn);
     free(plan->zone);
@@ -92,7 +89,7 @@ static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
                           .zone = str_dup(s->zone),
                           .key_name = str_dup(s->key_name),
                           .secret_file = str_dup(s->secret_file),
-                          .runs_hook = s->hook != NULL,
+                          .hook = hook_words_copy(s->hook),
                           .hook_timeout = s->hook_timeout,
                           .ttl = s->ttl,
                           .settle = s->settle,
@@ -101,8 +98,6 @@ static void plan_make(struct plan *plan, const struct ech_publisher_settings *s)
     CHECK(plan->targets != NULL);
     for (size_t i = 0; i < plan->n; i++)
         plan->targets[i].name = str_dup(s->names[i]);
-    for (size_t i = 0; s->hook != NULL && i < HOOK_ROOM && s->hook[i] != NULL; i++)
-        plan->hook[i] = str_dup(s->hook[i]);
 }
 
 /* What a record says beside the key. */
@@ -175,7 +170,7 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
     p->now = calloc(1, sizeof(*p->now));
     CHECK(p->now != NULL);
     if (ech_journal_read(place(p)->folder, place(p)->public_name, p->now, err) != 0 ||
-        (!plan->runs_hook && secret_file_read(plan->secret_file, &p->secret, err) != 0)) {
+        (plan->hook == NULL && secret_file_read(plan->secret_file, &p->secret, err) != 0)) {
         drop_pass(p);
         return -1;
     }
@@ -308,7 +303,7 @@ static void go_on(struct ech_publisher *p)
     }
     ech_key_list(key, &list);
     struct cursor config = cursor_of(list.data, list.len);
-    if (p->plan.runs_hook)
+    if (p->plan.hook != NULL)
         push_by_hook(p, t->name, config);
     else
         push_by_update(p, t->name, config);
@@ -412,7 +407,7 @@ static void withdrawn(void *arg, const struct err *why)
 static void withdraw(struct ech_publisher *p, const char *name)
 {
     const char *more[] = {"withdraw", name, NULL};
-    if (p->plan.runs_hook) {
+    if (p->plan.hook != NULL) {
         struct hook *hook =
             hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, withdrawn, p);
         if (hook != NULL)

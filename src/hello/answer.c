@@ -5,20 +5,13 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "hello/server_hello.h"
 
 enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22 };
-enum { SERVER_HELLO = 2, SERVER_KEY_EXCHANGE = 12, SERVER_HELLO_DONE = 14 };
-enum { EXTENDED_MASTER_SECRET = 23, SUPPORTED_VERSIONS = 43, KEY_SHARE = 51, RENEGOTIATION_INFO = 0xff01 };
+#define SERVER_HELLO_DONE 14
 
 #define RECORD_MAX (16384 + 2048) /* RFC 5246, 6.2.3 */
 #define FATAL 2
-#define NAMED_CURVE 3
-#define RANDOM 32
-
-/* The random of a HelloRetryRequest (RFC 8446, 4.1.3): SHA-256 of that word. */
-static const uint8_t retry_random[RANDOM] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c,
-                                             0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb,
-                                             0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
 
 /* The handshake messages, which lie in any number of records, as one stream of bytes. */
 struct stream {
@@ -95,44 +88,18 @@ static bool take(struct stream *s, size_t n, uint8_t *ret, size_t cap)
     return true;
 }
 
-static void read_extension(uint16_t type, struct cursor body, struct hello_answer *ret)
+static bool read_hello(struct cursor body, struct hello_answer *ret)
 {
-    switch (type) {
-    case EXTENDED_MASTER_SECRET:
-        ret->extended_master = true;
-        break;
-    case RENEGOTIATION_INFO:
-        ret->renegotiation = true;
-        break;
-    case SUPPORTED_VERSIONS:
-        cursor_u16(&body, &ret->version);
-        break;
-    case KEY_SHARE:
-        cursor_u16(&body, &ret->group);
-        break;
-    default:
-        break;
-    }
-}
-
-static bool read_hello(struct cursor c, struct hello_answer *ret)
-{
-    const uint8_t *random;
-    struct cursor session, extensions, body;
-    uint16_t type;
-    if (!cursor_u16(&c, &ret->version) || !cursor_bytes(&c, RANDOM, &random) ||
-        !cursor_vector(&c, 1, &session) || !cursor_u16(&c, &ret->suite) || !cursor_u8(&c, &ret->compression))
+    struct server_hello s;
+    if (!server_hello_parse_body(body, &s))
         return false;
-    ret->kind = memcmp(random, retry_random, RANDOM) == 0 ? ANSWER_RETRY : ANSWER_HELLO;
-    if (cursor_left(&c) == 0)
-        return true;
-    if (!cursor_vector(&c, 2, &extensions) || cursor_left(&c) > 0)
-        return false;
-    while (cursor_left(&extensions) > 0) {
-        if (!cursor_u16(&extensions, &type) || !cursor_vector(&extensions, 2, &body))
-            return false;
-        read_extension(type, body, ret);
-    }
+    *ret = (struct hello_answer){.kind = s.retry ? ANSWER_RETRY : ANSWER_HELLO,
+                                 .compression = s.compression,
+                                 .version = s.version,
+                                 .suite = s.cipher,
+                                 .group = s.group,
+                                 .renegotiation = s.renegotiation,
+                                 .extended_master = s.extended_master};
     return true;
 }
 
@@ -147,11 +114,9 @@ static bool is_of_curves(uint16_t suite)
 
 static void read_key_exchange(struct cursor c, struct hello_answer *ret)
 {
-    uint8_t type;
     struct cursor prime;
     if (is_of_curves(ret->suite)) {
-        if (cursor_u8(&c, &type) && type == NAMED_CURVE)
-            cursor_u16(&c, &ret->group);
+        server_hello_group_of_body(c, &ret->group);
         return;
     }
     if (!cursor_vector(&c, 2, &prime) || cursor_left(&prime) > UINT16_MAX / 8)

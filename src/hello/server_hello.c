@@ -8,9 +8,11 @@
 
 enum extension {
     EXT_ALPN = 16,
+    EXT_EXTENDED_MASTER_SECRET = 23,
     EXT_PRE_SHARED_KEY = 41,
     EXT_SUPPORTED_VERSIONS = 43,
     EXT_KEY_SHARE = 51,
+    EXT_RENEGOTIATION_INFO = 0xff01,
 };
 
 /* SHA-256 of "HelloRetryRequest": the random that tells it from a ServerHello (RFC 8446, 4.1.3). */
@@ -46,6 +48,12 @@ static bool read_extension(uint16_t type, struct cursor body, struct server_hell
     case EXT_PRE_SHARED_KEY:
         s->resumes = true;
         return true;
+    case EXT_EXTENDED_MASTER_SECRET:
+        s->extended_master = true;
+        return true;
+    case EXT_RENEGOTIATION_INFO:
+        s->renegotiation = true;
+        return true;
     case EXT_ALPN:
         return read_alpn(body, s);
     default:
@@ -53,16 +61,15 @@ static bool read_extension(uint16_t type, struct cursor body, struct server_hell
     }
 }
 
-bool server_hello_parse(const uint8_t *message, size_t len, struct server_hello *ret)
+bool server_hello_parse_body(struct cursor body, struct server_hello *ret)
 {
-    struct cursor body, list = (struct cursor){0}, extension;
+    struct cursor list = {0}, extension;
     const uint8_t *random;
-    uint8_t compression;
     uint16_t type;
     *ret = (struct server_hello){.alpn = {"", 0}};
-    if (!body_of(message, len, SERVER_HELLO, &body) || !cursor_u16(&body, &ret->version) ||
-        !cursor_bytes(&body, RANDOM_LEN, &random) || !cursor_vector(&body, 1, &ret->session_id) ||
-        !cursor_u16(&body, &ret->cipher) || !cursor_u8(&body, &compression))
+    if (!cursor_u16(&body, &ret->version) || !cursor_bytes(&body, RANDOM_LEN, &random) ||
+        !cursor_vector(&body, 1, &ret->session_id) || !cursor_u16(&body, &ret->cipher) ||
+        !cursor_u8(&body, &ret->compression))
         return false;
     ret->retry = memcmp(random, retry_random, RANDOM_LEN) == 0;
     if (cursor_left(&body) > 0 && !cursor_vector(&body, 2, &list))
@@ -73,10 +80,20 @@ bool server_hello_parse(const uint8_t *message, size_t len, struct server_hello 
     return cursor_left(&list) == 0 && cursor_left(&body) == 0;
 }
 
+bool server_hello_parse(const uint8_t *message, size_t len, struct server_hello *ret)
+{
+    struct cursor body;
+    return body_of(message, len, SERVER_HELLO, &body) && server_hello_parse_body(body, ret);
+}
+
+bool server_hello_group_of_body(struct cursor body, uint16_t *ret)
+{
+    uint8_t curve;
+    return cursor_u8(&body, &curve) && curve == NAMED_CURVE && cursor_u16(&body, ret);
+}
+
 bool server_hello_group(const uint8_t *message, size_t len, uint16_t *ret)
 {
     struct cursor body;
-    uint8_t curve;
-    return body_of(message, len, SERVER_KEY_EXCHANGE, &body) && cursor_u8(&body, &curve) &&
-           curve == NAMED_CURVE && cursor_u16(&body, ret);
+    return body_of(message, len, SERVER_KEY_EXCHANGE, &body) && server_hello_group_of_body(body, ret);
 }

@@ -20,15 +20,24 @@ struct server_hello {
     struct str alpn;  /* TLS 1.2; empty: not said */
     uint16_t version; /* 0x0303, 0x0304 ... */
     uint16_t cipher;
-    uint16_t group; /* TLS 1.3: of the key share, or the one that a HelloRetryRequest asks for; 0: none */
-    bool retry;     /* HelloRetryRequest */
-    bool resumes;   /* TLS 1.3: a pre_shared_key was taken */
+    uint8_t compression; /* 0: none */
+    uint16_t group;     /* TLS 1.3: of the key share, or the one that a HelloRetryRequest asks for; 0: none */
+    bool retry;         /* HelloRetryRequest */
+    bool resumes;       /* TLS 1.3: a pre_shared_key was taken */
+    bool renegotiation; /* renegotiation_info (RFC 5746) */
+    bool extended_master; /* extended_master_secret (RFC 7627) */
 };
 
 /* Read a whole message, its header of 4 bytes included. False: it is malformed, or another one. */
 bool server_hello_parse(const uint8_t *message, size_t len, struct server_hello *ret);
 
+/* The same without its header. */
+bool server_hello_parse_body(struct cursor body, struct server_hello *ret);
+
 /* Read the named group of a ServerKeyExchange, its header included. False: a key exchange without one. */
 bool server_hello_group(const uint8_t *message, size_t len, uint16_t *ret);
+
+/* The same without its header. */
+bool server_hello_group_of_body(struct cursor body, uint16_t *ret);
 
 #endif

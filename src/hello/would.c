@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "base/tls_group.h"
 
 #define TLS_1_2 0x0303
 #define TLS_1_3 0x0304
@@ -71,12 +72,6 @@ int would_parse(const char *text, struct would *ret, struct err *err)
 
 /* The offer ------------------------------------------------------------------------------------------ */
 
-bool would_group_is_pq(uint16_t group)
-{
-    return group == HELLO_GROUP_X25519MLKEM768 || group == HELLO_GROUP_P256MLKEM768 ||
-           group == HELLO_GROUP_P384MLKEM1024;
-}
-
 struct would_offer would_offer_of(const struct hello *h)
 {
     struct would_offer offer = {.ciphers = h->cipher_suites};
@@ -87,7 +82,7 @@ struct would_offer would_offer_of(const struct hello *h)
     offer.tls12 = listed ? hello_has_u16(h->versions, TLS_1_2) : h->legacy_version >= TLS_1_2;
     offer.tls13 = listed && hello_has_u16(h->versions, TLS_1_3);
     while (cursor_u16(&groups, &group))
-        offer.pq = offer.pq || would_group_is_pq(group);
+        offer.pq = offer.pq || tls_group_is_hybrid(group);
     return offer;
 }
 

@@ -31,7 +31,7 @@ struct would {
 struct would_offer {
     bool tls12;
     bool tls13;
-    bool pq;               /* would_group_is_pq() of one of its groups */
+    bool pq;               /* one of its groups is a hybrid (base/tls_group.h) */
     struct cursor ciphers; /* u16 each, borrowed; empty: not known */
 };
 
@@ -47,9 +47,6 @@ enum would_verdict {
 /* Read "min=1.2", "min=1.3", "pq=require" or "ciphers=NAME:NAME" (tables/ciphers.def, ',' or ':' between
  * two). -1: it is something else, *err says what was expected. */
 int would_parse(const char *text, struct would *ret, struct err *err);
-
-/* Is a group (IANA, TLS Supported Groups) one of the hybrids with ML-KEM of tables/groups.def? */
-bool would_group_is_pq(uint16_t group);
 
 /* What a hello offers; lives as long as its message. */
 struct would_offer would_offer_of(const struct hello *h);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -12,10 +13,10 @@
 #include "base/str.h"
 #include "config/config.h"
 #include "fetch/fetch.h"
+#include "net/hook.h"
 #include "net/program.h"
 
 #define ANSWER_MAX 4096 /* bytes of content, which nobody reads */
-#define WORDS_MAX 64
 
 struct ask_call {
     const struct ask_hook *hook; /* until it was told */
@@ -35,19 +36,12 @@ void ask_hook_init(struct ask_hook *h, const struct config_ask *from, int64_t ti
     *h = (struct ask_hook){.timeout = timeout};
     if (from->text.text != NULL && from->program == NULL)
         h->url = str_dup(from->text.text);
-    if (from->program == NULL)
-        return;
-    h->program = calloc(WORDS_MAX + 1, sizeof(char *));
-    CHECK(h->program != NULL);
-    for (size_t i = 0; i < WORDS_MAX && from->program[i] != NULL; i++)
-        h->program[i] = str_dup(from->program[i]);
+    h->program = hook_words_copy(from->program);
 }
 
 void ask_hook_done(struct ask_hook *h)
 {
-    for (size_t i = 0; h->program != NULL && h->program[i] != NULL; i++)
-        free(h->program[i]);
-    free(h->program);
+    hook_words_free(h->program);
     free(h->url);
     *h = (struct ask_hook){0};
 }
@@ -152,25 +146,37 @@ static void on_patience(struct timer *t)
     program_leave(&c->program, false);
 }
 
-static int start_program(struct ask_call *c, const char *name, struct err *err)
+/* Our end of what it reads and writes, or -1 with errno. */
+static int run(struct ask_call *c, const char *name)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char *env[] = {path, NULL}, *argv[WORDS_MAX + 2], last[HOSTNAME_MAX + 1];
+    char *env[] = {path, NULL}, last[HOSTNAME_MAX + 1];
     const struct ask_hook *h = c->hook;
     size_t n = 0;
-    for (; h->program[n] != NULL; n++)
-        argv[n] = h->program[n];
+    while (h->program[n] != NULL)
+        n++;
+    char **argv = calloc(n + 2, sizeof(*argv));
+    CHECK(argv != NULL);
+    memcpy(argv, h->program, n * sizeof(*argv));
     str_copy(last, sizeof(last), name, strlen(name));
     argv[n] = last;
-    argv[n + 1] = NULL;
     c->program = (struct program){
         .loop = h->loop, .changed = on_exit_of_it, .gone = on_gone, .owner = c, .among = h->programs};
-    int fd = program_start(&c->program, argv, env);
+    int fd = program_start(&c->program, argv, env), saved = errno;
+    free(argv);
+    errno = saved;
+    return fd;
+}
+
+static int start_program(struct ask_call *c, const char *name, struct err *err)
+{
+    const struct ask_hook *h = c->hook;
+    int fd = run(c, name);
     if (fd < 0)
-        return err_errno(err, errno, "%s could not be run", argv[0]);
+        return err_errno(err, errno, "%s could not be run", h->program[0]);
     shutdown(fd, SHUT_WR);
     if (loop_watch(h->loop, &c->output, fd, EPOLLIN | EPOLLET, on_output) != 0)
-        loop_close(h->loop, &c->output);
+        close(fd);
     loop_set_timer(h->loop, &c->patience, loop_now(h->loop) + h->timeout);
     return 0;
 }

@@ -5,18 +5,14 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/str.h"
 #include "net/hook.h"
-
-#define WORDS_MAX 32
 
 struct hook_prover {
     struct prover base;
     struct loop *loop;
     struct list *programs;
     int64_t patience; /* ns */
-    char *words[WORDS_MAX + 1];
-    size_t n;
+    char **words;
 };
 
 static void on_done(void *arg, const struct err *why)
@@ -60,8 +56,7 @@ static void cancel(struct prover *p, struct prover_call *call)
 static void free_prover(struct prover *p)
 {
     struct hook_prover *h = CONTAINER_OF(p, struct hook_prover, base);
-    for (size_t i = 0; i < h->n; i++)
-        free(h->words[i]);
+    hook_words_free(h->words);
     free(h);
 }
 
@@ -74,7 +69,6 @@ struct prover *prover_hook(struct loop *loop, struct list *programs, char *const
     h->loop = loop;
     h->programs = programs;
     h->patience = patience;
-    for (; h->n < WORDS_MAX && argv[h->n] != NULL; h->n++)
-        h->words[h->n] = str_dup(argv[h->n]);
+    h->words = hook_words_copy(argv);
     return &h->base;
 }

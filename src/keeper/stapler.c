@@ -60,6 +60,13 @@ static void say(const struct stapled *c, const char *what, const char *why)
     c->stapler->owner.notice(c->stapler->owner.arg, &text);
 }
 
+static void set_heard(struct stapled *c, enum listing_revoked heard)
+{
+    c->heard = heard;
+    c->cert->revoked = heard == LISTING_REVOKED;
+    c->cert->good = heard == LISTING_GOOD;
+}
+
 /* ---- what is kept ---- */
 
 /* What another copy of the certificate has, as that of the configuration before; else what is kept. */
@@ -71,8 +78,7 @@ static void recall(struct stapled *c)
         if (strcmp(other->file, c->file) != 0)
             continue;
         buf_append(&c->response, other->response.data, other->response.len);
-        c->heard = other->heard;
-        c->cert->revoked = c->heard == LISTING_REVOKED;
+        set_heard(c, other->heard);
     }
     if (c->heard == LISTING_UNHEARD)
         staple_file_recall(c->stapler->kept, c->file, &c->response);
@@ -105,8 +111,7 @@ static void on_good(struct stapled *c, const struct question_answer *a)
         staple_file_keep(c->stapler->kept, c->file, a->staple);
     }
     c->failures = 0;
-    c->heard = LISTING_GOOD;
-    c->cert->revoked = false;
+    set_heard(c, LISTING_GOOD);
     c->at = next_look(c->stapler, &a->status, now_seconds());
 }
 
@@ -115,8 +120,7 @@ static void on_revoked(struct stapled *c, const char *url)
     if (c->heard != LISTING_REVOKED)
         say(c, "it is revoked, and should be replaced at once, as says ", url);
     buf_consume(&c->response, c->response.len);
-    c->heard = LISTING_REVOKED;
-    c->cert->revoked = true;
+    set_heard(c, LISTING_REVOKED);
     serve(c, NULL);
     staple_file_forget(c->stapler->kept, c->file);
     c->at = now_seconds() + c->stapler->check_every;
@@ -295,7 +299,7 @@ void stapler_add(struct stapler *s, struct cert *cert, bool by_crl)
         asker_staple(cert, (struct str){(const char *)c->response.data, c->response.len}, now_seconds());
     if (staple != NULL) {
         serve(c, staple);
-        c->heard = LISTING_GOOD;
+        set_heard(c, LISTING_GOOD);
     } else {
         buf_consume(&c->response, c->response.len);
     }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 
 #define SWAPS_MAGIC 0x5a4b5000u
 #define LIST "swaps.json"
+#define BAD ".bad"
 #define LIST_MAX (4 * 1024 * 1024)
 
 /* A pair that was swapped once, by its id. */
@@ -130,22 +132,47 @@ static bool read_rows(struct swaps *s, json_t *list)
     return true;
 }
 
+static int read_file(struct swaps *s, const char *path, struct err *err)
+{
+    struct buf text = {0};
+    json_error_t why;
+    int rc = file_read(path, LIST_MAX, &text, NULL, err);
+    json_t *list =
+        rc != 0 ? NULL : json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &why);
+    if (rc == 0 && (list == NULL || !read_rows(s, list)))
+        rc = err_set(err, "%s: not a list of swaps as this version writes it", path);
+    json_decref(list);
+    buf_free(&text);
+    return rc;
+}
+
+/* What cannot be used stays for whoever wants to look at it: the next swap writes the list anew. */
+static void keep_bad(const char *path, const struct err *why, struct err *ret)
+{
+    struct buf bad = {0};
+    CHECK(buf_printf(&bad, "%s" BAD, path));
+    if (rename(path, buf_text(&bad)) == 0)
+        err_set(ret, "%s; no swap is known, and the file is kept as %s", why->text, buf_text(&bad));
+    else
+        err_errno(ret, errno, "%s; no swap is known, and the file cannot be kept as %s", why->text,
+                  buf_text(&bad));
+    buf_free(&bad);
+}
+
 static void read_list(struct swaps *s, struct err *trouble)
 {
-    struct buf path = {0}, text = {0};
+    struct buf path = {0};
     struct stat there;
-    json_error_t why;
+    struct err why;
     put_path(s, &path);
     trouble->text[0] = '\0';
-    if (stat(buf_text(&path), &there) == 0 &&
-        file_read(buf_text(&path), LIST_MAX, &text, NULL, trouble) == 0) {
-        json_t *list = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &why);
-        if (list == NULL || !read_rows(s, list))
-            err_set(trouble, "%s: not a list of swaps as this version writes it", buf_text(&path));
-        json_decref(list);
+    if (stat(buf_text(&path), &there) != 0) {
+        if (errno != ENOENT)
+            err_errno(trouble, errno, "%s", buf_text(&path));
+    } else if (read_file(s, buf_text(&path), &why) != 0) {
+        keep_bad(buf_text(&path), &why, trouble);
     }
     buf_free(&path);
-    buf_free(&text);
 }
 
 static json_t *row_of(const struct swapped *is)
@@ -207,14 +234,30 @@ static void keep(struct swaps *s, swaps_notice *notice, void *arg)
 
 /* ---- judging ---- */
 
-static enum life_rank rank_of(const struct standby_pair *pair, enum standby_side side, int64_t now)
+static bool was_swapped_for(const struct swaps *s, const struct standby_pair *pair, enum life_swap why)
+{
+    const struct swapped *was = find(s, pair);
+    return was != NULL && was->aside && was->why == why;
+}
+
+/* The first one that has been left for being revoked is so after a restart, too, when its CA was not asked
+ * yet: until that says that it is not. */
+static bool is_revoked(const struct swaps *s, const struct standby_pair *pair, enum standby_side side)
+{
+    const struct cert *cert = pair->side[side];
+    return cert->revoked ||
+           (side == STANDBY_FIRST && !cert->good && was_swapped_for(s, pair, LIFE_SWAP_REVOKED));
+}
+
+static enum life_rank rank_of(const struct swaps *s, const struct standby_pair *pair, enum standby_side side,
+                              int64_t now)
 {
     const struct cert *cert = pair->side[side];
     const struct cert_staple *staple = cert_staple(cert);
     const struct life_slot slot = {.held = true,
                                    .must_staple = pair->must_staple[side],
                                    .not_after = cert->not_after,
-                                   .revoked = cert->revoked,
+                                   .revoked = is_revoked(s, pair, side),
                                    .staple_next = staple != NULL ? staple->until : 0};
     return life_rank(&slot, now);
 }
@@ -228,24 +271,22 @@ static void tell_swap(const struct standby_pair *pair, enum standby_side left, e
     notice(arg, text.text);
 }
 
-/* Which one is served, once a swap that is due was done. */
+/* Which one is served, once a swap that is due was done. Where an operator wants the backup, a staple that is
+ * still to come does not bring the first one back. */
 static enum standby_side judge(struct swaps *s, const struct standby_pair *pair, int64_t now,
                                swaps_notice *notice, void *arg)
 {
     enum standby_side active = active_of(s, pair), other = other_than(active);
-    enum life_rank is = rank_of(pair, active, now), would_be = rank_of(pair, other, now);
+    enum life_rank is = rank_of(s, pair, active, now), would_be = rank_of(s, pair, other, now);
     if (is > LIFE_UNSTAPLED && would_be <= LIFE_UNSTAPLED) {
         enum life_swap why = is == LIFE_REVOKED ? LIFE_SWAP_REVOKED : LIFE_SWAP_EXPIRED;
         swap(s, pair, why, now);
         tell_swap(pair, active, why, notice, arg);
         return other;
     }
+    if (is == LIFE_UNSTAPLED && was_swapped_for(s, pair, LIFE_SWAP_OPERATOR))
+        return active;
     return would_be < is ? other : active;
-}
-
-static bool is_same(const struct set_aside *a, const struct set_aside *b)
-{
-    return a->n == b->n && memcmp(a->ids, b->ids, a->n * STANDBY_ID) == 0;
 }
 
 bool swaps_judge(struct swaps *s, const struct standby_pair *pairs, size_t n, int64_t now,
@@ -260,7 +301,7 @@ bool swaps_judge(struct swaps *s, const struct standby_pair *pairs, size_t n, in
             memcpy(ids[aside++], pairs[i].id, STANDBY_ID);
     struct set_aside *before = s->now;
     s->now = set_aside_new((const uint8_t(*)[STANDBY_ID])ids, aside);
-    bool changed = !is_same(before, s->now);
+    bool changed = !set_aside_is_same(before, s->now);
     set_aside_unref(before);
     free(ids);
     if (s->dirty)
@@ -291,7 +332,7 @@ static bool is_repeated(const struct standby_pair *pairs, size_t i)
 static void swap_if_good(struct swaps *s, const struct standby_pair *pair, int64_t now,
                          struct swaps_result *ret)
 {
-    enum life_rank rank = rank_of(pair, other_than(active_of(s, pair)), now);
+    enum life_rank rank = rank_of(s, pair, other_than(active_of(s, pair)), now);
     if (rank <= LIFE_UNSTAPLED) {
         swap(s, pair, LIFE_SWAP_OPERATOR, now);
         ret->swapped++;

@@ -2,8 +2,9 @@
 /* When the backup of a certificate that came in files takes over: when the one that is served is revoked or
  * has expired and the other is good, and when an operator says so. Such a swap is kept in DIR/swaps.json, so
  * that a restart keeps it, for as long as the first certificate is in its file: once another one is there,
- * that is served. While a certificate lacks the staple that clients demand, the other is served without a
- * swap. Belongs to one thread, which may block. */
+ * that is served; one that was revoked counts as revoked until its CA is heard to say that it is not. While
+ * a certificate lacks the staple that clients demand, the other is served without a swap, unless an operator
+ * wants the backup. Belongs to one thread, which may block. */
 #ifndef CARDEA_KEEPER_SWAPS_H
 #define CARDEA_KEEPER_SWAPS_H
 
@@ -17,8 +18,8 @@
 
 struct swaps;
 
-/* Read what is kept below `dir`; nothing is made there. Never NULL: a list that is damaged, as `ret_trouble`
- * says (empty: nothing), counts as empty. */
+/* Read what is kept below `dir`; nothing is made there. Never NULL: a list that cannot be used, as
+ * `ret_trouble` says (empty: nothing), counts as empty, and its file is renamed to swaps.json.bad. */
 struct swaps *swaps_open(const char *dir, struct err *ret_trouble);
 
 /* NULL is allowed. */

@@ -30,6 +30,36 @@ struct hook {
     char said[OUTPUT_MAX]; /* the end of what it has printed */
 };
 
+/* ---- words ---- */
+
+static size_t count_of(const char *const words[])
+{
+    size_t n = 0;
+    while (words[n] != NULL)
+        n++;
+    return n;
+}
+
+char **hook_words_copy(char *const words[])
+{
+    if (words == NULL)
+        return NULL;
+    char **copy = calloc(count_of((const char *const *)words) + 1, sizeof(*copy));
+    CHECK(copy != NULL);
+    for (size_t i = 0; words[i] != NULL; i++)
+        copy[i] = str_dup(words[i]);
+    return copy;
+}
+
+void hook_words_free(char **words)
+{
+    for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+        free(words[i]);
+    free(words);
+}
+
+/* ---- running ---- */
+
 static void tell(struct hook *h, const struct err *why)
 {
     hook_done *done = h->done;
@@ -111,14 +141,17 @@ static void on_patience(struct timer *t)
 static int start(struct hook *h, char *const command[], const char *const more[])
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char *env[] = {path, NULL}, *argv[HOOK_WORDS_MAX + 1];
-    size_t n = 0;
-    for (; n < HOOK_WORDS_MAX && command[n] != NULL; n++)
-        argv[n] = command[n];
-    for (size_t i = 0; n < HOOK_WORDS_MAX && more[i] != NULL; i++)
-        argv[n++] = (char *)(uintptr_t)more[i]; /* execve(2) changes no word */
-    argv[n] = NULL;
-    return program_start(&h->program, argv, env);
+    char *env[] = {path, NULL};
+    size_t n = count_of((const char *const *)command), more_n = count_of(more);
+    char **argv = calloc(n + more_n + 1, sizeof(*argv));
+    CHECK(argv != NULL);
+    memcpy(argv, command, n * sizeof(*argv));
+    for (size_t i = 0; i < more_n; i++)
+        argv[n + i] = (char *)(uintptr_t)more[i]; /* execve(2) changes no word */
+    int fd = program_start(&h->program, argv, env), saved = errno;
+    free(argv);
+    errno = saved;
+    return fd;
 }
 
 struct hook *hook_start(struct loop *loop, struct list *programs, char *const command[],

@@ -8,17 +8,22 @@
 #include "base/list.h"
 #include "loop/loop.h"
 
-#define HOOK_WORDS_MAX 40
-
 struct hook;
+
+/* A copy of the words of a command (to a NULL), however many; NULL of NULL. To be freed with
+ * hook_words_free(). */
+char **hook_words_copy(char *const words[]);
+
+/* NULL is allowed. */
+void hook_words_free(char **words);
 
 /* It is over: `why` is NULL where it went well; borrowed for the call. */
 typedef void hook_done(void *arg, const struct err *why);
 
-/* Run `command` (words to a NULL, the first one a path) with the words of `more` behind (to a NULL): at most
- * HOOK_WORDS_MAX in all, and what is beyond is left out. It has PATH alone in its environment, and `patience`
- * ns. While it runs it is among `programs` (net/program.h), also when it has no more time. `done` is called
- * once, later or before this returns NULL, which it does where there is nothing to cancel. */
+/* Run `command` (words to a NULL, the first one a path) with the words of `more` behind (to a NULL). It
+ * has PATH alone in its environment, and `patience` ns. While it runs it is among `programs` (net/program.h),
+ * also when it has no more time. `done` is called once, later or before this returns NULL, which it does
+ * where there is nothing to cancel. */
 struct hook *hook_start(struct loop *loop, struct list *programs, char *const command[],
                         const char *const more[], int64_t patience, hook_done *done, void *arg);
 

@@ -211,8 +211,11 @@ void program_kill(struct program *p)
     forget(p);
 }
 
+/* All are killed before the first one is waited for. */
 void programs_kill(struct list *among)
 {
+    for (struct list *n = among->next; n != among; n = n->next)
+        kill(-CONTAINER_OF(n, struct program, node)->pid, SIGKILL);
     while (!list_empty(among))
         program_kill(CONTAINER_OF(among->next, struct program, node));
 }

@@ -25,7 +25,7 @@ struct asked {
     struct cert_desk *desk;
     struct list node;
     struct list waiters;
-    struct net_addr peer; /* whose wish it was first */
+    struct net_addr peer; /* whose wish it was first; of no family where anybody may have made it up */
     bool stale;           /* what it asks for has changed since */
 };
 
@@ -125,9 +125,12 @@ static size_t questions_of(const struct cert_desk *desk, const struct net_addr *
     return count;
 }
 
+/* An address that may be made up is not held against whoever has it. */
 static struct asked *ask(struct cert_desk *desk, const struct cert_cache_key *key,
-                         const struct net_addr *peer, bool unproven)
+                         const struct net_addr *claimed, bool unproven)
 {
+    static const struct net_addr nobody = {.family = AF_UNSPEC};
+    const struct net_addr *peer = unproven ? &nobody : claimed;
     if (desk->questions >= (unproven ? CERT_DESK_QUESTIONS / 4 : CERT_DESK_QUESTIONS) ||
         questions_of(desk, peer) >= CERT_DESK_QUESTIONS_PER_SOURCE)
         return NULL;

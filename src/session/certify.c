@@ -69,6 +69,11 @@ enum cert_desk_result certify_choose(const struct certify_wish *wish, struct cer
     return CERT_DESK_FOUND;
 }
 
+uint8_t certify_alert(enum cert_desk_result result, bool late)
+{
+    return result == CERT_DESK_NONE && !late ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR;
+}
+
 /* ---- CERTIFY ---- */
 
 /* Not from within another session's step: an answer comes by message. */
@@ -92,9 +97,8 @@ void certify_cancel(struct session *s)
 
 static enum session_state refuse(struct session *s, enum cert_desk_result result, const char *why)
 {
-    bool never = result == CERT_DESK_NONE && !s->setup->expired;
     session_detail(s, why);
-    return session_refuse_hello(s, never ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR, CLOSE_UNCERTIFIED);
+    return session_refuse_hello(s, certify_alert(result, s->setup->expired), CLOSE_UNCERTIFIED);
 }
 
 enum session_state certify_client(struct session *s, const struct tls_server *server,

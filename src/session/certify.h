@@ -6,6 +6,8 @@
 #ifndef CARDEA_SESSION_CERTIFY_H
 #define CARDEA_SESSION_CERTIFY_H
 
+#include <stdint.h>
+
 #include "session/cert_desk.h"
 
 struct cert_query;
@@ -35,5 +37,9 @@ bool certify_shows_candidates(const struct route_runtime *route, const struct tl
  * is enrolled. NONE and BUSY: *ret_why, static text. */
 enum cert_desk_result certify_choose(const struct certify_wish *wish, struct cert_waiter *waiter,
                                      struct cert **ret, const char **ret_why);
+
+/* The alert for a client that is shown none (NONE or BUSY): only where none will come later either is the
+ * name one that nobody knows. `late` as in its wish. */
+uint8_t certify_alert(enum cert_desk_result result, bool late);
 
 #endif

@@ -22,7 +22,7 @@ void publish_install(struct ech_publisher *publisher, const struct snapshot *sna
         return;
     }
     const struct config_ech_publish *from = e->publish;
-    const struct config_acme_dns *dns = from->dns;
+    const struct config_dns *dns = from->dns;
     struct buf alpn = {0};
     const char **names = calloc(from->names.n + 1, sizeof(*names));
     CHECK(names != NULL);

@@ -143,10 +143,8 @@ static enum cert_desk_result certify(struct quic_carrier *c, const struct tls_se
 static struct tls_quic *answer_uncertified(struct quic_carrier *c, enum cert_desk_result result,
                                            uint8_t *ret_alert)
 {
-    bool never = result == CERT_DESK_NONE && !c->wanted.over;
     if (result != CERT_DESK_WAIT)
-        return refuse(c, CLOSE_UNCERTIFIED, never ? ALERT_UNRECOGNIZED_NAME : ALERT_INTERNAL_ERROR,
-                      ret_alert);
+        return refuse(c, CLOSE_UNCERTIFIED, certify_alert(result, c->wanted.over), ret_alert);
     *ret_alert = QUIC_HELLO_LATER;
     return NULL;
 }
@@ -197,6 +195,8 @@ static struct tls_quic *on_hello(void *owner, const uint8_t *message, size_t len
     CHECK_MAGIC(c, CARRIER_MAGIC);
     if (hello_parse(message, len, &h) != HELLO_REASON_NONE)
         return refuse(c, CLOSE_HELLO_BAD, ALERT_DECODE_ERROR, ret_alert);
+    c->ech_accepted = c->ech_refused = false; /* when it was asked for before, keys may have been others */
+    c->hello.outer[0] = '\0';
     if (ring == NULL || h.ech != HELLO_ECH_OUTER)
         return take_hello(c, &h, ret_alert);
     switch (ech_open(ech_ring_keys(ring), &h, &opened)) {

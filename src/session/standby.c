@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "cert/cert.h"
-#include "cert/issued.h"
 #include "cert/leaf.h"
+#include "cert/tls_feature.h"
 #include "tls/digest.h"
 
 /* ---- pairs ---- */
@@ -40,8 +40,11 @@ static int check_backup(const struct cert *first, const struct cert *backup, str
 
 static bool is_must_staple(const struct cert *cert)
 {
-    struct issued says;
-    return issued_read_leaf(cert_leaf_der(cert), &says, NULL) == 0 && says.must_staple;
+    X509 *leaf = X509_parse_from_buffer(cert->chain[0]);
+    CHECK(leaf != NULL); /* it was read when it was loaded */
+    bool is = tls_feature_has(leaf);
+    X509_free(leaf);
+    return is;
 }
 
 int standby_load(struct standby_pair *pair, const struct cert_files *files, struct err *err)
@@ -101,6 +104,12 @@ void set_aside_unref(struct set_aside *a)
 {
     if (a != NULL && __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) == 0)
         free(a);
+}
+
+bool set_aside_is_same(const struct set_aside *a, const struct set_aside *b)
+{
+    size_t n = a != NULL ? a->n : 0;
+    return n == (b != NULL ? b->n : 0) && (n == 0 || memcmp(a->ids, b->ids, n * STANDBY_ID) == 0);
 }
 
 enum standby_side standby_serves(const struct standby_pair *pair, const struct set_aside *a)

@@ -47,6 +47,9 @@ struct set_aside *set_aside_new(const uint8_t (*ids)[STANDBY_ID], size_t n);
 struct set_aside *set_aside_ref(struct set_aside *a);
 void set_aside_unref(struct set_aside *a);
 
+/* The same pairs, in the same order? NULL: of none. */
+bool set_aside_is_same(const struct set_aside *a, const struct set_aside *b);
+
 /* What is served of a pair; `a` may be NULL. */
 enum standby_side standby_serves(const struct standby_pair *pair, const struct set_aside *a);
 

@@ -158,12 +158,13 @@ def test_dns_01_by_a_hook_proves_a_wildcard(site):
     log = s.door.directory / "hook.log"
     hook.write_text(f"""#!/bin/sh
 env | grep -v -e ^PATH= -e ^PWD= -e ^_= -e ^SHLVL= >>{log}
+shift 110
 echo "$@" >>{log}
 case $1 in present) what=set-txt;; *) what=clear-txt;; esac
 exec curl -fsS -d '{{"host":"'$2'.","value":"'$3'"}}' http://127.0.0.1:{s.pebble.dns_management}/$what
 """)
     hook.chmod(0o755)
-    s.acme["dns"] = {"hook": str(hook)}
+    s.acme["dns"] = {"hook": f"{hook}{' word' * 110}"}
     s.start()
     assert names_of(s.obtained("a.example.com")) == {"example.com", "*.example.com"}
     assert s.leaf("b.example.com") and s.leaf("example.com") and s.leaf("a.b.example.com") is None

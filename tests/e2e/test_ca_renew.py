@@ -210,6 +210,8 @@ def test_a_door_with_two_roots(start_door, tmp_path):
     renew_root(ca)
     roots.note()
     renew(ca)
+    both = (ca.directory / "root.pem").read_bytes()
+    (ca.directory / "root.pem").write_bytes(roots.files[0].read_bytes())  # as a crash would have left it
     ca.run("issue", "www.example.com")
     ca.run("issue", "bob", "--profile", "client")
     port = free_port()
@@ -221,7 +223,8 @@ def test_a_door_with_two_roots(start_door, tmp_path):
                                   {"name": "first", "sni": "www.example.com", "listeners": ["main"], "serve": ["ca"],
                                    "clients": {"mode": "required", "trust": "first"}}]},
                       listeners=[{"name": "plain", "address": f"127.0.0.1:{port}", "speaks": "plain"}])
-    assert curl(f"http://127.0.0.1:{port}/ca/root.pem", "--fail").stdout == (ca.directory / "root.pem").read_bytes()
+    assert (ca.directory / "root.pem").read_bytes() == both
+    assert curl(f"http://127.0.0.1:{port}/ca/root.pem", "--fail").stdout == both
     for root in roots.files:
         for who in ("alice", "bob"):
             got = curl(f"https://www.example.com:{door.port}/ca/root.pem", "--fail", "--resolve", f"www.example.com:{door.port}:127.0.0.1",

@@ -73,13 +73,13 @@ def test_by_a_program(start_door, names, tmp_path, nginx):
     log, good, hook = (tmp_path / name for name in ("log", "good", "hook"))
     hook.write_text(HOOK.format(log=log, good=good))
     hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
-    door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), {"hook": f"{hook} zone"}))
+    door = start_door(configuration(names, tmp_path / "keys", nginx.to("h1"), {"hook": f"{hook}{' zone' * 110}"}))
     wait_until(lambda: "no zone today" in door.process.output(), door.process.output, 10)
     good.touch()
     done = door.cli("ech", "publish")
     assert done.returncode == 0, done.stdout
     said, _, config = log.read_text().splitlines()[-1].partition("ech=")
-    assert said == f'zone publish shared.ech.test {TTL} 1 . alpn="h2,http/1.1" '
+    assert said == f'{"zone " * 110}publish shared.ech.test {TTL} 1 . alpn="h2,http/1.1" '
     assert config in ech.configs(tmp_path / "keys")
 
 

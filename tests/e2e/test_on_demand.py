@@ -185,13 +185,14 @@ def test_a_hook_that_does_not_answer(site, fault):
 def test_a_program_is_asked(site, tmp_path):
     """It is run without the door's environment, and its exit status is the answer; one that is killed says nothing."""
     hook = tmp_path / "hook"
-    hook.write_text(f"#!/bin/sh\necho \"$@\" >>{tmp_path}/asked\ncase $2 in a.*) exit 0;; c.*) kill -9 $$;; d.*) sleep 60;; esac\nexit 1\n")
+    hook.write_text(f"#!/bin/sh\necho \"$@\" >>{tmp_path}/asked\nshift 110\ncase $1 in a.*) exit 0;; c.*) kill -9 $$;; d.*) sleep 60;; esac\nexit 1\n")
     hook.chmod(0o755)
-    s = site(ask=f"exec:{hook} word", ask_timeout="1s").start()
+    words = "word " * 110
+    s = site(ask=f"exec:{hook} {words}", ask_timeout="1s").start()
     assert is_for(s.leaf("a.example.com"), "a.example.com")
     for name in ("b", "c", "d"):
         assert s.leaf(f"{name}.example.com") in NO
-    assert (tmp_path / "asked").read_text().splitlines() == [f"word {name}.example.com" for name in "abcd"]
+    assert (tmp_path / "asked").read_text().splitlines() == [f"{words}{name}.example.com" for name in "abcd"]
     wait_until(lambda: "killed by signal 9" in s.said() and "did not end within 1000 ms" in s.said(), s.said)
 
 

@@ -4,6 +4,8 @@
 
 #include <openssl/x509.h>
 
+#include "base/file.h"
+
 static const int64_t now = 1800000000;
 
 static int renew_as(const char *folder, struct authority_renewal with, int64_t at, struct err *err)
@@ -105,6 +107,54 @@ static void test_ends(void **unused)
     expect_suffixes("ends", (const char *const[]){"-3", "", NULL});
 }
 
+static struct buf root_pem(const char *folder)
+{
+    char name[64];
+    struct err err = {""};
+    struct buf text = {0};
+    snprintf(name, sizeof(name), "%s/root.pem", folder);
+    if (file_read(pki_path(name), 1 << 20, &text, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    return text;
+}
+
+static void expect_root_pem(const char *folder, const struct buf *expected)
+{
+    struct buf is = root_pem(folder);
+    assert_int_equal(is.len, expected->len);
+    assert_memory_equal(is.data, expected->data, is.len);
+    buf_free(&is);
+}
+
+/* It has all roots also where somebody has opened the CA before the last was made, or a crash came between.
+ */
+static void test_root_pem_follows_the_log(void **unused)
+{
+    (void)unused;
+    struct err err = {""};
+    authority_make("follows", (struct authority_plan){0}, now);
+    struct buf one = root_pem("follows");
+    struct authority *early = authority_opened("follows", ""), *a = authority_opened("follows", "");
+    assert_int_equal(authority_follow_roots(a, now, &err), 0);
+    expect_root_pem("follows", &one);
+    const struct authority_root_renewal another = {
+        .any_kind = true, .root.passphrase = ROOT_PASSPHRASE, .passphrase = ROOT_PASSPHRASE};
+    if (authority_renew_root(a, &another, "test", now, &err) < 0)
+        fail_msg("%s", err.text);
+    struct buf two = root_pem("follows");
+    assert_true(two.len > one.len);
+    const struct authority_renewal with = {.any_kind = true, .root.passphrase = ROOT_PASSPHRASE};
+    assert_int_equal(authority_renew(early, &with, "test", now, &err), 0);
+    expect_root_pem("follows", &two);
+    pki_write("follows/root.pem", one.data, one.len);
+    assert_int_equal(authority_follow_roots(early, now, &err), 0);
+    expect_root_pem("follows", &two);
+    authority_close(early);
+    authority_close(a);
+    buf_free(&one);
+    buf_free(&two);
+}
+
 static void test_refusals(void **unused)
 {
     (void)unused;
@@ -138,6 +188,7 @@ static void test_refusals(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_issuers), cmocka_unit_test(test_ends),
+                                       cmocka_unit_test(test_root_pem_follows_the_log),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, pki_remove);
 }

@@ -407,6 +407,29 @@ static void test_unproven_leave_room(void **state)
     world_end(&w);
 }
 
+/* Those who pretend to have somebody's address spend what is theirs, not his. */
+static void test_unproven_spend_nobodys(void **state)
+{
+    (void)state;
+    char name[64];
+    struct world w;
+    static struct client c[CERT_DESK_QUESTIONS_PER_SOURCE + 1];
+    struct client proven;
+    world_begin(&w);
+    for (size_t i = 0; i < ARRAY_LEN(c); i++) {
+        client_init(&c[i]);
+        c[i].waiter.unproven = true;
+        snprintf(name, sizeof(name), "n%zu.example.com", i);
+        assert_int_equal(find(&w, name, &somebody, &c[i]), CERT_DESK_WAIT);
+        assert_int_equal(w.asked[i]->peer.family, AF_UNSPEC);
+    }
+    client_init(&proven);
+    assert_int_equal(find(&w, "mine.example.com", &somebody, &proven), CERT_DESK_WAIT);
+    assert_int_equal(w.asked[ARRAY_LEN(c)]->peer.family, AF_INET);
+    world_answer(&w, false);
+    world_end(&w);
+}
+
 /* A change while it is asked for: what comes may be from before, so it is asked for again. */
 static void test_changed_meanwhile(void **state)
 {
@@ -487,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_names_with_tricks),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_unproven_leave_room),
+        cmocka_unit_test(test_unproven_spend_nobodys),
         cmocka_unit_test(test_changed_meanwhile),
         cmocka_unit_test(test_changed_and_nobody_waits),
         cmocka_unit_test(test_answer_comes_late),

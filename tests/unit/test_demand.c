@@ -99,6 +99,26 @@ static void test_permit_rates(void **state)
     permit_free(p);
 }
 
+/* Those whose addresses may be made up are one source, and no other's. */
+static void test_permit_of_nobody(void **state)
+{
+    struct config_acme c = usual();
+    c.ask.text.text = "http://127.0.0.1/";
+    struct permit *p = permit_new(&c, &err);
+    const struct net_addr nobody = {.family = AF_UNSPEC, .ip = {192, 0, 2, 1}};
+    const char *why;
+    int64_t remembered;
+    char name[64];
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof(name), "n%d.example.org", i);
+        assert_int_equal(permit_judge(p, name, &nobody, 5, &why, &remembered),
+                         i < 20 ? PERMIT_ASK : PERMIT_BUSY);
+    }
+    assert_int_equal(judge(p, name, "192.0.2.1", 5), PERMIT_ASK);
+    permit_free(p);
+}
+
 static void test_permit_remembers(void **state)
 {
     struct config_acme c = usual();
@@ -286,9 +306,8 @@ static void test_a_large_book(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_permit_patterns),
-        cmocka_unit_test(test_permit_rates),
-        cmocka_unit_test(test_permit_remembers),
+        cmocka_unit_test(test_permit_patterns),  cmocka_unit_test(test_permit_rates),
+        cmocka_unit_test(test_permit_of_nobody), cmocka_unit_test(test_permit_remembers),
         cmocka_unit_test(test_a_large_book),
     };
     return cmocka_run_group_tests(tests, NULL, pki_remove);

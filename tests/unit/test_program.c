@@ -151,6 +151,23 @@ static void who_is_left_is_ended(void **state)
     }
 }
 
+static void all_are_killed(void **state)
+{
+    static char deaf[] = "trap '' TERM; echo up; while :; do sleep 1000; done";
+    struct run runs[5];
+    char up[3];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+        start(&runs[i], deaf);
+        assert_int_equal(read(runs[i].fd, up, sizeof(up)), 3);
+        close(runs[i].fd);
+    }
+    programs_kill(&programs);
+    assert_true(list_empty(&programs));
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++)
+        assert_true(runs[i].gone);
+}
+
 /* Whoever does not obey, and what is left behind in its group. */
 static void who_does_not_obey_is_killed(void **state)
 {
@@ -186,8 +203,11 @@ static void who_does_not_obey_is_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_has_what_it_is_given),         cmocka_unit_test(how_it_exits_is_told),
-        cmocka_unit_test(what_cannot_be_started_says_why), cmocka_unit_test(who_is_left_is_ended),
+        cmocka_unit_test(it_has_what_it_is_given),
+        cmocka_unit_test(how_it_exits_is_told),
+        cmocka_unit_test(what_cannot_be_started_says_why),
+        cmocka_unit_test(who_is_left_is_ended),
+        cmocka_unit_test(all_are_killed),
         cmocka_unit_test(who_does_not_obey_is_killed),
     };
     struct err err;

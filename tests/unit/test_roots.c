@@ -18,6 +18,17 @@ static struct ca *root_of(const char *name, int64_t years)
     return ca;
 }
 
+static struct ca *below(const struct ca *root)
+{
+    struct err err = {""};
+    struct ca *made =
+        ca_issue(root, CA_PROFILE_INTERMEDIATE,
+                 &(struct ca_request){.name = "Issuer", .now = now, .lifetime = 5 * PKI_YEAR}, &err);
+    if (made == NULL)
+        fail_msg("%s", err.text);
+    return made;
+}
+
 static int take(struct roots *r, const char *detail, X509 *cert, struct err *err)
 {
     uint8_t *der = NULL;
@@ -92,6 +103,41 @@ static void test_rows(void **state)
     ca_free(stranger);
 }
 
+/* Whoever can write to the database, and has the key of an intermediate or none at all. */
+static void test_forged(void **state)
+{
+    (void)state;
+    struct err err = {""};
+    struct ca *first = root_of("First", 20), *second = root_of("Second", 20), *issuer = below(first);
+    EVP_PKEY_up_ref(issuer->key);
+    struct ca *own = ca_make(NULL, issuer->key, CA_PROFILE_INTERMEDIATE,
+                             &(struct ca_request){.name = "Issuer", .now = now, .lifetime = PKI_YEAR}, &err);
+    X509 *cross = ca_cross(first, ca_x509(second), now, &err);
+    uint8_t *der = NULL;
+    int len = i2d_X509(ca_x509(second), &der);
+    assert_true(own != NULL && cross != NULL && len > 0);
+    der[len - 1] ^= 1;
+    const uint8_t *p = der;
+    X509 *unsigned_root = d2i_X509(NULL, &p, len);
+    OPENSSL_free(der);
+    assert_non_null(unsigned_root);
+    struct roots r = {.n = 0};
+    assert_int_equal(take(&r, "root.pem", unsigned_root, &err), -1);
+    assert_int_equal(take(&r, "root.pem", ca_x509(first), &err), 1);
+    assert_int_equal(take(&r, "cross-2-1.pem", ca_x509(issuer), &err), -1); /* it vouches for no root */
+    assert_int_equal(take(&r, "root-2.pem root-2.key", ca_x509(own), &err), -1);
+    assert_int_equal(take(&r, "cross-2-1.pem", cross, &err), 1);
+    assert_int_equal(take(&r, "root-2.pem root-2.key", unsigned_root, &err), -1);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(r.cross_n, 1);
+    roots_free(&r);
+    X509_free(cross);
+    X509_free(unsigned_root);
+    struct ca *const made[] = {first, second, issuer, own};
+    for (size_t i = 0; i < ARRAY_LEN(made); i++)
+        ca_free(made[i]);
+}
+
 static void expect_above(const struct roots *r, struct ca *intermediate, int64_t at, const char *expected)
 {
     char text[256] = "", name[64];
@@ -105,17 +151,6 @@ static void expect_above(const struct roots *r, struct ca *intermediate, int64_t
         snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s;", name);
     }
     assert_string_equal(text, expected);
-}
-
-static struct ca *below(const struct ca *root)
-{
-    struct err err = {""};
-    struct ca *made =
-        ca_issue(root, CA_PROFILE_INTERMEDIATE,
-                 &(struct ca_request){.name = "Issuer", .now = now, .lifetime = 5 * PKI_YEAR}, &err);
-    if (made == NULL)
-        fail_msg("%s", err.text);
-    return made;
 }
 
 /* Each root is reached from each, and what has ended is left out. */
@@ -152,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_forged),
         cmocka_unit_test(test_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

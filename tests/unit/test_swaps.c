@@ -3,6 +3,7 @@
 #include "pki.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cert/cert.h"
 #include "keeper/swaps.h"
@@ -25,13 +26,24 @@ static int drop_root(void **state)
     return pki_remove(state);
 }
 
-/* LABEL.pem and LABEL.key; ends `days` from now. */
-static void make(const char *label, const char *name, int days)
+/* LABEL.pem and LABEL.key. */
+static void make_of(const char *label, struct ca_request request)
 {
-    struct ca *leaf = pki_issue(root, CA_PROFILE_SERVER,
-                                (struct ca_request){.sans = &name, .sans_len = 1, .lifetime = days * DAY});
+    struct ca *leaf = pki_issue(root, CA_PROFILE_SERVER, request);
     pki_save(leaf, label);
     ca_free(leaf);
+}
+
+/* The same; ends `days` from now. */
+static void make(const char *label, const char *name, int days)
+{
+    make_of(label, (struct ca_request){.sans = &name, .sans_len = 1, .lifetime = days * DAY});
+}
+
+static void make_stapled(const char *label, const char *name, int days)
+{
+    make_of(label,
+            (struct ca_request){.sans = &name, .sans_len = 1, .lifetime = days * DAY, .must_staple = true});
 }
 
 static struct cert_files files_of(const char *label)
@@ -99,6 +111,7 @@ static void test_the_better_one_is_served(void **state)
     assert_int_equal(swaps_state_of(s, &pair).at, now);
     assert_int_equal(told, 1);
     pair.side[STANDBY_FIRST]->revoked = false; /* it stays, be it held no more */
+    pair.side[STANDBY_FIRST]->good = true;
     assert_int_equal(judged(s, &pair, now), STANDBY_BACKUP);
     pair.side[STANDBY_BACKUP]->revoked = true;
     assert_int_equal(judged(s, &pair, now), STANDBY_FIRST);
@@ -180,6 +193,49 @@ static void test_a_restart_knows_of_it(void **state)
     standby_pair_unref(&other);
 }
 
+/* A restart loads the certificates anew: nothing was heard of them yet, and no staple is there. */
+static void test_a_restart_keeps_what_was_left(void **state)
+{
+    static const struct {
+        enum life_swap why;
+        bool heard_good; /* of the first one, after the restart */
+        int days;        /* from now to the judgement then */
+        enum standby_side served, active;
+    } rows[] = {
+        {LIFE_SWAP_REVOKED, false, 0, STANDBY_BACKUP, STANDBY_BACKUP},
+        {LIFE_SWAP_REVOKED, false, 3, STANDBY_FIRST, STANDBY_BACKUP}, /* the backup has expired */
+        {LIFE_SWAP_REVOKED, true, 0, STANDBY_FIRST, STANDBY_BACKUP},  /* as it has no staple */
+        {LIFE_SWAP_REVOKED, true, 3, STANDBY_FIRST, STANDBY_FIRST},
+        {LIFE_SWAP_OPERATOR, false, 0, STANDBY_BACKUP, STANDBY_BACKUP},
+        {LIFE_SWAP_OPERATOR, false, 3, STANDBY_FIRST, STANDBY_FIRST},
+    };
+    (void)state;
+    int64_t now = time(NULL);
+    make("r1", "r.example", 4);
+    make_stapled("r2", "r.example", 2);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct standby_pair before = pair_of("r1", "r2"), pair = pair_of("r1", "r2");
+        struct swaps *s = open_at("left");
+        struct swaps_result result;
+        before.side[STANDBY_FIRST]->revoked = rows[i].why == LIFE_SWAP_REVOKED;
+        if (rows[i].why == LIFE_SWAP_OPERATOR)
+            swaps_do(s, &before, 1, &(struct swaps_order){0}, now, &result);
+        assert_int_equal(judged(s, &before, now), STANDBY_BACKUP);
+        assert_int_equal(swaps_state_of(s, &before).why, rows[i].why);
+        swaps_close(s);
+        s = open_at("left");
+        pair.side[STANDBY_FIRST]->good = rows[i].heard_good;
+        assert_int_equal(judged(s, &pair, now + rows[i].days * DAY), rows[i].served);
+        swaps_close(s);
+        s = open_at("left");
+        assert_int_equal(standby_serves(&pair, swaps_now(s)), rows[i].active);
+        swaps_close(s);
+        unlink(pki_path("left/swaps.json"));
+        standby_pair_unref(&before);
+        standby_pair_unref(&pair);
+    }
+}
+
 static void test_what_cannot_be_kept_is_told_once(void **state)
 {
     (void)state;
@@ -224,12 +280,19 @@ static void test_damaged_lists(void **state)
         pki_write("damaged/swaps.json", lists[i], strlen(lists[i]));
         struct swaps *s = swaps_open(pki_path("damaged"), &trouble);
         assert_non_null(strstr(trouble.text, "swaps.json: not a list of swaps"));
+        assert_non_null(strstr(trouble.text, "the file is kept as "));
         assert_int_equal(swaps_now(s)->n, 0);
         swaps_close(s);
+        assert_int_equal(access(pki_path("damaged/swaps.json"), F_OK), -1);
+        assert_int_equal(access(pki_path("damaged/swaps.json.bad"), F_OK), 0);
     }
     pki_write("damaged/swaps.json", ROW(ID, "revoked"), strlen(ROW(ID, "revoked")));
     struct swaps *s = open_at("damaged");
     assert_int_equal(swaps_now(s)->n, 1);
+    swaps_close(s);
+    struct err trouble = {{0}};
+    s = swaps_open(pki_path("damaged/swaps.json"), &trouble); /* no folder */
+    assert_non_null(strstr(trouble.text, "swaps.json/swaps.json: "));
     swaps_close(s);
 }
 
@@ -239,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_the_better_one_is_served),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_a_restart_knows_of_it),
+        cmocka_unit_test(test_a_restart_keeps_what_was_left),
         cmocka_unit_test(test_what_cannot_be_kept_is_told_once),
         cmocka_unit_test(test_damaged_lists),
     };
