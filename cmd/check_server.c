@@ -20,6 +20,7 @@
 #include "cmd/check_report.h"
 #include "cmd/cmd.h"
 #include "cmd/protocols.h"
+#include "cmd/recommend.h"
 #include "cmd/table.h"
 #include "loop/loop.h"
 #include "net/resolver.h"
@@ -377,6 +378,8 @@ int cmd_check(int argc, char **argv)
     struct checking c = {0};
     if (check_path_is_asked(argc, argv))
         return check_path(argc, argv);
+    if (recommend_is_asked(argc, argv))
+        return recommend(argc, argv);
     int status = check_options_read(argc, argv, &c.options);
     if (status < 0)
         status = add_servers(&c, argv + optind, argc - optind);

@@ -165,6 +165,16 @@ static bool set_place(const struct curl_library *curl, struct fetch *t, const ch
     return ok && curl->easy_setopt(t->easy, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK;
 }
 
+static bool set_host(const struct curl_library *curl, struct fetch *t, const char *host)
+{
+    struct buf text = {.max = 0};
+    if (host == NULL)
+        return true;
+    bool ok = buf_printf(&text, "Host: %s", host) && append(curl, &t->fields, buf_text(&text));
+    buf_free(&text);
+    return ok && curl->easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK;
+}
+
 struct fetch *transfer_new(struct fetcher *f, const struct fetch_request *r, struct err *err)
 {
     CHECK(strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0 || strcmp(r->method, "POST") == 0);
@@ -187,7 +197,7 @@ struct fetch *transfer_new(struct fetcher *f, const struct fetch_request *r, str
     list_init(&t->node);
     t->easy = f->curl->easy_init();
     if (t->easy != NULL && set_common(f->curl, t) && set_trust(f->curl, t->easy, r) &&
-        set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to))
+        set_request(f->curl, t, r) && set_place(f->curl, t, r->connect_to) && set_host(f->curl, t, r->host))
         return t;
     err_set(err, "%s: libcurl %s does not take the request", t->name,
             f->curl->version_info(CURLVERSION_NOW)->version);

@@ -214,9 +214,10 @@ static void begin_tls(struct server_probe *p, const struct approach_report *repo
     p->began = report->arrived;
     p->read_by = wire->bytes_read;
     p->written_by = wire->bytes_written;
-    p->link = tls_client_link(p->params.tls,
-                              &(struct tls_peer){.host = p->params.to.name, .sessions = p->params.sessions},
-                              wire, p->params.scratch);
+    p->link = tls_client_link(
+        p->params.tls,
+        &(struct tls_peer){.host = p->params.to.name, .sni = p->params.sni, .sessions = p->params.sessions},
+        wire, p->params.scratch);
     p->link->wake = on_link_wake;
     p->link->owner = p;
     loop_set_timer(p->params.to.loop, &p->timer, p->deadline);

@@ -51,6 +51,7 @@ struct server_probe_params {
     struct approach_to to;
     struct tls_scratch *scratch;
     const struct tls_client *tls;  /* one that only looks (tls/client.h), of any number of probes */
+    const char *sni;               /* sent in the place of to.name; NULL: that is */
     struct tls_sessions *sessions; /* resume, and keep tickets, there (tls/sessions.h). NULL: neither */
     const char *request; /* to be said once TLS stands, until an empty line comes; copied. NULL: nothing */
     const char *request_protocol; /* ... and only to a server that has chosen this by ALPN */

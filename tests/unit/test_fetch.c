@@ -358,6 +358,10 @@ static void test_the_connection_goes_where_it_is_sent(void **state)
     assert_true(ask(&c, &r));
     assert_int_equal(c.status, 200);
     assert_non_null(strstr(s.seen, "Host: www.example.com\r\n"));
+    r.host = "other.example.com";
+    assert_true(ask(&c, &r));
+    assert_non_null(strstr(s.seen, "Host: other.example.com\r\n"));
+    assert_null(strstr(s.seen, "www.example.com"));
     client_end(&c);
     server_stop(&s);
 }
