@@ -36,7 +36,7 @@ static struct authority *open_authority(const char *dir, const char *kind, struc
     if (stat(dir, &st) != 0 && authority_init(dir, &plan, clock_wall() / NSEC_PER_SEC, err) < 0)
         return NULL;
     struct authority *a = authority_open(dir, err);
-    if (a == NULL || authority_unlock(a, (struct str){0}, err) < 0)
+    if (a == NULL || authority_unlock(a, NULL, err) < 0)
         return NULL;
     return a;
 }
