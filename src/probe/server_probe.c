@@ -75,6 +75,7 @@ static bool end_without_tls(struct server_probe *p)
     struct link_peer peer;
     char text[STARTTLS_CLEAR_MAX];
     link_peer(p->link, &peer);
+    p->result.alert = peer.alert;
     if (peer.found.len > 0 && p->params.to.protocol == NULL)
         return end(p, PROBE_OTHER_PROTOCOL, "%s", starttls_found_clear(peer.found, "--starttls ", text));
     if (peer.found.len > 0)
@@ -92,6 +93,7 @@ static void take_facts(struct server_probe *p)
     r->shook_hands = true;
     r->resumed = peer.resumed;
     r->version = peer.version;
+    r->group_code = peer.group;
     r->group = peer.group_name;
     r->cipher = peer.cipher;
     r->traffic = (struct probe_traffic){.sent = wire->bytes_written - p->written_by,
