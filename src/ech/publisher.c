@@ -171,9 +171,8 @@ static void give_up(struct ech_publisher *p, const char *why, int64_t now)
 
 static void go_on(struct ech_publisher *p);
 
-static void pushed(void *arg, const struct err *why)
+static void pushed(struct ech_publisher *p, const struct err *why)
 {
-    struct ech_publisher *p = arg;
     struct ech_target *t = &p->plan.targets[p->at];
     int64_t now = clock_wall() / NSEC_PER_SEC;
     p->updater = NULL;
@@ -198,6 +197,25 @@ static void updated(void *arg, const struct err *why, bool silent)
     pushed(p, why);
 }
 
+static void on_pushed(void *arg, enum hook_end end, const struct err *why)
+{
+    (void)end;
+    pushed(arg, why);
+}
+
+/* `more`: the words for it, to a NULL. NULL with `err`. */
+static struct hook *run(struct ech_publisher *p, const char *const more[], hook_done *done, struct err *err)
+{
+    const struct hook_wish wish = {.loop = p->loop,
+                                   .programs = &p->programs,
+                                   .command = p->plan.hook,
+                                   .more = more,
+                                   .patience = p->plan.hook_timeout,
+                                   .done = done,
+                                   .arg = p};
+    return hook_start(&wish, err);
+}
+
 /* In the words of a zone file, behind the type. */
 static char *record_text(const struct ech_publisher *p, struct cursor config)
 {
@@ -215,12 +233,12 @@ static void push_by_hook(struct ech_publisher *p, const char *name, struct curso
 {
     char ttl[24], *text = record_text(p, config);
     const char *more[] = {"publish", name, ttl, text, NULL};
+    struct err err;
     snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
-    struct hook *hook =
-        hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, pushed, p);
-    if (hook != NULL)
-        p->hook = hook;
+    p->hook = run(p, more, on_pushed, &err);
     free(text);
+    if (p->hook == NULL)
+        pushed(p, &err);
 }
 
 static void push_by_update(struct ech_publisher *p, const char *name, struct cursor config)
@@ -357,9 +375,8 @@ bool ech_publisher_hurry(struct ech_publisher *p)
 
 /* ---- a record that goes ---- */
 
-static void withdrawn(void *arg, const struct err *why)
+static void withdrawn(struct ech_publisher *p, const struct err *why)
 {
-    struct ech_publisher *p = arg;
     struct withdrawal w = p->withdrawal;
     struct err err;
     int64_t now = clock_wall() / NSEC_PER_SEC;
@@ -376,6 +393,12 @@ static void withdrawn(void *arg, const struct err *why)
     w.done(w.arg, why);
 }
 
+static void on_withdrawn(void *arg, enum hook_end end, const struct err *why)
+{
+    (void)end;
+    withdrawn(arg, why);
+}
+
 static void cleared(void *arg, const struct err *why, bool silent)
 {
     (void)silent;
@@ -385,11 +408,11 @@ static void cleared(void *arg, const struct err *why, bool silent)
 static void withdraw(struct ech_publisher *p, const char *name)
 {
     const char *more[] = {"withdraw", name, NULL};
+    struct err err;
     if (p->plan.hook != NULL) {
-        struct hook *hook =
-            hook_start(p->loop, &p->programs, p->plan.hook, more, p->plan.hook_timeout, withdrawn, p);
-        if (hook != NULL)
-            p->hook = hook;
+        p->hook = run(p, more, on_withdrawn, &err);
+        if (p->hook == NULL)
+            withdrawn(p, &err);
         return;
     }
     const struct dns_update u = {

@@ -15,9 +15,10 @@ struct hook_prover {
     char **words;
 };
 
-static void on_done(void *arg, const struct err *why)
+static void on_done(void *arg, enum hook_end end, const struct err *why)
 {
     struct prover_call *call = arg;
+    (void)end;
     call->state = NULL;
     call->done(call, why);
 }
@@ -26,12 +27,19 @@ static void run(struct hook_prover *h, struct prover_call *call, const char *wha
 {
     char name[ACME_CLIENT_DNS_NAME_MAX], value[ACME_CLIENT_DNS_VALUE_MAX];
     const char *more[] = {what, name, value, NULL};
+    const struct hook_wish wish = {.loop = h->loop,
+                                   .programs = h->programs,
+                                   .command = h->words,
+                                   .more = more,
+                                   .patience = h->patience,
+                                   .done = on_done,
+                                   .arg = call};
+    struct err err;
     acme_client_dns_name(call->proof, name);
     acme_client_dns_value(call->proof, value);
-    call->state = NULL;
-    struct hook *runs = hook_start(h->loop, h->programs, h->words, more, h->patience, on_done, call);
-    if (runs != NULL)
-        call->state = runs;
+    call->state = hook_start(&wish, &err);
+    if (call->state == NULL)
+        call->done(call, &err);
 }
 
 static void put(struct prover *p, struct prover_call *call)
