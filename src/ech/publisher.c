@@ -11,10 +11,9 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cert/secret_file.h"
+#include "dns/changer.h"
 #include "dns/rdata.h"
-#include "dns/updater.h"
 #include "ech/journal.h"
-#include "net/hook.h"
 #include "net/program.h"
 
 #define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
@@ -43,10 +42,9 @@ struct ech_publisher {
     struct ech_records *known;    /* what is known of records, as it becomes */
     size_t at;                    /* the target whose turn it is */
     struct withdrawal withdrawal; /* ... or this */
-    struct dns_server server;
     struct buf secret;
-    struct dns_updater *updater;
-    struct hook *hook;
+    struct dns_changer changer;
+    struct dns_changing *changing;
 };
 
 /* What a record says beside the key. */
@@ -123,8 +121,12 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
         drop_pass(p);
         return -1;
     }
-    p->server =
-        (struct dns_server){plan->server, {plan->key_name, {(const char *)p->secret.data, p->secret.len}}};
+    p->changer = (struct dns_changer){
+        .loop = p->loop,
+        .program = plan->hook,
+        .programs = &p->programs,
+        .patience = plan->hook_timeout,
+        .server = {plan->server, {plan->key_name, {(const char *)p->secret.data, p->secret.len}}}};
     return 0;
 }
 
@@ -171,12 +173,14 @@ static void give_up(struct ech_publisher *p, const char *why, int64_t now)
 
 static void go_on(struct ech_publisher *p);
 
-static void pushed(struct ech_publisher *p, const struct err *why)
+static void pushed(void *arg, const struct err *why, bool silent)
 {
+    struct ech_publisher *p = arg;
     struct ech_target *t = &p->plan.targets[p->at];
     int64_t now = clock_wall() / NSEC_PER_SEC;
-    p->updater = NULL;
-    p->hook = NULL;
+    p->changing = NULL;
+    if (silent) /* it would keep each of the others waiting, with the lock held */
+        fail_rest(p, p->at + 1, why->text, now);
     if (why != NULL) {
         fail(p, t, why->text, now);
     } else {
@@ -187,33 +191,6 @@ static void pushed(struct ech_publisher *p, const struct err *why)
     }
     p->at++;
     go_on(p);
-}
-
-static void updated(void *arg, const struct err *why, bool silent)
-{
-    struct ech_publisher *p = arg;
-    if (silent) /* it would keep each of the others waiting, with the lock held */
-        fail_rest(p, p->at + 1, why->text, clock_wall() / NSEC_PER_SEC);
-    pushed(p, why);
-}
-
-static void on_pushed(void *arg, enum hook_end end, const struct err *why)
-{
-    (void)end;
-    pushed(arg, why);
-}
-
-/* `more`: the words for it, to a NULL. NULL with `err`. */
-static struct hook *run(struct ech_publisher *p, const char *const more[], hook_done *done, struct err *err)
-{
-    const struct hook_wish wish = {.loop = p->loop,
-                                   .programs = &p->programs,
-                                   .command = p->plan.hook,
-                                   .more = more,
-                                   .patience = p->plan.hook_timeout,
-                                   .done = done,
-                                   .arg = p};
-    return hook_start(&wish, err);
 }
 
 /* In the words of a zone file, behind the type. */
@@ -229,37 +206,26 @@ static char *record_text(const struct ech_publisher *p, struct cursor config)
     return text;
 }
 
-static void push_by_hook(struct ech_publisher *p, const char *name, struct cursor config)
+static void push(struct ech_publisher *p, const char *name, struct cursor config)
 {
     char ttl[24], *text = record_text(p, config);
-    const char *more[] = {"publish", name, ttl, text, NULL};
-    struct err err;
-    snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
-    p->hook = run(p, more, on_pushed, &err);
-    free(text);
-    if (p->hook == NULL)
-        pushed(p, &err);
-}
-
-static void push_by_update(struct ech_publisher *p, const char *name, struct cursor config)
-{
+    const char *words[] = {"publish", name, ttl, text, NULL};
     struct buf data = {0};
     struct err err;
-    if (dns_rdata_https(&data, p->plan.alpn, config, &err) != 0) {
-        buf_free(&data);
-        pushed(p, &err);
-        return;
+    snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
+    if (p->plan.hook != NULL || dns_rdata_https(&data, p->plan.alpn, config, &err) == 0) {
+        const struct dns_update update = {.zone = p->plan.zone,
+                                          .name = name,
+                                          .type = DNS_TYPE_HTTPS,
+                                          .change = DNS_REPLACE,
+                                          .data = {(const char *)data.data, data.len},
+                                          .ttl = (uint32_t)p->plan.ttl};
+        p->changing = dns_changer_start(&p->changer, &update, words, pushed, p, &err);
     }
-    const struct dns_update u = {.zone = p->plan.zone,
-                                 .name = name,
-                                 .type = DNS_TYPE_HTTPS,
-                                 .change = DNS_REPLACE,
-                                 .data = {(const char *)data.data, data.len},
-                                 .ttl = (uint32_t)p->plan.ttl};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, updated, p);
-    if (updater != NULL)
-        p->updater = updater;
     buf_free(&data);
+    free(text);
+    if (p->changing == NULL)
+        pushed(p, &err, false);
 }
 
 /* The next of the pass, or its end. */
@@ -276,15 +242,11 @@ static void go_on(struct ech_publisher *p)
     static const struct err gone = {"its key has gone meanwhile"};
     struct buf list = {0};
     if (key == NULL) {
-        pushed(p, &gone);
+        pushed(p, &gone, false);
         return;
     }
     ech_key_list(key, &list);
-    struct cursor config = cursor_of(list.data, list.len);
-    if (p->plan.hook != NULL)
-        push_by_hook(p, t->name, config);
-    else
-        push_by_update(p, t->name, config);
+    push(p, t->name, cursor_of(list.data, list.len));
     buf_free(&list);
 }
 
@@ -375,13 +337,14 @@ bool ech_publisher_hurry(struct ech_publisher *p)
 
 /* ---- a record that goes ---- */
 
-static void withdrawn(struct ech_publisher *p, const struct err *why)
+static void withdrawn(void *arg, const struct err *why, bool silent)
 {
+    struct ech_publisher *p = arg;
     struct withdrawal w = p->withdrawal;
     struct err err;
     int64_t now = clock_wall() / NSEC_PER_SEC;
-    p->updater = NULL;
-    p->hook = NULL;
+    (void)silent;
+    p->changing = NULL;
     p->withdrawal = (struct withdrawal){0};
     if (why == NULL) {
         ech_records_withdrawn(p->known, w.name, now);
@@ -393,33 +356,15 @@ static void withdrawn(struct ech_publisher *p, const struct err *why)
     w.done(w.arg, why);
 }
 
-static void on_withdrawn(void *arg, enum hook_end end, const struct err *why)
-{
-    (void)end;
-    withdrawn(arg, why);
-}
-
-static void cleared(void *arg, const struct err *why, bool silent)
-{
-    (void)silent;
-    withdrawn(arg, why);
-}
-
 static void withdraw(struct ech_publisher *p, const char *name)
 {
-    const char *more[] = {"withdraw", name, NULL};
-    struct err err;
-    if (p->plan.hook != NULL) {
-        p->hook = run(p, more, on_withdrawn, &err);
-        if (p->hook == NULL)
-            withdrawn(p, &err);
-        return;
-    }
-    const struct dns_update u = {
+    const char *words[] = {"withdraw", name, NULL};
+    const struct dns_update update = {
         .zone = p->plan.zone, .name = name, .type = DNS_TYPE_HTTPS, .change = DNS_CLEAR};
-    struct dns_updater *updater = dns_updater_start(p->loop, &p->server, &u, cleared, p);
-    if (updater != NULL)
-        p->updater = updater;
+    struct err err;
+    p->changing = dns_changer_start(&p->changer, &update, words, withdrawn, p, &err);
+    if (p->changing == NULL)
+        withdrawn(p, &err, false);
 }
 
 /* NULL: it may go. */
@@ -476,12 +421,9 @@ static void break_off(struct ech_publisher *p)
 {
     static const struct err why = {"the configuration has changed, or the door stops"};
     struct withdrawal w = p->withdrawal;
-    if (p->updater != NULL)
-        dns_updater_cancel(p->updater);
-    if (p->hook != NULL)
-        hook_cancel(p->hook);
-    p->updater = NULL;
-    p->hook = NULL;
+    if (p->changing != NULL)
+        dns_changing_cancel(p->changing);
+    p->changing = NULL;
     p->withdrawal = (struct withdrawal){0};
     drop_pass(p);
     free(w.name);
