@@ -193,25 +193,14 @@ static void pushed(void *arg, const struct err *why, bool silent)
     go_on(p);
 }
 
-/* In the words of a zone file, behind the type. */
-static char *record_text(const struct ech_publisher *p, struct cursor config)
-{
-    struct buf b = {0};
-    CHECK(buf_printf(&b, "1 . "));
-    CHECK(*p->plan.alpn == '\0' || buf_printf(&b, "alpn=\"%s\" ", p->plan.alpn));
-    CHECK(buf_printf(&b, "ech=") && base64_put(&b, config.p, cursor_left(&config)));
-    char *text = strdup(buf_text(&b));
-    CHECK(text != NULL);
-    buf_free(&b);
-    return text;
-}
-
 static void push(struct ech_publisher *p, const char *name, struct cursor config)
 {
-    char ttl[24], *text = record_text(p, config);
-    const char *words[] = {"publish", name, ttl, text, NULL};
-    struct buf data = {0};
+    char ttl[24];
+    struct buf base64 = {0}, text = {0}, data = {0};
     struct err err;
+    CHECK(base64_put(&base64, config.p, cursor_left(&config)));
+    dns_rdata_https_text(&text, p->plan.alpn, buf_text(&base64));
+    const char *words[] = {"publish", name, ttl, buf_text(&text), NULL};
     snprintf(ttl, sizeof(ttl), "%lld", (long long)p->plan.ttl);
     if (p->plan.hook != NULL || dns_rdata_https(&data, p->plan.alpn, config, &err) == 0) {
         const struct dns_update update = {.zone = p->plan.zone,
@@ -223,7 +212,8 @@ static void push(struct ech_publisher *p, const char *name, struct cursor config
         p->changing = dns_changer_start(&p->changer, &update, words, pushed, p, &err);
     }
     buf_free(&data);
-    free(text);
+    buf_free(&text);
+    buf_free(&base64);
     if (p->changing == NULL)
         pushed(p, &err, false);
 }
