@@ -16,9 +16,6 @@
 #include "ech/journal.h"
 #include "net/program.h"
 
-#define WAIT_MIN 1 /* seconds until a record that failed is tried again, then twice as long each time */
-#define WAIT_MAX 300
-
 struct withdrawal {
     char *name; /* NULL: there is none */
     void (*done)(void *arg, const struct err *why);
@@ -47,12 +44,6 @@ struct ech_publisher {
     struct dns_changing *changing;
 };
 
-/* What a record says beside the key. */
-static void put_said(const struct ech_publisher *p, char *ret, size_t cap)
-{
-    snprintf(ret, cap, "%lld %s", (long long)p->plan.ttl, p->plan.alpn);
-}
-
 /* ---- telling ---- */
 
 static void complain(struct ech_publisher *p, const char *text)
@@ -68,17 +59,8 @@ static void complain(struct ech_publisher *p, const char *text)
 
 static void tell_of_pass(struct ech_publisher *p)
 {
-    struct err text = {{0}};
-    size_t failed = 0;
-    const struct ech_target *first = NULL;
-    for (size_t i = p->plan.n; i-- > 0;)
-        if (p->plan.targets[i].error[0] != '\0') {
-            first = &p->plan.targets[i];
-            failed++;
-        }
-    if (first != NULL)
-        err_set(&text, "ech.publish: %zu of %zu records could not be replaced; they are tried again. %s: %s",
-                failed, p->plan.n, first->name, first->error);
+    struct err text;
+    ech_plan_failures(&p->plan, &text);
     complain(p, text.text);
 }
 
@@ -133,9 +115,7 @@ static int begin_pass(struct ech_publisher *p, struct err *err)
 static void fail(struct ech_publisher *p, struct ech_target *t, const char *why, int64_t now)
 {
     p->figures.failed++;
-    snprintf(t->error, sizeof(t->error), "%s", why);
-    t->wait = MIN(MAX(2 * t->wait, (int64_t)WAIT_MIN), (int64_t)WAIT_MAX);
-    t->retry_at = now + t->wait;
+    ech_target_failed(t, why, now);
 }
 
 /* All that is left of a pass, from target `at` on. */
@@ -186,8 +166,7 @@ static void pushed(void *arg, const struct err *why, bool silent)
     } else {
         p->figures.pushed++;
         ech_records_given(p->known, t->name, p->plan.ttl + p->plan.settle, now);
-        t->error[0] = '\0';
-        t->retry_at = t->wait = 0;
+        ech_target_done(t);
     }
     p->at++;
     go_on(p);
@@ -242,38 +221,22 @@ static void go_on(struct ech_publisher *p)
 
 /* ---- what is due ---- */
 
-static int64_t due(const struct ech_publisher *p, const struct ech_records *known, const struct ech_target *t,
-                   int64_t now)
+/* Is any, by what is known of records? */
+static bool find_due(struct ech_publisher *p, const struct ech_records *known, int64_t now)
 {
-    char said[512];
-    int64_t newest = ech_ring_newest(p->ring), key = ech_records_due(known, t->name, newest);
-    const struct ech_record *n = ech_records_find(known, t->name);
-    if (newest == 0) /* the ring tells what is wrong */
-        return 0;
-    if (p->hurry > 0)
-        return key != 0 ? key : newest;
-    put_said(p, said, sizeof(said));
-    if (key == 0 && p->anew && strcmp(n->said, said) != 0)
-        key = newest;
-    return now >= t->retry_at ? key : 0;
-}
-
-static bool is_any_due(const struct ech_publisher *p, int64_t now)
-{
-    for (size_t i = 0; i < p->plan.n; i++)
-        if (due(p, ech_ring_records(p->ring), &p->plan.targets[i], now) != 0)
-            return true;
-    return false;
+    const struct ech_plan_time when = {
+        .newest = ech_ring_newest(p->ring), .hurry = p->hurry > 0, .anew = p->anew, .now = now};
+    return ech_plan_find_due(&p->plan, known, &when);
 }
 
 /* Write down what the pass is about to try. */
 static int mark(struct ech_publisher *p, int64_t now, struct err *err)
 {
-    char said[512];
-    put_said(p, said, sizeof(said));
+    char said[ECH_SAID_MAX];
+    ech_plan_said(&p->plan, said);
+    find_due(p, p->known, now);
     for (size_t i = 0; i < p->plan.n; i++) {
         struct ech_target *t = &p->plan.targets[i];
-        t->due = due(p, p->known, t, now);
         if (t->due != 0 && ech_ring_key(p->ring, t->due) == NULL) {
             ech_records_lost(p->known, t->name);
             t->due = ech_ring_newest(p->ring);
@@ -300,10 +263,8 @@ static bool is_busy(const struct ech_publisher *p)
 void ech_publisher_turn(struct ech_publisher *p, int64_t now)
 {
     struct err err;
-    if (p->ring == NULL || is_busy(p) || !is_any_due(p, now))
+    if (p->ring == NULL || is_busy(p) || !find_due(p, ech_ring_records(p->ring), now))
         return;
-    for (size_t i = 0; i < p->plan.n; i++)
-        p->plan.targets[i].due = due(p, ech_ring_records(p->ring), &p->plan.targets[i], now);
     bool begun = begin_pass(p, &err) == 0;
     if (!begun && err.text[0] == '\0')
         return;
