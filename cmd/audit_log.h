@@ -42,6 +42,7 @@ struct audit_files {
  * out; the oldest comes first. -1 with `err` when there is none. */
 int audit_files_find(const char *path, int64_t since, struct audit_files *ret, struct err *err);
 
+/* Leaves it empty. */
 void audit_files_free(struct audit_files *f);
 
 #endif
