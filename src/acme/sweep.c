@@ -117,9 +117,7 @@ int acme_server_sweep(struct acme_server *s, int64_t now, struct err *err)
     CHECK_MAGIC(s, ACME_SERVER_MAGIC);
     if (state_begin(s->state, err) < 0)
         return -1;
-    if (sweep(s, now, &more, err) < 0) {
-        state_rollback(s->state);
+    if (state_end(s->state, sweep(s, now, &more, err), err) < 0)
         return -1;
-    }
-    return state_commit(s->state, err) < 0 || acme_certificates_count(s, err) < 0 ? -1 : more;
+    return acme_certificates_count(s, err) < 0 ? -1 : more;
 }

@@ -223,12 +223,8 @@ static int set(struct authority *a, const char *name, const char *value, const c
     const struct journal_act act = {
         .at = now, .act = "set", .who = who, .detail = {(const char *)detail.data, detail.len}};
     int rc = state_begin(a->db, err);
-    if (rc == 0 && journal_append(a->db, &act, &row, err) < 0) {
-        state_rollback(a->db);
-        rc = -1;
-    } else if (rc == 0) {
-        rc = state_commit(a->db, err);
-    }
+    if (rc == 0)
+        rc = state_end(a->db, journal_append(a->db, &act, &row, err), err);
     buf_free(&detail);
     return rc;
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/err.h>
 #include <openssl/mem.h>
 
 #include "base/check.h"
@@ -29,17 +28,6 @@ static X509 *find(const struct trust *t, int64_t row)
     for (size_t i = 0; i < t->intermediates.len / sizeof(*known); i++)
         if (known[i].row == row)
             return known[i].cert;
-    return NULL;
-}
-
-static X509 *read_certificate(struct str der)
-{
-    const uint8_t *p = (const uint8_t *)der.p;
-    X509 *cert = d2i_X509(NULL, &p, (long)der.len);
-    ERR_clear_error();
-    if (cert != NULL && p == (const uint8_t *)der.p + der.len)
-        return cert;
-    X509_free(cert);
     return NULL;
 }
 
@@ -77,7 +65,7 @@ static int take(void *arg, int64_t row, struct str detail, struct str content, s
     int about_root = roots_take(&t->roots, row, detail, content, err);
     if (about_root != 0)
         return about_root < 0 ? -1 : 0;
-    const struct known known = {row, read_certificate(content)};
+    const struct known known = {row, authority_read_cert(content)};
     if (known.cert == NULL)
         return err_set(err, "the log has no certificate of the CA at row %lld", (long long)row);
     if (buf_append(&t->intermediates, &known, sizeof(known)) && roots_signed(&t->roots, known.cert))
@@ -108,7 +96,7 @@ static int check_issued(void *arg, const struct authority_entry *entry, struct e
     const char *fault = NULL;
     if (entry->ssh)
         return 0;
-    X509 *cert = read_certificate(entry->content), *issuer = find(t, entry->issuer);
+    X509 *cert = authority_read_cert(entry->content), *issuer = find(t, entry->issuer);
     const ASN1_INTEGER *serial = cert == NULL ? NULL : X509_get0_serialNumber(cert);
     if (cert == NULL || issuer == NULL)
         fault = "there is no certificate, or none of its issuer";

@@ -77,6 +77,9 @@ bool roots_put_pem(const struct roots *r, int64_t now, struct buf *ret);
 /* Is the certificate signed by this issuer, whose name it has? */
 bool authority_is_signed(X509 *cert, X509 *issuer);
 
+/* A certificate as the log has it, DER; the caller owns it. NULL: it is none, or there is more. */
+X509 *authority_read_cert(struct str der);
+
 struct authority {
     uint32_t magic;
     char *dir;

@@ -248,13 +248,8 @@ int authority_renew(struct authority *a, const struct authority_renewal *renewal
         authority_unlock_root(a, renewal->root_key, &renewal->root, err) < 0)
         return -1;
     int rc = state_begin(a->db, err);
-    if (rc == 0) {
-        rc = make(&m, who, now, err);
-        if (rc == 0)
-            rc = state_commit(a->db, err);
-        else
-            state_rollback(a->db);
-    }
+    if (rc == 0)
+        rc = state_end(a->db, make(&m, who, now, err), err);
     authority_lock_root(a);
     return rc < 0 ? -1 : authority_follow_roots(a, now, err);
 }

@@ -156,11 +156,7 @@ static int certify_whole(struct authority *a, const struct ssh_public *key, cons
     struct buf blob = {0};
     if (state_begin(a->db, err) < 0)
         return -1;
-    int rc = certify(a, key, r, who, now, ret_serial, &blob, err);
-    if (rc < 0)
-        state_rollback(a->db);
-    else
-        rc = state_commit(a->db, err);
+    int rc = state_end(a->db, certify(a, key, r, who, now, ret_serial, &blob, err), err);
     const char *comment = key->comment.len > 0 ? (const char *)key->comment.data : r->id;
     if (rc == 0 && !ssh_put_line(ret_line, &blob, comment))
         rc = err_set(err, "out of memory");
@@ -223,12 +219,8 @@ int authority_ssh_krl(struct authority *a, int64_t now, struct buf *ret, struct 
     size_t before = ret->len;
     if (authority_check_unlocked(a, err) < 0 || state_begin(a->db, err) < 0)
         return -1;
-    if (make_krl(a, now, ret, err) == 0) {
-        if (state_commit(a->db, err) == 0)
-            return 0;
-    } else {
-        state_rollback(a->db);
-    }
+    if (state_end(a->db, make_krl(a, now, ret, err), err) == 0)
+        return 0;
     ret->len = before;
     return -1;
 }

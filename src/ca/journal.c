@@ -202,12 +202,7 @@ int journal_issue(struct state *db, const struct authority_entry *entry, int64_t
 {
     if (in_transaction)
         return issue(db, entry, at, err);
-    if (state_begin(db, err) < 0)
-        return -1;
-    if (issue(db, entry, at, err) == 0)
-        return state_commit(db, err);
-    state_rollback(db);
-    return -1;
+    return state_begin(db, err) < 0 ? -1 : state_end(db, issue(db, entry, at, err), err);
 }
 
 /* ---- what is revoked ---- */

@@ -258,12 +258,8 @@ int authority_crl(struct authority *a, size_t issuer, int64_t now, int64_t lifet
                        g->cert);
     if (state_begin(a->db, err) < 0)
         return -1;
-    if (make_crl(a, g, now, lifetime, ret_der, err) == 0) {
-        if (state_commit(a->db, err) == 0)
-            return 0;
-    } else {
-        state_rollback(a->db);
-    }
+    if (state_end(a->db, make_crl(a, g, now, lifetime, ret_der, err), err) == 0)
+        return 0;
     ret_der->len = before;
     return -1;
 }

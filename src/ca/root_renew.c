@@ -173,13 +173,8 @@ int authority_renew_root(struct authority *a, const struct authority_root_renewa
     if (authority_unlock_root(a, renewal->root_key, &renewal->root, err) < 0)
         return -1;
     int rc = state_begin(a->db, err);
-    if (rc == 0) {
-        rc = make(&m, who, now, err);
-        if (rc == 0)
-            rc = state_commit(a->db, err);
-        else
-            state_rollback(a->db);
-    }
+    if (rc == 0)
+        rc = state_end(a->db, make(&m, who, now, err), err);
     authority_lock_root(a);
     ca_free(m.root);
     ca_free(m.new_by_old);

@@ -47,12 +47,7 @@ void roots_free(struct roots *r)
 
 /* ---- reading the log ---- */
 
-static bool begins(struct str s, const char *with)
-{
-    return s.len >= strlen(with) && memcmp(s.p, with, strlen(with)) == 0;
-}
-
-static X509 *read_certificate(struct str der)
+X509 *authority_read_cert(struct str der)
 {
     const uint8_t *p = (const uint8_t *)der.p;
     X509 *cert = d2i_X509(NULL, &p, (long)der.len);
@@ -61,6 +56,11 @@ static X509 *read_certificate(struct str der)
         return cert;
     X509_free(cert);
     return NULL;
+}
+
+static bool begins(struct str s, const char *with)
+{
+    return s.len >= strlen(with) && memcmp(s.p, with, strlen(with)) == 0;
 }
 
 static bool is_same_name(const X509_NAME *a, const X509_NAME *b)
@@ -135,7 +135,7 @@ int roots_take(struct roots *r, int64_t row, struct str detail, struct str conte
     bool first = str_is(detail, ROOT_CERT), later = begins(detail, ROOT), cross = begins(detail, CROSS);
     if (!first && !later && !cross)
         return 0;
-    X509 *cert = read_certificate(content);
+    X509 *cert = authority_read_cert(content);
     int rc;
     if (cert == NULL)
         rc = err_set(err, "the log has no certificate of the CA at row %lld", (long long)row);

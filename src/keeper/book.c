@@ -84,14 +84,6 @@ void book_close(struct book *b)
     free(b);
 }
 
-int book_end(struct book *b, int done, struct err *err)
-{
-    if (done == 0 && state_commit(b->state, err) == 0)
-        return 0;
-    state_rollback(b->state);
-    return -1;
-}
-
 /* The number that a query gives: 1, 0 when it gives none, -1. */
 static int number_of(struct state_query *q, int64_t *ret, struct err *err)
 {
@@ -254,11 +246,11 @@ int64_t book_add(struct book *b, const struct book_lineage *l, struct err *err)
     int found = find_lineage(b, what, &id, err);
     if (found == 0)
         found = state_begin(b->state, err) == 0 &&
-                        book_end(b,
-                                 insert_lineage(b, l, what, err) == 0 && find_lineage(b, what, &id, err) == 1
-                                     ? insert_names(b, l, id, err)
-                                     : -1,
-                                 err) == 0
+                        state_end(b->state,
+                                  insert_lineage(b, l, what, err) == 0 && find_lineage(b, what, &id, err) == 1
+                                      ? insert_names(b, l, id, err)
+                                      : -1,
+                                  err) == 0
                     ? 1
                     : -1;
     buf_free(&out);
@@ -292,7 +284,7 @@ int book_remove(struct book *b, const int64_t *ids, int count, struct err *err)
         return -1;
     for (int i = 0; i < count && rc == 0; i++)
         rc = remove_lineage(b, ids[i], err);
-    return book_end(b, rc, err);
+    return state_end(b->state, rc, err);
 }
 
 static int find_name(struct book *b, struct str name, int64_t ret[BOOK_FOUND_MAX], struct err *err)

@@ -45,7 +45,4 @@ int book_write_state(struct book *b, const struct lineage *l, int64_t due, struc
 /* Append to what has been reserved before, so that no copy of a key is left behind; what was appended. */
 struct str book_keep(struct buf *b, struct str s);
 
-/* Commit what `done` (0: well) says that has been written, or undo it. */
-int book_end(struct book *b, int done, struct err *err);
-
 #endif

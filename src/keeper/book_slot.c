@@ -83,7 +83,7 @@ int book_write_state(struct book *b, const struct lineage *l, int64_t due, struc
 int book_save(struct book *b, const struct lineage *l, int64_t due, struct err *err)
 {
     CHECK_MAGIC(b, BOOK_MAGIC);
-    return state_begin(b->state, err) < 0 ? -1 : book_end(b, book_write_state(b, l, due, err), err);
+    return state_begin(b->state, err) < 0 ? -1 : state_end(b->state, book_write_state(b, l, due, err), err);
 }
 
 static int write_staple(struct book *b, int64_t id, int slot, struct str staple, struct err *err)
@@ -107,7 +107,7 @@ int book_save_staple(struct book *b, const struct lineage *l, int64_t due, int s
     if (state_begin(b->state, err) < 0)
         return -1;
     int done = book_write_state(b, l, due, err);
-    return book_end(b, done == 0 ? write_staple(b, l->id, slot, staple, err) : -1, err);
+    return state_end(b->state, done == 0 ? write_staple(b, l->id, slot, staple, err) : -1, err);
 }
 
 int book_save_explanation(struct book *b, int64_t id, int slot, struct str url, struct err *err)
@@ -190,7 +190,7 @@ int book_put(struct book *b, const struct lineage *l, int64_t due, int slot, con
 {
     CHECK_MAGIC(b, BOOK_MAGIC);
     CHECK(slot >= 0 && slot < LIFE_SLOTS);
-    return state_begin(b->state, err) < 0 ? -1 : book_end(b, put(b, l, due, slot, c, err), err);
+    return state_begin(b->state, err) < 0 ? -1 : state_end(b->state, put(b, l, due, slot, c, err), err);
 }
 
 void book_copy_free(struct book_copy *copy)

@@ -112,11 +112,7 @@ static int ensure_server(struct accounts *a, struct err *err)
     int status = read_server(a, err);
     if (status == 0)
         status = make_server(a, err);
-    if (status < 0) {
-        state_rollback(a->state);
-        return -1;
-    }
-    return state_commit(a->state, err);
+    return state_end(a->state, status, err);
 }
 
 struct accounts *accounts_open(const char *dir, struct err *err)
@@ -284,11 +280,7 @@ int accounts_set_disabled(struct accounts *a, struct str name, bool disabled, st
     int status = mark_disabled(a, name, disabled, err);
     if (status == 1 && disabled && sessions_end_all(a, name, 0, err) < 0)
         status = -1;
-    if (status < 0) {
-        state_rollback(a->state);
-        return -1;
-    }
-    return state_commit(a->state, err) < 0 ? -1 : status;
+    return state_end(a->state, status, err);
 }
 
 int accounts_remove(struct accounts *a, struct str name, struct err *err)
@@ -335,11 +327,7 @@ int accounts_reset(struct accounts *a, struct str name, int64_t now, int64_t lif
     int status = void_password(a, name, err) < 0 || sessions_end_all(a, name, 0, err) < 0
                      ? -1
                      : accounts_give_code(a, name, now, life, ret, err);
-    if (status < 0) {
-        state_rollback(a->state);
-        return -1;
-    }
-    return state_commit(a->state, err) < 0 ? -1 : status;
+    return state_end(a->state, status, err);
 }
 
 int accounts_code_is_good(struct accounts *a, struct str name, struct str code, int64_t now, struct err *err)

@@ -81,11 +81,7 @@ int enrolments_add(struct accounts *a, const struct enrolment_request *r, int64_
     int status = forget_old(s, now, err) < 0 ? -1 : has_room(s, r->source, err);
     if (status == 1 && insert(s, r, now, ret_code, ret_ticket, err) < 0)
         status = -1;
-    if (status < 0) {
-        state_rollback(s);
-        return -1;
-    }
-    return state_commit(s, err) < 0 ? -1 : status;
+    return state_end(s, status, err);
 }
 
 #define COLUMNS "code, key, source, host, made, until, verdict, account, who"

@@ -16,8 +16,7 @@
 /* The making of one plan. */
 struct making {
     struct plan *plan;
-    struct buf *errors;
-    bool failed;
+    struct complaints said;
 };
 
 const char *const *plan_texts(const struct config_texts *texts)
@@ -42,11 +41,10 @@ void plan_complain(const struct plan *plan, struct config_pos at, const struct e
         buf_printf(errors, "%s\n", err.text);
 }
 
-static void report(void *arg, struct config_pos at, const struct err *why)
+void complain(struct complaints *said, struct config_pos at, const struct err *why)
 {
-    struct making *m = arg;
-    plan_complain(m->plan, at, why, m->errors);
-    m->failed = true;
+    plan_complain(said->plan, at, why, said->errors);
+    said->failed = true;
 }
 
 /* ---- the lookup table ---- */
@@ -122,13 +120,13 @@ static void build_table(struct making *m)
     for (size_t i = 0; i < c->routes.n; i++)
         if (add_rule(m, builder, i, &err) != 0) {
             const struct config_route *rc = &c->routes.v[i];
-            report(m, rc->sni_file.text != NULL ? rc->sni_file.at : rc->head.at, &err);
+            complain(&m->said, rc->sni_file.text != NULL ? rc->sni_file.at : rc->head.at, &err);
             route_builder_free(builder);
             return;
         }
     m->plan->table = route_builder_finish(builder, &err);
     if (m->plan->table == NULL)
-        report(m, c->routes.n > 0 ? c->routes.v[0].head.at : c->head.at, &err);
+        complain(&m->said, c->routes.n > 0 ? c->routes.v[0].head.at : c->head.at, &err);
 }
 
 /* ---- policy ---- */
@@ -190,10 +188,10 @@ static void build_policy(struct making *m)
         fill_row(m->plan->config, &p->v[i], &rows[i]);
         for (size_t k = 0; k < p->v[i].targets.n; k++)
             if (policy_target_check(p->v[i].targets.v[k].text, &err) != 0)
-                report(m, p->v[i].targets.v[k].at, &err);
+                complain(&m->said, p->v[i].targets.v[k].at, &err);
     }
-    if (!m->failed && (m->plan->policy = policy_build(rows, p->n, &err)) == NULL)
-        report(m, p->n > 0 ? p->v[0].head.at : m->plan->config->head.at, &err);
+    if (!m->said.failed && (m->plan->policy = policy_build(rows, p->n, &err)) == NULL)
+        complain(&m->said, p->n > 0 ? p->v[0].head.at : m->plan->config->head.at, &err);
     for (size_t i = 0; i < p->n; i++)
         row_done(&rows[i]);
     free(rows);
@@ -213,12 +211,12 @@ struct plan *plan_new(struct config *config)
 
 int plan_make(struct plan *plan, struct buf *errors)
 {
-    struct making m = {.plan = plan, .errors = errors};
+    struct making m = {.plan = plan, .said = {.plan = plan, .errors = errors}};
     CHECK_MAGIC(plan, PLAN_MAGIC);
-    plan_ports_make(plan, report, &m);
+    plan_ports_make(plan, &m.said);
     build_table(&m);
     build_policy(&m);
-    return m.failed ? -1 : 0;
+    return m.said.failed ? -1 : 0;
 }
 
 struct plan *plan_ref(struct plan *plan)

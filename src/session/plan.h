@@ -56,12 +56,24 @@ const char *plan_protocol_of(enum first_bytes kind);
 /* Has it that section, `ask` or `answer` among them, or a relay in which the same comes about? */
 bool plan_protocol_can(const struct starttls *p, enum starttls_section section);
 
+/* Append a line about something at that place of the file; `errors` may be NULL. */
+void plan_complain(const struct plan *plan, struct config_pos at, const struct err *why, struct buf *errors);
+
+/* What whoever makes something of a plan finds wrong. */
+struct complaints {
+    const struct plan *plan;
+    struct buf *errors; /* or NULL */
+    bool failed;        /* there was one */
+};
+
+/* Append a line about something at that place of the file, and remember that there was one. */
+void complain(struct complaints *said, struct config_pos at, const struct err *why);
+
 /* ---- plan_ports.c: for plan_make() and plan_unref() ---- */
 
-/* Read scripts, and settle what listeners speak and which routes take that. Complaints go to `complain`, with
- * the place. */
-void plan_ports_make(struct plan *plan,
-                     void (*complain)(void *arg, struct config_pos at, const struct err *why), void *arg);
+/* Read scripts, and settle what listeners speak and which routes take that. What is wrong is complained of.
+ */
+void plan_ports_make(struct plan *plan, struct complaints *to);
 void plan_ports_free(struct plan *plan);
 
 /* The kinds of first bytes that a route takes, a bit each. */
@@ -70,9 +82,6 @@ uint32_t plan_kinds_of(const struct plan *plan, const struct config_route *rc);
 /* References may be taken and given back in any thread; the last one frees. */
 struct plan *plan_ref(struct plan *plan);
 void plan_unref(struct plan *plan);
-
-/* Append a line about something at that place of the file; `errors` may be NULL. */
-void plan_complain(const struct plan *plan, struct config_pos at, const struct err *why, struct buf *errors);
 
 /* Texts of the configuration (borrowed) as the array that others take, with plan_texts_done() to free it. */
 const char *const *plan_texts(const struct config_texts *texts);

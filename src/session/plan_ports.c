@@ -8,16 +8,6 @@
 #include "session/plan.h"
 #include "starttls/relay.h"
 
-struct complaints {
-    void (*complain)(void *arg, struct config_pos at, const struct err *why);
-    void *arg;
-};
-
-static void complain(const struct complaints *to, struct config_pos at, const struct err *why)
-{
-    to->complain(to->arg, at, why);
-}
-
 /* ---- protocols ---- */
 
 bool plan_port_leads(const struct plan_port *port)
@@ -43,7 +33,7 @@ const char *plan_protocol_of(enum first_bytes kind)
     return protocols[kind];
 }
 
-static void read_scripts(struct plan *plan, const struct complaints *to)
+static void read_scripts(struct plan *plan, struct complaints *to)
 {
     const struct config_protocols *own = &plan->config->protocols;
     plan->scripts = calloc(own->n + 1, sizeof(struct starttls *));
@@ -70,7 +60,7 @@ bool plan_protocol_can(const struct starttls *p, enum starttls_section section)
  * has been complained of. */
 static const struct starttls *protocol_with(const struct plan *plan, const struct config_text *name,
                                             const char *key, enum starttls_section section,
-                                            const struct complaints *to)
+                                            struct complaints *to)
 {
     const struct config_protocols *own = &plan->config->protocols;
     const struct starttls *p = plan_protocol(plan, name->text);
@@ -97,7 +87,7 @@ static const struct starttls *protocol_with(const struct plan *plan, const struc
 
 /* ---- listeners ---- */
 
-static void settle_port(struct plan *plan, size_t i, const struct complaints *to)
+static void settle_port(struct plan *plan, size_t i, struct complaints *to)
 {
     const struct config_listener *l = &plan->config->listeners.v[i];
     struct plan_port *port = &plan->ports[i];
@@ -138,7 +128,7 @@ static bool has_program(const struct config_backend *b)
 
 /* Where clients are to see the backend's own greeting, the backend is known before they have said anything.
  */
-static void check_leading(const struct plan *plan, size_t i, const struct complaints *to)
+static void check_leading(const struct plan *plan, size_t i, struct complaints *to)
 {
     const struct config *c = plan->config;
     const struct config_listener *l = &c->listeners.v[i];
@@ -175,8 +165,7 @@ static void check_leading(const struct plan *plan, size_t i, const struct compla
 }
 
 /* The configuration may have a protocol of its own under that name. */
-static void check_first_bytes(const struct plan *plan, const struct config_route *rc,
-                              const struct complaints *to)
+static void check_first_bytes(const struct plan *plan, const struct config_route *rc, struct complaints *to)
 {
     for (size_t i = 0; i < rc->first_bytes.n; i++) {
         struct config_text name = {.text = plan_protocol_of(kinds[rc->first_bytes.v[i]]), .at = rc->head.at};
@@ -185,7 +174,7 @@ static void check_first_bytes(const struct plan *plan, const struct config_route
     }
 }
 
-static void check_backend(const struct plan *plan, const struct config_route *rc, const struct complaints *to)
+static void check_backend(const struct plan *plan, const struct config_route *rc, struct complaints *to)
 {
     const struct config_backend *backend = config_route_backend(rc);
     if (backend != NULL && backend->tls != NULL && backend->tls->starttls.text != NULL)
@@ -194,21 +183,19 @@ static void check_backend(const struct plan *plan, const struct config_route *rc
         protocol_with(plan, &rc->hand_on.protocol, "hand_on.protocol", STARTTLS_IDENTIFY, to);
 }
 
-void plan_ports_make(struct plan *plan,
-                     void (*complain_to)(void *arg, struct config_pos at, const struct err *why), void *arg)
+void plan_ports_make(struct plan *plan, struct complaints *to)
 {
     const struct config *c = plan->config;
-    const struct complaints to = {complain_to, arg};
     plan->ports = calloc(c->listeners.n + 1, sizeof(*plan->ports));
     CHECK(plan->ports != NULL);
-    read_scripts(plan, &to);
+    read_scripts(plan, to);
     for (size_t i = 0; i < c->listeners.n; i++)
-        settle_port(plan, i, &to);
+        settle_port(plan, i, to);
     for (size_t i = 0; i < c->listeners.n; i++)
-        check_leading(plan, i, &to);
+        check_leading(plan, i, to);
     for (size_t i = 0; i < c->routes.n; i++) {
-        check_first_bytes(plan, &c->routes.v[i], &to);
-        check_backend(plan, &c->routes.v[i], &to);
+        check_first_bytes(plan, &c->routes.v[i], to);
+        check_backend(plan, &c->routes.v[i], to);
     }
 }
 

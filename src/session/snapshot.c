@@ -7,12 +7,9 @@
  * from the one before in one part only and share the others, files and all. */
 #include "session/snapshot.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -21,6 +18,7 @@
 #include "net/handed.h"
 #include "session/backend_ech.h"
 #include "session/bundles.h"
+#include "session/own_certs.h"
 #include "session/plan.h"
 #include "session/provider.h"
 #include "session/shared.h"
@@ -34,38 +32,14 @@
     13 /* of the control thread: standard ones, loop, signals, audit, admin listener; of the office */
 #define DOOR_STATS "-"
 
-/* The door's own certificates as they were when they were read; snapshots share them. */
-struct own_certs {
-    _Atomic uint32_t refs;
-    struct standby_pair *pairs; /* in the order of config->certificates */
-    struct cert **v;            /* the one of each that is served; borrowed from the pairs */
-    size_t n;
-    struct route_certs {
-        struct cert_store *store; /* terminate, tunnel */
-        struct cert_store *put;   /* for names that are looked up, what an operator has put there */
-        struct cert_store *candidate_store,
-            *candidate_put;   /* with candidates; the same where there are none */
-        struct cert *backend; /* shown to a TLS backend, or NULL */
-        struct backend_ech *ech;
-    } * route; /* in the order of config->routes */
-    size_t routes;
-};
-
 /* The making of one snapshot. */
 struct build {
     struct snapshot *snap;
     struct snapshot_shared *shared;
-    struct buf *errors;
-    bool failed;
+    struct complaints said;
     size_t fresh;    /* trust bundles of a refresh that were read anew */
     uint64_t unread; /* ... and how the files of those are that could not be: see snapshot_stale() */
 };
-
-static void report(struct build *b, struct config_pos at, const struct err *why)
-{
-    plan_complain(b->snap->plan, at, why, b->errors);
-    b->failed = true;
-}
 
 /* ---- certificates and trust ---- */
 
@@ -76,7 +50,7 @@ static void load_trust(struct build *b)
         struct err err;
         b->snap->trust[i] = bundles_load(&c->trust.v[i], b->snap->revoked, &err);
         if (b->snap->trust[i] == NULL)
-            report(b, c->trust.v[i].head.at, &err);
+            complain(&b->said, c->trust.v[i].head.at, &err);
     }
 }
 
@@ -89,7 +63,7 @@ static void renew_trust(struct build *b, const struct snapshot *old, size_t i)
     struct trust *fresh = bundles_renew(old->trust[i], b->snap->revoked, &unread, &why);
     if (unread != 0) {
         err_set(&err, "%s; the CRL before stays in force, until it expires", why.text);
-        plan_complain(old->plan, old->config->trust.v[i].head.at, &err, b->errors);
+        plan_complain(old->plan, old->config->trust.v[i].head.at, &err, b->said.errors);
     }
     b->snap->trust[i] = fresh != NULL ? fresh : trust_ref(old->trust[i]);
     b->fresh += fresh != NULL;
@@ -109,219 +83,9 @@ static struct trust *trust_named(struct build *b, const struct config_text *name
         struct err err;
         b->snap->system_trust = trust_load(&files, &err);
         if (b->snap->system_trust == NULL)
-            report(b, name->at, &err);
+            complain(&b->said, name->at, &err);
     }
     return b->snap->system_trust;
-}
-
-/* What can be wrong with it before anything is asked of it. */
-static void check_source(struct build *b, const struct config_certificate *cc)
-{
-    struct err err;
-    if (cc->directory.text == NULL)
-        return;
-    int fd = open(cc->directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        err_errno(&err, errno, "%s: not a folder that can be read", cc->directory.text);
-        report(b, cc->directory.at, &err);
-    } else {
-        close(fd);
-    }
-}
-
-static void load_backup(struct build *b, const struct config_backup *backup, const struct cert_files *first,
-                        struct standby_pair *pair)
-{
-    const struct cert_files files = {.certificate = backup->certificate.text,
-                                     .key = backup->key.text,
-                                     .names = first->names,
-                                     .names_len = first->names_len};
-    struct err err;
-    if (standby_load(pair, &files, &err) != 0)
-        report(b, backup->certificate.at, &err);
-}
-
-static void choose_certs(const struct snapshot *snap)
-{
-    struct own_certs *own = snap->own;
-    for (size_t i = 0; i < own->n; i++)
-        own->v[i] = own->pairs[i].side[standby_serves(&own->pairs[i], snap->aside)];
-}
-
-static void load_certs(struct build *b)
-{
-    const struct config *c = b->snap->config;
-    for (size_t i = 0; i < c->certificates.n; i++) {
-        const struct config_certificate *cc = &c->certificates.v[i];
-        if (config_certificate_is_source(cc)) {
-            check_source(b, cc);
-            continue;
-        }
-        struct cert_files files = {cc->certificate.text, cc->key.text, cc->name.text, plan_texts(&cc->names),
-                                   cc->names.n};
-        struct err err;
-        struct standby_pair *pair = &b->snap->own->pairs[i];
-        pair->side[STANDBY_FIRST] = cert_load(&files, &err);
-        if (pair->side[STANDBY_FIRST] == NULL)
-            report(b, cc->certificate.at, &err);
-        else if (cc->backup != NULL)
-            load_backup(b, cc->backup, &files, pair);
-        plan_texts_done(files.names);
-    }
-    choose_certs(b->snap);
-}
-
-/* Is this certificate one of those the route restricts itself to? */
-static bool route_wants_cert(const struct config_route *rc, const struct config_certificate *cc)
-{
-    for (size_t i = 0; i < rc->certificates.n; i++)
-        if (cc->name.text != NULL && strcmp(rc->certificates.v[i].text, cc->name.text) == 0)
-            return true;
-    return rc->certificates.n == 0;
-}
-
-static bool route_looks_up(const struct config *c, const struct config_route *rc)
-{
-    for (size_t i = 0; i < c->certificates.n; i++)
-        if (config_certificate_is_source(&c->certificates.v[i]) &&
-            route_wants_cert(rc, &c->certificates.v[i]))
-            return true;
-    return false;
-}
-
-static bool is_among(struct cert *const *v, size_t n, const struct cert *cert)
-{
-    for (size_t i = 0; i < n; i++)
-        if (v[i] == cert)
-            return true;
-    return false;
-}
-
-/* Those of the configuration, and what stands in for them; of one that stands in for several one is enough.
- */
-static size_t gather_certs(const struct build *b, const struct config_route *rc, const struct stand_ins *ins,
-                           struct cert **ret)
-{
-    const struct config *c = b->snap->config;
-    size_t n = 0;
-    for (size_t i = 0; i < ins->n; i++)
-        if (ins->v[i] != NULL && route_wants_cert(rc, &c->certificates.v[i]) &&
-            (ins->v[i] == b->snap->certs[i] || !is_among(ret, n, ins->v[i])))
-            ret[n++] = ins->v[i];
-    return n;
-}
-
-/* What stands in for none of the configuration's files is for routes that take every certificate, and for
- * those that name its label. */
-static size_t gather_put(const struct config_route *rc, const struct stand_ins *ins, struct cert **ret)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < ins->more_len; i++) {
-        bool wanted = rc->certificates.n == 0;
-        for (size_t k = 0; k < rc->certificates.n && !wanted; k++)
-            wanted = strcmp(rc->certificates.v[k].text, ins->more_labels[i]) == 0;
-        if (wanted)
-            ret[n++] = ins->more[i];
-    }
-    return n;
-}
-
-static bool is_store_of(const struct cert_store *store, struct cert *const *v, size_t n)
-{
-    if (store == NULL || cert_store_count(store) != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (cert_store_at(store, i) != v[i])
-            return false;
-    return true;
-}
-
-/* One of these stores, where it is the same; else a new one. */
-static struct cert_store *store_of(struct build *b, const struct config_route *rc, struct cert *const *v,
-                                   size_t n, struct cert_store *const like[2])
-{
-    struct err err;
-    for (int i = 0; i < 2; i++)
-        if (is_store_of(like[i], v, n))
-            return cert_store_ref(like[i]);
-    struct cert_store *store = cert_store_build(v, n, &err);
-    if (store == NULL)
-        report(b, rc->head.at, &err);
-    return store;
-}
-
-/* *ret_store is NULL, too, where all of its certificates are looked up. `like`: what either may be the same
- * as.
- */
-static void store_for(struct build *b, const struct config_route *rc, const struct stand_ins *ins,
-                      struct cert_store *const like[4], struct cert_store **ret_store,
-                      struct cert_store **ret_put)
-{
-    struct cert **wanted = calloc(ins->n + ins->more_len + 1, sizeof(struct cert *));
-    CHECK(wanted != NULL);
-    bool looks_up = route_looks_up(b->snap->config, rc);
-    size_t n = b->failed ? 0 : gather_certs(b, rc, ins, wanted);
-    size_t more = b->failed ? 0 : gather_put(rc, ins, wanted + n);
-    if (!b->failed && (n > 0 || !looks_up))
-        *ret_store = store_of(b, rc, wanted, looks_up ? n : n + more, like);
-    if (!b->failed && looks_up && more > 0)
-        *ret_put = store_of(b, rc, wanted + n, more, like + 2);
-    free(wanted);
-}
-
-/* What the door shows to the backends of this route, or NULL. */
-static struct cert *backend_cert(struct build *b, const struct config_route *rc)
-{
-    const struct config_backend *backend = config_route_backend(rc);
-    const struct config_backend_tls *t = backend == NULL ? NULL : backend->tls;
-    if (t == NULL || t->certificate.text == NULL)
-        return NULL;
-    struct err err;
-    struct cert_files files = {.certificate = t->certificate.text, .key = t->key.text};
-    struct cert *cert = cert_load(&files, &err);
-    if (cert == NULL)
-        report(b, t->certificate.at, &err);
-    return cert;
-}
-
-/* Of a snapshot before this one with the same files, NULL else, stores are shared. */
-static void load_stores(struct build *b, const struct own_certs *before)
-{
-    const struct config *c = b->snap->config;
-    struct stand_ins now, candidates;
-    stand_ins_make(b->snap->certs, c->certificates.n, b->snap->staging, false, &now);
-    stand_ins_make(b->snap->certs, c->certificates.n, b->snap->staging, true, &candidates);
-    for (size_t i = 0; i < c->routes.n; i++) {
-        struct route_certs *rs = &b->snap->own->route[i];
-        if (!config_route_ends_tls(c, &c->routes.v[i]))
-            continue;
-        static const struct route_certs none;
-        const struct route_certs *old = before == NULL ? &none : &before->route[i];
-        struct cert_store *like[4] = {old->store, old->candidate_store, old->put, old->candidate_put};
-        store_for(b, &c->routes.v[i], &now, like, &rs->store, &rs->put);
-        struct cert_store *same[4] = {rs->store, old->candidate_store, rs->put, old->candidate_put};
-        store_for(b, &c->routes.v[i], &candidates, same, &rs->candidate_store, &rs->candidate_put);
-    }
-    stand_ins_done(&now);
-    stand_ins_done(&candidates);
-}
-
-static void load_backend_ech(struct build *b, const struct config_route *rc, struct backend_ech **ret)
-{
-    struct err err;
-    *ret = backend_ech_load(b->shared, b->snap->config, rc, &err);
-    if (*ret == NULL && err.text[0] != '\0')
-        report(b, config_route_backend(rc)->tls->ech.at, &err);
-}
-
-static void load_backend_certs(struct build *b)
-{
-    for (size_t i = 0; i < b->snap->config->routes.n; i++) {
-        b->snap->own->route[i].backend = backend_cert(b, &b->snap->config->routes.v[i]);
-        load_backend_ech(b, &b->snap->config->routes.v[i], &b->snap->own->route[i].ech);
-    }
-    if (!b->failed && !b->shared->only_checks)
-        backend_ech_ask(b->shared);
 }
 
 /* Not where the configuration is only looked at. */
@@ -332,21 +96,21 @@ static void make_source(struct build *b)
     size_t i = 0;
     while (i < c->certificates.n && !config_certificate_is_source(&c->certificates.v[i]))
         i++;
-    if (i == c->certificates.n || b->shared->bindings->provider == NULL || b->failed)
+    if (i == c->certificates.n || b->shared->bindings->provider == NULL || b->said.failed)
         return;
     b->snap->source = b->shared->bindings->provider->source(b->shared->bindings->provider, c, &err);
     if (b->snap->source == NULL)
-        report(b, c->certificates.v[i].head.at, &err);
+        complain(&b->said, c->certificates.v[i].head.at, &err);
 }
 
 static void load_ech(struct build *b)
 {
     const struct config *c = b->snap->config;
     struct err err;
-    if (c->ech == NULL || b->failed)
+    if (c->ech == NULL || b->said.failed)
         return;
     if (shared_ech(b->shared, c, &b->snap->ech, &err) < 0)
-        report(b, c->ech->head.at, &err);
+        complain(&b->said, c->ech->head.at, &err);
 }
 
 /* ---- routes ---- */
@@ -386,7 +150,7 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
                                              [CONFIG_CLIENTS_REQUIRED] = TLS_CLIENTS_REQUIRED};
     struct trust *trust = mode == CONFIG_CLIENTS_NONE ? NULL : trust_named(b, &rc->clients.trust);
     const struct cert_store *store = candidates ? r->candidates.store : r->store;
-    if ((store == NULL && !r->looks_up) || b->failed)
+    if ((store == NULL && !r->looks_up) || b->said.failed)
         return NULL;
     const struct config_texts *alpn = protocols_of(rc);
     struct config_tls tls;
@@ -413,7 +177,7 @@ static struct tls_server *make_server(struct build *b, const struct route_runtim
     struct err err;
     struct tls_server *server = tls_server_new(&params, &err);
     if (server == NULL)
-        report(b, rc->head.at, &err);
+        complain(&b->said, rc->head.at, &err);
     plan_texts_done(params.alpn);
     buf_free(&scope);
     return server;
@@ -450,7 +214,7 @@ static void make_servers(struct build *b, struct route_runtime *r)
     r->store = own->store;
     r->put = own->put;
     r->candidates = (struct route_candidates){.store = own->candidate_store, .put = own->candidate_put};
-    r->looks_up = route_looks_up(b->snap->config, rc);
+    r->looks_up = own_certs_looks_up(b->snap->config, rc);
     r->asks_as = rc->certificates.n > 0 ? (uint32_t)(rc - b->snap->config->routes.v) : CERT_ANY_ROUTE;
     make_both(b, r, false, &r->tls, &r->tls_open);
     if (has_candidates(b, r))
@@ -477,8 +241,8 @@ static void make_backend_tls(struct build *b, struct route_runtime *r, const str
                                            b->snap->own->route[r->config - b->snap->config->routes.v].backend,
                                        .alpn = plan_texts(&t->alpn),
                                        .alpn_len = t->alpn.n};
-    if (!b->failed && (r->backend_tls = tls_client_new(&params, &err)) == NULL)
-        report(b, t->head.at, &err);
+    if (!b->said.failed && (r->backend_tls = tls_client_new(&params, &err)) == NULL)
+        complain(&b->said, t->head.at, &err);
     plan_texts_done(params.alpn);
     r->ech = b->snap->own->route[r->config - b->snap->config->routes.v].ech;
 }
@@ -488,7 +252,7 @@ static void make_upstream(struct build *b, struct route_runtime *r, const struct
     struct err err;
     if (cb->to.n > UPSTREAM_BACKENDS_MAX) {
         err_set(&err, "found %zu backends, expected at most %d", cb->to.n, UPSTREAM_BACKENDS_MAX);
-        report(b, cb->head.at, &err);
+        complain(&b->said, cb->head.at, &err);
         return;
     }
     r->upstream.v = calloc(cb->to.n, sizeof(struct backend *));
@@ -529,7 +293,7 @@ static void complain_of_service(struct build *b, const struct config_text *name)
     }
     err_set(&err, "serve: found '%s', expected services that this door has: %s%s", name->text,
             list.len > 0 ? buf_text(&list) : "it has none", str_hint(name->text, names, hint));
-    report(b, name->at, &err);
+    complain(&b->said, name->at, &err);
     buf_free(&list);
 }
 
@@ -547,7 +311,7 @@ static void find_services(struct build *b, struct route_runtime *r)
         } else if (plain && !service->plain) {
             err_set(&err, "serve: '%s' is served within TLS only, and a listener of this route speaks plain",
                     service->name);
-            report(b, names->v[i].at, &err);
+            complain(&b->said, names->v[i].at, &err);
         } else {
             r->services[r->services_len++] = service;
         }
@@ -595,59 +359,6 @@ static size_t descriptor_limit(const struct config *c, size_t workers)
     return files.rlim_cur > kept + 2 ? files.rlim_cur - kept : 2;
 }
 
-static struct own_certs *own_certs_new(const struct config *c)
-{
-    struct own_certs *own = calloc(1, sizeof(*own));
-    CHECK(own != NULL);
-    atomic_store(&own->refs, 1);
-    own->n = c->certificates.n;
-    own->pairs = calloc(own->n + 1, sizeof(*own->pairs));
-    own->v = calloc(own->n + 1, sizeof(struct cert *));
-    own->routes = c->routes.n;
-    own->route = calloc(own->routes + 1, sizeof(struct route_certs));
-    CHECK(own->pairs != NULL && own->v != NULL && own->route != NULL);
-    return own;
-}
-
-/* The same certificates, for other stores. */
-static struct own_certs *own_certs_again(const struct own_certs *old, const struct config *c)
-{
-    struct own_certs *own = own_certs_new(c);
-    for (size_t i = 0; i < own->n; i++)
-        own->pairs[i] = standby_pair_ref(&old->pairs[i]);
-    for (size_t i = 0; i < own->routes; i++) {
-        own->route[i].backend = old->route[i].backend == NULL ? NULL : cert_ref(old->route[i].backend);
-        own->route[i].ech = backend_ech_ref(old->route[i].ech);
-    }
-    return own;
-}
-
-static struct own_certs *own_certs_ref(struct own_certs *own)
-{
-    atomic_fetch_add(&own->refs, 1);
-    return own;
-}
-
-static void own_certs_unref(struct own_certs *own)
-{
-    if (atomic_fetch_sub(&own->refs, 1) > 1)
-        return;
-    for (size_t i = 0; i < own->routes; i++) {
-        cert_store_free(own->route[i].store);
-        cert_store_free(own->route[i].put);
-        cert_store_free(own->route[i].candidate_store);
-        cert_store_free(own->route[i].candidate_put);
-        cert_unref(own->route[i].backend);
-        backend_ech_unref(own->route[i].ech);
-    }
-    for (size_t i = 0; i < own->n; i++)
-        standby_pair_unref(&own->pairs[i]);
-    free(own->route);
-    free(own->v);
-    free(own->pairs);
-    free(own);
-}
-
 /* Of these parts (references taken over), with neither trust nor routes yet. */
 static struct snapshot *snapshot_new(struct plan *plan, struct own_certs *own, struct snapshot_shared *shared)
 {
@@ -667,11 +378,16 @@ static struct snapshot *snapshot_new(struct plan *plan, struct own_certs *own, s
     return snap;
 }
 
+static struct build build_of(struct snapshot *snap, struct snapshot_shared *shared, struct buf *errors)
+{
+    return (struct build){.snap = snap, .shared = shared, .said = {.plan = snap->plan, .errors = errors}};
+}
+
 /* The end of making one: ready, or gone when something failed. */
 static struct snapshot *snapshot_finish(struct build *b)
 {
     struct snapshot *snap = b->snap;
-    if (b->failed) {
+    if (b->said.failed) {
         snapshot_unref(snap);
         return NULL;
     }
@@ -683,24 +399,23 @@ static struct snapshot *snapshot_finish(struct build *b)
 
 struct snapshot *snapshot_build(struct config *config, struct snapshot_shared *shared, struct buf *errors)
 {
-    struct build b = {.snap = snapshot_new(plan_new(config), own_certs_new(config), shared),
-                      .shared = shared,
-                      .errors = errors};
+    struct build b = build_of(snapshot_new(plan_new(config), own_certs_new(config), shared), shared, errors);
     bool planned = plan_make(b.snap->plan, errors) == 0;
     b.snap->staging = shared->staging == NULL ? NULL : staging_ref(shared->staging);
     b.snap->aside = set_aside_ref(shared->aside);
     b.snap->revoked = revoked_ref(bundles_revoked(shared));
     load_ech(&b);
     load_trust(&b);
-    load_certs(&b);
-    load_stores(&b, NULL);
-    load_backend_certs(&b);
+    own_certs_read(b.snap->own, &b.said);
+    own_certs_choose(b.snap->own, b.snap->aside);
+    own_certs_stock(b.snap->own, b.snap->staging, NULL, &b.said);
+    own_certs_read_backends(b.snap->own, shared, &b.said);
     for (size_t i = 0; i < config->routes.n; i++)
         make_route(&b, i);
-    b.failed |= !planned;
+    b.said.failed |= !planned;
     make_source(&b);
     struct cert_provider *provider = shared->bindings->provider;
-    if (!b.failed && provider != NULL && provider->loaded != NULL)
+    if (!b.said.failed && provider != NULL && provider->loaded != NULL)
         provider->loaded(provider, config, b.snap->pairs);
     return snapshot_finish(&b);
 }
@@ -709,9 +424,8 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
                                   struct buf *errors, uint64_t *ret_unread)
 {
     CHECK_MAGIC(old, SNAPSHOT_MAGIC);
-    struct build b = {.snap = snapshot_new(plan_ref(old->plan), own_certs_ref(old->own), shared),
-                      .shared = shared,
-                      .errors = errors};
+    struct build b =
+        build_of(snapshot_new(plan_ref(old->plan), own_certs_ref(old->own), shared), shared, errors);
     b.snap->revoked = revoked_ref(bundles_revoked(shared));
     b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
@@ -721,8 +435,8 @@ struct snapshot *snapshot_refresh(const struct snapshot *old, struct snapshot_sh
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
     b.snap->source = cert_source_ref(old->source);
     *ret_unread = b.unread;
-    b.failed = b.fresh == 0 && b.snap->revoked == old->revoked;
-    for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
+    b.said.failed = b.fresh == 0 && b.snap->revoked == old->revoked;
+    for (size_t i = 0; i < old->config->routes.n && !b.said.failed; i++)
         make_route(&b, i);
     return snapshot_finish(&b);
 }
@@ -731,22 +445,20 @@ struct snapshot *snapshot_restage(const struct snapshot *old, struct snapshot_sh
                                   struct staging *staging, struct set_aside *aside, struct buf *errors)
 {
     CHECK_MAGIC(old, SNAPSHOT_MAGIC);
-    struct build b = {.snap =
-                          snapshot_new(plan_ref(old->plan), own_certs_again(old->own, old->config), shared),
-                      .shared = shared,
-                      .errors = errors};
+    struct build b = build_of(
+        snapshot_new(plan_ref(old->plan), own_certs_again(old->own, old->config), shared), shared, errors);
     struct staging *beside = staging != NULL ? staging : old->staging;
     b.snap->staging = beside == NULL ? NULL : staging_ref(beside);
     b.snap->aside = set_aside_ref(aside != NULL ? aside : old->aside);
-    choose_certs(b.snap);
+    own_certs_choose(b.snap->own, b.snap->aside);
     b.snap->revoked = revoked_ref(old->revoked);
     b.snap->ech = old->ech;
     for (size_t i = 0; i < old->config->trust.n; i++)
         b.snap->trust[i] = trust_ref(old->trust[i]);
     b.snap->system_trust = old->system_trust == NULL ? NULL : trust_ref(old->system_trust);
     b.snap->source = cert_source_ref(old->source);
-    load_stores(&b, old->own);
-    for (size_t i = 0; i < old->config->routes.n && !b.failed; i++)
+    own_certs_stock(b.snap->own, b.snap->staging, old->own, &b.said);
+    for (size_t i = 0; i < old->config->routes.n && !b.said.failed; i++)
         make_route(&b, i);
     return snapshot_finish(&b);
 }

@@ -200,6 +200,14 @@ void state_rollback(struct state *s)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+int state_end(struct state *s, int status, struct err *err)
+{
+    if (status >= 0)
+        return state_commit(s, err) < 0 ? -1 : status;
+    state_rollback(s);
+    return -1;
+}
+
 /* ---- statements ---- */
 
 static struct state_query *prepare(struct state *s, const char *sql, struct err *err)

@@ -28,6 +28,10 @@ int state_begin(struct state *s, struct err *err);
 int state_commit(struct state *s, struct err *err); /* -1: nothing was done */
 void state_rollback(struct state *s);
 
+/* The end of what was begun: committed where `status` is not negative, else undone. `status`, or -1 with
+ * `err` where it could not be committed. */
+int state_end(struct state *s, int status, struct err *err);
+
 /* A statement being run. It is prepared once for each text (which must be static) and kept. */
 struct state_query;
 
