@@ -45,6 +45,7 @@ struct ech_plan {
     struct net_addr server;
 };
 
+/* Copy the settings into `plan`, whose content before is not freed; ECH_NAMES_MAX names at most. */
 void ech_plan_make(struct ech_plan *plan, const struct ech_publisher_settings *s);
 
 /* It is zeroed. */
